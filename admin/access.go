@@ -36,8 +36,6 @@ type Access struct {
 	Tokens []Token
 	// Local are the rights of requests of this machine without a token.
 	Local Rights
-	// Profiles serves /debug/pprof/ to senders with RightsOperate.
-	Profiles bool
 }
 
 // sender is where a request comes from, as far as it is known.

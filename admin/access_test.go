@@ -17,7 +17,7 @@ func staffed() (opts Options, log *bytes.Buffer) {
 	log = &bytes.Buffer{}
 	opts.Log = zerolog.New(log)
 	opts.Control, opts.Operator = &fakeControl{}, &fakeOperator{}
-	opts.Access = func() Access { return Access{Tokens: staff, Profiles: true} }
+	opts.Access = func() Access { return Access{Tokens: staff} }
 	return opts, log
 }
 
@@ -26,7 +26,7 @@ var staff = []Token{{"anna", "aaa", RightsOperate}, {"bob", "bbb", RightsRead}}
 
 // local is the access of requests of this machine where there is no token.
 func local(rights Rights) func() Access {
-	return func() Access { return Access{Local: rights, Profiles: true} }
+	return func() Access { return Access{Local: rights} }
 }
 
 // withToken is the access where there is one token, s3cret.
@@ -235,7 +235,7 @@ func TestWebPagesGetNothing(t *testing.T) {
 	}
 }
 
-// Profiles are off unless the configuration switches them on. They are bounded.
+// Profiles are bounded.
 func TestProfiles(t *testing.T) {
 	opts, _ := staffed()
 	opts.Access = local(RightsOperate)
@@ -249,10 +249,6 @@ func TestProfiles(t *testing.T) {
 	}
 	if res, _ := do(t, New(opts), "POST", "/debug/pprof/heap"); res.StatusCode != 405 {
 		t.Errorf("POST: %d", res.StatusCode)
-	}
-	opts.Access = func() Access { return Access{Local: RightsOperate} }
-	if res, body := do(t, New(opts), "GET", "/debug/pprof/heap"); res.StatusCode != 404 || !strings.Contains(body, "admin.profiles: true") {
-		t.Errorf("switched off: %d %s", res.StatusCode, body)
 	}
 }
 

@@ -281,7 +281,7 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"GET", "/api/calls?x=1", 400},
 		{"GET", "/api/cdrs?limit=x", 400},
 		{"POST", "/api/calls", 405},
-		{"GET", "/debug/pprof/", 404},
+		{"GET", "/debug/pprof/?seconds=0", 400},
 		{"POST", "/api/reload", 422},
 	} {
 		res, body := do(t, h, tc.method, tc.path)

@@ -10,14 +10,10 @@ import (
 // maxProfile bounds the seconds of a profile.
 const maxProfile = 120
 
-// profiles serves the profiles of the process, one at a time, if they are switched on. They cost time, and show what is
-// in memory, so reading them takes the right to operate.
+// profiles serves the profiles of the process, one at a time. They cost time, and show what is in memory, so reading
+// them takes the right to operate.
 func (a *api) profiles() http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
-		if !a.Access().Profiles {
-			a.fail(w, http.StatusNotFound, "profiles are switched off", "write admin.profiles: true, and reload")
-			return
-		}
 		if s := r.URL.Query().Get("seconds"); s != "" {
 			if n, err := strconv.Atoi(s); err != nil || n < 1 || n > maxProfile {
 				a.fail(w, http.StatusBadRequest, "seconds is not a number from 1 to "+strconv.Itoa(maxProfile)+": "+quoted(s),

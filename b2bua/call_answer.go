@@ -15,7 +15,7 @@ func (c *Call) readOffer() (phase, bool) {
 	if c.told.earlyMedia { // the process before has read it
 		return nil, true
 	}
-	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // refusal has checked it
+	body := message.SDPBody(c.invite) // refusal has checked it
 	late := body == nil
 	c.bridge.Agreement.Late = late
 	// A caller that offers nothing may have no SRTP, and could only hang up.

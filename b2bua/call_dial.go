@@ -151,9 +151,6 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty,
 		out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
-	if !a.plan.replaces() {
-		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
-	}
 	if a.line != nil { // at another address
 		l.Repeats(a.line.Leg)
 	}

@@ -14,7 +14,7 @@ import (
 func TestExplainRegisteredTrunks(t *testing.T) {
 	const yaml = `
 trunks:
-  - {name: carrier, register: {registrars: [sip.carrier.example], auth: {username: acme, password_env: FLOWBRIDGE_TEST_TOKEN}}}
+  - {name: carrier, register: {registrars: [sip.carrier.example]}, dial_auth: {username: acme, password_env: FLOWBRIDGE_TEST_TOKEN}}
   - {name: phone, auth: {username: alice, password_env: FLOWBRIDGE_TEST_TOKEN}, registrar: {}}
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.21"}]
 routes:

@@ -204,7 +204,7 @@ func TestExplainNamesTargetsLeftOut(t *testing.T) {
 // refused as a real one is, whether the trunk is named, the only one, or told
 // by the address.
 func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
-	only := testConfigured(t, strings.Replace(testConfig, `country: "1"}`, `country: "1", match: {to_domain: pbx.example.com, port: 5070, header: "X-Trunk: acme"}}`, 1))
+	only := testConfigured(t, strings.Replace(testConfig, `country: "1"}`, `country: "1", match: {to_domain: pbx.example.com, header: "X-Trunk: acme"}}`, 1))
 	open := testConfigured(t, strings.Replace(testConfig, `sources: ["192.0.2.10"], max_duration: 1h, country: "1"}`,
 		`auth: {username: u, password_env: P}, match: {to_domain: pbx.example.com}}`, 1))
 	two := testConfigured(t, strings.Replace(testConfig, "targets:\n",
@@ -218,7 +218,7 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 	}{
 		"only trunk":               {only, report.Question{To: "+15075785607"}, "", 403},
 		"named trunk":              {only, report.Question{To: called, Trunk: "carrier"}, "", 403},
-		"its address, other port":  {only, report.Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "", 0},
+		"its address":              {only, report.Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "", 403},
 		"all that it asks for":     {only, report.Question{To: called, Headers: []string{"X-Trunk: acme"}}, "carrier", 0},
 		"anywhere, no match":       {open, report.Question{To: "+15075785607"}, "", 0},
 		"anywhere, match":          {open, report.Question{To: called}, "carrier", 0},

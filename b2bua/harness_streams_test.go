@@ -17,7 +17,7 @@ import (
 )
 
 const streamConfig = `
-sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"], limits: {connections: 40, connections_per_source: 20}}
+sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"], limits: {connections: 200}}
 media: {listen: ["198.51.100.1"]}
 trunks:
   - {name: carrier, sources: ["192.0.2.10"]}

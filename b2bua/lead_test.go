@@ -41,7 +41,8 @@ routes:
   - {trunk: pbx, to: "^\\+1508", targets: [agent]}
   - {trunk: pbx, to: "^\\+1509", targets: [other], direction: outbound}
 hooks:
-  variables: {listen: "127.0.0.1:8083", token_file: TOKENFILE}
+  listen: "127.0.0.1:8083"
+  variables: {token_file: TOKENFILE}
 `
 
 func leadYAML(t *testing.T) string {

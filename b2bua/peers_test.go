@@ -25,7 +25,7 @@ func TestWiderTrunkDoesNotTakeOver(t *testing.T) {
 func TestMatchDecides(t *testing.T) {
 	yaml := strings.Replace(testConfig, "  - {name: carrier, sources: [\"192.0.2.10\"]",
 		"  - {name: asked, sources: [\"192.0.2.10\"], match: {header: \"X-Trunk: asked\"}, auth: {username: u, password_env: P}}\n"+
-			"  - {name: carrier, sources: [\"192.0.2.10\"], match: {to_domain: 198.51.100.1, port: 5060}", 1)
+			"  - {name: carrier, sources: [\"192.0.2.10\"], match: {to_domain: 198.51.100.1}", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d, _ := w.established()
 		w.callerHangsUp(d)

@@ -106,7 +106,7 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	flow := s.stack.StreamOf(req)
 	a := s.registrar.Register(now, registrar.Request{
 		Request: req, Holder: t.KindAndName(), Record: t.Record(),
-		Most: t.Caller.Registrar.MaxContacts, From: from.Addr, Flow: flow.ID(),
+		From: from.Addr, Flow: flow.ID(),
 	})
 	if a.Code >= 300 {
 		s.stack.LogRefused(req, a.Code, a.Reason)

@@ -10,7 +10,7 @@ import (
 )
 
 // lineConfig has one trunk that is registered.
-var lineConfig = strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], auth: {username: other, password_env: P}, keep_alive: 0}\n", "", 1)
+var lineConfig = strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 
 // contactIn is the URI of a REGISTER's Contact.
 func contactIn(m received) string {

@@ -23,9 +23,11 @@ media: {listen: ["198.51.100.1"]}
 trunks:
   - name: line
     country: "1"
-    register: {registrars: [192.0.2.10, 192.0.2.21], auth: {username: acme, password_env: P}, keep_alive: 0}
+    register: {registrars: [192.0.2.10, 192.0.2.21], keep_alive: 0}
+    dial_auth: {username: acme, password_env: P}
   - name: other
-    register: {registrars: [192.0.2.10], auth: {username: other, password_env: P}, keep_alive: 0}
+    register: {registrars: [192.0.2.10], keep_alive: 0}
+    dial_auth: {username: other, password_env: P}
 targets:
   - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681", headers: {X-Trunk: "{{.Trunk}}"}}
 routes:
@@ -128,7 +130,7 @@ func TestRegistrationOutlivesKill(t *testing.T) {
 
 // The next registrar takes over where the first is silent, and its address is the one that calls come from.
 func TestNextRegistrar(t *testing.T) {
-	yaml := strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], auth: {username: other, password_env: P}, keep_alive: 0}\n", "", 1)
+	yaml := strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		second := w.otherAt("192.0.2.21:5060")
 		m := second.expect("REGISTER sip:192.0.2.21 SIP/2.0")
@@ -147,7 +149,7 @@ func TestNextRegistrar(t *testing.T) {
 // A registrar's name leads where calls would go (RFC 3263), and its second address takes over where the first is silent. Calls come
 // from there then.
 func TestNextAddressOfRegistrar(t *testing.T) {
-	yaml := strings.NewReplacer("[192.0.2.10, 192.0.2.21]", "[carrier.test]", "  - name: other\n    register: {registrars: [192.0.2.10], auth: {username: other, password_env: P}, keep_alive: 0}\n", "",
+	yaml := strings.NewReplacer("[192.0.2.10, 192.0.2.21]", "[carrier.test]", "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "",
 		`country: "1"`, "country: \"1\"\n    transport: auto").Replace(registerConfig)
 	names := func(o *Options) {
 		o.Network.Names.Ask = zoneOf(t, `
@@ -179,7 +181,7 @@ func TestNextAddressOfRegistrar(t *testing.T) {
 // A registration over TCP is renewed at once when its connection breaks, because calls come over it.
 func TestRegistrationOverTCP(t *testing.T) {
 	yaml := strings.Replace(registerConfig, `    country: "1"`, `    transport: tcp`, 1)
-	yaml = strings.Replace(yaml, "  - name: other\n    register: {registrars: [192.0.2.10], auth: {username: other, password_env: P}, keep_alive: 0}\n", "", 1)
+	yaml = strings.Replace(yaml, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 	yaml = strings.Replace(yaml, "keep_alive: 0", "keep_alive: 10s", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		a := w.streamAgent(netip.MustParseAddrPort("192.0.2.10:5060"))
@@ -204,7 +206,7 @@ sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
 trunks:
   - {name: carrier, sources: ["192.0.2.10"], country: "1"}
-  - {name: phone, auth: {username: alice, password_env: P}, registrar: {max_contacts: 2}, nat: "on"}
+  - {name: phone, auth: {username: alice, password_env: P}, registrar: {}, nat: "on"}
   - {name: pbx, auth: {username: bob, password_env: P}, uri: "sip:{{.To.Number}}@registered", registrar: {}}
 targets:
   - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681", call_auth: {username: synth, password_env: P}, registrar: {user: "15550100"}}

@@ -20,7 +20,7 @@ import (
 // TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording
 // stays paused, and a sound that was ended does not begin again.
 func TestOrdersOutliveTheProcess(t *testing.T) {
-	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", "pass_methods: [INFO]"), func(w *recorded) {
+	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
 		time.Sleep(2 * noteDelay) // its ACK is noted
 		w.plays(PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
@@ -71,7 +71,7 @@ func TestRecordedCallIsOver(t *testing.T) {
 
 // TestManyRequestsBeforeTheEnd: the next process goes on above the CSeqs of all requests, however many there were.
 func TestManyRequestsBeforeTheEnd(t *testing.T) {
-	inWorldWith(t, talkYAML("", "pass_methods: [INFO]"), func(w *world) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
 		time.Sleep(2 * noteDelay)
 		last := uint32(0)
@@ -166,7 +166,7 @@ func (s *lostSink) Keep(_ context.Context, _ *record.Record, _ []byte, done func
 func TestMaskedKeysStayHidden(t *testing.T) {
 	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
 		t.Run(name, func(t *testing.T) {
-			inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: always", "pass_methods: [INFO]"), func(w *recorded) {
+			inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: always", ""), func(w *recorded) {
 				c := w.talk(nil, nil)
 				time.Sleep(time.Minute)
 				next(w.world)

@@ -134,8 +134,8 @@ func TestStrangersConnections(t *testing.T) {
 			quiet = append(quiet, w.connect(stranger))
 		}
 		synctest.Wait()
-		if n := w.connections(); n != 4 {
-			t.Errorf("%d connections of strangers; want 4", n)
+		if n := w.connections(); n != 20 {
+			t.Errorf("%d connections of strangers; want 20", n)
 		}
 		for _, p := range quiet {
 			p.hungUp(firstMessage + time.Second)
@@ -171,8 +171,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 // nothing. A peer that proves to be a trunk keeps its connection, and the others end
 // after a while.
 func TestStrangersPlaces(t *testing.T) {
-	yaml := strings.NewReplacer("connections: 40, connections_per_source: 20", "connections: 200, connections_per_source: 50",
-		"trunks:\n", "trunks:\n  - {name: roaming, auth: {username: acme, password_env: P}}\n").Replace(streamConfig)
+	yaml := strings.NewReplacer("trunks:\n", "trunks:\n  - {name: roaming, auth: {username: acme, password_env: P}}\n").Replace(streamConfig)
 	inWorldWith(t, yaml, func(w *world) {
 		var held []*peer
 		for i := range 10 {

@@ -25,8 +25,6 @@ type Admin struct {
 	// What requests without a token may do that come from this machine: over loopback or the Unix socket, and not through
 	// a proxy. Default: operate where there is no token, none where there is one.
 	Local string `key:"local" enum:"none read operate"`
-	// Serves the process's profiles at /debug/pprof/ to requests with the right operate.
-	Profiles bool `key:"profiles" default:"false"`
 }
 
 // adminToken is one of `admin.tokens`.

@@ -11,8 +11,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// Body is a JSON object whose texts are templates. Names, numbers, true, false and null are the same for every call.
-type Body struct{ root part }
+// jsonBody is a JSON object whose texts are templates. Names, numbers, true, false and null are the same for every
+// call.
+type jsonBody struct{ root part }
 
 // part is a value within a body: an object, a list, a literal or a text.
 type part struct {
@@ -35,7 +36,7 @@ type bodyMember struct {
 const maxBodyDepth = 16
 
 // body reads a mapping as the body of a request. Errors name its keys by where it stands: below prepare, or by itself.
-func (s section) body(k key) *Body {
+func (s section) body(k key) *jsonBody {
 	v, ok := s.fields[k.name]
 	if !ok {
 		return nil
@@ -54,7 +55,7 @@ func (s section) body(k key) *Body {
 	if !ok {
 		return nil
 	}
-	return &Body{root}
+	return &jsonBody{root}
 }
 
 // part reads a value within a body. ok is false if something in it is wrong, which is reported.
@@ -141,7 +142,9 @@ func (s scalar) literal() (v any, ok bool) {
 }
 
 // JSON gives the body for one call. The error names the key whose template failed.
-func (b *Body) JSON(v template.Vars) ([]byte, error) { return b.root.append(make([]byte, 0, 256), &v) }
+func (b *jsonBody) JSON(v template.Vars) ([]byte, error) {
+	return b.root.append(make([]byte, 0, 256), &v)
+}
 
 func (p *part) append(b []byte, v *template.Vars) ([]byte, error) {
 	var err error

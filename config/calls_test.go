@@ -41,11 +41,6 @@ func TestCalls(t *testing.T) {
 	for _, list := range []struct{ got, want []string }{
 		{pbx.Codecs, []string{"PCMA"}},
 		{carrier.Codecs, []string{"PCMU", "PCMA"}},
-		{one.PassMethods, []string{"INFO", "MESSAGE"}},
-		{two.PassMethods, nil},
-		{three.PassMethods, []string{"INFO"}},
-		{one.PassParts, []string{"application/pidf+xml"}},
-		{three.PassParts, nil},
 		{one.TransferHosts, []string{"pbx.example.com", "2001:db8::1"}},
 		{c.Routes[0].Trunks, []string{"pbx"}},
 		{c.Routes[0].Targets, nil},

@@ -30,7 +30,7 @@ type Config struct {
 	Routes []Route `key:"routes"`
 	// The HTTP interface for operators.
 	Admin Admin `key:"admin"`
-	// The HTTP addresses that platforms and carriers ask. A hook with a listen is on. Hooks may share a listen.
+	// What platforms and carriers ask by HTTP. A hook is on when its section stands here.
 	Hooks Hooks `key:"hooks"`
 	// The local database of finished calls, and beside it the journal of live ones.
 	Store Store `key:"store"`

@@ -34,7 +34,7 @@ func TestDerived(t *testing.T) {
 		Budget: trunkBudget(), Overflow: OverflowTrim, Codecs: []string{"PCMA"},
 		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
 		Reinvite: ReinviteAuto, Rel100: Rel100Required, SessionExpires: time.Hour, DTMF: DTMFRelay,
-		PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
+		Transfer: TransferRefuse,
 	}
 	if diff := cmp.Diff(callee, trunk.Callee(), bare); diff != "" {
 		t.Errorf("callee: want - got +\n%s", diff)
@@ -58,7 +58,7 @@ func TestDerived(t *testing.T) {
 		Name: "pbx.example", Kind: KindSIP, URI: uri, Transport: "tcp", Budget: trunkBudget(), Overflow: OverflowTCP,
 		Codecs: []string{"G722"}, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
 		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff, Keying: keyingSDES}, Reinvite: ReinviteAuto, Rel100: Rel100Off,
-		DTMF: DTMFRelay, PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
+		DTMF: DTMFRelay, Transfer: TransferRefuse,
 		Circuit: Circuit{Failures: 3},
 	}
 	if diff := cmp.Diff(host, Referred("pbx.example", uri, "tcp", target.Codecs, target.FirstResponseTimeout, target.RingTimeout), bare); diff != "" {

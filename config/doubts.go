@@ -295,20 +295,10 @@ func (d *doubts) tokens() {
 			"listen on 127.0.0.1, behind a proxy with a certificate")
 	}
 	h := &d.cfg.Hooks
-	if h.TLS.Cert != "" {
-		return
-	}
-	warn := func(name string, listen netip.AddrPort, token Secret) {
-		if token != "" && !listen.Addr().Unmap().IsLoopback() {
-			d.warnOf("hooks."+name+".listen", "takes its token over plain HTTP, which can be read on the way",
-				"write hooks.tls, or listen on 127.0.0.1 behind a proxy with a certificate")
-		}
-	}
-	if h.Vapi != nil {
-		warn("vapi", h.Vapi.Listen, h.Vapi.Secret)
-	}
-	if h.Variables != nil {
-		warn("variables", h.Variables.Listen, h.Variables.Token)
+	open := !h.Listen.Addr().Unmap().IsLoopback() // then there is a token
+	if open && h.TLS.Cert == "" && (h.Vapi != nil || h.Variables != nil) {
+		d.warnOf("hooks.listen", "takes tokens over plain HTTP, which can be read on the way",
+			"write hooks.tls, or listen on 127.0.0.1 behind a proxy with a certificate")
 	}
 }
 

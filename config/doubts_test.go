@@ -76,10 +76,10 @@ func TestDoubts(t *testing.T) {
 		"http by a name":        {"kind: sip", "kind: synthflow, account: {api: 'http://sim', token_env: PW}", "targets[0].account.api"},
 		"http to itself":        {"kind: sip", "kind: synthflow, account: {api: 'http://127.0.0.1:1', token_env: PW}", ""},
 		"http to localhost":     {"kind: sip", "kind: synthflow, account: {api: 'http://localhost:1', token_env: PW}", ""},
-		"a hook's token":        {"routes:", "hooks: {variables: {listen: '10.0.0.5:81', token_file: SECRET}}\nroutes:", `hooks.variables.listen: "10.0.0.5:81" takes its token over plain HTTP`},
-		"a hook's secret":       {"routes:", "hooks: {vapi: {listen: '10.0.0.5:81', secret_file: SECRET, rules: [{to: '^1', assistant_id: a}]}}\nroutes:", "hooks.vapi.rules[0].to"},
-		"a hook on loopback":    {"routes:", "hooks: {variables: {listen: '127.0.0.1:81', token_file: SECRET}}\nroutes:", ""},
-		"Twilio's rule":         {"routes:", "hooks: {twilio: {listen: '127.0.0.1:81', rules: [{to: '^1', targets: [agent]}]}}\nroutes:", "hooks.twilio.rules[0].to"},
+		"a hook's token":        {"routes:", "hooks: {listen: '10.0.0.5:81', variables: {token_file: SECRET}}\nroutes:", `hooks.listen: "10.0.0.5:81" takes tokens over plain HTTP`},
+		"a hook's secret":       {"routes:", "hooks: {listen: '10.0.0.5:81', vapi: {secret_file: SECRET, rules: [{to: '^1', assistant_id: a}]}}\nroutes:", "hooks.vapi.rules[0].to"},
+		"a hook on loopback":    {"routes:", "hooks: {listen: '127.0.0.1:81', variables: {token_file: SECRET}}\nroutes:", ""},
+		"Twilio's rule":         {"routes:", "hooks: {listen: '127.0.0.1:81', twilio: {rules: [{to: '^1', targets: [agent]}]}}\nroutes:", "hooks.twilio.rules[0].to"},
 		"empty token":           {"E.{{.SIPCallID}};", "E.{{.SIPCallID}};O.{{.Diversion}};", `f.yaml:5: targets[0].headers.X-EI: "E.{{.SIPCallID}};O.{{.Diversion}};" has an empty token`},
 		"empty header's token":  {`"E.{{.SIPCallID}};"`, `'E.{{.Header "X-Id"}};'`, "has an empty token"},
 		"a guarded token":       {`"E.{{.SIPCallID}};"`, `'E.{{.SIPCallID}};{{with .Diversion}}O.{{.}};{{end}}'`, ""},
@@ -128,7 +128,7 @@ func TestDoubtsOfOpenAIInFleet(t *testing.T) {
 	}
 	secret := secretFile(t, "whsec_c2VjcmV0")
 	fleet := "fleet: {dsn_file: " + dsn + ", node: one}\n"
-	hooks := "hooks: {openai: {listen: '127.0.0.1:8081', secret_file: " + secret + ", token_file: " + secret + ", session: {type: realtime}}}\n"
+	hooks := "hooks: {listen: '127.0.0.1:8081', openai: {secret_file: " + secret + ", token_file: " + secret + ", session: {type: realtime}}}\n"
 	for text, want := range map[string]string{
 		doubtful + hooks:         "",
 		doubtful + hooks + fleet: "f.yaml:8: hooks.openai: stands in a fleet",

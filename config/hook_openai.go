@@ -2,14 +2,11 @@ package config
 
 import (
 	"encoding/base64"
-	"net/netip"
 	"strings"
 )
 
 // OpenAIHook is the section `hooks.openai`.
 type OpenAIHook struct {
-	// The address and port. They turn the hook on.
-	Listen netip.AddrPort `key:"listen"`
 	// The signing secret of the webhook for realtime.call.incoming or live.transport.incoming, whsec_….
 	Secret Secret `key:"secret_file" required:"the file with the secret"`
 	// The API key, with which calls are accepted and rejected.
@@ -19,10 +16,8 @@ type OpenAIHook struct {
 	// The header that has the token, in place of Authorization: Bearer. Azure's is api-key.
 	TokenHeader string `key:"token_header" is:"header-name"`
 	// The session with which a call is accepted, as OpenAI's JSON, written as YAML. Each text is a template.
-	Session *Body `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
+	Session *jsonBody `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
 }
-
-func (h *OpenAIHook) wanted(s section) bool { return s.on() }
 
 func (h *OpenAIHook) check(s section) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(h.Secret.Reveal(), "whsec_"))

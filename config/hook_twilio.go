@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,12 +11,10 @@ import (
 
 // TwilioHook is the section `hooks.twilio`.
 type TwilioHook struct {
-	// The address and port. They turn the hook on.
-	Listen netip.AddrPort `key:"listen"`
 	// The public URL that Twilio was given, up to the path. The signature is over it. Required with auth_token and follow.
 	URL string `key:"url" is:"base-url"`
 	// The account's auth token, which X-Twilio-Signature is checked with. Required unless listen is a loopback address.
-	AuthToken Secret `key:"auth_token_file" later:""`
+	AuthToken Secret `key:"auth_token_file"`
 	// The targets to dial, in this order: the first whose API gives an id is dialled. Required without rules.
 	Targets []string `key:"targets" is:"target" filled:""`
 	// Other targets for some numbers. The first rule that matches is used, and targets where none does.
@@ -31,16 +28,16 @@ type TwilioHook struct {
 	// Has Twilio tell how a call ended: the call gets a record, and the next target where one does not take it. It needs
 	// url.
 	Follow bool `key:"follow" default:"false"`
-}
 
-func (h *TwilioHook) wanted(s section) bool { return s.on() }
+	open bool // anybody who reaches it is believed
+}
 
 func (h *TwilioHook) check(s section) {
 	if len(h.Rules) == 0 {
 		s.require("targets", "the names of the targets to dial, in order, or rules")
 	}
 	s.twilioTakes(h.Targets)
-	h.AuthToken = s.shared("auth_token_file", h.Listen, "have calls prepared")
+	h.open = !s.has("auth_token_file")
 	switch {
 	case h.Follow:
 		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": with follow, Twilio is told to ask there how calls ended`)

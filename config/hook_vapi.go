@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/json"
-	"net/netip"
 	"slices"
 
 	"flowbridge/config/template"
@@ -10,19 +9,15 @@ import (
 
 // vapiHook is the section `hooks.vapi`.
 type vapiHook struct {
-	// The address and port. They turn the hook on.
-	Listen netip.AddrPort `key:"listen"`
 	// What Vapi shows as X-Vapi-Secret or bearer token. Required unless listen is a loopback address.
-	Secret Secret `key:"secret_file" later:""`
+	Secret Secret `key:"secret_file"`
 	// Which assistant takes a call. The first rule that matches is used.
 	Rules []VapiRule `key:"rules" required:"which assistant takes which call, like [{assistant_id: \"…\"}]" filled:""`
+
+	open bool // anybody who reaches it is believed
 }
 
-func (h *vapiHook) wanted(s section) bool { return s.on() }
-
-func (h *vapiHook) check(s section) {
-	h.Secret = s.shared("secret_file", h.Listen, "ask which assistants there are")
-}
+func (h *vapiHook) check(s section) { h.open = !s.has("secret_file") }
 
 // VapiRule is one entry of hooks.vapi.rules. Exactly one of AssistantID, Assistant, Destination and Error is set.
 type VapiRule struct {

@@ -124,7 +124,7 @@ func (s section) fill(k key, dst reflect.Value) {
 		}
 	case *json.RawMessage:
 		*p = s.json(k.name)
-	case **Body:
+	case **jsonBody:
 		*p = s.body(k)
 	case *[]Member:
 		*p = s.members(k.name)

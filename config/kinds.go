@@ -134,10 +134,6 @@ var kinds = map[string]kind{
 		parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *",
 		pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$", types: anyScalar,
 	},
-	"hex-octet": {
-		parse: parsed(parseHexOctet), title: "two hex digits", pattern: `^([0-9A-Fa-f]{2})?$`,
-		types: anyScalar,
-	},
 	"hep-server": {
 		parse: parsed(parseHEPServer), title: "transport://host:port",
 		pattern: `^(udp|tcp)://.+:[0-9]+$|^$`,
@@ -167,9 +163,6 @@ var kinds = map[string]kind{
 		types: number,
 	},
 	"kind": {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
-	"method": words(true, "is no method that can go from one side to the other",
-		"write some of INFO, MESSAGE, NOTIFY, SUBSCRIBE", "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"),
-	"part": {parse: parsed(parsePart), title: "content type", pattern: `^[^/*;]+/[^/*;]+$`},
 	"number-pattern": {
 		parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".",
 		types: anyScalar,
@@ -236,7 +229,6 @@ var kinds = map[string]kind{
 		parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`,
 		types: anyScalar,
 	},
-	"webhook-event": words(false, "is not an event", "", "call.ended", "recording.finished", "call.reported"),
 	"webhook-name": {
 		parse: named("webhook", func(l *loader) map[string]bool { return l.webhooks }), title: "name",
 		pattern: nameText, types: anyScalar,

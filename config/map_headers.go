@@ -14,11 +14,8 @@ type Pass struct {
 	// The name that it goes out by. Empty: that of from.
 	To string `key:"to" is:"passed-name"`
 	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a
-	// User-to-User of a text, with encoding=hex).
+	// User-to-User of a text, with encoding=hex and the protocol discriminator 00, RFC 7434).
 	UUI string `key:"uui" enum:"keep decode encode" default:"keep"`
-	// The protocol discriminator before the text, as two hex digits (RFC 7434): decode takes it off where it is there,
-	// encode puts it there. Empty: none.
-	Discriminator string `key:"discriminator" is:"hex-octet"`
 }
 
 // The values of pass_headers[].uui.
@@ -47,9 +44,6 @@ func (p *Pass) check(s section) {
 	case strings.EqualFold(p.To, "X-EI") && !strings.EqualFold(p.From, "X-EI"):
 		s.fields["to"].fail("is the platform's id of the call, which no peer may choose",
 			"set it in headers, or carry the value in another one")
-	}
-	if p.UUI == UUIKeep && s.filled("discriminator") {
-		s.fields["discriminator"].fail("has no effect with uui: keep", "write uui: decode or uui: encode, or remove it")
 	}
 }
 
@@ -106,12 +100,4 @@ func parsePassedName(t string) (string, complaint) {
 		return "", complaint{}
 	}
 	return parseHeaderPattern(t)
-}
-
-// parseHexOctet takes one octet as hex digits, or nothing.
-func parseHexOctet(t string) (string, complaint) {
-	if t != "" && (len(t) != 2 || strings.Trim(strings.ToLower(t), "0123456789abcdef") != "") {
-		return "", refuse("is not an octet", `write it as two hex digits, like "00" or "04"`)
-	}
-	return strings.ToLower(t), complaint{}
 }

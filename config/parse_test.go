@@ -91,7 +91,7 @@ func TestDefaults(t *testing.T) {
 			Listen:         []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
 			AuthAlgorithms: []string{"SHA-256", "MD5"},
 			DrainTimeout:   time.Minute, MaxDelay: 75 * time.Millisecond,
-			Limits: Limits{Connections: 1000, ConnectionsPerSource: 100, Setups: 2000},
+			Limits: Limits{Connections: 1000, Setups: 2000},
 		},
 		Media: Media{
 			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: engineAuto,
@@ -211,7 +211,7 @@ func TestSecretFiles(t *testing.T) {
 func TestTemplateInPlainText(t *testing.T) {
 	for _, text := range []string{
 		"targets: [{name: t, kind: synthflow, account: {token_env: PW, workspace_id: 'w{{.Trunk}}'}}]",
-		"targets: [{name: t, kind: sip, uri: 'sip:a@b.example'}]\nhooks: {twilio: {listen: '127.0.0.1:1', targets: [t], fallback: {say: '{{.To.Number}}'}}}",
+		"targets: [{name: t, kind: sip, uri: 'sip:a@b.example'}]\nhooks: {listen: '127.0.0.1:1', twilio: {targets: [t], fallback: {say: '{{.To.Number}}'}}}",
 	} {
 		if _, err := Parse("f.yaml", []byte(text), testEnv); err == nil || !strings.Contains(err.Error(), "holds a template, and this key is the same for every call") {
 			t.Errorf("%s: %v", text, err)

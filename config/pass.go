@@ -52,20 +52,3 @@ func hopHeader(name string) bool {
 	}
 	return false
 }
-
-// parsePart takes a content type without parameters, and gives it in lower case.
-func parsePart(t string) (string, complaint) {
-	t = strings.ToLower(t)
-	kind, sub, ok := strings.Cut(t, "/")
-	switch {
-	case !ok || !tokenOnly.MatchString(kind) || !tokenOnly.MatchString(sub) || strings.Contains(t, "*"):
-		return "", refuse("is not a content type", `write it without parameters, like "application/pidf+xml"`)
-	case t == "application/sdp":
-		return "", refuse("belongs to one side of the call and is never passed on as it is",
-			"remove it; the target gets an offer in any case")
-	case kind == "multipart":
-		return "", refuse("is not the type of a part, but of the whole",
-			`write the types of its parts, like "application/pidf+xml"`)
-	}
-	return t, complaint{}
-}

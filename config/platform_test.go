@@ -87,9 +87,9 @@ func TestHooks(t *testing.T) {
 targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
 trunks: [{name: c, sources: [192.0.2.1]}]
 hooks:
-  twilio: {listen: "127.0.0.1:8081", targets: [t]}
+  listen: "0.0.0.0:8081"
+  twilio: {auth_token_file: `+secret+`, url: "https://voice.example.com", targets: [t]}
   vapi:
-    listen: "127.0.0.1:8081"
     secret_file: `+secret+`
     rules:
       - {trunk: c, to: "^\\+49", when: '{{eq (.Header "X-Lang") "de"}}', assistant_id: a1, overrides: {maxDurationSeconds: 60}, variables: {name: '{{.From.Name}}'}}
@@ -97,14 +97,14 @@ hooks:
           firstMessage: "Hello {{name}}"
           model: {provider: openai, temperature: 0.5, messages: [{role: system, content: "one\ntwo"}], on: true, none: null}
       - {destination: {type: number, number: "+15550100009"}}
-  synthflow: {listen: "0.0.0.0:8082", secret_file: `+secret+`}
-  variables: {listen: "127.0.0.1:8083", token_file: `+secret+`, values: {caller: '{{.Lead.Number}}'}, ids: ['{{.Header "X-Ext"}}'], headers: [X-Name]}
+  synthflow: {secret_file: `+secret+`}
+  variables: {token_file: `+secret+`, values: {caller: '{{.Lead.Number}}'}, ids: ['{{.Header "X-Ext"}}'], headers: [X-Name]}
 `), testEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := cfg.Hooks
-	if h.Twilio.Fallback != (twilio.Fallback{Reject: "busy"}) || h.Twilio.AuthToken != "" || h.Twilio.EncodeSemicolon {
+	if h.Twilio.Fallback != (twilio.Fallback{Reject: "busy"}) || h.Twilio.AuthToken.Reveal() != "hush" || h.Twilio.EncodeSemicolon {
 		t.Errorf("twilio: got %+v", h.Twilio)
 	}
 	if h.Vapi.Secret.Reveal() != "hush" || len(h.Vapi.Rules) != 3 {
@@ -124,9 +124,6 @@ hooks:
 	if len(h.Variables.IDs) != 1 || h.Variables.Headers[0] != "X-Name" {
 		t.Errorf("got %+v, %+v", h.Synthflow, h.Variables)
 	}
-	if len(h.Endpoints()) != 4 || len((Hooks{}).Endpoints()) != 0 {
-		t.Errorf("got %v", h.Endpoints())
-	}
 }
 
 // The parts of a SIP URI that say where it leads.
@@ -143,13 +140,12 @@ func TestHostPort(t *testing.T) {
 
 // With follow Twilio asks below the path, by the public URL, which it needs.
 func TestTwilioFollow(t *testing.T) {
-	secret := secretFile(t, "pw")
 	parse := func(keys string) (*Config, error) {
 		return Parse("x.yaml", []byte(`
 targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
 hooks:
-  variables: {listen: "127.0.0.1:8081", token_file: `+secret+`}
-  twilio: {listen: "127.0.0.1:8082", targets: [t]`+keys+`}
+  listen: "127.0.0.1:8082"
+  twilio: {targets: [t]`+keys+`}
 `), testEnv)
 	}
 	for keys, want := range map[string]string{
@@ -163,11 +159,11 @@ hooks:
 			continue
 		}
 		h := cfg.Hooks
-		if !h.Twilio.Follow || h.Twilio.FollowURL() != want || len(h.Endpoints()) != 2 {
+		if !h.Twilio.Follow || h.Twilio.FollowURL() != want {
 			t.Errorf("%s: got %+v, %s", keys, h.Twilio, h.Twilio.FollowURL())
 		}
 	}
-	if cfg, err := parse(""); err != nil || cfg.Hooks.Twilio.Follow || len(cfg.Hooks.Endpoints()) != 2 {
+	if cfg, err := parse(""); err != nil || cfg.Hooks.Twilio.Follow {
 		t.Errorf("without: %v", err)
 	}
 	for keys, want := range map[string]string{

@@ -44,7 +44,7 @@ type Prepare struct {
 	Headers []Header `key:"headers" later:""`
 	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, and what it gives is quoted as
 	// JSON needs it. Numbers, true, false and null go out as they are. Without it there is no body.
-	Body *Body `key:"body" use:"prepare"`
+	Body *jsonBody `key:"body" use:"prepare"`
 	// Kind http: what the answer must be, besides JSON.
 	Success success `key:"success"`
 	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots
@@ -280,7 +280,7 @@ func (p *Prepare) synthflow() {
 		custom.members = append(custom.members,
 			bodyMember{v.Name, part{path: "prepare.custom_variables." + v.Name, text: v.Value}})
 	}
-	p.Body = &Body{part{object: true, members: []bodyMember{
+	p.Body = &jsonBody{part{object: true, members: []bodyMember{
 		{"from_number", part{path: "prepare.from_number", text: p.FromNumber}},
 		{"to_number", part{path: "prepare.to_number", text: p.ToNumber}},
 		{"model_id", part{path: "prepare.model_id", text: p.ModelID}},

@@ -12,10 +12,10 @@ type Register struct {
 	// The registrars: names, as RFC 3263 resolves them, or addresses, with a port where it is another one. They are tried
 	// in turn until one takes it.
 	Registrars []string `key:"registrars" is:"host-port" filled:""`
-	// The user of the address-of-record. Empty: that of auth.
+	// The user of the address-of-record. Empty: that of dial_auth.
 	User string `key:"user" is:"register-user"`
-	// The digest credentials for 401 and 407.
-	Auth *Auth `key:"auth"`
+	// Auth is the trunk's dial_auth.
+	Auth *Auth
 	// The host that the requests are sent to instead of the registrar's, with a port. Empty: none. They name it in Route.
 	OutboundProxy string `key:"outbound_proxy" is:"host-port-or-none"`
 	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS (RFC 5626
@@ -26,20 +26,12 @@ type Register struct {
 func (r *Register) check(s section) {
 	s.require("registrars", "the registrar's host, like [sip.carrier.example]")
 	s.notEmpty("registrars")
-	if r.Auth == nil && r.User == "" {
-		s.require("user", "the user of the address-of-record, or auth with one")
-	}
-	if r.User == "" && r.Auth != nil {
-		r.User = r.Auth.Username
-	}
 }
 
 // Registrar is the section `registrar` of a trunk or target: it registers here with the credentials of its calls.
 type Registrar struct {
 	// The user of its address-of-record, which is in To of its REGISTER. Empty: that of its credentials.
 	User string `key:"user" is:"register-user"`
-	// The most Contacts at a time, from 1. A REGISTER with more gets 403.
-	MaxContacts int `key:"max_contacts" default:"10" min:"1" max:"1000"`
 }
 
 // RegisteredHost is the host in the uri of a trunk with registrar: it stands for what has registered.

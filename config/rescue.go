@@ -1,8 +1,8 @@
 package config
 
-// Rescue is the section `routes[].rescue`: the caller stays when the agent's leg dies in mid-call, and somebody else
+// callRescue is the section `routes[].rescue`: the caller stays when the agent's leg dies in mid-call, and somebody else
 // takes over.
-type Rescue struct {
+type callRescue struct {
 	// The targets that are tried then, in this order. Empty, and trunks too: those of the route that were not tried for
 	// the call.
 	Targets []string `key:"targets" is:"target"`
@@ -21,7 +21,7 @@ func parseDialled(t string) (string, complaint) {
 	return t, complaint{}
 }
 
-func (r *Rescue) check(s section) {
+func (r *callRescue) check(s section) {
 	if len(r.Trunks) > 0 && !s.filled("to") {
 		s.fail("has trunks, and no number: the number that the caller has called leads back here, and the rescue would call itself", `write to: "+15075550100", the number to call there`)
 	}

@@ -54,7 +54,7 @@ type Route struct {
 	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).
 	MaskDTMF Wanted `key:"mask_dtmf" enum:"off always on_demand" default:"off"`
 	// What becomes of the caller when the agent's leg dies in mid-call. Without it the call ends.
-	Rescue *Rescue `key:"rescue"`
+	Rescue *callRescue `key:"rescue"`
 	// What becomes of a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
 }

@@ -132,7 +132,7 @@ func (d described) textOrSection(k key, t reflect.Type) object {
 func (d described) value(k key) object {
 	t, list := elementType(k.field.Type), isList(k.field.Type)
 	switch k.field.Type {
-	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[*Body](), reflect.TypeFor[[]Member]():
+	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[*jsonBody](), reflect.TypeFor[[]Member]():
 		return object{{"type", "object"}}
 	case reflect.TypeFor[[]variable](), reflect.TypeFor[[]Header]():
 		return object{{"type", "object"}, {"additionalProperties", kinds["*template.Template"].schema()}}

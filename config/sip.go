@@ -65,12 +65,11 @@ func (t *ListenTLS) check(s section) {
 
 // Limits is the section `sip.limits`.
 type Limits struct {
-	// The TCP and TLS connections that peers opened to one address of listen. Further ones are closed.
+	// The TCP and TLS connections that peers opened to one address of listen. Further ones are closed. One address gets a
+	// tenth of it. An address that no trunk has gets a tenth of that, an IPv6 /64 network like one address, and all such
+	// addresses together get a tenth of connections. They have 10 s to show who they are: by credentials, a certificate,
+	// or a request of a call.
 	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
-	// The connections that one address opened. An address that no trunk has gets a tenth of it, an IPv6 /64 network like
-	// one address, and all such addresses together get a tenth of connections. They have 10 s to show who they are: by
-	// credentials, a certificate, or a request of a call.
-	ConnectionsPerSource int `key:"connections_per_source" default:"100" min:"1" max:"1000000"`
 	// The calls that are not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
 	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`
 }

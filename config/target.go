@@ -79,10 +79,6 @@ type Target struct {
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
 	// How it wants DTMF: relay (as it comes), info (SIP INFO), rfc4733 (telephone-events).
 	DTMF DTMFMode `key:"dtmf" enum:"relay info rfc4733" default:"relay"`
-	// The requests within the dialog that go from one side to the other.
-	PassMethods []string `key:"pass_methods" is:"method" default:"INFO"`
-	// The content types of the parts of the caller's multipart body that it gets: [application/pidf+xml].
-	PassParts []string `key:"pass_parts" is:"part"`
 	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it).
 	Transfer TransferMode `key:"transfer" enum:"refuse local relay" default:"refuse"`
 	// The numbers that it may transfer to, as regular expressions like those of routes. A transfer needs this list or

@@ -58,7 +58,7 @@ type Trunk struct {
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, over TLS.
 	TLS TargetTLS `key:"tls"`
-	// The digest credentials for its 401 and 407 to calls to it. Default: those of register.
+	// The digest credentials for its 401 and 407, to calls to it and to register.
 	DialAuth *Auth `key:"dial_auth"`
 	// Where Flowbridge registers, so that the trunk's calls find it (RFC 3261 section 10). Its calls may come from there,
 	// besides sources.
@@ -105,8 +105,14 @@ func (t *Trunk) callee(s section) {
 	if t.Registrar != nil && t.Auth == nil {
 		s.fields["registrar"].fail("has no credentials to ask for", "write auth, the user and the password of what registers")
 	}
-	if t.DialAuth == nil && t.Register != nil {
-		t.DialAuth = t.Register.Auth
+	if r := t.Register; r != nil {
+		r.Auth = t.DialAuth
+		switch {
+		case r.User == "" && r.Auth != nil:
+			r.User = r.Auth.Username
+		case r.User == "" && !s.has("dial_auth"):
+			s.fields["register"].fail("has no user for its address-of-record", "write user, or dial_auth with one")
+		}
 	}
 	switch {
 	case t.Registrar != nil:
@@ -120,7 +126,7 @@ func (t *Trunk) callee(s section) {
 		if t.TLS != (TargetTLS{}) && t.Register == nil {
 			s.fields["tls"].fail("has no effect without uri", remedy)
 		}
-		if s.has("dial_auth") && t.DialAuth != nil {
+		if s.has("dial_auth") && t.DialAuth != nil && t.Register == nil {
 			s.fields["dial_auth"].fail("has no effect without uri", remedy)
 		}
 	}
@@ -183,15 +189,13 @@ type Match struct {
 	HeaderName string `key:"header" is:"header"`
 	// HeaderValue is that header's value.
 	HeaderValue string
-	// The port that its SIP comes from. 0: any.
-	Port uint16 `key:"port" default:"0" max:"65535"`
 }
 
 func (m *Match) check(section) { m.HeaderName, m.HeaderValue, _ = strings.Cut(m.HeaderName, ": ") }
 
 // Conditions counts what is asked for: the more, the more specific.
 func (m Match) Conditions() (n int) {
-	for _, set := range []bool{m.ToDomain != "", m.HeaderName != "", m.Port != 0} {
+	for _, set := range []bool{m.ToDomain != "", m.HeaderName != ""} {
 		if set {
 			n++
 		}

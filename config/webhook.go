@@ -13,13 +13,6 @@ type webhook struct {
 	URL string `key:"url" is:"webhook-url" required:"the address that records are posted to, like https://crm.example.com/calls"`
 	// The secret that requests are signed with.
 	Secret Secret `key:"secret_file" required:"the file with the secret"`
-	// What is told: call.ended when a call is over, recording.finished when its recordings are complete, call.reported
-	// when the platform's report has come.
-	Events []string `key:"events" is:"webhook-event" default:"call.ended, recording.finished, call.reported" filled:""`
-	// The trunks whose calls are told. Without it: all.
-	Trunks []string `key:"trunks" is:"trunk" filled:""`
-	// The targets whose calls are told. Without it: all.
-	Targets []string `key:"targets" is:"target" filled:""`
 }
 
 func (w *webhook) check(s section) {

@@ -59,7 +59,7 @@ func (a *Account) Hide(s string) string { return a.api.Hide(s) }
 func (a *Account) Assistants() Assistants { return Assistants{a} }
 
 // Numbers are the numbers of the account's workspace.
-func (a *Account) Numbers() Numbers { return Numbers{Account: a} }
+func (a *Account) Numbers() Numbers { return Numbers{a} }
 
 // envelope is around most answers. Without one, the fields are the answer itself.
 type envelope struct {

@@ -124,35 +124,22 @@ func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
 }
 
 // Update changes what body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
-func (a Assistants) Update(ctx context.Context, id string, body rest.Object) (rest.Object, error) {
+func (a Assistants) Update(ctx context.Context, id string, body rest.Object) error {
 	r := rest.Request{Method: http.MethodPut, Path: a.assistantPath(id), Body: body}
 	e, answer, err := a.call(ctx, r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	got, err := a.modelID(r, e, answer)
 	if err == nil && got != id {
 		err = a.api.Unusable(r, answer, "the answer is about another agent")
 	}
-	return nil, err
+	return err
 }
 
 // Delete removes an agent (DELETE /v2/assistants/{model_id}).
 func (a Assistants) Delete(ctx context.Context, id string) (rest.Object, error) {
 	return nil, a.done(ctx, rest.Request{Method: http.MethodDelete, Path: a.assistantPath(id)})
-}
-
-// Attach gives an outbound agent the numbers that it may call from (PUT /v2/assistants/{model_id}/phone_numbers). An
-// inbound agent has its one number in phone_number instead.
-func (a Assistants) Attach(ctx context.Context, id string, numbers []string) error {
-	list := make([]any, len(numbers))
-	for i, n := range numbers {
-		list[i] = n
-	}
-	return a.done(ctx, rest.Request{
-		Method: http.MethodPut, Path: a.assistantPath(id) + "/phone_numbers",
-		Body: rest.Object{"phone_numbers": list},
-	})
 }
 
 func (a Assistants) assistantPath(id string) string { return a.assistants + "/" + rest.Segment(id) }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"flowbridge/internal/rest"
@@ -73,11 +72,7 @@ func checkRegistration(body rest.Object) error {
 }
 
 // Numbers are the numbers of an account's workspace.
-type Numbers struct {
-	*Account
-	// Available limits List to numbers without (true) or with (false) an inbound agent. Default: all.
-	Available *bool
-}
+type Numbers struct{ *Account }
 
 // Create imports a number (POST /v2/custom-numbers) and gives the API's response: key and phone_number.
 func (a Numbers) Create(ctx context.Context, body rest.Object, _ map[string]bool) (rest.Object, error) {
@@ -105,11 +100,7 @@ func (a Numbers) Create(ctx context.Context, body rest.Object, _ map[string]bool
 
 // List gives the numbers (GET /v2/numbers): number, sid, is_available.
 func (a Numbers) List(ctx context.Context) ([]rest.Object, error) {
-	query := url.Values{"workspace": {a.workspace}}
-	if a.Available != nil {
-		query.Set("is_available", strconv.FormatBool(*a.Available))
-	}
-	return a.list(ctx, numbersPath, query, "phone_numbers", "number")
+	return a.list(ctx, numbersPath, url.Values{"workspace": {a.workspace}}, "phone_numbers", "number")
 }
 
 // Get gives one number (GET /v2/numbers/{slug}).
@@ -155,7 +146,7 @@ func (a Numbers) Find(ctx context.Context, want rest.Object) (rest.Object, error
 		}
 		return got, failed
 	}
-	all, err := Numbers{Account: a.Account}.List(ctx)
+	all, err := a.List(ctx)
 	if err != nil {
 		return nil, failed
 	}
@@ -165,11 +156,6 @@ func (a Numbers) Find(ctx context.Context, want rest.Object) (rest.Object, error
 		}
 	}
 	return nil, nil
-}
-
-// Update changes what body has (PATCH /v2/numbers/{slug}).
-func (a Numbers) Update(ctx context.Context, number string, body rest.Object) (rest.Object, error) {
-	return nil, a.done(ctx, rest.Request{Method: http.MethodPatch, Path: numberPath(number), Body: body})
 }
 
 // Delete removes a number from the workspace (DELETE /v2/numbers/{slug}), and detaches it from its agents.

@@ -1,8 +1,6 @@
 package bridge
 
 import (
-	"strings"
-
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/sdp"
@@ -96,10 +94,7 @@ func (m *Masking) Note(l *Half, req *sip.Request) {
 }
 
 // HidesKey says whether a request of the caller may reveal a masked key: an INFO with
-// any body, or a report of keys (RFC 4730).
+// any body.
 func (m *Masking) HidesKey(from *Half, req *sip.Request) bool {
-	if !m.isCaller(from) || (!m.On && req.CSeq().SeqNo > m.upTo) || len(req.Body()) == 0 {
-		return false
-	}
-	return req.Method == sip.INFO || strings.Contains(strings.ToLower(contentOf(req).ContentType), "kpml")
+	return req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.upTo) && len(req.Body()) > 0
 }

@@ -13,9 +13,8 @@ import (
 	"flowbridge/media"
 )
 
-// Requests within a call that is up, from one side to the other: INFO, MESSAGE,
-// NOTIFY, SUBSCRIBE, by the target's pass_methods. DTMF in INFO is in
-// call_digits.go, REFER in call_transfer.go.
+// Requests within a call that is up, from one side to the other: INFO, and NOTIFY about
+// a REFER that was passed on.
 
 // relayed is a request of one side that went to the other.
 type relayed struct {
@@ -37,9 +36,8 @@ type Relays struct {
 // alwaysPassed are the headers of a request or answer that pass without
 // configuration: they describe the body and the request.
 func alwaysPassed() []config.Pass {
-	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires",
-		"Subscription-State",
-		"Accept", "Retry-After")
+	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event",
+		"Subscription-State", "Accept", "Retry-After")
 }
 
 // Asked answers a request within the dialog that is no REFER, or passes it to the other side.
@@ -47,7 +45,7 @@ func (r *Relays) Asked(from *Half, req *sip.Request) {
 	b := r.bridge
 	switch {
 	case req.Method == sip.INFO && b.takesDigit(from, req):
-	case r.isReport(from, req) || slices.Contains(b.Call.Policy().PassMethods, string(req.Method)):
+	case r.isReport(from, req), req.Method == sip.INFO:
 		r.Relay(from, req, contentOf(req), nil)
 	default:
 		b.Reply(from, req, 405, from.Leg.Allow())

@@ -144,7 +144,6 @@ type PeerOptions struct {
 	Rel100         config.Rel100Mode // empty: off
 	SessionExpires time.Duration     // the session timer to ask for; 0: only the peer's
 	Allow          string            // the methods of Allow
-	Parts          []string          // types of body parts that are passed on
 	NAT            config.NATMode    // where requests within the dialog go; empty: off
 }
 

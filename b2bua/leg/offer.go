@@ -114,7 +114,7 @@ func (l *Leg) soundRequest(req *sip.Request) bool {
 	}
 	code, reason, headers := Unsupported(req, o)
 	if code == 0 {
-		code, reason, headers = message.BodyRefusal(req, nil)
+		code, reason, headers = message.BodyRefusal(req)
 	}
 	if code != 0 {
 		l.respond(req, code, reason, headers...)

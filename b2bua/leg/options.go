@@ -91,10 +91,10 @@ func Refusal(req *sip.Request, o PeerOptions) (code int, reason string, headers 
 	if code, reason, headers = Unsupported(req, o); code != 0 {
 		return code, reason, headers
 	}
-	if code, reason, headers = message.BodyRefusal(req, o.Parts); code != 0 {
+	if code, reason, headers = message.BodyRefusal(req); code != 0 {
 		return code, reason, headers
 	}
-	switch sdp, _, _ := message.BodyOf(req, o.Parts); {
+	switch sdp := message.SDPBody(req); {
 	case len(sdp) > message.MaxSDP:
 		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", message.MaxSDP), nil
 	case !acceptsSDP(req.GetHeaders("accept")):

@@ -94,7 +94,7 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 			return
 		}
 		l.fact(replied(r.ref, res))
-	case sip.INFO, sip.MESSAGE: // with other methods, 481 ends only their usage (RFC 5057 section 5.1)
+	case sip.INFO: // with other methods, 481 ends only their usage (RFC 5057 section 5.1)
 		l.fact(replied(r.ref, res))
 		if res != nil && res.StatusCode == 481 {
 			l.end(now, cause.DialogLost)

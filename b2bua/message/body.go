@@ -3,8 +3,6 @@ package message
 import (
 	"bytes"
 	"errors"
-	"slices"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -18,13 +16,9 @@ const AcceptedBodies = SDPType + ", multipart/mixed, multipart/related, multipar
 // errEncoded means that a body is compressed or encoded otherwise.
 var errEncoded = errors.New("a body with a Content-Encoding")
 
-// BodyOf returns the session description in a message's body and the parts that came
-// with it. allowed are the types of parts that may be required (splitBody).
-func BodyOf(msg sip.Message, allowed []string) (sdp []byte, others []BodyPart, err error) {
-	return bodyOf(msg, contentTypeOf(msg), allowed)
-}
-
-func bodyOf(msg sip.Message, contentType string, allowed []string) (sdp []byte, others []BodyPart, err error) {
+// bodyOf returns the session description in a message's body and the parts that came
+// with it.
+func bodyOf(msg sip.Message, contentType string) (sdp []byte, others []bodyPart, err error) {
 	if len(msg.Body()) == 0 {
 		return nil, nil, nil
 	}
@@ -33,7 +27,7 @@ func bodyOf(msg sip.Message, contentType string, allowed []string) (sdp []byte, 
 			return nil, nil, errEncoded
 		}
 	}
-	return splitBody(contentType, msg.Body(), allowed)
+	return splitBody(contentType, msg.Body())
 }
 
 func contentTypeOf(msg sip.Message) string {
@@ -47,7 +41,7 @@ func contentTypeOf(msg sip.Message) string {
 // SDPBody returns the session description in a message, nil if there is none. It is
 // for messages that can't be refused, and for those that BodyRefusal let through.
 func SDPBody(msg sip.Message) []byte {
-	sdp, _, err := BodyOf(msg, nil)
+	sdp, _, err := bodyOf(msg, contentTypeOf(msg))
 	if err != nil {
 		return nil
 	}
@@ -62,14 +56,14 @@ func AnswerSDP(msg sip.Message) (sdp []byte, untyped bool) {
 	if kind == "" && bytes.HasPrefix(msg.Body(), descriptionBegins) {
 		kind, untyped = SDPType, true
 	}
-	sdp, others, err := bodyOf(msg, kind, nil)
+	sdp, others, err := bodyOf(msg, kind)
 	if err != nil {
 		return nil, false
 	}
 	for i := 0; sdp == nil && i < len(others); i++ {
 		p := &others[i]
-		disposition, _ := Disposition(p.Field("Content-Disposition"))
-		if !p.has("Content-Type") && (disposition == "" || disposition == "session") && bytes.HasPrefix(p.body,
+		kind, _ := disposition(p.field("Content-Disposition"))
+		if !p.has("Content-Type") && (kind == "" || kind == "session") && bytes.HasPrefix(p.body,
 			descriptionBegins) && p.plain() {
 			sdp, untyped = p.body, true
 		}
@@ -82,37 +76,17 @@ var descriptionBegins = []byte("v=0")
 
 // BodyRefusal returns the answer to a request whose body is not acceptable (RFC 3261
 // section 8.2.3, RFC 5621 section 4); code 0: it is acceptable.
-func BodyRefusal(req *sip.Request, allowed []string) (code int, reason string, headers []sip.Header) {
-	switch _, _, err := BodyOf(req, allowed); {
+func BodyRefusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
+	switch _, _, err := bodyOf(req, contentTypeOf(req)); {
 	case err == nil:
 		return 0, "", nil
 	case errors.Is(err, errBadBody):
 		return 400, Printable(err.Error(), MaxPhrase), nil
 	case errors.Is(err, errEncoded):
 		return 415, StatusText(415), []sip.Header{sip.NewHeader("Accept-Encoding", "identity")}
-	case errors.Is(err, errPartRequired):
-		accepted := slices.Concat([]string{AcceptedBodies}, allowed)
-		return 415, StatusText(415), []sip.Header{sip.NewHeader("Accept", strings.Join(accepted, ", "))}
-	default: // errBodyType
+	default: // errBodyType, errPartRequired
 		return 415, StatusText(415), []sip.Header{sip.NewHeader("Accept", AcceptedBodies)}
 	}
-}
-
-// PartsFor returns the parts of the caller's body that a target gets by its
-// pass_parts. A further session description is never among them, because it names
-// addresses.
-func PartsFor(invite *sip.Request, types []string) []BodyPart {
-	if len(types) == 0 {
-		return nil
-	}
-	_, others, err := BodyOf(invite, types)
-	if err != nil {
-		return nil
-	}
-	return slices.DeleteFunc(others, func(p BodyPart) bool {
-		return p.ContentType == SDPType || !slices.ContainsFunc(types,
-			func(t string) bool { return strings.EqualFold(t, p.ContentType) })
-	})
 }
 
 // SDPType is the content type of a session description.

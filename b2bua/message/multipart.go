@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -34,10 +33,10 @@ const (
 // one line.
 type HeaderLine struct{ Name, Value string }
 
-// BodyPart is one part of a body, such as ISUP (RFC 3204) or a location (RFC 6442).
-type BodyPart struct {
+// bodyPart is one part of a body, such as ISUP (RFC 3204) or a location (RFC 6442).
+type bodyPart struct {
 	header      []HeaderLine
-	ContentType string // media type in lower case without parameters; empty: malformed
+	contentType string // media type in lower case without parameters; empty: malformed
 	body        []byte // as it came, a slice of the message
 }
 
@@ -54,10 +53,10 @@ type BodyPart struct {
 //     addresses, and an application/sdp of another disposition (RFC 3959) is among
 //     them.
 //
-// A part with required handling gives errPartRequired, unless its type is allowed.
+// A part with required handling gives errPartRequired.
 // Without a handling parameter a part counts as optional. RFC 3261 section 20.11 says
 // required, but carriers send ISUP and locations without it and mean optional.
-func splitBody(contentType string, body []byte, allowed []string) (sdp []byte, others []BodyPart, err error) {
+func splitBody(contentType string, body []byte) (sdp []byte, others []bodyPart, err error) {
 	kind := mediaType(contentType)
 	switch {
 	case len(body) == 0:
@@ -67,7 +66,7 @@ func splitBody(contentType string, body []byte, allowed []string) (sdp []byte, o
 	case !isMultipart(kind):
 		return nil, nil, fmt.Errorf("%w: %q", errBodyType, Phrase(contentType))
 	}
-	s := bodySplitter{allowed: allowed}
+	s := bodySplitter{}
 	sdp, others, err = s.split(contentType, body, 1)
 	if err != nil {
 		return nil, nil, err
@@ -77,7 +76,7 @@ func splitBody(contentType string, body []byte, allowed []string) (sdp []byte, o
 		if !soundLine(whole) {
 			return nil, nil, fmt.Errorf("%w: a Content-Type that can't be passed on", errBadBody)
 		}
-		return nil, []BodyPart{{header: []HeaderLine{whole}, ContentType: kind, body: body}}, nil
+		return nil, []bodyPart{{header: []HeaderLine{whole}, contentType: kind, body: body}}, nil
 	}
 	return sdp, others, nil
 }
@@ -103,12 +102,11 @@ func mediaType(contentType string) string {
 
 // bodySplitter splits one body.
 type bodySplitter struct {
-	allowed []string
-	parts   int // so far, of all levels
+	parts int // so far, of all levels
 }
 
 // split splits a multipart of this level.
-func (s *bodySplitter) split(contentType string, body []byte, level int) (sdp []byte, others []BodyPart, err error) {
+func (s *bodySplitter) split(contentType string, body []byte, level int) (sdp []byte, others []bodyPart, err error) {
 	if level > maxNesting {
 		return nil, nil, fmt.Errorf("%w: more than %d levels", errBadBody, maxNesting)
 	}
@@ -127,14 +125,14 @@ func (s *bodySplitter) split(contentType string, body []byte, level int) (sdp []
 }
 
 // first finds the session description in parts that belong together.
-func (s *bodySplitter) first(parts []BodyPart, level int) (sdp []byte, others []BodyPart, err error) {
+func (s *bodySplitter) first(parts []bodyPart, level int) (sdp []byte, others []bodyPart, err error) {
 	for _, p := range parts {
 		inner, rest, found, err := s.take(p, level)
 		switch {
 		case err != nil:
 			return nil, nil, err
 		case !found:
-			rest = []BodyPart{p}
+			rest = []bodyPart{p}
 		case sdp == nil:
 			sdp = inner
 		}
@@ -145,7 +143,7 @@ func (s *bodySplitter) first(parts []BodyPart, level int) (sdp []byte, others []
 
 // last finds the session description in alternatives. An alternative with a required
 // part that is not understood is passed over.
-func (s *bodySplitter) last(parts []BodyPart, level int) (sdp []byte, others []BodyPart, err error) {
+func (s *bodySplitter) last(parts []bodyPart, level int) (sdp []byte, others []bodyPart, err error) {
 	others = parts
 	for _, p := range parts {
 		inner, rest, _, err := s.take(p, level)
@@ -161,26 +159,26 @@ func (s *bodySplitter) last(parts []BodyPart, level int) (sdp []byte, others []B
 }
 
 // take finds a session description in one part, and the parts beside it there.
-func (s *bodySplitter) take(p BodyPart, level int) (sdp []byte, rest []BodyPart, found bool, err error) {
-	kind, required := Disposition(p.Field("Content-Disposition"))
+func (s *bodySplitter) take(p bodyPart, level int) (sdp []byte, rest []bodyPart, found bool, err error) {
+	kind, required := disposition(p.field("Content-Disposition"))
 	switch {
-	case p.ContentType == SDPType && (kind == "" || kind == "session"):
+	case p.contentType == SDPType && (kind == "" || kind == "session"):
 		sdp, err = p.decoded()
 		return sdp, nil, true, err
-	case isMultipart(p.ContentType) && p.plain() && (kind == "" || kind == "session" || kind == "render"):
-		sdp, rest, err = s.split(p.Field("Content-Type"), p.body, level+1)
+	case isMultipart(p.contentType) && p.plain() && (kind == "" || kind == "session" || kind == "render"):
+		sdp, rest, err = s.split(p.field("Content-Type"), p.body, level+1)
 		if err != nil || sdp != nil {
 			return sdp, rest, true, err
 		}
 	}
-	if required && !slices.ContainsFunc(s.allowed, func(a string) bool { return strings.EqualFold(a, p.ContentType) }) {
-		return nil, nil, false, fmt.Errorf("%w: %q", errPartRequired, Phrase(p.Field("Content-Type")))
+	if required {
+		return nil, nil, false, fmt.Errorf("%w: %q", errPartRequired, Phrase(p.field("Content-Type")))
 	}
 	return nil, nil, false, nil
 }
 
-// Disposition reads a Content-Disposition (RFC 3261 section 20.11).
-func Disposition(value string) (kind string, required bool) {
+// disposition reads a Content-Disposition (RFC 3261 section 20.11).
+func disposition(value string) (kind string, required bool) {
 	kind, params, _ := CutUnquoted(value, ';')
 	for params != "" {
 		var key, v string
@@ -227,7 +225,7 @@ func boundaryOf(contentType string) (string, error) {
 
 // cut divides a body at its boundary. The standard library's reader does not serve,
 // because it changes the names and order of headers.
-func (s *bodySplitter) cut(body []byte, boundary string) (parts []BodyPart, err error) {
+func (s *bodySplitter) cut(body []byte, boundary string) (parts []bodyPart, err error) {
 	d := delimiter{line: []byte("--" + boundary), eol: []byte("\n")}
 	_, rest, closed, ok := d.next(body) // the text before it is in no part
 	if !ok {
@@ -289,8 +287,8 @@ func (d *delimiter) next(b []byte) (before, after []byte, closed, ok bool) {
 }
 
 // readPart reads a part's headers. A part without any is text (RFC 2046 section 5.1).
-func readPart(raw []byte) (BodyPart, error) {
-	p := BodyPart{ContentType: "text/plain"}
+func readPart(raw []byte) (bodyPart, error) {
+	p := bodyPart{contentType: "text/plain"}
 	for len(raw) > 0 {
 		var line []byte
 		line, raw, _ = CutByte(raw, '\n')
@@ -300,23 +298,22 @@ func readPart(raw []byte) (BodyPart, error) {
 			break
 		}
 		if err := p.add(text); err != nil {
-			return BodyPart{}, err
+			return bodyPart{}, err
 		}
 	}
 	for _, h := range p.header {
 		if !soundLine(h) {
-			return BodyPart{}, fmt.Errorf("%w: a part's header %q is too long or has control characters", errBadBody,
-				Phrase(h.Name))
+			return bodyPart{}, fmt.Errorf("%w: a part's header %q is too long or has control characters", errBadBody, Phrase(h.Name))
 		}
 	}
 	if p.has("Content-Type") {
-		p.ContentType = mediaType(p.Field("Content-Type"))
+		p.contentType = mediaType(p.field("Content-Type"))
 	}
 	return p, nil
 }
 
 // add reads one line of a part's headers.
-func (p *BodyPart) add(line string) error {
+func (p *bodyPart) add(line string) error {
 	if line[0] == ' ' || line[0] == '\t' {
 		if len(p.header) == 0 {
 			return fmt.Errorf("%w: a part begins with a folded line", errBadBody)
@@ -347,8 +344,8 @@ func soundLine(h HeaderLine) bool {
 		!strings.ContainsFunc(h.Value, func(r rune) bool { return template.IsControl(r) && r != '\t' })
 }
 
-// Field returns the value of one header of the part, "" if there is none.
-func (p *BodyPart) Field(name string) string {
+// field returns the value of one header of the part, "" if there is none.
+func (p *bodyPart) field(name string) string {
 	for _, h := range p.header {
 		if strings.EqualFold(h.Name, name) {
 			return h.Value
@@ -357,13 +354,13 @@ func (p *BodyPart) Field(name string) string {
 	return ""
 }
 
-func (p *BodyPart) has(name string) bool {
+func (p *bodyPart) has(name string) bool {
 	return slices.ContainsFunc(p.header, func(h HeaderLine) bool { return strings.EqualFold(h.Name, name) })
 }
 
 // plain reports whether the part has no transfer encoding (RFC 2045 section 6.2).
-func (p *BodyPart) plain() bool {
-	switch strings.ToLower(p.Field("Content-Transfer-Encoding")) {
+func (p *bodyPart) plain() bool {
+	switch strings.ToLower(p.field("Content-Transfer-Encoding")) {
 	case "", "7bit", "8bit", "binary":
 		return true
 	default:
@@ -373,11 +370,11 @@ func (p *BodyPart) plain() bool {
 
 // decoded returns the body without its transfer encoding (RFC 2045 section 6), which
 // is no longer than the body.
-func (p *BodyPart) decoded() (b []byte, err error) {
-	if packed := p.Field("Content-Encoding"); packed != "" && !strings.EqualFold(packed, "identity") {
+func (p *bodyPart) decoded() (b []byte, err error) {
+	if packed := p.field("Content-Encoding"); packed != "" && !strings.EqualFold(packed, "identity") {
 		return nil, fmt.Errorf("%w: a session description in the encoding %q", errBodyType, Phrase(packed))
 	}
-	switch encoding := p.Field("Content-Transfer-Encoding"); {
+	switch encoding := p.field("Content-Transfer-Encoding"); {
 	case p.plain():
 		b = p.body
 	case strings.EqualFold(encoding, "base64"):
@@ -395,45 +392,4 @@ func (p *BodyPart) decoded() (b []byte, err error) {
 		return nil, nil
 	}
 	return b, nil
-}
-
-// JoinBody makes one body of a session description and the parts of another body: the
-// description alone, or a multipart/mixed that begins with it (RFC 5621 section 4).
-// Without either there is no body.
-func JoinBody(sdp []byte, others []BodyPart) (contentType string, body []byte) {
-	if len(others) == 0 {
-		if len(sdp) == 0 {
-			return "", nil
-		}
-		return SDPType, sdp
-	}
-	parts := others
-	if len(sdp) > 0 {
-		own := BodyPart{header: []HeaderLine{{"Content-Type", SDPType}}, ContentType: SDPType, body: sdp}
-		parts = append([]BodyPart{own}, others...)
-	}
-	boundary := rand.Text()
-	for occurs(boundary, parts) {
-		boundary = rand.Text()
-	}
-	var b bytes.Buffer
-	for _, p := range parts {
-		b.WriteString("--" + boundary + "\r\n")
-		for _, h := range p.header {
-			b.WriteString(h.Name + ": " + h.Value + "\r\n")
-		}
-		b.WriteString("\r\n")
-		b.Write(p.body)
-		b.WriteString("\r\n")
-	}
-	b.WriteString("--" + boundary + "--\r\n")
-	return "multipart/mixed;boundary=" + boundary, b.Bytes()
-}
-
-// occurs reports whether one of the parts contains the boundary.
-func occurs(boundary string, parts []BodyPart) bool {
-	return slices.ContainsFunc(parts, func(p BodyPart) bool {
-		return bytes.Contains(p.body, []byte(boundary)) ||
-			slices.ContainsFunc(p.header, func(h HeaderLine) bool { return strings.Contains(h.Value, boundary) })
-	})
 }

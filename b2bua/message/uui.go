@@ -9,17 +9,17 @@ import (
 )
 
 // UserToUser returns the value of a User-to-User header (RFC 7433 section 4.1) that has a
-// text as hex digits. The discriminator, hex digits too, stands before it (RFC 7434
+// text as hex digits, behind the protocol discriminator of user specific data (RFC 7434
 // section 7).
-func UserToUser(text, discriminator string) string {
-	return discriminator + hex.EncodeToString([]byte(text)) + ";encoding=hex"
+func UserToUser(text string) string {
+	return "00" + hex.EncodeToString([]byte(text)) + ";encoding=hex"
 }
 
 // UserToUserTexts returns the texts of a User-to-User header's values. A value has hex
 // digits, if its encoding says so, a token or a quoted-string. Where hex digits begin with
-// the discriminator, the text is behind it. It is not ok if one of them is not well-formed,
-// or no text on one line.
-func UserToUserTexts(value, discriminator string) (texts []string, ok bool) {
+// the discriminator of user specific data or of characters, which begins no text, the text
+// is behind it. It is not ok if one of them is not well-formed, or no text on one line.
+func UserToUserTexts(value string) (texts []string, ok bool) {
 	for one, rest, more := "", value, true; more; {
 		one, rest, more = CutUnquoted(rest, ',')
 		data, params, _ := CutUnquoted(one, ';')
@@ -27,7 +27,7 @@ func UserToUserTexts(value, discriminator string) (texts []string, ok bool) {
 		if !sound {
 			return nil, false
 		}
-		text, sound := uuiText(Trim(data), encoding, discriminator)
+		text, sound := uuiText(Trim(data), encoding)
 		if !sound {
 			return nil, false
 		}
@@ -56,10 +56,13 @@ func uuiParams(params string) (encoding string, ok bool) {
 	return encoding, ok
 }
 
-func uuiText(data, encoding, discriminator string) (text string, ok bool) {
+func uuiText(data, encoding string) (text string, ok bool) {
 	text, ok = tokenOrQuoted(data)
 	if ok && strings.EqualFold(encoding, "hex") {
-		b, err := hex.DecodeString(strings.TrimPrefix(strings.ToLower(text), discriminator))
+		b, err := hex.DecodeString(text)
+		if len(b) > 0 && (b[0] == 0 || b[0] == 4) {
+			b = b[1:]
+		}
 		text, ok = string(b), err == nil
 	}
 	return text, ok && len(text) <= MaxPassedValue && utf8.ValidString(text) &&

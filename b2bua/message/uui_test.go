@@ -11,32 +11,32 @@ import (
 
 func TestUserToUserTexts(t *testing.T) {
 	for _, tt := range []struct {
-		name, value, discriminator string
-		want                       []string
-		ok                         bool
+		name, value string
+		want        []string
+		ok          bool
 	}{
-		{"hex", "616263;encoding=hex", "", []string{"abc"}, true},
-		{"in capitals", "4A4b;Encoding=HEX", "", []string{"JK"}, true},
-		{"behind a discriminator", "04616263;encoding=hex", "04", []string{"abc"}, true},
-		{"without the discriminator", "616263;encoding=hex", "04", []string{"abc"}, true},
-		{"a token", "account-17", "", []string{"account-17"}, true},
-		{"a quoted-string", `"account, \"17\";x" ; purpose=p`, "", []string{`account, "17";x`}, true},
-		{"several", `61;encoding=hex, "b;c", d`, "", []string{"a", "b;c", "d"}, true},
-		{"UTF-8", "c3a4;encoding=hex", "", []string{"ä"}, true},
-		{"nothing in quotes", `""`, "", nil, true},
-		{"empty", "", "", nil, false},
-		{"an odd digit", "616;encoding=hex", "", nil, false},
-		{"no hex", "xy;encoding=hex", "", nil, false},
-		{"no UTF-8", "ff;encoding=hex", "", nil, false},
-		{"a line end", "610d0a62;encoding=hex", "", nil, false},
-		{"a quote that does not end", `"abc`, "", nil, false},
-		{"something behind the quote", `"abc"d`, "", nil, false},
-		{"no token", "a b", "", nil, false},
-		{"a parameter that is none", "61;encoding=hex;(=1", "", nil, false},
-		{"an encoding that is none", "61;encoding=", "", nil, false},
-		{"too long", strings.Repeat("61", MaxPassedValue+1) + ";encoding=hex", "", nil, false},
+		{"hex", "616263;encoding=hex", []string{"abc"}, true},
+		{"in capitals", "4A4b;Encoding=HEX", []string{"JK"}, true},
+		{"behind a discriminator", "04616263;encoding=hex", []string{"abc"}, true},
+		{"behind that of user specific data", "00616263;encoding=hex", []string{"abc"}, true},
+		{"a token", "account-17", []string{"account-17"}, true},
+		{"a quoted-string", `"account, \"17\";x" ; purpose=p`, []string{`account, "17";x`}, true},
+		{"several", `61;encoding=hex, "b;c", d`, []string{"a", "b;c", "d"}, true},
+		{"UTF-8", "c3a4;encoding=hex", []string{"ä"}, true},
+		{"nothing in quotes", `""`, nil, true},
+		{"empty", "", nil, false},
+		{"an odd digit", "616;encoding=hex", nil, false},
+		{"no hex", "xy;encoding=hex", nil, false},
+		{"no UTF-8", "ff;encoding=hex", nil, false},
+		{"a line end", "610d0a62;encoding=hex", nil, false},
+		{"a quote that does not end", `"abc`, nil, false},
+		{"something behind the quote", `"abc"d`, nil, false},
+		{"no token", "a b", nil, false},
+		{"a parameter that is none", "61;encoding=hex;(=1", nil, false},
+		{"an encoding that is none", "61;encoding=", nil, false},
+		{"too long", strings.Repeat("61", MaxPassedValue+1) + ";encoding=hex", nil, false},
 	} {
-		got, ok := UserToUserTexts(tt.value, tt.discriminator)
+		got, ok := UserToUserTexts(tt.value)
 		if ok != tt.ok || !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, %v; want %q, %v", tt.name, got, ok, tt.want, tt.ok)
 		}
@@ -46,10 +46,10 @@ func TestUserToUserTexts(t *testing.T) {
 // FuzzUserToUser: what is read of a peer's header is text on one line, and comes back
 // from what we write of it.
 func FuzzUserToUser(f *testing.F) {
-	f.Add(`04616263;encoding=hex;purpose=isdn-uui, "b;c"`, "04")
-	f.Add("0d0a;encoding=hex", "0d")
-	f.Fuzz(func(t *testing.T, value, discriminator string) {
-		texts, ok := UserToUserTexts(value, discriminator)
+	f.Add(`04616263;encoding=hex;purpose=isdn-uui, "b;c"`)
+	f.Add("000d0a;encoding=hex")
+	f.Fuzz(func(t *testing.T, value string) {
+		texts, ok := UserToUserTexts(value)
 		if !ok && texts != nil {
 			t.Errorf("%q gives %q, which is not sound", value, texts)
 		}
@@ -57,7 +57,7 @@ func FuzzUserToUser(f *testing.F) {
 			if text == "" || len(text) > MaxPassedValue || !utf8.ValidString(text) || strings.ContainsFunc(text, template.IsControl) {
 				t.Errorf("%q gives %q", value, text)
 			}
-			back, ok := UserToUserTexts(UserToUser(text, "04"), "04")
+			back, ok := UserToUserTexts(UserToUser(text))
 			if !ok || !slices.Equal(back, []string{text}) {
 				t.Errorf("%q comes back as %q, %v", text, back, ok)
 			}

@@ -59,23 +59,10 @@ func (o *Draft) Measure(size int) Measure {
 	return m
 }
 
-// Trim leaves headers out until the INVITE is within the budget. Only if that is not
-// enough, it leaves out parts of the body, the last first. size measures the rest.
+// Trim leaves headers out until the INVITE is within the budget: first those with a value that is
+// too long, then, the last first, passed ones, configured ones, and own ones that no call depends on.
+// size measures the rest.
 func (o *Draft) Trim(b Budget, size func() int) error {
-	whole := *o
-	for {
-		o.passed, o.configured, o.own = slices.Clone(whole.passed), slices.Clone(whole.configured), slices.Clone(whole.own)
-		o.Parts, o.Dropped = whole.Parts, slices.Clone(whole.Dropped)
-		err := o.trimHeaders(b, size)
-		if err == nil || !whole.dropPart() {
-			return err
-		}
-	}
-}
-
-// trimHeaders leaves headers out: first those with a value that is too long, then, the
-// last first, passed ones, configured ones, and own ones that no call depends on.
-func (o *Draft) trimHeaders(b Budget, size func() int) error {
 	tooLong := func(f Field) bool { return !f.Kept && longest(f) > b.Value }
 	for _, list := range []*[]Field{&o.passed, &o.configured} {
 		for i, f := range slices.Backward(*list) {
@@ -95,18 +82,6 @@ func (o *Draft) trimHeaders(b Budget, size func() int) error {
 		}
 	}
 	return nil
-}
-
-// dropPart leaves out the last part of the body that is not required.
-func (o *Draft) dropPart() bool {
-	for i := range slices.Backward(o.Parts) {
-		if _, required := message.Disposition(o.Parts[i].Field("Content-Disposition")); !required {
-			o.drop(o.Parts[i].ContentType)
-			o.Parts = slices.Delete(o.Parts, i, i+1)
-			return true
-		}
-	}
-	return false
 }
 
 // dropLast leaves out the last header of a list that need not be kept.

@@ -39,10 +39,9 @@ type Draft struct {
 	passed      []Field
 	own         []Field
 	Offer       []byte
-	Parts       []message.BodyPart // of the caller's body
-	LocalParty  string             // From
-	RemoteParty string             // To
-	Dropped     []string           // names of the headers and types of the parts that were left out
+	LocalParty  string   // From
+	RemoteParty string   // To
+	Dropped     []string // names of the headers and types of the parts that were left out
 
 	values []string // of fields with one
 }
@@ -171,12 +170,11 @@ func (o *Draft) Request() *sip.Request {
 			}
 		}
 	}
-	kind, body := message.JoinBody(o.Offer, o.Parts)
-	length := sip.ContentLengthHeader(len(body))
+	length := sip.ContentLengthHeader(len(o.Offer))
 	req := message.NewRequest(sip.INVITE)
 	req.Recipient = o.uri
-	message.SetHeaders(req, append(all, &length, sip.NewHeader("Content-Type", kind))...)
-	req.SetBody(body)
+	message.SetHeaders(req, append(all, &length, sip.NewHeader("Content-Type", message.SDPType))...)
+	req.SetBody(o.Offer)
 	return req
 }
 

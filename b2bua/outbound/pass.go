@@ -72,10 +72,10 @@ func mapped(p config.Pass, found []string) (out []string, sound bool) {
 	}
 	for _, v := range found {
 		if p.UUI == config.UUIEncode {
-			out = append(out, message.UserToUser(v, p.Discriminator))
+			out = append(out, message.UserToUser(v))
 			continue
 		}
-		texts, ok := message.UserToUserTexts(v, p.Discriminator)
+		texts, ok := message.UserToUserTexts(v)
 		if !ok {
 			return nil, false
 		}

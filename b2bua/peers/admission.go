@@ -87,7 +87,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
 		Routes: cfg.Routes, Numbers: cfg.Numbers, Marks: routeMarks(cfg.Routes), Targets: map[string]*Target{},
 		Callees: map[string]*Target{},
-		Allow:   allowedToTrunks(cfg.Targets), Parts: passedParts(cfg.Targets), Tones: tonesOf(cfg),
+		Allow:   allowedToTrunks(cfg.Targets), Tones: tonesOf(cfg),
 		sources: a.sources,
 	}
 	a.mu.Lock()

@@ -62,7 +62,6 @@ type Dial struct {
 	Transport            string
 	Auth                 *config.Auth
 	Headers              []config.Header
-	PassParts            []string
 	Budget               config.Budget
 	Overflow             string
 	Prepare              *config.Prepare
@@ -94,7 +93,6 @@ type Policy struct {
 	Codecs          []string
 	Reinvite        config.ReinviteMode
 	DTMF            config.DTMFMode
-	PassMethods     []string
 	Transfer        config.TransferMode
 	TransferNumbers []*config.Numbers
 	TransferHosts   []string
@@ -116,7 +114,7 @@ func peerOfTarget(t *config.Target) Peer {
 
 func policyOf(t *config.Target) Policy {
 	return Policy{
-		Codecs: t.Codecs, Reinvite: t.Reinvite, DTMF: t.DTMF, PassMethods: t.PassMethods,
+		Codecs: t.Codecs, Reinvite: t.Reinvite, DTMF: t.DTMF,
 		Transfer: t.Transfer, TransferNumbers: t.TransferNumbers, TransferHosts: t.TransferHosts,
 	}
 }
@@ -133,7 +131,7 @@ func callerOfTrunk(t *config.Trunk) *Caller {
 func DialOf(t *config.Target) *Dial {
 	return &Dial{
 		Peer: peerOfTarget(t), Policy: policyOf(t), Kind: t.Kind, URI: t.URI, Transport: t.Transport, Auth: t.Auth,
-		Headers: t.Headers, PassParts: t.PassParts, Budget: t.Budget, Overflow: t.Overflow, Prepare: t.Prepare,
+		Headers: t.Headers, Budget: t.Budget, Overflow: t.Overflow, Prepare: t.Prepare,
 		FirstResponseTimeout: t.FirstResponseTimeout, RingTimeout: t.RingTimeout,
 		Circuit: t.Circuit, Ping: t.Ping,
 	}

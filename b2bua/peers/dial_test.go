@@ -107,7 +107,7 @@ func TestOtherRoleKeepsDefaults(t *testing.T) {
 		want []string
 	}{
 		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country", "Register", "Identity"}},
-		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "PassParts", "Prepare", "Proxy"}}, // filled has no proxy in register
+		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "Prepare", "Proxy"}}, // filled has no proxy in register
 		"a trunk that calls":      {*callerOfTrunk(&trunk), nil},
 		"a target that is called": {*DialOf(&target), []string{"Registered", "Proxy"}},
 	} {

@@ -28,7 +28,6 @@ type Snapshot struct {
 	Targets map[string]*Target      // by name
 	Callees map[string]*Target      // trunks that can be called, by name
 	Allow   string                  // methods that a trunk may send
-	Parts   []string                // types of body parts that some target gets
 	Tones   map[string]*audio.Sound // tones and sounds by name
 	sources *Rates                  // new requests by address; the same in all snapshots
 }
@@ -64,12 +63,12 @@ func newTrunk(c *Caller, platform *Policy, n *tally) *Trunk {
 func (t *Trunk) NeedsCredentials() bool { return t.secret != nil }
 
 // options returns the options of a leg to the peer.
-func (p *Peer) options(allow string, parts []string) leg.PeerOptions {
-	return leg.PeerOptions{Rel100: p.rel100, SessionExpires: p.sessionExpires, Allow: allow, Parts: parts, NAT: p.NAT}
+func (p *Peer) options(allow string) leg.PeerOptions {
+	return leg.PeerOptions{Rel100: p.rel100, SessionExpires: p.sessionExpires, Allow: allow, NAT: p.NAT}
 }
 
 // Options returns the options of a call's leg to the trunk.
-func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Caller.options(p.Allow, p.Parts) }
+func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Caller.options(p.Allow) }
 
 // Options returns the options of a call's leg to the target.
 func (t *Target) Options() leg.PeerOptions {
@@ -77,40 +76,16 @@ func (t *Target) Options() leg.PeerOptions {
 	if t.Dial.Transfer == config.TransferRefuse {
 		allow = leg.Methods
 	}
-	for _, m := range t.Dial.PassMethods {
-		allow += ", " + m
-	}
-	return t.Dial.options(allow, nil)
+	return t.Dial.options(allow + ", INFO")
 }
 
-// allowedToTrunks returns the methods that every peer may send, and those that some
-// target passes on.
+// allowedToTrunks returns the methods that a trunk may send with some target.
 func allowedToTrunks(targets []config.Target) string {
-	allow := leg.Methods
-	for i := range targets {
-		more := targets[i].PassMethods
-		if targets[i].Transfer == config.TransferRelay {
-			more = append(slices.Clone(more), string(sip.NOTIFY))
-		}
-		for _, m := range more {
-			if !leg.Allowed(allow, sip.RequestMethod(m)) {
-				allow += ", " + m
-			}
-		}
+	allow := leg.Methods + ", INFO"
+	if slices.ContainsFunc(targets, func(t config.Target) bool { return t.Transfer == config.TransferRelay }) {
+		allow += ", NOTIFY"
 	}
 	return allow
-}
-
-// passedParts returns the types of body parts that some target gets.
-func passedParts(targets []config.Target) (all []string) {
-	for i := range targets {
-		for _, t := range targets[i].PassParts {
-			if !slices.Contains(all, t) {
-				all = append(all, t)
-			}
-		}
-	}
-	return all
 }
 
 // TrunkName returns the name of the trunk that places a call, "" if a target does.
@@ -191,8 +166,7 @@ type Sender struct {
 // about the content of messages.
 func (t *Trunk) couldBe(from Sender) bool {
 	return (len(t.Caller.Sources) == 0 && !t.Caller.bound() || t.prefix(from.Addr.Addr()) >= 0) &&
-		(len(t.Caller.Certificates) == 0 || t.certified(from.Names)) &&
-		(t.Caller.Match.Port == 0 || t.Caller.Match.Port == from.Addr.Port())
+		(len(t.Caller.Certificates) == 0 || t.certified(from.Names))
 }
 
 // Has reports whether the sender has an address or certificate of the trunk.

@@ -29,10 +29,9 @@ const manyTrunks = `
   - {name: domain, sources: ["10.1.0.0/16"], match: {to_domain: Acme.example.com}}
   - {name: header, sources: ["10.1.0.0/16"], match: {header: "X-Trunk: acme"}}
   - {name: two, sources: ["10.1.0.0/16"], match: {to_domain: acme.example.com, header: "X-Trunk: acme"}}
-  - {name: port, sources: ["10.1.0.0/16"], match: {port: 5080}}
   - {name: cert, certificates: [pbx.example.com, "192.0.2.1"]}
   - {name: cert_here, sources: ["10.1.0.0/16"], certificates: [pbx.example.com], match: {to_domain: "2001:db8::1"}}
-  - {name: v6, sources: ["2001:db8::/32"], match: {port: 5060}}
+  - {name: v6, sources: ["2001:db8::/32"]}
   - {name: auth, auth: {username: a, password_env: P}}
   - {name: auth_domain, auth: {username: a, password_env: P}, match: {to_domain: acme.example.com}}
 `
@@ -52,7 +51,6 @@ func TestCandidates(t *testing.T) {
 		{"by one of several headers", "10.1.9.9:5060", "sip:1@h", "X-Trunk: other\nX-Trunk: acme\n", nil, "header narrow wide auth"},
 		{"not by another value", "10.1.9.9:5060", "sip:1@h", "X-Trunk: Acme\n", nil, "narrow wide auth"},
 		{"by two conditions", "10.1.9.9:5060", "sip:1@acme.example.com", "X-Trunk: acme\n", nil, "two domain header narrow wide auth_domain auth"},
-		{"by the port", "10.1.9.9:5080", "sip:1@h", "", nil, "port narrow wide auth"},
 		{"by the certificate", "10.1.9.9:5060", "sip:1@h", "", []string{"x", "PBX.example.com"}, "cert narrow wide auth"},
 		{"by certificate and address", "10.1.9.9:5060", "sip:1@[2001:DB8::1]", "", []string{"pbx.example.com"}, "cert_here cert narrow wide auth"},
 		{"by an address in the certificate", "198.51.100.9:1", "sip:1@h", "", []string{"192.0.2.1"}, "cert auth"},

@@ -89,7 +89,6 @@ type Request struct {
 	*sip.Request
 	Holder string
 	Record string         // the user of the holder's address-of-record
-	Most   int            // how many Contacts the holder may have
 	From   netip.AddrPort // where it came from
 	Flow   uint64         // the connection that it came by; 0: none
 
@@ -128,8 +127,8 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 	return granted(now, next, &q)
 }
 
-// leastRate is how many REGISTERs a second a holder may send at least, so many at once.
-const leastRate = 10
+// mostContacts is how many Contacts a holder may have, and how many REGISTERs a second it may send, so many at once.
+const mostContacts = 100
 
 // tooOften says whether a holder sends more REGISTERs than its Contacts need at once. It counts this one.
 // The lock is held.
@@ -138,7 +137,7 @@ func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 	if whole.Before(now) {
 		whole = now
 	}
-	whole = whole.Add(time.Second / time.Duration(max(leastRate, q.Most)))
+	whole = whole.Add(time.Second / mostContacts)
 	if whole.Sub(now) > time.Second {
 		return true
 	}
@@ -201,7 +200,7 @@ type bound struct {
 func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []message.Contact,
 	header time.Duration,
 ) (next []record.Binding, refusal Answer) {
-	if len(contacts) > 2*q.Most { // each in the place of one that is removed
+	if len(contacts) > 2*mostContacts { // each in the place of one that is removed
 		return nil, refuse(403, "Too Many Contacts")
 	}
 	if q.path, refusal = pathOf(q.Request); refusal.Code != 0 {
@@ -290,7 +289,7 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 	switch {
 	case lasts == 0:
 		return all, Answer{}
-	case len(all) >= q.Most:
+	case len(all) >= mostContacts:
 		return nil, refuse(403, "Too Many Contacts")
 	}
 	return append(all, bound{uri: c.URI, Binding: record.Binding{

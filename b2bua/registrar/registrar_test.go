@@ -31,7 +31,7 @@ func register(t testing.TB, callID string, seq int, lines string) Request {
 	}
 	req := msg.(*sip.Request)
 	req.SetTransport("UDP")
-	return Request{Request: req, Holder: "trunk phone", Record: "alice", Most: 3, From: source}
+	return Request{Request: req, Holder: "trunk phone", Record: "alice", From: source}
 }
 
 // value gives the values of a header of an answer.
@@ -76,7 +76,7 @@ func TestRegister(t *testing.T) {
 		"all twice":                 {lines: "Contact: *\nContact: *\nExpires: 0\n", code: 400, reason: "Contact * Is Not Alone"},
 		"too briefly":               {lines: "Contact: <sip:c@10.0.0.5>;expires=59\n", code: 423, reason: "Interval Too Brief", want: "60"},
 		"one too briefly":           {lines: "Contact: <sip:a@10.0.0.5>;expires=0, <sip:c@10.0.0.5>;expires=1\n", code: 423, reason: "Interval Too Brief", want: "60"},
-		"too many":                  {lines: "Contact: <sip:c@10.0.0.5>, <sip:d@10.0.0.5>\n", code: 403, reason: "Too Many Contacts"},
+		"too many":                  {lines: contacts(mostContacts), code: 403, reason: "Too Many Contacts"},
 		"ten thousand to remove":    {lines: contacts(10_000) + "Expires: 0\n", code: 403, reason: "Too Many Contacts"},
 		"all replaced": {
 			lines: "Contact: <sip:a@10.0.0.5>;expires=0, <sip:b@10.0.0.5>;expires=0, <sip:c@10.0.0.5>;q=0.8, <sip:d@10.0.0.5>;q=0.7, <sip:e@10.0.0.5>;q=0.6\n", code: 200,
@@ -247,18 +247,18 @@ func TestRegistersASecond(t *testing.T) {
 		q.Holder = holder
 		return r.Register(now, q).Code
 	}
-	for i := range leastRate {
+	for i := range mostContacts {
 		if code := at("trunk phone", 1+i, start); code != 200 {
 			t.Fatalf("REGISTER %d is answered by %d", i, code)
 		}
 	}
-	if code := at("trunk phone", 50, start); code != 503 || r.Of("trunk phone", start)[0].CSeq != leastRate {
+	if code := at("trunk phone", 1+mostContacts, start); code != 503 || r.Of("trunk phone", start)[0].CSeq != mostContacts {
 		t.Errorf("one too many is answered by %d", code)
 	}
 	if code := at("trunk other", 1, start); code != 200 {
 		t.Errorf("another's is answered by %d", code)
 	}
-	if code := at("trunk phone", 51, start.Add(100*time.Millisecond)); code != 200 {
+	if code := at("trunk phone", 2+mostContacts, start.Add(100*time.Millisecond)); code != 200 {
 		t.Errorf("a moment later, it is answered by %d", code)
 	}
 	if r.Tidy(start, func(holder string) bool { return holder == "trunk phone" }); len(r.whole) != 1 {
@@ -281,12 +281,12 @@ func FuzzRegister(f *testing.F) {
 			if err != nil || !ok || message.Malformed(req) != "" {
 				continue
 			}
-			a := r.Register(start, Request{Request: req, Holder: "h", Record: "alice", Most: 3, From: source})
+			a := r.Register(start, Request{Request: req, Holder: "h", Record: "alice", From: source})
 			if a.Code < 200 || a.Reason == "" {
 				t.Errorf("the answer is %+v", a)
 			}
 			all := r.Of("h", start)
-			if len(all) > 3 || r.total != len(all) {
+			if len(all) > mostContacts || r.total != len(all) {
 				t.Errorf("%d bindings, counted as %d", len(all), r.total)
 			}
 			for _, b := range all {

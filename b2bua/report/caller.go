@@ -92,9 +92,6 @@ func (c *Caller) Sender() peers.Sender {
 	from := peers.Sender{Addr: netip.AddrPortFrom(c.Source, uint16(sip.DefaultUdpPort))}
 	if c.Trunk != nil {
 		from.Names = c.Trunk.Caller.Certificates
-		if port := c.Trunk.Caller.Match.Port; port != 0 {
-			from.Addr = netip.AddrPortFrom(c.Source, port)
-		}
 	}
 	return from
 }

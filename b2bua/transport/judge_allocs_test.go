@@ -16,15 +16,14 @@ import (
 func TestJudgeDoesNotAllocate(t *testing.T) { synctest.Test(t, judgeDoesNotAllocate) }
 
 func judgeDoesNotAllocate(t *testing.T) {
-	sc, cases := judged(t)
 	out := make([]byte, 0, 4096)
-	for name, c := range cases {
-		v := sc.judge(c.message, c.from)
+	for name, c := range judged(t) {
+		v := c.screen.judge(c.message, c.from)
 		if v.admitted || (v.status == "") != (c.status == "") || !strings.HasPrefix(v.status, c.status) {
 			t.Errorf("%s: %+v; want %q", name, v, c.status)
 		}
 		if n := testing.AllocsPerRun(15, func() { // a network of strangers gets 20 answers a second
-			if v := sc.judge(c.message, c.from); v.status != "" {
+			if v := c.screen.judge(c.message, c.from); v.status != "" {
 				out = v.appendRefusal(out[:0], c.message, c.from)
 			}
 		}); n != 0 {

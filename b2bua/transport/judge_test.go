@@ -31,13 +31,12 @@ Content-Length: %d
 `, method, len(body))), body...)
 }
 
-// judgeConfig has a trunk that may be anywhere, but for a port that is not the full
-// one's: it would make room for it.
+// judgeConfig has a trunk that may be anywhere.
 const judgeConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
 trunks:
-  - {name: pbx, auth: {username: acme, password_env: P}, match: {port: 6060}}
+  - {name: pbx, auth: {username: acme, password_env: P}}
   - {name: both, sources: ["192.0.2.10"], auth: {username: carrier, password_env: P}}
   - {name: plain, sources: ["192.0.2.11"], max_calls: 1}
   - {name: busy, sources: ["192.0.2.12"], limits: {per_source_rate: 1}}
@@ -48,20 +47,22 @@ routes:
 `
 
 type judgedCase struct {
+	screen  *screen
 	from    netip.AddrPort
 	message []byte
 	status  string
 }
 
-// judged is a screen, and what it keeps out.
-func judged(t testing.TB) (*screen, map[string]judgedCase) {
+// judged is what screens keep out.
+func judged(t testing.TB) map[string]judgedCase {
 	t.Helper()
 	h := newHost(t, judgeConfig, Network{}, Unplugged)
 	roaming := netip.MustParseAddrPort("203.0.113.77:6060")
 	invite, bye := newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101")), newCall("BYE", "")
 	// The answer of a stranger with a branch that looks like ours.
 	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", len(message.Minted{})) + "\n\n")
-	if why := h.Enter(h.Peers().Trunks[2]); why != peers.CapacityFree {
+	known := newHost(t, strings.Replace(judgeConfig, "  - {name: pbx, auth: {username: acme, password_env: P}}\n", "", 1), Network{}, Unplugged)
+	if why := known.Enter(known.Peers().Trunks[1]); why != peers.CapacityFree {
 		t.Fatal("the trunk is full before its first call")
 	}
 	sc, busy := h.stack.newScreen(config.TransportUDP, nil), netip.MustParseAddrPort("192.0.2.12:5060")
@@ -70,25 +71,24 @@ func judged(t testing.TB) (*screen, map[string]judgedCase) {
 	}
 	nonce := minter.Challenge(netip.MustParseAddr("203.0.113.78"), nil, time.Now())
 	moved := bytes.Replace(invite, []byte("Contact:"), fmt.Appendf(nil, "Authorization: Digest realm=\"flowbridge\", nonce=\"%s\"\r\nContact:", nonce[:]), 1)
-	return sc, map[string]judgedCase{
-		"a flood":             {busy, invite, "503"},
-		"a stranger's BYE":    {roaming, bye, ""},
-		"a stranger's answer": {roaming, answer, ""},
-		"not SIP":             {roaming, []byte("GET / HTTP/1.1\r\n\r\n"), ""},
-		"full":                {netip.MustParseAddrPort("192.0.2.11:5060"), invite, "503"},
-		"challenged":          {roaming, invite, "401"},
-		"given to another":    {netip.MustParseAddrPort("203.0.114.77:6060"), moved, "401"},
+	return map[string]judgedCase{
+		"a flood":             {sc, busy, invite, "503"},
+		"a stranger's BYE":    {sc, roaming, bye, ""},
+		"a stranger's answer": {sc, roaming, answer, ""},
+		"not SIP":             {sc, roaming, []byte("GET / HTTP/1.1\r\n\r\n"), ""},
+		"full":                {known.stack.newScreen(config.TransportUDP, nil), netip.MustParseAddrPort("192.0.2.11:5060"), invite, "503"},
+		"challenged":          {sc, roaming, invite, "401"},
+		"given to another":    {sc, netip.MustParseAddrPort("203.0.114.77:6060"), moved, "401"},
 	}
 }
 
 func BenchmarkJudge(b *testing.B) {
-	sc, cases := judged(b)
 	out := make([]byte, 0, 4096)
-	for name, c := range cases {
+	for name, c := range judged(b) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if v := sc.judge(c.message, c.from); v.status != "" {
+				if v := c.screen.judge(c.message, c.from); v.status != "" {
 					out = v.appendRefusal(out[:0], c.message, c.from)
 				}
 			}

@@ -18,9 +18,9 @@ type door struct {
 	strangers []*Stream // that have not shown who they are, the oldest first
 }
 
-// strangersShare is the divisor for connections from unknown addresses. There are some
-// because platforms send from unannounced addresses, and trunks may be anywhere.
-const strangersShare = 10
+// share is the divisor for the connections of one source, and again for those from unknown addresses. There are
+// some because platforms send from unannounced addresses, and trunks may be anywhere.
+const share = 10
 
 // listen accepts connections until the listener is closed, or nothing is read: net.ErrClosed, errStill.
 func (s *streams) listen(l net.Listener, transport string, d *door) error {
@@ -55,7 +55,8 @@ func (s *streams) listen(l net.Listener, transport string, d *door) error {
 // for one that has fewer, so that a few strangers can't keep the others out.
 func (s *streams) enter(c *Stream, d *door) bool {
 	stranger := !c.screen().knows(c.remote)
-	all, each := s.limits.Connections, s.limits.ConnectionsPerSource
+	all := s.limits.Connections
+	each := max(all/share, 1)
 	c.source = c.remote.Addr()
 	if stranger {
 		c.source = message.NetworkOf(c.source)
@@ -72,10 +73,10 @@ func (s *streams) enter(c *Stream, d *door) bool {
 		return false
 	}
 	if stranger {
-		if s.unproven[c.source] >= max(each/strangersShare, 1) {
+		if s.unproven[c.source] >= max(each/share, 1) {
 			return false
 		}
-		if len(d.strangers) >= max(all/strangersShare, 1) {
+		if len(d.strangers) >= max(all/share, 1) {
 			if leaving = s.crowding(d, c.source); leaving == nil {
 				return false
 			}

@@ -19,7 +19,7 @@ import (
 
 // Peers can have us open connections; not more than the limits allow.
 func TestOpenedConnectionsAreBounded(t *testing.T) {
-	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 1, connections_per_source: 1}, ", 1)
+	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 1}, ", 1)
 	inPlace(t, yaml, func(p *place) {
 		first, second := p.listener(siptest.Agent), p.listener(siptest.Agent2)
 		if _, err := p.connect(siptest.Agent); err != nil {
@@ -73,13 +73,16 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 // The places of strangers are shared by source, and a /64 network is one; those of one
 // listener are not another's.
 func TestPlacesOfStrangers(t *testing.T) {
-	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 60, connections_per_source: 40}, ", 1)
+	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 400}, ", 1)
 	inPlace(t, yaml, func(p *place) {
 		s, tcp, tls := p.stack.streams, &door{}, &door{}
 		enter := func(d *door, addr string, port uint16) bool {
 			here, _ := net.Pipe()
 			c := s.newStream(here, config.TransportTCP, netip.AddrPortFrom(netip.MustParseAddr(addr), port), nil)
 			return s.enter(c, d)
+		}
+		for i := range 34 { // which leaves six places
+			enter(tcp, fmt.Sprintf("192.0.2.%d", 100+i), 1)
 		}
 		for i := range uint16(10) { // addresses of one network
 			if got, want := enter(tcp, fmt.Sprintf("2001:db8:0:1::%x", i), i), i < 4; got != want {
@@ -91,8 +94,8 @@ func TestPlacesOfStrangers(t *testing.T) {
 				t.Errorf("stranger %d: let in %v; want %v", i, got, want)
 			}
 		}
-		if n := s.unproven[netip.MustParseAddr("2001:db8:0:1::")]; n != 1 || len(tcp.strangers) != 6 {
-			t.Errorf("the network has %d places of %d; want 1 of 6", n, len(tcp.strangers))
+		if n := s.unproven[netip.MustParseAddr("2001:db8:0:1::")]; n != 1 || len(tcp.strangers) != 40 {
+			t.Errorf("the network has %d places of %d; want 1 of 40", n, len(tcp.strangers))
 		}
 		if enter(tcp, "203.0.113.1", 2) {
 			t.Error("a stranger displaces another that has no more")

@@ -20,9 +20,9 @@ func TestCompletion(t *testing.T) {
 		"cdr list --disposition":               strings.Join(record.Dispositions(), " "),
 		"explain --trunk":                      "carrier pbx",
 		"explain --target":                     "synthflow",
-		"synthflow number list --target":       "synthflow",
+		"synthflow number show --target":       "synthflow",
 		"synthflow setup --trunk":              "carrier pbx",
-		"vapi assistant list --target":         "synthflow",
+		"vapi assistant show --target":         "synthflow",
 		"calls show --url http://127.0.0.1:1 ": "", // nobody to ask
 	} {
 		args := append([]string{"__complete"}, strings.Fields(command)...)

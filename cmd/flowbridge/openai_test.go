@@ -38,8 +38,8 @@ func openAIStage(t *testing.T, name, secret, api, more string) *profileStage {
 	s := newProfileStage(t, of, platform.Options{Webhook: platform.Webhook{URL: hook}}, func(text string) string {
 		return text + fmt.Sprintf(`
 hooks:
+  listen: %q
   openai:
-    listen: %q
     secret_file: %q
     token_file: %q
     api: %q

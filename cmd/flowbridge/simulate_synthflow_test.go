@@ -79,8 +79,9 @@ targets:
 routes:
   - {trunk: carrier, targets: [synthflow]}
 hooks:
-  synthflow: {listen: "%s", secret_file: %q}
-  variables: {listen: "%s", token_file: %q, values: {plan: gold}}
+  listen: "%s"
+  synthflow: {secret_file: %q}
+  variables: {token_file: %q, values: {plan: gold}}
 store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `
@@ -95,7 +96,9 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 		"--pre-action", "http://"+at+"/variables?id=<external_id>", "--pre-action-token", variables)
 	t.Setenv("SYNTHFLOW_TOKEN", token)
 	dir := t.TempDir()
-	files := map[string]string{"secret": secret, "token": variables, "password": trunkPassword}
+	files := map[string]string{
+		"secret": secret, "token": variables, "password": trunkPassword, "agent": `{"external_webhook_url": "http://` + at + `/synthflow/webhook"}`,
+	}
 	for name, text := range files {
 		file := filepath.Join(dir, name)
 		must(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
@@ -105,16 +108,14 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 		{"number", "create", "--workspace-id", "w1", "--phone-number", demoCalled, "--trunk-username", "u", "--trunk-pwd-file", files["password"], "--api", p.API},
 		{
 			"assistant", "create", "--name", "Reception", "--phone-number", demoCalled, "--greeting-message", "Hello", "--llm", "gpt-4.1",
-			"--external-webhook-url", "http://" + at + "/synthflow/webhook", "--api", p.API,
+			"--body", files["agent"], "--api", p.API,
 		},
-		{"number", "list", "--workspace-id", "w1", "--api", p.API},
-		{"assistant", "list", "--api", p.API},
 	} {
 		if out, code := run(t, append([]string{"synthflow"}, args...)...); code != 0 || strings.Contains(out, token) {
 			t.Fatalf("%v: exit code %d\n%s", args, code, out)
 		}
 	}
-	text := fmt.Sprintf(accountConfig, p.SIP, p.API, at, files["secret"], at, files["token"], filepath.Join(dir, "calls.db"))
+	text := fmt.Sprintf(accountConfig, p.SIP, p.API, at, files["secret"], files["token"], filepath.Join(dir, "calls.db"))
 	cfg, err := config.Parse("account.yaml", []byte(text), func(string) (string, bool) { return token, true })
 	must(t, err)
 	n, err := node.Start(t.Context(), cfg, zerolog.Nop(), node.Options{})
@@ -198,7 +199,7 @@ func TestSimulateSynthflowFlags(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 	t.Setenv("SYNTHFLOW_TOKEN", s.Token)
-	if out, code := run(t, "synthflow", "assistant", "list", "--api", s.API); code != 1 || !strings.Contains(out, "the key is not known") {
+	if out, code := run(t, "synthflow", "assistant", "show", "m", "--api", s.API); code != 1 || !strings.Contains(out, "the key is not known") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	var plain bytes.Buffer

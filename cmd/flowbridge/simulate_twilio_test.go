@@ -31,7 +31,8 @@ targets:
 routes:
   - {trunk: twilio, targets: [synthflow]}
 hooks:
-  twilio: {listen: "%s", url: "https://voice.example.com", auth_token_file: %q, targets: [synthflow]}
+  listen: "%s"
+  twilio: {url: "https://voice.example.com", auth_token_file: %q, targets: [synthflow]}
 store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `

@@ -39,7 +39,7 @@ func start(t *testing.T, o Options) (*Server, string) {
 			t.Error(err)
 		}
 	})
-	return s, s.Addr(o.Endpoints[0].Listen).String()
+	return s, s.listener.Addr().String()
 }
 
 func get(t *testing.T, client *http.Client, method, url string) (int, string, http.Header) {
@@ -68,10 +68,10 @@ func saying(words string) http.Handler {
 // panic ends one answer.
 func TestListeners(t *testing.T) {
 	var log bytes.Buffer
-	_, at := start(t, Options{Log: zerolog.New(&log), Endpoints: []Endpoint{
-		{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")},
-		{Name: "b", Listen: anywhere, Path: "/b/c", Below: true, Handler: saying("b")},
-		{Name: "p", Listen: anywhere, Path: "/p", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") })},
+	_, at := start(t, Options{Listen: anywhere, Log: zerolog.New(&log), Endpoints: []Endpoint{
+		{Name: "a", Path: "/a", Handler: saying("a")},
+		{Name: "b", Path: "/b/c", Below: true, Handler: saying("b")},
+		{Name: "p", Path: "/p", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") })},
 	}})
 	for path, want := range map[string]string{
 		"/a": "200 a", "/b/c": "200 b", "/b/c/x": "200 b", "/": "404", "/a/x": "404", "/b": "404", "/a//x": "404", "/debug/pprof/": "404", "/p": "500",
@@ -85,7 +85,7 @@ func TestListeners(t *testing.T) {
 		t.Errorf("the panic is not in the log: %s", log.String())
 	}
 	taken := netip.MustParseAddrPort(at)
-	if s, err := Start(t.Context(), Options{Endpoints: []Endpoint{{Name: "twilio", Listen: taken, Path: "/a", Handler: saying("")}}}); err == nil || !strings.HasPrefix(err.Error(), "hooks.twilio.listen: ") {
+	if s, err := Start(t.Context(), Options{Listen: taken, Endpoints: []Endpoint{{Name: "twilio", Path: "/a", Handler: saying("")}}}); err == nil || !strings.HasPrefix(err.Error(), "hooks.listen: ") {
 		t.Errorf("a port that is taken: %v, %v", s, err)
 	}
 }
@@ -99,13 +99,13 @@ func TestLogIsBounded(t *testing.T) {
 	lines := make(logged, 100)
 	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") })
 	s, err := Start(t.Context(), Options{
-		Cert: cert, Key: key, Log: zerolog.New(lines),
-		Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: panics}},
+		Listen: anywhere, Cert: cert, Key: key, Log: zerolog.New(lines),
+		Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: panics}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := s.Addr(anywhere).String()
+	at := s.listener.Addr().String()
 	for range 20 { // answered in plain HTTP with 400 by net/http
 		if code, _, _ := get(t, http.DefaultClient, "GET", "http://"+at+"/a"); code != 400 {
 			t.Errorf("without TLS: got %d", code)
@@ -159,8 +159,8 @@ func (l logged) count(t *testing.T, said map[string]int) {
 // The headers of a request leave the endpoint most of the 7.5 s that Vapi
 // waits: config lets it have 5.5 s.
 func TestHeaderTimeout(t *testing.T) {
-	s, _ := start(t, Options{Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}})
-	if got := s.servers[0].ReadHeaderTimeout; got <= 0 || got > 2*time.Second {
+	s, _ := start(t, Options{Listen: anywhere, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}})
+	if got := s.server.ReadHeaderTimeout; got <= 0 || got > 2*time.Second {
 		t.Errorf("got %v", got)
 	}
 }
@@ -176,7 +176,7 @@ func TestTLS(t *testing.T) {
 	var log bytes.Buffer // written in the handshakes that are waited for
 	var clock atomic.Int64
 	now := func() time.Time { return time.Unix(clock.Load(), 0) }
-	_, at := start(t, Options{now: now, Log: zerolog.New(&log), Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}})
+	_, at := start(t, Options{Listen: anywhere, now: now, Log: zerolog.New(&log), Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}})
 	serial := func() int64 {
 		t.Helper()
 		conn, err := tls.Dial("tcp", at, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its serial number is looked at
@@ -224,7 +224,7 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(cert, []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Start(t.Context(), Options{Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}}); err == nil || !strings.HasPrefix(err.Error(), "hooks.tls: ") {
+	if _, err := Start(t.Context(), Options{Listen: anywhere, Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}}); err == nil || !strings.HasPrefix(err.Error(), "hooks.tls: ") {
 		t.Errorf("a broken one at the start: %v", err)
 	}
 }

@@ -15,13 +15,13 @@ func TestCloseWaits(t *testing.T) {
 	release := make(chan struct{})
 	ending, putAway := make(chan struct{}), make(chan struct{}) // the slow one is about to end; it has put away what it has to
 	var ended atomic.Int32
-	s, err := Start(t.Context(), Options{Endpoints: []Endpoint{
-		{Name: "quick", Listen: anywhere, Path: "/quick", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s, err := Start(t.Context(), Options{Listen: anywhere, Endpoints: []Endpoint{
+		{Name: "quick", Path: "/quick", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			entered <- struct{}{}
 			<-release
 			w.WriteHeader(http.StatusAccepted)
 		})},
-		{Name: "slow", Listen: anywhere, Path: "/slow", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		{Name: "slow", Path: "/slow", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			entered <- struct{}{}
 			<-r.Context().Done()
 			ending <- struct{}{}
@@ -32,7 +32,7 @@ func TestCloseWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := s.Addr(anywhere).String()
+	at := s.listener.Addr().String()
 	answers := map[string]chan int{}
 	for _, path := range []string{"/quick", "/slow"} {
 		answer := make(chan int, 1)

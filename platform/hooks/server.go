@@ -17,10 +17,9 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Endpoint is a handler with its address and path.
+// Endpoint is a handler with its path.
 type Endpoint struct {
 	Name    string // in the log
-	Listen  netip.AddrPort
 	Path    string
 	Below   bool // it serves what is below Path, too
 	Handler http.Handler
@@ -28,6 +27,7 @@ type Endpoint struct {
 
 // Options say what Start opens.
 type Options struct {
+	Listen    netip.AddrPort
 	Endpoints []Endpoint
 	// Cert and Key are PEM files, read again when they change. Default: none, plain HTTP.
 	Cert, Key string
@@ -42,9 +42,9 @@ type Options struct {
 }
 
 const (
-	// maxConnections bounds the connections of one listener.
+	// maxConnections bounds the connections of all sources.
 	maxConnections = 1000
-	// maxShare bounds the connections of one source, so one source can't take a whole listener.
+	// maxShare bounds the connections of one source, so one source can't take them all.
 	maxShare = 100
 	// headerTimeout bounds the wait for a request's headers, and for the TLS handshake before them. An endpoint's own time
 	// begins after it.
@@ -53,67 +53,57 @@ const (
 	idleTimeout = 10 * time.Second
 )
 
-// Server is the listeners. Endpoints with the same address share one.
+// Server is the listener of all endpoints.
 type Server struct {
-	servers   []*http.Server
-	listeners map[netip.AddrPort]net.Listener
-	serving   sync.WaitGroup
-	asked     requests
+	server   *http.Server
+	at       netip.AddrPort
+	listener net.Listener
+	serving  sync.WaitGroup
+	asked    requests
 }
 
-// Start listens and serves until Close. An error names the hook.
+// Start listens and serves until Close.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{listeners: map[netip.AddrPort]net.Listener{}}
-	s.asked.ctx, s.asked.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	muxes := map[netip.AddrPort]*http.ServeMux{}
+	l, err := listen(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("hooks.listen: %w; another process may have the port, see ss -ltnp", err)
+	}
+	mux := http.NewServeMux()
 	for _, e := range o.Endpoints {
-		mux := muxes[e.Listen]
-		if mux == nil {
-			if err := s.listen(ctx, e, o); err != nil {
-				return nil, errors.Join(err, s.Close())
-			}
-			mux = http.NewServeMux()
-			muxes[e.Listen] = mux
-		}
 		mux.Handle(e.Path, e.Handler)
 		if e.Below {
 			mux.Handle(e.Path+"/", e.Handler)
 		}
-		o.Log.Info().Str("hook", e.Name).Stringer("listen", s.listeners[e.Listen].Addr()).Str("path", e.Path).
-			Msg("hook listening")
+		o.Log.Info().Str("hook", e.Name).Stringer("listen", l.Addr()).Str("path", e.Path).Msg("hook listening")
 	}
-	for addr, mux := range muxes {
-		handler := s.asked.counted(guarded(mux, o.Log))
-		if o.Pause != nil {
-			handler = o.Pause.Handler(handler, nil)
-		}
-		if err := s.serve(s.listeners[addr], handler, o); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
+	s, err := serve(ctx, l, guarded(mux, o.Log), o)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return s, nil
 }
 
-func (s *Server) listen(ctx context.Context, e Endpoint, o Options) (err error) {
-	var l net.Listener
+func listen(ctx context.Context, o Options) (l net.Listener, err error) {
 	if o.Listener != nil {
-		l = o.Listener(e.Listen.String())
+		l = o.Listener(o.Listen.String())
 	}
 	if l == nil {
-		l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", e.Listen.String())
+		l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen.String())
 	}
-	if err != nil {
-		return fmt.Errorf("hooks.%s.listen: %w; another process may have the port, see ss -ltnp", e.Name, err)
-	}
-	if o.Pause != nil {
+	if err == nil && o.Pause != nil {
 		l = o.Pause.Listener(l)
 	}
-	s.listeners[e.Listen] = l
-	return nil
+	return l, err
 }
 
-func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
-	server := &http.Server{
+func serve(ctx context.Context, l net.Listener, h http.Handler, o Options) (*Server, error) {
+	s := &Server{at: o.Listen, listener: l}
+	s.asked.ctx, s.asked.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	h = s.asked.counted(h)
+	if o.Pause != nil {
+		h = o.Pause.Handler(h, nil)
+	}
+	s.server = &http.Server{
 		Handler: h, BaseContext: func(net.Listener) context.Context { return s.asked.ctx },
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout:    idleTimeout,
@@ -123,26 +113,22 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	if o.Cert != "" {
 		pair, err := newKeyPair(o)
 		if err != nil {
-			return fmt.Errorf("hooks.tls: %w", err)
+			return nil, fmt.Errorf("hooks.tls: %w", err)
 		}
 		l = tls.NewListener(l, &tls.Config{
 			MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"http/1.1"},
 		})
 	}
-	s.servers = append(s.servers, server)
 	s.serving.Go(func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			o.Log.Error().Err(err).Msg("hook ended")
 		}
 	})
-	return nil
+	return s, nil
 }
 
-// Listeners gives the listeners, by the addresses in the configuration.
-func (s *Server) Listeners() map[netip.AddrPort]net.Listener { return s.listeners }
-
-// Addr is the address that a configured address listens at: for port 0, with the port that the system chose.
-func (s *Server) Addr(listen netip.AddrPort) net.Addr { return s.listeners[listen].Addr() }
+// Listener gives the listener, and its address in the configuration.
+func (s *Server) Listener() (at netip.AddrPort, l net.Listener) { return s.at, s.listener }
 
 // closeTimeout is how long requests may go on after Close is called.
 const closeTimeout = 2 * time.Second
@@ -150,26 +136,14 @@ const closeTimeout = 2 * time.Second
 // Close accepts no more requests and gives those under way two seconds. Then it ends their contexts and connections,
 // and returns when no handler runs any more.
 func (s *Server) Close() error {
-	var errs []error
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	var closing sync.WaitGroup
-	for _, server := range s.servers {
-		closing.Go(func() { _ = server.Shutdown(ctx) }) // Close ends what is left
-	}
-	closing.Wait()
+	_ = s.server.Shutdown(ctx) // Close ends what is left
 	s.asked.cancel()
-	for _, server := range s.servers {
-		errs = append(errs, server.Close())
-	}
+	err := s.server.Close()
 	s.serving.Wait()
 	s.asked.end()
-	for _, l := range s.listeners {
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return err
 }
 
 // guarded lets a panic end only one answer, and forbids caching.

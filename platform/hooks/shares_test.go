@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"testing"
 )
 
@@ -34,11 +33,8 @@ func (c comingFrom) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(
 // again when they are closed. Those on loopback share with nobody.
 func TestShares(t *testing.T) {
 	came := make(arrivals)
-	s, err := Start(t.Context(), Options{})
+	s, err := serve(t.Context(), came, saying("served"), Options{})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.serve(came, saying("served"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	served := func(source string) (net.Conn, bool) {
@@ -89,7 +85,7 @@ func TestShares(t *testing.T) {
 			t.Fatalf("loopback: connection %d is not served", i)
 		}
 	}
-	if got := s.servers[0].IdleTimeout; got <= 0 || got > 10e9 {
+	if got := s.server.IdleTimeout; got <= 0 || got > 10e9 {
 		t.Errorf("a connection may wait for %v", got)
 	}
 	close(came)
@@ -100,13 +96,13 @@ func TestShares(t *testing.T) {
 
 // A request that is refused takes its connection with it, so nobody holds one by such requests. Others keep theirs.
 func TestRefusedConnectionsEnd(t *testing.T) {
-	s, err := Start(t.Context(), Options{Endpoints: []Endpoint{{Name: "a", Listen: netip.MustParseAddrPort("127.0.0.1:0"), Path: "/a", Handler: saying("a")}}})
+	s, err := Start(t.Context(), Options{Listen: anywhere, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	for path, closes := range map[string]bool{"/a": false, "/b": true} {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr(netip.MustParseAddrPort("127.0.0.1:0")).String())
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

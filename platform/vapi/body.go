@@ -27,14 +27,18 @@ const ProviderVapi = "vapi"
 // stand-ins.
 var sipURI = regexp.MustCompile(`^sip:([A-Za-z0-9_.!~*'()&=+$,-]+)@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
-// CheckNumber says what is wrong with the body of a phone number, or of a change to one. host is the SIP host of the
-// account's region; empty accepts any.
+// CheckNumber says what is wrong with the body of a new phone number. host is the SIP host of the account's region;
+// empty accepts any.
 func CheckNumber(body rest.Object, host string) error {
-	if v, given := body["sipUri"]; given {
-		text, _ := v.(string)
-		if err := checkSIPURI(text, host); err != nil {
-			return err
-		}
+	uri, _ := body.Text("sipUri")
+	switch provider, _ := body.Text("provider"); {
+	case provider != ProviderVapi:
+		return fmt.Errorf("provider %q: only %q is a SIP URI that can be called", provider, ProviderVapi)
+	case body["sipUri"] == nil:
+		return errors.New("sipUri is missing: write it like sip:my-agent@sip.vapi.ai")
+	}
+	if err := checkSIPURI(uri, host); err != nil {
+		return err
 	}
 	if v, given := body["serverUrl"]; given && v != nil {
 		if err := checkServerURL("serverUrl", v); err != nil {
@@ -54,17 +58,6 @@ func CheckNumber(body rest.Object, host string) error {
 		}
 	}
 	return nil
-}
-
-// CheckNewNumber is CheckNumber for a new number.
-func CheckNewNumber(body rest.Object, host string) error {
-	switch provider, _ := body.Text("provider"); {
-	case provider != ProviderVapi:
-		return fmt.Errorf("provider %q: only %q is a SIP URI that can be called", provider, ProviderVapi)
-	case body["sipUri"] == nil:
-		return errors.New("sipUri is missing: write it like sip:my-agent@sip.vapi.ai")
-	}
-	return CheckNumber(body, host)
 }
 
 func checkSIPURI(text, host string) error {

@@ -19,7 +19,7 @@ trunks:
 %[3]stargets:
 %[4]sroutes:
 %[5]sstore: {path: %[6]q}
-admin: {listen: "unix://%[7]s", profiles: true}
+admin: {listen: "unix://%[7]s"}
 log: {level: warn}
 `
 

@@ -36,7 +36,7 @@ sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: %[11]d-%[12]d, engine: %[6]s}
 trunks:
   - {name: carrier, sources: [%[2]v], session_expires: 90s}
-  - {name: phones, auth: {username: %[13]s, password_env: CHAOS_TOKEN}, registrar: {max_contacts: %[14]d}}
+  - {name: phones, auth: {username: %[13]s, password_env: CHAOS_TOKEN}, registrar: {}}
 targets:
   - name: first
     kind: synthflow
@@ -49,7 +49,7 @@ targets:
 routes:
   - {targets: [first, second]}
 store: {path: %[4]q}
-admin: {listen: "unix://%[5]s", profiles: true}
+admin: {listen: "unix://%[5]s"}
 log: {level: %[9]s}
 %[10]s
 `
@@ -189,7 +189,7 @@ func (w *world) configure() (err error) {
 	w.admin = w.server.Admin
 	return w.server.Configure(fmt.Sprintf(configuration, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,
 		w.store(), w.server.Socket(), w.engine, agentName, apiPort, w.level, w.more,
-		firstPort, lastPort, phoneUser, phoneCount))
+		firstPort, lastPort, phoneUser))
 }
 
 // api is the platform's HTTP API, which has one fault at a time.

@@ -102,9 +102,8 @@ func (n *accountNumber) number() string { return n.fields.Text("phone_number") }
 
 // accountAgent is an agent with the fields of its requests.
 type accountAgent struct {
-	id       string
-	fields   standin.Object
-	attached []string // slugs of the numbers that an outbound agent calls from
+	id     string
+	fields standin.Object
 }
 
 const (

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
 )
 
 const (
@@ -145,9 +146,11 @@ func TestNumberIsChallenged(t *testing.T) {
 		t.Errorf("without credentials: %d %s", r.Status, r.Reason)
 	}
 	for password, want := range map[string]int{"p4ss": 200, "other": 401} {
-		a := accountCall(t, s, "PATCH", "/v2/numbers/"+number[1:], `{"trunk_username":"trunk","trunk_pwd":"`+password+`"}`)
-		if a.code != 200 {
-			t.Fatal(a.body)
+		s.account.mu.Lock()
+		refusal := s.account.numbers.Get(number[1:]).set(standin.Object{"phone_number": number, "trunk_username": "trunk", "trunk_pwd": password})
+		s.account.mu.Unlock()
+		if refusal != nil {
+			t.Fatal(refusal)
 		}
 		if r := place(t, c, cc); r.Status != want {
 			t.Errorf("password %s: got %d %s; want %d", password, r.Status, r.Reason, want)

@@ -2,7 +2,6 @@ package synthflow
 
 import (
 	"maps"
-	"slices"
 
 	"flowbridge/sim/internal/standin"
 )
@@ -87,12 +86,8 @@ func (p *Platform) deleteAgent(_ request, g *accountAgent) (any, *standin.Refusa
 
 // shown is an agent in a list.
 func (p *Platform) shown(g *accountAgent) map[string]any {
-	attached := []any{}
-	for _, slug := range g.attached {
-		attached = append(attached, map[string]any{"number": "+" + slug, "sid": nil, "slug": slug})
-	}
 	out := maps.Clone(g.fields)
-	out["model_id"], out["attached_phone_numbers"] = p.told("agent", g.id), attached
+	out["model_id"] = p.told("agent", g.id)
 	return out
 }
 
@@ -107,23 +102,4 @@ func (p *Platform) listAgents(r request) (any, *standin.Refusal) {
 		list = append(list, p.shown(g))
 	}
 	return page(r, "assistants", list)
-}
-
-// attachNumbers gives an outbound agent the numbers that it calls from.
-func (p *Platform) attachNumbers(r request, g *accountAgent) (any, *standin.Refusal) {
-	if g.fields.Text("type") != agentOutbound {
-		return nil, badRequest("agent %s is not outbound; an inbound agent has its phone_number", g.id)
-	}
-	attached := slices.Clone(g.attached)
-	for _, one := range r.Sent.Texts("phone_numbers") {
-		slug := bareNumber(one)
-		if p.account.numbers.Get(slug) == nil {
-			return nil, noSuch("no phone number %q", one)
-		}
-		if !slices.Contains(attached, slug) {
-			attached = append(attached, slug)
-		}
-	}
-	g.attached = attached
-	return ok, nil
 }

@@ -22,18 +22,13 @@ func (p *Platform) api() standin.API {
 		"POST /v2/custom-numbers":       {Body: numberShape(), Do: p.importNumber},
 		"GET /v2/numbers":               {Do: p.listNumbers},
 		"GET /v2/numbers/{slug}":        {Do: p.onNumber(p.getNumber)},
-		"PATCH /v2/numbers/{slug}":      {Body: patchShape(), Do: p.onNumber(p.patchNumber)},
 		"DELETE /v2/numbers/{slug}":     {Do: p.onNumber(p.deleteNumber)},
 		"POST /v2/assistants":           {Body: agentShape(), Do: p.createAgent},
 		"GET /v2/assistants/{$}":        {Do: p.listAgents},
 		"GET /v2/assistants/{model}":    {Do: p.onAgent(p.getAgent)},
 		"PUT /v2/assistants/{model}":    {Body: agentChangeShape(), Do: p.onAgent(p.changeAgent)},
 		"DELETE /v2/assistants/{model}": {Do: p.onAgent(p.deleteAgent)},
-		"PUT /v2/assistants/{model}/phone_numbers": {
-			Body: shape(fields{"phone_numbers": standin.IsStrings}, "phone_numbers"),
-			Do:   p.onAgent(p.attachNumbers),
-		},
-		"GET /v2/calls/{call}": {Do: p.getCall},
+		"GET /v2/calls/{call}":          {Do: p.getCall},
 	}
 	for pattern, route := range routes {
 		routes[pattern] = standin.Route{Body: route.Body, Do: p.orFailed(route.Do)}

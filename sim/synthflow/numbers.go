@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 
 	"github.com/google/uuid"
 
@@ -16,21 +15,13 @@ import (
 // numberShape is the body of POST /v2/custom-numbers, as the API reference
 // (create-custom-number) has it.
 func numberShape() *standin.Shape {
-	s := patchShape()
-	s.Fields.With(standin.IsString, "workspace_id", "phone_number")
-	delete(s.Fields, "sip_term_uri") // another name of termination_uri, only for changes
-	s.Required = []string{"workspace_id"}
-	return s
-}
-
-// patchShape is the body of PATCH /v2/numbers/{slug}.
-func patchShape() *standin.Shape {
 	return shape(fields{
 		"uac_enabled": standin.IsBool, "uac_register_expires": standin.IsWhole,
-		"provider_name": standin.IsOneOf("twilio", "telnyx", "vonage", "ring_central", "ringcx", "custom", "zoom",
-			"five9", "8x8"),
-	}.With(standin.IsString, "friendly_name", "termination_uri", "sip_term_uri", "sip_outbound_proxy", "sip_auth_username",
-		"trunk_username", "trunk_pwd"))
+		"provider_name": standin.IsOneOf("twilio", "telnyx", "vonage", "ring_central", "ringcx", "custom", "zoom", "five9",
+			"8x8"),
+	}.With(standin.IsString, "workspace_id", "phone_number", "friendly_name", "termination_uri", "sip_outbound_proxy",
+		"sip_auth_username", "trunk_username", "trunk_pwd"),
+		"workspace_id")
 }
 
 func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
@@ -59,13 +50,9 @@ func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 	return okAnswer(map[string]any{"key": p.told("number", uuid.NewString()), "phone_number": number}), nil
 }
 
-// set sets the fields of a body. A refusal changes nothing.
+// set sets the fields of a body.
 func (n *accountNumber) set(body standin.Object) *standin.Refusal {
-	next := maps.Clone(n.fields)
-	if next == nil {
-		next = standin.Object{}
-	}
-	maps.Copy(next, body)
+	next := maps.Clone(body)
 	if uri, given := next["termination_uri"]; given {
 		next["sip_term_uri"] = uri
 		delete(next, "termination_uri")
@@ -103,10 +90,10 @@ func (p *Platform) listNumbers(r request) (any, *standin.Refusal) {
 	if refusal := a.inWorkspace(r); refusal != nil {
 		return nil, refusal
 	}
-	list, wanted := []map[string]any{}, query.Get("is_available")
+	list := []map[string]any{}
 	for _, n := range a.numbers.All() {
-		free := a.inboundAgent(n.number()) == nil
-		if n.fields["workspace_id"] == query.Get("workspace") && (wanted == "" || wanted == strconv.FormatBool(free)) {
+		if n.fields["workspace_id"] == query.Get("workspace") {
+			free := a.inboundAgent(n.number()) == nil
 			list = append(list, map[string]any{"number": p.told("listed", n.number()), "sid": nil, "is_available": free})
 		}
 	}
@@ -121,7 +108,7 @@ func (p *Platform) getNumber(r request, n *accountNumber) (any, *standin.Refusal
 	}
 	ids := []any{}
 	for _, g := range a.agents.All() {
-		if bareNumber(g.number()) == n.slug || slices.Contains(g.attached, n.slug) {
+		if bareNumber(g.number()) == n.slug {
 			ids = append(ids, p.told("agent", g.id))
 		}
 	}
@@ -132,17 +119,12 @@ func (p *Platform) getNumber(r request, n *accountNumber) (any, *standin.Refusal
 	return out, nil
 }
 
-func (p *Platform) patchNumber(r request, n *accountNumber) (any, *standin.Refusal) {
-	return ok, n.set(r.Sent)
-}
-
 // deleteNumber also removes the number from its agents.
 func (p *Platform) deleteNumber(_ request, n *accountNumber) (any, *standin.Refusal) {
 	for _, g := range p.account.agents.All() {
 		if bareNumber(g.number()) == n.slug {
 			g.fields["phone_number"] = ""
 		}
-		g.attached = slices.DeleteFunc(g.attached, func(slug string) bool { return slug == n.slug })
 	}
 	p.account.numbers.Remove(n.slug)
 	return ok, nil

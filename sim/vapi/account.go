@@ -56,20 +56,10 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
 }
 
-// put creates an object, or changes the given members of the one in the path. The account is locked.
+// put creates an object. The account is locked.
 func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
-	id, now := r.PathValue("id"), stamp(time.Now())
-	object := standin.Object{"orgId": a.org, "createdAt": now}
-	if id != "" {
-		old, refusal := t.find(id)
-		if refusal != nil {
-			return nil, refusal
-		}
-		object = maps.Clone(old)
-	}
-	id = cmp.Or(id, uuid.NewString())
-	maps.Copy(object, r.Sent)
-	object["id"], object["updatedAt"] = id, now
+	id, now, object := uuid.NewString(), stamp(time.Now()), maps.Clone(r.Sent)
+	object["id"], object["orgId"], object["createdAt"], object["updatedAt"] = id, a.org, now, now
 	if t == &a.numbers {
 		object["status"] = "active"
 		l, refusal := a.line(id, object)
@@ -98,10 +88,9 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 	if words != "" {
 		return nil, standin.Refuse(http.StatusBadRequest, "sipUri %s", words)
 	}
-	for other, l := range a.lines {
-		if other != id && l.user == user {
-			return nil, standin.Refuse(http.StatusBadRequest,
-				"sipUri %q is taken by another phone number. Choose another username.", uri)
+	for _, l := range a.lines {
+		if l.user == user {
+			return nil, standin.Refuse(http.StatusBadRequest, "sipUri %q is taken by another phone number. Choose another username.", uri)
 		}
 	}
 	if assistant, given := object["assistantId"].(string); given {

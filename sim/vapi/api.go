@@ -28,15 +28,13 @@ func (p *Platform) api() standin.API {
 			return nil, standin.Refuse(http.StatusNotFound, "Couldn't find Call %q.", r.PathValue("id"))
 		}},
 	}
-	p.addObjects(routes, "assistant", &a.assistants, assistantShape, assistantShape)
-	p.addObjects(routes, "phone-number", &a.numbers, newNumberShape, numberShape)
+	p.addObjects(routes, "assistant", &a.assistants, assistantShape)
+	p.addObjects(routes, "phone-number", &a.numbers, numberShape)
 	return standin.API{Token: p.opts.Key, Created: http.StatusCreated, Lock: &a.mu, Routes: routes, Envelope: envelope}
 }
 
-// addObjects adds the routes of a sort of objects, which are created and changed with members of these shapes.
-func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created,
-	change standin.Shape,
-) {
+// addObjects adds the routes of a sort of objects, which are created with members of this shape.
+func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created standin.Shape) {
 	one := func(do func(*objects, standin.Request) (standin.Object, *standin.Refusal)) standin.Do {
 		return func(r standin.Request) (any, *standin.Refusal) {
 			o, refusal := do(all, r)
@@ -50,7 +48,6 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 		}
 	}
 	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
-	routes["PATCH /"+sort+"/{id}"] = standin.Route{Body: &change, Do: one(p.account.put)}
 	routes["DELETE /"+sort+"/{id}"] = standin.Route{Do: one(p.account.remove)}
 	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object,
 		*standin.Refusal,

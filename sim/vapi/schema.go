@@ -13,11 +13,7 @@ var (
 	assistantShape = standin.Shape{Fields: assistantFields()}
 	overrideShape  = standin.Shape{Fields: assistantFields().With(standin.IsObject, "variableValues").
 			With(standin.IsList, "tools:append")}
-	numberShape    = standin.Shape{Fields: numberFields()}
-	newNumberShape = standin.Shape{
-		Fields:   numberFields().With(standin.IsOneOf("vapi"), "provider"),
-		Required: []string{"provider", "sipUri"},
-	}
+	numberShape = standin.Shape{Fields: numberFields(), Required: []string{"provider", "sipUri"}}
 )
 
 // assistantFields are the members of CreateAssistantDTO.
@@ -51,16 +47,13 @@ func withServer(f standin.Fields) standin.Fields {
 		With(nullable(standin.IsString), "serverUrlSecret").With(standin.IsList, "hooks", "credentialIds")
 }
 
-// numberFields are the members of UpdateVapiPhoneNumberDTO. account.line checks sipUri.
+// numberFields are the members of CreateVapiPhoneNumberDTO. account.line checks sipUri.
 func numberFields() standin.Fields {
 	authentication := standin.Fields{"realm": standin.TextWithin(1, 255)}.With(standin.TextWithin(20, 40),
 		"username", "password")
 	return withServer(standin.Fields{
-		"authentication": nullable(standin.Shape{
-			Fields:   authentication,
-			Required: []string{"username", "password"},
-		}.Check),
-		"fallbackDestination": nullable(isDestination),
+		"authentication":      nullable(standin.Shape{Fields: authentication, Required: []string{"username", "password"}}.Check),
+		"fallbackDestination": nullable(isDestination), "provider": standin.IsOneOf("vapi"),
 	}.With(standin.IsString, "name", "sipUri").With(nullable(standin.IsString), "assistantId"))
 }
 

@@ -115,31 +115,6 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// What does not concern a receiver that fails is done with at once, and does not stand before what does.
-func TestNothingForAReceiverThatFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, hook(func(h *Hook) { h.Trunks = []string{"carrier"} }))
-		defer s.close()
-		s.answers(func(n int, _ delivery) (*http.Response, error) {
-			if n == 0 {
-				return status(503), nil
-			}
-			return status(204), nil
-		})
-		s.put(call("1"))
-		time.Sleep(500 * time.Millisecond)
-		for i := range 200 {
-			r := call(fmt.Sprint("other", i))
-			r.Trunk = "another"
-			s.put(r)
-		}
-		time.Sleep(time.Minute)
-		if got := s.events(); fmt.Sprint(got) != "[1 call.ended 1 call.ended]" || s.left() != 0 {
-			t.Errorf("%v were sent, %d are left", got, s.left())
-		}
-	})
-}
-
 // A sender that was closed has no receivers, whoever names some.
 func TestClosed(t *testing.T) {
 	s := New(Options{})

@@ -45,8 +45,6 @@ type Hook struct {
 	Name   string // in the log; it also names the receiver's items in the outbox
 	URL    string
 	Secret string
-	// Events, Trunks and Targets are what is told: all three must fit. Empty: all.
-	Events, Trunks, Targets []string
 	// Timeout bounds one request with its answer.
 	Timeout time.Duration
 	// GiveUp is the age at which an item is not tried any more.
@@ -60,13 +58,6 @@ func (h *Hook) Consumer() string { return consumerPrefix + h.Name }
 
 // consumerPrefix begins the name of each consumer that is a webhook.
 const consumerPrefix = "webhook:"
-
-// wants says whether the receiver is told of an event of a call.
-func (h *Hook) wants(event string, r *record.Record) bool {
-	return fits(h.Events, event) && fits(h.Trunks, r.Trunk) && fits(h.Targets, r.Target)
-}
-
-func fits(wanted []string, is string) bool { return len(wanted) == 0 || slices.Contains(wanted, is) }
 
 // The headers of a request, besides Content-Type and User-Agent.
 const (

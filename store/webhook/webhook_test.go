@@ -264,24 +264,6 @@ func TestIDStays(t *testing.T) {
 	}
 }
 
-// Only what a receiver wants is sent to it; nothing else waits for it.
-func TestFilters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, hook(func(h *Hook) {
-			h.Trunks, h.Targets, h.Events = []string{"carrier"}, []string{"agent", "b"}, []string{EventEnded}
-		}))
-		defer s.close()
-		other, elsewhere, third := call("2"), call("3"), call("4")
-		other.Trunk, elsewhere.Target, third.Target = "pbx", "c", "b"
-		third.Recordings = []record.Recording{{File: "a.wav"}}
-		s.put(call("1"), other, elsewhere, third)
-		time.Sleep(time.Minute)
-		if got := slices.Sorted(slices.Values(s.events())); !slices.Equal(got, []string{"1 call.ended", "4 call.ended"}) || s.left() != 0 {
-			t.Errorf("got %v, left %d", got, s.left())
-		}
-	})
-}
-
 // While an event of a call can't be delivered, those after it wait; other calls don't.
 func TestOrderOfOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

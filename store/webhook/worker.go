@@ -255,11 +255,10 @@ func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 	if err != nil {
 		return result{err: err}
 	}
-	event := eventOf(item.Kind)
-	if !found || !w.hook.wants(event, &record) { // not found: older than store.keep
+	if !found { // older than store.keep
 		return result{sent: true}
 	}
-	id := idOf(&item)
+	event, id := eventOf(item.Kind), idOf(&item)
 	req, err := w.hook.request(ctx, event, id, w.UserAgent,
 		Message{Event: event, ID: id, CreatedAt: item.CreatedAt, Record: record}, time.Now())
 	if err != nil {

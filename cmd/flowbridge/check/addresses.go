@@ -40,9 +40,7 @@ func (m machine) listeners(cfg *config.Config) (found []warning) {
 		try("media.listen", l.Addr)
 	}
 	try("admin.listen", cfg.Admin.Listen.Addr())
-	for _, e := range cfg.Hooks.Endpoints() {
-		try("hooks."+e.Name+".listen", e.Listen.Addr())
-	}
+	try("hooks.listen", cfg.Hooks.Listen.Addr())
 	return found
 }
 

@@ -130,7 +130,7 @@ func TestMachineWarnings(t *testing.T) {
 		"no own address":          {roomy(), "sip: {listen: ['udp://203.0.113.7:5060']}", []string{"sip.listen: this machine has no address 203.0.113.7", "192.168.10.5, 2001:db8::5", "or 0.0.0.0"}, true},
 		"media elsewhere":         {roomy(), "media: {listen: ['10.0.0.9=203.0.113.7']}", []string{"media.listen: this machine has no address 10.0.0.9"}, true},
 		"admin elsewhere":         {roomy(), "admin: {listen: '10.0.0.9:8080', token_file: " + token + "}", []string{"admin.listen: this machine has no address 10.0.0.9"}, true},
-		"hook elsewhere":          {roomy(), "hooks: {variables: {listen: '10.0.0.9:8081', token_file: " + token + "}}", []string{"hooks.variables.listen: this machine has no address 10.0.0.9"}, true},
+		"hook elsewhere":          {roomy(), "hooks: {listen: '10.0.0.9:8081', variables: {token_file: " + token + "}}", []string{"hooks.listen: this machine has no address 10.0.0.9"}, true},
 		"directory":               {unwritable, "", []string{"store.path: the directory .", "permission denied"}, false},
 		"no directory":            {gone, "store: {path: /srv/calls/x.db}", []string{"store.path: the directory /srv/calls", "no such file", "create it"}, true},
 		"unit's directory":        {gone, "store: {path: /var/lib/flowbridge/x.db}", []string{"it is not there yet; the systemd unit makes it"}, false},

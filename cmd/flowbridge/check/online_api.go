@@ -126,10 +126,7 @@ func (p prober) agent(ctx context.Context, t *config.Target, workspace, model st
 	agent, err := a.Assistants().Get(ctx, model)
 	if err != nil {
 		detail, _, _ := strings.Cut(err.Error(), "\n")
-		return finding{
-			Step: "agent", Detail: detail,
-			Remedy: "is prepare.model_id that of an agent of this account? flowbridge synthflow assistant list shows them",
-		}
+		return finding{Step: "agent", Detail: detail, Remedy: "is prepare.model_id that of an agent of this account? The platform's page of the agent shows it"}
 	}
 	name, _ := agent.Text("name")
 	return finding{Step: "agent", OK: true, Detail: fmt.Sprintf("model_id is agent %q", name)}

@@ -54,6 +54,7 @@ func newPlatforms(t *testing.T, sfFlags ...string) *platforms {
 	for name, text := range map[string]string{
 		"twilio": twilioToken, "vapi": vapiSecret, "webhook": webhookSecret, "agent": agentToken, "trunk": trunkPassword,
 		"synthflow-api": apiToken, "vapi-api": vapiKey,
+		"vapi-number.json": `{"authentication": {"username": "flowbridge-trunk-user", "password": "` + trunkPassword + `"}}`,
 	} {
 		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -150,17 +151,17 @@ routes:
   - {trunk: carrier, to: "^\\+15550100005$", targets: [vapi]}
   - {trunk: carrier, from: "^\\+15550100001$", targets: [prepared], direction: outbound}
 hooks:
-  twilio: {listen: "@HOOK@", url: "http://@HOOK@", auth_token_file: twilio, targets: [@TWILIO@]@TWILIO+@}
+  listen: "@HOOK@"
+  twilio: {url: "http://@HOOK@", auth_token_file: twilio, targets: [@TWILIO@]@TWILIO+@}
   vapi:
-    listen: "@HOOK@"
     secret_file: vapi
     rules:
       - {trunk: carrier, when: '{{eq (.Header "X-Lang") "de"}}', assistant: {firstMessage: "Guten Tag {{first_name}}"}, variables: {first_name: '{{.Header "X-Name"}} aus Bonn'}}
       - {when: '{{eq (.Header "X-Lang") "fr"}}', destination: {type: number, number: "+33100000000"}}
       - {trunk: carrier, when: '{{eq (.Header "X-Lang") "id"}}', assistant_id: '{{.Header "X-Assistant"}}'}
       - {error: "We speak other languages."}
-  synthflow: {listen: "@HOOK@", secret_file: webhook}
-  variables: {listen: "@HOOK@", token_file: agent, values: {greeting: "Hello {{.Lead.Number}}"}}
+  synthflow: {secret_file: webhook}
+  variables: {token_file: agent, values: {greeting: "Hello {{.Lead.Number}}"}}
 store: {path: calls.db}
 admin: {listen: "127.0.0.1:0"}
 log: {level: debug}

@@ -30,7 +30,7 @@ func TestRegistersAtKamailio(t *testing.T) {
 			at := s.freePort(netip.AddrFrom4([4]byte{127, 0, 5, s.b2bua.As4()[3]}))
 			o := setup{listen: []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)}, target: ", reinvite: relay"}
 			config := replaceOnce(t, s.config(o), fmt.Sprintf(`sources: ["%v"]`, s.carrier),
-				fmt.Sprintf(`transport: %s, register: {registrars: ["%v"], auth: {username: acme, password_env: E2E_TOKEN}, keep_alive: 5s}`, transport, at))
+				fmt.Sprintf(`transport: %s, register: {registrars: ["%v"], keep_alive: 5s}, dial_auth: {username: acme, password_env: E2E_TOKEN}`, transport, at))
 			k := s.startKamailioWith("testdata/registrar.cfg", at, "@PASSWORD@", apiToken)
 			s.server = startServer(t, s.TempDir(), config)
 			s.server.targets = []uint16{s.agent.Port()}

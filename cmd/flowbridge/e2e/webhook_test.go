@@ -57,8 +57,10 @@ func TestWebhook(t *testing.T) {
 	}))
 	defer receiver.Close()
 	secret := filepath.Join(t.TempDir(), "secret")
-	must(t, os.WriteFile(secret, []byte("e2e-secret\n"), 0o600))
-	config := s.config(setup{}) + `webhooks: [{name: crm, url: "` + receiver.URL + `", secret_file: ` + secret + `, events: [call.ended]}]` + "\n"
+	if err := os.WriteFile(secret, []byte("e2e-secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := s.config(setup{}) + `webhooks: [{name: crm, url: "` + receiver.URL + `", secret_file: ` + secret + `}]` + "\n"
 	b := startServer(t, t.TempDir(), config)
 	s.server, b.targets = b, []uint16{s.agent.Port()}
 	const calls = 3

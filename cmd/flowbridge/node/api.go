@@ -36,7 +36,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 		Events: n.events, Ladders: apiLadders{n},
 		Access: func() admin.Access {
 			now := &n.config().Admin
-			return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local), Profiles: now.Profiles}
+			return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local)}
 		},
 		Ready: func() error {
 			if n.server.Draining() {

@@ -29,11 +29,11 @@ func TestOpenAIOfStrangers(t *testing.T) {
 sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: ["127.0.0.1"], ports: 46100-46199}
 targets: [{name: openai, kind: sip, uri: "sip:proj_1@127.0.0.1:9", headers: {X-Call: "{{.CallID}}"}}]
-hooks: {openai: {listen: "127.0.0.1:0", secret_file: `+file+`, token_file: `+file+`, api: "`+api.URL+`", session: {type: realtime, instructions: "{{.From.Number}}"}}}
+hooks: {listen: "127.0.0.1:0", openai: {secret_file: `+file+`, token_file: `+file+`, api: "`+api.URL+`", session: {type: realtime, instructions: "{{.From.Number}}"}}}
 admin: {listen: "127.0.0.1:0"}
 store: {path: "`+filepath.Join(t.TempDir(), "f.db")+`"}
 `, func(string) (string, bool) { return secret, true })
-	at := n.hookServer.Addr(n.inForce.Load().cfg.Hooks.OpenAI.Listen).String()
+	at := n.hookAt()
 	for i, headers := range []string{``, `{"name":"X-Call","value":"guessed"},{"name":"Call-ID","value":"guessed"}`, `{"name":"X-Call","value":""}`} {
 		body := fmt.Sprintf(`{"type":"realtime.call.incoming","data":{"call_id":"rtc_%d","sip_headers":[%s]}}`, i, headers)
 		h, err := openai.Sign(secret, fmt.Sprint("wh_", i), time.Now(), []byte(body))

@@ -43,7 +43,7 @@ targets:
   - {name: prepared, kind: synthflow, uri: "sip:a@127.0.0.1:9", prepare: {api: "`+api.URL+`", token_env: T}}
   - {name: direct, kind: synthflow, uri: "sip:a@127.0.0.1:9", account: {api: "`+api.URL+`", token_env: T}}
   - {name: bare, kind: synthflow, uri: "sip:a@127.0.0.1:9"}
-hooks: {synthflow: {listen: "127.0.0.1:0", secret_file: `+fileWith(t, "token")+`}}
+hooks: {listen: "127.0.0.1:0", synthflow: {secret_file: `+fileWith(t, "token")+`}}
 admin: {listen: "127.0.0.1:0"}
 store: {path: "`+filepath.Join(t.TempDir(), "f.db")+`"}
 `), func(string) (string, bool) { return "token", true })

@@ -32,7 +32,8 @@ targets:
   - {name: broken, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5074", headers: {X-Broken: '{{if eq .SIPCallID "CA1"}}{{"\x01"}}{{end}}'}}
   - {name: second, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5073", prepare: {api: "%s", token_env: SIM_TOKEN, model_id: demo-agent, workspace_id: demo}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-Attempt: "{{.Attempt}}"}}
 hooks:
-  twilio: {listen: "127.0.0.1:0", url: "http://127.0.0.1:9", targets: [%s], follow: true, fallback: {say: "Later."}}
+  listen: "127.0.0.1:0"
+  twilio: {url: "http://127.0.0.1:9", targets: [%s], follow: true, fallback: {say: "Later."}}
 store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `
@@ -105,7 +106,7 @@ func (a asked) String() string {
 // ask posts a form as Twilio does, at a path with its query.
 func (s *followStage) ask(path string, form url.Values) (a asked) {
 	s.t.Helper()
-	res, err := http.PostForm("http://"+s.hookAt(s.config().Hooks.Twilio.Listen)+path, form)
+	res, err := http.PostForm("http://"+s.hookAt()+path, form)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -49,25 +49,25 @@ func (h *callHooks) config() *config.Config { return h.inForce.Load().cfg }
 // serve opens the configured hooks, with what o says beside. It gives nil if there are none.
 func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, error) {
 	cfg := &h.config().Hooks
-	o.Cert, o.Key, o.Log = cfg.TLS.Cert, cfg.TLS.Key, h.log
+	o.Listen, o.Cert, o.Key, o.Log = cfg.Listen, cfg.TLS.Cert, cfg.TLS.Key, h.log
 	add := func(e hooks.Endpoint) { o.Endpoints = append(o.Endpoints, e) }
 	if t := cfg.Twilio; t != nil {
 		handler, err := twilio.NewHandler(h.twilioOptions(t))
 		if err != nil {
 			return nil, err
 		}
-		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: config.TwilioPath, Handler: handler})
+		add(hooks.Endpoint{Name: "twilio", Path: config.TwilioPath, Handler: handler})
 		if t.URL != "" {
 			if handler, err = twilio.NewReferHandler(h.twilioOptions(t), h.twilioRefer); err != nil {
 				return nil, err
 			}
-			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.ReferPath(), Handler: handler})
+			add(hooks.Endpoint{Name: "twilio", Path: t.ReferPath(), Handler: handler})
 		}
 		if t.Follow {
 			if handler, err = twilio.NewEndedHandler(h.twilioOptions(t), h.twilioEnded); err != nil {
 				return nil, err
 			}
-			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.FollowPath(), Handler: handler})
+			add(hooks.Endpoint{Name: "twilio", Path: t.FollowPath(), Handler: handler})
 		}
 	}
 	if v := cfg.Vapi; v != nil {
@@ -77,7 +77,7 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 		if err != nil {
 			return nil, err
 		}
-		add(hooks.Endpoint{Name: "vapi", Listen: v.Listen, Path: config.VapiPath, Handler: handler})
+		add(hooks.Endpoint{Name: "vapi", Path: config.VapiPath, Handler: handler})
 	}
 	if a := cfg.OpenAI; a != nil {
 		handler, err := openai.NewWebhook(openai.Options{
@@ -90,21 +90,21 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 		if err != nil {
 			return nil, fmt.Errorf("hooks.openai: %w", err)
 		}
-		add(hooks.Endpoint{Name: "openai", Listen: a.Listen, Path: config.OpenAIPath, Handler: handler})
+		add(hooks.Endpoint{Name: "openai", Path: config.OpenAIPath, Handler: handler})
 	}
 	if s := cfg.Synthflow; s != nil {
 		add(hooks.Endpoint{
-			Name: "synthflow", Listen: s.Listen, Path: config.SynthflowPath,
+			Name: "synthflow", Path: config.SynthflowPath,
 			Handler: synthflow.NewWebhook(s.Secret.Reveal(), h.takeReport, h.log),
 		})
 	}
 	if v := cfg.Variables; v != nil {
 		add(hooks.Endpoint{
-			Name: "variables", Listen: v.Listen, Path: config.VariablesPath, Below: true,
+			Name: "variables", Path: config.VariablesPath, Below: true,
 			Handler: &hooks.Variables{Path: config.VariablesPath, Token: v.Token.Reveal(), Find: h.variablesOf, Log: h.log},
 		})
 	}
-	if len(o.Endpoints) == 0 {
+	if len(o.Endpoints) == 0 || !o.Listen.IsValid() {
 		return nil, nil
 	}
 	return hooks.Start(ctx, o)

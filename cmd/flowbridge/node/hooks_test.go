@@ -1,7 +1,7 @@
 package node
 
-import "net/netip"
-
-// hookAt is where a hook is asked that listens at an address of the
-// configuration.
-func (n *Node) hookAt(listen netip.AddrPort) string { return n.hookServer.Addr(listen).String() }
+// hookAt is where the hooks are asked.
+func (n *Node) hookAt() string {
+	_, l := n.hookServer.Listener()
+	return l.Addr().String()
+}

@@ -28,7 +28,7 @@ func hooksOf(cfg *config.Config) (all []webhook.Hook) {
 	for i := range cfg.Webhooks {
 		w := &cfg.Webhooks[i]
 		all = append(all, webhook.Hook{
-			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, Trunks: w.Trunks, Targets: w.Targets,
+			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(),
 			Timeout: 10 * time.Second, GiveUp: 3 * 24 * time.Hour, Concurrent: 4,
 		})
 	}

@@ -46,7 +46,7 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 		must(t, s.node.store.Put(t.Context(), record.Record{ID: id, Trunk: "carrier", EndedAt: record.TimeOf(time.Now())}))
 	}
 	put("before")
-	reload(`webhooks: [{name: crm, url: "` + srv.URL + `/?key=hidden", secret_file: ` + fileWith(t, "token") + `, events: [call.ended]}]`)
+	reload(`webhooks: [{name: crm, url: "` + srv.URL + `/?key=hidden", secret_file: ` + fileWith(t, "token") + `}]`)
 	put("one")
 	answer <- 200
 	if m := <-got; m.Record.ID != "one" || m.Event != webhook.EventEnded {

@@ -369,10 +369,9 @@ func (h *handing) give() error {
 		}
 	}
 	if n.hookServer != nil {
-		for at, l := range n.hookServer.Listeners() {
-			if err := h.giveFile(partHook+at.String(), l); err != nil {
-				return err
-			}
+		at, l := n.hookServer.Listener()
+		if err := h.giveFile(partHook+at.String(), l); err != nil {
+			return err
 		}
 	}
 	if err := h.giveSIP(); err != nil {

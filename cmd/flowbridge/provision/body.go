@@ -1,13 +1,10 @@
 package provision
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,9 +19,6 @@ type fieldKind int
 
 const (
 	fieldText   fieldKind = iota
-	fieldBool             // --flag, --flag=false
-	fieldNumber           // a whole number
-	fieldJSON             // any JSON value
 	fieldFile             // the text of a file
 	fieldSecret           // two flags: NAME-file and NAME-env
 )
@@ -50,17 +44,12 @@ func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	f := c.Flags()
 	f.StringVar(&b.file, name, "", "file with the whole body as a JSON object, or - for standard input; flags go on top")
 	for _, x := range fields {
-		switch x.kind {
-		case fieldBool:
-			f.Bool(x.flag, false, x.usage)
-		case fieldNumber:
-			f.Int(x.flag, 0, x.usage)
-		case fieldSecret:
+		if x.kind == fieldSecret {
 			f.String(x.flag+"-file", "", "file with "+x.usage+", chmod 600")
 			f.String(x.flag+"-env", "", "environment variable with "+x.usage)
-		case fieldText, fieldJSON, fieldFile:
-			f.String(x.flag, "", x.usage)
+			continue
 		}
+		f.String(x.flag, "", x.usage)
 	}
 	return b
 }
@@ -130,25 +119,9 @@ func (x field) value(c *cobra.Command) (v any, given bool, err error) {
 		return nil, false, nil
 	}
 	text := f.Lookup(x.flag).Value.String()
-	switch x.kind {
-	case fieldBool:
-		return text == "true", true, nil
-	case fieldNumber:
-		n, err := strconv.Atoi(text)
-		return json.Number(strconv.Itoa(n)), true, err
-	case fieldJSON:
-		o, err := rest.ParseObject([]byte(`{"v":` + text + `}`))
-		if err == nil && len(o) != 1 {
-			err = errors.New("something follows the value")
-		}
-		if err != nil {
-			return nil, true, fmt.Errorf("write one JSON value: %w", err)
-		}
-		return o["v"], true, nil
-	case fieldFile:
+	if x.kind == fieldFile {
 		data, err := readText(c, text)
 		return strings.TrimRight(string(data), "\n"), true, err
-	case fieldText, fieldSecret:
 	}
 	return text, true, nil
 }

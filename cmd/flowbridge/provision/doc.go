@@ -1,6 +1,6 @@
 // Package provision is `flowbridge synthflow` and `flowbridge vapi`: numbers and agents in accounts at platforms.
 //
-// A resource is one kind of things in an account. resource.go writes create, list, show, update and delete once;
+// A resource is one kind of things in an account. resource.go writes create, show and delete once;
 // synthflow.go and vapi.go are the table of resources. The setup files are `flowbridge synthflow setup`, which goes
 // from an account to a call.
 //
@@ -9,8 +9,8 @@
 //   - A region is a pair of an API and a SIP host (config.Region). An account of one region is unknown in another, and
 //     without a check the first call would show it. So --region, --api and --sip must agree (TestAPIOfAnotherRegion,
 //     TestSetupRegionOfTheAPI; TestRegions in config holds configurations to it).
-//   - create changes nothing that exists. It compares instead, and prints the command that would change it
-//     (TestSynthflowNumber, TestSynthflowAssistant).
+//   - create changes nothing that exists. It compares instead (TestSynthflowNumber, TestSynthflowAssistant). The
+//     platform's page lists and changes what is there.
 //   - setup checks all flags and rehearses the configuration before it changes the account
 //     (TestSetupChecksBeforeItSends).
 package provision

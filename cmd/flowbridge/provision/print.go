@@ -11,8 +11,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/rest"
 )
@@ -108,28 +106,6 @@ func (s shower) clean(o rest.Object) map[string]any {
 	return without
 }
 
-// list prints a table with these members, or whole objects as JSON.
-func (s shower) list(all []rest.Object, columns ...string) error {
-	if s.asJSON {
-		items := make([]map[string]any, len(all))
-		for i, o := range all {
-			items[i] = s.clean(o)
-		}
-		return cli.PrintJSON(s.out, map[string]any{"items": items, "next": ""})
-	}
-	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ToUpper(strings.Join(columns, "\t")))
-	for _, o := range all {
-		c := s.clean(o)
-		cells := make([]string, len(columns))
-		for i, name := range columns {
-			cells[i] = plainValue(c[name], 60)
-		}
-		fmt.Fprintln(t, strings.Join(cells, "\t"))
-	}
-	return t.Flush()
-}
-
 // one prints an object, one line a member, or as JSON.
 func (s shower) one(o rest.Object) error {
 	c := s.clean(o)
@@ -173,7 +149,7 @@ type difference struct {
 
 // outcome is the result of a command as JSON.
 type outcome struct {
-	Outcome     string       `json:"outcome"` // created, found, different, updated, deleted
+	Outcome     string       `json:"outcome"` // created, found, different, deleted
 	ID          string       `json:"id"`
 	Differences []difference `json:"differences"`
 	NotCompared []string     `json:"not_compared"`
@@ -185,7 +161,6 @@ const (
 	wasCreated   = "created"
 	wasFound     = "found"
 	wasDifferent = "different"
-	wasUpdated   = "updated"
 	wasDeleted   = "deleted"
 )
 
@@ -195,7 +170,7 @@ type found struct {
 	id          string
 	differences []difference
 	notCompared []string
-	update      string // the command that makes it as wanted
+	remedy      string // how it becomes as wanted
 }
 
 // compared makes the result of a comparison.
@@ -241,7 +216,7 @@ func (x found) print(s shower, o outcome) {
 		fmt.Fprintf(s.out, "  not compared, because the API does not give it back: %s\n", strings.Join(o.NotCompared, ", "))
 	}
 	if len(o.Differences) > 0 {
-		fmt.Fprintf(s.out, "to change it:\n  %s\n", s.hide(x.update))
+		fmt.Fprintln(s.out, s.hide(x.remedy))
 	}
 }
 
@@ -260,51 +235,4 @@ func (s shower) did(result, what, id string, o rest.Object) error {
 		out.Object = s.clean(o)
 	}
 	return cli.PrintJSON(s.out, out)
-}
-
-// updateCommand is the command for the differences. Members without a flag and secrets go into a file for --body.
-func (b *bodyFlags) updateCommand(c *cobra.Command, r *resource, id string, changed []difference) string {
-	words := []string{"flowbridge", r.kind, r.use, "update", shellQuote(id)}
-	var inFile []string
-	for _, d := range changed {
-		flag := b.flagOf(d.Key)
-		if flag == "" || hasSecret(d.Want) {
-			inFile = append(inFile, d.Key)
-			continue
-		}
-		words = append(words, "--"+flag+"="+shellQuote(plainText(d.Want)))
-	}
-	if len(inFile) > 0 {
-		words = append(words, "--body FILE")
-	}
-	line := strings.Join(words, " ") + r.connection.args(c)
-	if len(inFile) > 0 {
-		line += "   # with " + strings.Join(inFile, ", ") + " in FILE"
-	}
-	return line
-}
-
-// hasSecret says whether a value holds a secret, which a command line must not show.
-func hasSecret(v any) bool { return len(rest.Secrets(v)) > 0 }
-
-// flagOf is the flag of a member, or "".
-func (b *bodyFlags) flagOf(path string) string {
-	for _, x := range b.fields {
-		if x.path == path && x.kind != fieldFile && x.kind != fieldSecret {
-			return x.flag
-		}
-	}
-	return ""
-}
-
-// plainText is a value in the form that a flag takes.
-func plainText(v any) string {
-	if s, ok := v.(string); ok {
-		return s
-	}
-	data, err := rest.Object{"v": v}.Marshal()
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(string(data), `{"v":`), "}")
 }

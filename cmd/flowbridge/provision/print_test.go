@@ -15,11 +15,11 @@ func TestDryRunAsJSON(t *testing.T) {
 		args              []string
 		method, url, body string
 	}{
-		{[]string{"synthflow", "number", "list", "--workspace-id", "W"}, "GET", "https://api.synthflow.ai/v2/numbers?limit=20&offset=0&workspace=W", "<nil>"},
+		{[]string{"synthflow", "number", "show", "+1", "--workspace-id", "W"}, "GET", "https://api.synthflow.ai/v2/numbers/1?workspace=W", "<nil>"},
 		{
-			[]string{"synthflow", "number", "update", "+1", "--trunk-pwd-file", pwd},
-			"PATCH", "https://api.synthflow.ai/v2/numbers/1",
-			"map[trunk_pwd:[redacted]]",
+			[]string{"synthflow", "number", "create", "--workspace-id", "W", "--phone-number", "+15551230000", "--trunk-pwd-file", pwd},
+			"POST", "https://api.synthflow.ai/v2/custom-numbers",
+			"map[phone_number:+15551230000 trunk_pwd:[redacted] workspace_id:W]",
 		},
 		{[]string{"synthflow", "number", "delete", "+1", "--workspace-id", "W"}, "DELETE", "https://api.synthflow.ai/v2/numbers/1", "<nil>"},
 		{
@@ -28,9 +28,13 @@ func TestDryRunAsJSON(t *testing.T) {
 			"map[agent:map[prompt:<x>] name:A type:inbound voice_engine_version:2.0]",
 		},
 		{
-			[]string{"vapi", "number", "update", "n", "--authentication-username", "u", "--authentication-password-file", pwd},
-			"PATCH",
-			"https://api.vapi.ai/phone-number/n", "map[authentication:map[password:[redacted] username:u]]",
+			[]string{"vapi", "number", "create", "--sip-user", "u", "--server-url", "https://x", "--server-secret-file", pwd},
+			"POST", "https://api.vapi.ai/phone-number",
+			"map[assistantId:<nil> provider:vapi server:map[secret:[redacted] url:https://x] sipUri:sip:u@sip.vapi.ai]",
+		},
+		{
+			[]string{"synthflow", "assistant", "create", "--name", "A", "--prompt", "x", "--body", secretFile(t, `{"voice_engine_version": ""}`)},
+			"POST", "https://api.synthflow.ai/v2/assistants", "map[agent:map[prompt:x] name:A type:inbound]",
 		},
 		{[]string{"vapi", "assistant", "create", "--name", "A"}, "POST", "https://api.vapi.ai/assistant", "map[name:A]"},
 	} {

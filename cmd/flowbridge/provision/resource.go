@@ -3,7 +3,6 @@ package provision
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,34 +11,29 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// resource is one kind of things in accounts at a platform. All kinds have the same commands: create, list, show,
-// update and delete.
+// resource is one kind of things in accounts at a platform. All kinds have the same commands: create, show and delete.
 type resource struct {
 	*connection
 	use, noun string // "assistant", "agent"
 	key       string // the member that lists have the id in
-	idName    string // how show, update and delete call the id: "MODEL_ID"
+	idName    string // how show and delete call the id: "MODEL_ID"
 	args      cobra.PositionalArgs
 	help      map[string]help // by command; "": of the commands together
-	columns   []string
 
-	fields, newFields, updateFields []field // of create and update, of create only, of update only
-	again                           string  // usage of --again; "": one of a name at most
+	fields []field // of create
+	again  string  // usage of --again; "": one of a name at most
 
-	// further flags, by the command's name; nil: none
-	flags func(c *cobra.Command)
-	// adds what further flags say and checks the body; nil: nothing
-	complete func(c *cobra.Command, a *access, body rest.Object, fresh bool) error
-	open     func(c *cobra.Command, a access) (things, error)
+	flags    func(c *cobra.Command)                                    // further flags of create; nil: none
+	complete func(c *cobra.Command, a *access, body rest.Object) error // adds what further flags say and checks the body
+	open     func(a access) (things, error)
 	same     func(have, want rest.Object) bool     // whether two have the same name
 	named    func(want rest.Object) string         // several of one name: `agents named "Ann"`
 	label    func(o rest.Object) (what, id string) // `agent "Ann", model_id M`
 	compare  func(have, want rest.Object) []rest.Difference
-	row      func(o rest.Object) rest.Object     // what a table shows; nil: the object itself
 	note     func(want, made rest.Object) string // what the operator should know of a new thing, or ""; nil: nothing
 
 	sparse bool // lists, and the answer to create, have only a part of the object
-	echoes bool // the API answers update and delete with the object
+	echoes bool // the API answers delete with the object
 }
 
 // help is the help of a command.
@@ -51,8 +45,7 @@ type things interface {
 	Get(ctx context.Context, id string) (rest.Object, error)
 	// Create gives what the API says about the new thing. known are the ids of the existing things.
 	Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error)
-	// Update and Delete give the object if the API does.
-	Update(ctx context.Context, id string, body rest.Object) (rest.Object, error)
+	// Delete gives the object if the API does.
 	Delete(ctx context.Context, id string) (rest.Object, error)
 	Hide(s string) string // takes known secrets out of a text
 	CloseIdle()
@@ -69,19 +62,24 @@ func sameName(a, b rest.Object) bool { return text(a, "name") == text(b, "name")
 func (r *resource) command() *cobra.Command {
 	c := r.sub("", r.use)
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-	c.AddCommand(r.createCommand(), r.listCommand(), r.showCommand(), r.updateCommand(), r.deleteCommand())
+	c.AddCommand(r.createCommand(), r.showCommand(), r.deleteCommand())
+	for _, name := range []string{"list", "update", "attach"} {
+		gone := cli.Command(name, "", "", "  flowbridge "+r.kind+" "+r.use+" delete --help")
+		gone.Hidden, gone.DisableFlagParsing, gone.Args = true, true, nil
+		gone.RunE = func(c *cobra.Command, _ []string) error {
+			return cli.Usage("there is no %s: the platform's page does that; what is not as wanted can also be deleted and created again", c.CommandPath())
+		}
+		c.AddCommand(gone)
+	}
 	return c
 }
 
-// sub makes a command with its help and flags.
+// sub makes a command with its help.
 func (r *resource) sub(name, use string) *cobra.Command {
 	h := r.help[name]
 	c := cli.Command(use, h.short, h.long, h.example)
 	if strings.HasSuffix(use, " "+r.idName) {
 		c.Args = r.args
-	}
-	if r.flags != nil {
-		r.flags(c)
 	}
 	return c
 }
@@ -89,12 +87,12 @@ func (r *resource) sub(name, use string) *cobra.Command {
 // with opens the account for f.
 func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(things, shower) error) error {
 	a.Secrets = secrets
-	t, err := r.open(c, a)
+	t, err := r.open(a)
 	if err != nil {
 		return err
 	}
 	defer t.CloseIdle()
-	return f(t, shower{c.OutOrStdout(), t.Hide, a.asJSON})
+	return sent(f(t, shower{c.OutOrStdout(), t.Hide, a.asJSON}))
 }
 
 // runs makes a command call f with the open account and the id from its argument.
@@ -107,19 +105,23 @@ func (r *resource) runs(c *cobra.Command,
 		if err != nil {
 			return err
 		}
-		id := strings.Join(args, "")
-		return r.with(c, a, nil, func(t things, show shower) error { return sent(f(c.Context(), t, id, show)) })
+		return r.with(c, a, nil, func(t things, show shower) error { return f(c.Context(), t, strings.Join(args, ""), show) })
 	}
 	return c
 }
 
-// sends makes a command call f with the open account and the body from its flags.
-func (r *resource) sends(c *cobra.Command, fresh bool, fields []field,
-	f func(t things, b *bodyFlags, body rest.Object, id string, show shower) error,
-) *cobra.Command {
-	b := newBodyFlags(c, "body", fields)
+func (r *resource) createCommand() *cobra.Command {
+	c := r.sub("create", "create")
+	if r.flags != nil {
+		r.flags(c)
+	}
+	again := new(bool)
+	if r.again != "" {
+		again = c.Flags().Bool("again", false, r.again)
+	}
+	b := newBodyFlags(c, "body", r.fields)
 	c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, args []string) error {
+	c.RunE = func(c *cobra.Command, _ []string) error {
 		body, secrets, err := b.read(c)
 		if err != nil {
 			return err
@@ -128,34 +130,16 @@ func (r *resource) sends(c *cobra.Command, fresh bool, fields []field,
 		if err != nil {
 			return err
 		}
-		if r.complete != nil {
-			if err := r.complete(c, &a, body, fresh); err != nil {
-				return cli.Usage("%w", err)
-			}
+		if err := r.complete(c, &a, body); err != nil {
+			return cli.Usage("%w", err)
 		}
-		if len(body) == 0 && !fresh {
-			return cli.Usage("there is nothing to change: write a flag, or --body")
-		}
-		id := strings.Join(args, "")
-		return r.with(c, a, secrets, func(t things, show shower) error { return sent(f(t, b, body, id, show)) })
+		return r.with(c, a, secrets, func(t things, show shower) error { return r.ensure(c, t, body, *again, show) })
 	}
 	return c
 }
 
-func (r *resource) createCommand() *cobra.Command {
-	c := r.sub("create", "create")
-	again := new(bool)
-	if r.again != "" {
-		again = c.Flags().Bool("again", false, r.again)
-	}
-	fields := slices.Concat(r.newFields, r.fields)
-	return r.sends(c, true, fields, func(t things, b *bodyFlags, body rest.Object, _ string, show shower) error {
-		return r.ensure(c, t, b, body, *again, show)
-	})
-}
-
 // ensure creates a thing, unless it exists: then it reports how that differs from the wanted one.
-func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Object, again bool, show shower) error {
+func (r *resource) ensure(c *cobra.Command, t things, want rest.Object, again bool, show shower) error {
 	known := map[string]bool{}
 	if !r.dryRun {
 		have, ids, err := r.find(c.Context(), t, want)
@@ -165,9 +149,9 @@ func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Ob
 		switch known = ids; {
 		case again:
 		case err != nil:
-			return fmt.Errorf("%w; write --again for another one, or change one of them by its id", err)
+			return fmt.Errorf("%w; write --again for another one, or delete one of them by its id", err)
 		case have != nil:
-			return r.there(c, t, b, have, want, show)
+			return r.there(c, t, have, want, show)
 		}
 	}
 	made, err := t.Create(c.Context(), want, known)
@@ -219,7 +203,7 @@ func (r *resource) find(ctx context.Context, t things, want rest.Object) (have r
 }
 
 // there compares an existing thing with the wanted one and reports the result.
-func (r *resource) there(c *cobra.Command, t things, b *bodyFlags, have, want rest.Object, show shower) error {
+func (r *resource) there(c *cobra.Command, t things, have, want rest.Object, show shower) error {
 	what, id := r.label(have)
 	if r.sparse {
 		var err error
@@ -231,23 +215,9 @@ func (r *resource) there(c *cobra.Command, t things, b *bodyFlags, have, want re
 		what += ","
 	}
 	x := compared(what, id, r.compare(have, want))
-	x.update = b.updateCommand(c, r, id, x.differences)
+	x.remedy = "change it on the platform's page, or delete it, and create it again:\n  " +
+		strings.Join([]string{"flowbridge", r.kind, r.use, "delete", shellQuote(id), "--yes"}, " ") + r.connection.args(c)
 	return x.report(show)
-}
-
-func (r *resource) listCommand() *cobra.Command {
-	return r.runs(r.sub("list", "list"), func(ctx context.Context, t things, _ string, show shower) error {
-		all, err := t.List(ctx)
-		if err != nil {
-			return err
-		}
-		if r.row != nil && !show.asJSON {
-			for i, o := range all {
-				all[i] = r.row(o)
-			}
-		}
-		return show.list(all, r.columns...)
-	})
 }
 
 func (r *resource) showCommand() *cobra.Command {
@@ -260,19 +230,7 @@ func (r *resource) showCommand() *cobra.Command {
 	})
 }
 
-func (r *resource) updateCommand() *cobra.Command {
-	c := r.sub("update", "update "+r.idName)
-	fields := slices.Concat(r.fields, r.updateFields)
-	return r.sends(c, false, fields, func(t things, _ *bodyFlags, body rest.Object, id string, show shower) error {
-		o, err := t.Update(c.Context(), id, body)
-		if err != nil {
-			return err
-		}
-		return show.did(wasUpdated, r.titled(id, o), id, o)
-	})
-}
-
-// titled is the name of a thing that was changed: its id, or its label if the API has given the object.
+// titled is the name of a thing that was removed: its id, or its label if the API has given the object.
 func (r *resource) titled(id string, o rest.Object) string {
 	if !r.echoes {
 		return r.noun + " " + id

@@ -64,15 +64,3 @@ func TestSecretsOfBodiesAreNotPrinted(t *testing.T) {
 		})
 	}
 }
-
-// The command that makes a thing as it was asked for has no secret in it: what holds one is left to a file.
-func TestUpdateCommandHasNoSecret(t *testing.T) {
-	a := newVapiAccount(t)
-	create := func(model string) []string {
-		return []string{"assistant", "create", "--name", "Ann", "--model", model}
-	}
-	a.steps([]cliStep{
-		{create(`"gpt"`), 0, []string{"created"}},
-		{create(`{"url": "https://x.example", "Api-Key": 987654321}`), 1, []string{"model: is gpt", "update id-1 --body FILE", "with model in FILE", "!987654321"}},
-	})
-}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/mattn/go-isatty"
@@ -59,9 +58,7 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 			"  flowbridge synthflow setup --workspace-id W --phone-number +15551230000 --model-id M --direct --dry-run")
 	u := &setup{synthflowCLI: s, terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }}
 	u.numberFlags = newBodyFlags(c, "number-body", numberFields())
-	u.agentFlags = newBodyFlags(c, "agent-body",
-		slices.DeleteFunc(assistantFields(), func(x field) bool { return x.path == "phone_number" }))
-	newAssistantFlags(c)
+	u.agentFlags = newBodyFlags(c, "agent-body", assistantFields())
 	f := c.Flags()
 	f.StringVar(&u.phoneNumber, "phone-number", "", "the number, E.164: +15551230000")
 	f.StringVar(&u.modelID, "model-id", "", "the agent, if there is one already")
@@ -97,16 +94,12 @@ func (u *setup) run(c *cobra.Command) error {
 	if err := u.rehearse(c, cmp.Or(u.modelID, dryModelID)); err != nil {
 		return err
 	}
-	numbers, err := u.openNumbers(c, u.at)
+	account, err := u.account(u.at)
 	if err != nil {
 		return err
 	}
-	defer numbers.CloseIdle()
-	agents, err := u.openAssistants(c, u.at)
-	if err != nil {
-		return err
-	}
-	defer agents.CloseIdle()
+	defer account.CloseIdle()
+	agents := account.Assistants()
 	var agent setupAgent
 	if !u.dryRun {
 		if agent, err = u.findAgent(c, agents); err != nil {
@@ -118,7 +111,7 @@ func (u *setup) run(c *cobra.Command) error {
 	}
 	show := shower{out: c.OutOrStdout(), hide: agents.Hide, asJSON: u.steps != nil}
 	u.begin(show.out, "1  number")
-	if err := sent(u.numbers().ensure(c, numbers, u.numberFlags, u.number, false, show)); err != nil {
+	if err := sent(u.numbers().ensure(c, account.Numbers(), u.number, false, show)); err != nil {
 		return err
 	}
 	u.begin(show.out, "2  agent")
@@ -178,7 +171,7 @@ type setupAgent struct {
 }
 
 // findAgent looks for the agent by its id or name. It changes nothing.
-func (u *setup) findAgent(c *cobra.Command, agents things) (a setupAgent, err error) {
+func (u *setup) findAgent(c *cobra.Command, agents synthflow.Assistants) (a setupAgent, err error) {
 	a.id = u.modelID
 	if a.id == "" {
 		var hit rest.Object
@@ -189,7 +182,7 @@ func (u *setup) findAgent(c *cobra.Command, agents things) (a setupAgent, err er
 		case err != nil:
 			return a, err
 		case hit == nil:
-			return a, u.completeAgent(c)
+			return a, u.completeAgent()
 		}
 		a.id = text(hit, "model_id")
 	}
@@ -203,19 +196,21 @@ func (u *setup) findAgent(c *cobra.Command, agents things) (a setupAgent, err er
 }
 
 // completeAgent completes the body of a new agent.
-func (u *setup) completeAgent(c *cobra.Command) error {
+func (u *setup) completeAgent() error {
 	if _, ok := u.agent.Object("agent"); !ok {
 		return cli.Usage("there is no agent named %q: to create it %s are needed; --model-id names one that is there",
 			text(u.agent, "name"), newAgentFlags)
 	}
-	if err := completeAssistant(c, u.agent); err != nil {
+	if err := completeAssistant(u.agent); err != nil {
 		return cli.Usage("%w", err)
 	}
 	return nil
 }
 
 // haveAgent creates the agent if it is missing, checks that it is bound to the number, and gives its id.
-func (u *setup) haveAgent(c *cobra.Command, agents things, agent setupAgent, show shower) (string, error) {
+func (u *setup) haveAgent(c *cobra.Command, agents synthflow.Assistants, agent setupAgent,
+	show shower,
+) (string, error) {
 	if u.dryRun {
 		return u.drawAgent(c, agents)
 	}
@@ -240,16 +235,16 @@ func (u *setup) haveAgent(c *cobra.Command, agents things, agent setupAgent, sho
 }
 
 // drawAgent prints the request of this step for --dry-run.
-func (u *setup) drawAgent(c *cobra.Command, agents things) (string, error) {
+func (u *setup) drawAgent(c *cobra.Command, agents synthflow.Assistants) (string, error) {
 	if u.modelID != "" {
-		_, err := agents.Update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
+		err := agents.Update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
 		return u.modelID, sent(err)
 	}
 	if _, ok := u.agent.Object("agent"); !ok {
 		_, err := agents.List(c.Context())
 		return dryModelID, sent(err)
 	}
-	if err := u.completeAgent(c); err != nil {
+	if err := u.completeAgent(); err != nil {
 		return "", err
 	}
 	_, err := agents.Create(c.Context(), u.agent, nil)
@@ -257,27 +252,22 @@ func (u *setup) drawAgent(c *cobra.Command, agents things) (string, error) {
 }
 
 // agentThere binds an existing agent without a number to the number, and compares it with the wanted one.
-func (u *setup) agentThere(c *cobra.Command, agents things, agent setupAgent, show shower) error {
+func (u *setup) agentThere(c *cobra.Command, agents synthflow.Assistants, agent setupAgent, show shower) error {
 	id, have := agent.id, agent.have
 	if text(have, "phone_number") == "" {
-		if _, err := agents.Update(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
+		if err := agents.Update(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
 			return err
 		}
 		fmt.Fprintf(show.out, "bound agent %s to %s\n", id, u.phoneNumber)
 		have["phone_number"] = u.phoneNumber
 	}
 	x := compared("agent "+id, id, synthflow.CompareAssistant(have, u.agent))
-	x.update = u.agentFlags.updateCommand(c, u.assistants(), id, x.differences)
-	for _, d := range x.differences {
-		if d.Key == "phone_number" {
-			x.update = fmt.Sprintf("flowbridge synthflow assistant update %s --phone-number %s%s", id, u.phoneNumber, u.args(c))
-		}
-	}
+	x.remedy = "change it on the platform's page of the agent, or leave out what is not to be compared"
 	return x.report(show)
 }
 
 // bound reads the binding back, because the platform may answer 200 without binding.
-func (u *setup) bound(ctx context.Context, agents things, id string, show shower) error {
+func (u *setup) bound(ctx context.Context, agents synthflow.Assistants, id string, show shower) error {
 	have, err := agents.Get(ctx, id)
 	if err != nil {
 		return err

@@ -48,11 +48,7 @@ func (u *setup) check(c *cobra.Command) (err error) {
 		return cli.Usage("%w", err)
 	}
 	u.agent["phone_number"] = u.phoneNumber
-	kind, given := u.agent["type"]
-	if !given || c.Flags().Changed("type") {
-		kind = c.Flags().Lookup("type").Value.String()
-	}
-	if u.modelID == "" && kind != "inbound" {
+	if kind, given := u.agent["type"]; given && u.modelID == "" && kind != "inbound" {
 		return cli.Usage("type %v: calls that reach this platform by SIP are always inbound", kind)
 	}
 	return u.checkRest()
@@ -101,7 +97,7 @@ func (u *setup) checkRest() error {
 	case u.sip != "" && !isHostPort:
 		return cli.Usage("--sip %q: write host and port, like sip.synthflow.ai:32681", u.sip)
 	case u.modelID != "" && !isID(u.modelID):
-		return cli.Usage("--model-id %q is no id: see flowbridge synthflow assistant list", u.modelID)
+		return cli.Usage("--model-id %q is no id: the platform's page of the agent shows it", u.modelID)
 	case u.seconds < 1 || u.seconds > 3600:
 		return cli.Usage("--seconds %d: 1 to 3600", u.seconds)
 	case !cli.IsPrintable(u.from) || strings.ContainsAny(u.from, `<>"@:;`):

@@ -126,7 +126,7 @@ func TestSetupAgents(t *testing.T) {
 	_, id, _ := strings.Cut(out, `"id": "`)
 	id, _, _ = strings.Cut(id, `"`)
 	s.step(0, []string{"bound agent " + id + " to " + setupNumber, `model_id: "` + id + `"`}, "--model-id", id, "--trunk-source", "203.0.113.1", "--yes")
-	s.step(1, []string{"agent.prompt: is x, wanted y", "flowbridge synthflow assistant update " + id + " --prompt=y"}, "--model-id", id, "--prompt", "y", "--yes")
+	s.step(1, []string{"agent.prompt: is x, wanted y", "on the platform's page of the agent"}, "--model-id", id, "--prompt", "y", "--yes")
 	s.step(1, []string{`prepare.model_id is "` + id + `", wanted that of a new agent`, "!400 Bad Request"}, append(newAgent(), "--name", "Bob", "--yes")...)
 	s.step(1, []string{"404"}, "--model-id", "8f14e45f-ceea-467f-a0e6-1d5b5e3a1b11", "--target-name", "other", "--yes")
 	s.step(1, []string{"400 Bad Request", "is linked to inbound agent " + id}, append(newAgent(), "--name", "Bob", "--target-name", "other", "--yes")...)
@@ -224,8 +224,8 @@ func TestSetupDryRun(t *testing.T) {
 	if _, err := os.Stat(s.file); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there is a file: %v", err)
 	}
-	out, code := run(t, "synthflow", "number", "list", "--api", s.platform.APIURL(), "--token-file", secretFile(t, accountToken), "--workspace-id", "W", "--json")
-	if code != 0 || !strings.Contains(out, `"items": []`) {
+	out, code := run(t, "synthflow", "number", "show", setupNumber, "--api", s.platform.APIURL(), "--token-file", secretFile(t, accountToken), "--workspace-id", "W")
+	if code != 1 || !strings.Contains(out, "404") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 }
@@ -240,7 +240,7 @@ func TestSetupUsage(t *testing.T) {
 	}{
 		{"no terminal to ask at", newAgent()},
 		{"name is missing", []string{"--yes", "--prompt", "x"}},
-		{"are always inbound", with("--type", "outbound")},
+		{"are always inbound", with("--agent-body", secretFile(t, `{"type": "outbound"}`))},
 		{"host and port", with("--sip", "127.0.0.1")},
 		{"host and port", with("--sip", "a b:1")},
 		{"1 to 3600", with("--seconds", "0")},

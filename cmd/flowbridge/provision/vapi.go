@@ -3,7 +3,6 @@ package provision
 import (
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/spf13/cobra"
 
@@ -18,15 +17,15 @@ func Vapi() *cobra.Command {
 	c := cli.Group("vapi", "Set up assistants and SIP phone numbers at Vapi",
 		"Set up assistants and SIP phone numbers at Vapi by its API. The token, a private key, is read from a file or a\n"+
 			"variable of the environment, never from the command line. Nothing is sent with --dry-run.",
-		"  flowbridge vapi assistant list --token-file key\n  flowbridge vapi number list --region eu")
+		"  flowbridge vapi assistant create --name Reception --token-file key\n  flowbridge vapi number create --region eu --sip-user my-agent --assistant-id ID")
 	o := newConnection(c, config.KindVapi, config.VapiRegions(), "VAPI_TOKEN")
 	c.AddCommand(vapiAssistants(o).command(), vapiNumbers(o).command())
 	return c
 }
 
 // openVapi opens the account and takes one collection of it.
-func openVapi(of func(*vapi.Account) vapi.Collection) func(*cobra.Command, access) (things, error) {
-	return func(_ *cobra.Command, a access) (things, error) {
+func openVapi(of func(*vapi.Account) vapi.Collection) func(access) (things, error) {
+	return func(a access) (things, error) {
 		account, err := vapi.NewAccount(a.Options)
 		if err != nil {
 			return nil, cli.Usage("%w", err)
@@ -40,55 +39,27 @@ func vapiAssistants(o *connection) *resource {
 	return &resource{
 		connection: o, use: "assistant", noun: "assistant", key: "id", idName: "ID", args: idArg("assistant"),
 		help: map[string]help{
-			"": {"Create, list, show, change and remove assistants", "", "  flowbridge vapi assistant list"},
+			"": {"Create, show and remove assistants", "", "  flowbridge vapi assistant show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77"},
 			"create": {
 				"Create an assistant (POST /assistant), unless it is there",
 				"Create an assistant. If there is one of that name already, nothing is changed: the exit code is 0 if it is as wanted,\n" +
-					"else 1, and the differences are shown with the command to change it.",
+					"else 1, and the differences are shown.",
 				"  flowbridge vapi assistant create --name Reception --first-message 'Hello {{first_name}}, how can I help?'\n" +
 					"  flowbridge vapi assistant create --body assistant.json --dry-run",
 			},
-			"list": {"List the assistants (GET /assistant)", "", "  flowbridge vapi assistant list --json"},
-			"show": {
-				"Show an assistant (GET /assistant/{id})", "",
-				"  flowbridge vapi assistant show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json",
-			},
-			"update": {
-				"Change an assistant (PATCH /assistant/{id})", "",
-				"  flowbridge vapi assistant update 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --first-message Hello",
-			},
-			"delete": {
-				"Remove an assistant (DELETE /assistant/{id}), and show what was removed", "",
-				"  flowbridge vapi assistant delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes",
-			},
+			"show":   {"Show an assistant (GET /assistant/{id})", "", "  flowbridge vapi assistant show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
+			"delete": {"Remove an assistant (DELETE /assistant/{id}), and show what was removed", "", "  flowbridge vapi assistant delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
 		},
-		columns: []string{"id", "name", "firstMessage"},
 		fields: []field{
 			{"name", "name", fieldText, "name of the assistant"},
-			{
-				"first-message", "firstMessage", fieldText,
-				"what it says first; {{first_name}} is filled from the SIP header x-first_name",
-			},
-			{"first-message-mode", "firstMessageMode", fieldText, "who speaks first: assistant-speaks-first, …"},
-			{"model", "model", fieldJSON, `the language model, as JSON: {"provider": "openai", "model": "gpt-4o", …}`},
-			{"voice", "voice", fieldJSON, "the voice, as JSON"},
-			{"transcriber", "transcriber", fieldJSON, "the speech recognition, as JSON"},
-			{"end-call-message", "endCallMessage", fieldText, "what it says last"},
-			{"max-duration-seconds", "maxDurationSeconds", fieldNumber, "longest call, in seconds"},
-			{"server-url", "server.url", fieldText, "where the platform reports events of its calls"},
-			{"server-secret", "server.secret", fieldSecret, "the secret that it shows there"},
+			{"first-message", "firstMessage", fieldText, "what it says first; {{first_name}} is filled from the SIP header x-first_name"},
 		},
-		again: "create another one in any case",
-		complete: func(_ *cobra.Command, _ *access, body rest.Object, fresh bool) error {
-			if !fresh {
-				return nil
-			}
-			return vapi.CheckAssistant(body)
-		},
-		open:    openVapi((*vapi.Account).Assistants),
-		same:    sameName,
-		named:   func(o rest.Object) string { return fmt.Sprintf("assistants named %q", text(o, "name")) },
-		compare: rest.Compare,
+		again:    "create another one in any case",
+		complete: func(_ *cobra.Command, _ *access, body rest.Object) error { return vapi.CheckAssistant(body) },
+		open:     openVapi((*vapi.Account).Assistants),
+		same:     sameName,
+		named:    func(o rest.Object) string { return fmt.Sprintf("assistants named %q", text(o, "name")) },
+		compare:  rest.Compare,
 		label: func(o rest.Object) (what, id string) {
 			return fmt.Sprintf("assistant %q, id %s", text(o, "name"), text(o, "id")), text(o, "id")
 		},
@@ -100,26 +71,16 @@ func vapiAssistants(o *connection) *resource {
 func vapiNumbers(o *connection) *resource {
 	return &resource{
 		connection: o, use: "number", noun: "phone number", key: "id", idName: "ID", args: idArg("phone number"),
-		help:    vapiNumberHelp(),
-		columns: []string{"id", "sipUri", "name", "assistantId", "serverUrl"},
+		help: vapiNumberHelp(),
 		fields: []field{
-			{
-				"sip-uri", "sipUri", fieldText,
-				"the SIP URI that calls go to: sip:my-agent@sip.vapi.ai, the host being the region's",
-			},
-			{"name", "name", fieldText, "name for people"},
+			{"sip-uri", "sipUri", fieldText, "the SIP URI that calls go to: sip:my-agent@sip.vapi.ai, the host being the region's"},
 			{"assistant-id", "assistantId", fieldText, "the assistant that takes its calls"},
 			{"server-secret", "server.secret", fieldSecret, "the secret that the platform shows at --server-url"},
-			{"authentication-username", "authentication.username", fieldText, "user name that an INVITE must show by digest"},
-			{"authentication-realm", "authentication.realm", fieldText, "realm of the challenge"},
-			{"authentication-password", "authentication.password", fieldSecret, "the password to it"},
 		},
 		again: "create another one in any case",
 		flags: func(c *cobra.Command) {
-			if c.Name() == "create" || c.Name() == "update" {
-				c.Flags().String("sip-user", "", "user of the SIP URI, in the place of --sip-uri; the host is the region's")
-				c.Flags().String("server-url", "", "the server that the platform asks for the assistant of each call")
-			}
+			c.Flags().String("sip-user", "", "user of the SIP URI, in the place of --sip-uri; the host is the region's")
+			c.Flags().String("server-url", "", "the server that the platform asks for the assistant of each call")
 		},
 		complete: completeVapiNumber,
 		open:     openVapi((*vapi.Account).Numbers),
@@ -135,44 +96,25 @@ func vapiNumbers(o *connection) *resource {
 			}
 			return "phone number " + uri + ", id " + text(o, "id"), text(o, "id")
 		},
-		note: nobodyAnswers,
-		row: func(o rest.Object) rest.Object {
-			shown := maps.Clone(o)
-			if url := vapiServer(o); url != "" {
-				shown["serverUrl"] = url
-			}
-			return shown
-		},
+		note:   nobodyAnswers,
 		echoes: true,
 	}
 }
 
 func vapiNumberHelp() map[string]help {
 	return map[string]help{
-		"": {"Create, list, show, change and remove phone numbers", "", "  flowbridge vapi number list"},
+		"": {"Create, show and remove phone numbers", "", "  flowbridge vapi number show 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00"},
 		"create": {
 			"Create a phone number (POST /phone-number), unless it is there",
 			"Create a SIP phone number (provider vapi). If there is one of that SIP URI already, nothing is changed: the exit code\n" +
-				"is 0 if it is as wanted, else 1, and the differences are shown with the command to change it.",
+				"is 0 if it is as wanted, else 1, and the differences are shown.\n\n" +
+				"With --server-url it has no assistant of its own: the platform asks that server for the assistant of each call\n" +
+				"(assistant-request).",
 			"  flowbridge vapi number create --sip-user my-agent --assistant-id 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77\n" +
 				"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
 		},
-		"list": {"List the phone numbers (GET /phone-number)", "", "  flowbridge vapi number list --json"},
-		"show": {
-			"Show a phone number (GET /phone-number/{id})", "",
-			"  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json",
-		},
-		"update": {
-			"Change a phone number (PATCH /phone-number/{id})",
-			"Change a SIP phone number. --server-url takes the assistant away from it, so that the platform asks that server for\n" +
-				"the assistant of each call (assistant-request).",
-			"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --server-url https://voice.example.com/assistant-request\n" +
-				"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --authentication-username pbx --authentication-password-file sip.pwd",
-		},
-		"delete": {
-			"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "",
-			"  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes",
-		},
+		"show":   {"Show a phone number (GET /phone-number/{id})", "", "  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
+		"delete": {"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "", "  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
 	}
 }
 
@@ -200,11 +142,11 @@ func nobodyAnswers(_, number rest.Object) string {
 	}
 	id, _ := number.Text("id")
 	return "the number has neither an assistant nor a server, so all calls to it fail, unless a server is set for the whole account; " +
-		"give it one by flowbridge vapi number update " + shellQuote(id) + " --assistant-id ID, or --server-url URL"
+		"delete " + cli.Shown(id) + ", and create it with --assistant-id ID or --server-url URL"
 }
 
 // completeVapiNumber adds --sip-user and --server-url, and checks the body.
-func completeVapiNumber(c *cobra.Command, a *access, body rest.Object, fresh bool) error {
+func completeVapiNumber(c *cobra.Command, a *access, body rest.Object) error {
 	user, _ := c.Flags().GetString("sip-user")
 	server, _ := c.Flags().GetString("server-url")
 	switch {
@@ -217,7 +159,7 @@ func completeVapiNumber(c *cobra.Command, a *access, body rest.Object, fresh boo
 	case user != "":
 		body["sipUri"] = "sip:" + user + "@" + a.region.SIP
 	}
-	if fresh && body["provider"] == nil {
+	if body["provider"] == nil {
 		body["provider"] = vapi.ProviderVapi
 	}
 	if server != "" {
@@ -228,9 +170,6 @@ func completeVapiNumber(c *cobra.Command, a *access, body rest.Object, fresh boo
 		} else {
 			body["serverUrl"] = server
 		}
-	}
-	if fresh {
-		return vapi.CheckNewNumber(body, a.region.SIP)
 	}
 	return vapi.CheckNumber(body, a.region.SIP)
 }

@@ -35,17 +35,6 @@ func (o Object) Text(name string) string { s, _ := o[name].(string); return s }
 // Object is a member that is an object, or nil.
 func (o Object) Object(name string) Object { m, _ := o[name].(map[string]any); return m }
 
-// Texts are the strings of a member that is a list.
-func (o Object) Texts(name string) (all []string) {
-	list, _ := o[name].([]any)
-	for _, v := range list {
-		if s, ok := v.(string); ok {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
 // Check returns what is wrong with a value, as "must be …", or nothing.
 type Check func(v any) string
 
