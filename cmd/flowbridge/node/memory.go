@@ -162,30 +162,44 @@ func readHeap() heap {
 	}
 }
 
-// worthReleasing says whether a process is quiet, because it has allocated little since the look before, and has much
-// to give back. What dies later, such as what is remembered of a call (64*T1, RFC 3261 section 17), counts once the
-// runtime's own cycle has found it, which is within two minutes.
-func worthReleasing(h heap, before uint64) bool {
-	return h.allocated-before <= quietBytes && h.objects+h.idle-min(h.live, h.objects) >= worthwhile
+// quiet finds the moments at which a process has memory to give back.
+type quiet struct {
+	allocated uint64 // heap.allocated at the look before
+	looks     int    // in a row at which little had been allocated
+}
+
+// settled is the look, after 35 s, at which a quiet process gives memory back again. What is remembered of the set-up of
+// a call dies after 32 s (64*T1, RFC 3261 section 17). Only a cycle of the collector finds it, and a quiet process runs
+// none for two minutes.
+const settled = 7
+
+// look says whether to release now.
+func (q *quiet) look(h heap) bool {
+	busy := h.allocated-q.allocated > quietBytes
+	q.allocated = h.allocated
+	if busy {
+		q.looks = 0
+		return false
+	}
+	q.looks++
+	return q.looks == settled || h.objects+h.idle-min(h.live, h.objects) >= worthwhile
 }
 
 // releaseWhenQuiet gives back what a flood, or the set-up of calls that are held now, has left behind.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
 	tick := time.NewTicker(quietEvery)
 	defer tick.Stop()
-	var before uint64
+	var q quiet
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		h := readHeap()
-		if m.setsPercent && worthReleasing(h, before) {
+		if m.setsPercent && q.look(readHeap()) {
 			debug.FreeOSMemory()
 			m.given.Add(1)
 		}
-		before = h.allocated
 	}
 }
 

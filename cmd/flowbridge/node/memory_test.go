@@ -86,8 +86,9 @@ func TestCgroupLimit(t *testing.T) {
 }
 
 // Memory is given back by a process that has become quiet, if there is enough of it.
-func TestWorthReleasing(t *testing.T) {
+func TestQuiet(t *testing.T) {
 	for name, tt := range map[string]struct {
+		looks                    int    // at which little had been allocated
 		allocated, objects, idle uint64 // MB
 		want                     bool
 	}{
@@ -96,11 +97,15 @@ func TestWorthReleasing(t *testing.T) {
 		"free pages":      {allocated: 1, objects: 8, idle: 80, want: true},
 		"nothing to give": {allocated: 1, objects: 9, idle: 14},
 		"all given back":  {allocated: 0, objects: 7},
+		"30 s":            {looks: 5, objects: 8},
+		"35 s":            {looks: 6, objects: 8, want: true},
+		"busy after 35 s": {looks: 6, allocated: 5, objects: 8},
+		"40 s":            {looks: 7, objects: 8},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const before = 500 * mib
-			h := heap{live: 8 * mib, allocated: before + tt.allocated*mib, objects: tt.objects * mib, idle: tt.idle * mib}
-			if got := worthReleasing(h, before); got != tt.want {
+			q := quiet{allocated: 500 * mib, looks: tt.looks}
+			h := heap{live: 8 * mib, allocated: q.allocated + tt.allocated*mib, objects: tt.objects * mib, idle: tt.idle * mib}
+			if got := q.look(h); got != tt.want {
 				t.Errorf("got %v; want %v", got, tt.want)
 			}
 		})
