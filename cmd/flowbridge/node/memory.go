@@ -169,8 +169,8 @@ type quiet struct {
 }
 
 // settled is the look, after 35 s, at which a quiet process gives memory back again. What is remembered of the set-up
-// of a call dies after 32 s (64*T1, RFC 3261 section 17). Only a cycle of the collector finds it, and a quiet process runs
-// none for two minutes.
+// of a call dies after 32 s (64*T1, RFC 3261 section 17). Only a cycle of the collector finds it, and a quiet process
+// runs none for two minutes.
 const settled = 7
 
 // look says whether to release now.
