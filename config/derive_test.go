@@ -24,6 +24,7 @@ func TestDerived(t *testing.T) {
 	auth := &Auth{Username: "u", Password: "p"}
 	media := PeerMedia{Latch: LatchStrict, SRTP: SRTPRequired, Keying: KeyingDTLS}
 	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	sources := []Source{{Prefix: networks[0]}}
 	trunk := Trunk{
 		Name: "pbx", URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, DialAuth: auth, PassHeaders: PassNamed("X-A"), Codecs: []string{"PCMA"},
 		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
@@ -40,12 +41,12 @@ func TestDerived(t *testing.T) {
 		t.Errorf("callee: want - got +\n%s", diff)
 	}
 	target := Target{
-		Name: "agent", Sources: networks, CallAuth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
+		Name: "agent", Sources: sources, CallAuth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
 		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour,
 		Codecs: []string{"G722"}, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
 	}
 	caller := &Trunk{
-		Name: "agent", Sources: networks, Auth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
+		Name: "agent", Sources: sources, Auth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
 		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour,
 		Transport: "udp", Codecs: []string{"PCMU", "PCMA"}, FirstResponseTimeout: 4 * time.Second, RingTimeout: time.Minute,
 		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true, MaxCalls: 5000, MaxCPS: 2000, Limits: TrunkLimits{PerSourceRate: 4000},

@@ -138,14 +138,14 @@ func (d *doubts) networks() {
 	for i := range d.cfg.Trunks {
 		t := &d.cfg.Trunks[i]
 		path := fmt.Sprintf("trunks[%d]", i)
-		d.wide(path+".sources", t.Sources, "anybody there may call as this trunk", noAddress)
+		d.wide(path+".sources", prefixes(t.Sources), "anybody there may call as this trunk", noAddress)
 		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed",
 			"write the networks that the peer's RTP comes from")
 	}
 	for i := range d.cfg.Targets {
 		t := &d.cfg.Targets[i]
 		path := fmt.Sprintf("targets[%d]", i)
-		d.wide(path+".sources", t.Sources, "anybody there may call as this target", noAddress)
+		d.wide(path+".sources", prefixes(t.Sources), "anybody there may call as this target", noAddress)
 		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed",
 			"write the networks that the peer's RTP comes from")
 	}
@@ -158,6 +158,14 @@ const (
 	widest4 = 8
 	widest6 = 16
 )
+
+// prefixes returns the networks of sources.
+func prefixes(sources []Source) (all []netip.Prefix) {
+	for _, s := range sources {
+		all = append(all, s.Prefix)
+	}
+	return all
+}
 
 func (d *doubts) wide(path string, all []netip.Prefix, so, remedy string) {
 	for i, p := range all {

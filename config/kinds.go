@@ -61,6 +61,9 @@ var kinds = map[string]kind{
 	"time.Duration":   {parse: parsed(parseDuration), title: "duration", pattern: durationText},
 	"netip.AddrPort":  {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
 	"netip.Prefix":    {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
+	"config.Source": {
+		parse: parsed(parseSource), title: "network or local", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$|^local$`,
+	},
 	"*config.Numbers": {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
 	"config.Listener": {
 		parse: uniqueListeners, title: "transport://address:port",

@@ -78,7 +78,10 @@ func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, 
 }
 
 func read(file string, data []byte, env func(string) (string, bool), running *Config) (*Config, error) {
-	l := newLoader(file, env, running)
+	return newLoader(file, env, running).read(data)
+}
+
+func (l *loader) read(data []byte) (*Config, error) {
 	root, ok := l.document(data)
 	if !ok {
 		return nil, l.errs
@@ -86,7 +89,7 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	l.root = root.section(typeConfig)
 	l.root.read(reflect.ValueOf(l.cfg).Elem())
 	cfg := l.cfg
-	if running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
+	if l.running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
 		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more",
 			"is it the right file, and whole?")
 	}

@@ -147,7 +147,7 @@ func TestComplete(t *testing.T) {
 
 func TestVariety(t *testing.T) {
 	c := parseFile(t, "testdata/good/variety.yaml")
-	if got := fmt.Sprint(c.Trunks[0].Sources); got != "[192.0.2.1/32 2001:db8::/32]" || c.Trunks[0].Trusted || c.Trunks[0].NAT != NATOn {
+	if got := fmt.Sprint(c.Trunks[0].Sources); got != "[192.0.2.1/32 2001:db8::/32 local]" || c.Trunks[0].Trusted || c.Trunks[0].NAT != NATOn {
 		t.Errorf("trunk: got %+v", c.Trunks[0])
 	}
 	if c.Media.Timeout != 36*time.Hour || c.Media.PortLow != 20001 || c.SIP.Advertise != "sip.example.com" {

@@ -8,6 +8,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// LoadWithoutSecrets is Load for a command that shows no secret and sends none: one that can't be read is empty. So a
+// configuration can be tried before there is an account.
+func LoadWithoutSecrets(path string) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	l := newLoader(ShownName(path), os.LookupEnv, nil)
+	l.withoutSecrets = true
+	return l.read(data)
+}
+
 // LoadSections is Load for a command that uses the named sections alone: the rest of the file is not looked at, and a
 // secret that can't be read is empty. So the command works for a user without access to the secrets of the service.
 func LoadSections(path string, sections ...string) (*Config, error) {

@@ -3,7 +3,59 @@ package config
 import (
 	"fmt"
 	"net/netip"
+
+	"flowbridge/internal/local"
 )
+
+// Source is one of the places that a peer calls from: a network, or this machine.
+type Source struct {
+	netip.Prefix // not valid: this machine, whatever addresses it has
+}
+
+// thisMachine is how the addresses of this machine are written.
+const thisMachine = "local"
+
+// Covers returns how many bits of an address the source has in common with it, all of them for this machine's; -1 if
+// the address is not in the source.
+func (s Source) Covers(a netip.Addr) int {
+	switch {
+	case !s.IsValid() && local.Has(a):
+		return a.BitLen()
+	case s.Prefix.Contains(a):
+		return s.Bits()
+	}
+	return -1
+}
+
+// Contains reports whether the address is in the source.
+func (s Source) Contains(a netip.Addr) bool { return s.Covers(a) >= 0 }
+
+// Sample returns an address of the source.
+func (s Source) Sample() netip.Addr {
+	switch {
+	case !s.IsValid():
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case s.Bits() < s.Addr().BitLen()-1:
+		return s.Addr().Next() // the first is the network's own
+	}
+	return s.Addr()
+}
+
+// String returns the source as sources has it.
+func (s Source) String() string {
+	if !s.IsValid() {
+		return thisMachine
+	}
+	return s.Prefix.String()
+}
+
+func parseSource(text string) (Source, complaint) {
+	if text == thisMachine {
+		return Source{}, complaint{}
+	}
+	p, c := parsePrefix(text)
+	return Source{p}, c
+}
 
 // Callers from one network are told apart: trunks by match, targets by their user. A caller that needs no credentials
 // is never challenged, and then no other caller of its network is challenged either. So callers with credentials can
@@ -17,9 +69,9 @@ func claimUser(name string) string { return "user " + name }
 
 // claim returns a parser of networks. A network fails if another section holds one of the claims in against. It then
 // gets the claims in mark.
-func (s section) claim(remedy string, against, mark []string) func(string) (netip.Prefix, complaint) {
-	return func(text string) (netip.Prefix, complaint) {
-		p, c := parsePrefix(text)
+func (s section) claim(remedy string, against, mark []string) func(string) (Source, complaint) {
+	return func(text string) (Source, complaint) {
+		p, c := parseSource(text)
 		if !c.none() {
 			return p, c
 		}
@@ -36,7 +88,7 @@ func (s section) claim(remedy string, against, mark []string) func(string) (neti
 }
 
 // trunkSources reads the networks that a trunk calls from, and notes the user of one that calls from anywhere.
-func (s section) trunkSources(t *Trunk) []netip.Prefix {
+func (s section) trunkSources(t *Trunk) []Source {
 	match := fmt.Sprintf("match %+v", t.Match)
 	mark := []string{match}
 	if t.Match == (Match{}) && len(t.Certificates) == 0 {
@@ -55,7 +107,7 @@ func (s section) trunkSources(t *Trunk) []netip.Prefix {
 
 // targetSources reads the networks that a target calls from. Targets of one network, as agents of one platform are, are
 // told apart by their credentials.
-func (s section) targetSources(auth *Auth) []netip.Prefix {
+func (s section) targetSources(auth *Auth) []Source {
 	if auth == nil {
 		return each(s, "sources",
 			s.claim("give each network to one of them, or each target of a network a call_auth; within a larger network a longer prefix wins",

@@ -64,8 +64,9 @@ type Target struct {
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
-	// The networks that its own calls come from. Without sources and call_auth it cannot call.
-	Sources []netip.Prefix `key:"sources" later:""`
+	// The networks that its own calls come from. "local": every address of this machine. Without sources and call_auth it
+	// cannot call.
+	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its own calls must show.
 	CallAuth *Auth `key:"call_auth"`
 	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled. Its own calls come

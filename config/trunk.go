@@ -12,8 +12,9 @@ import (
 type Trunk struct {
 	// The trunk's name in routes, records and logs. No other trunk may have it.
 	Name string `key:"name" is:"trunk-name" required:"a short name for the trunk"`
-	// The networks or addresses that its SIP comes from. The longest prefix wins. Required without auth and certificates.
-	Sources []netip.Prefix `key:"sources" later:""`
+	// The networks or addresses that its SIP comes from. The longest prefix wins. "local": every address of this machine.
+	// Required without auth and certificates.
+	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its calls must show.
 	Auth *Auth `key:"auth"`
 	// The names, one of which its TLS client certificate must have. They need sip.tls.client_ca.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowbridge/internal/local"
 	"flowbridge/media/kernel"
 )
 
@@ -255,16 +255,8 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	if !slices.ContainsFunc(listen, netip.Addr.IsUnspecified) {
 		return all
 	}
-	interfaces, err := net.InterfaceAddrs()
-	if err != nil {
-		return all // the worst is that a loop is not prevented
-	}
-	for _, i := range interfaces {
-		if prefix, err := netip.ParsePrefix(i.String()); err == nil {
-			all = append(all, prefix.Addr().Unmap().WithZone(""))
-		}
-	}
-	return all
+	interfaces, _ := local.Addresses() // the worst is that a loop is not prevented
+	return append(all, interfaces...)
 }
 
 // NewSession leases two pairs of ports with their sockets. Nothing that came to them before is relayed.

@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -139,7 +140,7 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 // peer: it has our tag. It has to come from the INVITE's address, or from the trunk's
 // networks. A request from any other address proves nothing.
 func (m *Media) Confirm(l *Half, from netip.Addr) {
-	known := func(p netip.Prefix) bool { return p.Contains(from) }
+	known := func(s config.Source) bool { return s.Contains(from) }
 	if l.Confirmed || (from != l.Leg.Dialog().
 		Source.Addr() && !slices.ContainsFunc(m.bridge.Trunk.Caller.Sources, known)) {
 		return

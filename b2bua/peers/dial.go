@@ -37,7 +37,7 @@ type Peer struct {
 // Caller is the configuration of calls that come from a trunk or target.
 type Caller struct {
 	Peer
-	Sources      []netip.Prefix
+	Sources      []config.Source
 	Certificates []string
 	Match        config.Match
 	auth         *config.Auth

@@ -196,7 +196,7 @@ func (p *Snapshot) isOthers(from Sender, caller *Trunk, callee *Target, at netip
 
 // shares reports whether one of the trunk's networks has both addresses.
 func (t *Trunk) shares(a, b netip.Addr) bool {
-	return slices.ContainsFunc(t.Caller.Sources, func(p netip.Prefix) bool { return p.Contains(a) && p.Contains(b) })
+	return slices.ContainsFunc(t.Caller.Sources, func(s config.Source) bool { return s.Contains(a) && s.Contains(b) })
 }
 
 // matches reports whether a request meets the trunk's match.
@@ -226,10 +226,8 @@ func (t *Trunk) prefix(addr netip.Addr) int {
 	if r := t.registered.Load(); r != nil && r.at == addr && t.Caller.Register != nil {
 		return addr.BitLen()
 	}
-	for _, p := range t.Caller.Sources {
-		if p.Bits() > longest && p.Contains(addr) {
-			longest = p.Bits()
-		}
+	for _, s := range t.Caller.Sources {
+		longest = max(longest, s.Covers(addr))
 	}
 	return longest
 }

@@ -32,6 +32,8 @@ const manyTrunks = `
   - {name: cert, certificates: [pbx.example.com, "192.0.2.1"]}
   - {name: cert_here, sources: ["10.1.0.0/16"], certificates: [pbx.example.com], match: {to_domain: "2001:db8::1"}}
   - {name: v6, sources: ["2001:db8::/32"]}
+  - {name: softphone, sources: ["192.0.2.0/24", local]}
+  - {name: loop, sources: ["127.0.0.0/8"]}
   - {name: auth, auth: {username: a, password_env: P}}
   - {name: auth_domain, auth: {username: a, password_env: P}, match: {to_domain: acme.example.com}}
 `
@@ -56,6 +58,7 @@ func TestCandidates(t *testing.T) {
 		{"by an address in the certificate", "198.51.100.9:1", "sip:1@h", "", []string{"192.0.2.1"}, "cert auth"},
 		{"by another certificate", "198.51.100.9:1", "sip:1@h", "", []string{"evil.example.com"}, "auth"},
 		{"IPv6", "[2001:db8::5]:5060", "sip:1@h", "", nil, "v6 auth"},
+		{"this machine", "127.0.0.1:5060", "sip:1@h", "", nil, "softphone loop auth"},
 		{"a stranger", "198.51.100.9:5060", "sip:1@acme.example.com", "", nil, "auth_domain auth"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -112,7 +112,7 @@ func TestSpared(t *testing.T) {
 	cfg := trunksOf(100, 100, 0, 0, 0, 0)
 	source := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
 	for i := range cfg.Trunks[:3] { // the fourth may be anywhere
-		cfg.Trunks[i].Sources = []netip.Prefix{netip.PrefixFrom(source(i), 32)}
+		cfg.Trunks[i].Sources = []config.Source{{Prefix: netip.PrefixFrom(source(i), 32)}}
 	}
 	a := NewAdmission(cfg, nil)
 	spared := func(from netip.Addr) bool { return a.Spared(Sender{Addr: netip.AddrPortFrom(from, 5060)}) }

@@ -77,11 +77,7 @@ func (q *Question) source(cfg *config.Config, trunk *peers.Trunk) netip.Addr {
 		return q.Source
 	}
 	if trunk != nil && len(trunk.Caller.Sources) > 0 {
-		p := trunk.Caller.Sources[0]
-		if p.Bits() < p.Addr().BitLen()-1 {
-			return p.Addr().Next() // the first is the network's own
-		}
-		return p.Addr()
+		return trunk.Caller.Sources[0].Sample()
 	}
 	return SampleAddr(cfg)
 }

@@ -85,7 +85,7 @@ func (c *callee) methods() string {
 
 // A call through the whole of it: audio comes back.
 func TestCall(t *testing.T) {
-	s, err := setStage(t.Context())
+	s, err := setStage(t.Context(), loopback)
 	must(t, err)
 	defer s.close()
 	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@%s", demoCalled, s.node.SIPAddr()), "--seconds", "1", "--header", "X-Test: yes")

@@ -42,7 +42,7 @@ func freePort(t *testing.T) uint16 {
 
 // The command calls over TCP and TLS, too: it is answered through a B2BUA, and the BYE goes over the connection.
 func TestCallOverConnections(t *testing.T) {
-	s, err := setStage(t.Context()) // its platform and agent
+	s, err := setStage(t.Context(), loopback) // its platform and agent
 	must(t, err)
 	defer s.close()
 	t.Setenv("DEMO_TOKEN", s.platform.Token())

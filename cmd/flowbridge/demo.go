@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,6 +17,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
+	"flowbridge/internal/local"
 	"flowbridge/sim"
 	"flowbridge/sim/synthflow"
 )
@@ -63,13 +66,17 @@ type stage struct {
 }
 
 func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err error) {
-	s, err := setStage(ctx)
+	listen := loopback
+	if hold { // a softphone may use any address of this machine
+		listen = netip.IPv4Unspecified()
+	}
+	s, err := setStage(ctx, listen)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	fmt.Fprintf(out, "platform   API %s, agent sip:%s\nflowbridge sip:%s, admin API http://%s\ncarrier    sip:%s\n\n",
-		s.platform.APIURL(), s.platform.SIPAddr(), s.node.SIPAddr(), s.node.APIAddr(), s.carrier.Addr())
+		s.platform.APIURL(), s.platform.SIPAddr(), s.addr(), s.node.APIAddr(), s.carrier.Addr())
 	if calls == 1 {
 		_, err = s.oneCall(ctx, out)
 	} else {
@@ -83,8 +90,11 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 	return nil
 }
 
+// loopback is where the demo's own calls find Flowbridge.
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
 // setStage starts platform, B2BUA and carrier on addresses of their own.
-func setStage(ctx context.Context) (_ *stage, err error) {
+func setStage(ctx context.Context, listen netip.Addr) (_ *stage, err error) {
 	s := &stage{}
 	defer func() {
 		if err != nil {
@@ -105,7 +115,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 	if s.dir, err = os.MkdirTemp("", "flowbridge-demo-"); err != nil {
 		return nil, err
 	}
-	cfg, err := s.config()
+	cfg, err := s.config(listen)
 	if err != nil {
 		return nil, err
 	}
@@ -115,24 +125,24 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 
 // demoConfig is the configuration, without addresses and files.
 const demoConfig = `
-sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
-media: {listen: [127.0.0.1]}
+sip: {listen: ["udp://%[1]v:0"], max_delay: 1m}
+media: {listen: ["%[1]v"]}
 trunks:
-  - {name: carrier, sources: [127.0.0.0/8]}
+  - {name: carrier, sources: [local]}
 targets:
   - name: synthflow
     kind: synthflow
-    uri: "sip:{{.To.Number}}@%s"
-    prepare: {api: "%s", token_env: DEMO_TOKEN, model_id: demo-agent, workspace_id: demo}
+    uri: "sip:{{.To.Number}}@%[2]s"
+    prepare: {api: "%[3]s", token_env: DEMO_TOKEN, model_id: demo-agent, workspace_id: demo}
     headers: {X-EI: "S.{{.Prepare.CallID}};", X-Caller: "{{.From.Number}}"}
 routes:
   - {trunk: carrier, targets: [synthflow]}
-store: {path: "%s"}
+store: {path: "%[4]s"}
 admin: {listen: "127.0.0.1:0"}
 `
 
-func (s *stage) config() (*config.Config, error) {
-	text := fmt.Sprintf(demoConfig, s.platform.SIPAddr(), s.platform.APIURL(), filepath.Join(s.dir, "demo.db"))
+func (s *stage) config(listen netip.Addr) (*config.Config, error) {
+	text := fmt.Sprintf(demoConfig, listen, s.platform.SIPAddr(), s.platform.APIURL(), filepath.Join(s.dir, "demo.db"))
 	return config.Parse("demo.yaml", []byte(text), func(name string) (string, bool) {
 		return s.platform.Token(), name == "DEMO_TOKEN"
 	})
@@ -155,16 +165,25 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
+// addr is where calls from this machine find Flowbridge.
+func (s *stage) addr() netip.AddrPort {
+	return netip.AddrPortFrom(loopback, s.node.SIPAddr().Port())
+}
+
 // explain prints how to place further calls.
 func (s *stage) explain(out io.Writer) {
-	at := s.node.SIPAddr()
-	fmt.Fprintf(out, `
-Staying up until Ctrl-C. To call it:
-  softphone  dial sip:%s@%s
-  baresip    baresip -e "/dial sip:%s@%s"
-  SIPp       sipp -sn uac -s %s -m 1 -d 5000 -i 127.0.0.9 %s
-To look at it:
-  curl http://%s/api/calls
-  curl http://%s/api/cdrs
-`, demoCalled, at, demoCalled, at, demoCalled, at, s.node.APIAddr(), s.node.APIAddr())
+	fmt.Fprint(out, "\nStaying up until Ctrl-C. Any softphone on this machine may call; one of these leads here:\n")
+	addrs, _ := local.Addresses() // without them, there is loopback
+	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !a.Is4() || a.IsLoopback() })
+	for _, a := range append([]netip.Addr{loopback}, addrs...) {
+		fmt.Fprintf(out, "  sip:%s@%s:%d\n", demoCalled, a, s.addr().Port())
+	}
+	fmt.Fprintf(out, `or, by a command,
+  flowbridge call --to sip:%[1]s@%[2]s
+  baresip -e "/dial sip:%[1]s@%[2]s"
+  sipp -sn uac -s %[1]s -m 1 -d 5000 -i 127.0.0.9 %[2]s
+To look at it: http://%[3]s/ in a browser, or
+  curl http://%[3]s/api/calls
+  curl http://%[3]s/api/cdrs
+`, demoCalled, s.addr(), s.node.APIAddr())
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +41,7 @@ func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (play
 	defer cancel()
 	var err error
 	p.carrier, err = s.carrier.Call(ctx, sim.CarrierCall{
-		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.SIPAddr()), From: demoCaller,
+		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.addr()), From: demoCaller,
 		DisplayName: "Demo Caller", Hold: hold, Seed: seed,
 	})
 	if err != nil {
@@ -140,10 +139,6 @@ func (s *stage) oneCall(ctx context.Context, out io.Writer) (played, error) {
 	if err != nil {
 		return p, err
 	}
-	record, err := json.MarshalIndent(p.record, "", "  ")
-	if err != nil {
-		return p, err
-	}
 	toCarrier, toAgent := sim.PooledDelays([]sim.MarkPair{p.toCarrier()}), sim.PooledDelays([]sim.MarkPair{p.toAgent()})
 	fmt.Fprintf(out, `
 the agent received   %s
@@ -152,15 +147,14 @@ caller's words       heard at the agent, likeness %.2f
 post-dial delay      %v to ringing, %v to the answer
 one-way delay        to the carrier p50 %v p99 %v, to the agent p50 %v p99 %v
 loss                 %d of %d packets toward the carrier, %d of %d toward the agent
-
-record
-%s
+record               %s: %s, %s, codec %s (flowbridge demo --json has all of it)
 `, p.agent.XEI, p.greetingScore, p.wordsScore,
 		p.carrier.PostDialDelay.Round(100*time.Microsecond), p.carrier.AnsweredAt.Sub(p.carrier.InvitedAt).
 			Round(100*time.Microsecond),
 		toCarrier.P50.Round(time.Microsecond), toCarrier.P99.Round(time.Microsecond),
 		toAgent.P50.Round(time.Microsecond), toAgent.P99.Round(time.Microsecond),
-		p.carrier.RTP.Lost, p.agent.RTP.Sent, p.agent.RTP.Lost, p.carrier.RTP.Sent, record)
+		p.carrier.RTP.Lost, p.agent.RTP.Sent, p.agent.RTP.Lost, p.carrier.RTP.Sent,
+		p.record.ID, p.record.Disposition, p.record.Cause, p.record.Codec)
 	if failed != nil {
 		return p, fmt.Errorf("the call did not hold: %w", failed)
 	}

@@ -36,7 +36,7 @@ func demoResult(ctx context.Context, calls int) (result demoOutcome, err error) 
 			result.Error = err.Error()
 		}
 	}()
-	s, err := setStage(ctx)
+	s, err := setStage(ctx, loopback)
 	if err != nil {
 		return result, err
 	}

@@ -65,6 +65,8 @@ func with(name, value string) machine {
 }
 
 func TestMachineWarnings(t *testing.T) {
+	thousand := roomy()
+	thousand.openFiles = func() (uint64, error) { return 4*enoughCalls + spareFiles, nil }
 	few := roomy()
 	few.openFiles = func() (uint64, error) { return 1024, nil }
 	unwritable, noFile, readOnly := roomy(), roomy(), roomy()
@@ -118,6 +120,7 @@ func TestMachineWarnings(t *testing.T) {
 		"nothing":                 {roomy(), "", nil, false},
 		"nothing known":           {blind, "", nil, false},
 		"files":                   {few, "", []string{"may open 1024 files", "room for 5692 calls", "takes 22896", "LimitNOFILE=22896"}, false},
+		"files for 1,000 calls":   {thousand, "", nil, false},
 		"files enough":            {few, "media: {ports: 10000-10399}\ntrunks: [{name: a, sources: [127.0.0.1]}]", nil, false},
 		"capped calls":            {few, "trunks: [{name: a, sources: [127.0.0.1], max_calls: 200}]", nil, false},
 		"connections":             {few, "sip: {listen: [\"tcp://127.0.0.1:5060\"]}\nmedia: {ports: 10000-10399}", []string{"1000 connections"}, false},
@@ -151,7 +154,8 @@ func TestMachineWarnings(t *testing.T) {
 		"kernel":                  {roomy(), "media: {engine: kernel}", nil, false},
 		"no kernel":               {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}, false},
 		"kernel or not":           {without, "", nil, false},
-		"no pins":                 {mortal, "media: {ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-12000 is not", "mount -t bpf"}, false},
+		"no pins, not asked for":  {mortal, "media: {ports: 12000-12399}", nil, false},
+		"no pins":                 {mortal, "media: {engine: kernel, ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-12000 is not", "mount -t bpf"}, false},
 		"barriers":                {slow, "", []string{"media.engine: without CAP_PERFMON", "CAP_PERFMON beside CAP_BPF"}, false},
 		"no barriers":             {slow, "media: {engine: userspace}", nil, false},
 		"no kernel, pins":         {mortal, "media: {engine: userspace}", nil, false},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/internal/local"
 	"flowbridge/media/kernel"
 )
 
@@ -59,18 +59,10 @@ func thisMachine() machine {
 			}
 			return info.Mode(), nil
 		},
-		addresses: func() (all []netip.Addr, err error) {
-			found, err := net.InterfaceAddrs()
-			for _, a := range found {
-				if p, err := netip.ParsePrefix(a.String()); err == nil {
-					all = append(all, p.Addr())
-				}
-			}
-			return all, err
-		},
-		relays:   kernel.Try,
-		outlives: kernel.CheckDir,
-		slow:     kernel.Slow,
+		addresses: local.Addresses,
+		relays:    kernel.Try,
+		outlives:  kernel.CheckDir,
+		slow:      kernel.Slow,
 	}
 }
 
@@ -122,7 +114,7 @@ func (m machine) kernel(cfg *config.Config) (found []warning) {
 	}
 	err := m.relays()
 	if err == nil {
-		if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil {
+		if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil && cfg.Media.Engine == config.EngineKernel {
 			found = append(found, warning{
 				fmt.Sprintf("media.engine: RTP in the kernel ends with the process: %v", err),
 				kernel.DirRemedy,
@@ -151,8 +143,15 @@ func (m machine) media(cfg *config.Config) string {
 	if err := m.relays(); err != nil {
 		return config.EngineUserspace + ": " + err.Error()
 	}
+	if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil && cfg.Media.Engine != config.EngineKernel {
+		return config.EngineKernel + ", until the process ends: " + err.Error()
+	}
 	return config.EngineKernel
 }
+
+// enoughCalls is the number of calls that every process has to have files for, if its configuration has room for them.
+// The defaults of ports and trunks have room for thousands, which few machines see.
+const enoughCalls = 1000
 
 // files compares the limit of open files with the need of calls, four sockets each at the start, and connections.
 func (m machine) files(cfg *config.Config) []warning {
@@ -165,14 +164,15 @@ func (m machine) files(cfg *config.Config) []warning {
 	if capped := maxCalls(cfg); capped < calls {
 		calls, why = capped, fmt.Sprintf("the trunks may have %s", cli.Count(capped, "call"))
 	}
-	need := uint64(4*calls + spareFiles)
+	need, beside := uint64(4*calls), uint64(spareFiles)
 	if slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport != config.TransportUDP }) {
-		need += uint64(cfg.SIP.Limits.Connections)
+		beside += uint64(cfg.SIP.Limits.Connections)
 		why += fmt.Sprintf(" and sip.limits for %s", cli.Count(cfg.SIP.Limits.Connections, "connection"))
 	}
-	if limit >= need {
+	if limit >= min(need, 4*enoughCalls)+beside {
 		return nil
 	}
+	need += beside
 	return []warning{{
 		fmt.Sprintf("a process may open %d files, but %s: that takes %d", limit, why, need),
 		fmt.Sprintf("raise the limit where the service runs (LimitNOFILE=%d, ulimit -n), or lower media.ports or max_calls",

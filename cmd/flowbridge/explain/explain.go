@@ -66,7 +66,7 @@ func Command() *cobra.Command {
 		if q.At, err = cli.Moment("at", *at); err != nil {
 			return err
 		}
-		cfg, err := config.Load(*file)
+		cfg, err := config.LoadWithoutSecrets(*file)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/b2bua/bridge"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -84,7 +86,11 @@ func (n *Node) openKernel(m *config.Media, heir *os.File) error {
 		n.add(part{close: func() error { relay.Close(); return nil }})
 		n.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
 		if mortal != nil {
-			n.log.Warn().AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).Msg("RTP in the kernel ends with the process")
+			level := zerolog.InfoLevel // a machine without a BPF file system is no fault where nothing asks for the kernel
+			if m.Engine == config.EngineKernel {
+				level = zerolog.WarnLevel
+			}
+			n.log.WithLevel(level).AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).Msg("RTP in the kernel ends with the process")
 		}
 	case m.Engine == config.EngineKernel:
 		return fmt.Errorf("media.engine: kernel: %w; docs/operations.md says what it needs, and auto goes on without", err)

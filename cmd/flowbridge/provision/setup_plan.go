@@ -89,7 +89,7 @@ func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err err
 // sendsFrom is an error if an existing trunk lacks the source of --trunk-source.
 func (u *setup) sendsFrom(t *config.Trunk) error {
 	source, err := sourceOf(u.trunkSource)
-	if u.trunkSource == "" || err == nil && slices.Contains(t.Sources, source) {
+	if u.trunkSource == "" || err == nil && slices.Contains(t.Sources, config.Source{Prefix: source}) {
 		return nil
 	}
 	return fmt.Errorf("trunk %s is in the configuration already, without the source %s; add it by hand, or write another --trunk", t.Name, u.trunkSource)

@@ -2,12 +2,12 @@ package testcall
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"flowbridge/config"
+	"flowbridge/internal/local"
 )
 
 // Hint says why the Flowbridge of a configuration does not answer a call from a source to one of its addresses, and
@@ -16,11 +16,11 @@ import (
 func Hint(file string, cfg *config.Config, transport string, source netip.Addr, dest netip.AddrPort,
 	isIts bool,
 ) string {
-	if !listensAt(cfg, transport, dest) || !isIts && !ofThisMachine(dest.Addr()) {
+	if !listensAt(cfg, transport, dest) || !isIts && !local.Has(dest.Addr()) {
 		return ""
 	}
 	for _, t := range cfg.Trunks {
-		if len(t.Sources) == 0 || slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return p.Contains(source) }) {
+		if len(t.Sources) == 0 || slices.ContainsFunc(t.Sources, func(s config.Source) bool { return s.Contains(source) }) {
 			return "" // its answer says the rest
 		}
 	}
@@ -29,8 +29,8 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 		return fmt.Sprintf("%s; for a test add: trunks: [{name: test, sources: [%v]}], and a route", what, source)
 	}
 	var sources []string
-	for _, p := range cfg.Trunks[0].Sources {
-		sources = append(sources, p.String())
+	for _, s := range cfg.Trunks[0].Sources {
+		sources = append(sources, s.String())
 	}
 	return fmt.Sprintf("%s; for a test write in trunks[0] (%s): sources: [%s], then: flowbridge reload",
 		what, cfg.Trunks[0].Name, strings.Join(append(sources, source.String()), ", "))
@@ -39,7 +39,7 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 // NoListener says that the Flowbridge of a configuration does not listen at an address that can't be reached, and what
 // to do; "" if it does, or if the address is none of it. Unless isIts, an address of another machine is none of it.
 func NoListener(file string, cfg *config.Config, transport string, dest netip.AddrPort, isIts bool) string {
-	if listensAt(cfg, transport, dest) || !isIts && !ofThisMachine(dest.Addr()) {
+	if listensAt(cfg, transport, dest) || !isIts && !local.Has(dest.Addr()) {
 		return ""
 	}
 	var all []string
@@ -85,16 +85,5 @@ func listensAt(cfg *config.Config, transport string, at netip.AddrPort) bool {
 		a := l.AddrPort.Addr()
 		return l.Transport == transport && l.AddrPort.Port() == at.Port() && (a == at.Addr() ||
 			a.IsUnspecified() && a.Is4() == at.Addr().Is4())
-	})
-}
-
-func ofThisMachine(a netip.Addr) bool {
-	if a.IsLoopback() {
-		return true
-	}
-	all, err := net.InterfaceAddrs()
-	return err == nil && slices.ContainsFunc(all, func(i net.Addr) bool {
-		p, err := netip.ParsePrefix(i.String())
-		return err == nil && p.Addr().Unmap() == a
 	})
 }

@@ -102,7 +102,7 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	c.Store = apart.Store
 	i := slices.IndexFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == trunk })
 	t := cfg.Trunks[i]
-	t.Sources, t.Auth, t.Certificates, t.Match = []netip.Prefix{netip.PrefixFrom(at, at.BitLen())}, nil, nil,
+	t.Sources, t.Auth, t.Certificates, t.Match = []config.Source{{Prefix: netip.PrefixFrom(at, at.BitLen())}}, nil, nil,
 		config.Match{}
 	c.Trunks = []config.Trunk{t}
 	c.Routes = slices.DeleteFunc(slices.Clone(cfg.Routes), func(r config.Route) bool {

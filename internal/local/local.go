@@ -1,0 +1,52 @@
+// Package local knows the addresses of this machine.
+package local
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Addresses returns the addresses of the machine's interfaces, without zones.
+func Addresses() (all []netip.Addr, err error) {
+	found, err := net.InterfaceAddrs()
+	for _, a := range found {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			all = append(all, p.Addr().Unmap().WithZone(""))
+		}
+	}
+	return all, err
+}
+
+// fresh is how long the addresses count that were read. A machine gets and loses them at any time, and each message of a
+// stranger may ask for them.
+const fresh = time.Second
+
+type list struct {
+	addrs []netip.Addr
+	until time.Time
+}
+
+var read atomic.Pointer[list]
+
+// Has reports whether an address is one of this machine's: a loopback address, or one that an interface has, or had a
+// second ago.
+func Has(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	if a.IsLoopback() {
+		return true
+	}
+	now := time.Now()
+	l := read.Load()
+	if l == nil || now.After(l.until) {
+		addrs, err := Addresses()
+		if err != nil && l != nil {
+			addrs = l.addrs
+		}
+		l = &list{addrs: addrs, until: now.Add(fresh)}
+		read.Store(l)
+	}
+	return slices.Contains(l.addrs, a)
+}
