@@ -56,11 +56,11 @@ var (
 
 // kinds are those of values that are not told by their bounds or an enum: by Go type, or by the tag `is`.
 var kinds = map[string]kind{
-	"string":          {parse: parsed(parseText), title: "text", types: anyScalar},
-	"bool":            {parse: parsed(parseBool), title: boolType, types: boolean},
-	"time.Duration":   {parse: parsed(parseDuration), title: "duration", pattern: durationText},
-	"netip.AddrPort":  {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
-	"netip.Prefix":    {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
+	"string":         {parse: parsed(parseText), title: "text", types: anyScalar},
+	"bool":           {parse: parsed(parseBool), title: boolType, types: boolean},
+	"time.Duration":  {parse: parsed(parseDuration), title: "duration", pattern: durationText},
+	"netip.AddrPort": {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
+	"netip.Prefix":   {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
 	"config.Source": {
 		parse: parsed(parseSource), title: "network or local", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$|^local$`,
 	},

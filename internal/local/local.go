@@ -20,8 +20,8 @@ func Addresses() (all []netip.Addr, err error) {
 	return all, err
 }
 
-// fresh is how long the addresses count that were read. A machine gets and loses them at any time, and each message of a
-// stranger may ask for them.
+// fresh is how long the addresses count that were read. A machine gets and loses them at any time, and each message of
+// a stranger may ask for them.
 const fresh = time.Second
 
 type list struct {

@@ -90,7 +90,8 @@ func (n *Node) openKernel(m *config.Media, heir *os.File) error {
 			if m.Engine == config.EngineKernel {
 				level = zerolog.WarnLevel
 			}
-			n.log.WithLevel(level).AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).Msg("RTP in the kernel ends with the process")
+			n.log.WithLevel(level).AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).
+				Msg("RTP in the kernel ends with the process")
 		}
 	case m.Engine == config.EngineKernel:
 		return fmt.Errorf("media.engine: kernel: %w; docs/operations.md says what it needs, and auto goes on without", err)
