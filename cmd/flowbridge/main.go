@@ -79,6 +79,9 @@ func serveCommand() *cobra.Command {
 			log.Warn().Msg("no trunks or no routes: no call can get through")
 		}
 		check.WarnOfPorts(cfg, log)
+		if err := node.FindAddress(c.Context(), cfg, log); err != nil {
+			return before.Refuse(err)
+		}
 		return node.Serve(c.Context(), cfg, *file, out, before)
 	}
 	return c

@@ -87,12 +87,17 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 			clients[t.Name] = client
 		}
 	}
+	found := cfg.FindsAddress()
+	_ = cfg.FindAddress(func(string) (netip.Addr, error) { return unfound, nil })
 	x, err := b2bua.Explain(cfg, clients, q)
 	if errors.Is(err, report.ErrQuestion) {
 		return cli.Usage("%w", err)
 	}
 	if err != nil {
 		return err
+	}
+	if found {
+		x.Note("advertise: the public address is not asked for here: %v stands for it", unfound)
 	}
 	full := explained{Explanation: x, Prepare: asked.requests, asked: !q.At.IsZero()}
 	if asJSON {
@@ -112,6 +117,9 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 	}
 	return nil
 }
+
+// unfound stands for the public address that advertise: auto finds.
+var unfound = netip.MustParseAddr("192.0.2.1")
 
 // sampleID stands for the platform's call id.
 const sampleID = "00000000-0000-4000-8000-000000000000"
