@@ -21,6 +21,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- $own := fromYaml $text }}
 {{- with $own.Error }}{{ fail (printf "config is no YAML: %s" .) }}{{ end }}
+{{- if not $own }}{{ fail "config has no section: write trunks, targets and routes" }}{{ end }}
 {{- $text }}
 {{ if not (hasKey $own "sip") }}
 sip:
@@ -48,7 +49,9 @@ admin:
 {{- /* The same as JSON, without comments; what can't work is refused. */ -}}
 {{- define "flowbridge.parsed" -}}
 {{- $file := include "flowbridge.file" . | fromYaml }}
-{{- with $file.Error }}{{ fail (printf "config can't be completed with sip, media and admin; write all three: %s" .) }}{{ end }}
+{{- if not (and (hasKey $file "sip") (hasKey $file "media") (hasKey $file "admin")) }}
+  {{- fail "config has a form that nothing can be added to, like braces around all of it: write sip, media and admin into it" }}
+{{- end }}
 {{- toJson $file }}
 {{- end }}
 
