@@ -25,6 +25,7 @@ func TestRefused(t *testing.T) {
 		"two secrets":            {withSecrets, passwordOfCarrier + "secret: {existing: a, values: {synthflow: b, fleet.dsn: c}}", "keep one of the two"},
 		"no token":               {file, "podMonitor: {enabled: true}", "config names /run/secrets/operator"},
 		"no variable of a key":   {withSecrets, "secret: {existing: a}", "the variable CARRIER_PASSWORD, which the pod does not have"},
+		"no variable of a token": {strings.Replace(withSecrets, "token_file: /run/secrets/synthflow", "token_env: SYNTHFLOW_TOKEN", 1), passwordOfCarrier + "secret: {existing: a}", "the variable SYNTHFLOW_TOKEN, which"},
 		"no variable":            {file + "sip: {advertise: '${PUBLIC_IP}'}", "", "the variable PUBLIC_IP, which the pod does not have"},
 		"loopback for others":    {file + "admin: {listen: '127.0.0.1:8080'}", "podMonitor: {enabled: true}", `write "${NODE_IP}:8080" and tokens`},
 		"loopback by default":    {file + "admin: {local: operate}", "podMonitor: {enabled: true}", `write "${NODE_IP}:8080" and tokens`},

@@ -115,9 +115,11 @@ admin:
 
 {{- /* The keys of the Secret that the file names, as a JSON list. */ -}}
 {{- define "flowbridge.keys" -}}
-{{- $names := regexFindAll "/run/secrets/[A-Za-z0-9._-]+" (include "flowbridge.parsed" .) -1 | uniq | sortAlpha }}
 {{- $keys := list }}
-{{- range $names }}{{ $keys = append $keys (trimPrefix "/run/secrets/" .) }}{{ end }}
+{{- range regexFindAll "/run/secrets/[A-Za-z0-9._/-]+" (include "flowbridge.parsed" .) -1 | uniq | sortAlpha }}
+  {{- $key := trimPrefix "/run/secrets/" . }}
+  {{- if not (contains "/" $key) }}{{ $keys = append $keys $key }}{{ end }}
+{{- end }}
 {{- toJson $keys }}
 {{- end }}
 
@@ -158,9 +160,9 @@ admin:
 {{- $env := list "NODE_IP" "NODE_NAME" "POD_NAME" }}
 {{- range .Values.env }}{{ $env = append $env .name }}{{ end }}
 {{- $named := regexFindAll "\\$\\{[A-Za-z0-9_]+\\}" $parsed -1 }}
-{{- range regexFindAll "_env\":\"[^\"]+" $parsed -1 }}{{ $named = append $named (trimPrefix "_env\":\"" .) }}{{ end }}
+{{- $named = concat $named (regexFindAll "\"(token|password)_env\":\"[^\"]+" $parsed -1) }}
 {{- range $named }}
-  {{- $name := . | trimPrefix "${" | trimSuffix "}" }}
+  {{- $name := regexFind "[A-Za-z0-9_]+}?$" . | trimSuffix "}" }}
   {{- if not (has $name $env) }}
     {{- fail (printf "config names the variable %s, which the pod does not have: add it to env, with its value or a key of a Secret" $name) }}
   {{- end }}
