@@ -59,13 +59,16 @@ func TestStatefulSet(t *testing.T) {
 	if *c.AllowPrivilegeEscalation || !*c.ReadOnlyRootFilesystem || !slices.Equal(c.Capabilities.Drop, []core.Capability{"ALL"}) || len(c.Capabilities.Add) > 0 {
 		t.Errorf("%+v", c)
 	}
+	if stuck := container.LivenessProbe.TerminationGracePeriodSeconds; stuck == nil || *stuck < 1 || *stuck > 5 {
+		t.Errorf("a process that is stuck has the time of a drain: %+v", container.LivenessProbe) // its calls wait for the next one
+	}
 	if v, found := volume(t, &o, "/sys/fs/bpf"); found {
 		t.Errorf("%+v is mounted", v)
 	}
 	if !strings.HasPrefix(o.file(t), file) {
 		t.Errorf("the operator's text is changed:\n%s", o.file(t))
 	}
-	for _, want := range []string{"rollout status statefulset/flowbridge", "UDP 5060, UDP 10000-29999", "exec flowbridge-0 -- /flowbridge check"} {
+	for _, want := range []string{"rollout status statefulset/edge-flowbridge", "UDP 5060, UDP 10000-29999", "exec edge-flowbridge-0 -- /flowbridge check"} {
 		if !strings.Contains(o.notes, want) {
 			t.Errorf("the notes lack %q:\n%s", want, o.notes)
 		}

@@ -2,7 +2,7 @@ package helm
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ import (
 // patience ends a test that hangs, and says nothing of how long anything takes.
 const patience = 5 * time.Minute
 
-var shared string // the directory of the program
+var shared string // a directory with the program and those of the pods
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -38,6 +39,9 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(shared)
+	if err := os.Chmod(shared, 0o755); err != nil { // another user runs it
+		return 1, err
+	}
 	return m.Run(), nil
 }
 
@@ -52,14 +56,21 @@ var program = sync.OnceValues(func() (string, error) {
 	return file, nil
 })
 
-// nodeIP is a loopback address that no other process of this machine uses as a rule.
-var nodeIP = fmt.Sprintf("127.%d.%d.%d", 64+os.Getpid()>>16&63, os.Getpid()>>8&255, 1+os.Getpid()%254)
+// nodeIP is a loopback address that no other process of this machine uses as a rule, and loopback is another one.
+var nodeIP, loopback = address(64), address(128)
 
-// container runs the commands of the product as those of the pod run: with its file, its variables, its secrets.
+func address(second int) string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", second+pid>>16&63, pid>>8&255, 1+pid%254)
+}
+
+// container runs the commands of the product as those of the pod run: with its file, its variables, its secrets and,
+// where the test may, as its user.
 type container struct {
 	core.Container
 	program, file, dir string
 	env                []string
+	user               *syscall.Credential
 }
 
 func pull(t *testing.T, o objects, secrets map[string]string) *container {
@@ -68,18 +79,34 @@ func pull(t *testing.T, o objects, secrets map[string]string) *container {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, spec := o.pod(t)
-	c := &container{Container: spec, program: file, dir: t.TempDir()}
+	dir, err := os.MkdirTemp(shared, "pod-") //nolint:usetesting // another user may not reach those of a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod, spec := o.pod(t)
+	c := &container{Container: spec, program: file, dir: dir}
+	give := func(string, os.FileMode) {}
+	if s := pod.Spec.SecurityContext; os.Getuid() == 0 {
+		group := uint32(*s.FSGroup)
+		c.user = &syscall.Credential{Uid: uint32(*s.RunAsUser), Gid: uint32(*s.RunAsGroup), Groups: []uint32{group}}
+		give = func(name string, mode os.FileMode) { // as the kubelet does it for fsGroup
+			if err := errors.Join(os.Chown(name, 0, int(group)), os.Chmod(name, mode)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	give(c.dir, 0o770|os.ModeSetgid)
 	text := o.file(t)
 	for key, secret := range secrets {
 		name := filepath.Join(c.dir, key)
 		if err := os.WriteFile(name, []byte(secret), 0o440); err != nil {
 			t.Fatal(err)
 		}
+		give(name, 0o440)
 		text = strings.ReplaceAll(text, "/run/secrets/"+key, name)
 	}
 	c.file = filepath.Join(c.dir, "flowbridge.yaml")
-	if err := os.WriteFile(c.file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(c.file, []byte(text), 0o644); err != nil { // as a ConfigMap is mounted
 		t.Fatal(err)
 	}
 	for _, e := range spec.Env {
@@ -108,6 +135,7 @@ func (c *container) run(ctx context.Context, args ...string) *exec.Cmd {
 		cmd.Args[i] = strings.ReplaceAll(arg, "/etc/flowbridge/flowbridge.yaml", c.file)
 	}
 	cmd.Dir, cmd.Env = c.dir, c.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.user}
 	return cmd
 }
 
@@ -152,10 +180,10 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The process as the pod starts it answers its probes, and says that it needs less time than it is given.
+// The process as the pod starts it answers its probes, and needs less time for its end than it is given.
 func TestProbes(t *testing.T) {
 	for name, tt := range map[string]struct{ config, more string }{
-		"loopback":  {file + "admin: {listen: '" + nodeIP + ":8080'}\nsip: {listen: ['udp://${NODE_IP}:5060'], drain_timeout: 2m30s}\n", ""},
+		"loopback":  {file + "admin: {listen: '" + loopback + ":8080'}\nsip: {listen: ['udp://${NODE_IP}:5060'], drain_timeout: 2m30s}\n", ""},
 		"monitored": {file, "{podMonitor: {enabled: true}, secret: {values: {prometheus: token-to-read, operator: token-to-operate}}}"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,7 +202,6 @@ func TestProbes(t *testing.T) {
 				t.Error("a process that drains is killed, or gets calls") // only /readyz says that it drains
 			}
 			base := strings.TrimSuffix(c.url(t, c.ReadinessProbe), "/readyz")
-			operate := ""
 			if len(o.monitors) > 0 {
 				at := o.monitors[0].Spec.PodMetricsEndpoints[0]
 				read := o.secrets[0].StringData[at.Authorization.Credentials.Key]
@@ -184,24 +211,20 @@ func TestProbes(t *testing.T) {
 				if code, _ := ask(t, http.MethodPost, base+"/api/reload", read); code != http.StatusForbidden {
 					t.Errorf("Prometheus may reload: %d", code)
 				}
-				operate = "token-to-operate"
 			}
 			if out, err := c.run(t.Context(), "reload", "--config", "/etc/flowbridge/flowbridge.yaml").CombinedOutput(); err != nil {
 				t.Errorf("reload: %v\n%s", err, out)
 			}
-			code, body := ask(t, http.MethodPost, base+"/api/drain", operate)
-			var drain struct {
-				Limit int64 `json:"limit_ms"`
+			if err := serving.stop(); err != nil {
+				t.Fatal(err)
 			}
-			if err := json.Unmarshal([]byte(body), &drain); err != nil || code != http.StatusAccepted {
-				t.Fatalf("drain: %d %s", code, body)
+			limit := regexp.MustCompile(`"limit_ms":([0-9]+),.*"message":"draining"`).FindStringSubmatch(serving.log.String())
+			if limit == nil {
+				t.Fatalf("SIGTERM does not drain:\n%s", &serving.log)
 			}
 			pod, _ := o.pod(t)
-			if grace := *pod.Spec.TerminationGracePeriodSeconds; grace < drain.Limit/1000+20 {
-				t.Errorf("the kubelet kills it after %d s, and calls have %d ms", grace, drain.Limit)
-			}
-			if err := serving.wait(); err != nil {
-				t.Error(err)
+			if ms, err := strconv.ParseInt(limit[1], 10, 64); err != nil || *pod.Spec.TerminationGracePeriodSeconds < ms/1000+20 {
+				t.Errorf("the kubelet kills it after %d s, and calls have %s ms", *pod.Spec.TerminationGracePeriodSeconds, limit[1])
 			}
 		})
 	}
@@ -222,7 +245,6 @@ func (c *container) start(t *testing.T) *serving {
 	}
 	s := &serving{cmd: c.run(context.Background(), c.Args...), done: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -255,8 +277,11 @@ func (s *serving) until(url string) error {
 	}
 }
 
-// wait waits for the end of the process.
-func (s *serving) wait() error {
+// stop ends the process as the kubelet does.
+func (s *serving) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
 	select {
 	case <-s.done:
 	case <-time.After(patience):

@@ -51,7 +51,7 @@ func values(t *testing.T, config, more string) map[string]any {
 // render gives what Helm makes of the chart, by the names of the templates.
 func render(t *testing.T, values map[string]any) (map[string]string, error) {
 	t.Helper()
-	return renderAs(t, "flowbridge", values)
+	return renderAs(t, "edge", values)
 }
 
 func renderAs(t *testing.T, release string, values map[string]any) (map[string]string, error) {
