@@ -12,10 +12,21 @@ import (
 	"testing"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"helm.sh/helm/v4/pkg/chart/v2/lint"
+	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
+
+// `helm lint` has nothing to say but that a chart may have an icon.
+func TestLint(t *testing.T) {
+	for _, m := range lint.RunAll(chart, values(t, file, ""), "telephony").Messages {
+		if m.Severity > support.InfoSev {
+			t.Errorf("%v", m)
+		}
+	}
+}
 
 func TestStatefulSet(t *testing.T) {
 	o := install(t, file, "replicas: 3") // the text of file begins with an indented line
