@@ -101,7 +101,7 @@ func TestNextAddress(t *testing.T) {
 				d = w.carrier.newCall("+15075785607")
 				w.carrier.invitesTillRung(d)
 				w.takesAtSecond(d)
-				s := w.server.stack.Names().States("agent")
+				s := w.server.Stack().Names().States("agent")
 				if len(s) != 2 || s[1].Until.IsZero() && s[0].Until.IsZero() {
 					t.Errorf("addresses: %+v", s)
 				}

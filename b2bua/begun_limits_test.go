@@ -82,9 +82,8 @@ func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 		w.upgraded()
 		for d, want := range map[*dialogue]int{first: 1, second: 0, third: 0} {
 			sent := 0
-			call := w.callTo(d.to)
-			synctest.Wait() // its turn that has answered may not be over
-			for _, a := range call.cdr().Attempts {
+			call, _ := w.callTo(d.to)
+			for _, a := range call.Record.Attempts {
 				if a.SIPCallID != "" {
 					sent++
 				}
@@ -93,9 +92,8 @@ func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 				t.Errorf("%s: %d attempts with an INVITE before; want %d", d.to, sent, want)
 			}
 		}
-		waits := w.callTo(third.to)
-		synctest.Wait()
-		capped := waits.cdr().Attempts
+		waits, _ := w.callTo(third.to)
+		capped := waits.Record.Attempts
 		if len(capped) != 1 || capped[0].Cause != string(cause.TargetCapped) {
 			t.Errorf("who waits has %+v", capped)
 		}

@@ -1,8 +1,6 @@
 package b2bua
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -43,7 +41,7 @@ func (w *world) sounds(to, extra, offer string) (*dialogue, received) {
 func (w *world) listens(d *dialogue) string {
 	w.t.Helper()
 	synctest.Wait()
-	l, ok := w.callTo(d.to).ask(context.Background())
+	l, ok := w.callTo(d.to)
 	if !ok {
 		w.t.Error("no call")
 	}
@@ -217,7 +215,7 @@ func TestRingingWithASoundGoesOver(t *testing.T) {
 		}
 		w.agent.reply(again, 183, "Session Progress", "agent2", agentSDP())
 		synctest.Wait()
-		if err := w.upgrade(); !errors.Is(err, errEarly) {
+		if err := w.upgrade(); !isStopped(err, waitsForAnswer) {
 			t.Errorf("upgraded: %v", err)
 		}
 		w.agent.takes(again, "agent2")
@@ -329,14 +327,14 @@ func TestBeginsAgainBehindNAT(t *testing.T) {
 		w.carrier.send(strings.Replace(d.request("INVITE"), "192.0.2.10:5060;branch="+d.branch+";rport", "10.0.0.5:5060;branch="+d.branch, 1))
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		told := w.carrier.expect("SIP/2.0 183")
-		id := w.callTo(d.to).id
+		before, _ := w.callTo(d.to)
 		w.upgraded()
 		for _, m := range w.carrier.rest() {
 			if !strings.HasPrefix(m.raw, "SIP/2.0 183") || string(m.Body()) != string(told.Body()) {
 				t.Errorf("the caller got\n%s\nfirst\n%s", m.raw, told.raw)
 			}
 		}
-		if c := w.callTo(d.to); c == nil || c.id != id {
+		if c, _ := w.callTo(d.to); c.Record.ID != before.Record.ID {
 			t.Error("it is another call")
 		}
 		w.server.HangupAll()
@@ -351,7 +349,8 @@ func TestUnmaskedWhereItBeginsAgain(t *testing.T) {
 		d, _ := w.sounds("+15075785607", "", "")
 		in := w.agent.progresses(180, "Ringing", "agent1", "")
 		synctest.Wait()
-		id := w.callTo(d.to).id
+		call, _ := w.callTo(d.to)
+		id := call.Record.ID
 		if _, err := w.server.Order(w.t.Context(), id, OrderMask); err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 		"fails in time":   {time.Second, timeout, false, circuit.Open, false},
 	} {
 		runIn(t, name, testConfig, func(w *world) {
-			api := w.server.admission.Peers.Load().Targets["agent"].API
+			api := w.admission.Peers.Load().Targets["agent"].API
 			breaks(api)
 			w.prepare.after, w.prepare.err = tt.after, tt.err
 			d := w.carrier.dials("+15085785607")
@@ -76,7 +76,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 		})
 	}
 	runIn(t, "a call that was prepared for nobody is in the ladder", testConfig, func(w *world) {
-		breaks(w.server.admission.Peers.Load().Targets["agent"].API)
+		breaks(w.admission.Peers.Load().Targets["agent"].API)
 		w.prepare.after = 2 * time.Second
 		d := w.carrier.dials("+15085785607")
 		w.agent2.takes(w.agent2.expect("INVITE"), "b")
@@ -95,7 +95,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 func TestTrialWithoutNextTarget(t *testing.T) {
 	for name, to := range map[string]string{"the only one": "+15075785607", "the next is out of use": "+15085785607"} {
 		runIn(t, name, testConfig, func(w *world) {
-			targets := w.server.admission.Peers.Load().Targets
+			targets := w.admission.Peers.Load().Targets
 			breaks(targets["agent"].API)
 			for range 3 { // its pause is not over
 				try, _ := targets["spare"].SIP.Begin(time.Now())
@@ -144,7 +144,7 @@ func TestTrialOfATarget(t *testing.T) {
 		}, circuit.Closed},
 	} {
 		runIn(t, name, testConfig, func(w *world) {
-			target := w.server.admission.Peers.Load().Targets["agent"]
+			target := w.admission.Peers.Load().Targets["agent"]
 			breaks(target.SIP)
 			d := w.carrier.dials("+15085785607")
 			invite := w.agent.expect("INVITE")
@@ -166,7 +166,7 @@ func TestTrialOfATarget(t *testing.T) {
 		})
 	}
 	runIn(t, "100 in time", testConfig, func(w *world) {
-		breaks(w.server.admission.Peers.Load().Targets["agent"].SIP)
+		breaks(w.admission.Peers.Load().Targets["agent"].SIP)
 		d := w.carrier.dials("+15085785607")
 		invite := w.agent.progresses(100, "Trying", "", "")
 		w.agent2.silent(10 * time.Second)

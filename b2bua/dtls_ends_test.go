@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"errors"
 	"net/netip"
 	"os"
 	"strings"
@@ -34,7 +33,7 @@ func TestDTLSCallerWaits(t *testing.T) {
 		waits := w.dtlsEnd(media.SideA, 10)
 		second := calls(waits)
 		told := second.learn(w.carrier.expect("SIP/2.0 183"))
-		if err := w.upgrade(); !errors.Is(err, errRequest) {
+		if err := w.upgrade(); !isStopped(err, waitsForRequest) {
 			t.Errorf("upgraded before the handshake: %v", err)
 		}
 		waits.shakes(told, false)
@@ -94,8 +93,8 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 		w.agent.expect("SIP/2.0 200")
 		w.agent.agentSends("ACK", in, "agent1", 2, "")
 		synctest.Wait()
-		if err := w.upgrade(); !errors.Is(err, errExchange) {
-			t.Errorf("an upgrade in a handshake: %v; want %v", err, errExchange)
+		if err := w.upgrade(); !isStopped(err, waitsForExchange) {
+			t.Errorf("an upgrade in a handshake: %v; want %s", err, waitsForExchange)
 		}
 		w.agentDies(time.Second, in)
 		called := w.agent2.progresses(180, "Ringing", "spare", "")

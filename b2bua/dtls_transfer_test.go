@@ -181,7 +181,7 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 			human := w.answersDTLS(called)
 			w.agent.agentRequest("BYE", invite, "agent1", 11)
 			w.agent.expect("SIP/2.0 200")
-			if n := w.server.admission.Open().Targets["agent"]; n != 0 {
+			if n := w.admission.Open().Targets["agent"]; n != 0 {
 				w.t.Errorf("the agent has %d calls", n)
 			}
 			if s := w.session(); len(s.heard) == 0 || strings.HasSuffix(s.heard[len(s.heard)-1], "hears nothing") {

@@ -111,10 +111,10 @@ const (
 func otherFailures() []failure {
 	busy := unsent("capped", cause.TargetCapped, 0, "- name: agent\n", "- name: agent\n    max_calls: 1\n")
 	busy.begin = func(w *world) {
-		w.server.admission.Occupy(w.server.admission.Peers.Load().Targets["agent"], peers.Parties{})
+		w.admission.Occupy(w.admission.Peers.Load().Targets["agent"], peers.Parties{})
 	}
 	busy.after = func(w *world) {
-		w.server.admission.Vacate(w.server.admission.Peers.Load().Targets["agent"], peers.Parties{})
+		w.admission.Vacate(w.admission.Peers.Load().Targets["agent"], peers.Parties{})
 	}
 	codec := unsent("no codec in common", cause.NoCommonCodec, 0, "- name: agent\n", "- name: agent\n    codecs: [opus]\n")
 	codec.passed, codec.refused = "SIP/2.0 488", wantEnd{"failed", record.EndedBySystem, 488, 65}

@@ -73,7 +73,7 @@ func TestCallThatIsChangedStays(t *testing.T) {
 		time.Sleep(time.Second)
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
 		in := w.agent.expect("INVITE")
-		if err := w.upgrade(); !errors.Is(err, errExchange) {
+		if err := w.upgrade(); !isStopped(err, waitsForExchange) {
 			t.Fatalf("%v", err)
 		}
 		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
@@ -230,7 +230,7 @@ func TestUpgradeWithoutItsAddress(t *testing.T) {
 		if o.Config, err = config.Parse("test.yaml", []byte(strings.Replace(talkYAML("", ""), "198.51.100.1:5060", "198.51.100.1:5070", 1)), func(string) (string, bool) { return "x", true }); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewServer(o); !errors.Is(err, errGoneSocket) {
+		if _, err := NewServer(o); !isStopped(err, "its SIP address is not listened on any more") {
 			t.Errorf("got %v", err)
 		}
 		w.beginWith(nil, h)

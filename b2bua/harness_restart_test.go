@@ -4,16 +4,32 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
+
+// What an upgrade says that a call waits for.
+const (
+	waitsForAnswer   = "the caller hears the target already"
+	waitsForExchange = "a change of its media is under way"
+	waitsForRequest  = "a request has no answer yet"
+)
+
+// isStopped reports whether an upgrade was stopped for this reason.
+func isStopped(err error, why string) bool { return err != nil && strings.Contains(err.Error(), why) }
+
+// minter makes tags and branches by the key of the server.
+func (w *world) minter() *message.Minter { return message.NewMinter(w.options.Key) }
 
 // life is that of one process: when it is killed, nothing that it does reaches anybody.
 type life struct {
@@ -32,6 +48,7 @@ func (w *world) beginWith(left []record.Left, before Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
 	o := w.options
+	o.Admission = func(a *peers.Admission) { w.admission = a }
 	o.Left, o.Before, o.Sink, o.Relay = left, before, lifeSink{o.Sink, l}, lifeRelay{o.Relay, l}
 	listen, listenStream, dial := o.Network.Listen, o.Network.ListenStream, o.Network.Dial
 	if listen != nil {

@@ -66,6 +66,7 @@ type world struct {
 	t         testing.TB
 	sw        *memnet.Switch
 	server    *Server
+	admission *peers.Admission // of the server
 	relay     *fakeRelay
 	sink      *fakeSink
 	prepare   *fakePreparer
@@ -145,19 +146,20 @@ func (w *world) finish() {
 	time.Sleep(3 * time.Minute) // every timer of every transaction
 	synctest.Wait()
 	if !w.server.Idle() {
-		calls, lines := w.server.registry.Counts()
-		w.t.Errorf("%d calls and %d legs are left", calls, lines)
+		w.t.Errorf("calls or legs are left; %d calls", w.server.Calls())
 	}
-	if clients, servers := w.server.stack.Transactions(); clients+servers != 0 {
+	if clients, servers := w.server.Stack().Transactions(); clients+servers != 0 {
 		w.t.Errorf("%d client and %d server transactions are left", clients, servers)
 	}
-	if !w.server.ladders.Idle() {
-		w.t.Error("ladders are left")
+	for _, r := range w.sink.journal {
+		if w.server.Ladder(r.ID) != nil {
+			w.t.Errorf("the ladder of %s is left", r.ID)
+		}
 	}
 	if n := w.relay.open(); n != 0 {
 		w.t.Errorf("%d media sessions are left", n)
 	}
-	open := w.server.admission.Open()
+	open := w.admission.Open()
 	for kind, counts := range map[string]map[string]int{"trunk": open.Trunks, "target": open.Targets, "calling target": open.Callers} {
 		for name, n := range counts {
 			if n != 0 {

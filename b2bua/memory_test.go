@@ -8,7 +8,7 @@ import (
 func TestScarceMemory(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
-		w.server.admission.Scarce(true)
+		w.admission.Scarce(true)
 		over := w.carrier.dials("+15075785607")
 		if m := over.learn(w.carrier.expect("SIP/2.0 503")); m.value("Retry-After") == "" {
 			t.Errorf("503 without Retry-After:\n%s", m.raw)
@@ -17,7 +17,7 @@ func TestScarceMemory(t *testing.T) {
 		if n := w.server.Rejected().Memory.Load(); n != 1 || w.server.Calls() != 1 {
 			t.Errorf("%d rejected for memory, %d calls; want one of each", n, w.server.Calls())
 		}
-		w.server.admission.Scarce(false)
+		w.admission.Scarce(false)
 		w.callerHangsUp(d)
 		w.record()
 		d, _ = w.established()

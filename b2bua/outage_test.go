@@ -72,7 +72,7 @@ func TestHangingAPICostsNobodyElse(t *testing.T) {
 		if got["agent prepare_timeout"] != 30+2 || got["agent api_circuit_open"] != 120-32 {
 			t.Errorf("attempts: %v", got)
 		}
-		if s := w.server.admission.Circuits(); len(s) != 3 || !s[1].API || s[1].Opened != 1 || s[0].Opened != 0 {
+		if s := w.admission.Circuits(); len(s) != 3 || !s[1].API || s[1].Opened != 1 || s[0].Opened != 0 {
 			t.Errorf("circuits: %+v", s)
 		}
 	})
@@ -104,12 +104,12 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		d = w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)
 		invite := w.agent.expect("INVITE")
-		if s := w.server.admission.Circuits()[0]; s.State != circuit.HalfOpen {
+		if s := w.admission.Circuits()[0]; s.State != circuit.HalfOpen {
 			t.Errorf("while it is tried: %+v", s)
 		}
 		w.agent.reply(invite, 100, "Trying", "", "")
 		time.Sleep(time.Millisecond)
-		if s := w.server.admission.Circuits()[0]; s.State != circuit.Closed || s.Opened != 1 || s.Refused != 1 {
+		if s := w.admission.Circuits()[0]; s.State != circuit.Closed || s.Opened != 1 || s.Refused != 1 {
 			t.Errorf("once it tries: %+v", s)
 		}
 		w.agent.reply(invite, 180, "Ringing", "a", "")
@@ -126,7 +126,7 @@ func TestNobodyRegisteredIsNoOutage(t *testing.T) {
 		if got["phone target_unreachable"] != 50 || len(got) != 1 {
 			t.Errorf("attempts: %v", got)
 		}
-		if s := w.server.admission.Peers.Load().Callees["phone"].SIP.Status(); s != (circuit.Status{}) {
+		if s := w.admission.Peers.Load().Callees["phone"].SIP.Status(); s != (circuit.Status{}) {
 			t.Errorf("circuit: %+v", s)
 		}
 	})

@@ -107,7 +107,7 @@ func TestSetups(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(calls[1])
 		synctest.Wait()
-		if n := w.server.admission.Open().Setups; n != 0 {
+		if n := w.admission.Open().Setups; n != 0 {
 			t.Errorf("%d calls in set-up; want none", n)
 		}
 		for _, d := range []*dialogue{up, calls[1]} {

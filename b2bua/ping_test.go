@@ -17,7 +17,7 @@ func inPingedWorld(t *testing.T, ping string, test func(w *world)) {
 	inWorldWith(t, strings.Replace(testConfig, "- name: agent\n", "- name: agent\n    ping: {"+ping+"}\n", 1), func(w *world) {
 		ctx, cancel := context.WithCancel(w.t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); reach.Ping(ctx, w.server.admission.Peers.Load, w.server.stack) }()
+		go func() { defer close(done); reach.Ping(ctx, w.admission.Peers.Load, w.server.Stack()) }()
 		defer func() { cancel(); <-done }()
 		test(w)
 	})
@@ -25,7 +25,7 @@ func inPingedWorld(t *testing.T, ping string, test func(w *world)) {
 
 // agentCircuit is the circuit of the agent's SIP side.
 func (w *world) agentCircuit() circuit.Status {
-	return w.server.admission.Peers.Load().Targets["agent"].SIP.Status()
+	return w.admission.Peers.Load().Targets["agent"].SIP.Status()
 }
 
 // A target that answers no OPTIONS is out of use before a call meets it, and in use again after two answers. Calls are no tries.
@@ -49,7 +49,7 @@ func TestPing(t *testing.T) {
 		w.agent2.refuses(486)
 		w.carrier.isRefused(d, "486")
 		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
-		if s := w.server.stack.Names().States("agent"); len(s) != 1 || s[0].Cause != "no answer to OPTIONS" {
+		if s := w.server.Stack().Names().States("agent"); len(s) != 1 || s[0].Cause != "no answer to OPTIONS" {
 			t.Errorf("addresses: %+v", s)
 		}
 		w.agent.reply(w.agent.expect("OPTIONS"), 503, "No", "a", "")
@@ -63,7 +63,7 @@ func TestPing(t *testing.T) {
 		if s := w.agentCircuit(); s.State != circuit.Closed || s.Probe != "" {
 			t.Errorf("after two answers: %+v", s)
 		}
-		if s := w.server.stack.Names().States("agent"); len(s) != 1 || !s[0].Until.IsZero() {
+		if s := w.server.Stack().Names().States("agent"); len(s) != 1 || !s[0].Until.IsZero() {
 			t.Errorf("addresses: %+v", s)
 		}
 	})
@@ -75,7 +75,7 @@ func TestPingOverTCP(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		ctx, cancel := context.WithCancel(w.t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); reach.Ping(ctx, w.server.admission.Peers.Load, w.server.stack) }()
+		go func() { defer close(done); reach.Ping(ctx, w.admission.Peers.Load, w.server.Stack()) }()
 		defer func() { cancel(); <-done }()
 		time.Sleep(11 * time.Second)
 		if s := w.agentCircuit(); s.State != circuit.Open {

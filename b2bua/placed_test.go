@@ -216,7 +216,7 @@ func TestPlacedCallsCount(t *testing.T) {
 		d := platform.newCall("+15075785607")
 		d.sdp = sdpWith("192.0.2.20", 8)
 		invite := w.placed(platform, pbx, d)
-		if a := w.server.admission.Open(); a.Trunks["pbx"] != 1 || a.Targets["pbx"] != 0 || a.Callers["pbx"] != 1 {
+		if a := w.admission.Open(); a.Trunks["pbx"] != 1 || a.Targets["pbx"] != 0 || a.Callers["pbx"] != 1 {
 			t.Errorf("trunk %d, target %d, calls of the target %d", a.Trunks["pbx"], a.Targets["pbx"], a.Callers["pbx"])
 		}
 		second := platform.dials("+15075785608")

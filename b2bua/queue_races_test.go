@@ -101,8 +101,8 @@ func TestQueueInOneInstant(t *testing.T) {
 					case "drain":
 						w.server.Drain()
 					case "operator":
-						if c := w.callTo(second.to); c != nil { // else its time was over
-							_, _ = w.server.Order(context.Background(), c.id, OrderHangup)
+						if c, ok := w.callTo(second.to); ok { // else its time was over
+							_, _ = w.server.Order(context.Background(), c.Record.ID, OrderHangup)
 						}
 					}
 				}
@@ -203,7 +203,7 @@ func TestQueueOfABrokenTarget(t *testing.T) {
 // breakTarget has the circuit of a target open.
 func (w *world) breakTarget(name string) {
 	w.t.Helper()
-	b := w.server.admission.Peers.Load().Targets[name].SIP
+	b := w.admission.Peers.Load().Targets[name].SIP
 	for i := 0; b.Status().State != circuit.Open; i++ {
 		try, _ := b.Begin(time.Now())
 		time.Sleep(500 * time.Millisecond)

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -93,10 +92,10 @@ func TestQueue(t *testing.T) {
 		if got := w.waiting(); got != "0002 0003" {
 			t.Errorf("waiting: %s", got)
 		}
-		if got := fmt.Sprint(w.server.admission.Waiting()); got != "[{routes[0] 2 2} {routes[1] 0 20}]" {
+		if got := fmt.Sprint(w.admission.Waiting()); got != "[{routes[0] 2 2} {routes[1] 0 20}]" {
 			t.Errorf("queues: %s", got)
 		}
-		if open := w.server.admission.Open(); open.Setups != 0 {
+		if open := w.admission.Open(); open.Setups != 0 {
 			t.Errorf("%d calls in set-up: those that wait do no harm", open.Setups)
 		}
 		full := w.calls("+15075780004")
@@ -172,7 +171,7 @@ func TestQueueSounds(t *testing.T) {
 		}
 		hears := func(want string) {
 			synctest.Wait()
-			if l, ok := w.callTo(second.to).ask(context.Background()); !ok || l.Hears[media.SideA] != want {
+			if l, ok := w.callTo(second.to); !ok || l.Hears[media.SideA] != want {
 				t.Errorf("the caller hears %q; want %q", l.Hears[media.SideA], want)
 			}
 		}
@@ -204,7 +203,7 @@ func TestQueuePanic(t *testing.T) {
 		for range 3 {
 			w.record()
 		}
-		if open := w.server.admission.Open(); open.Targets["agent"] != 0 || open.Setups != 0 {
+		if open := w.admission.Open(); open.Targets["agent"] != 0 || open.Setups != 0 {
 			t.Errorf("left: %+v", open)
 		}
 		w.panics = 1
@@ -375,7 +374,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 		second := w.calls("+15085780002")
 		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
 		told := w.carrier.expect("SIP/2.0 183")
-		if err := w.upgrade(); !errors.Is(err, errEarly) {
+		if err := w.upgrade(); !isStopped(err, waitsForAnswer) {
 			t.Errorf("upgraded: %v", err)
 		}
 		w.agent.concludes(invite, 503, "Service Unavailable", "agent1", "")
@@ -385,7 +384,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 		rings := third.learn(w.carrier.expect("SIP/2.0 180"))
 		third.extra = ""
 		invite = w.agent.expect("INVITE")
-		if err := w.upgrade(); !errors.Is(err, errRequest) {
+		if err := w.upgrade(); !isStopped(err, waitsForRequest) {
 			t.Errorf("upgraded: %v", err)
 		}
 		w.carrier.prack(third, rings, "")
@@ -407,12 +406,12 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 	})
 }
 
-// callTo is the live call to a number; nil: there is none.
-func (w *world) callTo(number string) *Call {
-	for _, c := range w.server.registry.All() {
-		if l, ok := c.ask(context.Background()); ok && l.Vars.To.Number == number {
-			return c
+// callTo is the live call to a number.
+func (w *world) callTo(number string) (call LiveCall, ok bool) {
+	for _, l := range w.server.Live(context.Background()) {
+		if l.Vars.To.Number == number {
+			return l, true
 		}
 	}
-	return nil
+	return LiveCall{}, false
 }

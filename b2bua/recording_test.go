@@ -104,7 +104,6 @@ func TestRecordsOnDemand(t *testing.T) {
 		w.does(OrderRecord, bridge.RecordingOn)
 		w.talks(20)
 		w.callerHangsUp(d)
-		id := w.server.registry.All()
 		r := w.record()
 		if len(r.Recordings) != 4 {
 			t.Fatalf("recordings: %+v", r.Recordings)
@@ -129,10 +128,8 @@ func TestRecordsOnDemand(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		for _, c := range id {
-			if _, err := w.server.Order(w.t.Context(), c.id, OrderRecord); !errors.Is(err, ErrNoCall) {
-				t.Errorf("a call that is over: %v", err)
-			}
+		if _, err := w.server.Order(w.t.Context(), r.ID, OrderRecord); !errors.Is(err, ErrNoCall) {
+			t.Errorf("a call that is over: %v", err)
 		}
 	})
 }

@@ -73,7 +73,7 @@ func TestRefusals(t *testing.T) {
 // 3261 section 16.3). A branch that only looks like ours is not.
 func TestLoop(t *testing.T) {
 	inWorld(t, func(w *world) {
-		ours := w.server.mint.Branch("ann")
+		ours := w.minter().Branch("ann")
 		for i, tt := range []struct{ branch, want string }{
 			{ours, "482 "}, {"z9hG4bK" + strings.Repeat("0", len(message.Minted{})), "404 "}, {"z9hG4bKother", "404 "},
 		} {

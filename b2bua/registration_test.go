@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"context"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -121,9 +122,10 @@ func TestRegistrationOutlivesKill(t *testing.T) {
 			}
 			w.carrier.reply(m, 200, "OK", "r", "")
 		}
-		synctest.Wait()
-		if !w.server.clients.Left() {
-			t.Error("the registrations are not removed")
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		defer cancel()
+		if err := w.server.WaitLegs(ctx); err != nil {
+			t.Errorf("the registrations are not removed: %v", err)
 		}
 	})
 }

@@ -93,7 +93,7 @@ func TestReloadKeepsCounts(t *testing.T) {
 		w.callerHangsUp(d)
 		w.record()
 		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "name: spare", "name: rest", "spare]", "rest]").Replace(testConfig))
-		open := w.server.admission.Open()
+		open := w.admission.Open()
 		if _, kept := open.Targets["spare"]; kept || len(open.Trunks) != 1 || len(open.Targets) != 2 {
 			t.Errorf("tallies of what is gone are kept: %v, %v", open.Trunks, open.Targets)
 		}

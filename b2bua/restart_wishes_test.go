@@ -265,7 +265,7 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		}
 		time.Sleep(2 * noteDelay)
 		synctest.Wait()
-		_ = w.server.stack.Turns().Apart(w.t.Context(), func() {
+		_ = w.server.Stack().Turns().Apart(w.t.Context(), func() {
 			for _, c := range w.server.registry.All() {
 				c.bridge.Recordings.All = []*recording.Recorder{{}} // which is never done
 			}

@@ -184,7 +184,7 @@ func TestForgedAnswers(t *testing.T) {
 		invite := w.agent.progresses(180, "Ringing", "agent2", "")
 		branch := message.BranchOf(invite.req())
 		neighbour := w.neighbour()
-		for _, forged := range []string{"z9hG4bKforged", "", message.BranchOf(otherInvite.req()), testMinter.Branch("x"), w.server.mint.Branch("x")} {
+		for _, forged := range []string{"z9hG4bKforged", "", message.BranchOf(otherInvite.req()), testMinter.Branch("x"), w.minter().Branch("x")} {
 			for _, p := range []*peer{neighbour, w.agent, w.agent2} {
 				for _, code := range []int{200, 183, 486} {
 					answer := hostileAnswer(invite, code, "forger", agentSDP(), "Contact: <sip:forger@192.0.2.50>")

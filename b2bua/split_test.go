@@ -57,7 +57,7 @@ func TestSplit(t *testing.T) {
 
 // untilOffice waits until the first route of splitYAML takes calls.
 func (w *world) untilOffice() {
-	zone := w.server.admission.Peers.Load().Routes[0].Hours.Zone
+	zone := w.admission.Peers.Load().Routes[0].Hours.Zone
 	at := time.Now().In(zone)
 	monday := time.Date(at.Year(), at.Month(), at.Day()+(8-int(at.Weekday()))%7, 8, 0, 0, 0, zone)
 	time.Sleep(time.Until(monday))

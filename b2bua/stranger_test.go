@@ -16,7 +16,7 @@ func TestTagsOfNoLeg(t *testing.T) {
 		w.others = append(w.others, stranger)
 		request := func(method string) string {
 			return fmt.Sprintf("%s sip:a SIP/2.0\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK%s;rport\nFrom: <sip:a>;tag=1\n"+
-				"To: <sip:a>;tag=%s\nCall-ID: guess\nCSeq: 1 %s\nMax-Forwards: 70\nContact: <sip:a@203.0.113.5>\nUser-Agent: a phone that says where it comes from\n\n", method, method, w.server.mint.Tag(), method)
+				"To: <sip:a>;tag=%s\nCall-ID: guess\nCSeq: 1 %s\nMax-Forwards: 70\nContact: <sip:a@203.0.113.5>\nUser-Agent: a phone that says where it comes from\n\n", method, method, w.minter().Tag(), method)
 		}
 		for _, method := range []string{"INVITE", "INFO", "OPTIONS", "ACK", "CANCEL"} {
 			stranger.send(request(method))

@@ -100,7 +100,7 @@ func TestTransferGoesOnWithoutAgent(t *testing.T) {
 				w.t.Errorf("media of side B goes to %v", got)
 			}
 			w.hears(ringing)
-			if n := w.server.admission.Open().Targets["agent"]; n != 0 {
+			if n := w.admission.Open().Targets["agent"]; n != 0 {
 				w.t.Errorf("the agent has %d calls", n)
 			}
 			w.agent2.concludes(called, 486, "Busy Here", "human", "")

@@ -102,8 +102,8 @@ func TestReading(t *testing.T) {
 		w.carrier.send("OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKx\r\n\r\n")
 		before := seen(w.server.Reading)
 		time.Sleep(time.Second)
-		if after := seen(w.server.Reading); len(before) != 1 || len(after) != 1 || after[0] != before[0] || before[0].id != w.server.stack.Listeners()[0].String() {
-			t.Errorf("held %v, a second later %v; want %s at one step", before, after, w.server.stack.Listeners()[0])
+		if after := seen(w.server.Reading); len(before) != 1 || len(after) != 1 || after[0] != before[0] || before[0].id != w.server.Stack().Listeners()[0].String() {
+			t.Errorf("held %v, a second later %v; want %s at one step", before, after, w.server.Stack().Listeners()[0])
 		}
 		close(hangs)
 		w.carrier.expect("SIP/2.0 400")
