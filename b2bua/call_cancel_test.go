@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
 	"flowbridge/store/record"
 )
@@ -109,10 +107,10 @@ func TestReasonOfCancel(t *testing.T) {
 func TestCancelOvertakesAcceptedChange(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		seq := e.offers("INVITE", e.pcma())
-		far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
-		ok := e.p.expect("SIP/2.0 200")
-		l := c.w.server.registry.Leg(message.TagOf(ok.res().To().Params))
-		l.post(leg.FinalLost{Seq: uint32(seq)})
+		asked := far.p.expect("INVITE")
+		e.overtakes(seq, func() { far.p.reply(asked, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101")) })
+		e.ackRefusal(e.p.expect("SIP/2.0 487"))
+		far.p.expect("ACK")
 		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -332,10 +331,14 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 func TestSecuredChangeIsWithdrawn(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, bothSecured), func(w *world) {
 		c, toA, _ := securedTalk(t, w)
-		seq := c.carrier.offers("INVITE", securedAt("192.0.2.12", 20010, cryptoAttr(1, gcm, 'z')))
-		ok := w.carrier.expect("SIP/2.0 200")
-		w.wantMedia(media.SideA, 'z', wantCrypto(t, ok, "1", gcm))
-		w.server.registry.Leg(c.d.toTag).post(leg.CancelIn{Seq: uint32(seq)}) // it was faster than our 200
+		seq, before := c.d.seq+1, w.session().crypto[media.SideA].Receive
+		c.carrier.overtakes(seq, func() {
+			c.carrier.offers("INVITE", securedAt("192.0.2.12", 20010, cryptoAttr(1, gcm, 'z')))
+			if theirs := w.session().crypto[media.SideA].Receive; theirs == nil || theirs.Same(before) {
+				t.Error("the change has not begun")
+			}
+		})
+		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
 		w.wantMedia(media.SideA, 'a', toA)
 		again := c.carrier.changes("INVITE", securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a')), "200")
 		if k := wantCrypto(t, again, "1", gcm); !k.Same(toA) {

@@ -1,14 +1,12 @@
 package b2bua
 
 import (
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
@@ -116,12 +114,10 @@ func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 		}
 		w.options.Config = cfg
 		w.begin(left)
-		synctest.Wait()
-		call := w.server.registry.All()[0]
-		at := netip.MustParseAddrPort("198.51.100.1:5000")
-		offer := call.bridge.Agreement.Description[media.SideA].ForTarget(at, call.a.Crypto.Offering(), nil, sdp.SendRecv)
-		if !strings.Contains(string(offer), "a=fingerprint:"+k.fingerprint+"\r\n") {
-			t.Errorf("the next offer has another fingerprint than %s:\n%s", k.fingerprint, offer)
+		w.carrier.within(k.d, "INVITE", "")
+		offer := w.carrier.expect("SIP/2.0 200")
+		if !strings.Contains(offer.raw, "a=fingerprint:"+k.fingerprint+"\r\n") {
+			t.Errorf("the next offer has another fingerprint than %s:\n%s", k.fingerprint, offer.raw)
 		}
 		w.callerHangsUp(k.d)
 		w.record()

@@ -206,6 +206,7 @@ type fakeSink struct {
 	journal []record.Record
 	done    []record.Record
 	hold    chan struct{} // Put waits until it is closed
+	stay    chan struct{} // the next Journal waits until it is closed; nil: none does
 
 	states map[string]record.Left // of calls that have no record yet
 	owed   map[string][]byte
@@ -214,6 +215,12 @@ type fakeSink struct {
 func (s *fakeSink) Journal(r record.Record, state []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if stay := s.stay; stay != nil {
+		s.stay = nil
+		s.mu.Unlock()
+		<-stay
+		s.mu.Lock()
+	}
 	s.journal = append(s.journal, r)
 	if s.states == nil {
 		s.states = map[string]record.Left{}

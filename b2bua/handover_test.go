@@ -52,15 +52,17 @@ func TestCallGoesOver(t *testing.T) {
 // TestMediaGoOnWhileARecordWaits: the media are not frozen for a record that is not written, and the server goes on at the end of its time.
 func TestMediaGoOnWhileARecordWaits(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, nil)
-		w.server.unwritten.Add(1)
+		over, c := w.talk(nil, nil), w.talk(nil, nil)
+		w.sink.hold = make(chan struct{})
+		w.callerHangsUp(over.d)
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
 		frozen := 0
 		if err := w.server.Freeze(ctx, func() { frozen++ }); !errors.Is(err, context.DeadlineExceeded) || frozen != 0 {
 			t.Errorf("%v, frozen %d times", err, frozen)
 		}
-		w.server.unwritten.Add(-1)
+		close(w.sink.hold)
+		w.record()
 		w.upgraded()
 		c.hangsUp()
 	})

@@ -149,6 +149,19 @@ func (e *end) changes(method, sdp, want string, headers ...string) received {
 	return m
 }
 
+// overtakes has an end cancel its re-INVITE after before, when the call's turn is about to send the 200: that is told as it
+// is noted.
+func (e *end) overtakes(seq int, before func()) {
+	e.p.w.t.Helper()
+	stay := make(chan struct{})
+	e.p.w.sink.stay = stay
+	before()
+	synctest.Wait()
+	e.cancels(seq)
+	e.p.expect("SIP/2.0 200")
+	close(stay)
+}
+
 // ackRefusal acknowledges a refusal within its transaction.
 func (e *end) ackRefusal(m received) {
 	e.p.send(fmt.Sprintf("ACK sip:198.51.100.1:5060 SIP/2.0\nVia: %s\nMax-Forwards: 70\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\nContent-Length: 0\n\n",

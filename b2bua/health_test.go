@@ -20,9 +20,10 @@ func TestResponsive(t *testing.T) {
 		if took, err := probe(); err != nil || took != 0 {
 			t.Errorf("without calls: %v after %v", err, took)
 		}
-		stuck := &Call{id: "stuck"}
-		stuck.mailbox.Open(nil, nil) // of a goroutine that is stuck
-		w.server.registry.Resume(stuck.id, stuck, nil, true)
+		hold := make(chan struct{})
+		w.relay.hold = hold
+		stuck := w.carrier.dials("+15075785607")
+		w.carrier.expect("SIP/2.0 100")
 		if took, err := probe(); err == nil || took != 7*time.Second {
 			t.Errorf("with a call that is stuck: %v after %v", err, took)
 		}
@@ -30,7 +31,11 @@ func TestResponsive(t *testing.T) {
 		if took, err := probe(); err != nil || took != 0 {
 			t.Errorf("with one that answers beside it: %v after %v", err, took)
 		}
-		w.server.registry.RemoveCall(stuck.id, stuck)
+		w.carrier.cancel(stuck)
+		w.carrier.expect("SIP/2.0 200")
+		close(hold)
+		w.carrier.isRefused(stuck, "487")
+		w.record()
 		w.callerHangsUp(d)
 		w.record()
 	})

@@ -12,7 +12,6 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -132,10 +131,14 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "0 101"))
-		ok := w.carrier.expect("SIP/2.0 200")
-		w.restart()
-		w.server.registry.Leg(message.TagOf(ok.res().To().Params)).post(leg.FinalLost{Seq: uint32(seq)})
 		w.carrier.expect("SIP/2.0 200")
+		w.restart()
+		c.d.later--
+		c.carrier.overtakes(seq, func() { c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "0 101")) })
+		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487")) // which means nothing behind the 200
+		if p := w.session().peers[media.SideA]; p.RTP.Port() != 40000 {
+			t.Errorf("the caller's media goes to %v", p.RTP)
+		}
 		c.carrier.acks(seq, "")
 		c.hangsUp()
 	})
