@@ -352,10 +352,10 @@ func TestStreamsOverARestart(t *testing.T) {
 func TestRouteIsKnownAgain(t *testing.T) {
 	for name, tt := range map[string]struct {
 		routes, want string
-		otherwise    int
+		masks        bool
 	}{
-		"others before it": {`[{to: "^1999", targets: [agent], otherwise: 404}, {to: "^\\+1507", targets: [agent], otherwise: 480}]`, "routes[1]", 480},
-		"it is gone":       {`[{to: "^1999", targets: [agent], otherwise: 404}]`, "", 503},
+		"others before it": {`[{to: "^1999", targets: [agent]}, {to: "^\\+1507", targets: [agent], mask_dtmf: on_demand}]`, "routes[1]", true},
+		"it is gone":       {`[{to: "^1999", targets: [agent], mask_dtmf: on_demand}]`, "", false},
 	} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
 			c := w.talk(nil, nil)
@@ -369,9 +369,9 @@ func TestRouteIsKnownAgain(t *testing.T) {
 			w.options.Config = cfg
 			w.begin(left)
 			synctest.Wait()
-			call := w.server.registry.All()[0]
-			if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
-				w.t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
+			call := w.server.Live(w.t.Context())[0]
+			if _, err := w.server.Order(w.t.Context(), call.Record.ID, OrderMask); call.Vars.Route != tt.want || (err == nil) != tt.masks {
+				w.t.Errorf("route %q; masks: %v", call.Vars.Route, err)
 			}
 			w.callerHangsUp(c.d)
 			w.record()
