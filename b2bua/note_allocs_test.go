@@ -6,13 +6,14 @@ import "testing"
 
 // A note takes few allocations. The race detector empties pools at random.
 func TestNoteAllocatesLittle(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := answeredCall(w)
-		if n := testing.AllocsPerRun(100, func() { _, _ = encode(c) }); n > 30 {
+	inWorldOf(t, maskedYAML(), func(o *Options) { o.Sink = lossySink{o.Sink} }, func(w *world) {
+		w.talk(nil, nil)
+		ctx, id := w.t.Context(), w.server.Live(w.t.Context())[0].Record.ID
+		asked := testing.AllocsPerRun(100, func() { _, _ = w.server.Find(ctx, id) })
+		noted := testing.AllocsPerRun(100, func() { _, _ = w.server.Order(ctx, id, OrderMask) })
+		if n := noted - asked; n > 30 {
 			t.Errorf("%v allocations a note; want at most 30", n)
 		}
-		w.server.HangupAll()
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.endAll()
 	})
 }

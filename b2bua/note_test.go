@@ -1,72 +1,82 @@
 package b2bua
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"flowbridge/store/record"
 
-	"flowbridge/b2bua/kept"
+	"golang.org/x/sys/unix"
 )
 
-// answeredCall gives a call that is up, and is not to be touched by anybody else.
-func answeredCall(w *world) *Call {
-	w.talk(nil, nil)
-	return w.server.registry.All()[0]
+// maskedYAML is talkYAML where an operator may mask keys: each such order has the call write a note.
+func maskedYAML() string {
+	return strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], mask_dtmf: on_demand}", 1)
 }
 
-// encode encodes the call as a note does, and says how many bytes it takes.
-func encode(c *Call) (int, error) {
-	sheet := kept.TakeSheet()
-	defer sheet.Release()
-	c.notes.state(sheet)
-	text, err := sheet.Encode()
-	return len(text), err
+// endAll has the server hang up a call that is up.
+func (w *world) endAll() {
+	w.server.HangupAll()
+	w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+}
+
+// noted is the last note of the first call.
+func (w *world) noted() (r record.Record, state []byte) {
+	w.sink.mu.Lock()
+	defer w.sink.mu.Unlock()
+	r = w.sink.journal[len(w.sink.journal)-1]
+	return r, w.sink.states[r.ID].State
 }
 
 // A state is small.
 func TestNoteIsSmall(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := answeredCall(w)
-		if n, err := encode(c); err != nil || n > 4096 {
-			t.Errorf("%v, %d bytes; want at most 4096", err, n)
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		synctest.Wait()
+		if _, state := w.noted(); len(state) == 0 || len(state) > 4096 {
+			t.Errorf("%d bytes; want at most 4096", len(state))
 		}
-		w.server.HangupAll()
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.endAll()
 	})
 }
 
 // A note says what the call has lasted, because a record of an interrupted call goes on from there.
 func TestNoteHasDuration(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := answeredCall(w)
-		time.Sleep(50*time.Minute - time.Since(c.times.answered))
-		synctest.Wait()
-		c.notes.write(nil)
-		w.sink.mu.Lock()
-		noted := w.sink.journal[len(w.sink.journal)-1]
-		w.sink.mu.Unlock()
-		if noted.DurationMS != (50 * time.Minute).Milliseconds() {
-			t.Errorf("lasted %d ms", noted.DurationMS)
+	inWorldWith(t, maskedYAML(), func(w *world) {
+		w.talk(nil, nil)
+		r, _ := w.noted()
+		time.Sleep(50*time.Minute - time.Since(r.AnsweredAt.Time))
+		if _, err := w.server.Order(w.t.Context(), r.ID, OrderMask); err != nil {
+			t.Fatal(err)
 		}
-		w.server.HangupAll()
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		if r, _ = w.noted(); r.DurationMS != (50 * time.Minute).Milliseconds() {
+			t.Errorf("lasted %d ms", r.DurationMS)
+		}
+		w.endAll()
 	})
 }
 
-// BenchmarkNote is the state of a call that is up, without the store's part (BenchmarkJournal).
+// lossySink keeps no note.
+type lossySink struct{ Sink }
+
+func (lossySink) Journal(record.Record, []byte) {}
+
+// BenchmarkNote is an order with the note that it has the call write, without the store's part (BenchmarkJournal).
 func BenchmarkNote(b *testing.B) {
 	b.ReportAllocs()
 	inBubble(b, func() {
-		w := newWorld(b, talkYAML("", ""), func(*Options) {})
+		w := newWorld(b, maskedYAML(), func(o *Options) { o.Sink = lossySink{o.Sink} })
 		defer w.close()
-		c := answeredCall(w)
+		w.talk(nil, nil)
+		id := w.server.Live(context.Background())[0].Record.ID
 		began := cpuTime(b)
 		for range b.N {
-			if _, err := encode(c); err != nil {
+			if _, err := w.server.Order(context.Background(), id, OrderMask); err != nil {
 				b.Fatal(err)
 			}
 		}

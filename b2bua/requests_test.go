@@ -234,3 +234,15 @@ func TestPrivacyWithinDialog(t *testing.T) {
 		w.record()
 	})
 }
+
+// A flood of requests within a dialog leaves no transaction behind.
+func TestFloodOfRequests(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, invite := w.established()
+		for i := range 1000 {
+			w.agent.agentRequest("OPTIONS", invite, "agent1", 10+i)
+		}
+		w.drain(time.Minute)
+		w.settle()
+	})
+}
