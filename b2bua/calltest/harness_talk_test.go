@@ -153,6 +153,7 @@ func (e *end) changes(method, sdp, want string, headers ...string) received {
 // is noted.
 func (e *end) overtakes(seq int, before func()) {
 	e.p.w.t.Helper()
+	synctest.Wait() // nothing else is to be noted
 	stay := make(chan struct{})
 	e.p.w.sink.stay = stay
 	before()
