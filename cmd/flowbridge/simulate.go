@@ -94,7 +94,7 @@ func simulateSynthflowCommand() *cobra.Command {
 // mostTaken is how many ports in a row may be taken before an address is given up.
 const mostTaken = 20
 
-// takeFreePorts moves the addresses of a stand-in to the next free port, unless they are written on the command line. It
+// takeFreePorts moves the addresses of a stand-in to the next free port, unless they are on the command line. It
 // prints where it listens, and a taken port is none of a newcomer's doing.
 func takeFreePorts(flags *pflag.FlagSet) {
 	for _, name := range []string{"http", "sip"} {
