@@ -142,20 +142,10 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			return nil, err
 		}
 		p := t.Prepare
-		req := apiRequest{
-			Method: r.Method, URL: redacted(r.URL.String(), p),
-			Body: json.RawMessage(redacted(string(body), p)),
-		}
-		for name, values := range r.Header {
-			for _, v := range values {
-				req.Headers = append(req.Headers, name+": "+redacted(v, p))
-			}
-		}
-		slices.Sort(req.Headers)
 		if u.requests == nil {
 			u.requests = map[string]apiRequest{}
 		}
-		u.requests[t.Name] = req
+		u.requests[t.Name] = shown(r, body, p)
 		status := http.StatusOK
 		if wanted := p.Answer().Status; len(wanted) > 0 {
 			status = wanted[0]
@@ -166,6 +156,21 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			Body:   io.NopCloser(bytes.NewReader(p.Sample(sampleID))),
 		}, nil
 	})
+}
+
+// shown is a request without its secrets.
+func shown(r *http.Request, body []byte, p *config.Prepare) apiRequest {
+	req := apiRequest{
+		Method: r.Method, URL: redacted(r.URL.String(), p),
+		Body: json.RawMessage(redacted(string(body), p)),
+	}
+	for name, values := range r.Header {
+		for _, v := range values {
+			req.Headers = append(req.Headers, name+": "+redacted(v, p))
+		}
+	}
+	slices.Sort(req.Headers)
+	return req
 }
 
 // shortestSecret is the length from which a value of the environment can be one. A shorter one would be hidden
