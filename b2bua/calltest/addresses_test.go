@@ -124,8 +124,7 @@ func TestLateFirstAddress(t *testing.T) {
 		w.carrier.isAnswered(d)
 		w.agent2.concludes(second, 200, "OK", "b", agentSDP())
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -220,8 +219,7 @@ func TestAnswerWithoutID(t *testing.T) {
 		}
 		agent.takes(invite, "b")
 		w.carrier.isAnswered(d)
-		w.callerHangsUpAt(agent, d)
-		w.record()
+		w.callerEnds(agent, d)
 	}
 	headers := []string{"    headers:\n", "    headers:\n      X-Session: '{{.Prepare.JSON \"session\"}}'\n"}
 	inWorldWith(t, strings.NewReplacer(headers...).Replace(testConfig), func(w *world) { test(w, false) })
@@ -248,8 +246,7 @@ func TestSettledCallKeepsNoAnswer(t *testing.T) {
 		if held() {
 			t.Error("a live call keeps it")
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

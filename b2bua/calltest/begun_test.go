@@ -93,8 +93,7 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 			if s := w.relay.sessions[2]; s == session || s.local != session.local || s.closed.Load() || len(w.relay.sessions) != 4 {
 				w.t.Errorf("other media: %+v", s.local)
 			}
-			w.callerHangsUp(first)
-			w.record()
+			w.callerEnds(w.agent, first)
 			invite := w.agent.expect("INVITE sip:" + second.to + "@")
 			if got := invite.value("X-Waited"); got != "30" {
 				w.t.Errorf("the target was told of %s s", got)
@@ -195,8 +194,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			if n := w.relay.open(); n != 1 {
 				w.t.Errorf("%d sessions are open", n)
 			}
-			w.callerHangsUp(first)
-			w.record()
+			w.callerEnds(w.agent, first)
 		})
 	}
 }
@@ -225,8 +223,7 @@ func TestRingingWithASoundGoesOver(t *testing.T) {
 		}
 		w.carrier.ack(d)
 		synctest.Wait()
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -252,8 +249,7 @@ func TestProvenBefore(t *testing.T) {
 		}
 		w.callerHangsUp(first)
 		w.served(w.agent, second)
-		w.callerHangsUp(second)
-		w.record()
+		w.callerEnds(w.agent, second)
 		w.record()
 		w.carrier.challenged(w.carrier.newCall("+15075780003")) // others have to
 	})
@@ -313,8 +309,7 @@ func TestAnotherINVITEBeginsNothing(t *testing.T) {
 		}
 		w.callerHangsUp(first)
 		w.served(w.agent, second)
-		w.callerHangsUp(second)
-		w.record()
+		w.callerEnds(w.agent, second)
 		w.record()
 	})
 }

@@ -26,7 +26,6 @@ func TestMultipartInvite(t *testing.T) {
 		}
 		w.agent2.takes(invite, "agent2")
 		w.carrier.isAnswered(d)
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }

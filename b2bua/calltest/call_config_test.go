@@ -71,8 +71,7 @@ func TestAdvertise(t *testing.T) {
 			t.Errorf("answer to a local peer:\n%s", ok.raw)
 		}
 		w.carrier.ack(d)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -116,8 +115,7 @@ func TestCaps(t *testing.T) {
 		}
 		w.carrier.ackRefused(over)
 		w.carrier.invite(d) // a retransmission of the admitted call is no new one
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 		if n := w.server.Rejected().Full.Load(); n != 1 {
 			t.Errorf("%d refused as full; want 1", n)
 		}

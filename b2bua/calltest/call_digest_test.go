@@ -223,8 +223,7 @@ func TestChallengedPRACK(t *testing.T) {
 		w.agent2.reply(again, 200, "OK", "", "")
 		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP())
 		w.carrier.isAnswered(d)
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 

@@ -29,8 +29,7 @@ func TestRefreshAfterRefusedOffer(t *testing.T) {
 			t.Errorf("version %s after %s and one that was refused", now, first)
 		}
 		w.agent2.concludes(refresh, 200, "OK", "", agentSDP(), "Session-Expires: 90;refresher=uac", "Require: timer")
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -56,8 +55,7 @@ func TestOfferAgainAfterThePeers(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ackOf(d, seq, "")
 		synctest.Wait()
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -79,7 +77,6 @@ func TestAnswerThatIsLeftOutIsNoVersion(t *testing.T) {
 		if now, _ := originVersion(string(w.carrier.expect("SIP/2.0 200").res().Body())); now != early {
 			t.Errorf("version %s after %s of the same", now, early)
 		}
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }

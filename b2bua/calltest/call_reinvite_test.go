@@ -48,8 +48,7 @@ func TestUpdateDoesNotWaitForTheOtherSide(t *testing.T) {
 			t.Errorf("the session is not offered again:\n%s", again.raw)
 		}
 		w.agent2.concludes(again, 200, "OK", "agent2", agentSDP())
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -87,7 +86,6 @@ func TestCancelledReinvitesAreForgotten(t *testing.T) {
 			w.carrier.send(strings.Replace(ack, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d ACK", seq), 1))
 			w.agent2.concludes(asked, 488, "Not Acceptable Here", "", "")
 		}
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }

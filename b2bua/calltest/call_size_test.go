@@ -29,8 +29,7 @@ func testHeldCall(t *testing.T, headers string, most uint64) {
 	const calls = 200
 	inWorld(t, func(w *world) {
 		d := w.establishedWith(headers) // what is made once
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 		live := func() uint64 {
 			time.Sleep(time.Minute) // transactions are over
 			synctest.Wait()
@@ -52,8 +51,7 @@ func testHeldCall(t *testing.T, headers string, most uint64) {
 			t.Logf("%d bytes a call", n)
 		}
 		for _, d := range all {
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 		}
 	})
 }

@@ -221,8 +221,7 @@ func TestEarlyMedia(t *testing.T) {
 					t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 				}
 				w.carrier.ack(d)
-				w.callerHangsUp(d)
-				w.record()
+				w.callerEnds(w.agent, d)
 			})
 		})
 	}

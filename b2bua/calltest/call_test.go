@@ -112,8 +112,7 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 		w.carrier.invite(&merged)
 		w.carrier.expect("SIP/2.0 482")
 		w.carrier.ackRefused(&merged)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -251,8 +250,7 @@ func TestStrangers(t *testing.T) {
 func TestInviteDeliveredAgainAfterTheCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 		d.toTag = ""
 		for range 3 {
 			time.Sleep(10 * time.Second)

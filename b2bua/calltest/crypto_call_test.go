@@ -100,8 +100,7 @@ func TestBestEffortSRTP(t *testing.T) {
 		} else {
 			w.wantMedia(media.SideA, 'a', &l.Keys)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -187,8 +186,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 			case strings.Contains(c.sdp, "a=crypto"):
 				w.carrier.isAnswered(d)
 				w.wantMedia(media.SideB, 'b', ours)
-				w.callerHangsUp(d)
-				w.record()
+				w.callerEnds(w.agent, d)
 				return
 			case code == 200:
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
@@ -321,8 +319,7 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 				c.carrier.acks(seq, "")
 				w.wantMedia(media.SideB, 'f', toB)
 			}
-			w.callerHangsUp(c.d)
-			w.record()
+			c.hangsUp()
 		})
 	}
 }
@@ -344,8 +341,7 @@ func TestSecuredChangeIsWithdrawn(t *testing.T) {
 		if k := wantCrypto(t, again, "1", gcm); !k.Same(toA) {
 			t.Error("our key is another after the change was withdrawn")
 		}
-		w.callerHangsUp(c.d)
-		w.record()
+		c.hangsUp()
 	})
 }
 
@@ -372,8 +368,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 			w.carrier.ackOf(d, d.seq, securedAt("192.0.2.10", 20000, cryptoAttr(2, gcm, 'a')))
 			l := lines["2"]
 			w.wantMedia(media.SideA, 'a', &l.Keys)
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 		})
 	}
 }

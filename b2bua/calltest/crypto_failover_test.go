@@ -37,8 +37,7 @@ func TestFailoverFromSRTP(t *testing.T) {
 		if w.relay.sessions[0].exposed {
 			t.Error("the first target got plain RTP")
 		}
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -70,8 +69,7 @@ func TestTransferFromSRTP(t *testing.T) {
 		if s.exposed || s.peers[media.SideB].RTP.String() != "192.0.2.21:40000" {
 			t.Errorf("exposed: %v; media goes to %v", s.exposed, s.peers[media.SideB].RTP)
 		}
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -93,7 +91,6 @@ func TestRingingOverSRTP(t *testing.T) {
 		}
 		w.carrier.ack(d)
 		w.wantMedia(media.SideA, 'a', toA)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -197,7 +197,6 @@ func TestLateOfferIsNotHeld(t *testing.T) {
 		w.carrier.send(strings.Replace(d.request("ACK"), "Content-Length: 0\n\n", fmt.Sprintf("Content-Type: application/sdp\nContent-Length: %d\n\n%s",
 			len(sdpAt("192.0.2.10", 20000)), sdpAt("192.0.2.10", 20000)), 1))
 		synctest.Wait()
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -190,7 +190,6 @@ func TestOfferKeepsStreams(t *testing.T) {
 			t.Errorf("offer:\n%s", ok.raw)
 		}
 		w.carrier.ackOf(d, seq, strings.Replace(callerSDP(), "m=audio", "m=video 0 RTP/AVP 31\r\nm=audio", 1))
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -70,8 +70,7 @@ func TestNoUserPart(t *testing.T) {
 			d.learn(w.carrier.expect("SIP/2.0 180"))
 			w.agent2.takes(w.agent2.expect("INVITE sip:agent@"), "agent2")
 			w.carrier.isAnswered(d)
-			w.callerHangsUpAt(w.agent2, d)
-			w.record()
+			w.callerEnds(w.agent2, d)
 		})
 	}
 }
@@ -176,8 +175,7 @@ func TestTransferDialStrings(t *testing.T) {
 				w.carrier.reply(refer, 603, "Decline", "", "")
 				w.agent.expect("SIP/2.0 603")
 			}
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -191,7 +189,6 @@ func TestTransferWithoutParameters(t *testing.T) {
 		w.agent.expect("SIP/2.0 202")
 		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060 SIP/2.0")
 		w.carrier.concludes(called, 486, "Busy Here", "b", "")
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

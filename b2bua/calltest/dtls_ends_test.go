@@ -46,8 +46,7 @@ func TestDTLSCallerWaits(t *testing.T) {
 		}
 		w.carrier.givesUp(second)
 		w.record()
-		w.callerHangsUp(first)
-		w.record()
+		w.callerEnds(w.agent, first)
 	})
 }
 
@@ -119,7 +118,6 @@ func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 		if !strings.Contains(offer.raw, "a=fingerprint:"+k.fingerprint+"\r\n") {
 			t.Errorf("the next offer has another fingerprint than %s:\n%s", k.fingerprint, offer.raw)
 		}
-		w.callerHangsUp(k.d)
-		w.record()
+		w.callerEnds(w.agent, k.d)
 	})
 }

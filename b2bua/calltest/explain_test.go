@@ -61,8 +61,7 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 		if got := x.Targets[0].LeftOut; !slices.Equal(got, []string{"X-Empty"}) {
 			t.Errorf("left out: %v; want X-Empty", got)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

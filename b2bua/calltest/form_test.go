@@ -113,8 +113,7 @@ func TestLowerViasAreSentBack(t *testing.T) {
 		}
 		w.agent.takes(w.agent.expect("INVITE"), "a")
 		w.carrier.isAnswered(d)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

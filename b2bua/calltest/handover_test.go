@@ -124,8 +124,7 @@ func TestMaskedWhileItIsSetUp(t *testing.T) {
 		if live := w.server.Live(w.t.Context())[0]; !live.Masked || !w.session().masks[media.SideA].On {
 			t.Errorf("masked %v, by the session %+v", live.Masked, w.session().masks[media.SideA])
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -218,7 +218,6 @@ func TestHeadersPassByPattern(t *testing.T) {
 		}
 		w.carrier.ack(d)
 		synctest.Wait()
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }

@@ -36,7 +36,6 @@ func TestResponsive(t *testing.T) {
 		close(hold)
 		w.carrier.isRefused(stuck, "487")
 		w.record()
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -123,8 +123,7 @@ func TestCallerIsRefused(t *testing.T) {
 		} {
 			if tt.status == "" {
 				w.answeredBySpareTo(tt.d, agentSDP())
-				w.callerHangsUpAt(w.agent2, tt.d)
-				w.record()
+				w.callerEnds(w.agent2, tt.d)
 				continue
 			}
 			w.carrier.invite(tt.d)
@@ -147,8 +146,7 @@ func TestCopiedIdentity(t *testing.T) {
 		original := signed(w, s, certificateURL, 0)
 		identity := original.extra
 		w.answeredBySpareTo(original, agentSDP())
-		w.callerHangsUpAt(w.agent2, original)
-		w.record()
+		w.callerEnds(w.agent2, original)
 		diversion := "Diversion: <sip:+15095785607@192.0.2.10>;reason=unconditional\n"
 		for _, tt := range []struct{ name, tag, extra string }{
 			{"same tag", ";tag=ann", identity},

@@ -150,8 +150,7 @@ func TestNoLadders(t *testing.T) {
 		if w.server.Ladder(w.server.Live(w.t.Context())[0].Record.ID) != nil {
 			t.Error("something is collected")
 		}
-		w.callerHangsUp(c.d)
-		w.record()
+		c.hangsUp()
 	})
 }
 

@@ -139,8 +139,7 @@ func TestMaskFollowsTheSession(t *testing.T) {
 		if m := w.session().masks[media.SideA]; !m.On || !m.Events.Has(96) {
 			t.Errorf("with telephone-events of another number: %+v", m)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -157,8 +156,7 @@ func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
 		if m := w.session().masks[media.SideA]; !m.On || !m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) {
 			t.Errorf("mask: %+v", m)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

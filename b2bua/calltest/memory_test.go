@@ -18,8 +18,7 @@ func TestScarceMemory(t *testing.T) {
 			t.Errorf("%d rejected for memory, %d calls; want one of each", n, w.server.Calls())
 		}
 		w.admission.Scarce(false)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 		d, _ = w.established()
 		w.callerEnds(w.agent, d)
 	})

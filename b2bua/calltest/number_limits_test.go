@@ -73,15 +73,13 @@ func TestLimitsOfNumbers(t *testing.T) {
 			if strings.Contains(tt.limits, "calls") {
 				w.wantRefused(w.carrier.fromTo(from, to), tt.status, tt.cause)
 			}
-			w.callerHangsUp(first)
-			w.record()
+			w.callerEnds(w.agent, first)
 			if tt.sameFrom {
 				to = one
 			}
 			again := w.taken(w.carrier.fromTo(from, to))
 			for _, d := range []*dialogue{other, again} {
-				w.callerHangsUp(d)
-				w.record()
+				w.callerEnds(w.agent, d)
 			}
 		})
 	}
@@ -101,8 +99,7 @@ func TestReloadLimits(t *testing.T) {
 		w.reload(testConfig)
 		calls = append(calls, w.taken(w.carrier.fromTo(ann, called)))
 		for _, d := range calls {
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 		}
 	})
 }

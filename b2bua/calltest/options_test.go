@@ -58,7 +58,6 @@ func TestOptionsInDialog(t *testing.T) {
 		if refused.value("Retry-After") == "" || refused.value("Content-Length") != "0" {
 			t.Errorf("while draining:\n%s", refused.raw)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -67,10 +67,8 @@ func TestOverload(t *testing.T) {
 			t.Errorf("a refused INVITE that came again, when there was room, got another tag than %s:\n%s", tag, again.raw)
 		}
 		w.carrier.ackRefused(over)
-		w.callerHangsUp(d)
-		w.record()
-		w.callerHangsUp(ringing)
-		w.record()
+		w.callerEnds(w.agent, d)
+		w.callerEnds(w.agent, ringing)
 		d, _ = w.established()
 		w.callerEnds(w.agent, d)
 	})
@@ -112,8 +110,7 @@ func TestSetups(t *testing.T) {
 			t.Errorf("%d calls in set-up; want none", n)
 		}
 		for _, d := range []*dialogue{up, calls[1]} {
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 		}
 	})
 }

@@ -122,8 +122,7 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%d ms, attempts %+v", r.QueuedMS, r.Attempts)
 		}
 		w.served(w.agent, third)
-		w.callerHangsUp(third)
-		w.record()
+		w.callerEnds(w.agent, third)
 	})
 }
 
@@ -181,8 +180,7 @@ func TestQueueSounds(t *testing.T) {
 		hears("eu")
 		w.served(w.agent, second)
 		hears("")
-		w.callerHangsUp(second)
-		w.record()
+		w.callerEnds(w.agent, second)
 		w.record()
 	})
 }
@@ -332,8 +330,7 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 			w.restart()
 			w.refused(second, "500")
 			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-			w.callerHangsUp(first)
-			w.record()
+			w.callerEnds(w.agent, first)
 		})
 	})
 	t.Run("replaced", func(t *testing.T) {
@@ -370,8 +367,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 		w.carrier.invite(spare)
 		w.carrier.expect("SIP/2.0 180")
 		w.served(w.agent2, spare)
-		w.callerHangsUp(first)
-		w.record()
+		w.callerEnds(w.agent, first)
 		second := w.calls("+15085780002")
 		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
 		told := w.carrier.expect("SIP/2.0 183")
@@ -401,8 +397,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 		w.callerHangsUp(third)
 		w.served(w.agent, second)
 		w.callerHangsUp(second)
-		w.callerHangsUpAt(w.agent2, spare)
-		w.record()
+		w.callerEnds(w.agent2, spare)
 		w.record()
 	})
 }

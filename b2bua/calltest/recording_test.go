@@ -149,8 +149,7 @@ func TestNothingIsRecorded(t *testing.T) {
 	inWorldWith(t, recordingYAML("record: always", ""), func(w *world) {
 		c := w.talk(nil, nil)
 		w.refuses(b2bua.OrderRecord, "not configured")
-		w.callerHangsUp(c.d)
-		w.record()
+		c.hangsUp()
 	})
 }
 

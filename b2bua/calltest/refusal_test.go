@@ -101,8 +101,7 @@ func TestMethodsInDialog(t *testing.T) {
 			w.agent.agentRequest(tt.method, invite, "agent1", 5+i)
 			w.agent.expect("SIP/2.0 " + tt.want)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -121,8 +121,7 @@ func TestContactAsRequestURI(t *testing.T) {
 		desk.send(hostileAnswer(invite, 200, "d", agentSDP(), "Contact: <sip:desk@203.0.113.9:5070;Method=INVITE;a=b?Subject=y>"))
 		desk.expect("ACK sip:desk@203.0.113.9:5070;a=b SIP/2.0\r\n")
 		w.carrier.isAnswered(d)
-		w.callerHangsUpAt(desk, d)
-		w.record()
+		w.callerEnds(desk, d)
 	})
 }
 

@@ -87,11 +87,9 @@ func TestReloadKeepsCounts(t *testing.T) {
 		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "agent", "elsewhere").Replace(testConfig))
 		w.reload(capped("1", "1"))
 		try("503")
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 		d, _ = w.established()
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "name: spare", "name: rest", "spare]", "rest]").Replace(testConfig))
 		open := w.admission.Open()
 		if _, kept := open.Targets["spare"]; kept || len(open.Trunks) != 1 || len(open.Targets) != 2 {
@@ -136,8 +134,7 @@ func TestReloadRaces(t *testing.T) {
 		for range 20 {
 			d, _ := w.established()
 			w.server.Live(w.t.Context())
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 			time.Sleep(3 * time.Millisecond)
 		}
 	})

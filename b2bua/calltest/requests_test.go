@@ -66,8 +66,7 @@ func TestRequestsAreRelayed(t *testing.T) {
 		w.agent2.expect("SIP/2.0 405")
 		w.agent2.agentRequest("REFER", invite, "agent2", 9, "Refer-To: <tel:+15075550177>") // the target has no transfer
 		w.agent2.expect("SIP/2.0 405")
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -128,8 +127,7 @@ func TestInfoToEvents(t *testing.T) {
 		w.carrier.within(d, "INFO", "x", "Content-Type: text/plain")
 		w.agent2.reply(w.agent2.expect("INFO"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -162,8 +160,7 @@ func TestEventsToCallerAsInfo(t *testing.T) {
 		if got := w.relay.sessions[0].events; got[media.SideA].On || got[media.SideB].On {
 			t.Errorf("events %+v are kept from a caller that has them", got)
 		}
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -190,8 +187,7 @@ func TestEventsToInfo(t *testing.T) {
 		if got, want := s.digits, []string{"a # 100ms as 101/8000"}; !slices.Equal(got, want) {
 			t.Errorf("digits %v; want %v", got, want)
 		}
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -230,8 +226,7 @@ func TestPrivacyWithinDialog(t *testing.T) {
 		}
 		w.agent2.reply(info, 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 

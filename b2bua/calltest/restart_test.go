@@ -372,8 +372,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 			if _, err := w.server.Order(w.t.Context(), call.Record.ID, b2bua.OrderMask); call.Vars.Route != tt.want || (err == nil) != tt.masks {
 				w.t.Errorf("route %q; masks: %v", call.Vars.Route, err)
 			}
-			w.callerHangsUp(c.d)
-			w.record()
+			c.hangsUp()
 		})
 	}
 }

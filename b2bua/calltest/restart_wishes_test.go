@@ -42,8 +42,7 @@ func TestOrdersOutliveTheProcess(t *testing.T) {
 		}
 		w.press(c.d, "7")
 		w.carrier.expect("SIP/2.0 200")
-		w.callerHangsUp(c.d)
-		w.record()
+		c.hangsUp()
 	})
 }
 
@@ -116,8 +115,7 @@ func TestSilenceAfterAnUpgrade(t *testing.T) {
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 				w.takesOver("+15075785607")
 				<-over
-				w.callerHangsUpAt(w.agent2, d)
-				w.record()
+				w.callerEnds(w.agent2, d)
 			})
 		})
 	}
@@ -137,8 +135,7 @@ func TestReportsOfATransferGoOn(t *testing.T) {
 			w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
 			w.agent.notified("200", "terminated")
 			w.carrier.expect("SIP/2.0 200")
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -249,8 +246,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 				if live := w.server.Live(w.t.Context())[0]; live.Recording != bridge.RecordingPaused || live.Hears[media.SideA] != "eu" {
 					w.t.Errorf("recording %s, side A hears %q", live.Recording, live.Hears[media.SideA])
 				}
-				w.callerHangsUp(c.d)
-				w.record()
+				c.hangsUp()
 			})
 		})
 	}

@@ -57,8 +57,7 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 func TestRepeatedByeIsAnswered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 		for _, c := range []struct {
 			after time.Duration
 			want  string
@@ -85,8 +84,7 @@ func TestRepeatedReinviteIsNotAnswered(t *testing.T) {
 		synctest.Wait()
 		w.carrier.send(d.inDialog("INVITE", seq, d.sdp, sdpHeader(d.sdp)...))
 		w.carrier.silent(time.Second)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -107,8 +105,7 @@ func TestRepeatedAnswerAfterReinvites(t *testing.T) {
 			t.Errorf("it gets\n%s", ack.raw)
 		}
 		w.agent2.silent(time.Second)
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -126,7 +123,6 @@ func TestReinviteAgainAfterTimerL(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ackOf(d, seq, "")
 		w.carrier.silent(10 * time.Second)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

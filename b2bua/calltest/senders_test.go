@@ -171,8 +171,7 @@ func TestCancelOfAnother(t *testing.T) {
 		w.carrier.ackRefused(&again)
 		w.agent.concludes(reinvite, 200, "OK", "", agentSDP())
 		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -199,10 +198,8 @@ func TestForgedAnswers(t *testing.T) {
 		w.agent2.send(hostileAnswer(invite, 200, "fork", agentSDP(), agentContact))
 		w.agent.expect("ACK")
 		w.carrier.isAnswered(d)
-		w.callerHangsUp(d)
-		w.record()
-		w.callerHangsUp(other)
-		w.record()
+		w.callerEnds(w.agent, d)
+		w.callerEnds(w.agent, other)
 	})
 }
 
@@ -352,7 +349,6 @@ func TestCancelOfRepeatedReinvite(t *testing.T) {
 		w.carrier.send(again.request("CANCEL"))
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.silent(time.Minute)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -28,8 +28,7 @@ func TestReorderedRequests(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.expect("SIP/2.0 200")
 		d.later = 2
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 	inWorldWith(t, transferConfig, func(w *world) { // the agent's BYE overtakes its REFER
 		_, invite := w.established()
@@ -104,8 +103,7 @@ func TestReofferOfOtherFamily(t *testing.T) {
 		if got := w.relay.sessions[0].peers[0].RTP.String(); got != "192.0.2.10:20000" {
 			t.Errorf("media goes to %s", got)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -98,8 +98,7 @@ func TestBeepWhileRecorded(t *testing.T) {
 		w.orders(b2bua.OrderResume, false)
 		time.Sleep(15 * time.Second)
 		w.hears(beeps...)
-		w.callerHangsUp(c.d)
-		w.record()
+		c.hangsUp()
 	})
 }
 
@@ -111,8 +110,7 @@ func TestHoldDuringABeep(t *testing.T) {
 		w.hears("a hears 400ms of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop false, yield false")
 		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=inactive"), "200")
 		w.hears("a hears 10s of law 0 as 0, loop true, yield true")
-		w.callerHangsUp(c.d)
-		w.record()
+		c.hangsUp()
 	})
 }
 

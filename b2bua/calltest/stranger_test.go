@@ -45,8 +45,7 @@ func TestStrangersMergedInvite(t *testing.T) {
 		p.invite(&copied)
 		p.rest() // maybe a challenge
 		p.silent(time.Minute)
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 

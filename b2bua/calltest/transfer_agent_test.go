@@ -76,8 +76,7 @@ func TestTransferAnswersWhatIsPending(t *testing.T) {
 		w.carrier.within(d, "INFO", "", "Info-Package: x")
 		w.agent2.reply(w.agent2.expect("INFO"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -134,8 +133,7 @@ func TestTransferAfterRelayedHold(t *testing.T) {
 				t.Errorf("side %d: %+v", side, p)
 			}
 		}
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -150,7 +148,6 @@ func TestTransferKeepsCodec(t *testing.T) {
 		w.agent.send(strings.Replace(fmt.Sprintf("ACK sip:198.51.100.1:5060 SIP/2.0\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 11 ACK\nContent-Length: 0\n\n",
 			refused.value("Via"), refused.value("From"), refused.value("To"), refused.value("Call-ID")), ";rport=32681", "", 1))
 		w.takenByPBX(called)
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }

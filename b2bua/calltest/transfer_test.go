@@ -157,8 +157,7 @@ func TestTransferRefused(t *testing.T) {
 			d, invite := w.established()
 			w.agent.agentRequest("REFER", invite, "agent1", 10, tt.header...)
 			w.agent.expect("SIP/2.0 " + tt.status)
-			w.callerHangsUp(d)
-			w.record()
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -201,7 +200,6 @@ func TestTransferRelayed(t *testing.T) {
 		w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
 		w.agent.notified("200", "terminated")
 		w.carrier.expect("SIP/2.0 200")
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -23,8 +23,7 @@ func TestTransferToOtherFamily(t *testing.T) {
 			t.Errorf("the agent is told:\n%s", ok.raw)
 		}
 		w.agent.agentSends("ACK", invite, "agent1", 11, agentSDP())
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -44,16 +43,14 @@ func TestTransferIsWhatIsAllowed(t *testing.T) {
 		w.agent.expect("SIP/2.0 400")
 		w.agent.agentRequest("REFER", invite, "agent1", 12, "Refer-To: <tel:+15075550177>", "Require: nothing")
 		w.agent.expect("SIP/2.0 420")
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()
 		w.referred(invite, "<sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User="+strings.Repeat("a", 900)+">")
 		called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0")
 		w.takenByPBX(called)
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -87,8 +84,7 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <"+tt.to+">", "Refer-Sub: false")
 				if tt.dialled == "" {
 					w.agent.expect("SIP/2.0 404")
-					w.callerHangsUp(d)
-					w.record()
+					w.callerEnds(w.agent, d)
 					return
 				}
 				w.agent.expect("SIP/2.0 202")
@@ -98,8 +94,7 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 				}
 				called.reply(called.expect(tt.dialled), 486, "Busy Here", "b", "")
 				called.expect("ACK")
-				w.callerHangsUp(d)
-				w.record()
+				w.callerEnds(w.agent, d)
 			})
 		})
 	}
@@ -125,8 +120,7 @@ func TestTransferBehindProxy(t *testing.T) {
 		}
 		proxy.reply(refer, 202, "Accepted", "", "")
 		w.agent.expect("SIP/2.0 202")
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -146,7 +140,6 @@ func TestTransferReportBeforeAnswer(t *testing.T) {
 		w.agent.expect("SIP/2.0 603")
 		w.carrier.within(d, "NOTIFY", "", "Event: refer", "Subscription-State: active")
 		w.carrier.expect("SIP/2.0 405")
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }

@@ -170,8 +170,7 @@ func TestReferredUDPStaysUDP(t *testing.T) {
 			}
 			called.concludes(m, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.callerHangsUpAt(called, d)
-			w.record()
+			w.callerEnds(called, d)
 		})
 	}
 }

@@ -80,8 +80,7 @@ func TestUnderway(t *testing.T) {
 		}
 		w.agent.takes(w.agent.expect("INVITE"), "agent2")
 		w.carrier.isAnswered(first)
-		w.callerHangsUp(first)
-		w.record()
+		w.callerEnds(w.agent, first)
 	})
 }
 
@@ -111,7 +110,6 @@ func TestReading(t *testing.T) {
 		if reading := seen(w.server.Reading); len(reading) != 0 {
 			t.Errorf("nobody reads from %v", reading)
 		}
-		w.callerHangsUp(d)
-		w.record()
+		w.callerEnds(w.agent, d)
 	})
 }
