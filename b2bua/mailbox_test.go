@@ -5,10 +5,15 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/transport"
+	"flowbridge/internal/siptest"
 )
 
 // What ends something has room in an inbox when nothing else has.
@@ -42,14 +47,24 @@ func TestKindsOfItems(t *testing.T) {
 	}
 }
 
-// A flood of requests within a dialog leaves no transaction behind.
-func TestFloodOfRequests(t *testing.T) {
-	inWorld(t, func(w *world) {
-		_, invite := w.established()
-		for i := range 1000 {
-			w.agent.agentRequest("OPTIONS", invite, "agent1", 10+i)
-		}
-		w.drain(time.Minute)
-		w.settle()
-	})
+// A request behind a gap that comes when its dialog has ended waits for nothing:
+// nobody would look at it again.
+func TestRequestBehindAGapAfterBye(t *testing.T) {
+	invite := siptest.InviteFrom(t, "<sip:a@b>;tag=x", "Contact: <sip:a@192.0.2.10>")
+	machine := leg.NewUAS(leg.Options{Minter: message.NewMinter([32]byte{})}, invite, siptest.Carrier)
+	machine.Step(time.Now(), leg.CancelIn{Seq: invite.CSeq().SeqNo})
+	if !machine.Done() {
+		t.Fatal("the leg of a cancelled INVITE goes on")
+	}
+	silent := zerolog.Nop()
+	c := &Call{server: &Server{registry: registry.New[*Call, *legOnWire]()}}
+	c.bridge.Open(bridgeCall{c}, bridge.Options{Resources: &bridge.Resources{Lines: &silent}})
+	c.tie()
+	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
+	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
+	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
+	c.input(l, leg.RequestIn{Req: late, Source: siptest.Carrier})
+	if !l.sequence.Until.IsZero() || c.mailbox.due.Len() > 0 {
+		t.Error("it is held")
+	}
 }

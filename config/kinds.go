@@ -82,9 +82,12 @@ var kinds = map[string]kind{
 		pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`,
 	},
 	"media-address": {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
-	"advertise":     {parse: parsed(parseAdvertise), title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
+	"advertise": {
+		parse: parsed(parseAdvertise), title: "address, or auto",
+		pattern: `^[0-9A-Fa-f.:]*$|^auto$|^stun:.+$`,
+	},
 	"advertise-host": {
-		parse: parsed(parseAdvertiseHost), title: "address or host name", pattern: hostText,
+		parse: parsed(parseAdvertiseHost), title: "address or host name, or auto", pattern: hostText,
 		types: anyScalar,
 	},
 	"node-name": {parse: parsed(parseNodeName), title: "text", pattern: `^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`},

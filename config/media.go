@@ -13,6 +13,7 @@ type Media struct {
 	// targets that name none of them use the first of their address family.
 	Listen []MediaListener `key:"listen" is:"media-listener" default:"0.0.0.0" filled:""`
 	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
+	// auto and "stun:HOST:PORT": as in sip.advertise.
 	Advertise string `key:"advertise" is:"advertise"`
 	// The first and last port for RTP (even) and RTCP (odd). A call takes four. Half of the calls
 	// that there is room for are kept for the trunks, in equal parts. The default avoids the kernel's own ports.
@@ -85,12 +86,13 @@ func parseMediaListener(t string) (m MediaListener, c complaint) {
 // be told apart.
 func (s section) advertisedOnce(m *Media) {
 	addr, err := netip.ParseAddr(m.Advertise)
-	if err != nil {
+	found := findsAddress(m.Advertise)
+	if err != nil && !found {
 		return
 	}
 	nameless := 0
 	for _, l := range m.Listen {
-		if !l.Advertise.IsValid() && l.Addr.Is4() == addr.Is4() {
+		if !l.Advertise.IsValid() && l.Addr.Is4() == (found || addr.Is4()) {
 			nameless++
 		}
 	}

@@ -33,6 +33,9 @@ func TestAdvertiseForOne(t *testing.T) {
 		`listen: [10.0.0.5, "fd00::5"], advertise: 203.0.113.5`:                          true,
 		`listen: [10.0.0.5, "10.0.0.6=203.0.113.6"], advertise: 203.0.113.5`:             true,
 		`listen: [10.0.0.5, 10.0.0.6], advertise: 203.0.113.5`:                           false,
+		`listen: [10.0.0.5, 10.0.0.6], advertise: auto`:                                  false,
+		`listen: [10.0.0.5, "fd00::5"], advertise: auto`:                                 true,
+		`listen: [10.0.0.5], advertise: "stun:stun.example.com"`:                         true,
 		`listen: ["10.0.0.5=203.0.113.5", "fd00::5", "fd00::6"], advertise: 2001:db8::5`: false,
 	} {
 		_, err := Parse("f.yaml", []byte("media: {"+text+"}"), testEnv)

@@ -112,6 +112,9 @@ func parseAdvertise(t string) (string, complaint) {
 	if t == "" {
 		return "", complaint{}
 	}
+	if findsAddress(t) {
+		return parseFound(t)
+	}
 	a, c := parseAddr(t)
 	if !c.none() {
 		return "", c
@@ -125,6 +128,9 @@ func parseAdvertise(t string) (string, complaint) {
 // parseAdvertiseHost takes a host name too.
 func parseAdvertiseHost(t string) (string, complaint) {
 	got, c := parseAdvertise(t)
+	if findsAddress(t) {
+		return got, c
+	}
 	if _, err := netip.ParseAddr(t); c.none() || err == nil {
 		return got, c
 	}

@@ -14,7 +14,10 @@ type SIP struct {
 	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener of each transport and
 	// address family. Port 0 lets the system choose.
 	Listen []Listener `key:"listen" default:"udp://0.0.0.0:5060" filled:""`
-	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer.
+	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer. auto: the
+	// public IPv4 address, which is that of an interface, or else the one that the cloud's metadata name (AWS, Google
+	// Cloud, Azure, Hetzner, DigitalOcean); "stun:HOST:PORT": the one that this STUN server sees. It is asked for at
+	// the start.
 	Advertise string `key:"advertise" is:"advertise-host"`
 	// The networks on this side of the NAT. Their peers are told the interface's own address instead of sip.advertise and
 	// media.advertise.
@@ -108,7 +111,8 @@ func family(a netip.Addr) string {
 
 // advertisable reports an address to advertise that no peer would be told: peers are told one of their own family.
 func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
-	if addr, err := netip.ParseAddr(advertise); err == nil && !listens(addr.Is4()) {
+	addr, err := netip.ParseAddr(advertise)
+	if findsAddress(advertise) && !listens(true) || err == nil && !listens(addr.Is4()) {
 		s.fields["advertise"].fail("is of an address family that listen has no address of",
 			"write an address of the other family, or listen on this one too")
 	}

@@ -8,8 +8,8 @@ minutes=${1:-60}
 seed=${2:-$((RANDOM * 32768 * 32768 + RANDOM * 32768 + RANDOM + 1))}
 binary=$(mktemp)
 trap 'rm -f "$binary"' EXIT
-go test -c -o "$binary" ./b2bua
-cd b2bua
+go test -c -o "$binary" ./b2bua/calltest
+cd b2bua/calltest
 end=$((SECONDS + minutes * 60)) cases=0
 while [ $SECONDS -lt $end ]; do
   echo "seed $seed, $cases cases so far"

@@ -7,16 +7,16 @@
 // form of its own keeps that of earlier versions. TestForms, TestEncodeAll.
 //
 // Peers and routes are named, because the next process has a configuration of its own.
-// TestRouteIsKnownAgain in b2bua.
+// TestRouteIsKnownAgain in calltest.
 //
 // Texts of messages are kept only while somebody waits for an answer to them.
-// TestNoteIsSmall in b2bua.
+// TestNoteIsSmall in calltest.
 //
 // Times are those of the wall clock, and with them the machine's own: who sets the clock
 // while no process is there ends no call. TestRebase, and TestClockSetForth and
-// TestClockSetBack in b2bua.
+// TestClockSetBack in calltest.
 //
 // States are written often and read hardly ever. So they are written without reflection, in
 // room that is used again (Sheet), and read by a library. What a file has is no state, or one
-// whose parts can be made. TestEncode, FuzzDecode, and TestNoteAllocatesLittle in b2bua.
+// whose parts can be made. TestEncode, FuzzDecode, and TestNoteAllocatesLittle in calltest.
 package kept

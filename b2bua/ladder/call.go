@@ -95,12 +95,6 @@ func (c *Call) own(id, caller string) bool {
 	return true
 }
 
-func (c *Call) owned() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.id != ""
-}
-
 // settle forgets the entries of a call whose ladder is not kept, and which is not recorded.
 func (c *Call) settle() {
 	if c.keeps = c.of.Keep != nil || c.of.Record; !c.keeps {

@@ -187,23 +187,6 @@ func (s *Collector) Find(id string) *Call {
 	return s.calls[id]
 }
 
-// Idle says whether nothing is left of calls that were claimed.
-func (s *Collector) Idle() bool {
-	if s == nil {
-		return true
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, l := range s.legs {
-		for ; l != nil; l = l.next {
-			if l.call.owned() {
-				return false
-			}
-		}
-	}
-	return len(s.calls) == 0
-}
-
 // join adds a leg to a call.
 func (s *Collector) join(c *Call, callID, tag string, lane int) {
 	s.mu.Lock()

@@ -100,7 +100,7 @@ func TestNobodys(t *testing.T) {
 	c := s.Find("a")
 	c.Discard()
 	invite(-1)
-	if len(s.legs) != 1 || !s.Idle() || s.Find("a") != nil {
+	if len(s.legs) != 1 || !s.isIdle() || s.Find("a") != nil {
 		t.Errorf("%d are kept", len(s.legs))
 	}
 	for _, m := range spoken(5)[1:] { // without an INVITE
@@ -255,7 +255,7 @@ func TestSameCallID(t *testing.T) {
 			t.Errorf("%s has %d messages; want %d", id, len(l.Messages), want)
 		}
 	}
-	if !s.Idle() || len(s.legs) != 0 {
+	if !s.isIdle() || len(s.legs) != 0 {
 		t.Error("legs are left")
 	}
 }
@@ -304,7 +304,7 @@ func TestFollower(t *testing.T) {
 			}
 		}
 		c.Close()
-		if s.held.Load() != 0 || !s.Idle() {
+		if s.held.Load() != 0 || !s.isIdle() {
 			t.Error("something is left")
 		}
 	}

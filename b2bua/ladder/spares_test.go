@@ -36,3 +36,15 @@ func TestSpares(t *testing.T) {
 		t.Errorf("%d free pages; want %d", len(s.free), sparesMax)
 	}
 }
+
+// isIdle reports whether nothing is left of calls that were claimed.
+func (s *Collector) isIdle() bool {
+	for _, l := range s.legs {
+		for ; l != nil; l = l.next {
+			if l.call.id != "" {
+				return false
+			}
+		}
+	}
+	return len(s.calls) == 0
+}

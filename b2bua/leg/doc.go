@@ -29,5 +29,5 @@
 // A leg measures its INVITE as it will be on the wire (Leg.InviteSize), so that package
 // outbound can keep the target's budget. Before it sends the INVITE again, it says how much
 // larger it gets, and the call makes it shorter (Invite.Shorten). Held by
-// TestBudgetOnTheWire in b2bua and TestShortenedInvite.
+// TestBudgetOnTheWire in calltest and TestShortenedInvite.
 package leg

@@ -273,7 +273,9 @@ func show(facts []Fact, effects []Effect) string {
 			out = append(out, "ACK")
 		case SendResponse:
 			out = append(out, fmt.Sprintf("%d/%s", e.Res.StatusCode, e.Method))
-		case Acknowledged, Forgotten:
+		case Forgotten:
+			out = append(out, "forgotten")
+		case Acknowledged:
 		}
 	}
 	return strings.Join(out, ", ")

@@ -123,7 +123,7 @@ offer X -> nothing
 INVITE has SDP: v=0 o=X
 
 `+timed+`INVITE
-+40s ; INVITE 7 sdp ; deadline ; cancel 7 -> withdrawn, INVITE
++40s ; INVITE 7 sdp ; deadline ; cancel 7 -> withdrawn, forgotten, INVITE
 offer X ; 200 to INVITE -> answer, ACK, INVITE
 
 `+timed+`INVITE

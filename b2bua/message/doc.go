@@ -12,7 +12,7 @@
 // be parsed, and both read it alike. The library's parser would drop a message without an
 // answer for one bad header. A Contact or Record-Route that can't be read stays in the
 // message as spoiled, and only code that needs it refuses. Held by FuzzScan, FuzzParse, TestScanAgreesWithParser and
-// TestScanDoesNotAllocate here, and by TestRefusalWithSpoiledContact in b2bua.
+// TestScanDoesNotAllocate here, and by TestRefusalWithSpoiledContact in calltest.
 //
 // Tags and branches are keyed: a random value and a truncated HMAC. Messages that belong
 // to this server are recognised without a table, also after a restart, because the store
@@ -21,7 +21,7 @@
 // retransmission meets its call, and no answer to another request carries that tag. A
 // branch is bound to the From tag of its leg, so that a response counts only for the leg
 // that has asked. Held by TestMintForgeries, TestInviteTag and TestBranchOfAnotherLeg
-// here, and by TestTagsOfNoLeg and TestTagsStaySecret in b2bua.
+// here, and by TestTagsOfNoLeg and TestTagsStaySecret in calltest.
 //
 // A nonce is a keyed hash, not an entry in a table, so a challenge costs no memory. Only
 // the counts of nonces that came with a right response are remembered, and a nonce that

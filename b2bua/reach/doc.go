@@ -8,7 +8,7 @@
 //
 // # Decisions
 //
-// The tests are in b2bua.
+// The tests are in calltest.
 //
 // All addresses of a target share its time for the first answer. Each has an equal part of what is left, but at least
 // 1.5 s, which is enough for two retransmissions over UDP. One attempt tries eight addresses at most. A target with one

@@ -5,7 +5,7 @@
 //
 // The bindings belong to a holder, the trunk or target whose credentials a REGISTER has shown. Its address-of-record is
 // one user. So no holder can touch the bindings of another, whatever a To says, and a stolen challenge is worth as much
-// as the password that it lacks. Held by TestRegister here and TestStolenNonce in b2bua.
+// as the password that it lacks. Held by TestRegister here and TestStolenNonce in calltest.
 //
 // A REGISTER takes effect as a whole or not at all: it is tried on a copy (RFC 3261 section 10.3, step 7). Held by
 // TestRegister.
@@ -13,7 +13,7 @@
 // A binding is the Contact together with where the REGISTER came from: its address, or its connection. Calls go there,
 // because the Contact of a phone behind NAT leads nowhere (RFC 5626 section 5.3, RFC 3581). Proxies on the way that ask
 // for it stay on it (Path, RFC 3327), but no text of a REGISTER decides where calls are sent. Held by
-// TestPathLeadsNowhereElse in b2bua.
+// TestPathLeadsNowhereElse in calltest.
 //
 // What is kept is bounded for each holder, and for all; so is what one REGISTER may cost: it has at most two Contacts
 // for each one that the holder may have, one to be removed and one in its place. A device that comes with another

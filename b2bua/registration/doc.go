@@ -12,7 +12,7 @@
 // The Contact has a token of the trunk as its user, keyed like a tag and the same after a
 // restart. So a call that comes for it from the registrar's address belongs to that trunk,
 // also where two trunks register at the same place, and a new process replaces the binding
-// of the one before instead of adding one. Held by TestRegisteredTrunkIsCalled in b2bua.
+// of the one before instead of adding one. Held by TestRegisteredTrunkIsCalled in calltest.
 //
 // Registrars are tried in turn, one at a time. If none takes the registration, the next round
 // waits as RFC 5626 section 4.5 says: 30 s, doubled with each failure, up to 30 minutes, and of that a random part
@@ -29,7 +29,7 @@
 // At a stop the binding is removed. An upgrade, a kill and the start after them leave it: the
 // next process renews it. A client that replaces another begins when that has left: both have
 // the same Contact, and a removal that comes late would be that of the new binding. Held by
-// TestReloadOfRegistration in b2bua.
+// TestReloadOfRegistration in calltest.
 //
 // Whoever judges calls is told where the binding is when that changes, and when it ends. A stop
 // is not told: a call that has crossed the removal gets a refusal, and not silence.

@@ -4,7 +4,7 @@
 // # Decisions
 //
 // Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. An id that two calls claim finds
-// both, so a hook gets neither, because callers write headers. TestNamesAreBounded, and TestFindNamed in b2bua.
+// both, so a hook gets neither, because callers write headers. TestNamesAreBounded, and TestFindNamed in calltest.
 package registry
 
 import (

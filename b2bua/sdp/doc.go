@@ -29,7 +29,7 @@
 // The o= line belongs to the leg. Descriptions are made without it, and its version grows
 // only if the text has changed (RFC 3264 section 8). A refresh sends the last agreed
 // description again. Held by TestAnswerThatIsLeftOutIsNoVersion and
-// TestRefreshAfterRefusedOffer in b2bua.
+// TestRefreshAfterRefusedOffer in calltest.
 //
 // Each leg has its own SRTP keys. A sending key stays the same for the life of its leg,
 // and with it the packet numbers under it; only another suite or another endpoint gets a

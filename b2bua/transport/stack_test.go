@@ -38,14 +38,15 @@ routes:
   - {targets: [agent]}
 `
 
-// host is a server that has every dialog and answers every request with 200.
+// host is a server that has every dialog and answers every request with 200, unless a test takes them.
 type host struct {
 	*peers.Admission
 	cfg    *config.Config
 	stack  *Stack
 	panics atomic.Int32
 
-	pending bool // every INVITE is known
+	pending bool                                    // every INVITE is known
+	takes   func(*sip.Request, *transaction.Server) // instead of the answer; nil: it is given
 }
 
 func (h *host) Peers() *peers.Snapshot { return h.Admission.Peers.Load() }
@@ -60,10 +61,17 @@ func (h *host) InDialog(tag []byte) bool {
 
 const panics = "panics"
 
-func (h *host) InProgress(message.Minted) bool                   { return h.pending }
-func (h *host) Request(req *sip.Request, tx *transaction.Server) { h.stack.Reply(req, tx, 200, "OK") }
-func (h *host) StrayResponse(*sip.Response)                      {}
-func (h *host) Panicked(string, any)                             { h.panics.Add(1) }
+func (h *host) InProgress(message.Minted) bool { return h.pending }
+func (h *host) StrayResponse(*sip.Response)    {}
+func (h *host) Panicked(string, any)           { h.panics.Add(1) }
+
+func (h *host) Request(req *sip.Request, tx *transaction.Server) {
+	if h.takes != nil {
+		h.takes(req, tx)
+		return
+	}
+	h.stack.Reply(req, tx, 200, "OK")
+}
 
 // newHost is a host on a stack that opens makes.
 func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, Options) (*Stack, error)) *host {

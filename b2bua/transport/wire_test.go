@@ -3,8 +3,12 @@ package transport
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
+
+	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/internal/siptest"
 )
 
@@ -29,6 +33,37 @@ func TestWireKeepsSecondInvite(t *testing.T) {
 		if !sent[1].tx.IsOver() {
 			t.Error("the second INVITE's transaction goes on")
 		}
+	})
+}
+
+// A re-INVITE that is refused, or was cancelled, leaves nothing with the wire, however many come.
+func TestWireForgetsReinvites(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		local, err := p.stack.LocalFor("", siptest.Carrier.Addr())
+		must(t, err)
+		w := p.stack.NewWire(local, nil, func(leg.Input) bool { return true })
+		came := 0
+		p.takes = func(req *sip.Request, tx *transaction.Server) {
+			w.Serve(req, tx)
+			came++
+			if seq := req.CSeq().SeqNo; seq%2 == 0 {
+				w.Perform([]leg.Effect{leg.Forgotten{Seq: seq}})
+			} else {
+				no := sip.NewResponseFromRequest(req, 488, "Not Acceptable Here", nil)
+				w.Perform([]leg.Effect{leg.SendResponse{Res: no, Method: sip.INVITE, Seq: seq}})
+			}
+		}
+		carrier := p.socket(siptest.Carrier)
+		for n := range 4 {
+			text := strings.NewReplacer("OPTIONS", "INVITE", "To: <sip:h>", "To: <sip:h>;tag=b").Replace(optionsFrom("192.0.2.10:5060", "UDP", n+1, 0))
+			_, err := carrier.WriteToUDPAddrPort(siptest.CRLF(text), siptest.Ours)
+			must(t, err)
+			synctest.Wait()
+		}
+		if n := len(w.servers); came != 4 || n != 0 {
+			t.Errorf("of %d, %d transactions are kept", came, n)
+		}
+		w.Close()
 	})
 }
 

@@ -31,7 +31,7 @@ func main() {
 func command() *cobra.Command {
 	root := cli.Root()
 	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(),
-		provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Targets(), operate.Log(),
+		provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Targets(explain.Try()), operate.Log(),
 		operate.Drain(), operate.Reload(), operate.Upgrade(), operate.Healthcheck(), schemaCommand(), manCommand(),
 		versionCommand())
 	return root
@@ -79,6 +79,9 @@ func serveCommand() *cobra.Command {
 			log.Warn().Msg("no trunks or no routes: no call can get through")
 		}
 		check.WarnOfPorts(cfg, log)
+		if err := node.FindAddress(c.Context(), cfg, log); err != nil {
+			return before.Refuse(err)
+		}
 		return node.Serve(c.Context(), cfg, *file, out, before)
 	}
 	return c

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -38,14 +38,7 @@ type profileStage struct {
 // profileNet are the addresses of these tests: Flowbridge, the carrier, the platform.
 var profileNet = [...]string{"127.0.63.1", "127.0.63.2", "127.0.63.3"}
 
-var (
-	sipHost    = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
-	apiHost    = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
-	secretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
-)
-
-// profileOf is a platform's profile with the stand-in's addresses and secrets in place of the platform's. Nothing else of it
-// is changed but what it says in capitals.
+// profileOf is a platform's profile with the stand-in's addresses and secrets.
 func profileOf(t *testing.T, name string, p *platform.Platform) string {
 	t.Helper()
 	all := operate.Profiles()
@@ -53,27 +46,12 @@ func profileOf(t *testing.T, name string, p *platform.Platform) string {
 	if i < 0 {
 		t.Fatalf("there is no profile %s", name)
 	}
-	at, transport := p.SIPAddr()
+	at, _ := p.SIPAddr()
 	dir := t.TempDir()
-	write := func(file, text string) string {
-		file = filepath.Join(dir, file)
-		must(t, os.WriteFile(file, []byte(text), 0o600))
-		return file
-	}
-	secret := platform.DefaultToken
-	if strings.Contains(all[i].YAML, "password_file") {
-		secret = platform.DefaultPassword
-	}
-	text := secretFile.ReplaceAllString(all[i].YAML, write("secret", secret+"\n"))
-	text = sipHost.ReplaceAllString(text, "@"+at+`$1"`)
-	text = apiHost.ReplaceAllString(text, p.APIURL()+"/")
-	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "sip:PROJECT_ID@", "sip:proj_4711@", "sip:proj_INTERNAL_ID@", "sip:proj_4711@",
-		"agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").Replace(text)
-	if transport == "TLS" {
-		host, _, _ := net.SplitHostPort(at)
-		text = strings.Replace(text, "    transport: tls", "    transport: tls\n    tls: {server_name: "+host+", ca: "+write("ca.pem", string(p.CA()))+"}", 1)
-	}
-	return text
+	standIn := operate.StandIn{API: p.APIURL(), SIP: at, Secret: filepath.Join(dir, "secret"), CA: filepath.Join(dir, "ca.pem")}
+	must(t, os.WriteFile(standIn.Secret, []byte(all[i].Secret()+"\n"), 0o600))
+	must(t, os.WriteFile(standIn.CA, p.CA(), 0o600))
+	return all[i].Simulated(standIn)
 }
 
 // newProfileStage starts all three. change is the profile's last change; nil: none.
@@ -314,7 +292,7 @@ func TestProfilesAsPrinted(t *testing.T) {
 	secret, file := filepath.Join(dir, "secret"), filepath.Join(dir, "flowbridge.yaml")
 	inCapitals, told := regexp.MustCompile(`\b[A-Z]+(?:[_-][A-Z]+)*\b`), 0
 	for _, p := range operate.Profiles() {
-		for name, text := range map[string]string{secret: "x\n", file: secretFile.ReplaceAllString(p.YAML, secret)} {
+		for name, text := range map[string]string{secret: "x\n", file: regexp.MustCompile(`/run/secrets/[a-z-]+`).ReplaceAllString(p.YAML, secret)} {
 			must(t, os.WriteFile(name, []byte(text), 0o600))
 		}
 		var out, errs bytes.Buffer
@@ -351,4 +329,40 @@ func described(name string) (platform.Description, bool) {
 		}
 	}
 	return platform.Description{}, false
+}
+
+// TestSimulatedProfiles: --simulated prints a sound configuration, and the commands for the stand-in.
+func TestSimulatedProfiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, of := range platform.Descriptions() {
+		text, code := run(t, "targets", "profiles", of.Name, "--simulated")
+		if of.Name == "trunk" {
+			continue
+		}
+		if code != 0 || !strings.Contains(text, "# flowbridge simulate "+of.Name) {
+			t.Fatalf("%s: exit code %d\n%s", of.Name, code, text)
+		}
+		for line := range strings.Lines(text) {
+			if command, ok := strings.CutPrefix(line, "# printf "); ok {
+				out, err := exec.Command("sh", "-c", "printf "+command).CombinedOutput()
+				if err != nil {
+					t.Errorf("%s: %v\n%s", line, err, out)
+				}
+			}
+		}
+		if strings.Contains(text, " --ca-file "+of.Name+".pem\n") { // as that command writes it
+			p, err := platform.Start(t.Context(), of, platform.Options{HTTPListen: profileNet[2] + ":0", SIPListen: profileNet[2] + ":0"})
+			must(t, err)
+			must(t, os.WriteFile(of.Name+".pem", p.CA(), 0o600))
+			must(t, p.Close())
+		}
+		if _, err := config.Parse(of.Name, []byte(text), func(string) (string, bool) { return "x", true }); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	for _, args := range [][]string{{"synthflow", "--simulated"}, {"--simulated"}} {
+		if out, code := run(t, append([]string{"targets", "profiles"}, args...)...); code != 2 {
+			t.Errorf("%v: exit code %d\n%s", args, code, out)
+		}
+	}
 }

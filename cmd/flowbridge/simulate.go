@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -72,6 +74,7 @@ func simulateSynthflowCommand() *cobra.Command {
 	var f synthflowFlags
 	f.define(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		takeFreePorts(c.Flags())
 		o, err := f.options()
 		if err != nil {
 			return cli.Usage("%w", err)
@@ -86,6 +89,41 @@ func simulateSynthflowCommand() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// mostTaken is how many ports in a row may be taken before an address is given up.
+const mostTaken = 20
+
+// takeFreePorts moves the addresses of a stand-in to the next free port, unless they are on the command line. It
+// prints where it listens, and a taken port is none of a newcomer's doing.
+func takeFreePorts(flags *pflag.FlagSet) {
+	for _, name := range []string{"http", "sip"} {
+		f := flags.Lookup(name)
+		if f == nil || f.Changed {
+			continue
+		}
+		at, err := netip.ParseAddrPort(f.Value.String())
+		for next := at; err == nil && next.Port() < at.Port()+mostTaken; next = netip.AddrPortFrom(at.Addr(), next.Port()+1) {
+			if isFree(next) {
+				_ = f.Value.Set(next.String()) // it is text
+				break
+			}
+		}
+	}
+}
+
+// isFree reports whether a port can be listened at, over TCP and UDP.
+func isFree(at netip.AddrPort) bool {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
 }
 
 // synthflowFlags are the flags, before they are checked.
@@ -220,6 +258,7 @@ func simulateVapiCommand() *cobra.Command {
 	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
+		takeFreePorts(c.Flags())
 		if o.Fault, err = sim.ParseFault(fault); err == nil {
 			err = o.Validate()
 		}

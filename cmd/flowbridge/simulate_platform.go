@@ -66,6 +66,7 @@ func simulatePlatformCommand(of platform.Description) *cobra.Command {
 	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
+		takeFreePorts(c.Flags())
 		if o.Fault, err = sim.ParseFault(fault); err != nil {
 			return cli.Usage("%w", err)
 		}

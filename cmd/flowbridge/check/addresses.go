@@ -1,6 +1,7 @@
 package check
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"flowbridge/config"
+	"flowbridge/internal/publicaddr"
 )
 
 // listeners: the start fails at an address that this machine does not have.
@@ -44,11 +46,22 @@ func (m machine) listeners(cfg *config.Config) (found []warning) {
 	return found
 }
 
-// sharedSpace are the addresses between a provider's NAT and its customers (RFC 6598).
-var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
-
-func isPublic(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
+// publicAddress is what advertise: auto stands for, and who told it; "" where nothing asks for it.
+func (m machine) publicAddress(cfg *config.Config) (found string, err error) {
+	if m.elsewhere {
+		return "", nil
+	}
+	err = cfg.FindAddress(func(server string) (netip.Addr, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), publicaddr.Patience)
+		defer cancel()
+		addr, from, err := publicaddr.Find(ctx, server)
+		found = fmt.Sprintf("%v, from %s", addr, from)
+		return addr, err
+	})
+	if err != nil {
+		return "", err
+	}
+	return found, nil
 }
 
 // outside gives a target that is called at a public address, or by a name that may have one.
@@ -56,7 +69,7 @@ func outside(cfg *config.Config) (name, host string) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		_, host, _, err := sampleURI(t)
-		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) ||
+		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && publicaddr.IsPublic(a) ||
 			wrong != nil && !insideName.MatchString(host)) {
 			return t.Name, host
 		}
@@ -97,7 +110,7 @@ func inner(cfg *config.Config) []warning {
 func (m machine) private(cfg *config.Config) []warning {
 	own, err := m.addresses()
 	inside := slices.IndexFunc(own, func(a netip.Addr) bool { return a.Is4() && a.IsGlobalUnicast() })
-	if err != nil || cfg.SIP.Advertise != "" || inside < 0 || slices.ContainsFunc(own, isPublic) {
+	if err != nil || cfg.SIP.Advertise != "" || inside < 0 || slices.ContainsFunc(own, publicaddr.IsPublic) {
 		return nil
 	}
 	name, host := outside(cfg)
@@ -107,7 +120,7 @@ func (m machine) private(cfg *config.Config) []warning {
 	return []warning{{
 		fmt.Sprintf("sip.advertise: this machine has private addresses only (%s), and target %s is called at %s: "+
 			"from outside it can reach none of them", listed(own), name, host),
-		fmt.Sprintf("write the public address in sip.advertise and in media.advertise; if %s is in this network, write %v there", host, own[inside]),
+		fmt.Sprintf("write the public address, or auto, in sip.advertise and in media.advertise; if %s is in this network, write %v there", host, own[inside]),
 	}}
 }
 

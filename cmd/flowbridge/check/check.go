@@ -50,8 +50,9 @@ type checked struct {
 	Trunks   int       `json:"trunks"`
 	Targets  int       `json:"targets"`
 	Routes   int       `json:"routes"`
-	Numbers  int       `json:"numbers"`         // in the table
-	Media    string    `json:"media,omitempty"` // what would carry RTP, for a file that is valid
+	Numbers  int       `json:"numbers"`           // in the table
+	Media    string    `json:"media,omitempty"`   // what would carry RTP, for a file that is valid
+	Address  string    `json:"address,omitempty"` // what advertise: auto stands for, and its source
 	Errors   []flaw    `json:"errors"`
 	Warnings []flaw    `json:"warnings"`
 	Online   []finding `json:"online,omitempty"` // with --online, for a file that is valid
@@ -92,6 +93,30 @@ func (f flaw) text(what, file string) string {
 
 var errStops = errors.New("the service can't start on this machine; check --elsewhere looks at the file only")
 
+// print writes the result for a reader. names are the targets whose REFER is refused.
+func (c *checked) print(w io.Writer, file string, names []string) error {
+	for _, x := range c.Errors {
+		fmt.Fprintln(w, x.text("error", config.ShownName(file)))
+	}
+	for _, x := range c.Warnings {
+		fmt.Fprintln(w, x.text("warning", config.ShownName(file)))
+	}
+	for _, f := range c.Online {
+		fmt.Fprintln(w, f.text())
+	}
+	fmt.Fprintln(w, "RTP:", c.Media)
+	if c.Address != "" {
+		fmt.Fprintln(w, "advertise:", c.Address)
+	}
+	if len(names) > 0 {
+		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n",
+			strings.Join(names, ", "))
+	}
+	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file),
+		cli.Counts(c.Trunks, c.Targets, c.Routes, c.Numbers))
+	return err
+}
+
 // check reads a file and prints its problems. try, if not nil, tries its targets.
 func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Config) []finding) error {
 	result := checked{File: file, Errors: []flaw{}, Warnings: []flaw{}}
@@ -102,6 +127,8 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		result.Numbers = cfg.Numbers.Size()
 		result.Warnings = append(flawsOf(cfg.Warnings, file), placeholders(file)...)
 		result.Media = m.media(cfg)
+		found, err := m.publicAddress(cfg)
+		result.Address = found
 		var more []warning
 		if result.Trunks == 0 || result.Routes == 0 {
 			more = append(more, warning{
@@ -110,6 +137,12 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 			})
 		}
 		stops, lacks := m.problems(cfg)
+		if err != nil {
+			stops = append(stops, warning{
+				fmt.Sprintf("advertise: the public address is not found: %v", err),
+				"write it in sip.advertise and in media.advertise",
+			})
+		}
 		for _, x := range stops {
 			result.Errors = append(result.Errors, flaw{Problem: x.Problem, Remedy: x.Remedy})
 			failed = errStops
@@ -133,21 +166,5 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 	if failed != nil && !result.Valid {
 		return failed
 	}
-	for _, x := range result.Errors {
-		fmt.Fprintln(w, x.text("error", config.ShownName(file)))
-	}
-	for _, x := range result.Warnings {
-		fmt.Fprintln(w, x.text("warning", config.ShownName(file)))
-	}
-	for _, f := range result.Online {
-		fmt.Fprintln(w, f.text())
-	}
-	fmt.Fprintln(w, "RTP:", result.Media)
-	if names := keepers(cfg); len(names) > 0 {
-		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n",
-			strings.Join(names, ", "))
-	}
-	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file),
-		cli.Counts(result.Trunks, result.Targets, result.Routes, result.Numbers))
-	return errors.Join(failed, err)
+	return errors.Join(failed, result.print(w, file, keepers(cfg)))
 }

@@ -3,12 +3,17 @@
 package e2e
 
 import (
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,5 +95,73 @@ func TestReadme(t *testing.T) {
 		if _, ok := readme.find(want); !ok {
 			t.Errorf("%q is missing", want)
 		}
+	}
+}
+
+// TestPublicAddress starts Flowbridge in a cloud, behind its NAT: the metadata service knows the public address, and an
+// INVITE has it. At the next start it is another one, which is a warning.
+func TestPublicAddress(t *testing.T) {
+	t.Parallel()
+	lan := netip.MustParseAddr("10.77.0.5")
+	ownNetwork(t, lan)
+	must(t, exec.Command("ip", "address", "add", "169.254.169.254/32", "dev", "lo").Run())
+	public := "203.0.113.9"
+	listener, err := net.Listen("tcp", "169.254.169.254:80")
+	must(t, err)
+	metadata := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/hetzner/v1/metadata/public-ipv4" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, public)
+	})}
+	go func() { _ = metadata.Serve(listener) }()
+	defer metadata.Close()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "flowbridge.yaml"), []byte(`
+sip: {listen: ["udp://0.0.0.0:5060"], advertise: auto, local_networks: [127.0.0.0/8]}
+media: {advertise: auto}
+trunks: [{name: carrier, sources: [local]}]
+targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@10.77.0.5:5070"}]
+routes: [{trunk: carrier, targets: [agent]}]
+admin: {listen: "127.0.0.1:0"}
+`), 0o600))
+	out, err := exec.Command(program, "check", "--config", filepath.Join(dir, "flowbridge.yaml")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "advertise: 203.0.113.9, from Hetzner's metadata") {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+	for _, want := range []string{public, "203.0.113.10"} {
+		public = want
+		agent, err := net.ListenPacket("udp", "10.77.0.5:5070")
+		must(t, err)
+		defer agent.Close()
+		cmd := exec.Command(program, "serve")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), raceEnv)
+		b := start(t, "flowbridge", cmd)
+		eventually(t, "it listens", func() bool { _, ok := b.find("sip listening"); return ok })
+		call := start(t, "flowbridge call", exec.Command(program, "call", "--to", "sip:+15075785607@127.0.0.1", "--seconds", "1"))
+		buffer := make([]byte, 2000)
+		must(t, agent.SetReadDeadline(time.Now().Add(patience)))
+		invite := ""
+		for !strings.HasPrefix(invite, "INVITE ") { // the second process cancels what the first one has left
+			n, _, err := agent.ReadFrom(buffer)
+			must(t, err)
+			invite = string(buffer[:n])
+		}
+		for _, line := range []string{"Contact: <sip:" + want + ":5060>", "c=IN IP4 " + want, "Via: SIP/2.0/UDP " + want + ":5060"} {
+			if !strings.Contains(invite, line) {
+				t.Errorf("%q is not in\n%s", line, invite)
+			}
+		}
+		call.kill()
+		_, warned := b.find(`"before":"203.0.113.9"`)
+		if _, changed := b.find("another one than at the last start"); changed != warned || changed != (want == "203.0.113.10") {
+			t.Errorf("%s: warned of another address: %v", want, changed)
+		}
+		agent.Close()
+		b.signal(unix.SIGTERM)
+		b.signal(unix.SIGTERM)
+		b.exit()
 	}
 }

@@ -87,12 +87,17 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 			clients[t.Name] = client
 		}
 	}
+	found := cfg.FindsAddress()
+	_ = cfg.FindAddress(func(string) (netip.Addr, error) { return unfound, nil })
 	x, err := b2bua.Explain(cfg, clients, q)
 	if errors.Is(err, report.ErrQuestion) {
 		return cli.Usage("%w", err)
 	}
 	if err != nil {
 		return err
+	}
+	if found {
+		x.Note("advertise: the public address is not asked for here: %v stands for it", unfound)
 	}
 	full := explained{Explanation: x, Prepare: asked.requests, asked: !q.At.IsZero()}
 	if asJSON {
@@ -112,6 +117,9 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 	}
 	return nil
 }
+
+// unfound stands for the public address that advertise: auto finds.
+var unfound = netip.MustParseAddr("192.0.2.1")
 
 // sampleID stands for the platform's call id.
 const sampleID = "00000000-0000-4000-8000-000000000000"
@@ -134,20 +142,10 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			return nil, err
 		}
 		p := t.Prepare
-		req := apiRequest{
-			Method: r.Method, URL: redacted(r.URL.String(), p),
-			Body: json.RawMessage(redacted(string(body), p)),
-		}
-		for name, values := range r.Header {
-			for _, v := range values {
-				req.Headers = append(req.Headers, name+": "+redacted(v, p))
-			}
-		}
-		slices.Sort(req.Headers)
 		if u.requests == nil {
 			u.requests = map[string]apiRequest{}
 		}
-		u.requests[t.Name] = req
+		u.requests[t.Name] = shown(r, body, p)
 		status := http.StatusOK
 		if wanted := p.Answer().Status; len(wanted) > 0 {
 			status = wanted[0]
@@ -158,6 +156,21 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			Body:   io.NopCloser(bytes.NewReader(p.Sample(sampleID))),
 		}, nil
 	})
+}
+
+// shown is a request without its secrets.
+func shown(r *http.Request, body []byte, p *config.Prepare) apiRequest {
+	req := apiRequest{
+		Method: r.Method, URL: redacted(r.URL.String(), p),
+		Body: json.RawMessage(redacted(string(body), p)),
+	}
+	for name, values := range r.Header {
+		for _, v := range values {
+			req.Headers = append(req.Headers, name+": "+redacted(v, p))
+		}
+	}
+	slices.Sort(req.Headers)
+	return req
 }
 
 // shortestSecret is the length from which a value of the environment can be one. A shorter one would be hidden

@@ -60,13 +60,21 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	}
 	api := admin.Server(n.pause.Handler(admin.New(options), exempt), n.log)
 	n.api = api
-	n.add(part{close: api.Close})
+	n.add(part{close: n.closeAPI})
 	go func() {
 		if err := api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.log.Error().Err(err).Msg("admin API ended")
 		}
 	}()
 	return nil
+}
+
+// closeAPI ends the admin API. A request under way gets its answer: the one that ends the process is among them.
+func (n *Node) closeAPI() error {
+	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
+	defer cancel()
+	_ = n.api.Shutdown(ctx) // what is left are streams of events
+	return n.api.Close()
 }
 
 // tokensOf are the tokens of the configuration; token_file is good for everything.

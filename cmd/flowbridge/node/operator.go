@@ -171,6 +171,10 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if err != nil {
 		return done, problemsOf(err)
 	}
+	if err := FindAddress(context.Background(), read, o.log); err != nil {
+		o.log.Warn().Err(err).Msg("the public address stays the one that was found at the start")
+		read.SIP.Advertise, read.Media.Advertise = current.cfg.SIP.Advertise, current.cfg.Media.Advertise
+	}
 	cfg, needRestart := running(current.cfg, read)
 	next, err := newInForce(cfg, current)
 	if err != nil {

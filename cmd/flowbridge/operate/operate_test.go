@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
 
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
@@ -166,7 +167,7 @@ func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.To
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	root := cli.Root()
-	root.AddCommand(Calls(), Targets(), Log(), Drain(), Reload(), Healthcheck())
+	root.AddCommand(Calls(), Targets(&cobra.Command{Use: "try"}), Log(), Drain(), Reload(), Healthcheck())
 	var out bytes.Buffer
 	code := cli.Run(t.Context(), root, args, &out, &out)
 	return out.String(), code

@@ -68,9 +68,12 @@ func profilesCommand() *cobra.Command {
 	c := cli.Command("profiles [NAME]", "List profiles of platforms, or print one to paste",
 		"List the profiles of platforms, or print the one with a name. A profile is the configuration of a target, as the\n"+
 			"platform documents its calls, with its version, its date and its sources. Paste it below targets, replace what is\n"+
-			"in capitals, and add a route. flowbridge simulate NAME stands in for the platform.",
-		"  flowbridge targets profiles\n  flowbridge targets profiles retell >> flowbridge.yaml\n  flowbridge targets profiles --json")
+			"in capitals, and add a route. flowbridge simulate NAME stands in for the platform: --simulated prints a whole\n"+
+			"configuration for that.",
+		"  flowbridge targets profiles\n  flowbridge targets profiles retell >> flowbridge.yaml\n"+
+			"  flowbridge targets profiles retell --simulated > test.yaml\n  flowbridge targets profiles --json")
 	asJSON := c.Flags().Bool("json", false, "as JSON")
+	simulated := c.Flags().Bool("simulated", false, "with the addresses of flowbridge simulate NAME, a trunk and a route")
 	c.Args = cobra.MaximumNArgs(1)
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
@@ -81,6 +84,9 @@ func profilesCommand() *cobra.Command {
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		all := Profiles()
+		if len(args) == 0 && *simulated {
+			return cli.Usage("--simulated is for one profile: name it")
+		}
 		if len(args) == 0 {
 			if *asJSON {
 				return cli.PrintJSON(c.OutOrStdout(), map[string]any{"items": all, "next": ""})
@@ -90,6 +96,13 @@ func profilesCommand() *cobra.Command {
 		i := slices.IndexFunc(all, func(p Profile) bool { return p.Name == args[0] })
 		if i < 0 {
 			return cli.Usage("there is no profile %q: flowbridge targets profiles lists them", args[0])
+		}
+		if *simulated {
+			text, err := all[i].simulated()
+			if err != nil {
+				return cli.Usage("%w", err)
+			}
+			all[i].YAML = text
 		}
 		if *asJSON {
 			return cli.PrintJSON(c.OutOrStdout(), all[i])

@@ -14,11 +14,11 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// Targets is `flowbridge targets`.
-func Targets() *cobra.Command {
+// Targets is `flowbridge targets`, with a command that tries one.
+func Targets(try *cobra.Command) *cobra.Command {
 	return cli.Group("targets", "Show how targets do, and profiles of platforms", "",
 		"  flowbridge targets list\n  flowbridge targets profiles retell",
-		targetsCommand(), profilesCommand())
+		targetsCommand(), profilesCommand(), try)
 }
 
 // targetList is the API's answer.

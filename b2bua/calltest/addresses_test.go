@@ -1,0 +1,275 @@
+package calltest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/locate"
+	"flowbridge/b2bua/peers"
+	"flowbridge/store/record"
+)
+
+// twoAddresses has the agent at a name with two addresses: SRV prefers the agent's to the spare one's.
+const twoAddresses = `
+	_sip._udp.agents.test. 60 IN SRV 1 1 32681 one.test.
+	_sip._udp.agents.test. 60 IN SRV 2 1 32681 two.test.
+	_sip._tcp.agents.test. 60 IN SRV 1 1 32681 one.test.
+	_sip._tcp.agents.test. 60 IN SRV 2 1 32681 two.test.
+	one.test. 60 IN A 192.0.2.20
+	two.test. 60 IN A 192.0.2.21
+`
+
+// inWorldOfNames is a world where the agent is at that name.
+func inWorldOfNames(t *testing.T, test func(w *world), replace ...string) {
+	t.Helper()
+	yaml := strings.NewReplacer(append(replace, "@192.0.2.20:32681", "@agents.test")...).Replace(testConfig)
+	inWorldOf(t, yaml, func(o *b2bua.Options) { o.Network.Names.Ask = zoneOf(t, twoAddresses) }, test)
+}
+
+// takesAtSecond has the second address answer the call, and ends it.
+func (w *world) takesAtSecond(d *dialogue) (invite received, r record.Record) {
+	w.t.Helper()
+	invite = w.agent2.expect("INVITE")
+	w.agent2.takes(invite, "b")
+	w.carrier.isAnswered(d)
+	w.callerHangsUpAt(w.agent2, d)
+	return invite, w.record()
+}
+
+func (w *world) wantTried(r record.Record, tried ...string) {
+	w.t.Helper()
+	if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, tried) || r.Attempts[0].Cause != "" {
+		w.t.Errorf("attempts %+v; want one that tried %q", r.Attempts, tried)
+	}
+	if len(w.prepare.asked) != 1 {
+		w.t.Errorf("the platform was asked %d times", len(w.prepare.asked))
+	}
+}
+
+// An address that says 503 or nothing is followed by the next one, in the same attempt: the same request in another transaction
+// (RFC 3263 section 4.3). The next call begins with the one that works.
+func TestNextAddress(t *testing.T) {
+	for name, c := range map[string]struct {
+		play  func(w *world) received
+		took  time.Duration
+		tried string
+	}{
+		"503": {func(w *world) received {
+			invite := w.agent.expect("INVITE")
+			w.agent.concludes(invite, 503, "No", "a", "", "Retry-After: 60")
+			return invite
+		}, 0, "udp://192.0.2.20:32681 503"},
+		"503 after 100": {func(w *world) received {
+			invite := w.agent.progresses(100, "Trying", "", "")
+			time.Sleep(time.Second)
+			w.agent.concludes(invite, 503, "No", "a", "")
+			return invite
+		}, time.Second, "udp://192.0.2.20:32681 503"},
+		"silent": {func(w *world) received {
+			invite := w.agent.expect("INVITE")
+			w.agent.drainFor(2 * time.Second)
+			return invite
+		}, 2 * time.Second, "udp://192.0.2.20:32681 target_silent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldOfNames(t, func(w *world) {
+				began := time.Now()
+				d := w.carrier.dialsTillRung("+15075785607")
+				first := c.play(w)
+				second, r := w.takesAtSecond(d)
+				w.wantTried(r, c.tried)
+				if r.AnsweredAt.Sub(began) != c.took {
+					t.Errorf("it took %v", r.AnsweredAt.Sub(began))
+				}
+				for _, h := range []string{"Call-ID", "From", "CSeq", "X-EI"} {
+					if first.value(h) != second.value(h) {
+						t.Errorf("%s: %q, and %q", h, first.value(h), second.value(h))
+					}
+				}
+				if first.value("Via") == second.value("Via") || first.req().Recipient.String() != second.req().Recipient.String() {
+					t.Error("the same transaction, or another URI")
+				}
+				w.agent.silent(time.Second) // no INVITE is repeated to an address that is given up
+				d = w.carrier.newCall("+15075785607")
+				w.carrier.invitesTillRung(d)
+				w.takesAtSecond(d)
+				s := w.server.Stack().Names().States("agent")
+				if len(s) != 2 || s[1].Until.IsZero() && s[0].Until.IsZero() {
+					t.Errorf("addresses: %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// A first address that answers after its turn has the call, if it is the first to answer; a second answer is hung up.
+func TestLateFirstAddress(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		first := w.agent.expect("INVITE")
+		w.agent.drainFor(2 * time.Second)
+		second := w.agent2.progresses(180, "Ringing", "b", "")
+		w.agent.takes(first, "a")
+		w.carrier.isAnswered(d)
+		w.agent2.concludes(second, 200, "OK", "b", agentSDP())
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// When all addresses fail, the target has failed, in its time.
+func TestNoAddressLeft(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.agent.drainFor(2 * time.Second)
+		w.agent2.drainFor(2 * time.Second)
+		w.carrier.isRefused(d, "503")
+		r := w.record()
+		w.wantCauses(r, cause.TargetSilent)
+		if r.Attempts[0].MS != 4000 || !slices.Equal(r.Attempts[0].Tried, []string{"udp://192.0.2.20:32681 target_silent"}) {
+			t.Errorf("attempt %+v", r.Attempts[0])
+		}
+		w.agent2.drainFor(time.Minute)
+	})
+}
+
+// A caller who gives up between two addresses gives up both.
+func TestCancelledAtSecondAddress(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.agent.refuses(503)
+		invite := w.agent2.progresses(180, "Ringing", "b", "")
+		w.carrier.givesUp(d)
+		w.agent2.isCancelled(invite)
+		w.wantCauses(w.record(), cause.CallerCancelled)
+	})
+}
+
+// Over TCP an address that takes no connection is followed by the next one.
+func TestNextAddressOverTCP(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		agent := w.streamAgent(agent2Addr)
+		d := w.carrier.dialsTillRung("+15075785607")
+		p := agent.accept()
+		p.refuses(486)
+		w.carrier.isRefused(d, "486")
+		r := w.record()
+		if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, []string{"tcp://192.0.2.20:32681 target_unreachable"}) {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	}, "- name: agent\n", "- name: agent\n    transport: tcp\n", `5060"]}`, overTCP)
+}
+
+// A call whose target has one address costs no question.
+func TestOneAddressAsksNobody(t *testing.T) {
+	inWorldOf(t, testConfig, func(o *b2bua.Options) { o.Network.Names = locate.Options{Ask: noNames} }, func(w *world) {
+		d, _ := w.established()
+		w.callerHangsUp(d)
+		if r := w.record(); r.Attempts[0].Tried != nil {
+			t.Errorf("attempt %+v", r.Attempts[0])
+		}
+	})
+}
+
+// With transport: auto the records of the host decide: here NAPTR prefers TCP, and its other address is one of UDP.
+func TestTransportByNAPTR(t *testing.T) {
+	yaml := strings.NewReplacer("@192.0.2.20:32681", "@agents.test", "- name: agent\n", "- name: agent\n    transport: auto\n", `5060"]}`, overTCP).Replace(testConfig)
+	inWorldOf(t, yaml, func(o *b2bua.Options) {
+		o.Network.Names.Ask = zoneOf(t, twoAddresses+`agents.test. 60 IN NAPTR 10 1 "s" "SIP+D2T" "" _sip._tcp.agents.test.
+			agents.test. 60 IN NAPTR 20 1 "s" "SIP+D2U" "" _sip._udp.agents.test.`)
+	}, func(w *world) {
+		agent := w.streamAgent(agentAddr)
+		d := w.carrier.dialsTillRung("+15075785607")
+		agent.accept().refuses(486)
+		w.carrier.isRefused(d, "486")
+		if r := w.record(); len(r.Attempts) != 1 || r.Attempts[0].Transport != "tcp" {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}
+
+// The platform's answer reaches the headers also if it has no id, at each address. A call keeps it no longer than that: it may be
+// large.
+func TestAnswerWithoutID(t *testing.T) {
+	test := func(w *world, refuse bool) {
+		held := w.answersOnce(`{"session":"s-1"}`)
+		d := w.carrier.dialsTillRung("+15075785607")
+		agent, invite := w.agent, w.agent.expect("INVITE")
+		if refuse {
+			if invite.value("X-Session") != "s-1" || !held() {
+				w.t.Errorf("at the first address it is not kept:\n%s", invite.raw)
+			}
+			w.agent.concludes(invite, 503, "No", "a", "")
+			agent, invite = w.agent2, w.agent2.expect("INVITE")
+		}
+		synctest.Wait()
+		if invite.value("X-Session") != "s-1" || held() {
+			w.t.Errorf("at the last address it is kept:\n%s", invite.raw)
+		}
+		agent.takes(invite, "b")
+		w.carrier.isAnswered(d)
+		w.callerEnds(agent, d)
+	}
+	headers := []string{"    headers:\n", "    headers:\n      X-Session: '{{.Prepare.JSON \"session\"}}'\n"}
+	inWorldWith(t, strings.NewReplacer(headers...).Replace(testConfig), func(w *world) { test(w, false) })
+	inWorldOfNames(t, func(w *world) { test(w, true) }, headers...)
+}
+
+// answersOnce has the platform answer once, and returns a function that reports whether anything still has the answer.
+func (w *world) answersOnce(body string) (held func() bool) {
+	text := []byte(body)
+	w.prepare.given = &peers.Prepared{Body: text, Status: 200}
+	answer := weak.Make(&text[0])
+	return func() bool {
+		w.prepare.given = nil
+		runtime.GC()
+		return answer.Value() != nil
+	}
+}
+
+// An answer at the first of two addresses leaves nothing of the platform's answer, either.
+func TestSettledCallKeepsNoAnswer(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		held := w.answersOnce(`{"synthflow_call_id":"x"}`)
+		d, _ := w.established()
+		if held() {
+			t.Error("a live call keeps it")
+		}
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// Addresses that take no connection have no more time together than the target's first answer, and the last one's turn.
+func TestConnectionsInTime(t *testing.T) {
+	zone := ""
+	for i := range 8 {
+		zone += fmt.Sprintf("_sip._tcp.agents.test. 60 IN SRV %d 1 32681 a%d.test.\na%d.test. 60 IN A 192.0.2.%d\n", i+1, i, i, 120+i)
+	}
+	yaml := strings.NewReplacer("@192.0.2.20:32681", "@agents.test", "- name: agent\n", "- name: agent\n    transport: tcp\n", `5060"]}`, overTCP).Replace(testConfig)
+	inWorldOf(t, yaml, func(o *b2bua.Options) {
+		o.Network.Names.Ask = zoneOf(t, zone)
+		o.Network.Dial = func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	}, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.carrier.isRefused(d, "503")
+		r := w.record()
+		w.wantCauses(r, cause.TargetUnreachable)
+		if a := r.Attempts[0]; a.MS != 4500 || len(a.Tried) != 2 {
+			t.Errorf("attempt %+v", a)
+		}
+	})
+}

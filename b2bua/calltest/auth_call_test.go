@@ -1,0 +1,420 @@
+package calltest
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua/message"
+)
+
+// authConfig has a PBX at any address, a carrier that needs both, two trunks
+// behind one address, and the carrier of the other tests.
+const authConfig = `
+sip: {listen: ["udp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: pbx, auth: {username: acme, password_env: P}}
+  - {name: both, sources: ["192.0.2.10"], auth: {username: carrier, password_env: P}}
+  - {name: plain, sources: ["192.0.2.11"], max_calls: 1}
+targets:
+  - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681"}
+routes:
+  - {targets: [agent]}
+`
+
+// authorize answers the 401 that a peer got, for the algorithm.
+func authorize(d *dialogue, challenge received, algorithm, username, password string, nc int) string {
+	return credentialsFor(d, nonceOf(challenge, algorithm), algorithm, username, password, nc)
+}
+
+// nonceOf is the nonce of a challenge, for the algorithm.
+func nonceOf(challenge received, algorithm string) (nonce string) {
+	for line := range strings.SplitSeq(challenge.raw, "\r\n") {
+		if v, ok := strings.CutPrefix(line, "WWW-Authenticate: Digest "); ok && strings.Contains(v, "algorithm="+algorithm) {
+			_, nonce, _ = strings.Cut(v, `nonce="`)
+			nonce, _, _ = strings.Cut(nonce, `"`)
+		}
+	}
+	return nonce
+}
+
+func credentialsFor(d *dialogue, nonce, name, username, password string, nc int) string {
+	return credentialsOf("INVITE", "sip:"+d.to+"@198.51.100.1:5060", nonce, name, username, password, nc)
+}
+
+func credentialsOf(method, uri, nonce, name, username, password string, nc int) string {
+	all := message.Algorithms()
+	a := all[0]
+	if name == "MD5" {
+		a = all[1]
+	}
+	count := fmt.Sprintf("%08x", nc)
+	response := a.Sum(a.Sum(username, "flowbridge", password), nonce, count, "c0", "auth", a.Sum(method, uri))
+	return fmt.Sprintf("Authorization: Digest username=%q, realm=\"flowbridge\", nonce=%q, uri=%q, response=%q, algorithm=%s, cnonce=\"c0\", qop=auth, nc=%s\n",
+		username, nonce, uri, response, name, count)
+}
+
+// challenged sends an INVITE and gives the 401 to it, acknowledged.
+func (p *peer) challenged(d *dialogue) received {
+	p.w.t.Helper()
+	p.invite(d)
+	m := p.expect("SIP/2.0 401 Unauthorized")
+	p.gaveUp(d, m)
+	return m
+}
+
+// gaveUp acknowledges a refusal; the next request of the dialogue is a new
+// one.
+func (p *peer) gaveUp(d *dialogue, m received) {
+	d.learn(m)
+	p.ackRefused(d)
+	d.toTag, d.refused = "", false
+	d.seq++
+	d.branch += "n"
+}
+
+func (w *world) answersCall(p *peer, d *dialogue, extra string) {
+	w.t.Helper()
+	d.extra = extra
+	p.invitesTillRung(d)
+	invite := w.agent.expect("INVITE")
+	if strings.Contains(invite.raw, "Authorization") {
+		w.t.Errorf("the target sees the credentials:\n%s", invite.raw)
+	}
+	w.agent.takes(invite, "a")
+	p.expect("SIP/2.0 200")
+	d.extra = ""
+	p.ack(d)
+	p.bye(d) // in its dialog: no challenge
+	p.expect("SIP/2.0 200")
+	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+}
+
+var roamingAddr = netip.MustParseAddrPort("203.0.113.77:6060")
+
+// roaming is a PBX at an address that no trunk names.
+func (w *world) roaming() *peer {
+	p := w.peer(roamingAddr)
+	p.seq = 500 // Call-IDs of its own
+	w.others = append(w.others, p)
+	return p
+}
+
+// A trunk shows its credentials, by either algorithm, and its call goes
+// through; its next one reuses the nonce.
+func TestAuthenticatedCall(t *testing.T) {
+	for _, algorithm := range []string{"SHA-256", "MD5"} {
+		runIn(t, algorithm, authConfig, func(w *world) {
+			p := w.roaming()
+			d := p.newCall("+15075785607")
+			m := p.challenged(d)
+			one, two := strings.Index(m.raw, "algorithm=SHA-256"), strings.Index(m.raw, "algorithm=MD5")
+			if one < 0 || two < one || strings.Count(m.raw, `qop="auth"`) != 2 || strings.Contains(m.raw, "stale") {
+				w.t.Errorf("the challenge is\n%s", m.raw)
+			}
+			if n := len(w.sink.done) + len(w.sink.journal); n != 0 {
+				w.t.Errorf("%d records of a call that was not admitted", n)
+			}
+			w.answersCall(p, d, authorize(d, m, algorithm, "acme", "secret", 1))
+			if r := w.record(); r.Trunk != "pbx" {
+				w.t.Errorf("the call is of trunk %s", r.Trunk)
+			}
+			d = p.newCall("+15075785608")
+			w.answersCall(p, d, authorize(d, m, algorithm, "acme", "secret", 2))
+			w.record()
+			if r := w.server.Rejected(); r.Challenged.Load() != 1 || r.Unauthorized.Load() != 0 {
+				w.t.Errorf("%d challenged, %d unauthorized", r.Challenged.Load(), r.Unauthorized.Load())
+			}
+		})
+	}
+}
+
+// A server that offers MD5 alone takes nothing else.
+func TestOfferedAlgorithms(t *testing.T) {
+	yaml := strings.Replace(authConfig, `sip: {`, `sip: {auth_algorithms: [MD5], `, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		m := p.challenged(d)
+		if strings.Count(m.raw, "WWW-Authenticate") != 1 {
+			t.Errorf("the challenge is\n%s", m.raw)
+		}
+		nonce := m.value("WWW-Authenticate")
+		_, nonce, _ = strings.Cut(nonce, `nonce="`)
+		nonce, _, _ = strings.Cut(nonce, `"`)
+		d.extra, d.branch, d.toTag, d.refused = credentialsFor(d, nonce, "SHA-256", "acme", "secret", 1), "z9hG4bKsha", "", false
+		d.seq++
+		p.invite(d)
+		p.gaveUp(d, p.expect("SIP/2.0 401 Unauthorized"))
+		d.refused, d.branch = false, "z9hG4bKmd5"
+		w.answersCall(p, d, credentialsFor(d, nonce, "MD5", "acme", "secret", 1))
+		w.record()
+	})
+}
+
+// With sources both are needed: the other trunk's user is wrong from here.
+func TestSourceAndCredentials(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		m := w.carrier.challenged(d)
+		w.answersCall(w.carrier, d, authorize(d, m, "MD5", "carrier", "secret", 1))
+		if r := w.record(); r.Trunk != "both" {
+			t.Errorf("the call is of trunk %s", r.Trunk)
+		}
+		p := w.roaming()
+		d = p.newCall("+15075785607")
+		d.extra = authorize(d, p.challenged(d), "MD5", "carrier", "secret", 1)
+		p.gaveUp(d, func() received { p.invite(d); return p.expect("SIP/2.0 401") }())
+	})
+}
+
+// What is wrong is challenged again, whatever it is, and makes no call.
+func TestWrongCredentials(t *testing.T) {
+	edit := func(old, replacement string) func(string) string {
+		return func(s string) string { return strings.Replace(s, old, replacement, 1) }
+	}
+	for name, spoil := range map[string]func(string) string{
+		"user":           edit(`"acme"`, `"nobody"`),
+		"no user":        edit(`username="acme", `, ``),
+		"response":       func(s string) string { i := strings.Index(s, `response="`) + 10; return s[:i] + "0000" + s[i+4:] },
+		"empty response": func(s string) string { i := strings.Index(s, `response="`) + 10; return s[:i] + s[i+64:] },
+		"uri":            edit(`uri="sip:+15075785607@`, `uri="sip:+15075785608@`),
+		"algorithm":      edit("algorithm=SHA-256", "algorithm=SHA-512-256"),
+		"no algorithm":   edit("algorithm=SHA-256, ", ""), // is MD5
+		"qop":            edit("qop=auth,", "qop=auth-int,"),
+		"no qop":         edit(`, qop=auth, nc=00000001`, ``),
+		"no nc":          edit(", nc=00000001", ""),
+		"nc":             edit("nc=00000001", "nc=1"),
+		"no cnonce":      edit(`cnonce="c0", `, ``),
+		"nonce":          func(s string) string { i := strings.Index(s, `nonce="`) + 7; return s[:i] + "ff" + s[i+2:] },
+		"twice":          edit("nc=00000001", "nc=00000001, nc=00000001"),
+		"broken":         edit(`qop=auth`, `qop="auth`),
+	} {
+		runIn(t, name, authConfig, func(w *world) {
+			p := w.roaming()
+			d := p.newCall("+15075785607")
+			d.extra = spoil(authorize(d, p.challenged(d), "SHA-256", "acme", "secret", 1))
+			p.invite(d)
+			m := p.expect("SIP/2.0 401")
+			if strings.Contains(m.raw, "stale") {
+				w.t.Errorf("it is called stale:\n%s", m.raw)
+			}
+			p.gaveUp(d, m)
+			want := uint64(1)
+			if name == "nonce" { // not one of this server: as good as none
+				want = 0
+			}
+			if n := w.server.Rejected().Unauthorized.Load(); n != want {
+				w.t.Errorf("%d unauthorized; want %d", n, want)
+			}
+			w.answersCall(p, d, authorize(d, m, "SHA-256", "acme", "secret", 1))
+			w.record()
+		})
+	}
+}
+
+// RFC 3261 section 22.4: credentials are for what they name. Without a user in their
+// uri, as SIPp and some phones write it, they are for what the challenged request called.
+func TestCredentialsForAnotherNumber(t *testing.T) {
+	const bare, ours, other = "sip:198.51.100.1:5060", "sip:+15075785607@198.51.100.1", "sip:+15075785608@198.51.100.1"
+	for name, tt := range map[string]struct {
+		challenged, uri, called string
+		refused                 string // empty: taken
+	}{
+		"its number":             {"+15075785607", ours, "+15075785607", ""},
+		"another number":         {"+15075785607", other, "+15075785607", "wrong"},
+		"another called":         {"+15075785607", ours, "+15075785608", "wrong"},
+		"no user":                {"+15075785607", bare, "+15075785607", ""},
+		"no user, with escapes":  {"%2B15075785607", bare, "%2B15075785607", ""},
+		"no user, with params":   {"+15075785607;npdi", bare, "+15075785607;npdi", ""},
+		"no user, captured":      {"+15075785607", bare, "+15075785608", "stale"},
+		"no user, of no number":  {"ann", bare, "+15075785608", "stale"},
+		"another host, captured": {"+15075785607", "sip:192.0.2.1", "+15075785607", "wrong"},
+	} {
+		runIn(t, name, authConfig, func(w *world) {
+			p := w.roaming()
+			m := p.challenged(p.newCall(tt.challenged))
+			d := p.newCall(tt.called)
+			extra := credentialsOf("INVITE", tt.uri, nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
+			if tt.refused == "" {
+				w.answersCall(p, d, extra)
+				w.record()
+				return
+			}
+			d.extra = extra
+			again := p.challenged(d)
+			if stale := strings.Contains(again.raw, "stale=true"); stale != (tt.refused == "stale") {
+				w.t.Errorf("want %s:\n%s", tt.refused, again.raw)
+			}
+			d.extra = ""
+			if tt.refused == "stale" { // its next challenge is for what it calls
+				w.answersCall(p, d, credentialsOf("INVITE", tt.uri, nonceOf(again, "MD5"), "MD5", "acme", "secret", 1))
+				w.record()
+			}
+		})
+	}
+}
+
+// Credentials of another realm are somebody else's, and so is another scheme.
+func TestCredentialsForOthers(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		for _, extra := range []string{
+			"Authorization: Digest username=\"acme\", realm=\"upstream\", nonce=\"n\", uri=\"sip:x\", response=\"r\"\n", "Authorization: Basic eDp5\n",
+		} {
+			d := p.newCall("+15075785607")
+			d.extra = extra
+			m := p.challenged(d)
+			w.answersCall(p, d, extra+authorize(d, m, "MD5", "acme", "secret", 1))
+			w.record()
+		}
+		if r := w.server.Rejected(); r.Challenged.Load() != 2 || r.Unauthorized.Load() != 0 {
+			t.Errorf("%d challenged, %d unauthorized", r.Challenged.Load(), r.Unauthorized.Load())
+		}
+	})
+}
+
+// A nonce that is too old or used up is stale: the client knows its password
+// was right.
+func TestStaleNonce(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		m := p.challenged(d)
+		time.Sleep(5*time.Minute + time.Second) // longer than a nonce may be used
+		d.extra = authorize(d, m, "MD5", "acme", "secret", 1)
+		p.invite(d)
+		m = p.expect("SIP/2.0 401")
+		if strings.Count(m.raw, "stale=true") != 2 {
+			t.Errorf("not stale:\n%s", m.raw)
+		}
+		p.gaveUp(d, m)
+		extra := authorize(d, m, "MD5", "acme", "secret", 1)
+		w.answersCall(p, d, extra)
+		w.record()
+
+		// Whoever recorded that can't use it, from wherever.
+		thief := w.peer(netip.MustParseAddrPort("203.0.113.66:5060"))
+		w.others = append(w.others, thief)
+		e := thief.newCall("+15075785607")
+		e.callID, e.extra = "thief", extra
+		thief.invite(e)
+		again := thief.expect("SIP/2.0 401")
+		if strings.Count(again.raw, "stale=true") != 2 {
+			t.Errorf("not stale:\n%s", again.raw)
+		}
+		thief.gaveUp(e, again)
+	})
+}
+
+// A retransmitted INVITE with credentials is no replay, also when its
+// transaction is gone.
+func TestRetransmittedCredentials(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		extra := authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
+		d.extra = extra
+		p.invite(d)
+		p.invitesTillRung(d)
+		tag := d.toTag
+		d.toTag = ""
+		p.invite(d)
+		for _, m := range p.rest() { // by the transaction
+			if !strings.HasPrefix(m.raw, "SIP/2.0 180 ") {
+				t.Errorf("a retransmission is answered\n%s", m.raw)
+			}
+		}
+		invite := w.agent.expect("INVITE")
+		w.agent.takes(invite, "a")
+		p.expect("SIP/2.0 200")
+		d.toTag = tag
+		p.ack(d)
+		time.Sleep(time.Second)
+		d.toTag = ""
+		p.invite(d)
+		p.silent(time.Second)
+		d.toTag = tag
+		p.hangsUpOn(w.agent, d)
+		w.record()
+		d.toTag = ""
+		p.invite(d)
+		p.silent(time.Second)
+	})
+}
+
+// Who guesses is not listened to for a while, even with the right password;
+// others are, also with a nonce that was given to him.
+func TestGuessing(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		for range 5 + 1 { // one more failure than is free
+			d.extra = ""
+			m := p.challenged(d)
+			d.extra = authorize(d, m, "MD5", "acme", "guess", 1)
+			p.invite(d)
+			p.gaveUp(d, p.expect("SIP/2.0 401"))
+		}
+		d.extra = ""
+		m := p.challenged(d)
+		d.extra = authorize(d, m, "MD5", "acme", "secret", 1)
+		p.invite(d)
+		p.gaveUp(d, p.expect("SIP/2.0 403"))
+		if n := w.server.Rejected().Throttled.Load(); n != 1 {
+			t.Errorf("%d throttled; want 1", n)
+		}
+		other := w.carrier.newCall("+15075785607")
+		w.answersCall(w.carrier, other, authorize(other, w.carrier.challenged(other), "MD5", "carrier", "secret", 1))
+		w.record()
+		time.Sleep(time.Second)
+		w.answersCall(p, d, authorize(d, m, "MD5", "acme", "secret", 1))
+		w.record()
+	})
+}
+
+// A CANCEL of a trunk that may be anywhere finds its INVITE.
+func TestCancelBesideAuth(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
+		p.invite(d)
+		p.expect("SIP/2.0 180")
+		invite := w.agent.progresses(180, "Ringing", "a", "")
+		d.extra = ""
+		p.givesUp(d)
+		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "", "")
+		w.agent.concludes(invite, 487, "Request Terminated", "a", "")
+		w.record()
+	})
+}
+
+// Who is refused for his credentials gets that once, not until he acknowledges:
+// his address may be forged.
+func TestUnprovenIsToldOnce(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "guess", 1)
+		p.invite(d)
+		p.expect("SIP/2.0 401")
+		p.silent(time.Minute)
+	})
+}
+
+// A tag that we gave with a challenge opens no door.
+func TestTagOfChallenge(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		d := p.dials("+15075785607")
+		d.learn(p.expect("SIP/2.0 401"))
+		d.branch += "x"
+		p.invite(d) // with our To tag
+		p.silent(time.Minute)
+		w.agent.silent(time.Second)
+	})
+}

@@ -1,0 +1,116 @@
+package calltest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+)
+
+// Callers that the process before has let in are not refused by rates: they all begin again in the same moment.
+func TestRatesOfCallersThatBeginAgain(t *testing.T) {
+	for name, tt := range map[string]struct{ trunk, target string }{
+		"of the target": {"", "max_cps: 1"},
+		"of the trunk":  {"max_cps: 1", ""},
+	} {
+		runIn(t, name, talkYAML(tt.trunk, tt.target), func(w *world) {
+			w.served(w.agent, w.calls("+15075785607"))
+			time.Sleep(2 * time.Second)
+			var dialed []received
+			for range 2 {
+				w.carrier.dialsTillRung("+15075785607")
+				dialed = append(dialed, w.agent.expect("INVITE"))
+				w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
+				time.Sleep(2 * time.Second)
+			}
+			w.ringOn()
+		})
+	}
+}
+
+// Who has waited for the rate of a target waits on: those who had a place there, and no others, are let in whatever the rate.
+func TestWaitersForARateWaitOn(t *testing.T) {
+	yaml := strings.NewReplacer("max_calls: 1", "max_cps: 1").Replace(soundingQueue(""))
+	inWorldWith(t, yaml, func(w *world) {
+		for n := range 8 {
+			w.carrier.dials(fmt.Sprintf("+1507578000%d", n))
+		}
+		synctest.Wait()
+		w.carrier.rest()
+		before := len(invites(w.agent.rest()))
+		w.upgraded()
+		if again := len(invites(w.agent.rest())); before != 1 || again > 2 { // that one, and the first of those that wait
+			t.Errorf("%d were dialled, and %d after the upgrade", before, again)
+		}
+		w.server.HangupAll()
+		w.drain(3 * time.Minute)
+	})
+}
+
+// invites are the INVITEs among messages.
+func invites(all []received) []received {
+	return slices.DeleteFunc(all, func(m received) bool { return !strings.HasPrefix(m.raw, "INVITE ") })
+}
+
+// Where the first target has no room, the place at the second one counts.
+func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
+	yaml := strings.NewReplacer("@192.0.2.21:32681\", max_calls: 1", "@192.0.2.21:32681\", max_cps: 1", "1509\", targets: [agent]", "1509\", targets: [agent, spare]").Replace(queueConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		w.served(w.agent, w.calls("+15095780001"))
+		for n := range 3 {
+			w.calls(fmt.Sprintf("+1509578001%d", n))
+			w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
+			time.Sleep(2 * time.Second)
+		}
+		w.ringOn()
+	})
+}
+
+// The record keeps the attempts of the process before that had an INVITE. Others are made again: they would be there twice.
+func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
+	inWorldWith(t, strings.Replace(queueConfig, `1509", targets: [agent]`, `1509", targets: [agent, spare]`, 1), func(w *world) {
+		first := w.calls("+15095780001")
+		w.agent.concludes(w.agent.expect("INVITE"), 503, "Service Unavailable", "agent", "")
+		w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
+		second := w.calls("+15085780002")
+		w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "agent", "")
+		third := w.calls("+15075780003")
+		w.upgraded()
+		for d, want := range map[*dialogue]int{first: 1, second: 0, third: 0} {
+			sent := 0
+			call, _ := w.callTo(d.to)
+			for _, a := range call.Record.Attempts {
+				if a.SIPCallID != "" {
+					sent++
+				}
+			}
+			if sent != want {
+				t.Errorf("%s: %d attempts with an INVITE before; want %d", d.to, sent, want)
+			}
+		}
+		waits, _ := w.callTo(third.to)
+		capped := waits.Record.Attempts
+		if len(capped) != 1 || capped[0].Cause != string(cause.TargetCapped) {
+			t.Errorf("who waits has %+v", capped)
+		}
+		w.server.HangupAll()
+		w.drain(3 * time.Minute)
+	})
+}
+
+// ringOn has callers that hear ringing hear nothing else after an upgrade, and ends all calls.
+func (w *world) ringOn() {
+	w.t.Helper()
+	w.upgraded()
+	for _, m := range w.carrier.rest() {
+		if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
+			w.t.Errorf("a caller that heard ringing got\n%s", m.raw)
+		}
+	}
+	w.server.HangupAll()
+	w.drain(3 * time.Minute)
+}

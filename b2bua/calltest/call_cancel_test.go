@@ -1,0 +1,174 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
+	"flowbridge/store/record"
+)
+
+// The carrier's CANCEL reaches our transaction after the target's 200 reached
+// us, but before our own 200 went out: 487 wins, the target gets BYE.
+func TestCancelBeats200ToCarrier(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.expect("INVITE")
+		w.agent.answer(invite, "a")
+		w.carrier.cancel(d) // both are in flight at the same instant
+		w.agent.expect("ACK")
+		// Whichever won, the carrier has one final answer and the agent is not left alone.
+		final := map[string]int{}
+		time.Sleep(100 * time.Millisecond)
+		for _, m := range w.carrier.rest() {
+			final[m.value("CSeq")+" "+m.raw[8:11]]++
+		}
+		switch {
+		case final["1 INVITE 487"] == 1 && final["1 INVITE 200"] == 0:
+			w.carrier.ackRefused(d)
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+		case final["1 INVITE 200"] == 1 && final["1 INVITE 487"] == 0:
+			w.carrier.ackRefused(d)
+			w.callerEnds(w.agent, d)
+		default:
+			t.Errorf("final answers %v", final)
+		}
+	})
+}
+
+func TestCancelBeforeItsInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.cancel(d)
+		synctest.Wait()
+		w.carrier.invite(d)
+		got := map[string]bool{}
+		for range 2 {
+			m := w.carrier.expect("SIP/2.0 ")
+			for strings.HasPrefix(m.raw, "SIP/2.0 100") {
+				m = w.carrier.expect("SIP/2.0 ")
+			}
+			got[m.value("CSeq")+" "+m.raw[8:11]] = true
+			if m.value("CSeq") == "1 INVITE" {
+				d.learn(m)
+			}
+		}
+		if !got["1 CANCEL 200"] || !got["1 INVITE 487"] {
+			t.Errorf("answers %v", got)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+		w.agent.silent(time.Minute)
+	})
+}
+
+func TestCancelWithoutInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.carrier.cancel(w.carrier.newCall("+15075785607"))
+		w.carrier.expect("SIP/2.0 481")
+	})
+}
+
+// RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our
+// own words.
+func TestReasonOfCancel(t *testing.T) {
+	for said, want := range map[string]string{
+		`SIP;cause=200;text="Call completed elsewhere at 10.1.2.3"`: `SIP;cause=200;text="Call completed elsewhere"`,
+		`Q.850;cause=16;text="x", SIP;cause=487`:                    `Q.850;cause=16;text="caller_cancelled"`,
+		`SIP;cause=603`:                                             `Q.850;cause=21;text="caller_cancelled"`,
+		"":                                                          "",
+	} {
+		inWorld(t, func(w *world) {
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := w.agent.progresses(180, "Ringing", "x", "")
+			synctest.Wait()
+			d.extra = "Reason: " + said + "\n"
+			w.carrier.cancel(d)
+			d.extra = ""
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.isRefused(d, "487")
+			cancel := w.agent.expect("CANCEL")
+			if got := cancel.value("Reason"); got != want {
+				t.Errorf("%q: CANCEL has %q; want %q", said, got, want)
+			}
+			w.agent.reply(cancel, 200, "OK", "x", "")
+			w.agent.concludes(invite, 487, "Request Terminated", "x", "")
+			w.record()
+		})
+	}
+}
+
+// RFC 3261 section 9.2: a CANCEL that was faster than our 200 undoes a change
+// that the other side had agreed to: it gets the session back.
+func TestCancelOvertakesAcceptedChange(t *testing.T) {
+	eachEnd(t, func(c *talk, e, far *end) {
+		seq := e.offers("INVITE", e.pcma())
+		asked := far.p.expect("INVITE")
+		e.overtakes(seq, func() { far.p.reply(asked, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101")) })
+		e.ackRefusal(e.p.expect("SIP/2.0 487"))
+		far.p.expect("ACK")
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
+			t0(c).Errorf("restored with\n%s", again.raw)
+		}
+		if got := e.peer().RTP.Port(); got == 42000 {
+			t0(c).Errorf("media goes to port %d", got)
+		}
+		e.changes("UPDATE", siptest.SessionAt(e.address, 40000, "0 101"), "200")
+		c.hangsUp()
+	})
+}
+
+// A CANCEL that has overtaken its INVITE changes nothing where the INVITE is refused
+// without state: each copy of it gets the same answer.
+func TestCancelBeforeRefusedInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.extra = "Require: x\n"
+		w.carrier.cancel(d)
+		synctest.Wait()
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 420")
+		w.carrier.expect("SIP/2.0 481") // to the CANCEL
+		w.settle()
+	})
+}
+
+// The INVITE of a cancelled leg B is still answered: with 487, 200, or never.
+func TestCancelCrossesAnswerOfTarget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "a", "")
+		synctest.Wait()
+		w.carrier.cancel(d)
+		cancel := w.agent.expect("CANCEL")
+		w.agent.answer(invite, "a") // crossed
+		w.agent.expect("ACK")
+		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.agent.reply(cancel, 481, "Too Late", "a", "")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.isRefused(d, "487")
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+	})
+}
+
+// RFC 3261 section 9.2: the answers to a CANCEL and to its INVITE have the same
+// To tag.
+func TestCancelHasTheTagOfItsInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dials("+15075785607")
+		ringing := w.carrier.expect("SIP/2.0 180")
+		w.carrier.cancel(d)
+		cancelled := w.carrier.expect("SIP/2.0 200")
+		if got, want := cancelled.value("To"), ringing.value("To"); got != want {
+			t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, want)
+		}
+		w.carrier.isRefused(d, "487")
+		w.wantRecord("cancelled", cause.CallerCancelled, "caller")
+		w.agent.drainFor(time.Minute) // its INVITE has had no answer at all
+	})
+}

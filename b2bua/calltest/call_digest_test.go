@@ -1,0 +1,246 @@
+package calltest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
+	"flowbridge/store/record"
+)
+
+// digestConfig has credentials for both agents; the password is that of
+// inWorld's environment.
+var digestConfig = strings.NewReplacer(
+	`token_env: TOKEN, model_id: m, timeout: 3s}`, `token_env: TOKEN, model_id: m, timeout: 3s}
+    auth: {username: bob, password_env: PASSWORD}`,
+	`192.0.2.21:32681"}`, `192.0.2.21:32681", auth: {username: bob, password_env: PASSWORD}}`,
+).Replace(testConfig)
+
+// challenge answers a request with 401 and has its ACK, if it is an INVITE.
+func (p *peer) challenge(req received, more string) {
+	p.w.t.Helper()
+	p.reply(req, 401, "Unauthorized", "challenger", "", `WWW-Authenticate: Digest realm="agents", qop="auth", `+more)
+	if req.req().Method != sip.INVITE {
+		return
+	}
+	ack := p.expect("ACK")
+	if seq, _, _ := strings.Cut(req.value("CSeq"), " "); message.BranchOf(ack.Message) != message.BranchOf(req.Message) ||
+		ack.value("CSeq") != seq+" ACK" || !strings.HasSuffix(ack.value("To"), ";tag=challenger") {
+		p.w.t.Errorf("ACK of the challenge:\n%s", ack.raw)
+	}
+}
+
+// wantCredentials checks that a request can pass.
+func (w *world) wantCredentials(m received, nonce string, nc int) {
+	w.t.Helper()
+	c := siptest.SentCredentials(w.t, m.req(), "Authorization")
+	if len(c) != 1 || c[0].Nonce != nonce || c[0].Nc != nc {
+		w.t.Fatalf("want credentials for nonce %s, nc %d:\n%s", nonce, nc, m.raw)
+	}
+	siptest.CheckCredentials(w.t, m.req(), c[0], "bob", "secret")
+}
+
+func TestChallengedCallAnswered(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.dialsTillRung("+15095785607")
+		first := w.agent2.progresses(100, "Trying", "", "")
+		time.Sleep(3 * time.Second)
+		w.agent2.challenge(first, `nonce="n1"`)
+		second := w.agent2.expect("INVITE sip:+15095785607@192.0.2.21:32681")
+		if second.value("CSeq") != "2 INVITE" || second.value("Call-ID") != first.value("Call-ID") ||
+			second.value("From") != first.value("From") || second.value("To") != first.value("To") ||
+			message.BranchOf(second.Message) == message.BranchOf(first.Message) || string(second.Body()) != string(first.Body()) {
+			t.Errorf("the second INVITE:\n%s\nafter\n%s", second.raw, first.raw)
+		}
+		w.wantCredentials(second, "n1", 1)
+		synctest.Wait() // the first transaction has ended
+		for range 3 {
+			w.agent2.challenge(first, `nonce="n2", stale=true`) // its ACK was lost
+			synctest.Wait()
+		}
+		w.agent2.reply(second, 100, "Trying", "", "")
+		time.Sleep(3 * time.Second)
+		w.agent2.reply(second, 180, "Ringing", "a", "")
+		time.Sleep(10 * time.Second)
+		w.agent2.answer(second, "a")
+		ack := w.agent2.expect("ACK")
+		if ack.value("Authorization") != second.value("Authorization") || ack.value("CSeq") != "2 ACK" {
+			t.Errorf("ACK:\n%s", ack.raw)
+		}
+		w.carrier.isAnswered(d)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		bye := w.agent2.expect("BYE")
+		w.wantCredentials(bye, "n1", 2)
+		w.agent2.challenge(bye, `nonce="n3", stale=true`)
+		bye = w.agent2.expect("BYE")
+		w.wantCredentials(bye, "n3", 1)
+		w.agent2.reply(bye, 200, "OK", "", "")
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 200 || r.Attempts[0].Cause != "" || r.SetupMS != 16_000 {
+			t.Errorf("record %+v", r)
+		}
+	})
+}
+
+// Credentials that are refused are the next target's turn.
+func TestWrongPassword(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.dials("+15085785607")
+		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n1"`)
+		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n2"`)
+		invite := w.agent2.expect("INVITE")
+		if invite.value("Authorization") != "" || invite.value("CSeq") != "1 INVITE" {
+			t.Errorf("the second target got\n%s", invite.raw)
+		}
+		w.agent2.takes(invite, "b")
+		w.carrier.isAnswered(d)
+		r := w.callerEnds(w.agent2, d)
+		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(cause.AuthRefused) {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}
+
+// A challenge that can't be answered, or is repeated for ever, ends the
+// attempt.
+func TestChallengeNotAnswered(t *testing.T) {
+	for name, tt := range map[string]struct {
+		yaml    string
+		more    string
+		cause   cause.Cause
+		invites int
+	}{
+		"no credentials":    {testConfig, `nonce="n"`, cause.AuthMissing, 1},
+		"unknown algorithm": {digestConfig, `nonce="n", algorithm=SHA3`, cause.AuthUnsupported, 1},
+		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", cause.AuthUnsupported, 1},
+		"for ever":          {digestConfig, `nonce="%d", stale=true`, cause.AuthRefused, 4},
+	} {
+		runIn(t, name, tt.yaml, func(w *world) {
+			d := w.carrier.dialsTillRung("+15095785607")
+			for i := range tt.invites {
+				w.agent2.challenge(w.agent2.expect("INVITE"), strings.ReplaceAll(tt.more, "%d", fmt.Sprint(i)))
+			}
+			w.carrier.isRefused(d, "503")
+			r := w.wantRecord("failed", tt.cause, record.EndedBySystem)
+			if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
+				w.t.Errorf("record %+v", r)
+			}
+		})
+	}
+}
+
+// The caller gives up while the second INVITE waits: it is what is cancelled,
+// as soon as it has a provisional answer.
+func TestCancelAfterChallenge(t *testing.T) {
+	for name, rings := range map[string]bool{"ringing": true, "silent": false} {
+		runIn(t, name, digestConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15095785607")
+			first := w.agent2.progresses(100, "Trying", "", "")
+			w.agent2.challenge(first, `nonce="n1"`)
+			second := w.agent2.expect("INVITE")
+			if rings {
+				w.agent2.reply(second, 180, "Ringing", "a", "")
+			}
+			synctest.Wait()
+			w.carrier.givesUp(d)
+			if !rings {
+				w.agent2.silent(100 * time.Millisecond)
+				w.agent2.reply(second, 100, "Trying", "", "")
+			}
+			cancel := w.agent2.expect("CANCEL")
+			if message.BranchOf(cancel.Message) != message.BranchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
+				w.t.Errorf("CANCEL:\n%s", cancel.raw)
+			}
+			w.agent2.reply(cancel, 200, "OK", "a", "")
+			if rings {
+				w.agent2.concludes(second, 487, "Request Terminated", "a", "")
+			} // else the CANCEL is not heeded: the transaction ends with the leg
+			r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+			if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
+		})
+	}
+}
+
+// The caller gives up before the challenge comes: it is not answered.
+func TestCancelBeforeChallenge(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.expect("INVITE")
+		w.carrier.givesUp(d)
+		w.agent2.challenge(invite, `nonce="n1"`)
+		w.agent2.silent(time.Minute)
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+	})
+}
+
+// A target that challenges and then says nothing is given up like any other.
+func TestSilentAfterChallenge(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		begin := time.Now()
+		w.carrier.invitesTillRung(d)
+		first := w.agent2.expect("INVITE")
+		time.Sleep(2 * time.Second)
+		w.agent2.rest() // sent again meanwhile
+		w.agent2.challenge(first, `nonce="n1"`)
+		w.carrier.expect("SIP/2.0 503")
+		if got := time.Since(begin); got != 6*time.Second {
+			t.Errorf("503 after %v; want 4s after the challenge", got)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
+		time.Sleep(time.Minute)
+		for _, m := range w.agent2.rest() { // the INVITE goes on being sent until its transaction times out
+			if m.value("CSeq") != "2 INVITE" {
+				t.Errorf("unexpected:\n%s", m.raw)
+			}
+		}
+	})
+}
+
+// A challenge to a PRACK is answered in its early dialog: CSeq goes on there.
+func TestChallengedPRACK(t *testing.T) {
+	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, rel100: supported, auth: {username: u, password_env: PW},", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.progresses(180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
+		prack := w.agent2.expect("PRACK")
+		w.agent2.reply(prack, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
+		again := w.agent2.expect("PRACK")
+		if got := prack.value("CSeq") + ", " + again.value("CSeq"); got != "2 PRACK, 3 PRACK" {
+			t.Errorf("CSeq: %s", got)
+		}
+		w.agent2.reply(again, 200, "OK", "", "")
+		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP())
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// After our BYE nothing is sent in a dialog, not even what was challenged.
+func TestChallengeAfterBye(t *testing.T) {
+	yaml := strings.Replace(digitsConfig("relay"), "- {name: spare, kind: sip,", "- {name: spare, kind: sip, auth: {username: u, password_env: PW},", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
+		w.carrier.within(d, "INFO", "", "Info-Package: x")
+		info := w.agent2.expect("INFO")
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 487")
+		bye := w.agent2.expect("BYE")
+		w.agent2.reply(info, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
+		w.agent2.silent(400 * time.Millisecond)
+		w.agent2.reply(bye, 200, "OK", "", "")
+		w.record()
+	})
+}

@@ -1,0 +1,43 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"flowbridge/b2bua"
+)
+
+// actHangup ends all calls, as a stop does or as an operator does.
+func (m *callModel) actHangup(choose func(int) int) string {
+	switch choose(3) {
+	case 1:
+		m.w.server.HangupAll()
+		return "now"
+	case 2:
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		for _, l := range m.w.server.Live(ctx) {
+			ended, err := m.w.server.Order(ctx, l.Record.ID, b2bua.OrderHangup)
+			if errors.Is(err, b2bua.ErrNoCall) && m.hasEnded(ctx, l.Record.ID) { // by a CANCEL that was under way, maybe
+				continue
+			}
+			if err != nil || ended.Record.EndedAt.IsZero() {
+				m.w.t.Errorf("hangup of %s in %s: %v, %+v", l.Record.ID, l.Phase, err, ended)
+			}
+		}
+		return "by an operator"
+	default:
+		return "not now"
+	}
+}
+
+// hasEnded says whether a call has ended, though its record may not be written yet.
+func (m *callModel) hasEnded(ctx context.Context, id string) bool {
+	for _, l := range m.w.server.Live(ctx) {
+		if l.Record.ID == id {
+			return !l.Record.EndedAt.IsZero()
+		}
+	}
+	return true
+}

@@ -1,0 +1,45 @@
+package calltest
+
+import (
+	"errors"
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/store/record"
+)
+
+// A panic ends its call, with a cause and both legs told, and nothing else.
+func TestPanicEndsItsCallOnly(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.relay.broken = true
+		other := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.expect("INVITE")
+		w.agent.takes(invite, "other")
+		w.carrier.isRefused(other, "500")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		r := w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
+		if r.SIPStatus != 500 {
+			t.Errorf("status %d", r.SIPStatus)
+		}
+		w.panics = 1
+		w.relay.broken = false
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// No ports: 503 before the platform is asked.
+func TestNoPorts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.relay.fail = errors.New("no free RTP ports")
+		d := w.carrier.dials("+15075785607")
+		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
+			t.Error("503 without Retry-After")
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", cause.NoPorts, record.EndedBySystem)
+		if len(w.prepare.asked) != 0 {
+			t.Error("the platform was asked")
+		}
+	})
+}

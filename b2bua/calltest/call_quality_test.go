@@ -1,0 +1,143 @@
+package calltest
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// logged is a log that a test reads.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// line is what was logged with this message, once.
+func (l *logged) line(t *testing.T, message string) (fields map[string]any) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for text := range strings.Lines(l.text.String()) {
+		var f map[string]any
+		if err := json.Unmarshal([]byte(text), &f); err != nil {
+			t.Fatal(err)
+		}
+		if f["message"] != message {
+			continue
+		}
+		if fields != nil {
+			t.Fatalf("%q twice:\n%s", message, l.text.String())
+		}
+		fields = f
+	}
+	return fields
+}
+
+func TestOneWayAudio(t *testing.T) {
+	var log logged
+	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+		c := w.talk(nil, nil)
+		s := w.relay.sessions[0]
+		s.stats.B.Dropped = media.Drops{WrongSource: 150, Malformed: 2}
+		s.stats.B.Refused = netip.MustParseAddrPort("198.51.100.9:7000")
+		s.onEvent(media.EventOneWay{Side: media.SideB})
+		synctest.Wait()
+		f := log.line(t, "one-way audio")
+		want := map[string]any{"wrong_source": 150.0, "malformed": 2.0}
+		if f == nil || f["level"] != "warn" || f["side"] != "b" || f["expected"] != "192.0.2.20:30000" || f["refused"] != "198.51.100.9:7000" || !reflect.DeepEqual(f["dropped"], want) {
+			t.Errorf("got %v", f)
+		}
+		if log.line(t, "heard after one-way audio") != nil {
+			t.Error("heard already")
+		}
+		s.onEvent(media.EventHeard{Side: media.SideB})
+		synctest.Wait()
+		if f := log.line(t, "heard after one-way audio"); f == nil || f["side"] != "b" {
+			t.Errorf("got %v", f)
+		}
+		w.callerHangsUp(c.d)
+		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.OneWay != "b" {
+			t.Errorf("one_way %q in the record; want b", r.Media.OneWay)
+		}
+	})
+}
+
+// What is not taken is named at the end, with what helps: with latch strict it is
+// no list of addresses.
+func TestRefusedAtTheEnd(t *testing.T) {
+	for latch, want := range map[string]string{
+		"auto":   "rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources",
+		"strict": "rtp not accepted: with latch strict, only the address and port in the SDP are",
+	} {
+		var log logged
+		inWorldOf(t, talkYAML("media: {latch: "+latch+"}", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+			c := w.talk(nil, nil)
+			w.relay.sessions[0].stats.A = media.SideStats{
+				Dropped: media.Drops{WrongSource: 150}, DroppedTotal: 150, Refused: netip.MustParseAddrPort("198.51.100.9:7000"),
+			}
+			c.hangsUp()
+			synctest.Wait()
+			if f := log.line(t, want); f == nil || f["side"] != "a" || f["dropped"] != 150.0 || f["refused"] != "198.51.100.9:7000" {
+				t.Errorf("latch %s: got %v", latch, f)
+			}
+		})
+	}
+}
+
+// A target may name itself where it should give an address: then its RTP is
+// expected from where its SIP comes from, and the name is what helps.
+func TestOneWayAudioOfAHostName(t *testing.T) {
+	var log logged
+	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+		c := w.talk(nil, nil)
+		c.agent.changes("INVITE", siptest.SessionAt("agent.example", 30000, "0 101"), "200")
+		w.relay.sessions[0].onEvent(media.EventOneWay{Side: media.SideB})
+		synctest.Wait()
+		if f := log.line(t, "one-way audio"); f["expected"] != "agent.example:30000" {
+			t.Errorf("got %v", f)
+		}
+		c.hangsUp()
+	})
+}
+
+func TestNoMediaEndsBothLegs(t *testing.T) {
+	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second, Never: true}, cause.NoMedia)
+	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second}, cause.MediaTimeout)
+}
+
+func inTalkThatEnds(t *testing.T, e media.Event, cause cause.Cause) {
+	t.Helper()
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.talk(nil, nil)
+		w.relay.sessions[0].onEvent(e)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		bye := w.agent.expect("BYE")
+		if got := bye.value("Reason"); !strings.Contains(got, "cause=102") || !strings.Contains(got, string(cause)) {
+			t.Errorf("Reason %q; want 102 and %s", got, cause)
+		}
+		w.agent.reply(bye, 200, "OK", "", "")
+		if r := w.wantRecord("answered", cause, record.EndedBySystem); r.Media.OneWay != "" {
+			t.Errorf("one_way %q where nobody was heard", r.Media.OneWay)
+		}
+	})
+}

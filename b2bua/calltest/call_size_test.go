@@ -1,0 +1,70 @@
+//go:build !race
+
+package calltest
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+)
+
+// heldCall bounds the heap that a bridged call needs here, in bytes: the call, its legs and
+// wires, its ladder, and about 4 KB that the test's own peers keep, but not the media.
+const heldCall = 20 << 10
+
+// A bridged call is small: nothing of its set-up is kept.
+func TestHeldCallIsSmall(t *testing.T) { testHeldCall(t, "", heldCall) }
+
+// Of large messages a bridged call keeps the caller's headers once, as text: a part of a
+// message that is kept would keep all of it.
+func TestHeldCallOfLargeMessagesIsSmall(t *testing.T) {
+	line := "X-Long: " + strings.Repeat("x", 4000) + "\n"
+	testHeldCall(t, line+line, heldCall+10<<10)
+}
+
+func testHeldCall(t *testing.T, headers string, most uint64) {
+	const calls = 200
+	inWorld(t, func(w *world) {
+		d := w.establishedWith(headers) // what is made once
+		w.callerEnds(w.agent, d)
+		live := func() uint64 {
+			time.Sleep(time.Minute) // transactions are over
+			synctest.Wait()
+			w.sink.journal, w.sink.states, w.prepare.asked, w.prepare.trace = nil, nil, nil, nil
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.GC() // what was in pools
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := live()
+		all := make([]*dialogue, 0, calls)
+		for range calls {
+			all = append(all, w.establishedWith(headers))
+		}
+		if n := (live()-before)/calls - uint64(unsafe.Sizeof(fakeSession{})); n > most {
+			t.Errorf("%d bytes a call; want at most %d", n, most)
+		} else {
+			t.Logf("%d bytes a call", n)
+		}
+		for _, d := range all {
+			w.callerEnds(w.agent, d)
+		}
+	})
+}
+
+// establishedWith is established by an INVITE and a 200 with these headers more.
+func (w *world) establishedWith(headers string) *dialogue {
+	w.t.Helper()
+	d := w.carrier.newCall("+15075785607")
+	d.extra = headers
+	w.carrier.invite(d)
+	d.extra = ""
+	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP(), headers+"X-Last: x")
+	w.carrier.isAnswered(d)
+	return d
+}

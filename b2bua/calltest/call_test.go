@@ -1,0 +1,284 @@
+package calltest
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+func TestCallAnsweredCallerHangsUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dials("+15075785607")
+		ringing := d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681")
+
+		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060>" {
+			t.Errorf("Contact toward the carrier %q", got)
+		}
+		for header, want := range map[string]string{
+			"X-EI": "S.id-1;", "P-Asserted-Identity": "<sip:+15075550100@198.51.100.1>", "Max-Forwards": "69",
+			"Contact": "<sip:198.51.100.1:5060>", "To": "<sip:+15075785607@192.0.2.20:32681>", "CSeq": "1 INVITE",
+			"X-Empty": "", "Allow": leg.Methods + ", INFO", "User-Agent": outbound.AgentName,
+		} {
+			if got := invite.value(header); got != want {
+				t.Errorf("%s: %q; want %q", header, got, want)
+			}
+		}
+		if !strings.Contains(invite.raw, "\r\nx-Caller: +15075550100\r\n") {
+			t.Error("configured header is not on the wire as it was spelled")
+		}
+		if got := invite.value("From"); !strings.HasPrefix(got, `"Ann Smith" <sip:+15075550100@198.51.100.1>;tag=`) {
+			t.Errorf("From %q", got)
+		}
+		for _, secret := range []string{"carrier-1", "192.0.2.10", "10.9.9.9", "peer's own name"} {
+			if strings.Contains(invite.raw, secret) {
+				t.Errorf("the target can see %q of the carrier's side", secret)
+			}
+		}
+		if !strings.Contains(invite.raw, "c=IN IP4 198.51.100.1\r\n") || !strings.Contains(invite.raw, "m=audio 10002 RTP/AVP 0 8 101\r\n") ||
+			!strings.Contains(invite.raw, "a=fmtp:101 0-15\r\n") || !strings.Contains(invite.raw, "a=rtcp:10003\r\n") {
+			t.Errorf("offer to the target:\n%s", invite.raw)
+		}
+
+		w.agent.reply(invite, 180, "Ringing", "agent1", "")
+		time.Sleep(2 * time.Second)
+		w.agent.answer(invite, "agent1")
+		ack := w.agent.expect("ACK sip:agent@192.0.2.20:32681")
+		if ack.value("CSeq") != "1 ACK" || !strings.Contains(ack.value("To"), "tag=agent1") {
+			t.Errorf("ACK:\n%s", ack.raw)
+		}
+		ok := w.carrier.expect("SIP/2.0 200")
+		if !strings.Contains(ok.raw, "m=audio 10000 RTP/AVP 0 8 101\r\n") || strings.Contains(ok.raw, "192.0.2.20") {
+			t.Errorf("answer to the carrier:\n%s", ok.raw)
+		}
+		if message.TagOf(ok.res().To().Params) != d.toTag {
+			t.Error("200 has another To tag than 180")
+		}
+		w.carrier.ack(d)
+		time.Sleep(time.Minute)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
+		w.agent.reply(bye, 200, "OK", "", "")
+
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		if r.DurationMS != 60_000 || r.SetupMS != 2000 || r.SynthflowCallID != "id-1" || r.Codec != "PCMU" ||
+			r.SIPStatus != 200 || r.Q850 != 16 || r.Media.A.Rx != 7 || len(r.Attempts) != 1 || r.Target != "agent" {
+			t.Errorf("record %+v", r)
+		}
+	})
+}
+
+func TestAgentHangsUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.established()
+		w.agent.agentRequest("BYE", invite, "agent1", 1)
+		w.agent.expect("SIP/2.0 200")
+		bye := w.carrier.expect("BYE sip:ann@192.0.2.10:5060")
+		if message.TagOf(bye.req().From().Params) != d.toTag || message.TagOf(bye.req().To().Params) != "ann" {
+			t.Errorf("BYE is not of the dialog:\n%s", bye.raw)
+		}
+		w.carrier.reply(bye, 200, "OK", "", "")
+		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+func TestRetransmittedInviteMakesOneCall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dials("+15075785607")
+		w.carrier.invitesTillRung(d)
+		invite := w.agent.expect("INVITE")
+		w.carrier.rest() // what the transaction said to the retransmission
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 180") // and to this one
+		w.agent.takes(invite, "a")
+		w.carrier.isAnswered(d)
+		w.carrier.invite(d) // very late
+		w.carrier.silent(time.Second)
+		if n := len(w.prepare.asked); n != 1 {
+			t.Errorf("%d calls were prepared", n)
+		}
+		merged := *d
+		merged.branch += "x"
+		merged.toTag = "" // it is no request within the dialog
+		w.carrier.invite(&merged)
+		w.carrier.expect("SIP/2.0 482")
+		w.carrier.ackRefused(&merged)
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// A 200 that is never acknowledged is sent at T1, doubled up to T2, and after
+// 64*T1 both legs end (RFC 3261 section 13.3.1.4).
+func TestLostACK(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.carrier.dialsTillRung("+15075785607")
+		w.agent.takes(w.agent.expect("INVITE"), "a")
+		begin := time.Now()
+		var at []time.Duration
+		for {
+			m := <-w.carrier.in
+			if strings.HasPrefix(m.raw, "BYE") {
+				if got := time.Since(begin); got != 32*time.Second {
+					t.Errorf("BYE after %v; want 32s", got)
+				}
+				w.carrier.reply(m, 200, "OK", "", "")
+				break
+			}
+			at = append(at, time.Since(begin).Round(time.Millisecond))
+		}
+		want := []time.Duration{0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500}
+		if len(at) != len(want) {
+			t.Fatalf("200 sent at %v", at)
+		}
+		for i := range want {
+			if at[i] != want[i]*time.Millisecond {
+				t.Errorf("200 number %d at %v; want %v", i, at[i], want[i]*time.Millisecond)
+			}
+		}
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
+	})
+}
+
+func TestByeBeforeACK(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.agent.takes(w.agent.expect("INVITE"), "a")
+		w.carrier.expect("SIP/2.0 200")
+		w.callerHangsUp(d)
+		w.carrier.ack(d)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.carrier.silent(time.Minute) // the 200 to the INVITE is not sent again
+	})
+}
+
+// The agent hangs up before the carrier's ACK: a UAS may not send BYE before
+// it (RFC 3261 section 15).
+func TestAgentHangsUpBeforeACK(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.expect("INVITE")
+		w.agent.takes(invite, "a")
+		w.carrier.expect("SIP/2.0 200")
+		w.agent.agentRequest("BYE", invite, "a", 1)
+		w.agent.expect("SIP/2.0 200")
+		w.carrier.silent(400 * time.Millisecond)
+		w.carrier.ack(d)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+func TestMediaTimeoutEndsBothLegs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.established()
+		s := w.relay.sessions[0]
+		if s.peers[media.SideA].RTP != netip.MustParseAddrPort("192.0.2.10:20000") ||
+			s.peers[media.SideB].RTP != netip.MustParseAddrPort("192.0.2.20:30000") || !s.started.Load() {
+			t.Errorf("session %+v", s)
+		}
+		s.onEvent(media.EventSilent{Since: 30 * time.Second})
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", cause.MediaTimeout, record.EndedBySystem)
+	})
+}
+
+func TestMaxDuration(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.established()
+		time.Sleep(time.Hour)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		if r := w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem); r.DurationMS != 3_600_000 {
+			t.Errorf("lasted %d ms", r.DurationMS)
+		}
+	})
+}
+
+func TestShutdownHangsUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.established()
+		w.server.Drain()
+		w.server.HangupAll()
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", cause.Shutdown, record.EndedBySystem)
+		d := w.carrier.dials("+15075785607")
+		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
+			t.Error("503 without Retry-After")
+		}
+		if all := w.server.Rejected().All(); all["draining"] != 1 || all["full"] != 0 {
+			t.Errorf("the refusal of a drain is counted as %v", all)
+		}
+	})
+}
+
+// A stranger's packets are not heard; an in-dialog request with our tag is,
+// from any address.
+func TestStrangers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		stranger := w.peer(netip.MustParseAddrPort("203.0.113.66:5060"))
+		defer stranger.conn.Close()
+		d := stranger.dials("+15075785607")
+		stranger.send(d.request("OPTIONS"))
+		d.toTag = "forged"
+		stranger.bye(d)
+		stranger.silent(time.Second)
+		if n := w.server.Rejected().UnknownSource.Load(); n != 3 {
+			t.Errorf("%d strangers counted; want 3", n)
+		}
+		_, invite := w.established()
+		stranger.agentRequest("BYE", invite, "agent1", 1) // the platform's, from an address that nobody announced
+		stranger.expect("SIP/2.0 200")
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.record()
+	})
+}
+
+// An INVITE that the network delivers again after the call is over makes no
+// second call (RFC 6026 section 7.1, Timer L).
+func TestInviteDeliveredAgainAfterTheCall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.callerEnds(w.agent, d)
+		d.toTag = ""
+		for range 3 {
+			time.Sleep(10 * time.Second)
+			w.carrier.invite(d)
+			w.carrier.silent(time.Second / 2)
+		}
+		if n := len(w.prepare.asked); n != 1 {
+			t.Errorf("%d calls were prepared", n)
+		}
+	})
+}
+
+// A call is found at any moment until its record is written.
+func TestFoundUntilRecordIsWritten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		id := w.server.Live(w.t.Context())[0].Record.ID
+		w.sink.hold = make(chan struct{})
+		w.callerHangsUp(d)
+		time.Sleep(time.Minute)
+		l, ok := w.server.Find(w.t.Context(), id)
+		if !ok || l.Phase != "ending" || l.Record.Cause != string(cause.CallerHangup) || len(w.server.Live(w.t.Context())) != 1 {
+			t.Errorf("found %v: %+v", ok, l)
+		}
+		close(w.sink.hold)
+		w.record()
+		if _, ok := w.server.Find(w.t.Context(), id); ok {
+			t.Error("a call whose record is written is still live")
+		}
+	})
+}

@@ -1,0 +1,177 @@
+package calltest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
+	"flowbridge/b2bua/outbound"
+)
+
+// breaks opens a circuit, and waits until it may be tried.
+func breaks(b *circuit.Breaker) {
+	for range 3 {
+		try, _ := b.Begin(time.Now())
+		time.Sleep(600 * time.Millisecond)
+		b.End(time.Now(), &try, circuit.Failed)
+	}
+	time.Sleep(time.Second)
+}
+
+// busyAt has the second agent refuse the call, which it gets after so long.
+func (w *world) busyAt(d *dialogue, want time.Duration) {
+	w.t.Helper()
+	begin := time.Now()
+	w.agent2.refuses(486)
+	if took := time.Since(begin); took != want {
+		w.t.Errorf("the second target is called after %v; want %v", took, want)
+	}
+	w.carrier.isRefused(d, "486")
+}
+
+// The caller whose call tries an API that has hung goes on when half of the time is over, and the request's end is the circuit's.
+func TestTrialOfAnAPI(t *testing.T) {
+	timeout := &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: errors.New("timeout")}
+	for name, tt := range map[string]struct {
+		after   time.Duration
+		err     error
+		goesOn  bool
+		state   circuit.State
+		undials bool
+	}{
+		"hangs":           {3 * time.Second, timeout, true, circuit.Open, false},
+		"answers late":    {2 * time.Second, nil, true, circuit.Closed, true},
+		"answers in time": {1400 * time.Millisecond, nil, false, circuit.Closed, false},
+		"fails in time":   {time.Second, timeout, false, circuit.Open, false},
+	} {
+		runIn(t, name, testConfig, func(w *world) {
+			api := w.admission.Peers.Load().Targets["agent"].API
+			breaks(api)
+			w.prepare.after, w.prepare.err = tt.after, tt.err
+			d := w.carrier.dials("+15085785607")
+			switch {
+			case tt.goesOn:
+				w.busyAt(d, 1500*time.Millisecond)
+				w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
+				if s := api.Status(); s.State != circuit.HalfOpen {
+					w.t.Errorf("while it is tried: %+v", s)
+				}
+			case tt.err != nil:
+				w.busyAt(d, tt.after)
+				w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
+			default:
+				w.agent.refuses(486)
+				w.carrier.isRefused(d, "486")
+				w.wantCauses(w.record(), cause.TargetBusy)
+			}
+			time.Sleep(2 * time.Second)
+			if s := api.Status(); s.State != tt.state {
+				w.t.Errorf("after it: %+v", s)
+			}
+			w.agent.silent(time.Minute)
+		})
+	}
+	runIn(t, "a call that was prepared for nobody is in the ladder", testConfig, func(w *world) {
+		breaks(w.admission.Peers.Load().Targets["agent"].API)
+		w.prepare.after = 2 * time.Second
+		d := w.carrier.dials("+15085785607")
+		w.agent2.takes(w.agent2.expect("INVITE"), "b")
+		w.carrier.isAnswered(d)
+		time.Sleep(time.Second)
+		w.callerHangsUpAt(w.agent2, d)
+		id := w.record().ID
+		w.drain(time.Minute)
+		if all := strings.Join(lines(w.ladder(id)), "\n"); !strings.Contains(all, "lags: the caller goes on") || !strings.Contains(all, "has prepared a call that is not dialled") {
+			w.t.Errorf("ladder:\n%s", all)
+		}
+	})
+}
+
+// Without another target that can take the call, the caller waits for the trial.
+func TestTrialWithoutNextTarget(t *testing.T) {
+	for name, to := range map[string]string{"the only one": "+15075785607", "the next is out of use": "+15085785607"} {
+		runIn(t, name, testConfig, func(w *world) {
+			targets := w.admission.Peers.Load().Targets
+			breaks(targets["agent"].API)
+			for range 3 { // its pause is not over
+				try, _ := targets["spare"].SIP.Begin(time.Now())
+				time.Sleep(600 * time.Millisecond)
+				targets["spare"].SIP.End(time.Now(), &try, circuit.Failed)
+			}
+			_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // somebody else tries it
+			w.prepare.after = 2900 * time.Millisecond
+			d := w.carrier.dials(to)
+			begin := time.Now()
+			w.agent.refuses(486)
+			if took := time.Since(begin); took != w.prepare.after {
+				w.t.Errorf("it is called after %v", took)
+			}
+			for _, m := range w.carrier.rest() { // 180 or not, by the route
+				d.learn(m)
+			}
+			w.carrier.ackRefused(d)
+			w.wantCauses(w.record(), cause.TargetBusy)
+		})
+	}
+}
+
+// The caller whose INVITE tries a silent target goes on when half of its time is over. What the target says then, if anything,
+// is the circuit's.
+func TestTrialOfATarget(t *testing.T) {
+	ends := func(code int) func(w *world, invite received) {
+		return func(w *world, invite received) {
+			w.agent.concludes(invite, code, "No", "a", "")
+		}
+	}
+	for name, tt := range map[string]struct {
+		says  func(w *world, invite received)
+		state circuit.State
+	}{
+		"nothing": {func(*world, received) {}, circuit.Open},
+		"100": {func(w *world, invite received) {
+			w.agent.reply(invite, 100, "Trying", "", "")
+			w.agent.takesCancel(invite, "a")
+		}, circuit.Closed},
+		"486": {ends(486), circuit.Closed},
+		"503": {ends(503), circuit.Open},
+		"200": {func(w *world, invite received) {
+			w.agent.takes(invite, "a")
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		}, circuit.Closed},
+	} {
+		runIn(t, name, testConfig, func(w *world) {
+			target := w.admission.Peers.Load().Targets["agent"]
+			breaks(target.SIP)
+			d := w.carrier.dials("+15085785607")
+			invite := w.agent.expect("INVITE")
+			begin := time.Now()
+			w.busyAt(d, 2*time.Second) // the call is over, and the trial is not
+			r := w.record()
+			w.wantCauses(r, cause.TargetSilent, cause.TargetBusy)
+			w.agent.rest() // the INVITE again
+			if s := target.SIP.Status(); s.State != circuit.HalfOpen {
+				w.t.Errorf("while it is tried: %+v", s)
+			}
+			tt.says(w, invite)
+			time.Sleep(4*time.Second - time.Since(begin))
+			synctest.Wait()
+			if s := target.SIP.Status(); s.State != tt.state {
+				w.t.Errorf("after it: %+v", s)
+			}
+			w.agent.drainFor(time.Minute)
+		})
+	}
+	runIn(t, "100 in time", testConfig, func(w *world) {
+		breaks(w.admission.Peers.Load().Targets["agent"].SIP)
+		d := w.carrier.dials("+15085785607")
+		invite := w.agent.progresses(100, "Trying", "", "")
+		w.agent2.silent(10 * time.Second)
+		w.agent.concludes(invite, 486, "Busy", "a", "")
+		w.carrier.isRefused(d, "486")
+		w.wantCauses(w.record(), cause.TargetBusy)
+	})
+}

@@ -1,0 +1,224 @@
+package calltest
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
+	"flowbridge/store/record"
+)
+
+// tlsConfig is a server on TLS with targets at agent.test and spare.test.
+func tlsConfig(a *siptest.Authority) string {
+	_, _, own := a.Sign("own", []string{"bridge.test"})
+	return fmt.Sprintf(`
+sip:
+  listen: ["udp://198.51.100.1:5060", "tls://198.51.100.1:5060"]
+  tls: {cert: %[1]s, key: %[1]s.key, client_ca: %[2]s}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: carrier, sources: ["192.0.2.10"]}
+targets:
+  - {name: agent, kind: sip, transport: tls, uri: "sip:{{.To.Number}}@192.0.2.20:32681", tls: {ca: %[2]s, server_name: agent.test, cert: %[1]s, key: %[1]s.key}}
+  - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.21:32681"}
+routes:
+  - {to: "^\\+1507", targets: [agent]}
+  - {to: "^\\+1508", targets: [agent, spare]}
+  - {to: "^\\+1509", targets: [spare]}
+`, own, a.File)
+}
+
+// connectTLS opens a connection to the server and shakes hands.
+func (w *world) connectTLS(cfg *tls.Config) (*peer, error) {
+	w.t.Helper()
+	conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
+	if err != nil {
+		return nil, err
+	}
+	tc := tls.Client(conn, cfg)
+	if err := tc.Handshake(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return w.streamPeer(tc), nil
+}
+
+// acceptTLS shakes hands with the server as a target does.
+func (a *streamAgent) acceptTLS(cfg *tls.Config) (*peer, error) {
+	conn, err := a.l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	tc := tls.Server(conn, cfg)
+	if err := tc.Handshake(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return a.w.streamPeer(tc), nil
+}
+
+// A call over TLS on both sides: the server's name is in SNI and checked, our
+// certificate is shown to who asks for it.
+func TestCallOverTLS(t *testing.T) {
+	ca := siptest.NewAuthority(t, "ca")
+	agentPair := ca.Pair("agent", "agent.test")
+	inWorldWith(t, tlsConfig(ca), func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer carrier.conn.Close()
+		d := carrier.dials("+15075785607")
+		ringing := d.learn(carrier.expect("SIP/2.0 180"))
+		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tls>" {
+			t.Errorf("Contact %s", got)
+		}
+		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer agent.conn.Close()
+		state := agent.conn.(*tls.Conn).ConnectionState()
+		if state.ServerName != "agent.test" || state.PeerCertificates[0].DNSNames[0] != "bridge.test" || state.Version < tls.VersionTLS12 {
+			t.Errorf("SNI %q, certificate of %v, version %x", state.ServerName, state.PeerCertificates[0].DNSNames, state.Version)
+		}
+		invite := agent.expect("INVITE")
+		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TLS 198.51.100.1:5060;") {
+			t.Errorf("Via %s", via)
+		}
+		agent.takes(invite, "agent1")
+		carrier.isAnswered(d)
+		carrier.hangsUpOn(agent, d)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// With TLS a call may be to a sips URI, and have one in Contact: then ours is one
+// too, and requests within the dialog go over TLS (RFC 3261 sections 12.1.1 and
+// 26.2.2).
+func TestCallToSIPSURI(t *testing.T) {
+	ca := siptest.NewAuthority(t, "ca")
+	for name, tt := range map[string]struct {
+		change  []string
+		contact string
+	}{
+		"both":        {[]string{"INVITE sip:", "INVITE sips:", "Contact: <sip:ann@192.0.2.10:5060;transport=tls>", "Contact: <sips:ann@192.0.2.10:5060>"}, "<sips:198.51.100.1:5060>"},
+		"Request-URI": {[]string{"INVITE sip:", "INVITE sips:"}, "<sips:198.51.100.1:5060>"},
+		"Contact":     {[]string{"Contact: <sip:ann@192.0.2.10:5060;transport=tls>", "Contact: <sips:ann@192.0.2.10:5060>"}, "<sips:198.51.100.1:5060>"},
+		"neither":     {nil, "<sip:198.51.100.1:5060;transport=tls>"},
+	} {
+		runIn(t, name, tlsConfig(ca), func(w *world) {
+			carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			defer carrier.conn.Close()
+			d := carrier.newCall("+15095785607")
+			carrier.send(strings.NewReplacer(tt.change...).Replace(d.request("INVITE")))
+			if got := d.learn(carrier.expect("SIP/2.0 180")).value("Contact"); got != tt.contact {
+				w.t.Errorf("Contact %s; want %s", got, tt.contact)
+			}
+			invite := w.agent2.expect("INVITE sip:+15095785607@")
+			w.agent2.takes(invite, "agent1")
+			if got := carrier.expect("SIP/2.0 200").value("Contact"); got != tt.contact {
+				w.t.Errorf("Contact %s; want %s", got, tt.contact)
+			}
+			carrier.ack(d)
+			synctest.Wait()
+			w.agent2.agentRequest("BYE", invite, "agent1", 1)
+			w.agent2.expect("SIP/2.0 200")
+			target := "sip:ann@192.0.2.10:5060;transport=tls"
+			if strings.Contains(strings.Join(tt.change, ""), "sips:ann") {
+				target = "sips:ann@192.0.2.10:5060"
+			}
+			carrier.reply(carrier.expect("BYE "+target+" "), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+		})
+	}
+}
+
+// A target whose certificate is of another name, or of an authority that is
+// not trusted, or that speaks no TLS at all, is not called.
+func TestTargetNotTrusted(t *testing.T) {
+	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
+	for name, cfg := range map[string]*tls.Config{
+		"other name":      {Certificates: []tls.Certificate{ca.Pair("wrong", "wrong.test")}},
+		"other authority": {Certificates: []tls.Certificate{other.Pair("agent", "agent.test")}},
+		"old version":     {Certificates: []tls.Certificate{ca.Pair("agent", "agent.test")}, MaxVersion: tls.VersionTLS11},
+		"no TLS":          nil,
+	} {
+		runIn(t, name, tlsConfig(ca), func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			d := w.carrier.dialsTillRung("+15085785607")
+			if cfg != nil {
+				if _, err := agents.acceptTLS(cfg); err == nil {
+					w.t.Error("the handshake succeeded")
+				}
+			}
+			w.agent2.takes(w.agent2.expect("INVITE"), "agent2")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent2, d)
+			if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TLSFailed) {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
+		})
+	}
+}
+
+// A handshake that is never finished is ended, and old versions are refused.
+func TestCarrierHandshake(t *testing.T) {
+	ca := siptest.NewAuthority(t, "ca")
+	inWorldWith(t, tlsConfig(ca), func(w *world) {
+		if _, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", MaxVersion: tls.VersionTLS11}); err == nil {
+			t.Error("TLS 1.1 was accepted")
+		}
+		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		_, _ = conn.Read(make([]byte, 1))
+		if took := time.Since(begin); took != firstMessage {
+			t.Errorf("a silent connection was ended after %v; want %v", took, firstMessage)
+		}
+	})
+}
+
+// A trunk that is known by its client certificate calls from anywhere; without
+// one, or with one of another name or authority, it is a stranger.
+func TestTrunkByCertificate(t *testing.T) {
+	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
+	yaml := strings.Replace(tlsConfig(ca), `sources: ["192.0.2.10"]`, `certificates: [pbx.test]`, 1)
+	for name, pairs := range map[string][]tls.Certificate{
+		"right": {ca.Pair("pbx", "pbx.test")}, "none": nil, "other name": {ca.Pair("else", "else.test")},
+		"other authority": {other.Pair("pbx", "pbx.test")},
+	} {
+		runIn(t, name, yaml, func(w *world) {
+			carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", Certificates: pairs})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			d := carrier.dials("+15095785607")
+			if name != "right" {
+				carrier.hungUp(2 * firstMessage)
+				return
+			}
+			d.learn(carrier.expect("SIP/2.0 180"))
+			invite := w.agent2.expect("INVITE")
+			w.agent2.takes(invite, "a")
+			carrier.isAnswered(d)
+			carrier.hangsUpOn(w.agent2, d)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+			carrier.conn.Close()
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package calltest
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/internal/siptest"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// formatsOf are the formats of the audio stream in a message.
+func formatsOf(t testing.TB, m received) string {
+	t.Helper()
+	var numbers []string
+	for _, f := range described(t, m).Formats() {
+		numbers = append(numbers, strconv.Itoa(int(f.Number)))
+	}
+	return strings.Join(numbers, " ")
+}
+
+// What either side is offered and answered, and what the relay makes of what it
+// sends, where the two sides don't have the same.
+func TestCodecs(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		target  string // keys
+		offer   string // formats of the caller's
+		offered string // to the target
+		answer  string // formats of the target's
+		told    string // to the caller
+		codec   string
+		a, b    string // changes of what the sides send
+	}{
+		{"the same", "", "0 8 101", "0 8 101", "0 101", "0 101", "PCMU", "", ""},
+		{"the caller's order", "codecs: [PCMA, PCMU]", "0 8 101", "0 8 101", "8 101", "8 101", "PCMA", "", ""},
+		{"what is not allowed is not offered", "codecs: [PCMA]", "0 8 101", "8 101", "8 101", "8 101", "PCMA", "", ""},
+		{"PCMU of PCMA", "codecs: [PCMU]", "8 101", "0 101", "0 101", "8 101", "PCMA", "8a>0", "0u>8"},
+		{"PCMA of PCMU", "codecs: [PCMA]", "0 96", "8 96", "8 96", "0 96", "PCMU", "0u>8", "8a>0"},
+		{"without events", "codecs: [PCMU]", "8", "0", "0", "8", "PCMA", "8a>0", "0u>8"},
+		{"G722 goes through", "codecs: [G722, PCMU]", "9 0 101", "9 0 101", "9 101", "9 101", "G722", "", ""},
+		{"other numbers in the answer", "", "0 101", "0 101", "0 96", "0 101", "PCMU", "101>96", "96>101"},
+		{"comfort noise on both sides", "", "0 13 101", "0 13 101", "0 13 101", "0 13 101", "PCMU", "", ""},
+		{"comfort noise that the target does not take", "", "0 13 101", "0 13 101", "0 101", "0 101", "PCMU", "-13", ""},
+		{"comfort noise beside the other law", "codecs: [PCMU]", "8 13 101", "0 101", "0 101", "8 101", "PCMA", "8a>0 -13", "0u>8"},
+		{"comfort noise beside G722", "codecs: [G722, PCMU]", "0 9 13", "0 9 13", "9 13", "9 13", "G722", "", ""},
+		{"events that the target does not take", "", "0 101", "0 101", "0", "0", "PCMU", "", ""},
+	} {
+		runIn(t, tt.name, talkYAML("", tt.target), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = siptest.SessionAt("192.0.2.10", 20000, tt.offer)
+			w.carrier.invitesTillRung(d)
+			in := w.agent.expect("INVITE")
+			if got := formatsOf(w.t, in); got != tt.offered {
+				w.t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
+			}
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, tt.answer))
+			ok := w.carrier.expect("SIP/2.0 200")
+			if got := formatsOf(w.t, ok); got != tt.told {
+				w.t.Errorf("the caller is told %s; want %s:\n%s", got, tt.told, ok.raw)
+			}
+			w.carrier.ack(d)
+			c := w.talkOf(d, in)
+			if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a || b != tt.b {
+				w.t.Errorf("changes %q and %q; want %q and %q", a, b, tt.a, tt.b)
+			}
+			// A refresh changes nothing, nor does hold.
+			for _, e := range []*end{c.carrier, c.agent} {
+				formats := tt.told
+				if e == c.agent {
+					formats = tt.answer
+				}
+				for _, way := range []string{"a=sendrecv", "a=sendonly", "a=sendrecv"} {
+					again := e.changes("INVITE", siptest.SessionAt(e.address, 40000, formats, way), "200")
+					if got := formatsOf(w.t, again); got != formats {
+						w.t.Errorf("side %v offers %s and is answered %s", e.side, formats, got)
+					}
+				}
+			}
+			// Nor does our own offer, to who sends none.
+			for _, e := range []*end{c.carrier, c.agent} {
+				seq := e.offers("INVITE", "")
+				again := e.p.expect("SIP/2.0 200")
+				formats := tt.told
+				if e == c.agent {
+					formats = tt.answer
+				}
+				if got := formatsOf(w.t, again); got != formats {
+					w.t.Errorf("side %v is offered %s; want %s", e.side, got, formats)
+				}
+				e.acks(seq, siptest.SessionAt(e.address, 40000, formats))
+			}
+			if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a && !strings.Contains(tt.name, "numbers") && !strings.Contains(tt.name, "noise") || b != tt.b && !strings.Contains(tt.name, "numbers") {
+				w.t.Errorf("changes %q and %q afterwards; want %q and %q", a, b, tt.a, tt.b)
+			}
+			w.callerHangsUp(d)
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Codec != tt.codec {
+				w.t.Errorf("codec %s; want %s", r.Codec, tt.codec)
+			}
+		})
+	}
+}
+
+// RFC 3261 section 21.4.26: nothing fits, and nothing can be made to.
+func TestNoCodecFits(t *testing.T) {
+	inWorldWith(t, talkYAML("", "codecs: [PCMU]"), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "9 18 101")
+		w.carrier.invite(d)
+		if m := d.learn(w.carrier.expect("SIP/2.0 488")); !strings.Contains(m.value("Warning"), "no codec in common") {
+			t.Errorf("answer\n%s", m.raw)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
+	})
+}
+
+// What the carrier was told with early media stays: the next target, which has
+// the other kind of G.711 alone, is translated for.
+func TestFailoverToTheOtherLaw(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.dials("+15085785607")
+		first := w.agent.progresses(183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		early := d.learn(w.carrier.expect("SIP/2.0 183"))
+		w.agent.concludes(first, 500, "Broken", "a", "")
+		second := w.agent2.expect("INVITE")
+		if got := formatsOf(t, second); got != "8 101" {
+			t.Errorf("the next target is offered %s", got)
+		}
+		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
+		if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
+			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
+		}
+		w.carrier.ack(d)
+		s := w.relay.sessions[0]
+		synctest.Wait()
+		if a, b := changesText(s.payloads[media.SideA]), changesText(s.payloads[media.SideB]); a != "0u>8" || b != "8a>0" {
+			t.Errorf("changes %q and %q", a, b)
+		}
+		w.carrier.bye(d)
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.carrier.expect("SIP/2.0 200")
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// What of an offer no packet can have does not go to the target; where nothing is
+// left there is no codec.
+func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 0 200 72 101 101")
+		w.carrier.invitesTillRung(d)
+		in := w.agent.expect("INVITE")
+		if got := formatsOf(t, in); got != "0 101" || strings.Contains(in.raw, "rtpmap:200") {
+			t.Errorf("the target is offered %s:\n%s", got, in.raw)
+		}
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 0 101 300"))
+		if got := formatsOf(t, d.learn(w.carrier.expect("SIP/2.0 200"))); got != "0 101" {
+			t.Errorf("the caller is answered %s", got)
+		}
+		w.carrier.ack(d)
+		w.callerEnds(w.agent, d)
+	})
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "200 abc")
+		w.carrier.invite(d)
+		if got := w.carrier.expect("SIP/2.0 488").value("Warning"); !strings.Contains(got, "305 ") || !strings.Contains(got, sdp.ErrNoCodec.Error()) {
+			t.Errorf("Warning %q", got)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
+	})
+}

@@ -1,0 +1,195 @@
+package calltest
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/internal/siptest"
+	"flowbridge/store/record"
+)
+
+// bothEnds runs a test for a change that the carrier wants, and for one that
+// the agent wants, each by re-INVITE and UPDATE.
+func bothEnds(t *testing.T, trunk, target string, test func(c *talk, e *end, method string)) {
+	t.Helper()
+	for _, method := range []string{"INVITE", "UPDATE"} {
+		for _, who := range []string{"carrier", "agent"} {
+			t.Run(method+"/"+who, func(t *testing.T) {
+				inTalk(t, trunk, target, func(c *talk) {
+					e := c.carrier
+					if who == "agent" {
+						e = c.agent
+					}
+					test(c, e, method)
+				})
+			})
+		}
+	}
+}
+
+// RFC 3264 sections 6.1 and 8.4, RFC 6337 section 5.3: hold in every spelling
+// and back is answered here, its direction mirrored; the media holds, the other
+// side hears nothing of it. The version of o= grows by one with each change,
+// and only then (section 8).
+func TestHoldAndResume(t *testing.T) {
+	bothEnds(t, "", "", func(c *talk, e *end, method string) {
+		var version uint64
+		for i, step := range []struct {
+			host   string
+			port   int
+			way    string
+			answer sdp.Direction
+			held   bool
+			more   uint64 // that the version grows by
+		}{
+			{e.address, 40000, "sendrecv", sdp.SendRecv, false, 0},
+			{e.address, 40000, "sendonly", sdp.RecvOnly, true, 1},
+			{e.address, 40000, "sendonly", sdp.RecvOnly, true, 0},
+			{e.address, 40000, "inactive", sdp.Inactive, true, 1},
+			{"0.0.0.0", 40000, "sendrecv", sdp.SendRecv, true, 1},
+			{"0.0.0.0", 40000, "inactive", sdp.Inactive, true, 1},
+			{e.address, 40002, "recvonly", sdp.SendOnly, false, 1},
+			{e.address, 40004, "sendrecv", sdp.SendRecv, false, 1},
+			{"192.0.2.77", 40006, "sendrecv", sdp.SendRecv, false, 0},
+		} {
+			ok := e.changes(method, siptest.SessionAt(step.host, step.port, "0 101", "a="+step.way), "200")
+			if got := described(t0(c), ok).Direction(); got != step.answer {
+				t0(c).Errorf("step %d: %s was answered %s; want %s", i, step.way, got, step.answer)
+			}
+			if now := sdpVersion(t0(c), ok); i > 0 && now != version+step.more {
+				t0(c).Errorf("step %d: version %d after %d; want %d more", i, now, version, step.more)
+			}
+			version = sdpVersion(t0(c), ok)
+			want := netip.AddrPort{}
+			if step.host != "0.0.0.0" {
+				want = netip.AddrPortFrom(netip.MustParseAddr(step.host), uint16(step.port))
+			}
+			if p := e.peer(); p.Held != step.held || p.RTP != want {
+				t0(c).Errorf("step %d: the media has %v, held %v; want %v, %v", i, p.RTP, p.Held, want, step.held)
+			}
+		}
+		c.other(e).p.silent(time.Second)
+		if c.other(e).peer().Held {
+			t0(c).Error("the other side is held, too")
+		}
+	})
+}
+
+func t0(c *talk) testing.TB { return c.w.t }
+
+// RFC 3264 section 6: the answer has the m= lines of the offer, in their order;
+// video, images and more audio are declined with port 0.
+func TestOtherStreamsAreDeclined(t *testing.T) {
+	bothEnds(t, "", "", func(c *talk, e *end, method string) {
+		offer := strings.Replace(siptest.SessionAt(e.address, 40000, "0 101"), "m=audio", "m=video 5000 RTP/AVP 99\r\nm=audio", 1) +
+			"m=image 5004 udptl t38\r\nm=audio 5006 RTP/AVP 0\r\nm=audio 5008 RTP/SAVP 0\r\n"
+		ok := e.changes(method, offer, "200")
+		var lines []string
+		for line := range strings.SplitSeq(ok.raw, "\r\n") {
+			if strings.HasPrefix(line, "m=") {
+				lines = append(lines, line)
+			}
+		}
+		got := strings.Join(lines, "; ")
+		if want := "m=video 0 RTP/AVP 99; m=audio 1000"; !strings.HasPrefix(got, want) {
+			t0(c).Errorf("m= lines %s; want %s…", got, want)
+		}
+		if want := "m=image 0 udptl t38; m=audio 0 RTP/AVP 0; m=audio 0 RTP/SAVP 0"; !strings.HasSuffix(got, want) {
+			t0(c).Errorf("m= lines %s; want …%s", got, want)
+		}
+	})
+}
+
+// RFC 8866 section 5.7: an offer without c= says nowhere to send media to. Early media
+// without it is not passed on.
+func TestDescriptionWithoutAddress(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = withoutAddress(d.sdp)
+		w.carrier.invite(d)
+		m := w.carrier.expect("SIP/2.0 400")
+		if want := `399 flowbridge "no c= line with an address for the audio"`; m.value("Warning") != want {
+			t.Errorf("Warning: %s; want %s", m.value("Warning"), want)
+		}
+		d.learn(m)
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", cause.BadOffer, record.EndedBySystem)
+
+		d = w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		in := w.agent.progresses(183, "Session Progress", "agent1", withoutAddress(agentSDP()))
+		w.carrier.silent(time.Second)
+		w.agent.takes(in, "agent1")
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// RFC 3261 section 14.2: what can't be used is refused, and the session
+// stands; the next change works. RFC 3264 section 8.2: a stream that is taken
+// away, or only T.38, is refused, too.
+func TestBadOffersInMidCall(t *testing.T) {
+	bothEnds(t, "", "", func(c *talk, e *end, method string) {
+		before := e.peer()
+		for _, bad := range []struct{ sdp, want string }{
+			{"v=1\r\n", "400"},
+			{"v=0\r\nnonsense\r\n", "400"},
+			{siptest.SessionAt(e.address, 40000, "0 101") + strings.Repeat("a=x:"+strings.Repeat("y", 60)+"\r\n", 150), "400"},
+			{withoutAddress(siptest.SessionAt(e.address, 40000, "0 101")), "400"},
+			{siptest.SessionAt(e.address, 0, "0 101"), "488"},
+			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "m=audio 40000 RTP/AVP 0", "m=image 40000 udptl t38", 1), "488"},
+			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "RTP/AVP", "RTP/SAVP", 1), "488"},
+		} {
+			e.changes(method, bad.sdp, bad.want)
+		}
+		if e == c.carrier {
+			c.w.carrier.within(c.d, method, "hello", "Content-Type: text/plain")
+			m := e.p.expect("SIP/2.0 415")
+			if m.value("Accept") != message.AcceptedBodies {
+				t0(c).Errorf("415 without Accept:\n%s", m.raw)
+			}
+			if method == "INVITE" {
+				e.ackRefusal(m)
+			}
+		}
+		if !reflect.DeepEqual(e.peer(), before) {
+			t0(c).Error("a refused offer changed the media")
+		}
+		e.changes(method, siptest.SessionAt(e.address, 40008, "0 101"), "200")
+		if got := e.peer().RTP.Port(); got != 40008 {
+			t0(c).Errorf("media goes to port %d; want 40008", got)
+		}
+	})
+}
+
+// RFC 3264 section 8: an offer of ours has the m= lines that there were, in
+// their order.
+func TestOfferKeepsStreams(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = strings.Replace(callerSDP(), "m=audio", "m=video 30000 RTP/AVP 31\r\nm=audio", 1)
+		w.carrier.invitesTillRung(d)
+		invite := w.agent.expect("INVITE")
+		w.agent.takes(invite, "agent1")
+		w.carrier.isAnswered(d)
+		seq := w.carrier.within(d, "INVITE", "")
+		ok := w.carrier.expect("SIP/2.0 200")
+		var lines []string
+		for line := range strings.SplitSeq(ok.raw, "\r\n") {
+			if strings.HasPrefix(line, "m=") {
+				lines = append(lines, strings.Join(strings.Fields(line)[:1], ""))
+			}
+		}
+		if strings.Join(lines, " ") != "m=video m=audio" || !strings.Contains(ok.raw, "m=video 0 ") {
+			t.Errorf("offer:\n%s", ok.raw)
+		}
+		w.carrier.ackOf(d, seq, strings.Replace(callerSDP(), "m=audio", "m=video 0 RTP/AVP 31\r\nm=audio", 1))
+		w.callerEnds(w.agent, d)
+	})
+}

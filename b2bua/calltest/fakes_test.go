@@ -1,0 +1,314 @@
+package calltest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/peers"
+	"flowbridge/internal/tracecontext"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// fakeRelay opens sessions that carry nothing.
+type fakeRelay struct {
+	mu       sync.Mutex
+	sessions []*fakeSession
+	fail     error
+	broken   bool          // sessions panic when they start or play
+	hold     chan struct{} // the next session is opened when it is closed; nil: at once
+}
+
+type fakeSession struct {
+	local     [2]netip.AddrPort
+	peers     [2]media.Peer
+	confirmed [2]bool
+	onEvent   func(media.Event)
+	crypto    [2]media.Crypto
+	ways, far [2]*media.Datagrams // of DTLS: ours and the peer's, by side
+	exposed   bool                // a side that has an address got plain RTP instead of SRTP
+	forgot    [2]bool             // a side's keys, since the session was opened or resumed
+	events    [2]media.TelephoneEvents
+	payloads  [2][]media.PayloadChange
+	digits    []string
+	mu        sync.Mutex // guards plays and heard, which tests look at between two sounds
+	plays     [2]media.Play
+	heard     []string // by Play and StopPlay
+	masks     [2]media.Mask
+	tap       media.Tap
+	stats     media.Stats // on top of seven packets from side A
+	broken    bool
+	relayed   atomic.Uint64 // packets from side A, besides those of stats
+	answered  atomic.Uint64 // and from side B
+
+	started, closed atomic.Bool // read while the call may still run
+}
+
+func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return nil, r.fail
+	}
+	if hold := r.hold; hold != nil {
+		r.hold = nil
+		r.mu.Unlock()
+		<-hold
+		r.mu.Lock()
+	}
+	port := uint16(10000 + 4*len(r.sessions))
+	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken}
+	s.local = [2]netip.AddrPort{netip.AddrPortFrom(c.Addr[0], port), netip.AddrPortFrom(c.Addr[1], port+2)}
+	r.sessions = append(r.sessions, s)
+	return s, nil
+}
+
+// Resume goes on with a session of a server that is dead, which has the same ports.
+func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return nil, r.fail
+	}
+	i := slices.IndexFunc(r.sessions, func(s *fakeSession) bool { return s.local[0] == st.Sides[0].Local })
+	old := r.sessions[i]
+	s := &fakeSession{
+		onEvent: c.OnEvent, local: old.local, peers: old.peers, confirmed: old.confirmed, crypto: old.crypto, events: old.events,
+		payloads: old.payloads, masks: old.masks, stats: old.stats,
+	}
+	s.started.Store(old.started.Load())
+	old.closed.Store(true)
+	r.sessions[i] = s
+	return s, nil
+}
+
+func (r *fakeRelay) open() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sessions {
+		if !s.closed.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
+func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
+func (s *fakeSession) Confirm(side media.Side)               { s.confirmed[side] = true }
+
+func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
+	if s.crypto[side].Send != nil && c.Send == nil && s.peers[side].RTP.IsValid() {
+		s.exposed = true
+	}
+	if s.crypto[side] = c; c == (media.Crypto{}) {
+		s.forgot[side] = true
+		s.mu.Lock()
+		s.ways[side].Close()
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// Datagrams leads to far, else nowhere.
+func (s *fakeSession) Datagrams(side media.Side) *media.Datagrams {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ways[side].Close()
+	s.ways[side] = media.NewDatagrams(func(pkt []byte) {
+		s.mu.Lock()
+		far := s.far[side]
+		s.mu.Unlock()
+		if far != nil {
+			far.Deliver(pkt)
+		}
+	})
+	return s.ways[side]
+}
+
+func (s *fakeSession) SetTelephoneEvents(side media.Side, c media.TelephoneEvents) {
+	s.events[side] = c
+}
+
+func (s *fakeSession) SetPayloads(from media.Side, changes []media.PayloadChange) {
+	s.payloads[from] = changes
+}
+
+func (s *fakeSession) Play(to media.Side, p media.Play) {
+	if s.broken {
+		panic("the media is broken")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plays[to] = p
+	s.heard = append(s.heard, fmt.Sprintf("%v hears %v of law %d as %d, loop %v, yield %v", to, p.Sound.Duration(), p.Law, p.PayloadType, p.Loop, p.Yield))
+}
+
+func (s *fakeSession) StopPlay(to media.Side) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = append(s.heard, to.String()+" hears nothing")
+}
+func (s *fakeSession) SetMask(side media.Side, m media.Mask) { s.masks[side] = m }
+func (s *fakeSession) SetTap(t media.Tap)                    { s.tap = t }
+
+func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
+	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))
+	return nil
+}
+
+func (s *fakeSession) Start() {
+	if s.broken {
+		panic("the media is broken")
+	}
+	s.started.Store(true)
+}
+
+func (s *fakeSession) Stats() media.Stats {
+	stats := s.stats
+	stats.A.RxPackets += 7 + s.relayed.Load()
+	stats.B.RxPackets += s.answered.Load()
+	return stats
+}
+
+func (s *fakeSession) State() (st media.SessionState) {
+	for side, at := range s.local {
+		st.Sides[side].Local = at
+	}
+	return st
+}
+
+func (s *fakeSession) HandOver() (media.SessionState, media.Sockets) {
+	return s.State(), media.Sockets{{-1, -1}, {-1, -1}}
+}
+
+func (s *fakeSession) Close() media.Stats {
+	s.closed.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ways[media.SideA].Close()
+	s.ways[media.SideB].Close()
+	return s.Stats()
+}
+
+type fakeSink struct {
+	mu      sync.Mutex
+	journal []record.Record
+	done    []record.Record
+	hold    chan struct{} // Put waits until it is closed
+	stay    chan struct{} // the next Journal waits until it is closed; nil: none does
+
+	states map[string]record.Left // of calls that have no record yet
+	owed   map[string][]byte
+}
+
+func (s *fakeSink) Journal(r record.Record, state []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stay := s.stay; stay != nil {
+		s.stay = nil
+		s.mu.Unlock()
+		<-stay
+		s.mu.Lock()
+	}
+	s.journal = append(s.journal, r)
+	if s.states == nil {
+		s.states = map[string]record.Left{}
+	}
+	closed := r
+	closed.Recordings = slices.Clone(r.Recordings)
+	s.states[r.ID] = record.Left{Record: r, Interrupted: closed.Interrupted(time.Now()), State: slices.Clone(state)}
+}
+
+func (s *fakeSink) Owe(id string, state []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owed == nil {
+		s.owed = map[string][]byte{}
+	}
+	if s.owed[id] = slices.Clone(state); state == nil {
+		delete(s.owed, id)
+	}
+}
+
+// left is what a killed process leaves to the next one.
+func (s *fakeSink) left() (all []record.Left) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.states)) {
+		all = append(all, s.states[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.owed)) {
+		all = append(all, record.Left{Record: record.Record{ID: id}, State: s.owed[id], Owed: true})
+	}
+	return all
+}
+
+func (s *fakeSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
+	if owes != nil {
+		s.Owe(r.ID, owes)
+	}
+	if s.hold == nil {
+		done(s.Put(ctx, *r))
+		return
+	}
+	go func() { done(s.Put(ctx, *r)) }()
+}
+
+func (s *fakeSink) Put(_ context.Context, r record.Record) error {
+	if s.hold != nil {
+		<-s.hold
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = append(s.done, r)
+	delete(s.states, r.ID)
+	return nil
+}
+
+type fakePreparer struct {
+	mu    sync.Mutex
+	asked []peers.PrepareRequest
+	trace []string // the traceparent of each
+	after time.Duration
+	err   error
+	given *peers.Prepared // the answer to all; nil: an id for each
+}
+
+func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
+	p.mu.Lock()
+	p.asked, p.trace = append(p.asked, r), append(p.trace, tracecontext.From(ctx))
+	after, err, n := p.after, p.err, len(p.asked)
+	p.mu.Unlock()
+	select {
+	case <-time.After(after):
+	case <-ctx.Done():
+		return peers.Prepared{}, ctx.Err()
+	}
+	if err != nil {
+		return peers.Prepared{}, err
+	}
+	if p.given != nil {
+		return *p.given, nil
+	}
+	return peers.Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
+}
+
+// testLog is where servers under test log to.
+func testLog(t *testing.T) zerolog.Logger {
+	t.Helper()
+	if testing.Verbose() {
+		return zerolog.New(zerolog.NewTestWriter(t))
+	}
+	return zerolog.Nop()
+}

@@ -1,0 +1,261 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+	"flowbridge/internal/siptest"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// upgraded replaces the server, or fails.
+func (w *world) upgraded() {
+	w.t.Helper()
+	synctest.Wait()
+	if err := w.upgrade(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestCallGoesOver: a call that is up goes to another process, and the next one, as if nothing had been: nobody is told or asked
+// anything, requests of either side work, and its record knows nothing of it.
+func TestCallGoesOver(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		for range 2 {
+			time.Sleep(time.Second)
+			w.upgraded()
+			w.carrier.silent(10 * time.Second)
+			w.agent.silent(time.Second)
+			for _, e := range []*end{c.carrier, c.agent} {
+				seq := e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101"))
+				e.p.expect("SIP/2.0 200")
+				e.acks(seq, "")
+			}
+		}
+		synctest.Wait()
+		w.upgraded()
+		w.callerHangsUp(c.d)
+		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.Restored != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestMediaGoOnWhileARecordWaits: the media are not frozen for a record that is not written, and the server goes on at the end of its time.
+func TestMediaGoOnWhileARecordWaits(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		over, c := w.talk(nil, nil), w.talk(nil, nil)
+		w.sink.hold = make(chan struct{})
+		w.callerHangsUp(over.d)
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		defer cancel()
+		frozen := 0
+		if err := w.server.Freeze(ctx, func() { frozen++ }); !errors.Is(err, context.DeadlineExceeded) || frozen != 0 {
+			t.Errorf("%v, frozen %d times", err, frozen)
+		}
+		close(w.sink.hold)
+		w.record()
+		w.upgraded()
+		c.hangsUp()
+	})
+}
+
+// TestCallThatIsChangedStays: a call with an exchange under way can't be handed over, and the server goes on with it.
+func TestCallThatIsChangedStays(t *testing.T) {
+	inWorldWith(t, talkYAML("", "reinvite: relay"), func(w *world) {
+		c := w.talk(nil, nil)
+		time.Sleep(time.Second)
+		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
+		in := w.agent.expect("INVITE")
+		if err := w.upgrade(); !isStopped(err, waitsForExchange) {
+			t.Fatalf("%v", err)
+		}
+		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
+		w.carrier.expect("SIP/2.0 200")
+		c.carrier.acks(seq, "")
+		time.Sleep(time.Second)
+		w.upgraded()
+		c.hangsUp()
+	})
+}
+
+// TestSetUpIsBegunAgain: a call that is being set up is begun again by the other process, as the same call: its target is
+// cancelled and called anew, and the caller hears no more than another 180.
+func TestSetUpIsBegunAgain(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d, in := w.ringing()
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		if again.value("Call-ID") == in.value("Call-ID") {
+			t.Errorf("the same Call-ID:\n%s", again.raw)
+		}
+		w.carrier.expect("SIP/2.0 180")
+		w.agent.answer(again, "agent2")
+		ok := w.carrier.expect("SIP/2.0 200")
+		d.learn(ok)
+		w.carrier.ack(d)
+		w.agent.expect("ACK")
+		time.Sleep(time.Second)
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// TestMaskedWhileItIsSetUp: keys that an operator has had masked before the answer are masked when the call begins again.
+func TestMaskedWhileItIsSetUp(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", ""), func(w *recorded) {
+		d, in := w.ringing()
+		w.orders(b2bua.OrderMask, true)
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		w.carrier.expect("SIP/2.0 180")
+		w.agent.answer(again, "agent2")
+		w.carrier.isAnswered(d)
+		w.agent.expect("ACK")
+		synctest.Wait()
+		if live := w.server.Live(w.t.Context())[0]; !live.Masked || !w.session().masks[media.SideA].On {
+			t.Errorf("masked %v, by the session %+v", live.Masked, w.session().masks[media.SideA])
+		}
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// TestKilledAfterTheHandOver: a process that is killed as soon as it has taken over, or when it has begun again with the calls
+// that were being set up, leaves them to the next one: the caller gets 500, the target CANCEL, and there is one record.
+func TestKilledAfterTheHandOver(t *testing.T) {
+	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d, in := w.ringing()
+			h, err := w.handOver()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.beginWith(nil, h)
+			if serves {
+				w.serves()
+				in = w.cancelledAndAgain(in)
+				w.carrier.expect("SIP/2.0 180")
+			}
+			synctest.Wait() // else the first target's 487 may not be known when the process dies
+			w.life.dead.Store(true)
+			left := w.sink.left()
+			w.server.Stack().Serve() // for its end
+			if err := w.server.Close(); err != nil {
+				w.t.Error(err)
+			}
+			w.begin(left)
+			w.carrier.isRefused(d, "500")
+			w.cancelled(in)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+			synctest.Wait()
+			if left := w.die(); len(left) != 0 {
+				w.t.Errorf("%d calls are left", len(left))
+			}
+			w.begin(nil)
+		})
+	}
+}
+
+// TestSetUpIsNotBegunAgain: a call that the other process refuses has its record.
+func TestSetUpIsNotBegunAgain(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		_, in := w.ringing()
+		h, err := w.handOver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.beginWith(nil, h)
+		w.server.Drain()
+		w.serves()
+		w.carrier.expect("SIP/2.0 503")
+		w.cancelled(in)
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+	})
+}
+
+// ringing is a call whose target rings.
+func (w *world) ringing() (*dialogue, received) {
+	w.t.Helper()
+	d := w.carrier.dialsTillRung("+15075785607")
+	in := w.agent.progresses(180, "Ringing", "agent1", "")
+	synctest.Wait()
+	return d, in
+}
+
+// cancelled takes the CANCEL of an INVITE.
+func (w *world) cancelled(in received) {
+	w.t.Helper()
+	w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+	w.agent.concludes(in, 487, "Terminated", "agent1", "")
+}
+
+// cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.
+func (w *world) cancelledAndAgain(in received) (again received) {
+	w.t.Helper()
+	for _, m := range w.agent.rest() {
+		switch {
+		case strings.HasPrefix(m.raw, "CANCEL "):
+			w.agent.reply(m, 200, "OK", "agent1", "")
+			w.agent.reply(in, 487, "Terminated", "agent1", "")
+		case strings.HasPrefix(m.raw, "INVITE "):
+			again = m
+		default:
+			w.t.Errorf("unexpected:\n%s", m.raw)
+		}
+	}
+	if again.raw == "" {
+		w.t.Fatal("no INVITE")
+	}
+	w.agent.expect("ACK")
+	return again
+}
+
+// TestUpgradeWithoutItsAddress: a call that is being set up at an address that the new configuration has no more keeps the old process:
+// nobody would tell the caller or the target anything.
+func TestUpgradeWithoutItsAddress(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		_, in := w.ringing()
+		h, err := w.handOver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := w.options
+		o.Before = h
+		if o.Config, err = config.Parse("test.yaml", []byte(strings.Replace(talkYAML("", ""), "198.51.100.1:5060", "198.51.100.1:5070", 1)), func(string) (string, bool) { return "x", true }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b2bua.NewServer(o); !isStopped(err, "its SIP address is not listened on any more") {
+			t.Errorf("got %v", err)
+		}
+		w.beginWith(nil, h)
+		w.server.Drain()
+		w.serves()
+		w.carrier.expect("SIP/2.0 503")
+		w.cancelled(in)
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+	})
+}
+
+// TestMissedByeBeforeAnUpgrade: it is found out also if the process that was to ask has been replaced.
+func TestMissedByeBeforeAnUpgrade(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		w.restart()
+		time.Sleep(askAfter / 2)
+		w.upgraded()
+		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
+	})
+}

@@ -1,0 +1,183 @@
+package calltest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua"
+	"flowbridge/media"
+	"flowbridge/media/recording"
+	"flowbridge/store/record"
+)
+
+// recorded is a world whose calls can be recorded.
+type recorded struct {
+	*world
+	archive *recording.Archive
+	dir     string
+	log     *bytes.Buffer // all of it, at level debug
+}
+
+// recordingYAML is talkYAML with further keys of the first route.
+func recordingYAML(route, target string) string {
+	yaml := strings.Replace(talkYAML("", target), "targets: [agent]}", "targets: [agent], "+route+"}", 1)
+	return "recording: {path: unused, format: [wav, pcapng]}\n" + yaml
+}
+
+func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
+	t.Helper()
+	w := &recorded{dir: t.TempDir(), log: &bytes.Buffer{}}
+	inWorldOf(t, yaml, func(o *b2bua.Options) {
+		a, err := recording.Open(recording.Config{
+			Dir: w.dir, Formats: o.Config.Recording.Formats, Keep: time.Hour, MaxSize: 1 << 30, Log: zerolog.Nop(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.archive, o.Archive = a, a
+		o.Log = zerolog.New(zerolog.SyncWriter(w.log))
+	}, func(x *world) {
+		defer func() {
+			synctest.Wait()
+			if err := w.archive.Close(x.t.Context()); err != nil {
+				x.t.Error(err)
+			}
+		}()
+		w.world = x
+		test(w)
+	})
+}
+
+// session is the media of the first call when the server has done everything it has to.
+func (w *world) session() *fakeSession {
+	synctest.Wait()
+	return w.relay.sessions[0]
+}
+
+// says has a side's packet shown to the recorder, if there is one.
+func (w *recorded) says(side media.Side, payloadType byte, n int) []byte {
+	pkt := make([]byte, 12, 172)
+	pkt[0], pkt[1] = 0x80, payloadType
+	binary.BigEndian.PutUint16(pkt[2:], uint16(n))
+	binary.BigEndian.PutUint32(pkt[4:], uint32(n)*160)
+	binary.BigEndian.PutUint32(pkt[8:], uint32(side)+1)
+	for i := range 160 {
+		pkt = append(pkt, byte(i))
+	}
+	if tap := w.session().tap; tap != nil {
+		tap.Packet(media.Tapped{
+			At: time.Now(), Side: side, Source: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 10 * byte(side+1)}), 20000),
+			Local: w.session().local[side], Data: pkt,
+		})
+	}
+	return pkt
+}
+
+// talks has both sides say something for a number of packets.
+func (w *recorded) talks(packets int) {
+	for n := range packets {
+		w.says(media.SideA, 0, n)
+		w.says(media.SideB, 0, n)
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// order asks something of the one live call.
+func (w *world) order(what b2bua.Order) (b2bua.LiveCall, error) {
+	w.t.Helper()
+	live := w.server.Live(w.t.Context())
+	if len(live) != 1 {
+		w.t.Fatalf("%d live calls", len(live))
+	}
+	return w.server.Order(w.t.Context(), live[0].Record.ID, what)
+}
+
+// does is order where it has to be carried out, with the state afterwards.
+func (w *world) does(what b2bua.Order, state string) b2bua.LiveCall {
+	w.t.Helper()
+	l, err := w.order(what)
+	if err != nil || l.Recording != state {
+		w.t.Fatalf("order %d: recording %s, %v; want %s", what, l.Recording, err, state)
+	}
+	return l
+}
+
+// refuses is order where it has to be refused.
+func (w *world) refuses(what b2bua.Order, why string) {
+	w.t.Helper()
+	_, err := w.order(what)
+	var refused *b2bua.OrderError
+	if !errors.As(err, &refused) || !strings.Contains(refused.Problem, why) || refused.Remedy == "" {
+		w.t.Errorf("order %d: %v; want %q", what, err, why)
+	}
+}
+
+func (w *recorded) file(f record.Recording) []byte {
+	w.t.Helper()
+	b, err := os.ReadFile(filepath.Join(w.dir, f.File))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}
+
+// datagram is one of a capture.
+type datagram struct {
+	from, to netip.AddrPort
+	data     string
+}
+
+// capture gives the SIP and the RTP of a capture.
+func (w *recorded) capture(f record.Recording) (sip, rtp []datagram) {
+	w.t.Helper()
+	r, err := pcapgo.NewNgReader(bytes.NewReader(w.file(f)), pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for {
+		data, _, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return sip, rtp
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		p := gopacket.NewPacket(data, r.LinkType(), gopacket.Default)
+		udp := p.TransportLayer().(*layers.UDP)
+		from, _ := netip.AddrFromSlice(p.NetworkLayer().NetworkFlow().Src().Raw())
+		to, _ := netip.AddrFromSlice(p.NetworkLayer().NetworkFlow().Dst().Raw())
+		d := datagram{netip.AddrPortFrom(from, uint16(udp.SrcPort)), netip.AddrPortFrom(to, uint16(udp.DstPort)), string(udp.Payload)}
+		if d.data[0] == 0x80 {
+			rtp = append(rtp, d)
+		} else {
+			sip = append(sip, d)
+		}
+	}
+}
+
+// startLines are those of messages, by what they begin with.
+func startLines(sip []datagram) (lines []string) {
+	for _, d := range sip {
+		line, _, _ := strings.Cut(d.data, "\r\n")
+		method, rest, _ := strings.Cut(line, " ")
+		if method == "SIP/2.0" {
+			method, _, _ = strings.Cut(rest, " ")
+		}
+		lines = append(lines, method)
+	}
+	return lines
+}

@@ -1,0 +1,258 @@
+package calltest
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// Times of the server that the tests of restarts wait for.
+const (
+	noteDelay = 2 * time.Second // how long the note of an ACK waits for what comes behind it
+	askAfter  = 2 * time.Second // how long a side may be silent after a restart until it is asked, at most twice that
+)
+
+// What an upgrade says that a call waits for.
+const (
+	waitsForAnswer   = "the caller hears the target already"
+	waitsForExchange = "a change of its media is under way"
+	waitsForRequest  = "a request has no answer yet"
+)
+
+// isStopped reports whether an upgrade was stopped for this reason.
+func isStopped(err error, why string) bool { return err != nil && strings.Contains(err.Error(), why) }
+
+// minter makes tags and branches by the key of the server.
+func (w *world) minter() *message.Minter { return message.NewMinter(w.options.Key) }
+
+// life is that of one process: when it is killed, nothing that it does reaches anybody.
+type life struct {
+	w    *world
+	dead atomic.Bool
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// begin starts a server in place of one that was killed, with the calls that it has left.
+func (w *world) begin(left []record.Left) { w.beginWith(left, nil) }
+
+// beginWith is begin with what another server has handed over; nil: none has.
+func (w *world) beginWith(left []record.Left, before b2bua.Predecessor) {
+	w.t.Helper()
+	l := &life{w: w}
+	o := w.options
+	o.Admission = func(a *peers.Admission) { w.admission = a }
+	o.Left, o.Before, o.Sink, o.Relay = left, before, lifeSink{o.Sink, l}, lifeRelay{o.Relay, l}
+	listen, listenStream, dial := o.Network.Listen, o.Network.ListenStream, o.Network.Dial
+	if listen != nil {
+		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
+			s, err := listen(a)
+			return lifeSocket{s, l}, err
+		}
+	}
+	if listenStream != nil {
+		o.Network.ListenStream = func(a netip.AddrPort) (net.Listener, error) {
+			s, err := listenStream(a)
+			return lifeListener{s, l}, err
+		}
+	}
+	if dial != nil {
+		o.Network.Dial = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+			if l.dead.Load() {
+				return nil, net.ErrClosed
+			}
+			c, err := dial(ctx, from, to)
+			return l.keep(c), err
+		}
+	}
+	var err error
+	if w.server, err = b2bua.NewServer(o); err != nil {
+		w.t.Fatal(err)
+	}
+	w.life = l
+}
+
+// die kills the server, and gives the calls that it leaves.
+func (w *world) die() []record.Left {
+	w.t.Helper()
+	synctest.Wait() // what was being said is on file
+	w.life.dead.Store(true)
+	left := w.sink.left()
+	w.life.mu.Lock()
+	for _, c := range w.life.conns {
+		_ = c.Close()
+	}
+	w.life.mu.Unlock()
+	if err := w.server.Close(); err != nil {
+		w.t.Error(err)
+	}
+	return left
+}
+
+// handed is what a server hands over, but for its sockets, which the other one opens anew.
+type handed struct {
+	stack transport.State
+	calls []b2bua.Handed
+}
+
+func (h *handed) Take(string) (int, bool)          { return 0, false }
+func (h *handed) Calls() []b2bua.Handed            { return h.calls }
+func (h *handed) Restore(s *transport.Stack) error { s.Restore(&h.stack); return nil }
+
+// handOver has the server stand still, takes what it hands over, and ends it. An error means that it goes on.
+func (w *world) handOver() (*handed, error) {
+	w.t.Helper()
+	s := w.server
+	err := s.Settled(context.Background(), true)
+	if err == nil {
+		err = s.Freeze(context.Background(), nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h := &handed{stack: s.Stack().State()}
+	err = s.HandOver(func(c b2bua.Handed) error {
+		h.calls = append(h.calls, c)
+		return nil
+	})
+	if err != nil {
+		s.Thaw()
+		return nil, err
+	}
+	w.life.dead.Store(true)
+	s.Thaw() // for its end
+	if err := s.Close(); err != nil {
+		w.t.Error(err)
+	}
+	return h, nil
+}
+
+// upgrade replaces the server by another one. An error means that the one before goes on.
+func (w *world) upgrade() error {
+	w.t.Helper()
+	h, err := w.handOver()
+	if err != nil {
+		return err
+	}
+	w.beginWith(nil, h)
+	w.serves()
+	return nil
+}
+
+// serves has a server that has taken over serve.
+func (w *world) serves() {
+	w.server.Stack().Serve()
+	w.server.Begun()
+}
+
+// restart kills the server and starts another one.
+func (w *world) restart() { w.begin(w.die()) }
+
+func (l *life) keep(c net.Conn) net.Conn {
+	if c == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns = append(l.conns, c)
+	return lifeConn{c, l}
+}
+
+type lifeSocket struct {
+	transport.Socket
+	*life
+}
+
+func (s lifeSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if s.dead.Load() {
+		return len(b), nil
+	}
+	return s.Socket.WriteToUDPAddrPort(b, to)
+}
+
+// ReadTimed gives the time of a socket that knows it.
+func (s lifeSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
+	if timed, ok := s.Socket.(interface {
+		ReadTimed(b []byte) (int, netip.AddrPort, time.Time, error)
+	}); ok {
+		return timed.ReadTimed(b)
+	}
+	n, from, err = s.ReadFromUDPAddrPort(b)
+	return n, from, came, err
+}
+
+type lifeListener struct {
+	net.Listener
+	*life
+}
+
+func (s lifeListener) Accept() (net.Conn, error) {
+	c, err := s.Listener.Accept()
+	return s.keep(c), err
+}
+
+type lifeConn struct {
+	net.Conn
+	*life
+}
+
+func (c lifeConn) Write(b []byte) (int, error) {
+	if c.dead.Load() {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(b)
+}
+
+type lifeSink struct {
+	b2bua.Sink
+	*life
+}
+
+func (s lifeSink) Journal(r record.Record, state []byte) {
+	if !s.dead.Load() {
+		s.Sink.Journal(r, state)
+	}
+}
+
+func (s lifeSink) Owe(id string, state []byte) {
+	if !s.dead.Load() {
+		s.Sink.Owe(id, state)
+	}
+}
+
+func (s lifeSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
+	if s.dead.Load() {
+		done(nil)
+		return
+	}
+	s.Sink.Keep(ctx, r, owes, done)
+}
+
+func (s lifeSink) Put(ctx context.Context, r record.Record) error {
+	if s.dead.Load() {
+		return nil
+	}
+	return s.Sink.Put(ctx, r)
+}
+
+// lifeRelay opens sessions that nobody touches any more once the process is dead: their ports are the next one's.
+type lifeRelay struct {
+	bridge.Relay
+	*life
+}
+
+func (r lifeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) { return r.Relay.Open(c) }

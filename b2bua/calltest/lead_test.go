@@ -1,0 +1,240 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/store/record"
+)
+
+// leadConfig has a PBX that hands over calls which it has placed.
+const leadConfig = `
+sip: {listen: ["udp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: pbx, sources: ["192.0.2.10"], country: "1", uri: "sip:{{.To.Number}}@192.0.2.10:5060"}
+targets:
+  - name: agent
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@192.0.2.20:32681"
+    prepare: {api: "https://api.test", token_env: TOKEN, custom_variables: {way: "{{.Direction}}", lead: "{{.Lead.Number}}"}}
+    headers:
+      X-EI: "S.{{.Prepare.CallID}};E.{{.Header \"X-Twilio-CallSid\"}};O.{{.Lead.Number}};"
+    transfer: local
+    transfer_numbers: ["^\\+1"]
+  - name: other
+    kind: vapi
+    uri: "sip:support@192.0.2.21:32681"
+    headers: {X-EI: "{{.SIPCallID}}"}
+routes:
+  - {trunk: pbx, to: "^\\+1507", targets: [agent], direction: outbound}
+  - {trunk: pbx, to: "^\\+1508", targets: [agent]}
+  - {trunk: pbx, to: "^\\+1509", targets: [other], direction: outbound}
+hooks:
+  listen: "127.0.0.1:8083"
+  variables: {token_file: TOKENFILE}
+`
+
+func leadYAML(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("hush"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(leadConfig, "TOKENFILE", file, 1)
+}
+
+// The customer is the lead in the prepare step, in the Request-URI, in From and
+// P-Asserted-Identity, and in the record, whoever has called whom.
+func TestDirection(t *testing.T) {
+	for to, want := range map[string]struct {
+		direction, lead, agent, from, identity string
+	}{
+		"+15075785607": {"outbound", "+15075785607", "+15075550100", "+15075550100", ""},
+		"+15085785607": {"inbound", "+15075550100", "+15085785607", "+15075550100", ""},
+	} {
+		inWorldWith(t, leadYAML(t), func(w *world) {
+			d := w.carrier.newCall(to)
+			d.extra = "X-Twilio-CallSid: CA123\n"
+			w.carrier.invitesTillRung(d)
+			invite := w.agent.expect("INVITE sip:" + want.agent + "@192.0.2.20:32681 ")
+			if got, uri := invite.value("P-Asserted-Identity"), "<sip:"+want.lead+"@198.51.100.1>"; got != uri {
+				t.Errorf("P-Asserted-Identity: %s; want %s", got, uri)
+			}
+			if got := invite.req().From().Address.User; got != want.lead {
+				t.Errorf("From: %s; want %s", got, want.lead)
+			}
+			if got, ei := invite.value("X-EI"), "S.id-1;E.CA123;O."+want.lead+";"; got != ei {
+				t.Errorf("X-EI: %s; want %s", got, ei)
+			}
+			asked := w.prepare.asked[0]
+			if got, body := string(asked.Body), fmt.Sprintf(`{"from_number":%q,"to_number":%q,"model_id":"","workspace_id":"","custom_variables":{"way":%q,"lead":%[1]q}}`,
+				want.lead, want.agent, want.direction); got != body {
+				t.Errorf("prepared %s; want %s", got, body)
+			}
+			w.agent.concludes(invite, 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
+			r := w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
+			if r.Direction != want.direction || r.Lead != want.lead || r.From != want.from || r.To != to || r.ExternalID != "CA123" {
+				t.Errorf("record %+v", r)
+			}
+		})
+	}
+}
+
+// What a PBX withholds of itself is for the customer, who is not told it by the
+// platform: the lead's number is known.
+func TestDirectionPrivacy(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.extra = "Privacy: id\n"
+		w.carrier.invitesTillRung(d)
+		invite := w.agent.expect("INVITE")
+		if got := invite.req().From().Address.User; got != "+15075785607" || invite.value("Privacy") != "" {
+			t.Errorf("From: %s, Privacy: %s", got, invite.value("Privacy"))
+		}
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
+		w.record()
+	})
+}
+
+// A call is found by any of its ids while it lives, and by none afterwards. An
+// id that two calls have is neither's.
+func TestFindNamed(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		d.extra = "X-Twilio-CallSid: CA123\nX-Name: Ada\nX-EI: S.old;\n"
+		w.carrier.invitesTillRung(d)
+		invite := w.agent.expect("INVITE")
+		live := w.server.Live(context.Background())[0]
+		ids := []string{live.Record.ID, d.callID, invite.value("Call-ID"), "id-1", "CA123"}
+		for _, id := range ids {
+			got, err := w.server.FindNamed(context.Background(), id)
+			if err != nil || got.Record.ID != live.Record.ID || got.Vars.Header("X-Name") != "Ada" {
+				t.Errorf("%s: got %+v, %v", id, got.Record, err)
+			}
+		}
+		if got := live.Headers([]string{"X-*"}); !slices.Equal(got, []peers.Variable{{Name: "X-Twilio-CallSid", Value: "CA123"}, {Name: "X-Name", Value: "Ada"}}) {
+			t.Errorf("headers %v", got)
+		}
+		for _, id := range []string{"", "+15075550100", "ca123", "CA", "caller +15075550100", "+15095785607"} {
+			if _, err := w.server.FindNamed(context.Background(), id); !errors.Is(err, b2bua.ErrUnknownCall) {
+				t.Errorf("%q: got %v", id, err)
+			}
+		}
+		second := w.carrier.newCall("+15095785607")
+		second.extra = "X-Twilio-CallSid: CA123\n"
+		w.carrier.invitesTillRung(second)
+		other := w.agent2.expect("INVITE")
+		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, b2bua.ErrSeveralCalls) {
+			t.Errorf("an id of two calls: got %v", err)
+		}
+		third := w.carrier.newCall("+15095785607")
+		third.extra = "X-Twilio-CallSid: " + live.Record.ID + "\n"
+		w.carrier.invitesTillRung(third)
+		fourth := w.agent2.expect("INVITE")
+		if _, err := w.server.FindNamed(context.Background(), live.Record.ID); !errors.Is(err, b2bua.ErrSeveralCalls) {
+			t.Errorf("an id of ours that another call claims: got %v", err)
+		}
+		if got, err := w.server.FindNamed(context.Background(), second.callID); err != nil || got.Record.ExternalID != second.callID {
+			t.Errorf("a bare X-EI: got %+v, %v", got.Record, err)
+		}
+		for _, end := range []struct {
+			p *peer
+			m received
+			d *dialogue
+		}{{w.agent, invite, d}, {w.agent2, other, second}, {w.agent2, fourth, third}} {
+			end.p.reply(end.m, 486, "Busy Here", "a", "")
+			end.p.expect("ACK")
+			w.carrier.expect("SIP/2.0 486")
+			w.carrier.ackRefused(end.d)
+			w.record()
+		}
+		synctest.Wait()
+		for _, id := range append(ids, second.callID) {
+			if _, err := w.server.FindNamed(context.Background(), id); !errors.Is(err, b2bua.ErrUnknownCall) {
+				t.Errorf("%q after its call: got %v", id, err)
+			}
+		}
+	})
+}
+
+// Who asks for names of calls is known at the start: without hooks nothing is
+// noted.
+func TestNoNamesWithoutHooks(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.expect("INVITE")
+		if _, err := w.server.FindNamed(context.Background(), d.callID); !errors.Is(err, b2bua.ErrUnknownCall) {
+			t.Errorf("a call by its Call-ID: got %v; want %v", err, b2bua.ErrUnknownCall)
+		}
+		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
+		w.record()
+	})
+}
+
+// The customer of an outbound call is who calls when the agent hands over.
+func TestDirectionTransfer(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d, invite := w.established()
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177@198.51.100.1>", "Refer-Sub: false")
+		w.agent.expect("SIP/2.0 202")
+		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060")
+		if got := called.value("P-Asserted-Identity"); got != "<sip:+15075785607@198.51.100.1>" {
+			t.Errorf("P-Asserted-Identity: %s; want the customer's", got)
+		}
+		w.carrier.concludes(called, 486, "Busy Here", "human", "")
+		w.carrier.hangsUpOn(w.agent, d)
+		w.record()
+	})
+}
+
+// A caller can't write tokens into X-EI by a header that is a part of it.
+func TestXEIInjection(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		d.extra = "X-Twilio-CallSid: CA1;S.stolen\n"
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 180")
+		w.carrier.isRefused(d, "503")
+		if r := w.wantRecord("failed", cause.TemplateFailed, record.EndedBySystem); r.ExternalID != "" {
+			t.Errorf("record %+v", r)
+		}
+	})
+	for xei, want := range map[string]string{
+		"S.a;E.b;O.+1;": "[{a false} {b true}]", "S.a;S.b;E.c;E.d;": "[{a false} {c true}]", "CA1": "[{CA1 true}]", "CA1;CA2": "[]", "O.+1;": "[]",
+	} {
+		if got := fmt.Sprint(outbound.IDsIn(xei)); got != want {
+			t.Errorf("%s: got %s; want %s", xei, got, want)
+		}
+	}
+}
+
+// A trunk whose word is not good gives its calls no ids by headers.
+func TestNamesOfUntrustedTrunk(t *testing.T) {
+	inWorldWith(t, strings.Replace(leadYAML(t), `country: "1"`, `country: "1", trusted: false`, 1), func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		d.extra = "X-Twilio-CallSid: CA123\n"
+		w.carrier.invitesTillRung(d)
+		invite := w.agent2.expect("INVITE")
+		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, b2bua.ErrUnknownCall) {
+			t.Errorf("got %v", err)
+		}
+		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
+		w.record()
+	})
+}

@@ -1,0 +1,103 @@
+package calltest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
+)
+
+// maxMessage is what one may have at most, in bytes.
+const maxMessage = 16 << 10
+
+// padSDP makes a description this long.
+func padSDP(sdp string, size int) string {
+	for len(sdp) < size {
+		n := min(size-len(sdp), 200)
+		if rest := size - len(sdp) - n; rest > 0 && rest < 6 {
+			n -= 6
+		}
+		sdp += "a=x" + strings.Repeat("y", n-5) + "\r\n"
+	}
+	return sdp
+}
+
+// sized is an INVITE of this many bytes.
+func sized(d *dialogue, size int) string {
+	text := func(pad int) string {
+		lines := ""
+		for ; pad > 2000; pad -= 1000 { // no header is too long
+			lines += "X-Pad: " + strings.Repeat("p", 1000-len("X-Pad: \r\n")) + "\n"
+		}
+		lines += "Subject: " + strings.Repeat("s", pad) + "\n"
+		return strings.ReplaceAll(strings.Replace(d.request("INVITE"), "Max-Forwards", lines+"Max-Forwards", 1), "\r\n", "\n")
+	}
+	return text(size - len(siptest.CRLF(text(0))))
+}
+
+// Every limit holds to the byte: what is at it is taken, one more is refused
+// in words.
+func TestLimits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limit  int
+		status string
+		text   func(d *dialogue, size int) string
+	}{
+		"message": {maxMessage, "513 Message Longer Than 16384 Bytes", sized},
+		"headers": {128, "400 More Than 128 Headers", func(d *dialogue, n int) string {
+			text := d.request("INVITE")
+			head, _, _ := strings.Cut(strings.ReplaceAll(text, "\r\n", "\n"), "\n\n")
+			more := strings.Repeat("X-A: b\n", n-strings.Count(head, "\n"))
+			return strings.Replace(text, "Max-Forwards", more+"Max-Forwards", 1)
+		}},
+		"header": {4096, "400 Header Longer Than 4096 Bytes", func(d *dialogue, n int) string {
+			return strings.Replace(d.request("INVITE"), "Max-Forwards", "Subject: s\n "+strings.Repeat("s", n-len("Subject: s\r\n "))+"\nMax-Forwards", 1)
+		}},
+		"body": {12 << 10, "513 Body Longer Than 12288 Bytes", func(d *dialogue, n int) string {
+			const first, second = "--b\r\nContent-Type: application/sdp\r\n\r\n", "\r\n--b\r\nContent-Type: text/plain\r\nContent-Disposition: render;handling=optional\r\n\r\n"
+			const last = "\r\n--b--\r\n"
+			d.sdp = first + d.sdp + second + strings.Repeat("x", n-len(first+d.sdp+second+last)) + last
+			return strings.Replace(d.request("INVITE"), "application/sdp\n", "multipart/mixed;boundary=b\n", 1)
+		}},
+		"session description": {8 << 10, "400 Session Description Longer Than 8192 Bytes", func(d *dialogue, n int) string {
+			d.sdp = padSDP(d.sdp, n)
+			return d.request("INVITE")
+		}},
+	} {
+		runIn(t, name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.send(tt.text(d, tt.limit+1))
+			d.learn(w.carrier.expect("SIP/2.0 " + tt.status + "\r\n"))
+			w.carrier.ackRefused(d)
+			d = w.carrier.newCall("+15075785607")
+			w.carrier.send(tt.text(d, tt.limit))
+			w.carrier.expect("SIP/2.0 180")
+			w.agent.expect("INVITE")
+			w.settle()
+		})
+	}
+}
+
+// The answer of a target is held to the same limit as an offer: over it, it
+// can't be used, and the target is hung up.
+func TestLimitOfAnswers(t *testing.T) {
+	for _, size := range []int{8192, 8193} {
+		runIn(t, fmt.Sprint(size), testConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := w.agent.expect("INVITE")
+			w.agent.concludes(invite, 200, "OK", "a", padSDP(agentSDP(), size))
+			if size <= 8192 {
+				w.carrier.isAnswered(d)
+				w.callerEnds(w.agent, d)
+				return
+			}
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.carrier.isRefused(d, "503")
+			if r := w.record(); r.Cause != string(cause.BadAnswer) {
+				w.t.Errorf("cause %s; want %s", r.Cause, cause.BadAnswer)
+			}
+		})
+	}
+}

@@ -1,0 +1,199 @@
+package calltest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/report"
+	"flowbridge/store/record"
+)
+
+// addressed has media on two addresses: the carrier's is the second.
+func addressed(listen, more, agent, spare string) string {
+	return fmt.Sprintf(`
+sip: {listen: ["udp://198.51.100.1:5060"], local_networks: ["192.0.2.20/32"]}
+media: {listen: [%s]%s}
+trunks:
+  - {name: carrier, sources: ["192.0.2.10"], country: "1", media: {address: 198.51.100.2}}
+targets:
+  - name: agent
+    kind: sip
+    uri: "sip:{{.To.Number}}@192.0.2.20:32681"
+    transfer: local
+    transfer_numbers: ["^[0-9]{4}$"]
+    media: {%s}
+  - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.21:32681", media: {%s}}
+routes:
+  - {target: agent, targets: [spare]}
+  - {trunk: carrier, targets: [agent, spare]}
+`, listen, more, agent, spare)
+}
+
+func mediaNames(t testing.TB, to, agent received) string {
+	t.Helper()
+	return described(t, to).RTP().Addr().String() + " " + described(t, agent).RTP().Addr().String()
+}
+
+// Each side's media is bound to the address that its trunk or target names,
+// else to the first, and told by the name that its peer knows it by.
+func TestMediaAddressOfPeers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		yaml  string
+		bound string // of side A, of side B
+		named string
+	}{
+		"default": {
+			addressed("198.51.100.1, 198.51.100.2", "", "", ""),
+			"198.51.100.2 198.51.100.1", "198.51.100.2 198.51.100.1",
+		},
+		"both": {
+			addressed("198.51.100.1, 198.51.100.2, 198.51.100.3", "", "address: 198.51.100.3", ""),
+			"198.51.100.2 198.51.100.3", "198.51.100.2 198.51.100.3",
+		},
+		"one": {
+			addressed("198.51.100.1, 198.51.100.2", "", "address: 198.51.100.2", ""),
+			"198.51.100.2 198.51.100.2", "198.51.100.2 198.51.100.2",
+		},
+		"own advertised": { // the agent is on our side of the NAT
+			addressed(`"198.51.100.1=203.0.113.1", "198.51.100.2=203.0.113.2"`, "", "", ""),
+			"198.51.100.2 198.51.100.1", "203.0.113.2 198.51.100.1",
+		},
+		"advertised": {
+			addressed(`"198.51.100.1=203.0.113.1", "198.51.100.2"`, ", advertise: 203.0.113.9", "", ""),
+			"198.51.100.2 198.51.100.1", "203.0.113.9 198.51.100.1",
+		},
+		"other family": { // its own is of no use to a peer of this one
+			addressed(`198.51.100.2, "2001:db8::1"`, "", `address: "2001:db8::1"`, ""),
+			"198.51.100.2 198.51.100.2", "198.51.100.2 198.51.100.2",
+		},
+	} {
+		runIn(t, name, tt.yaml, func(w *world) {
+			c := w.talk(nil, nil)
+			local := w.relay.sessions[0].local
+			if got := local[0].Addr().String() + " " + local[1].Addr().String(); got != tt.bound {
+				w.t.Errorf("bound to %s; want %s", got, tt.bound)
+			}
+			if got := mediaNames(w.t, c.ok, c.invite); got != tt.named {
+				w.t.Errorf("called %s; want %s", got, tt.named)
+			}
+			if len(w.relay.sessions) != 1 {
+				w.t.Errorf("%d sessions; want 1", len(w.relay.sessions))
+			}
+			c.hangsUp()
+		})
+	}
+}
+
+// The next target's media is bound anew where that names another address, as
+// long as the carrier has not been told ours.
+func TestMediaAddressOfTheNextTarget(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		t.Run(fmt.Sprintf("early media %v", early), func(t *testing.T) {
+			yaml := addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")
+			inWorldWith(t, yaml, func(w *world) {
+				d := w.carrier.dialsTillRung("+15075785607")
+				first := w.agent.expect("INVITE")
+				if early {
+					w.agent.reply(first, 183, "Session Progress", "a", agentSDP())
+					w.carrier.expect("SIP/2.0 183")
+				}
+				w.agent.concludes(first, 500, "Broken", "a", "")
+				if early { // its port stays, so the other address can't be had
+					w.carrier.isRefused(d, "503")
+					if r := w.wantRecord("failed", cause.TargetUnreachable, record.EndedBySystem); len(r.Attempts) != 2 {
+						t.Errorf("attempts: %+v", r.Attempts)
+					}
+					return
+				}
+				second := w.agent2.expect("INVITE")
+				w.agent2.concludes(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
+				if got := mediaNames(t, w.carrier.expect("SIP/2.0 200"), second); got != "198.51.100.2 198.51.100.2" {
+					t.Errorf("called %s", got)
+				}
+				w.carrier.ack(d)
+				synctest.Wait()
+				if w.relay.open() != 1 || len(w.relay.sessions) != 2 {
+					t.Errorf("%d of %d sessions are open; want 1 of 2", w.relay.open(), len(w.relay.sessions))
+				}
+				w.callerEnds(w.agent2, d)
+			})
+		})
+	}
+}
+
+// A transfer goes on at the address that the call has; to a target that names
+// another one it fails.
+func TestMediaAddressOfATransfer(t *testing.T) {
+	for spare, reached := range map[string]bool{"": true, "address: 198.51.100.3": true, "address: 198.51.100.2": false} {
+		t.Run(spare, func(t *testing.T) {
+			yaml := addressed("198.51.100.1, 198.51.100.2, 198.51.100.3", "", "address: 198.51.100.3", spare)
+			inWorldWith(t, yaml, func(w *world) {
+				d, invite := w.established()
+				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>")
+				w.agent.expect("SIP/2.0 202")
+				w.agent.notified("100", "active")
+				if !reached {
+					w.agent.notified("503", "terminated")
+					w.callerEnds(w.agent, d)
+					return
+				}
+				second := w.agent2.expect("INVITE")
+				if got := described(t, second).RTP().Addr().String(); got != "198.51.100.3" {
+					t.Errorf("called %s", got)
+				}
+				w.agent2.concludes(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
+				w.agent.notified("200", "terminated")
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				w.callerEnds(w.agent2, d)
+			})
+		})
+	}
+}
+
+// What explain says of the media address is what is done.
+func TestExplainMediaAddress(t *testing.T) {
+	x, err := b2bua.Explain(testConfigured(t, addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")), nil, report.Question{
+		From: "+15075550100", To: "+15075785607",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"198.51.100.1", "198.51.100.2"} {
+		if !strings.Contains(x.Targets[i].Body, "\r\nc=IN IP4 "+want+"\r\n") {
+			t.Errorf("target %d: want %s in\n%s", i, want, x.Targets[i].Body)
+		}
+	}
+}
+
+// When the ports are all taken, a call is refused before anything else is done
+// for it: the platform is not asked, nobody is called.
+func TestPortsExhausted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.relay.fail = fmt.Errorf("media: %w", errors.New("no free RTP ports"))
+		for range 3 {
+			more := w.carrier.dials("+15075785607")
+			refused := more.learn(w.carrier.expect("SIP/2.0 503"))
+			if refused.value("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+			w.carrier.ackRefused(more)
+			w.agent.silent(time.Second)
+			r := w.wantRecord("failed", cause.NoPorts, record.EndedBySystem)
+			if r.SIPStatus != 503 || len(r.Attempts) != 0 || !r.RingingAt.IsZero() {
+				t.Errorf("got %+v", r)
+			}
+		}
+		if len(w.prepare.asked) != 1 {
+			t.Errorf("the platform was asked %d times; want 1", len(w.prepare.asked))
+		}
+		w.relay.fail = nil // the call that is up was not disturbed
+		w.callerEnds(w.agent, d)
+	})
+}

@@ -1,0 +1,132 @@
+package calltest
+
+import (
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/transport"
+	"flowbridge/store/record"
+)
+
+// neighbourAddr is the address of a second trunk.
+var neighbourAddr = netip.MustParseAddrPort("192.0.2.30:5060")
+
+// twoTrunks is testConfig with a second trunk, and with further keys of sip and media.
+func twoTrunks(sip, media string) string {
+	return strings.NewReplacer(
+		"sip: {", "sip: {"+sip, "media: {", "media: {"+media,
+		"trunks:\n", "trunks:\n  - {name: neighbour, sources: [\"192.0.2.30\"]}\n",
+		"{trunk: carrier, ", "{",
+	).Replace(testConfig)
+}
+
+// ringingCall is a call that the agent has not answered yet.
+type ringingCall struct {
+	from   *peer
+	caller *dialogue
+	invite received
+}
+
+// ring places calls until one is refused, or there are enough of them.
+func (w *world) ring(from *peer, most int) (calls []ringingCall) {
+	w.t.Helper()
+	for range most {
+		d := from.newCall("+15075785607")
+		if from != w.carrier {
+			d.callID, d.branch = "neighbour-"+d.callID, d.branch+"neighbour"
+		}
+
+		from.invite(d)
+		m := d.learn(from.expect("SIP/2.0 "))
+		for m.res().StatusCode == 100 {
+			m = d.learn(from.expect("SIP/2.0 "))
+		}
+		if m.res().StatusCode >= 300 {
+			if m.res().StatusCode != 503 || m.value("Retry-After") == "" {
+				w.t.Errorf("refused with\n%s", m.raw)
+			}
+			from.ackRefused(d)
+			break
+		}
+		invite := w.agent.progresses(180, "Ringing", "b", "")
+		calls = append(calls, ringingCall{from, d, invite})
+	}
+	return calls
+}
+
+// busy has the agent refuse calls.
+func (w *world) busy(calls []ringingCall) {
+	w.t.Helper()
+	for _, c := range calls {
+		w.agent.reply(c.invite, 486, "Busy Here", "b", "")
+		w.agent.expect("ACK")
+		c.from.expect("SIP/2.0 486")
+		c.from.ackRefused(c.caller)
+		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
+	}
+}
+
+// Two hundred ringing calls of one trunk do not shut another one out, whether set-ups or
+// ports are scarce: each trunk has a share that is kept for it, and what is kept for
+// nobody goes to the first.
+func TestNeighbours(t *testing.T) {
+	for _, tt := range []struct{ name, sip, media string }{
+		{"set-ups", "limits: {setups: 200}, ", ""},
+		{"ports", "", "ports: 10000-10799, "},
+	} {
+		runIn(t, tt.name, twoTrunks(tt.sip, tt.media), func(w *world) {
+			neighbour := w.peer(neighbourAddr)
+			w.others = append(w.others, neighbour)
+			greedy := w.ring(w.carrier, 300)
+			modest := w.ring(neighbour, 300)
+			if len(greedy) != 150 || len(modest) != 50 {
+				w.t.Errorf("%d and %d calls ring; want 150 and 50", len(greedy), len(modest))
+			}
+			w.busy(greedy[:60])
+			modest = append(modest, w.ring(neighbour, 300)...)
+			if len(modest) != 110 {
+				w.t.Errorf("%d calls of the neighbour ring; want 110", len(modest))
+			}
+			w.busy(greedy[60:])
+			w.busy(modest)
+		})
+	}
+}
+
+// When the process is overloaded, the trunk that has the calls in set-up is refused. One
+// that has fewer than the average is not.
+func TestOverloadSparesNeighbours(t *testing.T) {
+	var wait atomic.Int64
+	slow := func(o *b2bua.Options) {
+		open := o.Network.Listen
+		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
+			s, err := open(a)
+			return slowSocket{s, &wait}, err
+		}
+	}
+	inWorldOf(t, twoTrunks("", ""), slow, func(w *world) {
+		neighbour := w.peer(neighbourAddr)
+		w.others = append(w.others, neighbour)
+		greedy := w.ring(w.carrier, 4)
+		wait.Store(int64(600 * time.Millisecond))
+		for range 4 {
+			w.carrier.send(w.carrier.newCall("1").request("OPTIONS"))
+			w.carrier.expect("SIP/2.0 200")
+			time.Sleep(60 * time.Millisecond)
+		}
+		if n := len(w.ring(w.carrier, 1)); n != 0 {
+			t.Error("the carrier gets a call")
+		}
+		modest := w.ring(neighbour, 10)
+		if len(modest) != 4 { // then both have the same
+			t.Errorf("the neighbour gets %d calls; want 4", len(modest))
+		}
+		w.busy(greedy)
+		w.busy(modest)
+	})
+}

@@ -1,0 +1,105 @@
+package calltest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/b2bua"
+	"flowbridge/store/record"
+)
+
+// maskedYAML is talkYAML where an operator may mask keys: each such order has the call write a note.
+func maskedYAML() string {
+	return strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], mask_dtmf: on_demand}", 1)
+}
+
+// endAll has the server hang up a call that is up.
+func (w *world) endAll() {
+	w.server.HangupAll()
+	w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+}
+
+// noted is the last note of the first call.
+func (w *world) noted() (r record.Record, state []byte) {
+	w.sink.mu.Lock()
+	defer w.sink.mu.Unlock()
+	r = w.sink.journal[len(w.sink.journal)-1]
+	return r, w.sink.states[r.ID].State
+}
+
+// A state is small.
+func TestNoteIsSmall(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		synctest.Wait()
+		if _, state := w.noted(); len(state) == 0 || len(state) > 4096 {
+			t.Errorf("%d bytes; want at most 4096", len(state))
+		}
+		w.endAll()
+	})
+}
+
+// A note says what the call has lasted, because a record of an interrupted call goes on from there.
+func TestNoteHasDuration(t *testing.T) {
+	inWorldWith(t, maskedYAML(), func(w *world) {
+		w.talk(nil, nil)
+		r, _ := w.noted()
+		time.Sleep(50*time.Minute - time.Since(r.AnsweredAt.Time))
+		if _, err := w.server.Order(w.t.Context(), r.ID, b2bua.OrderMask); err != nil {
+			t.Fatal(err)
+		}
+		if r, _ = w.noted(); r.DurationMS != (50 * time.Minute).Milliseconds() {
+			t.Errorf("lasted %d ms", r.DurationMS)
+		}
+		w.endAll()
+	})
+}
+
+// lossySink keeps no note.
+type lossySink struct{ b2bua.Sink }
+
+func (lossySink) Journal(record.Record, []byte) {}
+
+// BenchmarkNote is an order with the note that it has the call write, without the store's part (BenchmarkJournal).
+func BenchmarkNote(b *testing.B) {
+	b.ReportAllocs()
+	inBubble(b, func() {
+		w := newWorld(b, maskedYAML(), func(o *b2bua.Options) { o.Sink = lossySink{o.Sink} })
+		defer w.close()
+		w.talk(nil, nil)
+		id := w.server.Live(context.Background())[0].Record.ID
+		began := cpuTime(b)
+		for range b.N {
+			if _, err := w.server.Order(context.Background(), id, b2bua.OrderMask); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N), "cpu-ns/note") // the clock of a bubble stands still
+	})
+}
+
+func cpuTime(b *testing.B) int64 {
+	b.Helper()
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now); err != nil {
+		b.Fatal(err)
+	}
+	return now.Nano()
+}
+
+// inBubble runs a part of a benchmark in a bubble, which only tests have.
+func inBubble(b *testing.B, do func()) {
+	b.Helper()
+	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, func(*testing.T) { do() }) },
+	}}) {
+		b.Fatal("the bubble failed")
+	}
+}

@@ -1,0 +1,63 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+)
+
+// wantCapabilities checks the headers that RFC 3261 section 11.2 asks for, and
+// that nothing is claimed that we don't have.
+func wantCapabilities(t *testing.T, m received, extensions string) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"Allow": leg.Methods + ", INFO", "Accept": message.AcceptedBodies, "Accept-Encoding": "identity", "Accept-Language": "en",
+		"Content-Length": "0", "Supported": extensions, "Server": outbound.AgentName,
+	} {
+		if got := m.value(name); got != want {
+			t.Errorf("%s: %q; want %q\n%s", name, got, want, m.raw)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.send(d.request("OPTIONS"))
+		answer := w.carrier.expect("SIP/2.0 200")
+		wantCapabilities(t, answer, "timer, 100rel")
+		if !strings.Contains(answer.value("To"), ";tag=") {
+			t.Errorf("no To tag:\n%s", answer.raw)
+		}
+	})
+}
+
+// Within a dialog the answer is the same, on either leg, and goes on being
+// given while the process drains.
+func TestOptionsInDialog(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.established()
+		ask := func() {
+			d.seq++
+			d.branch += "o"
+			w.carrier.send(d.request("OPTIONS"))
+			wantCapabilities(t, w.carrier.expect("SIP/2.0 200"), "timer, 100rel")
+			w.agent.seq++
+			w.agent.agentRequest("OPTIONS", invite, "agent1", 10+w.agent.seq)
+			wantCapabilities(t, w.agent.expect("SIP/2.0 200"), "timer")
+		}
+		ask()
+		w.server.Drain()
+		ask()
+		other := w.carrier.newCall("+15075785607")
+		w.carrier.send(other.request("OPTIONS"))
+		refused := w.carrier.expect("SIP/2.0 503")
+		if refused.value("Retry-After") == "" || refused.value("Content-Length") != "0" {
+			t.Errorf("while draining:\n%s", refused.raw)
+		}
+		w.callerEnds(w.agent, d)
+	})
+}

@@ -1,0 +1,93 @@
+package calltest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
+	"flowbridge/b2bua/reach"
+)
+
+// inPingedWorld is a world where the agent gets OPTIONS every ten seconds.
+func inPingedWorld(t *testing.T, ping string, test func(w *world)) {
+	t.Helper()
+	inWorldWith(t, strings.Replace(testConfig, "- name: agent\n", "- name: agent\n    ping: {"+ping+"}\n", 1), func(w *world) {
+		ctx, cancel := context.WithCancel(w.t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); reach.Ping(ctx, w.admission.Peers.Load, w.server.Stack()) }()
+		defer func() { cancel(); <-done }()
+		test(w)
+	})
+}
+
+// agentCircuit is the circuit of the agent's SIP side.
+func (w *world) agentCircuit() circuit.Status {
+	return w.admission.Peers.Load().Targets["agent"].SIP.Status()
+}
+
+// A target that answers no OPTIONS is out of use before a call meets it, and in use again after two answers. Calls are no tries.
+func TestPing(t *testing.T) {
+	inPingedWorld(t, "interval: 10s", func(w *world) {
+		first := w.agent.expect("OPTIONS sip:192.0.2.20:32681 SIP/2.0")
+		w.agent.reply(first, 405, "Not Allowed", "a", "")
+		for range 2 {
+			w.agent.expect("OPTIONS")
+			w.agent.drainFor(9 * time.Second) // with its repetitions
+			if s := w.agentCircuit(); s.State != circuit.Closed || s.Probe != "no answer to OPTIONS" {
+				t.Errorf("too early: %+v", s)
+			}
+		}
+		w.agent.expect("OPTIONS")
+		w.agent.drainFor(2 * time.Second)
+		if s := w.agentCircuit(); s.State != circuit.Open || s.Opened != 1 {
+			t.Fatalf("after three without an answer: %+v", s)
+		}
+		d := w.carrier.dials("+15085785607")
+		w.agent2.refuses(486)
+		w.carrier.isRefused(d, "486")
+		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
+		if s := w.server.Stack().Names().States("agent"); len(s) != 1 || s[0].Cause != "no answer to OPTIONS" {
+			t.Errorf("addresses: %+v", s)
+		}
+		w.agent.reply(w.agent.expect("OPTIONS"), 503, "No", "a", "")
+		for range 2 {
+			if s := w.agentCircuit(); s.State != circuit.Open {
+				t.Errorf("too early: %+v", s)
+			}
+			w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "a", "")
+			time.Sleep(time.Millisecond)
+		}
+		if s := w.agentCircuit(); s.State != circuit.Closed || s.Probe != "" {
+			t.Errorf("after two answers: %+v", s)
+		}
+		if s := w.server.Stack().Names().States("agent"); len(s) != 1 || !s[0].Until.IsZero() {
+			t.Errorf("addresses: %+v", s)
+		}
+	})
+}
+
+// Over TCP, one that takes no connection is out of use, too.
+func TestPingOverTCP(t *testing.T) {
+	yaml := strings.NewReplacer("- name: agent\n", "- name: agent\n    ping: {interval: 5s}\n    transport: tcp\n", `5060"]}`, overTCP).Replace(testConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		ctx, cancel := context.WithCancel(w.t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); reach.Ping(ctx, w.admission.Peers.Load, w.server.Stack()) }()
+		defer func() { cancel(); <-done }()
+		time.Sleep(11 * time.Second)
+		if s := w.agentCircuit(); s.State != circuit.Open {
+			t.Errorf("without a listener: %+v", s)
+		}
+		p := w.streamAgent(agentAddr).accept()
+		for range 2 {
+			p.reply(p.expect("OPTIONS"), 200, "OK", "a", "")
+		}
+		time.Sleep(time.Millisecond)
+		if s := w.agentCircuit(); s.State != circuit.Closed {
+			t.Errorf("with one: %+v", s)
+		}
+	})
+}

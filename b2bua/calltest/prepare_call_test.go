@@ -1,0 +1,48 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+)
+
+// The agent and its workspace may depend on the call: one target, an agent for each
+// number.
+func TestPrepareChoosesTheAgent(t *testing.T) {
+	yaml := strings.Replace(testConfig, "model_id: m,",
+		`model_id: '{{if eq .Agent.Number "+15075550101"}}first{{else}}other{{end}}', workspace_id: "w-{{.Trunk}}",`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		for _, tt := range []struct{ to, model string }{{"+15075550101", "first"}, {"+15075550102", "other"}} {
+			d := w.carrier.dialsTillRung(tt.to)
+			w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
+			w.record()
+			asked := string(w.prepare.asked[len(w.prepare.asked)-1].Body)
+			if !strings.Contains(asked, `"model_id":"`+tt.model+`","workspace_id":"w-carrier"`) {
+				t.Errorf("%s: asked %s", tt.to, asked)
+			}
+		}
+	})
+}
+
+// A token of X-EI that has no value for a call is not there.
+func TestXEIWithoutDiversion(t *testing.T) {
+	yaml := strings.Replace(testConfig, `"S.{{.Prepare.CallID}};"`, `'{{xei "S" .Prepare.CallID}}{{xei "O" .Diversion}}'`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		for _, tt := range []struct{ extra, want string }{
+			{"", "S.id-1;"},
+			{"Diversion: <sip:+15075550103@x.example>\n", "S.id-2;O.+15075550103;"},
+			{"Diversion: <sip:a%3bS.b@x.example>\n", "S.id-3;O.a%3bS.b;"},
+		} {
+			d := w.carrier.newCall("+15075550101")
+			d.extra = tt.extra
+			w.carrier.invitesTillRung(d)
+			invite := w.agent.expect("INVITE")
+			if got := invite.value("X-EI"); got != tt.want {
+				t.Errorf("%s: X-EI %q; want %q", tt.extra, got, tt.want)
+			}
+			w.agent.concludes(invite, 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
+			w.record()
+		}
+	})
+}

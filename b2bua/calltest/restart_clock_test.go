@@ -1,0 +1,71 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/store/record"
+)
+
+// clockSet gives a world whose wall clock is set while no process is there: the machine's own time goes by as told.
+func clockSet(t *testing.T, yaml string, test func(w *world, restart func(wall, machine time.Duration))) {
+	t.Helper()
+	var up time.Duration // beside what the bubble's clock says
+	begin := time.Now()
+	inWorldOf(t, yaml, func(o *b2bua.Options) {
+		begin = time.Now()
+		o.Machine = func() (time.Duration, uint64) { return time.Hour + up + time.Since(begin), 1 }
+	}, func(w *world) {
+		test(w, func(wall, machine time.Duration) {
+			left := w.die()
+			time.Sleep(wall)
+			up += machine - wall
+			w.begin(left)
+		})
+	})
+}
+
+// TestClockSetForth: a call whose process is killed while the wall clock is set forth by two days ends neither by its limit
+// nor by its session timer, and lasts as long as it did.
+func TestClockSetForth(t *testing.T) {
+	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
+		c := w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		restart(48*time.Hour, time.Second)
+		w.session().relayed.Add(50)
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		w.carrier.silent(time.Minute)
+		w.callerHangsUp(c.d)
+		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.DurationMS > 3*time.Minute.Milliseconds() {
+			t.Errorf("it lasted %d ms", r.DurationMS)
+		}
+	})
+}
+
+// TestClockSetBack: a call whose process is killed while the wall clock is set back ends by its limit all the same.
+func TestClockSetBack(t *testing.T) {
+	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		restart(time.Second, 9*time.Minute)
+		w.session().relayed.Add(50)
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		time.Sleep(50 * time.Second)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(record.DispositionAnswered, cause.MaxDuration, record.EndedBySystem)
+	})
+}
+
+// TestInstant: a time that another process goes on with stays where it is when the wall clock is set then.
+func TestInstant(t *testing.T) {
+	at := time.Now().Add(time.Minute)
+	again := leg.TimeOf(leg.Instant(at))
+	if d := again.Sub(at).Abs(); d > time.Millisecond || !strings.Contains(again.String(), " m=") {
+		t.Errorf("%v is %v", at, again)
+	}
+}

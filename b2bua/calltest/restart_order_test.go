@@ -1,0 +1,63 @@
+package calltest
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// slowRelay takes its time for a session, in which whatever else can happen does.
+type slowRelay struct {
+	bridge.Relay
+	resumed atomic.Int32
+}
+
+func (r *slowRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
+	time.Sleep(time.Millisecond)
+	defer r.resumed.Add(1)
+	return r.Relay.Resume(c, st)
+}
+
+// earlySink notes how many sessions there were when a call first wrote its state.
+type earlySink struct {
+	b2bua.Sink
+	relay *slowRelay
+	least atomic.Int32
+}
+
+func (s *earlySink) Journal(r record.Record, state []byte) {
+	s.least.CompareAndSwap(-1, s.relay.resumed.Load())
+	s.Sink.Journal(r, state)
+}
+
+// TestMediaFirstAfterARestart: no call does anything of its own before all have their media, because whatever it does takes time
+// from those whose callers hear nothing.
+func TestMediaFirstAfterARestart(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		var calls []*talk
+		for range 7 {
+			calls = append(calls, w.talk(nil, nil))
+		}
+		time.Sleep(2 * noteDelay)
+		left := w.die()
+		relay, sink := w.options.Relay, w.options.Sink
+		slow := &slowRelay{Relay: relay}
+		early := &earlySink{Sink: sink, relay: slow}
+		early.least.Store(-1)
+		w.options.Relay, w.options.Sink = slow, early
+		w.begin(left)
+		w.options.Relay, w.options.Sink = relay, sink
+		time.Sleep(time.Second)
+		if got := early.least.Load(); got != int32(len(calls)) {
+			t.Errorf("the first call wrote its state when %d of %d had media", got, len(calls))
+		}
+		for _, c := range calls {
+			c.hangsUp()
+		}
+	})
+}

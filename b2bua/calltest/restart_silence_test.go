@@ -1,0 +1,127 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/store/record"
+)
+
+// TestStreamCallerWhoseProcessIsKilled: a caller over TCP, whom nobody can connect to, stays in its call when the process is
+// killed right after the ACK, and also when it is killed before that, as long as its RTP comes.
+func TestStreamCallerWhoseProcessIsKilled(t *testing.T) {
+	for name, acked := range map[string]bool{"after the ACK": true, "before the ACK": false} {
+		runIn(t, name, streamConfig, func(w *world) {
+			p := w.connect(carrierAddr.Addr())
+			d := p.dialsTillRung("+15095785607")
+			w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
+			p.expect("SIP/2.0 200")
+			if acked {
+				p.ack(d)
+			}
+			w.restart()
+			w.session().relayed.Add(50)
+			w.session().answered.Add(50)
+			p.hungUp(time.Second)
+			w.agent2.silent(time.Minute)
+			p = w.connect(carrierAddr.Addr())
+			p.hangsUpOn(w.agent2, d)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+			p.conn.Close()
+		})
+	}
+}
+
+// TestByeToACallerBehindNATAfterARestart: the BYE reaches a caller over TCP by the connection that it has opened since, whatever it has
+// sent there, and at once. There is no other way to it.
+func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		behindNAT := strings.NewReplacer("192.0.2.10:5060", "10.1.2.3:5060")
+		p := w.connect(carrierAddr.Addr())
+		d := p.newCall("+15095785607")
+		p.send(behindNAT.Replace(d.request("INVITE")))
+		d.learn(p.expect("SIP/2.0 180"))
+		in := w.agent2.expect("INVITE")
+		w.agent2.takes(in, "agent1")
+		p.expect("SIP/2.0 200")
+		p.send(behindNAT.Replace(d.request("ACK")))
+		w.restart()
+		p.hungUp(time.Second)
+		p = w.connect(carrierAddr.Addr())
+		p.send(behindNAT.Replace(p.newCall("ping").request("OPTIONS")))
+		p.expect("SIP/2.0 200")
+		begun := time.Now()
+		w.agent2.agentRequest("BYE", in, "agent1", 1)
+		w.agent2.expect("SIP/2.0 200")
+		p.reply(p.expect("BYE sip:ann@10.1.2.3:5060"), 200, "OK", "", "")
+		if after := time.Since(begun); after > time.Second {
+			t.Errorf("after %v", after)
+		}
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+		p.conn.Close()
+	})
+}
+
+// TestSilentSideOverRestarts: where a side has hung up and nothing of it answers, the call ends although no process lives as long as
+// it would wait for an answer.
+func TestSilentSideOverRestarts(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		for i := 0; len(w.sink.done) == 0; i++ {
+			if i == 6 {
+				t.Fatal("the call goes on")
+			}
+			w.restart()
+			w.session().relayed.Add(50)
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			w.agent.rest()
+		}
+		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.carrier.rest()
+		w.agent.drainFor(time.Minute)
+	})
+}
+
+// TestMissedByeOverRestarts: a side that has hung up is asked although no process lives until it would ask.
+func TestMissedByeOverRestarts(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		asked, from := []received{}, time.Now()
+		for ; len(asked) == 0 && time.Since(from) < time.Minute; asked = w.carrier.rest() {
+			w.restart()
+			time.Sleep(time.Second)
+		}
+		if len(asked) == 0 {
+			t.Fatal("not asked")
+		}
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		w.agent.rest()
+		w.carrier.reply(asked[0], 481, "Gone", "", "")
+		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
+	})
+}
+
+// TestSilentSideThatAnswersStays: a side that is on hold answers each process, and stays.
+func TestSilentSideThatAnswersStays(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		for range 5 {
+			w.restart()
+			w.session().relayed.Add(50)
+			w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+			time.Sleep(10 * time.Second)
+			w.agent.silent(0)
+		}
+		c.hangsUp()
+	})
+}

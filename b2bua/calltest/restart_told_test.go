@@ -1,0 +1,117 @@
+package calltest
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
+	"flowbridge/store/record"
+)
+
+// dyingSink has the process die when a certain state is on file, and before anybody is told.
+type dyingSink struct {
+	b2bua.Sink
+	w     *world
+	now   func(*kept.Call) bool
+	atEnd bool // when a call's end comes, which is not on file then
+}
+
+func (s *dyingSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
+	if s.atEnd {
+		s.w.life.dead.Store(true)
+		done(nil)
+		return
+	}
+	s.Sink.Keep(ctx, r, owes, done)
+}
+
+func (s *dyingSink) Journal(r record.Record, state []byte) {
+	if k, err := kept.Decode(state); err == nil && s.now(k) {
+		s.w.life.dead.Store(true)
+	}
+	s.Sink.Journal(r, state)
+}
+
+// An UPDATE is on file before its answer leaves. Where the process ends in between, the peer repeats it and has its answer, once:
+// a refresh that is refused would end the call with its session timer.
+func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
+	inWorldWith(t, talkYAML("", "session_expires: 90s"), func(w *world) {
+		c := w.talk([]string{"Supported: timer", "Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE, UPDATE"}, nil)
+		sink, dies := w.options.Sink, false
+		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return dies }}
+		w.restart()
+		w.carrier.rest()
+		w.agent.rest()
+		update := c.d.inDialog("UPDATE", 2, "", "Supported: timer", "Session-Expires: 90;refresher=uac")
+		dies = true
+		w.carrier.send(update)
+		if left := w.carrier.rest(); len(left) > 0 {
+			t.Fatalf("answered:\n%s", left[0].raw)
+		}
+		w.options.Sink = sink
+		w.restart()
+		w.carrier.rest()
+		w.carrier.send(update)
+		w.carrier.expect("SIP/2.0 200")
+		c.d.branch += "another"
+		w.carrier.send(c.d.inDialog("UPDATE", 2, ""))
+		w.carrier.expect("SIP/2.0 500")
+		c.d.later = 1
+		w.callerEnds(w.agent, c.d)
+	})
+}
+
+// The end of a call is on file before its BYE is answered. Where the process ends in between, the peer repeats the BYE: one that
+// had its 200 would never say again that the call is over.
+func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
+	for _, side := range []string{"caller", "agent"} {
+		runIn(t, side, talkYAML("", ""), func(w *world) {
+			sink := w.options.Sink
+			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return false }, atEnd: true}
+			w.restart()
+			c := w.talk(nil, nil)
+			from, other, bye := w.carrier, w.agent, func() { w.carrier.send(c.d.inDialog("BYE", 2, "")) }
+			why, by := cause.CallerHangup, record.EndedByCaller
+			if side == "agent" {
+				from, other, bye = w.agent, w.carrier, func() { w.agent.agentRequest("BYE", c.invite, "agent1", 1) }
+				why, by = cause.AgentHangup, record.EndedByAgent
+			}
+			bye()
+			for _, m := range from.rest() {
+				w.t.Fatalf("answered before the end was on file:\n%s", m.raw)
+			}
+			w.options.Sink = sink
+			w.restart()
+			w.carrier.expect("SIP/2.0 200") // whose ACK was not noted
+			w.carrier.ack(c.d)
+			synctest.Wait()
+			other.rest()
+			bye()
+			from.expect("SIP/2.0 200")
+			other.reply(other.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, why, by)
+		})
+	}
+}
+
+// The note of a call that goes on without its agent is on file before the agent's BYE is answered.
+func TestByeDuringATransferIsAnsweredWhenThatIsNoted(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		sink, dies := w.options.Sink, false
+		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return dies }}
+		w.restart()
+		_, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		w.agent2.expect("INVITE")
+		w.agent.rest()
+		dies = true
+		w.agent.agentRequest("BYE", invite, "agent1", 11)
+		for _, m := range w.agent.rest() {
+			t.Errorf("answered before it was noted:\n%s", m.raw)
+		}
+		w.options.Sink = sink
+	})
+}

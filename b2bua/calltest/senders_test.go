@@ -1,0 +1,354 @@
+package calltest
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/store/record"
+)
+
+// neighboursConfig has another trunk, and one that may be anywhere.
+var neighboursConfig = strings.Replace(testConfig, "targets:\n", `  - {name: neighbour, sources: ["192.0.2.50"]}
+  - {name: shared, sources: ["192.0.2.20/31"]}
+  - {name: roaming, auth: {username: acme, password_env: P}}
+targets:
+  - {name: sibling, kind: sip, uri: "sip:a@192.0.2.60", sources: ["192.0.2.60/31"]}
+`, 1)
+
+// neighbour is a peer of the other trunk.
+func (w *world) neighbour() *peer { return w.otherAt("192.0.2.50:5060") }
+
+func (w *world) otherAt(addr string) *peer {
+	p := w.peer(netip.MustParseAddrPort(addr))
+	p.seq = 700 // Call-IDs of its own
+	w.others = append(w.others, p)
+	return p
+}
+
+// No answer to anybody else carries the tag of a call, and so nobody else can act in it:
+// neither another trunk nor a stranger that knows the INVITE, even its branch.
+func TestTagsStaySecret(t *testing.T) {
+	inWorldWith(t, neighboursConfig, func(w *world) {
+		d, _ := w.established()
+		known := *d
+		known.toTag = ""
+		other := known
+		other.branch = "z9hG4bKother"
+		for _, from := range []*peer{w.neighbour(), w.otherAt("203.0.113.5:5060"), w.carrier} {
+			for _, probe := range []string{
+				known.request("OPTIONS"), other.request("OPTIONS"), known.request("BYE"), other.request("INFO"),
+				strings.Replace(known.request("INVITE"), "Max-Forwards: 70", "Max-Forwards: 900", 1),
+				strings.Replace(other.request("INVITE"), "Max-Forwards: 70", "Max-Forwards: 900", 1),
+				other.request("INVITE"), other.request("CANCEL"), known.request("CANCEL"), known.request("INVITE"),
+			} {
+				if from == w.carrier && strings.Contains(probe, d.branch+";") && !strings.HasPrefix(probe, "OPTIONS") {
+					continue // that is the INVITE's sender itself
+				}
+				from.send(strings.Replace(probe, "192.0.2.10:5060;branch", from.conn.LocalAddr().String()+";branch", 1))
+				time.Sleep(time.Second)
+				for _, m := range from.rest() {
+					if strings.Contains(m.raw, d.toTag) {
+						t.Errorf("to %v the tag leaks by\n%sin\n%s", from.conn.LocalAddr(), probe, m.raw)
+					}
+				}
+			}
+			time.Sleep(time.Minute)
+			from.rest()
+		}
+		w.agent.rest()
+		w.callerHangsUp(d)
+		w.settle()
+	})
+}
+
+// Requests within a dialog: a trunk's come from its sources or show its credentials, a
+// target's from anywhere but another trunk. The others have no effect.
+func TestRequestsOfOthers(t *testing.T) {
+	for _, tt := range []struct {
+		from          string
+		caller, agent string // answer to a BYE with the tags of either dialog
+	}{
+		{"192.0.2.10:9999", "200", "200"}, // the trunk
+		{"192.0.2.50:5060", "403", "403"}, // another trunk
+		{"203.0.113.5:5060", "403", "200"},
+		{"192.0.2.20:9999", "403", "200"}, // the target, whose network a trunk shares
+		{"192.0.2.21:9999", "403", "200"}, // in that network
+		{"192.0.2.61:9999", "403", "200"}, // another target, perhaps of the same platform
+	} {
+		for _, side := range []string{"caller", "agent"} {
+			runIn(t, tt.from+" as "+side, neighboursConfig, func(w *world) {
+				d, invite := w.established()
+				p, want := w.otherAt(tt.from), tt.caller
+				if side == "agent" {
+					want = tt.agent
+					p.agentRequest("BYE", invite, "agent1", 5)
+				} else {
+					p.bye(d)
+				}
+				p.expect("SIP/2.0 " + want)
+				switch {
+				case want == "403":
+					w.carrier.silent(time.Minute)
+					w.agent.silent(0)
+					w.callerHangsUp(d)
+				case side == "agent":
+					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+				default:
+					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				}
+				w.record()
+			})
+		}
+	}
+}
+
+// A trunk that may be anywhere sends from elsewhere in mid-call: it shows its
+// credentials again. Its ACK can't be asked, and counts only from where it called.
+func TestRoamingTrunkMoves(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p, moved := w.roaming(), w.otherAt("203.0.113.78:6060")
+		d := p.newCall("+15075785607")
+		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
+		p.invitesTillRung(d)
+		w.agent.takes(w.agent.expect("INVITE"), "a")
+		p.expect("SIP/2.0 200")
+		shown := d.extra
+		d.extra = ""
+		moved.ack(d)
+		p.expect("SIP/2.0 200") // again: the ACK did not count
+		d.extra = shown
+		moved.ack(d) // with the credentials of its INVITE (RFC 3261 section 22.1)
+		p.silent(time.Minute)
+		d.extra = ""
+		moved.bye(d)
+		m := moved.expect("SIP/2.0 401")
+		w.agent.silent(time.Second)
+		d.extra = strings.Replace(authorize(d, m, "MD5", "acme", "secret", 1), `response="`, `response="0`, 1)
+		moved.bye(d)
+		m = moved.expect("SIP/2.0 401")
+		w.agent.silent(time.Second)
+		d.extra = credentialsOf("BYE", "sip:198.51.100.1:5060", nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
+		moved.hangsUpOn(w.agent, d)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// A CANCEL counts only from the address of its INVITE, though it has its branch; that of
+// a re-INVITE, too.
+func TestCancelOfAnother(t *testing.T) {
+	inWorldWith(t, strings.Replace(neighboursConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
+		w.neighbour().cancel(d)
+		w.otherAt("203.0.113.5:5060").cancel(d)
+		w.others[0].expect("SIP/2.0 481")
+		w.carrier.silent(time.Second)
+		w.agent.silent(0)
+		w.others[1].silent(0)
+		w.agent.takes(invite, "agent1")
+		w.carrier.isAnswered(d)
+
+		again := *d
+		again.seq = w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
+		again.branch = fmt.Sprintf("%sINVITE%d", d.branch, again.seq)
+		reinvite := w.agent.progresses(100, "Trying", "", "") // so that it is not sent again
+		for range 2 {
+			w.others[0].send(again.request("CANCEL")) // with the To tag even
+			w.others[0].expect("SIP/2.0 4")
+			w.carrier.silent(time.Second)
+		}
+		w.carrier.send(again.request("CANCEL"))
+		w.carrier.expect("SIP/2.0 200")
+		m := w.carrier.expect("SIP/2.0 487")
+		again.learn(m)
+		w.carrier.ackRefused(&again)
+		w.agent.concludes(reinvite, 200, "OK", "", agentSDP())
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// An answer with a branch that is not that of the leg's own INVITE answers nothing: not
+// from another trunk, and not from the target of another call.
+func TestForgedAnswers(t *testing.T) {
+	inWorldWith(t, neighboursConfig, func(w *world) {
+		other, otherInvite := w.established()
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "agent2", "")
+		branch := message.BranchOf(invite.req())
+		neighbour := w.neighbour()
+		for _, forged := range []string{"z9hG4bKforged", "", message.BranchOf(otherInvite.req()), testMinter.Branch("x"), w.minter().Branch("x")} {
+			for _, p := range []*peer{neighbour, w.agent, w.agent2} {
+				for _, code := range []int{200, 183, 486} {
+					answer := hostileAnswer(invite, code, "forger", agentSDP(), "Contact: <sip:forger@192.0.2.50>")
+					p.send(strings.Replace(answer, branch, forged, 1))
+				}
+				p.silent(time.Second)
+				w.carrier.silent(0)
+			}
+		}
+		// A fork's answer has the branch, from wherever it comes (RFC 3261 section 13.2.2.4).
+		w.agent2.send(hostileAnswer(invite, 200, "fork", agentSDP(), agentContact))
+		w.agent.expect("ACK")
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent, d)
+		w.callerEnds(w.agent, other)
+	})
+}
+
+// Until a sender has shown who it is, it gets one answer, of no more bytes than it has
+// sent, and all of them together get no more than the limit.
+func TestAnswersToStrangers(t *testing.T) {
+	broken := func(d *dialogue) string {
+		return strings.Replace(d.request("INVITE"), "Contact: <sip:ann@192.0.2.10:5060>", "Contact: <<", 1)
+	}
+	short := func(d *dialogue) string {
+		return "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=" + d.branch + "\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: " + d.callID +
+			"\nCSeq: 1 INVITE\nAuthorization: x\nContact: <<\n\n"
+	}
+	for name, request := range map[string]func(d *dialogue) string{
+		"INVITE":              func(d *dialogue) string { return d.request("INVITE") },
+		"OPTIONS":             func(d *dialogue) string { return d.request("OPTIONS") },
+		"broken Contact":      broken,
+		"short":               short,
+		"broken Max-Forwards": func(d *dialogue) string { return strings.Replace(d.request("INVITE"), ": 70", ": x", 1) },
+		"Authorization": func(d *dialogue) string {
+			d.extra = "Authorization: x\n"
+			return d.request("INVITE")
+		},
+		"wrong nonce": func(d *dialogue) string {
+			d.extra = credentialsFor(d, strings.Repeat("0", 39), "MD5", "acme", "wrong", 1)
+			return broken(d)
+		},
+	} {
+		runIn(t, name, authConfig, func(w *world) {
+			p := w.roaming()
+			answers := 0
+			for i := range 1000 {
+				d := p.newCall("+15075785607")
+				text := request(d)
+				p.send(text)
+				got := p.rest()
+				for _, m := range got {
+					if sent := len(strings.ReplaceAll(text, "\n", "\r\n")); len(m.raw) > sent {
+						w.t.Fatalf("%d bytes for %d:\n%s", len(m.raw), sent, m.raw)
+					}
+				}
+				if answers += len(got); len(got) > 1 {
+					w.t.Fatalf("%d answers to request %d", len(got), i)
+				}
+			}
+			time.Sleep(time.Minute)
+			if late := len(p.rest()); late > 0 || answers > 200 {
+				w.t.Errorf("%d answers, and %d later", answers, late)
+			}
+			if n := w.server.Rejected().TooShort.Load(); (name == "short" || name == "OPTIONS") != (n > 0) {
+				w.t.Errorf("%d requests are counted as too short for an answer", n)
+			}
+			// Those with the right credentials get through.
+			d := p.newCall("+15075785607")
+			d.extra = "User-Agent: PBX 1.0\n"
+			w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
+			w.record()
+		})
+	}
+}
+
+// A name in a Contact that is one of this machine does not lead into it.
+func TestContactThatLeadsInside(t *testing.T) {
+	lookUp := func(o *b2bua.Options) {
+		o.Network.Names.Ask = zoneOf(t, "localhost. 60 IN A 127.0.0.1")
+	}
+	inWorldOf(t, testConfig, lookUp, func(w *world) {
+		inside := w.otherAt("127.0.0.1:5060")
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.agent.send(hostileAnswer(w.agent.expect("INVITE"), 200, "a", agentSDP(), "Contact: <sip:localhost:5060>"))
+		w.agent.expect("ACK sip:localhost")
+		w.carrier.isAnswered(d)
+		w.callerHangsUp(d) // the agent gets the BYE
+		w.record()
+		inside.silent(time.Minute)
+	})
+}
+
+// A flood of strangers over UDP, whose addresses may be forged, leaves the challenges over
+// connections alone.
+func TestFloodOverUDPSparesConnections(t *testing.T) {
+	yaml := strings.Replace(authConfig, `["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		p := w.roaming()
+		for range 300 {
+			p.invite(p.newCall("+15075785607"))
+		}
+		if n := len(p.rest()); n > 200 {
+			t.Errorf("%d answers", n)
+		}
+		c := w.connect(netip.MustParseAddr("203.0.113.99"))
+		d := c.newCall("+15075785607")
+		d.callID = "connected"
+		c.challenged(d)
+	})
+}
+
+// A flood of REGISTERs, or of OPTIONS, leaves the challenges of calls alone.
+func TestFloodOfRegistersSparesCalls(t *testing.T) {
+	for _, method := range []string{"REGISTER", "OPTIONS"} {
+		runIn(t, method, phoneConfig, func(w *world) {
+			p := w.roaming()
+			for i := range 300 {
+				p.send(strings.ReplaceAll(registerText("", "alice", "flood"+itoa(i), 1, aliceContact), "REGISTER", method))
+			}
+			if n := len(p.rest()); n != 20 {
+				w.t.Errorf("%d answers; want 20 to one network", n)
+			}
+			p.challenged(p.newCall("+15075785607"))
+		})
+	}
+}
+
+// A stranger with a nonce may register so often in a second; the rest is refused before its digest is looked at.
+func TestRateOfRegisters(t *testing.T) {
+	inWorldWith(t, phoneConfig, func(w *world) {
+		p := w.roaming()
+		_, nonce := p.registers("alice", "alice", aliceContact)
+		before := w.server.Rejected().Flood.Load()
+		for i := range 100 {
+			p.send(registerText("", "alice", "again"+itoa(i), 1, aliceContact+credentialsOf("REGISTER", "sip:198.51.100.1", nonce, "MD5", "nobody", "guess", 2+i)))
+		}
+		synctest.Wait()
+		refused := 0
+		for _, m := range p.rest() {
+			if strings.HasPrefix(m.raw, "SIP/2.0 503") && m.value("Retry-After") != "" {
+				refused++
+			}
+		}
+		if counted := w.server.Rejected().Flood.Load() - before; refused != 51 || counted != 51 {
+			t.Errorf("%d are refused, %d counted; want 51", refused, counted)
+		}
+	})
+}
+
+// A re-INVITE that comes again after its ACK has its answer: a CANCEL of it changes nothing.
+func TestCancelOfRepeatedReinvite(t *testing.T) {
+	inWorldWith(t, strings.Replace(testConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
+		d, _ := w.established()
+		again := *d
+		again.seq = w.carrier.reinvite(d, callerSDP())
+		again.branch = fmt.Sprintf("%sINVITE%d", d.branch, again.seq)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ackOf(d, again.seq, "")
+		w.carrier.send(again.request("INVITE"))
+		w.carrier.silent(time.Second)
+		w.carrier.send(again.request("CANCEL"))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.silent(time.Minute)
+		w.callerEnds(w.agent, d)
+	})
+}

@@ -1,0 +1,130 @@
+package calltest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
+	"flowbridge/store/record"
+)
+
+// Requests that have changed places on their way all get what they ask for.
+func TestReorderedRequests(t *testing.T) {
+	inWorldWith(t, digitsConfig("relay"), func(w *world) {
+		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
+		w.carrier.send(d.inDialog("INFO", 3, "", "Info-Package: second"))
+		w.carrier.send(d.inDialog("INFO", 2, "", "Info-Package: first"))
+		for _, want := range []string{"first", "second"} {
+			info := w.agent2.expect("INFO")
+			if info.value("Info-Package") != want {
+				t.Errorf("want the %s:\n%s", want, info.raw)
+			}
+			w.agent2.reply(info, 200, "OK", "", "")
+		}
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 200")
+		d.later = 2
+		w.callerEnds(w.agent2, d)
+	})
+	inWorldWith(t, transferConfig, func(w *world) { // the agent's BYE overtakes its REFER
+		_, invite := w.established()
+		w.agent.agentRequest("BYE", invite, "agent1", 11)
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:4711>", "Refer-Sub: false")
+		for range 2 {
+			w.agent.expect("SIP/2.0 20")
+		}
+		called := w.agent2.expect("INVITE")
+		w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		time.Sleep(time.Second)
+		w.agent2.agentHangsUpOn(w.carrier, called, "human", 5)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+// An agent that hangs up before its 200 gets no call (RFC 3261 section 15): it is
+// the next target's turn. One whose BYE has overtaken the 200 had one.
+func TestByeBeforeAnswer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dials("+15085785607")
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.agent.agentRequest("BYE", invite, "agent1", 2)
+		w.agent.expect("SIP/2.0 200")
+		w.agent.takes(invite, "agent1")
+		w.agent.reply(w.agent.expect("BYE"), 481, "No Such Call", "", "")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
+		r := w.record()
+		if r.Attempts[0].Cause != string(cause.AgentHangup) {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+	inWorld(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.expect("INVITE")
+		w.agent.agentRequest("BYE", invite, "agent1", 2)
+		w.agent.takes(invite, "agent1")
+		w.agent.expect("SIP/2.0 200")
+		w.carrier.isAnswered(d)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+// When a call is over, what was passed on is not sent again.
+func TestRelayedRequestsEndWithTheCall(t *testing.T) {
+	inWorldWith(t, digitsConfig("relay"), func(w *world) {
+		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
+		w.carrier.within(d, "INFO", "", "Info-Package: x")
+		w.agent2.expect("INFO")
+		w.carrier.bye(d)
+		for range 2 { // of INFO and BYE
+			w.carrier.expect("SIP/2.0 ")
+		}
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		synctest.Wait()
+		w.agent2.silent(40 * time.Second)
+		w.record()
+	})
+}
+
+// An address that media can't go to is refused, and the session stands.
+func TestReofferOfOtherFamily(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		seq := w.carrier.reinvite(d, strings.ReplaceAll(sdpAt("2001:db8::9", 20000), "IN IP4", "IN IP6"))
+		w.carrier.expect("SIP/2.0 488")
+		ack := strings.Replace(d.inDialog("INVITE", seq, ""), "INVITE sip:", "ACK sip:", 1)
+		w.carrier.send(strings.Replace(ack, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d ACK", seq), 1))
+		if got := w.relay.sessions[0].peers[0].RTP.String(); got != "192.0.2.10:20000" {
+			t.Errorf("media goes to %s", got)
+		}
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// A re-INVITE that waits behind a gap and is cancelled meanwhile is refused, not
+// answered a moment later.
+func TestCancelledBehindAGap(t *testing.T) {
+	inTalk(t, "", "reinvite: relay", func(c *talk) {
+		c.d.later = 1 // one that has come, or the next would be the first
+		c.carrier.offers("UPDATE", "")
+		c.carrier.p.expect("SIP/2.0 200")
+		c.d.later++ // and one that was lost on the way
+		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 42000, "0 101"))
+		c.carrier.p.expect("SIP/2.0 100")
+		c.carrier.cancels(seq)
+		c.carrier.p.expect("SIP/2.0 200")
+		c.carrier.ackRefusal(c.carrier.p.expect("SIP/2.0 487"))
+		in := c.agent.p.expect("INVITE") // it was asked already
+		c.agent.p.reply(in, 100, "Trying", "", "")
+		time.Sleep(10 * time.Second) // longer than the transaction of the cancelled one lasts
+		c.agent.p.concludes(in, 200, "OK", "", siptest.SessionAt(c.agent.address, 44000, "0 101"))
+		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101")) // and has the session back
+		c.carrier.p.silent(time.Second)
+	})
+}

@@ -1,0 +1,341 @@
+package calltest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/memnet"
+	"flowbridge/store/record"
+)
+
+// An INVITE and its CANCEL in one segment: a call that is cancelled, or none.
+func TestInviteAndCancelInOneSegment(t *testing.T) {
+	for range 20 {
+		inWorldWith(t, streamConfig, func(w *world) {
+			carrier := w.connect(carrierAddr.Addr())
+			d := carrier.newCall("+15095785607")
+			carrier.send(d.request("INVITE") + d.request("CANCEL"))
+			var final []string
+			for range 2 {
+				m := carrier.expect("SIP/2.0 ")
+				for strings.HasPrefix(m.raw, "SIP/2.0 1") {
+					m = carrier.expect("SIP/2.0 ")
+				}
+				final = append(final, m.raw[:len("SIP/2.0 200")]+" "+m.value("CSeq"))
+				if strings.HasSuffix(m.value("CSeq"), "INVITE") {
+					d.learn(m)
+				}
+			}
+			carrier.ackRefused(d)
+			for _, want := range []string{"SIP/2.0 200 1 CANCEL", "SIP/2.0 487 1 INVITE"} {
+				if !strings.Contains(strings.Join(final, "\n"), want) {
+					t.Errorf("answers %q; want %q among them", final, want)
+				}
+			}
+			w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
+			time.Sleep(time.Minute)
+			w.agent2.rest() // an INVITE, if the CANCEL came later than that
+			carrier.conn.Close()
+		})
+	}
+}
+
+// A CANCEL comes over UDP though its INVITE came over a connection: the branch
+// in its Via and the sender's address are what counts (RFC 3261 section 9.2). It is
+// answered where it came from, as the INVITE is.
+func TestCancelByAnotherTransport(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		carrier := w.connect(carrierAddr.Addr())
+		defer carrier.conn.Close()
+		d := carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.progresses(180, "Ringing", "agent1", "")
+		w.carrier.cancel(d)
+		w.carrier.expect("SIP/2.0 200")
+		carrier.isRefused(d, "487")
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "", "")
+		w.agent2.concludes(invite, 487, "Request Terminated", "agent1", "")
+		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
+	})
+}
+
+// Requests of a call may come by another connection than its INVITE, or over
+// UDP: each is answered where it came from.
+func TestByeByAnotherWay(t *testing.T) {
+	for _, udp := range []bool{false, true} {
+		inWorldWith(t, streamConfig, func(w *world) {
+			carrier := w.connect(carrierAddr.Addr())
+			defer carrier.conn.Close()
+			d := carrier.dialsTillRung("+15095785607")
+			w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
+			carrier.expect("SIP/2.0 200")
+			other := w.carrier
+			if !udp {
+				other = w.connect(carrierAddr.Addr())
+				defer other.conn.Close()
+			}
+			other.ack(d)
+			synctest.Wait()
+			other.hangsUpOn(w.agent2, d)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+			carrier.silent(time.Minute)
+		})
+	}
+}
+
+// A target answers over connections that it opens to our Via, as one does that
+// closes each after a message.
+func TestTargetAnswersByItsOwnConnection(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15075785607")
+		agent := agents.accept()
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		own := w.connect(agentAddr.Addr())
+		own.answerFrom(invite)
+		agent.expect("ACK")
+		own.conn.Close()
+		w.carrier.isAnswered(d)
+		own = w.connect(agentAddr.Addr())
+		own.agentRequest("BYE", invite, "agent1", 1)
+		own.expect("SIP/2.0 200")
+		own.conn.Close()
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+// answerFrom is a 200 that names the agent's own listener.
+func (p *peer) answerFrom(invite received, extra ...string) {
+	p.send(hostileAnswer(invite, 200, "agent1", agentSDP(), append(extra, "Contact: <sip:agent@192.0.2.20:32681;transport=tcp>")...))
+}
+
+// A target closes the connection after each of its answers: the call goes on.
+func TestTargetClosesAfterEachAnswer(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15075785607")
+		for range 3 { // as often as a connection is replaced
+			agent := agents.accept()
+			agent.reply(agent.expect("INVITE"), 180, "Ringing", "agent1", "")
+			agent.conn.Close()
+		}
+		agent := agents.accept()
+		agent.answerFrom(agent.expect("INVITE"))
+		agent.conn.Close()
+		agent = agents.accept()
+		agent.expect("ACK")
+		agent.conn.Close()
+		w.carrier.isAnswered(d)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		agent = agents.accept()
+		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+		agent.conn.Close()
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// A target that closes the connection right behind its final answer is sent
+// nothing again.
+func TestTargetClosesBehindFinalAnswer(t *testing.T) {
+	for range 200 {
+		inWorldWith(t, streamConfig, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			d := w.carrier.dialsTillRung("+15085785607")
+			agent := agents.accept()
+			agent.reply(agent.expect("INVITE"), 486, "Busy Here", "agent1", "")
+			agent.conn.Close()
+			w.carrier.isRefused(d, "486")
+			w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
+			for _, m := range agents.hearOn(time.Minute) {
+				if !strings.HasPrefix(m.raw, "ACK ") {
+					t.Errorf("behind its answer the target got\n%s", m.raw)
+				}
+			}
+		})
+	}
+}
+
+// hearOn gives what comes by new connections within d.
+func (a *streamAgent) hearOn(d time.Duration) (all []received) {
+	a.w.t.Helper()
+	opened := make(chan *peer, 100)
+	go func() {
+		defer close(opened)
+		for {
+			conn, err := a.l.Accept()
+			if err != nil {
+				return
+			}
+			opened <- a.w.streamPeer(conn)
+		}
+	}()
+	time.Sleep(d)
+	synctest.Wait()
+	a.l.Close()
+	for p := range opened {
+		all = append(all, p.rest()...)
+		p.conn.Close()
+	}
+	return all
+}
+
+// A Contact may ask for another transport than the call's.
+func TestContactAsksForAnotherTransport(t *testing.T) {
+	runIn(t, "udp", streamConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15075785607")
+		agent := agents.accept()
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681;transport=udp>"))
+		ack := w.agent.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") {
+			w.t.Errorf("Via %s", via)
+		}
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent, d)
+	})
+	runIn(t, "tcp", streamConfig, func(w *world) {
+		agents := w.streamAgent(agent2Addr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.expect("INVITE")
+		w.agent2.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.21:32681;transport=tcp>"))
+		agent := agents.accept()
+		defer agent.conn.Close()
+		ack := agent.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
+			w.t.Errorf("Via %s", via)
+		}
+		w.carrier.isAnswered(d)
+		w.callerEnds(agent, d)
+	})
+}
+
+// A proxy that takes a call from TCP to UDP names itself twice (RFC 5658
+// section 4): the one toward us is the next hop.
+func TestTwoRecordRoutes(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		carrier := w.connect(carrierAddr.Addr())
+		defer carrier.conn.Close()
+		d := carrier.newCall("+15095785607")
+		d.extra = "Record-Route: <sip:192.0.2.10:5060;transport=tcp;lr>, <sip:192.0.2.10:5060;transport=udp;lr>\n"
+		text := strings.Replace(d.request("INVITE"), "Contact: <sip:ann@192.0.2.10:5060;transport=tcp>", "Contact: <sip:ann@10.1.1.1:5060>", 1)
+		carrier.send(text)
+		d.learn(carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		w.agent2.takes(invite, "agent1")
+		ok := carrier.expect("SIP/2.0 200")
+		if n := strings.Count(ok.raw, "192.0.2.10:5060;transport="); n != 2 {
+			t.Errorf("%d of the Record-Routes come back:\n%s", n, ok.raw)
+		}
+		carrier.ack(d)
+		synctest.Wait()
+		w.agent2.agentRequest("BYE", invite, "agent1", 1)
+		w.agent2.expect("SIP/2.0 200")
+		bye := carrier.expect("BYE sip:ann@10.1.1.1:5060 ")
+		if a, b := strings.Index(bye.raw, "transport=tcp;lr"), strings.Index(bye.raw, "transport=udp;lr"); a < 0 || b < a {
+			t.Errorf("the Routes are not in order:\n%s", bye.raw)
+		}
+		carrier.reply(bye, 200, "OK", "", "")
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+// A caller behind NAT opens a connection anew in mid-call and says so by a
+// request of the call: what it is sent goes there, as it can't be called.
+func TestCallGoesOnOverNewConnection(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		carrier := w.connect(carrierAddr.Addr())
+		d := carrier.newCall("+15095785607")
+		behindNAT := func(method string) string {
+			return strings.ReplaceAll(d.request(method), "192.0.2.10:5060", fmt.Sprintf("10.1.1.1:%d", 30000+d.seq))
+		}
+		carrier.send(behindNAT("INVITE"))
+		d.learn(carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		w.agent2.takes(invite, "agent1")
+		carrier.expect("SIP/2.0 200")
+		carrier.send(behindNAT("ACK"))
+		synctest.Wait()
+		carrier.conn.(*memnet.Stream).Reset()
+		again := w.connect(carrierAddr.Addr())
+		defer again.conn.Close()
+		d.seq, d.branch = 2, d.branch+"again"
+		again.send(behindNAT("OPTIONS"))
+		again.expect("SIP/2.0 200")
+		w.agent2.agentHangsUpOn(again, invite, "agent1", 1)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+// A caller behind NAT whose connection breaks while it rings sends its INVITE again by a
+// new one. An answer that it could not be sent meanwhile costs nothing but itself.
+func TestCallerReturnsWhileRinging(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		carrier := w.connect(carrierAddr.Addr())
+		d := carrier.newCall("+15095785607")
+		behindNAT := func(method string) string {
+			return strings.ReplaceAll(d.request(method), "192.0.2.10:5060", "10.1.1.1:30001")
+		}
+		text := behindNAT("INVITE")
+		carrier.send(text)
+		d.learn(carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		carrier.conn.(*memnet.Stream).Reset()
+		synctest.Wait()
+		w.agent2.reply(invite, 183, "Session Progress", "agent1", agentSDP())
+		time.Sleep(5 * time.Second) // nobody can be connected to
+		again := w.connect(carrierAddr.Addr())
+		defer again.conn.Close()
+		again.send(text)
+		again.expect("SIP/2.0 183")
+		w.agent2.takes(invite, "agent1")
+		again.expect("SIP/2.0 200")
+		d.seq, d.branch = 1, d.branch+"ack"
+		again.send(behindNAT("ACK"))
+		synctest.Wait()
+		w.agent2.agentHangsUpOn(again, invite, "agent1", 1)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+	})
+}
+
+// tcpOnly has no UDP socket.
+var tcpOnly = strings.Replace(strings.Replace(streamConfig, `"udp://198.51.100.1:5060", `, "", 1),
+	"kind: sip, uri: \"sip:{{.To.Number}}@192.0.2.21", "kind: sip, transport: tcp, uri: \"sip:{{.To.Number}}@192.0.2.21", 1)
+
+// A server without UDP carries calls; a Contact that asks for UDP is called
+// over the connection that the call has.
+func TestTCPOnly(t *testing.T) {
+	for _, contact := range []string{"", ";transport=tcp", ";transport=udp"} {
+		runIn(t, contact, tcpOnly, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			carrier := w.connect(carrierAddr.Addr())
+			defer carrier.conn.Close()
+			d := carrier.newCall("+15075785607")
+			carrier.send(strings.Replace(d.request("INVITE"), "5060;transport=tcp>", "5060"+contact+">", 1))
+			d.learn(carrier.expect("SIP/2.0 180"))
+			agent := agents.accept()
+			defer agent.conn.Close()
+			invite := agent.expect("INVITE")
+			agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681"+contact+">"))
+			agent.expect("ACK")
+			carrier.isAnswered(d)
+			w.server.HangupAll()
+			carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
+			agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
+		})
+	}
+}

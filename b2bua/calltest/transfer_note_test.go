@@ -1,0 +1,96 @@
+package calltest
+
+import (
+	"slices"
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
+	"flowbridge/store/record"
+)
+
+// The agent hears that its transfer has come off, and the target gets its ACK, when that is on file: else the next process
+// would end the target's call, and the agent might be gone.
+func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
+	for name, yaml := range map[string]string{"plain": transferConfig, "DTLS": toDTLS} {
+		runIn(t, name, yaml, func(w *world) {
+			sink := w.options.Sink
+			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(k *kept.Call) bool { return k.Bridge != nil && k.Bridge.Target == "pbx" }}
+			_, invite := w.established()
+			w.restart()
+			w.agent.rest()
+			w.carrier.rest()
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			if yaml == toDTLS {
+				w.answersDTLS(called).shakes(called, true)
+			} else {
+				w.agent2.reply(called, 200, "OK", "human", agentSDP())
+			}
+			for _, m := range w.agent.rest() {
+				if m.value("Subscription-State") != "active;expires=180" {
+					w.t.Errorf("the agent was told before the note:\n%s", m.raw)
+				}
+			}
+			if left := w.agent2.rest(); len(left) > 0 {
+				w.t.Errorf("the target was told before the note:\n%s", left[0].raw)
+			}
+			w.options.Sink = sink
+		})
+	}
+}
+
+// A note has no attempt that is not over in its record, because the live figures are made of it.
+func TestNotedAttemptsAreOver(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		w.takenByPBX(w.agent2.expect("INVITE"))
+		w.callerEnds(w.agent2, d)
+		w.sink.mu.Lock()
+		defer w.sink.mu.Unlock()
+		for _, r := range w.sink.journal {
+			if slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Cause == string(cause.ProcessRestart) }) {
+				t.Errorf("noted with %+v", r.Attempts)
+			}
+		}
+	})
+}
+
+// A transfer that has failed is over for the next process, too: the agent, who has been told, is not told again, nor is the target.
+func TestFailedTransferIsNoted(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		w.agent2.concludes(called, 503, "Service Unavailable", "x", "")
+		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
+		w.carrier.concludes(second, 486, "Busy Here", "y", "")
+		w.agent.notified("486 Busy Here", "terminated")
+		w.restart()
+		for _, m := range append(w.agent.rest(), w.carrier.rest()...) {
+			t.Errorf("after the restart:\n%s", m.raw)
+		}
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// An agent that has left during its transfer is not there for the next process: the call ends, because nobody has the caller.
+func TestAgentThatLeftIsNoted(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		_, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.progresses(180, "Ringing", "human", "")
+		w.agent.notified("180", "active")
+		w.agent.agentRequest("BYE", invite, "agent1", 11)
+		w.agent.expect("SIP/2.0 200")
+		w.restart()
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
+		w.agent2.concludes(called, 487, "Terminated", "human", "")
+		for _, m := range w.agent.rest() {
+			t.Errorf("the agent got:\n%s", m.raw)
+		}
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+	})
+}

@@ -1,0 +1,210 @@
+package calltest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/report"
+	"flowbridge/store/record"
+)
+
+// writtenUDP is a platform that is called over UDP because its configuration says so,
+// with credentials, and a header as long as a test likes.
+const writtenUDP = `
+sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: carrier, sources: ["192.0.2.10"]}
+targets:
+  - name: agent
+    kind: vapi
+    uri: "sip:{{.To.Number}}@192.0.2.20:32681"
+    transport: udp
+    auth: {username: bob, password_env: PASSWORD}
+    headers: {X-EI: "E.1;", X-Order: "{{.Header \"X-Order\"}}", X-Long: "{{.Header \"X-Long\"}}"}
+routes:
+  - {targets: [agent]}
+`
+
+// longCall places a call whose INVITE to the target has headers of these lengths. It has
+// some 840 bytes besides.
+func (w *world) longCall(order, long int) *dialogue {
+	w.t.Helper()
+	d := w.carrier.newCall("+15075785607")
+	d.extra = fmt.Sprintf("X-Order: %s\nX-Long: %s\n", strings.Repeat("o", order), strings.Repeat("x", long))
+	w.carrier.invitesTillRung(d)
+	return d
+}
+
+// With transport: udp written down, an INVITE goes over UDP: whole, as long as a path takes
+// it, and then without headers.
+func TestWrittenUDPStaysUDP(t *testing.T) {
+	for _, tt := range []struct {
+		order, long int
+		dropped     []string
+	}{
+		{20, 60, nil},
+		{20, 430, nil},
+		{20, 460, []string{"X-Long"}},
+		{400, 460, []string{"X-Long"}},
+	} {
+		runIn(t, fmt.Sprint(tt.order+tt.long), writtenUDP, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			d := w.longCall(tt.order, tt.long)
+			invite := w.agent.expect("INVITE")
+			if n := len(invite.raw); n > 1300 || (tt.dropped == nil && n < 830+tt.order+tt.long) {
+				w.t.Errorf("%d bytes:\n%s", n, invite.raw)
+			}
+			w.agent.takes(invite, "a")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent, d)
+			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
+				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
+			}
+		})
+	}
+}
+
+// The INVITE with credentials has to fit, too. What makes room for them is left out when
+// they are asked for, and not before.
+func TestCredentialsFit(t *testing.T) {
+	for _, tt := range []struct {
+		name, challenge string
+		order, long     int
+		dropped         []string
+	}{
+		{"they fit", `nonce="n1"`, 20, 60, nil},
+		{"a header makes room", `nonce="n1"`, 20, 430, []string{"X-Long"}},
+		{"long credentials", `nonce="` + strings.Repeat("n", 100) + `"`, 20, 250, []string{"X-Long"}},
+		{"one was left out already", `nonce="n1"`, 400, 460, []string{"X-Long", "X-Order"}},
+	} {
+		runIn(t, tt.name, writtenUDP, func(w *world) {
+			d := w.longCall(tt.order, tt.long)
+			first := w.agent.expect("INVITE")
+			w.agent.challenge(first, tt.challenge)
+			second := w.agent.expect("INVITE")
+			if n := len(second.raw); n > 1300 {
+				w.t.Errorf("%d bytes:\n%s", n, second.raw)
+			}
+			w.wantCredentials(second, strings.Split(tt.challenge, `"`)[1], 1)
+			if second.value("X-EI") == "" || second.value("Call-ID") != first.value("Call-ID") || second.value("CSeq") != "2 INVITE" ||
+				second.value("From") != first.value("From") || second.value("Contact") != first.value("Contact") {
+				w.t.Errorf("the second INVITE is\n%s", second.raw)
+			}
+			w.agent.takes(second, "a")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent, d)
+			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
+				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
+			}
+		})
+	}
+}
+
+// Where nothing that may be left out makes room for credentials, the attempt fails with
+// its cause.
+func TestCredentialsDoNotFit(t *testing.T) {
+	inWorldWith(t, writtenUDP, func(w *world) {
+		d := w.longCall(20, 60)
+		first := w.agent.expect("INVITE")
+		w.agent.challenge(first, `nonce="`+strings.Repeat("n", 900)+`"`)
+		w.carrier.isRefused(d, "503")
+		r := w.wantRecord("failed", cause.InviteTooLarge, record.EndedBySystem)
+		if a := r.Attempts[0]; a.Cause != string(cause.InviteTooLarge) || a.SIPStatus != 401 {
+			t.Errorf("attempt: %s, %d", a.Cause, a.SIPStatus)
+		}
+	})
+}
+
+// A target that was called over TCP, because the INVITE was too large, names a proxy
+// without a transport: ACK and BYE reach that over UDP (RFC 3263 section 4.1).
+func TestRecordRouteWithoutTransport(t *testing.T) {
+	inWorldWith(t, overflowConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		d := w.overBudget()
+		agent := agents.accept()
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		agent.reply(invite, 200, "OK", "a", agentSDP(), "Record-Route: <sip:"+agent2Addr.String()+";lr>")
+		ack := w.agent2.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") || ack.value("Route") != "<sip:"+agent2Addr.String()+";lr>" {
+			t.Errorf("ACK:\n%s", ack.raw)
+		}
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// An agent that names a host with transport=udp has it called over UDP, however large the
+// INVITE.
+func TestReferredUDPStaysUDP(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		inWorldWith(t, transferConfig, func(w *world) {
+			agents := w.streamAgent(agent2Addr)
+			defer agents.l.Close()
+			d, invite := w.established()
+			long := strings.Repeat("x", 380)
+			to := "<sip:bob@192.0.2.21:32681;transport=udp?X-A=" + long + "&X-B=" + long + ">"
+			called := w.agent2
+			if !named {
+				to = strings.Replace(to, ";transport=udp", "", 1)
+			}
+			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: "+to, "Refer-Sub: false")
+			w.agent.expect("SIP/2.0 202")
+			if !named {
+				called = agents.accept()
+				defer called.conn.Close()
+			}
+			m := called.expect("INVITE sip:bob@192.0.2.21:32681")
+			if missing := m.value("X-B") == ""; missing != named || m.value("X-A") == "" {
+				t.Errorf("named %v:\n%s", named, m.raw)
+			}
+			called.concludes(m, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.callerEnds(called, d)
+		})
+	}
+}
+
+// Explain says how large the INVITE is, and what credentials would cost.
+func TestExplainCredentials(t *testing.T) {
+	long := func(n int) []string { return []string{"X-Order: o", "X-Long: " + strings.Repeat("x", n)} }
+	for _, tt := range []struct {
+		name, yaml string
+		headers    []string
+		overflow   string
+		want       *report.Credentials
+	}{
+		{"room", writtenUDP, long(10), "trim", &report.Credentials{Bytes: 300, Fits: true}},
+		{"a header makes room", writtenUDP, long(400), "trim", &report.Credentials{Bytes: 300, Fits: true, Dropped: []string{"X-Long"}}},
+		{"one is left out already", writtenUDP, long(505), "trim", &report.Credentials{Bytes: 300, Fits: true}},
+		{"too large", strings.Replace(writtenUDP, "transport: udp", "transport: udp\n    budget: {size: 900}", 1), long(1), "trim", &report.Credentials{
+			Bytes: 300, Dropped: []string{"X-Long", "X-Order", "User-Agent", "Allow", "P-Asserted-Identity"},
+		}},
+		{"no credentials", strings.Replace(writtenUDP, "    auth: {username: bob, password_env: PASSWORD}\n", "", 1), long(10), "trim", nil},
+		{"may go over TCP", strings.Replace(writtenUDP, "transport: udp", "overflow: tcp\n    budget: {size: 1300}", 1), long(10)[:1], "tcp", &report.Credentials{Bytes: 300, Fits: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x, err := b2bua.Explain(testConfigured(t, tt.yaml), nil, report.Question{From: "+15075550100", To: "+15075785607", Headers: tt.headers})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := x.Targets[0]
+			if n := len(strings.Join(r.Invite, "\r\n")) + len("\r\n\r\n") + len(r.Body); r.Bytes != n || r.Bytes > r.UDPBudget || r.Overflow != tt.overflow {
+				t.Errorf("%d bytes of %d, overflow %s; want %d, %s", r.Bytes, r.UDPBudget, r.Overflow, n, tt.overflow)
+			}
+			if diff := gocmp.Diff(tt.want, r.ForChallenges, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("want (-) got (+):\n%s", diff)
+			}
+		})
+	}
+}

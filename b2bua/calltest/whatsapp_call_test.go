@@ -1,0 +1,79 @@
+package calltest
+
+import (
+	"crypto/tls"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// whatsAppSDP is how WhatsApp describes audio where its keys are in SDP (SDES) and there is no ICE: Opus and telephone-event.
+func whatsAppSDP(host string, port int, key string) string {
+	s := strings.Replace(siptest.SessionAt(host, port, "126", key, "a=rtpmap:111 opus/48000/2",
+		"a=fmtp:111 maxaveragebitrate=20000;maxplaybackrate=16000;minptime=20;sprop-maxcapturerate=16000;useinbandfec=1", "a=maxptime:20", "a=ptime:20"),
+		"RTP/AVP 126", "RTP/SAVP 111 126", 1)
+	return strings.Replace(s, "s=-", "s=WhatsApp", 1)
+}
+
+// A call of a WhatsApp user comes over TLS, known by its certificate, with SRTP keys in SDP and Opus. The agent gets Opus as it is, with its
+// parameters, and keys of its own.
+func TestCallOfWhatsApp(t *testing.T) {
+	ca := siptest.NewAuthority(t, "ca")
+	agentPair, metaPair := ca.Pair("agent", "agent.test"), ca.Pair("meta", "wa.meta.vc")
+	config := strings.NewReplacer(
+		`{name: carrier, sources: ["192.0.2.10"]}`, `{name: carrier, certificates: [wa.meta.vc], codecs: [opus], media: {srtp: required}}`,
+		`{name: agent, kind: sip,`, `{name: agent, kind: sip, codecs: [opus], media: {srtp: required},`,
+	).Replace(tlsConfig(ca))
+	inWorldWith(t, config, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		meta, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", Certificates: []tls.Certificate{metaPair}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer meta.conn.Close()
+		d := meta.newCall("+15075785607")
+		d.sdp = whatsAppSDP("192.0.2.10", 20000, cryptoAttr(1, cm80, 'a'))
+		meta.invitesTillRung(d)
+		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		for _, line := range []string{" RTP/SAVP 111 126\r\n", "a=rtpmap:111 opus/48000/2\r\n", "useinbandfec=1"} {
+			if !strings.Contains(invite.raw, line) {
+				t.Errorf("the agent is not offered %q:\n%s", line, invite.raw)
+			}
+		}
+		_, offered := cryptoOf(t, invite)
+		if len(offered) == 0 || strings.Contains(invite.raw, siptest.SRTPKey(cm80, 'a')) {
+			t.Errorf("the agent has other keys than its own:\n%s", invite.raw)
+		}
+		tag := ""
+		for one, l := range offered {
+			if l.Keys.Suite == cm80 {
+				tag = one
+			}
+		}
+		key := strings.Replace(cryptoAttr(1, cm80, 'b'), "crypto:1", "crypto:"+tag, 1)
+		agent.concludes(invite, 200, "OK", "agent1", whatsAppSDP("192.0.2.20", 30000, key))
+		ok := meta.isAnswered(d)
+		if !strings.Contains(ok.raw, " RTP/SAVP 111 126\r\n") || !strings.Contains(ok.raw, "a=rtpmap:111 opus/48000/2\r\n") {
+			t.Errorf("WhatsApp is answered:\n%s", ok.raw)
+		}
+		w.wantMedia(media.SideA, 'a', wantCrypto(t, ok, "1", cm80))
+		ours := offered[tag].Keys
+		w.wantMedia(media.SideB, 'b', &ours)
+		synctest.Wait()
+		meta.hangsUpOn(agent, d)
+		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); !strings.EqualFold(r.Codec, "opus") || r.Media.A.SRTP == "" || r.Media.B.SRTP == "" {
+			t.Errorf("codec %q, media %+v", r.Codec, r.Media)
+		}
+	})
+}

@@ -1,0 +1,39 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/internal/publicaddr"
+)
+
+// FindAddress has a configuration name the public address where its advertise asks to find it. It warns of one that is
+// not the one of the last start: carriers and firewalls may still have that.
+func FindAddress(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+	if !cfg.FindsAddress() {
+		return nil
+	}
+	return cfg.FindAddress(func(server string) (netip.Addr, error) {
+		addr, from, err := publicaddr.Find(ctx, server)
+		if err != nil {
+			return addr, fmt.Errorf("advertise: the public address is not found: %w; write it in sip.advertise and media.advertise", err)
+		}
+		log.Info().Stringer("address", addr).Str("from", from).Msg("public address found")
+		file := cfg.Store.Path + ".address"
+		last, err := os.ReadFile(file)
+		if was := strings.TrimSpace(string(last)); err == nil && was != addr.String() {
+			log.Warn().Str("before", was).Stringer("address", addr).
+				Msg("the public address is another one than at the last start")
+		}
+		if err := os.WriteFile(file, []byte(addr.String()+"\n"), 0o600); err != nil {
+			log.Info().Err(err).Msg("the public address is not remembered for the next start")
+		}
+		return addr, nil
+	})
+}

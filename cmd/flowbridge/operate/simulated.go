@@ -1,0 +1,76 @@
+package operate
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"flowbridge/sim/platform"
+)
+
+// StandIn is where a stand-in listens, and the files that a configuration of it names.
+type StandIn struct {
+	API    string // URL of its HTTP API
+	SIP    string // host:port of its agent
+	Secret string // file with the token or password
+	CA     string // file with its certificate, over TLS
+}
+
+// The stand-ins' own addresses.
+const (
+	standInAPI = "http://127.0.0.1:8090"
+	standInSIP = "127.0.0.1:5070"
+)
+
+var (
+	sipHost    = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
+	apiHost    = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
+	secretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
+	variable   = regexp.MustCompile(`\$\{([A-Z0-9_]+)\}`)
+	comments   = regexp.MustCompile(`^(#.*\n)+`)
+)
+
+// Simulated is the profile with a stand-in's addresses and secrets in place of the platform's. Nothing else of it is
+// changed but what it says in capitals.
+func (p *Profile) Simulated(at StandIn) string {
+	text := secretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
+	text = sipHost.ReplaceAllString(text, "@"+at.SIP+`$1"`)
+	text = apiHost.ReplaceAllString(text, at.API+"/")
+	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "sip:PROJECT_ID@", "sip:proj_4711@",
+		"sip:proj_INTERNAL_ID@", "sip:proj_4711@", "agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").
+		Replace(text)
+	host, _, _ := strings.Cut(at.SIP, ":")
+	return strings.Replace(text, "    transport: tls",
+		"    transport: tls\n    tls: {server_name: "+host+", ca: "+at.CA+"}", 1)
+}
+
+// Secret is what the file of a profile's stand-in has to have.
+func (p *Profile) Secret() string {
+	if strings.Contains(p.YAML, "password_file") {
+		return platform.DefaultPassword
+	}
+	return platform.DefaultToken
+}
+
+// simulated is a whole configuration for a profile's stand-in, with the commands that it needs as comments.
+func (p *Profile) simulated() (string, error) {
+	if !slices.ContainsFunc(platform.Descriptions(), func(d platform.Description) bool { return d.Name == p.Name }) {
+		return "", fmt.Errorf("the stand-in for %s has an account: docs/platforms/simulators.md has its configuration", p.Name)
+	}
+	at := StandIn{API: standInAPI, SIP: standInSIP, Secret: p.Name + ".secret", CA: p.Name + ".pem"}
+	text := p.Simulated(at)
+	commands := "flowbridge simulate " + p.Name
+	if strings.Contains(text, at.CA) {
+		commands += " --ca-file " + at.CA
+	}
+	commands = "# " + commands + "\n"
+	if strings.Contains(text, at.Secret) {
+		commands += fmt.Sprintf("# printf %s > %s; chmod 600 %[2]s\n", p.Secret(), at.Secret)
+	}
+	for _, m := range variable.FindAllStringSubmatch(text, -1) {
+		commands += fmt.Sprintf("# export %s=%s\n", m[1], platform.DefaultSecret)
+	}
+	return fmt.Sprintf("# %s, as its stand-in plays it:\n%strunks:\n  - {name: test, sources: [local]}\n%sroutes:\n"+
+		"  - {trunk: test, targets: [%s]}\n", p.Title, commands, text, p.Name), nil
+}

@@ -1,0 +1,61 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// The values of advertise that have the address found at the start.
+const (
+	advertiseAuto = "auto"
+	advertiseSTUN = "stun:" // and the server
+)
+
+// findsAddress reports whether a value of advertise stands for an address that is to be found.
+func findsAddress(t string) bool { return t == advertiseAuto || strings.HasPrefix(t, advertiseSTUN) }
+
+// FindsAddress reports whether sip.advertise or media.advertise stand for an address that is to be found.
+func (c *Config) FindsAddress() bool {
+	return findsAddress(c.SIP.Advertise) || findsAddress(c.Media.Advertise)
+}
+
+// FindAddress puts what find returns in the place of each advertise that stands for an address to be found. find gets
+// the STUN server to ask; "": none is named. It is called once where both keys say the same.
+func (c *Config) FindAddress(find func(stunServer string) (netip.Addr, error)) error {
+	found := map[string]string{}
+	for _, key := range []*string{&c.SIP.Advertise, &c.Media.Advertise} {
+		if !findsAddress(*key) {
+			continue
+		}
+		if found[*key] == "" {
+			server, _ := strings.CutPrefix(strings.TrimPrefix(*key, advertiseAuto), advertiseSTUN)
+			addr, err := find(server)
+			if err != nil {
+				return err
+			}
+			found[*key] = addr.String()
+		}
+		*key = found[*key]
+	}
+	return nil
+}
+
+// parseFound takes what stands for an address that is to be found.
+func parseFound(t string) (string, complaint) {
+	server, named := strings.CutPrefix(t, advertiseSTUN)
+	host, port, _ := strings.Cut(server, ":")
+	if named && (!isHostName(host) && !isIPv4(host) || port != "" && !isPort(port)) {
+		return "", refuse("names no STUN server", `write it like "stun:stun.example.com:3478"`)
+	}
+	return t, complaint{}
+}
+
+func isIPv4(t string) bool {
+	a, err := netip.ParseAddr(t)
+	return err == nil && a.Is4()
+}
+
+func isPort(t string) bool {
+	_, err := netip.ParseAddrPort("0.0.0.0:" + t)
+	return err == nil
+}
