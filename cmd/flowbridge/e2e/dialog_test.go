@@ -39,12 +39,13 @@ func (p *sipp) final(seq int, method string) message {
 	var found message
 	cseq := fmt.Sprintf("%d %s", seq, method)
 	if !within(patience, func() bool {
+		ended := p.ended() // before the look: the last message may come with the end
 		for _, m := range p.trace() {
 			if m.received && m.header("CSeq") == cseq && strings.HasPrefix(m.raw, "SIP/2.0 ") && !strings.HasPrefix(m.raw, "SIP/2.0 1") {
 				found = m
 			}
 		}
-		return found.raw != "" || p.ended()
+		return found.raw != "" || ended
 	}) || found.raw == "" {
 		p.t.Fatalf("%s: no final answer to %s", p.name, cseq)
 	}

@@ -187,8 +187,9 @@ func (p *sipp) await(received bool, start string, n int) []message {
 	p.t.Helper()
 	var found []message
 	if !within(patience, func() bool {
+		ended := p.ended() // before the look: the last message may come with the end
 		found = p.count(received, start)
-		return len(found) >= n || p.ended()
+		return len(found) >= n || ended
 	}) || len(found) < n {
 		p.t.Fatalf("%s: %d messages %q (received: %v); want %d", p.name, len(found), start, received, n)
 	}
