@@ -15,9 +15,8 @@ type SIP struct {
 	// address family. Port 0 lets the system choose.
 	Listen []Listener `key:"listen" default:"udp://0.0.0.0:5060" filled:""`
 	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer. auto: the
-	// public IPv4 address, which is that of an interface, or else the one that the cloud's metadata name (AWS, Google
-	// Cloud, Azure, Hetzner, DigitalOcean); "stun:HOST:PORT": the one that this STUN server sees. It is asked for at
-	// the start.
+	// public IPv4 address, from an interface or else from the cloud's metadata (AWS, Google Cloud, Azure, Hetzner,
+	// DigitalOcean). "stun:HOST:PORT": from this STUN server. It is found at the start.
 	Advertise string `key:"advertise" is:"advertise-host"`
 	// The networks on this side of the NAT. Their peers are told the interface's own address instead of sip.advertise and
 	// media.advertise.

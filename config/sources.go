@@ -9,7 +9,7 @@ import (
 
 // Source is one of the places that a peer calls from: a network, or this machine.
 type Source struct {
-	netip.Prefix // not valid: this machine, whatever addresses it has
+	netip.Prefix // not valid: all addresses of this machine
 }
 
 // thisMachine is how the addresses of this machine are written.

@@ -112,6 +112,9 @@ func (c *checked) print(w io.Writer, file string, names []string) error {
 		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n",
 			strings.Join(names, ", "))
 	}
+	if len(c.Errors) > 0 { // the file is valid, and does not start here
+		return nil
+	}
 	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file),
 		cli.Counts(c.Trunks, c.Targets, c.Routes, c.Numbers))
 	return err

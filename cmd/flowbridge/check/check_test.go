@@ -305,7 +305,8 @@ func TestCheckJSON(t *testing.T) {
 	gone := roomy()
 	gone.writable = func(string) error { return unix.ENOENT }
 	out.Reset()
-	if err := check(&out, file, gone, false, nil); cli.ExitCode(err) != cli.ExitFailed || !strings.HasPrefix(out.String(), "error: store.path: the directory . ") {
+	if err := check(&out, file, gone, false, nil); cli.ExitCode(err) != cli.ExitFailed || !strings.HasPrefix(out.String(), "error: store.path: the directory . ") ||
+		strings.Contains(out.String(), ": valid") {
 		t.Errorf("what stops the start: %v, %s", err, out.String())
 	}
 	out.Reset()

@@ -72,7 +72,7 @@ func TestReadme(t *testing.T) {
 	ownNetwork(t, netip.MustParseAddr("192.168.78.5"))
 	text, err := os.ReadFile("../../../README.md")
 	must(t, err)
-	script := "set -e\ntrap 'kill $(jobs -p) || true' EXIT\n"
+	script := "set -e\ntrap 'kill $(jobs -p)' EXIT\n"
 	for i, block := range strings.Split(string(text), "```sh\n")[1:] {
 		commands, _, ended := strings.Cut(block, "```\n")
 		if !ended {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -33,14 +32,13 @@ func TestCloseAnswersRequests(t *testing.T) {
 		t.Fatalf("the request is not being read: %q, %v", line, err)
 	}
 	closed := make(chan error, 1)
+	ending := make(chan struct{})
+	n.api.RegisterOnShutdown(func() { close(ending) })
 	go func() { closed <- n.Close() }()
-	for { // until the API takes no request any more
-		c, err := net.Dial("tcp", n.apiAt.String())
-		if err != nil {
-			break
-		}
-		c.Close()
-		time.Sleep(time.Millisecond)
+	select {
+	case <-ending:
+	case err := <-closed:
+		t.Fatalf("the node has closed without waiting for the request: %v", err)
 	}
 	_, err = conn.Write([]byte(body))
 	must(t, err)

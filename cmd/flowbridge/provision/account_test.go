@@ -120,7 +120,7 @@ func unasked(t *testing.T, platform string) account {
 	return account{t, platform, s.URL}
 }
 
-// What a platform's page does better says so, whatever stands behind it.
+// A command that went to the platform's page says so, with any flags.
 func TestCommandsThatThereAreNot(t *testing.T) {
 	for _, platform := range []string{"synthflow", "vapi"} {
 		for _, args := range [][]string{{"number", "list", "--json"}, {"number", "update", "x", "--server-url", "y"}, {"assistant", "list"}, {"assistant", "attach"}} {
