@@ -24,7 +24,7 @@ import (
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config internal/httpd internal/local sim sim/platform sim/synthflow sim/twilio sim/vapi store store/fleet store/record",
+	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config internal/httpd internal/local internal/rest sim sim/platform sim/synthflow sim/twilio sim/vapi store store/fleet store/record",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config config/template internal/rest internal/yamledit platform/vapi synthflow",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config internal/local sim store/record",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config config/template",

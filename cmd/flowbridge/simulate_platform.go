@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/internal/rest"
 	"flowbridge/sim"
 	"flowbridge/sim/platform"
 )
@@ -20,12 +22,47 @@ import (
 // simulatePlatforms are the stand-ins of all platforms that are described, and nothing else.
 func simulatePlatforms() (all []*cobra.Command) {
 	for _, of := range platform.Descriptions() {
-		all = append(all, simulatePlatformCommand(of))
+		all = append(all, simulatePlatformCommand(&of))
 	}
-	return all
+	return append(all, simulateHTTPCommand())
 }
 
-func simulatePlatformCommand(of platform.Description) *cobra.Command {
+// simulateHTTPCommand is the stand-in of a platform that has no other: the kind http with an answer of the operator's.
+func simulateHTTPCommand() *cobra.Command {
+	of := platform.AnyHTTP(nil, http.StatusOK, "")
+	c := simulatePlatformCommand(&of)
+	c.Long = "A stand-in for any platform of kind http. Its API answers every request with the JSON object of --answer, whose texts\n" +
+		"may have {id} (an id that is new for each request), {sip} (the agent's address) and {body.NAME} (a member of the\n" +
+		"request). Its agent takes every INVITE, plays a greeting and then echoes what it hears. RTP may be encrypted.\n\n" +
+		faultHelp
+	c.Example = "  flowbridge simulate http --answer answer.json\n" +
+		`  echo '{"call": {"id": "{id}"}, "to": "{body.to}"}' | flowbridge simulate http --answer - --status 201`
+	f := c.Flags()
+	answer := f.String("answer", "", "file with the API's answer, a JSON object, or - for standard input")
+	f.IntVar(&of.API.Status, "status", of.API.Status, "status of the answer to a POST, 200 to 299")
+	f.StringVar(&of.API.TokenIn, "token-in", "", "header that has the token (default Authorization: Bearer)")
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if *answer == "" {
+			return cli.Usage("--answer is missing: name a file with the API's answer, a JSON object")
+		}
+		if of.API.Status < 200 || of.API.Status > 299 {
+			return cli.Usage("--status %d: 200 to 299; --fault makes the API fail", of.API.Status)
+		}
+		text, err := cli.ReadText(c, *answer)
+		if err != nil {
+			return cli.Usage("--answer: %w", err)
+		}
+		body, err := rest.ParseObject(text)
+		if err != nil {
+			return cli.Usage("--answer %s: %w", *answer, err)
+		}
+		of.API.Answer = map[string]any(body)
+		return nil
+	}
+	return c
+}
+
+func simulatePlatformCommand(of *platform.Description) *cobra.Command {
 	c := cli.Command(of.Name, of.Title, platformLong(of),
 		"  flowbridge simulate "+of.Name+"\n  flowbridge targets profiles "+of.Name+"\n  flowbridge simulate "+of.Name+
 			" --fault status:480")
@@ -72,7 +109,7 @@ func simulatePlatformCommand(of platform.Description) *cobra.Command {
 		}
 		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
 			o.Log = log
-			s, err := platform.Start(ctx, of, o)
+			s, err := platform.Start(ctx, *of, o)
 			if err != nil {
 				return nil, err
 			}
@@ -82,8 +119,10 @@ func simulatePlatformCommand(of platform.Description) *cobra.Command {
 	return c
 }
 
+const faultHelp = "--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n" + sim.FaultUsage + "."
+
 // platformLong says what a stand-in checks.
-func platformLong(of platform.Description) string {
+func platformLong(of *platform.Description) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "A stand-in for a platform: %s. It is as strict as the platform's documentation:\n\n    %s\n\n",
 		of.Title, of.Source)
@@ -115,7 +154,7 @@ func platformLong(of platform.Description) string {
 	case sim.SRTPOptional:
 		b.WriteString("Its RTP may be encrypted (SRTP, AES_CM_128_HMAC_SHA1_80).\n")
 	}
-	b.WriteString("The agent plays a greeting and then echoes what it hears.\n\n--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n" + sim.FaultUsage + ".")
+	b.WriteString("The agent plays a greeting and then echoes what it hears.\n\n" + faultHelp)
 	return b.String()
 }
 

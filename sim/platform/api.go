@@ -17,7 +17,10 @@ import (
 func (p *Platform) describeAPI() standin.API {
 	tokenIn, created, routes := "", 0, map[string]standin.Route{}
 	if a := p.of.API; a != nil {
-		tokenIn, created, routes = a.TokenIn, a.Status, map[string]standin.Route{a.Route: {Body: &a.Body, Do: p.announce}}
+		tokenIn, created = a.TokenIn, a.Status
+		for _, route := range a.routes() {
+			routes[route] = standin.Route{Body: &a.Body, Do: p.announce}
+		}
 	}
 	if p.of.Asks != nil {
 		tokenIn = cmp.Or(tokenIn, p.of.Asks.TokenIn)
@@ -29,6 +32,14 @@ func (p *Platform) describeAPI() standin.API {
 			return map[string]string{"status": "error", "message": strings.Join(words, "; ")}
 		},
 	}
+}
+
+// routes are the requests that the API takes.
+func (a *API) routes() []string {
+	if a.Route != "" {
+		return []string{a.Route}
+	}
+	return []string{"GET /", "PATCH /", "POST /", "PUT /"}
 }
 
 // announce takes the request before a call.
@@ -64,6 +75,12 @@ func filled(v any, id any, at string, body standin.Object) any {
 		out := map[string]any{}
 		for name, inner := range v {
 			out[name] = filled(inner, id, at, body)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, inner := range v {
+			out[i] = filled(inner, id, at, body)
 		}
 		return out
 	case string:

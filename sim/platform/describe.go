@@ -22,7 +22,7 @@ type Description struct {
 
 // API is the request before a call.
 type API struct {
-	Route    string // method and path
+	Route    string // method and path; empty: every request is taken
 	TokenIn  string // the header that has the token; empty: Authorization: Bearer
 	Body     standin.Shape
 	Status   int
@@ -228,6 +228,19 @@ var pipecat = Description{
 		Failed: standin.Object{"config": nil},
 	},
 	Agent: Agent{Transports: every},
+}
+
+// AnyHTTP is a platform of the kind http that answers each request with one answer, and takes each call. Texts of the
+// answer may have {id}, {sip} and {body.NAME}, as API.Answer. tokenIn is API.TokenIn, status that of the answer to a
+// POST.
+func AnyHTTP(answer map[string]any, status int, tokenIn string) Description {
+	return Description{
+		Name: "http", Title: "A platform that is asked by HTTP", Source: "the answer that you give it",
+		API: &API{
+			TokenIn: tokenIn, Body: standin.Shape{Open: true}, Status: status, Answer: answer, Lifetime: 5 * time.Minute,
+		},
+		Agent: Agent{Transports: every, User: regexp.MustCompile(``), UserIs: "anything", SRTP: sim.SRTPOptional},
+	}
 }
 
 var trunk = Description{

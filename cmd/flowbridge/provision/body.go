@@ -2,7 +2,6 @@ package provision
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"strings"
@@ -54,14 +53,11 @@ func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	return b
 }
 
-// maxFile bounds the files that are read, in bytes, like the configuration's reader.
-const maxFile = 1 << 20
-
 // read makes the body and lists its secrets.
 func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, err error) {
 	body = rest.Object{}
 	if b.file != "" {
-		data, err := readText(c, b.file)
+		data, err := cli.ReadText(c, b.file)
 		if err != nil {
 			return nil, nil, cli.Usage("--%s: %w", b.flag, err)
 		}
@@ -84,31 +80,6 @@ func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, 
 	return body, rest.Secrets(map[string]any(body)), nil
 }
 
-// readText reads a file, or standard input for -.
-func readText(c *cobra.Command, file string) ([]byte, error) {
-	if file == "-" {
-		return readLimited(c.InOrStdin(), file)
-	}
-	return readFile(file)
-}
-
-func readFile(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readLimited(f, file)
-}
-
-func readLimited(in io.Reader, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes: is it the right file?", name, maxFile)
-	}
-	return data, err
-}
-
 // value is the value of the flag; given is false if the flag is not there.
 func (x field) value(c *cobra.Command) (v any, given bool, err error) {
 	f := c.Flags()
@@ -120,7 +91,7 @@ func (x field) value(c *cobra.Command) (v any, given bool, err error) {
 	}
 	text := f.Lookup(x.flag).Value.String()
 	if x.kind == fieldFile {
-		data, err := readText(c, text)
+		data, err := cli.ReadText(c, text)
 		return strings.TrimRight(string(data), "\n"), true, err
 	}
 	return text, true, nil

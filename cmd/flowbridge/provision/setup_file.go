@@ -45,7 +45,7 @@ func openSetupFile(name string) (*setupFile, error) {
 		return nil, cli.Usage("%s is not a regular file", name)
 	}
 	owner, _ := st.Sys().(*syscall.Stat_t)
-	text, err := readFile(path)
+	text, err := cli.ReadFile(path)
 	return &setupFile{path: path, name: name, old: text, mode: st.Mode().Perm(), owner: owner}, err
 }
 
@@ -164,7 +164,7 @@ func (f *setupFile) keepOwner(tmp *os.File) error {
 
 // unchanged is an error if the file was changed since it was read.
 func (f *setupFile) unchanged() error {
-	now, err := readFile(f.path)
+	now, err := cli.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) && f.old == nil {
 		return nil
 	}

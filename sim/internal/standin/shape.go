@@ -53,7 +53,8 @@ func (f Fields) With(check Check, names ...string) Fields {
 type Shape struct {
 	Fields   Fields
 	Required []string
-	Code     int // status of the refusal of a body of another shape; 400 if zero
+	Code     int  // status of the refusal of a body of another shape; 400 if zero
+	Open     bool // other members are taken, too, and a request without a body
 }
 
 // Read reads a body of this shape.
@@ -72,6 +73,9 @@ func (s Shape) Read(raw []byte) (Object, *Refusal) {
 func (s Shape) Wrong(object map[string]any) (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		check, known := s.Fields[name]
+		if !known && s.Open {
+			continue
+		}
 		if !known {
 			all = append(all, fmt.Sprintf("unknown field %q", name))
 		} else if wrong := check(object[name]); wrong != "" {
