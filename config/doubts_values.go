@@ -82,8 +82,8 @@ func (d *doubts) accounts() {
 		api, _ := url.Parse(p.API) // it was checked
 		_, _, itsOwn := RegionOfHost(api.Hostname())
 		switch {
-		case !fixed || model == "" || model[0] == '$' || !itsOwn:
-			// a stand-in has ids of its own, and of $NAME is warned anyway
+		case !fixed || model == "" || model[0] == '$' || model == "MODEL_ID" || !itsOwn:
+			// a stand-in has ids of its own; check warns of $NAME and of a profile's words anyway
 		case IsDialString(model) || separated.MatchString(model):
 			d.warnOf(path+"model_id", "is a number, and an agent is known by its id",
 				"write the agent's id; the number goes into to_number")

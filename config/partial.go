@@ -15,7 +15,12 @@ func LoadWithoutSecrets(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLoader(ShownName(path), os.LookupEnv, nil)
+	return ParseWithoutSecrets(ShownName(path), data, os.LookupEnv)
+}
+
+// ParseWithoutSecrets is Parse for the same.
+func ParseWithoutSecrets(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	l := newLoader(file, env, nil)
 	l.withoutSecrets = true
 	return l.read(data)
 }

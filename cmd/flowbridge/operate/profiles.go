@@ -1,68 +1,16 @@
 package operate
 
 import (
-	"embed"
 	"fmt"
 	"io"
-	"path"
 	"slices"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/profiles"
 )
-
-// profileFiles are configurations of targets, one file a platform. Their first lines say what they are.
-//
-//go:embed profiles/*.yaml
-var profileFiles embed.FS
-
-// Profile is a configuration to paste.
-type Profile struct {
-	Name    string   `json:"name"`
-	Title   string   `json:"title"`
-	Version string   `json:"version"`
-	Date    string   `json:"date"`    // of the version
-	Sources []string `json:"sources"` // what it follows
-	YAML    string   `json:"yaml"`    // comments included
-}
-
-// Profiles are all of them, by name.
-func Profiles() []Profile {
-	files, _ := profileFiles.ReadDir("profiles") // there is no disk that could fail
-	all := make([]Profile, 0, len(files))
-	for _, f := range files {
-		text, _ := profileFiles.ReadFile(path.Join("profiles", f.Name()))
-		all = append(all, profileOf(strings.TrimSuffix(f.Name(), ".yaml"), string(text)))
-	}
-	return all
-}
-
-// profileOf reads what the comments at the beginning of a file say.
-func profileOf(name, text string) Profile {
-	p := Profile{Name: name, YAML: text}
-	for line := range strings.Lines(text) {
-		words, ok := strings.CutPrefix(strings.TrimSpace(line), "# ")
-		if !ok {
-			break
-		}
-		switch key, value, _ := strings.Cut(words, ": "); key {
-		case "Version":
-			p.Version = value
-		case "Date":
-			p.Date = value
-		case "Source":
-			p.Sources = append(p.Sources, value)
-		default:
-			if p.Title == "" {
-				p.Title = words
-			}
-		}
-	}
-	return p
-}
 
 func profilesCommand() *cobra.Command {
 	c := cli.Command("profiles [NAME]", "List profiles of platforms, or print one to paste",
@@ -77,13 +25,13 @@ func profilesCommand() *cobra.Command {
 	c.Args = cobra.MaximumNArgs(1)
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
-		for _, p := range Profiles() {
+		for _, p := range profiles.All() {
 			names = append(names, p.Name)
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		all := Profiles()
+		all := profiles.All()
 		if len(args) == 0 && *simulated {
 			return cli.Usage("--simulated is for one profile: name it")
 		}
@@ -93,12 +41,12 @@ func profilesCommand() *cobra.Command {
 			}
 			return listProfiles(c.OutOrStdout(), all)
 		}
-		i := slices.IndexFunc(all, func(p Profile) bool { return p.Name == args[0] })
+		i := slices.IndexFunc(all, func(p profiles.Profile) bool { return p.Name == args[0] })
 		if i < 0 {
 			return cli.Usage("there is no profile %q: flowbridge targets profiles lists them", args[0])
 		}
 		if *simulated {
-			text, err := all[i].simulated()
+			text, err := all[i].SimulatedFile()
 			if err != nil {
 				return cli.Usage("%w", err)
 			}
@@ -113,7 +61,7 @@ func profilesCommand() *cobra.Command {
 	return c
 }
 
-func listProfiles(w io.Writer, all []Profile) error {
+func listProfiles(w io.Writer, all []profiles.Profile) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tVERSION\tDATE\tTITLE")
 	for _, p := range all {

@@ -27,12 +27,15 @@ type setupFile struct {
 	mode fs.FileMode
 
 	owner *syscall.Stat_t // nil: that of a new file
+
+	head  string // what a new file begins with
+	parse func(file string, text []byte, env func(string) (string, bool)) (*config.Config, error)
 }
 
 func openSetupFile(name string) (*setupFile, error) {
 	path, err := filepath.EvalSymlinks(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &setupFile{path: name, name: name, mode: 0o640}, nil
+		return &setupFile{path: name, name: name, mode: 0o640, parse: config.Parse}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -46,7 +49,7 @@ func openSetupFile(name string) (*setupFile, error) {
 	}
 	owner, _ := st.Sys().(*syscall.Stat_t)
 	text, err := cli.ReadFile(path)
-	return &setupFile{path: path, name: name, old: text, mode: st.Mode().Perm(), owner: owner}, err
+	return &setupFile{path: path, name: name, old: text, mode: st.Mode().Perm(), owner: owner, parse: config.Parse}, err
 }
 
 type writer struct {
@@ -94,13 +97,13 @@ func (f *setupFile) apply(all []addition, env func(string) (string, bool), w wri
 func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte,
 	cfg *config.Config, err error,
 ) {
-	text = f.old
+	text = append(slices.Clone(f.old), f.head...)
 	for _, a := range all {
 		if text, err = yamledit.Prepend(text, a.key, a.element); err != nil {
 			return nil, nil, err
 		}
 	}
-	if cfg, err = config.Parse(f.name, text, env); err != nil {
+	if cfg, err = f.parse(f.name, text, env); err != nil {
 		return nil, nil, fmt.Errorf("with the additions the configuration would not be valid, so nothing was written:\n%w",
 			err)
 	}

@@ -1,4 +1,4 @@
-package operate
+package profiles
 
 import (
 	"fmt"
@@ -24,17 +24,19 @@ const (
 )
 
 var (
-	sipHost    = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
-	apiHost    = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
-	secretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
-	variable   = regexp.MustCompile(`\$\{([A-Z0-9_]+)\}`)
-	comments   = regexp.MustCompile(`^(#.*\n)+`)
+	sipHost = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
+	apiHost = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
+	// SecretFile is where a profile has its secret.
+	SecretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
+	// Variable is a variable of the environment in a profile.
+	Variable = regexp.MustCompile(`\$\{([A-Z0-9_]+)\}`)
+	comments = regexp.MustCompile(`^(#.*\n)+`)
 )
 
 // Simulated is the profile with a stand-in's addresses and secrets in place of the platform's. Nothing else of it is
 // changed but what it says in capitals.
 func (p *Profile) Simulated(at StandIn) string {
-	text := secretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
+	text := SecretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
 	text = sipHost.ReplaceAllString(text, "@"+at.SIP+`$1"`)
 	text = apiHost.ReplaceAllString(text, at.API+"/")
 	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "sip:PROJECT_ID@", "sip:proj_4711@",
@@ -53,8 +55,8 @@ func (p *Profile) Secret() string {
 	return platform.DefaultToken
 }
 
-// simulated is a whole configuration for a profile's stand-in, with the commands that it needs as comments.
-func (p *Profile) simulated() (string, error) {
+// SimulatedFile is a whole configuration for a profile's stand-in, with the commands that it needs as comments.
+func (p *Profile) SimulatedFile() (string, error) {
 	if !slices.ContainsFunc(platform.Descriptions(), func(d platform.Description) bool { return d.Name == p.Name }) {
 		return "", fmt.Errorf("the stand-in for %s has an account: docs/platforms/simulators.md has its configuration", p.Name)
 	}
@@ -68,7 +70,7 @@ func (p *Profile) simulated() (string, error) {
 	if strings.Contains(text, at.Secret) {
 		commands += fmt.Sprintf("# printf %s > %s; chmod 600 %[2]s\n", p.Secret(), at.Secret)
 	}
-	for _, m := range variable.FindAllStringSubmatch(text, -1) {
+	for _, m := range Variable.FindAllStringSubmatch(text, -1) {
 		commands += fmt.Sprintf("# export %s=%s\n", m[1], platform.DefaultSecret)
 	}
 	return fmt.Sprintf("# %s, as its stand-in plays it:\n%strunks:\n  - {name: test, sources: [local]}\n%sroutes:\n"+

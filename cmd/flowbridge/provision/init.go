@@ -1,0 +1,195 @@
+package provision
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/profiles"
+	"flowbridge/config"
+)
+
+// beginning is `flowbridge init`: a first configuration from a few answers.
+type beginning struct {
+	answers
+	values   map[string]string // of the account, by the profile's words
+	secret   string            // file
+	file     string
+	dryRun   bool
+	terminal func() bool // whether somebody can be asked
+}
+
+// Init is `flowbridge init`.
+func Init() *cobra.Command {
+	return initCommand(&beginning{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }})
+}
+
+func initCommand(b *beginning) *cobra.Command {
+	c := cli.Command("init", "Write a first configuration",
+		"Write a configuration with a carrier or PBX, a platform, and the route between them; then say what is still to do:\n"+
+			"the secret's file, the firewall, the test call. What no flag says is asked for at a terminal. A file that is there\n"+
+			"already is left alone. To fill an account at Synthflow, too, use flowbridge synthflow setup.",
+		"  flowbridge init\n"+
+			"  flowbridge init --trunk carrier --source 203.0.113.0/24 --country 1 --number +15075785607 \\\n"+
+			"      --platform retell --set AGENT_ID=agent_4711 --config flowbridge.yaml\n"+
+			"  flowbridge init --trunk pbx --source 192.168.10.2 --platform vapi --set SIP_USER=support --dry-run")
+	f := c.Flags()
+	for _, q := range questions {
+		f.String(q.flag, "", q.asks)
+	}
+	cli.CompleteWords(c, "trunk", []string{trunkCarrier, trunkPBX})
+	cli.CompleteWords(c, "platform", platforms())
+	f.StringToStringVar(&b.values, "set", nil, "a value of your account, by the profile's word: AGENT_ID=…; repeatable")
+	f.StringVar(&b.secret, "secret-file", "", "file with the platform's token or password (default PLATFORM.secret beside the configuration)")
+	f.StringVarP(&b.file, "config", "c", cli.DefaultConfig, "configuration file")
+	f.BoolVar(&b.dryRun, "dry-run", false, "print the configuration, and write nothing")
+	c.RunE = func(c *cobra.Command, _ []string) error { return b.run(c) }
+	return c
+}
+
+func (b *beginning) run(c *cobra.Command) error {
+	file, err := openSetupFile(b.file)
+	if err != nil {
+		return err
+	}
+	if !isBlank(file.old) {
+		return cli.Usage("%s is there already: name another file by --config; flowbridge synthflow setup adds to one", b.file)
+	}
+	if b.values == nil {
+		b.values = map[string]string{}
+	}
+	if b.answers, err = ask(c, b.terminal(), b.values); err != nil {
+		return err
+	}
+	beside := filepath.Join(filepath.Dir(b.file), b.platform+".secret")
+	if b.secret, err = filepath.Abs(cmp.Or(b.secret, beside)); err != nil {
+		return err
+	}
+	file.head = b.head()
+	file.parse = config.ParseWithoutSecrets
+	cfg, err := file.apply(b.additions(), withoutVariables, writer{
+		out: c.OutOrStdout(), dryRun: b.dryRun, allowed: func() (bool, error) { return true, nil },
+	})
+	if err != nil {
+		return err
+	}
+	return b.printNext(c, cfg)
+}
+
+// withoutVariables is an environment in which each variable is set: serve may have another one than this command.
+func withoutVariables(string) (string, bool) { return "x", true }
+
+// head is what stands before trunks, targets and routes.
+func (b *beginning) head() string {
+	if b.advertise == "" {
+		return ""
+	}
+	inside := ""
+	if near := b.near(); len(near) > 0 {
+		inside = ", local_networks: [" + strings.Join(near, ", ") + "]"
+	}
+	return fmt.Sprintf("sip: {advertise: %s%s}\nmedia: {advertise: %[1]s}\n", yamlText(b.advertise), inside)
+}
+
+// near are the sources on this side of a NAT.
+func (b *beginning) near() (all []string) {
+	for _, s := range b.source {
+		if s.Addr().IsPrivate() {
+			all = append(all, s.String())
+		}
+	}
+	return all
+}
+
+// additions are trunk, targets and route, in the order in which they are put first in their lists.
+func (b *beginning) additions() []addition {
+	trunk := fmt.Sprintf("name: %s\nsources: [%s, local]   # local: this machine, for test calls\n", b.trunk, strings.Join(b.sources(), ", "))
+	if b.country != "" {
+		trunk += fmt.Sprintf("country: %s   # completes numbers without one\n", yamlQuoted(b.country))
+	}
+	all := []addition{{"trunks", trunk}}
+	names := []string{}
+	targets := b.targets()
+	for _, t := range slices.Backward(targets) {
+		all = append(all, addition{"targets", t})
+	}
+	for _, t := range targets {
+		name, _, _ := strings.Cut(strings.TrimPrefix(t, "name: "), "\n")
+		names = append(names, name)
+	}
+	route := "trunk: " + b.trunk + "\n"
+	switch {
+	case b.trunk == trunkPBX: // the PBX decides what it sends here
+		route += "ringing: on-target   # the PBX hears ringing when the agent rings\n"
+	case b.number != "":
+		route += fmt.Sprintf("to: %s\n", yamlText(`^\+?`+b.number[1:]+"$"))
+	}
+	return append(all, addition{"routes", route + "targets: [" + strings.Join(names, ", ") + "]\n"})
+}
+
+// targets are those of the profile, with the values of the account.
+func (b *beginning) targets() (all []string) {
+	_, text, _ := strings.Cut(b.profile.YAML, "\ntargets:\n  - ")
+	text = strings.ReplaceAll(text, "\n    ", "\n")
+	for word, value := range b.values {
+		text = strings.ReplaceAll(text, word, value)
+	}
+	text = profiles.SecretFile.ReplaceAllString(text, strings.ReplaceAll(b.secret, "$", "$$"))
+	if b.trunk == trunkPBX && b.number != "" { // one number, whatever was dialled
+		text = strings.ReplaceAll(text, "sip:{{.To.Number}}@", "sip:"+b.number+"@")
+		text = strings.Replace(text, "\n  model_id:", "\n  to_number: "+yamlQuoted(b.number)+"\n  model_id:", 1)
+	}
+	for target := range strings.SplitSeq(text, "\n  - ") {
+		all = append(all, strings.TrimSuffix(target, "\n")+"\n")
+	}
+	return all
+}
+
+// sources are the networks as they were written.
+func (b *beginning) sources() []string {
+	all := []string{}
+	for _, s := range b.source {
+		all = append(all, s.String())
+	}
+	return all
+}
+
+// printNext says what is still to do.
+func (b *beginning) printNext(c *cobra.Command, cfg *config.Config) error {
+	var out strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	if _, err := os.Stat(b.secret); err != nil && strings.Contains(b.profile.YAML, "_file: ") {
+		line("\nThe secret of %s, in a file that only you can read:", b.platform)
+		line("    printf %%s SECRET > %s\n    chmod 600 %[1]s", b.secret)
+	}
+	for _, variable := range profiles.Variable.FindAllStringSubmatch(b.profile.YAML, 1) {
+		line("\nThe secret of %s, in the environment of serve:\n    export %s=SECRET", b.platform, variable[1])
+	}
+	line("\nThe firewall (nftables, in a chain of hook input; for clouds see docs/guides/cloud.md):")
+	for _, s := range b.source {
+		line("    %s saddr %s udp dport %d accept", family(s), s, cfg.SIP.Listen[0].AddrPort.Port())
+	}
+	line("    udp dport %d-%d accept", cfg.Media.PortLow, cfg.Media.PortHigh)
+	line("\nThen check it, start it, and call it from this machine:")
+	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", b.file)
+	line("    flowbridge call --to sip:%s@127.0.0.1", cmp.Or(b.number, exampleNumber))
+	line("\ndocs/platforms/profiles.md says what %s wants besides.", b.platform)
+	_, err := c.OutOrStdout().Write([]byte(out.String()))
+	return err
+}
+
+// family is the word of nftables for addresses of a network.
+func family(p netip.Prefix) string {
+	if p.Addr().Is4() {
+		return "ip"
+	}
+	return "ip6"
+}

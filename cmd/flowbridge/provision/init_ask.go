@@ -1,0 +1,197 @@
+package provision
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/profiles"
+)
+
+// The trunks of a first configuration, by their names.
+const (
+	trunkCarrier = "carrier"
+	trunkPBX     = "pbx"
+)
+
+// exampleNumber is called where no number was named.
+const exampleNumber = "+15075785607"
+
+// answers are those to the questions.
+type answers struct {
+	trunk, platform, country, number, advertise string
+	source                                      []netip.Prefix
+	profile                                     profiles.Profile
+}
+
+// question is one that a flag answers, too.
+type question struct {
+	flag, asks string
+	standard   string // the answer that an empty line is
+	optional   bool   // may be empty
+	take       func(a *answers, text string) error
+}
+
+var questions = []question{
+	{
+		flag: "trunk", asks: "where calls come from: carrier or pbx", standard: trunkCarrier,
+		take: matching(`^(carrier|pbx)$`, "write carrier or pbx", func(a *answers) *string { return &a.trunk }),
+	},
+	{flag: "source", asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas between", take: takeSources},
+	{flag: "platform", asks: "platform: " + strings.Join(platforms(), ", "), take: takePlatform},
+	{
+		flag: "country", asks: "country code for numbers without one, like 1 or 49", optional: true,
+		take: matching(`^([1-9][0-9]{0,2})?$`, "write a country code, one to three digits",
+			func(a *answers) *string { return &a.country }),
+	},
+	{
+		flag: "number", asks: "the agent's number, like +15075785607; without it all calls of the trunk are taken",
+		optional: true,
+		take: matching(`^(\+[1-9][0-9]{1,14})?$`, "write it with + and country code",
+			func(a *answers) *string { return &a.number }),
+	},
+	{
+		flag: "advertise", asks: "public address, if this machine is behind NAT: an address, auto, or stun:HOST:PORT",
+		optional: true, // the configuration's reader knows what is one
+		take:     matching(``, "", func(a *answers) *string { return &a.advertise }),
+	},
+}
+
+// accountValue is a value of an account, which stands in quotes or in a host name.
+const accountValue = `^[A-Za-z0-9+._~-]+$`
+
+// matching takes a text of a form.
+func matching(form, wrong string, into func(*answers) *string) func(*answers, string) error {
+	match := regexp.MustCompile(form).MatchString
+	return func(a *answers, text string) error {
+		if *into(a) = text; !match(text) {
+			return errors.New(wrong)
+		}
+		return nil
+	}
+}
+
+func takePlatform(a *answers, text string) error {
+	all := profiles.All()
+	i := slices.IndexFunc(all, func(p profiles.Profile) bool { return p.Name == text })
+	if i < 0 {
+		return errors.New("there is no such profile; trunk is for any SIP trunk, flowbridge targets profiles lists all")
+	}
+	a.platform, a.profile = text, all[i]
+	return nil
+}
+
+// platforms are the names of all profiles.
+func platforms() (names []string) {
+	for _, p := range profiles.All() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func takeSources(a *answers, text string) error {
+	a.source = nil
+	for one := range strings.SplitSeq(text, ",") {
+		one = strings.TrimSpace(one)
+		p, err := sourceOf(one)
+		if err != nil {
+			return fmt.Errorf("%q is no network: write one like 203.0.113.0/24, or an address", one)
+		}
+		a.source = append(a.source, p)
+	}
+	return nil
+}
+
+// ask has all questions answered, by flags or at the terminal. values, which has those of --set, gets the rest of what
+// the profile leaves open.
+func ask(c *cobra.Command, terminal bool, values map[string]string) (a answers, err error) {
+	in := bufio.NewReader(io.LimitReader(c.InOrStdin(), 64<<10))
+	for _, q := range questions {
+		f := c.Flags().Lookup(q.flag)
+		switch {
+		case f.Changed || !terminal && (q.optional || q.standard != ""):
+			text := f.Value.String()
+			if !f.Changed {
+				text = q.standard
+			}
+			if err := q.take(&a, text); err != nil {
+				return a, cli.Usage("--%s %q: %w", q.flag, text, err)
+			}
+		case !terminal:
+			return a, cli.Usage("--%s is missing: %s", q.flag, q.asks)
+		default:
+			if err := q.put(c, in, &a); err != nil {
+				return a, err
+			}
+		}
+	}
+	return a, a.askValues(c, in, terminal, values)
+}
+
+// put asks a question until the answer is one.
+func (q question) put(c *cobra.Command, in *bufio.Reader, a *answers) error {
+	hint := ""
+	switch {
+	case q.standard != "":
+		hint = " [" + q.standard + "]"
+	case q.optional:
+		hint = " [none]"
+	}
+	for {
+		fmt.Fprintf(c.OutOrStdout(), "%s%s: ", q.asks, hint)
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("no answer to %q: %w; nothing was written", q.flag, err)
+		}
+		text := strings.TrimSpace(line)
+		if text == "" {
+			text = q.standard
+		}
+		if text == "" && !q.optional {
+			continue
+		}
+		if err := q.take(a, text); err != nil {
+			fmt.Fprintf(c.OutOrStdout(), "%v\n", err)
+			continue
+		}
+		return nil
+	}
+}
+
+// askValues has the words of the profile answered that stand for values of an account.
+func (a *answers) askValues(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]string) error {
+	words := a.profile.Words()
+	for word := range values {
+		if !slices.Contains(words, word) {
+			return cli.Usage("--set %s: the profile %s has no such word; it has %s", word, a.platform, strings.Join(words, ", "))
+		}
+	}
+	for _, word := range words {
+		var value string
+		take := matching(accountValue, "letters, digits and + . _ ~ - only", func(*answers) *string { return &value })
+		q := question{flag: "set", asks: word, take: take}
+		given, isGiven := values[word]
+		switch {
+		case isGiven:
+			if err := q.take(a, given); err != nil {
+				return cli.Usage("--set %s=%q: %w", word, given, err)
+			}
+		case !terminal:
+			return cli.Usage("--set %s=… is missing: %s", word, a.profile.Replace())
+		default:
+			if err := q.put(c, in, a); err != nil {
+				return err
+			}
+		}
+		values[word] = value
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package provision
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"flowbridge/cmd/flowbridge/cli"
+)
+
+// At a terminal, what no flag says is asked, and asked again until it is an answer. An answer that never comes writes nothing.
+func TestInitAsks(t *testing.T) {
+	for _, tt := range []struct {
+		typed string
+		code  int
+		says  []string
+		file  []string
+	}{
+		{
+			"pbx\n192.168.10.2\nnobody\nretell\n\n+15075785607\n198.51.100.7\n\nagent_1\n", 0,
+			[]string{"carrier or pbx [carrier]: ", "there is no such profile", "AGENT_ID: AGENT_ID: ", "ip saddr 192.168.10.2/32 udp dport 5060 accept"},
+			[]string{"name: pbx", `sip: {advertise: "198.51.100.7", local_networks: [192.168.10.2/32]}`, `media: {advertise: "198.51.100.7"}`, "ringing: on-target", `agent_id: "agent_1"`},
+		},
+		{
+			"\n203.0.113.0/24\ntrunk\n49\n\n\nsip.agents.test\n", 0,
+			[]string{"flowbridge call --to sip:+15075785607@127.0.0.1"},
+			[]string{"name: carrier", `country: "49"`, "@sip.agents.test"},
+		},
+		{"\n203.0.113.0/24\n", 1, []string{`no answer to "platform"`, "nothing was written"}, nil},
+	} {
+		file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+		c := cli.Root()
+		c.AddCommand(initCommand(&beginning{terminal: func() bool { return true }}))
+		c.SetIn(strings.NewReader(tt.typed))
+		var out bytes.Buffer
+		if code := cli.Run(t.Context(), c, []string{"init", "--config", file}, &out, &out); code != tt.code {
+			t.Errorf("%q: exit code %d; want %d\n%s", tt.typed, code, tt.code, &out)
+		}
+		text, _ := os.ReadFile(file)
+		for _, words := range tt.says {
+			if !strings.Contains(out.String(), words) {
+				t.Errorf("%q: says nothing of %q:\n%s", tt.typed, words, &out)
+			}
+		}
+		for _, words := range tt.file {
+			if !strings.Contains(string(text), words) {
+				t.Errorf("%q: the file lacks %q:\n%s", tt.typed, words, text)
+			}
+		}
+		if tt.file == nil && text != nil {
+			t.Errorf("%q: wrote\n%s", tt.typed, text)
+		}
+	}
+}
