@@ -199,7 +199,12 @@ func TestExamplesAreValid(t *testing.T) {
 	if err := os.WriteFile(dsn, []byte("postgres://flowbridge:secret@127.0.0.1/flowbridge\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := func(string) (string, bool) { return "secret", true }
+	env := func(name string) (string, bool) {
+		if name == "NODE" { // of docs/examples/fleet.yaml
+			return "1", true
+		}
+		return "secret", true
+	}
 	cert, key := writeCertificate(t)
 	secrets := regexp.MustCompile(`/run/secrets/(?:[a-ce-z-][a-z-]*)|twilio\.token`)
 	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,

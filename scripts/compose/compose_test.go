@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -41,7 +42,8 @@ func TestServices(t *testing.T) {
 		want     string
 	}{
 		{nil, "flowbridge grafana platform prometheus"},
-		{[]string{"postgres"}, "flowbridge grafana node platform postgres prometheus"},
+		{[]string{"postgres"}, "flowbridge grafana node-1 node-2 platform postgres prometheus"},
+		{[]string{"kernel"}, "flowbridge grafana kernel platform prometheus"},
 	} {
 		names := load(t, tt.profiles...).ServiceNames()
 		slices.Sort(names)
@@ -53,7 +55,7 @@ func TestServices(t *testing.T) {
 
 // Whatever is mounted is there, all are on the host's network, and images have a version.
 func TestParts(t *testing.T) {
-	p := load(t, "postgres")
+	p := load(t, "postgres", "kernel")
 	for name, s := range p.Services {
 		if s.NetworkMode != "host" {
 			t.Errorf("%s is on the network %q", name, s.NetworkMode)
@@ -65,10 +67,10 @@ func TestParts(t *testing.T) {
 			if v.Type != types.VolumeTypeBind {
 				continue
 			}
-			if _, err := os.Stat(v.Source); err != nil {
+			if _, err := os.Stat(v.Source); err != nil && v.Source != "/sys/fs/bpf" {
 				t.Errorf("%s: %v", name, err)
 			}
-			if !v.ReadOnly {
+			if !v.ReadOnly && v.Source != "/sys/fs/bpf" {
 				t.Errorf("%s may write %s", name, v.Source)
 			}
 		}
@@ -77,8 +79,52 @@ func TestParts(t *testing.T) {
 	if dsn != "postgres://flowbridge:flowbridge@127.0.0.1:5432/flowbridge" {
 		t.Errorf("the database is %s", dsn)
 	}
-	if c := p.Services["node"].Configs[0]; c.UID != "65532" || c.Mode == nil || *c.Mode != 0o400 {
-		t.Errorf("the secret of the database: %+v", c) // else Flowbridge refuses it
+}
+
+// The services wait for each other's health, may open files for their calls, and have time to drain.
+func TestNodes(t *testing.T) {
+	p := load(t, "postgres", "kernel")
+	for name, needs := range map[string][]string{
+		"flowbridge": {"platform"}, "kernel": {"platform"}, "node-1": {"platform", "postgres"}, "node-2": {"platform", "postgres"},
+		"grafana": {"prometheus"},
+	} {
+		s := p.Services[name]
+		for _, other := range needs {
+			if got := s.DependsOn[other].Condition; got != types.ServiceConditionHealthy {
+				t.Errorf("%s starts when %s is %q", name, other, got)
+			}
+		}
+		if len(s.DependsOn) != len(needs) {
+			t.Errorf("%s needs %v; want %v", name, s.DependsOn, needs)
+		}
+		if name == "grafana" {
+			continue
+		}
+		if n := s.Ulimits["nofile"]; n == nil || n.Single != 65536 {
+			t.Errorf("%s: open files: %+v", name, n)
+		}
+		if g := s.StopGracePeriod; g == nil || time.Duration(*g) != 90*time.Second {
+			t.Errorf("%s: stop_grace_period: %v", name, g)
+		}
+	}
+	for name, s := range p.Services { // else engines before Docker 28 refuse it, or Flowbridge does
+		for _, c := range s.Configs {
+			if c.UID != "" || c.GID != "" || c.Mode == nil || *c.Mode != 0o440 || !slices.Equal(s.GroupAdd, []string{"0"}) {
+				t.Errorf("%s: a secret with %+v and the groups %v", name, c, s.GroupAdd)
+			}
+		}
+	}
+}
+
+// The kernel's node has what docs/operations.md says of `docker run`.
+func TestKernel(t *testing.T) {
+	s := load(t, "kernel").Services["kernel"]
+	if s.User != "0" || !slices.Equal(s.CapDrop, []string{"ALL"}) ||
+		!slices.Equal(s.CapAdd, []string{"BPF", "NET_ADMIN", "PERFMON", "DAC_OVERRIDE"}) {
+		t.Errorf("user %q, without %v, with %v", s.User, s.CapDrop, s.CapAdd)
+	}
+	if !slices.Equal(s.SecurityOpt, []string{"no-new-privileges", "apparmor=unconfined"}) {
+		t.Errorf("security_opt: %v", s.SecurityOpt)
 	}
 }
 
@@ -96,6 +142,7 @@ func TestAddresses(t *testing.T) {
 		"contrib/grafana/provisioning/datasources/prometheus.yml": "http://127.0.0.1:9090",
 		"contrib/grafana/provisioning/dashboards/flowbridge.yml":  "/var/lib/grafana/dashboards",
 		"docs/examples/fleet.yaml":                                "dsn_file: /run/secrets/dsn",
+		"docs/examples/kernel.yaml":                               "engine: kernel",
 	} {
 		if !strings.Contains(read(file), want) {
 			t.Errorf("%s does not have %s", file, want)
