@@ -1,0 +1,2 @@
+// Package voice says when somebody speaks.
+package voice
