@@ -143,7 +143,7 @@ func street(rng *rand.Rand, n int) []float64 {
 	low, car := 0.0, 0.0
 	return fill(n, func() float64 {
 		if car *= 1 - 0.4/rate; rng.IntN(5*rate) == 0 {
-			car += 2 + 2*rng.Float64()
+			car += 0.8 + 0.8*rng.Float64()
 		}
 		x := rng.NormFloat64()
 		low += 0.08 * (x - low)

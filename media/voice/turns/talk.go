@@ -16,147 +16,162 @@ const (
 	Nobody
 )
 
-// The limits of what counts as what.
+// What counts as what. Package documentation has the words.
 const (
-	word        = 120 * time.Millisecond // shorter speech is none
-	within      = 400 * time.Millisecond // a shorter pause is part of an utterance
-	backchannel = 600 * time.Millisecond // a caller's word that does not want the turn is shorter
-	overlap     = 200 * time.Millisecond // at the ends of an utterance the other party may speak without interrupting
-	patience    = 3 * time.Second        // an agent that goes on for longer ignores an interruption
-	deadAir     = 3 * time.Second        // silence of both that counts
+	word        = 120 * time.Millisecond // the shortest speech
+	within      = 400 * time.Millisecond // the shortest pause that ends an utterance
+	backchannel = 600 * time.Millisecond // the shortest utterance that wants the turn
+	overlap     = 200 * time.Millisecond // at either end of an utterance, where another one does not interrupt
+	patience    = 3 * time.Second        // of a caller who interrupts
+	deadAir     = 3 * time.Second        // the shortest silence of both that counts
 )
 
-// span is an utterance.
-type span struct {
-	From time.Duration `cbor:"1,keyasint"`
-	To   time.Duration `cbor:"2,keyasint"`
-}
+const (
+	aheadMax = 32              // utterances of a side that wait for the other side to be known
+	marksMax = 32              // cuts and pauses that wait for both
+	lifetime = 1e6 * time.Hour // no call is as long, so that sums of times fit
+)
 
-// side is a party of a call.
-type side struct {
-	Until  time.Duration `cbor:"1,keyasint,omitempty"` // all speech before it is known
-	Ahead  []span        `cbor:"2,keyasint,omitempty"` // utterances that are not over at State.At
-	Speaks bool          `cbor:"3,keyasint,omitempty"` // the first of Ahead has begun
-	Ended  time.Duration `cbor:"4,keyasint,omitempty"` // the last one that is over
-	Spoke  time.Duration `cbor:"5,keyasint,omitempty"` // in all
-	Weight int64
-	Level  int64
-	Noise  int64
-	Hist   [16]int64
-}
+// Why is a set of reasons for which the line carries no conversation.
+type Why uint8
 
-// mark is a change of the line.
-type mark struct {
-	At   time.Duration
-	Open int8 // 0 a cut; 1 resumes, -1 pauses
-}
+// The reasons of a pause. Each is set and removed by itself.
+const (
+	Hold     Why = 1 << iota // a side wants no media
+	Transfer                 // the agent is being replaced: a transfer or rescue
+	Ringback                 // a tone of ours or of the next agent's network
+	Sound                    // of ours: an announcement, music on hold
+	Mask                     // keys are hidden, and speech perhaps with them
 
-// Talk is
-type Talk struct {
-	Sides    [2]side
-	Marks    []mark
-	At       time.Duration // all before it is judged
-	Paused   bool
-	Answered time.Duration
+	blindCaller // the side's codec is not measured; set by Talk.Look
+	blindAgent
+)
 
-	Quiet   time.Duration // since when both are silent
-	Waiting Party         // for whom
-
-	Asked   bool // the caller has spoken last, until AskedAt
-	AskedAt time.Duration
-
-	Cutting bool // the agent began over the caller at CutAt
-	CutAt   time.Duration
-
-	Barging  bool // the caller began over the agent at BargeAt
-	BargeAt  time.Duration
-	Over     bool // and has stopped at OverAt
-	OverAt   time.Duration
-	Again    bool
-
-	First    time.Duration
-	HasFirst bool
-
-	Latency, Reaction Sample
-	Ignored, Cuts, Backchannels int
-	Measured, Both, Dead, Longest time.Duration
-	WaitedFor [3]time.Duration
-	Each func(Moment)
-}
-
+// Kind says what a Moment is.
 type Kind uint8
+
+// The kinds of moments. At is when it began, Took what the text says.
 const (
-	Answered Kind = iota
-	BargedIn
-	IgnoredK
-	CutOff
-	Backchannel
-	Silence
+	Answer      Kind = iota // the agent begins; Took: the turn latency
+	BargeIn                 // the caller begins over the agent; Took: until it stopped
+	Ignored                 // the same, but the agent went on; Took: 3 s
+	CutOff                  // the agent begins over the caller
+	Backchannel             // a short word of the caller over the agent
+	DeadAir                 // both are silent; Took: how long
 )
-// Moment is
+
+// Moment is something that is counted, for those who show it. For is the party that was waited for in dead air.
 type Moment struct {
-	Kind Kind
-	At time.Duration
-	Took time.Duration
+	Kind     Kind
+	For      Party
+	At, Took time.Duration // At by the caller's clock, as in New
 }
 
-func (t *Talk) tell(k Kind, at, took time.Duration) {
-	if t.Each != nil {
-		t.Each(Moment{k, at, took})
-	}
+// Talk follows a conversation. Its memory is bounded: some hundred bytes, and 2 KB after hundreds of turns. It is not
+// safe for concurrent use.
+type Talk struct {
+	// Each, if set, is called with each moment, 400 ms later or more.
+	Each func(Moment)
+
+	answered time.Duration // by the clock of those who call; all times of s are since then
+	s        State
 }
 
+// New follows a call that was answered at a moment of any monotonic clock, which is the clock of all times that Talk is
+// given.
 func New(answered time.Duration) *Talk {
-	return &Talk{Answered: answered, At: answered, Quiet: answered, Waiting: Agent, Sides: [2]side{{Ended: answered}, {Ended: answered}}}
+	return &Talk{answered: answered, s: State{Version: stateVersion, Waiting: Agent}}
 }
 
-// Hear takes a finished segment.
-func (t *Talk) Hear(p Party, s voice.Segment) {
-	d := &t.Sides[p]
-	n := int64((s.To - s.From) / time.Millisecond)
-	d.Weight += n
-	d.Level += s.Level * n
-	d.Noise += s.Noise * n
-	d.Hist[min(15, max(0, s.Level/128))] += n
-	t.add(p, span{s.From, s.To})
-	d.Until = max(d.Until, s.To)
-	t.sweep()
+// Hear takes a finished segment of a party. Those of one party come in order.
+func (t *Talk) Hear(p Party, heard voice.Segment) {
+	side := &t.s.Sides[p]
+	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
+		side.hear(heard, uint64(took))
+	}
+	t.add(p, heard.From-t.answered, heard.To-t.answered)
+	t.know(p, heard.To-t.answered)
 }
 
-// Look takes what is known of a party at a moment.
+// Look takes what else is known of a party: speech that goes on, and until when it was silent. Without it a judgement
+// waits for the next segments of both parties.
 func (t *Talk) Look(p Party, v voice.View) {
+	side, blind := &t.s.Sides[p], blindCaller<<p
+	side.Reason = v.Reason
+	switch off := v.Reason == voice.OtherCodec || v.Reason == voice.OtherLength; {
+	case off && t.s.asked(t.s.Paused)&blind == 0:
+		t.Pause(blind, v.Until)
+	case !off && t.s.asked(t.s.Paused)&blind != 0:
+		t.Resume(blind, v.Until)
+	}
 	if v.Speaking {
-		t.add(p, span{v.Since, v.To})
+		t.add(p, v.Since-t.answered, v.To-t.answered)
 	}
-	t.Sides[p].Until = max(t.Sides[p].Until, v.Until)
-	t.sweep()
+	t.know(p, v.Until-t.answered)
 }
 
-func (t *Talk) add(p Party, s span) {
-	d := &t.Sides[p]
-	if s.To-s.From < word {
-		return
-	}
-	if n := len(d.Ahead); n > 0 && s.From-d.Ahead[n-1].To < within {
-		d.Ahead[n-1].To = max(d.Ahead[n-1].To, s.To)
-		return
-	}
-	if s.From = max(s.From, d.Ended, t.At); s.From < s.To {
-		d.Ahead = append(d.Ahead, s)
-	}
-}
+// Cut says that nothing before a moment is to be measured against anything after it: a digit was pressed or sent.
+func (t *Talk) Cut(at time.Duration) { t.put(mark{At: at - t.answered}) }
 
-// Finish judges everything before a moment
+// Pause says that the line carries no conversation from a moment on, until Resume with the same reason.
+func (t *Talk) Pause(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Set: why}) }
+
+// Resume ends a pause. What both say from then on is measured, if no other reason is left.
+func (t *Talk) Resume(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Clear: why}) }
+
+// Finish judges all that was said before the end of the call.
 func (t *Talk) Finish(at time.Duration) {
-	for p := range t.Sides {
-		t.Sides[p].Until = max(t.Sides[p].Until, at+within)
+	for p := range t.s.Sides {
+		t.know(Party(p), at-t.answered+within)
 	}
-	t.sweep()
-	t.silence(t.At)
+	t.silence(t.s.At)
 }
 
-func (t *Talk) sweep() {
-	to := min(t.Sides[Caller].Until, t.Sides[Agent].Until) - within
+// Waiting returns who is waited for, and since when: both are silent, and the other party spoke last. ok is false if one
+// of them speaks, the line is paused, or a party's speech is not measured. Look comes before it.
+func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
+	s := &t.s
+	if s.asked(s.Paused) != 0 || s.Waiting == Nobody || len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0 {
+		return Nobody, 0, false
+	}
+	return s.Waiting, t.answered + s.Quiet, true
+}
+
+// add takes speech of a party, again as far as it is known already.
+func (t *Talk) add(p Party, from, to time.Duration) {
+	side := &t.s.Sides[p]
+	if to-from < word || to > lifetime {
+		return
+	}
+	if n := len(side.Ahead); n > 0 && from-side.Ahead[n-1].To < within {
+		side.Ahead[n-1].To = max(side.Ahead[n-1].To, to)
+		return
+	}
+	if from = max(from, t.s.At); from >= to {
+		return
+	}
+	if side.Ahead = append(side.Ahead, span{from, to}); len(side.Ahead) > aheadMax {
+		t.know(1-p, from) // long unheard: it counts as silent
+		t.know(p, from)
+	}
+}
+
+// put keeps a mark until the time before it is judged.
+func (t *Talk) put(m mark) {
+	m.At = min(max(m.At, 0), lifetime)
+	if n := len(t.s.Marks); n > 0 {
+		m.At = max(m.At, t.s.Marks[n-1].At)
+	}
+	if t.s.Marks = append(t.s.Marks, m); len(t.s.Marks) > marksMax {
+		t.mark(t.s.At)
+	}
+}
+
+// know notes that all speech of a party before a moment is known, and judges what can be judged now.
+func (t *Talk) know(p Party, until time.Duration) {
+	side := &t.s.Sides[p]
+	side.Until = max(side.Until, min(until, lifetime))
+	to := min(t.s.Sides[Caller].Until, t.s.Sides[Agent].Until) - within
 	for {
 		at, do := t.next(to)
 		t.pass(at)
@@ -167,149 +182,9 @@ func (t *Talk) sweep() {
 	}
 }
 
-func (t *Talk) pass(at time.Duration) {
-	d := at - t.At
-	if d <= 0 {
-		return
+func (t *Talk) tell(m Moment) {
+	if t.Each != nil {
+		m.At += t.answered
+		t.Each(m)
 	}
-	t.At = at
-	if t.Paused {
-		return
-	}
-	t.Measured += d
-	for p := range t.Sides {
-		if t.Sides[p].Speaks {
-			t.Sides[p].Spoke += d
-		}
-	}
-	if t.Sides[Caller].Speaks && t.Sides[Agent].Speaks {
-		t.Both += d
-	}
-}
-
-func (t *Talk) next(to time.Duration) (at time.Duration, do func(at time.Duration)) {
-	at = to
-	first := func(when time.Duration, f func(time.Duration)) {
-		if when < at || when == at && do == nil {
-			at, do = when, f
-		}
-	}
-	if len(t.Marks) > 0 {
-		first(t.Marks[0].At, t.mark)
-	}
-	for p := range t.Sides {
-		d := &t.Sides[p]
-		if len(d.Ahead) == 0 {
-			continue
-		}
-		if d.Speaks {
-			first(d.Ahead[0].To, func(at time.Duration) { t.ends(Party(p), at) })
-		} else {
-			first(d.Ahead[0].From, func(at time.Duration) { t.begins(Party(p), at) })
-		}
-	}
-	if t.Cutting {
-		first(t.CutAt+overlap, t.cutOff)
-	}
-	if t.Barging {
-		first(t.BargeAt+patience, t.ignored)
-		if t.Over && t.short() {
-			first(t.OverAt+within, t.noticed)
-		}
-	}
-	return max(at, t.At), do
-}
-
-func (t *Talk) short() bool { return !t.Again && t.OverAt-t.BargeAt < backchannel }
-
-func (t *Talk) begins(p Party, at time.Duration) {
-	d, o := &t.Sides[p], &t.Sides[1-p]
-	d.Speaks = true
-	if t.Paused {
-		return
-	}
-	if !o.Speaks {
-		t.silence(at)
-	}
-	if p == Caller {
-		t.Asked = false
-		switch {
-		case !o.Speaks || at-o.Ahead[0].From < overlap:
-		case t.Barging:
-			t.Over, t.Again = false, true
-		default:
-			t.Barging, t.BargeAt, t.Over, t.Again = true, at, false, false
-		}
-		return
-	}
-	if !t.HasFirst {
-		t.HasFirst, t.First = true, at-t.Answered
-	}
-	switch {
-	case t.Asked:
-		t.Latency.add(at - t.AskedAt)
-		t.tell(Answered, at, at-t.AskedAt)
-	case o.Speaks && o.Ahead[0].From > d.Ended:
-		t.Cutting, t.CutAt = true, at
-	case o.Speaks:
-		// spoken to since; an agent that restarts over its interrupter
-	}
-	t.Asked = false
-}
-
-func (t *Talk) ends(p Party, at time.Duration) {
-	d, o := &t.Sides[p], &t.Sides[1-p]
-	d.Speaks, d.Ended = false, at
-	d.Ahead = d.Ahead[1:]
-	if t.Paused {
-		return
-	}
-	if !o.Speaks {
-		t.Quiet, t.Waiting = at, 1-p
-	}
-	if p == Caller {
-		if t.Barging {
-			t.Over, t.OverAt = true, at
-		}
-		if t.Cutting {
-			t.Cutting = false
-			t.Latency.add(0)
-			t.tell(Answered, t.CutAt, 0)
-		} else if !o.Speaks {
-			t.Asked, t.AskedAt = true, at
-		}
-		return
-	}
-	t.Cutting = false
-	if t.Barging {
-		if at-t.BargeAt >= overlap {
-			t.Reaction.add(at - t.BargeAt)
-			t.tell(BargedIn, t.BargeAt, at-t.BargeAt)
-		}
-		t.Barging = false
-	}
-}
-
-func (t *Talk) cutOff(time.Duration) { t.Cutting = false; t.Cuts++; t.tell(CutOff, t.CutAt, 0) }
-func (t *Talk) ignored(time.Duration) { t.Barging = false; t.Ignored++; t.tell(IgnoredK, t.BargeAt, 0) }
-func (t *Talk) noticed(time.Duration) { t.Barging = false; t.Backchannels++ }
-
-func (t *Talk) silence(at time.Duration) {
-	if t.Paused || t.Sides[0].Speaks || t.Sides[1].Speaks {
-		if !t.Paused {
-			return
-		}
-	}
-	if d := at - t.Quiet; d >= deadAir {
-		t.Dead += d
-		t.Longest = max(t.Longest, d)
-		t.WaitedFor[t.Waiting] += d
-	}
-	t.Quiet = at
-}
-
-func (t *Talk) mark(at time.Duration) {
-	m := t.Marks[0]
-	t.Marks = t.Marks[1:]
-	_ = m
 }
