@@ -24,9 +24,9 @@ const (
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech goes on
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 664           // below the speaker's usual level: no speech any more. A word ends some 20 dB below it
-	reach    = 450           // below the same: speech does not begin without a louder block
-	usual    = 600           // level of a speaker that was not heard yet, some -33 dBm0
+	depth    = 680           // below the speaker's level now: no speech any more. A word ends some 20 dB below it
+	reach    = 450           // below the speaker's usual level: speech does not begin without louder blocks
+	usual    = 900           // level of a speaker that was not heard yet, some -25 dBm0
 	spread   = 15            // eighths of the noise's own swing that raise onset and offset
 	fine     = 64            // floor, swing and usual level are counted in 64ths,
 	toLevel  = 6             // shifted by this
@@ -64,8 +64,8 @@ const (
 // another one follows without a gap.
 type Segment struct {
 	From, To time.Duration // by the clock of Packet.Arrival
-	Level    int32         // of its clear blocks, mean, 0 to 2032; Decibel of it is 1 dB
-	Noise    int32         // of the background when it began, in the same units
+	Level    int32         // of its clear blocks, mean, 0 to LevelMax; Decibels says what it means
+	Noise    int32         // of the background when it was over, in the same units
 }
 
 // Packet is an RTP packet, as far as a detector looks at it. The payload is without header extension and padding.
@@ -100,8 +100,8 @@ type Detector struct {
 	Low     int32 `cbor:"17,keyasint,omitempty"`
 	Floor   int32 `cbor:"18,keyasint,omitempty"` // of the noise, in 64ths
 	Swing   int32 `cbor:"19,keyasint,omitempty"` // mean distance of the noise from it, in 64ths
-	Noise   int32 `cbor:"20,keyasint,omitempty"` // both, when the segment began
 	Usual   int32 `cbor:"21,keyasint,omitempty"` // level of the speaker, in 64ths
+	Now     int32 `cbor:"33,keyasint,omitempty"` // the same within the last second of the segment
 
 	SSRC      uint32 `cbor:"22,keyasint,omitempty"`
 	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // that Next has
@@ -199,6 +199,7 @@ func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 			d.learn(int64(ended.Level)*fine, d.End-d.Start)
 		}
 		d.Talking, d.Running = false, d.RunEnd > d.End
+		d.Sum, d.Weight = 0, 0
 	}
 	if at-d.RunEnd > bridge {
 		d.Running = false
@@ -211,7 +212,7 @@ func (d *Detector) segment() Segment {
 	d.Said = to
 	return Segment{
 		From: time.Duration(from) * tick, To: time.Duration(to) * tick,
-		Level: int32(d.Sum / max(d.Weight, 1)), Noise: d.Noise,
+		Level: int32(d.Sum / max(d.Weight, 1)), Noise: (d.Floor + d.Swing) >> toLevel,
 	}
 }
 
@@ -233,7 +234,11 @@ func (d *Detector) hear(at, n, level int64) {
 	floor, swing, speaker := int64(d.Floor), int64(d.Swing), int64(d.Usual)>>toLevel
 	raise := spread * swing >> (3 + toLevel)
 	on, off := floor>>toLevel+onset+raise, floor>>toLevel+offset+raise
-	if far := speaker - depth; far > off {
+	far := speaker - depth
+	if d.Talking {
+		far = int64(d.Now)>>toLevel - depth
+	}
+	if far > off {
 		if level >= on && level < far { // it may be somebody else, who is not as loud
 			d.Usual -= int32(n / 32)
 		}
@@ -256,6 +261,8 @@ func (d *Detector) hear(at, n, level int64) {
 	}
 	if level >= off {
 		d.speak(at, n, level, on, max(on, speaker-reach))
+	} else if d.Running {
+		d.steady(n, level)
 	}
 }
 
@@ -264,7 +271,7 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 	if !d.Running {
 		d.Running, d.Run, d.Loud, d.Clear = true, at, 0, 0
 		if !d.Talking {
-			d.Sum, d.Weight, d.Even, d.Varied = 0, 0, 0, false
+			d.Sum, d.Weight, d.Even, d.Varied, d.Now = 0, 0, 0, false, d.Usual
 		}
 	}
 	d.RunEnd = at + n
@@ -275,13 +282,13 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 	if level >= first {
 		d.Loud += int32(n)
 		d.Sum, d.Weight = d.Sum+level*n, d.Weight+n
+		d.Now += int32((level*fine - int64(d.Now)) * n >> 13)
 	}
 	switch {
 	case d.Talking && d.Clear >= restart:
 		d.End = d.RunEnd
 	case !d.Talking && d.Loud >= begin:
 		d.Talking, d.Start, d.End = true, d.Run, d.RunEnd
-		d.Noise = (d.Floor + d.Swing) >> toLevel
 	}
 }
 

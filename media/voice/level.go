@@ -1,6 +1,9 @@
 package voice
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Content is what the packets of an RTP payload type carry, as far as it matters here.
 type Content uint8
@@ -41,9 +44,19 @@ const (
 	gather = 0x0001000100010001 // a product's highest 16 bits are the sum of four numbers
 )
 
-// Decibel is 1 dB in units of a level: 16 codes double the amplitude, and a level counts sixteenths of a code. Below some
-// -40 dBm0 the codes are less than logarithmic, and 1 dB is less.
-const Decibel = 42
+// LevelMax is the highest level: each lane has the highest code.
+const LevelMax = 127 * 16
+
+// overload is the level in dBm0 of a sine that reaches the highest code (ITU-T G.711, 3.17), and of its peak.
+const overload = 3.17 + 3.01
+
+// Decibels returns a level in dBm0. It is of peaks, and so some 10 dB above that of a speaker by ITU-T P.56. Up to a
+// code of 16, some -45 dBm0, codes are linear, above that they are a logarithm.
+func Decibels(level float64) float64 {
+	segment, step := math.Modf(min(max(level, 1), LevelMax) / (16 * 16))
+	magnitude := (132+128*step)*math.Exp2(segment) - 132
+	return overload + 20*math.Log10(magnitude/32124)
+}
 
 // level returns how loud a block of G.711 is: the mean of the highest magnitudes of eight interleaved lanes, in
 // sixteenths of a µ-law code, 0 to 2032. The block has 80 or 160 codes, of which 16 in 32 are looked at.

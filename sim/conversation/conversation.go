@@ -15,22 +15,6 @@ const (
 	Agent
 )
 
-// Condition is what happens to a conversation on its way.
-type Condition struct {
-	Name          string
-	Caller, Agent float64       // active speech level, dBm0
-	Noise         string        // of the caller's side, a key of Sounds.Noise; "": none
-	SNR           float64       // of it, dB
-	Echo          float64       // of the agent in the caller's direction, dB; 0: none
-	DTX           bool          // the caller's phone sends nothing while it is silent, but comfort noise once
-	Comfort       float64       // noise of the agent's side, dBm0; 0: none
-	Loss          float64       // share of the packets
-	Jitter        float64       // standard deviation, ms
-	Keys          bool          // a keyboard on the agent's side while it is silent
-	Length        time.Duration // of a packet; 0: 20 ms
-	Law           audio.Law
-}
-
 // Packet is an RTP packet of a side.
 type Packet struct {
 	Arrival     time.Duration // since the answer
@@ -132,10 +116,7 @@ func (c *Conversation) Packets(side int, k Condition, s Sounds, seed uint64) (al
 	rng := rand.New(rand.NewPCG(seed, uint64(side)))
 	clean := c.voice(side, gain(map[int]float64{Caller: k.Caller, Agent: k.Agent}[side]-overload))
 	sound := c.soil(side, k, s, rng, clean)
-	step := int(max(k.Length, 10*time.Millisecond) * rate / time.Second)
-	if k.Length == 0 {
-		step = 160
-	}
+	step := int(k.Length * rate / time.Second)
 	first, seq, busy, silent := rng.Uint32(), uint16(rng.Uint32()), 0.0, 0
 	threshold := gain(k.Caller - overload - 30)
 	for i := rng.IntN(step); i+step <= c.end; i += step {
@@ -183,7 +164,7 @@ func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, cle
 			add(out, fill(len(out), rng.NormFloat64), 0, level)
 		}
 		if k.Keys {
-			c.type_(rng, out)
+			c.keys(rng, out)
 		}
 		return out
 	}
@@ -201,8 +182,8 @@ func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, cle
 	return out
 }
 
-// type_ adds clicks of 5 ms, some five a second, where the agent does not speak.
-func (c *Conversation) type_(rng *rand.Rand, out []float64) {
+// keys adds clicks of 5 ms, some five a second, where the agent does not speak.
+func (c *Conversation) keys(rng *rand.Rand, out []float64) {
 	level := gain(-24 - overload)
 	for i := 0; i+40 < len(out); i += 1200 + rng.IntN(800) {
 		if !slices.ContainsFunc(c.said[Agent], func(u utterance) bool {

@@ -69,9 +69,10 @@ type side struct {
 	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // in all
 	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // that nothing is measured
 
-	Heard  uint64           `cbor:"8,keyasint,omitempty"` // milliseconds of segments
-	Noise  uint64           `cbor:"9,keyasint,omitempty"` // their background, times their milliseconds
-	Levels [loudness]uint32 `cbor:"10,keyasint,omitzero"` // milliseconds by level, 3 dB each
+	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
+	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
+	Noise  uint64           `cbor:"10,keyasint,omitempty"` // of their background
+	Levels [loudness]uint64 `cbor:"11,keyasint,omitzero"`  // milliseconds by level
 }
 
 // span is an utterance.
