@@ -90,10 +90,10 @@ func (t *Talk) Figures() Figures {
 	case s.First == known:
 		first := s.FirstAt
 		f.FirstAgent = &first
-	case s.First == void:
-		f.FirstReason = LineCut
 	case agent != voice.Measured:
 		f.FirstReason = Reason(agent)
+	case s.First == void:
+		f.FirstReason = LineCut
 	default:
 		f.FirstReason = Silent
 	}

@@ -32,7 +32,6 @@ type State struct {
 	BargeAt time.Duration `cbor:"13,keyasint,omitempty"`
 	Over    bool          `cbor:"14,keyasint,omitempty"` // and is silent again
 	OverAt  time.Duration `cbor:"15,keyasint,omitempty"`
-	Again   bool          `cbor:"16,keyasint,omitempty"` // and has begun a second time
 
 	First   first         `cbor:"17,keyasint,omitempty"`
 	FirstAt time.Duration `cbor:"18,keyasint,omitempty"` // when the agent was first heard

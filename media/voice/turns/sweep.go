@@ -29,7 +29,7 @@ func (t *Talk) next(to time.Duration) (at time.Duration, do func(at time.Duratio
 	}
 	if s.Barging {
 		earlier(s.BargeAt+patience, t.ignored)
-		if s.Over && !s.Again && s.OverAt-s.BargeAt < backchannel {
+		if s.Over && s.OverAt-s.BargeAt < backchannel {
 			earlier(s.OverAt+within, t.noticed)
 		}
 	}
@@ -71,9 +71,9 @@ func (t *Talk) begins(p Party, at time.Duration) {
 		switch {
 		case !other.Speaks || at-other.Began < overlap:
 		case s.Barging:
-			s.Over, s.Again = false, true
+			s.Over = false // it was no short word
 		default:
-			s.Barging, s.BargeAt, s.Over, s.Again = true, at, false, false
+			s.Barging, s.BargeAt, s.Over = true, at, false
 		}
 		return
 	}

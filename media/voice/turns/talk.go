@@ -106,6 +106,9 @@ func (t *Talk) Look(p Party, v voice.View) {
 	}
 	if v.Speaking {
 		t.add(p, v.Since-t.answered, v.To-t.answered)
+		if v.To-v.Since < word { // it may become one, and go on with an utterance
+			v.Until = min(v.Until, v.Since)
+		}
 	}
 	t.know(p, v.Until-t.answered)
 }
