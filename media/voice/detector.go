@@ -9,8 +9,8 @@ const (
 	second      = 1000 * millisecond
 )
 
-// A packet is judged in blocks of 20 ms, and of 10 ms where that is left. What is left beyond counts as sounding like the
-// block before it. So a packet of 10 to 60 ms has at most three blocks, a bound that the kernel's verifier needs.
+// A packet is judged in blocks of 20 ms, and of 10 ms where that is left. What is left beyond counts as sounding like
+// the block before it. So a packet of 10 to 60 ms has at most three blocks, a bound that the kernel's verifier needs.
 const (
 	blockLen  = 160 // codes
 	blockHalf = 80
@@ -163,8 +163,10 @@ func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 // arrival does.
 func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh bool) {
 	if !d.Started {
-		*d = Detector{Started: true, SSRC: ssrc, Timestamp: timestamp, Base: now - n, Heard: now, Said: now - n,
-			Window: now, Fastest: jump, Usual: usual * fine, Floor: -1}
+		*d = Detector{
+			Started: true, SSRC: ssrc, Timestamp: timestamp, Base: now - n, Heard: now, Said: now - n, Window: now,
+			Fastest: jump, Usual: usual * fine, Floor: -1,
+		}
 	}
 	due := now - n - d.Base
 	at = d.Next + int64(int32(timestamp-d.Timestamp))
@@ -226,7 +228,7 @@ func (d *Detector) learn(level, ticks int64) {
 	d.Known = true
 }
 
-// hear judges a block of n ticks. It shifts where it could divide, because a program in the kernel has no signed division.
+// hear judges a block of n ticks. It shifts where it could divide: a program in the kernel has no signed division.
 func (d *Detector) hear(at, n, level int64) {
 	if d.Floor < 0 {
 		d.Floor = int32(min(level, least) * fine)

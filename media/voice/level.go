@@ -61,7 +61,7 @@ func Decibels(level float64) float64 {
 // level returns how loud a block of G.711 is: the mean of the highest magnitudes of eight interleaved lanes, in
 // sixteenths of a µ-law code, 0 to 2032. The block has 80 or 160 codes, of which 16 in 32 are looked at.
 //
-// A code of G.711 is a logarithm already, so there is nothing to decode, to square or to look up. Peaks tell speech from
+// A code of G.711 is a logarithm already, so there is nothing to decode, square or look up. Peaks tell speech from
 // noise better than a mean does: noise of equal power has lower ones. The lowest segments of A-law are linear. They are
 // lifted to the scale of µ-law, within two codes, so that one set of thresholds serves both.
 func level(codes []byte, law Content) int64 {

@@ -70,7 +70,8 @@ func New(seed uint64, s Sounds, turns int) *Conversation {
 // put has a side speak at a moment, in ms, and returns when it ends by the truth at 20 dB.
 func (c *Conversation) put(side, at int, samples []float64) (end int) {
 	level := active(samples)
-	u := utterance{truth: map[int][2]int{}, samples: slices.Clone(samples), level: gain(max(-4, min(4, 2*c.rng.NormFloat64())))}
+	u := utterance{truth: map[int][2]int{}, samples: slices.Clone(samples)}
+	u.level = gain(max(-4, min(4, 2*c.rng.NormFloat64())))
 	for i := range u.samples {
 		u.samples[i] *= u.level / level
 	}

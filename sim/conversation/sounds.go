@@ -76,11 +76,11 @@ func (v voice) say(rng *rand.Rand, syllables int) []float64 {
 			out = append(out, v.hiss(rng, v.length(rng, 8, 25), 0.3*level)...)
 		}
 		last := i == syllables-1
-		stretch := 1.0
+		n := v.length(rng, 80, 200)
 		if last {
-			stretch = 1.5
+			n += n / 2
 		}
-		out = append(out, v.vowel(rng, int(stretch*float64(v.length(rng, 80, 200))), level, v.pitch*(0.75+0.35*fall), last)...)
+		out = append(out, v.vowel(rng, n, level, v.pitch*(0.75+0.35*fall), last)...)
 		if rng.IntN(5) == 0 {
 			out = append(out, v.hiss(rng, v.length(rng, 40, 110), 0.1*level)...)
 		}

@@ -101,6 +101,7 @@ func (e *errors) compare(was, is []Moment) {
 			e.extra++
 		case BargeIn, Ignored, CutOff:
 			e.extraBarges++
+		case Backchannel, DeadAir:
 		}
 	}
 }

@@ -139,9 +139,10 @@ func Resume(answered time.Duration, s State) (*Talk, error) {
 			return nil, fmt.Errorf("turns: the state has a time of %v", at)
 		}
 	}
-	if len(s.Marks) > marksMax || s.Waiting > Nobody || len(s.Latency.Values) >= sampleMax || len(s.Reaction.Values) >= sampleMax {
-		return nil, fmt.Errorf("turns: the state is larger than any call's: %d marks, %d and %d values, waits for %d",
-			len(s.Marks), len(s.Latency.Values), len(s.Reaction.Values), s.Waiting)
+	values := max(len(s.Latency.Values), len(s.Reaction.Values))
+	if len(s.Marks) > marksMax || s.Waiting > Nobody || values >= sampleMax {
+		return nil, fmt.Errorf("turns: the state is larger than any call's: %d marks, %d values, waits for %d",
+			len(s.Marks), values, s.Waiting)
 	}
 	t := &Talk{answered: answered, s: s}
 	t.s = t.State()

@@ -71,8 +71,10 @@ func TestTurns(t *testing.T) {
 		{"a stammer", []int{2000, 2300, 2600, 3200}, []int{500, 4000}, 4500, []string{"barge-in 2000 2000"}},
 		{"into the last word of the agent", []int{2000, 3000}, []int{500, 2100}, 3000, nil},
 		{"with the first word of the agent", []int{600, 3000}, []int{500, 2100}, 3000, nil},
-		{"dead air of all three", []int{6000, 7000}, []int{3500, 4000, 10500, 11000}, 15000,
-			[]string{"dead air 0 3500", "answer 10500 3500", "dead air 7000 3500", "dead air 11000 4000"}},
+		{
+			"dead air", []int{6000, 7000}, []int{3500, 4000, 10500, 11000}, 15000,
+			[]string{"dead air 0 3500", "answer 10500 3500", "dead air 7000 3500", "dead air 11000 4000"},
+		},
 	} {
 		got := listen(New(answered), said(c.caller...), said(c.agent...), c.end)
 		slices.Sort(got)
