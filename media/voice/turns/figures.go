@@ -53,7 +53,7 @@ type Spread struct {
 // Voice is a party in a call.
 type Voice struct {
 	Spoke             time.Duration // within Figures.Measured
-	Level, Background float64       // dBm0 of peaks, some 10 dB above the usual measure; 0 where nothing was said
+	Level, Background float64       // as voice.Decibels; 0 where nothing was said
 }
 
 // Figures are what a conversation was like.

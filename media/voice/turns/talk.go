@@ -130,8 +130,8 @@ func (t *Talk) Finish(at time.Duration) {
 	t.silence(t.s.At)
 }
 
-// Waiting returns who is waited for, and since when: both are silent, and the other party spoke last. ok is false if one
-// of them speaks, the line is paused, or a party's speech is not measured. Look comes before it.
+// Waiting returns who is waited for, and since when: both are silent, and the other party spoke last. ok is false if
+// one of them speaks, the line is paused, or a party's speech is not measured. Look comes before it.
 func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	s := &t.s
 	if s.asked(s.Paused) != 0 || s.Waiting == Nobody || len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0 {

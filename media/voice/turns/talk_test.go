@@ -72,7 +72,10 @@ func TestTurns(t *testing.T) {
 		{"into the last word of the agent", []int{2000, 3000}, []int{500, 2100}, 3000, nil},
 		{"with the first word of the agent", []int{600, 3000}, []int{500, 2100}, 3000, nil},
 		{
-			"dead air", []int{6000, 7000}, []int{3500, 4000, 10500, 11000}, 15000,
+			"dead air",
+			[]int{6000, 7000},
+			[]int{3500, 4000, 10500, 11000},
+			15000,
 			[]string{"dead air 0 3500", "answer 10500 3500", "dead air 7000 3500", "dead air 11000 4000"},
 		},
 	} {
@@ -128,8 +131,10 @@ func TestCuts(t *testing.T) {
 			t.Resume(Sound, at(10500))
 		}, nil, 5800 * ms},
 		{"not over", func(t *Talk) { t.Pause(Transfer, at(9500)) }, []string{"answer 3800 800", "dead air 5000 4000"}, 9500 * ms},
-		{"before the first word", func(t *Talk) { t.Pause(Sound, at(0)); t.Resume(Sound, at(400)) },
-			[]string{"answer 3800 800", "dead air 5000 4000", "answer 10900 900"}, 12600 * ms},
+		{
+			"before the first word", func(t *Talk) { t.Pause(Sound, at(0)); t.Resume(Sound, at(400)) },
+			[]string{"answer 3800 800", "dead air 5000 4000", "answer 10900 900"}, 12600 * ms,
+		},
 	} {
 		talk := New(answered)
 		c.do(talk)
