@@ -132,8 +132,10 @@ func TestCuts(t *testing.T) {
 		}, nil, 5800 * ms},
 		{"not over", func(t *Talk) { t.Pause(Transfer, at(9500)) }, []string{"answer 3800 800", "dead air 5000 4000"}, 9500 * ms},
 		{
-			"before the first word", func(t *Talk) { t.Pause(Sound, at(0)); t.Resume(Sound, at(400)) },
-			[]string{"answer 3800 800", "dead air 5000 4000", "answer 10900 900"}, 12600 * ms,
+			"before the first word",
+			func(t *Talk) { t.Pause(Sound, at(0)); t.Resume(Sound, at(400)) },
+			[]string{"answer 3800 800", "dead air 5000 4000", "answer 10900 900"},
+			12600 * ms,
 		},
 	} {
 		talk := New(answered)
