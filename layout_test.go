@@ -73,6 +73,10 @@ var layout = map[string]string{
 	"b2bua/stir":      "",
 	"media/audio":     "",
 
+	"media/voice/turns": "media/voice",
+	"media/voice":       "",
+	"sim/conversation":  "media/audio",
+
 	"telemetry":      "store/record telemetry/live",
 	"telemetry/hep":  "",
 	"telemetry/otlp": "internal/rest internal/tracecontext store/record",

@@ -1,0 +1,183 @@
+package turns
+
+import (
+	"time"
+
+	"flowbridge/media/voice"
+)
+
+// Confidence says how far the figures of a call can be believed.
+type Confidence string
+
+// The confidences.
+const (
+	Good        Confidence = "good"
+	Noisy       Confidence = "noisy"        // what is near may be wrong: out of all percentiles
+	NotMeasured Confidence = "not_measured" // there are no figures
+)
+
+// Reason says why a call is noisy, or why something is not measured. It may be one of package voice.
+type Reason string
+
+// The reasons beside those of package voice.
+const (
+	Background Reason = "background" // a side's speech is less than 15 dB above its background
+	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
+	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
+	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
+	Silent     Reason = "silent"     // of the agent's first audio: it was listened to, and said nothing
+)
+
+// When a call is noisy.
+const (
+	gapMin    = 15.0            // dB between a side's speech and its background
+	shareMax  = 7               // tenths of the measured time that a side speaks
+	behindMax = 8               // percent of a side's speech that is behind it
+	tooLittle = 2 * time.Second // of speech, to judge it
+)
+
+// Loudness of segments is counted in steps of 3 dB. Speech that is four of them below the upper quarter is behind the
+// speaker.
+const (
+	loudness     = 16
+	loudnessStep = 128 // of voice.Segment.Level
+	behind       = 4
+)
+
+// Spread is what durations of a kind were like. With N 0 there were none, and the rest is not measured.
+type Spread struct {
+	N             int
+	P50, P95, Max time.Duration
+}
+
+// Voice is a party in a call.
+type Voice struct {
+	Spoke             time.Duration // within Figures.Measured
+	Level, Background float64       // as voice.Decibels; 0 where nothing was said
+}
+
+// Figures are what a conversation was like.
+type Figures struct {
+	Confidence Confidence
+	Reason     Reason // of a confidence other than Good
+
+	// FirstAgent is from the answer to the agent's first audio. It may be known where nothing else is. Otherwise nil,
+	// and FirstReason says why.
+	FirstAgent  *time.Duration
+	FirstReason Reason
+
+	Latency  Spread // of the turns
+	Reaction Spread // of the agent to barge-ins that it obeyed
+
+	BargeIns     int // obeyed or Ignored
+	Ignored      int
+	CutOffs      int // of the caller by the agent
+	Backchannels int
+
+	Measured time.Duration // time in which the line was open for a conversation
+	Parties  [2]Voice      // by Party
+	Both     time.Duration // in which both spoke
+	Dead     time.Duration // dead air, and of it the longest, and that in which each was waited for
+	Longest  time.Duration
+	Waited   [2]time.Duration
+}
+
+// Figures returns what is known so far, in the middle of a call, too.
+func (t *Talk) Figures() Figures {
+	s := &t.s
+	f := Figures{Confidence: Good}
+	switch agent := s.Sides[Agent].Reason; {
+	case s.First == known:
+		first := s.FirstAt
+		f.FirstAgent = &first
+	case agent != voice.Measured:
+		f.FirstReason = Reason(agent)
+	case s.First == void:
+		f.FirstReason = LineCut
+	default:
+		f.FirstReason = Silent
+	}
+	if f.Reason = s.unmeasured(); f.Reason != "" {
+		f.Confidence = NotMeasured
+		return f
+	}
+	if f.Reason = s.noisy(); f.Reason != "" {
+		f.Confidence = Noisy
+	}
+	f.Latency, f.Reaction = s.Latency.spread(), s.Reaction.spread()
+	f.Ignored, f.CutOffs, f.Backchannels = int(s.Ignored), int(s.CutOffs), int(s.Backchannels)
+	f.BargeIns = f.Reaction.N + f.Ignored
+	f.Measured, f.Both, f.Dead, f.Longest = s.Measured, s.Both, s.Dead, s.Longest
+	for p := range f.Parties {
+		side := &s.Sides[p]
+		f.Parties[p].Spoke, f.Waited[p] = side.Spoke, s.WaitedFor[p]
+		f.Parties[p].Level, f.Parties[p].Background = side.levels()
+	}
+	return f
+}
+
+func (s *Sample) spread() Spread {
+	p50, _ := s.Quantile(0.5)
+	p95, _ := s.Quantile(0.95)
+	return Spread{N: int(s.N), P50: p50, P95: p95, Max: s.Max}
+}
+
+// unmeasured returns why nothing of a call is measured.
+func (s *State) unmeasured() Reason {
+	for p := range s.Sides {
+		if r := s.Sides[p].Reason; r == voice.NoAudio || r != voice.Measured && s.Measured == 0 {
+			return Reason(r)
+		}
+	}
+	if s.Measured == 0 {
+		return LineCut
+	}
+	return ""
+}
+
+// noisy returns why the figures may be wrong.
+func (s *State) noisy() Reason {
+	for p := range s.Sides {
+		side := &s.Sides[p]
+		if time.Duration(side.Heard)*time.Millisecond < tooLittle {
+			continue
+		}
+		level, background := side.levels()
+		switch {
+		case level-background < gapMin:
+			return Background
+		case side.Spoke > s.Measured/10*shareMax && s.Measured > 10*tooLittle:
+			return Ceaseless
+		case side.behind()*100 > side.Heard*behindMax:
+			return TwoLevels
+		}
+	}
+	return ""
+}
+
+// hear counts a segment of so many milliseconds.
+func (s *side) hear(h voice.Segment, ms uint64) {
+	level, noise := uint64(min(max(h.Level, 0), voice.LevelMax)), uint64(min(max(h.Noise, 0), voice.LevelMax))
+	s.Heard, s.Level, s.Noise = s.Heard+ms, s.Level+level*ms, s.Noise+noise*ms
+	s.Levels[level/loudnessStep] += ms
+}
+
+// levels returns those of a side's speech and background, in dBm0.
+func (s *side) levels() (speech, background float64) {
+	if s.Heard == 0 {
+		return 0, 0
+	}
+	return voice.Decibels(float64(s.Level) / float64(s.Heard)), voice.Decibels(float64(s.Noise) / float64(s.Heard))
+}
+
+// behind returns for how many milliseconds a side spoke much more quietly than the upper quarter of its speech.
+func (s *side) behind() (ms uint64) {
+	top, above := loudness-1, s.Levels[loudness-1]
+	for ; top > 0 && above*4 < s.Heard; above += s.Levels[top] {
+		top--
+	}
+	for i := range max(top-behind+1, 0) {
+		ms += s.Levels[i]
+	}
+	return ms
+}

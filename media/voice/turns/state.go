@@ -1,0 +1,150 @@
+package turns
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"flowbridge/media/voice"
+)
+
+// stateVersion changes when a field gets another meaning. New fields need no new version: absent, they are zero.
+const stateVersion = 1
+
+// State is a Talk as another process goes on with it. Times are since the answer.
+type State struct {
+	Version uint8         `cbor:"1,keyasint"`
+	Sides   [2]side       `cbor:"2,keyasint"`           // by Party
+	Marks   []mark        `cbor:"3,keyasint,omitempty"` // that lie beyond At, in order
+	At      time.Duration `cbor:"4,keyasint"`           // all before it is judged
+	Paused  Why           `cbor:"5,keyasint,omitempty"` // at At
+
+	Quiet   time.Duration `cbor:"6,keyasint,omitempty"` // since when both are silent, if they are
+	Waiting Party         `cbor:"7,keyasint,omitempty"` // for whom, then
+
+	Asked   bool          `cbor:"8,keyasint,omitempty"` // the caller spoke last
+	AskedAt time.Duration `cbor:"9,keyasint,omitempty"` // until then
+
+	Cutting bool          `cbor:"10,keyasint,omitempty"` // the agent began over the caller
+	CutAt   time.Duration `cbor:"11,keyasint,omitempty"`
+
+	Barging bool          `cbor:"12,keyasint,omitempty"` // the caller began over the agent, which still speaks
+	BargeAt time.Duration `cbor:"13,keyasint,omitempty"`
+	Over    bool          `cbor:"14,keyasint,omitempty"` // and is silent again
+	OverAt  time.Duration `cbor:"15,keyasint,omitempty"`
+
+	First   first         `cbor:"17,keyasint,omitempty"`
+	FirstAt time.Duration `cbor:"18,keyasint,omitempty"` // when the agent was first heard
+
+	Latency      Sample `cbor:"19,keyasint,omitzero"`
+	Reaction     Sample `cbor:"20,keyasint,omitzero"`
+	Ignored      uint32 `cbor:"21,keyasint,omitempty"`
+	CutOffs      uint32 `cbor:"22,keyasint,omitempty"`
+	Backchannels uint32 `cbor:"23,keyasint,omitempty"`
+
+	Measured  time.Duration    `cbor:"24,keyasint,omitempty"` // time that is not paused
+	Both      time.Duration    `cbor:"25,keyasint,omitempty"` // of it, while both speak
+	Dead      time.Duration    `cbor:"26,keyasint,omitempty"` // of it, dead air
+	Longest   time.Duration    `cbor:"27,keyasint,omitempty"` // of dead air
+	WaitedFor [3]time.Duration `cbor:"28,keyasint,omitzero"`  // dead air by Party
+}
+
+// first says what is known of the agent's first audio.
+type first uint8
+
+const (
+	unheard first = iota
+	known
+	void // the line was cut before it
+)
+
+// side is what is known of a party.
+type side struct {
+	Until  time.Duration `cbor:"1,keyasint,omitempty"` // all speech before it is in Ahead, or judged
+	Ahead  []span        `cbor:"2,keyasint,omitempty"` // utterances that are not judged to their end, in order
+	Speaks bool          `cbor:"3,keyasint,omitempty"` // the first of Ahead has begun
+	Began  time.Duration `cbor:"4,keyasint,omitempty"` // the last utterance
+	Ended  time.Duration `cbor:"5,keyasint,omitempty"` // the last one that is over
+	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // in all
+	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // that nothing is measured
+
+	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
+	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
+	Noise  uint64           `cbor:"10,keyasint,omitempty"` // of their background
+	Levels [loudness]uint64 `cbor:"11,keyasint,omitzero"`  // milliseconds by level
+}
+
+// span is an utterance.
+type span struct {
+	From time.Duration `cbor:"1,keyasint,omitempty"`
+	To   time.Duration `cbor:"2,keyasint,omitempty"`
+}
+
+// mark is a change of the line. One that neither sets nor clears a reason is a cut.
+type mark struct {
+	At    time.Duration `cbor:"1,keyasint,omitempty"`
+	Set   Why           `cbor:"2,keyasint,omitempty"`
+	Clear Why           `cbor:"3,keyasint,omitempty"`
+}
+
+// asked returns the reasons of a pause once all marks are applied.
+func (s *State) asked(now Why) Why {
+	for _, m := range s.Marks {
+		now = now&^m.Clear | m.Set
+	}
+	return now
+}
+
+// State returns a copy of all that is known.
+func (t *Talk) State() State {
+	s := t.s
+	s.Marks = slices.Clone(s.Marks)
+	s.Latency.Values, s.Reaction.Values = slices.Clone(s.Latency.Values), slices.Clone(s.Reaction.Values)
+	for p := range s.Sides {
+		s.Sides[p].Ahead = slices.Clone(s.Sides[p].Ahead)
+	}
+	return s
+}
+
+// Resume goes on with a state. What was said while no process listened counts as silence, unless the detectors went on:
+// the owner pauses the line for that time. answered is as in New.
+func Resume(answered time.Duration, s State) (*Talk, error) {
+	if s.Version != stateVersion {
+		return nil, fmt.Errorf("turns: the state has version %d, this program knows %d", s.Version, stateVersion)
+	}
+	times := []time.Duration{
+		s.At, s.Quiet, s.AskedAt, s.CutAt, s.BargeAt, s.OverAt, s.FirstAt, s.Measured, s.Both, s.Dead, s.Longest,
+		s.WaitedFor[0], s.WaitedFor[1], s.WaitedFor[2], s.Latency.Max, s.Reaction.Max,
+	}
+	for p := range s.Sides {
+		d := &s.Sides[p]
+		times = append(times, d.Until, d.Began, d.Ended, d.Spoke)
+		if len(d.Ahead) > aheadMax || d.Speaks && len(d.Ahead) == 0 {
+			return nil, fmt.Errorf("turns: the state of party %d has %d utterances ahead", p, len(d.Ahead))
+		}
+		was := time.Duration(0)
+		for _, u := range d.Ahead {
+			if u.From < was || u.To < u.From {
+				return nil, fmt.Errorf("turns: party %d speaks from %v to %v, after %v", p, u.From, u.To, was)
+			}
+			was = u.To
+		}
+		times = append(times, was)
+	}
+	for _, m := range s.Marks {
+		times = append(times, m.At)
+	}
+	for _, at := range times {
+		if at < 0 || at > lifetime {
+			return nil, fmt.Errorf("turns: the state has a time of %v", at)
+		}
+	}
+	values := max(len(s.Latency.Values), len(s.Reaction.Values))
+	if len(s.Marks) > marksMax || s.Waiting > Nobody || values >= sampleMax {
+		return nil, fmt.Errorf("turns: the state is larger than any call's: %d marks, %d values, waits for %d",
+			len(s.Marks), values, s.Waiting)
+	}
+	t := &Talk{answered: answered, s: s}
+	t.s = t.State()
+	return t, nil
+}

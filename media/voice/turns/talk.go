@@ -1,0 +1,193 @@
+package turns
+
+import (
+	"time"
+
+	"flowbridge/media/voice"
+)
+
+// Party is one of the two who speak.
+type Party uint8
+
+// The parties of a call. Nobody is neither of them.
+const (
+	Caller Party = iota
+	Agent
+	Nobody
+)
+
+// What counts as what. Package documentation has the words.
+const (
+	word        = 120 * time.Millisecond // the shortest speech
+	within      = 400 * time.Millisecond // the shortest pause that ends an utterance
+	backchannel = 600 * time.Millisecond // the shortest utterance that wants the turn
+	overlap     = 200 * time.Millisecond // at either end of an utterance, where another one does not interrupt
+	patience    = 3 * time.Second        // of a caller who interrupts
+	deadAir     = 3 * time.Second        // the shortest silence of both that counts
+)
+
+const (
+	aheadMax = 32              // utterances of a side that wait for the other side to be known
+	marksMax = 32              // cuts and pauses that wait for both
+	lifetime = 1e6 * time.Hour // no call is as long, so that sums of times fit
+)
+
+// Why is a set of reasons for which the line carries no conversation.
+type Why uint8
+
+// The reasons of a pause. Each is set and removed by itself.
+const (
+	Hold     Why = 1 << iota // a side wants no media
+	Transfer                 // the agent is being replaced: a transfer or rescue
+	Ringback                 // a tone of ours or of the next agent's network
+	Sound                    // of ours: an announcement, music on hold
+	Mask                     // keys are hidden, and speech perhaps with them
+
+	blindCaller // the side's codec is not measured; set by Talk.Look
+	blindAgent
+)
+
+// Kind says what a Moment is.
+type Kind uint8
+
+// The kinds of moments. At is when it began, Took what the text says.
+const (
+	Answer      Kind = iota // the agent begins; Took: the turn latency
+	BargeIn                 // the caller begins over the agent; Took: until it stopped
+	Ignored                 // the same, but the agent went on; Took: 3 s
+	CutOff                  // the agent begins over the caller
+	Backchannel             // a short word of the caller over the agent
+	DeadAir                 // both are silent; Took: how long
+)
+
+// Moment is something that is counted, for those who show it. For is the party that was waited for in dead air.
+type Moment struct {
+	Kind     Kind
+	For      Party
+	At, Took time.Duration // At by the caller's clock, as in New
+}
+
+// Talk follows a conversation. Its memory is bounded: some hundred bytes, and 2 KB after hundreds of turns. It is not
+// safe for concurrent use.
+type Talk struct {
+	// Each, if set, is called with each moment, 400 ms later or more.
+	Each func(Moment)
+
+	answered time.Duration // by the clock of those who call; all times of s are since then
+	s        State
+}
+
+// New follows a call that was answered at a moment of any monotonic clock, which is the clock of all times that Talk is
+// given.
+func New(answered time.Duration) *Talk {
+	return &Talk{answered: answered, s: State{Version: stateVersion, Waiting: Agent}}
+}
+
+// Hear takes a finished segment of a party. Those of one party come in order.
+func (t *Talk) Hear(p Party, heard voice.Segment) {
+	side := &t.s.Sides[p]
+	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
+		side.hear(heard, uint64(took))
+	}
+	t.add(p, heard.From-t.answered, heard.To-t.answered)
+	t.know(p, heard.To-t.answered)
+}
+
+// Look takes what else is known of a party: speech that goes on, and until when it was silent. Without it a judgement
+// waits for the next segments of both parties.
+func (t *Talk) Look(p Party, v voice.View) {
+	side, blind := &t.s.Sides[p], blindCaller<<p
+	side.Reason = v.Reason
+	switch off := v.Reason == voice.OtherCodec || v.Reason == voice.OtherLength; {
+	case off && t.s.asked(t.s.Paused)&blind == 0:
+		t.Pause(blind, v.Until)
+	case !off && t.s.asked(t.s.Paused)&blind != 0:
+		t.Resume(blind, v.Until)
+	}
+	if v.Speaking {
+		t.add(p, v.Since-t.answered, v.To-t.answered)
+		if v.To-v.Since < word { // it may become one, and go on with an utterance
+			v.Until = min(v.Until, v.Since)
+		}
+	}
+	t.know(p, v.Until-t.answered)
+}
+
+// Cut says that nothing before a moment is to be measured against anything after it: a digit was pressed or sent.
+func (t *Talk) Cut(at time.Duration) { t.put(mark{At: at - t.answered}) }
+
+// Pause says that the line carries no conversation from a moment on, until Resume with the same reason.
+func (t *Talk) Pause(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Set: why}) }
+
+// Resume ends a pause. What both say from then on is measured, if no other reason is left.
+func (t *Talk) Resume(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Clear: why}) }
+
+// Finish judges all that was said before the end of the call.
+func (t *Talk) Finish(at time.Duration) {
+	for p := range t.s.Sides {
+		t.know(Party(p), at-t.answered+within)
+	}
+	t.silence(t.s.At)
+}
+
+// Waiting returns who is waited for, and since when: both are silent, and the other party spoke last. ok is false if
+// one of them speaks, the line is paused, or a party's speech is not measured. Look comes before it.
+func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
+	s := &t.s
+	if s.asked(s.Paused) != 0 || s.Waiting == Nobody || len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0 {
+		return Nobody, 0, false
+	}
+	return s.Waiting, t.answered + s.Quiet, true
+}
+
+// add takes speech of a party, again as far as it is known already.
+func (t *Talk) add(p Party, from, to time.Duration) {
+	side := &t.s.Sides[p]
+	if to-from < word || to > lifetime {
+		return
+	}
+	if n := len(side.Ahead); n > 0 && from-side.Ahead[n-1].To < within {
+		side.Ahead[n-1].To = max(side.Ahead[n-1].To, to)
+		return
+	}
+	if from = max(from, t.s.At); from >= to {
+		return
+	}
+	if side.Ahead = append(side.Ahead, span{from, to}); len(side.Ahead) > aheadMax {
+		t.know(1-p, from) // long unheard: it counts as silent
+		t.know(p, from)
+	}
+}
+
+// put keeps a mark until the time before it is judged.
+func (t *Talk) put(m mark) {
+	m.At = min(max(m.At, 0), lifetime)
+	if n := len(t.s.Marks); n > 0 {
+		m.At = max(m.At, t.s.Marks[n-1].At)
+	}
+	if t.s.Marks = append(t.s.Marks, m); len(t.s.Marks) > marksMax {
+		t.mark(t.s.At)
+	}
+}
+
+// know notes that all speech of a party before a moment is known, and judges what can be judged now.
+func (t *Talk) know(p Party, until time.Duration) {
+	side := &t.s.Sides[p]
+	side.Until = max(side.Until, min(until, lifetime))
+	to := min(t.s.Sides[Caller].Until, t.s.Sides[Agent].Until) - within
+	for {
+		at, do := t.next(to)
+		t.pass(at)
+		if do == nil {
+			return
+		}
+		do(at)
+	}
+}
+
+func (t *Talk) tell(m Moment) {
+	if t.Each != nil {
+		m.At += t.answered
+		t.Each(m)
+	}
+}

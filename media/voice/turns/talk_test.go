@@ -1,0 +1,400 @@
+package turns
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"flowbridge/media/voice"
+)
+
+const (
+	ms       = time.Millisecond
+	answered = 5 * time.Hour // by the tests' clock
+)
+
+// said is speech of a party in ms since the answer: from, to, from, to.
+func said(ms ...int) (all []voice.Segment) {
+	for i := 0; i < len(ms); i += 2 {
+		all = append(all, voice.Segment{From: at(ms[i]), To: at(ms[i+1]), Level: 1000, Noise: 100})
+	}
+	return all
+}
+
+func at(ms int) time.Duration { return answered + time.Duration(ms)*time.Millisecond }
+
+// listen judges what both said until an end, and returns the moments in words.
+func listen(t *Talk, caller, agent []voice.Segment, end int) (moments []string) {
+	t.Each = func(m Moment) {
+		moments = append(moments, fmt.Sprintf("%s %d %d", [...]string{"answer", "barge-in", "ignored", "cut-off", "backchannel", "dead air"}[m.Kind],
+			(m.At-answered).Milliseconds(), m.Took.Milliseconds()))
+	}
+	for len(caller)+len(agent) > 0 {
+		if len(agent) == 0 || len(caller) > 0 && caller[0].To < agent[0].To {
+			t.Hear(Caller, caller[0])
+			caller = caller[1:]
+		} else {
+			t.Hear(Agent, agent[0])
+			agent = agent[1:]
+		}
+	}
+	t.Finish(at(end))
+	return moments
+}
+
+// TestTurns: what happens in a conversation, and what is made of it.
+func TestTurns(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		caller, agent []int
+		end           int
+		want          []string
+	}{
+		{"a turn", []int{2000, 3000}, []int{500, 1500, 3800, 5000}, 5500, []string{"answer 3800 800"}},
+		{"the caller pauses", []int{2000, 3000, 3300, 4000}, []int{500, 1500, 4600, 6000}, 7000, []string{"answer 4600 600"}},
+		{"the caller asks twice", []int{2000, 3000, 4000, 5000}, []int{500, 1500, 5900, 7000}, 7500, []string{"answer 5900 900"}},
+		{"the agent goes on by itself", []int{2000, 3000}, []int{500, 1500, 3800, 5000, 6000, 7000}, 7500, []string{"answer 3800 800"}},
+		{"a cough", []int{2000, 3000, 3500, 3600}, []int{500, 1500, 3800, 5000}, 5500, []string{"answer 3800 800"}},
+		{"an answer into the last word", []int{2000, 3000}, []int{500, 1500, 2900, 5000}, 5500, []string{"answer 2900 0"}},
+		{"cut off", []int{2000, 4000}, []int{500, 1500, 3000, 5000}, 5500, []string{"cut-off 3000 0"}},
+		{"a barge-in", []int{2000, 4000}, []int{500, 2700, 4900, 6000}, 6500, []string{"barge-in 2000 700", "answer 4900 900"}},
+		{"a pause of the agent does not obey", []int{2000, 6000}, []int{500, 2700, 3000, 5500}, 6500, []string{"ignored 2000 3000"}},
+		{"ignored", []int{2000, 4000}, []int{500, 8000}, 8500, []string{"ignored 2000 3000"}},
+		{"one word stops it", []int{2000, 2500}, []int{500, 2700}, 3000, []string{"barge-in 2000 700"}},
+		{"a backchannel", []int{2000, 2500}, []int{500, 8000}, 8500, []string{"backchannel 2000 500"}},
+		{"two words", []int{2000, 2300, 2720, 3200}, []int{500, 4000}, 4500, []string{"backchannel 2000 300", "backchannel 2720 480"}},
+		{"a stammer", []int{2000, 2300, 2600, 3200}, []int{500, 4000}, 4500, []string{"barge-in 2000 2000"}},
+		{"into the last word of the agent", []int{2000, 3000}, []int{500, 2100}, 3000, nil},
+		{"with the first word of the agent", []int{600, 3000}, []int{500, 2100}, 3000, nil},
+		{
+			"dead air",
+			[]int{6000, 7000},
+			[]int{3500, 4000, 10500, 11000},
+			15000,
+			[]string{"dead air 0 3500", "answer 10500 3500", "dead air 7000 3500", "dead air 11000 4000"},
+		},
+	} {
+		got := listen(New(answered), said(c.caller...), said(c.agent...), c.end)
+		slices.Sort(got)
+		slices.Sort(c.want)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q; want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestFigures: what is said of a whole call.
+func TestFigures(t *testing.T) {
+	talk := New(answered)
+	listen(talk, said(2000, 4000, 11000, 12000), said(500, 2700, 4900, 6000, 13000, 15000), 20000)
+	got := talk.Figures()
+	first := 500 * ms
+	want := Figures{
+		Confidence: Good, FirstAgent: &first,
+		Latency: Spread{2, 900 * ms, 1000 * ms, 1000 * ms}, Reaction: Spread{1, 700 * ms, 700 * ms, 700 * ms}, BargeIns: 1,
+		Measured: 20 * time.Second, Both: 700 * ms, Dead: 10 * time.Second, Longest: 5 * time.Second,
+		Waited:  [2]time.Duration{10 * time.Second, 0},
+		Parties: [2]Voice{{Spoke: 3 * time.Second}, {Spoke: 5300 * ms}},
+	}
+	for p := range got.Parties {
+		if got.Parties[p].Level < -30 || got.Parties[p].Level-got.Parties[p].Background < 20 {
+			t.Errorf("party %d: %+v", p, got.Parties[p])
+		}
+		got.Parties[p].Level, got.Parties[p].Background = 0, 0
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestCuts: nothing is measured across a cut, or within a pause.
+func TestCuts(t *testing.T) {
+	caller, agent := said(2000, 3000, 9000, 10000), said(500, 1500, 3800, 5000, 10900, 12000)
+	for _, c := range []struct {
+		name string
+		do   func(t *Talk)
+		want []string
+		time time.Duration // measured
+	}{
+		{"none", func(*Talk) {}, []string{"answer 3800 800", "dead air 5000 4000", "answer 10900 900"}, 13 * time.Second},
+		{"a digit", func(t *Talk) { t.Cut(at(3300)) }, []string{"dead air 5000 4000", "answer 10900 900"}, 13 * time.Second},
+		{"hold", func(t *Talk) { t.Pause(Hold, at(3300)); t.Resume(Hold, at(8000)) }, []string{"answer 10900 900"}, 8300 * ms},
+		{"two reasons", func(t *Talk) {
+			t.Pause(Hold, at(3300))
+			t.Pause(Sound, at(4000))
+			t.Resume(Hold, at(8000))
+			t.Resume(Sound, at(10500))
+		}, nil, 5800 * ms},
+		{"not over", func(t *Talk) { t.Pause(Transfer, at(9500)) }, []string{"answer 3800 800", "dead air 5000 4000"}, 9500 * ms},
+		{
+			"before the first word",
+			func(t *Talk) { t.Pause(Sound, at(0)); t.Resume(Sound, at(400)) },
+			[]string{"answer 3800 800", "dead air 5000 4000", "answer 10900 900"},
+			12600 * ms,
+		},
+	} {
+		talk := New(answered)
+		c.do(talk)
+		if got := listen(talk, caller, agent, 13000); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q; want %q", c.name, got, c.want)
+		}
+		if f := talk.Figures(); f.Measured != c.time {
+			t.Errorf("%s: measured for %v; want %v", c.name, f.Measured, c.time)
+		} else if void := c.name == "before the first word"; void != (f.FirstReason == LineCut) || void != (f.FirstAgent == nil) {
+			t.Errorf("%s: first audio %v, %q", c.name, f.FirstAgent, f.FirstReason)
+		}
+	}
+}
+
+// TestNotMeasured: what is not measured is told as such, with the reason.
+func TestNotMeasured(t *testing.T) {
+	speech := said(500, 1500, 3800, 5000)
+	for _, c := range []struct {
+		name          string
+		caller, agent voice.Reason
+		heard         []voice.Segment // of the agent
+		want, first   Reason
+	}{
+		{"the caller has G.722", voice.OtherCodec, voice.Measured, speech, "codec", ""},
+		{"the agent has", voice.Measured, voice.OtherCodec, nil, "codec", "codec"},
+		{"long packets", voice.Measured, voice.OtherLength, nil, "packet_length", "packet_length"},
+		{"the agent sends nothing", voice.Measured, voice.NoAudio, nil, "no_audio", "no_audio"},
+		{"the agent says nothing", voice.Measured, voice.Measured, nil, "", Silent},
+	} {
+		talk := New(answered)
+		talk.Look(Caller, voice.View{Until: at(0), Reason: c.caller})
+		talk.Look(Agent, voice.View{Until: at(0), Reason: c.agent})
+		listen(talk, nil, c.heard, 9000)
+		f := talk.Figures()
+		if f.Reason != c.want || (f.Confidence == NotMeasured) != (c.want != "") || f.FirstReason != c.first || (f.FirstAgent == nil) != (c.first != "") {
+			t.Errorf("%s: %+v", c.name, f)
+		}
+		if f.Confidence == NotMeasured && (f.Measured != 0 || f.Dead != 0 || f.Latency.N != 0) {
+			t.Errorf("%s: figures of what was not measured: %+v", c.name, f)
+		}
+	}
+
+	// A codec that changes in mid-call leaves the figures until then.
+	talk := New(answered)
+	listen(talk, said(2000, 3000), speech, 6000)
+	talk.Look(Agent, voice.View{Until: at(6000), Reason: voice.OtherCodec})
+	talk.Finish(at(60000))
+	if f := talk.Figures(); f.Confidence != Good || f.Latency.N != 1 || f.Measured > 6*time.Second || f.Longest > 0 {
+		t.Errorf("another codec in mid-call: %+v", f)
+	}
+}
+
+// TestWaiting: at any time, who is waited for, and since when.
+func TestWaiting(t *testing.T) {
+	talk := New(answered)
+	look := func(now int) (Party, int) {
+		v := voice.View{Until: at(now)}
+		talk.Look(Caller, v)
+		talk.Look(Agent, v)
+		p, since, ok := talk.Waiting()
+		if !ok {
+			return Nobody, 0
+		}
+		return p, int((since - answered).Milliseconds())
+	}
+	check := func(now int, want Party, since int) {
+		t.Helper()
+		if p, s := look(now); p != want || s != since {
+			t.Errorf("at %d ms: %d waited for since %d; want %d since %d", now, p, s, want, since)
+		}
+	}
+	check(900, Agent, 0)
+	talk.Hear(Agent, said(1000, 2000)[0])
+	check(2100, Nobody, 0) // it may be a pause
+	check(2500, Caller, 2000)
+	talk.Look(Caller, voice.View{Speaking: true, Since: at(2600), To: at(3000), Until: at(3000)})
+	check(3100, Nobody, 0)
+	talk.Hear(Caller, said(2600, 4000)[0])
+	check(9000, Agent, 4000)
+	talk.Pause(Hold, at(9000))
+	check(9100, Nobody, 0)
+	talk.Resume(Hold, at(12000))
+	check(13000, Nobody, 0) // of whom the line was not open
+	talk.Look(Agent, voice.View{Until: at(13000), Reason: voice.OtherCodec})
+	if _, _, ok := talk.Waiting(); ok {
+		t.Error("an agent is waited for whose codec is not measured")
+	}
+}
+
+// random is a conversation of some minutes by chance.
+func random(rng *rand.Rand) (both [2][]voice.Segment, end int) {
+	for p := range both {
+		now := rng.IntN(2000)
+		for now < 200000 {
+			to := now + 80 + rng.IntN(3000)
+			both[p] = append(both[p], said(now, to)...)
+			now = to + 201 + rng.IntN(1+rng.IntN(8000))
+		}
+		end = max(end, now)
+	}
+	return both, end
+}
+
+// live gives both sides' speech as it becomes known, with a look each second, and lets change the talk between.
+func live(talk *Talk, both [2][]voice.Segment, end int, rng *rand.Rand, between func(t *Talk) *Talk) *Talk {
+	next := [2]int{}
+	for now := 0; now < end; now += 1 + rng.IntN(1000) {
+		for _, p := range rng.Perm(2) {
+			for ; next[p] < len(both[p]) && both[p][next[p]].To+200*ms <= at(now); next[p]++ {
+				talk.Hear(Party(p), both[p][next[p]])
+			}
+			v := voice.View{Until: at(now)}
+			if n := next[p]; n < len(both[p]) && both[p][n].From+100*ms <= at(now) {
+				v.Speaking, v.Since, v.To = true, both[p][n].From, min(at(now), both[p][n].To)
+			} else if n < len(both[p]) {
+				v.Until = min(v.Until, both[p][n].From)
+			}
+			talk.Look(Party(p), v)
+		}
+		talk = between(talk)
+	}
+	for p := range both {
+		for _, s := range both[p][next[p]:] {
+			talk.Hear(Party(p), s)
+		}
+	}
+	talk.Finish(at(end))
+	return talk
+}
+
+// TestOrderOfSidesDoesNotMatter: a call that is followed live has the figures of one that is judged at its end, also
+// through many processes.
+func TestOrderOfSidesDoesNotMatter(t *testing.T) {
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		both, end := random(rng)
+		whole := New(answered)
+		listen(whole, both[Caller], both[Agent], end)
+		want := whole.Figures()
+		if n := want.Latency.N + want.BargeIns + want.CutOffs + want.Backchannels; n < 10 {
+			t.Fatalf("seed %d: %+v", seed, want)
+		}
+		got := live(New(answered), both, end, rng, func(t *Talk) *Talk { return t })
+		if f := got.Figures(); !reflect.DeepEqual(f, want) {
+			t.Errorf("seed %d, live:\n%+v\n%+v", seed, f, want)
+		}
+		got = live(New(answered), both, end, rng, func(talk *Talk) *Talk {
+			b, err := cbor.Marshal(talk.State())
+			var s State
+			if err == nil {
+				err = cbor.Unmarshal(b, &s)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := Resume(answered, s)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if a, b := talk.State(), next.State(); len(a.Marks)+len(b.Marks) == 0 && !reflect.DeepEqual(next.Figures(), talk.Figures()) {
+				t.Fatalf("seed %d:\n%+v\n%+v", seed, a, b)
+			}
+			return next
+		})
+		if f := got.Figures(); !reflect.DeepEqual(f, want) {
+			t.Errorf("seed %d, through many lives:\n%+v\n%+v", seed, f, want)
+		}
+	}
+}
+
+// TestLongCallIsSmall: a call of a day has a state of some kilobytes, and percentiles still.
+func TestLongCallIsSmall(t *testing.T) {
+	talk := New(answered)
+	for i := range 20000 {
+		talk.Hear(Agent, said(i*4000, i*4000+1000)[0])
+		talk.Hear(Caller, said(i*4000+1500, i*4000+3000-i%500)[0])
+	}
+	talk.Finish(at(20000 * 4000))
+	f := talk.Figures()
+	if near := f.Latency.P50 - 1250*ms; f.Latency.N != 19999 || max(near, -near) > 20*ms || f.Latency.Max != 1499*ms {
+		t.Errorf("%+v", f.Latency)
+	}
+	b, err := cbor.Marshal(talk.State())
+	if err != nil || len(b) > 2000 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
+// TestUnheardSide: a party of which nothing is known for long does not make the other one's speech pile up.
+func TestUnheardSide(t *testing.T) {
+	talk := New(answered)
+	for i := range 500 {
+		talk.Hear(Caller, said(i*2000, i*2000+1000)[0])
+		talk.Cut(at(i * 2000))
+	}
+	if s := talk.State(); len(s.Sides[Caller].Ahead) > aheadMax || len(s.Marks) > marksMax {
+		t.Errorf("%d utterances and %d marks wait", len(s.Sides[Caller].Ahead), len(s.Marks))
+	}
+}
+
+// TestStatesAreChecked: a state that no call can have is refused.
+func TestStatesAreChecked(t *testing.T) {
+	for name, change := range map[string]func(s *State){
+		"version":   func(s *State) { s.Version = 9 },
+		"time":      func(s *State) { s.Quiet = -1 },
+		"late":      func(s *State) { s.Sides[1].Until = lifetime + 1 },
+		"order":     func(s *State) { s.Sides[0].Ahead = []span{{5, 4}} },
+		"speaks":    func(s *State) { s.Sides[0].Speaks = true },
+		"party":     func(s *State) { s.Waiting = 7 },
+		"values":    func(s *State) { s.Latency.Values = make([]uint16, sampleMax) },
+		"marks":     func(s *State) { s.Marks = make([]mark, marksMax+1) },
+		"mark":      func(s *State) { s.Marks = []mark{{At: -5}} },
+		"utterance": func(s *State) { s.Sides[0].Ahead = make([]span, aheadMax+1) },
+	} {
+		s := New(answered).State()
+		change(&s)
+		if _, err := Resume(answered, s); err == nil {
+			t.Errorf("%s: it is taken", name)
+		}
+	}
+}
+
+// FuzzState goes on with what bytes of a file may say. It refuses nonsense, and with whatever it takes it follows a call.
+func FuzzState(f *testing.F) {
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		both, end := random(rng)
+		talk := live(New(answered), both, end/int(1+seed), rng, func(t *Talk) *Talk {
+			if rng.IntN(50) == 0 {
+				t.Pause(Hold, at(rng.IntN(end)))
+			}
+			return t
+		})
+		b, err := cbor.Marshal(talk.State())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
+		var s State
+		if cbor.Unmarshal(b, &s) != nil {
+			return
+		}
+		talk, err := Resume(answered, s)
+		if err != nil {
+			return
+		}
+		rng := rand.New(rand.NewPCG(seed, 7))
+		both, end := random(rng)
+		live(talk, both, end, rng, func(t *Talk) *Talk {
+			t.Cut(at(rng.IntN(end)))
+			return t
+		})
+		_, _, _ = talk.Waiting()
+		after := talk.State()
+		if fig := talk.Figures(); fig.Measured < s.Measured && fig.Confidence != NotMeasured || len(after.Sides[0].Ahead) > aheadMax || len(after.Marks) > marksMax {
+			t.Errorf("%+v", after)
+		}
+	})
+}

@@ -1,0 +1,248 @@
+package conversation
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"flowbridge/media/audio"
+)
+
+// The sides of a conversation.
+const (
+	Caller = iota
+	Agent
+)
+
+// Packet is an RTP packet of a side.
+type Packet struct {
+	Arrival     time.Duration // since the answer
+	Seq         uint16
+	Timestamp   uint32
+	PayloadType uint8
+	Payload     []byte
+}
+
+// Span is the time of an utterance, since the answer.
+type Span struct{ From, To time.Duration }
+
+// Conversation is what was said, at an active level of 0 dB.
+type Conversation struct {
+	said [2][]utterance
+	end  int // samples
+	rng  *rand.Rand
+}
+
+// utterance is what one says at a time. Places are in samples.
+type utterance struct {
+	at      int
+	level   float64 // of this one: people are not equally loud all the time
+	samples []float64
+	truth   map[int][2]int // the first and last sample by decibels below the active level
+}
+
+// New makes a conversation of a number of turns. A fifth of the caller's are interruptions, of which the agent falls
+// silent after 150 to 900 ms. The agent answers after 300 ms to some seconds.
+func New(seed uint64, s Sounds, turns int) *Conversation {
+	rng := rand.New(rand.NewPCG(seed, 0xc0))
+	c := &Conversation{rng: rng}
+	now := 600 + rng.IntN(1500)
+	end := c.put(Agent, now, s.Agent[rng.IntN(len(s.Agent))])
+	for range turns {
+		said := s.Caller[rng.IntN(len(s.Caller))]
+		if rng.Float64() < 0.2 && end-now > 2500 {
+			at := now + 900 + rng.IntN(end-now-1700)
+			if stop := at + 150 + rng.IntN(750); stop < end {
+				c.interrupt(stop)
+			}
+			end = c.put(Caller, at, said)
+		} else {
+			end = c.put(Caller, end+200+rng.IntN(1300), said)
+		}
+		now = end + int(300+math.Exp(rng.NormFloat64()*0.6+6.6))
+		end = c.put(Agent, now, s.Agent[rng.IntN(len(s.Agent))])
+	}
+	c.end = (end + 1000) * rate / 1000
+	return c
+}
+
+// put has a side speak at a moment, in ms, and returns when it ends by the truth at 20 dB.
+func (c *Conversation) put(side, at int, samples []float64) (end int) {
+	level := active(samples)
+	u := utterance{truth: map[int][2]int{}, samples: slices.Clone(samples)}
+	u.level = gain(max(-4, min(4, 2*c.rng.NormFloat64())))
+	for i := range u.samples {
+		u.samples[i] *= u.level / level
+	}
+	u.hear()
+	u.at = at*rate/1000 - u.truth[20][0]
+	c.said[side] = append(c.said[side], u)
+	return (u.at + u.truth[20][1]) * 1000 / rate
+}
+
+// hear notes what is audible of an utterance.
+func (u *utterance) hear() {
+	for _, db := range []int{20, 30} {
+		u.truth[db] = audible(u.samples, u.level*gain(-float64(db)))
+	}
+}
+
+// interrupt silences the agent at a moment, within 20 ms.
+func (c *Conversation) interrupt(stop int) {
+	u := &c.said[Agent][len(c.said[Agent])-1]
+	cut := stop*rate/1000 - u.at
+	for i := range u.samples {
+		u.samples[i] *= max(0, min(1, 1-float64(i-cut)/160))
+	}
+	u.hear()
+}
+
+// Truth is when a side speaks: what is within so many decibels of an utterance's level, 20 or 30.
+func (c *Conversation) Truth(side, decibels int) (spans []Span) {
+	for _, u := range c.said[side] {
+		t := u.truth[decibels]
+		spans = append(spans, Span{moment(u.at + t[0]), moment(u.at + t[1])})
+	}
+	return spans
+}
+
+// End is when the call ends, since the answer.
+func (c *Conversation) End() time.Duration { return moment(c.end) }
+
+func moment(sample int) time.Duration { return time.Duration(sample) * time.Second / rate }
+
+// Packets is a side of the conversation as it comes in, in order of arrival.
+func (c *Conversation) Packets(side int, k Condition, s Sounds, seed uint64) (all []Packet) {
+	rng := rand.New(rand.NewPCG(seed, uint64(side)))
+	clean := c.voice(side, gain(map[int]float64{Caller: k.Caller, Agent: k.Agent}[side]-overload))
+	sound := c.soil(side, k, s, rng, clean)
+	step := int(k.Length * rate / time.Second)
+	first, seq, busy, silent := rng.Uint32(), uint16(rng.Uint32()), 0.0, 0
+	threshold := gain(k.Caller - overload - 30)
+	for i := rng.IntN(step); i+step <= c.end; i += step {
+		p := Packet{Timestamp: first + uint32(i)}
+		if silent += step; rms(clean[i:i+step]) > threshold {
+			silent = 0
+		}
+		switch quiet := k.DTX && side == Caller && silent > rate/5; {
+		case quiet && silent-step > rate/5:
+			continue
+		case quiet:
+			p.PayloadType, p.Payload = 13, []byte{70}
+		case k.Law == audio.ALaw:
+			p.PayloadType, p.Payload = 8, encode(sound[i:i+step], audio.EncodeALaw)
+		default:
+			p.Payload = encode(sound[i:i+step], audio.EncodeULaw)
+		}
+		seq++
+		p.Seq = seq
+		if rng.Float64() < k.Loss {
+			continue
+		}
+		// A queue: packets stay in order but come in bursts.
+		busy = max(busy, float64(i+step)*1000/rate+math.Abs(rng.NormFloat64())*k.Jitter)
+		p.Arrival = time.Duration(busy * float64(time.Millisecond))
+		all = append(all, p)
+	}
+	return all
+}
+
+func (c *Conversation) voice(side int, level float64) []float64 {
+	out := make([]float64, c.end)
+	for _, u := range c.said[side] {
+		add(out[max(u.at, 0):], u.samples[max(-u.at, 0):], 0, level)
+	}
+	return out
+}
+
+// soil adds what a side's microphone and line add.
+func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, clean []float64) []float64 {
+	out := slices.Clone(clean)
+	if side == Agent {
+		if k.Comfort != 0 {
+			level := gain(k.Comfort - overload)
+			add(out, fill(len(out), rng.NormFloat64), 0, level)
+		}
+		if k.Keys {
+			c.keys(rng, out)
+		}
+		return out
+	}
+	if noises := s.Noise[k.Noise]; len(noises) > 0 {
+		n := noises[rng.IntN(len(noises))]
+		level, at := gain(k.Caller-overload-k.SNR)/rms(n), rng.IntN(len(n))
+		for i := range out {
+			out[i] += n[(i+at)%len(n)] * level
+		}
+	}
+	if k.Echo != 0 {
+		const delay = 60 * rate / 1000
+		add(out[delay:], c.voice(Agent, gain(k.Agent-overload+k.Echo)), 0, 1)
+	}
+	return out
+}
+
+// keys adds clicks of 5 ms, some five a second, where the agent does not speak.
+func (c *Conversation) keys(rng *rand.Rand, out []float64) {
+	level := gain(-24 - overload)
+	for i := 0; i+40 < len(out); i += 1200 + rng.IntN(800) {
+		if !slices.ContainsFunc(c.said[Agent], func(u utterance) bool {
+			return i > u.at+u.truth[20][0]-800 && i < u.at+u.truth[20][1]+800
+		}) {
+			for j := range 40 {
+				out[i+j] += rng.NormFloat64() * level * math.Exp(-float64(j)/15)
+			}
+		}
+	}
+}
+
+// overload is the level of a full-scale square wave, in dBm0 (ITU-T G.711).
+const overload = 6.15
+
+func gain(db float64) float64 { return math.Pow(10, db/20) }
+
+func encode(s []float64, code func(int16) byte) []byte {
+	out := make([]byte, len(s))
+	for i, x := range s {
+		out[i] = code(int16(math.Round(max(-32768, min(32767, x*32768)))))
+	}
+	return out
+}
+
+const frame = rate / 100
+
+func rms(s []float64) float64 {
+	e := 0.0
+	for _, x := range s {
+		e += x * x
+	}
+	return math.Sqrt(e / float64(max(len(s), 1)))
+}
+
+// active is the level of the speech in s: the mean power of its frames of 10 ms within 30 dB of the loudest.
+func active(s []float64) float64 {
+	top, e, n := 0.0, 0.0, 0
+	for i := 0; i+frame <= len(s); i += frame {
+		top = max(top, rms(s[i:i+frame]))
+	}
+	for i := 0; i+frame <= len(s); i += frame {
+		if r := rms(s[i : i+frame]); r > top*gain(-30) {
+			e, n = e+r*r, n+1
+		}
+	}
+	return math.Sqrt(e / float64(max(n, 1)))
+}
+
+// audible returns the places of the first and last frame within decibels of the active level, which is 1.
+func audible(s []float64, level float64) [2]int {
+	first, last := -1, 0
+	for i := 0; i+frame <= len(s); i += frame {
+		if rms(s[i:i+frame]) > level {
+			if last = i + frame; first < 0 {
+				first = i
+			}
+		}
+	}
+	return [2]int{max(first, 0), last}
+}
