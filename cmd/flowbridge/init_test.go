@@ -17,8 +17,13 @@ func TestInit(t *testing.T) {
 	for _, trunk := range []string{"carrier", "pbx"} {
 		for _, p := range profiles.All() {
 			t.Run(trunk+"/"+p.Name, func(t *testing.T) {
-				file := filepath.Join(t.TempDir(), "flowbridge.yaml")
-				args := []string{"init", "--config", file, "--trunk", trunk, "--source", "203.0.113.0/24,2001:db8::1", "--number", "+15075785607", "--country", "1", "--platform", p.Name}
+				dir := filepath.Join(t.TempDir(), "it's {a} b, #c") // a path that YAML and a shell would read otherwise
+				must(t, os.Mkdir(dir, 0o700))
+				file := filepath.Join(dir, "flowbridge.yaml")
+				args := []string{
+					"init", "--config", file, "--trunk", trunk, "--source", "203.0.113.0/24,2001:db8::1",
+					"--number", "+15075785607", "--country", "1", "--platform", p.Name,
+				}
 				for _, word := range p.Words() {
 					value := strings.ToLower(strings.ReplaceAll(word, "_", "-"))
 					if word == "MODEL_ID" {
@@ -71,6 +76,7 @@ func TestInitRefuses(t *testing.T) {
 		{[]string{"--set", `AGENT_ID=a"b`}, "letters, digits"},
 		{[]string{"--advertise", "nowhere at all"}, "sip.advertise"},
 		{[]string{"--platform", "vapi"}, "--set AGENT_ID: the profile vapi has no such word; it has SIP_USER"},
+		{[]string{"--secret-file", "/run/${NAME}"}, "as a variable of the environment"},
 		{[]string{"--config", "missing/flowbridge.yaml"}, "missing"},
 	} {
 		out, code := run(t, append(whole, tt.args...)...)

@@ -2,7 +2,7 @@ package voice
 
 import "time"
 
-// Times within a stream are counted in ticks: G.711 has 8000 a second, whatever happens to the clocks.
+// Times within a stream are counted in ticks: G.711 has 8000 a second. Clocks have no part in it.
 const (
 	tick        = time.Second / 8000
 	millisecond = 8
@@ -82,7 +82,7 @@ type Packet struct {
 // that only. Places in the stream are ticks since an arbitrary start, and only grow.
 type Detector struct {
 	Base    int64 `cbor:"1,keyasint,omitempty"` // added to a place, it is the arrival of the fastest recent packets
-	Next    int64 `cbor:"2,keyasint,omitempty"` // place after what was judged
+	Next    int64 `cbor:"2,keyasint,omitempty"` // place behind the last judged block
 	Heard   int64 `cbor:"3,keyasint,omitempty"` // arrival of the last packet, as the next one
 	Window  int64 `cbor:"4,keyasint,omitempty"` // since when Fastest is measured
 	Run     int64 `cbor:"5,keyasint,omitempty"` // places of the run of blocks above offset
@@ -113,7 +113,7 @@ type Detector struct {
 	Running   bool   `cbor:"29,keyasint,omitempty"` // a run goes on
 	Talking   bool   `cbor:"30,keyasint,omitempty"` // a segment goes on
 	Varied    bool   `cbor:"31,keyasint,omitempty"` // it is no steady noise
-	Known     bool   `cbor:"32,keyasint,omitempty"` // Usual is of somebody
+	Known     bool   `cbor:"32,keyasint,omitempty"` // Usual has been measured
 }
 
 // Packet judges a packet. It returns a segment that the packet shows to be over, if any.
@@ -357,7 +357,7 @@ func (d *Detector) reason() Reason {
 	return Measured
 }
 
-// Shift moves all times to a clock that is ahead by a duration: that of another process.
+// Shift moves all times to the clock of another process, which is ahead by a duration.
 func (d *Detector) Shift(by time.Duration) {
 	if d.Started {
 		ticks := int64(by / tick)

@@ -44,7 +44,7 @@ func (l *line) quiet(d time.Duration) *line { return l.noise(d, 20) }
 
 func newLine() *line { return &line{rng: rand.New(rand.NewPCG(1, 2))} }
 
-// packets cuts what is said into packets of a length.
+// packets cuts a line into packets of a length.
 func (l *line) packets(length time.Duration) (all []Packet) {
 	n := int(length / tick)
 	for i := 0; i+n <= len(l.codes); i += n {

@@ -17,7 +17,7 @@
 //
 // # Decisions
 //
-// Durations are of RTP time, so that neither jitter nor loss changes them. A place in the stream becomes a moment by
+// Durations are counted in RTP time, so that neither jitter nor loss changes them. A place in the stream becomes a moment by
 // the fastest packet of the last second, which waited in no queue: its last sample was spoken when it arrived. Tests:
 // TestDelaysDoNotMatter, TestStreamsThatBreak.
 //

@@ -17,8 +17,8 @@ const (
 	Ignored                     // telephone-events (RFC 4733): keys are no speech
 )
 
-// ContentOf returns the content of a static payload type (RFC 3551 §6). A dynamic one is Opaque: whoever negotiated it
-// knows the telephone-events.
+// ContentOf returns the content of a static payload type (RFC 3551 §6). A dynamic one is Opaque: only the
+// negotiation knows which of them are telephone-events.
 func ContentOf(payloadType uint8) Content {
 	switch payloadType {
 	case 0:
@@ -50,8 +50,9 @@ const LevelMax = 127 * 16
 // overload is the level in dBm0 of a sine that reaches the highest code (ITU-T G.711, 3.17), and of its peak.
 const overload = 3.17 + 3.01
 
-// Decibels returns a level in dBm0. It is of peaks: 2 dB above the active level of speech of -20 dBm0, 4 dB at -30 dBm0
-// and 7 dB at -40 dBm0. Up to a code of 16, some -45 dBm0, codes are linear, above that they are a logarithm.
+// Decibels returns a level in dBm0. A level is a mean of peaks: it is 2 dB above the active level of speech of -20 dBm0,
+// 4 dB at -30 dBm0 and 7 dB at -40 dBm0. Up to a code of 16, some -45 dBm0, codes are linear, above that they are a
+// logarithm.
 func Decibels(level float64) float64 {
 	segment, step := math.Modf(min(max(level, 1), LevelMax) / (16 * 16))
 	magnitude := (132+128*step)*math.Exp2(segment) - 132

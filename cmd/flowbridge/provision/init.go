@@ -17,8 +17,8 @@ import (
 	"flowbridge/config"
 )
 
-// beginning is `flowbridge init`: a first configuration from a few answers.
-type beginning struct {
+// firstConfig is `flowbridge init`: a configuration from a few answers.
+type firstConfig struct {
 	answers
 	values   map[string]string // of the account, by the profile's words
 	secret   string            // file
@@ -29,10 +29,10 @@ type beginning struct {
 
 // Init is `flowbridge init`.
 func Init() *cobra.Command {
-	return initCommand(&beginning{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }})
+	return initCommand(&firstConfig{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }})
 }
 
-func initCommand(b *beginning) *cobra.Command {
+func initCommand(b *firstConfig) *cobra.Command {
 	c := cli.Command("init", "Write a first configuration",
 		"Write a configuration with a carrier or PBX, a platform, and the route between them; then say what is still to do:\n"+
 			"the secret's file, the firewall, the test call. What no flag says is asked for at a terminal. A file that is there\n"+
@@ -48,14 +48,15 @@ func initCommand(b *beginning) *cobra.Command {
 	cli.CompleteWords(c, "trunk", []string{trunkCarrier, trunkPBX})
 	cli.CompleteWords(c, "platform", platforms())
 	f.StringToStringVar(&b.values, "set", nil, "a value of your account, by the profile's word: AGENT_ID=…; repeatable")
-	f.StringVar(&b.secret, "secret-file", "", "file with the platform's token or password (default PLATFORM.secret beside the configuration)")
+	f.StringVar(&b.secret, "secret-file", "",
+		"file with the platform's token or password (default PLATFORM.secret beside the configuration)")
 	f.StringVarP(&b.file, "config", "c", cli.DefaultConfig, "configuration file")
 	f.BoolVar(&b.dryRun, "dry-run", false, "print the configuration, and write nothing")
 	c.RunE = func(c *cobra.Command, _ []string) error { return b.run(c) }
 	return c
 }
 
-func (b *beginning) run(c *cobra.Command) error {
+func (b *firstConfig) run(c *cobra.Command) error {
 	file, err := openSetupFile(b.file)
 	if err != nil {
 		return err
@@ -73,6 +74,10 @@ func (b *beginning) run(c *cobra.Command) error {
 	if b.secret, err = filepath.Abs(cmp.Or(b.secret, beside)); err != nil {
 		return err
 	}
+	if strings.Contains(b.secret, "${") { // the configuration would put a variable of the environment there
+		return cli.Usage("--secret-file %s: the configuration reads ${NAME} as a variable of the environment: name another",
+			b.secret)
+	}
 	file.head = b.head()
 	file.parse = config.ParseWithoutSecrets
 	cfg, err := file.apply(b.additions(), withoutVariables, writer{
@@ -88,7 +93,7 @@ func (b *beginning) run(c *cobra.Command) error {
 func withoutVariables(string) (string, bool) { return "x", true }
 
 // head is what stands before trunks, targets and routes.
-func (b *beginning) head() string {
+func (b *firstConfig) head() string {
 	if b.advertise == "" {
 		return ""
 	}
@@ -100,7 +105,7 @@ func (b *beginning) head() string {
 }
 
 // near are the sources on this side of a NAT.
-func (b *beginning) near() (all []string) {
+func (b *firstConfig) near() (all []string) {
 	for _, s := range b.source {
 		if s.Addr().IsPrivate() {
 			all = append(all, s.String())
@@ -110,8 +115,9 @@ func (b *beginning) near() (all []string) {
 }
 
 // additions are trunk, targets and route, in the order in which they are put first in their lists.
-func (b *beginning) additions() []addition {
-	trunk := fmt.Sprintf("name: %s\nsources: [%s, local]   # local: this machine, for test calls\n", b.trunk, strings.Join(b.sources(), ", "))
+func (b *firstConfig) additions() []addition {
+	trunk := fmt.Sprintf("name: %s\nsources: [%s, local]   # local: this machine, for test calls\n",
+		b.trunk, strings.Join(b.sources(), ", "))
 	if b.country != "" {
 		trunk += fmt.Sprintf("country: %s   # completes numbers without one\n", yamlQuoted(b.country))
 	}
@@ -135,15 +141,15 @@ func (b *beginning) additions() []addition {
 	return append(all, addition{"routes", route + "targets: [" + strings.Join(names, ", ") + "]\n"})
 }
 
-// targets are those of the profile, with the values of the account.
-func (b *beginning) targets() (all []string) {
+// targets are the elements of the profile's list, with the values of the account.
+func (b *firstConfig) targets() (all []string) {
 	_, text, _ := strings.Cut(b.profile.YAML, "\ntargets:\n  - ")
 	text = strings.ReplaceAll(text, "\n    ", "\n")
 	for word, value := range b.values {
 		text = strings.ReplaceAll(text, word, value)
 	}
-	text = profiles.SecretFile.ReplaceAllString(text, strings.ReplaceAll(b.secret, "$", "$$"))
-	if b.trunk == trunkPBX && b.number != "" { // one number, whatever was dialled
+	text = profiles.SecretFile.ReplaceAllString(text, strings.ReplaceAll(yamlText(b.secret), "$", "$$"))
+	if b.trunk == trunkPBX && b.number != "" { // the agent has one number; the PBX dials extensions
 		text = strings.ReplaceAll(text, "sip:{{.To.Number}}@", "sip:"+b.number+"@")
 		text = strings.Replace(text, "\n  model_id:", "\n  to_number: "+yamlQuoted(b.number)+"\n  model_id:", 1)
 	}
@@ -154,7 +160,7 @@ func (b *beginning) targets() (all []string) {
 }
 
 // sources are the networks as they were written.
-func (b *beginning) sources() []string {
+func (b *firstConfig) sources() []string {
 	all := []string{}
 	for _, s := range b.source {
 		all = append(all, s.String())
@@ -163,12 +169,12 @@ func (b *beginning) sources() []string {
 }
 
 // printNext says what is still to do.
-func (b *beginning) printNext(c *cobra.Command, cfg *config.Config) error {
+func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	var out strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 	if _, err := os.Stat(b.secret); err != nil && strings.Contains(b.profile.YAML, "_file: ") {
 		line("\nThe secret of %s, in a file that only you can read:", b.platform)
-		line("    printf %%s SECRET > %s\n    chmod 600 %[1]s", b.secret)
+		line("    printf %%s SECRET > %s\n    chmod 600 %[1]s", shellText(b.secret))
 	}
 	for _, variable := range profiles.Variable.FindAllStringSubmatch(b.profile.YAML, 1) {
 		line("\nThe secret of %s, in the environment of serve:\n    export %s=SECRET", b.platform, variable[1])
@@ -179,11 +185,19 @@ func (b *beginning) printNext(c *cobra.Command, cfg *config.Config) error {
 	}
 	line("    udp dport %d-%d accept", cfg.Media.PortLow, cfg.Media.PortHigh)
 	line("\nThen check it, start it, and call it from this machine:")
-	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", b.file)
+	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", shellText(b.file))
 	line("    flowbridge call --to sip:%s@127.0.0.1", cmp.Or(b.number, exampleNumber))
 	line("\ndocs/platforms/profiles.md says what %s wants besides.", b.platform)
 	_, err := c.OutOrStdout().Write([]byte(out.String()))
 	return err
+}
+
+// shellText is a text as a word of a shell.
+func shellText(s string) string {
+	if yamlText(s) == s {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // family is the word of nftables for addresses of a network.

@@ -110,8 +110,8 @@ func takeSources(a *answers, text string) error {
 	return nil
 }
 
-// ask has all questions answered, by flags or at the terminal. values, which has those of --set, gets the rest of what
-// the profile leaves open.
+// ask has all questions answered, by flags or at the terminal. values begins with the values of --set, and gets the
+// answers for the profile's other words.
 func ask(c *cobra.Command, terminal bool, values map[string]string) (a answers, err error) {
 	in := bufio.NewReader(io.LimitReader(c.InOrStdin(), 64<<10))
 	for _, q := range questions {

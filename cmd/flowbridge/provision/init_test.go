@@ -32,7 +32,7 @@ func TestInitAsks(t *testing.T) {
 	} {
 		file := filepath.Join(t.TempDir(), "flowbridge.yaml")
 		c := cli.Root()
-		c.AddCommand(initCommand(&beginning{terminal: func() bool { return true }}))
+		c.AddCommand(initCommand(&firstConfig{terminal: func() bool { return true }}))
 		c.SetIn(strings.NewReader(tt.typed))
 		var out bytes.Buffer
 		if code := cli.Run(t.Context(), c, []string{"init", "--config", file}, &out, &out); code != tt.code {

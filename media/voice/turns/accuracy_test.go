@@ -1,3 +1,5 @@
+//go:build !race
+
 package turns
 
 import (
@@ -54,7 +56,7 @@ func follow(c *conversation.Conversation, k conversation.Condition, s conversati
 	return t, moments
 }
 
-// truth judges what was said in fact.
+// truth are the moments of the words as they were generated.
 func truth(c *conversation.Conversation, decibels int) (moments []Moment) {
 	t := New(0)
 	t.Each = func(m Moment) { moments = append(moments, m) }
@@ -71,7 +73,7 @@ func truth(c *conversation.Conversation, decibels int) (moments []Moment) {
 	return moments
 }
 
-// errors are those of figures, in milliseconds, against a truth.
+// errors are the distances of figures from a truth, in milliseconds.
 type errors struct {
 	turn, barge        []float64
 	turns, barges      int // of the truth
@@ -119,7 +121,7 @@ func (e *errors) String() string {
 		e.extra, quantile(e.barge, 0.5), quantile(e.barge, 0.95), len(e.barge), e.barges, e.extraBarges)
 }
 
-// TestFiguresOfConversations: how exact the figures are of calls that are not marked noisy, and whether the others are marked.
+// TestFiguresOfConversations: the figures of calls that are not marked noisy are exact, and noisy calls are marked.
 // -v prints a table: turn latency and barge-in, error in ms at p50 / p95, found of all, and how many were none. The truth of
 // the first two columns ends a word 20 dB below its level, that of the others 30 dB.
 func TestFiguresOfConversations(t *testing.T) {
