@@ -17,8 +17,9 @@
 //
 // # Decisions
 //
-// Durations are counted in RTP time, so that neither jitter nor loss changes them. A place in the stream becomes a moment by
-// the fastest packet of the last second, which waited in no queue: its last sample was spoken when it arrived. Tests:
+// Durations are counted in RTP time, so that neither jitter nor loss changes them. A place in the stream becomes a
+// moment by the fastest packet of the last second, which waited in no queue: its last sample was spoken when it
+// arrived. Tests:
 // TestDelaysDoNotMatter, TestStreamsThatBreak.
 //
 // Integers, shifts and at most three blocks a packet: the same steps in the same order are meant for the program in

@@ -50,9 +50,9 @@ const LevelMax = 127 * 16
 // overload is the level in dBm0 of a sine that reaches the highest code (ITU-T G.711, 3.17), and of its peak.
 const overload = 3.17 + 3.01
 
-// Decibels returns a level in dBm0. A level is a mean of peaks: it is 2 dB above the active level of speech of -20 dBm0,
-// 4 dB at -30 dBm0 and 7 dB at -40 dBm0. Up to a code of 16, some -45 dBm0, codes are linear, above that they are a
-// logarithm.
+// Decibels returns a level in dBm0. A level is a mean of peaks: it is 2 dB above the active level of speech of
+// -20 dBm0, 4 dB at -30 dBm0 and 7 dB at -40 dBm0. Up to a code of 16, some -45 dBm0, codes are linear, above that they
+// are a logarithm.
 func Decibels(level float64) float64 {
 	segment, step := math.Modf(min(max(level, 1), LevelMax) / (16 * 16))
 	magnitude := (132+128*step)*math.Exp2(segment) - 132
