@@ -103,6 +103,7 @@ type Detector struct {
 	Usual   int32 `cbor:"21,keyasint,omitempty"` // level of the speaker, in 64ths
 	Now     int32 `cbor:"33,keyasint,omitempty"` // the same within the last second of the segment
 
+	Key       uint32 `cbor:"34,keyasint,omitempty"` // timestamp of the last telephone-event; 0: none
 	SSRC      uint32 `cbor:"22,keyasint,omitempty"`
 	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // that Next has
 	Judged    uint32 `cbor:"24,keyasint,omitempty"` // packets
@@ -116,7 +117,8 @@ type Detector struct {
 	Known     bool   `cbor:"32,keyasint,omitempty"` // Usual has been measured
 }
 
-// Packet judges a packet. It returns a segment that the packet shows to be over, if any.
+// Packet judges a packet. It returns a segment that the packet shows to be over, if any. A key is a segment without
+// length, told with its first packet.
 func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 	n := int64(len(p.Payload))
 	switch p.Content {
@@ -127,8 +129,12 @@ func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 		}
 	case ComfortNoise:
 		n = 0
-	case Ignored:
-		return Segment{}, false
+	case Keys:
+		if p.Timestamp == d.Key { // it goes on
+			return Segment{}, false
+		}
+		d.Key = p.Timestamp
+		return Segment{From: p.Arrival, To: p.Arrival}, true
 	case Opaque:
 		d.Foreign += min(1, ^d.Foreign)
 		return Segment{}, false
@@ -165,7 +171,7 @@ func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh 
 	if !d.Started {
 		*d = Detector{
 			Started: true, SSRC: ssrc, Timestamp: timestamp, Base: now - n, Heard: now, Said: now - n, Window: now,
-			Fastest: jump, Usual: usual * fine, Floor: -1,
+			Fastest: jump, Usual: usual * fine, Floor: -1, Key: d.Key,
 		}
 	}
 	due := now - n - d.Base

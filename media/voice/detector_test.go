@@ -220,9 +220,17 @@ func TestNoSpeech(t *testing.T) {
 	d = Detector{}
 	keys := talk().packets(20 * ms)
 	for i := range keys {
-		keys[i].Content = Ignored
+		keys[i].Content, keys[i].Timestamp = Keys, 1+uint32(i/5)
 	}
-	wants(t, "telephone-events", hear(t, &d, keys), 0)
+	told := hear(t, &d, keys)
+	for i, k := range told {
+		if k.From != k.To || k.From+time.Hour != keys[5*i].Arrival {
+			t.Errorf("telephone-event %d is told as %+v; it began at %v", i, k, keys[5*i].Arrival)
+		}
+	}
+	if want := (len(keys) + 4) / 5; len(told) != want {
+		t.Errorf("%d telephone-events; want %d", len(told), want)
+	}
 }
 
 // TestLongSpeech: a segment is handed out each minute, without a gap.
@@ -264,7 +272,7 @@ func TestReasons(t *testing.T) {
 		{"G.722", 1, false, ContentOf(9), 160, OtherCodec},
 		{"A-law", 1, false, ContentOf(8), 160, Measured},
 		{"comfort noise", 1, false, ContentOf(13), 1, Measured},
-		{"keys", 9, false, Ignored, 4, NoAudio},
+		{"keys", 9, false, Keys, 4, NoAudio},
 		{"a key of an unknown type", 9, true, Opaque, 4, Measured},
 		{"another codec now", 60, true, Opaque, 160, OtherCodec},
 		{"5 ms", 1, false, MuLaw, 40, OtherLength},
@@ -286,8 +294,8 @@ func TestReasons(t *testing.T) {
 
 // TestDetectorIsSmall: it has its place in the state of a flow.
 func TestDetectorIsSmall(t *testing.T) {
-	if got := unsafe.Sizeof(Detector{}); got != 152 {
-		t.Errorf("%d bytes; doc.go says 152, and 300 are the most", got)
+	if got := unsafe.Sizeof(Detector{}); got != 160 {
+		t.Errorf("%d bytes; doc.go says 160, and 300 are the most", got)
 	}
 	packets, d, i := talk().packets(20*ms), &Detector{}, 0
 	if n := testing.AllocsPerRun(1000, func() { d.Packet(packets[i%len(packets)]); i++ }); n > 0 {
@@ -326,7 +334,7 @@ func FuzzDetector(f *testing.F) {
 			p.Timestamp += uint32(in[0]) + uint32(in[2])<<24 + uint32(in[3])<<12 - uint32(in[4])
 			p.SSRC, p.Content = uint32(in[5]%8/7), Content(in[7]%6)
 			p.Payload = bytes.Repeat([]byte{^in[6], in[6] | 0x80}, int(in[0])+int(in[4]&1)*100)
-			if s, ok := d.Packet(p); ok {
+			if s, ok := d.Packet(p); ok && p.Content != Keys {
 				if s.From < last.To || s.To < s.From || s.To-s.From > time.Minute+60*ms || s.Level < 0 || s.Level > LevelMax {
 					t.Fatalf("%+v after %+v", s, last)
 				}

@@ -23,7 +23,7 @@
 // TestDelaysDoNotMatter, TestStreamsThatBreak.
 //
 // Integers, shifts and at most three blocks a packet: the same steps in the same order are meant for the program in
-// media/kernel, whose verifier knows no signed division and no unbounded loop. A [Detector] is 152 bytes without
+// media/kernel, whose verifier knows no signed division and no unbounded loop. A [Detector] is 160 bytes without
 // pointers, allocates nothing and can go on in another process. Tests: TestDetectorIsSmall, TestDetectorGoesOn,
 // FuzzDetector.
 //

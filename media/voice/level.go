@@ -14,7 +14,7 @@ const (
 	MuLaw                       // G.711 µ-law
 	ALaw                        // G.711 A-law
 	ComfortNoise                // RFC 3389: the sender is silent
-	Ignored                     // telephone-events (RFC 4733): keys are no speech
+	Keys                        // telephone-events (RFC 4733)
 )
 
 // ContentOf returns the content of a static payload type (RFC 3551 §6). A dynamic one is Opaque: only the

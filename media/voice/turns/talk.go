@@ -38,10 +38,10 @@ type Why uint8
 // The reasons of a pause. Each is set and removed by itself.
 const (
 	Hold     Why = 1 << iota // a side wants no media
-	Transfer                 // the agent is being replaced: a transfer or rescue
-	Ringback                 // a tone of ours or of the next agent's network
+	Transfer                 // the agent is being replaced, or was by somebody who is none
 	Sound                    // of ours: an announcement, music on hold
 	Mask                     // keys are hidden, and speech perhaps with them
+	Away                     // no process listened
 
 	blindCaller // the side's codec is not measured; set by Talk.Look
 	blindAgent
@@ -83,8 +83,12 @@ func New(answered time.Duration) *Talk {
 	return &Talk{answered: answered, s: State{Version: stateVersion, Waiting: Agent}}
 }
 
-// Hear takes a finished segment of a party. Those of one party come in order.
+// Hear takes a finished segment of a party. Those of one party come in order. A key cuts the line.
 func (t *Talk) Hear(p Party, heard voice.Segment) {
+	if heard.From == heard.To {
+		t.Cut(heard.From)
+		return
+	}
 	side := &t.s.Sides[p]
 	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
 		side.hear(heard, uint64(took))
