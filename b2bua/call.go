@@ -178,10 +178,10 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.rescues.hearing.At = time.Time{}
 	c.transfers.current = nil
 	now := time.Now()
-	counted := c.bridge.End()
+	counted, talk := c.bridge.End()
 	whole := c.cdr()
 	r := &whole
-	r.Media = counted
+	r.Media, r.Talk = counted, talk
 	r.EndedAt = record.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
 	if r.AnsweredAt.IsZero() {
@@ -354,7 +354,7 @@ func (c *Call) snapshot() LiveCall {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
 	}
 	if c.bridge.Media.IsOpen() {
-		r.Media = c.bridge.Media.Record()
+		r.Media, r.Talk = c.bridge.Media.Record()
 	}
 	live := LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
 	if c.finished { // its goroutine may be letting go of the rest

@@ -92,6 +92,7 @@ func (rs *rescues) begin(l loss) bool {
 	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).
 		Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
+	c.bridge.Media.Interrupt(true)
 	c.transfers.loseAgent()
 	c.notes.mark()
 	c.transfers.next()

@@ -131,6 +131,7 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
 	tr.current = t
+	c.bridge.Media.Interrupt(true)
 	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
 	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.Party.Number, to.URI))
 	var accepted []sip.Header
@@ -265,7 +266,8 @@ func (tr *transfers) answered(f leg.Answered) {
 	}
 	c.rescues.listen()
 	how, message := "transferred", "call transferred"
-	if t.lost != nil {
+	if t.lost != nil { // else who is connected is not the agent
+		c.bridge.Media.Interrupt(false)
 		how, message = "rescued", "call rescued"
 	}
 	c.log.Info().Str("target", c.connected.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
@@ -291,6 +293,7 @@ func (tr *transfers) failed() {
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
 	tr.current, c.attempts.current = nil, c.connected
+	c.bridge.Media.Interrupt(false)
 	switch {
 	case t.lost != nil:
 		c.rescues.giveUp(*t.lost)

@@ -23,6 +23,9 @@ type Media struct {
 	// What carries RTP: kernel (packets that need nothing of the process are relayed in the Linux kernel), userspace (all
 	// come to the process), auto (kernel where that is possible, else userspace). kernel needs CAP_BPF and CAP_NET_ADMIN.
 	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
+	// Whether the conversation of each call is measured, by the levels of what both sides say: how long the caller waited
+	// for each answer, dead air, interruptions. G.711 only. No audio is kept.
+	Insight string `key:"insight" enum:"on off" default:"on"`
 	// A call ends when no RTP came from either side for so long: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`
 	// The mark of RTP and RTCP that is sent: ef, cs0 to cs7, af11 to af43, voice-admit, le, or 0 to 63. 0: none.
@@ -54,6 +57,9 @@ const (
 	EngineKernel    = "kernel"
 	EngineUserspace = "userspace"
 )
+
+// InsightOn is a value of media.insight.
+const InsightOn = "on"
 
 // MediaListener is an element of media.listen: "10.0.0.5", or "10.0.0.5=203.0.113.5" where peers reach it by another
 // address.

@@ -14,11 +14,11 @@ import (
 
 // The voice has numbers below intruding, who forges it has those from there on.
 const (
-	voice, intruder = uint32(0x11), uint32(0x66)
-	intruding       = 40000
+	speaker, intruder = uint32(0x11), uint32(0x66)
+	intruding         = 40000
 )
 
-// tally counts what came to side B of the voice, and of who forges it.
+// tally counts what came to side B of the speaker, and of who forges it.
 func tally(got []sent) (voices, forged int) {
 	for _, s := range got {
 		if s.audio < intruding {
@@ -35,7 +35,7 @@ func tally(got []sent) (voices, forged int) {
 func (l *line) both(seq, forged uint16, n int, others ...uint32) (uint16, uint16) {
 	l.tb.Helper()
 	for range n {
-		l.talk(voice, seq)
+		l.talk(speaker, seq)
 		for _, ssrc := range others {
 			l.pass(20 * ms / time.Duration(len(others)+1))
 			l.talk(ssrc, forged)
@@ -48,7 +48,7 @@ func (l *line) both(seq, forged uint16, n int, others ...uint32) (uint16, uint16
 
 func TestInjectionBesideTheStream(t *testing.T) {
 	l := newLine(t)
-	seq := l.talkOn(voice, 1, 3)
+	seq := l.talkOn(speaker, 1, 3)
 	l.both(seq, intruding, 500, intruder)
 	if v, f := tally(l.got); v != 503 || f != 0 {
 		t.Errorf("heard %d of the voice and %d forged; want 503 and none", v, f)
@@ -67,7 +67,7 @@ func TestInjectionInAPause(t *testing.T) {
 	for _, pause := range []time.Duration{40 * ms, 200 * ms, 500 * ms, time.Second, 2 * time.Second, 5 * time.Second, time.Minute} {
 		t.Run(pause.String(), func(t *testing.T) {
 			l := newLine(t)
-			seq, forged := l.talkOn(voice, 1, 200), uint16(intruding)
+			seq, forged := l.talkOn(speaker, 1, 200), uint16(intruding)
 			for range 3 {
 				l.take()
 				for range pause / (20 * ms) {
@@ -93,7 +93,7 @@ func TestInjectionInAPause(t *testing.T) {
 // forgotten: the one that spoke longest may come back.
 func TestInjectionByTurns(t *testing.T) {
 	l := newLine(t)
-	seq, forged := l.talkOn(voice, 1, 500), uint16(intruding)
+	seq, forged := l.talkOn(speaker, 1, 500), uint16(intruding)
 	for round := range uint32(3) { // the voice is as old after a pause as before it
 		for i := range uint32(8) {
 			for range 20 {
@@ -122,7 +122,7 @@ func TestNamedSourceComesBack(t *testing.T) {
 	if err := l.r.setPeer(SideA, l.r.party[SideA].named, l.w.now); err != nil { // an offer, that says the same
 		t.Fatal(err)
 	}
-	l.talkOn(voice, 1, 10)
+	l.talkOn(speaker, 1, 10)
 	l.pass(latch.RelockSilence)
 	for i := range uint16(10) {
 		l.talkFrom(other, intruder, intruding+i)
@@ -133,7 +133,7 @@ func TestNamedSourceComesBack(t *testing.T) {
 	}
 	l.got = nil
 	for i := range uint16(50) {
-		l.talk(voice, 200+i)
+		l.talk(speaker, 200+i)
 		l.talkFrom(other, intruder, intruding+10+i)
 		l.pass(20 * ms)
 	}

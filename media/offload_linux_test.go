@@ -21,8 +21,8 @@ func onKernelPath(t *testing.T) {
 	}
 }
 
-// talk is what side A sends without a pause, and what side B hears of it.
-type talk struct {
+// monologue is what side A sends without a pause, and what side B hears of it.
+type monologue struct {
 	br    *bridge
 	sent  int
 	heard map[uint32]int // how often each number came
@@ -36,9 +36,9 @@ type talk struct {
 // saying marks a packet of side A's, beside its number.
 const saying = "said by side A "
 
-func startTalk(t *testing.T, br *bridge) *talk {
+func startTalk(t *testing.T, br *bridge) *monologue {
 	t.Helper()
-	k := &talk{br: br, heard: map[uint32]int{}, stop: make(chan struct{})}
+	k := &monologue{br: br, heard: map[uint32]int{}, stop: make(chan struct{})}
 	k.speaker.Go(func() {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
@@ -73,7 +73,7 @@ func startTalk(t *testing.T, br *bridge) *talk {
 }
 
 // ahead reports whether more packets may be under way than a socket holds: side A's, or side B's. Every so often is often enough.
-func (k *talk) ahead() bool {
+func (k *monologue) ahead() bool {
 	const often, most = 16, 64
 	if k.sent%often != 0 {
 		return false
@@ -89,7 +89,7 @@ func (k *talk) ahead() bool {
 }
 
 // end ends the talk and returns the figures of side A, when all that was sent is counted.
-func (k *talk) end(t *testing.T) Stats {
+func (k *monologue) end(t *testing.T) Stats {
 	t.Helper()
 	close(k.stop)
 	k.speaker.Wait()
@@ -102,7 +102,7 @@ func (k *talk) end(t *testing.T) Stats {
 }
 
 // offloaded returns when the kernel has relayed some packets.
-func (k *talk) offloaded(t *testing.T) {
+func (k *monologue) offloaded(t *testing.T) {
 	t.Helper()
 	await(t, "the kernel has relayed some packets", func() bool { return k.br.relayedThere(SideA) > 3 })
 }

@@ -180,6 +180,7 @@ func (w *worker) sound(ep *endpoint) {
 		if ep.dialer == nil || !ep.dialer.dialing {
 			ep.outlet.begin(&ep.stream, w.now)
 		}
+		ep.relay.line(w.now)
 	}
 	if ep.dialer != nil && ep.dialer.dialing {
 		p.next = ep.dialer.next
@@ -209,4 +210,5 @@ func (w *worker) quiet(ep *endpoint) {
 		ep.outlet.end(&ep.stream, w.now)
 		_ = ep.relay.route()
 	}
+	ep.relay.line(w.now)
 }

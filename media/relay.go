@@ -9,6 +9,7 @@ import (
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/voice"
 )
 
 // relay is the worker's side of a session.
@@ -30,6 +31,7 @@ type relay struct {
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
 	tap      Tap                                 // may be nil
+	talk     *talk                               // nil: the conversation is not followed
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
@@ -98,11 +100,12 @@ type rtpState struct {
 	stream   stream
 	outlet   outlet
 	offload  offload
-	masker   *masker   // nil before the first mask
-	listener *listener // nil before the first TelephoneEvents
-	dialer   *dialer   // nil before the first digit to its destination
-	player   *player   // nil before the first sound to its destination
-	refused  *refused  // nil before the first refused packet
+	masker   *masker         // nil before the first mask
+	listener *listener       // nil before the first TelephoneEvents
+	dialer   *dialer         // nil before the first digit to its destination
+	player   *player         // nil before the first sound to its destination
+	refused  *refused        // nil before the first refused packet
+	voice    *voice.Detector // nil without relay.talk
 }
 
 // init makes a relay of a zero one.

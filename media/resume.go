@@ -165,6 +165,7 @@ func (r *relay) resume(st *SessionState, c clock) {
 	if !st.Exact {
 		r.hearing.last, r.hearing.since = c.now, c.now
 	}
+	r.resumeTalk(st, c)
 	for i := range st.Sides {
 		s, p := &st.Sides[i], &r.party[i]
 		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early

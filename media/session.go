@@ -194,6 +194,7 @@ func (s *Session) Close() Stats {
 		e.forget(s)
 		s.relay.end()
 		s.relay.reclaim()
+		s.relay.talk.ends(&s.relay, e.now())
 		defer e.settle(s) // last: until then, Engine.Close waits
 		s.mu.Lock()
 		defer s.mu.Unlock()

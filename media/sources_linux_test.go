@@ -130,7 +130,7 @@ func TestRebindingInMidCall(t *testing.T) {
 				must(t, l.r.setPeer(SideA, peer, l.w.now))
 			}
 			describe()
-			seq := l.talkOn(voice, 1, int(latch.LearnWindow/(20*ms)))
+			seq := l.talkOn(speaker, 1, int(latch.LearnWindow/(20*ms)))
 			l.pass(latch.RelockSilence)
 			l.take()
 			if tt.offer {
@@ -138,7 +138,7 @@ func TestRebindingInMidCall(t *testing.T) {
 			}
 			rebound := newClient(t, "127.77.0.1:0")
 			for range 100 {
-				l.talkFrom(rebound, voice, seq)
+				l.talkFrom(rebound, speaker, seq)
 				l.pass(20 * ms)
 				seq++
 			}
@@ -165,14 +165,14 @@ func TestResumeAtAnotherPort(t *testing.T) {
 				must(t, l.r.setPeer(SideA, p, l.w.now))
 			}
 			set(peer)
-			seq := l.talkOn(voice, 1, 10)
+			seq := l.talkOn(speaker, 1, 10)
 			set(hold(peer))
 			l.pass(time.Minute)
 			resumed := newClient(t, "127.77.0.1:0")
 			peer.RTP, peer.RTCP = resumed.addr, netip.AddrPort{}
 			set(peer)
 			l.take()
-			seq = l.talkOn(voice, seq, 10)
+			seq = l.talkOn(speaker, seq, 10)
 			if got := l.take(); len(got) != 0 {
 				t.Errorf("%d packets heard of the old port; want none", len(got))
 			}
@@ -181,7 +181,7 @@ func TestResumeAtAnotherPort(t *testing.T) {
 			}
 			for i := range uint16(10) {
 				l.talkFrom(resumed, 0x12, 100+i)
-				l.talk(voice, seq+i)
+				l.talk(speaker, seq+i)
 				l.pass(20 * ms)
 			}
 			got := l.take()
@@ -202,12 +202,12 @@ func TestResumeBehindNAT(t *testing.T) {
 		must(t, l.r.setPeer(SideA, p, l.w.now))
 	}
 	set("192.168.1.2:4000", false)
-	seq := l.talkOn(voice, 1, 10)
+	seq := l.talkOn(speaker, 1, 10)
 	set("0.0.0.0:4000", true)
 	l.pass(time.Minute)
 	l.take()
 	set("192.168.1.2:4000", false)
-	l.talkOn(voice, seq, 10)
+	l.talkOn(speaker, seq, 10)
 	if got := l.take(); len(got) != 10 {
 		t.Errorf("%d packets heard; want all 10", len(got))
 	}

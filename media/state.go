@@ -24,6 +24,9 @@ type SessionState struct {
 	// Paused: it was resumed so, and State was not called since.
 	Paused bool `cbor:"8,keyasint,omitempty"`
 
+	// Talk is the conversation; nil: it is not followed.
+	Talk *talkState `cbor:"9,keyasint,omitempty"`
+
 	// Died is when the process ended whose state this is, or a little before; 0: not known. It is not kept.
 	Died time.Duration `cbor:"-"`
 

@@ -22,6 +22,9 @@ func (s *Session) State() SessionState {
 // noted takes note of a state, and reserves the packet numbers that it will tell.
 func (r *relay) noted() {
 	r.note.kept, r.note.asked, r.note.paused, r.note.again = true, false, false, 0
+	if r.talk != nil {
+		r.talk.changed = false
+	}
 	for side := range r.secure {
 		for _, s := range []*sealer{r.secure[side].out, r.secure[side].earlier} {
 			if s != nil {
@@ -109,6 +112,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 			s.RTPCount.Refused = *refused
 		}
 	}
+	st.Talk = r.talk.state(r, epoch)
 	r.keys(st, at)
 }
 

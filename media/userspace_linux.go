@@ -87,6 +87,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 	ep.relay.confirmedBy(ep.side, src)
 	w.account(ep, header, len(pkt))
+	if t := ep.relay.talk; t != nil {
+		t.hear(ep, header, pkt, w.now)
+	}
 	if !w.reveal(ep, src, header, pkt) {
 		ep.count.dropped().Masked.Add(1)
 		return

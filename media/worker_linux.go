@@ -72,6 +72,8 @@ const (
 	opTap
 	opMask
 	opStart
+	opFollow
+	opInterrupt
 	opDatagrams
 	opSockets
 	opClose // and behind it what is not about an open session
@@ -99,6 +101,8 @@ type command struct {
 	play      *Play
 	tap       Tap
 	mask      *Mask
+	follow    *Conversation
+	on        bool // of opInterrupt
 	sockets   *socketChange
 	datagrams *Datagrams
 	datagram  []byte
@@ -255,6 +259,7 @@ func (w *worker) lookForSilence() {
 		if r.enter() {
 			r.checkSilence(w.now, w.silence)
 			r.checkOneWay(w.now)
+			r.checkTalk(w.now)
 			r.leave()
 		}
 	}
@@ -305,7 +310,9 @@ func (w *worker) perform(c command) error {
 		w.stopping = true
 	case opSync: // it was its turn
 	default:
-		return w.change(c)
+		err := w.change(c)
+		c.relay.line(w.now)
+		return err
 	}
 	return nil
 }
@@ -339,6 +346,12 @@ func (w *worker) change(c command) error {
 		c.relay.setMask(c.side, *c.mask)
 	case opStart:
 		c.relay.start(w.now)
+	case opFollow:
+		c.relay.follow(*c.follow, w.now)
+	case opInterrupt:
+		if t := c.relay.talk; t != nil {
+			t.interrupted = c.on
+		}
 	case opDatagrams:
 		w.orderDatagrams(c)
 	case opSockets:

@@ -206,18 +206,18 @@ func (b *Bridge) OnTimer(now time.Time) {
 	}
 }
 
-// End ends everything that lies between the legs, and returns the media's part of the record.
-func (b *Bridge) End() (counted record.Media) {
+// End ends everything that lies between the legs, and returns the media's parts of the record.
+func (b *Bridge) End() (counted record.Media, talk *record.Talk) {
 	b.Recordings.beepAt = time.Time{}
 	b.Exchanges.current, b.Relays.open = nil, nil
 	b.Recordings.Stop()
 	if b.Media.session != nil {
 		last := b.Media.session.Close()
 		b.Ladder.Unwatch(last)
-		counted = b.Media.record(last, &b.Agreement)
+		counted, talk = b.Media.record(last, &b.Agreement), talkRecord(b.Media.session.Talk())
 		b.Media.session = nil
 	}
-	return counted
+	return counted, talk
 }
 
 // Forget lets go of what a call does not need that is over.

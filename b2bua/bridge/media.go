@@ -11,6 +11,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/voice/turns"
 )
 
 // Relay opens the media of calls.
@@ -34,6 +35,9 @@ type RelaySession interface {
 	SendDigit(media.Side, media.Digit) error
 	SetMask(media.Side, media.Mask)
 	SetTap(media.Tap)
+	Follow(media.Conversation)
+	Interrupt(on bool)
+	Talk() *turns.Figures
 	Start()
 	Stats() media.Stats
 	State() media.SessionState
@@ -48,6 +52,7 @@ type Media struct {
 	secured   [2]secured    // whose keys the session has, by side
 	oneWay    string        // the side that was silent; empty: none
 	listening [2]bool       // for digits, by side
+	followed  bool          // the conversation is measured
 }
 
 // Open leases the ports of both sides: the target's in the address family of
@@ -154,8 +159,12 @@ func (m *Media) Confirm(l *Half, from netip.Addr) {
 // IsOpen reports whether the media is open.
 func (m *Media) IsOpen() bool { return m.session != nil }
 
-// Start begins to judge whether the sides are heard: the call is answered.
-func (m *Media) Start() { m.session.Start() }
+// Start begins to judge whether the sides are heard, and what they say: the call is answered.
+func (m *Media) Start() {
+	m.session.Start()
+	m.followed = m.bridge.Config.Insight == config.InsightOn
+	m.follow()
+}
 
 // Stats are the counts of the media so far; zero if it is not open.
 func (m *Media) Stats() (s media.Stats) {
@@ -273,6 +282,7 @@ func (m *Media) Suite(side media.Side) string { return m.secured[side].leg.Suite
 func (m *Media) described() {
 	b := m.bridge
 	b.Masking.apply()
+	m.follow()
 	if b.Recordings.current == nil {
 		return
 	}

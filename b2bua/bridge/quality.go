@@ -12,12 +12,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// Record is the media's part of the record so far; zero if the media is not open.
-func (m *Media) Record() (r record.Media) {
+// Record is the media's parts of the record so far; zero if the media is not open.
+func (m *Media) Record() (r record.Media, talk *record.Talk) {
 	if m.session != nil {
-		r = m.record(m.session.Stats(), &m.bridge.Agreement)
+		r, talk = m.record(m.session.Stats(), &m.bridge.Agreement), talkRecord(m.session.Talk())
 	}
-	return r
+	return r, talk
 }
 
 // record is the media's part of the record by these counts.

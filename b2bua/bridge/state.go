@@ -80,7 +80,7 @@ func (b *Bridge) TakeUp(k *kept.Call, sockets *media.Sockets) (complete bool, er
 	if err != nil {
 		return true, err
 	}
-	b.Media.session = session
+	b.Media.session, b.Media.followed = session, k.Media.Talk != nil
 	b.Ladder.Watch(session)
 	return true, nil
 }

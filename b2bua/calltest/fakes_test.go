@@ -17,6 +17,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
+	"flowbridge/media/voice/turns"
 	"flowbridge/store/record"
 )
 
@@ -30,26 +31,28 @@ type fakeRelay struct {
 }
 
 type fakeSession struct {
-	local     [2]netip.AddrPort
-	peers     [2]media.Peer
-	confirmed [2]bool
-	onEvent   func(media.Event)
-	crypto    [2]media.Crypto
-	ways, far [2]*media.Datagrams // of DTLS: ours and the peer's, by side
-	exposed   bool                // a side that has an address got plain RTP instead of SRTP
-	forgot    [2]bool             // a side's keys, since the session was opened or resumed
-	events    [2]media.TelephoneEvents
-	payloads  [2][]media.PayloadChange
-	digits    []string
-	mu        sync.Mutex // guards plays and heard, which tests look at between two sounds
-	plays     [2]media.Play
-	heard     []string // by Play and StopPlay
-	masks     [2]media.Mask
-	tap       media.Tap
-	stats     media.Stats // on top of seven packets from side A
-	broken    bool
-	relayed   atomic.Uint64 // packets from side A, besides those of stats
-	answered  atomic.Uint64 // and from side B
+	local      [2]netip.AddrPort
+	peers      [2]media.Peer
+	confirmed  [2]bool
+	onEvent    func(media.Event)
+	crypto     [2]media.Crypto
+	ways, far  [2]*media.Datagrams // of DTLS: ours and the peer's, by side
+	exposed    bool                // a side that has an address got plain RTP instead of SRTP
+	forgot     [2]bool             // a side's keys, since the session was opened or resumed
+	events     [2]media.TelephoneEvents
+	payloads   [2][]media.PayloadChange
+	digits     []string
+	mu         sync.Mutex // guards plays and heard, which tests look at between two sounds
+	plays      [2]media.Play
+	heard      []string // by Play and StopPlay
+	follows    media.Conversation
+	interrupts []bool
+	masks      [2]media.Mask
+	tap        media.Tap
+	stats      media.Stats // on top of seven packets from side A
+	broken     bool
+	relayed    atomic.Uint64 // packets from side A, besides those of stats
+	answered   atomic.Uint64 // and from side B
 
 	started, closed atomic.Bool // read while the call may still run
 }
@@ -161,6 +164,9 @@ func (s *fakeSession) StopPlay(to media.Side) {
 }
 func (s *fakeSession) SetMask(side media.Side, m media.Mask) { s.masks[side] = m }
 func (s *fakeSession) SetTap(t media.Tap)                    { s.tap = t }
+func (s *fakeSession) Follow(c media.Conversation)           { s.follows = c }
+func (s *fakeSession) Interrupt(on bool)                     { s.interrupts = append(s.interrupts, on) }
+func (s *fakeSession) Talk() *turns.Figures                  { return nil }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
 	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))

@@ -269,6 +269,9 @@ func AppendRecord(b []byte, r *Record) []byte {
 	if r.Media != (Media{}) {
 		b = AppendMedia(key(b, "media"), &r.Media)
 	}
+	if r.Talk != nil {
+		b = AppendTalk(key(b, "talk"), r.Talk)
+	}
 	if len(r.Recordings) > 0 {
 		b = appendList(key(b, "recordings"), r.Recordings, appendRecording)
 	}

@@ -102,6 +102,8 @@ type Record struct {
 	Attest string `json:"attest"`
 	// OrigID is the origid of a call that has passed.
 	OrigID string `json:"orig_id"`
+	// Talk is what the conversation was like. nil: the call was not answered, or media.insight is off.
+	Talk *Talk `json:"talk"`
 	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }

@@ -1,6 +1,7 @@
 package turns
 
 import (
+	"slices"
 	"time"
 
 	"flowbridge/media/voice"
@@ -25,6 +26,7 @@ const (
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
+	Kernel     Reason = "kernel"     // RTP went through the kernel, which did not listen
 	Silent     Reason = "silent"     // of the agent's first audio: it was listened to, and said nothing
 )
 
@@ -48,6 +50,7 @@ const (
 type Spread struct {
 	N             int
 	P50, P95, Max time.Duration
+	Values        []uint16 // the durations in milliseconds, or an even sample of them
 }
 
 // Voice is a party in a call.
@@ -90,6 +93,8 @@ func (t *Talk) Figures() Figures {
 	case s.First == known:
 		first := s.FirstAt
 		f.FirstAgent = &first
+	case s.Missed != "":
+		f.FirstReason = s.Missed
 	case agent != voice.Measured:
 		f.FirstReason = Reason(agent)
 	case s.First == void:
@@ -119,11 +124,14 @@ func (t *Talk) Figures() Figures {
 func (s *Sample) spread() Spread {
 	p50, _ := s.Quantile(0.5)
 	p95, _ := s.Quantile(0.95)
-	return Spread{N: int(s.N), P50: p50, P95: p95, Max: s.Max}
+	return Spread{N: int(s.N), P50: p50, P95: p95, Max: s.Max, Values: slices.Clone(s.Values)}
 }
 
 // unmeasured returns why nothing of a call is measured.
 func (s *State) unmeasured() Reason {
+	if s.Missed != "" {
+		return s.Missed
+	}
 	for p := range s.Sides {
 		if r := s.Sides[p].Reason; r == voice.NoAudio || r != voice.Measured && s.Measured == 0 {
 			return Reason(r)

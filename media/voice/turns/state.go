@@ -42,6 +42,7 @@ type State struct {
 	CutOffs      uint32 `cbor:"22,keyasint,omitempty"`
 	Backchannels uint32 `cbor:"23,keyasint,omitempty"`
 
+	Missed    Reason           `cbor:"29,keyasint,omitempty"` // a part was not listened to
 	Measured  time.Duration    `cbor:"24,keyasint,omitempty"` // time that is not paused
 	Both      time.Duration    `cbor:"25,keyasint,omitempty"` // of it, while both speak
 	Dead      time.Duration    `cbor:"26,keyasint,omitempty"` // of it, dead air

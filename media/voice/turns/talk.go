@@ -126,6 +126,10 @@ func (t *Talk) Pause(why Why, at time.Duration) { t.put(mark{At: at - t.answered
 // Resume ends a pause. What both say from then on is measured, if no other reason is left.
 func (t *Talk) Resume(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Clear: why}) }
 
+// Miss says that a part of the conversation was not listened to, for a reason: nothing of it is measured, because what
+// was heard says nothing of the rest.
+func (t *Talk) Miss(why Reason) { t.s.Missed = why }
+
 // Finish judges all that was said before the end of the call.
 func (t *Talk) Finish(at time.Duration) {
 	for p := range t.s.Sides {

@@ -1,0 +1,71 @@
+package bridge
+
+import (
+	"math"
+
+	"flowbridge/media"
+	"flowbridge/media/voice/turns"
+	"flowbridge/store/record"
+)
+
+// follow has the conversation measured, in the present formats of both sides.
+func (m *Media) follow() {
+	b := m.bridge
+	if !m.followed || m.session == nil {
+		return
+	}
+	c := media.Conversation{Agent: b.Platform()}
+	for side := range c.Events {
+		for _, f := range b.Agreement.Sends(media.Side(side)) {
+			if f.Events() {
+				c.Events[side].Add(f.Number)
+			}
+		}
+	}
+	m.session.Follow(c)
+}
+
+// Interrupt says that the caller does not talk with the agent now, but waits for somebody else or talks to them, or
+// that it talks with the agent again.
+func (m *Media) Interrupt(on bool) {
+	if m.followed && m.session != nil {
+		m.session.Interrupt(on)
+	}
+}
+
+// talkRecord is the conversation's part of the record. nil: it was not followed.
+func talkRecord(f *turns.Figures) *record.Talk {
+	if f == nil {
+		return nil
+	}
+	t := &record.Talk{
+		Confidence: string(f.Confidence), Reason: string(f.Reason), FirstAgentReason: string(f.FirstReason),
+	}
+	if f.FirstAgent != nil {
+		t.FirstAgentMS = new(f.FirstAgent.Milliseconds())
+	}
+	if f.Confidence == turns.NotMeasured {
+		return t
+	}
+	t.Turns, t.BargeIns = durations(&f.Latency), durations(&f.Reaction)
+	t.Ignored, t.CutOffs, t.Backchannels = new(int64(f.Ignored)), new(int64(f.CutOffs)), new(int64(f.Backchannels))
+	t.MeasuredMS, t.BothMS = new(f.Measured.Milliseconds()), new(f.Both.Milliseconds())
+	t.DeadAirMS, t.LongestDeadAirMS = new(f.Dead.Milliseconds()), new(f.Longest.Milliseconds())
+	t.AgentDeadAirMS = new(f.Waited[turns.Agent].Milliseconds())
+	t.Caller, t.Agent = voiceRecord(&f.Parties[turns.Caller]), voiceRecord(&f.Parties[turns.Agent])
+	return t
+}
+
+func durations(s *turns.Spread) *record.Durations {
+	if s.N == 0 {
+		return nil
+	}
+	return &record.Durations{
+		N: s.N, P50: s.P50.Milliseconds(), P95: s.P95.Milliseconds(), Max: s.Max.Milliseconds(), Values: s.Values,
+	}
+}
+
+func voiceRecord(v *turns.Voice) *record.Voice {
+	tenths := func(level float64) float64 { return math.Round(10*level) / 10 }
+	return &record.Voice{SpokeMS: v.Spoke.Milliseconds(), Level: tenths(v.Level), Background: tenths(v.Background)}
+}

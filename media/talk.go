@@ -1,0 +1,199 @@
+package media
+
+import (
+	"time"
+
+	"flowbridge/media/packet"
+	"flowbridge/media/voice"
+	"flowbridge/media/voice/turns"
+)
+
+// Conversation says how the speech of both sides is followed.
+type Conversation struct {
+	// Agent is the side that answers; the other one is the caller.
+	Agent Side `cbor:"1,keyasint,omitempty"`
+
+	// Events are the payload types, by the side that sends them, that are telephone-events.
+	Events [2]PayloadSet `cbor:"2,keyasint,omitzero"`
+}
+
+// Follow has the conversation measured from the first call on. A later call says what the formats are now.
+func (s *Session) Follow(c Conversation) { s.set(command{op: opFollow, follow: &c}) }
+
+// Interrupt says that the line carries no conversation of the caller with the agent, or does again.
+func (s *Session) Interrupt(on bool) { s.set(command{op: opInterrupt, on: on}) }
+
+// Talk returns what the conversation was like so far; nil: it is not followed. After Close it returns what it was like.
+func (s *Session) Talk() *turns.Figures {
+	r := &s.relay
+	if r.enter() {
+		defer r.leave()
+	} // else the session is closed, and nobody changes it any more
+	if r.talk == nil {
+		return nil
+	}
+	r.refresh(atOnce)
+	r.talk.look(r, s.engine.now())
+	f := r.talk.turns.Figures()
+	return &f
+}
+
+// talk follows the conversation of a session. Who has the turn owns it.
+type talk struct {
+	config      Conversation
+	answered    time.Duration // since the engine's epoch, as noted
+	turns       *turns.Talk
+	why         turns.Why // that the line carries no conversation
+	interrupted bool
+	changed     bool          // since the last state
+	noted       time.Duration // when that was
+}
+
+// talkNoted is how old a state may be while both go on to speak: a kill costs as much of the conversation's figures.
+const talkNoted = 20 * time.Second
+
+func (r *relay) follow(c Conversation, now time.Duration) {
+	if r.talk == nil {
+		r.talk = &talk{answered: now, turns: turns.New(now), noted: now}
+	}
+	r.talk.config = c
+	for side := range r.endpoint {
+		if ep := r.heard(Side(side)); ep.voice == nil {
+			ep.voice = &voice.Detector{}
+		}
+	}
+}
+
+func (t *talk) party(side Side) turns.Party {
+	if side == t.config.Agent {
+		return turns.Agent
+	}
+	return turns.Caller
+}
+
+// hear judges a packet that was accepted from ep.
+func (t *talk) hear(ep *endpoint, h packet.Header, pkt []byte, now time.Duration) {
+	p := voice.Packet{Arrival: now, SSRC: h.SSRC, Timestamp: h.Timestamp, Content: voice.ContentOf(h.PayloadType)}
+	if t.config.Events[ep.side].Has(h.PayloadType) {
+		p.Content = voice.Keys
+	}
+	p.Payload = packet.Payload(pkt)
+	if heard, ok := ep.voice.Packet(p); ok {
+		t.turns.Hear(t.party(ep.side), heard)
+		t.changed = true
+	}
+}
+
+// look brings turns up to date.
+func (t *talk) look(r *relay, now time.Duration) {
+	for side := range r.endpoint {
+		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
+			t.turns.Look(t.party(Side(side)), ep.voice.View(now))
+		}
+	}
+}
+
+// ends judges what was said until the end of the call.
+func (t *talk) ends(r *relay, now time.Duration) {
+	if t != nil {
+		t.look(r, now)
+		t.turns.Finish(now)
+	}
+}
+
+// line tells turns whether the line carries a conversation now. It comes after each change of that.
+func (r *relay) line(now time.Duration) {
+	t := r.talk
+	if t == nil {
+		return
+	}
+	is := turns.Why(0)
+	if t.interrupted {
+		is |= turns.Transfer
+	}
+	for side := range r.party {
+		if p := &r.party[side].named; p.Held || p.Mute || !p.RTP.IsValid() {
+			is |= turns.Hold
+		}
+		ep := &r.endpoint[side][RTP]
+		if ep.rtpState == nil {
+			continue
+		}
+		if ep.player != nil && ep.player.speaks() {
+			is |= turns.Sound
+		}
+		if ep.masker != nil && !ep.masker.quiet(now) {
+			is |= turns.Mask
+		}
+	}
+	if ends := t.why &^ is; ends != 0 {
+		t.turns.Resume(ends, now)
+	}
+	if begins := is &^ t.why; begins != 0 {
+		t.turns.Pause(begins, now)
+	}
+	t.why = is
+}
+
+// talkState is the conversation of a SessionState.
+type talkState struct {
+	Conversation Conversation      `cbor:"1,keyasint"`
+	Answered     time.Duration     `cbor:"2,keyasint"`
+	Interrupted  bool              `cbor:"3,keyasint,omitempty"`
+	Why          turns.Why         `cbor:"4,keyasint,omitempty"`
+	Turns        turns.State       `cbor:"5,keyasint"`
+	Heard        [2]voice.Detector `cbor:"6,keyasint"` // by Side
+}
+
+// state returns the conversation with times of another clock, by the epoch of this one.
+func (t *talk) state(r *relay, epoch time.Duration) *talkState {
+	if t == nil {
+		return nil
+	}
+	st := &talkState{
+		Conversation: t.config, Answered: epoch + t.answered, Interrupted: t.interrupted, Why: t.why,
+		Turns: t.turns.State(),
+	}
+	for side := range st.Heard {
+		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
+			st.Heard[side] = *ep.voice
+			st.Heard[side].Shift(epoch)
+		}
+	}
+	return st
+}
+
+// resumeTalk goes on with a conversation. What was said since the state was taken is not known, unless it is exact. A
+// state that makes no sense costs the figures, not the call.
+func (r *relay) resumeTalk(st *SessionState, c clock) {
+	s := st.Talk
+	if s == nil {
+		return
+	}
+	answered := s.Answered - c.epoch
+	t, err := turns.Resume(answered, s.Turns)
+	if err != nil {
+		return
+	}
+	r.follow(s.Conversation, c.now)
+	r.talk = &talk{
+		config: s.Conversation, answered: answered, turns: t, why: s.Why, interrupted: s.Interrupted, noted: c.now,
+	}
+	for side := range s.Heard {
+		v := r.endpoint[side][RTP].voice
+		*v = s.Heard[side]
+		v.Shift(-c.epoch)
+	}
+	if !st.Exact {
+		t.Pause(turns.Away, c.past(st.At))
+		t.Resume(turns.Away, c.now)
+	}
+}
+
+// checkTalk asks for a state where the last one is old, and something was said since.
+func (r *relay) checkTalk(now time.Duration) {
+	if t := r.talk; t != nil && t.changed && now-t.noted >= talkNoted {
+		t.noted = now
+		r.outdated()
+	}
+}

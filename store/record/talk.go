@@ -1,0 +1,65 @@
+package record
+
+import "encoding/json"
+
+// Talk is what the conversation of the caller with the agent was like (media/voice/turns says how it is measured, and
+// what the words mean). What was not measured is nil, and null in JSON.
+type Talk struct {
+	// Confidence is good, noisy (the figures may be wrong, and count in no percentile) or not_measured.
+	Confidence string `json:"confidence"`
+	// Reason is why it is not good: background, ceaseless, two_levels; no_audio, codec, packet_length, line_cut, kernel.
+	Reason string `json:"reason,omitempty"`
+
+	// FirstAgentMS is from the answer to the agent's first audio; or else FirstAgentReason says why it is not known.
+	FirstAgentMS     *int64 `json:"first_agent_ms"`
+	FirstAgentReason string `json:"first_agent_reason,omitempty"`
+
+	// Turns are how long the caller waited for the agent's answers. nil: there was none.
+	Turns *Durations `json:"turns"`
+	// BargeIns are how long the agent went on when the caller interrupted it, where it stopped. nil: it never did.
+	BargeIns *Durations `json:"barge_ins"`
+	// Ignored is how many interruptions did not stop the agent within 3 s.
+	Ignored *int64 `json:"barge_ins_ignored"`
+	// CutOffs is how often the agent began while the caller spoke.
+	CutOffs *int64 `json:"cut_offs"`
+	// Backchannels is how many short words of the caller left the agent speaking.
+	Backchannels *int64 `json:"backchannels"`
+
+	// MeasuredMS is for how long the line was open for a conversation, of it BothMS while both spoke, and DeadAirMS in
+	// silences of 3 s and more: the longest, and those in which the agent was waited for.
+	MeasuredMS       *int64 `json:"measured_ms"`
+	BothMS           *int64 `json:"both_ms"`
+	DeadAirMS        *int64 `json:"dead_air_ms"`
+	LongestDeadAirMS *int64 `json:"longest_dead_air_ms"`
+	AgentDeadAirMS   *int64 `json:"agent_dead_air_ms"`
+
+	Caller *Voice `json:"caller"`
+	Agent  *Voice `json:"agent"`
+}
+
+// Durations sum up how long something took, in milliseconds.
+type Durations struct {
+	N   int   `json:"n"`
+	P50 int64 `json:"p50_ms"`
+	P95 int64 `json:"p95_ms"`
+	Max int64 `json:"max_ms"`
+
+	// Values are the durations, or an even sample of them. They are not kept.
+	Values []uint16 `json:"-"`
+}
+
+// Voice is a party's part of a Talk: how long it spoke, its level, and that of what lies behind it, in dBm0.
+type Voice struct {
+	SpokeMS    int64   `json:"spoke_ms"`
+	Level      float64 `json:"level_dbm0"`
+	Background float64 `json:"background_dbm0"`
+}
+
+// AppendTalk appends the column talk.
+func AppendTalk(b []byte, t *Talk) []byte {
+	text, err := json.Marshal(t)
+	if err != nil { // never: its numbers are finite
+		text = []byte("null")
+	}
+	return append(b, text...)
+}
