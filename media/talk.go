@@ -38,6 +38,19 @@ func (s *Session) Talk() *turns.Figures {
 	return &f
 }
 
+// Speech returns when the call was answered and what both parties said since, by turns.Party, to be shown. ok is false
+// if the conversation is not followed, or not measured.
+func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
+	r := &s.relay
+	if r.enter() {
+		defer r.leave()
+	}
+	if r.talk == nil || r.talk.turns.Figures().Confidence == turns.NotMeasured {
+		return time.Time{}, said, false
+	}
+	return s.engine.epoch.Add(r.talk.answered), r.talk.turns.Spans(), true
+}
+
 // talk follows the conversation of a session. Who has the turn owns it.
 type talk struct {
 	config      Conversation
@@ -190,9 +203,16 @@ func (r *relay) resumeTalk(st *SessionState, c clock) {
 	}
 }
 
-// checkTalk asks for a state where the last one is old, and something was said since.
+// checkTalk brings turns up to date, and asks for a state where the last one is old and something was said since.
 func (r *relay) checkTalk(now time.Duration) {
-	if t := r.talk; t != nil && t.changed && now-t.noted >= talkNoted {
+	t := r.talk
+	if t == nil {
+		return
+	}
+	if r.offloaded.Load() == 0 { // else it is done when the kernel's figures are read
+		t.look(r, now)
+	}
+	if t.changed && now-t.noted >= talkNoted {
 		t.noted = now
 		r.outdated()
 	}

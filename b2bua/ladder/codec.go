@@ -48,6 +48,9 @@ func (c *Call) append(b []byte) []byte {
 	for i := range c.pages.list {
 		b = append(b, c.pages.list[i].raw()...)
 	}
+	if e, ok := c.talk(); ok { // so far
+		b = appendEntry(b, e)
+	}
 	return b
 }
 
@@ -137,7 +140,9 @@ func (c *Call) GoOn(encoded []byte) {
 	defer c.mu.Unlock()
 	c.begin, c.lanes, c.ends, c.pages.dropped = begin, l.Lanes, all, l.Dropped
 	for _, e := range entries {
-		c.pages.add(e)
+		if e.kind != Talk { // its whole comes at the end
+			c.pages.add(e)
+		}
 	}
 }
 
@@ -174,6 +179,10 @@ func decode(raw []byte) (*Ladder, error) {
 	slices.SortStableFunc(entries, func(a, b entry) int { return int(min(max(a.at-b.at, -1), 1)) })
 	seen := map[string]bool{}
 	for _, e := range entries {
+		if e.kind == Talk {
+			l.Talk = speechOf(e, begin)
+			continue
+		}
 		m := messageOf(e, begin)
 		if e.ends > 0 {
 			at := all[e.ends-1]
@@ -186,7 +195,7 @@ func decode(raw []byte) (*Ladder, error) {
 		}
 		l.Messages = append(l.Messages, m)
 	}
-	if len(entries) > 0 {
+	if len(l.Messages) > 0 {
 		for i := range l.Messages {
 			l.Messages[i].MS -= l.Messages[0].MS * float64(min(i, 1))
 		}

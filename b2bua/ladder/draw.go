@@ -32,6 +32,7 @@ func (l *Ladder) Draw(w io.Writer, width int) error {
 	if l.Dropped > 0 {
 		fmt.Fprintf(&b, "%d messages are left out: the call had more than are kept\n", l.Dropped)
 	}
+	l.drawTalk(&b, width)
 	if l.Live {
 		b.WriteString("the call is live\n")
 	}

@@ -15,6 +15,7 @@ type Ladder struct {
 	Dropped  int       `json:"dropped"`  // messages that are left out
 	Live     bool      `json:"live"`     // the call is not over
 	Streams  *Streams  `json:"streams"`  // null: no media, or shorter than the first interval
+	Talk     *Speech   `json:"talk"`     // null: not measured
 }
 
 // Message is one message or decision. From and To are lanes.

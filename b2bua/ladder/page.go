@@ -19,6 +19,7 @@ const (
 	SIP Kind = iota
 	HTTP
 	Decision
+	Talk // who spoke when
 )
 
 func (k Kind) String() string {
@@ -27,7 +28,7 @@ func (k Kind) String() string {
 		return "sip"
 	case HTTP:
 		return "http"
-	case Decision:
+	case Decision, Talk:
 	}
 	return "decision"
 }
@@ -306,7 +307,7 @@ func (r *reader) entry() (e entry) {
 	flags := r.byte()
 	e.kind, e.received = Kind(flags&3), flags&(1<<2) != 0
 	at := r.varint()
-	if e.kind > Decision || at > maxMicroseconds || at < -maxMicroseconds {
+	if at > maxMicroseconds || at < -maxMicroseconds {
 		r.fail()
 	}
 	e.at = time.Duration(at) * time.Microsecond

@@ -120,6 +120,9 @@ func (c *Call) Unwatch(last media.Stats) {
 	if c.figures != nil {
 		now := time.Now()
 		c.measured(now, last)
+		if e, ok := c.talk(); ok && !c.closed {
+			c.pages.add(e)
+		}
 		c.figures = nil
 		c.series.append(now, last)
 	}

@@ -72,7 +72,8 @@ type side struct {
 	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
 	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
 	Noise  uint64           `cbor:"10,keyasint,omitempty"` // of their background
-	Levels [loudness]uint64 `cbor:"11,keyasint,omitzero"`  // milliseconds by level
+	Spans  Spans            `cbor:"12,keyasint,omitempty"`
+	Levels [loudness]uint64 `cbor:"11,keyasint,omitzero"` // milliseconds by level
 }
 
 // span is an utterance.
@@ -102,7 +103,7 @@ func (t *Talk) State() State {
 	s.Marks = slices.Clone(s.Marks)
 	s.Latency.Values, s.Reaction.Values = slices.Clone(s.Latency.Values), slices.Clone(s.Reaction.Values)
 	for p := range s.Sides {
-		s.Sides[p].Ahead = slices.Clone(s.Sides[p].Ahead)
+		s.Sides[p].Ahead, s.Sides[p].Spans = slices.Clone(s.Sides[p].Ahead), slices.Clone(s.Sides[p].Spans)
 	}
 	return s
 }
@@ -120,8 +121,9 @@ func Resume(answered time.Duration, s State) (*Talk, error) {
 	for p := range s.Sides {
 		d := &s.Sides[p]
 		times = append(times, d.Until, d.Began, d.Ended, d.Spoke)
-		if len(d.Ahead) > aheadMax || d.Speaks && len(d.Ahead) == 0 {
-			return nil, fmt.Errorf("turns: the state of party %d has %d utterances ahead", p, len(d.Ahead))
+		if len(d.Ahead) > aheadMax || len(d.Spans) > spansMax || d.Speaks && (len(d.Ahead) == 0 || d.Began < d.Ended) {
+			return nil, fmt.Errorf("turns: the state of party %d makes no sense: %d utterances ahead, %d bytes of spans, one begins at %v, after %v",
+				p, len(d.Ahead), len(d.Spans), d.Began, d.Ended)
 		}
 		was := time.Duration(0)
 		for _, u := range d.Ahead {

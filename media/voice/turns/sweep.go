@@ -89,6 +89,7 @@ func (t *Talk) begins(p Party, at time.Duration) {
 func (t *Talk) ends(p Party, at time.Duration) {
 	s := &t.s
 	side, other := &s.Sides[p], &s.Sides[1-p]
+	side.Spans = side.Spans.add(side.Ended, side.Began, at)
 	side.Speaks, side.Ended = false, at
 	side.Ahead = side.Ahead[:copy(side.Ahead, side.Ahead[1:])]
 	if !other.Speaks {

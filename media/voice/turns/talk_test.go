@@ -96,7 +96,7 @@ func TestFigures(t *testing.T) {
 	first := 500 * ms
 	want := Figures{
 		Confidence: Good, FirstAgent: &first,
-		Latency: Spread{2, 900 * ms, 1000 * ms, 1000 * ms, []uint16{900, 1000}},
+		Latency:  Spread{2, 900 * ms, 1000 * ms, 1000 * ms, []uint16{900, 1000}},
 		Reaction: Spread{1, 700 * ms, 700 * ms, 700 * ms, []uint16{700}}, BargeIns: 1,
 		Measured: 20 * time.Second, Both: 700 * ms, Dead: 10 * time.Second, Longest: 5 * time.Second,
 		Waited:  [2]time.Duration{10 * time.Second, 0},

@@ -1,0 +1,246 @@
+package media
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/media/audio"
+	"flowbridge/media/packet"
+	"flowbridge/media/voice"
+	"flowbridge/media/voice/turns"
+	said "flowbridge/sim/conversation"
+)
+
+// spoken is a packet of a side of a conversation.
+type spoken struct {
+	side Side
+	said.Packet
+}
+
+// conversed is a conversation without noise, in order of arrival, with its figures as they are without a relay.
+func conversed(seed uint64) (all []spoken, end time.Duration, want turns.Figures) {
+	sounds := said.Synthetic(seed)
+	c := said.New(seed, sounds, 6)
+	for side := range 2 {
+		for _, p := range c.Packets(side, said.Conditions()[0], sounds, seed) {
+			all = append(all, spoken{Side(side), p})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b spoken) int { return int(a.Arrival - b.Arrival) })
+	var heard [2]voice.Detector
+	talk := turns.New(0)
+	for _, p := range all {
+		s, ok := heard[p.side].Packet(voice.Packet{
+			Arrival: p.Arrival, SSRC: 7 + uint32(p.side), Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
+			Payload: p.Payload,
+		})
+		if ok {
+			talk.Hear(turns.Party(p.side), s)
+		}
+	}
+	for side := range heard {
+		talk.Look(turns.Party(side), heard[side].View(c.End()))
+	}
+	talk.Finish(c.End())
+	return all, c.End(), talk.Figures()
+}
+
+// talker has a worker whose clock the test turns relay what both sides say.
+type talker struct {
+	*bench
+	r        *relay
+	answered time.Duration
+}
+
+func newTalker(t *testing.T) *talker {
+	t.Helper()
+	b := newBench(t, 1)
+	b.w.now = time.Hour
+	k := &talker{bench: b, r: b.relays[0], answered: b.w.now}
+	k.order(command{op: opFollow, follow: &Conversation{Agent: SideB}})
+	return k
+}
+
+func (k *talker) order(c command) {
+	k.tb.Helper()
+	c.relay = k.r
+	must(k.tb, k.w.perform(c))
+}
+
+// say has a side's packet arrive.
+func (k *talker) say(side Side, payloadType uint8, seq uint16, timestamp uint32, payload []byte) {
+	pkt := k.w.buf[:packet.HeaderLen+len(payload)]
+	pkt[0], pkt[1] = 0x80, payloadType
+	binary.BigEndian.PutUint16(pkt[2:], seq)
+	binary.BigEndian.PutUint32(pkt[4:], timestamp)
+	binary.BigEndian.PutUint32(pkt[8:], 7+uint32(side))
+	copy(pkt[packet.HeaderLen:], payload)
+	k.w.from.set(k.r.party[side].named.RTP)
+	k.w.relay(&k.r.endpoint[side][RTP], len(pkt))
+}
+
+// hears has what was said between two moments arrive.
+func (k *talker) hears(all []spoken, from, to time.Duration) {
+	for _, p := range all {
+		if p.Arrival >= from && p.Arrival < to {
+			k.w.now = k.answered + p.Arrival
+			k.say(p.side, p.PayloadType, p.Seq, p.Timestamp, p.Payload)
+		}
+	}
+	k.w.now = k.answered + to
+}
+
+func (k *talker) figures() turns.Figures {
+	k.r.talk.ends(k.r, k.w.now)
+	return k.r.talk.turns.Figures()
+}
+
+// TestTalk: what a relay says of a conversation is what its packets say.
+func TestTalk(t *testing.T) {
+	all, end, want := conversed(105)
+	if want.Latency.N < 4 || want.Confidence != turns.Good {
+		t.Fatalf("not much of a conversation: %+v", want)
+	}
+	k := newTalker(t)
+	k.hears(all, 0, end)
+	if diff := cmp.Diff(want, k.figures()); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+}
+
+// TestTalkInTwoLives: an upgrade costs nothing of the figures. A kill costs what was said since the state was taken, and
+// makes nothing wrong.
+func TestTalkInTwoLives(t *testing.T) {
+	all, end, want := conversed(106)
+	for at := 2 * time.Second; at < end-2*time.Second; at += 1700 * ms {
+		for _, exact := range []bool{true, false} {
+			k := newTalker(t)
+			k.hears(all, 0, at)
+			st := SessionState{At: k.w.now, Exact: exact}
+			k.r.state(&st, 0)
+			if !exact {
+				k.hears(all, at, at+time.Second)
+			}
+			next := newTalker(t)
+			next.w.now = k.w.now
+			next.r.talk = nil
+			next.r.resume(new(filed(t, st)), clock{now: k.w.now})
+			for side, ep := range next.r.endpoints() { // its latches are those of another port
+				_ = side
+				ep.attached = false
+			}
+			for side := range next.r.party {
+				must(t, next.r.setPeer(Side(side), Peer{RTP: k.r.party[side].named.RTP, Believed: prefixes("127.0.0.0/8")}, next.w.now))
+			}
+			if exact {
+				next.hears(all, at, end)
+				if diff := cmp.Diff(want, next.figures()); diff != "" {
+					t.Fatalf("upgrade after %v: want - got +\n%s", at, diff)
+				}
+				continue
+			}
+			next.hears(all, at+time.Second, end)
+			got := next.figures()
+			if got.Measured > want.Measured-time.Second+20*ms || got.Measured < want.Measured-1500*ms {
+				t.Errorf("kill after %v: %v measured; want the second that was not heard missing from %v", at, got.Measured, want.Measured)
+			}
+			for _, v := range got.Latency.Values {
+				if !slices.ContainsFunc(want.Latency.Values, func(w uint16) bool { return max(v, w)-min(v, w) <= 20 }) {
+					t.Errorf("kill after %v: a turn of %d ms; there are %v", at, v, want.Latency.Values)
+				}
+			}
+		}
+	}
+}
+
+// TestLine: what is no conversation of the caller with the agent is left out from the packet on, and as long as it takes.
+func TestLine(t *testing.T) {
+	k := newTalker(t)
+	sound, err := audio.NewSound(make([]int16, audio.Rate))
+	must(t, err)
+	peer := k.r.party[SideB].named
+	held, gone := peer, peer
+	held.Held, gone.RTP = true, netip.AddrPort{}
+	for _, c := range []struct {
+		name string
+		c    command
+		want turns.Why
+	}{
+		{"held", command{op: opPeer, side: SideB, peer: &held}, turns.Hold},
+		{"resumed", command{op: opPeer, side: SideB, peer: &peer}, 0},
+		{"unplugged", command{op: opPeer, side: SideB, peer: &gone}, turns.Hold},
+		{"plugged", command{op: opPeer, side: SideB, peer: &peer}, 0},
+		{"a transfer", command{op: opInterrupt, on: true}, turns.Transfer},
+		{"and a hold", command{op: opPeer, side: SideB, peer: &held}, turns.Transfer | turns.Hold},
+		{"resumed in it", command{op: opPeer, side: SideB, peer: &peer}, turns.Transfer},
+		{"the agent is back", command{op: opInterrupt}, 0},
+		{"masked", command{op: opMask, side: SideA, mask: &Mask{On: true}}, turns.Mask},
+		{"not masked", command{op: opMask, side: SideA, mask: &Mask{}}, 0},
+		{"a beep", command{op: opPlay, side: SideA, play: &Play{Sound: sound, Mix: true}}, 0},
+		{"music", command{op: opPlay, side: SideA, play: &Play{Sound: sound, Loop: true}}, turns.Sound},
+		{"silence", command{op: opStopPlay, side: SideA}, 0},
+	} {
+		k.w.now += time.Second
+		if k.order(c.c); k.r.talk.why != c.want {
+			t.Errorf("%s: paused for %b; want %b", c.name, k.r.talk.why, c.want)
+		}
+	}
+	k.order(command{op: opPlay, side: SideA, play: &Play{Sound: sound}})
+	for range 60 {
+		k.w.now += 20 * ms
+		k.w.ring()
+	}
+	if k.r.talk.why != 0 {
+		t.Errorf("after a sound: paused for %b", k.r.talk.why)
+	}
+}
+
+// TestKeysCutTheLine: an answer is not measured from what was said before a key.
+func TestKeysCutTheLine(t *testing.T) {
+	all, end, want := conversed(105)
+	k := newTalker(t)
+	c := Conversation{Agent: SideB}
+	c.Events[SideA].Add(101)
+	k.order(command{op: opFollow, follow: &c})
+	for at := time.Duration(0); at < end; at += 100 * ms {
+		k.hears(all, at, min(at+100*ms, end))
+		k.say(SideA, 101, uint16(at/ms), uint32(at/ms)*8, []byte{5, 0x8a, 0, 160})
+		k.r.checkTalk(k.w.now)
+	}
+	if got := k.figures(); got.Latency.N > 0 || got.BargeIns > 0 || got.Parties[turns.Agent].Spoke < want.Parties[turns.Agent].Spoke*9/10 {
+		t.Errorf("between keys: %+v; want no turn, and the agent's %v", got, want.Parties[turns.Agent].Spoke)
+	}
+}
+
+// TestTalkAsksForAState: while something is said, no state is older than 20 s.
+func TestTalkAsksForAState(t *testing.T) {
+	all, end, _ := conversed(105)
+	k := newTalker(t)
+	asked := 0
+	k.r.onEvent = func(e Event) {
+		if _, ok := e.(EventChanged); ok {
+			asked++
+			k.r.noted()
+		}
+	}
+	k.r.noted()
+	for at := time.Duration(0); at < end; at += 250 * ms {
+		before := asked
+		k.hears(all, at, min(at+250*ms, end))
+		asked = before // the others are for sources that were learned
+		k.r.checkTalk(k.w.now)
+	}
+	if most := int(end / talkNoted); asked < 1 || asked > most {
+		t.Errorf("%d states were asked for in %v; want 1 to %d", asked, end, most)
+	}
+	asked = 0
+	k.w.now += time.Hour
+	if k.r.checkTalk(k.w.now); asked > 1 {
+		t.Errorf("%d after an hour of silence", asked)
+	}
+}

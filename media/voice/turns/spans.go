@@ -1,0 +1,45 @@
+package turns
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// spansMax bounds Spans in bytes: some thousand utterances of a party.
+const spansMax = 4096
+
+// Spans are a party's utterances, to be shown: for each how long after the end of the one before it, or the answer,
+// it began, and how long it took, both in milliseconds as a variable-length number (encoding/binary). Those beyond 4 KB
+// are left out.
+type Spans []byte
+
+// add appends an utterance, behind one that ended at a moment.
+func (s Spans) add(last, from, to time.Duration) Spans {
+	if len(s) > spansMax-2*binary.MaxVarintLen32 {
+		return s
+	}
+	s = binary.AppendUvarint(s, uint64(from.Milliseconds()-last.Milliseconds()))
+	return binary.AppendUvarint(s, uint64(to.Milliseconds()-from.Milliseconds()))
+}
+
+// Each calls a function with each utterance, in milliseconds since the answer. It ends at what is no number.
+func (s Spans) Each(see func(from, to int64)) {
+	for at := int64(0); len(s) > 0; {
+		gap, n := binary.Uvarint(s)
+		took, m := binary.Uvarint(s[max(n, 0):])
+		if n <= 0 || m <= 0 || max(gap, took) > uint64(lifetime/time.Millisecond) {
+			return
+		}
+		see(at+int64(gap), at+int64(gap+took))
+		at += int64(gap + took)
+		s = s[n+m:]
+	}
+}
+
+// Spans returns the utterances of both parties that are over.
+func (t *Talk) Spans() (all [2]Spans) {
+	for p := range all {
+		all[p] = append(Spans(nil), t.s.Sides[p].Spans...)
+	}
+	return all
+}

@@ -1,0 +1,49 @@
+package turns
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestSpans: utterances come back as they were said, as many as there is room for.
+func TestSpans(t *testing.T) {
+	talk := New(answered)
+	listen(talk, said(2000, 4000), said(500, 1700, 4900, 6000, 7300, 9000), 20000)
+	spans := talk.Spans()
+	for p, want := range [2][]int64{Caller: {2000, 4000}, Agent: {500, 1700, 4900, 6000, 7300, 9000}} {
+		var got []int64
+		spans[p].Each(func(from, to int64) { got = append(got, from, to) })
+		if !slices.Equal(got, want) {
+			t.Errorf("party %d: got %v; want %v", p, got, want)
+		}
+	}
+	var s Spans
+	for i := range 10_000 {
+		s = s.add(time.Duration(i)*time.Second, time.Duration(i)*time.Second+200*ms, time.Duration(i+1)*time.Second)
+	}
+	n := int64(0)
+	s.Each(func(from, to int64) {
+		if from != n*1000+200 || to != (n+1)*1000 {
+			t.Fatalf("utterance %d: %d to %d", n, from, to)
+		}
+		n++
+	})
+	if len(s) > spansMax || n < 1000 {
+		t.Errorf("%d bytes for %d utterances", len(s), n)
+	}
+}
+
+// FuzzSpans reads what bytes of a file may say: in order, and never without end.
+func FuzzSpans(f *testing.F) {
+	f.Add([]byte{0x98, 7, 0x88, 8, 1})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		last := int64(0)
+		Spans(in).Each(func(from, to int64) {
+			if from < last || to < from {
+				t.Fatalf("%d to %d after %d", from, to, last)
+			}
+			last = to
+		})
+	})
+}
