@@ -175,7 +175,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.endWait()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{},
 		time.Time{}, time.Time{}
-	c.rescues.hearing.At = time.Time{}
+	c.rescues.rest()
 	c.transfers.current = nil
 	now := time.Now()
 	counted, talk := c.bridge.End()

@@ -199,7 +199,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
 	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil,
-		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.At)
+		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.At, c.rescues.hushAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
 	}
@@ -231,6 +231,9 @@ func (c *Call) onTimer(now time.Time) {
 	}
 	if due(c.times.askAt) {
 		c.askSilent()
+	}
+	if due(c.rescues.hushAt) {
+		c.rescues.hush(now)
 	}
 	if due(c.rescues.hearing.At) {
 		c.rescues.look(now)

@@ -36,6 +36,7 @@ type rescues struct {
 	call    *Call
 	count   int            // times that the caller was kept
 	hearing bridge.Hearing // whether the agent is heard
+	hushAt  time.Time      // deadline of the next look whether it says something; zero: that is not asked
 }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
@@ -118,22 +119,47 @@ func (rs *rescues) giveUp(l loss) {
 
 // listen begins to look whether the agent is heard.
 func (rs *rescues) listen() {
-	rs.hearing = bridge.Hearing{}
-	if rs.configured() && rs.count < mostRescues {
-		rs.hearing.Begin(time.Now())
+	rs.hearing, rs.hushAt = bridge.Hearing{}, time.Time{}
+	if !rs.configured() || rs.count >= mostRescues {
+		return
+	}
+	now := time.Now()
+	rs.hearing.Begin(now)
+	if limit := rs.call.route.Rescue.DeadAir; limit > 0 {
+		rs.hushAt = now.Add(limit)
 	}
 }
 
-// look gives up the leg of an agent that was silent for too long, while the caller was heard.
+// look gives up the leg of an agent that sent no RTP for too long, while the caller was heard.
 func (rs *rescues) look(now time.Time) {
-	c := rs.call
-	if !rs.hearing.IsDead(now, &c.bridge) {
-		return
-	}
-	agent := c.b
-	if rs.begin(loss{cause: cause.MediaTimeout, by: record.EndedBySystem}) {
-		c.step(agent, leg.Hangup{Why: cause.MediaTimeout})
-	} else {
-		rs.hearing.At = time.Time{} // nobody is left to take over
+	if rs.hearing.IsDead(now, &rs.call.bridge) {
+		rs.replace(cause.MediaTimeout)
 	}
 }
+
+// hush gives up the leg of an agent that says nothing, while the caller waits for it.
+func (rs *rescues) hush(now time.Time) {
+	c := rs.call
+	limit := c.route.Rescue.DeadAir
+	waited := c.bridge.Media.AgentWaited()
+	rs.hushAt = now.Add(max(limit-waited, hushEvery))
+	if waited >= limit && c.connected != nil && c.transfers.current == nil {
+		rs.replace(cause.DeadAir)
+	}
+}
+
+// hushEvery is how often is looked at least whether an agent says something that is waited for.
+const hushEvery = 250 * time.Millisecond
+
+// replace ends the agent's leg, if somebody can take over.
+func (rs *rescues) replace(why cause.Cause) {
+	agent := rs.call.b
+	if rs.begin(loss{cause: why, by: record.EndedBySystem}) {
+		rs.call.step(agent, leg.Hangup{Why: why})
+	} else {
+		rs.rest() // nobody is left to take over
+	}
+}
+
+// rest ends the looking for an agent that is dead.
+func (rs *rescues) rest() { rs.hearing.At, rs.hushAt = time.Time{}, time.Time{} }

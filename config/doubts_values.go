@@ -119,6 +119,9 @@ func (d *doubts) times() {
 			d.warn(path+".rescue.targets", "has the route's own target only: the agent that has just failed is called again",
 				"name another target, or trunks and to")
 		}
+		if x := r.Rescue; x != nil && x.DeadAir > 0 && d.cfg.Media.Insight != InsightOn {
+			d.warn(path+".rescue.dead_air", "does nothing: what both sides say is not measured", "write insight: on in media")
+		}
 		for j := range d.cfg.Targets {
 			t := &d.cfg.Targets[j]
 			if t.Prepare != nil && r.SetupTimeout < t.Prepare.Timeout && slices.Contains(r.Targets, t.Name) {

@@ -95,6 +95,10 @@ var kinds = map[string]kind{
 		"SHA-256", "MD5"),
 	"api":      {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
 	"base-url": {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
+	"dead-air": {
+		parse: parsed(parseDeadAir), title: "duration or 0", pattern: `^0$|` + durationText,
+		types: number,
+	},
 	"beep": {
 		parse: parsed(parseBeep), title: "duration or 0", pattern: `^0$|` + durationText,
 		types: number,

@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // callRescue is the section `routes[].rescue`: the caller stays when the agent's leg dies in mid-call, and somebody else
 // takes over.
 type callRescue struct {
@@ -11,6 +13,21 @@ type callRescue struct {
 	// The number to dial (.To in the templates). Required with trunks. Empty: the number that the caller has
 	// called.
 	To string `key:"to" is:"dialled"`
+	// How long an agent may say nothing while the caller waits for it, in mid-call, until it counts as dead, from 3s on. 0: never.
+	// It takes media.insight.
+	DeadAir time.Duration `key:"dead_air" is:"dead-air" default:"0"`
+}
+
+// parseDeadAir takes what counts as dead air in figures, too (media/voice/turns): 3 s or more.
+func parseDeadAir(t string) (time.Duration, complaint) {
+	if isZero(t) {
+		return 0, complaint{}
+	}
+	d, c := parseDuration(t)
+	if c.none() && d < 3*time.Second {
+		return 0, refuse("is as short as pauses are in a conversation", "write a duration from 3s on, or 0 for never")
+	}
+	return d, c
 }
 
 // parseDialled takes a number to call, or nothing.

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/media/kernel"
-	"flowbridge/media/voice/turns"
 )
 
 // A flow of RTP whose packets need nothing of this process is offloaded: the kernel relays them, and the worker does
@@ -138,7 +137,7 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
 	ep.offload.seen, ep.offload.read = state, now
 	if t := ep.relay.talk; t != nil {
-		t.turns.Miss(turns.Kernel)
+		t.miss(ep.relay)
 	}
 	return nil
 }

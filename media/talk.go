@@ -38,6 +38,27 @@ func (s *Session) Talk() *turns.Figures {
 	return &f
 }
 
+// AgentWaited returns for how long the caller has been waiting for the agent to say something; 0: it does not, or that
+// is not known.
+func (s *Session) AgentWaited() time.Duration {
+	r := &s.relay
+	if !r.enter() {
+		return 0
+	}
+	defer r.leave()
+	if r.talk == nil {
+		return 0
+	}
+	r.refresh(atOnce)
+	now := s.engine.now()
+	r.talk.look(r, now)
+	party, since, ok := r.talk.turns.Waiting()
+	if !ok || party != turns.Agent {
+		return 0
+	}
+	return now - since
+}
+
 // Speech returns when the call was answered and what both parties said since, by turns.Party, to be shown. ok is false
 // if the conversation is not followed, or not measured.
 func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
@@ -71,7 +92,7 @@ func (r *relay) follow(c Conversation, now time.Duration) {
 	}
 	r.talk.config = c
 	for side := range r.endpoint {
-		if ep := r.heard(Side(side)); ep.voice == nil {
+		if ep := r.heard(Side(side)); ep.voice == nil && !r.talk.turns.Missed() {
 			ep.voice = &voice.Detector{}
 		}
 	}
@@ -86,6 +107,9 @@ func (t *talk) party(side Side) turns.Party {
 
 // hear judges a packet that was accepted from ep.
 func (t *talk) hear(ep *endpoint, h packet.Header, pkt []byte, now time.Duration) {
+	if ep.voice == nil {
+		return
+	}
 	p := voice.Packet{Arrival: now, SSRC: h.SSRC, Timestamp: h.Timestamp, Content: voice.ContentOf(h.PayloadType)}
 	if t.config.Events[ep.side].Has(h.PayloadType) {
 		p.Content = voice.Keys
@@ -94,6 +118,16 @@ func (t *talk) hear(ep *endpoint, h packet.Header, pkt []byte, now time.Duration
 	if heard, ok := ep.voice.Packet(p); ok {
 		t.turns.Hear(t.party(ep.side), heard)
 		t.changed = true
+	}
+}
+
+// miss ends the listening: the kernel relays from now on, which does not listen.
+func (t *talk) miss(r *relay) {
+	t.turns.Miss(turns.Kernel)
+	for side := range r.endpoint {
+		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {
+			ep.voice = nil
+		}
 	}
 }
 
@@ -188,14 +222,13 @@ func (r *relay) resumeTalk(st *SessionState, c clock) {
 	if err != nil {
 		return
 	}
+	r.talk = &talk{answered: answered, turns: t, why: s.Why, interrupted: s.Interrupted, noted: c.now}
 	r.follow(s.Conversation, c.now)
-	r.talk = &talk{
-		config: s.Conversation, answered: answered, turns: t, why: s.Why, interrupted: s.Interrupted, noted: c.now,
-	}
 	for side := range s.Heard {
-		v := r.endpoint[side][RTP].voice
-		*v = s.Heard[side]
-		v.Shift(-c.epoch)
+		if v := r.endpoint[side][RTP].voice; v != nil {
+			*v = s.Heard[side]
+			v.Shift(-c.epoch)
+		}
 	}
 	if !st.Exact {
 		t.Pause(turns.Away, c.past(st.At))

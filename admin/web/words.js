@@ -10,7 +10,7 @@ export const causes = await (await fetch(new URL('causes.json', import.meta.url)
 const places = {
   'Nothing is wrong: this is how calls end.': 'caller_hangup agent_hangup operator_hangup max_duration',
   "Look at the caller's side first.": 'caller_cancelled bad_offer no_common_codec srtp_required no_ack no_prack bad_ack caller_limited identity_refused inbox_overflow',
-  'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid api_circuit_open target_circuit_open target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused dtls_failed transfer_failed tls_failed',
+  'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid api_circuit_open target_circuit_open target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused dtls_failed transfer_failed tls_failed dead_air',
   'Look at this configuration first.': 'no_route template_failed target_capped queue_full queue_timeout destination_limited invite_too_large auth_missing auth_unsupported auth_refused setup_timeout',
   'Look at this machine first.': 'no_ports dns_failed target_unreachable shutdown internal_error process_restart',
   'Look at the network and both sides.': 'session_expired dialog_lost missed_hangup no_media media_timeout',

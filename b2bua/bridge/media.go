@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
@@ -38,6 +39,7 @@ type RelaySession interface {
 	Follow(media.Conversation)
 	Interrupt(on bool)
 	Talk() *turns.Figures
+	AgentWaited() time.Duration
 	Start()
 	Stats() media.Stats
 	State() media.SessionState

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"math"
+	"time"
 
 	"flowbridge/media"
 	"flowbridge/media/voice/turns"
@@ -31,6 +32,14 @@ func (m *Media) Interrupt(on bool) {
 	if m.followed && m.session != nil {
 		m.session.Interrupt(on)
 	}
+}
+
+// AgentWaited is for how long the caller has been waiting for the agent to say something; 0: it does not.
+func (m *Media) AgentWaited() time.Duration {
+	if m.session == nil {
+		return 0
+	}
+	return m.session.AgentWaited()
 }
 
 // talkRecord is the conversation's part of the record. nil: it was not followed.

@@ -47,6 +47,7 @@ type fakeSession struct {
 	heard      []string // by Play and StopPlay
 	follows    media.Conversation
 	interrupts []bool
+	waited     atomic.Int64 // for the agent
 	masks      [2]media.Mask
 	tap        media.Tap
 	stats      media.Stats // on top of seven packets from side A
@@ -167,6 +168,7 @@ func (s *fakeSession) SetTap(t media.Tap)                    { s.tap = t }
 func (s *fakeSession) Follow(c media.Conversation)           { s.follows = c }
 func (s *fakeSession) Interrupt(on bool)                     { s.interrupts = append(s.interrupts, on) }
 func (s *fakeSession) Talk() *turns.Figures                  { return nil }
+func (s *fakeSession) AgentWaited() time.Duration            { return time.Duration(s.waited.Load()) }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
 	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))

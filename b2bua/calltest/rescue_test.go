@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,45 @@ func TestRescueOfSilence(t *testing.T) {
 			t.Errorf("told %q", called.value("X-Lost"))
 		}
 		<-over
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// An agent that says nothing while its caller waits for it is replaced, once.
+func TestRescueOfDeadAir(t *testing.T) {
+	inRescue(t, "dead_air: 6s", func(w *world) {
+		d, _ := w.established()
+		s := w.session()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for i := range 1000 { // packets of both, and no word of the agent after 20 s
+				time.Sleep(100 * time.Millisecond)
+				s.relayed.Add(5)
+				s.answered.Add(5)
+				s.waited.Store(int64(max(i-200, 0)) * int64(100*time.Millisecond))
+			}
+		}()
+		time.Sleep(25 * time.Second)
+		if left := w.agent.rest(); len(left) > 0 {
+			t.Fatalf("told too early: %+v", left)
+		}
+		began := time.Now()
+		bye := w.agent.expect("BYE")
+		if late := time.Since(began); late > 2*time.Second {
+			t.Errorf("given up after 5 s and %v", late)
+		}
+		if got := bye.value("Reason"); !strings.Contains(got, "dead_air") {
+			t.Errorf("Reason: %s", got)
+		}
+		w.agent.reply(bye, 200, "OK", "", "")
+		if called := w.takesOver("+15075785607"); called.value("X-Lost") != string(cause.DeadAir) {
+			t.Errorf("told %q", called.value("X-Lost"))
+		}
+		<-over // still in dead air, and once a call
+		if got := s.interrupts; !slices.Equal(got, []bool{true, false}) {
+			t.Errorf("the conversation is interrupted: %v", got)
+		}
 		w.callerEnds(w.agent2, d)
 	})
 }

@@ -70,6 +70,7 @@ const (
 	TransferFailed  Cause = "transfer_failed"
 	NoMedia         Cause = "no_media"
 	MediaTimeout    Cause = "media_timeout"
+	DeadAir         Cause = "dead_air"
 	MaxDuration     Cause = "max_duration"
 	Shutdown        Cause = "shutdown"
 	Overflow        Cause = "inbox_overflow"
@@ -91,7 +92,7 @@ func Causes() []Cause {
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
 		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, DTLSFailed, SetupTimeout,
 		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,
-		NoMedia, MediaTimeout, MaxDuration, Shutdown, Overflow,
+		NoMedia, MediaTimeout, DeadAir, MaxDuration, Shutdown, Overflow,
 		InternalError, ProcessRestart,
 	}
 }
@@ -183,7 +184,8 @@ func Q850OfCause(cause Cause) int {
 	switch cause {
 	case CallerHangup, AgentHangup, OperatorHangup, Transferred:
 		return 16 // normal call clearing
-	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, NoMedia, MediaTimeout, MaxDuration:
+	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, NoMedia, MediaTimeout, DeadAir,
+		MaxDuration:
 		return 102 // recovery on timer expiry
 	default:
 		return 31 // normal, unspecified

@@ -130,6 +130,9 @@ func (t *Talk) Resume(why Why, at time.Duration) { t.put(mark{At: at - t.answere
 // was heard says nothing of the rest.
 func (t *Talk) Miss(why Reason) { t.s.Missed = why }
 
+// Missed reports whether Miss was called.
+func (t *Talk) Missed() bool { return t.s.Missed != "" }
+
 // Finish judges all that was said before the end of the call.
 func (t *Talk) Finish(at time.Duration) {
 	for p := range t.s.Sides {
@@ -142,7 +145,8 @@ func (t *Talk) Finish(at time.Duration) {
 // one of them speaks, the line is paused, or a party's speech is not measured. Look comes before it.
 func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	s := &t.s
-	if s.asked(s.Paused) != 0 || s.Waiting == Nobody || len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0 {
+	speak := len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0
+	if speak || s.unmeasured() != "" || s.asked(s.Paused) != 0 || s.Waiting == Nobody {
 		return Nobody, 0, false
 	}
 	return s.Waiting, t.answered + s.Quiet, true
