@@ -14,6 +14,7 @@ FROM scratch
 COPY --from=build /flowbridge /flowbridge
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=65532:65532 /data /data
+COPY --from=build --chown=65532:65532 /data /tmp
 USER 65532:65532
 WORKDIR /data
 VOLUME /data

@@ -69,13 +69,16 @@ func (r *release) write(dir string, programs []string) error {
 			return err
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add: image, Descriptor: v1.Descriptor{
-				Platform:    &v1.Platform{OS: "linux", Architecture: part[0]},
-				Annotations: map[string]string{"org.opencontainers.image.ref.name": tagOf(r.version)},
-			},
+			Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: part[0]}},
 		})
 	}
-	_, err := layout.Write(filepath.Join(dir, "oci"), index)
+	// A layout names one thing, which here is the index of both.
+	named := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{
+		Add: index, Descriptor: v1.Descriptor{
+			Annotations: map[string]string{"org.opencontainers.image.ref.name": tagOf(r.version)},
+		},
+	})
+	_, err := layout.Write(filepath.Join(dir, "oci"), named)
 	return err
 }
 
@@ -89,10 +92,12 @@ const user = 65532
 func (r *release) settings() v1.Config {
 	return v1.Config{
 		User: fmt.Sprintf("%d:%d", user, user), WorkingDir: "/data", Volumes: map[string]struct{}{"/data": {}},
-		Entrypoint:  []string{"/flowbridge"},
-		Cmd:         []string{"serve", "--config", "/etc/flowbridge/flowbridge.yaml"},
-		Healthcheck: &v1.HealthConfig{Test: []string{"CMD", "/flowbridge", "healthcheck"}, Interval: 10 * time.Second, Timeout: 5 * time.Second},
-		Env:         []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		Entrypoint: []string{"/flowbridge"},
+		Cmd:        []string{"serve", "--config", "/etc/flowbridge/flowbridge.yaml"},
+		Healthcheck: &v1.HealthConfig{
+			Test: []string{"CMD", "/flowbridge", "healthcheck"}, Interval: 10 * time.Second, Timeout: 5 * time.Second,
+		},
+		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		Labels: map[string]string{
 			"org.opencontainers.image.title": "Flowbridge", "org.opencontainers.image.version": r.version,
 			"org.opencontainers.image.revision": r.revision, "org.opencontainers.image.created": r.created.Format(time.RFC3339),
@@ -111,6 +116,7 @@ func (r *release) image(arch, binary, sbom string) (v1.Image, error) {
 	}
 	root, err := r.layer(
 		entry{name: "data/", mode: 0o755, owner: user},
+		entry{name: "tmp/", mode: 0o755, owner: user},
 		entry{name: "etc/ssl/certs/ca-certificates.crt", mode: 0o644, body: roots()},
 		entry{name: "usr/share/doc/flowbridge/sbom.cdx.json", mode: 0o644, body: parts},
 	)

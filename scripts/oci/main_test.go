@@ -81,12 +81,19 @@ func TestImage(t *testing.T) {
 		if err := r.write(at, []string{"amd64" + part, "arm64" + part}); err != nil {
 			t.Fatal(err)
 		}
-		index, err := layout.ImageIndexFromPath(filepath.Join(at, "oci"))
+		whole, err := layout.ImageIndexFromPath(filepath.Join(at, "oci"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		digest, _ := index.Digest()
-		digests = append(digests, digest)
+		named, err := whole.IndexManifest()
+		if err != nil || len(named.Manifests) != 1 || named.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != "1.2.3-4-rc1" {
+			t.Fatalf("%+v, %v", named, err)
+		}
+		digests = append(digests, named.Manifests[0].Digest)
+		index, err := whole.ImageIndex(named.Manifests[0].Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
 		m, err := index.IndexManifest()
 		if err != nil || len(m.Manifests) != 2 || m.Manifests[1].Platform.Architecture != "arm64" {
 			t.Errorf("%+v, %v", m, err)
