@@ -27,6 +27,7 @@ type Metrics struct {
 	calls, attempts, prepares, rescues, oneWay, lost *prometheus.CounterVec
 	duration, postDial, setup, stage, prepare, wait  *prometheus.HistogramVec
 	jitter, mos                                      *prometheus.HistogramVec
+	talk                                             talk
 	writeErrors                                      prometheus.Counter
 }
 
@@ -65,6 +66,7 @@ func New(o Options) *Metrics {
 		[]float64{.001, .002, .005, .01, .02, .03, .05, .1, .2}, "leg")
 	m.mos = m.histogram("call_mos", "The quality of calls at their end, of the worse side, 1 to 4.5 (ITU-T G.107).",
 		[]float64{1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.1, 4.2, 4.3, 4.4})
+	m.talk = m.newTalk()
 	m.writeErrors = prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: namespace, Name: "cdr_write_errors_total",
 		Help: "Records of finished calls that the store refused.",
@@ -220,6 +222,7 @@ func (m *Metrics) Ended(r record.Record) {
 	if r.Media.MOS > 0 {
 		m.mos.WithLabelValues().Observe(float64(r.Media.MOS))
 	}
+	m.talk.ended(m.options.label(r.Target), r.Talk)
 	m.side("a", &r.Media.A)
 	m.side("b", &r.Media.B)
 }

@@ -109,6 +109,38 @@ func TestExpected(t *testing.T) {
 	}
 }
 
+// TestTalk: the figures of a conversation count at its target, if they can be believed.
+func TestTalk(t *testing.T) {
+	m := newMetrics(sample)
+	figures := record.Talk{
+		Confidence: record.TalkGood, FirstAgentMS: new(int64(700)), Ignored: new(int64(2)), AgentDeadAirMS: new(int64(4000)),
+		Turns: &record.Durations{N: 2, Values: []uint16{900, 2100}}, BargeIns: &record.Durations{N: 1, Values: []uint16{350}},
+	}
+	noisy := figures
+	noisy.Confidence, noisy.Reason = "noisy", "background"
+	r := call()
+	for _, talk := range []*record.Talk{&figures, &noisy, {Confidence: "not_measured", Reason: "codec"}, nil} {
+		r.Talk = talk
+		m.Ended(r)
+	}
+	got := scraped(t, m)
+	for _, want := range []string{
+		`flowbridge_talk_calls_total{confidence="good",target="synthflow"} 1`,
+		`flowbridge_talk_calls_total{confidence="noisy",target="synthflow"} 1`,
+		`flowbridge_talk_calls_total{confidence="not_measured",target="synthflow"} 1`,
+		`flowbridge_talk_turn_seconds_sum{target="synthflow"} 3`,
+		`flowbridge_talk_turn_seconds_bucket{target="synthflow",le="1"} 1`,
+		`flowbridge_talk_first_audio_seconds_sum{target="synthflow"} 0.7`,
+		`flowbridge_talk_barge_in_seconds_sum{target="synthflow"} 0.35`,
+		`flowbridge_talk_barge_ins_ignored_total{target="synthflow"} 2`,
+		`flowbridge_talk_dead_air_seconds_sum{target="synthflow"} 4`,
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("there is no %s", want)
+		}
+	}
+}
+
 // What a call was is what its metrics say, in base units.
 func TestMetrics(t *testing.T) {
 	m := newMetrics(sample)

@@ -163,6 +163,10 @@ function recordOf(c) {
     ['Set-up', c.answered_at ? ms(c.setup_ms) : ''], ['Duration', c.ended_at && c.answered_at ? clock(c.duration_ms) : ''],
     ['SIP status', c.sip_status || ''], ['Q.850', c.q850 || ''], ['Codec', c.codec],
     ['Outlived its process', c.restored ? `${c.restored} ×` : ''], ['Audio missing', c.media?.gap_ms ? ms(c.media.gap_ms) : ''],
+    ['Conversation', c.talk ? [words(c.talk.confidence), words(c.talk.reason)].filter(Boolean).join(': ') : ''], ['First word of the agent', c.talk && c.talk.first_agent_ms !== null ? ms(c.talk.first_agent_ms) : ''],
+    ['Answers', c.talk?.turns ? `${c.talk.turns.n}: p50 ${ms(c.talk.turns.p50_ms)}, p95 ${ms(c.talk.turns.p95_ms)}, at most ${ms(c.talk.turns.max_ms)}` : ''],
+    ['Interruptions', c.talk?.barge_ins || c.talk?.barge_ins_ignored ? `${c.talk.barge_ins ? `${c.talk.barge_ins.n} obeyed, p50 ${ms(c.talk.barge_ins.p50_ms)}` : 'none obeyed'}, ${c.talk.barge_ins_ignored} ignored` : ''],
+    ['Dead air', c.talk?.dead_air_ms ? `${ms(c.talk.dead_air_ms)}, for the agent ${ms(c.talk.agent_dead_air_ms)}` : ''],
   ].filter(([, v]) => v !== undefined && v !== null && v !== '' && v !== '–');
   return [el('dl.record', {}, items.map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, peer(v, 300))))),
     c.recordings?.length ? el('p', {}, 'Recordings: ', c.recordings.map((r) => [

@@ -39,7 +39,7 @@ const short = (s) => peer(s, 80);
 // children for an element.
 export function story(c, live) {
   const tried = (c.attempts ?? []).map((a, i, all) => attempt(a, c, i === all.length - 1));
-  return [opening(c), ...tried, talk(c, live), c.restored ? `${outlived(c)}.` : '', live ? '' : ending(c), live ? '' : sound(c)].filter((s) => s.length).map((s) => [s, ' ']);
+  return [opening(c), ...tried, talk(c, live), c.restored ? `${outlived(c)}.` : '', live ? '' : ending(c), live ? '' : sound(c), conversation(c)].filter((s) => s.length).map((s) => [s, ' ']);
 }
 
 function opening(c) {
@@ -78,6 +78,23 @@ function ending(c) {
   if (c.cause === 'caller_cancelled') return `${who} gave up before an answer.${status}`;
   if (c.cause.endsWith('_hangup')) return `${who} hung up.`;
   return `${who} ended it: ${words(c.cause)}.${status}`;
+}
+
+// conversation says what the conversation was like, worst first.
+function conversation(c) {
+  const t = c.talk;
+  if (!c.answered_at || !t || t.confidence === 'not_measured') return '';
+  const tried = (t.barge_ins?.n ?? 0) + t.barge_ins_ignored;
+  const all = [
+    t.turns && [t.turns.p95_ms / 2000, `answers came after ${spoken(t.turns.p95_ms)} at p95`],
+    t.barge_ins_ignored && [1 + t.barge_ins_ignored / tried, `the agent did not stop when interrupted, ${t.barge_ins_ignored} of ${tried}`],
+    t.agent_dead_air_ms && [t.agent_dead_air_ms / 5000, `the caller waited for it in ${spoken(t.agent_dead_air_ms)} of dead air`],
+    t.cut_offs && [t.cut_offs / 4, `it began while the caller spoke, ${count(t.cut_offs)} ×`],
+    !t.turns && t.first_agent_ms !== null && [0, `the agent was heard after ${spoken(t.first_agent_ms)}`],
+  ].filter(Boolean).sort((a, b) => b[0] - a[0]).map(([, words]) => words);
+  if (!all.length) return t.first_agent_ms === null ? 'The agent said nothing.' : '';
+  const text = all.join('; ');
+  return `${text[0].toUpperCase()}${text.slice(1)}${t.confidence === 'noisy' ? ' (a noisy line: that may be wrong)' : ''}.`;
 }
 
 const sides = { a: 'the caller', b: 'the called side' };

@@ -32,7 +32,10 @@ func (l *Ladder) Draw(w io.Writer, width int) error {
 	if l.Dropped > 0 {
 		fmt.Fprintf(&b, "%d messages are left out: the call had more than are kept\n", l.Dropped)
 	}
-	l.drawTalk(&b, width)
+	if l.Talk != nil {
+		b.WriteByte('\n')
+		_ = l.DrawTalk(&b, width) // a builder takes everything
+	}
 	if l.Live {
 		b.WriteString("the call is live\n")
 	}

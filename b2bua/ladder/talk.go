@@ -3,6 +3,7 @@ package ladder
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -46,11 +47,16 @@ func spansOf(said turns.Spans) [][2]int64 {
 	return all
 }
 
-// drawTalk draws who spoke when, a line for each party, as wide as the drawing.
-func (l *Ladder) drawTalk(b *strings.Builder, width int) {
+// DrawTalk draws who spoke when for a terminal of a width, a line for each party; 0: DefaultWidth. It draws nothing where
+// that was not measured.
+func (l *Ladder) DrawTalk(w io.Writer, width int) error {
 	if l.Talk == nil {
-		return
+		return nil
 	}
+	if width <= 0 {
+		width = DefaultWidth
+	}
+	b := &strings.Builder{}
 	end := int64(1)
 	for _, said := range [][][2]int64{l.Talk.Caller, l.Talk.Agent} {
 		if n := len(said); n > 0 {
@@ -59,7 +65,7 @@ func (l *Ladder) drawTalk(b *strings.Builder, width int) {
 	}
 	columns := max(width-timeWidth, laneMin)
 	step := float64(end) / float64(columns)
-	fmt.Fprintf(b, "\nwho spoke, %v from the answer, %v a character\n", short(end), short(int64(step)))
+	fmt.Fprintf(b, "who spoke, %v from the answer, %v a character\n", short(end), short(int64(step)))
 	for _, p := range []struct {
 		name   string
 		letter byte
@@ -74,6 +80,8 @@ func (l *Ladder) drawTalk(b *strings.Builder, width int) {
 		}
 		fmt.Fprintf(b, "%-*s%s\n", timeWidth, p.name, line)
 	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func short(ms int64) time.Duration {

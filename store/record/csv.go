@@ -144,6 +144,7 @@ func recordColumns() []column {
 			column{side.name + "_rtt_ms", func(r *Record) string { return measured(float64(side.of(r).RTT)) }},
 			column{side.name + "_mos", func(r *Record) string { return measured(float64(side.of(r).MOS)) }})
 	}
+	cols = append(cols, talkColumns()...)
 	return append(cols,
 		column{"mos", func(r *Record) string { return measured(float64(r.Media.MOS)) }},
 		column{"one_way", func(r *Record) string { return r.Media.OneWay }},

@@ -49,10 +49,12 @@ func sample(id string) Record {
 func TestCSV(t *testing.T) {
 	r := sample("one")
 	r.Report = &Report{CallID: "p"}
+	r.Talk = &Talk{Confidence: TalkGood, FirstAgentMS: new(int64(0)), Turns: &Durations{N: 3, P50: 810, P95: 1850}}
 	got := rows(t, r, Record{ID: "bare"})
 	for name, want := range map[string]string{
 		"id": "one", "from": "+15550100001", "started_at": "2026-11-20T08:00:00.123Z", "duration_ms": "60000", "a_jitter_ms": "1.5", "b_mos": "3.2",
 		"a_mos": "", "mos": "4.3", "one_way": "b", "trace_id": r.TraceID,
+		"talk": "good", "first_agent_ms": "0", "turns": "3", "turn_p95_ms": "1850", "barge_ins_ignored": "",
 	} {
 		if got[0][name] != want {
 			t.Errorf("%s: got %q; want %q", name, got[0][name], want)

@@ -1,6 +1,9 @@
 package record
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // Talk is what the conversation of the caller with the agent was like (media/voice/turns says how it is measured, and
 // what the words mean). What was not measured is nil, and null in JSON.
@@ -62,4 +65,40 @@ func AppendTalk(b []byte, t *Talk) []byte {
 		text = []byte("null")
 	}
 	return append(b, text...)
+}
+
+// TalkGood is the confidence of a Talk whose figures count.
+const TalkGood = "good"
+
+// talkColumns are those of the CSV. They are empty where nothing was measured.
+func talkColumns() (all []column) {
+	add := func(name string, of func(*Talk) *int64) {
+		all = append(all, column{name, func(r *Record) string {
+			if r.Talk == nil || of(r.Talk) == nil {
+				return ""
+			}
+			return strconv.FormatInt(*of(r.Talk), 10)
+		}})
+	}
+	turns := func(of func(*Durations) *int64) func(*Talk) *int64 {
+		return func(t *Talk) *int64 {
+			if t.Turns == nil {
+				return nil
+			}
+			return of(t.Turns)
+		}
+	}
+	all = append(all, column{"talk", func(r *Record) string {
+		if r.Talk == nil {
+			return ""
+		}
+		return r.Talk.Confidence
+	}})
+	add("first_agent_ms", func(t *Talk) *int64 { return t.FirstAgentMS })
+	add("turns", turns(func(d *Durations) *int64 { return new(int64(d.N)) }))
+	add("turn_p50_ms", turns(func(d *Durations) *int64 { return &d.P50 }))
+	add("turn_p95_ms", turns(func(d *Durations) *int64 { return &d.P95 }))
+	add("barge_ins_ignored", func(t *Talk) *int64 { return t.Ignored })
+	add("agent_dead_air_ms", func(t *Talk) *int64 { return t.AgentDeadAirMS })
+	return all
 }

@@ -123,6 +123,7 @@ func callSpan(r *record.Record) span {
 	if r.Media.MOS != 0 {
 		s.attributes = append(s.attributes, attribute.Float64("flowbridge.mos", float64(r.Media.MOS)))
 	}
+	s.attributes = append(s.attributes, talk(r.Talk)...)
 	if r.Disposition == record.DispositionFailed || r.Disposition == record.DispositionInterrupted {
 		s.problem = r.Cause
 	}

@@ -96,6 +96,9 @@ func showCommand() *cobra.Command {
 		var call admin.Call
 		return at.answer(c, http.MethodGet, idPath(args[0]), &call, *asJSON, func(w io.Writer) error {
 			printCall(w, &call)
+			if call.Talk != nil {
+				drawTalk(c, at, args[0], w)
+			}
 			return nil
 		})
 	}
@@ -136,6 +139,9 @@ func printCall(w io.Writer, c *admin.Call) {
 			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, jitter %.1f ms", side.Rx, side.Tx, side.Lost,
 				float64(side.JitterMS))
 		}
+	}
+	if c.Talk != nil {
+		row("talk", "%s", talkLine(c.Talk))
 	}
 	if c.Recording != "" && c.Recording != "off" {
 		row("recording", "%s", c.Recording)

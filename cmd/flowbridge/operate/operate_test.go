@@ -202,6 +202,7 @@ func TestCommands(t *testing.T) {
 		"calls list --json":           `0 "phase": "bridged"`,
 		"calls show live":             "0 call       live, bridged",
 		"calls show done":             "0 answered, caller_hangup, by caller, status 0\nids        SIP -, to the target -, of the platform -\nattempt    broken: prepare 503, status -, cause prepare_failed, 105 ms",
+		"calls show live ":            "\ntalk       good; agent heard after 0.7 s; 4 answers, p50 0.8 s, p95 2.4 s; 3 ignored\n",
 		"calls show done --json":      `0 "phase": "ended"`,
 		"calls show none":             `1 there is no call "none"; take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list`,
 		"calls hangup none":           `1 there is no call "none"; take an id from flowbridge calls list`,

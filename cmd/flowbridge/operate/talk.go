@@ -1,0 +1,52 @@
+package operate
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/b2bua/ladder"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/store/record"
+)
+
+// talkLine says in a line what the conversation was like.
+func talkLine(t *record.Talk) string {
+	text := t.Confidence
+	if t.Reason != "" {
+		text += " (" + t.Reason + ")"
+	}
+	parts := []string{text}
+	if t.FirstAgentMS != nil {
+		parts = append(parts, "agent heard after "+seconds(*t.FirstAgentMS)+" s")
+	}
+	if d := t.Turns; d != nil {
+		parts = append(parts, fmt.Sprintf("%d answers, p50 %s s, p95 %s s", d.N, seconds(d.P50), seconds(d.P95)))
+	}
+	if d := t.BargeIns; d != nil {
+		parts = append(parts, fmt.Sprintf("%d interruptions obeyed, p50 %s s", d.N, seconds(d.P50)))
+	}
+	if n := t.Ignored; n != nil && *n > 0 {
+		parts = append(parts, fmt.Sprintf("%d ignored", *n))
+	}
+	if ms := t.AgentDeadAirMS; ms != nil && *ms > 0 {
+		parts = append(parts, seconds(*ms)+" s of dead air for the agent")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// drawTalk draws who spoke when, where the call's ladder has it.
+func drawTalk(c *cobra.Command, at *access, id string, w io.Writer) {
+	api, err := at.open(config.RightsRead)
+	if err != nil {
+		return
+	}
+	var l ladder.Ladder
+	if api.do(c.Context(), http.MethodGet, idPath(id)+"/ladder", &l) == nil {
+		_ = l.DrawTalk(w, cli.Width(w))
+	}
+}
