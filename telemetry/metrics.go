@@ -122,6 +122,7 @@ func (m *Metrics) ExpectTrunk(trunk string) {
 // call.
 func (m *Metrics) Expect(trunk, target string, prepared bool) {
 	m.attempts.WithLabelValues(target, "answered")
+	m.talk.expect(target)
 	for disposition, causes := range usualEnds {
 		m.expect(trunk, target, disposition, causes)
 	}

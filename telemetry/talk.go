@@ -35,6 +35,12 @@ func (m *Metrics) newTalk() talk {
 	}
 }
 
+// expect makes the counters of a target, for Metrics.Expect.
+func (m *talk) expect(target string) {
+	m.ignored.WithLabelValues(target)
+	m.calls.WithLabelValues(target, record.TalkGood)
+}
+
 // ended takes the conversation of a call that is over.
 func (m *talk) ended(target string, t *record.Talk) {
 	if t == nil {

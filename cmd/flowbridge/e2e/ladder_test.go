@@ -29,6 +29,7 @@ type saidInCall struct {
 		SIPCallID                              string `json:"sip_call_id"`
 		Status                                 int
 	}
+	Talk *struct{ Caller, Agent [][2]int64 }
 }
 
 // get gives what the admin API answers.

@@ -51,7 +51,9 @@ func (f *fakeServer) logged() string {
 var began = record.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
 
 func (f *fakeServer) Live(context.Context) []admin.Call {
-	return []admin.Call{{Record: record.Record{ID: "live", StartedAt: began, Trunk: "carrier", From: "+15075550100\x1b", To: "+15075785607"}, Phase: "bridged"}}
+	return []admin.Call{{Record: record.Record{ID: "live", StartedAt: began, Trunk: "carrier", From: "+15075550100\x1b", To: "+15075785607", Talk: &record.Talk{
+		Confidence: record.TalkGood, FirstAgentMS: new(int64(700)), Turns: &record.Durations{N: 4, P50: 810, P95: 2400}, Ignored: new(int64(3)),
+	}}, Phase: "bridged"}}
 }
 
 func (f *fakeServer) Find(ctx context.Context, id string) (admin.Call, bool) {
@@ -202,7 +204,7 @@ func TestCommands(t *testing.T) {
 		"calls list --json":           `0 "phase": "bridged"`,
 		"calls show live":             "0 call       live, bridged",
 		"calls show done":             "0 answered, caller_hangup, by caller, status 0\nids        SIP -, to the target -, of the platform -\nattempt    broken: prepare 503, status -, cause prepare_failed, 105 ms",
-		"calls show live ":            "\ntalk       good; agent heard after 0.7 s; 4 answers, p50 0.8 s, p95 2.4 s; 3 ignored\n",
+		"calls show live ":            "0 talk       good; agent heard after 0.7 s; 4 answers, p50 0.8 s, p95 2.4 s; 3 ignored",
 		"calls show done --json":      `0 "phase": "ended"`,
 		"calls show none":             `1 there is no call "none"; take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list`,
 		"calls hangup none":           `1 there is no call "none"; take an id from flowbridge calls list`,

@@ -1,0 +1,73 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/media/audio"
+	said "flowbridge/sim/conversation"
+	"flowbridge/store/record"
+)
+
+// spoken is what a side says at a moment since the answer.
+type spoken struct {
+	said.Packet
+	by *side
+}
+
+// dialogue is a conversation of some turns, in order of time.
+func dialogue(one, two *side, turns int) (all []spoken) {
+	sounds := said.Synthetic(201)
+	c := said.New(201, sounds, turns)
+	for i, by := range []*side{one, two} {
+		for _, p := range c.Packets(i, said.Conditions()[0], sounds, 201) {
+			all = append(all, spoken{p, by})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b spoken) int { return int(a.Arrival - b.Arrival) })
+	return all
+}
+
+// TestTalk: a call's conversation is in its record, its ladder and what a person is shown, after a kill in its middle, too.
+// How exact the figures are is not judged here, where machines are slow: scripts/bench talk and TestFiguresOfConversations do.
+func TestTalk(t *testing.T) {
+	s := newQuietStage(t)
+	s.prepareCalls()
+	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", engine: userspace"}
+	s.serve(o)
+	one, two := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, "")
+	call := s.converse(one, two, "-aa")
+	all := dialogue(one, two, 5)
+	began, killed := time.Now(), false
+	for _, p := range all {
+		time.Sleep(time.Until(began.Add(p.Arrival)))
+		if p.Arrival > 24*time.Second && !killed {
+			killed = true
+			s.restart(o)
+		}
+		if _, err := p.by.from.WriteToUDPAddrPort(p.by.packet(p.Payload, false), p.by.at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := s.server.calls()[0].ID
+	shown := s.server.prints("calls", "show", id, "--url", s.server.admin)
+	if !strings.Contains(shown, "\ntalk       good") || !strings.Contains(shown, "C") || !strings.Contains(shown, "\nagent      ") {
+		t.Errorf("calls show prints\n%s", shown)
+	}
+	if l := s.server.said(id); l.Talk == nil || len(l.Talk.Caller) < 2 || len(l.Talk.Agent) < 2 {
+		t.Errorf("the ladder says %+v", l.Talk)
+	}
+	call.hangUp()
+	r := s.server.finish(hungUpByCaller)[0]
+	k := r.Talk
+	if k == nil || k.Confidence != record.TalkGood || k.FirstAgentMS == nil || k.Turns == nil || k.Agent.SpokeMS < 1000 || k.Caller.SpokeMS < 1000 {
+		t.Fatalf("the conversation was %+v", k)
+	}
+	if *k.MeasuredMS >= r.DurationMS || r.Restored != 1 {
+		t.Errorf("%d of %d ms are measured, though no process listened for a while", *k.MeasuredMS, r.DurationMS)
+	}
+}
