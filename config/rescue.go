@@ -13,8 +13,8 @@ type callRescue struct {
 	// The number to dial (.To in the templates). Required with trunks. Empty: the number that the caller has
 	// called.
 	To string `key:"to" is:"dialled"`
-	// How long an agent may say nothing while the caller waits for it, in mid-call, until it counts as dead, from 3s on. 0: never.
-	// It takes media.insight.
+	// How long an agent may say nothing while the caller waits for it, in mid-call, until it counts as dead, from 3s on.
+	// 0: never. It takes media.insight.
 	DeadAir time.Duration `key:"dead_air" is:"dead-air" default:"0"`
 }
 

@@ -47,8 +47,8 @@ type Durations struct {
 	P95 int64 `json:"p95_ms"`
 	Max int64 `json:"max_ms"`
 
-	// Values are the durations, or an even sample of them. They are not kept.
-	Values []uint16 `json:"-"`
+	// Values are the durations, or of more than 255 an even sample.
+	Values []uint16 `json:"values_ms"`
 }
 
 // Voice is a party's part of a Talk: how long it spoke, its level, and that of what lies behind it, in dBm0.

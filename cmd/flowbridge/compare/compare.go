@@ -1,0 +1,207 @@
+// Package compare sums up records by group, so that two agents, platforms or trunks can be compared on live callers. It
+// has no clock and no I/O.
+//
+// A call counts in the group that its caller was given first, whatever came of it: a target that fails would look well
+// otherwise. Its conversation counts only where that target held it, and only if its figures can be believed.
+//
+// Each figure has the number behind it and an interval of 95 %: for shares that of Wilson, for quantiles the values at
+// both ends of the ranks that the quantile can have (a binomial, taken as normal). Turns of one call resemble each
+// other, so with few calls the interval of a turn's figure is too narrow.
+package compare
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"flowbridge/store/record"
+)
+
+// By lists what calls can be grouped by.
+func By() []string { return []string{"target", "trunk", "route", "split"} }
+
+// Share is a part of a number. Its interval is where it may be by chance.
+type Share struct {
+	Of       int        `json:"of"`
+	Share    float64    `json:"share"`
+	Interval [2]float64 `json:"interval"`
+}
+
+// Durations are quantiles of a number of durations, in milliseconds, with their intervals.
+type Durations struct {
+	N           int      `json:"n"`
+	P50         int64    `json:"p50_ms"`
+	P50Interval [2]int64 `json:"p50_interval_ms"`
+	P95         int64    `json:"p95_ms"`
+	P95Interval [2]int64 `json:"p95_interval_ms"`
+}
+
+// Group is what the calls of a group were like. nil: there is nothing to say it from.
+type Group struct {
+	Name       string     `json:"name"`
+	Calls      int        `json:"calls"`
+	Answered   *Share     `json:"answered"`
+	SetUp      *Durations `json:"set_up"`
+	DurationMS *int64     `json:"mean_duration_ms"` // of answered calls
+	Rescued    *Share     `json:"rescued"`          // of answered calls
+
+	Measured      *Share     `json:"measured"` // whose conversation counts below, of answered calls
+	FirstAgent    *Durations `json:"first_agent"`
+	Turns         *Durations `json:"turns"`
+	BargeIns      *Durations `json:"barge_ins"`
+	Ignored       *Share     `json:"barge_ins_ignored"`      // of all interruptions
+	AgentDeadAir  *int64     `json:"mean_agent_dead_air_ms"` // of a call
+	CutOffsPerMin *float64   `json:"cut_offs_per_minute"`
+}
+
+// Groups are the groups of records.
+type Groups struct {
+	by  string
+	all map[string]*sums
+}
+
+type sums struct {
+	calls, answered, rescued, measured int
+	setUp, first, turns, bargeIns      []int64
+	durationMS, deadMS, measuredMS     int64
+	ignored, cutOffs                   int64
+}
+
+// New makes groups by one of By.
+func New(by string) *Groups { return &Groups{by: by, all: map[string]*sums{}} }
+
+// Add counts a record.
+func (g *Groups) Add(r *record.Record) {
+	name, holds, ok := g.groupOf(r)
+	if !ok {
+		return
+	}
+	s := g.all[name]
+	if s == nil {
+		s = &sums{}
+		g.all[name] = s
+	}
+	s.calls++
+	if r.AnsweredAt.IsZero() {
+		return
+	}
+	s.answered++
+	s.setUp = append(s.setUp, r.SetupMS)
+	s.durationMS += r.DurationMS
+	if slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonRescue }) {
+		s.rescued++
+	}
+	if t := r.Talk; holds && t != nil && t.Confidence == record.TalkGood {
+		s.converse(t)
+	}
+}
+
+// groupOf returns the name of a record's group, and whether the record's conversation is that group's.
+func (g *Groups) groupOf(r *record.Record) (name string, holds, ok bool) {
+	switch g.by {
+	case "trunk":
+		return cmp.Or(r.Trunk, "-"), true, true
+	case "route":
+		return cmp.Or(r.Route, "-"), true, true
+	}
+	first := r.Target
+	if slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Target == r.Target }) {
+		first = r.Attempts[0].Target
+	} // else the target has placed the call itself
+	if g.by == "split" {
+		if len(r.Attempts) == 0 || r.Attempts[0].Reason != record.ReasonSplit {
+			return "", false, false
+		}
+		return fmt.Sprintf("%s %s", r.Route, first), first == r.Target, true
+	}
+	return cmp.Or(first, "-"), first == r.Target, true
+}
+
+func (s *sums) converse(t *record.Talk) {
+	s.measured++
+	if t.FirstAgentMS != nil {
+		s.first = append(s.first, *t.FirstAgentMS)
+	}
+	for _, d := range []struct {
+		from *record.Durations
+		to   *[]int64
+	}{{t.Turns, &s.turns}, {t.BargeIns, &s.bargeIns}} {
+		if d.from == nil {
+			continue
+		}
+		for _, ms := range d.from.Values {
+			*d.to = append(*d.to, int64(ms))
+		}
+	}
+	for _, n := range []struct {
+		from *int64
+		to   *int64
+	}{{t.Ignored, &s.ignored}, {t.CutOffs, &s.cutOffs}, {t.AgentDeadAirMS, &s.deadMS}, {t.MeasuredMS, &s.measuredMS}} {
+		if n.from != nil {
+			*n.to += *n.from
+		}
+	}
+}
+
+// All returns the groups, that with most calls first.
+func (g *Groups) All() []Group {
+	all := []Group{}
+	for _, name := range slices.Sorted(maps.Keys(g.all)) {
+		s := g.all[name]
+		v := Group{
+			Name: name, Calls: s.calls, Answered: share(s.answered, s.calls), SetUp: durations(s.setUp),
+			DurationMS: mean(s.durationMS, s.answered), Rescued: share(s.rescued, s.answered),
+			Measured: share(s.measured, s.answered), FirstAgent: durations(s.first), Turns: durations(s.turns),
+			BargeIns: durations(s.bargeIns), Ignored: share(int(s.ignored), len(s.bargeIns)+int(s.ignored)),
+			AgentDeadAir: mean(s.deadMS, s.measured),
+		}
+		if s.measuredMS > 0 {
+			v.CutOffsPerMin = new(float64(s.cutOffs) * 60_000 / float64(s.measuredMS))
+		}
+		all = append(all, v)
+	}
+	slices.SortStableFunc(all, func(a, b Group) int { return b.Calls - a.Calls })
+	return all
+}
+
+func mean(sum int64, n int) *int64 {
+	if n == 0 {
+		return nil
+	}
+	return new(sum / int64(n))
+}
+
+// z is the normal quantile of an interval of 95 %.
+const z = 1.96
+
+// share is k of n, with Wilson's interval.
+func share(k, n int) *Share {
+	if n == 0 {
+		return nil
+	}
+	of, p := float64(n), float64(k)/float64(n)
+	middle := (p + z*z/(2*of)) / (1 + z*z/of)
+	half := z / (1 + z*z/of) * math.Sqrt(p*(1-p)/of+z*z/(4*of*of))
+	return &Share{Of: n, Share: p, Interval: [2]float64{max(0, middle-half), min(1, middle+half)}}
+}
+
+func durations(all []int64) *Durations {
+	if len(all) == 0 {
+		return nil
+	}
+	slices.Sort(all)
+	d := &Durations{N: len(all)}
+	d.P50, d.P50Interval = quantile(all, 0.5)
+	d.P95, d.P95Interval = quantile(all, 0.95)
+	return d
+}
+
+// quantile returns that of sorted values, and those at the ranks between which it may be by chance.
+func quantile(sorted []int64, q float64) (v int64, interval [2]int64) {
+	n := float64(len(sorted))
+	at := func(rank float64) int64 { return sorted[min(max(int(math.Ceil(rank))-1, 0), len(sorted)-1)] }
+	half := z * math.Sqrt(n*q*(1-q))
+	return at(n * q), [2]int64{at(n*q - half), at(n*q + half + 1)}
+}

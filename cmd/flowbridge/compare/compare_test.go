@@ -1,0 +1,94 @@
+package compare
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/store/record"
+)
+
+func answered(target string, change func(r *record.Record)) *record.Record {
+	r := &record.Record{
+		Target: target, Trunk: "carrier", Route: "routes[0]", AnsweredAt: record.TimeOf(time.Unix(1_800_000_000, 0)), SetupMS: 300,
+		DurationMS: 60_000, Attempts: []record.Attempt{{Target: target}},
+		Talk: &record.Talk{
+			Confidence: record.TalkGood, FirstAgentMS: new(int64(500)), Turns: &record.Durations{N: 2, Values: []uint16{800, 1200}},
+			BargeIns: &record.Durations{N: 1, Values: []uint16{300}}, Ignored: new(int64(1)), CutOffs: new(int64(2)),
+			AgentDeadAirMS: new(int64(4000)), MeasuredMS: new(int64(60_000)),
+		},
+	}
+	if change != nil {
+		change(r)
+	}
+	return r
+}
+
+// TestGroups: a call counts where it was given first, its conversation only at the target that held it, if it can be
+// believed.
+func TestGroups(t *testing.T) {
+	records := []*record.Record{
+		answered("a", nil), answered("a", nil),
+		answered("a", func(r *record.Record) { r.Talk.Confidence = "noisy" }),
+		answered("a", func(r *record.Record) { r.AnsweredAt, r.Talk = record.Time{}, nil }),
+		answered("b", func(r *record.Record) { // a has failed before
+			r.Attempts = []record.Attempt{{Target: "a"}, {Target: "b", Reason: record.ReasonRescue}}
+		}),
+		answered("b", func(r *record.Record) { r.Attempts[0].Reason = record.ReasonSplit }),
+		answered("platform", func(r *record.Record) { r.Attempts[0].Target = "carrier" }), // it has placed the call
+	}
+	groups := func(by string) map[string]Group {
+		g, all := New(by), map[string]Group{}
+		for _, r := range records {
+			g.Add(r)
+		}
+		for _, v := range g.All() {
+			all[v.Name] = v
+		}
+		return all
+	}
+	got := groups("target")
+	a := got["a"]
+	if len(got) != 3 || a.Calls != 5 || a.Answered.Of != 5 || a.Answered.Share != 0.8 || a.Rescued.Share != 0.25 || a.Measured.Share != 0.5 ||
+		a.Turns.N != 4 || a.Turns.P50 != 800 || a.Turns.P95 != 1200 || a.Ignored.Of != 4 || a.Ignored.Share != 0.5 || *a.AgentDeadAir != 4000 ||
+		*a.CutOffsPerMin != 2 || *a.DurationMS != 60_000 {
+		t.Errorf("a: %+v", a)
+	}
+	if b := got["b"]; b.Calls != 1 || b.Turns.N != 2 || got["platform"].Calls != 1 {
+		t.Errorf("b: %+v, the platform %+v", b, got["platform"])
+	}
+	if got := groups("split"); len(got) != 1 || got["routes[0] b"].Calls != 1 {
+		t.Errorf("by split: %+v", got)
+	}
+	if got := groups("trunk"); len(got) != 1 || got["carrier"].Calls != len(records) || got["carrier"].Turns.N != 10 {
+		t.Errorf("by trunk: %+v", got["carrier"])
+	}
+	if none := New("route").All(); none == nil || len(none) != 0 {
+		t.Errorf("nothing: %+v", none)
+	}
+}
+
+// TestIntervals compares with values that are known: Wilson's of 8 in 10 is 0.4902 to 0.9433, and the median of 100
+// lies between the ranks 41 and 61 (60.8, rounded up).
+func TestIntervals(t *testing.T) {
+	s := share(8, 10)
+	if math.Abs(s.Interval[0]-0.4902) > 1e-3 || math.Abs(s.Interval[1]-0.9433) > 1e-3 {
+		t.Errorf("8 of 10: %v", s.Interval)
+	}
+	if s := share(0, 10); s.Interval[0] != 0 || s.Interval[1] < 0.27 || s.Interval[1] > 0.28 {
+		t.Errorf("none of 10: %v", s.Interval)
+	}
+	var all []int64
+	for i := range int64(100) {
+		all = append(all, 100-i)
+	}
+	want := &Durations{N: 100, P50: 50, P50Interval: [2]int64{41, 61}, P95: 95, P95Interval: [2]int64{91, 100}}
+	if diff := cmp.Diff(want, durations(all)); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+	if d := durations([]int64{7}); d.P95Interval != [2]int64{7, 7} {
+		t.Errorf("one value: %+v", d)
+	}
+}
