@@ -35,10 +35,13 @@ func (m *Metrics) newTalk() talk {
 	}
 }
 
-// expect makes the counters of a target, for Metrics.Expect.
+// expect makes the series of a target, for Metrics.Expect.
 func (m *talk) expect(target string) {
 	m.ignored.WithLabelValues(target)
 	m.calls.WithLabelValues(target, record.TalkGood)
+	for _, h := range []*prometheus.HistogramVec{m.turn, m.first, m.bargeIn, m.agentDead} {
+		h.WithLabelValues(target)
+	}
 }
 
 // ended takes the conversation of a call that is over.

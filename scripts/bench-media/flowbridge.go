@@ -11,7 +11,7 @@ import (
 
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
-media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s}
+media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s, insight: %[7]s}
 trunks: [{name: carrier, sources: [%[2]v], max_calls: 20000}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
 routes: [{targets: [agent]}]
@@ -33,8 +33,12 @@ func (s *system) startFlowbridge(binary, name, dir string) (err error) {
 		s.server.Serve = append([]string{"setpriv", "--bounding-set=-perfmon,-sys_admin"}, s.server.Serve...)
 	}
 	engine, _, _ := strings.Cut(name, ",")
+	insight := "on"
+	if name == noInsight {
+		engine, insight = "userspace", "off"
+	}
 	text := fmt.Sprintf(flowbridgeConfig, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,
-		s.server.Store(), s.server.Socket(), engine)
+		s.server.Store(), s.server.Socket(), engine, insight)
 	if err = s.server.Configure(text); err == nil {
 		err = s.restart()
 	}

@@ -274,11 +274,10 @@ func (s *server) documents() {
 	}
 }
 
-// optionalMetrics are those of parts that this server does not have, and of a rescue, a queue and a conversation, which its agents give no reason for.
+// optionalMetrics are those of parts that this server does not have, and of a rescue and a queue, which its agents give no reason for.
 var optionalMetrics = []string{
 	"flowbridge_fleet_nodes", "flowbridge_fleet_reached", "flowbridge_fleet_draining_ok", "flowbridge_fleet_leased", "flowbridge_fleet_records_delivered_total",
 	"flowbridge_registration_failures", "flowbridge_registration_up", "flowbridge_registrar_contacts", "flowbridge_rescues_total",
-	"flowbridge_talk_turn_seconds", "flowbridge_talk_first_audio_seconds", "flowbridge_talk_barge_in_seconds", "flowbridge_talk_dead_air_seconds",
 	"flowbridge_queue_calls", "flowbridge_queue_limit", "flowbridge_queue_wait_seconds",
 	"flowbridge_hep_packets_sent_total", "flowbridge_hep_packets_dropped_total", "flowbridge_traces_sent_total", "flowbridge_traces_dropped_total", "flowbridge_certificate_expiry_timestamp_seconds",
 }

@@ -25,8 +25,8 @@
 //
 // What is not measured is told as such, with the reason, and never as 0. Test: TestNotMeasured.
 //
-// Memory is bounded, whatever the call's length: a [Sample] keeps 256 values at most. A [State] outlives the process;
-// it is plain data, as the other states of a session. Tests: TestLongCallIsSmall, FuzzState.
+// Memory is bounded, whatever the call's length: a [Sample] keeps 256 values at most, [Spans] 2 KB. A [State] outlives
+// the process; it is plain data, as the other states of a session. Tests: TestLongCallIsSmall, FuzzState.
 //
 // Noise that is as loud as speech makes figures that are wrong, not absent. So a call whose background is near its
 // speech, or that has two kinds of loudness, as music and a street have, is Noisy. Its figures belong in no percentile.

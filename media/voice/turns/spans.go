@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// spansMax bounds Spans in bytes: some thousand utterances of a party.
-const spansMax = 4096
+// spansMax bounds Spans in bytes: some five hundred utterances of a party.
+const spansMax = 2048
 
 // Spans are a party's utterances, to be shown: for each how long after the end of the one before it, or the answer,
-// it began, and how long it took, both in milliseconds as a variable-length number (encoding/binary). Those beyond 4 KB
+// it began, and how long it took, both in milliseconds as a variable-length number (encoding/binary). Those beyond 2 KB
 // are left out.
 type Spans []byte
 

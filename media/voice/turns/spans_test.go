@@ -29,7 +29,7 @@ func TestSpans(t *testing.T) {
 		}
 		n++
 	})
-	if len(s) > spansMax || n < 1000 {
+	if len(s) > spansMax || n < 500 {
 		t.Errorf("%d bytes for %d utterances", len(s), n)
 	}
 }
