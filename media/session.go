@@ -192,9 +192,12 @@ func (s *Session) Close() Stats {
 	s.once.Do(func() {
 		e := s.engine
 		e.forget(s)
+		if s.relay.enter() { // what is read later is not changed any more
+			s.relay.talk.ends(&s.relay, e.now())
+			s.relay.leave()
+		}
 		s.relay.end()
 		s.relay.reclaim()
-		s.relay.talk.ends(&s.relay, e.now())
 		defer e.settle(s) // last: until then, Engine.Close waits
 		s.mu.Lock()
 		defer s.mu.Unlock()

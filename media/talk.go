@@ -26,14 +26,17 @@ func (s *Session) Interrupt(on bool) { s.set(command{op: opInterrupt, on: on}) }
 // Talk returns what the conversation was like so far; nil: it is not followed. After Close it returns what it was like.
 func (s *Session) Talk() *turns.Figures {
 	r := &s.relay
-	if r.enter() {
+	open := r.enter()
+	if open {
 		defer r.leave()
-	} // else the session is closed, and nobody changes it any more
+	} // else nobody changes it any more
 	if r.talk == nil {
 		return nil
 	}
-	r.refresh(atOnce)
-	r.talk.look(r, s.engine.now())
+	if open {
+		r.refresh(anyAge)
+		r.talk.look(r, s.engine.now())
+	}
 	f := r.talk.turns.Figures()
 	return &f
 }

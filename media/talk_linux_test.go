@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,8 +23,22 @@ type spoken struct {
 	said.Packet
 }
 
-// conversed is a conversation without noise, in order of arrival, with its figures as they are without a relay.
-func conversed(seed uint64) (all []spoken, end time.Duration, want turns.Figures) {
+// conversed gives a conversation without noise, in order of arrival, with its figures as they are without a relay.
+func conversed() ([]spoken, time.Duration, turns.Figures) {
+	c := theConversation()
+	return c.all, c.end, c.figures
+}
+
+// converses is a conversation, which takes long to make with the race detector.
+type converses struct {
+	all     []spoken
+	end     time.Duration
+	figures turns.Figures
+}
+
+var theConversation = sync.OnceValue(func() converses { //nolint:gochecknoglobals // made once for all tests
+	const seed = 105
+	var all []spoken
 	sounds := said.Synthetic(seed)
 	c := said.New(seed, sounds, 6)
 	for side := range 2 {
@@ -47,8 +62,8 @@ func conversed(seed uint64) (all []spoken, end time.Duration, want turns.Figures
 		talk.Look(turns.Party(side), heard[side].View(c.End()))
 	}
 	talk.Finish(c.End())
-	return all, c.End(), talk.Figures()
-}
+	return converses{all, c.End(), talk.Figures()}
+})
 
 // talker has a worker whose clock the test turns relay what both sides say.
 type talker struct {
@@ -102,7 +117,7 @@ func (k *talker) figures() turns.Figures {
 
 // TestTalk: what a relay says of a conversation is what its packets say.
 func TestTalk(t *testing.T) {
-	all, end, want := conversed(105)
+	all, end, want := conversed()
 	if want.Latency.N < 4 || want.Confidence != turns.Good {
 		t.Fatalf("not much of a conversation: %+v", want)
 	}
@@ -116,8 +131,8 @@ func TestTalk(t *testing.T) {
 // TestTalkInTwoLives: an upgrade costs nothing of the figures. A kill costs what was said since the state was taken, and
 // makes nothing wrong.
 func TestTalkInTwoLives(t *testing.T) {
-	all, end, want := conversed(106)
-	for at := 2 * time.Second; at < end-2*time.Second; at += 1700 * ms {
+	all, end, want := conversed()
+	for at := 2 * time.Second; at < end-2*time.Second; at += 5300 * ms {
 		for _, exact := range []bool{true, false} {
 			k := newTalker(t)
 			k.hears(all, 0, at)
@@ -202,7 +217,7 @@ func TestLine(t *testing.T) {
 
 // TestKeysCutTheLine: an answer is not measured from what was said before a key.
 func TestKeysCutTheLine(t *testing.T) {
-	all, end, want := conversed(105)
+	all, end, want := conversed()
 	k := newTalker(t)
 	c := Conversation{Agent: SideB}
 	c.Events[SideA].Add(101)
@@ -219,7 +234,7 @@ func TestKeysCutTheLine(t *testing.T) {
 
 // TestTalkAsksForAState: while something is said, no state is older than 20 s.
 func TestTalkAsksForAState(t *testing.T) {
-	all, end, _ := conversed(105)
+	all, end, _ := conversed()
 	k := newTalker(t)
 	asked := 0
 	k.r.onEvent = func(e Event) {
@@ -242,5 +257,31 @@ func TestTalkAsksForAState(t *testing.T) {
 	k.w.now += time.Hour
 	if k.r.checkTalk(k.w.now); asked > 1 {
 		t.Errorf("%d after an hour of silence", asked)
+	}
+}
+
+// TestTalkBesideClose: who looks at a conversation while its session is closed sees it as it was at the end.
+func TestTalkBesideClose(t *testing.T) {
+	noLeaks(t)
+	for range 20 {
+		br := newBridge(t, openEngine(t, nil))
+		br.Follow(Conversation{Agent: SideB})
+		br.Start()
+		br.carries(sourcePacket(t, 7, 100))
+		var looks sync.WaitGroup
+		for range 2 {
+			looks.Go(func() {
+				for range 100 {
+					_, _, _ = br.Speech()
+					_ = br.Talk()
+				}
+			})
+		}
+		br.Close()
+		looks.Wait()
+		if first, second := br.Talk(), br.Talk(); first == nil || !cmp.Equal(first, second) {
+			t.Errorf("closed: %+v, then %+v", first, second)
+		}
+		_ = br.engine.Close()
 	}
 }
