@@ -5,7 +5,7 @@ import { confirm } from './dialogs.js';
 import { clip, code, el, fill, line, peer, renew } from './dom.js';
 import { feed, listen } from './feed.js';
 import { bytes, clock, count, dateOf, fixed, momentOf, ms, percent, timeOf, words } from './format.js';
-import { chart, lanes, phases } from './charts.js';
+import { chart, phases } from './charts.js';
 import { ladder } from './ladder.js';
 import { causes, isNormal, story, verdict } from './words.js';
 
@@ -46,8 +46,8 @@ export function call(main, id) {
       drawn.update(data);
       drawn.element.hidden = false;
       noLadder.hidden = true;
-      const points = `${data.streams?.points?.length ?? 0} ${data.talk?.caller.length} ${data.talk?.agent.length}`;
-      if (streams.dataset.points !== points) fill(streams, data.talk ? lanes(data.talk) : null, plots(data.streams)); // else the place of a chart's cursor is lost
+      const points = String(data.streams?.points?.length ?? 0);
+      if (streams.dataset.points !== points) fill(streams, plots(data.streams)); // else the place of a chart's cursor is lost
       streams.dataset.points = points;
     } catch (err) {
       if (abort.signal.aborted) return;

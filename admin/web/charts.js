@@ -69,35 +69,6 @@ export function chart({ title, unit = '', digits = 0, least = 1, series }) {
   return el('figure.chart', {}, el('figcaption', {}, title, unit ? `,${unit}` : ''), drawing, read);
 }
 
-// lanes draws who spoke when, a lane for each party on one axis of time. Between them is what the caller waited for each answer,
-// coloured by its length, and where it began over the agent.
-export function lanes({ caller, agent }) {
-  const end = Math.max(1000, ...[caller, agent].flatMap((said) => said.at(-1)?.[1] ?? 0));
-  const [wide, label] = [720, 44];
-  const x = (t) => label + (t / end) * (wide - label - 4);
-  const bar = (cls, y, h, [from, to], title) => svg('rect', { class: cls, x: x(from).toFixed(1), y, width: Math.max(1, x(to) - x(from)).toFixed(1), height: h }, svg('title', {}, title));
-  const waits = [];
-  for (const [from, to] of caller) {
-    const next = agent.find((a) => a[0] >= to);
-    const again = caller.find((c) => c[0] > from);
-    const talks = agent.some((a) => a[0] < to && a[1] > to);
-    if (next && !talks && (!again || again[0] >= next[0])) waits.push([to, next[0]]);
-  }
-  const over = caller.filter(([from]) => agent.some((a) => a[0] + 200 < from && a[1] - 200 > from));
-  const grade = ([from, to]) => (to - from < 1500 ? 'good' : to - from < 3000 ? 'slow' : 'bad');
-  const longest = Math.max(0, ...waits.map(([from, to]) => to - from));
-  return el('figure.chart.speech', {}, el('figcaption', {}, 'Who spoke when'), svg('svg', {
-    viewBox: `0 0 ${wide} 62`, role: 'img',
-    'aria-label': `The caller spoke ${caller.length} times, the agent ${agent.length} times. The caller waited ${waits.length} times for an answer, at most ${ms(longest)}, and began ${over.length} times over the agent.`,
-  },
-  svg('text', { x: 0, y: 14 }, 'Caller'), svg('text', { x: 0, y: 42 }, 'Agent'),
-  caller.map((s) => bar('said s0', 4, 14, s, `caller ${clock(s[0])}, ${ms(s[1] - s[0])}`)),
-  agent.map((s) => bar('said s1', 32, 14, s, `agent ${clock(s[0])}, ${ms(s[1] - s[0])}`)),
-  waits.map((s) => bar(`wait ${grade(s)}`, 21, 8, s, `answer after ${ms(s[1] - s[0])}`)),
-  over.map(([from]) => svg('path', { class: 'over', d: `M${x(from).toFixed(1)} 19l-4 0l4 6z` }, svg('title', {}, `interrupted at ${clock(from)}`))),
-  svg('text', { x: label, y: 60 }, '0:00'), svg('text', { x: wide - 4, y: 60, 'text-anchor': 'end' }, clock(end))));
-}
-
 function pathOf(points, x, y) {
   if (points.length === 1) return `M${x(0)} ${y(points[0][1])}L${x(points[0][0])} ${y(points[0][1])}`;
   return points.map(([t, v], i) => `${i ? 'L' : 'M'}${x(t).toFixed(1)} ${y(v).toFixed(1)}`).join('');

@@ -250,12 +250,6 @@ func failedOver(at time.Time) (record.Record, map[string]any) {
 		A: record.MediaSide{Rx: 3151, Tx: 3148, Lost: 41, Bursts: 7, JitterMS: 4.8, MOS: 4.02, RTT: 38, Codec: "PCMU", Expected: "203.0.113.7:17000", Source: "203.0.113.7:17000"},
 		B: record.MediaSide{Rx: 3148, Tx: 3151, JitterMS: 1.1, MOS: 4.38, RTT: 12, Codec: "PCMU", Expected: "198.51.100.3:40100", Source: "198.51.100.3:40100"}, MOS: 4.02,
 	}
-	r.Talk = &record.Talk{
-		Confidence: record.TalkGood, FirstAgentMS: new(int64(700)), Turns: &record.Durations{N: 5, P50: 1900, P95: 3700, Max: 3700, Values: []uint16{800, 900, 1900, 3700, 900}},
-		BargeIns: &record.Durations{N: 1, P50: 400, P95: 400, Max: 400, Values: []uint16{400}}, Ignored: new(int64(1)), CutOffs: new(int64(0)), Backchannels: new(int64(0)),
-		MeasuredMS: new(int64(63090)), BothMS: new(int64(700)), DeadAirMS: new(int64(3700)), LongestDeadAirMS: new(int64(3700)), AgentDeadAirMS: new(int64(3700)),
-		Caller: &record.Voice{SpokeMS: 17000, Level: -19.2, Background: -48.1}, Agent: &record.Voice{SpokeMS: 34000, Level: -17.4, Background: -60.2},
-	}
 	return r, failedOverLadder(at)
 }
 
@@ -317,11 +311,6 @@ func failedOverLadder(at time.Time) map[string]any {
 		"id":       "0193a5d2-0213-7000-8000-00000000aaaa",
 		"lanes":    []any{lane("carrier", "caller"), lane("flowbridge", "self"), lane("synthflow API", "api"), lane("vapi API", "api"), lane("vapi", "callee")},
 		"messages": messages, "dropped": 0, "live": false,
-		"talk": map[string]any{
-			"start":  record.TimeOf(at.Add(2310 * time.Millisecond)),
-			"caller": [][2]int{{5200, 8900}, {16100, 17300}, {21800, 26400}, {35000, 41200}, {52800, 54100}},
-			"agent":  [][2]int{{700, 4600}, {9700, 16500}, {18200, 22100}, {28300, 34100}, {44900, 52500}, {55000, 62000}},
-		},
 		"streams": map[string]any{"interval_ms": 5000, "start": record.TimeOf(at.Add(2310 * time.Millisecond)), "points": points},
 	}
 }
