@@ -193,9 +193,8 @@ func freeAddress(t *testing.T) string {
 }
 
 func TestSimulateSynthflowFlags(t *testing.T) {
-	s := simulateSynthflow(t, nil, "--number", "+15550100002=1744274157255x646200691892837600", "--number", "+15550100003", "--legacy-ids", "--errors", "gateway",
-		"--answer", "short", "--voice-engine", "require", "--direct-dial", "off", "--number-auth", "--fault", "401")
-	if len(s.Numbers) != 2 || s.Numbers[0].ModelID != "1744274157255x646200691892837600" || !strings.Contains(s.Numbers[1].ModelID, "x") {
+	s := simulateSynthflow(t, nil, "--number", "+15550100002=1744274157255x646200691892837600", "--number", "+15550100003", "--direct-dial", "off", "--fault", "401")
+	if len(s.Numbers) != 2 || s.Numbers[0].ModelID != "1744274157255x646200691892837600" || len(s.Numbers[1].ModelID) != 36 {
 		t.Errorf("got %+v", s)
 	}
 	t.Setenv("SYNTHFLOW_TOKEN", s.Token)
@@ -215,20 +214,15 @@ func TestSimulateSynthflowFlags(t *testing.T) {
 		args []string
 		says string
 	}{
-		"number":       {[]string{"--number", "5550100002"}, "E.164"},
-		"agent":        {[]string{"--number", "+15550100002=x"}, "UUID"},
-		"twice":        {[]string{"--number", "+15550100002", "--number", "+15550100002"}, "twice"},
-		"workspace":    {[]string{"--workspace", ""}, "workspace"},
-		"voice engine": {[]string{"--voice-engine", "2.0"}, "accept"},
-		"errors":       {[]string{"--errors", "proxy"}, "region or gateway"},
-		"answer":       {[]string{"--answer", "none"}, "long or short"},
-		"direct dial":  {[]string{"--direct-dial", "yes"}, "auto"},
-		"webhook":      {[]string{"--webhook", "example.com"}, "http(s) URL"},
-		"header":       {[]string{"--webhook-header", "a b"}, "header's name"},
-		"tries":        {[]string{"--webhook-tries", "0"}, "1 to 10"},
-		"pre-action":   {[]string{"--pre-action", "<call_id>"}, "http(s) URL"},
-		"its token":    {[]string{"--pre-action-token", "x"}, "without a URL"},
-		"fault":        {[]string{"--fault", "html:1"}, "200 to 599"},
+		"number":      {[]string{"--number", "5550100002"}, "E.164"},
+		"agent":       {[]string{"--number", "+15550100002=x"}, "UUID"},
+		"twice":       {[]string{"--number", "+15550100002", "--number", "+15550100002"}, "twice"},
+		"workspace":   {[]string{"--workspace", ""}, "workspace"},
+		"direct dial": {[]string{"--direct-dial", "yes"}, "auto"},
+		"webhook":     {[]string{"--webhook", "example.com"}, "http(s) URL"},
+		"pre-action":  {[]string{"--pre-action", "<call_id>"}, "http(s) URL"},
+		"its token":   {[]string{"--pre-action-token", "x"}, "without a URL"},
+		"fault":       {[]string{"--fault", "html:1"}, "200 to 599"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if out, code := run(t, append([]string{"simulate", "synthflow"}, tt.args...)...); code != 2 || !strings.Contains(out, tt.says) {

@@ -53,7 +53,7 @@ func TestWebhookAfterACall(t *testing.T) {
 		}
 	})
 	o := bound("")
-	o.Webhook = Webhook{URL: url + "/hook?a=b", Secret: "s3cret-of-hooks", Header: "HTTP_SYNTHFLOW_SIGNATURE", Pause: time.Millisecond}
+	o.Webhook = Webhook{URL: url + "/hook?a=b", Secret: "s3cret-of-hooks"}
 	var log bytes.Buffer
 	o.Log = zerolog.New(zerolog.SyncWriter(&log))
 	s, c := startPlatform(t, o), startCarrier(t)
@@ -85,7 +85,7 @@ func TestWebhookAfterACall(t *testing.T) {
 	}
 	mac := hmac.New(sha256.New, []byte("s3cret-of-hooks"))
 	mac.Write([]byte(id))
-	if sig := h.header.Get("Http_synthflow_signature"); sig != base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
+	if sig := h.header.Get(signature); sig != base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
 		t.Errorf("signature %q in %v", sig, h.header)
 	}
 	until(func() bool { return last(s).WebhookStatus == 200 }) // its answer is read
@@ -122,7 +122,7 @@ func TestWebhookOfTheAgent(t *testing.T) {
 	}
 	h := <-got
 	if a := (accountAnswer{body: h.body}); h.path != "/agent" || a.at(t, "status") != "canceled" || a.at(t, "call.end_call_reason") != "user_canceled" ||
-		a.at(t, "call.duration") != 0.0 || h.header.Get(defaultSignature) != "" {
+		a.at(t, "call.duration") != 0.0 || h.header.Get(signature) != "" {
 		t.Errorf("got %+v", h)
 	}
 }
@@ -132,7 +132,7 @@ func TestWebhookEndsWithThePlatform(t *testing.T) {
 	t.Parallel()
 	url, got := receiver(t, func(_ int, w http.ResponseWriter) { w.WriteHeader(500) })
 	o := bound("")
-	o.Webhook = Webhook{URL: url, Pause: time.Hour}
+	o.Webhook = Webhook{URL: url}
 	s, c := startPlatform(t, o), startCarrier(t)
 	place(t, c, sim.CarrierCall{To: target(s), From: "+1", Hold: 1})
 	<-got
@@ -198,15 +198,6 @@ func TestPreAction(t *testing.T) {
 			}
 		})
 	}
-	t.Run("bare CallSid", func(t *testing.T) {
-		sid := "CA" + strings.Repeat("0a", 16)
-		if got := (Call{ExternalID: sid}).twilioSID(); got != sid {
-			t.Errorf("got %q", got)
-		}
-		if got := (Call{ExternalID: "GHL"}).twilioSID(); got != "" {
-			t.Errorf("got %q", got)
-		}
-	})
 	t.Run("nobody there", func(t *testing.T) {
 		o := bound("")
 		o.PreAction.URL = "http://127.0.0.1:1/secret-path"
@@ -224,7 +215,7 @@ func TestPreAction(t *testing.T) {
 func FuzzHookAnswers(f *testing.F) {
 	f.Add([]byte(`{"a":{"b":{"c":{"d":{"e":{"f":{"g":{"h":{"i":1}}}}}}}},"n":1e400,"b":true}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if got, err := parseFetched(body); len(got) > maxFetched || err != nil && got != nil {
+		if got, err := parseFetched(body); err != nil && got != nil {
 			t.Fatalf("%d variables, %v", len(got), err)
 		}
 	})
