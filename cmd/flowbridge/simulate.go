@@ -206,11 +206,10 @@ func simulateVapiCommand() *cobra.Command {
 			"that takes INVITEs to the sipUri of a number. Headers that begin with x- fill the template variables of the\n"+
 			"assistant's firstMessage. A number without an assistantId asks its server (assistant-request) while the call rings\n"+
 			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n"+
-			"A number's sipUri may have any host but that of the other region; an INVITE is found by its user.\n\n"+
+			"A number's sipUri may have any host but sip.eu.vapi.ai; an INVITE is found by its user.\n\n"+
 			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n"+
 			strings.Replace(sim.FaultUsage, "failed, ", "", 1)+".",
 		"  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n"+
-			"  flowbridge simulate vapi --region eu\n"+
 			"  flowbridge simulate vapi --fault late:8s")
 	var o vapi.Options
 	var fault string
@@ -219,7 +218,6 @@ func simulateVapiCommand() *cobra.Command {
 	f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8091", "address of the HTTP API")
 	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent (UDP)")
 	f.StringVar(&o.Key, "key", "sim-key", "private key that the API asks for as bearer token")
-	f.StringVar(&o.Region, "region", "us", "us or eu: the other region's SIP host is refused")
 	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
 	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
 	f.StringVar(&fault, "fault", "", "misbehaviour, as listed above")

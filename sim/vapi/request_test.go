@@ -66,7 +66,7 @@ func TestAssistantRequest(t *testing.T) {
 			status: 200, by: sim.SideCaller, says: "Good day, Ada", ended: endedByCaller,
 		},
 		{name: "unknown assistant", answer: vapi.Answer{AssistantID: "nobody"}, status: 503, ended: endedNotFound},
-		{name: "invalid assistant", answer: vapi.Answer{Assistant: json.RawMessage(`{"prompt":"x"}`)}, status: 503, ended: endedInvalid},
+		{name: "invalid assistant", answer: vapi.Answer{Assistant: json.RawMessage(`{"firstMessage":["x"]}`)}, status: 503, ended: endedInvalid},
 		{name: "error", answer: vapi.Answer{Error: "We are closed"}, status: 200, by: sim.SideAgent, says: "We are closed", ended: endedError},
 		{name: "fails", err: errors.New("no rule"), status: 200, by: sim.SideAgent, says: "Sorry, this call cannot be taken right now. Please try again later.", ended: endedError},
 		{
