@@ -117,7 +117,7 @@ func TestSimulateTwilioJSON(t *testing.T) {
 	if !got.OK || got.Error != "" || got.CallSID != "CA0123" || got.Outcome != "dialled" || len(got.Requests) != 1 || got.Requests[0].Status != 200 || len(got.Dials) != 1 {
 		t.Fatalf("got %+v", got)
 	}
-	if d := got.Dials[0]; d.Status != 200 || !d.Answered || d.EndedBy != "caller" || d.Received == 0 || d.Headers[0].Name != "X-EI" || !strings.HasPrefix(d.Headers[0].Value, "S.") {
+	if d := got.Dials[0]; d.Status != 200 || !d.OK || d.EndedBy != "caller" || d.RTP.Received == 0 || !strings.HasPrefix(d.Headers[0], "X-EI: S.") {
 		t.Errorf("got %+v", d)
 	}
 	out, code = s.ask(t, "--json", "--fault", "badsignature")

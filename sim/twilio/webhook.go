@@ -18,12 +18,12 @@ import (
 
 // Request is a request to a webhook and its answer.
 type Request struct {
-	Method      string
-	URL         string // with the query of a GET
-	Status      int
-	ContentType string
-	Body        string // at most 64 kB
-	Took        time.Duration
+	Method      string  `json:"method"`
+	URL         string  `json:"url"` // with the query of a GET
+	Status      int     `json:"status"`
+	ContentType string  `json:"content_type"`
+	Body        string  `json:"body"` // at most 64 kB
+	MS          float64 `json:"ms"`   // that the answer took
 }
 
 // fetch asks for a document.
@@ -75,7 +75,7 @@ func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request,
 	began := time.Now()
 	answer, err := standin.Ask(req, maxTwiML)
 	got := Request{
-		Method: s.method, URL: req.URL.String(), Took: time.Since(began),
+		Method: s.method, URL: req.URL.String(), MS: float64(time.Since(began).Microseconds()) / 1000,
 		Status: answer.Status, ContentType: answer.ContentType, Body: string(answer.Body),
 	}
 	r.result.Requests = append(r.result.Requests, got)
