@@ -146,18 +146,6 @@ func TestSimulateTwilioFails(t *testing.T) {
 	}
 }
 
-// Twilio as a carrier: its trunk calls us, we call the agent.
-func TestSimulateTwilioTrunk(t *testing.T) {
-	s := newTwilioStage(t, "")
-	out, code := s.run(t, "--trunk", s.trunk, "--asserted", "--from", "+15550100007")
-	if code != 0 || !strings.Contains(out, "P-Asserted-Identity: <sip:+15550100007@pstn.twilio.com>") || !strings.Contains(out, "we hear the other side") {
-		t.Fatalf("exit code %d\n%s", code, out)
-	}
-	if calls := s.platform.Calls(); len(calls) != 1 || !strings.Contains(strings.Join(calls[0].Headers, "\n"), "X-Caller: +15550100007") {
-		t.Errorf("the agent saw %+v", calls)
-	}
-}
-
 func TestSimulateTwilioBadUsage(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
 	must(t, os.WriteFile(open, []byte("x"), 0o644))

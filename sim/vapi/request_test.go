@@ -272,39 +272,3 @@ func TestNobodyWaits(t *testing.T) {
 	}
 	s.Close() // returns when nobody asks any more
 }
-
-// FuzzVapiAnswer: whatever a server answers is understood as one thing or has a
-// reason why not.
-func FuzzVapiAnswer(f *testing.F) {
-	for _, s := range []string{
-		`{"assistantId":"a","assistantOverrides":{"variableValues":{"a":"b"}}}`, `{"assistant":{"firstMessage":"Hi {{x}}"}}`,
-		`{"destination":{"type":"number","number":"+1555"}}`, `{"destination":{"type":"sip","sipUri":"sip:a@b","sipHeaders":{"x":"\r\n"}}}`,
-		`{"error":"no"}`, `{"error":7}`, `{}`, `null`, `[`, ``,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		a, err := parseAnswer(raw)
-		if err != nil {
-			return
-		}
-		n := 0
-		for _, given := range []bool{a.assistantID != "", a.assistant != nil, a.destination != nil, a.words != "", a.why != ""} {
-			if given {
-				n++
-			}
-		}
-		if n != 1 {
-			t.Errorf("%s: %+v", raw, a)
-		}
-		if a.destination == nil {
-			return
-		}
-		r := referralTo(a.destination, "sip:1@127.0.0.1")
-		for _, h := range append(r.Headers, sim.Header{Name: "Refer-To", Value: r.To}) {
-			if strings.ContainsAny(h.Name+h.Value, "\r\n\x00") {
-				t.Errorf("%s: %+v", raw, h)
-			}
-		}
-	})
-}
