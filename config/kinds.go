@@ -69,9 +69,37 @@ func hostName[T any](parse func(string) (T, complaint)) kind {
 	return scalarOf("host name or address", hostText, parse)
 }
 
-// orZero is the kind of durations that may be off.
-func orZero[T any](parse func(string) (T, complaint)) kind {
-	return kind{parse: parsed(parse), title: "duration or 0", pattern: `^0$|` + durationText, types: number}
+// orZero is the kind of durations that may be 0, for none.
+func orZero(parse func(string) (time.Duration, complaint)) kind {
+	return kind{
+		title: "duration or 0", pattern: `^0$|` + durationText, types: number,
+		parse: parsed(func(t string) (time.Duration, complaint) {
+			if isZero(t) {
+				return 0, complaint{}
+			}
+			return parse(t)
+		}),
+	}
+}
+
+// orNone takes an empty text, too, for none.
+func orNone[T any](parse func(string) (T, complaint)) func(string) (T, complaint) {
+	return func(t string) (none T, c complaint) {
+		if t == "" {
+			return none, c
+		}
+		return parse(t)
+	}
+}
+
+// matching takes a text that passes a test.
+func matching(passes func(string) bool, problem, remedy string) func(string) (string, complaint) {
+	return func(t string) (string, complaint) {
+		if !passes(t) {
+			return "", refuse(problem, remedy)
+		}
+		return t, complaint{}
+	}
 }
 
 // kinds are those of values that are not told by their bounds or an enum: by Go type, or by the tag `is`.
@@ -97,15 +125,17 @@ var kinds = map[string]kind{
 		pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`,
 	},
 	"media-address":  {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
-	"advertise":      textOf("address, or auto", `^[0-9A-Fa-f.:]*$|^auto$|^stun:.+$`, parseAdvertise),
-	"advertise-host": scalarOf("address or host name, or auto", hostText, parseAdvertiseHost),
-	"node-name":      textOf("text", `^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`, parseNodeName),
+	"advertise":      textOf("address, or auto", `^[0-9A-Fa-f.:]*$|^auto$|^stun:.+$`, orNone(parseAdvertise)),
+	"advertise-host": scalarOf("address or host name, or auto", hostText, orNone(parseAdvertiseHost)),
+	"node-name": textOf("text", `^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`,
+		orNone(matching(nodeName.MatchString, "is not a name for a node",
+			"write up to 63 letters, digits, dots, hyphens or underscores, like edge-1"))),
 	"algorithm": words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5",
 		"SHA-256", "MD5"),
 	"api":      textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, parseAPI),
-	"base-url": textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, parseBase),
+	"base-url": textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, orNone(parseBase)),
 	"dead-air": orZero(parseDeadAir),
-	"beep":     orZero(parseBeep),
+	"beep":     within(time.Second, time.Hour, true),
 	"callee":   {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
 	"caller": {
 		parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$",
@@ -115,48 +145,49 @@ var kinds = map[string]kind{
 	"certificate-name": hostName(parseCertName),
 	"codec": words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC",
 		"speex", "L16", "AMR", "AMR-WB", "EVS"),
-	"collector": textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, parseCollector),
+	"collector": textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, orNone(parseCollector)),
 	"country": {
 		parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`,
 		types: number, low: 1, high: 999,
 	},
 	"dialled":   scalarOf("number", `^(\+?[0-9*#]+)?$`, parseDialled),
 	"directory": scalarOf("directory", `.`, parseDirectory),
-	"domain":    hostName(parseDomain),
+	"domain":    hostName(orNone(parseDomain)),
 	"dscp": {
 		parse: parsed(parseDSCP), title: "DSCP",
 		pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63,
 	},
-	"file":           scalarOf("file", "", parseText),
-	"format":         words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
-	"header":         textOf("header", `^$|.:`, parseHeaderLine),
-	"header-name":    scalarOf("header name", "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", parseHeaderName),
+	"file":   scalarOf("file", "", parseText),
+	"format": words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
+	"header": textOf("header", `^$|.:`, orNone(parseHeaderLine)),
+	"header-name": scalarOf("header name", "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+		matching(httpToken.MatchString, "is not the name of a header", "write one like Authorization or x-api-key")),
 	"header-pattern": scalarOf("header, or beginning of a name and *", "^[A-Za-z0-9.!%_+`'~-]+\\*?$", parseHeaderPattern),
-	"hep-server":     textOf("transport://host:port", `^(udp|tcp)://.+:[0-9]+$|^$`, parseHEPServer),
+	"hep-server":     textOf("transport://host:port", `^(udp|tcp)://.+:[0-9]+$|^$`, orNone(parseHEPServer)),
 	"hold": {
 		parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t, HoldNone) }),
 		title: "tone or name of a sound", pattern: nameText,
 	},
 	"host":              hostName(parseTransferHost),
 	"host-port":         scalarOf("host, or host:port", hostText, parseHostPort),
-	"host-port-or-none": scalarOf("host, or host:port", hostText, parseHostPortOrNone),
+	"host-port-or-none": scalarOf("host, or host:port", hostText, orNone(parseHostPort)),
 	"identity-status": {
 		parse: parsed(parseIdentityStatus), title: "SIP status", pattern: `^(403|428|436|437|438)$`,
 		types: number, low: 403, high: 438,
 	},
-	"keep-alive":     orZero(parseKeepAlive),
+	"keep-alive":     within(leastKeepAlive, time.Hour, true),
 	"kind":           {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
 	"number-pattern": scalarOf("regular expression", ".", parseNumberPattern),
 	"opening":        textOf("days and time of the day", `^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`, parseOpening),
-	"passed-name":    scalarOf("header name", "^[A-Za-z0-9.!%_+`'~-]*$", parsePassedName),
+	"passed-name":    scalarOf("header name", "^[A-Za-z0-9.!%_+`'~-]*$", orNone(parsePassedName)),
 	"ports":          {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
 	"ratio": {
 		parse: parsed(parseRatio), title: "number from 0 to 1", pattern: `^[0-9.eE+-]+$`,
 		types: []string{"number", "string"},
 	},
-	"register-user": scalarOf("user of a SIP URI", `^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]*$`, parseRegisterUser),
+	"register-user": scalarOf("user of a SIP URI", `^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]*$`, orNone(parseRegisterUser)),
 	"route-name":    ownName("route", func(l *loader) map[string]bool { return l.routes }),
-	"server-name":   hostName(parseServerName),
+	"server-name":   hostName(orNone(parseCertName)),
 	"json-path":     scalarOf("JSON path", "", parseJSONPath),
 	"ladders": {
 		parse: parsed(parseLadders), title: "duration", pattern: `^0$|^[Oo][Ff][Ff]$|` + durationText,
@@ -174,7 +205,7 @@ var kinds = map[string]kind{
 	},
 	"ping-interval": within(5*time.Second, time.Hour, true),
 	"target-name":   ownName("target", func(l *loader) map[string]bool { return l.targets }),
-	"timer-or-0":    orZero(parseTimerOrZero),
+	"timer-or-0":    orZero(parseTimer),
 	"token-name":    scalarOf("name", nameText, parseName),
 	"trunk": {
 		parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$",
