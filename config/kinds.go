@@ -178,9 +178,10 @@ var kinds = map[string]kind{
 	"keep-alive":     within(leastKeepAlive, time.Hour, true),
 	"kind":           {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
 	"number-pattern": scalarOf("regular expression", ".", parseNumberPattern),
-	"opening":        textOf("days and time of the day", `^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`, parseOpening),
-	"passed-name":    scalarOf("header name", "^[A-Za-z0-9.!%_+`'~-]*$", orNone(parsePassedName)),
-	"ports":          {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
+	"opening": textOf("days and time of the day",
+		`^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`, parseOpening),
+	"passed-name": scalarOf("header name", "^[A-Za-z0-9.!%_+`'~-]*$", orNone(parsePassedName)),
+	"ports":       {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
 	"ratio": {
 		parse: parsed(parseRatio), title: "number from 0 to 1", pattern: `^[0-9.eE+-]+$`,
 		types: []string{"number", "string"},

@@ -18,7 +18,7 @@ import (
 type Account struct {
 	Workspaces         []string // of the token; empty: any
 	Numbers            []Number // imported already
-	DemoAgent          string   // id of an agent that is there at first; while it is the only one, any model_id is prepared
+	DemoAgent          string   // id of an agent that is there; while it is the only one, any model_id is prepared
 	RefusesVoiceEngine bool     // a new agent may not have voice_engine_version, which the API reference does not have
 }
 

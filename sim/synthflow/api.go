@@ -60,7 +60,9 @@ func (p *Platform) orFailed(do standin.Do) standin.Do {
 type request = standin.Request
 
 // one finds the object that the path names by its id.
-func one(all *standin.Table[standin.Object], name string, do func(request, standin.Object) (any, *standin.Refusal)) standin.Do {
+func one(all *standin.Table[standin.Object], name string,
+	do func(request, standin.Object) (any, *standin.Refusal),
+) standin.Do {
 	return func(r request) (any, *standin.Refusal) {
 		id := r.PathValue(name)
 		if o := all.Get(id); o != nil {

@@ -108,7 +108,7 @@ func TestAssistantRequest(t *testing.T) {
 			}), tt.more)
 			cc := v.dial("line", sim.Header{Name: "X-First_Name", Value: "Ada"})
 			if tt.by == sim.SideAgent {
-				cc.HangupBy = sim.SideAgent
+				cc.Hold = 0
 			}
 			referTo := ""
 			if tt.refers != 0 {
@@ -213,7 +213,7 @@ func TestHangingDecision(t *testing.T) {
 		},
 	}), "")
 	cc := v.dial("line")
-	cc.HangupBy = sim.SideAgent
+	cc.Hold = 0
 	r := place(t, c, cc)
 	if got := v.last(t); r.Status != 200 || got.Says != "Nobody is here" || got.EndedReason != endedError {
 		t.Errorf("%d, %q, %s", r.Status, got.Says, got.EndedReason)
