@@ -33,14 +33,8 @@ func targetsCommand() *cobra.Command {
 			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use or answers no OPTIONS. It is idle if there was none.\n"+
 			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).",
 		"  flowbridge targets list\n  flowbridge targets list --json")
-	at := accessFlags(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		var list targetList
-		return at.answer(c, http.MethodGet, "/api/targets", &list, *asJSON,
-			func(w io.Writer) error { return printTargets(w, list.Items) })
-	}
-	return c
+	return asks(c, http.MethodGet, "/api/targets",
+		func(w io.Writer, list *targetList) error { return printTargets(w, list.Items) })
 }
 
 func printTargets(w io.Writer, targets []live.Target) error {
