@@ -48,6 +48,9 @@ type offloader struct {
 	looks   chan struct{} // one for each goroutine that looks
 }
 
+// behindMost is how many packets of a flow are read in a row before it is offloaded: more than a second of them.
+const behindMost = 64
+
 // looksMost is how many routes are looked up at once. Where the kernel does not answer, no more goroutines wait for it.
 const looksMost = 16
 
@@ -98,7 +101,11 @@ type offload struct {
 // would be overtaken, and a waiting command would come too late.
 func (w *worker) offload(ep *endpoint) {
 	o := w.offloader
-	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) || waits(ep.fd) {
+	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) {
+		return
+	}
+	if waits(ep.fd) { // always, where the worker lags behind: then it would have to relay for ever what the kernel can
+		w.behind = ep
 		return
 	}
 	r := ep.relay
@@ -136,7 +143,8 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	}
 	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
 	ep.offload.seen, ep.offload.read = state, now
-	if t := ep.relay.talk; t != nil {
+	ep.offload.seen.Speech = nil
+	if t := ep.relay.talk; t != nil && !f.Listen {
 		t.miss(ep.relay)
 	}
 	return nil
@@ -186,6 +194,9 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		},
 		Lost:    func(error) { r.recall() },
 		Figures: ep.figures(ep.offload.times),
+	}
+	if f.Listen = ep.voice != nil && o.relay.Listens(); f.Listen {
+		f.Events = kernel.PayloadTypes(r.talk.config.Events[ep.side])
 	}
 	for i, c := range from.Rewrite.Payload {
 		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}
@@ -244,7 +255,6 @@ func (ep *endpoint) refresh(age time.Duration) {
 	}
 	if state, ok := o.relay.State(ep.offload.in); ok {
 		ep.takeOver(&state)
-		ep.offload.read = now
 	}
 }
 
@@ -257,8 +267,7 @@ func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 		}
 		defer ep.relay.leave()
 		was := &ep.offload.seen
-		if o := ep.offload.by; o != nil && ep.offload.times == times {
-			ep.offload.read = o.now()
+		if o := ep.offload.by; o != nil && ep.offload.times == times && s.At >= ep.offload.read+o.epoch {
 			if s.Packets >= was.Packets && s.WrongSource >= was.WrongSource && s.WrongSSRC >= was.WrongSSRC {
 				ep.takeOver(s)
 			}
