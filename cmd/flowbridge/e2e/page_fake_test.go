@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -82,6 +83,34 @@ func (n *fakeNode) Targets() []live.Target {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.targets
+}
+
+// History is an hour of made-up figures, up to now.
+func (n *fakeNode) History() live.History {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	points := func(of func(i float64) float64) (all []*float64) {
+		for i := range 360 {
+			v := of(float64(i))
+			if all = append(all, &v); i < 40 {
+				all[i] = nil
+			}
+		}
+		return all
+	}
+	wave := func(base, by float64) []*float64 {
+		return points(func(i float64) float64 { return base + by*math.Sin(i/23) + by/3*math.Sin(i/3.1) })
+	}
+	h := live.History{Start: record.TimeOf(time.Now().Add(-time.Hour)), StepS: 10, Figures: live.Series{
+		"calls": wave(100, 25), "calls_per_second": wave(4, 1), "answer_ratio": wave(.95, .03), "post_dial_delay_ms": wave(61, 9), "prepare_ms": wave(700, 250),
+		"setup_ms": wave(3300, 300), "loss": wave(.002, .001), "jitter_ms": wave(6, 2), "mos": wave(4.3, .05), "ports": wave(480, 60), "unwritten": wave(0, 0), "rejected": wave(80, 50),
+	}}
+	for _, t := range n.targets {
+		h.Targets = append(h.Targets, live.TargetHistory{Name: t.Name, Series: live.Series{
+			"calls": wave(60, 20), "failed": wave(12, 12), "answer_ratio": wave(.95, .04), "prepare_ms": wave(800, 300), "answer_ms": wave(2000, 500), "turns_ms": wave(1800, 600),
+		}})
+	}
+	return h
 }
 
 func (n *fakeNode) Live(context.Context) (all []admin.Call) {
