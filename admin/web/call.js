@@ -8,7 +8,7 @@ import { bytes, clock, count, dateOf, fixed, momentOf, ms, percent, timeOf, word
 import { chart, phases } from './charts.js';
 import { ladder } from './ladder.js';
 import { timeline } from './timeline.js';
-import { causes, isNormal, story, verdict } from './words.js';
+import { causes, isNormal, platformPage, story, verdict } from './words.js';
 
 const every = 2000; // how often a live call is asked for, in milliseconds
 
@@ -74,7 +74,7 @@ export function call(main, id) {
     const cause = causes[c.cause];
     renew(said, el('p', {}, story(c, live)),
       !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.what), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '.']) : null,
-      phases(c, Date.now()), attempts(c));
+      away(c), phases(c, Date.now()), attempts(c));
     showOrders(c, live);
     renew(media, mediaTable(c.media, c.answered_at));
     renew(facts, recordOf(c));
@@ -117,7 +117,13 @@ export function call(main, id) {
     }
   }
 
-  const ends = listen(() => shown && showOrders(shown, shown.phase !== 'ended')); // rights may have changed
+  let known = null;
+  const ends = listen(() => {
+    if (!shown) return;
+    showOrders(shown, shown.phase !== 'ended'); // rights may have changed
+    if (!known && feed.targets) show(shown); // the targets have just come
+    known = feed.targets;
+  });
   load();
   return () => {
     abort.abort();
@@ -125,6 +131,12 @@ export function call(main, id) {
     time.end();
     ends();
   };
+}
+
+// away is the link to the platform's own page of the call, where it is known.
+function away(c) {
+  const href = platformPage(c, feed.targets);
+  return href ? el('p', {}, el('a', { href, target: '_blank', rel: 'noopener noreferrer' }, 'This call at ', peer(c.target, 48))) : null;
 }
 
 // unrouted is why each route did not take a call that none took, as the ladder has it.

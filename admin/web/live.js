@@ -30,9 +30,9 @@ export function live(main) {
       { key: 'trunk', label: 'Trunk', cell: (r) => line(r.trunk, 64), sort: (r) => r.trunk },
       { key: 'target', label: 'Target', cell: (r) => line(r.target, 64), sort: (r) => r.target },
       { key: 'phase', label: 'Phase', narrow: true, cell: (r) => (phases[r.phase] ?? r.phase) + (r.phase === 'queued' ? `, no. ${count(place(r))}` : ''), sort: (r) => r.phase, state: (r) => r.phase },
-      { key: 'speaks', label: 'Speaks', cell: (r) => now.get(r.id)?.speaks ?? '', sort: (r) => now.get(r.id)?.speaks ?? '', state: (r) => now.get(r.id)?.speaks ?? '' },
-      { key: 'mos', label: 'MOS', cell: (r) => (now.get(r.id)?.mos ? fixed(now.get(r.id).mos) : ''), sort: (r) => now.get(r.id)?.mos || 9, state: (r) => grade(now.get(r.id)?.mos || 9, [3.6, 3]) },
-      { key: 'loss', label: 'Loss', cell: (r) => (now.has(r.id) ? percent(now.get(r.id).loss) : ''), sort: (r) => now.get(r.id)?.loss ?? -1, state: (r) => grade(-(now.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
+      { key: 'speaks', label: 'Speaks', cell: (r) => now.get(r.id)?.speaks ?? '', state: (r) => now.get(r.id)?.speaks ?? '' },
+      { key: 'mos', label: 'MOS', cell: (r) => (now.get(r.id)?.mos ? fixed(now.get(r.id).mos) : ''), state: (r) => grade(now.get(r.id)?.mos || 9, [3.6, 3]) },
+      { key: 'loss', label: 'Loss', cell: (r) => (now.has(r.id) ? percent(now.get(r.id).loss) : ''), state: (r) => grade(-(now.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
       { key: 'flags', label: 'Marks', cell: (r) => r.flags, sort: (r) => r.flags },
     ],
   });
@@ -48,6 +48,7 @@ export function live(main) {
     put(none, n ? '' : wanted && feed.calls.size ? 'No live call fits the filter.' : 'No live calls.');
     none.hidden = n > 0;
     first.hidden = feed.calls.size > 0;
+    calls.element.hidden = !n && !first.hidden && first.childElementCount > 0;
     put(shown, wanted ? `${count(n)} of ${count(feed.calls.size)}` : count(n));
   }
 
@@ -95,6 +96,7 @@ async function beginners(at, signal) {
   } catch {
     return;
   }
+  at.closest('.calls').querySelector('.vtable').hidden = !at.hidden;
   fill(at, el('div.first', {}, el('h2', {}, 'The first call'),
     el('p', {}, 'No call has come yet. Place one from this machine, to a number of your routes:'),
     el('pre', { tabindex: 0 }, 'flowbridge call --to sip:+15075785607@127.0.0.1'),

@@ -6,7 +6,7 @@ const height = 22; // of a row, as style.css has it
 const headHeight = 24;
 const spare = 6; // rows above and below those in sight
 
-// table makes a table. columns: {key, label, cell(row, now) → text, sort(row) → value, state(row) → for style.css, narrow: true to
+// table makes a table. columns: {key, label, cell(row, now) → text, sort(row) → value (without it, the column does not sort), state(row) → for style.css, narrow: true to
 // stay on a phone}. href(row) is where a row leads. It gives {element, show(rows, keep) → how many, paint, sight}.
 export function table({ label, columns, href, sorted = columns[0].key, descending = true }) {
   let all = []; // rows in order
@@ -15,7 +15,7 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
   let cursorID = null;
   const pool = [];
   const heads = columns.map((c) => el(`div.th${c.narrow ? '' : '.wide'}`, { role: 'columnheader' },
-    el('button', { type: 'button', onclick: () => sortBy(c.key) }, c.label)));
+    c.sort ? el('button', { type: 'button', onclick: () => sortBy(c.key) }, c.label) : el('span', {}, c.label)));
   const space = el('div.space', { role: 'rowgroup' });
   const body = el('div.scroll', { role: 'grid', tabindex: 0, 'aria-label': `${label}: arrow keys move, Enter opens` },
     el('div.tr.head', { role: 'row', 'aria-rowindex': 1 }, heads), space);
@@ -115,7 +115,7 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
       if (p === q) return x.id < y.id ? -sign : sign;
       return p < q ? -sign : sign;
     });
-    heads.forEach((h, i) => h.setAttribute('aria-sort', columns[i].key === order.key ? (order.descending ? 'descending' : 'ascending') : 'none'));
+    heads.forEach((h, i) => columns[i].sort && h.setAttribute('aria-sort', columns[i].key === order.key ? (order.descending ? 'descending' : 'ascending') : 'none'));
     cursor = cursorID === null ? -1 : all.findIndex((r) => r.id === cursorID);
     body.setAttribute('aria-rowcount', all.length + 1);
     space.style.height = `${all.length * height}px`;

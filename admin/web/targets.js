@@ -87,7 +87,7 @@ export function targetLine() {
       shown = feed.targets;
       const all = [...(shown ?? [])].sort((x, y) => order.indexOf(classOf(x)) - order.indexOf(classOf(y)));
       fill(element, all.slice(0, inLine).map((t) => [el('span.chip', {}, el(`span.health.${classOf(t)}`, {}, peer(t.name, 32)), ' ',
-        classOf(t) === 'failing' ? [wordOf(t), t.last_error ? [': ', lastError(t.last_error)] : ''] : [count(t.calls), t.answer_ms ? `, answers p95 ${ms(t.answer_ms.p95)}` : '']), ' ']),
+        classOf(t) === 'failing' ? [wordOf(t), t.last_error ? [': ', lastError(t.last_error)] : ''] : [count(t.calls), t.turns_ms ? `, agent answers p95 ${ms(t.turns_ms.p95)}` : t.answer_ms ? `, set-up p95 ${ms(t.answer_ms.p95)}` : '']), ' ']),
       el('a', { href: '#/targets' }, all.length ? `${all.length === 1 ? 'the target' : `all ${count(all.length)} targets`}` : 'No targets yet'));
     },
   };

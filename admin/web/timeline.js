@@ -43,7 +43,7 @@ export function timeline(open) {
 
   function draw() {
     if (!call) return;
-    left = width() < 500 ? 50 : 70;
+    left = width() < 500 ? 60 : 70;
     const rows = [];
     let y = 0;
     const row = (name, height, ...content) => {
