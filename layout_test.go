@@ -62,7 +62,7 @@ var layout = map[string]string{
 	"media/recording": "media media/audio media/packet",
 	"media":           "internal/local media/audio media/kernel media/latch media/packet media/quality media/voice media/voice/turns",
 	"media/dtls":      "media",
-	"media/kernel":    "",
+	"media/kernel":    "media/voice",
 	"media/latch":     "media/packet",
 	"media/packet":    "",
 	"media/quality":   "",

@@ -136,7 +136,8 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	}
 	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
 	ep.offload.seen, ep.offload.read = state, now
-	if t := ep.relay.talk; t != nil {
+	ep.offload.seen.Speech = nil
+	if t := ep.relay.talk; t != nil && !f.Listen {
 		t.miss(ep.relay)
 	}
 	return nil
@@ -186,6 +187,9 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		},
 		Lost:    func(error) { r.recall() },
 		Figures: ep.figures(ep.offload.times),
+	}
+	if f.Listen = ep.voice != nil && o.relay.Listens(); f.Listen {
+		f.Events = kernel.PayloadTypes(r.talk.config.Events[ep.side])
 	}
 	for i, c := range from.Rewrite.Payload {
 		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}
@@ -244,7 +248,6 @@ func (ep *endpoint) refresh(age time.Duration) {
 	}
 	if state, ok := o.relay.State(ep.offload.in); ok {
 		ep.takeOver(&state)
-		ep.offload.read = now
 	}
 }
 
@@ -257,8 +260,7 @@ func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 		}
 		defer ep.relay.leave()
 		was := &ep.offload.seen
-		if o := ep.offload.by; o != nil && ep.offload.times == times {
-			ep.offload.read = o.now()
+		if o := ep.offload.by; o != nil && ep.offload.times == times && s.At >= ep.offload.read+o.epoch {
 			if s.Packets >= was.Packets && s.WrongSource >= was.WrongSource && s.WrongSSRC >= was.WrongSSRC {
 				ep.takeOver(s)
 			}

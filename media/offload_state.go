@@ -23,7 +23,18 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 		Losses:      kernel.Losses{Recent: l.Recent, Older: l.Older, Run: l.Run, Runs: l.Runs, Longest: l.Longest},
 		Timestamp:   s.timestamp, TimestampAt: s.timestampAt + o.epoch,
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
+		Speech: ep.speech(o.epoch),
 	}
+}
+
+// speech is what is heard of ep's side, for the kernel to go on with; nil: nothing is.
+func (ep *endpoint) speech(epoch time.Duration) *kernel.Speech {
+	if ep.rtpState == nil || ep.voice == nil {
+		return nil
+	}
+	s := &kernel.Speech{Detector: ep.voice.Detector, Told: ep.voice.told}
+	s.Shift(epoch)
+	return s
 }
 
 // takeOver adds what the kernel has counted since it was read last, and makes its stream ep's.
@@ -51,7 +62,11 @@ func (ep *endpoint) takeOver(k *kernel.State) {
 		heard.Last.Store(int64(last))
 		heard.keep(&ep.stream, packet.Header{SSRC: k.SSRC, PayloadType: k.LastPayloadType})
 	}
-	*was = *k
+	if t := ep.relay.talk; t != nil {
+		t.overhear(ep, k)
+	}
+	*was, ep.offload.read = *k, k.At-ep.offload.by.epoch
+	was.Speech = nil // it is the kernel package's
 }
 
 func (s *stream) takeOver(k *kernel.State, epoch time.Duration) {

@@ -9,7 +9,6 @@ import (
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
-	"flowbridge/media/voice"
 )
 
 // relay is the worker's side of a session.
@@ -100,12 +99,12 @@ type rtpState struct {
 	stream   stream
 	outlet   outlet
 	offload  offload
-	masker   *masker         // nil before the first mask
-	listener *listener       // nil before the first TelephoneEvents
-	dialer   *dialer         // nil before the first digit to its destination
-	player   *player         // nil before the first sound to its destination
-	refused  *refused        // nil before the first refused packet
-	voice    *voice.Detector // nil without relay.talk
+	masker   *masker   // nil before the first mask
+	listener *listener // nil before the first TelephoneEvents
+	dialer   *dialer   // nil before the first digit to its destination
+	player   *player   // nil before the first sound to its destination
+	refused  *refused  // nil before the first refused packet
+	voice    *detector // nil without relay.talk
 }
 
 // init makes a relay of a zero one.

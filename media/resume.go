@@ -63,6 +63,10 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	s.relay.secure = secure
 	s.resume(&st)
 	s.inherit()
+	if s.relay.enter() {
+		s.relay.catchUp(st.Exact, e.now())
+		s.relay.leave()
+	}
 	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
 	e.mu.Lock()
 	e.sessions[id] = s

@@ -24,6 +24,11 @@ func (r *relay) noted() {
 	r.note.kept, r.note.asked, r.note.paused, r.note.again = true, false, false, 0
 	if r.talk != nil {
 		r.talk.changed = false
+		for side := range r.endpoint {
+			if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
+				ep.voice.noted = ep.voice.told
+			}
+		}
 	}
 	for side := range r.secure {
 		for _, s := range []*sealer{r.secure[side].out, r.secure[side].earlier} {
@@ -112,7 +117,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 			s.RTPCount.Refused = *refused
 		}
 	}
-	st.Talk = r.talk.state(r, epoch)
+	st.Talk = r.talk.state(r, st.At-epoch, epoch)
 	r.keys(st, at)
 }
 

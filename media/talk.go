@@ -3,6 +3,7 @@ package media
 import (
 	"time"
 
+	"flowbridge/media/kernel"
 	"flowbridge/media/packet"
 	"flowbridge/media/voice"
 	"flowbridge/media/voice/turns"
@@ -99,6 +100,26 @@ type talk struct {
 	interrupted bool
 	changed     bool          // since the last state
 	noted       time.Duration // when that was
+	over        bool          // the call has ended
+
+	// restoring: what the kernel has heard since the state that is being resumed waits in caught, by side, because it has
+	// to be known first whether that is all.
+	restoring bool
+	known     time.Duration // until when the state has all that was said
+	caught    [2]*caught
+}
+
+// caught is what the kernel has heard of a side until a moment.
+type caught struct {
+	kernel.Speech
+	at time.Duration
+}
+
+// detector is what is heard of a side, wherever its packets are relayed.
+type detector struct {
+	voice.Detector
+	told  uint64 // segments so far
+	noted uint64 // of them, those of the last state
 }
 
 // talkNoted is how old a state may be while both go on to speak: a kill costs as much of the conversation's figures.
@@ -111,7 +132,7 @@ func (r *relay) follow(c Conversation, now time.Duration) {
 	r.talk.config = c
 	for side := range r.endpoint {
 		if ep := r.heard(Side(side)); ep.voice == nil && !r.talk.turns.Missed() {
-			ep.voice = &voice.Detector{}
+			ep.voice = &detector{}
 		}
 	}
 }
@@ -134,12 +155,47 @@ func (t *talk) hear(ep *endpoint, h packet.Header, pkt []byte, now time.Duration
 	}
 	p.Payload = packet.Payload(pkt)
 	if heard, ok := ep.voice.Packet(p); ok {
+		ep.voice.told++
 		t.turns.Hear(t.party(ep.side), heard)
 		t.changed = true
 	}
 }
 
-// miss ends the listening: the kernel relays from now on, which does not listen.
+// overhear takes what the kernel has heard of ep's side since it was asked last. The caller has the turn.
+func (t *talk) overhear(ep *endpoint, k *kernel.State) {
+	if k.Speech == nil || ep.voice == nil || t.over {
+		return
+	}
+	c := caught{*k.Speech, k.At - ep.offload.by.epoch}
+	c.Shift(-ep.offload.by.epoch)
+	if t.restoring {
+		t.caught[ep.side] = &c
+		return
+	}
+	if _, complete := c.Since(ep.voice.told); !complete { // it was not asked for long
+		t.away(ep.offload.read, c.at)
+	}
+	t.take(ep, &c)
+}
+
+// take goes on with what the kernel has heard.
+func (t *talk) take(ep *endpoint, c *caught) {
+	segments, _ := c.Since(ep.voice.told)
+	for _, s := range segments {
+		t.turns.Hear(t.party(ep.side), s)
+		t.changed = true
+	}
+	ep.voice.Detector, ep.voice.told = c.Detector, c.Told
+	t.turns.Look(t.party(ep.side), ep.voice.View(c.at))
+}
+
+// away says that what was said between two moments is not known.
+func (t *talk) away(from, to time.Duration) {
+	t.turns.Pause(turns.Away, from)
+	t.turns.Resume(turns.Away, to)
+}
+
+// miss ends the listening: the kernel relays from now on, and its program does not listen.
 func (t *talk) miss(r *relay) {
 	t.turns.Miss(turns.Kernel)
 	for side := range r.endpoint {
@@ -152,9 +208,15 @@ func (t *talk) miss(r *relay) {
 // look brings turns up to date.
 func (t *talk) look(r *relay, now time.Duration) {
 	for side := range r.endpoint {
-		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
-			t.turns.Look(t.party(Side(side)), ep.voice.View(now))
+		ep := &r.endpoint[side][RTP]
+		if ep.rtpState == nil || ep.voice == nil {
+			continue
 		}
+		at := now
+		if ep.offload.by != nil {
+			at = ep.offload.read
+		}
+		t.turns.Look(t.party(Side(side)), ep.voice.View(at))
 	}
 }
 
@@ -163,6 +225,7 @@ func (t *talk) ends(r *relay, now time.Duration) {
 	if t != nil {
 		t.look(r, now)
 		t.turns.Finish(now)
+		t.over = true
 	}
 }
 
@@ -200,6 +263,11 @@ func (r *relay) line(now time.Duration) {
 	t.why = is
 }
 
+// tellsMuch reports whether the kernel has nearly as much to tell of ep's side since the last state as it can keep.
+func (ep *endpoint) tellsMuch() bool {
+	return ep.rtpState != nil && ep.voice != nil && ep.offload.by != nil && ep.voice.told-ep.voice.noted >= kernel.Told-2
+}
+
 // talkState is the conversation of a SessionState.
 type talkState struct {
 	Conversation Conversation      `cbor:"1,keyasint"`
@@ -207,29 +275,33 @@ type talkState struct {
 	Interrupted  bool              `cbor:"3,keyasint,omitempty"`
 	Why          turns.Why         `cbor:"4,keyasint,omitempty"`
 	Turns        turns.State       `cbor:"5,keyasint"`
-	Heard        [2]voice.Detector `cbor:"6,keyasint"` // by Side
+	Heard        [2]voice.Detector `cbor:"6,keyasint"` // by Side, as the next one
+	Told         [2]uint64         `cbor:"7,keyasint"`
+	Known        time.Duration     `cbor:"8,keyasint"` // until when all that was said is in it
 }
 
-// state returns the conversation with times of another clock, by the epoch of this one.
-func (t *talk) state(r *relay, epoch time.Duration) *talkState {
+// state returns the conversation as it is now, with times of another clock, by the epoch of this one.
+func (t *talk) state(r *relay, now, epoch time.Duration) *talkState {
 	if t == nil {
 		return nil
 	}
 	st := &talkState{
 		Conversation: t.config, Answered: epoch + t.answered, Interrupted: t.interrupted, Why: t.why,
-		Turns: t.turns.State(),
+		Turns: t.turns.State(), Known: epoch + now,
 	}
 	for side := range st.Heard {
 		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
-			st.Heard[side] = *ep.voice
+			st.Heard[side], st.Told[side] = ep.voice.Detector, ep.voice.told
 			st.Heard[side].Shift(epoch)
+			if ep.offload.by != nil {
+				st.Known = min(st.Known, epoch+ep.offload.read)
+			}
 		}
 	}
 	return st
 }
 
-// resumeTalk goes on with a conversation. What was said since the state was taken is not known, unless it is exact. A
-// state that makes no sense costs the figures, not the call.
+// resumeTalk goes on with a conversation; catchUp follows. A state that makes no sense costs the figures, not the call.
 func (r *relay) resumeTalk(st *SessionState, c clock) {
 	s := st.Talk
 	if s == nil {
@@ -240,30 +312,56 @@ func (r *relay) resumeTalk(st *SessionState, c clock) {
 	if err != nil {
 		return
 	}
-	r.talk = &talk{answered: answered, turns: t, why: s.Why, interrupted: s.Interrupted, noted: c.now}
+	r.talk = &talk{
+		answered: answered, turns: t, why: s.Why, interrupted: s.Interrupted, noted: c.now,
+		restoring: true, known: c.past(s.Known),
+	}
 	r.follow(s.Conversation, c.now)
 	for side := range s.Heard {
 		if v := r.endpoint[side][RTP].voice; v != nil {
-			*v = s.Heard[side]
+			v.Detector, v.told, v.noted = s.Heard[side], s.Told[side], s.Told[side]
 			v.Shift(-c.epoch)
 		}
 	}
-	if !st.Exact {
-		t.Pause(turns.Away, c.past(st.At))
-		t.Resume(turns.Away, c.now)
-	}
 }
 
-// checkTalk brings turns up to date, and asks for a state where the last one is old and something was said since.
+// catchUp adds what was said between a state and now. The kernel may have heard it. A state that is exact has all that
+// the worker relayed; of a process that was killed that is not known, and nothing is measured against it.
+func (r *relay) catchUp(exact bool, now time.Duration) {
+	t := r.talk
+	if t == nil || !t.restoring {
+		return
+	}
+	t.restoring = false
+	complete := true
+	for side, c := range t.caught {
+		is := exact
+		if v := r.endpoint[side][RTP].voice; c != nil && v != nil {
+			_, is = c.Since(v.told)
+		}
+		complete = complete && is
+	}
+	if !complete {
+		t.away(t.known, now)
+	}
+	for side, c := range t.caught {
+		if ep := &r.endpoint[side][RTP]; c != nil && ep.voice != nil {
+			t.take(ep, c)
+		}
+	}
+	t.caught = [2]*caught{}
+}
+
+// checkTalk brings turns up to date, and asks for a state where the last one is old and something was said since, or
+// where the kernel could not tell soon what came after it.
 func (r *relay) checkTalk(now time.Duration) {
 	t := r.talk
 	if t == nil {
 		return
 	}
-	if r.offloaded.Load() == 0 { // else it is done when the kernel's figures are read
-		t.look(r, now)
-	}
-	if t.changed && now-t.noted >= talkNoted {
+	t.look(r, now)
+	much := r.endpoint[SideA][RTP].tellsMuch() || r.endpoint[SideB][RTP].tellsMuch()
+	if t.changed && (much || now-t.noted >= talkNoted) {
 		t.noted = now
 		r.outdated()
 	}

@@ -145,6 +145,7 @@ func TestTalkInTwoLives(t *testing.T) {
 			next.w.now = k.w.now
 			next.r.talk = nil
 			next.r.resume(new(filed(t, st)), clock{now: k.w.now})
+			next.r.catchUp(exact, k.w.now)
 			for side, ep := range next.r.endpoints() { // its latches are those of another port
 				_ = side
 				ep.attached = false

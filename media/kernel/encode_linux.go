@@ -5,6 +5,7 @@ package kernel
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ const (
 	flagRTCP     = 1
 	flagRewrites = 2
 	flagPayloads = 4
+	flagListens  = 8
 
 	// requestLen is the length of struct request. What comes back takes its place.
 	requestLen  = 16
@@ -89,6 +91,10 @@ func (c *carried) value() *programFlow {
 		Tos: c.flow.DSCP << 2,
 	}
 	c.out.into(v)
+	if c.flow.Listen {
+		v.Flags |= flagListens
+		v.Events = c.flow.Events
+	}
 	if c.flow.Kind == RTCP {
 		v.Flags |= flagRTCP
 	}
@@ -127,10 +133,21 @@ func stateOf(s *State, id uint64, f *programFlow) *programState {
 		v.Flow = *f
 	}
 	v.F.Id, v.F.StraysAt, v.F.ForeignAt, v.F.Strays, v.F.Foreign = id, 0, 0, 0, 0
+	if s.Speech != nil {
+		v.Speech = *(*programSpeech)(unsafe.Pointer(s.Speech))
+	}
 	return v
 }
 
-func figuresOf(v *programState) *State { return (*State)(unsafe.Pointer(&v.F)) }
+// figuresOf is what a slot told after a moment. Its speech stays where it is.
+func figuresOf(v *programState, at time.Duration) State {
+	s := State{At: at}
+	*(*programFigures)(unsafe.Pointer(&s)) = v.F
+	if v.Flow.Flags&flagListens != 0 {
+		s.Speech = (*Speech)(unsafe.Pointer(&v.Speech))
+	}
+	return s
+}
 
 // requestOf is the packet that tells a program of a flow.
 func requestOf(slot uint32, id uint64) []byte {

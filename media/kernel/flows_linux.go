@@ -145,7 +145,7 @@ func (r *Relay) Remove(in netip.AddrPort) (s State, ok bool) {
 
 // remove ends a flow. Its mu is held.
 func (r *Relay) remove(c *carried) (s State, ok bool) {
-	s, ok = r.take(c.slot, c.id)
+	s, ok = r.take(c.slot, c.id, c.flow.Listen)
 	if !c.lost {
 		_ = r.program.Flows.Delete(keyOf(c.in)) // its packets go up already
 	}
@@ -164,11 +164,12 @@ func (r *Relay) State(in netip.AddrPort) (State, bool) {
 		return State{}, false
 	}
 	defer c.mu.Unlock()
+	at := Now()
 	v, err := r.stateIn(c.slot)
 	if err != nil {
 		return State{}, false
 	}
-	return *figuresOf(v), true
+	return figuresOf(v, at), true
 }
 
 // stateIn is what a slot has now.
@@ -194,13 +195,15 @@ func (r *Relay) Read() error {
 	var cursor ebpf.MapBatchCursor
 	var figures [readMost]func(*State)
 	for first, end := 0, r.used(); first < end; first += readMost {
+		at := Now()
 		n, err := r.readSome(&cursor, &figures)
 		if err != nil {
 			return err
 		}
 		for i, f := range figures[:n] {
 			if f != nil {
-				f(figuresOf(&r.values[i]))
+				s := figuresOf(&r.values[i], at)
+				f(&s)
 			}
 		}
 		if n < readMost {
@@ -255,14 +258,19 @@ func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
 	return nil
 }
 
-// take ends a flow's part of the program and returns its state.
-func (r *Relay) take(slot uint32, id uint64) (State, bool) {
+// take ends a flow's part of the program and returns its state. The program leaves a slot alone from then on.
+func (r *Relay) take(slot uint32, id uint64, listens bool) (State, bool) {
+	s := State{At: Now()}
 	o := ebpf.RunOptions{Data: requestOf(slot, id), DataOut: make([]byte, requestSize)}
 	verdict, err := r.program.Take.Run(&o)
 	if err != nil || verdict != requestDone {
 		return State{}, false
 	}
-	var s State
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&s)), unsafe.Sizeof(s)), o.DataOut[ethernetLen:])
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&s)), unsafe.Sizeof(programFigures{})), o.DataOut[ethernetLen:])
+	if listens {
+		if v, err := r.stateIn(slot); err == nil {
+			s.Speech = figuresOf(v, s.At).Speech
+		}
+	}
 	return s, true
 }

@@ -81,7 +81,7 @@ func (m *machine) later(rt *rapid.T, f *modelFlow) {
 			999 * time.Millisecond, 1001 * time.Millisecond, 1999 * time.Millisecond, 2001 * time.Millisecond, time.Hour,
 		}).Draw(rt, of)
 	}
-	now, s := Now(), figuresOf(&v)
+	now, s := Now(), figuresOf(&v, 0)
 	if s.Last > 0 {
 		s.Last = now - ago("last")
 		s.First = min(s.First, s.Last)
@@ -90,11 +90,15 @@ func (m *machine) later(rt *rapid.T, f *modelFlow) {
 		s.TimestampAt = now - ago("timestamp") + rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(rt, "ahead")
 	}
 	s.Renewed = s.Renewed || rarely(rt, "renewed", 9)
+	v.F.Last, v.F.First, v.F.TimestampAt = uint64(s.Last), uint64(s.First), uint64(s.TimestampAt)
+	if s.Renewed {
+		v.F.Renewed = 1
+	}
 	v.F.StraysAt, v.F.ForeignAt = uint64(now-ago("strays")), uint64(now-ago("foreign"))
 	v.F.Strays = rapid.SampledFrom([]uint32{0, 1, 2, 999, 1000}).Draw(rt, "strays")
 	v.F.Foreign = rapid.SampledFrom([]uint32{0, 15, 16, 17, 999, 1000}).Draw(rt, "foreign")
 	must(rt, m.program.States.Update(slot, &v, ebpf.UpdateLock))
-	f.state = *s
+	f.state = s
 }
 
 // frameOf draws a frame for a flow, or nearly for it. It is sound if its checksums are right.

@@ -69,6 +69,7 @@ func (r *Relay) Adopt(f Flow) (State, error) {
 			return State{}, err
 		}
 	}
+	at := Now()
 	v, err := r.stateIn(c.slot)
 	if err != nil {
 		return State{}, err
@@ -79,7 +80,7 @@ func (r *Relay) Adopt(f Flow) (State, error) {
 	delete(r.adopted, a.in)
 	r.count(a, -1)
 	r.flows[c.in], r.slots[c.slot] = c, c
-	return *figuresOf(v), nil
+	return figuresOf(v, at), nil
 }
 
 // Dismiss ends the adopted flow to our address in, and gives its state back.
@@ -120,6 +121,9 @@ func (v *programFlow) flow() Flow {
 	}
 	if v.Flags&flagRTCP != 0 {
 		f.Kind = RTCP
+	}
+	if f.Listen = v.Flags&flagListens != 0; f.Listen {
+		f.Events = v.Events
 	}
 	for i, c := range v.Changes {
 		f.Rewrite.Payload[i] = PayloadChange{From: uint8(c), To: uint8(c >> 8), Drop: c>>16 != 0} // bytes of it

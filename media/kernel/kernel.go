@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"flowbridge/media/voice"
 )
 
 // Errors that a caller may want to tell apart.
@@ -47,6 +49,11 @@ type Flow struct {
 	ClockRate uint32
 	Rewrite   Rewrite
 	Up        PayloadTypes // those that go up to the socket
+
+	// Listen has the program find out when the source speaks, of G.711 (State.Speech). It needs [Relay.Listens]. Events
+	// are the payload types that are telephone-events.
+	Listen bool
+	Events PayloadTypes
 
 	// Lost is called, in a goroutine of its own, when the flow can't be carried any more: its route is gone, for
 	// example. Its packets go up to the sockets already. What was counted is there until Remove. May be nil.
@@ -116,6 +123,57 @@ type State struct {
 	Jumped, Timed    bool
 	LastPayloadType  uint8
 	_                uint8
+
+	// These are no part of the program's figures. Speech is that of the source; nil: the flow does not Listen. At is a
+	// moment before the state was read.
+	Speech *Speech
+	At     time.Duration
+}
+
+// Told is how many finished segments a [Speech] keeps.
+const Told = 7
+
+// Speech is when the source of a flow speaks, by the clock of [Now]. It is laid out as struct speech of the program.
+type Speech struct {
+	Detector voice.Detector
+	Told     uint64       // segments that were finished so far
+	Last     [Told]Spoken // of them, the newest first; the zero value is none
+}
+
+// Spoken is a voice.Segment in ticks of 1/8000 s.
+type Spoken struct {
+	From         int64
+	Length       uint32
+	Level, Noise uint16
+}
+
+// Since returns the segments, oldest first, that came after the first told ones. complete is false if there were more
+// than Speech keeps.
+func (s *Speech) Since(told uint64) (segments []voice.Segment, complete bool) {
+	n := int(min(s.Told-min(told, s.Told), Told))
+	for ; n > 0; n-- {
+		if of := s.Last[n-1]; of != (Spoken{}) {
+			segments = append(segments, of.segment())
+		}
+	}
+	return segments, told <= s.Told && uint64(len(segments)) == s.Told-told
+}
+
+// Shift moves all times to another clock, which is ahead by a duration.
+func (s *Speech) Shift(by time.Duration) {
+	s.Detector.Shift(by)
+	for i := range s.Last {
+		if s.Last[i] != (Spoken{}) {
+			s.Last[i].From += int64(by / voice.Tick)
+		}
+	}
+}
+
+func (s Spoken) segment() voice.Segment {
+	return voice.Segment{
+		From: time.Duration(s.From) * voice.Tick, To: time.Duration(s.From+int64(s.Length)) * voice.Tick,
+		Level: int32(s.Level), Noise: int32(s.Noise),
+	}
 }
 
 // Losses is the window in which lost packets are told from late ones: bit i of Recent says that the i-th number below
@@ -145,8 +203,8 @@ type Options struct {
 	// outlive the process there, and the next Open with the same Dir adopts them. Empty: they end with the process.
 	Dir string
 
-	// Capacity is how many flows there may be, 1 to 1,000,000. The kernel takes about 250 bytes for each at once,
-	// and as much again for those that are in use.
+	// Capacity is how many flows there may be, 1 to 1,000,000. The kernel takes about 750 bytes for each at once, and
+	// some 100 more for those that are in use.
 	Capacity int
 
 	// Timeout is how long an adopted flow and the one in its opposite direction may both be silent before they are

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"flowbridge/media/voice"
 )
 
 // model is the program once more, in Go: what it does with a packet, and what it counts. It shares no code with the
@@ -24,6 +26,8 @@ type modelFlow struct {
 	mtu   int
 	state State
 	ended bool
+
+	speech Speech // where it Listens
 }
 
 // fate is what becomes of a packet.
@@ -92,6 +96,9 @@ func (m *model) relay(f *modelFlow, p modelPacket, out []byte, now time.Duration
 	before := slices.Clone(out)
 	if f.Kind == RTP {
 		h, _ := modelRTP(payload)
+		if f.Listen {
+			f.speech.hear(f.Events, h, payload, now)
+		}
 		f.state.observe(h, int64(rateOrDefault(f.ClockRate)), now)
 		to := h.PayloadType
 		for _, c := range f.Rewrite.Payload {
@@ -243,10 +250,35 @@ func modelRTP(pkt []byte) (h header, ok bool) {
 			return h, false
 		}
 	}
-	return header{
+	h = header{
 		PayloadType: pkt[1] & 0x7f, Seq: binary.BigEndian.Uint16(pkt[2:]), Timestamp: binary.BigEndian.Uint32(pkt[4:]),
-		SSRC: binary.BigEndian.Uint32(pkt[8:]), Length: len(pkt),
-	}, true
+		SSRC: binary.BigEndian.Uint32(pkt[8:]), Length: len(pkt), From: size, To: len(pkt),
+	}
+	if pkt[0]&0x20 != 0 {
+		h.To -= int(pkt[len(pkt)-1])
+	}
+	return h, true
+}
+
+// hear has the detector of the worker judge a packet.
+func (s *Speech) hear(events PayloadTypes, h header, pkt []byte, now time.Duration) {
+	p := voice.Packet{
+		Arrival: now / voice.Tick * voice.Tick, SSRC: h.SSRC, Timestamp: h.Timestamp, Content: voice.ContentOf(h.PayloadType),
+		Payload: pkt[h.From:h.To],
+	}
+	if events.Has(h.PayloadType) {
+		p.Content = voice.Keys
+	}
+	heard, ok := s.Detector.Packet(p)
+	if !ok {
+		return
+	}
+	copy(s.Last[1:], s.Last[:])
+	s.Last[0] = Spoken{
+		From: int64(heard.From / voice.Tick), Length: uint32((heard.To - heard.From) / voice.Tick),
+		Level: uint16(heard.Level), Noise: uint16(heard.Noise),
+	}
+	s.Told++
 }
 
 func modelRTCP(pkt []byte) bool {
@@ -385,4 +417,5 @@ type header struct {
 	Timestamp   uint32
 	SSRC        uint32
 	Length      int // of the packet in bytes, with its header, without UDP and IP
+	From, To    int // where its payload is in it
 }

@@ -20,8 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layout is the number of what the maps hold. It changes with struct key, place, flow, figures or state of the program.
-const layout = 2
+// layout is the number of what the maps hold. It changes with struct key, place, flow, figures, speech or
+// state of the program.
+const layout = 3
 
 // place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
 // Without a directory all its methods do nothing.
@@ -200,14 +201,13 @@ func (p *place) removeOthers(h *netlink.Handle) {
 // load loads the program, with the maps of the process before.
 func (r *Relay) load() error {
 	_ = rlimit.RemoveMemlock() // before Linux 5.11; what is missing shows below
-	spec, err := loadProgram()
-	if err != nil {
-		return err
-	}
-	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
-	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
-	err = spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps})
 	var rejected *ebpf.VerifierError
+	r.listens = Slow() == nil
+	err := r.loadAs(r.listens)
+	if r.listens && errors.As(err, &rejected) { // an older verifier gives up sooner
+		r.listens = false
+		err = r.loadAs(false)
+	}
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK (LimitMEMLOCK=infinity, ulimit -l unlimited), and in a container a seccomp profile that allows bpf: %w", err)
@@ -217,6 +217,22 @@ func (r *Relay) load() error {
 		return fmt.Errorf("the program: %w", err)
 	}
 	return nil
+}
+
+// loadAs loads the program with or without what it needs to listen.
+func (r *Relay) loadAs(listens bool) error {
+	spec, err := loadProgram()
+	if err != nil {
+		return err
+	}
+	if listens {
+		if err := spec.Variables["listens"].Set(uint32(1)); err != nil {
+			return err
+		}
+	}
+	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
+	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
+	return spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps})
 }
 
 // adopted is a flow of an earlier process, whose calls nobody knows any more.
@@ -303,7 +319,7 @@ func (r *Relay) reap(now time.Duration) {
 		by[a.in] = a
 		var v programState
 		if err := r.program.States.LookupWithFlags(a.slot, &v, ebpf.LookupLock); err == nil {
-			a.last = max(a.last, figuresOf(&v).Last)
+			a.last = max(a.last, figuresOf(&v, now).Last)
 		}
 	}
 	for _, a := range all {
@@ -325,7 +341,7 @@ func (r *Relay) drop(a *adopted) (s State, ok bool) {
 		return s, false
 	}
 	a.gone = true
-	s, ok = r.take(a.slot, a.id)
+	s, ok = r.take(a.slot, a.id, a.value.Flags&flagListens != 0)
 	_ = r.program.Flows.Delete(keyOf(a.in))
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -47,6 +47,7 @@ struct key {
 #define KIND_RTCP 1	// else RTP
 #define REWRITES 2	// the RTP header changes
 #define PAYLOADS 4	// the payload type may change
+#define LISTENS 8	// who speaks when is found out
 
 // flow is what the program compares with and writes. It is in its state, because memory of a hash may become another
 // flow's while the program reads it.
@@ -65,6 +66,7 @@ struct flow {
 	__u16 seq_offset;
 	__u8 flags, tos;
 	__u32 changes[8];
+	__u64 events[2]; // set of payload types that are telephone-events, where it LISTENS
 };
 
 // place says where a flow is.
@@ -91,6 +93,31 @@ struct figures {
 	__u8 started, renewed, jumped, timed, payload_type, pad;
 };
 
+// voice is Detector of media/voice, field by field. Times are in ticks of 1/8000 s.
+struct voice {
+	__s64 base, next, heard, window, run, run_end, start, end, said, sum, weight;
+	__s32 fastest, loud, clear, even, high, low, floor, swing, usual, now;
+	__u32 key, ssrc, timestamp, judged;
+	__u16 foreign, overlong;
+	__u8 late, started, running, talking, varied, known;
+};
+
+// A finished segment of speech.
+struct spoken {
+	__s64 from;
+	__u32 length;
+	__u16 level, noise;
+};
+
+#define TOLD 7
+
+// speech is that of the flow's source.
+struct speech {
+	struct voice voice;
+	__u64 told; // segments so far
+	struct spoken last[TOLD]; // the newest first
+};
+
 // state begins with the lock, because a process without CAP_PERFMON may not point to one elsewhere. last stays where it
 // is in all layouts: the next version looks at it.
 struct state {
@@ -98,6 +125,7 @@ struct state {
 	__u32 pad;
 	struct figures f;
 	struct flow flow;
+	struct speech speech;
 };
 
 struct {
@@ -150,7 +178,9 @@ struct {
 
 // rtp is what has to be known of an RTP packet, in the machine's byte order.
 struct rtp {
+	__u64 levels; // of up to three blocks of its payload, 16 bits each from the lowest
 	__u32 timestamp, ssrc, length;
+	__u32 payload, payload_length; // where it is in the frame, without padding
 	__u16 seq;
 	__u8 payload_type;
 };
@@ -506,7 +536,10 @@ static __always_inline int rtp_of(struct __sk_buff *skb, const struct datagram *
 			return 0;
 		if (!padding || padding > r->length - size)
 			return 0;
+		r->payload_length = -padding;
 	}
+	r->payload = d->l4 + sizeof(struct udphdr) + size;
+	r->payload_length += r->length - size;
 	r->payload_type = type & 0x7f;
 	r->seq = bpf_ntohl(head[0]);
 	r->timestamp = bpf_ntohl(head[1]);
@@ -551,6 +584,333 @@ static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, 
 	return difference(difference(difference(0, head[0], is[0]), head[1], is[1]), head[2], is[2]);
 }
 
+// Who speaks when: what follows is media/voice, where the reasons are. It is judged only with CAP_PERFMON, because it adds
+// numbers to addresses; listens is set before the program is loaded, and without it the verifier leaves this out.
+volatile const __u32 listens = 0;
+
+#define TICK (SECOND / 8000)
+#define MILLISECOND 8
+#define BLOCK 160
+#define HALF 80
+#define BLOCKS 3
+
+// Levels.
+#define LEAST 128
+#define ONSET 170
+#define OFFSET 60
+#define UNSTEADY 272
+#define DEPTH 680
+#define REACH 450
+#define USUAL 900
+#define SPREAD 15
+#define FINE 64
+#define FLOOR_MIN (LEAST * 3 / 4)
+
+// Times.
+#define BEGIN (70 * MILLISECOND)
+#define RESTART (40 * MILLISECOND)
+#define BRIDGE (50 * MILLISECOND)
+#define HANGOVER (200 * MILLISECOND)
+#define LONGEST (60000 * MILLISECOND)
+#define STEADY (800 * MILLISECOND)
+#define STEADY_FIRST (500 * MILLISECOND)
+#define PAUSE (200 * MILLISECOND)
+#define JUMP (2000 * MILLISECOND)
+#define WINDOW (1000 * MILLISECOND)
+#define LATE_IN_ROW 8
+
+#define LANES 0x00ff00ff00ff00ffULL
+#define SIGNS 0x8080808080808080ULL
+#define GATHER 0x0001000100010001ULL
+#define A_LAW 0x5555555555555555ULL
+
+// below is all ones where a number is negative. most and fewest choose without a branch.
+static __always_inline __s64 below(__s64 x)
+{
+	x >>= 63;
+	hide(x);
+	return x;
+}
+
+static __always_inline __s64 most(__s64 a, __s64 b)
+{
+	return a ^ ((a ^ b) & below(a - b));
+}
+
+static __always_inline __s64 fewest(__s64 a, __s64 b)
+{
+	return b ^ ((a ^ b) & below(a - b));
+}
+
+static __always_inline __u64 higher(__u64 top, __u64 word)
+{
+	__u64 keep;
+
+	word |= SIGNS;
+	keep = (word - top) & SIGNS;
+	keep -= keep >> 7;
+	return top ^ ((top ^ word) & keep);
+}
+
+// peaks takes 16 codes of 32 into top, from one offset in a block to another.
+#define peaks(top, block, from, to, law)                                                                                           \
+	_Pragma("clang loop unroll(full)") for (int at = (from); at < (to); at += 32)                                                 \
+	{                                                                                                                          \
+		top = higher(top, *(__u64 *)((block) + at) ^ (law));                                                                \
+		top = higher(top, *(__u64 *)((block) + at + 8) ^ (law));                                                            \
+	}
+
+// levels_of finds how loud the blocks of a packet of G.711 are, before the lock is taken.
+static __always_inline __u64 levels_of(struct __sk_buff *skb, const struct rtp *r)
+{
+	void *end = (void *)(long)skb->data_end, *block = (void *)(long)skb->data;
+	__u64 law = r->payload_type ? A_LAW : ~0ULL, levels = 0, top;
+	__u32 left = r->payload_length;
+	__s64 level;
+
+	if (r->payload_type & ~8 || left >= BLOCKS * BLOCK + HALF || r->payload > 2047)
+		return 0;
+	block += r->payload;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < BLOCKS; i++) {
+		if (left < HALF || block + BLOCK * i + HALF > end)
+			break;
+		top = 0;
+		peaks(top, block + BLOCK * i, 0, HALF, law);
+		if (left >= BLOCK) {
+			if (block + BLOCK * i + BLOCK > end)
+				break;
+			peaks(top, block + BLOCK * i, 96, BLOCK, law);
+		}
+		level = (((top & LANES) + (top >> 8 & LANES)) * GATHER >> 48) * 2;
+		if (r->payload_type)
+			level += most(0, fewest(level, 150 - (level >> 3)));
+		levels |= (__u64)level << 16 * i;
+		if (left < BLOCK + HALF)
+			break;
+		left -= BLOCK;
+	}
+	return levels;
+}
+
+// tell keeps a segment for the process. All are moved, because that takes no place that is computed.
+static __always_inline void tell(struct speech *s, __s64 from, __s64 to, __u64 level, __u64 noise)
+{
+#pragma clang loop unroll(full)
+	for (int i = TOLD - 1; i > 0; i--)
+		s->last[i] = s->last[i - 1];
+	s->last[0].from = from;
+	s->last[0].length = to - from;
+	s->last[0].level = level;
+	s->last[0].noise = noise;
+	s->told++;
+}
+
+// segment tells what was said from start to end, and returns its level.
+static __always_inline __s64 segment(struct speech *s)
+{
+	struct voice *v = &s->voice;
+	__s64 from = most(v->start + v->base, v->said), to = most(v->end + v->base, v->said);
+	__u64 weight = v->weight > 1 ? v->weight : 1, level = (__u64)v->sum / weight;
+
+	v->said = to;
+	tell(s, from, to, level, (v->floor + v->swing) >> 6);
+	return level;
+}
+
+static __always_inline void learn(struct voice *v, __s64 level, __s64 ticks)
+{
+	__s64 over = level - v->usual;
+
+	ticks = fewest(ticks, 1 << 13);
+	if (over < 0)
+		ticks >>= 3;
+	v->usual += over * ticks >> 13;
+	v->known = 1;
+}
+
+// stands returns where a packet of n ticks stands; -1: it is late, or came twice.
+static __always_inline __s64 stands(struct voice *v, __s64 now, __s64 n, __u32 ssrc, __u32 timestamp)
+{
+	__s64 due, at, late, silent;
+
+	if (!v->started) {
+		v->started = 1;
+		v->ssrc = ssrc;
+		v->timestamp = timestamp;
+		v->base = v->said = now - n;
+		v->heard = v->window = now;
+		v->fastest = JUMP;
+		v->usual = USUAL * FINE;
+		v->floor = -1;
+	}
+	due = now - n - v->base;
+	at = v->next + (__s32)(timestamp - v->timestamp);
+	late = due - at;
+	silent = now - v->heard;
+	if (ssrc != v->ssrc || late > JUMP || late < -JUMP || (silent > PAUSE && late > silent >> 1)) {
+		at = most(due, v->next);
+	} else if (at < v->next) {
+		if (++v->late < LATE_IN_ROW)
+			return -1;
+		at = most(due, v->next);
+	}
+	v->late = 0;
+	v->ssrc = ssrc;
+	v->heard = now;
+	v->next = at + n;
+	v->timestamp = timestamp + n;
+	late = due - at;
+	if (late < 0) {
+		v->base += late;
+		v->fastest = 0;
+	} else {
+		v->fastest = fewest(v->fastest, late);
+	}
+	if (now - v->window > WINDOW) {
+		v->base += v->fastest;
+		v->window = now;
+		v->fastest = JUMP;
+	}
+	return at;
+}
+
+static __always_inline void settle_speech(struct speech *s, __s64 at)
+{
+	struct voice *v = &s->voice;
+
+	if (v->talking && at - v->end > HANGOVER) {
+		if (v->varied || v->even < STEADY)
+			learn(v, segment(s) * FINE, v->end - v->start);
+		v->talking = 0;
+		v->running = v->run_end > v->end;
+		v->sum = v->weight = 0;
+	}
+	if (at - v->run_end > BRIDGE)
+		v->running = 0;
+}
+
+static __always_inline void steady(struct voice *v, __s64 n, __s64 level)
+{
+	if (!v->even)
+		v->high = v->low = level;
+	v->high = most(v->high, level);
+	v->low = fewest(v->low, level);
+	v->even += n;
+	if (v->high - v->low >= UNSTEADY) {
+		v->varied = 1;
+		v->even = 0;
+	} else if (v->even >= (v->known ? STEADY : STEADY_FIRST)) {
+		v->floor = v->low * FINE;
+		v->even = STEADY;
+	}
+}
+
+static __always_inline void begin_run(struct voice *v, __s64 at)
+{
+	v->running = 1;
+	v->run = at;
+	v->loud = v->clear = 0;
+	if (!v->talking) {
+		v->sum = v->weight = v->even = v->varied = 0;
+		v->now = v->usual;
+	}
+}
+
+// speak takes a block that may be speech. It is clear from on, and begins a segment from first.
+static __always_inline void speak(struct voice *v, __s64 n, __s64 level, __s64 on, __s64 first)
+{
+	__s64 is = ~below(level - first);
+
+	v->clear += n & ~below(level - on);
+	v->loud += n & is;
+	v->sum += level * n & is;
+	v->weight += n & is;
+	v->now += ((level * FINE - v->now) * n >> 13) & is;
+	if (v->talking) {
+		if (v->clear >= RESTART)
+			v->end = v->run_end;
+	} else if (v->loud >= BEGIN) {
+		v->talking = 1;
+		v->start = v->run;
+		v->end = v->run_end;
+	}
+}
+
+// hear judges a block of n ticks.
+static __always_inline void hear(struct voice *v, __s64 at, __s64 n, __s64 level)
+{
+	__s64 floor, swing = v->swing, speaker = v->usual >> 6, raise = SPREAD * swing >> 9, on, off, far, above;
+	__s64 talking = -(__s64)v->talking, running = -(__s64)(v->talking | v->running);
+
+	hide(talking);
+	hide(running);
+	floor = v->floor;
+	floor ^= (floor ^ fewest(level, LEAST) * FINE) & below(floor);
+	on = (floor >> 6) + ONSET + raise;
+	off = (floor >> 6) + OFFSET + raise;
+	far = (speaker ^ ((speaker ^ v->now >> 6) & talking)) - DEPTH;
+	v->usual -= n >> 5 & below(off - far) & ~below(level - on) & below(level - far);
+	off = most(off, far);
+	on = most(most(on, off), LEAST);
+	off = most(off, FLOOR_MIN);
+	above = level * FINE - floor;
+	floor += ((above * n * 13 >> 13) & below(above)) +
+		 (fewest((__u64)((108 ^ ((108 ^ 50) & running)) * n) / BLOCK, above) & ~below(above));
+	v->floor = floor;
+	v->swing = swing + (((level * FINE - floor - swing) * n * 51 >> 19) & ~talking & below(level - on));
+	if (level < off) {
+		if (v->running)
+			steady(v, n, level);
+		return;
+	}
+	if (!v->running)
+		begin_run(v, at);
+	v->run_end = at + n;
+	steady(v, n, level);
+	speak(v, n, level, on, most(on, speaker - REACH));
+}
+
+// listen is Detector.Packet. The lock is held.
+static __always_inline void listen(struct speech *s, const struct flow *f, const struct rtp *r, __u64 now)
+{
+	struct voice *v = &s->voice;
+	__s64 clock = now / TICK, n = r->payload_length, at, size;
+
+	if (has(f->events[0], f->events[1], r->payload_type)) {
+		if (r->timestamp != v->key)
+			tell(s, clock, clock, 0, 0);
+		v->key = r->timestamp;
+		return;
+	}
+	if (r->payload_type == 13) { // comfort noise
+		n = 0;
+	} else if (r->payload_type & ~8) {
+		v->foreign += v->foreign != 0xffff;
+		return;
+	} else if (n < HALF || n >= BLOCKS * BLOCK + HALF) {
+		v->overlong += v->overlong != 0xffff;
+		return;
+	}
+	at = stands(v, clock, n, r->ssrc, r->timestamp);
+	if (at < 0)
+		return;
+	v->judged++;
+	v->foreign = v->overlong = 0;
+	settle_speech(s, at);
+	for (int i = 0; i < 16 * BLOCKS && n >= HALF; i += 16) {
+		size = n < BLOCK + HALF ? n : BLOCK;
+		hear(v, at, size, r->levels >> i & 0xffff);
+		at += size;
+		n -= size;
+	}
+	if (v->talking && v->end - v->start >= LONGEST) {
+		segment(s);
+		v->start = v->end;
+		v->sum = v->weight = 0;
+	}
+}
+
 // leaving is what a packet of a flow needs to leave, copied from the flow.
 struct leaving {
 	__u64 from[2], to[2];
@@ -567,7 +927,7 @@ struct leaving {
 // judge compares a packet with the flow in a state, counts it, and copies how it leaves. The lock is held: the flow is
 // whole, and stays what it is. It may not be the one that was looked up.
 static __always_inline int judge(struct state *st, const struct datagram *d, const union lookup *k, struct rtp *r,
-				 const __be32 *head, int sound, __u32 kind, int local, __u64 now, struct leaving *l)
+				 const __be32 *head, int sound, __u32 kind, int local, int listening, __u64 now, struct leaving *l)
 {
 	const struct flow *f = &st->flow;
 	int dropped = 0;
@@ -594,11 +954,13 @@ static __always_inline int judge(struct state *st, const struct datagram *d, con
 		if (!st->f.first)
 			st->f.first = now;
 	} else {
+		r->ssrc = bpf_ntohl(r->ssrc);
+		if (listening && f->flags & LISTENS)
+			listen(&st->speech, f, r, now);
+		observe(&st->f, r, f->rate, now);
 		l->rewrites = f->flags & REWRITES;
 		if (l->rewrites)
 			l->data = rewrite(f, r, head, l->header, &dropped);
-		r->ssrc = bpf_ntohl(r->ssrc);
-		observe(&st->f, r, f->rate, now);
 	}
 	if (dropped) {
 		st->f.discarded++;
@@ -785,7 +1147,7 @@ int relay(struct __sk_buff *skb)
 	__be32 head[4] = {};
 	__u32 slot, kind = 0;
 	__u64 now;
-	int verdict, sound, v6 = skb->protocol == bpf_htons(ETH_P_IPV6), local = skb->ifindex == LOOPBACK;
+	int verdict, sound, listening, v6 = skb->protocol == bpf_htons(ETH_P_IPV6), local = skb->ifindex == LOOPBACK;
 
 	if ((!v6 && skb->protocol != bpf_htons(ETH_P_IP)) || skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return UP;
@@ -801,18 +1163,23 @@ int relay(struct __sk_buff *skb)
 	if (!st)
 		return UP;
 
-	// What may fail is done before the packet is counted. What pads an Ethernet frame is not the sender's to relay.
+	// What may fail is done before the packet is counted. What pads an Ethernet frame is not the sender's to relay. What
+	// is looked at has to be there, and this packet's alone.
 	sound = d.udp_length >= sizeof(struct udphdr) && d.length + ETH_HLEN <= skb->len;
+	listening = listens && !kind && st->flow.flags & LISTENS; // as it seems without the lock
 	if (sound)
-		sound = !bpf_skb_pull_data(skb, d.l4 + sizeof(struct udphdr) + (kind ? 4 : 12)); // it is there, and this packet's alone
+		sound = !bpf_skb_pull_data(skb, listening ? d.length + ETH_HLEN
+							  : d.l4 + sizeof(struct udphdr) + (kind ? 4 : 12));
 	if (sound)
 		sound = kind ? rtcp_of(skb, &d, v6, &r) : rtp_of(skb, &d, v6, head, &r);
+	if (sound && listening)
+		r.levels = levels_of(skb, &r);
 	if (sound && d.length + ETH_HLEN < skb->len)
 		sound = !bpf_skb_change_tail(skb, d.length + ETH_HLEN, 0);
 
 	now = bpf_ktime_get_ns();
 	bpf_spin_lock(&st->lock);
-	verdict = judge(st, &d, &k, &r, head, sound, kind, local, now, &l);
+	verdict = judge(st, &d, &k, &r, head, sound, kind, local, listening, now, &l);
 	bpf_spin_unlock(&st->lock);
 	if (verdict != GOES)
 		return verdict;

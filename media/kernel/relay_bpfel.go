@@ -81,6 +81,7 @@ type programFlow struct {
 	Flags      uint8
 	Tos        uint8
 	Changes    [8]uint32
+	Events     [2]uint64
 }
 
 type programKey struct {
@@ -96,15 +97,65 @@ type programPlace struct {
 	Kind uint32
 }
 
+type programSpeech struct {
+	_     structs.HostLayout
+	Voice struct {
+		_         structs.HostLayout
+		Base      int64
+		Next      int64
+		Heard     int64
+		Window    int64
+		Run       int64
+		RunEnd    int64
+		Start     int64
+		End       int64
+		Said      int64
+		Sum       int64
+		Weight    int64
+		Fastest   int32
+		Loud      int32
+		Clear     int32
+		Even      int32
+		High      int32
+		Low       int32
+		Floor     int32
+		Swing     int32
+		Usual     int32
+		Now       int32
+		Key       uint32
+		Ssrc      uint32
+		Timestamp uint32
+		Judged    uint32
+		Foreign   uint16
+		Overlong  uint16
+		Late      uint8
+		Started   uint8
+		Running   uint8
+		Talking   uint8
+		Varied    uint8
+		Known     uint8
+		_         [6]byte
+	}
+	Told uint64
+	Last [7]struct {
+		_      structs.HostLayout
+		From   int64
+		Length uint32
+		Level  uint16
+		Noise  uint16
+	}
+}
+
 type programState struct {
 	_    structs.HostLayout
 	Lock struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Pad  uint32
-	F    programFigures
-	Flow programFlow
+	Pad    uint32
+	F      programFigures
+	Flow   programFlow
+	Speech programSpeech
 }
 
 type programSteering struct {
@@ -129,6 +180,7 @@ const (
 	programProgRelay  = "relay"
 	programProgSteer  = "steer"
 	programProgTake   = "take"
+	programVarListens = "listens"
 )
 
 // loadProgram returns the embedded CollectionSpec for program.
@@ -194,6 +246,7 @@ type programMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programVariableSpecs struct {
+	Listens *ebpf.VariableSpec `ebpf:"listens"`
 }
 
 // programObjects contains all objects after they have been loaded into the kernel.
@@ -237,6 +290,7 @@ func (m *programMaps) Close() error {
 //
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programVariables struct {
+	Listens *ebpf.Variable `ebpf:"listens"`
 }
 
 // programPrograms contains all programs after they have been loaded into the kernel.

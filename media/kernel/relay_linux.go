@@ -29,6 +29,7 @@ type Relay struct {
 	routes  *routes
 	steerer *steerer
 	watcher *watcher
+	listens bool // the program can
 
 	life   sync.RWMutex // held for reading while the program or its maps are used
 	closed bool         // changes under life
@@ -103,7 +104,7 @@ func Slow() error {
 	return errNoPerfmon
 }
 
-var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel about 1.6 times as long")
+var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel about 1.6 times as long, and conversations are not measured")
 
 // open does Open. What it has made when it fails is ended by end.
 func (r *Relay) open() (err error) {
@@ -179,6 +180,10 @@ func (r *Relay) Uses(port uint16) bool {
 	defer r.mu.Unlock()
 	return r.ports[port] > 0
 }
+
+// Listens reports whether flows may Listen: the process had CAP_PERFMON when it opened the relay, and the kernel took
+// the whole program.
+func (r *Relay) Listens() bool { return r.listens }
 
 // Adopted returns how many flows of an earlier process are carried. They are removed once they are silent, or too old.
 func (r *Relay) Adopted() int {

@@ -49,6 +49,7 @@ func (*Relay) Look(Flow)                               {}
 func (*Relay) Local(netip.Addr) (netip.Addr, error)    { return netip.Addr{}, ErrUnfit }
 func (*Relay) Uses(uint16) bool                        { return false }
 func (*Relay) Adopted() int                            { return 0 }
+func (*Relay) Listens() bool                           { return false }
 func (*Relay) Socket(int, int) error                   { return ErrUnfit }
 func (*Relay) Steer(netip.AddrPort, int, uint32) error { return ErrUnfit }
 func (*Relay) Unsteer(netip.AddrPort)                  {}

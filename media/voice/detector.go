@@ -2,9 +2,11 @@ package voice
 
 import "time"
 
-// Times within a stream are counted in ticks: G.711 has 8000 a second. Clocks have no part in it.
+// Tick is the unit of times within a stream: G.711 has 8000 codes a second. Clocks have no part in it.
+const Tick = time.Second / 8000
+
 const (
-	tick        = time.Second / 8000
+	tick        = Tick
 	millisecond = 8
 	second      = 1000 * millisecond
 )

@@ -36,8 +36,36 @@ func dialogue(one, two *side, turns int) (all []spoken) {
 // How exact the figures are is not judged here, where machines are slow: scripts/bench talk and TestFiguresOfConversations do.
 func TestTalk(t *testing.T) {
 	s := newQuietStage(t)
+	r := s.talks(setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", engine: userspace"}, func() {})
+	if *r.Talk.MeasuredMS >= r.DurationMS {
+		t.Errorf("%d of %d ms are measured, though no process listened for a while", *r.Talk.MeasuredMS, r.DurationMS)
+	}
+}
+
+// TestTalkInTheKernel: the same where the kernel relays. It listens while there is no process, so that nothing is missing.
+func TestTalkInTheKernel(t *testing.T) {
+	if !withPins(t) {
+		return
+	}
+	s := newQuietStage(t)
+	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", ports: " + s.freePorts(100)}
+	r := s.talks(o, func() {
+		if health := s.server.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
+			t.Skip("needs a kernel that can relay: ", health)
+		}
+		eventually(t, "the kernel relays both directions", func() bool {
+			return strings.Contains(s.server.text("/metrics"), "\nflowbridge_media_streams{path=\"kernel\"} 2\n")
+		})
+	})
+	if missing := r.DurationMS - *r.Talk.MeasuredMS; missing > 1000 {
+		t.Errorf("%d of %d ms are not measured, though the kernel listened all the time", missing, r.DurationMS)
+	}
+}
+
+// talks has a conversation with a kill in its middle, and returns the call's record. before is called just before the kill.
+func (s *stage) talks(o setup, before func()) record.Record {
+	s.Helper()
 	s.prepareCalls()
-	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", engine: userspace"}
 	s.serve(o)
 	one, two := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, "")
 	call := s.converse(one, two, "-aa")
@@ -47,27 +75,29 @@ func TestTalk(t *testing.T) {
 		time.Sleep(time.Until(began.Add(p.Arrival)))
 		if p.Arrival > 24*time.Second && !killed {
 			killed = true
+			before()
 			s.restart(o)
 		}
 		if _, err := p.by.from.WriteToUDPAddrPort(p.by.packet(p.Payload, false), p.by.at); err != nil {
-			t.Fatal(err)
+			s.Fatal(err)
 		}
 	}
 	id := s.server.calls()[0].ID
 	shown := s.server.prints("calls", "show", id, "--url", s.server.admin)
 	if !strings.Contains(shown, "\ntalk       good") || !strings.Contains(shown, "C") || !strings.Contains(shown, "\nagent      ") {
-		t.Errorf("calls show prints\n%s", shown)
+		s.Errorf("calls show prints\n%s", shown)
 	}
 	if l := s.server.said(id); l.Talk == nil || len(l.Talk.Caller) < 2 || len(l.Talk.Agent) < 2 {
-		t.Errorf("the ladder says %+v", l.Talk)
+		s.Errorf("the ladder says %+v", l.Talk)
 	}
 	call.hangUp()
 	r := s.server.finish(hungUpByCaller)[0]
 	k := r.Talk
 	if k == nil || k.Confidence != record.TalkGood || k.FirstAgentMS == nil || k.Turns == nil || k.Agent.SpokeMS < 1000 || k.Caller.SpokeMS < 1000 {
-		t.Fatalf("the conversation was %+v", k)
+		s.Fatalf("the conversation was %+v", k)
 	}
-	if *k.MeasuredMS >= r.DurationMS || r.Restored != 1 {
-		t.Errorf("%d of %d ms are measured, though no process listened for a while", *k.MeasuredMS, r.DurationMS)
+	if r.Restored != 1 {
+		s.Errorf("restored %d times; want once", r.Restored)
 	}
+	return r
 }

@@ -26,7 +26,7 @@ const (
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
-	Kernel     Reason = "kernel"     // RTP went through the kernel, which did not listen
+	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen
 	Silent     Reason = "silent"     // of the agent's first audio: it was listened to, and said nothing
 )
 

@@ -1,0 +1,201 @@
+package media
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/media/kernel"
+	"flowbridge/media/voice"
+)
+
+// overheard is what the kernel's program would tell of both sides. Its clock is ahead by a quarter of an hour.
+type overheard struct {
+	*talker
+	heard [2]kernel.Speech
+}
+
+const aheadOfUs = 15 * time.Minute
+
+// offloads has the kernel relay both sides from now on, as if it could.
+func (k *talker) offloads() *overheard {
+	o := &overheard{talker: k}
+	for side := range k.r.endpoint {
+		ep := k.r.heard(Side(side))
+		ep.offload.by, ep.offload.read = &offloader{epoch: aheadOfUs}, k.w.now
+		o.heard[side] = *ep.speech(aheadOfUs)
+	}
+	return o
+}
+
+// hears has what was said between two moments come to the kernel.
+func (o *overheard) hears(all []spoken, from, to time.Duration) {
+	for _, p := range all {
+		if p.Arrival < from || p.Arrival >= to {
+			continue
+		}
+		s := &o.heard[p.side]
+		segment, ok := s.Detector.Packet(voice.Packet{
+			Arrival: o.answered + p.Arrival + aheadOfUs, SSRC: 7 + uint32(p.side), Timestamp: p.Timestamp,
+			Content: voice.ContentOf(p.PayloadType), Payload: p.Payload,
+		})
+		if !ok {
+			continue
+		}
+		copy(s.Last[1:], s.Last[:])
+		s.Last[0] = kernel.Spoken{
+			From: int64(segment.From / voice.Tick), Length: uint32((segment.To - segment.From) / voice.Tick),
+			Level: uint16(segment.Level), Noise: uint16(segment.Noise),
+		}
+		s.Told++
+	}
+	o.w.now = o.answered + to
+}
+
+// read has the relay read what the kernel knows.
+func (o *overheard) read() {
+	for side := range o.heard {
+		ep := &o.r.endpoint[side][RTP]
+		o.r.talk.overhear(ep, &kernel.State{Speech: &o.heard[side], At: o.w.now + aheadOfUs})
+		ep.offload.read = o.w.now
+	}
+	o.r.checkTalk(o.w.now)
+}
+
+// comesBack gives the flows to the worker.
+func (o *overheard) comesBack() {
+	o.read()
+	for side := range o.heard {
+		o.r.endpoint[side][RTP].offload.by = nil
+	}
+}
+
+// TestOverheard: what the kernel hears is what the worker would have heard, from the first packet on, and when flows come
+// back and go again. A process that does not ask for long loses what the kernel could not keep, and measures nothing wrong.
+func TestOverheard(t *testing.T) {
+	all, end, want := conversed()
+	k := newTalker(t)
+	o := k.offloads()
+	for at := time.Duration(0); at < end; at += time.Second {
+		o.hears(all, at, min(at+time.Second, end))
+		if o.read(); at%(5*time.Second) == 0 {
+			o.comesBack()
+			k.hears(all, at+time.Second, min(at+1500*ms, end))
+			o = k.offloads()
+			o.hears(all, at+1500*ms, min(at+2*time.Second, end))
+			at += time.Second
+		}
+	}
+	o.comesBack()
+	if diff := cmp.Diff(want, k.figures()); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+
+	k = newTalker(t)
+	o = k.offloads()
+	o.hears(all, 0, end/4)
+	o.read()
+	o.hears(all, end/4, end)
+	o.comesBack()
+	got := k.figures()
+	if got.Measured == 0 || got.Measured > want.Measured*9/10 {
+		t.Errorf("not asked for %v: %v of %v measured", end*3/4, got.Measured, want.Measured)
+	}
+	among(t, got.Latency.Values, want.Latency.Values)
+}
+
+// among fails for values that are not near one of some others, in ms.
+func among(t *testing.T, values, of []uint16) {
+	t.Helper()
+	for _, v := range values {
+		near := false
+		for _, w := range of {
+			near = near || max(v, w)-min(v, w) <= 20
+		}
+		if !near {
+			t.Errorf("a turn of %d ms; there are %v", v, of)
+		}
+	}
+}
+
+// TestOverheardInTwoLives: after a kill or an upgrade the kernel tells what was said meanwhile, and nothing is lost. What
+// it could not keep, or was said after its flows had gone, is missing and not wrong.
+func TestOverheardInTwoLives(t *testing.T) {
+	all, end, want := conversed()
+	for at := 2 * time.Second; at < end-6*time.Second; at += 5300 * ms {
+		for _, tt := range []struct {
+			exact, kept bool
+			away        time.Duration
+		}{{true, true, time.Second}, {false, true, 5 * time.Second}, {false, false, 5 * time.Second}} {
+			k := newTalker(t)
+			o := k.offloads()
+			for from := time.Duration(0); from < at; from += time.Second {
+				o.hears(all, from, min(from+time.Second, at))
+				o.read()
+			}
+			st := SessionState{At: k.w.now, Exact: tt.exact}
+			k.r.state(&st, 0)
+			o.hears(all, at, at+tt.away)
+
+			next := newTalker(t)
+			next.w.now = k.w.now
+			next.r.talk = nil
+			next.r.resume(new(filed(t, st)), clock{now: k.w.now})
+			later := &overheard{talker: next, heard: o.heard}
+			for side := range next.r.endpoint {
+				ep := next.r.heard(Side(side))
+				ep.offload.by = &offloader{epoch: aheadOfUs}
+				if tt.kept {
+					next.r.talk.overhear(ep, &kernel.State{Speech: &o.heard[side], At: k.w.now + aheadOfUs})
+				}
+				ep.offload.read = k.w.now
+			}
+			next.r.catchUp(tt.exact, k.w.now)
+			if !tt.kept {
+				later = next.offloads()
+			}
+			for from := at + tt.away; from < end; from += time.Second {
+				later.hears(all, from, min(from+time.Second, end))
+				later.read()
+			}
+			later.comesBack()
+			got := next.figures()
+			if !tt.kept {
+				if got.Measured >= want.Measured || got.Measured == 0 {
+					t.Errorf("killed after %v: %v measured of %v, though the kernel told nothing", at, got.Measured, want.Measured)
+				}
+				among(t, got.Latency.Values, want.Latency.Values)
+			} else if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("exact %v, after %v: want - got +\n%s", tt.exact, at, diff)
+			}
+		}
+	}
+}
+
+// TestOverheardAsksForAState: before the kernel has more to tell than it can keep.
+func TestOverheardAsksForAState(t *testing.T) {
+	all, end, _ := conversed()
+	k := newTalker(t)
+	states := 0
+	k.r.onEvent = func(e Event) {
+		if _, ok := e.(EventChanged); ok {
+			states++
+			k.r.noted()
+		}
+	}
+	k.r.noted()
+	o := k.offloads()
+	for at := time.Duration(0); at < end; at += time.Second {
+		o.hears(all, at, min(at+time.Second, end))
+		o.read()
+		for side := range o.heard {
+			if v := k.r.endpoint[side][RTP].voice; v.told-v.noted > kernel.Told-2 {
+				t.Fatalf("%d segments since the last state", v.told-v.noted)
+			}
+		}
+	}
+	if states == 0 {
+		t.Error("no state was asked for")
+	}
+}
