@@ -203,7 +203,7 @@ func TestPageOfACallWithoutRoute(t *testing.T) {
 func TestPageShowsWhoSpeaks(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
-	b := s.serve(setup{media: ", engine: userspace"}) // the kernel does not listen
+	b := s.serve(setup{media: ", engine: userspace"})
 	cmd := exec.Command(program, "call", "--to", s.to(), "--from", caller, "--seconds", "600", "--listen", s.carrier.String()+":0")
 	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
 	page := newTab(t)
