@@ -65,7 +65,7 @@ export function live(main) {
         calls.paint();
       }
     } catch { /* away for a moment, or the view has ended */ }
-    if (!abort.signal.aborted) timer = setTimeout(ask, ids.length ? askEvery : 500);
+    if (!abort.signal.aborted) timer = setTimeout(ask, ids.length ? askEvery : 200);
   }
   const ends = listen(refresh);
   const tick = setInterval(calls.paint, 1000); // the times of the rows in sight

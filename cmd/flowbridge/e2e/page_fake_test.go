@@ -435,9 +435,9 @@ func (n *fakeNode) fill() {
 		c := liveCallOf(i)
 		switch {
 		case i == 3:
-			c.Phase, c.DialedAt, c.AnsweredAt = "preparing", record.Time{}, record.Time{}
+			c.Phase, c.DialedAt, c.AnsweredAt, c.Media, c.Speaks = "preparing", record.Time{}, record.Time{}, record.Media{}, nil
 		case i < 6:
-			c.Phase, c.AnsweredAt = "dialing", record.Time{}
+			c.Phase, c.AnsweredAt, c.Media, c.Speaks = "dialing", record.Time{}, record.Media{}, nil
 		case i%17 == 0:
 			c.Recording = "on"
 		}
