@@ -5,6 +5,7 @@ const $ = (id) => document.getElementById(id);
 export function keys() {
   $('help').addEventListener('click', () => $('keys').showModal());
   addEventListener('keydown', (e) => {
+    if (e.key === 'Escape' && e.target.matches('.find input')) e.target.blur();
     if (e.ctrlKey || e.altKey || e.metaKey || e.target.closest('input, select, textarea, dialog[open]')) return;
     if (e.key === '/') document.querySelector('.find input').focus();
     else if (e.key === '?') $('keys').showModal();
