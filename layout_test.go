@@ -76,7 +76,7 @@ var layout = map[string]string{
 
 	"media/voice/turns": "media/voice",
 	"media/voice":       "",
-	"sim/conversation":  "media/audio",
+	"sim/conversation":  "media/audio media/voice media/voice/turns",
 
 	"telemetry":      "store/record telemetry/live",
 	"telemetry/hep":  "",
