@@ -63,6 +63,21 @@ func (s *Session) AgentWaited() time.Duration {
 	return now - since
 }
 
+// Speaking returns who speaks now, by turns.Party; false for both where the conversation is not followed.
+func (s *Session) Speaking() (now [2]bool) {
+	r := &s.relay
+	if !r.enter() {
+		return now
+	}
+	defer r.leave()
+	if r.talk == nil {
+		return now
+	}
+	r.refresh(anyAge)
+	r.talk.look(r, s.engine.now())
+	return r.talk.turns.Speaking()
+}
+
 // Speech returns when the call was answered and what both parties said since, by turns.Party, to be shown. ok is false
 // if the conversation is not followed, or not measured.
 func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {

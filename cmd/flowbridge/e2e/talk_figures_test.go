@@ -63,7 +63,8 @@ func (s *stage) figures(engine, event string, calls int) {
 	var all []calledFor
 	for i := range n {
 		c := calledFor{condition: i % len(conditions), seed: 101 + uint64(i/len(conditions))}
-		carrier := s.carrierPlays("described", []string{"-aa"}, "@SDP@", one.sdp())
+		media := strconv.Itoa(10000 + 8*i) // SIPp's own ports, which it does not find among so many otherwise
+		carrier := s.carrierPlays("described", []string{"-aa", "-mp", media}, "@SDP@", one.sdp())
 		c.sipCallID = carrier.answered(1)[0]
 		one.meets(carrier.received("SIP/2.0 200", 1)[0])
 		two.meets(agent.received("INVITE ", i+1)[i])
