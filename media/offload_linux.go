@@ -48,7 +48,8 @@ type offloader struct {
 	looks   chan struct{} // one for each goroutine that looks
 }
 
-// behindMost is how many packets of a flow are read in a row before it is offloaded: more than a second of them.
+// behindMost is how many waiting packets of a flow are read in a row, at most, so that it can be offloaded: more than a
+// second of them.
 const behindMost = 64
 
 // looksMost is how many routes are looked up at once. Where the kernel does not answer, no more goroutines wait for it.
@@ -104,6 +105,7 @@ func (w *worker) offload(ep *endpoint) {
 	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) {
 		return
 	}
+	w.behind = nil
 	if waits(ep.fd) { // always, where the worker lags behind: then it would have to relay for ever what the kernel can
 		w.behind = ep
 		return

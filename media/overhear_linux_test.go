@@ -127,7 +127,7 @@ func TestOverheardInTwoLives(t *testing.T) {
 		for _, tt := range []struct {
 			exact, kept bool
 			away        time.Duration
-		}{{true, true, time.Second}, {false, true, 5 * time.Second}, {false, false, 5 * time.Second}} {
+		}{{true, true, time.Second}, {false, true, 5 * time.Second}, {false, false, 5 * time.Second}, {true, false, 2 * time.Second}} {
 			k := newTalker(t)
 			o := k.offloads()
 			for from := time.Duration(0); from < at; from += time.Second {

@@ -102,10 +102,11 @@ type talk struct {
 	noted       time.Duration // when that was
 	over        bool          // the call has ended
 
-	// restoring: what the kernel has heard since the state that is being resumed waits in caught, by side, because it has
-	// to be known first whether that is all.
+	// restoring: what the kernel has heard since the state that is being resumed waits in caught, by side, because it
+	// has to be known first whether that is all.
 	restoring bool
 	known     time.Duration // until when the state has all that was said
+	relayed   [2]bool       // by side: the kernel relayed, and may have heard more
 	caught    [2]*caught
 }
 
@@ -124,6 +125,10 @@ type detector struct {
 
 // talkNoted is how old a state may be while both go on to speak: a kill costs as much of the conversation's figures.
 const talkNoted = 20 * time.Second
+
+// talkNotedMuch is the same where the kernel has much to tell. Keys are told, too: a flood of them asks for no more
+// states.
+const talkNotedMuch = 3 * time.Second
 
 func (r *relay) follow(c Conversation, now time.Duration) {
 	if r.talk == nil {
@@ -272,6 +277,7 @@ type talkState struct {
 	Heard        [2]voice.Detector `cbor:"6,keyasint"` // by Side, as the next one
 	Told         [2]uint64         `cbor:"7,keyasint"`
 	Known        time.Duration     `cbor:"8,keyasint"` // until when all that was said is in it
+	Relayed      [2]bool           `cbor:"9,keyasint"` // by the kernel
 }
 
 // state returns the conversation as it is now, with times of another clock, by the epoch of this one.
@@ -287,7 +293,7 @@ func (t *talk) state(r *relay, now, epoch time.Duration) *talkState {
 		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
 			st.Heard[side], st.Told[side] = ep.voice.Detector, ep.voice.told
 			st.Heard[side].Shift(epoch)
-			if ep.offload.by != nil {
+			if st.Relayed[side] = ep.offload.by != nil; st.Relayed[side] {
 				st.Known = min(st.Known, epoch+ep.offload.read)
 			}
 		}
@@ -308,7 +314,7 @@ func (r *relay) resumeTalk(st *SessionState, c clock) {
 	}
 	r.talk = &talk{
 		answered: answered, turns: t, why: s.Why, interrupted: s.Interrupted, noted: c.now,
-		restoring: true, known: c.past(s.Known),
+		restoring: true, known: c.past(s.Known), relayed: s.Relayed,
 	}
 	r.follow(s.Conversation, c.now)
 	for side := range s.Heard {
@@ -319,8 +325,9 @@ func (r *relay) resumeTalk(st *SessionState, c clock) {
 	}
 }
 
-// catchUp adds what was said between a state and now. The kernel may have heard it. A state that is exact has all that
-// the worker relayed; of a process that was killed that is not known, and nothing is measured against it.
+// catchUp adds what was said between a state and now. The kernel may have heard it; if its flows could not be
+// adopted, it tells nothing. A state that is exact has all that the worker relayed. What is not known is not
+// measured.
 func (r *relay) catchUp(exact bool, now time.Duration) {
 	t := r.talk
 	if t == nil || !t.restoring {
@@ -329,7 +336,7 @@ func (r *relay) catchUp(exact bool, now time.Duration) {
 	t.restoring = false
 	complete := true
 	for side, c := range t.caught {
-		is := exact
+		is := exact && !t.relayed[side]
 		if v := r.endpoint[side][RTP].voice; c != nil && v != nil {
 			_, is = c.Since(v.told)
 		}
@@ -355,7 +362,7 @@ func (r *relay) checkTalk(now time.Duration) {
 	}
 	t.look(r, now)
 	much := r.endpoint[SideA][RTP].tellsMuch() || r.endpoint[SideB][RTP].tellsMuch()
-	if t.changed && (much || now-t.noted >= talkNoted) {
+	if t.changed && (now-t.noted >= talkNoted || much && now-t.noted >= talkNotedMuch) {
 		t.noted = now
 		r.outdated()
 	}

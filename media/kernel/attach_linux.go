@@ -231,6 +231,8 @@ func (r *Relay) tellPath() {
 	path := way + " on " + strings.Join(names, ", ")
 	if err := Slow(); err != nil {
 		path += "; " + err.Error()
+	} else if !r.listens {
+		path += "; conversations are not measured: this kernel does not take that part of the program"
 	}
 	r.path.Store(&path)
 }

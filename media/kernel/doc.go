@@ -42,7 +42,7 @@
 // Finished segments are kept there, the last seven, until the process reads them once a second. So a process that is
 // killed costs nothing of them. Levels are read at a place that is computed, which takes CAP_PERFMON. Without it, or
 // where an older verifier gives up, the program is loaded without that part (listens), and Listens says so. A packet
-// costs it some 15 ns more. Tests: TestHearsAsTheWorker, TestStateIsFigures, BenchmarkListening.
+// takes 10 to 20 ns more (docs/benchmarks.md). Tests: TestHearsAsTheWorker, TestStateIsFigures, BenchmarkListening.
 //
 // The program is written once more in model_linux_test.go, in Go. Random packets are judged by both.
 // Tests: TestProgramIsItsModel, TestCountsAsTheModel, FuzzProgram.

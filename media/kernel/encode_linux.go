@@ -139,7 +139,7 @@ func stateOf(s *State, id uint64, f *programFlow) *programState {
 	return v
 }
 
-// figuresOf is what a slot told after a moment. Its speech stays where it is.
+// figuresOf returns the state of a slot that was read after a moment. Its Speech points into v.
 func figuresOf(v *programState, at time.Duration) State {
 	s := State{At: at}
 	*(*programFigures)(unsafe.Pointer(&s)) = v.F

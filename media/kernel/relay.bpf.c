@@ -605,6 +605,7 @@ volatile const __u32 listens = 0;
 #define SPREAD 15
 #define FINE 64
 #define FLOOR_MIN (LEAST * 3 / 4)
+#define LEVEL_MAX (127 * 16)
 
 // Times.
 #define BEGIN (70 * MILLISECOND)
@@ -714,7 +715,8 @@ static __always_inline __s64 segment(struct speech *s)
 	__u64 weight = v->weight > 1 ? v->weight : 1, level = (__u64)v->sum / weight;
 
 	v->said = to;
-	tell(s, from, to, level, (v->floor + v->swing) >> 6);
+	if (to > from)
+		tell(s, from, to, level, fewest((most(v->floor, 0) + v->swing) >> 6, LEVEL_MAX));
 	return level;
 }
 
@@ -858,7 +860,7 @@ static __always_inline void hear(struct voice *v, __s64 at, __s64 n, __s64 level
 	floor += ((above * n * 13 >> 13) & below(above)) +
 		 (fewest((__u64)((108 ^ ((108 ^ 50) & running)) * n) / BLOCK, above) & ~below(above));
 	v->floor = floor;
-	v->swing = swing + (((level * FINE - floor - swing) * n * 51 >> 19) & ~talking & below(level - on));
+	v->swing = most(0, swing + (((level * FINE - floor - swing) * n * 51 >> 19) & ~talking & below(level - on)));
 	if (level < off) {
 		if (v->running)
 			steady(v, n, level);

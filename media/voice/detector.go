@@ -160,7 +160,8 @@ func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 		at, n, rest = at+size, n-size, rest[size:]
 	}
 	if d.Talking && d.End-d.Start >= longest {
-		ended, ok = d.segment(), true
+		ended = d.segment()
+		ok = ended.To > ended.From
 		d.Start, d.Sum, d.Weight = d.End, 0, 0
 	}
 	return ended, ok
@@ -207,6 +208,7 @@ func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 		if ok = d.Varied || d.Even < steady; ok {
 			ended = d.segment()
 			d.learn(int64(ended.Level)*fine, d.End-d.Start)
+			ok = ended.To > ended.From // else all of it came before what was told already: the path has become faster
 		}
 		d.Talking, d.Running = false, d.RunEnd > d.End
 		d.Sum, d.Weight = 0, 0
@@ -222,7 +224,7 @@ func (d *Detector) segment() Segment {
 	d.Said = to
 	return Segment{
 		From: time.Duration(from) * tick, To: time.Duration(to) * tick,
-		Level: int32(d.Sum / max(d.Weight, 1)), Noise: (d.Floor + d.Swing) >> toLevel,
+		Level: int32(d.Sum / max(d.Weight, 1)), Noise: min((max(d.Floor, 0)+d.Swing)>>toLevel, LevelMax),
 	}
 }
 
@@ -267,7 +269,7 @@ func (d *Detector) hear(at, n, level int64) {
 		floor += min(rise, above)
 	}
 	if d.Floor = int32(floor); !d.Talking && level < on { // within a second or so
-		d.Swing = int32(swing + (level*fine-floor-swing)*n*51>>19)
+		d.Swing = int32(max(0, swing+(level*fine-floor-swing)*n*51>>19)) // noise that falls has no negative one
 	}
 	if level >= off {
 		d.speak(at, n, level, on, max(on, speaker-reach))
