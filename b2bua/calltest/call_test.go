@@ -10,7 +10,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -116,39 +115,6 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	})
 }
 
-// A 200 that is never acknowledged is sent at T1, doubled up to T2, and after
-// 64*T1 both legs end (RFC 3261 section 13.3.1.4).
-func TestLostACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.carrier.dialsTillRung("+15075785607")
-		w.agent.takes(w.agent.expect("INVITE"), "a")
-		begin := time.Now()
-		var at []time.Duration
-		for {
-			m := <-w.carrier.in
-			if strings.HasPrefix(m.raw, "BYE") {
-				if got := time.Since(begin); got != 32*time.Second {
-					t.Errorf("BYE after %v; want 32s", got)
-				}
-				w.carrier.reply(m, 200, "OK", "", "")
-				break
-			}
-			at = append(at, time.Since(begin).Round(time.Millisecond))
-		}
-		want := []time.Duration{0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500}
-		if len(at) != len(want) {
-			t.Fatalf("200 sent at %v", at)
-		}
-		for i := range want {
-			if at[i] != want[i]*time.Millisecond {
-				t.Errorf("200 number %d at %v; want %v", i, at[i], want[i]*time.Millisecond)
-			}
-		}
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
-	})
-}
-
 func TestByeBeforeACK(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
@@ -175,21 +141,6 @@ func TestAgentHangsUpBeforeACK(t *testing.T) {
 		w.carrier.ack(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
-func TestMediaTimeoutEndsBothLegs(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.established()
-		s := w.relay.sessions[0]
-		if s.peers[media.SideA].RTP != netip.MustParseAddrPort("192.0.2.10:20000") ||
-			s.peers[media.SideB].RTP != netip.MustParseAddrPort("192.0.2.20:30000") || !s.started.Load() {
-			t.Errorf("session %+v", s)
-		}
-		s.onEvent(media.EventSilent{Since: 30 * time.Second})
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.MediaTimeout, record.EndedBySystem)
 	})
 }
 

@@ -206,24 +206,3 @@ func TestEarlyMediaOfForks(t *testing.T) {
 		c.hangsUp()
 	})
 }
-
-// The target answers and hangs up while the caller's PRACK is awaited, which
-// the 200 has to wait for (RFC 3262 section 3): the INVITE is refused.
-func TestAgentHangsUpBeforePRACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.extra = "Supported: 100rel\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
-		w.carrier.expect("SIP/2.0 183")
-		w.agent.takes(invite, "agent1")
-		w.agent.agentRequest("BYE", invite, "agent1", 7)
-		w.agent.expect("SIP/2.0 200")
-		w.carrier.isRefused(d, "480")
-		synctest.Wait()
-		r := w.wantRecord(record.DispositionNoAnswer, cause.AgentHangup, record.EndedByAgent)
-		if r.SIPStatus != 480 || !r.AnsweredAt.IsZero() {
-			t.Errorf("record %+v", r)
-		}
-	})
-}

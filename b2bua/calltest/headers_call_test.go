@@ -52,22 +52,6 @@ func wantPassed(t *testing.T, m received) {
 	}
 }
 
-// An agent's BYE has its X- headers for the caller's side, as contact centres read them (docs/interop/five9.md), and no others.
-func TestHeadersPassInBye(t *testing.T) {
-	inWorldWith(t, strings.Replace(testConfig, `country: "1"`, `country: "1", pass_headers: ["X-*"]`, 1), func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		invite, _ := w.answeredBySpareTo(d, agentSDP())
-		w.agent2.agentSends("BYE", invite, "agent2", 5, "", "X-contained: false", "X-destination: billing", "Other: 1")
-		bye := w.carrier.expect("BYE")
-		if !strings.Contains(bye.raw, "\r\nX-contained: false\r\nX-destination: billing\r\n") || strings.Contains(bye.raw, "Other") {
-			t.Errorf("the carrier got\n%s", bye.raw)
-		}
-		w.carrier.reply(bye, 200, "OK", "", "")
-		w.agent2.expect("SIP/2.0 200")
-		w.record()
-	})
-}
-
 // Ringing and refusals that are passed on have theirs; an answer of our own
 // has none of a target that was given up.
 func TestHeadersPassInRefusals(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -72,23 +71,6 @@ func TestByeBeforeAnswer(t *testing.T) {
 		w.carrier.isAnswered(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
-// When a call is over, what was passed on is not sent again.
-func TestRelayedRequestsEndWithTheCall(t *testing.T) {
-	inWorldWith(t, digitsConfig("relay"), func(w *world) {
-		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		w.carrier.within(d, "INFO", "", "Info-Package: x")
-		w.agent2.expect("INFO")
-		w.carrier.bye(d)
-		for range 2 { // of INFO and BYE
-			w.carrier.expect("SIP/2.0 ")
-		}
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		synctest.Wait()
-		w.agent2.silent(40 * time.Second)
-		w.record()
 	})
 }
 

@@ -164,12 +164,3 @@ func TestTargetGoneForGood(t *testing.T) {
 		}
 	})
 }
-
-// A target that does not listen is unreachable at once.
-func TestTargetRefusesConnection(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.carrier.isRefused(d, "503")
-		w.wantRecord(record.DispositionFailed, cause.TargetUnreachable, record.EndedBySystem)
-	})
-}
