@@ -79,8 +79,7 @@ func (p *peer) gaveUp(d *dialogue, m received) {
 func (w *world) answersCall(p *peer, d *dialogue, extra string) {
 	w.t.Helper()
 	d.extra = extra
-	p.invitesTillRung(d)
-	invite := w.agent.expect("INVITE")
+	invite := p.ringsAt(w.agent, d)
 	if strings.Contains(invite.raw, "Authorization") {
 		w.t.Errorf("the target sees the credentials:\n%s", invite.raw)
 	}

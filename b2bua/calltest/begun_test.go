@@ -185,9 +185,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			second, _ := w.sounds("+15075780002", "", "")
 			time.Sleep(time.Second)
 			h, err := w.handOver()
-			if err != nil {
-				w.t.Fatal(err)
-			}
+			must(w.t, err)
 			w.beginWith(nil, h)
 			then(w, second)
 			synctest.Wait()

@@ -73,8 +73,7 @@ func TestAnswerWithoutContentType(t *testing.T) {
 			m := w.carrier.expect("SIP/2.0 183")
 			w.carrier.untyped = true
 			w.carrier.prack(d, m, callerSDP())
-			w.agent.takes(in, "agent1")
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenBy(w.agent, in, "agent1", d)
 			w.callerHangsUp(d)
 		},
 	} {

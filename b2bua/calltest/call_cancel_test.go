@@ -15,8 +15,7 @@ import (
 // us, but before our own 200 went out: 487 wins, the target gets BYE.
 func TestCancelBeats200ToCarrier(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		w.agent.answer(invite, "a")
 		w.carrier.cancel(d) // both are in flight at the same instant
 		w.agent.expect("ACK")
@@ -63,13 +62,6 @@ func TestCancelBeforeItsInvite(t *testing.T) {
 		w.carrier.ackRefused(d)
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		w.agent.silent(time.Minute)
-	})
-}
-
-func TestCancelWithoutInvite(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.carrier.cancel(w.carrier.newCall("+15075785607"))
-		w.carrier.expect("SIP/2.0 481")
 	})
 }
 

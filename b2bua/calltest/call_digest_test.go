@@ -102,6 +102,7 @@ func TestChallengeNotAnswered(t *testing.T) {
 		"no credentials":    {testConfig, `nonce="n"`, cause.AuthMissing, 1},
 		"unknown algorithm": {digestConfig, `nonce="n", algorithm=SHA3`, cause.AuthUnsupported, 1},
 		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", cause.AuthUnsupported, 1},
+		"wrong credentials": {digestConfig, `nonce="%d"`, cause.AuthRefused, 2},
 		"for ever":          {digestConfig, `nonce="%d", stale=true`, cause.AuthRefused, 4},
 	} {
 		runIn(t, name, tt.yaml, func(w *world) {
@@ -116,23 +117,4 @@ func TestChallengeNotAnswered(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A challenge to a PRACK is answered in its early dialog: CSeq goes on there.
-func TestChallengedPRACK(t *testing.T) {
-	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, rel100: supported, auth: {username: u, password_env: PW},", 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.progresses(180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
-		prack := w.agent2.expect("PRACK")
-		w.agent2.reply(prack, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
-		again := w.agent2.expect("PRACK")
-		if got := prack.value("CSeq") + ", " + again.value("CSeq"); got != "2 PRACK, 3 PRACK" {
-			t.Errorf("CSeq: %s", got)
-		}
-		w.agent2.reply(again, 200, "OK", "", "")
-		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP())
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent2, d)
-	})
 }

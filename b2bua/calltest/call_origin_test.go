@@ -13,8 +13,7 @@ import (
 func TestRefreshAfterRefusedOffer(t *testing.T) {
 	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, reinvite: relay, session_expires: 90s,", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent2, "+15095785607")
 		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP(), "Session-Expires: 90;refresher=uac", "Require: timer")
 		w.carrier.isAnswered(d)
 		seq := w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 0 101", 1))

@@ -43,8 +43,7 @@ func TestForked200(t *testing.T) {
 // time, also long after the call (RFC 3261 section 17.1.1.3).
 func TestRepeatedRefusal(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		for i := range 50 {
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
 			ack := w.agent.expect("ACK sip:+15075785607@192.0.2.20:32681 SIP/2.0")
@@ -70,8 +69,7 @@ func TestAnswerIsHeldToTheOffer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = strings.Replace(sdpAt("192.0.2.10", 20000), "m=audio", "m=video 20002 RTP/AVP 99\r\nm=audio", 1)
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent, d)
 		answer := strings.NewReplacer("RTP/AVP 0 8 101", "RTP/AVP 18 0 101", "t=0 0\r\n", "t=0 0\r\na=lang:m=1\r\n").Replace(agentSDP())
 		w.agent.concludes(invite, 200, "OK", "a", answer)
 		ok := w.carrier.expect("SIP/2.0 200")
@@ -132,8 +130,7 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 		`P-Asserted-Identity: "<sip:+18005550199@example.com>"
       User-Agent: "Contact Centre 7"`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		for name, want := range map[string]string{
 			"P-Asserted-Identity": "<sip:+18005550199@example.com>", "User-Agent": "Contact Centre 7",
 		} {
@@ -141,8 +138,7 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 				t.Errorf("%s: %v", name, all)
 			}
 		}
-		w.agent.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, invite, "a", d)
 		w.record()
 	})
 }

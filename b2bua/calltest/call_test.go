@@ -93,13 +93,11 @@ func TestAgentHangsUp(t *testing.T) {
 func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dials("+15075785607")
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent, d)
 		w.carrier.rest() // what the transaction said to the retransmission
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 180") // and to this one
-		w.agent.takes(invite, "a")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent, invite, "a", d)
 		w.carrier.invite(d) // very late
 		w.carrier.silent(time.Second)
 		if n := len(w.prepare.asked); n != 1 {
@@ -115,41 +113,11 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	})
 }
 
-func TestByeBeforeACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.agent.takes(w.agent.expect("INVITE"), "a")
-		w.carrier.expect("SIP/2.0 200")
-		w.callerHangsUp(d)
-		w.carrier.ack(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-		w.carrier.silent(time.Minute) // the 200 to the INVITE is not sent again
-	})
-}
-
-// The agent hangs up before the carrier's ACK: a UAS may not send BYE before
-// it (RFC 3261 section 15).
-func TestAgentHangsUpBeforeACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
-		w.agent.takes(invite, "a")
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.agentRequest("BYE", invite, "a", 1)
-		w.agent.expect("SIP/2.0 200")
-		w.carrier.silent(400 * time.Millisecond)
-		w.carrier.ack(d)
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
 func TestMaxDuration(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.established()
 		time.Sleep(time.Hour)
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.carrier, w.agent)
 		if r := w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem); r.DurationMS != 3_600_000 {
 			t.Errorf("lasted %d ms", r.DurationMS)
 		}
@@ -161,8 +129,7 @@ func TestShutdownHangsUp(t *testing.T) {
 		w.established()
 		w.server.Drain()
 		w.server.HangupAll()
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.carrier, w.agent)
 		w.wantRecord("answered", cause.Shutdown, record.EndedBySystem)
 		d := w.carrier.dials("+15075785607")
 		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {

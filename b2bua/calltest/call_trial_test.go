@@ -79,8 +79,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 		breaks(w.admission.Peers.Load().Targets["agent"].API)
 		w.prepare.after = 2 * time.Second
 		d := w.carrier.dials("+15085785607")
-		w.agent2.takes(w.agent2.expect("INVITE"), "b")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent2, w.agent2.expect("INVITE"), "b", d)
 		time.Sleep(time.Second)
 		w.callerHangsUpAt(w.agent2, d)
 		id := w.record().ID

@@ -90,8 +90,7 @@ func TestBestEffortSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: optional}", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", cryptoAttr(1, gcm, 'a'))
-		w.carrier.invitesTillRung(d)
-		in := w.agent.expect("INVITE")
+		in := w.carrier.ringsAt(w.agent, d)
 		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		ok := w.carrier.isAnswered(d)
 		proto, lines := cryptoOf(t, ok)
@@ -152,8 +151,7 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			second := w.agent2.expect("INVITE")
 			wantPlain(w.t, second)
-			w.agent2.concludes(second, 486, "Busy Here", "spare", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent2, second, "spare", d)
 			if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.SRTPRefused) {
 				w.t.Errorf("attempts: %+v", r.Attempts)
 			}
@@ -178,8 +176,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 	} {
 		code := c.code
 		runIn(t, fmt.Sprint(code, " ", strings.Contains(c.sdp, "a=crypto"), len(c.sdp)), talkYAML("", "media: {srtp: optional, srtp_suites: [AES_CM_128_HMAC_SHA1_80]}"), func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			in := w.agent.expect("INVITE")
+			d, in := w.carrier.callsAt(w.agent, "+15075785607")
 			ours := wantCrypto(w.t, in, "1", cm80)
 			w.agent.concludes(in, code, "OK", "agent1", c.sdp)
 			switch {
@@ -217,8 +214,7 @@ func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 	t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'), cryptoAttr(2, cm80, 'x'))
-	w.carrier.invitesTillRung(d)
-	in := w.agent.expect("INVITE")
+	in := w.carrier.ringsAt(w.agent, d)
 	_, offered := cryptoOf(t, in)
 	w.agent.concludes(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
 	c = w.talkOf(d, in)
@@ -360,8 +356,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 			}
 			if plain {
 				w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				hungUpOn(w.carrier, w.agent)
 				w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
 				return
 			}

@@ -154,8 +154,7 @@ func TestTrunkRel100(t *testing.T) {
 func TestTargetRel100(t *testing.T) {
 	for mode, want := range map[string][2]string{"off": {"timer", ""}, "supported": {"timer, 100rel", ""}, "required": {"timer, 100rel", "100rel"}} {
 		inWorldWith(t, talkYAML("", "rel100: "+mode), func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			in := w.agent.expect("INVITE")
+			d, in := w.carrier.callsAt(w.agent, "+15075785607")
 			if in.value("Supported") != want[0] || in.value("Require") != want[1] {
 				t.Errorf("%s: %s", mode, in.raw)
 			}

@@ -120,8 +120,7 @@ func TestMaskOfEveryCall(t *testing.T) {
 // when the session changes. A caller without telephone-events is muted.
 func TestMaskFollowsTheSession(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "reinvite: absorb"), func(w *recorded) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		in := w.agent.expect("INVITE")
+		d, in := w.carrier.callsAt(w.agent, "+15075785607")
 		if live, err := w.order(b2bua.OrderMask); err != nil || !live.Masked {
 			t.Fatalf("during the set-up: %v, %v", live.Masked, err)
 		}

@@ -114,8 +114,7 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		}
 		w.agent.reply(invite, 180, "Ringing", "a", "")
 		w.carrier.expect("SIP/2.0 180")
-		w.agent.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, invite, "a", d)
 	})
 }
 

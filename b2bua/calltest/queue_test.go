@@ -267,9 +267,7 @@ func TestQueueAndReload(t *testing.T) {
 func (w *world) reloadWith(yaml string) {
 	w.t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	w.server.Reload(cfg, nil)
 	synctest.Wait()
 }
@@ -333,9 +331,7 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 			second := w.carrier.dialsTillRung("+15075780002")
 			time.Sleep(time.Second)
 			third := w.carrier.dialsTillRung("+15075780003")
-			if err := w.upgrade(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, w.upgrade())
 			w.carrier.rest() // 180 again
 			if got := w.waiting(); got != "0002 0003" {
 				t.Errorf("waiting: %s", got)
@@ -378,8 +374,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 			t.Errorf("upgraded: %v", err)
 		}
 		w.carrier.prack(third, rings, "")
-		w.agent.takes(invite, "agent3")
-		w.carrier.isAnswered(third)
+		w.carrier.isTakenBy(w.agent, invite, "agent3", third)
 		if got := w.waiting(); got != "0002" {
 			t.Fatalf("waiting: %s", got)
 		}

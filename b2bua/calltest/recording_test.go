@@ -79,8 +79,7 @@ func within(all, want []string) (found []string) {
 // TestRecordsOnDemand goes through everything that may be asked of a recording.
 func TestRecordsOnDemand(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: on_demand", ""), func(w *recorded) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		in := w.agent.expect("INVITE")
+		d, in := w.carrier.callsAt(w.agent, "+15075785607")
 		w.refuses(b2bua.OrderRecord, "not answered yet")
 		for _, o := range []b2bua.Order{b2bua.OrderStop, b2bua.OrderPause, b2bua.OrderResume} {
 			w.refuses(o, "not recorded")

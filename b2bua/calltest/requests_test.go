@@ -86,8 +86,7 @@ func TestRelayedRequestWithoutAnswer(t *testing.T) {
 		w.carrier.within(d, "INFO", "", "Info-Package: x")
 		w.agent2.reply(w.agent2.expect("INFO"), 481, "No Such Call", "", "")
 		w.carrier.expect("SIP/2.0 481")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.carrier, w.agent2)
 		w.wantRecord("answered", cause.DialogLost, "system")
 	})
 }
@@ -223,10 +222,8 @@ func TestPrivacyWithinDialog(t *testing.T) {
 	inWorldWith(t, strings.Replace(digitsConfig("relay"), `pass_headers: ["X-*"]`, `pass_headers: [P-Asserted-Identity, "X-*"]`, 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "Privacy: id\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.takes(invite, "agent2")
-		w.carrier.isAnswered(d)
+		invite := w.carrier.ringsAt(w.agent2, d)
+		w.carrier.isTakenBy(w.agent2, invite, "agent2", d)
 		d.extra = ""
 		w.carrier.within(d, "INFO", "", "P-Asserted-Identity: <sip:+15075550100@192.0.2.10>", "X-A: b")
 		info := w.agent2.expect("INFO")

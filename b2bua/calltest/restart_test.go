@@ -229,8 +229,7 @@ func TestRefusalOverARestart(t *testing.T) {
 	})
 	runIn(t, "acknowledged before", talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()
-		w.agent.concludes(in, 486, "Busy Here", "agent1", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, in, "agent1", d)
 		nothing(w)
 	})
 }
@@ -306,8 +305,7 @@ func TestStreamsOverARestart(t *testing.T) {
 	}
 	answered := func(w *world) (*dialogue, received) {
 		p, d, in := call(w)
-		w.agent2.takes(in, "agent1")
-		p.isAnswered(d)
+		p.isTakenBy(w.agent2, in, "agent1", d)
 		time.Sleep(2 * noteDelay)
 		w.restart()
 		p.hungUp(time.Second)
@@ -322,7 +320,6 @@ func TestStreamsOverARestart(t *testing.T) {
 	})
 	runIn(t, "it is reached", streamConfig, func(w *world) {
 		at := w.streamAgent(carrierAddr)
-		defer at.l.Close()
 		_, in := answered(w)
 		w.agent2.agentRequest("BYE", in, "agent1", 1)
 		w.agent2.expect("SIP/2.0 200")
@@ -333,7 +330,6 @@ func TestStreamsOverARestart(t *testing.T) {
 	})
 	runIn(t, "it is refused", streamConfig, func(w *world) {
 		at := w.streamAgent(carrierAddr)
-		defer at.l.Close()
 		old, d, in := call(w)
 		w.restart()
 		old.hungUp(time.Second)
@@ -362,9 +358,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 			left := w.die()
 			text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
 			cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
-			if err != nil {
-				w.t.Fatal(err)
-			}
+			must(w.t, err)
 			w.options.Config = cfg
 			w.begin(left)
 			synctest.Wait()

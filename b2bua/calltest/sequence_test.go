@@ -55,16 +55,14 @@ func TestByeBeforeAnswer(t *testing.T) {
 		w.agent.expect("SIP/2.0 200")
 		w.agent.takes(invite, "agent1")
 		w.agent.reply(w.agent.expect("BYE"), 481, "No Such Call", "", "")
-		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "b", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, w.agent2.expect("INVITE"), "b", d)
 		r := w.record()
 		if r.Attempts[0].Cause != string(cause.AgentHangup) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
 	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		w.agent.agentRequest("BYE", invite, "agent1", 2)
 		w.agent.takes(invite, "agent1")
 		w.agent.expect("SIP/2.0 200")

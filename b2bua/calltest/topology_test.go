@@ -145,8 +145,7 @@ func TestTopology(t *testing.T) {
 			d.callID, d.extra = "carriersecret@198.18.1.1", carrierTells
 			d.from = `"Ann Smith" <sip:+15075550100@carriersecret.example;x=carriersecret>;tag=carriersecret`
 			d.sdp = telling("carriersecret", "192.0.2.10", "198.18.1.")
-			w.carrier.invitesTillRung(d)
-			invite := w.agent.expect("INVITE")
+			invite := w.carrier.ringsAt(w.agent, d)
 			if invite.value("X-Diverted") != "+15075550111" {
 				w.t.Errorf("INVITE:\n%s", invite.raw)
 			}

@@ -77,10 +77,8 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
 				d.from = "<sip:ann&x@192.0.2.10>;tag=ann"
-				w.carrier.invitesTillRung(d)
-				invite := w.agent.expect("INVITE")
-				w.agent.takes(invite, "agent1")
-				w.carrier.isAnswered(d)
+				invite := w.carrier.ringsAt(w.agent, d)
+				w.carrier.isTakenBy(w.agent, invite, "agent1", d)
 				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <"+tt.to+">", "Refer-Sub: false")
 				if tt.dialled == "" {
 					w.agent.expect("SIP/2.0 404")
@@ -111,8 +109,7 @@ func TestTransferBehindProxy(t *testing.T) {
 		w.carrier.invitesTillRung(d)
 		d.extra = ""
 		invite := w.agent.expect("INVITE")
-		w.agent.takes(invite, "agent1")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent, invite, "agent1", d)
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
 		refer := proxy.expect("REFER")
 		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.30:5070>" {
