@@ -159,8 +159,7 @@ func TestNextAddressOverTCP(t *testing.T) {
 		agent := w.streamAgent(agent2Addr)
 		d := w.carrier.dialsTillRung("+15075785607")
 		p := agent.accept()
-		p.refuses(486)
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(p, p.expect("INVITE"), "x", d)
 		r := w.record()
 		if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, []string{"tcp://192.0.2.20:32681 target_unreachable"}) {
 			t.Errorf("attempts %+v", r.Attempts)

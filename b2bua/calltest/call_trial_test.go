@@ -64,8 +64,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 				w.busyAt(d, tt.after)
 				w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
 			default:
-				w.agent.refuses(486)
-				w.carrier.isRefused(d, "486")
+				w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "x", d)
 				w.wantCauses(w.record(), cause.TargetBusy)
 			}
 			time.Sleep(2 * time.Second)

@@ -157,9 +157,7 @@ func TestDTLSTargetLeaves(t *testing.T) {
 		second := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.carrier.expect("SIP/2.0 180")
 		w.carrier.givesUp(d)
-		cancel := w.agent2.expect("CANCEL")
-		w.agent2.reply(cancel, 200, "OK", "spare", "")
-		w.agent2.concludes(second, 487, "Request Terminated", "spare", "")
+		w.agent2.takesCancel(second, "spare")
 		w.record()
 	})
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {

@@ -187,8 +187,7 @@ func (w *world) ringing() (*dialogue, received) {
 // cancelled takes the CANCEL of an INVITE.
 func (w *world) cancelled(in received) {
 	w.t.Helper()
-	w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-	w.agent.concludes(in, 487, "Terminated", "agent1", "")
+	w.agent.takesCancel(in, "agent1")
 }
 
 // cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.

@@ -134,9 +134,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 			yaml := addressed("198.51.100.1, 198.51.100.2, 198.51.100.3", "", "address: 198.51.100.3", spare)
 			inWorldWith(t, yaml, func(w *world) {
 				d, invite := w.established()
-				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>")
-				w.agent.expect("SIP/2.0 202")
-				w.agent.notified("100", "active")
+				w.referred(invite, "<sip:4711@198.51.100.1>")
 				if !reached {
 					w.agent.notified("503", "terminated")
 					w.callerEnds(w.agent, d)

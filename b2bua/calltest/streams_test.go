@@ -67,9 +67,7 @@ func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
 			again := w.connect(carrierAddr.Addr())
 			if cancel {
 				again.givesUp(d)
-				stop := w.agent2.expect("CANCEL")
-				w.agent2.reply(stop, 200, "OK", "", "")
-				w.agent2.concludes(invite, 487, "Request Terminated", "agent1", "")
+				w.agent2.takesCancel(invite, "agent1")
 				w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 				return
 			}

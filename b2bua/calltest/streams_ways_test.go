@@ -55,8 +55,7 @@ func TestCancelByAnotherTransport(t *testing.T) {
 		w.carrier.cancel(d)
 		w.carrier.expect("SIP/2.0 200")
 		carrier.isRefused(d, "487")
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "", "")
-		w.agent2.concludes(invite, 487, "Request Terminated", "agent1", "")
+		w.agent2.takesCancel(invite, "agent1")
 		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 	})
 }
