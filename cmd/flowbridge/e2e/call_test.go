@@ -27,8 +27,7 @@ func TestCall(t *testing.T) {
 	phone := s.newPhone(s.carrier)
 	carrier := s.sippCarrier("caller_hangup", phone.key()...)
 	ids := carrier.answered(1)
-	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	must(t, err)
+	to := carrier.rtpOf("SIP/2.0 200", 1)
 	if to.Addr() != s.b2bua {
 		t.Errorf("the carrier is to send its RTP to %v; want an address of the B2BUA, %v", to, s.b2bua)
 	}
@@ -102,10 +101,8 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 // relaysWhile is relays with so many samples of speech, during which something else is done.
 func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, during func()) int64 {
 	s.Helper()
-	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	must(s, err)
-	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	must(s, err)
+	toA := carrier.rtpOf("SIP/2.0 200", 1)
+	toB := agent.rtpOf("INVITE ", 1)
 	ways := []*way{
 		{from: one, to: two, at: toA, expectFrom: toB, name: "to the agent", ssrc: 0xa1, digit: 5},
 		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", ssrc: 0xb2, digit: 11},
