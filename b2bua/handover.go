@@ -17,7 +17,7 @@ import (
 )
 
 // The calls of a process that another one replaces. Unlike those of a killed process they
-// go on as they are: nobody has missed a message.
+// continue as they are, because no message was missed.
 
 // Predecessor is a process that this one replaces.
 type Predecessor interface {
@@ -25,7 +25,7 @@ type Predecessor interface {
 	Take(name string) (fd int, ok bool)
 	// Restore gives a stack what the other one's had beside its sockets.
 	Restore(s *transport.Stack) error
-	// Calls are those of the other process.
+	// Calls are the calls of the old process.
 	Calls() []Handed
 }
 
@@ -153,7 +153,7 @@ func (c *Call) restless() error {
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
 func (s *Server) HandOver(each func(Handed) error) error {
-	// for the recordings of all: nobody hears anything meanwhile
+	// bounds the wait for all recordings: no audio flows until they are done
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
 	done := map[*Call]bool{}

@@ -100,7 +100,7 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 	return a
 }
 
-// restoreRecord takes the record so far. The recordings of the process before end with it.
+// restoreRecord takes the record so far. The recordings of the old process end with it.
 func (v *reviving) restoreRecord(r *record.Record) {
 	v.record = callRecord{
 		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID,

@@ -38,7 +38,7 @@ type Sink interface {
 	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r record.Record) error
-	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
+	// Keep is Put that does not block: what it returned is told to done, once at most. r must not change any more.
 	// owes is as for Owe.
 	Keep(ctx context.Context, r *record.Record, owes []byte, done func(error))
 }
@@ -83,7 +83,7 @@ type successor struct {
 // Stack is the server's transport.
 func (s *Server) Stack() *transport.Stack { return s.stack }
 
-// Registrations are those of the trunks at their registrars.
+// Registrations returns the registrations of the trunks at their registrars.
 func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
 
 // Verifier verifies who calls.
@@ -100,7 +100,7 @@ func (s *Server) Registrar() *registrar.Registrar {
 func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 
 // Reload makes new calls use the trunks, targets and routes of cfg; preparers are as
-// in Options. Live calls keep those that they began with, and count for the caps of
+// in Options. Live calls keep the trunks and targets that they began with, and count for the caps of
 // trunks and targets of the same name. Reload ignores the other sections, which need
 // a restart.
 func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {

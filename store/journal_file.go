@@ -136,7 +136,7 @@ type journalFiles struct {
 	lost  error     // what could not be read of them; nil: nothing
 }
 
-// beat is the moment of the newest beat. It lies before now, whatever the wall clock was set to since.
+// beat is the moment of the newest beat. It lies before now, even if the wall clock was set back since.
 func (j *journalFiles) beat() moment {
 	up, boot := Uptime()
 	return moment{Wall: record.TimeOf(j.alive).Time, Uptime: up - max(0, time.Since(j.alive)), Boot: boot}

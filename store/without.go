@@ -85,7 +85,7 @@ func keyReadOnly(ctx context.Context, path string) []byte {
 	return keyBeside(path)
 }
 
-// unchanging names a file that nobody changes: it is read without its log.
+// unchanging names a file that does not change: it is read without its log.
 func unchanging(path string) string {
 	return dsn(path, "ro") + "&" + url.Values{"immutable": {"1"}}.Encode()
 }

@@ -17,7 +17,7 @@ import (
 	"flowbridge/media"
 )
 
-// Call is the state of a call beside its record. Times are those of leg.Instant.
+// Call is the state of a call beside its record. Times are leg.Instants.
 type Call struct {
 	ID       string           `cbor:"1,keyasint,omitempty"`
 	Trunk    string           `cbor:"2,keyasint,omitempty"` // its kind and name
@@ -149,7 +149,7 @@ var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 	}.DecMode()
 })
 
-// Sheet is room for the state of a call while it is written. That of TakeSheet is used
+// Sheet is room for the state of a call while it is written. TakeSheet's is used
 // again after Release.
 type Sheet struct {
 	Call

@@ -56,7 +56,7 @@ func (h Hop) String() string { return h.Transport + "://" + h.Addr.String() }
 
 // Options are what a resolver works with. The zero value is the system's.
 type Options struct {
-	// Ask asks a name server; nil: those of /etc/resolv.conf, behind /etc/hosts.
+	// Ask asks a name server; nil: the name servers of /etc/resolv.conf, behind /etc/hosts.
 	Ask Ask
 	// Random gives a number from 0 to n-1, for the weights of SRV records; nil: math/rand.
 	Random func(n int) int

@@ -28,7 +28,7 @@ var hashes = map[string]func() hash.Hash{
 // Known reports whether the algorithm is one that can be computed.
 func (a Algorithm) Known() bool { return hashes[string(a)] != nil }
 
-// Algorithms returns those that trunks may be asked for, the preferred one first
+// Algorithms returns the algorithms that trunks may be asked for, the preferred one first
 // (RFC 8760 section 2.4). Credentials without a name are of the last one (RFC 7616
 // section 3.3).
 func Algorithms() [2]Algorithm { return [...]Algorithm{"SHA-256", "MD5"} }

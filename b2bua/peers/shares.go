@@ -37,7 +37,7 @@ func (p *pool) add(s *share, n int) {
 	}
 }
 
-// belowAverage reports whether a trunk uses less than the average of those that use any.
+// belowAverage reports whether a trunk uses less than the average of the trunks that use any.
 func (p *pool) belowAverage(s *share) bool { return s.used*p.users < p.used }
 
 // reserve changes the places that are kept for a trunk.

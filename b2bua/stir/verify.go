@@ -249,7 +249,7 @@ func failed(status int, err error) Result {
 // Unverified is the result of a verification that has come to nothing.
 func Unverified() Result { return failed(StatusUnfetched, errNothing) }
 
-// ReasonPhrase is that of a status (RFC 8224 section 6.2.2).
+// ReasonPhrase returns the phrase of a status (RFC 8224 section 6.2.2).
 func ReasonPhrase(status int) string {
 	switch status {
 	case StatusStale:

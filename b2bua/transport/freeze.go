@@ -79,7 +79,7 @@ func (s *stillness) over() {
 	}
 }
 
-// is says whether nobody reads.
+// is reports whether all readers have stopped.
 func (s *stillness) is() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,8 +93,8 @@ var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // constant
 var errStill = errors.New("nothing is read now")
 
 // Freeze has the stack stand still until Serve: nothing is read or accepted, no turn runs, no transaction is repeated.
-// What comes meanwhile waits in the kernel. It returns when nothing is under way any more; if ctx ends before, the
-// stack serves on.
+// Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
+// the stack serves on.
 //
 // rested says whether no turn is to come of what was read; nil: it is so.
 //

@@ -33,7 +33,7 @@ func (c *Stream) ID() uint64 {
 	return c.id
 }
 
-// ErrFlowGone means that nobody else can open a connection again: its peer did, from behind a NAT perhaps.
+// ErrFlowGone means that only the peer can open the connection again, because it may be behind a NAT.
 var ErrFlowGone = errors.New("the connection that it has registered by is gone")
 
 // Registered says how something has registered here.
