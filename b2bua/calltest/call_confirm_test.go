@@ -134,8 +134,7 @@ func TestCallerThatCannotBeForged(t *testing.T) {
 			w.wantConfirmed("ringing", true)
 			d.extra = ""
 			in := w.agent.expect("INVITE")
-			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			p.isAnswered(d)
+			p.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			p.hangsUpOn(w.agent, d)
 			w.record()
 		})

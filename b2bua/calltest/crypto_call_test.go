@@ -50,8 +50,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 			d.learn(w.carrier.expect("SIP/2.0 180"))
 			in := w.agent.expect("INVITE")
 			wantPlain(w.t, in)
-			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			ok := w.carrier.isAnswered(d)
+			ok := w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			w.wantMedia(media.SideB, 0, nil)
 			want := ""
 			if c.tag == "" {
@@ -91,8 +90,7 @@ func TestBestEffortSRTP(t *testing.T) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", cryptoAttr(1, gcm, 'a'))
 		in := w.carrier.ringsAt(w.agent, d)
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		ok := w.carrier.isAnswered(d)
+		ok := w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		proto, lines := cryptoOf(t, ok)
 		if l := lines["1"]; proto != "RTP/AVP" || l.Keys.Suite != gcm {
 			t.Fatalf("answered with\n%s", ok.raw)
@@ -197,8 +195,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 			if again.value("Call-ID") == in.value("Call-ID") {
 				w.t.Error("the second INVITE is of the same call")
 			}
-			w.agent.concludes(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenWith(w.agent, again, "agent2", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			w.wantMedia(media.SideB, 0, nil)
 			w.callerHangsUp(d)
 			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {

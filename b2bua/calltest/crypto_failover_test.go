@@ -48,8 +48,7 @@ func TestTransferFromSRTP(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		d, in := w.carrier.callsAt(w.agent, "+15075785607")
 		_, offered := cryptoOf(t, in)
-		w.agent.concludes(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b')))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b')))
 		l := offered["1"]
 		w.wantMedia(media.SideB, 'b', &l.Keys)
 		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>", "Refer-Sub: false")

@@ -170,8 +170,7 @@ func TestTargetRel100(t *testing.T) {
 			}
 			w.carrier.expect("SIP/2.0 183")
 			w.agent.silent(time.Second)
-			w.agent.concludes(in, 200, "OK", "b", "", "Record-Route: <sip:192.0.2.20:32681;lr;b>")
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenWith(w.agent, in, "b", d, "", "Record-Route: <sip:192.0.2.20:32681;lr;b>")
 			w.agent.reply(in, 200, "OK", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			ack, bye := w.agent.expect("ACK"), w.agent.expect("BYE")
 			if !strings.HasSuffix(ack.value("To"), "tag=a") || !strings.HasSuffix(bye.value("To"), "tag=a") {

@@ -102,8 +102,7 @@ func TestRingbackForTheNextTarget(t *testing.T) {
 		if to := w.relay.sessions[0].peers[media.SideB].RTP; to.IsValid() {
 			t.Errorf("the caller is sent to %v, which has not taken the call", to)
 		}
-		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent2, second, "b", d, siptest.SessionAt("192.0.2.21", 30002, "8 101"))
 		w.hears(quiet)
 		w.callerEnds(w.agent2, d)
 	})

@@ -225,8 +225,7 @@ func (w *world) establishedTo(says string) (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
 	invite = w.carrier.ringsAt(w.agent, d)
-	w.agent.concludes(invite, 200, "OK", "agent1", says)
-	w.carrier.isAnswered(d)
+	w.carrier.isTakenWith(w.agent, invite, "agent1", d, says)
 	return d, invite
 }
 

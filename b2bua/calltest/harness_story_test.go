@@ -52,6 +52,13 @@ func (p *peer) isTakenBy(target *peer, invite received, tag string, d *dialogue)
 	return p.isAnswered(d)
 }
 
+// isTakenWith is isTakenBy with a session description of the target's, and header lines.
+func (p *peer) isTakenWith(target *peer, invite received, tag string, d *dialogue, sdp string, extra ...string) received {
+	p.w.t.Helper()
+	target.concludes(invite, 200, "OK", tag, sdp, extra...)
+	return p.isAnswered(d)
+}
+
 // isBusyAt has a target answer its INVITE with 486, and the caller hear it.
 func (p *peer) isBusyAt(target *peer, invite received, tag string, d *dialogue) {
 	p.w.t.Helper()

@@ -85,8 +85,7 @@ func TestRecordsOnDemand(t *testing.T) {
 			w.refuses(o, "not recorded")
 		}
 		w.refuses(b2bua.OrderMask, "not masked")
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.talks(10)
 		w.does(b2bua.OrderRecord, bridge.RecordingOn)
 		w.refuses(b2bua.OrderRecord, "recorded already")

@@ -36,8 +36,7 @@ func TestOrderedSounds(t *testing.T) {
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 9 101")
 		in := w.carrier.ringsAt(w.agent, d)
 		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu"}, "not answered yet")
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		c := w.talkOf(d, in)
 
 		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)

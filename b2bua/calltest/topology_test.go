@@ -178,8 +178,7 @@ func telltale(t testing.TB, side string, messages, words []string, begins string
 // pickedUp has the agent answer with all that it tells.
 func (w *world) pickedUp(d *dialogue, invite received) {
 	w.t.Helper()
-	w.agent.concludes(invite, 200, "OK", "agentsecret", telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
-	w.carrier.isAnswered(d)
+	w.carrier.isTakenWith(w.agent, invite, "agentsecret", d, telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
 }
 
 // tellingRequest is a request of the agent with all that it tells.

@@ -55,8 +55,7 @@ func TestCallOfWhatsApp(t *testing.T) {
 			}
 		}
 		key := strings.Replace(cryptoAttr(1, cm80, 'b'), "crypto:1", "crypto:"+tag, 1)
-		agent.concludes(invite, 200, "OK", "agent1", whatsAppSDP("192.0.2.20", 30000, key))
-		ok := meta.isAnswered(d)
+		ok := meta.isTakenWith(agent, invite, "agent1", d, whatsAppSDP("192.0.2.20", 30000, key))
 		if !strings.Contains(ok.raw, " RTP/SAVP 111 126\r\n") || !strings.Contains(ok.raw, "a=rtpmap:111 opus/48000/2\r\n") {
 			t.Errorf("WhatsApp is answered:\n%s", ok.raw)
 		}
