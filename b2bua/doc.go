@@ -42,7 +42,7 @@
 // TestCallThatWaitsHasNoGoroutine, TestOneTurnAtATime, TestHeldCallIsSmall.
 //
 // What is said in a call is kept from its INVITE on, with secrets blotted out (package
-// ladder). A recording may begin in mid-call, and nobody can read its RTP without the
+// ladder). A recording may begin in mid-call, and its RTP can't be read without the
 // set-up. TestRecordsOnDemand, TestLadderOfACall.
 //
 // An operator's order is neither a fact nor an event (order.go). The call carries it

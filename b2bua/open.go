@@ -54,7 +54,7 @@ type Options struct {
 	// the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
 
-	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder
+	// Bindings are the bindings of the old process, by holder; KeepBindings is told when a holder's bindings
 	// change, and does not block. Both may be nil.
 	Bindings     map[string][]record.Binding
 	KeepBindings func(holder string, all []record.Binding)

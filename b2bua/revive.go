@@ -214,7 +214,7 @@ func (v *reviving) askLater() {
 	}
 }
 
-// closing tells the legs of a call that does not go on. Nobody knows which answers they
+// closing tells the legs of a call that does not go on. It is not known which answers they
 // have missed.
 func (c *Call) closing() phase {
 	c.phase = "ending"

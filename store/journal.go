@@ -218,7 +218,7 @@ func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.T
 	j.land()
 }
 
-// placeSealed seals and writes an entry that is all there is of its id: what a finished call owes its peers, or the
+// placeSealed seals and writes the only entry of its id: what a finished call owes its peers, or the
 // bindings of a holder that the database does not have yet.
 func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	room := takeRoom()
@@ -230,7 +230,7 @@ func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	j.land()
 }
 
-// place appends an entry that is all there is of its id. The lock is held.
+// place appends the only entry of its id. The lock is held.
 func (j *journal) place(kind entryKind, id string, state []byte) {
 	if j.file == nil || len(j.waiting) > journalWaiting || len(state) > maxState/2 {
 		j.dropped++

@@ -135,8 +135,8 @@ func (s *Store) newJournal() error {
 	return err
 }
 
-// Taken says that the old process has ended, and that its calls are in this one's journal: its own is not needed any
-// more. The lock names this process from now on.
+// Taken says that the old process has ended, and that its calls are in this one's journal: the old one is not needed
+// any more. The lock names this process from now on.
 func (s *Store) Taken() {
 	s.journal.taken()
 	// the lock is the writer's

@@ -9,7 +9,7 @@
 // # Decisions
 //
 // A circuit is judged by what failed in a row, and not by a share of failures. A platform that fails every second call
-// at once costs nobody a wait, and failover serves those callers. Taking it out of use would send away the callers that
+// at once costs no wait, and failover serves those callers. Taking it out of use would send away the callers that
 // it serves. Held by TestHalfOfThemFail.
 //
 // After a silence, the attempts that still wait count as failures, too. Three seconds of a hanging API at 50 calls a

@@ -210,7 +210,7 @@ func Decode(text []byte) (*Call, error) {
 	return c, nil
 }
 
-// Machine gives for how long the machine runs, which nobody sets, and a number that is another one after each of its
+// Machine gives for how long the machine runs, which can't be set, and a number that is another one after each of its
 // starts; 0: not known.
 type Machine func() (uptime time.Duration, boot uint64)
 

@@ -312,7 +312,7 @@ func (l *Leg) resume(now time.Time, s *State, invite *sip.Request) bool {
 }
 
 // resumeSetup restores a leg whose INVITE has no final answer. It can be refused, or
-// cancelled: nobody knows which provisional answers have come since, so a CANCEL does not
+// cancelled: it is not known which provisional answers have come since, so a CANCEL does not
 // wait for one.
 func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	if l.UAS {

@@ -124,7 +124,7 @@ func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 	return req
 }
 
-// inviteHeaders returns the headers that the leg adds to its INVITE. They are those that
+// inviteHeaders returns the headers that the leg adds to its INVITE. They are the headers that
 // it was measured with.
 func (l *Leg) inviteHeaders() []sip.Header {
 	if l.added == nil {

@@ -99,7 +99,7 @@ func New(ctx context.Context, o Options) *Resolver {
 func (r *Resolver) Wait() { r.group.Wait() }
 
 // Locate gives the places for requests to a URI, those to be tried first in front. There is at least one without an
-// error. of is whom they belong to, for States; empty: nobody. Then it fails at once while too many such questions are
+// error. of is their owner, for States; empty: they have none. Then it fails at once while too many such questions are
 // under way.
 func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error) {
 	if a, err := netip.ParseAddr(strings.Trim(q.Host, "[]")); err == nil {

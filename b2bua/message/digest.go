@@ -15,7 +15,7 @@ import (
 )
 
 // Algorithm is the name of a hash in digest authentication (RFC 8760 section 2), in
-// challenges to trunks as in those that targets send.
+// challenges to trunks as in challenges from targets.
 type Algorithm string
 
 // hashes are the algorithms that targets may ask for. No name stands for MD5 (RFC

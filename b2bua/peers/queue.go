@@ -279,7 +279,7 @@ func (a *Admission) unlock() {
 	}
 }
 
-// circuitMoved has the circuits that have opened or closed count for those that wait. Nobody waits for what is out of
+// circuitMoved has the circuits that have opened or closed count for waiting calls. No call waits for a target out of
 // use: the caller is refused then, as a new one is.
 func (a *Admission) circuitMoved() {
 	a.mu.Lock()

@@ -286,7 +286,7 @@ func (k Codec) rank(codecs []string) int {
 }
 
 // Only returns the description with one codec for speech, and the telephone-events
-// and comfort noise among those that were offered.
+// and comfort noise among the offered ones.
 func (d *Description) Only(speech Codec, offered []Format) *Description {
 	return d.regrouped(kept(d.formats, func(f *Format) bool {
 		return f.Codec == speech || (!f.Speech() && Includes(offered, f.Codec))

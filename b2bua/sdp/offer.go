@@ -263,7 +263,7 @@ func (o *Origin) Again(sdp []byte) []byte {
 }
 
 // Stamp gives a description its o= line. A description that has one keeps it. The same
-// description again is the same bytes again: nobody may change them.
+// description again gives the same bytes again: they must not be changed.
 func (o *Origin) Stamp(sdp []byte) []byte {
 	rest, ok := bytes.CutPrefix(sdp, []byte(unstamped))
 	if !ok {
