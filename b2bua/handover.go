@@ -68,10 +68,10 @@ func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 
 // Thaw undoes Freeze and HandOver.
 func (s *Server) Thaw() {
-	for _, again := range s.interrupted {
+	for _, again := range s.undoHandOver {
 		again()
 	}
-	s.interrupted = nil
+	s.undoHandOver = nil
 	s.stack.Serve()
 }
 
@@ -189,7 +189,7 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	c.notes.state(state)
 	h.Sockets = c.bridge.HandOver(state)
 	if state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.bridge.Recordings.GoOn(&state.Call) })
+		c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Recordings.GoOn(&state.Call) })
 	}
 	h.Record = c.cdr()
 	h.Record.Recordings = c.bridge.Recordings.Settled()(ctx)

@@ -46,27 +46,27 @@ type Sink interface {
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg         *config.Config
-	bridges     bridge.Resources
-	sink        Sink
-	node        string
-	log         zerolog.Logger
-	mint        *message.Minter
-	admission   *peers.Admission
-	auth        *peers.Authenticator
-	registry    *registry.Registry[*Call, *legOnWire]
-	keepsNames  bool              // hooks ask for calls by foreign ids
-	ladders     *ladder.Collector // nil: nobody wants the messages of calls
-	stack       *transport.Stack
-	strays      *rate.Limiter // answers to responses that no transaction waits for
-	panics      atomic.Uint64
-	clients     *registration.Clients // our registrations
-	registrar   *registrar.Registrar  // those of others
-	verifier    *stir.Verifier        // of callers
-	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
-	successor   successor
-	machine     func() (uptime time.Duration, boot uint64)
-	unwritten   atomic.Int64 // records that the sink has not taken yet
+	cfg          *config.Config
+	bridges      bridge.Resources
+	sink         Sink
+	node         string
+	log          zerolog.Logger
+	mint         *message.Minter
+	admission    *peers.Admission
+	auth         *peers.Authenticator
+	registry     *registry.Registry[*Call, *legOnWire]
+	keepsNames   bool              // hooks ask for calls by foreign ids
+	ladders      *ladder.Collector // nil: nobody wants the messages of calls
+	stack        *transport.Stack
+	strays       *rate.Limiter // answers to responses that no transaction waits for
+	panics       atomic.Uint64
+	clients      *registration.Clients // our registrations
+	registrar    *registrar.Registrar  // those of others
+	verifier     *stir.Verifier        // of callers
+	undoHandOver []func()              // restarts recordings that HandOver ended; its caller owns this
+	successor    successor
+	machine      func() (uptime time.Duration, boot uint64)
+	unwritten    atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc

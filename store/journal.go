@@ -149,8 +149,8 @@ func (j *journal) beat(closed <-chan struct{}) {
 	}
 }
 
-// goOn continues an earlier process's files. states has every call in them; left has the calls that are still live.
-func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
+// adopt continues an earlier process's files. states has every call in them; left has the calls that are still live.
+func (j *journal) adopt(files *journalFiles, states, left map[string]lastState) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var segments [2]*journalSegment

@@ -128,7 +128,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		return nil
 	}
 	s.journal = newJournal(s.path, seal)
-	s.journal.goOn(&files, states, states)
+	s.journal.adopt(&files, states, states)
 	return nil
 }
 

@@ -102,8 +102,8 @@ func (c *Call) settle() {
 	}
 }
 
-// disown closes the ladder unless a call has claimed it, and reports whether it did.
-func (c *Call) disown() bool {
+// closeUnclaimed closes the ladder unless a call has claimed it, and reports whether it did.
+func (c *Call) closeUnclaimed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.id == "" {

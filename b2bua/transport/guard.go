@@ -90,7 +90,7 @@ func (g *guard) serve() {
 				return
 			}
 		case !errors.Is(err, errStill):
-			g.still.ended()
+			g.still.readerStopped()
 			g.ended(err)
 			return
 		case g.still.rests(g.begin):

@@ -71,7 +71,7 @@ func (c *Stream) serve() {
 			return
 		}
 	}
-	c.hub.still.ended()
+	c.hub.still.readerStopped()
 	c.drop()
 }
 
