@@ -173,7 +173,7 @@ func (t *talk) overhear(ep *endpoint, k *kernel.State) {
 		return
 	}
 	if _, complete := speech.Since(ep.voice.told); !complete { // it was not asked for long
-		t.away(ep.offload.read, at)
+		t.turns.Unheard(ep.offload.read, at)
 	}
 	t.take(ep, &speech, at)
 }
@@ -187,12 +187,6 @@ func (t *talk) take(ep *endpoint, speech *kernel.Speech, at time.Duration) {
 	}
 	ep.voice.Detector, ep.voice.told = speech.Detector, speech.Told
 	t.turns.Look(t.party(ep.side), ep.voice.View(at))
-}
-
-// away says that what was said between two moments is not known.
-func (t *talk) away(from, to time.Duration) {
-	t.turns.Pause(turns.Away, from)
-	t.turns.Resume(turns.Away, to)
 }
 
 // miss ends the listening: the kernel relays from now on, and its program does not listen.
@@ -342,7 +336,7 @@ func (r *relay) catchUp(exact bool, now time.Duration) {
 		complete = complete && is
 	}
 	if !complete {
-		t.away(t.known, now)
+		t.turns.Unheard(t.known, now)
 	}
 	for side, c := range t.caught {
 		if ep := &r.endpoint[side][RTP]; c != nil && ep.voice != nil {

@@ -126,6 +126,13 @@ func (t *Talk) Pause(why Why, at time.Duration) { t.put(mark{At: at - t.answered
 // Resume ends a pause. What both say from then on is measured, if no other reason is left.
 func (t *Talk) Resume(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Clear: why}) }
 
+// Unheard says that nobody listened between two moments. An utterance that goes on then is not taken for one that begins:
+// it is heard again within its longest pause.
+func (t *Talk) Unheard(from, to time.Duration) {
+	t.Pause(Away, from)
+	t.Resume(Away, to+within)
+}
+
 // Miss says that a part of the conversation was not listened to, for a reason: nothing of it is measured, because what
 // was heard says nothing of the rest.
 func (t *Talk) Miss(why Reason) { t.s.Missed = why }

@@ -430,3 +430,22 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// TestUnheard: an utterance that goes on when somebody listens again, after its own short pause, does not begin then: it
+// is no barge-in, no cut-off and no answer. One that begins later is.
+func TestUnheard(t *testing.T) {
+	for name, c := range map[string]struct {
+		caller, agent []int
+		want          []string
+	}{
+		"an interruption that was ignored goes on": {[]int{5350, 7000}, []int{500, 3900, 5000, 12000}, nil},
+		"an agent that was interrupted goes on":    {[]int{500, 3900, 5000, 7000}, []int{5350, 12000}, nil},
+		"a barge-in":                               {[]int{6000, 8000}, []int{500, 3900, 5000, 6700, 8300, 12000}, []string{"barge-in 6000 700", "answer 8300 300"}},
+	} {
+		talk := New(answered)
+		talk.Unheard(at(4000), at(5000))
+		if got := listen(talk, said(c.caller...), said(c.agent...), 12500); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q; want %q", name, got, c.want)
+		}
+	}
+}
