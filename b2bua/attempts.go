@@ -108,7 +108,7 @@ func (a *attempt) stop() {
 	}
 }
 
-// status is that of the answer that waits for its keys; 0: there is none.
+// status is the status of the answer that waits for its keys; 0: there is none.
 func (a *attempt) status() int {
 	if a.answer != nil {
 		return 200

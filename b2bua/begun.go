@@ -21,16 +21,16 @@ import (
 
 // The calls that a replaced process was setting up, and that begin again with the caller's INVITE.
 
-// begun is a call that the process before was setting up, until it begins again.
+// begun is a call that the old process was setting up, until its INVITE comes again.
 type begun struct {
 	record record.Record
 	noted  *kept.Call
-	invite []byte              // as the process before has given it
+	invite []byte              // as the old process has given it
 	media  bridge.RelaySession // the caller has its description; nil: it has none
 }
 
-// beginsAgain is the call that an INVITE begins again; nil: none. It is the same INVITE as in the process before: its
-// To tag alone could be that of another one from the same address.
+// beginsAgain returns the call that the old process was setting up for this very INVITE, or nil. The whole INVITE
+// counts: its To tag alone could be that of another one from the same address.
 func (su *successor) beginsAgain(req *sip.Request) *begun {
 	v, is := su.again.Load(message.TagOf(req.To().Params))
 	if !is {
@@ -43,8 +43,8 @@ func (su *successor) beginsAgain(req *sip.Request) *begun {
 	return b
 }
 
-// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a
-// nonce that is too old by now.
+// knownBefore returns the trunk whose INVITE begins again, or nil. It has shown its credentials to the old process,
+// with a nonce that is too old by now.
 func (su *successor) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
 	if b := su.beginsAgain(req); b != nil {
 		p := su.server.admission.Peers.Load()
@@ -55,7 +55,8 @@ func (su *successor) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trun
 	return nil, nil
 }
 
-// enter takes a place for a call of the trunk. One that begins again has its own, whatever the limits.
+// enter takes a place for a call of the trunk. A call that begins again has its place already, without regard to the
+// limits.
 func (su *successor) enter(t *peers.Trunk, req *sip.Request) peers.Capacity {
 	if su.beginsAgain(req) != nil {
 		return su.server.admission.Reenter(t)
@@ -63,7 +64,7 @@ func (su *successor) enter(t *peers.Trunk, req *sip.Request) peers.Capacity {
 	return su.server.admission.Enter(t)
 }
 
-// begins gives the id of a new call and when it came: as before where the process before was setting it up.
+// begins gives the id of a new call and when it came, both as before if the old process was setting it up.
 func (su *successor) begins(req *sip.Request) (id string, at time.Time, before *begun) {
 	if before = su.beginsAgain(req); before != nil {
 		su.again.Delete(message.TagOf(req.To().Params))
@@ -126,7 +127,7 @@ func (b *begun) goOn(c *Call) {
 	}
 }
 
-// Begun ends the calls that the process before was setting up, and that have not begun again. The stack serves.
+// Begun ends the calls that the old process was setting up, and whose INVITE has not come again. The stack serves.
 func (s *Server) Begun() {
 	s.successor.again.Range(func(tag, v any) bool {
 		if _, is := s.successor.again.LoadAndDelete(tag); is {

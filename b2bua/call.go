@@ -287,7 +287,7 @@ func (c *Call) safely(do func()) {
 	do()
 }
 
-// hangupAll ends both legs, whatever state they are in.
+// hangupAll ends both legs in any state.
 func (c *Call) hangupAll(why cause.Cause) {
 	for _, l := range slices.Clone(c.legs) {
 		if l == c.a {

@@ -48,7 +48,7 @@ func (c *Call) verify() phase {
 	return (*Call).verifying
 }
 
-// verifying: nobody knows yet who calls.
+// verifying: it is not known yet who calls.
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
 // onVerified goes on with the call, or refuses it, as the trunk says.

@@ -12,7 +12,7 @@ func partiesOf(vars *template.Vars) peers.Parties {
 }
 
 // limited says which limit of the trunk a new call is over, and what the caller gets.
-// Not 503: the carrier would hold back all its calls, and not those of one number.
+// Not 503: the carrier would hold back all its calls, instead of the calls of one number.
 func (c *Call) limited() (why cause.Cause, status int) {
 	if c.again {
 		c.server.admission.Reclaim(c.trunk, partiesOf(&c.vars))

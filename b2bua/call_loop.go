@@ -262,7 +262,7 @@ func (c *Call) linger() phase {
 	return nil
 }
 
-// leave refuses items from now on, and answers those that are left.
+// leave refuses items from now on, and answers the items that are left.
 func (c *Call) leave() {
 	for _, it := range c.mailbox.Close() {
 		c.safely(func() { c.take(it) }) // questions and requests want an answer

@@ -60,8 +60,8 @@ func (c *Call) wait() phase {
 // waiting: the caller waits for a place at a target.
 func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 
-// soundWait lets the caller hear that it waits. Who gets no ringing by the route gets 182, so that proxies keep the
-// INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
+// soundWait lets the caller hear that it waits. If the route sends no ringing, the caller gets 182, so that proxies
+// keep the INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
 func (c *Call) soundWait() {
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
 	case sound && (c.told.earlyMedia || c.ring(c.plan.full)):

@@ -17,7 +17,7 @@ import (
 // transfer that the agent has not asked for: the caller hears the ringback, and who
 // answers takes the agent's place on the same leg of the caller.
 
-// loss is the end of an agent's leg. The call ends with it if nobody takes over.
+// loss is the end of an agent's leg. The call ends with it if no target takes over.
 type loss struct {
 	cause cause.Cause
 	by    string
@@ -109,7 +109,7 @@ func (rs *rescues) beginAgain(k *kept.Transfer) {
 	}
 }
 
-// giveUp ends the call of an agent that nobody could take over from.
+// giveUp ends a call whose agent is lost and which no target could take over.
 func (rs *rescues) giveUp(l loss) {
 	c := rs.call
 	status := c.heardByCaller()

@@ -115,7 +115,7 @@ func (c *Call) ring(targets []*peers.Target) bool {
 	return true
 }
 
-// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated
+// toldBefore goes on with a caller that has its answer, and its sound, from the old process. The answer is repeated
 // for proxies (RFC 3261 section 13.3.1.1).
 func (c *Call) toldBefore() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
@@ -201,7 +201,7 @@ func (c *Call) bridgeInSetUp(e bridge.Event) phase {
 	return nil
 }
 
-// setUpFact is the next phase after a fact of a leg; nil: the same one. Those of a leg B come only while it is dialled.
+// setUpFact is the next phase after a fact of a leg; nil: the same one. A leg B has facts only while it is dialled.
 func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 	switch f := f.(type) {
 	case leg.Progress:

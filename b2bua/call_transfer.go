@@ -322,7 +322,7 @@ func (tr *transfers) agentLeft(f leg.Gone) {
 	c.notes.mark()
 }
 
-// loseAgent leaves the caller alone until the transfer under way has connected it.
+// loseAgent keeps the caller waiting without an agent until the transfer under way has connected it.
 func (tr *transfers) loseAgent() {
 	c := tr.call
 	tr.current.left, tr.current.held = true, c.bridge.Agreement.Description[media.SideB].Held()

@@ -42,7 +42,7 @@
 // TestCallThatWaitsHasNoGoroutine, TestOneTurnAtATime, TestHeldCallIsSmall.
 //
 // What is said in a call is kept from its INVITE on, with secrets blotted out (package
-// ladder). A recording may begin in mid-call, and nobody can read its RTP without the
+// ladder). A recording may begin in mid-call, and its RTP can't be read without the
 // set-up. TestRecordsOnDemand, TestLadderOfACall.
 //
 // An operator's order is neither a fact nor an event (order.go). The call carries it
@@ -51,7 +51,7 @@
 //
 // A call notes its state before its 200 leaves, and before each later change of its
 // session is confirmed (note.go). A target's ACK waits for that, too: from its ACK on the
-// target has the call, and nobody could cancel it. An INVITE gets its 100 when it is
+// target has the call, and it could not be cancelled. An INVITE gets its 100 when it is
 // noted, and not before, so that the peer repeats it to the next process. (A note that
 // comes while another one is written waits for that; the 100 does not.) What comes in
 // the moments after the answer, the ACK and the sources of media, is noted once. CSeqs of

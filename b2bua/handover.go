@@ -17,7 +17,7 @@ import (
 )
 
 // The calls of a process that another one replaces. Unlike those of a killed process they
-// go on as they are: nobody has missed a message.
+// continue as they are, because no message was missed.
 
 // Predecessor is a process that this one replaces.
 type Predecessor interface {
@@ -25,7 +25,7 @@ type Predecessor interface {
 	Take(name string) (fd int, ok bool)
 	// Restore gives a stack what the other one's had beside its sockets.
 	Restore(s *transport.Stack) error
-	// Calls are those of the other process.
+	// Calls are the calls of the old process.
 	Calls() []Handed
 }
 
@@ -68,10 +68,10 @@ func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 
 // Thaw undoes Freeze and HandOver.
 func (s *Server) Thaw() {
-	for _, again := range s.interrupted {
+	for _, again := range s.undoHandOver {
 		again()
 	}
-	s.interrupted = nil
+	s.undoHandOver = nil
 	s.stack.Serve()
 }
 
@@ -89,7 +89,7 @@ func (s *Server) rested() bool {
 }
 
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
-// again: those that are being set up may be begun again, as far as that can be done.
+// again: calls in set-up may begin again, if their state allows it.
 func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 	late := s.stack.Turns().Apart(ctx, func() { err = s.settled(again) })
 	return errors.Join(late, err)
@@ -153,7 +153,7 @@ func (c *Call) restless() error {
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
 func (s *Server) HandOver(each func(Handed) error) error {
-	// for the recordings of all: nobody hears anything meanwhile
+	// bounds the wait for all recordings: no audio flows until they are done
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
 	done := map[*Call]bool{}
@@ -189,7 +189,7 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	c.notes.state(state)
 	h.Sockets = c.bridge.HandOver(state)
 	if state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.bridge.Recordings.GoOn(&state.Call) })
+		c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Recordings.GoOn(&state.Call) })
 	}
 	h.Record = c.cdr()
 	h.Record.Recordings = c.bridge.Recordings.Settled()(ctx)

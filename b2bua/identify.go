@@ -51,7 +51,7 @@ func (s *Server) unproven(req *sip.Request, tx *transaction.Server, how peers.Pr
 	s.replyOnce(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), req, how == peers.ProofStale, time.Now())...)
 }
 
-// nobody: the request meets no trunk's conditions. It gets an answer if its sender's
+// no trunk: the request meets no trunk's conditions. It gets an answer if its sender's
 // address belongs to a trunk.
 func (s *Server) nobody(req *sip.Request, tx *transaction.Server, who peers.Standing, from peers.Sender) {
 	if !who.Known {

@@ -154,7 +154,7 @@ func (n *notes) over(r *record.Record) {
 	}
 }
 
-// refusedMark is behind the call's id in that of its refusal, which has nothing to do with its legs.
+// refusedMark follows the call's id in the id of its refusal, which has nothing to do with its legs.
 const refusedMark = "#refused"
 
 // oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask

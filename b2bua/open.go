@@ -41,7 +41,7 @@ type Options struct {
 	// Ladders says what becomes of the messages of calls. Record and Source are the server's to set.
 	Ladders ladder.Options
 
-	// Admission is given the server's admission before the first call; nil: nobody is.
+	// Admission is given the server's admission before the first call. It may be nil.
 	Admission func(*peers.Admission)
 
 	// Archive takes the recordings of calls; nil: none can be recorded.
@@ -54,14 +54,14 @@ type Options struct {
 	// the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
 
-	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder
+	// Bindings are the bindings of the old process, by holder; KeepBindings is told when a holder's bindings
 	// change, and does not block. Both may be nil.
 	Bindings     map[string][]record.Binding
 	KeepBindings func(holder string, all []record.Binding)
 
 	Network transport.Network // where a field is nil: the kernel's
 
-	// Certificates fetches those of callers who are verified; nil: HTTPS.
+	// Certificates fetches the certificates of callers who are verified; nil: HTTPS.
 	Certificates http.RoundTripper
 
 	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before

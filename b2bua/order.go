@@ -46,7 +46,7 @@ type ordered struct {
 }
 
 // Order has the live call with this id carry out an order, and gives its state
-// afterwards. The error is ErrNoCall, an *OrderError, or that of ctx.
+// afterwards. The error is ErrNoCall, an *OrderError, or ctx's.
 func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, error) {
 	return s.order(ctx, id, order{what: what})
 }

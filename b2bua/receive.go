@@ -94,7 +94,7 @@ func (s *Server) onOptions(req *sip.Request, tx *transaction.Server) {
 	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }
 
-// onRegister takes a registration of whoever shows the credentials of a trunk, or target, that may register here.
+// onRegister takes a registration of a sender that shows the credentials of a trunk, or target, that may register here.
 func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	now, from := time.Now(), s.stack.SenderOf(req)
 	t, how := s.auth.Check(req, s.admission.Peers.Load().Registering(req, from), now)
@@ -288,7 +288,7 @@ func (s front) Capacity(from peers.Sender) peers.Capacity {
 	}
 }
 
-// InDialog says whether a To tag is, or was a moment ago, that of a leg.
+// InDialog reports whether a To tag belongs to a leg, or did a moment ago.
 func (s front) InDialog(toTag []byte) bool { return s.registry.KnowsTag(toTag) }
 
 // InProgress says whether the INVITE that gets this To tag is known.

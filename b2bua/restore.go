@@ -22,7 +22,7 @@ import (
 
 // Calls of a killed process. One that was answered goes on: its dialogs, its media on the
 // same ports, its timers. One that was not is refused and cancelled. What can't be read,
-// or has lost its trunk, target or ports, costs its call alone.
+// or has lost its trunk, target or ports, costs only its call.
 
 var (
 	errUnanswered = errors.New("the call was not answered yet")
@@ -32,7 +32,8 @@ var (
 )
 
 // restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its
-// audio comes first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
+// audio comes first, and so does the audio of all others. SRTP begins with the turn, because its numbers are on file
+// first.
 func (su *successor) restore(all []record.Left) {
 	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
 		return // the server ends

@@ -100,7 +100,7 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 	return a
 }
 
-// restoreRecord takes the record so far. The recordings of the process before end with it.
+// restoreRecord takes the record so far. The recordings of the old process end with it.
 func (v *reviving) restoreRecord(r *record.Record) {
 	v.record = callRecord{
 		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID,
@@ -214,7 +214,7 @@ func (v *reviving) askLater() {
 	}
 }
 
-// closing tells the legs of a call that does not go on. Nobody knows which answers they
+// closing tells the legs of a call that does not go on. It is not known which answers they
 // have missed.
 func (c *Call) closing() phase {
 	c.phase = "ending"

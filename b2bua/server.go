@@ -38,7 +38,7 @@ type Sink interface {
 	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r record.Record) error
-	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
+	// Keep is Put that does not block: what it returned is told to done, once at most. r must not change any more.
 	// owes is as for Owe.
 	Keep(ctx context.Context, r *record.Record, owes []byte, done func(error))
 }
@@ -46,27 +46,27 @@ type Sink interface {
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg         *config.Config
-	bridges     bridge.Resources
-	sink        Sink
-	node        string
-	log         zerolog.Logger
-	mint        *message.Minter
-	admission   *peers.Admission
-	auth        *peers.Authenticator
-	registry    *registry.Registry[*Call, *legOnWire]
-	keepsNames  bool              // hooks ask for calls by foreign ids
-	ladders     *ladder.Collector // nil: nobody wants the messages of calls
-	stack       *transport.Stack
-	strays      *rate.Limiter // answers to responses that no transaction waits for
-	panics      atomic.Uint64
-	clients     *registration.Clients // our registrations
-	registrar   *registrar.Registrar  // those of others
-	verifier    *stir.Verifier        // of callers
-	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
-	successor   successor
-	machine     func() (uptime time.Duration, boot uint64)
-	unwritten   atomic.Int64 // records that the sink has not taken yet
+	cfg          *config.Config
+	bridges      bridge.Resources
+	sink         Sink
+	node         string
+	log          zerolog.Logger
+	mint         *message.Minter
+	admission    *peers.Admission
+	auth         *peers.Authenticator
+	registry     *registry.Registry[*Call, *legOnWire]
+	keepsNames   bool              // hooks ask for calls by foreign ids
+	ladders      *ladder.Collector // nil: nobody wants the messages of calls
+	stack        *transport.Stack
+	strays       *rate.Limiter // answers to responses that no transaction waits for
+	panics       atomic.Uint64
+	clients      *registration.Clients // our registrations
+	registrar    *registrar.Registrar  // those of others
+	verifier     *stir.Verifier        // of callers
+	undoHandOver []func()              // restarts recordings that HandOver ended; its caller owns this
+	successor    successor
+	machine      func() (uptime time.Duration, boot uint64)
+	unwritten    atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -83,7 +83,7 @@ type successor struct {
 // Stack is the server's transport.
 func (s *Server) Stack() *transport.Stack { return s.stack }
 
-// Registrations are those of the trunks at their registrars.
+// Registrations returns the registrations of the trunks at their registrars.
 func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
 
 // Verifier verifies who calls.
@@ -100,7 +100,7 @@ func (s *Server) Registrar() *registrar.Registrar {
 func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 
 // Reload makes new calls use the trunks, targets and routes of cfg; preparers are as
-// in Options. Live calls keep those that they began with, and count for the caps of
+// in Options. Live calls keep the trunks and targets that they began with, and count for the caps of
 // trunks and targets of the same name. Reload ignores the other sections, which need
 // a restart.
 func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {

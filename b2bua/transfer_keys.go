@@ -18,7 +18,7 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 }
 
 // tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's
-// turn. An agent that is still there waits meanwhile, without media. False: the keys are there.
+// turn. An agent that is still there waits until then, without media. False: the keys are there.
 func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 	c := tr.call
 	a := c.attempts.current

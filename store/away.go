@@ -95,7 +95,7 @@ func (w *writer) copyTo(ctx context.Context, path string) (os.FileInfo, error) {
 func (d *database) noteLog() { d.wal, _ = os.Stat(d.path + "-wal") }
 
 // removeLog removes the log of a database that was replaced. It is still in its place, and SQLite would take it for
-// that of the other file, and spoil it.
+// the log of the other file, and spoil it.
 func (d *database) removeLog() {
 	if st, err := os.Stat(d.path + "-wal"); err == nil && d.wal != nil && os.SameFile(st, d.wal) {
 		_, _ = os.Remove(d.path+"-wal"), os.Remove(d.path+"-shm")

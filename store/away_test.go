@@ -63,8 +63,7 @@ func TestFileRemoved(t *testing.T) {
 
 // The database is put back, too, where its lock was not removed with it.
 func TestOnlyFileRemoved(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	mustPut(t, s, sample("before"))
 	must(t, os.Remove(path))
 	mustPut(t, s, sample("after"))
@@ -123,8 +122,7 @@ func TestFileReplaced(t *testing.T) {
 // A file that is damaged while the process runs: calls go on, the reason is told with what to do, and the next start, with
 // another file, has the calls.
 func TestFileDamaged(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	for i := range 50 {
 		mustPut(t, s, sample(fmt.Sprint(i)))
 	}
@@ -172,17 +170,12 @@ func pragma(t *testing.T, s *Store, text string) {
 
 // Another program that holds the file delays records, and nothing else.
 func TestFileLocked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
-	db, err := openRaw(path)
-	must(t, err)
-	defer db.Close()
+	path, s := openNew(t)
+	db := rawDB(t, path)
 	c, err := db.Conn(t.Context())
 	must(t, err)
 	defer c.Close()
-	if _, err := c.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, c, `BEGIN IMMEDIATE`)
 	put := make(chan error, 1)
 	go func() { put <- s.Put(t.Context(), sample("one")) }()
 	if _, _, err := s.List(t.Context(), record.Filter{}); err != nil {
@@ -196,9 +189,7 @@ func TestFileLocked(t *testing.T) {
 	if says := waitBroken(t, s); !strings.Contains(says, "another program") {
 		t.Errorf("got %s", says)
 	}
-	if _, err := c.ExecContext(t.Context(), `ROLLBACK`); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, c, `ROLLBACK`)
 	must(t, <-put)
 	if err := s.Flush(t.Context()); err != nil || s.Err() != nil {
 		t.Errorf("%v, %v", err, s.Err())
@@ -212,9 +203,7 @@ func TestFullHint(t *testing.T) {
 	must(t, err)
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(t.Context(), `CREATE TABLE a (b); PRAGMA max_page_count = 2`); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, db, `CREATE TABLE a (b); PRAGMA max_page_count = 2`)
 	_, err = db.ExecContext(t.Context(), `INSERT INTO a VALUES (zeroblob(100000))`)
 	if err == nil || !strings.Contains(hint(path, err).Error(), "free space") {
 		t.Errorf("got %v", hint(path, err))

@@ -17,7 +17,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// keptBinding is a binding on file. Its times are those of the wall clock at the moment.
+// keptBinding is a binding on file. Its times are by the wall clock of the moment.
 type keptBinding struct {
 	record.Binding
 	moment
@@ -29,7 +29,7 @@ func withMonotonicTimes(b record.Binding, now time.Time) record.Binding {
 	return b
 }
 
-// asOf gives the binding as it is at a later moment, whatever the wall clock was set to in between.
+// asOf gives the binding as it is at a later moment, even if the wall clock was set in between.
 func (k *keptBinding) asOf(now moment) record.Binding {
 	set := now.Wall.Sub(k.Wall) - now.since(k.moment)
 	set = set.Round(time.Second) // else it was not set
@@ -37,7 +37,7 @@ func (k *keptBinding) asOf(now moment) record.Binding {
 	return withMonotonicTimes(k.Binding, now.Wall)
 }
 
-// bindings are those that the database does not have yet. The journal has them.
+// bindings are the bindings that the database does not have yet. The journal has them.
 type bindings struct {
 	store *Store
 	left  map[string]string // what an earlier process has left there, by holder, as JSON; constant after Open
@@ -70,7 +70,7 @@ func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	}
 }
 
-// takeBound takes up the bindings that an earlier process had in its journal alone. Their entries stay until the
+// takeBound takes up the bindings that an earlier process had only in its journal. Their entries stay until the
 // database has them. Alive sees to that, after LaterBindings has read what is there.
 func (b *bindings) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
 	left := map[string]string{}
@@ -132,7 +132,7 @@ const (
 	noBindings = "[]"
 )
 
-// Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out:
+// Bindings gives what was registered when the old process ended, by holder. A row that can't be read is left out:
 // the next REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or
 // read-only.
 func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, error) {

@@ -95,8 +95,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "f.db")
-			s := openTest(t, path)
+			path, s := openNew(t)
 			binding := func(contact string) []record.Binding {
 				return []record.Binding{{Contact: contact, Registered: time.Now(), Expires: time.Now().Add(time.Hour)}}
 			}

@@ -18,7 +18,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// SetAside is the name that the damaged database was given last, by Open or meanwhile; empty: none was. Its records are
+// SetAside is the name that the damaged database was given last, by Open or later; empty: none was. Its records are
 // there, and so are the items of its outbox.
 func (s *Store) SetAside() string {
 	if p := s.aside.Load(); p != nil {
@@ -99,7 +99,7 @@ func failsCheck(ctx context.Context, path string) bool {
 	return says != "ok" || app != applicationID
 }
 
-// sizes are those of the file and of its log.
+// sizes are the sizes of the file and of its log.
 type sizes struct{ file, wal int64 }
 
 // truncated says whether somebody has truncated the file or its log under the process. SQLite makes them shorter, too,
@@ -152,7 +152,7 @@ func asideName(path string) string {
 }
 
 // setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file
-// any more. SQLite's index of the log is of no use. The file keeps its own name, too, where it can: a process that is
+// any more. SQLite's index of the log is useless. The file keeps its own name, too, where it can: a process that is
 // killed before another one is in its place must find one.
 func setAside(path, name string) (given string, err error) {
 	err = os.Link(path, name)
@@ -264,7 +264,7 @@ func registeredIn(ctx context.Context, path string) map[string]string {
 }
 
 // suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged.
-// Meanwhile the last connections to the one before it are closed.
+// Until then the last connections to the old file are closed.
 const suspectEvery = time.Minute
 
 // suspected says whether a reader has found that the file is damaged, and it is. Who began to read before the damaged

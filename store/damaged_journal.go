@@ -13,7 +13,7 @@ import (
 // delivered again, under the same id.
 
 // keepJournalled keeps the records of finished calls that the journal beside a database has, and that were over. A
-// journal that can't be read costs these alone.
+// journal that can't be read costs only these.
 func keepJournalled(ctx context.Context, db *sql.DB, path string, consumers []string) error {
 	files, err := readJournal(path)
 	if err != nil {

@@ -102,8 +102,7 @@ func TestKeyOutlivesTheDatabase(t *testing.T) {
 		"removed, with another begun": func(path string) error { return os.Rename(path, path+".new") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "f.db")
-			s := openTest(t, path)
+			path, s := openNew(t)
 			s.Journal(sample("lives"), []byte("a state"))
 			key := s.Key()
 			kill(t, s)
@@ -121,8 +120,7 @@ func TestKeyOutlivesTheDatabase(t *testing.T) {
 
 // A damaged database that somebody removes before it is set aside is replaced all the same.
 func TestDamagedAndRemoved(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	mustPut(t, s, sample("before"))
 	must(t, os.Remove(path))
 	s.condemned.Store(true)
@@ -136,8 +134,7 @@ func TestDamagedAndRemoved(t *testing.T) {
 func TestTruncatedUnderLoad(t *testing.T) {
 	for _, which := range []string{"", "-wal", "-shm"} {
 		t.Run("f.db"+which, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "f.db")
-			s := openTest(t, path)
+			path, s := openNew(t)
 			for i := range 20 {
 				mustPut(t, s, sample(fmt.Sprint(i)))
 			}
@@ -172,8 +169,7 @@ func TestTextIsNotSetAside(t *testing.T) {
 
 // TestAnotherFileIsNotDamaged: a file of text in the place of the database, whose log is removed, is somebody's, and no damaged database.
 func TestAnotherFileIsNotDamaged(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	mustPut(t, s, sample("one"))
 	w := &writer{s: s}
 	if w.truncated(t.Context()) {

@@ -32,7 +32,7 @@ func (g *ground) await() {
 }
 
 // mend gives the index its size again if somebody has truncated it. To touch a page that is not there any more would
-// end the process. SQLite finds it wrong, and makes it anew from the log.
+// end the process. SQLite finds it wrong, and makes it again from the log.
 func (g *ground) mend() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

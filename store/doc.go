@@ -18,8 +18,8 @@
 // # Ownership
 //
 // One goroutine, the writer, owns the writing connection. The queue's lock guards what is pending. It is held for a few
-// map operations and never during I/O. So is the journal's; whoever brings an entry writes it, and what others bring
-// meanwhile. Only one process may write a file (a lock on path+".lock"); OpenRead reads beside
+// map operations and never during I/O. So is the journal's; the call that brings an entry writes it, and what others
+// bring meanwhile. Only one process may write a file (a lock on path+".lock"); OpenRead reads beside
 // it.
 //
 // # Decisions

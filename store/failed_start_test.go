@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -48,8 +47,7 @@ func TestFailedStart(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "f.db")
-			s := openTest(t, path)
+			path, s := openNew(t)
 			mustPut(t, s, sample("done"))
 			for i := range 3 {
 				s.Journal(sample(fmt.Sprint("call", i)), []byte("a state"))

@@ -195,27 +195,18 @@ func BenchmarkSearch(b *testing.B) {
 	if testing.Short() {
 		calls = 10_000
 	}
-	path := filepath.Join(b.TempDir(), "f.db")
-	s := openTest(b, path)
+	path, s := openNew(b)
 	mustPut(b, s, sample("template"))
-	db, err := openRaw(path)
-	must(b, err)
-	defer db.Close()
-	if _, err := db.ExecContext(b.Context(), `PRAGMA synchronous = OFF`); err != nil {
-		b.Fatal(err)
-	}
+	db := rawDB(b, path)
+	execute(b, db, `PRAGMA synchronous = OFF`)
 	const fill = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 		INSERT INTO calls (` + columnList + `) SELECT printf('%012d', n.i), node, trunk, route, target, direction, printf('+1555%07d', n.i * 7919 % 10000000), "to",
 		printf('%d@carrier', n.i), printf('%d@us', n.i), printf('p%d', n.i), strftime('%Y-%m-%dT%H:%M:%fZ', 1790000000 + n.i * 3, 'unixepoch'),
 		ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850, cause, ended_by, codec,
 		attempts, media, recordings, lead, printf('e%d', n.i), printf('%032x', n.i) FROM n, calls WHERE calls.id = 'template'`
 	begun := time.Now()
-	if _, err := db.ExecContext(b.Context(), fill, calls); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := db.ExecContext(b.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
-		b.Fatal(err)
-	}
+	execute(b, db, fill, calls)
+	execute(b, db, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	b.Logf("%d calls made in %v", calls, time.Since(begun))
 	for name, f := range map[string]record.Filter{
 		"newest": {}, "rare cause": {Cause: "prepare_failed"}, "other trunk": {Trunk: "pbx"}, "rare number": {Number: "5550007919"}, "no number": {Number: "99999999999"},

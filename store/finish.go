@@ -29,7 +29,7 @@ func newFinish(r *record.Record) *finish {
 	return &finish{id: r.ID, record: r}
 }
 
-// recorded says whether the call has recordings that are complete. Those of a killed process are settled later.
+// recorded reports whether the call has recordings that are complete. A killed process's are settled later.
 func (f *finish) recorded() bool {
 	return len(f.record.Recordings) > 0 && f.record.Settled()
 }

@@ -1,12 +1,42 @@
 package store
 
 import (
+	"context"
 	"database/sql"
+	"path/filepath"
 	"testing"
 )
 
 // openRaw opens a file without our rules.
 func openRaw(path string) (*sql.DB, error) { return openDB(dsn(path, "rw")) }
+
+// rawDB is openRaw for as long as the test.
+func rawDB(tb testing.TB, path string) *sql.DB {
+	tb.Helper()
+	db, err := openRaw(path)
+	must(tb, err)
+	tb.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// execute runs a statement.
+func execute(tb testing.TB, db execer, stmt string, args ...any) {
+	tb.Helper()
+	_, err := db.ExecContext(tb.Context(), stmt, args...)
+	must(tb, err)
+}
+
+// execer is a database, or a connection to one.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// openNew opens a store in a directory of its own.
+func openNew(tb testing.TB) (path string, s *Store) {
+	tb.Helper()
+	path = filepath.Join(tb.TempDir(), "f.db")
+	return path, openTest(tb, path)
+}
 
 // statesAt reads the files of a journal.
 func statesAt(path string) (map[string]lastState, error) {

@@ -93,7 +93,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 func (s *Store) beginJournal(seal cipher.AEAD, files *journalFiles, states, goesOn map[string]lastState) error {
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
-		s.journal.goOn(files, states, goesOn)
+		s.journal.adopt(files, states, goesOn)
 		return nil
 	}
 	if err := removeJournal(s.path); err != nil {

@@ -30,7 +30,7 @@ const (
 // journal keeps the states of live calls in files, so that the next process finds the calls that were live when this
 // one was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to
 // them, and wait until it is in the file, because they tell a peer next. A slow disk holds up one call, and not all:
-// nobody waits for a write for which somebody has waited in vain.
+// no call waits for a write for which another one has waited in vain.
 type journal struct {
 	path    string
 	seal    cipher.AEAD                                // of states
@@ -68,7 +68,7 @@ func openJournal(path string, seal cipher.AEAD) *journal {
 	return j
 }
 
-// openBeside begins a journal beside that of another process, whose states stay until taken. On a full disk there is no
+// openBeside begins a journal beside another process's, whose states stay until taken. On a full disk there is no
 // room for it, and the other process goes on.
 func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	j := newJournal(path, seal)
@@ -106,7 +106,7 @@ func (j *journal) taken() {
 	j.held = false
 }
 
-// alone removes what another process has begun beside this journal, and has not gone on with.
+// alone removes the files that another process has begun beside this journal, and has not continued.
 func (j *journal) alone() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -149,8 +149,8 @@ func (j *journal) beat(closed <-chan struct{}) {
 	}
 }
 
-// goOn goes on with the files of an earlier process and these states, of which those of left are not over.
-func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
+// adopt continues an earlier process's files. states has every call in them; left has the calls that are still live.
+func (j *journal) adopt(files *journalFiles, states, left map[string]lastState) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var segments [2]*journalSegment
@@ -218,7 +218,7 @@ func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.T
 	j.land()
 }
 
-// placeSealed seals and writes an entry that is all there is of its id: what a finished call owes its peers, or the
+// placeSealed seals and writes the only entry of its id: what a finished call owes its peers, or the
 // bindings of a holder that the database does not have yet.
 func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	room := takeRoom()
@@ -230,7 +230,7 @@ func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	j.land()
 }
 
-// place appends an entry that is all there is of its id. The lock is held.
+// place appends the only entry of its id. The lock is held.
 func (j *journal) place(kind entryKind, id string, state []byte) {
 	if j.file == nil || len(j.waiting) > journalWaiting || len(state) > maxState/2 {
 		j.dropped++
@@ -395,7 +395,7 @@ func (j *journal) wait(ctx context.Context) error {
 }
 
 // tend tries again what could not be written, and moves live calls to the other file where this one has become long, or
-// was removed. One goroutine alone calls it.
+// was removed. Only one goroutine calls it.
 func (j *journal) tend() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -87,13 +87,13 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	files.names[1] += ".elsewhere" // can't be opened
 	states := files.lastStates()
 	again := newJournal(j.path, testSeal)
-	if again.goOn(&files, states, states); again.err == nil {
+	if again.adopt(&files, states, states); again.err == nil {
 		t.Fatal("no error")
 	}
 	must(t, again.close())
 	wantLive(t, j, "one")
 	again = newJournal(j.path, testSeal)
-	again.goOn(&files, states, states)
+	again.adopt(&files, states, states)
 	noteCalls(again, "two")
 	if err := again.tend(); err == nil {
 		t.Fatal("no error")

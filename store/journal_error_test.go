@@ -118,8 +118,7 @@ func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
 
 // A version that did not know the files ran after the kill: when it lived says nothing of the calls in them.
 func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	r := record.Record{ID: "one", StartedAt: record.TimeOf(start), AnsweredAt: record.TimeOf(start)}
 	s.Journal(r, nil)
 	lived := record.TimeOf(time.Now().Add(time.Minute))
@@ -137,9 +136,7 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 		`UPDATE meta SET value = '` + later.String() + `' WHERE name = 'alive_at'`,
 		`INSERT INTO live (id, written_at, record) VALUES ('two', '` + lived.String() + `', '{}')`,
 	} {
-		if _, err := db.ExecContext(t.Context(), stmt); err != nil {
-			t.Fatal(err)
-		}
+		execute(t, db, stmt)
 	}
 	must(t, db.Close())
 	again := openTest(t, path)

@@ -136,7 +136,7 @@ type journalFiles struct {
 	lost  error     // what could not be read of them; nil: nothing
 }
 
-// beat is the moment of the newest beat. It lies before now, whatever the wall clock was set to since.
+// beat is the moment of the newest beat. It lies before now, even if the wall clock was set back since.
 func (j *journalFiles) beat() moment {
 	up, boot := Uptime()
 	return moment{Wall: record.TimeOf(j.alive).Time, Uptime: up - max(0, time.Since(j.alive)), Boot: boot}
@@ -215,7 +215,7 @@ func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
 }
 
 // lastStates gives the last entry of each call that was not over, and of each holder. A kill may have torn a write
-// between a state and its callKept: nobody was told then, but on a slow disk, and the state before counts.
+// between a state and its callKept: then no peer was told (except on a slow disk), and the older state counts.
 func (j *journalFiles) lastStates() map[string]lastState {
 	states := map[string]lastState{}
 	for in, text := range j.texts {

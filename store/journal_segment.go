@@ -71,7 +71,7 @@ func (s *journalSegment) head(number uint64) error {
 	return nil
 }
 
-// removed says whether the file is not where its name says any more. It gives the lock away meanwhile.
+// removed reports whether the file is no longer where its name says. It frees the lock while it looks.
 func (j *journal) removed() bool {
 	file := j.file
 	j.mu.Unlock()

@@ -250,15 +250,12 @@ func TestJournalTogether(t *testing.T) {
 
 // A start takes up the journal of the version before, which was a table.
 func TestJournalOfATable(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	must(t, s.Close())
 	db, err := openRaw(path)
 	must(t, err)
 	for id, record := range map[string]string{"whole": `{"id":"whole","from":"1"}`, "broken": `{`} {
-		if _, err := db.ExecContext(t.Context(), `INSERT INTO live (id, written_at, record) VALUES (?, '2026-11-20T08:00:00.000Z', ?)`, id, record); err != nil {
-			t.Fatal(err)
-		}
+		execute(t, db, `INSERT INTO live (id, written_at, record) VALUES (?, '2026-11-20T08:00:00.000Z', ?)`, id, record)
 	}
 	must(t, db.Close())
 	again := openTest(t, path)
@@ -279,8 +276,7 @@ func TestJournalOfATable(t *testing.T) {
 
 // A kill between the commit of a record and the journal's word of it makes no second record.
 func TestJournalKilledAfterCommit(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	want := sample("one")
 	s.Journal(want, nil)
 	names := journalNames(path)
@@ -297,8 +293,7 @@ func TestJournalKilledAfterCommit(t *testing.T) {
 
 // A finished call whose record waits for the database is recorded as it ended, and not as interrupted.
 func TestJournalOfFinishedCalls(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	mend := breakDisk(t, path)
 	want := sample("one")
 	s.Journal(want, nil)

@@ -69,8 +69,7 @@ func TestJournalWithUnreadableBlocks(t *testing.T) {
 
 // A file of the journal that can't be read keeps no process from its start.
 func TestStartWithAnUnreadableJournal(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	s.Journal(sample("lives"), []byte("a state"))
 	kill(t, s)
 	name := journalNames(path)[1]
@@ -119,8 +118,7 @@ func TestJournalMovesWithoutUnreadableEntries(t *testing.T) {
 
 // A file that is larger than any that this program writes takes no memory, and keeps no process from its start. That is told.
 func TestHugeJournalIsRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	s.Journal(sample("lives"), []byte("a state"))
 	kill(t, s)
 	name := journalNames(path)[1]

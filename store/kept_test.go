@@ -47,8 +47,7 @@ func kill(t *testing.T, s *Store) {
 
 // The next process gets the states of calls, sealed on the disk, and keeps them until they are over: a second kill loses none.
 func TestLeft(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	for _, id := range []string{"one", "two", "three"} {
 		s.Journal(sample(id), []byte("first secret of "+id))
 	}
@@ -97,8 +96,7 @@ func TestLeft(t *testing.T) {
 
 // A state that was damaged, or sealed with another key, costs its call alone.
 func TestLeftDamaged(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	for i := range 3 {
 		s.Journal(sample(fmt.Sprint("call", i)), []byte("a state"))
 	}
@@ -119,9 +117,7 @@ func TestLeftDamaged(t *testing.T) {
 	other[0] ^= 1
 	db, err := openRaw(path)
 	must(t, err)
-	if _, err := db.ExecContext(t.Context(), `UPDATE meta SET value = ? WHERE name = 'signal_key'`, other[:]); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, db, `UPDATE meta SET value = ? WHERE name = 'signal_key'`, other[:])
 	must(t, db.Close())
 	s = openTest(t, path)
 	if got := leftOf(s); len(got) != 0 || s.Interrupted() != 2 {
@@ -131,8 +127,7 @@ func TestLeftDamaged(t *testing.T) {
 
 // A kill while calls move leaves two files. The next process goes on with both, and makes one of them.
 func TestLeftInTwoFiles(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	s.Journal(sample("old"), []byte("old state"))
 	s.Journal(sample("both"), []byte("old state"))
 	s.journal.mu.Lock()

@@ -30,7 +30,7 @@ type LadderOptions struct {
 	MaxSize int64         // of the file, in bytes; above 0
 }
 
-// LaddersPath is the file of the ladders beside that of the records: flowbridge.db becomes flowbridge-ladders.db.
+// LaddersPath is the file of the ladders, beside the records' file: flowbridge.db becomes flowbridge-ladders.db.
 func LaddersPath(path string) string {
 	ext := filepath.Ext(path)
 	return strings.TrimSuffix(path, ext) + "-ladders" + ext

@@ -29,7 +29,7 @@ const laddersSchema = 1
 // The rows are in the order of their writing, so the oldest are found without an index.
 const laddersTable = `CREATE TABLE IF NOT EXISTS ladders (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at TEXT NOT NULL, data BLOB NOT NULL)`
 
-// laddersID marks the file, as applicationID does that of the records: "Flol".
+// laddersID is the SQLite application_id of the file: "Flol".
 const laddersID = 0x466c6f6c
 
 // laddersPage is the size of a new file's pages. A ladder takes 1.4 KB, so eleven share a page, which takes two writes
@@ -83,7 +83,7 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 	return f, err
 }
 
-// prepareLadders makes the tables of a new file, and checks those of another.
+// prepareLadders makes the tables of a new file, and checks the tables of an old one.
 func prepareLadders(ctx context.Context, db *sql.DB) error {
 	var app, schema, tables int64
 	for query, to := range map[string]*int64{

@@ -139,9 +139,7 @@ func TestLaddersOfNoUse(t *testing.T) {
 		must(t, err)
 		defer func() { _ = db.Close() }()
 		for _, s := range statements {
-			if _, err := db.ExecContext(t.Context(), s); err != nil {
-				t.Fatal(err)
-			}
+			execute(t, db, s)
 		}
 		return path
 	}
@@ -193,17 +191,13 @@ func TestLaddersWhileLocked(t *testing.T) {
 	defer func() { _ = other.Close() }()
 	conn, err := other.Conn(t.Context())
 	must(t, err)
-	if _, err := conn.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, conn, `BEGIN IMMEDIATE`)
 	l.Put(&said{id: "a", text: []byte("x")})
 	if err := w.step(); err == nil || !strings.Contains(err.Error(), "locked") {
 		t.Errorf("got %v", err)
 	}
 	wantLadder(t, l, "a", "x")
-	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, conn, `ROLLBACK`)
 	must(t, errors.Join(conn.Close(), w.step()))
 	if len(l.pending) != 0 {
 		t.Error("it still waits")

@@ -198,7 +198,7 @@ func (w *ladderWriter) remove(ctx context.Context, statement string, args ...any
 	return res.RowsAffected()
 }
 
-// size is that of the pages in use, in bytes.
+// size is the size of the pages in use, in bytes.
 func (w *ladderWriter) size(ctx context.Context) (int64, error) {
 	var pages, free, each int64
 	err := w.of.files.write.QueryRowContext(ctx,

@@ -73,8 +73,7 @@ func TestLocksOfADatabaseThatIsOpenedLate(t *testing.T) {
 
 // A file that can't be opened beside a reader is looked at without a loss of locks, how often so ever.
 func TestLocksOfADatabaseThatIsLookedAt(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	mustPut(t, s, sample("one"))
 	for range 3 {
 		if s.isDamaged(t.Context(), unix.EIO) {

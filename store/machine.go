@@ -43,7 +43,7 @@ var booted = sync.OnceValue(
 		return lastBoot{boot: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
 	})
 
-// moment is one by the wall clock, and by the machine's own, which nobody sets.
+// moment is a moment by the wall clock, and by the machine's own clock, which can't be set.
 type moment struct {
 	Wall   time.Time     `json:"noted_at,omitzero"`
 	Uptime time.Duration `json:"noted_uptime,omitempty"`

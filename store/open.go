@@ -200,7 +200,7 @@ func explain(path string, err error) error {
 	return fmt.Errorf("store %s: %w%s", path, err, remedy)
 }
 
-// signalKey reads the signalling key. The first start makes it, or takes that of a database that was removed.
+// signalKey reads the signalling key. The first start makes it, or takes the key of a database that was removed.
 func signalKey(ctx context.Context, path string, db *sql.DB) ([32]byte, error) {
 	fresh := keyBeside(path)
 	if fresh == nil {
@@ -237,7 +237,7 @@ func keyBeside(path string) []byte {
 	return key
 }
 
-// keepKeyBeside writes the copy, if it is not there. An error costs the copy alone; the next start tries again.
+// keepKeyBeside writes the copy, if it is not there. An error costs only the copy; the next start tries again.
 func keepKeyBeside(path string, key []byte) {
 	if bytes.Equal(keyBeside(path), key) {
 		return

@@ -26,9 +26,7 @@ func TestOpenRefuses(t *testing.T) {
 		db, err := openRaw(path)
 		must(t, err)
 		defer func() { _ = db.Close() }()
-		if _, err := db.ExecContext(t.Context(), stmt); err != nil {
-			t.Fatal(err)
-		}
+		execute(t, db, stmt)
 		return path
 	}
 	for _, tc := range []struct {
@@ -72,8 +70,7 @@ func TestNoFileOfARelativeName(t *testing.T) {
 }
 
 func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
 		t.Errorf("second open: got %v; want %v with the pid", err, errLocked)
 	}

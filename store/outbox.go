@@ -18,7 +18,7 @@ const (
 	insertReported = `INSERT INTO outbox (consumer, call_id, kind, created_at)
 		SELECT ?, id, '` + record.OutboxReport + `', ? FROM reports WHERE id = ?`
 
-	// insertJoined adds the item of a report whose call is over. That of a live call comes with the call's end.
+	// insertJoined adds the item of a report whose call is over. A live call's item comes with the call's end.
 	insertJoined = `INSERT INTO outbox (consumer, call_id, kind, created_at)
 		SELECT ?, id, '` + record.OutboxReport + `', ? FROM calls WHERE id = ?`
 )

@@ -162,12 +162,8 @@ func TestOutboxOfKilledCalls(t *testing.T) {
 func TestOutboxIsWrittenWithTheRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openOutbox(t, path, "a")
-	db, err := openRaw(path)
-	must(t, err)
-	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), `CREATE TRIGGER broken BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'broken'); END`); err != nil {
-		t.Fatal(err)
-	}
+	db := rawDB(t, path)
+	execute(t, db, `CREATE TRIGGER broken BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'broken'); END`)
 	put := make(chan error, 1)
 	go func() { put <- s.Put(t.Context(), bare("1")) }()
 	for s.Err() == nil {
@@ -176,9 +172,7 @@ func TestOutboxIsWrittenWithTheRecord(t *testing.T) {
 	if _, ok, err := s.Get(t.Context(), "1"); ok || err != nil {
 		t.Errorf("the record alone is there: %v, %v", ok, err)
 	}
-	if _, err := db.ExecContext(t.Context(), `DROP TRIGGER broken`); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, db, `DROP TRIGGER broken`)
 	must(t, <-put)
 	if got, _ := waiting(t, s, "a"); !slices.Equal(got, []string{"1 call"}) {
 		t.Errorf("got %v", got)

@@ -15,7 +15,7 @@ const (
 	// cacheSlots is how many pages are kept in memory, of all databases and connections: at most 17 MB. Beyond them,
 	// SQLite uses the oldest again.
 	cacheSlots = 1024
-	// scratch is of the size of what SQLite needs for a moment while it balances a tree.
+	// scratch has the size that SQLite needs for a moment while it balances a tree.
 	scratch = 12 << 10
 )
 

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// Pause commits what is pending, and has nothing written any more until resume is called. Meanwhile another process may
-// open the file by OpenTaken, with the lock that Pause gives.
+// Pause commits what is pending, and has nothing written any more until resume is called. Until then another process
+// may open the file by OpenTaken, with the lock that Pause gives.
 func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err error) {
 	if err := s.Flush(ctx); err != nil {
 		return nil, nil, err

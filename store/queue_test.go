@@ -158,8 +158,7 @@ func breakDisk(t *testing.T, path string) (mend func()) {
 }
 
 func TestDiskFull(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	mend := breakDisk(t, path)
 	defer mend()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -272,8 +271,7 @@ func TestQueueBound(t *testing.T) {
 }
 
 func TestManyWriters(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	var wg sync.WaitGroup
 	for w := range 20 {
 		wg.Go(func() {

@@ -95,7 +95,7 @@ func openPool(path string) (*sql.DB, error) {
 // pool has the connections.
 func (r *Reader) pool() *sql.DB { return r.db.Load() }
 
-// again has the file opened anew by its name: connections know files. Who is reading reads on.
+// again has the file opened again by its name, because connections know files. Readers that have begun read on.
 func (r *Reader) again() {
 	if fresh, err := openPool(r.name); err == nil { // always: it opens nothing yet
 		old := r.db.Swap(fresh)
@@ -103,7 +103,7 @@ func (r *Reader) again() {
 	}
 }
 
-// check checks that the tables are those that this version reads.
+// check checks that this version can read the tables.
 func (r *Reader) check(ctx context.Context) error {
 	var app, version int64
 	if err := r.pool().QueryRowContext(ctx, `PRAGMA application_id`).Scan(&app); err != nil {
@@ -188,7 +188,7 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 }
 
 // nextCursor is the cursor behind a page whose last record with a time is given; zero: there is none, as all its times
-// are damaged. Such times sort before those of all others, or behind them, where nothing else is to come.
+// are damaged. Such times sort before all others, or behind them, where nothing else is to come.
 func nextCursor(last record.Record, cursor string) string {
 	switch {
 	case !last.StartedAt.IsZero():

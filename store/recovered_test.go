@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -14,8 +13,7 @@ import (
 // TestSettleRecordings: what was recorded when the process was killed gets the size and the end of its file, as the next
 // process finds it.
 func TestSettleRecordings(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	at := record.TimeOf(time.Now().Add(-time.Hour).Truncate(time.Millisecond))
 	ended := record.TimeOf(at.Add(time.Minute))
 	r, plain := sample("one"), sample("two")

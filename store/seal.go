@@ -9,7 +9,7 @@ import (
 )
 
 // The states of calls have the keys of their SRTP, so they are sealed: with a key that is made of the signalling key,
-// and for their id alone.
+// and only for their id.
 
 // sealing makes the cipher of states.
 func sealing(key [32]byte) (cipher.AEAD, error) {

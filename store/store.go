@@ -126,7 +126,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	return s, nil
 }
 
-// newJournal begins a journal beside that of the process before, which may still go on.
+// newJournal begins a journal beside the old process's, which may still go on.
 func (s *Store) newJournal() error {
 	seal, err := sealing(s.key)
 	if err == nil {
@@ -135,8 +135,8 @@ func (s *Store) newJournal() error {
 	return err
 }
 
-// Taken says that the process before has ended, and that its calls are in this one's journal: its own is not needed any
-// more. The lock names this process from now on.
+// Taken says that the old process has ended, and that its calls are in this one's journal: the old one is not needed
+// any more. The lock names this process from now on.
 func (s *Store) Taken() {
 	s.journal.taken()
 	// the lock is the writer's
@@ -204,7 +204,7 @@ func (s *Store) Owe(id string, state []byte) {
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
 // ctx ends first, Put returns its error, and the record is written as soon as possible. A call that finds the queue
-// full to the end of ctx is kept by the journal alone, for the next Open; its error says so.
+// full to the end of ctx is kept only by the journal, for the next Open; its error says so.
 func (s *Store) Put(ctx context.Context, r record.Record) error {
 	done := make(chan error, 1)
 	f, full, err := s.begin(&r, nil, func(err error) { done <- err })
@@ -224,7 +224,7 @@ func (s *Store) Put(ctx context.Context, r record.Record) error {
 }
 
 // Keep is Put that does not wait: what it returned is told to done, once, by any goroutine. A record that is still not
-// committed when the store has closed is kept by the journal alone, and done is not told. Nobody may change r any more.
+// committed when the store has closed is kept only by the journal, and done is not told. r must not change any more.
 // owes is as for Owe.
 func (s *Store) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	if _, full, err := s.begin(r, owes, done); full != nil || err != nil {

@@ -100,8 +100,7 @@ func TestPutIsIdempotent(t *testing.T) {
 }
 
 func TestJournalDoesNotTouchFinished(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	want := sample("one")
 	s.Journal(want, nil)
 	mustPut(t, s, want)
@@ -121,8 +120,7 @@ func TestJournalDoesNotTouchFinished(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	answered, ringing := sample("answered"), sample("ringing")
 	for _, r := range []*record.Record{&answered, &ringing} {
 		r.EndedAt, r.Disposition, r.Cause, r.EndedBy, r.DurationMS = record.Time{}, "", "", "", 0
@@ -159,8 +157,7 @@ func TestInterrupted(t *testing.T) {
 }
 
 func TestKeyIsKept(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	key := s.Key()
 	if key == [32]byte{} {
 		t.Fatal("key is zero")

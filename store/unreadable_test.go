@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -11,26 +10,21 @@ import (
 
 // Records that can't be read cost a list nothing but themselves, whatever is wrong with them and wherever they are.
 func TestUnreadableRecords(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s := openTest(t, path)
+	path, s := openNew(t)
 	var want []string
 	for i := range 30 {
 		r := sample(fmt.Sprintf("call%02d", i))
 		mustPut(t, s, r)
 		want = append(want, r.ID)
 	}
-	db, err := openRaw(path)
-	must(t, err)
-	defer db.Close()
+	db := rawDB(t, path)
 	var broken []string
 	for i, set := range []string{
 		`attempts = '{'`, `media = x'ff00'`, `recordings = '["'`, `setup_ms = 'soon'`, `ended_at = 'later'`, `started_at = 'never'`, `sip_status = '2 0 0'`,
 	} {
 		for _, n := range []int{i, 10 + i, 20 + i} {
 			id := fmt.Sprintf("call%02d", n)
-			if _, err := db.ExecContext(t.Context(), `UPDATE calls SET `+set+` WHERE id = ?`, id); err != nil {
-				t.Fatal(err)
-			}
+			execute(t, db, `UPDATE calls SET `+set+` WHERE id = ?`, id)
 			broken = append(broken, id)
 			want = slices.DeleteFunc(want, func(w string) bool { return w == id })
 		}

@@ -85,7 +85,7 @@ func keyReadOnly(ctx context.Context, path string) []byte {
 	return keyBeside(path)
 }
 
-// unchanging names a file that nobody changes: it is read without its log.
+// unchanging names a file that does not change: it is read without its log.
 func unchanging(path string) string {
 	return dsn(path, "ro") + "&" + url.Values{"immutable": {"1"}}.Encode()
 }
@@ -128,7 +128,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		return nil
 	}
 	s.journal = newJournal(s.path, seal)
-	s.journal.goOn(&files, states, states)
+	s.journal.adopt(&files, states, states)
 	return nil
 }
 

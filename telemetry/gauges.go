@@ -35,7 +35,7 @@ type Gauges struct {
 	ReloadFailed bool
 	// LogLevelChanged says that the log has another level than configured.
 	LogLevelChanged bool
-	// Certificates are when those of the listeners end, by file; empty: there are none.
+	// Certificates are when the listeners' certificates end, by file; empty: there are none.
 	Certificates map[string]time.Time
 	// More are the figures of parts that only some nodes have.
 	More []Gauge
@@ -182,7 +182,7 @@ func (s sink) messages(g *Gauges) {
 			direction = "in"
 		}
 		s.counter("sip_messages_total",
-			"SIP messages, retransmissions included: requests by method, responses by code. Those that were refused before the parser are not in it.",
+			"SIP messages, retransmissions included: requests by method, responses by code. Messages that were refused before the parser are not in it.",
 			float64(c.N), "direction", direction, "method", c.Method, "code", code)
 	}
 	for reason, n := range g.Node.Rejected {

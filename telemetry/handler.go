@@ -38,7 +38,7 @@ type recent struct {
 	err error
 }
 
-// Gather gives the metrics. Nobody may change them.
+// Gather gives the metrics. They must not be changed.
 func (r *recent) Gather() ([]*dto.MetricFamily, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -60,7 +60,7 @@ func New(o Options) *Metrics {
 	m.prepare = m.histogram("prepare_seconds", "How long platforms' APIs took to answer, retries included.",
 		seconds, "target")
 	m.wait = m.histogram("queue_wait_seconds",
-		"How long callers waited for a place at a target, of those that had to, until they got it or went.",
+		"How long callers that had to wait for a place at a target waited, until they got it or left.",
 		[]float64{1, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800}, "route")
 	m.jitter = m.histogram("rtp_jitter_seconds", "The jitter of a leg's RTP at the end of its call (RFC 3550).",
 		[]float64{.001, .002, .005, .01, .02, .03, .05, .1, .2}, "leg")
@@ -85,7 +85,7 @@ func (m *Metrics) counter(name, help string, labels ...string) *prometheus.Count
 	return v
 }
 
-// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, made anew at most once an
+// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, reset at most once an
 // hour.
 const (
 	nativeFactor  = 1.1

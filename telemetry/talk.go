@@ -12,7 +12,7 @@ type talk struct {
 	turn, first, bargeIn, agentDead *prometheus.HistogramVec
 }
 
-// newTalk makes the metrics. Conversations that may be measured wrong count in calls alone.
+// newTalk makes the metrics. Conversations that may be measured wrong count only in calls.
 func (m *Metrics) newTalk() talk {
 	seconds := []float64{.2, .4, .6, .8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10, 20, 60}
 	return talk{

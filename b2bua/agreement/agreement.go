@@ -93,7 +93,7 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 	return offer.Offerable(t.Codecs)
 }
 
-// DirectionFor is the direction of an offer to a target: that of the caller's, unless we make
+// DirectionFor is the direction of an offer to a target: the caller's, unless we make
 // the offer ourselves. For a transfer the agent's hold does not count.
 func (a *Agreement) DirectionFor(offer *sdp.Description, transfer bool) sdp.Direction {
 	switch {

@@ -15,7 +15,7 @@ import (
 
 // The recording of a call: routes[].record, and orders.
 
-// Recordings are those of a call, one at a time.
+// Recordings are the recordings of a call, one at a time.
 type Recordings struct {
 	bridge  *Bridge
 	current *recording.Recorder   // nil: none
@@ -185,7 +185,7 @@ func (r *Recordings) State() string {
 	}
 }
 
-// Files are the recordings of earlier processes, and those of this one so far.
+// Files are the recordings of earlier processes, and of this one so far.
 func (rs *Recordings) Files() []record.Recording {
 	return append(append([]record.Recording{}, rs.Past...), filesOf(rs.All)...)
 }

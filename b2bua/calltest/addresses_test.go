@@ -41,8 +41,7 @@ func inWorldOfNames(t *testing.T, test func(w *world), replace ...string) {
 func (w *world) takesAtSecond(d *dialogue) (invite received, r record.Record) {
 	w.t.Helper()
 	invite = w.agent2.expect("INVITE")
-	w.agent2.takes(invite, "b")
-	w.carrier.isAnswered(d)
+	w.carrier.isTakenBy(w.agent2, invite, "b", d)
 	w.callerHangsUpAt(w.agent2, d)
 	return invite, w.record()
 }
@@ -116,12 +115,10 @@ func TestNextAddress(t *testing.T) {
 // A first address that answers after its turn has the call, if it is the first to answer; a second answer is hung up.
 func TestLateFirstAddress(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		first := w.agent.expect("INVITE")
+		d, first := w.carrier.callsAt(w.agent, "+15075785607")
 		w.agent.drainFor(2 * time.Second)
 		second := w.agent2.progresses(180, "Ringing", "b", "")
-		w.agent.takes(first, "a")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent, first, "a", d)
 		w.agent2.concludes(second, 200, "OK", "b", agentSDP())
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
 		w.callerEnds(w.agent, d)
@@ -162,8 +159,7 @@ func TestNextAddressOverTCP(t *testing.T) {
 		agent := w.streamAgent(agent2Addr)
 		d := w.carrier.dialsTillRung("+15075785607")
 		p := agent.accept()
-		p.refuses(486)
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(p, p.expect("INVITE"), "x", d)
 		r := w.record()
 		if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, []string{"tcp://192.0.2.20:32681 target_unreachable"}) {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -217,9 +213,7 @@ func TestAnswerWithoutID(t *testing.T) {
 		if invite.value("X-Session") != "s-1" || held() {
 			w.t.Errorf("at the last address it is kept:\n%s", invite.raw)
 		}
-		agent.takes(invite, "b")
-		w.carrier.isAnswered(d)
-		w.callerEnds(agent, d)
+		w.shortCall(agent, invite, "b", d)
 	}
 	headers := []string{"    headers:\n", "    headers:\n      X-Session: '{{.Prepare.JSON \"session\"}}'\n"}
 	inWorldWith(t, strings.NewReplacer(headers...).Replace(testConfig), func(w *world) { test(w, false) })

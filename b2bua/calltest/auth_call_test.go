@@ -79,8 +79,7 @@ func (p *peer) gaveUp(d *dialogue, m received) {
 func (w *world) answersCall(p *peer, d *dialogue, extra string) {
 	w.t.Helper()
 	d.extra = extra
-	p.invitesTillRung(d)
-	invite := w.agent.expect("INVITE")
+	invite := p.ringsAt(w.agent, d)
 	if strings.Contains(invite.raw, "Authorization") {
 		w.t.Errorf("the target sees the credentials:\n%s", invite.raw)
 	}
@@ -297,8 +296,7 @@ func TestStaleNonce(t *testing.T) {
 		w.record()
 
 		// Whoever recorded that can't use it, from wherever.
-		thief := w.peer(netip.MustParseAddrPort("203.0.113.66:5060"))
-		w.others = append(w.others, thief)
+		thief := w.otherAt("203.0.113.66:5060")
 		e := thief.newCall("+15075785607")
 		e.callID, e.extra = "thief", extra
 		thief.invite(e)
@@ -387,8 +385,7 @@ func TestCancelBesideAuth(t *testing.T) {
 		invite := w.agent.progresses(180, "Ringing", "a", "")
 		d.extra = ""
 		p.givesUp(d)
-		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "", "")
-		w.agent.concludes(invite, 487, "Request Terminated", "a", "")
+		w.agent.takesCancel(invite, "a")
 		w.record()
 	})
 }

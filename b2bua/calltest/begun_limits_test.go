@@ -18,7 +18,7 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 		"of the trunk":  {"max_cps: 1", ""},
 	} {
 		runIn(t, name, talkYAML(tt.trunk, tt.target), func(w *world) {
-			w.served(w.agent, w.calls("+15075785607"))
+			w.served(w.agent, w.carrier.dialsTillRung("+15075785607"))
 			time.Sleep(2 * time.Second)
 			var dialed []received
 			for range 2 {
@@ -60,9 +60,9 @@ func invites(all []received) []received {
 func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 	yaml := strings.NewReplacer("@192.0.2.21:32681\", max_calls: 1", "@192.0.2.21:32681\", max_cps: 1", "1509\", targets: [agent]", "1509\", targets: [agent, spare]").Replace(queueConfig)
 	inWorldWith(t, yaml, func(w *world) {
-		w.served(w.agent, w.calls("+15095780001"))
+		w.served(w.agent, w.carrier.dialsTillRung("+15095780001"))
 		for n := range 3 {
-			w.calls(fmt.Sprintf("+1509578001%d", n))
+			w.carrier.dialsTillRung(fmt.Sprintf("+1509578001%d", n))
 			w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
 			time.Sleep(2 * time.Second)
 		}
@@ -73,12 +73,12 @@ func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 // The record keeps the attempts of the process before that had an INVITE. Others are made again: they would be there twice.
 func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, `1509", targets: [agent]`, `1509", targets: [agent, spare]`, 1), func(w *world) {
-		first := w.calls("+15095780001")
+		first := w.carrier.dialsTillRung("+15095780001")
 		w.agent.concludes(w.agent.expect("INVITE"), 503, "Service Unavailable", "agent", "")
 		w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
-		second := w.calls("+15085780002")
+		second := w.carrier.dialsTillRung("+15085780002")
 		w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "agent", "")
-		third := w.calls("+15075780003")
+		third := w.carrier.dialsTillRung("+15075780003")
 		w.upgraded()
 		for d, want := range map[*dialogue]int{first: 1, second: 0, third: 0} {
 			sent := 0

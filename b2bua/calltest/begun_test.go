@@ -60,9 +60,9 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 		"reliable, SDES": {trunk: ", media: {srtp: optional}", extra: "Supported: 100rel\n", offer: securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'))},
 	} {
 		runIn(t, name, soundingQueue(tt.trunk), func(w *world) {
-			first := w.calls("+15085780001") // by a route without a sound
+			first := w.carrier.dialsTillRung("+15085780001") // by a route without a sound
 			w.served(w.agent, first)
-			spare := w.calls("+15085780009")
+			spare := w.carrier.dialsTillRung("+15085780009")
 			w.served(w.agent2, spare)
 			second, told := w.sounds("+15075780002", tt.extra, tt.offer)
 			time.Sleep(10 * time.Second)
@@ -180,14 +180,12 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 		},
 	} {
 		runIn(t, name, soundingQueue(""), func(w *world) {
-			first := w.calls("+15085780001")
+			first := w.carrier.dialsTillRung("+15085780001")
 			w.served(w.agent, first)
 			second, _ := w.sounds("+15075780002", "", "")
 			time.Sleep(time.Second)
 			h, err := w.handOver()
-			if err != nil {
-				w.t.Fatal(err)
-			}
+			must(w.t, err)
 			w.beginWith(nil, h)
 			then(w, second)
 			synctest.Wait()
@@ -261,11 +259,11 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 	yaml := strings.NewReplacer("limit: 2", "limit: 10", `country: "1"}`, `country: "1", max_cps: 1}`,
 		`["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060"], limits: {setups: 4}`).Replace(queueConfig)
 	inWorldWith(t, yaml, func(w *world) {
-		all := []*dialogue{w.calls("+15075780001")}
+		all := []*dialogue{w.carrier.dialsTillRung("+15075780001")}
 		in := w.agent.progresses(180, "Ringing", "agent", "")
 		for i := range 5 {
 			time.Sleep(2 * time.Second)
-			all = append(all, w.calls(fmt.Sprintf("+1507578000%d", i+2)))
+			all = append(all, w.carrier.dialsTillRung(fmt.Sprintf("+1507578000%d", i+2)))
 		}
 		w.upgraded()
 		again := w.cancelledAndAgain(in)
@@ -292,7 +290,7 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 // TestAnotherINVITEBeginsNothing: an INVITE that only looks like that of a caller who waits, from the same address, does not get its call.
 func TestAnotherINVITEBeginsNothing(t *testing.T) {
 	inWorldWith(t, soundingQueue(""), func(w *world) {
-		first := w.calls("+15085780001")
+		first := w.carrier.dialsTillRung("+15085780001")
 		w.served(w.agent, first)
 		second, told := w.sounds("+15075780002", "", "")
 		time.Sleep(time.Second)
@@ -318,7 +316,7 @@ func TestAnotherINVITEBeginsNothing(t *testing.T) {
 // make another INVITE of it.
 func TestBeginsAgainBehindNAT(t *testing.T) {
 	inWorldWith(t, soundingQueue(""), func(w *world) {
-		w.served(w.agent, w.calls("+15085780001"))
+		w.served(w.agent, w.carrier.dialsTillRung("+15085780001"))
 		d := w.carrier.newCall("+15075780002")
 		w.carrier.send(strings.Replace(d.request("INVITE"), "192.0.2.10:5060;branch="+d.branch+";rport", "10.0.0.5:5060;branch="+d.branch, 1))
 		d.learn(w.carrier.expect("SIP/2.0 180"))

@@ -24,8 +24,6 @@ func TestMultipartInvite(t *testing.T) {
 		if invite.value("Content-Type") != "application/sdp" || !strings.Contains(invite.raw, "198.51.100.1") || strings.Contains(invite.raw, "\x01\x02") {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent2.takes(invite, "agent2")
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent2, d)
+		w.shortCall(w.agent2, invite, "agent2", d)
 	})
 }

@@ -45,8 +45,7 @@ func TestAnswerWithoutContentType(t *testing.T) {
 			if m := w.carrier.expect("SIP/2.0 183"); len(m.Body()) == 0 {
 				t.Errorf("no early media:\n%s", m.raw)
 			}
-			w.agent.concludes(in, 200, "OK", "agent1", "")
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenWith(w.agent, in, "agent1", d, "")
 			w.callerHangsUp(d)
 		},
 		"the target's answer to a re-INVITE": func(w *world) {
@@ -73,8 +72,7 @@ func TestAnswerWithoutContentType(t *testing.T) {
 			m := w.carrier.expect("SIP/2.0 183")
 			w.carrier.untyped = true
 			w.carrier.prack(d, m, callerSDP())
-			w.agent.takes(in, "agent1")
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenBy(w.agent, in, "agent1", d)
 			w.callerHangsUp(d)
 		},
 	} {

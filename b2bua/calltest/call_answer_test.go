@@ -58,8 +58,7 @@ func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 // line feed is dropped. Other control characters are left out.
 func TestReasonPhraseBringsNoHeader(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		busy := string(siptest.CRLF(hostileAnswer(invite, 486, "a", "")))
 		w.agent.sendBytes([]byte(strings.Replace(busy, "486 Whatever", "486 Busy\nContact: <sip:evil@x>", 1)))
 		w.carrier.silent(100 * time.Millisecond)

@@ -15,8 +15,7 @@ import (
 // us, but before our own 200 went out: 487 wins, the target gets BYE.
 func TestCancelBeats200ToCarrier(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		w.agent.answer(invite, "a")
 		w.carrier.cancel(d) // both are in flight at the same instant
 		w.agent.expect("ACK")
@@ -63,13 +62,6 @@ func TestCancelBeforeItsInvite(t *testing.T) {
 		w.carrier.ackRefused(d)
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		w.agent.silent(time.Minute)
-	})
-}
-
-func TestCancelWithoutInvite(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.carrier.cancel(w.carrier.newCall("+15075785607"))
-		w.carrier.expect("SIP/2.0 481")
 	})
 }
 
@@ -134,41 +126,5 @@ func TestCancelBeforeRefusedInvite(t *testing.T) {
 		w.carrier.expect("SIP/2.0 420")
 		w.carrier.expect("SIP/2.0 481") // to the CANCEL
 		w.settle()
-	})
-}
-
-// The INVITE of a cancelled leg B is still answered: with 487, 200, or never.
-func TestCancelCrossesAnswerOfTarget(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.progresses(180, "Ringing", "a", "")
-		synctest.Wait()
-		w.carrier.cancel(d)
-		cancel := w.agent.expect("CANCEL")
-		w.agent.answer(invite, "a") // crossed
-		w.agent.expect("ACK")
-		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
-		w.agent.reply(bye, 200, "OK", "", "")
-		w.agent.reply(cancel, 481, "Too Late", "a", "")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.isRefused(d, "487")
-		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-	})
-}
-
-// RFC 3261 section 9.2: the answers to a CANCEL and to its INVITE have the same
-// To tag.
-func TestCancelHasTheTagOfItsInvite(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dials("+15075785607")
-		ringing := w.carrier.expect("SIP/2.0 180")
-		w.carrier.cancel(d)
-		cancelled := w.carrier.expect("SIP/2.0 200")
-		if got, want := cancelled.value("To"), ringing.value("To"); got != want {
-			t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, want)
-		}
-		w.carrier.isRefused(d, "487")
-		w.wantRecord("cancelled", cause.CallerCancelled, "caller")
-		w.agent.drainFor(time.Minute) // its INVITE has had no answer at all
 	})
 }

@@ -23,13 +23,11 @@ func TestDialWithoutID(t *testing.T) {
 	log := &bytes.Buffer{}
 	inWorldOf(t, yaml, func(o *b2bua.Options) { o.Log = zerolog.New(log) }, func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		if invite.value("X-EI") != "" || invite.value("x-Caller") != "+15075550100" {
 			t.Errorf("INVITE without an id:\n%s", invite.raw)
 		}
-		w.agent.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, invite, "a", d)
 		r := w.record()
 		w.wantCauses(r, cause.TargetBusy)
 		time.Sleep(time.Minute) // the ladder is kept when the transactions are over
@@ -89,8 +87,7 @@ func TestBehindNAT(t *testing.T) {
 				w.carrier.send(hide(d.request("INVITE")))
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				invite := w.agent.expect("INVITE")
-				w.agent.takes(invite, "a")
-				w.carrier.isAnswered(d)
+				w.carrier.isTakenBy(w.agent, invite, "a", d)
 				w.agent.agentRequest("BYE", invite, "a", 1)
 				w.agent.expect("SIP/2.0 200")
 				if reached {

@@ -1,7 +1,6 @@
 package calltest
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,8 +48,7 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		w.agent.takes(in, "agent1")
 		w.carrier.expect("SIP/2.0 200")
 		w.wantConfirmed("answered", false)
-		stranger := w.peer(netip.MustParseAddrPort("192.0.2.77:5060"))
-		w.others = append(w.others, stranger)
+		stranger := w.otherAt("192.0.2.77:5060")
 		stranger.ack(d)
 		w.wantConfirmed("ACK from elsewhere", false)
 		w.carrier.reinvite(d, sdpAt("192.0.2.99", 20000)) // it has the 200
@@ -136,8 +134,7 @@ func TestCallerThatCannotBeForged(t *testing.T) {
 			w.wantConfirmed("ringing", true)
 			d.extra = ""
 			in := w.agent.expect("INVITE")
-			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			p.isAnswered(d)
+			p.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			p.hangsUpOn(w.agent, d)
 			w.record()
 		})

@@ -90,25 +90,6 @@ func TestChallengedCallAnswered(t *testing.T) {
 	})
 }
 
-// Credentials that are refused are the next target's turn.
-func TestWrongPassword(t *testing.T) {
-	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.dials("+15085785607")
-		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n1"`)
-		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n2"`)
-		invite := w.agent2.expect("INVITE")
-		if invite.value("Authorization") != "" || invite.value("CSeq") != "1 INVITE" {
-			t.Errorf("the second target got\n%s", invite.raw)
-		}
-		w.agent2.takes(invite, "b")
-		w.carrier.isAnswered(d)
-		r := w.callerEnds(w.agent2, d)
-		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(cause.AuthRefused) {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-	})
-}
-
 // A challenge that can't be answered, or is repeated for ever, ends the
 // attempt.
 func TestChallengeNotAnswered(t *testing.T) {
@@ -121,6 +102,7 @@ func TestChallengeNotAnswered(t *testing.T) {
 		"no credentials":    {testConfig, `nonce="n"`, cause.AuthMissing, 1},
 		"unknown algorithm": {digestConfig, `nonce="n", algorithm=SHA3`, cause.AuthUnsupported, 1},
 		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", cause.AuthUnsupported, 1},
+		"wrong credentials": {digestConfig, `nonce="%d"`, cause.AuthRefused, 2},
 		"for ever":          {digestConfig, `nonce="%d", stale=true`, cause.AuthRefused, 4},
 	} {
 		runIn(t, name, tt.yaml, func(w *world) {
@@ -135,112 +117,4 @@ func TestChallengeNotAnswered(t *testing.T) {
 			}
 		})
 	}
-}
-
-// The caller gives up while the second INVITE waits: it is what is cancelled,
-// as soon as it has a provisional answer.
-func TestCancelAfterChallenge(t *testing.T) {
-	for name, rings := range map[string]bool{"ringing": true, "silent": false} {
-		runIn(t, name, digestConfig, func(w *world) {
-			d := w.carrier.dialsTillRung("+15095785607")
-			first := w.agent2.progresses(100, "Trying", "", "")
-			w.agent2.challenge(first, `nonce="n1"`)
-			second := w.agent2.expect("INVITE")
-			if rings {
-				w.agent2.reply(second, 180, "Ringing", "a", "")
-			}
-			synctest.Wait()
-			w.carrier.givesUp(d)
-			if !rings {
-				w.agent2.silent(100 * time.Millisecond)
-				w.agent2.reply(second, 100, "Trying", "", "")
-			}
-			cancel := w.agent2.expect("CANCEL")
-			if message.BranchOf(cancel.Message) != message.BranchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
-				w.t.Errorf("CANCEL:\n%s", cancel.raw)
-			}
-			w.agent2.reply(cancel, 200, "OK", "a", "")
-			if rings {
-				w.agent2.concludes(second, 487, "Request Terminated", "a", "")
-			} // else the CANCEL is not heeded: the transaction ends with the leg
-			r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-			if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
-				w.t.Errorf("attempts %+v", r.Attempts)
-			}
-		})
-	}
-}
-
-// The caller gives up before the challenge comes: it is not answered.
-func TestCancelBeforeChallenge(t *testing.T) {
-	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
-		w.carrier.givesUp(d)
-		w.agent2.challenge(invite, `nonce="n1"`)
-		w.agent2.silent(time.Minute)
-		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-	})
-}
-
-// A target that challenges and then says nothing is given up like any other.
-func TestSilentAfterChallenge(t *testing.T) {
-	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		begin := time.Now()
-		w.carrier.invitesTillRung(d)
-		first := w.agent2.expect("INVITE")
-		time.Sleep(2 * time.Second)
-		w.agent2.rest() // sent again meanwhile
-		w.agent2.challenge(first, `nonce="n1"`)
-		w.carrier.expect("SIP/2.0 503")
-		if got := time.Since(begin); got != 6*time.Second {
-			t.Errorf("503 after %v; want 4s after the challenge", got)
-		}
-		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
-		time.Sleep(time.Minute)
-		for _, m := range w.agent2.rest() { // the INVITE goes on being sent until its transaction times out
-			if m.value("CSeq") != "2 INVITE" {
-				t.Errorf("unexpected:\n%s", m.raw)
-			}
-		}
-	})
-}
-
-// A challenge to a PRACK is answered in its early dialog: CSeq goes on there.
-func TestChallengedPRACK(t *testing.T) {
-	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, rel100: supported, auth: {username: u, password_env: PW},", 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.progresses(180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
-		prack := w.agent2.expect("PRACK")
-		w.agent2.reply(prack, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
-		again := w.agent2.expect("PRACK")
-		if got := prack.value("CSeq") + ", " + again.value("CSeq"); got != "2 PRACK, 3 PRACK" {
-			t.Errorf("CSeq: %s", got)
-		}
-		w.agent2.reply(again, 200, "OK", "", "")
-		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP())
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent2, d)
-	})
-}
-
-// After our BYE nothing is sent in a dialog, not even what was challenged.
-func TestChallengeAfterBye(t *testing.T) {
-	yaml := strings.Replace(digitsConfig("relay"), "- {name: spare, kind: sip,", "- {name: spare, kind: sip, auth: {username: u, password_env: PW},", 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		w.carrier.within(d, "INFO", "", "Info-Package: x")
-		info := w.agent2.expect("INFO")
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		bye := w.agent2.expect("BYE")
-		w.agent2.reply(info, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
-		w.agent2.silent(400 * time.Millisecond)
-		w.agent2.reply(bye, 200, "OK", "", "")
-		w.record()
-	})
 }

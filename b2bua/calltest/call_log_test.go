@@ -23,9 +23,7 @@ func TestPlainCallIsOneLine(t *testing.T) {
 			t.Fatalf("%d lines; want 1:\n%s", len(lines), out.text.Bytes())
 		}
 		var f map[string]any
-		if err := json.Unmarshal(lines[0], &f); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal(lines[0], &f))
 		for key, want := range map[string]any{
 			"message": "call ended", "level": "info", "call": r.ID, "trunk": "carrier", "from": r.From, "to": r.To, "source": "192.0.2.10:5060",
 			"started_at": r.StartedAt.String(), "disposition": "answered", "cause": r.Cause, "ended_by": "caller", "code": 200.0,

@@ -13,10 +13,8 @@ import (
 func TestRefreshAfterRefusedOffer(t *testing.T) {
 	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, reinvite: relay, session_expires: 90s,", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
-		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP(), "Session-Expires: 90;refresher=uac", "Require: timer")
-		w.carrier.isAnswered(d)
+		d, invite := w.carrier.callsAt(w.agent2, "+15095785607")
+		w.carrier.isTakenWith(w.agent2, invite, "agent2", d, agentSDP(), "Session-Expires: 90;refresher=uac", "Require: timer")
 		seq := w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 0 101", 1))
 		w.agent2.concludes(w.agent2.expect("INVITE"), 488, "Not Acceptable Here", "", "")
 		w.carrier.expect("SIP/2.0 200")
@@ -71,8 +69,7 @@ func TestAnswerThatIsLeftOutIsNoVersion(t *testing.T) {
 		hold := strings.Replace(callerSDP(), "a=sendrecv", "a=sendonly", 1)
 		w.carrier.within(d, "UPDATE", hold, sdpHeader("x")...)
 		early, _ := originVersion(string(w.carrier.expect("SIP/2.0 200").res().Body()))
-		w.agent2.concludes(invite, 200, "OK", "b", agentSDP())
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent2, invite, "b", d, agentSDP())
 		w.carrier.within(d, "UPDATE", hold, sdpHeader("x")...)
 		if now, _ := originVersion(string(w.carrier.expect("SIP/2.0 200").res().Body())); now != early {
 			t.Errorf("version %s after %s of the same", now, early)

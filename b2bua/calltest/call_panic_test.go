@@ -13,8 +13,7 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
 		w.relay.broken = true
-		other := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		other, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		w.agent.takes(invite, "other")
 		w.carrier.isRefused(other, "500")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")

@@ -39,9 +39,7 @@ func (l *logged) line(t *testing.T, message string) (fields map[string]any) {
 	defer l.mu.Unlock()
 	for text := range strings.Lines(l.text.String()) {
 		var f map[string]any
-		if err := json.Unmarshal([]byte(text), &f); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(text), &f))
 		if f["message"] != message {
 			continue
 		}

@@ -1,7 +1,6 @@
 package calltest
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -68,24 +67,5 @@ func TestReinviteAnsweredAfterTheCall(t *testing.T) {
 		w.carrier.expect("BYE") // of a dialog that is not known any more
 		w.record()
 		w.agent2.drainFor(time.Minute)
-	})
-}
-
-// Re-INVITEs that are cancelled leave nothing, and the call goes on.
-func TestCancelledReinvitesAreForgotten(t *testing.T) {
-	inWorldWith(t, strings.Replace(testConfig, "name: spare, kind: sip,", "name: spare, kind: sip, reinvite: relay,", 1), func(w *world) {
-		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		for range 5 {
-			seq := w.carrier.within(d, "INVITE", callerSDP(), sdpHeader("x")...)
-			asked := w.agent2.expect("INVITE")
-			text := strings.Replace(d.inDialog("INVITE", seq, ""), "INVITE sip:", "CANCEL sip:", 1)
-			w.carrier.send(strings.Replace(text, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d CANCEL", seq), 1))
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.expect("SIP/2.0 487")
-			ack := strings.Replace(d.inDialog("INVITE", seq, ""), "INVITE sip:", "ACK sip:", 1)
-			w.carrier.send(strings.Replace(ack, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d ACK", seq), 1))
-			w.agent2.concludes(asked, 488, "Not Acceptable Here", "", "")
-		}
-		w.callerEnds(w.agent2, d)
 	})
 }

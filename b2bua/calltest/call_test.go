@@ -10,7 +10,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -94,13 +93,11 @@ func TestAgentHangsUp(t *testing.T) {
 func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dials("+15075785607")
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent, d)
 		w.carrier.rest() // what the transaction said to the retransmission
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 180") // and to this one
-		w.agent.takes(invite, "a")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent, invite, "a", d)
 		w.carrier.invite(d) // very late
 		w.carrier.silent(time.Second)
 		if n := len(w.prepare.asked); n != 1 {
@@ -116,89 +113,11 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	})
 }
 
-// A 200 that is never acknowledged is sent at T1, doubled up to T2, and after
-// 64*T1 both legs end (RFC 3261 section 13.3.1.4).
-func TestLostACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.carrier.dialsTillRung("+15075785607")
-		w.agent.takes(w.agent.expect("INVITE"), "a")
-		begin := time.Now()
-		var at []time.Duration
-		for {
-			m := <-w.carrier.in
-			if strings.HasPrefix(m.raw, "BYE") {
-				if got := time.Since(begin); got != 32*time.Second {
-					t.Errorf("BYE after %v; want 32s", got)
-				}
-				w.carrier.reply(m, 200, "OK", "", "")
-				break
-			}
-			at = append(at, time.Since(begin).Round(time.Millisecond))
-		}
-		want := []time.Duration{0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500}
-		if len(at) != len(want) {
-			t.Fatalf("200 sent at %v", at)
-		}
-		for i := range want {
-			if at[i] != want[i]*time.Millisecond {
-				t.Errorf("200 number %d at %v; want %v", i, at[i], want[i]*time.Millisecond)
-			}
-		}
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
-	})
-}
-
-func TestByeBeforeACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.agent.takes(w.agent.expect("INVITE"), "a")
-		w.carrier.expect("SIP/2.0 200")
-		w.callerHangsUp(d)
-		w.carrier.ack(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-		w.carrier.silent(time.Minute) // the 200 to the INVITE is not sent again
-	})
-}
-
-// The agent hangs up before the carrier's ACK: a UAS may not send BYE before
-// it (RFC 3261 section 15).
-func TestAgentHangsUpBeforeACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
-		w.agent.takes(invite, "a")
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.agentRequest("BYE", invite, "a", 1)
-		w.agent.expect("SIP/2.0 200")
-		w.carrier.silent(400 * time.Millisecond)
-		w.carrier.ack(d)
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
-func TestMediaTimeoutEndsBothLegs(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.established()
-		s := w.relay.sessions[0]
-		if s.peers[media.SideA].RTP != netip.MustParseAddrPort("192.0.2.10:20000") ||
-			s.peers[media.SideB].RTP != netip.MustParseAddrPort("192.0.2.20:30000") || !s.started.Load() {
-			t.Errorf("session %+v", s)
-		}
-		s.onEvent(media.EventSilent{Since: 30 * time.Second})
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.MediaTimeout, record.EndedBySystem)
-	})
-}
-
 func TestMaxDuration(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.established()
 		time.Sleep(time.Hour)
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.carrier, w.agent)
 		if r := w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem); r.DurationMS != 3_600_000 {
 			t.Errorf("lasted %d ms", r.DurationMS)
 		}
@@ -210,8 +129,7 @@ func TestShutdownHangsUp(t *testing.T) {
 		w.established()
 		w.server.Drain()
 		w.server.HangupAll()
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.carrier, w.agent)
 		w.wantRecord("answered", cause.Shutdown, record.EndedBySystem)
 		d := w.carrier.dials("+15075785607")
 		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {

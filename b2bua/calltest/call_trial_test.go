@@ -64,8 +64,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 				w.busyAt(d, tt.after)
 				w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
 			default:
-				w.agent.refuses(486)
-				w.carrier.isRefused(d, "486")
+				w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "x", d)
 				w.wantCauses(w.record(), cause.TargetBusy)
 			}
 			time.Sleep(2 * time.Second)
@@ -79,8 +78,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 		breaks(w.admission.Peers.Load().Targets["agent"].API)
 		w.prepare.after = 2 * time.Second
 		d := w.carrier.dials("+15085785607")
-		w.agent2.takes(w.agent2.expect("INVITE"), "b")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent2, w.agent2.expect("INVITE"), "b", d)
 		time.Sleep(time.Second)
 		w.callerHangsUpAt(w.agent2, d)
 		id := w.record().ID

@@ -70,22 +70,15 @@ func TestCallOverTLS(t *testing.T) {
 	agentPair := ca.Pair("agent", "agent.test")
 	inWorldWith(t, tlsConfig(ca), func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer carrier.conn.Close()
+		must(t, err)
 		d := carrier.dials("+15075785607")
 		ringing := d.learn(carrier.expect("SIP/2.0 180"))
 		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tls>" {
 			t.Errorf("Contact %s", got)
 		}
 		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer agent.conn.Close()
+		must(t, err)
 		state := agent.conn.(*tls.Conn).ConnectionState()
 		if state.ServerName != "agent.test" || state.PeerCertificates[0].DNSNames[0] != "bridge.test" || state.Version < tls.VersionTLS12 {
 			t.Errorf("SNI %q, certificate of %v, version %x", state.ServerName, state.PeerCertificates[0].DNSNames, state.Version)
@@ -94,8 +87,7 @@ func TestCallOverTLS(t *testing.T) {
 		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TLS 198.51.100.1:5060;") {
 			t.Errorf("Via %s", via)
 		}
-		agent.takes(invite, "agent1")
-		carrier.isAnswered(d)
+		carrier.isTakenBy(agent, invite, "agent1", d)
 		carrier.hangsUpOn(agent, d)
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
@@ -117,10 +109,7 @@ func TestCallToSIPSURI(t *testing.T) {
 	} {
 		runIn(t, name, tlsConfig(ca), func(w *world) {
 			carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			defer carrier.conn.Close()
+			must(w.t, err)
 			d := carrier.newCall("+15095785607")
 			carrier.send(strings.NewReplacer(tt.change...).Replace(d.request("INVITE")))
 			if got := d.learn(carrier.expect("SIP/2.0 180")).value("Contact"); got != tt.contact {
@@ -157,16 +146,13 @@ func TestTargetNotTrusted(t *testing.T) {
 	} {
 		runIn(t, name, tlsConfig(ca), func(w *world) {
 			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
 			d := w.carrier.dialsTillRung("+15085785607")
 			if cfg != nil {
 				if _, err := agents.acceptTLS(cfg); err == nil {
 					w.t.Error("the handshake succeeded")
 				}
 			}
-			w.agent2.takes(w.agent2.expect("INVITE"), "agent2")
-			w.carrier.isAnswered(d)
-			r := w.callerEnds(w.agent2, d)
+			r := w.shortCall(w.agent2, w.agent2.expect("INVITE"), "agent2", d)
 			if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TLSFailed) {
 				w.t.Errorf("attempts %+v", r.Attempts)
 			}
@@ -182,9 +168,7 @@ func TestCarrierHandshake(t *testing.T) {
 			t.Error("TLS 1.1 was accepted")
 		}
 		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		begin := time.Now()
 		_, _ = conn.Read(make([]byte, 1))
 		if took := time.Since(begin); took != firstMessage {
@@ -204,9 +188,7 @@ func TestTrunkByCertificate(t *testing.T) {
 	} {
 		runIn(t, name, yaml, func(w *world) {
 			carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", Certificates: pairs})
-			if err != nil {
-				w.t.Fatal(err)
-			}
+			must(w.t, err)
 			d := carrier.dials("+15095785607")
 			if name != "right" {
 				carrier.hungUp(2 * firstMessage)
@@ -214,8 +196,7 @@ func TestTrunkByCertificate(t *testing.T) {
 			}
 			d.learn(carrier.expect("SIP/2.0 180"))
 			invite := w.agent2.expect("INVITE")
-			w.agent2.takes(invite, "a")
-			carrier.isAnswered(d)
+			carrier.isTakenBy(w.agent2, invite, "a", d)
 			carrier.hangsUpOn(w.agent2, d)
 			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 			carrier.conn.Close()

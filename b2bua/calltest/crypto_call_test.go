@@ -50,8 +50,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 			d.learn(w.carrier.expect("SIP/2.0 180"))
 			in := w.agent.expect("INVITE")
 			wantPlain(w.t, in)
-			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			ok := w.carrier.isAnswered(d)
+			ok := w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			w.wantMedia(media.SideB, 0, nil)
 			want := ""
 			if c.tag == "" {
@@ -90,10 +89,8 @@ func TestBestEffortSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: optional}", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", cryptoAttr(1, gcm, 'a'))
-		w.carrier.invitesTillRung(d)
-		in := w.agent.expect("INVITE")
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		ok := w.carrier.isAnswered(d)
+		in := w.carrier.ringsAt(w.agent, d)
+		ok := w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		proto, lines := cryptoOf(t, ok)
 		if l := lines["1"]; proto != "RTP/AVP" || l.Keys.Suite != gcm {
 			t.Fatalf("answered with\n%s", ok.raw)
@@ -152,8 +149,7 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			second := w.agent2.expect("INVITE")
 			wantPlain(w.t, second)
-			w.agent2.concludes(second, 486, "Busy Here", "spare", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent2, second, "spare", d)
 			if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.SRTPRefused) {
 				w.t.Errorf("attempts: %+v", r.Attempts)
 			}
@@ -178,8 +174,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 	} {
 		code := c.code
 		runIn(t, fmt.Sprint(code, " ", strings.Contains(c.sdp, "a=crypto"), len(c.sdp)), talkYAML("", "media: {srtp: optional, srtp_suites: [AES_CM_128_HMAC_SHA1_80]}"), func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			in := w.agent.expect("INVITE")
+			d, in := w.carrier.callsAt(w.agent, "+15075785607")
 			ours := wantCrypto(w.t, in, "1", cm80)
 			w.agent.concludes(in, code, "OK", "agent1", c.sdp)
 			switch {
@@ -200,8 +195,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 			if again.value("Call-ID") == in.value("Call-ID") {
 				w.t.Error("the second INVITE is of the same call")
 			}
-			w.agent.concludes(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenWith(w.agent, again, "agent2", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			w.wantMedia(media.SideB, 0, nil)
 			w.callerHangsUp(d)
 			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
@@ -217,8 +211,7 @@ func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 	t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'), cryptoAttr(2, cm80, 'x'))
-	w.carrier.invitesTillRung(d)
-	in := w.agent.expect("INVITE")
+	in := w.carrier.ringsAt(w.agent, d)
 	_, offered := cryptoOf(t, in)
 	w.agent.concludes(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
 	c = w.talkOf(d, in)
@@ -360,8 +353,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 			}
 			if plain {
 				w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				hungUpOn(w.carrier, w.agent)
 				w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
 				return
 			}

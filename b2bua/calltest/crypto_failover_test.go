@@ -46,11 +46,9 @@ func TestTransferFromSRTP(t *testing.T) {
 	yaml := strings.Replace(transferConfig, "transfer: local", "transfer: local\n    media: {srtp: required}", 1)
 	yaml = strings.Replace(yaml, `uri: "sip:{{.To.Number}}@192.0.2.21:32681"}`, `uri: "sip:{{.To.Number}}@192.0.2.21:32681", media: {srtp: optional}}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		in := w.agent.expect("INVITE")
+		d, in := w.carrier.callsAt(w.agent, "+15075785607")
 		_, offered := cryptoOf(t, in)
-		w.agent.concludes(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b')))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b')))
 		l := offered["1"]
 		w.wantMedia(media.SideB, 'b', &l.Keys)
 		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>", "Refer-Sub: false")

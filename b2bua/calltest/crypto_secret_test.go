@@ -44,8 +44,7 @@ func TestKeysAreNotLogged(t *testing.T) {
 		seq := c.agent.offers("INVITE", "")
 		w.agent.expect("SIP/2.0 200")
 		c.agent.acks(seq, securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'f')+"\x00"))
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.agent, w.carrier)
 		r := w.record()
 		fmt.Fprintf(out, "%+v", r)
 		time.Sleep(time.Minute)
@@ -70,9 +69,7 @@ func TestKeysAreNotLogged(t *testing.T) {
 func TestExplainMasksKeys(t *testing.T) {
 	cfg := testConfigured(t, strings.ReplaceAll(talkYAML("", "media: {srtp: required}"), "198.51.100.1", "127.0.0.1"))
 	x, err := b2bua.Explain(cfg, nil, report.Question{From: "+15075550100", To: "+15075785607"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if len(x.Targets) != 1 || strings.Count(x.Targets[0].Body, "inline:***\r\n") != 3 || !strings.Contains(x.Targets[0].Body, " RTP/SAVP ") ||
 		!strings.Contains(strings.Join(x.Notes, "\n"), "target agent: SRTP keys are new") {
 		t.Errorf("got %+v", x.Targets)

@@ -53,8 +53,7 @@ func TestCodecs(t *testing.T) {
 		runIn(t, tt.name, talkYAML("", tt.target), func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			d.sdp = siptest.SessionAt("192.0.2.10", 20000, tt.offer)
-			w.carrier.invitesTillRung(d)
-			in := w.agent.expect("INVITE")
+			in := w.carrier.ringsAt(w.agent, d)
 			if got := formatsOf(w.t, in); got != tt.offered {
 				w.t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
 			}
@@ -154,8 +153,7 @@ func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 0 200 72 101 101")
-		w.carrier.invitesTillRung(d)
-		in := w.agent.expect("INVITE")
+		in := w.carrier.ringsAt(w.agent, d)
 		if got := formatsOf(t, in); got != "0 101" || strings.Contains(in.raw, "rtpmap:200") {
 			t.Errorf("the target is offered %s:\n%s", got, in.raw)
 		}

@@ -154,8 +154,7 @@ func TestTrunkRel100(t *testing.T) {
 func TestTargetRel100(t *testing.T) {
 	for mode, want := range map[string][2]string{"off": {"timer", ""}, "supported": {"timer, 100rel", ""}, "required": {"timer, 100rel", "100rel"}} {
 		inWorldWith(t, talkYAML("", "rel100: "+mode), func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			in := w.agent.expect("INVITE")
+			d, in := w.carrier.callsAt(w.agent, "+15075785607")
 			if in.value("Supported") != want[0] || in.value("Require") != want[1] {
 				t.Errorf("%s: %s", mode, in.raw)
 			}
@@ -171,8 +170,7 @@ func TestTargetRel100(t *testing.T) {
 			}
 			w.carrier.expect("SIP/2.0 183")
 			w.agent.silent(time.Second)
-			w.agent.concludes(in, 200, "OK", "b", "", "Record-Route: <sip:192.0.2.20:32681;lr;b>")
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenWith(w.agent, in, "b", d, "", "Record-Route: <sip:192.0.2.20:32681;lr;b>")
 			w.agent.reply(in, 200, "OK", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			ack, bye := w.agent.expect("ACK"), w.agent.expect("BYE")
 			if !strings.HasSuffix(ack.value("To"), "tag=a") || !strings.HasSuffix(bye.value("To"), "tag=a") {
@@ -204,26 +202,5 @@ func TestEarlyMediaOfForks(t *testing.T) {
 		w.agent.expect("ACK")
 		w.carrier.isAnswered(d)
 		c.hangsUp()
-	})
-}
-
-// The target answers and hangs up while the caller's PRACK is awaited, which
-// the 200 has to wait for (RFC 3262 section 3): the INVITE is refused.
-func TestAgentHangsUpBeforePRACK(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.extra = "Supported: 100rel\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
-		w.carrier.expect("SIP/2.0 183")
-		w.agent.takes(invite, "agent1")
-		w.agent.agentRequest("BYE", invite, "agent1", 7)
-		w.agent.expect("SIP/2.0 200")
-		w.carrier.isRefused(d, "480")
-		synctest.Wait()
-		r := w.wantRecord(record.DispositionNoAnswer, cause.AgentHangup, record.EndedByAgent)
-		if r.SIPStatus != 480 || !r.AnsweredAt.IsZero() {
-			t.Errorf("record %+v", r)
-		}
 	})
 }

@@ -45,9 +45,7 @@ func TestCodecChange(t *testing.T) {
 			t0(c).Errorf("re-INVITE without Contact, Allow or Supported:\n%s", in.raw)
 		}
 		ok := e.p.expect("SIP/2.0 200")
-		if method == "INVITE" {
-			e.acks(seq, "")
-		}
+		e.settles(method, seq)
 		if d := described(t0(c), ok); d.Speaks().Name != "PCMA" {
 			t0(c).Errorf("answer:\n%s", ok.raw)
 		}
@@ -69,9 +67,7 @@ func TestCodecChangeRefused(t *testing.T) {
 				e.offers(method, e.pcma())
 				far.refuses(code)
 				m := e.p.expect("SIP/2.0 " + want)
-				if method == "INVITE" {
-					e.ackRefusal(m)
-				}
+				e.settlesRefused(method, m)
 				if e.peer().RTP != before.RTP {
 					t0(c).Errorf("media goes to %v", e.peer().RTP)
 				}
@@ -79,9 +75,7 @@ func TestCodecChangeRefused(t *testing.T) {
 				seq := e.offers(method, e.pcma())
 				far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
 				e.p.expect("SIP/2.0 200")
-				if method == "INVITE" {
-					e.acks(seq, "")
-				}
+				e.settles(method, seq)
 			})
 		})
 	}
@@ -94,9 +88,7 @@ func TestAnswerOfTheOtherSideIsNotUsable(t *testing.T) {
 		e.offers(method, e.pcma())
 		far.takes(siptest.SessionAt(far.address, 44000, "18"))
 		m := e.p.expect("SIP/2.0 488")
-		if method == "INVITE" {
-			e.ackRefusal(m)
-		}
+		e.settlesRefused(method, m)
 		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
@@ -126,18 +118,14 @@ func TestReinviteModes(t *testing.T) {
 			if got := described(t0(c), ok).Direction(); string(got) != way.answer {
 				t0(c).Errorf("%s was answered %s; want %s", way.offer, got, way.answer)
 			}
-			if method == "INVITE" {
-				e.acks(seq, "")
-			}
+			e.settles(method, seq)
 		}
 		seq := e.offers(method, siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
 		far.refuses(488)
 		if got := described(t0(c), e.p.expect("SIP/2.0 200")).Direction(); got != sdp.RecvOnly {
 			t0(c).Errorf("hold was answered %s", got)
 		}
-		if method == "INVITE" {
-			e.acks(seq, "")
-		}
+		e.settles(method, seq)
 	})
 	bothEnds(t, "", "reinvite: absorb", func(c *talk, e *end, method string) {
 		e.changes(method, e.pcma(), "488")
@@ -184,9 +172,7 @@ func TestGlareIsTriedAgain(t *testing.T) {
 			last = time.Now()
 		}
 		m := e.p.expect("SIP/2.0 491")
-		if method == "INVITE" {
-			e.ackRefusal(m)
-		}
+		e.settlesRefused(method, m)
 		far.p.silent(time.Minute)
 	})
 }
@@ -204,9 +190,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			t0(c).Errorf("again after %v; want 7s", d)
 		}
 		e.p.expect("SIP/2.0 200")
-		if method == "INVITE" {
-			e.acks(seq, "")
-		}
+		e.settles(method, seq)
 	})
 }
 
@@ -319,9 +303,7 @@ func TestRepeated200ToReinvite(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			if i == 0 {
 				e.p.expect("SIP/2.0 200")
-				if method == "INVITE" {
-					e.acks(seq, "")
-				}
+				e.settles(method, seq)
 			}
 			e.p.rest()
 		}

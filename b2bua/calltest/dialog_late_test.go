@@ -187,8 +187,7 @@ func TestLateOfferIsNotHeld(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = ""
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent, d)
 		if strings.Contains(invite.raw, "a=sendonly") || strings.Contains(invite.raw, "0.0.0.0") {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}

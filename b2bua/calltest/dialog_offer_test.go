@@ -125,9 +125,7 @@ func TestDescriptionWithoutAddress(t *testing.T) {
 		w.carrier.invite(d)
 		in := w.agent.progresses(183, "Session Progress", "agent1", withoutAddress(agentSDP()))
 		w.carrier.silent(time.Second)
-		w.agent.takes(in, "agent1")
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent, d)
+		w.shortCall(w.agent, in, "agent1", d)
 	})
 }
 
@@ -154,9 +152,7 @@ func TestBadOffersInMidCall(t *testing.T) {
 			if m.value("Accept") != message.AcceptedBodies {
 				t0(c).Errorf("415 without Accept:\n%s", m.raw)
 			}
-			if method == "INVITE" {
-				e.ackRefusal(m)
-			}
+			e.settlesRefused(method, m)
 		}
 		if !reflect.DeepEqual(e.peer(), before) {
 			t0(c).Error("a refused offer changed the media")
@@ -174,10 +170,8 @@ func TestOfferKeepsStreams(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = strings.Replace(callerSDP(), "m=audio", "m=video 30000 RTP/AVP 31\r\nm=audio", 1)
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
-		w.agent.takes(invite, "agent1")
-		w.carrier.isAnswered(d)
+		invite := w.carrier.ringsAt(w.agent, d)
+		w.carrier.isTakenBy(w.agent, invite, "agent1", d)
 		seq := w.carrier.within(d, "INVITE", "")
 		ok := w.carrier.expect("SIP/2.0 200")
 		var lines []string

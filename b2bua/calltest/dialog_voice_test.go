@@ -79,11 +79,9 @@ func TestRingbackIsNotPossible(t *testing.T) {
 		runIn(t, name, yaml, func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			d.sdp = sdp
-			w.carrier.invitesTillRung(d)
-			in := w.agent.expect("INVITE")
+			in := w.carrier.ringsAt(w.agent, d)
 			w.hears()
-			w.agent.concludes(in, 486, "Busy Here", "agent1", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent, in, "agent1", d)
 			w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		})
 	}
@@ -104,8 +102,7 @@ func TestRingbackForTheNextTarget(t *testing.T) {
 		if to := w.relay.sessions[0].peers[media.SideB].RTP; to.IsValid() {
 			t.Errorf("the caller is sent to %v, which has not taken the call", to)
 		}
-		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent2, second, "b", d, siptest.SessionAt("192.0.2.21", 30002, "8 101"))
 		w.hears(quiet)
 		w.callerEnds(w.agent2, d)
 	})
@@ -137,9 +134,7 @@ func TestPtimeOfADescription(t *testing.T) {
 		"a=ptime:5": 0, "a=ptime:25": 0, "a=ptime:120": 0, "a=ptime:x": 0, "a=sendrecv": 0,
 	} {
 		d, err := sdp.Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, "0", line)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := d.Ptime(); got != want {
 			t.Errorf("%s: got %v; want %v", line, got, want)
 		}

@@ -68,9 +68,7 @@ func TestNoUserPart(t *testing.T) {
 				return
 			}
 			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent2.takes(w.agent2.expect("INVITE sip:agent@"), "agent2")
-			w.carrier.isAnswered(d)
-			w.callerEnds(w.agent2, d)
+			w.shortCall(w.agent2, w.agent2.expect("INVITE sip:agent@"), "agent2", d)
 		})
 	}
 }
@@ -90,8 +88,7 @@ func TestDialledNames(t *testing.T) {
 		dialWorld(t, tt.to, "agent", func(w *world) {
 			d := w.carrier.dialsTillRung(tt.user)
 			busy := w.agent.expect("INVITE " + tt.dialled + " SIP/2.0")
-			w.agent.concludes(busy, 486, "Busy Here", "a", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent, busy, "a", d)
 			w.record()
 		})
 	}
@@ -127,9 +124,7 @@ func TestExplainDialString(t *testing.T) {
 		t.Helper()
 		cfg := testConfigured(t, strings.NewReplacer("@TO@", to, "@TARGETS@", targets).Replace(dialConfig))
 		x, err := b2bua.Explain(cfg, nil, report.Question{From: "+15075550100", To: "sip:support@198.51.100.1"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return x
 	}
 	if x := ask("", "agent"); x.Status != 404 || !strings.Contains(x.Routes[0].Why, `"support"`) {

@@ -26,9 +26,7 @@ type dtlsEnd struct {
 func (w *world) dtlsEnd(side media.Side, seed byte) *dtlsEnd {
 	w.t.Helper()
 	id, err := dtls.NewIdentity([32]byte{seed})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	return &dtlsEnd{w: w, id: id, side: side}
 }
 
@@ -94,8 +92,7 @@ const dtlsYAML = "media: {srtp: required, srtp_keying: dtls}"
 func TestDTLSTarget(t *testing.T) {
 	for _, setup := range []string{"active", "passive"} {
 		runIn(t, setup, talkYAML("", dtlsYAML), func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			in := w.agent.expect("INVITE")
+			d, in := w.carrier.callsAt(w.agent, "+15075785607")
 			if wantDTLS(w.t, in, "actpass"); len(attribute(in, "tls-id")) < 20 {
 				w.t.Errorf("no tls-id:\n%s", in.raw)
 			}
@@ -141,8 +138,7 @@ func TestDTLSTargetFails(t *testing.T) {
 				w.t.Errorf("after %v; want %v", took, c.after)
 			}
 			wantPlain(w.t, second)
-			w.agent2.concludes(second, 486, "Busy Here", "spare", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent2, second, "spare", d)
 			if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.DTLSFailed) || r.Attempts[0].SIPStatus != 200 {
 				w.t.Errorf("attempts: %+v", r.Attempts)
 			}
@@ -161,9 +157,7 @@ func TestDTLSTargetLeaves(t *testing.T) {
 		second := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.carrier.expect("SIP/2.0 180")
 		w.carrier.givesUp(d)
-		cancel := w.agent2.expect("CANCEL")
-		w.agent2.reply(cancel, 200, "OK", "spare", "")
-		w.agent2.concludes(second, 487, "Request Terminated", "spare", "")
+		w.agent2.takesCancel(second, "spare")
 		w.record()
 	})
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
@@ -183,8 +177,7 @@ func TestDTLSCaller(t *testing.T) {
 			phone := w.dtlsEnd(media.SideA, 9)
 			d := w.carrier.newCall("+15075785607")
 			d.sdp = phone.describes("192.0.2.10", 20000, offered, "a=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa")
-			w.carrier.invitesTillRung(d)
-			in := w.agent.expect("INVITE")
+			in := w.carrier.ringsAt(w.agent, d)
 			wantPlain(w.t, in)
 			if body := string(in.Body()); strings.Contains(body, "fingerprint") || strings.Contains(body, "setup") || strings.Contains(body, "tls-id") {
 				w.t.Errorf("the target is told of the caller's DTLS:\n%s", body)
@@ -203,12 +196,9 @@ func TestDTLSCaller(t *testing.T) {
 	runIn(t, "no handshake", talkYAML(dtlsYAML, ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = w.dtlsEnd(media.SideA, 9).describes("192.0.2.10", 20000, "actpass")
-		w.carrier.invitesTillRung(d)
-		in := w.agent.expect("INVITE")
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.carrier.isAnswered(d)
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		in := w.carrier.ringsAt(w.agent, d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		hungUpOn(w.carrier, w.agent)
 		w.wantRecord("answered", cause.DTLSFailed, record.EndedBySystem)
 	})
 }
@@ -277,10 +267,8 @@ func (w *world) dtlsTalk(phone *dtlsEnd) *dtlsTalk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = phone.describes("192.0.2.10", 20000, "actpass")
-	w.carrier.invitesTillRung(d)
-	in := w.agent.expect("INVITE")
-	w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-	ok := w.carrier.isAnswered(d)
+	in := w.carrier.ringsAt(w.agent, d)
+	ok := w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 	phone.shakes(ok, false)
 	phone.agreed()
 	return &dtlsTalk{w: w, d: d, fingerprint: attribute(ok, "fingerprint")}

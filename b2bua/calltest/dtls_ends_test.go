@@ -24,8 +24,7 @@ func TestDTLSCallerWaits(t *testing.T) {
 		}
 		phone := w.dtlsEnd(media.SideA, 9)
 		first := calls(phone)
-		w.agent.takes(w.agent.expect("INVITE"), "agent1")
-		ok := w.carrier.isAnswered(first)
+		ok := w.carrier.isTakenBy(w.agent, w.agent.expect("INVITE"), "agent1", first)
 		phone.shakes(ok, false)
 		phone.agreed()
 		waits := w.dtlsEnd(media.SideA, 10)
@@ -67,8 +66,7 @@ func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 		w.agent2.reply(second, 180, "Ringing", "spare", "")
 		w.carrier.expect("SIP/2.0 180")
 		time.Sleep(dtls.Patience + time.Second)
-		w.agent2.concludes(second, 486, "Busy Here", "spare", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, second, "spare", d)
 		if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 503 || r.Attempts[1].SIPStatus != 486 {
 			t.Errorf("attempts: %+v", r.Attempts)
 		}
@@ -80,8 +78,7 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 	yaml := strings.Replace(strings.Replace(rescueConfig, "@RESCUE@", "", 1), "@192.0.2.20:32681\"}", "@192.0.2.20:32681\", "+dtlsYAML+"}", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		agent := w.dtlsEnd(media.SideB, 9)
-		d := w.carrier.dialsTillRung("+15075785607")
-		in := w.agent.expect("INVITE")
+		d, in := w.carrier.callsAt(w.agent, "+15075785607")
 		w.agent.concludes(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
 		agent.shakes(in, true)
 		w.carrier.isAnswered(d)
@@ -108,9 +105,7 @@ func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 		time.Sleep(noteDelay + time.Second) // its ACK is noted
 		left := w.die()
 		cfg, err := config.Parse("test.yaml", []byte(talkYAML("", "")), os.LookupEnv)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		w.options.Config = cfg
 		w.begin(left)
 		w.carrier.within(k.d, "INVITE", "")

@@ -123,8 +123,7 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 			if agent.says == "" {
 				agent.says = phone.describes("192.0.2.20", 30000, "active")
 			}
-			d := w.carrier.dialsTillRung("+15075785607")
-			invite := w.agent.expect("INVITE")
+			d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 			w.agent.concludes(invite, 200, "OK", "agent1", agent.says)
 			if synctest.Wait(); name == "DTLS" {
 				phone.shakes(invite, true)
@@ -225,10 +224,8 @@ func TestDTLSRescueGoesOn(t *testing.T) {
 func (w *world) establishedTo(says string) (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
-	w.carrier.invitesTillRung(d)
-	invite = w.agent.expect("INVITE")
-	w.agent.concludes(invite, 200, "OK", "agent1", says)
-	w.carrier.isAnswered(d)
+	invite = w.carrier.ringsAt(w.agent, d)
+	w.carrier.isTakenWith(w.agent, invite, "agent1", d, says)
 	return d, invite
 }
 

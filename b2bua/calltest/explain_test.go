@@ -23,9 +23,7 @@ import (
 func testConfigured(t testing.TB, yaml string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return cfg
 }
 
@@ -49,9 +47,7 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 		x, err := b2bua.Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{
 			From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if len(x.Targets) != 1 || x.Targets[0].Cause != cause.None {
 			t.Fatalf("targets: %+v", x.Targets)
 		}
@@ -90,7 +86,6 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 	} {
 		runIn(t, name, tt.yaml, func(w *world) {
 			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
 			sixth := w.peer(six)
 			w.others = append(w.others, sixth)
 			cfg := testConfigured(w.t, tt.yaml)
@@ -101,13 +96,11 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 			switch name {
 			case "overflow", "tcp":
 				agent = agents.accept()
-				defer agent.conn.Close()
 			case "tls":
 				var err error
 				if agent, err = agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{pair}}); err != nil {
 					w.t.Fatal(err)
 				}
-				defer agent.conn.Close()
 			case "IPv6":
 				agent = sixth
 			}
@@ -144,9 +137,7 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 func TestExplainRoutes(t *testing.T) {
 	cfg := testConfigured(t, testConfig)
 	x, err := b2bua.Explain(cfg, nil, report.Question{From: "5075550100", To: "5095550199"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var why []string
 	for _, r := range x.Routes {
 		why = append(why, r.Route+" "+r.Why)
@@ -354,9 +345,7 @@ func FuzzExplain(f *testing.F) {
 	f.Add(`"Ann" <sip:a@b>`, "sip:+15085550199@x;user=phone", "P-Asserted-Identity: <sip:+1@x>")
 	f.Add("tel:+15075550100", "tel:+15095550199", "Diversion: <sip:1@x>")
 	cfg, err := config.Parse("test.yaml", []byte(testConfig), func(string) (string, bool) { return "secret", true })
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	f.Fuzz(func(t *testing.T, from, to, header string) {
 		x, err := b2bua.Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{From: from, To: to, Headers: []string{header}})
 		if err != nil {

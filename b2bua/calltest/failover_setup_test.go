@@ -264,15 +264,13 @@ targets:
 `, "targets: [agent, spare], ringing: on-target}", "targets: [agent, spare, desk], ringing: on-target}").Replace(testConfig)
 	inWorldWith(t, strings.Replace(yaml, "  - {trunk: carrier, to: \"^\\\\+1509\"", "  - {to: \"^\\\\+1509\"", 1), func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
-		desk := w.peer(netip.MustParseAddrPort("192.0.2.30:5060"))
-		w.others = append(w.others, desk)
+		desk := w.otherAt("192.0.2.30:5060")
 		d := w.carrier.dials("+15085785607")
 		w.agent2.concludes(w.agent2.expect("INVITE"), 500, "Broken", "b", "")
 		invite := desk.expect("INVITE sip:+18005550199@192.0.2.30:5060 SIP/2.0")
 		desk.reply(invite, 180, "Ringing", "c", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		desk.takes(invite, "c")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(desk, invite, "c", d)
 		desk.agentHangsUpOn(w.carrier, invite, "c", 1)
 		r := w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 		w.wantAttempts(r, "agent prepare_timeout", "spare target_error", "desk ")

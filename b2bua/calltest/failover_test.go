@@ -310,7 +310,6 @@ func (p *peer) final(d *dialogue, expected string) (before []string) {
 // spareTakes has the spare target answer, and the caller hang up.
 func (w *world) spareTakes(d *dialogue) {
 	w.t.Helper()
-	w.agent2.takes(w.agent2.expect("INVITE"), "b")
-	w.carrier.isAnswered(d)
+	w.carrier.isTakenBy(w.agent2, w.agent2.expect("INVITE"), "b", d)
 	w.callerHangsUpAt(w.agent2, d)
 }

@@ -111,9 +111,7 @@ func TestLowerViasAreSentBack(t *testing.T) {
 				t.Errorf("not there: %s\n%s", via, ringing.raw)
 			}
 		}
-		w.agent.takes(w.agent.expect("INVITE"), "a")
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent, d)
+		w.shortCall(w.agent, w.agent.expect("INVITE"), "a", d)
 	})
 }
 
@@ -201,8 +199,7 @@ func TestMalformedAnswers(t *testing.T) {
 		{"malformed Record-Route", "From: ", "Record-Route: <sip:a;lr>, <sip:[::1;lr>\nFrom: "},
 	} {
 		runIn(t, tt.name, testConfig, func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			invite := w.agent.expect("INVITE")
+			d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 			ok := hostileAnswer(invite, 200, "a", agentSDP(), agentContact)
 			bad := strings.Replace(ok, tt.old, tt.new, 1)
 			if bad == ok {

@@ -20,9 +20,7 @@ import (
 func (w *world) upgraded() {
 	w.t.Helper()
 	synctest.Wait()
-	if err := w.upgrade(); err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, w.upgrade())
 }
 
 // TestCallGoesOver: a call that is up goes to another process, and the next one, as if nothing had been: nobody is told or asked
@@ -135,9 +133,7 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
 			d, in := w.ringing()
 			h, err := w.handOver()
-			if err != nil {
-				w.t.Fatal(err)
-			}
+			must(w.t, err)
 			w.beginWith(nil, h)
 			if serves {
 				w.serves()
@@ -169,9 +165,7 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		_, in := w.ringing()
 		h, err := w.handOver()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		w.beginWith(nil, h)
 		w.server.Drain()
 		w.serves()
@@ -193,8 +187,7 @@ func (w *world) ringing() (*dialogue, received) {
 // cancelled takes the CANCEL of an INVITE.
 func (w *world) cancelled(in received) {
 	w.t.Helper()
-	w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-	w.agent.concludes(in, 487, "Terminated", "agent1", "")
+	w.agent.takesCancel(in, "agent1")
 }
 
 // cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.
@@ -224,9 +217,7 @@ func TestUpgradeWithoutItsAddress(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		_, in := w.ringing()
 		h, err := w.handOver()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		o := w.options
 		o.Before = h
 		if o.Config, err = config.Parse("test.yaml", []byte(strings.Replace(talkYAML("", ""), "198.51.100.1:5060", "198.51.100.1:5070", 1)), func(string) (string, bool) { return "x", true }); err != nil {

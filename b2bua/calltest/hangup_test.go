@@ -121,9 +121,7 @@ func TestHangupWhilePreparing(t *testing.T) {
 func TestHangupDuringTransfer(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		_, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177@198.51.100.1>")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.notified("100", "active")
+		w.referred(invite, "<sip:+15075550177@198.51.100.1>")
 		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060")
 		w.carrier.reply(called, 180, "Ringing", "human", "")
 		w.agent.notified("180", "active")

@@ -23,9 +23,7 @@ func zoneOf(t testing.TB, lines string) locate.Ask {
 	var all []dns.RR
 	for line := range strings.Lines(strings.TrimSpace(lines)) {
 		rr, err := dns.NewRR(strings.TrimSpace(line))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all = append(all, rr)
 	}
 	return func(ctx context.Context, name string, kind uint16) (*dns.Msg, error) {

@@ -45,9 +45,7 @@ func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
 		a, err := recording.Open(recording.Config{
 			Dir: w.dir, Formats: o.Config.Recording.Formats, Keep: time.Hour, MaxSize: 1 << 30, Log: zerolog.Nop(),
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		w.archive, o.Archive = a, a
 		o.Log = zerolog.New(zerolog.SyncWriter(w.log))
 	}, func(x *world) {
@@ -129,9 +127,7 @@ func (w *world) refuses(what b2bua.Order, why string) {
 func (w *recorded) file(f record.Recording) []byte {
 	w.t.Helper()
 	b, err := os.ReadFile(filepath.Join(w.dir, f.File))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	return b
 }
 
@@ -145,17 +141,13 @@ type datagram struct {
 func (w *recorded) capture(f record.Recording) (sip, rtp []datagram) {
 	w.t.Helper()
 	r, err := pcapgo.NewNgReader(bytes.NewReader(w.file(f)), pcapgo.DefaultNgReaderOptions)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	for {
 		data, _, err := r.ReadPacketData()
 		if errors.Is(err, io.EOF) {
 			return sip, rtp
 		}
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		must(w.t, err)
 		p := gopacket.NewPacket(data, r.LinkType(), gopacket.Default)
 		udp := p.TransportLayer().(*layers.UDP)
 		from, _ := netip.AddrFromSlice(p.NetworkLayer().NetworkFlow().Src().Raw())

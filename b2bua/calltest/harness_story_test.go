@@ -31,6 +31,41 @@ func (p *peer) invitesTillRung(d *dialogue) received {
 	return d.learn(p.expect("SIP/2.0 180"))
 }
 
+// callsAt has a caller dial till 180 has come and the target has its INVITE, which it gives.
+func (p *peer) callsAt(target *peer, to string) (d *dialogue, invite received) {
+	p.w.t.Helper()
+	d = p.newCall(to)
+	return d, p.ringsAt(target, d)
+}
+
+// ringsAt is callsAt for this call.
+func (p *peer) ringsAt(target *peer, d *dialogue) (invite received) {
+	p.w.t.Helper()
+	p.invitesTillRung(d)
+	return target.expect("INVITE")
+}
+
+// isTakenBy has a target answer its INVITE, and the caller take the 200, which it gives.
+func (p *peer) isTakenBy(target *peer, invite received, tag string, d *dialogue) received {
+	p.w.t.Helper()
+	target.takes(invite, tag)
+	return p.isAnswered(d)
+}
+
+// isTakenWith is isTakenBy with a session description of the target's, and header lines.
+func (p *peer) isTakenWith(target *peer, invite received, tag string, d *dialogue, sdp string, extra ...string) received {
+	p.w.t.Helper()
+	target.concludes(invite, 200, "OK", tag, sdp, extra...)
+	return p.isAnswered(d)
+}
+
+// isBusyAt has a target answer its INVITE with 486, and the caller hear it.
+func (p *peer) isBusyAt(target *peer, invite received, tag string, d *dialogue) {
+	p.w.t.Helper()
+	target.concludes(invite, 486, "Busy Here", tag, "")
+	p.isRefused(d, "486")
+}
+
 // isAnswered has the caller take the 200 and acknowledge it.
 func (p *peer) isAnswered(d *dialogue) received {
 	p.w.t.Helper()
@@ -110,8 +145,30 @@ func (w *world) callerEnds(target *peer, d *dialogue) record.Record {
 	return w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }
 
+// shortCall has a target answer its INVITE, and the caller hang up. It gives the record.
+func (w *world) shortCall(target *peer, invite received, tag string, d *dialogue) record.Record {
+	w.t.Helper()
+	w.carrier.isTakenBy(target, invite, tag, d)
+	return w.callerEnds(target, d)
+}
+
+// hungUpOn has both sides take a BYE of ours.
+func hungUpOn(sides ...*peer) {
+	for _, p := range sides {
+		p.w.t.Helper()
+		p.reply(p.expect("BYE"), 200, "OK", "", "")
+	}
+}
+
 // runIn is inWorldWith as a subtest.
 func runIn(t *testing.T, name, yaml string, test func(w *world)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { inWorldWith(t, yaml, test) })
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
 }

@@ -77,9 +77,7 @@ func transportParam(transport string) string {
 func (w *world) connect(from netip.Addr) *peer {
 	w.t.Helper()
 	conn, err := w.sw.DialStream(context.Background(), from, ourAddr)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	p := w.streamPeer(conn)
 	w.connected = append(w.connected, p)
 	return p
@@ -88,6 +86,7 @@ func (w *world) connect(from netip.Addr) *peer {
 // streamPeer reads a connection.
 func (w *world) streamPeer(conn net.Conn) *peer {
 	p := &peer{w: w, conn: conn, in: make(chan received, 1000)}
+	w.opened = append(w.opened, conn)
 	go func() {
 		defer close(p.in)
 		defer p.ended.Store(true)
@@ -131,9 +130,8 @@ type streamAgent struct {
 func (w *world) streamAgent(at netip.AddrPort) *streamAgent {
 	w.t.Helper()
 	l, err := w.sw.ListenStream(at)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
+	w.opened = append(w.opened, l)
 	return &streamAgent{w, l}
 }
 

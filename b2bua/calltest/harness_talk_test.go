@@ -70,8 +70,7 @@ func (w *world) talk(invite, ok []string) *talk {
 	for _, h := range invite {
 		d.extra += h + "\n"
 	}
-	w.carrier.invitesTillRung(d)
-	in := w.agent.expect("INVITE")
+	in := w.carrier.ringsAt(w.agent, d)
 	w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), ok...)
 	c := w.talkOf(d, in)
 	c.ok = w.carrier.isAnswered(d)
@@ -86,8 +85,7 @@ func (w *world) talkIn(offer, answer string) *talk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = siptest.SessionAt("192.0.2.10", 20000, offer)
-	w.carrier.invitesTillRung(d)
-	in := w.agent.expect("INVITE")
+	in := w.carrier.ringsAt(w.agent, d)
 	w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, answer))
 	w.carrier.isAnswered(d)
 	return w.talkOf(d, in)
@@ -226,4 +224,20 @@ func sdpVersion(t testing.TB, m received) (version uint64) {
 		t.Fatalf("no o= line that can be read: %v\n%s", err, m.raw)
 	}
 	return version
+}
+
+// settles acknowledges the 200 to a change that an end wanted, if the change was a re-INVITE.
+func (e *end) settles(method string, seq int) {
+	e.p.w.t.Helper()
+	if method == "INVITE" {
+		e.acks(seq, "")
+	}
+}
+
+// settlesRefused is settles for a refusal.
+func (e *end) settlesRefused(method string, m received) {
+	e.p.w.t.Helper()
+	if method == "INVITE" {
+		e.ackRefusal(m)
+	}
 }

@@ -2,6 +2,7 @@ package calltest
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -79,6 +80,7 @@ type world struct {
 	dials     atomic.Int32  // that the server made
 	holdDials chan struct{} // connections are opened when it is closed
 	connected []*peer       // by connections to the server
+	opened    []io.Closer   // connections and listeners of peers, closed when the test is over
 	ladders   ladders       // of calls that are over
 	options   b2bua.Options // of the server
 	life      *life         // of the server
@@ -115,9 +117,7 @@ func newWorld(t testing.TB, yaml string, change func(*b2bua.Options)) *world {
 	t.Helper()
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte(yaml), env)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	w := &world{t: t, sw: memnet.New(), relay: &fakeRelay{}, sink: &fakeSink{}, prepare: &fakePreparer{}}
 	preparers := map[string]peers.Preparer{}
 	for _, target := range cfg.Targets {
@@ -144,6 +144,7 @@ func newWorld(t testing.TB, yaml string, change func(*b2bua.Options)) *world {
 
 func (w *world) finish() {
 	w.t.Helper()
+	w.closeOpened()
 	time.Sleep(3 * time.Minute) // every timer of every transaction
 	synctest.Wait()
 	if !w.server.Idle() {
@@ -184,7 +185,15 @@ func (w *world) finish() {
 	}
 }
 
+func (w *world) closeOpened() {
+	for _, c := range w.opened {
+		c.Close()
+	}
+	w.opened = nil
+}
+
 func (w *world) close() {
+	w.closeOpened()
 	for _, p := range append([]*peer{w.carrier, w.agent, w.agent2}, w.others...) {
 		p.conn.Close()
 	}
@@ -249,9 +258,7 @@ func (m received) value(name string) string {
 
 func (w *world) peer(addr netip.AddrPort) *peer {
 	conn, err := w.sw.Listen(addr)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	p := &peer{w: w, conn: conn, in: make(chan received, 1000)}
 	go func() {
 		b := make([]byte, 65536)

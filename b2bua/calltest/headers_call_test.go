@@ -25,8 +25,7 @@ func TestHeadersPass(t *testing.T) {
 	inWorldWith(t, passingConfig, func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "X-Order: 2\nx-customer: a, b\nX-CUSTOMER: c\nX-Bad: a\x00b\nX-Other: 1\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent2.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent2, d)
 		if !strings.Contains(invite.raw, "\r\nX-Customer: a, b\r\nX-Customer: c\r\nX-Order: 2\r\n") ||
 			strings.Contains(invite.raw, "X-Other") || strings.Contains(invite.raw, "X-Bad") {
 			t.Errorf("INVITE:\n%s", invite.raw)
@@ -50,22 +49,6 @@ func wantPassed(t *testing.T, m received) {
 	if !strings.Contains(m.raw, "\r\nX-Agent-ID: 7\r\nX-Agent-ID: 8\r\nreason: SIP;cause=200\r\n") || strings.Contains(m.raw, "X-Secret") {
 		t.Errorf("answer to the carrier:\n%s", m.raw)
 	}
-}
-
-// An agent's BYE has its X- headers for the caller's side, as contact centres read them (docs/interop/five9.md), and no others.
-func TestHeadersPassInBye(t *testing.T) {
-	inWorldWith(t, strings.Replace(testConfig, `country: "1"`, `country: "1", pass_headers: ["X-*"]`, 1), func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		invite, _ := w.answeredBySpareTo(d, agentSDP())
-		w.agent2.agentSends("BYE", invite, "agent2", 5, "", "X-contained: false", "X-destination: billing", "Other: 1")
-		bye := w.carrier.expect("BYE")
-		if !strings.Contains(bye.raw, "\r\nX-contained: false\r\nX-destination: billing\r\n") || strings.Contains(bye.raw, "Other") {
-			t.Errorf("the carrier got\n%s", bye.raw)
-		}
-		w.carrier.reply(bye, 200, "OK", "", "")
-		w.agent2.expect("SIP/2.0 200")
-		w.record()
-	})
 }
 
 // Ringing and refusals that are passed on have theirs; an answer of our own
@@ -132,9 +115,7 @@ func TestInviteTooLarge(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.dials("+15085785607")
 		invite := w.agent2.expect("INVITE")
-		w.agent2.takes(invite, "a")
-		w.carrier.isAnswered(d)
-		r := w.callerEnds(w.agent2, d)
+		r := w.shortCall(w.agent2, invite, "a", d)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.InviteTooLarge) || r.Attempts[0].SIPStatus != 0 ||
 			!slices.Contains(r.Attempts[0].DroppedHeaders, "x-Caller") || r.Attempts[1].DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -166,14 +147,12 @@ func TestPrivateCaller(t *testing.T) {
 	inWorldWith(t, strings.Replace(passingConfig, "[X-Customer, ", "[P-Asserted-Identity, Diversion, X-Customer, ", 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "Privacy: id\nP-Asserted-Identity: <sip:+15075550199@x>\nDiversion: <sip:+15075550111@x>\nX-Customer: 7\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent2.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent2, d)
 		if !strings.HasPrefix(invite.value("From"), `"Anonymous" <sip:anonymous@anonymous.invalid>;tag=`) || invite.value("Privacy") != "id" ||
 			strings.Contains(invite.raw, "+1507555") || strings.Contains(invite.raw, "Ann") || invite.value("X-Customer") != "7" {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, invite, "a", d)
 		if r := w.record(); r.From != "+15075550199" || !slices.Equal(r.Attempts[0].DroppedHeaders, []string{"P-Asserted-Identity", "Diversion"}) {
 			t.Errorf("record %+v", r)
 		}
@@ -201,8 +180,7 @@ func TestHeadersPassByPattern(t *testing.T) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "X-Order: 2\nx-customer: a, b\nX-Bad: a\x00b\nX-EI: S.theirs;\nX-Set: theirs\nx: 90\nX-CUSTOMER: c\n" +
 			"P-Asserted-Identity: <sip:+15075550100@192.0.2.10>\nPrivacy: id\nDiversion: <sip:+15075550111@192.0.2.10>\nOther: 1\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent2.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent2, d)
 		if !strings.Contains(invite.raw, "\r\nX-Order: 2\r\nx-customer: a, b\r\nx-customer: c\r\n") {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}

@@ -69,9 +69,7 @@ func mutate(r *rand.Rand, b []byte) []byte {
 func FuzzServer(f *testing.F) {
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte(testConfig), env)
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	p := &peer{}
 	d := p.newCall("+15075785607")
 	invite, bye, cancel := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")), siptest.CRLF(d.request("BYE")), siptest.CRLF(d.request("CANCEL"))
@@ -100,17 +98,11 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 		Config: cfg, Relay: &fakeRelay{}, Sink: &fakeSink{}, Preparers: map[string]peers.Preparer{"agent": &fakePreparer{}}, Log: zerolog.Nop(),
 		Network: transport.Network{Listen: func(a netip.AddrPort) (transport.Socket, error) { return sw.Listen(a) }, Names: locate.Options{Ask: noNames}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	carrier, err := sw.Listen(carrierAddr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	agent, err := sw.Listen(agentAddr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer carrier.Close()
 	defer agent.Close()
 	send := func(c *memnet.Conn, b []byte) {
@@ -133,9 +125,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	// What the agent sends belongs to our INVITE where it says so.
 	b := make([]byte, 65536)
 	n, _, err := agent.ReadFromUDPAddrPort(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	sent, _ := message.Scan(b[:n])
 	fill := strings.NewReplacer("BRANCH", string(sent.Branch), "TAG", string(sent.FromTag), "CALLID", string(sent.CallID))
 	send(agent, []byte(fill.Replace(string(fromAgent))))

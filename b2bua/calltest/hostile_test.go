@@ -210,8 +210,7 @@ func TestHostileCarrier(t *testing.T) {
 			d := w.carrier.newCall("+15075785607")
 			d.seq = 1<<31 - 1
 			w.carrier.invitesTillRung(d)
-			w.agent.takes(w.agent.expect("INVITE"), "a")
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenBy(w.agent, w.agent.expect("INVITE"), "a", d)
 		},
 		"a CSeq that is too high": func(w *world) {
 			d := w.carrier.newCall("+15075785607")

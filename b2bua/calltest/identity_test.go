@@ -38,9 +38,7 @@ func inVerifyingWorld(t *testing.T, settings string, test func(w *world, s *stir
 	synctest.Test(t, func(t *testing.T) {
 		s := stirtest.New(t, stirtest.Provider)
 		roots := filepath.Join(t.TempDir(), "roots.pem")
-		if err := os.WriteFile(roots, s.RootFile, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(roots, s.RootFile, 0o600))
 		yaml := strings.NewReplacer(
 			`country: "1"`, `country: "1", identity: {roots: `+roots+`, hosts: [certs.example.net]`+settings+`}`,
 			"  - {name: spare, kind: sip,", `  - {name: spare, kind: sip, headers: {X-Verstat: "{{.Identity.Verstat}}", X-Attest: "{{if .Identity.Attest}}level {{.Identity.Attest}}{{end}}", X-Orig-ID: "{{.Identity.OrigID}}"},`,
@@ -172,8 +170,7 @@ func TestCopiedIdentity(t *testing.T) {
 		if invite.value("X-Verstat") != stir.Passed {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent2.concludes(invite, 486, "Busy Here", "agent2", "")
-		w.carrier.isRefused(diverted, "486")
+		w.carrier.isBusyAt(w.agent2, invite, "agent2", diverted)
 		w.record()
 	})
 }
@@ -196,8 +193,7 @@ func TestCertificateServerHangs(t *testing.T) {
 			if invite.value("X-Verstat") != stir.None {
 				t.Errorf("INVITE:\n%s", invite.raw)
 			}
-			w.agent2.concludes(invite, 486, "Busy Here", "agent2", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent2, invite, "agent2", d)
 			w.record()
 		}
 		time.Sleep(time.Minute)

@@ -49,9 +49,7 @@ hooks:
 func leadYAML(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte("hush"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte("hush"), 0o600))
 	return strings.Replace(leadConfig, "TOKENFILE", file, 1)
 }
 
@@ -83,8 +81,7 @@ func TestDirection(t *testing.T) {
 				want.lead, want.agent, want.direction); got != body {
 				t.Errorf("prepared %s; want %s", got, body)
 			}
-			w.agent.concludes(invite, 486, "Busy Here", "a", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent, invite, "a", d)
 			r := w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 			if r.Direction != want.direction || r.Lead != want.lead || r.From != want.from || r.To != to || r.ExternalID != "CA123" {
 				t.Errorf("record %+v", r)
@@ -99,13 +96,11 @@ func TestDirectionPrivacy(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.extra = "Privacy: id\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent, d)
 		if got := invite.req().From().Address.User; got != "+15075785607" || invite.value("Privacy") != "" {
 			t.Errorf("From: %s, Privacy: %s", got, invite.value("Privacy"))
 		}
-		w.agent.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, invite, "a", d)
 		w.record()
 	})
 }
@@ -116,8 +111,7 @@ func TestFindNamed(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
 		d := w.carrier.newCall("+15085785607")
 		d.extra = "X-Twilio-CallSid: CA123\nX-Name: Ada\nX-EI: S.old;\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent, d)
 		live := w.server.Live(context.Background())[0]
 		ids := []string{live.Record.ID, d.callID, invite.value("Call-ID"), "id-1", "CA123"}
 		for _, id := range ids {
@@ -136,15 +130,13 @@ func TestFindNamed(t *testing.T) {
 		}
 		second := w.carrier.newCall("+15095785607")
 		second.extra = "X-Twilio-CallSid: CA123\n"
-		w.carrier.invitesTillRung(second)
-		other := w.agent2.expect("INVITE")
+		other := w.carrier.ringsAt(w.agent2, second)
 		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, b2bua.ErrSeveralCalls) {
 			t.Errorf("an id of two calls: got %v", err)
 		}
 		third := w.carrier.newCall("+15095785607")
 		third.extra = "X-Twilio-CallSid: " + live.Record.ID + "\n"
-		w.carrier.invitesTillRung(third)
-		fourth := w.agent2.expect("INVITE")
+		fourth := w.carrier.ringsAt(w.agent2, third)
 		if _, err := w.server.FindNamed(context.Background(), live.Record.ID); !errors.Is(err, b2bua.ErrSeveralCalls) {
 			t.Errorf("an id of ours that another call claims: got %v", err)
 		}
@@ -175,13 +167,11 @@ func TestFindNamed(t *testing.T) {
 // noted.
 func TestNoNamesWithoutHooks(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent2, "+15095785607")
 		if _, err := w.server.FindNamed(context.Background(), d.callID); !errors.Is(err, b2bua.ErrUnknownCall) {
 			t.Errorf("a call by its Call-ID: got %v; want %v", err, b2bua.ErrUnknownCall)
 		}
-		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, invite, "a", d)
 		w.record()
 	})
 }
@@ -228,13 +218,11 @@ func TestNamesOfUntrustedTrunk(t *testing.T) {
 	inWorldWith(t, strings.Replace(leadYAML(t), `country: "1"`, `country: "1", trusted: false`, 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "X-Twilio-CallSid: CA123\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent2.expect("INVITE")
+		invite := w.carrier.ringsAt(w.agent2, d)
 		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, b2bua.ErrUnknownCall) {
 			t.Errorf("got %v", err)
 		}
-		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, invite, "a", d)
 		w.record()
 	})
 }

@@ -85,8 +85,7 @@ func TestLimits(t *testing.T) {
 func TestLimitOfAnswers(t *testing.T) {
 	for _, size := range []int{8192, 8193} {
 		runIn(t, fmt.Sprint(size), testConfig, func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			invite := w.agent.expect("INVITE")
+			d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 			w.agent.concludes(invite, 200, "OK", "a", padSDP(agentSDP(), size))
 			if size <= 8192 {
 				w.carrier.isAnswered(d)

@@ -120,13 +120,11 @@ func TestMaskOfEveryCall(t *testing.T) {
 // when the session changes. A caller without telephone-events is muted.
 func TestMaskFollowsTheSession(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "reinvite: absorb"), func(w *recorded) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		in := w.agent.expect("INVITE")
+		d, in := w.carrier.callsAt(w.agent, "+15075785607")
 		if live, err := w.order(b2bua.OrderMask); err != nil || !live.Masked {
 			t.Fatalf("during the set-up: %v, %v", live.Masked, err)
 		}
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		if m := w.session().masks[media.SideA]; !m.On || m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) {
 			t.Errorf("with telephone-events: %+v", m)
 		}

@@ -97,8 +97,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 		t.Run(fmt.Sprintf("early media %v", early), func(t *testing.T) {
 			yaml := addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")
 			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.dialsTillRung("+15075785607")
-				first := w.agent.expect("INVITE")
+				d, first := w.carrier.callsAt(w.agent, "+15075785607")
 				if early {
 					w.agent.reply(first, 183, "Session Progress", "a", agentSDP())
 					w.carrier.expect("SIP/2.0 183")
@@ -135,9 +134,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 			yaml := addressed("198.51.100.1, 198.51.100.2, 198.51.100.3", "", "address: 198.51.100.3", spare)
 			inWorldWith(t, yaml, func(w *world) {
 				d, invite := w.established()
-				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>")
-				w.agent.expect("SIP/2.0 202")
-				w.agent.notified("100", "active")
+				w.referred(invite, "<sip:4711@198.51.100.1>")
 				if !reached {
 					w.agent.notified("503", "terminated")
 					w.callerEnds(w.agent, d)
@@ -161,9 +158,7 @@ func TestExplainMediaAddress(t *testing.T) {
 	x, err := b2bua.Explain(testConfigured(t, addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")), nil, report.Question{
 		From: "+15075550100", To: "+15075785607",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for i, want := range []string{"198.51.100.1", "198.51.100.2"} {
 		if !strings.Contains(x.Targets[i].Body, "\r\nc=IN IP4 "+want+"\r\n") {
 			t.Errorf("target %d: want %s in\n%s", i, want, x.Targets[i].Body)

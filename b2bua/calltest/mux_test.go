@@ -41,8 +41,7 @@ func TestMuxOfTheCaller(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=rtcp-mux")
-		w.carrier.invitesTillRung(d)
-		in := w.agent.expect("INVITE")
+		in := w.carrier.ringsAt(w.agent, d)
 		if strings.Contains(in.raw, "rtcp-mux") {
 			t.Errorf("offered to the target:\n%s", in.raw)
 		}
@@ -74,9 +73,7 @@ func TestMuxOfTheCaller(t *testing.T) {
 // one that the side offers.
 func TestCodecOfAPeer(t *testing.T) {
 	d, err := sdp.Parse([]byte(strings.Replace(siptest.SessionAt("192.0.2.10", 20000, "96 0 9"), "telephone-event/8000", "opus/48000/2", 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, want := range map[string]string{"PCMU": "PCMU 8000", "G722": "G722 8000", "OPUS": "OPUS 48000", "ILBC": "OPUS 48000"} {
 		speaks := sdp.Codec{Name: name, Clock: 8000}
 		if name == "OPUS" {

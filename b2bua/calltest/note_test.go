@@ -21,8 +21,7 @@ func maskedYAML() string {
 // endAll has the server hang up a call that is up.
 func (w *world) endAll() {
 	w.server.HangupAll()
-	w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	hungUpOn(w.carrier, w.agent)
 }
 
 // noted is the last note of the first call.
@@ -88,9 +87,7 @@ func BenchmarkNote(b *testing.B) {
 func cpuTime(b *testing.B) int64 {
 	b.Helper()
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now); err != nil {
-		b.Fatal(err)
-	}
+	must(b, unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now))
 	return now.Nano()
 }
 

@@ -37,8 +37,7 @@ func (w *world) wantRefused(d *dialogue, status int, why cause.Cause) {
 func (w *world) taken(d *dialogue) *dialogue {
 	w.t.Helper()
 	w.carrier.invitesTillRung(d)
-	w.agent.takes(w.agent.expect("INVITE"), "agent1")
-	w.carrier.isAnswered(d)
+	w.carrier.isTakenBy(w.agent, w.agent.expect("INVITE"), "agent1", d)
 	return d
 }
 

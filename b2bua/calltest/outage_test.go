@@ -85,8 +85,7 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		for i := range 3 { // they wait
 			d := w.carrier.dials("+15085785607")
 			time.Sleep(4 * time.Second)
-			w.agent2.refuses(486)
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent2, w.agent2.expect("INVITE"), "x", d)
 			if r := w.record(); r.Attempts[0].Cause != string(cause.TargetSilent) || r.Attempts[0].MS != 4000 {
 				t.Errorf("call %d: %+v", i, r.Attempts)
 			}
@@ -94,8 +93,7 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		began := time.Now()
 		d := w.carrier.newCall("+15085785607") // and this one does not
 		w.carrier.invite(d)
-		w.agent2.refuses(486)
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, w.agent2.expect("INVITE"), "x", d)
 		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("it took %v", took)
@@ -114,8 +112,7 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		}
 		w.agent.reply(invite, 180, "Ringing", "a", "")
 		w.carrier.expect("SIP/2.0 180")
-		w.agent.concludes(invite, 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, invite, "a", d)
 	})
 }
 

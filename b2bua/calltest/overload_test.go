@@ -53,8 +53,7 @@ func TestOverload(t *testing.T) {
 		w.carrier.ackRefused(over)
 		w.carrier.invite(ringing) // again
 		ringing.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent.takes(second, "agent2")
-		w.carrier.isAnswered(ringing)
+		w.carrier.isTakenBy(w.agent, second, "agent2", ringing)
 		if n := w.server.Rejected().Overload.Load(); n != 1 {
 			t.Errorf("%d refused for overload; want 1", n)
 		}

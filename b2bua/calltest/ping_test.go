@@ -46,8 +46,7 @@ func TestPing(t *testing.T) {
 			t.Fatalf("after three without an answer: %+v", s)
 		}
 		d := w.carrier.dials("+15085785607")
-		w.agent2.refuses(486)
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, w.agent2.expect("INVITE"), "x", d)
 		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
 		if s := w.server.Stack().Names().States("agent"); len(s) != 1 || s[0].Cause != "no answer to OPTIONS" {
 			t.Errorf("addresses: %+v", s)

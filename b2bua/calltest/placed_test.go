@@ -130,15 +130,13 @@ func TestTargetCallsByDigest(t *testing.T) {
 		m := p.expect("SIP/2.0 401")
 		p.gaveUp(d, m)
 		d.extra = authorize(d, m, "SHA-256", "agent", "secret", 1)
-		p.invitesTillRung(d)
-		invite := pbx.expect("INVITE")
+		invite := p.ringsAt(pbx, d)
 		pbx.concludes(invite, 401, "Unauthorized", "pbx", "", `WWW-Authenticate: Digest realm="pbx", nonce="n", algorithm=MD5, qop="auth"`)
 		again := pbx.expect("INVITE")
 		if v := again.value("Authorization"); !strings.Contains(v, `username="flowbridge"`) || strings.Contains(again.raw, `"agent"`) {
 			t.Errorf("the trunk gets\n%s", again.raw)
 		}
-		pbx.concludes(again, 486, "Busy Here", "pbx2", "")
-		p.isRefused(d, "486")
+		p.isBusyAt(pbx, again, "pbx2", d)
 		r := w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		if r.Direction != "outbound" || r.Target != "roaming" || r.Trunk != "pbx" || r.Attempts[0].Target != "pbx" {
 			t.Errorf("record: %+v", r)
@@ -167,8 +165,7 @@ func TestTargetsOfOneAddress(t *testing.T) {
 			if i == 2 {
 				called = w.agent
 			}
-			called.concludes(called.expect("INVITE"), 486, "Busy Here", "b", "")
-			platform.isRefused(d, "486")
+			platform.isBusyAt(called, called.expect("INVITE"), "b", d)
 			if r := w.record(); r.Trunk != tt.trunk || r.Target != tt.target || r.Route != tt.route {
 				t.Errorf("%s: record %+v", tt.user, r)
 			}
@@ -189,8 +186,7 @@ func TestTargetWithoutRoute(t *testing.T) {
 		}
 		d = w.carrier.newCall("+15075785607") // the second route matches but for its target
 		w.carrier.invitesTillRung(d)
-		w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "a", d)
 		if r := w.record(); r.Direction != "inbound" || r.Trunk != "carrier" || r.Target != "pbx" {
 			t.Errorf("record: %+v", r)
 		}
@@ -245,8 +241,7 @@ func TestPlacedCallEnds(t *testing.T) {
 		d.sdp = sdpWith("192.0.2.20", 8)
 		w.placed(platform, pbx, d)
 		time.Sleep(30 * time.Minute)
-		platform.reply(platform.expect("BYE"), 200, "OK", "", "")
-		pbx.reply(pbx.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(platform, pbx)
 		w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem)
 	})
 }
@@ -258,8 +253,7 @@ func TestPlacedCallsInSetup(t *testing.T) {
 		platform, pbx := w.platformAndPBX()
 		d := platform.newCall("+15075785607")
 		d.sdp = sdpWith("192.0.2.20", 8)
-		platform.invitesTillRung(d)
-		invite := pbx.expect("INVITE")
+		invite := platform.ringsAt(pbx, d)
 		w.carrier.dials("+15075785607")
 		w.carrier.expect("SIP/2.0 503")
 		pbx.concludes(invite, 603, "Decline", "pbx", "")
@@ -276,8 +270,7 @@ func TestTrunkCallsTrunk(t *testing.T) {
 		_, pbx := w.platformAndPBX()
 		d := w.carrier.newCall("+15085785607")
 		d.sdp = sdpWith("192.0.2.10", 8)
-		w.carrier.invitesTillRung(d)
-		invite := pbx.expect("INVITE")
+		invite := w.carrier.ringsAt(pbx, d)
 		answer := sdpWith("192.0.2.30", 8)
 		pbx.send(fmt.Sprintf("SIP/2.0 200 OK\nVia: %s\nFrom: %s\nTo: %s;tag=pbx\nCall-ID: %s\nCSeq: %s\nContact: <sip:pbx@10.0.0.7:5099>\n"+
 			"Content-Type: application/sdp\nContent-Length: %d\n\n%s", invite.value("Via"), invite.value("From"), invite.value("To"),

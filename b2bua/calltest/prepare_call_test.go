@@ -13,8 +13,7 @@ func TestPrepareChoosesTheAgent(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		for _, tt := range []struct{ to, model string }{{"+15075550101", "first"}, {"+15075550102", "other"}} {
 			d := w.carrier.dialsTillRung(tt.to)
-			w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "a", d)
 			w.record()
 			asked := string(w.prepare.asked[len(w.prepare.asked)-1].Body)
 			if !strings.Contains(asked, `"model_id":"`+tt.model+`","workspace_id":"w-carrier"`) {
@@ -35,13 +34,11 @@ func TestXEIWithoutDiversion(t *testing.T) {
 		} {
 			d := w.carrier.newCall("+15075550101")
 			d.extra = tt.extra
-			w.carrier.invitesTillRung(d)
-			invite := w.agent.expect("INVITE")
+			invite := w.carrier.ringsAt(w.agent, d)
 			if got := invite.value("X-EI"); got != tt.want {
 				t.Errorf("%s: X-EI %q; want %q", tt.extra, got, tt.want)
 			}
-			w.agent.concludes(invite, 486, "Busy Here", "a", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent, invite, "a", d)
 			w.record()
 		}
 	})

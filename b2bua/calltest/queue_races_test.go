@@ -86,11 +86,11 @@ func TestQueueInOneInstant(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inQueue(t, func(w *world) {
-				first := w.calls("+15075780001")
+				first := w.carrier.dialsTillRung("+15075780001")
 				w.served(w.agent, first)
-				second := w.calls("+15075780002")
+				second := w.carrier.dialsTillRung("+15075780002")
 				time.Sleep(time.Second)
-				third := w.calls("+15075780003")
+				third := w.carrier.dialsTillRung("+15075780003")
 				time.Sleep(49*time.Second - time.Nanosecond)
 				time.Sleep(time.Nanosecond) // the time of the second one is over
 				for _, what := range order {
@@ -168,12 +168,12 @@ func TestQueueTwoAtOnce(t *testing.T) {
 // A target is out of use while callers wait for it: nobody waits for it any more, and those who can wait for another one do.
 func TestQueueOfABrokenTarget(t *testing.T) {
 	inQueue(t, func(w *world) {
-		first := w.calls("+15075780001")
+		first := w.carrier.dialsTillRung("+15075780001")
 		w.served(w.agent, first)
-		only := w.calls("+15075780002")
-		third := w.calls("+15085780003")
+		only := w.carrier.dialsTillRung("+15075780002")
+		third := w.carrier.dialsTillRung("+15085780003")
 		w.served(w.agent2, third)
-		either := w.calls("+15085780004")
+		either := w.carrier.dialsTillRung("+15085780004")
 		w.breakTarget("agent")
 		w.refused(only, "503")
 		w.wantRecord(record.DispositionFailed, cause.TargetCircuitOpen, record.EndedBySystem)
@@ -182,11 +182,11 @@ func TestQueueOfABrokenTarget(t *testing.T) {
 		}
 		w.callerHangsUp(first) // its place is of no use
 		w.record()
-		w.refused(w.calls("+15075780005"), "503")
+		w.refused(w.carrier.dialsTillRung("+15075780005"), "503")
 		w.wantRecord(record.DispositionFailed, cause.TargetCircuitOpen, record.EndedBySystem)
 		w.agent.silent(time.Second / 2)
 		time.Sleep(600 * time.Millisecond) // its pause, after which the one that waits tries it
-		later := w.calls("+15075780006")
+		later := w.carrier.dialsTillRung("+15075780006")
 		if got := w.waiting(); got != "0006" {
 			t.Errorf("waiting: %s", got)
 		}

@@ -34,13 +34,6 @@ routes:
   - {to: "^\\+1509", targets: [agent]}
 `
 
-// calls has a caller call; the route says that it rings.
-func (w *world) calls(to string) *dialogue {
-	w.t.Helper()
-	d := w.carrier.dialsTillRung(to)
-	return d
-}
-
 // served has an agent answer a caller, which it is called for now.
 func (w *world) served(agent *peer, d *dialogue) (invite received) {
 	w.t.Helper()
@@ -85,11 +78,11 @@ func inQueue(t *testing.T, test func(w *world)) {
 // has no queue, is refused.
 func TestQueue(t *testing.T) {
 	inQueue(t, func(w *world) {
-		first := w.calls("+15075780001")
+		first := w.carrier.dialsTillRung("+15075780001")
 		w.served(w.agent, first)
-		second := w.calls("+15075780002")
+		second := w.carrier.dialsTillRung("+15075780002")
 		time.Sleep(10 * time.Second)
-		third := w.calls("+15075780003")
+		third := w.carrier.dialsTillRung("+15075780003")
 		if got := w.waiting(); got != "0002 0003" {
 			t.Errorf("waiting: %s", got)
 		}
@@ -99,12 +92,12 @@ func TestQueue(t *testing.T) {
 		if open := w.admission.Open(); open.Setups != 0 {
 			t.Errorf("%d calls in set-up: those that wait do no harm", open.Setups)
 		}
-		full := w.calls("+15075780004")
+		full := w.carrier.dialsTillRung("+15075780004")
 		w.refused(full, "486")
 		if r := w.wantRecord(record.DispositionBusy, cause.QueueFull, record.EndedBySystem); r.QueuedMS != 0 || r.SIPStatus != 486 {
 			t.Errorf("record %+v", r)
 		}
-		plain := w.calls("+15095780005")
+		plain := w.carrier.dialsTillRung("+15095780005")
 		w.refused(plain, "503")
 		w.wantRecord(record.DispositionFailed, cause.TargetCapped, record.EndedBySystem)
 		w.callerHangsUp(first)
@@ -132,9 +125,9 @@ func TestQueueRings(t *testing.T) {
 	yaml := strings.Replace(queueConfig, "timeout: 10m}", "timeout: 10m}, ringing: none", 1)
 	yaml = strings.Replace(yaml, "timeout: 50s}", "timeout: 10m}, setup_timeout: 20s", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		first := w.calls("+15075780001")
+		first := w.carrier.dialsTillRung("+15075780001")
 		w.served(w.agent, first)
-		second := w.calls("+15075780002")
+		second := w.carrier.dialsTillRung("+15075780002")
 		for range 3 {
 			time.Sleep(time.Minute)
 			w.carrier.expect("SIP/2.0 180")
@@ -163,9 +156,9 @@ func TestQueueRings(t *testing.T) {
 // A caller that waits hears the queue's sound, by 183, and then the route's ringback.
 func TestQueueSounds(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
-		first := w.calls("+15075780001")
+		first := w.carrier.dialsTillRung("+15075780001")
 		w.served(w.agent, first)
-		second := w.calls("+15075780002")
+		second := w.carrier.dialsTillRung("+15075780002")
 		if m := second.learn(w.carrier.expect("SIP/2.0 183")); !strings.Contains(m.raw, "m=audio") {
 			t.Errorf("no media: %s", m.raw)
 		}
@@ -188,11 +181,11 @@ func TestQueueSounds(t *testing.T) {
 // A call that panics when it is called gives its place on.
 func TestQueuePanic(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
-		first := w.calls("+15075780001")
+		first := w.carrier.dialsTillRung("+15075780001")
 		w.served(w.agent, first)
-		second := w.calls("+15075780002")
+		second := w.carrier.dialsTillRung("+15075780002")
 		second.learn(w.carrier.expect("SIP/2.0 183"))
-		third := w.calls("+15075780003")
+		third := w.carrier.dialsTillRung("+15075780003")
 		third.learn(w.carrier.expect("SIP/2.0 183"))
 		w.relay.sessions[1].broken = true
 		w.callerHangsUp(first)
@@ -212,13 +205,13 @@ func TestQueuePanic(t *testing.T) {
 // A wait ends with its time, with a CANCEL, a hang-up by the operator, and with a drain: then the next ones move up.
 func TestQueueLeft(t *testing.T) {
 	inQueue(t, func(w *world) {
-		first := w.calls("+15075780001")
+		first := w.carrier.dialsTillRung("+15075780001")
 		w.served(w.agent, first)
-		second := w.calls("+15075780002")
+		second := w.carrier.dialsTillRung("+15075780002")
 		time.Sleep(20 * time.Second)
-		third := w.calls("+15085780003")
+		third := w.carrier.dialsTillRung("+15085780003")
 		w.served(w.agent2, third)
-		fourth, fifth := w.calls("+15085780004"), w.calls("+15085780005")
+		fourth, fifth := w.carrier.dialsTillRung("+15085780004"), w.carrier.dialsTillRung("+15085780005")
 		if got := w.waiting(); got != "0002 0004 0005" && got != "0004 0002 0005" { // two queues
 			t.Errorf("waiting: %s", got)
 		}
@@ -248,9 +241,9 @@ func TestQueueLeft(t *testing.T) {
 // it.
 func TestQueueAndReload(t *testing.T) {
 	inQueue(t, func(w *world) {
-		first := w.calls("+15075780001")
+		first := w.carrier.dialsTillRung("+15075780001")
 		w.served(w.agent, first)
-		second, third := w.calls("+15075780002"), w.calls("+15075780003")
+		second, third := w.carrier.dialsTillRung("+15075780002"), w.carrier.dialsTillRung("+15075780003")
 		w.reloadWith(strings.Replace(queueConfig, "max_calls: 1", "max_calls: 2", 1))
 		w.served(w.agent, second)
 		if got := w.waiting(); got != "0003" {
@@ -274,9 +267,7 @@ func TestQueueAndReload(t *testing.T) {
 func (w *world) reloadWith(yaml string) {
 	w.t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	w.server.Reload(cfg, nil)
 	synctest.Wait()
 }
@@ -323,9 +314,9 @@ func TestQueueOfARate(t *testing.T) {
 func TestQueueOutlivesItsProcess(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		inQueue(t, func(w *world) {
-			first := w.calls("+15075780001")
+			first := w.carrier.dialsTillRung("+15075780001")
 			w.served(w.agent, first)
-			second := w.calls("+15075780002")
+			second := w.carrier.dialsTillRung("+15075780002")
 			time.Sleep(10 * time.Second)
 			w.restart()
 			w.refused(second, "500")
@@ -335,14 +326,12 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 	})
 	t.Run("replaced", func(t *testing.T) {
 		inQueue(t, func(w *world) {
-			first := w.calls("+15075780001")
+			first := w.carrier.dialsTillRung("+15075780001")
 			w.served(w.agent, first)
-			second := w.calls("+15075780002")
+			second := w.carrier.dialsTillRung("+15075780002")
 			time.Sleep(time.Second)
-			third := w.calls("+15075780003")
-			if err := w.upgrade(); err != nil {
-				t.Fatal(err)
-			}
+			third := w.carrier.dialsTillRung("+15075780003")
+			must(t, w.upgrade())
 			w.carrier.rest() // 180 again
 			if got := w.waiting(); got != "0002 0003" {
 				t.Errorf("waiting: %s", got)
@@ -362,13 +351,13 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 // A caller that has heard a target goes over when it waits. One whose reliable answer has no PRACK yet is waited for.
 func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 	inQueue(t, func(w *world) {
-		first, spare := w.calls("+15085780001"), w.carrier.newCall("+15085780009")
+		first, spare := w.carrier.dialsTillRung("+15085780001"), w.carrier.newCall("+15085780009")
 		w.served(w.agent, first)
 		w.carrier.invite(spare)
 		w.carrier.expect("SIP/2.0 180")
 		w.served(w.agent2, spare)
 		w.callerEnds(w.agent, first)
-		second := w.calls("+15085780002")
+		second := w.carrier.dialsTillRung("+15085780002")
 		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
 		told := w.carrier.expect("SIP/2.0 183")
 		if err := w.upgrade(); !isStopped(err, waitsForAnswer) {
@@ -385,8 +374,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 			t.Errorf("upgraded: %v", err)
 		}
 		w.carrier.prack(third, rings, "")
-		w.agent.takes(invite, "agent3")
-		w.carrier.isAnswered(third)
+		w.carrier.isTakenBy(w.agent, invite, "agent3", third)
 		if got := w.waiting(); got != "0002" {
 			t.Fatalf("waiting: %s", got)
 		}

@@ -79,15 +79,13 @@ func within(all, want []string) (found []string) {
 // TestRecordsOnDemand goes through everything that may be asked of a recording.
 func TestRecordsOnDemand(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: on_demand", ""), func(w *recorded) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		in := w.agent.expect("INVITE")
+		d, in := w.carrier.callsAt(w.agent, "+15075785607")
 		w.refuses(b2bua.OrderRecord, "not answered yet")
 		for _, o := range []b2bua.Order{b2bua.OrderStop, b2bua.OrderPause, b2bua.OrderResume} {
 			w.refuses(o, "not recorded")
 		}
 		w.refuses(b2bua.OrderMask, "not masked")
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.talks(10)
 		w.does(b2bua.OrderRecord, bridge.RecordingOn)
 		w.refuses(b2bua.OrderRecord, "recorded already")

@@ -39,8 +39,7 @@ func TestRenewedElsewhere(t *testing.T) {
 		w.carrier.silent(time.Second)
 		d := second.calls(contactIn(m))
 		d.learn(second.expect("SIP/2.0 180"))
-		w.agent.concludes(w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681"), 486, "Busy Here", "a", "")
-		second.isRefused(d, "486")
+		second.isBusyAt(w.agent, w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681"), "a", d)
 		w.record()
 	})
 }

@@ -22,8 +22,7 @@ func TestPathLeadsNowhereElse(t *testing.T) {
 			if route := invite.value("Route"); route != path {
 				w.t.Errorf("Route is %q", route)
 			}
-			p.concludes(invite, 486, "Busy Here", "b", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(p, invite, "b", d)
 			w.record()
 			for _, other := range named {
 				other.silent(time.Second)
@@ -72,7 +71,6 @@ func TestProxyIsConnectedToAgain(t *testing.T) {
 	}
 	inWorldWith(t, phoneConfig, func(w *world) {
 		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070"))
-		defer proxy.l.Close()
 		w.bobLeaves("<sip:edge@203.0.113.77:5070;lr;transport=tcp>")
 		d := w.carrier.dials("+15085785607")
 		p := proxy.accept()
@@ -81,8 +79,7 @@ func TestProxyIsConnectedToAgain(t *testing.T) {
 		if route := invite.value("Route"); route != "<sip:edge@203.0.113.77:5070;lr;transport=tcp>" {
 			t.Errorf("Route is %q", route)
 		}
-		p.concludes(invite, 486, "Busy Here", "b", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(p, invite, "b", d)
 		w.record()
 		p.conn.Close()
 	})
@@ -168,8 +165,7 @@ func TestNextContact(t *testing.T) {
 			if invite.value("Call-ID") != first.value("Call-ID") {
 				w.t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
 			}
-			mobile.takes(invite, "m")
-			w.carrier.isAnswered(d)
+			w.carrier.isTakenBy(mobile, invite, "m", d)
 			desk.rest() // ACK, or what was sent again
 			w.callerHangsUpAt(mobile, d)
 			r := w.record()

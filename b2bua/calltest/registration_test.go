@@ -98,8 +98,7 @@ func TestRegisteredTrunkIsCalled(t *testing.T) {
 		if got := invite.value("X-Trunk"); got != "line" {
 			t.Errorf("the call is of trunk %q", got)
 		}
-		w.agent.takes(invite, "a")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent, invite, "a", d)
 		w.callerHangsUp(d)
 		if r := w.record(); r.Trunk != "line" || r.To != "+15075785607" {
 			t.Errorf("the record has %q and %q", r.Trunk, r.To)
@@ -173,8 +172,7 @@ func TestNextAddressOfRegistrar(t *testing.T) {
 		first.rest()
 		d := second.calls(contactIn(m))
 		d.learn(second.expect("SIP/2.0 180"))
-		w.agent.refuses(486)
-		second.isRefused(d, "486")
+		second.isBusyAt(w.agent, w.agent.expect("INVITE"), "x", d)
 		w.record()
 		time.Sleep(time.Minute)
 		first.silent(50 * time.Second)
@@ -256,8 +254,7 @@ func TestPhoneRegisters(t *testing.T) {
 		if to := invite.value("To"); to != "<sip:+15075785607@10.0.0.5>" {
 			t.Errorf("To is %s", to)
 		}
-		p.takes(invite, "a")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(p, invite, "a", d)
 		w.callerHangsUpAt(p, d)
 		if r := w.record(); r.Trunk != "carrier" || r.Target != "phone" {
 			t.Errorf("the record has %s and %s", r.Trunk, r.Target)
@@ -304,8 +301,7 @@ func TestPhoneRegistersOverTCP(t *testing.T) {
 		if route := invite.value("Route"); route != "<sip:edge@203.0.113.77;lr;transport=tcp>" {
 			t.Errorf("Route is %q", route)
 		}
-		p.concludes(invite, 486, "Busy Here", "b", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(p, invite, "b", d)
 		w.record()
 	})
 }
@@ -328,8 +324,7 @@ func TestPlatformRegisters(t *testing.T) {
 		d.extra = authorize(d, c, "SHA-256", "synth", "secret", 1)
 		p.invitesTillRung(d)
 		invite := phone.expect("INVITE sip:alice@203.0.113.90 SIP/2.0")
-		phone.concludes(invite, 486, "Busy Here", "b", "")
-		p.isRefused(d, "486")
+		p.isBusyAt(phone, invite, "b", d)
 		if r := w.record(); r.Target != "agent" || r.Trunk != "phone" {
 			t.Errorf("the record has %s and %s", r.Target, r.Trunk)
 		}
@@ -394,8 +389,7 @@ func TestBindingsOutliveKill(t *testing.T) {
 		w.restart()
 		d := w.carrier.dialsTillRung("+15075785607")
 		invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
-		p.concludes(invite, 486, "Busy Here", "b", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(p, invite, "b", d)
 		w.record()
 	})
 }

@@ -16,9 +16,7 @@ import (
 func (w *world) reload(yaml string) {
 	w.t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	w.server.Reload(cfg, map[string]peers.Preparer{"agent": w.prepare})
 }
 
@@ -36,13 +34,10 @@ func TestReloadDuringSetup(t *testing.T) {
 		w.reload(strings.Replace(otherTargets, "max_duration: 1h", "max_duration: 30s", 1))
 		w.agent.concludes(w.agent.expect("INVITE"), 503, "Service Unavailable", "a", "")
 		invite := w.agent2.expect("INVITE")
-		w.agent2.takes(invite, "b")
-		w.carrier.isAnswered(old)
+		w.carrier.isTakenBy(w.agent2, invite, "b", old)
 
-		d := w.carrier.dialsTillRung("+15075785607")
-		second := w.agent2.expect("INVITE")
-		w.agent2.takes(second, "c")
-		w.carrier.isAnswered(d)
+		d, second := w.carrier.callsAt(w.agent2, "+15075785607")
+		w.carrier.isTakenBy(w.agent2, second, "c", d)
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") // after half a minute
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem)

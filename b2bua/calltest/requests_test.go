@@ -2,6 +2,7 @@ package calltest
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,30 +86,37 @@ func TestRelayedRequestWithoutAnswer(t *testing.T) {
 		w.carrier.within(d, "INFO", "", "Info-Package: x")
 		w.agent2.reply(w.agent2.expect("INFO"), 481, "No Such Call", "", "")
 		w.carrier.expect("SIP/2.0 481")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.carrier, w.agent2)
 		w.wantRecord("answered", cause.DialogLost, "system")
 	})
 }
 
-// A BYE while a relayed request is pending: that gets 487 (RFC 3261 section
-// 15.1.2).
+// A BYE while a relayed request is pending: that gets 487 (RFC 3261 section 15.1.2). It is not sent again, and an answer that comes
+// late changes nothing, not even a challenge: after our BYE nothing is sent in a dialog.
 func TestByeAnswersWhatIsPending(t *testing.T) {
-	inWorldWith(t, digitsConfig("relay"), func(w *world) {
-		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		w.carrier.within(d, "INFO", "", "Info-Package: x")
-		info := w.agent2.expect("INFO")
-		w.carrier.bye(d)
-		if got := w.carrier.expect("SIP/2.0 200"); got.value("CSeq") != "3 BYE" {
-			t.Errorf("answer:\n%s", got.raw)
-		}
-		if got := w.carrier.expect("SIP/2.0 487"); got.value("CSeq") != "2 INFO" {
-			t.Errorf("answer:\n%s", got.raw)
-		}
-		w.agent2.reply(info, 200, "OK", "", "")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.record()
-	})
+	yaml := strings.Replace(digitsConfig("relay"), "spare, kind: sip,", "spare, kind: sip, auth: {username: u, password_env: PW},", 1)
+	for _, late := range []int{0, 200, 401} {
+		runIn(t, strconv.Itoa(late), yaml, func(w *world) {
+			d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
+			w.carrier.within(d, "INFO", "", "Info-Package: x")
+			info := w.agent2.expect("INFO")
+			w.carrier.bye(d)
+			if got := w.carrier.expect("SIP/2.0 200"); got.value("CSeq") != "3 BYE" {
+				w.t.Errorf("answer:\n%s", got.raw)
+			}
+			if got := w.carrier.expect("SIP/2.0 487"); got.value("CSeq") != "2 INFO" {
+				w.t.Errorf("answer:\n%s", got.raw)
+			}
+			bye := w.agent2.expect("BYE")
+			if late != 0 {
+				w.agent2.reply(info, late, "Late", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
+			}
+			w.agent2.silent(400 * time.Millisecond) // before the BYE would come again
+			w.agent2.reply(bye, 200, "OK", "", "")
+			w.agent2.silent(40 * time.Second)
+			w.record()
+		})
+	}
 }
 
 // dtmf: rfc4733 makes telephone-events of the caller's INFO, although the
@@ -214,10 +222,8 @@ func TestPrivacyWithinDialog(t *testing.T) {
 	inWorldWith(t, strings.Replace(digitsConfig("relay"), `pass_headers: ["X-*"]`, `pass_headers: [P-Asserted-Identity, "X-*"]`, 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "Privacy: id\n"
-		w.carrier.invitesTillRung(d)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.takes(invite, "agent2")
-		w.carrier.isAnswered(d)
+		invite := w.carrier.ringsAt(w.agent2, d)
+		w.carrier.isTakenBy(w.agent2, invite, "agent2", d)
 		d.extra = ""
 		w.carrier.within(d, "INFO", "", "P-Asserted-Identity: <sip:+15075550100@192.0.2.10>", "X-A: b")
 		info := w.agent2.expect("INFO")

@@ -55,8 +55,7 @@ func TestClockSetBack(t *testing.T) {
 		w.session().relayed.Add(50)
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		time.Sleep(50 * time.Second)
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(w.carrier, w.agent)
 		w.wantRecord(record.DispositionAnswered, cause.MaxDuration, record.EndedBySystem)
 	})
 }

@@ -152,8 +152,7 @@ func TestTransferOverARestart(t *testing.T) {
 		w.agent.notified("180", "active")
 		w.restart()
 		w.agent.notified("500", "terminated")
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
-		w.agent2.concludes(called, 487, "Terminated", "human", "")
+		w.agent2.takesCancel(called, "human")
 		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <tel:4711>")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
@@ -229,8 +228,7 @@ func TestRefusalOverARestart(t *testing.T) {
 	})
 	runIn(t, "acknowledged before", talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()
-		w.agent.concludes(in, 486, "Busy Here", "agent1", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent, in, "agent1", d)
 		nothing(w)
 	})
 }
@@ -306,8 +304,7 @@ func TestStreamsOverARestart(t *testing.T) {
 	}
 	answered := func(w *world) (*dialogue, received) {
 		p, d, in := call(w)
-		w.agent2.takes(in, "agent1")
-		p.isAnswered(d)
+		p.isTakenBy(w.agent2, in, "agent1", d)
 		time.Sleep(2 * noteDelay)
 		w.restart()
 		p.hungUp(time.Second)
@@ -322,7 +319,6 @@ func TestStreamsOverARestart(t *testing.T) {
 	})
 	runIn(t, "it is reached", streamConfig, func(w *world) {
 		at := w.streamAgent(carrierAddr)
-		defer at.l.Close()
 		_, in := answered(w)
 		w.agent2.agentRequest("BYE", in, "agent1", 1)
 		w.agent2.expect("SIP/2.0 200")
@@ -333,14 +329,12 @@ func TestStreamsOverARestart(t *testing.T) {
 	})
 	runIn(t, "it is refused", streamConfig, func(w *world) {
 		at := w.streamAgent(carrierAddr)
-		defer at.l.Close()
 		old, d, in := call(w)
 		w.restart()
 		old.hungUp(time.Second)
 		p := at.accept()
 		p.isRefused(d, "500")
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "agent1", "")
-		w.agent2.concludes(in, 487, "Terminated", "agent1", "")
+		w.agent2.takesCancel(in, "agent1")
 		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 		p.conn.Close()
 	})
@@ -362,9 +356,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 			left := w.die()
 			text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
 			cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
-			if err != nil {
-				w.t.Fatal(err)
-			}
+			must(w.t, err)
 			w.options.Config = cfg
 			w.begin(left)
 			synctest.Wait()

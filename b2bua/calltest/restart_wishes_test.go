@@ -227,9 +227,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 				w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 				synctest.Wait()
 				h, err := w.handOver()
-				if err != nil {
-					w.t.Fatal(err)
-				}
+				must(w.t, err)
 				w.beginWith(nil, h)
 				if serves {
 					w.serves()
@@ -269,9 +267,7 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		a, err := recording.Open(recording.Config{ // which says that no file has room
 			Dir: t.TempDir(), Formats: o.Config.Recording.Formats, Keep: time.Hour, MaxSize: 1, Log: zerolog.New(&log),
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		o.Archive = a
 	}, func(w *world) {
 		defer func() {
@@ -288,9 +284,7 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		synctest.Wait()
 		begun := time.Now()
 		h, err := w.handOver()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if took := time.Since(begun); took < bridge.RecordingWait || took > bridge.RecordingWait+time.Second {
 			t.Errorf("the calls stood still for %v", took)
 		}

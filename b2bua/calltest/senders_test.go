@@ -152,8 +152,7 @@ func TestCancelOfAnother(t *testing.T) {
 		w.carrier.silent(time.Second)
 		w.agent.silent(0)
 		w.others[1].silent(0)
-		w.agent.takes(invite, "agent1")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent, invite, "agent1", d)
 
 		again := *d
 		again.seq = w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))

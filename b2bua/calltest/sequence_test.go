@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -56,39 +55,20 @@ func TestByeBeforeAnswer(t *testing.T) {
 		w.agent.expect("SIP/2.0 200")
 		w.agent.takes(invite, "agent1")
 		w.agent.reply(w.agent.expect("BYE"), 481, "No Such Call", "", "")
-		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "b", "")
-		w.carrier.isRefused(d, "486")
+		w.carrier.isBusyAt(w.agent2, w.agent2.expect("INVITE"), "b", d)
 		r := w.record()
 		if r.Attempts[0].Cause != string(cause.AgentHangup) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
 	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		w.agent.agentRequest("BYE", invite, "agent1", 2)
 		w.agent.takes(invite, "agent1")
 		w.agent.expect("SIP/2.0 200")
 		w.carrier.isAnswered(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
-// When a call is over, what was passed on is not sent again.
-func TestRelayedRequestsEndWithTheCall(t *testing.T) {
-	inWorldWith(t, digitsConfig("relay"), func(w *world) {
-		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		w.carrier.within(d, "INFO", "", "Info-Package: x")
-		w.agent2.expect("INFO")
-		w.carrier.bye(d)
-		for range 2 { // of INFO and BYE
-			w.carrier.expect("SIP/2.0 ")
-		}
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		synctest.Wait()
-		w.agent2.silent(40 * time.Second)
-		w.record()
 	})
 }
 

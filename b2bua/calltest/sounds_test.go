@@ -34,11 +34,9 @@ func TestOrderedSounds(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 9 101")
-		w.carrier.invitesTillRung(d)
-		in := w.agent.expect("INVITE")
+		in := w.carrier.ringsAt(w.agent, d)
 		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu"}, "not answered yet")
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		c := w.talkOf(d, in)
 
 		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)

@@ -32,9 +32,7 @@ func TestSplit(t *testing.T) {
 					target, other = w.agent2, w.agent
 				}
 				target.concludes(target.expect("INVITE"), 503, "Service Unavailable", "x", "")
-				other.takes(other.expect("INVITE"), "y")
-				w.carrier.isAnswered(d)
-				r := w.callerEnds(other, d)
+				r := w.shortCall(other, other.expect("INVITE"), "y", d)
 				if a := r.Attempts; len(a) != 2 || a[0].Reason != record.ReasonSplit || a[1].Reason != "" || i > 0 && a[0].Target != first[from] {
 					t.Errorf("%s: got %+v", from, a)
 				}
@@ -80,8 +78,7 @@ func TestHoursOfRoute(t *testing.T) {
 			if len(w.agent2.in) > 0 {
 				at = w.agent2
 			}
-			at.concludes(at.expect("INVITE"), 486, "Busy Here", "x", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(at, at.expect("INVITE"), "x", d)
 			if r := w.record(); r.Route != tt.route {
 				t.Errorf("at %v: got %s", time.Now(), r.Route)
 			}

@@ -2,7 +2,6 @@ package calltest
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +11,7 @@ import (
 // gets nothing, but for a BYE one 481, and nothing is kept of him.
 func TestTagsOfNoLeg(t *testing.T) {
 	inWorld(t, func(w *world) {
-		stranger := w.peer(netip.MustParseAddrPort("203.0.113.5:5060"))
-		w.others = append(w.others, stranger)
+		stranger := w.otherAt("203.0.113.5:5060")
 		request := func(method string) string {
 			return fmt.Sprintf("%s sip:a SIP/2.0\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK%s;rport\nFrom: <sip:a>;tag=1\n"+
 				"To: <sip:a>;tag=%s\nCall-ID: guess\nCSeq: 1 %s\nMax-Forwards: 70\nContact: <sip:a@203.0.113.5>\nUser-Agent: a phone that says where it comes from\n\n", method, method, w.minter().Tag(), method)

@@ -58,9 +58,7 @@ func TestHalfMessages(t *testing.T) {
 		for _, p := range w.connected {
 			p.conn.Close()
 		}
-		w.agent2.takes(invite, "agent1")
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent2, d)
+		w.shortCall(w.agent2, invite, "agent1", d)
 	})
 }
 
@@ -87,8 +85,7 @@ func TestConnectionLife(t *testing.T) {
 
 		p = w.connect(carrierAddr.Addr())
 		d := p.dialsTillRung("+15095785607")
-		w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
-		p.isAnswered(d)
+		p.isTakenBy(w.agent2, w.agent2.expect("INVITE"), "agent1", d)
 		time.Sleep(3*idleConnection - time.Minute)
 		p.hangsUpOn(w.agent2, d)
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
@@ -147,9 +144,7 @@ func TestStrangersConnections(t *testing.T) {
 func TestPeerThatDoesNotRead(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer conn.Close()
 		begin := time.Now()
 		for i := 0; err == nil && i < 5000; i++ {

@@ -37,10 +37,8 @@ func (w *world) overBudget() *dialogue {
 func TestOverflowGoesOverTCP(t *testing.T) {
 	inWorldWith(t, overflowConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		d := w.overBudget()
 		agent := agents.accept()
-		defer agent.conn.Close()
 		invite := agent.expect("INVITE")
 		if len(invite.value("X-Long")) != 500 {
 			t.Errorf("X-Long has %d bytes", len(invite.value("X-Long")))
@@ -49,9 +47,7 @@ func TestOverflowGoesOverTCP(t *testing.T) {
 		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP "+at+";") || invite.value("Contact") != "<sip:"+at+";transport=tcp>" {
 			t.Errorf("Via %s, Contact %s over a connection from %s", via, invite.value("Contact"), at)
 		}
-		agent.takes(invite, "a")
-		w.carrier.isAnswered(d)
-		r := w.callerEnds(agent, d)
+		r := w.shortCall(agent, invite, "a", d)
 		if a := r.Attempts[0]; len(r.Attempts) != 1 || a.Transport != "tcp" || a.DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -66,9 +62,7 @@ func TestOverflowWithoutTCP(t *testing.T) {
 		if invite.value("X-Long") != "" || invite.value("X-EI") != "E.1;" {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent.takes(invite, "a")
-		w.carrier.isAnswered(d)
-		r := w.callerEnds(w.agent, d)
+		r := w.shortCall(w.agent, invite, "a", d)
 		if a := r.Attempts[0]; a.Transport != "udp" || len(a.DroppedHeaders) != 1 || a.DroppedHeaders[0] != "X-Long" {
 			t.Errorf("attempts %+v", r.Attempts)
 		}

@@ -15,16 +15,13 @@ import (
 func TestCallOverTCP(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		carrier := w.connect(carrierAddr.Addr())
-		defer carrier.conn.Close()
 		d := carrier.dials("+15075785607")
 		ringing := d.learn(carrier.expect("SIP/2.0 180"))
 		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tcp>" {
 			t.Errorf("Contact %s", got)
 		}
 		agent := agents.accept()
-		defer agent.conn.Close()
 		invite := agent.expect("INVITE")
 		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
 			t.Errorf("Via %s", via)
@@ -32,8 +29,7 @@ func TestCallOverTCP(t *testing.T) {
 		if got := invite.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tcp>" {
 			t.Errorf("Contact %s", got)
 		}
-		agent.takes(invite, "agent1")
-		carrier.isAnswered(d)
+		carrier.isTakenBy(agent, invite, "agent1", d)
 		agent.agentRequest("BYE", invite, "agent1", 1)
 		agent.expect("SIP/2.0 200")
 		bye := carrier.expect("BYE")
@@ -47,15 +43,12 @@ func TestCallOverTCP(t *testing.T) {
 func TestCarrierConnectionDiesWhileRinging(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		home := w.streamAgent(carrierAddr)
-		defer home.l.Close()
 		carrier := w.connect(carrierAddr.Addr())
-		d := carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
+		d, invite := carrier.callsAt(w.agent2, "+15095785607")
 		carrier.conn.(*memnet.Stream).Reset()
 		synctest.Wait()
 		w.agent2.takes(invite, "agent1")
 		again := home.accept()
-		defer again.conn.Close()
 		again.isAnswered(d)
 		again.hangsUpOn(w.agent2, d)
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
@@ -72,19 +65,15 @@ func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
 			invite := w.agent2.progresses(180, "Ringing", "agent1", "")
 			carrier.conn.(*memnet.Stream).Reset()
 			again := w.connect(carrierAddr.Addr())
-			defer again.conn.Close()
 			if cancel {
 				again.givesUp(d)
-				stop := w.agent2.expect("CANCEL")
-				w.agent2.reply(stop, 200, "OK", "", "")
-				w.agent2.concludes(invite, 487, "Request Terminated", "agent1", "")
+				w.agent2.takesCancel(invite, "agent1")
 				w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 				return
 			}
 			again.send(siptest.OptionsOverTCP)
 			again.expect("SIP/2.0 200")
-			w.agent2.takes(invite, "agent1")
-			again.isAnswered(d)
+			again.isTakenBy(w.agent2, invite, "agent1", d)
 			w.agent2.agentHangsUpOn(again, invite, "agent1", 1)
 			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
@@ -95,23 +84,17 @@ func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
 func TestConnectionsDieInMidCall(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		home, agents := w.streamAgent(carrierAddr), w.streamAgent(agentAddr)
-		defer home.l.Close()
-		defer agents.l.Close()
 		carrier := w.connect(carrierAddr.Addr())
 		d := carrier.dialsTillRung("+15075785607")
 		agent := agents.accept()
 		invite := agent.expect("INVITE")
-		agent.takes(invite, "agent1")
-		carrier.isAnswered(d)
+		carrier.isTakenBy(agent, invite, "agent1", d)
 		carrier.conn.(*memnet.Stream).Reset()
 		agent.conn.(*memnet.Stream).Reset()
 		time.Sleep(10 * time.Minute)
 		w.server.HangupAll()
 		carrier, agent = home.accept(), agents.accept()
-		defer carrier.conn.Close()
-		defer agent.conn.Close()
-		carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
-		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+		hungUpOn(carrier, agent)
 		w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
 	})
 }
@@ -122,26 +105,21 @@ func TestTargetConnectionDiesWhileRinging(t *testing.T) {
 	for _, code := range []int{200, 486} {
 		inWorldWith(t, streamConfig, func(w *world) {
 			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
 			d := w.carrier.dialsTillRung("+15075785607")
 			agent := agents.accept()
 			invite := agent.progresses(180, "Ringing", "agent1", "")
 			synctest.Wait()
 			agent.conn.(*memnet.Stream).Reset()
 			agent = agents.accept()
-			defer agent.conn.Close()
 			if again := agent.expect("INVITE"); again.raw != invite.raw {
 				t.Errorf("the INVITE changed:\n%s\n%s", invite.raw, again.raw)
 			}
 			if code == 486 {
-				agent.concludes(invite, 486, "Busy Here", "agent1", "")
-				w.carrier.isRefused(d, "486")
+				w.carrier.isBusyAt(agent, invite, "agent1", d)
 				w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
 				return
 			}
-			agent.takes(invite, "agent1")
-			w.carrier.isAnswered(d)
-			w.callerEnds(agent, d)
+			w.shortCall(agent, invite, "agent1", d)
 		})
 	}
 }
@@ -156,20 +134,9 @@ func TestTargetGoneForGood(t *testing.T) {
 		synctest.Wait()
 		agents.l.Close()
 		agent.conn.(*memnet.Stream).Reset()
-		w.agent2.takes(w.agent2.expect("INVITE"), "agent2")
-		w.carrier.isAnswered(d)
-		r := w.callerEnds(w.agent2, d)
+		r := w.shortCall(w.agent2, w.agent2.expect("INVITE"), "agent2", d)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetUnreachable) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
-	})
-}
-
-// A target that does not listen is unreachable at once.
-func TestTargetRefusesConnection(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.carrier.isRefused(d, "503")
-		w.wantRecord(record.DispositionFailed, cause.TargetUnreachable, record.EndedBySystem)
 	})
 }

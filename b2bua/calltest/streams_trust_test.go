@@ -22,12 +22,10 @@ func (w *world) refusedCall(number string) record.Record {
 func TestSilentConnectionIsNotUsedAgain(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		for range 3 {
 			go func() {
 				agent := agents.accept()
 				<-agent.in
-				defer agent.conn.Close()
 				time.Sleep(time.Minute)
 			}()
 			if r := w.refusedCall("+15075785607"); r.Cause != string(cause.TargetSilent) {
@@ -50,8 +48,7 @@ func TestNoTCPIsRemembered(t *testing.T) {
 				time.Sleep(30 * time.Second)
 			}
 			d := w.overBudget()
-			w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
-			w.carrier.isRefused(d, "486")
+			w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "a", d)
 			w.record()
 			if w.dials.Load() != wanted {
 				t.Errorf("call %d: %d connections were tried; want %d", i+1, w.dials.Load(), wanted)

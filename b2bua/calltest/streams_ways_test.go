@@ -50,14 +50,12 @@ func TestInviteAndCancelInOneSegment(t *testing.T) {
 func TestCancelByAnotherTransport(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
-		defer carrier.conn.Close()
 		d := carrier.dialsTillRung("+15095785607")
 		invite := w.agent2.progresses(180, "Ringing", "agent1", "")
 		w.carrier.cancel(d)
 		w.carrier.expect("SIP/2.0 200")
 		carrier.isRefused(d, "487")
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "", "")
-		w.agent2.concludes(invite, 487, "Request Terminated", "agent1", "")
+		w.agent2.takesCancel(invite, "agent1")
 		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 	})
 }
@@ -68,14 +66,12 @@ func TestByeByAnotherWay(t *testing.T) {
 	for _, udp := range []bool{false, true} {
 		inWorldWith(t, streamConfig, func(w *world) {
 			carrier := w.connect(carrierAddr.Addr())
-			defer carrier.conn.Close()
 			d := carrier.dialsTillRung("+15095785607")
 			w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
 			carrier.expect("SIP/2.0 200")
 			other := w.carrier
 			if !udp {
 				other = w.connect(carrierAddr.Addr())
-				defer other.conn.Close()
 			}
 			other.ack(d)
 			synctest.Wait()
@@ -91,10 +87,8 @@ func TestByeByAnotherWay(t *testing.T) {
 func TestTargetAnswersByItsOwnConnection(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		d := w.carrier.dialsTillRung("+15075785607")
 		agent := agents.accept()
-		defer agent.conn.Close()
 		invite := agent.expect("INVITE")
 		own := w.connect(agentAddr.Addr())
 		own.answerFrom(invite)
@@ -119,7 +113,6 @@ func (p *peer) answerFrom(invite received, extra ...string) {
 func TestTargetClosesAfterEachAnswer(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		d := w.carrier.dialsTillRung("+15075785607")
 		for range 3 { // as often as a connection is replaced
 			agent := agents.accept()
@@ -148,7 +141,6 @@ func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 	for range 200 {
 		inWorldWith(t, streamConfig, func(w *world) {
 			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
 			d := w.carrier.dialsTillRung("+15085785607")
 			agent := agents.accept()
 			agent.reply(agent.expect("INVITE"), 486, "Busy Here", "agent1", "")
@@ -192,10 +184,8 @@ func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 func TestContactAsksForAnotherTransport(t *testing.T) {
 	runIn(t, "udp", streamConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		d := w.carrier.dialsTillRung("+15075785607")
 		agent := agents.accept()
-		defer agent.conn.Close()
 		invite := agent.expect("INVITE")
 		agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681;transport=udp>"))
 		ack := w.agent.expect("ACK")
@@ -207,12 +197,9 @@ func TestContactAsksForAnotherTransport(t *testing.T) {
 	})
 	runIn(t, "tcp", streamConfig, func(w *world) {
 		agents := w.streamAgent(agent2Addr)
-		defer agents.l.Close()
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent2, "+15095785607")
 		w.agent2.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.21:32681;transport=tcp>"))
 		agent := agents.accept()
-		defer agent.conn.Close()
 		ack := agent.expect("ACK")
 		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
 			w.t.Errorf("Via %s", via)
@@ -227,7 +214,6 @@ func TestContactAsksForAnotherTransport(t *testing.T) {
 func TestTwoRecordRoutes(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
-		defer carrier.conn.Close()
 		d := carrier.newCall("+15095785607")
 		d.extra = "Record-Route: <sip:192.0.2.10:5060;transport=tcp;lr>, <sip:192.0.2.10:5060;transport=udp;lr>\n"
 		text := strings.Replace(d.request("INVITE"), "Contact: <sip:ann@192.0.2.10:5060;transport=tcp>", "Contact: <sip:ann@10.1.1.1:5060>", 1)
@@ -270,7 +256,6 @@ func TestCallGoesOnOverNewConnection(t *testing.T) {
 		synctest.Wait()
 		carrier.conn.(*memnet.Stream).Reset()
 		again := w.connect(carrierAddr.Addr())
-		defer again.conn.Close()
 		d.seq, d.branch = 2, d.branch+"again"
 		again.send(behindNAT("OPTIONS"))
 		again.expect("SIP/2.0 200")
@@ -297,7 +282,6 @@ func TestCallerReturnsWhileRinging(t *testing.T) {
 		w.agent2.reply(invite, 183, "Session Progress", "agent1", agentSDP())
 		time.Sleep(5 * time.Second) // nobody can be connected to
 		again := w.connect(carrierAddr.Addr())
-		defer again.conn.Close()
 		again.send(text)
 		again.expect("SIP/2.0 183")
 		w.agent2.takes(invite, "agent1")
@@ -320,21 +304,17 @@ func TestTCPOnly(t *testing.T) {
 	for _, contact := range []string{"", ";transport=tcp", ";transport=udp"} {
 		runIn(t, contact, tcpOnly, func(w *world) {
 			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
 			carrier := w.connect(carrierAddr.Addr())
-			defer carrier.conn.Close()
 			d := carrier.newCall("+15075785607")
 			carrier.send(strings.Replace(d.request("INVITE"), "5060;transport=tcp>", "5060"+contact+">", 1))
 			d.learn(carrier.expect("SIP/2.0 180"))
 			agent := agents.accept()
-			defer agent.conn.Close()
 			invite := agent.expect("INVITE")
 			agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681"+contact+">"))
 			agent.expect("ACK")
 			carrier.isAnswered(d)
 			w.server.HangupAll()
-			carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
-			agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+			hungUpOn(carrier, agent)
 			w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
 		})
 	}

@@ -21,9 +21,7 @@ import (
 func tableYAML(t *testing.T, rows string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "numbers.csv")
-	if err := os.WriteFile(file, []byte("number,route,targets,agent\n"+rows), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte("number,route,targets,agent\n"+rows), 0o600))
 	return "numbers: " + file + strings.NewReplacer(`X-Empty: "{{.Header \"X-None\"}}"`, `X-Agent: "{{.Row.agent}}"`,
 		`@192.0.2.21:32681"`, `@192.0.2.21:32681", headers: {X-Agent: "{{.Row.agent}}"}`).Replace(testConfig[:strings.Index(testConfig, "routes:")]) + `routes:
   - {name: support, listed: true, targets: [spare]}
@@ -40,10 +38,8 @@ func (w *world) callBy(from, to string, at *peer) (received, record.Record) {
 	w.t.Helper()
 	d := w.carrier.newCall(to)
 	d.from = strings.Replace(d.from, "+15075550100", from, 1)
-	w.carrier.invitesTillRung(d)
-	invite := at.expect("INVITE")
-	at.takes(invite, "x")
-	w.carrier.isAnswered(d)
+	invite := w.carrier.ringsAt(at, d)
+	w.carrier.isTakenBy(at, invite, "x", d)
 	w.callerHangsUpAt(at, d)
 	return invite, w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }

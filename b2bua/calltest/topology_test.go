@@ -145,8 +145,7 @@ func TestTopology(t *testing.T) {
 			d.callID, d.extra = "carriersecret@198.18.1.1", carrierTells
 			d.from = `"Ann Smith" <sip:+15075550100@carriersecret.example;x=carriersecret>;tag=carriersecret`
 			d.sdp = telling("carriersecret", "192.0.2.10", "198.18.1.")
-			w.carrier.invitesTillRung(d)
-			invite := w.agent.expect("INVITE")
+			invite := w.carrier.ringsAt(w.agent, d)
 			if invite.value("X-Diverted") != "+15075550111" {
 				w.t.Errorf("INVITE:\n%s", invite.raw)
 			}
@@ -179,8 +178,7 @@ func telltale(t testing.TB, side string, messages, words []string, begins string
 // pickedUp has the agent answer with all that it tells.
 func (w *world) pickedUp(d *dialogue, invite received) {
 	w.t.Helper()
-	w.agent.concludes(invite, 200, "OK", "agentsecret", telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
-	w.carrier.isAnswered(d)
+	w.carrier.isTakenWith(w.agent, invite, "agentsecret", d, telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
 }
 
 // tellingRequest is a request of the agent with all that it tells.

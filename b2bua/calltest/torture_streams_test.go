@@ -124,8 +124,7 @@ func TestGarbageStreams(t *testing.T) {
 			w.carrier.conn.Close()
 
 			w.carrier = caller
-			w.agent.takes(invite, "agent1")
-			w.carrier.isAnswered(ringing)
+			w.carrier.isTakenBy(w.agent, invite, "agent1", ringing)
 			w.callerHangsUp(ringing)
 			w.wantRecord("answered", cause.CallerHangup, "caller")
 		})

@@ -38,10 +38,8 @@ func TestTraceOfACall(t *testing.T) {
 		runIn(t, tt.name, tt.yaml, func(w *world) {
 			d := w.carrier.newCall("+15075550101")
 			d.extra = tt.extra
-			w.carrier.invitesTillRung(d)
-			invite := w.agent.expect("INVITE")
-			w.agent.concludes(invite, 486, "Busy Here", "a", "")
-			w.carrier.isRefused(d, "486")
+			invite := w.carrier.ringsAt(w.agent, d)
+			w.carrier.isBusyAt(w.agent, invite, "a", d)
 			r := w.record()
 			own := strings.ReplaceAll(r.ID, "-", "")
 			if want := strings.ReplaceAll(tt.record, "own", own); r.TraceID != want {

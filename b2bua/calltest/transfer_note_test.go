@@ -86,8 +86,7 @@ func TestAgentThatLeftIsNoted(t *testing.T) {
 		w.agent.expect("SIP/2.0 200")
 		w.restart()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
-		w.agent2.concludes(called, 487, "Terminated", "human", "")
+		w.agent2.takesCancel(called, "human")
 		for _, m := range w.agent.rest() {
 			t.Errorf("the agent got:\n%s", m.raw)
 		}

@@ -84,9 +84,7 @@ func TestTransferToNumber(t *testing.T) {
 func TestTransferFails(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: tel:4711;phone-context=example.com")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.notified("100", "active")
+		w.referred(invite, "tel:4711;phone-context=example.com")
 		first := w.agent2.expect("INVITE sip:4711@192.0.2.21")
 		w.agent2.concludes(first, 503, "Service Unavailable", "x", "")
 		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
@@ -166,9 +164,7 @@ func TestTransferRefused(t *testing.T) {
 func TestTransferCallEnds(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: tel:4711")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.notified("100", "active")
+		w.referred(invite, "tel:4711")
 		called := w.agent2.progresses(180, "Ringing", "x", "")
 		w.agent.notified("180", "active")
 		w.carrier.bye(d)

@@ -1,7 +1,6 @@
 package calltest
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 )
@@ -13,9 +12,7 @@ func TestTransferToOtherFamily(t *testing.T) {
 	yaml = strings.Replace(yaml, `listen: ["udp://198.51.100.1:5060"]`, `listen: ["udp://198.51.100.1:5060", "udp://[2001:db8::1]:5060"]`, 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@[2001:db8::7]>")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.notified("100", "active")
+		w.referred(invite, "<sip:bob@[2001:db8::7]>")
 		w.agent.notified("503", "terminated")
 		w.agent.agentSends("INVITE", invite, "agent1", 11, "")
 		ok := w.agent.expect("SIP/2.0 200")
@@ -77,10 +74,8 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
 				d.from = "<sip:ann&x@192.0.2.10>;tag=ann"
-				w.carrier.invitesTillRung(d)
-				invite := w.agent.expect("INVITE")
-				w.agent.takes(invite, "agent1")
-				w.carrier.isAnswered(d)
+				invite := w.carrier.ringsAt(w.agent, d)
+				w.carrier.isTakenBy(w.agent, invite, "agent1", d)
 				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <"+tt.to+">", "Refer-Sub: false")
 				if tt.dialled == "" {
 					w.agent.expect("SIP/2.0 404")
@@ -104,15 +99,13 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 // caller's own Contact, a phone, nobody has it.
 func TestTransferBehindProxy(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		proxy := w.peer(netip.MustParseAddrPort("192.0.2.30:5070"))
-		w.others = append(w.others, proxy)
+		proxy := w.otherAt("192.0.2.30:5070")
 		d := w.carrier.newCall("+15075785607")
 		d.extra = "Record-Route: <sip:192.0.2.30:5070;lr;ftag=c>\n"
 		w.carrier.invitesTillRung(d)
 		d.extra = ""
 		invite := w.agent.expect("INVITE")
-		w.agent.takes(invite, "agent1")
-		w.carrier.isAnswered(d)
+		w.carrier.isTakenBy(w.agent, invite, "agent1", d)
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
 		refer := proxy.expect("REFER")
 		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.30:5070>" {

@@ -29,8 +29,7 @@ func TestCallThatWaitsHasNoGoroutine(t *testing.T) {
 				t.Errorf("%s: %d goroutines", when, n)
 			}
 		}
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 		none("dialing")
 		w.agent.takes(invite, "agent1")
 		w.carrier.expect("SIP/2.0 200")

@@ -56,16 +56,13 @@ func TestWrittenUDPStaysUDP(t *testing.T) {
 		{400, 460, []string{"X-Long"}},
 	} {
 		runIn(t, fmt.Sprint(tt.order+tt.long), writtenUDP, func(w *world) {
-			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
+			w.streamAgent(agentAddr)
 			d := w.longCall(tt.order, tt.long)
 			invite := w.agent.expect("INVITE")
 			if n := len(invite.raw); n > 1300 || (tt.dropped == nil && n < 830+tt.order+tt.long) {
 				w.t.Errorf("%d bytes:\n%s", n, invite.raw)
 			}
-			w.agent.takes(invite, "a")
-			w.carrier.isAnswered(d)
-			r := w.callerEnds(w.agent, d)
+			r := w.shortCall(w.agent, invite, "a", d)
 			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
 				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
 			}
@@ -99,9 +96,7 @@ func TestCredentialsFit(t *testing.T) {
 				second.value("From") != first.value("From") || second.value("Contact") != first.value("Contact") {
 				w.t.Errorf("the second INVITE is\n%s", second.raw)
 			}
-			w.agent.takes(second, "a")
-			w.carrier.isAnswered(d)
-			r := w.callerEnds(w.agent, d)
+			r := w.shortCall(w.agent, second, "a", d)
 			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
 				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
 			}
@@ -129,10 +124,8 @@ func TestCredentialsDoNotFit(t *testing.T) {
 func TestRecordRouteWithoutTransport(t *testing.T) {
 	inWorldWith(t, overflowConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		d := w.overBudget()
 		agent := agents.accept()
-		defer agent.conn.Close()
 		invite := agent.expect("INVITE")
 		agent.reply(invite, 200, "OK", "a", agentSDP(), "Record-Route: <sip:"+agent2Addr.String()+";lr>")
 		ack := w.agent2.expect("ACK")
@@ -150,7 +143,6 @@ func TestReferredUDPStaysUDP(t *testing.T) {
 	for _, named := range []bool{true, false} {
 		inWorldWith(t, transferConfig, func(w *world) {
 			agents := w.streamAgent(agent2Addr)
-			defer agents.l.Close()
 			d, invite := w.established()
 			long := strings.Repeat("x", 380)
 			to := "<sip:bob@192.0.2.21:32681;transport=udp?X-A=" + long + "&X-B=" + long + ">"
@@ -162,7 +154,6 @@ func TestReferredUDPStaysUDP(t *testing.T) {
 			w.agent.expect("SIP/2.0 202")
 			if !named {
 				called = agents.accept()
-				defer called.conn.Close()
 			}
 			m := called.expect("INVITE sip:bob@192.0.2.21:32681")
 			if missing := m.value("X-B") == ""; missing != named || m.value("X-A") == "" {
@@ -195,9 +186,7 @@ func TestExplainCredentials(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x, err := b2bua.Explain(testConfigured(t, tt.yaml), nil, report.Question{From: "+15075550100", To: "+15075785607", Headers: tt.headers})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			r := x.Targets[0]
 			if n := len(strings.Join(r.Invite, "\r\n")) + len("\r\n\r\n") + len(r.Body); r.Bytes != n || r.Bytes > r.UDPBudget || r.Overflow != tt.overflow {
 				t.Errorf("%d bytes of %d, overflow %s; want %d, %s", r.Bytes, r.UDPBudget, r.Overflow, n, tt.overflow)

@@ -78,9 +78,7 @@ func TestUnderway(t *testing.T) {
 		if after := seen(w.server.Underway); len(after) != 0 {
 			t.Errorf("under way %v, though all calls rest", after)
 		}
-		w.agent.takes(w.agent.expect("INVITE"), "agent2")
-		w.carrier.isAnswered(first)
-		w.callerEnds(w.agent, first)
+		w.shortCall(w.agent, w.agent.expect("INVITE"), "agent2", first)
 	})
 }
 

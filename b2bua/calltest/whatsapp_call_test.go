@@ -31,20 +31,13 @@ func TestCallOfWhatsApp(t *testing.T) {
 	).Replace(tlsConfig(ca))
 	inWorldWith(t, config, func(w *world) {
 		agents := w.streamAgent(agentAddr)
-		defer agents.l.Close()
 		meta, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", Certificates: []tls.Certificate{metaPair}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer meta.conn.Close()
+		must(t, err)
 		d := meta.newCall("+15075785607")
 		d.sdp = whatsAppSDP("192.0.2.10", 20000, cryptoAttr(1, cm80, 'a'))
 		meta.invitesTillRung(d)
 		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer agent.conn.Close()
+		must(t, err)
 		invite := agent.expect("INVITE")
 		for _, line := range []string{" RTP/SAVP 111 126\r\n", "a=rtpmap:111 opus/48000/2\r\n", "useinbandfec=1"} {
 			if !strings.Contains(invite.raw, line) {
@@ -62,8 +55,7 @@ func TestCallOfWhatsApp(t *testing.T) {
 			}
 		}
 		key := strings.Replace(cryptoAttr(1, cm80, 'b'), "crypto:1", "crypto:"+tag, 1)
-		agent.concludes(invite, 200, "OK", "agent1", whatsAppSDP("192.0.2.20", 30000, key))
-		ok := meta.isAnswered(d)
+		ok := meta.isTakenWith(agent, invite, "agent1", d, whatsAppSDP("192.0.2.20", 30000, key))
 		if !strings.Contains(ok.raw, " RTP/SAVP 111 126\r\n") || !strings.Contains(ok.raw, "a=rtpmap:111 opus/48000/2\r\n") {
 			t.Errorf("WhatsApp is answered:\n%s", ok.raw)
 		}

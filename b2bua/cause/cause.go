@@ -218,7 +218,7 @@ func ReasonsIn(values []string) Reasons {
 }
 
 // Q850In returns the ISDN cause of the Reason headers of a message (RFC 3326 section 2):
-// that of Q.850, else that of the SIP status, else 0.
+// the Q.850 cause, else the one of the SIP status, else 0.
 func Q850In(values []string) int {
 	ofStatus := 0
 	for _, r := range parseReasons(values) {

@@ -103,7 +103,7 @@ type Breaker struct {
 	refused    uint64
 }
 
-// New makes a closed circuit. changed is told of each change; nil: nobody is.
+// New makes a closed circuit. changed is told of each change; it may be nil.
 func New(name string, s Settings, changed func(Change)) *Breaker {
 	return &Breaker{name: name, set: s, changed: changed, generation: 1}
 }

@@ -70,7 +70,7 @@ func (q *Queue[T]) Left() []T { return q.all[q.next:] }
 // is room for items that end something. An inbox that overflows all the same says
 // so, which ends the call.
 //
-// A call has a goroutine only while it has its turn. Whoever takes the turn from a call
+// A call has a goroutine only while it has its turn. The goroutine that takes the turn from a call
 // that rests begins one: a post, or the alarm.
 type Inbox[T Item] struct {
 	run   func()           // a turn of the call
@@ -158,7 +158,7 @@ func (b *Inbox[T]) Rest(server context.Context, until time.Time) bool {
 	return true
 }
 
-// setAlarm sets the alarm. One that has gone off meanwhile finds no turn to take, or
+// setAlarm sets the alarm. An alarm that has gone off in between finds no turn to take, or
 // gives the call one in which nothing is due.
 func (b *Inbox[T]) setAlarm(at time.Time) {
 	switch {
@@ -222,7 +222,7 @@ func (b *Inbox[T]) Take() (it T, ok, overflow bool) {
 	return it, ok, overflow
 }
 
-// Close refuses items from now on and gives back those that are left.
+// Close refuses items from now on and gives back the items that are left.
 func (b *Inbox[T]) Close() []T {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -4,7 +4,7 @@
 // # Decisions
 //
 // The fields have numbers, so an older or newer process reads what it knows. A type with a
-// form of its own keeps that of earlier versions. TestForms, TestEncodeAll.
+// form of its own keeps the form of earlier versions. TestForms, TestEncodeAll.
 //
 // Peers and routes are named, because the next process has a configuration of its own.
 // TestRouteIsKnownAgain in calltest.

@@ -31,7 +31,7 @@ type shape struct {
 	fields []field // of a struct
 }
 
-// forms are those of types that have one.
+// forms are the encodings of types that have one of their own.
 var forms = map[reflect.Type]func(b []byte, at unsafe.Pointer) []byte{
 	reflect.TypeFor[netip.AddrPort]():   addBinary[netip.AddrPort],
 	reflect.TypeFor[netip.Prefix]():     addBinary[netip.Prefix],

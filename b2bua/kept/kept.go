@@ -17,7 +17,7 @@ import (
 	"flowbridge/media"
 )
 
-// Call is the state of a call beside its record. Times are those of leg.Instant.
+// Call is the state of a call beside its record. Times are leg.Instants.
 type Call struct {
 	ID       string           `cbor:"1,keyasint,omitempty"`
 	Trunk    string           `cbor:"2,keyasint,omitempty"` // its kind and name
@@ -149,7 +149,7 @@ var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 	}.DecMode()
 })
 
-// Sheet is room for the state of a call while it is written. That of TakeSheet is used
+// Sheet is room for the state of a call while it is written. TakeSheet's is used
 // again after Release.
 type Sheet struct {
 	Call
@@ -210,7 +210,7 @@ func Decode(text []byte) (*Call, error) {
 	return c, nil
 }
 
-// Machine gives for how long the machine runs, which nobody sets, and a number that is another one after each of its
+// Machine gives for how long the machine runs, which can't be set, and a number that is another one after each of its
 // starts; 0: not known.
 type Machine func() (uptime time.Duration, boot uint64)
 

@@ -15,7 +15,7 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// Lane is one of those that take part in a call.
+// Lane is one party to a call.
 type Lane struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"` // one of the constants
@@ -102,8 +102,8 @@ func (c *Call) settle() {
 	}
 }
 
-// disown closes a call that nobody has claimed. False: it was.
-func (c *Call) disown() bool {
+// closeUnclaimed closes the ladder unless a call has claimed it, and reports whether it did.
+func (c *Call) closeUnclaimed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.id == "" {

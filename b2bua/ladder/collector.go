@@ -146,10 +146,10 @@ func (s *Collector) remove(gone *legOf) {
 	s.legs[gone.id] = chain
 }
 
-// forget forgets the oldest INVITEs that nobody has claimed. s.mu is held.
+// forget forgets the oldest INVITEs that no call has claimed. s.mu is held.
 func (s *Collector) forget(now time.Time) {
 	for len(s.loose) > 0 && (len(s.loose) >= looseMax || now.Sub(s.loose[0].at) > looseFor) {
-		if old := s.loose[0].leg; old.call.disown() {
+		if old := s.loose[0].leg; old.call.closeUnclaimed() {
 			s.remove(old)
 		}
 		s.loose[0] = looseLeg{}

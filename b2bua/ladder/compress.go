@@ -9,7 +9,7 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// dictionary is a text like those that are compressed. The file belongs to version 1 of the format: another dictionary
+// dictionary is a text like the compressed ones. The file belongs to version 1 of the format: another dictionary
 // needs another version.
 //
 //go:embed dictionary.txt

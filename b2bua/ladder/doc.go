@@ -20,7 +20,7 @@
 //
 // A message is copied once, with its secrets hidden, into the pages of its call, which
 // come from a pool. What the pages hold is what is stored: nothing is built for a call
-// that nobody looks at. TestLadderCost.
+// that no operator opens. TestLadderCost.
 //
 // The pages of a call that is quiet are compressed, because most of a call's life is. TestQuietCall.
 //

@@ -12,7 +12,7 @@ const (
 	timeWidth = 11
 	laneMin   = 12
 	laneBest  = 46
-	// DefaultWidth is that of a drawing where nobody knows better.
+	// DefaultWidth is the width of a drawing where the terminal's is not known.
 	DefaultWidth = 120
 )
 

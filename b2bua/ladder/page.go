@@ -125,7 +125,7 @@ func (s *spares) give(p *[pageSize]byte) {
 	}
 }
 
-// trim lets go of some of the pages that nobody has needed since it was called last, a
+// trim frees some of the pages that no call has needed since the last trim, a
 // second ago: of half of them in eleven seconds.
 func (s *spares) trim() {
 	s.mu.Lock()

@@ -163,7 +163,7 @@ type endingCall struct {
 // lastWords is how long the messages of a call are waited for after its end.
 const lastWords = 2 * time.Second
 
-// later has a call handed over after lastWords. False: nobody would.
+// later has a call handed over after lastWords. It reports false if the call would not be handed over.
 func (s *Collector) later(c *Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -81,7 +81,7 @@ type sentACK struct {
 	branch string
 }
 
-// maxACKs is how many ACKs are kept: that of the call's first INVITE and the last ones.
+// maxACKs is how many ACKs are kept: the ACK of the call's first INVITE, and the last ones.
 const maxACKs = 3
 
 // sendACK acknowledges the 200 to the leg's INVITE with this CSeq.

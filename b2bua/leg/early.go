@@ -80,7 +80,7 @@ func (l *Leg) answerSDP(msg sip.Message) []byte {
 	return sdp
 }
 
-// answerIn returns the SDP answer of a 200: its own, or that of its early dialog.
+// answerIn returns the SDP answer of a 200: its own, or its early dialog's.
 func (l *Leg) answerIn(res *sip.Response) []byte {
 	sdp := l.answerSDP(res)
 	if e := l.early[message.TagOf(res.To().Params)]; e != nil && (e.fixed || sdp == nil) && e.answer != nil {

@@ -124,14 +124,14 @@ type setup struct {
 	setupDeadlines
 }
 
-// setupDeadlines are those of the set-up; zero: none.
+// setupDeadlines are the deadlines of the set-up; zero: none.
 type setupDeadlines struct {
 	ringAt        time.Time // UAS: another provisional
 	firstAnswerAt time.Time // UAC: no response at all
 	ringUntil     time.Time // UAC: no final answer
 }
 
-// deadlines are those of a set-up; nil: it is over.
+// deadlines returns the deadlines of the set-up; nil: it is over.
 func (s *setup) deadlines() setupDeadlines {
 	if s == nil {
 		return setupDeadlines{}

@@ -27,7 +27,7 @@ func Capabilities(o PeerOptions) []sip.Header {
 func (l *Leg) capabilities() []sip.Header { return Capabilities(l.Peer) }
 
 // extensions returns the option tags that are supported toward a peer (RFC 3261 section
-// 19.2): those of RFC 4028 and RFC 3262.
+// 19.2): RFC 4028 and RFC 3262.
 func (o PeerOptions) extensions() []string {
 	if o.Rel100 == "" || o.Rel100 == config.Rel100Off {
 		return []string{"timer"}

@@ -66,30 +66,6 @@ func TestWhichAnswersAreReliable(t *testing.T) {
 	}
 }
 
-// RFC 3262 section 3: sent again after T1, twice as late each time without T2,
-// until 64*T1, when the INVITE is refused.
-func TestReliableAnswerIsSentAgain(t *testing.T) {
-	lt := legOf(t, "uas rel100 | Supported: 100rel")
-	lt.want(lt.do(rings(183, "v=0\r\n")), "183/INVITE")
-	first := lt.response().String()
-	var at []time.Duration
-	for {
-		got := lt.deadline()
-		if got != "183/INVITE" {
-			lt.want(got, "gone no_prack, 504/INVITE")
-			break
-		}
-		if lt.response().String() != first {
-			t.Error("the answer changed")
-		}
-		at = append(at, lt.now.Sub(LegStart)/time.Millisecond)
-	}
-	if got := fmt.Sprint(at); got != "[500ns 1.5µs 3.5µs 7.5µs 15.5µs 31.5µs]" || lt.now.Sub(LegStart) != 32*time.Second {
-		t.Errorf("sent again at %s, given up after %v", got, lt.now.Sub(LegStart))
-	}
-	lt.play("PRACK 11 | RAck: $rseq+0 10 INVITE -> 481/PRACK")
-}
-
 // RFC 3262 section 3: one after the other, RSeq rising by one; a PRACK of something else is refused and changes nothing.
 // The 200 does not repeat the answer (RFC 3261 section 13.2.1), and does not wait for a PRACK of an answer without SDP.
 func TestReliableAnswersQueue(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 )
 
 // A leg as plain data, for the process that goes on with it after this one. Messages are
-// kept as text, and only those that somebody still waits for.
+// kept as text, if a party still waits for them.
 
 // State is what a leg needs to go on. Times are Unix times in nanoseconds; 0: none.
 type State struct {
@@ -101,7 +101,7 @@ type ACK struct {
 	Branch string `cbor:"2,keyasint,omitempty"`
 }
 
-// Timings are those of the session timer.
+// Timings are the times of the session timer.
 type Timings struct {
 	Interval time.Duration `cbor:"1,keyasint,omitempty"`
 	Ours     bool          `cbor:"2,keyasint,omitempty"`
@@ -196,7 +196,7 @@ func (s *State) described() []byte {
 	return s.Described
 }
 
-// answeredSeq is the CSeq of the peer's last request before those that have no answer.
+// answeredSeq is the CSeq of the last request of the peer that, with all before it, is answered.
 func (l *Leg) answeredSeq() uint32 {
 	seq := l.dialog.remoteSeq
 	if p := l.session.pending; p != nil && p.Method != sip.INVITE {
@@ -312,7 +312,7 @@ func (l *Leg) resume(now time.Time, s *State, invite *sip.Request) bool {
 }
 
 // resumeSetup restores a leg whose INVITE has no final answer. It can be refused, or
-// cancelled: nobody knows which provisional answers have come since, so a CANCEL does not
+// cancelled: it is not known which provisional answers have come since, so a CANCEL does not
 // wait for one.
 func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	if l.UAS {

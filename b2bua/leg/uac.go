@@ -103,7 +103,7 @@ func (l *Leg) resendInvite(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 }
 
-// again makes a request anew, with credentials: Call-ID, From and To stay, CSeq and
+// again makes a request a second time, with credentials: Call-ID, From and To stay, CSeq and
 // branch change (RFC 3261 section 8.1.3.5).
 func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 	req := sip.NewRequest(old.Method, *old.Recipient.Clone())
@@ -124,7 +124,7 @@ func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 	return req
 }
 
-// inviteHeaders returns the headers that the leg adds to its INVITE. They are those that
+// inviteHeaders returns the headers that the leg adds to its INVITE. They are the headers that
 // it was measured with.
 func (l *Leg) inviteHeaders() []sip.Header {
 	if l.added == nil {

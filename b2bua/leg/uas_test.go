@@ -3,9 +3,7 @@ package leg
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -121,35 +119,6 @@ failed BYE ; done
 
 uas confirmed
 failed BYE ; state confirmed`)
-}
-
-// RFC 3261 section 13.3.1.4: the 200 is sent at T1, doubled up to T2, until
-// 64*T1, when the dialog ends with BYE.
-func TestUASSends200AgainUntilACK(t *testing.T) {
-	lt := newUAS(t)
-	lt.want(lt.do(Answer{SDP: []byte("v=0")}), "200/INVITE")
-	var at []time.Duration
-	for {
-		got := lt.deadline()
-		since := lt.now.Sub(LegStart)
-		if got != "200/INVITE" {
-			lt.want(got, "gone no_ack, BYE")
-			if since != 32*time.Second {
-				t.Errorf("BYE after %v; want 32s", since)
-			}
-			break
-		}
-		at = append(at, since/time.Millisecond)
-	}
-	want := []time.Duration{500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500}
-	if !slices.Equal(at, want) {
-		t.Errorf("200 again at %v ms; want %v", at, want)
-	}
-	bye, _ := lt.request(sip.BYE)
-	if got := bye.GetHeader("Reason"); got == nil || !strings.Contains(got.Value(), "no_ack") {
-		t.Errorf("Reason %v", got)
-	}
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "") // too late
 }
 
 func TestUASStopsSendingWithACK(t *testing.T) {

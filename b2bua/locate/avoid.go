@@ -97,7 +97,7 @@ type State struct {
 	Cause string
 }
 
-// States gives the addresses that somebody's calls were to go to within the last hour. It asks nobody.
+// States gives the addresses that an owner's calls were to go to within the last hour. It sends no question.
 func (r *Resolver) States(of string) (all []State) {
 	now := time.Now()
 	r.mu.Lock()

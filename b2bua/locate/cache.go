@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// How long answers are kept, whatever their TTL.
+// How long answers are kept. Their TTL does not count.
 const (
 	leastTTL    = time.Second
 	longestTTL  = time.Hour

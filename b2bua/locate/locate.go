@@ -56,7 +56,7 @@ func (h Hop) String() string { return h.Transport + "://" + h.Addr.String() }
 
 // Options are what a resolver works with. The zero value is the system's.
 type Options struct {
-	// Ask asks a name server; nil: those of /etc/resolv.conf, behind /etc/hosts.
+	// Ask asks a name server; nil: the name servers of /etc/resolv.conf, behind /etc/hosts.
 	Ask Ask
 	// Random gives a number from 0 to n-1, for the weights of SRV records; nil: math/rand.
 	Random func(n int) int
@@ -99,7 +99,7 @@ func New(ctx context.Context, o Options) *Resolver {
 func (r *Resolver) Wait() { r.group.Wait() }
 
 // Locate gives the places for requests to a URI, those to be tried first in front. There is at least one without an
-// error. of is whom they belong to, for States; empty: nobody. Then it fails at once while too many such questions are
+// error. of is their owner, for States; empty: they have none. Then it fails at once while too many such questions are
 // under way.
 func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error) {
 	if a, err := netip.ParseAddr(strings.Trim(q.Host, "[]")); err == nil {

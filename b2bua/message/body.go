@@ -39,7 +39,7 @@ func contentTypeOf(msg sip.Message) string {
 }
 
 // SDPBody returns the session description in a message, nil if there is none. It is
-// for messages that can't be refused, and for those that BodyRefusal let through.
+// for messages that can't be refused, and for messages that BodyRefusal let through.
 func SDPBody(msg sip.Message) []byte {
 	sdp, _, err := bodyOf(msg, contentTypeOf(msg))
 	if err != nil {

@@ -66,7 +66,7 @@ func Text(msg sip.Message) []byte {
 	return append([]byte(nil), b.Bytes...)
 }
 
-// Kept is a message that a state has as text, which Parse reads: Text, or that of Msg where there is one.
+// Kept is a message that a state has as text, which Parse reads: Text, or the text of Msg where there is one.
 type Kept struct {
 	Msg  sip.Message
 	Text []byte

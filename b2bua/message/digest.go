@@ -15,7 +15,7 @@ import (
 )
 
 // Algorithm is the name of a hash in digest authentication (RFC 8760 section 2), in
-// challenges to trunks as in those that targets send.
+// challenges to trunks as in challenges from targets.
 type Algorithm string
 
 // hashes are the algorithms that targets may ask for. No name stands for MD5 (RFC
@@ -28,7 +28,7 @@ var hashes = map[string]func() hash.Hash{
 // Known reports whether the algorithm is one that can be computed.
 func (a Algorithm) Known() bool { return hashes[string(a)] != nil }
 
-// Algorithms returns those that trunks may be asked for, the preferred one first
+// Algorithms returns the algorithms that trunks may be asked for, the preferred one first
 // (RFC 8760 section 2.4). Credentials without a name are of the last one (RFC 7616
 // section 3.3).
 func Algorithms() [2]Algorithm { return [...]Algorithm{"SHA-256", "MD5"} }

@@ -28,7 +28,7 @@
 // may have been forgotten counts as stale. So does a nonce of an earlier process with
 // the same key. The age of a nonce is the time that its process has run, because the
 // clock of the machine can be set. Failures count against the address that the
-// nonce was given to, which can't be forged, so nobody can lock a trunk out. Held by
+// nonce was given to, which can't be forged, so a stranger can't lock a trunk out. Held by
 // TestNonce, TestNonceWhenTheClockIsSet, TestNonceOfAnEarlierProcess,
 // TestReplaysAreBounded and TestThrottle.
 //

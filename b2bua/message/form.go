@@ -238,5 +238,5 @@ func splitCSeq[T text](value T) (number, method T, wrong string) {
 const maxCSeq = 1<<31 - 1
 
 // IsSupportedVersion reports whether a version of SIP is spoken here. RFC 3261 section 7.1
-// allows any case, but nobody writes others than these.
+// allows any case, but no sender writes any other than these.
 func IsSupportedVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }

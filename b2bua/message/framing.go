@@ -19,7 +19,7 @@ type Framer struct {
 	looked int    // bytes of used in which no end of headers was found
 }
 
-// FrameError says that a stream can't be cut any further. Head is what there is of
+// FrameError says that a stream can't be cut any further. Head is the part that has come of
 // the message's head, which may be answered with Status.
 type FrameError struct {
 	Status string

@@ -64,7 +64,7 @@ func (m *Minter) Tag() string {
 }
 
 // Origin is what makes an INVITE this one and no other: also its sender and its branch,
-// which nobody else knows. A CANCEL has those of its INVITE (RFC 3261 section 9.1).
+// which no third party knows. A CANCEL has its INVITE's sender and branch (RFC 3261 section 9.1).
 type Origin struct {
 	CallID, FromTag, CSeq, Branch []byte // CSeq is the number
 	Source                        netip.Addr
@@ -76,7 +76,7 @@ type Origin struct {
 func (m *Minter) InviteTag(o Origin) Minted { return m.tagOf(nil, o) }
 
 // RefusalTag returns the To tag of an answer without state (RFC 3261 section 8.2.7). It
-// is the same each time, and never that of a dialog. It allocates nothing.
+// is the same each time, and never the tag of a dialog. It allocates nothing.
 func (m *Minter) RefusalTag(method []byte, o Origin) Minted { return m.tagOf(method, o) }
 
 func (m *Minter) tagOf(purpose []byte, o Origin) Minted {
@@ -118,7 +118,7 @@ func NewCallID() string {
 	return string(hex.AppendEncode(text[:0], id[2:]))
 }
 
-// TrunkToken returns the user of the Contact that a trunk registers: nobody can guess it, and it is the same after a
+// TrunkToken returns the user of the Contact that a trunk registers: it can't be guessed, and it is the same after a
 // restart.
 func (m *Minter) TrunkToken(name string) string {
 	mac := m.mac(trunkDomain, []byte(name))

@@ -16,7 +16,7 @@ var errUnreadable = errors.New("the message can't be read")
 // header that can't be read stays in the message as spoiled, and only code that needs the
 // header refuses the message. Headers without a reader here are left as they came. Parse
 // keeps nothing of text, but each part of the message keeps all of its headers in memory:
-// see Compact. It reads whatever Scan finds well-formed.
+// see Compact. It reads every message that Scan finds well-formed.
 func Parse(text []byte) (sip.Message, error) {
 	end := bytes.Index(text, headersEnd)
 	if end < 0 {

@@ -173,7 +173,7 @@ func (r *Referral) readMethod(params string) (kept string, err error) {
 }
 
 // readHeaders reads the headers that the call is to have (RFC 3261 section 19.1.1).
-// All must be sound, including those that are dropped.
+// All must be sound, including the dropped ones.
 func (r *Referral) readHeaders(embedded string) error {
 	if embedded == "" {
 		return nil

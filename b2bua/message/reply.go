@@ -8,7 +8,7 @@ import (
 )
 
 // Reply makes a response to a request whose To has a tag (RFC 3261 section 8.2.6), with
-// these headers more. It has the request's own headers, which nobody changes any more,
+// these headers more. It has the request's own headers, which do not change any more,
 // except for the topmost Via where that gets the request's source (RFC 3581 section 4).
 func Reply(req *sip.Request, code int, reason string, body []byte, headers ...sip.Header) *sip.Response {
 	var room [maxUsual]sip.Header

@@ -363,7 +363,7 @@ func CallIDOf(message []byte) (id []byte, found bool) {
 	return id, len(id) > 0
 }
 
-// CSeqMethod is the method in CSeq: that of the request that a response answers.
+// CSeqMethod is the method in CSeq: the method of the request that a response answers.
 func (s *Scanned) CSeqMethod() []byte { return s.cseqMethod }
 
 // UnknownScheme reports whether the Request-URI has a scheme that can't be called,

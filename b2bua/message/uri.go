@@ -46,7 +46,7 @@ func AsRequestURI(uri sip.Uri) sip.Uri {
 }
 
 // UserOf returns a party's number as the user part of a SIP URI. A number that is too
-// long for its escapes is of no use.
+// long for its escapes is useless.
 func UserOf(p template.Party) string {
 	if user := EscapeUser(p.Number); user != "" && len(user) <= MaxURI/2 {
 		return user

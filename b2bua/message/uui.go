@@ -38,7 +38,7 @@ func UserToUserTexts(value string) (texts []string, ok bool) {
 	return texts, true
 }
 
-// uuiParams reads the encoding among the parameters behind a value. Those that nobody knows are allowed.
+// uuiParams reads the encoding among the parameters behind a value. Unknown parameters are allowed.
 func uuiParams(params string) (encoding string, ok bool) {
 	for ok = true; params != ""; {
 		var key, v string

@@ -24,7 +24,7 @@ type Measure struct {
 // Budget bounds an INVITE over UDP.
 type Budget struct{ Size, Value, Headers int }
 
-// BudgetOf is that of the calls to a target: beyond the bounds of its headers something is wrong with them.
+// BudgetOf returns the budget of calls to a target: headers beyond its bounds are a sign that something is wrong.
 func BudgetOf(t *peers.Dial) Budget { return Budget{Size: t.Budget.Size, Value: 512, Headers: 24} }
 
 // OverBudget reports whether an INVITE is too large for UDP (RFC 3261 section 18.1.1).

@@ -9,8 +9,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// Diversion returns the number that the call was diverted from: that of the topmost
-// Diversion (RFC 5806), else that of History-Info. It is empty if it is not known or
+// Diversion returns the number that the call was diverted from: the number of the topmost
+// Diversion (RFC 5806), else of History-Info. It is empty if it is not known or
 // private.
 func Diversion(invite *sip.Request, country string) string {
 	all := message.Values(invite, "diversion")

@@ -8,7 +8,7 @@
 // target's budget is left out in a known order and noted in the record. Held by TestTrim
 // here and TestBudgetOnTheWire in calltest.
 //
-// Only an INVITE that may go over TCP keeps room for credentials that nobody has asked for
+// Only an INVITE that may go over TCP keeps room for credentials that were not asked for
 // yet. One that stays on UDP makes room when it is challenged. Held by TestCredentialsFit
 // in calltest.
 //

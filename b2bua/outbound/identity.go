@@ -11,7 +11,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// CallerOf returns the calling party: from a trusted trunk that of P-Asserted-Identity
+// CallerOf returns the calling party: from a trusted trunk the one in P-Asserted-Identity
 // (RFC 3325 section 9.1), else of Remote-Party-ID (draft-ietf-sip-privacy-04), else of
 // From.
 func CallerOf(invite *sip.Request, t *peers.Caller) template.Party {
@@ -26,8 +26,8 @@ func CallerOf(invite *sip.Request, t *peers.Caller) template.Party {
 	return message.PartyOf(from.DisplayName, &from.Address, t.Country)
 }
 
-// CalledOf returns the called party: the Request-URI's, or that of P-Called-Party-ID (RFC 7315 section 4.2) or To where
-// the Request-URI is the Contact that the trunk has registered.
+// CalledOf returns the called party: the Request-URI's, or the one in P-Called-Party-ID (RFC 7315 section 4.2) or To
+// where the Request-URI is the Contact that the trunk has registered.
 func CalledOf(invite *sip.Request, t *peers.Trunk) template.Party {
 	if !t.IsContact(invite.Recipient.User) {
 		return message.PartyOf("", &invite.Recipient, t.Caller.Country)
@@ -62,7 +62,7 @@ func identified(identities []string, country string) (best template.Party, ok bo
 	return best, ok
 }
 
-// calling reports whether a Remote-Party-ID is of the calling party, which is the
+// calling reports whether a Remote-Party-ID names the calling party, which is the
 // default.
 func calling(params sip.HeaderParams) bool {
 	of := message.ParamOf(params, "party")

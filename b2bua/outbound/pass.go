@@ -13,7 +13,7 @@ import (
 )
 
 // maxPassed bounds the header lines that pass from a target's message to the carrier, and
-// those that an entry makes of a header by uui.
+// the headers that an entry makes of another one by uui.
 const maxPassed = 24
 
 // pass takes the headers of the carrier's INVITE that the target gets, in the order of

@@ -16,7 +16,7 @@ import (
 // are compared and taken, and while a reload goes through the tallies.
 type Admission struct {
 	Peers atomic.Pointer[Snapshot] // in force
-	// CircuitChanged is told when a circuit opens, is tried or closes. It must not block. nil: nobody is told.
+	// CircuitChanged is told when a circuit opens, is tried or closes. It must not block. It may be nil.
 	CircuitChanged atomic.Pointer[func(circuit.Change)]
 
 	mu       sync.Mutex
@@ -61,7 +61,7 @@ type registered struct {
 }
 
 // Registered notes how calls come to a trunk that has registered. The zero address: it is registered nowhere any more,
-// and its calls come from its sources alone.
+// and its calls come only from its sources.
 func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -120,7 +120,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	}
 }
 
-// tallied finds or makes the tally of this name. Its rate starts anew if it has changed.
+// tallied finds or makes the tally of this name. Its rate restarts if it has changed.
 func tallied(tallies map[string]*tally, name string, most, cps int) *tally {
 	t := tallies[name]
 	if t == nil {
@@ -201,7 +201,7 @@ func (a *Admission) Open() Open {
 	return open
 }
 
-// Capacity returns the capacity for a new call from this sender: that of the trunk with
+// Capacity returns the capacity for a new call from this sender: the capacity of the trunk with
 // most room. It takes nothing.
 func (a *Admission) Capacity(from Sender) Capacity {
 	p := a.Peers.Load()
@@ -282,7 +282,7 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
-// Reenter is Enter for a call of the process before that is begun again: it has a place whatever the limits, unless the
+// Reenter is Enter for a call of the old process that begins again: it has a place beyond the limits, too, unless the
 // server drains.
 func (a *Admission) Reenter(t *Trunk) Capacity {
 	a.mu.Lock()
@@ -335,7 +335,7 @@ func (a *Admission) Takes(t *Target) bool {
 		State == circuit.Closed
 }
 
-// Reoccupy is Occupy for a call that the process before has let in. It had its place for long, and rates don't matter.
+// Reoccupy is Occupy for a call that the old process has let in. It has had its place for long, so rates don't matter.
 func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -385,7 +385,7 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	a.serve(t.tally, now)
 }
 
-// Resume counts an answered call of the process before, whatever the limits: its trunk, and
+// Resume counts an answered call of the old process, beyond the limits, too: its trunk, and
 // its target unless that is nil.
 func (a *Admission) Resume(t *Trunk, p Parties, callee *Target, calleeParties Parties) {
 	a.mu.Lock()
@@ -402,7 +402,7 @@ func (a *Admission) Resume(t *Trunk, p Parties, callee *Target, calleeParties Pa
 	}
 }
 
-// Drain refuses all new calls from now on, and those that wait.
+// Drain refuses all new calls from now on, and the calls that wait.
 func (a *Admission) Drain() {
 	a.mu.Lock()
 	defer a.unlock()

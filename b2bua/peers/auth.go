@@ -170,7 +170,7 @@ func (a *Authenticator) offers(name string) bool {
 	return slices.ContainsFunc(a.offer, func(alg message.Algorithm) bool { return strings.EqualFold(string(alg), name) })
 }
 
-// fits reports whether the response is that of the secret (RFC 7616 section 3.4.1).
+// fits reports whether the response was made with the secret (RFC 7616 section 3.4.1).
 func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	all := message.Algorithms()
 	i := len(all) - 1

@@ -50,7 +50,7 @@ func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s
 	return b
 }
 
-// assignCircuits gives the targets and callees of a snapshot their circuits, and drops those that nobody has any more.
+// assignCircuits gives the targets and callees of a snapshot their circuits, and drops the circuits without a user.
 // Of the targets of one API the first one's settings count.
 func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	now, used := time.Now(), map[*circuit.Breaker]bool{}
@@ -94,7 +94,7 @@ func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
 	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
 
-// Leave leaves a try alone whose caller has gone on. end judges it; after so long it counts as silent.
+// Leave lets a try run on without its caller. end judges it; after so long it counts as silent.
 func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why cause.Cause, code int)) {
 	left, once := *try, sync.Once{}
 	*try = circuit.Try{}
@@ -104,7 +104,7 @@ func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why caus
 }
 
 // outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502,
-// 503, 504 or 408 does its work. A trunk that is called does its work whatever it answers: carriers give these for a
+// 503, 504 or 408 does its work. A trunk that is called does its work with any answer: carriers give these for a
 // single number.
 func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	switch why {

@@ -16,7 +16,7 @@ type credentials struct {
 
 var errCredentials = errors.New("credentials are not well-formed")
 
-// parseCredentials reads the value of an Authorization header; digest false: it is of
+// parseCredentials reads the value of an Authorization header; digest false: it has
 // another scheme. A repeated parameter is an error, because a proxy could have read the
 // other one. Unknown parameters are ignored.
 func parseCredentials(value string) (c credentials, digest bool, err error) {

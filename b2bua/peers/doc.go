@@ -22,10 +22,10 @@
 // parts, and the rest is for the trunks that need more. Capacity decides before anything
 // is allocated. Held by TestShares here and TestNeighbours in calltest.
 //
-// A place that calls wait for is never free: whoever gives it back hands it to the first of them, under the lock that
-// counts the places. So nobody who comes at the right moment overtakes, nobody polls, and one call is woken for one
-// place. A call that leaves with a place that it has not looked at gives it back the same way. Time alone makes room at
-// a rate or after a circuit's pause, for which there is one timer. Held by TestQueueOrder here, and by
+// A place that calls wait for is never free: the call that gives it back hands it to the first of them, under the lock
+// that counts the places. So a call that comes at the right moment does not overtake, no call polls, and one call is
+// woken for one place. A call that leaves with a place that it has not looked at gives it back the same way. Time alone
+// makes room at a rate or after a circuit's pause, for which there is one timer. Held by TestQueueOrder here, and by
 // TestQueueInOneInstant in calltest.
 //
 // The limits for numbers are judged when a call has its record, because fraud must be
@@ -33,7 +33,7 @@
 // (Rates). Held by TestRates here and TestLimitsOfNumbers in calltest.
 //
 // Credentials are for one number. Their uri names it, or the nonce does where the uri has
-// the host alone: it was given for what the challenged request called. Hosts are not
+// only the host: it was given for what the challenged request called. Hosts are not
 // compared where there is a user, because proxies rewrite them and no route depends on
 // them. Held by TestSameResource here and TestCredentialsForAnotherNumber in calltest.
 //

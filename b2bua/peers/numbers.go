@@ -93,7 +93,7 @@ func (a *Admission) Claim(t *Trunk, p Parties) Limit {
 	return t.claim(&t.Caller.Limits, p)
 }
 
-// Reclaim is Claim for a call that the process before has let in, whatever the limits.
+// Reclaim is Claim for a call that the old process has let in. Limits don't matter.
 func (a *Admission) Reclaim(t *Trunk, p Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

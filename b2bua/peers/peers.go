@@ -321,7 +321,7 @@ func (p *Snapshot) IsHolder(kindAndName string) bool {
 	return there && t.Caller.Registrar != nil
 }
 
-// IsContact reports whether the user of a Request-URI is that of the Contact that the trunk has registered.
+// IsContact reports whether a Request-URI has the user of the Contact that the trunk has registered.
 func (t *Trunk) IsContact(user string) bool {
 	r := t.registered.Load()
 	return r != nil && user != "" && r.token == user && t.Caller.Register != nil
@@ -344,7 +344,7 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	return best
 }
 
-// Standing is what is known of a sender by its transport alone.
+// Standing is what only its transport says of a sender.
 type Standing struct {
 	Known bool // it has the address or certificate of a trunk
 	Open  bool // it can be a trunk that comes from anywhere and shows credentials

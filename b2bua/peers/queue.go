@@ -224,7 +224,7 @@ func (a *Admission) serve(at *tally, now time.Time) {
 	}
 }
 
-// firstFor is who is first of those that wait for a target, and the target as its configuration has it.
+// firstFor returns the first call that waits for a target, and the target as its configuration has it.
 func (q *queue) firstFor(at *tally) (*Waiter, *Target) {
 	for _, w := range q.all {
 		for _, t := range w.targets {
@@ -269,7 +269,7 @@ func (a *Admission) remove(w *Waiter) {
 	}
 }
 
-// unlock frees the lock, and then tells those that were called.
+// unlock frees the lock, and then tells the calls that were called.
 func (a *Admission) unlock() {
 	called := a.queue.called
 	a.queue.called = nil
@@ -279,7 +279,7 @@ func (a *Admission) unlock() {
 	}
 }
 
-// circuitMoved has the circuits that have opened or closed count for those that wait. Nobody waits for what is out of
+// circuitMoved has the circuits that have opened or closed count for waiting calls. No call waits for a target out of
 // use: the caller is refused then, as a new one is.
 func (a *Admission) circuitMoved() {
 	a.mu.Lock()

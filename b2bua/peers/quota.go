@@ -8,7 +8,7 @@ import (
 
 // Cap is a limit of the configuration that the nodes of a fleet keep together.
 type Cap struct {
-	// Callee tells the limits of targets from those of trunks.
+	// Callee tells the limits of targets from the limits of trunks.
 	Callee bool
 	Name   string
 	// Rate tells calls per second (max_cps) from open calls (max_calls).
@@ -18,11 +18,11 @@ type Cap struct {
 // Demand is what this node uses of a cap, and would use.
 type Demand struct {
 	Cap
-	// Limit is that of the configuration.
+	// Limit is the configured limit.
 	Limit int
 	// Used is how many calls are open. It is 0 for a rate.
 	Used int
-	// Asked is how many calls there were since the last Demands, those that got no place included.
+	// Asked is how many calls there were since the last Demands, including the calls that got no place.
 	Asked int
 }
 

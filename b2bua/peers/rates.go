@@ -8,7 +8,7 @@ import (
 
 // Rates limits how often something happens, for each of many keys: numbers, addresses.
 // It takes a fixed amount of memory, however many keys there are. With more keys than it
-// has room for, the one that has been quiet for longest begins anew: that allows it more,
+// has room for, the one that has been quiet for longest restarts: that allows it more,
 // never less. Allow may be called from any goroutine, and allocates nothing.
 type Rates struct {
 	seed maphash.Seed // strangers can't choose keys that displace each other

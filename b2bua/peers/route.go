@@ -118,7 +118,7 @@ func (p *Snapshot) RowOf(number string) template.Row {
 	return nil
 }
 
-// DialableOf are those of the targets that can be called.
+// DialableOf returns the targets that can be called.
 func DialableOf(all []*Target, vars *template.Vars, naming ...*config.Numbers) []*Target {
 	return slices.DeleteFunc(all, func(t *Target) bool { return !Dialable(t, vars, naming...) })
 }
@@ -140,7 +140,7 @@ func Named(naming []*config.Numbers, text string) bool {
 	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
 }
 
-// RescueTargets returns those of a route's rescue; without any, the route's targets after the one that was lost.
+// RescueTargets returns the targets of a route's rescue; without any, the route's targets after the lost one.
 func (p *Snapshot) RescueTargets(r *config.Route, vars, rescue *template.Vars, lost *Target) []*Target {
 	all := p.Destinations(&config.Route{Targets: r.Rescue.Targets, Trunks: r.Rescue.Trunks}, rescue)
 	if len(r.Rescue.Targets)+len(r.Rescue.Trunks) == 0 {

@@ -12,7 +12,7 @@ import (
 
 // Senders says whose requests a leg takes. The tags of a dialog are secret between its
 // ends, but a trunk's requests have to come from where the trunk is, too: carriers send
-// signalling in the clear. Platforms send from addresses that nobody has announced, so a
+// signalling in the clear. Platforms send from addresses that are not configured, so a
 // target's may come from anywhere but another trunk. It never changes.
 type Senders struct {
 	Peers  *Snapshot

@@ -20,7 +20,7 @@ type share struct {
 func (s *share) unused() int { return max(0, s.reserved-s.used) }
 
 // hasRoom reports whether a trunk can have another place: one of its own share, or one
-// that is kept for nobody.
+// that is reserved for no trunk.
 func (p *pool) hasRoom(s *share) bool { return p.used+p.kept-s.unused() < p.size }
 
 // add takes n places, or gives them back.
@@ -37,7 +37,7 @@ func (p *pool) add(s *share, n int) {
 	}
 }
 
-// belowAverage reports whether a trunk uses less than the average of those that use any.
+// belowAverage reports whether a trunk uses less than the average of the trunks that use any.
 func (p *pool) belowAverage(s *share) bool { return s.used*p.users < p.used }
 
 // reserve changes the places that are kept for a trunk.
@@ -47,8 +47,8 @@ func (p *pool) reserve(s *share, n int) {
 	p.kept += s.unused()
 }
 
-// share gives every trunk of a snapshot its part of set-ups and ports, and those that
-// are gone none. A trunk with a cap needs no more than that.
+// share gives every trunk of a snapshot its part of set-ups and ports, and a trunk that is
+// gone none. A trunk with a cap needs no more than that.
 func (a *Admission) share(p *Snapshot) {
 	for _, tallies := range []map[string]*tally{a.trunks, a.callers} {
 		for _, t := range tallies {

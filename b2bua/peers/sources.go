@@ -8,7 +8,7 @@ import (
 
 // WithinRate counts a new request for its sender's address, or its IPv6 /64, whose
 // addresses are all one peer's to choose from. It reports whether the address keeps to the
-// rate of its trunk, which is that of the trunk that allows most if it may be several. A
+// rate of its trunk. If the address may belong to several, the trunk that allows most counts. A
 // sender without a trunk's address or certificate has no rate.
 func (p *Snapshot) WithinRate(from Sender, now time.Time) bool {
 	most := p.sourceRate(from)

@@ -14,7 +14,7 @@ import (
 //
 // This is weighted rendezvous hashing: each share draws a lot by the customer's number, and
 // the heavier it is, the better its lots are. It has no state, so a reload or a restart
-// changes nothing. A new weight moves callers to or from its share alone.
+// changes nothing. A new weight moves callers only to or from its share.
 func splitBy(r *config.Route, vars *template.Vars, all []*Target) (weight int) {
 	best, first := math.Inf(1), -1
 	for i, t := range all {

@@ -109,7 +109,7 @@ func kindOfJSON(v any) string {
 	return "an object"
 }
 
-// goodID refuses an id that can't be carried. An empty one is that of an answer without one.
+// goodID refuses an id that can't be carried. It is empty where the answer has none.
 func goodID(id string) (string, *Error) {
 	if id == "" {
 		return "", nil

@@ -30,18 +30,14 @@ func targetOf(t testing.TB, api string) *config.Target {
 	t.Helper()
 	cfg, err := config.Parse("t.yaml", []byte(`targets: [{name: t, kind: synthflow, prepare: {api: "`+api+`", token_env: T, model_id: m, custom_variables: {name: Ann}}}]`),
 		func(string) (string, bool) { return testToken, true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return &cfg.Targets[0]
 }
 
 // once is the whole step of a call, from the configuration to the id.
 func once(t testing.TB, c *Client, of *config.Target) {
 	ask, err := of.Prepare.Ask(sampleVars)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := c.Prepare(t.Context(), Request{Ask: ask, IdempotencyKey: sampleVars.CallID, Traceparent: traceparent}); err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +47,7 @@ func BenchmarkPrepare(b *testing.B) {
 	prepare := func(b *testing.B, o rest.Options) {
 		o.Token = testToken
 		c, err := New(o, &GivenIDs{})
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		defer c.CloseIdle()
 		of := targetOf(b, o.BaseURL)
 		b.ReportAllocs()

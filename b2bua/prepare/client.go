@@ -34,7 +34,7 @@ func (c Client) String() string { return c.api.String() }
 // GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing. The base URL is that of every request, which may add to it; the timeout is
+// New checks the options. It sends nothing. Every request has the base URL, and may add to it; the timeout is
 // that of the whole step, retry included, 3s if zero. given are the ids that the API gave lately, shared by its
 // clients.
 func New(o rest.Options, given *GivenIDs) (*Client, error) {

@@ -62,13 +62,9 @@ func askOf(t testing.TB, kind, api string) config.Ask {
 	}[kind]
 	text := "targets: [{name: t, kind: " + kind + `, uri: "sip:x@192.0.2.1", prepare: ` + section + "}]"
 	cfg, err := config.Parse("t.yaml", []byte(text), func(string) (string, bool) { return testToken, true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	ask, err := cfg.Targets[0].Prepare.Ask(template.Vars{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return ask
 }
 
@@ -94,9 +90,7 @@ func newClientOf(t testing.TB, kind string, o rest.Options) asker {
 	}
 	o.Token = testToken
 	c, err := New(o, &GivenIDs{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(c.CloseIdle)
 	return asker{c, askOf(t, kind, o.BaseURL)}
 }
@@ -152,9 +146,7 @@ func TestRequestOnTheWire(t *testing.T) {
 	defer srv.Close()
 	c := newClient(t, rest.Options{BaseURL: srv.URL + "/v2", UserAgent: "flowbridge/1"})
 	p, err := c.Prepare(t.Context(), Request{Ask: c.ask, IdempotencyKey: "call-1", Traceparent: traceparent})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if p.CallID != givenID || p.Status != 200 || p.Attempts != 1 || string(p.Body) != good() {
 		t.Errorf("got %+v", p)
 	}
@@ -280,9 +272,7 @@ func TestCancelled(t *testing.T) {
 
 func TestConnectError(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	addr := l.Addr().String()
 	_ = l.Close()
 	c := newClient(t, rest.Options{BaseURL: "http://" + addr})
@@ -387,4 +377,11 @@ func kindOf(err error) Kind {
 		return e.Kind
 	}
 	return ""
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
 }

@@ -22,7 +22,7 @@
 // together ring no longer than one may. TestNextContact, TestContactsRingTogether.
 //
 // A binding whose connection is gone is removed. One that can't be reached for the moment stays, and a caller that
-// gives up takes nobody's registration away. TestProxyIsConnectedToAgain, TestCancelKeepsBinding.
+// gives up removes no registration. TestProxyIsConnectedToAgain, TestCancelKeepsBinding.
 //
 // OPTIONS go to all addresses at once, and one that answers is enough. They pass an open circuit, which lets no call
 // through, and go out as soon as it may be tried. So an outage ends before a call would have to try it.

@@ -135,7 +135,7 @@ func (r *Reached) Sent() {
 	}
 }
 
-// note adds the present address to those that failed.
+// note adds the present address to the failed ones.
 func (r *Reached) note(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
 
 // Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses

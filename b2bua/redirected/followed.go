@@ -210,7 +210,7 @@ func (s *followed) take(c *call, st *decision, how func(context.Context) (Next, 
 }
 
 // dialled notes the attempt that is dialled now, and the failed ones before it. It is
-// false for a call that was given up meanwhile.
+// false for a call that was given up in between.
 func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -339,7 +339,7 @@ func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 		record.EndedBySystem, now)
 }
 
-// tend gives up the calls whose end is overdue, and forgets those that have
+// tend gives up the calls whose end is overdue, and forgets the calls that have
 // been over for long enough.
 func (s *followed) tend(now time.Time) {
 	s.mu.Lock()

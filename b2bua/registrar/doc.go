@@ -1,5 +1,5 @@
 // Package registrar takes the registrations of trunks and targets (RFC 3261 section 10.3): phones, PBXs and platforms
-// that say where they are. It does no I/O, and knows nobody's password: what it is given has proven whose it is.
+// that say where they are. It does no I/O, and knows no password: the sender of a REGISTER has proven who it is before.
 //
 // # Decisions
 //

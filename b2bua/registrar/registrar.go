@@ -37,7 +37,7 @@ const (
 	maxExpires = 15 * time.Minute
 )
 
-// New makes a registrar with the bindings of the process before. keep is told the bindings of a holder when they
+// New makes a registrar with the bindings that the old process had. keep is told the bindings of a holder when they
 // change, while a lock is held: it does not block. It may be nil.
 func New(before map[string][]record.Binding, keep func(holder string, all []record.Binding)) *Registrar {
 	if keep == nil {
@@ -51,7 +51,7 @@ func New(before map[string][]record.Binding, keep func(holder string, all []reco
 	return r
 }
 
-// TakeUp adds bindings of the process before that could not be read in time for New. What has registered since stays as
+// TakeUp adds bindings of the old process that could not be read in time for New. What has registered since stays as
 // it is.
 func (r *Registrar) TakeUp(now time.Time, before map[string][]record.Binding) {
 	r.mu.Lock()
@@ -239,7 +239,7 @@ func pathOf(req *sip.Request) (path []string, refusal Answer) {
 	return path, Answer{}
 }
 
-// extensions are those that a request requires and that are not known here (RFC 3261 section 8.2.2.3); empty: none.
+// extensions returns the extensions that a request requires and that are not known here (RFC 3261 section 8.2.2.3).
 func extensions(req *sip.Request) string {
 	var strange []string
 	for _, list := range message.RawValues(req, "require", "require") {
@@ -363,7 +363,7 @@ func (r *Registrar) Drop(holder string, gone record.Binding) {
 	}
 }
 
-// Tidy forgets the bindings that have ended, and those of holders that there are none of any more.
+// Tidy forgets the bindings that have ended, and the bindings of holders that no longer exist.
 func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

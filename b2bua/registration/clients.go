@@ -132,7 +132,7 @@ func (c *Clients) Left() bool {
 	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool { return !one.ended() })
 }
 
-// clients are those that run, in the order of their names, and those that a reload has told to leave.
+// clients returns the clients that run, in the order of their names, and the clients that a reload has told to leave.
 func (c *Clients) clients() (all []*client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,7 +159,7 @@ type TrunkStatus struct {
 	Status
 }
 
-// Statuses are those of all registrations, in the order of the trunks' names.
+// Statuses returns the status of each registration, in the order of the trunks' names.
 func (c *Clients) Statuses() (all []TrunkStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,7 +172,7 @@ func (c *Clients) Statuses() (all []TrunkStatus) {
 	return all
 }
 
-// client is one registration with its goroutine, which alone touches what is not said to be otherwise.
+// client is one registration. Its goroutine owns every field that is not marked otherwise.
 type client struct {
 	of    *Clients
 	trunk config.Trunk
@@ -194,7 +194,7 @@ type client struct {
 	status Status
 }
 
-// waiting bounds the inputs that wait: the answer to one request, and what else may happen meanwhile.
+// waiting bounds the inputs that wait: the answer to one request, and what may happen before it comes.
 const waiting = 16
 
 func (c *Clients) newClient(t *config.Trunk) *client {
@@ -210,7 +210,7 @@ func (c *Clients) newClient(t *config.Trunk) *client {
 	return one
 }
 
-// isOf says whether the client is of a trunk with the same configuration.
+// isOf reports whether the client belongs to a trunk with the same configuration.
 func (c *client) isOf(t *config.Trunk) bool {
 	return reflect.DeepEqual(c.trunk.Register, t.Register) && c.trunk.Transport == t.Transport && c.trunk.TLS == t.TLS
 }

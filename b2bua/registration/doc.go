@@ -31,6 +31,6 @@
 // the same Contact, and a removal that comes late would be that of the new binding. Held by
 // TestReloadOfRegistration in calltest.
 //
-// Whoever judges calls is told where the binding is when that changes, and when it ends. A stop
+// Admission is told where the binding is when that changes, and when it ends. A stop
 // is not told: a call that has crossed the removal gets a refusal, and not silence.
 package registration

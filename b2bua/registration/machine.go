@@ -53,7 +53,7 @@ const (
 	// patience is how long a registrar may take for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the
 	// next one is tried in time.
 	patience = 32 * leg.T1
-	// impatience is that of an address that is not the last one: three retransmissions over UDP.
+	// impatience is how long an address that is not the last one may take: three retransmissions over UDP.
 	impatience = 8 * leg.T1
 	// maxAddresses bounds the addresses of a registrar that are tried in a round.
 	maxAddresses = 8

@@ -97,7 +97,7 @@ func hasScheme(s string) bool {
 }
 
 // questionHeaders gives the question's header lines as text, and Max-Forwards apart.
-// The screen finds their faults, except those that would change other headers.
+// The screen finds their faults, except faults that would change other headers.
 func questionHeaders(lines []string) (text, hops string, err error) {
 	hops = "Max-Forwards: 70\r\n"
 	for _, line := range lines {

@@ -21,7 +21,7 @@ const (
 	setupActPass = "actpass" // in an offer: the answer decides
 )
 
-// maxFingerprints bounds those of a stream. One for each hash would do.
+// maxFingerprints bounds the fingerprints of a stream. One for each hash would do.
 const maxFingerprints = 8
 
 // association is what a description says of its DTLS association. It never changes.
@@ -31,7 +31,7 @@ type association struct {
 	id           string // a=tls-id; empty: none
 }
 
-// readAssociation reads the attributes of a stream, else those of the session (RFC 5763 section 5). nil: there is none
+// readAssociation reads the attributes of a stream, else of the session (RFC 5763 section 5). nil: there is none
 // that can be used.
 func readAssociation(session, stream string, answer bool) *association {
 	a := &association{fingerprints: fingerprintsIn(stream)}
@@ -167,7 +167,7 @@ func (l *legAssociation) roleWith(peer *association) (client bool) {
 	return l.client || !peer.same(l.peer)
 }
 
-// goesOn reports whether a description of the peer is of the association in force: certificate, id and roles are as
+// goesOn reports whether a description of the peer keeps the association in force: certificate, id and roles are as
 // they were.
 func (l *legAssociation) goesOn(peer *association) bool {
 	return peer.same(l.peer) && l.roleWith(peer) == l.client
@@ -198,7 +198,7 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 	return t
 }
 
-// apply puts a peer's description into force. Keys of the association before stay until those of the new one are there.
+// apply puts a peer's description into force. The keys of the old association stay until the new keys are there.
 func (l *legAssociation) apply(peer *association) {
 	if l.goesOn(peer) {
 		if peer.id != "" {

@@ -50,7 +50,7 @@ func Parse(body []byte) (*Description, error) {
 }
 
 // Read reads an offer or answer. Of several audio streams with a port it takes the
-// first of those that accept ranks highest. Only that stream is read: a stream or line
+// first stream that accept ranks highest. Only that stream is read: a stream or line
 // that is not known fails nothing.
 func Read(body []byte, accept Accept) (*Description, error) {
 	text, err := condensed(body)

@@ -217,7 +217,7 @@ func Find(formats []Format, k Codec) (Format, bool) {
 	return Format{}, false
 }
 
-// Includes reports whether one of the formats is of this codec.
+// Includes reports whether one of the formats has this codec.
 func Includes(formats []Format, k Codec) bool {
 	_, ok := Find(formats, k)
 	return ok
@@ -286,7 +286,7 @@ func (k Codec) rank(codecs []string) int {
 }
 
 // Only returns the description with one codec for speech, and the telephone-events
-// and comfort noise among those that were offered.
+// and comfort noise among the offered ones.
 func (d *Description) Only(speech Codec, offered []Format) *Description {
 	return d.regrouped(kept(d.formats, func(f *Format) bool {
 		return f.Codec == speech || (!f.Speech() && Includes(offered, f.Codec))
@@ -345,7 +345,7 @@ func (d *Description) Usable(codecs []string) ([]Format, error) {
 	return formats, nil
 }
 
-// Decided returns the formats of an answer with its first codec alone: those that an
+// Decided returns the formats of an answer with only its first codec: the formats that an
 // offer made of it may have.
 func (d *Description) Decided() []Format {
 	chosen := false

@@ -105,7 +105,7 @@ func (l *LegCrypto) Offering() StreamTransport {
 	return StreamTransport{}
 }
 
-// Answering returns the transport for the answer to an offer: that of the offer (RFC
+// Answering returns the transport for the answer to an offer: the offer's (RFC
 // 3264 section 6), with the line of its tag and suite. elsewhere: the peer's RTP has
 // moved to another address.
 func (l *LegCrypto) Answering(offer *Description, elsewhere bool) StreamTransport {

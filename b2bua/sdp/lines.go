@@ -13,8 +13,8 @@ import (
 // Everything that is kept of a description is a part of this text.
 
 // condensed returns the lines of a description that count: v=0, then c=, b= and a= of
-// the session, the m= line of each stream, and c=, b= and a= of those of audio (RFC
-// 8866 section 5). Attributes count that pass on, and those that Read asks for.
+// the session, the m= line of each stream, and c=, b= and a= of audio streams (RFC
+// 8866 section 5). Attributes count that pass on, and attributes that Read asks for.
 func condensed(body []byte) (string, error) {
 	text := make([]byte, 0, 1024) // on the stack: most descriptions fit
 	section := inSession
@@ -86,7 +86,7 @@ func malformed(format string, line []byte) error {
 	return fmt.Errorf("%w: "+format, ErrMalformed, line)
 }
 
-// isMedia reports whether the value of an m= line is of visible characters with blanks
+// isMedia reports whether the value of an m= line has only visible characters with blanks
 // between them (RFC 8866 section 9).
 func isMedia(value []byte) bool {
 	for _, c := range value {
@@ -97,7 +97,7 @@ func isMedia(value []byte) bool {
 	return len(value) > 0 && !isBlank(value[0])
 }
 
-// isBandwidth reports whether a bandwidth is of a known kind, and a number.
+// isBandwidth reports whether a bandwidth has a known kind, and is a number.
 func isBandwidth(value []byte) bool {
 	kind, number, _ := bytes.Cut(value, []byte(":"))
 	switch string(kind) {

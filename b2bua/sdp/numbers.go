@@ -48,7 +48,7 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	return d.regrouped(slices.Clone(news))
 }
 
-// regrouped returns the description with these formats alone. Their attributes come
+// regrouped returns the description with only these formats. Their attributes come
 // last, under the numbers that the formats have now.
 func (d *Description) regrouped(formats []Format) *Description {
 	out := d.with(formats)

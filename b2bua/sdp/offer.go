@@ -11,7 +11,7 @@ import (
 // unstamped is the beginning of a description that has no o= line of a leg yet.
 const unstamped = "v=0\r\no=- 0 0 "
 
-// ForTarget makes an offer of the described session: its audio stream alone, with
+// ForTarget makes an offer of the described session: only its audio stream, with
 // these formats, at the relay's address and over this transport. The leg adds its o=
 // line.
 func (d *Description) ForTarget(at netip.AddrPort, over StreamTransport, formats []Format, way Direction) []byte {
@@ -263,7 +263,7 @@ func (o *Origin) Again(sdp []byte) []byte {
 }
 
 // Stamp gives a description its o= line. A description that has one keeps it. The same
-// description again is the same bytes again: nobody may change them.
+// description again gives the same bytes again: they must not be changed.
 func (o *Origin) Stamp(sdp []byte) []byte {
 	rest, ok := bytes.CutPrefix(sdp, []byte(unstamped))
 	if !ok {

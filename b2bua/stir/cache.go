@@ -241,7 +241,8 @@ func (c *cache) proved(e *entry) {
 	}
 }
 
-// shelf has a number of entries. Of those of the trunk that has most, the one that was not used for longest gives way.
+// shelf has a number of entries. When it is full, the trunk that has most loses the entry that was not used for
+// longest.
 type shelf struct {
 	most    int
 	entries map[string]*list.Element

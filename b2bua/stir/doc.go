@@ -26,7 +26,7 @@
 //
 // A signature counts for one call: one Call-ID, From tag and called number. Both (r, s) and
 // (r, n-s) are right, so r is what is remembered. Only right signatures are remembered, so
-// nobody fills the memory with others. TestReplay.
+// an attacker can't fill the memory with others. TestReplay.
 //
 // Certificates that were revoked are not looked up: the list of the US policy
 // administrator is not fetched.

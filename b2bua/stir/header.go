@@ -63,7 +63,7 @@ func parseHeader(value string) (h header, err error) {
 	return h, h.read(params)
 }
 
-// read reads the parameters. Those that nobody knows are allowed.
+// read reads the parameters. Unknown ones are allowed.
 func (h *header) read(params string) error {
 	seen := map[string]bool{}
 	for more := true; more; {

@@ -18,7 +18,7 @@ import (
 // shaken is the only extension that is known here (RFC 8588).
 const shaken = "shaken"
 
-// signatureSize is that of ES256: r and s (RFC 7518 section 3.4).
+// signatureSize is the size of an ES256 signature: r and s (RFC 7518 section 3.4).
 const signatureSize = 64
 
 // passport is a PASSporT (RFC 8225).
@@ -111,7 +111,7 @@ func (p *passport) rebuild(h *header, r *Request) error {
 	return nil
 }
 
-// dateFormat is that of Date (RFC 3261 section 20.17).
+// dateFormat is the format of Date (RFC 3261 section 20.17).
 const dateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // check looks at the form of the claims.
@@ -169,7 +169,7 @@ func canonical(number string) string {
 	return b.String()
 }
 
-// verify reports whether the signature is that of a key.
+// verify reports whether the signature was made by the key.
 func (p *passport) verify(key *ecdsa.PublicKey) bool {
 	digest := sha256.Sum256([]byte(p.signed))
 	r, s := new(big.Int).SetBytes(p.signature[:signatureSize/2]), new(big.Int).SetBytes(p.signature[signatureSize/2:])

@@ -117,7 +117,7 @@ func (v *Verifier) Verify(p *Policy, r *Request) Result {
 	return out
 }
 
-// Foresee is Verify without certificates, as far as that goes: it asks nobody. url is
+// Foresee is Verify without certificates, as far as that goes: it fetches nothing. url is
 // where the certificate would come from, empty where the result is final.
 func Foresee(p *Policy, r *Request) (out Result, url string) {
 	out = check(p, r, func(pass *passport) Result {
@@ -131,7 +131,7 @@ func Foresee(p *Policy, r *Request) (out Result, url string) {
 }
 
 // check goes through the Identity headers that are of use (RFC 8224 section 6.2): those
-// without an extension, or with that of SHAKEN. prove judges those that fit the call.
+// without an extension, or with SHAKEN's. prove judges the ones that fit the call.
 func check(p *Policy, r *Request, prove func(*passport) Result) Result {
 	last := failed(StatusMissing, errMissing)
 	if len(r.Identity) > maxHeaders {
@@ -249,7 +249,7 @@ func failed(status int, err error) Result {
 // Unverified is the result of a verification that has come to nothing.
 func Unverified() Result { return failed(StatusUnfetched, errNothing) }
 
-// ReasonPhrase is that of a status (RFC 8224 section 6.2.2).
+// ReasonPhrase returns the phrase of a status (RFC 8224 section 6.2.2).
 func ReasonPhrase(status int) string {
 	switch status {
 	case StatusStale:

@@ -1,5 +1,5 @@
 // Package transaction has the four machines of SIP transactions (RFC 3261 section 17, RFC
-// 6026) and the table of those that live. It knows no dialog and no socket: it is given
+// 6026) and the table of the transactions that live. It knows no dialog and no socket: it is given
 // requests and responses, and sends bytes by a Way.
 //
 //	Table.Send     begins a client transaction; its User gets the answers
@@ -28,8 +28,8 @@
 // four times a second.
 //
 // A CANCEL is matched by the key of its INVITE, which has the sender's address in it. The
-// lookup and the entry are one step under the lock, so that of a CANCEL and an INVITE that
-// come at the same moment by two sockets one finds the other.
+// lookup and the entry are one step under the lock, so if a CANCEL and an INVITE
+// come at the same moment by two sockets, one finds the other.
 //
 // Keys tell datagrams from connections: writing to a connection may block, and who reads a
 // socket must not be made to do that by a copy or an answer that comes the other way.

@@ -19,7 +19,7 @@ const unanswered = 2 * Patience
 type instant time.Duration
 
 // lingerGrain is the grain of the deadlines at which a transaction is only forgotten.
-// Those of many transactions then come together, for one wake-up.
+// The deadlines of many transactions then come together, for one wake-up.
 const lingerGrain = instant(250 * time.Millisecond)
 
 // kind is one of the four machines of RFC 3261 section 17.

@@ -77,7 +77,7 @@ func (t *Table) repeat(s *Server) {
 }
 
 // Acknowledge gives an ACK to the INVITE that it belongs to, and says whether the ACK
-// is done with. The ACK of a 2xx is for the dialog, whatever its branch.
+// is done with. The ACK of a 2xx is for the dialog. Its branch does not matter.
 func (t *Table) Acknowledge(key Key) bool {
 	t.mu.Lock()
 	s := t.servers[key]
@@ -141,7 +141,7 @@ func (s *Server) Respond(res *sip.Response) error {
 	return s.respond(inputOf(res), b.Bytes, false)
 }
 
-// Trying answers an INVITE with 100, unless it has got an answer before. The errors are those of Respond.
+// Trying answers an INVITE with 100, unless it has got an answer before. It fails as Respond does.
 func (s *Server) Trying(req *sip.Request) error {
 	s.table.mu.Lock()
 	told := s.text != nil && !s.cancelled

@@ -26,7 +26,7 @@ const (
 	cacheMax = 10_000
 )
 
-// remember keeps an entry; a cache that is full begins anew.
+// remember keeps an entry; a full cache is emptied first.
 func remember[K comparable, V any](cache map[K]V, key K, value V) {
 	if _, known := cache[key]; !known && len(cache) >= cacheMax {
 		clear(cache)

@@ -45,7 +45,7 @@
 // leave to their user is in one place each:
 //
 //   - stamp sets our To tag before the transaction exists, because a CANCEL is answered
-//     for its INVITE. TestCancelHasTheTagOfItsInvite.
+//     for its INVITE. TestCancelAtEveryStage.
 //   - A final answer that lost to a CANCEL is told to the leg (Wire.respond).
 //     TestCancelBeats200ToCarrier.
 //   - A CANCEL that came before its INVITE waits for T1. TestCancelBeforeItsInvite.

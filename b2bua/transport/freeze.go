@@ -52,22 +52,22 @@ func (s *stillness) rests(begin func()) bool {
 	return true
 }
 
-// ended says that a reader is none any more.
-func (s *stillness) ended() {
+// readerStopped notes that a reader has ended.
+func (s *stillness) readerStopped() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading--
 }
 
-// set has nothing read from now on.
-func (s *stillness) set() {
+// stop has nothing read from now on.
+func (s *stillness) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.on.Store(true)
 }
 
-// over has everything read that rests.
-func (s *stillness) over() {
+// resume has the resting readers read again.
+func (s *stillness) resume() {
 	s.mu.Lock()
 	rest := s.rest
 	s.rest = nil
@@ -79,8 +79,8 @@ func (s *stillness) over() {
 	}
 }
 
-// is says whether nobody reads.
-func (s *stillness) is() bool {
+// stopped reports whether all readers have stopped.
+func (s *stillness) stopped() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.on.Load() && s.reading == 0
@@ -93,14 +93,14 @@ var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // constant
 var errStill = errors.New("nothing is read now")
 
 // Freeze has the stack stand still until Serve: nothing is read or accepted, no turn runs, no transaction is repeated.
-// What comes meanwhile waits in the kernel. It returns when nothing is under way any more; if ctx ends before, the
-// stack serves on.
+// Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
+// the stack serves on.
 //
 // rested says whether no turn is to come of what was read; nil: it is so.
 //
 // A stack that was not served yet may be frozen, too.
 func (s *Stack) Freeze(ctx context.Context, rested func() bool) error {
-	s.still.set()
+	s.still.stop()
 	s.setDeadlines(longAgo)
 	if rested == nil {
 		rested = func() bool { return true }
@@ -109,7 +109,7 @@ func (s *Stack) Freeze(ctx context.Context, rested func() bool) error {
 		what string
 		done func() bool
 	}{
-		{"a socket or connection is still read, because its peer does not read", s.still.is},
+		{"a socket or connection is still read, because its peer does not read", s.still.stopped},
 		{"a connection is being opened, or its peer does not read", func() bool { return s.writing.Load() == 0 }},
 		{"a turn of a call takes long", s.shutWhen(rested)},
 		{"a connection is being opened, or its peer does not read", func() bool { return s.writing.Load() == 0 }},

@@ -90,7 +90,7 @@ func (g *guard) serve() {
 				return
 			}
 		case !errors.Is(err, errStill):
-			g.still.ended()
+			g.still.readerStopped()
 			g.ended(err)
 			return
 		case g.still.rests(g.begin):
@@ -207,7 +207,7 @@ func (g *guard) Send(b []byte, to netip.AddrPort) error {
 	return err
 }
 
-// Reading gives the UDP sockets from which nobody reads at the moment, because their reader handles a message. The
+// Reading gives the UDP sockets that are not read at the moment, because their reader handles a message. The
 // number changes with each message.
 func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	for _, g := range s.sockets {

@@ -124,7 +124,7 @@ func (s *Stack) addListener(l streamListener) {
 					return
 				}
 			}
-			s.still.ended()
+			s.still.readerStopped()
 		})
 	}
 	s.still.add(begin)

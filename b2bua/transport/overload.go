@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// load measures how long messages wait for the process: datagrams in their socket, those of
+// load measures how long messages wait for the process: datagrams in their socket, messages of
 // connections until a goroutine runs. As with CoDel (RFC 8289), a queue that
 // drains now and then is no overload: new calls are refused only if every message of
 // an interval has waited for too long. The interval is as long as the limit: a queue

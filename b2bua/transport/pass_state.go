@@ -17,7 +17,7 @@ import (
 	"flowbridge/config"
 )
 
-// What a stack that stands still gives to that of another process, beside its sockets.
+// What a stack that stands still gives to the stack of another process, beside its sockets.
 
 // State is what a stack knows of messages.
 type State struct {
@@ -139,7 +139,7 @@ func (s *Stack) Restore(st *State) {
 	s.holdAll(st.Held)
 }
 
-// HoldFirst holds messages before those that are held already.
+// HoldFirst holds messages in front of the messages that are held already.
 func (s *Stack) HoldFirst(all []HeldState) {
 	s.Hold()
 	s.held.mu.Lock()
@@ -239,7 +239,7 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 	return nil
 }
 
-// Discard closes descriptors that nobody has taken.
+// Discard closes descriptors that no socket has taken.
 func Discard(fds ...int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)

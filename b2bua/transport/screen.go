@@ -368,7 +368,7 @@ func originOf(msg message.Scanned, from peers.Sender) message.Origin {
 	}
 }
 
-// inProgress says whether an INVITE, or that of a CANCEL, has made a call already.
+// inProgress reports whether an INVITE, or the INVITE of a CANCEL, has made a call already.
 func (s *screen) inProgress(msg message.Scanned, from peers.Sender) bool {
 	return s.server.InProgress(s.mint.InviteTag(originOf(msg, from)))
 }

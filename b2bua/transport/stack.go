@@ -114,7 +114,7 @@ func (s *Stack) Serve() {
 	s.Release()            // before what is read: a request within its dialog has to find the call
 	if s.still.on.Load() { // else connections that are read have deadlines of their own
 		s.setDeadlines(time.Time{})
-		s.still.over()
+		s.still.resume()
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // The answers to strangers a second: over UDP, where their addresses can be forged, and over connections; to INVITE,
-// REGISTER, and all else. A flood of one kind leaves those of another alone.
+// REGISTER, and all else. A flood of one kind does not touch the others.
 const (
 	strangerRate = 200 // to all, and as many to all that have proven themselves
 	networkRate  = 20  // to one network: an IPv4 /24 or IPv6 /48, over connections an address

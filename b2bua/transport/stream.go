@@ -71,7 +71,7 @@ func (c *Stream) serve() {
 			return
 		}
 	}
-	c.hub.still.ended()
+	c.hub.still.readerStopped()
 	c.drop()
 }
 
@@ -173,7 +173,7 @@ func (c *Stream) readUntil(by time.Time) {
 	}
 }
 
-// noLater is the deadline, or that of a stranger: neither keep-alives nor requests
+// noLater returns the deadline. A stranger's is fixed: neither keep-alives nor requests
 // extend it.
 func (c *Stream) noLater(by time.Time) time.Time {
 	if !c.stranger.Load() || by.Before(c.firstBy) {

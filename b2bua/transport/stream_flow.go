@@ -33,7 +33,7 @@ func (c *Stream) ID() uint64 {
 	return c.id
 }
 
-// ErrFlowGone means that nobody else can open a connection again: its peer did, from behind a NAT perhaps.
+// ErrFlowGone means that only the peer can open the connection again, because it may be behind a NAT.
 var ErrFlowGone = errors.New("the connection that it has registered by is gone")
 
 // Registered says how something has registered here.
@@ -46,7 +46,7 @@ type Registered struct {
 
 // WayBack gives the way to what has registered here: the address that it came from, or the connection (RFC 5626 section
 // 5.3). The first proxy of its path has sent the REGISTER (RFC 3327 section 5.2), so it can be connected to again at
-// that address, and at no other: whoever registers writes the path. ErrFlowGone: there is no way any more.
+// that address, and at no other, because the registering peer writes the path. ErrFlowGone: there is no way any more.
 func (s *Stack) WayBack(ctx context.Context, by *Registered, tls config.TargetTLS) (*Stream, netip.AddrPort, error) {
 	if !message.IsStream(by.Transport) {
 		return nil, by.From, nil

@@ -238,7 +238,7 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *St
 	return nil
 }
 
-// close ends every connection. Those that are still being greeted end with the
+// close ends every connection. Connections that are still being greeted end with the
 // context.
 func (s *streams) close() {
 	s.mu.Lock()

@@ -45,7 +45,7 @@ const (
 	longTurn = 10 * time.Millisecond
 )
 
-// reader is whoever reads one socket: a goroutine, and then perhaps another one.
+// reader is the role of reading one socket; goroutines take it over from each other.
 type reader struct {
 	turns *Turns
 	serve func() // reads until the socket is closed, or run says that another goroutine reads
@@ -239,7 +239,7 @@ func (r *reader) release(number uint64) bool {
 	return true
 }
 
-// busy says whether whoever reads the socket runs a turn.
+// busy reports whether the goroutine that reads the socket runs a turn.
 func (r *reader) busy() bool {
 	t := r.turns
 	t.mu.Lock()

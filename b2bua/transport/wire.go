@@ -221,7 +221,7 @@ func (w *Wire) Follow(c *Stream) {
 	}
 }
 
-// Carries says whether a connection is that of the leg's peer.
+// Carries reports whether a connection belongs to the leg's peer.
 func (w *Wire) Carries(c *Stream) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -262,7 +262,7 @@ func (w *Wire) respond(e leg.SendResponse) {
 	}
 }
 
-// serverTx finds the transaction of a response. That of an INVITE stays until it is
+// serverTx finds the transaction of a response. An INVITE's stays until it is
 // refused, because its 200 may be sent again.
 func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 	w.mu.Lock()

@@ -46,7 +46,7 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (way transaction.Way, err error
 	return way, fmt.Errorf("%w: %v", errNoSocket, listen)
 }
 
-// errNoSocket means that a leg's address is not among those that are listened on.
+// errNoSocket means that the stack does not listen on a leg's address.
 var errNoSocket = errors.New("no udp listener")
 
 // speakable is the transport of a hop, or the leg's own if the peer asks for UDP and

@@ -148,7 +148,7 @@ func (r *request) end() bool {
 // errBroken means that a connection broke and could not be replaced.
 var errBroken = errors.New("the connection broke and could not be replaced")
 
-// errEnded means that nobody waits for an answer any more.
+// errEnded means that no call waits for an answer any more.
 var errEnded = errors.New("the dialog is being ended")
 
 // broken is called when the connection of the request breaks. The request then goes over

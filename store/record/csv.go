@@ -15,7 +15,7 @@ import (
 //
 // Cells are safe to open in a spreadsheet: a text that it would take for a formula (= + - @ at its beginning) has an
 // apostrophe before it. A number in E.164 form, + and digits, stays as it is: taken for a formula, it is its digits.
-// Control characters, and those that change the direction of text, are written as \u and four digits.
+// Control characters, and characters that change the direction of text, are written as \u and four digits.
 type CSV struct {
 	to      *csv.Writer
 	columns []column

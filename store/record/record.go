@@ -85,7 +85,7 @@ type Record struct {
 	Lead string `json:"lead"`
 	// ExternalID is the id that the platform got in X-EI: its E token, or the bare value. Empty: none.
 	ExternalID string `json:"external_id"`
-	// TraceID is that of the call's trace, 32 hex digits. Empty: it was not traced.
+	// TraceID is the id of the call's trace, 32 hex digits. Empty: it was not traced.
 	TraceID string `json:"trace_id"`
 	// Traceparent is the header that the caller brought; empty: none. It is not kept.
 	Traceparent string `json:"-"`
@@ -144,7 +144,7 @@ type Attempt struct {
 	StartedAt Time `json:"started_at,omitzero"`
 	// SIPCallID is the Call-ID of its INVITE. Empty: none was sent.
 	SIPCallID string `json:"sip_call_id,omitempty"`
-	// Transport is that of the INVITE: udp, tcp or tls. Empty: none was sent.
+	// Transport is the transport of the INVITE: udp, tcp or tls. Empty: none was sent.
 	Transport string `json:"transport,omitempty"`
 	// Tried are the addresses of the target that failed before the last one, as transport://address:port, each with how.
 	Tried []string `json:"tried,omitempty"`
@@ -199,7 +199,7 @@ type MediaSide struct {
 	SSRCChanges int64 `json:"ssrc_changes"`
 	// RTT is the round trip between us and the leg's peer.
 	RTT Millis `json:"rtt_ms"`
-	// MOS is that of what was received from the leg.
+	// MOS is the MOS of the audio that was received from the leg.
 	MOS Score `json:"mos"`
 	// Codec is the leg's last codec. It differs between the legs if PCMU was converted to PCMA.
 	Codec string `json:"codec,omitempty"`

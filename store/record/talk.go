@@ -70,7 +70,7 @@ func AppendTalk(b []byte, t *Talk) []byte {
 // TalkGood is the confidence of a Talk whose figures count.
 const TalkGood = "good"
 
-// talkColumns are those of the CSV. They are empty where nothing was measured.
+// talkColumns are columns of the CSV. They are empty where nothing was measured.
 func talkColumns() (all []column) {
 	add := func(name string, of func(*Talk) *int64) {
 		all = append(all, column{name, func(r *Record) string {

@@ -14,7 +14,7 @@
 // The items of one call keep their order, because the outbox gives the first of each call only. Test:
 // TestOrderOfOneCall.
 //
-// Each receiver has a worker of its own, so a slow one delays nobody else. While a receiver fails, only one item is
+// Each receiver has a worker of its own, so a slow one delays no other. While a receiver fails, only one item is
 // tried at a time, at growing intervals; an item that alone fails does not hold up those of other calls. Tests:
 // TestReceiverThatFails, TestOneItemThatFails.
 //

@@ -142,8 +142,8 @@ func New(o Options) *Sender {
 	return &Sender{Options: o}
 }
 
-// Set names the receivers from now on. Requests to those that are changed or gone are cut off; their items come again.
-// After Close it has no effect.
+// Set names the receivers from now on. Requests to receivers that are changed or gone are cut off; their items come
+// again. After Close it has no effect.
 func (s *Sender) Set(hooks []Hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -270,8 +270,8 @@ func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 	return r
 }
 
-// idOf is the id of an item's message. It has no number in it, which the item gets anew where a damaged database is set
-// aside. A call has one item of each kind, but two reports where the first was not confirmed.
+// idOf is the id of an item's message. It has no number in it, because the item gets another one where a damaged
+// database is set aside. A call has one item of each kind, but two reports where the first was not confirmed.
 func idOf(item *record.OutboxItem) string {
 	id := item.CallID + "." + item.Kind
 	if item.Kind == record.OutboxReport {

@@ -11,6 +11,6 @@
 //   - What is said about RTP has HEP's protocol type 5 with JSON: the form in which Asterisk and rtpengine send RTCP to
 //     Homer (TestReport). It is our own measurement of what a side sent, so there is one also where the side sends no
 //     RTCP.
-//   - Nobody waits for the server. A packet is encoded into a buffer that is used again, and queued; one goroutine
+//   - No call waits for the server. A packet is encoded into a buffer that is used again, and queued; one goroutine
 //     writes. What finds no room is dropped and counted (TestServerAway).
 package hep

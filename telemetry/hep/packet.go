@@ -31,7 +31,7 @@ const (
 	typeRTCP = 5
 )
 
-// The values of chunkFamily, those of Linux, and of chunkProtocol.
+// The values of chunkFamily, as Linux has them, and of chunkProtocol.
 const (
 	familyIPv4 = 2
 	familyIPv6 = 10

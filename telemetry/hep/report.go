@@ -21,7 +21,7 @@ type Report struct {
 	MOS      float64 // 0: not measured
 }
 
-// clock is that of the units of jitter: per second, as G.711 has it.
+// clock is how many units of jitter a second has: G.711's.
 const clock = 8000
 
 // rtcp is a receiver report (RFC 3550 section 6.4.2) as Homer reads it.

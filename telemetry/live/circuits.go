@@ -24,7 +24,7 @@ const (
 type Circuit struct {
 	Of    string `json:"of"`
 	State string `json:"state"`
-	// Since is since when it is closed, or since when it is not, whatever was tried meanwhile; zero: from the start.
+	// Since is when it was closed, or stopped being closed; tries in between do not count. Zero: at the start.
 	Since record.Time `json:"since"`
 	// RetryAt is when an open one lets the next call or ping try.
 	RetryAt record.Time `json:"retry_at"`

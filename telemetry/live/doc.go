@@ -4,7 +4,7 @@
 //	Changed, Ended (the records of calls) ─▶ what is new of the call ─▶ windows ─▶ Stats, Targets
 //	                                                    └─▶ Observer (the counters of /metrics)
 //
-// A window is a ring of histograms of 15 s each, and their sum. So its memory is constant, whatever the number of
+// A window is a ring of histograms of 15 s each, and their sum. So its memory is constant for any number of
 // calls, and a figure is read without going through records. A call that is live has one small entry.
 //
 // An attempt counts when it is over and not when its call is, so that a target that fails shows at once.

@@ -126,7 +126,8 @@ func (w *Watcher) Stats() Stats {
 // bestMOS is more than a MOS can be. Quality is kept as the difference from it, because the buckets are finer there.
 const bestMOS = 5
 
-// mosOf is the MOS in the middle of a bucket. That of the worst bucket would be below the scale, which begins at 1.
+// mosOf is the MOS in the middle of a bucket. The middle of the worst bucket would be below the scale, which begins at
+// 1.
 func mosOf(harm float64) float64 { return rounded(max(1, bestMOS-harm), 2) }
 
 func ratio(part, of uint64) *float64 {

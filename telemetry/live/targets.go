@@ -26,7 +26,7 @@ const judged = 5
 // Peer is a target, or a trunk that can be called, as it is configured.
 type Peer struct {
 	Name string
-	// Kind is that of the configuration, or trunk.
+	// Kind is the configured kind, or trunk.
 	Kind string
 	// Address is its URI, a template.
 	Address string
@@ -44,7 +44,7 @@ type Target struct {
 	Health   string `json:"health"`
 	Calls    int    `json:"calls"`
 	MaxCalls int    `json:"max_calls"`
-	// Attempts are those of the window that are over, Failed those of them that were not answered for a reason of the
+	// Attempts are the attempts of the window that are over, Failed the ones that were not answered for a reason of the
 	// target.
 	Attempts uint64 `json:"attempts"`
 	Failed   uint64 `json:"failed"`
@@ -58,7 +58,8 @@ type Target struct {
 	LastAnsweredAt record.Time `json:"last_answered_at"`
 	// LastError is the last failure for a reason of the target, however long ago; nil: none since the start.
 	LastError *TargetError `json:"last_error"`
-	// Circuits are those of its SIP side and of its API, Addresses those that its host name led calls to lately.
+	// Circuits are the circuits of its SIP side and of its API, Addresses the addresses that its host name led calls to
+	// lately.
 	Circuits  []Circuit `json:"circuits"`
 	Addresses []Address `json:"addresses"`
 }

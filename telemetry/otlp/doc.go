@@ -11,7 +11,7 @@
 //   - A call's spans are made of its record when it has ended, so a live call pays nothing for them. Their ids follow
 //     from the call's id (internal/tracecontext), so the platform's and the callee's spans find them as parents
 //     (TestSpansOfACall; TestTraces in e2e).
-//   - A collector that is away, slow or refuses holds nobody up: calls wait in a bounded queue, one goroutine sends
+//   - A collector that is away, slow or refuses delays no call: calls wait in a bounded queue, one goroutine sends
 //     them, what is too old or too much is dropped and counted (TestCollectorAway, TestCollectorSlow).
 //   - Numbers and names of people are in no span. The record has them, and its id is in the span.
 package otlp

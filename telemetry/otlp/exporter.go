@@ -191,8 +191,8 @@ func (e *Exporter) run() {
 	}
 }
 
-// next takes the calls of one request: those that come within a second after the first. last is true if no more will
-// come.
+// next takes the calls of one request: the calls that come within a second after the first. last is true if no more
+// will come.
 func (e *Exporter) next() (batch []record.Record, last bool) {
 	select {
 	case r := <-e.waiting:

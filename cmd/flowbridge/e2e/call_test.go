@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,8 +27,7 @@ func TestCall(t *testing.T) {
 	phone := s.newPhone(s.carrier)
 	carrier := s.sippCarrier("caller_hangup", phone.key()...)
 	ids := carrier.answered(1)
-	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	must(t, err)
+	to := carrier.rtpOf("SIP/2.0 200", 1)
 	if to.Addr() != s.b2bua {
 		t.Errorf("the carrier is to send its RTP to %v; want an address of the B2BUA, %v", to, s.b2bua)
 	}
@@ -103,10 +101,8 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 // relaysWhile is relays with so many samples of speech, during which something else is done.
 func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, during func()) int64 {
 	s.Helper()
-	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	must(s, err)
-	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	must(s, err)
+	toA := carrier.rtpOf("SIP/2.0 200", 1)
+	toB := agent.rtpOf("INVITE ", 1)
 	ways := []*way{
 		{from: one, to: two, at: toA, expectFrom: toB, name: "to the agent", ssrc: 0xa1, digit: 5},
 		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", ssrc: 0xb2, digit: 11},
@@ -179,81 +175,6 @@ func (w *way) compareRTP(t *testing.T) {
 			return
 		}
 	}
-}
-
-// The headers of TestInvite's target. The one that is empty is left out.
-const manyHeaders = `{X-EI: "S.{{.Prepare.CallID}};", x-lower: "{{.From.Number}}", X-MiXeD-cAsE: "  kept as it is",
-      X-Empty: '{{.Header "X-Absent"}}', x-tab_and~token: "a;b=c, d", X-Subject: '{{.Header "Subject"}}', X-Attempt: "{{.Attempt}}"}`
-
-// TestInvite looks at the agent's INVITE byte for byte where that matters, and
-// for anything that it should not know of the carrier.
-func TestInvite(t *testing.T) {
-	s := newStage(t)
-	api := s.prepareCalls()
-	b := s.serve(setup{headers: manyHeaders})
-	agent := s.sippAgent("caller_hangup")
-	carrier := s.sippCarrier("topology", "-key", "rtcp_port", strconv.Itoa(int(s.freePort(s.carrier).Port())))
-	ids := carrier.answered(1)
-	agent.confirmed(1)
-	in, out := carrier.sent("INVITE ", 1)[0], agent.received("INVITE ", 1)[0]
-	asked := api.requests()
-	if len(asked) != 1 || asked[0].From != "+15075550142" || asked[0].To != called || asked[0].Model != "agent" {
-		t.Fatalf("the platform was asked %+v; want the asserted caller and %s", asked, called)
-	}
-	head, _, _ := strings.Cut(out.raw, "\r\n\r\n")
-	lines := strings.Split(head, "\r\n")
-	if want := "INVITE sip:" + called + "@" + s.agent.String() + " SIP/2.0"; lines[0] != want {
-		t.Errorf("request line %q; want %q", lines[0], want)
-	}
-	var custom []string
-	for _, line := range lines[1:] {
-		if strings.HasPrefix(strings.ToLower(line), "x-") {
-			custom = append(custom, line)
-		}
-	}
-	wanted := []string{
-		"X-EI: S." + asked[0].ID + ";", "x-lower: +15075550142", "X-MiXeD-cAsE:   kept as it is", "x-tab_and~token: a;b=c, d",
-		"X-Subject: Ask for the manager", "X-Attempt: 1",
-	}
-	if strings.Join(custom, "\n") != strings.Join(wanted, "\n") {
-		t.Errorf("the configured headers are\n%s\nwant\n%s", strings.Join(custom, "\n"), strings.Join(wanted, "\n"))
-	}
-	if got := out.header("Max-Forwards"); got != "28" {
-		t.Errorf("Max-Forwards: %s; want 28, one less than the carrier's", got)
-	}
-	b2bua := b.sip.String()
-	for name, ok := range map[string]bool{
-		"Via":        strings.HasPrefix(out.header("Via"), "SIP/2.0/UDP "+b2bua+";branch=z9hG4bK") && strings.Count(out.raw, "Via:") == 1,
-		"Contact":    strings.Contains(out.header("Contact"), "<sip:"+b2bua) || strings.Contains(out.header("Contact"), "@"+b2bua),
-		"Call-ID":    out.header("Call-ID") != "" && out.header("Call-ID") != ids[0],
-		"From":       strings.Contains(out.header("From"), "<sip:+15075550142@"+s.b2bua.String()) && tag(out.header("From")) != "" && tag(out.header("From")) != tag(in.header("From")),
-		"To":         strings.HasPrefix(out.header("To"), "<sip:"+called+"@"+s.agent.String()) && tag(out.header("To")) == "",
-		"User-Agent": out.header("User-Agent") == "Flowbridge",
-	} {
-		if !ok {
-			t.Errorf("%s: %s", name, out.header(name))
-		}
-	}
-	for _, secret := range []string{s.carrier.String(), ids[0], tag(in.header("From")), "SecretPBX", "Secret Carrier", "leave-it-here", "candidate", "secretufrag", "secretpwd", "o=carrier", "s=carrier"} {
-		if strings.Contains(out.raw, secret) {
-			t.Errorf("the agent's INVITE has %q of the carrier's in it:\n%s", secret, out.raw)
-		}
-	}
-	rtp, err := out.rtp()
-	if err != nil || rtp.Addr() != s.b2bua || rtp.Port()%2 != 0 {
-		t.Errorf("the agent is to send its RTP to %v (%v); want an even port of %v", rtp, err, s.b2bua)
-	}
-	for line := range strings.SplitSeq(strings.TrimSuffix(out.body(), "\r\n"), "\r\n") {
-		if strings.HasPrefix(line, "o=") && !strings.HasSuffix(line, " IN IP4 "+s.b2bua.String()) {
-			t.Errorf("origin %q; want one of %v", line, s.b2bua)
-		}
-	}
-	if got, size := out.header("Content-Length"), strconv.Itoa(len(out.body())); got != size {
-		t.Errorf("Content-Length: %s; want %s", got, size)
-	}
-	s.hides(carrier, agent)
-	carrier.leaves(agent, ids...)
-	b.finish(hungUpByCaller)
 }
 
 // hides checks that neither side has seen the other's address.

@@ -155,21 +155,6 @@ func (k *talk) both() {
 	k.says(k.two, k.one)
 }
 
-// reaches has one phone send packets until they come to the other one.
-func (k *talk) reaches(from, to *phone) {
-	k.Helper()
-	var last []byte
-	eventually(k.T, "there is a way for media", func() bool {
-		last = k.burst(from)[0]
-		from.talk([][]byte{last}, k.at(from))
-		return len(to.heard()) > 0
-	})
-	eventually(k.T, "the last of them has come", func() bool {
-		heard := to.heard()
-		return bytes.Equal(heard[len(heard)-1].data, last)
-	})
-}
-
 // silent has one side speak, which the other one does not hear, and then that one.
 func (k *talk) silent(from, to *phone) {
 	k.Helper()

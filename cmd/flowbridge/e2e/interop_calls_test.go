@@ -122,8 +122,7 @@ func (l *lab) keys(replace ...string) {
 	phone.command("sndcode", "4711")
 	eventually(l.T, "the agent gets all digits", func() bool { return two.digits() == "4711" })
 	if l.pbx != nil {
-		toB, err := agent.received("INVITE ", 1)[0].rtp()
-		must(l, err)
+		toB := agent.rtpOf("INVITE ", 1)
 		two.talk(keypress(9, 200, 20000, 0x77), toB)
 		l.logged("DTMF end '9' received on PJSIP/flowbridge-")
 	}

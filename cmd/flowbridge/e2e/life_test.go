@@ -3,17 +3,12 @@
 package e2e
 
 import (
-	"database/sql"
 	"net/http"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	_ "modernc.org/sqlite" // the driver
 
 	"flowbridge/store/record"
 )
@@ -86,10 +81,8 @@ func TestStop(t *testing.T) {
 	carrier := s.sippCarrier("agent_hangup", one.key()...)
 	carrier.answered(1)
 	agent.confirmed(1)
-	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	must(t, err)
-	b.signal(syscall.SIGTERM)
-	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	to := carrier.rtpOf("SIP/2.0 200", 1)
+	b.drain()
 	if got := b.status("/healthz"); got != http.StatusOK {
 		t.Errorf("/healthz says %d; want 200", got)
 	}
@@ -119,8 +112,7 @@ func TestDrain(t *testing.T) {
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("caller_hangup")
 	ids := carrier.answered(1)
-	b.signal(syscall.SIGTERM)
-	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.drain()
 	carrier.leaves(agent, ids...)
 	b.stopped()
 	b.compare(b.cdrList(), []want{hungUpByCaller})
@@ -150,38 +142,6 @@ func TestLoad(t *testing.T) {
 	b.stop()
 }
 
-// TestTooMany has a trunk over its cap: 503 with Retry-After for the call too
-// many, while the one that is up goes on. When that is over the next is taken.
-func TestTooMany(t *testing.T) {
-	s := newPreparedStage(t)
-	b := s.serve(setup{trunk: ", max_calls: 1"})
-	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
-	agent := s.sippAgent("caller_hangup", append(two.key(), "-m", "2")...)
-	carrier := s.sippCarrier("caller_hangup", one.key()...)
-	first := carrier.answered(1)
-	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	must(t, err)
-	packets := speech(make([]int16, 20*frame), 9)
-	one.talk(packets[:10], to)
-	refused := s.refusedCarrier(503, called)
-	refused.finish()
-	answer := refused.received("SIP/2.0 503", 1)[0]
-	if answer.header("Retry-After") == "" || tag(answer.header("To")) == "" {
-		t.Errorf("503 without Retry-After or To tag:\n%s", answer.raw)
-	}
-	if n := len(refused.count(true, "SIP/2.0 1")); n != 0 {
-		t.Errorf("%d provisional answers before the 503", n)
-	}
-	one.talk(packets[10:], to)
-	eventually(t, "the ongoing call has all its RTP", func() bool { return len(two.heard()) == len(packets) })
-	carrier.proceed(first...)
-	carrier.finish()
-	eventually(t, "the first call is over", func() bool { return len(b.calls()) == 0 })
-	next := s.sippCarrier("caller_hangup", one.key()...)
-	next.leaves(agent, next.answered(1)...)
-	b.finish(hungUpByCaller, hungUpByCaller)
-}
-
 // TestNAT has a carrier that names an unreachable private address everywhere:
 // answers, requests and RTP go to where it really is.
 func TestNAT(t *testing.T) {
@@ -195,10 +155,8 @@ func TestNAT(t *testing.T) {
 		t.Fatalf("the carrier's SDP is %q", sdp)
 	}
 	onB := agent.confirmed(1)
-	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	must(t, err)
-	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	must(t, err)
+	toA := carrier.rtpOf("SIP/2.0 200", 1)
+	toB := agent.rtpOf("INVITE ", 1)
 	words, echo := speech(make([]int16, 10*frame), 1), speech(make([]int16, 10*frame), 2)
 	one.talk(words, toA)
 	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words)-2 }) // the first two prove the source
@@ -208,106 +166,6 @@ func TestNAT(t *testing.T) {
 	agent.finish()
 	carrier.finish() // it has had the BYE
 	b.finish(hungUpByAgent)
-}
-
-// TestStrangers sends what a source without a trunk sends: it hears nothing,
-// whatever it asks, while the trunk does.
-func TestStrangers(t *testing.T) {
-	s := newStage(t)
-	api := s.prepareCalls()
-	b := s.serve(setup{})
-	stranger, known := s.newRawCarrier(s.stranger), s.newRawCarrier(s.carrier)
-	for _, request := range []string{
-		stranger.invite("one"), stranger.request("OPTIONS", "two"), stranger.request("BYE", "three"),
-		stranger.request("CANCEL", "four"), "INVITE\r\n\r\n", "\r\n\r\n",
-	} {
-		stranger.send(request)
-	}
-	// The B2BUA reads in order: when this is answered, those were read.
-	known.send(known.request("OPTIONS", "five"))
-	if got := known.receive(patience); !strings.HasPrefix(got, "SIP/2.0 200 ") {
-		t.Errorf("OPTIONS from the trunk is answered by %q", got)
-	}
-	if got := stranger.receive(300 * time.Millisecond); got != "" {
-		t.Errorf("a stranger is answered by %q", got)
-	}
-	if n := len(api.requests()); n != 0 {
-		t.Errorf("the platform was asked %d times", n)
-	}
-	b.finish()
-}
-
-// TestRetransmission sends an INVITE again and again, before and after its
-// 200: it is one call.
-func TestRetransmission(t *testing.T) {
-	s := newStage(t)
-	api := s.prepareCalls()
-	b := s.serve(setup{})
-	agent := s.sippAgent("caller_hangup")
-	carrier := s.newRawCarrier(s.carrier)
-	invite := carrier.invite("again-and-again")
-	for range 5 {
-		carrier.send(invite)
-	}
-	answer := carrier.await("SIP/2.0 200 ", "CSeq: 1 INVITE\r\n")
-	carrier.send(invite)
-	carrier.send(carrier.within("ACK", 1, answer))
-	agent.confirmed(1)
-	carrier.send(carrier.within("BYE", 2, answer))
-	carrier.await("SIP/2.0 200 ", "CSeq: 2 BYE\r\n")
-	agent.finish()
-	if n := len(api.requests()); n != 1 {
-		t.Errorf("the platform was asked %d times; want once", n)
-	}
-	ids := map[string]bool{}
-	for _, m := range agent.count(true, "INVITE ") {
-		ids[m.header("Call-ID")] = true
-	}
-	if len(ids) != 1 {
-		t.Errorf("the agent got INVITEs of %d calls; want one", len(ids))
-	}
-	carrier.consistent()
-	b.finish(hungUpByCaller)
-}
-
-// TestLateRetransmission has an INVITE come again when its call is over: for
-// a while that is still the same INVITE (RFC 6026 section 7.1, Timer L; RFC
-// 3261 section 17.2.1, Timer I) and begins nothing.
-func TestLateRetransmission(t *testing.T) {
-	t.Parallel()
-	for _, how := range []string{"bye", "cancel"} {
-		t.Run(how, func(t *testing.T) { lateInvite(t, how) })
-	}
-}
-
-func lateInvite(t *testing.T, how string) {
-	t.Helper()
-	s := newStage(t)
-	api := s.prepareCalls()
-	b := s.serve(setup{})
-	scenario := map[string]string{"bye": "caller_hangup", "cancel": "cancel"}[how]
-	agent := s.sippAgent(scenario)
-	carrier := s.newRawCarrier(s.carrier)
-	invite := carrier.invite("late-" + how)
-	carrier.send(invite)
-	if how == "bye" {
-		answer := carrier.await("SIP/2.0 200 ", "CSeq: 1 INVITE\r\n")
-		carrier.send(carrier.within("ACK", 1, answer))
-		agent.confirmed(1)
-		carrier.send(carrier.within("BYE", 2, answer))
-		carrier.await("SIP/2.0 200 ", "CSeq: 2 BYE\r\n")
-	} else {
-		agent.sent("SIP/2.0 180", 1)
-		carrier.send(sameBranch.Replace(carrier.request("CANCEL", "late-"+how)))
-		answer := message{raw: carrier.await("SIP/2.0 487 ", "CSeq: 1 INVITE\r\n")}
-		carrier.send(sameBranch.Replace(carrier.write("ACK", s.to(), answer.header("To"), "late-"+how, 1, "")))
-	}
-	agent.finish()
-	eventually(t, "the call is over", func() bool { return len(b.calls()) == 0 && len(b.cdrs()) == 1 })
-	carrier.send(invite)
-	if within(time.Second, func() bool { return len(api.requests()) > 1 || len(b.calls()) > 0 }) {
-		t.Error("the INVITE that came again began another call")
-	}
 }
 
 // TestKillWhileRinging kills the B2BUA with a call that is not answered. What
@@ -351,8 +209,7 @@ func TestStopWhileRinging(t *testing.T) {
 	agent := s.sippAgent("cancel")
 	carrier := s.refusedCarrier(503, called)
 	carrier.received("SIP/2.0 180", 1)
-	b.signal(syscall.SIGTERM)
-	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.drain()
 	b.signal(syscall.SIGTERM)
 	b.stopped()
 	carrier.finish()
@@ -373,45 +230,11 @@ func TestStopRepeatsBye(t *testing.T) {
 	carrier.send(carrier.within("ACK", 1, answer))
 	agent.confirmed(1)
 	eventually(t, "the call is confirmed", func() bool { _, ok := b.find("call confirmed"); return ok })
-	b.signal(syscall.SIGTERM)
-	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.drain()
 	b.signal(syscall.SIGTERM)
 	carrier.await("BYE ", "lost-bye")
 	if again := carrier.receive(patience); !strings.HasPrefix(again, "BYE ") {
 		t.Errorf("the BYE that was lost did not come again, but %q", again)
 	}
 	agent.finish()
-}
-
-// TestFoundWhileDiskIsBusy has somebody else hold the database while a call
-// ends: until its record is there the call has to be found among the live
-// ones.
-func TestFoundWhileDiskIsBusy(t *testing.T) {
-	s := newPreparedStage(t)
-	b := s.serve(setup{})
-	agent := s.sippAgent("caller_hangup")
-	carrier := s.sippCarrier("caller_hangup")
-	ids := carrier.answered(1)
-	agent.confirmed(1)
-	id := b.calls()[0].ID
-	db, err := sql.Open("sqlite", filepath.Join(b.dir, "calls.db"))
-	must(t, err)
-	defer db.Close()
-	conn, err := db.Conn(t.Context())
-	must(t, err)
-	defer conn.Close()
-	if _, err := conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE"); err != nil {
-		t.Fatal(err)
-	}
-	carrier.leaves(agent, ids...)
-	if len(b.cdrs()) != 0 {
-		t.Fatal("the record was written although the database is held")
-	}
-	if within(500*time.Millisecond, func() bool { return len(b.calls()) == 0 || b.status("/api/calls/"+id) != http.StatusOK }) {
-		t.Errorf("the call is neither live (%+v) nor finished; /api/calls/%s says %d", b.calls(), id, b.status("/api/calls/"+id))
-	}
-	if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
-	b.finish(hungUpByCaller)
 }

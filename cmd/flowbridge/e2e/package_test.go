@@ -36,9 +36,7 @@ func installDebian(t *testing.T) debian {
 			mirror = "http://deb.debian.org/debian"
 		}
 		tool(t, "", "debootstrap", "--variant=minbase", "bookworm", kept+".new", mirror)
-		if err := os.Rename(kept+".new", kept); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Rename(kept+".new", kept))
 	}
 	d := debian{t, filepath.Join(t.TempDir(), "root")}
 	tool(t, "", "cp", "-a", "--reflink=auto", kept, d.root)
@@ -111,9 +109,7 @@ func build(t *testing.T, version string, env ...string) string {
 	arch := strings.TrimSpace(tool(t, "", "dpkg", "--print-architecture"))
 	for file := range strings.FieldsSeq(out.String()) {
 		path, err := filepath.Abs(filepath.Join("../../..", file))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { _ = os.Remove(path) })
 		if strings.HasSuffix(file, "_"+arch+".deb") {
 			return path
@@ -131,9 +127,7 @@ func TestPackage(t *testing.T) {
 	}
 	d := installDebian(t)
 	d.write("usr/bin/systemctl", "#!/bin/sh\necho \"$@\" >> /tmp/systemctl\n", 0o755)
-	if err := os.MkdirAll(filepath.Join(d.root, "run/systemd/system"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(filepath.Join(d.root, "run/systemd/system"), 0o755))
 	d.install(first)
 	if asked := d.systemctl(); !slices.Equal(asked, []string{"daemon-reload", "is-active --quiet flowbridge"}) {
 		t.Errorf("after the installation systemd was asked for %q; nothing starts by itself", asked)

@@ -56,9 +56,7 @@ func newPlatforms(t *testing.T, sfFlags ...string) *platforms {
 		"synthflow-api": apiToken, "vapi-api": vapiKey,
 		"vapi-number.json": `{"authentication": {"username": "flowbridge-trunk-user", "password": "` + trunkPassword + `"}}`,
 	} {
-		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600))
 	}
 	p.hookAddr = s.freeTCP(s.b2bua)
 	p.sf = s.simulate(append([]string{

@@ -303,9 +303,7 @@ func TestWebhookForged(t *testing.T) {
 	}
 	for path, want := range map[string]int{"/variables?id=x": 401, "/redirect_call": 403, "/assistant-request": 405, "/synthflow/webhook": 405, "/": 404} {
 		res, err := client.Get(p.hook(path))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		res.Body.Close()
 		if res.StatusCode != want {
 			t.Errorf("GET %s: %d; want %d", path, res.StatusCode, want)

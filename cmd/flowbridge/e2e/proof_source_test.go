@@ -59,29 +59,6 @@ func TestLatch(t *testing.T) {
 	}
 }
 
-// TestOneWay has an agent that never says anything: that is in the log while the
-// call lasts, and in the record.
-func TestOneWay(t *testing.T) {
-	s := newQuietStage(t)
-	s.prepareCalls()
-	b := s.serve(setup{})
-	one, two := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, "")
-	call := s.converse(one, two)
-	hers := reference(12, 2*time.Second)
-	one.says(hers)
-	two.awaits(length(hers))
-	eventually(t, "the log says that the audio is one-way", func() bool { return b.oneWay() != "" })
-	call.hangUp()
-	r := b.finish(hungUpByCaller)[0]
-	two.heardAll(one, hers)
-	if m := r.Media; m.OneWay != "b" || m.B.Rx != 0 {
-		t.Errorf("the record's media: %+v; want one_way b", m)
-	}
-	if side := b.oneWay(); side != "b" {
-		t.Errorf("the log says that side %q is not heard", side)
-	}
-}
-
 // oneWay is the side of which the log says that it is not heard.
 func (s *server) oneWay() (side string) {
 	s.t.Helper()

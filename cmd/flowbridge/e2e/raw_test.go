@@ -58,30 +58,6 @@ func (c *rawCarrier) await(start, line string) string {
 	return ""
 }
 
-// consistent checks that all answers to the INVITE but 100 have the same To
-// tag, and that there is one final answer, however often.
-func (c *rawCarrier) consistent() {
-	c.Helper()
-	tags, finals := map[string]bool{}, map[string]bool{}
-	for _, text := range c.got {
-		m := message{raw: text}
-		if !strings.HasSuffix(m.header("CSeq"), " INVITE") || strings.HasPrefix(text, "SIP/2.0 100 ") {
-			continue
-		}
-		tags[tag(m.header("To"))] = true
-		if !strings.HasPrefix(text, "SIP/2.0 1") {
-			finals[m.first()] = true
-		}
-	}
-	if len(tags) != 1 || len(finals) != 1 {
-		c.Errorf("answers to one INVITE with To tags %v and final status %v", tags, finals)
-	}
-}
-
-func (c *rawCarrier) request(method, callID string) string {
-	return c.write(method, c.to(), "<"+c.to()+">", callID, 1, "")
-}
-
 func (c *rawCarrier) invite(callID string) string {
 	host := c.conn.LocalAddr().(*net.UDPAddr).IP
 	return c.write("INVITE", c.to(), "<"+c.to()+">", callID, 1, fmt.Sprintf(
@@ -105,6 +81,3 @@ func (c *rawCarrier) write(method, uri, to, callID string, seq int, sdp string) 
 		"From: <sip:%s@%s>;tag=raw\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:raw@%s>\r\n%sContent-Length: %d\r\n\r\n%s",
 		method, uri, me, method, callID, caller, me, to, callID, seq, method, me, kind, len(sdp), sdp)
 }
-
-// sameBranch gives CANCEL, and the ACK of a refusal, the branch of the INVITE.
-var sameBranch = strings.NewReplacer("z9hG4bKCANCEL", "z9hG4bKINVITE", "z9hG4bKACK", "z9hG4bKINVITE")

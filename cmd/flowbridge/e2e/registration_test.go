@@ -92,8 +92,7 @@ func TestSoftphoneRegisters(t *testing.T) {
 
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
-	phone.command("dial", s.to())
-	phone.await("CALL_ESTABLISHED")
+	phone.calls(s.to())
 	agent.confirmed(1)
 	eventually(t, "the agent hears the phone", func() bool { return len(two.heard()) > 10 })
 	phone.command("hangup", "")

@@ -293,6 +293,13 @@ func (s *server) nothingLeft() {
 	}
 }
 
+// drain signals the server to stop, and waits until it takes no calls.
+func (s *server) drain() {
+	s.t.Helper()
+	s.signal(syscall.SIGTERM)
+	eventually(s.t, "/readyz says 503", func() bool { return s.status("/readyz") == http.StatusServiceUnavailable })
+}
+
 // stop ends the server with SIGTERM.
 func (s *server) stop() {
 	s.t.Helper()

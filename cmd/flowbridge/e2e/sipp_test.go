@@ -143,6 +143,14 @@ func (m message) rtp() (netip.AddrPort, error) {
 	return netip.ParseAddrPort(net.JoinHostPort(found[1], found[2]))
 }
 
+// rtpOf is where the first message that a SIPp has received with this beginning wants media. It waits for that many.
+func (p *sipp) rtpOf(start string, n int) netip.AddrPort {
+	p.t.Helper()
+	at, err := p.received(start, n)[0].rtp()
+	must(p.t, err)
+	return at
+}
+
 var (
 	sdpAddress = regexp.MustCompile(`(?s)\r\nc=IN IP[46] (\S+)\r\n.*\r\nm=audio (\d+) `)
 	logEntry   = regexp.MustCompile(`(?:UDP|TCP) message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)

@@ -16,6 +16,13 @@ import (
 // binds it to no address, so that on loopback the kernel chooses this one.
 const fromLoopback = ", media_sources: [127.0.0.1]"
 
+// calls has the softphone call, and waits until it is answered.
+func (p *baresip) calls(to string) {
+	p.t.Helper()
+	p.command("dial", to)
+	p.await("CALL_ESTABLISHED")
+}
+
 // hangUp ends the softphone's call, and then the softphone.
 func (p *baresip) hangUp() {
 	p.t.Helper()
@@ -49,11 +56,9 @@ func TestSoftphoneHolds(t *testing.T) {
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
 	phone := s.startBaresip(words)
-	phone.command("dial", s.to())
-	phone.await("CALL_ESTABLISHED")
+	phone.calls(s.to())
 	agent.confirmed(1)
-	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	must(t, err)
+	toB := agent.rtpOf("INVITE ", 1)
 	const packets = 50
 	echo := speech(sim.Words(1)[:3*packets*frame], 31)
 	two.talk(echo[:packets], toB)
@@ -94,8 +99,7 @@ func TestSoftphoneDigits(t *testing.T) {
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
 	phone := s.startBaresip(softWords(32))
-	phone.command("dial", s.to())
-	phone.await("CALL_ESTABLISHED")
+	phone.calls(s.to())
 	agent.confirmed(1)
 	eventually(t, "the agent hears the caller", func() bool { return len(two.heard()) > 10 })
 	const keys = "4711#"
@@ -134,8 +138,7 @@ func TestSoftphoneTransferred(t *testing.T) {
 	callee := s.startBaresipAs(human, calleeAt, his)
 	agent := s.transferrer(nil, "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
 	phone := s.startBaresip(hers)
-	phone.command("dial", s.to())
-	phone.await("CALL_ESTABLISHED")
+	phone.calls(s.to())
 	agent.proceed(agent.confirmed(1)[0])
 	agent.finish() // with BYE, when the other one has answered
 	callee.await("CALL_ESTABLISHED")

@@ -22,8 +22,7 @@ func TestSoftphoneSRTP(t *testing.T) {
 	b := s.serve(setup{trunk: fromLoopback + ", media: {srtp: required}"})
 	words := softWords(41)
 	phone := s.startBaresipWith(srtpAccount, caller, s.freePort(s.carrier), words, srtpModule)
-	phone.command("dial", s.to())
-	phone.await("CALL_ESTABLISHED")
+	phone.calls(s.to())
 	phone.hearsEcho()
 	phone.hangUp()
 	r := b.finish(hungUpByCaller)[0]

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net/http"
 	"syscall"
 	"testing"
 )
@@ -25,8 +24,7 @@ func TestStopTwiceAfterSilence(t *testing.T) {
 	b := s.serve(setup{target: ", first_response_timeout: 500ms"})
 	s.refusedCarrier(503, called).finish()
 	eventually(t, "/api/calls is empty", func() bool { return len(b.calls()) == 0 })
-	b.signal(syscall.SIGTERM)
-	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.drain()
 	b.signal(syscall.SIGTERM)
 	b.stopped()
 }
@@ -41,8 +39,7 @@ func TestStopWithDeadPeers(t *testing.T) {
 	agent.confirmed(1)
 	agent.kill()
 	carrier.kill()
-	b.signal(syscall.SIGTERM)
-	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.drain()
 	b.signal(syscall.SIGTERM)
 	b.stopped()
 	b.compare(b.cdrList(), []want{{"answered", "shutdown", "system", 200, []try{{"", 200, 200}}}})

@@ -210,24 +210,6 @@ func (c *handover) checkReports(t *testing.T, agent *sipp) {
 	}
 }
 
-// TestTransferRefused has the agent name what it may not: the call goes on.
-func TestTransferRefused(t *testing.T) {
-	s := newPreparedStage(t)
-	b := s.serve(s.transfers("local", s.freePort(s.stranger)))
-	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
-	agent := s.transferrer(two.key(), "@TO@", "<tel:+19005550177>", "@EXTRA@", "", "@STATUS@", "403", "@LEAVES@", "false")
-	carrier := s.sippCarrier("caller_hangup", one.key()...)
-	talk := s.talking(one, two, carrier, agent)
-	agent.proceed(talk.id(agent))
-	agent.received("SIP/2.0 403", 1)
-	talk.both()
-	carrier.leaves(agent, talk.id(carrier))
-	if n := len(agent.count(true, "NOTIFY ")); n != 0 {
-		t.Errorf("%d reports of a transfer that is refused; want none", n)
-	}
-	b.finish(hungUpByCaller)
-}
-
 // TestPlacedCall has a target call: its call goes to the trunk, with the
 // headers that are for it.
 func TestPlacedCall(t *testing.T) {

@@ -57,9 +57,7 @@ func TestWebhook(t *testing.T) {
 	}))
 	defer receiver.Close()
 	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("e2e-secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(secret, []byte("e2e-secret\n"), 0o600))
 	config := s.config(setup{}) + `webhooks: [{name: crm, url: "` + receiver.URL + `", secret_file: ` + secret + `}]` + "\n"
 	b := startServer(t, t.TempDir(), config)
 	s.server, b.targets = b, []uint16{s.agent.Port()}
