@@ -54,7 +54,7 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		}
 		join := func() { n.fleet.Join(nil) }
 		if cfg.Caps {
-			join = func() { n.fleet.Join(fleetCaps{a}) }
+			join = func() { n.fleet.Join(a) }
 		}
 		if n.before != nil { // the other process may go on, and is this node until then
 			n.add(part{begin: join})
@@ -62,24 +62,4 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		}
 		join()
 	}
-}
-
-// fleetCaps is the admission as the fleet sees it.
-type fleetCaps struct{ *peers.Admission }
-
-func (c fleetCaps) Demands() []fleet.Demand {
-	all := c.Admission.Demands()
-	demands := make([]fleet.Demand, len(all))
-	for i, d := range all {
-		demands[i] = fleet.Demand{Cap: fleet.Cap(d.Cap), Limit: d.Limit, Used: d.Used, Asked: d.Asked}
-	}
-	return demands
-}
-
-func (c fleetCaps) Allot(q fleet.Quotas) {
-	parts := map[peers.Cap]int{}
-	for key, n := range q.Parts {
-		parts[peers.Cap(key)] = n
-	}
-	c.Admission.Allot(peers.Quotas{Until: q.Until, Parts: parts, Nodes: q.Nodes})
 }
