@@ -70,6 +70,9 @@ func TestPlaces(t *testing.T) {
 	c.join(url, &all[2])
 	a.join(url, &all[0])
 	eventually(t, "three places", func() bool { return all[0].is(0, 3) && all[1].is(1, 3) && all[2].is(2, 3) })
+	if members, err := a.fleet.Members(t.Context()); err != nil || names(members) != "a.db b.db c.db" || members[0].Version != "test" {
+		t.Errorf("%+v, %v", members, err)
+	}
 	b.fleet.Close()
 	eventually(t, "two places", func() bool { return all[0].is(0, 2) && all[2].is(1, 2) })
 	if got := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_nodes`); got != 2 {

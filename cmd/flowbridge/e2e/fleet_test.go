@@ -264,13 +264,22 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// listed checks that the command line lists all nodes' calls, and one node shows a call of the other.
+// listed checks that the command line lists all nodes and their calls, and one node shows a call of the other.
 func (f *fleetStage) listed() {
 	f.Helper()
 	all := pgtest.One[int](f.T, f.url, "SELECT count(*) FROM flowbridge_calls")
-	cmd := exec.Command(program, "cdr", "export", "--fleet", "--jsonl")
-	cmd.Dir, cmd.Env = f.nodes[0].dir, append(os.Environ(), raceEnv)
-	out, err := cmd.CombinedOutput()
+	command := func(args ...string) ([]byte, error) {
+		cmd := exec.Command(program, args...)
+		cmd.Dir, cmd.Env = f.nodes[0].dir, append(os.Environ(), raceEnv)
+		return cmd.CombinedOutput()
+	}
+	out, err := command("fleet", "--json")
+	for i := range f.nodes {
+		if !strings.Contains(string(out), fmt.Sprintf(`"node": "node%d"`, i)) {
+			f.Errorf("flowbridge fleet: %v\n%s", err, out)
+		}
+	}
+	out, err = command("cdr", "export", "--fleet", "--jsonl")
 	if got := strings.Count(string(out), "\n"); err != nil || got != all {
 		f.Errorf("cdr export --fleet: %d lines of %d, %v", got, all, err)
 	}
