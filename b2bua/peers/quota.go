@@ -17,6 +17,16 @@ func (a *Admission) Share(place, nodes int) {
 	a.serveAll(now)
 }
 
+// Part returns how many calls of a limit are this node's. 0: there is no limit.
+func (a *Admission) Part(limit int) int {
+	if limit <= 0 {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.part(limit)
+}
+
 // part returns what this node may have of a limit: an equal part, and one of the rest if its place is among the first.
 // So the parts of all nodes are the limit, and a limit below the number of nodes leaves nothing for the last ones.
 func (a *Admission) part(limit int) int {

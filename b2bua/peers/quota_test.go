@@ -84,6 +84,10 @@ func TestShareIsExact(t *testing.T) {
 		}
 	}
 	a := NewAdmission(fleetConfig(t, ", max_calls: 2, max_cps: 2"), nil)
+	a.Share(0, 3)
+	if got := [2]int{a.Part(0), a.Part(2)}; got != [2]int{0, 1} {
+		t.Errorf("shown as limits: %v", got)
+	}
 	a.Share(2, 3)
 	if got := a.enterAll(); got != 0 {
 		t.Errorf("the third node of three has %d calls of 2", got)
