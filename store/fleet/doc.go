@@ -1,5 +1,5 @@
-// Package fleet is what nodes share: a PostgreSQL database with the records of all of them, and with their heartbeats, by
-// which max_calls and max_cps hold for all nodes together.
+// Package fleet is what nodes share: a PostgreSQL database with the records of all of them, and with their heartbeats,
+// by which max_calls and max_cps hold for all nodes together.
 //
 //	store (SQLite) ─ outbox ─▶ drain ─ COPY, INSERT … ON CONFLICT ─▶ flowbridge_calls ─▶ Reader: /api/cdrs?fleet=true
 //	admission ◀─ Share ─ census ◀─ every 2 s ─ beat ───────────────▶ flowbridge_nodes ─▶ Reader: flowbridge fleet
@@ -22,8 +22,8 @@
 // part of a cap is arithmetic on a list of names, and no row can hold a part for longer than it is fresh.
 // Tests: TestDeathFreesItsPart, TestImplausibleRows.
 //
-// A node whose own last heartbeat is late knows that the others' may be late for the same reason: the database was away,
-// its clock has jumped, or this machine stood still. For 6 s it does not believe that there are fewer nodes.
+// A node whose own last heartbeat is late knows that the others' may be late for the same reason: the database was
+// away, its clock has jumped, or this machine stood still. For 6 s it does not believe that there are fewer nodes.
 // Tests: TestOutageMakesNobodyVanish, TestDatabaseClock.
 //
 // A node without the database keeps its last place, for as long as it takes: mostly all nodes are without it. If it is

@@ -100,6 +100,10 @@ func (s *stopping) Get(ctx context.Context, _ string) (record.Record, bool, erro
 
 func (*stopping) OutboxChanged() <-chan struct{} { return nil }
 
+func (*stopping) Note(context.Context, string, string) error { return nil }
+
+func (*stopping) Noted(context.Context, string) (string, error) { return "", nil }
+
 func (*stopping) Delivered(context.Context, []int64) error { return nil }
 
 func (s *stopping) Postpone(_ context.Context, seqs []int64, _ time.Time, _ string) error {

@@ -25,15 +25,7 @@ type Options struct {
 	Key [32]byte
 	// Outbox is the node's own database.
 	Outbox Outbox
-	// Notes keeps what the node must know before it reaches the database. It may be nil.
-	Notes Notes
-	Log   zerolog.Logger
-}
-
-// Notes keeps small texts over a restart.
-type Notes interface {
-	Note(ctx context.Context, name, value string) error
-	Noted(ctx context.Context, name string) (string, error)
+	Log    zerolog.Logger
 }
 
 // Fleet is this node's part in a fleet. Its methods may be called from any goroutine.
@@ -44,7 +36,6 @@ type Fleet struct {
 	log       zerolog.Logger
 	pool      *pgxpool.Pool // a connection for each goroutine
 	outbox    Outbox
-	notes     Notes
 	write     func(context.Context, []staged) error
 	admission Admission // nil: the caps are each node's own
 	stop      context.CancelFunc
@@ -83,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	}
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // the key itself is a secret
 	f := &Fleet{
-		Reader: reader, log: o.Log, pool: pool, outbox: o.Outbox, notes: o.Notes,
+		Reader: reader, log: o.Log, pool: pool, outbox: o.Outbox,
 		member: member{id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version},
 		drainOutage: outage{
 			log: o.Log, began: "fleet's database takes no records: they wait",
@@ -165,10 +156,7 @@ func (f *Fleet) unready() {
 
 // remember notes the node's place for a start without the database.
 func (f *Fleet) remember(ctx context.Context, p Place) {
-	if f.notes == nil {
-		return
-	}
-	err := f.notes.Note(ctx, notePlace, fmt.Sprintf("%d/%d", p.Index, p.Nodes))
+	err := f.outbox.Note(ctx, notePlace, fmt.Sprintf("%d/%d", p.Index, p.Nodes))
 	if err != nil && !errors.Is(err, context.Canceled) {
 		f.log.Debug().Err(err).Msg("place of this node not noted")
 	}
@@ -176,17 +164,14 @@ func (f *Fleet) remember(ctx context.Context, p Place) {
 
 // remembered is the place that was noted. A node that has never seen the fleet is the only one.
 func (f *Fleet) remembered(ctx context.Context) (p Place) {
-	if f.notes != nil {
-		text, err := f.notes.Noted(ctx, notePlace)
-		if err != nil {
-			text = ""
-		}
+	text, err := f.outbox.Noted(ctx, notePlace)
+	if err == nil {
 		_, err = fmt.Sscanf(text, "%d/%d", &p.Index, &p.Nodes)
-		if err == nil && p.Nodes > 0 && p.Index >= 0 {
-			return p
-		}
 	}
-	return Place{0, 1}
+	if err != nil || p.Nodes < 1 {
+		return Place{0, 1}
+	}
+	return p
 }
 
 // Status is how a node's part in a fleet goes.

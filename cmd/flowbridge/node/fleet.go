@@ -30,8 +30,7 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 		return nil
 	}
 	n.fleet, err = fleet.Open(ctx, fleet.Options{
-		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store,
-		Notes: n.store, Log: n.log,
+		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store, Log: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("fleet.dsn_file: %w", err)
