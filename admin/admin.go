@@ -31,6 +31,8 @@ type Call struct {
 	Held []string `json:"held,omitempty"`
 	// Hears is the tone or sound that Flowbridge plays to a side, a or b.
 	Hears map[string]string `json:"hears,omitempty"`
+	// Speaks are the parties, caller and agent, that speak now, where the conversation is followed.
+	Speaks []string `json:"speaks,omitempty"`
 }
 
 // Calls gives the live calls.
@@ -63,6 +65,8 @@ type Options struct {
 	Control Control
 	// Figures gives statistics and targets. Default: /api/stats and /api/targets don't exist.
 	Figures Figures
+	// Report starts a comparison by a word; an error says which words there are. Default: /api/report does not exist.
+	Report func(by string) (Report, error)
 	// Registrations gives who is registered where. Default: /api/registrations does not exist.
 	Registrations func() Registrations
 	// Media says what carries RTP, for /healthz. Default: it is not told.
@@ -95,7 +99,7 @@ func New(opts Options) http.Handler {
 func newAPI(opts Options) (*api, *router) {
 	a := &api{
 		Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1),
-		exporting: make(httpd.Places, maxExports),
+		exporting: make(httpd.Places, maxExports), reporting: make(httpd.Places, 1),
 	}
 	mux := &router{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
@@ -114,6 +118,10 @@ func newAPI(opts Options) (*api, *router) {
 	if a.Figures != nil {
 		mux.HandleFunc("/api/stats", a.closed(a.stats))
 		mux.HandleFunc("/api/targets", a.closed(a.targets))
+		mux.HandleFunc("/api/history", a.closed(a.history))
+	}
+	if a.Report != nil {
+		mux.HandleFunc("/api/report", a.closed(a.report))
 	}
 	if a.Registrations != nil {
 		mux.HandleFunc("/api/registrations", a.closed(a.registrations))
@@ -156,6 +164,7 @@ type api struct {
 	strangers zerolog.Logger // for lines that anybody can provoke
 	profiling httpd.Places   // the profiles under way
 	exporting httpd.Places   // the exports under way
+	reporting httpd.Places   // the report under way
 }
 
 // guard is around every route: headers, size, and where the request comes from. A panic ends only one answer.

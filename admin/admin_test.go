@@ -227,7 +227,7 @@ func TestBadInput(t *testing.T) {
 		{"/api/cdrs?limit=5&limit=6", "more than once", "once"},
 		{"/api/cdrs?trunk=%zz", "not well-formed", "%2B"},
 		{"/api/cdrs?a;b", "not well-formed", "encode"},
-		{"/api/calls?limit=5", "unknown parameter", "no parameters"},
+		{"/api/calls?limit=5", "unknown parameter", "the parameters are ids"},
 		{"/api/calls/live?x=1", "unknown parameter", "no parameters"},
 	} {
 		res, body := do(t, h, "GET", tc.target)

@@ -39,15 +39,30 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
 	a.text(w, http.StatusOK, "ok")
 }
 
-// calls lists the live calls, newest first.
+// maxIDs is how many calls can be asked for by id at a time.
+const maxIDs = 64
+
+// calls lists the live calls, newest first: all of them, or those with some ids.
 func (a *api) calls(w http.ResponseWriter, r *http.Request) {
-	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
+	q, bad := parseQuery(r.URL.RawQuery, "ids")
+	if bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
 		return
 	}
-	live := slices.Clone(a.Calls.Live(r.Context()))
-	if live == nil {
-		live = []Call{}
+	ids := strings.Split(q["ids"], ",")
+	if len(ids) > maxIDs {
+		a.fail(w, http.StatusBadRequest, "there are more than "+strconv.Itoa(maxIDs)+" ids", "ask for some at a time")
+		return
+	}
+	live := []Call{}
+	if q["ids"] == "" {
+		live = append(live, a.Calls.Live(r.Context())...)
+		ids = nil
+	}
+	for _, id := range ids {
+		if c, ok := a.Calls.Find(r.Context(), id); ok {
+			live = append(live, c)
+		}
 	}
 	for i := range live {
 		live[i] = whole(live[i])

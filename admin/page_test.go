@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,6 +18,34 @@ type causeText struct {
 	What string `json:"what"`
 	Got  string `json:"got"`
 	Look string `json:"look"`
+}
+
+// The page has the addresses that profiles of platforms know of their own page of a call, by the host that the target's uri names.
+// With -update, web/platforms.json is written anew.
+func TestPageKnowsEveryPlatform(t *testing.T) {
+	files, err := filepath.Glob("../cmd/flowbridge/profiles/*.yaml")
+	must(t, err)
+	pages := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		page := regexp.MustCompile(`(?m)^# Call page: (https://.*\{id\}.*)$`).FindStringSubmatch(string(text))
+		if page == nil {
+			continue
+		}
+		for _, uri := range regexp.MustCompile(`(?m)^    uri: "sip:[^@]*@([a-z0-9.-]+)`).FindAllStringSubmatch(string(text), -1) {
+			pages[uri[1]] = page[1]
+		}
+	}
+	want, err := json.MarshalIndent(pages, "", " ")
+	must(t, err)
+	want = append(want, '\n')
+	if *update {
+		must(t, os.WriteFile("web/platforms.json", want, 0o644))
+	}
+	if got, _ := os.ReadFile("web/platforms.json"); string(got) != string(want) || len(pages) < 2 {
+		t.Errorf("web/platforms.json differs from the profiles of %d platforms: go test ./admin -run TestPageKnowsEveryPlatform -update", len(pages))
+	}
 }
 
 // The page has the texts of docs/causes.md, and says of each cause where to look first.
@@ -85,7 +114,7 @@ func TestPageIsServed(t *testing.T) {
 		t.Errorf("POST: %d", res.StatusCode)
 	}
 	assets := regexp.MustCompile(`(?:src|href)="(web/[^"]+)"`).FindAllStringSubmatch(body, -1)
-	loaded := map[string]bool{"index.html": true, "causes.json": true}
+	loaded := map[string]bool{"index.html": true, "causes.json": true, "platforms.json": true}
 	for _, m := range assets {
 		res, text := do(t, h, "GET", "/"+m[1])
 		if res.StatusCode != 200 || res.Header.Get("Content-Type") != pageTypes[path.Ext(m[1])] || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {

@@ -362,6 +362,9 @@ func (c *Call) snapshot() LiveCall {
 	}
 	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
 	live.Vars, live.caller = c.vars, c.caller
+	if c.bridge.Media.IsOpen() {
+		live.Speaks = c.bridge.Media.Speaking()
+	}
 	if c.waits() {
 		live.Position = c.server.admission.Position(&c.queued.Waiter)
 	}

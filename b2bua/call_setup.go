@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/report"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -51,6 +52,7 @@ func (c *Call) routing() phase {
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	if index < 0 {
 		c.notes.mark()
+		c.tellMismatches()
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)
@@ -85,6 +87,21 @@ func (c *Call) routing() phase {
 		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
 	}
 	return c.nextAttempt()
+}
+
+// maxMismatches is for how many routes the ladder says why a call did not match.
+const maxMismatches = 20
+
+// tellMismatches notes in the ladder why each route does not match the call.
+func (c *Call) tellMismatches() {
+	for i := range c.peers.Routes {
+		if i == maxMismatches {
+			c.ladder.Decide("%d more routes do not match", len(c.peers.Routes)-i)
+			return
+		}
+		why := report.Mismatch(i, c.peers, &c.vars, c.times.started)
+		c.ladder.Decide("%s does not match: %s", c.peers.RouteName(i), why)
+	}
 }
 
 // ring answers the caller's offer with 183, so that the caller hears our ringing. False: it can't hear any.

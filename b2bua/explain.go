@@ -119,7 +119,7 @@ func (x *explainer) call(c *Call) error {
 		return nil
 	}
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
-	o.Before(index, x.server.cfg, c.peers, &c.vars, c.times.started)
+	o.Before(index, c.peers, &c.vars, c.times.started)
 	if index < 0 {
 		x.out.Refuse(404, message.StatusText(404), "no route matches")
 		return nil

@@ -66,6 +66,8 @@ type LiveCall struct {
 	Held  [2]bool   // by media.Side: it wants no media
 	Hears [2]string // by media.Side: our tone or sound that it hears
 
+	Speaks [2]bool // by turns.Party: it speaks now
+
 	Vars    template.Vars      // of its templates
 	headers []sip.Header       // of the carrier's INVITE
 	caller  message.HeaderText // instead of headers, in a call that is settled

@@ -48,6 +48,9 @@ type offloader struct {
 	looks   chan struct{} // one for each goroutine that looks
 }
 
+// behindMost is how many packets of a flow are read in a row before it is offloaded: more than a second of them.
+const behindMost = 64
+
 // looksMost is how many routes are looked up at once. Where the kernel does not answer, no more goroutines wait for it.
 const looksMost = 16
 
@@ -98,7 +101,11 @@ type offload struct {
 // would be overtaken, and a waiting command would come too late.
 func (w *worker) offload(ep *endpoint) {
 	o := w.offloader
-	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) || waits(ep.fd) {
+	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) {
+		return
+	}
+	if waits(ep.fd) { // always, where the worker lags behind: then it would have to relay for ever what the kernel can
+		w.behind = ep
 		return
 	}
 	r := ep.relay

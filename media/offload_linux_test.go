@@ -340,3 +340,41 @@ func TestFiguresOfAllFlows(t *testing.T) {
 	}
 	late(&old)
 }
+
+// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all the
+// same, behind those that wait, and none of them is lost or overtaken.
+func TestOffloadsThoughBehind(t *testing.T) {
+	if path.kernel == nil {
+		t.Skip("of the kernel path")
+	}
+	e := openEngine(t, func(c *Config) { c.Kernel = path.kernel })
+	b := newBench(t, 1)
+	b.w.offloader = e.workers[0].offloader
+	r := b.relays[0]
+	must(t, b.w.perform(command{op: opConfirm, relay: r, side: SideB}))
+	for n := range 20 { // it is behind by ten packets, and each time another one comes
+		pkt := rtpPacket(t, 0, uint16(n), string(make([]byte, 160)))
+		if errno := send(b.from, pkt, &b.into[0]); errno != 0 {
+			t.Fatal(errno)
+		}
+		if r.offloaded.Load() > 0 {
+			continue
+		}
+		if b.arrives(r.endpoint[SideA][RTP].fd); n >= 10 {
+			b.w.turn()
+		}
+	}
+	if r.offloaded.Load() != 1 {
+		t.Fatalf("%d flows are offloaded; want the one that is behind", r.offloaded.Load())
+	}
+	defer r.reclaim()
+	for n := range 20 {
+		b.arrives(b.to)
+		var buf [2000]byte
+		var from sockaddr
+		size, errno := receive(b.to, buf[:], &from)
+		if h, ok := packet.ParseRTP(buf[:size]); errno != 0 || !ok || h.Seq != uint16(n) {
+			t.Fatalf("packet %d came as %d (%v)", n, h.Seq, errno)
+		}
+	}
+}

@@ -199,3 +199,13 @@ func TestOverheardAsksForAState(t *testing.T) {
 		t.Error("no state was asked for")
 	}
 }
+
+// TestOverhearAllocatesNothing: what is asked of each flow once a second, while nobody has spoken.
+func TestOverhearAllocatesNothing(t *testing.T) {
+	o := newTalker(t).offloads()
+	o.read()
+	o.read()
+	if n := allocations(100, o.read); n > 0 {
+		t.Errorf("%v allocations a second of a call", n)
+	}
+}

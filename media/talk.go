@@ -63,6 +63,21 @@ func (s *Session) AgentWaited() time.Duration {
 	return now - since
 }
 
+// Speaking returns who speaks now, by turns.Party; false for both where the conversation is not followed.
+func (s *Session) Speaking() (now [2]bool) {
+	r := &s.relay
+	if !r.enter() {
+		return now
+	}
+	defer r.leave()
+	if r.talk == nil {
+		return now
+	}
+	r.refresh(anyAge)
+	r.talk.look(r, s.engine.now())
+	return r.talk.turns.Speaking()
+}
+
 // Speech returns when the call was answered and what both parties said since, by turns.Party, to be shown. ok is false
 // if the conversation is not followed, or not measured.
 func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
@@ -151,27 +166,27 @@ func (t *talk) overhear(ep *endpoint, k *kernel.State) {
 	if k.Speech == nil || ep.voice == nil || t.over {
 		return
 	}
-	c := caught{*k.Speech, k.At - ep.offload.by.epoch}
-	c.Shift(-ep.offload.by.epoch)
+	speech, at := *k.Speech, k.At-ep.offload.by.epoch
+	speech.Shift(-ep.offload.by.epoch)
 	if t.restoring {
-		t.caught[ep.side] = &c
+		t.caught[ep.side] = &caught{speech, at}
 		return
 	}
-	if _, complete := c.Since(ep.voice.told); !complete { // it was not asked for long
-		t.away(ep.offload.read, c.at)
+	if _, complete := speech.Since(ep.voice.told); !complete { // it was not asked for long
+		t.away(ep.offload.read, at)
 	}
-	t.take(ep, &c)
+	t.take(ep, &speech, at)
 }
 
-// take goes on with what the kernel has heard.
-func (t *talk) take(ep *endpoint, c *caught) {
-	segments, _ := c.Since(ep.voice.told)
+// take goes on with what the kernel has heard until a moment.
+func (t *talk) take(ep *endpoint, speech *kernel.Speech, at time.Duration) {
+	segments, _ := speech.Since(ep.voice.told)
 	for _, s := range segments {
 		t.turns.Hear(t.party(ep.side), s)
 		t.changed = true
 	}
-	ep.voice.Detector, ep.voice.told = c.Detector, c.Told
-	t.turns.Look(t.party(ep.side), ep.voice.View(c.at))
+	ep.voice.Detector, ep.voice.told = speech.Detector, speech.Told
+	t.turns.Look(t.party(ep.side), ep.voice.View(at))
 }
 
 // away says that what was said between two moments is not known.
@@ -331,7 +346,7 @@ func (r *relay) catchUp(exact bool, now time.Duration) {
 	}
 	for side, c := range t.caught {
 		if ep := &r.endpoint[side][RTP]; c != nil && ep.voice != nil {
-			t.take(ep, c)
+			t.take(ep, &c.Speech, c.at)
 		}
 	}
 	t.caught = [2]*caught{}

@@ -38,16 +38,19 @@ func (w *worker) Detach(id flowID) {
 	}
 }
 
-// serve reads a packet from a socket and relays it. If the socket rests, or its session is closed, the packet is late
-// and goes nowhere.
+// serve reads a packet from a socket and relays it, or more of them where that lets the kernel have the flow. If the
+// socket rests, or its session is closed, the packet is late and goes nowhere.
 func (w *worker) serve(ep *endpoint, fd int32) {
-	n, errno := receive(fd, w.buf[:], &w.from)
-	if errno != 0 {
-		return // nothing waited, or it was an error pending on the socket, which reading has cleared
-	}
-	if r := ep.relay; r != nil && r.enter() {
-		w.relay(ep, n)
-		r.leave()
+	for n := 0; n == 0 || w.behind == ep && n < behindMost; n++ {
+		w.behind = nil
+		n, errno := receive(fd, w.buf[:], &w.from)
+		if errno != 0 {
+			return // nothing waited, or it was an error pending on the socket, which reading has cleared
+		}
+		if r := ep.relay; r != nil && r.enter() {
+			w.relay(ep, n)
+			r.leave()
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ type worker struct {
 	// Owned by the goroutine.
 	now      time.Duration // since epoch, read once per wake-up
 	nextTick time.Duration
+	behind   *endpoint     // whose flow could be offloaded, if no packet of it waited; nil: none
 	alarm    time.Duration // when something of armed is due, at the latest
 	armed    []*endpoint
 	relays   map[uint64]*relay

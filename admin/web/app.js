@@ -5,7 +5,10 @@ import { askToken } from './dialogs.js';
 import { clip, fill, visible } from './dom.js';
 import { connect, feed, listen } from './feed.js';
 import { zone } from './format.js';
+import { keys } from './keys.js';
 import { live } from './live.js';
+import { targets } from './targets.js';
+import { compare } from './compare.js';
 import { finished } from './finished.js';
 import { call } from './call.js';
 
@@ -25,9 +28,11 @@ function route() {
   }
   if (calls) leave = call(main, decoded(rest));
   else if (name === 'finished') leave = finished(main, params);
+  else if (name === 'targets') leave = targets(main);
+  else if (name === 'compare') leave = compare(main, params);
   else leave = live(main);
   scrollTo(0, 0);
-  connect(!calls && name !== 'finished');
+  connect(!calls && !['finished', 'targets', 'compare'].includes(name));
 }
 
 function decoded(text) {
@@ -79,5 +84,6 @@ document.querySelector('.skip').addEventListener('click', (e) => {
   $('main').focus();
 });
 addEventListener('hashchange', route);
+keys();
 listen(showState);
 route();

@@ -7,7 +7,8 @@ import { feed, listen } from './feed.js';
 import { bytes, clock, count, dateOf, fixed, momentOf, ms, percent, timeOf, words } from './format.js';
 import { chart, phases } from './charts.js';
 import { ladder } from './ladder.js';
-import { causes, isNormal, story, verdict } from './words.js';
+import { timeline } from './timeline.js';
+import { causes, isNormal, platformPage, story, verdict } from './words.js';
 
 const every = 2000; // how often a live call is asked for, in milliseconds
 
@@ -17,9 +18,11 @@ export function call(main, id) {
   const [head, said, orders, result, facts, media, streams] = ['div.callhead', 'div.story', 'div.orders', 'p.result', 'div', 'div', 'div.charts'].map((w) => el(w));
   result.setAttribute('role', 'status');
   const drawn = ladder();
+  const time = timeline((i) => drawn.open(i));
+  const routes = el('div.routes');
   const noLadder = el('p.hint', {}, 'Loading …');
   const section = (title, ...content) => el('section', { 'aria-label': title }, el('h2', {}, title), content);
-  fill(main, head, orders, result, said,
+  fill(main, head, orders, result, said, routes, section('Timeline', time.element),
     section('Messages', noLadder, drawn.element), section('Audio', streams, media), section('Record', facts));
   drawn.element.hidden = true;
   let timer = 0;
@@ -44,6 +47,8 @@ export function call(main, id) {
     try {
       const data = await get(`/api/calls/${encodeURIComponent(id)}/ladder`, abort.signal);
       drawn.update(data);
+      time.update(shown, data);
+      renew(routes, unrouted(shown, data));
       drawn.element.hidden = false;
       noLadder.hidden = true;
       const points = String(data.streams?.points?.length ?? 0);
@@ -51,6 +56,7 @@ export function call(main, id) {
       streams.dataset.points = points;
     } catch (err) {
       if (abort.signal.aborted) return;
+      time.update(shown, null);
       noLadder.hidden = false;
       fill(noLadder, line(`${err.message}. ${err.remedy ?? ''}`, 600));
       fill(streams);
@@ -68,7 +74,7 @@ export function call(main, id) {
     const cause = causes[c.cause];
     renew(said, el('p', {}, story(c, live)),
       !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.what), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '.']) : null,
-      phases(c, Date.now()), attempts(c));
+      away(c), phases(c, Date.now()), attempts(c));
     showOrders(c, live);
     renew(media, mediaTable(c.media, c.answered_at));
     renew(facts, recordOf(c));
@@ -111,13 +117,32 @@ export function call(main, id) {
     }
   }
 
-  const ends = listen(() => shown && showOrders(shown, shown.phase !== 'ended')); // rights may have changed
+  let known = null;
+  const ends = listen(() => {
+    if (!shown) return;
+    showOrders(shown, shown.phase !== 'ended'); // rights may have changed
+    if (!known && feed.targets) show(shown); // the targets have just come
+    known = feed.targets;
+  });
   load();
   return () => {
     abort.abort();
     clearTimeout(timer);
+    time.end();
     ends();
   };
+}
+
+// away is the link to the platform's own page of the call, where it is known.
+function away(c) {
+  const href = platformPage(c, feed.targets);
+  return href ? el('p', {}, el('a', { href, target: '_blank', rel: 'noopener noreferrer' }, 'This call at ', peer(c.target, 48))) : null;
+}
+
+// unrouted is why each route did not take a call that none took, as the ladder has it.
+function unrouted(c, data) {
+  const why = c.cause === 'no_route' ? data.messages.filter((m) => m.kind === 'decision' && / not match/.test(m.summary)) : [];
+  return why.length ? [el('h2', {}, 'Why no route took it'), el('ul', {}, why.map((m) => el('li', {}, peer(m.summary, 400))))] : null;
 }
 
 function attempts(c) {
@@ -151,7 +176,7 @@ function mediaTable(m, answered) {
     ['Jitter', (s) => `${fixed(s.jitter_ms)} ms`], ['Round trip', (s) => (s.rtt_ms ? `${fixed(s.rtt_ms)} ms` : '–')], ['MOS', (s) => fixed(s.mos, 2)],
     ['Codec', (s) => line(s.codec, 32) || '–'], ['Expected from', (s) => line(s.expected, 64) || '–'], ['Came from', (s) => line(s.source, 64) || '–'], ['Refused', (s) => line(s.refused, 64) || '–'], ['SRTP', (s) => line(s.srtp, 48) || 'no'],
   ];
-  return el('div.wrap', {}, el('table.facts', {}, el('thead', {}, el('tr', {}, ['', 'Caller', 'Called side'].map((h) => el('th', { scope: 'col' }, h)))),
+  return el('div.wrap', {}, el('table.facts', {}, el('thead', {}, el('tr', {}, el('td'), ['Caller', 'Called side'].map((h) => el('th', { scope: 'col' }, h)))),
     el('tbody', {}, rows.map(([name, f]) => el('tr', {}, el('th', { scope: 'row' }, name), ['a', 'b'].map((k) => el('td', {}, el('bdi', {}, m[k] ? f(m[k]) : '–'))))))));
 }
 

@@ -1,19 +1,37 @@
 // Small drawings: a spark line, lines over time, the phases of a call.
 
 import { el, fill, put, svg } from './dom.js';
-import { clock, ms } from './format.js';
+import { clock, ms, timeOf } from './format.js';
 
-// spark is a line without scales; show redraws it.
-export function spark() {
+// spark is a line without scales, with the least and the most in its title; show(points, since, word) redraws it. A null is a gap.
+export function spark(label) {
   const path = svg('path', { class: 'line' });
-  const element = svg('svg', { class: 'spark', viewBox: '0 0 100 20', preserveAspectRatio: 'none', 'aria-hidden': true }, path);
+  const title = svg('title');
+  const element = svg('svg', { class: 'spark', viewBox: '0 0 100 20', preserveAspectRatio: 'none', role: 'img' }, title, path);
+  let drawn = null;
   return {
     element,
-    show(values) {
-      if (values.length < 10) return;
+    show(points, since, word) {
+      const values = points?.filter((v) => v !== null) ?? [];
+      const key = `${points?.length} ${since} ${values.at(-1)}`;
+      if (key === drawn) return;
+      drawn = key;
+      element.classList.toggle('empty', values.length < 2);
       const top = Math.max(1e-9, ...values);
-      const step = 100 / Math.max(60, values.length - 1);
-      path.setAttribute('d', values.map((v, i) => `${i ? 'L' : 'M'}${(100 - (values.length - 1 - i) * step).toFixed(2)} ${(19 - (v / top) * 18).toFixed(2)}`).join(''));
+      const step = 100 / Math.max(30, (points?.length ?? 0) - 1);
+      let pen = 'M';
+      path.setAttribute('d', (points ?? []).map((v, i) => {
+        if (v === null) {
+          pen = 'M';
+          return '';
+        }
+        const at = `${pen}${(100 - (points.length - 1 - i) * step).toFixed(2)} ${(19 - (v / top) * 18).toFixed(2)}`;
+        pen = 'L';
+        return at;
+      }).join(''));
+      const text = values.length < 2 ? `${label}: nothing measured yet` : `${label} since ${timeOf(since).slice(0, 5)}: ${word(Math.min(...values))} to ${word(top)}, now ${word(values.at(-1))}`;
+      put(title, text);
+      element.setAttribute('aria-label', text);
     },
   };
 }
@@ -94,23 +112,30 @@ function nice(n) {
   return [1, 2, 5, 10].map((k) => k * unit).find((k) => k >= n);
 }
 
-// phases is the time line of a call: what is long is wider, but not as much, so that a set-up of a second can be seen beside
-// a talk of an hour.
-export function phases(record, now) {
+// partsOf are the phases of a call, each with the times between which it was.
+export function partsOf(record, now) {
   const at = (name) => (record[name] ? Date.parse(record[name]) : null);
   const end = at('ended_at') ?? now;
-  const marks = [['prepared_at', 'prepared'], ['ringing_at', 'ringing'], ['dialed_at', 'dialled'], ['answered_at', 'answered']];
   const [started, dialed, answered] = [at('started_at'), at('dialed_at'), at('answered_at')];
   // What targets took that failed before is not the preparation of the last one.
   const tried = (record.attempts ?? []).filter((a) => a.reason !== 'transfer');
   const last = tried.length > 1 ? Date.parse(tried.at(-1).started_at) : started;
   const prepared = last > started && last <= (dialed ?? answered ?? end) ? last : started;
-  const parts = [
+  return [
     prepared > started && ['failed targets', started, prepared],
     [tried.some((a) => a.prepare_ms || a.prepare_status) ? 'preparing' : 'routing', prepared, dialed ?? answered ?? end],
     dialed !== null && ['dialing', dialed, answered ?? end],
     answered !== null && ['in call', answered, end],
   ].filter(Boolean);
+}
+
+// phases is the time line of a call: what is long is wider, but not as much, so that a set-up of a second can be seen beside
+// a talk of an hour.
+export function phases(record, now) {
+  const at = (name) => (record[name] ? Date.parse(record[name]) : null);
+  const [started, end] = [at('started_at'), at('ended_at') ?? now];
+  const marks = [['prepared_at', 'prepared'], ['ringing_at', 'ringing'], ['dialed_at', 'dialled'], ['answered_at', 'answered']];
+  const parts = partsOf(record, now);
   const line = el('div.phases', { role: 'img', 'aria-label': parts.map(([name, from, to]) => `${name} ${ms(to - from)}`).join(', ') });
   for (const [name, from, to] of parts) {
     const part = el(`div.part.p-${name.replace(' ', '')}`, {}, el('b', {}, name), el('span', {}, to - from < 60000 ? ms(to - from) : clock(to - from)));

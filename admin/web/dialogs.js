@@ -14,8 +14,16 @@ export function confirm(title, text, verb) {
   return answered(d);
 }
 
-// askToken asks for a token and keeps it. problem is the API's refusal, if there was one; had says that a token was sent.
-export async function askToken(problem, had) {
+let asking = null; // the answer that is waited for
+
+// askToken asks for a token and keeps it. problem is the API's refusal, if there was one; had says that a token was sent. Asked again
+// meanwhile, it waits for the same answer: what is typed stays.
+export function askToken(problem, had) {
+  asking ??= askOnce(problem, had).finally(() => { asking = null; });
+  return asking;
+}
+
+async function askOnce(problem, had) {
   const d = $('ask-token');
   const input = d.querySelector('input');
   input.value = '';

@@ -1,13 +1,13 @@
 // What /api/events tells: the newest figures, the targets, the live calls. It reconnects by itself.
 
-import { events } from './api.js';
+import { events, get } from './api.js';
 
 export const feed = {
   hello: null, // {node, version, rights, fleet}
   stats: null,
   targets: null,
   calls: new Map(), // by id: see rowOf
-  history: [], // of stats, a point each second, for five minutes
+  past: { start: 0, step: 10000, figures: {}, targets: new Map() }, // the last hour: numbers or null by name, the oldest first
   online: false,
   problem: null, // why it is not
 };
@@ -47,7 +47,7 @@ export async function connect(calls, again = false) {
       await events(`/api/events?calls=${withCalls ? 1 : 0}`, (name, data) => {
         if (mine !== serial) return;
         wait = 500;
-        told(name, data);
+        told(name, data, mine);
       }, abort);
       if (mine === serial) feed.problem = null;
     } catch (err) {
@@ -60,12 +60,13 @@ export async function connect(calls, again = false) {
   }
 }
 
-function told(name, data) {
+function told(name, data, mine) {
   switch (name) {
     case 'hello':
       feed.hello = data;
       feed.online = true;
       feed.calls.clear();
+      recall(mine);
       break;
     case 'calls':
       for (const c of data) feed.calls.set(c.id, rowOf(c));
@@ -78,14 +79,60 @@ function told(name, data) {
       break;
     case 'stats':
       feed.stats = data;
-      feed.history.push({ at: Date.parse(data.at), calls: data.calls, cps: data.calls_per_second });
-      if (feed.history.length > 300) feed.history.shift();
+      remember(Date.parse(data.at));
       break;
     case 'targets':
       feed.targets = data;
       break;
   }
   changed();
+}
+
+// What GET /api/history has of the figures and of a target, from the events that tell the same now.
+const ofStats = {
+  calls: (s) => s.calls, calls_per_second: (s) => s.calls_per_second, answer_ratio: (s) => s.answer_ratio, post_dial_delay_ms: (s) => s.post_dial_delay_ms?.p95,
+  prepare_ms: (s) => s.prepare_ms?.p95, setup_ms: (s) => s.setup_ms?.p95, loss: (s) => s.loss, jitter_ms: (s) => s.jitter_ms?.p95, mos: (s) => s.mos?.p50,
+  ports: (s) => s.ports?.in_use, unwritten: (s) => s.unwritten, rejected: (s) => Object.values(s.rejected ?? {}).reduce((n, k) => n + k, 0),
+};
+const ofTarget = {
+  calls: (t) => t.calls, failed: (t) => t.failed, answer_ratio: (t) => t.answer_ratio, prepare_ms: (t) => t.prepare_ms?.p95, answer_ms: (t) => t.answer_ms?.p95, turns_ms: (t) => t.turns_ms?.p95,
+};
+const most = 360;
+
+// recall reads the last hour, once for each connection: after that, remember makes its points.
+async function recall(mine) {
+  const past = { start: 0, step: 10000, figures: {}, targets: new Map() };
+  feed.past = past;
+  try {
+    const h = await get('/api/history');
+    if (mine !== serial || !h.start) return;
+    const ahead = Object.values(past.figures)[0]?.length ?? 0; // points that came meanwhile: the answer has them
+    if (ahead <= 1) Object.assign(past, { start: Date.parse(h.start), figures: h.figures, targets: new Map(h.targets.map((t) => [t.name, t.series])) });
+    changed();
+  } catch { /* without it, the history begins now */ }
+}
+
+// remember adds a point each ten seconds.
+function remember(at) {
+  const p = feed.past;
+  const length = p.figures.calls?.length ?? 0;
+  if (!length) p.start = at;
+  const place = Math.min(Math.floor((at - p.start) / p.step), length + most);
+  if (length && place < length) return;
+  const put = (series, read, from) => {
+    for (const [name, f] of Object.entries(read)) {
+      const points = (series[name] ??= []);
+      while (points.length < place) points.push(null);
+      points.push(f(from) ?? null);
+      if (points.length > most) points.splice(0, points.length - most);
+    }
+  };
+  put(p.figures, ofStats, feed.stats);
+  for (const t of feed.targets ?? []) {
+    if (!p.targets.has(t.name)) p.targets.set(t.name, {});
+    put(p.targets.get(t.name), ofTarget, t);
+  }
+  if (place >= most) p.start += (place + 1 - most) * p.step;
 }
 
 // rowOf keeps of a live call what its row shows: 10,000 of them stay small.

@@ -64,7 +64,8 @@ export function finished(main, params) {
   };
   const exports = el('div.row', {}, status, el('span.gap'),
     el('button', { type: 'button', onclick: save('csv', 'calls.csv') }, 'CSV'), el('button', { type: 'button', onclick: save('jsonl', 'calls.jsonl') }, 'JSON Lines'));
-  fill(main, el('h1', {}, 'Finished calls'), form, exports,
+  const fold = el('details.fold', { open: matchMedia('(min-width: 641px)').matches }, el('summary', {}, `Filters${params.size ? ` (${params.size} set)` : ''}`), form);
+  fill(main, el('h1', {}, 'Finished calls'), fold, exports,
     el('div.wrap', {}, el('table.cards.records', {}, el('thead', {}, el('tr', {},
       ['Began', 'From', 'To', 'Trunk', 'Target', 'Outcome', 'Why', 'Ended by', 'Set-up', 'Time', 'MOS'].map((h) => el('th', { scope: 'col' }, h)))), rows)), more);
 

@@ -8,6 +8,7 @@ export function ladder() {
   let messages = [];
   let open = -1;
   let focused = 0; // of the arrow keys
+  let against = -1; // the message that the open one is compared with
   const heads = el('div.lanes');
   const rows = el('ol.messages', { 'aria-label': 'Messages: arrow keys move, Enter shows the whole message' });
   const pane = el('div.message', { tabindex: -1, role: 'region', 'aria-label': 'Message', hidden: true });
@@ -25,6 +26,7 @@ export function ladder() {
     element.style.setProperty('--lanes', lanes.length);
     fill(heads, lanes.map((l) => el(`div.lane.${/^\w+$/.test(l.kind) ? l.kind : 'other'}`, { title: line(l.name, 1000) }, el('bdi', {}, line(l.name, 64)))));
     while (rows.children.length > same) rows.lastChild.remove();
+    if (against >= same) against = -1;
     if (open >= same) select(-1);
     focused = Math.max(0, Math.min(focused, messages.length - 1));
     for (let i = rows.children.length; i < messages.length; i++) rows.append(row(messages[i], i, lanes));
@@ -72,27 +74,56 @@ export function ladder() {
 
   function select(i) {
     open = i;
+    if (i < 0) against = -1;
     turn();
-    [...rows.children].forEach((li, k) => li.classList.toggle('open', k === i));
+    [...rows.children].forEach((li, k) => li.classList.toggle('open', k === i || k === against));
     const m = messages[i];
     pane.hidden = !m;
     element.classList.toggle('reading', Boolean(m));
-    if (m) fill(pane, whole(m));
+    if (m) fill(pane, against >= 0 && against !== i ? differences(messages[against], m) : whole(m));
   }
 
   // whole is the message as it was sent.
   function whole(m) {
-    const close = el('button.quiet', { type: 'button', 'aria-label': 'Close the message', onclick: () => { select(-1); buttonAt(focused)?.focus(); } }, 'Close');
+    const close = closing();
     if (m.kind === 'decision') return [el('div.row', {}, el('h3', {}, 'Decision'), close), el('p', {}, line(m.summary, 2000))];
     return [
-      el('div.row', {}, el('h3', {}, el('bdi', {}, label(m))), close),
+      el('div.row', {}, el('h3', {}, el('bdi', {}, label(m))), against >= 0 ? el('span.hint', {}, 'Choose the message to compare it with.')
+        : el('button.quiet', { type: 'button', onclick: () => { against = open; select(open); } }, 'Compare with …'), close),
       el('p.hint', {}, `${timeOf(m.at, true)}, +${ms(m.ms)}, ${line(m.transport, 16)}, `, el('bdi', {}, line(m.local, 80)), ' with ', el('bdi', {}, line(m.remote, 80)),
         m.retransmission ? ', a retransmission' : ''),
       el('pre', { tabindex: 0 }, text(m.text ?? '')),
       m.cut ? el('p.hint', {}, `${bytes(m.cut)} are left out here.`) : null,
     ];
   }
-  return { element, update };
+  const closing = () => el('button.quiet', { type: 'button', 'aria-label': 'Close the message', onclick: () => { select(-1); buttonAt(focused)?.focus(); } }, 'Close');
+
+  // differences are the lines of two messages, those that only one of them has marked.
+  function differences(from, to) {
+    const lines = diff(...[from, to].map((m) => visible((m.text ?? m.summary).replaceAll('\r\n', '\n')).split('\n')));
+    return [
+      el('div.row', {}, el('h3', {}, el('bdi', {}, label(from)), ' and ', el('bdi', {}, label(to))), closing()),
+      el('p.hint', {}, `${timeOf(from.at, true)} (−) and ${timeOf(to.at, true)} (+): ${lines.filter(([mark]) => mark !== ' ').length} lines differ.`),
+      el('pre', { tabindex: 0 }, lines.map(([mark, l]) => el(`span.line${mark === '-' ? '.gone' : mark === '+' ? '.come' : ''}`, {}, `${mark} ${l}\n`))),
+    ];
+  }
+
+  return { element, update, open(i) { focused = i; select(i); element.scrollIntoView({ block: 'nearest' }); } };
+}
+
+// diff gives the lines of two texts in order, each with ' ' (both have it), '-' (the first) or '+' (the second), by their longest
+// common lines. Beyond some hundred lines it gives up: all differ.
+function diff(a, b) {
+  if (a.length * b.length > 250000) return [...a.map((l) => ['-', l]), ...b.map((l) => ['+', l])];
+  const longest = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i--) for (let k = b.length - 1; k >= 0; k--) longest[i][k] = a[i] === b[k] ? longest[i + 1][k + 1] + 1 : Math.max(longest[i + 1][k], longest[i][k + 1]);
+  const all = [];
+  for (let i = 0, k = 0; i < a.length || k < b.length;) {
+    if (i < a.length && k < b.length && a[i] === b[k]) all.push([' ', a[i++], k++]);
+    else if (k >= b.length || (i < a.length && longest[i + 1][k] >= longest[i][k + 1])) all.push(['-', a[i++]]);
+    else all.push(['+', b[k++]]);
+  }
+  return all;
 }
 
 // text is a message, the names of its headers marked.

@@ -1,20 +1,25 @@
-// The view of what happens now: figures, targets, live calls.
+// The view of what happens now: figures, targets in a line, live calls.
 
-import { el, fill, line, peer, put } from './dom.js';
+import { get } from './api.js';
+import { el, fill, line, put } from './dom.js';
 import { feed, listen } from './feed.js';
-import { clock, count, fixed, momentOf, ms, percent, timeOf, words } from './format.js';
+import { clock, count, fixed, ms, percent, timeOf, words } from './format.js';
 import { spark } from './charts.js';
 import { table } from './table.js';
+import { since, targetLine } from './targets.js';
 
 const phases = { preparing: 'preparing', queued: 'waiting', dialing: 'dialing', bridged: 'in call', ending: 'ending' };
+const askEvery = 2000; // how often the rows in sight are asked for what no event tells, in milliseconds
 
 export function live(main) {
   document.title = 'Live calls · Flowbridge';
   const tiles = figures();
-  const targets = el('tbody');
+  const targets = targetLine();
+  const now = new Map(); // by id, of the rows that were in sight: who speaks, MOS, loss
   const filter = el('input', { type: 'search', placeholder: 'Filter', 'aria-label': 'Filter live calls by number, id, trunk, target or phase', autocomplete: 'off', spellcheck: 'false', oninput: refresh });
   const shown = el('span.hint', { role: 'status' });
   const none = el('p.none', { role: 'status' });
+  const first = el('div');
   const calls = table({
     label: 'Live calls', sorted: 'started', href: (r) => `#/calls/${encodeURIComponent(r.id)}`,
     columns: [
@@ -25,36 +30,78 @@ export function live(main) {
       { key: 'trunk', label: 'Trunk', cell: (r) => line(r.trunk, 64), sort: (r) => r.trunk },
       { key: 'target', label: 'Target', cell: (r) => line(r.target, 64), sort: (r) => r.target },
       { key: 'phase', label: 'Phase', narrow: true, cell: (r) => (phases[r.phase] ?? r.phase) + (r.phase === 'queued' ? `, no. ${count(place(r))}` : ''), sort: (r) => r.phase, state: (r) => r.phase },
+      { key: 'speaks', label: 'Speaks', cell: (r) => now.get(r.id)?.speaks ?? '', state: (r) => now.get(r.id)?.speaks ?? '' },
+      { key: 'mos', label: 'MOS', cell: (r) => (now.get(r.id)?.mos ? fixed(now.get(r.id).mos) : ''), state: (r) => grade(now.get(r.id)?.mos || 9, [3.6, 3]) },
+      { key: 'loss', label: 'Loss', cell: (r) => (now.has(r.id) ? percent(now.get(r.id).loss) : ''), state: (r) => grade(-(now.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
       { key: 'flags', label: 'Marks', cell: (r) => r.flags, sort: (r) => r.flags },
     ],
   });
   fill(main,
-    el('section', { 'aria-label': 'Figures' }, tiles.element),
-    el('section', { 'aria-labelledby': 'h-targets' }, el('h2', { id: 'h-targets' }, 'Targets'),
-      el('div.wrap', {}, el('table.cards', {}, el('thead', {}, el('tr', {},
-        ['Target', 'Health', 'Calls', 'Attempts', 'Answered', 'Prepare p50 / p95', 'Answer p50 / p95', 'Last error'].map((h) => el('th', { scope: 'col' }, h)))), targets))),
-    el('section.calls', { 'aria-labelledby': 'h-calls' }, el('div.row', {}, el('h2', { id: 'h-calls' }, 'Live calls'), shown, filter), none, calls.element));
+    el('section', { 'aria-label': 'Figures' }, tiles.element, targets.element),
+    el('section.calls', { 'aria-labelledby': 'h-calls' }, el('div.row', {}, el('h1', { id: 'h-calls' }, 'Live calls'), shown, filter), none, first, calls.element));
 
-  let targetsShown = null;
   function refresh() {
-    tiles.show(feed.stats, feed.history);
-    if (feed.targets !== targetsShown) {
-      targetsShown = feed.targets;
-      fill(targets, targetsShown?.length ? targetsShown.map(targetRow) : el('tr', {}, el('td', { colspan: 8 }, 'No targets yet.')));
-    }
+    tiles.show(feed.stats, feed.past);
+    targets.show();
     const wanted = filter.value.trim().toLowerCase();
     const n = calls.show(feed.calls, (r) => !wanted || r.hay.includes(wanted));
     put(none, n ? '' : wanted && feed.calls.size ? 'No live call fits the filter.' : 'No live calls.');
     none.hidden = n > 0;
+    first.hidden = feed.calls.size > 0;
+    calls.element.hidden = !n && !first.hidden && first.childElementCount > 0;
     put(shown, wanted ? `${count(n)} of ${count(feed.calls.size)}` : count(n));
+  }
+
+  // ask reads what the rows in sight are like now. It waits for its answer, and for the page to be looked at.
+  const abort = new AbortController();
+  let timer = 0;
+  async function ask() {
+    const ids = document.hidden ? [] : calls.sight();
+    try {
+      if (ids.length) {
+        const page = await get(`/api/calls?ids=${ids.map(encodeURIComponent).join()}`, abort.signal);
+        now.clear();
+        for (const c of page.items) now.set(c.id, soundOf(c));
+        calls.paint();
+      }
+    } catch { /* away for a moment, or the view has ended */ }
+    if (!abort.signal.aborted) timer = setTimeout(ask, ids.length ? askEvery : 200);
   }
   const ends = listen(refresh);
   const tick = setInterval(calls.paint, 1000); // the times of the rows in sight
   refresh();
+  ask();
+  beginners(first, abort.signal);
   return () => {
     ends();
+    abort.abort();
+    clearTimeout(timer);
     clearInterval(tick);
   };
+}
+
+// grade is good, warn or bad, by the bounds of the last two: what is less than a bound is worse.
+const grade = (v, [warn, bad]) => (v < bad ? 'bad' : v < warn ? 'warn' : '');
+
+// soundOf is what a row shows of a call besides its record: of both sides the worse.
+function soundOf(c) {
+  const sides = [c.media?.a, c.media?.b].filter((s) => s?.rx);
+  return { speaks: c.speaks?.length === 2 ? 'both' : c.speaks?.[0] ?? '', mos: c.media?.mos ?? 0, loss: Math.max(0, ...sides.map((s) => s.lost / (s.rx + s.lost))) };
+}
+
+// beginners says how to place a first call, where no call was ever finished here.
+async function beginners(at, signal) {
+  try {
+    if ((await get('/api/cdrs?limit=1', signal)).items.length) return;
+  } catch {
+    return;
+  }
+  at.closest('.calls').querySelector('.vtable').hidden = !at.hidden;
+  fill(at, el('div.first', {}, el('h2', {}, 'The first call'),
+    el('p', {}, 'No call has come yet. Place one from this machine, to a number of your routes:'),
+    el('pre', { tabindex: 0 }, 'flowbridge call --to sip:+15075785607@127.0.0.1'),
+    el('p', {}, 'It needs a trunk with ', el('code', {}, 'local'), ' among its sources. ', el('code', {}, 'flowbridge explain --to NUMBER'), ' says which route and target take a number, without calling. '),
+    el('p', {}, 'Or let the carrier call, or a softphone: a call appears here by itself, without a reload. ', el('a', { href: '#/targets' }, 'Targets'), ' has who can be called.')));
 }
 
 // place is the number of a caller that waits, in the queue of its route. It changes when another one's call does, so the row can't have it.
@@ -62,37 +109,6 @@ function place(r) {
   let n = 1;
   for (const other of feed.calls.values()) if (other.phase === 'queued' && other.route === r.route && other.id < r.id) n++;
   return n;
-}
-
-const health = { ok: 'ok', failing: 'failing', idle: 'idle' };
-
-// unanswered is what is wrong with the OPTIONS to a target.
-function unanswered(t) {
-  const ping = t.circuits?.find((c) => c.ping)?.ping;
-  return ping ? el('span.hint', {}, ` (${line(ping, 60)})`) : null;
-}
-
-// avoided is how many addresses of a target are tried last, because they failed.
-function avoided(t) {
-  const n = t.addresses?.filter((a) => a.state === 'avoided').length;
-  return n ? el('span.hint', { title: t.addresses.map((a) => line(`${a.address} ${a.cause}`, 80)).join('\n') }, ` ${n} of ${t.addresses.length} addresses avoided`) : null;
-}
-
-function targetRow(t) {
-  const td = (label, ...content) => el('td', { 'data-label': label }, content);
-  const e = t.last_error;
-  const pair = (p) => (p ? `${ms(p.p50)} / ${ms(p.p95)}` : '–');
-  return el('tr', {},
-    el('th', { scope: 'row', title: line(t.address) }, peer(t.name, 64), el('span.hint', {}, ` ${line(t.kind, 24)}`)),
-    td('Health', el(`span.health.${health[t.health] ?? 'idle'}`, {}, t.circuits?.some(c => c.state !== 'closed') ? 'out of use' : health[t.health] ?? line(t.health, 16)), unanswered(t), avoided(t)),
-    td('Calls', t.max_calls ? `${count(t.calls)} of ${count(t.max_calls)}` : count(t.calls)),
-    td('Attempts', count(t.attempts), t.failed ? el('span.bad', {}, `, ${count(t.failed)} failed`) : null),
-    td('Answered', percent(t.answer_ratio)),
-    td('Prepare', pair(t.prepare_ms)), td('Answer', pair(t.answer_ms)),
-    el('td.error', { 'data-label': 'Last error' }, e ? [
-      el('a', { href: e.call ? `#/calls/${encodeURIComponent(e.call)}` : null, title: momentOf(e.at) }, timeOf(e.at), ' ', words(line(e.cause, 60))),
-      e.prepare_status ? ` HTTP ${e.prepare_status}` : '', e.sip_status ? ` SIP ${e.sip_status}` : '',
-      e.text ? [' ', el('span.hint', {}, peer(e.text, 120))] : null] : '–'));
 }
 
 // figures are the tiles. show changes only what is new.
@@ -106,13 +122,15 @@ function figures() {
     return at;
   };
   const causes = el('p.causes', { hidden: true });
+  const from = el('span.hint', { title: 'The lines are of the last hour' });
   const element = el('div', {}, el('dl.tiles', {},
     tile('calls', 'Live calls'), tile('cps', 'Calls per second'),
     tile('ratio', 'Answered', 'Answered calls of those that ended'), tile('pdd', 'Post-dial delay', 'From INVITE to ringing or answer'),
-    tile('prepare', 'Prepare', "The platforms' prepare requests"), tile('setup', 'Set-up', 'From INVITE to answer'),
-    tile('mos', 'MOS', 'Of ended calls: half are better, 5 % are worse than p5'), tile('loss', 'Loss', 'RTP packets that did not arrive'),
-    tile('jitter', 'Jitter'), tile('ports', 'RTP ports'), tile('capacity', 'Capacity'), tile('rejected', 'Refused', 'Requests that became no call'),
-    tile('unwritten', 'Unwritten records')), causes);
+    tile('mos', 'MOS', 'Of ended calls: half are better, 5 % are worse than p5'), tile('loss', 'Loss', 'RTP packets that did not arrive')),
+  el('dl.tiles.small', {},
+    tile('prepare', 'Prepare', "The platforms' prepare requests"), tile('setup', 'Set-up', 'From INVITE to answer'), tile('jitter', 'Jitter'), tile('ports', 'RTP ports'),
+    tile('capacity', 'Capacity'), tile('rejected', 'Refused', 'Requests that became no call'), tile('unwritten', 'Unwritten', 'Records that wait for the disk')),
+  el('div.row', {}, causes, from));
   const set = (key, value, more, state = '') => {
     put(made[key].value, value);
     put(made[key].more, more || '\u00a0');
@@ -121,10 +139,17 @@ function figures() {
   };
   const spread = (p, f = ms) => (p ? [f(p.p50), `p95 ${f(p.p95)} · p99 ${f(p.p99)}`] : ['–', 'nothing measured']);
   const full = (n, limit) => (limit && n / limit > 0.9 ? 'bad' : limit && n / limit > 0.7 ? 'warn' : '');
-  const sparks = { calls: spark(), cps: spark() };
-  for (const [key, s] of Object.entries(sparks)) made[key].at.append(s.element);
+  // What a tile's line is of, and how its numbers are written.
+  const sparks = Object.entries({
+    calls: ['calls', count], cps: ['calls_per_second', fixed], ratio: ['answer_ratio', percent], pdd: ['post_dial_delay_ms', ms], mos: ['mos', (v) => fixed(v, 2)], loss: ['loss', (v) => percent(v, 2)],
+    prepare: ['prepare_ms', ms], setup: ['setup_ms', ms], jitter: ['jitter_ms', (v) => `${fixed(v)} ms`], ports: ['ports', count], rejected: ['rejected', count], unwritten: ['unwritten', count],
+  }).map(([key, [name, word]]) => {
+    const s = spark(made[key].at.firstChild.textContent);
+    made[key].at.firstChild.append(s.element);
+    return (past) => s.show(past.figures[name], past.start, word);
+  });
 
-  function show(s, history) {
+  function show(s, past) {
     if (!s) return;
     const p = s.phases ?? {};
     const phase = [[p.bridged, 'in call'], [p.dialing, 'dialing'], [p.queued, 'waiting'], [p.preparing, 'preparing'], [p.ending, 'ending']]
@@ -146,16 +171,16 @@ function figures() {
     const refused = Object.entries(s.rejected ?? {}).sort((x, y) => y[1] - x[1]);
     set('rejected', count(refused.reduce((n, [, k]) => n + k, 0)), refused.slice(0, 2).map(([r, n]) => `${words(line(r, 40))} ${count(n)}`).join(' · '));
     set('unwritten', count(s.unwritten), s.unwritten ? 'they wait in memory' : 'all are on disk', s.unwritten ? 'bad' : '');
-    sparks.calls.show(history.map((h) => h.calls));
-    sparks.cps.show(history.map((h) => h.cps));
+    for (const draw of sparks) draw(past);
+    put(from, since());
     const ended = Object.entries(s.causes ?? {}).sort((x, y) => y[1] - x[1]);
     causes.hidden = !ended.length;
-    const since = new Date(Date.parse(s.at) - (s.window_s || 300) * 1000).toISOString().slice(0, 16);
-    const text = ended.map(([c, n]) => `${c}${n}`).join() + since;
+    const began = new Date(Date.parse(s.at) - (s.window_s || 300) * 1000).toISOString().slice(0, 16);
+    const text = ended.map(([c, n]) => `${c}${n}`).join() + began;
     if (causes.dataset.text !== text) {
       causes.dataset.text = text;
       fill(causes, `Why calls ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [
-        el('a', { href: `#/finished?${new URLSearchParams({ cause: c, since: `${since}:00Z` })}` }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
+        el('a', { href: `#/finished?${new URLSearchParams({ cause: c, since: `${began}:00Z` })}` }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
     }
   }
   return { element, show };

@@ -2,12 +2,12 @@
 
 import { el, put } from './dom.js';
 
-const height = 30; // of a row, as style.css has it
-const headHeight = 32;
+const height = 22; // of a row, as style.css has it
+const headHeight = 24;
 const spare = 6; // rows above and below those in sight
 
-// table makes a table. columns: {key, label, cell(row, now) → text, sort(row) → value, state(row) → for style.css, narrow: true to
-// stay on a phone}. href(row) is where a row leads. It gives {element, show(rows, keep) → how many, paint}.
+// table makes a table. columns: {key, label, cell(row, now) → text, sort(row) → value (without it, the column does not sort), state(row) → for style.css, narrow: true to
+// stay on a phone}. href(row) is where a row leads. It gives {element, show(rows, keep) → how many, paint, sight}.
 export function table({ label, columns, href, sorted = columns[0].key, descending = true }) {
   let all = []; // rows in order
   let order = { key: sorted, descending };
@@ -15,7 +15,7 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
   let cursorID = null;
   const pool = [];
   const heads = columns.map((c) => el(`div.th${c.narrow ? '' : '.wide'}`, { role: 'columnheader' },
-    el('button', { type: 'button', onclick: () => sortBy(c.key) }, c.label)));
+    c.sort ? el('button', { type: 'button', onclick: () => sortBy(c.key) }, c.label) : el('span', {}, c.label)));
   const space = el('div.space', { role: 'rowgroup' });
   const body = el('div.scroll', { role: 'grid', tabindex: 0, 'aria-label': `${label}: arrow keys move, Enter opens` },
     el('div.tr.head', { role: 'row', 'aria-rowindex': 1 }, heads), space);
@@ -49,9 +49,16 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
       const text = el('bdi');
       return { cell: el(`div.td${c.narrow ? '' : '.wide'}.c-${c.key}`, { role: 'gridcell' }, text), text };
     });
-    const a = el('a.tr', { role: 'row', tabindex: -1, id: `row-${label.replaceAll(' ', '-')}-${i}` }, cells.map((c) => c.cell));
+    // Without href, because a link may not be a row. follow does what it would.
+    const a = el('a.tr', { role: 'row', tabindex: -1, onclick: follow, onauxclick: follow, id: `row-${label.replaceAll(' ', '-')}-${i}` }, cells.map((c) => c.cell));
     space.append(a);
     return (pool[i] = { a, cells });
+  }
+
+  function follow(e) {
+    const to = e.currentTarget.dataset.to;
+    if (e.button === 1 || e.ctrlKey || e.metaKey || e.shiftKey) open(to, '_blank', 'noopener');
+    else if (e.button === 0) location.hash = to;
   }
 
   // paint fills the rows in sight.
@@ -70,8 +77,7 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
       a.hidden = false;
       const y = `translateY(${(first + i) * height}px)`;
       if (a.style.transform !== y) a.style.transform = y;
-      const to = href(row);
-      if (a.getAttribute('href') !== to) a.setAttribute('href', to);
+      a.dataset.to = href(row);
       a.setAttribute('aria-rowindex', first + i + 2);
       a.classList.toggle('cursor', first + i === cursor);
       if (first + i === cursor) body.setAttribute('aria-activedescendant', a.id);
@@ -109,11 +115,16 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
       if (p === q) return x.id < y.id ? -sign : sign;
       return p < q ? -sign : sign;
     });
-    heads.forEach((h, i) => h.setAttribute('aria-sort', columns[i].key === order.key ? (order.descending ? 'descending' : 'ascending') : 'none'));
+    heads.forEach((h, i) => columns[i].sort && h.setAttribute('aria-sort', columns[i].key === order.key ? (order.descending ? 'descending' : 'ascending') : 'none'));
     cursor = cursorID === null ? -1 : all.findIndex((r) => r.id === cursorID);
     body.setAttribute('aria-rowcount', all.length + 1);
     space.style.height = `${all.length * height}px`;
     paint();
   }
-  return { element, show, paint };
+  // sight gives the ids of the rows in sight, at most 64.
+  function sight() {
+    const first = Math.floor(body.scrollTop / height);
+    return all.slice(first, first + Math.min(64, Math.ceil(view() / height) + 1)).map((r) => r.id);
+  }
+  return { element, show, paint, sight };
 }

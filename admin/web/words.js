@@ -6,6 +6,16 @@ import { count, fixed, momentOf, percent, spoken, words, zone } from './format.j
 // causes.json has the texts of docs/causes.md: what happened, and where to look.
 export const causes = await (await fetch(new URL('causes.json', import.meta.url))).json();
 
+// platforms.json has the address of a platform's own page of a call, by the host of its target. Only there is another host named.
+const platforms = await (await fetch(new URL('platforms.json', import.meta.url))).json();
+
+// platformPage is the address of the page that the platform itself has of a call; null: it is not known.
+export function platformPage(c, targets) {
+  const host = /@([\w.-]+)/.exec(targets?.find((t) => t.name === c.target)?.address ?? '')?.[1];
+  const id = c.synthflow_call_id || c.report?.call_id || '';
+  return host && Object.hasOwn(platforms, host) && /^[\w-]{1,128}$/.test(id) ? platforms[host].replace('{id}', id) : null;
+}
+
 // places says where a cause lies, as far as a cause can tell. TestPageKnowsEveryCause holds it to docs/causes.md.
 const places = {
   'Nothing is wrong: this is how calls end.': 'caller_hangup agent_hangup operator_hangup max_duration',

@@ -40,6 +40,7 @@ type RelaySession interface {
 	Interrupt(on bool)
 	Talk() *turns.Figures
 	AgentWaited() time.Duration
+	Speaking() [2]bool
 	Start()
 	Stats() media.Stats
 	State() media.SessionState

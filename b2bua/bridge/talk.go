@@ -42,6 +42,14 @@ func (m *Media) AgentWaited() time.Duration {
 	return m.session.AgentWaited()
 }
 
+// Speaking returns who speaks now, by turns.Party.
+func (m *Media) Speaking() [2]bool {
+	if m.session == nil {
+		return [2]bool{}
+	}
+	return m.session.Speaking()
+}
+
 // talkRecord is the conversation's part of the record. nil: it was not followed.
 func talkRecord(f *turns.Figures) *record.Talk {
 	if f == nil {

@@ -169,6 +169,7 @@ func (s *fakeSession) Follow(c media.Conversation)           { s.follows = c }
 func (s *fakeSession) Interrupt(on bool)                     { s.interrupts = append(s.interrupts, on) }
 func (s *fakeSession) Talk() *turns.Figures                  { return nil }
 func (s *fakeSession) AgentWaited() time.Duration            { return time.Duration(s.waited.Load()) }
+func (s *fakeSession) Speaking() [2]bool                     { return [2]bool{} }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
 	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))

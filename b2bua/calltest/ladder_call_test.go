@@ -118,6 +118,8 @@ func TestLadderOfFailures(t *testing.T) {
 		r := w.wantRecord(record.DispositionFailed, cause.NoRoute, record.EndedBySystem)
 		time.Sleep(time.Minute)
 		wantLines(w.t, w.ladder(r.ID), "carrier>flowbridge INVITE",
+			`*>* routes[0] does not match: the called number +442071234567 does not match to: ^\+1507`,
+			"*>* routes[1] does not match: ", "*>* routes[2] does not match: ",
 			"*>* the caller is refused with 404 Not Found: no route", "flowbridge>carrier 404 INVITE", "*>* the call ends", "carrier>flowbridge ACK")
 	})
 }

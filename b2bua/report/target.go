@@ -60,35 +60,39 @@ func (r *Target) Budget(t *peers.Dial, in leg.Invite, dropped func() []string) {
 }
 
 // Before says why the routes before the matching one, which is found, don't match a call that came then.
-func (x *Explanation) Before(found int, cfg *config.Config, p *peers.Snapshot, vars *template.Vars, came time.Time) {
-	for i := range cfg.Routes {
-		r := &cfg.Routes[i]
-		why := Route{Route: p.RouteName(i), Matches: i == found}
-		switch p.Mismatch(r, vars, came) {
-		case "target":
-			why.Why = "it is for calls of trunks"
-			if r.Target != "" {
-				why.Why = "it is for calls of target " + r.Target
-			}
-		case "trunk":
-			why.Why = "it is for trunk " + r.Trunk
-		case "to":
-			why.Why = fmt.Sprintf("the called number %s does not match to: %s", vars.To.Number, r.To)
-		case "from":
-			why.Why = fmt.Sprintf("the calling number %s does not match from: %s", vars.From.Number, r.From)
-		case "hours":
-			why.Why = fmt.Sprintf("it is open %s, and the time there is %s", r.Hours, r.Hours.Clock(came))
-		case "listed":
-			why.Why = Unlisted(r, cfg.Numbers, vars)
-		default:
-			why.Why = Met(r)
-			if i != found {
-				why.Why = "it matches, but no target is left: " + NoPhoneNumber(vars.To.Number)
-			}
+func (x *Explanation) Before(found int, p *peers.Snapshot, vars *template.Vars, came time.Time) {
+	for i := range p.Routes {
+		why := Mismatch(i, p, vars, came)
+		if i == found {
+			why = Met(&p.Routes[i])
 		}
-		x.Routes = append(x.Routes, why)
+		x.Routes = append(x.Routes, Route{Route: p.RouteName(i), Matches: i == found, Why: why})
 		if i == found {
 			return
 		}
+	}
+}
+
+// Mismatch says in words why a route does not take a call that came then.
+func Mismatch(index int, p *peers.Snapshot, vars *template.Vars, came time.Time) string {
+	r := &p.Routes[index]
+	switch p.Mismatch(r, vars, came) {
+	case "target":
+		if r.Target != "" {
+			return "it is for calls of target " + r.Target
+		}
+		return "it is for calls of trunks"
+	case "trunk":
+		return "it is for trunk " + r.Trunk
+	case "to":
+		return fmt.Sprintf("the called number %s does not match to: %s", vars.To.Number, r.To)
+	case "from":
+		return fmt.Sprintf("the calling number %s does not match from: %s", vars.From.Number, r.From)
+	case "hours":
+		return fmt.Sprintf("it is open %s, and the time there is %s", r.Hours, r.Hours.Clock(came))
+	case "listed":
+		return Unlisted(r, p.Numbers, vars)
+	default:
+		return "it matches, but no target is left: " + NoPhoneNumber(vars.To.Number)
 	}
 }

@@ -34,8 +34,11 @@ func (s *system) startFlowbridge(binary, name, dir string) (err error) {
 	}
 	engine, _, _ := strings.Cut(name, ",")
 	insight := "on"
-	if name == noInsight {
+	switch name {
+	case noInsight:
 		engine, insight = "userspace", "off"
+	case kernelNoInsight:
+		engine, insight = "kernel", "off"
 	}
 	text := fmt.Sprintf(flowbridgeConfig, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,
 		s.server.Store(), s.server.Socket(), engine, insight)

@@ -16,10 +16,13 @@ const forward = "forward"
 // limited is the kernel engine in a process that has CAP_BPF and CAP_NET_ADMIN, but not CAP_PERFMON.
 const limited = "kernel, no perfmon"
 
-// noInsight is the userspace engine, which does not measure what both sides say.
-const noInsight = "no-insight"
+// The engines that do not measure what both sides say.
+const (
+	noInsight       = "no-insight" // userspace
+	kernelNoInsight = "kernel-no-insight"
+)
 
-var systemNames = []string{"kernel", "userspace", noInsight, "rtpengine", "goroutines", forward}
+var systemNames = []string{"kernel", kernelNoInsight, "userspace", noInsight, "rtpengine", "goroutines", forward}
 
 // system is a relay that runs.
 type system struct {
@@ -51,7 +54,7 @@ func (b *bench) start(name string) (s *system, err error) {
 	switch name {
 	case forward:
 		s.open, err = crossed, s.network.forward()
-	case "kernel", limited, "userspace", noInsight:
+	case "kernel", kernelNoInsight, limited, "userspace", noInsight:
 		err = s.startFlowbridge(b.flowbridge, name, b.dir)
 	case "rtpengine":
 		err = s.startRTPEngine(b.dir)

@@ -19,13 +19,13 @@ func Synthetic(seed uint64) Sounds {
 	rng := rand.New(rand.NewPCG(seed, 0x70ca1))
 	s := Sounds{Noise: map[string][][]float64{}}
 	for range 4 {
-		v := newVoice(rng)
+		v := newSpeaker(rng)
 		for range 10 {
 			s.Caller = append(s.Caller, v.say(rng, 1+rng.IntN(14)))
 		}
 	}
 	for range 2 {
-		v := newVoice(rng)
+		v := newSpeaker(rng)
 		for range 12 {
 			s.Agent = append(s.Agent, v.say(rng, 6+rng.IntN(22)))
 		}
@@ -38,7 +38,7 @@ func Synthetic(seed uint64) Sounds {
 	}
 	babble := make([]float64, n)
 	for range 8 {
-		v := newVoice(rng)
+		v := newSpeaker(rng)
 		for at := 0; at < n; {
 			said := v.say(rng, 8+rng.IntN(16))
 			at += add(babble, said, at, 1)
@@ -48,13 +48,13 @@ func Synthetic(seed uint64) Sounds {
 	return s
 }
 
-// voice is one person: pitch, vocal tract, pace, the room around it.
-type voice struct {
+// speaker is one person: pitch, vocal tract, pace, the room around it.
+type speaker struct {
 	pitch, tract, pace, breath, room float64
 }
 
-func newVoice(rng *rand.Rand) voice {
-	return voice{
+func newSpeaker(rng *rand.Rand) speaker {
+	return speaker{
 		pitch: 85 + 140*rng.Float64(), tract: 0.85 + 0.35*rng.Float64(), pace: 0.8 + 0.5*rng.Float64(),
 		breath: 0.02 + 0.06*rng.Float64(), room: 0.04 * rng.Float64() * rng.Float64(),
 	}
@@ -62,7 +62,7 @@ func newVoice(rng *rand.Rand) voice {
 
 // say makes an utterance: syllables of a fricative or stop, a vowel that glides, sometimes a final consonant. Its pitch
 // and its level fall towards the end, as those of sentences do. Short pauses lie between phrases.
-func (v voice) say(rng *rand.Rand, syllables int) []float64 {
+func (v speaker) say(rng *rand.Rand, syllables int) []float64 {
 	var out []float64
 	phrase := 3 + rng.IntN(5)
 	for i := range syllables {
@@ -97,11 +97,11 @@ func (v voice) say(rng *rand.Rand, syllables int) []float64 {
 	return out
 }
 
-func (v voice) length(rng *rand.Rand, low, high float64) int {
+func (v speaker) length(rng *rand.Rand, low, high float64) int {
 	return int((low + (high-low)*rng.Float64()) / v.pace * rate / 1000)
 }
 
-func (v voice) vowel(rng *rand.Rand, n int, level, pitch float64, last bool) []float64 {
+func (v speaker) vowel(rng *rand.Rand, n int, level, pitch float64, last bool) []float64 {
 	formants := [3]resonator{
 		newResonator(v.tract*(280+500*rng.Float64()), 70), newResonator(v.tract*(850+1200*rng.Float64()), 100),
 		newResonator(v.tract*(2200+600*rng.Float64()), 150),
@@ -128,7 +128,7 @@ func (v voice) vowel(rng *rand.Rand, n int, level, pitch float64, last bool) []f
 	return out
 }
 
-func (v voice) hiss(rng *rand.Rand, n int, level float64) []float64 {
+func (v speaker) hiss(rng *rand.Rand, n int, level float64) []float64 {
 	f := newResonator(v.tract*(1900+1200*rng.Float64()), 700)
 	out := fill(n, func() float64 { return f.step(rng.NormFloat64()) })
 	for i := range out {

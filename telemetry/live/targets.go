@@ -49,9 +49,12 @@ type Target struct {
 	Attempts uint64 `json:"attempts"`
 	Failed   uint64 `json:"failed"`
 	// AnswerRatio is the part of Attempts that was answered; nil without any.
-	AnswerRatio    *float64    `json:"answer_ratio"`
-	Prepare        *Latency    `json:"prepare_ms"`
-	Answer         *Latency    `json:"answer_ms"`
+	AnswerRatio *float64 `json:"answer_ratio"`
+	Prepare     *Latency `json:"prepare_ms"`
+	Answer      *Latency `json:"answer_ms"`
+	// Turns is how long callers waited for the agent's answers within a conversation, of calls that ended in the window.
+	// nil: nothing was measured that can be believed.
+	Turns          *Latency    `json:"turns_ms"`
 	LastAnsweredAt record.Time `json:"last_answered_at"`
 	// LastError is the last failure for a reason of the target, however long ago; nil: none since the start.
 	LastError *TargetError `json:"last_error"`
@@ -81,7 +84,7 @@ type TargetError struct {
 // target is what is kept of a target.
 type target struct {
 	attempts, failed, answered tally
-	prepare, answer            series // milliseconds
+	prepare, answer, turns     series // milliseconds
 	last                       [judged]bool
 	tried                      int // attempts since the start; of the last ones, last says whether they failed
 	lastAnswered               record.Time
@@ -104,6 +107,22 @@ func (t *target) clear(slot int) {
 	}
 	t.prepare.clear(slot)
 	t.answer.clear(slot)
+	t.turns.clear(slot)
+}
+
+// converse counts the turns of a call that is over at its target. A call that went on to another target counts at none,
+// because its turns are of two.
+func (w *Watcher) converse(slot int, r *record.Record) {
+	talk := r.Talk
+	if talk == nil || talk.Confidence != record.TalkGood || talk.Turns == nil ||
+		slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Cause == "" && a.Target != r.Target }) {
+		return
+	}
+	if t := w.target(r.Target); t != nil {
+		for _, ms := range talk.Turns.Values {
+			t.turns.add(slot, float64(ms))
+		}
+	}
 }
 
 func (t *target) note(slot int, r *record.Record, a *record.Attempt) {
@@ -168,6 +187,7 @@ func (w *Watcher) Targets() []Target {
 			out.Health, out.Attempts, out.Failed = t.health(), t.attempts.sum, t.failed.sum
 			out.AnswerRatio, out.Prepare, out.Answer = ratio(t.answered.sum, t.attempts.sum), latency(&t.prepare),
 				latency(&t.answer)
+			out.Turns = latency(&t.turns)
 			out.LastAnsweredAt, out.LastError = t.lastAnswered, t.lastError
 		}
 		if slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed || c.Ping != "" }) {

@@ -49,6 +49,9 @@ type Watcher struct {
 	causes, rejected                 map[string]*tally
 	sampled                          map[string]uint64 // rejected since the start
 	targets                          map[string]*target
+
+	past    sync.Mutex // guards history; taken before mu
+	history history
 }
 
 // New makes a watcher.
@@ -183,6 +186,7 @@ func (w *Watcher) over(r *record.Record) news {
 	if r.Media.MOS > 0 {
 		w.harm.add(slot, bestMOS-float64(r.Media.MOS))
 	}
+	w.converse(slot, r)
 	return n
 }
 
@@ -296,13 +300,15 @@ func (w *Watcher) empty(slot int) {
 	}
 }
 
-// Tend notes what is counted elsewhere. It is to be called every few seconds, so that nothing counts for a later time.
+// Tend notes what is counted elsewhere, and adds a point to the history each ten seconds. It is to be called every five
+// seconds or more often, so that nothing counts for a later time.
 func (w *Watcher) Tend() {
 	n := w.options.Node()
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.advance()
 	w.sample(n.Rejected)
+	w.mu.Unlock()
+	w.remember()
 }
 
 // Active counts the live calls.

@@ -4,8 +4,12 @@ package e2e
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -17,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/admin"
+	reporting "flowbridge/cmd/flowbridge/compare"
 	"flowbridge/store/record"
 	"flowbridge/telemetry/live"
 )
@@ -45,7 +50,8 @@ func newFakeNode(t *testing.T, listen string) *fakeNode {
 		Node: "node-1", Version: "v1.4.0", Figures: n,
 	})
 	api := admin.New(admin.Options{
-		Calls: n, Records: n, Control: n, Events: n.events, Log: zerolog.Nop(),
+		Calls: n, Records: n, Control: n, Events: n.events, Log: zerolog.Nop(), Figures: n, Recordings: n,
+		Report: func(by string) (admin.Report, error) { return compared{reporting.New(by)}, nil },
 		Access: func() admin.Access { n.mu.Lock(); defer n.mu.Unlock(); return n.access },
 	})
 	mux := http.NewServeMux()
@@ -82,6 +88,73 @@ func (n *fakeNode) Targets() []live.Target {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.targets
+}
+
+// compared is the report of the made-up calls.
+type compared struct{ groups *reporting.Groups }
+
+func (c compared) Add(r *record.Record) { c.groups.Add(r) }
+func (c compared) Groups() any          { return c.groups.All() }
+
+// OpenFile gives a recording of two voices, that of the caller left: a second of sound and a second of silence by turns.
+func (n *fakeNode) OpenFile(name string) (*os.File, error) {
+	if name != fakeRecording {
+		return nil, fs.ErrNotExist
+	}
+	const seconds, rate = 60, 8000
+	le := binary.LittleEndian
+	b := le.AppendUint32([]byte("RIFF"), 36+seconds*rate*4)
+	b = append(b, "WAVEfmt "...)
+	for _, v := range []uint32{16, 2<<16 | 1, rate, rate * 4, 16<<16 | 4} {
+		b = le.AppendUint32(b, v)
+	}
+	b = le.AppendUint32(append(b, "data"...), seconds*rate*4)
+	for i := range seconds * rate {
+		for side := range 2 {
+			v := 0.
+			if i/rate%2 == side {
+				v = 12000 * math.Sin(float64(i)/(4+float64(side)*3)) * math.Abs(math.Sin(float64(i)/1700))
+			}
+			b = le.AppendUint16(b, uint16(int16(v)))
+		}
+	}
+	f, err := os.CreateTemp("", "recording")
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(f.Name())
+	_, err = f.Write(b)
+	return f, errors.Join(err, func() error { _, err := f.Seek(0, 0); return err }())
+}
+
+const fakeRecording = "2026/11/20/failed-over.wav"
+
+// History is an hour of made-up figures, up to now.
+func (n *fakeNode) History() live.History {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	points := func(of func(i float64) float64) (all []*float64) {
+		for i := range 360 {
+			v := max(0, of(float64(i)))
+			if all = append(all, &v); i < 40 {
+				all[i] = nil
+			}
+		}
+		return all
+	}
+	wave := func(base, by float64) []*float64 {
+		return points(func(i float64) float64 { return base + by*math.Sin(i/23) + by/3*math.Sin(i/3.1) })
+	}
+	h := live.History{Start: record.TimeOf(time.Now().Add(-time.Hour)), StepS: 10, Figures: live.Series{
+		"calls": wave(100, 25), "calls_per_second": wave(4, 1), "answer_ratio": wave(.95, .03), "post_dial_delay_ms": wave(61, 9), "prepare_ms": wave(700, 250),
+		"setup_ms": wave(3300, 300), "loss": wave(.002, .001), "jitter_ms": wave(6, 2), "mos": wave(4.3, .05), "ports": wave(480, 60), "unwritten": wave(0, 0), "rejected": wave(80, 50),
+	}}
+	for _, t := range n.targets {
+		h.Targets = append(h.Targets, live.TargetHistory{Name: t.Name, Series: live.Series{
+			"calls": wave(60, 20), "failed": wave(12, 12), "answer_ratio": wave(.95, .04), "prepare_ms": wave(800, 300), "answer_ms": wave(2000, 500), "turns_ms": wave(1800, 600),
+		}})
+	}
+	return h
 }
 
 func (n *fakeNode) Live(context.Context) (all []admin.Call) {
@@ -199,7 +272,10 @@ func liveCallOf(i int) admin.Call {
 	}
 	r.Media.A = record.MediaSide{Rx: 5000, Tx: 5000, JitterMS: 1.2, MOS: 4.3, Codec: "PCMU"}
 	r.Media.B = r.Media.A
-	return admin.Call{Record: r, Phase: "bridged", Recording: "off"}
+	r.Media.MOS = record.Score(4.3 - float64(i%13)/8)
+	r.Media.A.Lost = int64(i % 7 * 40)
+	speaks := [][]string{nil, {"caller"}, {"agent"}, {"agent"}, {"caller", "agent"}}[i%5]
+	return admin.Call{Record: r, Phase: "bridged", Recording: "off", Speaks: speaks}
 }
 
 // fakeStats are figures of a node with calls.
@@ -222,7 +298,7 @@ func fakeTargets(call string) []live.Target {
 	return []live.Target{
 		{
 			Name: "synthflow", Kind: "synthflow", Address: "sip:…@sipin.synthflow.ai:32681", Health: live.HealthFailing, Calls: 81, MaxCalls: 200,
-			Attempts: 804, Failed: 31, AnswerRatio: new(0.961), Prepare: pair(290, 2812), Answer: pair(1400, 3100), LastAnsweredAt: now(),
+			Attempts: 804, Failed: 31, AnswerRatio: new(0.961), Prepare: pair(290, 2812), Answer: pair(1400, 3100), Turns: pair(900, 2100), LastAnsweredAt: now(),
 			LastError: &live.TargetError{At: now(), Cause: "prepare_failed", PrepareStatus: 503, Call: call, Text: "prepare_inbound: 503 after 2 tries"},
 		},
 		{
@@ -250,6 +326,13 @@ func failedOver(at time.Time) (record.Record, map[string]any) {
 		A: record.MediaSide{Rx: 3151, Tx: 3148, Lost: 41, Bursts: 7, JitterMS: 4.8, MOS: 4.02, RTT: 38, Codec: "PCMU", Expected: "203.0.113.7:17000", Source: "203.0.113.7:17000"},
 		B: record.MediaSide{Rx: 3148, Tx: 3151, JitterMS: 1.1, MOS: 4.38, RTT: 12, Codec: "PCMU", Expected: "198.51.100.3:40100", Source: "198.51.100.3:40100"}, MOS: 4.02,
 	}
+	r.Talk = &record.Talk{
+		Confidence: record.TalkGood, FirstAgentMS: new(int64(700)), Turns: &record.Durations{N: 5, P50: 1900, P95: 3700, Max: 3700, Values: []uint16{800, 900, 1900, 3700, 900}},
+		BargeIns: &record.Durations{N: 1, P50: 400, P95: 400, Max: 400, Values: []uint16{400}}, Ignored: new(int64(1)), CutOffs: new(int64(0)), Backchannels: new(int64(0)),
+		MeasuredMS: new(int64(63090)), BothMS: new(int64(700)), DeadAirMS: new(int64(3700)), LongestDeadAirMS: new(int64(3700)), AgentDeadAirMS: new(int64(3700)),
+		Caller: &record.Voice{SpokeMS: 17000, Level: -19.2, Background: -48.1}, Agent: &record.Voice{SpokeMS: 34000, Level: -17.4, Background: -60.2},
+	}
+	r.Recordings = []record.Recording{{File: fakeRecording, Format: "wav", StartedAt: ms(2400), EndedAt: ms(62400), Bytes: 1920044}}
 	return r, failedOverLadder(at)
 }
 
@@ -311,6 +394,11 @@ func failedOverLadder(at time.Time) map[string]any {
 		"id":       "0193a5d2-0213-7000-8000-00000000aaaa",
 		"lanes":    []any{lane("carrier", "caller"), lane("flowbridge", "self"), lane("synthflow API", "api"), lane("vapi API", "api"), lane("vapi", "callee")},
 		"messages": messages, "dropped": 0, "live": false,
+		"talk": map[string]any{
+			"start":  record.TimeOf(at.Add(2310 * time.Millisecond)),
+			"caller": [][2]int{{5200, 8900}, {16100, 17300}, {21800, 26400}, {35000, 41200}, {52800, 54100}},
+			"agent":  [][2]int{{700, 4600}, {9700, 16500}, {18200, 22100}, {28300, 34100}, {44900, 52500}, {55000, 62000}},
+		},
 		"streams": map[string]any{"interval_ms": 5000, "start": record.TimeOf(at.Add(2310 * time.Millisecond)), "points": points},
 	}
 }
@@ -347,9 +435,9 @@ func (n *fakeNode) fill() {
 		c := liveCallOf(i)
 		switch {
 		case i == 3:
-			c.Phase, c.DialedAt, c.AnsweredAt = "preparing", record.Time{}, record.Time{}
+			c.Phase, c.DialedAt, c.AnsweredAt, c.Media, c.Speaks = "preparing", record.Time{}, record.Time{}, record.Media{}, nil
 		case i < 6:
-			c.Phase, c.AnsweredAt = "dialing", record.Time{}
+			c.Phase, c.AnsweredAt, c.Media, c.Speaks = "dialing", record.Time{}, record.Media{}, nil
 		case i%17 == 0:
 			c.Recording = "on"
 		}

@@ -230,10 +230,15 @@ func TestPageWithHostileTexts(t *testing.T) {
 		page.size(width, 800, false)
 		page.open(n.url + "/#/live")
 		page.shows(rows + fmt.Sprintf(`.length === %d`, len(texts)))
-		page.shows(`document.querySelectorAll('.targets tr, table.cards tbody tr').length >= 9`)
+		page.shows(`document.querySelectorAll('.targetline .chip').length === 6`)
 		page.fits()
 		if width > 1000 {
 			page.picture("hostile-live")
+		}
+		for _, view := range []string{"targets", "compare?by=target&last=168h"} {
+			page.open(n.url + "/#/" + view)
+			page.shows(`document.querySelectorAll('.targets tbody tr, .compared thead th').length >= 7`)
+			page.fits()
 		}
 		page.open(n.url + "/#/finished")
 		page.reads(fmt.Sprintf("%d calls", len(texts)))

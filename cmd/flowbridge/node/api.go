@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/compare"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 func (n *Node) serveAPI(ctx context.Context, o Options) error {
@@ -32,7 +36,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	options := admin.Options{
 		Media: n.mediaPath,
 		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n.server},
-		Figures: n.live, Metrics: n.metrics.Handler(n.log),
+		Figures: n.live, Report: reportBy, Metrics: n.metrics.Handler(n.log),
 		Events: n.events, Ladders: apiLadders{n},
 		Access: func() admin.Access {
 			now := &n.config().Admin
@@ -129,8 +133,27 @@ func callOf(c b2bua.LiveCall) admin.Call {
 			call.Hears[name] = c.Hears[side]
 		}
 	}
+	for party, name := range []string{"caller", "agent"} {
+		if c.Speaks[party] {
+			call.Speaks = append(call.Speaks, name)
+		}
+	}
 	return call
 }
+
+// reportBy starts a comparison of finished calls by one of compare.By.
+func reportBy(by string) (admin.Report, error) {
+	if !slices.Contains(compare.By(), by) {
+		return nil, fmt.Errorf("use one of %s", strings.Join(compare.By(), ", "))
+	}
+	return report{compare.New(by)}, nil
+}
+
+// report is the admin API's form of a comparison.
+type report struct{ groups *compare.Groups }
+
+func (r report) Add(of *record.Record) { r.groups.Add(of) }
+func (r report) Groups() any           { return r.groups.All() }
 
 // control passes the admin API's orders to the server.
 type control struct{ server *b2bua.Server }

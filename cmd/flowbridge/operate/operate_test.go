@@ -109,13 +109,15 @@ func (f *fakeServer) Targets() []live.Target {
 	half := 0.5
 	return []live.Target{
 		{
-			Name: "synthflow", Kind: "synthflow", Address: "sip:x@\x1b", Health: live.HealthFailing, Calls: 3, MaxCalls: 200, Attempts: 4, Failed: 2, AnswerRatio: &half, Prepare: &live.Latency{P50: 12.4, P95: 812},
+			Name: "synthflow", Kind: "synthflow", Address: "sip:x@\x1b", Health: live.HealthFailing, Calls: 3, MaxCalls: 200, Attempts: 4, Failed: 2, AnswerRatio: &half, Prepare: &live.Latency{P50: 12.4, P95: 812}, Turns: &live.Latency{P50: 900, P95: 2100},
 			LastError: &live.TargetError{At: began, Cause: "prepare_failed", Call: "done", Text: "its API answered 503 Service Unavailable"},
 		},
 		{Name: "pbx", Kind: "trunk", Health: live.HealthIdle},
 		{Name: "pinged", Kind: "sip", Health: live.HealthFailing, Circuits: []live.Circuit{{State: live.CircuitClosed, Ping: "no answer to OPTIONS"}}},
 	}
 }
+
+func (f *fakeServer) History() live.History { return live.History{} }
 
 func (f *fakeServer) LogLevel() admin.LogLevel {
 	return admin.LogLevel{Level: "info", Configured: "info"}
@@ -196,8 +198,8 @@ func TestCommands(t *testing.T) {
 		"log level debug --for 5m":  "0 debug until 2026-11-20T08:05:00.000Z, then info",
 		"log level trace":           "2 use one of debug, info, warn, error",
 		"log level debug --for 48h": "1 for is not a time of at most 24h",
-		"targets list": "0 synthflow  synthflow  failing                         3/200  4         2       50%       12/812      -          sip:x@?\n" +
-			"pbx        trunk      idle                            0      0         0       -         -           -          \n" +
+		"targets list": "0 synthflow  synthflow  failing                         3/200  4         2       50%       12/812      -          900/2100  sip:x@?\n" +
+			"pbx        trunk      idle                            0      0         0       -         -           -          -         \n" +
 			"pinged     sip        failing (no answer to OPTIONS)  0 ",
 		"targets list --json":         `0 "text": "its API answered 503 Service Unavailable"`,
 		"calls list":                  "0 +15075550100?  +15075785607",

@@ -31,7 +31,8 @@ func targetsCommand() *cobra.Command {
 	c := cli.Command("list", "List targets with their health",
 		"List the targets, and the trunks that can be called, with what a running server knows of the last five minutes.\n"+
 			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use or answers no OPTIONS. It is idle if there was none.\n"+
-			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).",
+			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).\n"+
+			"TURNS is how long callers waited for the agent's answers within calls (docs/guides/talk.md).",
 		"  flowbridge targets list\n  flowbridge targets list --json")
 	at := accessFlags(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
@@ -45,12 +46,13 @@ func targetsCommand() *cobra.Command {
 
 func printTargets(w io.Writer, targets []live.Target) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TARGET\tKIND\tHEALTH\tCALLS\tATTEMPTS\tFAILED\tANSWERED\tPREPARE MS\tANSWER MS\tADDRESS")
+	fmt.Fprintln(t, "TARGET\tKIND\tHEALTH\tCALLS\tATTEMPTS\tFAILED\tANSWERED\tPREPARE MS\tANSWER MS\tTURNS MS\tADDRESS")
 	for i := range targets {
 		g := &targets[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), healthOf(g),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), healthOf(g),
 			ofMost(g.Calls, g.MaxCalls),
-			g.Attempts, g.Failed, percent(g.AnswerRatio), latency(g.Prepare), latency(g.Answer), cli.Shown(g.Address))
+			g.Attempts, g.Failed, percent(g.AnswerRatio), latency(g.Prepare), latency(g.Answer),
+			latency(g.Turns), cli.Shown(g.Address))
 	}
 	if err := t.Flush(); err != nil {
 		return err

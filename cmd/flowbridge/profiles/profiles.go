@@ -55,6 +55,7 @@ func profileOf(name, text string) Profile {
 			p.Date = value
 		case "Source":
 			p.Sources = append(p.Sources, value)
+		case "Call page": // for the page: admin/web/platforms.json
 		default:
 			if p.Title == "" {
 				p.Title = words

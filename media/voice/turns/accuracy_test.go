@@ -1,17 +1,16 @@
 //go:build !race
 
-package turns
+package turns_test
 
 import (
 	"cmp"
-	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"flowbridge/media/voice"
+	"flowbridge/media/voice/turns"
 	"flowbridge/sim/conversation"
 )
 
@@ -19,25 +18,25 @@ import (
 const heldOut = 101
 
 // follow judges a conversation as a relay does: packets of both sides as they come, and a look each second.
-func follow(c *conversation.Conversation, k conversation.Condition, s conversation.Sounds, seed uint64) (*Talk, []Moment) {
+func follow(c *conversation.Conversation, k conversation.Condition, s conversation.Sounds, seed uint64) (*turns.Talk, []turns.Moment) {
 	type packet struct {
 		conversation.Packet
-		from Party
+		from turns.Party
 	}
 	var all []packet
-	for p := range Party(2) {
+	for p := range turns.Party(2) {
 		for _, pkt := range c.Packets(int(p), k, s, seed) {
 			all = append(all, packet{pkt, p})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b packet) int { return cmp.Compare(a.Arrival, b.Arrival) })
-	var moments []Moment
+	var moments []turns.Moment
 	var ears [2]voice.Detector
-	t, looked := New(0), time.Duration(0)
-	t.Each = func(m Moment) { moments = append(moments, m) }
+	t, looked := turns.New(0), time.Duration(0)
+	t.Each = func(m turns.Moment) { moments = append(moments, m) }
 	look := func(now time.Duration) {
 		for p := range ears {
-			t.Look(Party(p), ears[p].View(now))
+			t.Look(turns.Party(p), ears[p].View(now))
 		}
 	}
 	for _, p := range all {
@@ -56,77 +55,12 @@ func follow(c *conversation.Conversation, k conversation.Condition, s conversati
 	return t, moments
 }
 
-// truth are the moments of the words as they were generated.
-func truth(c *conversation.Conversation, decibels int) (moments []Moment) {
-	t := New(0)
-	t.Each = func(m Moment) { moments = append(moments, m) }
-	caller, agent := c.Truth(conversation.Caller, decibels), c.Truth(conversation.Agent, decibels)
-	for len(caller)+len(agent) > 0 {
-		p, from := Caller, &caller
-		if len(caller) == 0 || len(agent) > 0 && agent[0].To < caller[0].To {
-			p, from = Agent, &agent
-		}
-		t.Hear(p, voice.Segment{From: (*from)[0].From, To: (*from)[0].To})
-		*from = (*from)[1:]
-	}
-	t.Finish(c.End())
-	return moments
-}
-
-// errors are the distances of figures from a truth, in milliseconds.
-type errors struct {
-	turn, barge        []float64
-	turns, barges      int // of the truth
-	extra, extraBarges int // that were not
-}
-
-func (e *errors) compare(was, is []Moment) {
-	for _, m := range was {
-		var off *[]float64
-		switch m.Kind {
-		case Answer:
-			e.turns, off = e.turns+1, &e.turn
-		case BargeIn:
-			e.barges, off = e.barges+1, &e.barge
-		default:
-			continue
-		}
-		i := slices.IndexFunc(is, func(o Moment) bool { return o.Kind == m.Kind && (o.At-m.At).Abs() < 500*ms })
-		if i >= 0 {
-			*off = append(*off, math.Abs(float64((is[i].Took - m.Took).Milliseconds())))
-			is = slices.Delete(slices.Clone(is), i, i+1)
-		}
-	}
-	for _, o := range is {
-		switch o.Kind {
-		case Answer:
-			e.extra++
-		case BargeIn, Ignored, CutOff:
-			e.extraBarges++
-		case Backchannel, DeadAir:
-		}
-	}
-}
-
-func quantile(s []float64, share float64) float64 {
-	if len(s) == 0 {
-		return math.NaN()
-	}
-	slices.Sort(s)
-	return s[min(len(s)-1, int(share*float64(len(s))))]
-}
-
-func (e *errors) String() string {
-	return fmt.Sprintf("%3.0f /%4.0f, %d of %d +%d; %3.0f /%4.0f, %d of %d +%d", quantile(e.turn, 0.5), quantile(e.turn, 0.95), len(e.turn), e.turns,
-		e.extra, quantile(e.barge, 0.5), quantile(e.barge, 0.95), len(e.barge), e.barges, e.extraBarges)
-}
-
 // TestFiguresOfConversations: the figures of calls that are not marked noisy are exact, and noisy calls are marked.
 // -v prints a table: turn latency and barge-in, error in ms at p50 / p95, found of all, and how many were none. The truth of
 // the first two columns ends a word 20 dB below its level, that of the others 30 dB.
 func TestFiguresOfConversations(t *testing.T) {
 	type condition struct {
-		truth [2]errors // of calls that are not marked
+		truth [2]conversation.Score // of calls that are not marked
 		noisy int
 		wrong int // calls that are not marked, and have a turn that is missing, none, or wrong by 250 ms
 	}
@@ -141,22 +75,22 @@ func TestFiguresOfConversations(t *testing.T) {
 			s := sounds[n%uint64(len(sounds))]
 			conv := conversation.New(n, s, 12)
 			talk, is := follow(conv, k, s, n)
-			if talk.Figures().Confidence == Noisy {
+			if talk.Figures().Confidence == turns.Noisy {
 				c.noisy++
 				continue
 			}
-			var one errors
-			one.compare(truth(conv, 20), is)
-			if one.extra > 0 || len(one.turn) < one.turns || quantile(one.turn, 1) > 250 {
+			var one conversation.Score
+			one.Compare(conv.Moments(20), is)
+			if one.ExtraTurns > 0 || len(one.Turn) < one.Turns || conversation.Quantile(one.Turn, 1) > 250 {
 				c.wrong++
 			}
 			for i, decibels := range []int{20, 30} {
-				c.truth[i].compare(truth(conv, decibels), is)
+				c.truth[i].Compare(conv.Moments(decibels), is)
 			}
 		}
 		at20 := &c.truth[0]
 		t.Logf("%-18s | %v | %v | noisy %d of %d, wrong %d", k.Name, at20, &c.truth[1], c.noisy, calls, c.wrong)
-		p50, p95 := quantile(at20.turn, 0.5), quantile(at20.turn, 0.95)
+		p50, p95 := conversation.Quantile(at20.Turn, 0.5), conversation.Quantile(at20.Turn, 0.95)
 		switch {
 		case strings.HasSuffix(k.Name, "10 dB"):
 			if c.noisy*20 < calls*19 {
@@ -171,8 +105,8 @@ func TestFiguresOfConversations(t *testing.T) {
 				t.Errorf("%s: turn latency is wrong by %v ms at p50, %v ms at p95", k.Name, p50, p95)
 			}
 		default:
-			if p50 > 20 || p95 > 40 || len(at20.turn) < at20.turns {
-				t.Errorf("%s: turn latency is wrong by %v ms at p50, %v ms at p95, found %d of %d", k.Name, p50, p95, len(at20.turn), at20.turns)
+			if p50 > 20 || p95 > 40 || len(at20.Turn) < at20.Turns {
+				t.Errorf("%s: turn latency is wrong by %v ms at p50, %v ms at p95, found %d of %d", k.Name, p50, p95, len(at20.Turn), at20.Turns)
 			}
 		}
 	}

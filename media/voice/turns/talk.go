@@ -152,6 +152,19 @@ func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	return s.Waiting, t.answered + s.Quiet, true
 }
 
+// Speaking returns who speaks, by Party; a pause of 400 ms and more has ended. It is false for both where the line is
+// paused or a party's speech is not measured. Look comes before it.
+func (t *Talk) Speaking() (now [2]bool) {
+	s := &t.s
+	if s.unmeasured() != "" || s.asked(s.Paused) != 0 {
+		return now
+	}
+	for p := range now {
+		now[p] = len(s.Sides[p].Ahead) > 0
+	}
+	return now
+}
+
 // add takes speech of a party, again as far as it is known already.
 func (t *Talk) add(p Party, from, to time.Duration) {
 	side := &t.s.Sides[p]

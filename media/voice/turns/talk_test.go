@@ -227,6 +227,37 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+// TestSpeaking: who speaks now; a pause belongs to what is said before it, and a paused line carries nothing.
+func TestSpeaking(t *testing.T) {
+	talk := New(answered)
+	check := func(now int, want [2]bool) {
+		t.Helper()
+		talk.Look(Caller, voice.View{Until: at(now)})
+		talk.Look(Agent, voice.View{Until: at(now)})
+		if got := talk.Speaking(); got != want {
+			t.Errorf("at %d: %v; want %v", now, got, want)
+		}
+	}
+	check(500, [2]bool{})
+	talk.Look(Agent, voice.View{Speaking: true, Since: at(1000), To: at(1900), Until: at(1900)})
+	if got := talk.Speaking(); got != [2]bool{Agent: true} {
+		t.Errorf("the agent speaks, and is said to: %v", got)
+	}
+	talk.Hear(Agent, said(1000, 2000)[0])
+	check(2100, [2]bool{Agent: true}) // it may be a pause
+	check(2500, [2]bool{})
+	talk.Look(Caller, voice.View{Speaking: true, Since: at(2600), To: at(3000), Until: at(3000)})
+	talk.Pause(Hold, at(3000))
+	if got := talk.Speaking(); got != [2]bool{} {
+		t.Errorf("on hold: %v", got)
+	}
+	talk.Resume(Hold, at(3100))
+	talk.Look(Agent, voice.View{Until: at(3200), Reason: voice.OtherCodec})
+	if got := talk.Speaking(); got != [2]bool{} {
+		t.Errorf("of a codec that is not measured: %v", got)
+	}
+}
+
 // random is a conversation of some minutes by chance.
 func random(rng *rand.Rand) (both [2][]voice.Segment, end int) {
 	for p := range both {

@@ -1,0 +1,219 @@
+package live
+
+import (
+	"math"
+	"time"
+
+	"flowbridge/store/record"
+)
+
+// The history is one ring of an hour. A point is what Stats and Targets said at the end of its step.
+const (
+	historyStep   = 10 * time.Second
+	historyPoints = 360
+	// historyTargets bounds how many targets have a history. The rest of a larger configuration has none.
+	historyTargets = 256
+)
+
+// History is the last hour, as GET /api/history gives it. Every series has a point for each step, the oldest first;
+// null: nothing was measured then. A point of a rate or of a percentile is of the window (Stats.WindowS) before it.
+type History struct {
+	// Start is the time of the first point; null: there is none yet. StepS is from one point to the next, in seconds.
+	Start   record.Time     `json:"start"`
+	StepS   int             `json:"step_s"`
+	Figures Series          `json:"figures"`
+	Targets []TargetHistory `json:"targets"`
+}
+
+// TargetHistory is the last hour of a target.
+type TargetHistory struct {
+	Name   string `json:"name"`
+	Series Series `json:"series"`
+}
+
+// Series are numbers over time, by the name of the field of Stats or Target that they are of.
+type Series map[string][]*float64
+
+// figure is a number that the history keeps. NaN: it was not measured.
+type figure[T any] struct {
+	name string
+	of   func(*T) float64
+}
+
+// figuresOfNode and figuresOfTarget are what the history keeps, in the order of a point.
+func figuresOfNode() []figure[Stats] {
+	return []figure[Stats]{
+		{"calls", func(s *Stats) float64 { return float64(s.Calls) }},
+		{"calls_per_second", func(s *Stats) float64 { return s.CallsPerSecond }},
+		{"answer_ratio", func(s *Stats) float64 { return orNaN(s.AnswerRatio) }},
+		{"post_dial_delay_ms", func(s *Stats) float64 { return s.PostDialDelay.p95() }},
+		{"prepare_ms", func(s *Stats) float64 { return s.Prepare.p95() }},
+		{"setup_ms", func(s *Stats) float64 { return s.Setup.p95() }},
+		{"loss", func(s *Stats) float64 { return orNaN(s.Loss) }},
+		{"jitter_ms", func(s *Stats) float64 { return s.Jitter.p95() }},
+		{"mos", func(s *Stats) float64 {
+			if s.MOS == nil {
+				return math.NaN()
+			}
+			return s.MOS.P50
+		}},
+		{"ports", func(s *Stats) float64 { return float64(s.Ports.InUse) }},
+		{"unwritten", func(s *Stats) float64 { return float64(s.Unwritten) }},
+		{"rejected", func(s *Stats) float64 {
+			sum := uint64(0)
+			for _, n := range s.Rejected {
+				sum += n
+			}
+			return float64(sum)
+		}},
+	}
+}
+
+func figuresOfTarget() []figure[Target] {
+	return []figure[Target]{
+		{"calls", func(t *Target) float64 { return float64(t.Calls) }},
+		{"failed", func(t *Target) float64 { return float64(t.Failed) }},
+		{"answer_ratio", func(t *Target) float64 { return orNaN(t.AnswerRatio) }},
+		{"prepare_ms", func(t *Target) float64 { return t.Prepare.p95() }},
+		{"answer_ms", func(t *Target) float64 { return t.Answer.p95() }},
+		{"turns_ms", func(t *Target) float64 { return t.Turns.p95() }},
+	}
+}
+
+func orNaN(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
+
+func (p *Percentiles) p95() float64 {
+	if p == nil {
+		return math.NaN()
+	}
+	return p.P95
+}
+
+func (l *Latency) p95() float64 {
+	if l == nil {
+		return math.NaN()
+	}
+	return l.P95
+}
+
+// ring has the points of one series by their step; NaN: no point.
+type ring [historyPoints]float32
+
+// history keeps an hour. Its memory is 1.4 KB for each series: 17 KB of the node, 9 KB of a target, 2.2 MB at most.
+type history struct {
+	began   time.Time // of step 0, by the monotonic clock
+	step    int       // of the last point
+	points  int       // how many steps there are, at most historyPoints
+	at      record.Time
+	node    []ring
+	targets map[string][]ring
+}
+
+// due reports whether a step has ended since the last point.
+func (h *history) due(now time.Time) bool {
+	return h.points == 0 || now.Sub(h.began)/historyStep > time.Duration(h.step)
+}
+
+// add takes a point. Steps without one, because the process stood still, stay empty.
+func (h *history) add(now time.Time, s *Stats, targets []Target) {
+	step := int(now.Sub(h.began) / historyStep)
+	if h.points == 0 {
+		h.began, step = now, 0
+		h.node = emptyRings(len(figuresOfNode()))
+		h.step = -1
+	}
+	passed := min(step-h.step, historyPoints)
+	if passed <= 0 {
+		return
+	}
+	h.points = min(h.points+passed, historyPoints)
+	was := h.step
+	h.step, h.at = step, s.At
+	put(h.node, figuresOfNode(), was, step, s)
+	kept := make(map[string][]ring, len(targets))
+	for i := range targets {
+		t := &targets[i]
+		rings := h.targets[t.Name]
+		if rings == nil && len(kept) < historyTargets {
+			rings = emptyRings(len(figuresOfTarget()))
+		}
+		if rings != nil {
+			put(rings, figuresOfTarget(), was, step, t)
+			kept[t.Name] = rings
+		}
+	}
+	h.targets = kept // those of targets that a reload has removed are gone
+}
+
+func emptyRings(n int) []ring {
+	all := make([]ring, n)
+	for i := range all {
+		for k := range all[i] {
+			all[i][k] = float32(math.NaN())
+		}
+	}
+	return all
+}
+
+// put writes the point of a step, and empties those since the last one.
+func put[T any](rings []ring, figures []figure[T], was, step int, of *T) {
+	for i, f := range figures {
+		for s := max(was+1, step-historyPoints+1); s < step; s++ {
+			rings[i][s%historyPoints] = float32(math.NaN())
+		}
+		rings[i][step%historyPoints] = float32(f.of(of))
+	}
+}
+
+// seriesOf returns the points of rings, the oldest first.
+func seriesOf[T any](h *history, rings []ring, figures []figure[T]) Series {
+	all := Series{}
+	for i, f := range figures {
+		points := make([]*float64, h.points)
+		for k := range points {
+			if v := float64(rings[i][(h.step-h.points+1+k)%historyPoints]); !math.IsNaN(v) {
+				v = rounded(v, 4)
+				points[k] = &v
+			}
+		}
+		all[f.name] = points
+	}
+	return all
+}
+
+// History returns the last hour. Targets are those of the configuration, in its order.
+func (w *Watcher) History() History {
+	peers := w.options.Peers()
+	w.past.Lock()
+	defer w.past.Unlock()
+	h := &w.history
+	out := History{StepS: int(historyStep / time.Second), Figures: Series{}, Targets: []TargetHistory{}}
+	if h.points == 0 {
+		return out
+	}
+	out.Start = record.Time{Time: h.at.Add(-time.Duration(h.points-1) * historyStep)}
+	out.Figures = seriesOf(h, h.node, figuresOfNode())
+	for _, p := range peers {
+		if rings := h.targets[p.Name]; rings != nil {
+			out.Targets = append(out.Targets, TargetHistory{p.Name, seriesOf(h, rings, figuresOfTarget())})
+		}
+	}
+	return out
+}
+
+// remember adds a point to the history if it is time.
+func (w *Watcher) remember() {
+	now := time.Now()
+	w.past.Lock()
+	defer w.past.Unlock()
+	if !w.history.due(now) {
+		return
+	}
+	s := w.Stats()
+	w.history.add(now, &s, w.Targets())
+}
