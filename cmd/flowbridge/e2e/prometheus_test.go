@@ -142,7 +142,7 @@ func panels(t *testing.T) map[string]string {
 }
 
 // mayBeEmpty are lines of the dashboard that show something only where it happens, or is configured.
-var mayBeEmpty = []string{"Refused before they were calls A", "Not passed on A", "Calls and caps B", "Fleet A", "Fleet B", "Fleet C"}
+var mayBeEmpty = []string{"Refused before they were calls A", "Not passed on A", "Calls and caps B", "Fleet A", "Fleet B", "Fleet C", "Fleet D"}
 
 // TestPrometheus has a real Prometheus scrape the server while it takes calls. Each query of the alerts and of the
 // dashboard is valid there, names metrics that there are, and gives something.
