@@ -95,7 +95,7 @@ var layout = map[string]string{
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
 	"sim/vapi":             "sim sim/internal/standin",
 	"sim/platform":         "platform/openai sim sim/internal/standin",
-	"sim/twilio":           "sim sim/internal/standin",
+	"sim/twilio":           "platform/twilio sim sim/internal/standin",
 	"sim/internal/standin": "internal/httpd internal/rest sim",
 	"sim":                  "media/audio",
 

@@ -37,26 +37,19 @@ func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 
 // within makes the parser of a duration between two bounds; zero also allows 0.
 func within(low, high time.Duration, zero bool) kind {
+	remedy := "write one from " + low.String() + " to " + high.String()
+	if zero {
+		remedy += ", or 0 for none"
+	}
 	parse := func(t string) (time.Duration, complaint) {
-		if zero && isZero(t) {
-			return 0, complaint{}
-		}
 		d, c := parseDuration(t)
-		if !c.none() {
-			return d, c
-		}
-		if d < low || d > high {
-			remedy := "write one from " + low.String() + " to " + high.String()
-			if zero {
-				remedy += ", or 0 for none"
-			}
+		if c.none() && (d < low || d > high) {
 			return 0, refuse("is out of range", remedy)
 		}
-		return d, complaint{}
+		return d, c
 	}
-	k := kind{parse: parsed(parse), title: "duration", pattern: durationText}
 	if zero {
-		k.title, k.pattern, k.types = "duration or 0", `^0$|`+durationText, number
+		return orZero(parse)
 	}
-	return k
+	return textOf("duration", durationText, parse)
 }

@@ -62,18 +62,6 @@ type Recording struct {
 
 func (r *Recording) wanted(s section) bool { return !s.absent }
 
-// parseBeep takes the time between two beeps.
-func parseBeep(t string) (time.Duration, complaint) {
-	if isZero(t) {
-		return 0, complaint{}
-	}
-	d, c := parseDuration(t)
-	if c.none() && (d < time.Second || d > time.Hour) {
-		return 0, refuse("is shorter than 1s or longer than 1h", "write a duration like 15s, or 0 for no beep")
-	}
-	return d, c
-}
-
 func parseDirectory(t string) (string, complaint) {
 	if t == "" || strings.ContainsAny(t, "\x00\r\n") {
 		return "", refuse("is not a directory", "write one like /var/lib/flowbridge/recordings")

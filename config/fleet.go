@@ -24,14 +24,6 @@ func (f *Fleet) On() bool { return f.DSN != "" }
 // nodeName is what a node may be called.
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
-func parseNodeName(t string) (string, complaint) {
-	if t != "" && !nodeName.MatchString(t) {
-		return "", refuse("is not a name for a node",
-			"write up to 63 letters, digits, dots, hyphens or underscores, like edge-1")
-	}
-	return t, complaint{}
-}
-
 func (f *Fleet) check(s section) {
 	if at, ok := s.fields["caps"]; ok && f.Caps && !s.filled("dsn_file") {
 		at.fail("needs the database of the fleet", "write dsn_file beside it, or remove it")

@@ -120,9 +120,6 @@ func (s section) twilioTakes(names []string) {
 
 // parseBase takes the beginning of a public URL.
 func parseBase(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
 	u, err := url.Parse(t)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil ||
 		u.RawQuery != "" || u.Fragment != "" {

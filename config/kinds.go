@@ -54,155 +54,142 @@ var (
 	anyScalar = []string{"string", "number", "boolean"}
 )
 
+// textOf is a kind that is written as a text.
+func textOf[T any](title, pattern string, parse func(string) (T, complaint)) kind {
+	return kind{parse: parsed(parse), title: title, pattern: pattern}
+}
+
+// scalarOf is a kind whose text may look like a number or a boolean to YAML.
+func scalarOf[T any](title, pattern string, parse func(string) (T, complaint)) kind {
+	return kind{parse: parsed(parse), title: title, pattern: pattern, types: anyScalar}
+}
+
+// hostName is the kind of host names and addresses.
+func hostName[T any](parse func(string) (T, complaint)) kind {
+	return scalarOf("host name or address", hostText, parse)
+}
+
+// orZero is the kind of durations that may be 0, for none.
+func orZero(parse func(string) (time.Duration, complaint)) kind {
+	return kind{
+		title: "duration or 0", pattern: `^0$|` + durationText, types: number,
+		parse: parsed(func(t string) (time.Duration, complaint) {
+			if isZero(t) {
+				return 0, complaint{}
+			}
+			return parse(t)
+		}),
+	}
+}
+
+// orNone takes an empty text, too, for none.
+func orNone[T any](parse func(string) (T, complaint)) func(string) (T, complaint) {
+	return func(t string) (none T, c complaint) {
+		if t == "" {
+			return none, c
+		}
+		return parse(t)
+	}
+}
+
+// matching takes a text that passes a test.
+func matching(passes func(string) bool, problem, remedy string) func(string) (string, complaint) {
+	return func(t string) (string, complaint) {
+		if !passes(t) {
+			return "", refuse(problem, remedy)
+		}
+		return t, complaint{}
+	}
+}
+
 // kinds are those of values that are not told by their bounds or an enum: by Go type, or by the tag `is`.
 var kinds = map[string]kind{
-	"string":         {parse: parsed(parseText), title: "text", types: anyScalar},
-	"bool":           {parse: parsed(parseBool), title: boolType, types: boolean},
-	"time.Duration":  {parse: parsed(parseDuration), title: "duration", pattern: durationText},
-	"netip.AddrPort": {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
-	"netip.Prefix":   {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
-	"config.Source": {
-		parse: parsed(parseSource), title: "network or local", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$|^local$`,
-	},
-	"*config.Numbers": {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
+	"string":          scalarOf("text", "", parseText),
+	"bool":            {parse: parsed(parseBool), title: boolType, types: boolean},
+	"time.Duration":   textOf("duration", durationText, parseDuration),
+	"netip.AddrPort":  textOf("address:port", `^.+:[0-9]+$|^$`, parseAddrPort),
+	"netip.Prefix":    textOf("network", `^[0-9A-Fa-f.:]+(/[0-9]+)?$`, parsePrefix),
+	"config.Source":   textOf("network or local", `^[0-9A-Fa-f.:]+(/[0-9]+)?$|^local$`, parseSource),
+	"*config.Numbers": scalarOf("regular expression", "", parseRegexp),
 	"config.Listener": {
 		parse: uniqueListeners, title: "transport://address:port",
 		pattern: `^(udp|tcp|tls)://.+:[0-9]+$`,
 	},
-	"config.AdminAddress": {
-		parse: parsed(parseAdminAddress), title: "address:port or unix://path",
-		pattern: `^.+:[0-9]+$|^unix:///.+$`,
-	},
-	"*config.Table":      {title: "file", types: anyScalar},
-	"*template.Template": {title: "template", types: anyScalar},
-	"*template.URL":      {title: "URL with templates", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
-	"config.Secret":      {title: "file"},
+	"config.AdminAddress": textOf("address:port or unix://path", `^.+:[0-9]+$|^unix:///.+$`, parseAdminAddress),
+	"*config.Table":       {title: "file", types: anyScalar},
+	"*template.Template":  {title: "template", types: anyScalar},
+	"*template.URL":       {title: "URL with templates", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
+	"config.Secret":       {title: "file"},
 	"media-listener": {
 		parse: uniqueAddresses, title: "address or address=advertised address",
 		pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`,
 	},
-	"media-address": {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
-	"advertise": {
-		parse: parsed(parseAdvertise), title: "address, or auto",
-		pattern: `^[0-9A-Fa-f.:]*$|^auto$|^stun:.+$`,
-	},
-	"advertise-host": {
-		parse: parsed(parseAdvertiseHost), title: "address or host name, or auto", pattern: hostText,
-		types: anyScalar,
-	},
-	"node-name": {parse: parsed(parseNodeName), title: "text", pattern: `^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`},
+	"media-address":  {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
+	"advertise":      textOf("address, or auto", `^[0-9A-Fa-f.:]*$|^auto$|^stun:.+$`, orNone(parseAdvertise)),
+	"advertise-host": scalarOf("address or host name, or auto", hostText, orNone(parseAdvertiseHost)),
+	"node-name": textOf("text", `^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`,
+		orNone(matching(nodeName.MatchString, "is not a name for a node",
+			"write up to 63 letters, digits, dots, hyphens or underscores, like edge-1"))),
 	"algorithm": words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5",
 		"SHA-256", "MD5"),
-	"api":      {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"base-url": {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"dead-air": {
-		parse: parsed(parseDeadAir), title: "duration or 0", pattern: `^0$|` + durationText,
-		types: number,
-	},
-	"beep": {
-		parse: parsed(parseBeep), title: "duration or 0", pattern: `^0$|` + durationText,
-		types: number,
-	},
-	"callee": {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
+	"api":      textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, parseAPI),
+	"base-url": textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, orNone(parseBase)),
+	"dead-air": orZero(parseDeadAir),
+	"beep":     within(time.Second, time.Hour, true),
+	"callee":   {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
 	"caller": {
 		parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$",
 		types: anyScalar,
 	},
-	"certificate-host": {
-		parse: parsed(parseCertificateHost), title: "host, or host:port", pattern: hostText + `|^\*\.`,
-		types: anyScalar,
-	},
-	"certificate-name": {
-		parse: parsed(parseCertName), title: "host name or address", pattern: hostText,
-		types: anyScalar,
-	},
+	"certificate-host": scalarOf("host, or host:port", hostText+`|^\*\.`, parseCertificateHost),
+	"certificate-name": hostName(parseCertName),
 	"codec": words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC",
 		"speex", "L16", "AMR", "AMR-WB", "EVS"),
-	"collector": {parse: parsed(parseCollector), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
+	"collector": textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`, orNone(parseCollector)),
 	"country": {
 		parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`,
 		types: number, low: 1, high: 999,
 	},
-	"dialled":   {parse: parsed(parseDialled), title: "number", pattern: `^(\+?[0-9*#]+)?$`, types: anyScalar},
-	"directory": {parse: parsed(parseDirectory), title: "directory", pattern: `.`, types: anyScalar},
-	"domain": {
-		parse: parsed(parseDomain), title: "host name or address", pattern: hostText,
-		types: anyScalar,
-	},
+	"dialled":   scalarOf("number", `^(\+?[0-9*#]+)?$`, parseDialled),
+	"directory": scalarOf("directory", `.`, parseDirectory),
+	"domain":    hostName(orNone(parseDomain)),
 	"dscp": {
 		parse: parsed(parseDSCP), title: "DSCP",
 		pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63,
 	},
-	"file":   {parse: parsed(parseText), title: "file", types: anyScalar},
+	"file":   scalarOf("file", "", parseText),
 	"format": words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
-	"header": {parse: parsed(parseHeaderLine), title: "header", pattern: `^$|.:`},
-	"header-name": {
-		parse: parsed(parseHeaderName), title: "header name", pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
-		types: anyScalar,
-	},
-	"header-pattern": {
-		parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *",
-		pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$", types: anyScalar,
-	},
-	"hep-server": {
-		parse: parsed(parseHEPServer), title: "transport://host:port",
-		pattern: `^(udp|tcp)://.+:[0-9]+$|^$`,
-	},
+	"header": textOf("header", `^$|.:`, orNone(parseHeaderLine)),
+	"header-name": scalarOf("header name", "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+		matching(httpToken.MatchString, "is not the name of a header", "write one like Authorization or x-api-key")),
+	"header-pattern": scalarOf("header, or beginning of a name and *", "^[A-Za-z0-9.!%_+`'~-]+\\*?$", parseHeaderPattern),
+	"hep-server":     textOf("transport://host:port", `^(udp|tcp)://.+:[0-9]+$|^$`, orNone(parseHEPServer)),
 	"hold": {
 		parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t, HoldNone) }),
 		title: "tone or name of a sound", pattern: nameText,
 	},
-	"host": {
-		parse: parsed(parseTransferHost), title: "host name or address", pattern: hostText,
-		types: anyScalar,
-	},
-	"host-port": {
-		parse: parsed(parseHostPort), title: "host, or host:port", pattern: hostText,
-		types: anyScalar,
-	},
-	"host-port-or-none": {
-		parse: parsed(parseHostPortOrNone), title: "host, or host:port", pattern: hostText,
-		types: anyScalar,
-	},
+	"host":              hostName(parseTransferHost),
+	"host-port":         scalarOf("host, or host:port", hostText, parseHostPort),
+	"host-port-or-none": scalarOf("host, or host:port", hostText, orNone(parseHostPort)),
 	"identity-status": {
 		parse: parsed(parseIdentityStatus), title: "SIP status", pattern: `^(403|428|436|437|438)$`,
 		types: number, low: 403, high: 438,
 	},
-	"keep-alive": {
-		parse: parsed(parseKeepAlive), title: "duration or 0", pattern: `^0$|` + durationText,
-		types: number,
-	},
-	"kind": {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
-	"number-pattern": {
-		parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".",
-		types: anyScalar,
-	},
-	"opening": {
-		parse: parsed(parseOpening), title: "days and time of the day",
-		pattern: `^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`,
-	},
-	"passed-name": {
-		parse: parsed(parsePassedName), title: "header name", pattern: "^[A-Za-z0-9.!%_+`'~-]*$",
-		types: anyScalar,
-	},
-	"ports": {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
+	"keep-alive":     within(leastKeepAlive, time.Hour, true),
+	"kind":           {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
+	"number-pattern": scalarOf("regular expression", ".", parseNumberPattern),
+	"opening": textOf("days and time of the day",
+		`^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`, parseOpening),
+	"passed-name": scalarOf("header name", "^[A-Za-z0-9.!%_+`'~-]*$", orNone(parsePassedName)),
+	"ports":       {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
 	"ratio": {
 		parse: parsed(parseRatio), title: "number from 0 to 1", pattern: `^[0-9.eE+-]+$`,
 		types: []string{"number", "string"},
 	},
-	"register-user": {
-		parse: parsed(parseRegisterUser), title: "user of a SIP URI",
-		pattern: `^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]*$`, types: anyScalar,
-	},
-	"route-name": {
-		parse: named("route", func(l *loader) map[string]bool { return l.routes }), title: "name",
-		pattern: nameText, types: anyScalar,
-	},
-	"server-name": {
-		parse: parsed(parseServerName), title: "host name or address", pattern: hostText,
-		types: anyScalar,
-	},
-	"json-path": {parse: parsed(parseJSONPath), title: "JSON path", types: anyScalar},
+	"register-user": scalarOf("user of a SIP URI", `^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]*$`, orNone(parseRegisterUser)),
+	"route-name":    ownName("route", func(l *loader) map[string]bool { return l.routes }),
+	"server-name":   hostName(orNone(parseCertName)),
+	"json-path":     scalarOf("JSON path", "", parseJSONPath),
 	"ladders": {
 		parse: parsed(parseLadders), title: "duration", pattern: `^0$|^[Oo][Ff][Ff]$|` + durationText,
 		types: number,
@@ -211,40 +198,25 @@ var kinds = map[string]kind{
 		parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }),
 		title: "tone or name of a sound", pattern: nameText,
 	},
-	"store-path": {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},
+	"store-path": scalarOf("file", ".", parseStorePath),
 	"suite":      words(false, "is not an SRTP crypto suite that is known here", "", SRTPSuites()...),
 	"target": {
 		parse: known((*loader).targetName), title: "name of a target", pattern: nameText,
 		types: anyScalar,
 	},
 	"ping-interval": within(5*time.Second, time.Hour, true),
-	"target-name": {
-		parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name",
-		pattern: nameText, types: anyScalar,
-	},
-	"timer-or-0": {
-		parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText,
-		types: number,
-	},
-	"token-name": {parse: parsed(parseName), title: "name", pattern: nameText, types: anyScalar},
+	"target-name":   ownName("target", func(l *loader) map[string]bool { return l.targets }),
+	"timer-or-0":    orZero(parseTimer),
+	"token-name":    scalarOf("name", nameText, parseName),
 	"trunk": {
 		parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$",
 		types: anyScalar,
 	},
-	"trunk-name": {
-		parse: named("trunk", func(l *loader) map[string]bool { return l.trunks }), title: "name",
-		pattern: nameText, types: anyScalar,
-	},
-	"username": {
-		parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`,
-		types: anyScalar,
-	},
-	"webhook-name": {
-		parse: named("webhook", func(l *loader) map[string]bool { return l.webhooks }), title: "name",
-		pattern: nameText, types: anyScalar,
-	},
-	"webhook-url":      {parse: parsed(parseWebhookURL), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
-	"zone":             {parse: parsed(parseZone), title: "time zone", pattern: `^[A-Za-z0-9_+/-]+$`},
+	"trunk-name":       ownName("trunk", func(l *loader) map[string]bool { return l.trunks }),
+	"username":         scalarOf("text", `^[^"\\\x00-\x1f\x7f]*$`, parseUsername),
+	"webhook-name":     ownName("webhook", func(l *loader) map[string]bool { return l.webhooks }),
+	"webhook-url":      textOf("URL", `^[Hh][Tt][Tt][Pp][Ss]?://.+`, parseWebhookURL),
+	"zone":             textOf("time zone", `^[A-Za-z0-9_+/-]+$`, parseZone),
 	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 
@@ -299,67 +271,65 @@ func words(anyCase bool, problem, remedy string, enum ...string) kind {
 	})}
 }
 
-// named is the kind of names that only one entry of a list may have.
-func named(what string, names func(*loader) map[string]bool) func(section) func(string) (any, complaint) {
-	return known(func(l *loader, t string) (string, complaint) {
-		got, c := parseName(t)
-		switch {
-		case !c.none():
-			return "", c
-		case names(l)[got]:
-			l.twice[what+"s"]++
-			return "", refuse("is the name of another "+what+" already", "give each "+what+" its own name")
-		}
-		names(l)[got] = true
-		return got, complaint{}
-	})
-}
-
-// trunkName takes the name of a trunk, or nothing.
-func (l *loader) trunkName(t string) (string, complaint) {
-	if t != "" && !l.trunks[t] && !l.unsure("trunks", l.trunks) {
-		return "", refuse("is not the name of a trunk", meant(t, namesOf(l.trunks), "add it to trunks, or correct the name"))
-	}
-	return t, complaint{}
+// ownName is the kind of names that only one entry of a list may have.
+func ownName(what string, names func(*loader) map[string]bool) kind {
+	return kind{title: "name", pattern: nameText, types: anyScalar, parse: known(
+		func(l *loader, t string) (string, complaint) {
+			got, c := parseName(t)
+			switch {
+			case !c.none():
+				return "", c
+			case names(l)[got]:
+				l.twice[what+"s"]++
+				return "", refuse("is the name of another "+what+" already", "give each "+what+" its own name")
+			}
+			names(l)[got] = true
+			return got, complaint{}
+		})}
 }
 
 // namesOf are names in their order.
 func namesOf(all map[string]bool) []string { return slices.Sorted(maps.Keys(all)) }
 
-// targetName takes the name of a target.
-func (l *loader) targetName(t string) (string, complaint) {
-	if !l.targets[t] && !l.unsure("targets", l.targets) {
-		return "", refuse("is not the name of a target",
-			meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
+// oneOf refuses what is no name of a list: trunks or targets.
+func (l *loader) oneOf(list string, names map[string]bool, t string) complaint {
+	if names[t] || l.unsure(list, names) {
+		return complaint{}
 	}
-	return t, complaint{}
+	return refuse("is not the name of a "+strings.TrimSuffix(list, "s"),
+		meant(t, namesOf(names), "add it to "+list+", or correct the name"))
 }
+
+// trunkName takes the name of a trunk, or nothing.
+func (l *loader) trunkName(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	return t, l.oneOf("trunks", l.trunks, t)
+}
+
+// targetName takes the name of a target.
+func (l *loader) targetName(t string) (string, complaint) { return t, l.oneOf("targets", l.targets, t) }
 
 // callee takes the name of a trunk that calls can be placed to.
 func (l *loader) callee(t string) (string, complaint) {
-	switch {
-	case !l.trunks[t] && l.unsure("trunks", l.trunks):
-	case !l.trunks[t]:
-		return "", refuse("is not the name of a trunk", meant(t, namesOf(l.trunks), "add it to trunks, or correct the name"))
-	case !l.callees[t]:
+	if l.trunks[t] && !l.callees[t] {
 		return "", refuse("is a trunk without uri, which no call can be placed to",
 			`write uri below the trunk, like "sip:{{.To.Number}}@pbx.example.com"`)
 	}
-	return t, complaint{}
+	return t, l.oneOf("trunks", l.trunks, t)
 }
 
 // caller takes the name of a target whose calls a route is for, or nothing.
 func (l *loader) caller(t string) (string, complaint) {
 	switch {
-	case t == "", !l.targets[t] && l.unsure("targets", l.targets):
-	case !l.targets[t]:
-		return "", refuse("is not the name of a target",
-			meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
-	case !l.callers[t]:
+	case t == "":
+		return "", complaint{}
+	case l.targets[t] && !l.callers[t]:
 		return "", refuse("is a target that neither calls nor transfers",
 			"write sources, call_auth or transfer below the target, or remove the route")
 	}
-	return t, complaint{}
+	return t, l.oneOf("targets", l.targets, t)
 }
 
 // sound takes the name of a tone or sound, or another word.

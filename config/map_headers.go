@@ -91,13 +91,10 @@ func passesAs(all []Pass, name string) bool {
 	return false
 }
 
-// parsePassedName takes the name that a header goes out by, or nothing.
+// parsePassedName takes the name that a header goes out by.
 func parsePassedName(t string) (string, complaint) {
 	if strings.HasSuffix(t, "*") {
 		return "", refuse("is not the name of one header", "write the whole name")
-	}
-	if t == "" {
-		return "", complaint{}
 	}
 	return parseHeaderPattern(t)
 }

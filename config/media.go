@@ -81,7 +81,7 @@ func parseMediaListener(t string) (m MediaListener, c complaint) {
 		c.remedy = `write it like "10.0.0.5=203.0.113.5"`
 		return MediaListener{}, c
 	}
-	m.Advertise, _ = netip.ParseAddr(text) // invalid where it is empty, which the next condition finds
+	m.Advertise, _ = netip.ParseAddr(text) // invalid where it is to be found, like auto
 	if !m.Advertise.IsValid() || m.Advertise.Is4() != m.Addr.Is4() {
 		return MediaListener{}, refuse("has no advertised address of the same family", `write it like "10.0.0.5=203.0.113.5"`)
 	}

@@ -107,11 +107,8 @@ func parsePrefix(t string) (netip.Prefix, complaint) {
 	return p, complaint{}
 }
 
-// parseAdvertise takes an address that peers can send to; empty stays empty.
+// parseAdvertise takes an address that peers can send to.
 func parseAdvertise(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
 	if findsAddress(t) {
 		return parseFound(t)
 	}

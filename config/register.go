@@ -65,16 +65,9 @@ func parseHostPort(t string) (string, complaint) {
 	return strings.ToLower(t), complaint{}
 }
 
-func parseHostPortOrNone(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
-	return parseHostPort(t)
-}
-
-// parseRegisterUser takes the user of an address-of-record, or nothing.
+// parseRegisterUser takes the user of an address-of-record.
 func parseRegisterUser(t string) (string, complaint) {
-	if t != "" && (!sipUser.MatchString(t) || len(t) > 128) {
+	if !sipUser.MatchString(t) || len(t) > 128 {
 		return "", refuse("cannot be the user of a SIP URI",
 			"write what stands before the @ of the address, like 12065551234 or acme")
 	}
@@ -83,14 +76,3 @@ func parseRegisterUser(t string) (string, complaint) {
 
 // leastKeepAlive is the shortest keep-alive: NATs forget a flow over UDP after 20 s at the earliest.
 const leastKeepAlive = 5 * time.Second
-
-func parseKeepAlive(t string) (time.Duration, complaint) {
-	if isZero(t) {
-		return 0, complaint{}
-	}
-	d, c := parseDuration(t)
-	if c.none() && (d < leastKeepAlive || d > time.Hour) {
-		return 0, refuse("is shorter than 5s, or longer than 1h", "write a duration like 30s, or 0 for none")
-	}
-	return d, c
-}

@@ -20,9 +20,6 @@ type callRescue struct {
 
 // parseDeadAir takes what counts as dead air in figures, too (media/voice/turns): 3 s or more.
 func parseDeadAir(t string) (time.Duration, complaint) {
-	if isZero(t) {
-		return 0, complaint{}
-	}
 	d, c := parseDuration(t)
 	if c.none() && d < 3*time.Second {
 		return 0, refuse("is as short as pauses are in a conversation", "write a duration from 3s on, or 0 for never")

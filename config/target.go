@@ -197,13 +197,6 @@ func (s section) usesTLS(t TargetTLS, transport string) {
 	}
 }
 
-func parseServerName(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
-	return parseCertName(t)
-}
-
 // Header is one entry of targets[].headers.
 type Header struct {
 	// Name is the header's name, spelled as it goes out.

@@ -73,9 +73,6 @@ const tracesPath = "/v1/traces"
 
 // parseCollector takes the URL of a collector, and completes its path.
 func parseCollector(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
 	u, err := url.Parse(t)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return "", refuse("is not an http(s) URL", `write it like "http://127.0.0.1:4318"`)
@@ -98,9 +95,6 @@ func parseCollector(t string) (string, complaint) {
 
 // parseHEPServer takes a transport, a host and a port.
 func parseHEPServer(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
 	wrong := refuse("is not the address of a HEP server",
 		`write transport, host and port, like "udp://127.0.0.1:9060" or "tcp://homer.example.com:9060"`)
 	transport, at, ok := strings.Cut(t, "://")
@@ -130,11 +124,3 @@ func parseRatio(t string) (float64, complaint) {
 }
 
 var httpToken = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
-
-// parseHeaderName takes the name of an HTTP header.
-func parseHeaderName(t string) (string, complaint) {
-	if !httpToken.MatchString(t) {
-		return "", refuse("is not the name of a header", "write one like Authorization or x-api-key")
-	}
-	return t, complaint{}
-}

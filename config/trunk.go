@@ -213,9 +213,9 @@ func parseUsername(t string) (string, complaint) {
 	return t, complaint{}
 }
 
-// parseDomain takes the host of a Request-URI, or nothing.
+// parseDomain takes the host of a Request-URI.
 func parseDomain(t string) (string, complaint) {
-	if _, c := parseAddr(t); t != "" && !c.none() && !isHostName(t) {
+	if _, c := parseAddr(t); !c.none() && !isHostName(t) {
 		return "", refuse("is neither a host name nor an address", "write the host of the Request-URI, without sip: and port")
 	}
 	return strings.ToLower(t), complaint{}
@@ -223,9 +223,6 @@ func parseDomain(t string) (string, complaint) {
 
 // parseHeaderLine takes "Name: value" and gives it with one space behind the colon.
 func parseHeaderLine(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
 	name, val, ok := strings.Cut(t, ":")
 	name, val = strings.TrimSpace(name), strings.TrimSpace(val)
 	if !ok || !tokenOnly.MatchString(name) || val == "" ||
@@ -237,13 +234,6 @@ func parseHeaderLine(t string) (string, complaint) {
 
 // leastSE is the shortest session timer that there is (RFC 4028 section 5).
 const leastSE = 90 * time.Second
-
-func parseTimerOrZero(t string) (time.Duration, complaint) {
-	if isZero(t) {
-		return 0, complaint{}
-	}
-	return parseTimer(t)
-}
 
 // parseTimer takes a session timer: seconds on the wire.
 func parseTimer(t string) (time.Duration, complaint) {

@@ -158,7 +158,7 @@ func TestTrafficPutsSilenceOff(t *testing.T) {
 	}
 	check := func(when string, at time.Duration, want int) {
 		t.Helper()
-		if r.checkSilence(at, silenceLimits{start: timeout, mid: timeout}); silent != want {
+		if r.judge(at, silenceLimits{start: timeout, mid: timeout}); silent != want {
 			t.Errorf("%s: reported %d times; want %d", when, silent, want)
 		}
 	}

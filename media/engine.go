@@ -54,6 +54,11 @@ type Config struct {
 	// come; 0 means 30 s. It is checked every 250 ms.
 	Timeout time.Duration
 
+	// OnOutage is called when most sessions of a worker, five at least, have fallen silent within a second, and when that
+	// is over. EventSilent waits until most are heard again, and for Timeout from then on, five minutes at most. It must
+	// not wait. May be nil.
+	OnOutage func(Outage)
+
 	// StartTimeout is the same for a session that has had no RTP since Session.Start; 0 means 30 s.
 	StartTimeout time.Duration
 
@@ -128,7 +133,7 @@ func Open(cfg Config) (*Engine, error) {
 	e.ports.mayRest = e.files / restingShare / 2
 	e.ports.taken = cfg.taken
 	for range cfg.Workers {
-		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
+		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout, onOutage: cfg.OnOutage})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
 		}

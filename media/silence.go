@@ -8,6 +8,8 @@ const oneWayAfter = 2750 * time.Millisecond // and a tick of the worker, at most
 type silenceLimits struct {
 	start time.Duration // before the first RTP since Session.Start
 	mid   time.Duration // after it
+
+	onOutage func(Outage) // nil: nobody wants to know
 }
 
 // hearing is what of a session's RTP counts for silence and one-way audio. It is a value owned by the worker.
@@ -69,22 +71,26 @@ func (r *relay) excused() bool {
 	return r.held() || r.party[SideA].named.Mute || r.party[SideB].named.Mute
 }
 
-func (r *relay) checkSilence(now time.Duration, p silenceLimits) {
+// isSilent reports whether a session was silent for its limit, and that was not told yet.
+func (r *relay) isSilent(now time.Duration, p silenceLimits) bool {
 	h := &r.hearing
 	if !h.started || h.silent || r.held() {
-		return
+		return false
 	}
-	never, limit := h.spoke == [2]bool{}, p.mid
-	if never {
+	limit := p.mid
+	if h.spoke == [2]bool{} {
 		limit = p.start
 	}
 	if now-h.last >= limit {
 		r.refresh(atOnce)
 	}
-	if since := now - h.last; since >= limit {
-		h.silent = true
-		r.post(EventSilent{Since: since, Never: never})
-	}
+	return now-h.last >= limit
+}
+
+func (r *relay) fallSilent(now time.Duration) {
+	h := &r.hearing
+	h.silent = true
+	r.post(EventSilent{Since: now - h.last, Never: h.spoke == [2]bool{}})
 }
 
 func (r *relay) checkOneWay(now time.Duration) {

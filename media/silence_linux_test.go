@@ -20,6 +20,13 @@ func newQuietSession(t *testing.T) *quietSession {
 	return q
 }
 
+// judge is what the worker does with a session that no outage has hit.
+func (r *relay) judge(at time.Duration, limits silenceLimits) {
+	if r.isSilent(at, limits) {
+		r.fallSilent(at)
+	}
+}
+
 func (q *quietSession) describe(side Side, at time.Duration, change func(*Peer)) {
 	q.t.Helper()
 	p := q.party[side].named
@@ -31,7 +38,7 @@ func (q *quietSession) describe(side Side, at time.Duration, change func(*Peer))
 func (q *quietSession) expect(when string, at time.Duration, want ...Event) {
 	q.t.Helper()
 	q.events = nil
-	q.checkSilence(at, silenceLimits{start: 10 * time.Second, mid: 20 * time.Second})
+	q.judge(at, silenceLimits{start: 10 * time.Second, mid: 20 * time.Second})
 	q.checkOneWay(at)
 	q.expectEvents(when, want...)
 }

@@ -41,6 +41,8 @@ type worker struct {
 	// Owned by the goroutine.
 	now      time.Duration // since epoch, read once per wake-up
 	nextTick time.Duration
+	silent   []*relay // for their limit, in the present tick
+	outage   outage
 	behind   *endpoint     // whose flow could be offloaded, if no packet of it waited; nil: none
 	alarm    time.Duration // when something of armed is due, at the latest
 	armed    []*endpoint
@@ -258,12 +260,15 @@ func (w *worker) lookForSilence() {
 	w.ticks.Add(1)
 	for _, r := range w.relays {
 		if r.enter() {
-			r.checkSilence(w.now, w.silence)
+			if r.isSilent(w.now, w.silence) {
+				w.silent = append(w.silent, r)
+			}
 			r.checkOneWay(w.now)
 			r.checkTalk(w.now)
 			r.leave()
 		}
 	}
+	w.judgeSilence()
 }
 
 // runCommands runs the waiting commands. A new socket may get the number of a closed one; an event of the closed one

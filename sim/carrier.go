@@ -42,9 +42,7 @@ type CarrierCall struct {
 	Heard       int           // packets of audio to receive before the BYE, in addition to Hold
 	Seed        uint64        // selects the caller's words
 	Silence     time.Duration // time without any response after which the call is given up; zero: 32 s
-	Digits      string        // telephone-events, sent from 300 ms after the answer on
 	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero: no CANCEL
-	HangupBy    Side          // SideAgent: the carrier sends no BYE and ignores Hold; SideCaller if empty
 	OnAnswer    func(sipCallID string)
 	OnRefer     func(referTo string) int // returns the final status of a transfer; nil: a REFER gets 405
 }
@@ -64,14 +62,12 @@ type CarrierResult struct {
 	Cancelled   bool  // CANCEL was sent
 	EndedBy     Side  // of an answered call
 	ByeStatus   int   // answer to the BYE of the carrier
-	ReInvites   int   // received
 
 	PostDialDelay time.Duration // INVITE to the first 18x, or to the answer if there was none
 	MediaDelay    time.Duration // answer to the first RTP received; negative with early media
 
 	Media
 	Headers []string // of the final response, "Name: value"
-	SDP     string   // of the answer
 }
 
 // Carrier places any number of calls from one socket.
@@ -157,15 +153,10 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 		req.SetDestination(cc.Dest.String())
 	}
 	ip := c.sip.ip(req.Destination())
-	digits, err := newTones(cc.Digits)
-	if err != nil {
-		return nil, err
-	}
 	st, err := openStream(ip)
 	if err != nil {
 		return nil, err
 	}
-	st.tones = digits
 	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal(), refers: make(chan string, maxRefers)}
 	contact := c.sip.contact(req.Destination())
 	callID, hops := sip.CallIDHeader(newTag()+"@"+contact.Address.Host), sip.MaxForwardsHeader(70)
@@ -210,7 +201,6 @@ func (c *Carrier) onReInvite(o *outgoing, req *sip.Request, tx sip.ServerTransac
 		reply(req, tx, sip.StatusNotAcceptableHere, Printable(err.Error()))
 		return
 	}
-	o.update(func(r *CarrierResult) { r.ReInvites++ })
 	_ = tx.Respond(c.sip.response(req, sip.StatusOK, "OK", o.offer))
 }
 

@@ -19,12 +19,9 @@ const (
 
 // AgentCall is what the agent saw of one INVITE.
 type AgentCall struct {
-	Headers     []string // every X- header line as it was on the wire, without its line end, in order
-	Raw         string   // the whole INVITE as it was on the wire
-	From        string
-	PAI         string // P-Asserted-Identity
-	CallID      string
-	MaxForwards int
+	Headers []string // every X- header line as it was on the wire, without its line end, in order
+	Raw     string   // the whole INVITE as it was on the wire
+	CallID  string
 
 	InvitedAt  time.Time
 	AnsweredAt time.Time
@@ -119,15 +116,9 @@ func newIncoming(req *sip.Request, tx sip.ServerTransaction, raw string) *Incomi
 		Invite: inviteOf(req), key: dialogKey(req.CallID().Value(), tagOf(req.To().Params)), tx: tx,
 		acked: newSignal(), bye: newSignal(), cancelled: newSignal(), referred: newSignal(), ended: newSignal(),
 	}
-	c.seen = AgentCall{
-		Raw: raw, From: req.From().Value(), CallID: req.CallID().Value(),
-		PAI: c.Header("P-Asserted-Identity"), InvitedAt: time.Now(),
-	}
+	c.seen = AgentCall{Raw: raw, CallID: req.CallID().Value(), InvitedAt: time.Now()}
 	if raw != "" {
 		c.seen.Headers = extensionLines(raw)
-	}
-	if h := req.MaxForwards(); h != nil {
-		c.seen.MaxForwards = int(h.Val())
 	}
 	return c
 }

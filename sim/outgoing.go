@@ -87,7 +87,7 @@ func (o *outgoing) run(ctx context.Context) error {
 		o.hangup(d, SideCaller) // answered too late, or without usable media
 		return errors.Join(err, sdpErr)
 	}
-	o.update(func(r *CarrierResult) { r.AnsweredAt, r.SDP = time.Now(), string(final.Body()) })
+	o.update(func(r *CarrierResult) { r.AnsweredAt = time.Now() })
 	o.talk(ctx, d, media)
 	return nil
 }
@@ -268,11 +268,7 @@ func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 	if o.cc.OnAnswer != nil {
 		o.cc.OnAnswer(o.res.SIPCallID)
 	}
-	var hold <-chan time.Time
-	if o.cc.Hold > 0 && o.cc.HangupBy != SideAgent {
-		hold = time.After(o.cc.Hold)
-	}
-	by := o.lasts(ctx, d, hold)
+	by := o.lasts(ctx, d, afterSome(o.cc.Hold))
 	o.carrier.sip.clock.remove(o.stream)
 	o.hangup(d, by)
 }

@@ -14,21 +14,18 @@ type reception struct {
 	source netip.AddrPort
 	heard  []byte // by timestamp, gaps filled with silence
 	law    codec  // of heard: that of the first packet
-	digits []byte
 	marks  []PacketMark
 	jitter float64 // in timestamp units
 
-	started    bool
-	ssrc       uint32
-	first      uint32 // extended sequence number
-	highest    uint32
-	window     uint64 // bit per received number, up to highest
-	unique     uint64 // packets of this SSRC
-	pastLost   uint64 // of earlier SSRCs
-	origin     uint32 // timestamp of heard[0]
-	transit    float64
-	lastEvent  uint32
-	eventsSeen bool
+	started  bool
+	ssrc     uint32
+	first    uint32 // extended sequence number
+	highest  uint32
+	window   uint64 // bit per received number, up to highest
+	unique   uint64 // packets of this SSRC
+	pastLost uint64 // of earlier SSRCs
+	origin   uint32 // timestamp of heard[0]
+	transit  float64
 }
 
 // take counts a datagram and returns its audio in the codec of the peer, or nil.
@@ -53,7 +50,6 @@ func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 	r.unique++
 	r.stats.Received++
 	if event {
-		r.event(payload, ts)
 		return nil
 	}
 	r.spread(ts, now)
@@ -135,17 +131,4 @@ func (r *reception) place(payload []byte, ts uint32, silence byte) {
 	}
 	n := copy(r.heard[at:], payload)
 	r.heard = append(r.heard, payload[n:]...)
-}
-
-// event collects one digit per event. All packets of an event have one timestamp
-// (RFC 4733 §2.2).
-func (r *reception) event(payload []byte, ts uint32) {
-	if len(payload) < 4 || int(payload[0]) >= len(toneNames) || len(r.digits) == maxDigits {
-		return
-	}
-	if r.eventsSeen && r.lastEvent == ts {
-		return
-	}
-	r.eventsSeen, r.lastEvent = true, ts
-	r.digits = append(r.digits, toneNames[payload[0]])
 }

@@ -20,8 +20,7 @@ const (
 	rtpHeader   = 12
 	maxHeard    = 20 * SampleRate // samples kept
 	maxMarks    = 1024            // packets logged each way
-	maxDigits   = 64
-	echoMargin  = 50 // frames that the echo queues beyond its delay
+	echoMargin  = 50              // frames that the echo queues beyond its delay
 	portRetries = 64
 )
 
@@ -53,7 +52,6 @@ type rtpStats struct {
 // Media is the audio of one end of one call.
 type Media struct {
 	Heard      []int16 // the first 20 s, decoded, 8 kHz
-	Digits     string
 	RTP        rtpStats
 	SentMarks  []PacketMark // only of an ended call
 	HeardMarks []PacketMark
@@ -78,7 +76,6 @@ type stream struct {
 	at        int
 	loop      bool
 	over      *signal // set after all of said was sent
-	tones     *tones
 	sentMarks []PacketMark
 
 	mu   sync.Mutex // guards what follows
@@ -166,22 +163,14 @@ func (s *stream) send(now time.Time) {
 	if peer == nil {
 		return
 	}
-	packet, ts := s.out[:], s.ts
+	packet := s.out[:]
 	s.out[1] = peer.codec.payload
-	tone, start, first, event := s.tones.next(s.ts)
-	event = event && peer.event != 0
-	if event {
-		packet, ts = s.out[:rtpHeader+len(tone)], start
-		s.out[1] = peer.event
-		copy(packet[rtpHeader:], tone[:])
-	} else {
-		s.fill(packet[rtpHeader:], peer.codec.silence, now)
-	}
-	if s.sent.Load() == 0 || event && first {
-		s.out[1] |= 0x80 // RFC 3551 §4.1: the start of a talkspurt, or of an event
+	s.fill(packet[rtpHeader:], peer.codec.silence, now)
+	if s.sent.Load() == 0 {
+		s.out[1] |= 0x80 // RFC 3551 §4.1: the start of a talkspurt
 	}
 	binary.BigEndian.PutUint16(s.out[2:], s.seq)
-	binary.BigEndian.PutUint32(s.out[4:], ts)
+	binary.BigEndian.PutUint32(s.out[4:], s.ts)
 	if len(s.sentMarks) < maxMarks {
 		s.sentMarks = append(s.sentMarks, PacketMark{
 			SSRC: binary.BigEndian.Uint32(s.out[8:]), Seq: s.seq, Sum: payloadSum(packet[rtpHeader:]), At: time.Now().UnixNano(),
@@ -265,7 +254,7 @@ func (s *stream) media(ended bool) Media {
 	if p := s.peer.Load(); p != nil {
 		st.Remote, st.Codec = p.addr, p.codec.name
 	}
-	m := Media{Digits: string(s.rx.digits), RTP: st, HeardMarks: slices.Clone(s.rx.marks)}
+	m := Media{RTP: st, HeardMarks: slices.Clone(s.rx.marks)}
 	if len(s.rx.heard) > 0 {
 		m.Heard = s.rx.law.decodeAll(s.rx.heard)
 	}

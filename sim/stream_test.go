@@ -42,9 +42,6 @@ func TestReceptionCounts(t *testing.T) {
 	if got := r.lost(); r.stats.Received != 7 || got != 2 || r.stats.OutOfOrder != 1 || r.stats.Duplicates != 1 || r.stats.Foreign != 2 {
 		t.Errorf("got %+v, lost %d", r.stats, got)
 	}
-	if string(r.digits) != "5" {
-		t.Errorf("digits %q", r.digits)
-	}
 	for i, want := range []byte{1, 2, 3, 4, 0xff, 0xff, 7} {
 		if got := r.heard[i*frameSamples]; got != want {
 			t.Errorf("frame %d: got %d; want %d", i, got, want)
@@ -54,33 +51,6 @@ func TestReceptionCounts(t *testing.T) {
 	r.take(packet(100, 5, 2, 8, frame(0xd5)), peer, now)
 	if len(r.heard) != 8*frameSamples || r.lost() != 2 {
 		t.Errorf("got %d samples, %d lost", len(r.heard), r.lost())
-	}
-}
-
-func TestTones(t *testing.T) {
-	if _, err := newTones("12x"); err == nil {
-		t.Error("accepted x")
-	}
-	q, _ := newTones("1D")
-	events, firsts, ends := 0, 0, 0
-	for f := range uint32(60) {
-		p, _, first, event := q.next(f * frameSamples)
-		if !event {
-			continue
-		}
-		events++
-		if first {
-			firsts++
-		}
-		if p[1]&0x80 != 0 {
-			ends++
-		}
-	}
-	if events != 16 || firsts != 2 || ends != 6 {
-		t.Errorf("got %d packets, %d firsts, %d ends", events, firsts, ends)
-	}
-	if _, _, _, event := (*tones)(nil).next(0); event {
-		t.Error("event from nothing")
 	}
 }
 

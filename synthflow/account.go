@@ -13,40 +13,27 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// DefaultAssistantsPath is the path of agents below the base URL. An intermediate copy of the documents has /v2/agents.
-const DefaultAssistantsPath = "/v2/assistants"
-
 // AccountOptions say how to reach an account. A trailing /v2 of the base URL is accepted.
 type AccountOptions struct {
 	rest.Options
-	WorkspaceID    string // the workspace that numbers are looked for in
-	AssistantsPath string // DefaultAssistantsPath if empty
+	WorkspaceID string // the workspace that numbers are looked for in
 }
 
 // Account is a workspace at Synthflow: its numbers and agents. It may be used by many goroutines. Every error of its
 // methods that comes from the API or on the way to it is a *rest.Error.
 type Account struct {
-	api        *rest.Client
-	workspace  string
-	assistants string
+	api       *rest.Client
+	workspace string
 }
 
 // NewAccount checks the options. It sends nothing.
 func NewAccount(o AccountOptions) (*Account, error) {
-	if o.AssistantsPath == "" {
-		o.AssistantsPath = DefaultAssistantsPath
-	}
-	if u, err := url.Parse(o.AssistantsPath); err != nil || !strings.HasPrefix(o.AssistantsPath, "/") ||
-		u.Path != o.AssistantsPath ||
-		u.Host != "" || strings.HasSuffix(o.AssistantsPath, "/") {
-		return nil, fmt.Errorf("the path of agents %q is not one: write it like %s", o.AssistantsPath, DefaultAssistantsPath)
-	}
 	o.BaseURL = apiURL(o.BaseURL)
 	api, err := rest.New(o.Options)
 	if err != nil {
 		return nil, err
 	}
-	return &Account{api: api, workspace: o.WorkspaceID, assistants: o.AssistantsPath}, nil
+	return &Account{api: api, workspace: o.WorkspaceID}, nil
 }
 
 // CloseIdle closes the connections that no request is using.

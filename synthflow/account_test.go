@@ -234,14 +234,6 @@ func TestListPages(t *testing.T) {
 	}
 }
 
-func TestAssistantsPath(t *testing.T) {
-	for path, ok := range map[string]bool{"/v2/agents": true, "": true, "v2/agents": false, "/v2/agents/": false, "/v2?x": false, "//evil/x": false, "/%zz": false} {
-		if _, err := NewAccount(AccountOptions{Options: rest.Options{BaseURL: "http://127.0.0.1:1", Token: "t"}, AssistantsPath: path}); (err == nil) != ok {
-			t.Errorf("%q: %v", path, err)
-		}
-	}
-}
-
 func TestChecks(t *testing.T) {
 	for body, says := range map[string]string{
 		`{"workspace_id":"w","phone_number":"+15551230000"}`:                                                         "",

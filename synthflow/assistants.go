@@ -12,6 +12,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
+const assistantsPath = "/v2/assistants"
+
 // VoiceEngineVersion is the voice_engine_version that the documents on direct dialling require. The API reference does
 // not have it.
 const VoiceEngineVersion = "2.0"
@@ -43,7 +45,7 @@ type Assistants struct{ *Account }
 // The object has model_id, name and the voice_engine_version that was accepted. known are the ids of the existing
 // agents.
 func (a Assistants) Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error) {
-	r := rest.Request{Method: http.MethodPost, Path: a.assistants, Body: body}
+	r := rest.Request{Method: http.MethodPost, Path: assistantsPath, Body: body}
 	e, answer, err := a.call(ctx, r)
 	if _, sent := body[voiceEngineKey]; sent && namesVoiceEngine(err) {
 		r.Body = maps.Clone(body)
@@ -95,7 +97,7 @@ func (a Assistants) modelID(r rest.Request, e envelope, answer rest.Answer) (str
 
 // List gives all agents (GET /v2/assistants/).
 func (a Assistants) List(ctx context.Context) ([]rest.Object, error) {
-	return a.list(ctx, a.assistants+"/", nil, "assistants", "model_id")
+	return a.list(ctx, assistantsPath+"/", nil, "assistants", "model_id")
 }
 
 // Get gives one agent (GET /v2/assistants/{model_id}, which answers with a list of one).
@@ -142,7 +144,7 @@ func (a Assistants) Delete(ctx context.Context, id string) (rest.Object, error) 
 	return nil, a.done(ctx, rest.Request{Method: http.MethodDelete, Path: a.assistantPath(id)})
 }
 
-func (a Assistants) assistantPath(id string) string { return a.assistants + "/" + rest.Segment(id) }
+func (a Assistants) assistantPath(id string) string { return assistantsPath + "/" + rest.Segment(id) }
 
 // CompareAssistant gives the members of a body that are different in an agent from Assistants.Get.
 func CompareAssistant(have, want rest.Object) []rest.Difference {

@@ -181,15 +181,16 @@ func (o *testCall) noListener(to sim.Peer) string {
 // explained are the options of `flowbridge explain` for this call.
 func (o *testCall) explained(source netip.Addr) string {
 	number, _, _ := strings.Cut(strings.TrimPrefix(o.to, "sip:"), "@")
-	options := []string{
-		testcall.Option("source", source.String()), testcall.Option("from", o.from),
-		testcall.Option("to", number),
-	}
+	var options []string
+	add := func(name, value string) { options = append(options, "--"+name, cli.ShellWord(value)) }
+	add("source", source.String())
+	add("from", o.from)
+	add("to", number)
 	if o.fileNamed && o.file != config.Stdin {
-		options = append(options, testcall.Option("config", o.file))
+		add("config", o.file)
 	}
 	for _, h := range o.headers {
-		options = append(options, testcall.Option("header", h))
+		add("header", h)
 	}
 	return strings.Join(options, " ")
 }

@@ -51,7 +51,6 @@ func TestExitCodes(t *testing.T) {
 		{"unknown fault", []string{"simulate", "synthflow", "--fault", "lazy"}, 2, "lazy"},
 		{"user without password", []string{"simulate", "synthflow", "--sip-user", "a"}, 2, "password"},
 		{"unknown algorithm", []string{"simulate", "synthflow", "--sip-user", "a", "--sip-password", "b", "--sip-algorithm", "md4"}, 2, "md4"},
-		{"unknown region", []string{"simulate", "vapi", "--region", "global"}, 2, "us or eu"},
 		{"another platform's fault", []string{"simulate", "vapi", "--fault", "failed"}, 2, "Synthflow"},
 		{"no database", []string{"cdr", "list", "--db", filepath.Join(dir, "none.db")}, 1, "none.db"},
 		{"bad time", []string{"cdr", "list", "--db", "x", "--since", "today"}, 2, "2h"},

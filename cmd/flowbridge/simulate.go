@@ -59,7 +59,7 @@ takes only INVITEs for one of them, and those for a number with an inbound agent
 ` + sim.FaultUsage + `.
 
 With --sip-user and --sip-password the agent challenges every INVITE and checks the answer, as a platform does
-that wants the credentials of a target's ` + "`auth`" + `; with --number-auth it asks for trunk_username and trunk_pwd of the number.`
+that wants the credentials of a target's ` + "`auth`."
 
 func simulateSynthflowCommand() *cobra.Command {
 	c := cli.Command("synthflow", "Synthflow: the account's API, webhooks, and a SIP agent that greets and echoes",
@@ -131,8 +131,6 @@ type synthflowFlags struct {
 	sim     synthflow.Options
 	fault   string
 	numbers []string
-	answer  string
-	errors  string
 	json    bool
 }
 
@@ -150,24 +148,11 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 		"a workspace id that the token is good for; repeatable (default any)")
 	flags.StringArrayVar(&f.numbers, "number", nil,
 		"a number that is imported and bound to an inbound agent, as +15550100002 or +15550100002=<model id>; repeatable")
-	flags.BoolVar(&o.Account.LegacyIDs, "legacy-ids", false,
-		"new agents get ids such as 1744274157255x646200691892837600, not UUIDs")
-	flags.BoolVar(&o.Account.NumberAuth, "number-auth", false,
-		"an INVITE has to show the called number's trunk_username and trunk_pwd")
-	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", synthflow.VoiceEngineAccept,
-		"voice_engine_version of a new agent: accept, require or refuse")
-	flags.StringVar(&f.errors, "errors", "region",
-		`errors of the API: region ({"detail":…}) or gateway ({"error":…,"message":…})`)
-	flags.StringVar(&f.answer, "answer", "long", "answer of prepare_inbound: long, or short (six keys)")
 	flags.StringVar(&o.DirectDial, "direct-dial", synthflow.DirectDialAuto,
 		"INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
 	flags.StringVar(&o.Webhook.URL, "webhook", "",
 		"URL of the webhook after a call, for agents without external_webhook_url")
 	flags.StringVar(&o.Webhook.Secret, "webhook-secret", "", "secret of the webhooks' signature (default none, unsigned)")
-	flags.StringVar(&o.Webhook.Header, "webhook-header", "Synthflow-Signature",
-		"header of the signature, such as X-Synthflow-Signature or HTTP_SYNTHFLOW_SIGNATURE")
-	flags.IntVar(&o.Webhook.Tries, "webhook-tries", 3,
-		"deliveries of the webhook after a call until one gets a 2xx, 1 to 10")
 	flags.StringVar(&o.PreAction.URL, "pre-action", "",
 		"URL that the agent gets variables from before its first turn; <external_id>, <twilio_call_sid>, <call_id> and <diversion> are filled in")
 	flags.StringVar(&o.PreAction.Token, "pre-action-token", "", "bearer token that the agent shows there")
@@ -191,24 +176,7 @@ func (f *synthflowFlags) options() (synthflow.Options, error) {
 		}
 		o.Account.Numbers = append(o.Account.Numbers, n)
 	}
-	if o.ShortAnswer, err = second("--answer", f.answer, "long", "short"); err != nil {
-		return o, err
-	}
-	if o.Account.Gateway, err = second("--errors", f.errors, "region", "gateway"); err != nil {
-		return o, err
-	}
-	if o.Webhook.Tries < 1 {
-		return o, fmt.Errorf("--webhook-tries %d: 1 to 10", o.Webhook.Tries)
-	}
 	return o, o.Validate()
-}
-
-// second says whether a flag has the second of its two values.
-func second(flag, got, one, two string) (bool, error) {
-	if got != one && got != two {
-		return false, fmt.Errorf("%s %q: want %s or %s", flag, got, one, two)
-	}
-	return got == two, nil
 }
 
 // announce prints the addresses of the platform and its numbers.
@@ -238,11 +206,10 @@ func simulateVapiCommand() *cobra.Command {
 			"that takes INVITEs to the sipUri of a number. Headers that begin with x- fill the template variables of the\n"+
 			"assistant's firstMessage. A number without an assistantId asks its server (assistant-request) while the call rings\n"+
 			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n"+
-			"A number's sipUri may have any host but that of the other region; an INVITE is found by its user.\n\n"+
+			"A number's sipUri may have any host but sip.eu.vapi.ai; an INVITE is found by its user.\n\n"+
 			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n"+
 			strings.Replace(sim.FaultUsage, "failed, ", "", 1)+".",
 		"  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n"+
-			"  flowbridge simulate vapi --region eu\n"+
 			"  flowbridge simulate vapi --fault late:8s")
 	var o vapi.Options
 	var fault string
@@ -251,7 +218,6 @@ func simulateVapiCommand() *cobra.Command {
 	f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8091", "address of the HTTP API")
 	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent (UDP)")
 	f.StringVar(&o.Key, "key", "sim-key", "private key that the API asks for as bearer token")
-	f.StringVar(&o.Region, "region", "us", "us or eu: the other region's SIP host is refused")
 	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
 	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
 	f.StringVar(&fault, "fault", "", "misbehaviour, as listed above")

@@ -154,7 +154,7 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 		failed = twilioVerdict(result)
 	}
 	if o.json {
-		err = errors.Join(err, printTwilioJSON(w, result, failed))
+		err = errors.Join(err, printTwilioJSON(w, result, &trace, failed))
 	} else {
 		printTwilio(w, result, &trace)
 	}
@@ -185,7 +185,7 @@ func printTwilio(w io.Writer, r twilio.Result, trace *testcall.Messages) {
 	for _, q := range r.Requests {
 		row("webhook", "%s %s", q.Method, q.URL)
 		if q.Status > 0 {
-			row("answer", "%d, %s, after %v", q.Status, q.ContentType, testcall.Rounded(q.Took))
+			row("answer", "%d, %s, after %.0fms", q.Status, q.ContentType, q.MS)
 			row(bodyName(q), "%s", strings.Join(strings.Fields(q.Body), " "))
 		}
 	}
@@ -221,79 +221,38 @@ type (
 		AccountSID string `json:"account_sid"`
 		CallSID    string `json:"call_sid"`
 		// dialled, number, rejected, ended; empty where it did not come to that
-		Outcome  string              `json:"outcome"`
-		Requests []twilioRequestJSON `json:"requests"`
-		Verbs    []string            `json:"verbs"`
-		Warnings []string            `json:"warnings"`
-		Dials    []twilioDialJSON    `json:"dials"`
-	}
-	twilioRequestJSON struct {
-		Method      string  `json:"method"`
-		URL         string  `json:"url"`
-		Status      int     `json:"status"`
-		ContentType string  `json:"content_type"`
-		Body        string  `json:"body"`
-		MS          float64 `json:"ms"`
+		Outcome  string           `json:"outcome"`
+		Requests []twilio.Request `json:"requests"`
+		Verbs    []string         `json:"verbs"`
+		Warnings []string         `json:"warnings"`
+		Dials    []twilioDialJSON `json:"dials"`
 	}
 	twilioDialJSON struct {
-		CallSID   string             `json:"call_sid"`
-		URI       string             `json:"uri"`
-		Headers   []twilioHeaderPair `json:"headers"`
-		SIPCallID string             `json:"sip_call_id"`
-		Status    int                `json:"sip_status"`
-		Reason    string             `json:"reason"`
-		Answered  bool               `json:"answered"`
-		EndedBy   string             `json:"ended_by,omitempty"`
-		SetupMS   float64            `json:"setup_ms"` // to the answer; 0 without
-		TalkMS    float64            `json:"talk_ms"`
-		Codec     string             `json:"codec,omitempty"`
-		Sent      uint64             `json:"packets_sent"`
-		Received  uint64             `json:"packets_received"`
-		Lost      uint64             `json:"packets_lost"`
-		Audio     string             `json:"audio,omitempty"` // in words
-	}
-	twilioHeaderPair struct {
-		Name  string `json:"name"`
-		Value string `json:"value"`
+		CallSID string   `json:"call_sid"`
+		URI     string   `json:"uri"`
+		Headers []string `json:"headers"` // of the URI
+		testcall.Summary
 	}
 )
 
-func printTwilioJSON(w io.Writer, r twilio.Result, failed error) error {
+func printTwilioJSON(w io.Writer, r twilio.Result, trace *testcall.Messages, failed error) error {
 	out := twilioJSON{
 		OK: failed == nil, AccountSID: r.AccountSID, CallSID: r.CallSID, Outcome: r.Outcome,
-		Requests: []twilioRequestJSON{}, Verbs: append([]string{}, r.Verbs...), Warnings: append([]string{}, r.Warnings...),
-		Dials: []twilioDialJSON{},
+		Requests: append([]twilio.Request{}, r.Requests...), Verbs: append([]string{}, r.Verbs...),
+		Warnings: append([]string{}, r.Warnings...), Dials: []twilioDialJSON{},
 	}
 	if failed != nil {
 		out.Error = failed.Error()
 	}
-	for _, q := range r.Requests {
-		out.Requests = append(out.Requests, twilioRequestJSON{
-			q.Method, q.URL, q.Status, q.ContentType, q.Body,
-			float64(q.Took.Microseconds()) / 1000,
-		})
-	}
 	for _, d := range r.Dials {
-		out.Dials = append(out.Dials, dialJSON(d))
+		dial := twilioDialJSON{
+			CallSID: d.CallSID, URI: d.URI, Headers: []string{},
+			Summary: testcall.Summarize(d.Result, trace, testcall.Report(io.Discard, d.Result), ""),
+		}
+		for _, h := range d.Headers {
+			dial.Headers = append(dial.Headers, h.Name+": "+h.Value)
+		}
+		out.Dials = append(out.Dials, dial)
 	}
 	return cli.PrintJSON(w, out)
-}
-
-func dialJSON(d twilio.Dial) twilioDialJSON {
-	r := d.Result
-	out := twilioDialJSON{
-		CallSID: d.CallSID, URI: d.URI, Headers: []twilioHeaderPair{}, SIPCallID: r.SIPCallID, Status: r.Status,
-		Reason:   r.Reason,
-		Answered: !r.AnsweredAt.IsZero(), EndedBy: string(r.EndedBy), Codec: r.RTP.Codec, Sent: r.RTP.Sent,
-		Received: r.RTP.Received, Lost: r.RTP.Lost,
-	}
-	for _, h := range d.Headers {
-		out.Headers = append(out.Headers, twilioHeaderPair(h))
-	}
-	if out.Answered {
-		out.SetupMS = float64(r.AnsweredAt.Sub(r.InvitedAt).Microseconds()) / 1000
-		out.TalkMS = float64(r.EndedAt.Sub(r.AnsweredAt).Microseconds()) / 1000
-		out.Audio, _ = testcall.Audio(r)
-	}
-	return out
 }

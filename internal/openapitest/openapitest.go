@@ -20,18 +20,17 @@ import (
 type Spec struct {
 	doc map[string]any
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards compiler, which keeps what it has compiled
 	compiler *jsonschema.Compiler
-	schemas  map[string]*jsonschema.Schema // by their text
 }
 
-// at is the name of the description for the compiler.
-const at = "openapi.json"
+// file is the name of the description for the compiler.
+const file = "openapi.json"
 
 // Load reads a description. Its objects are taken to have no other members than those that they name: so an answer with
 // a member that is not described is wrong.
 func Load(description []byte) (*Spec, error) {
-	s := &Spec{compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
+	s := &Spec{compiler: jsonschema.NewCompiler()}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(description))
 	if err != nil {
 		return nil, err
@@ -40,7 +39,7 @@ func Load(description []byte) (*Spec, error) {
 	s.doc, _ = doc.(map[string]any)
 	s.compiler.DefaultDraft(jsonschema.Draft2020)
 	s.compiler.AssertFormat()
-	return s, s.compiler.AddResource(at, doc)
+	return s, s.compiler.AddResource(file, doc)
 }
 
 // closeObjects refuses undescribed members.
@@ -80,9 +79,11 @@ func (s *Spec) Paths() map[string][]string {
 // QueryParameters are the names of an operation's parameters in the query.
 func (s *Spec) QueryParameters(path, method string) (names []string) {
 	for _, of := range [][]string{{"paths", path, "parameters"}, {"paths", path, strings.ToLower(method), "parameters"}} {
-		list, _ := s.get(of...).([]any)
+		found, at := s.get(of...)
+		list, _ := found.([]any)
 		for _, p := range list {
-			m, _ := s.resolve(p).(map[string]any)
+			p, _ = s.resolve(p, at)
+			m, _ := p.(map[string]any)
 			if m["in"] == "query" {
 				names = append(names, fmt.Sprint(m["name"]))
 			}
@@ -92,28 +93,29 @@ func (s *Spec) QueryParameters(path, method string) (names []string) {
 	return names
 }
 
-func (s *Spec) get(keys ...string) any {
-	var v any = s.doc
+// get follows keys and references. at is the place of the value, as the fragment of a URL.
+func (s *Spec) get(keys ...string) (v any, at string) {
+	v, at = s.doc, "#"
 	for _, k := range keys {
-		m, _ := s.resolve(v).(map[string]any)
-		v = m[k]
+		v, at = s.resolve(v, at)
+		m, _ := v.(map[string]any)
+		v, at = m[k], below(at, k)
 	}
-	return s.resolve(v)
+	return s.resolve(v, at)
+}
+
+// below is the place of a member of the value at a place.
+func below(at, name string) string {
+	return at + "/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 }
 
 // resolve follows a reference within the description.
-func (s *Spec) resolve(v any) any {
+func (s *Spec) resolve(v any, at string) (any, string) {
 	m, _ := v.(map[string]any)
-	ref, ok := m["$ref"].(string)
-	if !ok {
-		return v
+	if ref, ok := m["$ref"].(string); ok {
+		return s.get(strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
 	}
-	v = s.doc
-	for key := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
-		m, _ := v.(map[string]any)
-		v = m[key]
-	}
-	return v
+	return v, at
 }
 
 // Answer says what is wrong with an answer, by the operation that a path without its query belongs to.
@@ -125,33 +127,33 @@ func (s *Spec) Answer(method, path string, status int, contentType string, body 
 	if template == "" {
 		return fmt.Errorf("%s is not described", path)
 	}
-	responses, _ := s.get("paths", template, strings.ToLower(method), "responses").(map[string]any)
-	if responses == nil {
+	name, responses := strconv.Itoa(status), []string{"paths", template, strings.ToLower(method), "responses"}
+	if known, _ := s.get(responses...); known == nil {
 		if status != 405 {
 			return fmt.Errorf("%s %s is not described", method, template)
 		}
-		responses = map[string]any{"405": map[string]any{"$ref": "#/components/responses/Problem"}}
+		name, responses = "Problem", []string{"components", "responses"}
 	}
-	answer, ok := responses[strconv.Itoa(status)]
-	if !ok {
-		if answer, ok = responses["default"]; !ok || status < 400 {
-			return fmt.Errorf("%s %s: status %d is not described", method, template, status)
-		}
+	found, at := s.get(append(responses, name)...)
+	if found == nil && status >= 400 {
+		found, at = s.get(append(responses, "default")...)
 	}
-	described, _ := s.resolve(answer).(map[string]any)
-	content, _ := described["content"].(map[string]any)
+	if found == nil {
+		return fmt.Errorf("%s %s: status %d is not described", method, template, status)
+	}
+	answer, _ := found.(map[string]any)
+	content, _ := answer["content"].(map[string]any)
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w: %q", method, template, err, contentType)
 	}
-	media, ok := content[kind].(map[string]any)
-	if !ok {
+	if content[kind] == nil {
 		return fmt.Errorf("%s %s: %d with %s is not described", method, template, status, kind)
 	}
 	if kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return nil
 	}
-	return s.validate(media["schema"], body)
+	return s.validate(below(below(at+"/content", kind), "schema"), body)
 }
 
 // match finds the path of the description that a path belongs to: the one with the fewest parameters.
@@ -179,13 +181,11 @@ func matches(template, path string) bool {
 	return len(want) == len(got)
 }
 
-// validate holds a JSON text to a schema, which is compiled where it stands in the description.
-func (s *Spec) validate(schema any, body []byte) error {
-	key, err := json.Marshal(schema)
-	if err != nil {
-		return err
-	}
-	compiled, err := s.compiled(string(key))
+// validate holds a JSON text to the schema at a place.
+func (s *Spec) validate(at string, body []byte) error {
+	s.mu.Lock()
+	schema, err := s.compiler.Compile(file + at)
+	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -193,62 +193,20 @@ func (s *Spec) validate(schema any, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, body)
 	}
-	if err := compiled.Validate(v); err != nil {
+	if err := schema.Validate(v); err != nil {
 		return fmt.Errorf("%w: %.2000s", err, body)
 	}
 	return nil
 }
 
-func (s *Spec) compiled(key string) (*jsonschema.Schema, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if done := s.schemas[key]; done != nil {
-		return done, nil
-	}
-	where := s.locate(s.doc, "#", key)
-	if where == "" {
-		return nil, errors.New("the schema can't be found")
-	}
-	done, err := s.compiler.Compile(at + where)
-	if err == nil {
-		s.schemas[key] = done
-	}
-	return done, err
-}
-
-// locate finds where an equal schema stands.
-func (s *Spec) locate(v any, where, key string) string {
-	if m, ok := v.(map[string]any); ok {
-		for name, below := range m {
-			at := where + "/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
-			if name == "schema" {
-				if text, err := json.Marshal(below); err == nil && string(text) == key {
-					return at
-				}
-			}
-			if found := s.locate(below, at, key); found != "" {
-				return found
-			}
-		}
-	}
-	if list, ok := v.([]any); ok {
-		for i, below := range list {
-			if found := s.locate(below, where+"/"+strconv.Itoa(i), key); found != "" {
-				return found
-			}
-		}
-	}
-	return ""
-}
-
 // Examples says which examples do not fit their schemas.
-func (s *Spec) Examples() error { return s.examples(s.doc) }
+func (s *Spec) Examples() error { return s.examples(s.doc, "#") }
 
-func (s *Spec) examples(v any) error {
+func (s *Spec) examples(v any, at string) error {
 	var errs []error
 	switch v := v.(type) {
 	case map[string]any:
-		schema, has := v["schema"]
+		_, has := v["schema"]
 		all, _ := v["examples"].(map[string]any)
 		if example, ok := v["example"]; ok {
 			all = map[string]any{"example": map[string]any{"value": example}}
@@ -257,18 +215,18 @@ func (s *Spec) examples(v any) error {
 			example, _ := e.(map[string]any)
 			text, err := json.Marshal(example["value"])
 			if err == nil && has {
-				err = s.validate(schema, text)
+				err = s.validate(at+"/schema", text)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("example %s: %w", name, err))
 			}
 		}
-		for _, below := range v {
-			errs = append(errs, s.examples(below))
+		for name, inner := range v {
+			errs = append(errs, s.examples(inner, below(at, name)))
 		}
 	case []any:
-		for _, below := range v {
-			errs = append(errs, s.examples(below))
+		for i, inner := range v {
+			errs = append(errs, s.examples(inner, below(at, strconv.Itoa(i))))
 		}
 	}
 	return errors.Join(errs...)

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -103,13 +101,7 @@ func (b *bench) outages() error {
 				p.Part, p.Calls, p.Answered, p.P50, p.P95, p.P99, p.Max, p.Waited)
 		}
 	}
-	if b.json == "" {
-		return nil
-	}
-	if err := report.Write(b.json, all); err != nil {
-		return err
-	}
-	return os.WriteFile(strings.TrimSuffix(b.json, ".json")+".svg", plot(parts, all), 0o600)
+	return report.Write(b.json, all)
 }
 
 func (b *bench) outage(parts []part, circuit bool) (*outage, error) {
@@ -215,42 +207,4 @@ func (a *faultyAPI) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":"00000000-0000-4000-8000-%012d"}`, n)
-}
-
-// plot draws the wait of each caller over the time, one panel for each run.
-func plot(parts []part, all []outage) []byte {
-	const width, height, left, top, most = 720, 180, 60, 30, 3500.0
-	var b strings.Builder
-	whole := lengthOf(parts)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" `+
-		`font-family="sans-serif" font-size="11">`+"\n", left+width+20, len(all)*(height+2*top))
-	for i, o := range all {
-		y := i*(height+2*top) + top
-		title := "without circuit breaker"
-		if o.Circuit {
-			title = "with circuit breaker"
-		}
-		fmt.Fprintf(&b, `<text x="%d" y="%d">%s: ms until answered, of each caller</text>`+"\n", left, y-8, title)
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" fill="none" stroke="#999"/>`+"\n", left, y, width, height)
-		for _, ms := range []int{0, 1000, 2000, 3000} {
-			fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">%d</text>`+"\n", left-6,
-				float64(y+height)-float64(ms)/most*height+4, ms)
-		}
-		var ends time.Duration
-		for _, p := range parts {
-			x := left + width*ends.Seconds()/whole.Seconds()
-			ends += p.lasts
-			fmt.Fprintf(&b, `<path d="M%.0f %dv%d" stroke="#ccc"/><text x="%.0f" y="%d">%s</text>`+"\n",
-				x, y, height, x+2, y+height+14, p.name)
-		}
-		b.WriteString(`<path stroke="#06c" stroke-width="2" stroke-linecap="round" d="`)
-		for _, c := range o.Callers {
-			if c.MS >= 0 {
-				fmt.Fprintf(&b, "M%.1f %.1fh0", left+width*c.At/whole.Seconds(), float64(y+height)-min(c.MS, most)/most*height)
-			}
-		}
-		b.WriteString(`"/>` + "\n")
-	}
-	b.WriteString("</svg>\n")
-	return []byte(b.String())
 }

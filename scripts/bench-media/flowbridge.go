@@ -14,7 +14,7 @@ sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s, insight: %[7]s}
 trunks: [{name: carrier, sources: [%[2]v], max_calls: 20000}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
-routes: [{targets: [agent]}]
+routes: [{targets: [agent], rescue: {targets: [agent]}}]
 store: {path: %[4]q}
 admin: {listen: "unix://%[5]s"}
 log: {level: warn}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -84,19 +83,7 @@ func killRestoring(w *world, r *rand.Rand) (func(), error) {
 	return nil, nil
 }
 
-// upgrades says whether the binary can replace itself.
-func (w *world) upgrades() error {
-	out, err := w.server.Command(w.binary, "upgrade", "--help").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "flowbridge upgrade") {
-		return fmt.Errorf("%w the command upgrade", errNeeds)
-	}
-	return nil
-}
-
 func upgrade(w *world, _ *rand.Rand) (func(), error) {
-	if err := w.upgrades(); err != nil {
-		return nil, err
-	}
 	w.supervisor.excuse(1)
 	defer w.supervisor.excuse(-1)
 	before := w.supervisor.current()
@@ -114,9 +101,6 @@ func upgrade(w *world, _ *rand.Rand) (func(), error) {
 
 // killUpgrade kills the old or the new process while one takes over from the other.
 func killUpgrade(w *world, r *rand.Rand) (func(), error) {
-	if err := w.upgrades(); err != nil {
-		return nil, err
-	}
 	w.supervisor.excuse(1)
 	asked := make(chan struct{})
 	go func() {

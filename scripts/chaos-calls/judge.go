@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,36 +73,28 @@ func judgeCalls(all []side) []invariant {
 		for _, s := range legs {
 			answered = answered || s.answered
 			if s.caller {
-				final.of++
-				if !s.answered && (s.fate == unheard || s.fate == open && !s.rung) {
-					final.breaks(number, s)
-				}
+				final.holds(s.answered || s.fate != unheard && (s.fate != open || s.rung), number, s)
 			}
 			if !s.answered && s.rung {
-				ringing.of++
-				if s.fate == open {
-					ringing.breaks(number, s)
-				}
+				ringing.holds(s.fate != open, number, s)
 			}
 			if s.answered {
-				isTold.of++
-				if s.fate == open || s.fate == untold {
-					isTold.breaks(number, s)
-				}
+				isTold.holds(s.fate != open && s.fate != untold, number, s)
 			}
 		}
 		if answered {
-			lived.of++
-			if text := lostCall(legs); text != "" {
-				lived.broken = append(lived.broken, number+" "+text)
-			}
+			text := lostCall(legs)
+			lived.holds(text == "", number, text)
 		}
 	}
 	return []invariant{isTold, ringing, final, lived}
 }
 
-func (i *invariant) breaks(number string, s side) {
-	i.broken = append(i.broken, number+" "+s.String())
+// holds counts a thing that the invariant is held to, and keeps the words about it if it does not hold.
+func (i *invariant) holds(is bool, words ...any) {
+	if i.of++; !is {
+		i.broken = append(i.broken, strings.TrimSuffix(fmt.Sprintln(words...), "\n"))
+	}
 }
 
 // lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died. A BYE
@@ -158,10 +151,7 @@ func judgeRecords(
 	listed := map[string]int{}
 	for _, r := range now {
 		listed[r.ID]++
-		closed.of++
-		if !causes[r.Cause] {
-			closed.broken = append(closed.broken, fmt.Sprintf("%s of %s: %q", r.ID, r.SIPCallID, r.Cause))
-		}
+		closed.holds(causes[r.Cause], r.ID, "of", r.SIPCallID+":", strconv.Quote(r.Cause))
 	}
 	for id, n := range listed {
 		if n > 1 {
@@ -173,30 +163,18 @@ func judgeRecords(
 			continue
 		}
 		records := known[s.callID]
-		twice.of++
-		if len(records) > 1 {
-			ids := slices.Sorted(maps.Keys(records))
-			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), ids))
-		}
+		ids := slices.Sorted(maps.Keys(records))
+		twice.holds(len(ids) < 2, s.number, len(ids), "records:", ids)
 		if len(records) == 0 && s.over > 0 && s.over < unread {
 			continue
 		}
 		if s.rung && !s.answered {
-			rang.of++
-			if len(records) == 0 {
-				rang.broken = append(rang.broken, s.number+" none, "+s.String())
-			}
+			rang.holds(len(records) > 0, s.number, "none,", s)
 		}
 		if s.answered {
-			one.of++
-			if len(records) == 0 {
-				one.broken = append(one.broken, s.number+" none, "+s.String())
-			}
+			one.holds(len(records) > 0, s.number, "none,", s)
 			for _, r := range records {
-				interrupted.of++
-				if r.Disposition == "interrupted" {
-					interrupted.broken = append(interrupted.broken, fmt.Sprintf("%s %s %s", s.number, r.ID, r.Cause))
-				}
+				interrupted.holds(r.Disposition != "interrupted", s.number, r.ID, r.Cause)
 			}
 		}
 	}
@@ -233,11 +211,11 @@ var slack = []struct {
 // judgeProcess holds what the process has to what it had before the calls.
 func judgeProcess(before, after flowbridge.Figures) (all []invariant) {
 	for _, s := range slack {
-		i := invariant{name: s.name, of: 1}
+		i := invariant{name: s.name}
 		now, there := after[s.metric]
-		if limit := before[s.metric]*s.times + s.more; now > limit || !there && s.metric != "flowbridge_media_streams" {
-			i.broken = append(i.broken, fmt.Sprintf("%s is %.0f, at most %.0f is right", s.metric, now, limit))
-		}
+		limit := before[s.metric]*s.times + s.more
+		i.holds(now <= limit && (there || s.metric == "flowbridge_media_streams"),
+			fmt.Sprintf("%s is %.0f, at most %.0f is right", s.metric, now, limit))
 		all = append(all, i)
 	}
 	return all

@@ -167,11 +167,9 @@ func (i *invariant) judge(confirmed, sent [phoneCount]int, has map[int]int) {
 		if serial == 0 {
 			continue
 		}
-		i.of++
-		if is := has[phone]; is < serial || is > sent[phone] {
-			i.broken = append(i.broken, fmt.Sprintf("phone %d: Contact %d had its 200, %d was sent, and %d is there",
-				phone, serial, sent[phone], is))
-		}
+		is := has[phone]
+		i.holds(serial <= is && is <= sent[phone], fmt.Sprintf("phone %d: Contact %d had its 200, %d was sent, and %d is there",
+			phone, serial, sent[phone], is))
 	}
 }
 

@@ -36,14 +36,11 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	}
 	found = append(found, judgeRecords(all, records, r.seen, r.unread, causes)...)
 	found = append(found, r.look(judgeProcess(before, after))...)
-	live := invariant{name: "the API has no live call", of: 1}
-	if n, err := r.admin.Live(); err != nil || n > 0 {
-		live.broken = append(live.broken, fmt.Sprint(n, " calls, ", err))
-	}
-	ready := invariant{name: "the process is ready", of: 1}
-	if err := r.admin.Ready(); err != nil || ran != nil {
-		ready.broken = append(ready.broken, fmt.Sprint(err, ran))
-	}
+	live, ready := invariant{name: "the API has no live call"}, invariant{name: "the process is ready"}
+	n, err := r.admin.Live()
+	live.holds(err == nil && n == 0, n, "calls,", err)
+	err = r.admin.Ready()
+	ready.holds(err == nil && ran == nil, err, ran)
 	restarts, strange := r.supervisor.kills()
 	text, _ := os.ReadFile(r.server.Log())
 	found = append(found, r.phones.lost, live, ready,

@@ -84,14 +84,13 @@ func TestAccountIsStrict(t *testing.T) {
 		{"POST", "/v2/custom-numbers", `{"workspace_id":"w1","phone_number":"5550100003"}`, 400, "not E.164"},
 		{"POST", "/v2/custom-numbers", `{"workspace_id":"w1","phone_number":15550100003}`, 422, `\"phone_number\" must be a string`},
 		{"POST", "/v2/custom-numbers", number(`,"provider_name":"twilio"`), 400, `\"termination_uri\" is required`},
-		{"POST", "/v2/custom-numbers", number(`,"uac_enabled":true`), 400, `\"trunk_username\" and \"trunk_pwd\" are required`},
 		{"POST", "/v2/custom-numbers", number(`,"color":"red"`), 422, `unknown field \"color\"`},
 		{"POST", "/v2/custom-numbers", number(`,`), 400, "JSON"},
 		{"GET", "/v2/custom-numbers", "", 405, "is not a method"},
 		{"GET", "/v2/numbers", "", 422, `\"workspace\" is missing`},
 		{"GET", "/v2/numbers?workspace=w1&limit=x", "", 422, "limit"},
 		{"GET", "/v2/numbers/15550100009?workspace=w2", "", 403, "not yours"},
-		{"GET", "/v2/numbers/+15550100009?workspace=w1", "", 404, "without its +"},
+		{"GET", "/v2/numbers/+15550100009?workspace=w1", "", 404, `no number \"+15550100009\"`},
 		{"POST", "/v2/assistants", `{"type":"inbound","name":"A"}`, 422, `\"agent\" is missing`},
 		{"POST", "/v2/assistants", agent(`,"phone_number":"+15550100003"`), 400, "import it before"},
 		{"POST", "/v2/assistants", agent(`,"phone_number":"+15550100009"`), 400, "is linked to inbound agent"},
@@ -122,62 +121,6 @@ func TestAccountIsStrict(t *testing.T) {
 	}
 	if got := len(s.Numbers()); got != 1 {
 		t.Errorf("%d numbers after all that", got)
-	}
-}
-
-// Five9 and Zoom have identifiers of their own, and 8x8's number is the platform's.
-func TestAccountProviders(t *testing.T) {
-	s := startPlatform(t, Options{})
-	for body, code := range map[string]int{
-		`{"workspace_id":"w","phone_number":"ext-17","provider_name":"five9"}`:  200,
-		`{"workspace_id":"w","phone_number":"ext-18","provider_name":"ringcx"}`: 400,
-		`{"workspace_id":"w","provider_name":"8x8"}`:                            200,
-	} {
-		if a := accountCall(t, s, "POST", "/v2/custom-numbers", body); a.code != code {
-			t.Errorf("%s: got %d %s; want %d", body, a.code, a.body, code)
-		}
-	}
-	if a := accountCall(t, s, "GET", "/v2/numbers?workspace=w&limit=5&offset=1", ""); a.at(t, "response.pagination.total_records") != 2.0 ||
-		len(a.at(t, "response.phone_numbers").([]any)) != 1 {
-		t.Errorf("second page: %s", a.body)
-	}
-}
-
-func TestVoiceEngineVersion(t *testing.T) {
-	with, without := `{"type":"inbound","name":"A","agent":{},"voice_engine_version":"2.0"}`, `{"type":"inbound","name":"A","agent":{}}`
-	for engine, want := range map[string][2]int{VoiceEngineAccept: {200, 200}, VoiceEngineRequire: {200, 400}, VoiceEngineRefuse: {400, 200}} {
-		s := startPlatform(t, Options{Account: Account{VoiceEngine: engine, LegacyIDs: true}})
-		for i, body := range []string{with, without} {
-			a := accountCall(t, s, "POST", "/v2/assistants", body)
-			if a.code != want[i] || a.code == 400 && !strings.Contains(a.body, `\"voice_engine_version\"`) {
-				t.Errorf("%s, %s: got %d %s", engine, body, a.code, a.body)
-			}
-			if a.code == 200 {
-				if id := a.at(t, "response.model_id").(string); !modelID.MatchString(id) || !strings.Contains(id, "x") {
-					t.Errorf("id %q is not of the old form", id)
-				}
-			}
-		}
-	}
-}
-
-func TestGatewayErrors(t *testing.T) {
-	s := startPlatform(t, Options{Account: Account{Gateway: true}})
-	if a := accountCall(t, s, "POST", "/v2/assistants", "{}"); a.code != 422 || a.at(t, "error") != "unprocessable_entity" ||
-		!strings.Contains(a.at(t, "message").(string), "is missing") {
-		t.Errorf("got %d %s", a.code, a.body)
-	}
-	if a := accountCall(t, s, "POST", "/v2/prepare_inbound", "{}"); a.code != 400 || a.at(t, "error") != "bad_request" {
-		t.Errorf("got %d %s", a.code, a.body)
-	}
-}
-
-func TestShortAnswer(t *testing.T) {
-	s := startPlatform(t, Options{ShortAnswer: true})
-	code, body := post(t, s, s.Token(), requestBody(number))
-	var fields map[string]any
-	if err := json.Unmarshal([]byte(body), &fields); err != nil || code != 200 || len(fields) != 6 || fields["direction"] != "inbound" {
-		t.Errorf("got %d %s", code, body)
 	}
 }
 

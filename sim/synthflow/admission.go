@@ -92,7 +92,7 @@ func variablesOf(lines []string) map[string]string {
 func valueOf(lines []string, header string) string {
 	for _, line := range lines {
 		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), header) {
-			return value
+			return strings.TrimSpace(value)
 		}
 	}
 	return ""

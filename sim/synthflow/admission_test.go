@@ -5,10 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"flowbridge/sim"
-	"flowbridge/sim/internal/standin"
 )
 
 const (
@@ -98,70 +96,6 @@ func TestDirectDialOnAndOff(t *testing.T) {
 	}
 }
 
-// A prepared call goes to the agent that was asked for, on any imported number.
-func TestPreparedCallOfAnAccount(t *testing.T) {
-	t.Parallel()
-	s, c := startPlatform(t, bound("")), startCarrier(t)
-	body := strings.Replace(requestBody(number), `"m"`, `"`+legacyID+`"`, 1)
-	code, answer := post(t, s, s.Token(), body)
-	if code != 200 {
-		t.Fatalf("%d %s", code, answer)
-	}
-	_, rest, _ := strings.Cut(answer, `"synthflow_call_id":"`)
-	id, _, _ := strings.Cut(rest, `"`)
-	if read := accountCall(t, s, "GET", "/v2/calls/"+id, ""); read.at(t, "response.calls.0.status") != "registered" {
-		t.Errorf("read: %s", read.body)
-	}
-	cc := withXEI(s, "S."+id+";E.our-7;")
-	cc.Headers = append(cc.Headers, sim.Header{Name: "X-Customer", Value: "Ada"})
-	if r := place(t, c, cc); r.Status != 200 {
-		t.Fatalf("got %d %s", r.Status, r.Reason)
-	}
-	if r := place(t, c, withXEI(s, "S."+id+";")); r.Status != 403 || !strings.Contains(r.Reason, "used before") {
-		t.Errorf("again: %d %s", r.Status, r.Reason)
-	}
-	read := accountCall(t, s, "GET", "/v2/calls/"+id, "")
-	for path, want := range map[string]any{
-		"status": "completed", "end_call_reason": "human_ended_call", "telephony_hangup": "caller", "external_id": "our-7",
-		"prompt_variables.X-Customer": "Ada", "prompt_variables.s": "x", "type_of_call": "inbound",
-	} {
-		if got := read.at(t, "response.calls.0."+path); got != want {
-			t.Errorf("%s: got %v; want %v", path, got, want)
-		}
-	}
-	if text := read.at(t, "response.calls.0.transcript").(string); !strings.HasPrefix(text, "bot: ") {
-		t.Errorf("transcript %q", text)
-	}
-}
-
-// A number's own credentials are asked for, and those of another number are not
-// good for it.
-func TestNumberIsChallenged(t *testing.T) {
-	t.Parallel()
-	o := bound("")
-	o.Account.NumberAuth = true
-	s, c := startPlatform(t, o), startCarrier(t)
-	cc := sim.CarrierCall{To: target(s), From: "+1", Hold: 1, Username: "trunk", Password: "p4ss"}
-	if r := place(t, c, cc); r.Status != 200 {
-		t.Errorf("without credentials: %d %s", r.Status, r.Reason)
-	}
-	for password, want := range map[string]int{"p4ss": 200, "other": 401} {
-		s.account.mu.Lock()
-		refusal := s.account.numbers.Get(number[1:]).set(standin.Object{"phone_number": number, "trunk_username": "trunk", "trunk_pwd": password})
-		s.account.mu.Unlock()
-		if refusal != nil {
-			t.Fatal(refusal)
-		}
-		if r := place(t, c, cc); r.Status != want {
-			t.Errorf("password %s: got %d %s; want %d", password, r.Status, r.Reason, want)
-		}
-	}
-	cc.Username, cc.Password = "", ""
-	if r := place(t, c, cc); r.Status != 401 {
-		t.Errorf("got %d %s; want 401", r.Status, r.Reason)
-	}
-}
-
 func TestVariablesOf(t *testing.T) {
 	got := variablesOf([]string{
 		"X-EI: S.1;", "x-customer-name: Ada ", "X-Customer-Name:Bob", "X-Order_7 : 1:2", "X-customer.name: x", "X-: y", "X-Order_7: 9", "X-nul: a\x00b", "X-Ümlaut: z",
@@ -171,22 +105,6 @@ func TestVariablesOf(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-}
-
-// FuzzVariables: whatever the header lines are, names fit the rule, and values are of one line.
-func FuzzVariables(f *testing.F) {
-	f.Add("X-A: b\nx-a: c\nX-EI: S.1;")
-	f.Add("X-A b\n: \nX-Á: 1\nX-\x00: 1\nX-A:\x00")
-	f.Fuzz(func(t *testing.T, text string) {
-		for name, value := range variablesOf(strings.Split(text, "\n")) {
-			if !variableName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
-				t.Fatalf("%q: %q", name, value)
-			}
-		}
-		if n := numberIn(text); len(n) > len(text) || utf8.ValidString(text) && !utf8.ValidString(n) {
-			t.Fatalf("number %q of %q", n, text)
-		}
-	})
 }
 
 func TestInviteIsChecked(t *testing.T) {

@@ -3,6 +3,8 @@ package synthflow
 import (
 	"maps"
 
+	"github.com/google/uuid"
+
 	"flowbridge/sim/internal/standin"
 )
 
@@ -10,7 +12,7 @@ import (
 // (create-assistant) has it, with voice_engine_version of the setup guides.
 func agentShape() *standin.Shape {
 	s := agentChangeShape()
-	s.Fields["type"] = standin.IsOneOf(agentInbound, agentOutbound, "widget")
+	s.Fields["type"] = standin.IsOneOf(agentInbound, "outbound", "widget")
 	s.Required = []string{"type", "name", "agent"}
 	return s
 }
@@ -33,66 +35,58 @@ func isURLOrEmpty(v any) string {
 }
 
 func (p *Platform) createAgent(r request) (any, *standin.Refusal) {
-	if p.account.opts.VoiceEngine == VoiceEngineRequire && !r.Sent.Has("voice_engine_version") {
-		return nil, badRequest(`field "voice_engine_version" is required: "2.0"`)
-	}
-	g := newAgent(p.account.newModelID(), r.Sent.Text("type"), "", "")
-	answer, refusal := p.changeAgent(r, g)
-	if refusal == nil {
-		p.account.agents.Put(g.id, g)
-		p.opts.Log.Info().Str("model_id", g.id).Str("number", g.number()).Msg("agent created")
-	}
-	return answer, refusal
+	return p.changeAgent(r, standin.Object{"model_id": uuid.NewString(), "type": r.Sent["type"]})
 }
 
 // changeAgent sets the fields of the body, and within agent each member by itself. A
 // refusal changes nothing.
-func (p *Platform) changeAgent(r request, g *accountAgent) (any, *standin.Refusal) {
-	if r.Sent.Has("voice_engine_version") && p.account.opts.VoiceEngine == VoiceEngineRefuse {
+func (p *Platform) changeAgent(r request, g standin.Object) (any, *standin.Refusal) {
+	if r.Sent.Has("voice_engine_version") && p.account.opts.RefusesVoiceEngine {
 		return nil, badRequest(`field "voice_engine_version" is not allowed`)
 	}
 	if refusal := p.account.canBind(g, r.Sent.Text("phone_number")); refusal != nil {
 		return nil, refusal
 	}
-	agent := maps.Clone(g.fields.Object("agent"))
+	id, next, agent := g.Text("model_id"), maps.Clone(g), map[string]any{}
+	maps.Copy(agent, g.Object("agent"))
 	maps.Copy(agent, r.Sent.Object("agent"))
-	g.fields = maps.Clone(g.fields)
-	maps.Copy(g.fields, r.Sent)
-	g.fields["agent"] = map[string]any(agent)
-	out := okAnswer(map[string]any{"model_id": p.told("agent", g.id)})
-	out["details"] = map[string]any{"phone": g.number(), "voice": agent.Text("voice_id")}
-	return out, nil
+	maps.Copy(next, r.Sent)
+	next["agent"] = agent
+	p.account.agents.Put(id, next)
+	p.opts.Log.Info().Str("model_id", id).Str("number", next.Text("phone_number")).Msg("agent changed")
+	return okAnswer(map[string]any{"model_id": p.told("agent", id)}), nil
 }
 
 // canBind refuses a number that is not imported or that another inbound agent has
 // (phone numbers page). The caller has the lock.
-func (a *account) canBind(g *accountAgent, number string) *standin.Refusal {
+func (a *account) canBind(g standin.Object, number string) *standin.Refusal {
 	if number == "" {
 		return nil
 	}
-	if a.numbers.Get(bareNumber(number)) == nil {
+	if a.numbers.Get(slugOf(number)) == nil {
 		return badRequest("phone number %s is not in the account; import it before the agent", number)
 	}
-	if other := a.inboundAgent(number); g.fields.Text("type") == agentInbound && other != nil && other != g {
-		return badRequest("phone number %s is linked to inbound agent %s", number, other.id)
+	other := a.inboundAgent(number).Text("model_id")
+	if g.Text("type") == agentInbound && other != "" && other != g.Text("model_id") {
+		return badRequest("phone number %s is linked to inbound agent %s", number, other)
 	}
 	return nil
 }
 
-func (p *Platform) deleteAgent(_ request, g *accountAgent) (any, *standin.Refusal) {
-	p.account.agents.Remove(g.id)
+func (p *Platform) deleteAgent(_ request, g standin.Object) (any, *standin.Refusal) {
+	p.account.agents.Remove(g.Text("model_id"))
 	return okAnswer(map[string]any{"answer": "agent deleted"}), nil
 }
 
 // shown is an agent in a list.
-func (p *Platform) shown(g *accountAgent) map[string]any {
-	out := maps.Clone(g.fields)
-	out["model_id"] = p.told("agent", g.id)
+func (p *Platform) shown(g standin.Object) map[string]any {
+	out := maps.Clone(g)
+	out["model_id"] = p.told("agent", g.Text("model_id"))
 	return out
 }
 
 // getAgent answers with a list of one.
-func (p *Platform) getAgent(_ request, g *accountAgent) (any, *standin.Refusal) {
+func (p *Platform) getAgent(_ request, g standin.Object) (any, *standin.Refusal) {
 	return okAnswer(map[string]any{"pagination": pagination(1, defaultPage, 0), "assistants": []any{p.shown(g)}}), nil
 }
 

@@ -18,33 +18,31 @@ const (
 // api is the platform's HTTP API: prepare_inbound, and the account as the API
 // reference has it (phone numbers, assistants, calls).
 func (p *Platform) api() standin.API {
+	agents, numbers := &p.account.agents, &p.account.numbers
 	routes := map[string]standin.Route{
 		"POST /v2/custom-numbers":       {Body: numberShape(), Do: p.importNumber},
 		"GET /v2/numbers":               {Do: p.listNumbers},
-		"GET /v2/numbers/{slug}":        {Do: p.onNumber(p.getNumber)},
-		"DELETE /v2/numbers/{slug}":     {Do: p.onNumber(p.deleteNumber)},
+		"GET /v2/numbers/{number}":      {Do: one(numbers, "number", p.getNumber)},
+		"DELETE /v2/numbers/{number}":   {Do: one(numbers, "number", p.deleteNumber)},
 		"POST /v2/assistants":           {Body: agentShape(), Do: p.createAgent},
 		"GET /v2/assistants/{$}":        {Do: p.listAgents},
-		"GET /v2/assistants/{model}":    {Do: p.onAgent(p.getAgent)},
-		"PUT /v2/assistants/{model}":    {Body: agentChangeShape(), Do: p.onAgent(p.changeAgent)},
-		"DELETE /v2/assistants/{model}": {Do: p.onAgent(p.deleteAgent)},
+		"GET /v2/assistants/{agent}":    {Do: one(agents, "agent", p.getAgent)},
+		"PUT /v2/assistants/{agent}":    {Body: agentChangeShape(), Do: one(agents, "agent", p.changeAgent)},
+		"DELETE /v2/assistants/{agent}": {Do: one(agents, "agent", p.deleteAgent)},
 		"GET /v2/calls/{call}":          {Do: p.getCall},
 	}
 	for pattern, route := range routes {
 		routes[pattern] = standin.Route{Body: route.Body, Do: p.orFailed(route.Do)}
 	}
 	routes["POST /v2/prepare_inbound"] = standin.Route{Body: prepareShape(), Do: p.prepare}
-	return standin.API{Token: p.opts.Token, Lock: &p.account.mu, Routes: routes, Envelope: p.envelope}
+	return standin.API{Token: p.opts.Token, Lock: &p.account.mu, Routes: routes, Envelope: envelope}
 }
 
-// envelope is the error body of a region or of the global gateway.
-func (p *Platform) envelope(code int, words []string) any {
-	category, text := strings.ReplaceAll(strings.ToLower(http.StatusText(code)), " ", "_"), strings.Join(words, ", ")
-	if p.opts.Account.Gateway {
-		return map[string]string{"error": category, "message": text}
-	}
+// envelope is the error body of a region.
+func envelope(code int, words []string) any {
 	return map[string]any{"detail": map[string]string{
-		"status": "error", "description": text, "request_id": uuid.NewString(), "category": category,
+		"status": "error", "description": strings.Join(words, ", "), "request_id": uuid.NewString(),
+		"category": strings.ReplaceAll(strings.ToLower(http.StatusText(code)), " ", "_"),
 	}}
 }
 
@@ -61,25 +59,16 @@ func (p *Platform) orFailed(do standin.Do) standin.Do {
 
 type request = standin.Request
 
-// onAgent finds the agent of the path.
-func (p *Platform) onAgent(do func(request, *accountAgent) (any, *standin.Refusal)) standin.Do {
+// one finds the object that the path names by its id.
+func one(all *standin.Table[standin.Object], name string,
+	do func(request, standin.Object) (any, *standin.Refusal),
+) standin.Do {
 	return func(r request) (any, *standin.Refusal) {
-		id := r.PathValue("model")
-		if g := p.account.agents.Get(id); g != nil {
-			return do(r, g)
+		id := r.PathValue(name)
+		if o := all.Get(id); o != nil {
+			return do(r, o)
 		}
-		return nil, noSuch("no agent %q", id)
-	}
-}
-
-// onNumber finds the number of the path.
-func (p *Platform) onNumber(do func(request, *accountNumber) (any, *standin.Refusal)) standin.Do {
-	return func(r request) (any, *standin.Refusal) {
-		slug := r.PathValue("slug")
-		if n := p.account.numbers.Get(slug); n != nil && p.account.mayUse(n.fields.Text("workspace_id")) {
-			return do(r, n)
-		}
-		return nil, noSuch("no phone number %q; a slug is the number without its +", slug)
+		return nil, noSuch("no %s %q", name, id)
 	}
 }
 
@@ -110,9 +99,6 @@ func notYours(workspace string) *standin.Refusal {
 func okAnswer(response any) map[string]any {
 	return map[string]any{"status": "ok", "response": response}
 }
-
-// ok is the answer to a change.
-var ok = map[string]any{"status": "ok"}
 
 // page answers with the part of a list that the query asks for.
 func page[T any](r request, name string, all []T) (any, *standin.Refusal) {

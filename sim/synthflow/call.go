@@ -91,7 +91,7 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	var asked standin.Object
 	switch {
 	case id != "":
-		if asked, _, known := p.ids.Find(id); known && bareNumber(asked.Text("to_number")) != bareNumber(c.to) {
+		if asked, _, known := p.ids.Find(id); known && slugOf(asked.Text("to_number")) != slugOf(c.to) {
 			return 403, "Request-URI user is not the prepared to_number"
 		}
 		if asked, reason = p.ids.Use(id, time.Now()); reason != "" {

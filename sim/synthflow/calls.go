@@ -1,7 +1,6 @@
 package synthflow
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -34,18 +33,6 @@ func (a Call) spoken() int {
 	return int(a.EndedAt.Sub(a.AnsweredAt).Round(time.Second) / time.Second)
 }
 
-// transcript is as much as is known of the conversation.
-func (c *call) transcript(a Call) string {
-	if a.AnsweredAt.IsZero() {
-		return ""
-	}
-	greeting := c.Seen().agent.greeting
-	if greeting == "" {
-		greeting = "(greeting)"
-	}
-	return fmt.Sprintf("bot: %s\nhuman: (%d s of audio)\n", greeting, len(a.Heard)/sim.SampleRate)
-}
-
 // reasons are the platform's words for the end of a call: in the webhook, in the API, and by whom it was hung up.
 func (a Call) reasons() (webhook string, api, hangup any) {
 	switch {
@@ -65,19 +52,12 @@ func (a Call) reasons() (webhook string, api, hangup any) {
 // id and the diversion of the post-call webhook.
 func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 	id := r.PathValue("call")
-	one := map[string]any{"call_id": p.told("call", id), "type_of_call": "inbound", "recording_url": nil}
-	if c := p.byID(id); c != nil {
-		maps.Copy(one, c.reported())
-	} else if req, at, known := p.ids.Find(id); known {
-		maps.Copy(one, map[string]any{
-			"model_id": req["model_id"], "phone_number_from": req["from_number"], "phone_number_to": req["to_number"],
-			"status":     "registered",
-			"start_time": strconv.FormatInt(at.UnixMilli(), 10), "duration": 0, "prompt_variables": req["custom_variables"],
-			"transcript": "", "end_call_reason": nil,
-		})
-	} else {
+	c := p.byID(id)
+	if c == nil {
 		return nil, noSuch("no call %q", id)
 	}
+	one := c.reported()
+	one["call_id"] = p.told("call", id)
 	return okAnswer(map[string]any{"pagination": pagination(1, defaultPage, 0), "calls": []any{one}}), nil
 }
 
@@ -91,12 +71,10 @@ func (c *call) reported() map[string]any {
 		}
 	}
 	return map[string]any{
-		"model_id": a.ModelID, "phone_number_from": c.from, "phone_number_to": c.to, "transcript": c.transcript(a),
-		"duration":        a.spoken(),
-		"end_call_reason": reason, "prompt_variables": variables,
-		"start_time":       strconv.FormatInt(a.InvitedAt.UnixMilli(), 10),
-		"telephony_hangup": hangup, "status": a.status(), "error_message": "", "external_id": a.ExternalID,
-		"diversion": a.Diversion,
+		"type_of_call": "inbound", "model_id": a.ModelID, "phone_number_from": c.from, "phone_number_to": c.to,
+		"duration": a.spoken(), "end_call_reason": reason, "telephony_hangup": hangup, "status": a.status(),
+		"start_time": strconv.FormatInt(a.InvitedAt.UnixMilli(), 10), "prompt_variables": variables,
+		"error_message": "", "external_id": a.ExternalID, "diversion": a.Diversion,
 	}
 }
 

@@ -28,11 +28,10 @@ type Options struct {
 	IDLifetime time.Duration // of a prepared id; 60s if zero
 	Auth       sim.SIPAuth   // credentials that an INVITE needs; zero: none; the realm is "synthflow-sim" if empty
 
-	Account     Account
-	ShortAnswer bool   // prepare_inbound answers with six keys only
-	DirectDial  string // DirectDialAuto if empty
-	Webhook     Webhook
-	PreAction   PreAction
+	Account    Account
+	DirectDial string // DirectDialAuto if empty
+	Webhook    Webhook
+	PreAction  PreAction
 
 	Fault sim.Fault
 	Log   zerolog.Logger
@@ -46,7 +45,7 @@ type Platform struct {
 	ids     standin.IDs[standin.Object]
 	given   standin.GivenIDs
 	account *account
-	asks    *sim.Challenger // nil: those of the called number
+	asks    *sim.Challenger // nil: an INVITE need not show credentials
 }
 
 // Start listens on both addresses and serves until Close. Cancelling ctx ends
@@ -54,7 +53,6 @@ type Platform struct {
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	o.Token = cmp.Or(o.Token, defaultToken)
 	o.IDLifetime = cmp.Or(o.IDLifetime, time.Minute)
-	o.Webhook = o.Webhook.withDefaults()
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -105,10 +103,5 @@ func (p *Platform) byID(id string) *call {
 // told is an id for an answer.
 func (p *Platform) told(sort, id string) any { return p.given.Told(p.Fault(), sort, id) }
 
-// Challenger checks the credentials of the options, or those of the called number.
-func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
-	if p.asks != nil {
-		return p.asks
-	}
-	return p.account.dialled(in.To.User).asks
-}
+// Challenger checks the credentials of the options.
+func (p *Platform) Challenger(sim.Invite) *sim.Challenger { return p.asks }

@@ -7,17 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
 	"flowbridge/sim/internal/standin"
 )
 
-const (
-	preActionTimeout = 5 * time.Second
-	maxFetched       = 256 // variables
-)
+const preActionTimeout = 5 * time.Second
 
 // PreAction is a request for variables that the agent sends before its first turn
 // (setup guide to direct dialling, "Pre-Actions").
@@ -30,34 +26,10 @@ func (o PreAction) validate() error {
 	switch {
 	case o.URL == "" && o.Token != "":
 		return errors.New("pre-action: a token without a URL")
-	case o.URL != "" && standin.IsURL(placed(o.URL, func(string) string { return "x" })) != "":
+	case o.URL != "" && standin.IsURL(o.URL) != "":
 		return errors.New("pre-action: want an http(s) URL")
-	case strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("pre-action: the token must be ASCII without white space")
 	}
 	return nil
-}
-
-var placeholder = regexp.MustCompile(`<(external_id|twilio_call_sid|call_id|diversion)>`)
-
-// placed replaces the placeholders by escaped values.
-func placed(template string, value func(name string) string) string {
-	return placeholder.ReplaceAllStringFunc(template, func(name string) string {
-		return url.QueryEscape(value(name[1 : len(name)-1]))
-	})
-}
-
-var callSID = regexp.MustCompile(`^CA[0-9a-fA-F]{32}$`)
-
-// twilioSID is Twilio's id of the caller's leg: from the header of Twilio's own
-// INVITEs, or from X-EI, where the setup guides put it.
-func (a Call) twilioSID() string {
-	for name, value := range a.Variables {
-		if strings.EqualFold(name, "X-Twilio-CallSid") {
-			return value
-		}
-	}
-	return callSID.FindString(a.ExternalID)
 }
 
 // fetch asks for the variables of a call. Without an answer the agent speaks without
@@ -79,11 +51,9 @@ func (c *call) preAction(ctx context.Context) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, preActionTimeout)
 	defer cancel()
 	a, o := c.Snapshot(), c.platform.opts.PreAction
-	to := placed(o.URL, func(name string) string {
-		return map[string]string{
-			"external_id": a.ExternalID, "twilio_call_sid": a.twilioSID(), "call_id": a.SynthflowID, "diversion": a.Diversion,
-		}[name]
-	})
+	to := strings.NewReplacer("<external_id>", url.QueryEscape(a.ExternalID), "<call_id>", url.QueryEscape(a.SynthflowID),
+		"<twilio_call_sid>", url.QueryEscape(valueOf(a.Headers, "X-Twilio-CallSid")),
+		"<diversion>", url.QueryEscape(a.Diversion)).Replace(o.URL)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
 	if err != nil {
 		return nil, errors.New("the URL can't be used")
@@ -112,9 +82,6 @@ func parseFetched(body []byte) (map[string]string, error) {
 	}
 	out := map[string]string{}
 	flatten(out, "", tree)
-	if len(out) > maxFetched {
-		return nil, fmt.Errorf("the answer has more than %d variables", maxFetched)
-	}
 	return out, nil
 }
 

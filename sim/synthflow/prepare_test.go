@@ -38,7 +38,7 @@ func TestAPI(t *testing.T) {
 		words string
 	}{
 		{"good", "abc", valid, 200, `"call_status":"registered"`},
-		{"long shape", "abc", valid, 200, `"timezone":null`},
+		{"what was asked", "abc", valid, 200, `"model_id":"m"`},
 		{"wrong token", "abd", valid, 401, "token"},
 		{"array", "abc", `[]`, 400, "not a JSON object"},
 		{"unknown field", "abc", strings.Replace(valid, "model_id", "model", 1), 400, `unknown field \"model\"`},

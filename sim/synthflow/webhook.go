@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 
 	"flowbridge/sim/internal/standin"
@@ -15,46 +13,26 @@ import (
 )
 
 const (
-	defaultSignature = "Synthflow-Signature"
-	defaultTries     = 3
-	maxTries         = 10
-	defaultPause     = 500 * time.Millisecond
-	hookTimeout      = 10 * time.Second
-	maxHookAnswer    = 64 << 10
-	userAgent        = "synthflow-sim"
+	signature     = "Synthflow-Signature"
+	tries         = 3
+	firstPause    = 500 * time.Millisecond // before the second delivery, doubled each time
+	hookTimeout   = 10 * time.Second
+	maxHookAnswer = 64 << 10
+	userAgent     = "synthflow-sim"
 )
 
-// Webhook says how webhooks are sent. Synthflow's documents say nothing about
+// Webhook says where webhooks are sent. Synthflow's documents say nothing about
 // retries, and spell the signature's header as a CGI variable.
 type Webhook struct {
-	URL    string        // for agents without external_webhook_url; none if empty
-	Secret string        // of the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
-	Header string        // of the signature, in the case of the wire; "Synthflow-Signature" if empty
-	Tries  int           // deliveries at most until a 2xx, 1 to 10; 3 if zero
-	Pause  time.Duration // before the second delivery, doubled each time; 500ms if zero
+	URL    string // for agents without external_webhook_url; none if empty
+	Secret string // of the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
 }
-
-var headerName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (o Webhook) validate() error {
-	switch {
-	case o.URL != "" && standin.IsURL(o.URL) != "":
+	if o.URL != "" && standin.IsURL(o.URL) != "" {
 		return errors.New("webhook: want an http(s) URL")
-	case o.Header != "" && !headerName.MatchString(o.Header):
-		return fmt.Errorf("webhook: %q is not a header's name", o.Header)
-	case o.Tries < 0 || o.Tries > maxTries:
-		return fmt.Errorf("webhook: %d deliveries: 1 to %d", o.Tries, maxTries)
-	case o.Pause < 0:
-		return errors.New("webhook: negative pause")
 	}
 	return nil
-}
-
-func (o Webhook) withDefaults() Webhook {
-	o.Header = cmp.Or(o.Header, defaultSignature)
-	o.Tries = cmp.Or(o.Tries, defaultTries)
-	o.Pause = cmp.Or(o.Pause, defaultPause)
-	return o
 }
 
 // post sends JSON with the signature for the call.
@@ -67,7 +45,7 @@ func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer
 	defer cancel()
 	header := http.Header{"User-Agent": {userAgent}}
 	if o := c.platform.opts.Webhook; o.Secret != "" {
-		header[o.Header] = []string{synthflow.Sign(o.Secret, c.id())} // Set would change the case
+		header.Set(signature, synthflow.Sign(o.Secret, c.id()))
 	}
 	return standin.Post(ctx, to, header, body, maxHookAnswer)
 }
@@ -87,7 +65,7 @@ func (c *call) Over() {
 // deliver sends the webhook after a call until it gets a 2xx.
 func (c *call) deliver(to string) {
 	p, payload := c.platform, c.afterCall()
-	_, _ = standin.Deliver(p.Context(), p.opts.Webhook.Tries, p.opts.Webhook.Pause, func(try int) (standin.Answer, error) {
+	_, _ = standin.Deliver(p.Context(), tries, firstPause, func(try int) (standin.Answer, error) {
 		answer, err := c.post(p.Context(), to, payload)
 		c.Update(func(seen *state) { seen.WebhookTries, seen.WebhookStatus = try, answer.Status })
 		p.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("webhook sent")
@@ -106,8 +84,7 @@ func (c *call) afterCall() map[string]any {
 			"status": a.status(), "end_call_reason": reason, "model_id": a.ModelID, "timezone": "Europe/Berlin",
 			"call_id":  a.SynthflowID,
 			"duration": a.spoken(), "start_time": a.InvitedAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
-			"transcript":    c.transcript(a),
-			"recording_url": "", "diversion": a.Diversion, "external_id": a.ExternalID,
+			"transcript": "", "recording_url": "", "diversion": a.Diversion, "external_id": a.ExternalID,
 		},
 		"executed_actions": map[string]any{}, "analysis": map[string]any{},
 	}

@@ -278,7 +278,7 @@ func (r *run) invite(ctx context.Context, d *Dial, to string, cc sim.CarrierCall
 		sim.Header{Name: "X-Twilio-ApiVersion", Value: apiVersion},
 		sim.Header{Name: "X-Twilio-CallSid", Value: d.CallSID})
 	cc.To, cc.From, cc.Headers = to, callerUser(cc.From), d.Headers
-	cc.Hold, cc.Heard, cc.Seed = r.call.Hold, r.call.Heard, r.call.Seed
+	cc.Hold, cc.Heard = r.call.Hold, r.call.Heard
 	r.result.Outcome = OutcomeDialled
 	d.Result, err = r.platform.carrier.Call(ctx, cc)
 	r.result.Dials = append(r.result.Dials, *d)

@@ -55,7 +55,6 @@ type Call struct {
 	GiveUp time.Duration  // time until the caller of an unanswered call hangs up; zero: for ever
 	Hold   time.Duration  // from the answer to the BYE; zero: until the far end or ctx ends it
 	Heard  int            // packets of audio to receive before the BYE, in addition to Hold
-	Seed   uint64         // selects the caller's words
 	Fault  sim.Fault
 }
 

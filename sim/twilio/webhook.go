@@ -2,31 +2,28 @@ package twilio
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // the algorithm is Twilio's
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
+	"flowbridge/platform/twilio"
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
 )
 
 // Request is a request to a webhook and its answer.
 type Request struct {
-	Method      string
-	URL         string // with the query of a GET
-	Status      int
-	ContentType string
-	Body        string // at most 64 kB
-	Took        time.Duration
+	Method      string  `json:"method"`
+	URL         string  `json:"url"` // with the query of a GET
+	Status      int     `json:"status"`
+	ContentType string  `json:"content_type"`
+	Body        string  `json:"body"` // at most 64 kB
+	MS          float64 `json:"ms"`   // that the answer took
 }
 
 // fetch asks for a document.
@@ -78,7 +75,7 @@ func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request,
 	began := time.Now()
 	answer, err := standin.Ask(req, maxTwiML)
 	got := Request{
-		Method: s.method, URL: req.URL.String(), Took: time.Since(began),
+		Method: s.method, URL: req.URL.String(), MS: float64(time.Since(began).Microseconds()) / 1000,
 		Status: answer.Status, ContentType: answer.ContentType, Body: string(answer.Body),
 	}
 	r.result.Requests = append(r.result.Requests, got)
@@ -125,7 +122,7 @@ func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*htt
 		token += "?"
 	}
 	if token != "" && fault.Kind != faultNoSignature {
-		req.Header.Set("X-Twilio-Signature", sign(token, signed.String(), form))
+		req.Header.Set(twilio.SignatureHeader, twilio.Sign(token, signed.String(), form))
 	}
 	return req, nil
 }
@@ -159,26 +156,6 @@ func (r *run) params(fault sim.Fault) url.Values {
 		p.Add("SipHeader_"+h.Name, h.Value)
 	}
 	return p
-}
-
-// sign signs a request (twilio.com/docs/usage/security): the URL, and for a POST each
-// parameter in the order of the names.
-func sign(token, address string, form url.Values) string {
-	mac := hmac.New(sha1.New, []byte(token))
-	_, _ = io.WriteString(mac, address)
-	var names []string
-	for name := range form {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		values := slices.Clone(form[name])
-		slices.Sort(values)
-		for _, v := range slices.Compact(values) {
-			_, _ = io.WriteString(mac, name+v)
-		}
-	}
-	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // late delays a body.

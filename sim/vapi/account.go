@@ -15,16 +15,14 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// account holds the assistants and phone numbers. Its objects are never changed, but
-// replaced.
+// account holds the assistants and phone numbers. Its objects are never changed.
 type account struct {
-	region string // whose SIP host a sipUri may have
-	org    string
+	org string
 
 	mu         sync.Mutex // guards what follows
 	assistants objects
 	numbers    objects
-	lines      map[string]*line // by id of the number
+	asks       map[string]*sim.Challenger // by id of a number that has an authentication
 }
 
 // objects are the objects of one kind.
@@ -33,17 +31,9 @@ type objects struct {
 	kind string
 }
 
-// line is the part of a phone number that a call needs.
-type line struct {
-	id      string
-	user    string // of its sipUri, in lower case
-	members standin.Object
-	asks    *sim.Challenger // nil: no challenge
-}
-
-func newAccount(region string) *account {
+func newAccount() *account {
 	return &account{
-		region: region, org: uuid.NewString(), lines: map[string]*line{},
+		org: uuid.NewString(), asks: map[string]*sim.Challenger{},
 		assistants: objects{kind: "Assistant"}, numbers: objects{kind: "Phone Number"},
 	}
 }
@@ -58,16 +48,21 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 
 // put creates an object. The account is locked.
 func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
-	id, now, object := uuid.NewString(), stamp(time.Now()), maps.Clone(r.Sent)
-	object["id"], object["orgId"], object["createdAt"], object["updatedAt"] = id, a.org, now, now
+	id, now, object := uuid.NewString(), stamp(time.Now()), standin.Object{}
+	maps.Copy(object, r.Sent)
 	if t == &a.numbers {
-		object["status"] = "active"
-		l, refusal := a.line(id, object)
-		if refusal != nil {
+		if refusal := a.check(object); refusal != nil {
 			return nil, refusal
 		}
-		a.lines[id] = l
+		object["status"] = "active"
+		if auth := object.Object("authentication"); auth != nil {
+			// The default realm is sip.vapi.ai (page "SIP introduction", SipAuthentication).
+			a.asks[id] = sim.NewChallenger(sim.SIPAuth{
+				User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), sipHost),
+			})
+		}
 	}
+	object["id"], object["orgId"], object["createdAt"], object["updatedAt"] = id, a.org, now, now
 	t.Put(id, object)
 	return object, nil
 }
@@ -77,50 +72,51 @@ func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standi
 	id := r.PathValue("id")
 	old, refusal := t.find(id)
 	t.Remove(id)
-	delete(a.lines, id)
+	delete(a.asks, id)
 	return old, refusal
 }
 
-// line checks the members that a call needs. The caller has the lock.
-func (a *account) line(id string, object standin.Object) (*line, *standin.Refusal) {
-	uri := object.Text("sipUri")
-	user, words := a.user(uri)
-	if words != "" {
-		return nil, standin.Refuse(http.StatusBadRequest, "sipUri %s", words)
+// check checks the members that a call to a number needs. The caller has the lock.
+func (a *account) check(number standin.Object) *standin.Refusal {
+	uri := number.Text("sipUri")
+	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
+	switch {
+	case parts == nil:
+		return standin.Refuse(http.StatusBadRequest, "sipUri must be in the format sip:username@%s", sipHost)
+	case isForeign(parts[2]):
+		return standin.Refuse(http.StatusBadRequest, "sipUri has a host that is not this region's (%s)", sipHost)
+	case a.numberOf(parts[1]) != nil:
+		return standin.Refuse(http.StatusBadRequest, "sipUri %q is taken by another phone number. Choose another username.", uri)
 	}
-	for _, l := range a.lines {
-		if l.user == user {
-			return nil, standin.Refuse(http.StatusBadRequest, "sipUri %q is taken by another phone number. Choose another username.", uri)
-		}
-	}
-	if assistant, given := object["assistantId"].(string); given {
+	if assistant := number.Text("assistantId"); assistant != "" {
 		if _, refusal := a.assistants.find(assistant); refusal != nil {
-			return nil, standin.Refuse(http.StatusBadRequest, "%s", refusal.Words[0])
+			return standin.Refuse(http.StatusBadRequest, "%s", refusal.Words[0])
 		}
 	}
-	l := &line{id: id, user: user, members: object}
-	if auth := object.Object("authentication"); auth != nil {
-		// The default realm is sip.vapi.ai (page "SIP introduction", SipAuthentication).
-		l.asks = sim.NewChallenger(sim.SIPAuth{
-			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), sipHosts[a.region]),
-		})
-	}
-	return l, nil
+	return nil
 }
 
-// called finds the number of a Request-URI. The words are the reason of a refusal.
-func (a *account) called(to sim.Address) (*line, string) {
-	if words := a.foreign(to.Host); words != "" {
-		return nil, "the Request-URI " + words
+// numberOf finds the number of a sipUri's user, or nil. Case does not count (API reference). The caller has the lock.
+func (a *account) numberOf(user string) standin.Object {
+	for _, n := range a.numbers.All() {
+		if sipURI.FindStringSubmatch(strings.ToLower(n.Text("sipUri")))[1] == strings.ToLower(user) {
+			return n
+		}
+	}
+	return nil
+}
+
+// called finds the number of a Request-URI, and what it asks for. The words are the reason of a refusal.
+func (a *account) called(to sim.Address) (number standin.Object, asks *sim.Challenger, words string) {
+	if isForeign(to.Host) {
+		return nil, nil, "the Request-URI has a host that is not this region's (" + sipHost + ")"
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, l := range a.lines {
-		if l.user == strings.ToLower(to.User) { // the API reference: a sipUri is case-insensitive
-			return l, ""
-		}
+	if number = a.numberOf(to.User); number == nil {
+		return nil, nil, "no phone number has this sipUri"
 	}
-	return nil, "no phone number has this sipUri"
+	return number, a.asks[number.Text("id")], ""
 }
 
 // get locks the account and returns an object.
@@ -133,21 +129,5 @@ func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) 
 // The parts of a sipUri in lower case: user and host.
 var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::[0-9]{1,5})?$`)
 
-// user returns the user of a sipUri. The words say what is wrong with it.
-func (a *account) user(uri string) (user, words string) {
-	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
-	if parts == nil {
-		return "", "must be in the format sip:username@" + sipHosts[a.region]
-	}
-	return parts[1], a.foreign(parts[2])
-}
-
-// foreign says why a host is not the stand-in's: it is another region's.
-func (a *account) foreign(host string) string {
-	for region, name := range sipHosts {
-		if region != a.region && strings.EqualFold(strings.TrimSuffix(host, "."), name) {
-			return "has a host that is not this region's (" + sipHosts[a.region] + ")"
-		}
-	}
-	return ""
-}
+// isForeign reports whether a host is Vapi's, but of the other region.
+func isForeign(host string) bool { return strings.EqualFold(strings.TrimSuffix(host, "."), otherHost) }

@@ -20,23 +20,21 @@ const transferWords = "Transferring the call now"
 
 // Challenger checks the credentials of the number, if it has an authentication.
 func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
-	if l, _ := p.account.called(in.To); l != nil {
-		return l.asks
-	}
-	return nil
+	_, asks, _ := p.account.called(in.To)
+	return asks
 }
 
 // Admit finds the called number.
 func (c *call) Admit() (code int, reason string) {
-	l, words := c.platform.account.called(c.In.To)
-	if l == nil {
+	number, _, words := c.platform.account.called(c.In.To)
+	if number == nil {
 		return 404, words
 	}
-	c.line = l
+	c.number = number
 	from := c.In.From
 	c.Update(func(seen *Call) {
-		seen.ID, seen.PhoneNumberID, seen.CustomerURI = uuid.NewString(), l.id, from.String()
-		seen.Variables, seen.callback = headerVariables(c.In.Seen().Headers), serverOf(l.members)
+		seen.ID, seen.PhoneNumberID, seen.CustomerURI = uuid.NewString(), number.Text("id"), from.String()
+		seen.Variables, seen.callback = headerVariables(c.In.Seen().Headers), serverOf(number)
 		if strings.Trim(from.User, "+0123456789") == "" {
 			seen.CustomerNumber = from.User
 		}
@@ -65,7 +63,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	if ctx.Err() != nil { // the caller is gone
 		return 487, "Request Terminated"
 	}
-	if fallback := c.line.members.Object("fallbackDestination"); fallback != nil && a.why != "" {
+	if fallback := c.number.Object("fallbackDestination"); fallback != nil && a.why != "" {
 		a.destination = fallback
 	}
 	c.Update(func(seen *Call) { seen.why = a.why })
@@ -92,9 +90,9 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 
 // choose finds the assistant of a call.
 func (c *call) choose(ctx context.Context) answer {
-	a := answer{assistantID: c.line.members.Text("assistantId")}
+	a := answer{assistantID: c.number.Text("assistantId")}
 	if a.assistantID == "" {
-		to := serverOf(c.line.members)
+		to := serverOf(c.number)
 		if to.url == "" {
 			return answer{why: endedNoServer}
 		}

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
-
-	"flowbridge/sim/internal/standin"
 )
 
 func TestVapiAPI(t *testing.T) {
@@ -22,7 +20,7 @@ func TestVapiAPI(t *testing.T) {
 		words                    string
 	}{
 		{"assistant", "POST", "/assistant", `{}`, 201, `"orgId"`},
-		{"unknown member", "POST", "/assistant", `{"prompt":"x"}`, 400, `unknown field \"prompt\"`},
+		{"another member", "POST", "/assistant", `{"voicemailMessage":"x"}`, 201, `"voicemailMessage":"x"`},
 		{"wrong type", "POST", "/assistant", `{"name":1,"firstMessage":[]}`, 400, `["field \"firstMessage\" must be a string","field \"name\" must be a string"]`},
 		{"server", "POST", "/assistant", `{"server":{"url":"ftp://x"}}`, 400, "http or https"},
 		{"too large", "POST", "/assistant", `{"name":"` + strings.Repeat("x", 256<<10) + `"}`, 413, "too large"},
@@ -93,37 +91,4 @@ func TestVapiKeepsSecrets(t *testing.T) {
 	if !strings.Contains(list, longUser) {
 		t.Errorf("the user is no secret: %s", list)
 	}
-}
-
-// FuzzVapiAPI: whatever is sent is refused in words or kept; what is kept can
-// be written as JSON and has no secrets.
-func FuzzVapiAPI(f *testing.F) {
-	for _, s := range []string{
-		`{"name":"A","firstMessage":"{{x}}","model":{"provider":"a","model":"b"},"server":{"url":"https://a"}}`,
-		`{"provider":"vapi","sipUri":"sip:a@sip.vapi.ai","assistantId":null,"serverUrl":"https://a","authentication":{"username":"` + longUser + `","password":"` + longSecret + `"}}`,
-		`{"provider":"vapi","sipUri":"sip:a@127.0.0.1:5060","fallbackDestination":{"type":"sip","sipUri":"sip:b@c","sipHeaders":{"x-a":"1"}}}`,
-		`{"sipUri":"sip:a@[::1]:5060","hooks":[{"secret":"s"}]}`, `{"maxDurationSeconds":1e999}`, `{"sipUri":"sip:@"}`, `[]`, ``,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		a := newAccount("us")
-		for kind, shape := range map[*objects]standin.Shape{&a.assistants: assistantShape, &a.numbers: numberShape} {
-			sent, refusal := shape.Read(raw)
-			var o standin.Object
-			if refusal == nil {
-				o, refusal = a.put(kind, standin.Request{Request: &http.Request{}, Sent: sent})
-			}
-			if refusal != nil {
-				if refusal.Code != 400 || len(refusal.Words) == 0 || refusal.Words[0] == "" {
-					t.Errorf("%+v", refusal)
-				}
-				continue
-			}
-			text, err := json.Marshal(withoutSecrets(o))
-			if err != nil || bytes.Contains(text, []byte(longSecret)) && bytes.Contains(raw, []byte(`"password":"`+longSecret)) && bytes.Count(raw, []byte(longSecret)) == 1 {
-				t.Errorf("%s, %v", text, err)
-			}
-		}
-	})
 }

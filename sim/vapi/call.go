@@ -50,7 +50,7 @@ const (
 type call struct {
 	standin.Call[Call]
 	platform *Platform
-	line     *line // the called number; nil if there is none
+	number   standin.Object // the called one; nil if there is none
 }
 
 // NewCall keeps the call.

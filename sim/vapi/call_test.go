@@ -40,16 +40,16 @@ func TestVapiGreetsWithVariables(t *testing.T) {
 
 func TestVapiFindsTheNumber(t *testing.T) {
 	t.Parallel()
-	v, c := startVapi(t, Options{Region: "eu"}), startCarrier(t)
-	v.create(t, "/phone-number", `{"provider":"vapi","sipUri":"sip:bare@sip.eu.vapi.ai"}`)
+	v, c := startVapi(t, Options{}), startCarrier(t)
+	v.create(t, "/phone-number", `{"provider":"vapi","sipUri":"sip:bare@sip.vapi.ai"}`)
 	for _, tt := range []struct {
 		to     string
 		status int
 		reason string
 	}{
 		{"sip:nobody@" + v.SIPAddr().String(), 404, "no phone number has this sipUri"},
-		{"sip:bare@sip.vapi.ai", 404, "the Request-URI has a host that is not"},
-		{"sip:bare@sip.eu.vapi.ai", 503, endedNoServer},
+		{"sip:bare@sip.eu.vapi.ai", 404, "the Request-URI has a host that is not"},
+		{"sip:bare@sip.vapi.ai", 503, endedNoServer},
 		{"sip:BARE@" + v.SIPAddr().String(), 503, endedNoServer},
 	} {
 		cc := v.dial("")

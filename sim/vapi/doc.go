@@ -6,8 +6,7 @@
 //	                             │  ◀── assistant, destination or error ──────────┘
 //	                             └───── greets, transfers by REFER, or says the error and hangs up
 //
-// The stand-in is strict about what a call depends on. It refuses members that Vapi's documents do not have; of others
-// it checks the JSON type.
+// The stand-in is strict about the members that a call depends on, and keeps others as they are.
 //
 // Ownership: the goroutine of a call calls its methods Admit, Settle and Over.
 // The lock of a call guards what the API reads of it, and the account's lock

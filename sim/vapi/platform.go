@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,7 +24,6 @@ type Options struct {
 	HTTPListen string        // "127.0.0.1:0" if empty
 	SIPListen  string        // UDP; "127.0.0.1:0" if empty
 	Key        string        // private key that the API requires; "sim-key" if empty
-	Region     string        // "us" (if empty) or "eu": whose SIP host a sipUri may have
 	EchoDelay  time.Duration // 600ms if zero
 	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
 	Limit      time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
@@ -42,14 +40,16 @@ type Platform struct {
 	given   standin.GivenIDs
 }
 
-// sipHosts are the SIP hosts of Vapi's regions (its page "SIP introduction").
-var sipHosts = map[string]string{"us": "sip.vapi.ai", "eu": "sip.eu.vapi.ai"}
+// The SIP hosts of Vapi's regions (its page "SIP introduction"): of the stand-in's region, us, and of the other one.
+const (
+	sipHost   = "sip.vapi.ai"
+	otherHost = "sip.eu.vapi.ai"
+)
 
 // Start listens on both addresses and serves until Close. Cancelling ctx ends
 // the calls, but not the listeners.
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	o.Key = cmp.Or(o.Key, defaultKey)
-	o.Region = cmp.Or(o.Region, "us")
 	o.Limit = cmp.Or(o.Limit, requestLimit)
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -60,16 +60,13 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{Server: server, opts: o, account: newAccount(o.Region)}
+	p := &Platform{Server: server, opts: o, account: newAccount()}
 	server.Serve(p, p.api())
 	return p, nil
 }
 
-// Validate returns what is wrong with the region or the fault.
+// Validate returns what is wrong with the fault.
 func (o Options) Validate() error {
-	if o.Region != "" && sipHosts[o.Region] == "" {
-		return fmt.Errorf("region %q: want us or eu", o.Region)
-	}
 	if o.Fault.Kind == sim.FaultFailed {
 		return errors.New("fault failed is only for Synthflow: Vapi prepares no calls")
 	}

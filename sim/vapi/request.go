@@ -39,7 +39,7 @@ func (c *call) message(kind string, more map[string]any) []byte {
 	about := c.platform.callObject(c.Snapshot())
 	m := map[string]any{
 		"type": kind, "timestamp": time.Now().UnixMilli(), "call": about, "customer": about["customer"],
-		"phoneNumber": withoutSecrets(c.line.members),
+		"phoneNumber": withoutSecrets(c.number),
 	}
 	maps.Copy(m, more)
 	body, err := json.Marshal(map[string]any{"message": m})

@@ -7,54 +7,34 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// The shapes of the API reference. Of members that make no difference to a call, only
-// the JSON type is checked.
+// The shapes of the API reference, as far as they make a difference to a call: other members are kept as they are.
 var (
-	assistantShape = standin.Shape{Fields: assistantFields()}
-	overrideShape  = standin.Shape{Fields: assistantFields().With(standin.IsObject, "variableValues").
-			With(standin.IsList, "tools:append")}
-	numberShape = standin.Shape{Fields: numberFields(), Required: []string{"provider", "sipUri"}}
-)
-
-// assistantFields are the members of CreateAssistantDTO.
-func assistantFields() standin.Fields {
-	return withServer(standin.Fields{
+	assistantShape = standin.Shape{Open: true, Fields: withServer(standin.Fields{
 		"firstMessageMode": standin.IsOneOf("assistant-speaks-first", "assistant-waits-for-user",
 			"assistant-speaks-first-with-model-generated-message"),
-	}.
-		With(standin.IsString, "name", "firstMessage", "voicemailMessage", "endCallMessage", "backgroundSound").
-		With(standin.IsNumber, "maxDurationSeconds", "silenceTimeoutSeconds").
-		With(standin.IsBool, "firstMessageInterruptionsEnabled", "backgroundDenoisingEnabled",
-			"modelOutputInMessagesEnabled").
-		With(standin.IsList, "endCallPhrases", "clientMessages", "serverMessages", "transportConfigurations", "credentials").
-		With(standin.IsObject, "model", "voice", "transcriber", "backgroundSpeechDenoisingPlan", "observabilityPlan",
-			"compliancePlan",
-			"metadata", "analysisPlan", "artifactPlan", "startSpeakingPlan", "stopSpeakingPlan", "monitorPlan",
-			"keypadInputPlan").
-		With(func(any) string { return "" }, "voicemailDetection"))
-}
+	}.With(standin.IsString, "name", "firstMessage"))}
+	overrideShape = standin.Shape{Open: true, Fields: standin.Fields{
+		"variableValues": standin.IsObject, "firstMessage": standin.IsString,
+	}}
+	numberShape = standin.Shape{
+		Open: true, Required: []string{"provider", "sipUri"}, Fields: withServer(standin.Fields{
+			"authentication": nullable(standin.Shape{
+				Open: true, Required: []string{"username", "password"},
+				Fields: standin.Fields{}.With(standin.TextWithin(20, 40), "username", "password"),
+			}.Check),
+			"fallbackDestination": nullable(isDestination), "provider": standin.IsOneOf("vapi"), "sipUri": standin.IsString,
+			"assistantId": nullable(standin.IsString),
+		}),
+	}
+)
 
-// withServer adds the members that assistants and numbers have in common. The server
-// has the members of Server and the secret that preceded credentials (page "Server
-// authentication"); older pages have serverUrl instead.
+// withServer adds the members that assistants and numbers have in common. Older pages have serverUrl instead of server.
 func withServer(f standin.Fields) standin.Fields {
-	server := standin.Fields{}.With(standin.IsURL, "url").With(standin.IsString, "secret").
-		With(standin.IsStringMap, "headers").
-		With(standin.IsNumber, "timeoutSeconds").With(standin.IsObject, "backoffPlan").
-		With(standin.IsBool, "staticIpAddressesEnabled").With(standin.IsList, "encryptedPaths")
-	return f.With(nullable(standin.Shape{Fields: server, Required: []string{"url"}}.Check), "server").
-		With(nullable(standin.IsURL), "serverUrl").
-		With(nullable(standin.IsString), "serverUrlSecret").With(standin.IsList, "hooks", "credentialIds")
-}
-
-// numberFields are the members of CreateVapiPhoneNumberDTO. account.line checks sipUri.
-func numberFields() standin.Fields {
-	authentication := standin.Fields{"realm": standin.TextWithin(1, 255)}.With(standin.TextWithin(20, 40),
-		"username", "password")
-	return withServer(standin.Fields{
-		"authentication":      nullable(standin.Shape{Fields: authentication, Required: []string{"username", "password"}}.Check),
-		"fallbackDestination": nullable(isDestination), "provider": standin.IsOneOf("vapi"),
-	}.With(standin.IsString, "name", "sipUri").With(nullable(standin.IsString), "assistantId"))
+	server := standin.Shape{Open: true, Required: []string{"url"}, Fields: standin.Fields{
+		"url": standin.IsURL, "secret": standin.IsString, "headers": standin.IsStringMap,
+	}}
+	return f.With(nullable(server.Check), "server").With(nullable(standin.IsURL), "serverUrl").
+		With(nullable(standin.IsString), "serverUrlSecret")
 }
 
 // nullable also accepts null, which removes a value.

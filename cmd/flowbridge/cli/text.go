@@ -45,6 +45,17 @@ func CallsLeft(n int) string {
 	return Count(n, "call") + " are left"
 }
 
+// ShellWord is a text as one word of a shell, in quotes if it needs them.
+func ShellWord(s string) string {
+	needsQuotes := func(r rune) bool {
+		return !strings.ContainsRune("+-_./:@=,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	if s != "" && !strings.ContainsFunc(s, needsQuotes) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
 // IsPrintable says whether s has only visible ASCII.
 func IsPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })

@@ -50,7 +50,7 @@ func (n *Node) openMedia(m *config.Media) error {
 	} else if err := n.openKernel(m, heir); err != nil {
 		return err
 	}
-	c.Kernel = n.kernel
+	c.Kernel, c.OnOutage = n.kernel, n.tellOutage
 	var err error
 	if n.engine, err = media.Open(c); err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
@@ -61,6 +61,16 @@ func (n *Node) openMedia(m *config.Media) error {
 		n.engine.Freeze()
 	}
 	return nil
+}
+
+// tellOutage logs that most calls fell silent at once.
+func (n *Node) tellOutage(o media.Outage) {
+	if o.Over {
+		n.log.Info().Int("count", o.Sessions).Dur("since_ms", o.Since).Msg("calls are heard again")
+		return
+	}
+	n.log.Warn().Int("count", o.Sessions).Dur("since_ms", o.Since).
+		Msg("most calls fell silent at once: they wait for the network")
 }
 
 // errOtherKernel: nobody would know of the flows that the kernel relays.

@@ -37,14 +37,8 @@ func listCommand() *cobra.Command {
 	c := cli.Command("list", "List live calls, newest first",
 		"List live calls, newest first, as a running server knows them. Times are UTC; SECONDS is since the call began.",
 		"  flowbridge calls list\n  flowbridge calls list --url unix:///run/flowbridge/admin.sock --json")
-	at := accessFlags(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		var list callList
-		return at.answer(c, http.MethodGet, "/api/calls", &list, *asJSON,
-			func(w io.Writer) error { return printCalls(w, list.Items, time.Now()) })
-	}
-	return c
+	return asks(c, http.MethodGet, "/api/calls",
+		func(w io.Writer, list *callList) error { return printCalls(w, list.Items, time.Now()) })
 }
 
 func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {

@@ -126,6 +126,17 @@ func tokenFor(a *config.Admin, rights string) config.Secret {
 	return a.Token
 }
 
+// asks has a command send one request, and print its answer by show or as JSON.
+func asks[T any](c *cobra.Command, method, path string, show func(w io.Writer, got *T) error) *cobra.Command {
+	at := accessFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		got := new(T)
+		return at.answer(c, method, path, got, *asJSON, func(w io.Writer) error { return show(w, got) })
+	}
+	return c
+}
+
 // answer sends a command's one request and prints the answer, which into takes: as JSON, or by show.
 func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON bool,
 	show func(w io.Writer) error,

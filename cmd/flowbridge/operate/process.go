@@ -22,17 +22,11 @@ func Drain() *cobra.Command {
 		"Have a running server refuse new calls, and end when the others are over, or at sip.drain_timeout. It may be repeated,\n"+
 			"and says how many calls are left.",
 		"  flowbridge drain --config /etc/flowbridge/flowbridge.yaml")
-	at := accessFlags(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		var done admin.Drained
-		return at.answer(c, http.MethodPost, "/api/drain", &done, *asJSON, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "draining: %s, for up to %v\n", cli.CallsLeft(done.Calls),
-				time.Duration(done.LimitMS)*time.Millisecond)
-			return err
-		})
-	}
-	return c
+	return asks(c, http.MethodPost, "/api/drain", func(w io.Writer, done *admin.Drained) error {
+		_, err := fmt.Fprintf(w, "draining: %s, for up to %v\n", cli.CallsLeft(done.Calls),
+			time.Duration(done.LimitMS)*time.Millisecond)
+		return err
+	})
 }
 
 // Reload is `flowbridge reload`.
@@ -41,20 +35,14 @@ func Reload() *cobra.Command {
 		"Have a running server read its configuration again. A file with an error changes nothing: its errors are shown, and the\n"+
 			"exit code is 2.",
 		"  flowbridge reload --config /etc/flowbridge/flowbridge.yaml")
-	at := accessFlags(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		var done admin.Reloaded
-		return at.answer(c, http.MethodPost, "/api/reload", &done, *asJSON, func(w io.Writer) error {
-			if len(done.NeedRestart) > 0 {
-				fmt.Fprintf(w, "warning: changes of %s take effect after a restart, or by flowbridge upgrade, which ends no call\n",
-					strings.Join(done.NeedRestart, ", "))
-			}
-			_, err := fmt.Fprintf(w, "reloaded: %s\n", cli.Counts(done.Trunks, done.Targets, done.Routes, done.Numbers))
-			return err
-		})
-	}
-	return c
+	return asks(c, http.MethodPost, "/api/reload", func(w io.Writer, done *admin.Reloaded) error {
+		if len(done.NeedRestart) > 0 {
+			fmt.Fprintf(w, "warning: changes of %s take effect after a restart, or by flowbridge upgrade, which ends no call\n",
+				strings.Join(done.NeedRestart, ", "))
+		}
+		_, err := fmt.Fprintf(w, "reloaded: %s\n", cli.Counts(done.Trunks, done.Targets, done.Routes, done.Numbers))
+		return err
+	})
 }
 
 // Upgrade is `flowbridge upgrade`.
@@ -64,19 +52,13 @@ func Upgrade() *cobra.Command {
 			"the new process. No call, no message and no RTP is lost. If the new process is not ready in 10 s, or refuses its\n"+
 			"configuration, the old one goes on, and the exit code is 1 (docs/upgrading.md).",
 		"  flowbridge upgrade --config /etc/flowbridge/flowbridge.yaml")
-	at := accessFlags(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		var done admin.Upgraded
-		return at.answer(c, http.MethodPost, "/api/upgrade", &done, *asJSON, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "upgraded: %s, %s and %s went to process %d, version %s; nothing was handled for %d ms\n",
-				cli.Count(done.Calls, "call"),
-				cli.Count(done.Connections, "connection"), cli.Count(done.Sockets, "socket"), done.PID, cli.Shown(done.Version),
-				done.PauseMS)
-			return err
-		})
-	}
-	return c
+	return asks(c, http.MethodPost, "/api/upgrade", func(w io.Writer, done *admin.Upgraded) error {
+		_, err := fmt.Fprintf(w, "upgraded: %s, %s and %s went to process %d, version %s; nothing was handled for %d ms\n",
+			cli.Count(done.Calls, "call"),
+			cli.Count(done.Connections, "connection"), cli.Count(done.Sockets, "socket"), done.PID, cli.Shown(done.Version),
+			done.PauseMS)
+		return err
+	})
 }
 
 // health is the answer of healthcheck as JSON.

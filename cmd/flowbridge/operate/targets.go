@@ -34,14 +34,8 @@ func targetsCommand() *cobra.Command {
 			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).\n"+
 			"TURNS is how long callers waited for the agent's answers within calls (docs/guides/talk.md).",
 		"  flowbridge targets list\n  flowbridge targets list --json")
-	at := accessFlags(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		var list targetList
-		return at.answer(c, http.MethodGet, "/api/targets", &list, *asJSON,
-			func(w io.Writer) error { return printTargets(w, list.Items) })
-	}
-	return c
+	return asks(c, http.MethodGet, "/api/targets",
+		func(w io.Writer, list *targetList) error { return printTargets(w, list.Items) })
 }
 
 func printTargets(w io.Writer, targets []live.Target) error {

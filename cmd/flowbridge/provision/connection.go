@@ -169,26 +169,12 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 // args are the connection's flags as they were written, for a suggested command.
 func (o *connection) args(c *cobra.Command) string {
 	var b strings.Builder
-	for _, flag := range []string{
-		"region", "api", "workspace-id", "token-file", "token-env", "target", "config",
-		"assistants-path",
-	} {
+	for _, flag := range []string{"region", "api", "workspace-id", "token-file", "token-env", "target", "config"} {
 		if f := c.Flags().Lookup(flag); f != nil && f.Changed {
-			b.WriteString(" --" + flag + " " + shellQuote(f.Value.String()))
+			b.WriteString(" --" + flag + " " + cli.ShellWord(f.Value.String()))
 		}
 	}
 	return b.String()
-}
-
-// shellQuote quotes a word for a shell if it needs quotes.
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return !strings.ContainsRune("+-_./:@=,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}
-	if s != "" && !strings.ContainsFunc(s, plain) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // regionOfAPI is the region of an API's host, zero for an unknown host. A host of the other platform or of another

@@ -174,7 +174,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 	if _, err := os.Stat(b.secret); err != nil && strings.Contains(b.profile.YAML, "_file: ") {
 		line("\nThe secret of %s, in a file that only you can read:", b.platform)
-		line("    printf %%s SECRET > %s\n    chmod 600 %[1]s", shellText(b.secret))
+		line("    printf %%s SECRET > %s\n    chmod 600 %[1]s", cli.ShellWord(b.secret))
 	}
 	for _, variable := range profiles.Variable.FindAllStringSubmatch(b.profile.YAML, 1) {
 		line("\nThe secret of %s, in the environment of serve:\n    export %s=SECRET", b.platform, variable[1])
@@ -185,19 +185,11 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	}
 	line("    udp dport %d-%d accept", cfg.Media.PortLow, cfg.Media.PortHigh)
 	line("\nThen check it, start it, and call it from this machine:")
-	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", shellText(b.file))
+	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", cli.ShellWord(b.file))
 	line("    flowbridge call --to sip:%s@127.0.0.1", cmp.Or(b.number, exampleNumber))
 	line("\ndocs/platforms/profiles.md says what %s wants besides.", b.platform)
 	_, err := c.OutOrStdout().Write([]byte(out.String()))
 	return err
-}
-
-// shellText is a text as a word of a shell.
-func shellText(s string) string {
-	if yamlText(s) == s {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // family is the word of nftables for addresses of a network.

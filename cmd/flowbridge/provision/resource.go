@@ -216,7 +216,7 @@ func (r *resource) there(c *cobra.Command, t things, have, want rest.Object, sho
 	}
 	x := compared(what, id, r.compare(have, want))
 	x.remedy = "change it on the platform's page, or delete it, and create it again:\n  " +
-		strings.Join([]string{"flowbridge", r.kind, r.use, "delete", shellQuote(id), "--yes"}, " ") + r.connection.args(c)
+		strings.Join([]string{"flowbridge", r.kind, r.use, "delete", cli.ShellWord(id), "--yes"}, " ") + r.connection.args(c)
 	return x.report(show)
 }
 

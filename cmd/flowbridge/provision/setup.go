@@ -33,7 +33,6 @@ type setup struct {
 	from                 string
 	seconds              int
 	terminal             func() bool // whether somebody can be asked
-	steps                *stepLog    // of --json; nil: text
 
 	// made by check
 	at            access
@@ -74,16 +73,7 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 	f.BoolVar(&u.call, "test-call", false, "place a test call at the end")
 	f.StringVar(&u.from, "from", "+15555550100", "caller of the test call")
 	f.IntVar(&u.seconds, "seconds", 5, "how long the test call lasts")
-	asJSON := f.Bool("json", false, "print the outcome of all steps as JSON; it needs --yes or --dry-run")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if !*asJSON {
-			return u.run(c)
-		}
-		if !u.yes && !u.dryRun {
-			return cli.Usage("--json asks nobody: add --yes to have the configuration written, or --dry-run")
-		}
-		return u.runAsJSON(c)
-	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return u.run(c) }
 	return c
 }
 
@@ -109,22 +99,22 @@ func (u *setup) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	show := shower{out: c.OutOrStdout(), hide: agents.Hide, asJSON: u.steps != nil}
-	u.begin(show.out, "1  number")
+	show := shower{out: c.OutOrStdout(), hide: agents.Hide}
+	fmt.Fprintln(show.out, "1  number")
 	if err := sent(u.numbers().ensure(c, account.Numbers(), u.number, false, show)); err != nil {
 		return err
 	}
-	u.begin(show.out, "2  agent")
+	fmt.Fprintln(show.out, "2  agent")
 	id, err := u.haveAgent(c, agents, agent, show)
 	if err != nil {
 		return err
 	}
-	u.begin(show.out, "3  configuration")
+	fmt.Fprintln(show.out, "3  configuration")
 	cfg, err := u.configure(c, id)
 	if err != nil || u.dryRun || !u.call {
 		return err
 	}
-	u.begin(show.out, "4  test call")
+	fmt.Fprintln(show.out, "4  test call")
 	return testcall.Through{Trunk: u.trunk, From: u.from, To: u.phoneNumber, Seconds: u.seconds}.Place(c.Context(),
 		show.out, cfg)
 }

@@ -79,14 +79,14 @@ func (s *setupStage) write(text string) {
 
 // From an empty account and no file to an answered call, and once more without a change.
 func TestSetupFromNothing(t *testing.T) {
-	s := newSetupStage(t, synthflow.Account{LegacyIDs: true})
+	s := newSetupStage(t, synthflow.Account{})
 	s.step(0, []string{
-		"1  number\ncreated number " + setupNumber, "2  agent\ncreated agent \"Ann\", model_id 1", "takes the calls to " + setupNumber,
+		"1  number\ncreated number " + setupNumber, "2  agent\ncreated agent \"Ann\", model_id ", "takes the calls to " + setupNumber,
 		"--- /dev/null", "+++ " + s.file, "+  - name: synthflow", "wrote " + s.file,
 		"POST /v2/prepare_inbound", "X-EI: S.", "record     answered, cause caller_hangup, target synthflow", "we hear the other side",
 	}, append(newAgent(), "--trunk-source", "203.0.113.0/24", "--yes", "--test-call", "--seconds", "1")...)
 	first := read(t, s.file)
-	s.step(0, []string{"number " + setupNumber + " is there already", "2  agent\nagent 1", "is there already", s.file + " has it already", "!POST"},
+	s.step(0, []string{"number " + setupNumber + " is there already", "2  agent\nagent ", "is there already", s.file + " has it already", "!POST"},
 		append(newAgent(), "--trunk-source", "203.0.113.0/24", "--yes")...)
 	s.step(1, []string{"without the source 203.0.113.9"}, append(newAgent(), "--trunk-source", "203.0.113.9", "--yes")...)
 	if again := read(t, s.file); again != first {
@@ -117,7 +117,7 @@ func TestSetupDirect(t *testing.T) {
 
 // An agent that is there is bound, and one that refuses voice_engine_version is created without.
 func TestSetupAgents(t *testing.T) {
-	s := newSetupStage(t, synthflow.Account{VoiceEngine: synthflow.VoiceEngineRefuse})
+	s := newSetupStage(t, synthflow.Account{RefusesVoiceEngine: true})
 	out, code := run(t, "synthflow", "assistant", "create", "--api", s.platform.APIURL(), "--token-file", s.args[7], "--name", "Ann", "--prompt", "x",
 		"--llm", "gpt-4.1", "--language", "en-US", "--voice-id", "v", "--json")
 	if code != 0 || !strings.Contains(out, "note: the API refused voice_engine_version") {

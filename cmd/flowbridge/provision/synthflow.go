@@ -14,10 +14,7 @@ import (
 )
 
 // synthflowCLI is the connection with what only Synthflow has.
-type synthflowCLI struct {
-	*connection
-	assistantsPath string
-}
+type synthflowCLI struct{ *connection }
 
 // Synthflow is `flowbridge synthflow`.
 func Synthflow() *cobra.Command {
@@ -27,18 +24,13 @@ func Synthflow() *cobra.Command {
 		"  flowbridge synthflow number show +15551230000 --workspace-id W --token-file token\n"+
 			"  flowbridge synthflow setup --help")
 	s := &synthflowCLI{connection: newConnection(c, config.KindSynthflow, config.SynthflowRegions(), "SYNTHFLOW_TOKEN")}
-	c.PersistentFlags().StringVar(&s.assistantsPath, "assistants-path", synthflow.DefaultAssistantsPath,
-		"path of agents below the API's base URL")
 	c.AddCommand(s.numbers().command(), s.assistants().command(), s.setupCommand())
 	return c
 }
 
 // account opens the account.
 func (s *synthflowCLI) account(a access) (*synthflow.Account, error) {
-	account, err := synthflow.NewAccount(synthflow.AccountOptions{
-		Options: a.Options, WorkspaceID: a.workspace,
-		AssistantsPath: s.assistantsPath,
-	})
+	account, err := synthflow.NewAccount(synthflow.AccountOptions{Options: a.Options, WorkspaceID: a.workspace})
 	if err != nil {
 		return nil, cli.Usage("%w", err)
 	}

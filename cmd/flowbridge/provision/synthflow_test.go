@@ -137,7 +137,6 @@ func TestSynthflowUsage(t *testing.T) {
 		{[]string{"number", "delete", "+..", "--workspace-id", "W", "--yes"}, 2, []string{`"+.." is no number`}},
 		{[]string{"assistant", "delete", "..", "--yes"}, 2, []string{`".." is no id`}},
 		{[]string{"assistant", "create", "--prompt", "x"}, 2, []string{"name is missing"}},
-		{[]string{"assistant", "show", "m", "--assistants-path", "agents"}, 2, []string{"write it like /v2/assistants"}},
 	})
 	out, code := run(t, "synthflow", "assistant", "show", "m", "--api", "http://api.example.com")
 	if code != 2 || !strings.Contains(out, "unencrypted") {

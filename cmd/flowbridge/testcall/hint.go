@@ -68,17 +68,6 @@ func Refused(status int, options string) string {
 	return ""
 }
 
-// plain are the characters that a shell takes as they are.
-const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-./:_"
-
-// Option is an option with its value for a shell.
-func Option(name, value string) string {
-	if value == "" || strings.Trim(value, plain) != "" {
-		value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
-	}
-	return "--" + name + " " + value
-}
-
 // listensAt says whether a configuration receives SIP at an address.
 func listensAt(cfg *config.Config, transport string, at netip.AddrPort) bool {
 	return slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool {

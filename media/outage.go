@@ -1,0 +1,109 @@
+package media
+
+import "time"
+
+// Where most sessions fall silent at the same moment, the network on our side is gone, and the calls are not over: both
+// parties wait for it. Their time-out begins when it is back. Tests: TestOutage, TestNoOutage.
+const (
+	outageWithin = time.Second     // from the first to the last of the packets that came before it
+	outageLeast  = 5               // sessions; fewer fall silent together by chance
+	outageMost   = 5 * time.Minute // then the calls end all the same
+	outageTries  = 8               // sessions that are taken for the first one of an outage, in a tick
+)
+
+// Outage is told when most sessions have fallen silent at once, and again when it is over.
+type Outage struct {
+	Sessions int           // that fell silent
+	Since    time.Duration // how long ago
+	Over     bool          // most of them are heard again, or have ended
+}
+
+// outage is that of a worker's sessions. The zero value is none.
+type outage struct {
+	on   bool
+	at   time.Duration // when the last packet before it came
+	n    int           // sessions that fell silent
+	back time.Duration // when most of them were heard again; 0: they are not
+}
+
+// excuses reports whether a session that was silent for its limit need not end yet.
+func (o *outage) excuses(h *hearing, now, limit time.Duration) bool {
+	if !o.on || !h.fellSilent(o.at) || now-o.at >= outageMost {
+		return false
+	}
+	return o.back == 0 || now-o.back < limit
+}
+
+// fellSilent reports whether the last packet of a session came within a second of a moment.
+func (h *hearing) fellSilent(at time.Duration) bool {
+	return h.spoke != [2]bool{} && (h.last-at).Abs() <= outageWithin
+}
+
+// judgeSilence ends the wait for sessions that were silent for their limit, but for those of an outage.
+func (w *worker) judgeSilence() {
+	o := &w.outage
+	if o.on {
+		w.lookForReturn()
+	}
+	if !o.on || o.back > 0 {
+		w.lookForOutage()
+	}
+	for _, r := range w.silent {
+		if r.enter() {
+			if !o.excuses(&r.hearing, w.now, w.silence.mid) {
+				r.fallSilent(w.now)
+			}
+			r.leave()
+		}
+	}
+	clear(w.silent)
+	w.silent = w.silent[:0]
+}
+
+// lookForOutage finds out whether most sessions fell silent together with one that is silent for its limit.
+func (w *worker) lookForOutage() {
+	for _, r := range w.silent[:min(len(w.silent), outageTries)] {
+		at := r.hearing.last // only this goroutine changes it in a session that is silent
+		if alike, all := w.alike(at); alike >= outageLeast && 2*alike > all {
+			w.outage = outage{on: true, at: at, n: alike}
+			w.tellOutage(Outage{Sessions: alike, Since: w.now - at})
+			return
+		}
+	}
+}
+
+// lookForReturn finds out whether the outage is over.
+func (w *worker) lookForReturn() {
+	o := &w.outage
+	still, _ := w.alike(o.at)
+	if o.back == 0 && 2*still < o.n {
+		o.back = w.now
+		w.tellOutage(Outage{Sessions: o.n, Since: w.now - o.at, Over: true})
+	}
+	if still == 0 {
+		*o = outage{}
+	}
+}
+
+func (w *worker) tellOutage(o Outage) {
+	if w.silence.onOutage != nil {
+		w.silence.onOutage(o)
+	}
+}
+
+// alike counts the sessions that fell silent within a second of a moment, and all that have been heard and may speak.
+func (w *worker) alike(at time.Duration) (alike, all int) {
+	for _, r := range w.relays {
+		if !r.enter() {
+			continue
+		}
+		if h := &r.hearing; h.started && !h.silent && h.spoke != [2]bool{} && !r.held() {
+			all++
+			if h.fellSilent(at) {
+				alike++
+			}
+		}
+		r.leave()
+	}
+	return alike, all
+}

@@ -1,0 +1,103 @@
+package media
+
+import (
+	"testing"
+	"time"
+)
+
+// calls are sessions whose clock the test turns.
+type calls struct {
+	*bench
+	told  []Outage
+	ended map[uint64]time.Duration // when EventSilent came
+}
+
+func newCalls(t *testing.T, n int) *calls {
+	t.Helper()
+	c := &calls{bench: newBench(t, n), ended: map[uint64]time.Duration{}}
+	c.w.silence = silenceLimits{start: 20 * sec, mid: 20 * sec, onOutage: func(o Outage) { c.told = append(c.told, o) }}
+	for _, r := range c.relays {
+		r.onEvent = func(e Event) {
+			if _, ok := e.(EventSilent); ok {
+				c.ended[r.id] = c.w.now
+			}
+		}
+		r.start(0)
+	}
+	return c
+}
+
+// until has time pass. Meanwhile some sessions are heard.
+func (c *calls) until(at time.Duration, heard ...*relay) {
+	for ; c.w.now < at; c.w.now += 250 * ms {
+		for i, r := range heard {
+			r.hears(Side(i%2), c.w.now)
+		}
+		c.w.lookForSilence()
+	}
+}
+
+// TestOutage: calls that fall silent together wait until most of them are heard again. Those that are not end a time-out
+// later.
+func TestOutage(t *testing.T) {
+	c := newCalls(t, 10)
+	c.until(60*sec, c.relays...)
+	c.until(120 * sec)
+	if len(c.ended) > 0 || len(c.told) != 1 || c.told[0].Sessions != 10 || c.told[0].Over {
+		t.Fatalf("a minute without a network: %v have ended; told %+v", c.ended, c.told)
+	}
+	c.until(130*sec, c.relays[:7]...)
+	if len(c.told) != 2 || !c.told[1].Over || c.told[1].Since < 60*sec {
+		t.Fatalf("most are heard again: told %+v", c.told)
+	}
+	c.until(139*sec, c.relays[:7]...)
+	if len(c.ended) > 0 {
+		t.Fatalf("before a time-out since the network is back: %v have ended", c.ended)
+	}
+	c.until(142*sec, c.relays[:7]...)
+	if len(c.ended) != 3 {
+		t.Fatalf("a time-out later: %v have ended; want the three that are not heard", c.ended)
+	}
+	c.until(200*sec, c.relays[:7]...)
+	c.until(230*sec, c.relays[1:7]...) // one falls silent by itself
+	if len(c.ended) != 4 || len(c.told) != 2 {
+		t.Errorf("later: %v have ended; told %+v", c.ended, c.told)
+	}
+	c.until(300 * sec) // and the network again
+	if len(c.ended) != 4 || len(c.told) != 3 {
+		t.Errorf("another outage: %v have ended; told %+v", c.ended, c.told)
+	}
+	c.until(230*sec + outageMost + 2*sec)
+	if len(c.ended) != 10 {
+		t.Errorf("after five minutes %d have ended; want all", len(c.ended))
+	}
+}
+
+// TestNoOutage: few calls, calls that end one after the other, and a part of all are no outage.
+func TestNoOutage(t *testing.T) {
+	few := newCalls(t, outageLeast-1)
+	few.until(60*sec, few.relays...)
+	few.until(82 * sec)
+	if len(few.ended) != len(few.relays) {
+		t.Errorf("%d of %d calls have ended", len(few.ended), len(few.relays))
+	}
+	part := newCalls(t, 12)
+	part.until(60*sec, part.relays...)
+	part.until(82*sec, part.relays[6:]...)
+	if len(part.ended) != 6 {
+		t.Errorf("%d calls have ended; want the six that are silent, as many are heard", len(part.ended))
+	}
+	inTurn := newCalls(t, 8)
+	for i := range inTurn.relays {
+		inTurn.until(time.Duration(60+3*i)*sec, inTurn.relays[i:]...)
+	}
+	inTurn.until(110 * sec)
+	if len(inTurn.ended) != 8 || len(inTurn.told) > 0 {
+		t.Errorf("%d of 8 calls have ended, each 3 s after the other; told %+v", len(inTurn.ended), inTurn.told)
+	}
+	never := newCalls(t, 8)
+	never.until(22 * sec)
+	if len(never.ended) != 8 {
+		t.Errorf("%d of 8 calls without any RTP have ended", len(never.ended))
+	}
+}
