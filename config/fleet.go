@@ -12,7 +12,7 @@ type Fleet struct {
 	// The file with the URL of the PostgreSQL database, like postgres://flowbridge:secret@db.example/flowbridge. The
 	// records of finished calls are copied there from the local database. Empty: no fleet.
 	DSN Secret `key:"dsn_file" later:""`
-	// Whether max_calls and max_cps of trunks and targets hold for all nodes together.
+	// Whether max_calls and max_cps of trunks and targets hold for all nodes together: each node has an equal part.
 	Caps bool `key:"caps" default:"false"`
 	// The name of this node, in its records too. No other node of the fleet has it. Default: the host name.
 	Node string `key:"node" is:"node-name"`

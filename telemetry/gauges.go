@@ -128,7 +128,7 @@ func (c *gauges) calls(s sink, g *Gauges) {
 	s.gauge("calls_limit", "How many calls the RTP ports are enough for.", float64(g.Node.Limit))
 	for _, t := range g.Trunks {
 		s.gauge("trunk_calls", "Open calls that count for the cap of a trunk.", float64(t.Calls), "trunk", t.Name)
-		s.gauge("trunk_calls_limit", "The cap of a trunk, max_calls. 0: none.", float64(t.MaxCalls), "trunk", t.Name)
+		s.gauge("trunk_calls_limit", "The cap of a trunk, max_calls, or this node's part of it. 0: none.", float64(t.MaxCalls), "trunk", t.Name)
 	}
 	s.gauge("rtp_ports_in_use", "Pairs of an RTP and an RTCP port that calls have. A call has two.",
 		float64(g.Node.Ports.InUse))
@@ -143,7 +143,7 @@ func (*gauges) targets(s sink, g *Gauges) {
 	for i := range g.Targets {
 		t := &g.Targets[i]
 		s.gauge("target_calls", "Open calls that count for the cap of a target.", float64(t.Calls), "target", t.Name)
-		s.gauge("target_calls_limit", "The cap of a target, max_calls. 0: none.", float64(t.MaxCalls), "target", t.Name)
+		s.gauge("target_calls_limit", "The cap of a target, max_calls, or this node's part of it. 0: none.", float64(t.MaxCalls), "target", t.Name)
 		for _, health := range []string{live.HealthOK, live.HealthFailing, live.HealthIdle} {
 			s.gauge("target_health",
 				"1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own) or idle (none in five minutes).",

@@ -28,10 +28,9 @@ type Admission struct {
 	targets  map[string]*tally // by name
 	callers  map[string]*tally // of targets' own calls, by name
 	circuits circuits
-	sources  *Rates        // new requests by address
-	nodes    int           // that share the caps; 0: there is no fleet
-	allotted time.Time     // until when the tallies' quotas hold
-	short    chan struct{} // constant
+	sources  *Rates // new requests by address
+	place    int    // of this node among those that share the caps
+	nodes    int    // that share the caps; 0: there is no fleet
 	queue    queue
 	queues   atomic.Int32 // calls that wait in it
 }
@@ -46,9 +45,7 @@ type tally struct {
 
 	// guarded by Admission.mu
 	calls         int
-	asked         int // calls since the last Demands
-	waiters       int // calls in the queue that wait for it
-	quota         quota
+	waiters       int   // calls in the queue that wait for it
 	setups, ports share // of the calls that come from it
 	callers       numbers
 	destinations  numbers
@@ -75,8 +72,7 @@ func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission 
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
 		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(),
-		sources: NewRates(), short: make(chan struct{}, 1),
-		queue: queue{routes: map[uint64]int{}},
+		sources: NewRates(), queue: queue{routes: map[uint64]int{}},
 	}
 	a.Reload(cfg, preparers)
 	return a
@@ -114,9 +110,11 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	a.assignCircuits(p, cfg)
 	a.share(p)
 	a.Peers.Store(p)
+	now := time.Now()
+	a.pace(now)
 	if old != nil {
 		a.forget(p)
-		a.serveAll(time.Now())
+		a.serveAll(now)
 	}
 }
 
@@ -262,7 +260,6 @@ func (t *tally) take(now time.Time) {
 		t.rate.AllowN(now, 1)
 	}
 	t.calls++
-	t.asked++
 }
 
 // Enter takes a place for a call of the trunk. Answered and Leave give it back.
@@ -331,7 +328,7 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 func (a *Admission) Takes(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.fits(t.tally, time.Now()) && t.waiters == 0 && t.SIP.Status().State == circuit.Closed && t.API.Status().
+	return a.hasRoom(t.tally, time.Now()) && t.waiters == 0 && t.SIP.Status().State == circuit.Closed && t.API.Status().
 		State == circuit.Closed
 }
 
@@ -340,7 +337,7 @@ func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
-	if t.calls >= a.part(t.tally, t.most, now) {
+	if t.calls >= a.part(t.most) {
 		return circuit.Try{}, LimitCap
 	}
 	try, closed := t.SIP.Begin(now)

@@ -78,9 +78,6 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	for _, t := range targets {
 		t.waiters++
 	}
-	if a.nodes > 0 { // a place may be free at another node
-		a.runShort()
-	}
 	now := time.Now()
 	for _, t := range targets { // a place may have become free since the call was refused it
 		a.serve(t.tally, now)
@@ -206,14 +203,13 @@ func (a *Admission) serveAll(now time.Time) {
 func (a *Admission) serve(at *tally, now time.Time) {
 	for at.waiters > 0 {
 		w, t := a.queue.firstFor(at)
-		if !a.fits(at, now) {
+		if !a.hasRoom(at, now) {
 			a.lookAgain(t, now)
 			return
 		}
 		try, why := a.occupy(t, w.Parties, now)
 		switch why {
 		case LimitNone:
-			at.asked-- // it has asked when it came, and by Demands
 			a.call(w, Place{Target: t, Try: try})
 		case LimitCaller, LimitDestination: // of a trunk: the next one need not wait for that
 			a.dropTarget(w, t, why)
@@ -313,7 +309,7 @@ func (a *Admission) lookAgain(t *Target, now time.Time) {
 		after = s.RetryAt.Sub(now)
 	case s.State != circuit.Closed:
 		after = lookEvery
-	case t.rate == nil || t.rate.Limit() <= 0 || t.calls >= a.part(t.tally, t.most, now):
+	case t.rate == nil || t.rate.Limit() <= 0 || t.calls >= a.part(t.most):
 		return
 	default:
 		after = time.Duration((1 - t.rate.TokensAt(now)) / float64(t.rate.Limit()) * float64(time.Second))

@@ -199,44 +199,25 @@ func TestQueueOfATrunk(t *testing.T) {
 	})
 }
 
-// In a fleet, the places come with its permits. Who waits keeps asking for some.
+// In a fleet, a node's queue is for its own part of the places. A node that goes leaves its part to those that wait.
 func TestQueueOfAFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, `{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: 8}`)
-		part := func(n int) {
-			a.Allot(Quotas{Until: time.Now().Add(12 * time.Second), Parts: map[Cap]int{{Callee: true, Name: "a"}: n}, Nodes: 2})
-		}
-		asked := func() int { return a.Demands()[2].Asked } // after those of the trunk
-		part(2)
+		a.Share(0, 4)
 		a.takes("a", 2)
-		asked()
 		a.arrives("", "a")
-		select {
-		case <-a.Short():
-		default:
-			t.Error("the fleet is not asked soon")
-		}
 		a.arrives("", "a")
-		for range 3 {
-			asked()
-			for range 5 { // whatever has the queue looked at
-				part(2)
-				a.serveQueue()
-			}
-			if n := asked(); n != 2 {
-				t.Errorf("%d ask; want the two that wait", n)
-			}
-		}
+		a.arrives("", "a")
+		a.wants()
 		a.Vacate(a.targets("a")[0], Parties{})
 		a.wants("001")
-		if n := asked(); n != 2 {
-			t.Errorf("%d ask; want who has got a place, and who waits", n)
-		}
-		if n := asked(); n != 1 {
-			t.Errorf("%d ask; want who waits", n)
-		}
-		part(3)
+		a.Share(1, 3) // one more for the first two
 		a.wants("002")
+		a.Share(2, 3)
+		a.Vacate(a.targets("a")[0], Parties{})
+		a.wants() // 2 are up
+		a.Share(0, 1)
+		a.wants("003")
 	})
 }
 
@@ -253,7 +234,7 @@ func TestQueueModel(t *testing.T) {
 			a := &queueing{Admission: NewAdmission(configs[0], nil), t: t}
 			waiting, up := map[string]*Waiter{}, []*Target{}
 			for range 200 {
-				switch random.IntN(8) {
+				switch random.IntN(9) {
 				case 0, 1, 2:
 					names := [][]string{{"a"}, {"b"}, {"a", "b"}}[random.IntN(3)]
 					if w, why := a.arrives("", names...); why == LimitNone {
@@ -280,6 +261,9 @@ func TestQueueModel(t *testing.T) {
 						time.Sleep(600 * time.Millisecond)
 						b.End(time.Now(), &try, circuit.Failed)
 					}
+				case 8:
+					nodes := 1 + random.IntN(3)
+					a.Share(random.IntN(nodes), nodes)
 				}
 				synctest.Wait()
 				if random.IntN(3) > 0 {
@@ -301,7 +285,7 @@ func TestQueueModel(t *testing.T) {
 				a.called = nil
 				for _, w := range a.queue.all {
 					for _, target := range w.targets {
-						if target.SIP.Status().State == circuit.Closed && a.fits(target.tally, time.Now()) {
+						if target.SIP.Status().State == circuit.Closed && a.hasRoom(target.tally, time.Now()) {
 							t.Fatalf("seed %d: %s waits for %s, which has room", seed, w.ID, target.Dial.Name)
 						}
 					}

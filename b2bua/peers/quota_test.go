@@ -29,11 +29,10 @@ func (a *Admission) enterAll() (n int) {
 	return n
 }
 
-// Without a fleet the whole of a limit is the node's own. With one, its part is; when that has run out, its share.
-func TestQuotas(t *testing.T) {
+// Without a fleet the whole of a limit is the node's own. With one, its part is. Calls that are open stay.
+func TestShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 20"), nil)
-		calls := Cap{Name: "carrier"}
 		if got := a.enterAll(); got != 20 {
 			t.Errorf("%d calls without a fleet; want 20", got)
 		}
@@ -42,47 +41,65 @@ func TestQuotas(t *testing.T) {
 				a.Leave(a.Peers.Load().Trunks[0], true)
 			}
 		}
-		leave(20)
-		a.Demands()
-		a.Allot(Quotas{Until: time.Now().Add(12 * time.Second), Parts: map[Cap]int{calls: 7}, Nodes: 5})
-		if got := a.enterAll(); got != 7 {
-			t.Errorf("%d calls within the part; want 7", got)
-		}
-		select {
-		case <-a.Short():
-		default:
-			t.Error("nobody is told that there was no room")
-		}
-		if got := a.Demands(); len(got) != 4 || got[0] != (Demand{Cap: calls, Limit: 20, Used: 7, Asked: 8}) {
-			t.Errorf("demands %+v", got)
-		}
-		time.Sleep(12 * time.Second)
-		if got := a.enterAll(); got != 0 { // 7 are more than the share of 4: they stay
-			t.Errorf("%d more calls after the lease; want none", got)
-		}
-		leave(4)
-		if got := a.enterAll(); got != 1 {
-			t.Errorf("%d more calls within the share; want 1", got)
-		}
-		a.Allot(Quotas{Until: time.Now().Add(time.Second), Parts: map[Cap]int{calls: 0}, Nodes: 5})
-		leave(4)
+		a.Share(1, 3)
 		if got := a.enterAll(); got != 0 {
-			t.Errorf("%d calls of no part", got)
+			t.Errorf("%d more calls than the part", got)
 		}
-		a.Allot(Quotas{Until: time.Now().Add(time.Second), Parts: map[Cap]int{calls: 90}, Nodes: 5})
-		if got := a.enterAll(); got != 20 {
-			t.Errorf("%d calls of a part that is larger than the limit; want 20", got)
+		leave(20)
+		if got := a.enterAll(); got != 7 {
+			t.Errorf("%d calls of 20 for the second of three; want 7", got)
+		}
+		a.Share(2, 3)
+		leave(7)
+		if got := a.enterAll(); got != 6 {
+			t.Errorf("%d calls of 20 for the last of three; want 6", got)
+		}
+		a.Share(0, 1)
+		if got := a.enterAll(); got != 14 {
+			t.Errorf("%d more calls of the only node; want 14", got)
 		}
 	})
 }
 
-// A limit that a reload changes, or brings, holds at once: the part of the old one is no more than the new one, and a
-// new one's share is used until there is a part.
-func TestQuotasReload(t *testing.T) {
+// The parts of all nodes are the limit, whatever it is. Below the number of nodes, the first ones have one call each. No
+// limit stays none.
+func TestShareIsExact(t *testing.T) {
+	for nodes := 1; nodes <= 7; nodes++ {
+		for limit := 1; limit <= 40; limit++ {
+			sum, first, last := 0, 0, 0
+			for place := range nodes {
+				a := &Admission{place: place, nodes: nodes}
+				part := a.part(limit)
+				if place == 0 {
+					first = part
+				}
+				sum, last = sum+part, part
+				if a.part(0) != capOf(0) {
+					t.Errorf("node %d of %d: no limit became %d", place, nodes, a.part(0))
+				}
+			}
+			if sum != limit || first-last > 1 || limit < nodes && (first != 1 || last != 0) {
+				t.Errorf("%d nodes have %d of %d, the first %d, the last %d", nodes, sum, limit, first, last)
+			}
+		}
+	}
+	a := NewAdmission(fleetConfig(t, ", max_calls: 2, max_cps: 2"), nil)
+	a.Share(0, 3)
+	if got := [2]int{a.Part(0), a.Part(2)}; got != [2]int{0, 1} {
+		t.Errorf("shown as limits: %v", got)
+	}
+	a.Share(2, 3)
+	if got := a.enterAll(); got != 0 {
+		t.Errorf("the third node of three has %d calls of 2", got)
+	}
+}
+
+// A limit that a reload changes, or brings, holds at once: this node has its part of it.
+func TestShareReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 20"), nil)
-		a.Allot(Quotas{Until: time.Now().Add(time.Hour), Parts: map[Cap]int{{Name: "carrier"}: 10}, Nodes: 2})
-		a.Reload(fleetConfig(t, ", max_calls: 6, max_cps: 8"), nil)
+		a.Share(0, 2)
+		a.Reload(fleetConfig(t, ", max_calls: 12, max_cps: 8"), nil)
 		if got := a.enterAll(); got != 4 { // of 8 calls a second
 			t.Errorf("%d calls; want 4", got)
 		}
@@ -94,17 +111,14 @@ func TestQuotasReload(t *testing.T) {
 }
 
 // A part of a rate is one, and what it gives up does not come back as a burst.
-func TestQuotasRate(t *testing.T) {
+func TestShareRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_cps: 10"), nil)
-		allot := func(n int) {
-			a.Allot(Quotas{Until: time.Now().Add(time.Hour), Parts: map[Cap]int{{Name: "carrier", Rate: true}: n}, Nodes: 2})
-		}
-		allot(3)
+		a.Share(2, 3)
 		if got := a.enterAll(); got != 3 {
 			t.Errorf("%d calls at once; want 3", got)
 		}
-		allot(10)
+		a.Share(0, 1)
 		if got := a.enterAll(); got != 0 {
 			t.Errorf("%d calls of a second that was used", got)
 		}
@@ -112,16 +126,15 @@ func TestQuotasRate(t *testing.T) {
 		if got := a.enterAll(); got != 5 {
 			t.Errorf("%d calls in half a second; want 5", got)
 		}
-		allot(0)
+		a.Share(10, 11)
 		time.Sleep(time.Minute)
 		if got := a.enterAll(); got != 0 {
 			t.Errorf("%d calls of no part", got)
 		}
-		time.Sleep(time.Hour) // the lease is over, which the next call finds
-		a.enterAll()
+		a.Share(0, 2)
 		time.Sleep(time.Second)
 		if got := a.enterAll(); got != 5 {
-			t.Errorf("%d calls of the share; want 5", got)
+			t.Errorf("%d calls of half the rate; want 5", got)
 		}
 		a.Reload(fleetConfig(t, ", max_cps: 10"), nil)
 		if got := a.enterAll(); got != 0 {
@@ -131,9 +144,9 @@ func TestQuotasRate(t *testing.T) {
 }
 
 // A call's admission allocates nothing for the fleet.
-func TestQuotasAllocate(t *testing.T) {
+func TestShareAllocates(t *testing.T) {
 	a := NewAdmission(fleetConfig(t, ", max_calls: 20, max_cps: 1000"), nil)
-	a.Allot(Quotas{Until: time.Now().Add(time.Hour), Parts: map[Cap]int{{Name: "carrier"}: 5, {Name: "carrier", Rate: true}: 500}, Nodes: 2})
+	a.Share(0, 2)
 	trunk := a.Peers.Load().Trunks[0]
 	if n := testing.AllocsPerRun(100, func() {
 		if a.Enter(trunk) == CapacityFree {

@@ -170,14 +170,7 @@ func tellUnreadable(ids []string) {
 
 // readFleet opens the fleet's database for a function.
 func (w *wanted) readFleet(do func(r record.Lister, filter record.Filter) error) error {
-	cfg, err := config.LoadSections(*w.file, "fleet")
-	if err != nil {
-		return err
-	}
-	if !cfg.Fleet.On() {
-		return cli.Usage("--fleet needs fleet.dsn_file in the configuration, and a user who may read that file")
-	}
-	r, err := fleet.OpenReader(cfg.Fleet.DSN.Reveal(), "flowbridge cdr")
+	r, _, err := openFleet(*w.file, "--fleet")
 	if err != nil {
 		return err
 	}
@@ -185,6 +178,19 @@ func (w *wanted) readFleet(do func(r record.Lister, filter record.Filter) error)
 	err = do(r, w.filter)
 	tellUnreadable(r.Unreadable())
 	return err
+}
+
+// openFleet opens the database of the fleet that a configuration names, for what needs it.
+func openFleet(file, what string) (*fleet.Reader, *config.Fleet, error) {
+	cfg, err := config.LoadSections(file, "fleet")
+	if err != nil {
+		return nil, nil, err
+	}
+	if !cfg.Fleet.On() {
+		return nil, nil, cli.Usage("%s needs fleet.dsn_file in the configuration, and a user who may read that file", what)
+	}
+	r, err := fleet.OpenReader(cfg.Fleet.DSN.Reveal(), "flowbridge")
+	return r, &cfg.Fleet, err
 }
 
 func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.Filter, asJSON bool) error {

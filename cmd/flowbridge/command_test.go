@@ -56,6 +56,7 @@ func TestExitCodes(t *testing.T) {
 		{"bad time", []string{"cdr", "list", "--db", "x", "--since", "today"}, 2, "2h"},
 		{"bad disposition", []string{"cdr", "list", "--db", "x", "--disposition", "lost"}, 2, "no_answer"},
 		{"bad limit", []string{"cdr", "list", "--db", "x", "--limit", "5000"}, 2, "1 to 1000"},
+		{"no fleet", []string{"fleet", "-c", good}, 2, "flowbridge fleet needs fleet.dsn_file"},
 		{"nobody there", []string{"healthcheck", "--url", "http://127.0.0.1:1/readyz"}, 1, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,8 +31,8 @@ func main() {
 func command() *cobra.Command {
 	root := cli.Root()
 	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(),
-		provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(), operate.Calls(),
-		operate.Targets(explain.Try()), operate.Log(), operate.Drain(), operate.Reload(),
+		provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(), fleetCommand(),
+		operate.Calls(), operate.Targets(explain.Try()), operate.Log(), operate.Drain(), operate.Reload(),
 		operate.Upgrade(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
 	return root
 }

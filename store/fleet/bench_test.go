@@ -37,30 +37,19 @@ func BenchmarkDrain(b *testing.B) {
 	b.ReportMetric(float64(size)/float64(rows), "B/record")
 }
 
-// BenchmarkRenew renews the leases of a node with 20 caps beside 4 others.
-func BenchmarkRenew(b *testing.B) {
+// BenchmarkBeat makes heartbeats in a fleet of 20 nodes, and says how long one takes.
+func BenchmarkBeat(b *testing.B) {
 	pg := pgtest.Start(b, "fsync=on")
 	pool, err := openPool(pg.Database(), "bench", 2)
 	must(b, err)
 	defer pool.Close()
 	must(b, prepare(b.Context(), pool))
-	var demands []Demand
-	for i := range 20 {
-		demands = append(demands, Demand{Cap: Cap{Name: string(rune('a' + i))}, Limit: 100, Used: 5, Asked: 3})
-	}
-	var members []*member
-	var states []*permits
-	for i := range 5 {
-		id := string(rune('a' + i))
-		members, states = append(members, &member{id: id, process: id, name: id}), append(states, newPermits(1))
-	}
-	n := 0
-	for b.Loop() {
-		i := n % len(members)
-		n++
-		x := states[i].begin(demands, time.Now())
-		_, err := members[i].renew(b.Context(), pool, func(f found) []order { return x.decide(members[i].id, f.leases, f.nodes, f.known) })
+	for i, n := 0, 0; b.Loop(); n++ {
+		i = n % 20
+		m := member{id: string(rune('a' + i)), process: "p", name: "n", joined: n >= 20}
+		_, err := m.beat(b.Context(), pool)
 		must(b, err)
-		x.finish(time.Now())
+		_, err = membersOf(b.Context(), pool)
+		must(b, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -139,9 +138,4 @@ func isRefusal(err error) bool {
 func isSlow(err error) bool {
 	var db *pgconn.PgError
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &db) && db.Code == "57014"
-}
-
-// inTx runs work in a transaction.
-func inTx(ctx context.Context, pool *pgxpool.Pool, work func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, pool, work)
 }

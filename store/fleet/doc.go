@@ -1,17 +1,16 @@
-// Package fleet is what nodes share: a PostgreSQL database with the records of all of them, and with leases of permits,
+// Package fleet is what nodes share: a PostgreSQL database with the records of all of them, and with their heartbeats,
 // by which max_calls and max_cps hold for all nodes together.
 //
 //	store (SQLite) ─ outbox ─▶ drain ─ COPY, INSERT … ON CONFLICT ─▶ flowbridge_calls ─▶ Reader: /api/cdrs?fleet=true
-//	admission ◀─ Allot, Demands ─▶ permits ─ every 2 s ─────────────▶ flowbridge_leases, flowbridge_nodes
+//	admission ◀─ Share ─ census ◀─ every 2 s ─ beat ───────────────▶ flowbridge_nodes ─▶ Reader: flowbridge fleet
 //
-// Words: a member is a node that is in the database's list of nodes. A cap is a limit of a trunk or target. A permit is
-// one call, or one call per second, of a cap. A lease is a node's permits until a moment. A lapse is a time without a
-// lease in force.
+// Words: a member is a node that is in the database's list of nodes. A live one has had a heartbeat within 6 s. A place
+// is a node's number among the live ones, in the order of their names: its part of a cap follows from it.
 //
 // # Ownership
 //
-// Two goroutines, drain and renew, have a connection each. Nothing on a call's path waits for them: the store has the
-// records first, and the admission has this node's permits, with the time when they end.
+// Two goroutines, drain and beat, have a connection each. Nothing on a call's path waits for them: the store has the
+// records first, and the admission has this node's place.
 //
 // # Decisions
 //
@@ -19,15 +18,18 @@
 // outbox only after the database's commit, and no crash loses or doubles a record.
 // Tests: TestDrainAway, and TestFleetKill in e2e.
 //
-// The database's clock ends leases, and each node's monotonic clock ends its own use of them some seconds earlier. It
-// counts from before the request. So nobody uses permits that others may have, as long as clocks advance alike.
-// Test: TestModel.
+// Only the database's clock says who is live, so the clocks of nodes do not matter. Nobody keeps anything for a node: a
+// part of a cap is arithmetic on a list of names, and no row can hold a part for longer than it is fresh.
+// Tests: TestDeathFreesItsPart, TestImplausibleRows.
 //
-// A node gives permits back in two steps: it uses fewer, then it says so. It never says fewer than the calls it has.
+// A node whose own last heartbeat is late knows that the others' may be late for the same reason: the database was
+// away, its clock has jumped, or this machine stood still. For 6 s it does not believe that there are fewer nodes.
+// Tests: TestOutageMakesNobodyVanish, TestDatabaseClock.
 //
-// After a lapse, and at its start, a node takes no more than its equal share until every other one had the time to say
-// what it has.
-// Test: TestModel.
+// A node without the database keeps its last place, for as long as it takes: mostly all nodes are without it. If it is
+// this node alone, the others take its part, because a node that is cut off looks like one that has died. Where k of n
+// nodes are cut off, the parts add up to 1 + k/n caps.
+// Tests: TestAway, TestCutOff.
 //
 // A record that the database refuses is set aside alone. A whole batch that is refused means the database.
 // Tests: TestDrainRefused, TestDrainAllRefused.

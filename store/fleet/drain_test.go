@@ -40,7 +40,7 @@ func TestDrain(t *testing.T) {
 	if other := pgtest.One[string](t, url, "SELECT id FROM flowbridge_other_ids WHERE other = 'platform-1'"); other != "a-00007" {
 		t.Errorf("the report's id is of %s", other)
 	}
-	if s := n.fleet.Status(); s.Drained != 1201 || s.Delivered.IsZero() || s.DrainError != nil || s.Nodes != 1 || !s.Leased {
+	if s := n.fleet.Status(); s.Drained != 1201 || s.Delivered.IsZero() || s.DrainError != nil || s.Nodes != 1 || s.Missing != 0 {
 		t.Errorf("status %+v", s)
 	}
 	if n.log.String() != "" {
@@ -58,7 +58,7 @@ func TestDrainAway(t *testing.T) {
 	n.join(url, nil)
 	n.put(ids("a", 30)...)
 	eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
-	if s := n.fleet.Status(); s.DrainError == nil || s.RenewError == nil || s.Leased {
+	if s := n.fleet.Status(); s.DrainError == nil || s.BeatError == nil {
 		t.Errorf("status %+v", s)
 	}
 	pg.Run()
@@ -73,7 +73,7 @@ func TestDrainAway(t *testing.T) {
 		t.Errorf("%d records; want 330", got)
 	}
 	eventually(t, "reached again", func() bool { return n.log.count("reached again") > 0 })
-	for _, line := range []string{"they wait", "takes records again", "goes on alone", "reached again"} {
+	for _, line := range []string{"they wait", "takes records again", "goes on with its part", "reached again"} {
 		if got := n.log.count(line); got < 1 || got > 2 {
 			t.Errorf("%d times %q in the log\n%s", got, line, n.log)
 		}
@@ -99,6 +99,10 @@ func (s *stopping) Get(ctx context.Context, _ string) (record.Record, bool, erro
 }
 
 func (*stopping) OutboxChanged() <-chan struct{} { return nil }
+
+func (*stopping) Note(context.Context, string, string) error { return nil }
+
+func (*stopping) Noted(context.Context, string) (string, error) { return "", nil }
 
 func (*stopping) Delivered(context.Context, []int64) error { return nil }
 

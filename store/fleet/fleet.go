@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"strconv"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,15 +25,7 @@ type Options struct {
 	Key [32]byte
 	// Outbox is the node's own database.
 	Outbox Outbox
-	// Notes keeps what the node must know before it reaches the database. It may be nil.
-	Notes Notes
-	Log   zerolog.Logger
-}
-
-// Notes keeps small texts over a restart.
-type Notes interface {
-	Note(ctx context.Context, name, value string) error
-	Noted(ctx context.Context, name string) (string, error)
+	Log    zerolog.Logger
 }
 
 // Fleet is this node's part in a fleet. Its methods may be called from any goroutine.
@@ -44,30 +36,29 @@ type Fleet struct {
 	log       zerolog.Logger
 	pool      *pgxpool.Pool // a connection for each goroutine
 	outbox    Outbox
-	notes     Notes
 	write     func(context.Context, []staged) error
 	admission Admission // nil: the caps are each node's own
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 
-	// Owned by the goroutine of renewals after Join.
-	member  member
-	permits *permits
-	twin    string
+	// Owned by the goroutine of heartbeats after Join.
+	member member
+	census census
+	twin   bool // another node has this one's name
 
 	preparing sync.Mutex // guards prepared
 	prepared  bool       // the tables are of this version, as far as is known
 
-	drainOutage, renewOutage outage
+	drainOutage, beatOutage outage
 
 	// Atomic.
-	delivered, renewed atomic.Pointer[time.Time]
-	drained            atomic.Int64
-	nodes              atomic.Int64
+	delivered      atomic.Pointer[time.Time]
+	drained        atomic.Int64
+	nodes, missing atomic.Int64
 }
 
-// noteNodes is the name of the note of how many nodes there were last.
-const noteNodes = "fleet_nodes"
+// notePlace is the name of the note of this node's last place.
+const notePlace = "fleet_place"
 
 // Open makes the node's part of a fleet. It does not wait for the database. Join begins.
 func Open(ctx context.Context, o Options) (*Fleet, error) {
@@ -83,48 +74,38 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	}
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // the key itself is a secret
 	f := &Fleet{
-		Reader: reader, log: o.Log, pool: pool, outbox: o.Outbox, notes: o.Notes,
+		Reader: reader, log: o.Log, pool: pool, outbox: o.Outbox,
 		member: member{id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version},
 		drainOutage: outage{
 			log: o.Log, began: "fleet's database takes no records: they wait",
 			over: "fleet's database takes records again",
 		},
-		renewOutage: outage{
-			log: o.Log, began: "fleet's database not reached: this node goes on alone",
+		beatOutage: outage{
+			log: o.Log, began: "fleet's database not reached: this node goes on with its part of the caps",
 			over: "fleet's database reached again",
 		},
 	}
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch) }
-	nodes := 1
-	if o.Notes != nil {
-		text, err := o.Notes.Noted(ctx, noteNodes)
-		if n, bad := strconv.Atoi(text); err == nil && bad == nil {
-			nodes = max(1, n)
-		}
-	}
-	f.permits = newPermits(nodes)
-	f.nodes.Store(int64(nodes))
+	f.census.place = f.remembered(ctx)
 	return f, nil
 }
 
 // Join takes part from now on. admission is who keeps to the caps of the fleet; nil: the caps are each node's own. It
-// waits for a first lease, but not for long: without the database the node begins with its share.
+// waits for a first look at the nodes, but not for long: without the database the node begins with its last place.
 func (f *Fleet) Join(admission Admission) {
 	f.admission = admission
-	if admission != nil {
-		admission.Allot(Quotas{Nodes: f.permits.nodes})
-	}
+	f.take(f.census.place)
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
-	_, _ = f.renewOnce(ctx) // an outage is logged
-	f.running.Go(func() { f.runRenew(ctx) })
+	f.beatOnce(ctx) // an outage is logged
+	f.running.Go(func() { f.runBeat(ctx) })
 	f.running.Go(func() { f.runDrain(ctx) })
 }
 
 // lastTry bounds what Close waits for.
 const lastTry = 3 * time.Second
 
-// Close sends the last records, if the database takes them, and gives the permits back.
+// Close sends the last records, if the database takes them, and takes the node off the list.
 func (f *Fleet) Close() error {
 	if f.stop != nil {
 		f.stop()
@@ -148,8 +129,8 @@ func (f *Fleet) farewell() {
 			}
 		}
 	}
-	if err := f.member.leave(ctx, f.pool); err != nil {
-		f.log.Info().Err(explain(err)).Msg("this node's permits in the fleet's database expire by themselves")
+	if _, err := f.pool.Exec(ctx, leave, f.member.id, f.member.process); err != nil {
+		f.log.Info().Err(explain(err)).Msg("the fleet could not be told that this node leaves: it will count as vanished")
 	}
 }
 
@@ -173,14 +154,24 @@ func (f *Fleet) unready() {
 	f.prepared = false
 }
 
-// remember notes the number of nodes for a start without the database.
-func (f *Fleet) remember(ctx context.Context, nodes int) {
-	if f.notes == nil {
-		return
+// remember notes the node's place for a start without the database.
+func (f *Fleet) remember(ctx context.Context, p Place) {
+	err := f.outbox.Note(ctx, notePlace, fmt.Sprintf("%d/%d", p.Index, p.Nodes))
+	if err != nil && !errors.Is(err, context.Canceled) {
+		f.log.Debug().Err(err).Msg("place of this node not noted")
 	}
-	if err := f.notes.Note(ctx, noteNodes, strconv.Itoa(nodes)); err != nil && !errors.Is(err, context.Canceled) {
-		f.log.Debug().Err(err).Msg("number of nodes not noted")
+}
+
+// remembered is the place that was noted. A node that has never seen the fleet is the only one.
+func (f *Fleet) remembered(ctx context.Context) (p Place) {
+	text, err := f.outbox.Noted(ctx, notePlace)
+	if err == nil {
+		_, err = fmt.Sscanf(text, "%d/%d", &p.Index, &p.Nodes)
 	}
+	if err != nil || p.Nodes < 1 {
+		return Place{0, 1}
+	}
+	return p
 }
 
 // Status is how a node's part in a fleet goes.
@@ -189,27 +180,21 @@ type Status struct {
 	Delivered time.Time
 	// Drained is how many records were taken since the start.
 	Drained int64
-	// Renewed is when the leases were renewed last; zero: never yet.
-	Renewed time.Time
-	// Nodes is how many nodes there were then.
+	// Nodes is how many nodes share the caps.
 	Nodes int
-	// Leased says that the permits are leased; else the node goes by its share.
-	Leased bool
-	// DrainError and RenewError are why the database takes no records or renewals at the moment; nil: it does.
-	DrainError, RenewError error
+	// Missing is how many nodes have vanished, and are neither back nor forgotten.
+	Missing int
+	// DrainError and BeatError are why the database takes no records or heartbeats at the moment; nil: it does.
+	DrainError, BeatError error
 }
 
 // Status returns the state. It does not ask the database.
 func (f *Fleet) Status() Status {
-	s := Status{Drained: f.drained.Load(), Nodes: int(f.nodes.Load())}
+	s := Status{Drained: f.drained.Load(), Nodes: int(f.nodes.Load()), Missing: int(f.missing.Load())}
 	if at := f.delivered.Load(); at != nil {
 		s.Delivered = *at
 	}
-	if at := f.renewed.Load(); at != nil {
-		s.Renewed = *at
-		s.Leased = time.Since(*at) < leaseFor-leaseMargin
-	}
 	s.DrainError = f.drainOutage.state()
-	s.RenewError = f.renewOutage.state()
+	s.BeatError = f.beatOutage.state()
 	return s
 }

@@ -84,7 +84,7 @@ func (n *node) open() {
 // options are those of the node's part in a fleet.
 func (n *node) options(url string) Options {
 	return Options{
-		URL: url, Node: filepath.Base(n.path), Version: "test", Key: n.store.Key(), Outbox: n.store, Notes: n.store,
+		URL: url, Node: filepath.Base(n.path), Version: "test", Key: n.store.Key(), Outbox: n.store,
 		Log: zerolog.New(n.log),
 	}
 }

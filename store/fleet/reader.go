@@ -88,6 +88,14 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	return records, next, nil
 }
 
+// Members returns the nodes that the database has, in the order of their names. The error is an AwayError.
+func (r *Reader) Members(ctx context.Context) ([]Member, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	members, err := membersOf(ctx, r.pool)
+	return members, explain(err)
+}
+
 // query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an
 // error and has no more than its place in a list.
 func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad error), query string, args ...any) error {

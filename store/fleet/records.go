@@ -97,7 +97,7 @@ func withoutNUL(text []byte) []byte {
 
 // write keeps records in the database: all of them, or none with an error.
 func write(ctx context.Context, pool *pgxpool.Pool, batch []staged) error {
-	return inTx(ctx, pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		var version int64
 		if err := tx.QueryRow(ctx, querySchema).Scan(&version); err != nil {
 			return err

@@ -24,7 +24,6 @@ const versionTable = "flowbridge_version"
 const (
 	lockClass  = 0x666c6f77
 	lockSchema = 1
-	lockLeases = 2
 )
 
 // errSchema means that another version of Flowbridge has made the tables.
@@ -128,12 +127,11 @@ func Check(ctx context.Context, url string) (string, error) {
 	what := fmt.Sprintf("PostgreSQL %s, database %s", version, name)
 	switch {
 	case schema == newestSchema():
-		var rows int64
-		if err := pool.QueryRow(ctx, `SELECT count(*) FROM flowbridge_nodes WHERE expires_at > clock_timestamp()`).
-			Scan(&rows); err != nil {
+		members, err := membersOf(ctx, pool)
+		if err != nil {
 			return "", explain(err)
 		}
-		return fmt.Sprintf("%s, schema %d, %d nodes there", what, schema, rows), nil
+		return fmt.Sprintf("%s, schema %d, %d nodes there", what, schema, len(Live(members))), nil
 	case schema > newestSchema():
 		return "", checkSchema(schema)
 	case !may:

@@ -37,14 +37,14 @@ func (f *figures) peers() []live.Peer {
 		t := &cfg.Targets[i]
 		all = append(all, live.Peer{
 			Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name],
-			MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
+			MaxCalls: f.node.admission.Part(t.MaxCalls), Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
 		})
 	}
 	for i := range cfg.Trunks {
 		if t := &cfg.Trunks[i]; t.URI != nil {
 			all = append(all, live.Peer{
 				Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name],
-				MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
+				MaxCalls: f.node.admission.Part(t.MaxCalls), Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
 			})
 		}
 	}

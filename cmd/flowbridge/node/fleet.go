@@ -30,8 +30,7 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 		return nil
 	}
 	n.fleet, err = fleet.Open(ctx, fleet.Options{
-		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store,
-		Notes: n.store, Log: n.log,
+		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store, Log: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("fleet.dsn_file: %w", err)
@@ -54,7 +53,7 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		}
 		join := func() { n.fleet.Join(nil) }
 		if cfg.Caps {
-			join = func() { n.fleet.Join(fleetCaps{a}) }
+			join = func() { n.fleet.Join(a) }
 		}
 		if n.before != nil { // the other process may go on, and is this node until then
 			n.add(part{begin: join})
@@ -62,24 +61,4 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		}
 		join()
 	}
-}
-
-// fleetCaps is the admission as the fleet sees it.
-type fleetCaps struct{ *peers.Admission }
-
-func (c fleetCaps) Demands() []fleet.Demand {
-	all := c.Admission.Demands()
-	demands := make([]fleet.Demand, len(all))
-	for i, d := range all {
-		demands[i] = fleet.Demand{Cap: fleet.Cap(d.Cap), Limit: d.Limit, Used: d.Used, Asked: d.Asked}
-	}
-	return demands
-}
-
-func (c fleetCaps) Allot(q fleet.Quotas) {
-	parts := map[peers.Cap]int{}
-	for key, n := range q.Parts {
-		parts[peers.Cap(key)] = n
-	}
-	c.Admission.Allot(peers.Quotas{Until: q.Until, Parts: parts, Nodes: q.Nodes})
 }

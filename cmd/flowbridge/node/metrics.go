@@ -90,7 +90,7 @@ func (f *figures) trunks() []live.Peer {
 	all := make([]live.Peer, len(cfg.Trunks))
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
-		all[i] = live.Peer{Name: t.Name, Calls: open.Trunks[t.Name], MaxCalls: t.MaxCalls}
+		all[i] = live.Peer{Name: t.Name, Calls: open.Trunks[t.Name], MaxCalls: f.node.admission.Part(t.MaxCalls)}
 	}
 	return all
 }

@@ -146,15 +146,15 @@ func (f *figures) partGauges() (all []telemetry.Gauge) {
 
 func fleetGauges(s fleet.Status) []telemetry.Gauge {
 	return []telemetry.Gauge{
-		{Name: "fleet_nodes", Help: "Nodes of the fleet, when the leases were last renewed.", Value: float64(s.Nodes)},
-		{Name: "fleet_reached", Help: "Whether the fleet's database answers this node.", Value: oneIf(s.RenewError == nil)},
+		{Name: "fleet_nodes", Help: "Nodes that share the caps, this one included.", Value: float64(s.Nodes)},
+		{
+			Name: "fleet_nodes_vanished", Help: "Nodes that the database has not seen for 6 s, though they did not leave.",
+			Value: float64(s.Missing),
+		},
+		{Name: "fleet_reached", Help: "Whether the fleet's database answers this node.", Value: oneIf(s.BeatError == nil)},
 		{
 			Name: "fleet_draining_ok", Help: "Whether the fleet's database takes this node's records.",
 			Value: oneIf(s.DrainError == nil),
-		},
-		{
-			Name: "fleet_leased", Help: "Whether this node's permits are leased. Else it goes by its share of the caps.",
-			Value: oneIf(s.Leased),
 		},
 		{Name: "fleet_records_delivered_total", Help: "Records that the fleet's database took.", Value: float64(s.Drained)},
 	}

@@ -1,0 +1,158 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes.
+type Admission interface {
+	Share(place, nodes int)
+}
+
+// member is this node in the database.
+type member struct {
+	id      string // of the node: that of its own database
+	process string // of this start
+	name    string
+	version string
+	joined  bool
+}
+
+const (
+	// plausible holds for a heartbeat of the last day. One of the future would hold for as long as it is ahead, so it
+	// counts for nothing.
+	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'`
+	forget    = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `)`
+
+	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
+	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
+	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
+		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seen_at)
+		VALUES ($1, $2, $3, $4, clock_timestamp())
+		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
+			seen_at = excluded.seen_at WHERE n.process = excluded.process OR NOT $5
+		RETURNING (SELECT age FROM last)`
+	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND process = $2`
+
+	selectMembers = `SELECT id, name, version, clock_timestamp() - seen_at FROM flowbridge_nodes
+		WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
+)
+
+// errStolen means that another process has this member's id.
+var errStolen = errors.New("another process has this node's id")
+
+// beat shows that the member is there. steady says that its last heartbeat was not long ago.
+func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err error) {
+	if _, err := pool.Exec(ctx, forget); err != nil {
+		return false, err
+	}
+	var last *time.Duration
+	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined).Scan(&last)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one is a node of its own now
+		m.id, m.joined = uuid.NewString(), false
+		return false, errStolen
+	case err != nil:
+		return false, err
+	}
+	m.joined = true
+	return last != nil && *last >= 0 && *last <= steadyFor, nil
+}
+
+// membersOf are all nodes that the database has.
+func membersOf(ctx context.Context, pool *pgxpool.Pool) ([]Member, error) {
+	rows, err := pool.Query(ctx, selectMembers)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
+}
+
+// runBeat shows that the node is there until ctx ends.
+func (f *Fleet) runBeat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f.beatOnce(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// beatOnce makes one heartbeat, and looks who else is there. Without the database the node keeps the place that it had.
+func (f *Fleet) beatOnce(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	err := f.ready(ctx)
+	var steady bool
+	var members []Member
+	if err == nil {
+		steady, err = f.member.beat(ctx, f.pool)
+	}
+	if errors.Is(err, errStolen) {
+		f.log.Warn().Str("node", f.member.name).Msg("another process has a copy of this node's database: each needs its own")
+		return
+	}
+	if err == nil {
+		members, err = membersOf(ctx, f.pool)
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled): // the node stops
+	case err != nil:
+		f.unready()
+		f.beatOutage.begin(explain(err))
+	default:
+		f.beatOutage.end()
+		f.count(ctx, members, steady)
+	}
+}
+
+// count goes by the members that are there, and tells of changes.
+func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
+	before := f.census.place
+	vanished, back := f.census.take(f.member.id, members, steady, time.Now())
+	for _, m := range vanished {
+		f.log.Warn().Str("node", m.Name).Str("id", m.ID).Dur("unseen_ms", m.Age).Int("nodes", f.census.place.Nodes).
+			Msg("a node of the fleet has vanished")
+	}
+	for _, m := range back {
+		f.log.Info().Str("node", m.Name).Str("id", m.ID).Msg("a node of the fleet is back")
+	}
+	f.noticeTwin(members)
+	f.missing.Store(int64(len(f.census.missing)))
+	if f.census.place == before {
+		return
+	}
+	f.take(f.census.place)
+	f.remember(ctx, f.census.place)
+}
+
+// take has the admission keep to this node's part.
+func (f *Fleet) take(p Place) {
+	f.nodes.Store(int64(p.Nodes))
+	if f.admission != nil {
+		f.admission.Share(p.Index, p.Nodes)
+	}
+}
+
+// noticeTwin warns of another node of this name, once each time that it appears.
+func (f *Fleet) noticeTwin(members []Member) {
+	i := slices.IndexFunc(members, func(m Member) bool {
+		return m.Live() && m.Name == f.member.name && m.ID != f.member.id
+	})
+	if i >= 0 && !f.twin {
+		f.log.Warn().Str("node", f.member.name).Str("other", members[i].ID).
+			Msg("another node has this node's name: set fleet.node")
+	}
+	f.twin = i >= 0
+}

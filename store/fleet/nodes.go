@@ -1,0 +1,73 @@
+package fleet
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// The times of heartbeats.
+const (
+	// beatEvery is the time between two heartbeats, and beatTimeout bounds one.
+	beatEvery   = 2 * time.Second
+	beatTimeout = 3 * time.Second
+	// liveFor is how long a node counts after a heartbeat.
+	liveFor = 6 * time.Second
+	// steadyFor bounds the age of a node's own last heartbeat. If it is older, the others' heartbeats may be late for the
+	// same reason, and the node does not conclude from their age that they have vanished.
+	steadyFor = liveFor / 2
+)
+
+// Member is a node as the database has it.
+type Member struct {
+	ID, Name, Version string
+	// Age is that of its last heartbeat, by the database's clock.
+	Age time.Duration
+}
+
+// Live reports whether the node counts.
+func (m Member) Live() bool { return m.Age <= liveFor }
+
+// Place is a node's place, from 0, among the nodes that share the caps.
+type Place struct{ Index, Nodes int }
+
+// Live returns the members that count, in the order of their names, which is that of their places.
+func Live(members []Member) []Member {
+	live := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.Live() })
+	slices.SortFunc(live, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return live
+}
+
+// census is what a node knows of the others. It has no lock and no clock of its own.
+type census struct {
+	place   Place
+	live    []Member  // those that counted last
+	missing []Member  // those that do not, and have neither left nor been replaced by one of their name
+	settled time.Time // until then, a node that does not count may be late for the reason for which this one was
+}
+
+// take counts the members. steady says that this node's own heartbeats are regular. vanished and back are the members
+// whose state is another one than at the last look.
+func (c *census) take(id string, members []Member, steady bool, now time.Time) (vanished, back []Member) {
+	if !steady {
+		c.settled = now.Add(liveFor)
+	}
+	live := Live(members)
+	if now.Before(c.settled) && len(live) < c.place.Nodes {
+		return nil, nil
+	}
+	missing := slices.DeleteFunc(slices.Clone(members), func(m Member) bool {
+		return m.Live() || slices.ContainsFunc(live, func(o Member) bool { return o.Name == m.Name })
+	})
+	vanished, back = both(missing, c.live), both(live, c.missing)
+	c.live, c.missing = live, missing
+	c.place = Place{slices.IndexFunc(live, func(m Member) bool { return m.ID == id }), len(live)}
+	return vanished, back
+}
+
+// both returns the members of one list that are in another one, too.
+func both(these, those []Member) []Member {
+	return slices.DeleteFunc(slices.Clone(these), func(m Member) bool {
+		return !slices.ContainsFunc(those, func(o Member) bool { return o.ID == m.ID })
+	})
+}

@@ -1,0 +1,281 @@
+package fleet
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"flowbridge/internal/pgtest"
+)
+
+// shares is an admission that notes its place.
+type shares struct {
+	mu sync.Mutex
+	p  Place
+}
+
+func (s *shares) Share(place, nodes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.p = Place{place, nodes}
+}
+
+func (s *shares) at() Place {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p
+}
+
+func (s *shares) is(place, nodes int) bool { return s.at() == Place{place, nodes} }
+
+// die ends a node as a kill does: it says nothing.
+func (n *node) die() {
+	n.t.Helper()
+	n.fleet.stop()
+	n.fleet.running.Wait()
+	n.fleet.pool.Close()
+	n.fleet.Reader.Close()
+}
+
+// unjoined is a node whose heartbeats the test makes.
+func (n *node) unjoined(url string, a Admission) {
+	n.t.Helper()
+	f, err := Open(n.t.Context(), n.options(url))
+	must(n.t, err)
+	f.admission, n.fleet = a, f
+	f.take(f.census.place)
+	n.t.Cleanup(func() { f.Close() })
+}
+
+// beat makes heartbeats until the database has answered one.
+func (n *node) beat() {
+	n.t.Helper()
+	eventually(n.t, "a heartbeat", func() bool {
+		n.fleet.beatOnce(n.t.Context())
+		return n.fleet.Status().BeatError == nil
+	})
+}
+
+// The nodes have places in the order of their names. One that leaves makes room at once, and is no fault.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	var all [3]shares
+	b, c, a := newNode(t, "b"), newNode(t, "c"), newNode(t, "a")
+	b.join(url, &all[1])
+	eventually(t, "the only one", func() bool { return all[1].is(0, 1) })
+	c.join(url, &all[2])
+	a.join(url, &all[0])
+	eventually(t, "three places", func() bool { return all[0].is(0, 3) && all[1].is(1, 3) && all[2].is(2, 3) })
+	if members, err := a.fleet.Members(t.Context()); err != nil || names(members) != "a.db b.db c.db" || members[0].Version != "test" {
+		t.Errorf("%+v, %v", members, err)
+	}
+	b.fleet.Close()
+	eventually(t, "two places", func() bool { return all[0].is(0, 2) && all[2].is(1, 2) })
+	if got := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_nodes`); got != 2 {
+		t.Errorf("%d nodes; want 2", got)
+	}
+	if s := a.fleet.Status(); s.Nodes != 2 || s.Missing != 0 {
+		t.Errorf("status %+v", s)
+	}
+	if a.log.String()+b.log.String()+c.log.String() != "" {
+		t.Errorf("log:\n%s%s%s", a.log, b.log, c.log)
+	}
+}
+
+// A node that is killed is named by each of the others, once, when the database has not seen it for 6 s. Then its part of
+// the caps is theirs. It is back with its next heartbeat.
+func TestVanished(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	var one, two shares
+	a, b := newNode(t, "a"), newNode(t, "b")
+	a.join(url, &one)
+	b.join(url, &two)
+	eventually(t, "two places", func() bool { return one.is(0, 2) && two.is(1, 2) })
+	b.die()
+	eventually(t, "its part is the other's", func() bool { return one.is(0, 1) })
+	age := pgtest.One[float64](t, url, `SELECT extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM flowbridge_nodes WHERE name = 'b.db'`)
+	if age <= liveFor.Seconds() {
+		t.Errorf("it counted as vanished %.1f s after its last heartbeat", age)
+	}
+	if s := a.fleet.Status(); s.Nodes != 1 || s.Missing != 1 {
+		t.Errorf("status %+v", s)
+	}
+	if a.log.count("has vanished") != 1 || a.log.count(`"node":"b.db"`) != 1 {
+		t.Errorf("log:\n%s", a.log)
+	}
+	b.join(url, &two)
+	eventually(t, "two places again", func() bool { return one.is(0, 2) && two.is(1, 2) })
+	eventually(t, "said so", func() bool { return a.log.count("is back") > 0 && a.fleet.Status().Missing == 0 })
+}
+
+// What the database has of the nodes can't starve one: a heartbeat of the future, or of a clock without sense, counts for
+// nothing and is removed. A node that is off the list comes back onto it.
+func TestImplausibleRows(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	var one shares
+	a := newNode(t, "a")
+	a.unjoined(url, &one)
+	a.beat()
+	for i, at := range []string{"infinity", "-infinity", "9999-01-01", "0001-01-01 BC", "now() + interval '7 seconds'", "now() - interval '25 hours'"} {
+		if !strings.HasPrefix(at, "now") {
+			at = "'" + at + "'"
+		}
+		pgtest.Exec(t, url, `INSERT INTO flowbridge_nodes (id, process, name, version, seen_at) VALUES ($1, '', $1, '', `+at+`)`, string(rune('p'+i)))
+		a.beat()
+		if !one.is(0, 1) {
+			t.Errorf("%s: %+v", at, one.at())
+		}
+	}
+	if got := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_nodes`); got != 1 {
+		t.Errorf("%d rows; want 1", got)
+	}
+	pgtest.Exec(t, url, `UPDATE flowbridge_nodes SET seen_at = 'infinity'`) // its own one
+	a.beat()
+	pgtest.Exec(t, url, `DELETE FROM flowbridge_nodes`)
+	a.beat()
+	if got := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_nodes WHERE seen_at <= now()`); got != 1 || !one.is(0, 1) {
+		t.Errorf("%d rows, %+v", got, one.at())
+	}
+	if a.log.String() != "" {
+		t.Error(a.log)
+	}
+}
+
+// A database whose clock has gone on by an hour, which is the same as one that was away for an hour, makes nobody
+// vanish: the others have had no chance either. Nor does a clock that has gone back.
+func TestDatabaseClock(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"-1 hour", "1 hour"} {
+		url := pgtest.Shared(t).Database()
+		var one, two shares
+		a, b := newNode(t, "a"), newNode(t, "b")
+		a.unjoined(url, &one)
+		b.unjoined(url, &two)
+		meet := func() {
+			eventually(t, "both are there", func() bool {
+				a.beat()
+				b.beat()
+				return one.is(0, 2) && two.is(1, 2)
+			})
+		}
+		meet()
+		said := a.log.String()
+		pgtest.Exec(t, url, `UPDATE flowbridge_nodes SET seen_at = seen_at + $1::interval`, by)
+		a.beat()
+		if !one.is(0, 2) || a.log.String() != said {
+			t.Errorf("%s: %+v, log:\n%s", by, one.at(), a.log)
+		}
+		meet()
+	}
+}
+
+// A node without the database goes on with its last place, also after its restart.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Start(t)
+	url := pg.Database()
+	var one, two, again shares
+	a, b := newNode(t, "a"), newNode(t, "b")
+	a.join(url, &one)
+	b.join(url, &two)
+	eventually(t, "two places", func() bool { return one.is(0, 2) && two.is(1, 2) })
+	pg.Stop()
+	eventually(t, "noticed", func() bool { return a.fleet.Status().BeatError != nil && b.fleet.Status().BeatError != nil })
+	if !one.is(0, 2) || !two.is(1, 2) {
+		t.Errorf("without the database: %+v, %+v", one.at(), two.at())
+	}
+	b.fleet.Close()
+	b.join(url, &again)
+	if !again.is(1, 2) {
+		t.Errorf("after the restart: %+v", again.at())
+	}
+	pg.Run()
+	eventually(t, "reached again", func() bool {
+		return a.fleet.Status().BeatError == nil && b.fleet.Status().BeatError == nil && one.is(0, 2) && again.is(1, 2)
+	})
+	if a.log.count("goes on with its part") != 1 || a.log.count("reached again") != 1 {
+		t.Errorf("log:\n%s", a.log)
+	}
+}
+
+// Two nodes of one name are noticed, and so is a copy of a node's database. Each has a place of its own.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b := newNode(t, "same"), newNode(t, "same")
+	var one, two, three shares
+	a.join(url, &one)
+	b.join(url, &two)
+	eventually(t, "noticed", func() bool {
+		return a.log.count("has this node's name") > 0 && b.log.count("has this node's name") > 0
+	})
+
+	c := newNode(t, "copy")
+	must(t, c.store.Close())
+	copyStore(t, a.path, c.path)
+	c.open()
+	c.join(url, &three)
+	eventually(t, "noticed", func() bool {
+		return a.log.count("copy of this node's database")+c.log.count("copy of this node's database") > 0
+	})
+	eventually(t, "three places", func() bool {
+		places := 0
+		for _, s := range []*shares{&one, &two, &three} {
+			for i := range 3 {
+				if s.is(i, 3) {
+					places |= 1 << i
+				}
+			}
+		}
+		return places == 7
+	})
+}
+
+// copyStore copies a database file that is in use.
+func copyStore(t *testing.T, from, to string) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal"} {
+		src, err := os.Open(filepath.Clean(from + suffix))
+		must(t, err)
+		dst, err := os.Create(to + suffix)
+		must(t, err)
+		_, err = io.Copy(dst, src)
+		if src.Close(); err != nil || dst.Close() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A database that is there answers Check, and what is wrong with one is said without the password.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Shared(t)
+	url := pg.Database()
+	check := func(url, want string) {
+		t.Helper()
+		got, err := Check(t.Context(), url)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) || strings.Contains(got, pgtest.Password) {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+	check(url, "schema 0: the first node that starts makes it 3")
+	newNode(t, "one").join(url, nil)
+	check(url, "schema 3, 1 nodes there")
+	check(pg.SocketURL(nameOf(url)), "schema 3, 1 nodes there")
+	check(strings.Replace(url, pgtest.Password, "wrong"+pgtest.Password, 1), "check user and password")
+	check(strings.Replace(url, pg.Addr(), "127.0.0.1:1", 1), "connection refused")
+	check(strings.Replace(url, nameOf(url), "nothing", 1), "create the database")
+	check("postgres://u:"+pgtest.Password+"@127.0.0.1/x?sslmode=what", "is not one of a PostgreSQL database")
+	check(strings.Replace(url, "sslmode=disable", "sslmode=require", 1), "TLS")
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (7, true)`)
+	check(url, "has schema 7, and this version knows 3")
+}
