@@ -253,7 +253,7 @@ func (m *machine) repeat(now instant) {
 	default:
 		m.interval = min(2*m.interval, T2)
 	}
-	if m.again += instant(m.interval); m.again < now { // from the deadline: lateness would add up
+	if m.again += instant(m.interval); m.again <= now { // from the deadline: lateness would add up
 		m.again = now + instant(m.interval)
 	}
 }

@@ -177,6 +177,16 @@ func TestLateDeadlines(t *testing.T) {
 	}
 }
 
+// TestLateByAnInterval: a timer that is late by just its next interval is not due again at once.
+func TestLateByAnInterval(t *testing.T) {
+	m := machine{kind: inviteClient, keep: T4}
+	m.begin(at)
+	now := at + instant(T1+2*T1)
+	if do := m.step(now, due); do&resend == 0 || m.deadline() <= now {
+		t.Errorf("1 s after Timer A: %v, due again after %v", do, time.Duration(m.deadline()-now))
+	}
+}
+
 // TestMachineModel: whatever happens to a machine, its user gets at most one final
 // response or failure, it sends at most one final answer but for a 2xx of its user, it
 // sends nothing when it is over, and it ends by itself when nothing happens any more, but
