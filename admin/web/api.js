@@ -4,10 +4,11 @@ const kept = 'flowbridge-token';
 
 // Problem is an error that the API explained.
 export class Problem extends Error {
-  constructor(status, text, remedy) {
+  constructor(status, text, remedy, after) {
     super(text);
     this.status = status;
     this.remedy = remedy;
+    this.after = after; // seconds until it is worth trying again; 0: not said
   }
 }
 
@@ -45,7 +46,7 @@ async function problemOf(res) {
   try {
     said = await res.json();
   } catch { /* not from the API, but from something between */ }
-  return new Problem(res.status, said.error || said.detail || said.title || `HTTP status ${res.status}`, said.remedy || '');
+  return new Problem(res.status, said.error || said.detail || said.title || `HTTP status ${res.status}`, said.remedy || '', parseInt(res.headers.get('Retry-After'), 10) || 0);
 }
 
 export const get = async (path, signal) => (await answer(path, { signal })).json();

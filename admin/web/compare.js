@@ -29,8 +29,12 @@ export function compare(main, params) {
   fill(main, el('h1', {}, 'Compare finished calls'), el('form.filters', { 'aria-label': 'What to compare' },
     choice('by', 'By', { target: 'target', trunk: 'trunk', route: 'route', split: 'share of a split' }), choice('last', 'Calls of', spans)), status, table);
   const abort = new AbortController();
+  let timer = 0;
   load();
-  return () => abort.abort();
+  return () => {
+    abort.abort();
+    clearTimeout(timer);
+  };
 
   async function load() {
     const q = new URLSearchParams({ by: chosen.by, since: new Date(Date.now() - (parseInt(chosen.last, 10) || 24) * 3600e3).toISOString() });
@@ -43,6 +47,11 @@ export function compare(main, params) {
       }
     } catch (err) {
       if (abort.signal.aborted) return;
+      if (err.status === 429) { // another report is being made
+        fill(status, 'Waiting for another report …');
+        timer = setTimeout(load, 1000 * Math.min(Math.max(err.after, 1), 60));
+        return;
+      }
       status.className = 'problem';
       fill(status, line(`${err.message}. ${err.remedy ?? ''}`, 600));
     }

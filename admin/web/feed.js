@@ -106,8 +106,13 @@ async function recall(mine) {
   try {
     const h = await get('/api/history');
     if (mine !== serial || !h.start) return;
-    const ahead = Object.values(past.figures)[0]?.length ?? 0; // points that came meanwhile: the answer has them
-    if (ahead <= 1) Object.assign(past, { start: Date.parse(h.start), figures: h.figures, targets: new Map(h.targets.map((t) => [t.name, t.series])) });
+    const start = Date.parse(h.start);
+    const known = h.figures.calls.length;
+    const place = past.figures.calls ? Math.floor((past.start - start) / past.step) : known; // of the first point that came meanwhile
+    const over = Math.max(0, Math.max(known, place + (past.figures.calls?.length ?? 0)) - most);
+    const join = (series, more) => Object.fromEntries(Object.entries(series).map(([name, points]) => [name, [
+      ...points, ...Array(Math.max(0, Math.min(place, known + most) - known)).fill(null), ...(more?.[name] ?? []).slice(Math.max(0, known - place))].slice(over)]));
+    Object.assign(past, { start: start + over * past.step, figures: join(h.figures, past.figures), targets: new Map(h.targets.map((t) => [t.name, join(t.series, past.targets.get(t.name))])) });
     changed();
   } catch { /* without it, the history begins now */ }
 }

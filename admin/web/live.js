@@ -15,7 +15,7 @@ export function live(main) {
   document.title = 'Live calls · Flowbridge';
   const tiles = figures();
   const targets = targetLine();
-  const now = new Map(); // by id, of the rows that were in sight: who speaks, MOS, loss
+  const heardNow = new Map(); // by id, of the rows that were in sight: who speaks, MOS, loss
   const filter = el('input', { type: 'search', placeholder: 'Filter', 'aria-label': 'Filter live calls by number, id, trunk, target or phase', autocomplete: 'off', spellcheck: 'false', oninput: refresh });
   const shown = el('span.hint', { role: 'status' });
   const none = el('p.none', { role: 'status' });
@@ -30,9 +30,9 @@ export function live(main) {
       { key: 'trunk', label: 'Trunk', cell: (r) => line(r.trunk, 64), sort: (r) => r.trunk },
       { key: 'target', label: 'Target', cell: (r) => line(r.target, 64), sort: (r) => r.target },
       { key: 'phase', label: 'Phase', narrow: true, cell: (r) => (phases[r.phase] ?? r.phase) + (r.phase === 'queued' ? `, no. ${count(place(r))}` : ''), sort: (r) => r.phase, state: (r) => r.phase },
-      { key: 'speaks', label: 'Speaks', cell: (r) => now.get(r.id)?.speaks ?? '', state: (r) => now.get(r.id)?.speaks ?? '' },
-      { key: 'mos', label: 'MOS', cell: (r) => (now.get(r.id)?.mos ? fixed(now.get(r.id).mos) : ''), state: (r) => grade(now.get(r.id)?.mos || 9, [3.6, 3]) },
-      { key: 'loss', label: 'Loss', cell: (r) => (now.has(r.id) ? percent(now.get(r.id).loss) : ''), state: (r) => grade(-(now.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
+      { key: 'speaks', label: 'Speaks', cell: (r) => heardNow.get(r.id)?.speaks ?? '', state: (r) => heardNow.get(r.id)?.speaks ?? '' },
+      { key: 'mos', label: 'MOS', cell: (r) => (heardNow.get(r.id)?.mos ? fixed(heardNow.get(r.id).mos) : ''), state: (r) => grade(heardNow.get(r.id)?.mos || 9, [3.6, 3]) },
+      { key: 'loss', label: 'Loss', cell: (r) => (heardNow.has(r.id) ? percent(heardNow.get(r.id).loss) : ''), state: (r) => grade(-(heardNow.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
       { key: 'flags', label: 'Marks', cell: (r) => r.flags, sort: (r) => r.flags },
     ],
   });
@@ -60,8 +60,8 @@ export function live(main) {
     try {
       if (ids.length) {
         const page = await get(`/api/calls?ids=${ids.map(encodeURIComponent).join()}`, abort.signal);
-        now.clear();
-        for (const c of page.items) now.set(c.id, soundOf(c));
+        heardNow.clear();
+        for (const c of page.items) heardNow.set(c.id, soundOf(c));
         calls.paint();
       }
     } catch { /* away for a moment, or the view has ended */ }

@@ -1,14 +1,15 @@
-// A call on one axis of time: its phases, its messages, who spoke when, how long the caller waited for each answer, loss and jitter,
+// A call on one axis of time: its phases, its messages, who spoke when, the silences between the caller and the agent, loss and jitter,
 // and the sound of a recording with a player.
 
 import { answer } from './api.js';
 import { el, fill, line, put, svg } from './dom.js';
-import { bytes, clock, ms, percent } from './format.js';
+import { bytes, clock, count, ms, percent } from './format.js';
 import { partsOf } from './charts.js';
 
 const bin = 80; // samples of a recording in one peak: 10 ms
 const largest = 64 << 20; // of a recording that is drawn, in bytes: half an hour
-const [slow, late] = [1500, 3000]; // waits from here on, in milliseconds
+const [slow, late] = [1500, 3000]; // silences from here on, in milliseconds
+const spansMost = 2048 - 10; // bytes of a party's spans after which no more are kept: media/voice/turns/spans.go
 
 // timeline makes the drawing. update(call, ladder) shows another state of it; open(i) is called for a message that is clicked.
 export function timeline(open) {
@@ -22,7 +23,7 @@ export function timeline(open) {
   let [began, end] = [0, 1000]; // of the call: the second counts from the first, as all that follows
   let view = null; // [from, to] that is shown; null: all
   let at = null; // of the cursor
-  let [waits, overs] = [[], []];
+  let [gaps, overs] = [[], []];
   let sound = null; // of the recording that is loaded
   let [left, right] = [70, 8];
 
@@ -36,7 +37,7 @@ export function timeline(open) {
     [call, data, began] = [c, ladder, Date.parse(c.started_at)];
     end = Math.max(1000, c.ended_at ? since(c.ended_at) : Date.now() - began, ...(ladder?.messages ?? []).map((m) => since(m.at)));
     const t = ladder?.talk;
-    [waits, overs] = t ? [waitsOf(t), oversOf(t)] : [[], []];
+    [gaps, overs] = t ? [gapsOf(t), oversOf(t)] : [[], []];
     offer();
     draw();
   }
@@ -57,7 +58,7 @@ export function timeline(open) {
     if (data?.talk) {
       const [caller, agent] = [data.talk.caller, data.talk.agent].map((said) => said.map((s) => s.map((t) => t + talkAt())));
       row('Caller', 24, waveOf(0), caller.map(([f, t]) => bar('said s0', 1, 22, f, t, `the caller, ${ms(t - f)}`)));
-      row('Waits', 9, waits.map(([f, t]) => bar(`wait ${gradeOf(t - f)}`, 0, 9, f + talkAt(), t + talkAt(), `the caller waited ${ms(t - f)} for the answer`)),
+      row('Silence', 9, gaps.map(([f, t]) => bar(`wait ${gradeOf(t - f)}`, 0, 9, f + talkAt(), t + talkAt(), `silence between the caller and the agent, ${ms(t - f)}`)),
         overs.map((o) => svg('path', { class: `over ${o.kept}`, d: `M${x(o.at + talkAt()).toFixed(1)} -3l-5 0l5 9l5 -9z` }, svg('title', {}, o.text))));
       row('Agent', 24, waveOf(1), agent.map(([f, t]) => bar('said s1', 1, 22, f, t, `the agent, ${ms(t - f)}`)));
     } else if (sound) {
@@ -121,8 +122,8 @@ export function timeline(open) {
 
   function summary() {
     if (!data?.talk) return `It lasted ${clock(end)}.`;
-    const longest = Math.max(0, ...waits.map(([f, t]) => t - f));
-    return `The caller spoke ${data.talk.caller.length} times, the agent ${data.talk.agent.length} times. The caller waited ${waits.length} times for an answer, at most ${ms(longest)}, and interrupted the agent ${overs.length} times.`;
+    const spoke = [data.talk.caller, data.talk.agent].map((said) => `${isFull(said) ? 'at least ' : ''}${times(said.length)}`);
+    return [`The caller spoke ${spoke[0]}, the agent ${spoke[1]}.`, ...figuresOf(call.talk)].join(' ');
   }
 
   // point moves the cursor, and says what is there. null: nowhere.
@@ -139,9 +140,9 @@ export function timeline(open) {
     cursor.setAttribute('x2', x(t));
     const spoken = t - talkAt();
     const is = (all) => all?.find(([f, e]) => f <= spoken && e >= spoken);
-    const wait = is(waits);
+    const gap = is(gaps);
     const p = data?.streams?.points?.find((q) => since(data.streams.start) + q.ms >= t);
-    const said = [is(data?.talk?.caller) && 'the caller speaks', is(data?.talk?.agent) && 'the agent speaks', wait && `the caller waits ${ms(wait[1] - wait[0])} for an answer`,
+    const said = [is(data?.talk?.caller) && 'the caller speaks', is(data?.talk?.agent) && 'the agent speaks', gap && `a silence of ${ms(gap[1] - gap[0])}`,
       p && t > since(data.streams.start) && `loss ${percent(lossOf(p.a))} of the caller, ${percent(lossOf(p.b))} of the called side`];
     put(read, [t < 10000 ? ms(t) : clock(t), ...said.filter(Boolean)].join(' · '));
   }
@@ -201,6 +202,7 @@ export function timeline(open) {
   // The player. A recording is loaded when it is asked for, once.
   let playing = null;
   let audio = null;
+  const gone = new AbortController(); // the view has ended
 
   function offer() {
     const files = (call.recordings ?? []).filter((r) => r.file && r.format === 'wav' && r.ended_at);
@@ -215,14 +217,17 @@ export function timeline(open) {
   async function load(r) {
     put(read, 'Loading the recording …');
     try {
-      const res = await answer(`/api/recordings/${r.file.split('/').map(encodeURIComponent).join('/')}`);
+      const res = await answer(`/api/recordings/${r.file.split('/').map(encodeURIComponent).join('/')}`, { signal: gone.signal });
+      const file = await res.arrayBuffer();
+      if (gone.signal.aborted) return;
       const swapped = call.direction === 'outbound'; // there the agent is the side that called
       stop();
-      sound = { file: r.file, at: since(r.started_at), ...peaksOf(await res.arrayBuffer(), swapped) };
+      sound = { file: r.file, at: since(r.started_at), ...peaksOf(file, swapped) };
       point(sound.at);
       draw();
       play();
     } catch (err) {
+      if (gone.signal.aborted) return;
       put(read, line(`No sound: ${err.message}. ${err.remedy ?? ''}`, 300));
     }
   }
@@ -232,8 +237,12 @@ export function timeline(open) {
     audio ??= new AudioContext();
     const from = Math.max(0, (at ?? sound.at) - sound.at);
     const source = audio.createBufferSource();
-    const buffer = audio.createBuffer(2, sound.channels[0].length, 8000);
-    sound.channels.forEach((samples, i) => buffer.copyToChannel(samples, i));
+    if (!sound.buffer) {
+      sound.buffer = audio.createBuffer(2, sound.channels[0].length, 8000);
+      sound.channels.forEach((samples, i) => sound.buffer.copyToChannel(samples, i));
+      sound.channels = null; // the buffer has them
+    }
+    const { buffer } = sound;
     source.buffer = buffer;
     source.connect(audio.destination);
     source.start(0, from >= buffer.duration * 1000 ? 0 : from / 1000);
@@ -261,20 +270,40 @@ export function timeline(open) {
 
   const toggle = () => (playing ? stop() : play());
 
-  return { element, update, end() { stop(); audio?.close(); resized.disconnect(); } };
+  return { element, update, end() { gone.abort(); stop(); audio?.close(); resized.disconnect(); } };
 }
 
-const gradeOf = (wait) => (wait < slow ? 'good' : wait < late ? 'slow' : 'bad');
+const gradeOf = (gap) => (gap < slow ? 'good' : gap < late ? 'slow' : 'bad');
+const times = (n) => (n === 1 ? 'once' : `${count(n)} times`);
 
-// waitsOf is what lies between the caller's end and the agent's begin, where nobody spoke meanwhile.
-function waitsOf({ caller, agent }) {
-  const waits = [];
+// figuresOf are sentences with the record's own figures of a conversation. Only it knows of holds, transfers, keys and announcements.
+function figuresOf(t) {
+  if (!t || t.confidence === 'not_measured') return [];
+  const barged = (t.barge_ins?.n ?? 0) + (t.barge_ins_ignored ?? 0);
+  return [
+    t.turns && `The caller waited ${times(t.turns.n)} for an answer, at most ${ms(t.turns.max_ms)}.`,
+    barged && `The caller interrupted the agent ${times(barged)}${t.barge_ins_ignored ? `, and it went on ${times(t.barge_ins_ignored)}` : ''}.`,
+    t.agent_dead_air_ms && `The agent was waited for in ${ms(t.agent_dead_air_ms)} of dead air.`,
+    t.confidence === 'noisy' && 'The line was noisy: that may be wrong.',
+  ].filter(Boolean);
+}
+
+// isFull says whether a party's spans take all the memory that they may: more may have been said.
+function isFull(said) {
+  const size = (n) => (n < 1 << 7 ? 1 : n < 1 << 14 ? 2 : n < 1 << 21 ? 3 : 4);
+  return said.reduce((n, [from, to], i) => n + size(from - (said[i - 1]?.[1] ?? 0)) + size(to - from), 0) > spansMost;
+}
+
+// gapsOf are the silences between the caller's end and the agent's begin. A hold, a transfer, a key or an announcement may be in one:
+// it need not be a wait for an answer.
+function gapsOf({ caller, agent }) {
+  const gaps = [];
   caller.forEach(([, to], i) => {
     const next = agent.find((a) => a[0] >= to);
     const again = caller[i + 1];
-    if (next && !agent.some((a) => a[0] < to && a[1] > to) && (!again || again[0] >= next[0])) waits.push([to, next[0]]);
+    if (next && !agent.some((a) => a[0] < to && a[1] > to) && (!again || again[0] >= next[0])) gaps.push([to, next[0]]);
   });
-  return waits;
+  return gaps;
 }
 
 // oversOf is where the caller began over the agent, and whether that stopped it: docs/guides/talk.md has the words.
@@ -283,7 +312,7 @@ function oversOf({ caller, agent }) {
     const over = agent.find((a) => a[0] + 200 < from && a[1] - 200 > from);
     if (!over) return [];
     const went = over[1] - from;
-    if (to - from < 600 && over[1] > to) return [{ at: from, kept: 'short', text: `a short word at ${clock(from)} while the agent spoke` }];
+    if (to - from < 600 && over[1] - to > 400) return [{ at: from, kept: 'short', text: `a short word at ${clock(from)} while the agent spoke` }];
     return [went < 3000 ? { at: from, kept: 'obeyed', text: `interrupted: the agent stopped after ${ms(went)}` } : { at: from, kept: 'ignored', text: `interrupted, but the agent went on for ${ms(went)}` }];
   });
 }

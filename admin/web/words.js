@@ -102,7 +102,7 @@ function conversation(c) {
     t.cut_offs && [t.cut_offs / 4, `it began while the caller spoke, ${count(t.cut_offs)} ×`],
     !t.turns && t.first_agent_ms !== null && [0, `the agent was heard after ${spoken(t.first_agent_ms)}`],
   ].filter(Boolean).sort((a, b) => b[0] - a[0]).map(([, words]) => words);
-  if (!all.length) return t.first_agent_ms === null ? 'The agent said nothing.' : '';
+  if (!all.length) return t.first_agent_ms === null && t.first_agent_reason !== 'line_cut' ? 'The agent said nothing.' : ''; // line_cut: nobody listened
   const text = all.join('; ');
   return `${text[0].toUpperCase()}${text.slice(1)}${t.confidence === 'noisy' ? ' (a noisy line: that may be wrong)' : ''}.`;
 }

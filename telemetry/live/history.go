@@ -2,6 +2,7 @@ package live
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"flowbridge/store/record"
@@ -11,12 +12,13 @@ import (
 const (
 	historyStep   = 10 * time.Second
 	historyPoints = 360
-	// historyTargets bounds how many targets have a history. The rest of a larger configuration has none.
+	// historyTargets bounds how many targets have a history: the first ones of the configuration.
 	historyTargets = 256
 )
 
 // History is the last hour, as GET /api/history gives it. Every series has a point for each step, the oldest first;
 // null: nothing was measured then. A point of a rate or of a percentile is of the window (Stats.WindowS) before it.
+// It is shared by its readers, and not to be changed.
 type History struct {
 	// Start is the time of the first point; null: there is none yet. StepS is from one point to the next, in seconds.
 	Start   record.Time     `json:"start"`
@@ -112,6 +114,8 @@ type history struct {
 	at      record.Time
 	node    []ring
 	targets map[string][]ring
+	order   []string // of targets, as in the configuration
+	answer  *History // of the points so far; nil: nobody has asked for it yet
 }
 
 // due reports whether a step has ended since the last point.
@@ -134,20 +138,20 @@ func (h *history) add(now time.Time, s *Stats, targets []Target) {
 	h.points = min(h.points+passed, historyPoints)
 	was := h.step
 	h.step, h.at = step, s.At
+	h.answer = nil
 	put(h.node, figuresOfNode(), was, step, s)
-	kept := make(map[string][]ring, len(targets))
+	targets = targets[:min(len(targets), historyTargets)]
+	kept, order := make(map[string][]ring, len(targets)), make([]string, len(targets))
 	for i := range targets {
 		t := &targets[i]
 		rings := h.targets[t.Name]
-		if rings == nil && len(kept) < historyTargets {
+		if rings == nil {
 			rings = emptyRings(len(figuresOfTarget()))
 		}
-		if rings != nil {
-			put(rings, figuresOfTarget(), was, step, t)
-			kept[t.Name] = rings
-		}
+		put(rings, figuresOfTarget(), was, step, t)
+		kept[t.Name], order[i] = rings, t.Name
 	}
-	h.targets = kept // those of targets that a reload has removed are gone
+	h.targets, h.order = kept, order // those of targets that a reload has removed are gone
 }
 
 func emptyRings(n int) []ring {
@@ -170,15 +174,40 @@ func put[T any](rings []ring, figures []figure[T], was, step int, of *T) {
 	}
 }
 
+// copied is the history as it is now, which add does not change.
+func (h *history) copied() history {
+	c := *h
+	c.node = slices.Clone(h.node)
+	c.targets = make(map[string][]ring, len(h.targets))
+	for name, rings := range h.targets {
+		c.targets[name] = slices.Clone(rings)
+	}
+	return c
+}
+
+// told makes the answer.
+func (h *history) told() *History {
+	out := &History{StepS: int(historyStep / time.Second), Figures: Series{}, Targets: []TargetHistory{}}
+	if h.points == 0 {
+		return out
+	}
+	out.Start = record.Time{Time: h.at.Add(-time.Duration(h.points-1) * historyStep)}
+	out.Figures = seriesOf(h, h.node, figuresOfNode())
+	for _, name := range h.order {
+		out.Targets = append(out.Targets, TargetHistory{name, seriesOf(h, h.targets[name], figuresOfTarget())})
+	}
+	return out
+}
+
 // seriesOf returns the points of rings, the oldest first.
 func seriesOf[T any](h *history, rings []ring, figures []figure[T]) Series {
 	all := Series{}
 	for i, f := range figures {
-		points := make([]*float64, h.points)
+		points, values := make([]*float64, h.points), make([]float64, h.points)
 		for k := range points {
 			if v := float64(rings[i][(h.step-h.points+1+k)%historyPoints]); !math.IsNaN(v) {
-				v = rounded(v, 4)
-				points[k] = &v
+				values[k] = rounded(v, 4)
+				points[k] = &values[k]
 			}
 		}
 		all[f.name] = points
@@ -186,24 +215,25 @@ func seriesOf[T any](h *history, rings []ring, figures []figure[T]) Series {
 	return all
 }
 
-// History returns the last hour. Targets are those of the configuration, in its order.
+// History returns the last hour. Targets are those of the configuration at its last point, in its order. It is made
+// once for each point, at the first request, while points go on to be added.
 func (w *Watcher) History() History {
-	peers := w.options.Peers()
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	w.past.Lock()
+	if kept := w.history.answer; kept != nil {
+		w.past.Unlock()
+		return *kept
+	}
+	h := w.history.copied()
+	w.past.Unlock()
+	out := h.told()
 	w.past.Lock()
 	defer w.past.Unlock()
-	h := &w.history
-	out := History{StepS: int(historyStep / time.Second), Figures: Series{}, Targets: []TargetHistory{}}
-	if h.points == 0 {
-		return out
+	if w.history.step == h.step && w.history.points == h.points {
+		w.history.answer = out
 	}
-	out.Start = record.Time{Time: h.at.Add(-time.Duration(h.points-1) * historyStep)}
-	out.Figures = seriesOf(h, h.node, figuresOfNode())
-	for _, p := range peers {
-		if rings := h.targets[p.Name]; rings != nil {
-			out.Targets = append(out.Targets, TargetHistory{p.Name, seriesOf(h, rings, figuresOfTarget())})
-		}
-	}
-	return out
+	return *out
 }
 
 // remember adds a point to the history if it is time.

@@ -1,7 +1,9 @@
 package live
 
 import (
+	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,6 +70,57 @@ func TestHistory(t *testing.T) {
 		n.Tend()
 		if got := floats(n.History().Figures["calls"]); got[0] != -1 || got[historyPoints-1] != 9 {
 			t.Errorf("after a long gap: %v … %v", got[0], got[historyPoints-1])
+		}
+	})
+}
+
+// The history of a large configuration is that of its first targets, whatever a reload puts before them.
+func TestHistoryIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		for round := range 4 {
+			others := make([]Peer, historyTargets-1)
+			for i := range others {
+				others[i].Name = fmt.Sprintf("%d-%d", round, i)
+			}
+			n.peers = append(others, n.peers...)
+			n.Tend()
+			h := n.History()
+			if len(h.Targets) != historyTargets || len(n.history.targets) != historyTargets || h.Targets[0].Name != others[0].Name {
+				t.Errorf("round %d: %d targets are told, %d kept", round, len(h.Targets), len(n.history.targets))
+			}
+			time.Sleep(historyStep)
+		}
+	})
+}
+
+// The answer is made once for each point. A new point makes another one, and leaves the one before as it was.
+func TestHistoryIsMadeOnceAPoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		n.is.Calls = 3
+		n.Tend()
+		first := n.History()
+		time.Sleep(historyStep / 2)
+		n.Tend()
+		if again := n.History(); again.Figures["calls"][0] != first.Figures["calls"][0] {
+			t.Error("it is made anew within a step")
+		}
+		n.is.Calls = 4
+		time.Sleep(historyStep / 2)
+		n.Tend()
+		if got := floats(n.History().Figures["calls"]); !cmp.Equal(got, []float64{3, 4}) || !cmp.Equal(floats(first.Figures["calls"]), []float64{3}) {
+			t.Errorf("after another point: %v; before: %v", got, floats(first.Figures["calls"]))
+		}
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { n.History() })
+		}
+		time.Sleep(historyStep)
+		n.Tend()
+		all.Wait()
+		if got := floats(n.History().Figures["calls"]); !cmp.Equal(got, []float64{3, 4, 4}) {
+			t.Errorf("at last: %v", got)
 		}
 	})
 }

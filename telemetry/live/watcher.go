@@ -50,6 +50,7 @@ type Watcher struct {
 	sampled                          map[string]uint64 // rejected since the start
 	targets                          map[string]*target
 
+	telling sync.Mutex // held while an answer of the history is made; taken before past
 	past    sync.Mutex // guards history; taken before mu
 	history history
 }

@@ -104,6 +104,40 @@ func TestPageTimeline(t *testing.T) {
 	page.shows(rows + `.length > 5`)
 }
 
+// TestPageLeavesALoadingRecording: a recording that still loads when its call is left is not played in another view.
+func TestPageLeavesALoadingRecording(t *testing.T) {
+	t.Parallel()
+	n := newFakeNode(t, "127.0.0.1:0")
+	n.fill()
+	page := newTab(t)
+	page.size(1240, 900, false)
+	page.open(n.url + "/#/calls/" + n.records[0].ID)
+	page.reads("next: vapi")
+	value[int](page, `(() => {
+		const { fetch } = window;
+		window.contexts = 0;
+		window.AudioContext = class extends AudioContext { constructor() { super(); window.contexts++; } };
+		window.fetch = async (url, options) => {
+			const res = await fetch(url, { ...options, signal: null });
+			if (!String(url).includes('/api/recordings/')) return res;
+			window.loading = true;
+			await new Promise((go) => { window.release = go; });
+			setTimeout(() => { window.arrived = true; }, 500);
+			return res;
+		};
+		return 0;
+	})()`)
+	page.press("Listen")
+	page.shows(`window.loading`)
+	page.click(`nav a[data-view=live]`)
+	page.shows(rows + `.length > 5`)
+	value[int](page, `(window.release(), 0)`)
+	page.shows(`window.arrived`)
+	if got := value[int](page, `window.contexts`); got != 0 {
+		t.Errorf("it is played %d times after its call was left", got)
+	}
+}
+
 // TestPageComparesMessages: two messages are shown by their differences.
 func TestPageComparesMessages(t *testing.T) {
 	t.Parallel()
