@@ -36,7 +36,9 @@ func installDebian(t *testing.T) debian {
 			mirror = "http://deb.debian.org/debian"
 		}
 		tool(t, "", "debootstrap", "--variant=minbase", "bookworm", kept+".new", mirror)
-		must(t, os.Rename(kept+".new", kept))
+		if err := os.Rename(kept+".new", kept); err != nil {
+			t.Fatal(err)
+		}
 	}
 	d := debian{t, filepath.Join(t.TempDir(), "root")}
 	tool(t, "", "cp", "-a", "--reflink=auto", kept, d.root)
@@ -109,7 +111,9 @@ func build(t *testing.T, version string, env ...string) string {
 	arch := strings.TrimSpace(tool(t, "", "dpkg", "--print-architecture"))
 	for file := range strings.FieldsSeq(out.String()) {
 		path, err := filepath.Abs(filepath.Join("../../..", file))
-		must(t, err)
+		if err != nil {
+			t.Fatal(err)
+		}
 		t.Cleanup(func() { _ = os.Remove(path) })
 		if strings.HasSuffix(file, "_"+arch+".deb") {
 			return path
@@ -127,7 +131,9 @@ func TestPackage(t *testing.T) {
 	}
 	d := installDebian(t)
 	d.write("usr/bin/systemctl", "#!/bin/sh\necho \"$@\" >> /tmp/systemctl\n", 0o755)
-	must(t, os.MkdirAll(filepath.Join(d.root, "run/systemd/system"), 0o755))
+	if err := os.MkdirAll(filepath.Join(d.root, "run/systemd/system"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	d.install(first)
 	if asked := d.systemctl(); !slices.Equal(asked, []string{"daemon-reload", "is-active --quiet flowbridge"}) {
 		t.Errorf("after the installation systemd was asked for %q; nothing starts by itself", asked)
