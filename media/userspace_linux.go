@@ -41,8 +41,8 @@ func (w *worker) Detach(id flowID) {
 // serve reads a packet from a socket and relays it, or more of them where that lets the kernel have the flow. If the
 // socket rests, or its session is closed, the packet is late and goes nowhere.
 func (w *worker) serve(ep *endpoint, fd int32) {
-	w.behind = nil
 	for packets := 0; packets == 0 || w.behind == ep && packets < behindMost; packets++ {
+		w.behind = nil
 		n, errno := receive(fd, w.buf[:], &w.from)
 		if errno != 0 {
 			return // nothing waited, or it was an error pending on the socket, which reading has cleared
