@@ -24,6 +24,7 @@ type takeover struct {
 	binary, script string
 	engine, by     string
 	calls, many    int
+	manual         bool
 	rate           float64
 	away           time.Duration
 	logs, json     string
@@ -53,8 +54,6 @@ type takeOverCase struct {
 }
 
 var takeOverCases = []takeOverCase{
-	{"manual", "script", alone(holding), manually(0)},
-	{"manual-load", "script", alone(mixed), manually(underLoad)},
 	{"machine", "", holding, (*takeover).machine},
 	{"load", "", mixed, (*takeover).load},
 	{"cutoff-short-with", "script", mixed, cutFor(5*time.Second, true)},
@@ -64,24 +63,19 @@ var takeOverCases = []takeOverCase{
 	{"stopped", "", mixed, (*takeover).stopped},
 	{"database-away", "", mixed, (*takeover).databaseAway},
 	{"database-fails-over", "", mixed, (*takeover).databaseFailsOver},
-	{"cost", "", mixed, (*takeover).cost},
+	{"cost", "script", passing, (*takeover).cost},
 	{"large", "", manyCalls, (*takeover).large},
 	{"move", "script", mixed, (*takeover).move},
 	{"caps", "", capped, (*takeover).caps},
-}
-
-// alone has the nodes know nothing of takeover.
-func alone(options func(*takeover, *lab)) func(*takeover, *lab) {
-	return func(t *takeover, l *lab) {
-		options(t, l)
-		l.plain = true
-	}
 }
 
 func holding(t *takeover, l *lab) { l.settings.held = t.calls }
 
 // mixed are calls of all phases, and some that are held.
 func mixed(t *takeover, l *lab) { l.settings.held, l.settings.rate = t.calls/6, t.rate }
+
+// passing calls are of all phases, and none is held.
+func passing(t *takeover, l *lab) { l.settings.rate = t.rate }
 
 // manyCalls are held, few of them with RTP.
 func manyCalls(t *takeover, l *lab) {
@@ -123,10 +117,9 @@ func takeOver(args []string, out io.Writer) (err error) {
 	return errors.Join(err, report.Write(t.json, t.found), t.verdict())
 }
 
-// wants says whether a case is asked for, by its name or the beginning of it. All but the manual one are without that.
+// wants says whether a case is asked for, by its name or the beginning of it.
 func (t *takeover) wants(name string, asked []string) bool {
-	return len(asked) == 0 && !strings.HasPrefix(name, "manual") ||
-		slices.ContainsFunc(asked, func(a string) bool { return name == a || strings.HasPrefix(name, a+"-") })
+	return len(asked) == 0 || slices.ContainsFunc(asked, func(a string) bool { return name == a || strings.HasPrefix(name, a+"-") })
 }
 
 func (t *takeover) runCase(c takeOverCase) {
@@ -163,6 +156,7 @@ func (t *takeover) parse(args []string) (names []string, err error) {
 	f.IntVar(&t.many, "many", 2000, "calls of the case large")
 	f.Float64Var(&t.rate, "rate", perSecond, "calls a second of the cases with a load")
 	f.DurationVar(&t.away, "away", time.Minute, "how long the database is away, and an owner cut off")
+	f.BoolVar(&t.manual, "manual", false, "the nodes know nothing of takeover: the store of the former owner is copied")
 	f.StringVar(&t.logs, "logs", "", "a directory for the logs and configurations of all nodes")
 	f.StringVar(&t.json, "json", "", "file for all that was found")
 	if err := f.Parse(args); err != nil || t.binary == "" || t.script == "" {

@@ -15,26 +15,14 @@ import (
 // underLoad is how long calls come and go before their owner dies.
 const underLoad = 10 * time.Second
 
-// manually is what an operator can do without takeover, if the dead machine's disk lives: the store goes to another
-// machine, with the address. It also shows that this bench counts right.
-func manually(load time.Duration) func(*takeover, *lab) error {
-	return func(_ *takeover, l *lab) error {
-		return l.afterDeath(load, func() error {
-			a, b := l.nodes[0].server, l.nodes[1].server
-			err := a.CopyStore(b)
-			return errors.Join(err, l.move("add", "b"), b.Start())
-		})
-	}
-}
-
 // machine has the owner's machine die while calls are held.
-func (t *takeover) machine(l *lab) error { return l.afterDeath(0, l.nodes[1].take) }
+func (t *takeover) machine(l *lab) error { return l.afterDeath(0) }
 
 // load has it die while calls of all phases come and go.
-func (t *takeover) load(l *lab) error { return l.afterDeath(underLoad, l.nodes[1].take) }
+func (t *takeover) load(l *lab) error { return l.afterDeath(underLoad) }
 
 // afterDeath has the first node die, after so long under load, and judges what another one makes of it.
-func (l *lab) afterDeath(load time.Duration, takeOver func() error) error {
+func (l *lab) afterDeath(load time.Duration) error {
 	stop, err := l.begin(load)
 	if err != nil {
 		return err
@@ -44,7 +32,7 @@ func (l *lab) afterDeath(load time.Duration, takeOver func() error) error {
 	}
 	death, begin := time.Since(l.begun), time.Now()
 	if err = l.nodes[0].die(); err == nil {
-		err = takeOver()
+		err = l.nodes[1].take(l.nodes[0])
 	}
 	l.figure("serving again after the death", "%d ms", time.Since(begin).Milliseconds())
 	if err == nil {
@@ -59,7 +47,7 @@ func (l *lab) afterDeath(load time.Duration, takeOver func() error) error {
 	return err
 }
 
-// judge notes all that there is to know of calls whose owner was lost at a moment, and ends them.
+// judge notes all that there is to know of calls whose owner was lost at a moment, if it was, and ends them.
 func (l *lab) judge(death time.Duration, gap float64) {
 	l.noteGaps(gap)
 	l.noteUnanswered(death)
@@ -75,7 +63,7 @@ func (l *lab) cutOff(away time.Duration, keepsAddress bool) error {
 	}
 	death, begin := time.Since(l.begun), time.Now()
 	if _, err = l.do("link", "a", "down"); err == nil {
-		err = l.nodes[1].take()
+		err = l.nodes[1].take(l.nodes[0])
 	}
 	if err != nil {
 		return err
@@ -110,7 +98,7 @@ func (t *takeover) stopped(l *lab) error {
 	if err != nil {
 		return err
 	}
-	death, note := time.Since(l.begun), func() {}
+	note := func() {}
 	owner := l.nodes[0].server
 	err = syscall.Kill(owner.PID, syscall.SIGSTOP)
 	_ = l.pause(3 * time.Second)
@@ -137,7 +125,7 @@ func (t *takeover) stopped(l *lab) error {
 	err = errors.Join(err, l.pause(warmUp))
 	stop()
 	l.figure("the owner after 20 busy processes", "%s", l.owner())
-	l.judge(death, 3000)
+	l.judge(0, 3000)
 	return err
 }
 
@@ -152,7 +140,7 @@ func (t *takeover) large(l *lab) error {
 	for i, n := range l.nodes[1:] {
 		begin := time.Now()
 		if err = l.nodes[i].die(); err == nil {
-			err = n.take()
+			err = n.take(l.nodes[i])
 		}
 		if err != nil {
 			return err
@@ -195,17 +183,19 @@ func (t *takeover) move(l *lab) error {
 			return err
 		}
 	}
-	death := time.Since(l.begun)
 	stop()
-	l.judge(death, 300)
+	l.judge(0, 300)
 	return nil
 }
 
 // caps has the owner die while there are fewer calls than a cap allows.
 func (t *takeover) caps(l *lab) error {
-	err := l.afterDeath(15*time.Second, l.nodes[1].take)
+	err := l.afterDeath(underLoad)
 	l.is("calls refused with 503 below the cap", 0, l.carrier.count(refusedBy503))
 	return err
 }
 
-func refusedBy503(g *leg) bool { return g.saw("503 ") }
+// refusedBy503 says whether a call was refused that agents would have taken.
+func refusedBy503(g *leg) bool {
+	return g.kind != cancelled && g.kind != busy && g.kind != unheeded && g.saw("503 ")
+}

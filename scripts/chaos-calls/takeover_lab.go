@@ -54,6 +54,7 @@ type lab struct {
 func (t *takeover) newLab(options func(*takeover, *lab)) (l *lab, err error) {
 	l = &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}, silent: 10 * time.Second}
 	l.runner = runner{settings: &settings{}, out: t.out, stop: t.stop}
+	l.plain = t.manual
 	options(t, l)
 	if l.dir, err = os.MkdirTemp(t.dir, t.name); err == nil {
 		err = os.Chmod(l.dir, 0o711) //nolint:gosec // PostgreSQL runs as another user
