@@ -203,14 +203,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.add(part{begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close})
 	n.logFound()
 	n.openLadders(ctx, &cfg.Store)
-	if n.engine == nil {
-		err = n.openMedia(&cfg.Media)
-	} else if n.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
-		err = n.kernel.Inherit()
-	}
-	if err != nil {
-		return err
-	}
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
@@ -227,6 +219,14 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		return err
 	}
 	if err = n.takeSeat(ctx, o); err != nil {
+		return err
+	}
+	if n.engine == nil {
+		err = n.openMedia(&cfg.Media)
+	} else if n.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
+		err = n.kernel.Inherit()
+	}
+	if err != nil {
 		return err
 	}
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
