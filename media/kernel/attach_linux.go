@@ -33,6 +33,9 @@ func (r *Relay) attach() error {
 	}
 	r.attaching.Lock()
 	defer r.attaching.Unlock()
+	if r.silent.Load() {
+		return nil
+	}
 	defer r.tellPath()
 	wanted := map[int]bool{}
 	var errs []error
@@ -101,12 +104,15 @@ func (r *Relay) attachTCX(index int) (link.Link, error) {
 	return link.AttachTCX(link.TCXOptions{Interface: index, Program: r.program.Relay, Attach: ebpf.AttachTCXIngress})
 }
 
+// linkPrefix is how the names of all pinned links begin.
+const linkPrefix = "link-"
+
 // linkPin is where the link of an interface is pinned. Interfaces are known by their number in a network namespace.
 func (p *place) linkPin(index int) string {
 	if p.root == nil {
 		return ""
 	}
-	return filepath.Join(p.dir, fmt.Sprintf("link-%d-%d", namespace(), index))
+	return filepath.Join(p.dir, fmt.Sprintf("%s%d-%d", linkPrefix, namespace(), index))
 }
 
 // namespace returns the number of the thread's network namespace.
@@ -137,9 +143,17 @@ func (r *Relay) pinnedLink(pin string, index int) link.Link {
 	return nil
 }
 
+// detachPinned takes the program of a pinned link from its interface at once.
+func detachPinned(pin string) {
+	if l, err := link.LoadPinnedLink(pin, nil); err == nil {
+		_ = l.Detach()
+		_ = l.Close()
+	}
+}
+
 // sweep removes the pins of links whose interface is gone.
 func (p *place) sweep() {
-	pins, err := filepath.Glob(filepath.Join(p.dir, "link-*"))
+	pins, err := filepath.Glob(filepath.Join(p.dir, linkPrefix+"*"))
 	if err != nil || p.root == nil {
 		return
 	}

@@ -84,6 +84,9 @@
 // What lies in directories that no process has, of an instance that has another first port now, or relays in userspace,
 // ends at the same moment (RemoveLeftovers).
 //
+// A process that must not be heard any more, because another machine has its calls, ends all of that at once
+// (Silence): it waits for nobody, and leaves nothing. Tests: TestSilence, TestSilenceBegins, TestSilenceWithoutPins.
+//
 // Who knows the call of an adopted flow looks at it (Inherited) and makes it a flow of this process where it is
 // (Adopt). When all calls have been restored, DismissAll ends the others. Counts are those of the whole call, so what
 // was relayed while nobody was there is in the record.

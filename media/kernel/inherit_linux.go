@@ -108,7 +108,11 @@ func (r *Relay) DismissAll() {
 	for _, a := range r.orphans() {
 		r.drop(a)
 	}
-	r.place.removeOthers(r.routes.Handle)
+	r.attaching.Lock()
+	defer r.attaching.Unlock()
+	if !r.silent.Load() {
+		r.place.removeOthers(r.routes.Handle)
+	}
 }
 
 // flow is a flow of an earlier process as it was put.

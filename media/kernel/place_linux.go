@@ -166,14 +166,19 @@ func (p *place) pin(program *programObjects) error {
 	return nil
 }
 
-// clearPins removes a directory of pins. What only they hold ends: maps, links.
+// clearPins removes a directory of pins. What only they hold ends: maps, links. Links are detached before, because the
+// kernel ends what nobody holds some time later.
 func clearPins(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		_ = os.Remove(filepath.Join(dir, e.Name()))
+		pin := filepath.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), linkPrefix) {
+			detachPinned(pin)
+		}
+		_ = os.Remove(pin)
 	}
 	_ = os.Remove(dir)
 }

@@ -33,6 +33,7 @@ type Relay struct {
 
 	life   sync.RWMutex // held for reading while the program or its maps are used
 	closed bool         // changes under life
+	silent atomic.Bool  // Silence has begun; what is in the directory may be another process's
 
 	mu      sync.Mutex                  // guards what follows. No system call is made with it
 	flows   map[netip.AddrPort]*carried // of this process
@@ -148,10 +149,10 @@ func Now() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// enter begins the use of the program. False: the relay is closed.
+// enter begins the use of the program. False: the relay is closed, or silent.
 func (r *Relay) enter() bool {
 	r.life.RLock()
-	if r.closed {
+	if r.closed || r.silent.Load() {
 		r.life.RUnlock()
 		return false
 	}
@@ -216,6 +217,7 @@ func (r *Relay) end(leave bool) {
 		return
 	}
 	r.watcher.stop()
+	leave = leave || r.silent.Load()
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	r.attaching.Lock()

@@ -54,6 +54,7 @@ func (*Relay) Socket(int, int) error                   { return ErrUnfit }
 func (*Relay) Steer(netip.AddrPort, int, uint32) error { return ErrUnfit }
 func (*Relay) Unsteer(netip.AddrPort)                  {}
 func (*Relay) Path() string                            { return "" }
+func (*Relay) Silence() error                          { return nil }
 func (*Relay) Leave()                                  {}
 func (*Relay) Abandon()                                {}
 func (*Relay) Close()                                  {}
