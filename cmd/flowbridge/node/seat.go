@@ -257,9 +257,9 @@ func (n *Node) guardSeat(ctx context.Context) {
 		s.Look() // a link may be back
 		if s.Doubtful() != doubt {
 			doubt = !doubt
-			//TMP n.engine.Doubt(doubt)
+			n.engine.Doubt(doubt)
 		}
-		if doubt && false { //TMP n.engine.FellSilent()
+		if doubt && n.engine.FellSilent() {
 			_ = os.Setenv(fenced, "1")
 			s.begin("the lease is not confirmed, and all calls fell silent: this machine seems to be cut off")
 			return
