@@ -61,6 +61,8 @@ type Options struct {
 	Troubles func() []string
 	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
 	Operator Operator
+	// Seats takes and moves the node's seat. Default: /api/seat/take and /api/seat/move don't exist.
+	Seats Seats
 	// Control records, masks and plays sounds to live calls. Default: their paths don't exist.
 	Control Control
 	// Figures gives statistics and targets. Default: /api/stats and /api/targets don't exist.
@@ -130,6 +132,10 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/events", a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, who sender) {
 			a.reads(func(w http.ResponseWriter, r *http.Request) { a.events(w, r, who) })(w, r)
 		}))
+	}
+	if a.Seats != nil {
+		mux.HandleFunc("/api/seat/take", a.operate(a.takeSeat))
+		mux.HandleFunc("/api/seat/move", a.operate(a.moveSeat))
 	}
 	if a.Control != nil {
 		mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))

@@ -96,6 +96,8 @@ func (c *Call) take(it item) {
 	switch {
 	case it.ask != nil:
 		it.ask <- c.snapshot()
+	case it.kept:
+		c.notes.letGo()
 	case it.order != nil:
 		c.carryOut(it.order)
 	case it.line != nil:
@@ -151,7 +153,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 		c.notes.byes = append(c.notes.byes, held{l.wire, slices.Clone(effects)})
 	default:
 		c.notes.before(c.notes.changes(l, effects))
-		l.wire.Perform(effects)
+		c.notes.perform(l, effects)
 	}
 	for _, f := range facts {
 		c.mailbox.told(l, f)
@@ -264,6 +266,7 @@ func (c *Call) linger() phase {
 
 // leave refuses items from now on, and answers the items that are left.
 func (c *Call) leave() {
+	c.notes.letGo()
 	for _, it := range c.mailbox.Close() {
 		c.safely(func() { c.take(it) }) // questions and requests want an answer
 	}

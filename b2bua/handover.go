@@ -140,7 +140,7 @@ func (c *Call) restless() error {
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case c.bridge.Relays.Open() > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Relays.Open() > 0, len(c.notes.answer) > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	for _, l := range c.legs {
@@ -149,6 +149,21 @@ func (c *Call) restless() error {
 		}
 	}
 	return nil
+}
+
+// NoteAll notes the state of all calls of a server that stands still, and counts those that were answered.
+func (s *Server) NoteAll() (answered int) {
+	done := map[*Call]bool{}
+	for _, c := range s.registry.Open() {
+		if !done[c] && !c.finished {
+			c.notes.write(nil)
+			if !c.times.answered.IsZero() {
+				answered++
+			}
+		}
+		done[c] = true
+	}
+	return answered
 }
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.

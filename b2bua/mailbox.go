@@ -12,7 +12,8 @@ import (
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
-// an event, a question about its state, or an operator's order.
+// an event, a question about its state, an operator's order, or the word that other
+// machines have the call.
 type item struct {
 	line  *legOnWire
 	in    leg.Input
@@ -20,6 +21,7 @@ type item struct {
 	ask   chan<- LiveCall
 
 	order *order
+	kept  bool
 }
 
 // happening is a fact with its leg, or an event.

@@ -56,7 +56,9 @@ type notes struct {
 	at     time.Time // deadline, of soon
 	acks   []held
 	byes   []held // the answer to a BYE, and what it has led to
-	owes   bool   // what the legs owe is on file
+	// the 200 to the caller and what follows it, until other machines have the call, too
+	answer []leg.Effect
+	owes   bool // what the legs owe is on file
 }
 
 // mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of
@@ -73,6 +75,33 @@ func (n *notes) before(changes bool) {
 		h.wire.Perform(h.effects)
 	}
 	n.acks = nil
+}
+
+// perform sends what a leg tells its peer. The 200 to the caller waits until other machines have the call.
+func (n *notes) perform(l *legOnWire, effects []leg.Effect) {
+	c := n.call
+	isAnswer := func(e leg.Effect) bool {
+		res, is := e.(leg.SendResponse)
+		return is && res.Res.IsSuccess() && res.Method == sip.INVITE && res.Seq == l.Leg.InviteSeq
+	}
+	switch {
+	case l != c.a:
+		l.wire.Perform(effects)
+	case len(n.answer) > 0,
+		c.server.await != nil && slices.ContainsFunc(effects, isAnswer) &&
+			c.server.await(c.id, func() { c.mailbox.Post(item{kept: true}) }):
+		n.answer = append(n.answer, effects...)
+	default:
+		l.wire.Perform(effects)
+	}
+}
+
+// letGo sends the 200 that has waited.
+func (n *notes) letGo() {
+	if effects := n.answer; len(effects) > 0 {
+		n.answer = nil
+		n.call.a.wire.Perform(effects)
+	}
 }
 
 // release notes the call and lets go of what is held, also of the answer to a BYE.

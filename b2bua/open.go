@@ -50,6 +50,10 @@ type Options struct {
 	// Left are the calls of a killed process.
 	Left []record.Left
 
+	// Await has told called, once and by any goroutine, when other machines have the state of a call that was given to
+	// Sink last, or when that takes too long. False: nobody waits. It may be nil.
+	Await func(id string, told func()) bool
+
 	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust
 	// the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
@@ -103,6 +107,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		registrar:  registrar.New(o.Bindings, o.KeepBindings),
 		keepsNames: o.Config.Hooks.AskForCalls(),
 		machine:    o.Machine,
+		await:      o.Await,
 		strays:     rate.NewLimiter(strayRate, strayRate),
 	}
 	s.successor.server = s

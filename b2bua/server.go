@@ -66,7 +66,8 @@ type Server struct {
 	undoHandOver []func()              // restarts recordings that HandOver ended; its caller owns this
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
-	unwritten    atomic.Int64 // records that the sink has not taken yet
+	await        func(id string, told func()) bool // nil: no other machine takes over
+	unwritten    atomic.Int64                      // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc

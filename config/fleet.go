@@ -1,10 +1,12 @@
 package config
 
 import (
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Fleet is the section `fleet`.
@@ -16,7 +18,67 @@ type Fleet struct {
 	Caps bool `key:"caps" default:"false"`
 	// The name of this node, in its records too. No other node of the fleet has it. Default: the host name.
 	Node string `key:"node" is:"node-name"`
+	// What has another node go on with this one's answered calls when its machine dies. Without it they end.
+	Takeover Takeover `key:"takeover"`
 }
+
+// Takeover is the section `fleet.takeover`.
+type Takeover struct {
+	// The name of the seat: the addresses of sip.listen and media.listen, with their calls. Nodes with the same seat are
+	// each other's standby. The node that has the addresses and the seat's lease serves.
+	Seat string `key:"seat" is:"node-name"`
+	// The file with the secret that the nodes of a seat have in common, of 32 characters at least: the key of what they
+	// sign, and of the calls' states in the database.
+	Key Secret `key:"key_file" later:""`
+	// How long the answer to a caller waits for the database to have the call. Then the call goes on unprotected.
+	Patience time.Duration `key:"patience" default:"50ms"`
+}
+
+// On says whether the node has a seat.
+func (t *Takeover) On() bool { return t.Seat != "" }
+
+func (t *Takeover) check(s section) {
+	if !s.filled("seat") {
+		if at, ok := s.fields["key_file"]; ok {
+			at.fail("needs the name of a seat", "write seat beside it, or remove it")
+		}
+		return
+	}
+	for _, a := range s.l.cfg.Addresses() {
+		if a.IsUnspecified() && s.l.root.fields != nil { // else the rest of the file is not read
+			s.fields["seat"].fail("needs addresses that can move to another machine, and "+a.String()+" is all that a machine has",
+				"name them in sip.listen and media.listen, like udp://203.0.113.5:5060 and 203.0.113.5")
+			break
+		}
+	}
+	if !s.filled("key_file") {
+		s.l.fail(s.node.Line, join(s.path, "key_file"), "is missing",
+			"write the name of a file with a secret of 32 characters or more, the same on all nodes of the seat")
+		return
+	}
+	if t.Key = s.secretFile("key_file"); t.Key != "" && len(t.Key.Reveal()) < minSeatKey {
+		at, _ := s.get("key_file") // it was just read
+		at.complain(complaint{
+			problem: "names a file with a secret that is too short", hide: true,
+			remedy: "write 32 characters or more into it, like those of: openssl rand -base64 32",
+		})
+	}
+}
+
+// Addresses are those that SIP and RTP are bound to, each once.
+func (c *Config) Addresses() (all []netip.Addr) {
+	for _, l := range c.SIP.Listen {
+		all = append(all, l.AddrPort.Addr())
+	}
+	for _, l := range c.Media.Listen {
+		all = append(all, l.Addr)
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
+}
+
+// minSeatKey is how long the secret of a seat must be, in bytes.
+const minSeatKey = 32
 
 // On says whether there is a fleet.
 func (f *Fleet) On() bool { return f.DSN != "" }
@@ -26,6 +88,9 @@ var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 func (f *Fleet) check(s section) {
 	if at, ok := s.fields["caps"]; ok && f.Caps && !s.filled("dsn_file") {
+		at.fail("needs the database of the fleet", "write dsn_file beside it, or remove it")
+	}
+	if at, ok := s.fields["takeover"]; ok && f.Takeover.On() && !s.filled("dsn_file") {
 		at.fail("needs the database of the fleet", "write dsn_file beside it, or remove it")
 	}
 	if !s.filled("dsn_file") {

@@ -103,7 +103,8 @@ func TestDefaults(t *testing.T) {
 			OTLP: OTLP{SampleRatio: 1},
 			HEP:  hep{CaptureID: 2001},
 		},
-		Log: Log{Level: "info", Format: formatJSON},
+		Log:   Log{Level: "info", Format: formatJSON},
+		Fleet: Fleet{Takeover: Takeover{Patience: 50 * time.Millisecond}},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

@@ -36,6 +36,8 @@ type worker struct {
 	asleep    atomic.Bool   // it waits for events, and has to be woken for a command
 	ticks     atomic.Uint64 // how often it has looked for silence
 	rests     atomic.Bool   // it has no session, and waits for a command
+	fell      atomic.Bool   // most sessions are silent since the same moment
+	doubt     atomic.Bool   // Engine.Doubt
 	stopped   chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
@@ -43,6 +45,7 @@ type worker struct {
 	nextTick time.Duration
 	silent   []*relay // for their limit, in the present tick
 	outage   outage
+	doubted  time.Duration // the last tick in which there was doubt; 0: none
 	behind   *endpoint     // whose flow could be offloaded, if no packet of it waited; nil: none
 	alarm    time.Duration // when something of armed is due, at the latest
 	armed    []*endpoint

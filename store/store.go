@@ -21,6 +21,7 @@ type Store struct {
 	interrupted []string // ids of calls
 	recovered   int
 	left        []record.Left
+	replica     Replica // nil: there is none
 	database            // owned by the writer, as what follows
 	db          *sql.DB // nil: it is not open yet
 	lost        error   // what could not be read of earlier processes; nil: nothing, or it was told
@@ -189,7 +190,9 @@ func (s *Store) Dropped() int64 {
 // for nobody else.
 func (s *Store) Journal(r record.Record, state []byte) {
 	if r.ID != "" {
-		s.journal.note(callState, &r, state, time.Now())
+		now := time.Now()
+		s.journal.note(callState, &r, state, now)
+		s.replicate(&r, state, now)
 	}
 }
 

@@ -22,6 +22,8 @@ type member struct {
 	process string // of this start
 	name    string
 	version string
+	seat    string // empty: none
+	standby bool
 	joined  bool
 }
 
@@ -34,14 +36,14 @@ const (
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
-		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seen_at)
-		VALUES ($1, $2, $3, $4, clock_timestamp())
+		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, seen_at)
+		VALUES ($1, $2, $3, $4, $6, $7, clock_timestamp())
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
-			seen_at = excluded.seen_at WHERE n.process = excluded.process OR NOT $5
+			seat = excluded.seat, standby = excluded.standby, seen_at = excluded.seen_at WHERE n.process = excluded.process OR NOT $5
 		RETURNING (SELECT age FROM last)`
 	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND process = $2`
 
-	selectMembers = `SELECT id, name, version, clock_timestamp() - seen_at FROM flowbridge_nodes
+	selectMembers = `SELECT id, name, version, seat, standby, clock_timestamp() - seen_at FROM flowbridge_nodes
 		WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
 )
 
@@ -54,7 +56,7 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 		return false, err
 	}
 	var last *time.Duration
-	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined).Scan(&last)
+	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby).Scan(&last)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one is a node of its own now
 		m.id, m.joined = uuid.NewString(), false
@@ -93,6 +95,8 @@ func (f *Fleet) runBeat(ctx context.Context) {
 func (f *Fleet) beatOnce(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
+	f.beating.Lock()
+	defer f.beating.Unlock()
 	err := f.ready(ctx)
 	var steady bool
 	var members []Member
@@ -130,7 +134,7 @@ func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 	}
 	f.noticeTwin(members)
 	f.missing.Store(int64(len(f.census.missing)))
-	if f.census.place == before {
+	if f.member.standby || f.census.place == before {
 		return
 	}
 	f.take(f.census.place)

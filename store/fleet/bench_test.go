@@ -28,7 +28,7 @@ func BenchmarkDrain(b *testing.B) {
 			must(b, err)
 			batch[i].id = r.ID
 		}
-		must(b, write(b.Context(), pool, batch))
+		must(b, write(b.Context(), pool, batch, nil))
 		records += len(batch)
 	}
 	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")

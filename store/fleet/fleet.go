@@ -25,26 +25,32 @@ type Options struct {
 	Key [32]byte
 	// Outbox is the node's own database.
 	Outbox Outbox
-	Log    zerolog.Logger
+	// Seat is the seat that the node has or stands by for; nil: there is none.
+	Seat *SeatOptions
+	Log  zerolog.Logger
 }
 
 // Fleet is this node's part in a fleet. Its methods may be called from any goroutine.
 type Fleet struct {
 	*Reader
 
-	// Constant after Join.
-	log       zerolog.Logger
-	pool      *pgxpool.Pool // a connection for each goroutine
-	outbox    Outbox
-	write     func(context.Context, []staged) error
-	admission Admission // nil: the caps are each node's own
-	stop      context.CancelFunc
-	running   sync.WaitGroup
+	// Constant.
+	Seat   *Seat // nil: the node has none
+	log    zerolog.Logger
+	pool   *pgxpool.Pool // a connection for each goroutine
+	outbox Outbox
+	write  func(context.Context, []staged) error
 
-	// Owned by the goroutine of heartbeats after Join.
-	member member
-	census census
-	twin   bool // another node has this one's name
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	started sync.Once
+	running sync.WaitGroup
+
+	beating   sync.Mutex // guards what follows
+	admission Admission  // nil: the caps are each node's own
+	member    member     // id changes where another process has it
+	census    census
+	twin      bool // another node has this one's name
 
 	preparing sync.Mutex // guards prepared
 	prepared  bool       // the tables are of this version, as far as is known
@@ -63,7 +69,7 @@ const notePlace = "fleet_place"
 // Open makes the node's part of a fleet. It does not wait for the database. Join begins.
 func Open(ctx context.Context, o Options) (*Fleet, error) {
 	application := "flowbridge " + o.Node
-	pool, err := openPool(o.URL, application, 2)
+	pool, err := openPool(o.URL, application, 4)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +91,15 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 			over: "fleet's database reached again",
 		},
 	}
-	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch) }
+	f.ctx, f.stop = context.WithCancel(context.Background())
+	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, nil) }
+	if o.Seat != nil {
+		if f.Seat, err = newSeat(f, o.Seat); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		f.member.seat, f.member.standby = o.Seat.Name, true
+		f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }
+	}
 	f.census.place = f.remembered(ctx)
 	return f, nil
 }
@@ -93,13 +107,29 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 // Join takes part from now on. admission is who keeps to the caps of the fleet; nil: the caps are each node's own. It
 // waits for a first look at the nodes, but not for long: without the database the node begins with its last place.
 func (f *Fleet) Join(admission Admission) {
-	f.admission = admission
+	f.beating.Lock()
+	f.admission, f.member.standby = admission, false
 	f.take(f.census.place)
-	ctx, stop := context.WithCancel(context.Background())
-	f.stop = stop
-	f.beatOnce(ctx) // an outage is logged
-	f.running.Go(func() { f.runBeat(ctx) })
-	f.running.Go(func() { f.runDrain(ctx) })
+	f.beating.Unlock()
+	f.beatOnce(f.ctx) // an outage is logged
+	f.start()
+	if f.Seat != nil {
+		f.running.Go(func() { f.Seat.run(f.ctx) })
+		f.running.Go(func() { f.Seat.states.run(f.ctx) })
+	}
+}
+
+// Stand takes part as a node that has no calls, and no part of the caps, until Join.
+func (f *Fleet) Stand() {
+	f.beatOnce(f.ctx)
+	f.start()
+}
+
+func (f *Fleet) start() {
+	f.started.Do(func() {
+		f.running.Go(func() { f.runBeat(f.ctx) })
+		f.running.Go(func() { f.runDrain(f.ctx) })
+	})
 }
 
 // lastTry bounds what Close waits for.
@@ -107,9 +137,10 @@ const lastTry = 3 * time.Second
 
 // Close sends the last records, if the database takes them, and takes the node off the list.
 func (f *Fleet) Close() error {
-	if f.stop != nil {
-		f.stop()
-		f.running.Wait()
+	f.stop()
+	joined := true
+	f.started.Do(func() { joined = false })
+	if f.running.Wait(); joined {
 		f.farewell()
 	}
 	f.pool.Close()

@@ -21,6 +21,9 @@ const (
 // Member is a node as the database has it.
 type Member struct {
 	ID, Name, Version string
+	// Seat is the seat that the node has or, with Standby, stands by for; empty: none.
+	Seat    string
+	Standby bool
 	// Age is that of its last heartbeat, by the database's clock.
 	Age time.Duration
 }
@@ -31,9 +34,9 @@ func (m Member) Live() bool { return m.Age <= liveFor }
 // Place is a node's place, from 0, among the nodes that share the caps.
 type Place struct{ Index, Nodes int }
 
-// Live returns the members that count, in the order of their names, which is that of their places.
+// Live returns the members that share the caps, in the order of their names, which is that of their places.
 func Live(members []Member) []Member {
-	live := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.Live() })
+	live := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.Live() || m.Standby })
 	slices.SortFunc(live, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return live
 }
@@ -41,7 +44,7 @@ func Live(members []Member) []Member {
 // census is what a node knows of the others. It has no lock and no clock of its own.
 type census struct {
 	place   Place
-	live    []Member  // those that counted last
+	there   []Member  // those that were there last, also those that stand by
 	missing []Member  // those that do not, and have neither left nor been replaced by one of their name
 	settled time.Time // until then, a node that does not count may be late for the reason for which this one was
 }
@@ -56,12 +59,15 @@ func (c *census) take(id string, members []Member, steady bool, now time.Time) (
 	if now.Before(c.settled) && len(live) < c.place.Nodes {
 		return nil, nil
 	}
+	there := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.Live() })
 	missing := slices.DeleteFunc(slices.Clone(members), func(m Member) bool {
-		return m.Live() || slices.ContainsFunc(live, func(o Member) bool { return o.Name == m.Name })
+		return m.Live() || slices.ContainsFunc(there, func(o Member) bool { return o.Name == m.Name })
 	})
-	vanished, back = both(missing, c.live), both(live, c.missing)
-	c.live, c.missing = live, missing
-	c.place = Place{slices.IndexFunc(live, func(m Member) bool { return m.ID == id }), len(live)}
+	vanished, back = both(missing, c.there), both(there, c.missing)
+	c.there, c.missing = there, missing
+	if i := slices.IndexFunc(live, func(m Member) bool { return m.ID == id }); i >= 0 { // else this node stands by
+		c.place = Place{i, len(live)}
+	}
 	return vanished, back
 }
 

@@ -41,7 +41,8 @@ const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
 		excluded.synthflow_call_id, excluded.external_id, excluded.trace_id, excluded.started_at, excluded.answered_at,
 		excluded.ended_at, excluded.setup_ms, excluded.duration_ms, excluded.disposition, excluded.sip_status, excluded.q850,
 		excluded.cause, excluded.ended_by, excluded.codec, excluded.record)
-	WHERE flowbridge_calls.record <> excluded.record`
+	WHERE flowbridge_calls.record <> excluded.record
+		AND coalesce((flowbridge_calls.record ->> 'restored')::int, 0) <= coalesce((excluded.record ->> 'restored')::int, 0)`
 
 // insertOther takes the ids of the staged records that their columns don't have.
 const insertOther = `INSERT INTO flowbridge_other_ids (other, id)
@@ -95,8 +96,49 @@ func withoutNUL(text []byte) []byte {
 	return out
 }
 
-// write keeps records in the database: all of them, or none with an error.
-func write(ctx context.Context, pool *pgxpool.Pool, batch []staged) error {
+// withhold takes out the staged records of calls with which the node of another seat's epoch goes on: it writes theirs.
+// settle takes out the states of the others, whose calls are over.
+const (
+	holdSeat = `SELECT FROM flowbridge_seats WHERE seat = $1 FOR KEY SHARE`
+	withhold = `DELETE FROM flowbridge_staging AS r USING flowbridge_states AS s, flowbridge_seats AS t
+		WHERE s.id = r.id AND t.seat = s.seat AND t.owner <> $1 RETURNING r.id`
+	settle = `DELETE FROM flowbridge_states AS s USING flowbridge_staging AS r WHERE s.id = r.id`
+)
+
+// settled has the records of a seat's calls take the place of their states. withheld are the calls that go on elsewhere.
+func (s *Seat) settled(ctx context.Context, tx pgx.Tx) (withheld []string, err error) {
+	if _, err := tx.Exec(ctx, holdSeat, s.name); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, withhold, s.id)
+	if err == nil {
+		withheld, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, settle)
+	}
+	return withheld, err
+}
+
+func idsOf(batch []staged) (ids []string) {
+	for _, s := range batch {
+		ids = append(ids, s.id)
+	}
+	return ids
+}
+
+// write keeps records in the database: all of them, or none with an error. seat is that of their calls; nil: none.
+func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) error {
+	var withheld []string
+	if seat != nil {
+		seat.states.over(ctx, idsOf(batch))
+		defer func() {
+			if len(withheld) > 0 {
+				seat.fleet.log.Warn().Strs("calls", withheld[:min(len(withheld), 20)]).Int("count", len(withheld)).
+					Msg("records withheld: another node goes on with these calls")
+			}
+		}()
+	}
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		var version int64
 		if err := tx.QueryRow(ctx, querySchema).Scan(&version); err != nil {
@@ -111,6 +153,12 @@ func write(ctx context.Context, pool *pgxpool.Pool, batch []staged) error {
 		rows := pgx.CopyFromSlice(len(batch), func(i int) ([]any, error) { return []any{batch[i].id, batch[i].text}, nil })
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"flowbridge_staging"}, []string{"id", "record"}, rows); err != nil {
 			return err
+		}
+		if seat != nil {
+			var err error
+			if withheld, err = seat.settled(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.Exec(ctx, upsert); err != nil {
 			return err

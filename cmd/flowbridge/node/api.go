@@ -38,10 +38,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n.server},
 		Figures: n.live, Report: reportBy, Metrics: n.metrics.Handler(n.log),
 		Events: n.events, Ladders: apiLadders{n},
-		Access: func() admin.Access {
-			now := &n.config().Admin
-			return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local)}
-		},
+		Access: n.access,
 		Ready: func() error {
 			if n.server.Draining() {
 				return errors.New("draining")
@@ -58,6 +55,9 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	}
 	if n.fleet != nil {
 		options.Fleet = n.fleet
+	}
+	if n.seat != nil {
+		options.Seats = seats{n}
 	}
 	if n.archive != nil {
 		options.Recordings = n.archive

@@ -31,6 +31,7 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	}
 	n.fleet, err = fleet.Open(ctx, fleet.Options{
 		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store, Log: n.log,
+		Seat: seatOptions(&cfg.Takeover),
 	})
 	if err != nil {
 		return fmt.Errorf("fleet.dsn_file: %w", err)

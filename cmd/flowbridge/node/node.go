@@ -47,6 +47,8 @@ type Node struct {
 	server    *b2bua.Server
 	admission *peers.Admission // of server
 	fleet     *fleet.Fleet     // nil: there is none
+	seat      *seat            // nil: there is none
+	left      []record.Left    // calls of a killed process
 	apiAt     net.Addr
 
 	api         *http.Server
@@ -92,6 +94,11 @@ type Options struct {
 	memory   *memory        // nil: nobody looks whether it suffices
 	parts    []func() []telemetry.Gauge
 	before   *Predecessor // that the node replaces; nil: none
+
+	// Of a node with a seat: what ends a standby, what is told of one, and what has the process begin anew.
+	signals   <-chan os.Signal
+	standsBy  func(seat string)
+	beginAnew func()
 }
 
 // Start starts a node.
@@ -196,14 +203,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.add(part{begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close})
 	n.logFound()
 	n.openLadders(ctx, &cfg.Store)
-	if n.engine == nil {
-		err = n.openMedia(&cfg.Media)
-	} else if n.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
-		err = n.kernel.Inherit()
-	}
-	if err != nil {
-		return err
-	}
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
@@ -217,6 +216,17 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.observe()
 	n.openEvents(name)
 	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
+		return err
+	}
+	if err = n.takeSeat(ctx, o); err != nil {
+		return err
+	}
+	if n.engine == nil {
+		err = n.openMedia(&cfg.Media)
+	} else if n.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
+		err = n.kernel.Inherit()
+	}
+	if err != nil {
 		return err
 	}
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
@@ -254,7 +264,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: preparers,
-		Key: n.store.Key(), Left: n.before.left(n.store), Machine: store.Uptime, Node: name, Log: n.log,
+		Key: n.seatKey(), Left: n.left, Await: n.await(), Machine: store.Uptime, Node: name, Log: n.log,
 		Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.before.orNone(),
 	})
 	if err != nil {

@@ -42,12 +42,22 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	defer signal.Stop(hangups)
 	defer signal.Stop(upgrades)
 
+	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	logWarnings(cfg, log)
 	n, err := Start(ctx, cfg, log, Options{
 		operator: o, out: out, memory: governed,
 		parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}, before: before,
+		signals: signals, beginAnew: o.beginAnew, standsBy: func(seat string) {
+			o.supervisor.ready("Standing by for the seat " + seat)
+			go o.supervisor.watch(watched, func(context.Context) error { return nil })
+		},
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errStoodBy):
+		log.Info().Msg("stopped")
+		return nil
+	case err != nil:
 		return before.Refuse(err)
 	}
 	o.begin(n)
@@ -57,8 +67,6 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
 	o.supervisor.ready("Taking calls")
 
-	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
 	go o.supervisor.watch(watched, n.alive)
 	go o.reloadOn(watched, hangups)
 	go o.upgradeOn(watched, upgrades)

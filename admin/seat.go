@@ -1,0 +1,55 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+)
+
+// Seats takes and moves the seat of a node. Their errors say why not.
+type Seats interface {
+	// Take has a node that stands by take the seat now, whatever the lease of another node says.
+	Take(ctx context.Context, seat string) error
+	// Move leaves the seat to another node, which takes it when it has the addresses.
+	Move(ctx context.Context, seat, to string) (SeatMoved, error)
+}
+
+// SeatMoved is the answer to a move.
+type SeatMoved struct {
+	// Calls is how many answered calls went over.
+	Calls int `json:"calls"`
+	// PauseMS is for how long no message was handled when the seat was left.
+	PauseMS int64 `json:"pause_ms"`
+}
+
+// seatRequest is the body of both requests.
+type seatRequest struct {
+	Seat string `json:"seat"`
+	To   string `json:"to,omitempty"`
+}
+
+func (a *api) takeSeat(w http.ResponseWriter, r *http.Request) {
+	var body seatRequest
+	if status, problem := readBody(r, &body); problem != "" {
+		a.fail(w, status, problem, `send {"seat": "NAME"}`)
+		return
+	}
+	if err := a.Seats.Take(r.Context(), body.Seat); err != nil {
+		a.fail(w, http.StatusConflict, "not taken: "+err.Error(), "see flowbridge fleet")
+		return
+	}
+	a.write(w, http.StatusOK, struct{}{})
+}
+
+func (a *api) moveSeat(w http.ResponseWriter, r *http.Request) {
+	var body seatRequest
+	if status, problem := readBody(r, &body); problem != "" {
+		a.fail(w, status, problem, `send {"seat": "NAME", "to": "NODE"}`)
+		return
+	}
+	moved, err := a.Seats.Move(r.Context(), body.Seat, body.To)
+	if err != nil {
+		a.fail(w, http.StatusConflict, "not moved: "+err.Error(), "this node goes on; see flowbridge fleet")
+		return
+	}
+	a.write(w, http.StatusOK, moved)
+}

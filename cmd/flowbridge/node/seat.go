@@ -1,0 +1,336 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/config"
+	"flowbridge/internal/handover"
+	"flowbridge/store"
+	"flowbridge/store/fleet"
+	"flowbridge/store/record"
+	"flowbridge/telemetry"
+)
+
+// A node with a seat (fleet.takeover) serves while it has the seat's addresses and its lease. Without them it stands
+// by. Where it loses one of them, another node may go on with its calls. So it says nothing more: it begins anew as a
+// standby, by exec, as if it had been killed.
+
+// standbyEvery is how often a standby that has the addresses asks for the lease.
+const standbyEvery = 100 * time.Millisecond
+
+// fenced is the variable of the environment of a process that has doubted its seat: it serves only when the database
+// says that it still has it.
+const fenced = "FLOWBRIDGE_SEAT_DOUBTED"
+
+// errStoodBy ends a standby that was told to end.
+var errStoodBy = errors.New("stopped while it stood by")
+
+// seat is a node's part in its seat.
+type seat struct {
+	*fleet.Seat
+
+	log       zerolog.Logger
+	addresses []netip.Addr
+	changes   <-chan struct{}  // of the machine's addresses and links
+	asked     chan chan error  // who wants the seat taken now, for an answer
+	begin     func(why string) // has the process begin anew, silent
+}
+
+func (n *Node) newSeat(ctx context.Context, o Options) *seat {
+	s := &seat{
+		Seat: n.fleet.Seat, log: n.log.With().Str("seat", n.fleet.Seat.Name()).Logger(),
+		addresses: n.config().Addresses(), asked: make(chan chan error),
+		begin: func(why string) {
+			n.log.Error().Str("reason", why).Msg("this node falls silent, and stands by")
+			if n.kernel != nil {
+				if err := n.kernel.Silence(); err != nil {
+					n.log.Error().Err(err).Msg("RTP in the kernel can't be ended")
+				}
+			}
+			o.beginAnew()
+		},
+	}
+	s.changes = watchNetwork(ctx, s.log)
+	return s
+}
+
+// watchNetwork tells when addresses or links of the machine change.
+func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
+	changes := make(chan struct{}, 1)
+	addresses, links := make(chan netlink.AddrUpdate, 16), make(chan netlink.LinkUpdate, 16)
+	err := errors.Join(netlink.AddrSubscribe(addresses, ctx.Done()), netlink.LinkSubscribe(links, ctx.Done()))
+	if err != nil {
+		log.Warn().Err(err).Msg("changes of addresses are not told: they are looked at now and then")
+	}
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-addresses:
+			case <-links:
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case changes <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return changes
+}
+
+// missing is the first of the seat's addresses that this machine does not have; invalid: it has all of them.
+func (s *seat) missing() netip.Addr {
+	i := slices.IndexFunc(s.addresses, func(a netip.Addr) bool {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
+		if err == nil {
+			_ = c.Close()
+		}
+		return errors.Is(err, unix.EADDRNOTAVAIL)
+	})
+	if i < 0 {
+		return netip.Addr{}
+	}
+	return s.addresses[i]
+}
+
+// takeSeat waits until the node has its seat, and finds the calls with which it goes on. Without a seat there is
+// nothing to wait for.
+func (n *Node) takeSeat(ctx context.Context, o Options) error {
+	n.left = n.before.left(n.store)
+	if n.fleet == nil || n.fleet.Seat == nil {
+		return nil
+	}
+	n.seat = n.newSeat(ctx, o)
+	n.store.Replicate(n.seat)
+	n.add(part{gauges: n.seatGauges})
+	n.add(part{begin: func() { go n.guardSeat(ctx) }, close: func() error { return n.leaveSeat(ctx) }})
+	if n.before != nil { // the seat goes over with the calls
+		n.seat.Resume(ctx)
+		return nil
+	}
+	taken, err := n.standBy(ctx, o)
+	if err != nil {
+		return err
+	}
+	_ = os.Unsetenv(fenced)
+	if taken.Own {
+		n.seat.Own(n.left)
+		return nil
+	}
+	if calls := n.store.Disown(); calls > 0 {
+		n.log.Info().Int("calls", calls).Msg("the calls of this node's journal went on elsewhere")
+	}
+	return n.takeCalls(ctx, taken)
+}
+
+// standBy waits for the addresses and the lease.
+func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
+	s := n.seat
+	if s.missing().IsValid() { // another node need not wait for the end of our lease
+		_ = s.Leave(ctx, "")
+	}
+	t, force := fleet.Taken{}, false
+	var answer chan error
+	var shown *standby
+	defer func() { shown.close() }()
+	for {
+		err := s.tryTake(ctx, force, &t)
+		if answer != nil {
+			answer <- err
+			answer = nil
+		}
+		if err == nil {
+			return t, nil
+		}
+		if shown == nil {
+			if shown, err = n.showStandby(ctx, err); err != nil {
+				return t, err
+			}
+			o.standsBy(s.Name())
+		}
+		wait := time.Second
+		if !s.missing().IsValid() {
+			wait = standbyEvery
+		}
+		force = false
+		select {
+		case <-s.changes:
+		case <-time.After(wait):
+		case answer = <-s.asked:
+			force = true
+		case <-o.signals:
+			return t, errStoodBy
+		}
+	}
+}
+
+// tryTake takes the seat, or says why it can't. A node that had it last goes on without the database.
+func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
+	if a := s.missing(); a.IsValid() {
+		return fmt.Errorf("this machine does not have the address %v: the seat goes where that is", a)
+	}
+	got, owner, err := s.Take(ctx, force)
+	switch {
+	case err != nil && os.Getenv(fenced) == "" && s.Resume(ctx):
+		s.log.Warn().Err(err).Msg("the seat is not confirmed: this node had it last, and serves")
+		*t = fleet.Taken{Own: true}
+		return nil
+	case err != nil:
+		return err
+	case got.Epoch == 0:
+		return fmt.Errorf("the seat %s is node %s's since %s, and its lease holds", s.Name(), owner.Node,
+			owner.Since.UTC().Format(time.RFC3339))
+	}
+	line := s.log.Info().Int64("epoch", got.Epoch)
+	if got.Before.Node != "" {
+		line = line.Str("other", got.Before.Node).Dur("unseen_ms", got.Before.Unseen)
+	}
+	line.Msg("the seat is this node's")
+	*t = got
+	return nil
+}
+
+// takeCalls finds the calls of the seat's owner before.
+func (n *Node) takeCalls(ctx context.Context, t fleet.Taken) error {
+	var states []fleet.State
+	var unreadable int
+	var err error
+	for states == nil {
+		if states, unreadable, err = n.seat.States(ctx); err == nil {
+			break
+		}
+		n.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
+		select {
+		case <-time.After(standbyEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	now := time.Now()
+	for _, s := range states {
+		l, err := store.FromReplica(s.ID, s.Text, now)
+		if err != nil {
+			unreadable++
+			continue
+		}
+		n.left = append(n.left, l)
+	}
+	if unreadable > 0 {
+		n.log.Error().Int("calls", unreadable).
+			Msg("states of the seat's calls can't be read: is fleet.takeover.key_file the same on all nodes? these calls end")
+	}
+	n.log.Info().Int("calls", len(n.left)).Str("other", t.Before.Node).Msg("calls are taken over")
+	return nil
+}
+
+// guardSeat has the node fall silent when the seat may be another node's.
+func (n *Node) guardSeat(ctx context.Context) {
+	s, doubt := n.seat, false
+	for {
+		select {
+		case o := <-s.Lost():
+			s.begin(fmt.Sprintf("the seat is node %s's since %s", o.Node, o.Since.UTC().Format(time.RFC3339)))
+			return
+		case <-s.changes:
+		case <-ctx.Done():
+			return
+		}
+		if a := s.missing(); a.IsValid() {
+			s.begin(fmt.Sprintf("the address %v is gone", a))
+			return
+		}
+		s.Look() // a link may be back
+		if s.Doubtful() != doubt {
+			doubt = !doubt
+			n.engine.Doubt(doubt)
+		}
+		if doubt && n.engine.FellSilent() {
+			_ = os.Setenv(fenced, "1")
+			s.begin("the lease is not confirmed, and all calls fell silent: this machine seems to be cut off")
+			return
+		}
+	}
+}
+
+// leaveSeat lets another node take the seat at once.
+func (n *Node) leaveSeat(ctx context.Context) error {
+	if err := n.seat.Leave(context.WithoutCancel(ctx), ""); err != nil {
+		n.log.Info().Err(err).Msg("the seat could not be given up: another node takes it when the lease ends")
+	}
+	return nil
+}
+
+// beginAnew has the program begin anew in this process: nothing of it says anything any more.
+func (o *operator) beginAnew() {
+	o.out.lines.flush()
+	program, err := handover.ThisProgram()
+	if err == nil {
+		err = unix.Exec(program.Path, program.Args, os.Environ())
+	}
+	o.log.Error().Err(err).Msg("this program can't begin anew: it ends")
+	o.out.lines.flush()
+	os.Exit(1)
+}
+
+// Own notes which calls of the node's own journal the database has, too.
+func (s *seat) Own(left []record.Left) {
+	ids := map[string]struct{}{}
+	for i := range left {
+		if !left[i].Owed && !left[i].Record.AnsweredAt.IsZero() {
+			ids[left[i].Record.ID] = struct{}{}
+		}
+	}
+	s.Seat.Own(ids)
+}
+
+// seatGauges show the seat.
+func (n *Node) seatGauges() []telemetry.Gauge {
+	epoch, protected, unprotected := n.seat.Figures()
+	return []telemetry.Gauge{
+		{
+			Name: "seat_epoch", Help: "How often the seat was taken until this node had it; 0: it stands by.",
+			Labels: []string{"seat", n.seat.Name()}, Value: float64(epoch),
+		},
+		{Name: "calls_protected", Help: "Answered calls with which another node could go on.", Value: float64(protected)},
+		{Name: "calls_unprotected", Help: "Answered calls whose state the fleet's database does not have.", Value: float64(unprotected)},
+	}
+}
+
+// seatKey is the signalling key of the seat, or of the node's own database.
+func (n *Node) seatKey() [32]byte {
+	if n.seat != nil {
+		return n.seat.Key()
+	}
+	return n.store.Key()
+}
+
+// await is for b2bua.Options.Await.
+func (n *Node) await() func(id string, told func()) bool {
+	if n.seat == nil {
+		return nil
+	}
+	return n.seat.Await
+}
+
+// seatOptions are those of the configuration; nil: there is no seat.
+func seatOptions(t *config.Takeover) *fleet.SeatOptions {
+	if !t.On() {
+		return nil
+	}
+	return &fleet.SeatOptions{Name: t.Seat, Secret: t.Key.Reveal(), Patience: t.Patience}
+}

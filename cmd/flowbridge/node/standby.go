@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/admin"
+)
+
+// standby is the admin API of a node that stands by: it has no calls.
+type standby struct {
+	server *http.Server
+	why    atomic.Pointer[error]
+}
+
+// showStandby serves the admin API until close. why says what the node waits for.
+func (n *Node) showStandby(ctx context.Context, why error) (*standby, error) {
+	n.log.Info().Str("seat", n.seat.Name()).Str("reason", why.Error()).Msg("standing by")
+	n.fleet.Stand()
+	cfg := &n.config().Admin
+	at := admin.Address{Socket: cfg.Listen.Socket}
+	if at.Socket == "" {
+		at.TCP = cfg.Listen.String()
+	}
+	listener, err := admin.Listen(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	s := &standby{}
+	s.server = admin.Server(admin.New(admin.Options{
+		Calls: noCalls{}, Records: n.store, Fleet: n.fleet, Log: n.log, Metrics: n.metrics.Handler(n.log),
+		Access: n.access, Seats: seats{n}, Ready: func() error { return n.whyStandby() },
+	}), n.log)
+	go func() {
+		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error().Err(err).Msg("admin API ended")
+		}
+	}()
+	return s, nil
+}
+
+func (s *standby) close() {
+	if s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
+	defer cancel()
+	_ = s.server.Shutdown(ctx)
+	_ = s.server.Close()
+}
+
+// whyStandby says whose the seat is.
+func (n *Node) whyStandby() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	text := "standing by for the seat " + n.seat.Name()
+	owners, err := n.fleet.Seats(ctx)
+	if err != nil {
+		return fmt.Errorf("%s; whose it is can't be read: %w", text, err)
+	}
+	for i := range owners {
+		if o := &owners[i]; o.Seat == n.seat.Name() && o.Holds() {
+			return fmt.Errorf("%s, which is node %s's since %s", text, o.Node, o.Since.UTC().Format(time.RFC3339)) //nolint:err113 // shown, not handled
+		}
+	}
+	return errors.New(text + ", which is nobody's at the moment") //nolint:err113 // as above
+}
+
+// access is who may use the admin API.
+func (n *Node) access() admin.Access {
+	now := &n.config().Admin
+	return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local)}
+}
+
+// noCalls are those of a standby.
+type noCalls struct{}
+
+func (noCalls) Live(context.Context) []admin.Call                       { return nil }
+func (noCalls) Find(context.Context, string) (c admin.Call, found bool) { return c, false }
+
+// seats carries out what the admin API is asked of the node's seat.
+type seats struct{ node *Node }
+
+// Reasons why a seat stays where it is.
+var (
+	errOtherSeat = errors.New("this node has another seat")
+	errHasSeat   = errors.New("this node has the seat already")
+	errStandsBy  = errors.New("this node stands by: ask the one that has the seat")
+	errNotThere  = errors.New("no node of this name stands by for the seat: flowbridge fleet lists them")
+)
+
+// Take has a standby take its seat now, whatever the lease of another node says.
+func (s seats) Take(ctx context.Context, name string) error {
+	switch n := s.node; {
+	case name != n.seat.Name():
+		return fmt.Errorf("%w: %s", errOtherSeat, n.seat.Name())
+	case n.seat.Serves():
+		return errHasSeat
+	default:
+		answer := make(chan error, 1)
+		select {
+		case n.seat.asked <- answer:
+			return <-answer
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Move leaves the seat to another node: what the calls need is in the database, nothing is said any more, and RTP flows
+// until the address has gone.
+func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved, err error) {
+	n := s.node
+	switch {
+	case name != n.seat.Name():
+		return moved, fmt.Errorf("%w: %s", errOtherSeat, n.seat.Name())
+	case !n.seat.Serves():
+		return moved, errStandsBy
+	}
+	members, err := n.fleet.Members(ctx)
+	if err != nil {
+		return moved, err
+	}
+	there := false
+	for _, m := range members {
+		there = there || m.Live() && m.Standby && m.Seat == name && m.Name == to
+	}
+	if !there {
+		return moved, fmt.Errorf("%w: %s", errNotThere, to)
+	}
+	return n.moveSeat(ctx, to)
+}
+
+// movePatience bounds the wait for calls that are being set up, while new ones wait, and for the database.
+const movePatience = 3 * time.Second
+
+func (n *Node) moveSeat(ctx context.Context, to string) (moved admin.SeatMoved, err error) {
+	h := &handing{node: n}
+	defer func() {
+		if err != nil {
+			h.thaw()
+		}
+	}()
+	h.thaws = append(h.thaws, n.server.Thaw)
+	if err := h.still(ctx); err != nil {
+		return moved, err
+	}
+	moved.Calls = n.server.NoteAll()
+	bounded, cancel := context.WithTimeout(ctx, movePatience)
+	defer cancel()
+	if err := n.seat.Flush(bounded); err != nil {
+		return moved, err
+	}
+	if err := n.seat.Leave(ctx, to); err != nil {
+		return moved, err
+	}
+	moved.PauseMS = time.Since(h.frozen).Milliseconds()
+	go n.goWith(ctx, to, h)
+	return moved, nil
+}
+
+// goWith has the process begin anew once an address has gone. Where none goes, the node goes on.
+func (n *Node) goWith(ctx context.Context, to string, h *handing) {
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for late := time.Now().Add(movePatience); time.Now().Before(late); <-tick.C {
+		if n.seat.missing().IsValid() {
+			n.seat.begin("the seat has gone to node " + to)
+			return
+		}
+	}
+	if err := n.seat.Stay(context.WithoutCancel(ctx)); err != nil {
+		n.seat.begin("the seat was left to node " + to + ", and it is not known who has it: " + err.Error())
+		return
+	}
+	n.log.Error().Str("seat", n.seat.Name()).Str("other", to).
+		Msg("the seat's addresses have not moved: this node goes on")
+	h.thaw()
+}

@@ -1,0 +1,322 @@
+package fleet
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A seat is addresses with their calls. One node at a time has it: the owner of its newest epoch, which is the number
+// of times that it was taken. Whatever an owner writes names its epoch, and an older one is refused: so an owner that
+// was cut off changes nothing, and learns by the refusal that it has the seat no more.
+
+// The times of a seat's lease.
+const (
+	// renewEvery is the time between two renewals, and renewTimeout bounds one.
+	renewEvery   = 400 * time.Millisecond
+	renewTimeout = time.Second
+	// leaseFor is how long the lease holds after a renewal, by the database's clock.
+	leaseFor = 1200 * time.Millisecond
+	// promiseFor is how long only the node to which the owner leaves the seat may take it.
+	promiseFor = 5 * time.Second
+	// doubtAfter is how long without a renewal makes an owner doubt that it still has the seat.
+	doubtAfter = 3 * time.Second
+)
+
+// SeatOptions name a seat.
+type SeatOptions struct {
+	Name string
+	// Secret is what the nodes of the seat have in common.
+	Secret string
+	// Patience is how long a call waits until the database has its state.
+	Patience time.Duration
+}
+
+// Seat is this node's part in a seat.
+type Seat struct {
+	fleet *Fleet
+	name  string
+	id    string   // of the node
+	node  string   // its name
+	key   [32]byte // signalling key of the seat
+
+	states *states
+
+	confirmed atomic.Pointer[time.Time] // when the last renewal that was granted began
+	epoch     atomic.Int64              // 0: the node stands by
+	look      chan struct{}             // asks for a renewal now
+	lost      chan Owner                // gets who has the seat in this node's place, once
+}
+
+// Owner is who has a seat.
+type Owner struct {
+	Seat string `json:"seat"`
+	// Node is its name, and ID what it is known by.
+	Node string `json:"node"`
+	ID   string `json:"-"`
+	// Epoch is how often the seat was taken.
+	Epoch int64 `json:"epoch"`
+	// Since is when it took the seat.
+	Since time.Time `json:"since"`
+	// Unseen is how long ago it renewed its lease, by the database's clock.
+	Unseen time.Duration `json:"-"`
+	// Calls are those whose state the database has, and Unprotected the answered calls beside them.
+	Calls       int `json:"calls"`
+	Unprotected int `json:"unprotected"`
+}
+
+// Holds reports whether the owner's lease holds.
+func (o *Owner) Holds() bool { return o.Node != "" && o.Unseen <= leaseFor }
+
+const (
+	selectSeats = `SELECT seat, node, owner, epoch, since, clock_timestamp() - renewed_at, calls, unprotected FROM flowbridge_seats`
+	// The lock is against those who write with an epoch, which hold FOR KEY SHARE until they have committed.
+	lockSeat = selectSeats + ` WHERE seat = $1 FOR UPDATE`
+	takeSeat = `INSERT INTO flowbridge_seats AS s (seat, owner, node, epoch, since, renewed_at)
+		VALUES ($1, $2, $3, 1, clock_timestamp(), clock_timestamp())
+		ON CONFLICT (seat) DO UPDATE SET owner = excluded.owner, node = excluded.node, epoch = s.epoch + 1,
+			since = excluded.since, renewed_at = excluded.renewed_at, promised = ''
+		WHERE $4 OR s.promised = $3 OR s.owner = $2 AND s.promised = ''
+			OR s.renewed_at < clock_timestamp() - CASE s.promised WHEN '' THEN $5::interval ELSE $6::interval END
+		RETURNING epoch`
+	standIn   = `UPDATE flowbridge_nodes SET standby = true WHERE id = $1 AND id <> $2`
+	renewSeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), calls = $4, unprotected = $5
+		WHERE seat = $1 AND owner = $2 AND epoch = $3`
+	leaveSeat = `UPDATE flowbridge_seats SET renewed_at = CASE WHEN $4 = '' THEN 'epoch' ELSE clock_timestamp() END,
+		promised = $4 WHERE seat = $1 AND owner = $2 AND epoch = $3`
+	staySeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), promised = '' WHERE seat = $1 AND owner = $2 AND epoch = $3`
+)
+
+// noteSeat is the name of the note of the seat's epoch that this node had last.
+const noteSeat = "fleet_seat"
+
+func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
+	s := &Seat{
+		fleet: f, name: o.Name, id: f.member.id, node: f.member.name, look: make(chan struct{}, 1), lost: make(chan Owner, 1),
+	}
+	signalling, err := derive(o, "signalling")
+	if err != nil {
+		return nil, err
+	}
+	s.key = [32]byte(signalling)
+	sealed, err := derive(o, "states")
+	if err != nil {
+		return nil, err
+	}
+	s.states, err = newStates(s, sealed, o.Patience)
+	return s, err
+}
+
+// derive makes a key of the seat from its secret.
+func derive(o *SeatOptions, use string) ([]byte, error) {
+	return hkdf.Key(sha256.New, []byte(o.Secret), nil, "flowbridge seat "+o.Name+" "+use, 32)
+}
+
+// Name returns the seat's name.
+func (s *Seat) Name() string { return s.name }
+
+// Key returns the signalling key, which all nodes of the seat have.
+func (s *Seat) Key() [32]byte { return s.key }
+
+// Lost gets who has the seat in this node's place, once.
+func (s *Seat) Lost() <-chan Owner { return s.lost }
+
+// Doubtful reports whether the lease is unconfirmed for so long that another node may have the seat.
+func (s *Seat) Doubtful() bool {
+	at := s.confirmed.Load()
+	return s.epoch.Load() != 0 && (at == nil || time.Since(*at) > doubtAfter)
+}
+
+// Serves reports whether the node has the seat, as far as it knows.
+func (s *Seat) Serves() bool { return s.epoch.Load() != 0 }
+
+// Figures are the epoch of the node that has the seat, 0 of a standby, and how many answered calls the database has and
+// has not.
+func (s *Seat) Figures() (epoch int64, protected, unprotected int) {
+	protected, unprotected = s.states.counts()
+	return s.epoch.Load(), protected, unprotected
+}
+
+// Look has the lease renewed now: the network has changed.
+func (s *Seat) Look() {
+	select {
+	case s.look <- struct{}{}:
+	default:
+	}
+}
+
+// Taken is what a node gets with a seat.
+type Taken struct {
+	Epoch int64
+	// Before is who had the seat. Its Node is empty if nobody had.
+	Before Owner
+	// Own says that this node had it, and nobody since: the node's own journal has the calls.
+	Own bool
+}
+
+// Take takes the seat, if its lease has ended, or this node was its last owner, or by force. Without the seat it
+// returns who has it. The error is an AwayError.
+func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	if err := s.fleet.ready(ctx); err != nil {
+		return t, owner, err
+	}
+	begun, had := time.Now(), s.noted(ctx)
+	err = pgx.BeginFunc(ctx, s.fleet.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, lockSeat, s.name)
+		if err != nil {
+			return err
+		}
+		if t.Before, err = pgx.CollectExactlyOneRow(rows, rowToOwner); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if err = tx.QueryRow(ctx, takeSeat, s.name, s.id, s.node, force, leaseFor, promiseFor).
+			Scan(&t.Epoch); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, standIn, t.Before.ID, s.id)
+		return err
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Taken{}, t.Before, nil
+	case err != nil:
+		s.fleet.unready()
+		return Taken{}, Owner{}, explain(err)
+	}
+	t.Own = t.Before.ID == s.id && t.Before.Epoch == had
+	s.goOn(ctx, t.Epoch, begun)
+	return t, owner, nil
+}
+
+func rowToOwner(row pgx.CollectableRow) (o Owner, err error) {
+	err = row.Scan(&o.Seat, &o.Node, &o.ID, &o.Epoch, &o.Since, &o.Unseen, &o.Calls, &o.Unprotected)
+	return o, err
+}
+
+// goOn has the node serve the seat in an epoch.
+func (s *Seat) goOn(ctx context.Context, epoch int64, at time.Time) {
+	s.confirmed.Store(&at)
+	s.epoch.Store(epoch)
+	if err := s.fleet.outbox.Note(ctx, noteSeat, fmt.Sprintf("%d %s", epoch, s.name)); err != nil {
+		s.fleet.log.Warn().Err(err).Str("seat", s.name).Msg("epoch not noted: after a restart the calls come from the database")
+	}
+}
+
+// noted is the epoch in which this node had the seat last; 0: it never had.
+func (s *Seat) noted(ctx context.Context) (epoch int64) {
+	text, err := s.fleet.outbox.Noted(ctx, noteSeat)
+	var name string
+	if n, _ := fmt.Sscanf(text, "%d %s", &epoch, &name); err != nil || n != 2 || name != s.name {
+		return 0
+	}
+	return epoch
+}
+
+// Resume serves the seat without asking the database: it is away, and this node had the seat last, or goes on in place
+// of an earlier process. It reports whether there is such an epoch. The next renewal tells whether it still counts.
+func (s *Seat) Resume(ctx context.Context) bool {
+	epoch := s.noted(ctx)
+	if epoch != 0 {
+		now := time.Now()
+		s.confirmed.Store(&now)
+		s.epoch.Store(epoch)
+	}
+	return epoch != 0
+}
+
+// Leave gives up what this node still has of the lease; to is the name of the node that alone may take the seat in the
+// next seconds, "" for any. Nothing of the seat may be served meanwhile.
+func (s *Seat) Leave(ctx context.Context, to string) error {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	_, err := s.fleet.pool.Exec(ctx, leaveSeat, s.name, s.id, s.noted(ctx), to)
+	return explain(err)
+}
+
+var errTaken = errors.New("another node has taken the seat")
+
+// Stay takes back what Leave gave away, unless the other node has taken the seat.
+func (s *Seat) Stay(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	done, err := s.fleet.pool.Exec(ctx, staySeat, s.name, s.id, s.epoch.Load())
+	if err == nil && done.RowsAffected() == 0 {
+		return errTaken
+	}
+	return explain(err)
+}
+
+// run renews the lease until ctx ends, or the seat is another node's.
+func (s *Seat) run(ctx context.Context) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		if owner, lost := s.renew(ctx); lost {
+			s.lost <- owner
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-s.look:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// renew renews the lease. lost: another node has the seat, and the answer says which.
+func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	if s.fleet.ready(ctx) != nil { // the heartbeat tells of it
+		return owner, false
+	}
+	begun := time.Now()
+	protected, unprotected := s.states.counts()
+	done, err := s.fleet.pool.Exec(ctx, renewSeat, s.name, s.id, s.epoch.Load(), protected, unprotected)
+	switch {
+	case err != nil:
+		return owner, false
+	case done.RowsAffected() > 0:
+		s.confirmed.Store(&begun)
+		return owner, false
+	}
+	return s.asked(ctx)
+}
+
+// asked finds out who has a seat that was refused. A database without it is a new one, or an old copy: the node goes
+// on, and its next try makes the seat again.
+func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
+	rows, err := s.fleet.pool.Query(ctx, selectSeats+` WHERE seat = $1`, s.name)
+	if err == nil {
+		owner, err = pgx.CollectExactlyOneRow(rows, rowToOwner)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database does not have the seat: it is made again")
+		_, err = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
+			VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`,
+			s.name, s.id, s.node, s.epoch.Load())
+		return owner, false
+	}
+	return owner, err == nil && (owner.ID != s.id || owner.Epoch != s.epoch.Load())
+}
+
+// Seats returns all seats, in the order of their names. The error is an AwayError.
+func (r *Reader) Seats(ctx context.Context) ([]Owner, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := r.pool.Query(ctx, selectSeats+` ORDER BY seat`)
+	if err != nil {
+		return nil, explain(err)
+	}
+	owners, err := pgx.CollectRows(rows, rowToOwner)
+	return owners, explain(err)
+}

@@ -1,0 +1,284 @@
+package fleet
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"flowbridge/internal/pgtest"
+	"flowbridge/store/record"
+)
+
+// seated is a node that stands by for a seat.
+func seated(t *testing.T, url, name string) *node {
+	t.Helper()
+	n := newNode(t, name)
+	o := n.options(url)
+	o.Seat = &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef", Patience: patience}
+	f, err := Open(t.Context(), o)
+	must(t, err)
+	n.fleet = f
+	t.Cleanup(func() { f.Close() })
+	return n
+}
+
+// take takes the seat, and serves.
+func (n *node) take(force bool) Taken {
+	n.t.Helper()
+	got, owner, err := n.fleet.Seat.Take(n.t.Context(), force)
+	must(n.t, err)
+	if got.Epoch == 0 {
+		n.t.Fatalf("the seat is %+v's", owner)
+	}
+	n.fleet.Join(nil)
+	return got
+}
+
+// lapse has the owner's lease end.
+func lapse(t *testing.T, url string) {
+	t.Helper()
+	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = renewed_at - interval '2 seconds'`)
+}
+
+// keep has the database keep a state, and waits for it.
+func (n *node) keep(id, text string) {
+	n.t.Helper()
+	n.fleet.Seat.Keep(id, []byte(text))
+	landed := make(chan struct{})
+	if n.fleet.Seat.Await(id, func() { close(landed) }) {
+		<-landed
+	}
+	must(n.t, n.fleet.Seat.Flush(n.t.Context()))
+}
+
+func (n *node) states() map[string]string {
+	n.t.Helper()
+	all, unreadable, err := n.fleet.Seat.States(n.t.Context())
+	must(n.t, err)
+	if unreadable > 0 {
+		n.t.Errorf("%d states can't be read", unreadable)
+	}
+	got := map[string]string{}
+	for _, s := range all {
+		got[s.ID] = string(s.Text)
+	}
+	return got
+}
+
+// A seat is one node's. Another one takes it when the lease has ended, and finds the calls; the first one learns of it,
+// and what it still writes is refused or withheld.
+func TestSeatGoesOver(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b := seated(t, url, "a"), seated(t, url, "b")
+	if got := a.take(false); got.Epoch != 1 || got.Own || got.Before.Node != "" {
+		t.Errorf("first: %+v", got)
+	}
+	a.keep("live", "newer")
+	a.keep("live", "newest")
+	a.keep("over", "state")
+	if got, owner, err := b.fleet.Seat.Take(t.Context(), false); err != nil || got.Epoch != 0 || owner.Node != "a.db" || !owner.Holds() {
+		t.Fatalf("taken from its owner: %+v %+v %v", got, owner, err)
+	}
+	a.put("over")
+	eventually(t, "the record has taken the place of the state", func() bool {
+		return pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`) == 1 && count(t, url) == 1
+	})
+	a.fleet.beating.Lock() // it stands still
+	a.fleet.Seat.states.mu.Lock()
+	eventually(t, "the seat is taken", func() bool {
+		lapse(t, url)
+		got, _, err := b.fleet.Seat.Take(t.Context(), false)
+		return err == nil && got.Epoch == 2 && got.Before.Node == "a.db" && !got.Own
+	})
+	a.fleet.Seat.states.mu.Unlock()
+	a.fleet.beating.Unlock()
+	if got := b.states(); len(got) != 1 || got["live"] != "newest" {
+		t.Errorf("states %v", got)
+	}
+	b.fleet.Join(nil)
+	if owner := <-a.fleet.Seat.Lost(); owner.Node != "b.db" || owner.Epoch != 2 {
+		t.Errorf("lost to %+v", owner)
+	}
+	a.fleet.Seat.Keep("late", []byte("of an old epoch"))
+	a.put("live") // it ended the call as if its peers were gone
+	eventually(t, "the record is withheld", func() bool { return a.waiting() == 0 })
+	if got := b.states(); len(got) != 1 || got["live"] != "newest" {
+		t.Errorf("states %v after the old owner has written", got)
+	}
+	if n := count(t, url); n != 1 {
+		t.Errorf("%d records", n)
+	}
+	restored := finished("live")
+	restored.Restored, restored.Cause = 1, "agent_hangup"
+	must(t, b.store.Put(t.Context(), restored))
+	eventually(t, "the new owner's record", func() bool { return count(t, url) == 2 })
+	a.put("again")
+	old := finished("live")
+	old.Cause = "media_timeout"
+	must(t, write(t.Context(), a.fleet.pool, []staged{stagedOf(t, &old)}, a.fleet.Seat))
+	if got := pgtest.One[string](t, url, `SELECT cause FROM flowbridge_calls WHERE id = 'live'`); got != "agent_hangup" {
+		t.Errorf("the old owner's record has replaced the newer one: %s", got)
+	}
+	if a.log.count("another node goes on with these calls") == 0 {
+		t.Error("not told of the record")
+	}
+}
+
+func stagedOf(t *testing.T, r *record.Record) staged {
+	t.Helper()
+	text, err := textOf(r)
+	must(t, err)
+	return staged{id: r.ID, text: text}
+}
+
+// A node that comes back finds its seat as it has left it, at once, unless another one has had it since.
+func TestSeatAfterRestart(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b := seated(t, url, "a"), seated(t, url, "b")
+	a.take(false)
+	a.die()
+	a.fleet.Close()
+	restart := func() *Seat {
+		o := a.options(url)
+		o.Seat = &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef"}
+		f, err := Open(t.Context(), o)
+		must(t, err)
+		t.Cleanup(func() { f.Close() })
+		return f.Seat
+	}
+	if got, _, err := restart().Take(t.Context(), false); err != nil || !got.Own || got.Epoch != 2 {
+		t.Errorf("again: %+v %v", got, err)
+	}
+	if got := b.take(true); got.Own || got.Epoch != 3 {
+		t.Errorf("by force: %+v", got)
+	}
+	again := restart()
+	if got, owner, err := again.Take(t.Context(), false); err != nil || got.Epoch != 0 || owner.Node != "b.db" {
+		t.Errorf("while b has it: %+v %+v %v", got, owner, err)
+	}
+	if got, _, err := again.Take(t.Context(), true); err != nil || got.Own || got.Epoch != 4 {
+		t.Errorf("by force, after another: %+v %v", got, err)
+	}
+}
+
+// A seat that is left to a node is for no other one, also not for the one that has left it, for some seconds. It can be
+// taken back.
+func TestSeatIsLeft(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b, c := seated(t, url, "a"), seated(t, url, "b"), seated(t, url, "c")
+	must1 := func(n *node, want int64) {
+		t.Helper()
+		if got, _, err := n.fleet.Seat.Take(t.Context(), false); err != nil || got.Epoch != want {
+			t.Errorf("%s: %+v %v; want epoch %d", n.fleet.Seat.node, got, err, want)
+		}
+	}
+	must1(a, 1)
+	must(t, a.fleet.Seat.Leave(t.Context(), "b.db"))
+	must1(a, 0)
+	must1(c, 0)
+	must(t, a.fleet.Seat.Stay(t.Context()))
+	must1(b, 0)
+	must(t, a.fleet.Seat.Leave(t.Context(), "b.db"))
+	must1(b, 2)
+	if err := a.fleet.Seat.Stay(t.Context()); err == nil {
+		t.Error("taken back from its new owner")
+	}
+	must(t, b.fleet.Seat.Leave(t.Context(), "a.db"))
+	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = renewed_at - interval '6 seconds'`)
+	must1(c, 3) // nobody has come
+	must(t, c.fleet.Seat.Leave(t.Context(), ""))
+	must1(a, 4)
+}
+
+// Whoever waits for the database is told once: when it has the state, when that takes too long, or when it is away. Then
+// nobody waits, and all states are there when it is back.
+func TestStatesWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Start(t)
+	url := pg.Database()
+	a := seated(t, url, "a")
+	a.take(false)
+	a.keep("first", "1")
+	pg.Freeze()
+	a.fleet.Seat.states.patience = time.Millisecond
+	told := make(chan struct{}, 2)
+	a.fleet.Seat.Keep("slow", []byte("2"))
+	if !a.fleet.Seat.Await("slow", func() { told <- struct{}{} }) {
+		t.Error("nobody waits")
+	}
+	<-told
+	pg.Thaw()
+	must(t, a.fleet.Seat.Flush(t.Context()))
+	pg.Stop()
+	var all sync.WaitGroup
+	for _, id := range ids("away", 300) {
+		a.fleet.Seat.Keep(id, []byte("older"))
+		all.Go(func() { a.fleet.Seat.Keep(id, []byte("newer")) })
+	}
+	all.Wait()
+	eventually(t, "the database is away", func() bool {
+		a.fleet.Seat.Keep("last", nil)
+		return !a.fleet.Seat.Await("last", func() {})
+	})
+	if _, unprotected := a.fleet.Seat.states.counts(); unprotected != 301 {
+		t.Errorf("%d unprotected", unprotected)
+	}
+	pg.Run()
+	must(t, a.fleet.Seat.Flush(t.Context()))
+	if protected, unprotected := a.fleet.Seat.states.counts(); protected != 303 || unprotected != 0 {
+		t.Errorf("%d protected, %d not", protected, unprotected)
+	}
+	got := a.states()
+	for _, id := range ids("away", 300) {
+		if got[id] != "newer" {
+			t.Errorf("%s: %q", id, got[id])
+		}
+	}
+	if n := a.log.count("answered calls are unprotected"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// A state is for its call, its seat and who has the secret.
+func TestStatesAreSealed(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := seated(t, url, "a")
+	a.take(false)
+	a.keep("one", "keys of SRTP")
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_states SELECT 'two', seat, state FROM flowbridge_states`)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_states VALUES ('three', 'east', 'x')`)
+	if all, unreadable, err := a.fleet.Seat.States(t.Context()); err != nil || len(all) != 1 || unreadable != 2 {
+		t.Errorf("%v, %d unreadable, %v", all, unreadable, err)
+	}
+	for _, o := range []SeatOptions{{Name: "east", Secret: "another secret of 32 characters!"}, {Name: "west", Secret: "0123456789abcdef0123456789abcdef"}} {
+		s, err := newSeat(a.fleet, &o)
+		must(t, err)
+		sealed := pgtest.One[[]byte](t, url, `SELECT state FROM flowbridge_states WHERE id = 'one'`)
+		if s.states.opened("one", sealed) != nil || s.Key() == a.fleet.Seat.Key() {
+			t.Errorf("%+v opens it", o)
+		}
+	}
+}
+
+// FuzzState reads any text as a sealed state.
+func FuzzState(f *testing.F) {
+	fl := &Fleet{}
+	s, err := newSeat(fl, &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("id", []byte("state"))
+	f.Fuzz(func(t *testing.T, id string, text []byte) {
+		s.states.opened(id, text)
+		if text == nil {
+			return
+		}
+		if got := s.states.opened(id, s.states.sealed(id, text)); string(got) != string(text) {
+			t.Errorf("%q", got)
+		}
+	})
+}

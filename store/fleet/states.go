@@ -1,0 +1,346 @@
+package fleet
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
+
+	"flowbridge/internal/parallel"
+)
+
+const (
+	// gatherFor is how long a write waits for more states, and maxStates how many it has at most. A statement costs the
+	// database more than a row.
+	gatherFor = 2 * time.Millisecond
+	maxStates = 200
+	// statesTimeout bounds a write. firstRetry and lastRetry bound the time between tries of a database that is away.
+	statesTimeout = 3 * time.Second
+	firstRetry    = 250 * time.Millisecond
+	lastRetry     = 2 * time.Second
+	// maxStateSize bounds a state of the database, in bytes, before it was compressed.
+	maxStateSize = 1 << 20
+)
+
+// writeStates writes nothing if the epoch is another one. The lock keeps whoever takes the seat waiting until this is
+// committed, but no renewal.
+const (
+	writeStates = `WITH mine AS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3 FOR KEY SHARE)
+		INSERT INTO flowbridge_states AS s (seat, id, state)
+		SELECT $1, u.id, u.state FROM mine, unnest($4::text[], $5::bytea[]) AS u(id, state)
+		ON CONFLICT (id, seat) DO UPDATE SET state = excluded.state`
+	// A call whose record is there is over.
+	readStates = `SELECT id, state FROM flowbridge_states AS s
+		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)`
+)
+
+var errState = errors.New("not the state of a call of this seat")
+
+// states are those of the seat's answered calls, on their way to the database. Of each call it keeps the newest one
+// until the database has it.
+type states struct {
+	seat     *Seat
+	seal     cipher.AEAD
+	squeeze  *zstd.Encoder
+	expand   *zstd.Decoder
+	patience time.Duration
+	wake     chan struct{}
+
+	mu        sync.Mutex // guards what follows
+	waiting   map[string]*waitingState
+	written   map[string]*waitingState // that are being written
+	landed    chan struct{}            // closed when that is over
+	protected map[string]struct{}      // calls that the database has
+	away      bool                     // the last write failed: nobody waits for the next one
+}
+
+// waitingState is one on its way.
+type waitingState struct {
+	text []byte
+	told []func() // called when it has landed, or can't in time
+}
+
+func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
+	squeeze, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, err
+	}
+	expand, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxStateSize))
+	if err != nil {
+		return nil, err
+	}
+	return &states{
+		seat: s, seal: seal, squeeze: squeeze, expand: expand, patience: patience, wake: make(chan struct{}, 1),
+		waiting: map[string]*waitingState{}, protected: map[string]struct{}{}, landed: closed(),
+	}, nil
+}
+
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// Keep has the database keep a call's state in place of an earlier one. It does not block, and keeps text.
+func (s *Seat) Keep(id string, text []byte) {
+	all := s.states
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if before := all.waiting[id]; before != nil {
+		before.text = text
+		return
+	}
+	all.waiting[id] = &waitingState{text: text}
+	select {
+	case all.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Await has told called once, by another goroutine, when the database has the call's newest state, or at the end of the
+// patience. False: nobody waits, because it has it already, or is away.
+func (s *Seat) Await(id string, told func()) bool {
+	all := s.states
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	w := all.waiting[id]
+	if w == nil {
+		w = all.written[id]
+	}
+	if w == nil || all.away || all.patience <= 0 {
+		return false
+	}
+	once := sync.OnceFunc(told)
+	late := time.AfterFunc(all.patience, once)
+	w.told = append(w.told, func() { late.Stop(); once() })
+	return true
+}
+
+// counts are how many answered calls the database has, and how many it has not.
+func (all *states) counts() (protected, unprotected int) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for _, some := range []map[string]*waitingState{all.waiting, all.written} {
+		for id := range some {
+			if _, is := all.protected[id]; !is {
+				unprotected++
+			}
+		}
+	}
+	return len(all.protected), unprotected
+}
+
+// run writes states until ctx ends.
+func (all *states) run(ctx context.Context) {
+	retry := firstRetry
+	for {
+		select {
+		case <-all.wake:
+		case <-ctx.Done():
+			return
+		}
+		sleep(ctx, gatherFor)
+		for all.take() {
+			err := all.write(ctx)
+			all.settle(err)
+			if err == nil {
+				retry = firstRetry
+				continue
+			}
+			sleep(ctx, retry)
+			if ctx.Err() != nil {
+				return
+			}
+			retry = min(2*retry, lastRetry)
+		}
+	}
+}
+
+// take takes states to be written, and reports whether there are any.
+func (all *states) take() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.written = map[string]*waitingState{}
+	for id, w := range all.waiting {
+		if len(all.written) == maxStates {
+			break
+		}
+		all.written[id] = w
+		delete(all.waiting, id)
+	}
+	all.landed = make(chan struct{})
+	if len(all.written) == 0 {
+		close(all.landed)
+	}
+	return len(all.written) > 0
+}
+
+// write writes what was taken.
+func (all *states) write(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statesTimeout)
+	defer cancel()
+	f, n := all.seat.fleet, len(all.written)
+	ids, sealed := make([]string, 0, n), make([][]byte, 0, n)
+	for id, w := range all.written { // only this goroutine changes it
+		ids, sealed = append(ids, id), append(sealed, all.sealed(id, w.text))
+	}
+	if err := f.ready(ctx); err != nil {
+		return err
+	}
+	done, err := f.pool.Exec(ctx, writeStates, all.seat.name, all.seat.id, all.seat.epoch.Load(), ids, sealed)
+	if err == nil && done.RowsAffected() == 0 {
+		all.seat.Look()
+		err = errState
+	}
+	return explain(err)
+}
+
+func (all *states) sealed(id string, text []byte) []byte {
+	return all.seal.Seal(nil, nil, all.squeeze.EncodeAll(text, nil), all.bound(id))
+}
+
+// bound is what a state is sealed for.
+func (all *states) bound(id string) []byte { return []byte(all.seat.name + "\x00" + id) }
+
+// settle tells of a write that is over. After an error, states wait again, unless there are newer ones.
+func (all *states) settle(err error) {
+	all.mu.Lock()
+	written := all.written
+	all.written = nil
+	if begun := err != nil && !all.away; begun {
+		all.seat.fleet.log.Warn().Err(err).Int("states", len(written)).Msg("answered calls are unprotected: the fleet's database takes no states")
+	} else if err == nil && all.away {
+		all.seat.fleet.log.Info().Msg("the fleet's database takes states again")
+	}
+	all.away = err != nil
+	var told []func()
+	for id, w := range written {
+		told = append(told, w.told...)
+		w.told = nil
+		if err == nil {
+			all.protected[id] = struct{}{}
+		} else if all.waiting[id] == nil {
+			all.waiting[id] = w
+		}
+	}
+	close(all.landed)
+	all.mu.Unlock()
+	for _, tell := range told {
+		tell()
+	}
+}
+
+// over forgets calls whose records are about to be written, with the deletion of their states: no write of theirs is
+// under way any more.
+func (all *states) over(ctx context.Context, ids []string) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for {
+		busy := false
+		for _, id := range ids {
+			delete(all.waiting, id)
+			delete(all.protected, id)
+			busy = busy || all.written[id] != nil
+		}
+		if !busy || ctx.Err() != nil {
+			return
+		}
+		landed := all.landed
+		all.mu.Unlock()
+		select {
+		case <-landed:
+		case <-ctx.Done():
+		}
+		all.mu.Lock()
+	}
+}
+
+// Flush returns when the database has every state that was kept before.
+func (s *Seat) Flush(ctx context.Context) error {
+	all := s.states
+	for {
+		all.mu.Lock()
+		landed, left := all.landed, len(all.waiting)+len(all.written)
+		all.mu.Unlock()
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-landed:
+			sleep(ctx, gatherFor)
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the fleet's database lacks %d states: %w", left, ctx.Err())
+		}
+	}
+}
+
+// State is that of a call, as Keep was given it.
+type State struct {
+	ID   string
+	Text []byte
+}
+
+// States reads the states of the seat's calls. unreadable counts those that are damaged, or sealed with another secret.
+// The error is an AwayError.
+func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err error) {
+	rows, err := s.fleet.pool.Query(ctx, readStates, s.name)
+	if err == nil {
+		read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[State])
+	}
+	if err != nil {
+		s.fleet.unready()
+		return nil, 0, explain(err)
+	}
+	_ = parallel.Do(len(read), func(i int) error {
+		read[i].Text = s.states.opened(read[i].ID, read[i].Text)
+		return nil
+	})
+	good := read[:0]
+	s.states.mu.Lock()
+	defer s.states.mu.Unlock()
+	for _, one := range read {
+		if one.Text != nil {
+			good = append(good, one)
+			s.states.protected[one.ID] = struct{}{}
+		}
+	}
+	return good, len(read) - len(good), nil
+}
+
+// opened is a state that was sealed; nil: it is damaged.
+func (all *states) opened(id string, sealed []byte) []byte {
+	squeezed, err := all.seal.Open(nil, nil, sealed, all.bound(id))
+	if err != nil {
+		return nil
+	}
+	text, err := all.expand.DecodeAll(squeezed, nil)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// Own has the seat's figures count the calls of this node's own journal, whose states the database has.
+func (s *Seat) Own(ids map[string]struct{}) {
+	s.states.mu.Lock()
+	defer s.states.mu.Unlock()
+	maps.Copy(s.states.protected, ids)
+}

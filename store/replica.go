@@ -1,0 +1,72 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"flowbridge/store/record"
+)
+
+// Replica keeps the states of answered calls on other machines. Keep does not block, and keeps the text.
+type Replica interface {
+	Keep(id string, text []byte)
+}
+
+// Replicate has a replica keep what Journal notes of answered calls from now on. It is to be called before Journal is.
+func (s *Store) Replicate(to Replica) { s.replica = to }
+
+// replicate gives the replica the record of a call so far with its state: the time, the record's size, the record, the
+// state.
+func (s *Store) replicate(r *record.Record, state []byte, now time.Time) {
+	if s.replica == nil || state == nil || r.AnsweredAt.IsZero() {
+		return
+	}
+	text := record.TimeOf(now).AppendTo(make([]byte, 0, 1024+len(state)))
+	size := len(text)
+	text = record.AppendRecord(append(text, 0, 0, 0, 0), r)
+	binary.BigEndian.PutUint32(text[size:], uint32(len(text)-size-4))
+	s.replica.Keep(r.ID, append(text, state...))
+}
+
+var errReplica = errors.New("not what a replica is given")
+
+// FromReplica reads what a replica was given, as a call that another machine has left.
+func FromReplica(id string, text []byte, now time.Time) (l record.Left, err error) {
+	at := len(record.TimeLayout)
+	if len(text) < at+4 {
+		return l, errReplica
+	}
+	size := uint64(binary.BigEndian.Uint32(text[at:]))
+	rest := text[at+4:]
+	if size > uint64(len(rest)) {
+		return l, errReplica
+	}
+	var noted record.Time
+	err = errors.Join(noted.UnmarshalText(text[:at]), json.Unmarshal(rest[:size], &l.Record))
+	if err != nil || l.Record.ID != id {
+		return record.Left{}, errors.Join(fmt.Errorf("call %s: %w", id, errReplica), err)
+	}
+	l.State, l.Interrupted = rest[size:], l.Record.InterruptedAt(noted, now)
+	return l, nil
+}
+
+// Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them.
+func (s *Store) Disown() (calls int) {
+	s.journal.mu.Lock()
+	defer s.journal.mu.Unlock()
+	for i := range s.left {
+		id := s.left[i].Record.ID
+		if s.left[i].Owed {
+			id = owedID(id)
+		} else {
+			calls++
+		}
+		s.journal.end(id)
+	}
+	s.left = nil
+	s.journal.write()
+	return calls
+}
