@@ -164,7 +164,7 @@ func (t *takeover) move(l *lab) error {
 	for i, n := range l.nodes {
 		next := l.nodes[(i+1)%len(l.nodes)]
 		began := time.Now()
-		out, err := n.seat("move", "east", "--to", next.name)
+		out, err := n.seat("move", "east", "--to", next.name, "--", l.script, "east", next.name)
 		if err == nil {
 			err = next.server.Ready(10 * time.Second)
 		}

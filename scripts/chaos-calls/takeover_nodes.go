@@ -38,10 +38,9 @@ fleet: {dsn_file: %[7]q, node: %[8]s, caps: true%[10]s}
 
 // buildNodes writes what the nodes are told, and the secrets that they share.
 func (l *lab) buildNodes() error {
-	var key [32]byte
-	_, _ = rand.Read(key[:])
+	key := rand.Text() + rand.Text()
 	err := errors.Join(
-		os.WriteFile(l.file("dsn"), []byte(databaseURLs), 0o600), os.WriteFile(l.file("key"), key[:], 0o600))
+		os.WriteFile(l.file("dsn"), []byte(databaseURLs), 0o600), os.WriteFile(l.file("key"), []byte(key), 0o600))
 	for _, name := range []string{"a", "b", "c"} {
 		n := &node{lab: l, name: name}
 		if err == nil {
@@ -58,7 +57,7 @@ func (l *lab) buildNodes() error {
 
 // owner is who has the seat, and its epoch.
 func (l *lab) owner() string {
-	text, err := l.do("query", "SELECT owner || ' ' || epoch FROM flowbridge_seats WHERE seat = 'east'")
+	text, err := l.do("query", "SELECT node || ', epoch ' || epoch FROM flowbridge_seats WHERE seat = 'east'")
 	if err != nil {
 		text = err.Error()
 	}
@@ -77,7 +76,7 @@ func (l *lab) file(name string) string { return filepath.Join(l.dir, name) }
 func (n *node) config() string {
 	l, seat := n.lab, ""
 	if !l.plain {
-		seat = fmt.Sprintf(", takeover: {seat: east, key_file: %q, patience: 50ms, give_address: %q}", l.file("key"), l.script)
+		seat = fmt.Sprintf(", takeover: {seat: east, key_file: %q, patience: 50ms}", l.file("key"))
 	}
 	return fmt.Sprintf(nodeConfig, seatAddr, l.takeover.engine, labCarrier, labAgent,
 		n.server.Store(), n.server.Socket(), l.file("dsn"), n.name, l.more, seat, l.silent)
@@ -178,8 +177,8 @@ func (n *node) takeByScript() error {
 
 // seat runs flowbridge seat at the node.
 func (n *node) seat(args ...string) (string, error) {
-	args = append(append([]string{"seat"}, args...), "--config", n.server.Config())
-	out, err := n.server.Command(append([]string{n.lab.takeover.binary}, args...)...).CombinedOutput()
+	args = append([]string{n.lab.takeover.binary, "seat", args[0], "--config", n.server.Config()}, args[1:]...)
+	out, err := n.server.Command(args...).CombinedOutput()
 	return string(out), err
 }
 
