@@ -341,17 +341,42 @@ func TestFiguresOfAllFlows(t *testing.T) {
 	late(&old)
 }
 
-// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all the
-// same, behind those that wait, and none of them is lost or overtaken.
-func TestOffloadsThoughBehind(t *testing.T) {
-	if path.kernel == nil {
-		t.Skip("of the kernel path")
+// TestCarriesOutBeforeLaterPackets: a worker that reads on from a socket stops for a command, so that a packet which was
+// sent after it is judged by it.
+func TestCarriesOutBeforeLaterPackets(t *testing.T) {
+	b := newLateBench(t)
+	r := b.relays[0]
+	r.onEvent = func(Event) { // the first packet is being handled
+		moved := Peer{RTP: netip.MustParseAddrPort("127.0.1.7:40000")}
+		must(t, b.w.post(command{op: opPeer, relay: r, side: SideA, peer: &moved}, false))
+		b.offer(b.from) // from where the side was before
+		b.arrives(r.endpoint[SideA][RTP].fd)
 	}
+	for b.offer(b.from); b.handled() < 2; {
+		b.w.turn()
+	}
+	c := &r.ledger.flow[SideA][RTP]
+	if got, refused := c.RxPackets.Load(), c.dropped().WrongSource.Load(); got != 1 || refused != 1 {
+		t.Errorf("%d packets were accepted and %d refused; want the second refused", got, refused)
+	}
+}
+
+// newLateBench is a bench of one session, whose flows its worker may give to the kernel at once.
+func newLateBench(t *testing.T) *bench {
+	t.Helper()
+	onKernelPath(t)
 	e := openEngine(t, func(c *Config) { c.Kernel = path.kernel })
 	b := newBench(t, 1)
 	b.w.offloader = e.workers[0].offloader
+	must(t, b.w.perform(command{op: opConfirm, relay: b.relays[0], side: SideB}))
+	return b
+}
+
+// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all the
+// same, behind those that wait, and none of them is lost or overtaken.
+func TestOffloadsThoughBehind(t *testing.T) {
+	b := newLateBench(t)
 	r := b.relays[0]
-	must(t, b.w.perform(command{op: opConfirm, relay: r, side: SideB}))
 	for n := range 20 { // it is behind by ten packets, and each time another one comes
 		pkt := rtpPacket(t, 0, uint16(n), string(make([]byte, 160)))
 		if errno := send(b.from, pkt, &b.into[0]); errno != 0 {
