@@ -341,8 +341,8 @@ func TestFiguresOfAllFlows(t *testing.T) {
 	late(&old)
 }
 
-// TestCarriesOutBeforeLaterPackets: a worker that reads on from a socket stops for a command, so that a packet which was
-// sent after it is judged by it.
+// TestCarriesOutBeforeLaterPackets: a worker that reads on from a socket stops for a command, so that a packet which
+// was sent after it is judged by it.
 func TestCarriesOutBeforeLaterPackets(t *testing.T) {
 	b := newLateBench(t)
 	r := b.relays[0]
@@ -372,8 +372,8 @@ func newLateBench(t *testing.T) *bench {
 	return b
 }
 
-// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all the
-// same, behind those that wait, and none of them is lost or overtaken. Strays among them change nothing.
+// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all
+// the same, behind those that wait, and none of them is lost or overtaken. Strays among them change nothing.
 func TestOffloadsThoughBehind(t *testing.T) {
 	for name, strays := range map[string]int{"alone": 0, "a stray behind each": 1, "several behind each": 3} {
 		t.Run(name, func(t *testing.T) {

@@ -260,8 +260,9 @@ func TestTransferToAnotherEndpoint(t *testing.T) {
 				t.Helper()
 				from.send(br.Local(SideB), sourcePacket(t, ssrc, seq))
 				got, _ := br.a.read()
-				if h, _ := packet.ParseRTP(got); h.Seq != want || h.SSRC != 0x1111 || string(packet.Payload(got)) != "audio" {
-					t.Errorf("got %+v, %q; want number %d of the first source", h, packet.Payload(got), want)
+				h, _ := packet.ParseRTP(got)
+				if said := string(packet.Payload(got)); h.Seq != want || h.SSRC != 0x1111 || said != "audio" {
+					t.Errorf("got %+v, %q; want number %d of the first source", h, said, want)
 				}
 			}
 			stray := func(seq uint16) { // its number would fit
