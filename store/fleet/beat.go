@@ -39,7 +39,8 @@ const (
 		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, seen_at)
 		VALUES ($1, $2, $3, $4, $6, $7, clock_timestamp())
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
-			seat = excluded.seat, standby = excluded.standby, seen_at = excluded.seen_at WHERE n.process = excluded.process OR NOT $5
+			seat = excluded.seat, standby = excluded.standby, seen_at = excluded.seen_at
+			WHERE n.process = excluded.process OR NOT $5
 		RETURNING (SELECT age FROM last)`
 	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND process = $2`
 

@@ -301,9 +301,9 @@ func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database does not have the seat: it is made again")
-		_, err = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
+		_, _ = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
 			VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`,
-			s.name, s.id, s.node, s.epoch.Load())
+			s.name, s.id, s.node, s.epoch.Load()) // the next renewal finds whether it was
 		return owner, false
 	}
 	return owner, err == nil && (owner.ID != s.id || owner.Epoch != s.epoch.Load())

@@ -222,7 +222,12 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken) error {
 		}
 	}
 	now := time.Now()
+	n.bound = map[string][]record.Binding{}
 	for _, s := range states {
+		if holder, all := store.BindingsFromReplica(s.ID, s.Text, now); holder != s.ID {
+			n.bound[holder] = all
+			continue
+		}
 		l, err := store.FromReplica(s.ID, s.Text, now)
 		if err != nil {
 			unreadable++
