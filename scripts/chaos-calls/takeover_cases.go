@@ -30,8 +30,10 @@ func (l *lab) afterDeath(load time.Duration) error {
 	if load == 0 {
 		stop()
 	}
-	death, begin := time.Since(l.begun), time.Now()
-	if err = l.nodes[0].die(); err == nil {
+	begin := time.Now()
+	err = l.nodes[0].die()
+	death := time.Since(l.begun)
+	if err == nil {
 		err = l.nodes[1].take(l.nodes[0])
 	}
 	l.figure("serving again after the death", "%d ms", time.Since(begin).Milliseconds())
@@ -61,8 +63,10 @@ func (l *lab) cutOff(away time.Duration, keepsAddress bool) error {
 	if err != nil {
 		return err
 	}
-	death, begin := time.Since(l.begun), time.Now()
-	if _, err = l.do("link", "a", "down"); err == nil {
+	begin := time.Now()
+	_, err = l.do("link", "a", "down")
+	death := time.Since(l.begun)
+	if err == nil {
 		err = l.nodes[1].take(l.nodes[0])
 	}
 	if err != nil {

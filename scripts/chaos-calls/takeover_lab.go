@@ -176,7 +176,8 @@ func (l *lab) listen(name string) (note func(), err error) {
 		lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
 		l.is("datagrams of the former owner after the takeover", 0, len(lines))
 		if len(lines) > 0 || err != nil {
-			l.figure("the first of them", "%v %s", err, strings.Join(lines[:min(3, len(lines))], "\n      "))
+			lines = append(lines[:min(3, len(lines))], lines[len(lines)-min(1, len(lines)):]...)
+			l.figure("the first of them, and the last", "%v %s", err, strings.Join(lines, "\n      "))
 		}
 	}, err
 }

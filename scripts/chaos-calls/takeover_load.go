@@ -170,7 +170,8 @@ func (l *lab) noteUnanswered(death time.Duration) {
 		e.mu.Lock()
 		for _, g := range e.all {
 			if l.waited[g.number] && !l.answered(g.number) && g.began() < death && (g.fate == open || g.over > death) {
-				told.holds(g.fate != open && g.over < death+toldWithin, g.number, e.name, g.fate, g.over-death)
+				told.holds(g.fate != open && g.over < death+toldWithin, g.number, e.name, g.fate, max(0, g.over-death))
+				g.finish(forgotten) // nobody will tell it any more
 			}
 		}
 		e.mu.Unlock()
