@@ -292,6 +292,20 @@ func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 	return s.asked(ctx)
 }
 
+// Confirm renews the lease until the database has answered, or ctx ends. lost: another node has the seat.
+func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
+	s.fleet.unready() // connections of before are of no use
+	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, firstRetry/5) {
+		if owner, lost = s.renew(ctx); lost {
+			return owner, true
+		}
+		if at := s.confirmed.Load(); at.After(begun) {
+			break
+		}
+	}
+	return Owner{}, false
+}
+
 // asked finds out who has a seat that was refused. A database without it is a new one, or an old copy: the node goes
 // on, and its next try makes the seat again.
 func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {

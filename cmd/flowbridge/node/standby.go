@@ -165,7 +165,7 @@ func (n *Node) goWith(ctx context.Context, to string, h *handing) {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for late := time.Now().Add(movePatience); time.Now().Before(late); <-tick.C {
-		if n.seat.missing().IsValid() {
+		if n.seat.missing() != nil {
 			n.seat.begin("the seat has gone to node " + to)
 			return
 		}
