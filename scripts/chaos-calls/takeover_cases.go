@@ -1,205 +1,116 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"syscall"
 	"time"
-
-	"flowbridge/scripts/internal/namespace"
-	"flowbridge/scripts/internal/process"
 )
 
 // underLoad is how long calls come and go before their owner dies.
 const underLoad = 10 * time.Second
 
-// machine has the owner's machine die while calls are held.
-func (t *takeover) machine(l *lab) error { return l.afterDeath(0) }
-
-// load has it die while calls of all phases come and go.
-func (t *takeover) load(l *lab) error { return l.afterDeath(underLoad) }
-
-// afterDeath has the first node die, after so long under load, and judges what another one makes of it.
-func (l *lab) afterDeath(load time.Duration) error {
-	stop, err := l.begin(load)
-	if err != nil {
-		return err
-	}
+// afterDeath has the owner's machine die, after so long under load, and judges what another one makes of it.
+func (l *lab) afterDeath(load time.Duration) {
+	stop := l.begin(load)
 	if load == 0 {
 		stop()
 	}
-	begin := time.Now()
-	err = l.nodes[0].die()
+	l.die(l.nodes[0])
 	death := time.Since(l.begun)
-	if err == nil {
-		err = l.nodes[1].take(l.nodes[0])
-	}
-	l.figure("serving again after the death", "%d ms", time.Since(begin).Milliseconds())
-	if err == nil {
-		err = l.pause(max(load, warmUp))
-	}
+	l.take(l.nodes[1], l.nodes[0])
+	l.wait(max(load, warmUp))
 	if load > 0 {
 		stop()
 	}
-	if err == nil {
-		l.judge(death, 3000)
-	}
-	return err
-}
-
-// judge notes all that there is to know of calls whose owner was lost at a moment, if it was, and ends them.
-func (l *lab) judge(death time.Duration, gap float64) {
-	l.noteGaps(gap)
-	l.noteUnanswered(death)
-	l.noteHeld()
-	l.noteEnd()
+	l.judge(death, 3000)
 }
 
 // cutOff has the owner cut off from all others for a time, while its process lives, and then come back.
-func (l *lab) cutOff(away time.Duration, keepsAddress bool) error {
-	stop, err := l.begin(warmUp)
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	_, err = l.do("link", "a", "down")
+func (l *lab) cutOff(away time.Duration, keepsAddress bool) {
+	stop, begin := l.begin(0), time.Now()
+	l.do("link", "a", "down")
 	death := time.Since(l.begun)
-	if err == nil {
-		err = l.nodes[1].take(l.nodes[0])
+	l.take(l.nodes[1], l.nodes[0])
+	note := l.listen("a")
+	l.wait(away - time.Since(begin))
+	if !keepsAddress {
+		l.do("drop", "a")
 	}
-	if err != nil {
-		return err
-	}
-	l.figure("serving again after the cut", "%d ms", time.Since(begin).Milliseconds())
-	note, err := l.listen("a")
-	if err == nil {
-		err = l.pause(away - time.Since(begin))
-	}
-	if err == nil && !keepsAddress {
-		err = l.move("drop", "a")
-	}
-	if err == nil {
-		_, err = l.do("link", "a", "up")
-	}
-	if err == nil {
-		err = l.pause(15 * time.Second)
-	}
-	if stop(); err != nil {
-		return err
-	}
+	l.do("link", "a", "up")
+	l.wait(15 * time.Second)
+	stop()
 	l.judge(death, 3000)
 	note()
 	l.figure("the former owner says", "%v", l.nodes[0].server.Admin.Ready())
-	return nil
 }
 
 // stopped has the owner's process stand still, and then have little of the processors. Either no other one takes the
 // seat, or one does and the owner falls silent.
-func (t *takeover) stopped(l *lab) error {
-	stop, err := l.begin(warmUp)
-	if err != nil {
-		return err
-	}
-	note := func() {}
+func (l *lab) stopped() {
+	stop, note := l.begin(0), func() {}
 	owner := l.nodes[0].server
-	err = syscall.Kill(owner.PID, syscall.SIGSTOP)
-	_ = l.pause(3 * time.Second)
-	taken := l.nodes[1].server.Admin.Ready() == nil
-	if taken {
-		note, err = l.listen("a")
+	l.step(func() error { return syscall.Kill(owner.PID, syscall.SIGSTOP) })
+	l.wait(3 * time.Second)
+	if taken := l.err == nil && l.nodes[1].server.Admin.Ready() == nil; taken {
+		note = l.listen("a")
 	}
-	err = errors.Join(err, syscall.Kill(owner.PID, syscall.SIGCONT), l.pause(5*time.Second))
+	l.step(func() error { return syscall.Kill(owner.PID, syscall.SIGCONT) })
+	l.wait(5 * time.Second)
 	note()
-	l.figure("the seat was taken while its owner stood still", "%v", taken)
+	l.noteOwner("who has the seat after its owner stood still for 3 s")
 	l.noteGaps(6000)
-	var busy []*process.Child
-	for range 20 {
-		c, err := process.Start(namespace.Here, os.DevNull, exec.Command("sh", "-c", "while :; do :; done")) //nolint:noctx
-		if err != nil {
-			return err
-		}
-		busy = append(busy, c)
-	}
-	err = errors.Join(err, l.pause(15*time.Second))
-	for _, c := range busy {
-		c.Kill()
-	}
-	err = errors.Join(err, l.pause(warmUp))
+	l.do("busy", "20", "15")
+	l.noteOwner("who has it after 15 s beside 20 busy processes")
+	l.wait(warmUp)
 	stop()
-	l.figure("the owner after 20 busy processes", "%s", l.owner())
 	l.judge(0, 3000)
-	return err
+}
+
+func (l *lab) noteOwner(what string) {
+	if text := l.do("query", "SELECT node || ', epoch ' || epoch FROM flowbridge_seats"); l.err == nil {
+		l.figure(what, "%s", text)
+	}
 }
 
 // large has a seat of many calls, of which few have RTP, go from the first node to the second and on to the third.
-func (t *takeover) large(l *lab) error {
-	stop, err := l.begin(0)
-	if err != nil {
-		return err
-	}
+func (l *lab) large() {
+	stop := l.begin(0)
 	stop()
 	death := time.Since(l.begun)
 	for i, n := range l.nodes[1:] {
-		begin := time.Now()
-		if err = l.nodes[i].die(); err == nil {
-			err = n.take(l.nodes[i])
-		}
-		if err != nil {
-			return err
-		}
-		l.atMost(fmt.Sprintf("node %s serves after the death of %s", n.name, l.nodes[i].name), 3000,
-			float64(time.Since(begin).Milliseconds()))
-		if err = l.pause(warmUp); err != nil {
-			return err
-		}
+		l.die(l.nodes[i])
+		l.take(n, l.nodes[i])
+		l.wait(warmUp)
 	}
 	l.judge(death, 3000)
-	return nil
 }
 
-// move gives the seat from node to node under load, each time to one that the next update does not stop.
-func (t *takeover) move(l *lab) error {
-	stop, err := l.begin(warmUp)
-	if err != nil {
-		return err
-	}
+// move gives the seat from node to node under load, and has each one stopped and started then, as an update does.
+func (l *lab) move() {
+	stop := l.begin(0)
 	for i, n := range l.nodes {
-		next := l.nodes[(i+1)%len(l.nodes)]
-		began := time.Now()
-		out, err := n.seat("move", "east", "--to", next.name, "--", l.script, "east", next.name)
-		if err == nil {
-			err = next.server.Ready(10 * time.Second)
+		next, began := l.nodes[(i+1)%len(l.nodes)], time.Now()
+		l.do("move", n.name, next.name, l.binary, n.server.Config())
+		l.step(func() error { return next.server.Ready(10 * time.Second) })
+		if l.err != nil {
+			break
 		}
-		if err != nil {
-			return fmt.Errorf("move from %s to %s: %w: %s", n.name, next.name, err, out)
-		}
-		l.figure(fmt.Sprintf("moved from %s to %s, and served there, after", n.name, next.name), "%d ms",
-			time.Since(began).Milliseconds())
-		_ = l.pause(warmUp)
+		took := time.Since(began).Milliseconds()
+		l.figure(fmt.Sprintf("node %s serves in place of %s after", next.name, n.name), "%d ms", took)
+		l.wait(warmUp)
 		l.noteGaps(300)
 		n.server.Stop()
-		if err = n.server.Launch(); err == nil {
-			err = l.pause(warmUp)
-		}
-		if err != nil {
-			return err
-		}
+		l.step(n.server.Launch)
+		l.wait(warmUp)
 	}
 	stop()
 	l.judge(0, 300)
-	return nil
 }
 
 // caps has the owner die while there are fewer calls than a cap allows.
-func (t *takeover) caps(l *lab) error {
-	err := l.afterDeath(underLoad)
-	l.is("calls refused with 503 below the cap", 0, l.carrier.count(refusedBy503))
-	return err
-}
-
-// refusedBy503 says whether a call was refused that agents would have taken.
-func refusedBy503(g *leg) bool {
-	return g.kind != cancelled && g.kind != busy && g.kind != unheeded && g.saw("503 ")
+func (l *lab) caps() {
+	l.afterDeath(underLoad)
+	if l.err == nil {
+		l.is("calls refused with 503 below the cap", 0, l.carrier.count(refusedBy503))
+	}
 }

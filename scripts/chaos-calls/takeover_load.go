@@ -13,97 +13,42 @@ import (
 )
 
 // begin starts the nodes and the load, and returns after so long under all of it.
-func (l *lab) begin(under time.Duration) (stop func(), err error) {
-	if err = l.start(); err != nil {
-		return nil, err
+func (l *lab) begin(under time.Duration) (stop func()) {
+	if l.start(); l.err != nil {
+		return func() {}
 	}
-	if stop, err = l.hold(); err == nil {
-		err = l.pause(under)
-	}
-	return stop, err
-}
-
-// hold has all held calls come up, and the others go on coming until stop.
-func (l *lab) hold() (stop func(), err error) {
 	stop = l.startLoad()
-	err = process.Until(time.Duration(l.held/50+20)*time.Second, func() error {
-		if n := l.carrier.count(upAndHeld); n < l.held {
-			return fmt.Errorf("%d of %d calls are up", n, l.held)
-		}
-		return nil
-	})
-	if err == nil {
-		err = l.pause(warmUp)
-	}
-	l.audio.gaps()
-	l.audio.lull()
-	if err != nil {
-		stop()
-	}
-	return stop, err
-}
-
-func upAndHeld(l *leg) bool { return l.kind == held && l.established() }
-
-// noteGaps notes the longest gap of each call since the last time. 0: it may be any.
-func (l *lab) noteGaps(most float64) {
-	gaps := l.audio.gaps()
-	_, late := l.audio.lull()
-	l.figure("longest gap of each call: p50, max; ours of it", "%.0f, %.0f ms; %d ms", report.At(gaps, 0.5),
-		report.At(gaps, 1), late.Milliseconds())
-	if most > 0 {
-		l.atMost("longest gap of all calls, less what the load was late", most, report.At(gaps, 1)-float64(late.Milliseconds()))
-	}
-}
-
-// noteHeld judges the held calls after a takeover: audio, re-INVITE from both sides, and a BYE from one of them.
-func (l *lab) noteHeld() {
-	with := l.held
-	if l.heard > 0 {
-		with = l.heard
-	}
-	l.is("held calls that are up", l.held, l.carrier.count(upAndHeld))
-	l.is("of those with RTP: heard at both ends", with, with-len(l.audio.deaf(10*time.Second)))
-	l.change()
-	changed := func(g *leg) bool { return g.kind == held && g.changed > 0 }
-	l.is("re-INVITE of the carrier answered by 200", l.held, l.carrier.count(changed))
-	l.is("re-INVITE of the agent answered by 200", l.held, l.first.count(changed)+l.second.count(changed))
-}
-
-// change has each end of the held calls change its session, one end after the other.
-func (l *lab) change() {
-	for _, e := range l.ends() {
-		e.mu.Lock()
-		all := append([]*leg(nil), e.all...)
-		e.mu.Unlock()
-		for n, g := range all {
-			e.mu.Lock()
-			if upAndHeld(g) {
-				g.change("INVITE", g.contact()+sip.WithBody(g.description()))
-			}
-			e.mu.Unlock()
-			if n%20 == 19 {
-				time.Sleep(100 * time.Millisecond)
-			}
-		}
-		_ = process.Until(10*time.Second, func() error {
-			if e.count(func(g *leg) bool { return g.asking }) > 0 {
-				return errors.New("not all are answered")
+	l.step(func() error {
+		return process.Until(time.Duration(l.held/50+20)*time.Second, func() error {
+			if n := l.carrier.count(upAndHeld); n < l.held {
+				return fmt.Errorf("%d of %d calls are up", n, l.held)
 			}
 			return nil
 		})
-	}
+	})
+	l.wait(warmUp + under)
+	l.audio.gaps()
+	l.audio.lull()
+	return stop
 }
 
-// noteEnd ends all calls, and judges all that there were. Callers who had no answer when their machine died have given up.
-func (l *lab) noteEnd() {
-	l.carrier.mu.Lock()
-	for _, g := range l.carrier.all {
-		if l.waited[g.number] && !g.answered {
-			g.finish(unheard)
-		}
+func upAndHeld(g *leg) bool { return g.kind == held && g.established() }
+
+// refusedBy503 says whether a call was refused that agents would have taken.
+func refusedBy503(g *leg) bool {
+	return g.kind != cancelled && g.kind != busy && g.kind != unheeded &&
+		slices.ContainsFunc(g.moments, func(m moment) bool { return !m.sent && strings.HasPrefix(m.what, "503 ") })
+}
+
+// judge notes all that there is to know of the calls, and ends them. Their owner was lost at a moment; 0: it was not.
+// gap is how long their audio may have paused, in ms; 0: for any time.
+func (l *lab) judge(death time.Duration, gap float64) {
+	if l.err != nil {
+		return
 	}
-	l.carrier.mu.Unlock()
+	l.noteGaps(gap)
+	l.noteUnanswered(death)
+	l.noteHeld()
 	l.finish()
 	ended := 0
 	for _, e := range l.ends() {
@@ -115,7 +60,83 @@ func (l *lab) noteEnd() {
 	l.noteRecords(all)
 }
 
-// sides are all legs that there were, but of callers who gave up.
+// noteGaps notes the longest gap of each call since the last time.
+func (l *lab) noteGaps(most float64) {
+	gaps := l.audio.gaps()
+	_, late := l.audio.lull()
+	p50, longest, ours := report.At(gaps, 0.5), report.At(gaps, 1), float64(late.Milliseconds())
+	l.figure("longest gap of each call: p50, max; ours of it", "%.0f, %.0f ms; %.0f ms", p50, longest, ours)
+	if most > 0 {
+		l.atMost("longest gap of all calls, less what the load was late", most, longest-ours)
+	}
+}
+
+// noteUnanswered judges the agents whose callers had no answer when the owner died, and have none by now: they must
+// know within 5 s that the call is over. Those that do not, and their callers, are given up.
+func (l *lab) noteUnanswered(death time.Duration) {
+	told := invariant{name: "agents of unanswered calls are told within 5 s"}
+	underWay := func(g *leg) bool { return g.moments[0].at < death && (g.fate == open || g.over > death) }
+	for _, e := range l.ends() { // the carrier comes first
+		e.mu.Lock()
+		for _, g := range e.all {
+			switch {
+			case !underWay(g):
+			case g.caller && !g.answered:
+				l.waited[g.number] = true
+				g.finish(unheard)
+			case !g.caller && l.waited[g.number]:
+				told.holds(g.fate != open && g.over < death+5*time.Second, g.number, e.name, g.fate, max(0, g.over-death))
+				g.finish(forgotten)
+			}
+		}
+		e.mu.Unlock()
+	}
+	l.holdsAll(told)
+}
+
+// noteHeld judges the held calls after a takeover: their audio, and a re-INVITE from each side.
+func (l *lab) noteHeld() {
+	with := l.held
+	if l.heard > 0 {
+		with = l.heard
+	}
+	l.is("held calls that are up", l.held, l.carrier.count(upAndHeld))
+	l.is("of those with RTP: heard at both ends", with, with-len(l.audio.deaf(10*time.Second)))
+	answered := [2]int{}
+	for side, ends := range [2][]*end{{l.carrier}, {l.first, l.second}} {
+		for _, e := range ends {
+			answered[side] += e.change()
+		}
+	}
+	l.is("re-INVITE of the carrier answered by 200", l.held, answered[0])
+	l.is("re-INVITE of the agent answered by 200", l.held, answered[1])
+}
+
+// change has the end change the session of each held call, and counts the answers.
+func (e *end) change() int {
+	e.mu.Lock()
+	all := slices.Clone(e.all)
+	e.mu.Unlock()
+	for n, g := range all {
+		e.mu.Lock()
+		if upAndHeld(g) {
+			g.change("INVITE", g.contact()+sip.WithBody(g.description()))
+		}
+		e.mu.Unlock()
+		if n%20 == 19 {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	_ = process.Until(10*time.Second, func() error {
+		if e.count(func(g *leg) bool { return g.asking }) > 0 {
+			return errors.New("not all are answered")
+		}
+		return nil
+	})
+	return e.count(func(g *leg) bool { return g.kind == held && g.changed > 0 })
+}
+
+// sides are all legs that there were, but of callers who were given up.
 func (l *lab) sides() (all []side) {
 	for _, e := range l.ends() {
 		e.mu.Lock()
@@ -131,79 +152,23 @@ func (l *lab) sides() (all []side) {
 
 // noteRecords holds the database to one record of each answered call.
 func (l *lab) noteRecords(all []side) {
-	answered := 0
+	answered, got := 0, 0
 	for _, s := range all {
 		if s.caller && s.answered {
 			answered++
 		}
 	}
-	const count = "SELECT count(DISTINCT record->>'sip_call_id') FROM flowbridge_calls WHERE answered_at IS NOT NULL"
-	got := 0
+	const from, wasAnswered = " FROM flowbridge_calls WHERE ", "answered_at IS NOT NULL"
+	cause := func(is string) int { return l.ask("SELECT count(*)" + from + wasAnswered + " AND record->>'cause' " + is) }
 	_ = process.Until(20*time.Second, func() error {
-		if got = l.ask(count); got < answered {
+		if got = l.ask("SELECT count(DISTINCT record->>'sip_call_id')" + from + wasAnswered); got < answered {
 			return errors.New("records are still to come")
 		}
 		return nil
 	})
 	l.is("records of answered calls in PostgreSQL", answered, got)
-	l.is("calls with more than one record there", 0, l.ask("SELECT count(*) - count(DISTINCT record->>'sip_call_id') FROM flowbridge_calls"))
-	l.is("records there of calls that were cut off", 0, l.ask(
-		"SELECT count(*) FROM flowbridge_calls WHERE record->>'cause' IN ('interrupted', 'media_timeout')"))
-	l.figure("records there of calls whose end was missed", "%d", l.ask(
-		"SELECT count(*) FROM flowbridge_calls WHERE record->>'cause' = 'missed_hangup'"))
-}
-
-// toldWithin is how soon agents must know that a call which nobody answered is over.
-const toldWithin = 5 * time.Second
-
-// noteUnanswered judges the agents whose callers had no answer when the owner died.
-func (l *lab) noteUnanswered(death time.Duration) {
-	l.carrier.mu.Lock()
-	for _, g := range l.carrier.all {
-		if !answeredBefore(g, death) && g.began() < death && (g.fate == open || g.over > death) {
-			l.waited[g.number] = true
-		}
-	}
-	l.carrier.mu.Unlock()
-	told := invariant{name: "agents of unanswered calls are told within 5 s"}
-	for _, e := range []*end{l.first, l.second} {
-		e.mu.Lock()
-		for _, g := range e.all {
-			if l.waited[g.number] && !l.answered(g.number) && g.began() < death && (g.fate == open || g.over > death) {
-				told.holds(g.fate != open && g.over < death+toldWithin, g.number, e.name, g.fate, max(0, g.over-death))
-				g.finish(forgotten) // nobody will tell it any more
-			}
-		}
-		e.mu.Unlock()
-	}
-	l.holdsAll(told)
-}
-
-// answered says whether the caller of a number had its 200 by now.
-func (l *lab) answered(number string) bool {
-	return l.carrier.count(func(g *leg) bool { return g.number == number && g.answered }) > 0
-}
-
-// began is when the leg's INVITE was first sent or seen.
-func (l *leg) began() time.Duration { return l.moments[0].at }
-
-// answeredBefore says whether the caller had its 200 by a moment.
-func answeredBefore(l *leg, moment time.Duration) bool {
-	at, ok := l.when(false, "200 OK (1 INVITE)")
-	return ok && at <= moment
-}
-
-// saw says whether the leg got a message that begins so.
-func (l *leg) saw(what string) bool {
-	return slices.ContainsFunc(l.moments, func(m moment) bool { return !m.sent && strings.HasPrefix(m.what, what) })
-}
-
-// when is the moment at which the leg first sent or got a message.
-func (l *leg) when(sent bool, what string) (time.Duration, bool) {
-	for _, m := range l.moments {
-		if m.sent == sent && m.what == what {
-			return m.at, true
-		}
-	}
-	return 0, false
+	l.is("calls with more than one record there", 0,
+		l.ask("SELECT count(*) - count(DISTINCT record->>'sip_call_id')"+from+"true"))
+	l.is("records there of answered calls that were cut off", 0, cause("IN ('interrupted', 'media_timeout', 'process_restart')"))
+	l.figure("records there of answered calls whose end was missed", "%d", cause("= 'missed_hangup'"))
 }
