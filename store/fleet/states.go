@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// gatherFor is how long a write waits for more states, and maxStates how many it has at most. A statement costs the
-	// database more than a row.
+	// gatherFor is how long a state that somebody waits for waits for more of them, and lagFor how long the others do. A
+	// statement costs the database more than a row. maxStates is how many it has at most.
 	gatherFor = 2 * time.Millisecond
+	lagFor    = 50 * time.Millisecond
 	maxStates = 200
 	// statesTimeout bounds a write, and awayTimeout one to a database that was away. retryEvery is the time between tries.
 	statesTimeout = 3 * time.Second
@@ -58,7 +59,9 @@ type states struct {
 	written   map[string]*waitingState // that are being written
 	landed    chan struct{}            // closed when that is over
 	protected map[string]struct{}      // calls that the database has
+	due       bool                     // it is going to be hurried
 	away      bool                     // the last write failed: nobody waits for the next one
+	late      bool                     // nor does anybody wait where somebody did in vain, until a write has landed
 }
 
 // waitingState is one on its way.
@@ -112,6 +115,14 @@ func (s *Seat) Keep(id string, text []byte, answered bool) {
 		return
 	}
 	all.waiting[id] = &waitingState{text: text, answered: answered}
+	if !all.due {
+		all.due = true
+		time.AfterFunc(lagFor, all.hurry)
+	}
+}
+
+// hurry has what waits written now.
+func (all *states) hurry() {
 	select {
 	case all.wake <- struct{}{}:
 	default:
@@ -128,12 +139,18 @@ func (s *Seat) Await(id string, told func()) bool {
 	if w == nil {
 		w = all.written[id]
 	}
-	if w == nil || all.away || all.patience <= 0 {
+	if w == nil || all.away || all.late || all.patience <= 0 {
 		return false
 	}
 	once := sync.OnceFunc(told)
-	late := time.AfterFunc(all.patience, once)
+	late := time.AfterFunc(all.patience, func() {
+		all.mu.Lock()
+		all.late = true
+		all.mu.Unlock()
+		once()
+	})
 	w.told = append(w.told, func() { late.Stop(); once() })
+	all.hurry()
 	return true
 }
 
@@ -176,6 +193,7 @@ func (all *states) run(ctx context.Context) {
 func (all *states) take() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	all.due = false
 	all.written = map[string]*waitingState{}
 	for id, w := range all.waiting {
 		if len(all.written) == maxStates {
@@ -235,7 +253,7 @@ func (all *states) settle(err error) {
 	} else if err == nil && all.away {
 		all.seat.fleet.log.Info().Msg("the fleet's database takes states again")
 	}
-	all.away = err != nil
+	all.away, all.late = err != nil, false
 	var told []func()
 	for id, w := range written {
 		told = append(told, w.told...)
@@ -283,7 +301,7 @@ func (all *states) over(ctx context.Context, ids []string) {
 // Flush returns when the database has every state that was kept before.
 func (s *Seat) Flush(ctx context.Context) error {
 	all := s.states
-	for {
+	for all.hurry(); ; all.hurry() {
 		all.mu.Lock()
 		landed, left := all.landed, len(all.waiting)+len(all.written)
 		all.mu.Unlock()
