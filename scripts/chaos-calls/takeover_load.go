@@ -34,9 +34,9 @@ func (l *lab) begin(under time.Duration) (stop func()) {
 
 func upAndHeld(g *leg) bool { return g.kind == held && g.established() }
 
-// refusedBy503 says whether a call was refused that agents would have taken.
+// refusedBy503 says whether a call was refused that the first agent would have taken, and no agent has refused.
 func refusedBy503(g *leg) bool {
-	return g.kind != cancelled && g.kind != busy && g.kind != unheeded &&
+	return g.kind != cancelled && g.kind != busy && g.kind != unheeded && g.kind != elsewhere &&
 		slices.ContainsFunc(g.moments, func(m moment) bool { return !m.sent && strings.HasPrefix(m.what, "503 ") })
 }
 
