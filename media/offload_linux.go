@@ -107,7 +107,9 @@ func (w *worker) offload(ep *endpoint) {
 	}
 	w.behind = nil
 	if waits(ep.fd) { // always, where the worker lags behind: then it would have to relay for ever what the kernel can
-		w.behind = ep
+		if !w.pending.Load() { // else the packet may be later than a command that is not carried out yet
+			w.behind = ep
+		}
 		return
 	}
 	r := ep.relay

@@ -341,40 +341,72 @@ func TestFiguresOfAllFlows(t *testing.T) {
 	late(&old)
 }
 
-// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all the
-// same, behind those that wait, and none of them is lost or overtaken.
-func TestOffloadsThoughBehind(t *testing.T) {
-	if path.kernel == nil {
-		t.Skip("of the kernel path")
+// TestCarriesOutBeforeLaterPackets: a worker that reads on from a socket stops for a command, so that a packet which
+// was sent after it is judged by it.
+func TestCarriesOutBeforeLaterPackets(t *testing.T) {
+	b := newLateBench(t)
+	r := b.relays[0]
+	r.onEvent = func(Event) { // the first packet is being handled
+		moved := Peer{RTP: netip.MustParseAddrPort("127.0.1.7:40000")}
+		must(t, b.w.post(command{op: opPeer, relay: r, side: SideA, peer: &moved}, false))
+		b.offer(b.from) // from where the side was before
+		b.arrives(r.endpoint[SideA][RTP].fd)
 	}
+	for b.offer(b.from); b.handled() < 2; {
+		b.w.turn()
+	}
+	c := &r.ledger.flow[SideA][RTP]
+	if got, refused := c.RxPackets.Load(), c.dropped().WrongSource.Load(); got != 1 || refused != 1 {
+		t.Errorf("%d packets were accepted and %d refused; want the second refused", got, refused)
+	}
+}
+
+// newLateBench is a bench of one session, whose flows its worker may give to the kernel at once.
+func newLateBench(t *testing.T) *bench {
+	t.Helper()
+	onKernelPath(t)
 	e := openEngine(t, func(c *Config) { c.Kernel = path.kernel })
 	b := newBench(t, 1)
 	b.w.offloader = e.workers[0].offloader
-	r := b.relays[0]
-	must(t, b.w.perform(command{op: opConfirm, relay: r, side: SideB}))
-	for n := range 20 { // it is behind by ten packets, and each time another one comes
-		pkt := rtpPacket(t, 0, uint16(n), string(make([]byte, 160)))
-		if errno := send(b.from, pkt, &b.into[0]); errno != 0 {
-			t.Fatal(errno)
-		}
-		if r.offloaded.Load() > 0 {
-			continue
-		}
-		if b.arrives(r.endpoint[SideA][RTP].fd); n >= 10 {
-			b.w.turn()
-		}
-	}
-	if r.offloaded.Load() != 1 {
-		t.Fatalf("%d flows are offloaded; want the one that is behind", r.offloaded.Load())
-	}
-	defer r.reclaim()
-	for n := range 20 {
-		b.arrives(b.to)
-		var buf [2000]byte
-		var from sockaddr
-		size, errno := receive(b.to, buf[:], &from)
-		if h, ok := packet.ParseRTP(buf[:size]); errno != 0 || !ok || h.Seq != uint16(n) {
-			t.Fatalf("packet %d came as %d (%v)", n, h.Seq, errno)
-		}
+	must(t, b.w.perform(command{op: opConfirm, relay: b.relays[0], side: SideB}))
+	return b
+}
+
+// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all
+// the same, behind those that wait, and none of them is lost or overtaken. Strays among them change nothing.
+func TestOffloadsThoughBehind(t *testing.T) {
+	for name, strays := range map[string]int{"alone": 0, "a stray behind each": 1, "several behind each": 3} {
+		t.Run(name, func(t *testing.T) {
+			b := newLateBench(t)
+			r := b.relays[0]
+			const packets, before = 14, 7
+			for n := range packets { // it is behind by some, and each time another one comes
+				b.packet = rtpPacket(t, 0, uint16(n), string(make([]byte, 160)))
+				b.offer(b.from)
+				for range strays {
+					b.offer(b.to)
+				}
+				if r.offloaded.Load() > 0 {
+					continue
+				}
+				if b.arrives(r.endpoint[SideA][RTP].fd); n >= before {
+					b.w.turn()
+				}
+			}
+			if r.offloaded.Load() != 1 {
+				t.Fatalf("%d flows are offloaded; want the one that is behind", r.offloaded.Load())
+			}
+			defer r.recall()
+			for n := range packets {
+				b.arrives(b.to)
+				size, errno := receive(b.to, b.sink[:], &b.source)
+				if h, ok := packet.ParseRTP(b.sink[:size]); errno != 0 || !ok || h.Seq != uint16(n) {
+					t.Fatalf("packet %d came as %d (%v)", n, h.Seq, errno)
+				}
+			}
+			for r.recall(); b.handled() < uint64(packets*(1+strays)); { // the kernel has sent a stray up
+				b.w.turn()
+			}
+		})
 	}
 }

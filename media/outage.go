@@ -3,7 +3,8 @@ package media
 import "time"
 
 // Where most sessions fall silent at the same moment, the network on our side is gone, and the calls are not over: both
-// parties wait for it. Their time-out begins when it is back. Tests: TestOutage, TestNoOutage.
+// parties wait for it. Their time-out begins when it is back. Somebody who doubts that it is there has all calls wait.
+// Tests: TestOutage, TestNoOutage, TestFellSilent, TestDoubt.
 const (
 	outageWithin = time.Second     // from the first to the last of the packets that came before it
 	outageLeast  = 5               // sessions; fewer fall silent together by chance
@@ -34,6 +35,36 @@ func (o *outage) excuses(h *hearing, now, limit time.Duration) bool {
 	return o.back == 0 || now-o.back < limit
 }
 
+// FellSilent reports whether most sessions have fallen silent at once, and are still silent. With several workers that
+// is so for most of those that have sessions. It is not known before the sessions were silent for Config.Timeout.
+func (e *Engine) FellSilent() bool {
+	silent, all := 0, 0
+	for _, w := range e.workers {
+		if w.rests.Load() {
+			continue
+		}
+		all++
+		if w.fell.Load() {
+			silent++
+		}
+	}
+	return 2*silent > all
+}
+
+// Doubt says whether this machine may be cut off from the network. As long as it may be, and for Config.Timeout from
+// then on, EventSilent waits for sessions that have been heard, however many there are: five minutes at most from the
+// last packet of each.
+func (e *Engine) Doubt(doubt bool) {
+	for _, w := range e.workers {
+		w.doubt.Store(doubt)
+	}
+}
+
+// doubts reports whether a session that was silent for its limit need not end yet, because the network may be gone.
+func (w *worker) doubts(h *hearing) bool {
+	return h.spoke != [2]bool{} && w.doubted > 0 && w.now-w.doubted < w.silence.mid && w.now-h.last < outageMost
+}
+
 // fellSilent reports whether the last packet of a session came within a second of a moment.
 func (h *hearing) fellSilent(at time.Duration) bool {
 	return h.spoke != [2]bool{} && (h.last-at).Abs() <= outageWithin
@@ -48,9 +79,13 @@ func (w *worker) judgeSilence() {
 	if !o.on || o.back > 0 {
 		w.lookForOutage()
 	}
+	w.fell.Store(o.on && o.back == 0)
+	if w.doubt.Load() {
+		w.doubted = w.now
+	}
 	for _, r := range w.silent {
 		if r.enter() {
-			if !o.excuses(&r.hearing, w.now, w.silence.mid) {
+			if h := &r.hearing; !o.excuses(h, w.now, w.silence.mid) && !w.doubts(h) {
 				r.fallSilent(w.now)
 			}
 			r.leave()

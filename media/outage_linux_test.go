@@ -101,3 +101,63 @@ func TestNoOutage(t *testing.T) {
 		t.Errorf("%d of 8 calls without any RTP have ended", len(never.ended))
 	}
 }
+
+// TestFellSilent: most calls have fallen silent from when a time-out has passed until most are heard again, or none is left.
+func TestFellSilent(t *testing.T) {
+	c, other := newCalls(t, 10), newCalls(t, 10)
+	e := &Engine{workers: []*worker{c.w}}
+	expect := func(when string, want bool) {
+		t.Helper()
+		if got := e.FellSilent(); got != want {
+			t.Errorf("%s: %v", when, got)
+		}
+	}
+	c.until(60*sec, c.relays...)
+	other.until(60*sec, other.relays...)
+	expect("all are heard", false)
+	c.until(79 * sec)
+	expect("before the time-out", false)
+	c.until(82 * sec)
+	expect("all are silent", true)
+	e.workers = []*worker{c.w, other.w}
+	expect("those of another worker are not", false)
+	other.until(82 * sec)
+	expect("those of another worker are, too", true)
+	e.workers = e.workers[:1]
+	c.until(90*sec, c.relays[:7]...)
+	expect("most are heard again", false)
+	c.until(130 * sec)
+	expect("again", true)
+	c.until(90*sec + outageMost + sec)
+	expect("all have ended", false)
+}
+
+// TestDoubt: while the network may be gone, and for a time-out from then on, a call waits that has been heard, even if it is the
+// only one: five minutes at most.
+func TestDoubt(t *testing.T) {
+	one, most, never := newCalls(t, 1), newCalls(t, 2), newCalls(t, 1)
+	e := &Engine{workers: []*worker{one.w, most.w, never.w}}
+	one.until(60*sec, one.relays...)
+	e.Doubt(true)
+	one.until(200 * sec)
+	e.Doubt(false)
+	one.until(219 * sec)
+	if len(one.ended) > 0 || e.FellSilent() || len(one.told) > 0 {
+		t.Errorf("before a time-out without doubt: %v have ended; told %+v", one.ended, one.told)
+	}
+	one.until(221 * sec)
+	if len(one.ended) != 1 {
+		t.Error("a time-out later it has not ended")
+	}
+	e.Doubt(true)
+	most.until(60*sec, most.relays...)
+	most.until(59*sec+outageMost, most.relays[0])
+	most.until(62*sec+outageMost, most.relays[0])
+	if len(most.ended) != 1 || most.ended[1] < 59*sec+outageMost {
+		t.Errorf("after five minutes: %v have ended", most.ended)
+	}
+	never.until(22 * sec)
+	if len(never.ended) != 1 {
+		t.Error("one that was never heard waits")
+	}
+}

@@ -260,18 +260,24 @@ func TestTransferToAnotherEndpoint(t *testing.T) {
 				t.Helper()
 				from.send(br.Local(SideB), sourcePacket(t, ssrc, seq))
 				got, _ := br.a.read()
-				if h, _ := packet.ParseRTP(got); h.Seq != want || h.SSRC != 0x1111 {
-					t.Errorf("got %+v; want number %d of the first source", h, want)
+				h, _ := packet.ParseRTP(got)
+				if said := string(packet.Payload(got)); h.Seq != want || h.SSRC != 0x1111 || said != "audio" {
+					t.Errorf("got %+v, %q; want number %d of the first source", h, said, want)
 				}
+			}
+			stray := func(seq uint16) { // its number would fit
+				pkt := sourcePacket(t, 0x1111, seq)
+				copy(packet.Payload(pkt), "stray")
+				x.send(br.Local(SideB), pkt)
 			}
 			for _, seq := range []uint16{1, 2, 5} { // two missing
 				pass(x, 0x1111, seq, seq)
 			}
 			br.SetPeer(SideB, Peer{RTP: y.addr})
-			x.send(br.Local(SideB), sourcePacket(t, 0x1111, 6)) // before y is heard
-			for _, ahead := range []uint16{0, 1, 3} {           // one missing
+			stray(6)                                  // before y is heard
+			for _, ahead := range []uint16{0, 1, 3} { // one missing
 				pass(y, to.ssrc, to.seq+ahead, 6+ahead)
-				x.send(br.Local(SideB), sourcePacket(t, 0x1111, 7)) // and after
+				stray(7) // and after
 			}
 			back := rtpPacket(t, 0, 1, "back")
 			br.a.send(br.Local(SideA), back)

@@ -49,6 +49,9 @@ func (w *worker) serve(ep *endpoint, fd int32) {
 		}
 		if r := ep.relay; r != nil && r.enter() {
 			w.relay(ep, n)
+			if packets > 0 && w.behind == nil { // it was refused, for example, which leaves the flow as fit as it was
+				w.offload(ep)
+			}
 			r.leave()
 		}
 	}

@@ -43,6 +43,7 @@ func (w *worker) wait() {
 // rest runs the next command. The worker finds the wake-up for it when it has a session.
 func (w *worker) rest() {
 	w.taken = 0
+	w.fell.Store(false)
 	w.rests.Store(true)
 	c := <-w.commands
 	w.rests.Store(false)

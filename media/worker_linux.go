@@ -15,6 +15,7 @@ const (
 	bufferSize = 2048                   // a longer packet is cut, its length still known
 	batch      = 128                    // events taken from epoll at a time
 	tickEvery  = 250 * time.Millisecond // how often silence and one-way audio are looked for
+	stall      = 2 * tickEvery          // from turn to turn: the machine or the process stood still
 )
 
 // worker is the userspace path: a goroutine that waits for the sockets of its sessions and relays what they receive.
@@ -36,6 +37,8 @@ type worker struct {
 	asleep    atomic.Bool   // it waits for events, and has to be woken for a command
 	ticks     atomic.Uint64 // how often it has looked for silence
 	rests     atomic.Bool   // it has no session, and waits for a command
+	fell      atomic.Bool   // most sessions are silent since the same moment
+	doubt     atomic.Bool   // Engine.Doubt
 	stopped   chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
@@ -43,6 +46,7 @@ type worker struct {
 	nextTick time.Duration
 	silent   []*relay // for their limit, in the present tick
 	outage   outage
+	doubted  time.Duration // the last tick in which there was doubt; 0: none
 	behind   *endpoint     // whose flow could be offloaded, if no packet of it waited; nil: none
 	alarm    time.Duration // when something of armed is due, at the latest
 	armed    []*endpoint
@@ -230,7 +234,11 @@ func (w *worker) run() {
 // returns a socket, behind the others, while packets wait there.
 func (w *worker) turn() {
 	w.wait()
+	before := w.now
 	w.now = time.Since(w.epoch)
+	if missed := w.now - before; missed > stall {
+		w.miss(missed)
+	}
 	if w.pending.Load() { // they are older than the packets
 		w.runCommands()
 	}
@@ -252,6 +260,18 @@ func (w *worker) turn() {
 	}
 	if w.now >= w.nextTick {
 		w.lookForSilence()
+	}
+}
+
+// miss tells latches of a time in which the worker did not run.
+func (w *worker) miss(missed time.Duration) {
+	for _, r := range w.relays {
+		if r.enter() {
+			for side := range r.party {
+				r.party[side].rtp.Miss(missed)
+			}
+			r.leave()
+		}
 	}
 }
 

@@ -60,7 +60,10 @@ func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.store.journal.placeSealed(holderBound, boundMark+holder, text)
+	b.store.journal.placeSealed(holderBound, record.BoundMark+holder, text)
+	if b.store.replica != nil {
+		b.store.replica.Keep(record.BoundMark+holder, text)
+	}
 	if b.pending == nil {
 		b.pending = map[string]string{}
 	}
@@ -75,7 +78,7 @@ func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 func (b *bindings) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
 	left := map[string]string{}
 	for id, l := range states {
-		if holder, ok := strings.CutPrefix(id, boundMark); ok && l.kind == holderBound {
+		if holder, ok := strings.CutPrefix(id, record.BoundMark); ok && l.kind == holderBound {
 			text := openState(seal, id, l.state)
 			if text == nil && json.Valid(l.state) { // versions before have not sealed it
 				text = l.state

@@ -167,10 +167,10 @@ func TestBindingsOfADamagedFile(t *testing.T) {
 // The journal has registrations sealed. Those of versions before are read as they are, and what is damaged replaces nothing.
 func TestBindingsInTheJournalAreSealed(t *testing.T) {
 	j := journalAt(t)
-	j.placeSealed(holderBound, boundMark+"trunk new", []byte(`[{"contact":"sip:new@10.0.0.5"}]`))
+	j.placeSealed(holderBound, record.BoundMark+"trunk new", []byte(`[{"contact":"sip:new@10.0.0.5"}]`))
 	j.mu.Lock()
-	j.place(holderBound, boundMark+"trunk old", []byte(`[{"contact":"sip:old@10.0.0.5"}]`))
-	j.place(holderBound, boundMark+"trunk damaged", []byte("sealed by another key"))
+	j.place(holderBound, record.BoundMark+"trunk old", []byte(`[{"contact":"sip:old@10.0.0.5"}]`))
+	j.place(holderBound, record.BoundMark+"trunk damaged", []byte("sealed by another key"))
 	j.write()
 	j.mu.Unlock()
 	text, err := os.ReadFile(j.file.name)

@@ -271,7 +271,7 @@ func (j *journal) hasBound(holders iter.Seq[string]) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for holder := range holders {
-		j.end(boundMark + holder)
+		j.end(record.BoundMark + holder)
 	}
 	j.write()
 }

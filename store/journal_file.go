@@ -44,7 +44,7 @@ const (
 	callKept entryKind = 4
 	// callOwes has what a finished call owes its peers, sealed. Its id is owedID's.
 	callOwes entryKind = 5
-	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is boundMark with the
+	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is record.BoundMark with the
 	// holder's.
 	holderBound entryKind = 6
 )
@@ -72,9 +72,6 @@ func entrySum(e []byte) uint32 {
 func owedID(id string) string { return id + owedMark }
 
 const owedMark = "#legs"
-
-// boundMark is before the id of a holder.
-const boundMark = "bound "
 
 // entry is one that was read. It refers to the file's bytes.
 type entry struct {

@@ -5,17 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"flowbridge/store/record"
 )
 
-// Replica keeps the states of answered calls on other machines. Keep does not block, and keeps the text.
+// Replica keeps the states of answered calls, and who is registered, on other machines. Keep does not block, and keeps
+// the text.
 type Replica interface {
 	Keep(id string, text []byte)
 }
 
-// Replicate has a replica keep what Journal notes of answered calls from now on. It is to be called before Journal is.
+// Replicate has a replica keep what Journal notes of answered calls, and KeepBindings of registrations, from now on. It is to be called before Journal is.
 func (s *Store) Replicate(to Replica) { s.replica = to }
 
 // replicate gives the replica the record of a call so far with its state: the time, the record's size, the record, the
@@ -51,6 +53,19 @@ func FromReplica(id string, text []byte, now time.Time) (l record.Left, err erro
 	}
 	l.State, l.Interrupted = rest[size:], l.Record.InterruptedAt(noted, now)
 	return l, nil
+}
+
+// BindingsFromReplica reads the bindings of a holder that a replica was given. Of a call, holder is the id.
+func BindingsFromReplica(id string, text []byte, now time.Time) (holder string, all []record.Binding) {
+	holder, is := strings.CutPrefix(id, record.BoundMark)
+	var kept []keptBinding
+	if !is || json.Unmarshal(text, &kept) != nil {
+		return holder, nil
+	}
+	for i := range kept {
+		all = append(all, withMonotonicTimes(kept[i].Binding, now))
+	}
+	return holder, all
 }
 
 // Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them.

@@ -81,8 +81,12 @@
 // Both programs let go up what they do not know. One process has the directory at a time. With clsact, filters have
 // the directory's name, and the rest is the same.
 //
-// What lies in directories that no process has, of an instance that has another first port now, or relays in userspace,
-// ends at the same moment (RemoveLeftovers).
+// What lies in directories that no process has, of an instance that has another first address or port now, or relays in
+// userspace, ends at the same moment (RemoveLeftovers). So does what a killed process of an earlier version has left in
+// the directory of that (OldDir). Tests: TestLeftovers, TestOldDir.
+//
+// A process that must not be heard any more, because another machine has its calls, ends all of that at once
+// (Silence): it waits for nobody, and leaves nothing. Tests: TestSilence, TestSilenceBegins, TestSilenceWithoutPins.
 //
 // A process that must not be heard any more, because another machine has its calls, ends all of that at once
 // (Silence): it waits for nobody, and leaves nothing. Tests: TestSilence, TestSilenceBegins, TestSilenceWithoutPins.

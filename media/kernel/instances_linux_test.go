@@ -27,13 +27,16 @@ func TestOldKernelNeedsADirectory(t *testing.T) {
 	})
 }
 
-// Two instances with the same ports, at addresses of their own, relay beside each other. The second one has no directory, because
-// that is the first one's, so its flows end with it, and those of the first go on.
+// Two instances with the same ports, at addresses of their own, relay beside each other, with a directory each. Where the second
+// one ends, the first goes on.
 func TestTwoInstances(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		run(t, "ip", "addr", "add", "10.81.1.9/24", "dev", "left")
-		one := open(t, func(o *Options) { o.Dir = filepath.Join(bpffs(t), "flowbridge-1") })
-		other := open(t)
+		mount := bpffs(t)
+		at := func(addr string) func(*Options) {
+			return func(o *Options) { o.Dir = filepath.Join(mount, filepath.Base(Dir(ap(addr).Addr(), ap(addr).Port()))) }
+		}
+		one, other := open(t, at("10.81.1.1:20000")), open(t, at("10.81.1.9:20000"))
 		a, b := l.a.phone("10.81.1.2:4000"), l.b.phone("10.81.2.2:5000")
 		flow := func(in, out string) Flow {
 			return Flow{In: ap(in), Source: a.addr, Out: ap(out), Dest: b.addr, SSRC: 7}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"flowbridge/media/voice"
@@ -185,11 +186,20 @@ type Losses struct {
 	Longest       uint64 // of them
 }
 
-// Dirs is what all directories of Dir match.
+// Dirs is what all directories of Dir and OldDir match.
 const Dirs = "/sys/fs/bpf/flowbridge-*"
 
-// Dir is the directory of an instance, known by its first port.
-func Dir(firstPort uint16) string { return fmt.Sprintf("/sys/fs/bpf/flowbridge-%d", firstPort) }
+// Dir is the directory of an instance, known by the first of its addresses and its first port: no two instances have
+// both. The other addresses and ports may be others in the next process.
+func Dir(first netip.Addr, firstPort uint16) string {
+	return fmt.Sprintf("/sys/fs/bpf/flowbridge-%s-%d", dashed.Replace(first.String()), firstPort)
+}
+
+// dashed are characters of addresses that a BPF file system, a shell or a list of paths does not take in a name.
+var dashed = strings.NewReplacer(".", "-", ":", "-", "%", "_")
+
+// OldDir is what Dir was in versions that knew an instance by its first port alone.
+func OldDir(firstPort uint16) string { return fmt.Sprintf("/sys/fs/bpf/flowbridge-%d", firstPort) }
 
 // DirRemedy is what to do where flows can't outlive the process.
 const DirRemedy = "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and give the process a directory there; see RTP in the kernel in docs/operations.md"
@@ -203,6 +213,12 @@ type Options struct {
 	// outlive the process there, and the next Open with the same Dir adopts them. Empty: they end with the process.
 	Dir string
 
+	// OldDir is the directory of earlier versions. The relay has it instead of Dir in two cases: where Heir is that, and
+	// where the user may not make Dir, and somebody has made OldDir for it. Else the relay does not adopt what a killed
+	// process has left there: those flows end with the other leftovers (RemoveLeftovers), when all calls are restored.
+	// They may be those of another instance. Empty: there is none.
+	OldDir string
+
 	// Capacity is how many flows there may be, 1 to 1,000,000. The kernel takes about 750 bytes for each at once, and
 	// some 100 more for those that are in use.
 	Capacity int
@@ -215,8 +231,8 @@ type Options struct {
 	MaxAge time.Duration
 
 	// Heir is the directory of a process that this one is to replace, as its Relay.Directory. Both have it until that one
-	// leaves. It must be Dir. Its flows are adopted by Relay.Inherit, and nothing can be put before. Nil: there is no such
-	// process.
+	// leaves. It must be Dir or OldDir. Its flows are adopted by Relay.Inherit, and nothing can be put before. Nil: there
+	// is no such process.
 	Heir *os.File
 
 	// noTCX is as if the kernel did not know tcx, as before Linux 6.6.

@@ -13,8 +13,8 @@ import (
 )
 
 // RemoveLeftovers ends the flows of instances that are gone, in the directories of a pattern of [filepath.Match]: of
-// one that has another first port now, or relays in userspace. A directory that a process has is left alone. It comes
-// when all calls have been restored: until then the kernel relays for them.
+// one that has another first address or port now, was of an earlier version, or relays in userspace. A directory that a
+// process has is left alone. It comes when all calls have been restored: until then the kernel relays for them.
 func RemoveLeftovers(pattern string) {
 	dirs, err := filepath.Glob(pattern)
 	if err != nil || len(dirs) == 0 {

@@ -16,14 +16,21 @@ type left struct {
 	from, to *phone
 }
 
-// leave has a process that is gone carry a flow.
-func (l *lab) leave(o Options, port int) *left {
+// own is a flow that a relay of this process carries.
+func (l *lab) own(r *Relay, port int) *left {
 	l.t.Helper()
 	f := &left{from: l.a.phone(fmt.Sprintf("10.81.1.2:%d", port)), to: l.b.phone(fmt.Sprintf("10.81.2.2:%d", port))}
 	f.Flow = Flow{In: ap(fmt.Sprintf("10.81.1.1:%d", port)), Source: f.from.addr, Out: ap(fmt.Sprintf("10.81.2.1:%d", port+2)), Dest: f.to.addr, SSRC: 7}
+	must(l.t, put(r, f.Flow, State{}))
+	return f
+}
+
+// leave has a process that is gone carry a flow.
+func (l *lab) leave(o Options, port int) *left {
+	l.t.Helper()
 	r, err := Open(o)
 	must(l.t, err)
-	must(l.t, put(r, f.Flow, State{}))
+	f := l.own(r, port)
 	r.Leave()
 	return f
 }
@@ -83,9 +90,7 @@ func TestCloseEndsItsOwn(t *testing.T) {
 		of, older := l.leave(o, 20000), l.leave(other, 21000)
 		r, err := Open(o)
 		must(t, err)
-		own := &left{from: l.a.phone("10.81.1.2:22000"), to: l.b.phone("10.81.2.2:22000")}
-		own.Flow = Flow{In: ap("10.81.1.1:22000"), Source: own.from.addr, Out: ap("10.81.2.1:22002"), Dest: own.to.addr, SSRC: 7}
-		must(t, put(r, own.Flow, State{}))
+		own := l.own(r, 22000)
 		own.goesOn()
 		r.Close()
 		of.goesOn()

@@ -39,20 +39,26 @@ const (
 )
 
 // openPlace takes the directory of an instance.
-func openPlace(dir string, capacity int, heir *os.File) (*place, error) {
+func openPlace(o *Options) (*place, error) {
+	dir := o.Dir
 	if dir == "" {
 		return &place{}, nil
 	}
 	if err := inBPF(dir); err != nil {
 		return nil, err
 	}
-	if heir != nil {
-		return takePlace(dir, capacity, heir)
+	if o.Heir != nil {
+		return takePlace(o)
 	}
 	root, err := makeDir(dir)
 	for tries := 0; (errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, errGone)) && tries < lockTries; tries++ {
 		time.Sleep(lockPause) // RemoveLeftovers has it for a moment
 		root, err = makeDir(dir)
+	}
+	if errors.Is(err, os.ErrPermission) && o.OldDir != "" {
+		if old, failed := takeDir(o.OldDir); failed == nil {
+			root, dir, err = old, o.OldDir, nil
+		}
 	}
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
@@ -60,7 +66,7 @@ func openPlace(dir string, capacity int, heir *os.File) (*place, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
 	}
-	return newPlace(dir, capacity, root), nil
+	return newPlace(dir, o.Capacity, root), nil
 }
 
 func newPlace(dir string, capacity int, root *os.File) *place {
@@ -71,17 +77,27 @@ func newPlace(dir string, capacity int, root *os.File) *place {
 
 // takePlace takes the directory of the process that this one is to replace. The lock is that of an open file, which
 // both have.
-func takePlace(dir string, capacity int, heir *os.File) (*place, error) {
-	is, err := os.Stat(dir)
-	if err != nil || !isDir(heir, is) {
-		_ = heir.Close()
-		return nil, fmt.Errorf("%s is not the directory of the process that is to be replaced", dir)
+func takePlace(o *Options) (*place, error) {
+	for _, dir := range []string{o.Dir, o.OldDir} {
+		if is, err := os.Stat(dir); err == nil && isDir(o.Heir, is) {
+			return newPlace(dir, o.Capacity, o.Heir), nil
+		}
 	}
-	return newPlace(dir, capacity, heir), nil
+	_ = o.Heir.Close()
+	return nil, fmt.Errorf("%s is not the directory of the process that is to be replaced", o.Dir)
 }
 
-// CheckDir says why a process of this user could not have flows outlive it in a directory; nil: it could.
-func CheckDir(dir string) error {
+// CheckDir says why a process of this user could not have flows outlive it in a directory, or in that of earlier
+// versions; nil: it could.
+func CheckDir(dir, old string) error {
+	err := checkDir(dir)
+	if errors.Is(err, os.ErrPermission) && checkDir(old) == nil {
+		return nil
+	}
+	return err
+}
+
+func checkDir(dir string) error {
 	if err := inBPF(dir); err != nil {
 		return err
 	}

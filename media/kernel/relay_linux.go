@@ -109,7 +109,7 @@ var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel abo
 
 // open does Open. What it has made when it fails is ended by end.
 func (r *Relay) open() (err error) {
-	if r.place, err = openPlace(r.options.Dir, r.options.Capacity, r.options.Heir); err != nil {
+	if r.place, err = openPlace(&r.options); err != nil {
 		return err
 	}
 	if r.routes, err = openRoutes(r.options.ipsec); err != nil {

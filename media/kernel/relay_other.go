@@ -28,7 +28,7 @@ func Try() error {
 func Slow() error { return nil }
 
 // CheckDir returns the error of Open.
-func CheckDir(string) error { return Try() }
+func CheckDir(dir, old string) error { return Try() }
 
 // Now is not supported here.
 func Now() time.Duration { return 0 }

@@ -57,6 +57,10 @@ func child(arg string) int {
 		return 1
 	}
 	o.noTCX = o.Clsact
+	if err := CheckDir(o.Dir, o.OldDir); err != nil && o.Dir != "" {
+		fmt.Println("error:", err)
+		return 1
+	}
 	r, err := Open(o.Options)
 	if err != nil {
 		fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", " "))
@@ -326,12 +330,12 @@ func TestDirectories(t *testing.T) {
 			if r, err := Open(Options{Dir: dir, Capacity: 64}); err == nil || !strings.Contains(err.Error(), why) {
 				t.Errorf("%s: %v, %v; want %s", dir, r, err, why)
 			}
-			if err := CheckDir(dir); err == nil || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "mount") { // DirRemedy says it
+			if err := CheckDir(dir, ""); err == nil || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "mount") { // DirRemedy says it
 				t.Errorf("%s is looked at: %v; want %s", dir, err, why)
 			}
 		}
 		for _, dir := range []string{base, filepath.Join(base, "not-yet")} {
-			if err := CheckDir(dir); err != nil {
+			if err := CheckDir(dir, ""); err != nil {
 				t.Errorf("%s: %v", dir, err)
 			}
 		}
@@ -342,7 +346,7 @@ func TestDirectories(t *testing.T) {
 			if r, err := Open(Options{Dir: dir, Capacity: 64}); err == nil || !strings.Contains(err.Error(), why) {
 				t.Errorf("%s: %v, %v; want %s", dir, r, err, why)
 			}
-			if err := CheckDir(dir); err == nil || !strings.Contains(err.Error(), why) {
+			if err := CheckDir(dir, ""); err == nil || !strings.Contains(err.Error(), why) {
 				t.Errorf("%s is looked at: %v; want %s", dir, err, why)
 			}
 		}

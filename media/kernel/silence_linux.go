@@ -19,9 +19,9 @@ import (
 // The process then ends or becomes another program. Until then packets come to its sockets, so the caller stops their
 // reader before.
 //
-// It waits for nobody who uses the relay, but for a Close or Leave under way, behind which it does nothing. What was not
-// read is not known any more. All other methods find the relay closed, and Close removes nothing. The error says what
-// could not be removed.
+// It waits for nobody who uses the relay, but for a Close or Leave under way, behind which it does nothing. What was
+// not read is not known any more. All other methods find the relay closed, and Close removes nothing. The error says
+// what could not be removed.
 func (r *Relay) Silence() error {
 	if !r.enter() {
 		return nil

@@ -3,7 +3,6 @@
 package kernel
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -19,15 +18,6 @@ func (f *left) comesUp() {
 	socket.expect(f.Source, pkt)
 	f.to.silent()
 	_ = socket.conn.Close()
-}
-
-// own is a flow that a relay of this process carries.
-func (l *lab) own(r *Relay, port int) *left {
-	l.t.Helper()
-	f := &left{from: l.a.phone(fmt.Sprintf("10.81.1.2:%d", port)), to: l.b.phone(fmt.Sprintf("10.81.2.2:%d", port))}
-	f.Flow = Flow{In: ap(fmt.Sprintf("10.81.1.1:%d", port)), Source: f.from.addr, Out: ap(fmt.Sprintf("10.81.2.1:%d", port+2)), Dest: f.to.addr, SSRC: 7}
-	must(l.t, put(r, f.Flow, State{}))
-	return f
 }
 
 // After Silence the next packet of any flow goes up, whoever has left it, nothing is pinned, and another process has the

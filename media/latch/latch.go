@@ -101,6 +101,7 @@ type Latch struct {
 	source   netip.AddrPort // invalid while open
 	lockedAt time.Duration
 	heard    time.Duration // the last packet that was taken
+	missed   time.Duration // since then, in which nobody read packets
 
 	recent netip.AddrPort // the last source that was taken, with Off
 
@@ -159,7 +160,17 @@ func (l *Latch) Recent() netip.AddrPort { return l.recent }
 func (l *Latch) Heard() time.Duration { return l.heard }
 
 // Hear notes when a packet of the locked stream was taken.
-func (l *Latch) Hear(at time.Duration) { l.heard = at }
+func (l *Latch) Hear(at time.Duration) { l.heard, l.missed = at, 0 }
+
+// Miss leaves out a time in which nobody read packets, and whose packets are still to come. They come in the order in
+// which they arrived, but long after it: a source is not silent whose packets wait behind those of a stray, and a late
+// packet of the former source may have come early in that time.
+func (l *Latch) Miss(missed time.Duration) {
+	l.missed += missed
+	if l.former != nil {
+		l.former.until += missed
+	}
+}
 
 // Steady reports whether the latch takes nothing but the locked stream, as long as that is heard.
 func (l *Latch) Steady(now time.Duration) bool {
@@ -199,7 +210,7 @@ func (l *Latch) Judge(src netip.AddrPort, h packet.Header, now time.Duration) Ve
 		return l.proof(src, h, now, ProofFirst)
 	case src == l.named && l.yields(now):
 		return l.proof(src, h, now, ProofFirst)
-	case now-l.heard >= RelockSilence:
+	case now-l.heard-l.missed >= RelockSilence:
 		return l.proof(src, h, now, ProofReplace)
 	}
 	return Stray
@@ -274,7 +285,7 @@ func (l *Latch) Take(src netip.AddrPort, h packet.Header, now time.Duration) {
 		l.relocked, l.lockedAt = l.source.IsValid(), now
 	}
 	l.source, l.ssrc, l.trials = src, h.SSRC, nil
-	l.heard = now
+	l.Hear(now)
 }
 
 // replace notes the locked stream as replaced and returns the age of the new one: a stream that returns keeps its

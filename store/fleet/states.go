@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"flowbridge/internal/parallel"
+	"flowbridge/store/record"
 )
 
 const (
@@ -132,13 +134,23 @@ func (s *Seat) Await(id string, told func()) bool {
 	return true
 }
 
+// isCall says whether a state is that of a call, and not a holder's bindings.
+func isCall(id string) bool { return !strings.HasPrefix(id, record.BoundMark) }
+
+// protect notes that the database has a call. The lock is held.
+func (all *states) protect(id string) {
+	if isCall(id) {
+		all.protected[id] = struct{}{}
+	}
+}
+
 // counts are how many answered calls the database has, and how many it has not.
 func (all *states) counts() (protected, unprotected int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for _, some := range []map[string]*waitingState{all.waiting, all.written} {
 		for id := range some {
-			if _, is := all.protected[id]; !is {
+			if _, is := all.protected[id]; !is && isCall(id) {
 				unprotected++
 			}
 		}
@@ -234,7 +246,7 @@ func (all *states) settle(err error) {
 		told = append(told, w.told...)
 		w.told = nil
 		if err == nil {
-			all.protected[id] = struct{}{}
+			all.protect(id)
 		} else if all.waiting[id] == nil {
 			all.waiting[id] = w
 		}
@@ -319,7 +331,7 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 	for _, one := range read {
 		if one.Text != nil {
 			good = append(good, one)
-			s.states.protected[one.ID] = struct{}{}
+			s.states.protect(one.ID)
 		}
 	}
 	return good, len(read) - len(good), nil

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// BoundMark begins the id of what is kept of a holder's bindings, beside those of calls.
+const BoundMark = "bound "
+
 // Binding is a Contact that has registered here (RFC 3261 section 10).
 type Binding struct {
 	Contact string `json:"contact"` // its URI

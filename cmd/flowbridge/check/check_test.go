@@ -37,7 +37,7 @@ func roomy() machine {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.168.10.5"), netip.MustParseAddr("2001:db8::5")}, nil
 		},
 		relays:   func() error { return nil },
-		outlives: func(string) error { return nil },
+		outlives: func(string, string) error { return nil },
 		slow:     func() error { return nil },
 	}
 }
@@ -90,7 +90,7 @@ func TestMachineWarnings(t *testing.T) {
 	without := roomy()
 	without.relays = func() error { return errors.New("CAP_BPF is missing") }
 	mortal := roomy()
-	mortal.outlives = func(dir string) error { return errors.New(dir + " is not in a BPF file system") }
+	mortal.outlives = func(dir, _ string) error { return errors.New(dir + " is not in a BPF file system") }
 	slow := roomy()
 	slow.slow = func() error { return errors.New("without CAP_PERFMON a packet takes longer") }
 	gone, frozen, elsewhere, inside, shared := roomy(), roomy(), roomy(), roomy(), roomy()
@@ -155,7 +155,7 @@ func TestMachineWarnings(t *testing.T) {
 		"no kernel":               {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}, false},
 		"kernel or not":           {without, "", nil, false},
 		"no pins, not asked for":  {mortal, "media: {ports: 12000-12399}", nil, false},
-		"no pins":                 {mortal, "media: {engine: kernel, ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-12000 is not", "mount -t bpf"}, false},
+		"no pins":                 {mortal, "media: {engine: kernel, ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-0-0-0-0-12000 is not", "mount -t bpf"}, false},
 		"barriers":                {slow, "", []string{"media.engine: without CAP_PERFMON", "CAP_PERFMON beside CAP_BPF"}, false},
 		"no barriers":             {slow, "media: {engine: userspace}", nil, false},
 		"no kernel, pins":         {mortal, "media: {engine: userspace}", nil, false},

@@ -35,7 +35,7 @@ type machine struct {
 	mode      func(path string) (fs.FileMode, error)
 	addresses func() ([]netip.Addr, error) // of its interfaces
 	relays    func() error                 // why its kernel can't relay RTP
-	outlives  func(dir string) error       // why that would end with the process
+	outlives  func(dir, old string) error  // why that would end with the process
 	slow      func() error                 // why the kernel would relay slower than it can
 	elsewhere bool                         // the service runs on another one
 }
@@ -114,7 +114,7 @@ func (m machine) kernel(cfg *config.Config) (found []warning) {
 	}
 	err := m.relays()
 	if err == nil {
-		if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil && cfg.Media.Engine == config.EngineKernel {
+		if err := m.mortal(cfg); err != nil && cfg.Media.Engine == config.EngineKernel {
 			found = append(found, warning{
 				fmt.Sprintf("media.engine: RTP in the kernel ends with the process: %v", err),
 				kernel.DirRemedy,
@@ -134,6 +134,11 @@ func (m machine) kernel(cfg *config.Config) (found []warning) {
 	return nil
 }
 
+// mortal says why RTP in the kernel would end with the process.
+func (m machine) mortal(cfg *config.Config) error {
+	return m.outlives(kernel.Dir(cfg.Media.Listen[0].Addr, cfg.Media.PortLow), kernel.OldDir(cfg.Media.PortLow))
+}
+
 // media says what would carry RTP if this user ran the service, and if not the kernel, why. For another machine it is
 // the setting.
 func (m machine) media(cfg *config.Config) string {
@@ -143,7 +148,7 @@ func (m machine) media(cfg *config.Config) string {
 	if err := m.relays(); err != nil {
 		return config.EngineUserspace + ": " + err.Error()
 	}
-	if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil && cfg.Media.Engine != config.EngineKernel {
+	if err := m.mortal(cfg); err != nil && cfg.Media.Engine != config.EngineKernel {
 		return config.EngineKernel + ", until the process ends: " + err.Error()
 	}
 	return config.EngineKernel

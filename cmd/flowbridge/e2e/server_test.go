@@ -88,6 +88,14 @@ func startServer(t *testing.T, dir, config string, env ...string) *server {
 func serveCommand(t *testing.T, dir string, cmd *exec.Cmd) *server {
 	t.Helper()
 	s := &server{process: start(t, "flowbridge serve", cmd), dir: dir}
+	s.begins()
+	return s
+}
+
+// begins waits until the server takes calls.
+func (s *server) begins() {
+	t := s.t
+	t.Helper()
 	eventually(t, "the B2BUA listens", func() bool {
 		if s.ended() {
 			t.Fatalf("flowbridge serve ended: %v", s.err)
@@ -117,7 +125,6 @@ func serveCommand(t *testing.T, dir string, cmd *exec.Cmd) *server {
 			s.idle.listening++
 		}
 	}
-	return s
 }
 
 // listens notes an address from the log, which is read more than once. The

@@ -75,12 +75,15 @@ func (n *Node) tellOutage(o media.Outage) {
 
 // errOtherKernel: nobody would know of the flows that the kernel relays.
 var errOtherKernel = errors.New(
-	"media.engine or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
+	"media.engine, the first address of media.listen, or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
 
 // openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is
 // that of the process before; nil: it has none.
 func (n *Node) openKernel(m *config.Media, heir *os.File) error {
-	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: heir}
+	o := kernel.Options{
+		Dir: kernel.Dir(m.Listen[0].Addr, m.PortLow), OldDir: kernel.OldDir(m.PortLow),
+		Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: heir,
+	}
 	relay, mortal := kernel.Open(o)
 	err := mortal
 	if err != nil && heir != nil {

@@ -49,7 +49,10 @@ type Node struct {
 	fleet     *fleet.Fleet     // nil: there is none
 	seat      *seat            // nil: there is none
 	left      []record.Left    // calls of a killed process
-	apiAt     net.Addr
+
+	// Of the seat's owner before: who is registered, by holder; nil: this node's store has them.
+	bound map[string][]record.Binding
+	apiAt net.Addr
 
 	api         *http.Server
 	apiListener net.Listener

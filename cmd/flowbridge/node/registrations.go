@@ -17,6 +17,10 @@ const bindingsPatience = 2 * time.Second
 // bindings are those of who had registered at the process before. Those that can't be read now are taken up once they
 // can be.
 func (n *Node) bindings(ctx context.Context) map[string][]record.Binding {
+	if n.bound != nil {
+		n.add(part{begin: func() { n.server.Registrar().KeepAll() }})
+		return n.bound
+	}
 	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)
 	defer cancel()
 	all, err := n.store.Bindings(bounded)

@@ -222,7 +222,12 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken) error {
 		}
 	}
 	now := time.Now()
+	n.bound = map[string][]record.Binding{}
 	for _, s := range states {
+		if holder, all := store.BindingsFromReplica(s.ID, s.Text, now); holder != s.ID {
+			n.bound[holder] = all
+			continue
+		}
 		l, err := store.FromReplica(s.ID, s.Text, now)
 		if err != nil {
 			unreadable++
@@ -257,9 +262,9 @@ func (n *Node) guardSeat(ctx context.Context) {
 		s.Look() // a link may be back
 		if s.Doubtful() != doubt {
 			doubt = !doubt
-			//TMP n.engine.Doubt(doubt)
+			n.engine.Doubt(doubt)
 		}
-		if doubt && false { //TMP n.engine.FellSilent()
+		if doubt && n.engine.FellSilent() {
 			_ = os.Setenv(fenced, "1")
 			s.begin("the lease is not confirmed, and all calls fell silent: this machine seems to be cut off")
 			return

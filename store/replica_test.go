@@ -1,0 +1,102 @@
+package store
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"flowbridge/store/record"
+)
+
+// heldTexts is a replica that keeps the newest text of each call.
+type heldTexts map[string][]byte
+
+func (h heldTexts) Keep(id string, text []byte) { h[id] = text }
+
+// A replica is given the states of answered calls alone, and what it was given is a call that goes on.
+func TestReplica(t *testing.T) {
+	_, s := openNew(t)
+	held := heldTexts{}
+	s.Replicate(held)
+	began := time.Date(2026, 11, 24, 23, 0, 0, 0, time.UTC)
+	r := record.Record{ID: "call", Trunk: "carrier", StartedAt: record.TimeOf(began)}
+	s.Journal(r, []byte("in set-up"))
+	if len(held) != 0 {
+		t.Errorf("given %d calls that nobody has answered", len(held))
+	}
+	r.AnsweredAt = record.TimeOf(began.Add(time.Second))
+	s.Journal(r, nil)
+	s.Journal(r, []byte("answered"))
+	s.Journal(r, []byte("settled"))
+	got, err := FromReplica("call", held["call"], began.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got.State) != "settled" || got.Record.Trunk != "carrier" || !got.Record.AnsweredAt.Equal(r.AnsweredAt.Time) || got.Owed {
+		t.Errorf("%+v", got)
+	}
+	if i := got.Interrupted; i.Disposition != record.DispositionInterrupted || time.Since(i.EndedAt.Time) > time.Hour {
+		t.Errorf("interrupted: %+v", i)
+	}
+	if _, err := FromReplica("other", held["call"], began); err == nil {
+		t.Error("it is another call's")
+	}
+}
+
+// A replica is given the bindings of a holder, too, and that there are none any more.
+func TestReplicaOfBindings(t *testing.T) {
+	_, s := openNew(t)
+	held := heldTexts{}
+	s.Replicate(held)
+	b := record.Binding{Contact: "sip:pbx@192.0.2.1", Registered: time.Now(), Expires: time.Now().Add(time.Minute)}
+	s.KeepBindings("trunk pbx", []record.Binding{b})
+	for id, text := range held {
+		holder, all := BindingsFromReplica(id, text, time.Now())
+		if holder != "trunk pbx" || len(all) != 1 || all[0].Contact != b.Contact || all[0].Expires.Sub(b.Expires).Abs() > time.Second {
+			t.Errorf("%q: %+v", holder, all)
+		}
+		s.KeepBindings("trunk pbx", nil)
+		if holder, all := BindingsFromReplica(id, held[id], time.Now()); holder != "trunk pbx" || len(all) != 0 {
+			t.Errorf("%q: %+v", holder, all)
+		}
+	}
+	if len(held) != 1 {
+		t.Errorf("%d texts", len(held))
+	}
+}
+
+// A node that was not the last owner of its seat drops the calls of its journal, also for its next process.
+func TestDisown(t *testing.T) {
+	path, s := openNew(t)
+	r := record.Record{ID: "call", StartedAt: record.TimeOf(time.Now()), AnsweredAt: record.TimeOf(time.Now())}
+	s.Journal(r, []byte("state"))
+	s.Owe("owes", []byte("BYE"))
+	kill(t, s)
+	s = openTest(t, path)
+	if len(s.Left()) != 2 {
+		t.Fatalf("%d left", len(s.Left()))
+	}
+	if calls := s.Disown(); calls != 1 || len(s.Left()) != 0 {
+		t.Errorf("%d dropped, %d left", calls, len(s.Left()))
+	}
+	kill(t, s)
+	s = openTest(t, path)
+	if len(s.Left()) != 0 || s.Interrupted() != 0 {
+		t.Errorf("the next process has %d calls, and closed %d", len(s.Left()), s.Interrupted())
+	}
+}
+
+// FuzzReplica reads any text as what a replica was given.
+func FuzzReplica(f *testing.F) {
+	held := heldTexts{}
+	s := &Store{replica: held}
+	r := record.Record{ID: "call", AnsweredAt: record.TimeOf(time.Unix(1e9, 0))}
+	s.replicate(&r, []byte("state"), time.Unix(1e9, 0))
+	f.Add(held["call"])
+	f.Fuzz(func(t *testing.T, text []byte) {
+		l, err := FromReplica("call", bytes.Clone(text), time.Unix(2e9, 0))
+		if err == nil && l.Record.ID != "call" {
+			t.Errorf("%+v", l)
+		}
+	})
+}
