@@ -33,6 +33,8 @@ type Call struct {
 	Hears map[string]string `json:"hears,omitempty"`
 	// Speaks are the parties, caller and agent, that speak now, where the conversation is followed.
 	Speaks []string `json:"speaks,omitempty"`
+	// Seat is the seat of a live call of another node; its node is that of the record.
+	Seat string `json:"seat,omitempty"`
 }
 
 // Calls gives the live calls.
@@ -53,6 +55,8 @@ type Options struct {
 	Records Records
 	// Fleet gives the finished calls of all nodes. Default: there is no fleet.
 	Fleet Records
+	// Nodes are the other nodes. Default: /api/fleet does not exist, and what they have is not found.
+	Nodes Nodes
 	// Ready is an error while no calls are accepted. Default: always ready.
 	Ready func() error
 	// Requests are told of the requests under way. Default: nobody is.
@@ -147,7 +151,10 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
 		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))
 	}
-	if a.Recordings != nil {
+	if a.Nodes != nil {
+		mux.HandleFunc("/api/fleet", a.closed(a.fleet))
+	}
+	if a.Recordings != nil || a.Nodes != nil {
 		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
 	}
 	if a.Operator != nil {

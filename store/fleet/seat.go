@@ -46,6 +46,8 @@ type Seat struct {
 	node  string   // its name
 	key   [32]byte // signalling key of the seat
 
+	secret string // as SeatOptions.Secret
+
 	states *states
 
 	confirmed atomic.Pointer[time.Time] // when the last renewal that was granted began
@@ -98,7 +100,7 @@ const noteSeat = "fleet_seat"
 
 func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	s := &Seat{
-		fleet: f, name: o.Name, id: f.member.id, node: f.member.name, look: make(chan struct{}, 1), lost: make(chan Owner, 1),
+		fleet: f, name: o.Name, secret: o.Secret, id: f.member.id, node: f.member.name, look: make(chan struct{}, 1), lost: make(chan Owner, 1),
 	}
 	signalling, err := derive(o, "signalling")
 	if err != nil {

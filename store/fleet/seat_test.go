@@ -258,7 +258,7 @@ func TestStatesAreSealed(t *testing.T) {
 		s, err := newSeat(a.fleet, &o)
 		must(t, err)
 		sealed := pgtest.One[[]byte](t, url, `SELECT state FROM flowbridge_states WHERE id = 'one'`)
-		if s.states.opened("one", sealed) != nil || s.Key() == a.fleet.Seat.Key() {
+		if s.states.opened(s.states.seal, s.name, "one", sealed) != nil || s.Key() == a.fleet.Seat.Key() {
 			t.Errorf("%+v opens it", o)
 		}
 	}
@@ -273,11 +273,11 @@ func FuzzState(f *testing.F) {
 	}
 	f.Add("id", []byte("state"))
 	f.Fuzz(func(t *testing.T, id string, text []byte) {
-		s.states.opened(id, text)
+		s.states.opened(s.states.seal, s.name, id, text)
 		if text == nil {
 			return
 		}
-		if got := s.states.opened(id, s.states.sealed(id, text)); string(got) != string(text) {
+		if got := s.states.opened(s.states.seal, s.name, id, s.states.sealed(id, text)); string(got) != string(text) {
 			t.Errorf("%q", got)
 		}
 	})

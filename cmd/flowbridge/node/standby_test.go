@@ -12,11 +12,15 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
 	"flowbridge/internal/pgtest"
+	"flowbridge/store"
+	"flowbridge/store/fleet"
+	"flowbridge/store/record"
 )
 
 // logged are the lines of a log.
@@ -107,5 +111,67 @@ func dialSocket(path string) func(context.Context, string, string) (net.Conn, er
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
+	}
+}
+
+// A standby shows the fleet, and the live calls of seats that have its secret. It says where a ladder of them is.
+func TestStandbyShowsTheFleet(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	get, _ := standsBy(t, url)
+	kept, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "calls.db"))
+	must(t, err)
+	defer kept.Close()
+	other, err := fleet.Open(t.Context(), fleet.Options{
+		URL: url, Node: "edge-1", Version: "test", Key: kept.Key(), Outbox: kept, Log: zerolog.Nop(),
+		Seat: &fleet.SeatOptions{Name: "west", Secret: strings.Repeat("k", 32)},
+	})
+	must(t, err)
+	defer other.Close()
+	_, _, err = other.Seat.Take(t.Context(), false)
+	must(t, err)
+	other.Join(nil)
+	kept.Replicate(other.Seat)
+	const id = "0198c3f1-7f0a-4c1e-9d52-3b6a5f0d2e11"
+	now := record.TimeOf(time.Now())
+	kept.Journal(record.Record{ID: id, Node: "before", StartedAt: now, DialedAt: now, AnsweredAt: now}, []byte("state"))
+	must(t, other.Seat.Flush(t.Context()))
+	for _, tt := range []struct {
+		path   string
+		status int
+		says   []string
+	}{
+		{"/api/fleet", 200, []string{
+			`"node":"edge-1"`, `"state":"live"`, `"part":1,"of":1`, `"node":"edge-2"`, `"state":"standby"`, `"seat":"west"`,
+			`"numbers":"none"`, `"lease":"`,
+		}},
+		{"/api/calls?fleet=true", 200, []string{id, `"seat":"west"`, `"node":"edge-1"`, `"phase":"bridged"`, `"hidden":0`}},
+		{"/api/calls/" + id, 200, []string{`"node":"edge-1"`}},
+		{"/api/calls/" + id + "/ladder", 404, []string{`node \"edge-1\" has it`}},
+		{"/api/recordings/2026/11/20/" + id + ".wav", 404, []string{"there is no recording"}},
+		{"/api/calls", 200, []string{`"items":[]`}},
+	} {
+		status, body := get(tt.path)
+		for _, want := range tt.says {
+			if status != tt.status || !strings.Contains(body, want) {
+				t.Errorf("%s: %d without %q: %s", tt.path, status, want, body)
+			}
+		}
+	}
+}
+
+// Other machines reach an admin API at an address of this one.
+func TestWhereTheAPIIs(t *testing.T) {
+	for text, want := range map[string]string{
+		"127.0.0.1:8080": "", "[::1]:8080": "", "unix:///run/a.sock": "", "0.0.0.0:8080": "", "[::]:8080": "",
+		"203.0.113.5:8080": "http://203.0.113.5:8080", "[2001:db8::1]:80": "http://[2001:db8::1]:80",
+	} {
+		token := filepath.Join(t.TempDir(), "token")
+		must(t, os.WriteFile(token, []byte(strings.Repeat("t", 32)+"\n"), 0o600))
+		cfg, err := config.Parse("f.yaml", []byte("admin: {listen: \""+text+"\", token_file: "+token+"}"), os.LookupEnv)
+		must(t, err)
+		if got := apiURL(cfg.Admin.Listen); got != want {
+			t.Errorf("%s: %q; want %q", text, got, want)
+		}
 	}
 }
