@@ -68,7 +68,7 @@ var layout = map[string]string{
 	"media/quality":   "",
 	"config":          "config/template internal/local media/audio platform/twilio",
 	"config/template": "",
-	"store/fleet":     "store/record",
+	"store/fleet":     "internal/parallel store/record",
 	"store":           "internal/parallel store/record",
 	"store/record":    "",
 	"b2bua/stir":      "",

@@ -137,10 +137,7 @@ func newAPI(opts Options) (*api, *router) {
 			a.reads(func(w http.ResponseWriter, r *http.Request) { a.events(w, r, who) })(w, r)
 		}))
 	}
-	if a.Seats != nil {
-		mux.HandleFunc("/api/seat/take", a.operate(a.takeSeat))
-		mux.HandleFunc("/api/seat/move", a.operate(a.moveSeat))
-	}
+	a.serveSeats(mux)
 	if a.Control != nil {
 		mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
 		mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))

@@ -27,6 +27,13 @@ type seatRequest struct {
 	To   string `json:"to,omitempty"`
 }
 
+func (a *api) serveSeats(mux *router) {
+	if a.Seats != nil {
+		mux.HandleFunc("/api/seat/take", a.operate(a.takeSeat))
+		mux.HandleFunc("/api/seat/move", a.operate(a.moveSeat))
+	}
+}
+
 func (a *api) takeSeat(w http.ResponseWriter, r *http.Request) {
 	var body seatRequest
 	if status, problem := readBody(r, &body); problem != "" {

@@ -46,7 +46,8 @@ func (t *Takeover) check(s section) {
 	}
 	for _, a := range s.l.cfg.Addresses() {
 		if a.IsUnspecified() && s.l.root.fields != nil { // else the rest of the file is not read
-			s.fields["seat"].fail("needs addresses that can move to another machine, and "+a.String()+" is all that a machine has",
+			s.fields["seat"].fail(
+				"needs addresses that can move to another machine, and "+a.String()+" is all that a machine has",
 				"name them in sip.listen and media.listen, like udp://203.0.113.5:5060 and 203.0.113.5")
 			break
 		}

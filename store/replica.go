@@ -17,7 +17,8 @@ type Replica interface {
 	Keep(id string, text []byte)
 }
 
-// Replicate has a replica keep what Journal notes of answered calls, and KeepBindings of registrations, from now on. It is to be called before Journal is.
+// Replicate has a replica keep what Journal notes of answered calls, and KeepBindings of registrations, from now on. It
+// is to be called before either is.
 func (s *Store) Replicate(to Replica) { s.replica = to }
 
 // replicate gives the replica the record of a call so far with its state: the time, the record's size, the record, the

@@ -42,7 +42,8 @@ const (
 		VALUES ($1, $2, $3, $4, $6, $7, $8, $9, clock_timestamp())
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
 			seat = excluded.seat, standby = excluded.standby, api = excluded.api, numbers = excluded.numbers,
-			seen_at = excluded.seen_at WHERE n.process = excluded.process OR NOT $5
+			seen_at = excluded.seen_at
+			WHERE n.process = excluded.process OR NOT $5
 		RETURNING (SELECT age FROM last)`
 	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND process = $2`
 

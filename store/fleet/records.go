@@ -105,7 +105,8 @@ const (
 	settle = `DELETE FROM flowbridge_states AS s USING flowbridge_staging AS r WHERE s.id = r.id`
 )
 
-// settled has the records of a seat's calls take the place of their states. withheld are the calls that go on elsewhere.
+// settled has the records of a seat's calls take the place of their states. withheld are the calls that go on
+// elsewhere.
 func (s *Seat) settled(ctx context.Context, tx pgx.Tx) (withheld []string, err error) {
 	if _, err := tx.Exec(ctx, holdSeat, s.name); err != nil {
 		return nil, err

@@ -294,6 +294,20 @@ func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 	return s.asked(ctx)
 }
 
+// Confirm renews the lease until the database has answered, or ctx ends. lost: another node has the seat.
+func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
+	s.fleet.unready() // connections of before are of no use
+	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, firstRetry/5) {
+		if owner, lost = s.renew(ctx); lost {
+			return owner, true
+		}
+		if at := s.confirmed.Load(); at.After(begun) {
+			break
+		}
+	}
+	return Owner{}, false
+}
+
 // asked finds out who has a seat that was refused. A database without it is a new one, or an old copy: the node goes
 // on, and its next try makes the seat again.
 func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
@@ -303,9 +317,9 @@ func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database does not have the seat: it is made again")
-		_, err = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
+		_, _ = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
 			VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`,
-			s.name, s.id, s.node, s.epoch.Load())
+			s.name, s.id, s.node, s.epoch.Load()) // the next renewal finds whether it was
 		return owner, false
 	}
 	return owner, err == nil && (owner.ID != s.id || owner.Epoch != s.epoch.Load())

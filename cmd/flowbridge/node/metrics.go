@@ -65,7 +65,9 @@ func (r *reloads) note(err error) {
 // gauges is what a scrape asks for.
 func (f *figures) gauges() telemetry.Gauges {
 	if f.node.server == nil { // it stands by
-		return telemetry.Gauges{StoreBroken: f.node.store.Err() != nil, ReloadedAt: *f.reloads.at.Load(), More: f.partGauges()}
+		return telemetry.Gauges{
+			StoreBroken: f.node.store.Err() != nil, ReloadedAt: *f.reloads.at.Load(), More: f.partGauges(),
+		}
 	}
 	g := telemetry.Gauges{
 		Node: f.ofNode(), Active: f.node.live.Active(), Targets: f.node.live.Targets(), Trunks: f.trunks(),

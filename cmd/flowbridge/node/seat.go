@@ -4,18 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"flowbridge/config"
-	"flowbridge/internal/handover"
 	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
@@ -28,10 +23,6 @@ import (
 
 // standbyEvery is how often a standby that has the addresses asks for the lease.
 const standbyEvery = 100 * time.Millisecond
-
-// fenced is the variable of the environment of a process that has doubted its seat: it serves only when the database
-// says that it still has it.
-const fenced = "FLOWBRIDGE_SEAT_DOUBTED"
 
 // errStoodBy ends a standby that was told to end.
 var errStoodBy = errors.New("stopped while it stood by")
@@ -51,61 +42,10 @@ func (n *Node) newSeat(ctx context.Context, o Options) *seat {
 	s := &seat{
 		Seat: n.fleet.Seat, log: n.log.With().Str("seat", n.fleet.Seat.Name()).Logger(),
 		addresses: n.config().Addresses(), asked: make(chan chan error),
-		begin: func(why string) {
-			n.log.Error().Str("reason", why).Msg("this node falls silent, and stands by")
-			if n.kernel != nil {
-				if err := n.kernel.Silence(); err != nil {
-					n.log.Error().Err(err).Msg("RTP in the kernel can't be ended")
-				}
-			}
-			o.beginAnew()
-		},
+		begin: func(why string) { n.fallSilent(why, o) },
 	}
 	s.changes = watchNetwork(ctx, s.log)
 	return s
-}
-
-// watchNetwork tells when addresses or links of the machine change.
-func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
-	changes := make(chan struct{}, 1)
-	addresses, links := make(chan netlink.AddrUpdate, 16), make(chan netlink.LinkUpdate, 16)
-	err := errors.Join(netlink.AddrSubscribe(addresses, ctx.Done()), netlink.LinkSubscribe(links, ctx.Done()))
-	if err != nil {
-		log.Warn().Err(err).Msg("changes of addresses are not told: they are looked at now and then")
-	}
-	go func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-addresses:
-			case <-links:
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-			select {
-			case changes <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	return changes
-}
-
-// missing is the first of the seat's addresses that this machine does not have; invalid: it has all of them.
-func (s *seat) missing() netip.Addr {
-	i := slices.IndexFunc(s.addresses, func(a netip.Addr) bool {
-		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
-		if err == nil {
-			_ = c.Close()
-		}
-		return errors.Is(err, unix.EADDRNOTAVAIL)
-	})
-	if i < 0 {
-		return netip.Addr{}
-	}
-	return s.addresses[i]
 }
 
 // takeSeat waits until the node has its seat, and finds the calls with which it goes on. Without a seat there is
@@ -127,7 +67,7 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	_ = os.Unsetenv(fenced)
+	_ = os.Unsetenv(silenced)
 	if taken.Own {
 		n.seat.Own(n.left)
 		return nil
@@ -141,7 +81,7 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 // standBy waits for the addresses and the lease.
 func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 	s := n.seat
-	if s.missing().IsValid() { // another node need not wait for the end of our lease
+	if s.missing() != nil { // another node need not wait for the end of our lease
 		_ = s.Leave(ctx, "")
 	}
 	t, force := fleet.Taken{}, false
@@ -164,7 +104,7 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 			o.standsBy(s.Name())
 		}
 		wait := time.Second
-		if !s.missing().IsValid() {
+		if s.missing() == nil {
 			wait = standbyEvery
 		}
 		force = false
@@ -181,18 +121,21 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 
 // tryTake takes the seat, or says why it can't. A node that had it last goes on without the database.
 func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
-	if a := s.missing(); a.IsValid() {
-		return fmt.Errorf("this machine does not have the address %v: the seat goes where that is", a)
+	if why := s.missing(); why != nil {
+		return fmt.Errorf("%w: the seat goes where its addresses are", why)
 	}
 	got, owner, err := s.Take(ctx, force)
 	switch {
-	case err != nil && os.Getenv(fenced) == "" && s.Resume(ctx):
+	case err != nil && os.Getenv(silenced) == "" && s.Resume(ctx):
 		s.log.Warn().Err(err).Msg("the seat is not confirmed: this node had it last, and serves")
 		*t = fleet.Taken{Own: true}
 		return nil
 	case err != nil:
 		return err
 	case got.Epoch == 0:
+		if os.Getenv(silenced) != "" && owner.Holds() {
+			s.takeOff(owner.Node)
+		}
 		return fmt.Errorf("the seat %s is node %s's since %s, and its lease holds", s.Name(), owner.Node,
 			owner.Since.UTC().Format(time.RFC3339))
 	}
@@ -243,53 +186,12 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken) error {
 	return nil
 }
 
-// guardSeat has the node fall silent when the seat may be another node's.
-func (n *Node) guardSeat(ctx context.Context) {
-	s, doubt := n.seat, false
-	for {
-		select {
-		case o := <-s.Lost():
-			s.begin(fmt.Sprintf("the seat is node %s's since %s", o.Node, o.Since.UTC().Format(time.RFC3339)))
-			return
-		case <-s.changes:
-		case <-ctx.Done():
-			return
-		}
-		if a := s.missing(); a.IsValid() {
-			s.begin(fmt.Sprintf("the address %v is gone", a))
-			return
-		}
-		s.Look() // a link may be back
-		if s.Doubtful() != doubt {
-			doubt = !doubt
-			n.engine.Doubt(doubt)
-		}
-		if doubt && n.engine.FellSilent() {
-			_ = os.Setenv(fenced, "1")
-			s.begin("the lease is not confirmed, and all calls fell silent: this machine seems to be cut off")
-			return
-		}
-	}
-}
-
 // leaveSeat lets another node take the seat at once.
 func (n *Node) leaveSeat(ctx context.Context) error {
 	if err := n.seat.Leave(context.WithoutCancel(ctx), ""); err != nil {
 		n.log.Info().Err(err).Msg("the seat could not be given up: another node takes it when the lease ends")
 	}
 	return nil
-}
-
-// beginAnew has the program begin anew in this process: nothing of it says anything any more.
-func (o *operator) beginAnew() {
-	o.out.lines.flush()
-	program, err := handover.ThisProgram()
-	if err == nil {
-		err = unix.Exec(program.Path, program.Args, os.Environ())
-	}
-	o.log.Error().Err(err).Msg("this program can't begin anew: it ends")
-	o.out.lines.flush()
-	os.Exit(1)
 }
 
 // Own notes which calls of the node's own journal the database has, too.

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"flowbridge/admin"
 )
 
 // standby is the admin API of a node that stands by: it has no calls.
-type standby struct {
-	server *http.Server
-	why    atomic.Pointer[error]
-}
+type standby struct{ server *http.Server }
 
 // showStandby serves the admin API until close. why says what the node waits for.
 func (n *Node) showStandby(ctx context.Context, why error) (*standby, error) {
@@ -69,7 +65,8 @@ func (n *Node) whyStandby() error {
 	}
 	for i := range owners {
 		if o := &owners[i]; o.Seat == n.seat.Name() && o.Holds() {
-			return fmt.Errorf("%s, which is node %s's since %s", text, o.Node, o.Since.UTC().Format(time.RFC3339)) //nolint:err113 // shown, not handled
+			text += fmt.Sprintf(", which is node %s's since %s", o.Node, o.Since.UTC().Format(time.RFC3339))
+			return errors.New(text) //nolint:err113 // shown, not handled
 		}
 	}
 	return errors.New(text + ", which is nobody's at the moment") //nolint:err113 // as above
@@ -173,7 +170,7 @@ func (n *Node) goWith(ctx context.Context, to string, h *handing) {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for late := time.Now().Add(movePatience); time.Now().Before(late); <-tick.C {
-		if n.seat.missing().IsValid() {
+		if n.seat.missing() != nil {
 			n.seat.begin("the seat has gone to node " + to)
 			return
 		}

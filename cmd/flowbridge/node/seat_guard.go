@@ -1,0 +1,219 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/internal/handover"
+	"flowbridge/store/fleet"
+)
+
+// What has a node fall silent: an address that is gone, a link that stays down, a lease that is another node's, or one
+// that is not confirmed while all calls are silent.
+
+const (
+	// silenced is the variable of the environment of a process that has fallen silent. It serves only when the database
+	// says that the seat is its own, and takes the addresses off the machine when that is another node's.
+	silenced = "FLOWBRIDGE_SEAT_SILENCED"
+	// linkPatience is how long the link of the seat's addresses may be down.
+	linkPatience = time.Second
+	// confirmPatience is how long the first word of the database is waited for when a link is back.
+	confirmPatience = 2 * time.Second
+)
+
+// watchNetwork tells when addresses or links of the machine change, and each second.
+func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
+	changes := make(chan struct{}, 1)
+	addresses, links := make(chan netlink.AddrUpdate, 16), make(chan netlink.LinkUpdate, 16)
+	err := errors.Join(netlink.AddrSubscribe(addresses, ctx.Done()), netlink.LinkSubscribe(links, ctx.Done()))
+	if err != nil {
+		log.Warn().Err(err).Msg("changes of addresses are not told: they are looked at now and then")
+	}
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-addresses:
+			case <-links:
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case changes <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return changes
+}
+
+// errLinkDown means that an address is here, and nobody is reached from it.
+var errLinkDown = errors.New("the link of an address is down")
+
+// missing says why the machine can't serve one of the seat's addresses; nil: it can.
+func (s *seat) missing() error {
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil // nothing is known, so nothing has changed
+	}
+	for _, a := range s.addresses {
+		if err := missingOf(a, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func missingOf(a netip.Addr, all []netlink.Addr) error {
+	for i := range all {
+		if at, ok := netip.AddrFromSlice(all[i].IP); !ok || at.Unmap() != a {
+			continue
+		}
+		link, err := netlink.LinkByIndex(all[i].LinkIndex)
+		if err != nil {
+			continue
+		}
+		switch link.Attrs().OperState {
+		case netlink.OperDown, netlink.OperLowerLayerDown, netlink.OperNotPresent:
+			return fmt.Errorf("%w: %v on %s", errLinkDown, a, link.Attrs().Name)
+		default:
+			return nil
+		}
+	}
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0))) // a whole network may be here
+	if err == nil {
+		_ = c.Close()
+	}
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("this machine does not have the address %v", a) //nolint:err113 // shown, not handled
+	}
+	return nil
+}
+
+// guardSeat has the node fall silent when the seat may be another node's.
+func (n *Node) guardSeat(ctx context.Context) {
+	s, doubt := n.seat, false
+	for {
+		select {
+		case o := <-s.Lost():
+			s.takeOff(o.Node)
+			s.begin(lostTo(&o))
+			return
+		case <-s.changes:
+		case <-ctx.Done():
+			return
+		}
+		switch why := s.missing(); {
+		case errors.Is(why, errLinkDown):
+			if why = n.waitForLink(ctx, why); why == nil {
+				continue
+			}
+			s.begin(why.Error())
+			return
+		case why != nil:
+			s.begin(why.Error())
+			return
+		}
+		s.Look()
+		if s.Doubtful() != doubt {
+			doubt = !doubt
+			n.engine.Doubt(doubt)
+		}
+		if doubt && n.engine.FellSilent() {
+			s.begin("the lease is not confirmed, and all calls fell silent: this machine seems to be cut off")
+			return
+		}
+	}
+}
+
+func lostTo(o *fleet.Owner) string {
+	return fmt.Sprintf("the seat is node %s's since %s", o.Node, o.Since.UTC().Format(time.RFC3339))
+}
+
+// waitForLink stands still while the link of an address is down, and until the database says that the seat is still
+// this node's: what was waiting to be sent would be sent when the link is back. The error says why the node can't go
+// on.
+func (n *Node) waitForLink(ctx context.Context, down error) error {
+	s := n.seat
+	frozen, cancel := context.WithTimeout(ctx, linkPatience)
+	defer cancel()
+	if err := n.server.Stack().Freeze(frozen, nil); err != nil {
+		return errors.Join(down, err)
+	}
+	n.engine.Freeze()
+	for down != nil {
+		select {
+		case <-s.changes:
+		case <-time.After(settleEvery):
+		}
+		if down = s.missing(); down != nil && (frozen.Err() != nil || !errors.Is(down, errLinkDown)) {
+			return down
+		}
+	}
+	confirmed, cancel := context.WithTimeout(ctx, confirmPatience)
+	defer cancel()
+	if o, lost := s.Confirm(confirmed); lost {
+		s.takeOff(o.Node)
+		return errors.New(lostTo(&o)) //nolint:err113 // shown, not handled
+	}
+	n.engine.Thaw()
+	n.server.Stack().Serve()
+	s.log.Warn().Msg("the link of the seat's address was down: this node goes on")
+	return nil
+}
+
+// takeOff takes the seat's addresses off this machine, which another node has now: whoever asks for one would find two.
+func (s *seat) takeOff(other string) {
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	for i := range all {
+		for _, a := range s.addresses {
+			if at, ok := netip.AddrFromSlice(all[i].IP); ok && at.Unmap() == a && !a.IsLoopback() {
+				link, failed := netlink.LinkByIndex(all[i].LinkIndex)
+				if failed == nil {
+					failed = netlink.AddrDel(link, &all[i])
+				}
+				err = errors.Join(err, failed)
+				s.log.Warn().Stringer("address", a).Str("other", other).AnErr("reason", failed).
+					Msg("an address of the seat is taken off this machine: another node has the seat")
+			}
+		}
+	}
+	if err != nil {
+		s.log.Error().Err(err).Msg("the seat's addresses stay on this machine: take them off, or peers find two machines")
+	}
+}
+
+// fallSilent has nothing more be said by this process, which begins anew.
+func (n *Node) fallSilent(why string, o Options) {
+	n.log.Error().Str("seat", n.seat.Name()).Str("reason", why).Msg("this node falls silent, and stands by")
+	if n.kernel != nil {
+		if err := n.kernel.Silence(); err != nil {
+			n.log.Error().Err(err).Msg("RTP in the kernel can't be ended")
+		}
+	}
+	_ = os.Setenv(silenced, "1")
+	o.beginAnew()
+}
+
+// beginAnew has the program begin anew in this process.
+func (o *operator) beginAnew() {
+	o.out.lines.flush()
+	program, err := handover.ThisProgram()
+	if err == nil {
+		err = unix.Exec(program.Path, program.Args, os.Environ())
+	}
+	o.log.Error().Err(err).Msg("this program can't begin anew: it ends")
+	o.out.lines.flush()
+	os.Exit(1)
+}
