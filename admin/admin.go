@@ -148,12 +148,7 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
 		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))
 	}
-	if a.Nodes != nil {
-		mux.HandleFunc("/api/fleet", a.closed(a.fleet))
-	}
-	if a.Recordings != nil || a.Nodes != nil {
-		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
-	}
+	a.serveElsewhere(mux)
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))

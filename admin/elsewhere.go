@@ -40,7 +40,8 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 	case at.Own:
 		return false
 	case !at.There:
-		a.fail(w, http.StatusServiceUnavailable, has+", and it is not there", "start it again; flowbridge fleet lists the nodes")
+		a.fail(w, http.StatusServiceUnavailable, has+", and it is not there",
+			"start it again; flowbridge fleet lists the nodes")
 	case r.Header.Get(forwardedHeader) != "":
 		a.fail(w, http.StatusNotFound, has, "ask it there")
 	case at.API == "" || bad != nil:
@@ -59,7 +60,7 @@ var errNoNode = errors.New("not the address of a node")
 // urlAt is a path of a request at another node.
 func urlAt(api string, path *url.URL) (string, error) {
 	at, err := url.Parse(api)
-	if err != nil || at.Scheme != "http" || at.Host == "" || at.User != nil || at.Path != "" || at.RawQuery != "" || at.Fragment != "" {
+	if err != nil || at.Host == "" || api != "http://"+at.Host {
 		return "", errNoNode
 	}
 	return "http://" + at.Host + path.EscapedPath(), nil

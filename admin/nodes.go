@@ -31,6 +31,16 @@ type Where struct {
 	API string
 }
 
+// serveElsewhere serves what other nodes may have.
+func (a *api) serveElsewhere(mux *router) {
+	if a.Nodes != nil {
+		mux.HandleFunc("/api/fleet", a.closed(a.fleet))
+	}
+	if a.Recordings != nil || a.Nodes != nil {
+		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
+	}
+}
+
 // fleet shows the nodes and seats.
 func (a *api) fleet(w http.ResponseWriter, r *http.Request) {
 	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {

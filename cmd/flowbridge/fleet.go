@@ -48,8 +48,8 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 		if n.Of > 0 {
 			caps = fmt.Sprintf("1/%d, no. %d", n.Of, n.Part)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%v ago\t%s\t%s\t%s\t%s\n", cli.Shown(n.Node), cli.Shown(n.Version), roughly(n.SeenMS), n.State,
-			orDash(n.Seat), caps, orDash(n.Numbers))
+		fmt.Fprintf(t, "%s\t%s\t%v ago\t%s\t%s\t%s\t%s\n", cli.Shown(n.Node), cli.Shown(n.Version), roughly(n.SeenMS),
+			n.State, orDash(n.Seat), caps, orDash(n.Numbers))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -68,8 +68,8 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 		if lease == fleet.LeaseLapsed {
 			lease = fmt.Sprintf("lapsed, renewed %v ago", roughly(s.RenewedMS))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), orDash(s.Node), s.Epoch, s.Since.Format(time.RFC3339),
-			lease, s.Protected, s.Unprotected)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), orDash(s.Node), s.Epoch,
+			s.Since.Format(time.RFC3339), lease, s.Protected, s.Unprotected)
 	}
 	return t.Flush()
 }

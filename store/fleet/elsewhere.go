@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Elsewhere is the state of a call that this node does not have: that of another seat, or of its own while it stands by.
+// Elsewhere is the state of a call that this node does not have: of another seat, or of its own while it stands by.
 type Elsewhere struct {
 	State
 

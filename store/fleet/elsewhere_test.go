@@ -41,7 +41,10 @@ func TestElsewhere(t *testing.T) {
 		reads  string // each as seat, node, id
 		hidden int
 	}{
-		{a, "west b.db of-b.db", 1}, {b, "east a.db of-a.db", 1}, {other, "", 2}, {without, "", 3},
+		{a, "west b.db of-b.db", 1},
+		{b, "east a.db of-a.db", 1},
+		{other, "", 2},
+		{without, "", 3},
 		{standby, "east a.db of-a.db, west b.db of-b.db", 1},
 	} {
 		calls, hidden, err := tt.of.fleet.Elsewhere(t.Context())

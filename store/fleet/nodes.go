@@ -32,7 +32,8 @@ type Member struct {
 	Age time.Duration
 }
 
-// NoNumbers is Member.Numbers of a node without a table of numbers. Of others it is the beginning of the file's SHA-256.
+// NoNumbers is Member.Numbers of a node without a table of numbers. Of others it is the beginning of the file's
+// SHA-256.
 const NoNumbers = "none"
 
 // Live reports whether the node counts.

@@ -100,7 +100,8 @@ const noteSeat = "fleet_seat"
 
 func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	s := &Seat{
-		fleet: f, name: o.Name, secret: o.Secret, id: f.member.id, node: f.member.name, look: make(chan struct{}, 1), lost: make(chan Owner, 1),
+		fleet: f, name: o.Name, secret: o.Secret, id: f.member.id, node: f.member.name,
+		look: make(chan struct{}, 1), lost: make(chan Owner, 1),
 	}
 	signalling, err := derive(o, "signalling")
 	if err != nil {

@@ -83,7 +83,7 @@ admin: {listen: "unix://SOCKET"}
 	client := &http.Client{Transport: &http.Transport{DialContext: dialSocket(socket), DisableKeepAlives: true}}
 	return func(path string) (int, string) {
 		t.Helper()
-		res, err := client.Get("http://localhost" + path) //nolint:noctx // of this test
+		res, err := client.Get("http://localhost" + path)
 		must(t, err)
 		defer func() { _ = res.Body.Close() }()
 		body, err := io.ReadAll(res.Body)
