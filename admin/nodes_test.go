@@ -213,6 +213,25 @@ func TestElsewhereIsNotAnswered(t *testing.T) {
 	}
 }
 
+// Two nodes that each take the other for the one that has a call do not ask in a circle. A token that the other node does
+// not know is refused there.
+func TestElsewhereEndsThere(t *testing.T) {
+	opts, _ := here(t, Where{There: true, API: "http://192.0.2.1:1"})
+	for _, tt := range []struct {
+		token  string
+		status int
+		says   string
+	}{{"s3cret", 404, `node \"edge-2\" has it","remedy":"ask it there"`}, {"of another", 403, "refuses the token"}} {
+		opts.Access = func() Access { return Access{Local: RightsOperate, Tokens: []Token{{"bob", tt.token, RightsRead}}} }
+		url, asked := there(t, New(opts).ServeHTTP)
+		_, h := here(t, Where{There: true, API: url})
+		res, body := do(t, h, "GET", "/api/calls/"+callThere+"/ladder", "Authorization", "Bearer s3cret")
+		if res.StatusCode != tt.status || !strings.Contains(body, tt.says) || len(*asked) != 1 {
+			t.Errorf("%s: asked %d times, %d %s", tt.token, len(*asked), res.StatusCode, body)
+		}
+	}
+}
+
 // FuzzElsewhere: whatever the database has as the address of a node, a request leads to a host over http, and to no
 // other path. Whatever is asked for as a recording, an id in it is one.
 func FuzzElsewhere(f *testing.F) {

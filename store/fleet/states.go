@@ -67,6 +67,7 @@ type states struct {
 type waitingState struct {
 	text []byte
 	told []func() // called when it has landed, or can't in time
+	kept time.Time
 }
 
 // sealOf makes what seals and opens states, by a key.
@@ -113,7 +114,7 @@ func (s *Seat) Keep(id string, text []byte) {
 		before.text = text
 		return
 	}
-	all.waiting[id] = &waitingState{text: text}
+	all.waiting[id] = &waitingState{text: text, kept: time.Now()}
 	select {
 	case all.wake <- struct{}{}:
 	default:
@@ -149,13 +150,16 @@ func (all *states) protect(id string) {
 	}
 }
 
-// counts are how many answered calls the database has, and how many it has not.
+// lateAfter is how long a state may be on its way. A busy node has some on their way at any time, and that is no news.
+const lateAfter = time.Second
+
+// counts are how many answered calls the database has, and how many it should have by now and has not.
 func (all *states) counts() (protected, unprotected int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for _, some := range []map[string]*waitingState{all.waiting, all.written} {
-		for id := range some {
-			if _, is := all.protected[id]; !is && isCall(id) {
+		for id, w := range some {
+			if _, is := all.protected[id]; !is && isCall(id) && time.Since(w.kept) > lateAfter {
 				unprotected++
 			}
 		}

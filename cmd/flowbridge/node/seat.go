@@ -218,7 +218,7 @@ func gaugesOfSeat(name string, epoch int64, protected, unprotected int) []teleme
 			Labels: []string{"seat", name}, Value: float64(epoch),
 		},
 		{Name: "calls_protected", Help: "Answered calls with which another node could go on.", Value: float64(protected)},
-		{Name: "calls_unprotected", Help: "Answered calls whose state the fleet's database does not have.", Value: float64(unprotected)},
+		{Name: "calls_unprotected", Help: "Answered calls whose state the fleet's database has lacked for more than a second.", Value: float64(unprotected)},
 	}
 }
 
