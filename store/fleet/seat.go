@@ -139,8 +139,8 @@ func (s *Seat) Doubtful() bool {
 // Serves reports whether the node has the seat, as far as it knows.
 func (s *Seat) Serves() bool { return s.epoch.Load() != 0 }
 
-// Figures are the epoch of the node that has the seat, 0 of a standby; how many answered calls the database has; and how
-// many it should have by now and has not.
+// Figures are the epoch of the node that has the seat, 0 of a standby; how many answered calls the database has; and
+// how many it should have by now and has not.
 func (s *Seat) Figures() (epoch int64, protected, unprotected int) {
 	protected, unprotected = s.states.counts()
 	return s.epoch.Load(), protected, unprotected
