@@ -62,7 +62,7 @@ func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	defer b.mu.Unlock()
 	b.store.journal.placeSealed(holderBound, record.BoundMark+holder, text)
 	if b.store.replica != nil {
-		b.store.replica.Keep(record.BoundMark+holder, text)
+		b.store.replica.Keep(record.BoundMark+holder, text, false)
 	}
 	if b.pending == nil {
 		b.pending = map[string]string{}

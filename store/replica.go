@@ -11,49 +11,50 @@ import (
 	"flowbridge/store/record"
 )
 
-// Replica keeps the states of answered calls, and who is registered, on other machines. Keep does not block, and keeps
-// the text.
+// Replica keeps the states of calls, the records of those that are over, and who is registered, on other machines.
 type Replica interface {
-	Keep(id string, text []byte)
+	// Keep keeps a text in place of an earlier one of this id. It does not block. answered says that it is the state of a
+	// call that is up.
+	Keep(id string, text []byte, answered bool)
 }
 
-// Replicate has a replica keep what Journal notes of answered calls, and KeepBindings of registrations, from now on. It
-// is to be called before either is.
+// Replicate has a replica keep what the journal does, from now on. It is to be called before the first call.
 func (s *Store) Replicate(to Replica) { s.replica = to }
 
-// replicate gives the replica the record of a call so far with its state: the time, the record's size, the record, the
-// state.
-func (s *Store) replicate(r *record.Record, state []byte, now time.Time) {
-	if s.replica == nil || state == nil || r.AnsweredAt.IsZero() {
+// replicate gives the replica the record of a call so far with its state: the kind, the time, the record's size, the
+// record, the state. The record of a call that is over is whole, and comes alone.
+func (s *Store) replicate(kind entryKind, r *record.Record, state []byte, now time.Time) {
+	if s.replica == nil || kind == callState && state == nil {
 		return
 	}
-	text := record.TimeOf(now).AppendTo(make([]byte, 0, 1024+len(state)))
+	text := record.TimeOf(now).AppendTo(append(make([]byte, 0, 1024+len(state)), byte(kind)))
 	size := len(text)
 	text = record.AppendRecord(append(text, 0, 0, 0, 0), r)
 	binary.BigEndian.PutUint32(text[size:], uint32(len(text)-size-4))
-	s.replica.Keep(r.ID, append(text, state...))
+	s.replica.Keep(r.ID, append(text, state...), kind == callState && !r.AnsweredAt.IsZero())
 }
 
 var errReplica = errors.New("not what a replica is given")
 
-// FromReplica reads what a replica was given, as a call that another machine has left.
-func FromReplica(id string, text []byte, now time.Time) (l record.Left, err error) {
-	at := len(record.TimeLayout)
+// FromReplica reads what a replica was given, as a call that another machine has left. over: it is over, and its record
+// is whole.
+func FromReplica(id string, text []byte, now time.Time) (l record.Left, over bool, err error) {
+	at := 1 + len(record.TimeLayout)
 	if len(text) < at+4 {
-		return l, errReplica
+		return l, false, errReplica
 	}
 	size := uint64(binary.BigEndian.Uint32(text[at:]))
 	rest := text[at+4:]
 	if size > uint64(len(rest)) {
-		return l, errReplica
+		return l, false, errReplica
 	}
 	var noted record.Time
-	err = errors.Join(noted.UnmarshalText(text[:at]), json.Unmarshal(rest[:size], &l.Record))
+	err = errors.Join(noted.UnmarshalText(text[1:at]), json.Unmarshal(rest[:size], &l.Record))
 	if err != nil || l.Record.ID != id {
-		return record.Left{}, errors.Join(fmt.Errorf("call %s: %w", id, errReplica), err)
+		return record.Left{}, false, errors.Join(fmt.Errorf("call %s: %w", id, errReplica), err)
 	}
 	l.State, l.Interrupted = rest[size:], l.Record.InterruptedAt(noted, now)
-	return l, nil
+	return l, entryKind(text[0]) == callEnded, nil
 }
 
 // BindingsFromReplica reads the bindings of a holder that a replica was given. Of a call, holder is the id.

@@ -11,26 +11,27 @@ import (
 // heldTexts is a replica that keeps the newest text of each call.
 type heldTexts map[string][]byte
 
-func (h heldTexts) Keep(id string, text []byte) { h[id] = text }
+func (h heldTexts) Keep(id string, text []byte, _ bool) { h[id] = text }
 
-// A replica is given the states of answered calls alone, and what it was given is a call that goes on.
+// A replica is given the states of calls and the records of those that are over, and what it was given is read again.
 func TestReplica(t *testing.T) {
 	_, s := openNew(t)
 	held := heldTexts{}
 	s.Replicate(held)
 	began := time.Date(2026, 11, 24, 23, 0, 0, 0, time.UTC)
 	r := record.Record{ID: "call", Trunk: "carrier", StartedAt: record.TimeOf(began)}
-	s.Journal(r, []byte("in set-up"))
+	s.Journal(r, nil)
 	if len(held) != 0 {
-		t.Errorf("given %d calls that nobody has answered", len(held))
+		t.Errorf("given %d calls without a state", len(held))
 	}
+	s.Journal(r, []byte("in set-up"))
 	r.AnsweredAt = record.TimeOf(began.Add(time.Second))
 	s.Journal(r, nil)
 	s.Journal(r, []byte("answered"))
 	s.Journal(r, []byte("settled"))
-	got, err := FromReplica("call", held["call"], began.Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
+	got, over, err := FromReplica("call", held["call"], began.Add(time.Hour))
+	if err != nil || over {
+		t.Fatal(over, err)
 	}
 	if string(got.State) != "settled" || got.Record.Trunk != "carrier" || !got.Record.AnsweredAt.Equal(r.AnsweredAt.Time) || got.Owed {
 		t.Errorf("%+v", got)
@@ -38,8 +39,13 @@ func TestReplica(t *testing.T) {
 	if i := got.Interrupted; i.Disposition != record.DispositionInterrupted || time.Since(i.EndedAt.Time) > time.Hour {
 		t.Errorf("interrupted: %+v", i)
 	}
-	if _, err := FromReplica("other", held["call"], began); err == nil {
+	if _, _, err := FromReplica("other", held["call"], began); err == nil {
 		t.Error("it is another call's")
+	}
+	r.Cause = "caller_hangup"
+	mustPut(t, s, r)
+	if got, over, err := FromReplica("call", held["call"], began); err != nil || !over || got.Record.Cause != r.Cause || len(got.State) != 0 {
+		t.Errorf("over: %+v, %v, %v", got, over, err)
 	}
 }
 
@@ -91,10 +97,10 @@ func FuzzReplica(f *testing.F) {
 	held := heldTexts{}
 	s := &Store{replica: held}
 	r := record.Record{ID: "call", AnsweredAt: record.TimeOf(time.Unix(1e9, 0))}
-	s.replicate(&r, []byte("state"), time.Unix(1e9, 0))
+	s.replicate(callState, &r, []byte("state"), time.Unix(1e9, 0))
 	f.Add(held["call"])
 	f.Fuzz(func(t *testing.T, text []byte) {
-		l, err := FromReplica("call", bytes.Clone(text), time.Unix(2e9, 0))
+		l, _, err := FromReplica("call", bytes.Clone(text), time.Unix(2e9, 0))
 		if err == nil && l.Record.ID != "call" {
 			t.Errorf("%+v", l)
 		}

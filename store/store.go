@@ -192,7 +192,7 @@ func (s *Store) Journal(r record.Record, state []byte) {
 	if r.ID != "" {
 		now := time.Now()
 		s.journal.note(callState, &r, state, now)
-		s.replicate(&r, state, now)
+		s.replicate(callState, &r, state, now)
 	}
 }
 
@@ -242,7 +242,9 @@ func (s *Store) begin(r *record.Record, owes []byte, done func(error)) (f *finis
 	}
 	f = newFinish(r)
 	f.done = []func(error){done}
-	s.journal.note(callEnded, f.record, owes, time.Now())
+	now := time.Now()
+	s.journal.note(callEnded, f.record, owes, now)
+	s.replicate(callEnded, f.record, nil, now)
 	full, err = s.queue.put(f)
 	return f, full, err
 }

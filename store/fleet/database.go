@@ -19,6 +19,8 @@ const (
 	// another one.
 	statementTimeout = "30s"
 	batchTimeout     = 40 * time.Second
+	// idleTimeout bounds what a machine that dies within a transaction keeps locked: the lock of its seat, too.
+	idleTimeout = "2s"
 )
 
 // errURL hides what is in the URL: it has a password.
@@ -34,7 +36,10 @@ func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 	cfg.MaxConns, cfg.MinConns = conns, 0
 	cfg.MaxConnIdleTime = time.Minute
 	cfg.ConnConfig.ConnectTimeout = connectTimeout
-	for name, value := range map[string]string{"application_name": application, "statement_timeout": statementTimeout} {
+	for name, value := range map[string]string{
+		"application_name": application, "statement_timeout": statementTimeout,
+		"idle_in_transaction_session_timeout": idleTimeout,
+	} {
 		if _, set := cfg.ConnConfig.RuntimeParams[name]; !set {
 			cfg.ConnConfig.RuntimeParams[name] = value
 		}

@@ -105,20 +105,15 @@ const (
 	settle = `DELETE FROM flowbridge_states AS s USING flowbridge_staging AS r WHERE s.id = r.id`
 )
 
-// settled has the records of a seat's calls take the place of their states. withheld are the calls that go on
+// settled has the records of a seat's calls take the place of their states. withheld gets the calls that go on
 // elsewhere.
-func (s *Seat) settled(ctx context.Context, tx pgx.Tx) (withheld []string, err error) {
-	if _, err := tx.Exec(ctx, holdSeat, s.name); err != nil {
-		return nil, err
-	}
-	rows, err := tx.Query(ctx, withhold, s.id)
-	if err == nil {
-		withheld, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	}
-	if err == nil {
-		_, err = tx.Exec(ctx, settle)
-	}
-	return withheld, err
+func (s *Seat) settled(b *pgx.Batch, withheld *[]string) {
+	b.Queue(holdSeat, s.name)
+	b.Queue(withhold, s.id).Query(func(rows pgx.Rows) (err error) {
+		*withheld, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	b.Queue(settle)
 }
 
 func idsOf(batch []staged) (ids []string) {
@@ -140,31 +135,42 @@ func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) 
 			}
 		}()
 	}
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		var version int64
-		if err := tx.QueryRow(ctx, querySchema).Scan(&version); err != nil {
+	return pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		tx, err := c.Begin(ctx)
+		if err != nil {
 			return err
 		}
-		if err := checkSchema(version); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, createStaging); err != nil {
-			return err
-		}
-		rows := pgx.CopyFromSlice(len(batch), func(i int) ([]any, error) { return []any{batch[i].id, batch[i].text}, nil })
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"flowbridge_staging"}, []string{"id", "record"}, rows); err != nil {
-			return err
-		}
-		if seat != nil {
-			var err error
-			if withheld, err = seat.settled(ctx, tx); err != nil {
-				return err
+		if err = stageIn(ctx, tx, batch); err == nil {
+			// one message: a machine that dies in between would keep the seat locked
+			b := &pgx.Batch{}
+			if seat != nil {
+				seat.settled(b, &withheld)
 			}
+			b.Queue(upsert)
+			b.Queue(insertOther)
+			b.Queue(`COMMIT`)
+			err = tx.SendBatch(ctx, b).Close()
 		}
-		if _, err := tx.Exec(ctx, upsert); err != nil {
-			return err
+		if err != nil {
+			_ = tx.Rollback(context.WithoutCancel(ctx)) // the error says more
 		}
-		_, err := tx.Exec(ctx, insertOther)
 		return err
 	})
+}
+
+// stageIn gives a transaction the records.
+func stageIn(ctx context.Context, tx pgx.Tx, batch []staged) error {
+	var version int64
+	if err := tx.QueryRow(ctx, querySchema).Scan(&version); err != nil {
+		return err
+	}
+	if err := checkSchema(version); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, createStaging); err != nil {
+		return err
+	}
+	rows := pgx.CopyFromSlice(len(batch), func(i int) ([]any, error) { return []any{batch[i].id, batch[i].text}, nil })
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"flowbridge_staging"}, []string{"id", "record"}, rows)
+	return err
 }

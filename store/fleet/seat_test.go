@@ -43,7 +43,7 @@ func lapse(t *testing.T, url string) {
 // keep has the database keep a state, and waits for it.
 func (n *node) keep(id, text string) {
 	n.t.Helper()
-	n.fleet.Seat.Keep(id, []byte(text))
+	n.fleet.Seat.Keep(id, []byte(text), true)
 	landed := make(chan struct{})
 	if n.fleet.Seat.Await(id, func() { close(landed) }) {
 		<-landed
@@ -100,7 +100,7 @@ func TestSeatGoesOver(t *testing.T) {
 	if owner := <-a.fleet.Seat.Lost(); owner.Node != "b.db" || owner.Epoch != 2 {
 		t.Errorf("lost to %+v", owner)
 	}
-	a.fleet.Seat.Keep("late", []byte("of an old epoch"))
+	a.fleet.Seat.Keep("late", []byte("of an old epoch"), true)
 	a.put("live") // it ended the call as if its peers were gone
 	eventually(t, "the record is withheld", func() bool { return a.waiting() == 0 })
 	if got := b.states(); len(got) != 1 || got["live"] != "newest" {
@@ -205,7 +205,7 @@ func TestStatesWithoutDatabase(t *testing.T) {
 	pg.Freeze()
 	a.fleet.Seat.states.patience = time.Millisecond
 	told := make(chan struct{}, 2)
-	a.fleet.Seat.Keep("slow", []byte("2"))
+	a.fleet.Seat.Keep("slow", []byte("2"), true)
 	if !a.fleet.Seat.Await("slow", func() { told <- struct{}{} }) {
 		t.Error("nobody waits")
 	}
@@ -215,12 +215,12 @@ func TestStatesWithoutDatabase(t *testing.T) {
 	pg.Stop()
 	var all sync.WaitGroup
 	for _, id := range ids("away", 300) {
-		a.fleet.Seat.Keep(id, []byte("older"))
-		all.Go(func() { a.fleet.Seat.Keep(id, []byte("newer")) })
+		a.fleet.Seat.Keep(id, []byte("older"), true)
+		all.Go(func() { a.fleet.Seat.Keep(id, []byte("newer"), true) })
 	}
 	all.Wait()
 	eventually(t, "the database is away", func() bool {
-		a.fleet.Seat.Keep("last", nil)
+		a.fleet.Seat.Keep("last", nil, true)
 		return !a.fleet.Seat.Await("last", func() {})
 	})
 	eventually(t, "the calls are unprotected for too long", func() bool {

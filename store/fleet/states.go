@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"flowbridge/internal/parallel"
-	"flowbridge/store/record"
 )
 
 const (
@@ -65,9 +63,10 @@ type states struct {
 
 // waitingState is one on its way.
 type waitingState struct {
-	text []byte
-	told []func() // called when it has landed, or can't in time
-	kept time.Time
+	text     []byte
+	answered bool
+	told     []func() // called when it has landed, or can't in time
+	kept     time.Time
 }
 
 // sealOf makes what seals and opens states, by a key.
@@ -105,16 +104,20 @@ func closed() chan struct{} {
 	return c
 }
 
-// Keep has the database keep a call's state in place of an earlier one. It does not block, and keeps text.
-func (s *Seat) Keep(id string, text []byte) {
+// Keep has the database keep a call's state in place of an earlier one, or another text. It does not block. answered
+// says that the call is up, and so is to be protected.
+func (s *Seat) Keep(id string, text []byte, answered bool) {
 	all := s.states
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	if !answered {
+		delete(all.protected, id)
+	}
 	if before := all.waiting[id]; before != nil {
-		before.text = text
+		before.text, before.answered = text, answered
 		return
 	}
-	all.waiting[id] = &waitingState{text: text, kept: time.Now()}
+	all.waiting[id] = &waitingState{text: text, answered: answered, kept: time.Now()}
 	select {
 	case all.wake <- struct{}{}:
 	default:
@@ -140,16 +143,6 @@ func (s *Seat) Await(id string, told func()) bool {
 	return true
 }
 
-// isCall says whether a state is that of a call, and not a holder's bindings.
-func isCall(id string) bool { return !strings.HasPrefix(id, record.BoundMark) }
-
-// protect notes that the database has a call. The lock is held.
-func (all *states) protect(id string) {
-	if isCall(id) {
-		all.protected[id] = struct{}{}
-	}
-}
-
 // lateAfter is how long a state may be on its way. A busy node has some on their way at any time, and that is no news.
 const lateAfter = time.Second
 
@@ -159,7 +152,7 @@ func (all *states) counts() (protected, unprotected int) {
 	defer all.mu.Unlock()
 	for _, some := range []map[string]*waitingState{all.waiting, all.written} {
 		for id, w := range some {
-			if _, is := all.protected[id]; !is && isCall(id) && time.Since(w.kept) > lateAfter {
+			if _, is := all.protected[id]; !is && w.answered && time.Since(w.kept) > lateAfter {
 				unprotected++
 			}
 		}
@@ -255,7 +248,9 @@ func (all *states) settle(err error) {
 		told = append(told, w.told...)
 		w.told = nil
 		if err == nil {
-			all.protect(id)
+			if w.answered {
+				all.protected[id] = struct{}{}
+			}
 		} else if all.waiting[id] == nil {
 			all.waiting[id] = w
 		}
@@ -335,12 +330,9 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 		return nil
 	})
 	good := read[:0]
-	s.states.mu.Lock()
-	defer s.states.mu.Unlock()
 	for _, one := range read {
 		if one.Text != nil {
 			good = append(good, one)
-			s.states.protect(one.ID)
 		}
 	}
 	return good, len(read) - len(good), nil
@@ -359,8 +351,8 @@ func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []by
 	return text
 }
 
-// Own has the seat's figures count the calls of this node's own journal, whose states the database has.
-func (s *Seat) Own(ids map[string]struct{}) {
+// Protected notes which answered calls the database has from before.
+func (s *Seat) Protected(ids map[string]struct{}) {
 	s.states.mu.Lock()
 	defer s.states.mu.Unlock()
 	maps.Copy(s.states.protected, ids)

@@ -30,10 +30,11 @@ func (o otherNodes) Overview(ctx context.Context) (any, error) {
 func (o otherNodes) Live(ctx context.Context) (calls []admin.Call, hidden int, err error) {
 	states, hidden, err := o.node.fleet.Elsewhere(ctx)
 	for i := range states {
-		if c, ok := callElsewhere(&states[i]); ok {
-			calls = append(calls, c)
-		} else {
+		switch c, over, err := callElsewhere(&states[i]); {
+		case err != nil:
 			hidden++
+		case !over:
+			calls = append(calls, c)
 		}
 	}
 	return calls, hidden, err
@@ -42,21 +43,19 @@ func (o otherNodes) Live(ctx context.Context) (calls []admin.Call, hidden int, e
 // Find finds one of them.
 func (o otherNodes) Find(ctx context.Context, id string) (c admin.Call, ok bool, err error) {
 	state, ok, err := o.node.fleet.FindElsewhere(ctx, id)
-	if ok {
-		c, ok = callElsewhere(&state)
+	if !ok || err != nil {
+		return c, false, err
 	}
-	return c, ok, err
+	c, over, err := callElsewhere(&state)
+	return c, err == nil && !over, nil // else this version can't read it, or its record is under way
 }
 
 // callElsewhere is a call of another node, by its state.
-func callElsewhere(e *fleet.Elsewhere) (admin.Call, bool) {
-	left, err := store.FromReplica(e.ID, e.Text, time.Now())
-	if err != nil {
-		return admin.Call{}, false
-	}
-	r := left.Record
+func callElsewhere(e *fleet.Elsewhere) (c admin.Call, over bool, err error) {
+	left, over, err := store.FromReplica(e.ID, e.Text, time.Now())
+	r := &left.Record
 	r.Node = cmp.Or(e.Node, r.Node) // which may have had it before
-	return admin.Call{Record: r, Phase: live.PhaseOf(&r), Seat: e.Seat}, true
+	return admin.Call{Record: *r, Phase: live.PhaseOf(r), Seat: e.Seat}, over, err
 }
 
 // Where says where a node is. Of two nodes with a name, it is the one that is there.

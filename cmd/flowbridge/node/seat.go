@@ -68,14 +68,17 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 		return err
 	}
 	_ = os.Unsetenv(silenced)
-	if taken.Own {
-		n.seat.Own(n.left)
-		return nil
+	if !taken.Own {
+		if calls := n.store.Disown(); calls > 0 {
+			n.log.Info().Int("calls", calls).Msg("the calls of this node's journal went on elsewhere")
+		}
+		n.left = nil
+		if err := n.takeCalls(ctx, taken); err != nil {
+			return err
+		}
 	}
-	if calls := n.store.Disown(); calls > 0 {
-		n.log.Info().Int("calls", calls).Msg("the calls of this node's journal went on elsewhere")
-	}
-	return n.takeCalls(ctx, taken)
+	n.seat.has(n.left)
+	return nil
 }
 
 // standBy waits for the addresses and the lease.
@@ -171,12 +174,15 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken) error {
 			n.bound[holder] = all
 			continue
 		}
-		l, err := store.FromReplica(s.ID, s.Text, now)
-		if err != nil {
+		l, over, err := store.FromReplica(s.ID, s.Text, now)
+		switch {
+		case err != nil:
 			unreadable++
-			continue
+		case over: // its owner has died before its record was here
+			n.store.Keep(ctx, &l.Record, nil, func(error) {})
+		default:
+			n.left = append(n.left, l)
 		}
-		n.left = append(n.left, l)
 	}
 	if unreadable > 0 {
 		n.log.Error().Int("calls", unreadable).
@@ -194,15 +200,15 @@ func (n *Node) leaveSeat(ctx context.Context) error {
 	return nil
 }
 
-// Own notes which calls of the node's own journal the database has, too.
-func (s *seat) Own(left []record.Left) {
+// has notes which of the calls with which the node goes on are protected.
+func (s *seat) has(left []record.Left) {
 	ids := map[string]struct{}{}
 	for i := range left {
 		if !left[i].Owed && !left[i].Record.AnsweredAt.IsZero() {
 			ids[left[i].Record.ID] = struct{}{}
 		}
 	}
-	s.Seat.Own(ids)
+	s.Protected(ids)
 }
 
 // seatGauges show the seat.

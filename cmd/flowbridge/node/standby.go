@@ -141,7 +141,7 @@ func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved
 const movePatience = 3 * time.Second
 
 func (n *Node) moveSeat(ctx context.Context, to string) (moved admin.SeatMoved, err error) {
-	h := &handing{node: n}
+	h := &handing{node: n, setups: movePatience}
 	defer func() {
 		if err != nil {
 			h.thaw()

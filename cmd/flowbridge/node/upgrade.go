@@ -204,7 +204,7 @@ func (o *operator) giveWay() error {
 // handOver gives a new process what this one has. last is asked before the last word. After an error this one goes on,
 // and the new process has ended: it writes files that this one needs.
 func (n *Node) handOver(ctx context.Context, p *handover.Process, last func() error) (done admin.Upgraded, err error) {
-	h := &handing{node: n, to: p, done: &done}
+	h := &handing{node: n, to: p, done: &done, setups: setupPatience}
 	defer func() {
 		if err != nil {
 			err = ended(ctx, p, err)
@@ -247,9 +247,10 @@ type handing struct {
 	node   *Node
 	to     *handover.Process
 	done   *admin.Upgraded
-	frozen time.Time // since when nothing is handled
-	lock   *os.File  // of the store
-	thaws  []func()  // undo what was done, the last first
+	setups time.Duration // for how long calls that are being set up are waited for
+	frozen time.Time     // since when nothing is handled
+	lock   *os.File      // of the store
+	thaws  []func()      // undo what was done, the last first
 }
 
 // prepare gives what the new process needs while this one serves.
@@ -300,7 +301,7 @@ func (h *handing) still(ctx context.Context) error {
 	server := h.node.server
 	server.Stack().Hold()
 	begun := time.Now()
-	settled, cancel := context.WithTimeout(ctx, settlePatience)
+	settled, cancel := context.WithTimeout(ctx, max(settlePatience, h.setups+time.Second))
 	defer cancel()
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
@@ -308,7 +309,7 @@ func (h *handing) still(ctx context.Context) error {
 		if err := h.node.store.Err(); err != nil {
 			return fmt.Errorf("%d records are not written: %w", server.Unwritten(), err)
 		}
-		why := server.Settled(settled, time.Since(begun) > setupPatience)
+		why := server.Settled(settled, time.Since(begun) > h.setups)
 		if why == nil {
 			h.frozen = time.Now()
 			if why = server.Freeze(settled, h.node.engine.Freeze); why == nil {
