@@ -81,7 +81,7 @@ type Options struct {
 	Metrics http.Handler
 	// Leveller changes how much is logged. Default: /api/log does not exist.
 	Leveller Leveller
-	// Recordings gives the files of recordings. Default: /api/recordings does not exist.
+	// Recordings gives the files of recordings. Default: this node has none.
 	Recordings Recordings
 	// Events tells of changes. Default: /api/events does not exist, and the page shows no live calls.
 	Events *Events
@@ -148,7 +148,10 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
 		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))
 	}
-	a.serveElsewhere(mux)
+	if a.Nodes != nil {
+		mux.HandleFunc("/api/fleet", a.closed(a.fleet))
+	}
+	mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))

@@ -12,10 +12,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// page is the answer of every list. Next is "" on the last page.
+// page is the answer of every list. Next is "" on the last page. Hidden is how many calls of the fleet can't be read.
 type page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next"`
+	Items  []T    `json:"items"`
+	Next   string `json:"next"`
+	Hidden *int   `json:"hidden,omitempty"`
 }
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {

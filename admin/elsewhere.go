@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -35,7 +34,7 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 	if err != nil {
 		return a.fleetAway(w, r, &fleetError{err}, has+": ask it there")
 	}
-	to, bad := urlAt(at.API, r.URL)
+	to := urlAt(at.API, r.URL)
 	switch {
 	case at.Own:
 		return false
@@ -44,7 +43,7 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 			"start it again; flowbridge fleet lists the nodes")
 	case r.Header.Get(forwardedHeader) != "":
 		a.fail(w, http.StatusNotFound, has, "ask it there")
-	case at.API == "" || bad != nil:
+	case to == "":
 		a.fail(w, http.StatusNotFound, has+", and other machines don't reach its admin API",
 			"ask it there, or give its admin.listen an address of its machine")
 	case r.Header.Get("Authorization") == "":
@@ -55,15 +54,13 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 	return true
 }
 
-var errNoNode = errors.New("not the address of a node")
-
-// urlAt is a path of a request at another node.
-func urlAt(api string, path *url.URL) (string, error) {
+// urlAt is a path of a request at another node; empty: the node has no address.
+func urlAt(api string, path *url.URL) string {
 	at, err := url.Parse(api)
 	if err != nil || at.Host == "" || api != "http://"+at.Host {
-		return "", errNoNode
+		return ""
 	}
-	return "http://" + at.Host + path.EscapedPath(), nil
+	return api + path.EscapedPath()
 }
 
 // The headers that are passed on.

@@ -31,16 +31,6 @@ type Where struct {
 	API string
 }
 
-// serveElsewhere serves what other nodes may have.
-func (a *api) serveElsewhere(mux *router) {
-	if a.Nodes != nil {
-		mux.HandleFunc("/api/fleet", a.closed(a.fleet))
-	}
-	if a.Recordings != nil || a.Nodes != nil {
-		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
-	}
-}
-
 // fleet shows the nodes and seats.
 func (a *api) fleet(w http.ResponseWriter, r *http.Request) {
 	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
@@ -53,14 +43,6 @@ func (a *api) fleet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.write(w, http.StatusOK, all)
-}
-
-// fleetPage is the list of the live calls of all nodes.
-type fleetPage struct {
-	page[Call]
-
-	// Hidden is how many there are beside them that this node can't read.
-	Hidden int `json:"hidden"`
 }
 
 // fleetCalls lists the live calls of this node and of all seats.
@@ -84,7 +66,7 @@ func (a *api) fleetCalls(w http.ResponseWriter, r *http.Request) {
 			live = append(live, others[i])
 		}
 	}
-	a.write(w, http.StatusOK, fleetPage{page[Call]{Items: listed(live)}, hidden})
+	a.write(w, http.StatusOK, page[Call]{Items: listed(live), Hidden: &hidden})
 }
 
 // findElsewhere finds a call of another node, finished or live. Its errors are a fleetError.

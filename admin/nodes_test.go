@@ -243,15 +243,15 @@ func FuzzElsewhere(f *testing.F) {
 			t.Errorf("%q is the id of no call", m[1])
 		}
 		asked := &url.URL{Path: "/" + path}
-		to, err := urlAt(api, asked)
-		if err != nil {
+		to := urlAt(api, asked)
+		if to == "" {
 			return
 		}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
 		if err != nil {
 			return
 		}
-		if req.URL.Scheme != "http" || req.URL.User != nil || !strings.HasPrefix(api, "http://") && !strings.HasPrefix(strings.ToLower(api), "http:") ||
+		if req.URL.Scheme != "http" || req.URL.User != nil || !strings.HasPrefix(api, "http://") ||
 			req.URL.Path != asked.Path || req.URL.RawQuery != "" {
 			t.Errorf("%q and %q lead to %q", api, path, to)
 		}

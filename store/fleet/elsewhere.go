@@ -21,8 +21,8 @@ type Elsewhere struct {
 // maxElsewhere bounds the states of one answer. They are for people to look at.
 const maxElsewhere = 10_000
 
-// fromElsewhere leaves out the seat that this node serves, whose calls it has itself; calls whose record is there, which
-// are over; and who is registered.
+// fromElsewhere leaves out the seat that this node serves, because it has these calls itself; calls whose record is
+// there, because they are over; and who is registered.
 const fromElsewhere = ` FROM flowbridge_states AS s LEFT JOIN flowbridge_seats AS o USING (seat)
 	WHERE s.seat <> $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)
 	AND NOT starts_with(s.id, '` + record.BoundMark + `')`
