@@ -69,14 +69,20 @@ type waitingState struct {
 	text     []byte
 	answered bool
 	told     []func() // called when it has landed, or can't in time
+	kept     time.Time
 }
 
-func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
+// sealOf makes what seals and opens states, by a key.
+func sealOf(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	seal, err := cipher.NewGCMWithRandomNonce(block)
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
+	seal, err := sealOf(key)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +120,7 @@ func (s *Seat) Keep(id string, text []byte, answered bool) {
 		before.text, before.answered = text, answered
 		return
 	}
-	all.waiting[id] = &waitingState{text: text, answered: answered}
+	all.waiting[id] = &waitingState{text: text, answered: answered, kept: time.Now()}
 	if !all.due {
 		all.due = true
 		time.AfterFunc(lagFor, all.hurry)
@@ -154,13 +160,16 @@ func (s *Seat) Await(id string, told func()) bool {
 	return true
 }
 
-// counts are how many answered calls the database has, and how many it has not.
+// lateAfter is how long a state may be on its way. A busy node has some on their way at any time, and that is no news.
+const lateAfter = time.Second
+
+// counts are how many answered calls the database has, and how many it should have by now and has not.
 func (all *states) counts() (protected, unprotected int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for _, some := range []map[string]*waitingState{all.waiting, all.written} {
 		for id, w := range some {
-			if _, is := all.protected[id]; !is && w.answered {
+			if _, is := all.protected[id]; !is && w.answered && time.Since(w.kept) > lateAfter {
 				unprotected++
 			}
 		}
@@ -237,11 +246,11 @@ func (all *states) write(ctx context.Context) error {
 }
 
 func (all *states) sealed(id string, text []byte) []byte {
-	return all.seal.Seal(nil, nil, all.squeeze.EncodeAll(text, nil), all.bound(id))
+	return all.seal.Seal(nil, nil, all.squeeze.EncodeAll(text, nil), bound(all.seat.name, id))
 }
 
 // bound is what a state is sealed for.
-func (all *states) bound(id string) []byte { return []byte(all.seat.name + "\x00" + id) }
+func bound(seat, id string) []byte { return []byte(seat + "\x00" + id) }
 
 // settle tells of a write that is over. After an error, states wait again, unless there are newer ones.
 func (all *states) settle(err error) {
@@ -337,7 +346,7 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 		return nil, 0, explain(err)
 	}
 	_ = parallel.Do(len(read), func(i int) error {
-		read[i].Text = s.states.opened(read[i].ID, read[i].Text)
+		read[i].Text = s.states.opened(s.states.seal, s.name, read[i].ID, read[i].Text)
 		return nil
 	})
 	good := read[:0]
@@ -349,9 +358,9 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 	return good, len(read) - len(good), nil
 }
 
-// opened is a state that was sealed; nil: it is damaged.
-func (all *states) opened(id string, sealed []byte) []byte {
-	squeezed, err := all.seal.Open(nil, nil, sealed, all.bound(id))
+// opened is a state that was sealed for a seat; nil: it is damaged, or was sealed with another secret.
+func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []byte {
+	squeezed, err := seal.Open(nil, nil, sealed, bound(seat, id))
 	if err != nil {
 		return nil
 	}
