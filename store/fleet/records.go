@@ -42,7 +42,8 @@ const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
 		excluded.ended_at, excluded.setup_ms, excluded.duration_ms, excluded.disposition, excluded.sip_status, excluded.q850,
 		excluded.cause, excluded.ended_by, excluded.codec, excluded.record)
 	WHERE flowbridge_calls.record <> excluded.record
-		AND coalesce((flowbridge_calls.record ->> 'restored')::int, 0) <= coalesce((excluded.record ->> 'restored')::int, 0)`
+		AND coalesce((flowbridge_calls.record ->> 'restored')::int, 0) <= coalesce((excluded.record ->> 'restored')::int, 0)
+		AND (excluded.disposition <> 'interrupted' OR flowbridge_calls.disposition = 'interrupted')`
 
 // insertOther takes the ids of the staged records that their columns don't have.
 const insertOther = `INSERT INTO flowbridge_other_ids (other, id)

@@ -86,6 +86,7 @@ const (
 			since = excluded.since, renewed_at = excluded.renewed_at, promised = ''
 		WHERE $4 OR s.promised = $3 OR s.owner = $2 AND s.promised = ''
 			OR s.renewed_at < clock_timestamp() - CASE s.promised WHEN '' THEN $5::interval ELSE $6::interval END
+			OR s.renewed_at > clock_timestamp() + $6::interval
 		RETURNING epoch`
 	standIn   = `UPDATE flowbridge_nodes SET standby = true WHERE id = $1 AND id <> $2`
 	renewSeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), calls = $4, unprotected = $5
@@ -189,6 +190,9 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
+		if had != 0 && t.Before.ID != s.id { // a start without the database must not serve what is that one's
+			s.note(ctx, 0)
+		}
 		return Taken{}, t.Before, nil
 	case err != nil:
 		s.fleet.unready()
@@ -208,6 +212,11 @@ func rowToOwner(row pgx.CollectableRow) (o Owner, err error) {
 func (s *Seat) goOn(ctx context.Context, epoch int64, at time.Time) {
 	s.confirmed.Store(&at)
 	s.epoch.Store(epoch)
+	s.note(ctx, epoch)
+}
+
+// note notes the epoch for this node's next process; 0: another node has had the seat since.
+func (s *Seat) note(ctx context.Context, epoch int64) {
 	if err := s.fleet.outbox.Note(ctx, noteSeat, fmt.Sprintf("%d %s", epoch, s.name)); err != nil {
 		s.fleet.log.Warn().Err(err).Str("seat", s.name).Msg("epoch not noted: after a restart the calls come from the database")
 	}

@@ -16,7 +16,13 @@ import (
 	"flowbridge/store/record"
 )
 
-func (n *Node) serveAPI(ctx context.Context, o Options) error {
+// answer serves the admin API, in place of what was served before.
+func (n *Node) answer(ctx context.Context, api http.Handler) error {
+	api = n.pause.Handler(api, exempt)
+	if n.handler.Store(&api); n.api != nil {
+		n.pause.Go()
+		return nil
+	}
 	cfg := &n.config().Admin
 	at := admin.Address{Socket: cfg.Listen.Socket}
 	if at.Socket == "" {
@@ -33,6 +39,19 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	}
 	n.apiListener = listener
 	n.apiAt = listener.Addr()
+	n.api = admin.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*n.handler.Load()).ServeHTTP(w, r)
+	}), n.log)
+	n.add(part{close: n.closeAPI})
+	go func() {
+		if err := n.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error().Err(err).Msg("admin API ended")
+		}
+	}()
+	return nil
+}
+
+func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	options := admin.Options{
 		Media: n.mediaPath,
 		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n.server},
@@ -60,15 +79,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	api := admin.Server(n.pause.Handler(admin.New(options), exempt), n.log)
-	n.api = api
-	n.add(part{close: n.closeAPI})
-	go func() {
-		if err := api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			n.log.Error().Err(err).Msg("admin API ended")
-		}
-	}()
-	return nil
+	return n.answer(ctx, admin.New(options))
 }
 
 // closeAPI ends the admin API. A request under way gets its answer: the one that ends the process is among them.

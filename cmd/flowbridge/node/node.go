@@ -55,6 +55,7 @@ type Node struct {
 	apiAt net.Addr
 
 	api         *http.Server
+	handler     atomic.Pointer[http.Handler] // of api
 	apiListener net.Listener
 	pause       httpd.Pause  // of the admin API and hooks
 	tending     sync.Mutex   // held while something is done now and then

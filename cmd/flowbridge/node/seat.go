@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -35,13 +36,19 @@ type seat struct {
 	addresses []netip.Addr
 	changes   <-chan struct{}  // of the machine's addresses and links
 	asked     chan chan error  // who wants the seat taken now, for an answer
+	served    chan struct{}    // closed when the node has the seat
+	leaving   atomic.Bool      // it is to go to another node
 	begin     func(why string) // has the process begin anew, silent
+
+	// Of a standby: its addresses were here before it fell silent, and are another node's now.
+	stale bool
 }
 
 func (n *Node) newSeat(ctx context.Context, o Options) *seat {
 	s := &seat{
 		Seat: n.fleet.Seat, log: n.log.With().Str("seat", n.fleet.Seat.Name()).Logger(),
 		addresses: n.config().Addresses(), asked: make(chan chan error),
+		served: make(chan struct{}), stale: os.Getenv(silenced) != "",
 		begin: func(why string) { n.fallSilent(why, o) },
 	}
 	s.changes = watchNetwork(ctx, s.log)
@@ -67,6 +74,12 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	close(n.seat.served)
+	if n.api != nil { // who asks waits until the node is whole
+		paused, cancel := context.WithTimeout(ctx, requestPatience)
+		_ = n.pause.Stop(paused)
+		cancel()
+	}
 	_ = os.Unsetenv(silenced)
 	if !taken.Own {
 		if calls := n.store.Disown(); calls > 0 {
@@ -89,8 +102,6 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 	}
 	t, force := fleet.Taken{}, false
 	var answer chan error
-	var shown *standby
-	defer func() { shown.close() }()
 	for {
 		err := s.tryTake(ctx, force, &t)
 		if answer != nil {
@@ -100,8 +111,8 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 		if err == nil {
 			return t, nil
 		}
-		if shown == nil {
-			if shown, err = n.showStandby(ctx, err); err != nil {
+		if n.api == nil {
+			if err = n.showStandby(ctx, o, err); err != nil {
 				return t, err
 			}
 			o.standsBy(s.Name())
@@ -125,6 +136,7 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 // tryTake takes the seat, or says why it can't. A node that had it last goes on without the database.
 func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	if why := s.missing(); why != nil {
+		s.stale = s.stale && errors.Is(why, errLinkDown)
 		return fmt.Errorf("%w: the seat goes where its addresses are", why)
 	}
 	got, owner, err := s.Take(ctx, force)
@@ -136,7 +148,7 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	case err != nil:
 		return err
 	case got.Epoch == 0:
-		if os.Getenv(silenced) != "" && owner.Holds() {
+		if s.stale && owner.Holds() {
 			s.takeOff(owner.Node)
 		}
 		return fmt.Errorf("the seat %s is node %s's since %s, and its lease holds", s.Name(), owner.Node,
@@ -144,7 +156,7 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	}
 	line := s.log.Info().Int64("epoch", got.Epoch)
 	if got.Before.Node != "" {
-		line = line.Str("other", got.Before.Node).Dur("unseen_ms", got.Before.Unseen)
+		line = line.Str("other", got.Before.Node)
 	}
 	line.Msg("the seat is this node's")
 	*t = got

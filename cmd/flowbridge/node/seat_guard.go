@@ -107,7 +107,9 @@ func (n *Node) guardSeat(ctx context.Context) {
 	for {
 		select {
 		case o := <-s.Lost():
-			s.takeOff(o.Node)
+			if o.Holds() { // else this node may take it back
+				s.takeOff(o.Node)
+			}
 			s.begin(lostTo(&o))
 			return
 		case <-s.changes:
@@ -115,12 +117,14 @@ func (n *Node) guardSeat(ctx context.Context) {
 			return
 		}
 		switch why := s.missing(); {
-		case errors.Is(why, errLinkDown):
+		case errors.Is(why, errLinkDown) && !s.leaving.Load():
 			if why = n.waitForLink(ctx, why); why == nil {
 				continue
 			}
 			s.begin(why.Error())
 			return
+		case s.leaving.Load():
+			continue
 		case why != nil:
 			s.begin(why.Error())
 			return
@@ -164,7 +168,9 @@ func (n *Node) waitForLink(ctx context.Context, down error) error {
 	confirmed, cancel := context.WithTimeout(ctx, confirmPatience)
 	defer cancel()
 	if o, lost := s.Confirm(confirmed); lost {
-		s.takeOff(o.Node)
+		if o.Holds() {
+			s.takeOff(o.Node)
+		}
 		return errors.New(lostTo(&o)) //nolint:err113 // shown, not handled
 	}
 	n.engine.Thaw()
@@ -183,12 +189,14 @@ func (s *seat) takeOff(other string) {
 				if failed == nil {
 					failed = netlink.AddrDel(link, &all[i])
 				}
-				err = errors.Join(err, failed)
-				s.log.Warn().Stringer("address", a).Str("other", other).AnErr("reason", failed).
-					Msg("an address of the seat is taken off this machine: another node has the seat")
+				if err = errors.Join(err, failed); failed == nil {
+					s.log.Warn().Stringer("address", a).Str("other", other).
+						Msg("an address of the seat is taken off this machine: another node has the seat")
+				}
 			}
 		}
 	}
+	s.stale = false // once
 	if err != nil {
 		s.log.Error().Err(err).Msg("the seat's addresses stay on this machine: take them off, or peers find two machines")
 	}
@@ -196,7 +204,11 @@ func (s *seat) takeOff(other string) {
 
 // fallSilent has nothing more be said by this process, which begins anew.
 func (n *Node) fallSilent(why string, o Options) {
-	n.log.Error().Str("seat", n.seat.Name()).Str("reason", why).Msg("this node falls silent, and stands by")
+	level := zerolog.ErrorLevel
+	if n.seat.leaving.Load() {
+		level = zerolog.InfoLevel
+	}
+	n.log.WithLevel(level).Str("seat", n.seat.Name()).Str("reason", why).Msg("this node falls silent, and stands by")
 	if n.kernel != nil {
 		if err := n.kernel.Silence(); err != nil {
 			n.log.Error().Err(err).Msg("RTP in the kernel can't be ended")

@@ -66,7 +66,7 @@ func TestSeatTakenByAnother(t *testing.T) {
 	if epoch, _, _ := n.seat.Figures(); epoch != 1 {
 		t.Errorf("epoch %d", epoch)
 	}
-	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET owner = 'other', node = 'b', epoch = 2, renewed_at = 'infinity'`)
+	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET owner = 'other', node = 'b', epoch = 2, renewed_at = clock_timestamp() + interval '4 seconds'`)
 	<-anew
 	if !log.has("the seat is node b's since") || os.Getenv(silenced) == "" {
 		t.Error("it does not say why it falls silent, or not that it has")

@@ -4,54 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"flowbridge/admin"
 )
 
-// standby is the admin API of a node that stands by: it has no calls.
-type standby struct{ server *http.Server }
-
-// showStandby serves the admin API until close. why says what the node waits for.
-func (n *Node) showStandby(ctx context.Context, why error) (*standby, error) {
+// showStandby serves the admin API of a node that stands by: it has no calls. why says what it waits for.
+func (n *Node) showStandby(ctx context.Context, o Options, why error) error {
 	n.log.Info().Str("seat", n.seat.Name()).Str("reason", why.Error()).Msg("standing by")
 	n.fleet.Stand()
-	cfg := &n.config().Admin
-	at := admin.Address{Socket: cfg.Listen.Socket}
-	if at.Socket == "" {
-		at.TCP = cfg.Listen.String()
-	}
-	listener, err := admin.Listen(ctx, at)
-	if err != nil {
-		return nil, fmt.Errorf("admin.listen: %w", err)
-	}
-	s := &standby{}
 	options := admin.Options{
 		Calls: noCalls{}, Records: n.store, Log: n.log, Metrics: n.metrics.Handler(n.log), Ladders: apiLadders{n},
-		Access: n.access, Seats: seats{n}, Ready: func() error { return n.whyStandby() },
+		Operator: o.operator, Access: n.access, Seats: seats{n}, Ready: func() error { return n.whyStandby() },
 	}
 	n.showOthers(&options)
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	s.server = admin.Server(admin.New(options), n.log)
-	go func() {
-		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			n.log.Error().Err(err).Msg("admin API ended")
-		}
-	}()
-	return s, nil
-}
-
-func (s *standby) close() {
-	if s == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
-	defer cancel()
-	_ = s.server.Shutdown(ctx)
-	_ = s.server.Close()
+	return n.answer(ctx, admin.New(options))
 }
 
 // whyStandby says whose the seat is.
@@ -92,6 +62,7 @@ var (
 	errOtherSeat = errors.New("this node has another seat")
 	errHasSeat   = errors.New("this node has the seat already")
 	errStandsBy  = errors.New("this node stands by: ask the one that has the seat")
+	errLeaving   = errors.New("the seat is being moved already")
 	errNotThere  = errors.New("no node of this name stands by for the seat: flowbridge fleet lists them")
 )
 
@@ -107,6 +78,8 @@ func (s seats) Take(ctx context.Context, name string) error {
 		select {
 		case n.seat.asked <- answer:
 			return <-answer
+		case <-n.seat.served: // it has come by itself
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -145,13 +118,16 @@ const (
 )
 
 func (n *Node) moveSeat(ctx context.Context, to string) (moved admin.SeatMoved, err error) {
+	if !n.seat.leaving.CompareAndSwap(false, true) {
+		return moved, errLeaving
+	}
 	h := &handing{node: n, setups: moveSetups}
 	defer func() {
 		if err != nil {
 			h.thaw()
 		}
 	}()
-	h.thaws = append(h.thaws, n.server.Thaw)
+	h.thaws = append(h.thaws, func() { n.seat.leaving.Store(false) }, n.server.Thaw)
 	if err := h.still(ctx); err != nil {
 		return moved, err
 	}

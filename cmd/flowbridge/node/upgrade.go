@@ -204,7 +204,7 @@ func (o *operator) giveWay() error {
 // handOver gives a new process what this one has. last is asked before the last word. After an error this one goes on,
 // and the new process has ended: it writes files that this one needs.
 func (n *Node) handOver(ctx context.Context, p *handover.Process, last func() error) (done admin.Upgraded, err error) {
-	h := &handing{node: n, to: p, done: &done, setups: setupPatience}
+	h := &handing{node: n, to: p, done: &done, setups: setupPatience, media: n.engine.Freeze}
 	defer func() {
 		if err != nil {
 			err = ended(ctx, p, err)
@@ -247,6 +247,7 @@ type handing struct {
 	node   *Node
 	to     *handover.Process
 	done   *admin.Upgraded
+	media  func()        // freezes it; nil: it goes on
 	setups time.Duration // for how long calls that are being set up are waited for
 	frozen time.Time     // since when nothing is handled
 	lock   *os.File      // of the store
@@ -312,7 +313,7 @@ func (h *handing) still(ctx context.Context) error {
 		why := server.Settled(settled, time.Since(begun) > h.setups)
 		if why == nil {
 			h.frozen = time.Now()
-			if why = server.Freeze(settled, h.node.engine.Freeze); why == nil {
+			if why = server.Freeze(settled, h.media); why == nil {
 				return nil
 			}
 			h.node.engine.Thaw()

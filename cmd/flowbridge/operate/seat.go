@@ -63,7 +63,7 @@ func moveSeatCommand() *cobra.Command {
 					return fmt.Errorf("%s: %w; this node goes on within 3 s if the addresses are still here", args[1], err)
 				}
 			}
-			_, err := fmt.Fprintf(w, "moved: %s went to %s\n", cli.Count(moved.Calls, "call"), cli.Shown(to))
+			_, err := fmt.Fprintf(w, "left: the seat with %s is for %s\n", cli.Count(moved.Calls, "call"), cli.Shown(to))
 			return err
 		})
 	}
