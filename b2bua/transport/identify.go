@@ -51,7 +51,7 @@ func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peer
 	return t
 }
 
-// Admits reports whether the wire's leg takes a request, of which senders says whose it takes. If not, Admits answers it.
+// Admits reports whether the leg takes a request; senders says whose requests it takes. If not, Admits answers it.
 // An ACK can't be asked for credentials, but it repeats those of its INVITE (RFC 3261 section 22.1).
 func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.Senders) bool {
 	s := w.stack
