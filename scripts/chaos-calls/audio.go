@@ -48,13 +48,14 @@ type half struct {
 	to   netip.AddrPort
 	sent uint32
 	came uint32
-	last int64 // when, by the monotonic clock; 0: nothing has come
+	last int64         // when, by the monotonic clock; 0: nothing has come
+	gap  time.Duration // the longest one since somebody asked
 }
 
-func newAudio(n *namespace.Network) (*audio, error) {
+// newAudio opens the socket of each side, in its namespace and at its address.
+func newAudio(in [2]namespace.Namespace, at [2]netip.Addr) (*audio, error) {
 	a := &audio{talks: map[uint32]*talk{}, stop: make(chan struct{}), done: make(chan struct{})}
-	at := [2]netip.Addr{namespace.CarrierAddr, namespace.AgentAddr}
-	for i, ns := range []namespace.Namespace{n.Carrier, n.Agent} {
+	for i, ns := range in {
 		a.room[i] = batch.NewRoom(rtp.Room)
 		if err := ns.Do(func() (err error) {
 			a.fd[i], a.addr[i], err = batch.Open(netip.AddrPortFrom(at[i], 0))
@@ -129,9 +130,32 @@ func (s *stream) stop() {
 // came notes that a packet came, or that the audio is over.
 func (a *audio) came(h *half, now int64) {
 	if h.last != 0 {
-		a.worst = max(a.worst, time.Duration(now-h.last))
+		gap := time.Duration(now - h.last)
+		h.gap, a.worst = max(h.gap, gap), max(a.worst, gap)
 	}
 	h.last = now
+}
+
+// gaps are the longest ones of each call that is on, of both directions, since they were last asked for, in ms.
+func (a *audio) gaps() (ms []float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := batch.Clock(unix.CLOCK_MONOTONIC)
+	for _, t := range a.all {
+		longest := time.Duration(0)
+		for i := range t.halves {
+			h := &t.halves[i]
+			if longest = max(longest, h.gap); h.last != 0 {
+				longest = max(longest, time.Duration(now-h.last))
+			}
+			h.gap = 0
+		}
+		if t.on {
+			ms = append(ms, float64(longest.Milliseconds()))
+		}
+	}
+	slices.Sort(ms)
+	return ms
 }
 
 // lull is the longest gap since it was last asked, of those that are over and of those that are not, and how late we

@@ -66,9 +66,7 @@ func (e *end) place(k kind, serial int) {
 	case k == held || k == timed:
 		more = "Supported: timer\r\nSession-Expires: 90;refresher=uac\r\n"
 	}
-	if k == held {
-		l.stream = e.audio.stream(serialOf(l.number), 0)
-	}
+	l.sound(0)
 	given := false
 	more += allow + sip.WithBody(l.description())
 	invite := l.ask("INVITE", more, func(m sip.Message) {
@@ -96,6 +94,13 @@ func (e *end) place(k kind, serial int) {
 	}
 }
 
+// sound gives a leg its side of the RTP, if its call has any.
+func (l *leg) sound(side int) {
+	if e := l.end; l.kind == held && (e.heard == 0 || serialOf(l.number) <= uint32(e.heard)) {
+		l.stream = e.audio.stream(serialOf(l.number), side)
+	}
+}
+
 // live does what is planned for an answered call, on either side.
 func (l *leg) live() {
 	h := hold(l.number)
@@ -120,9 +125,7 @@ func (l *leg) live() {
 func taker(second bool) func(*leg) {
 	return func(l *leg) {
 		s := l.invite
-		if l.kind == held {
-			l.stream = l.end.audio.stream(serialOf(l.number), 1)
-		}
+		l.sound(1)
 		switch {
 		case l.kind == busy:
 			l.refuse(s, "486 Busy Here")

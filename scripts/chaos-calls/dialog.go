@@ -198,6 +198,7 @@ func (l *leg) change(method, more string) {
 		case status == 481: // RFC 5057: the dialog is gone
 			l.finish(gone)
 		case status < 300:
+			l.changed++
 			l.listen(m)
 			l.refreshed(m.Header("Session-Expires"), true)
 		}

@@ -52,6 +52,7 @@ type leg struct {
 
 	invite   *server // the INVITE that we have to answer
 	asking   bool    // a re-INVITE of ours is open
+	changed  int     // requests of ours to change the session that got a 200
 	clients  map[string]*client
 	servers  map[string]*server
 	ack      map[int]string // of our INVITEs, by CSeq

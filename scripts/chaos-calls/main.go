@@ -19,7 +19,11 @@ var (
 )
 
 func main() {
-	err := run(os.Args[1:], os.Stdout)
+	do, args := run, os.Args[1:]
+	if len(args) > 0 && args[0] == "takeover" {
+		do, args = takeOver, args[1:]
+	}
+	err := do(args, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 	}

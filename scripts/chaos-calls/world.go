@@ -139,7 +139,8 @@ func (w *world) buildDisk() error {
 func (w *world) diskSize() string { return fmt.Sprintf("size=%dm", 256+int(w.minutes*60)) }
 
 func (w *world) buildEnds() (err error) {
-	if w.audio, err = newAudio(w.net); err != nil {
+	if w.audio, err = newAudio([2]namespace.Namespace{w.net.Carrier, w.net.Agent},
+		[2]netip.Addr{namespace.CarrierAddr, namespace.AgentAddr}); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.audio.close)
@@ -154,13 +155,9 @@ func (w *world) buildEnds() (err error) {
 		{&w.first, "first", w.net.Agent, netip.AddrPortFrom(namespace.AgentAddr, 5060), 1},
 		{&w.second, "second", w.net.Agent, netip.AddrPortFrom(namespace.AgentAddr, 5070), 1},
 	} {
-		n, err := newEnd(e.name, e.in, e.at, systemSIP)
-		if err != nil {
+		if err := w.addEnd(e.end, e.name, e.in, e.at, systemSIP, e.side); err != nil {
 			return err
 		}
-		n.audio, n.media, n.begun = w.audio, w.audio.addr[e.side], w.begun
-		*e.end = n
-		w.closers = append(w.closers, n.close)
 	}
 	w.first.arrive, w.second.arrive = taker(false), taker(true)
 	for _, e := range w.ends() {
@@ -175,6 +172,18 @@ func (w *world) buildEnds() (err error) {
 		w.closers = append(w.closers, w.names.close)
 	}
 	return err
+}
+
+// addEnd opens an end whose RTP has a side.
+func (w *world) addEnd(to **end, name string, in namespace.Namespace, at, peer netip.AddrPort, side int) error {
+	e, err := newEnd(name, in, at, peer)
+	if err != nil {
+		return err
+	}
+	e.audio, e.media, e.begun = w.audio, w.audio.addr[side], w.begun
+	*to = e
+	w.closers = append(w.closers, e.close)
+	return nil
 }
 
 var systemSIP = netip.AddrPortFrom(namespace.RelayAddr, 5060)

@@ -295,7 +295,7 @@ func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 // Confirm renews the lease until the database has answered, or ctx ends. lost: another node has the seat.
 func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
 	s.fleet.unready() // connections of before are of no use
-	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, firstRetry/5) {
+	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, 50*time.Millisecond) {
 		if owner, lost = s.renew(ctx); lost {
 			return owner, true
 		}

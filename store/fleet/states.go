@@ -21,10 +21,10 @@ const (
 	// database more than a row.
 	gatherFor = 2 * time.Millisecond
 	maxStates = 200
-	// statesTimeout bounds a write. firstRetry and lastRetry bound the time between tries of a database that is away.
+	// statesTimeout bounds a write, and awayTimeout one to a database that was away. retryEvery is the time between tries.
 	statesTimeout = 3 * time.Second
-	firstRetry    = 250 * time.Millisecond
-	lastRetry     = 2 * time.Second
+	awayTimeout   = time.Second
+	retryEvery    = 500 * time.Millisecond
 	// maxStateSize bounds a state of the database, in bytes, before it was compressed.
 	maxStateSize = 1 << 20
 )
@@ -153,7 +153,6 @@ func (all *states) counts() (protected, unprotected int) {
 
 // run writes states until ctx ends.
 func (all *states) run(ctx context.Context) {
-	retry := firstRetry
 	for {
 		select {
 		case <-all.wake:
@@ -163,16 +162,12 @@ func (all *states) run(ctx context.Context) {
 		sleep(ctx, gatherFor)
 		for all.take() {
 			err := all.write(ctx)
-			all.settle(err)
-			if err == nil {
-				retry = firstRetry
-				continue
+			if all.settle(err); err != nil {
+				sleep(ctx, retryEvery)
 			}
-			sleep(ctx, retry)
 			if ctx.Err() != nil {
 				return
 			}
-			retry = min(2*retry, lastRetry)
 		}
 	}
 }
@@ -198,7 +193,11 @@ func (all *states) take() bool {
 
 // write writes what was taken.
 func (all *states) write(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, statesTimeout)
+	timeout := statesTimeout
+	if all.away { // only this goroutine changes it
+		timeout = awayTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	f, n := all.seat.fleet, len(all.written)
 	ids, sealed := make([]string, 0, n), make([][]byte, 0, n)
@@ -209,7 +208,10 @@ func (all *states) write(ctx context.Context) error {
 		return err
 	}
 	done, err := f.pool.Exec(ctx, writeStates, all.seat.name, all.seat.id, all.seat.epoch.Load(), ids, sealed)
-	if err == nil && done.RowsAffected() == 0 {
+	switch {
+	case err != nil:
+		f.unready()
+	case done.RowsAffected() == 0:
 		all.seat.Look()
 		err = errState
 	}

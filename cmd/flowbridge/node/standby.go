@@ -132,11 +132,15 @@ func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved
 	return n.moveSeat(ctx, to)
 }
 
-// movePatience bounds the wait for calls that are being set up, while new ones wait, and for the database.
-const movePatience = 3 * time.Second
+// movePatience bounds the waits for the database and for the move of the addresses, and moveSetups that for calls which
+// are being set up: it is for as long that new calls wait.
+const (
+	movePatience = 3 * time.Second
+	moveSetups   = 1500 * time.Millisecond
+)
 
 func (n *Node) moveSeat(ctx context.Context, to string) (moved admin.SeatMoved, err error) {
-	h := &handing{node: n, setups: movePatience}
+	h := &handing{node: n, setups: moveSetups}
 	defer func() {
 		if err != nil {
 			h.thaw()

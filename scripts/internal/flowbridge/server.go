@@ -3,6 +3,7 @@ package flowbridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -52,6 +53,21 @@ func (s *Server) Socket() string { return filepath.Join(s.dir, "admin.sock") }
 // Configure writes the configuration.
 func (s *Server) Configure(text string) error { return os.WriteFile(s.Config(), []byte(text), 0o600) }
 
+// CopyStore gives another server what it takes to go on for one that is dead: the journal, whose second file there may
+// not be yet, the key, and the records that are still to be sent.
+func (s *Server) CopyStore(to *Server) error {
+	for _, suffix := range []string{"", "-wal", ".live-a", ".live-b", ".key"} {
+		text, err := os.ReadFile(s.Store() + suffix)
+		if err == nil {
+			err = os.WriteFile(to.Store()+suffix, text, 0o600)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Command is a command with the variables of the server.
 func (s *Server) Command(line ...string) *exec.Cmd {
 	c := exec.CommandContext(context.Background(), line[0], line[1:]...)
@@ -66,12 +82,19 @@ func (s *Server) Upgrade() *exec.Cmd {
 
 // Start starts a process, and returns when it is ready.
 func (s *Server) Start() error {
-	child, err := process.Start(s.in, s.Log(), s.Command(s.Serve...))
-	if err != nil {
+	if err := s.Launch(); err != nil {
 		return err
 	}
-	s.PID, s.children = child.PID(), append(s.children, child)
 	return s.Ready(10 * time.Second)
+}
+
+// Launch starts a process, which may never be ready.
+func (s *Server) Launch() error {
+	child, err := process.Start(s.in, s.Log(), s.Command(s.Serve...))
+	if err == nil {
+		s.PID, s.children = child.PID(), append(s.children, child)
+	}
+	return err
 }
 
 // Ready returns when the server is ready, or says why it is not.

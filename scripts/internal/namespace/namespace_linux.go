@@ -36,6 +36,15 @@ func New() (ns Namespace, err error) {
 	return ns, ns.Up("lo")
 }
 
+// Named is a namespace that ip-netns(8) has made.
+func Named(name string) (Namespace, error) {
+	fd, err := unix.Open("/run/netns/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return Namespace(fd), os.NewSyscallError("open "+name, err)
+}
+
+// Close gives the namespace up. It ends with the last process and descriptor in it.
+func (ns Namespace) Close() error { return unix.Close(int(ns)) }
+
 // Do runs f on a thread in the namespace. Sockets that f opens and processes that it starts stay there.
 func (ns Namespace) Do(f func() error) error {
 	return onThread(func() error {

@@ -55,6 +55,12 @@ func (c *Child) Kill() {
 	<-c.ended
 }
 
+// Wait waits for the end of the process, and says whether it ended well.
+func (c *Child) Wait() bool {
+	<-c.ended
+	return c.cmd.ProcessState.Success()
+}
+
 // Stop ends the process as an operator does: the second signal has Flowbridge end its calls. It is killed after 5 s.
 func (c *Child) Stop() {
 	terminate := func() { _ = c.cmd.Process.Signal(syscall.SIGTERM) }

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/scripts/internal/flowbridge"
+	"flowbridge/scripts/internal/namespace"
+	"flowbridge/scripts/internal/process"
+)
+
+// The addresses of scripts/takeover-lab.
+var (
+	seatAddr   = netip.MustParseAddr("10.206.0.10")
+	labCarrier = netip.MustParseAddr("10.206.0.2")
+	labAgent   = netip.MustParseAddr("10.206.0.3")
+)
+
+const (
+	databaseURL = "postgres://postgres@10.206.0.4:5432,10.206.0.5:5432/flowbridge?sslmode=disable" +
+		"&target_session_attrs=read-write&connect_timeout=2"
+	nodeConfig = `
+sip: {listen: ["udp://%[1]v:5060"], max_delay: 1h}
+media: {listen: [%[1]v], ports: 10000-32767, engine: %[2]s, timeout: %[3]v}
+trunks: [{name: carrier, sources: [%[4]v], session_expires: 90s%[5]s}]
+targets:
+  - {name: first, kind: sip, uri: "sip:{{.To.Number}}@%[6]v:5060", ring_timeout: 3s, dtmf: info}
+  - {name: second, kind: sip, uri: "sip:{{.To.Number}}@%[6]v:5070", ring_timeout: 3s, dtmf: info}
+routes: [{targets: [first, second]}]
+store: {path: %[7]q}
+admin: {listen: "unix://%[8]s"}
+log: {level: info}
+fleet: {dsn_file: %[9]q, node: %[10]s, caps: true%[11]s}
+`
+)
+
+// lab is a carrier, agents, a database with its standby and three nodes, one of which has the seat. After the first
+// error nothing more is done.
+type lab struct {
+	*takeover
+	runner // the load
+	err    error
+	dir    string
+	in     map[string]namespace.Namespace
+	nodes  []*node
+	undo   []func()        // run in reverse
+	plain  bool            // without takeover: nodes have a journal of their own
+	heard  int             // so many of the held calls have RTP; 0: all
+	more   string          // of the trunk
+	silent time.Duration   // media.timeout
+	waited map[string]bool // numbers of those that nobody had answered when their machine died
+}
+
+// node is a machine that can have the seat.
+type node struct {
+	name   string // of its link, its namespace and in the fleet
+	server *flowbridge.Server
+	keeper *process.Child // keepalived; nil: none
+}
+
+// newLab builds a lab, in which no node runs yet.
+func (t *takeover) newLab(prepare func(*lab)) *lab {
+	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}, plain: t.manual}
+	l.silent = 10 * time.Second
+	l.runner = runner{settings: &settings{}, out: t.out}
+	prepare(l)
+	l.dir, l.err = os.MkdirTemp(t.dir, t.name)
+	l.step(func() error {
+		return errors.Join(os.Chmod(t.dir, 0o711), os.Chmod(l.dir, 0o711)) //nolint:gosec // for PostgreSQL's user
+	})
+	l.undo = append(l.undo, func() { _ = l.command("remove").Run() })
+	l.do("build")
+	for _, name := range []string{"carrier", "agent", "a", "b", "c"} {
+		l.step(func() (err error) {
+			l.in[name], err = namespace.Named(name)
+			l.undo = append(l.undo, func() { _ = l.in[name].Close() })
+			return err
+		})
+	}
+	l.step(l.buildEnds)
+	l.step(l.buildNodes)
+	return l
+}
+
+func (l *lab) close() {
+	for _, n := range l.nodes {
+		n.kill()
+	}
+	for _, f := range slices.Backward(l.undo) {
+		f()
+	}
+	_ = os.RemoveAll(l.dir)
+}
+
+func (l *lab) step(f func() error) {
+	if l.err == nil {
+		l.err = f()
+	}
+}
+
+func (l *lab) wait(d time.Duration) {
+	if l.err == nil {
+		time.Sleep(d)
+	}
+}
+
+func (l *lab) file(name string) string { return filepath.Join(l.dir, name) }
+
+// command is one of scripts/takeover-lab.
+func (l *lab) command(args ...string) *exec.Cmd {
+	c := exec.CommandContext(context.Background(), l.script, args...)
+	c.Env = append(os.Environ(), "LAB="+l.dir, "CASE="+l.name)
+	return c
+}
+
+// do runs a command of scripts/takeover-lab, and returns what it says.
+func (l *lab) do(args ...string) (text string) {
+	l.step(func() error {
+		file := l.file("said") // not a pipe: what goes on in the background would keep it open
+		c, err := process.Start(namespace.Here, file, l.command(args...))
+		if err != nil {
+			return err
+		}
+		ok := c.Wait()
+		b, err := os.ReadFile(file)
+		if text = strings.TrimSpace(string(b)); !ok {
+			err = fmt.Errorf("takeover-lab %s: %s", strings.Join(args, " "), text)
+		}
+		return errors.Join(err, os.Remove(file))
+	})
+	return text
+}
+
+// ask is a query of the database, whose one value is a number; -1: it fails.
+func (l *lab) ask(query string) int {
+	n := -1
+	text, err := l.command("query", query).CombinedOutput()
+	if _, wrong := fmt.Sscan(string(text), &n); err != nil || wrong != nil {
+		l.figure("a query fails", "%v: %s", err, text)
+	}
+	return n
+}
+
+func (l *lab) buildEnds() (err error) {
+	w := &l.world
+	w.begun = time.Now()
+	w.audio, err = newAudio([2]namespace.Namespace{l.in["carrier"], l.in["agent"]}, [2]netip.Addr{labCarrier, labAgent})
+	if err != nil {
+		return err
+	}
+	l.undo = append(l.undo, w.audio.close)
+	peer := netip.AddrPortFrom(seatAddr, 5060)
+	err = errors.Join(
+		w.addEnd(&w.carrier, "carrier", l.in["carrier"], netip.AddrPortFrom(labCarrier, 5060), peer, 0),
+		w.addEnd(&w.first, "first", l.in["agent"], netip.AddrPortFrom(labAgent, 5060), peer, 1),
+		w.addEnd(&w.second, "second", l.in["agent"], netip.AddrPortFrom(labAgent, 5070), peer, 1))
+	l.undo = append(l.undo, w.close)
+	if err != nil {
+		return err
+	}
+	w.first.arrive, w.second.arrive = taker(false), taker(true)
+	for _, e := range w.ends() {
+		e.heard = l.heard
+		go e.read()
+	}
+	return nil
+}
+
+// buildNodes writes what the nodes are told, and the secrets that they share.
+func (l *lab) buildNodes() error {
+	err := errors.Join(os.WriteFile(l.file("dsn"), []byte(databaseURL), 0o600),
+		os.WriteFile(l.file("key"), []byte(rand.Text()+rand.Text()), 0o600))
+	for _, name := range []string{"a", "b", "c"} {
+		server, err2 := flowbridge.New(l.binary, l.dir, l.in[name])
+		if err = errors.Join(err, err2); err != nil {
+			return err
+		}
+		l.nodes = append(l.nodes, &node{name: name, server: server})
+	}
+	return err
+}
+
+// configure tells a node the same as all others, but for its name and files.
+func (l *lab) configure(n *node) error {
+	seat := ""
+	if !l.plain {
+		seat = fmt.Sprintf(", takeover: {seat: east, key_file: %q, patience: 50ms}", l.file("key"))
+	}
+	return n.server.Configure(fmt.Sprintf(nodeConfig, seatAddr, l.engine, l.silent, labCarrier, l.more, labAgent,
+		n.server.Store(), n.server.Socket(), l.file("dsn"), n.name, seat))
+}
+
+// start starts the first node with the address, and the others as its standbys.
+func (l *lab) start() {
+	for i, n := range l.nodes {
+		l.step(func() error { return l.configure(n) })
+		switch {
+		case l.by == "keepalived" && !l.plain:
+			l.keep(n, i)
+		case i == 0:
+			l.do("add", n.name)
+		}
+		switch {
+		case i == 0:
+			l.step(n.server.Start)
+		case !l.plain:
+			l.step(n.server.Launch)
+		}
+	}
+}
+
+// keep starts keepalived, which moves the address; the first node has it then.
+func (l *lab) keep(n *node, i int) {
+	l.step(func() (err error) {
+		n.keeper, err = process.Start(namespace.Here, l.file("keepalived-"+n.name+".log"), l.command("keepalived", n.name,
+			fmt.Sprint(150-10*i), l.binary+" seat take east --config "+n.server.Config()))
+		if err == nil && i == 0 {
+			err = process.Until(10*time.Second, func() error { return l.command("has", n.name).Run() })
+		}
+		return err
+	})
+}
+
+// die kills all processes of the node, and takes its cable out. What its process has said before has left.
+func (l *lab) die(n *node) {
+	n.server.Kill()
+	l.do("link", n.name, "down")
+	n.kill()
+}
+
+// kill ends the processes of the node. keepalived would say good-bye.
+func (n *node) kill() {
+	n.server.Kill()
+	if n.keeper != nil {
+		n.keeper.Kill()
+	}
+}
+
+// take has the node take the seat over from one that is dead or cut off, and returns when it serves. A script needs a
+// second to find that out, as keepalived does. Without takeover an operator can copy the store, if its disk lives: that
+// all calls live then shows that this bench counts right.
+func (l *lab) take(n, from *node) {
+	begin := time.Now()
+	switch {
+	case l.plain:
+		l.step(func() error { return from.server.CopyStore(n.server) })
+		l.step(func() error { return l.configure(n) })
+		l.do("add", n.name)
+		l.step(n.server.Launch)
+	case l.by != "keepalived":
+		l.wait(time.Second)
+		l.do("add", n.name)
+	}
+	l.step(func() error { return n.server.Ready(30 * time.Second) })
+	took := float64(time.Since(begin).Milliseconds())
+	l.atMost(fmt.Sprintf("node %s serves after the end of %s", n.name, from.name), 3000, took)
+}
+
+// listen counts from now on what a node sends by UDP, and notes it in the end.
+func (l *lab) listen(name string) (note func()) {
+	log := l.file("wire.log")
+	var c *process.Child
+	l.step(func() (err error) {
+		if c, err = process.Start(namespace.Here, log, l.command("listen", name)); err != nil {
+			return err
+		}
+		return process.Until(10*time.Second, func() error {
+			if text := process.Tail(log); !strings.Contains(text, "File: ") {
+				return errors.New(text)
+			}
+			return nil
+		})
+	})
+	return func() {
+		if l.err != nil {
+			return
+		}
+		c.Stop()
+		lines := strings.FieldsFunc(l.do("heard"), func(r rune) bool { return r == '\n' })
+		l.is("datagrams of the former owner after the takeover", 0, len(lines))
+		if len(lines) > 0 {
+			l.figure("the first of them, and the last", "%s", strings.Join([]string{lines[0], lines[len(lines)-1]}, "\n      "))
+		}
+	}
+}

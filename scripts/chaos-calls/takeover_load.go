@@ -1,0 +1,174 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/scripts/internal/process"
+	"flowbridge/scripts/internal/report"
+	"flowbridge/scripts/internal/sip"
+)
+
+// begin starts the nodes and the load, and returns after so long under all of it.
+func (l *lab) begin(under time.Duration) (stop func()) {
+	if l.start(); l.err != nil {
+		return func() {}
+	}
+	stop = l.startLoad()
+	l.step(func() error {
+		return process.Until(time.Duration(l.held/50+20)*time.Second, func() error {
+			if n := l.carrier.count(upAndHeld); n < l.held {
+				return fmt.Errorf("%d of %d calls are up", n, l.held)
+			}
+			return nil
+		})
+	})
+	l.wait(warmUp + under)
+	l.audio.gaps()
+	l.audio.lull()
+	return stop
+}
+
+func upAndHeld(g *leg) bool { return g.kind == held && g.established() }
+
+// refusedBy503 says whether a call was refused that agents would have taken.
+func refusedBy503(g *leg) bool {
+	return g.kind != cancelled && g.kind != busy && g.kind != unheeded &&
+		slices.ContainsFunc(g.moments, func(m moment) bool { return !m.sent && strings.HasPrefix(m.what, "503 ") })
+}
+
+// judge notes all that there is to know of the calls, and ends them. Their owner was lost at a moment; 0: it was not.
+// gap is how long their audio may have paused, in ms; 0: for any time.
+func (l *lab) judge(death time.Duration, gap float64) {
+	if l.err != nil {
+		return
+	}
+	l.noteGaps(gap)
+	l.noteUnanswered(death)
+	l.noteHeld()
+	l.finish()
+	ended := 0
+	for _, e := range l.ends() {
+		ended += e.count(func(g *leg) bool { return g.kind == held && g.wanted && g.why == "" && g.fate == hungUp })
+	}
+	l.is("held calls whose BYE was answered by 200", l.held, ended)
+	all := l.sides()
+	l.holdsAll(judgeCalls(all)...)
+	l.noteRecords(all)
+}
+
+// noteGaps notes the longest gap of each call since the last time.
+func (l *lab) noteGaps(most float64) {
+	gaps := l.audio.gaps()
+	_, late := l.audio.lull()
+	p50, longest, ours := report.At(gaps, 0.5), report.At(gaps, 1), float64(late.Milliseconds())
+	l.figure("longest gap of each call: p50, max; ours of it", "%.0f, %.0f ms; %.0f ms", p50, longest, ours)
+	if most > 0 {
+		l.atMost("longest gap of all calls, less what the load was late", most, longest-ours)
+	}
+}
+
+// noteUnanswered judges the agents whose callers had no answer when the owner died, and have none by now: they must
+// know within 5 s that the call is over. Those that do not, and their callers, are given up.
+func (l *lab) noteUnanswered(death time.Duration) {
+	told := invariant{name: "agents of unanswered calls are told within 5 s"}
+	underWay := func(g *leg) bool { return g.moments[0].at < death && (g.fate == open || g.over > death) }
+	for _, e := range l.ends() { // the carrier comes first
+		e.mu.Lock()
+		for _, g := range e.all {
+			switch {
+			case !underWay(g):
+			case g.caller && !g.answered:
+				l.waited[g.number] = true
+				g.finish(unheard)
+			case !g.caller && l.waited[g.number]:
+				told.holds(g.fate != open && g.over < death+5*time.Second, g.number, e.name, g.fate, max(0, g.over-death))
+				g.finish(forgotten)
+			}
+		}
+		e.mu.Unlock()
+	}
+	l.holdsAll(told)
+}
+
+// noteHeld judges the held calls after a takeover: their audio, and a re-INVITE from each side.
+func (l *lab) noteHeld() {
+	with := l.held
+	if l.heard > 0 {
+		with = l.heard
+	}
+	l.is("held calls that are up", l.held, l.carrier.count(upAndHeld))
+	l.is("of those with RTP: heard at both ends", with, with-len(l.audio.deaf(10*time.Second)))
+	answered := [2]int{}
+	for side, ends := range [2][]*end{{l.carrier}, {l.first, l.second}} {
+		for _, e := range ends {
+			answered[side] += e.change()
+		}
+	}
+	l.is("re-INVITE of the carrier answered by 200", l.held, answered[0])
+	l.is("re-INVITE of the agent answered by 200", l.held, answered[1])
+}
+
+// change has the end change the session of each held call, and counts the answers.
+func (e *end) change() int {
+	e.mu.Lock()
+	all := slices.Clone(e.all)
+	e.mu.Unlock()
+	for n, g := range all {
+		e.mu.Lock()
+		if upAndHeld(g) {
+			g.change("INVITE", g.contact()+sip.WithBody(g.description()))
+		}
+		e.mu.Unlock()
+		if n%20 == 19 {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	_ = process.Until(10*time.Second, func() error {
+		if e.count(func(g *leg) bool { return g.asking }) > 0 {
+			return errors.New("not all are answered")
+		}
+		return nil
+	})
+	return e.count(func(g *leg) bool { return g.kind == held && g.changed > 0 })
+}
+
+// sides are all legs that there were, but of callers who were given up.
+func (l *lab) sides() (all []side) {
+	for _, e := range l.ends() {
+		e.mu.Lock()
+		for _, g := range e.all {
+			if !g.caller || g.answered || !l.waited[g.number] {
+				all = append(all, g.side())
+			}
+		}
+		e.mu.Unlock()
+	}
+	return all
+}
+
+// noteRecords holds the database to one record of each answered call.
+func (l *lab) noteRecords(all []side) {
+	answered, got := 0, 0
+	for _, s := range all {
+		if s.caller && s.answered {
+			answered++
+		}
+	}
+	const from, wasAnswered = " FROM flowbridge_calls WHERE ", "answered_at IS NOT NULL"
+	cause := func(is string) int { return l.ask("SELECT count(*)" + from + wasAnswered + " AND record->>'cause' " + is) }
+	_ = process.Until(20*time.Second, func() error {
+		if got = l.ask("SELECT count(DISTINCT record->>'sip_call_id')" + from + wasAnswered); got < answered {
+			return errors.New("records are still to come")
+		}
+		return nil
+	})
+	l.is("records of answered calls in PostgreSQL", answered, got)
+	l.is("calls with more than one record there", 0,
+		l.ask("SELECT count(*) - count(DISTINCT record->>'sip_call_id')"+from+"true"))
+	l.is("records there of answered calls that were cut off", 0, cause("IN ('interrupted', 'media_timeout', 'process_restart')"))
+	l.figure("records there of answered calls whose end was missed", "%d", cause("= 'missed_hangup'"))
+}
