@@ -33,6 +33,8 @@ type Call struct {
 	Hears map[string]string `json:"hears,omitempty"`
 	// Speaks are the parties, caller and agent, that speak now, where the conversation is followed.
 	Speaks []string `json:"speaks,omitempty"`
+	// Seat is the seat of a live call of another node; its node is that of the record.
+	Seat string `json:"seat,omitempty"`
 }
 
 // Calls gives the live calls.
@@ -53,6 +55,8 @@ type Options struct {
 	Records Records
 	// Fleet gives the finished calls of all nodes. Default: there is no fleet.
 	Fleet Records
+	// Nodes are the other nodes. Default: /api/fleet does not exist, and what they have is not found.
+	Nodes Nodes
 	// Ready is an error while no calls are accepted. Default: always ready.
 	Ready func() error
 	// Requests are told of the requests under way. Default: nobody is.
@@ -77,7 +81,7 @@ type Options struct {
 	Metrics http.Handler
 	// Leveller changes how much is logged. Default: /api/log does not exist.
 	Leveller Leveller
-	// Recordings gives the files of recordings. Default: /api/recordings does not exist.
+	// Recordings gives the files of recordings. Default: this node has none.
 	Recordings Recordings
 	// Events tells of changes. Default: /api/events does not exist, and the page shows no live calls.
 	Events *Events
@@ -144,9 +148,10 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
 		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))
 	}
-	if a.Recordings != nil {
-		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
+	if a.Nodes != nil {
+		mux.HandleFunc("/api/fleet", a.closed(a.fleet))
 	}
+	mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))

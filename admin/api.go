@@ -12,10 +12,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// page is the answer of every list. Next is "" on the last page.
+// page is the answer of every list. Next is "" on the last page. Hidden is how many calls of the fleet can't be read.
 type page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next"`
+	Items  []T    `json:"items"`
+	Next   string `json:"next"`
+	Hidden *int   `json:"hidden,omitempty"`
 }
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
@@ -44,9 +45,17 @@ const maxIDs = 64
 
 // calls lists the live calls, newest first: all of them, or those with some ids.
 func (a *api) calls(w http.ResponseWriter, r *http.Request) {
-	q, bad := parseQuery(r.URL.RawQuery, "ids")
+	q, bad := parseQuery(r.URL.RawQuery, "ids", "fleet")
+	fleet := false
+	if bad == nil {
+		fleet, bad = a.ofFleet(q["fleet"], a.Nodes != nil)
+	}
 	if bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
+		return
+	}
+	if fleet {
+		a.fleetCalls(w, r)
 		return
 	}
 	ids := strings.Split(q["ids"], ",")
@@ -64,13 +73,18 @@ func (a *api) calls(w http.ResponseWriter, r *http.Request) {
 			live = append(live, c)
 		}
 	}
+	a.write(w, http.StatusOK, page[Call]{Items: listed(live)})
+}
+
+// listed makes a list of live calls, newest first.
+func listed(live []Call) []Call {
 	for i := range live {
 		live[i] = whole(live[i])
 	}
 	slices.SortFunc(live, func(x, y Call) int {
 		return cmp.Or(y.StartedAt.Compare(x.StartedAt.Time), cmp.Compare(y.ID, x.ID))
 	})
-	a.write(w, http.StatusOK, page[Call]{Items: live})
+	return live
 }
 
 // call shows one call, live or finished.
@@ -82,30 +96,36 @@ func (a *api) call(w http.ResponseWriter, r *http.Request) {
 
 // find gives the call of a path, live or finished, or answers that there is none.
 func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
+	c, _, ok := a.locate(w, r)
+	return c, ok
+}
+
+// locate is find. other says that another node has the call, or had it.
+func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok bool) {
 	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
-		return Call{}, false
+		return c, false, false
 	}
 	id := r.PathValue("id")
 	if c, ok := a.Calls.Find(r.Context(), id); ok {
-		return whole(c), true
+		return whole(c), false, true
 	}
 	rec, ok, err := a.Records.Get(r.Context(), id)
 	if err != nil {
 		a.broken(w, r, err)
-		return Call{}, false
+		return c, false, false
 	}
-	if !ok && a.Fleet != nil {
-		rec, ok, err = fleetRecords{a.Fleet}.Get(r.Context(), id)
-		if a.fleetAway(w, r, err, "it is no call of this node; ask again later, or another node") {
-			return Call{}, false
-		}
+	if ok {
+		return whole(Call{Record: rec, Phase: phaseEnded}), false, true
+	}
+	c, ok, err = a.findElsewhere(r.Context(), id)
+	if a.fleetAway(w, r, err, "it is no call of this node; ask again later, or another node") {
+		return c, false, false
 	}
 	if !ok {
 		a.fail(w, http.StatusNotFound, "there is no call "+quoted(id), "take an id from /api/calls or /api/cdrs")
-		return Call{}, false
 	}
-	return whole(Call{Record: rec, Phase: phaseEnded}), true
+	return whole(c), true, ok
 }
 
 // whole replaces missing attempts and recordings by empty lists.

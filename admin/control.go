@@ -172,10 +172,13 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("name")
-	f, err := a.Recordings.OpenFile(name)
+	f, err := a.openRecording(name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			a.Log.Error().Err(err).Msg("recording not readable")
+		}
+		if a.recordedElsewhere(w, r, name) {
+			return
 		}
 		a.fail(w, http.StatusNotFound, "there is no recording "+quoted(name),
 			"take the file of a recording of a call, from /api/calls/{id}/recordings; it is there when it has ended_at")
@@ -189,6 +192,14 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(name)+`"`)
 	http.ServeContent(&paced{ResponseWriter: w, until: time.Now().Add(downloadLimit)}, r, "", time.Time{}, f)
+}
+
+// openRecording opens a recording of this node.
+func (a *api) openRecording(name string) (*os.File, error) {
+	if a.Recordings == nil {
+		return nil, fs.ErrNotExist
+	}
+	return a.Recordings.OpenFile(name)
 }
 
 // paced is a long answer: each part of it has writeTimeout, and the whole may have a limit. So a client that stops to

@@ -33,15 +33,24 @@ func (f fleetRecords) Get(ctx context.Context, id string) (record.Record, bool, 
 	return rec, ok, err
 }
 
-// recordsOf reads the parameter fleet: whether the calls of all nodes are meant.
-func (a *api) recordsOf(text string) (Records, *failure) {
+// ofFleet reads the parameter fleet: whether the calls of all nodes are meant.
+func (*api) ofFleet(text string, there bool) (bool, *failure) {
 	switch {
 	case text == "" || text == "false":
-		return a.Records, nil
+		return false, nil
 	case text != "true":
-		return nil, &failure{"fleet is neither true nor false: " + quoted(text), "write true for the calls of all nodes"}
-	case a.Fleet == nil:
-		return nil, &failure{"this node is in no fleet", "leave fleet out, or write fleet.dsn_file into the configuration"}
+		return false, &failure{"fleet is neither true nor false: " + quoted(text), "write true for the calls of all nodes"}
+	case !there:
+		return false, &failure{"this node is in no fleet", "leave fleet out, or write fleet.dsn_file into the configuration"}
+	}
+	return true, nil
+}
+
+// recordsOf gives the records that the parameter fleet means.
+func (a *api) recordsOf(text string) (Records, *failure) {
+	all, bad := a.ofFleet(text, a.Fleet != nil)
+	if bad != nil || !all {
+		return a.Records, bad
 	}
 	return fleetRecords{a.Fleet}, nil
 }

@@ -44,7 +44,8 @@ func (a *api) findLadder(w http.ResponseWriter, r *http.Request) (Ladder, bool) 
 	}
 	l, err := a.Ladders.Ladder(r.Context(), r.PathValue("id"))
 	if none, ok := errors.AsType[*NoLadderError](err); ok {
-		if _, known := a.find(w, r); known { // else it has answered
+		c, other, known := a.locate(w, r)
+		if known && (!other || !a.elsewhere(w, r, c.Node)) { // else it is answered
 			a.fail(w, http.StatusNotFound, none.Reason, none.Remedy)
 		}
 		return nil, false

@@ -15,6 +15,7 @@ type Table struct {
 	cells   []uint32          // of all rows, a number for each value
 	values  []string
 	sample  template.Row // a value of each column that has one somewhere
+	sum     string       // see Sum
 	route   int          // the columns that routes read; -1: the file has none
 	targets int
 }
@@ -47,6 +48,14 @@ func (t *Table) Size() int {
 		return 0
 	}
 	return len(t.rows)
+}
+
+// Sum tells the table from others: the first 16 digits of the file's SHA-256, as sha256sum prints it. Empty: no table.
+func (t *Table) Sum() string {
+	if t == nil {
+		return ""
+	}
+	return t.sum
 }
 
 func (l Listed) value(column int) string {

@@ -2,7 +2,9 @@ package config
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +47,8 @@ func (s section) table(key string) *Table {
 		return nil
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	in := &sized{from: io.LimitReader(f, maxTable+1)}
+	sum := sha256.New()
+	in := &sized{from: io.TeeReader(io.LimitReader(f, maxTable+1), sum)}
 	t := newTableReader(s.l, in).read()
 	_, err := io.Copy(io.Discard, in)
 	after, statErr := f.Stat()
@@ -58,7 +61,8 @@ func (s section) table(key string) *Table {
 		sc.complain(refuse("was written while it was read", wholeTable))
 	case in.n > 0 && in.last != '\n':
 		sc.complain(refuse("ends within a line: it seems to be a part of a file", "end its last line, too; "+wholeTable))
-	default:
+	case t != nil:
+		t.sum = hex.EncodeToString(sum.Sum(nil)[:8])
 		return t
 	}
 	return nil

@@ -57,6 +57,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s: got %v, %q", number, ok, l.Row())
 		}
 	}
+	if got := cfg.Numbers.Sum(); got != "da0c6c40d79ac450" || (*Table)(nil).Sum() != "" {
+		t.Errorf("checksum %q", got)
+	}
 	for _, number := range []string{"", "15075785607", "+1507578560", "number"} {
 		if _, ok := cfg.Numbers.Find(number); ok {
 			t.Errorf("%s is in the table", number)

@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,4 +56,6 @@ func (r *recent) Gather() ([]*dto.MetricFamily, error) {
 type errorLog struct{ log zerolog.Logger }
 
 // Println logs a line.
-func (e errorLog) Println(v ...any) { e.log.Warn().Interface("problem", v).Msg("metrics incomplete") }
+func (e errorLog) Println(v ...any) {
+	e.log.Warn().Str("problem", strings.TrimSpace(fmt.Sprintln(v...))).Msg("metrics incomplete")
+}

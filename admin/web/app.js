@@ -9,6 +9,7 @@ import { keys } from './keys.js';
 import { live } from './live.js';
 import { targets } from './targets.js';
 import { compare } from './compare.js';
+import { fleet } from './fleet.js';
 import { finished } from './finished.js';
 import { call } from './call.js';
 
@@ -30,9 +31,10 @@ function route() {
   else if (name === 'finished') leave = finished(main, params);
   else if (name === 'targets') leave = targets(main);
   else if (name === 'compare') leave = compare(main, params);
+  else if (name === 'fleet') leave = fleet(main);
   else leave = live(main);
   scrollTo(0, 0);
-  connect(!calls && !['finished', 'targets', 'compare'].includes(name));
+  connect(!calls && !['finished', 'targets', 'compare', 'fleet'].includes(name));
 }
 
 function decoded(text) {
@@ -51,10 +53,13 @@ function showState() {
     $('node').textContent = visible(clip(feed.hello.node, 64));
     $('node').title = `Flowbridge ${feed.hello.version}, right: ${feed.hello.rights}`;
   }
+  const standsBy = !feed.online && feed.problem?.status === 404; // a node without calls has no events of them
+  $('fleet').hidden = !feed.hello?.fleet && !standsBy;
   let text = '';
   if (feed.stats?.draining) text = 'This node is draining: it takes no new calls, and ends after the last one.';
   if (feed.stats?.unwritten > 0) text = `${feed.stats.unwritten} records cannot be written and wait in memory. Look at the disk of store.path.`;
-  if (!feed.online && feed.problem?.status) text = visible(`No live data: ${feed.problem.message}. ${feed.problem.remedy}`);
+  if (standsBy) text = 'This node stands by: it has no calls. See Fleet.';
+  else if (!feed.online && feed.problem?.status) text = visible(`No live data: ${feed.problem.message}. ${feed.problem.remedy}`);
   if ($('banner').textContent !== text) $('banner').textContent = text;
   $('banner').hidden = !text;
 }

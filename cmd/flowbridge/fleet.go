@@ -13,9 +13,11 @@ import (
 )
 
 func fleetCommand() *cobra.Command {
-	c := cli.Command("fleet", "List the nodes of the fleet",
-		"List the nodes of the fleet: when the database has seen each of them last, and which part of the caps it has.\n"+
-			"Nodes that have vanished are there for a day. It reads the database of fleet.dsn_file.",
+	c := cli.Command("fleet", "List the nodes and seats of the fleet",
+		"List the nodes of the fleet: when the database has seen each of them last, whether it takes calls or stands by, and\n"+
+			"which part of the caps it has. Below them list the seats: which node has each, since when, and how many answered\n"+
+			"calls another node could go on with (protected) or not. Nodes that have vanished are there for a day.\n"+
+			"It reads the database of fleet.dsn_file.",
 		"  flowbridge fleet\n  flowbridge fleet --json")
 	file := cli.ConfigFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
@@ -25,56 +27,61 @@ func fleetCommand() *cobra.Command {
 			return err
 		}
 		defer r.Close()
-		members, err := r.Members(c.Context())
+		all, err := r.Overview(c.Context(), cfg.Caps)
 		if err != nil {
 			return err
 		}
-		nodes := nodesOf(members, cfg.Caps)
 		if *asJSON {
-			return cli.PrintJSON(c.OutOrStdout(), map[string]any{"nodes": nodes})
+			return cli.PrintJSON(c.OutOrStdout(), all)
 		}
-		return printNodes(c.OutOrStdout(), nodes)
+		return printFleet(c.OutOrStdout(), all)
 	}
 	return c
 }
 
-// fleetNode is a node of a fleet, as the command shows it.
-type fleetNode struct {
-	Node    string `json:"node"`
-	Version string `json:"version"`
-	SeenMS  int64  `json:"seen_ms"` // how long ago
-	Live    bool   `json:"live"`
-	// Part is the node's part of the caps: the 1st, 2nd … of so many. 0: it has none, or the caps are each node's own.
-	Part int `json:"part"`
-	Of   int `json:"of"`
-}
-
-func nodesOf(members []fleet.Member, caps bool) []fleetNode {
-	live, part := len(fleet.Live(members)), 0
-	nodes := make([]fleetNode, len(members))
-	for i, m := range members {
-		nodes[i] = fleetNode{Node: m.Name, Version: m.Version, SeenMS: max(0, m.Age.Milliseconds()), Live: m.Live()}
-		if caps && m.Live() {
-			part++
-			nodes[i].Part, nodes[i].Of = part, live
-		}
-	}
-	return nodes
-}
-
-func printNodes(w io.Writer, nodes []fleetNode) error {
+func printFleet(w io.Writer, all *fleet.Overview) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tVERSION\tSEEN\tSTATE\tCAPS")
-	for _, n := range nodes {
-		state, caps := "vanished", "-"
-		if n.Live {
-			state = "live"
-		}
+	fmt.Fprintln(t, "NODE\tVERSION\tSEEN\tSTATE\tSEAT\tCAPS\tNUMBERS")
+	for i := range all.Nodes {
+		n := &all.Nodes[i]
+		caps := "-"
 		if n.Of > 0 {
 			caps = fmt.Sprintf("1/%d, no. %d", n.Of, n.Part)
 		}
-		seen := (time.Duration(n.SeenMS) * time.Millisecond).Round(100 * time.Millisecond)
-		fmt.Fprintf(t, "%s\t%s\t%v ago\t%s\t%s\n", cli.Shown(n.Node), cli.Shown(n.Version), seen, state, caps)
+		fmt.Fprintf(t, "%s\t%s\t%v ago\t%s\t%s\t%s\t%s\n", cli.Shown(n.Node), cli.Shown(n.Version), roughly(n.SeenMS),
+			n.State, orDash(n.Seat), caps, orDash(n.Numbers))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if all.NumbersDiffer {
+		fmt.Fprintln(w, "The nodes have different tables of numbers: give all of them the same file.")
+	}
+	if len(all.Seats) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	fmt.Fprintln(t, "SEAT\tNODE\tEPOCH\tSINCE\tLEASE\tPROTECTED\tUNPROTECTED")
+	for i := range all.Seats {
+		s := &all.Seats[i]
+		lease := s.Lease
+		if lease == fleet.LeaseLapsed {
+			lease = fmt.Sprintf("lapsed, renewed %v ago", roughly(s.RenewedMS))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), orDash(s.Node), s.Epoch,
+			s.Since.Format(time.RFC3339), lease, s.Protected, s.Unprotected)
 	}
 	return t.Flush()
+}
+
+// roughly is a time of so many milliseconds, with one place after the point.
+func roughly(ms int64) time.Duration {
+	return (time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return cli.Shown(text)
 }

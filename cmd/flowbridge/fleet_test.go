@@ -9,30 +9,46 @@ import (
 	"flowbridge/store/fleet"
 )
 
-// The live nodes have their parts in the order of their names. A node that has vanished has none, and a clock that was
-// set back by some seconds is nothing to show.
-func TestFleetNodes(t *testing.T) {
-	members := []fleet.Member{
-		{Name: "edge-1", Version: "1.2.3", Age: 1240 * time.Millisecond},
-		{Name: "edge-2", Version: "1.2.2", Age: 90 * time.Second},
-		{Name: "edge-3", Version: "1.2.3", Age: -2 * time.Second},
-	}
-	show := func(caps bool) (lines []string) {
+// The command shows the nodes and the seats. What it shows of an empty fleet, of differing tables of numbers, and of
+// what peers could write into names is in it, too.
+func TestFleetIsPrinted(t *testing.T) {
+	since := time.Date(2026, 11, 21, 2, 13, 0, 0, time.UTC)
+	show := func(all *fleet.Overview) (lines []string) {
 		var out strings.Builder
-		must(t, printNodes(&out, nodesOf(members, caps)))
+		must(t, printFleet(&out, all))
 		for line := range strings.Lines(out.String()) {
 			lines = append(lines, strings.Join(strings.Fields(line), " "))
 		}
 		return lines
 	}
+	const heads = "NODE VERSION SEEN STATE SEAT CAPS NUMBERS"
+	if got := show(&fleet.Overview{}); !slices.Equal(got, []string{heads}) {
+		t.Errorf("nobody is there: %q", got)
+	}
+	all := &fleet.Overview{
+		NumbersDiffer: true,
+		Nodes: []fleet.NodeSeen{
+			{Node: "edge-1", Version: "1.2.3", SeenMS: 1240, State: fleet.NodeLive, Seat: "east", Part: 1, Of: 2, Numbers: "0123456789abcdef"},
+			{Node: "edge-2\x1b[1m", Version: "1.2.3", SeenMS: 300, State: fleet.NodeStandby, Seat: "east", Numbers: fleet.NoNumbers},
+			{Node: "edge-3", Version: "1.2.2", SeenMS: 90000, State: fleet.NodeVanished},
+		},
+		Seats: []fleet.SeatSeen{
+			{Seat: "east", Node: "edge-1", Epoch: 3, Since: since, Lease: fleet.LeaseHeld, RenewedMS: 250, Protected: 12, Unprotected: 1},
+			{Seat: "west", Node: "edge-3", Epoch: 1, Since: since, Lease: fleet.LeaseLapsed, RenewedMS: 90000, Protected: 4},
+		},
+	}
+	got := show(all)
 	want := []string{
-		"NODE VERSION SEEN STATE CAPS", "edge-1 1.2.3 1.2s ago live 1/2, no. 1", "edge-2 1.2.2 1m30s ago vanished -",
-		"edge-3 1.2.3 0s ago live 1/2, no. 2",
+		heads, "edge-1 1.2.3 1.2s ago live east 1/2, no. 1 0123456789abcdef", "", "edge-3 1.2.2 1m30s ago vanished - - -",
+		"The nodes have different tables of numbers: give all of them the same file.", "",
+		"SEAT NODE EPOCH SINCE LEASE PROTECTED UNPROTECTED", "east edge-1 3 2026-11-21T02:13:00Z held 12 1",
+		"west edge-3 1 2026-11-21T02:13:00Z lapsed, renewed 1m30s ago 4 0",
 	}
-	if got := show(true); !slices.Equal(got, want) {
+	if strings.Contains(got[2], "\x1b") || !strings.HasSuffix(got[2], "standby east - none") {
+		t.Errorf("standby: %q", got[2])
+	}
+	got[2] = ""
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q; want %q", got, want)
-	}
-	if got := show(false); got[1] != "edge-1 1.2.3 1.2s ago live -" {
-		t.Errorf("without caps: %q", got)
 	}
 }

@@ -7,5 +7,10 @@
 // are user agents that do as RFC 3261 says: repeats, timers, 481 to what they do not know. What they were told is
 // what is judged.
 //
+//	chaos-calls takeover -flowbridge BINARY -lab scripts/takeover-lab [flags] [CASE…]
+//
+// is what scripts/bench takeover runs: the same calls through nodes of which one has the seat, and dies, is cut off or
+// gives it away. What machines there are is in scripts/takeover-lab.
+//
 // It mounts file systems and makes networks, and so wants to be the first process of its own namespaces (unshare(1)).
 package main

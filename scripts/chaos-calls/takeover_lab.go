@@ -70,7 +70,7 @@ type node struct {
 // newLab builds a lab, in which no node runs yet.
 func (t *takeover) newLab(prepare func(*lab)) *lab {
 	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}, plain: t.manual}
-	l.silent = 10 * time.Second
+	l.silent = 20 * time.Second // calls that end by themselves have no RTP, and may last for half of that
 	l.runner = runner{settings: &settings{}, out: t.out}
 	prepare(l)
 	l.dir, l.err = os.MkdirTemp(t.dir, t.name)

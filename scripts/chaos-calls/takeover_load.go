@@ -34,9 +34,9 @@ func (l *lab) begin(under time.Duration) (stop func()) {
 
 func upAndHeld(g *leg) bool { return g.kind == held && g.established() }
 
-// refusedBy503 says whether a call was refused that agents would have taken.
+// refusedBy503 says whether a call was refused that the first agent would have taken, and no agent has refused.
 func refusedBy503(g *leg) bool {
-	return g.kind != cancelled && g.kind != busy && g.kind != unheeded &&
+	return g.kind != cancelled && g.kind != busy && g.kind != unheeded && g.kind != elsewhere &&
 		slices.ContainsFunc(g.moments, func(m moment) bool { return !m.sent && strings.HasPrefix(m.what, "503 ") })
 }
 
@@ -159,7 +159,9 @@ func (l *lab) noteRecords(all []side) {
 		}
 	}
 	const from, wasAnswered = " FROM flowbridge_calls WHERE ", "answered_at IS NOT NULL"
-	cause := func(is string) int { return l.ask("SELECT count(*)" + from + wasAnswered + " AND record->>'cause' " + is) }
+	cause := func(is string) int {
+		return l.ask("SELECT count(*)" + from + wasAnswered + " AND record->>'cause' " + is)
+	}
 	_ = process.Until(20*time.Second, func() error {
 		if got = l.ask("SELECT count(DISTINCT record->>'sip_call_id')" + from + wasAnswered); got < answered {
 			return errors.New("records are still to come")
@@ -169,6 +171,7 @@ func (l *lab) noteRecords(all []side) {
 	l.is("records of answered calls in PostgreSQL", answered, got)
 	l.is("calls with more than one record there", 0,
 		l.ask("SELECT count(*) - count(DISTINCT record->>'sip_call_id')"+from+"true"))
-	l.is("records there of answered calls that were cut off", 0, cause("IN ('interrupted', 'media_timeout', 'process_restart')"))
+	l.is("records there of answered calls that were cut off", 0,
+		cause("IN ('interrupted', 'media_timeout', 'process_restart')"))
 	l.figure("records there of answered calls whose end was missed", "%d", cause("= 'missed_hangup'"))
 }

@@ -75,6 +75,7 @@ var remedies = map[string]string{
 	"53300": "raise max_connections of the database",
 	"25006": "name the primary in fleet.dsn_file, not a standby",
 	"57014": "the database is slow, or statement_timeout too short: look at its load",
+	"42703": "its tables are of an older version: start a node of this one",
 	"42P01": "the first node that starts makes the tables; restore them if they were there",
 }
 

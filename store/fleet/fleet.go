@@ -21,6 +21,10 @@ type Options struct {
 	URL string
 	// Node is this node's name; Version is that of the program.
 	Node, Version string
+	// API is where other nodes reach the node's admin API; empty: they don't.
+	API string
+	// Numbers gives Member.Numbers of now. Default: the node has no table.
+	Numbers func() string
 	// Key is the signalling key of the node's own database, by which the node is known again.
 	Key [32]byte
 	// Outbox is the node's own database.
@@ -40,6 +44,8 @@ type Fleet struct {
 	pool   *pgxpool.Pool // a connection for each goroutine
 	outbox Outbox
 	write  func(context.Context, []staged) error
+	// numbers is Options.Numbers.
+	numbers func() string
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -51,6 +57,8 @@ type Fleet struct {
 	member    member     // id changes where another process has it
 	census    census
 	twin      bool // another node has this one's name
+	// otherNumbers are the nodes with another table of numbers, by id, with what was told of them last.
+	otherNumbers map[string]string
 
 	preparing sync.Mutex // guards prepared
 	prepared  bool       // the tables are of this version, as far as is known
@@ -81,7 +89,10 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // the key itself is a secret
 	f := &Fleet{
 		Reader: reader, log: o.Log, pool: pool, outbox: o.Outbox,
-		member: member{id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version},
+		numbers: o.Numbers,
+		member: member{
+			id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version, api: o.API,
+		},
 		drainOutage: outage{
 			log: o.Log, began: "fleet's database takes no records: they wait",
 			over: "fleet's database takes records again",
@@ -90,6 +101,9 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 			log: o.Log, began: "fleet's database not reached: this node goes on with its part of the caps",
 			over: "fleet's database reached again",
 		},
+	}
+	if f.numbers == nil {
+		f.numbers = func() string { return NoNumbers }
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, nil) }

@@ -24,9 +24,17 @@ type Member struct {
 	// Seat is the seat that the node has or, with Standby, stands by for; empty: none.
 	Seat    string
 	Standby bool
+	// API is where other nodes reach its admin API, like http://203.0.113.5:8080; empty: they don't.
+	API string
+	// Numbers tells its table of numbers from others: see NoNumbers. Empty: it is not known.
+	Numbers string
 	// Age is that of its last heartbeat, by the database's clock.
 	Age time.Duration
 }
+
+// NoNumbers is Member.Numbers of a node without a table of numbers. Of others it is the beginning of the file's
+// SHA-256.
+const NoNumbers = "none"
 
 // Live reports whether the node counts.
 func (m Member) Live() bool { return m.Age <= liveFor }

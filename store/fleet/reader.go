@@ -100,8 +100,8 @@ func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 // error and has no more than its place in a list.
 func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad error), query string, args ...any) error {
 	for i, arg := range args {
-		if text, ok := arg.(string); ok { // PostgreSQL has no other text, and no record has
-			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
+		if text, ok := arg.(string); ok {
+			args[i] = asText(text)
 		}
 	}
 	rows, err := r.pool.Query(ctx, translated(query), args...)
@@ -129,6 +129,11 @@ func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad err
 		return ctx.Err()
 	}
 	return explain(err)
+}
+
+// asText is a text as PostgreSQL may have it. No record has another one.
+func asText(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 }
 
 // asIndexed is an id as its column has it.

@@ -46,6 +46,8 @@ type Seat struct {
 	node  string   // its name
 	key   [32]byte // signalling key of the seat
 
+	secret string // as SeatOptions.Secret
+
 	states *states
 
 	confirmed atomic.Pointer[time.Time] // when the last renewal that was granted began
@@ -98,7 +100,8 @@ const noteSeat = "fleet_seat"
 
 func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	s := &Seat{
-		fleet: f, name: o.Name, id: f.member.id, node: f.member.name, look: make(chan struct{}, 1), lost: make(chan Owner, 1),
+		fleet: f, name: o.Name, secret: o.Secret, id: f.member.id, node: f.member.name,
+		look: make(chan struct{}, 1), lost: make(chan Owner, 1),
 	}
 	signalling, err := derive(o, "signalling")
 	if err != nil {
@@ -136,8 +139,8 @@ func (s *Seat) Doubtful() bool {
 // Serves reports whether the node has the seat, as far as it knows.
 func (s *Seat) Serves() bool { return s.epoch.Load() != 0 }
 
-// Figures are the epoch of the node that has the seat, 0 of a standby, and how many answered calls the database has and
-// has not.
+// Figures are the epoch of the node that has the seat, 0 of a standby; how many answered calls the database has; and
+// how many it should have by now and has not.
 func (s *Seat) Figures() (epoch int64, protected, unprotected int) {
 	protected, unprotected = s.states.counts()
 	return s.epoch.Load(), protected, unprotected

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// gatherFor is how long a write waits for more states, and maxStates how many it has at most. A statement costs the
-	// database more than a row.
+	// gatherFor is how long a state that somebody waits for waits for more of them, and lagFor how long the others do. A
+	// statement costs the database more than a row. maxStates is how many it has at most.
 	gatherFor = 2 * time.Millisecond
+	lagFor    = 50 * time.Millisecond
 	maxStates = 200
 	// statesTimeout bounds a write, and awayTimeout one to a database that was away. retryEvery is the time between tries.
 	statesTimeout = 3 * time.Second
@@ -58,7 +59,9 @@ type states struct {
 	written   map[string]*waitingState // that are being written
 	landed    chan struct{}            // closed when that is over
 	protected map[string]struct{}      // calls that the database has
+	due       bool                     // it is going to be hurried
 	away      bool                     // the last write failed: nobody waits for the next one
+	late      bool                     // nor does anybody wait where somebody did in vain, until a write has landed
 }
 
 // waitingState is one on its way.
@@ -66,14 +69,20 @@ type waitingState struct {
 	text     []byte
 	answered bool
 	told     []func() // called when it has landed, or can't in time
+	kept     time.Time
 }
 
-func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
+// sealOf makes what seals and opens states, by a key.
+func sealOf(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	seal, err := cipher.NewGCMWithRandomNonce(block)
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
+	seal, err := sealOf(key)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +120,15 @@ func (s *Seat) Keep(id string, text []byte, answered bool) {
 		before.text, before.answered = text, answered
 		return
 	}
-	all.waiting[id] = &waitingState{text: text, answered: answered}
+	all.waiting[id] = &waitingState{text: text, answered: answered, kept: time.Now()}
+	if !all.due {
+		all.due = true
+		time.AfterFunc(lagFor, all.hurry)
+	}
+}
+
+// hurry has what waits written now.
+func (all *states) hurry() {
 	select {
 	case all.wake <- struct{}{}:
 	default:
@@ -128,22 +145,31 @@ func (s *Seat) Await(id string, told func()) bool {
 	if w == nil {
 		w = all.written[id]
 	}
-	if w == nil || all.away || all.patience <= 0 {
+	if w == nil || all.away || all.late || all.patience <= 0 {
 		return false
 	}
 	once := sync.OnceFunc(told)
-	late := time.AfterFunc(all.patience, once)
+	late := time.AfterFunc(all.patience, func() {
+		all.mu.Lock()
+		all.late = true
+		all.mu.Unlock()
+		once()
+	})
 	w.told = append(w.told, func() { late.Stop(); once() })
+	all.hurry()
 	return true
 }
 
-// counts are how many answered calls the database has, and how many it has not.
+// lateAfter is how long a state may be on its way. A busy node has some on their way at any time, and that is no news.
+const lateAfter = time.Second
+
+// counts are how many answered calls the database has, and how many it should have by now and has not.
 func (all *states) counts() (protected, unprotected int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for _, some := range []map[string]*waitingState{all.waiting, all.written} {
 		for id, w := range some {
-			if _, is := all.protected[id]; !is && w.answered {
+			if _, is := all.protected[id]; !is && w.answered && time.Since(w.kept) > lateAfter {
 				unprotected++
 			}
 		}
@@ -176,6 +202,7 @@ func (all *states) run(ctx context.Context) {
 func (all *states) take() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	all.due = false
 	all.written = map[string]*waitingState{}
 	for id, w := range all.waiting {
 		if len(all.written) == maxStates {
@@ -219,11 +246,11 @@ func (all *states) write(ctx context.Context) error {
 }
 
 func (all *states) sealed(id string, text []byte) []byte {
-	return all.seal.Seal(nil, nil, all.squeeze.EncodeAll(text, nil), all.bound(id))
+	return all.seal.Seal(nil, nil, all.squeeze.EncodeAll(text, nil), bound(all.seat.name, id))
 }
 
 // bound is what a state is sealed for.
-func (all *states) bound(id string) []byte { return []byte(all.seat.name + "\x00" + id) }
+func bound(seat, id string) []byte { return []byte(seat + "\x00" + id) }
 
 // settle tells of a write that is over. After an error, states wait again, unless there are newer ones.
 func (all *states) settle(err error) {
@@ -235,7 +262,7 @@ func (all *states) settle(err error) {
 	} else if err == nil && all.away {
 		all.seat.fleet.log.Info().Msg("the fleet's database takes states again")
 	}
-	all.away = err != nil
+	all.away, all.late = err != nil, false
 	var told []func()
 	for id, w := range written {
 		told = append(told, w.told...)
@@ -283,7 +310,7 @@ func (all *states) over(ctx context.Context, ids []string) {
 // Flush returns when the database has every state that was kept before.
 func (s *Seat) Flush(ctx context.Context) error {
 	all := s.states
-	for {
+	for all.hurry(); ; all.hurry() {
 		all.mu.Lock()
 		landed, left := all.landed, len(all.waiting)+len(all.written)
 		all.mu.Unlock()
@@ -319,7 +346,7 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 		return nil, 0, explain(err)
 	}
 	_ = parallel.Do(len(read), func(i int) error {
-		read[i].Text = s.states.opened(read[i].ID, read[i].Text)
+		read[i].Text = s.states.opened(s.states.seal, s.name, read[i].ID, read[i].Text)
 		return nil
 	})
 	good := read[:0]
@@ -331,9 +358,9 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 	return good, len(read) - len(good), nil
 }
 
-// opened is a state that was sealed; nil: it is damaged.
-func (all *states) opened(id string, sealed []byte) []byte {
-	squeezed, err := all.seal.Open(nil, nil, sealed, all.bound(id))
+// opened is a state that was sealed for a seat; nil: it is damaged, or was sealed with another secret.
+func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []byte {
+	squeezed, err := seal.Open(nil, nil, sealed, bound(seat, id))
 	if err != nil {
 		return nil
 	}

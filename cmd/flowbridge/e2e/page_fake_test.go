@@ -22,6 +22,7 @@ import (
 
 	"flowbridge/admin"
 	reporting "flowbridge/cmd/flowbridge/compare"
+	"flowbridge/store/fleet"
 	"flowbridge/store/record"
 	"flowbridge/telemetry/live"
 )
@@ -39,6 +40,8 @@ type fakeNode struct {
 	ladders map[string]any // by call
 
 	events *admin.Events
+	fleet  *fleet.Overview
+	asked  int // for the fleet
 	url    string
 }
 
@@ -47,10 +50,10 @@ func newFakeNode(t *testing.T, listen string) *fakeNode {
 	t.Helper()
 	n := &fakeNode{live: map[string]admin.Call{}, ladders: map[string]any{}, access: admin.Access{Local: admin.RightsOperate}}
 	n.events = admin.NewEvents(admin.EventSources{
-		Node: "node-1", Version: "v1.4.0", Figures: n,
+		Node: "node-1", Version: "v1.4.0", Figures: n, Fleet: true,
 	})
 	api := admin.New(admin.Options{
-		Calls: n, Records: n, Control: n, Events: n.events, Log: zerolog.Nop(), Figures: n, Recordings: n,
+		Calls: n, Records: n, Control: n, Events: n.events, Log: zerolog.Nop(), Figures: n, Recordings: n, Nodes: fakeFleet{n},
 		Report: func(by string) (admin.Report, error) { return compared{reporting.New(by)}, nil },
 		Access: func() admin.Access { n.mu.Lock(); defer n.mu.Unlock(); return n.access },
 	})
@@ -77,6 +80,28 @@ func newFakeNode(t *testing.T, listen string) *fakeNode {
 }
 
 // The interfaces of the admin API.
+
+// fakeFleet is the fleet of a fakeNode.
+type fakeFleet struct{ *fakeNode }
+
+func (n fakeFleet) Overview(context.Context) (any, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.asked++; n.fleet == nil {
+		return nil, errors.New("the fleet's database is not reached")
+	}
+	return n.fleet, nil
+}
+
+func (fakeFleet) Where(context.Context, string) (admin.Where, error) {
+	return admin.Where{Own: true}, nil
+}
+
+func (fakeFleet) Live(context.Context) ([]admin.Call, int, error) { return nil, 0, nil }
+
+func (fakeFleet) Find(context.Context, string) (c admin.Call, ok bool, err error) {
+	return c, false, nil
+}
 
 func (n *fakeNode) Stats() live.Stats {
 	n.mu.Lock()

@@ -53,9 +53,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	if n.out != nil {
 		options.Leveller = n.out
 	}
-	if n.fleet != nil {
-		options.Fleet = n.fleet
-	}
+	n.showOthers(&options)
 	if n.seat != nil {
 		options.Seats = seats{n}
 	}

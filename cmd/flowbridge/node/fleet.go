@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -31,13 +32,22 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	}
 	n.fleet, err = fleet.Open(ctx, fleet.Options{
 		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store, Log: n.log,
-		Seat: seatOptions(&cfg.Takeover),
+		Seat: seatOptions(&cfg.Takeover), API: apiURL(n.config().Admin.Listen),
+		Numbers: func() string { return cmp.Or(n.config().Numbers.Sum(), fleet.NoNumbers) },
 	})
 	if err != nil {
 		return fmt.Errorf("fleet.dsn_file: %w", err)
 	}
 	n.add(part{close: n.fleet.Close})
 	return nil
+}
+
+// apiURL is where other machines reach the admin API; empty: they don't.
+func apiURL(at config.AdminAddress) string {
+	if at.IsLocal() || at.Addr().IsUnspecified() {
+		return ""
+	}
+	return "http://" + at.String()
 }
 
 // admit has the fleet and the memory bound the calls, before the first one.

@@ -51,9 +51,11 @@ func (n *Node) Ladder(ctx context.Context, id string) (*ladder.Ladder, error) {
 	if n.ladders == nil {
 		return nil, &admin.NoLadderError{Reason: "no ladders are kept", Remedy: "write store: {ladders: 7d} and restart"}
 	}
-	if c := n.server.Ladder(id); c != nil {
-		if l, err := c.Ladder(); l != nil || err != nil {
-			return l, err
+	if n.server != nil { // else it stands by
+		if c := n.server.Ladder(id); c != nil {
+			if l, err := c.Ladder(); l != nil || err != nil {
+				return l, err
+			}
 		}
 	}
 	data, err := n.ladders.Get(ctx, id)

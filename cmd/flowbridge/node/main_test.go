@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/internal/pgtest"
 )
 
 func TestMain(m *testing.M) {
@@ -16,7 +17,7 @@ func TestMain(m *testing.M) {
 		succeed(mode)
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 // startNode starts a node with a configuration, and closes it at the end of the test.

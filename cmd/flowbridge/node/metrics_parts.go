@@ -107,19 +107,9 @@ func (f *figures) partGauges() (all []telemetry.Gauge) {
 			Help:  "Records of the database that could not be read, and were left out of lists; 1000 at most.",
 			Value: float64(len(f.node.store.Unreadable())),
 		})
-	for _, q := range f.node.admission.Waiting() {
-		label := []string{"route", q.Route}
-		all = append(all,
-			telemetry.Gauge{
-				Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label,
-				Value: float64(q.Calls),
-			},
-			telemetry.Gauge{
-				Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label,
-				Value: float64(q.Limit),
-			})
+	if f.node.server != nil { // else it stands by
+		all = append(all, f.serverGauges()...)
 	}
-	all = append(all, identityGauges(f.node.server.Verifier())...)
 	if f.node.ladders != nil {
 		all = append(all,
 			telemetry.Gauge{
@@ -142,6 +132,23 @@ func (f *figures) partGauges() (all []telemetry.Gauge) {
 		}
 	}
 	return all
+}
+
+// serverGauges are the figures of a node that takes calls.
+func (f *figures) serverGauges() (all []telemetry.Gauge) {
+	for _, q := range f.node.admission.Waiting() {
+		label := []string{"route", q.Route}
+		all = append(all,
+			telemetry.Gauge{
+				Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label,
+				Value: float64(q.Calls),
+			},
+			telemetry.Gauge{
+				Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label,
+				Value: float64(q.Limit),
+			})
+	}
+	return append(all, identityGauges(f.node.server.Verifier())...)
 }
 
 func fleetGauges(s fleet.Status) []telemetry.Gauge {

@@ -70,6 +70,7 @@ func TestPartsAreDocumented(t *testing.T) {
 	page := read(t, "../../../docs/metrics.md")
 	none := func() uint64 { return 0 }
 	parts := slices.Concat(fleetGauges(fleet.Status{}), exporting("traces", "Traces of calls", none, none)(), exporting("hep_packets", "HEP packets", none, none)())
+	parts = append(parts, gaugesOfSeat("east", 1, 0, 0)...)
 	for _, g := range parts {
 		if !strings.Contains(page, "| `flowbridge_"+g.Name) {
 			t.Errorf("docs/metrics.md does not have flowbridge_%s", g.Name)

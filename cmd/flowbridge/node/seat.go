@@ -214,13 +214,17 @@ func (s *seat) has(left []record.Left) {
 // seatGauges show the seat.
 func (n *Node) seatGauges() []telemetry.Gauge {
 	epoch, protected, unprotected := n.seat.Figures()
+	return gaugesOfSeat(n.seat.Name(), epoch, protected, unprotected)
+}
+
+func gaugesOfSeat(name string, epoch int64, protected, unprotected int) []telemetry.Gauge {
 	return []telemetry.Gauge{
 		{
 			Name: "seat_epoch", Help: "How often the seat was taken until this node had it; 0: it stands by.",
-			Labels: []string{"seat", n.seat.Name()}, Value: float64(epoch),
+			Labels: []string{"seat", name}, Value: float64(epoch),
 		},
 		{Name: "calls_protected", Help: "Answered calls with which another node could go on.", Value: float64(protected)},
-		{Name: "calls_unprotected", Help: "Answered calls whose state the fleet's database does not have.", Value: float64(unprotected)},
+		{Name: "calls_unprotected", Help: "Answered calls whose state the fleet's database has lacked for more than a second.", Value: float64(unprotected)},
 	}
 }
 

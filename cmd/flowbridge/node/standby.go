@@ -27,10 +27,15 @@ func (n *Node) showStandby(ctx context.Context, why error) (*standby, error) {
 		return nil, fmt.Errorf("admin.listen: %w", err)
 	}
 	s := &standby{}
-	s.server = admin.Server(admin.New(admin.Options{
-		Calls: noCalls{}, Records: n.store, Fleet: n.fleet, Log: n.log, Metrics: n.metrics.Handler(n.log),
+	options := admin.Options{
+		Calls: noCalls{}, Records: n.store, Log: n.log, Metrics: n.metrics.Handler(n.log), Ladders: apiLadders{n},
 		Access: n.access, Seats: seats{n}, Ready: func() error { return n.whyStandby() },
-	}), n.log)
+	}
+	n.showOthers(&options)
+	if n.archive != nil {
+		options.Recordings = n.archive
+	}
+	s.server = admin.Server(admin.New(options), n.log)
 	go func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.log.Error().Err(err).Msg("admin API ended")

@@ -1,0 +1,114 @@
+package admin
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// What another node has of a call, this node asks for there and passes on: with the sender's own token, so nobody gets
+// more than the token is good for, and only at the addresses that the nodes themselves have written into the database.
+
+// forwardedHeader marks a request that a node passes on. It is never passed on again.
+const forwardedHeader = "Flowbridge-Forwarded"
+
+// otherNodes asks other nodes. No proxy comes between, and no redirection leads elsewhere.
+var otherNodes = &http.Client{
+	Transport: &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+		ResponseHeaderTimeout: 10 * time.Second, DisableKeepAlives: true, DisableCompression: true,
+	},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// elsewhere answers a request for what another node has. It reports whether it did: not where that node is this one.
+func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) bool {
+	if a.Nodes == nil {
+		return false
+	}
+	has := "node " + quoted(node) + " has it"
+	at, err := a.Nodes.Where(r.Context(), node)
+	if err != nil {
+		return a.fleetAway(w, r, &fleetError{err}, has+": ask it there")
+	}
+	to := urlAt(at.API, r.URL)
+	switch {
+	case at.Own:
+		return false
+	case !at.There:
+		a.fail(w, http.StatusServiceUnavailable, has+", and it is not there",
+			"start it again; flowbridge fleet lists the nodes")
+	case r.Header.Get(forwardedHeader) != "":
+		a.fail(w, http.StatusNotFound, has, "ask it there")
+	case to == "":
+		a.fail(w, http.StatusNotFound, has+", and other machines don't reach its admin API",
+			"ask it there, or give its admin.listen an address of its machine")
+	case r.Header.Get("Authorization") == "":
+		a.fail(w, http.StatusNotFound, has+", and it is asked only with a token", "send a token that is good on both nodes")
+	default:
+		a.forward(w, r, has, to)
+	}
+	return true
+}
+
+// urlAt is a path of a request at another node; empty: the node has no address.
+func urlAt(api string, path *url.URL) string {
+	at, err := url.Parse(api)
+	if err != nil || at.Host == "" || api != "http://"+at.Host {
+		return ""
+	}
+	return api + path.EscapedPath()
+}
+
+// The headers that are passed on.
+var (
+	askedHeaders    = []string{"Authorization", "Accept", "Range", "If-Range"}
+	answeredHeaders = []string{"Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges"}
+)
+
+// forward passes a request on, and its answer back.
+func (a *api) forward(w http.ResponseWriter, r *http.Request, has, to string) {
+	ctx, cancel := context.WithTimeout(r.Context(), downloadLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, r.Method, to, nil)
+	if err != nil {
+		a.fail(w, http.StatusBadGateway, has+", and can't be asked", "ask it there")
+		return
+	}
+	pass(req.Header, r.Header, askedHeaders)
+	req.Header.Set(forwardedHeader, "1")
+	req.Header.Set("Forwarded", "for=unknown") // so that admin.local does not count
+	res, err := otherNodes.Do(req)
+	if err != nil {
+		if r.Context().Err() == nil { // else the client is gone
+			a.fail(w, http.StatusServiceUnavailable, has+", and does not answer: "+err.Error(), "try again, or ask it there")
+		}
+		return
+	}
+	defer func() { _ = res.Body.Close() }() // it was only read
+	switch res.StatusCode {
+	case http.StatusOK, http.StatusPartialContent, http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable:
+	case http.StatusUnauthorized, http.StatusForbidden:
+		a.fail(w, http.StatusForbidden, has+", and refuses the token", "use the same admin.tokens on all nodes")
+		return
+	default:
+		a.fail(w, http.StatusBadGateway, has+", and answers "+res.Status, "ask it there, and see its log")
+		return
+	}
+	pass(w.Header(), res.Header, answeredHeaders)
+	w.WriteHeader(res.StatusCode)
+	if _, err := io.Copy(&paced{ResponseWriter: w, until: time.Now().Add(downloadLimit)}, res.Body); err != nil {
+		a.cutOff(w, r, err)
+	}
+}
+
+func pass(to, from http.Header, names []string) {
+	for _, name := range names {
+		if text := from.Get(name); text != "" {
+			to.Set(name, text)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"flowbridge/admin"
+	"flowbridge/store"
+	"flowbridge/store/fleet"
+	"flowbridge/telemetry/live"
+)
+
+// showOthers has the admin API show what other nodes of the fleet have.
+func (n *Node) showOthers(o *admin.Options) {
+	if n.fleet != nil {
+		o.Fleet, o.Nodes = n.fleet, otherNodes{n}
+	}
+}
+
+// otherNodes are the nodes of the fleet for the admin API.
+type otherNodes struct{ node *Node }
+
+// Overview gives the nodes and seats.
+func (o otherNodes) Overview(ctx context.Context) (any, error) {
+	return o.node.fleet.Overview(ctx, o.node.config().Fleet.Caps)
+}
+
+// Live gives the live calls of other nodes, and how many there are that this one can't read.
+func (o otherNodes) Live(ctx context.Context) (calls []admin.Call, hidden int, err error) {
+	states, hidden, err := o.node.fleet.Elsewhere(ctx)
+	for i := range states {
+		switch c, over, err := callElsewhere(&states[i]); {
+		case err != nil:
+			hidden++
+		case !over:
+			calls = append(calls, c)
+		}
+	}
+	return calls, hidden, err
+}
+
+// Find finds one of them.
+func (o otherNodes) Find(ctx context.Context, id string) (c admin.Call, ok bool, err error) {
+	state, ok, err := o.node.fleet.FindElsewhere(ctx, id)
+	if !ok || err != nil {
+		return c, false, err
+	}
+	c, over, err := callElsewhere(&state)
+	return c, err == nil && !over, nil // else this version can't read it, or its record is under way
+}
+
+// callElsewhere is a call of another node, by its state.
+func callElsewhere(e *fleet.Elsewhere) (c admin.Call, over bool, err error) {
+	left, over, err := store.FromReplica(e.ID, e.Text, time.Now())
+	r := &left.Record
+	r.Node = cmp.Or(e.Node, r.Node) // which may have had it before
+	return admin.Call{Record: *r, Phase: live.PhaseOf(r), Seat: e.Seat}, over, err
+}
+
+// Where says where a node is. Of two nodes with a name, it is the one that is there.
+func (o otherNodes) Where(ctx context.Context, node string) (at admin.Where, err error) {
+	if at.Own = node == o.node.fleet.Node(); at.Own {
+		return at, nil
+	}
+	members, err := o.node.fleet.Members(ctx)
+	for i := range members {
+		if m := &members[i]; m.Name == node && m.Live() {
+			at.There, at.API = true, m.API
+		}
+	}
+	return at, err
+}

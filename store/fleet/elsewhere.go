@@ -1,0 +1,105 @@
+package fleet
+
+import (
+	"context"
+	"crypto/cipher"
+
+	"github.com/jackc/pgx/v5"
+
+	"flowbridge/store/record"
+)
+
+// Elsewhere is the state of a call that this node does not have: of another seat, or of its own while it stands by.
+type Elsewhere struct {
+	State
+
+	Seat string
+	// Node is the name of the seat's owner; empty: the database does not have the seat.
+	Node string
+}
+
+// maxElsewhere bounds the states of one answer. They are for people to look at.
+const maxElsewhere = 10_000
+
+// fromElsewhere leaves out the seat that this node serves, because it has these calls itself; calls whose record is
+// there, because they are over; and who is registered.
+const fromElsewhere = ` FROM flowbridge_states AS s LEFT JOIN flowbridge_seats AS o USING (seat)
+	WHERE s.seat <> $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)
+	AND NOT starts_with(s.id, '` + record.BoundMark + `')`
+
+// Elsewhere reads the states of calls of other seats. hidden counts those that it could not read, because their secret
+// is another one, and those that were too many. The error is an AwayError.
+func (f *Fleet) Elsewhere(ctx context.Context) (calls []Elsewhere, hidden int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	total := 0
+	if err = f.Reader.pool.QueryRow(ctx, `SELECT count(*)`+fromElsewhere, f.serves()).Scan(&total); err != nil {
+		return nil, 0, explain(err)
+	}
+	if f.Seat == nil { // it has no secret
+		return nil, total, nil
+	}
+	calls, err = f.elsewhere(ctx, ` LIMIT $2`, maxElsewhere)
+	return calls, max(0, total-len(calls)), err
+}
+
+// FindElsewhere reads the state of one call of another seat. ok is false if there is none that this node can read. The
+// error is an AwayError.
+func (f *Fleet) FindElsewhere(ctx context.Context, id string) (call Elsewhere, ok bool, err error) {
+	if f.Seat == nil {
+		return call, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	calls, err := f.elsewhere(ctx, ` AND s.id = $2`, asText(id))
+	if err != nil || len(calls) == 0 {
+		return call, false, err
+	}
+	return calls[0], true, nil
+}
+
+// serves is the name of the seat that this node serves; empty: it serves none.
+func (f *Fleet) serves() string {
+	if f.Seat == nil || !f.Seat.Serves() {
+		return ""
+	}
+	return f.Seat.name
+}
+
+// elsewhere reads the states that a condition leaves. Seats that have the secret of this node's own have keys of their
+// own from it.
+func (f *Fleet) elsewhere(ctx context.Context, condition string, arg any) (calls []Elsewhere, err error) {
+	rows, err := f.Reader.pool.Query(ctx, `SELECT s.id, s.state, s.seat, coalesce(o.node, '')`+fromElsewhere+condition,
+		f.serves(), arg)
+	if err != nil {
+		return nil, explain(err)
+	}
+	seals := map[string]cipher.AEAD{}
+	var one Elsewhere
+	_, err = pgx.ForEachRow(rows, []any{&one.ID, &one.Text, &one.Seat, &one.Node}, func() error {
+		seal := seals[one.Seat]
+		if seal == nil {
+			if seal, err = f.Seat.sealFor(one.Seat); err != nil {
+				return err
+			}
+			seals[one.Seat] = seal
+		}
+		if text := f.Seat.states.opened(seal, one.Seat, one.ID, one.Text); text != nil {
+			calls = append(calls, Elsewhere{State{one.ID, text}, one.Seat, one.Node})
+		}
+		return nil
+	})
+	return calls, explain(err)
+}
+
+// sealFor opens the states of any seat whose secret is that of this one.
+func (s *Seat) sealFor(seat string) (cipher.AEAD, error) {
+	key, err := derive(&SeatOptions{Name: seat, Secret: s.secret}, "states")
+	if err != nil {
+		return nil, err
+	}
+	return sealOf(key)
+}
+
+// Node is the name of this node.
+func (f *Fleet) Node() string { return f.member.name }

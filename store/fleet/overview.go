@@ -1,0 +1,119 @@
+package fleet
+
+import (
+	"context"
+	"time"
+)
+
+// Overview is what a fleet shows of itself.
+type Overview struct {
+	Nodes []NodeSeen `json:"nodes"`
+	Seats []SeatSeen `json:"seats"`
+	// NumbersDiffer says that nodes that are there have different tables of numbers.
+	NumbersDiffer bool `json:"numbers_differ"`
+}
+
+// The states of nodes.
+const (
+	NodeLive     = "live"
+	NodeStandby  = "standby"
+	NodeVanished = "vanished"
+)
+
+// NodeSeen is a node of an Overview.
+type NodeSeen struct {
+	Node    string `json:"node"`
+	Version string `json:"version"`
+	SeenMS  int64  `json:"seen_ms"` // how long ago
+	State   string `json:"state"`
+	Live    bool   `json:"live"` // it has had a heartbeat lately, also while it stands by
+	// Seat is the seat that it has or stands by for; empty: none.
+	Seat string `json:"seat"`
+	// Part is the node's part of the caps: the 1st, 2nd … of so many. 0: it has none, or the caps are each node's own.
+	Part int `json:"part"`
+	Of   int `json:"of"`
+	// API is where other nodes reach its admin API; empty: they don't.
+	API string `json:"api"`
+	// Numbers is as Member.Numbers.
+	Numbers string `json:"numbers"`
+}
+
+// The states of a seat's lease.
+const (
+	LeaseHeld   = "held"
+	LeaseLapsed = "lapsed"
+	LeaseLeft   = "left" // its owner has given it up
+)
+
+// SeatSeen is a seat of an Overview.
+type SeatSeen struct {
+	Seat  string    `json:"seat"`
+	Node  string    `json:"node"`
+	Epoch int64     `json:"epoch"`
+	Since time.Time `json:"since"`
+	Lease string    `json:"lease"`
+	// RenewedMS is how long ago the lease was renewed; 0 if it was left.
+	RenewedMS   int64 `json:"renewed_ms"`
+	Protected   int   `json:"protected"`
+	Unprotected int   `json:"unprotected"`
+}
+
+// Overview returns the nodes in the order of their names, and the seats. caps says that nodes share the caps. The error
+// is an AwayError.
+func (r *Reader) Overview(ctx context.Context, caps bool) (*Overview, error) {
+	members, err := r.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owners, err := r.Seats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return overviewOf(members, owners, caps), nil
+}
+
+func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
+	o := &Overview{Nodes: make([]NodeSeen, len(members)), Seats: make([]SeatSeen, len(owners))}
+	live, part, numbers := len(Live(members)), 0, ""
+	for i, m := range members {
+		n := &o.Nodes[i]
+		*n = NodeSeen{
+			Node: m.Name, Version: m.Version, SeenMS: max(0, m.Age.Milliseconds()), State: NodeVanished, Live: m.Live(),
+			Seat: m.Seat, API: m.API, Numbers: m.Numbers,
+		}
+		if !m.Live() {
+			continue
+		}
+		if n.State = NodeLive; m.Standby {
+			n.State = NodeStandby
+		} else if caps {
+			part++
+			n.Part, n.Of = part, live
+		}
+		if m.Numbers != "" {
+			o.NumbersDiffer = o.NumbersDiffer || numbers != "" && m.Numbers != numbers
+			numbers = m.Numbers
+		}
+	}
+	for i := range owners {
+		o.Seats[i] = seenOf(&owners[i])
+	}
+	return o
+}
+
+// leftFor is the least age of a lease that was left: Leave writes the beginning of time.
+const leftFor = 365 * 24 * time.Hour
+
+func seenOf(o *Owner) SeatSeen {
+	s := SeatSeen{
+		Seat: o.Seat, Node: o.Node, Epoch: o.Epoch, Since: o.Since.UTC(), Lease: LeaseLapsed,
+		RenewedMS: max(0, o.Unseen.Milliseconds()), Protected: o.Calls, Unprotected: o.Unprotected,
+	}
+	switch {
+	case o.Holds():
+		s.Lease = LeaseHeld
+	case o.Unseen > leftFor:
+		s.Lease, s.RenewedMS = LeaseLeft, 0
+	}
+	return s
+}
