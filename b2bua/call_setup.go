@@ -52,7 +52,9 @@ func (c *Call) routing() phase {
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	if index < 0 {
 		c.notes.mark()
-		c.tellMismatches()
+		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
+			c.ladder.Decide("%s", why)
+		}
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)
@@ -87,21 +89,6 @@ func (c *Call) routing() phase {
 		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
 	}
 	return c.nextAttempt()
-}
-
-// maxMismatches is for how many routes the ladder says why a call did not match.
-const maxMismatches = 20
-
-// tellMismatches notes in the ladder why each route does not match the call.
-func (c *Call) tellMismatches() {
-	for i := range c.peers.Routes {
-		if i == maxMismatches {
-			c.ladder.Decide("%d more routes do not match", len(c.peers.Routes)-i)
-			return
-		}
-		why := report.Mismatch(i, c.peers, &c.vars, c.times.started)
-		c.ladder.Decide("%s does not match: %s", c.peers.RouteName(i), why)
-	}
 }
 
 // ring answers the caller's offer with 183, so that the caller hears our ringing. False: it can't hear any.

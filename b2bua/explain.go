@@ -1,22 +1,21 @@
 package b2bua
 
 import (
-	"fmt"
-	"slices"
-	"strings"
+	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/report"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
-	"flowbridge/config/template"
 	"flowbridge/store/record"
 )
 
@@ -32,18 +31,19 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	if q.At.IsZero() {
 		q.At = time.Now()
 	}
-	from, err := q.Caller(cfg, s.admission.Peers.Load(), s.stack.Listeners())
+	p := s.admission.Peers.Load()
+	from, err := q.Caller(cfg, p, s.stack.Listeners())
 	if err != nil {
 		return report.Explanation{}, err
 	}
-	x := explainer{server: s, from: from, out: report.Explanation{At: q.At, Source: from.Source}}
-	x.register(&q)
+	x := explainer{server: s, out: report.Explanation{At: q.At, Source: from.Source}}
+	from.Register(&q, s.admission, &x.out)
 	sender := from.Sender()
 	text, err := q.Invite(cfg, from.Transport, sender.Addr, report.SampleAddr(cfg))
 	if err != nil {
 		return report.Explanation{}, err
 	}
-	if x.screened(text) {
+	if from.Screened(text, p, s.stack, &x.out) {
 		return x.out, nil
 	}
 	req, err := from.Read(text)
@@ -54,126 +54,112 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		x.out.Refuse(400, problem, "")
 		return x.out, nil
 	}
-	t, err := from.TrunkOf(req, s.admission.Peers.Load(), &x.out)
+	t, err := from.TrunkOf(req, p, &x.out)
 	if err != nil || t == nil {
 		return x.out, err
 	}
-	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
-	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS,
-		t.Caller.MaxDuration.Milliseconds()
-	x.out.Limits = report.Limits(t.Caller.Limits)
-	x.out.Reserved.Setups, x.out.Reserved.Calls = s.admission.Reserved(t)
-	if code, reason, _ := leg.Refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
+	x.out.Admit(t, s.admission)
+	if code, reason, _ := leg.Refusal(req, t.Options(p)); code != 0 {
 		x.out.Refuse(code, reason, "")
 		return x.out, nil
 	}
-	x.out.Local(x.server.stack, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(record.NewID(), q.At, req, s.admission.Peers.Load(), t, sender.Addr)
+	x.out.Local(s.stack, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
+	c := s.newCall(record.NewID(), q.At, req, p, t, sender.Addr)
 	return x.out, x.call(c)
 }
 
 // explainer is one run of Explain.
 type explainer struct {
 	server *Server
-	from   report.Caller
 	out    report.Explanation
-}
-
-// screened says whether the screen would refuse the call before it is parsed.
-// Capacity is taken for granted.
-func (x *explainer) screened(text []byte) bool {
-	if who := x.server.admission.Peers.Load().Standing(x.from.Sender()); !who.Known && !who.Open {
-		x.out.Refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources", x.out.Source))
-		return true
-	}
-	msg, ok := message.Scan(text)
-	if !ok {
-		x.out.Refuse(0, "", "it is not SIP")
-		return true
-	}
-	status := x.server.stack.Objection(msg, len(text))
-	if status == "" {
-		return false
-	}
-	code, reason, _ := strings.Cut(status, " ")
-	n, _ := message.Decimal(code, 699)
-	x.out.Refuse(n, reason, "")
-	return true
-}
-
-// register takes the trunk for registered if nothing else says where its calls come from.
-func (x *explainer) register(q *report.Question) {
-	if x.from.Trunk == nil || x.from.Trunk.Caller.Register == nil || len(x.from.Trunk.Caller.Sources) > 0 ||
-		q.Source.IsValid() {
-		return
-	}
-	x.server.admission.Registered(x.from.Trunk.Caller.Name, "", x.out.Source)
-	x.out.Note("trunk %s is taken to be registered: %v stands for its registrar", x.from.Trunk.Caller.Name, x.out.Source)
 }
 
 // call follows the path of a call up to the INVITEs.
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
-	if c.trunk.Caller.Identity != nil && !x.identity(c) {
-		return nil
+	if by := c.trunk.Caller.Identity; by != nil {
+		policy, request := c.identityOf()
+		var goesOn bool
+		if c.vars.Verified, goesOn = o.Verify(policy, request, by.Refuse); !goesOn {
+			return nil
+		}
 	}
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	o.Before(index, c.peers, &c.vars, c.times.started)
 	if index < 0 {
-		x.out.Refuse(404, message.StatusText(404), "no route matches")
+		o.Refuse(404, message.StatusText(404), "no route matches")
 		return nil
 	}
 	c.takeRoute(index)
-	o.Row = c.vars.Row
-	o.Direction, o.Lead = c.vars.Direction, c.vars.Lead().Number
-	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
-	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record),
-		string(c.route.MaskDTMF)
-	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
+	o.Take(c.route, &c.vars)
 	var err error
 	if c.bridge.Agreement.Offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
 		return err
 	}
-	x.out.Note("tags, branches, Call-ID and the o= line are new for each call")
-	x.out.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one",
+	o.Note("tags, branches, Call-ID and the o= line are new for each call")
+	o.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one",
 		x.server.cfg.Media.PortLow)
 	if q := c.route.Queue; q != nil {
-		x.out.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
+		o.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
 			q.Timeout, queueFull)
 	}
-	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
-	if share > 0 {
-		o.Split = &report.Share{Target: targets[0].Dial.Name, Weight: share, Of: c.route.Total()}
-	}
-	for _, t := range c.peers.Destinations(c.route, &c.vars) {
-		if !slices.Contains(targets, t) {
-			x.out.Note("target %s is left out: %s", t.Dial.Name, report.NoPhoneNumber(c.vars.Agent().Number))
-		}
-	}
-	for i, t := range targets {
+	for i, t := range o.LeadTo(c.peers, c.route, &c.vars) {
 		c.attempts.current = &attempt{number: i + 1, plan: &c.plan, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))
 	}
 	return nil
 }
 
-// identity foresees the verification as far as that goes without a certificate. False: it
-// has the call refused.
-func (x *explainer) identity(c *Call) bool {
-	policy, request := c.identityOf()
-	out, url := stir.Foresee(policy, request)
-	x.out.Identity = &report.Identity{
-		Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(),
-		Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse,
+// attempt reports on an attempt and its INVITE.
+func (x *explainer) attempt(c *Call) report.Target {
+	a, t := c.attempts.current, c.attempts.current.target.Dial
+	r := report.TargetOf(a.target)
+	if err := c.attempts.offerTo(a); err != nil {
+		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
+		return r
 	}
-	c.vars.Verified = &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
-	if url != "" {
-		x.out.Note("the certificate at %s is not fetched, and the signature is taken to be right", url)
+	if a.crypto.Offers && r.SRTPKeying == "" {
+		x.out.Note("target %s: SRTP keys are new for each call, and not shown", t.Name)
 	}
-	if out.Status == 0 || !slices.Contains(c.trunk.Caller.Identity.Refuse, out.Status) {
-		return true
+	if t.Media.SRTP == config.SRTPOptional {
+		x.out.Note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	x.out.Refuse(out.Status, stir.ReasonPhrase(out.Status), out.Err.Error())
-	return false
+	ready := ready{
+		Attempt: a.number,
+		Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))},
+	}
+	if ready.Cause != cause.None {
+		r.Cause = ready.Cause
+		if ready.Err != nil {
+			r.Error = ready.Err.Error()
+		}
+		return r
+	}
+	x.invite(&r, c, ready)
+	return r
+}
+
+// invite adds the INVITE to a target.
+func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
+	a, t := c.attempts.current, c.attempts.current.target.Dial
+	peer := x.out.AddrOf(ready.URI.Host, t, x.server.cfg)
+	l, in, cause, err := c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, t.Transport, peer),
+		x.out.Media(&x.server.bridges, peer, t.Media.Address))
+	if errors.Is(err, outbound.ErrWantsTCP) {
+		x.out.Note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
+		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
+		l, in, cause, err = c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, config.TransportTCP, peer),
+			x.out.Media(&x.server.bridges, peer, t.Media.Address))
+	}
+	if err != nil {
+		r.Cause, r.Error = cause, err.Error()
+		return
+	}
+	r.URI = ready.URI.String()
+	_, effects := l.Step(time.Now(), in)
+	r.Sent(effects)
+	r.Dropped = a.dropped
+	r.Configured(t.Headers, &x.out)
+	r.Budget(t, in, func() []string { return a.dropped })
 }

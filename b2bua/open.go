@@ -121,7 +121,6 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if err != nil {
 		return nil, err
 	}
-	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.verifier = stir.New(s.ctx, o.Certificates)
 	t := transport.Options{

@@ -46,10 +46,10 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	if l == nil || l.callID != req.CallID().Value() {
-		s.replyOnce(req, tx, 481)
+		s.stack.Refuse(req, tx, 481)
 		return
 	}
-	if !s.admits(l, req, tx) {
+	if !l.wire.Admits(req, tx, &l.senders) {
 		return
 	}
 	l.wire.Follow(s.stack.StreamOf(req))
@@ -68,17 +68,17 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 	}
 	l.wire.Forget(tx)
 	if s.registry.Leg(tag) == l { // its inbox is full
-		s.replyOnce(req, tx, 503, leg.RetryAfter())
+		s.stack.Refuse(req, tx, 503, leg.RetryAfter())
 		return
 	}
-	s.replyOnce(req, tx, 481)
+	s.stack.Refuse(req, tx, 481)
 }
 
 // onOptions answers trunks: by their address or certificate, others by credentials.
 func (s *Server) onOptions(req *sip.Request, tx *transaction.Server) {
 	from := s.stack.SenderOf(req)
 	if !s.admission.Peers.Load().Standing(from).Known {
-		if _, t := s.identify(req, tx); t == nil {
+		if _, t := s.stack.Identify(req, tx); t == nil {
 			return
 		}
 	}
@@ -97,12 +97,10 @@ func (s *Server) onOptions(req *sip.Request, tx *transaction.Server) {
 // onRegister takes a registration of a sender that shows the credentials of a trunk, or target, that may register here.
 func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	now, from := time.Now(), s.stack.SenderOf(req)
-	t, how := s.auth.Check(req, s.admission.Peers.Load().Registering(req, from), now)
-	if how != peers.ProofRight {
-		s.unproven(req, tx, how, from)
+	t := s.stack.ProvenTrunk(req, tx, s.admission.Peers.Load().Registering(req, from))
+	if t == nil {
 		return
 	}
-	s.stack.Prove(req)
 	flow := s.stack.StreamOf(req)
 	a := s.registrar.Register(now, registrar.Request{
 		Request: req, Holder: t.KindAndName(), Record: t.Record(),
@@ -128,7 +126,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	}
 	p, t := s.successor.knownBefore(req)
 	if t == nil {
-		p, t = s.identify(req, tx)
+		p, t = s.stack.Identify(req, tx)
 	}
 	if t == nil {
 		return
@@ -137,7 +135,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		tx.Terminate() // a retransmission from another address of its sender
 		return
 	} else if l != nil || s.mint.Looped(req) {
-		s.replyOnce(req, tx, 482)
+		s.stack.Refuse(req, tx, 482)
 		return
 	}
 	if code, reason, headers := leg.Refusal(req, t.Options(p)); code != 0 {
@@ -148,32 +146,14 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	local, err := s.stack.LocalFor(message.TransportOf(req), source.Addr())
 	if err != nil {
 		s.log.Error().Err(err).Msg("no address toward the peer")
-		s.replyOnce(req, tx, 500)
+		s.stack.Refuse(req, tx, 500)
 		return
 	}
 	if why := s.successor.enter(t, req); why != peers.CapacityFree {
-		s.noteFull(why, source)
-		s.stack.NoteRefusal(message.TagOf(req.To().Params))
-		s.replyOnce(req, tx, 503, leg.RetryAfter())
+		s.stack.NoRoom(req, tx, why)
 		return
 	}
 	s.begin(req, tx, p, t, source, local)
-}
-
-func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
-	count := s.stack.Rejections()
-	switch why {
-	case peers.CapacityDraining:
-		s.stack.Reject(&count.Draining, source, "draining")
-	case peers.CapacitySetups:
-		s.stack.Reject(&count.Setups, source, "setups")
-	case peers.CapacityPorts:
-		s.stack.Reject(&count.Ports, source, "ports")
-	case peers.CapacityMemory:
-		s.stack.Reject(&count.Memory, source, "memory")
-	default:
-		s.stack.Reject(&count.Full, source, "full")
-	}
 }
 
 // begin makes the call of an admitted INVITE and starts it.

@@ -53,7 +53,6 @@ type Server struct {
 	log          zerolog.Logger
 	mint         *message.Minter
 	admission    *peers.Admission
-	auth         *peers.Authenticator
 	registry     *registry.Registry[*Call, *legOnWire]
 	keepsNames   bool              // hooks ask for calls by foreign ids
 	ladders      *ladder.Collector // nil: nobody wants the messages of calls

@@ -30,41 +30,23 @@ const (
 // closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those
 // that were finished as they are.
 func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
-	var ofTable, at record.Time // zero in a new database
-	var machine string
-	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &at, &machine); err != nil {
-		return err
-	}
-	ofFiles := momentOf(machine, at)
-	files, err := readJournal(s.path)
-	if err != nil {
-		return err
-	}
-	s.lost = errors.Join(s.lost, files.lost)
-	states := files.lastStates()
 	seal, err := sealing(s.key)
 	if err != nil {
 		return err
 	}
-	left, err := leftOver(ctx, states, seal, s.db)
+	j, err := s.readLeft(ctx, seal)
 	if err != nil {
 		return err
 	}
 	goesOn := map[string]lastState{}
 	err = keepAll(ctx, s.db, s.consumers, func(tx *sql.Tx, keep func(record.Record) (bool, error)) error {
-		known, err := recorded(ctx, tx, left)
+		known, err := recorded(ctx, tx, j.left)
 		if err != nil {
 			return err
 		}
-		for i := range left {
-			l := &left[i]
+		for i := range j.left {
+			l := &j.left[i]
 			id := l.record.ID
-			if l.table {
-				l.lives(moment{Wall: ofTable.Time})
-			} else {
-				l.lives(ofFiles)
-				l.lives(files.beat())
-			}
 			switch {
 			case l.ended || l.state == nil:
 				if err := s.finishLeft(l, now, keep); err != nil {
@@ -73,9 +55,9 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 			case !known[id]: // else the process was killed just after the record was written
 				s.left = append(s.left, record.Left{
 					Record: l.record, Interrupted: l.interrupted(now), State: l.state,
-					Alive: files.alive,
+					Alive: j.files.alive,
 				})
-				goesOn[id] = states[id]
+				goesOn[id] = j.states[id]
 			}
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM live`)
@@ -84,9 +66,43 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.left = append(s.left, owed(seal, states, goesOn)...)
-	s.takeBound(seal, states, goesOn)
-	return s.beginJournal(seal, &files, states, goesOn)
+	s.left = append(s.left, owed(seal, j.states, goesOn)...)
+	s.takeBound(seal, j.states, goesOn)
+	return s.beginJournal(seal, &j.files, j.states, goesOn)
+}
+
+// leftJournal is the journal as a killed process left it.
+type leftJournal struct {
+	files  journalFiles
+	states map[string]lastState
+	left   []left // its calls, each with the last moment at which the process is known to have run
+}
+
+// readLeft reads the journal: its files, and the table of earlier versions.
+func (s *Store) readLeft(ctx context.Context, seal cipher.AEAD) (j leftJournal, err error) {
+	var ofTable, at record.Time // zero in a new database
+	var machine string
+	if err = s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &at, &machine); err != nil {
+		return j, err
+	}
+	if j.files, err = readJournal(s.path); err != nil {
+		return j, err
+	}
+	s.lost = errors.Join(s.lost, j.files.lost)
+	j.states = j.files.lastStates()
+	if j.left, err = leftOver(ctx, j.states, seal, s.db); err != nil {
+		return j, err
+	}
+	ofFiles := momentOf(machine, at)
+	for i := range j.left {
+		if l := &j.left[i]; l.table {
+			l.lives(moment{Wall: ofTable.Time})
+		} else {
+			l.lives(ofFiles)
+			l.lives(j.files.beat())
+		}
+	}
+	return j, nil
 }
 
 // beginJournal goes on with the journal of an earlier process, or begins a new one where nothing goes on.

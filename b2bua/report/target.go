@@ -62,7 +62,7 @@ func (r *Target) Budget(t *peers.Dial, in leg.Invite, dropped func() []string) {
 // Before says why the routes before the matching one, which is found, don't match a call that came then.
 func (x *Explanation) Before(found int, p *peers.Snapshot, vars *template.Vars, came time.Time) {
 	for i := range p.Routes {
-		why := Mismatch(i, p, vars, came)
+		why := mismatch(i, p, vars, came)
 		if i == found {
 			why = Met(&p.Routes[i])
 		}
@@ -73,8 +73,22 @@ func (x *Explanation) Before(found int, p *peers.Snapshot, vars *template.Vars, 
 	}
 }
 
-// Mismatch says in words why a route does not take a call that came then.
-func Mismatch(index int, p *peers.Snapshot, vars *template.Vars, came time.Time) string {
+// mostMismatches is for how many routes Mismatches gives a reason.
+const mostMismatches = 20
+
+// Mismatches says of each route why it does not take a call that came then, where none takes it.
+func Mismatches(p *peers.Snapshot, vars *template.Vars, came time.Time) (all []string) {
+	for i := range p.Routes {
+		if i == mostMismatches {
+			return append(all, fmt.Sprintf("%d more routes do not match", len(p.Routes)-i))
+		}
+		all = append(all, fmt.Sprintf("%s does not match: %s", p.RouteName(i), mismatch(i, p, vars, came)))
+	}
+	return all
+}
+
+// mismatch says in words why a route does not take a call that came then.
+func mismatch(index int, p *peers.Snapshot, vars *template.Vars, came time.Time) string {
 	r := &p.Routes[index]
 	switch p.Mismatch(r, vars, came) {
 	case "target":

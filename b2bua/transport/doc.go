@@ -15,6 +15,8 @@
 //	  transaction  answers, ACKs and copies find theirs; a CANCEL finds its INVITE (cancel)
 //	  Handler      Request; StrayResponse where no transaction waits
 //
+// A Handler asks back which trunk has sent a request, and whether that has proven it (identify).
+//
 // A message's way out: a Wire performs the effects of its leg in order. It finds
 // the socket or connection of each (wire_aim), begins its transaction
 // (wire_request) and posts the answers to the leg. Reply and Send answer messages

@@ -189,7 +189,7 @@ func TestSocketsGoOver(t *testing.T) {
 	flow := before.Flow()
 	goesOn := heir.stack.Lost(&flow, config.TargetTLS{})
 	after := heir.stack.NewWire(leg.Local{Transport: "tcp"}, goesOn, nil)
-	if goesOn.isClosed() || !after.Carries(heir.stack.streams.all()[0]) || goesOn.users.Load() != 1 {
+	if goesOn.isClosed() || !after.carries(heir.stack.streams.all()[0]) || goesOn.users.Load() != 1 {
 		t.Error("a leg does not go on with its connection")
 	}
 	after.Close()

@@ -97,7 +97,3 @@ func age(entry uint64, now int64) uint64 {
 	}
 	return uint64(now-int64(entry)) & refusedTime
 }
-
-// NoteRefusal notes that an INVITE was refused for want of room, once it was parsed. tag is the one that its dialog
-// would have.
-func (s *Stack) NoteRefusal(tag string) { s.refusals.note([]byte(tag)) }

@@ -248,32 +248,13 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		v.nonce, v.offer, v.stale = s.mint.Challenge(from.Addr.Addr(), msg.Called(), time.Now()), s.offer, moved
 		return v, true
 	}
-	s.countFull(why, from.Addr)
+	s.full(s.count, why, from.Addr)
 	return s.noRoom(msg, from), true
 }
 
 // asksCredentials reports whether a request of this method needs credentials from a sender that is asked for them.
 func asksCredentials(msg message.Scanned, who peers.Standing) bool {
 	return string(msg.Method) == "INVITE" || string(msg.Method) == "OPTIONS" && !who.Known
-}
-
-// countFull counts a call for which there is no room.
-func (s *screen) countFull(why peers.Capacity, from netip.AddrPort) {
-	switch why {
-	case peers.CapacityNone:
-		s.rejected(&s.count.Full, from, "full")
-	case peers.CapacityDraining:
-		s.rejected(&s.count.Draining, from, "draining")
-	case peers.CapacitySetups:
-		s.rejected(&s.count.Setups, from, "setups")
-	case peers.CapacityPorts:
-		s.rejected(&s.count.Ports, from, "ports")
-	case peers.CapacityOverload:
-		s.rejected(&s.count.Overload, from, "overload")
-	case peers.CapacityMemory:
-		s.rejected(&s.count.Memory, from, "memory")
-	case peers.CapacityFree:
-	}
 }
 
 // noRoom refuses a request, and remembers that it did.
@@ -429,6 +410,25 @@ func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reaso
 	}
 }
 
+// full counts a call for which there is no room.
+func (l *rejectionLog) full(count *Rejections, why peers.Capacity, from netip.AddrPort) {
+	switch why {
+	case peers.CapacityNone:
+		l.rejected(&count.Full, from, "full")
+	case peers.CapacityDraining:
+		l.rejected(&count.Draining, from, "draining")
+	case peers.CapacitySetups:
+		l.rejected(&count.Setups, from, "setups")
+	case peers.CapacityPorts:
+		l.rejected(&count.Ports, from, "ports")
+	case peers.CapacityOverload:
+		l.rejected(&count.Overload, from, "overload")
+	case peers.CapacityMemory:
+		l.rejected(&count.Memory, from, "memory")
+	case peers.CapacityFree:
+	}
+}
+
 // remedies say what to do where a sender should have been let in, by reason.
 var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"unknown_source":       "if it may call, add its address to trunks[].sources and reload; a phone that registers needs a trunk with registrar",
@@ -455,17 +455,11 @@ func (l *rejectionLog) refused(from netip.AddrPort, status string, callID []byte
 	}
 }
 
-// Rejections counts the messages that were refused by the screen or by Reject.
+// Rejections counts the messages that were refused by the screen, or once they were parsed.
 func (s *Stack) Rejections() *Rejections { return &s.rejected }
 
 // Messages counts the messages.
 func (s *Stack) Messages() *Messages { return &s.passed }
-
-// Reject counts a request that passed the screen but is refused, and logs it at a
-// bounded rate. count is one of Rejections.
-func (s *Stack) Reject(count *atomic.Uint64, from netip.AddrPort, reason string) {
-	s.rejecting.rejected(count, from, reason)
-}
 
 // LogRefused logs why a trunk's request was refused, at a bounded rate.
 func (s *Stack) LogRefused(req *sip.Request, code int, reason string) {

@@ -16,6 +16,7 @@ import (
 
 	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 )
@@ -51,7 +52,8 @@ type Stack struct {
 	turns     Turns
 	writing   atomic.Int32 // goroutines of wires that perform effects
 	held      held
-	refusals  *refusals // constant
+	refusals  *refusals            // constant
+	auth      *peers.Authenticator // constant
 
 	mu     sync.Mutex                   // guards what follows
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
@@ -76,6 +78,7 @@ func newStack(ctx context.Context, o Options) *Stack {
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	s.refusals = newRefusals()
+	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.AuthAlgorithms), time.Now())
 	s.names = locate.New(s.ctx, o.Network.Names)
 	s.streams = newStreams(s, o)
 	s.transactions = transaction.NewTable()

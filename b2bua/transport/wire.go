@@ -221,8 +221,8 @@ func (w *Wire) Follow(c *Stream) {
 	}
 }
 
-// Carries reports whether a connection belongs to the leg's peer.
-func (w *Wire) Carries(c *Stream) bool {
+// carries reports whether a connection belongs to the leg's peer.
+func (w *Wire) carries(c *Stream) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return c != nil && w.flow == c

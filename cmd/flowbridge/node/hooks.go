@@ -50,64 +50,99 @@ func (h *callHooks) config() *config.Config { return h.inForce.Load().cfg }
 func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, error) {
 	cfg := &h.config().Hooks
 	o.Listen, o.Cert, o.Key, o.Log = cfg.Listen, cfg.TLS.Cert, cfg.TLS.Key, h.log
-	add := func(e hooks.Endpoint) { o.Endpoints = append(o.Endpoints, e) }
-	if t := cfg.Twilio; t != nil {
-		handler, err := twilio.NewHandler(h.twilioOptions(t))
+	for _, endpoints := range []func(*config.Hooks) ([]hooks.Endpoint, error){
+		h.twilioEndpoints, h.vapiEndpoints, h.openaiEndpoints,
+	} {
+		all, err := endpoints(cfg)
 		if err != nil {
 			return nil, err
 		}
-		add(hooks.Endpoint{Name: "twilio", Path: config.TwilioPath, Handler: handler})
-		if t.URL != "" {
-			if handler, err = twilio.NewReferHandler(h.twilioOptions(t), h.twilioRefer); err != nil {
-				return nil, err
-			}
-			add(hooks.Endpoint{Name: "twilio", Path: t.ReferPath(), Handler: handler})
-		}
-		if t.Follow {
-			if handler, err = twilio.NewEndedHandler(h.twilioOptions(t), h.twilioEnded); err != nil {
-				return nil, err
-			}
-			add(hooks.Endpoint{Name: "twilio", Path: t.FollowPath(), Handler: handler})
-		}
+		o.Endpoints = append(o.Endpoints, all...)
 	}
-	if v := cfg.Vapi; v != nil {
-		handler, err := vapi.NewHandler(vapi.HandlerOptions{
-			Secret: v.Secret.Reveal(), Decide: assistants{h, v.Rules}.decide, Other: h.takeVapi, Log: h.log,
-		})
-		if err != nil {
+	o.Endpoints = append(o.Endpoints, h.otherEndpoints(cfg)...)
+	if len(o.Endpoints) == 0 || !o.Listen.IsValid() {
+		return nil, nil
+	}
+	return hooks.Start(ctx, o)
+}
+
+// twilioEndpoints are the hooks of Twilio: for a call, for its transfers where we have a URL, and for its end where we
+// follow it.
+func (h *callHooks) twilioEndpoints(cfg *config.Hooks) ([]hooks.Endpoint, error) {
+	t := cfg.Twilio
+	if t == nil {
+		return nil, nil
+	}
+	options := h.twilioOptions(t)
+	handler, err := twilio.NewHandler(options)
+	if err != nil {
+		return nil, err
+	}
+	all := []hooks.Endpoint{{Name: "twilio", Path: config.TwilioPath, Handler: handler}}
+	if t.URL != "" {
+		if handler, err = twilio.NewReferHandler(options, h.twilioRefer); err != nil {
 			return nil, err
 		}
-		add(hooks.Endpoint{Name: "vapi", Path: config.VapiPath, Handler: handler})
+		all = append(all, hooks.Endpoint{Name: "twilio", Path: t.ReferPath(), Handler: handler})
 	}
-	if a := cfg.OpenAI; a != nil {
-		handler, err := openai.NewWebhook(openai.Options{
-			Secret: a.Secret.Reveal(), API: rest.Options{
-				BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader,
-				Timeout: openaiTimeout, UserAgent: cli.UserAgent(),
-			},
-			Decide: sessions{h, a}.decide, Timeout: openaiTimeout, Log: h.log,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("hooks.openai: %w", err)
+	if t.Follow {
+		if handler, err = twilio.NewEndedHandler(options, h.twilioEnded); err != nil {
+			return nil, err
 		}
-		add(hooks.Endpoint{Name: "openai", Path: config.OpenAIPath, Handler: handler})
+		all = append(all, hooks.Endpoint{Name: "twilio", Path: t.FollowPath(), Handler: handler})
 	}
+	return all, nil
+}
+
+// vapiEndpoints is the server URL of Vapi's assistants.
+func (h *callHooks) vapiEndpoints(cfg *config.Hooks) ([]hooks.Endpoint, error) {
+	v := cfg.Vapi
+	if v == nil {
+		return nil, nil
+	}
+	handler, err := vapi.NewHandler(vapi.HandlerOptions{
+		Secret: v.Secret.Reveal(), Decide: assistants{h, v.Rules}.decide, Other: h.takeVapi, Log: h.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []hooks.Endpoint{{Name: "vapi", Path: config.VapiPath, Handler: handler}}, nil
+}
+
+// openaiEndpoints is the webhook of OpenAI, which asks whether a call is accepted.
+func (h *callHooks) openaiEndpoints(cfg *config.Hooks) ([]hooks.Endpoint, error) {
+	a := cfg.OpenAI
+	if a == nil {
+		return nil, nil
+	}
+	handler, err := openai.NewWebhook(openai.Options{
+		Secret: a.Secret.Reveal(), API: rest.Options{
+			BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader,
+			Timeout: openaiTimeout, UserAgent: cli.UserAgent(),
+		},
+		Decide: sessions{h, a}.decide, Timeout: openaiTimeout, Log: h.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hooks.openai: %w", err)
+	}
+	return []hooks.Endpoint{{Name: "openai", Path: config.OpenAIPath, Handler: handler}}, nil
+}
+
+// otherEndpoints are the hooks whose handlers can always be made: Synthflow's reports, and the variables of a call.
+func (h *callHooks) otherEndpoints(cfg *config.Hooks) (all []hooks.Endpoint) {
 	if s := cfg.Synthflow; s != nil {
-		add(hooks.Endpoint{
+		all = append(all, hooks.Endpoint{
 			Name: "synthflow", Path: config.SynthflowPath,
 			Handler: synthflow.NewWebhook(s.Secret.Reveal(), h.takeReport, h.log),
 		})
 	}
 	if v := cfg.Variables; v != nil {
-		add(hooks.Endpoint{
+		all = append(all, hooks.Endpoint{
 			Name: "variables", Path: config.VariablesPath, Below: true,
 			Handler: &hooks.Variables{Path: config.VariablesPath, Token: v.Token.Reveal(), Find: h.variablesOf, Log: h.log},
 		})
 	}
-	if len(o.Endpoints) == 0 || !o.Listen.IsValid() {
-		return nil, nil
-	}
-	return hooks.Start(ctx, o)
+	return all
 }
 
 // variablesOf is a live or redirected call as the hook for variables gives it to the agent.

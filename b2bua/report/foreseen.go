@@ -1,0 +1,110 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/stir"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+	"flowbridge/config/template"
+)
+
+// What becomes of the call before it gets to a target.
+
+// Register takes the trunk for registered if nothing else says where its calls come from.
+func (c *Caller) Register(q *Question, a *peers.Admission, e *Explanation) {
+	if c.Trunk == nil || c.Trunk.Caller.Register == nil || len(c.Trunk.Caller.Sources) > 0 || q.Source.IsValid() {
+		return
+	}
+	a.Registered(c.Trunk.Caller.Name, "", c.Source)
+	e.Note("trunk %s is taken to be registered: %v stands for its registrar", c.Trunk.Caller.Name, c.Source)
+}
+
+// Screened reports whether the screen would refuse the call before it is parsed.
+// Capacity is taken for granted.
+func (c *Caller) Screened(text []byte, p *peers.Snapshot, s *transport.Stack, e *Explanation) bool {
+	if who := p.Standing(c.Sender()); !who.Known && !who.Open {
+		e.Refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources", c.Source))
+		return true
+	}
+	msg, ok := message.Scan(text)
+	if !ok {
+		e.Refuse(0, "", "it is not SIP")
+		return true
+	}
+	status := s.Objection(msg, len(text))
+	if status == "" {
+		return false
+	}
+	code, reason, _ := strings.Cut(status, " ")
+	n, _ := message.Decimal(code, 699)
+	e.Refuse(n, reason, "")
+	return true
+}
+
+// Admit reports on the trunk of the call, and on what it may have open.
+func (e *Explanation) Admit(t *peers.Trunk, a *peers.Admission) {
+	e.Trunk, e.Target = t.TrunkName(), t.TargetName()
+	e.MaxCalls, e.MaxCPS, e.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
+	e.Limits = Limits(t.Caller.Limits)
+	e.Reserved.Setups, e.Reserved.Calls = a.Reserved(t)
+}
+
+// Verify foresees the verification of the caller as far as that goes without a certificate. It returns what templates
+// get of it, and whether the call goes on: refuse are the failures that a call is refused for.
+func (e *Explanation) Verify(policy *stir.Policy, request *stir.Request, refuse []int) (found *template.IdentityVars,
+	goesOn bool,
+) {
+	out, url := stir.Foresee(policy, request)
+	e.Identity = &Identity{
+		Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(),
+		Certificate: url, Refuse: refuse,
+	}
+	if url != "" {
+		e.Note("the certificate at %s is not fetched, and the signature is taken to be right", url)
+	}
+	goesOn = out.Status == 0 || !slices.Contains(refuse, out.Status)
+	if !goesOn {
+		e.Refuse(out.Status, stir.ReasonPhrase(out.Status), out.Err.Error())
+	}
+	return &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}, goesOn
+}
+
+// Take reports on the route that takes the call.
+func (e *Explanation) Take(r *config.Route, vars *template.Vars) {
+	e.Row, e.Direction, e.Lead = vars.Row, vars.Direction, vars.Lead().Number
+	e.Route, e.Ringing, e.Otherwise = vars.Route, r.Ringing, r.Otherwise
+	e.Ringback, e.Hold, e.Record, e.MaskDTMF = r.Ringback, r.Hold, string(r.Record), string(r.MaskDTMF)
+	e.FailoverOn, e.SetupTimeoutMS = r.FailoverOn, r.SetupTimeout.Milliseconds()
+}
+
+// LeadTo returns the targets that the route leads the call to, in the order in which they are tried. It reports whose
+// share the call is, and which targets are left out.
+func (e *Explanation) LeadTo(p *peers.Snapshot, r *config.Route, vars *template.Vars) []*peers.Target {
+	targets, share := p.DestinationsFor(r, vars)
+	if share > 0 {
+		e.Split = &Share{Target: targets[0].Dial.Name, Weight: share, Of: r.Total()}
+	}
+	for _, t := range p.Destinations(r, vars) {
+		if !slices.Contains(targets, t) {
+			e.Note("target %s is left out: %s", t.Dial.Name, NoPhoneNumber(vars.Agent().Number))
+		}
+	}
+	return targets
+}
+
+// Sent reports on the INVITE among what a leg sends.
+func (t *Target) Sent(effects []leg.Effect) {
+	for _, e := range effects {
+		if sent, ok := e.(leg.SendRequest); ok {
+			text := sent.Req.String()
+			head, body, _ := strings.Cut(text, "\r\n\r\n")
+			t.Bytes, t.Invite, t.Body = len(text), strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transaction"
+)
+
+// Who has sent a request that was parsed, and whether it has proven that. The screen has asked the same of its text.
+
+// Identify finds the trunk of a request outside a dialog. If there is none, or it needs credentials first, Identify
+// answers the request.
+func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Snapshot, t *peers.Trunk) {
+	from := s.SenderOf(req)
+	p = s.server.Peers()
+	fit := p.Candidates(req, from)
+	if len(fit) == 0 {
+		s.nobody(req, tx, p.Standing(from), from)
+		return p, nil
+	}
+	asked, fallback := peers.Contenders(fit, from)
+	if len(asked) == 0 {
+		return p, fallback
+	}
+	t, how := s.auth.Check(req, asked, time.Now())
+	if how == peers.ProofNone && fallback != nil {
+		return p, fallback
+	}
+	if how != peers.ProofRight {
+		s.unproven(req, tx, how, from)
+		return p, nil
+	}
+	s.Prove(req)
+	return p, t
+}
+
+// ProvenTrunk finds the one of these trunks whose credentials a request shows; nil: it shows none of theirs, and is
+// answered.
+func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peers.Trunk) *peers.Trunk {
+	t, how := s.auth.Check(req, of, time.Now())
+	if how != peers.ProofRight {
+		s.unproven(req, tx, how, s.SenderOf(req))
+		return nil
+	}
+	s.Prove(req)
+	return t
+}
+
+// Admits reports whether the leg takes a request; senders says whose requests it takes. If not, Admits answers it.
+// An ACK can't be asked for credentials, but it repeats those of its INVITE (RFC 3261 section 22.1).
+func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.Senders) bool {
+	s := w.stack
+	if w.carries(s.StreamOf(req)) {
+		return true
+	}
+	from := s.SenderOf(req)
+	trusted := senders.Judge(from)
+	switch {
+	case trusted == peers.TrustFull:
+		return true
+	case trusted == peers.TrustProof && req.Method == sip.ACK:
+		if senders.AreShown(req) {
+			return true
+		}
+	case trusted == peers.TrustProof:
+		_, how := s.auth.Check(req, []*peers.Trunk{senders.Caller}, time.Now())
+		if how != peers.ProofRight {
+			s.unproven(req, tx, how, from)
+		}
+		return how == peers.ProofRight
+	}
+	s.rejecting.rejected(&s.rejected.NotOfCall, from.Addr, "not_of_call")
+	s.Refuse(req, tx, 403)
+	return false
+}
+
+// unproven answers a request without the credentials that it needs.
+func (s *Stack) unproven(req *sip.Request, tx *transaction.Server, how peers.Proof, from peers.Sender) {
+	switch how {
+	case peers.ProofNone, peers.ProofStale, peers.ProofRight:
+		s.rejected.Challenged.Add(1)
+	case peers.ProofWrong:
+		s.rejecting.rejected(&s.rejected.Unauthorized, from.Addr, "unauthorized")
+	case peers.ProofBlocked:
+		s.rejecting.rejected(&s.rejected.Throttled, from.Addr, "throttled")
+		s.Refuse(req, tx, 403)
+		return
+	}
+	s.Refuse(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), req, how == peers.ProofStale, time.Now())...)
+}
+
+// nobody refuses a request that meets no trunk's conditions. It gets an answer if its sender's
+// address belongs to a trunk.
+func (s *Stack) nobody(req *sip.Request, tx *transaction.Server, who peers.Standing, from peers.Sender) {
+	if !who.Known {
+		tx.Terminate()
+		return
+	}
+	s.rejecting.rejected(&s.rejected.NoTrunk, from.Addr, "no_trunk")
+	s.Refuse(req, tx, 403)
+}
+
+// NoRoom refuses an INVITE for want of room, and remembers that it did.
+func (s *Stack) NoRoom(req *sip.Request, tx *transaction.Server, why peers.Capacity) {
+	s.rejecting.full(&s.rejected, why, message.ParseSource(req.Source()))
+	s.refusals.note([]byte(message.TagOf(req.To().Params)))
+	s.Refuse(req, tx, 503, leg.RetryAfter())
+}
+
+// Refuse is ReplyOnce with the usual words of a status.
+func (s *Stack) Refuse(req *sip.Request, tx *transaction.Server, code int, headers ...sip.Header) {
+	s.ReplyOnce(req, tx, code, message.StatusText(code), headers...)
+}
