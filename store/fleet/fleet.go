@@ -77,7 +77,7 @@ const notePlace = "fleet_place"
 // Open makes the node's part of a fleet. It does not wait for the database. Join begins.
 func Open(ctx context.Context, o Options) (*Fleet, error) {
 	application := "flowbridge " + o.Node
-	pool, err := openPool(o.URL, application, 4)
+	pool, err := openPool(o.URL, application, 3)
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +156,9 @@ func (f *Fleet) Close() error {
 	f.started.Do(func() { joined = false })
 	if f.running.Wait(); joined {
 		f.farewell()
+	}
+	if f.Seat != nil {
+		f.Seat.states.pool.Close()
 	}
 	f.pool.Close()
 	f.Reader.Close()

@@ -102,19 +102,19 @@ func withoutNUL(text []byte) []byte {
 const (
 	holdSeat = `SELECT FROM flowbridge_seats WHERE seat = $1 FOR KEY SHARE`
 	withhold = `DELETE FROM flowbridge_staging AS r USING flowbridge_states AS s, flowbridge_seats AS t
-		WHERE s.id = r.id AND t.seat = s.seat AND t.owner <> $1 RETURNING r.id`
-	settle = `DELETE FROM flowbridge_states AS s USING flowbridge_staging AS r WHERE s.id = r.id`
+		WHERE s.seat = $1 AND s.id = r.id AND t.seat = s.seat AND t.owner <> $2 RETURNING r.id`
+	settle = `DELETE FROM flowbridge_states AS s USING flowbridge_staging AS r WHERE s.seat = $1 AND s.id = r.id`
 )
 
 // settled has the records of a seat's calls take the place of their states. withheld gets the calls that go on
 // elsewhere.
 func (s *Seat) settled(b *pgx.Batch, withheld *[]string) {
 	b.Queue(holdSeat, s.name)
-	b.Queue(withhold, s.id).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(withhold, s.name, s.id).Query(func(rows pgx.Rows) (err error) {
 		*withheld, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})
-	b.Queue(settle)
+	b.Queue(settle, s.name)
 }
 
 func idsOf(batch []staged) (ids []string) {

@@ -250,8 +250,8 @@ func TestStatesAreSealed(t *testing.T) {
 	a := seated(t, url, "a")
 	a.take(false)
 	a.keep("one", "keys of SRTP")
-	pgtest.Exec(t, url, `INSERT INTO flowbridge_states SELECT 'two', seat, state FROM flowbridge_states`)
-	pgtest.Exec(t, url, `INSERT INTO flowbridge_states VALUES ('three', 'east', 'x')`)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_states (id, seat, state) SELECT 'two', seat, state FROM flowbridge_states`)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_states (id, seat, state) VALUES ('three', 'east', 'x')`)
 	if all, unreadable, err := a.fleet.Seat.States(t.Context()); err != nil || len(all) != 1 || unreadable != 2 {
 		t.Errorf("%v, %d unreadable, %v", all, unreadable, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/klauspost/compress/zstd"
 
 	"flowbridge/internal/parallel"
@@ -36,7 +37,7 @@ const (
 	writeStates = `WITH mine AS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3 FOR KEY SHARE)
 		INSERT INTO flowbridge_states AS s (seat, id, state)
 		SELECT $1, u.id, u.state FROM mine, unnest($4::text[], $5::bytea[]) AS u(id, state)
-		ON CONFLICT (id, seat) DO UPDATE SET state = excluded.state`
+		ON CONFLICT (seat, id) DO UPDATE SET state = excluded.state`
 	// A call whose record is there is over.
 	readStates = `SELECT id, state FROM flowbridge_states AS s
 		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)`
@@ -48,6 +49,7 @@ var errState = errors.New("not the state of a call of this seat")
 // until the database has it.
 type states struct {
 	seat     *Seat
+	pool     *pgxpool.Pool // of one connection
 	seal     cipher.AEAD
 	squeeze  *zstd.Encoder
 	expand   *zstd.Decoder
@@ -95,10 +97,28 @@ func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
 	if err != nil {
 		return nil, err
 	}
+	pool, err := statesPool(s.fleet.pool)
+	if err != nil {
+		return nil, err
+	}
 	return &states{
-		seat: s, seal: seal, squeeze: squeeze, expand: expand, patience: patience, wake: make(chan struct{}, 1),
+		seat: s, pool: pool, seal: seal, squeeze: squeeze, expand: expand, patience: patience, wake: make(chan struct{}, 1),
 		waiting: map[string]*waitingState{}, protected: map[string]struct{}{}, landed: closed(),
 	}, nil
+}
+
+// statesPool is a pool like another one, whose writes are safe when the standby of the database has them in memory: a
+// disk would have everybody wait for longer, and both machines to die at once.
+func statesPool(like *pgxpool.Pool) (*pgxpool.Pool, error) {
+	if like == nil { // nothing is written
+		return nil, nil
+	}
+	cfg := like.Config()
+	cfg.MaxConns = 1
+	if _, set := cfg.ConnConfig.RuntimeParams["synchronous_commit"]; !set {
+		cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "remote_write"
+	}
+	return pgxpool.NewWithConfig(context.Background(), cfg)
 }
 
 func closed() chan struct{} {
@@ -234,9 +254,10 @@ func (all *states) write(ctx context.Context) error {
 	if err := f.ready(ctx); err != nil {
 		return err
 	}
-	done, err := f.pool.Exec(ctx, writeStates, all.seat.name, all.seat.id, all.seat.epoch.Load(), ids, sealed)
+	done, err := all.pool.Exec(ctx, writeStates, all.seat.name, all.seat.id, all.seat.epoch.Load(), ids, sealed)
 	switch {
 	case err != nil:
+		all.pool.Reset()
 		f.unready()
 	case done.RowsAffected() == 0:
 		all.seat.Look()

@@ -15,13 +15,11 @@ CREATE TABLE flowbridge_seats (
 
 -- The state of each answered call that is not over, sealed. Rows change once or twice, so pages keep room for that.
 CREATE TABLE flowbridge_states (
-    id    text COLLATE "C" NOT NULL,
     seat  text COLLATE "C" NOT NULL,
+    id    text COLLATE "C" NOT NULL,
     state bytea NOT NULL,
-    PRIMARY KEY (id, seat)
+    PRIMARY KEY (seat, id)
 ) WITH (fillfactor = 50);
-
-CREATE INDEX flowbridge_states_seat ON flowbridge_states (seat);
 
 -- A node without a seat has ''. One that stands by has no part of the caps.
 ALTER TABLE flowbridge_nodes ADD COLUMN seat text NOT NULL DEFAULT '', ADD COLUMN standby boolean NOT NULL DEFAULT false;
