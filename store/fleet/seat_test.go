@@ -220,7 +220,7 @@ func TestStatesWithoutDatabase(t *testing.T) {
 	}
 	all.Wait()
 	eventually(t, "the database is away", func() bool {
-		a.fleet.Seat.Keep("last", nil, true)
+		a.fleet.Seat.Keep("last", []byte("x"), true)
 		return !a.fleet.Seat.Await("last", func() {})
 	})
 	eventually(t, "the calls are unprotected for too long", func() bool {

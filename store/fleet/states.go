@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 
 	"flowbridge/internal/parallel"
 )
@@ -51,8 +51,6 @@ type states struct {
 	seat     *Seat
 	pool     *pgxpool.Pool // of one connection
 	seal     cipher.AEAD
-	squeeze  *zstd.Encoder
-	expand   *zstd.Decoder
 	patience time.Duration
 	wake     chan struct{}
 
@@ -61,7 +59,8 @@ type states struct {
 	written   map[string]*waitingState // that are being written
 	landed    chan struct{}            // closed when that is over
 	protected map[string]struct{}      // calls that the database has
-	due       bool                     // it is going to be hurried
+	lag       *time.Timer              // hurries what nobody waits for
+	lags      bool                     // it runs
 	away      bool                     // the last write failed: nobody waits for the next one
 	late      bool                     // nor does anybody wait where somebody did in vain, until a write has landed
 }
@@ -88,23 +87,17 @@ func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
 	if err != nil {
 		return nil, err
 	}
-	squeeze, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return nil, err
-	}
-	expand, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxStateSize))
-	if err != nil {
-		return nil, err
-	}
 	pool, err := statesPool(s.fleet.pool)
 	if err != nil {
 		return nil, err
 	}
-	return &states{
-		seat: s, pool: pool, seal: seal, squeeze: squeeze, expand: expand, patience: patience, wake: make(chan struct{}, 1),
+	all := &states{
+		seat: s, pool: pool, seal: seal, patience: patience, wake: make(chan struct{}, 1),
 		waiting: map[string]*waitingState{}, protected: map[string]struct{}{}, landed: closed(),
-	}, nil
+	}
+	all.lag = time.AfterFunc(time.Hour, all.hurry)
+	all.lag.Stop()
+	return all, nil
 }
 
 // statesPool is a pool like another one, whose writes are safe when the standby of the database has them in memory: a
@@ -141,9 +134,9 @@ func (s *Seat) Keep(id string, text []byte, answered bool) {
 		return
 	}
 	all.waiting[id] = &waitingState{text: text, answered: answered, kept: time.Now()}
-	if !all.due {
-		all.due = true
-		time.AfterFunc(lagFor, all.hurry)
+	if !all.lags {
+		all.lags = true
+		all.lag.Reset(lagFor)
 	}
 }
 
@@ -222,7 +215,8 @@ func (all *states) run(ctx context.Context) {
 func (all *states) take() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.due = false
+	all.lags = false
+	all.lag.Stop()
 	all.written = map[string]*waitingState{}
 	for id, w := range all.waiting {
 		if len(all.written) == maxStates {
@@ -267,7 +261,7 @@ func (all *states) write(ctx context.Context) error {
 }
 
 func (all *states) sealed(id string, text []byte) []byte {
-	return all.seal.Seal(nil, nil, all.squeeze.EncodeAll(text, nil), bound(all.seat.name, id))
+	return all.seal.Seal(nil, nil, s2.Encode(nil, text), bound(all.seat.name, id))
 }
 
 // bound is what a state is sealed for.
@@ -385,7 +379,10 @@ func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []by
 	if err != nil {
 		return nil
 	}
-	text, err := all.expand.DecodeAll(squeezed, nil)
+	if n, err := s2.DecodedLen(squeezed); err != nil || n > maxStateSize {
+		return nil
+	}
+	text, err := s2.Decode(nil, squeezed)
 	if err != nil {
 		return nil
 	}
