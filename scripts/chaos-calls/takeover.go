@@ -25,7 +25,7 @@ type takeover struct {
 	engine, by     string
 	calls, many    int
 	rate           float64
-	away           time.Duration
+	away, lasting  time.Duration
 	manual         bool
 	out            io.Writer
 
@@ -65,6 +65,7 @@ var takeOverCases = []takeOverCase{
 	{"large", "", manyCalls, (*lab).large},
 	{"move", "script", mixed, (*lab).move},
 	{"caps", "", capped, (*lab).caps},
+	{"faults", "script", mixed, (*lab).faults},
 }
 
 func holding(l *lab) { l.held = l.calls }
@@ -90,6 +91,7 @@ func takeOver(args []string, out io.Writer) (err error) {
 	f.IntVar(&t.many, "many", 2000, "calls of the case large")
 	f.Float64Var(&t.rate, "rate", perSecond, "calls a second of the cases with a load")
 	f.DurationVar(&t.away, "away", time.Minute, "how long the database is away, and an owner cut off")
+	f.DurationVar(&t.lasting, "lasting", 2*time.Minute, "how long the case faults has one after the other")
 	f.BoolVar(&t.manual, "manual", false, "the nodes know nothing of takeover: the store of the former owner is copied")
 	json := f.String("json", "", "file for all that was found")
 	if err := f.Parse(args); err != nil || t.binary == "" || os.Getpid() != 1 { // else its processes might outlive it
