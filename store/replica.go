@@ -16,6 +16,8 @@ type Replica interface {
 	// Keep keeps a text in place of an earlier one of this id. It does not block. answered says that it is the state of a
 	// call that is up.
 	Keep(id string, text []byte, answered bool)
+	// Over keeps the record of a call that is over in place of its state, if it has one. It does not block.
+	Over(id string, text []byte)
 }
 
 // Replicate has a replica keep what the journal does, from now on. It is to be called before the first call.
@@ -31,7 +33,11 @@ func (s *Store) replicate(kind entryKind, r *record.Record, state []byte, now ti
 	size := len(text)
 	text = record.AppendRecord(append(text, 0, 0, 0, 0), r)
 	binary.BigEndian.PutUint32(text[size:], uint32(len(text)-size-4))
-	s.replica.Keep(r.ID, append(text, state...), kind == callState && !r.AnsweredAt.IsZero())
+	if kind == callEnded {
+		s.replica.Over(r.ID, text)
+		return
+	}
+	s.replica.Keep(r.ID, append(text, state...), !r.AnsweredAt.IsZero())
 }
 
 var errReplica = errors.New("not what a replica is given")

@@ -243,6 +243,30 @@ func TestStatesWithoutDatabase(t *testing.T) {
 	}
 }
 
+// A call that is over keeps its record where its state was until that is written. What the database has never had needs
+// nothing: it does not pile up while the database is away.
+func TestStatesOfEndedCalls(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := seated(t, url, "a")
+	a.take(false)
+	a.keep("live", "state")
+	a.fleet.Seat.Over("live", []byte("record"))
+	told := make(chan struct{})
+	a.fleet.Seat.states.mu.Lock() // nothing is written meanwhile
+	a.fleet.Seat.states.waiting["short"] = &waitingState{text: []byte("state"), told: []func(){func() { close(told) }}}
+	a.fleet.Seat.states.mu.Unlock()
+	a.fleet.Seat.Over("short", []byte("record"))
+	<-told
+	must(t, a.fleet.Seat.Flush(t.Context()))
+	if got := a.states(); len(got) != 1 || got["live"] != "record" {
+		t.Errorf("states %v", got)
+	}
+	if protected, unprotected := a.fleet.Seat.states.counts(); protected != 0 || unprotected != 0 {
+		t.Errorf("%d protected, %d not", protected, unprotected)
+	}
+}
+
 // A state is for its call, its seat and who has the secret.
 func TestStatesAreSealed(t *testing.T) {
 	t.Parallel()

@@ -54,15 +54,15 @@ type states struct {
 	patience time.Duration
 	wake     chan struct{}
 
-	mu        sync.Mutex // guards what follows
-	waiting   map[string]*waitingState
-	written   map[string]*waitingState // that are being written
-	landed    chan struct{}            // closed when that is over
-	protected map[string]struct{}      // calls that the database has
-	lag       *time.Timer              // hurries what nobody waits for
-	lags      bool                     // it runs
-	away      bool                     // the last write failed: nobody waits for the next one
-	late      bool                     // nor does anybody wait where somebody did in vain, until a write has landed
+	mu      sync.Mutex // guards what follows
+	waiting map[string]*waitingState
+	written map[string]*waitingState // that are being written
+	landed  chan struct{}            // closed when that is over
+	there   map[string]bool          // ids that the database has; true: of an answered call
+	lag     *time.Timer              // hurries what nobody waits for
+	lags    bool                     // it runs
+	away    bool                     // the last write failed: nobody waits for the next one
+	late    bool                     // nor does anybody wait where somebody did in vain, until a write has landed
 }
 
 // waitingState is one on its way.
@@ -82,6 +82,15 @@ func sealOf(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
+// tell tells those that wait for the state; nil: nobody does.
+func (w *waitingState) tell() {
+	if w != nil {
+		for _, told := range w.told {
+			told()
+		}
+	}
+}
+
 func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
 	seal, err := sealOf(key)
 	if err != nil {
@@ -93,7 +102,7 @@ func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
 	}
 	all := &states{
 		seat: s, pool: pool, seal: seal, patience: patience, wake: make(chan struct{}, 1),
-		waiting: map[string]*waitingState{}, protected: map[string]struct{}{}, landed: closed(),
+		waiting: map[string]*waitingState{}, there: map[string]bool{}, landed: closed(),
 	}
 	all.lag = time.AfterFunc(time.Hour, all.hurry)
 	all.lag.Stop()
@@ -126,8 +135,31 @@ func (s *Seat) Keep(id string, text []byte, answered bool) {
 	all := s.states
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if !answered {
-		delete(all.protected, id)
+	all.keep(id, text, answered)
+}
+
+// Over has the database keep the record of a call that is over in place of its state. If it has none, it needs no
+// record: while it is away, these would pile up.
+func (s *Seat) Over(id string, text []byte) {
+	all := s.states
+	all.mu.Lock()
+	_, there := all.there[id]
+	w := all.waiting[id]
+	if there || all.written[id] != nil {
+		all.keep(id, text, false)
+		w = nil
+	}
+	if w != nil {
+		delete(all.waiting, id)
+	}
+	all.mu.Unlock()
+	w.tell()
+}
+
+// keep has a text written. The lock is held.
+func (all *states) keep(id string, text []byte, answered bool) {
+	if _, there := all.there[id]; there && !answered {
+		all.there[id] = false
 	}
 	if before := all.waiting[id]; before != nil {
 		before.text, before.answered = text, answered
@@ -182,12 +214,17 @@ func (all *states) counts() (protected, unprotected int) {
 	defer all.mu.Unlock()
 	for _, some := range []map[string]*waitingState{all.waiting, all.written} {
 		for id, w := range some {
-			if _, is := all.protected[id]; !is && w.answered && time.Since(w.kept) > lateAfter {
+			if !all.there[id] && w.answered && time.Since(w.kept) > lateAfter {
 				unprotected++
 			}
 		}
 	}
-	return len(all.protected), unprotected
+	for _, answered := range all.there {
+		if answered {
+			protected++
+		}
+	}
+	return protected, unprotected
 }
 
 // run writes states until ctx ends.
@@ -283,9 +320,7 @@ func (all *states) settle(err error) {
 		told = append(told, w.told...)
 		w.told = nil
 		if err == nil {
-			if w.answered {
-				all.protected[id] = struct{}{}
-			}
+			all.there[id] = w.answered
 		} else if all.waiting[id] == nil {
 			all.waiting[id] = w
 		}
@@ -306,7 +341,7 @@ func (all *states) over(ctx context.Context, ids []string) {
 		busy := false
 		for _, id := range ids {
 			delete(all.waiting, id)
-			delete(all.protected, id)
+			delete(all.there, id)
 			busy = busy || all.written[id] != nil
 		}
 		if !busy || ctx.Err() != nil {
@@ -389,9 +424,9 @@ func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []by
 	return text
 }
 
-// Protected notes which answered calls the database has from before.
-func (s *Seat) Protected(ids map[string]struct{}) {
+// Has notes which calls the database has from before, and whether they were answered.
+func (s *Seat) Has(calls map[string]bool) {
 	s.states.mu.Lock()
 	defer s.states.mu.Unlock()
-	maps.Copy(s.states.protected, ids)
+	maps.Copy(s.states.there, calls)
 }

@@ -212,15 +212,15 @@ func (n *Node) leaveSeat(ctx context.Context) error {
 	return nil
 }
 
-// has notes which of the calls with which the node goes on are protected.
+// has notes with which calls the node goes on: the database has their states.
 func (s *seat) has(left []record.Left) {
-	ids := map[string]struct{}{}
+	calls := map[string]bool{}
 	for i := range left {
-		if !left[i].Owed && !left[i].Record.AnsweredAt.IsZero() {
-			ids[left[i].Record.ID] = struct{}{}
+		if !left[i].Owed {
+			calls[left[i].Record.ID] = !left[i].Record.AnsweredAt.IsZero()
 		}
 	}
-	s.Protected(ids)
+	s.Has(calls)
 }
 
 // seatGauges show the seat.
