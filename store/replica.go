@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,15 +77,24 @@ func BindingsFromReplica(id string, text []byte, now time.Time) (holder string, 
 	return holder, all
 }
 
-// Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them.
-func (s *Store) Disown() (calls int) {
+// Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them. Of
+// the unknown ones no machine has heard: their records are written, as those of interrupted calls.
+func (s *Store) Disown(unknown []string) (calls int) {
+	for i := range s.left {
+		if l := &s.left[i]; !l.Owed && slices.Contains(unknown, l.Record.ID) {
+			_, _ = s.queue.put(newFinish(&l.Interrupted)) // a queue that is full has the journal's entry stay
+		}
+	}
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
 	for i := range s.left {
 		id := s.left[i].Record.ID
-		if s.left[i].Owed {
+		switch {
+		case s.left[i].Owed:
 			id = owedID(id)
-		} else {
+		case slices.Contains(unknown, id): // it stays until its record is there
+			continue
+		default:
 			calls++
 		}
 		s.journal.end(id)

@@ -78,13 +78,20 @@ func TestDisown(t *testing.T) {
 	r := record.Record{ID: "call", StartedAt: record.TimeOf(time.Now()), AnsweredAt: record.TimeOf(time.Now())}
 	s.Journal(r, []byte("state"))
 	s.Owe("owes", []byte("BYE"))
+	unknown := r
+	unknown.ID = "unknown"
+	s.Journal(unknown, []byte("that reached no other machine"))
 	kill(t, s)
 	s = openTest(t, path)
-	if len(s.Left()) != 2 {
+	if len(s.Left()) != 3 {
 		t.Fatalf("%d left", len(s.Left()))
 	}
-	if calls := s.Disown(); calls != 1 || len(s.Left()) != 0 {
+	if calls := s.Disown([]string{"unknown"}); calls != 1 || len(s.Left()) != 0 {
 		t.Errorf("%d dropped, %d left", calls, len(s.Left()))
+	}
+	must(t, s.Flush(t.Context()))
+	if got, ok, err := s.Get(t.Context(), "unknown"); err != nil || !ok || got.Disposition != record.DispositionInterrupted {
+		t.Errorf("the record of a call that no machine has: %v %v %+v", ok, err, got)
 	}
 	kill(t, s)
 	s = openTest(t, path)

@@ -119,7 +119,7 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled): // the node stops
 	case err != nil:
-		f.unready()
+		f.unready(err)
 		f.beatOutage.begin(explain(err))
 	default:
 		f.beatOutage.end()

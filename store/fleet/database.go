@@ -35,7 +35,12 @@ func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 	}
 	cfg.MaxConns, cfg.MinConns = conns, 0
 	cfg.MaxConnIdleTime = time.Minute
-	cfg.ConnConfig.ConnectTimeout = connectTimeout
+	if !strings.Contains(url, "connect_timeout") {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+		if len(cfg.ConnConfig.Fallbacks) > 0 { // a host that is gone must not keep the others from being tried
+			cfg.ConnConfig.ConnectTimeout = connectTimeout / 10
+		}
+	}
 	for name, value := range map[string]string{
 		"application_name": application, "statement_timeout": statementTimeout,
 		"idle_in_transaction_session_timeout": idleTimeout,
@@ -49,6 +54,14 @@ func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 		return nil, errURL
 	}
 	return pool, nil
+}
+
+// reset has a pool connect anew where a database has answered, and not as it should: it may be no primary any more.
+// Connections that broke are gone by themselves, and one that is being made must not be given up.
+func reset(pool *pgxpool.Pool, err error) {
+	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
+		pool.Reset()
+	}
 }
 
 // AwayError means that the fleet's database can't be used at the moment.

@@ -104,7 +104,7 @@ func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
 	sent, more, err := send(ctx, f.write, batch)
 	refused = append(refused, more...)
 	if err != nil {
-		f.unready()
+		f.unready(err)
 		err = explain(err)
 	} else if len(sent) == 0 && len(more) > 1 { // not the records, then
 		refused = nil

@@ -108,9 +108,11 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, nil) }
 	if o.Seat != nil {
-		if f.Seat, err = newSeat(f, o.Seat); err != nil {
+		seat, err := newSeat(f, o.Seat)
+		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
+		f.Seat = seat
 		f.member.seat, f.member.standby = o.Seat.Name, true
 		f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }
 	}
@@ -127,9 +129,16 @@ func (f *Fleet) Join(admission Admission) {
 	f.beating.Unlock()
 	f.beatOnce(f.ctx) // an outage is logged
 	f.start()
+	f.Serve()
+}
+
+// Serve renews the lease of the seat from now on, if there is one, and writes states.
+func (f *Fleet) Serve() {
 	if f.Seat != nil {
-		f.running.Go(func() { f.Seat.run(f.ctx) })
-		f.running.Go(func() { f.Seat.states.run(f.ctx) })
+		f.Seat.begun.Do(func() {
+			f.running.Go(func() { f.Seat.run(f.ctx) })
+			f.running.Go(func() { f.Seat.states.run(f.ctx) })
+		})
 	}
 }
 
@@ -195,8 +204,8 @@ func (f *Fleet) ready(ctx context.Context) error {
 }
 
 // unready has the node connect anew, and look at the tables again: it may be another database when it comes back.
-func (f *Fleet) unready() {
-	f.pool.Reset()
+func (f *Fleet) unready(err error) {
+	reset(f.pool, err)
 	f.preparing.Lock()
 	defer f.preparing.Unlock()
 	f.prepared = false

@@ -131,8 +131,8 @@ func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) 
 		seat.states.over(ctx, idsOf(batch))
 		defer func() {
 			if len(withheld) > 0 {
-				seat.fleet.log.Warn().Strs("calls", withheld[:min(len(withheld), 20)]).Int("count", len(withheld)).
-					Msg("records withheld: another node goes on with these calls")
+				seat.fleet.log.Info().Strs("calls", withheld[:min(len(withheld), 20)]).Int("count", len(withheld)).
+					Msg("records left to the node that has the seat now")
 			}
 		}()
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,9 +50,11 @@ type Seat struct {
 	secret string // as SeatOptions.Secret
 
 	states *states
+	begun  sync.Once
 
 	confirmed atomic.Pointer[time.Time] // when the last renewal that was granted began
 	epoch     atomic.Int64              // 0: the node stands by
+	forgot    bool                      // the note of an epoch was to be removed; owned by Take
 	look      chan struct{}             // asks for a renewal now
 	lost      chan Owner                // gets who has the seat in this node's place, once
 }
@@ -90,7 +93,7 @@ const (
 		RETURNING epoch`
 	standIn   = `UPDATE flowbridge_nodes SET standby = true WHERE id = $1 AND id <> $2`
 	renewSeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), calls = $4, unprotected = $5
-		WHERE seat = $1 AND owner = $2 AND epoch = $3`
+		WHERE seat = $1 AND owner = $2 AND epoch = $3 AND renewed_at > 'epoch'`
 	leaveSeat = `UPDATE flowbridge_seats SET renewed_at = CASE WHEN $4 = '' THEN 'epoch' ELSE clock_timestamp() END,
 		promised = $4 WHERE seat = $1 AND owner = $2 AND epoch = $3`
 	staySeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), promised = '' WHERE seat = $1 AND owner = $2 AND epoch = $3`
@@ -190,12 +193,13 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if had != 0 && t.Before.ID != s.id { // a start without the database must not serve what is that one's
+		if had != 0 && t.Before.ID != s.id && !s.forgot { // a start without the database must not serve what is that one's
+			s.forgot = true
 			s.note(ctx, 0)
 		}
 		return Taken{}, t.Before, nil
 	case err != nil:
-		s.fleet.unready()
+		s.fleet.unready(err)
 		return Taken{}, Owner{}, explain(err)
 	}
 	t.Own = t.Before.ID == s.id && t.Before.Epoch == had
@@ -306,7 +310,7 @@ func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 
 // Confirm renews the lease until the database has answered, or ctx ends. lost: another node has the seat.
 func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
-	s.fleet.unready() // connections of before are of no use
+	s.fleet.pool.Reset() // connections of before are of no use
 	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, 50*time.Millisecond) {
 		if owner, lost = s.renew(ctx); lost {
 			return owner, true
@@ -333,6 +337,22 @@ func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
 		return owner, false
 	}
 	return owner, err == nil && (owner.ID != s.id || owner.Epoch != s.epoch.Load())
+}
+
+// Unknown returns those of calls of which the database has neither state nor record. The error is an AwayError.
+func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, err error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	rows, err := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[]) AS u(id)
+		WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id)
+		AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $2 AND s.id = u.id)`, calls, s.name)
+	if err == nil {
+		unknown, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	return unknown, explain(err)
 }
 
 // Seats returns all seats, in the order of their names. The error is an AwayError.

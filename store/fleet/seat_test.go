@@ -120,7 +120,7 @@ func TestSeatGoesOver(t *testing.T) {
 	if got := pgtest.One[string](t, url, `SELECT cause FROM flowbridge_calls WHERE id = 'live'`); got != "agent_hangup" {
 		t.Errorf("the old owner's record has replaced the newer one: %s", got)
 	}
-	if a.log.count("another node goes on with these calls") == 0 {
+	if a.log.count("records left to the node that has the seat now") == 0 {
 		t.Error("not told of the record")
 	}
 }

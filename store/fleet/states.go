@@ -196,7 +196,9 @@ func (s *Seat) Await(id string, told func()) bool {
 	once := sync.OnceFunc(told)
 	late := time.AfterFunc(all.patience, func() {
 		all.mu.Lock()
-		all.late = true
+		if all.waiting[id] == w || all.written[id] == w { // else it has just landed
+			all.late = true
+		}
 		all.mu.Unlock()
 		once()
 	})
@@ -288,8 +290,8 @@ func (all *states) write(ctx context.Context) error {
 	done, err := all.pool.Exec(ctx, writeStates, all.seat.name, all.seat.id, all.seat.epoch.Load(), ids, sealed)
 	switch {
 	case err != nil:
-		all.pool.Reset()
-		f.unready()
+		reset(all.pool, err)
+		f.unready(err)
 	case done.RowsAffected() == 0:
 		all.seat.Look()
 		err = errState
@@ -392,7 +394,7 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 		read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[State])
 	}
 	if err != nil {
-		s.fleet.unready()
+		s.fleet.unready(err)
 		return nil, 0, explain(err)
 	}
 	_ = parallel.Do(len(read), func(i int) error {

@@ -58,6 +58,7 @@ type Node struct {
 	handler     atomic.Pointer[http.Handler] // of api
 	apiListener net.Listener
 	pause       httpd.Pause  // of the admin API and hooks
+	standing    sync.Mutex   // held while the node stands still
 	tending     sync.Mutex   // held while something is done now and then
 	before      *Predecessor // nil: there is none
 

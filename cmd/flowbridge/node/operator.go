@@ -44,15 +44,18 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 
 	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	standing, served := context.WithCancel(watched)
+	defer served()
 	logWarnings(cfg, log)
 	n, err := Start(ctx, cfg, log, Options{
 		operator: o, out: out, memory: governed,
 		parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}, before: before,
 		signals: signals, beginAnew: o.beginAnew, standsBy: func(seat string) {
 			o.supervisor.ready("Standing by for the seat " + seat)
-			go o.supervisor.watch(watched, func(context.Context) error { return nil })
+			go o.supervisor.watch(standing, func(context.Context) error { return nil })
 		},
 	})
+	served()
 	switch {
 	case errors.Is(err, errStoodBy):
 		log.Info().Msg("stopped")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,12 @@ import (
 // standbyEvery is how often a standby that has the addresses asks for the lease.
 const standbyEvery = 100 * time.Millisecond
 
+// errLostMeanwhile ends a process whose seat was taken before it served.
+var errLostMeanwhile = errors.New("another node has taken the seat before this one has served: start again")
+
+// errNoSeat refuses an upgrade.
+var errNoSeat = errors.New("fleet.takeover names another seat than before: drain and restart instead")
+
 // errStoodBy ends a standby that was told to end.
 var errStoodBy = errors.New("stopped while it stood by")
 
@@ -38,6 +45,7 @@ type seat struct {
 	asked     chan chan error  // who wants the seat taken now, for an answer
 	served    chan struct{}    // closed when the node has the seat
 	leaving   atomic.Bool      // it is to go to another node
+	silent    sync.Once        // this node has fallen silent
 	begin     func(why string) // has the process begin anew, silent
 
 	// Of a standby: its addresses were here before it fell silent, and are another node's now.
@@ -49,7 +57,9 @@ func (n *Node) newSeat(ctx context.Context, o Options) *seat {
 		Seat: n.fleet.Seat, log: n.log.With().Str("seat", n.fleet.Seat.Name()).Logger(),
 		addresses: n.config().Addresses(), asked: make(chan chan error),
 		served: make(chan struct{}), stale: os.Getenv(silenced) != "",
-		begin: func(why string) { n.fallSilent(why, o) },
+		begin: func(why string) {
+			n.seat.silent.Do(func() { n.fallSilent(why, o) })
+		},
 	}
 	s.changes = watchNetwork(ctx, s.log)
 	return s
@@ -67,7 +77,9 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 	n.add(part{gauges: n.seatGauges})
 	n.add(part{begin: func() { go n.guardSeat(ctx) }, close: func() error { return n.leaveSeat(ctx) }})
 	if n.before != nil { // the seat goes over with the calls
-		n.seat.Resume(ctx)
+		if !n.seat.Resume(ctx) {
+			return errNoSeat
+		}
 		return nil
 	}
 	taken, err := n.standBy(ctx, o)
@@ -81,12 +93,17 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 		cancel()
 	}
 	_ = os.Unsetenv(silenced)
+	n.fleet.Serve()
 	if !taken.Own {
-		if calls := n.store.Disown(); calls > 0 {
-			n.log.Info().Int("calls", calls).Msg("the calls of this node's journal went on elsewhere")
+		unknown, err := n.seat.Unknown(ctx, idsOf(n.left))
+		if err != nil {
+			n.log.Warn().Err(err).Msg("not known which calls of this node's journal went on elsewhere")
+		}
+		if calls := n.store.Disown(unknown); calls > 0 {
+			n.log.Info().Int("calls", calls).Int("ended", len(unknown)).Msg("calls of this node's journal went on elsewhere")
 		}
 		n.left = nil
-		if err := n.takeCalls(ctx, taken); err != nil {
+		if err := n.takeCalls(ctx, taken, o); err != nil {
 			return err
 		}
 	}
@@ -97,7 +114,7 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 // standBy waits for the addresses and the lease.
 func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 	s := n.seat
-	if s.missing() != nil { // another node need not wait for the end of our lease
+	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // nobody need wait for the end of our lease
 		_ = s.Leave(ctx, "")
 	}
 	t, force := fleet.Taken{}, false
@@ -164,19 +181,23 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 }
 
 // takeCalls finds the calls of the seat's owner before.
-func (n *Node) takeCalls(ctx context.Context, t fleet.Taken) error {
+func (n *Node) takeCalls(ctx context.Context, t fleet.Taken, o Options) error {
 	var states []fleet.State
 	var unreadable int
 	var err error
-	for states == nil {
+	for told := false; ; told = true {
 		if states, unreadable, err = n.seat.States(ctx); err == nil {
 			break
 		}
-		n.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
+		if !told {
+			n.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
+		}
 		select {
 		case <-time.After(standbyEvery):
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-n.seat.Lost():
+			return errLostMeanwhile
+		case <-o.signals:
+			return errStoodBy
 		}
 	}
 	now := time.Now()
@@ -210,6 +231,15 @@ func (n *Node) leaveSeat(ctx context.Context) error {
 		n.log.Info().Err(err).Msg("the seat could not be given up: another node takes it when the lease ends")
 	}
 	return nil
+}
+
+func idsOf(left []record.Left) (ids []string) {
+	for i := range left {
+		if !left[i].Owed {
+			ids = append(ids, left[i].Record.ID)
+		}
+	}
+	return ids
 }
 
 // has notes with which calls the node goes on: the database has their states.

@@ -152,8 +152,12 @@ func (n *Node) waitForLink(ctx context.Context, down error) error {
 	s := n.seat
 	frozen, cancel := context.WithTimeout(ctx, linkPatience)
 	defer cancel()
+	if !n.standing.TryLock() { // an upgrade or a move does
+		return nil
+	}
+	defer n.standing.Unlock()
 	if err := n.server.Stack().Freeze(frozen, nil); err != nil {
-		return errors.Join(down, err)
+		return s.missing() // what waits is a connection being opened
 	}
 	n.engine.Freeze()
 	for down != nil {
@@ -221,6 +225,10 @@ func (n *Node) fallSilent(why string, o Options) {
 // beginAnew has the program begin anew in this process.
 func (o *operator) beginAnew() {
 	o.out.lines.flush()
+	o.mu.Lock()
+	if o.draining { // it was told to end
+		os.Exit(0)
+	}
 	program, err := handover.ThisProgram()
 	if err == nil {
 		err = unix.Exec(program.Path, program.Args, os.Environ())

@@ -121,13 +121,19 @@ func (n *Node) moveSeat(ctx context.Context, to string) (moved admin.SeatMoved, 
 	if !n.seat.leaving.CompareAndSwap(false, true) {
 		return moved, errLeaving
 	}
+	n.standing.Lock()
+	defer n.standing.Unlock()
+	n.server.LeaveSetUps(true)
 	h := &handing{node: n, setups: moveSetups}
 	defer func() {
 		if err != nil {
 			h.thaw()
 		}
 	}()
-	h.thaws = append(h.thaws, func() { n.seat.leaving.Store(false) }, n.server.Thaw)
+	h.thaws = append(h.thaws, func() {
+		n.seat.leaving.Store(false)
+		n.server.LeaveSetUps(false)
+	}, n.server.Thaw)
 	if err := h.still(ctx); err != nil {
 		return moved, err
 	}

@@ -204,6 +204,8 @@ func (o *operator) giveWay() error {
 // handOver gives a new process what this one has. last is asked before the last word. After an error this one goes on,
 // and the new process has ended: it writes files that this one needs.
 func (n *Node) handOver(ctx context.Context, p *handover.Process, last func() error) (done admin.Upgraded, err error) {
+	n.standing.Lock()
+	defer n.standing.Unlock()
 	h := &handing{node: n, to: p, done: &done, setups: setupPatience, media: n.engine.Freeze}
 	defer func() {
 		if err != nil {
