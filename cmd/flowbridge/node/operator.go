@@ -50,10 +50,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	n, err := Start(ctx, cfg, log, Options{
 		operator: o, out: out, memory: governed,
 		parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}, before: before,
-		signals: signals, beginAnew: o.beginAnew, standsBy: func(seat string) {
-			o.supervisor.ready("Standing by for the seat " + seat)
-			go o.supervisor.watch(standing, func(context.Context) error { return nil })
-		},
+		signals: signals, beginAnew: o.beginAnew, standsBy: o.standsBy(standing),
 	})
 	served()
 	switch {
@@ -84,6 +81,14 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	}
 	log.Info().Msg("stopped")
 	return nil
+}
+
+// standsBy tells the supervisor of a standby, which lives until ctx ends.
+func (o *operator) standsBy(ctx context.Context) func(seat string) {
+	return func(seat string) {
+		o.supervisor.ready("Standing by for the seat " + seat)
+		go o.supervisor.watch(ctx, func(context.Context) error { return nil })
+	}
 }
 
 // reloader is a server that takes another configuration for new calls.
