@@ -142,7 +142,7 @@ func panels(t *testing.T) map[string]string {
 }
 
 // mayBeEmpty are lines of the dashboard that show something only where it happens, or is configured.
-var mayBeEmpty = []string{"Refused before they were calls A", "Not passed on A", "Calls and caps B", "Fleet A", "Fleet B", "Fleet C", "Fleet D"}
+var mayBeEmpty = []string{"Refused before they were calls A", "Not passed on A", "Calls and caps B", "Fleet A", "Fleet B", "Fleet C", "Fleet D", "Fleet E", "Fleet F"}
 
 // TestPrometheus has a real Prometheus scrape the server while it takes calls. Each query of the alerts and of the
 // dashboard is valid there, names metrics that there are, and gives something.
@@ -277,6 +277,7 @@ func (s *server) documents() {
 // optionalMetrics are those of parts that this server does not have, and of a rescue and a queue, which its agents give no reason for.
 var optionalMetrics = []string{
 	"flowbridge_fleet_nodes", "flowbridge_fleet_reached", "flowbridge_fleet_draining_ok", "flowbridge_fleet_nodes_vanished", "flowbridge_fleet_records_delivered_total",
+	"flowbridge_seat_epoch", "flowbridge_calls_protected", "flowbridge_calls_unprotected",
 	"flowbridge_registration_failures", "flowbridge_registration_up", "flowbridge_registrar_contacts", "flowbridge_rescues_total",
 	"flowbridge_queue_calls", "flowbridge_queue_limit", "flowbridge_queue_wait_seconds",
 	"flowbridge_hep_packets_sent_total", "flowbridge_hep_packets_dropped_total", "flowbridge_traces_sent_total", "flowbridge_traces_dropped_total", "flowbridge_certificate_expiry_timestamp_seconds",
