@@ -47,6 +47,8 @@ type Seat struct {
 	node  string   // its name
 	key   [32]byte // signalling key of the seat
 
+	lease, promise time.Duration // leaseFor and promiseFor
+
 	secret string // as SeatOptions.Secret
 
 	states *states
@@ -104,6 +106,7 @@ const noteSeat = "fleet_seat"
 
 func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	s := &Seat{
+		lease: leaseFor, promise: promiseFor,
 		fleet: f, name: o.Name, secret: o.Secret, id: f.member.id, node: f.member.name,
 		look: make(chan struct{}, 1), lost: make(chan Owner, 1),
 	}
@@ -184,7 +187,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 		if t.Before, err = pgx.CollectExactlyOneRow(rows, rowToOwner); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		if err = tx.QueryRow(ctx, takeSeat, s.name, s.id, s.node, force, leaseFor, promiseFor).
+		if err = tx.QueryRow(ctx, takeSeat, s.name, s.id, s.node, force, s.lease, s.promise).
 			Scan(&t.Epoch); err != nil {
 			return err
 		}
