@@ -7,7 +7,7 @@ import (
 
 // Seats takes and moves the seat of a node. Their errors say why not.
 type Seats interface {
-	// Take has a node that stands by take the seat now, whatever the lease of another node says.
+	// Take has a standby take the seat now, even if the lease of another node holds.
 	Take(ctx context.Context, seat string) error
 	// Move leaves the seat to another node, which takes it when it has the addresses.
 	Move(ctx context.Context, seat, to string) (SeatMoved, error)

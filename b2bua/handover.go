@@ -158,7 +158,7 @@ func (c *Call) restless() error {
 // LeaveSetUps has calls without an answer not be waited for in the end: another machine ends them.
 func (s *Server) LeaveSetUps(leave bool) { s.leavesSetUps.Store(leave) }
 
-// NoteAll notes the state of all calls of a server that stands still, and counts those that were answered.
+// NoteAll notes the state of every call, and returns how many are answered. The server stands still.
 func (s *Server) NoteAll() (answered int) {
 	done := map[*Call]bool{}
 	for _, c := range s.registry.Open() {

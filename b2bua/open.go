@@ -51,7 +51,7 @@ type Options struct {
 	Left []record.Left
 
 	// Await has told called, once and by any goroutine, when other machines have the state of a call that was given to
-	// Sink last, or when that takes too long. False: nobody waits. It may be nil.
+	// Sink last, or when that takes too long. False: the call need not wait. It may be nil.
 	Await func(id string, told func()) bool
 
 	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust

@@ -2,15 +2,12 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -38,28 +35,10 @@ fleet: {dsn_file: %[3]s/dsn, node: a, takeover: {seat: east, key_file: %[3]s/key
 	return cfg
 }
 
-// sharedLog is read while it is written.
-type sharedLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *sharedLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *sharedLog) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), text)
-}
-
 // A node whose seat another one has taken begins anew. With the word that it does so, it waits for the database, shows
 // whose the seat is, and ends when it is told.
 func TestSeatTakenByAnother(t *testing.T) {
-	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &sharedLog{}
+	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &logged{}
 	anew := make(chan struct{})
 	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{beginAnew: func() { close(anew) }})
 	must(t, err)
@@ -68,14 +47,14 @@ func TestSeatTakenByAnother(t *testing.T) {
 	}
 	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET owner = 'other', node = 'b', epoch = 2, renewed_at = clock_timestamp() + interval '4 seconds'`)
 	<-anew
-	if !log.has("the seat is node b's since") || os.Getenv(silenced) == "" {
+	if !strings.Contains(log.String(), "the seat is node b's since") || os.Getenv(silenced) == "" {
 		t.Error("it does not say why it falls silent, or not that it has")
 	}
 	t.Cleanup(func() { _ = os.Unsetenv(silenced) })
 	must(t, n.Close())
 	signals := make(chan os.Signal, 1)
 	o := Options{signals: signals, standsBy: func(string) {
-		client := http.Client{Transport: &http.Transport{DialContext: dialerTo(dir + "/admin.sock")}}
+		client := http.Client{Transport: &http.Transport{DialContext: dialSocket(dir + "/admin.sock")}}
 		for path, want := range map[string]string{
 			"/readyz": "which is node b's since", "/metrics": "flowbridge_seat_epoch{seat=\"east\"} 0", "/api/calls": `"items":[]`,
 		} {
@@ -98,23 +77,17 @@ func TestSeatTakenByAnother(t *testing.T) {
 	}
 }
 
-func dialerTo(socket string) func(ctx context.Context, _, _ string) (net.Conn, error) {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}
-}
-
 // Without the database, the node that had the seat last serves, but not if it has fallen silent: then it waits.
 func TestSeatWithoutDatabase(t *testing.T) {
 	pg := pgtest.Start(t)
-	url, dir, log := pg.Database(), t.TempDir(), &sharedLog{}
+	url, dir, log := pg.Database(), t.TempDir(), &logged{}
 	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{})
 	must(t, err)
 	pg.Stop()
 	must(t, n.Close())
 	n, err = Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{})
 	must(t, err)
-	if epoch, _, _ := n.seat.Figures(); epoch != 1 || !log.has("this node had it last, and serves") {
+	if epoch, _, _ := n.seat.Figures(); epoch != 1 || !strings.Contains(log.String(), "this node had it last, and serves") {
 		t.Errorf("epoch %d", epoch)
 	}
 	must(t, n.Close())
