@@ -27,6 +27,10 @@ type Call struct {
 	Recording string `json:"recording,omitempty"`
 	// Masked says that the caller's keys are masked.
 	Masked bool `json:"masked,omitempty"`
+	// OnHold says that the caller is on hold by an order.
+	OnHold bool `json:"on_hold,omitempty"`
+	// Transfer is the last transfer of a live call.
+	Transfer *Transfer `json:"transfer,omitempty"`
 	// Held are the sides, a and b, that hold the call: they want no media.
 	Held []string `json:"held,omitempty"`
 	// Hears is the tone or sound that Flowbridge plays to a side, a or b.
@@ -143,6 +147,11 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
 		mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
 		mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
+		mux.HandleFunc("/api/calls/{id}/transfer", a.operateAs(a.transfer))
+		mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.hold))
+		mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.resume))
+		mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
+		mux.HandleFunc("/api/calls/{id}/variables", a.closed(a.variables))
 	}
 	if a.Ladders != nil {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))

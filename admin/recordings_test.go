@@ -30,6 +30,22 @@ func (f *fakeControl) Play(_ context.Context, id string, s PlayRequest) (Call, e
 	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
 }
 
+func (f *fakeControl) Transfer(_ context.Context, id, by string, r TransferRequest) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s transferred by %s: %+v", id, by, r))
+	return Call{
+		Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Transfer: &Transfer{To: r.To, By: by, State: "dialing"},
+	}, f.err
+}
+
+func (f *fakeControl) Press(_ context.Context, id string, d DigitsRequest) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s presses %+v", id, d))
+	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
+}
+
+func (f *fakeControl) Variables(_ context.Context, id string) (any, error) {
+	return map[string]any{"id": id, "variables": map[string]string{}}, f.err
+}
+
 // fakeFiles has one recording.
 type fakeFiles struct{ name, path string }
 

@@ -86,6 +86,30 @@ func (f *fakeServer) Play(context.Context, string, admin.PlayRequest) (admin.Cal
 	return admin.Call{}, admin.ErrNoCall
 }
 
+func (f *fakeServer) Press(ctx context.Context, id string, d admin.DigitsRequest) (admin.Call, error) {
+	c, ok := f.Find(ctx, id)
+	if !ok {
+		return c, admin.ErrNoCall
+	}
+	fmt.Fprintf(f, `{"pressed":"%s %s %d"}`, d.Side, d.Digits, d.MS)
+	return c, nil
+}
+
+func (f *fakeServer) Transfer(ctx context.Context, id, by string, r admin.TransferRequest) (admin.Call, error) {
+	c, ok := f.Find(ctx, id)
+	if !ok {
+		return c, admin.ErrNoCall
+	}
+	if r.To != "4711" {
+		return c, &admin.RefusedError{Problem: "not a number or host that may be called", Remedy: "see transfer_numbers", Status: 403}
+	}
+	fmt.Fprintf(f, `{"transferred":"%+v"}`, r)
+	c.Transfer = &admin.Transfer{To: r.To, By: by, State: "dialing"}
+	return c, nil
+}
+
+func (f *fakeServer) Variables(context.Context, string) (any, error) { return nil, admin.ErrNoCall }
+
 func (f *fakeServer) Drain() (admin.Drained, error) {
 	return admin.Drained{Calls: 3, LimitMS: 60000}, nil
 }
