@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/media"
+	"flowbridge/media/audio"
 )
 
 // A warm transfer: who answers hears a sound before it is connected, and agrees by a key, or by listening to its end.
@@ -27,6 +28,7 @@ const acceptWithin = 20 * time.Second
 type Announcement struct {
 	bridge *Bridge
 	what   Announce // without a sound: there is none
+	sound  *audio.Sound
 	speaks bool     // the party can be heard, and hears the sound
 	until  time.Time
 }
@@ -56,6 +58,7 @@ func (a *Announcement) Check(what Announce) error {
 // Begin keeps the sides apart: the new party has answered.
 func (a *Announcement) Begin(what Announce) {
 	a.what = what
+	a.sound, _ = a.bridge.Sounds.named(what.Sound)
 	a.bridge.Sounds.Update()
 }
 
@@ -75,7 +78,7 @@ func (a *Announcement) Speak() bool {
 }
 
 // End lets the sides hear each other again.
-func (a *Announcement) End() { a.what, a.speaks, a.until = Announce{}, false, time.Time{} }
+func (a *Announcement) End() { *a = Announcement{bridge: a.bridge} }
 
 // Underway says whether the sides are kept apart.
 func (a *Announcement) Underway() bool { return a.what.Sound != "" }
@@ -88,8 +91,7 @@ func (a *Announcement) wanted(side media.Side) *voice {
 	if !a.speaks {
 		return a.bridge.Sounds.silence()
 	}
-	sound, _ := a.bridge.Sounds.named(a.what.Sound)
-	return &voice{name: a.what.Sound, sound: sound, loop: a.what.Accept != ""}
+	return &voice{name: a.what.Sound, sound: a.sound, loop: a.what.Accept != ""}
 }
 
 // over posts what the party has decided, once.

@@ -116,13 +116,13 @@ func (ss *Sounds) hold() *voice {
 	if name == config.HoldNone {
 		name = b.Call.Route().Ringback
 	}
-	return &voice{name: name, sound: b.Tones[name], loop: true}
+	sound, _ := ss.named(name) // of a route that is not configured any more
+	return &voice{name: name, sound: sound, loop: true}
 }
 
 // silence is what the other side hears meanwhile.
 func (ss *Sounds) silence() *voice {
-	sound, _ := audio.Tone("silence")
-	return &voice{name: "silence", sound: sound, loop: true}
+	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
 }
 
 // canHear says why a side can't hear a sound of ours.
