@@ -51,7 +51,6 @@ const (
 	commandsPerSecond = 5
 	commandsAtOnce    = 10
 	maxCommand        = 1 << 20 // bytes; a platform may send the whole conversation
-	maxCallObject     = 64 << 10
 	maxToolCalls      = 8
 	maxCommandIDs     = 64
 )
@@ -316,10 +315,14 @@ func commandOf(a arguments, name string, args, call json.RawMessage, query strin
 	}
 	if c.Sure = id != ""; c.Sure {
 		c.IDs = []string{id}
-	} else if len(call) <= maxCallObject {
+	} else {
+		var known struct {
+			CallID string `json:"call_id"`
+			ID     string `json:"id"`
+		}
 		var object any
-		_ = json.Unmarshal(call, &object) // it has been read before
-		c.IDs = idsIn(nil, object)
+		_, _ = json.Unmarshal(call, &known), json.Unmarshal(call, &object) // it may be no object, and have none
+		c.IDs = idsIn(idsIn(idsIn(nil, known.CallID), known.ID), object)
 	}
 	c.IDs = slices.DeleteFunc(c.IDs, func(id string) bool { return len(id) > maxID })
 	if len(c.IDs) == 0 {
@@ -332,7 +335,7 @@ func commandOf(a arguments, name string, args, call json.RawMessage, query strin
 func idsIn(all []string, v any) []string {
 	switch v := v.(type) {
 	case string:
-		if len(v) >= 8 && len(v) <= maxID && len(all) < maxCommandIDs && !slices.Contains(all, v) {
+		if len(v) >= 8 && len(v) <= maxID && len(all) < maxCommandIDs && !strings.Contains(v, " ") && !slices.Contains(all, v) {
 			all = append(all, v)
 		}
 	case []any:
