@@ -142,17 +142,7 @@ func newAPI(opts Options) (*api, *router) {
 		}))
 	}
 	a.serveSeats(mux)
-	if a.Control != nil {
-		mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
-		mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
-		mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
-		mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
-		mux.HandleFunc("/api/calls/{id}/transfer", a.operateAs(a.transfer))
-		mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.hold))
-		mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.resume))
-		mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
-		mux.HandleFunc("/api/calls/{id}/variables", a.closed(a.variables))
-	}
+	a.serveOrders(mux)
 	if a.Ladders != nil {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
 		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))

@@ -117,6 +117,25 @@ type state struct {
 	OnHold    bool   `json:"on_hold,omitempty"`
 }
 
+// serveOrders serves the orders to calls, if there is Control.
+func (a *api) serveOrders(mux *router) {
+	if a.Control == nil {
+		return
+	}
+	hold := func(o Order) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { a.order(w, r, o) }
+	}
+	mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
+	mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
+	mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
+	mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
+	mux.HandleFunc("/api/calls/{id}/transfer", a.operateAs(a.transfer))
+	mux.HandleFunc("/api/calls/{id}/hold", a.operate(hold(OrderHold)))
+	mux.HandleFunc("/api/calls/{id}/resume", a.operate(hold(OrderUnhold)))
+	mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
+	mux.HandleFunc("/api/calls/{id}/variables", a.closed(a.variables))
+}
+
 // record starts, stops, pauses or resumes the recording of a call.
 func (a *api) record(w http.ResponseWriter, r *http.Request) {
 	switch o := Order(r.PathValue("order")); o {
@@ -177,12 +196,10 @@ func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
 		return
 	}
 	c, err := a.Control.Transfer(r.Context(), r.PathValue("id"), who.name, body)
-	a.orderedWith(w, r, http.StatusAccepted, func(c Call) any {
-		return struct {
-			ID       string    `json:"id"`
-			Transfer *Transfer `json:"transfer"`
-		}{c.ID, c.Transfer}
-	}, c, err)
+	a.answered(w, r, http.StatusAccepted, struct {
+		ID       string    `json:"id"`
+		Transfer *Transfer `json:"transfer"`
+	}{c.ID, c.Transfer}, c, err)
 }
 
 // press presses keys towards a side.
@@ -201,10 +218,6 @@ func (a *api) press(w http.ResponseWriter, r *http.Request) {
 	a.ordered(w, r, c, err)
 }
 
-// hold keeps the caller and the agent from hearing each other, and resume lets them.
-func (a *api) hold(w http.ResponseWriter, r *http.Request)   { a.order(w, r, OrderHold) }
-func (a *api) resume(w http.ResponseWriter, r *http.Request) { a.order(w, r, OrderUnhold) }
-
 // variables gives what an agent is told of its call.
 func (a *api) variables(w http.ResponseWriter, r *http.Request) {
 	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
@@ -212,7 +225,7 @@ func (a *api) variables(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	all, err := a.Control.Variables(r.Context(), r.PathValue("id"))
-	a.orderedWith(w, r, http.StatusOK, func(Call) any { return all }, Call{}, err)
+	a.answered(w, r, http.StatusOK, all, Call{}, err)
 }
 
 // hangup ends a call, and answers with the call as it ended. One that is over already stays as it is.
@@ -237,15 +250,13 @@ func (a *api) order(w http.ResponseWriter, r *http.Request, o Order) {
 	a.ordered(w, r, c, err)
 }
 
-// stateOf is the answer to most orders.
-func stateOf(c Call) any { return state{c.Recording, c.Masked, c.OnHold} }
-
 // ordered answers with the result of an order.
 func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error) {
-	a.orderedWith(w, r, http.StatusOK, stateOf, c, err)
+	a.answered(w, r, http.StatusOK, state{c.Recording, c.Masked, c.OnHold}, c, err)
 }
 
-func (a *api) orderedWith(w http.ResponseWriter, r *http.Request, status int, answer func(Call) any, c Call, err error) {
+// answered is ordered with another answer.
+func (a *api) answered(w http.ResponseWriter, r *http.Request, status int, answer any, c Call, err error) {
 	id := r.PathValue("id")
 	var refused *RefusedError
 	switch {
@@ -259,7 +270,7 @@ func (a *api) orderedWith(w http.ResponseWriter, r *http.Request, status int, an
 		if a.Events != nil && c.ID != "" {
 			a.Events.note(change{call: c}) // not everything that an order changes is in the record
 		}
-		a.write(w, status, answer(c))
+		a.write(w, status, answer)
 	}
 }
 

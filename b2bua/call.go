@@ -365,6 +365,9 @@ func (c *Call) snapshot() LiveCall {
 	if t := c.transfers.last; t != nil {
 		live.Transfer = new(*t)
 	}
+	if c.connected != nil {
+		live.At = c.connected.target.Dial.Name
+	}
 	if c.bridge.Media.IsOpen() {
 		live.Speaks = c.bridge.Media.Speaking()
 	}

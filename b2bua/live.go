@@ -64,6 +64,7 @@ type LiveCall struct {
 	Recording string // RecordingOff, …
 	Masked    bool   // the caller's keys are
 	OnHold    bool   // by an order
+	At        string // the target that the caller is connected to; empty: it is not answered
 
 	Transfer *kept.Transferred // the last one; nil: there was none
 

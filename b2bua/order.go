@@ -31,11 +31,11 @@ var ErrNoCall = errors.New("no such call is live")
 // OrderError says why a call can't carry out an order.
 type OrderError = bridge.OrderError
 
-// PlayRequest is a sound for a side of a live call, DigitsRequest keys that are pressed towards one.
-type (
-	PlayRequest   = bridge.PlayRequest
-	DigitsRequest = bridge.DigitsRequest
-)
+// PlayRequest is a sound for a side of a live call.
+type PlayRequest = bridge.PlayRequest
+
+// DigitsRequest are keys that are pressed towards a side of a live call.
+type DigitsRequest = bridge.DigitsRequest
 
 // order is an order on its way to a call.
 type order struct {
@@ -69,8 +69,8 @@ func (s *Server) Press(ctx context.Context, id string, d DigitsRequest) (LiveCal
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Press(d) })
 }
 
-// Transfer begins a transfer of the live call with this id. Its errors are those of Order. LiveCall.Transfer says how it
-// goes.
+// Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of
+// Order.
 func (s *Server) Transfer(ctx context.Context, id string, r TransferRequest) (LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }

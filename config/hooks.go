@@ -73,7 +73,7 @@ type CommandsHook struct {
 	Token Secret `key:"token_file" required:"the file with the token"`
 	// The targets whose calls it may command.
 	Targets []string `key:"targets" is:"target" required:"the names of the targets whose calls it may command" filled:""`
-	// The most transfers in any hour.
+	// The most transfers that it may ask for in any hour.
 	PerHour int `key:"per_hour" default:"100" max:"10000"`
 }
 
@@ -90,7 +90,7 @@ func (h *CommandsHook) check(s section) {
 // check reports hooks without an address, hooks at the address of the admin API, and hooks without a secret where
 // others reach them.
 func (h *Hooks) check(s section) {
-	if h.Twilio != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil || h.Variables != nil || len(h.Commands) > 0 {
+	if h.Twilio != nil || h.AskForCalls() {
 		s.require("listen", `the address and port to be asked at, like "127.0.0.1:8081"`)
 	}
 	if !h.Listen.IsValid() {

@@ -29,7 +29,7 @@ type Announcement struct {
 	bridge *Bridge
 	what   Announce // without a sound: there is none
 	sound  *audio.Sound
-	speaks bool     // the party can be heard, and hears the sound
+	speaks bool // the party can be heard, and hears the sound
 	until  time.Time
 }
 

@@ -107,7 +107,8 @@ func (b *Bridge) diverts(side media.Side) bool {
 // onKeyed sends the other side a digit as INFO. Masked are the caller's.
 func (b *Bridge) onKeyed(f Keyed) {
 	to := b.across(f.Side)
-	if b.Announcement.key(f.Side, f.Digit) || to == nil || !b.Media.listening[f.Side] || f.Side != b.Platform() && b.Masking.On {
+	if b.Announcement.key(f.Side, f.Digit) || to == nil || !b.Media.listening[f.Side] ||
+		f.Side != b.Platform() && b.Masking.On {
 		return
 	}
 	content := leg.Content{}

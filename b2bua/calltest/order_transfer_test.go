@@ -106,7 +106,7 @@ func TestWarmTransfer(t *testing.T) {
 		w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
 		w.goes("announcing")
 		w.agent.silent(time.Second)
-			w.hears("a hears 6s of law 0 as 0, loop true, yield false", "b hears 1s of law 0 as 0, loop true, yield false",
+		w.hears("a hears 6s of law 0 as 0, loop true, yield false", "b hears 1s of law 0 as 0, loop true, yield false",
 			"b hears 1s of law 0 as 0, loop true, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
 		s := w.session()
 		s.onEvent(media.EventDigit{Side: media.SideA, Digit: '1'}) // the caller's
@@ -122,9 +122,15 @@ func TestWarmTransfer(t *testing.T) {
 // A party that declines leaves the caller with the agent.
 func TestWarmTransferDeclined(t *testing.T) {
 	for name, declines := range map[string]func(w *world, called received){
-		"a key":  func(w *world, _ received) { w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '2'}); w.leavesPBX() },
-		"time":   func(w *world, _ received) { time.Sleep(20 * time.Second); w.leavesPBX() },
-		"hangup": func(w *world, called received) { w.agent2.agentRequest("BYE", called, "human", 1); w.agent2.expect("SIP/2.0 200") },
+		"a key": func(w *world, _ received) {
+			w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '2'})
+			w.leavesPBX()
+		},
+		"time": func(w *world, _ received) { time.Sleep(20 * time.Second); w.leavesPBX() },
+		"hangup": func(w *world, called received) {
+			w.agent2.agentRequest("BYE", called, "human", 1)
+			w.agent2.expect("SIP/2.0 200")
+		},
 	} {
 		runIn(t, name, orderConfig, func(w *world) {
 			d, _ := w.established()

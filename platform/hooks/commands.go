@@ -1,7 +1,6 @@
 package hooks
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -28,22 +27,28 @@ type Command struct {
 	IDs  []string
 	Sure bool
 
-	Do       string // transfer, hold, resume, dtmf, hangup or status
-	To       string
-	Announce string
-	Accept   string
-	Digits   string
+	Arguments
+}
+
+// Arguments are those of a command: Do is transfer, hold, resume, dtmf, hangup or status.
+type Arguments struct {
+	Call     json.RawMessage `json:"call"`
+	Do       string          `json:"do"`
+	To       string          `json:"to"`
+	Announce string          `json:"announce"`
+	Accept   string          `json:"accept"`
+	Digits   string          `json:"digits"`
 }
 
 // Token is one that may command calls.
 type Token struct {
 	Name, Secret string
 	Targets      []string // whose calls they are
-	PerHour      int      // the most transfers in any hour
+	PerHour      int      // the most transfers that it may ask for in any hour
 
 	mu     sync.Mutex
-	second *rate.Limiter
-	hour   []time.Time // when transfers were ordered, of the last hour
+	second *rate.Limiter // nil: it has asked for nothing yet
+	hour   []time.Time   // when it has asked for transfers
 }
 
 // The bounds of a token's commands.
@@ -57,19 +62,11 @@ const (
 
 // RefusalError says why a command is not carried out, in words that an agent can speak.
 type RefusalError struct {
-	Status int
-	Words  string
-	Cause  error // for the log; may be nil
+	Status       int
+	Words, Cause string
 }
 
-func (e *RefusalError) Error() string { return cmp.Or(textOf(e.Cause), e.Words) }
-
-func textOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
+func (e *RefusalError) Error() string { return cmp.Or(e.Cause, e.Words) }
 
 // Commands answers POST with the commands of agents, as their platforms' tools send them.
 type Commands struct {
@@ -98,8 +95,7 @@ func (h *Commands) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "POST")
 		httpd.Refuse(w, http.StatusMethodNotAllowed, "use POST")
 		return
-	case !by.mayAsk():
-		w.Header().Set("Retry-After", "1")
+	case !by.mayAsk(false):
 		httpd.Answer(w, http.StatusTooManyRequests, said{Result: "There are too many requests. Try again in a moment."})
 		return
 	}
@@ -117,13 +113,12 @@ func (h *Commands) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, r, by, asked)
 }
 
-// said is the answer to a tool.
+// said is the answer to a tool, and toolResult that to one tool call of Vapi.
 type said struct {
 	Result string `json:"result"`
 	Error  string `json:"error,omitempty"`
 }
 
-// toolResult is the answer to one tool call of Vapi.
 type toolResult struct {
 	ID     string `json:"toolCallId"`
 	Result string `json:"result"`
@@ -133,18 +128,21 @@ type toolResult struct {
 func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, asked []toolCall) {
 	results := []toolResult{}
 	for _, one := range asked {
-		words, err := h.carryOut(r.Context(), by, one.Command)
-		refused := new(RefusalError)
-		if err != nil && !errors.As(err, &refused) {
-			refused = &RefusalError{http.StatusServiceUnavailable, "The call does not answer. Try again.", err}
+		refused := &RefusalError{http.StatusTooManyRequests, "No more transfers are allowed in this hour.", ""}
+		words, err := "", error(refused)
+		if one.Do != "transfer" || by.mayAsk(true) {
+			words, err = h.Do(r.Context(), by, one.Command)
 		}
-		h.Log.Info().Err(err).Str("by", by.Name).Str("do", one.Do).Str("to", one.To).Strs("ids", one.IDs[:min(4, len(one.IDs))]).
-			Msg("command of an agent")
+		if err != nil && !errors.As(err, &refused) {
+			refused = &RefusalError{http.StatusServiceUnavailable, "The call does not answer. Try again.", ""}
+		}
+		h.Log.Info().Err(err).Str("by", by.Name).Str("do", one.Do).Str("to", one.To).
+			Strs("ids", one.IDs[:min(4, len(one.IDs))]).Msg("command of an agent")
 		switch {
 		case one.id != "":
 			results = append(results, toolResult{one.id, cmp.Or(words, refused.Words)})
 		case err != nil:
-			httpd.Answer(w, refused.Status, said{refused.Words, refused.Error()})
+			httpd.Answer(w, refused.Status, said{refused.Words, refused.Cause})
 			return
 		default:
 			httpd.Answer(w, http.StatusOK, said{Result: words})
@@ -152,21 +150,6 @@ func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, ask
 		}
 	}
 	httpd.Answer(w, http.StatusOK, map[string]any{"results": results})
-}
-
-// carryOut has a command carried out within the bounds of its token.
-func (h *Commands) carryOut(ctx context.Context, by *Token, c Command) (words string, err error) {
-	if c.Do != "transfer" {
-		return h.Do(ctx, by, c)
-	}
-	now := time.Now()
-	if !by.take(now) {
-		return "", &RefusalError{http.StatusTooManyRequests, "No more transfers are allowed in this hour.", nil}
-	}
-	if words, err = h.Do(ctx, by, c); err != nil {
-		by.giveBack(now)
-	}
-	return words, err
 }
 
 // tokenOf finds the token that a request shows; nil: none.
@@ -180,34 +163,20 @@ func (h *Commands) tokenOf(r *http.Request) (found *Token) {
 	return found
 }
 
-func (t *Token) mayAsk() bool {
+// mayAsk counts a request, or the transfer that it asks for, and says whether it is within the bounds.
+func (t *Token) mayAsk(transfer bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.second == nil {
-		t.second = rate.NewLimiter(commandsPerSecond, commandsAtOnce)
+	if !transfer {
+		t.second = cmp.Or(t.second, rate.NewLimiter(commandsPerSecond, commandsAtOnce))
+		return t.second.Allow()
 	}
-	return t.second.Allow()
-}
-
-// take counts a transfer, if there may be one more in this hour.
-func (t *Token) take(now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.hour = slices.DeleteFunc(t.hour, func(at time.Time) bool { return now.Sub(at) >= time.Hour })
+	t.hour = slices.DeleteFunc(t.hour, func(at time.Time) bool { return time.Since(at) >= time.Hour })
 	if len(t.hour) >= t.PerHour {
 		return false
 	}
-	t.hour = append(t.hour, now)
+	t.hour = append(t.hour, time.Now())
 	return true
-}
-
-// giveBack forgets a transfer that came to nothing.
-func (t *Token) giveBack(at time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if i := slices.IndexFunc(t.hour, func(o time.Time) bool { return o.Equal(at) }); i >= 0 {
-		t.hour = slices.Delete(t.hour, i, i+1)
-	}
 }
 
 // toolCall is a command, with the id of Vapi's tool call.
@@ -217,38 +186,26 @@ type toolCall struct {
 	id string
 }
 
-// arguments are those of a command, wherever a platform writes them.
-type arguments struct {
-	Call     json.RawMessage `json:"call"`
-	Do       string          `json:"do"`
-	To       string          `json:"to"`
-	Announce string          `json:"announce"`
-	Accept   string          `json:"accept"`
-	Digits   string          `json:"digits"`
-}
-
 // tool is a tool call of Vapi. Arguments are an object, or that as text.
 type tool struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Arguments json.RawMessage `json:"arguments"`
-	Function  struct {
-		Name      string          `json:"name"`
-		Arguments json.RawMessage `json:"arguments"`
-	} `json:"function"`
+	Function  *tool           `json:"function"`
 }
 
 var (
+	errNoObject  = errors.New("it is not a JSON object of a form that docs/guides/hooks.md has")
 	errNoCommand = errors.New(`there is no "do", and the tool's name begins with none`)
 	errNoID      = errors.New(`there is no "call": send an id of the call`)
 	errTools     = errors.New("there are no tool calls, or more than 8")
 )
 
-// parseCommands reads what a tool sends: our own form, Retell's custom function (name, call, args), or Vapi's tool-calls
-// message. Parameters of the URL stand above it, so that a tool can be tied to one destination.
+// parseCommands reads what a tool sends: our own form, Retell's custom function (name, call, args), or Vapi's message
+// tool-calls. Parameters of the URL stand above it, so that a tool can be tied to one destination.
 func parseCommands(body []byte, query string) ([]toolCall, error) {
 	var all struct {
-		arguments
+		Arguments
 
 		Name    string          `json:"name"`
 		Args    json.RawMessage `json:"args"`
@@ -257,14 +214,11 @@ func parseCommands(body []byte, query string) ([]toolCall, error) {
 			Tools []tool          `json:"toolCallList"`
 		} `json:"message"`
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
-		body = []byte("{}")
-	}
-	if err := json.Unmarshal(body, &all); err != nil {
-		return nil, errors.New("it is not a JSON object of the form that docs/guides/hooks.md shows") //nolint:err113 // one place
+	if err := json.Unmarshal(body, &all); err != nil && strings.TrimSpace(string(body)) != "" {
+		return nil, errNoObject
 	}
 	if all.Message == nil {
-		c, err := commandOf(all.arguments, all.Name, all.Args, all.Call, query)
+		c, err := commandOf(all.Arguments, tool{Name: all.Name, Arguments: all.Args}, all.Call, query)
 		return []toolCall{{Command: c}}, err
 	}
 	if n := len(all.Message.Tools); n == 0 || n > maxToolCalls {
@@ -272,10 +226,7 @@ func parseCommands(body []byte, query string) ([]toolCall, error) {
 	}
 	var calls []toolCall
 	for _, t := range all.Message.Tools {
-		if t.Function.Name != "" {
-			t.Name, t.Arguments = t.Function.Name, t.Function.Arguments
-		}
-		c, err := commandOf(arguments{}, t.Name, t.Arguments, all.Message.Call, query)
+		c, err := commandOf(Arguments{}, *cmp.Or(t.Function, &t), all.Message.Call, query)
 		if err != nil {
 			return nil, err
 		}
@@ -284,28 +235,26 @@ func parseCommands(body []byte, query string) ([]toolCall, error) {
 	return calls, nil
 }
 
-// commandOf makes a command of arguments, with those in args above them. call is what the platform says of the call.
-func commandOf(a arguments, name string, args, call json.RawMessage, query string) (c Command, err error) {
-	text := ""
-	if json.Unmarshal(args, &text) == nil { // JSON as text
+// commandOf makes a command of arguments, with those of a tool call above them. call is what the platform says of the
+// call.
+func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Command, err error) {
+	args, text := t.Arguments, ""
+	if json.Unmarshal(args, &text) == nil {
 		args = json.RawMessage(text)
 	}
-	if a.Call = nil; len(bytes.TrimSpace(args)) > 0 && json.Unmarshal(args, &a) != nil {
+	if a.Call = nil; strings.TrimSpace(string(args)) != "" && json.Unmarshal(args, &a) != nil {
 		return c, errNoCommand
 	}
-	c = Command{Do: a.Do, To: a.To, Announce: a.Announce, Accept: a.Accept, Digits: a.Digits}
 	id := ""
 	for key, to := range map[string]*string{
-		"do": &c.Do, "to": &c.To, "announce": &c.Announce, "accept": &c.Accept, "digits": &c.Digits, "call": &id,
+		"do": &a.Do, "to": &a.To, "announce": &a.Announce, "accept": &a.Accept, "digits": &a.Digits, "call": &id,
 	} {
-		if value := queryValue(query, key); value != "" {
-			*to = value
-		}
+		*to = cmp.Or(queryValue(query, key), *to)
 	}
-	if c.Do == "" {
-		c.Do, _, _ = strings.Cut(strings.ReplaceAll(name, "-", "_"), "_")
+	if a.Do == "" {
+		a.Do, _, _ = strings.Cut(strings.ReplaceAll(t.Name, "-", "_"), "_")
 	}
-	if c.Do = strings.ToLower(c.Do); c.Do == "" {
+	if a.Do = strings.ToLower(a.Do); a.Do == "" {
 		return c, errNoCommand
 	}
 	for _, from := range []json.RawMessage{a.Call, call} {
@@ -313,19 +262,14 @@ func commandOf(a arguments, name string, args, call json.RawMessage, query strin
 			_ = json.Unmarshal(from, &id) // else it is an object
 		}
 	}
-	if c.Sure = id != ""; c.Sure {
-		c.IDs = []string{id}
-	} else {
-		var known struct {
-			CallID string `json:"call_id"`
-			ID     string `json:"id"`
-		}
+	c = Command{IDs: []string{id}, Sure: id != "", Arguments: a}
+	if !c.Sure {
+		var known struct{ Call_ID, ID string } //nolint:revive // as in JSON, in any case
 		var object any
 		_, _ = json.Unmarshal(call, &known), json.Unmarshal(call, &object) // it may be no object, and have none
-		c.IDs = idsIn(idsIn(idsIn(nil, known.CallID), known.ID), object)
+		c.IDs = idsIn(idsIn(idsIn(nil, known.Call_ID), known.ID), object)
 	}
-	c.IDs = slices.DeleteFunc(c.IDs, func(id string) bool { return len(id) > maxID })
-	if len(c.IDs) == 0 {
+	if len(c.IDs) == 0 || len(id) > maxID {
 		return c, errNoID
 	}
 	return c, nil
@@ -335,7 +279,8 @@ func commandOf(a arguments, name string, args, call json.RawMessage, query strin
 func idsIn(all []string, v any) []string {
 	switch v := v.(type) {
 	case string:
-		if len(v) >= 8 && len(v) <= maxID && len(all) < maxCommandIDs && !strings.Contains(v, " ") && !slices.Contains(all, v) {
+		mayBe := len(v) >= 8 && len(v) <= maxID && !strings.Contains(v, " ")
+		if mayBe && len(all) < maxCommandIDs && !slices.Contains(all, v) {
 			all = append(all, v)
 		}
 	case []any:
