@@ -118,6 +118,7 @@ func (s *Server) settled(again bool) (first error) {
 var (
 	errSetUp    = errors.New("it is being set up")
 	errEarly    = errors.New("it is being set up, and the caller hears the target already")
+	errCalled   = errors.New("it is being placed")
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
@@ -130,6 +131,8 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
+	case c.customer != nil && c.connected == nil:
+		return errCalled
 	case c.times.answered.IsZero() && c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
 		return errEarly
 	case c.times.answered.IsZero() && (c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees()):

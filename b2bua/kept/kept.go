@@ -109,6 +109,7 @@ type Attempt struct {
 	Placed    bool             `cbor:"14,keyasint,omitempty"`
 	Rescue    bool             `cbor:"15,keyasint,omitempty"`
 	Split     bool             `cbor:"16,keyasint,omitempty"`
+	Customer  bool             `cbor:"17,keyasint,omitempty"` // of a call that we place
 }
 
 // Transfer is one that the agent has asked for, or a rescue.

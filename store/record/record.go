@@ -128,12 +128,14 @@ const (
 	ReasonSplit    = "split"    // the route's split has chosen the target
 	ReasonTransfer = "transfer" // a REFER of the agent
 	ReasonRescue   = "rescue"   // the agent's leg has died
+	ReasonCustomer = "customer" // the customer of a call that we place is called
 )
 
 // Attempt is one try at one target.
 type Attempt struct {
 	Target string `json:"target"`
-	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer or ReasonRescue.
+	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer,
+	// ReasonRescue or ReasonCustomer.
 	Reason        string `json:"reason,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
