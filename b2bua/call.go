@@ -331,7 +331,11 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready, side media.Side) *
 	l.Confirmed = true // its media begins with its answer
 	c.server.registry.AddLeg(l)
 	c.legs = append(c.legs, l)
-	c.ladder.Join(l.callID, l.Tag, c.attempts.current.target.Dial.Name)
+	if side == media.SideA {
+		c.ladder.JoinCaller(l.callID, l.Tag)
+	} else {
+		c.ladder.Join(l.callID, l.Tag, c.attempts.current.target.Dial.Name)
+	}
 	return l
 }
 

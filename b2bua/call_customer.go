@@ -186,7 +186,9 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	c.bridge.Media.Start()
 	c.bridge.Recordings.StartIfWanted()
 	c.bridge.Media.Interrupt(true)
-	c.transfers.current = &transfer{left: true, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents}
+	c.transfers.current = &transfer{
+		left: true, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents,
+	}
 	c.bridge.Sounds.Update()
 	c.notes.mark()
 	c.transfers.next()

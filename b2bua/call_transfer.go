@@ -272,6 +272,12 @@ func (tr *transfers) answered(f leg.Answered) {
 		c.step(t.agent, leg.Hangup{Why: cause.Transferred})
 	}
 	c.rescues.listen()
+	tr.connected(t)
+}
+
+// connected says who has answered.
+func (tr *transfers) connected(t *transfer) {
+	c := tr.call
 	how, message := "transferred", "call transferred"
 	switch {
 	case t.first:

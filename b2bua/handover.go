@@ -133,14 +133,8 @@ func (c *Call) restless() error {
 		return nil
 	case c.customer != nil && c.connected == nil:
 		return errCalled
-	case c.times.answered.IsZero() && c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
-		return errEarly
-	case c.times.answered.IsZero() && (c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees()):
-		return errRequest
-	case c.times.answered.IsZero() && !c.a.wire.Passes():
-		return errConnection
 	case c.times.answered.IsZero():
-		return errSetUp
+		return c.restlessInSetUp()
 	case c.b == nil, c.a == nil:
 		return errTransfer
 	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.connected:
@@ -156,6 +150,19 @@ func (c *Call) restless() error {
 		}
 	}
 	return nil
+}
+
+// restlessInSetUp is restless for a call without an answer.
+func (c *Call) restlessInSetUp() error {
+	switch {
+	case c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
+		return errEarly
+	case c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees():
+		return errRequest
+	case !c.a.wire.Passes():
+		return errConnection
+	}
+	return errSetUp
 }
 
 // LeaveSetUps has calls without an answer not be waited for in the end: another machine ends them.

@@ -43,7 +43,9 @@ func (s *Server) asked(ctx context.Context, c *Call) (LiveCall, error) {
 }
 
 // place makes the call of an origination, and begins it.
-func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *peers.Snapshot, at time.Time) (*Call, error) {
+func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *peers.Snapshot,
+	at time.Time,
+) (*Call, error) {
 	t, id := placing.Trunk, o.ID
 	if id == "" {
 		id = record.NewID()

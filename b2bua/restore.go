@@ -275,6 +275,8 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	if caller {
 		l.senders.Shown = peers.CredentialsIn(v.invite)
 		l.Branch, l.Merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
+	} else if side == media.SideA {
+		v.ladder.JoinCaller(l.callID, l.Tag)
 	} else {
 		v.ladder.Join(l.callID, l.Tag, k.Target)
 	}

@@ -156,7 +156,7 @@ type TrunkLimits struct {
 
 // Originate is the section `originate` of a trunk: whom POST /api/calls may call over it.
 type Originate struct {
-	// The numbers that may be called, as regular expressions like those of routes: ["^\\+1507[0-9]{7}$"].
+	// The numbers that may be called, as regular expressions like those of routes: "^\\+1507[0-9]{7}$".
 	Numbers []*Numbers `key:"numbers" is:"number-pattern"`
 	// The most calls of an hour. Over it: 503 with Retry-After. 0: no limit.
 	PerHour int `key:"per_hour" default:"100" max:"1000000"`

@@ -57,7 +57,9 @@ func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 	t, known := p.CallerNamed("trunk " + o.Trunk)
 	switch out.Customer = p.Callees[o.Trunk]; {
 	case !known:
-		return out, &PlaceError{http.StatusBadRequest, "there is no trunk " + strconv.Quote(o.Trunk), "name one of trunks in trunk"}
+		return out, &PlaceError{
+			http.StatusBadRequest, "there is no trunk " + strconv.Quote(o.Trunk), "name one of trunks in trunk",
+		}
 	case out.Customer == nil || t.Caller.Originate == nil:
 		return out, &PlaceError{
 			http.StatusForbidden, "the trunk " + strconv.Quote(o.Trunk) + " places no calls",
@@ -164,7 +166,9 @@ func (o *Origination) invite() (*sip.Request, error) {
 	msg, err := message.Parse([]byte(b.String()))
 	req, is := msg.(*sip.Request)
 	if err != nil || !is {
-		return nil, &PlaceError{http.StatusBadRequest, fmt.Sprintf("no INVITE can be made of it: %v", err), "look at its headers"}
+		return nil, &PlaceError{
+			http.StatusBadRequest, fmt.Sprintf("no INVITE can be made of it: %v", err), "look at its headers",
+		}
 	}
 	return req, nil
 }

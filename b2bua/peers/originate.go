@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// hour counts the calls that requests have placed over a trunk within the last hour. Its memory is bounded by the limit.
+// hour counts the calls that requests have placed over a trunk within the last hour. Its memory is bounded by the
+// limit.
 type hour struct{ began []time.Time }
 
 // last returns how many of the calls began within the last hour.

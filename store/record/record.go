@@ -235,6 +235,11 @@ type DroppedBy struct {
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
 }
 
+// IDOf is the id of the call that a request with an idempotency key places. It is not sortable by time.
+func IDOf(key string) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("flowbridge:call:"+key)).String()
+}
+
 // NewID is a call's id: sortable by time, unique over nodes.
 func NewID() string {
 	id, err := uuid.NewV7()
