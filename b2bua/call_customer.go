@@ -117,8 +117,7 @@ func (c *Call) customerEvent(e event) phase {
 			c.attempts.late(e)
 			return nil
 		}
-		dialled := c.attempts.dialPrepared(e)
-		if c.a = a.line; dialled == notDialled {
+		if c.attempts.dialPrepared(e) == notDialled {
 			return c.nextCustomer()
 		}
 	case killed:

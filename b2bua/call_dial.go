@@ -117,6 +117,9 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line = c.addLeg(leg, local, f, a.side())
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.Crypto = a.crypto
+	if a.side() == media.SideA {
+		c.a, c.bridge.Agreement.SentTo[media.SideA] = a.line, a.formats
+	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName

@@ -118,7 +118,7 @@ func (s *Server) settled(again bool) (first error) {
 var (
 	errSetUp    = errors.New("it is being set up")
 	errEarly    = errors.New("it is being set up, and the caller hears the target already")
-	errCalled   = errors.New("it is being placed")
+	errPlaced   = errors.New("it is being placed")
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
@@ -132,7 +132,7 @@ func (c *Call) restless() error {
 	case c.finished:
 		return nil
 	case c.customer != nil && c.connected == nil:
-		return errCalled
+		return c.restlessCustomer()
 	case c.times.answered.IsZero():
 		return c.restlessInSetUp()
 	case c.b == nil, c.a == nil:
@@ -218,7 +218,9 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	}
 	h := &Handed{}
 	state := &kept.Sheet{}
-	c.notes.state(state)
+	if c.notes.state(state); c.customer != nil && c.connected == nil {
+		c.customerState(state)
+	}
 	h.Sockets = c.bridge.HandOver(state)
 	if state.Recording {
 		c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Recordings.GoOn(&state.Call) })

@@ -106,7 +106,8 @@ func (s *Server) safely(do func() error) (err error) {
 
 // goOn takes up a call that was answered.
 func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) (err error) {
-	if k.Answered == 0 || k.Ended != "" {
+	rings := k.Handed && len(k.Agents) > 0
+	if k.Answered == 0 && !rings || k.Ended != "" {
 		return errUnanswered
 	}
 	p := su.server.admission.Peers.Load()
@@ -129,6 +130,12 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 			v.discard()
 		}
 	}()
+	if rings {
+		if err = v.takeUpCustomer(l, sockets); err == nil {
+			su.resume(v.Call, true)
+		}
+		return err
+	}
 	if err = v.takeUp(l, sockets); err != nil {
 		return err
 	}

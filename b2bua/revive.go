@@ -65,6 +65,13 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 // route.
 func (v *reviving) takeRouteAgain() {
 	index := v.k.Route - 1
+	if v.a != nil && !v.a.Leg.UAS { // a route with this direction, or none
+		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
+	}
+	if index < 0 {
+		v.route = unrouted()
+		return
+	}
 	if v.k.Mark != 0 {
 		index = v.peers.RouteMarked(v.k.Mark, index)
 	}

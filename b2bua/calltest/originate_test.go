@@ -341,3 +341,53 @@ func TestOriginatedGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// A customer that rings while the process is replaced goes on ringing, and the next process has its answer.
+func TestOriginateUpgraded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ends func(w *world, live b2bua.LiveCall, invite received)
+		why  cause.Cause
+		by   string
+	}{
+		"answered": {func(w *world, _ b2bua.LiveCall, invite received) {
+			called := w.customerTakes(invite)
+			if got := called.value("x-first_name") + called.value("X-Lead"); got != "Ann+15075785607" {
+				w.t.Errorf("the agent is told %q", got)
+			}
+			w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+			w.customerHangsUp(invite)
+			hungUpOn(w.agent)
+		}, cause.CallerHangup, record.EndedByCaller},
+		"busy": {func(w *world, _ b2bua.LiveCall, invite received) {
+			w.carrier.concludes(invite, 486, "Busy Here", "customer", "")
+		}, cause.TargetBusy, record.EndedByCaller},
+		"not answered": {func(w *world, _ b2bua.LiveCall, invite received) {
+			time.Sleep(20 * time.Second)
+			w.carrier.takesCancel(invite, "customer")
+		}, cause.RingTimeout, record.EndedBySystem},
+		"ended by an operator": {func(w *world, live b2bua.LiveCall, invite received) {
+			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
+			w.carrier.takesCancel(invite, "customer")
+		}, cause.OperatorHangup, record.EndedByOperator},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, originateConfig, func(w *world) {
+				o := origination()
+				o.AnswerWithin = 20 * time.Second
+				live, invite := w.originates(o)
+				w.carrier.reply(invite, 180, "Ringing", "customer", "")
+				synctest.Wait()
+				must(t, w.upgrade())
+				tt.ends(w, live, invite)
+				r := w.record()
+				if r.Cause != string(tt.why) || r.EndedBy != tt.by || r.ID != live.Record.ID || r.Restored != 0 ||
+					r.SIPCallID != invite.value("Call-ID") || r.Attempts[0].Reason != record.ReasonCustomer {
+					t.Errorf("record %+v", r)
+				}
+				if open := w.admission.Open(); open.Setups+open.Trunks["carrier"]+open.Targets["agent"]+open.Numbers != 0 {
+					t.Errorf("left: %+v", open)
+				}
+			})
+		})
+	}
+}
