@@ -74,6 +74,7 @@ func (c *Call) callCustomer() phase {
 	c.nameByIDs()
 	c.bridge.Masking.SetIfWanted()
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(c.customer.agents.targets))
+	c.notes.before(true) // whoever has ordered the call is told of it next
 	return c.nextCustomer()
 }
 
