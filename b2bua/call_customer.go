@@ -141,6 +141,7 @@ func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 		c.attempts.current.judge(cause.None, f.Code)
 		if f.Code >= 180 && c.record.ringingAt.IsZero() {
 			c.record.ringingAt = record.TimeOf(time.Now())
+			c.notes.mark()
 		}
 	case leg.Answered:
 		return c.customerAnswered(f)

@@ -51,7 +51,8 @@ func (v *reviving) takeUpCustomer(l *record.Left, sockets *media.Sockets) error 
 	v.restoreRecord(&l.Record)
 	v.customer = customerOf(&placing, &v.vars)
 	v.customer.call.targets, v.customer.agents.failoverOn = nil, v.route.FailoverOn
-	session, err := v.server.bridges.Relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: v.bridge.Media.On}, *k.Media)
+	relay := v.server.bridges.Relay
+	session, err := relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: v.bridge.Media.On}, *k.Media)
 	if err != nil {
 		return err
 	}

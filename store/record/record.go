@@ -95,6 +95,8 @@ type Record struct {
 	QueuedMS int64 `json:"queued_ms"`
 	// Waiting says that the caller of a live call waits for one now. It is not kept.
 	Waiting bool `json:"-"`
+	// Placed says that a request has ordered a live call. It is not kept: ReasonCustomer says it in a record.
+	Placed bool `json:"-"`
 	// Verstat is what the verification of the caller says: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
 	// Empty: the trunk's calls are not verified.
 	Verstat string `json:"verstat"`
