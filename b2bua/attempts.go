@@ -162,7 +162,9 @@ func (all *attempts) try(p *plan) bool {
 		if !p.replaces() {
 			c.noteDestination(a.target)
 			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
-			c.record.preparedAt, c.record.dialedAt = record.Time{}, record.Time{}
+			if c.record.preparedAt = (record.Time{}); c.customer == nil {
+				c.record.dialedAt = record.Time{}
+			}
 		}
 		if all.possible(a) {
 			all.prepare(a)

@@ -118,13 +118,16 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
+		c.record.dialedAt = record.TimeOf(time.Now())
 		c.a, c.bridge.Agreement.SentTo[media.SideA] = a.line, a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
 		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
-		c.record.dialedAt = record.TimeOf(time.Now())
+		if c.customer == nil {
+			c.record.dialedAt = record.TimeOf(time.Now())
+		}
 	}
 	c.step(a.line, invite)
 	all.triesFrom(time.Now(), a, false)

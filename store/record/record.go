@@ -237,6 +237,11 @@ type DroppedBy struct {
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
 }
 
+// IsPlaced reports whether a request has ordered the call.
+func (r *Record) IsPlaced() bool {
+	return r.Placed || len(r.Attempts) > 0 && r.Attempts[0].Reason == ReasonCustomer
+}
+
 // IDOf is the id of the call that a request with an idempotency key places. It is not sortable by time.
 func IDOf(key string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("flowbridge:call:"+key)).String()

@@ -45,7 +45,7 @@ type Reporter struct {
 
 // Changed has the record of a live call so far.
 func (p *Reporter) Changed(r record.Record) {
-	if !r.Placed {
+	if !r.IsPlaced() {
 		return
 	}
 	now := progressOf(&r)
@@ -63,7 +63,7 @@ func (p *Reporter) Changed(r record.Record) {
 
 // Ended has the record of a call that is over.
 func (p *Reporter) Ended(r record.Record) {
-	if r.Placed {
+	if r.IsPlaced() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.said, r.ID)
