@@ -53,6 +53,23 @@ type Control interface {
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the
 	// call has ended, and may be given again.
 	Order(ctx context.Context, id string, o Order) (Call, error)
+	// Originate places a call, and gives its state. An origination with the id of a live call is that call. Its error may
+	// be a *NotPlacedError.
+	Originate(ctx context.Context, o Origination) (Call, error)
+}
+
+// serveControl serves the list of calls, and what places and commands them.
+func (a *api) serveControl(mux *router) {
+	list := a.closed(a.calls)
+	if a.Control == nil {
+		mux.HandleFunc("/api/calls", list)
+		return
+	}
+	mux.HandleFunc("/api/calls", a.showOrChange(list, a.operate(a.originate)))
+	mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
+	mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
+	mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
+	mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
 }
 
 // Recordings gives the files of recordings.

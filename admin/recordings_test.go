@@ -30,6 +30,11 @@ func (f *fakeControl) Play(_ context.Context, id string, s PlayRequest) (Call, e
 	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
 }
 
+func (f *fakeControl) Originate(_ context.Context, o Origination) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("places %+v", o))
+	return Call{Record: record.Record{ID: "placed", StartedAt: start, Trunk: o.Trunk, To: o.To, From: o.From}, Phase: "dialing"}, f.err
+}
+
 // fakeFiles has one recording.
 type fakeFiles struct{ name, path string }
 

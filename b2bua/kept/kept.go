@@ -43,6 +43,10 @@ type Call struct {
 	// of the route; 0: an earlier version has kept its place alone
 	Mark uint64 `cbor:"27,keyasint,omitempty"`
 
+	// Agents are the targets of a call that we place, whose customer rings. Only a process that is replaced gives them.
+	Agents   []string `cbor:"49,keyasint,omitempty"`
+	Reserved string   `cbor:"50,keyasint,omitempty"` // of these, the one that has kept a place
+
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`
 
@@ -109,6 +113,7 @@ type Attempt struct {
 	Placed    bool             `cbor:"14,keyasint,omitempty"`
 	Rescue    bool             `cbor:"15,keyasint,omitempty"`
 	Split     bool             `cbor:"16,keyasint,omitempty"`
+	Customer  bool             `cbor:"17,keyasint,omitempty"` // of a call that we place
 }
 
 // Transfer is one that the agent has asked for, or a rescue.

@@ -26,6 +26,7 @@ import (
 // fakeServer is a server with one live and one finished call.
 type fakeServer struct {
 	hungUp  []string
+	placed  admin.Origination
 	invalid bool
 	local   admin.Rights // without a token, where there are tokens
 	filed   string       // the same, as the file has it; empty: it is left out
@@ -84,6 +85,14 @@ func (f *fakeServer) Order(ctx context.Context, id string, o admin.Order) (admin
 
 func (f *fakeServer) Play(context.Context, string, admin.PlayRequest) (admin.Call, error) {
 	return admin.Call{}, admin.ErrNoCall
+}
+
+func (f *fakeServer) Originate(_ context.Context, o admin.Origination) (admin.Call, error) {
+	if o.Trunk != "carrier" {
+		return admin.Call{}, &admin.NotPlacedError{Status: 400, Problem: "there is no trunk " + o.Trunk, Remedy: "name one of trunks in trunk"}
+	}
+	f.placed = o
+	return admin.Call{Record: record.Record{ID: "live"}, Phase: "dialing"}, nil
 }
 
 func (f *fakeServer) Drain() (admin.Drained, error) {
