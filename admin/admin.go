@@ -71,7 +71,7 @@ type Options struct {
 	Operator Operator
 	// Seats takes and moves the node's seat. Default: /api/seat/take and /api/seat/move don't exist.
 	Seats Seats
-	// Control records, masks and plays sounds to live calls. Default: their paths don't exist.
+	// Control places calls, and records, masks and plays sounds to live ones. Default: their paths don't exist.
 	Control Control
 	// Figures gives statistics and targets. Default: /api/stats and /api/targets don't exist.
 	Figures Figures
@@ -114,7 +114,7 @@ func newAPI(opts Options) (*api, *router) {
 	mux := &router{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
 	mux.HandleFunc("/readyz", anyone(a.reads(a.readyz)))
-	mux.HandleFunc("/api/calls", a.closed(a.calls))
+	a.serveControl(mux)
 	mux.HandleFunc("/api/calls/{id}", a.closed(a.call))
 	mux.HandleFunc("/api/calls/{id}/recordings", a.closed(a.callRecordings))
 	mux.HandleFunc("/api/cdrs", a.closed(a.cdrs))
@@ -142,7 +142,6 @@ func newAPI(opts Options) (*api, *router) {
 		}))
 	}
 	a.serveSeats(mux)
-	a.serveOrders(mux)
 	if a.Ladders != nil {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
 		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))

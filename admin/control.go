@@ -99,6 +99,28 @@ type Control interface {
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the
 	// call has ended, and may be given again.
 	Order(ctx context.Context, id string, o Order) (Call, error)
+	// Originate places a call, and gives its state. An origination with the id of a live call is that call. Its error may
+	// be a *NotPlacedError.
+	Originate(ctx context.Context, o Origination) (Call, error)
+}
+
+// serveControl serves the list of calls, and what places and commands them.
+func (a *api) serveControl(mux *router) {
+	list := a.closed(a.calls)
+	if a.Control == nil {
+		mux.HandleFunc("/api/calls", list)
+		return
+	}
+	mux.HandleFunc("/api/calls", a.showOrChange(list, a.operate(a.originate)))
+	mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
+	mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
+	mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
+	mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
+	mux.HandleFunc("/api/calls/{id}/transfer", a.operateAs(a.transfer))
+	mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.orders(OrderHold)))
+	mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.orders(OrderUnhold)))
+	mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
+	mux.HandleFunc("/api/calls/{id}/variables", a.closed(a.variables))
 }
 
 // Recordings gives the files of recordings.
@@ -115,25 +137,6 @@ type state struct {
 	Recording string `json:"recording"`
 	Masked    bool   `json:"masked"`
 	OnHold    bool   `json:"on_hold,omitempty"`
-}
-
-// serveOrders serves the orders to calls, if there is Control.
-func (a *api) serveOrders(mux *router) {
-	if a.Control == nil {
-		return
-	}
-	hold := func(o Order) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) { a.order(w, r, o) }
-	}
-	mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
-	mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
-	mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
-	mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
-	mux.HandleFunc("/api/calls/{id}/transfer", a.operateAs(a.transfer))
-	mux.HandleFunc("/api/calls/{id}/hold", a.operate(hold(OrderHold)))
-	mux.HandleFunc("/api/calls/{id}/resume", a.operate(hold(OrderUnhold)))
-	mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
-	mux.HandleFunc("/api/calls/{id}/variables", a.closed(a.variables))
 }
 
 // record starts, stops, pauses or resumes the recording of a call.
@@ -243,6 +246,11 @@ func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	default:
 		a.write(w, http.StatusOK, whole(c))
 	}
+}
+
+// orders gives an order that has no body.
+func (a *api) orders(o Order) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { a.order(w, r, o) }
 }
 
 func (a *api) order(w http.ResponseWriter, r *http.Request, o Order) {

@@ -43,7 +43,11 @@ func (a *api) logLevel() http.HandlerFunc {
 		}
 		a.write(w, http.StatusOK, a.Leveller.LogLevel())
 	})
-	change := a.operate(a.setLogLevel)
+	return a.showOrChange(show, a.operate(a.setLogLevel))
+}
+
+// showOrChange serves a path that has both GET and POST.
+func (a *api) showOrChange(show, change http.HandlerFunc) http.HandlerFunc {
 	neither := a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) {
 		a.isMethod(w, r, http.MethodGet, http.MethodHead, http.MethodPost)
 	})

@@ -48,6 +48,11 @@ func (f *fakeControl) Variables(_ context.Context, id string) (any, error) {
 	return map[string]any{"id": id, "variables": map[string]string{}}, f.err
 }
 
+func (f *fakeControl) Originate(_ context.Context, o Origination) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("places %+v", o))
+	return Call{Record: record.Record{ID: "placed", StartedAt: start, Trunk: o.Trunk, To: o.To, From: o.From}, Phase: "dialing"}, f.err
+}
+
 // fakeFiles has one recording.
 type fakeFiles struct{ name, path string }
 

@@ -19,6 +19,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
+	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -38,7 +39,7 @@ type plan struct {
 	headers []outbound.Field // further headers of its INVITEs
 }
 
-// replaces says whether a plan is for an agent's successor, not for the route.
+// replaces says whether a plan is for an agent's successor, or for the customer, not for the route.
 func (p *plan) replaces() bool { return p.reason != "" }
 
 // attempts are the attempts of a call, by any plan.
@@ -162,7 +163,9 @@ func (all *attempts) try(p *plan) bool {
 		if !p.replaces() {
 			c.noteDestination(a.target)
 			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
-			c.record.preparedAt, c.record.dialedAt = record.Time{}, record.Time{}
+			if c.record.preparedAt = (record.Time{}); c.customer == nil {
+				c.record.dialedAt = record.Time{}
+			}
 		}
 		if all.possible(a) {
 			all.prepare(a)
@@ -193,6 +196,9 @@ func (all *attempts) possible(a *attempt) bool {
 		c.placed = false
 		return true
 	}
+	if c.customer.hasPlace(a) {
+		return all.tryCircuit(a)
+	}
 	try, over := occupy(a.target, a.parties)
 	if a.try, a.placed = try, over == peers.LimitNone; a.placed {
 		c.placed = false
@@ -209,6 +215,10 @@ func (all *attempts) possible(a *attempt) bool {
 func (all *attempts) offerTo(a *attempt) (err error) {
 	c := all.call
 	a.crypto = all.cryptoFor(a.target, c.server.bridges.Identity.Fingerprint())
+	if a.side() == media.SideA {
+		a.offer, a.formats, err = c.bridge.Agreement.OfferFirst(a.target.Dial, c.customer.agents.targets)
+		return err
+	}
 	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial, c.bridge.EventsFor(a.target))
 	return err
 }
@@ -270,7 +280,7 @@ func (all *attempts) failed(o attemptEnd) {
 // before.
 func (all *attempts) detach(a *attempt) {
 	c := all.call
-	if c.b == nil && a == all.current { // else the agent sends media beside a transfer
+	if c.b == nil && a == all.current && a.side() == media.SideB { // else the agent sends media beside a transfer
 		c.bridge.Media.Detach()
 	}
 }

@@ -98,6 +98,8 @@ type routed struct {
 	vars  template.Vars
 	route *config.Route // nil: it is not found yet
 	plan  plan          // of the route
+
+	customer *customer // of a call that we place; nil: a caller has placed it
 }
 
 // places are what a call takes up of limits.
@@ -241,6 +243,9 @@ func (c *Call) finish() {
 	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
+	if c.customer != nil && c.customer.reserved != nil {
+		c.server.admission.Vacate(c.customer.reserved, partiesOf(&c.vars))
+	}
 	c.answerHangups()
 }
 
@@ -290,7 +295,7 @@ func (c *Call) safely(do func()) {
 // hangupAll ends both legs in any state.
 func (c *Call) hangupAll(why cause.Cause) {
 	for _, l := range slices.Clone(c.legs) {
-		if l == c.a {
+		if l.Leg.UAS {
 			c.step(l, refusal(500, leg.RetryAfter()))
 		} else {
 			c.step(l, leg.Abandon{Why: why})
@@ -309,25 +314,28 @@ func (s *Server) vacate(a *attempt) {
 }
 
 // putOnWire gives a leg its wire, with the configuration of its peer. flow is its connection, nil over UDP.
-func (c *Call) putOnWire(machine *leg.Leg, to *peers.Peer, local leg.Local, flow *transport.Stream) *legOnWire {
+func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, local leg.Local,
+	flow *transport.Stream,
+) *legOnWire {
 	l := &legOnWire{call: c, callID: machine.Dialog().CallID}
 	l.Tag = machine.Dialog().LocalTag
-	l.Half = bridge.Half{Line: l, Leg: machine, Peer: to}
-	if !machine.UAS {
-		l.Side = media.SideB
-	}
+	l.Half = bridge.Half{Line: l, Side: side, Leg: machine, Peer: to}
 	l.wire = c.server.stack.NewWire(local, flow, l.post)
 	return l
 }
 
 // addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
-func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready) *legOnWire {
-	l := c.putOnWire(leg, &c.attempts.current.target.Dial.Peer, local, f.Flow)
+func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready, side media.Side) *legOnWire {
+	l := c.putOnWire(leg, side, &c.attempts.current.target.Dial.Peer, local, f.Flow)
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: c.attempts.current.target, From: f.Dest}
 	l.Confirmed = true // its media begins with its answer
 	c.server.registry.AddLeg(l)
 	c.legs = append(c.legs, l)
-	c.ladder.Join(l.callID, l.Tag, c.attempts.current.target.Dial.Name)
+	if side == media.SideA {
+		c.ladder.JoinCaller(l.callID, l.Tag)
+	} else {
+		c.ladder.Join(l.callID, l.Tag, c.attempts.current.target.Dial.Name)
+	}
 	return l
 }
 

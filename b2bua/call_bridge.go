@@ -22,7 +22,7 @@ func (b bridgeCall) Half(side media.Side) *bridge.Half {
 		return halfOf(c.a)
 	case c.b != nil:
 		return halfOf(c.b)
-	case c.attempts.current != nil:
+	case c.attempts.current != nil && c.attempts.current.side() == side:
 		return halfOf(c.attempts.current.line)
 	}
 	return nil
@@ -43,7 +43,7 @@ func (b bridgeCall) Called() *peers.Target {
 	switch c := b.call; {
 	case c.b != nil:
 		return c.connected.target
-	case c.attempts.current != nil:
+	case c.attempts.current != nil && c.attempts.current.side() == media.SideB:
 		return c.attempts.current.target
 	}
 	return nil
@@ -53,6 +53,8 @@ func (b bridgeCall) Called() *peers.Target {
 // call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
+	case c.connected == nil && c.customer != nil:
+		return &c.customer.first.Dial.Policy
 	case c.connected == nil:
 		return nil
 	case c.trunk.Platform != nil:

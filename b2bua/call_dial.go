@@ -99,23 +99,35 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	if err != nil {
 		return cause.TargetUnreachable, err
 	}
-	if a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address); err != nil {
+	if a.side() == media.SideA {
+		c.source = f.Dest
+		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.targets[0].Dial.Media.Address)
+	} else {
+		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
+	}
+	if err != nil {
 		return bridge.CauseOf(err), err
 	}
-	at := netip.AddrPortFrom(a.mediaName, c.bridge.Media.Port(media.SideB))
+	at := netip.AddrPortFrom(a.mediaName, c.bridge.Media.Port(a.side()))
 	leg, invite, why, err := all.outboundLeg(f, local, at)
 	if err != nil {
 		return why, err
 	}
 	a.transport = message.TransportName(local.Transport)
-	a.line = c.addLeg(leg, local, f)
+	a.line = c.addLeg(leg, local, f, a.side())
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.Crypto = a.crypto
+	if a.side() == media.SideA {
+		c.record.dialedAt = record.TimeOf(time.Now())
+		c.a, c.bridge.Agreement.SentTo[media.SideA] = a.line, a.formats
+	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
 		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
-		c.record.dialedAt = record.TimeOf(time.Now())
+		if c.customer == nil {
+			c.record.dialedAt = record.TimeOf(time.Now())
+		}
 	}
 	c.step(a.line, invite)
 	all.triesFrom(time.Now(), a, false)
@@ -148,8 +160,11 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	if err != nil {
 		return nil, leg.Invite{}, cause.TemplateFailed, err
 	}
-	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty,
-		out.RemoteParty)
+	callID := message.NewCallID()
+	if a.side() == media.SideA {
+		callID = c.vars.SIPCallID
+	}
+	l := leg.NewUAC(c.server.legOptions(a.side(), local, a.target.Options()), callID, out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
 	if a.line != nil { // at another address
 		l.Repeats(a.line.Leg)

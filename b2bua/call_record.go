@@ -48,6 +48,7 @@ func (c *Call) cdr() record.Record {
 		SetupMS:    r.setupMS, DurationMS: lasts.Milliseconds(), Codec: c.bridge.Agreement.CodecName, Attempts: attempts,
 		Restored: r.restored,
 		QueuedMS: c.waited().Milliseconds(), Waiting: c.waits(),
+		Placed:  c.customer != nil,
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 		Verstat: c.vars.Identity().Verstat, Attest: c.vars.Identity().Attest, OrigID: c.vars.Identity().OrigID,
 	}

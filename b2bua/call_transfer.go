@@ -53,6 +53,7 @@ type transfer struct {
 	reason  string
 	told    int               // the last status that was reported to the agent
 	waiting *legOnWire        // the agent, while the new target agrees on its keys; nil: it does not wait
+	first   bool              // the call that we have placed has had no agent yet
 	lost    *loss             // of the agent, from whom somebody takes over; nil: the agent has asked for it
 	said    *kept.Transferred // what who asks is told; nil: a rescue
 
@@ -293,9 +294,12 @@ func (tr *transfers) rings(f leg.Progress) {
 func (tr *transfers) answered(f leg.Answered) {
 	c := tr.call
 	answer, err := c.attempts.current.readAnswer(f.SDP)
-	if err == nil && answer.InNumbersOf(c.bridge.Agreement.OnlyAgreedCodec(media.SideA, c.bridge.Agreement.Offer)).
-		Speaks() != c.bridge.Agreement.Codec[media.SideA] {
-		err = sdp.ErrNoCodec
+	var seen *sdp.Description // by the caller
+	if err == nil {
+		seen = answer.InNumbersOf(c.bridge.Agreement.OnlyAgreedCodec(media.SideA, c.bridge.Agreement.Offer))
+		if seen.Speaks() != c.bridge.Agreement.Codec[media.SideA] {
+			err = sdp.ErrNoCodec
+		}
 	}
 	if err != nil {
 		c.attempts.badAnswer(err)
@@ -324,6 +328,9 @@ func (tr *transfers) answered(f leg.Answered) {
 		nil, [2]*agreement.Before{}
 	c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
 	c.bridge.Agreement.Tell(media.SideB, answer.Formats())
+	if t.first { // a change of the customer's is compared to what both have
+		c.bridge.Agreement.Tell(media.SideA, seen.Common(c.bridge.Agreement.Offer))
+	}
 	c.bridge.Media.SetPeer(media.SideB, answer)
 	c.bridge.Media.ListenForDigits()
 	c.bridge.Exchanges.Drop()
@@ -340,8 +347,19 @@ func (tr *transfers) answered(f leg.Answered) {
 		c.step(t.agent, leg.Hangup{Why: cause.Transferred})
 	}
 	c.rescues.listen()
+	tr.connected(t)
+}
+
+// connected says who has answered.
+func (tr *transfers) connected(t *transfer) {
+	c := tr.call
 	how, message := "transferred", "call transferred"
-	if t.lost != nil { // else who is connected is not the agent
+	switch {
+	case t.first:
+		c.bridge.Media.Interrupt(false)
+		c.settle()
+		how, message = "answered", "agent connected"
+	case t.lost != nil: // else who is connected is not the agent
 		c.bridge.Media.Interrupt(false)
 		how, message = "rescued", "call rescued"
 	}
@@ -373,6 +391,8 @@ func (tr *transfers) failed() {
 	switch {
 	case t.lost != nil:
 		c.rescues.giveUp(*t.lost)
+	case t.first:
+		c.hangup(c.attempts.last.cause, record.EndedBySystem)
 	case t.left:
 		c.hangup(cause.TransferFailed, record.EndedBySystem)
 	}

@@ -118,6 +118,7 @@ func (s *Server) settled(again bool) (first error) {
 var (
 	errSetUp    = errors.New("it is being set up")
 	errEarly    = errors.New("it is being set up, and the caller hears the target already")
+	errPlaced   = errors.New("it is being placed")
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
@@ -130,14 +131,10 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
-	case c.times.answered.IsZero() && c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
-		return errEarly
-	case c.times.answered.IsZero() && (c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees()):
-		return errRequest
-	case c.times.answered.IsZero() && !c.a.wire.Passes():
-		return errConnection
+	case c.customer != nil && c.connected == nil:
+		return c.restlessCustomer()
 	case c.times.answered.IsZero():
-		return errSetUp
+		return c.restlessInSetUp()
 	case c.b == nil, c.a == nil:
 		return errTransfer
 	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.connected:
@@ -153,6 +150,19 @@ func (c *Call) restless() error {
 		}
 	}
 	return nil
+}
+
+// restlessInSetUp is restless for a call without an answer.
+func (c *Call) restlessInSetUp() error {
+	switch {
+	case c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
+		return errEarly
+	case c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees():
+		return errRequest
+	case !c.a.wire.Passes():
+		return errConnection
+	}
+	return errSetUp
 }
 
 // LeaveSetUps has calls without an answer not be waited for in the end: another machine ends them.
@@ -208,7 +218,9 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	}
 	h := &Handed{}
 	state := &kept.Sheet{}
-	c.notes.state(state)
+	if c.notes.state(state); c.customer != nil && c.connected == nil {
+		c.customerState(state)
+	}
 	h.Sockets = c.bridge.HandOver(state)
 	if state.Recording {
 		c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Recordings.GoOn(&state.Call) })

@@ -82,7 +82,7 @@ func (n *notes) perform(l *legOnWire, effects []leg.Effect) {
 	c := n.call
 	isAnswer := func(e leg.Effect) bool {
 		res, is := e.(leg.SendResponse)
-		return is && res.Res.IsSuccess() && res.Method == sip.INVITE && res.Seq == l.Leg.InviteSeq
+		return is && l.Leg.UAS && res.Res.IsSuccess() && res.Method == sip.INVITE && res.Seq == l.Leg.InviteSeq
 	}
 	switch {
 	case l != c.a:
@@ -247,7 +247,7 @@ func (n *notes) state(k *kept.Sheet) {
 	if i := c.peers.IndexOf(c.route); i >= 0 {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
-	if c.times.answered.IsZero() || !c.bridge.Media.IsOpen() {
+	if c.connected == nil || c.times.answered.IsZero() || !c.bridge.Media.IsOpen() {
 		if a := c.attempts.current; a != nil && !a.recorded {
 			k.Bridge = a.state(c)
 		}
@@ -306,7 +306,8 @@ func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
 		Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
-		From: a.parties.From, To: a.parties.To,
+		Customer: a.side() == media.SideA,
+		From:     a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
 		Prepared: a.prepareStatus, Placed: a.placed,
 		MediaName: a.mediaName,

@@ -170,7 +170,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
-	c.a = c.putOnWire(leg, &c.trunk.Caller.Peer, local, flow)
+	c.a = c.putOnWire(leg, media.SideA, &c.trunk.Caller.Peer, local, flow)
 	c.a.Branch, c.a.Merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
 	c.a.Confirmed = flow != nil || t.NeedsCredentials()

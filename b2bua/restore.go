@@ -106,13 +106,17 @@ func (s *Server) safely(do func() error) (err error) {
 
 // goOn takes up a call that was answered.
 func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) (err error) {
-	if k.Answered == 0 || k.Ended != "" {
+	rings := k.Handed && len(k.Agents) > 0
+	if k.Answered == 0 && !rings || k.Ended != "" {
 		return errUnanswered
 	}
 	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
-	if !known || k.Bridge == nil || k.Media == nil {
+	switch {
+	case !known:
 		return errGoneTrunk
+	case k.Bridge == nil || k.Media == nil: // of a call that we were placing
+		return errUnanswered
 	}
 	if up, boot := su.server.machine(); boot != 0 && !l.Alive.IsZero() {
 		k.Media.Died = up - time.Since(l.Alive)
@@ -126,6 +130,12 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 			v.discard()
 		}
 	}()
+	if rings {
+		if err = v.takeUpCustomer(l, sockets); err == nil {
+			su.resume(v.Call, true)
+		}
+		return err
+	}
 	if err = v.takeUp(l, sockets); err != nil {
 		return err
 	}
@@ -146,10 +156,13 @@ func (su *successor) finishLeft(k *kept.Call, l *record.Left) error {
 	if err != nil {
 		return err
 	}
-	if v.ladder.Discard(); v.waits && !l.Owed { // it is told now
-		r := &l.Interrupted
+	v.ladder.Discard()
+	r := &l.Interrupted
+	if v.waits && !l.Owed { // it is told now
 		r.EndedAt, r.SIPStatus, r.Q850 = record.TimeOf(time.Now()), 500, cause.Q850Of(500)
 		r.AnsweredAt, r.SetupMS, r.DurationMS = record.Time{}, 0, 0
+	}
+	if !l.Owed && (v.waits || v.a != nil && !v.a.Leg.UAS && k.Media == nil) {
 		v.closeAttempt(r)
 	}
 	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
@@ -171,7 +184,9 @@ func (v *reviving) closeAttempt(r *record.Record) {
 	}
 	if target := v.target(v.k.Bridge.Target); target != nil {
 		a := v.attempt(target).recordOf(cause.ProcessRestart, 0)
-		a.SIPCallID = r.TargetSIPCallID
+		if a.SIPCallID = r.TargetSIPCallID; v.k.Bridge.Customer {
+			a.SIPCallID = r.SIPCallID
+		}
 		r.Attempts = append(r.Attempts, a)
 	}
 }
@@ -241,7 +256,9 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
-		side = media.SideB
+		if k.Role != kept.RoleCaller { // else it is a customer, whom we have called
+			side = media.SideB
+		}
 		if target = v.target(k.Target); target == nil {
 			target = peers.NewReferred(k.Target, nil, "", &peers.Dial{})
 		}
@@ -257,7 +274,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 		return
 	}
 	flow := s.stack.Lost(&k.Flow, tls)
-	l := v.putOnWire(r.Leg, peer, r.Local, flow)
+	l := v.putOnWire(r.Leg, side, peer, r.Local, flow)
 	l.wire.TLS, l.Confirmed, l.Crypto = tls, k.Confirmed,
 		sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
 	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target}
@@ -265,6 +282,8 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	if caller {
 		l.senders.Shown = peers.CredentialsIn(v.invite)
 		l.Branch, l.Merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
+	} else if side == media.SideA {
+		v.ladder.JoinCaller(l.callID, l.Tag)
 	} else {
 		v.ladder.Join(l.callID, l.Tag, k.Target)
 	}

@@ -66,6 +66,13 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 // route.
 func (v *reviving) takeRouteAgain() {
 	index := v.k.Route - 1
+	if v.a != nil && !v.a.Leg.UAS { // a route with this direction, or none
+		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
+	}
+	if index < 0 {
+		v.route = unrouted()
+		return
+	}
 	if v.k.Mark != 0 {
 		index = v.peers.RouteMarked(v.k.Mark, index)
 	}
@@ -74,7 +81,12 @@ func (v *reviving) takeRouteAgain() {
 		return
 	}
 	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
-	v.route = &config.Route{
+	v.route = unrouted()
+}
+
+// unrouted has the options of a call that no route is for.
+func unrouted() *config.Route {
+	return &config.Route{
 		Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone,
 		Ringback: "us",
 	}
@@ -96,6 +108,8 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 		a.plan.reason = record.ReasonTransfer
 	case k.Rescue:
 		a.plan.reason = record.ReasonRescue
+	case k.Customer:
+		a.plan.reason = record.ReasonCustomer
 	}
 	a.dest, a.mediaName = k.Dest.AddrPort, k.MediaName
 	return a

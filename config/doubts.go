@@ -95,16 +95,25 @@ func (d *doubts) numbers() {
 			d.expressions(fmt.Sprintf("hooks.vapi.rules[%d]", i), h.Rules[i].To, h.Rules[i].From)
 		}
 	}
-	for i := range d.cfg.Targets {
-		for j, n := range d.cfg.Targets[i].TransferNumbers {
-			path := fmt.Sprintf("targets[%d].transfer_numbers[%d]", i, j)
-			if n.every {
-				d.warnOf(path, "lets the target call every number there is, premium ones too",
-					"name the numbers, like "+sampleNumbers)
-				continue
-			}
-			d.expression(path, n)
+	for i := range d.cfg.Trunks {
+		if o := d.cfg.Trunks[i].Originate; o != nil {
+			d.callable(fmt.Sprintf("trunks[%d].originate.numbers", i), "lets requests call", o.Numbers)
 		}
+	}
+	for i := range d.cfg.Targets {
+		d.callable(fmt.Sprintf("targets[%d].transfer_numbers", i), "lets the target call", d.cfg.Targets[i].TransferNumbers)
+	}
+}
+
+// callable are the numbers of a list that may be called, where nobody looks at each call.
+func (d *doubts) callable(path, lets string, all []*Numbers) {
+	for i, n := range all {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if n.every {
+			d.warnOf(at, lets+" every number there is, premium ones too", "name the numbers, like "+sampleNumbers)
+			continue
+		}
+		d.expression(at, n)
 	}
 }
 

@@ -67,6 +67,8 @@ type Trunk struct {
 	// What registers here with the credentials of auth: phones and PBXs whose address changes. Calls to the trunk go to
 	// what has registered.
 	Registrar *Registrar `key:"registrar"`
+	// The calls that POST /api/calls places over the trunk. Absent: none. It needs a uri.
+	Originate *Originate `key:"originate"`
 	// The audio codecs that may be used in calls to it, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
 	// How long it may stay silent to a call, 100 included, before the next one is tried.
@@ -127,6 +129,9 @@ func (t *Trunk) callee(s section) {
 		if t.TLS != (TargetTLS{}) && t.Register == nil {
 			s.fields["tls"].fail("has no effect without uri", remedy)
 		}
+		if t.Originate != nil {
+			s.fields["originate"].fail("has no effect without uri", remedy)
+		}
 		if s.has("dial_auth") && t.DialAuth != nil && t.Register == nil {
 			s.fields["dial_auth"].fail("has no effect without uri", remedy)
 		}
@@ -147,6 +152,19 @@ type TrunkLimits struct {
 	// The most new requests per second from one address, or one IPv6 /64, before they are parsed: INVITE, OPTIONS and all
 	// that is not within a call, repetitions too. Over it: 503 with Retry-After. 0: no limit.
 	PerSourceRate int `key:"per_source_rate" default:"4000" max:"1000000"`
+}
+
+// Originate is the section `originate` of a trunk: whom POST /api/calls may call over it.
+type Originate struct {
+	// The numbers that may be called, as regular expressions like those of routes: "^\\+1507[0-9]{7}$".
+	Numbers []*Numbers `key:"numbers" is:"number-pattern"`
+	// The most calls of an hour. Over it: 503 with Retry-After. 0: no limit.
+	PerHour int `key:"per_hour" default:"100" max:"1000000"`
+}
+
+func (o *Originate) check(s section) {
+	s.require("numbers", `the numbers that may be called, like ["^\\+1507[0-9]{7}$"]`)
+	s.notEmpty("numbers")
 }
 
 // NATMode says where in-dialog requests to a trunk go.

@@ -3,6 +3,7 @@ package agreement
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
@@ -91,6 +92,22 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
 	return offer.Offerable(t.Codecs)
+}
+
+// OfferFirst is the offer to a customer who is called before any agent: the codecs of its trunk that an agent may use,
+// too. The customer's answer becomes what a caller's offer is otherwise.
+func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sdp.Description, formats []sdp.Format,
+	err error,
+) {
+	both := slices.DeleteFunc(slices.Clone(t.Codecs), func(codec string) bool {
+		is := func(other string) bool { return strings.EqualFold(codec, other) }
+		return !slices.ContainsFunc(agents, func(t *peers.Target) bool { return slices.ContainsFunc(t.Dial.Codecs, is) })
+	})
+	if a.Offer, err = sdp.Synthetic(both); err != nil {
+		return nil, nil, err
+	}
+	a.Late = true
+	return a.Offer.Offerable(both)
 }
 
 // DirectionFor is the direction of an offer to a target: the caller's, unless we make

@@ -66,6 +66,20 @@ func (b *Bridge) TakeTarget(answer *sdp.Description, offered []sdp.Format) {
 	b.Media.SetPeer(media.SideB, answer)
 }
 
+// TakeCustomer takes the answer of a customer who was called, and offered these formats. Agents are offered its codec.
+func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
+	customer := b.Call.Half(media.SideA)
+	answer, err := customer.ReadAnswer(body, offered)
+	if err != nil {
+		return err
+	}
+	b.Agreement.Late, b.Agreement.Answer = false, customer.Leg.Described()
+	b.Agreement.SentTo[media.SideA] = offered
+	b.Agreement.Tell(media.SideA, answer.Formats())
+	b.Media.SetPeer(media.SideA, answer)
+	return nil
+}
+
 // tellCaller makes the caller's description from the target's answer: an answer, or,
 // if the caller made no offer, an offer of the codec that the target chose.
 func (b *Bridge) tellCaller(answer *sdp.Description) {

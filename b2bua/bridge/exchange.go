@@ -91,7 +91,8 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 	formats, exact := es.agreed(from, d)
 	mode := b.Call.Policy().Reinvite
 	switch {
-	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact)):
+	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact) ||
+		b.Other(from) == nil):
 		es.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, b.Other(from) == nil:
 		from.Step(NotAcceptable())

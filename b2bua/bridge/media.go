@@ -82,6 +82,17 @@ func (m *Media) Open(target, wanted netip.Addr) error {
 	return nil
 }
 
+// OpenToward is Open for a customer who is called at an address before any agent, whose media address may be wanted. It
+// returns our address in the customer's description.
+func (m *Media) OpenToward(customer netip.AddrPort, wanted netip.Addr) (netip.Addr, error) {
+	if m.bridge.Source = customer; m.session != nil { // for another address of the customer
+		m.session.Close()
+		m.session = nil
+	}
+	err := m.Open(customer.Addr(), wanted)
+	return m.Addr[media.SideA], err
+}
+
 // On posts an event of the media session.
 func (m *Media) On(e media.Event) {
 	b := m.bridge

@@ -47,6 +47,8 @@ func modelActs() []modelAct {
 		{"upgrade", (*callModel).actUpgrade},
 		{"order", (*callModel).actOrder},
 		{"order", (*callModel).actOrder},
+		{"place", (*callModel).actPlace},
+		{"place", (*callModel).actPlace},
 	}
 }
 

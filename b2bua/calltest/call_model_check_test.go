@@ -156,7 +156,7 @@ func (m *callModel) seeTheirRequest(e modelEvent, msg wireMsg) {
 			r.loose = true // only the last INVITE is remembered
 		}
 	}
-	if msg.method == "PRACK" {
+	if msg.method == "PRACK" && !m.overtaken(msg) {
 		for _, i := range m.theirs {
 			for _, p := range i.reliable {
 				if i.tag == msg.toTag && strings.HasPrefix(msg.get("rack"), p.rseq+" ") {
@@ -165,6 +165,14 @@ func (m *callModel) seeTheirRequest(e modelEvent, msg wireMsg) {
 			}
 		}
 	}
+}
+
+// overtaken reports whether a later request of a peer's dialog has come already, so that this one is refused (RFC 3261
+// section 12.2.2).
+func (m *callModel) overtaken(msg wireMsg) bool {
+	return slices.ContainsFunc(m.order, func(r *theirRequest) bool {
+		return r.msg.callID == msg.callID && r.msg.fromTag == msg.fromTag && r.msg.toTag != "" && r.msg.seq > msg.seq
+	})
 }
 
 func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
@@ -403,7 +411,7 @@ func (m *callModel) settled() {
 
 // closing checks what has to be true when all is over.
 func (m *callModel) closing() {
-	calls, maybe := 0, 0
+	calls, maybe := m.placed, 0
 	for _, r := range m.order {
 		first := r.msg.method == "INVITE" && r.msg.toTag == ""
 		switch {

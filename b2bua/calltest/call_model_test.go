@@ -74,8 +74,8 @@ func (c modelConfig) yaml() string {
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
 trunks:
-  - {name: carrier, sources: ["192.0.2.10"], max_duration: 1h, uri: "sip:{{.To.Number}}@192.0.2.10:5060", rel100: %s, session_expires: %s}
-  - {name: pbx, sources: ["192.0.2.21"], uri: "sip:{{.To.Number}}@192.0.2.21:32681", rel100: %[3]s}
+  - {name: carrier, sources: ["192.0.2.10"], max_duration: 1h, uri: "sip:{{.To.Number}}@192.0.2.10:5060", originate: {numbers: [".*"], per_hour: 0}, rel100: %s, session_expires: %s}
+  - {name: pbx, sources: ["192.0.2.21"], uri: "sip:{{.To.Number}}@192.0.2.21:32681", originate: {numbers: [".*"], per_hour: 0}, rel100: %[3]s}
 targets:
   - {name: agent, %[11]s, uri: "sip:{{.To.Number}}@192.0.2.20:32681", transfer: %[5]s, transfer_numbers: ["^\\+1507", "^[0-9]{4}$"],
      transfer_hosts: [192.0.2.21], rel100: %[3]s, session_expires: %[4]s, reinvite: %[6]s, dtmf: %[7]s%[8]s}
@@ -152,6 +152,7 @@ type callModel struct {
 	replies []int
 	crosses bool // messages of several steps may be on their way at a time
 	died    bool // the server was killed and restored
+	placed  int  // calls that we have placed
 
 	mu     sync.Mutex
 	events []modelEvent

@@ -44,6 +44,10 @@ type Call struct {
 	// of the route; 0: an earlier version has kept its place alone
 	Mark uint64 `cbor:"27,keyasint,omitempty"`
 
+	// Agents are the targets of a call that we place, whose customer rings. Only a process that is replaced gives them.
+	Agents   []string `cbor:"49,keyasint,omitempty"`
+	Reserved string   `cbor:"50,keyasint,omitempty"` // of these, the one that has kept a place
+
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`
 
@@ -67,8 +71,8 @@ type Call struct {
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
 	Placed  bool `cbor:"46,keyasint,omitempty"` // a call that begins again had a place at a target
 
-	Asked  *Transferred `cbor:"49,keyasint,omitempty"` // the last transfer
-	OnHold bool         `cbor:"50,keyasint,omitempty"` // by an order
+	Asked  *Transferred `cbor:"51,keyasint,omitempty"` // the last transfer
+	OnHold bool         `cbor:"52,keyasint,omitempty"` // by an order
 
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
 	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
@@ -113,6 +117,7 @@ type Attempt struct {
 	Placed    bool             `cbor:"14,keyasint,omitempty"`
 	Rescue    bool             `cbor:"15,keyasint,omitempty"`
 	Split     bool             `cbor:"16,keyasint,omitempty"`
+	Customer  bool             `cbor:"17,keyasint,omitempty"` // of a call that we place
 }
 
 // Transfer is one that the agent has asked for, or a rescue.

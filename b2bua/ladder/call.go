@@ -133,6 +133,13 @@ func (c *Call) Join(callID, tag, target string) {
 	}
 }
 
+// JoinCaller adds the leg to a customer that we call: it has the caller's lane.
+func (c *Call) JoinCaller(callID, tag string) {
+	if c != nil {
+		c.of.join(c, callID, tag, laneCaller)
+	}
+}
+
 // laneOf gives the index of a lane, which is added if it is new.
 func (c *Call) laneOf(name, kind string) int {
 	c.mu.Lock()

@@ -97,6 +97,9 @@ func (l *Leg) Rests() bool {
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
 }
 
+// Rings reports whether the peer has given a provisional answer to the leg's INVITE, and no final one.
+func (l *Leg) Rings() bool { return !l.UAS && l.state == legProceeding && l.session.state == offerOurs }
+
 // AwaitsPRACK says whether a provisional answer has no PRACK yet.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
 

@@ -49,6 +49,7 @@ type tally struct {
 	setups, ports share // of the calls that come from it
 	callers       numbers
 	destinations  numbers
+	placed        hour // by requests
 }
 
 // registered says how calls come to a trunk that is registered: for the user of its Contact, and from its registrar.

@@ -45,6 +45,7 @@ type Caller struct {
 	Country      string
 	MaxDuration  time.Duration
 	Limits       config.TrunkLimits
+	Originate    *config.Originate // nil: no request may call over it
 	Registrar    *config.Registrar // nil: it does not register here
 	Register     *config.Register  // nil: we do not register there
 	Identity     *config.Identity  // nil: its calls are not verified
@@ -123,7 +124,7 @@ func callerOfTrunk(t *config.Trunk) *Caller {
 	return &Caller{
 		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
 		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
-		Limits: t.Limits, Registrar: t.Registrar, Register: t.Register, Identity: t.Identity,
+		Limits: t.Limits, Originate: t.Originate, Registrar: t.Registrar, Register: t.Register, Identity: t.Identity,
 	}
 }
 

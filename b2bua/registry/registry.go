@@ -66,6 +66,17 @@ func (r *Registry[C, L]) AddCall(id string, c C, l L) bool {
 	return true
 }
 
+// AddPlaced enters a call that has no leg yet. It fails if there is a call with its id.
+func (r *Registry[C, L]) AddPlaced(id string, c C) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.calls[id] != r.noCall {
+		return false
+	}
+	r.calls[id] = c
+	return true
+}
+
 // Resume enters the legs of a call that was taken up, and the call if it is live.
 func (r *Registry[C, L]) Resume(id string, c C, legs []L, live bool) {
 	r.mu.Lock()

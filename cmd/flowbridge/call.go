@@ -19,6 +19,7 @@ import (
 
 	"flowbridge/b2bua/locate"
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
 	"flowbridge/sim"
@@ -35,16 +36,20 @@ type testCall struct {
 	file                   string // configuration
 	fileNamed              bool   // by the command line
 	asJSON                 bool
+	placing                *operate.Placing
 }
 
 func callCommand() *cobra.Command {
 	c := cli.Command("call", "Place one test call, print its ladder and the quality of its RTP",
 		"Call a SIP URI with G.711 over UDP, TCP or TLS, speak for some seconds, and show the SIP messages and the quality of the\n"+
 			"audio. The exit code is 0 only if the call was answered and audio came back. Ctrl-C hangs up. A call that gets no\n"+
-			"answer at all is given up soon. If the configuration is that of the called Flowbridge, it says why.",
+			"answer at all is given up soon. If the configuration is that of the called Flowbridge, it says why.\n\n"+
+			"With --via a running Flowbridge places the call instead: it calls the number --to over that trunk, and connects an agent\n"+
+			"when the customer answers. Then the exit code is 0 only if an agent was connected.",
 		"  flowbridge call --to sip:+15075785607@127.0.0.1:5060\n"+
 			"  flowbridge call --to 'sip:100@pbx.example.com;transport=tls' --from 200 --user 200 --password-env PBX_PASSWORD --seconds 10\n"+
-			"  flowbridge call --to sip:100@127.0.0.1 --header 'X-Test: yes' --listen 127.0.0.5:5070 --json")
+			"  flowbridge call --to sip:100@127.0.0.1 --header 'X-Test: yes' --listen 127.0.0.5:5070 --json\n"+
+			"  flowbridge call --via carrier --to +15075785607 --from +12125550100 --variable first_name=Ann")
 	var o testCall
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "SIP URI to call; ;transport=tcp or tls instead of UDP")
@@ -59,11 +64,15 @@ func callCommand() *cobra.Command {
 	f.BoolVar(&o.insecure, "insecure", false, "take any certificate over TLS")
 	cli.ConfigFlagTo(c, &o.file, "configuration of the called Flowbridge, to say why it does not answer")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON instead of text")
+	o.placing = operate.PlacingFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the hang-up
 		o.fileNamed = c.Flags().Changed("config")
+		if o.placing.Via != "" {
+			return o.placing.Place(ctx, c.OutOrStdout(), o.file, o.from, o.to, o.headers, o.asJSON)
+		}
 		return o.place(ctx, c.OutOrStdout())
 	}
 	return c

@@ -95,6 +95,8 @@ type Record struct {
 	QueuedMS int64 `json:"queued_ms"`
 	// Waiting says that the caller of a live call waits for one now. It is not kept.
 	Waiting bool `json:"-"`
+	// Placed says that a request has ordered a live call. It is not kept: ReasonCustomer says it in a record.
+	Placed bool `json:"-"`
 	// Verstat is what the verification of the caller says: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
 	// Empty: the trunk's calls are not verified.
 	Verstat string `json:"verstat"`
@@ -128,12 +130,14 @@ const (
 	ReasonSplit    = "split"    // the route's split has chosen the target
 	ReasonTransfer = "transfer" // a REFER of the agent
 	ReasonRescue   = "rescue"   // the agent's leg has died
+	ReasonCustomer = "customer" // the customer of a call that we place is called
 )
 
 // Attempt is one try at one target.
 type Attempt struct {
 	Target string `json:"target"`
-	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer or ReasonRescue.
+	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer,
+	// ReasonRescue or ReasonCustomer.
 	Reason string `json:"reason,omitempty"`
 	// By is who has ordered a transfer: the name of a token. Empty: nobody has, the agent has asked by REFER.
 	By            string `json:"by,omitempty"`
@@ -233,6 +237,16 @@ type DroppedBy struct {
 	Unprotected   int64 `json:"unprotected,omitempty"`
 	Masked        int64 `json:"masked,omitempty"`
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
+}
+
+// IsPlaced reports whether a request has ordered the call.
+func (r *Record) IsPlaced() bool {
+	return r.Placed || len(r.Attempts) > 0 && r.Attempts[0].Reason == ReasonCustomer
+}
+
+// IDOf is the id of the call that a request with an idempotency key places. It is not sortable by time.
+func IDOf(key string) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("flowbridge:call:"+key)).String()
 }
 
 // NewID is a call's id: sortable by time, unique over nodes.

@@ -48,6 +48,7 @@ type worker struct {
 	client http.Client
 	stop   context.CancelFunc
 	ended  chan struct{}
+	news   chan ProgressMessage
 
 	// Owned by run.
 	done  map[int64]bool // delivered, which the store does not know yet
@@ -61,12 +62,19 @@ func (s *Sender) start(h Hook) *worker {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &worker{
 		Sender: s, hook: h, stop: stop, ended: make(chan struct{}), done: map[int64]bool{}, stats: Stats{Name: h.Name},
+		news: make(chan ProgressMessage, maxNews),
 		client: http.Client{
 			Transport: s.Transport, Timeout: h.Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	go func() { defer close(w.ended); w.run(ctx) }()
+	go func() {
+		defer close(w.ended)
+		var both sync.WaitGroup
+		both.Go(func() { w.tellNews(ctx) })
+		w.run(ctx)
+		both.Wait()
+	}()
 	return w
 }
 

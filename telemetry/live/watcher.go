@@ -173,7 +173,7 @@ func (w *Watcher) over(r *record.Record) news {
 	n := w.note(c, r)
 	slot := w.clock.slot()
 	w.ended.add(slot, 1)
-	if !c.answered && !interrupted {
+	if !c.answered && !interrupted && !r.IsPlaced() {
 		w.unanswered.add(slot, 1)
 	}
 	w.named(w.causes, r.Cause, 1)
@@ -195,14 +195,18 @@ func (w *Watcher) over(r *record.Record) news {
 func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	slot := w.clock.slot()
 	is := counted(r)
+	byCaller := !r.IsPlaced() // how long a customer lets it ring says nothing of us, nor of an agent
 	if is.rang && !c.rang {
-		c.rang, n.rang = true, true
-		w.postDial.add(slot, millis(postDialDelay(r)))
+		c.rang, n.rang = true, byCaller
+		if byCaller {
+			w.postDial.add(slot, millis(postDialDelay(r)))
+		}
 	}
 	if is.answered && !c.answered {
-		c.answered, n.answered = true, true
-		w.answered.add(slot, 1)
-		w.setup.add(slot, float64(r.SetupMS))
+		c.answered, n.answered = true, byCaller
+		if w.answered.add(slot, 1); byCaller {
+			w.setup.add(slot, float64(r.SetupMS))
+		}
 	}
 	if c.attempts < len(r.Attempts) {
 		n.attempts = r.Attempts[c.attempts:]

@@ -228,6 +228,10 @@ func (n *fakeNode) Get(_ context.Context, id string) (record.Record, bool, error
 	return n.records[i], true, nil
 }
 
+func (n *fakeNode) Originate(context.Context, admin.Origination) (admin.Call, error) {
+	return admin.Call{}, admin.ErrNoCall
+}
+
 func (n *fakeNode) Play(context.Context, string, admin.PlayRequest) (admin.Call, error) {
 	return admin.Call{}, admin.ErrNoCall
 }

@@ -274,7 +274,11 @@ func (s *server) plausible(r record.Record) {
 		s.t.Errorf("record without identity: %+v", r)
 	}
 	last := r.StartedAt
-	for _, at := range []record.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
+	steps := []record.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt}
+	if r.IsPlaced() { // the agent is prepared when the customer is there
+		steps = []record.Time{r.DialedAt, r.RingingAt, r.AnsweredAt, r.PreparedAt, r.EndedAt}
+	}
+	for _, at := range steps {
 		if at.IsZero() {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/compare"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -232,6 +233,28 @@ func (c control) Variables(ctx context.Context, id string) (any, error) {
 		return nil, &admin.RefusedError{Problem: err.Error(), Remedy: "take Flowbridge's own id"}
 	}
 	return all, err
+}
+
+func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call, error) {
+	call := outbound.Origination{
+		ID: o.ID, To: o.To, From: o.From, Trunk: o.Trunk, Target: o.Target,
+		AnswerWithin: time.Duration(o.AnswerWithin) * time.Second,
+	}
+	for name, value := range o.Headers {
+		call.Headers = append(call.Headers, peers.Variable{Name: name, Value: value})
+	}
+	for name, value := range o.Variables {
+		call.Headers = append(call.Headers, peers.Variable{Name: "x-" + name, Value: value})
+	}
+	slices.SortFunc(call.Headers, func(a, b peers.Variable) int { return strings.Compare(a.Name, b.Name) })
+	live, err := c.server.Originate(ctx, &call)
+	if not, is := errors.AsType[*outbound.PlaceError](err); is {
+		return admin.Call{}, &admin.NotPlacedError{Status: not.Status, Problem: not.Problem, Remedy: not.Remedy}
+	}
+	if err != nil {
+		return admin.Call{}, err
+	}
+	return callOf(live), nil
 }
 
 // answered is the admin API's form of an answer to an order.

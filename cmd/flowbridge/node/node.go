@@ -205,7 +205,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.add(part{close: n.store.Close})
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
-	n.add(part{begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close})
+	n.add(part{
+		watcher: &webhook.Reporter{Sender: n.webhooks}, begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close,
+	})
 	n.logFound()
 	n.openLadders(ctx, &cfg.Store)
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {

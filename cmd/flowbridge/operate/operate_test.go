@@ -26,6 +26,7 @@ import (
 // fakeServer is a server with one live and one finished call.
 type fakeServer struct {
 	ordered []string
+	placed  admin.Origination
 	invalid bool
 	local   admin.Rights // without a token, where there are tokens
 	filed   string       // the same, as the file has it; empty: it is left out
@@ -109,6 +110,14 @@ func (f *fakeServer) Transfer(ctx context.Context, id, by string, r admin.Transf
 }
 
 func (f *fakeServer) Variables(context.Context, string) (any, error) { return nil, admin.ErrNoCall }
+
+func (f *fakeServer) Originate(_ context.Context, o admin.Origination) (admin.Call, error) {
+	if o.Trunk != "carrier" {
+		return admin.Call{}, &admin.NotPlacedError{Status: 400, Problem: "there is no trunk " + o.Trunk, Remedy: "name one of trunks in trunk"}
+	}
+	f.placed = o
+	return admin.Call{Record: record.Record{ID: "live"}, Phase: "dialing"}, nil
+}
 
 func (f *fakeServer) Drain() (admin.Drained, error) {
 	return admin.Drained{Calls: 3, LimitMS: 60000}, nil

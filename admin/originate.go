@@ -1,0 +1,120 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+
+	"flowbridge/store/record"
+)
+
+// Origination is a call that a request orders: first the customer is called over a trunk, then an agent.
+type Origination struct {
+	// ID is the call's, if the request has an idempotency key. It is no part of the body.
+	ID string `json:"-"`
+	// To is the customer's number, and From the number that the customer sees.
+	To   string `json:"to"`
+	From string `json:"from"`
+	// Trunk and Target are names of the configuration. Without a target, a route says who the agent is.
+	Trunk  string `json:"trunk"`
+	Target string `json:"target"`
+	// Variables are headers X-NAME for templates and pass_headers of the target, and Headers are such with their whole
+	// name.
+	Variables map[string]string `json:"variables"`
+	Headers   map[string]string `json:"headers"`
+	// IdempotencyKey makes a repeated request the same call, for as long as its record is kept.
+	IdempotencyKey string `json:"idempotency_key"`
+	// AnswerWithin is how long the customer may take to answer, in seconds. 0: ring_timeout of the trunk.
+	AnswerWithin int `json:"answer_within"`
+}
+
+// NotPlacedError says why a call is not placed, with the status of the answer.
+type NotPlacedError struct {
+	Status          int
+	Problem, Remedy string
+}
+
+func (e *NotPlacedError) Error() string { return e.Problem }
+
+// The bounds of an origination.
+const (
+	maxKey          = 200 // bytes
+	maxAnswerWithin = 300 // seconds
+)
+
+// originate places a call. A repeated request gets the call of the first one, live or finished.
+func (a *api) originate(w http.ResponseWriter, r *http.Request) {
+	var o Origination
+	const remedy = `send {"to": "+15075785607", "from": "+12125550100", "trunk": "carrier"}`
+	if status, problem := readBody(r, &o); problem != "" {
+		a.fail(w, status, problem, remedy)
+		return
+	}
+	if len(o.IdempotencyKey) > maxKey || o.AnswerWithin < 0 || o.AnswerWithin > maxAnswerWithin {
+		a.fail(w, http.StatusBadRequest, "idempotency_key is longer than 200 bytes, or answer_within is not 0 to 300 seconds",
+			remedy)
+		return
+	}
+	if o.IdempotencyKey != "" {
+		o.ID = record.IDOf(o.IdempotencyKey)
+		if before, ok := a.placedBefore(w, r, &o); !ok {
+			return
+		} else if before != nil {
+			a.write(w, http.StatusOK, *before)
+			return
+		}
+	}
+	c, err := a.Control.Originate(r.Context(), o)
+	var not *NotPlacedError
+	switch {
+	case errors.As(err, &not):
+		if not.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "10")
+		}
+		a.fail(w, not.Status, not.Problem, not.Remedy)
+	case err != nil:
+		a.fail(w, http.StatusServiceUnavailable, "the call did not answer", "look for it in /api/calls")
+	default:
+		r.SetPathValue("id", c.ID) // for the log
+		w.Header().Set("Location", "/api/calls/"+c.ID)
+		a.write(w, http.StatusCreated, whole(c))
+	}
+}
+
+// placedBefore is the call that a request with this key has placed; nil: none has. It answers a request whose key is
+// another call's, or whose call can't be looked up.
+func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Origination) (before *Call, ok bool) {
+	c, found := a.Calls.Find(r.Context(), o.ID)
+	if !found {
+		rec, finished, err := a.Records.Get(r.Context(), o.ID)
+		if err != nil {
+			a.broken(w, r, err)
+			return nil, false
+		}
+		c, found = Call{Record: rec, Phase: phaseEnded}, finished
+	}
+	if !found {
+		var err error
+		if c, found, err = a.findElsewhere(r.Context(), o.ID); a.fleetAway(w, r, err, "whether the call was placed before") {
+			return nil, false
+		}
+	}
+	if found && (c.Trunk != o.Trunk || !sameNumber(c.To, o.To) || !sameNumber(c.From, o.From)) {
+		a.fail(w, http.StatusConflict, "the idempotency_key was used for another call: "+c.ID,
+			"use another key for each call")
+		return nil, false
+	}
+	if !found {
+		return nil, true
+	}
+	c = whole(c)
+	return &c, true
+}
+
+// sameNumber reports whether the number of a record can be that of a request, which may be a national one.
+func sameNumber(ofRecord, asked string) bool {
+	n := len(ofRecord) - len(asked)
+	for len(asked) > 0 && (asked[0] == '+' || asked[0] == '0') {
+		asked, n = asked[1:], n+1
+	}
+	return n >= 0 && ofRecord[n:] == asked
+}

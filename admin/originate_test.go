@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"flowbridge/store/record"
+)
+
+func TestPlaceCall(t *testing.T) {
+	const body = `{"to": "+15075785607", "from": "+12125550100", "trunk": "carrier", "variables": {"first_name": "Ann"}, "answer_within": 20}`
+	opts := everything()
+	control := &fakeControl{}
+	opts.Control = control
+	h := New(opts)
+	res, got := post(t, h, "/api/calls", body)
+	if res.StatusCode != http.StatusCreated || res.Header.Get("Location") != "/api/calls/placed" || !strings.Contains(got, `"phase":"dialing"`) {
+		t.Errorf("%d %s: %s", res.StatusCode, res.Header.Get("Location"), got)
+	}
+	if len(control.asked) != 1 || !strings.Contains(control.asked[0], "first_name:Ann") || !strings.Contains(control.asked[0], "AnswerWithin:20") {
+		t.Errorf("asked %v", control.asked)
+	}
+	control.err = &NotPlacedError{http.StatusServiceUnavailable, "no agent can take the call", "try again later"}
+	if res, _ := post(t, h, "/api/calls", body); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("%d", res.StatusCode)
+	}
+	for name, bad := range map[string]string{
+		"no JSON":         `to=1`,
+		"another field":   `{"to": "1", "number": "2"}`,
+		"too long a wait": `{"to": "1", "from": "2", "trunk": "x", "answer_within": 301}`,
+		"too long a key":  `{"to": "1", "from": "2", "trunk": "x", "idempotency_key": "` + strings.Repeat("k", 201) + `"}`,
+	} {
+		if res, got := post(t, h, "/api/calls", bad); res.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", name, res.StatusCode, got)
+		}
+	}
+}
+
+// A repeated request is the call of the first one, while that lives and when it is over; and no other call.
+func TestPlaceCallAgain(t *testing.T) {
+	again := func(to, key string) string {
+		return `{"to": "` + to + `", "from": "+12125550100", "trunk": "carrier", "idempotency_key": "` + key + `"}`
+	}
+	opts, records := fixture()
+	control := &fakeControl{}
+	of := func(key string) record.Record {
+		return record.Record{ID: record.IDOf(key), StartedAt: start, Trunk: "carrier", To: "+15075785607", From: "+12125550100"}
+	}
+	opts.Control, opts.Calls = control, fakeCalls{{Record: of("live"), Phase: "bridged"}}
+	records.records = append(records.records, of("done"))
+	h := New(opts)
+	for key, phase := range map[string]string{"live": "bridged", "done": "ended"} {
+		res, got := post(t, h, "/api/calls", again("+15075785607", key))
+		if res.StatusCode != http.StatusOK || !strings.Contains(got, `"phase":"`+phase+`"`) {
+			t.Errorf("%s: %d %s", key, res.StatusCode, got)
+		}
+		if res, _ := post(t, h, "/api/calls", again("5075785607", key)); res.StatusCode != http.StatusOK {
+			t.Errorf("%s, the national number: %d", key, res.StatusCode)
+		}
+		if res, got := post(t, h, "/api/calls", again("+15075785608", key)); res.StatusCode != http.StatusConflict {
+			t.Errorf("%s, another number: %d %s", key, res.StatusCode, got)
+		}
+	}
+	if len(control.asked) > 0 {
+		t.Errorf("placed again: %v", control.asked)
+	}
+	if res, _ := post(t, h, "/api/calls", again("+15075785607", "new")); res.StatusCode != http.StatusCreated || len(control.asked) != 1 {
+		t.Errorf("a new key: %d, %v", res.StatusCode, control.asked)
+	}
+}

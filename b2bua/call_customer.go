@@ -1,0 +1,200 @@
+package b2bua
+
+import (
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// A call that a request orders: the customer is called as an attempt on side A. Once it has answered, it is a caller
+// without an agent, as in a rescue, and the agent is called.
+
+// customer is what such a call needs until its agent is connected.
+type customer struct {
+	call     plan          // of the customer
+	agents   plan          // of the agent
+	first    *peers.Target // of the agents
+	reserved *peers.Target // which has kept a place since before the customer was called; nil: it is taken, or given back
+}
+
+// hasPlace reports whether an attempt's place was taken before it began: the customer's is the call's own.
+func (cu *customer) hasPlace(a *attempt) bool {
+	switch {
+	case cu == nil:
+		return false
+	case a.side() == media.SideA:
+		return true
+	case cu.reserved == a.target:
+		cu.reserved, a.placed = nil, true
+		return true
+	}
+	return false
+}
+
+// side is the side of the call that an attempt is for.
+func (a *attempt) side() media.Side {
+	if a.plan.reason == record.ReasonCustomer {
+		return media.SideA
+	}
+	return media.SideB
+}
+
+// tryCircuit begins an attempt at the circuit of a target whose place is taken, and reports whether that is closed.
+func (all *attempts) tryCircuit(a *attempt) bool {
+	try, closed := a.target.SIP.Begin(time.Now())
+	if a.try = try; !closed {
+		all.failed(attemptEnd{cause: cause.TargetCircuitOpen})
+	}
+	return closed
+}
+
+// reserve keeps a place at the first agent that has one. False: none has.
+func (s *Server) reserve(cu *customer, p peers.Parties) (full peers.Limit, ok bool) {
+	for _, t := range cu.agents.targets {
+		try, over := s.admission.Occupy(t, p)
+		if over == peers.LimitNone {
+			t.SIP.End(time.Now(), &try, circuit.Neutral) // the attempt begins later
+			cu.reserved = t
+			return over, true
+		}
+		full = over
+	}
+	return full, false
+}
+
+// callCustomer begins with the customer.
+func (c *Call) callCustomer() phase {
+	c.nameByIDs()
+	c.bridge.Masking.SetIfWanted()
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(c.customer.agents.targets))
+	c.notes.before(true) // whoever has ordered the call is told of it next
+	return c.nextCustomer()
+}
+
+// nextCustomer calls the customer, or ends the call.
+func (c *Call) nextCustomer() phase {
+	if c.attempts.try(&c.customer.call) {
+		return (*Call).calling
+	}
+	last := c.attempts.last
+	status := last.code
+	if status < 300 {
+		status = 503
+	}
+	return c.end(last.cause, record.EndedBySystem, status, last.q850)
+}
+
+// calling: the customer is called, and has not answered.
+func (c *Call) calling() phase {
+	c.phase = "dialing"
+	for {
+		h, ok := c.next()
+		if !ok {
+			return (*Call).calling
+		}
+		next := c.customerEvent(h.event)
+		if next == nil {
+			next = c.customerFact(h.from, h.fact)
+		}
+		if next != nil {
+			return next
+		}
+	}
+}
+
+// customerEvent is the next phase after an event; nil: the same one.
+func (c *Call) customerEvent(e event) phase {
+	switch e := e.(type) {
+	case ready:
+		a := c.attempts.current
+		if a == nil || e.Attempt != a.number {
+			c.attempts.late(e)
+			return nil
+		}
+		if c.attempts.dialPrepared(e) == notDialled {
+			return c.nextCustomer()
+		}
+	case killed:
+		c.abandon(e.Cause, cause.Reasons{})
+		return c.end(e.Cause, e.By, e.status(), 0)
+	case expired:
+		c.abandon(cause.RingTimeout, cause.Reasons{})
+		return c.end(cause.RingTimeout, record.EndedBySystem, 408, 0)
+	case lags:
+		return c.attempts.lags(e.of)
+	case inBridge, called, verified: // the media does not run yet; a caller's
+	}
+	return nil
+}
+
+// customerFact is the next phase after a fact of the customer's leg; nil: the same one.
+func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
+	switch f := f.(type) {
+	case leg.Progress:
+		c.attempts.current.judge(cause.None, f.Code)
+		if f.Code >= 180 && c.record.ringingAt.IsZero() {
+			c.record.ringingAt = record.TimeOf(time.Now())
+			c.notes.mark()
+		}
+	case leg.Answered:
+		return c.customerAnswered(f)
+	case leg.Refused:
+		if c.attempts.elsewhere(f) {
+			return nil
+		}
+		if c.attempts.refusedBy(f) {
+			return c.nextCustomer()
+		}
+		return c.end(f.Cause, record.EndedByCaller, f.Code, f.Q850)
+	case leg.Gone:
+		c.attempts.drop(c.attempts.current, f.Cause, nil)
+		return c.end(f.Cause, record.EndedBySystem, 503, 0)
+	case leg.Offered:
+		c.step(from, bridge.Rejection(491))
+	case leg.Asked:
+		c.bridge.Reply(&from.Half, f.Req, 480)
+	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed, leg.AnswerReady, leg.Cancelled: // not possible yet
+	}
+	return nil
+}
+
+// customerAnswered: the customer is there, and hears ringback until an agent answers.
+func (c *Call) customerAnswered(f leg.Answered) phase {
+	a := c.attempts.current
+	if err := c.bridge.TakeCustomer(f.SDP, a.formats); err != nil {
+		c.attempts.badAnswer(err)
+		return c.nextCustomer()
+	}
+	now := time.Now()
+	c.times.answered, c.times.setupUntil = now, time.Time{}
+	if limit := c.trunk.Caller.MaxDuration; limit > 0 {
+		c.times.durationUntil = now.Add(limit)
+	}
+	c.record.answeredAt, c.record.setupMS = record.TimeOf(now), now.Sub(c.times.started).Milliseconds()
+	c.server.admission.Answered(c.trunk)
+	c.attempts.note(cause.None, 200)
+	c.ladder.Decide("the customer answers after %d ms with %s", c.record.setupMS, c.bridge.Agreement.CodecName)
+	c.log.Info().Int64("setup_ms", c.record.setupMS).Msg("customer answered")
+	a.settle()
+	c.attempts.current = nil
+	c.bridge.Media.Start()
+	c.bridge.Recordings.StartIfWanted()
+	c.bridge.Media.Interrupt(true)
+	c.transfers.current = &transfer{
+		left: true, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents,
+	}
+	c.bridge.Sounds.Update()
+	c.notes.mark()
+	c.transfers.next()
+	if c.finished {
+		return (*Call).linger
+	}
+	return (*Call).bridged
+}

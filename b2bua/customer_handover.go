@@ -1,0 +1,76 @@
+package b2bua
+
+import (
+	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// A customer that rings while its process is replaced goes on ringing.
+
+// restlessCustomer is restless for a call that we place, and that has no agent yet.
+func (c *Call) restlessCustomer() error {
+	if a := c.attempts.current; !c.times.answered.IsZero() || a == nil || a.line == nil || a.cancel != nil ||
+		a.answer != nil || !a.line.Leg.Rings() {
+		return errPlaced
+	}
+	return nil
+}
+
+// customerState adds what the next process needs of a call whose customer rings.
+func (c *Call) customerState(k *kept.Sheet) {
+	for _, t := range c.customer.agents.targets {
+		k.Agents = append(k.Agents, t.Dial.Name)
+	}
+	if c.customer.reserved != nil {
+		k.Reserved = c.customer.reserved.Dial.Name
+	}
+	k.Until = leg.Instant(c.times.setupUntil)
+	k.Agreement, k.Addr = c.bridge.Agreement.State(k.Agreement.Described), c.bridge.Media.Addr
+}
+
+// takeUpCustomer restores a call whose customer rings. An agent that is not configured any more is not called.
+func (v *reviving) takeUpCustomer(l *record.Left, sockets *media.Sockets) error {
+	k, placing := v.k, outbound.Placing{Customer: v.peers.Callees[v.k.Bridge.Target]}
+	for _, name := range k.Agents {
+		if t := v.peers.Targets[name]; t != nil {
+			placing.Agents = append(placing.Agents, t)
+		}
+	}
+	if placing.Customer == nil || len(placing.Agents) == 0 {
+		return errGoneTrunk
+	}
+	if v.a == nil {
+		return errNoLeg
+	}
+	v.takeRouteAgain()
+	v.restoreRecord(&l.Record)
+	v.customer = customerOf(&placing, &v.vars)
+	v.customer.call.targets, v.customer.agents.failoverOn = nil, v.route.FailoverOn
+	relay := v.server.bridges.Relay
+	session, err := relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: v.bridge.Media.On}, *k.Media)
+	if err != nil {
+		return err
+	}
+	v.bridge.BeginAgain(k, session)
+	a := v.attempt(placing.Customer)
+	a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}
+	a.formats = v.bridge.Agreement.SentTo[media.SideA]
+	v.attempts.tried, v.attempts.current = k.Tried, a
+	v.times.setupUntil = leg.TimeOf(k.Until)
+	v.server.admission.Reenter(v.trunk)
+	v.server.admission.Reclaim(v.trunk, partiesOf(&v.vars))
+	v.claimed = true
+	if t := v.peers.Targets[k.Reserved]; t != nil {
+		if _, over := v.server.admission.Reoccupy(t, partiesOf(&v.vars)); over == peers.LimitNone {
+			v.customer.reserved = t
+		}
+	}
+	v.phase, v.now = "dialing", (*Call).calling
+	v.notes.write(nil) // in the files of this process
+	return nil
+}

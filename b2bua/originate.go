@@ -1,0 +1,106 @@
+package b2bua
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config/template"
+	"flowbridge/store/record"
+)
+
+// Originate places a call, and gives its state while the customer is called. An origination whose id a live call has
+// is that call. The error is an *outbound.PlaceError, or ctx's.
+func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCall, error) {
+	if c := s.registry.Call(o.ID); c != nil {
+		return s.asked(ctx, c)
+	}
+	at, p := time.Now(), s.admission.Peers.Load()
+	placing, err := o.Place(p, at)
+	if err != nil {
+		return LiveCall{}, err
+	}
+	c, err := s.place(o, &placing, p, at)
+	if err != nil {
+		return LiveCall{}, err
+	}
+	return s.asked(ctx, c)
+}
+
+// asked gives the state of a call.
+func (s *Server) asked(ctx context.Context, c *Call) (LiveCall, error) {
+	if l, ok := c.ask(ctx); ok {
+		return l, nil
+	}
+	return LiveCall{}, ctx.Err()
+}
+
+// place makes the call of an origination, and begins it.
+func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *peers.Snapshot,
+	at time.Time,
+) (*Call, error) {
+	t, id := placing.Trunk, o.ID
+	if id == "" {
+		id = record.NewID()
+	}
+	c := s.newCall(id, at, placing.Invite, p, t, netip.AddrPort{})
+	c.customer = customerOf(placing, &c.vars)
+	c.now = (*Call).callCustomer
+	parties := partiesOf(&c.vars)
+	if full, ok := s.reserve(c.customer, parties); !ok {
+		return nil, c.notPlaced("no agent can take the call: " + full.Cause().Words())
+	}
+	if why := s.admission.Originate(t, parties, at); why != "" {
+		s.admission.Vacate(c.customer.reserved, parties)
+		return nil, c.notPlaced(why)
+	}
+	c.claimed = true
+	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
+		c.takeRoute(placing.Route)
+	} else {
+		c.route, c.vars.Row = unrouted(), p.RowOf(c.vars.From.Number)
+	}
+	c.customer.agents.failoverOn = c.route.FailoverOn
+	c.noteDestination(c.customer.first)
+	if c.times.setupUntil = at.Add(placing.Customer.Dial.RingTimeout); o.AnswerWithin > 0 {
+		c.times.setupUntil = at.Add(o.AnswerWithin)
+	}
+	if !s.registry.AddPlaced(c.id, c) { // another request with this id was faster
+		s.admission.Vacate(c.customer.reserved, parties)
+		s.admission.Release(t, parties)
+		s.admission.Leave(t, true)
+		c.ladder.Discard()
+		return s.registry.Call(id), nil
+	}
+	s.calls.Add(1)
+	c.mailbox.Begin()
+	return c, nil
+}
+
+// notPlaced is why a call could not begin, which has taken nothing.
+func (c *Call) notPlaced(why string) error {
+	c.ladder.Discard()
+	return &outbound.PlaceError{Status: http.StatusServiceUnavailable, Problem: why, Remedy: "try again later"}
+}
+
+// customerOf plans a call: the customer's trunk first, then the agents. The customer's carrier gets none of the
+// headers, which are for the agent, and sees the number of the origination as the caller's.
+func customerOf(placing *outbound.Placing, vars *template.Vars) *customer {
+	toward := *vars
+	toward.Direction, toward.HeaderFunc = template.DirectionInbound, func(string) string { return "" }
+	toward.From.User, toward.To.User = strings.Clone(toward.From.Number), strings.Clone(toward.To.Number)
+	return &customer{
+		call: plan{
+			targets: []*peers.Target{placing.Customer}, reason: record.ReasonCustomer, vars: &toward,
+			source: message.NewRequest(sip.INVITE),
+		},
+		agents: plan{targets: placing.Agents}, first: placing.Agents[0],
+	}
+}

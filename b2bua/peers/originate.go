@@ -1,0 +1,68 @@
+package peers
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// hour counts the calls that requests have placed over a trunk within the last hour. Its memory is bounded by the
+// limit.
+type hour struct{ began []time.Time }
+
+// last returns how many of the calls began within the last hour.
+func (h *hour) last(now time.Time) int {
+	first := slices.IndexFunc(h.began, func(at time.Time) bool { return now.Sub(at) < time.Hour })
+	if first < 0 {
+		first = len(h.began)
+	}
+	h.began = slices.Delete(h.began, 0, first)
+	return len(h.began)
+}
+
+// Originate takes the places of a call that a request places over the trunk: of a call of the trunk, of its numbers,
+// and of the hour. Leave and Release give back the first two. It returns what stands against the call; empty: nothing.
+func (a *Admission) Originate(t *Trunk, p Parties, now time.Time) (why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	capacity := a.closed()
+	if capacity == CapacityFree {
+		capacity = a.room(t, now)
+	}
+	limit := t.Caller.Originate.PerHour
+	switch {
+	case capacity != CapacityFree:
+		return capacity.words(t)
+	case limit > 0 && t.placed.last(now) >= a.part(limit):
+		return "the trunk " + t.Caller.Name + " has placed as many calls within an hour as originate.per_hour allows: " +
+			strconv.Itoa(limit)
+	}
+	if over := t.claim(&t.Caller.Limits, p); over != LimitNone {
+		return "a number is over its limit of calls at a time: " + over.Cause().Words()
+	}
+	t.take(now)
+	a.setups.add(&t.setups, 1)
+	a.ports.add(&t.ports, 1)
+	if limit > 0 {
+		t.placed.began = append(t.placed.began, now)
+	}
+	return ""
+}
+
+// words says what is missing.
+func (c Capacity) words(t *Trunk) string {
+	switch c {
+	case CapacityNone:
+		return "the trunk " + t.Caller.Name + " has as many calls as max_calls or max_cps allows"
+	case CapacityDraining:
+		return "the server takes no new calls, because it is about to end"
+	case CapacitySetups:
+		return "too many calls wait for their answer"
+	case CapacityPorts:
+		return "too many calls have RTP ports"
+	case CapacityMemory:
+		return "the process has too little memory"
+	case CapacityFree, CapacityOverload:
+	}
+	return "too many messages wait"
+}

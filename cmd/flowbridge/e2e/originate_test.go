@@ -1,0 +1,125 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"flowbridge/store/record"
+)
+
+// originating lets requests call the customer's number at an address.
+func originating(customer netip.AddrPort) setup {
+	return setup{
+		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v", originate: {numbers: ["^\\+1507"]}`, customer),
+		target: `, pass_headers: ["X-*"]`, route: ", direction: outbound",
+	}
+}
+
+// ordered is an order for a call.
+const ordered = `{"to": "` + called + `", "from": "+12125550100", "trunk": "carrier", "variables": {"order": "4711"}, "idempotency_key": "k"}`
+
+// order has the server place a call, or find it, and gives its id.
+func (s *server) order(status int) string {
+	s.t.Helper()
+	got, text := s.post("/api/calls", ordered)
+	var c liveCall
+	if got != status || json.Unmarshal([]byte(text), &c) != nil {
+		s.t.Fatalf("the order gets %d: %s", got, text)
+	}
+	return c.ID
+}
+
+// TestOriginatedCall: the customer answers, the agent is called, and both hear each other; also after a kill and an upgrade. The
+// same order is the same call, live and finished.
+func TestOriginatedCall(t *testing.T) {
+	s := newPreparedStage(t)
+	at := s.freePort(s.carrier)
+	o := originating(at)
+	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()}
+	b := s.serve(o)
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	customer := s.agentAt(at, "agent_hangup", append(one.key(), "-aa"))
+	agent := s.sippAgent("caller_hangup", append(two.key(), "-aa")...)
+	id := b.order(http.StatusCreated)
+	talk := &talk{
+		stage: s, one: one, two: two, carrier: customer, agent: agent, said: map[*phone]uint32{},
+		first: map[bool]*phone{false: one}, // the customer has heard our ringback, whose stream goes on
+	}
+	talk.ids = map[*sipp]string{customer: customer.confirmed(1)[0], agent: agent.confirmed(1)[0]}
+	var err error
+	talk.toA, err = customer.received("INVITE ", 1)[0].rtp()
+	must(t, err)
+	invite := agent.received("INVITE ", 1)[0]
+	talk.toB, err = invite.rtp()
+	must(t, err)
+	if invite.header("x-order") != "4711" || customer.received("INVITE ", 1)[0].header("x-order") != "" {
+		t.Errorf("the agent is told\n%s", invite.raw)
+	}
+	talk.both()
+	b = s.restart(o)
+	if again := b.order(http.StatusOK); again != id {
+		t.Errorf("ordered again: %s, not %s", again, id)
+	}
+	talk.says(one, two)
+	talk.contents(two, one) // behind numbers that the killed process may have used
+	b.upgrade()
+	talk.says(one, two)
+	talk.contents(two, one)
+	customer.leaves(agent, talk.id(customer))
+	eventually(t, "the record is written", func() bool { return len(b.cdrs()) == 1 })
+	if again := b.order(http.StatusOK); again != id {
+		t.Errorf("ordered again when it is over: %s, not %s", again, id)
+	}
+	b.outbound = true
+	r := b.finish(want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}, {"", 200, 200}}})[0]
+	if r.ID != id || r.Restored != 1 || r.Target != "synthflow" || r.To != called || r.Attempts[0].Reason != record.ReasonCustomer {
+		t.Errorf("the record says %+v", r)
+	}
+}
+
+// TestOriginatedCallUpgrades: a customer that rings goes on ringing while the process is replaced, and is connected.
+func TestOriginatedCallUpgrades(t *testing.T) {
+	s := newPreparedStage(t)
+	at := s.freePort(s.carrier)
+	b := s.serve(originating(at))
+	customer := exec.Command(program, "simulate", "trunk", "--sip", at.String(), "--ring", "5s")
+	customer.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
+	start(t, "customer", customer)
+	eventually(t, "the customer listens", func() bool { return bound(t, "udp", at) })
+	agent := s.sippAgent("caller_hangup", "-aa")
+	id := b.order(http.StatusCreated)
+	eventually(t, "the customer rings", func() bool { return !read[liveCall](b, "/api/calls/"+id).RingingAt.IsZero() })
+	if done := b.upgrade(); done.Calls != 1 {
+		t.Errorf("went over: %+v", done)
+	}
+	agent.confirmed(1)
+	time.Sleep(200 * time.Millisecond)
+	if got, text := b.post("/api/calls/"+id+"/hangup", ""); got != http.StatusOK {
+		t.Errorf("hangup: %d %s", got, text)
+	}
+	agent.finish()
+	b.outbound = true
+	b.finish(want{"answered", "operator_hangup", "operator", 200, []try{{"", 0, 200}, {"", 200, 200}}})
+}
+
+// contents has one phone speak and waits until the other one hears the same audio, whatever the numbers of its packets are.
+func (k *talk) contents(from, to *phone) {
+	k.Helper()
+	packets, before := k.burst(from), len(to.heard())
+	from.talk(packets, k.at(from))
+	eventually(k.T, "what is said is heard", func() bool { return len(to.heard()) == before+len(packets) })
+	for i, a := range to.heard()[before:] {
+		if !bytes.Equal(a.data[12:], packets[i][12:]) {
+			k.Errorf("packet %d is %x; want what is in %x", i, a.data, packets[i])
+		}
+	}
+}

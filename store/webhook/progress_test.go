@@ -1,0 +1,78 @@
+package webhook
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/store/record"
+)
+
+// A receiver is told of each step of a call that a request has ordered, once and in order, and of no other call's.
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		p := &Reporter{Sender: s.sender}
+		r := record.Record{ID: "1", Placed: true, Attempts: []record.Attempt{}}
+		other := record.Record{ID: "2", RingingAt: record.TimeOf(time.Now())}
+		step := func(change func()) {
+			change()
+			for range 2 {
+				p.Changed(r)
+			}
+			p.Changed(other)
+			synctest.Wait()
+		}
+		step(func() {})
+		step(func() { r.RingingAt = record.TimeOf(time.Now()) })
+		step(func() {
+			r.AnsweredAt = record.TimeOf(time.Now())
+			r.Attempts = append(r.Attempts, record.Attempt{Reason: record.ReasonCustomer, SIPStatus: 200})
+		})
+		step(func() { r.Attempts = append(r.Attempts, record.Attempt{SIPStatus: 503}) })
+		step(func() { r.Attempts = append(r.Attempts, record.Attempt{SIPStatus: 200}) })
+		p.Ended(r)
+		if len(p.said) > 0 {
+			t.Errorf("left: %v", p.said)
+		}
+		var got []string
+		for _, d := range s.deliveries() {
+			var m ProgressMessage
+			if err := json.Unmarshal(d.body, &m); err != nil {
+				t.Fatal(err)
+			}
+			if m.Event != EventProgress || d.header.Get(HeaderEvent) != EventProgress || m.ID != "1."+string(m.State) ||
+				m.Record.ID != "1" {
+				t.Errorf("sent %+v with %v", m, d.header)
+			}
+			got = append(got, string(m.State))
+		}
+		if want := []string{"dialing", "ringing", "answered", "bridged"}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// A receiver that answers nothing costs no call anything: what does not fit is lost, and counted.
+func TestProgressOfADeafReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		s.answers(func(_ int, d delivery) (*http.Response, error) {
+			<-d.cut
+			return nil, http.ErrHandlerTimeout
+		})
+		p := &Reporter{Sender: s.sender}
+		for i := range maxNews + 10 {
+			p.Changed(record.Record{ID: strings.Repeat("x", i+1), Placed: true})
+		}
+		if lost := s.sender.Stats()[0].GivenUp; lost < 9 || lost > 10 { // one may be under way
+			t.Errorf("%d are lost", lost)
+		}
+	})
+}
