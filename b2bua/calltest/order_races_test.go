@@ -364,3 +364,36 @@ func TestPressByOrder(t *testing.T) {
 		})
 	}
 }
+
+// A call that we have placed is handed over as any other: the customer stays on its leg.
+func TestPlacedCallIsHandedOver(t *testing.T) {
+	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    transfer_numbers: [\"^4711$\"]\n", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		live, invite := w.originates(origination())
+		by := toNumber("4711")
+		by.Trunk = "silent"
+		w.transfersBy(live.Record.ID, by, "not answered yet")
+		called := w.customerTakes(invite)
+		w.transfersBy(live.Record.ID, by, "under way already") // the first agent rings
+		if _, err := w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHold); err == nil {
+			t.Error("a customer without an agent is put on hold")
+		}
+		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+		by.Announce = bridge.Announce{Sound: "beep", Accept: "1"}
+		w.transfersBy(live.Record.ID, by, "")
+		human := w.agent2.expect("INVITE sip:4711@192.0.2.21:32681")
+		if got := human.value("From"); !strings.Contains(got, "+15075785607") {
+			t.Errorf("the human is called by %s", got)
+		}
+		w.agent2.concludes(human, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		w.goes("announcing")
+		w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '1'})
+		hungUpOn(w.agent)
+		w.goes("done")
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent2)
+		if a := w.record().Attempts; len(a) != 3 || a[2].Reason != record.ReasonTransfer || a[2].By != "anna" {
+			t.Errorf("attempts %+v", a)
+		}
+	})
+}
