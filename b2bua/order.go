@@ -110,6 +110,8 @@ func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (Li
 	switch posted := c.mailbox.Post(item{order: &order{do, reply}}); {
 	case !posted && do == nil:
 		return c.snapshot(), nil // it is over, and nothing writes its state any more
+	case !posted && !c.mailbox.Closed():
+		return LiveCall{}, &OrderError{Problem: "too many orders wait for the call", Remedy: "give one at a time", Code: 429}
 	case !posted:
 		return LiveCall{}, ErrNoCall
 	}

@@ -101,9 +101,9 @@ func inWords(err error) error {
 		return err
 	}
 	words := map[int]string{
-		0: "That is not possible now.", http.StatusBadRequest: "That is not understood.",
-		http.StatusGone:      "The call has ended.",
-		http.StatusForbidden: "The call may not be transferred there.", http.StatusNotFound: "No way leads there.",
+		http.StatusBadRequest: "That is not understood.",
+		http.StatusGone:       "The call has ended.",
+		http.StatusForbidden:  "The call may not be transferred there.", http.StatusNotFound: "No way leads there.",
 	}[refused.Code]
-	return &hooks.RefusalError{Status: cmp.Or(refused.Code, http.StatusConflict), Words: words, Cause: err.Error()}
+	return &hooks.RefusalError{Status: cmp.Or(refused.Code, http.StatusConflict), Words: cmp.Or(words, "That is not possible now."), Cause: err.Error()}
 }
