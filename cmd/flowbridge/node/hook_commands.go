@@ -105,5 +105,8 @@ func inWords(err error) error {
 		http.StatusGone:       "The call has ended.",
 		http.StatusForbidden:  "The call may not be transferred there.", http.StatusNotFound: "No way leads there.",
 	}[refused.Code]
-	return &hooks.RefusalError{Status: cmp.Or(refused.Code, http.StatusConflict), Words: cmp.Or(words, "That is not possible now."), Cause: err.Error()}
+	return &hooks.RefusalError{
+		Status: cmp.Or(refused.Code, http.StatusConflict), Words: cmp.Or(words, "That is not possible now."),
+		Cause: err.Error(),
+	}
 }
