@@ -136,6 +136,10 @@ func handsOver(t *testing.T, key byte) {
 		_, words := tool.says(t, map[string]any{"call": id, "do": "status"})
 		return strings.Contains(words, map[byte]string{1: "was transferred", 2: "has failed: 603"}[key]) || strings.Contains(words, "can't find")
 	})
+	if status, words := tool.says(t, map[string]any{"call": id, "do": "hold"}); status != map[byte]int{1: 403, 2: 200}[key] {
+		t.Errorf("a hold by the agent that was there first: %d %s", status, words)
+	}
+	tool.says(t, map[string]any{"call": id, "do": "resume"})
 	hears(t, one, talk.two, talk.toA, talk.toB)
 	carrier.proceed(talk.id(carrier))
 	carrier.finish()
