@@ -82,7 +82,7 @@ func membersOf(ctx context.Context, pool *pgxpool.Pool) ([]Member, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
 }
 
-// runBeat shows that the node is there until ctx ends.
+// runBeat shows that the node is there, and who has registered, until ctx ends.
 func (f *Fleet) runBeat(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -90,8 +90,16 @@ func (f *Fleet) runBeat(ctx context.Context) {
 		select {
 		case <-tick.C:
 			f.beatOnce(ctx)
+		case <-f.registered.wake:
+			sleep(ctx, lagFor)
 		case <-ctx.Done():
 			return
+		}
+		if f.beatOutage.state() != nil { // until a heartbeat has landed
+			continue
+		}
+		if err := f.share(ctx); err != nil && ctx.Err() == nil {
+			f.beatOutage.begin(err)
 		}
 	}
 }
