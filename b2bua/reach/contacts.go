@@ -94,11 +94,9 @@ func wayTo(ctx context.Context, b *record.Binding, t *peers.Dial, stack *transpo
 	only := func(how string) error {
 		return elsewhere("registered at node " + b.Node + " " + how + ", reachable only from there")
 	}
-	if b.Node != "" {
-		by.Flow = 0 // that of another process
-		if !message.IsStream(b.Transport) && (t.NAT == config.NATOn || nameOf(b) != b.Received) {
-			return nil, b.Received, only("from behind a NAT")
-		}
+	nat := t.NAT == config.NATOn && len(b.Path) == 0 || nameOf(b) != b.Received
+	if b.Node != "" && nat && !message.IsStream(b.Transport) {
+		return nil, b.Received, only("from behind a NAT")
 	}
 	flow, dest, err := stack.WayBack(ctx, &by, t.TLS)
 	if b.Node != "" && errors.Is(err, transport.ErrFlowGone) {
