@@ -18,14 +18,19 @@ import (
 type fleetOfTwo struct {
 	has   []record.Binding // of trunk phone, or pbx
 	err   error
+	slow  bool
 	asked int
 	told  map[string][]record.Binding
 }
 
 func (f *fleetOfTwo) KeepBindings(holder string, all []record.Binding) { f.told[holder] = all }
 
-func (f *fleetOfTwo) Bindings(context.Context, string) ([]record.Binding, error) {
+func (f *fleetOfTwo) Bindings(ctx context.Context, _ string) ([]record.Binding, error) {
 	f.asked++
+	if f.slow {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	return f.has, f.err
 }
 
@@ -186,6 +191,28 @@ func TestOthersAreAsked(t *testing.T) {
 		w.carrier.expect("SIP/2.0 180")
 		w.carrier.isRefused(d, "503")
 		w.ladderSays(w.record().ID, "nothing is registered here for the trunk, and other nodes are not known: the fleet's database is not reached")
+	})
+}
+
+// A call waits for the other nodes for 200 ms, or until its caller gives up.
+func TestOthersAreSlow(t *testing.T) {
+	inFleet(t, "refused", phoneConfig, func(w *world, f *fleetOfTwo) {
+		f.slow = true
+		begun := time.Now()
+		d := w.carrier.dials("+15085785607")
+		w.carrier.expect("SIP/2.0 180")
+		w.carrier.isRefused(d, "503")
+		if took := time.Since(begun); took != 200*time.Millisecond {
+			t.Errorf("refused after %v", took)
+		}
+		w.ladderSays(w.record().ID, "other nodes are not known: context deadline exceeded")
+	})
+	inFleet(t, "given up", phoneConfig, func(w *world, f *fleetOfTwo) {
+		f.slow = true
+		d := w.carrier.dials("+15085785607")
+		w.carrier.expect("SIP/2.0 180")
+		w.carrier.givesUp(d)
+		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 	})
 }
 

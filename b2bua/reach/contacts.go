@@ -46,11 +46,14 @@ func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {
 	return contacts{by: by, holder: holder, user: user, bindings: by.Of(holder, time.Now())}
 }
 
-// askOthers gets the Contacts at other nodes if none of this node can be called.
-func (r *Reached) askOthers(ctx context.Context) {
+// askOthers gets the Contacts at other nodes if none of this node can be called. It waits for a twentieth of the trunk's
+// time for its first answer, 200 ms by default.
+func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
 	if r.asked || len(r.bindings) > 0 || r.hop.Addr.IsValid() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, t.FirstResponseTimeout/20)
+	defer cancel()
 	all, err := r.by.Elsewhere(ctx, r.holder)
 	if r.asked, r.bindings = true, all; err != nil {
 		r.Err = elsewhere("nothing is registered here for the trunk, and other nodes are not known: " + err.Error())
@@ -60,7 +63,7 @@ func (r *Reached) askOthers(ctx context.Context) {
 // nextContact goes on to the next Contact that can be reached.
 func (r *Reached) nextContact(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	r.Cause, r.Err = cause.TargetUnreachable, ErrNotRegistered
-	for r.askOthers(ctx); len(r.bindings) > 0; r.askOthers(ctx) {
+	for r.askOthers(ctx, t.Dial); len(r.bindings) > 0; r.askOthers(ctx, t.Dial) {
 		b := r.bindings[0]
 		r.bindings = r.bindings[1:]
 		flow, dest, err := wayTo(ctx, &b, t.Dial, stack)

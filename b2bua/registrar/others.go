@@ -19,11 +19,8 @@ type Others interface {
 	Bindings(ctx context.Context, holder string) ([]record.Binding, error)
 }
 
-const (
-	// othersPatience is how long a call waits for what other nodes have. Of that, the newest maxMerged bindings count.
-	othersPatience = 200 * time.Millisecond
-	maxMerged      = 3 * mostContacts
-)
+// maxMerged bounds the bindings of a holder at all nodes that are looked at: the newest ones.
+const maxMerged = 3 * mostContacts
 
 // noteRemoved keeps what a REGISTER has removed for as long as an older binding of it may last: a phone that finds nodes
 // in turn may have it at another node. The lock is held.
@@ -42,8 +39,6 @@ func (r *Registrar) Elsewhere(ctx context.Context, holder string) (left []record
 	if r.others == nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, othersPatience)
-	defer cancel()
 	all, err := r.others.Bindings(ctx, holder)
 	r.mu.Lock()
 	all = slices.Concat(r.of[holder], r.gone[holder], all)

@@ -135,7 +135,7 @@ func TestRegisteredAtAnotherNode(t *testing.T) {
 			listen: []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)},
 		})
 		for _, user := range []string{"phone", "desk"} {
-			config = replaceOnce(t, config, "\ntargets:", "\n  - {name: "+user+", auth: {username: "+user+", password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1]}\ntargets:")
+			config = replaceOnce(t, config, "\ntargets:", "\n  - {name: "+user+", auth: {username: "+user+", password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1], first_response_timeout: 1h}\ntargets:")
 		}
 		config = replaceOnce(t, config, "\nroutes:", "\nroutes:\n  - {trunk: carrier, to: \"^\\\\+1508\", trunks: [phone]}\n  - {trunk: carrier, to: \"^\\\\+1509\", trunks: [desk]}")
 		return startServer(t, t.TempDir(), config+"fleet: {dsn_file: "+dsn+", node: "+name+"}\n")
