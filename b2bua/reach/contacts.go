@@ -46,8 +46,8 @@ func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {
 	return contacts{by: by, holder: holder, user: user, bindings: by.Of(holder, time.Now())}
 }
 
-// askOthers gets the Contacts at other nodes if none of this node can be called. It waits for a twentieth of the trunk's
-// time for its first answer, 200 ms by default.
+// askOthers gets the Contacts at other nodes if none of this node can be called. It waits for a twentieth of the time
+// that the trunk has for its first answer, 200 ms by default.
 func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
 	if r.asked || len(r.bindings) > 0 || r.hop.Addr.IsValid() {
 		return

@@ -22,8 +22,8 @@ type Others interface {
 // maxMerged bounds the bindings of a holder at all nodes that are looked at: the newest ones.
 const maxMerged = 3 * mostContacts
 
-// noteRemoved keeps what a REGISTER has removed for as long as an older binding of it may last: a phone that finds nodes
-// in turn may have it at another node. The lock is held.
+// noteRemoved keeps what a REGISTER has removed for as long as an older binding may last: a phone that finds nodes in
+// turn may have one at another node. The lock is held.
 func (r *Registrar) noteRemoved(now time.Time, q *Request) {
 	all := slices.DeleteFunc(slices.Concat(r.gone[q.Holder], q.removed), func(b record.Binding) bool {
 		return now.Sub(b.Registered) >= maxExpires

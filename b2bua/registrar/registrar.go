@@ -23,7 +23,7 @@ type Registrar struct {
 
 	mu    sync.Mutex                  // guards what follows
 	of    map[string][]record.Binding // by holder, in no order
-	gone  map[string][]record.Binding // what was removed lately, by holder
+	gone  map[string][]record.Binding // what was removed lately, by holder; for others
 	total int
 	whole map[string]time.Time // when a holder may register as often as it may at once, by holder
 }
@@ -122,7 +122,9 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 		return refuse(503, "Too Many Registrations")
 	}
 	if changed || len(next) != len(before) {
-		r.noteRemoved(now, &q)
+		if r.others != nil {
+			r.noteRemoved(now, &q)
+		}
 		r.set(q.Holder, next)
 	}
 	return granted(now, next, &q)

@@ -185,8 +185,8 @@ func (f *Fleet) Close() error {
 func (f *Fleet) farewell() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastTry)
 	defer cancel()
-	_ = f.share(ctx) // the next REGISTER makes up for it
 	if f.drainOutage.state() == nil {
+		_ = f.share(ctx) // the next REGISTER makes up for it
 		for n := 1; n > 0; {
 			var err error
 			if n, err = f.drainOnce(ctx, maxBatch); err != nil {

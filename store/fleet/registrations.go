@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// The bindings at a node are in its own database. Here they are for the other nodes, and for the next owner of the seat.
+// The bindings at a node are in its own database. Here they are for the other nodes, and the next owner of the seat.
 // They come soon after the 200 to the REGISTER, which does not wait for them.
 
 const (
@@ -24,9 +24,7 @@ const (
 		WHERE $1 = '' OR EXISTS (SELECT FROM mine)
 		ON CONFLICT (holder, place) DO UPDATE SET (node, bindings, written_at) =
 			(excluded.node, excluded.bindings, excluded.written_at)`
-	// No registration lasts for longer than 15 minutes, and each REGISTER writes its row.
-	forgetBindings = `DELETE FROM flowbridge_registrations WHERE written_at < clock_timestamp() - interval '15 minutes'`
-	readBindings   = `SELECT holder, place, node, bindings FROM flowbridge_registrations WHERE `
+	readBindings = `SELECT holder, place, node, bindings FROM flowbridge_registrations WHERE `
 )
 
 // registrations are the bindings at this node that the database does not have yet.
@@ -38,7 +36,7 @@ type registrations struct {
 	waiting map[string][]record.Binding // by holder
 }
 
-// KeepBindings has the database keep the bindings of a holder at this node, in place of those before. It does not block.
+// KeepBindings has the database keep the bindings of a holder at this node instead of those before. It does not block.
 func (f *Fleet) KeepBindings(holder string, all []record.Binding) {
 	f.registered.mu.Lock()
 	defer f.registered.mu.Unlock()
@@ -74,6 +72,9 @@ func (f *Fleet) share(ctx context.Context) error {
 func (f *Fleet) writeBindings(ctx context.Context, some map[string][]record.Binding) error {
 	ctx, cancel := context.WithTimeout(ctx, statesTimeout)
 	defer cancel()
+	if err := f.ready(ctx); err != nil {
+		return err
+	}
 	place, seat, epoch := "node "+f.member.id, "", int64(0)
 	if f.Seat != nil {
 		place, seat, epoch = f.Seat.name, f.Seat.name, f.Seat.epoch.Load()
@@ -82,18 +83,12 @@ func (f *Fleet) writeBindings(ctx context.Context, some map[string][]record.Bind
 	var texts [][]byte
 	for holder, all := range some {
 		text, _ := json.Marshal(all) // it has nothing that can't be encoded
-		if seal := f.registered.seal; seal != nil {
-			text = seal.Seal(nil, nil, text, bound(place, holder))
+		if f.registered.seal != nil {
+			text = f.registered.seal.Seal(nil, nil, text, bound(place, holder))
 		}
 		holders, texts = append(holders, holder), append(texts, text)
 	}
-	err := f.ready(ctx)
-	if err == nil {
-		_, err = f.pool.Exec(ctx, forgetBindings)
-	}
-	if err == nil {
-		_, err = f.pool.Exec(ctx, shareBindings, seat, f.member.id, epoch, place, f.member.name, holders, texts)
-	}
+	_, err := f.pool.Exec(ctx, shareBindings, seat, f.member.id, epoch, place, f.member.name, holders, texts)
 	return err
 }
 

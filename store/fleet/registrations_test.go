@@ -57,9 +57,8 @@ func TestBindingsOfOtherNodes(t *testing.T) {
 	a.fleet.KeepBindings("trunk phone", nil)
 	eventually(t, "they are gone", func() bool { return b.finds("trunk phone") == "" })
 	pgtest.Exec(t, url, `UPDATE flowbridge_registrations SET written_at = written_at - interval '20 minutes' WHERE holder = 'trunk phone'`)
-	a.fleet.KeepBindings("trunk third", nil)
 	eventually(t, "the row is deleted, and no other", func() bool {
-		return pgtest.One[string](t, url, `SELECT string_agg(holder, ' ' ORDER BY holder) FROM flowbridge_registrations`) == "trunk other trunk third"
+		return pgtest.One[string](t, url, `SELECT string_agg(holder, ' ') FROM flowbridge_registrations`) == "trunk other"
 	})
 	must(t, a.fleet.Close()) // it does not take its bindings along
 	if got := b.finds("trunk other"); got != "sip:other@h at a.db" {
