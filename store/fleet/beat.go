@@ -33,9 +33,11 @@ const (
 	// plausible holds for a heartbeat of the last day. One of the future would hold for as long as it is ahead, so it
 	// counts for nothing.
 	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'`
-	// No registration lasts for longer than 15 minutes, and each REGISTER writes its row.
+	// No registration lasts for longer than 15 minutes, and each REGISTER writes its row. Rows that are being written are
+	// left, or both would wait for each other.
 	forget = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `);
-		DELETE FROM flowbridge_registrations WHERE written_at < clock_timestamp() - interval '15 minutes'`
+		DELETE FROM flowbridge_registrations WHERE (holder, place) IN (SELECT holder, place FROM flowbridge_registrations
+			WHERE written_at < clock_timestamp() - interval '15 minutes' FOR UPDATE SKIP LOCKED)`
 
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
