@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"flowbridge/store/record"
 )
 
-// Replica keeps the states of calls, the records of those that are over, and who is registered, on other machines.
+// Replica keeps the states of calls, and the records of those that are over, on other machines.
 type Replica interface {
 	// Keep keeps a text in place of an earlier one of this id. It does not block. answered says that it is the state of a
 	// call that is up.
@@ -62,19 +61,6 @@ func FromReplica(id string, text []byte, now time.Time) (l record.Left, over boo
 	}
 	l.State, l.Interrupted = rest[size:], l.Record.InterruptedAt(noted, now)
 	return l, entryKind(text[0]) == callEnded, nil
-}
-
-// BindingsFromReplica reads the bindings of a holder that a replica was given. Of a call, holder is the id.
-func BindingsFromReplica(id string, text []byte, now time.Time) (holder string, all []record.Binding) {
-	holder, is := strings.CutPrefix(id, record.BoundMark)
-	var kept []keptBinding
-	if !is || json.Unmarshal(text, &kept) != nil {
-		return holder, nil
-	}
-	for i := range kept {
-		all = append(all, withMonotonicTimes(kept[i].Binding, now))
-	}
-	return holder, all
 }
 
 // Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them. Of

@@ -50,28 +50,6 @@ func TestReplica(t *testing.T) {
 	}
 }
 
-// A replica is given the bindings of a holder, too, and that there are none any more.
-func TestReplicaOfBindings(t *testing.T) {
-	_, s := openNew(t)
-	held := heldTexts{}
-	s.Replicate(held)
-	b := record.Binding{Contact: "sip:pbx@192.0.2.1", Registered: time.Now(), Expires: time.Now().Add(time.Minute)}
-	s.KeepBindings("trunk pbx", []record.Binding{b})
-	for id, text := range held {
-		holder, all := BindingsFromReplica(id, text, time.Now())
-		if holder != "trunk pbx" || len(all) != 1 || all[0].Contact != b.Contact || all[0].Expires.Sub(b.Expires).Abs() > time.Second {
-			t.Errorf("%q: %+v", holder, all)
-		}
-		s.KeepBindings("trunk pbx", nil)
-		if holder, all := BindingsFromReplica(id, held[id], time.Now()); holder != "trunk pbx" || len(all) != 0 {
-			t.Errorf("%q: %+v", holder, all)
-		}
-	}
-	if len(held) != 1 {
-		t.Errorf("%d texts", len(held))
-	}
-}
-
 // A node that was not the last owner of its seat drops the calls of its journal, also for its next process.
 func TestDisown(t *testing.T) {
 	path, s := openNew(t)

@@ -359,8 +359,11 @@ func (all *states) over(ctx context.Context, ids []string) {
 	}
 }
 
-// Flush returns when the database has every state that was kept before.
+// Flush returns when the database has every state and binding that was kept before.
 func (s *Seat) Flush(ctx context.Context) error {
+	if err := s.fleet.share(ctx); err != nil {
+		return err
+	}
 	all := s.states
 	for all.hurry(); ; all.hurry() {
 		all.mu.Lock()

@@ -151,6 +151,7 @@ type Attempt struct {
 	// Transport is the transport of the INVITE: udp, tcp or tls. Empty: none was sent.
 	Transport string `json:"transport,omitempty"`
 	// Tried are the addresses of the target that failed before the last one, as transport://address:port, each with how.
+	// Of Contacts that only another node reaches, how is where they have registered.
 	Tried []string `json:"tried,omitempty"`
 	// DroppedHeaders names the headers that were left out of the INVITE.
 	DroppedHeaders []string `json:"dropped_headers,omitempty"`

@@ -187,6 +187,9 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken, o Options) error {
 	var err error
 	for told := false; ; told = true {
 		if states, unreadable, err = n.seat.States(ctx); err == nil {
+			n.bound, err = n.seat.Bindings(ctx)
+		}
+		if err == nil {
 			break
 		}
 		if !told {
@@ -201,12 +204,7 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken, o Options) error {
 		}
 	}
 	now := time.Now()
-	n.bound = map[string][]record.Binding{}
 	for _, s := range states {
-		if holder, all := store.BindingsFromReplica(s.ID, s.Text, now); holder != s.ID {
-			n.bound[holder] = all
-			continue
-		}
 		l, over, err := store.FromReplica(s.ID, s.Text, now)
 		switch {
 		case err != nil:
