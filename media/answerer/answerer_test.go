@@ -48,7 +48,10 @@ func TestVerdicts(t *testing.T) {
 		{"a word at once", answerer.Limits{}, says(syllables(500), pause(2000)), answerer.Human, "", 1100 * ms, 1300 * ms},
 		{"a sentence", answerer.Limits{}, says(pause(500), syllables(4000)), answerer.Machine, "", 2200 * ms, 2500 * ms},
 		{"in between", answerer.Limits{}, says(pause(500), syllables(1500), pause(2000)), answerer.Unknown, answerer.Undecided, 2400 * ms, 2600 * ms},
-		{"three seconds for it", answerer.Limits{Within: time.Second}, says(pause(500), syllables(4000)), answerer.Unknown, answerer.Undecided, 1400 * ms, 1600 * ms},
+		{"with a pause", answerer.Limits{}, says(pause(500), syllables(900), pause(650), syllables(2000)), answerer.Unknown, answerer.Undecided, 2400 * ms, 2600 * ms},
+		{"in between, with more time", answerer.Limits{Within: 4 * time.Second}, says(pause(500), syllables(1500), pause(4000)), answerer.Unknown, answerer.Undecided, 4400 * ms, 4600 * ms},
+		{"three beeps", answerer.Limits{}, says(tone(330, 950), pause(200), tone(330, 1400), pause(200), tone(330, 1800), pause(900)), answerer.Machine, "", 1500 * ms, 1900 * ms},
+		{"a second for it", answerer.Limits{Within: time.Second}, says(pause(500), syllables(4000)), answerer.Unknown, answerer.Undecided, 1400 * ms, 1600 * ms},
 		{"silence", answerer.Limits{}, says(pause(9000)), answerer.Unknown, answerer.Silence, 4000 * ms, 4000 * ms},
 		{"no packet", answerer.Limits{Silence: time.Second}, nil, answerer.Unknown, answerer.Silence, 1000 * ms, 1000 * ms},
 		{"a click", answerer.Limits{}, says(pause(500), tone(40, 300, 700, 1700), pause(9000)), answerer.Unknown, answerer.Silence, 4000 * ms, 4000 * ms},
@@ -100,6 +103,23 @@ func TestBeeps(t *testing.T) {
 				t.Errorf("%v; want %v after %v", got, c.heard, c.after)
 			}
 		})
+	}
+}
+
+// TestLoss: tones are found although every eighth packet of 20 ms is lost.
+func TestLoss(t *testing.T) {
+	for phase := range 8 {
+		for want, signal := range map[answerer.Verdict][]float64{
+			answerer.Fax:     slices.Concat(pause(300), tone(500, 1117.7), pause(3000)),
+			answerer.SIT:     slices.Concat(pause(300), tone(330, 950), tone(330, 1400), tone(330, 1800), pause(3000)),
+			answerer.Machine: slices.Concat(pause(300), syllables(700), tone(300, 1000), pause(3000)),
+		} {
+			said := says(signal)
+			said = slices.DeleteFunc(said, func(p packet) bool { return (p.Arrival-start)/(20*ms)%8 == time.Duration(phase) })
+			if got := hears(answerer.Limits{}, said, time.Minute); got.answer.Verdict != want {
+				t.Errorf("%d: %v; want %s", phase, got, want)
+			}
+		}
 	}
 }
 

@@ -57,10 +57,8 @@ const (
 	blockTime  = 20 * time.Millisecond
 	mostBlocks = 512                    // until the verdict, by the longest limits
 	absent     = -1                     // the level of a block without a packet
-	gapMax     = 3                      // blocks of lost packets that count as the block before them
 	gone       = 200 * time.Millisecond // without a packet: the sender is silent
 	jump       = voice.Tick * 4000      // that a timestamp is away from its time: another clock
-	lateInRow  = 8                      // late packets in a row are a clock that was set back
 )
 
 // Detector judges one side of a call. It allocates nothing after New. Places in the stream are samples since start.
@@ -74,7 +72,6 @@ type Detector struct {
 	ssrc, timestamp uint32
 	next            int64         // the place of timestamp
 	heard           time.Duration // when the last packet came
-	late            int           // packets in a row
 	started         bool
 	judged, foreign bool // G.711 came; another codec did
 	window          [windowLen]float32
@@ -155,31 +152,24 @@ func (d *Detector) place(p *voice.Packet) (fresh bool) {
 	away, silent := time.Duration(due-at)*voice.Tick, p.Arrival-d.heard
 	known := d.started && p.SSRC == d.ssrc && away.Abs() <= jump && (silent <= gone || away <= silent/2)
 	if known && at < d.next {
-		if d.late++; d.late < lateInRow {
-			return false
-		}
-		known = false
+		return false
 	}
 	if !known {
 		at = max(due, d.next)
 	}
-	d.started, d.late, d.ssrc, d.heard = true, 0, p.SSRC, p.Arrival
+	d.started, d.ssrc, d.heard = true, p.SSRC, p.Arrival
 	d.next, d.timestamp = at+n, p.Timestamp+uint32(n)
-	if gap := int(at/blockLen) - d.blocks; gap > 0 {
-		missing := sound{level: absent}
-		if gap <= gapMax && d.blocks > 0 {
-			missing, missing.lost = d.last, true
-		}
+	if int(at/blockLen) > d.blocks {
 		clear(d.window[:]) // a jump in a tone would be another frequency
-		d.pass(at, missing)
+		d.pass(at)
 	}
 	return true
 }
 
 // pass judges blocks of which no packet came, before a place.
-func (d *Detector) pass(to int64, s sound) {
+func (d *Detector) pass(to int64) {
 	for d.fresh = 0; int64(d.blocks+1)*blockLen <= to && !d.over; {
-		d.push(s)
+		d.push(sound{level: absent})
 	}
 }
 
@@ -188,7 +178,7 @@ func (d *Detector) Look(now time.Duration) {
 	if now-d.heard < gone {
 		return
 	}
-	d.pass(int64((now-gone-d.start)/voice.Tick), sound{level: absent})
+	d.pass(int64((now - gone - d.start) / voice.Tick))
 	if ahead := int64(d.blocks)*blockLen - d.next; ahead > 0 {
 		d.next, d.timestamp = d.next+ahead, d.timestamp+uint32(ahead)
 	}

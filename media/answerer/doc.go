@@ -19,7 +19,7 @@
 // It is not part of package voice, which decodes nothing and has only steps that the kernel's verifier knows.
 //
 // A beep may have any frequency, so each block has one Fourier transform. A Goertzel filter for each frequency would
-// cost some twenty times as much. Benchmarks: BenchmarkPacket, BenchmarkGoertzel.
+// cost more than ten times as much. Benchmarks: BenchmarkPacket, BenchmarkGoertzel.
 //
 // How exact it is was measured on generated sounds, not on calls. Test: TestAnswererFigures.
 package answerer

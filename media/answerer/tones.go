@@ -18,7 +18,6 @@ const (
 	purity    = 0.75 // share of the power that the frequency of a tone has
 	puritySum = 0.85 // of two
 	otherMost = 0.05 // share of a second frequency that makes two tones of one
-	ripple    = 2.4  // the strongest 8 ms have no more than that times the power of the weakest
 	toneMin   = 350  // Hz of a beep
 	toneMax   = 2300
 )
@@ -30,7 +29,6 @@ type sound struct {
 	share  float32 // of the power, that it has
 	low    float32 // the lower one of the two strongest frequencies in Hz, or the only one
 	high   float32
-	lost   bool // it sounds like the one before
 	single bool // a single steady tone
 	tonal  bool // one or two tones, as the block before
 }
@@ -85,13 +83,9 @@ func peak(power *[windowLen / 2]float32) (hertz, strength float32) {
 
 // listen describes the block at the end of a window.
 func listen(w *[windowLen]float32, before sound) (s sound) {
-	square, weakest, strongest, all := float32(0), float32(math.MaxFloat32), float32(0), float32(0)
-	for i := 0; i < windowLen; i += windowLen / 4 {
-		part := float32(0)
-		for _, x := range w[i : i+windowLen/4] {
-			part += x * x
-		}
-		square, weakest, strongest = square+part, min(weakest, part), max(strongest, part)
+	square, all := float32(0), float32(0)
+	for _, x := range w {
+		square += x * x
 	}
 	s.level = min(max(0, int(math.Round(10*math.Log10(float64(square)/windowLen+1e-9)))-full), levelMax)
 	if s.level < speechMin {
@@ -107,7 +101,7 @@ func listen(w *[windowLen]float32, before sound) (s sound) {
 		second = first
 	}
 	s.hertz, s.share, s.low, s.high = first, p/all, min(first, second), max(first, second)
-	s.single = p >= purity*all && first == second && strongest <= ripple*weakest && first >= toneMin && first <= toneMax
+	s.single = p >= purity*all && first == second && first >= toneMin && first <= toneMax
 	s.tonal = s.single || p+q >= puritySum*all && within(s.low, before.low, 60) && within(s.high, before.high, 60)
 	return s
 }
@@ -144,9 +138,6 @@ type run struct {
 func (d *Detector) follow(s sound) (beep bool) {
 	r := &d.run
 	switch since := d.blocks - r.last; {
-	case s.lost: // whatever goes on, goes on
-		r.last++
-		return false
 	case !s.single && r.blocks == 0:
 		return false
 	case !s.single && s.level > r.level-above && since > settles:

@@ -95,17 +95,20 @@ func (d *Detector) utterance() (u utterance) {
 			continue
 		}
 		in++
+		more := 1
 		switch {
 		case u.first < 0 && in < firstRun, in < goingOn:
 			continue
 		case u.first < 0:
-			u.first, u.loud = i-firstRun+1, firstRun-1
+			u.first, more = i-firstRun+1, firstRun
 		case in == goingOn:
-			u.pause, u.loud = max(u.pause, i-goingOn-u.last), u.loud+goingOn-1
+			u.pause, more = max(u.pause, i-goingOn-u.last), goingOn
 		}
-		u.last, u.loud = i, u.loud+1
-		if d.tonal[i] {
-			u.tones++
+		u.last = i
+		for _, tonal := range d.tonal[i+1-more : i+1] {
+			if u.loud++; tonal {
+				u.tones++
+			}
 		}
 	}
 	return u
