@@ -103,7 +103,7 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.notes.soon()
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
-	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Played, bridge.Latched:
+	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Played, bridge.Latched, bridge.AnsweredBy, bridge.Beeped:
 		c.bridge.Handle(e)
 	}
 }
