@@ -35,7 +35,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/profiles":  "sim/platform",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/report b2bua/sdp b2bua/stir b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/audio media/dtls media/recording media/voice/turns store/record",
+	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/report b2bua/sdp b2bua/stir b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/answerer media/audio media/dtls media/recording media/voice/turns store/record",
 	"b2bua/calltest":     "",
 	"b2bua/bridge":       "b2bua/agreement b2bua/cause b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp config media media/answerer media/audio media/dtls media/recording media/voice/turns store/record",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config config/template store/record",
