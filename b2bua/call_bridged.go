@@ -103,7 +103,13 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.notes.soon()
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
-	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Played, bridge.Latched:
+	case bridge.AnsweredBy:
+		c.answeredBy(e)
+	case bridge.Beeped:
+		c.beeped(e)
+	case bridge.Played:
+		c.played(e)
+	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Latched:
 		c.bridge.Handle(e)
 	}
 }

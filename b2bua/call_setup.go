@@ -182,7 +182,8 @@ func (c *Call) bridgeInSetUp(e bridge.Event) phase {
 		c.bridge.Media.OnWithheld()
 	case bridge.HandshakeOver:
 		return c.securedInSetUp(e)
-	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed:
+	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed, bridge.AnsweredBy,
+		bridge.Beeped:
 		// the media does not run yet
 	}
 	return nil

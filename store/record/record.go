@@ -144,6 +144,10 @@ type Attempt struct {
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
 	MS            int64  `json:"ms"`
+	// AnsweredBy is who answered a call that we placed: human, machine, fax, sit or unknown. Empty: nobody asked, or it is
+	// not known yet. Confidence says how clearly that was heard, from 0.5, just enough, to 1.
+	AnsweredBy string  `json:"answered_by,omitempty"`
+	Confidence float64 `json:"confidence,omitempty"`
 	// StartedAt is when it began.
 	StartedAt Time `json:"started_at,omitzero"`
 	// SIPCallID is the Call-ID of its INVITE. Empty: none was sent.
