@@ -281,6 +281,9 @@ func TestStatesAreSealed(t *testing.T) {
 	if all, unreadable, err := a.fleet.Seat.States(t.Context()); err != nil || len(all) != 1 || unreadable != 2 {
 		t.Errorf("%v, %d unreadable, %v", all, unreadable, err)
 	}
+	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`); n != 1 {
+		t.Errorf("%d states are there; want that which can be read", n)
+	}
 	for _, o := range []SeatOptions{{Name: "east", Secret: "another secret of 32 characters!"}, {Name: "west", Secret: "0123456789abcdef0123456789abcdef"}} {
 		s, err := newSeat(a.fleet, &o)
 		must(t, err)
@@ -288,6 +291,42 @@ func TestStatesAreSealed(t *testing.T) {
 		if s.states.opened(s.states.seal, s.name, "one", sealed) != nil || s.Key() == a.fleet.Seat.Key() {
 			t.Errorf("%+v opens it", o)
 		}
+	}
+	pgtest.Exec(t, url, `UPDATE flowbridge_states SET state = 'x'`)
+	_, unreadable, err := a.fleet.Seat.States(t.Context())
+	must(t, err)
+	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`); unreadable != 1 || n != 1 {
+		t.Errorf("%d unreadable, %d there: who can read none may have the wrong secret, and removes none", unreadable, n)
+	}
+}
+
+// A machine that was cloned with its store.path has the same id. It gets the seat like any other node, and finds the
+// calls in the database.
+func TestSeatOfACopy(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := seated(t, url, "a")
+	if other := a.fleet.Seat.Copied(t.Context()); other != "" {
+		t.Errorf("without any seat: %q", other)
+	}
+	a.take(false)
+	o := a.options(url)
+	o.Node, o.Seat = "b.db", &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef"}
+	b, err := Open(t.Context(), o)
+	must(t, err)
+	t.Cleanup(func() { b.Close() })
+	b.Seat.lease = patience
+	if got, owner, err := b.Seat.Take(t.Context(), false); err != nil || got.Epoch != 0 || owner.Node != "a.db" {
+		t.Errorf("taken while the lease holds: %+v %+v %v", got, owner, err)
+	}
+	if other := b.Seat.Copied(t.Context()); other != "a.db" {
+		t.Errorf("a copy of %q; want a.db", other)
+	}
+	if other := a.fleet.Seat.Copied(t.Context()); other != "" {
+		t.Errorf("its owner: a copy of %q", other)
+	}
+	if got, _, err := b.Seat.Take(t.Context(), true); err != nil || got.Own || got.Epoch != 2 {
+		t.Errorf("by force: %+v %v", got, err)
 	}
 }
 
