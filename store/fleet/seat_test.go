@@ -1,9 +1,12 @@
 package fleet
 
 import (
+	"crypto/rand"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"flowbridge/internal/pgtest"
 	"flowbridge/store/record"
@@ -298,6 +301,36 @@ func TestStatesAreSealed(t *testing.T) {
 	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`); unreadable != 1 || n != 1 {
 		t.Errorf("%d unreadable, %d there: who can read none may have the wrong secret, and removes none", unreadable, n)
 	}
+}
+
+// A state is in its row, unless it is larger than any call's: beside the row it costs several times as much. A renewal
+// waits for no disk.
+func TestStatesAreCheap(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := seated(t, url, "a")
+	a.take(false)
+	random := make([]byte, 20_000)
+	_, _ = rand.Read(random)
+	const beside = `SELECT pg_relation_size(reltoastrelid) > 0 FROM pg_class WHERE oid = 'flowbridge_states'::regclass`
+	for size, want := range map[int]bool{6_000: false, len(random): true} {
+		a.keep("call", string(random[:size]))
+		if got := pgtest.One[bool](t, url, beside); got != want || a.states()["call"] != string(random[:size]) {
+			t.Errorf("%d bytes: beside the row %t; want %t, and the same bytes", size, got, want)
+		}
+		pgtest.Exec(t, url, `TRUNCATE flowbridge_states`)
+	}
+	must(t, pgx.BeginFunc(t.Context(), a.fleet.pool, func(tx pgx.Tx) (err error) {
+		var commit string
+		s := a.fleet.Seat
+		if _, err = tx.Exec(t.Context(), renewSeat, s.name, s.id, s.epoch.Load(), 0, 0); err == nil {
+			err = tx.QueryRow(t.Context(), `SHOW synchronous_commit`).Scan(&commit)
+		}
+		if commit != "off" {
+			t.Errorf("a renewal is committed with %q", commit)
+		}
+		return err
+	}))
 }
 
 // A machine that was cloned with its store.path has the same id. It gets the seat like any other node, and finds the
