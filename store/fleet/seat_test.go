@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"crypto/rand"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -331,6 +332,31 @@ func TestStatesAreCheap(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+// A write is followed by the next one where some states had no room in it, or it has failed. What has come meanwhile
+// waits for more.
+func TestStatesGoTogether(t *testing.T) {
+	all := &states{seat: &Seat{fleet: &Fleet{}}, waiting: map[string]*waitingState{}, there: map[string]bool{}}
+	all.lag = time.AfterFunc(time.Hour, func() {})
+	for id := range maxStates + 1 {
+		all.keep(fmt.Sprint(id), []byte("state"), true)
+	}
+	for n, want := range []struct {
+		err  error
+		more bool
+	}{{errState, true}, {nil, true}, {nil, false}} {
+		if !all.take() {
+			t.Fatalf("write %d: nothing waits", n)
+		}
+		all.keep("meanwhile", []byte("state"), true)
+		if more := all.settle(want.err); more != want.more {
+			t.Errorf("write %d: more is due %t; want %t", n, more, want.more)
+		}
+	}
+	if len(all.there) < maxStates || all.waiting["meanwhile"] == nil || !all.lags {
+		t.Errorf("%d there, %d wait, the timer runs %t", len(all.there), len(all.waiting), all.lags)
+	}
 }
 
 // A machine that was cloned with its store.path has the same id. It gets the seat like any other node, and finds the

@@ -242,9 +242,9 @@ func (all *states) run(ctx context.Context) {
 			return
 		}
 		sleep(ctx, gatherFor)
-		for all.take() {
+		for more := true; more && all.take(); {
 			err := all.write(ctx)
-			if all.settle(err); err != nil {
+			if more = all.settle(err); err != nil {
 				sleep(ctx, retryEvery)
 			}
 			if ctx.Err() != nil {
@@ -311,8 +311,9 @@ func (all *states) sealed(id string, text []byte) []byte {
 // bound is what a state is sealed for.
 func bound(seat, id string) []byte { return []byte(seat + "\x00" + id) }
 
-// settle tells of a write that is over. After an error, states wait again, unless there are newer ones.
-func (all *states) settle(err error) {
+// settle tells of a write that is over. After an error, states wait again, unless there are newer ones. more: the next
+// write is due. What has come meanwhile is not, unless somebody waits for it, and so hurries it.
+func (all *states) settle(err error) (more bool) {
 	all.mu.Lock()
 	written := all.written
 	all.written = nil
@@ -337,6 +338,7 @@ func (all *states) settle(err error) {
 	for _, tell := range told {
 		tell()
 	}
+	return err != nil || len(written) == maxStates
 }
 
 // over forgets calls whose records are about to be written, with the deletion of their states: no write of theirs is
