@@ -82,8 +82,9 @@ func TestDisown(t *testing.T) {
 func FuzzReplica(f *testing.F) {
 	held := heldTexts{}
 	s := &Store{replica: held}
-	r := record.Record{ID: "call", AnsweredAt: record.TimeOf(time.Unix(1e9, 0))}
-	s.replicate(callState, &r, []byte("state"), time.Unix(1e9, 0))
+	at := record.TimeOf(time.Unix(1e9, 0))
+	r := record.Record{ID: "call", AnsweredAt: at}
+	s.replicate(callState, &r, record.AppendRecord(at.AppendTo(nil), &r), []byte("state"))
 	f.Add(held["call"])
 	f.Fuzz(func(t *testing.T, text []byte) {
 		l, _, err := FromReplica("call", bytes.Clone(text), time.Unix(2e9, 0))
