@@ -55,6 +55,7 @@ func TestVerdicts(t *testing.T) {
 		{"silence", answerer.Limits{}, says(pause(9000)), answerer.Unknown, answerer.Silence, 4000 * ms, 4000 * ms},
 		{"no packet", answerer.Limits{Silence: time.Second}, nil, answerer.Unknown, answerer.Silence, 1000 * ms, 1000 * ms},
 		{"a click", answerer.Limits{}, says(pause(500), tone(40, 300, 700, 1700), pause(9000)), answerer.Unknown, answerer.Silence, 4000 * ms, 4000 * ms},
+		{"a longer click", answerer.Limits{}, says(pause(300), tone(110, 300, 700, 1700), pause(900), syllables(3000)), answerer.Machine, "", 3000 * ms, 3300 * ms},
 		{"fax", answerer.Limits{}, says(pause(2000), tone(3000, 2100)), answerer.Fax, "", 2300 * ms, 2500 * ms},
 		{"calling fax", answerer.Limits{}, says(pause(300), tone(500, 1100), pause(3000)), answerer.Fax, "", 600 * ms, 800 * ms},
 		{"information", answerer.Limits{}, says(long, syllables(3000)), answerer.SIT, "", 700 * ms, 1000 * ms},
@@ -89,6 +90,7 @@ func TestBeeps(t *testing.T) {
 		{"after a greeting", says(syllables(4000), pause(200), tone(400, 1000), pause(3000)), true, 4850 * ms},
 		{"of 440 Hz", says(syllables(4000), pause(200), tone(400, 440), pause(3000)), true, 5300 * ms},
 		{"before the verdict", says(syllables(700), tone(200, 850), pause(3000)), true, 1150 * ms},
+		{"as a fax may call", says(syllables(1000), tone(600, 1100), pause(3000)), true, 1850 * ms},
 		{"none", says(syllables(4000), pause(20000)), false, 11800 * ms},
 		{"speech goes on", says(syllables(4000), tone(300, 1000), syllables(12000)), false, 11800 * ms},
 		{"too long", says(syllables(3000), tone(3000, 1000), pause(9000)), false, 11800 * ms},
@@ -108,16 +110,17 @@ func TestBeeps(t *testing.T) {
 
 // TestLoss: tones are found although every eighth packet of 20 ms is lost.
 func TestLoss(t *testing.T) {
-	for phase := range 8 {
+	for i := range 32 {
+		phase, off := i%8, float64(i)
 		for want, signal := range map[answerer.Verdict][]float64{
-			answerer.Fax:     slices.Concat(pause(300), tone(500, 1117.7), pause(3000)),
-			answerer.SIT:     slices.Concat(pause(300), tone(330, 950), tone(330, 1400), tone(330, 1800), pause(3000)),
-			answerer.Machine: slices.Concat(pause(300), syllables(700), tone(300, 1000), pause(3000)),
+			answerer.Fax:     slices.Concat(pause(300), tone(500, 1085+off), pause(3000)),
+			answerer.SIT:     slices.Concat(pause(300), tone(330, 920+off), tone(330, 1380+off), tone(330, 1770+off), pause(3000)),
+			answerer.Machine: slices.Concat(pause(300), syllables(700), tone(300, 1000+3*off), pause(3000)),
 		} {
 			said := says(signal)
 			said = slices.DeleteFunc(said, func(p packet) bool { return (p.Arrival-start)/(20*ms)%8 == time.Duration(phase) })
 			if got := hears(answerer.Limits{}, said, time.Minute); got.answer.Verdict != want {
-				t.Errorf("%d: %v; want %s", phase, got, want)
+				t.Errorf("%d: %v; want %s", i, got, want)
 			}
 		}
 	}

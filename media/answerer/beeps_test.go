@@ -12,6 +12,22 @@ import (
 	"flowbridge/media/answerer"
 )
 
+// beeps counts the beeps in a signal. Where a detector has a verdict after which it waits for none, another one goes on.
+func beeps(all []packet) (n int) {
+	for len(all) > 0 {
+		d := answerer.New(answerer.Limits{Beep: 2 * time.Minute}, all[0].Arrival, func(answerer.Answer) {}, func(b answerer.Beep) {
+			if b.Heard {
+				n++
+			}
+		})
+		for len(all) > 0 && !d.Over() {
+			d.Packet(all[0].Packet)
+			all = all[1:]
+		}
+	}
+	return n
+}
+
 // TestNoBeep: speech, hum, vowels and music are no beep, for as long as a machine's greeting may last. A whine that is
 // clipped is left out: there is but one steady frequency in it, as in a beep.
 func TestNoBeep(t *testing.T) {
@@ -45,18 +61,21 @@ func TestNoBeep(t *testing.T) {
 			}
 			music := voices.Noise["music"][rng.IntN(3)]
 			first := rng.IntN(4) + 1
-			for name, signal := range map[string][]float64{
-				"speech": speech, "music": scaled(music, 1/rms(music)),
-				"hum":   hum(rng, func(h int) float64 { return math.Pow(float64(h), -2) }),
-				"vowel": hum(rng, func(h int) float64 { return 1 / (1 + math.Pow(float64(h-first), 2)) }),
-				"whine": hum(rng, func(h int) float64 { return math.Exp(-1.2 * math.Abs(float64(h-first))) }),
+			for _, said := range []struct {
+				name   string
+				signal []float64
+			}{
+				{"speech", speech},
+				{"music", scaled(music, 1/rms(music))},
+				{"hum", hum(rng, func(h int) float64 { return math.Pow(float64(h), -2) })},
+				{"vowel", hum(rng, func(h int) float64 { return 1 / (1 + math.Pow(float64(h-first), 2)) })},
+				{"whine", hum(rng, func(h int) float64 { return math.Exp(-1.2 * math.Abs(float64(h-first))) })},
 			} {
-				if name == "whine" && w.clip > 0 {
+				if said.name == "whine" && w.clip > 0 {
 					continue
 				}
-				got := hears(answerer.Limits{Beep: 2 * time.Minute}, w.packets(signal, voices, rng), 10*time.Second)
-				if got.beep != nil && got.beep.Heard {
-					t.Errorf("%s, %s, voices %d: %v", name, w.name, vi, got)
+				if n := beeps(w.packets(said.signal, voices, rng)); n > 0 {
+					t.Errorf("%s, %s, voices %d: %d beeps", said.name, w.name, vi, n)
 				}
 			}
 		}

@@ -69,7 +69,7 @@ type Detector struct {
 	answer func(Answer)
 	beep   func(Beep)
 
-	ssrc, timestamp uint32
+	timestamp       uint32
 	next            int64         // the place of timestamp
 	heard           time.Duration // when the last packet came
 	started         bool
@@ -144,21 +144,20 @@ func (d *Detector) Packet(p voice.Packet) {
 }
 
 // place finds where a packet begins, and passes what is missing before it. False: it is late or came twice. Within a
-// stream the timestamp says it. Of another stream, after a jump, or where a sender's clock stood still while it was
-// silent, its arrival does.
+// stream the timestamp says it. After a jump, as with another stream, or where a sender's clock stood still while it
+// was silent, its arrival does.
 func (d *Detector) place(p *voice.Packet) (fresh bool) {
 	n := int64(len(p.Payload))
 	due, at := int64((p.Arrival-d.start)/voice.Tick)-n, d.next+int64(int32(p.Timestamp-d.timestamp))
 	away, silent := time.Duration(due-at)*voice.Tick, p.Arrival-d.heard
-	known := d.started && p.SSRC == d.ssrc && away.Abs() <= jump && (silent <= gone || away <= silent/2)
+	known := d.started && away.Abs() <= jump && (silent <= gone || away <= silent/2)
 	if known && at < d.next {
 		return false
 	}
 	if !known {
 		at = max(due, d.next)
 	}
-	d.started, d.ssrc, d.heard = true, p.SSRC, p.Arrival
-	d.next, d.timestamp = at+n, p.Timestamp+uint32(n)
+	d.started, d.heard, d.next, d.timestamp = true, p.Arrival, at+n, p.Timestamp+uint32(n)
 	if int(at/blockLen) > d.blocks {
 		clear(d.window[:]) // a jump in a tone would be another frequency
 		d.pass(at)

@@ -109,7 +109,7 @@ func listen(w *[windowLen]float32, before sound) (s sound) {
 // In blocks.
 const (
 	resumes    = 4   // between two blocks of the same tone
-	settles    = 3   // windows that have the end of a tone and what follows
+	settles    = 1   // windows that have the end of a tone and what follows
 	beepMin    = 3   // 0.1 s has as many windows
 	beepMax    = 100 // of a beep
 	beepPause  = 12  // after it
