@@ -68,6 +68,9 @@ func (c *Call) noteWho(e bridge.AnsweredBy) {
 // beeped: the machine takes a message now, or has given no sign of it.
 func (c *Call) beeped(e bridge.Beeped) {
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
+	if c.connected != nil || c.transfers.current != nil { // it was not known to be a machine, and the agent was called
+		return
+	}
 	sound := c.trunk.Caller.Originate.Answer.Play
 	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: sound}); err != nil {
 		c.log.Warn().Err(err).Str("sound", sound).Msg("no sound for the answering machine")

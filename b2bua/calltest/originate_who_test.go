@@ -23,6 +23,7 @@ func TestWhoAnswers(t *testing.T) {
 	}{
 		"a person":                        {"machine: hangup", answerer.Human, true},
 		"it is not known":                 {"machine: hangup", answerer.Unknown, true},
+		"a beep after it was not known":   {"machine: play, play: us", answerer.Unknown, true},
 		"a machine":                       {"machine: hangup", answerer.Machine, false},
 		"a fax":                           {"machine: hangup", answerer.Fax, false},
 		"a network":                       {"", answerer.SIT, false},
@@ -47,6 +48,7 @@ func TestWhoAnswers(t *testing.T) {
 				switch {
 				case tt.calls && waits:
 					w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+					s.onEvent(media.EventBeep{Side: media.SideA, Beep: answerer.Beep{Heard: true, After: 5 * time.Second}})
 				case strings.Contains(tt.answer, "play"):
 					s.onEvent(media.EventBeep{Side: media.SideA, Beep: answerer.Beep{Heard: true, After: 5 * time.Second}})
 					synctest.Wait()
