@@ -35,9 +35,9 @@ var layout = map[string]string{
 	"cmd/flowbridge/profiles":  "sim/platform",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/report b2bua/sdp b2bua/stir b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/audio media/dtls media/recording media/voice/turns store/record",
+	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/report b2bua/sdp b2bua/stir b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/answerer media/audio media/dtls media/recording media/voice/turns store/record",
 	"b2bua/calltest":     "",
-	"b2bua/bridge":       "b2bua/agreement b2bua/cause b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp config media media/audio media/dtls media/recording media/voice/turns store/record",
+	"b2bua/bridge":       "b2bua/agreement b2bua/cause b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp config media media/answerer media/audio media/dtls media/recording media/voice/turns store/record",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config config/template store/record",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
@@ -60,7 +60,7 @@ var layout = map[string]string{
 	"b2bua/message":      "config config/template",
 
 	"media/recording": "media media/audio media/packet",
-	"media":           "internal/local media/audio media/kernel media/latch media/packet media/quality media/voice media/voice/turns",
+	"media":           "internal/local media/answerer media/audio media/kernel media/latch media/packet media/quality media/voice media/voice/turns",
 	"media/dtls":      "media",
 	"media/kernel":    "media/voice",
 	"media/latch":     "media/packet",
@@ -76,6 +76,7 @@ var layout = map[string]string{
 
 	"media/voice/turns": "media/voice",
 	"media/voice":       "",
+	"media/answerer":    "media/audio media/voice",
 	"sim/conversation":  "media/audio media/voice media/voice/turns",
 
 	"telemetry":      "store/record telemetry/live",

@@ -105,7 +105,13 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.securedInBridge(e)
 	case bridge.Announced:
 		c.transfers.announced(e)
-	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Played, bridge.Latched:
+	case bridge.AnsweredBy:
+		c.answeredBy(e)
+	case bridge.Beeped:
+		c.beeped(e)
+	case bridge.Played:
+		c.played(e)
+	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Latched:
 		c.bridge.Handle(e)
 	}
 }

@@ -21,6 +21,7 @@ type customer struct {
 	call     plan          // of the customer
 	agents   plan          // of the agent
 	first    *peers.Target // of the agents
+	playing  bool          // the customer is a machine, and hears a sound
 	reserved *peers.Target // which has kept a place since before the customer was called; nil: it is taken, or given back
 }
 
@@ -187,14 +188,23 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	c.bridge.Media.Start()
 	c.bridge.Recordings.StartIfWanted()
 	c.bridge.Media.Interrupt(true)
+	c.notes.mark()
+	if c.asksWhoAnswers() {
+		return (*Call).bridged
+	}
+	c.callAgent()
+	if c.finished {
+		return (*Call).linger
+	}
+	return (*Call).bridged
+}
+
+// callAgent calls the agent for a customer that has answered.
+func (c *Call) callAgent() {
 	c.transfers.current = &transfer{
 		left: true, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents,
 	}
 	c.bridge.Sounds.Update()
 	c.notes.mark()
 	c.transfers.next()
-	if c.finished {
-		return (*Call).linger
-	}
-	return (*Call).bridged
 }

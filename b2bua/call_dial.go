@@ -39,6 +39,9 @@ func (all *attempts) dialPrepared(f ready) progress {
 		problem = cmp.Or(problem, f.Unprepared)
 		c.ladder.Decide("target %s is dialled without an id: %v", a.target.Dial.Name, f.Unprepared)
 	}
+	if f.Cause == cause.None && f.Node != "" {
+		c.ladder.Decide("target %s is registered at node %s: its Contact is called from here", a.target.Dial.Name, f.Node)
+	}
 	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // of which the log has a line already
 		c.log.Warn().Err(problem).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}

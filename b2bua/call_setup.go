@@ -182,8 +182,9 @@ func (c *Call) bridgeInSetUp(e bridge.Event) phase {
 		c.bridge.Media.OnWithheld()
 	case bridge.HandshakeOver:
 		return c.securedInSetUp(e)
-	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed,
-		bridge.Announced: // the media does not run yet
+	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed, bridge.AnsweredBy,
+		bridge.Beeped, bridge.Announced:
+		// the media does not run yet
 	}
 	return nil
 }

@@ -63,6 +63,9 @@ type Options struct {
 	Bindings     map[string][]record.Binding
 	KeepBindings func(holder string, all []record.Binding)
 
+	// Others are the other nodes of the fleet, with who has registered there; nil: there is none.
+	Others registrar.Others
+
 	Network transport.Network // where a field is nil: the kernel's
 
 	// Certificates fetches the certificates of callers who are verified; nil: HTTPS.
@@ -104,7 +107,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		mint:       message.NewMinter(o.Key),
 		admission:  peers.NewAdmission(o.Config, o.Preparers),
 		registry:   registry.New[*Call, *legOnWire](),
-		registrar:  registrar.New(o.Bindings, o.KeepBindings),
+		registrar:  registrar.New(o.Bindings, o.KeepBindings, o.Others),
 		keepsNames: o.Config.Hooks.AskForCalls(),
 		machine:    o.Machine,
 		await:      o.Await,

@@ -160,6 +160,38 @@ type Originate struct {
 	Numbers []*Numbers `key:"numbers" is:"number-pattern"`
 	// The most calls of an hour. Over it: 503 with Retry-After. 0: no limit.
 	PerHour int `key:"per_hour" default:"100" max:"1000000"`
+	// Whether it is found out who answers. Absent: it is not.
+	Answer *WhoAnswers `key:"answer"`
+}
+
+// WhoAnswers is the section `answer` of `originate`: a person, an answering machine, a fax, or the tones of a network. The
+// record says it, and how clearly it was heard. A fax, and a network, is hung up on.
+type WhoAnswers struct {
+	// What becomes of a machine: bridge (the agent is called at once, whoever has answered), hangup, play (it hears the
+	// sound of play after its beep, and is hung up on). With the last two, an agent is called when a person has answered,
+	// or it is not known.
+	Machine MachineMode `key:"machine" enum:"bridge hangup play" default:"bridge"`
+	// The sound that an answering machine hears.
+	Play string `key:"play" is:"sound"`
+}
+
+// MachineMode says what becomes of an answering machine.
+type MachineMode string
+
+// The values of trunks[].originate.answer.machine.
+const (
+	MachineBridge MachineMode = "bridge"
+	MachineHangup MachineMode = "hangup"
+	MachinePlay   MachineMode = "play"
+)
+
+func (a *WhoAnswers) check(s section) {
+	switch plays := a.Machine == MachinePlay; {
+	case plays && !s.filled("play"):
+		s.require("play", "the sound that a machine hears, one of sounds")
+	case !plays && s.filled("play"):
+		s.fields["play"].fail("has no effect without machine: play", "write machine: play, or remove it")
+	}
 }
 
 func (o *Originate) check(s section) {

@@ -2,8 +2,8 @@ package media
 
 import "time"
 
-// Alarms are for what must happen without a packet: a digit or a sound is being sent, or the end of an event is
-// missing. Only such endpoints are armed. Without an alarm the check costs one comparison per turn.
+// Alarms are for what must happen without a packet: a digit or a sound is being sent, the end of an event is
+// missing, or silence answers. Only such endpoints are armed. Without an alarm the check costs one comparison per turn.
 
 // due is when attend must be called for the endpoint.
 func (ep *endpoint) due() time.Duration {
@@ -16,6 +16,9 @@ func (ep *endpoint) due() time.Duration {
 	}
 	if ep.player != nil {
 		due = min(due, ep.player.next)
+	}
+	if ep.answerer != nil {
+		due = min(due, ep.answerer.Due())
 	}
 	return due
 }
@@ -66,5 +69,9 @@ func (w *worker) attend(ep *endpoint) {
 	}
 	if ep.player != nil && ep.player.playing && ep.player.next <= w.now {
 		w.sound(ep)
+	}
+	if ep.answerer != nil && ep.answerer.Due() <= w.now {
+		ep.answerer.Look(w.now)
+		ep.detected()
 	}
 }

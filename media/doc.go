@@ -20,6 +20,7 @@
 //   - listener: turns a side's telephone-events into digits. dialer: sends digits to a side.
 //   - mask: hides the keys that a side presses. tap: sees the packets of both sides, for a recording.
 //   - opener: removes SRTP. sealer: adds SRTP.
+//   - answerer: finds out who answered a side, at the begin of a call that asks for it.
 //   - outlet: makes one stream of everything that a side is sent. player: sends sounds.
 //   - alias: what a rewrite makes of a stream. RTCP about the one becomes RTCP about the other.
 //

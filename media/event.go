@@ -3,6 +3,8 @@ package media
 import (
 	"net/netip"
 	"time"
+
+	"flowbridge/media/answerer"
 )
 
 // Event is what a session reports through SessionConfig.OnEvent.
@@ -49,6 +51,20 @@ type EventPlayed struct {
 	ID   uint64 // of its Play
 }
 
+// EventAnsweredBy says who answered a side (Session.DetectAnswer). It comes once per detection, unless the session ends
+// before.
+type EventAnsweredBy struct {
+	Side Side
+	answerer.Answer
+}
+
+// EventBeep ends the wait for a beep: a beep and then silence were heard, or no beep came in time. It comes after
+// EventAnsweredBy, at most once per detection.
+type EventBeep struct {
+	Side Side
+	answerer.Beep
+}
+
 // EventWithheld says that a side is sent no more media until it is confirmed (Peer.Unconfirmed). It comes at most once
 // per side.
 type EventWithheld struct{ Side Side }
@@ -66,3 +82,6 @@ func (EventDigit) isEvent()    {}
 func (EventOneWay) isEvent()   {}
 func (EventHeard) isEvent()    {}
 func (EventWithheld) isEvent() {}
+
+func (EventAnsweredBy) isEvent() {}
+func (EventBeep) isEvent()       {}

@@ -167,7 +167,7 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().Steady(now),
 		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.started, ep.stream.renewed, ep.stream.missed > 0,
 		!ep.outlet.steady(now),
-		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening,
+		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening, ep.answerer != nil,
 		ep.dialer != nil && ep.dialer.next != never, ep.player != nil && ep.player.playing:
 		return false
 	}

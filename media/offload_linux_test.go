@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/answerer"
 	"flowbridge/media/kernel"
 	"flowbridge/media/packet"
 )
@@ -172,6 +173,15 @@ func TestMovesInMidCall(t *testing.T) {
 		"not confirmed": {
 			begin: func(_ *testing.T, br *bridge) { br.SetPeer(SideB, Peer{RTP: br.b.addr, Unconfirmed: true}) },
 			end:   func(_ *testing.T, br *bridge) { br.Confirm(SideB) },
+		},
+		"who answered": {
+			begin: func(_ *testing.T, br *bridge) { br.DetectAnswer(SideA, answerer.Limits{Silence: 5 * time.Second}) },
+			end: func(t *testing.T, br *bridge) {
+				if n := br.relay.offloaded.Load(); n != 0 {
+					t.Errorf("the kernel has %d flows again", n)
+				}
+				br.DetectAnswer(SideA, answerer.Limits{Silence: 1})
+			},
 		},
 		"its figures are read": {begin: func(_ *testing.T, br *bridge) { br.Stats() }, returns: true},
 	} {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowbridge/media/answerer"
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
@@ -99,12 +100,13 @@ type rtpState struct {
 	stream   stream
 	outlet   outlet
 	offload  offload
-	masker   *masker   // nil before the first mask
-	listener *listener // nil before the first TelephoneEvents
-	dialer   *dialer   // nil before the first digit to its destination
-	player   *player   // nil before the first sound to its destination
-	refused  *refused  // nil before the first refused packet
-	voice    *detector // nil without relay.talk
+	masker   *masker            // nil before the first mask
+	listener *listener          // nil before the first TelephoneEvents
+	dialer   *dialer            // nil before the first digit to its destination
+	player   *player            // nil before the first sound to its destination
+	refused  *refused           // nil before the first refused packet
+	voice    *detector          // nil without relay.talk
+	answerer *answerer.Detector // nil: nobody wants to know who has answered
 }
 
 // init makes a relay of a zero one.

@@ -96,6 +96,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if t := ep.relay.talk; t != nil {
 		t.hear(ep, header, pkt, w.now)
 	}
+	if ep.answerer != nil {
+		ep.detect(header, pkt, w.now)
+	}
 	if !w.reveal(ep, src, header, pkt) {
 		ep.count.dropped().Masked.Add(1)
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/media/answerer"
 )
 
 const (
@@ -81,6 +83,7 @@ const (
 	opStart
 	opFollow
 	opInterrupt
+	opDetect
 	opDatagrams
 	opSockets
 	opClose // and behind it what is not about an open session
@@ -110,6 +113,7 @@ type command struct {
 	mask      *Mask
 	follow    *Conversation
 	on        bool // of opInterrupt
+	detect    *answerer.Limits
 	sockets   *socketChange
 	datagrams *Datagrams
 	datagram  []byte
@@ -378,6 +382,8 @@ func (w *worker) change(c command) error {
 		if t := c.relay.talk; t != nil {
 			t.interrupted = c.on
 		}
+	case opDetect:
+		w.arm(c.relay.detect(c.side, *c.detect, w.now))
 	case opDatagrams:
 		w.orderDatagrams(c)
 	case opSockets:

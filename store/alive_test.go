@@ -74,7 +74,7 @@ func TestInterruptedLastsUntilTheBeat(t *testing.T) {
 			noted := record.TimeOf(time.Now().Add(-time.Hour))
 			answered := record.TimeOf(noted.Add(-talked))
 			r := record.Record{ID: "a", StartedAt: answered, AnsweredAt: answered, DurationMS: talked.Milliseconds()}
-			s.journal.note(callState, &r, nil, noted.Time)
+			s.note(callState, &r, nil, noted.Time)
 			if err := s.Close(); err != nil { // the call is left open, as by a killed process
 				t.Fatal(err)
 			}

@@ -61,9 +61,6 @@ func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.store.journal.placeSealed(holderBound, record.BoundMark+holder, text)
-	if b.store.replica != nil {
-		b.store.replica.Keep(record.BoundMark+holder, text, false)
-	}
 	if b.pending == nil {
 		b.pending = map[string]string{}
 	}

@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"flowbridge/store/record"
 )
 
 // openRaw opens a file without our rules.
@@ -53,4 +56,9 @@ func must(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// note notes a record as a store does that has this journal.
+func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.Time) {
+	(&Store{journal: j}).note(kind, r, kept, now)
 }

@@ -176,13 +176,10 @@ func (j *journal) adopt(files *journalFiles, states, left map[string]lastState) 
 	j.write()
 }
 
-// note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't,
-// unless an earlier state can. Of a callEnded it is what the call owes; nil: nothing.
-func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.Time) {
-	noted := j.moment(now)
-	room := takeRoom()
-	defer room.release()
-	keptID := r.ID
+// keep keeps the state of a call in place of an earlier one: the record of room, and kept. kept is what the call needs
+// to go on; nil: it can't, unless an earlier state can. Of a callEnded it is what the call owes; nil: nothing.
+func (j *journal) keep(kind entryKind, id string, room *room, kept []byte, now time.Time) {
+	noted, keptID := j.moment(now), id
 	if kept != nil {
 		if kind == callEnded {
 			keptID = owedID(keptID)
@@ -196,14 +193,14 @@ func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.T
 		return
 	}
 	from := len(j.waiting)
-	b := beginEntry(j.waiting, kind, r.ID)
-	if b = record.AppendRecord(record.TimeOf(now).AppendTo(b), r); kind == callState {
+	b := beginEntry(j.waiting, kind, id)
+	if b = append(b, room.noted...); kind == callState {
 		b = noted.append(b)
 	}
 	endEntry(b, from)
 	if kept != nil && kind == callState {
 		at := len(b)
-		b = append(beginEntry(b, callKept, r.ID), room.sealed...)
+		b = append(beginEntry(b, callKept, id), room.sealed...)
 		endEntry(b, at)
 	}
 	if len(b)-from > maxState {
@@ -211,7 +208,7 @@ func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.T
 		return
 	}
 	j.waiting = b
-	j.placed(r.ID, len(b)-from)
+	j.placed(id, len(b)-from)
 	if kept != nil && kind == callEnded {
 		j.place(callOwes, keptID, room.sealed)
 	}

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"flowbridge/store/record"
 )
 
-// Replica keeps the states of calls, the records of those that are over, and who is registered, on other machines.
+// Replica keeps the states of calls, and the records of those that are over, on other machines.
 type Replica interface {
 	// Keep keeps a text in place of an earlier one of this id. It does not block. answered says that it is the state of a
 	// call that is up.
@@ -24,16 +23,14 @@ type Replica interface {
 // Replicate has a replica keep what the journal does, from now on. It is to be called before the first call.
 func (s *Store) Replicate(to Replica) { s.replica = to }
 
-// replicate gives the replica the record of a call so far with its state: the kind, the time, the record's size, the
-// record, the state. The record of a call that is over is whole, and comes alone.
-func (s *Store) replicate(kind entryKind, r *record.Record, state []byte, now time.Time) {
+// replicate gives the replica the record of a call so far with its state: the kind, the record's size, the record with
+// its time, the state. The record of a call that is over is whole, and comes alone.
+func (s *Store) replicate(kind entryKind, r *record.Record, noted, state []byte) {
 	if s.replica == nil || kind == callState && state == nil {
 		return
 	}
-	text := record.TimeOf(now).AppendTo(append(make([]byte, 0, 1024+len(state)), byte(kind)))
-	size := len(text)
-	text = record.AppendRecord(append(text, 0, 0, 0, 0), r)
-	binary.BigEndian.PutUint32(text[size:], uint32(len(text)-size-4))
+	text := append(make([]byte, 0, 5+len(noted)+len(state)), byte(kind))
+	text = append(binary.BigEndian.AppendUint32(text, uint32(len(noted))), noted...)
 	if kind == callEnded {
 		s.replica.Over(r.ID, text)
 		return
@@ -46,35 +43,21 @@ var errReplica = errors.New("not what a replica is given")
 // FromReplica reads what a replica was given, as a call that another machine has left. over: it is over, and its record
 // is whole.
 func FromReplica(id string, text []byte, now time.Time) (l record.Left, over bool, err error) {
-	at := 1 + len(record.TimeLayout)
-	if len(text) < at+4 {
+	const head, at = 5, len(record.TimeLayout)
+	if len(text) < head {
 		return l, false, errReplica
 	}
-	size := uint64(binary.BigEndian.Uint32(text[at:]))
-	rest := text[at+4:]
-	if size > uint64(len(rest)) {
+	size, rest := uint64(binary.BigEndian.Uint32(text[1:])), text[head:]
+	if size < uint64(at) || size > uint64(len(rest)) {
 		return l, false, errReplica
 	}
 	var noted record.Time
-	err = errors.Join(noted.UnmarshalText(text[1:at]), json.Unmarshal(rest[:size], &l.Record))
+	err = errors.Join(noted.UnmarshalText(rest[:at]), json.Unmarshal(rest[at:size], &l.Record))
 	if err != nil || l.Record.ID != id {
 		return record.Left{}, false, errors.Join(fmt.Errorf("call %s: %w", id, errReplica), err)
 	}
 	l.State, l.Interrupted = rest[size:], l.Record.InterruptedAt(noted, now)
 	return l, entryKind(text[0]) == callEnded, nil
-}
-
-// BindingsFromReplica reads the bindings of a holder that a replica was given. Of a call, holder is the id.
-func BindingsFromReplica(id string, text []byte, now time.Time) (holder string, all []record.Binding) {
-	holder, is := strings.CutPrefix(id, record.BoundMark)
-	var kept []keptBinding
-	if !is || json.Unmarshal(text, &kept) != nil {
-		return holder, nil
-	}
-	for i := range kept {
-		all = append(all, withMonotonicTimes(kept[i].Binding, now))
-	}
-	return holder, all
 }
 
 // Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them. Of

@@ -50,28 +50,6 @@ func TestReplica(t *testing.T) {
 	}
 }
 
-// A replica is given the bindings of a holder, too, and that there are none any more.
-func TestReplicaOfBindings(t *testing.T) {
-	_, s := openNew(t)
-	held := heldTexts{}
-	s.Replicate(held)
-	b := record.Binding{Contact: "sip:pbx@192.0.2.1", Registered: time.Now(), Expires: time.Now().Add(time.Minute)}
-	s.KeepBindings("trunk pbx", []record.Binding{b})
-	for id, text := range held {
-		holder, all := BindingsFromReplica(id, text, time.Now())
-		if holder != "trunk pbx" || len(all) != 1 || all[0].Contact != b.Contact || all[0].Expires.Sub(b.Expires).Abs() > time.Second {
-			t.Errorf("%q: %+v", holder, all)
-		}
-		s.KeepBindings("trunk pbx", nil)
-		if holder, all := BindingsFromReplica(id, held[id], time.Now()); holder != "trunk pbx" || len(all) != 0 {
-			t.Errorf("%q: %+v", holder, all)
-		}
-	}
-	if len(held) != 1 {
-		t.Errorf("%d texts", len(held))
-	}
-}
-
 // A node that was not the last owner of its seat drops the calls of its journal, also for its next process.
 func TestDisown(t *testing.T) {
 	path, s := openNew(t)
@@ -104,8 +82,9 @@ func TestDisown(t *testing.T) {
 func FuzzReplica(f *testing.F) {
 	held := heldTexts{}
 	s := &Store{replica: held}
-	r := record.Record{ID: "call", AnsweredAt: record.TimeOf(time.Unix(1e9, 0))}
-	s.replicate(callState, &r, []byte("state"), time.Unix(1e9, 0))
+	at := record.TimeOf(time.Unix(1e9, 0))
+	r := record.Record{ID: "call", AnsweredAt: at}
+	s.replicate(callState, &r, record.AppendRecord(at.AppendTo(nil), &r), []byte("state"))
 	f.Add(held["call"])
 	f.Fuzz(func(t *testing.T, text []byte) {
 		l, _, err := FromReplica("call", bytes.Clone(text), time.Unix(2e9, 0))

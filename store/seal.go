@@ -33,8 +33,8 @@ func openState(aead cipher.AEAD, id string, sealed []byte) []byte {
 	return state
 }
 
-// room is for one state that is being sealed, and its id.
-type room struct{ sealed, id []byte }
+// room is for one record with its time, the state beside it that is being sealed, and its id.
+type room struct{ noted, sealed, id []byte }
 
 func (r *room) seal(aead cipher.AEAD, id string, state []byte) {
 	r.id = append(r.id[:0], id...)
@@ -49,7 +49,7 @@ var rooms = sync.Pool{New: func() any {
 func takeRoom() *room { return rooms.Get().(*room) }
 
 func (r *room) release() {
-	if cap(r.sealed) <= 64<<10 {
+	if cap(r.noted)+cap(r.sealed) <= 64<<10 {
 		rooms.Put(r)
 	}
 }

@@ -190,10 +190,17 @@ func (s *Store) Dropped() int64 {
 // for nobody else.
 func (s *Store) Journal(r record.Record, state []byte) {
 	if r.ID != "" {
-		now := time.Now()
-		s.journal.note(callState, &r, state, now)
-		s.replicate(callState, &r, state, now)
+		s.note(callState, &r, state, time.Now())
 	}
+}
+
+// note notes a record with its time in the journal, and at the replica.
+func (s *Store) note(kind entryKind, r *record.Record, kept []byte, now time.Time) {
+	room := takeRoom()
+	defer room.release()
+	room.noted = record.AppendRecord(record.TimeOf(now).AppendTo(room.noted[:0]), r)
+	s.journal.keep(kind, r.ID, room, kept, now)
+	s.replicate(kind, r, room.noted, kept)
 }
 
 // Owe notes what a call that is over owes its peers, for the next process; nil: nothing any more.
@@ -242,9 +249,7 @@ func (s *Store) begin(r *record.Record, owes []byte, done func(error)) (f *finis
 	}
 	f = newFinish(r)
 	f.done = []func(error){done}
-	now := time.Now()
-	s.journal.note(callEnded, f.record, owes, now)
-	s.replicate(callEnded, f.record, nil, now)
+	s.note(callEnded, f.record, owes, time.Now())
 	full, err = s.queue.put(f)
 	return f, full, err
 }

@@ -199,7 +199,7 @@ func TestRecoveredOnADiskThatTakesNothing(t *testing.T) {
 	path, remount := diskOf(t)
 	s := openTest(t, path)
 	ended := sample("ended")
-	s.journal.note(callEnded, &ended, nil, start)
+	s.note(callEnded, &ended, nil, start)
 	kill(t, s)
 	remount(unix.MS_RDONLY, "")
 	s, err := Open(t.Context(), path)

@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 	"flowbridge/media/audio"
 	"flowbridge/media/dtls"
 	"flowbridge/media/recording"
@@ -147,6 +148,18 @@ type Played struct {
 	ID   uint64 // of the media.Play
 }
 
+// AnsweredBy says who answered a side, as Media.DetectAnswer asked.
+type AnsweredBy struct {
+	Side media.Side
+	answerer.Answer
+}
+
+// Beeped says that the machine that answered a side has beeped, or does not beep in time.
+type Beeped struct {
+	Side media.Side
+	answerer.Beep
+}
+
 func (MediaLost) isEvent()     {}
 func (OneWay) isEvent()        {}
 func (Latched) isEvent()       {}
@@ -155,6 +168,8 @@ func (Withheld) isEvent()      {}
 func (Keyed) isEvent()         {}
 func (Played) isEvent()        {}
 func (HandshakeOver) isEvent() {}
+func (AnsweredBy) isEvent()    {}
+func (Beeped) isEvent()        {}
 
 // Handle handles an event of a call that is answered.
 func (b *Bridge) Handle(e Event) {
@@ -169,7 +184,7 @@ func (b *Bridge) Handle(e Event) {
 		b.Sounds.onPlayed(e)
 	case Latched:
 		b.Log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
-	case MediaLost, Changed, HandshakeOver, Announced: // the call's
+	case MediaLost, Changed, HandshakeOver, Announced, AnsweredBy, Beeped: // the call's
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 	"flowbridge/media/voice/turns"
 )
 
@@ -38,6 +39,7 @@ type RelaySession interface {
 	SetTap(media.Tap)
 	Follow(media.Conversation)
 	Interrupt(on bool)
+	DetectAnswer(media.Side, answerer.Limits)
 	Talk() *turns.Figures
 	AgentWaited() time.Duration
 	Speaking() [2]bool
@@ -111,6 +113,10 @@ func (m *Media) On(e media.Event) {
 		b.Call.Post(OneWay{Side: e.Side, Over: true})
 	case media.EventWithheld:
 		b.Call.Post(Withheld{})
+	case media.EventAnsweredBy:
+		b.Call.Post(AnsweredBy(e))
+	case media.EventBeep:
+		b.Call.Post(Beeped(e))
 	case media.EventChanged:
 		b.Call.Post(Changed{})
 	}

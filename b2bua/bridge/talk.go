@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 	"flowbridge/media/voice/turns"
 	"flowbridge/store/record"
 )
@@ -31,6 +32,14 @@ func (m *Media) follow() {
 func (m *Media) Interrupt(on bool) {
 	if m.followed && m.session != nil {
 		m.session.Interrupt(on)
+	}
+}
+
+// DetectAnswer has the media find out who has answered a side. AnsweredBy says who. If the limits have a time for a
+// beep, Beeped follows when it is over. After a restart of the process neither comes: who answered is unknown then.
+func (m *Media) DetectAnswer(side media.Side, l answerer.Limits) {
+	if m.session != nil {
+		m.session.DetectAnswer(side, l)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 	"flowbridge/media/voice/turns"
 	"flowbridge/store/record"
 )
@@ -163,13 +164,14 @@ func (s *fakeSession) StopPlay(to media.Side) {
 	defer s.mu.Unlock()
 	s.heard = append(s.heard, to.String()+" hears nothing")
 }
-func (s *fakeSession) SetMask(side media.Side, m media.Mask) { s.masks[side] = m }
-func (s *fakeSession) SetTap(t media.Tap)                    { s.tap = t }
-func (s *fakeSession) Follow(c media.Conversation)           { s.follows = c }
-func (s *fakeSession) Interrupt(on bool)                     { s.interrupts = append(s.interrupts, on) }
-func (s *fakeSession) Talk() *turns.Figures                  { return nil }
-func (s *fakeSession) AgentWaited() time.Duration            { return time.Duration(s.waited.Load()) }
-func (s *fakeSession) Speaking() [2]bool                     { return [2]bool{} }
+func (s *fakeSession) SetMask(side media.Side, m media.Mask)    { s.masks[side] = m }
+func (s *fakeSession) SetTap(t media.Tap)                       { s.tap = t }
+func (s *fakeSession) Follow(c media.Conversation)              { s.follows = c }
+func (s *fakeSession) DetectAnswer(media.Side, answerer.Limits) {}
+func (s *fakeSession) Interrupt(on bool)                        { s.interrupts = append(s.interrupts, on) }
+func (s *fakeSession) Talk() *turns.Figures                     { return nil }
+func (s *fakeSession) AgentWaited() time.Duration               { return time.Duration(s.waited.Load()) }
+func (s *fakeSession) Speaking() [2]bool                        { return [2]bool{} }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
 	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))

@@ -31,6 +31,7 @@ const (
 
 	CallerLimited      Cause = "caller_limited"
 	DestinationLimited Cause = "destination_limited"
+	AnsweredByMachine  Cause = "answered_by_machine"
 	IdentityRefused    Cause = "identity_refused"
 
 	PrepareTimeout Cause = "prepare_timeout"
@@ -92,7 +93,7 @@ func Causes() []Cause {
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
 		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, DTLSFailed, SetupTimeout,
 		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,
-		NoMedia, MediaTimeout, DeadAir, MaxDuration, Shutdown, Overflow,
+		NoMedia, MediaTimeout, DeadAir, AnsweredByMachine, MaxDuration, Shutdown, Overflow,
 		InternalError, ProcessRestart,
 	}
 }
@@ -182,7 +183,7 @@ func IsFailure(q850 int) bool { return q850 == 27 || q850 >= 32 }
 // a side hung up without a cause.
 func Q850OfCause(cause Cause) int {
 	switch cause {
-	case CallerHangup, AgentHangup, OperatorHangup, Transferred:
+	case CallerHangup, AgentHangup, OperatorHangup, Transferred, AnsweredByMachine:
 		return 16 // normal call clearing
 	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, NoMedia, MediaTimeout, DeadAir,
 		MaxDuration:

@@ -1,8 +1,11 @@
 package reach
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"net/netip"
+	"strings"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -11,12 +14,21 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transport"
+	"flowbridge/config"
 	"flowbridge/store/record"
 )
 
-// ErrNotRegistered means that a trunk that registers here has no Contact.
+// ErrNotRegistered means that a trunk that registers here has no Contact that this node can call.
 var ErrNotRegistered = errors.New(
 	"nothing is registered for the trunk: is the phone on, and does it use this trunk's auth? see GET /api/registrations")
+
+// elsewhere says that a Contact can be called by another node only.
+type elsewhere string
+
+func (e elsewhere) Error() string { return string(e) }
+
+// Is has it be a case of ErrNotRegistered.
+func (elsewhere) Is(target error) bool { return target == ErrNotRegistered }
 
 // contacts are the Contacts of a trunk that registers here, in the order of their turns: by q, one after the other (RFC
 // 3261 section 16.6).
@@ -25,24 +37,41 @@ type contacts struct {
 	holder   string
 	user     string           // of the URI; empty: that of the Contact
 	bindings []record.Binding // that had no turn yet
+	asked    bool             // the other nodes were asked for further ones
+	Node     string           // of the fleet, that the present Contact is registered at; empty: this one
 }
 
 func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {
 	holder := "trunk " + t.Name
-	return contacts{by, holder, user, by.Of(holder, time.Now())}
+	return contacts{by: by, holder: holder, user: user, bindings: by.Of(holder, time.Now())}
+}
+
+// askOthers gets the Contacts at other nodes if none of this node can be called. It waits for a twentieth of the time
+// that the trunk has for its first answer, 200 ms by default.
+func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
+	if r.asked || len(r.bindings) > 0 || r.hop.Addr.IsValid() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.FirstResponseTimeout/20)
+	defer cancel()
+	all, err := r.by.Elsewhere(ctx, r.holder)
+	if r.asked, r.bindings = true, all; err != nil {
+		r.Err = elsewhere("nothing is registered here for the trunk, and other nodes are not known: " + err.Error())
+	}
 }
 
 // nextContact goes on to the next Contact that can be reached.
 func (r *Reached) nextContact(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	r.Cause, r.Err = cause.TargetUnreachable, ErrNotRegistered
-	for len(r.bindings) > 0 {
+	for r.askOthers(ctx, t.Dial); len(r.bindings) > 0; r.askOthers(ctx, t.Dial) {
 		b := r.bindings[0]
 		r.bindings = r.bindings[1:]
-		by := transport.Registered{Transport: b.Transport, From: b.Received, Flow: b.Flow, Path: b.Path}
-		flow, dest, err := stack.WayBack(ctx, &by, t.Dial.TLS)
+		flow, dest, err := wayTo(ctx, &b, t.Dial, stack)
 		if err != nil {
 			r.Err = err
-			if errors.Is(err, transport.ErrFlowGone) {
+			if b.Node != "" {
+				r.Tried = append(r.Tried, b.Transport+"://"+b.Received.String()+" registered at node "+b.Node)
+			} else if errors.Is(err, transport.ErrFlowGone) {
 				r.by.Drop(r.holder, b)
 			}
 			if ctx.Err() != nil { // the caller has given up
@@ -51,13 +80,42 @@ func (r *Reached) nextContact(ctx context.Context, t *peers.Target, stack *trans
 			continue
 		}
 		r.URI, r.Flow, r.Dest, r.Route = message.AsRequestURI(message.ParseURI(b.Contact)), flow, dest, b.Path
-		r.hop = locate.Hop{Transport: b.Transport, Addr: dest}
+		r.hop, r.Node = locate.Hop{Transport: b.Transport, Addr: dest}, b.Node
 		if r.user != "" {
 			r.URI.User = r.user
 		}
 		r.Cause, r.Err = cause.None, nil
 		return
 	}
+}
+
+// wayTo gives the way to a Contact. One at another node can be called from here over UDP if it names the address itself
+// that it came from, and so is behind no NAT; over TCP and TLS by a proxy in front of it.
+func wayTo(ctx context.Context, b *record.Binding, t *peers.Dial, stack *transport.Stack,
+) (*transport.Stream, netip.AddrPort, error) {
+	by := transport.Registered{Transport: b.Transport, From: b.Received, Flow: b.Flow, Path: b.Path}
+	only := func(how string) error {
+		return elsewhere("registered at node " + b.Node + " " + how + ", reachable only from there")
+	}
+	nat := t.NAT == config.NATOn && len(b.Path) == 0 || nameOf(b) != b.Received
+	if b.Node != "" && nat && !message.IsStream(b.Transport) {
+		return nil, b.Received, only("from behind a NAT")
+	}
+	flow, dest, err := stack.WayBack(ctx, &by, t.TLS)
+	if b.Node != "" && errors.Is(err, transport.ErrFlowGone) {
+		err = only("over " + strings.ToUpper(b.Transport))
+	}
+	return flow, dest, err
+}
+
+// nameOf is the address that the first hop to a Contact names itself; invalid: it names none.
+func nameOf(b *record.Binding) netip.AddrPort {
+	uri := message.ParseURI(b.Contact)
+	if len(b.Path) > 0 {
+		uri = message.ParseURI(message.AddrSpec(b.Path[0]))
+	}
+	addr, _ := netip.ParseAddr(message.TrimBrackets(uri.Host)) // else it is invalid
+	return netip.AddrPortFrom(addr.Unmap(), cmp.Or(uint16(uri.Port), message.DefaultPort(b.Transport)))
 }
 
 // contactFailed notes that the present Contact did not take the call, and says whether the next one has its turn.

@@ -24,6 +24,10 @@
 // A binding whose connection is gone is removed. One that can't be reached for the moment stays, and a caller that
 // gives up removes no registration. TestProxyIsConnectedToAgain, TestCancelKeepsBinding.
 //
+// A Contact at another node is called from here only if its first hop names the address itself that its REGISTER came
+// from: behind a NAT, and by a connection, only that node reaches it, and the error says so. It is no failure of the
+// trunk. TestRegisteredElsewhere, TestReachableOnlyFromThere, TestOthersAreAsked, TestOthersAreSlow.
+//
 // OPTIONS go to all addresses at once, and one that answers is enough. They pass an open circuit, which lets no call
 // through, and go out as soon as it may be tried. So an outage ends before a call would have to try it.
 // TestPing, TestPingOverTCP.

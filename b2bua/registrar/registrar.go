@@ -18,10 +18,12 @@ import (
 
 // Registrar has the bindings of all holders. It is safe for concurrent use.
 type Registrar struct {
-	keep func(holder string, all []record.Binding)
+	keep   func(holder string, all []record.Binding)
+	others Others // nil: there are none
 
 	mu    sync.Mutex                  // guards what follows
 	of    map[string][]record.Binding // by holder, in no order
+	gone  map[string][]record.Binding // what was removed lately, by holder; for others
 	total int
 	whole map[string]time.Time // when a holder may register as often as it may at once, by holder
 }
@@ -38,12 +40,13 @@ const (
 )
 
 // New makes a registrar with the bindings that the old process had. keep is told the bindings of a holder when they
-// change, while a lock is held: it does not block. It may be nil.
-func New(before map[string][]record.Binding, keep func(holder string, all []record.Binding)) *Registrar {
+// change, while a lock is held: it does not block. It may be nil, as others.
+func New(before map[string][]record.Binding, keep func(holder string, all []record.Binding), others Others) *Registrar {
 	if keep == nil {
 		keep = func(string, []record.Binding) {}
 	}
-	r := &Registrar{keep: keep, of: map[string][]record.Binding{}, whole: map[string]time.Time{}}
+	r := &Registrar{keep: keep, others: others, whole: map[string]time.Time{}}
+	r.of, r.gone = map[string][]record.Binding{}, map[string][]record.Binding{}
 	for holder, all := range before {
 		r.of[holder] = all
 		r.total += len(all)
@@ -59,11 +62,7 @@ func (r *Registrar) TakeUp(now time.Time, before map[string][]record.Binding) {
 	for holder, all := range before {
 		next := slices.Clone(r.of[holder])
 		for _, b := range all {
-			uri := message.ParseURI(b.Contact)
-			again := func(o record.Binding) bool {
-				other := message.ParseURI(o.Contact)
-				return message.SameURI(&uri, &other) || b.Instance != "" && b.Instance == o.Instance
-			}
+			again := func(o record.Binding) bool { return isSame(&o, &b) }
 			if now.Before(b.Expires) && !slices.ContainsFunc(r.of[holder], again) &&
 				r.total-len(r.of[holder])+len(next) < maxBindings {
 				next = append(next, b)
@@ -80,7 +79,7 @@ func (r *Registrar) KeepAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for holder, all := range r.of {
-		r.keep(holder, all)
+		r.set(holder, all)
 	}
 }
 
@@ -92,7 +91,8 @@ type Request struct {
 	From   netip.AddrPort // where it came from
 	Flow   uint64         // the connection that it came by; 0: none
 
-	path []string // of the proxies on the way, once it is read
+	path    []string         // of the proxies on the way, once it is read
+	removed []record.Binding // what it removes, which other nodes may have
 }
 
 // Answer is the answer to a REGISTER.
@@ -122,6 +122,9 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 		return refuse(503, "Too Many Registrations")
 	}
 	if changed || len(next) != len(before) {
+		if r.others != nil {
+			r.noteRemoved(now, &q)
+		}
 		r.set(q.Holder, next)
 	}
 	return granted(now, next, &q)
@@ -152,6 +155,9 @@ func (r *Registrar) set(holder string, all []record.Binding) {
 		delete(r.of, holder)
 	}
 	r.keep(holder, all)
+	if r.others != nil {
+		r.others.KeepBindings(holder, slices.Concat(all, r.gone[holder]))
+	}
 }
 
 // apply makes the bindings that a REGISTER leaves of those before. A refusal with a Code leaves them as they are.
@@ -180,6 +186,7 @@ func apply(now time.Time, before []record.Binding, q *Request) (next []record.Bi
 		if slices.ContainsFunc(left, q.isOld) {
 			return nil, false, refuse(500, "REGISTER Is Older Than the Last One")
 		}
+		q.removes(now, "*", "")
 		return nil, true, Answer{}
 	}
 	if len(contacts) == 0 {
@@ -288,6 +295,7 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 	all = slices.DeleteFunc(all, replaced)
 	switch {
 	case lasts == 0:
+		q.removes(now, strings.Clone(uri), instance)
 		return all, Answer{}
 	case len(all) >= mostContacts:
 		return nil, refuse(403, "Too Many Contacts")
@@ -297,6 +305,13 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 		Path: q.path, Received: q.From, Transport: message.TransportName(message.TransportOf(q.Request)), Flow: q.Flow,
 		Agent: clip(message.FirstHeader(q.Request, "User-Agent")), Registered: now, Expires: now.Add(lasts),
 	}}), Answer{}
+}
+
+// removes notes that the request removes a Contact.
+func (q *Request) removes(now time.Time, contact, instance string) {
+	q.removed = append(q.removed, record.Binding{
+		Contact: contact, Instance: instance, CallID: clip(q.CallID().Value()), CSeq: q.CSeq().SeqNo, Registered: now,
+	})
 }
 
 const (
@@ -368,6 +383,7 @@ func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.whole, func(holder string, _ time.Time) bool { return !isHolder(holder) })
+	maps.DeleteFunc(r.gone, func(holder string, _ []record.Binding) bool { return !isHolder(holder) })
 	for holder, all := range r.of {
 		left := slices.DeleteFunc(slices.Clone(all),
 			func(b record.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })

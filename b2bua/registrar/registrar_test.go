@@ -114,7 +114,7 @@ func TestRegister(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var kept []record.Binding
-			r := New(nil, func(_ string, all []record.Binding) { kept = all })
+			r := New(nil, func(_ string, all []record.Binding) { kept = all }, nil)
 			first := r.Register(start, register(t, "one", 5, "Contact: <sip:a@10.0.0.5>;+sip.instance=\"<urn:uuid:1>\", <sip:b@10.0.0.5>;q=0.5\nExpires: 600\n"))
 			if first.Code != 200 || first.values("Contact") != strings.Replace(bound, "q=0.5", "q=0.500", 1) {
 				t.Fatalf("the first is answered by %+v", first)
@@ -146,7 +146,7 @@ func TestRegister(t *testing.T) {
 
 // A To of another user is refused, whoever asks.
 func TestRegisterForAnother(t *testing.T) {
-	r := New(nil, nil)
+	r := New(nil, nil, nil)
 	q := register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\n")
 	q.Record = "bob"
 	if a := r.Register(start, q); a.Code != 403 || len(r.All(start)) != 0 {
@@ -156,7 +156,7 @@ func TestRegisterForAnother(t *testing.T) {
 
 // What has ended is neither called nor shown, and is forgotten; so is what has no holder any more.
 func TestBindingsEnd(t *testing.T) {
-	r := New(map[string][]record.Binding{"trunk gone": {{Contact: "sip:x@h", Expires: start.Add(time.Hour)}}}, nil)
+	r := New(map[string][]record.Binding{"trunk gone": {{Contact: "sip:x@h", Expires: start.Add(time.Hour)}}}, nil, nil)
 	r.Register(start, register(t, "one", 1, "Contact: <sip:a@10.0.0.5>;expires=60, <sip:b@10.0.0.5>;expires=120;q=0.1\nPath: <sip:p@192.0.2.5;lr>\nSupported: path\n"))
 	all := r.Of("trunk phone", start.Add(time.Minute))
 	if len(all) != 1 || all[0].Contact != "sip:b@10.0.0.5" || all[0].Received != source || all[0].Transport != "udp" || len(all[0].Path) != 1 {
@@ -174,7 +174,7 @@ func TestBindingsEnd(t *testing.T) {
 // Bindings of the process before that are read late are added to those that were made since, which stay, and all are kept.
 func TestTakeUp(t *testing.T) {
 	kept := map[string]int{}
-	r := New(nil, func(holder string, all []record.Binding) { kept[holder] = len(all) })
+	r := New(nil, func(holder string, all []record.Binding) { kept[holder] = len(all) }, nil)
 	r.Register(start, register(t, "one", 7, "Contact: <sip:a@10.0.0.5>\nContact: <sip:b@10.0.0.5>;+sip.instance=\"<urn:b>\"\n"))
 	ends := start.Add(time.Hour)
 	r.TakeUp(start, map[string][]record.Binding{
@@ -202,7 +202,7 @@ func TestTakeUp(t *testing.T) {
 	if r.KeepAll(); kept["trunk phone"] != 4 || kept["trunk other"] != 1 {
 		t.Errorf("kept once more: %v", kept)
 	}
-	r = New(map[string][]record.Binding{"trunk other": make([]record.Binding, maxBindings)}, nil)
+	r = New(map[string][]record.Binding{"trunk other": make([]record.Binding, maxBindings)}, nil, nil)
 	if r.TakeUp(start, map[string][]record.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
 		t.Errorf("%d in all", r.total)
 	}
@@ -210,7 +210,7 @@ func TestTakeUp(t *testing.T) {
 
 // A device whose name is too long to be kept is known again.
 func TestLongInstance(t *testing.T) {
-	r := New(nil, nil)
+	r := New(nil, nil, nil)
 	for i, user := range []string{"a", "b"} {
 		lines := fmt.Sprintf("Contact: <sip:%s@10.0.0.5>;+sip.instance=\"<urn:%s>\"\n", user, strings.Repeat("x", 2*maxWord))
 		if a := r.Register(start, register(t, "one", 1+i, lines)); a.Code != 200 || a.values("Contact") != "<sip:"+user+"@10.0.0.5>;expires=900" {
@@ -221,7 +221,7 @@ func TestLongInstance(t *testing.T) {
 
 // What is kept of a REGISTER is a copy: its whole text would stay in memory otherwise.
 func TestPathIsCopied(t *testing.T) {
-	r := New(nil, nil)
+	r := New(nil, nil, nil)
 	q := register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\nPath: <sip:p@192.0.2.5;lr>\n")
 	r.Register(start, q)
 	kept, sent := r.Of("trunk phone", start)[0].Path, message.Values(q.Request, "path")
@@ -233,7 +233,7 @@ func TestPathIsCopied(t *testing.T) {
 // All holders together have a bound.
 func TestMostBindings(t *testing.T) {
 	many := make([]record.Binding, maxBindings)
-	r := New(map[string][]record.Binding{"trunk other": many}, nil)
+	r := New(map[string][]record.Binding{"trunk other": many}, nil, nil)
 	if a := r.Register(start, register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\n")); a.Code != 503 {
 		t.Errorf("the answer is %+v", a)
 	}
@@ -241,7 +241,7 @@ func TestMostBindings(t *testing.T) {
 
 // One holder has so many REGISTERs a second, and does not touch those of another. Who is none any more is forgotten.
 func TestRegistersASecond(t *testing.T) {
-	r := New(nil, nil)
+	r := New(nil, nil, nil)
 	at := func(holder string, seq int, now time.Time) int {
 		q := register(t, "one", seq, "Contact: <sip:a@10.0.0.5>\n")
 		q.Holder = holder
@@ -272,7 +272,7 @@ func FuzzRegister(f *testing.F) {
 	f.Add("Contact: <sip:a@h>;expires=1, <sip:b@h>;q=0.1\nPath: <sip:p;lr>\n", "Require: path\nContact: <sip:A@H>;expires=0\n", 1)
 	f.Add("m: sip:x@h\nExpires: 4294967296\n", "Contact: <sip:x@h>;+sip.instance=\"<i>\"\n", -1)
 	f.Fuzz(func(t *testing.T, one, two string, seq int) {
-		r := New(nil, nil)
+		r := New(nil, nil, nil)
 		for i, lines := range []string{one, two} {
 			text := fmt.Sprintf("REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:alice@h>;tag=1\r\nTo: <sip:alice@h>\r\nCall-ID: c\r\nCSeq: %d REGISTER\r\n%s\r\n",
 				uint16(seq+i), strings.ReplaceAll(lines, "\n", "\r\n"))

@@ -85,6 +85,40 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// Who is held waits, also one who connects then; an exempt request is answered at once.
+func TestHold(t *testing.T) {
+	p := &Pause{}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := p.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { Answer(w, 200, "here") }),
+		func(r *http.Request) bool { return r.URL.Path == "/exempt" })
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.Serve(p.Listener(listener)) }()
+	defer func() { _ = s.Close() }()
+	if err := p.Hold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan string, 2)
+	ask := func(path string) {
+		res, err := http.Get("http://" + listener.Addr().String() + path)
+		if err == nil {
+			err = res.Body.Close()
+		}
+		answers <- fmt.Sprint(path, err)
+	}
+	go ask("/held")
+	go ask("/exempt")
+	if got := <-answers; got != "/exempt<nil>" {
+		t.Errorf("first %q", got)
+	}
+	p.Go()
+	if got := <-answers; got != "/held<nil>" {
+		t.Errorf("then %q", got)
+	}
+}
+
 func TestAnswer(t *testing.T) {
 	for want, v := range map[string]any{
 		`200 {"a":"<&>"}`:                map[string]string{"a": "<&>"},

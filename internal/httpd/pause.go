@@ -22,13 +22,20 @@ type Pause struct {
 	left      bool
 }
 
-// Stop takes no more requests, and returns when those under way are answered, or ctx ends.
+// Stop is Hold that accepts no connections either: another process may.
 func (p *Pause) Stop(ctx context.Context) error {
+	p.mu.Lock()
+	p.setDeadlines(time.Unix(1, 0))
+	p.mu.Unlock()
+	return p.Hold(ctx)
+}
+
+// Hold takes no more requests, and returns when those under way are answered, or ctx ends.
+func (p *Pause) Hold(ctx context.Context) error {
 	p.mu.Lock()
 	if p.over == nil {
 		p.over = make(chan struct{})
 	}
-	p.setDeadlines(time.Unix(1, 0))
 	p.mu.Unlock()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

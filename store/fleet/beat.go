@@ -33,7 +33,11 @@ const (
 	// plausible holds for a heartbeat of the last day. One of the future would hold for as long as it is ahead, so it
 	// counts for nothing.
 	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'`
-	forget    = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `)`
+	// No registration lasts for longer than 15 minutes, and each REGISTER writes its row. Rows that are being written are
+	// left, or both would wait for each other.
+	forget = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `);
+		DELETE FROM flowbridge_registrations WHERE (holder, place) IN (SELECT holder, place FROM flowbridge_registrations
+			WHERE written_at < clock_timestamp() - interval '15 minutes' FOR UPDATE SKIP LOCKED)`
 
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
@@ -82,7 +86,7 @@ func membersOf(ctx context.Context, pool *pgxpool.Pool) ([]Member, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
 }
 
-// runBeat shows that the node is there until ctx ends.
+// runBeat shows that the node is there, and who has registered, until ctx ends.
 func (f *Fleet) runBeat(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -90,8 +94,16 @@ func (f *Fleet) runBeat(ctx context.Context) {
 		select {
 		case <-tick.C:
 			f.beatOnce(ctx)
+		case <-f.registered.wake:
+			sleep(ctx, lagFor)
 		case <-ctx.Done():
 			return
+		}
+		if f.beatOutage.state() != nil { // until a heartbeat has landed
+			continue
+		}
+		if err := f.share(ctx); err != nil && ctx.Err() == nil {
+			f.beatOutage.begin(err)
 		}
 	}
 }

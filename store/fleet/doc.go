@@ -2,6 +2,7 @@
 // by which max_calls and max_cps hold for all nodes together.
 //
 //	store (SQLite) ─ outbox ─▶ drain ─ COPY, INSERT … ON CONFLICT ─▶ flowbridge_calls ─▶ Reader: /api/cdrs?fleet=true
+//	registrar ─▶ KeepBindings ─▶ waiting ─ soon ─▶ flowbridge_registrations ─▶ Bindings: reach, the seat's next owner
 //	admission ◀─ Share ─ census ◀─ every 2 s ─ beat ───────────────▶ flowbridge_nodes ─▶ Reader: flowbridge fleet
 //
 // Words: a member is a node that is in the database's list of nodes. A live one has had a heartbeat within 6 s. A place
@@ -30,6 +31,10 @@
 // this node alone, the others take its part, because a node that is cut off looks like one that has died. Where k of n
 // nodes are cut off, the parts add up to 1 + k/n caps.
 // Tests: TestAway, TestCutOff.
+//
+// Who has registered at a node is a row for each holder, which only that node writes: the last REGISTER counts, and no
+// node has to ask others before it answers one. Rows of a node that has died count until they end.
+// Tests: TestBindingsOfOtherNodes, TestBindingsWait, TestBindingsOfSeats.
 //
 // A record that the database refuses is set aside alone. A whole batch that is refused means the database.
 // Tests: TestDrainRefused, TestDrainAllRefused.

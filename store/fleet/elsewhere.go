@@ -5,8 +5,6 @@ import (
 	"crypto/cipher"
 
 	"github.com/jackc/pgx/v5"
-
-	"flowbridge/store/record"
 )
 
 // Elsewhere is the state of a call that this node does not have: of another seat, or of its own while it stands by.
@@ -21,11 +19,10 @@ type Elsewhere struct {
 // maxElsewhere bounds the states of one answer. They are for people to look at.
 const maxElsewhere = 10_000
 
-// fromElsewhere leaves out the seat that this node serves, because it has these calls itself; calls whose record is
-// there, because they are over; and who is registered.
+// fromElsewhere leaves out the seat that this node serves, because it has these calls itself; and calls whose record is
+// there, because they are over.
 const fromElsewhere = ` FROM flowbridge_states AS s LEFT JOIN flowbridge_seats AS o USING (seat)
-	WHERE s.seat <> $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)
-	AND NOT starts_with(s.id, '` + record.BoundMark + `')`
+	WHERE s.seat <> $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)`
 
 // Elsewhere reads the states of calls of other seats. hidden counts those that it could not read, because their secret
 // is another one, and those that were too many. The error is an AwayError.

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"flowbridge/internal/pgtest"
-	"flowbridge/store/record"
 )
 
 // seatedAt is a node that stands by for a seat, with a secret.
@@ -34,7 +33,6 @@ func TestElsewhere(t *testing.T) {
 		n.take(false)
 		n.keep("of-"+n.fleet.Node(), "state of "+n.fleet.Node())
 	}
-	b.keep(record.BoundMark+"carrier agent", "who is registered")
 	b.keep("over", "state")
 	b.put("over")
 	eventually(t, "the call is over", func() bool { return count(t, url) == 1 })

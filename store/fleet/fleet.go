@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
+
+	"flowbridge/store/record"
 )
 
 // Options are what Open needs.
@@ -65,6 +67,8 @@ type Fleet struct {
 
 	drainOutage, beatOutage outage
 
+	registered registrations
+
 	// Atomic.
 	delivered      atomic.Pointer[time.Time]
 	drained        atomic.Int64
@@ -101,6 +105,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 			log: o.Log, began: "fleet's database not reached: this node goes on with its part of the caps",
 			over: "fleet's database reached again",
 		},
+		registered: registrations{wake: make(chan struct{}, 1), waiting: map[string][]record.Binding{}},
 	}
 	if f.numbers == nil {
 		f.numbers = func() string { return NoNumbers }
@@ -109,6 +114,9 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, nil) }
 	if o.Seat != nil {
 		seat, err := newSeat(f, o.Seat)
+		if err == nil {
+			f.registered.seal, err = seat.sealFor("")
+		}
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
@@ -178,6 +186,7 @@ func (f *Fleet) farewell() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastTry)
 	defer cancel()
 	if f.drainOutage.state() == nil {
+		_ = f.share(ctx) // the next REGISTER makes up for it
 		for n := 1; n > 0; {
 			var err error
 			if n, err = f.drainOnce(ctx, maxBatch); err != nil {

@@ -89,12 +89,14 @@ const (
 		VALUES ($1, $2, $3, 1, clock_timestamp(), clock_timestamp())
 		ON CONFLICT (seat) DO UPDATE SET owner = excluded.owner, node = excluded.node, epoch = s.epoch + 1,
 			since = excluded.since, renewed_at = excluded.renewed_at, promised = ''
-		WHERE $4 OR s.promised = $3 OR s.owner = $2 AND s.promised = ''
+		WHERE $4 OR s.promised = $3 OR s.owner = $2 AND s.node = $3 AND s.promised = ''
 			OR s.renewed_at < clock_timestamp() - CASE s.promised WHEN '' THEN $5::interval ELSE $6::interval END
 			OR s.renewed_at > clock_timestamp() + $6::interval
 		RETURNING epoch`
-	standIn   = `UPDATE flowbridge_nodes SET standby = true WHERE id = $1 AND id <> $2`
+	standIn = `UPDATE flowbridge_nodes SET standby = true WHERE id = $1 AND id <> $2`
+	// A renewal need not outlive the database: no disk and no standby of it is waited for.
 	renewSeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), calls = $4, unprotected = $5
+		FROM set_config('synchronous_commit', 'off', true)
 		WHERE seat = $1 AND owner = $2 AND epoch = $3 AND renewed_at > 'epoch'`
 	leaveSeat = `UPDATE flowbridge_seats SET renewed_at = CASE WHEN $4 = '' THEN 'epoch' ELSE clock_timestamp() END,
 		promised = $4 WHERE seat = $1 AND owner = $2 AND epoch = $3`
@@ -205,7 +207,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 		s.fleet.unready(err)
 		return Taken{}, Owner{}, explain(err)
 	}
-	t.Own = t.Before.ID == s.id && t.Before.Epoch == had
+	t.Own = t.Before.ID == s.id && t.Before.Node == s.node && t.Before.Epoch == had
 	s.goOn(ctx, t.Epoch, begun)
 	return t, owner, nil
 }
@@ -340,6 +342,17 @@ func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
 		return owner, false
 	}
 	return owner, err == nil && (owner.ID != s.id || owner.Epoch != s.epoch.Load())
+}
+
+// Copied returns the name of the node that serves with a copy of this node's own database; empty: none is known.
+func (s *Seat) Copied(ctx context.Context) string {
+	owners, _ := s.fleet.Seats(ctx)
+	for i := range owners {
+		if o := &owners[i]; o.ID == s.id && o.Node != s.node && o.Holds() {
+			return o.Node
+		}
+	}
+	return ""
 }
 
 // Unknown returns those of calls of which the database has neither state nor record. The error is an AwayError.

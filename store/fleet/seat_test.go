@@ -1,9 +1,13 @@
 package fleet
 
 import (
+	"crypto/rand"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"flowbridge/internal/pgtest"
 	"flowbridge/store/record"
@@ -281,6 +285,9 @@ func TestStatesAreSealed(t *testing.T) {
 	if all, unreadable, err := a.fleet.Seat.States(t.Context()); err != nil || len(all) != 1 || unreadable != 2 {
 		t.Errorf("%v, %d unreadable, %v", all, unreadable, err)
 	}
+	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`); n != 1 {
+		t.Errorf("%d states are there; want that which can be read", n)
+	}
 	for _, o := range []SeatOptions{{Name: "east", Secret: "another secret of 32 characters!"}, {Name: "west", Secret: "0123456789abcdef0123456789abcdef"}} {
 		s, err := newSeat(a.fleet, &o)
 		must(t, err)
@@ -288,6 +295,97 @@ func TestStatesAreSealed(t *testing.T) {
 		if s.states.opened(s.states.seal, s.name, "one", sealed) != nil || s.Key() == a.fleet.Seat.Key() {
 			t.Errorf("%+v opens it", o)
 		}
+	}
+	pgtest.Exec(t, url, `UPDATE flowbridge_states SET state = 'x'`)
+	_, unreadable, err := a.fleet.Seat.States(t.Context())
+	must(t, err)
+	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`); unreadable != 1 || n != 1 {
+		t.Errorf("%d unreadable, %d there: who can read none may have the wrong secret, and removes none", unreadable, n)
+	}
+}
+
+// A state is in its row, unless it is larger than any call's: beside the row it costs several times as much. A renewal
+// waits for no disk.
+func TestStatesAreCheap(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := seated(t, url, "a")
+	a.take(false)
+	random := make([]byte, 20_000)
+	_, _ = rand.Read(random)
+	const beside = `SELECT pg_relation_size(reltoastrelid) > 0 FROM pg_class WHERE oid = 'flowbridge_states'::regclass`
+	for size, want := range map[int]bool{6_000: false, len(random): true} {
+		a.keep("call", string(random[:size]))
+		if got := pgtest.One[bool](t, url, beside); got != want || a.states()["call"] != string(random[:size]) {
+			t.Errorf("%d bytes: beside the row %t; want %t, and the same bytes", size, got, want)
+		}
+		pgtest.Exec(t, url, `TRUNCATE flowbridge_states`)
+	}
+	must(t, pgx.BeginFunc(t.Context(), a.fleet.pool, func(tx pgx.Tx) (err error) {
+		var commit string
+		s := a.fleet.Seat
+		if _, err = tx.Exec(t.Context(), renewSeat, s.name, s.id, s.epoch.Load(), 0, 0); err == nil {
+			err = tx.QueryRow(t.Context(), `SHOW synchronous_commit`).Scan(&commit)
+		}
+		if commit != "off" {
+			t.Errorf("a renewal is committed with %q", commit)
+		}
+		return err
+	}))
+}
+
+// A write is followed by the next one where some states had no room in it, or it has failed. What has come meanwhile
+// waits for more.
+func TestStatesGoTogether(t *testing.T) {
+	all := &states{seat: &Seat{fleet: &Fleet{}}, waiting: map[string]*waitingState{}, there: map[string]bool{}}
+	all.lag = time.AfterFunc(time.Hour, func() {})
+	for id := range maxStates + 1 {
+		all.keep(fmt.Sprint(id), []byte("state"), true)
+	}
+	for n, want := range []struct {
+		err  error
+		more bool
+	}{{errState, true}, {nil, true}, {nil, false}} {
+		if !all.take() {
+			t.Fatalf("write %d: nothing waits", n)
+		}
+		all.keep("meanwhile", []byte("state"), true)
+		if more := all.settle(want.err); more != want.more {
+			t.Errorf("write %d: more is due %t; want %t", n, more, want.more)
+		}
+	}
+	if len(all.there) < maxStates || all.waiting["meanwhile"] == nil || !all.lags {
+		t.Errorf("%d there, %d wait, the timer runs %t", len(all.there), len(all.waiting), all.lags)
+	}
+}
+
+// A machine that was cloned with its store.path has the same id. It gets the seat like any other node, and finds the
+// calls in the database.
+func TestSeatOfACopy(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := seated(t, url, "a")
+	if other := a.fleet.Seat.Copied(t.Context()); other != "" {
+		t.Errorf("without any seat: %q", other)
+	}
+	a.take(false)
+	o := a.options(url)
+	o.Node, o.Seat = "b.db", &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef"}
+	b, err := Open(t.Context(), o)
+	must(t, err)
+	t.Cleanup(func() { b.Close() })
+	b.Seat.lease = patience
+	if got, owner, err := b.Seat.Take(t.Context(), false); err != nil || got.Epoch != 0 || owner.Node != "a.db" {
+		t.Errorf("taken while the lease holds: %+v %+v %v", got, owner, err)
+	}
+	if other := b.Seat.Copied(t.Context()); other != "a.db" {
+		t.Errorf("a copy of %q; want a.db", other)
+	}
+	if other := a.fleet.Seat.Copied(t.Context()); other != "" {
+		t.Errorf("its owner: a copy of %q", other)
+	}
+	if got, _, err := b.Seat.Take(t.Context(), true); err != nil || got.Own || got.Epoch != 2 {
+		t.Errorf("by force: %+v %v", got, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,10 +19,10 @@ import (
 )
 
 const (
-	// gatherFor is how long a state that somebody waits for waits for more of them, and lagFor how long the others do. A
-	// statement costs the database more than a row. maxStates is how many it has at most.
+	// gatherFor is how long a state that somebody waits for waits for more of them, and lagFor how long the others do:
+	// they mostly go with an answer. A statement costs more than a row. maxStates is how many it has at most.
 	gatherFor = 2 * time.Millisecond
-	lagFor    = 50 * time.Millisecond
+	lagFor    = 100 * time.Millisecond
 	maxStates = 200
 	// statesTimeout bounds a write, and awayTimeout one to a database that was away. retryEvery is the time between tries.
 	statesTimeout = 3 * time.Second
@@ -38,6 +39,8 @@ const (
 		INSERT INTO flowbridge_states AS s (seat, id, state)
 		SELECT $1, u.id, u.state FROM mine, unnest($4::text[], $5::bytea[]) AS u(id, state)
 		ON CONFLICT (seat, id) DO UPDATE SET state = excluded.state`
+	removeStates = `DELETE FROM flowbridge_states WHERE seat = $1 AND id = ANY($4)
+		AND EXISTS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3)`
 	// A call whose record is there is over.
 	readStates = `SELECT id, state FROM flowbridge_states AS s
 		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)`
@@ -45,14 +48,15 @@ const (
 
 var errState = errors.New("not the state of a call of this seat")
 
-// states are those of the seat's answered calls, on their way to the database. Of each call it keeps the newest one
-// until the database has it.
+// states are those of the seat's calls from their first INVITE to a target on, records of calls that are over, and who
+// is registered, on their way to the database. Of each id it keeps the newest one until the database has it.
 type states struct {
 	seat     *Seat
 	pool     *pgxpool.Pool // of one connection
 	seal     cipher.AEAD
 	patience time.Duration
 	wake     chan struct{}
+	squeezed []byte // room for a state; owned by run
 
 	mu      sync.Mutex // guards what follows
 	waiting map[string]*waitingState
@@ -238,9 +242,9 @@ func (all *states) run(ctx context.Context) {
 			return
 		}
 		sleep(ctx, gatherFor)
-		for all.take() {
+		for more := true; more && all.take(); {
 			err := all.write(ctx)
-			if all.settle(err); err != nil {
+			if more = all.settle(err); err != nil {
 				sleep(ctx, retryEvery)
 			}
 			if ctx.Err() != nil {
@@ -300,14 +304,16 @@ func (all *states) write(ctx context.Context) error {
 }
 
 func (all *states) sealed(id string, text []byte) []byte {
-	return all.seal.Seal(nil, nil, s2.Encode(nil, text), bound(all.seat.name, id))
+	all.squeezed = s2.Encode(all.squeezed, text)
+	return all.seal.Seal(nil, nil, all.squeezed, bound(all.seat.name, id))
 }
 
 // bound is what a state is sealed for.
 func bound(seat, id string) []byte { return []byte(seat + "\x00" + id) }
 
-// settle tells of a write that is over. After an error, states wait again, unless there are newer ones.
-func (all *states) settle(err error) {
+// settle tells of a write that is over. After an error, states wait again, unless there are newer ones. more: the next
+// write is due. What has come meanwhile is not, unless somebody waits for it, and so hurries it.
+func (all *states) settle(err error) (more bool) {
 	all.mu.Lock()
 	written := all.written
 	all.written = nil
@@ -332,6 +338,7 @@ func (all *states) settle(err error) {
 	for _, tell := range told {
 		tell()
 	}
+	return err != nil || len(written) == maxStates
 }
 
 // over forgets calls whose records are about to be written, with the deletion of their states: no write of theirs is
@@ -359,8 +366,11 @@ func (all *states) over(ctx context.Context, ids []string) {
 	}
 }
 
-// Flush returns when the database has every state that was kept before.
+// Flush returns when the database has every state and binding that was kept before.
 func (s *Seat) Flush(ctx context.Context) error {
+	if err := s.fleet.share(ctx); err != nil {
+		return err
+	}
 	all := s.states
 	for all.hurry(); ; all.hurry() {
 		all.mu.Lock()
@@ -387,7 +397,8 @@ type State struct {
 }
 
 // States reads the states of the seat's calls. unreadable counts those that are damaged, or sealed with another secret.
-// The error is an AwayError.
+// They are removed, so that the owner before may write the records of these calls; but not if they are all that there
+// are: this node may have the wrong secret. The error is an AwayError.
 func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err error) {
 	rows, err := s.fleet.pool.Query(ctx, readStates, s.name)
 	if err == nil {
@@ -401,13 +412,17 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 		read[i].Text = s.states.opened(s.states.seal, s.name, read[i].ID, read[i].Text)
 		return nil
 	})
-	good := read[:0]
-	for _, one := range read {
-		if one.Text != nil {
-			good = append(good, one)
+	var lost []string
+	good := slices.DeleteFunc(read, func(one State) bool {
+		if one.Text == nil {
+			lost = append(lost, one.ID)
 		}
+		return one.Text == nil
+	})
+	if len(good) > 0 && len(lost) > 0 { // what fails here is removed by who takes the seat next
+		_, _ = s.fleet.pool.Exec(ctx, removeStates, s.name, s.id, s.epoch.Load(), lost)
 	}
-	return good, len(read) - len(good), nil
+	return good, len(lost), nil
 }
 
 // opened is a state that was sealed for a seat; nil: it is damaged, or was sealed with another secret.

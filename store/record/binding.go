@@ -20,6 +20,7 @@ type Binding struct {
 	Received   netip.AddrPort `json:"received"`       // where the REGISTER came from
 	Transport  string         `json:"transport"`      // udp, tcp or tls
 	Flow       uint64         `json:"flow,omitempty"` // the connection that it came by, as long as that lasts; 0: none
+	Node       string         `json:"node,omitempty"` // of the fleet, that it has registered at; empty: this one
 	Agent      string         `json:"user_agent,omitempty"`
 	Registered time.Time      `json:"registered_at"` // the last REGISTER
 	Expires    time.Time      `json:"expires_at"`

@@ -154,6 +154,10 @@ func appendAttempt(b []byte, a *Attempt) []byte {
 	b = number(b, "sip_status", int64(a.SIPStatus))
 	b = textOf(b, "cause", a.Cause)
 	b = number(b, "ms", a.MS)
+	b = textIf(b, "answered_by", a.AnsweredBy)
+	if a.Confidence != 0 {
+		b = appendFloat(key(b, "confidence"), a.Confidence)
+	}
 	b = timeIf(b, "started_at", a.StartedAt)
 	b = textIf(b, "sip_call_id", a.SIPCallID)
 	b = textIf(b, "transport", a.Transport)

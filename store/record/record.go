@@ -146,6 +146,10 @@ type Attempt struct {
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
 	MS            int64  `json:"ms"`
+	// AnsweredBy is who answered a call that we placed: human, machine, fax, sit or unknown. Empty: nobody asked, or it is
+	// not known yet. Confidence says how clearly that was heard, from 0.5, just enough, to 1.
+	AnsweredBy string  `json:"answered_by,omitempty"`
+	Confidence float64 `json:"confidence,omitempty"`
 	// StartedAt is when it began.
 	StartedAt Time `json:"started_at,omitzero"`
 	// SIPCallID is the Call-ID of its INVITE. Empty: none was sent.
@@ -153,6 +157,7 @@ type Attempt struct {
 	// Transport is the transport of the INVITE: udp, tcp or tls. Empty: none was sent.
 	Transport string `json:"transport,omitempty"`
 	// Tried are the addresses of the target that failed before the last one, as transport://address:port, each with how.
+	// Of Contacts that only another node reaches, how is where they have registered.
 	Tried []string `json:"tried,omitempty"`
 	// DroppedHeaders names the headers that were left out of the INVITE.
 	DroppedHeaders []string `json:"dropped_headers,omitempty"`

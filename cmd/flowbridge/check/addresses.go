@@ -12,12 +12,13 @@ import (
 	"flowbridge/internal/publicaddr"
 )
 
-// listeners: the start fails at an address that this machine does not have.
-func (m machine) listeners(cfg *config.Config) (found []warning) {
+// listeners: the start fails at an address that this machine does not have. For those of a seat, a node waits.
+func (m machine) listeners(cfg *config.Config) (found, waits []warning) {
 	own, err := m.addresses()
 	if err != nil {
-		return nil
+		return nil, nil
 	}
+	seat := cfg.Fleet.Takeover.Seat
 	try := func(key string, a netip.Addr) {
 		a = a.Unmap().WithZone("")
 		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || slices.Contains(own, a) {
@@ -28,6 +29,13 @@ func (m machine) listeners(cfg *config.Config) (found []warning) {
 			false: "net.ipv6",
 		}[a.Is4()] + ".ip_nonlocal_bind"); err == nil && later == "1" {
 			return // one that moves between machines can be bound to before it is here
+		}
+		if seat != "" && slices.Contains(cfg.Addresses(), a) {
+			waits = []warning{{
+				fmt.Sprintf("%s: this machine does not have the address %v, so the node stands by for the seat %s", key, a, seat),
+				"nothing, if another machine has the address: the node serves when it comes here",
+			}}
+			return
 		}
 		found = append(found, warning{
 			fmt.Sprintf("%s: this machine has no address %v, so the start fails", key, a),
@@ -43,7 +51,7 @@ func (m machine) listeners(cfg *config.Config) (found []warning) {
 	}
 	try("admin.listen", cfg.Admin.Listen.Addr())
 	try("hooks.listen", cfg.Hooks.Listen.Addr())
-	return found
+	return found, waits
 }
 
 // publicAddress is what advertise: auto stands for, and who told it; "" where nothing asks for it.

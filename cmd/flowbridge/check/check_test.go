@@ -84,9 +84,14 @@ func TestMachineWarnings(t *testing.T) {
 		return nil
 	}
 	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+	if err := os.WriteFile(token, []byte(strings.Repeat("t", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte("postgres://flowbridge@192.0.2.9/flowbridge"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seat := "\nfleet: {dsn_file: " + dsn + ", takeover: {seat: east, key_file: " + token + "}}"
 	without := roomy()
 	without.relays = func() error { return errors.New("CAP_BPF is missing") }
 	mortal := roomy()
@@ -131,6 +136,7 @@ func TestMachineWarnings(t *testing.T) {
 		"reserved partly":         {with("net.ipv4.ip_local_reserved_ports", "30000-35000,35002-40000"), "media: {ports: 30000-39999}", []string{"32768-39999"}, false},
 		"own address":             {roomy(), "sip: {listen: ['udp://192.168.10.5:5060', 'tcp://[2001:db8::5]:5060', 'udp://[::]:5060']}\nmedia: {listen: [127.0.0.9]}", nil, false},
 		"no own address":          {roomy(), "sip: {listen: ['udp://203.0.113.7:5060']}", []string{"sip.listen: this machine has no address 203.0.113.7", "192.168.10.5, 2001:db8::5", "or 0.0.0.0"}, true},
+		"address of a seat":       {roomy(), "sip: {listen: ['udp://203.0.113.7:5060']}\nmedia: {listen: [203.0.113.7]}" + seat, []string{"the node stands by for the seat east"}, false},
 		"media elsewhere":         {roomy(), "media: {listen: ['10.0.0.9=203.0.113.7']}", []string{"media.listen: this machine has no address 10.0.0.9"}, true},
 		"admin elsewhere":         {roomy(), "admin: {listen: '10.0.0.9:8080', token_file: " + token + "}", []string{"admin.listen: this machine has no address 10.0.0.9"}, true},
 		"hook elsewhere":          {roomy(), "hooks: {listen: '10.0.0.9:8081', variables: {token_file: " + token + "}}", []string{"hooks.listen: this machine has no address 10.0.0.9"}, true},

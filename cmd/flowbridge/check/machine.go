@@ -92,7 +92,7 @@ func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 	if m.elsewhere {
 		return nil, nil
 	}
-	stops = m.listeners(cfg)
+	stops, warnings = m.listeners(cfg)
 	for _, look := range []func(*config.Config) ([]warning, error){m.store, m.recordings} {
 		found, err := look(cfg)
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, errMadeByUnit) {

@@ -5,6 +5,8 @@ package e2e
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"flowbridge/admin"
+	"flowbridge/internal/pgtest"
 )
 
 // registrations are those of the server, by its admin API.
@@ -117,5 +120,60 @@ func TestSoftphoneRegisters(t *testing.T) {
 	phone.quit()
 	hearEachOther(t, carrier, phone)
 	eventually(t, "its Contact is removed", func() bool { return len(b.registrations().Incoming) == 0 })
+	b.stop()
+}
+
+// TestRegisteredAtAnotherNode has softphones register at one node of a fleet, and the carrier call them through the other one. What is
+// reached from there is called, also when its own node is dead. What is not is called by its own node, if the route has that one, and
+// refused otherwise: the record says where it has registered.
+func TestRegisteredAtAnotherNode(t *testing.T) {
+	s := newPreparedStage(t)
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	must(t, os.WriteFile(dsn, []byte(pgtest.Start(t).Database()+"\n"), 0o600))
+	node := func(name, ports, other, routes string) *server {
+		config := s.config(setup{
+			sip: ", auth_algorithms: [MD5]", trunk: fromLoopback, media: ", ports: " + ports,
+			listen: []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)},
+		})
+		for _, user := range []string{"phone", "desk"} {
+			config = replaceOnce(t, config, "\ntargets:", "\n  - {name: "+user+", auth: {username: "+user+", password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1], first_response_timeout: 1h}\ntargets:")
+		}
+		config = replaceOnce(t, config, "\ntargets:", fmt.Sprintf("\n  - {name: other, sources: [\"%v\"]%s}\ntargets:", s.b2bua, other))
+		config = replaceOnce(t, config, "\nroutes:", "\nroutes:\n"+routes)
+		return startServer(t, t.TempDir(), config+"fleet: {dsn_file: "+dsn+", node: "+name+"}\n")
+	}
+	a := node("a", "20000-20999", "", "  - {trunk: other, trunks: [desk]}")
+	b := node("b", "21000-21999", fmt.Sprintf(", uri: \"sip:{{.To.Number}}@%v\", first_response_timeout: 1h", a.sip),
+		`  - {trunk: carrier, to: "^\\+1508", trunks: [phone]}`+"\n"+`  - {trunk: carrier, to: "^\\+1509", trunks: [desk, other]}`)
+	s.server, b.targets = b, []uint16{s.agent.Port()}
+	register := func(user, over string) *baresip {
+		at := s.freePort(s.stranger)
+		account := fmt.Sprintf("<sip:%s@%v;transport=%s>;auth_user=%s;auth_pass=%s;regint=600;answermode=auto;audio_codecs=PCMU/8000/1\n", user, a.at(over, s.stranger), over, user, apiToken)
+		return s.softphone(t.TempDir(), nil, account, at, softWords(71))
+	}
+	phone, desk := register("phone", "udp"), register("desk", "tcp")
+	eventually(t, "both are registered", func() bool { return len(a.registrations().Incoming) == 2 })
+	carrier := s.startBaresip(softWords(72))
+	call := func(number string) { carrier.command("dial", fmt.Sprintf("sip:%s@%v", number, b.sip)) }
+	talk := func(number string, called *baresip) {
+		call(number)
+		carrier.await("CALL_ESTABLISHED")
+		called.hears(2 * time.Second)
+		carrier.command("hangup", "")
+		carrier.await("CALL_CLOSED")
+		called.await("CALL_CLOSED")
+	}
+	talk("+15085550100", phone)
+	talk("+15095550100", desk)
+	a.kill()
+	talk("+15085550100", phone)
+	answered, passedOn := want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}}}, want{"answered", "caller_hangup", "caller", 200, []try{{"target_unreachable", 0, 0}, {"", 0, 200}}}
+	refused := b.records(answered, passedOn, answered)[1].Attempts[0]
+	if len(refused.Tried) != 1 || !strings.HasPrefix(refused.Tried[0], "tcp://") || !strings.HasSuffix(refused.Tried[0], " registered at node a") {
+		t.Errorf("the attempt that failed is %+v", refused)
+	}
+	for _, p := range []*baresip{phone, desk, carrier} {
+		p.quit()
+	}
 	b.stop()
 }

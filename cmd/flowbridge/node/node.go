@@ -268,13 +268,16 @@ func (n *Node) logFound() {
 func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	preparers map[string]peers.Preparer,
 ) (err error) {
-	n.server, err = b2bua.NewServer(b2bua.Options{
+	o := b2bua.Options{
 		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: preparers,
 		Key: n.seatKey(), Left: n.left, Await: n.await(), Machine: store.Uptime, Node: name, Log: n.log,
 		Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.before.orNone(),
-	})
-	if err != nil {
+	}
+	if n.fleet != nil {
+		o.Others = n.fleet
+	}
+	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
 	}
 	n.add(part{close: n.server.Close})

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	n, err := Start(ctx, cfg, log, Options{
 		operator: o, out: out, memory: governed,
 		parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}, before: before,
-		signals: signals, beginAnew: o.beginAnew, standsBy: o.standsBy(standing),
+		signals: signals, beginAnew: o.beginAnew, standsBy: o.standsBy(standing, hangups, upgrades),
 	})
 	served()
 	switch {
@@ -83,9 +84,14 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	return nil
 }
 
-// standsBy tells the supervisor of a standby, which lives until ctx ends.
-func (o *operator) standsBy(ctx context.Context) func(seat string) {
+// standsBy tells the supervisor of a standby, and those who ask it for more, until ctx ends.
+func (o *operator) standsBy(ctx context.Context, hangups, upgrades <-chan os.Signal) func(seat string) {
 	return func(seat string) {
+		o.mu.Lock()
+		o.idle = fmt.Errorf("%w for the seat %s: stop or restart it instead, it has no calls", errStanding, seat)
+		o.mu.Unlock()
+		go o.reloadOn(ctx, hangups)
+		go o.upgradeOn(ctx, upgrades)
 		o.supervisor.ready("Standing by for the seat " + seat)
 		go o.supervisor.watch(ctx, func(context.Context) error { return nil })
 	}
@@ -115,6 +121,7 @@ type operator struct {
 	reloads  sync.Mutex // one at a time; held while the file is read and the store told, so never waited for by Drain
 	mu       sync.Mutex // guards what follows
 	node     *Node      // nil: not started yet
+	idle     error      // why it is not; nil: it starts
 	server   reloader
 	draining bool
 	replaced bool // another process goes on, or is about to
@@ -123,6 +130,7 @@ type operator struct {
 // Reasons why a request can't be carried out.
 var (
 	errStarting = errors.New("still starting")
+	errStanding = errors.New("this node stands by")
 	errDraining = errors.New("draining")
 	errReplaced = errors.New("another process goes on in a moment: ask that one")
 )
@@ -140,7 +148,7 @@ func (o *operator) Drain() (admin.Drained, error) {
 	defer o.mu.Unlock()
 	switch {
 	case o.node == nil:
-		return admin.Drained{}, errStarting
+		return admin.Drained{}, cmp.Or(o.idle, errStarting)
 	case o.replaced:
 		return admin.Drained{}, errReplaced
 	}
@@ -228,7 +236,7 @@ func (o *operator) beginReload() (current *inForce, err error) {
 	defer o.mu.Unlock()
 	switch {
 	case o.node == nil:
-		return nil, errStarting
+		return nil, cmp.Or(o.idle, errStarting)
 	case o.draining:
 		return nil, errDraining
 	default:

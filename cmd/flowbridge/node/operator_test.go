@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -380,6 +381,17 @@ func TestNothingBeforeTheStart(t *testing.T) {
 	if _, err := o.Reload(t.Context()); !errors.Is(err, errStarting) {
 		t.Errorf("reload: %v", err)
 	}
+	hangups, upgrades := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	told := &logged{}
+	o.log, o.patience, o.supervisor = zerolog.New(told), time.Minute, newSupervisor(zerolog.Nop())
+	o.standsBy(t.Context(), hangups, upgrades)("east")
+	if _, err := o.Drain(); !errors.Is(err, errStanding) || !strings.Contains(err.Error(), "for the seat east") {
+		t.Errorf("drain of a standby: %v", err)
+	}
+	hangups <- syscall.SIGHUP
+	waitFor(t, "SIGHUP is answered", func() bool { return strings.Contains(told.String(), "configuration not reloaded") })
+	upgrades <- syscall.SIGUSR2
+	waitFor(t, "SIGUSR2 is answered", func() bool { return strings.Contains(told.String(), "not upgraded") })
 }
 
 // A file that was emptied by mistake does not take every call away.

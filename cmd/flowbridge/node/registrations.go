@@ -17,8 +17,10 @@ const bindingsPatience = 2 * time.Second
 // bindings are those of who had registered at the process before. Those that can't be read now are taken up once they
 // can be.
 func (n *Node) bindings(ctx context.Context) map[string][]record.Binding {
-	if n.bound != nil {
+	if n.fleet != nil { // which may not have them as this node's
 		n.add(part{begin: func() { n.server.Registrar().KeepAll() }})
+	}
+	if n.bound != nil {
 		return n.bound
 	}
 	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/config"
+	"flowbridge/internal/pgtest"
 	"flowbridge/store"
 	"flowbridge/store/record"
 )
@@ -73,3 +75,38 @@ routes: [{trunk: phone, targets: [one]}]
 store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `
+
+// Who has registered at a seat is known to its next owner, and to the other nodes as registered there.
+func TestRegistrationsGoOver(t *testing.T) {
+	url, dir := pgtest.Shared(t).Database(), t.TempDir()
+	for name, text := range map[string]string{"dsn": url, "key": strings.Repeat("k", 32)} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600))
+	}
+	start := func(name, seat string) *Node {
+		t.Helper()
+		text := fmt.Sprintf(diskConfig+"fleet: {dsn_file: %[2]s/dsn, node: %[3]s, takeover: {seat: %[4]s, key_file: %[2]s/key}}\n",
+			filepath.Join(dir, name+".db"), dir, name, seat)
+		cfg, err := config.Parse("f.yaml", []byte(text), func(string) (string, bool) { return "secret", true })
+		must(t, err)
+		n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{beginAnew: func() {}})
+		must(t, err)
+		return n
+	}
+	a, west := start("a", "east"), start("w", "west")
+	now := time.Now()
+	a.server.Registrar().TakeUp(now, map[string][]record.Binding{
+		"trunk phone": {{Contact: "sip:a@127.0.72.5", Transport: "udp", Registered: now, Expires: now.Add(time.Hour)}},
+	})
+	must(t, a.seat.Flush(t.Context()))
+	must(t, a.Close())
+	b := start("b", "east")
+	if got := b.figures.registrations().Incoming; len(got) != 1 || got[0].Contact != "sip:a@127.0.72.5" {
+		t.Errorf("the next owner has %+v", got)
+	}
+	must(t, b.seat.Flush(t.Context()))
+	if got, err := west.fleet.Bindings(t.Context(), "trunk phone"); err != nil || len(got) != 1 || got[0].Node != "b" {
+		t.Errorf("the other seat finds %+v, %v", got, err)
+	}
+	must(t, b.Close())
+	must(t, west.Close())
+}

@@ -32,6 +32,9 @@ var errLostMeanwhile = errors.New("another node has taken the seat before this o
 // errNoSeat refuses an upgrade.
 var errNoSeat = errors.New("fleet.takeover names another seat than before: drain and restart instead")
 
+// errCopied ends a node that another one would be taken for.
+var errCopied = errors.New("another node has the same database: give each machine a store.path of its own, empty at first")
+
 // errStoodBy ends a standby that was told to end.
 var errStoodBy = errors.New("stopped while it stood by")
 
@@ -89,7 +92,7 @@ func (n *Node) takeSeat(ctx context.Context, o Options) error {
 	close(n.seat.served)
 	if n.api != nil { // who asks waits until the node is whole
 		paused, cancel := context.WithTimeout(ctx, requestPatience)
-		_ = n.pause.Stop(paused)
+		_ = n.pause.Hold(paused)
 		cancel()
 	}
 	_ = os.Unsetenv(silenced)
@@ -129,6 +132,9 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 			return t, nil
 		}
 		if n.api == nil {
+			if other := s.Copied(ctx); other != "" {
+				return t, fmt.Errorf("%w: node %s", errCopied, other)
+			}
 			if err = n.showStandby(ctx, o, err); err != nil {
 				return t, err
 			}
@@ -187,6 +193,9 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken, o Options) error {
 	var err error
 	for told := false; ; told = true {
 		if states, unreadable, err = n.seat.States(ctx); err == nil {
+			n.bound, err = n.seat.Bindings(ctx)
+		}
+		if err == nil {
 			break
 		}
 		if !told {
@@ -201,12 +210,7 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken, o Options) error {
 		}
 	}
 	now := time.Now()
-	n.bound = map[string][]record.Binding{}
 	for _, s := range states {
-		if holder, all := store.BindingsFromReplica(s.ID, s.Text, now); holder != s.ID {
-			n.bound[holder] = all
-			continue
-		}
 		l, over, err := store.FromReplica(s.ID, s.Text, now)
 		switch {
 		case err != nil:

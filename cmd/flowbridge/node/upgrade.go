@@ -482,7 +482,8 @@ func (n *Node) leave() {
 	_ = n.api.Shutdown(ctx) // what is left are streams of events
 }
 
-// exempt are the requests of the admin API that an upgrade does not wait for: itself, and those that last.
+// exempt are the requests of the admin API that a pause leaves alone: the upgrade itself, those that last, and whether
+// the process lives.
 func exempt(r *http.Request) bool {
-	return r.URL.Path == "/api/upgrade" || r.URL.Path == "/api/events"
+	return r.URL.Path == "/api/upgrade" || r.URL.Path == "/api/events" || r.URL.Path == "/healthz"
 }

@@ -127,9 +127,9 @@ func printCall(w io.Writer, c *admin.Call) {
 	row("ids", "SIP %s, to the target %s, of the platform %s", orDash(c.SIPCallID), orDash(c.TargetSIPCallID),
 		orDash(c.SynthflowCallID))
 	for _, a := range c.Attempts {
-		row("attempt", "%s: prepare %s, status %s, cause %s, %d ms %s", a.Target, statusOrDash(a.PrepareStatus),
+		row("attempt", "%s: prepare %s, status %s, cause %s, %d ms %s %s", a.Target, statusOrDash(a.PrepareStatus),
 			statusOrDash(a.SIPStatus),
-			orDash(a.Cause), a.MS, a.Reason)
+			orDash(a.Cause), a.MS, a.Reason, a.AnsweredBy)
 	}
 	for i, side := range []*record.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 {

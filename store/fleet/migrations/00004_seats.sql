@@ -13,7 +13,8 @@ CREATE TABLE flowbridge_seats (
     unprotected integer NOT NULL DEFAULT 0
 );
 
--- The state of each answered call that is not over, sealed. Rows change once or twice, so pages keep room for that.
+-- The state of each call from its first INVITE to a target on, the record of one that has just ended, and who is
+-- registered, all sealed. Rows change once or twice, so pages keep room for that.
 CREATE TABLE flowbridge_states (
     seat  text COLLATE "C" NOT NULL,
     id    text COLLATE "C" NOT NULL,

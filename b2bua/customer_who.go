@@ -1,0 +1,89 @@
+package b2bua
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/media/answerer"
+	"flowbridge/store/record"
+)
+
+// Who has answered a call that we place: trunks[].originate.answer.
+
+// beepWithin is how long the greeting of a machine may take.
+const beepWithin = 40 * time.Second
+
+// asksWhoAnswers has the media find out who has answered, where the trunk wants that, and reports whether no agent is
+// called until it is known.
+func (c *Call) asksWhoAnswers() (waits bool) {
+	wanted := c.trunk.Caller.Originate.Answer
+	if wanted == nil {
+		return false
+	}
+	limits := answerer.Limits{}
+	if wanted.Machine == config.MachinePlay {
+		limits.Beep = beepWithin
+	}
+	c.bridge.Media.DetectAnswer(media.SideA, limits)
+	return wanted.Machine != config.MachineBridge
+}
+
+// answeredBy: it is known who has answered, or it stays unknown.
+func (c *Call) answeredBy(e bridge.AnsweredBy) {
+	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
+	c.noteWho(e)
+	machine := who == answerer.Machine && wanted.Machine != config.MachineBridge
+	switch waits := c.connected == nil && c.transfers.current == nil; {
+	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+	case machine: // its beep is waited for
+	case waits:
+		c.callAgent()
+	}
+}
+
+// noteWho has the record and the ladder say who has answered.
+func (c *Call) noteWho(e bridge.AnsweredBy) {
+	said := string(e.Verdict)
+	if e.Reason != "" {
+		said += " (" + string(e.Reason) + ")"
+	}
+	c.log.Info().Str("answered_by", said).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
+		Msg("who answered")
+	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", said, e.Confidence, e.After.Milliseconds())
+	c.record.attempts = slices.Clone(c.record.attempts) // the journal may have the former ones
+	for i := range c.record.attempts {
+		if a := &c.record.attempts[i]; a.Reason == record.ReasonCustomer && a.SIPStatus == 200 {
+			a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
+		}
+	}
+	c.notes.mark()
+}
+
+// beeped: the machine takes a message now, or has given no sign of it.
+func (c *Call) beeped(e bridge.Beeped) {
+	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
+	if c.connected != nil || c.transfers.current != nil { // it was not known to be a machine, and the agent was called
+		return
+	}
+	sound := c.trunk.Caller.Originate.Answer.Play
+	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: sound}); err != nil {
+		c.log.Warn().Err(err).Str("sound", sound).Msg("no sound for the answering machine")
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+		return
+	}
+	c.customer.playing = true
+}
+
+// played hangs up on a machine that has heard its sound.
+func (c *Call) played(e bridge.Played) {
+	c.bridge.Handle(e)
+	if c.customer != nil && c.customer.playing && e.Side == media.SideA && c.bridge.Sounds.Heard(media.SideA) == "" {
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+	}
+}

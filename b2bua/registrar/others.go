@@ -1,0 +1,67 @@
+package registrar
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/store/record"
+)
+
+// Others are the other nodes of a fleet.
+type Others interface {
+	// KeepBindings has them find the bindings of a holder at this node. What was removed here lately is among them, as a
+	// binding without an end: it replaces older ones at other nodes. It does not block.
+	KeepBindings(holder string, all []record.Binding)
+	// Bindings gives those at other nodes.
+	Bindings(ctx context.Context, holder string) ([]record.Binding, error)
+}
+
+// maxMerged bounds the bindings of a holder at all nodes that are looked at: the newest ones.
+const maxMerged = 3 * mostContacts
+
+// noteRemoved keeps what a REGISTER has removed for as long as an older binding may last: a phone that finds nodes in
+// turn may have one at another node. The lock is held.
+func (r *Registrar) noteRemoved(now time.Time, q *Request) {
+	all := slices.DeleteFunc(slices.Concat(r.gone[q.Holder], q.removed), func(b record.Binding) bool {
+		return now.Sub(b.Registered) >= maxExpires
+	})
+	if r.gone[q.Holder] = all[max(0, len(all)-mostContacts):]; len(all) == 0 {
+		delete(r.gone, q.Holder)
+	}
+}
+
+// Elsewhere returns the bindings of a holder at other nodes, the best first. Of one Contact or device the last REGISTER
+// counts, whichever node has taken it. A user agent numbers its REGISTERs (RFC 3261 section 10.3, step 7).
+func (r *Registrar) Elsewhere(ctx context.Context, holder string) (left []record.Binding, err error) {
+	if r.others == nil {
+		return nil, nil
+	}
+	all, err := r.others.Bindings(ctx, holder)
+	r.mu.Lock()
+	all = slices.Concat(r.of[holder], r.gone[holder], all)
+	r.mu.Unlock()
+	slices.SortStableFunc(all, func(a, b record.Binding) int {
+		if a.CallID == b.CallID && a.CSeq != b.CSeq {
+			return cmp.Compare(b.CSeq, a.CSeq)
+		}
+		return b.Registered.Compare(a.Registered)
+	})
+	for _, b := range all[:min(len(all), maxMerged)] {
+		newer := func(o record.Binding) bool { return o.Contact == "*" || isSame(&o, &b) }
+		if !slices.ContainsFunc(left, newer) {
+			left = append(left, b)
+		}
+	}
+	return slices.DeleteFunc(best(left), func(b record.Binding) bool {
+		return b.Node == "" || !time.Now().Before(b.Expires)
+	}), err
+}
+
+// isSame reports whether two bindings are of one Contact or device.
+func isSame(a, b *record.Binding) bool {
+	one, other := message.ParseURI(a.Contact), message.ParseURI(b.Contact)
+	return message.SameURI(&one, &other) || a.Instance != "" && a.Instance == b.Instance
+}

@@ -1,0 +1,206 @@
+package answerer
+
+import (
+	"time"
+
+	"flowbridge/media/audio"
+	"flowbridge/media/voice"
+)
+
+// Verdict is who or what answered.
+type Verdict string
+
+// The verdicts.
+const (
+	Unknown Verdict = "unknown"
+	Human   Verdict = "human"
+	Machine Verdict = "machine" // its greeting, or its beep
+	Fax     Verdict = "fax"
+	SIT     Verdict = "sit" // special information tones: the network could not connect the call
+)
+
+// Reason says why a verdict is Unknown.
+type Reason string
+
+// The reasons.
+const (
+	Undecided Reason = "undecided" // speech came, but neither as of a person nor as of a machine
+	Silence   Reason = "silence"   // nothing but steady noise came
+	Tone      Reason = "tone"      // ringing, busy or keys, for example
+	Codec     Reason = "codec"     // not G.711
+)
+
+// Answer is the verdict. Confidence says how clearly its evidence was heard: 0.5 means that it just sufficed, 1 that it
+// could hardly be clearer, 0 that the verdict is Unknown. It is no probability.
+type Answer struct {
+	Verdict    Verdict
+	Reason     Reason // of Unknown
+	Confidence float64
+	After      time.Duration // since the answer
+}
+
+// Beep ends the wait for a beep.
+type Beep struct {
+	Heard bool // false: it did not come
+	After time.Duration
+}
+
+// Limits say how long the detector listens. A value that is zero or out of range means the default.
+type Limits struct {
+	Within  time.Duration // from the first sound to the verdict: 2 s, at most 5 s
+	Silence time.Duration // from the answer to the first sound: 4 s, at most 5 s. A fax is silent for up to 2.5 s
+	Beep    time.Duration // from the verdict to the beep: 0, which means none, at most 5 min
+}
+
+const (
+	blockLen   = 160 // samples
+	blockTime  = 20 * time.Millisecond
+	mostBlocks = 512                    // until the verdict, by the longest limits
+	absent     = -1                     // the level of a block without a packet
+	gone       = 200 * time.Millisecond // without a packet: the sender is silent
+	jump       = voice.Tick * 4000      // that a timestamp is away from its time: another clock
+)
+
+// Detector judges one side of a call. It allocates nothing after New. Places in the stream are samples since start.
+type Detector struct {
+	// Constant.
+	limits Limits
+	start  time.Duration
+	answer func(Answer)
+	beep   func(Beep)
+
+	timestamp       uint32
+	next            int64         // the place of timestamp
+	heard           time.Duration // when the last packet came
+	started         bool
+	judged, foreign bool // G.711 came; another codec did
+	window          [windowLen]float32
+	fresh           int // samples of the window that belong to the next block
+
+	blocks     int // so far; so is each place of a block below
+	levels     [mostBlocks]int8
+	tonal      [mostBlocks]bool
+	last       sound // the last block that was heard
+	run        run
+	cadence    run // the last one before run that may have been part of ringing or of a busy tone
+	informed   int // special information tones so far
+	informedAt int // the last block of them
+	answered   bool
+	until      int // when the wait for a beep ends; 0: nobody waits
+	over       bool
+}
+
+// New makes a detector of a call that was answered at start, by the clock of voice.Packet.Arrival. The detector calls
+// answer once, and then beep at most once.
+func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *Detector {
+	or := func(d *time.Duration, most, otherwise time.Duration) {
+		if *d <= 0 || *d > most {
+			*d = otherwise
+		}
+	}
+	or(&l.Within, 5*time.Second, 2*time.Second)
+	or(&l.Silence, 5*time.Second, 4*time.Second)
+	or(&l.Beep, 5*time.Minute, 0)
+	return &Detector{limits: l, start: start, heard: start, answer: answer, beep: beep}
+}
+
+// Over reports whether there is nothing left to tell.
+func (d *Detector) Over() bool { return d.over }
+
+// Due returns when Look must be called next.
+func (d *Detector) Due() time.Duration { return d.start + d.after(2) + gone }
+
+// after is how long after the answer a number of further blocks end.
+func (d *Detector) after(more int) time.Duration { return time.Duration(d.blocks+more) * blockTime }
+
+// Packet judges a packet.
+func (d *Detector) Packet(p voice.Packet) {
+	decode := audio.DecodeULaw
+	switch p.Content {
+	case voice.MuLaw:
+		d.judged = true
+	case voice.ALaw:
+		d.judged, decode = true, audio.DecodeALaw
+	case voice.ComfortNoise:
+		p.Payload = nil
+	case voice.Opaque, voice.Keys:
+		d.foreign = d.foreign || p.Content == voice.Opaque
+		return
+	}
+	if !d.place(&p) {
+		return
+	}
+	for rest := p.Payload; len(rest) > 0 && !d.over; {
+		n := min(len(rest), blockLen-d.fresh)
+		copy(d.window[:], d.window[n:])
+		for i, code := range rest[:n] {
+			d.window[windowLen-n+i] = float32(decode(code))
+		}
+		if d.fresh, rest = d.fresh+n, rest[n:]; d.fresh == blockLen {
+			d.fresh, d.last = 0, listen(&d.window, d.last)
+			d.push(d.last)
+		}
+	}
+}
+
+// place finds where a packet begins, and passes what is missing before it. False: it is late or came twice. Within a
+// stream the timestamp says it. After a jump, as with another stream, or where a sender's clock stood still while it
+// was silent, its arrival does.
+func (d *Detector) place(p *voice.Packet) (fresh bool) {
+	n := int64(len(p.Payload))
+	due, at := int64((p.Arrival-d.start)/voice.Tick)-n, d.next+int64(int32(p.Timestamp-d.timestamp))
+	away, silent := time.Duration(due-at)*voice.Tick, p.Arrival-d.heard
+	known := d.started && away.Abs() <= jump && (silent <= gone || away <= silent/2)
+	if known && at < d.next {
+		return false
+	}
+	if !known {
+		at = max(due, d.next)
+	}
+	d.started, d.heard, d.next, d.timestamp = true, p.Arrival, at+n, p.Timestamp+uint32(n)
+	if int(at/blockLen) > d.blocks {
+		clear(d.window[:]) // a jump in a tone would be another frequency
+		d.pass(at)
+	}
+	return true
+}
+
+// pass judges blocks of which no packet came, before a place.
+func (d *Detector) pass(to int64) {
+	for d.fresh = 0; int64(d.blocks+1)*blockLen <= to && !d.over; {
+		d.push(sound{level: absent})
+	}
+}
+
+// Look takes notice of a moment: what did not come for a while before it was not sent.
+func (d *Detector) Look(now time.Duration) {
+	if now-d.heard < gone {
+		return
+	}
+	d.pass(int64((now - gone - d.start) / voice.Tick))
+	if ahead := int64(d.blocks)*blockLen - d.next; ahead > 0 {
+		d.next, d.timestamp = d.next+ahead, d.timestamp+uint32(ahead)
+	}
+}
+
+// push judges the next block.
+func (d *Detector) push(s sound) {
+	beep := d.follow(s)
+	if !d.answered {
+		d.levels[d.blocks], d.tonal[d.blocks] = int8(s.level), s.tonal
+	}
+	if d.blocks++; !d.answered {
+		d.decide(beep)
+	}
+	if d.over = d.answered && (beep || d.blocks >= d.until); d.over && d.until > 0 {
+		d.beep(Beep{Heard: beep, After: d.after(0)})
+	}
+}
+
+// conclude tells the verdict.
+func (d *Detector) conclude(v Verdict, r Reason, confidence float64) {
+	if d.answered = true; d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec {
+		d.until = d.blocks + int(d.limits.Beep/blockTime)
+	}
+	d.answer(Answer{Verdict: v, Reason: r, Confidence: confidence, After: d.after(0)})
+}

@@ -1,0 +1,25 @@
+// Package answerer says who answered a call: a person, a machine with a greeting, a fax, or the tones of a network that
+// could not connect it. It is fed the called party's RTP from the answer on. It keeps no audio and no words.
+//
+//		packets ──▶ blocks of 20 ms: level, strongest frequencies ──▶ Detector ──▶ one [Answer], then at most one [Beep]
+//
+//	  - fax: CED, 2100 Hz, or CNG, 1100 Hz, for 0.4 s (ITU-T T.30 §4.3).
+//	  - sit: three tones of some 950, 1400 and 1800 Hz in a row (ITU-T E.180 §6; the North American ones are near).
+//	  - machine: the first utterance lasts for 1.8 s, with no pause of more than 0.6 s. Or a beep comes.
+//	  - human: the first utterance was over within 1.2 s, and 0.7 s of silence followed.
+//	  - beep: a single steady tone of 0.1 to 2 s, then a quarter of a second of silence. At the frequencies of ringing
+//	    and busy tones 0.7 s of silence must follow, and a tone that comes again is no beep.
+//
+// Only length tells a person from a machine. A person who answers with a long sentence counts as a machine. A machine
+// with a short greeting counts as a person, unless its beep comes at once. Speech is what is louder than the noise of
+// the line. All blocks are judged again with each new one, because the noise is known only after a while.
+//
+// # Decisions
+//
+// It is not part of package voice, which decodes nothing and has only steps that the kernel's verifier knows.
+//
+// A beep may have any frequency, so each block has one Fourier transform. A Goertzel filter for each frequency would
+// cost more than ten times as much. Benchmarks: BenchmarkPacket, BenchmarkGoertzel.
+//
+// How exact it is was measured on generated sounds, not on calls. Test: TestAnswererFigures.
+package answerer

@@ -1,0 +1,115 @@
+package answerer
+
+// In blocks.
+const (
+	firstRun = 3  // loud blocks in a row begin an utterance
+	goingOn  = 2  // and prolong it
+	clickMax = 7  // loud blocks are no utterance, if silence follows
+	greeting = 90 // an utterance as long, with no pause longer than greetMax, is a machine's
+	greetMax = 30
+	hello    = 60 // an utterance no longer is a person's, if silence follows
+	silence  = 35
+)
+
+// In dB.
+const (
+	speechMin = 30 // level of -45 dBm0: nothing below it is speech
+	swingMin  = 12 // from the noise to the speaker; less is steady noise
+	above     = 5  // the noise: a loud block is that at least
+	below     = 24 // the speaker: a loud block is that at most
+)
+
+// utterance is the first one. Places are blocks.
+type utterance struct {
+	first, last int // first < 0: none was heard
+	loud, tones int // blocks
+	pause       int // the longest within it
+	clear       float64
+}
+
+// decide gives a verdict if there is one: by tones, or else by speech.
+func (d *Detector) decide(beep bool) {
+	u, r := d.utterance(), &d.run
+	tone, sure := u.tones*2 > u.loud, 0.5+r.clarity()/2
+	switch {
+	case beep && (u.first < 0 || tone): // without a greeting
+		d.conclude(Machine, "", 0.5+r.clarity()/4)
+	case beep:
+		d.conclude(Machine, "", sure)
+	case d.informed == len(informs):
+		d.conclude(SIT, "", sure)
+	case r.isFax(4*(u.loud-u.tones) > u.tones):
+		d.conclude(Fax, "", sure)
+	case d.foreign && !d.judged && d.after(0) >= d.limits.Within:
+		d.conclude(Unknown, Codec, 0)
+	case u.first >= 0:
+		d.measure(u, tone)
+	case d.after(0) >= d.limits.Silence:
+		d.conclude(Unknown, Silence, 0)
+	}
+}
+
+// measure gives a verdict if the length of an utterance allows one, or if there is no more time.
+func (d *Detector) measure(u utterance, tone bool) {
+	length := u.last - u.first + 1
+	switch {
+	case !tone && length >= greeting && u.pause <= greetMax:
+		d.conclude(Machine, "", 0.5+u.clear*(1-float64(u.pause)/greetMax)/2)
+	case !tone && length <= hello && d.blocks-1-u.last >= silence:
+		d.conclude(Human, "", 0.5+u.clear*min(1, 2*(1-float64(length)/hello))/2)
+	case d.after(-u.first) < d.limits.Within && d.after(0) < d.limits.Silence+d.limits.Within:
+	case tone:
+		d.conclude(Unknown, Tone, 0)
+	default:
+		d.conclude(Unknown, Undecided, 0)
+	}
+}
+
+// utterance finds the first one in all blocks so far.
+func (d *Detector) utterance() (u utterance) {
+	u.first = -1
+	var counts [levelMax + 1]int
+	all, low, high := 0, 0, levelMax
+	for _, l := range d.levels[:d.blocks] {
+		if l != absent {
+			counts[l]++
+			all++
+		}
+	}
+	for n := counts[low]; low < levelMax && n*10 <= all; n += counts[low] { // a tenth of all is noise
+		low++
+	}
+	for n := counts[high]; high > 0 && n <= firstRun; n += counts[high] { // some blocks are the speaker's
+		high--
+	}
+	if high < speechMin || high-low < swingMin {
+		return u
+	}
+	u.clear = min(1, float64(high-low-swingMin)/15)
+	least := int8(max(speechMin, low+above, low+(high-low)*2/5, high-below))
+	for i, in := 0, 0; i < d.blocks; i++ {
+		if d.levels[i] < least {
+			if in = 0; u.first >= 0 && u.loud <= clickMax && i-u.last >= silence {
+				u = utterance{first: -1, clear: u.clear}
+			}
+			continue
+		}
+		in++
+		more := 1
+		switch {
+		case u.first < 0 && in < firstRun, in < goingOn:
+			continue
+		case u.first < 0:
+			u.first, more = i-firstRun+1, firstRun
+		case in == goingOn:
+			u.pause, more = max(u.pause, i-goingOn-u.last), goingOn
+		}
+		u.last = i
+		for _, tonal := range d.tonal[i+1-more : i+1] {
+			if u.loud++; tonal {
+				u.tones++
+			}
+		}
+	}
+	return u
+}
