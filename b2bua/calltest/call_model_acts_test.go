@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 )
 
 // modelAct is something that may happen in a call. It says in words what it
@@ -397,6 +398,14 @@ func (m *callModel) actMedia(choose func(int) int) string {
 		return ""
 	}
 	side := pick([]media.Side{media.SideA, media.SideB}, choose(2))
+	if s.asked.CompareAndSwap(true, false) {
+		who := pick([]answerer.Verdict{answerer.Human, answerer.Unknown, answerer.Machine, answerer.Fax}, choose(4))
+		s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: who}})
+		if choose(2) == 0 {
+			s.onEvent(media.EventBeep{Side: media.SideA})
+		}
+		return "answered by " + string(who)
+	}
 	if choose(6) == 5 {
 		s.onEvent(media.EventSilent{Since: time.Minute, Never: choose(2) == 0})
 		return "silent"
