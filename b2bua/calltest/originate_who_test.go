@@ -84,8 +84,7 @@ func TestOrderBeforeTheAgent(t *testing.T) {
 		live, invite := w.originates(origination())
 		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
 		_, err := w.server.Transfer(w.t.Context(), live.Record.ID, b2bua.TransferRequest{Order: outbound.Order{To: "spare"}})
-		var refused *b2bua.OrderError
-		if !errors.As(err, &refused) {
+		if _, refused := errors.AsType[*b2bua.OrderError](err); !refused {
 			t.Errorf("transferred: %v", err)
 		}
 		w.customerHangsUp(invite)
