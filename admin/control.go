@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -23,6 +24,8 @@ const (
 	OrderResume Order = "resume"
 	OrderMask   Order = "mask"
 	OrderUnmask Order = "unmask"
+	OrderHold   Order = "hold"
+	OrderUnhold Order = "unhold"
 	OrderHangup Order = "hangup"
 )
 
@@ -32,6 +35,7 @@ var ErrNoCall = errors.New("no such call is live")
 // RefusedError says why a call refuses an order.
 type RefusedError struct {
 	Problem, Remedy string
+	Status          int // 0: 409
 }
 
 func (e *RefusedError) Error() string { return e.Problem }
@@ -46,8 +50,50 @@ type PlayRequest struct {
 	Loop bool `json:"loop"`
 }
 
+// TransferRequest asks that a live call goes to another party.
+type TransferRequest struct {
+	// To is a number, a host or a URI of the target's lists, or the name of a target.
+	To string `json:"to"`
+	// Trunk calls the number. Empty: as after a REFER.
+	Trunk string `json:"trunk"`
+	// Headers are those of the new INVITE that a Refer-To may set.
+	Headers map[string]string `json:"headers"`
+	// Announce is the sound that the new party hears before it is connected. Empty: it is connected at once.
+	Announce string `json:"announce"`
+	// Accept is the key by which it takes the call. Empty: it takes it when the sound is over.
+	Accept string `json:"accept"`
+	// WithinMS is how long it may take for that. 0: 20 s.
+	WithinMS int `json:"within_ms"`
+}
+
+// Transfer is how far the last transfer of a call is.
+type Transfer struct {
+	To string `json:"to"`
+	// By is who has ordered it. Empty: the agent, by REFER.
+	By string `json:"by,omitempty"`
+	// State is dialing, ringing, announcing, done or failed.
+	State string `json:"state"`
+	// Code and Reason are the last status of SIP.
+	Code   int    `json:"code,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// DigitsRequest asks that keys are pressed towards a side of a live call.
+type DigitsRequest struct {
+	// Side is a, the caller, or b, the called party. Empty: b.
+	Side   string `json:"side"`
+	Digits string `json:"digits"`
+	// MS is how long each is pressed. 0: 100.
+	MS int `json:"ms"`
+}
+
 // Control gives orders to live calls.
 type Control interface {
+	// Transfer begins a transfer, and Press presses keys. Their errors are those of Order. by is who orders.
+	Transfer(ctx context.Context, id, by string, t TransferRequest) (Call, error)
+	Press(ctx context.Context, id string, d DigitsRequest) (Call, error)
+	// Variables gives what the hook for variables gives an agent.
+	Variables(ctx context.Context, id string) (any, error)
 	// Play plays a sound to a side. Its errors are those of Order.
 	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the
@@ -70,6 +116,11 @@ func (a *api) serveControl(mux *router) {
 	mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
 	mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
 	mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
+	mux.HandleFunc("/api/calls/{id}/transfer", a.operateAs(a.transfer))
+	mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.orders(OrderHold)))
+	mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.orders(OrderUnhold)))
+	mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
+	mux.HandleFunc("/api/calls/{id}/variables", a.closed(a.variables))
 }
 
 // Recordings gives the files of recordings.
@@ -85,6 +136,7 @@ const downloadLimit = 30 * time.Minute
 type state struct {
 	Recording string `json:"recording"`
 	Masked    bool   `json:"masked"`
+	OnHold    bool   `json:"on_hold,omitempty"`
 }
 
 // record starts, stops, pauses or resumes the recording of a call.
@@ -134,6 +186,51 @@ func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	a.ordered(w, r, c, err)
 }
 
+// transfer begins a transfer.
+func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
+	var body TransferRequest
+	const remedy = `send {"to": "+15075550100"}: a number, a host or a URI of the target's lists, or the name of a target`
+	if status, problem := readBody(r, &body); problem != "" {
+		a.fail(w, status, problem, remedy)
+		return
+	}
+	if body.To == "" || body.WithinMS < 0 {
+		a.fail(w, http.StatusBadRequest, "the body does not say to whom", remedy)
+		return
+	}
+	c, err := a.Control.Transfer(r.Context(), r.PathValue("id"), who.name, body)
+	a.answered(w, r, http.StatusAccepted, struct {
+		ID       string    `json:"id"`
+		Transfer *Transfer `json:"transfer"`
+	}{c.ID, c.Transfer}, c, err)
+}
+
+// press presses keys towards a side.
+func (a *api) press(w http.ResponseWriter, r *http.Request) {
+	var body DigitsRequest
+	const remedy = `send {"digits": "12#"}, and "side": "a" for the caller`
+	if status, problem := readBody(r, &body); problem != "" {
+		a.fail(w, status, problem, remedy)
+		return
+	}
+	if body.Side = cmp.Or(body.Side, "b"); body.Side != "a" && body.Side != "b" || body.MS < 0 || body.MS > 5000 {
+		a.fail(w, http.StatusBadRequest, "side is neither a nor b, or ms is not 0 to 5000", remedy)
+		return
+	}
+	c, err := a.Control.Press(r.Context(), r.PathValue("id"), body)
+	a.ordered(w, r, c, err)
+}
+
+// variables gives what an agent is told of its call.
+func (a *api) variables(w http.ResponseWriter, r *http.Request) {
+	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
+		a.write(w, http.StatusBadRequest, bad)
+		return
+	}
+	all, err := a.Control.Variables(r.Context(), r.PathValue("id"))
+	a.answered(w, r, http.StatusOK, all, Call{}, err)
+}
+
 // hangup ends a call, and answers with the call as it ended. One that is over already stays as it is.
 func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
@@ -151,6 +248,11 @@ func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// orders gives an order that has no body.
+func (a *api) orders(o Order) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { a.order(w, r, o) }
+}
+
 func (a *api) order(w http.ResponseWriter, r *http.Request, o Order) {
 	c, err := a.Control.Order(r.Context(), r.PathValue("id"), o)
 	a.ordered(w, r, c, err)
@@ -158,11 +260,16 @@ func (a *api) order(w http.ResponseWriter, r *http.Request, o Order) {
 
 // ordered answers with the result of an order.
 func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error) {
+	a.answered(w, r, http.StatusOK, state{c.Recording, c.Masked, c.OnHold}, c, err)
+}
+
+// answered is ordered with another answer.
+func (a *api) answered(w http.ResponseWriter, r *http.Request, status int, answer any, c Call, err error) {
 	id := r.PathValue("id")
 	var refused *RefusedError
 	switch {
 	case errors.As(err, &refused):
-		a.fail(w, http.StatusConflict, refused.Problem, refused.Remedy)
+		a.fail(w, cmp.Or(refused.Status, http.StatusConflict), refused.Problem, refused.Remedy)
 	case errors.Is(err, ErrNoCall):
 		a.fail(w, http.StatusNotFound, "no call "+quoted(id)+" is live", "take an id from /api/calls")
 	case err != nil:
@@ -171,7 +278,7 @@ func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error)
 		if a.Events != nil && c.ID != "" {
 			a.Events.note(change{call: c}) // not everything that an order changes is in the record
 		}
-		a.write(w, http.StatusOK, state{c.Recording, c.Masked})
+		a.write(w, status, answer)
 	}
 }
 

@@ -62,6 +62,11 @@ func (*InvalidError) Error() string { return "the configuration is not valid" }
 
 // operate serves POST to senders who may operate, and logs who it was.
 func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
+	return a.operateAs(func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
+}
+
+// operateAs is operate for what has to know the sender.
+func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender)) http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
 		if !a.isMethod(w, r, http.MethodPost) {
 			return
@@ -71,7 +76,7 @@ func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		out := &noted{ResponseWriter: w}
-		next(out, r)
+		next(out, r, who)
 		a.logged(r, who, out.status)
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/store/record"
 )
 
@@ -28,6 +30,22 @@ func (f *fakeControl) Order(_ context.Context, id string, o Order) (Call, error)
 func (f *fakeControl) Play(_ context.Context, id string, s PlayRequest) (Call, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s plays %+v", id, s))
 	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
+}
+
+func (f *fakeControl) Transfer(_ context.Context, id, by string, r TransferRequest) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s transferred by %s: %+v", id, by, r))
+	return Call{
+		Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Transfer: &Transfer{To: r.To, By: by, State: "dialing"},
+	}, f.err
+}
+
+func (f *fakeControl) Press(_ context.Context, id string, d DigitsRequest) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s presses %+v", id, d))
+	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
+}
+
+func (f *fakeControl) Variables(_ context.Context, id string) (any, error) {
+	return map[string]any{"id": id, "variables": map[string]string{}}, f.err
 }
 
 func (f *fakeControl) Originate(_ context.Context, o Origination) (Call, error) {
@@ -74,6 +92,10 @@ func TestOrders(t *testing.T) {
 		{"/api/calls/live/mask", `{"on":false}`, "live unmask"},
 		{"/api/calls/live/play", `{"side":"b","sound":"queue","loop":true}`, "live plays {Side:b Sound:queue Loop:true}"},
 		{"/api/calls/live/play", `{"side":"a","sound":"none"}`, "live plays {Side:a Sound:none Loop:false}"},
+		{"/api/calls/live/hold", "", "live hold"},
+		{"/api/calls/live/resume", "", "live unhold"},
+		{"/api/calls/live/dtmf", `{"digits":"12#"}`, "live presses {Side:b Digits:12# MS:0}"},
+		{"/api/calls/live/dtmf", `{"digits":"1","side":"a","ms":200}`, "live presses {Side:a Digits:1 MS:200}"},
 	} {
 		control.asked = nil
 		res, body := post(t, h, tt.path, tt.body)
@@ -93,6 +115,15 @@ func TestOrders(t *testing.T) {
 		{"/api/calls/live/mask", `{"on":"yes"}`, 400},
 		{"/api/calls/live/mask", `{"on":true,"off":true}`, 400},
 		{"/api/calls/live/mask", `{"on":true}{"on":false}`, 400},
+		{"/api/calls/live/transfer", ``, 400},
+		{"/api/calls/live/transfer", `{}`, 400},
+		{"/api/calls/live/transfer", `{"to":4711}`, 400},
+		{"/api/calls/live/transfer", `{"to":"4711","within_ms":-1}`, 400},
+		{"/api/calls/live/transfer", `{"to":"4711","headers":["X-A: b"]}`, 400},
+		{"/api/calls/live/transfer", `{"to":"4711","who":"me"}`, 400},
+		{"/api/calls/live/transfer?to=4711", `{"to":"4711"}`, 400},
+		{"/api/calls/live/dtmf", `{"digits":"1","side":"c"}`, 400},
+		{"/api/calls/live/dtmf", `{"digits":"1","ms":6000}`, 400},
 	} {
 		if res, body := post(t, h, tt.path, tt.body); res.StatusCode != tt.want || !strings.Contains(body, `"remedy"`) {
 			t.Errorf("%s %s: %d %s; want %d", tt.path, tt.body, res.StatusCode, body, tt.want)
@@ -113,6 +144,7 @@ func TestOrders(t *testing.T) {
 		body string
 	}{
 		{ErrNoCall, 404, `"error":"no call \"live\" is live","remedy":"take an id from /api/calls"}`},
+		{&RefusedError{Problem: "not there", Remedy: "ask", Status: 403}, 403, `"error":"not there","remedy":"ask"}`},
 		{&RefusedError{Problem: "not now", Remedy: "wait"}, 409, `"error":"not now","remedy":"wait"}`},
 		{context.DeadlineExceeded, 503, `"error":"the call did not answer","remedy":"try again"}`},
 	} {
@@ -128,6 +160,33 @@ func TestOrders(t *testing.T) {
 	opts.Control, opts.Access = nil, local(RightsOperate)
 	if res, _ := post(t, New(opts), "/api/calls/live/recording/start", ""); res.StatusCode == 200 {
 		t.Errorf("without control: %d", res.StatusCode)
+	}
+}
+
+// A transfer is answered with how far it is, and the log has who ordered it.
+func TestTransferOrders(t *testing.T) {
+	opts, _ := fixture()
+	control := &fakeControl{}
+	var log strings.Builder
+	opts.Control, opts.Log = control, zerolog.New(&log)
+	res, body := post(t, New(opts), "/api/calls/live/transfer", `{"to":"4711","trunk":"pbx","headers":{"X-A":"b"},"announce":"hi","accept":"1","within_ms":5000}`)
+	if res.StatusCode != 202 || body != `{"id":"live","transfer":{"to":"4711","by":"local","state":"dialing"}}`+"\n" ||
+		fmt.Sprint(control.asked) != "[live transferred by local: {To:4711 Trunk:pbx Headers:map[X-A:b] Announce:hi Accept:1 WithinMS:5000}]" {
+		t.Errorf("got %d %s, asked %v", res.StatusCode, body, control.asked)
+	}
+	if got := log.String(); !strings.Contains(got, `"by":"local"`) || !strings.Contains(got, `"call":"live"`) || !strings.Contains(got, "/transfer") {
+		t.Errorf("the log has %s", got)
+	}
+	if res, body := do(t, New(opts), "GET", "/api/calls/live/variables"); res.StatusCode != 200 || body != `{"id":"live","variables":{}}`+"\n" {
+		t.Errorf("variables: got %d %s", res.StatusCode, body)
+	}
+	control.err = ErrNoCall
+	if res, _ := do(t, New(opts), "GET", "/api/calls/live/variables"); res.StatusCode != 404 {
+		t.Errorf("variables of no call: got %d", res.StatusCode)
+	}
+	opts.Access = withToken(RightsRead)
+	if res, _ := post(t, New(opts), "/api/calls/live/transfer", `{"to":"4711"}`, "Authorization", "Bearer s3cret"); res.StatusCode != 403 {
+		t.Errorf("a token that may only read: %d", res.StatusCode)
 	}
 }
 

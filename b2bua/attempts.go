@@ -33,6 +33,7 @@ type plan struct {
 	capped     bool            // one of them had no room
 
 	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
+	by      string           // who has ordered it
 	vars    *template.Vars   // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
 	headers []outbound.Field // further headers of its INVITEs
@@ -146,7 +147,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	}
 	return record.Attempt{
 		StartedAt: record.TimeOf(a.started),
-		Target:    a.target.Dial.Name, Reason: reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		Target:    a.target.Dial.Name, Reason: reason, By: a.plan.by, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport,
 		DroppedHeaders: a.dropped,
 		SIPCallID:      a.callID(), Tried: a.tried(),

@@ -367,7 +367,13 @@ func (c *Call) snapshot() LiveCall {
 		return live
 	}
 	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
-	live.Vars, live.caller = c.vars, c.caller
+	live.Vars, live.caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
+	if t := c.transfers.last; t != nil {
+		live.Transfer = new(*t)
+	}
+	if c.connected != nil {
+		live.At = c.connected.target.Dial.Name
+	}
 	if c.bridge.Media.IsOpen() {
 		live.Speaks = c.bridge.Media.Speaking()
 	}

@@ -103,6 +103,8 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.notes.soon()
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
+	case bridge.Announced:
+		c.transfers.announced(e)
 	case bridge.AnsweredBy:
 		c.answeredBy(e)
 	case bridge.Beeped:
@@ -220,7 +222,7 @@ func (c *Call) securedInBridge(e bridge.HandshakeOver) {
 	a, err := c.attempts.current, c.takeKeys(e)
 	switch tried := c.transfers.current != nil && a != c.connected && e.Leg == a.crypto; {
 	case err != nil && tried:
-		c.transfers.tryFailed(cause.DTLSFailed, err)
+		c.transfers.tryFailed(cause.DTLSFailed, err, 488)
 	case err != nil:
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
 	case tried && a.answer != nil && !a.crypto.Awaits():

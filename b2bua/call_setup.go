@@ -183,7 +183,7 @@ func (c *Call) bridgeInSetUp(e bridge.Event) phase {
 	case bridge.HandshakeOver:
 		return c.securedInSetUp(e)
 	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed, bridge.AnsweredBy,
-		bridge.Beeped:
+		bridge.Beeped, bridge.Announced:
 		// the media does not run yet
 	}
 	return nil

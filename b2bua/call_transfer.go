@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -34,8 +35,9 @@ import (
 // transfers are those away from the agent of a call.
 type transfers struct {
 	call      *Call
-	current   *transfer // nil: none is under way
-	referrals int       // how many the agent has asked for
+	current   *transfer         // nil: none is under way
+	referrals int               // how many were asked for
+	last      *kept.Transferred // nil: none was
 }
 
 // transfer is a call away from the agent that is under way.
@@ -49,10 +51,14 @@ type transfer struct {
 	early   *sdp.Description // early media of the new target
 	code    int              // the last final answer
 	reason  string
-	told    int        // the last status that was reported to the agent
-	waiting *legOnWire // the agent, while the new target agrees on its keys; nil: it does not wait
-	first   bool       // the call that we have placed has had no agent yet
-	lost    *loss      // of the agent, from whom somebody takes over; nil: the agent has asked for it
+	told    int               // the last status that was reported to the agent
+	waiting *legOnWire        // the agent, while the new target agrees on its keys; nil: it does not wait
+	first   bool              // the call that we have placed has had no agent yet
+	lost    *loss             // of the agent, from whom somebody takes over; nil: the agent has asked for it
+	said    *kept.Transferred // what who asks is told; nil: a rescue
+
+	announce bridge.Announce // before it is connected; without a sound: nothing
+	accepted bool            // it was heard, and the new target takes the call
 }
 
 // asked is a REFER of the agent.
@@ -94,11 +100,7 @@ func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err err
 // begin carries a REFER out as the target's configuration says.
 func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referral) {
 	c := tr.call
-	way := outbound.Transfer{
-		Peers: c.peers, Trunk: c.trunk, Agent: c.connected.target.Dial, Vars: c.vars, Caller: c.a.Leg.Dialog(),
-		Ours: [2]string{c.a.Leg.Local.Host, c.b.Leg.Local.Host},
-	}
-	dest, code, err := way.To(to)
+	dest, code, err := tr.way().To(to)
 	if err != nil {
 		c.peerLog.Warn().Str("uri", to.URI).Str("number", dest.Party.Number).Msg("transfer not possible")
 		tr.refuse(from, req, code, err)
@@ -108,33 +110,13 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 		tr.relayRefer(from, req, dest)
 		return
 	}
-	headers := []outbound.Field{{
-		Name:   "Referred-By",
-		Values: []string{outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)}, Kept: true,
-	}}
-	for _, h := range to.Headers {
-		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
-	}
-	tr.referrals++
-	vars := c.vars
-	vars.To, vars.Route, vars.Row = dest.Party, dest.Route, c.peers.RowOf(dest.Party.Number)
-	if c.vars.Target == "" { // the customer is the calling party in either direction
-		vars.From, vars.Direction = outbound.CallingParty(c.vars), template.DirectionInbound
-	}
-	t := &transfer{
-		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),
-		plan: plan{
-			targets: dest.Targets, failoverOn: dest.FailoverOn, reason: record.ReasonTransfer, vars: &vars, source: req,
-			headers: headers,
-		},
-	}
+	t := tr.take(dest, to.Headers, req)
+	t.reports, t.said.To = message.WantsReport(req), cmp.Or(dest.Party.Number, to.URI)
 	if tr.referrals > 1 { // RFC 3515 section 2.4.6
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
-	tr.current = t
-	c.bridge.Media.Interrupt(true)
 	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
-	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.Party.Number, to.URI))
+	c.ladder.Decide("the agent transfers the call to %s", t.said.To)
 	var accepted []sip.Header
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
@@ -143,6 +125,89 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 	c.bridge.Reply(&from.Half, req, 202, accepted...)
 	tr.report(tr.current, 100, "Trying")
 	tr.next()
+}
+
+// way is what destinations of the agent depend on.
+func (tr *transfers) way() *outbound.Transfer {
+	c := tr.call
+	return &outbound.Transfer{
+		Peers: c.peers, Trunk: c.trunk, Agent: c.connected.target.Dial, Vars: c.vars, Caller: c.a.Leg.Dialog(),
+		Ours: [2]string{c.a.Leg.Local.Host, c.b.Leg.Local.Host},
+	}
+}
+
+// take makes a transfer the current one. req is the agent's REFER; nil: it is ordered.
+func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, req *sip.Request) *transfer {
+	c := tr.call
+	headers := []outbound.Field{{
+		Name:   "Referred-By",
+		Values: []string{outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)}, Kept: true,
+	}}
+	for _, h := range with {
+		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
+	}
+	tr.referrals++
+	vars := c.vars
+	vars.To, vars.Route, vars.Row = dest.Party, dest.Route, c.peers.RowOf(dest.Party.Number)
+	if c.vars.Target == "" { // the customer is the calling party in either direction
+		vars.From, vars.Direction = outbound.CallingParty(c.vars), template.DirectionInbound
+	}
+	tr.last = &kept.Transferred{State: kept.Dialing}
+	tr.current = &transfer{
+		agent: c.b, code: 503, reason: message.StatusText(503), said: tr.last,
+		plan: plan{
+			targets: dest.Targets, failoverOn: dest.FailoverOn, reason: record.ReasonTransfer, vars: &vars, source: req,
+			headers: headers,
+		},
+	}
+	c.bridge.Media.Interrupt(true)
+	return tr.current
+}
+
+// TransferRequest is a transfer that somebody orders.
+type TransferRequest struct {
+	outbound.Order
+	Announce bridge.Announce
+	By       string   // in the record and the log
+	Of       []string // the targets whose calls it may concern; none: any
+}
+
+// order begins a transfer that is ordered: as by a REFER of the agent, who is not told of it.
+func (tr *transfers) order(r *TransferRequest) error {
+	c := tr.call
+	agent := ""
+	if c.connected != nil {
+		agent = c.connected.target.Dial.Name
+	}
+	switch {
+	case len(r.Of) > 0 && !slices.Contains(r.Of, agent):
+		return &OrderError{Problem: "the call is not at a target of this token", Remedy: "add the target to it", Code: 403}
+	case c.times.answered.IsZero() || c.a.Leg.AnswerWaits():
+		return bridge.NotAnswered()
+	case c.trunk.Platform != nil:
+		return &OrderError{Problem: "a target has placed the call", Remedy: "transfer calls that a target has taken"}
+	case tr.current != nil:
+		return &OrderError{Problem: errTransferring.Error(), Remedy: "ask again when it is over"}
+	case tr.referrals >= maxReferrals:
+		return &OrderError{Problem: errTooOften.Error(), Remedy: "end the call, or leave it where it is", Code: 403}
+	}
+	if err := c.bridge.Announcement.Check(r.Announce); err != nil {
+		return err
+	}
+	dest, headers, code, err := tr.way().Ordered(r.Order)
+	if err != nil {
+		c.peerLog.Warn().Err(err).Str("to", r.To).Str("by", r.By).Int("code", code).Msg("ordered transfer refused")
+		return &OrderError{
+			Problem: err.Error(), Code: code, Remedy: "see transfer_numbers and transfer_hosts of target " + agent,
+		}
+	}
+	t := tr.take(dest, headers, nil)
+	t.announce, t.said.To, t.said.By, t.plan.by = r.Announce, r.To, r.By, r.By
+	c.log.Info().Str("to", r.To).Str("by", r.By).Str("announce", r.Announce.Sound).Msg("transfer ordered")
+	c.ladder.Decide("%s orders a transfer of the call to %s", r.By, r.To)
+	c.notes.mark()
+	tr.next()
+	return nil
 }
 
 // report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
@@ -178,7 +243,9 @@ func (tr *transfers) on(from *legOnWire, f leg.Fact) {
 			c.step(from, bridge.NotAcceptable())
 		}
 	case leg.Asked:
-		c.bridge.Reply(&from.Half, f.Req, 480)
+		if !c.bridge.Announcement.Asked(&from.Half, f.Req) {
+			c.bridge.Reply(&from.Half, f.Req, 480)
+		}
 	case leg.Gone:
 		tr.goneInTry(from, f)
 	case leg.Replied:
@@ -208,6 +275,7 @@ func (tr *transfers) rings(f leg.Progress) {
 	c := tr.call
 	c.attempts.current.judge(cause.None, f.Code)
 	tr.report(tr.current, f.Code, f.Reason)
+	tr.current.said.Is(kept.Ringing, f.Code, f.Reason)
 	if f.SDP == nil {
 		return
 	}
@@ -239,13 +307,20 @@ func (tr *transfers) answered(f leg.Answered) {
 		tr.next()
 		return
 	}
-	if answer.OverDTLS() && c.attempts.current.answer == nil && tr.tryOut(f, answer) {
+	warm := tr.current.announce.Sound != "" && !tr.current.accepted
+	if (warm || answer.OverDTLS()) && c.attempts.current.answer == nil && tr.tryOut(f, answer) {
+		return
+	}
+	if warm {
+		tr.announce()
 		return
 	}
 	c.attempts.note(cause.None, 200)
 	t, before := tr.current, c.connected
 	held := t.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()
-	tr.current = nil
+	tr.current, c.bridge.Sounds.OnHold = nil, false
+	c.bridge.Announcement.End()
+	t.said.Is(kept.Done, 200, message.StatusText(200))
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = time.Now()
 	c.bridge.Media.Addr[media.SideB] = c.attempts.current.mediaName
@@ -309,6 +384,7 @@ func (tr *transfers) failed() {
 	c := tr.call
 	t := tr.current
 	tr.report(t, t.code, t.reason)
+	t.said.Is(kept.Failed, t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
 	tr.current, c.attempts.current = nil, c.connected
@@ -328,7 +404,7 @@ func (tr *transfers) failed() {
 func (tr *transfers) giveUp(k *kept.Transfer) {
 	tr.current = &transfer{
 		agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500,
-		reason: message.StatusText(500),
+		reason: message.StatusText(500), said: tr.last,
 	}
 	tr.failed()
 }

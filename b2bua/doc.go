@@ -49,6 +49,12 @@
 // out between two of them, in any phase, and answers at once. So no phase has to
 // handle orders. TestRecordsOnDemand, TestOrderedSounds.
 //
+// An ordered transfer is that of a REFER which nobody hears of. Who is announced to is tried out, as a target
+// is that has to agree on its keys: the agent waits without media, and has its side back if that comes to
+// nothing. A hold by an order is two sounds that take the place of speech (bridge/sounds.go), so that no leg
+// has to take part. Orders leave room in the inbox. TestOrderedTransfer, TestWarmTransferIsLeft,
+// TestHoldByOrder, TestManyOrders.
+//
 // A call notes its state before its 200 leaves, and before each later change of its
 // session is confirmed (note.go). A target's ACK waits for that, too: from its ACK on the
 // target has the call, and it could not be cancelled. An INVITE gets its 100 when it is

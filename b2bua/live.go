@@ -6,6 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
@@ -62,6 +63,10 @@ type LiveCall struct {
 
 	Recording string // RecordingOff, …
 	Masked    bool   // the caller's keys are
+	OnHold    bool   // by an order
+	At        string // the target that the caller is connected to; empty: it is not answered
+
+	Transfer *kept.Transferred // the last one; nil: there was none
 
 	Held  [2]bool   // by media.Side: it wants no media
 	Hears [2]string // by media.Side: our tone or sound that it hears

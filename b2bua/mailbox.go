@@ -66,6 +66,9 @@ func (it item) Kind() inbox.Kind {
 		if it.event != nil {
 			return inbox.Ending
 		}
+		if it.order != nil && it.order.do != nil {
+			return inbox.Ordered
+		}
 		return inbox.Asked
 	case leg.ResponseIn:
 		if in.Res.StatusCode < 200 {

@@ -258,6 +258,7 @@ func (n *notes) state(k *kept.Sheet) {
 	}
 	k.Bridge = c.connected.state(c)
 	c.bridge.State(k)
+	k.Asked = c.transfers.last
 	if t := c.transfers.current; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
 		if l := t.lost; l != nil {

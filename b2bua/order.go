@@ -20,6 +20,8 @@ const (
 	OrderResume              // resume the recording
 	OrderMask                // begin to mask the caller's keys
 	OrderUnmask              // end masking
+	OrderHold                // keep the caller and the agent from hearing each other
+	OrderUnhold              // let them hear each other again
 	OrderHangup              // end the call. It may be repeated, and does nothing to a call that is over.
 )
 
@@ -32,10 +34,12 @@ type OrderError = bridge.OrderError
 // PlayRequest is a sound for a side of a live call.
 type PlayRequest = bridge.PlayRequest
 
-// order is an Order on its way to a call.
+// DigitsRequest are keys that are pressed towards a side of a live call.
+type DigitsRequest = bridge.DigitsRequest
+
+// order is an order on its way to a call.
 type order struct {
-	what  Order
-	play  *PlayRequest // instead of what; nil: none
+	do    func(*Call) error // nil: the call is to end
 	reply chan<- ordered
 }
 
@@ -48,25 +52,66 @@ type ordered struct {
 // Order has the live call with this id carry out an order, and gives its state
 // afterwards. The error is ErrNoCall, an *OrderError, or ctx's.
 func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, error) {
-	return s.order(ctx, id, order{what: what})
+	if what == OrderHangup {
+		return s.order(ctx, id, nil)
+	}
+	return s.order(ctx, id, func(c *Call) error { return c.obey(what) })
 }
 
 // Play plays a sound to a side of the live call with this id. Its errors are those
 // of Order.
 func (s *Server) Play(ctx context.Context, id string, p PlayRequest) (LiveCall, error) {
-	return s.order(ctx, id, order{play: &p})
+	return s.order(ctx, id, func(c *Call) error { return c.bridge.Sounds.Order(p) })
 }
 
-func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error) {
-	c := s.registry.Call(id)
-	if c == nil {
-		return LiveCall{}, ErrNoCall
+// Press presses keys towards a side of the live call with this id. Its errors are those of Order.
+func (s *Server) Press(ctx context.Context, id string, d DigitsRequest) (LiveCall, error) {
+	return s.order(ctx, id, func(c *Call) error { return c.bridge.Press(d) })
+}
+
+// Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of
+// Order.
+func (s *Server) Transfer(ctx context.Context, id string, r TransferRequest) (LiveCall, error) {
+	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
+}
+
+// Called gives our id of the call that has an id of any origin. Its errors are those of Order.
+func (s *Server) Called(id string) (ours string, err error) {
+	c, err := s.called(id)
+	if err != nil {
+		return "", err
+	}
+	return c.id, nil
+}
+
+// called finds a live call by our id, the Call-ID of a leg, or another id that hooks know it by.
+func (s *Server) called(id string) (*Call, error) {
+	if c := s.registry.Call(id); c != nil {
+		return c, nil
+	}
+	all := s.registry.Search(id, func(l *legOnWire) bool { return l.callID == id })
+	switch len(all) {
+	case 0:
+		return nil, ErrNoCall
+	case 1:
+		return all[0], nil
+	}
+	return nil, &OrderError{
+		Problem: "several calls have this id, among them " + all[0].id + " and " + all[1].id, Remedy: "take one of these",
+	}
+}
+
+func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (LiveCall, error) {
+	c, err := s.called(id)
+	if err != nil {
+		return LiveCall{}, err
 	}
 	reply := make(chan ordered, 1)
-	o.reply = reply
-	switch posted := c.mailbox.Post(item{order: &o}); {
-	case !posted && o.what == OrderHangup && o.play == nil:
+	switch posted := c.mailbox.Post(item{order: &order{do, reply}}); {
+	case !posted && do == nil:
 		return c.snapshot(), nil // it is over, and nothing writes its state any more
+	case !posted && !c.mailbox.Closed():
+		return LiveCall{}, &OrderError{Problem: "too many orders wait for the call", Remedy: "give one at a time", Code: 429}
 	case !posted:
 		return LiveCall{}, ErrNoCall
 	}
@@ -82,14 +127,11 @@ func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error
 func (c *Call) carryOut(o *order) {
 	err := ErrNoCall
 	switch {
-	case o.play == nil && o.what == OrderHangup:
+	case o.do == nil:
 		c.orderedToEnd(o)
 		return
-	case c.finished:
-	case o.play != nil:
-		err = c.bridge.Sounds.Order(*o.play)
-	default:
-		err = c.obey(o.what)
+	case !c.finished:
+		err = o.do(c)
 	}
 	if err == nil { // who is told that keys are masked relies on it, whatever becomes of this process
 		c.notes.before(true)
@@ -111,6 +153,10 @@ func (c *Call) obey(what Order) error {
 		return c.bridge.Masking.Order(true)
 	case OrderUnmask:
 		return c.bridge.Masking.Order(false)
+	case OrderHold:
+		return c.bridge.Sounds.Hold(true)
+	case OrderUnhold:
+		return c.bridge.Sounds.Hold(false)
 	case OrderHangup: // carryOut has it
 	}
 	return nil

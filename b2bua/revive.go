@@ -42,6 +42,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	v.attempts.tried, v.attempts.current = k.Tried, v.connected
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
+	v.transfers.last = k.Asked
 	v.transfers.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
 	v.restoreRecord(&l.Record)
 	complete, err := v.bridge.TakeUp(k, sockets)

@@ -1,7 +1,9 @@
 package b2bua
 
 import (
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
@@ -30,22 +32,53 @@ func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool
 		tr.current.held, tr.current.waiting, c.b = c.bridge.Agreement.Description[media.SideB].Held(), agent, nil
 	}
 	c.bridge.Agreement.SentTo[media.SideB] = a.formats
+	c.bridge.Announcement.Begin(tr.current.announce)
 	c.bridge.Media.SetPeer(media.SideB, answer)
 	return a.crypto.Awaits()
 }
 
+// announce has a target that can be heard hear what a call is about, and waits for its decision.
+func (tr *transfers) announce() {
+	c := tr.call
+	tr.current.said.Is(kept.Announcing, 200, message.StatusText(200))
+	c.ladder.Decide("%s has answered, and hears %s", c.attempts.current.target.Dial.Name, tr.current.announce.Sound)
+	c.notes.mark()
+	if !c.bridge.Announcement.Speak() {
+		tr.announced(bridge.Announced{})
+	}
+}
+
+// announced: the target has taken the call, or not. Who does not take it is the last one that is tried.
+func (tr *transfers) announced(f bridge.Announced) {
+	if t := tr.current; t == nil || tr.call.attempts.current.answer == nil || t.announce.Sound == "" {
+		return // it is over
+	}
+	if tr.current.accepted = f.Accepted; f.Accepted {
+		tr.answered(*tr.call.attempts.current.answer)
+		return
+	}
+	tr.declined(cause.TargetRefused)
+}
+
+// declined: a target that has heard the announcement does not take the call.
+func (tr *transfers) declined(why cause.Cause) {
+	tr.current.plan.targets = nil
+	tr.tryFailed(why, nil, 603)
+}
+
 // tryFailed: the target of a transfer can't be heard, or has gone before it could be. An agent that has waited goes on
 // with the caller, and is offered the session again: what it has said of it meanwhile was not taken.
-func (tr *transfers) tryFailed(why cause.Cause, err error) {
+func (tr *transfers) tryFailed(why cause.Cause, err error, code int) {
 	c := tr.call
 	t := tr.current
+	c.bridge.Announcement.End()
 	c.attempts.drop(c.attempts.current, why, err)
 	if before := c.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
 		c.b, t.waiting, t.held, c.bridge.Agreement.Before[media.SideB] = t.waiting, nil, false, nil
 		tr.plugBack(before.Description, before.Terms.SentTo[media.SideB])
 		c.bridge.Exchanges.Restore(&c.b.Half)
 	}
-	t.early, t.code, t.reason = nil, 488, message.StatusText(488)
+	t.early, t.code, t.reason = nil, code, message.StatusText(code)
 	tr.next()
 }
 
@@ -53,13 +86,19 @@ func (tr *transfers) tryFailed(why cause.Cause, err error) {
 func (tr *transfers) plugBack(d *sdp.Description, sentTo []sdp.Format) {
 	tr.call.bridge.Agreement.SentTo[media.SideB] = sentTo
 	tr.call.bridge.Media.SetPeer(media.SideB, d)
+	tr.call.bridge.Media.ListenForDigits()
 }
 
 // goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.
 func (tr *transfers) goneInTry(from *legOnWire, f leg.Gone) {
 	c := tr.call
-	if from != tr.current.waiting {
-		tr.tryFailed(f.Cause, nil)
+	switch {
+	case from == tr.current.waiting:
+	case tr.current.said != nil && tr.current.said.State == kept.Announcing:
+		tr.declined(f.Cause)
+		return
+	default:
+		tr.tryFailed(f.Cause, nil, 488)
 		return
 	}
 	tr.current.waiting, tr.current.left = nil, true

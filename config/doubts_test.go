@@ -54,6 +54,7 @@ func TestDoubts(t *testing.T) {
 		"everybody is local":    {`5060"]}`, `5060"], local_networks: [0.0.0.0/0]}`, "sip.local_networks[0]"},
 		"calls of anybody":      {"kind: sip", "kind: sip, sources: [0.0.0.0/0]", "may call as this target"},
 		"transfers anywhere":    {"kind: sip", `kind: sip, transfer: local, transfer_numbers: ["^\\+1$", ".*"]`, `f.yaml:5: targets[0].transfer_numbers[1]: ".*" lets the target call every number`},
+		"orders anywhere":       {"kind: sip", `kind: sip, transfer_numbers: [".*"]`, `f.yaml:5: targets[0].transfer_numbers[0]: ".*" lets the target call every number`},
 		"open transfers":        {"kind: sip", `kind: sip, transfer: local, transfer_numbers: ["^\\+1"]`, "transfer_numbers[0]"},
 		"SIP address alone":     {`5060"]}`, `5060"], advertise: 203.0.113.5}`, "f.yaml:1: sip.advertise: stands without media.advertise"},
 		"SIP name alone":        {`5060"]}`, `5060"], advertise: sip.example.com}`, "sip.advertise"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 
 	"flowbridge/config/template"
 )
@@ -13,6 +14,7 @@ const (
 	OpenAIPath    = "/openai/webhook"
 	SynthflowPath = "/synthflow/webhook"
 	VariablesPath = "/variables"
+	CommandsPath  = "/commands"
 )
 
 // Hooks is the section `hooks`. A hook that the file does not have is nil.
@@ -31,6 +33,8 @@ type Hooks struct {
 	Synthflow *synthflowHook `key:"synthflow"`
 	// Gives agents the variables of a live call.
 	Variables *variablesHook `key:"variables"`
+	// Takes the tool calls of agents that transfer, hold or end their own call.
+	Commands []CommandsHook `key:"commands"`
 }
 
 // hookTLS is the section `hooks.tls`. The files are read again when they change.
@@ -61,10 +65,32 @@ type variablesHook struct {
 	Values []variable `key:"values" use:"hook"`
 }
 
+// CommandsHook is one of `hooks.commands`.
+type CommandsHook struct {
+	// The name in the log and in records of what is ordered with the token.
+	Name string `key:"name" is:"token-name" required:"a name for the log, like support"`
+	// The file with the bearer token that must be shown. It is good for nothing else.
+	Token Secret `key:"token_file" required:"the file with the token"`
+	// The targets whose calls it may command.
+	Targets []string `key:"targets" is:"target" required:"the names of the targets whose calls it may command" filled:""`
+	// The most transfers that it may ask for in any hour.
+	PerHour int `key:"per_hour" default:"100" max:"10000"`
+}
+
+func (h *CommandsHook) check(s section) {
+	for i := range s.l.cfg.Targets {
+		t := &s.l.cfg.Targets[i]
+		if slices.Contains(h.Targets, t.Name) && !t.isHandedOver() {
+			s.fields["targets"].fail("has target "+t.Name+", whose calls may be transferred to nowhere",
+				`write transfer_numbers, like ["^\\+1507[0-9]{7}$"], or transfer_hosts below it, or remove it here`)
+		}
+	}
+}
+
 // check reports hooks without an address, hooks at the address of the admin API, and hooks without a secret where
 // others reach them.
 func (h *Hooks) check(s section) {
-	if h.Twilio != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil || h.Variables != nil {
+	if h.Twilio != nil || h.AskForCalls() {
 		s.require("listen", `the address and port to be asked at, like "127.0.0.1:8081"`)
 	}
 	if !h.Listen.IsValid() {
@@ -94,5 +120,5 @@ func overlap(a, b netip.AddrPort) bool {
 
 // AskForCalls reports whether any hook asks for calls by foreign ids.
 func (h *Hooks) AskForCalls() bool {
-	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil
+	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil || len(h.Commands) > 0
 }

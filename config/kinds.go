@@ -327,7 +327,7 @@ func (l *loader) caller(t string) (string, complaint) {
 		return "", complaint{}
 	case l.targets[t] && !l.callers[t]:
 		return "", refuse("is a target that neither calls nor transfers",
-			"write sources, call_auth or transfer below the target, or remove the route")
+			"write sources, call_auth, transfer or transfer_numbers below the target, or remove the route")
 	}
 	return t, l.oneOf("targets", l.targets, t)
 }

@@ -80,12 +80,13 @@ type Target struct {
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
 	// How it wants DTMF: relay (as it comes), info (SIP INFO), rfc4733 (telephone-events).
 	DTMF DTMFMode `key:"dtmf" enum:"relay info rfc4733" default:"relay"`
-	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it).
+	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it). Transfers that are
+	// ordered need the lists alone.
 	Transfer TransferMode `key:"transfer" enum:"refuse local relay" default:"refuse"`
-	// The numbers that it may transfer to, as regular expressions like those of routes. A transfer needs this list or
-	// transfer_hosts.
+	// The numbers that its calls may be transferred to, by its REFER or by an order, as regular expressions like those of
+	// routes. A transfer needs this list or transfer_hosts.
 	TransferNumbers []*Numbers `key:"transfer_numbers" is:"number-pattern"`
-	// The hosts that it may transfer to.
+	// The hosts that its calls may be transferred to.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
 
 	// Sample is a row of the table of numbers, with which its templates are tried; nil without a table.
@@ -100,7 +101,7 @@ func (t *Target) check(s section) {
 			"write call_auth, the user and the password of what registers")
 	}
 	s.transfers(t)
-	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
+	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse || t.isHandedOver()
 	t.overBudget(s)
 	t.Prepare = s.prepare(t.Kind)
 	t.Sample = s.l.sampleRow()
@@ -115,6 +116,9 @@ func (t *Target) check(s section) {
 	s.pinged(t.Ping, t.URI, false)
 	s.callable(t.Transport)
 }
+
+// isHandedOver says whether orders may transfer the target's calls.
+func (t *Target) isHandedOver() bool { return len(t.TransferNumbers)+len(t.TransferHosts) > 0 }
 
 // idIsThere reports headers that would have the platform's id, where the answer has none.
 func (s section) idIsThere(t *Target) {
@@ -249,18 +253,13 @@ func parseKind(t string) (string, complaint) {
 	return "", wrong
 }
 
-// transfers reports a list of destinations without transfers, and transfers without one.
+// transfers reports transfers without a list of destinations.
 func (s section) transfers(t *Target) {
 	if v, ok := s.get("transfer"); ok && v.text != string(t.Transfer) { // which is reported
 		return
 	}
 	switch {
-	case t.Transfer == TransferRefuse:
-		for _, key := range []string{"transfer_numbers", "transfer_hosts"} {
-			if s.elements(key) > 0 {
-				s.fields[key].fail("has no effect with transfer: refuse", "write transfer: local or transfer: relay, or remove it")
-			}
-		}
+	case t.Transfer == TransferRefuse: // the lists are for orders
 	case s.elements("transfer_numbers")+s.elements("transfer_hosts") == 0:
 		s.fields["transfer"].fail("allows transfers, but to nowhere",
 			`write transfer_numbers, like ["^\\+1507[0-9]{7}$"], or transfer_hosts, like [pbx.example.com]`)

@@ -92,6 +92,8 @@ type Bridge struct {
 	Recordings Recordings
 	Masking    Masking
 	Relays     Relays
+
+	Announcement Announcement
 }
 
 // Open makes the bridge of a call.
@@ -99,7 +101,7 @@ func (b *Bridge) Open(c Call, o Options) {
 	b.Options, b.Call = o, c
 	b.Log, b.PeerLog = b.Logs()
 	b.Media.bridge, b.Exchanges.bridge, b.Sounds.bridge = b, b, b
-	b.Recordings.bridge, b.Masking.bridge, b.Relays.bridge = b, b, b
+	b.Recordings.bridge, b.Masking.bridge, b.Relays.bridge, b.Announcement.bridge = b, b, b, b
 }
 
 // Event is what happens to a bridge beside the facts of its legs. The call that it is posted to gives it to Handle,
@@ -182,7 +184,7 @@ func (b *Bridge) Handle(e Event) {
 		b.Sounds.onPlayed(e)
 	case Latched:
 		b.Log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
-	case MediaLost, Changed, HandshakeOver, AnsweredBy, Beeped: // the call's
+	case MediaLost, Changed, HandshakeOver, Announced, AnsweredBy, Beeped: // the call's
 	}
 }
 
@@ -207,7 +209,7 @@ func (b *Bridge) Reply(to *Half, req *sip.Request, code int, headers ...sip.Head
 
 // Deadline is the earliest one; zero: none.
 func (b *Bridge) Deadline() time.Time {
-	return leg.Earliest(b.Exchanges.deadline(), b.Recordings.beepAt)
+	return leg.Earliest(b.Exchanges.deadline(), b.Recordings.beepAt, b.Announcement.until)
 }
 
 // OnTimer handles the deadlines that have come.
@@ -219,11 +221,15 @@ func (b *Bridge) OnTimer(now time.Time) {
 	if due(b.Exchanges.deadline()) {
 		b.Exchanges.expired()
 	}
+	if due(b.Announcement.until) {
+		b.Announcement.over(false)
+	}
 }
 
 // End ends everything that lies between the legs, and returns the media's parts of the record.
 func (b *Bridge) End() (counted record.Media, talk *record.Talk) {
 	b.Recordings.beepAt = time.Time{}
+	b.Announcement.End()
 	b.Exchanges.current, b.Relays.open = nil, nil
 	b.Recordings.Stop()
 	if b.Media.session != nil {

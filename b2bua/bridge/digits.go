@@ -90,6 +90,9 @@ func (m *Media) ListenForDigits() {
 // platform that wants INFO, and from one that wants telephone-events to a caller that
 // has none. Allow is not asked: Asterisk takes INFO and does not say so.
 func (b *Bridge) diverts(side media.Side) bool {
+	if b.Announcement.speaks && side == media.SideB {
+		return true
+	}
 	switch b.Call.Policy().DTMF {
 	case config.DTMFInfo:
 		return side != b.Platform()
@@ -104,7 +107,8 @@ func (b *Bridge) diverts(side media.Side) bool {
 // onKeyed sends the other side a digit as INFO. Masked are the caller's.
 func (b *Bridge) onKeyed(f Keyed) {
 	to := b.across(f.Side)
-	if to == nil || !b.Media.listening[f.Side] || f.Side != b.Platform() && b.Masking.On {
+	if b.Announcement.key(f.Side, f.Digit) || to == nil || !b.Media.listening[f.Side] ||
+		f.Side != b.Platform() && b.Masking.On {
 		return
 	}
 	content := leg.Content{}

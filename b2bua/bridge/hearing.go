@@ -35,7 +35,8 @@ func (h *Hearing) IsDead(now time.Time, b *Bridge) bool {
 	rx, before := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}, h.rx
 	h.rx = rx
 	heard := rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA]
-	if heard || b.Call.Connected() == nil || b.Call.Moment().Transfer || !b.bothSpeak() {
+	if heard || b.Call.Connected() == nil || b.Call.Moment().Transfer || !b.bothSpeak() ||
+		b.Sounds.OnHold {
 		h.since = now
 	}
 	return now.Sub(h.since) >= deadAfter

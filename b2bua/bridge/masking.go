@@ -25,9 +25,9 @@ type Masking struct {
 func (m *Masking) Order(on bool) error {
 	switch mode := m.mode(); {
 	case mode == config.WantedOff:
-		return &OrderError{"keys of this route's calls are not masked", "write mask_dtmf: on_demand for the route"}
+		return refused("keys of this route's calls are not masked", "write mask_dtmf: on_demand for the route")
 	case mode == config.WantedAlways && !on:
-		return &OrderError{"keys of this route's calls are always masked", "write mask_dtmf: on_demand for the route"}
+		return refused("keys of this route's calls are always masked", "write mask_dtmf: on_demand for the route")
 	}
 	if on != m.On {
 		m.set(on)

@@ -1,14 +1,40 @@
 package bridge
 
-import "flowbridge/media"
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/media"
+	"flowbridge/media/audio"
+)
 
 // OrderError says why a call can't carry out an order.
 type OrderError struct {
 	Problem string
 	Remedy  string
+	Code    int // 403: it is not permitted. 400: it can't be read. 404: it leads to nowhere. 0: not now
 }
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
+
+// NotAnswered is the error of an order that needs an answered call.
+func NotAnswered() *OrderError {
+	return refused("the call is not answered yet", "ask again when its phase is bridged")
+}
+
+func refused(problem, remedy string) *OrderError {
+	return &OrderError{Problem: problem, Remedy: remedy}
+}
+
+func noSound(name string) *OrderError {
+	return refused("there is no sound "+strconv.Quote(name),
+		"take one of sounds in the configuration, or of "+strings.Join(audio.Tones(), ", "))
+}
 
 // PlayRequest is a sound for a side of a live call.
 type PlayRequest struct {
@@ -19,3 +45,45 @@ type PlayRequest struct {
 
 // SoundNone ends the present sound.
 const SoundNone = "none"
+
+// DigitsRequest are keys that are pressed towards a side of a live call.
+type DigitsRequest struct {
+	Side     media.Side
+	Digits   string
+	Duration time.Duration // of each; 0: 100 ms
+}
+
+// maxOrderedDigits is how many keys one order presses at most: as many may wait in the media.
+const maxOrderedDigits = 32
+
+// keys can be pressed.
+const keys = "0123456789*#ABCD"
+
+// Press presses keys for an operator: as telephone-events (RFC 4733), or as INFO where the side has none.
+func (b *Bridge) Press(d DigitsRequest) error {
+	to := b.Call.Half(d.Side)
+	switch {
+	case !b.Call.Moment().Answered:
+		return NotAnswered()
+	case d.Digits == "" || len(d.Digits) > maxOrderedDigits || strings.Trim(d.Digits, keys) != "":
+		return &OrderError{"not digits that can be pressed", "send 1 to 32 of 0 to 9, *, # and A to D", 400}
+	case d.Side == media.SideB && (to == nil || to != b.Call.Connected()):
+		return refused("nobody is connected to the caller", "ask again when the transfer is over")
+	}
+	number, clock, events := b.Agreement.Events(d.Side)
+	for i := range len(d.Digits) {
+		if events {
+			if err := b.Media.session.SendDigit(d.Side, media.Digit{
+				Digit: d.Digits[i], Duration: d.Duration, PayloadType: number, ClockRate: clock,
+			}); err != nil {
+				return refused(err.Error(), "ask again later")
+			}
+			continue
+		}
+		content := leg.Content{}
+		content.ContentType, content.Body = message.DTMFInfo(d.Digits[i], max(d.Duration, 100*time.Millisecond))
+		to.Step(leg.Send{Method: sip.INFO, Content: content})
+	}
+	b.Log.Info().Stringer("side", d.Side).Int("digits", len(d.Digits)).Msg("keys pressed by order")
+	return nil
+}

@@ -42,13 +42,13 @@ func (rs *Recordings) OrderStart() error {
 	b := rs.bridge
 	switch {
 	case b.Archive == nil:
-		return &OrderError{"recordings are not configured", "write recording: {path: …} and restart"}
+		return refused("recordings are not configured", "write recording: {path: …} and restart")
 	case b.Call.Route() == nil || b.Call.Route().Record == config.WantedOff:
-		return &OrderError{"calls of this route are not recorded", "write record: on_demand for the route"}
+		return refused("calls of this route are not recorded", "write record: on_demand for the route")
 	case !b.Call.Moment().Answered:
-		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
+		return NotAnswered()
 	case rs.current != nil && !rs.current.Failed():
-		return &OrderError{"the call is recorded already", "resume it if it pauses"}
+		return refused("the call is recorded already", "resume it if it pauses")
 	}
 	return rs.start(false)
 }
@@ -63,7 +63,7 @@ func (rs *Recordings) OrderStop() error {
 }
 
 func notRecorded() *OrderError {
-	return &OrderError{"the call is not recorded", "start the recording first"}
+	return refused("the call is not recorded", "start the recording first")
 }
 
 // Pause pauses or resumes the recording. It may be repeated.
@@ -106,7 +106,7 @@ func (rs *Recordings) start(paused bool) error {
 		Payloads: [2]recording.Payloads{b.Agreement.PayloadsOf(media.SideA), b.Agreement.PayloadsOf(media.SideB)},
 	})
 	if err != nil {
-		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
+		return refused(err.Error(), "look at the log: the process may be stopping")
 	}
 	if paused {
 		r.Pause()

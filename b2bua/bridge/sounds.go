@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"cmp"
-	"strconv"
-	"strings"
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
@@ -33,6 +31,7 @@ type Sounds struct {
 	voices  [2]*voice // by side
 	plays   uint64    // begun so far
 	Ringing bool      // the caller has a 183 and hears our ringing
+	OnHold  bool      // by an order: neither side hears the other
 }
 
 // play plays a sound to a side, or ends the present one. A side without G.711 hears
@@ -94,6 +93,12 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 		if side == media.SideA && ss.Ringing {
 			return ss.ringback()
 		}
+	case b.Announcement.Underway():
+		return b.Announcement.wanted(side)
+	case ss.OnHold && side == media.SideA:
+		return ss.hold()
+	case ss.OnHold:
+		return ss.silence()
 	case side == media.SideA && now.AgentLeft:
 		return ss.ringback()
 	case b.Call.Route().Hold != config.HoldNone && b.Agreement.Description[side.Other()] != nil &&
@@ -101,6 +106,54 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 		name := b.Call.Route().Hold
 		return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 	}
+	return nil
+}
+
+// hold is what a caller hears who is kept from the other side, which it does not hear.
+func (ss *Sounds) hold() *voice {
+	b := ss.bridge
+	name := b.Call.Route().Hold
+	if name == config.HoldNone {
+		name = b.Call.Route().Ringback
+	}
+	sound, _ := ss.named(name) // of a route that is not configured any more
+	return &voice{name: name, sound: sound, loop: true}
+}
+
+// silence is what the other side hears meanwhile.
+func (ss *Sounds) silence() *voice {
+	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
+}
+
+// canHear says why a side can't hear a sound of ours.
+func (ss *Sounds) canHear(side media.Side) error {
+	if _, ok := ss.bridge.Agreement.Playing(side, media.Play{}); !ok {
+		return refused("side "+side.String()+" does not speak G.711", "only PCMU and PCMA can be played")
+	}
+	return nil
+}
+
+// Hold puts the caller on hold for an operator, or ends that. It may be repeated. No leg is told.
+func (ss *Sounds) Hold(on bool) error {
+	b := ss.bridge
+	switch {
+	case !b.Call.Moment().Answered:
+		return NotAnswered()
+	case on == ss.OnHold:
+		return nil
+	case on && b.Call.Connected() == nil:
+		return refused("nobody is connected to the caller", "ask again when the transfer is over")
+	case on:
+		for _, side := range []media.Side{media.SideA, media.SideB} {
+			if err := ss.canHear(side); err != nil {
+				return err
+			}
+		}
+	}
+	ss.OnHold = on
+	b.Log.Info().Bool("on", on).Msg("call held by order")
+	b.Ladder.Decide("the caller is on hold by an order: %t", on)
+	ss.Update()
 	return nil
 }
 
@@ -129,7 +182,7 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	b := ss.bridge
 	switch {
 	case !b.Call.Moment().Answered:
-		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
+		return NotAnswered()
 	case s.Sound == SoundNone:
 		ss.voices[s.Side].end()
 		ss.Update()
@@ -137,14 +190,11 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	}
 	sound, ok := ss.named(s.Sound)
 	if !ok {
-		return &OrderError{
-			"there is no sound " + strconv.Quote(s.Sound),
-			"take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", "),
-		}
+		return noSound(s.Sound)
 	}
 	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
-	if _, ok := b.Agreement.Playing(s.Side, v.play()); !ok {
-		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
+	if err := ss.canHear(s.Side); err != nil {
+		return err
 	}
 	ss.voices[s.Side] = nil // so that the same sound starts again
 	ss.play(s.Side, v)
@@ -178,6 +228,9 @@ func (ss *Sounds) Heard(side media.Side) string {
 // onPlayed: a sound has come to its end.
 func (ss *Sounds) onPlayed(f Played) {
 	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
+		if f.Side == media.SideB && !v.lasts {
+			ss.bridge.Announcement.over(true)
+		}
 		ss.voices[f.Side] = nil
 		ss.Update()
 	}

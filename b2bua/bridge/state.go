@@ -14,7 +14,7 @@ func (b *Bridge) State(k *kept.Sheet) {
 	k.Agreement = b.Agreement.State(k.Agreement.Described)
 	k.SetMedia(b.Media.session.State())
 	k.Addr, k.OneWay, k.Listening = b.Media.Addr, b.Media.oneWay, b.Media.listening
-	k.Masked, k.MaskedTo = b.Masking.On, b.Masking.upTo
+	k.Masked, k.MaskedTo, k.OnHold = b.Masking.On, b.Masking.upTo, b.Sounds.OnHold
 	r := &b.Recordings
 	k.Recording = r.current != nil && !r.current.Failed()
 	k.Paused = k.Recording && r.current.Paused()
@@ -81,6 +81,9 @@ func (b *Bridge) TakeUp(k *kept.Call, sockets *media.Sockets) (complete bool, er
 		return true, err
 	}
 	b.Media.session, b.Media.followed = session, k.Media.Talk != nil
+	if b.Sounds.OnHold = k.OnHold; k.OnHold { // before a packet is relayed
+		b.Sounds.Update()
+	}
 	b.Ladder.Watch(session)
 	return true, nil
 }

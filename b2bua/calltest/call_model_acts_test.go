@@ -45,6 +45,8 @@ func modelActs() []modelAct {
 		{"proceed", (*callModel).actProceed},
 		{"die", (*callModel).actDie},
 		{"upgrade", (*callModel).actUpgrade},
+		{"order", (*callModel).actOrder},
+		{"order", (*callModel).actOrder},
 		{"place", (*callModel).actPlace},
 		{"place", (*callModel).actPlace},
 	}

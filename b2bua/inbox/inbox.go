@@ -11,6 +11,7 @@ import (
 
 // The sizes of an inbox. Normally it has one or two items.
 const (
+	roomOrdered  = 16  // above this, no further order is taken: what happens in the call has room
 	roomProgress = 32  // above this, further provisional responses are dropped
 	roomNormal   = 64  // above this, only items that end something are taken
 	roomHard     = 256 // above this, nothing is taken
@@ -23,6 +24,7 @@ type Kind int
 const (
 	Normal   Kind = iota // ends the call if there is no room
 	Asked                // is always taken: few come, and their senders wait for an answer
+	Ordered              // is refused if others wait: anybody may send many
 	Progress             // is dropped if there are several
 	Request              // is refused if there is no room
 	Ending               // ends something: has room when nothing else has
@@ -122,6 +124,8 @@ func (b *Inbox[T]) put(it T) (taken, begins bool) {
 		return false, false
 	case kind == Asked:
 		b.items.Push(it)
+	case n >= roomOrdered && kind == Ordered:
+		taken = false
 	case n >= roomProgress && kind == Progress:
 	case n >= roomNormal && kind == Request:
 		taken = false
@@ -220,6 +224,13 @@ func (b *Inbox[T]) Take() (it T, ok, overflow bool) {
 	b.overflow = false
 	it, ok = b.items.Pop()
 	return it, ok, overflow
+}
+
+// Closed says whether the call is over, and nothing is taken any more.
+func (b *Inbox[T]) Closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
 }
 
 // Close refuses items from now on and gives back the items that are left.

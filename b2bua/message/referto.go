@@ -77,6 +77,24 @@ func ParseReferTo(value string) (r Referral, err error) {
 	return r, nil
 }
 
+// Referred reads the party that an order names instead of a REFER: a number, a host, user@host, or a URI. The headers
+// are those that its call is to have, under the rules of a Refer-To.
+func Referred(to string, headers []HeaderLine) (r Referral, err error) {
+	scheme, _, found := CutByte(strings.ToLower(to), ':')
+	switch {
+	case found && (scheme == "sip" || scheme == "sips" || scheme == "tel"):
+	case to != "" && strings.IndexByte("+0123456789*#(", to[0]) >= 0 && !strings.Contains(to, "@"):
+		to = "tel:" + to
+	default:
+		to = "sip:" + to
+	}
+	if r, err = ParseReferTo("<" + to + ">"); err != nil || len(headers) == 0 {
+		return r, err
+	}
+	_, embedded, _ := strings.Cut(strings.Trim(WithEmbedded("", headers), "<>"), "?")
+	return r, r.readHeaders(embedded)
+}
+
 // cutEmbedded splits the headers off a URI. The user part may contain a ?, too.
 func cutEmbedded(uri string) (base, embedded string, found bool) {
 	host := strings.IndexByte(uri, '@') + 1

@@ -244,3 +244,35 @@ func FuzzReferTo(f *testing.F) {
 		}
 	})
 }
+
+// Whoever an order names, the party and its headers are as sound as those of a REFER.
+func FuzzReferred(f *testing.F) {
+	f.Add("+15075550100", "X-A", "b")
+	f.Add("bob@[::1]:5060", "User-to-User", "56a3;encoding=hex")
+	f.Add("sip:a@h;method=BYE?Subject=x", "Subject", "two\r\nVia: x")
+	f.Add("4711>, <sip:x@h", "Replaces", "a;to-tag=b;from-tag=c")
+	f.Fuzz(func(t *testing.T, to, name, value string) {
+		r, err := Referred(to, []HeaderLine{{name, value}, {name, value}})
+		if err == nil {
+			soundReferral(t, r)
+		} else if len(err.Error()) > 1000 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+	})
+}
+
+func TestReferred(t *testing.T) {
+	for to, want := range map[string]string{
+		"+1 (507) 555-0100": "", "+1(507)555-0100": "tel:+1(507)555-0100", "4711": "tel:4711", "pbx.example.com": "sip:pbx.example.com",
+		"bob@pbx.example.com:5070": "sip:bob@pbx.example.com:5070", "4711@192.0.2.1:5070": "sip:4711@192.0.2.1:5070",
+		"SIPS:a@h": "sips:a@h", "tel:112": "tel:112", "": "", "http://x": "", "mailto:a@h": "", "a b": "",
+	} {
+		if r, err := Referred(to, nil); (err == nil) != (want != "") || r.URI != want {
+			t.Errorf("%q: got %q, %v; want %q", to, r.URI, err, want)
+		}
+	}
+	r, err := Referred("4711", []HeaderLine{{"X-A", "b & c=d?"}, {"Contact", "x"}})
+	if err != nil || len(r.Headers) != 1 || r.Headers[0] != (HeaderLine{"X-A", "b & c=d?"}) || len(r.Dropped) != 1 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}

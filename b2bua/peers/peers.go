@@ -394,6 +394,7 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	all := map[string]*audio.Sound{}
 	maps.Copy(all, cfg.Sounds)
 	all[ToneBeep], _ = audio.Tone(ToneBeep)
+	all[ToneSilence], _ = audio.Tone(ToneSilence)
 	for i := range cfg.Routes {
 		names := []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold}
 		if q := cfg.Routes[i].Queue; q != nil {
@@ -411,8 +412,11 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	return all
 }
 
-// ToneBeep is the tone that announces a recording.
-const ToneBeep = "beep"
+// ToneBeep is the tone that announces a recording, and ToneSilence what a side hears that must not hear the other one.
+const (
+	ToneBeep    = "beep"
+	ToneSilence = "silence"
+)
 
 // CallerTLS says how a caller's certificate is checked when we connect to the
 // caller, because its own connection is gone. For a trunk the authorities are those

@@ -175,6 +175,19 @@ func (r *Registry[C, L]) Call(id string) C {
 	return r.calls[id]
 }
 
+// Search returns the calls with an id of any origin, or with a leg that fits.
+func (r *Registry[C, L]) Search(id string, fits func(L) bool) []C {
+	all := r.Named(id)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, l := range r.legs {
+		if fits(l) && !slices.Contains(all, l.Call()) {
+			all = append(all, l.Call())
+		}
+	}
+	return all
+}
+
 // All returns the calls that are live, in no order.
 func (r *Registry[C, L]) All() []C {
 	r.mu.RLock()

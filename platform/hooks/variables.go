@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 
@@ -73,7 +72,7 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	id := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, v.Path), "/")
 	if id == "" {
-		id = queryID(r.URL.RawQuery)
+		id = queryValue(r.URL.RawQuery, "id")
 	}
 	if id == "" || len(id) > maxID {
 		httpd.Refuse(w, http.StatusBadRequest,
@@ -96,17 +95,4 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.Log.Info().Str("id", id).Str("call", call.ID).Int("variables", len(call.Variables)).Msg("variables given")
 		httpd.Answer(w, http.StatusOK, call)
 	}
-}
-
-// queryID is the parameter id. A plus is not a space: Call-IDs have it, and clients may not escape it.
-func queryID(query string) string {
-	for pair := range strings.SplitSeq(query, "&") {
-		if text, ok := strings.CutPrefix(pair, "id="); ok {
-			id, err := url.PathUnescape(text)
-			if err == nil {
-				return id
-			}
-		}
-	}
-	return ""
 }

@@ -148,6 +148,7 @@ func AppendRecordings(b []byte, all []Recording) []byte { return appendList(b, a
 func appendAttempt(b []byte, a *Attempt) []byte {
 	b = textOf(append(b, '{'), "target", a.Target)
 	b = textIf(b, "reason", a.Reason)
+	b = textIf(b, "by", a.By)
 	b = number(b, "prepare_ms", a.PrepareMS)
 	b = number(b, "prepare_status", int64(a.PrepareStatus))
 	b = number(b, "sip_status", int64(a.SIPStatus))

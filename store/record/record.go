@@ -138,7 +138,9 @@ type Attempt struct {
 	Target string `json:"target"`
 	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer,
 	// ReasonRescue or ReasonCustomer.
-	Reason        string `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// By is who has ordered a transfer: the name of a token. Empty: nobody has, the agent has asked by REFER.
+	By            string `json:"by,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
 	SIPStatus     int    `json:"sip_status"`

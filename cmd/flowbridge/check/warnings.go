@@ -245,7 +245,7 @@ func deadTransfers(cfg *config.Config) []warning {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		routed := slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Target == t.Name })
-		if t.Transfer != config.TransferLocal || len(t.TransferNumbers) == 0 || routed { // hosts are called by their URI
+		if t.Transfer == config.TransferRelay || len(t.TransferNumbers) == 0 || routed { // hosts are called by their URI
 			continue
 		}
 		if from := deadEnds(cfg, t.Name); len(from) > 0 {

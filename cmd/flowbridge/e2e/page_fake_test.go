@@ -399,3 +399,13 @@ func TestPageByHand(t *testing.T) {
 		n.mu.Unlock()
 	}
 }
+
+func (n *fakeNode) Press(context.Context, string, admin.DigitsRequest) (admin.Call, error) {
+	return admin.Call{}, admin.ErrNoCall
+}
+
+func (n *fakeNode) Transfer(context.Context, string, string, admin.TransferRequest) (admin.Call, error) {
+	return admin.Call{}, admin.ErrNoCall
+}
+
+func (n *fakeNode) Variables(context.Context, string) (any, error) { return nil, admin.ErrNoCall }

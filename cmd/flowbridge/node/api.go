@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,11 +12,13 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/compare"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/platform/hooks"
 	"flowbridge/store/record"
 )
 
@@ -57,7 +60,7 @@ func (n *Node) answer(ctx context.Context, api http.Handler) error {
 func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	options := admin.Options{
 		Media: n.mediaPath,
-		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n.server},
+		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n},
 		Figures: n.live, Report: reportBy, Metrics: n.metrics.Handler(n.log),
 		Events: n.events, Ladders: apiLadders{n},
 		Access: n.access,
@@ -133,7 +136,12 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 }
 
 func callOf(c b2bua.LiveCall) admin.Call {
-	call := admin.Call{Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: c.Recording, Masked: c.Masked}
+	call := admin.Call{
+		Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: c.Recording, Masked: c.Masked, OnHold: c.OnHold,
+	}
+	if c.Transfer != nil {
+		call.Transfer = new(admin.Transfer(*c.Transfer))
+	}
 	for side, name := range []string{"a", "b"} {
 		if c.Held[side] {
 			call.Held = append(call.Held, name)
@@ -168,13 +176,13 @@ func (r report) Add(of *record.Record) { r.groups.Add(of) }
 func (r report) Groups() any           { return r.groups.All() }
 
 // control passes the admin API's orders to the server.
-type control struct{ server *b2bua.Server }
+type control struct{ *Node }
 
 func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
 	what, ok := map[admin.Order]b2bua.Order{
 		admin.OrderRecord: b2bua.OrderRecord, admin.OrderStop: b2bua.OrderStop, admin.OrderPause: b2bua.OrderPause,
 		admin.OrderResume: b2bua.OrderResume, admin.OrderMask: b2bua.OrderMask, admin.OrderUnmask: b2bua.OrderUnmask,
-		admin.OrderHangup: b2bua.OrderHangup,
+		admin.OrderHold: b2bua.OrderHold, admin.OrderUnhold: b2bua.OrderUnhold, admin.OrderHangup: b2bua.OrderHangup,
 	}[o]
 	if !ok {
 		return admin.Call{}, fmt.Errorf("unknown order %q", o)
@@ -183,11 +191,48 @@ func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Cal
 }
 
 func (c control) Play(ctx context.Context, id string, p admin.PlayRequest) (admin.Call, error) {
-	side := media.SideA
-	if p.Side == "b" {
-		side = media.SideB
+	return answered(c.server.Play(ctx, id, b2bua.PlayRequest{Side: sideOf(p.Side), Sound: p.Sound, Loop: p.Loop}))
+}
+
+func (c control) Press(ctx context.Context, id string, d admin.DigitsRequest) (admin.Call, error) {
+	return answered(c.server.Press(ctx, id, b2bua.DigitsRequest{
+		Side: sideOf(d.Side), Digits: d.Digits, Duration: time.Duration(d.MS) * time.Millisecond,
+	}))
+}
+
+func sideOf(name string) media.Side {
+	if name == "b" {
+		return media.SideB
 	}
-	return answered(c.server.Play(ctx, id, b2bua.PlayRequest{Side: side, Sound: p.Sound, Loop: p.Loop}))
+	return media.SideA
+}
+
+func (c control) Transfer(ctx context.Context, id, by string, t admin.TransferRequest) (admin.Call, error) {
+	r := b2bua.TransferRequest{
+		Order:    outbound.Order{To: t.To, Named: true, Trunk: t.Trunk},
+		Announce: bridge.Announce{Sound: t.Announce, Accept: t.Accept, Within: time.Duration(t.WithinMS) * time.Millisecond},
+		By:       by,
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Headers)) {
+		r.Headers = append(r.Headers, outbound.HeaderLine{Name: name, Value: t.Headers[name]})
+	}
+	return answered(c.server.Transfer(ctx, id, r))
+}
+
+func (c control) Variables(ctx context.Context, id string) (any, error) {
+	ours, err := c.server.Called(id)
+	if err != nil {
+		_, err = answered(b2bua.LiveCall{}, err)
+		return nil, err
+	}
+	all, err := c.hooks.variablesOf(ctx, ours)
+	switch {
+	case errors.Is(err, hooks.ErrUnknown):
+		return nil, admin.ErrNoCall
+	case errors.Is(err, hooks.ErrSeveral):
+		return nil, &admin.RefusedError{Problem: err.Error(), Remedy: "take Flowbridge's own id"}
+	}
+	return all, err
 }
 
 func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call, error) {
@@ -217,7 +262,7 @@ func answered(live b2bua.LiveCall, err error) (admin.Call, error) {
 	var refused *b2bua.OrderError
 	switch {
 	case errors.As(err, &refused):
-		return admin.Call{}, &admin.RefusedError{Problem: refused.Problem, Remedy: refused.Remedy}
+		return admin.Call{}, &admin.RefusedError{Problem: refused.Problem, Remedy: refused.Remedy, Status: refused.Code}
 	case errors.Is(err, b2bua.ErrNoCall):
 		return admin.Call{}, admin.ErrNoCall
 	case err != nil:

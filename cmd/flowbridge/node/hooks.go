@@ -60,6 +60,7 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 		o.Endpoints = append(o.Endpoints, all...)
 	}
 	o.Endpoints = append(o.Endpoints, h.otherEndpoints(cfg)...)
+	o.Endpoints = append(o.Endpoints, h.commandsEndpoints(cfg)...)
 	if len(o.Endpoints) == 0 || !o.Listen.IsValid() {
 		return nil, nil
 	}
@@ -162,11 +163,15 @@ func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, err
 		return hooks.Call{}, err
 	}
 	r := live.Record
+	var headers []peers.Variable
+	if v := h.config().Hooks.Variables; v != nil { // else the admin API asks
+		headers = live.Headers(v.Headers)
+	}
 	return hooks.Call{
 		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
 		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
 		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
-		Variables: h.variables(r.ID, live.Vars, live.Headers(h.config().Hooks.Variables.Headers)),
+		Variables: h.variables(r.ID, live.Vars, headers),
 	}, nil
 }
 
@@ -183,6 +188,9 @@ func (h *callHooks) variables(id string, vars template.Vars, headers []peers.Var
 	all := map[string]string{}
 	for _, h := range headers {
 		all[h.Name] = h.Value
+	}
+	if h.config().Hooks.Variables == nil {
+		return all
 	}
 	for _, value := range h.config().Hooks.Variables.Values {
 		text, err := value.Value.Render(vars)

@@ -22,9 +22,12 @@ import (
 
 // Calls is `flowbridge calls`.
 func Calls() *cobra.Command {
-	return cli.Group("calls", "Show calls, and end live ones", "",
+	return cli.Group("calls", "Show calls, and command live ones", "",
 		"  flowbridge calls list\n  flowbridge calls ladder 0199f0c1-…\n  flowbridge calls hangup 0199f0c1-…",
-		listCommand(), showCommand(), ladderCommand(), hangupCommand())
+		listCommand(), showCommand(), ladderCommand(), hangupCommand(), transferCommand(), dtmfCommand(),
+		holdCommand("hold", "Put the caller of a live call on hold",
+			"Put the caller of a live call on hold: the caller hears the route's hold sound, the agent silence. Neither is told."),
+		holdCommand("resume", "End a hold that was ordered", "Let the caller and the agent hear each other again."))
 }
 
 // callList is the API's answer.
@@ -142,6 +145,12 @@ func printCall(w io.Writer, c *admin.Call) {
 	}
 	if len(c.Held) > 0 {
 		row("held", "by %s", strings.Join(c.Held, ", "))
+	}
+	if c.OnHold {
+		row("held", "by an order")
+	}
+	if t := c.Transfer; t != nil {
+		row("transfer", "%s", transferLine(t))
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 
 // fakeServer is a server with one live and one finished call.
 type fakeServer struct {
-	hungUp  []string
+	ordered []string
 	placed  admin.Origination
 	invalid bool
 	local   admin.Rights // without a token, where there are tokens
@@ -78,7 +78,7 @@ func (f *fakeServer) Order(ctx context.Context, id string, o admin.Order) (admin
 	if !ok {
 		return c, admin.ErrNoCall
 	}
-	f.hungUp = append(f.hungUp, id+" "+string(o))
+	f.ordered = append(f.ordered, id+" "+string(o))
 	c.Phase, c.Cause, c.EndedBy = "ending", "operator_hangup", "operator"
 	return c, nil
 }
@@ -86,6 +86,30 @@ func (f *fakeServer) Order(ctx context.Context, id string, o admin.Order) (admin
 func (f *fakeServer) Play(context.Context, string, admin.PlayRequest) (admin.Call, error) {
 	return admin.Call{}, admin.ErrNoCall
 }
+
+func (f *fakeServer) Press(ctx context.Context, id string, d admin.DigitsRequest) (admin.Call, error) {
+	c, ok := f.Find(ctx, id)
+	if !ok {
+		return c, admin.ErrNoCall
+	}
+	f.ordered = append(f.ordered, fmt.Sprintf("%s %+v", id, d))
+	return c, nil
+}
+
+func (f *fakeServer) Transfer(ctx context.Context, id, by string, r admin.TransferRequest) (admin.Call, error) {
+	c, ok := f.Find(ctx, id)
+	if !ok {
+		return c, admin.ErrNoCall
+	}
+	if r.To != "4711" {
+		return c, &admin.RefusedError{Problem: "not a number or host that may be called", Remedy: "see transfer_numbers", Status: 403}
+	}
+	f.ordered = append(f.ordered, fmt.Sprintf("%s %+v", id, r))
+	c.Transfer = &admin.Transfer{To: r.To, By: by, State: "dialing"}
+	return c, nil
+}
+
+func (f *fakeServer) Variables(context.Context, string) (any, error) { return nil, admin.ErrNoCall }
 
 func (f *fakeServer) Originate(_ context.Context, o admin.Origination) (admin.Call, error) {
 	if o.Trunk != "carrier" {
@@ -233,7 +257,7 @@ func TestCommands(t *testing.T) {
 		"calls list --url http://a/b": "1 ", // nobody there
 		"healthcheck --url http://127.0.0.1:1/readyz --json": `1 "ready": false`,
 	})
-	if got := strings.Join(f.hungUp, ", "); got != "live hangup, live hangup" {
+	if got := strings.Join(f.ordered, ", "); got != "live hangup, live hangup" {
 		t.Errorf("hung up: %s", got)
 	}
 	f.invalid = true

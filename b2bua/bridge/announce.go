@@ -1,0 +1,125 @@
+package bridge
+
+import (
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/media"
+	"flowbridge/media/audio"
+)
+
+// A warm transfer: who answers hears a sound before it is connected, and agrees by a key, or by listening to its end.
+// The caller hears the hold sound meanwhile.
+
+// Announce is what a party hears that a call is transferred to.
+type Announce struct {
+	Sound  string        // of the configuration's sounds, or one of audio.Tones; empty: it is connected at once
+	Accept string        // the key by which it takes the call; empty: it takes it when the sound is over
+	Within time.Duration // how long it may take for that; 0: acceptWithin
+}
+
+// acceptWithin is how long a party may take to accept, unless the order says otherwise.
+const acceptWithin = 20 * time.Second
+
+// Announcement is the one under way.
+type Announcement struct {
+	bridge *Bridge
+	what   Announce // without a sound: there is none
+	sound  *audio.Sound
+	speaks bool // the party can be heard, and hears the sound
+	until  time.Time
+}
+
+// Announced says that a party has heard its announcement, and whether it takes the call.
+type Announced struct{ Accepted bool }
+
+func (Announced) isEvent() {}
+
+// Check says why something can't be announced.
+func (a *Announcement) Check(what Announce) error {
+	switch _, ok := a.bridge.Sounds.named(what.Sound); {
+	case what.Sound == "" && (what.Accept != "" || what.Within != 0):
+		return &OrderError{"there is nothing to accept without an announcement", "name a sound as announce", 400}
+	case what.Sound == "":
+		return nil
+	case !ok:
+		return noSound(what.Sound)
+	case what.Accept != "" && (len(what.Accept) > 1 || strings.Trim(what.Accept, keys) != ""):
+		return &OrderError{"accept is not a key", "send one of 0 to 9, *, # and A to D", 400}
+	case what.Within < 0 || what.Within > 5*time.Minute:
+		return &OrderError{"nobody can take so long to accept", "send at most 300000 ms", 400}
+	}
+	return a.bridge.Sounds.canHear(media.SideA)
+}
+
+// Begin keeps the sides apart: the new party has answered.
+func (a *Announcement) Begin(what Announce) {
+	a.what = what
+	a.sound, _ = a.bridge.Sounds.named(what.Sound)
+	a.bridge.Sounds.Update()
+}
+
+// Speak plays the announcement: the new party can be heard. False: it can't hear it.
+func (a *Announcement) Speak() bool {
+	b := a.bridge
+	if b.Sounds.canHear(media.SideB) != nil {
+		return false
+	}
+	a.speaks, a.until = true, time.Now().Add(acceptWithin)
+	if a.what.Within > 0 {
+		a.until = time.Now().Add(a.what.Within)
+	}
+	b.Media.ListenForDigits()
+	b.Sounds.Update()
+	return true
+}
+
+// End lets the sides hear each other again.
+func (a *Announcement) End() { *a = Announcement{bridge: a.bridge} }
+
+// Underway says whether the sides are kept apart.
+func (a *Announcement) Underway() bool { return a.what.Sound != "" }
+
+// wanted is what a side hears meanwhile.
+func (a *Announcement) wanted(side media.Side) *voice {
+	if side == media.SideA {
+		return a.bridge.Sounds.hold()
+	}
+	if !a.speaks {
+		return a.bridge.Sounds.silence()
+	}
+	return &voice{name: a.what.Sound, sound: a.sound, loop: a.what.Accept != ""}
+}
+
+// over posts what the party has decided, once.
+func (a *Announcement) over(accepted bool) {
+	if a.speaks {
+		a.speaks, a.until = false, time.Time{}
+		a.bridge.Call.Post(Announced{accepted})
+	}
+}
+
+// key takes a key of the new party: any other than the one to accept declines.
+func (a *Announcement) key(side media.Side, digit byte) (taken bool) {
+	if !a.Underway() || side != media.SideB {
+		return false
+	}
+	if a.what.Accept != "" {
+		a.over(a.what.Accept == string(digit))
+	}
+	return true
+}
+
+// Asked takes a key of the new party that comes as INFO.
+func (a *Announcement) Asked(from *Half, req *sip.Request) (taken bool) {
+	content := contentOf(req)
+	digit, _, ok := message.ParseDTMFInfo(content.ContentType, content.Body)
+	if req.Method != sip.INFO || !ok || !a.key(from.Side, digit) {
+		return false
+	}
+	a.bridge.Reply(from, req, 200)
+	return true
+}

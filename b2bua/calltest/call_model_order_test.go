@@ -1,0 +1,80 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/media"
+)
+
+// actOrder commands a call, as an operator or an agent's tool does. What becomes of it is told at once, and the call
+// is what it was if it is refused.
+func (m *callModel) actOrder(choose func(int) int) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	calls := m.w.server.Live(ctx)
+	if len(calls) == 0 {
+		return ""
+	}
+	before := calls[choose(len(calls))]
+	id := before.Record.ID
+	var err error
+	var after b2bua.LiveCall
+	what := pick([]string{"transfer", "warm", "accept", "hold", "resume", "press", "hangup"}, choose(7))
+	switch what {
+	case "transfer", "warm":
+		r := b2bua.TransferRequest{By: "model", Order: outbound.Order{
+			To: pick([]string{"4711", "sip:bob@192.0.2.21:32681", "spare", "5711", "+1900", ""}, choose(6)), Named: choose(2) == 0,
+			Trunk: pick([]string{"", "pbx", "none"}, choose(3)),
+		}}
+		if what == "warm" {
+			r.Announce = bridge.Announce{Sound: "beep", Accept: pick([]string{"1", ""}, choose(2))}
+		}
+		after, err = m.w.server.Transfer(ctx, id, r)
+		if err == nil && (after.Transfer == nil || after.Transfer.By != "model") {
+			m.fail("an ordered transfer is not told of: %+v", after.Transfer)
+		}
+		if err == nil && before.Transfer != nil && (before.Transfer.State == "dialing" || before.Transfer.State == "announcing") && !m.crosses {
+			m.fail("a transfer was ordered while %+v", before.Transfer)
+		}
+		what = fmt.Sprintf("%s %+v", what, r)
+	case "accept":
+		m.w.relay.mu.Lock()
+		sessions := m.w.relay.sessions
+		m.w.relay.mu.Unlock()
+		if s := sessions[max(len(sessions)-1, 0):]; len(s) == 1 && !s[0].closed.Load() && s[0].started.Load() {
+			if choose(3) == 0 {
+				m.w.relay.sessions[len(sessions)-1].mu.Lock()
+				ended := s[0].plays[media.SideB].ID
+				m.w.relay.sessions[len(sessions)-1].mu.Unlock()
+				s[0].onEvent(media.EventPlayed{Side: media.SideB, ID: ended})
+			} else {
+				s[0].onEvent(media.EventDigit{Side: media.SideB, Digit: pick([]byte("12"), choose(2))})
+			}
+		}
+	case "hold":
+		if after, err = m.w.server.Order(ctx, id, b2bua.OrderHold); err == nil && !after.OnHold {
+			m.fail("a call that is held by order is not on hold")
+		}
+	case "resume":
+		if after, err = m.w.server.Order(ctx, id, b2bua.OrderUnhold); err == nil && after.OnHold {
+			m.fail("a call that is resumed by order is on hold")
+		}
+	case "press":
+		_, err = m.w.server.Press(ctx, id, b2bua.DigitsRequest{Side: pick([]media.Side{media.SideB, media.SideA}, choose(2)), Digits: "1#"})
+	case "hangup":
+		if choose(4) > 0 { // it ends too many calls
+			return ""
+		}
+		_, err = m.w.server.Order(ctx, id, b2bua.OrderHangup)
+	}
+	if refused := new(b2bua.OrderError); err != nil && !errors.As(err, &refused) && !errors.Is(err, b2bua.ErrNoCall) {
+		m.fail("an order has no answer: %v", err)
+	}
+	return fmt.Sprintf("%s: %v", what, err)
+}

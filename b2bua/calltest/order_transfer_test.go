@@ -1,0 +1,152 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// orderConfig is transferConfig for agents that can't send REFER: orders need the lists alone.
+var orderConfig = strings.Replace(transferConfig, "    transfer: local\n", "", 1)
+
+// transfers orders a transfer of the one call, and wants a refusal that has these words; empty: none.
+func (w *world) transfers(r b2bua.TransferRequest, refusal string) b2bua.LiveCall {
+	w.t.Helper()
+	return w.transfersBy(w.server.Live(context.Background())[0].Record.ID, r, refusal)
+}
+
+func (w *world) transfersBy(id string, r b2bua.TransferRequest, refusal string) b2bua.LiveCall {
+	w.t.Helper()
+	if r.By == "" {
+		r.By = "anna"
+	}
+	live, err := w.server.Transfer(context.Background(), id, r)
+	if refusal == "" && err != nil || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
+		w.t.Errorf("transfer of %s, %+v: got %v; want %q", id, r, err, refusal)
+	}
+	synctest.Wait()
+	return live
+}
+
+func toNumber(number string) b2bua.TransferRequest {
+	return b2bua.TransferRequest{Order: outbound.Order{To: number, Named: true}}
+}
+
+// warm announces an ordered transfer.
+func warm(number, sound, key string) b2bua.TransferRequest {
+	r := toNumber(number)
+	r.Announce = bridge.Announce{Sound: sound, Accept: key}
+	return r
+}
+
+// goes says how far the last transfer is.
+func (w *world) goes(want string) {
+	w.t.Helper()
+	synctest.Wait()
+	live := w.server.Live(context.Background())[0]
+	if live.Transfer == nil || live.Transfer.State != want {
+		w.t.Errorf("the transfer is %+v; want %s", live.Transfer, want)
+	}
+}
+
+func code(err error) int {
+	if refused := new(b2bua.OrderError); errors.As(err, &refused) {
+		return refused.Code
+	}
+	return -1
+}
+
+// An order hands over a call whose agent can't send REFER. The agent stays until the new party answers.
+func TestOrderedTransfer(t *testing.T) {
+	for name, r := range map[string]b2bua.TransferRequest{
+		"a number by the route": toNumber("4711"), "a URI": toNumber("sip:4711@198.51.100.1"),
+		"a number by a trunk": {Order: outbound.Order{To: "4711", Trunk: "pbx"}},
+		"a host":              toNumber("4711@192.0.2.21:32681"),
+	} {
+		runIn(t, name, orderConfig, func(w *world) {
+			d, _ := w.established()
+			r.Headers = []outbound.HeaderLine{{Name: "X-Why", Value: "billing & more"}, {Name: "Contact", Value: "<sip:x@y>"}}
+			w.transfers(r, "")
+			w.goes("dialing")
+			called := w.agent2.expect("INVITE sip:4711@192.0.2.21:32681")
+			if got := called.value("X-Why") + " " + called.value("Referred-By"); got != "billing & more <sip:+15075785607@198.51.100.1>" {
+				w.t.Errorf("got %q:\n%s", got, called.raw)
+			}
+			w.agent2.reply(called, 180, "Ringing", "human", "")
+			w.goes("ringing")
+			w.agent.silent(time.Second)
+			w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.goes("done")
+			rec := w.callerEnds(w.agent2, d)
+			if a := rec.Attempts; len(a) != 2 || a[1].Reason != record.ReasonTransfer || a[1].By != "anna" || a[1].SIPStatus != 200 {
+				w.t.Errorf("attempts %+v", a)
+			}
+		})
+	}
+}
+
+// A party that accepts an announcement by a key is connected. Neither side hears the other before.
+func TestWarmTransfer(t *testing.T) {
+	inWorldWith(t, orderConfig, func(w *world) {
+		d, _ := w.established()
+		w.transfers(warm("4711", "beep", "1"), "")
+		called := w.agent2.expect("INVITE")
+		w.hears()
+		w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		w.goes("announcing")
+		w.agent.silent(time.Second)
+		w.hears("a hears 6s of law 0 as 0, loop true, yield false", "b hears 1s of law 0 as 0, loop true, yield false",
+			"b hears 1s of law 0 as 0, loop true, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
+		s := w.session()
+		s.onEvent(media.EventDigit{Side: media.SideA, Digit: '1'}) // the caller's
+		w.goes("announcing")
+		s.onEvent(media.EventDigit{Side: media.SideB, Digit: '1'})
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.goes("done")
+		w.hears("a hears nothing", "b hears nothing")
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// A party that declines leaves the caller with the agent.
+func TestWarmTransferDeclined(t *testing.T) {
+	for name, declines := range map[string]func(w *world, called received){
+		"a key": func(w *world, _ received) {
+			w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '2'})
+			w.leavesPBX()
+		},
+		"time": func(w *world, _ received) { time.Sleep(20 * time.Second); w.leavesPBX() },
+		"hangup": func(w *world, called received) {
+			w.agent2.agentRequest("BYE", called, "human", 1)
+			w.agent2.expect("SIP/2.0 200")
+		},
+	} {
+		runIn(t, name, orderConfig, func(w *world) {
+			d, _ := w.established()
+			w.transfers(warm("4711", "beep", "1"), "")
+			called := w.agent2.expect("INVITE")
+			w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+			declines(w, called)
+			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
+			w.goes("failed")
+			if got := w.session().peers[media.SideB].RTP.Port(); got != 30000 {
+				w.t.Errorf("side B is at port %d", got)
+			}
+			w.callerHangsUp(d)
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 200 || r.Attempts[1].Cause == "" {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
+		})
+	}
+}

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/platform/hooks"
+)
+
+// commandsEndpoints take the commands of agents.
+func (h *callHooks) commandsEndpoints(cfg *config.Hooks) []hooks.Endpoint {
+	commands := &hooks.Commands{Do: h.command, Log: h.log}
+	for _, t := range cfg.Commands {
+		commands.Tokens = append(commands.Tokens, &hooks.Token{
+			Name: t.Name, Secret: t.Token.Reveal(), Targets: t.Targets, PerHour: t.PerHour,
+		})
+	}
+	if len(commands.Tokens) == 0 {
+		return nil
+	}
+	return []hooks.Endpoint{{Name: "commands", Path: config.CommandsPath, Handler: commands}}
+}
+
+// command carries out what an agent asks for, in a call that is at a target of its token.
+func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Command) (words string, err error) {
+	live, err := h.commanded(ctx, c)
+	id := live.Record.ID
+	switch {
+	case err != nil:
+		return "", err
+	case !slices.Contains(by.Targets, live.At) && (c.Do != "status" || !slices.Contains(by.Targets, live.Record.Target)):
+		return "", &hooks.RefusalError{Status: http.StatusForbidden, Words: "I may not do this in this call."}
+	}
+	switch c.Do {
+	case "transfer":
+		words = "The call is being transferred."
+		_, err = h.server.Transfer(ctx, id, b2bua.TransferRequest{
+			Order: outbound.Order{To: c.To}, Announce: bridge.Announce{Sound: c.Announce, Accept: c.Accept},
+			By: by.Name, Of: by.Targets,
+		})
+	case "hold":
+		words = "The caller is on hold."
+		_, err = h.server.Order(ctx, id, b2bua.OrderHold)
+	case "resume":
+		words = "The caller hears you again."
+		_, err = h.server.Order(ctx, id, b2bua.OrderUnhold)
+	case "dtmf":
+		words = "The keys are pressed."
+		_, err = h.server.Press(ctx, id, b2bua.DigitsRequest{Side: media.SideA, Digits: c.Digits})
+	case "hangup":
+		words = "The call has ended."
+		_, err = h.server.Order(ctx, id, b2bua.OrderHangup)
+	case "status":
+		words = live.Transfer.Words()
+	default:
+		words, err = "", &hooks.RefusalError{
+			Status: http.StatusBadRequest, Words: "I can transfer, hold, resume, dtmf, hangup and status.",
+		}
+	}
+	if err != nil {
+		return "", inWords(err)
+	}
+	return words, nil
+}
+
+// commanded finds the call of a command. Of ids that callers may have written, only those count that nobody can guess.
+func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found b2bua.LiveCall, err error) {
+	for _, id := range c.IDs {
+		live, err := h.server.FindNamed(ctx, id)
+		r := &live.Record
+		guessed := !c.Sure && !slices.Contains([]string{r.ID, r.TargetSIPCallID, r.SynthflowCallID}, id)
+		switch {
+		case errors.Is(err, b2bua.ErrSeveralCalls) && c.Sure, err == nil && !guessed && found.Record.ID != "" &&
+			found.Record.ID != r.ID:
+			return found, &hooks.RefusalError{Status: http.StatusConflict, Words: "Several calls have this id."}
+		case err == nil && !guessed:
+			found = live
+		}
+	}
+	if found.Record.ID == "" {
+		return found, &hooks.RefusalError{Status: http.StatusNotFound, Words: "I can't find this call."}
+	}
+	return found, nil
+}
+
+// inWords says why an order is not carried out.
+func inWords(err error) error {
+	refused := new(b2bua.OrderError)
+	switch {
+	case errors.Is(err, b2bua.ErrNoCall):
+		refused.Code = http.StatusGone
+	case !errors.As(err, &refused):
+		return err
+	}
+	words := map[int]string{
+		http.StatusBadRequest: "That is not understood.",
+		http.StatusGone:       "The call has ended.",
+		http.StatusForbidden:  "The call may not be transferred there.", http.StatusNotFound: "No way leads there.",
+	}[refused.Code]
+	return &hooks.RefusalError{
+		Status: cmp.Or(refused.Code, http.StatusConflict), Words: cmp.Or(words, "That is not possible now."),
+		Cause: err.Error(),
+	}
+}

@@ -1,0 +1,89 @@
+package operate
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/admin"
+	"flowbridge/cmd/flowbridge/cli"
+)
+
+// ordersCall makes a command send an order for a call, whose body is made of the arguments after the id.
+func ordersCall(c *cobra.Command, count int, order string, body func(args []string) any) *cobra.Command {
+	at := accessFlags(c)
+	withID(c, at, cobra.ExactArgs(1+count))
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		if at.body, err = json.Marshal(body(args[1:])); err != nil {
+			return err
+		}
+		got := &struct { // what the answers have
+			ID        string          `json:"id,omitempty"`
+			Transfer  *admin.Transfer `json:"transfer,omitempty"`
+			Recording string          `json:"recording,omitempty"`
+			Masked    bool            `json:"masked,omitempty"`
+			OnHold    bool            `json:"on_hold,omitempty"`
+		}{}
+		return at.answer(c, http.MethodPost, idPath(args[0])+"/"+order, got, *asJSON, func(w io.Writer) error {
+			if got.Transfer != nil {
+				fmt.Fprintf(w, "%s: transfer %s\n", got.ID, transferLine(got.Transfer))
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+func transferCommand() *cobra.Command {
+	var r admin.TransferRequest
+	c := cli.Command("transfer ID TO", "Connect the caller of a live call to another party",
+		"Connect the caller of a live call to another party: a number, a host or a SIP URI of the lists of the call's target\n"+
+			"(transfer_numbers, transfer_hosts), or a target by its name. The agent stays until the new party answers. The command\n"+
+			"does not wait: calls show says how it goes.",
+		"  flowbridge calls transfer 0199f0c1-… +15075785500\n"+
+			"  flowbridge calls transfer 0199f0c1-… 4711 --trunk pbx --announce please-wait --accept 1")
+	f := c.Flags()
+	f.StringVar(&r.Trunk, "trunk", "", "trunk that calls the number (default: as after a REFER)")
+	f.StringVar(&r.Announce, "announce", "", "sound that the new party hears before it is connected")
+	f.StringVar(&r.Accept, "accept", "", "key by which it takes the call (default: when the sound is over)")
+	within := f.Duration("within", 0, "how long it may take for that (default 20s)")
+	f.StringToStringVar(&r.Headers, "header", nil, "header of the new INVITE, as NAME=VALUE; may be given again")
+	return ordersCall(c, 1, "transfer", func(args []string) any {
+		r.To, r.WithinMS = args[0], int(*within/time.Millisecond)
+		return r
+	})
+}
+
+// transferLine is a transfer in one line.
+func transferLine(t *admin.Transfer) string {
+	line := fmt.Sprintf("to %s by %s: %s", cli.Shown(t.To), cmp.Or(cli.Shown(t.By), "the agent"), t.State)
+	if t.Code > 0 {
+		line += fmt.Sprintf(", %d %s", t.Code, cli.Shown(t.Reason))
+	}
+	return line
+}
+
+func dtmfCommand() *cobra.Command {
+	var r admin.DigitsRequest
+	c := cli.Command("dtmf ID DIGITS", "Press keys towards a side of a live call",
+		"Press keys towards a side of a live call: as telephone-events (RFC 4733), or INFO where the side has none.",
+		"  flowbridge calls dtmf 0199f0c1-… 12#")
+	c.Flags().StringVar(&r.Side, "side", "b", "a: the caller; b: the called party")
+	long := c.Flags().Duration("long", 100*time.Millisecond, "how long each key is pressed")
+	return ordersCall(c, 1, "dtmf", func(args []string) any {
+		r.Digits, r.MS = strings.ToUpper(args[0]), int(*long/time.Millisecond)
+		return r
+	})
+}
+
+func holdCommand(order, short, long string) *cobra.Command {
+	c := cli.Command(order+" ID", short, long, "  flowbridge calls "+order+" 0199f0c1-…")
+	return ordersCall(c, 0, order, func([]string) any { return struct{}{} })
+}

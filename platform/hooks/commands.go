@@ -1,0 +1,308 @@
+package hooks
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"flowbridge/internal/httpd"
+)
+
+// Command is what the tool of an agent asks for.
+type Command struct {
+	// IDs are those that the call may have. Sure: it is one that the tool was configured with; else they are all that the
+	// platform says of the call, of which callers have written some.
+	IDs  []string
+	Sure bool
+
+	Arguments
+}
+
+// Arguments are those of a command: Do is transfer, hold, resume, dtmf, hangup or status.
+type Arguments struct {
+	Call     json.RawMessage `json:"call"`
+	Do       string          `json:"do"`
+	To       string          `json:"to"`
+	Announce string          `json:"announce"`
+	Accept   string          `json:"accept"`
+	Digits   string          `json:"digits"`
+}
+
+// Token is one that may command calls.
+type Token struct {
+	Name, Secret string
+	Targets      []string // whose calls they are
+	PerHour      int      // the most transfers that it may ask for in any hour
+
+	mu     sync.Mutex
+	second *rate.Limiter // nil: it has asked for nothing yet
+	hour   []time.Time   // when it has asked for transfers
+}
+
+// The bounds of a token's commands.
+const (
+	commandsPerSecond = 5
+	commandsAtOnce    = 10
+	maxCommand        = 1 << 20 // bytes; a platform may send the whole conversation
+	maxToolCalls      = 8
+	maxCommandIDs     = 64
+)
+
+// RefusalError says why a command is not carried out, in words that an agent can speak.
+type RefusalError struct {
+	Status       int
+	Words, Cause string
+}
+
+func (e *RefusalError) Error() string { return cmp.Or(e.Cause, e.Words) }
+
+// Commands answers POST with the commands of agents, as their platforms' tools send them.
+type Commands struct {
+	Tokens []*Token
+	// Do carries out a command of a token, and gives the words for the agent. Its error is a *RefusalError, or another
+	// one if the call does not answer.
+	Do  func(ctx context.Context, by *Token, c Command) (words string, err error)
+	Log zerolog.Logger
+
+	limit     sync.Once
+	strangers zerolog.Logger
+}
+
+// ServeHTTP answers one request.
+func (h *Commands) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	by := h.tokenOf(r)
+	switch {
+	case by == nil:
+		h.limit.Do(func() { h.strangers = httpd.Strangers(h.Log) })
+		h.strangers.Warn().Str("src", r.RemoteAddr).Msg("command with a missing or wrong token")
+		w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
+		httpd.Refuse(w, http.StatusUnauthorized,
+			"the bearer token is missing or wrong: send Authorization: Bearer and a token of hooks.commands")
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", "POST")
+		httpd.Refuse(w, http.StatusMethodNotAllowed, "use POST")
+		return
+	case !by.mayAsk(false):
+		httpd.Answer(w, http.StatusTooManyRequests, said{Result: "There are too many requests. Try again in a moment."})
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommand))
+	if err != nil {
+		httpd.Refuse(w, http.StatusRequestEntityTooLarge, "the body can't be read, or is longer than 1 MiB")
+		return
+	}
+	asked, err := parseCommands(body, r.URL.RawQuery)
+	if err != nil {
+		h.Log.Warn().Err(err).Str("by", by.Name).Msg("command can't be read")
+		httpd.Answer(w, http.StatusBadRequest, said{"The command can't be read.", err.Error()})
+		return
+	}
+	h.answer(w, r, by, asked)
+}
+
+// said is the answer to a tool, and toolResult that to one tool call of Vapi.
+type said struct {
+	Result string `json:"result"`
+	Error  string `json:"error,omitempty"`
+}
+
+type toolResult struct {
+	ID     string `json:"toolCallId"`
+	Result string `json:"result"`
+}
+
+// answer carries out commands. Vapi takes nothing but 200, with a result for each tool call.
+func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, asked []toolCall) {
+	results := []toolResult{}
+	for _, one := range asked {
+		refused := &RefusalError{http.StatusTooManyRequests, "No more transfers are allowed in this hour.", ""}
+		words, err := "", error(refused)
+		if one.Do != "transfer" || by.mayAsk(true) {
+			words, err = h.Do(r.Context(), by, one.Command)
+		}
+		if err != nil && !errors.As(err, &refused) {
+			refused = &RefusalError{http.StatusServiceUnavailable, "The call does not answer. Try again.", ""}
+		}
+		h.Log.Info().Err(err).Str("by", by.Name).Str("do", one.Do).Str("to", one.To).
+			Strs("ids", one.IDs[:min(4, len(one.IDs))]).Msg("command of an agent")
+		switch {
+		case one.id != "":
+			results = append(results, toolResult{one.id, cmp.Or(words, refused.Words)})
+		case err != nil:
+			httpd.Answer(w, refused.Status, said{refused.Words, refused.Cause})
+			return
+		default:
+			httpd.Answer(w, http.StatusOK, said{Result: words})
+			return
+		}
+	}
+	httpd.Answer(w, http.StatusOK, map[string]any{"results": results})
+}
+
+// tokenOf finds the token that a request shows; nil: none.
+func (h *Commands) tokenOf(r *http.Request) (found *Token) {
+	shown := httpd.Bearer(r)
+	for _, t := range h.Tokens { // all of them, so that the time does not tell which one was close
+		if t.Secret != "" && httpd.Same(shown, t.Secret) {
+			found = t
+		}
+	}
+	return found
+}
+
+// mayAsk counts a request, or the transfer that it asks for, and says whether it is within the bounds.
+func (t *Token) mayAsk(transfer bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !transfer {
+		t.second = cmp.Or(t.second, rate.NewLimiter(commandsPerSecond, commandsAtOnce))
+		return t.second.Allow()
+	}
+	t.hour = slices.DeleteFunc(t.hour, func(at time.Time) bool { return time.Since(at) >= time.Hour })
+	if len(t.hour) >= t.PerHour {
+		return false
+	}
+	t.hour = append(t.hour, time.Now())
+	return true
+}
+
+// toolCall is a command, with the id of Vapi's tool call.
+type toolCall struct {
+	Command
+
+	id string
+}
+
+// tool is a tool call of Vapi. Arguments are an object, or that as text.
+type tool struct {
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Arguments json.RawMessage `json:"arguments"`
+	Function  *tool           `json:"function"`
+}
+
+var (
+	errNoObject  = errors.New("it is not a JSON object of a form that docs/guides/hooks.md has")
+	errNoCommand = errors.New(`there is no "do", and the tool's name begins with none`)
+	errNoID      = errors.New(`there is no "call": send an id of the call`)
+	errTools     = errors.New("there are no tool calls, or more than 8")
+)
+
+// parseCommands reads what a tool sends: our own form, Retell's custom function (name, call, args), or Vapi's message
+// tool-calls. Parameters of the URL stand above it, so that a tool can be tied to one destination.
+func parseCommands(body []byte, query string) ([]toolCall, error) {
+	var all struct {
+		Arguments
+
+		Name    string          `json:"name"`
+		Args    json.RawMessage `json:"args"`
+		Message *struct {
+			Call  json.RawMessage `json:"call"`
+			Tools []tool          `json:"toolCallList"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(body, &all); err != nil && strings.TrimSpace(string(body)) != "" {
+		return nil, errNoObject
+	}
+	if all.Message == nil {
+		c, err := commandOf(all.Arguments, tool{Name: all.Name, Arguments: all.Args}, all.Call, query)
+		return []toolCall{{Command: c}}, err
+	}
+	if n := len(all.Message.Tools); n == 0 || n > maxToolCalls {
+		return nil, errTools
+	}
+	var calls []toolCall
+	for _, t := range all.Message.Tools {
+		c, err := commandOf(Arguments{}, *cmp.Or(t.Function, &t), all.Message.Call, query)
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, toolCall{c, cmp.Or(t.ID, "-")})
+	}
+	return calls, nil
+}
+
+// commandOf makes a command of arguments, with those of a tool call above them. call is what the platform says of the
+// call.
+func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Command, err error) {
+	args, text := t.Arguments, ""
+	if json.Unmarshal(args, &text) == nil {
+		args = json.RawMessage(text)
+	}
+	if a.Call = nil; strings.TrimSpace(string(args)) != "" && json.Unmarshal(args, &a) != nil {
+		return c, errNoCommand
+	}
+	id := ""
+	for key, to := range map[string]*string{
+		"do": &a.Do, "to": &a.To, "announce": &a.Announce, "accept": &a.Accept, "digits": &a.Digits, "call": &id,
+	} {
+		*to = cmp.Or(queryValue(query, key), *to)
+	}
+	if a.Do == "" {
+		a.Do, _, _ = strings.Cut(strings.ReplaceAll(t.Name, "-", "_"), "_")
+	}
+	if a.Do = strings.ToLower(a.Do); a.Do == "" {
+		return c, errNoCommand
+	}
+	for _, from := range []json.RawMessage{a.Call, call} {
+		if id == "" {
+			_ = json.Unmarshal(from, &id) // else it is an object
+		}
+	}
+	c = Command{IDs: []string{id}, Sure: id != "", Arguments: a}
+	if !c.Sure {
+		var known struct{ Call_ID, ID string } //nolint:revive // as in JSON, in any case
+		var object any
+		_, _ = json.Unmarshal(call, &known), json.Unmarshal(call, &object) // it may be no object, and have none
+		c.IDs = idsIn(idsIn(idsIn(nil, known.Call_ID), known.ID), object)
+	}
+	if len(c.IDs) == 0 || len(id) > maxID {
+		return c, errNoID
+	}
+	return c, nil
+}
+
+// idsIn adds the texts in a JSON value that may be ids.
+func idsIn(all []string, v any) []string {
+	switch v := v.(type) {
+	case string:
+		mayBe := len(v) >= 8 && len(v) <= maxID && !strings.Contains(v, " ")
+		if mayBe && len(all) < maxCommandIDs && !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	case []any:
+		for _, one := range v {
+			all = idsIn(all, one)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			all = idsIn(all, v[key])
+		}
+	}
+	return all
+}
+
+// queryValue is a parameter. A plus is not a space: numbers and Call-IDs have it, and clients may not escape it.
+func queryValue(query, name string) string {
+	for pair := range strings.SplitSeq(query, "&") {
+		if text, ok := strings.CutPrefix(pair, name+"="); ok {
+			if value, err := url.PathUnescape(text); err == nil {
+				return value
+			}
+		}
+	}
+	return ""
+}
