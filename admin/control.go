@@ -111,7 +111,7 @@ func (a *api) serveControl(mux *router) {
 		mux.HandleFunc("/api/calls", list)
 		return
 	}
-	mux.HandleFunc("/api/calls", a.showOrChange(list, a.operate(a.originate)))
+	mux.HandleFunc("/api/calls", a.showOrChange(list, a.operateAs(a.originate)))
 	mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
 	mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
 	mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))

@@ -11,6 +11,8 @@ import (
 type Origination struct {
 	// ID is the call's, if the request has an idempotency key. It is no part of the body.
 	ID string `json:"-"`
+	// By is who orders it. It is no part of the body.
+	By string `json:"-"`
 	// To is the customer's number, and From the number that the customer sees.
 	To   string `json:"to"`
 	From string `json:"from"`
@@ -42,7 +44,7 @@ const (
 )
 
 // originate places a call. A repeated request gets the call of the first one, live or finished.
-func (a *api) originate(w http.ResponseWriter, r *http.Request) {
+func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	var o Origination
 	const remedy = `send {"to": "+15075785607", "from": "+12125550100", "trunk": "carrier"}`
 	if status, problem := readBody(r, &o); problem != "" {
@@ -54,7 +56,7 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request) {
 			remedy)
 		return
 	}
-	if o.IdempotencyKey != "" {
+	if o.By = who.name; o.IdempotencyKey != "" {
 		o.ID = record.IDOf(o.IdempotencyKey)
 		if before, ok := a.placedBefore(w, r, &o); !ok {
 			return

@@ -47,6 +47,7 @@ func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *pe
 	}
 	c := s.newCall(id, at, placing.Invite, p, t, netip.AddrPort{})
 	c.customer = customerOf(placing, &c.vars)
+	c.customer.call.by = o.By
 	c.now = (*Call).callCustomer
 	parties := partiesOf(&c.vars)
 	if full, ok := s.reserve(c.customer, parties); !ok {

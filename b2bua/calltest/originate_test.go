@@ -44,7 +44,7 @@ routes:
 
 func origination() *outbound.Origination {
 	return &outbound.Origination{
-		To: "+15075785607", From: "+12125550100", Trunk: "carrier",
+		By: "anna", To: "+15075785607", From: "+12125550100", Trunk: "carrier",
 		Headers: []peers.Variable{{Name: "x-first_name", Value: "Ann"}},
 	}
 }
@@ -96,7 +96,7 @@ func TestOriginate(t *testing.T) {
 		hungUpOn(w.agent)
 		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[0].Reason != record.ReasonCustomer || r.Attempts[0].Target != "carrier" ||
-			r.Attempts[1].Target != "agent" || r.Attempts[1].SIPStatus != 200 {
+			r.Attempts[0].By != "anna" || r.Attempts[1].Target != "agent" || r.Attempts[1].SIPStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 		if r.SIPCallID != invite.value("Call-ID") || r.TargetSIPCallID != called.value("Call-ID") || r.Target != "agent" ||

@@ -19,6 +19,7 @@ import (
 // Origination is a call that a request orders: first the customer is called over a trunk, then an agent.
 type Origination struct {
 	ID      string           // of the call; empty: a new one
+	By      string           // who orders it, for the record
 	To      string           // the customer's number
 	From    string           // the number that the customer sees
 	Trunk   string           // by its name

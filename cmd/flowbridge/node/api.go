@@ -237,7 +237,7 @@ func (c control) Variables(ctx context.Context, id string) (any, error) {
 
 func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call, error) {
 	call := outbound.Origination{
-		ID: o.ID, To: o.To, From: o.From, Trunk: o.Trunk, Target: o.Target,
+		ID: o.ID, By: o.By, To: o.To, From: o.From, Trunk: o.Trunk, Target: o.Target,
 		AnswerWithin: time.Duration(o.AnswerWithin) * time.Second,
 	}
 	for name, value := range o.Headers {
