@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"flowbridge/media"
 )
 
 // modelAct is something that may happen in a call. It says in words what it
@@ -383,33 +382,6 @@ func (m *callModel) actLose(choose func(int) int) string {
 	m.drops[key] = n
 	m.mu.Unlock()
 	return fmt.Sprintf("%d of %s", n, key)
-}
-
-func (m *callModel) actMedia(choose func(int) int) string {
-	m.w.relay.mu.Lock()
-	sessions := m.w.relay.sessions
-	m.w.relay.mu.Unlock()
-	if len(sessions) == 0 {
-		return ""
-	}
-	s := sessions[len(sessions)-1]
-	if s.closed.Load() || !s.started.Load() {
-		return ""
-	}
-	side := pick([]media.Side{media.SideA, media.SideB}, choose(2))
-	if choose(6) == 5 {
-		s.onEvent(media.EventSilent{Since: time.Minute, Never: choose(2) == 0})
-		return "silent"
-	}
-	if choose(4) == 3 {
-		s.onEvent(media.EventOneWay{Side: side})
-		if choose(2) == 0 {
-			s.onEvent(media.EventHeard{Side: side})
-		}
-		return "one-way of " + side.String()
-	}
-	s.onEvent(media.EventDigit{Side: side, Digit: '7', Duration: 100 * time.Millisecond})
-	return "digit of " + side.String()
 }
 
 func (m *callModel) actHabit(choose func(int) int) string {

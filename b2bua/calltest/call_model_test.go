@@ -74,7 +74,7 @@ func (c modelConfig) yaml() string {
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
 trunks:
-  - {name: carrier, sources: ["192.0.2.10"], max_duration: 1h, uri: "sip:{{.To.Number}}@192.0.2.10:5060", originate: {numbers: [".*"], per_hour: 0}, rel100: %s, session_expires: %s}
+  - {name: carrier, sources: ["192.0.2.10"], max_duration: 1h, uri: "sip:{{.To.Number}}@192.0.2.10:5060", originate: {numbers: [".*"], per_hour: 0%[13]s}, rel100: %[1]s, session_expires: %[2]s}
   - {name: pbx, sources: ["192.0.2.21"], uri: "sip:{{.To.Number}}@192.0.2.21:32681", originate: {numbers: [".*"], per_hour: 0}, rel100: %[3]s}
 targets:
   - {name: agent, %[11]s, uri: "sip:{{.To.Number}}@192.0.2.20:32681", transfer: %[5]s, transfer_numbers: ["^\\+1507", "^[0-9]{4}$"],
@@ -87,7 +87,8 @@ routes:
 		pick([]string{"local", "local", "relay"}, c.Transfer), pick([]string{"auto", "relay", "absorb"}, c.Reinvite),
 		pick([]string{"relay", "info", "rfc4733"}, c.DTMF), auth, pick([]string{"agent", "agent, spare"}, c.Targets),
 		pick([]string{"immediate", "on-target", "none"}, c.Ringing), kind,
-		pick([]string{"", "", ", rescue: {targets: [spare, agent]}"}, c.Rescue))
+		pick([]string{"", "", ", rescue: {targets: [spare, agent]}"}, c.Rescue),
+		pick([]string{"", ", answer: {machine: hangup}", ", answer: {}", "", ", answer: {machine: play, play: us}"}, c.Prelude))
 }
 
 // modelChecks is how many cases are run where nobody says how many.

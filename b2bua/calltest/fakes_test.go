@@ -57,6 +57,7 @@ type fakeSession struct {
 	answered   atomic.Uint64 // and from side B
 
 	started, closed atomic.Bool // read while the call may still run
+	asked           atomic.Bool // who has answered
 }
 
 func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
@@ -167,7 +168,7 @@ func (s *fakeSession) StopPlay(to media.Side) {
 func (s *fakeSession) SetMask(side media.Side, m media.Mask)    { s.masks[side] = m }
 func (s *fakeSession) SetTap(t media.Tap)                       { s.tap = t }
 func (s *fakeSession) Follow(c media.Conversation)              { s.follows = c }
-func (s *fakeSession) DetectAnswer(media.Side, answerer.Limits) {}
+func (s *fakeSession) DetectAnswer(media.Side, answerer.Limits) { s.asked.Store(true) }
 func (s *fakeSession) Interrupt(on bool)                        { s.interrupts = append(s.interrupts, on) }
 func (s *fakeSession) Talk() *turns.Figures                     { return nil }
 func (s *fakeSession) AgentWaited() time.Duration               { return time.Duration(s.waited.Load()) }
