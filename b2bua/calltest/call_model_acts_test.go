@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 )
 
 // modelAct is something that may happen in a call. It says in words what it

@@ -259,7 +259,7 @@ func (n *fakeNode) Order(_ context.Context, id string, o admin.Order) (admin.Cal
 		c.Recording = "on"
 	case admin.OrderStop:
 		c.Recording = "off"
-	case admin.OrderPause, admin.OrderResume:
+	case admin.OrderPause, admin.OrderResume, admin.OrderHold, admin.OrderUnhold:
 	case admin.OrderMask, admin.OrderUnmask:
 		c.Masked = o == admin.OrderMask
 	}
