@@ -61,6 +61,7 @@ func (v *reviving) takeUpCustomer(l *record.Left, sockets *media.Sockets) error 
 	}
 	v.bridge.BeginAgain(k, session)
 	a := v.attempt(placing.Customer)
+	v.customer.call.by = a.plan.by
 	a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}
 	a.formats = v.bridge.Agreement.SentTo[media.SideA]
 	v.attempts.tried, v.attempts.current = k.Tried, a

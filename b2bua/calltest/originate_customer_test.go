@@ -85,7 +85,8 @@ func TestOriginateAtOnce(t *testing.T) {
 	})
 }
 
-// What the next process has of a customer that rings: the masking, the ladder and the ids. It does without originate of
+// What the next process has of a customer that rings: the masking, the ladder, the ids and who has ordered the
+// call. It does without originate of
 // the trunk, which its configuration may lack.
 func TestRingingCustomerGoesOverWhole(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
@@ -93,7 +94,9 @@ func TestRingingCustomerGoesOverWhole(t *testing.T) {
 	yaml := strings.Replace(originateConfig, "name: day,", "name: day, mask_dtmf: always,", 1) +
 		"hooks: {listen: \"127.0.0.1:8083\", variables: {token_file: " + token + "}}\n"
 	inWorldWith(t, yaml, func(w *world) {
-		live, invite := w.originates(origination())
+		o := origination()
+		o.By = "campaign"
+		live, invite := w.originates(o)
 		w.carrier.reply(invite, 180, "Ringing", "customer", "")
 		cfg, err := config.Parse("test.yaml", []byte(strings.Replace(yaml, "    originate:", "    # originate:", 1)),
 			func(string) (string, bool) { return "secret", true })
@@ -111,7 +114,10 @@ func TestRingingCustomerGoesOverWhole(t *testing.T) {
 		}
 		w.customerHangsUp(invite)
 		hungUpOn(w.agent)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		if r.Attempts[0].By != o.By {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
 		var text strings.Builder
 		must(t, w.ladder(live.Record.ID).Texts(&text))
 		if strings.Count(text.String(), "INVITE sip:+15075785607") != 1 {
