@@ -88,8 +88,7 @@ func (c *Call) callCustomer() phase {
 	return c.nextCustomer()
 }
 
-// nextCustomer makes the next attempt to call the customer: the first, or one with RTP instead of SRTP. If none is left,
-// it ends the call.
+// nextCustomer makes the next attempt to call the customer. It ends the call if none is left.
 func (c *Call) nextCustomer() phase {
 	if c.attempts.try(&c.customer.call) {
 		return (*Call).calling

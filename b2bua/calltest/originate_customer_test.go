@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,7 +72,7 @@ func TestOriginateAtOnce(t *testing.T) {
 			all.Go(func() {
 				if live, err := w.server.Originate(w.t.Context(), o); err != nil || live.Record.ID != o.ID {
 					// the others may hold all places for a moment
-					if _, full := err.(*outbound.PlaceError); !full {
+					if full, is := errors.AsType[*outbound.PlaceError](err); !is || full.Status != 503 {
 						w.t.Errorf("call %q, %v", live.Record.ID, err)
 					}
 				}
