@@ -39,7 +39,7 @@ type plan struct {
 	headers []outbound.Field // further headers of its INVITEs
 }
 
-// replaces says whether a plan is for an agent's successor, or for the customer, not for the route.
+// replaces reports whether a plan is not the route's: it is for an agent's successor, or for the customer.
 func (p *plan) replaces() bool { return p.reason != "" }
 
 // attempts are the attempts of a call, by any plan.
@@ -196,7 +196,7 @@ func (all *attempts) possible(a *attempt) bool {
 		c.placed = false
 		return true
 	}
-	if c.customer.hasPlace(a) {
+	if c.customer.takePlace(a) {
 		return all.tryCircuit(a)
 	}
 	try, over := occupy(a.target, a.parties)

@@ -99,7 +99,7 @@ type routed struct {
 	route *config.Route // nil: it is not found yet
 	plan  plan          // of the route
 
-	customer *customer // of a call that we place; nil: a caller has placed it
+	customer *customer // of a call that we place, until its agent is connected; nil: a caller has placed it
 }
 
 // places are what a call takes up of limits.
@@ -243,9 +243,7 @@ func (c *Call) finish() {
 	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
-	if c.customer != nil && c.customer.reserved != nil {
-		c.server.admission.Vacate(c.customer.reserved, partiesOf(&c.vars))
-	}
+	c.dropCustomer()
 	c.answerHangups()
 }
 

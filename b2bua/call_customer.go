@@ -13,8 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call that a request orders: the customer is called as an attempt on side A. Once it has answered, it is a caller
-// without an agent, as in a rescue, and the agent is called.
+// A call that a request places: the customer is called as an attempt on side A. When it has answered, the call has a
+// caller and no agent, as in a rescue, and the agent is called.
 
 // customer is what such a call needs until its agent is connected.
 type customer struct {
@@ -22,11 +22,12 @@ type customer struct {
 	agents   plan          // of the agent
 	first    *peers.Target // of the agents
 	playing  bool          // the customer is a machine, and hears a sound
-	reserved *peers.Target // which has kept a place since before the customer was called; nil: it is taken, or given back
+	reserved *peers.Target // has kept a place since before the customer was called; nil: an attempt has taken it
 }
 
-// hasPlace reports whether an attempt's place was taken before it began: the customer's is the call's own.
-func (cu *customer) hasPlace(a *attempt) bool {
+// takePlace reports whether an attempt needs no further place: the customer's is the call's own, and an agent may have
+// the reserved one, which the attempt takes over.
+func (cu *customer) takePlace(a *attempt) bool {
 	switch {
 	case cu == nil:
 		return false
@@ -56,7 +57,15 @@ func (all *attempts) tryCircuit(a *attempt) bool {
 	return closed
 }
 
-// reserve keeps a place at the first agent that has one. False: none has.
+// dropCustomer lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
+func (c *Call) dropCustomer() {
+	if c.customer != nil && c.customer.reserved != nil {
+		c.server.admission.Vacate(c.customer.reserved, partiesOf(&c.vars))
+	}
+	c.customer = nil
+}
+
+// reserve keeps a place at the first agent that has one. If no agent has one, it returns the limit of the last.
 func (s *Server) reserve(cu *customer, p peers.Parties) (full peers.Limit, ok bool) {
 	for _, t := range cu.agents.targets {
 		try, over := s.admission.Occupy(t, p)
@@ -75,11 +84,11 @@ func (c *Call) callCustomer() phase {
 	c.nameByIDs()
 	c.bridge.Masking.SetIfWanted()
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(c.customer.agents.targets))
-	c.notes.before(true) // whoever has ordered the call is told of it next
+	c.notes.before(true) // before the answer to the request
 	return c.nextCustomer()
 }
 
-// nextCustomer calls the customer, or ends the call.
+// nextCustomer makes the next attempt to call the customer. It ends the call if none is left.
 func (c *Call) nextCustomer() phase {
 	if c.attempts.try(&c.customer.call) {
 		return (*Call).calling
@@ -128,9 +137,7 @@ func (c *Call) customerEvent(e event) phase {
 	case expired:
 		c.abandon(cause.RingTimeout, cause.Reasons{})
 		return c.end(cause.RingTimeout, record.EndedBySystem, 408, 0)
-	case lags:
-		return c.attempts.lags(e.of)
-	case inBridge, called, verified: // the media does not run yet; a caller's
+	case lags, inBridge, called, verified: // there is no other customer; the media does not run yet; of a caller
 	}
 	return nil
 }
@@ -161,12 +168,13 @@ func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 		c.step(from, bridge.Rejection(491))
 	case leg.Asked:
 		c.bridge.Reply(&from.Half, f.Req, 480)
-	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed, leg.AnswerReady, leg.Cancelled: // not possible yet
+	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed, leg.AnswerReady, leg.Cancelled:
+		// not possible yet
 	}
 	return nil
 }
 
-// customerAnswered: the customer is there, and hears ringback until an agent answers.
+// customerAnswered starts the media to the customer, and calls the agent, or waits until it is known who answered.
 func (c *Call) customerAnswered(f leg.Answered) phase {
 	a := c.attempts.current
 	if err := c.bridge.TakeCustomer(f.SDP, a.formats); err != nil {
@@ -199,7 +207,7 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// callAgent calls the agent for a customer that has answered.
+// callAgent calls the agent. The customer hears ringback until an agent answers.
 func (c *Call) callAgent() {
 	c.transfers.current = &transfer{
 		left: true, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents,

@@ -163,9 +163,9 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	if err != nil {
 		return nil, leg.Invite{}, cause.TemplateFailed, err
 	}
-	callID := message.NewCallID()
+	callID, rings := message.NewCallID(), f.RingTimeout(a.target.Dial)
 	if a.side() == media.SideA {
-		callID = c.vars.SIPCallID
+		callID, rings = c.vars.SIPCallID, 0 // setupUntil limits it
 	}
 	l := leg.NewUAC(c.server.legOptions(a.side(), local, a.target.Options()), callID, out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
@@ -181,7 +181,7 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	}
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: f.Turn(a.target.Dial), RingTimeout: f.RingTimeout(a.target.Dial),
+		FirstResponse: f.Turn(a.target.Dial), RingTimeout: rings,
 		Auth: a.target.Dial.Auth, Heard: a.heard,
 	}
 	if f.Flow == nil {

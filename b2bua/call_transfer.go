@@ -357,6 +357,7 @@ func (tr *transfers) connected(t *transfer) {
 	switch {
 	case t.first:
 		c.bridge.Media.Interrupt(false)
+		c.dropCustomer()
 		c.settle()
 		how, message = "answered", "agent connected"
 	case t.lost != nil: // else who is connected is not the agent

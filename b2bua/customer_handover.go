@@ -10,9 +10,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// A customer that rings while its process is replaced goes on ringing.
+// A customer that rings while its process is replaced keeps ringing.
 
-// restlessCustomer is restless for a call that we place, and that has no agent yet.
+// restlessCustomer is restless for a placed call without an agent.
 func (c *Call) restlessCustomer() error {
 	if a := c.attempts.current; !c.times.answered.IsZero() || a == nil || a.line == nil || a.cancel != nil ||
 		a.answer != nil || !a.line.Leg.Rings() {
@@ -21,7 +21,7 @@ func (c *Call) restlessCustomer() error {
 	return nil
 }
 
-// customerState adds what the next process needs of a call whose customer rings.
+// customerState adds to a sheet what the next process needs for a customer that rings.
 func (c *Call) customerState(k *kept.Sheet) {
 	for _, t := range c.customer.agents.targets {
 		k.Agents = append(k.Agents, t.Dial.Name)
@@ -29,15 +29,18 @@ func (c *Call) customerState(k *kept.Sheet) {
 	if c.customer.reserved != nil {
 		k.Reserved = c.customer.reserved.Dial.Name
 	}
-	k.Until = leg.Instant(c.times.setupUntil)
+	if c.ladder != nil {
+		k.Ladder = c.ladder.Encode(k.Ladder)
+	}
+	k.Until, k.Masked = leg.Instant(c.times.setupUntil), c.bridge.Masking.On
 	k.Agreement, k.Addr = c.bridge.Agreement.State(k.Agreement.Described), c.bridge.Media.Addr
 }
 
-// takeUpCustomer restores a call whose customer rings. An agent that is not configured any more is not called.
+// takeUpCustomer restores a call whose customer rings. It leaves out agents that are not configured any more.
 func (v *reviving) takeUpCustomer(l *record.Left, sockets *media.Sockets) error {
 	k, placing := v.k, outbound.Placing{Customer: v.peers.Callees[v.k.Bridge.Target]}
 	for _, name := range k.Agents {
-		if t := v.peers.Targets[name]; t != nil {
+		if t := v.peers.CalleeNamed(name); t != nil {
 			placing.Agents = append(placing.Agents, t)
 		}
 	}
@@ -58,6 +61,7 @@ func (v *reviving) takeUpCustomer(l *record.Left, sockets *media.Sockets) error 
 	}
 	v.bridge.BeginAgain(k, session)
 	a := v.attempt(placing.Customer)
+	v.customer.call.by = a.plan.by
 	a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}
 	a.formats = v.bridge.Agreement.SentTo[media.SideA]
 	v.attempts.tried, v.attempts.current = k.Tried, a
@@ -65,12 +69,12 @@ func (v *reviving) takeUpCustomer(l *record.Left, sockets *media.Sockets) error 
 	v.server.admission.Reenter(v.trunk)
 	v.server.admission.Reclaim(v.trunk, partiesOf(&v.vars))
 	v.claimed = true
-	if t := v.peers.Targets[k.Reserved]; t != nil {
+	if t := v.peers.CalleeNamed(k.Reserved); t != nil {
 		if _, over := v.server.admission.Reoccupy(t, partiesOf(&v.vars)); over == peers.LimitNone {
 			v.customer.reserved = t
 		}
 	}
-	v.phase, v.now = "dialing", (*Call).calling
+	v.phase, v.now = "dialing", func(*Call) phase { return v.handed() }
 	v.notes.write(nil) // in the files of this process
 	return nil
 }

@@ -13,18 +13,19 @@ import (
 	"flowbridge/store/record"
 )
 
-// Who has answered a call that we place: trunks[].originate.answer.
+// trunks[].originate.answer: who answered a call that we place.
 
-// beepWithin is how long the greeting of a machine may take.
+// beepWithin is how long a machine's beep is waited for.
 const beepWithin = 40 * time.Second
 
-// asksWhoAnswers has the media find out who has answered, where the trunk wants that, and reports whether no agent is
-// called until it is known.
+// asksWhoAnswers has the media find out who answered, if the trunk wants that. It reports whether the agent is called
+// only when that is known.
 func (c *Call) asksWhoAnswers() (waits bool) {
-	wanted := c.trunk.Caller.Originate.Answer
-	if wanted == nil {
+	o := c.trunk.Caller.Originate
+	if o == nil || o.Answer == nil { // a customer that rings during an upgrade may find a trunk without originate
 		return false
 	}
+	wanted := o.Answer
 	limits := answerer.Limits{}
 	if wanted.Machine == config.MachinePlay {
 		limits.Beep = beepWithin
@@ -33,7 +34,7 @@ func (c *Call) asksWhoAnswers() (waits bool) {
 	return wanted.Machine != config.MachineBridge
 }
 
-// answeredBy: it is known who has answered, or it stays unknown.
+// answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
 func (c *Call) answeredBy(e bridge.AnsweredBy) {
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
 	c.noteWho(e)
@@ -47,7 +48,7 @@ func (c *Call) answeredBy(e bridge.AnsweredBy) {
 	}
 }
 
-// noteWho has the record and the ladder say who has answered.
+// noteWho writes who answered into the log, the ladder and the record.
 func (c *Call) noteWho(e bridge.AnsweredBy) {
 	said := string(e.Verdict)
 	if e.Reason != "" {
@@ -65,7 +66,7 @@ func (c *Call) noteWho(e bridge.AnsweredBy) {
 	c.notes.mark()
 }
 
-// beeped: the machine takes a message now, or has given no sign of it.
+// beeped plays the sound to a machine that has beeped, or that has not beeped in time.
 func (c *Call) beeped(e bridge.Beeped) {
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
 	if c.connected != nil || c.transfers.current != nil { // it was not known to be a machine, and the agent was called

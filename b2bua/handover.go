@@ -131,7 +131,7 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
-	case c.customer != nil && c.connected == nil:
+	case c.customer != nil:
 		return c.restlessCustomer()
 	case c.times.answered.IsZero():
 		return c.restlessInSetUp()
@@ -218,7 +218,7 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	}
 	h := &Handed{}
 	state := &kept.Sheet{}
-	if c.notes.state(state); c.customer != nil && c.connected == nil {
+	if c.notes.state(state); c.customer != nil {
 		c.customerState(state)
 	}
 	h.Sockets = c.bridge.HandOver(state)
@@ -336,6 +336,9 @@ func (v *reviving) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
+	if c.customer != nil {
+		return (*Call).calling
+	}
 	v.bridge.SoundAgain(v.k)
 	c.rescues.listen()
 	if v.k.Silent != [2]int64{} { // that one has outlived a kill just before

@@ -306,8 +306,8 @@ func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
 		Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
-		Customer: a.side() == media.SideA,
-		From:     a.parties.From, To: a.parties.To,
+		Customer: a.side() == media.SideA, By: a.plan.by,
+		From: a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
 		Prepared: a.prepareStatus, Placed: a.placed,
 		MediaName: a.mediaName,

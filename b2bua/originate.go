@@ -16,33 +16,28 @@ import (
 	"flowbridge/store/record"
 )
 
-// Originate places a call, and gives its state while the customer is called. An origination whose id a live call has
-// is that call. The error is an *outbound.PlaceError, or ctx's.
+// Originate places a call, and returns its state while the customer is called. If a live call has the origination's id,
+// it returns that call instead. The error is an *outbound.PlaceError, or ctx's.
 func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCall, error) {
-	if c := s.registry.Call(o.ID); c != nil {
-		return s.asked(ctx, c)
+	c := s.registry.Call(o.ID)
+	if c == nil {
+		at, p := time.Now(), s.admission.Peers.Load()
+		placing, err := o.Place(p, at)
+		if err == nil {
+			c, err = s.place(o, &placing, p, at)
+		}
+		if err != nil {
+			return LiveCall{}, err
+		}
 	}
-	at, p := time.Now(), s.admission.Peers.Load()
-	placing, err := o.Place(p, at)
-	if err != nil {
-		return LiveCall{}, err
-	}
-	c, err := s.place(o, &placing, p, at)
-	if err != nil {
-		return LiveCall{}, err
-	}
-	return s.asked(ctx, c)
-}
-
-// asked gives the state of a call.
-func (s *Server) asked(ctx context.Context, c *Call) (LiveCall, error) {
 	if l, ok := c.ask(ctx); ok {
 		return l, nil
 	}
 	return LiveCall{}, ctx.Err()
 }
 
-// place makes the call of an origination, and begins it.
+// place makes the call of an origination, and starts it. If another request with the same id was faster, it returns
+// that call.
 func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *peers.Snapshot,
 	at time.Time,
 ) (*Call, error) {
@@ -59,7 +54,7 @@ func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *pe
 		return nil, c.notPlaced("no agent can take the call: " + full.Cause().Words())
 	}
 	if why := s.admission.Originate(t, parties, at); why != "" {
-		s.admission.Vacate(c.customer.reserved, parties)
+		c.dropCustomer()
 		return nil, c.notPlaced(why)
 	}
 	c.claimed = true
@@ -73,26 +68,26 @@ func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *pe
 	if c.times.setupUntil = at.Add(placing.Customer.Dial.RingTimeout); o.AnswerWithin > 0 {
 		c.times.setupUntil = at.Add(o.AnswerWithin)
 	}
-	if !s.registry.AddPlaced(c.id, c) { // another request with this id was faster
-		s.admission.Vacate(c.customer.reserved, parties)
+	if first := s.registry.AddPlaced(id, c); first != c {
+		c.dropCustomer()
 		s.admission.Release(t, parties)
 		s.admission.Leave(t, true)
 		c.ladder.Discard()
-		return s.registry.Call(id), nil
+		return first, nil
 	}
 	s.calls.Add(1)
 	c.mailbox.Begin()
 	return c, nil
 }
 
-// notPlaced is why a call could not begin, which has taken nothing.
+// notPlaced returns the error of a call that could not begin, and that holds no place.
 func (c *Call) notPlaced(why string) error {
 	c.ladder.Discard()
 	return &outbound.PlaceError{Status: http.StatusServiceUnavailable, Problem: why, Remedy: "try again later"}
 }
 
-// customerOf plans a call: the customer's trunk first, then the agents. The customer's carrier gets none of the
-// headers, which are for the agent, and sees the number of the origination as the caller's.
+// customerOf plans a call: the customer first, and then the agents. The INVITE to the customer has From and To of the
+// origination, and none of its headers: these are for the agent.
 func customerOf(placing *outbound.Placing, vars *template.Vars) *customer {
 	toward := *vars
 	toward.Direction, toward.HeaderFunc = template.DirectionInbound, func(string) string { return "" }

@@ -96,7 +96,7 @@ func unrouted() *config.Route {
 func (v *reviving) attempt(target *peers.Target) *attempt {
 	k := v.k.Bridge
 	a := &attempt{
-		number: k.Number, plan: &plan{}, target: target, shared: k.Split, placed: k.Placed,
+		number: k.Number, plan: &plan{by: k.By}, target: target, shared: k.Split, placed: k.Placed,
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}

@@ -118,6 +118,7 @@ type Attempt struct {
 	Rescue    bool             `cbor:"15,keyasint,omitempty"`
 	Split     bool             `cbor:"16,keyasint,omitempty"`
 	Customer  bool             `cbor:"17,keyasint,omitempty"` // of a call that we place
+	By        string           `cbor:"18,keyasint,omitempty"` // who has ordered it
 }
 
 // Transfer is one that the agent has asked for, or a rescue.

@@ -37,6 +37,8 @@ type PlaceError struct {
 
 func (e *PlaceError) Error() string { return e.Problem + "; " + e.Remedy }
 
+func refused(status int, problem, remedy string) error { return &PlaceError{status, problem, remedy} }
+
 // Placing is an origination that the configuration permits.
 type Placing struct {
 	Invite   *sip.Request // stands for a caller's
@@ -58,21 +60,17 @@ func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 	t, known := p.CallerNamed("trunk " + o.Trunk)
 	switch out.Customer = p.Callees[o.Trunk]; {
 	case !known:
-		return out, &PlaceError{
-			http.StatusBadRequest, "there is no trunk " + strconv.Quote(o.Trunk), "name one of trunks in trunk",
-		}
+		return out, refused(http.StatusBadRequest, "there is no trunk "+strconv.Quote(o.Trunk),
+			"name one of trunks in trunk")
 	case out.Customer == nil || t.Caller.Originate == nil:
-		return out, &PlaceError{
-			http.StatusForbidden, "the trunk " + strconv.Quote(o.Trunk) + " places no calls",
-			"write originate: {numbers: […]} and uri in the trunk",
-		}
+		return out, refused(http.StatusForbidden, "the trunk "+strconv.Quote(o.Trunk)+" places no calls",
+			"write originate: {numbers: […]} and uri in the trunk")
 	}
 	out.Trunk = t
 	for _, n := range []struct{ key, number string }{{"to", o.To}, {"from", o.From}} {
 		if !config.IsDialString(n.number) {
-			return out, &PlaceError{
-				http.StatusBadRequest, fmt.Sprintf("%s is not a number: %q", n.key, n.number), "write it like +15075785607",
-			}
+			return out, refused(http.StatusBadRequest, fmt.Sprintf("%s is not a number: %q", n.key, n.number),
+				"write it like +15075785607")
 		}
 	}
 	var err error
@@ -84,10 +82,9 @@ func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 		Direction: template.DirectionOutbound, HeaderFunc: HeaderOf(out.Invite),
 	}
 	if !peers.Named(t.Caller.Originate.Numbers, vars.To.Number) {
-		return out, &PlaceError{
-			http.StatusForbidden, "the number " + vars.To.Number + " may not be called over the trunk " + strconv.Quote(o.Trunk),
-			"add it to originate.numbers of the trunk",
-		}
+		return out, refused(http.StatusForbidden,
+			"the number "+vars.To.Number+" may not be called over the trunk "+strconv.Quote(o.Trunk),
+			"add it to originate.numbers of the trunk")
 	}
 	return out, o.route(p, &vars, at, &out)
 }
@@ -98,10 +95,9 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 	if o.Target != "" {
 		t := p.Targets[o.Target]
 		if t == nil || !peers.Dialable(t, vars) {
-			return &PlaceError{
-				http.StatusBadRequest, "there is no target " + strconv.Quote(o.Target) + " that can be called for this number",
-				"name one of targets in target",
-			}
+			return refused(http.StatusBadRequest,
+				"there is no target "+strconv.Quote(o.Target)+" that can be called for this number",
+				"name one of targets in target")
 		}
 		out.Agents = []*peers.Target{t}
 	}
@@ -127,14 +123,12 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 	}
 	switch {
 	case closed >= 0:
-		return &PlaceError{
-			http.StatusForbidden, "it is outside of the hours of the route " + strconv.Quote(p.RouteName(closed)), "call later",
-		}
+		return refused(http.StatusForbidden,
+			"it is outside of the hours of the route "+strconv.Quote(p.RouteName(closed)),
+			"call later")
 	case o.Target == "":
-		return &PlaceError{
-			http.StatusBadRequest, "no route with direction: outbound takes the call",
-			"name the agent in target, or write such a route for the trunk",
-		}
+		return refused(http.StatusBadRequest, "no route with direction: outbound takes the call",
+			"name the agent in target, or write such a route for the trunk")
 	}
 	return nil
 }
@@ -150,26 +144,22 @@ func (o *Origination) invite() (*sip.Request, error) {
 	begin := b.Len()
 	for _, h := range o.Headers {
 		if !headerName.MatchString(h.Name) || strings.ContainsFunc(h.Value, template.IsControl) {
-			return nil, &PlaceError{
-				http.StatusBadRequest, "not a header that a call can have: " + strconv.Quote(h.Name),
-				"begin the name with X-, and write the value in one line",
-			}
+			return nil, refused(http.StatusBadRequest, "not a header that a call can have: "+strconv.Quote(h.Name),
+				"begin the name with X-, and write the value in one line")
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, strings.TrimSpace(h.Value))
 	}
 	if len(o.Headers) > maxOriginatedHeaders || b.Len()-begin > maxOriginatedBytes {
-		return nil, &PlaceError{
-			http.StatusBadRequest, fmt.Sprintf("more than %d headers and variables, or %d bytes of them", maxOriginatedHeaders,
-				maxOriginatedBytes), "leave some out",
-		}
+		return nil, refused(http.StatusBadRequest,
+			fmt.Sprintf("more than %d headers and variables, or %d bytes of them", maxOriginatedHeaders, maxOriginatedBytes),
+			"leave some out")
 	}
 	b.WriteString("Content-Length: 0\r\n\r\n")
 	msg, err := message.Parse([]byte(b.String()))
 	req, is := msg.(*sip.Request)
 	if err != nil || !is {
-		return nil, &PlaceError{
-			http.StatusBadRequest, fmt.Sprintf("no INVITE can be made of it: %v", err), "look at its headers",
-		}
+		return nil, refused(http.StatusBadRequest, fmt.Sprintf("no INVITE can be made of it: %v", err),
+			"look at its headers")
 	}
 	return req, nil
 }

@@ -66,15 +66,14 @@ func (r *Registry[C, L]) AddCall(id string, c C, l L) bool {
 	return true
 }
 
-// AddPlaced enters a call that has no leg yet. It fails if there is a call with its id.
-func (r *Registry[C, L]) AddPlaced(id string, c C) bool {
+// AddPlaced enters a call that has no leg yet, unless a live call has its id, and returns the call with that id.
+func (r *Registry[C, L]) AddPlaced(id string, c C) C {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.calls[id] != r.noCall {
-		return false
+	if r.calls[id] == r.noCall {
+		r.calls[id] = c
 	}
-	r.calls[id] = c
-	return true
+	return r.calls[id]
 }
 
 // Resume enters the legs of a call that was taken up, and the call if it is live.

@@ -9,10 +9,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// How far a call has come that a request has ordered. Unlike the outbox's items, such a message is sent once, and only
-// while it is news: what a receiver misses is in the record that follows.
+// How far a placed call has come. Unlike the outbox's items, such a message is sent once, and is lost if the receiver
+// does not take it. The record that follows has all of it.
 
-// EventProgress says that a call that a request has ordered has come further.
+// EventProgress says that a placed call has come further.
 const EventProgress = "call.progress"
 
 // Progress is how far a call has come.
@@ -32,18 +32,18 @@ type ProgressMessage struct {
 	State Progress `json:"state"`
 }
 
-// maxNews is how many such messages wait for a receiver that is slow. Further ones are lost.
+// maxNews is how many such messages wait for a slow receiver. Further ones are lost.
 const maxNews = 256
 
-// Reporter sends how far placed calls have come. It is told of calls as a watcher of the journal is.
+// Reporter tells receivers how far placed calls have come. It watches the journal.
 type Reporter struct {
 	Sender *Sender
 
 	mu   sync.Mutex
-	said map[string]Progress // of live calls
+	said map[string]Progress // the last step of each live call
 }
 
-// Changed has the record of a live call so far.
+// Changed tells receivers of a live call, if it has come further.
 func (p *Reporter) Changed(r record.Record) {
 	if !r.IsPlaced() {
 		return
@@ -51,17 +51,20 @@ func (p *Reporter) Changed(r record.Record) {
 	now := progressOf(&r)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.said[r.ID] == now {
+	before, known := p.said[r.ID]
+	if before == now {
 		return
 	}
 	if p.said == nil {
 		p.said = map[string]Progress{}
 	}
 	p.said[r.ID] = now
-	p.Sender.tell(now, r)
+	if known || now == ProgressDialing { // else the process before this one has told it
+		p.Sender.tell(now, r)
+	}
 }
 
-// Ended has the record of a call that is over.
+// Ended forgets a call that is over.
 func (p *Reporter) Ended(r record.Record) {
 	if r.IsPlaced() {
 		p.mu.Lock()
@@ -85,7 +88,7 @@ func progressOf(r *record.Record) Progress {
 	return ProgressDialing
 }
 
-// tell has all receivers told. It does not block.
+// tell gives all receivers a step of a call. It does not block.
 func (s *Sender) tell(state Progress, r record.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +107,7 @@ func (s *Sender) tell(state Progress, r record.Record) {
 	}
 }
 
-// tellNews sends what the channel has until ctx ends.
+// tellNews sends the messages that come until ctx ends.
 func (w *worker) tellNews(ctx context.Context) {
 	for {
 		select {

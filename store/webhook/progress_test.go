@@ -12,7 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A receiver is told of each step of a call that a request has ordered, once and in order, and of no other call's.
+// A receiver is told of each step of a placed call, once and in order, and of no other call's. The new process does not
+// tell again what the old one has told.
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -20,12 +21,14 @@ func TestProgress(t *testing.T) {
 		p := &Reporter{Sender: s.sender}
 		r := record.Record{ID: "1", Placed: true, Attempts: []record.Attempt{}}
 		other := record.Record{ID: "2", RingingAt: record.TimeOf(time.Now())}
+		taken := record.Record{ID: "3", Placed: true, RingingAt: record.TimeOf(time.Now())} // rang in the old process
 		step := func(change func()) {
 			change()
 			for range 2 {
 				p.Changed(r)
 			}
 			p.Changed(other)
+			p.Changed(taken)
 			synctest.Wait()
 		}
 		step(func() {})
@@ -37,6 +40,7 @@ func TestProgress(t *testing.T) {
 		step(func() { r.Attempts = append(r.Attempts, record.Attempt{SIPStatus: 503}) })
 		step(func() { r.Attempts = append(r.Attempts, record.Attempt{SIPStatus: 200}) })
 		p.Ended(r)
+		p.Ended(taken)
 		if len(p.said) > 0 {
 			t.Errorf("left: %v", p.said)
 		}

@@ -19,9 +19,9 @@ type Stats struct {
 	CallsPerSecond float64 `json:"calls_per_second"`
 	// WindowS is how far back the rest goes, in seconds.
 	WindowS int `json:"window_s"`
-	// Ended counts the calls that ended. Answered counts the calls that were answered, and Decided these and the calls
-	// that ended without an answer and were not interrupted, so that a call counts once, and before its end. AnswerRatio
-	// is Answered of Decided; nil without any.
+	// Ended counts the calls that ended. Answered counts the callers' calls that were answered, and Decided these and the
+	// ones that ended without an answer and were not interrupted, so that a call counts once, and before its end.
+	// AnswerRatio is Answered of Decided; nil without any. Calls that we place are in none of these three.
 	Ended       uint64   `json:"ended"`
 	Answered    uint64   `json:"answered"`
 	Decided     uint64   `json:"decided"`

@@ -45,7 +45,7 @@ type Watcher struct {
 	postDial, prepare, setup, jitter series // milliseconds
 	harm                             series // bestMOS less a call's MOS
 	ended, lost, received            tally
-	answered, unanswered             tally // calls, at the moment at which it is known
+	answered, unanswered             tally // callers' calls, at the moment at which it is known
 	causes, rejected                 map[string]*tally
 	sampled                          map[string]uint64 // rejected since the start
 	targets                          map[string]*target
@@ -195,7 +195,7 @@ func (w *Watcher) over(r *record.Record) news {
 func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	slot := w.clock.slot()
 	is := counted(r)
-	byCaller := !r.IsPlaced() // how long a customer lets it ring says nothing of us, nor of an agent
+	byCaller := !r.IsPlaced() // whether and when a customer answers says nothing of us, nor of an agent
 	if is.rang && !c.rang {
 		c.rang, n.rang = true, byCaller
 		if byCaller {
@@ -204,7 +204,8 @@ func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	}
 	if is.answered && !c.answered {
 		c.answered, n.answered = true, byCaller
-		if w.answered.add(slot, 1); byCaller {
+		if byCaller {
+			w.answered.add(slot, 1)
 			w.setup.add(slot, float64(r.SetupMS))
 		}
 	}

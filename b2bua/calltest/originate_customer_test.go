@@ -1,0 +1,128 @@
+package calltest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// leftOpen fails if a call still counts anywhere.
+func (w *world) leftOpen() {
+	w.t.Helper()
+	if open := w.admission.Open(); open.Setups+open.Trunks["carrier"]+open.Targets["agent"]+open.Targets["spare"]+
+		open.Numbers != 0 {
+		w.t.Errorf("left: %+v", open)
+	}
+}
+
+// answer_within may be longer than ring_timeout of the trunk.
+func TestCustomerRingsForLong(t *testing.T) {
+	inWorldWith(t, originateConfig, func(w *world) {
+		o := origination()
+		o.AnswerWithin = 100 * time.Second
+		_, invite := w.originates(o)
+		w.carrier.reply(invite, 180, "Ringing", "customer", "")
+		w.carrier.silent(95 * time.Second)
+		w.carrier.takesCancel(invite, "customer")
+		w.wantRecord(record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem)
+	})
+}
+
+// A place is kept at the second agent, because the first one is full. If that takes the call after all, the kept place is
+// given back.
+func TestOriginateGivesBackThePlace(t *testing.T) {
+	inWorldWith(t, originateConfig, func(w *world) {
+		_, busy := w.originates(origination())
+		_, invite := w.originates(origination())
+		w.carrier.concludes(busy, 486, "Busy Here", "customer", "")
+		w.record()
+		if open := w.admission.Open(); open.Targets["agent"] != 0 || open.Targets["spare"] != 1 {
+			t.Fatalf("kept: %+v", open.Targets)
+		}
+		w.agent.concludes(w.customerTakes(invite), 200, "OK", "agent1", agentSDP())
+		synctest.Wait()
+		if open := w.admission.Open(); open.Targets["agent"] != 1 || open.Targets["spare"] != 0 {
+			t.Errorf("while the agent talks: %+v", open.Targets)
+		}
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.record()
+		w.leftOpen()
+	})
+}
+
+// Requests with one id at the same moment are one call.
+func TestOriginateAtOnce(t *testing.T) {
+	inWorldWith(t, originateConfig, func(w *world) {
+		o := origination()
+		o.ID = "01890000-0000-7000-8000-000000000001"
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if live, err := w.server.Originate(w.t.Context(), o); err != nil || live.Record.ID != o.ID {
+					// the others may hold all places for a moment
+					if full, is := errors.AsType[*outbound.PlaceError](err); !is || full.Status != 503 {
+						w.t.Errorf("call %q, %v", live.Record.ID, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		w.carrier.concludes(w.carrier.expect("INVITE"), 486, "Busy Here", "customer", "")
+		w.record()
+		w.carrier.silent(time.Second)
+		w.leftOpen()
+	})
+}
+
+// What the next process has of a customer that rings: the masking, the ladder, the ids and who has ordered the
+// call. It does without originate of
+// the trunk, which its configuration may lack.
+func TestRingingCustomerGoesOverWhole(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(token, []byte("hush"), 0o600))
+	yaml := strings.Replace(originateConfig, "name: day,", "name: day, mask_dtmf: always,", 1) +
+		"hooks: {listen: \"127.0.0.1:8083\", variables: {token_file: " + token + "}}\n"
+	inWorldWith(t, yaml, func(w *world) {
+		o := origination()
+		o.By = "campaign"
+		live, invite := w.originates(o)
+		w.carrier.reply(invite, 180, "Ringing", "customer", "")
+		cfg, err := config.Parse("test.yaml", []byte(strings.Replace(yaml, "    originate:", "    # originate:", 1)),
+			func(string) (string, bool) { return "secret", true })
+		must(t, err)
+		w.options.Config = cfg
+		w.upgraded()
+		synctest.Wait()
+		if got, err := w.server.FindNamed(w.t.Context(), invite.value("Call-ID")); err != nil || got.Record.ID != live.Record.ID ||
+			!got.Masked {
+			t.Errorf("found %+v, %v", got, err)
+		}
+		w.agent.concludes(w.customerTakes(invite), 200, "OK", "agent1", agentSDP())
+		if m := w.session().masks[media.SideA]; !m.On {
+			t.Errorf("mask %+v", m)
+		}
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		if r.Attempts[0].By != o.By {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+		var text strings.Builder
+		must(t, w.ladder(live.Record.ID).Texts(&text))
+		if strings.Count(text.String(), "INVITE sip:+15075785607") != 1 {
+			t.Errorf("ladder:\n%s", &text)
+		}
+	})
+}
