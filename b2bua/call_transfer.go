@@ -182,7 +182,7 @@ func (tr *transfers) order(r *TransferRequest) error {
 	switch {
 	case len(r.Of) > 0 && !slices.Contains(r.Of, agent):
 		return &OrderError{Problem: "the call is not at a target of this token", Remedy: "add the target to it", Code: 403}
-	case c.times.answered.IsZero() || c.connected == nil || c.a.Leg.AnswerWaits():
+	case c.times.answered.IsZero() || c.connected == nil && tr.current == nil || c.a.Leg.AnswerWaits():
 		return bridge.NotAnswered()
 	case c.trunk.Platform != nil:
 		return &OrderError{Problem: "a target has placed the call", Remedy: "transfer calls that a target has taken"}
