@@ -21,16 +21,16 @@ const beepWithin = 40 * time.Second
 // asksWhoAnswers has the media find out who has answered, where the trunk wants that, and reports whether no agent is
 // called until it is known.
 func (c *Call) asksWhoAnswers() (waits bool) {
-	wanted := c.trunk.Caller.Originate.Answer
-	if wanted == nil {
+	o := c.trunk.Caller.Originate
+	if o == nil || o.Answer == nil { // an upgrade may have taken originate off the trunk
 		return false
 	}
 	limits := answerer.Limits{}
-	if wanted.Machine == config.MachinePlay {
+	if o.Answer.Machine == config.MachinePlay {
 		limits.Beep = beepWithin
 	}
 	c.bridge.Media.DetectAnswer(media.SideA, limits)
-	return wanted.Machine != config.MachineBridge
+	return o.Answer.Machine != config.MachineBridge
 }
 
 // answeredBy: it is known who has answered, or it stays unknown.
