@@ -76,8 +76,14 @@ func TestSameNumber(t *testing.T) {
 		ofRecord, asked string
 		same            bool
 	}{
-		{"*21%23", "*21#", true}, {"*21%23", "*21%23", true}, {"+4930123", "030123", true}, {"0", "0", true},
-		{"+4930123", "+", false}, {"+4930123", "", false}, {"+4930123", "0", false}, {"+4930123", "+4930124", false},
+		{"*21%23", "*21#", true},
+		{"*21%23", "*21%23", true},
+		{"+4930123", "030123", true},
+		{"0", "0", true},
+		{"+4930123", "+", false},
+		{"+4930123", "", false},
+		{"+4930123", "0", false},
+		{"+4930123", "+4930124", false},
 	} {
 		if got := sameNumber(tt.ofRecord, tt.asked); got != tt.same {
 			t.Errorf("%q, asked for %q: %v", tt.ofRecord, tt.asked, got)
