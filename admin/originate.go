@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"flowbridge/store/record"
 )
@@ -61,6 +62,7 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 		if before, ok := a.placedBefore(w, r, &o); !ok {
 			return
 		} else if before != nil {
+			r.SetPathValue("id", before.ID) // for the log
 			a.write(w, http.StatusOK, *before)
 			return
 		}
@@ -114,9 +116,12 @@ func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Originatio
 
 // sameNumber reports whether the number of a record can be that of a request, which may be a national one.
 func sameNumber(ofRecord, asked string) bool {
+	if asked = strings.ReplaceAll(asked, "#", "%23"); asked == ofRecord { // a record has # like that
+		return true
+	}
 	n := len(ofRecord) - len(asked)
 	for len(asked) > 0 && (asked[0] == '+' || asked[0] == '0') {
 		asked, n = asked[1:], n+1
 	}
-	return n >= 0 && ofRecord[n:] == asked
+	return asked != "" && n >= 0 && ofRecord[n:] == asked
 }

@@ -69,3 +69,24 @@ func TestPlaceCallAgain(t *testing.T) {
 		t.Errorf("a new key: %d, %v", res.StatusCode, control.asked)
 	}
 }
+
+// A record has the # of a number as a URI has it. A text without a digit is no number of a record.
+func TestSameNumber(t *testing.T) {
+	for _, tt := range []struct {
+		ofRecord, asked string
+		same            bool
+	}{
+		{"*21%23", "*21#", true},
+		{"*21%23", "*21%23", true},
+		{"+4930123", "030123", true},
+		{"0", "0", true},
+		{"+4930123", "+", false},
+		{"+4930123", "", false},
+		{"+4930123", "0", false},
+		{"+4930123", "+4930124", false},
+	} {
+		if got := sameNumber(tt.ofRecord, tt.asked); got != tt.same {
+			t.Errorf("%q, asked for %q: %v", tt.ofRecord, tt.asked, got)
+		}
+	}
+}

@@ -363,6 +363,9 @@ func (c *Call) snapshot() LiveCall {
 		r.Media, r.Talk = c.bridge.Media.Record()
 	}
 	live := LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
+	if live.Phase == "bridged" && c.customer != nil && c.connected == nil { // only the customer is there
+		live.Phase = "dialing"
+	}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}

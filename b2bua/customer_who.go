@@ -22,16 +22,15 @@ const beepWithin = 40 * time.Second
 // only when that is known.
 func (c *Call) asksWhoAnswers() (waits bool) {
 	o := c.trunk.Caller.Originate
-	if o == nil || o.Answer == nil { // a customer that rings during an upgrade may find a trunk without originate
+	if o == nil || o.Answer == nil { // an upgrade may have taken originate off the trunk
 		return false
 	}
-	wanted := o.Answer
 	limits := answerer.Limits{}
-	if wanted.Machine == config.MachinePlay {
+	if o.Answer.Machine == config.MachinePlay {
 		limits.Beep = beepWithin
 	}
 	c.bridge.Media.DetectAnswer(media.SideA, limits)
-	return wanted.Machine != config.MachineBridge
+	return o.Answer.Machine != config.MachineBridge
 }
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.

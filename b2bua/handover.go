@@ -170,15 +170,13 @@ func (s *Server) LeaveSetUps(leave bool) { s.leavesSetUps.Store(leave) }
 
 // NoteAll notes the state of every call, and returns how many are answered. The server stands still.
 func (s *Server) NoteAll() (answered int) {
-	done := map[*Call]bool{}
 	for _, c := range s.registry.Open() {
-		if !done[c] && !c.finished {
+		if !c.finished {
 			c.notes.write(nil)
 			if !c.times.answered.IsZero() {
 				answered++
 			}
 		}
-		done[c] = true
 	}
 	return answered
 }
@@ -188,12 +186,7 @@ func (s *Server) HandOver(each func(Handed) error) error {
 	// bounds the wait for all recordings: no audio flows until they are done
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
-	done := map[*Call]bool{}
 	for _, c := range s.registry.Open() {
-		if done[c] {
-			continue
-		}
-		done[c] = true
 		h, err := c.handOver(ctx)
 		if err == nil && h != nil {
 			err = each(*h)

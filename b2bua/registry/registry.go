@@ -195,15 +195,18 @@ func (r *Registry[C, L]) All() []C {
 	return slices.Collect(maps.Values(r.calls))
 }
 
-// Open returns the calls that are live, or have a leg that is.
+// Open returns the calls that are live, or have a leg that is, each once.
 func (r *Registry[C, L]) Open() (all []C) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all = slices.Collect(maps.Values(r.calls))
-	for _, l := range r.legs {
-		all = append(all, l.Call())
+	open := make(map[C]bool, len(r.calls))
+	for _, c := range r.calls {
+		open[c] = true
 	}
-	return all
+	for _, l := range r.legs {
+		open[l.Call()] = true
+	}
+	return slices.Collect(maps.Keys(open))
 }
 
 // Counts counts the calls that are live, and all legs.

@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -247,6 +248,11 @@ type DroppedBy struct {
 // IsPlaced reports whether a request has ordered the call.
 func (r *Record) IsPlaced() bool {
 	return r.Placed || len(r.Attempts) > 0 && r.Attempts[0].Reason == ReasonCustomer
+}
+
+// IsConnected reports whether an agent has answered a call that a request has ordered.
+func (r *Record) IsConnected() bool {
+	return slices.ContainsFunc(r.Attempts, func(a Attempt) bool { return a.Reason == "" && a.SIPStatus == 200 })
 }
 
 // IDOf is the id of the call that a request with an idempotency key places. It is not sortable by time.

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
@@ -74,12 +73,9 @@ func (p *Reporter) Ended(r record.Record) {
 }
 
 func progressOf(r *record.Record) Progress {
-	for i := range r.Attempts {
-		if a := &r.Attempts[i]; a.Reason == "" && a.SIPStatus == http.StatusOK {
-			return ProgressBridged
-		}
-	}
 	switch {
+	case r.IsConnected():
+		return ProgressBridged
 	case !r.AnsweredAt.IsZero():
 		return ProgressAnswered
 	case !r.RingingAt.IsZero():

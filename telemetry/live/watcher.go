@@ -87,6 +87,8 @@ func PhaseOf(r *record.Record) string {
 	switch {
 	case r.Waiting:
 		return phaseQueued
+	case r.IsPlaced() && !r.IsConnected(): // the customer may have answered
+		return phaseDialing
 	case !r.AnsweredAt.IsZero():
 		return phaseBridged
 	case !r.DialedAt.IsZero():

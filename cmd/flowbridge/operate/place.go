@@ -103,7 +103,7 @@ func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string,
 	} else {
 		printCall(w, &c)
 	}
-	if !connected(&c) {
+	if !c.IsConnected() {
 		err = errors.Join(err, fmt.Errorf("%w: %s", errNotConnected, c.Cause))
 	}
 	return err
@@ -112,7 +112,7 @@ func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string,
 // progress says how far a call has come.
 func progress(c *admin.Call) string {
 	switch {
-	case connected(c):
+	case c.IsConnected():
 		return "connected to " + cli.Shown(c.Target)
 	case !c.AnsweredAt.IsZero():
 		return "answered; calling " + cli.Shown(c.Target)
@@ -120,16 +120,6 @@ func progress(c *admin.Call) string {
 		return "ringing"
 	}
 	return "dialing"
-}
-
-// connected reports whether an agent has answered.
-func connected(c *admin.Call) bool {
-	for _, a := range c.Attempts {
-		if a.Reason == "" && a.SIPStatus == http.StatusOK {
-			return true
-		}
-	}
-	return false
 }
 
 // pairs reads names with their values.

@@ -1,0 +1,59 @@
+package calltest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+	"flowbridge/store/record"
+)
+
+// A customer that rings while the process is replaced is connected, also if the new configuration lets no request call
+// over its trunk any more.
+func TestOriginateUpgradedWithoutOriginate(t *testing.T) {
+	inWorldWith(t, originateConfig, func(w *world) {
+		_, invite := w.originates(origination())
+		w.carrier.reply(invite, 180, "Ringing", "customer", "")
+		synctest.Wait()
+		var err error
+		yaml := strings.Replace(originateConfig, "    originate: {numbers: [\"^\\\\+1507\"], per_hour: 5}\n", "", 1)
+		w.options.Config, err = config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
+		must(t, err)
+		if w.options.Config.Trunks[0].Originate != nil {
+			t.Fatal("the trunk still has originate")
+		}
+		must(t, w.upgrade())
+		called := w.customerTakes(invite)
+		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// A call is dialing until its agent is connected, also if its customer has answered; and a refused upgrade counts it once.
+func TestOriginatePhase(t *testing.T) {
+	inWorldWith(t, originateConfig, func(w *world) {
+		live, invite := w.originates(origination())
+		want := func(phase string) {
+			t.Helper()
+			if c, ok := w.server.Find(w.t.Context(), live.Record.ID); !ok || c.Phase != phase {
+				t.Errorf("phase %q; want %s", c.Phase, phase)
+			}
+		}
+		want("dialing")
+		called := w.customerTakes(invite)
+		want("dialing")
+		if err := w.server.Settled(context.Background(), true); err == nil || !strings.HasPrefix(err.Error(), "1 calls") {
+			t.Errorf("not settled: %v", err)
+		}
+		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+		want("bridged")
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+	})
+}
