@@ -1,10 +1,11 @@
-// Command bench-calls is what scripts/bench signalling, overload and soak run: it has Flowbridge, and what it is
-// compared with, carry calls.
+// Command bench-calls is what scripts/bench signalling, overload, soak, killed and outage run: it has Flowbridge, and
+// what it is compared with, carry calls.
 //
-//	bench-calls signalling|overload|soak -flowbridge BINARY [flags] [RATE...]
+//	bench-calls signalling|overload|soak|killed|outage -flowbridge BINARY [flags] [RATE...]
 //
 // One thread plays the carrier and the agent of all calls, with timers as RFC 3261 has them. Calls begin when they
 // should, whatever has become of those before. Every half a millisecond it reads and sends what there is, in batches,
 // and the kernel notes when datagrams came: its own cost stays small and the same whatever is in between, and the
-// delays are not its own. `flowbridge simulate synthflow` plays the platform's HTTP API.
+// delays are not its own. `flowbridge simulate synthflow` plays the platform's HTTP API. With -cpus apart, what is
+// measured has the last processor alone, and the load and the API have the others.
 package main

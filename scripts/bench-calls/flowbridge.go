@@ -54,6 +54,7 @@ func (b *bench) startConfigured(name, binary string, last byte, configure config
 	if err != nil {
 		return nil, err
 	}
+	server.Serve = b.alone(server.Serve...)
 	s := &system{name: name, sut: netip.AddrPortFrom(b.at.at(last), 5060), admin: server.Admin}
 	s.closers = append(s.closers, server.Stop)
 	start := func() error {

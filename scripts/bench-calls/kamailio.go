@@ -22,6 +22,8 @@ import (
 // time. Debian's packages do not have http_async_client, which would wait without blocking. http_connect keeps its
 // connection, http_client_query opens one for each request; the former has no argument for headers, so that the token
 // goes with the type of the body.
+//
+// With BARE it is a proxy that keeps transactions and dialogs, and does nothing else.
 const kamailioConfig = `
 children=%[6]d
 log_stderror=yes
@@ -36,9 +38,27 @@ loadmodule "textops.so"
 loadmodule "rr.so"
 loadmodule "maxfwd.so"
 loadmodule "siputils.so"
+modparam("tm", "fr_timer", 5000)
+#!ifdef BARE
+loadmodule "dialog.so"
+request_route {
+  if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+  if (has_totag()) {
+    if (loose_route() || is_method("ACK") && t_check_trans()) t_relay();
+    exit;
+  }
+  if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+  if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
+  if ($si != "%[2]v") { sl_send_reply("403", "Forbidden"); exit; }
+  if (!t_newtran()) exit; # a repeat
+  dlg_manage();
+  record_route();
+  $du = "sip:%[3]v";
+  if (!t_relay()) t_reply("500", "Internal Error");
+}
+#!else
 loadmodule "http_client.so"
 loadmodule "rtpengine.so"
-modparam("tm", "fr_timer", 5000)
 modparam("http_client", "keep_connections", 1)
 modparam("http_client", "connection_timeout", 3)
 modparam("http_client", "httpcon", "platform=>http://%[4]v")
@@ -76,15 +96,20 @@ onreply_route[answered] {
   if (has_body("application/sdp")) rtpengine_answer("replace-origin replace-session-connection ICE=remove");
 }
 failure_route[ended] { rtpengine_delete(); }
+#!endif
 `
 
 const kamailioChildren = 8
 
-// startKamailio starts Kamailio and rtpengine without its kernel module.
-func (b *bench) startKamailio(last byte) (*system, error) {
+// startKamailio starts Kamailio: with rtpengine without its kernel module, or as a bare proxy, which leaves
+// descriptions as they are.
+func (b *bench) startKamailio(name string, last byte) (*system, error) {
 	at := b.at.at(last)
-	s := &system{name: "kamailio", sut: netip.AddrPortFrom(at, 5060)}
+	s := &system{name: name, sut: netip.AddrPortFrom(at, 5060), bare: name == "proxy"}
 	s.carriers, s.media = []netip.AddrPort{b.at.carrier}, []string{at.String()}
+	if s.bare {
+		s.media = []string{b.at.carrier.Addr().String(), b.at.agent.Addr().String()}
+	}
 	if err := b.launchKamailio(s, at); err != nil {
 		s.stop()
 		return nil, err
@@ -97,24 +122,16 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	file, empty := filepath.Join(b.dir, "kamailio.cfg"), filepath.Join(b.dir, "rtpengine.conf")
+	file := filepath.Join(b.dir, s.name+".cfg")
 	text := fmt.Sprintf(kamailioConfig, at, b.at.carrier.Addr(), b.at.agent, b.at.api, modules, kamailioChildren, token)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(empty, []byte("[rtpengine]\n"), 0o600); err != nil { // not what this machine has in /etc
-		return err
-	}
-	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
-	log := filepath.Join(b.dir, "rtpengine.log")
-	media, err := s.launch(log, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3",
-		"--table=-1", "--delete-delay=0", fmt.Sprintf("--interface=%v", at), fmt.Sprintf("--listen-ng=%v:2223", at),
-		"--port-min=10000", "--port-max=59999")
-	if err == nil {
-		err = patiently(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
-	}
-	if err != nil {
-		return fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
+	var media process.Group
+	if !s.bare {
+		if media, err = b.launchMedia(s, at); err != nil {
+			return err
+		}
 	}
 	proxy, err := b.launchProxy(s, file)
 	if err != nil {
@@ -124,7 +141,7 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 		return err
 	}
 	children := slices.Clone(s.group)
-	s.group = append(s.group, proxy.PID(), media.PID())
+	s.group = append(append(s.group, proxy.PID()), media...)
 	s.replace = func() error {
 		for _, pid := range children {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -136,9 +153,35 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	return nil
 }
 
+// launchMedia starts rtpengine.
+func (b *bench) launchMedia(s *system, at netip.Addr) (process.Group, error) {
+	empty, log := filepath.Join(b.dir, "rtpengine.conf"), filepath.Join(b.dir, "rtpengine.log")
+	if err := os.WriteFile(empty, []byte("[rtpengine]\n"), 0o600); err != nil { // not what this machine has in /etc
+		return nil, err
+	}
+	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
+	media, err := s.launch(log, b.alone("rtpengine", "--config-file="+empty, "--foreground", "--log-stderr",
+		"--log-level=3", "--table=-1", "--delete-delay=0", fmt.Sprintf("--interface=%v", at),
+		fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")...)
+	if err == nil {
+		err = patiently(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
+	}
+	return process.Group{media.PID()}, nil
+}
+
 func (b *bench) launchProxy(s *system, file string) (*process.Child, error) {
-	log := filepath.Join(b.dir, "kamailio.log")
-	proxy, err := s.launch(log, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
+	log, own := filepath.Join(b.dir, s.name+".log"), filepath.Join(b.dir, s.name) // -Y: its sockets
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		return nil, err
+	}
+	line := []string{"kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", own, "-u", "root"}
+	if s.bare {
+		line = append(line, "-A", "BARE")
+	}
+	proxy, err := s.launch(log, b.alone(line...)...)
 	if err == nil {
 		err = patiently(func() error { return options(s.sut) })
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"testing"
 	"time"
 )
@@ -100,6 +101,36 @@ func TestCallFailsWhoseAudioIsNotRelayed(t *testing.T) {
 	l, err := b.run(s, plan{steps: []step{{rate: 100, lasts: 10 * time.Millisecond}}})
 	if err != nil || len(l.carrier.calls) != 1 || l.carrier.calls[0].outcome != failed || l.carrier.causes[200] != 1 {
 		t.Errorf("%+v, %v", l.carrier.calls, err)
+	}
+}
+
+// An agent takes an INVITE without an X-EI only from a system that prepares no call.
+func TestAgentWantsXEI(t *testing.T) {
+	port, err := openPort(loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.close()
+	invite := []byte("INVITE sip:x SIP/2.0\r\nVia: a\r\nFrom: b\r\nTo: c\r\nCall-ID: d\r\nCSeq: 1 INVITE\r\n" +
+		withBody("", description("127.0.0.1", 4000)))
+	for _, bare := range []bool{false, true} {
+		a := newAgent(&load{}, port, plan{media: []string{"127.0.0.1"}, bare: bare})
+		if a.heard(invite, port.at); (a.taken == 1) != bare {
+			t.Errorf("bare %v: %d calls taken", bare, a.taken)
+		}
+	}
+}
+
+func TestSystemRunsOnItsProcessor(t *testing.T) {
+	var b bench
+	if got := b.alone("kamailio", "-E"); len(got) != 2 {
+		t.Errorf("shared: %q", got)
+	}
+	b.processor = "0" // every machine has it
+	line := b.alone("cat", "/proc/self/status")
+	out, err := exec.CommandContext(t.Context(), line[0], line[1:]...).Output()
+	if err != nil || !bytes.Contains(out, []byte("\nCpus_allowed_list:\t0\n")) {
+		t.Errorf("%v, %s", err, out)
 	}
 }
 

@@ -1,11 +1,17 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // machine is what the figures were measured on.
@@ -14,10 +20,12 @@ type machine struct {
 	Processors int    `json:"processors"`
 	Kernel     string `json:"kernel"`
 	Date       string `json:"date"`
+	System     string `json:"system_processor"` // the only one that the system has; empty: it shares all with the load
 }
 
-func thisMachine() machine {
-	m := machine{Processors: runtime.NumCPU(), Date: time.Now().UTC().Format(time.RFC3339)}
+// thisMachine describes the machine. system is the processor of the system under test, if it has one of its own.
+func thisMachine(system string) machine {
+	m := machine{Processors: runtime.NumCPU(), Date: time.Now().UTC().Format(time.RFC3339), System: system}
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {
 		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
@@ -46,4 +54,56 @@ func moreFiles() {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) == nil && now.Max < wanted {
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: wanted, Max: wanted})
 	}
+}
+
+// setCPUs reads the flag -cpus.
+func (b *bench) setCPUs(value string) error {
+	if b.apart = value == "apart"; !b.apart && value != "shared" {
+		return errors.New("it is shared or apart")
+	}
+	return nil
+}
+
+// setApart leaves the last processor to the system under test. This process, and all that it starts from now on, gets
+// the others: startSystem has the system run on its own by taskset(1).
+func (b *bench) setApart() error {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return os.NewSyscallError("sched_getaffinity", err)
+	}
+	if all.Count() < 2 {
+		return errors.New("-cpus apart needs two processors: one for the system, another one for the load")
+	}
+	last := 0
+	for i := range len(all) * 64 {
+		if all.IsSet(i) {
+			last = i
+		}
+	}
+	all.Clear(last)
+	threads, err := filepath.Glob("/proc/self/task/*") // a new thread has the processors of the one that starts it
+	for _, name := range threads {
+		id, _ := strconv.Atoi(filepath.Base(name))
+		if e := unix.SchedSetaffinity(id, &all); e != nil && !errors.Is(e, unix.ESRCH) {
+			err = fmt.Errorf("sched_setaffinity of thread %d: %w", id, e)
+		}
+	}
+	b.processor = strconv.Itoa(last)
+	return err
+}
+
+// alone returns the command that runs line on the processor of the system, if it has one of its own.
+func (b *bench) alone(line ...string) []string {
+	if b.processor == "" {
+		return line
+	}
+	return append([]string{"taskset", "-c", b.processor}, line...)
+}
+
+// placement says which processors the system and the load have.
+func (b *bench) placement() string {
+	if b.processor == "" {
+		return "processors: the system and the load share all"
+	}
+	return "processors: the system has only processor " + b.processor + ", the load has the others"
 }

@@ -35,7 +35,7 @@ type bench struct {
 	seconds int
 	rates   []int
 	hold    []int         // calls that are held
-	sustain time.Duration // of 80 % of the capacity
+	sustain time.Duration // of percent of the capacity
 	holds   time.Duration // of a call in a soak
 	lasts   time.Duration // of a soak
 	json    string
@@ -43,6 +43,10 @@ type bench struct {
 	dir     string // for what the systems write
 	at      endpoints
 	lanes   int // of Flowbridge, more than one if a soak needs the room
+
+	apart     bool   // the system has a processor of its own
+	processor string // its number, if so
+	percent   int    // of the capacity that overload offers for long
 }
 
 func start(args []string, out io.Writer) error {
@@ -52,6 +56,12 @@ func start(args []string, out io.Writer) error {
 	}
 	b.out = out
 	moreFiles()
+	if b.apart {
+		if err := b.setApart(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(out, b.placement())
 	debug.SetGCPercent(-1) // while a collection begins and ends, the load's thread waits for others
 	debug.SetMemoryLimit(ownMemory)
 	if b.dir, err = os.MkdirTemp("", "bench-calls"); err != nil {
@@ -95,13 +105,16 @@ func parse(args []string) (b *bench, do func() error, err error) {
 	f.StringVar(&b.other, "other", "", "another build, to measure beside it")
 	f.IntVar(&b.rounds, "rounds", 5, "times that the systems take turns; medians are shown")
 	f.IntVar(&b.seconds, "seconds", 10, "length of a round")
-	f.DurationVar(&b.sustain, "sustain", 5*time.Minute, "how long overload offers 80 % of the capacity")
+	f.DurationVar(&b.sustain, "sustain", 5*time.Minute, "how long overload offers -percent of the capacity")
+	f.IntVar(&b.percent, "percent", 80, "how much of the capacity overload offers for long")
 	f.DurationVar(&b.holds, "hold", 2*time.Minute, "how long soak holds calls")
 	f.DurationVar(&b.lasts, "lasts", 30*time.Minute, "how long soak begins calls")
 	f.StringVar(&b.json, "json", "", "file for all figures")
 	hold := f.String("held", "2000,4000", "numbers of calls whose memory is measured while they are held; empty: none")
 	network := f.String("network", "127.0.5", "first three bytes of the addresses")
-	names := f.String("systems", "", "which systems, of flowbridge, other and kamailio; the first is compared with others")
+	names := f.String("systems", "", "which of flowbridge, other, kamailio and proxy; the first is compared with the others")
+	f.Func("cpus", "shared: the system and the load share all processors (the default); apart: the system has one alone",
+		b.setCPUs)
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +128,7 @@ func parse(args []string) (b *bench, do func() error, err error) {
 		systems = "flowbridge,other"
 	}
 	b.systems = strings.Split(cmp.Or(*names, systems), ",")
-	if err == nil && (b.binary == "" || b.rounds < 1 || b.seconds < 1) {
+	if err == nil && (b.binary == "" || b.rounds < 1 || b.seconds < 1 || b.percent < 1) {
 		err = errUsage
 	}
 	return b, do, err

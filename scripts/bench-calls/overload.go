@@ -24,7 +24,8 @@ type flood struct {
 	AfterMB   float64 `json:"rss_after_mb"`
 	MinuteMB  float64 `json:"rss_minute_after_mb"`
 
-	Sustained figures `json:"sustained"` // at 80 % of the capacity
+	Percent   int     `json:"sustained_percent"` // of the capacity
+	Sustained figures `json:"sustained"`
 }
 
 // floods are what overload writes.
@@ -43,7 +44,7 @@ const (
 
 // overload finds each system's capacity, or takes that of the arguments, and offers twice as much.
 func (b *bench) overload() error {
-	all := floods{Machine: thisMachine()}
+	all := floods{Machine: thisMachine(b.processor)}
 	for _, name := range b.systems {
 		capacity, err := b.capacityOf(name)
 		if err != nil {
@@ -101,10 +102,11 @@ func (b *bench) flood(name string, capacity int) (f flood, err error) {
 	f.MinuteMB = s.group.Resident()
 	f.show(b)
 	if b.sustain > 0 {
-		if f.Sustained, err = b.round(s, capacity*8/10, b.sustain); err != nil {
+		f.Percent = b.percent
+		if f.Sustained, err = b.round(s, capacity*b.percent/100, b.sustain); err != nil {
 			return f, err
 		}
-		fmt.Fprintf(b.out, "80 %% of it for %v\n%s\n%s\n\n", b.sustain, heading, f.Sustained.row())
+		fmt.Fprintf(b.out, "%d %% of it for %v\n%s\n%s\n\n", b.percent, b.sustain, heading, f.Sustained.row())
 	}
 	return f, nil
 }

@@ -89,9 +89,11 @@ func (b *bench) startSystem(name string) (*system, error) {
 	case "other":
 		return b.startFlowbridge(name, b.other, 7)
 	case "kamailio":
-		return b.startKamailio(4)
+		return b.startKamailio(name, 4)
+	case "proxy":
+		return b.startKamailio(name, 6)
 	}
-	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio", name)
+	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio, proxy", name)
 }
 
 // results is what signalling writes.
@@ -109,7 +111,7 @@ func (b *bench) signalling() error {
 	if len(b.rates) == 0 {
 		b.rates = []int{500, 700}
 	}
-	r := results{Machine: thisMachine()}
+	r := results{Machine: thisMachine(b.processor)}
 	if err := b.turns(&r); err != nil {
 		return err
 	}

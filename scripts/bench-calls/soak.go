@@ -69,7 +69,7 @@ func (b *bench) soak() error {
 	}
 	defer s.stop()
 	k := soaked{
-		Machine: thisMachine(), System: name, Rate: rate, Hold: b.holds.String(), Share: share,
+		Machine: thisMachine(b.processor), System: name, Rate: rate, Hold: b.holds.String(), Share: share,
 		Started: s.group.Resident(),
 	}
 	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n",
