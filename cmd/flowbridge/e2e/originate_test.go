@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"flowbridge/store/record"
 )
@@ -102,7 +101,6 @@ func TestOriginatedCallUpgrades(t *testing.T) {
 		t.Errorf("went over: %+v", done)
 	}
 	agent.confirmed(1)
-	time.Sleep(200 * time.Millisecond)
 	if got, text := b.post("/api/calls/"+id+"/hangup", ""); got != http.StatusOK {
 		t.Errorf("hangup: %d %s", got, text)
 	}
