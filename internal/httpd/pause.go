@@ -19,12 +19,14 @@ type Pause struct {
 	over      chan struct{} // closed when requests are taken again; nil: they are
 	asked     int           // requests under way
 	listeners []interface{ SetDeadline(t time.Time) error }
+	stopped   bool // they accept nothing
 	left      bool
 }
 
 // Stop is Hold that accepts no connections either: another process may.
 func (p *Pause) Stop(ctx context.Context) error {
 	p.mu.Lock()
+	p.stopped = true
 	p.setDeadlines(time.Unix(1, 0))
 	p.mu.Unlock()
 	return p.Hold(ctx)
@@ -62,6 +64,7 @@ func (p *Pause) Go() {
 	if p.over == nil {
 		return
 	}
+	p.stopped = false
 	p.setDeadlines(time.Time{})
 	close(p.over)
 	p.over = nil
@@ -93,7 +96,7 @@ func (p *Pause) Listener(l net.Listener) net.Listener {
 	defer p.mu.Unlock()
 	if d, ok := l.(interface{ SetDeadline(t time.Time) error }); ok {
 		p.listeners = append(p.listeners, d)
-		if p.over != nil {
+		if p.stopped {
 			_ = d.SetDeadline(time.Unix(1, 0))
 		}
 	}

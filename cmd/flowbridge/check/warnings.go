@@ -250,7 +250,7 @@ func deadTransfers(cfg *config.Config) []warning {
 		}
 		if from := deadEnds(cfg, t.Name); len(from) > 0 {
 			found = append(found, warning{
-				fmt.Sprintf("target %s may transfer calls to numbers (transfer: local), but those of trunk %s have nowhere to go",
+				fmt.Sprintf("calls of target %s may be transferred to numbers, but those of trunk %s have nowhere to go",
 					t.Name, strings.Join(from, ", ")),
 				fmt.Sprintf("write uri below the trunk, or a route with target: %s and trunks", t.Name),
 			})
