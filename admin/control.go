@@ -56,7 +56,7 @@ type TransferRequest struct {
 	To string `json:"to"`
 	// Trunk calls the number. Empty: as after a REFER.
 	Trunk string `json:"trunk"`
-	// Headers are those of the new INVITE that a Refer-To may set.
+	// Headers are set in the new INVITE. They are limited to the headers that a Refer-To may set.
 	Headers map[string]string `json:"headers"`
 	// Announce is the sound that the new party hears before it is connected. Empty: it is connected at once.
 	Announce string `json:"announce"`
@@ -69,7 +69,7 @@ type TransferRequest struct {
 // Transfer is how far the last transfer of a call is.
 type Transfer struct {
 	To string `json:"to"`
-	// By is who has ordered it. Empty: the agent, by REFER.
+	// By is the token that ordered it. Empty: the agent asked by REFER.
 	By string `json:"by,omitempty"`
 	// State is dialing, ringing, announcing, done or failed.
 	State string `json:"state"`

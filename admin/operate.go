@@ -65,7 +65,7 @@ func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 	return a.operateAs(func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
 }
 
-// operateAs is operate for what has to know the sender.
+// operateAs is operate for handlers that need the sender.
 func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender)) http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
 		if !a.isMethod(w, r, http.MethodPost) {

@@ -33,7 +33,7 @@ type plan struct {
 	capped     bool            // one of them had no room
 
 	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
-	by      string           // who has ordered it
+	by      string           // the token that ordered it
 	vars    *template.Vars   // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
 	headers []outbound.Field // further headers of its INVITEs

@@ -55,7 +55,7 @@ type transfer struct {
 	waiting *legOnWire        // the agent, while the new target agrees on its keys; nil: it does not wait
 	first   bool              // the call that we have placed has had no agent yet
 	lost    *loss             // of the agent, from whom somebody takes over; nil: the agent has asked for it
-	said    *kept.Transferred // what who asks is told; nil: a rescue
+	said    *kept.Transferred // the state that an operator sees; nil: a rescue
 
 	announce bridge.Announce // before it is connected; without a sound: nothing
 	accepted bool            // it was heard, and the new target takes the call

@@ -12,7 +12,7 @@ import (
 )
 
 // A warm transfer: who answers hears a sound before it is connected, and agrees by a key, or by listening to its end.
-// The caller hears the hold sound meanwhile.
+// Until then the caller hears the hold sound.
 
 // Announce is what a party hears that a call is transferred to.
 type Announce struct {
@@ -83,7 +83,7 @@ func (a *Announcement) End() { *a = Announcement{bridge: a.bridge} }
 // Underway says whether the sides are kept apart.
 func (a *Announcement) Underway() bool { return a.what.Sound != "" }
 
-// wanted is what a side hears meanwhile.
+// wanted returns the sound that a side hears until then.
 func (a *Announcement) wanted(side media.Side) *voice {
 	if side == media.SideA {
 		return a.bridge.Sounds.hold()

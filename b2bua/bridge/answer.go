@@ -66,7 +66,7 @@ func (b *Bridge) TakeTarget(answer *sdp.Description, offered []sdp.Format) {
 	b.Media.SetPeer(media.SideB, answer)
 }
 
-// TakeCustomer takes the answer of a customer who was called, and offered these formats. Agents are offered its codec.
+// TakeCustomer takes a called customer's answer to an offer of these formats. Agents are offered the codec it chose.
 func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	customer := b.Call.Half(media.SideA)
 	answer, err := customer.ReadAnswer(body, offered)

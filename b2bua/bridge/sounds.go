@@ -120,7 +120,7 @@ func (ss *Sounds) hold() *voice {
 	return &voice{name: name, sound: sound, loop: true}
 }
 
-// silence is what the other side hears meanwhile.
+// silence is the sound that the other side hears during a hold.
 func (ss *Sounds) silence() *voice {
 	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
 }

@@ -140,7 +140,7 @@ type Attempt struct {
 	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer,
 	// ReasonRescue or ReasonCustomer.
 	Reason string `json:"reason,omitempty"`
-	// By is who has ordered a transfer: the name of a token. Empty: nobody has, the agent has asked by REFER.
+	// By is the name of the token that ordered a transfer or a placed call. Empty: no token ordered the attempt.
 	By            string `json:"by,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
