@@ -139,8 +139,7 @@ func readSecret(path string) (Secret, complaint) {
 	case !st.Mode().IsRegular():
 		return "", refuse("is not a regular file", "name a file that holds the secret and nothing else")
 	case st.Mode().Perm()&0o007 != 0:
-		return "", refuse("can be read by everybody",
-			"chmod 600 FILE; give a mounted secret mode 0400, or name an environment variable instead")
+		return "", refuse("can be read by everybody", "chmod 600 FILE; give a mounted secret mode 0400")
 	}
 	f, err := os.Open(path)
 	if err != nil {

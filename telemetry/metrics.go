@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,8 +38,8 @@ const other = "other"
 // New makes the metrics of a node.
 func New(o Options) *Metrics {
 	m := &Metrics{options: o, registry: prometheus.NewRegistry()}
-	m.calls = m.counter("calls_total", "Calls that ended, by how and why (docs/causes.md).", "trunk", "target",
-		"disposition", "cause")
+	m.calls = m.counter("calls_total", "Calls that ended, by how and why (docs/causes.md), and whether a request placed them.",
+		"trunk", "target", "disposition", "cause", "placed")
 	m.attempts = m.counter("attempts_total",
 		"Attempts at targets that are over. The cause is answered, or why the attempt failed.", "target", "cause")
 	m.rescues = m.counter("rescues_total",
@@ -114,7 +115,7 @@ func (m *Metrics) begin() {
 // ExpectTrunk makes the series that the answer ratio of a trunk is made of, as Expect does others.
 func (m *Metrics) ExpectTrunk(trunk string) {
 	m.setup.WithLabelValues(trunk)
-	m.calls.WithLabelValues(trunk, "", record.DispositionFailed, "no_route")
+	m.calls.WithLabelValues(trunk, "", record.DispositionFailed, "no_route", "false")
 }
 
 // Expect makes the series of how calls of a trunk to a target usually end, because the first event of a series that was
@@ -136,7 +137,7 @@ func (m *Metrics) Expect(trunk, target string, prepared bool) {
 
 func (m *Metrics) expect(trunk, target, disposition string, causes []string) {
 	for _, why := range causes {
-		m.calls.WithLabelValues(trunk, target, disposition, why)
+		m.calls.WithLabelValues(trunk, target, disposition, why, "false")
 		if disposition != record.DispositionAnswered {
 			m.attempts.WithLabelValues(target, why)
 		}
@@ -210,7 +211,8 @@ func prepareOutcome(a *record.Attempt) string {
 // Ended takes a call that is over.
 func (m *Metrics) Ended(r record.Record) {
 	trunk := m.options.label(r.Trunk)
-	m.calls.WithLabelValues(trunk, m.options.label(r.Target), r.Disposition, r.Cause).Inc()
+	m.calls.WithLabelValues(trunk, m.options.label(r.Target), r.Disposition, r.Cause,
+		strconv.FormatBool(r.IsPlaced())).Inc()
 	if r.Disposition == record.DispositionAnswered {
 		m.duration.WithLabelValues(trunk).Observe(float64(r.DurationMS) / 1000)
 	}

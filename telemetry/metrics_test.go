@@ -85,10 +85,10 @@ func TestExpected(t *testing.T) {
 	m.Expect("carrier", "vapi", false)
 	got := scraped(t, m)
 	for _, want := range []string{
-		`flowbridge_calls_total{cause="no_route",disposition="failed",target="",trunk="carrier"} 0`,
-		`flowbridge_calls_total{cause="agent_hangup",disposition="answered",target="synthflow",trunk="carrier"} 0`,
-		`flowbridge_calls_total{cause="target_error",disposition="failed",target="vapi",trunk="carrier"} 0`,
-		`flowbridge_calls_total{cause="prepare_timeout",disposition="failed",target="synthflow",trunk="carrier"} 0`,
+		`flowbridge_calls_total{cause="no_route",disposition="failed",placed="false",target="",trunk="carrier"} 0`,
+		`flowbridge_calls_total{cause="agent_hangup",disposition="answered",placed="false",target="synthflow",trunk="carrier"} 0`,
+		`flowbridge_calls_total{cause="target_error",disposition="failed",placed="false",target="vapi",trunk="carrier"} 0`,
+		`flowbridge_calls_total{cause="prepare_timeout",disposition="failed",placed="false",target="synthflow",trunk="carrier"} 0`,
 		`flowbridge_attempts_total{cause="target_error",target="synthflow"} 0`,
 		`flowbridge_attempts_total{cause="answered",target="synthflow"} 0`,
 		`flowbridge_prepare_requests_total{outcome="prepare_failed",target="synthflow"} 0`,
@@ -104,7 +104,7 @@ func TestExpected(t *testing.T) {
 	r := call()
 	r.Disposition, r.Cause = record.DispositionFailed, "target_error"
 	m.Ended(r)
-	if want := `flowbridge_calls_total{cause="target_error",disposition="failed",target="synthflow",trunk="carrier"} 1`; !strings.Contains(scraped(t, m), want) {
+	if want := `flowbridge_calls_total{cause="target_error",disposition="failed",placed="false",target="synthflow",trunk="carrier"} 1`; !strings.Contains(scraped(t, m), want) {
 		t.Errorf("there is no %s", want)
 	}
 }
@@ -148,9 +148,11 @@ func TestMetrics(t *testing.T) {
 	tell(m, &r, record.Attempt{Target: "synthflow", PrepareMS: 40, PrepareStatus: 503, Cause: "prepare_failed"}, record.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200},
 		record.Attempt{Target: "vapi", Reason: record.ReasonRescue})
 	m.NotWritten()
+	m.Ended(record.Record{Trunk: "carrier", Disposition: record.DispositionNoAnswer, Cause: "ring_timeout", Placed: true})
 	got := scraped(t, m)
 	for _, want := range []string{
-		`flowbridge_calls_total{cause="caller_hangup",disposition="answered",target="synthflow",trunk="carrier"} 1`,
+		`flowbridge_calls_total{cause="caller_hangup",disposition="answered",placed="false",target="synthflow",trunk="carrier"} 1`,
+		`flowbridge_calls_total{cause="ring_timeout",disposition="no_answer",placed="true",target="",trunk="carrier"} 1`,
 		`flowbridge_attempts_total{cause="prepare_failed",target="synthflow"} 1`,
 		`flowbridge_attempts_total{cause="answered",target="synthflow"} 1`,
 		`flowbridge_rescues_total{cause="answered",target="other"} 1`,

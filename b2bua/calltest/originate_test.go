@@ -224,10 +224,13 @@ func TestOriginateRefused(t *testing.T) {
 		"no route":                  {func(o *outbound.Origination) { o.From = "+13125550100" }, 400, "no route"},
 		"a header that is none": {func(o *outbound.Origination) {
 			o.Headers = []peers.Variable{{Name: "X-A", Value: "a\r\nVia: x"}}
-		}, 400, "not a header"},
+		}, 400, "not a variable or header"},
+		"a variable's name with a space": {func(o *outbound.Origination) {
+			o.Headers = []peers.Variable{{Name: "x-first name", Value: "Ann"}}
+		}, 400, "not a variable or header"},
 		"a header of the protocol": {func(o *outbound.Origination) {
 			o.Headers = []peers.Variable{{Name: "Via", Value: "x"}}
-		}, 400, "not a header"},
+		}, 400, "not a variable or header"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, originateConfig, func(w *world) {

@@ -144,8 +144,9 @@ func (o *Origination) invite() (*sip.Request, error) {
 	begin := b.Len()
 	for _, h := range o.Headers {
 		if !headerName.MatchString(h.Name) || strings.ContainsFunc(h.Value, template.IsControl) {
-			return nil, refused(http.StatusBadRequest, "not a header that a call can have: "+strconv.Quote(h.Name),
-				"begin the name with X-, and write the value in one line")
+			return nil, refused(http.StatusBadRequest, "not a variable or header that a call can have: "+strconv.Quote(h.Name),
+				"write a name of at most 60 letters, digits and .!%*_+`'~-, that of a header with X- before it, and a value of "+
+					"one line")
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, strings.TrimSpace(h.Value))
 	}

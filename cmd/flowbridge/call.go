@@ -53,7 +53,7 @@ func callCommand() *cobra.Command {
 	var o testCall
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "SIP URI to call; ;transport=tcp or tls instead of UDP")
-	f.StringVar(&o.from, "from", "flowbridge-test", "number, or other user part, of the caller")
+	f.StringVar(&o.from, "from", "flowbridge-test", "number, or other user part, of the caller; required with --via")
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
 	f.StringArrayVar(&o.headers, "header", nil, "a further header of the INVITE, 'Name: value'; may be repeated")
 	f.StringVar(&o.listen, "listen", "",
@@ -70,6 +70,9 @@ func callCommand() *cobra.Command {
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the hang-up
 		o.fileNamed = c.Flags().Changed("config")
+		if err := o.placing.Check(c.Flags()); err != nil {
+			return err
+		}
 		if o.placing.Via != "" {
 			return o.placing.Place(ctx, c.OutOrStdout(), o.file, o.from, o.to, o.headers, o.asJSON)
 		}

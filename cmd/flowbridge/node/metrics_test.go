@@ -143,7 +143,7 @@ admin: {listen: "127.0.0.1:0"}
 			t.Errorf("there is not one %s in\n%s", want, w.Body)
 		}
 	}
-	if want := `flowbridge_calls_total{cause="prepare_failed",disposition="failed",target="two",trunk="carrier"} 0`; !strings.Contains(w.Body.String(), want) {
+	if want := `flowbridge_calls_total{cause="prepare_failed",disposition="failed",placed="false",target="two",trunk="carrier"} 0`; !strings.Contains(w.Body.String(), want) {
 		t.Errorf("there is no %s: a first failure would be no increase", want)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
@@ -25,12 +27,13 @@ type Placing struct {
 	variables []string
 	within    time.Duration
 	at        access
+	own       *pflag.FlagSet // its flags, which mean nothing to a test call
 }
 
 // PlacingFlags adds the flags to `flowbridge call`, which has --config already.
 func PlacingFlags(c *cobra.Command) *Placing {
 	p := &Placing{at: access{flags: c.Flags()}}
-	f := c.Flags()
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	f.StringVar(&p.Via, "via", "", "have the running server call the number --to over this trunk, and connect an agent")
 	f.StringVar(&p.target, "target", "", "the agent of a call with --via (default: a route with direction outbound says who)")
 	f.StringArrayVar(&p.variables, "variable", nil, "NAME=VALUE for the agent of a call with --via; may be repeated")
@@ -38,7 +41,30 @@ func PlacingFlags(c *cobra.Command) *Placing {
 	f.DurationVar(&p.within, "answer-within", 0, "how long the customer of a call with --via may ring (default ring_timeout of the trunk)")
 	f.StringVar(&p.at.url, "url", "", "where to ask for a call with --via: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
 	f.StringVar(&p.at.tokenFile, "token-file", "", "file with the bearer token for a call with --via")
+	p.own = f
+	c.Flags().AddFlagSet(f)
 	return p
+}
+
+// Check refuses flags that mean nothing with --via, or without it.
+func (p *Placing) Check(f *pflag.FlagSet) (err error) {
+	f.Visit(func(flag *pflag.Flag) {
+		switch own := p.own.Lookup(flag.Name) != nil; {
+		case p.Via == "" && own:
+			err = cli.Usage("--%s: it is for a call that a running server places; name the trunk in --via", flag.Name)
+		case p.Via != "" && !own && !slices.Contains([]string{"to", "from", "header", "config", "json"}, flag.Name):
+			err = cli.Usage("--%s: it is not for a call with --via, which the running server places; leave it out", flag.Name)
+		}
+	})
+	switch {
+	case err != nil || p.Via == "":
+		return err
+	case !f.Changed("from"):
+		return cli.Usage("--from: a call with --via needs the number that the customer sees; write it like +12125550100")
+	case p.within < 0 || p.within%time.Second != 0:
+		return cli.Usage("--answer-within %v: write whole seconds, like 20s", p.within)
+	}
+	return nil
 }
 
 // followEvery is how often a call that was placed is looked at.
@@ -50,7 +76,7 @@ var errNotConnected = errors.New("no agent was connected to the customer")
 func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string, headers []string, asJSON bool) error {
 	o := admin.Origination{
 		To: to, From: from, Trunk: p.Via, Target: p.target, IdempotencyKey: p.key,
-		AnswerWithin: int(p.within.Round(time.Second) / time.Second),
+		AnswerWithin: int(p.within / time.Second),
 	}
 	var err error
 	if o.Variables, err = pairs("--variable", "=", p.variables); err != nil {
