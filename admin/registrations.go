@@ -26,7 +26,7 @@ type Outgoing struct {
 	Reason    string      `json:"reason"`
 }
 
-// Incoming is a Contact that has registered here.
+// Incoming is a Contact that has registered here, or at another node of the fleet.
 type Incoming struct {
 	Trunk        string      `json:"trunk"`  // that it is of; empty: a target
 	Target       string      `json:"target"` // that it is of; empty: a trunk
@@ -36,6 +36,7 @@ type Incoming struct {
 	Transport    string      `json:"transport"`
 	Path         []string    `json:"path"`
 	UserAgent    string      `json:"user_agent"`
+	Node         string      `json:"node,omitempty"` // where it has registered; empty: here
 	RegisteredAt record.Time `json:"registered_at"`
 	ExpiresAt    record.Time `json:"expires_at"`
 }

@@ -170,6 +170,9 @@ type Taken struct {
 	Before Owner
 	// Own says that this node had it, and nobody since: the node's own journal has the calls.
 	Own bool
+	// Alive is when the database heard of Before last, by this machine's clock. It is too early to be true where Before
+	// has given the seat up.
+	Alive time.Time
 }
 
 // Take takes the seat, if its lease has ended, or this node was its last owner, or by force. Without the seat it
@@ -208,6 +211,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 		return Taken{}, Owner{}, explain(err)
 	}
 	t.Own = t.Before.ID == s.id && t.Before.Node == s.node && t.Before.Epoch == had
+	t.Alive = begun.Add(-max(t.Before.Unseen, 0))
 	s.goOn(ctx, t.Epoch, begun)
 	return t, owner, nil
 }

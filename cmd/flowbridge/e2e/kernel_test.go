@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"flowbridge/internal/pgtest"
 	"flowbridge/sim"
 )
 
@@ -136,4 +137,34 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	if r.Restored != 1 {
 		t.Errorf("restored %d times; want once", r.Restored)
 	}
+}
+
+// TestSeatGoesOverInTheKernel: another node relays in its kernel what it did not before it had the seat.
+func TestSeatGoesOverInTheKernel(t *testing.T) {
+	if !withPins(t) {
+		return
+	}
+	s := newPreparedStage(t)
+	s.newSeat(pgtest.Start(t))
+	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", engine: kernel, ports: " + s.freePorts(100)}
+	s.serve(o)
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", append(two.key(), "-aa")...)
+	carrier := s.sippCarrier("caller_hangup", append(one.key(), "-aa")...)
+	talk := s.talking(one, two, carrier, agent)
+	inKernel := func() {
+		eventually(t, "the kernel relays both directions", func() bool {
+			talk.says(one, two)
+			talk.says(two, one)
+			return strings.Contains(s.server.text("/metrics"), "\nflowbridge_media_streams{path=\"kernel\"} 2\n")
+		})
+	}
+	inKernel()
+	s.restart(o)
+	inKernel()
+	carrier.leaves(agent, talk.id(carrier))
+	if r := s.server.records(hungUpByCaller)[0]; r.Restored != 1 {
+		t.Errorf("restored %d times", r.Restored)
+	}
+	s.server.stop() // that nothing is left, half a minute later, TestKilledWhileTheKernelRelays holds
 }

@@ -180,8 +180,9 @@ func (p *phone) hasHeard(words [][]byte) bool {
 
 // TestHeldByOrder holds a call by the command line: neither side hears the other, also not after a kill in between, until it is
 // resumed. No side is told by SIP.
-func TestHeldByOrder(t *testing.T) {
-	s := newPreparedStage(t)
+func TestHeldByOrder(t *testing.T) { heldByOrder(newPreparedStage(t)) }
+
+func heldByOrder(s *stage) {
 	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, route: ", hold: eu"}
 	s.serve(o)
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
@@ -191,30 +192,30 @@ func TestHeldByOrder(t *testing.T) {
 	talk.both()
 	id := s.server.calls()[0].ID
 	apart := func(n uint64) {
-		t.Helper()
+		s.Helper()
 		hers, his := speech(sim.Words(n)[:30*frame], 0x51), speech(sim.Words(n + 1)[:30*frame], 0x52)
 		before := []int{len(one.heard()), len(two.heard())}
 		one.talk(hers, talk.toA)
 		two.talk(his, talk.toB)
-		eventually(t, "both sides hear a sound of ours", func() bool {
+		eventually(s.T, "both sides hear a sound of ours", func() bool {
 			return len(one.heard()) > before[0]+20 && len(two.heard()) > before[1]+20
 		})
 		if one.hasHeard(his) || two.hasHeard(hers) {
-			t.Error("a side that is on hold hears the other one")
+			s.Error("a side that is on hold hears the other one")
 		}
 	}
-	s.server.prints("calls", "hold", id, "--url", s.server.admin)
+	s.noted(func() { s.server.prints("calls", "hold", id, "--url", s.server.admin) })
 	apart(60)
 	s.restart(o)
 	apart(62)
 	if shown := s.server.prints("calls", "show", id, "--url", s.server.admin); !strings.Contains(shown, "\nheld       by an order") {
-		t.Errorf("calls show prints\n%s", shown)
+		s.Errorf("calls show prints\n%s", shown)
 	}
 	s.server.prints("calls", "resume", id, "--url", s.server.admin)
-	hears(t, one, two, talk.toA, talk.toB)
+	hears(s.T, one, two, talk.toA, talk.toB)
 	carrier.leaves(agent, talk.id(carrier))
 	if n := len(carrier.count(true, "INVITE ")) + len(agent.count(true, "INVITE ")); n != 1 {
-		t.Errorf("the sides got %d INVITEs; want that of the call", n)
+		s.Errorf("the sides got %d INVITEs; want that of the call", n)
 	}
 	s.server.finish(hungUpByCaller)
 }

@@ -39,8 +39,9 @@ func (s *server) order(status int) string {
 
 // TestOriginatedCall: the customer answers, the agent is called, and both hear each other; also after a kill and an upgrade. The
 // same order is the same call, live and finished.
-func TestOriginatedCall(t *testing.T) {
-	s := newPreparedStage(t)
+func TestOriginatedCall(t *testing.T) { originated(newPreparedStage(t)) }
+
+func originated(s *stage) {
 	at := s.freePort(s.carrier)
 	o := originating(at)
 	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()}
@@ -56,17 +57,17 @@ func TestOriginatedCall(t *testing.T) {
 	talk.ids = map[*sipp]string{customer: customer.confirmed(1)[0], agent: agent.confirmed(1)[0]}
 	var err error
 	talk.toA, err = customer.received("INVITE ", 1)[0].rtp()
-	must(t, err)
+	must(s, err)
 	invite := agent.received("INVITE ", 1)[0]
 	talk.toB, err = invite.rtp()
-	must(t, err)
+	must(s, err)
 	if invite.header("x-order") != "4711" || customer.received("INVITE ", 1)[0].header("x-order") != "" {
-		t.Errorf("the agent is told\n%s", invite.raw)
+		s.Errorf("the agent is told\n%s", invite.raw)
 	}
 	talk.both()
 	b = s.restart(o)
 	if again := b.order(http.StatusOK); again != id {
-		t.Errorf("ordered again: %s, not %s", again, id)
+		s.Errorf("ordered again: %s, not %s", again, id)
 	}
 	talk.says(one, two)
 	talk.contents(two, one) // behind numbers that the killed process may have used
@@ -74,14 +75,14 @@ func TestOriginatedCall(t *testing.T) {
 	talk.says(one, two)
 	talk.contents(two, one)
 	customer.leaves(agent, talk.id(customer))
-	eventually(t, "the record is written", func() bool { return len(b.cdrs()) == 1 })
+	eventually(s.T, "the record is written", func() bool { return len(b.cdrs()) == 1 })
 	if again := b.order(http.StatusOK); again != id {
-		t.Errorf("ordered again when it is over: %s, not %s", again, id)
+		s.Errorf("ordered again when it is over: %s, not %s", again, id)
 	}
 	b.outbound = true
 	r := b.finish(want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}, {"", 200, 200}}})[0]
 	if r.ID != id || r.Restored != 1 || r.Target != "synthflow" || r.To != called || r.Attempts[0].Reason != record.ReasonCustomer {
-		t.Errorf("the record says %+v", r)
+		s.Errorf("the record says %+v", r)
 	}
 }
 

@@ -153,6 +153,10 @@ func TestRegisteredAtAnotherNode(t *testing.T) {
 	}
 	phone, desk := register("phone", "udp"), register("desk", "tcp")
 	eventually(t, "both are registered", func() bool { return len(a.registrations().Incoming) == 2 })
+	eventually(t, "the other node shows both", func() bool {
+		all := b.registrations().Incoming
+		return len(all) == 2 && all[0].Node == "a" && all[1].Node == "a"
+	})
 	carrier := s.startBaresip(softWords(72))
 	call := func(number string) { carrier.command("dial", fmt.Sprintf("sip:%s@%v", number, b.sip)) }
 	talk := func(number string, called *baresip) {

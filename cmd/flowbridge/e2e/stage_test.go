@@ -20,6 +20,8 @@ type stage struct {
 	server *server
 	api    string // base URL of prepare_inbound
 	agent  netip.AddrPort
+
+	seat *seat // whose nodes restart has go on in turn; nil: the server is a node on its own
 }
 
 var lastStage atomic.Uint32
@@ -150,6 +152,9 @@ log: {level: debug}
 // serve starts the B2BUA.
 func (s *stage) serve(o setup) *server {
 	s.Helper()
+	if s.seat != nil {
+		return s.seat.serve(s, o)
+	}
 	s.server = startServer(s.T, s.TempDir(), s.config(o))
 	s.server.targets = []uint16{s.agent.Port()}
 	return s.server

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,25 +33,13 @@ func newStandby(t *testing.T, dir string) *server {
 func TestSeatGoesOver(t *testing.T) {
 	s := newQuietStage(t)
 	s.prepareCalls()
-	pg := pgtest.Start(t)
-	url := pg.Database()
-	dsn, key := filepath.Join(t.TempDir(), "dsn"), filepath.Join(t.TempDir(), "key")
-	must(t, os.WriteFile(dsn, []byte(url+"\n"), 0o600))
-	must(t, os.WriteFile(key, []byte("a-secret-of-the-seat-with-32-characters\n"), 0o600))
+	s.newSeat(pgtest.Start(t))
+	url := s.seat.url
 	const suite = "AEAD_AES_256_GCM"
 	o := recordingSetup("record: always")
 	o.listen, o.media = []string{"udp://" + s.freePort(s.b2bua).String()}, ", engine: userspace"
 	o.trunk = ", media: {srtp: required, srtp_suites: [" + suite + "]}"
-	node := func(name string) string {
-		return s.config(o) + fmt.Sprintf("fleet: {dsn_file: %s, node: %s, takeover: {seat: east, key_file: %s, patience: 1m}}\n", dsn, name, key)
-	}
-	s.server = startServer(t, t.TempDir(), node("a"))
-	s.server.targets = []uint16{s.agent.Port()}
-	dir := t.TempDir()
-	configure(t, dir, node("b"))
-	b := newStandby(t, dir)
-	must(t, b.cmd.Process.Signal(syscall.SIGSTOP)) // a machine that is slow must not have the lease end
-	b.targets = s.server.targets
+	a := s.serve(o)
 	one, two := s.newSide(s.carrier, audio.ULaw, suite), s.newSide(s.platform, audio.ULaw, "")
 	call := s.converse(one, two, "-aa")
 	both := func(seed uint64) {
@@ -64,16 +53,12 @@ func TestSeatGoesOver(t *testing.T) {
 	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`); n != 1 {
 		t.Errorf("the database has %d states", n)
 	}
-	a := s.server
-	a.kill()
-	must(t, b.cmd.Process.Signal(syscall.SIGCONT))
-	b.begins()
-	s.server = b
+	b := s.restart(o)
 	both(20)
 	call.hangUp()
 	r := b.finish(hungUpByCaller)[0]
-	if r.Restored != 1 || r.Node != "b" {
-		t.Errorf("restored %d times, by %s", r.Restored, r.Node)
+	if r.Restored != 1 || r.Node != "b" || r.Media.GapMS == 0 {
+		t.Errorf("restored %d times, by %s, after a gap of %d ms", r.Restored, r.Node, r.Media.GapMS)
 	}
 	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_calls WHERE record ->> 'restored' = '1'`); n != 1 {
 		t.Errorf("%d records in the database", n)
@@ -81,7 +66,7 @@ func TestSeatGoesOver(t *testing.T) {
 	if n := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`); n != 0 {
 		t.Errorf("%d states are left", n)
 	}
-	back := startServer(t, a.dir, node("a"))
+	back := startServer(t, a.dir, s.seat.config(s, o, "a"))
 	if back.logged("calls of this node's journal went on elsewhere") != 1 {
 		t.Errorf("the node that is back says\n%s", strings.Join(back.output(), "\n"))
 	}
@@ -89,4 +74,173 @@ func TestSeatGoesOver(t *testing.T) {
 		t.Errorf("it has %d records of calls that went on elsewhere", n)
 	}
 	back.stop()
+}
+
+// seat is one that two nodes have in turn, with a database.
+type seat struct {
+	url, dsn, key string
+	standby       *server
+}
+
+func (s *stage) newSeat(pg *pgtest.Server) {
+	s.Helper()
+	dir := s.TempDir()
+	s.seat = &seat{url: pg.Database(), dsn: filepath.Join(dir, "dsn"), key: filepath.Join(dir, "key")}
+	must(s, os.WriteFile(s.seat.dsn, []byte(s.seat.url+"\n"), 0o600))
+	must(s, os.WriteFile(s.seat.key, []byte("a-secret-of-the-seat-with-32-characters\n"), 0o600))
+}
+
+func (e *seat) config(s *stage, o setup, node string) string {
+	return s.config(o) + fmt.Sprintf("fleet: {dsn_file: %s, node: %s, takeover: {seat: east, key_file: %s, patience: 1m}}\n", e.dsn, node, e.key)
+}
+
+// serve starts a node that has the seat, and one that stands by. A machine that is slow must not have the lease end.
+func (e *seat) serve(s *stage, o setup) *server {
+	s.server = startServer(s.T, s.TempDir(), e.config(s, o, "a"))
+	s.server.targets = []uint16{s.agent.Port()}
+	dir := s.TempDir()
+	configure(s.T, dir, e.config(s, o, "b"))
+	e.standby = newStandby(s.T, dir)
+	e.standby.targets = s.server.targets
+	must(s, e.standby.cmd.Process.Signal(syscall.SIGSTOP))
+	return s.server
+}
+
+// goesOver has the standby go on.
+func (e *seat) goesOver(s *stage) *server {
+	s.server = e.standby
+	must(s, s.server.cmd.Process.Signal(syscall.SIGCONT))
+	s.server.begins()
+	return s.server
+}
+
+// noted does something of which the database of a seat hears.
+func (s *stage) noted(change func()) {
+	s.Helper()
+	if s.seat == nil {
+		change()
+		return
+	}
+	versions := func() string {
+		return pgtest.One[string](s.T, s.seat.url, `SELECT coalesce(string_agg(id || xmin, ' ' ORDER BY id), '') FROM flowbridge_states`)
+	}
+	before := versions()
+	change()
+	eventually(s.T, "the database has the call's state", func() bool { return versions() != before })
+}
+
+// TestSeatGoesOverWith: what outlives a kill on one machine outlives the machine, too.
+func TestSeatGoesOverWith(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Start(t)
+	for name, run := range map[string]func(*stage){
+		"a held call": heldByOrder, "a placed call": originated, "a caller over TLS": killedOverTLS, "both sides over TLS": bothOverTLS,
+		"an agent's transfer": func(s *stage) { transferGoesOver(s, false) }, "an ordered transfer": func(s *stage) { transferGoesOver(s, true) },
+		"a placed call that rings": placedRings,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newPreparedStage(t)
+			s.newSeat(pg)
+			run(s)
+		})
+	}
+}
+
+// bothOverTLS: the new owner takes a connection of the caller, and opens one to the agent.
+func bothOverTLS(s *stage) {
+	ca := s.authority("ca")
+	s.agent = s.freePort(s.platform)
+	o := ca.secured(setup{target: fmt.Sprintf(", transport: tls, tls: {ca: %s, server_name: agent.test}", ca.file)})
+	for i, l := range o.listen { // those of the next process
+		o.listen[i] = strings.TrimSuffix(l, "0") + fmt.Sprint(s.freePort(s.b2bua).Port())
+	}
+	s.serve(o)
+	secure := ca.trusts(nil)
+	secure.Certificates = ca.pair("agent", "agent.test")
+	agents := s.streamAgent(secure)
+	old := s.connect(s.carrier, ca.trusts(nil))
+	up := make(chan *streamPeer)
+	go func() {
+		agent := agents.mustAccept()
+		agent.respond(agent.await("INVITE "), "200 OK")
+		agent.await("ACK ")
+		up <- agent
+	}()
+	ok := old.setUp("lives")
+	agent := <-up
+	b := s.restart(o)
+	old.conn.Close()
+	agent.conn.Close()
+	over := make(chan *streamPeer)
+	go func() {
+		next := agents.mustAccept()
+		next.respond(next.await("BYE "), "200 OK")
+		over <- next
+	}()
+	again := s.connect(s.carrier, ca.trusts(nil))
+	again.hangUp("lives", ok)
+	(<-over).conn.Close()
+	again.conn.Close()
+	if r := b.finish(hungUpByCaller)[0]; r.Restored != 1 {
+		s.Errorf("restored %d times", r.Restored)
+	}
+}
+
+// transferGoesOver: who is being called for a transfer is told that this is over, and the caller goes on with the agent.
+func transferGoesOver(s *stage, ordered bool) {
+	calleeAt := s.freePort(s.stranger)
+	o := s.transfers("local", calleeAt)
+	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()}
+	b := s.serve(o)
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	callee := s.agentAt(calleeAt, "cancel", nil)
+	agent := s.transferrer(two.key(), "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
+	if ordered {
+		agent.kill()
+		agent = s.agentPlays("caller_hangup", append(two.key(), "-aa"))
+	}
+	carrier := s.carrierPlays("caller_hangup", append(one.key(), "-aa"))
+	talk := s.talking(one, two, carrier, agent)
+	talk.both()
+	s.noted(func() {
+		if ordered {
+			if got, text := b.post("/api/calls/"+b.calls()[0].ID+"/transfer", `{"to": "`+human+`"}`); got >= 300 {
+				s.Fatalf("the order gets %d: %s", got, text)
+			}
+		} else {
+			agent.proceed(talk.id(agent))
+		}
+		callee.sent("SIP/2.0 180", 1)
+	})
+	b = s.restart(o)
+	callee.finish()
+	talk.both()
+	if !ordered {
+		last := agent.received("NOTIFY ", 2)
+		if m := last[len(last)-1]; !strings.HasPrefix(m.header("Subscription-State"), "terminated") {
+			s.Errorf("the agent is told\n%s", m.raw)
+		}
+	}
+	carrier.leaves(agent, talk.id(carrier))
+	r := b.finish(transferred(hungUpByCaller, try{"process_restart", 0, 0}))[0]
+	if a := r.Attempts[1]; a.Reason != "transfer" || r.Restored != 1 {
+		s.Errorf("restored %d times, with %+v", r.Restored, a)
+	}
+}
+
+// placedRings: a customer who had not answered is told that the call is over.
+func placedRings(s *stage) {
+	at := s.freePort(s.carrier)
+	o := originating(at)
+	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()}
+	b := s.serve(o)
+	customer := s.agentAt(at, "cancel", nil)
+	s.noted(func() {
+		b.order(http.StatusCreated)
+		customer.sent("SIP/2.0 180", 1)
+	})
+	b = s.restart(o)
+	customer.finish()
+	b.outbound = true
+	b.finish(want{"interrupted", "process_restart", "system", 0, []try{{"process_restart", 0, 0}}})
 }

@@ -59,17 +59,45 @@ func (f *figures) registrations() admin.Registrations {
 		})
 	}
 	for _, h := range f.node.server.Registrar().All(time.Now()) {
-		trunk, target := holderOf(h.Name)
-		for _, b := range h.Bindings {
-			path := b.Path
-			if path == nil {
-				path = []string{}
-			}
-			all.Incoming = append(all.Incoming, admin.Incoming{
-				Trunk: trunk, Target: target, Contact: b.Contact, Q: float64(b.Q) / 1000, Address: b.Received.String(),
-				Transport: b.Transport,
-				Path:      path, UserAgent: b.Agent, RegisteredAt: timeOf(b.Registered), ExpiresAt: timeOf(b.Expires),
-			})
+		all.Incoming = append(all.Incoming, incoming(h.Name, h.Bindings)...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bindingsPatience)
+	defer cancel()
+	for _, holder := range f.holders() {
+		left, _ := f.node.server.Registrar().Elsewhere(ctx, holder) // without the database: those here
+		all.Incoming = append(all.Incoming, incoming(holder, left)...)
+	}
+	return all
+}
+
+// incoming are Contacts of a holder for the admin API.
+func incoming(holder string, bindings []record.Binding) (all []admin.Incoming) {
+	trunk, target := holderOf(holder)
+	for _, b := range bindings {
+		path := b.Path
+		if path == nil {
+			path = []string{}
+		}
+		all = append(all, admin.Incoming{
+			Trunk: trunk, Target: target, Contact: b.Contact, Q: float64(b.Q) / 1000, Address: b.Received.String(),
+			Transport: b.Transport, Path: path, UserAgent: b.Agent, Node: b.Node,
+			RegisteredAt: timeOf(b.Registered), ExpiresAt: timeOf(b.Expires),
+		})
+	}
+	return all
+}
+
+// holders are the trunks and targets that may register here.
+func (f *figures) holders() (all []string) {
+	cfg := f.node.config()
+	for i := range cfg.Trunks {
+		if cfg.Trunks[i].Registrar != nil {
+			all = append(all, "trunk "+cfg.Trunks[i].Name)
+		}
+	}
+	for i := range cfg.Targets {
+		if cfg.Targets[i].Registrar != nil {
+			all = append(all, "target "+cfg.Targets[i].Name)
 		}
 	}
 	return all
@@ -113,22 +141,12 @@ func (f *figures) registrationGauges() (all []telemetry.Gauge) {
 	for _, h := range f.node.server.Registrar().All(time.Now()) {
 		bound[h.Name] = len(h.Bindings)
 	}
-	cfg := f.node.config()
-	add := func(kind, name string) {
+	for _, holder := range f.holders() {
+		kind, name, _ := strings.Cut(holder, " ")
 		all = append(all, telemetry.Gauge{
 			Name: "registrar_contacts", Help: "Contacts that have registered here.",
-			Labels: []string{"kind", kind, "name", name}, Value: float64(bound[kind+" "+name]),
+			Labels: []string{"kind", kind, "name", name}, Value: float64(bound[holder]),
 		})
-	}
-	for i := range cfg.Trunks {
-		if cfg.Trunks[i].Registrar != nil {
-			add("trunk", cfg.Trunks[i].Name)
-		}
-	}
-	for i := range cfg.Targets {
-		if cfg.Targets[i].Registrar != nil {
-			add("target", cfg.Targets[i].Name)
-		}
 	}
 	return all
 }

@@ -218,6 +218,7 @@ func (n *Node) takeCalls(ctx context.Context, t fleet.Taken, o Options) error {
 		case over: // its owner has died before its record was here
 			n.store.Keep(ctx, &l.Record, nil, func(error) {})
 		default:
+			l.Alive = t.Alive
 			n.left = append(n.left, l)
 		}
 	}
