@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -139,12 +138,5 @@ func TestWebhookEndsWithThePlatform(t *testing.T) {
 	}
 	if n := len(got); n != 0 {
 		t.Errorf("%d more deliveries", n)
-	}
-}
-
-func say(status int, body string) func(int, http.ResponseWriter) {
-	return func(_ int, w http.ResponseWriter) {
-		w.WriteHeader(status)
-		fmt.Fprint(w, body)
 	}
 }
