@@ -118,7 +118,6 @@ var (
 	IsBool   = kind[bool]("must be true or false")
 	IsList   = kind[[]any]("must be a list")
 	IsObject = kind[map[string]any]("must be an object")
-	IsNumber = kind[json.Number]("must be a number")
 )
 
 // IsWhole accepts a whole number.
