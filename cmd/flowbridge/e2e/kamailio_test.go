@@ -20,8 +20,7 @@ import (
 // kamailio is a proxy that stays in the path of each dialog.
 type kamailio struct {
 	*process
-	at      netip.AddrPort
-	control string // socket of kamcmd; empty: none
+	at netip.AddrPort
 }
 
 // startKamailio runs a proxy between this stage's peers and its B2BUA, which is
