@@ -54,7 +54,7 @@ func TestCallerIdentity(t *testing.T) {
 	// The first call has the certificate fetched. How long a call waits for that is for b2bua/stir's tests: this machine may be slow.
 	carrier.signedCall("identity", signer.Identity(t, url, from, to), "")
 	eventually(t, "the certificate is there", func() bool {
-		return b.metric(`flowbridge_identity_certificates_total{result="ok"}`) == 1 && len(b.cdrs()) == 1
+		return strings.Contains(b.text("/metrics"), "\nflowbridge_identity_fetches_total{result=\"ok\"} 1\n") && len(b.cdrs()) == 1
 	})
 
 	right := signer.Identity(t, url, from, to)

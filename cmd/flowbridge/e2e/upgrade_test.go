@@ -21,6 +21,8 @@ import (
 // upgrade has another process go on in place of the B2BUA.
 func (s *server) upgrade() (done admin.Upgraded) {
 	s.t.Helper()
+	begun := func() int { return strings.Count(strings.Join(s.output(), "\n"), `"admin API listening"`) }
+	before := begun()
 	cmd := exec.Command(program, "upgrade", "--url", s.admin, "--json")
 	cmd.Env = append(os.Environ(), raceEnv)
 	var said bytes.Buffer
@@ -38,7 +40,8 @@ func (s *server) upgrade() (done admin.Upgraded) {
 			s.signal(9)
 		}
 	})
-	eventually(s.t, "the new process takes calls", func() bool { return s.status("/readyz") == 200 })
+	// It answers before it can be upgraded itself.
+	eventually(s.t, "the new process takes calls and orders", func() bool { return begun() > before && s.status("/readyz") == 200 })
 	return done
 }
 
