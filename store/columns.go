@@ -74,8 +74,14 @@ func (c *columns) texts(all ...string) []driver.NamedValue {
 	return c.values
 }
 
+// addTexts adds texts. Most columns of a call have the text of the call before, which is used again: each text would be
+// an object of its own.
 func (c *columns) addTexts(all ...string) {
 	for _, s := range all {
+		if n := len(c.values); n < cap(c.values) && c.values[:n+1][n].Value == s {
+			c.values = c.values[:n+1]
+			continue
+		}
 		c.add(s)
 	}
 }
