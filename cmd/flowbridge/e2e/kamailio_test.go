@@ -20,7 +20,8 @@ import (
 // kamailio is a proxy that stays in the path of each dialog.
 type kamailio struct {
 	*process
-	at netip.AddrPort
+	at      netip.AddrPort
+	control string // socket of kamcmd; empty: none
 }
 
 // startKamailio runs a proxy between this stage's peers and its B2BUA, which is
