@@ -25,8 +25,11 @@ import (
 
 // The times of an upgrade.
 const (
-	// upgradePatience is how long a new process may take until it could go on.
+	// upgradePatience is how long a new process may take to go on once its configuration is read: calls stand still in
+	// that time. Until then the old process serves, and waits loadPatience times as long: a busy machine takes seconds to
+	// load the kernel's programs.
 	upgradePatience = 10 * time.Second
+	loadPatience    = 3
 	// settlePatience is how long calls that are being changed are waited for, and setupPatience those that are being set
 	// up: it is for as long that new calls wait. settleEvery is how often they are looked at.
 	settlePatience = 2 * time.Second
@@ -93,8 +96,10 @@ func (o *operator) Upgrade(ctx context.Context) (admin.Upgraded, error) {
 
 func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error) {
 	begun := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, o.patience, errTooLate)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(loadPatience*o.patience, func() { cancel(errTooLate) })
+	defer late.Stop()
 	first, _ := os.ReadFile("/proc/1/comm") // where it can't be read, nobody knows
 	if endsAll(os.Getpid(), o.parent, string(first)) {
 		return done, errFirst
@@ -116,7 +121,7 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	}
 	stop := context.AfterFunc(ctx, func() { p.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if done, err = o.node.handOver(ctx, p, o.giveUp); err != nil {
+	if done, err = o.node.handOver(ctx, p, func() { late.Reset(o.patience) }, o.giveUp); err != nil {
 		return admin.Upgraded{}, err
 	}
 	done.PID, done.TookMS = p.PID, time.Since(begun).Milliseconds()
@@ -201,9 +206,10 @@ func (o *operator) giveWay() error {
 	return nil
 }
 
-// handOver gives a new process what this one has. last is asked before the last word. After an error this one goes on,
+// handOver gives a new process what this one has. still is told before this one stands still, and last is asked before
+// the last word. After an error this one goes on,
 // and the new process has ended: it writes files that this one needs.
-func (n *Node) handOver(ctx context.Context, p *handover.Process, last func() error) (done admin.Upgraded, err error) {
+func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), last func() error) (done admin.Upgraded, err error) {
 	n.standing.Lock()
 	defer n.standing.Unlock()
 	h := &handing{node: n, to: p, done: &done, setups: setupPatience, media: n.engine.Freeze}
@@ -225,6 +231,7 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process, last func() er
 		return done, err
 	}
 	done.Version = is.Version
+	still()
 	if err := h.freeze(ctx); err != nil {
 		return done, err
 	}

@@ -26,6 +26,12 @@ import (
 // timeout bounds a request. A hangup waits for the call's end.
 const timeout = 15 * time.Second
 
+// upgradeTimeout bounds an upgrade: the server waits 30 s for the new process to load, and 10 s for it to go on.
+const (
+	upgradePath    = "/api/upgrade"
+	upgradeTimeout = time.Minute
+)
+
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 64 << 20
 
@@ -254,6 +260,9 @@ func (c *client) send(ctx context.Context, method, path string) (status int, bod
 	req.Header.Set("User-Agent", cli.UserAgent())
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if path == upgradePath {
+		c.http.Timeout = upgradeTimeout
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
