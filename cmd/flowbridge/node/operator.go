@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua/peers"
@@ -366,3 +367,22 @@ const (
 	statusEvery = 5 * time.Second
 	closeMargin = 10 * time.Second
 )
+
+// errHeirEnded means that both processes of an upgrade are over.
+var errHeirEnded = errors.New("the process that has replaced this one has ended: the next start goes on with the calls")
+
+// giveWay ends this process's part of the service. The supervisor is told last: it does not see the end of a process
+// that is the child of another one, and would take it for the service's.
+func (o *operator) giveWay() error {
+	select {
+	case was := <-o.heir.Ended:
+		return fmt.Errorf("%w (%v)", errHeirEnded, was) //nolint:errorlint // what became of it is no reason of ours
+	default:
+	}
+	o.supervisor.replaced(o.heir.PID)
+	if o.passesOn {
+		_ = unix.Kill(o.heir.PID, unix.SIGTERM)
+	}
+	o.log.Info().Msg("replaced")
+	return nil
+}

@@ -21,13 +21,10 @@ import (
 	"flowbridge/internal/handover"
 )
 
-// The old process's part of an upgrade: internal/handover has the whole.
-
-// The times of an upgrade.
+// The times of the old process's part of an upgrade: internal/handover has the whole.
 const (
-	// upgradePatience is how long a new process may take to go on once its configuration is read: calls stand still in
-	// that time. Until then the old process serves, and waits loadPatience times as long: a busy machine takes seconds to
-	// load the kernel's programs.
+	// upgradePatience is how long a new process may take to go on, while calls stand still. Before that it may take
+	// loadPatience times as long to load: a busy machine takes seconds for the kernel's programs.
 	upgradePatience = 10 * time.Second
 	loadPatience    = 3
 	// settlePatience is how long calls that are being changed are waited for, and setupPatience those that are being set
@@ -187,29 +184,11 @@ func (o *operator) endUpgrade(p *handover.Process, err error) {
 	}
 }
 
-// errHeirEnded means that both processes of an upgrade are over.
-var errHeirEnded = errors.New("the process that has replaced this one has ended: the next start goes on with the calls")
-
-// giveWay ends this process's part of the service. The supervisor is told last: it does not see the end of a process
-// that is the child of another one, and would take it for the service's.
-func (o *operator) giveWay() error {
-	select {
-	case was := <-o.heir.Ended:
-		return fmt.Errorf("%w (%v)", errHeirEnded, was) //nolint:errorlint // what became of it is no reason of ours
-	default:
-	}
-	o.supervisor.replaced(o.heir.PID)
-	if o.passesOn {
-		_ = unix.Kill(o.heir.PID, unix.SIGTERM)
-	}
-	o.log.Info().Msg("replaced")
-	return nil
-}
-
 // handOver gives a new process what this one has. still is told before this one stands still, and last is asked before
-// the last word. After an error this one goes on,
-// and the new process has ended: it writes files that this one needs.
-func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), last func() error) (done admin.Upgraded, err error) {
+// the last word. After an error this one goes on, and the new process has ended: it writes files that this one needs.
+func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), last func() error) (
+	done admin.Upgraded, err error,
+) {
 	n.standing.Lock()
 	defer n.standing.Unlock()
 	h := &handing{node: n, to: p, done: &done, setups: setupPatience, media: n.engine.Freeze}
