@@ -141,7 +141,7 @@ func (c *Call) restless() error {
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case c.bridge.Relays.Open() > 0, len(c.notes.answer) > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Relays.Open() > 0, c.notes.shares, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	for _, l := range c.legs {
