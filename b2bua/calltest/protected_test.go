@@ -192,3 +192,21 @@ func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, bef
 	w.agent.silent(0)
 	return d, called, before
 }
+
+// A target that was called so late that no other machine knows of it rings on, and is hung up on as soon as it answers.
+// After 64*T1 it has to end by itself (RFC 3261 section 13.3.1.4): nothing tells its answer from a forged one.
+func TestTargetThatNoMachineKnows(t *testing.T) {
+	for after, known := range map[time.Duration]bool{20 * time.Second: true, 40 * time.Second: false} {
+		inProtectedWorld(t, func(w *world, _ *elsewhere) {
+			_, invite := w.carrier.callsAt(w.agent, "+15075785607")
+			w.die()
+			w.begin(nil)
+			w.agent.silent(after)
+			if w.agent.answer(invite, "a"); known {
+				w.agent.expect("ACK")
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			}
+			w.agent.silent(time.Minute)
+		})
+	}
+}
