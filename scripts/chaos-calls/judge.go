@@ -137,11 +137,8 @@ func toldAfter(legs []side, by side) (is bool) {
 
 type record = flowbridge.Record
 
-// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since;
-// those of calls that ended before unread may have been lost with a database that could not be read.
-func judgeRecords(
-	all []side, now []record, before map[string]record, unread time.Duration, causes map[string]bool,
-) []invariant {
+// judgeRecords holds the records to the calls. before are those of a database that was removed since.
+func judgeRecords(all []side, now []record, before map[string]record, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}
 	twice := invariant{name: "no call has two records"}
@@ -165,9 +162,6 @@ func judgeRecords(
 		records := known[s.callID]
 		ids := slices.Sorted(maps.Keys(records))
 		twice.holds(len(ids) < 2, s.number, len(ids), "records:", ids)
-		if len(records) == 0 && s.over > 0 && s.over < unread {
-			continue
-		}
 		if s.rung && !s.answered {
 			rang.holds(len(records) > 0, s.number, "none,", s)
 		}

@@ -120,7 +120,7 @@ func TestJudgeRecords(t *testing.T) {
 		{"a cause that there is not", []record{{ID: "1", SIPCallID: "c1", Cause: "fate"}}, nil, "causes are"},
 		{"interrupted", []record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted"}}, nil, "no record of an answered"},
 	} {
-		got := brokenOf(judgeRecords(all, test.now, test.before, 0, causes))
+		got := brokenOf(judgeRecords(all, test.now, test.before, causes))
 		if text := strings.Join(got, ", "); !strings.HasPrefix(text, test.want) || len(got) > 1 || test.want == "" && text != "" {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
@@ -129,10 +129,10 @@ func TestJudgeRecords(t *testing.T) {
 
 func TestJudgeRecordsOfCallsThatRang(t *testing.T) {
 	all := []side{{number: "n1", callID: "c1", caller: true, rung: true, fate: refused}}
-	if got := brokenOf(judgeRecords(all, nil, nil, 0, nil)); len(got) != 1 || !strings.HasPrefix(got[0], "each call that rang") {
+	if got := brokenOf(judgeRecords(all, nil, nil, nil)); len(got) != 1 || !strings.HasPrefix(got[0], "each call that rang") {
 		t.Errorf("got %q", got)
 	}
-	if got := brokenOf(judgeRecords(all, []record{{ID: "1", SIPCallID: "c1"}}, nil, 0, map[string]bool{"": true})); len(got) > 0 {
+	if got := brokenOf(judgeRecords(all, []record{{ID: "1", SIPCallID: "c1"}}, nil, map[string]bool{"": true})); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
 }

@@ -59,9 +59,9 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	steps := draw(s.seed, time.Duration(s.minutes*float64(time.Minute)), lengths())
+	steps := draw(s.seed, time.Duration(s.minutes*float64(time.Minute)))
 	if s.list != "" {
-		if steps, err = replay(s.seed, s.list, lengths()); err != nil {
+		if steps, err = replay(s.seed, s.list); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func (s *settings) parse(args []string) error {
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.StringVar(&s.binary, "flowbridge", "", "the binary")
 	f.StringVar(&s.engine, "engine", "userspace", "media.engine: userspace or kernel")
-	f.StringVar(&s.list, "faults", "", "these faults instead of drawn ones: kill,stop+disk-full")
+	f.StringVar(&s.list, "faults", "", "these faults instead of drawn ones: kill,disk-full")
 	f.StringVar(&s.causes, "causes", "docs/causes.md", "the file with all causes")
 	f.StringVar(&s.level, "log", "info", "level of the log")
 	f.StringVar(&s.more, "config", "", "more lines of the configuration")

@@ -26,7 +26,6 @@ type takeover struct {
 	calls, many    int
 	rate           float64
 	away, lasting  time.Duration
-	manual         bool
 	out            io.Writer
 
 	dir   string // of all that is written; other users may pass through it
@@ -92,7 +91,6 @@ func takeOver(args []string, out io.Writer) (err error) {
 	f.Float64Var(&t.rate, "rate", perSecond, "calls a second of the cases with a load")
 	f.DurationVar(&t.away, "away", time.Minute, "how long the database is away, and an owner cut off")
 	f.DurationVar(&t.lasting, "lasting", 2*time.Minute, "how long the case faults has one after the other")
-	f.BoolVar(&t.manual, "manual", false, "the nodes know nothing of takeover: the store of the former owner is copied")
 	json := f.String("json", "", "file for all that was found")
 	if err := f.Parse(args); err != nil || t.binary == "" || os.Getpid() != 1 { // else its processes might outlive it
 		return errTakeOver

@@ -69,7 +69,7 @@ type node struct {
 
 // newLab builds a lab, in which no node runs yet.
 func (t *takeover) newLab(prepare func(*lab)) *lab {
-	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}, plain: t.manual}
+	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}}
 	l.silent = 20 * time.Second // calls that end by themselves have no RTP, and may last for half of that
 	l.runner = runner{settings: &settings{}, out: t.out}
 	prepare(l)
@@ -204,7 +204,7 @@ func (l *lab) start() {
 	for i, n := range l.nodes {
 		l.step(func() error { return l.configure(n) })
 		switch {
-		case l.by == "keepalived" && !l.plain:
+		case l.by == "keepalived":
 			l.keep(n, i)
 		case i == 0:
 			l.do("add", n.name)
@@ -246,17 +246,10 @@ func (n *node) kill() {
 }
 
 // take has the node take the seat over from one that is dead or cut off, and returns when it serves. A script needs a
-// second to find that out, as keepalived does. Without takeover an operator can copy the store, if its disk lives: that
-// all calls live then shows that this bench counts right.
+// second to find that out, as keepalived does.
 func (l *lab) take(n, from *node) {
 	begin := time.Now()
-	switch {
-	case l.plain:
-		l.step(func() error { return from.server.CopyStore(n.server) })
-		l.step(func() error { return l.configure(n) })
-		l.do("add", n.name)
-		l.step(n.server.Launch)
-	case l.by != "keepalived":
+	if l.by != "keepalived" {
 		l.wait(time.Second)
 		l.do("add", n.name)
 	}

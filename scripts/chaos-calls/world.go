@@ -75,8 +75,7 @@ type world struct {
 	api                    *api
 	supervisor             *supervisor
 	admin                  *flowbridge.Admin
-	seen                   map[string]record // by id: those of a database that is damaged or gone
-	unread                 time.Duration     // what was there before could not be read
+	seen                   map[string]record // by id: those of a database that is gone
 	closers                []func()
 }
 
