@@ -59,7 +59,7 @@ func dbRemoved(w *world, _ *rand.Rand) (func(), error) {
 // linkDown takes a link of the relay down.
 func linkDown(name string) func(*world, *rand.Rand) (func(), error) {
 	return func(w *world, _ *rand.Rand) (func(), error) {
-		return func() { _ = w.net.Relay.Up(name) }, w.net.Relay.Down(name)
+		return func() { _ = w.net.Relay.IP("link set %s up", name) }, w.net.Relay.IP("link set %s down", name)
 	}
 }
 

@@ -108,7 +108,7 @@ func (w *world) buildNetwork() (err error) {
 	if w.net, err = namespace.NewNetwork(); err != nil {
 		return err
 	}
-	return w.net.Carrier.Address("c0", phoneAddr, 24)
+	return w.net.Carrier.IP("address add %v/24 dev c0", phoneAddr)
 }
 
 // buildDisk mounts what Flowbridge has for itself: the store's disk, the file system of BPF, and the resolver's file.
