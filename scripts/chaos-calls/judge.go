@@ -20,25 +20,21 @@ type invariant struct {
 
 // side is what is judged of a leg.
 type side struct {
-	end      string
-	number   string
+	name     string // of its end
+	number   string // the called number: no other call has it
 	callID   string
-	caller   bool
-	rung     bool
-	answered bool
-	wanted   bool
-	why      string
+	caller   bool   // it has sent the INVITE
+	rung     bool   // it has sent or got 18x
+	answered bool   // it has sent or got 200
+	wanted   bool   // it hung up by itself
+	why      string // it hung up, if that was not planned
 	fate     fate
 	over     time.Duration
 	parted   time.Duration // when its BYE was sent first
 }
 
-func (l *leg) side() side {
-	return side{l.end.name, l.number, l.callID, l.caller, l.rung, l.answered, l.wanted, l.why, l.fate, l.over, l.parted}
-}
-
 func (s side) String() string {
-	text := s.end + ": " + s.fate.String()
+	text := s.name + ": " + s.fate.String()
 	if s.why != "" {
 		text += " (" + s.why + ")"
 	}

@@ -50,10 +50,10 @@ func TestJudgePhones(t *testing.T) {
 func TestJudgeCalls(t *testing.T) {
 	const number = "+150710000001"
 	carrier := func(f fate, answered, wanted bool) side {
-		return side{end: "carrier", number: number, callID: "c1", caller: true, rung: true, answered: answered, wanted: wanted, fate: f}
+		return side{name: "carrier", number: number, callID: "c1", caller: true, rung: true, answered: answered, wanted: wanted, fate: f}
 	}
 	agent := func(f fate, answered, wanted bool) side {
-		return side{end: "first", number: number, callID: "f1", rung: true, answered: answered, wanted: wanted, fate: f}
+		return side{name: "first", number: number, callID: "f1", rung: true, answered: answered, wanted: wanted, fate: f}
 	}
 	late := carrier(hungUp, true, true)
 	late.why = "session expired"
@@ -61,7 +61,7 @@ func TestJudgeCalls(t *testing.T) {
 		s.parted, s.over = time.Duration(at), time.Duration(over)
 		return s
 	}
-	unknown := side{end: "carrier", number: number, caller: true, fate: unheard}
+	unknown := side{name: "carrier", number: number, caller: true, fate: unheard}
 	for _, test := range []struct {
 		name  string
 		sides []side

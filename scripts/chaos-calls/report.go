@@ -16,7 +16,7 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	for _, e := range r.ends() {
 		e.mu.Lock()
 		for _, l := range e.all {
-			all = append(all, l.side())
+			all = append(all, l.side)
 		}
 		e.mu.Unlock()
 	}
