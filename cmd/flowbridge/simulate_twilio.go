@@ -37,7 +37,7 @@ func simulateTwilioCommand() *cobra.Command {
 			"call comes by an Elastic SIP trunk: no URL is asked, the number is called at the trunk's origination URI.\n\n"+
 			"Exit code 0 only if the call was answered and audio came back. Where the TwiML names an address that is not\n"+
 			"loopback, nothing is sent there: --send-to says where the INVITE goes instead.\n\n"+
-			"--fault makes the request an unusual one; D is a duration such as 5s:\n"+
+			"--fault makes the request an unusual one:\n"+
 			twilio.FaultUsage+".",
 		"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --auth-token-file twilio.token\n"+
 			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --public-url https://voice.example.com/redirect_call \\\n"+
