@@ -15,7 +15,7 @@ import (
 )
 
 var errUsage = errors.New("usage: bench-media run|forwarding|held|survive|upgrade|rescue -flowbridge BINARY " +
-	"[-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS...")
+	"[-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS")
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {

@@ -93,7 +93,7 @@ func (ns Namespace) IP(form string, values ...any) error {
 	return nil
 }
 
-// Link links the namespace to another one, with an address of a network of 24 bits at each end. Both ends have the name.
+// Link links the namespace to another one, with an address of a network of 24 bits at each end. Both have the name.
 func (ns Namespace) Link(name string, at netip.Addr, to Namespace, far netip.Addr) error {
 	if err := ns.IP("link add %s type veth peer name %s netns /proc/%d/fd/%d", name, name, os.Getpid(), to); err != nil {
 		return err
