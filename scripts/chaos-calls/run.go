@@ -148,29 +148,29 @@ func (r *runner) place(k kind) {
 
 // finish lets the short calls end, and ends those that are held, from both sides.
 func (r *runner) finish() {
-	isShort := func(l *leg) bool { return l.kind != held && l.fate == open }
-	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(isShort) > 0; {
-		if r.pause(200*time.Millisecond) != nil {
-			return
-		}
+	if !r.over(func(l *leg) bool { return l.kind != held && l.fate == open }) {
+		return
 	}
 	r.carrier.hangUp(func(l *leg) bool { return l.kind == held && serialOf(l.number)%2 == 0 })
 	for _, e := range r.ends() {
 		e.hangUp(func(l *leg) bool { return l.kind == held && serialOf(l.number)%2 == 1 })
 	}
-	isOpen := func(l *leg) bool { return l.fate == open }
-	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(isOpen) > 0; {
-		if r.pause(200*time.Millisecond) != nil {
-			return
-		}
-	}
+	r.over(func(l *leg) bool { return l.fate == open })
 }
 
-func (r *runner) open(fits func(*leg) bool) (n int) {
-	for _, e := range r.ends() {
-		n += e.count(fits)
+// over waits until there are no such legs any more, for as long as that may take. It is false if the run is stopped.
+func (r *runner) over(such func(*leg) bool) bool {
+	n := 1
+	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && n > 0; {
+		if r.pause(200*time.Millisecond) != nil {
+			return false
+		}
+		n = 0
+		for _, e := range r.ends() {
+			n += e.count(such)
+		}
 	}
-	return n
+	return true
 }
 
 // settle waits until the process has no more than before, or for as long as it may take.

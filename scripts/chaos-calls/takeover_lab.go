@@ -54,7 +54,6 @@ type lab struct {
 	nodes  []*node
 	undo   []func()        // run in reverse
 	plain  bool            // without takeover: nodes have a journal of their own
-	heard  int             // so many of the held calls have RTP; 0: all
 	more   string          // of the trunk
 	silent time.Duration   // media.timeout
 	waited map[string]bool // numbers of those that nobody had answered when their machine died
@@ -150,29 +149,11 @@ func (l *lab) ask(query string) int {
 	return n
 }
 
-func (l *lab) buildEnds() (err error) {
-	w := &l.world
-	w.begun = time.Now()
-	w.audio, err = newAudio([2]namespace.Namespace{l.in["carrier"], l.in["agent"]}, [2]netip.Addr{labCarrier, labAgent})
-	if err != nil {
-		return err
-	}
-	l.undo = append(l.undo, w.audio.close)
-	peer := netip.AddrPortFrom(seatAddr, 5060)
-	err = errors.Join(
-		w.addEnd(&w.carrier, "carrier", l.in["carrier"], netip.AddrPortFrom(labCarrier, 5060), peer, 0),
-		w.addEnd(&w.first, "first", l.in["agent"], netip.AddrPortFrom(labAgent, 5060), peer, 1),
-		w.addEnd(&w.second, "second", l.in["agent"], netip.AddrPortFrom(labAgent, 5070), peer, 1))
-	l.undo = append(l.undo, w.close)
-	if err != nil {
-		return err
-	}
-	w.first.arrive, w.second.arrive = taker(false), taker(true)
-	for _, e := range w.ends() {
-		e.heard = l.heard
-		go e.read()
-	}
-	return nil
+func (l *lab) buildEnds() error {
+	l.begun = time.Now()
+	l.undo = append(l.undo, l.world.close)
+	return l.openEnds([2]namespace.Namespace{l.in["carrier"], l.in["agent"]}, [2]netip.Addr{labCarrier, labAgent},
+		netip.AddrPortFrom(seatAddr, 5060))
 }
 
 // buildNodes writes what the nodes are told, and the secrets that they share.
