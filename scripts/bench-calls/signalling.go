@@ -90,10 +90,8 @@ func (b *bench) startSystem(name string) (*system, error) {
 		return b.startFlowbridge(name, b.other, 7)
 	case "kamailio":
 		return b.startKamailio(name, 4)
-	case "proxy":
-		return b.startKamailio(name, 6)
 	}
-	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio, proxy", name)
+	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio", name)
 }
 
 // results is what signalling writes.
