@@ -8,14 +8,15 @@ import (
 )
 
 // agent is the far end of all calls: it rings and answers at once (180, 200), repeats the 200 until the
-// ACK (RFC 3261 13.3.1.4), and answers a BYE. It takes no INVITE without an X-EI, and none whose
-// audio is not relayed.
+// ACK (RFC 3261 13.3.1.4), and answers a BYE. It takes no INVITE without an X-EI, unless the
+// system prepares no call, and none whose audio is not relayed.
 type agent struct {
 	l       *load
 	port    *port
 	calls   map[string]*answered // by Call-ID
 	ringing string
 	media   []string // the system's addresses
+	bare    bool     // it prepares no call
 	body    string
 	m       message
 
@@ -34,7 +35,7 @@ var xei = []byte("\r\nX-EI: S.")
 func newAgent(l *load, p *port, of plan) *agent {
 	contact := fmt.Sprintf("Contact: <sip:agent@%v>\r\n", p.at)
 	return &agent{
-		l: l, port: p, calls: map[string]*answered{}, ringing: contact + noBody, media: of.media,
+		l: l, port: p, calls: map[string]*answered{}, ringing: contact + noBody, media: of.media, bare: of.bare,
 		body: withBody(contact, description(p.at.Addr().String(), 30000)),
 	}
 }
@@ -66,7 +67,7 @@ func (a *agent) heard(b []byte, from netip.AddrPort) {
 }
 
 func (a *agent) invite(b []byte, from netip.AddrPort) {
-	if !bytes.Contains(b, xei) || !anchored(b, a.media) {
+	if !a.bare && !bytes.Contains(b, xei) || !anchored(b, a.media) {
 		a.port.send(a.m.answer("488 Not Acceptable Here", "unfit", noBody), from)
 		return
 	}

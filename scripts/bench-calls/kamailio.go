@@ -20,6 +20,8 @@ import (
 // time. Debian's packages do not have http_async_client, which would wait without blocking. http_connect keeps its
 // connection, http_client_query opens one for each request; the former has no argument for headers, so that the token
 // goes with the type of the body.
+//
+// With BARE it is a proxy that keeps transactions and dialogs, and does nothing else.
 const kamailioConfig = `
 children=%[6]d
 log_stderror=yes
@@ -35,6 +37,24 @@ loadmodule "rr.so"
 loadmodule "maxfwd.so"
 loadmodule "siputils.so"
 modparam("tm", "fr_timer", 5000)
+#!ifdef BARE
+loadmodule "dialog.so"
+request_route {
+  if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+  if (has_totag()) {
+    if (loose_route() || is_method("ACK") && t_check_trans()) t_relay();
+    exit;
+  }
+  if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+  if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
+  if ($si != "%[2]v") { sl_send_reply("403", "Forbidden"); exit; }
+  if (!t_newtran()) exit; # a repeat
+  dlg_manage();
+  record_route();
+  $du = "sip:%[3]v";
+  if (!t_relay()) t_reply("500", "Internal Error");
+}
+#!else
 loadmodule "http_client.so"
 loadmodule "rtpengine.so"
 modparam("http_client", "keep_connections", 1)
@@ -74,15 +94,20 @@ onreply_route[answered] {
   if (has_body("application/sdp")) rtpengine_answer("replace-origin replace-session-connection ICE=remove");
 }
 failure_route[ended] { rtpengine_delete(); }
+#!endif
 `
 
 const kamailioChildren = 8
 
-// startKamailio starts Kamailio, with rtpengine without its kernel module.
+// startKamailio starts Kamailio: with rtpengine without its kernel module, or as a bare proxy, which leaves
+// descriptions as they are.
 func (b *bench) startKamailio(name string, last byte) (*system, error) {
 	at := b.at.at(last)
-	s := &system{name: name, sut: netip.AddrPortFrom(at, 5060)}
+	s := &system{name: name, sut: netip.AddrPortFrom(at, 5060), bare: name == "proxy"}
 	s.carriers, s.media = []netip.AddrPort{b.at.carrier}, []string{at.String()}
+	if s.bare {
+		s.media = []string{b.at.carrier.Addr().String(), b.at.agent.Addr().String()}
+	}
 	if err := b.launchKamailio(s, at); err != nil {
 		s.stop()
 		return nil, err
@@ -100,9 +125,11 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	media, err := b.launchMedia(s, at)
-	if err != nil {
-		return err
+	var media process.Group
+	if !s.bare {
+		if media, err = b.launchMedia(s, at); err != nil {
+			return err
+		}
 	}
 	proxy, err := b.launchProxy(s, file)
 	if err != nil {
@@ -139,8 +166,11 @@ func (b *bench) launchProxy(s *system, file string) (*process.Child, error) {
 	if err := os.MkdirAll(own, 0o700); err != nil {
 		return nil, err
 	}
-	proxy, err := s.launch(log, b.alone("kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", own,
-		"-u", "root")...)
+	line := []string{"kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", own, "-u", "root"}
+	if s.bare {
+		line = append(line, "-A", "BARE")
+	}
+	proxy, err := s.launch(log, b.alone(line...)...)
 	if err == nil {
 		err = patiently(func() error { return options(s.sut) })
 	}

@@ -39,6 +39,7 @@ type step struct {
 type plan struct {
 	sut   netip.AddrPort
 	media []string // the system's addresses for audio
+	bare  bool     // the system prepares no call
 	hold  time.Duration
 	long  time.Duration // that some calls are held instead
 	share float64       // how many: 0 none, 1 all
@@ -66,7 +67,7 @@ func (b *bench) run(s *system, p plan) (*load, error) {
 			return nil, err
 		}
 	}
-	p.sut, p.media = s.sut, s.media
+	p.sut, p.media, p.bare = s.sut, s.media, s.bare
 	l.agent, l.carrier = newAgent(l, far, p), newCarrier(l, l.ports[1:], p)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

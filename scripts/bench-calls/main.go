@@ -110,7 +110,7 @@ func parse(args []string) (b *bench, do func() error, err error) {
 	f.StringVar(&b.json, "json", "", "file for all figures")
 	hold := f.String("held", "2000,4000", "numbers of calls whose memory is measured while they are held; empty: none")
 	network := f.String("network", "127.0.5", "first three bytes of the addresses")
-	names := f.String("systems", "", "which of flowbridge, other and kamailio; the first is compared with the others")
+	names := f.String("systems", "", "which of flowbridge, other, kamailio and proxy; the first is compared with the others")
 	f.Func("cpus", "shared: the system and the load share all processors (the default); apart: the system has one alone",
 		b.setCPUs)
 	if err := f.Parse(args[1:]); err != nil {

@@ -90,8 +90,10 @@ func (b *bench) startSystem(name string) (*system, error) {
 		return b.startFlowbridge(name, b.other, 7)
 	case "kamailio":
 		return b.startKamailio(name, 4)
+	case "proxy":
+		return b.startKamailio(name, 6)
 	}
-	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio", name)
+	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio, proxy", name)
 }
 
 // results is what signalling writes.

@@ -47,6 +47,7 @@ type system struct {
 	carriers []netip.AddrPort  // that it takes calls from
 	media    []string          // its addresses for audio
 	group    process.Group     // all that belongs to it
+	bare     bool              // it prepares no call: the INVITE to the agent has no X-EI
 	admin    *flowbridge.Admin // of Flowbridge
 	closers  []func()          // run in reverse
 }
