@@ -152,7 +152,6 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, leg.IsFarewell)):
 		c.notes.byes = append(c.notes.byes, held{l.wire, slices.Clone(effects)})
 	default:
-		c.notes.before(c.notes.changes(l, effects))
 		c.notes.perform(l, effects)
 	}
 	for _, f := range facts {

@@ -48,7 +48,7 @@ type Handed struct {
 // before, or a call can't be handed over, the server goes on.
 func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 	err := s.stack.Freeze(ctx, func() bool {
-		if s.unwritten.Load() > 0 { // nobody hears less while records are waited for
+		if s.writes() { // nobody hears less while records are waited for
 			return false
 		}
 		if freeze != nil {
@@ -77,7 +77,7 @@ func (s *Server) Thaw() {
 
 // rested says whether no call has something to do, and every record is on its way.
 func (s *Server) rested() bool {
-	if s.unwritten.Load() > 0 {
+	if s.writes() {
 		return false
 	}
 	for _, c := range s.registry.Open() {
@@ -100,7 +100,7 @@ func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.Open() {
 		why := c.restless()
-		if again && s.leavesSetUps.Load() && c.times.answered.IsZero() {
+		if again && s.leaves.Load() != nil && c.times.answered.IsZero() {
 			why = nil
 		}
 		if why != nil && (!again || !errors.Is(why, errSetUp)) {
@@ -141,7 +141,7 @@ func (c *Call) restless() error {
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case c.bridge.Relays.Open() > 0, len(c.notes.answer) > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Relays.Open() > 0, c.notes.shares, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	for _, l := range c.legs {
@@ -165,8 +165,19 @@ func (c *Call) restlessInSetUp() error {
 	return errSetUp
 }
 
-// LeaveSetUps has calls without an answer not be waited for in the end: another machine ends them.
-func (s *Server) LeaveSetUps(leave bool) { s.leavesSetUps.Store(leave) }
+// Leave has calls without an answer not be waited for in the end, nor records while full says that the disk takes none:
+// another machine ends and writes them. nil undoes it.
+func (s *Server) Leave(full func() bool) {
+	if s.leaves.Store(nil); full != nil {
+		s.leaves.Store(&full)
+	}
+}
+
+// writes says whether there are records to wait for.
+func (s *Server) writes() bool {
+	full := s.leaves.Load()
+	return s.unwritten.Load() > 0 && (full == nil || !(*full)())
+}
 
 // NoteAll notes the state of every call, and returns how many are answered. The server stands still.
 func (s *Server) NoteAll() (answered int) {

@@ -56,9 +56,9 @@ type notes struct {
 	at     time.Time // deadline, of soon
 	acks   []held
 	byes   []held // the answer to a BYE, and what it has led to
-	// the 200 to the caller and what follows it, until other machines have the call, too
-	answer []leg.Effect
-	owes   bool // what the legs owe is on file
+	shared []held // what the call says after it was answered or transferred, until other machines have it, too
+	shares bool   // they are waited for
+	owes   bool   // what the legs owe is on file
 }
 
 // mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of
@@ -68,46 +68,64 @@ func (n *notes) mark() { n.due, n.at = true, time.Time{} }
 // before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its
 // note, or an ACK does. No other place writes to the journal while a call goes on.
 func (n *notes) before(changes bool) {
-	if changes || n.due || len(n.acks) > 0 {
+	acks := n.acks
+	n.acks = nil
+	if changes || n.due || len(acks) > 0 {
 		n.write(nil)
 	}
-	for _, h := range n.acks {
-		h.wire.Perform(h.effects)
+	if len(acks) > 0 {
+		n.share()
 	}
-	n.acks = nil
+	n.send(acks)
 }
 
-// perform sends what a leg tells its peer. The 200 to the caller waits until other machines have the call.
-func (n *notes) perform(l *legOnWire, effects []leg.Effect) {
+// share has all that the call says from now on wait until other machines have its newest note, too: a machine that had
+// only the one before would end what has just been answered.
+func (n *notes) share() {
 	c := n.call
-	isAnswer := func(e leg.Effect) bool {
+	n.shares = n.shares || !c.finished && c.server.await != nil &&
+		c.server.await(c.id, func() { c.mailbox.Post(item{kept: true}) })
+}
+
+// perform sends what a leg tells its peer, once the call is noted.
+func (n *notes) perform(l *legOnWire, effects []leg.Effect) {
+	answers := func(e leg.Effect) bool {
 		res, is := e.(leg.SendResponse)
 		return is && l.Leg.UAS && res.Res.IsSuccess() && res.Method == sip.INVITE && res.Seq == l.Leg.InviteSeq
 	}
-	switch {
-	case l != c.a:
-		l.wire.Perform(effects)
-	case len(n.answer) > 0,
-		c.server.await != nil && slices.ContainsFunc(effects, isAnswer) &&
-			c.server.await(c.id, func() { c.mailbox.Post(item{kept: true}) }):
-		n.answer = append(n.answer, effects...)
-	default:
-		l.wire.Perform(effects)
+	n.before(n.changes(l, effects))
+	if l == n.call.a && slices.ContainsFunc(effects, answers) {
+		n.share()
+	}
+	if n.shares {
+		effects = slices.Clone(effects)
+	}
+	n.send([]held{{l.wire, effects}})
+}
+
+func (n *notes) send(all []held) {
+	if n.shares {
+		n.shared = append(n.shared, all...)
+		return
+	}
+	for _, h := range all {
+		h.wire.Perform(h.effects)
 	}
 }
 
-// letGo sends the 200 that has waited.
+// letGo sends what has waited for other machines.
 func (n *notes) letGo() {
-	if effects := n.answer; len(effects) > 0 {
-		n.answer = nil
-		n.call.a.wire.Perform(effects)
-	}
+	all := n.shared
+	n.shared, n.shares = nil, false
+	n.send(all)
 }
 
 // release notes the call and lets go of what is held, also of the answer to a BYE.
 func (n *notes) release() {
-	n.acks, n.byes = append(n.acks, n.byes...), nil
-	n.before(false)
+	byes := n.byes
+	n.byes = nil
+	n.before(len(byes) > 0)
+	n.send(byes)
 }
 
 // soon notes the call's state in a moment: the ACK of its answer, the sources of its

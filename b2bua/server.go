@@ -66,8 +66,8 @@ type Server struct {
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
 	await        func(id string, told func()) bool // nil: no other machine takes over
-	leavesSetUps atomic.Bool
-	unwritten    atomic.Int64 // records that the sink has not taken yet
+	leaves       atomic.Pointer[func() bool]       // Leave
+	unwritten    atomic.Int64                      // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc

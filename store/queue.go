@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -47,7 +48,7 @@ type queue struct {
 
 	mu      sync.Mutex
 	pending *batch
-	taken   int // entries that the writer holds
+	taken   []*finish // that the writer holds
 	closed  bool
 	room    chan struct{} // closed and replaced when entries were written
 }
@@ -66,7 +67,7 @@ func (q *queue) signal() {
 	}
 }
 
-func (q *queue) size() int { return len(q.pending.order) + q.taken }
+func (q *queue) size() int { return len(q.pending.order) + len(q.taken) }
 
 // put notes a finished call. Without room it returns full, to wait for.
 func (q *queue) put(f *finish) (full <-chan struct{}, err error) {
@@ -117,7 +118,7 @@ func (q *queue) take() *batch {
 	defer q.mu.Unlock()
 	b := q.pending
 	q.pending = newBatch()
-	q.taken = len(b.order)
+	q.taken = b.order
 	return b
 }
 
@@ -125,9 +126,16 @@ func (q *queue) take() *batch {
 func (q *queue) written() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.taken = 0
+	q.taken = nil
 	close(q.room)
 	q.room = make(chan struct{})
+}
+
+// unwritten are the finished calls that are not committed.
+func (q *queue) unwritten() []*finish {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Concat(q.taken, q.pending.order)
 }
 
 // restore returns what could not be written.
@@ -144,7 +152,7 @@ func (q *queue) restore(b *batch) {
 		b.order = append(b.order, f)
 	}
 	b.jobs = append(b.jobs, p.jobs...)
-	q.pending, q.taken = b, 0
+	q.pending, q.taken = b, nil
 	q.signal()
 }
 

@@ -26,16 +26,29 @@ func (s *Store) Replicate(to Replica) { s.replica = to }
 // replicate gives the replica the record of a call so far with its state: the kind, the record's size, the record with
 // its time, the state. The record of a call that is over is whole, and comes alone.
 func (s *Store) replicate(kind entryKind, r *record.Record, noted, state []byte) {
-	if s.replica == nil || kind == callState && state == nil {
-		return
+	switch {
+	case s.replica == nil || kind == callState && state == nil:
+	case kind == callEnded:
+		s.replica.Over(r.ID, replicaText(kind, noted, nil))
+	default:
+		s.replica.Keep(r.ID, replicaText(kind, noted, state), !r.AnsweredAt.IsZero())
 	}
+}
+
+func replicaText(kind entryKind, noted, state []byte) []byte {
 	text := append(make([]byte, 0, 5+len(noted)+len(state)), byte(kind))
 	text = append(binary.BigEndian.AppendUint32(text, uint32(len(noted))), noted...)
-	if kind == callEnded {
-		s.replica.Over(r.ID, text)
-		return
+	return append(text, state...)
+}
+
+// LeaveUnwritten gives the replica the records that the disk has not taken, also of calls of which it has never heard:
+// another machine is to write them.
+func (s *Store) LeaveUnwritten() {
+	now := record.TimeOf(time.Now())
+	for _, f := range s.queue.unwritten() {
+		noted := record.AppendRecord(now.AppendTo(nil), f.record)
+		s.replica.Keep(f.id, replicaText(callEnded, noted, nil), false)
 	}
-	s.replica.Keep(r.ID, append(text, state...), !r.AnsweredAt.IsZero())
 }
 
 var errReplica = errors.New("not what a replica is given")

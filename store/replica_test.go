@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 	"time"
 
@@ -49,6 +50,41 @@ func TestReplica(t *testing.T) {
 		t.Errorf("over: %+v, %v, %v", got, over, err)
 	}
 }
+
+// Records that the disk does not take are left to another machine, also of calls of which it has not heard.
+func TestLeaveUnwritten(t *testing.T) {
+	path, s := openNew(t)
+	held := heldTexts{}
+	s.Replicate(onlyKept{held})
+	mend := breakDisk(t, path)
+	wrote := make(chan error, 2)
+	for _, id := range []string{"one", "two"} {
+		r := sample(id)
+		s.Keep(t.Context(), &r, nil, func(err error) { wrote <- err })
+	}
+	for s.Err() == nil {
+		runtime.Gosched()
+	}
+	s.LeaveUnwritten()
+	for _, id := range []string{"one", "two"} {
+		if got, over, err := FromReplica(id, held[id], time.Now()); err != nil || !over || got.Record.Cause != sample(id).Cause {
+			t.Errorf("%s: %+v, %v, %v", id, got, over, err)
+		}
+	}
+	mend()
+	must(t, <-wrote)
+	must(t, <-wrote)
+	clear(held)
+	s.LeaveUnwritten()
+	if len(held) != 0 {
+		t.Errorf("%d records are left that the disk has taken", len(held))
+	}
+}
+
+// onlyKept is a replica without the states of calls.
+type onlyKept struct{ heldTexts }
+
+func (onlyKept) Over(string, []byte) {}
 
 // A node that was not the last owner of its seat drops the calls of its journal, also for its next process.
 func TestDisown(t *testing.T) {

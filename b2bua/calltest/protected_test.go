@@ -29,19 +29,26 @@ func (e *elsewhere) await(id string, told func()) bool {
 // inProtectedWorld has the call wait for other machines.
 func inProtectedWorld(t *testing.T, test func(w *world, e *elsewhere)) {
 	t.Helper()
+	inProtectedWorldWith(t, testConfig, test)
+}
+
+func inProtectedWorldWith(t *testing.T, yaml string, test func(w *world, e *elsewhere)) {
+	t.Helper()
 	e := &elsewhere{}
-	inWorldOf(t, testConfig, func(o *b2bua.Options) { o.Await = e.await }, func(w *world) {
+	inWorldOf(t, yaml, func(o *b2bua.Options) { o.Await = e.await }, func(w *world) {
 		e.w = w
 		test(w, e)
 	})
 }
 
-// answersInVain has the target answer a call whose 200 waits.
+// answersInVain has the target answer a call whose 200 waits. So does the target's ACK: without it the target answers
+// again, and a machine that does not know of the answer can end its call.
 func (w *world) answersInVain() (d *dialogue, invite received) {
 	w.t.Helper()
 	d, invite = w.carrier.callsAt(w.agent, "+15075785607")
-	w.agent.takes(invite, "a")
+	w.agent.answer(invite, "a")
 	w.carrier.silent(40 * time.Millisecond)
+	w.agent.silent(0)
 	return d, invite
 }
 
@@ -50,6 +57,7 @@ func TestAnswerWaitsForOtherMachines(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, _ := w.answersInVain()
 		e.told()
+		w.agent.expect("ACK")
 		w.carrier.isAnswered(d)
 		w.callerEnds(w.agent, d)
 	})
@@ -79,6 +87,7 @@ func TestCancelWhileTheAnswerWaits(t *testing.T) {
 			if late {
 				e.told()
 			}
+			w.agent.expect("ACK")
 			switch {
 			case final["1 INVITE 487"] == 1 && final["1 INVITE 200"] == 0:
 				w.carrier.ackRefused(d)
@@ -100,8 +109,10 @@ func TestTargetLeavesWhileTheAnswerWaits(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, invite := w.answersInVain()
 		w.agent.agentRequest("BYE", invite, "a", 5)
-		w.agent.expect("SIP/2.0 200")
+		w.agent.silent(40 * time.Millisecond)
 		e.told()
+		w.agent.expect("ACK")
+		w.agent.expect("SIP/2.0 200")
 		w.carrier.isAnswered(d)
 		hungUpOn(w.carrier)
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
@@ -111,10 +122,11 @@ func TestTargetLeavesWhileTheAnswerWaits(t *testing.T) {
 // A process that is killed while the 200 waits: the next one sends it.
 func TestKilledWhileTheAnswerWaits(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
-		d, _ := w.answersInVain()
+		d, invite := w.answersInVain()
 		e.away = true
 		w.restart()
 		synctest.Wait()
+		w.agent.takes(invite, "a")
 		w.carrier.isAnswered(d)
 		w.callerEnds(w.agent, d)
 	})
@@ -126,9 +138,75 @@ func TestToldTwice(t *testing.T) {
 		d, _ := w.answersInVain()
 		e.told()
 		e.told()
+		w.agent.expect("ACK")
 		w.carrier.isAnswered(d)
 		e.told()
 		w.callerEnds(w.agent, d)
 		e.told()
 	})
+}
+
+// The agent hears that its transfer has come off, and the target gets its ACK, when other machines have that.
+func TestTransferWaitsForOtherMachines(t *testing.T) {
+	inProtectedWorldWith(t, transferConfig, func(w *world, e *elsewhere) {
+		d, _, _ := w.transfersInVain(e)
+		e.told()
+		w.agent2.expect("ACK")
+		w.agent.notified("200", "terminated")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// A machine that dies before others have the transfer: the caller goes on with the agent, who hears that it has failed.
+// The target, which answers again, is hung up on.
+func TestDiesWhileTheTransferWaits(t *testing.T) {
+	inProtectedWorldWith(t, transferConfig, func(w *world, e *elsewhere) {
+		d, called, before := w.transfersInVain(e)
+		w.die()
+		w.begin(before)
+		w.agent.notified("500", "terminated")
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
+		w.agent2.takes(called, "human")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// transfersInVain has the target of a transfer answer, of which other machines have not heard yet. before is what they have.
+func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, before []record.Left) {
+	w.t.Helper()
+	e.away = true
+	d, invite := w.established()
+	e.away = false
+	time.Sleep(2 * noteDelay)
+	w.referred(invite, "<tel:4711>")
+	called = w.agent2.progresses(180, "Ringing", "human", "")
+	w.agent.notified("180", "active")
+	synctest.Wait()
+	before = w.sink.left()
+	w.agent2.reply(called, 200, "OK", "human", agentSDP())
+	w.agent2.silent(40 * time.Millisecond)
+	w.agent.silent(0)
+	return d, called, before
+}
+
+// A target that was called so late that no other machine knows of it rings on, and is hung up on as soon as it answers.
+// After 64*T1 it has to end by itself (RFC 3261 section 13.3.1.4): nothing tells its answer from a forged one.
+func TestTargetThatNoMachineKnows(t *testing.T) {
+	for after, known := range map[time.Duration]bool{20 * time.Second: true, 40 * time.Second: false} {
+		inProtectedWorld(t, func(w *world, _ *elsewhere) {
+			_, invite := w.carrier.callsAt(w.agent, "+15075785607")
+			w.die()
+			w.begin(nil)
+			w.agent.silent(after)
+			if w.agent.answer(invite, "a"); known {
+				w.agent.expect("ACK")
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			}
+			w.agent.silent(time.Minute)
+		})
+	}
 }

@@ -141,11 +141,11 @@ func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	return taken, begins
 }
 
-// Rests says whether the call has no turn, and nothing to handle.
+// Rests says whether the call has no turn, or its last one, and nothing to handle.
 func (b *Inbox[T]) Rests() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.turn && b.items.Len() == 0
+	return b.closed || !b.turn && b.items.Len() == 0
 }
 
 // Rest ends the turn of a call until something is posted, or this deadline has come;

@@ -127,3 +127,16 @@ func TestStateIsFigures(t *testing.T) {
 		}
 	}
 }
+
+// The kernel has no types for a map of sockets (ENOTSUPP): to be refused costs a grace period of RCU.
+func TestMapsOfSocketsHaveNoTypes(t *testing.T) {
+	spec, err := (&Relay{}).spec(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range spec.Maps {
+		if m.Type == ebpf.SockMap && (m.Key != nil || m.Value != nil) {
+			t.Errorf("%s has types", name)
+		}
+	}
+}

@@ -242,18 +242,29 @@ func (r *Relay) load() error {
 
 // loadAs loads the program with or without what it needs to listen.
 func (r *Relay) loadAs(listens bool) error {
-	spec, err := loadProgram()
+	spec, err := r.spec(listens)
 	if err != nil {
 		return err
 	}
+	return spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps})
+}
+
+func (r *Relay) spec(listens bool) (*ebpf.CollectionSpec, error) {
+	spec, err := loadProgram()
+	if err != nil {
+		return nil, err
+	}
 	if listens {
 		if err := spec.Variables["listens"].Set(uint32(1)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
 	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
-	return spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps})
+	// A kernel refuses types of a map of sockets. Before it says so, it waits for a grace period of RCU, behind those of
+	// network namespaces that end.
+	spec.Maps[programMapSockets].Key, spec.Maps[programMapSockets].Value = nil, nil
+	return spec, nil
 }
 
 // adopted is a flow of an earlier process, whose calls nobody knows any more.

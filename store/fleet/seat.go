@@ -262,7 +262,11 @@ func (s *Seat) Resume(ctx context.Context) bool {
 func (s *Seat) Leave(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	_, err := s.fleet.pool.Exec(ctx, leaveSeat, s.name, s.id, s.noted(ctx), to)
+	epoch := s.epoch.Load()
+	if epoch == 0 {
+		epoch = s.noted(ctx)
+	}
+	_, err := s.fleet.pool.Exec(ctx, leaveSeat, s.name, s.id, epoch, to)
 	return explain(err)
 }
 

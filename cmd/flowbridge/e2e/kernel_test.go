@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -163,8 +165,20 @@ func TestSeatGoesOverInTheKernel(t *testing.T) {
 	s.restart(o)
 	inKernel()
 	carrier.leaves(agent, talk.id(carrier))
-	if r := s.server.records(hungUpByCaller)[0]; r.Restored != 1 {
+	if r := s.server.finish(hungUpByCaller)[0]; r.Restored != 1 {
 		t.Errorf("restored %d times", r.Restored)
 	}
-	s.server.stop() // that nothing is left, half a minute later, TestKilledWhileTheKernelRelays holds
+	nothingPinned(t)
+}
+
+// nothingPinned: no process has left maps or programs in the kernel.
+func nothingPinned(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir("/sys/fs/bpf", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(path) != ".debug" { // which the kernel has there
+			t.Errorf("left in the kernel: %s", path)
+		}
+		return err
+	})
+	must(t, err)
 }

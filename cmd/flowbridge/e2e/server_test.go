@@ -340,8 +340,18 @@ func (s *server) finish(wanted ...want) []record.Record {
 	return all
 }
 
-// The default of media.ports.
-const firstRTP, lastRTP = 10000, 32767
+// rtpPorts are media.ports of the server's configuration, or its default.
+func (s *server) rtpPorts() (first, last uint16) {
+	s.t.Helper()
+	text, _ := os.ReadFile(filepath.Join(s.dir, "flowbridge.yaml")) // a package's server has its own elsewhere
+	if _, ports, ok := strings.Cut(string(text), ", ports: "); ok {
+		if n, err := fmt.Sscanf(ports, "%d-%d", &first, &last); n != 2 {
+			s.t.Fatal(err)
+		}
+		return first, last
+	}
+	return 10000, 32767
+}
 
 // sockets counts the server's open sockets: UDP sockets, those that listen, and
 // connections to the admin API and of SIP. Connections that are kept open toward a
@@ -355,9 +365,10 @@ func (s *server) sockets() sockets {
 	// What is not in a table is UDP. A row that is missing from one makes one too
 	// many, and the caller look again: never one too few.
 	n := sockets{udp: len(mine) - countIn("/proc/net/netlink", 9, mine) - countIn("/proc/net/unix", 6, mine)}
+	first, last := s.rtpPorts()
 	for _, table := range []string{"udp", "udp6"} {
 		for _, row := range kernelTable(s.t, table) {
-			if mine[row.inode] && (row.port >= firstRTP && row.port <= lastRTP || s.isShared(row)) {
+			if mine[row.inode] && (row.port >= first && row.port <= last || s.isShared(row)) {
 				n.udp--
 			}
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,11 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
 	"flowbridge/internal/pgtest"
+	"flowbridge/store"
+	"flowbridge/store/fleet"
+	"flowbridge/store/record"
 )
 
 // seatedConfig is that of a node with the seat east, whose files are in dir.
@@ -27,6 +32,7 @@ func seatedConfig(t *testing.T, dir, url string) *config.Config {
 	cfg, err := config.Parse("f.yaml", fmt.Appendf(nil, `
 sip: {listen: ["udp://127.0.0.1:0"]}
 media: {listen: [127.0.0.1], engine: userspace}
+trunks: [{name: carrier, sources: [127.0.0.2]}]
 store: {path: %s/calls.db}
 admin: {listen: "unix://%s/admin.sock"}
 fleet: {dsn_file: %[3]s/dsn, node: a, takeover: {seat: east, key_file: %[3]s/key}}
@@ -108,4 +114,70 @@ func TestSeatWithoutDatabase(t *testing.T) {
 		t.Errorf("epoch %d", epoch)
 	}
 	must(t, n.Close())
+}
+
+// A seat leaves a node whose disk is full. The records that the disk has not taken go with it, also of calls of which
+// the database had not heard.
+func TestSeatLeavesAFullDisk(t *testing.T) {
+	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &logged{}
+	anew := make(chan struct{})
+	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{beginAnew: func() { close(anew) }})
+	must(t, err)
+	t.Cleanup(func() { _ = os.Unsetenv(silenced) })
+	disk, err := sql.Open("sqlite", dir+"/calls.db")
+	must(t, err)
+	defer func() { _ = disk.Close() }()
+	_, err = disk.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
+	must(t, err)
+	now := record.TimeOf(time.Now())
+	live := record.Record{ID: "live", Trunk: "carrier", StartedAt: now, DialedAt: now, AnsweredAt: now}
+	n.store.Journal(live, []byte("state"))
+	known := live
+	known.ID = "known"
+	n.store.Journal(known, []byte("state"))
+	must(t, n.seat.Flush(t.Context()))
+	known.Cause, known.EndedAt = "caller_hangup", now
+	n.store.Keep(t.Context(), &known, nil, func(error) {})
+	refused := newOptionsPhone(t, n.SIPAddr().String())
+	refused.calls()
+	waitFor(t, "the disk takes no records", func() bool { return n.store.Err() != nil && n.server.Unwritten() == 1 })
+	_, err = n.moveSeat(t.Context(), "b")
+	must(t, err)
+	other := openOther(t, url, "b")
+	taken, owner, err := other.Seat.Take(t.Context(), false)
+	if err != nil || taken.Epoch != 2 {
+		t.Fatal(taken, owner, err)
+	}
+	states, unreadable, err := other.Seat.States(t.Context())
+	must(t, err)
+	over := map[string]bool{}
+	for _, s := range states {
+		l, isOver, err := store.FromReplica(s.ID, s.Text, time.Now())
+		must(t, err)
+		if over[l.Record.Cause+" "+l.Record.Trunk] = isOver; isOver && l.Record.EndedAt.IsZero() {
+			t.Errorf("not whole: %+v", l.Record)
+		}
+	}
+	if len(states) != 3 || unreadable != 0 || over[" carrier"] || !over["caller_hangup carrier"] || !over["no_route carrier"] {
+		t.Errorf("%d states, %d unreadable, over: %v", len(states), unreadable, over)
+	}
+	<-anew
+	_, err = disk.ExecContext(t.Context(), `DROP TRIGGER full`)
+	must(t, err)
+	must(t, n.Close())
+}
+
+// openOther opens another node's part in the seat east.
+func openOther(t *testing.T, url, name string) *fleet.Fleet {
+	t.Helper()
+	kept, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "calls.db"))
+	must(t, err)
+	t.Cleanup(func() { must(t, kept.Close()) })
+	other, err := fleet.Open(t.Context(), fleet.Options{
+		URL: url, Node: name, Version: "test", Key: kept.Key(), Outbox: kept, Log: zerolog.Nop(),
+		Seat: &fleet.SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef"},
+	})
+	must(t, err)
+	t.Cleanup(func() { must(t, other.Close()) })
+	return other
 }

@@ -123,8 +123,8 @@ func (n *Node) moveSeat(ctx context.Context, to string) (moved admin.SeatMoved, 
 	}
 	n.standing.Lock()
 	defer n.standing.Unlock()
-	n.server.LeaveSetUps(true)
-	h := &handing{node: n, setups: moveSetups}
+	n.server.Leave(func() bool { return n.store.Err() != nil })
+	h := &handing{node: n, setups: moveSetups, leaves: true}
 	defer func() {
 		if err != nil {
 			h.thaw()
@@ -132,12 +132,13 @@ func (n *Node) moveSeat(ctx context.Context, to string) (moved admin.SeatMoved, 
 	}()
 	h.thaws = append(h.thaws, func() {
 		n.seat.leaving.Store(false)
-		n.server.LeaveSetUps(false)
+		n.server.Leave(nil)
 	}, n.server.Thaw)
 	if err := h.still(ctx); err != nil {
 		return moved, err
 	}
 	moved.Calls = n.server.NoteAll()
+	n.store.LeaveUnwritten()
 	bounded, cancel := context.WithTimeout(ctx, movePatience)
 	defer cancel()
 	if err := n.seat.Flush(bounded); err != nil {

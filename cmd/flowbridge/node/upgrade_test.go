@@ -178,13 +178,18 @@ func newOptionsPhone(t *testing.T, to string) *optionsPhone {
 	return &optionsPhone{t: t, conn: conn}
 }
 
-func (p *optionsPhone) asks() {
+func (p *optionsPhone) asks() { p.sends("OPTIONS") }
+
+// calls sends an INVITE without a session.
+func (p *optionsPhone) calls() { p.sends("INVITE") }
+
+func (p *optionsPhone) sends(method string) {
 	p.t.Helper()
 	p.n++
 	from := p.conn.LocalAddr().String()
-	if _, err := fmt.Fprintf(p.conn, "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s-%d\r\nMax-Forwards: 70\r\n"+
-		"From: <sip:a@%s>;tag=1\r\nTo: <sip:b@b.test>\r\nCall-ID: %d@%s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
-		p.conn.RemoteAddr(), from, strings.ReplaceAll(from, ":", "-"), p.n, from, p.n, from); err != nil {
+	if _, err := fmt.Fprintf(p.conn, "%[1]s sip:%[2]s SIP/2.0\r\nVia: SIP/2.0/UDP %[3]s;branch=z9hG4bK%[4]s-%[5]d\r\nMax-Forwards: 70\r\n"+
+		"From: <sip:a@%[3]s>;tag=1\r\nTo: <sip:b@b.test>\r\nCall-ID: %[5]d@%[3]s\r\nContact: <sip:a@%[3]s>\r\nCSeq: 1 %[1]s\r\nContent-Length: 0\r\n\r\n",
+		method, p.conn.RemoteAddr(), from, strings.ReplaceAll(from, ":", "-"), p.n); err != nil {
 		p.t.Fatal(err)
 	}
 }
