@@ -3,9 +3,13 @@ package b2bua
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/store/record"
 )
 
@@ -75,6 +79,12 @@ func (s *Server) Transfer(ctx context.Context, id string, r TransferRequest) (Li
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }
 
+// SetVariables sets variables of the live call with this id, as outbound.SetVariables does. by is who orders. Its errors
+// are those of Order.
+func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (LiveCall, error) {
+	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
+}
+
 // Called gives our id of the call that has an id of any origin. Its errors are those of Order.
 func (s *Server) Called(id string) (ours string, err error) {
 	c, err := s.called(id)
@@ -137,6 +147,20 @@ func (c *Call) carryOut(o *order) {
 		c.notes.before(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}
+}
+
+// setVariables is for calls that are settled: until then the caller's INVITE stays as it came.
+func (c *Call) setVariables(by string, all map[string]string) error {
+	if c.invite != nil {
+		return bridge.NotAnswered()
+	}
+	text, set, err := outbound.SetVariables(c.caller, c.record.variables, all)
+	if refused, is := errors.AsType[*outbound.PlaceError](err); is {
+		return &OrderError{Problem: refused.Problem, Remedy: refused.Remedy, Code: refused.Status}
+	}
+	c.caller, c.record.variables, c.vars.HeaderFunc = text, set, text.Value
+	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+	return nil
 }
 
 func (c *Call) obey(what Order) error {

@@ -66,6 +66,7 @@ type Server struct {
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
 	await        func(id string, told func()) bool // nil: no other machine takes over
+	transferred  func(record.Transfer, record.Record)
 	leavesSetUps atomic.Bool
 	unwritten    atomic.Int64 // records that the sink has not taken yet
 

@@ -138,9 +138,7 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 func callOf(c b2bua.LiveCall) admin.Call {
 	call := admin.Call{
 		Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: c.Recording, Masked: c.Masked, OnHold: c.OnHold,
-	}
-	if c.Transfer != nil {
-		call.Transfer = new(admin.Transfer(*c.Transfer))
+		Transfer: c.Transfer,
 	}
 	for side, name := range []string{"a", "b"} {
 		if c.Held[side] {
@@ -233,6 +231,10 @@ func (c control) Variables(ctx context.Context, id string) (any, error) {
 		return nil, &admin.RefusedError{Problem: err.Error(), Remedy: "take Flowbridge's own id"}
 	}
 	return all, err
+}
+
+func (c control) SetVariables(ctx context.Context, id, by string, all map[string]string) (admin.Call, error) {
+	return answered(c.server.SetVariables(ctx, id, by, all))
 }
 
 func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call, error) {
