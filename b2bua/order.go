@@ -13,21 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Order is an operator's command to a live call.
-type Order int
-
-// The orders.
-const (
-	OrderRecord Order = iota // begin a recording
-	OrderStop                // end the recording
-	OrderPause               // pause the recording
-	OrderResume              // resume the recording
-	OrderMask                // begin to mask the caller's keys
-	OrderUnmask              // end masking
-	OrderHold                // keep the caller and the agent from hearing each other
-	OrderUnhold              // let them hear each other again
-	OrderHangup              // end the call. It may be repeated, and does nothing to a call that is over.
-)
+// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. The other orders are the bridge's.
+const OrderHangup bridge.Order = "hangup"
 
 // ErrNoCall means that no live call has the id.
 var ErrNoCall = errors.New("no such call is live")
@@ -55,11 +42,11 @@ type ordered struct {
 
 // Order has the live call with this id carry out an order, and gives its state
 // afterwards. The error is ErrNoCall, an *OrderError, or ctx's.
-func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, error) {
+func (s *Server) Order(ctx context.Context, id string, what bridge.Order) (LiveCall, error) {
 	if what == OrderHangup {
 		return s.order(ctx, id, nil)
 	}
-	return s.order(ctx, id, func(c *Call) error { return c.obey(what) })
+	return s.order(ctx, id, func(c *Call) error { return c.bridge.Obey(what) })
 }
 
 // Play plays a sound to a side of the live call with this id. Its errors are those
@@ -160,29 +147,6 @@ func (c *Call) setVariables(by string, all map[string]string) error {
 	}
 	c.caller, c.record.variables, c.vars.HeaderFunc = text, set, text.Value
 	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
-	return nil
-}
-
-func (c *Call) obey(what Order) error {
-	switch what {
-	case OrderRecord:
-		return c.bridge.Recordings.OrderStart()
-	case OrderStop:
-		return c.bridge.Recordings.OrderStop()
-	case OrderPause:
-		return c.bridge.Recordings.Pause(true)
-	case OrderResume:
-		return c.bridge.Recordings.Pause(false)
-	case OrderMask:
-		return c.bridge.Masking.Order(true)
-	case OrderUnmask:
-		return c.bridge.Masking.Order(false)
-	case OrderHold:
-		return c.bridge.Sounds.Hold(true)
-	case OrderUnhold:
-		return c.bridge.Sounds.Hold(false)
-	case OrderHangup: // carryOut has it
-	}
 	return nil
 }
 

@@ -177,15 +177,7 @@ func (r report) Groups() any           { return r.groups.All() }
 type control struct{ *Node }
 
 func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
-	what, ok := map[admin.Order]b2bua.Order{
-		admin.OrderRecord: b2bua.OrderRecord, admin.OrderStop: b2bua.OrderStop, admin.OrderPause: b2bua.OrderPause,
-		admin.OrderResume: b2bua.OrderResume, admin.OrderMask: b2bua.OrderMask, admin.OrderUnmask: b2bua.OrderUnmask,
-		admin.OrderHold: b2bua.OrderHold, admin.OrderUnhold: b2bua.OrderUnhold, admin.OrderHangup: b2bua.OrderHangup,
-	}[o]
-	if !ok {
-		return admin.Call{}, fmt.Errorf("unknown order %q", o)
-	}
-	return answered(c.server.Order(ctx, id, what))
+	return answered(c.server.Order(ctx, id, bridge.Order(o)))
 }
 
 func (c control) Play(ctx context.Context, id string, p admin.PlayRequest) (admin.Call, error) {
