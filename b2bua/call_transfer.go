@@ -107,7 +107,8 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 		return
 	}
 	if c.connected.target.Dial.Transfer == config.TransferRelay {
-		tr.relayRefer(from, req, dest)
+		by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
+		c.bridge.Relays.Refer(&from.Half, req, dest.ReferTo, by, c.notes.mark)
 		return
 	}
 	t := tr.take(dest, to.Headers, req)
@@ -260,9 +261,8 @@ func (tr *transfers) refused(f leg.Refused) {
 	if tr.call.attempts.elsewhere(f) {
 		return
 	}
-	if tr.current.code, tr.current.reason = f.Code, f.Reason; f.Code == 0 {
-		tr.current.code, tr.current.reason = 408, message.StatusText(408)
-	}
+	tr.current.code = cmp.Or(f.Code, 408)
+	tr.current.reason = cmp.Or(f.Reason, message.StatusText(tr.current.code))
 	if !tr.call.attempts.refusedBy(f) {
 		tr.current.plan.targets = nil
 	}
@@ -466,26 +466,4 @@ func (tr *transfers) stop(why cause.Cause) {
 // isLine says whether a leg is the one that is called for a transfer, or of an agent that waits for it.
 func (tr *transfers) isLine(l *legOnWire) bool {
 	return tr.current != nil && l != nil && (l == tr.call.attempts.current.line || l == tr.current.waiting)
-}
-
-// relayRefer passes the REFER to the caller's side, which carries it out. Its reports
-// go back to the agent.
-func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest outbound.Destination) {
-	c := tr.call
-	content := leg.Content{Headers: []sip.Header{
-		sip.NewHeader("Refer-To", dest.ReferTo),
-		sip.NewHeader("Referred-By", outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)),
-	}}
-	if !message.WantsReport(req) {
-		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
-	}
-	c.log.Info().Str("to", dest.ReferTo).Msg("transfer relayed")
-	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.ReferTo)
-	c.bridge.Relays.Watcher = &from.Half // its reports may come before its answer (RFC 6665 section 4.1.2.4)
-	c.bridge.Relays.Relay(&from.Half, req, content, func(r leg.Replied) {
-		if r.Code >= 300 {
-			c.bridge.Relays.Watcher = nil
-		}
-		c.notes.mark()
-	})
 }

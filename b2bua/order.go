@@ -13,7 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. The other orders are the bridge's.
+// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. All other orders are for the
+// bridge.
 const OrderHangup bridge.Order = "hangup"
 
 // ErrNoCall means that no live call has the id.
@@ -66,8 +67,7 @@ func (s *Server) Transfer(ctx context.Context, id string, r TransferRequest) (Li
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }
 
-// SetVariables sets variables of the live call with this id, as outbound.SetVariables does. by is who orders. Its errors
-// are those of Order.
+// SetVariables is outbound.SetVariables for the live call with this id. by is who orders. Its errors are those of Order.
 func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
 }

@@ -35,7 +35,11 @@ routes:
 `, 1)
 	for name, next := range map[string]func(w *world){"on and on": func(*world) {}, "kill": (*world).restart, "upgrade": (*world).upgraded} {
 		runIn(t, name, yaml, func(w *world) {
-			d := w.establishedWith("X-Ticket: 1\nX-Mood: calm\nX-Why: nothing\n")
+			d := w.carrier.newCall("+15075785607")
+			d.extra = "X-Ticket: 1\nX-Mood: calm\nX-Why: nothing\n"
+			in := w.carrier.ringsAt(w.agent, d)
+			w.carrier.isTakenWith(w.agent, in, "agent1", d, agentSDP())
+			d.extra = ""
 			id := w.server.Live(context.Background())[0].Record.ID
 			w.sets(id, "", map[string]string{"ticket": "4712", "why": " billing & more ", "other": "x"})
 			live := w.sets(id, "", map[string]string{"Ticket": "4711", "MOOD": "", "other": ""})

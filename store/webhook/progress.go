@@ -9,8 +9,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// How far a placed call has come, and how an ordered transfer has ended. Unlike the outbox's items, such a message is sent once, and is lost if the receiver
-// does not take it. The record that follows has all of it.
+// How far a placed call has come, and how an ordered transfer has ended. Unlike the outbox's items, such a message is
+// sent once, and is lost if the receiver does not take it. The record that follows has all of it.
 
 // EventProgress says that a placed call has come further, or that an ordered transfer is over.
 const EventProgress = "call.progress"
