@@ -54,7 +54,8 @@ type Options struct {
 	// Sink last, or when that takes too long. False: the call need not wait. It may be nil.
 	Await func(id string, told func()) bool
 
-	// Transferred is told of each ordered transfer that is over, with the record so far. It does not block, and may be nil.
+	// Transferred is told of each ordered transfer that is over, with the record so far. It may be nil, and does not
+	// block.
 	Transferred func(record.Transfer, record.Record)
 
 	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust

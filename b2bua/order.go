@@ -67,7 +67,7 @@ func (s *Server) Transfer(ctx context.Context, id string, r TransferRequest) (Li
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }
 
-// SetVariables is outbound.SetVariables for the live call with this id. by is who orders. Its errors are those of Order.
+// SetVariables is outbound.SetVariables for the live call with this id. Its errors are those of Order.
 func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
 }

@@ -65,8 +65,8 @@ func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done f
 	to.Step(leg.Send{Ref: ref, Method: req.Method, Content: content})
 }
 
-// Refer passes an agent's REFER to the caller's side, which carries it out. Its reports go back to the agent. answered is
-// called when it has an answer.
+// Refer passes an agent's REFER to the caller's side, which carries it out. Its reports go back to the agent. answered
+// is called when it has an answer.
 func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered func()) {
 	content := leg.Content{Headers: []sip.Header{sip.NewHeader("Refer-To", to), sip.NewHeader("Referred-By", by)}}
 	if !message.WantsReport(req) {
