@@ -30,7 +30,7 @@ type Call struct {
 	// OnHold says that the caller is on hold by an order.
 	OnHold bool `json:"on_hold,omitempty"`
 	// Transfer is the last transfer of a live call.
-	Transfer *Transfer `json:"transfer,omitempty"`
+	Transfer *record.Transfer `json:"transfer,omitempty"`
 	// Held are the sides, a and b, that hold the call: they want no media.
 	Held []string `json:"held,omitempty"`
 	// Hears is the tone or sound that Flowbridge plays to a side, a or b.

@@ -66,18 +66,6 @@ type TransferRequest struct {
 	WithinMS int `json:"within_ms"`
 }
 
-// Transfer is how far the last transfer of a call is.
-type Transfer struct {
-	To string `json:"to"`
-	// By is the token that ordered it. Empty: the agent asked by REFER.
-	By string `json:"by,omitempty"`
-	// State is dialing, ringing, announcing, done or failed.
-	State string `json:"state"`
-	// Code and Reason are the last status of SIP.
-	Code   int    `json:"code,omitempty"`
-	Reason string `json:"reason,omitempty"`
-}
-
 // DigitsRequest asks that keys are pressed towards a side of a live call.
 type DigitsRequest struct {
 	// Side is a, the caller, or b, the called party. Empty: b.
@@ -94,6 +82,8 @@ type Control interface {
 	Press(ctx context.Context, id string, d DigitsRequest) (Call, error)
 	// Variables gives what the hook for variables gives an agent.
 	Variables(ctx context.Context, id string) (any, error)
+	// SetVariables sets variables of a call; an empty value removes one. Its errors are those of Order. by is who orders.
+	SetVariables(ctx context.Context, id, by string, all map[string]string) (Call, error)
 	// Play plays a sound to a side. Its errors are those of Order.
 	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the
@@ -120,7 +110,7 @@ func (a *api) serveControl(mux *router) {
 	mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.orders(OrderHold)))
 	mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.orders(OrderUnhold)))
 	mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
-	mux.HandleFunc("/api/calls/{id}/variables", a.closed(a.variables))
+	mux.HandleFunc("/api/calls/{id}/variables", a.showOrChange(a.closed(a.variables), a.operateAs(a.setVariables)))
 }
 
 // Recordings gives the files of recordings.
@@ -200,8 +190,8 @@ func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 	c, err := a.Control.Transfer(r.Context(), r.PathValue("id"), who.name, body)
 	a.answered(w, r, http.StatusAccepted, struct {
-		ID       string    `json:"id"`
-		Transfer *Transfer `json:"transfer"`
+		ID       string           `json:"id"`
+		Transfer *record.Transfer `json:"transfer"`
 	}{c.ID, c.Transfer}, c, err)
 }
 
@@ -229,6 +219,27 @@ func (a *api) variables(w http.ResponseWriter, r *http.Request) {
 	}
 	all, err := a.Control.Variables(r.Context(), r.PathValue("id"))
 	a.answered(w, r, http.StatusOK, all, Call{}, err)
+}
+
+// setVariables sets variables.
+func (a *api) setVariables(w http.ResponseWriter, r *http.Request, who sender) {
+	var body struct {
+		Variables map[string]string `json:"variables"`
+	}
+	const remedy = `send {"variables": {"name": "value"}}`
+	if status, problem := readBody(r, &body); problem != "" {
+		a.fail(w, status, problem, remedy)
+		return
+	}
+	if len(body.Variables) == 0 {
+		a.fail(w, http.StatusBadRequest, "the body has no variables", remedy)
+		return
+	}
+	c, err := a.Control.SetVariables(r.Context(), r.PathValue("id"), who.name, body.Variables)
+	a.answered(w, r, http.StatusOK, struct {
+		ID        string            `json:"id"`
+		Variables map[string]string `json:"variables"`
+	}{c.ID, c.Variables}, c, err)
 }
 
 // hangup ends a call, and answers with the call as it ended. One that is over already stays as it is.

@@ -35,13 +35,18 @@ func (f *fakeControl) Play(_ context.Context, id string, s PlayRequest) (Call, e
 func (f *fakeControl) Transfer(_ context.Context, id, by string, r TransferRequest) (Call, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s transferred by %s: %+v", id, by, r))
 	return Call{
-		Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Transfer: &Transfer{To: r.To, By: by, State: "dialing"},
+		Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Transfer: &record.Transfer{To: r.To, By: by, State: "dialing"},
 	}, f.err
 }
 
 func (f *fakeControl) Press(_ context.Context, id string, d DigitsRequest) (Call, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s presses %+v", id, d))
 	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
+}
+
+func (f *fakeControl) SetVariables(_ context.Context, id, by string, all map[string]string) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s by %s: %v", id, by, all))
+	return Call{Record: record.Record{ID: id, StartedAt: start, Variables: all}, Phase: "bridged"}, f.err
 }
 
 func (f *fakeControl) Variables(_ context.Context, id string) (any, error) {
@@ -124,6 +129,9 @@ func TestOrders(t *testing.T) {
 		{"/api/calls/live/transfer?to=4711", `{"to":"4711"}`, 400},
 		{"/api/calls/live/dtmf", `{"digits":"1","side":"c"}`, 400},
 		{"/api/calls/live/dtmf", `{"digits":"1","ms":6000}`, 400},
+		{"/api/calls/live/variables", `{}`, 400},
+		{"/api/calls/live/variables", `{"variables":{}}`, 400},
+		{"/api/calls/live/variables", `{"variables":{"a":1}}`, 400},
 	} {
 		if res, body := post(t, h, tt.path, tt.body); res.StatusCode != tt.want || !strings.Contains(body, `"remedy"`) {
 			t.Errorf("%s %s: %d %s; want %d", tt.path, tt.body, res.StatusCode, body, tt.want)
@@ -179,6 +187,11 @@ func TestTransferOrders(t *testing.T) {
 	}
 	if res, body := do(t, New(opts), "GET", "/api/calls/live/variables"); res.StatusCode != 200 || body != `{"id":"live","variables":{}}`+"\n" {
 		t.Errorf("variables: got %d %s", res.StatusCode, body)
+	}
+	control.asked = nil
+	if res, body := post(t, New(opts), "/api/calls/live/variables", `{"variables":{"b":"2","a":"1"}}`); res.StatusCode != 200 ||
+		body != `{"id":"live","variables":{"a":"1","b":"2"}}`+"\n" || fmt.Sprint(control.asked) != "[live by local: map[a:1 b:2]]" {
+		t.Errorf("variables are set: %d %s, asked %v", res.StatusCode, body, control.asked)
 	}
 	control.err = ErrNoCall
 	if res, _ := do(t, New(opts), "GET", "/api/calls/live/variables"); res.StatusCode != 404 {

@@ -22,6 +22,8 @@ type callRecord struct {
 	queued   time.Duration // waited for a place at a target, but for a wait that goes on
 	restored int           // by how many processes
 	attempts []record.Attempt
+
+	variables map[string]string // by orders; a new map with each change
 }
 
 // cdr is the call's CDR so far, without the files of recordings.
@@ -51,6 +53,7 @@ func (c *Call) cdr() record.Record {
 		Placed:  c.customer != nil,
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 		Verstat: c.vars.Identity().Verstat, Attest: c.vars.Identity().Attest, OrigID: c.vars.Identity().OrigID,
+		Variables: r.variables,
 	}
 }
 

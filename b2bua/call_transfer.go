@@ -35,9 +35,9 @@ import (
 // transfers are those away from the agent of a call.
 type transfers struct {
 	call      *Call
-	current   *transfer         // nil: none is under way
-	referrals int               // how many were asked for
-	last      *kept.Transferred // nil: none was
+	current   *transfer        // nil: none is under way
+	referrals int              // how many were asked for
+	last      *record.Transfer // nil: none was
 }
 
 // transfer is a call away from the agent that is under way.
@@ -51,11 +51,11 @@ type transfer struct {
 	early   *sdp.Description // early media of the new target
 	code    int              // the last final answer
 	reason  string
-	told    int               // the last status that was reported to the agent
-	waiting *legOnWire        // the agent, while the new target agrees on its keys; nil: it does not wait
-	first   bool              // the call that we have placed has had no agent yet
-	lost    *loss             // of the agent, from whom somebody takes over; nil: the agent has asked for it
-	said    *kept.Transferred // the state that an operator sees; nil: a rescue
+	told    int              // the last status that was reported to the agent
+	waiting *legOnWire       // the agent, while the new target agrees on its keys; nil: it does not wait
+	first   bool             // the call that we have placed has had no agent yet
+	lost    *loss            // of the agent, from whom somebody takes over; nil: the agent has asked for it
+	said    *record.Transfer // the state that an operator sees; nil: a rescue
 
 	announce bridge.Announce // before it is connected; without a sound: nothing
 	accepted bool            // it was heard, and the new target takes the call
@@ -107,7 +107,8 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 		return
 	}
 	if c.connected.target.Dial.Transfer == config.TransferRelay {
-		tr.relayRefer(from, req, dest)
+		by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
+		c.bridge.Relays.Refer(&from.Half, req, dest.ReferTo, by, c.notes.mark)
 		return
 	}
 	t := tr.take(dest, to.Headers, req)
@@ -152,7 +153,7 @@ func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, 
 	if c.vars.Target == "" { // the customer is the calling party in either direction
 		vars.From, vars.Direction = outbound.CallingParty(c.vars), template.DirectionInbound
 	}
-	tr.last = &kept.Transferred{State: kept.Dialing}
+	tr.last = &record.Transfer{State: record.TransferDialing}
 	tr.current = &transfer{
 		agent: c.b, code: 503, reason: message.StatusText(503), said: tr.last,
 		plan: plan{
@@ -260,9 +261,8 @@ func (tr *transfers) refused(f leg.Refused) {
 	if tr.call.attempts.elsewhere(f) {
 		return
 	}
-	if tr.current.code, tr.current.reason = f.Code, f.Reason; f.Code == 0 {
-		tr.current.code, tr.current.reason = 408, message.StatusText(408)
-	}
+	tr.current.code = cmp.Or(f.Code, 408)
+	tr.current.reason = cmp.Or(f.Reason, message.StatusText(tr.current.code))
 	if !tr.call.attempts.refusedBy(f) {
 		tr.current.plan.targets = nil
 	}
@@ -275,7 +275,7 @@ func (tr *transfers) rings(f leg.Progress) {
 	c := tr.call
 	c.attempts.current.judge(cause.None, f.Code)
 	tr.report(tr.current, f.Code, f.Reason)
-	tr.current.said.Is(kept.Ringing, f.Code, f.Reason)
+	tr.current.said.Is(record.TransferRinging, f.Code, f.Reason)
 	if f.SDP == nil {
 		return
 	}
@@ -320,7 +320,7 @@ func (tr *transfers) answered(f leg.Answered) {
 	held := t.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()
 	tr.current, c.bridge.Sounds.OnHold = nil, false
 	c.bridge.Announcement.End()
-	t.said.Is(kept.Done, 200, message.StatusText(200))
+	tr.over(t, record.TransferDone, 200, message.StatusText(200), cause.None)
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = time.Now()
 	c.bridge.Media.Addr[media.SideB] = c.attempts.current.mediaName
@@ -385,7 +385,7 @@ func (tr *transfers) failed() {
 	c := tr.call
 	t := tr.current
 	tr.report(t, t.code, t.reason)
-	t.said.Is(kept.Failed, t.code, t.reason)
+	tr.over(t, record.TransferFailed, t.code, t.reason, c.attempts.last.cause)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
 	tr.current, c.attempts.current = nil, c.connected
@@ -401,12 +401,25 @@ func (tr *transfers) failed() {
 	c.notes.mark() // the next process must not tell the agent again
 }
 
+// over keeps how a transfer has ended. The end of one that was ordered is told.
+func (tr *transfers) over(t *transfer, state string, code int, reason string, why cause.Cause) {
+	if t.said == nil {
+		return
+	}
+	t.said.Is(state, code, reason)
+	t.said.Cause = string(why)
+	if c := tr.call; t.said.By != "" && c.server.transferred != nil {
+		c.server.transferred(*t.said, c.cdr())
+	}
+}
+
 // giveUp tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
 func (tr *transfers) giveUp(k *kept.Transfer) {
 	tr.current = &transfer{
 		agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500,
 		reason: message.StatusText(500), said: tr.last,
 	}
+	tr.call.attempts.last.cause = cause.ProcessRestart
 	tr.failed()
 }
 
@@ -454,26 +467,4 @@ func (tr *transfers) stop(why cause.Cause) {
 // isLine says whether a leg is the one that is called for a transfer, or of an agent that waits for it.
 func (tr *transfers) isLine(l *legOnWire) bool {
 	return tr.current != nil && l != nil && (l == tr.call.attempts.current.line || l == tr.current.waiting)
-}
-
-// relayRefer passes the REFER to the caller's side, which carries it out. Its reports
-// go back to the agent.
-func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest outbound.Destination) {
-	c := tr.call
-	content := leg.Content{Headers: []sip.Header{
-		sip.NewHeader("Refer-To", dest.ReferTo),
-		sip.NewHeader("Referred-By", outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)),
-	}}
-	if !message.WantsReport(req) {
-		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
-	}
-	c.log.Info().Str("to", dest.ReferTo).Msg("transfer relayed")
-	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.ReferTo)
-	c.bridge.Relays.Watcher = &from.Half // its reports may come before its answer (RFC 6665 section 4.1.2.4)
-	c.bridge.Relays.Relay(&from.Half, req, content, func(r leg.Replied) {
-		if r.Code >= 300 {
-			c.bridge.Relays.Watcher = nil
-		}
-		c.notes.mark()
-	})
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
@@ -66,7 +65,7 @@ type LiveCall struct {
 	OnHold    bool   // by an order
 	At        string // the target that the caller is connected to; empty: it is not answered
 
-	Transfer *kept.Transferred // the last one; nil: there was none
+	Transfer *record.Transfer // the last one; nil: there was none
 
 	Held  [2]bool   // by media.Side: it wants no media
 	Hears [2]string // by media.Side: our tone or sound that it hears

@@ -54,6 +54,10 @@ type Options struct {
 	// Sink last, or when that takes too long. False: the call need not wait. It may be nil.
 	Await func(id string, told func()) bool
 
+	// Transferred is told of each ordered transfer that is over, with the record so far. It may be nil, and does not
+	// block.
+	Transferred func(record.Transfer, record.Record)
+
 	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust
 	// the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
@@ -110,8 +114,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		registrar:  registrar.New(o.Bindings, o.KeepBindings, o.Others),
 		keepsNames: o.Config.Hooks.AskForCalls(),
 		machine:    o.Machine,
-		await:      o.Await,
-		strays:     rate.NewLimiter(strayRate, strayRate),
+		await:      o.Await, transferred: o.Transferred,
+		strays: rate.NewLimiter(strayRate, strayRate),
 	}
 	s.successor.server = s
 	if s.machine == nil {

@@ -3,27 +3,19 @@ package b2bua
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/store/record"
 )
 
-// Order is an operator's command to a live call.
-type Order int
-
-// The orders.
-const (
-	OrderRecord Order = iota // begin a recording
-	OrderStop                // end the recording
-	OrderPause               // pause the recording
-	OrderResume              // resume the recording
-	OrderMask                // begin to mask the caller's keys
-	OrderUnmask              // end masking
-	OrderHold                // keep the caller and the agent from hearing each other
-	OrderUnhold              // let them hear each other again
-	OrderHangup              // end the call. It may be repeated, and does nothing to a call that is over.
-)
+// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. All other orders are for the
+// bridge.
+const OrderHangup bridge.Order = "hangup"
 
 // ErrNoCall means that no live call has the id.
 var ErrNoCall = errors.New("no such call is live")
@@ -51,11 +43,11 @@ type ordered struct {
 
 // Order has the live call with this id carry out an order, and gives its state
 // afterwards. The error is ErrNoCall, an *OrderError, or ctx's.
-func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, error) {
+func (s *Server) Order(ctx context.Context, id string, what bridge.Order) (LiveCall, error) {
 	if what == OrderHangup {
 		return s.order(ctx, id, nil)
 	}
-	return s.order(ctx, id, func(c *Call) error { return c.obey(what) })
+	return s.order(ctx, id, func(c *Call) error { return c.bridge.Obey(what) })
 }
 
 // Play plays a sound to a side of the live call with this id. Its errors are those
@@ -73,6 +65,11 @@ func (s *Server) Press(ctx context.Context, id string, d DigitsRequest) (LiveCal
 // Order.
 func (s *Server) Transfer(ctx context.Context, id string, r TransferRequest) (LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
+}
+
+// SetVariables is outbound.SetVariables for the live call with this id. Its errors are those of Order.
+func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (LiveCall, error) {
+	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
 }
 
 // Called gives our id of the call that has an id of any origin. Its errors are those of Order.
@@ -139,26 +136,17 @@ func (c *Call) carryOut(o *order) {
 	o.reply <- ordered{c.snapshot(), err}
 }
 
-func (c *Call) obey(what Order) error {
-	switch what {
-	case OrderRecord:
-		return c.bridge.Recordings.OrderStart()
-	case OrderStop:
-		return c.bridge.Recordings.OrderStop()
-	case OrderPause:
-		return c.bridge.Recordings.Pause(true)
-	case OrderResume:
-		return c.bridge.Recordings.Pause(false)
-	case OrderMask:
-		return c.bridge.Masking.Order(true)
-	case OrderUnmask:
-		return c.bridge.Masking.Order(false)
-	case OrderHold:
-		return c.bridge.Sounds.Hold(true)
-	case OrderUnhold:
-		return c.bridge.Sounds.Hold(false)
-	case OrderHangup: // carryOut has it
+// setVariables is for calls that are settled: until then the caller's INVITE stays as it came.
+func (c *Call) setVariables(by string, all map[string]string) error {
+	if c.invite != nil {
+		return bridge.NotAnswered()
 	}
+	text, set, err := outbound.SetVariables(c.caller, c.record.variables, all)
+	if refused, is := errors.AsType[*outbound.PlaceError](err); is {
+		return &OrderError{Problem: refused.Problem, Remedy: refused.Remedy, Code: refused.Status}
+	}
+	c.caller, c.record.variables, c.vars.HeaderFunc = text, set, text.Value
+	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	return nil
 }
 

@@ -123,7 +123,7 @@ func (v *reviving) restoreRecord(r *record.Record) {
 		startedAt:  r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt,
 		answeredAt: r.AnsweredAt,
 		setupMS:    r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
-		queued: time.Duration(r.QueuedMS) * time.Millisecond,
+		queued: time.Duration(r.QueuedMS) * time.Millisecond, variables: r.Variables,
 	}
 	if r.Verstat != "" {
 		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}

@@ -3,11 +3,11 @@ package b2bua
 import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // The target of a transfer may have to agree on its keys before it can be heard. It is tried out first.
@@ -40,7 +40,7 @@ func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool
 // announce has a target that can be heard hear what a call is about, and waits for its decision.
 func (tr *transfers) announce() {
 	c := tr.call
-	tr.current.said.Is(kept.Announcing, 200, message.StatusText(200))
+	tr.current.said.Is(record.TransferAnnouncing, 200, message.StatusText(200))
 	c.ladder.Decide("%s has answered, and hears %s", c.attempts.current.target.Dial.Name, tr.current.announce.Sound)
 	c.notes.mark()
 	if !c.bridge.Announcement.Speak() {
@@ -94,7 +94,7 @@ func (tr *transfers) goneInTry(from *legOnWire, f leg.Gone) {
 	c := tr.call
 	switch {
 	case from == tr.current.waiting:
-	case tr.current.said != nil && tr.current.said.State == kept.Announcing:
+	case tr.current.said != nil && tr.current.said.State == record.TransferAnnouncing:
 		tr.declined(f.Cause)
 		return
 	default:

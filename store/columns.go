@@ -14,20 +14,22 @@ import (
 const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
 	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id, trace_id,
-	restored, queued_ms, verstat, attest, orig_id, talk`
+	restored, queued_ms, verstat, attest, orig_id, talk,
+	variables`
 
 // selectList is columnList with the platform's report.
 const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 
 // The number of columns of selectList, and the place of started_at among them.
 const (
-	selected      = 38
+	selected      = 39
 	startedColumn = 11
 )
 
 // A finished record does not change: a repeated Put has no effect.
 const insertCall = `INSERT INTO calls (` + columnList + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+		?)
 	ON CONFLICT (id) DO NOTHING`
 
 // columns has room for the values of one statement after the other. They are good until it is used next.
@@ -45,6 +47,8 @@ func (c *columns) of(r *record.Record) []driver.NamedValue {
 	c.text = record.AppendTalk(c.text[:0], r.Talk)
 	talk := string(c.text)
 	c.text = record.AppendRecordings(c.text[:0], r.Recordings)
+	recordings := string(c.text)
+	c.text = record.AppendVariables(c.text[:0], r.Variables)
 	c.values = c.values[:0]
 	c.addTexts(r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
 		r.SynthflowCallID, r.StartedAt.String())
@@ -60,10 +64,10 @@ func (c *columns) of(r *record.Record) []driver.NamedValue {
 	c.add(r.Disposition)
 	c.add(int64(r.SIPStatus))
 	c.add(int64(r.Q850))
-	c.addTexts(r.Cause, r.EndedBy, r.Codec, attempts, media, string(c.text), r.Lead, r.ExternalID, r.TraceID)
+	c.addTexts(r.Cause, r.EndedBy, r.Codec, attempts, media, recordings, r.Lead, r.ExternalID, r.TraceID)
 	c.add(int64(r.Restored))
 	c.add(r.QueuedMS)
-	c.addTexts(r.Verstat, r.Attest, r.OrigID, talk)
+	c.addTexts(r.Verstat, r.Attest, r.OrigID, talk, string(c.text))
 	return c.values
 }
 
@@ -106,12 +110,12 @@ type row interface{ Scan(dest ...any) error }
 func scan(from row) (record.Record, error) {
 	var r record.Record
 	var report sql.NullString
-	var attempts, media, recordings, talk string
+	var attempts, media, recordings, talk, variables string
 	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
 		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
 		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
 		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &r.Restored, &r.QueuedMS, &r.Verstat, &r.Attest,
-		&r.OrigID, &talk, &report)
+		&r.OrigID, &talk, &variables, &report)
 	if err != nil {
 		return record.Record{}, err
 	}
@@ -122,6 +126,7 @@ func scan(from row) (record.Record, error) {
 		{"attempts", attempts, &r.Attempts},
 		{"media", media, &r.Media},
 		{"talk", talk, &r.Talk},
+		{"variables", variables, &r.Variables},
 		{"recordings", recordings, &r.Recordings},
 		{"report", cmp.Or(report.String, "null"), &r.Report},
 	} {

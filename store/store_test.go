@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -334,5 +335,19 @@ func TestAfterClose(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("second close: %v", err)
+	}
+}
+
+// Variables that orders have set are read as they were written, and none is nothing.
+func TestVariables(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "flowbridge.db"))
+	for id, want := range map[string]map[string]string{"none": nil, "two": {"ticket": "4711", "why": "\"<&\"\u2028"}} {
+		r := sample(id)
+		r.Variables = want
+		mustPut(t, s, r)
+		got, found, err := s.Get(t.Context(), id)
+		if err != nil || !found || !maps.Equal(got.Variables, want) || (got.Variables == nil) != (want == nil) {
+			t.Errorf("%s: got %v, %t, %v", id, got.Variables, found, err)
+		}
 	}
 }

@@ -22,6 +22,38 @@ type OrderError struct {
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
 
+// Order is an operator's command to a live call.
+type Order string
+
+// The orders.
+const (
+	OrderRecord Order = "start"  // a recording
+	OrderStop   Order = "stop"   // the recording
+	OrderPause  Order = "pause"  // the recording
+	OrderResume Order = "resume" // the recording
+	OrderMask   Order = "mask"   // the caller's keys from now on
+	OrderUnmask Order = "unmask"
+	OrderHold   Order = "hold" // keep the caller and the agent from hearing each other
+	OrderUnhold Order = "unhold"
+)
+
+// Obey carries out an order.
+func (b *Bridge) Obey(what Order) error {
+	switch what {
+	case OrderRecord:
+		return b.Recordings.OrderStart()
+	case OrderStop:
+		return b.Recordings.OrderStop()
+	case OrderPause, OrderResume:
+		return b.Recordings.Pause(what == OrderPause)
+	case OrderMask, OrderUnmask:
+		return b.Masking.Order(what == OrderMask)
+	case OrderHold, OrderUnhold:
+		return b.Sounds.Hold(what == OrderHold)
+	}
+	return refused("unknown order "+strconv.Quote(string(what)), "take one of docs/api.md")
+}
+
 // NotAnswered is the error of an order that needs an answered call.
 func NotAnswered() *OrderError {
 	return refused("the call is not answered yet", "ask again when its phase is bridged")

@@ -65,6 +65,24 @@ func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done f
 	to.Step(leg.Send{Ref: ref, Method: req.Method, Content: content})
 }
 
+// Refer passes an agent's REFER to the caller's side, which carries it out. Its reports go back to the agent. answered
+// is called when it has an answer.
+func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered func()) {
+	content := leg.Content{Headers: []sip.Header{sip.NewHeader("Refer-To", to), sip.NewHeader("Referred-By", by)}}
+	if !message.WantsReport(req) {
+		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
+	}
+	r.bridge.Log.Info().Str("to", to).Msg("transfer relayed")
+	r.bridge.Ladder.Decide("the agent's transfer to %s is passed to the caller's side", to)
+	r.Watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
+	r.Relay(from, req, content, func(f leg.Replied) {
+		if f.Code >= 300 {
+			r.Watcher = nil
+		}
+		answered()
+	})
+}
+
 // add notes a request, and gives its Ref.
 func (r *Relays) add(request relayed) (ref int) {
 	if r.open == nil {

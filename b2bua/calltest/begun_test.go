@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -345,12 +345,12 @@ func TestUnmaskedWhereItBeginsAgain(t *testing.T) {
 		synctest.Wait()
 		call, _ := w.callTo(d.to)
 		id := call.Record.ID
-		if _, err := w.server.Order(w.t.Context(), id, b2bua.OrderMask); err != nil {
+		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderMask); err != nil {
 			t.Fatal(err)
 		}
 		w.upgraded()
 		again := w.cancelledAndAgain(in)
-		if _, err := w.server.Order(w.t.Context(), id, b2bua.OrderUnmask); err != nil {
+		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderUnmask); err != nil {
 			t.Fatal(err)
 		}
 		w.agent.takes(again, "agent2")

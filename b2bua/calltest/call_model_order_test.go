@@ -58,11 +58,11 @@ func (m *callModel) actOrder(choose func(int) int) string {
 			}
 		}
 	case "hold":
-		if after, err = m.w.server.Order(ctx, id, b2bua.OrderHold); err == nil && !after.OnHold {
+		if after, err = m.w.server.Order(ctx, id, bridge.OrderHold); err == nil && !after.OnHold {
 			m.fail("a call that is held by order is not on hold")
 		}
 	case "resume":
-		if after, err = m.w.server.Order(ctx, id, b2bua.OrderUnhold); err == nil && after.OnHold {
+		if after, err = m.w.server.Order(ctx, id, bridge.OrderUnhold); err == nil && after.OnHold {
 			m.fail("a call that is resumed by order is on hold")
 		}
 	case "press":

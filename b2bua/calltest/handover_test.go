@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
@@ -111,7 +112,7 @@ func TestSetUpIsBegunAgain(t *testing.T) {
 func TestMaskedWhileItIsSetUp(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", ""), func(w *recorded) {
 		d, in := w.ringing()
-		w.orders(b2bua.OrderMask, true)
+		w.orders(bridge.OrderMask, true)
 		w.upgraded()
 		again := w.cancelledAndAgain(in)
 		w.carrier.expect("SIP/2.0 180")

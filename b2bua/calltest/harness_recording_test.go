@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/media"
 	"flowbridge/media/recording"
 	"flowbridge/store/record"
@@ -95,7 +96,7 @@ func (w *recorded) talks(packets int) {
 }
 
 // order asks something of the one live call.
-func (w *world) order(what b2bua.Order) (b2bua.LiveCall, error) {
+func (w *world) order(what bridge.Order) (b2bua.LiveCall, error) {
 	w.t.Helper()
 	live := w.server.Live(w.t.Context())
 	if len(live) != 1 {
@@ -105,22 +106,22 @@ func (w *world) order(what b2bua.Order) (b2bua.LiveCall, error) {
 }
 
 // does is order where it has to be carried out, with the state afterwards.
-func (w *world) does(what b2bua.Order, state string) b2bua.LiveCall {
+func (w *world) does(what bridge.Order, state string) b2bua.LiveCall {
 	w.t.Helper()
 	l, err := w.order(what)
 	if err != nil || l.Recording != state {
-		w.t.Fatalf("order %d: recording %s, %v; want %s", what, l.Recording, err, state)
+		w.t.Fatalf("order %s: recording %s, %v; want %s", what, l.Recording, err, state)
 	}
 	return l
 }
 
 // refuses is order where it has to be refused.
-func (w *world) refuses(what b2bua.Order, why string) {
+func (w *world) refuses(what bridge.Order, why string) {
 	w.t.Helper()
 	_, err := w.order(what)
 	var refused *b2bua.OrderError
 	if !errors.As(err, &refused) || !strings.Contains(refused.Problem, why) || refused.Remedy == "" {
-		w.t.Errorf("order %d: %v; want %q", what, err, why)
+		w.t.Errorf("order %s: %v; want %q", what, err, why)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -18,11 +18,11 @@ func (w *world) press(d *dialogue, key string) int {
 }
 
 // masked is an order that is carried out, with what the session does then.
-func (w *world) orders(what b2bua.Order, masked bool) media.Mask {
+func (w *world) orders(what bridge.Order, masked bool) media.Mask {
 	w.t.Helper()
 	live, err := w.order(what)
 	if err != nil || live.Masked != masked {
-		w.t.Fatalf("order %d: masked %v, %v; want %v", what, live.Masked, err, masked)
+		w.t.Fatalf("order %s: masked %v, %v; want %v", what, live.Masked, err, masked)
 	}
 	return w.session().masks[media.SideA]
 }
@@ -47,7 +47,7 @@ func TestMaskedKeysReachNobody(t *testing.T) {
 		if w.session().masks[media.SideA].On {
 			t.Error("the session masks keys already")
 		}
-		m := w.orders(b2bua.OrderMask, true)
+		m := w.orders(bridge.OrderMask, true)
 		if !m.On || m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) || m.ULaw.Has(8) || m.Events.Has(0) {
 			t.Errorf("mask: %+v", m)
 		}
@@ -65,7 +65,7 @@ func TestMaskedKeysReachNobody(t *testing.T) {
 		c.agent.offers("INFO", "Signal=2\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
 		w.carrier.reply(w.carrier.expect("INFO"), 200, "OK", "", "") // the other way they pass
 		w.agent.expect("SIP/2.0 200")
-		if m := w.orders(b2bua.OrderUnmask, false); m.On || !m.Events.Has(101) {
+		if m := w.orders(bridge.OrderUnmask, false); m.On || !m.Events.Has(101) {
 			t.Errorf("mask: %+v", m)
 		}
 		passes("3") // but the capture does not show it yet: it might be a repeated one
@@ -107,8 +107,8 @@ func TestMaskOfEveryCall(t *testing.T) {
 		if m := w.session().masks[media.SideA]; !m.On || m.Always {
 			t.Errorf("mask: %+v", m)
 		}
-		w.orders(b2bua.OrderMask, true)
-		w.refuses(b2bua.OrderUnmask, "always masked")
+		w.orders(bridge.OrderMask, true)
+		w.refuses(bridge.OrderUnmask, "always masked")
 		w.press(c.d, "9")
 		w.carrier.expect("SIP/2.0 200")
 		w.agent.silent(time.Second)
@@ -121,7 +121,7 @@ func TestMaskOfEveryCall(t *testing.T) {
 func TestMaskFollowsTheSession(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "reinvite: absorb"), func(w *recorded) {
 		d, in := w.carrier.callsAt(w.agent, "+15075785607")
-		if live, err := w.order(b2bua.OrderMask); err != nil || !live.Masked {
+		if live, err := w.order(bridge.OrderMask); err != nil || !live.Masked {
 			t.Fatalf("during the set-up: %v, %v", live.Masked, err)
 		}
 		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
@@ -184,11 +184,11 @@ func TestMaskedRequestThatWaits(t *testing.T) {
 		w.press(c.d, "1")
 		w.agent.reply(w.agent.expect("INFO"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
-		w.orders(b2bua.OrderMask, true)
+		w.orders(bridge.OrderMask, true)
 		c.d.later++ // one that is late
 		w.press(c.d, "7")
 		synctest.Wait()
-		w.orders(b2bua.OrderUnmask, false)
+		w.orders(bridge.OrderUnmask, false)
 		c.d.later -= 2
 		w.press(c.d, "6")
 		c.d.later++

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 )
 
 // A note takes few allocations. The race detector empties pools at random.
@@ -14,7 +15,7 @@ func TestNoteAllocatesLittle(t *testing.T) {
 		w.talk(nil, nil)
 		ctx, id := w.t.Context(), w.server.Live(w.t.Context())[0].Record.ID
 		asked := testing.AllocsPerRun(100, func() { _, _ = w.server.Find(ctx, id) })
-		noted := testing.AllocsPerRun(100, func() { _, _ = w.server.Order(ctx, id, b2bua.OrderMask) })
+		noted := testing.AllocsPerRun(100, func() { _, _ = w.server.Order(ctx, id, bridge.OrderMask) })
 		if n := noted - asked; n > 30 {
 			t.Errorf("%v allocations a note; want at most 30", n)
 		}

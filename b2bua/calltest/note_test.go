@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/store/record"
 )
 
@@ -51,7 +52,7 @@ func TestNoteHasDuration(t *testing.T) {
 		w.talk(nil, nil)
 		r, _ := w.noted()
 		time.Sleep(50*time.Minute - time.Since(r.AnsweredAt.Time))
-		if _, err := w.server.Order(w.t.Context(), r.ID, b2bua.OrderMask); err != nil {
+		if _, err := w.server.Order(w.t.Context(), r.ID, bridge.OrderMask); err != nil {
 			t.Fatal(err)
 		}
 		if r, _ = w.noted(); r.DurationMS != (50 * time.Minute).Milliseconds() {
@@ -76,7 +77,7 @@ func BenchmarkNote(b *testing.B) {
 		id := w.server.Live(context.Background())[0].Record.ID
 		began := cpuTime(b)
 		for range b.N {
-			if _, err := w.server.Order(context.Background(), id, b2bua.OrderMask); err != nil {
+			if _, err := w.server.Order(context.Background(), id, bridge.OrderMask); err != nil {
 				b.Fatal(err)
 			}
 		}

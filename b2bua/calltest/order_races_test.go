@@ -126,12 +126,12 @@ func TestOrderFindsCall(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, invite := w.established()
 		for _, id := range []string{d.callID, invite.value("Call-ID")} {
-			if _, err := w.server.Order(context.Background(), id, b2bua.OrderUnhold); err != nil {
+			if _, err := w.server.Order(context.Background(), id, bridge.OrderUnhold); err != nil {
 				t.Errorf("%s: %v", id, err)
 			}
 		}
 		for _, id := range []string{"", "nobody", "agent", "+15075785607"} {
-			if _, err := w.server.Order(context.Background(), id, b2bua.OrderUnhold); !errors.Is(err, b2bua.ErrNoCall) {
+			if _, err := w.server.Order(context.Background(), id, bridge.OrderUnhold); !errors.Is(err, b2bua.ErrNoCall) {
 				t.Errorf("%q: got %v", id, err)
 			}
 		}
@@ -141,7 +141,7 @@ func TestOrderFindsCall(t *testing.T) {
 		first, second := w.carrier.newCall("+15085785607"), w.carrier.newCall("+15095785607")
 		first.extra, second.extra = "X-Twilio-CallSid: CA123\n", "X-Twilio-CallSid: CA123\n"
 		one, two := w.carrier.ringsAt(w.agent, first), w.carrier.ringsAt(w.agent2, second)
-		_, err := w.server.Order(context.Background(), "CA123", b2bua.OrderHold)
+		_, err := w.server.Order(context.Background(), "CA123", bridge.OrderHold)
 		for _, live := range w.server.Live(context.Background()) {
 			if code(err) != 0 || !strings.Contains(err.Error(), live.Record.ID) {
 				t.Errorf("an id of two calls: got %v", err)
@@ -162,9 +162,9 @@ const (
 
 func (w *world) holds(on bool) {
 	w.t.Helper()
-	what := b2bua.OrderUnhold
+	what := bridge.OrderUnhold
 	if on {
-		what = b2bua.OrderHold
+		what = bridge.OrderHold
 	}
 	live, err := w.server.Order(context.Background(), w.server.Live(context.Background())[0].Record.ID, what)
 	if err != nil || live.OnHold != on {
@@ -225,7 +225,7 @@ func TestHoldIsNoDeath(t *testing.T) {
 func TestHoldWithoutG711(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [G722]"), func(w *world) {
 		c := w.talkIn("9 101", "9 101")
-		if _, err := w.server.Order(context.Background(), c.d.callID, b2bua.OrderHold); err == nil || !strings.Contains(err.Error(), "does not speak G.711") {
+		if _, err := w.server.Order(context.Background(), c.d.callID, bridge.OrderHold); err == nil || !strings.Contains(err.Error(), "does not speak G.711") {
 			t.Errorf("got %v", err)
 		}
 		w.callerEnds(w.agent, c.d)
@@ -376,7 +376,7 @@ func TestPlacedCallIsHandedOver(t *testing.T) {
 		w.transfersBy(live.Record.ID, by, "not answered yet")
 		called := w.customerTakes(invite)
 		w.transfersBy(live.Record.ID, by, "under way already") // the first agent rings
-		if _, err := w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHold); err == nil {
+		if _, err := w.server.Order(context.Background(), live.Record.ID, bridge.OrderHold); err == nil {
 			t.Error("a customer without an agent is put on hold")
 		}
 		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())

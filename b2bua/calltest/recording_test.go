@@ -80,27 +80,27 @@ func within(all, want []string) (found []string) {
 func TestRecordsOnDemand(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: on_demand", ""), func(w *recorded) {
 		d, in := w.carrier.callsAt(w.agent, "+15075785607")
-		w.refuses(b2bua.OrderRecord, "not answered yet")
-		for _, o := range []b2bua.Order{b2bua.OrderStop, b2bua.OrderPause, b2bua.OrderResume} {
+		w.refuses(bridge.OrderRecord, "not answered yet")
+		for _, o := range []bridge.Order{bridge.OrderStop, bridge.OrderPause, bridge.OrderResume} {
 			w.refuses(o, "not recorded")
 		}
-		w.refuses(b2bua.OrderMask, "not masked")
+		w.refuses(bridge.OrderMask, "not masked")
 		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.talks(10)
-		w.does(b2bua.OrderRecord, bridge.RecordingOn)
-		w.refuses(b2bua.OrderRecord, "recorded already")
+		w.does(bridge.OrderRecord, bridge.RecordingOn)
+		w.refuses(bridge.OrderRecord, "recorded already")
 		w.talks(50)
-		w.does(b2bua.OrderPause, bridge.RecordingPaused)
-		w.does(b2bua.OrderPause, bridge.RecordingPaused)
+		w.does(bridge.OrderPause, bridge.RecordingPaused)
+		w.does(bridge.OrderPause, bridge.RecordingPaused)
 		w.talks(50)
-		w.does(b2bua.OrderResume, bridge.RecordingOn)
+		w.does(bridge.OrderResume, bridge.RecordingOn)
 		w.talks(50)
-		if live := w.does(b2bua.OrderStop, bridge.RecordingOff); len(live.Record.Recordings) != 2 {
+		if live := w.does(bridge.OrderStop, bridge.RecordingOff); len(live.Record.Recordings) != 2 {
 			t.Errorf("recordings: %+v", live.Record.Recordings)
 		}
-		w.refuses(b2bua.OrderPause, "not recorded")
+		w.refuses(bridge.OrderPause, "not recorded")
 		w.talks(20)
-		w.does(b2bua.OrderRecord, bridge.RecordingOn)
+		w.does(bridge.OrderRecord, bridge.RecordingOn)
 		w.talks(20)
 		w.callerHangsUp(d)
 		r := w.record()
@@ -127,7 +127,7 @@ func TestRecordsOnDemand(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		if _, err := w.server.Order(w.t.Context(), r.ID, b2bua.OrderRecord); !errors.Is(err, b2bua.ErrNoCall) {
+		if _, err := w.server.Order(w.t.Context(), r.ID, bridge.OrderRecord); !errors.Is(err, b2bua.ErrNoCall) {
 			t.Errorf("a call that is over: %v", err)
 		}
 	})
@@ -138,7 +138,7 @@ func TestRecordsOnDemand(t *testing.T) {
 func TestNothingIsRecorded(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: off", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
-		w.refuses(b2bua.OrderRecord, "not recorded")
+		w.refuses(bridge.OrderRecord, "not recorded")
 		w.callerHangsUp(c.d)
 		if r := w.record(); len(r.Recordings) != 0 {
 			t.Errorf("recordings: %+v", r.Recordings)
@@ -146,7 +146,7 @@ func TestNothingIsRecorded(t *testing.T) {
 	})
 	inWorldWith(t, recordingYAML("record: always", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		w.refuses(b2bua.OrderRecord, "not configured")
+		w.refuses(bridge.OrderRecord, "not configured")
 		c.hangsUp()
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -361,7 +361,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 			w.begin(left)
 			synctest.Wait()
 			call := w.server.Live(w.t.Context())[0]
-			if _, err := w.server.Order(w.t.Context(), call.Record.ID, b2bua.OrderMask); call.Vars.Route != tt.want || (err == nil) != tt.masks {
+			if _, err := w.server.Order(w.t.Context(), call.Record.ID, bridge.OrderMask); call.Vars.Route != tt.want || (err == nil) != tt.masks {
 				w.t.Errorf("route %q; masks: %v", call.Vars.Route, err)
 			}
 			c.hangsUp()

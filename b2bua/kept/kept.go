@@ -2,7 +2,6 @@ package kept
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // Call is the state of a call beside its record. Times are leg.Instants.
@@ -71,8 +71,8 @@ type Call struct {
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
 	Placed  bool `cbor:"46,keyasint,omitempty"` // a call that begins again had a place at a target
 
-	Asked  *Transferred `cbor:"51,keyasint,omitempty"` // the last transfer
-	OnHold bool         `cbor:"52,keyasint,omitempty"` // by an order
+	Asked  *record.Transfer `cbor:"51,keyasint,omitempty"` // the last transfer
+	OnHold bool             `cbor:"52,keyasint,omitempty"` // by an order
 
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
 	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
@@ -141,46 +141,6 @@ type Transfer struct {
 type Waiting struct {
 	Description sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
 	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // to the agent
-}
-
-// Transferred is how far the last transfer of a call is.
-type Transferred struct {
-	To     string `cbor:"1,keyasint,omitempty"`
-	By     string `cbor:"2,keyasint,omitempty"` // who has ordered it; empty: the agent, by REFER
-	State  string `cbor:"3,keyasint,omitempty"`
-	Code   int    `cbor:"4,keyasint,omitempty"` // the last status of SIP
-	Reason string `cbor:"5,keyasint,omitempty"`
-}
-
-// The states of a transfer.
-const (
-	Dialing    = "dialing"
-	Ringing    = "ringing"
-	Announcing = "announcing"
-	Done       = "done"
-	Failed     = "failed"
-)
-
-// Is sets the state. A transfer that nobody is told of is nil.
-func (t *Transferred) Is(state string, code int, reason string) {
-	if t != nil {
-		t.State, t.Code, t.Reason = state, code, reason
-	}
-}
-
-// Words says it as an agent can speak it.
-func (t *Transferred) Words() string {
-	switch {
-	case t == nil:
-		return "The call was not transferred."
-	case t.State == Done:
-		return "The call was transferred."
-	case t.State == Failed:
-		return fmt.Sprintf("The transfer has failed: %d %s. The caller is with you.", t.Code, t.Reason)
-	case t.State == Announcing:
-		return "Somebody has answered, and hears what the call is about."
-	}
-	return "The call is being transferred."
 }
 
 // Rescues says whether the call has lost its agent, and somebody is to take over.

@@ -151,6 +151,7 @@ func recordColumns() []column {
 		column{"gap_ms", func(r *Record) string { return strconv.FormatInt(r.Media.GapMS, 10) }},
 		column{"attempts", func(r *Record) string { return compact(r.Attempts) }},
 		column{"recordings", func(r *Record) string { return compact(r.Recordings) }},
+		column{"variables", func(r *Record) string { return compact(r.Variables) }},
 		column{"report", func(r *Record) string { return compact(r.Report) }})
 }
 

@@ -43,6 +43,7 @@ func sample(id string) Record {
 		TraceID: "0af7651916cd43dd8448eb211c80319c", Attempts: []Attempt{{Target: "synthflow", DroppedHeaders: []string{"X-A", "X-B"}}},
 		Recordings: []Recording{{File: "2026/11/20/x.wav", Format: "wav", Bytes: 1920044}},
 		Media:      Media{A: MediaSide{Rx: 3000, JitterMS: 1.5}, B: MediaSide{Rx: 2, DroppedBy: DroppedBy{WrongSource: 3}, MOS: 3.2}, MOS: 4.3, OneWay: "b"},
+		Variables:  map[string]string{"ticket": "4711"},
 	}
 }
 
@@ -60,7 +61,7 @@ func TestCSV(t *testing.T) {
 			t.Errorf("%s: got %q; want %q", name, got[0][name], want)
 		}
 	}
-	for _, name := range []string{"attempts", "recordings", "report"} {
+	for _, name := range []string{"attempts", "recordings", "variables", "report"} {
 		if c := got[0][name]; !strings.Contains("[{", c[:1]) {
 			t.Errorf("%s: %q", name, c)
 		}

@@ -1,7 +1,9 @@
 package record
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -181,6 +183,21 @@ func appendRecording(b []byte, r *Recording) []byte {
 	return append(textIf(b, "error", r.Error), '}')
 }
 
+// AppendVariables appends the column variables.
+func AppendVariables(b []byte, all map[string]string) []byte {
+	if all == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '{')
+	for i, name := range slices.Sorted(maps.Keys(all)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(appendString(b, name), ':'), all[name])
+	}
+	return append(b, '}')
+}
+
 // AppendMedia appends the column media.
 func AppendMedia(b []byte, m *Media) []byte {
 	b = appendSide(key(append(b, '{'), "a"), &m.A)
@@ -276,6 +293,9 @@ func AppendRecord(b []byte, r *Record) []byte {
 	}
 	if r.Talk != nil {
 		b = AppendTalk(key(b, "talk"), r.Talk)
+	}
+	if r.Variables != nil {
+		b = AppendVariables(key(b, "variables"), r.Variables)
 	}
 	if len(r.Recordings) > 0 {
 		b = appendList(key(b, "recordings"), r.Recordings, appendRecording)

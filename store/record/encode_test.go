@@ -30,6 +30,13 @@ func fill(v reflect.Value, random *rand.Rand, zeros bool) {
 		for i := range v.Len() {
 			fill(v.Index(i), random, zeros)
 		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for _, name := range []string{"b", "\"a<", "\u2028"} {
+			value := reflect.New(v.Type().Elem()).Elem()
+			fill(value, random, zeros)
+			v.SetMapIndex(reflect.ValueOf(name), value)
+		}
 	case reflect.String:
 		texts := []string{"synthflow", "\"a\\b\"", "<b>&amp;", "ä€😀", "\x00\x1f\x7f\t\r\n\b\f", "\xff\xc3", "\u2028\u2029", "\ufffd"}
 		v.SetString(texts[random.IntN(len(texts))])
@@ -58,6 +65,7 @@ func TestEncoding(t *testing.T) {
 		}{
 			"attempts":   {AppendAttempts(nil, r.Attempts), emptyNotNil(r.Attempts)},
 			"recordings": {AppendRecordings(nil, r.Recordings), emptyNotNil(r.Recordings)},
+			"variables":  {AppendVariables(nil, r.Variables), r.Variables},
 			"media":      {AppendMedia(nil, &r.Media), r.Media},
 		} {
 			want, err := json.Marshal(part.like)

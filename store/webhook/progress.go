@@ -2,16 +2,17 @@ package webhook
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
 	"flowbridge/store/record"
 )
 
-// How far a placed call has come. Unlike the outbox's items, such a message is sent once, and is lost if the receiver
-// does not take it. The record that follows has all of it.
+// How far a placed call has come, and how an ordered transfer has ended. Unlike the outbox's items, such a message is
+// sent once, and is lost if the receiver does not take it. The record that follows has all of it.
 
-// EventProgress says that a placed call has come further.
+// EventProgress says that a placed call has come further, or that an ordered transfer is over.
 const EventProgress = "call.progress"
 
 // Progress is how far a call has come.
@@ -23,12 +24,16 @@ const (
 	ProgressRinging  Progress = "ringing"  // at the customer's
 	ProgressAnswered Progress = "answered" // by the customer
 	ProgressBridged  Progress = "bridged"  // to an agent
+
+	progressTransfer = "transfer_" // and the state of a transfer, of any call
 )
 
 // ProgressMessage is the body of a request with EventProgress.
 type ProgressMessage struct {
 	Message
 	State Progress `json:"state"`
+	// Transfer is the transfer that is over.
+	Transfer *record.Transfer `json:"transfer,omitempty"`
 }
 
 // maxNews is how many such messages wait for a slow receiver. Further ones are lost.
@@ -84,15 +89,22 @@ func progressOf(r *record.Record) Progress {
 	return ProgressDialing
 }
 
-// tell gives all receivers a step of a call. It does not block.
-func (s *Sender) tell(state Progress, r record.Record) {
+// TellTransfer tells receivers how a transfer has ended. A call may have several.
+func (s *Sender) TellTransfer(t record.Transfer, r record.Record) {
+	s.tellAs(progressTransfer+Progress(t.State), &t, r, "."+strconv.Itoa(len(r.Attempts)))
+}
+
+func (s *Sender) tell(state Progress, r record.Record) { s.tellAs(state, nil, r, "") }
+
+// tellAs gives all receivers a step of a call. It does not block.
+func (s *Sender) tellAs(state Progress, t *record.Transfer, r record.Record, which string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := ProgressMessage{
 		Message: Message{
-			Event: EventProgress, ID: r.ID + "." + string(state), CreatedAt: record.TimeOf(time.Now()), Record: r,
+			Event: EventProgress, ID: r.ID + "." + string(state) + which, CreatedAt: record.TimeOf(time.Now()), Record: r,
 		},
-		State: state,
+		State: state, Transfer: t,
 	}
 	for _, w := range s.workers {
 		select {

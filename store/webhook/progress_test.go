@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,6 +40,11 @@ func TestProgress(t *testing.T) {
 		})
 		step(func() { r.Attempts = append(r.Attempts, record.Attempt{SIPStatus: 503}) })
 		step(func() { r.Attempts = append(r.Attempts, record.Attempt{SIPStatus: 200}) })
+		for _, state := range []string{record.TransferFailed, record.TransferDone} {
+			r.Attempts = append(r.Attempts, record.Attempt{Reason: record.ReasonTransfer})
+			s.sender.TellTransfer(record.Transfer{To: "4711", By: "anna", State: state, Code: 486, Cause: "target_busy"}, r)
+			synctest.Wait()
+		}
 		p.Ended(r)
 		p.Ended(taken)
 		if len(p.said) > 0 {
@@ -50,13 +56,19 @@ func TestProgress(t *testing.T) {
 			if err := json.Unmarshal(d.body, &m); err != nil {
 				t.Fatal(err)
 			}
-			if m.Event != EventProgress || d.header.Get(HeaderEvent) != EventProgress || m.ID != "1."+string(m.State) ||
-				m.Record.ID != "1" {
+			id := "1." + string(m.State)
+			if m.Transfer != nil {
+				id += "." + strconv.Itoa(len(m.Record.Attempts))
+				if m.State != Progress("transfer_"+m.Transfer.State) || m.Transfer.By != "anna" || m.Transfer.Cause != "target_busy" {
+					t.Errorf("a transfer: %+v", m.Transfer)
+				}
+			}
+			if m.Event != EventProgress || d.header.Get(HeaderEvent) != EventProgress || m.ID != id || m.Record.ID != "1" {
 				t.Errorf("sent %+v with %v", m, d.header)
 			}
 			got = append(got, string(m.State))
 		}
-		if want := []string{"dialing", "ringing", "answered", "bridged"}; !slices.Equal(got, want) {
+		if want := []string{"dialing", "ringing", "answered", "bridged", "transfer_failed", "transfer_done"}; !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})

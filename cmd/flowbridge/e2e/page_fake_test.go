@@ -408,4 +408,8 @@ func (n *fakeNode) Transfer(context.Context, string, string, admin.TransferReque
 	return admin.Call{}, admin.ErrNoCall
 }
 
+func (n *fakeNode) SetVariables(context.Context, string, string, map[string]string) (admin.Call, error) {
+	return admin.Call{}, admin.ErrNoCall
+}
+
 func (n *fakeNode) Variables(context.Context, string) (any, error) { return nil, admin.ErrNoCall }

@@ -4,12 +4,19 @@ package e2e
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"flowbridge/media/audio"
 	"flowbridge/sim"
+	"flowbridge/store/webhook"
 )
 
 // fromLoopback lets a trunk's RTP come from where a softphone's comes from: it
@@ -152,4 +159,93 @@ func TestSoftphoneTransferred(t *testing.T) {
 	if m := r.Media; m.A.Rx < 100 || m.A.Tx < 100 || m.B.Rx < 100 || m.B.Tx < 100 {
 		t.Errorf("packets: %+v; want at least 100 each way on each side", m)
 	}
+}
+
+// TestOrderedToSoftphone hands a softphone's caller to another softphone by the command line, which accepts the announced call
+// and hangs up first, or declines: then the agent and the caller hear each other again. A receiver is told how it ended.
+func TestOrderedToSoftphone(t *testing.T) {
+	for name, key := range map[string]string{"accepted": "1", "declined": "2"} {
+		t.Run(name, func(t *testing.T) { ordersToSoftphone(t, key) })
+	}
+}
+
+func ordersToSoftphone(t *testing.T, key string) {
+	s := newPreparedStage(t)
+	calleeAt := s.freePort(s.stranger)
+	told := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m webhook.ProgressMessage
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		if m.Transfer != nil {
+			told <- fmt.Sprintf("%s %s by %s: %d %s", m.State, m.Transfer.To, m.Transfer.By, m.Transfer.Code, m.Transfer.Cause)
+		}
+	}))
+	defer receiver.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	must(t, os.WriteFile(secret, []byte("e2e-secret\n"), 0o600))
+	b := startServer(t, t.TempDir(), s.config(setup{
+		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v"`, calleeAt) + fromLoopback,
+		target: `, transfer_numbers: ["^\\+1507"]`, route: ", hold: eu",
+	})+`webhooks: [{name: crm, url: "`+receiver.URL+`", secret_file: `+secret+`}]`+"\n")
+	s.server, b.targets = b, []uint16{s.agent.Port()}
+	scenario, ends, second := "caller_hangup", hungUpByAgent, try{"", 0, 200}
+	if key == "2" {
+		scenario, ends, second = "given_back", hungUpByCaller, try{"target_refused", 0, 200}
+	}
+	callee, two := s.startBaresipAs(human, calleeAt, softWords(36)), s.newPhone(s.platform)
+	agent := s.agentPlays(scenario, two.key())
+	phone := s.startBaresip(softWords(35))
+	phone.calls(s.to())
+	agent.confirmed(1)
+	id := b.calls()[0].ID
+	b.prints("calls", "variables", id, "ticket=4711", "--url", b.admin)
+	b.prints("calls", "transfer", id, human, "--announce", "beep", "--accept", "1", "--url", b.admin)
+	callee.await("CALL_ESTABLISHED")
+	phone.hears(time.Second) // the hold tone
+	callee.hears(100 * time.Millisecond)
+	if heardOf(phone, callee.words)+heardOf(callee, phone.words) > 0 {
+		t.Error("the softphones hear each other before the call is taken")
+	}
+	callee.command("sndcode", key)
+	if key == "1" {
+		agent.received("BYE ", 1)
+		eventually(t, "the softphones hear each other", func() bool {
+			return heardOf(phone, callee.words) > 100 && heardOf(callee, phone.words) > 100
+		})
+		callee.hangUp()
+		phone.await("CALL_CLOSED")
+		phone.quit()
+	} else {
+		callee.await("CALL_CLOSED")
+		callee.quit()
+		agent.received("ACK ", 2)
+		toB, err := agent.received("INVITE ", 1)[0].rtp()
+		must(t, err)
+		before, his := len(two.heard()), sim.Words(97)[:50*frame]
+		eventually(t, "the caller and the agent hear each other again", func() bool {
+			two.talk(speech(his, 0x97), toB)
+			var hers []byte
+			for _, a := range two.heard()[before:] {
+				hers = append(hers, a.data[12:]...)
+			}
+			return heardOf(phone, his) > 30 && compare(codes(audio.ULaw, phone.words), hers).known > 30
+		})
+		phone.hangUp()
+	}
+	agent.finish()
+	want := map[string]string{"1": "transfer_done " + human + " by local: 200 ", "2": "transfer_failed " + human + " by local: 603 target_refused"}[key]
+	if got := <-told; got != want {
+		t.Errorf("the receiver is told %q; want %q", got, want)
+	}
+	if r := b.finish(transferred(ends, second))[0]; r.Variables["ticket"] != "4711" {
+		t.Errorf("the record has variables %v", r.Variables)
+	}
+}
+
+// heardOf counts the packets of some words that a softphone has heard.
+func heardOf(p *baresip, words []int16) int {
+	p.t.Helper()
+	return compare(codes(audio.ULaw, words), codes(audio.ULaw, p.heard())).known
 }

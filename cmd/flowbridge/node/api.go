@@ -138,9 +138,7 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 func callOf(c b2bua.LiveCall) admin.Call {
 	call := admin.Call{
 		Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: c.Recording, Masked: c.Masked, OnHold: c.OnHold,
-	}
-	if c.Transfer != nil {
-		call.Transfer = new(admin.Transfer(*c.Transfer))
+		Transfer: c.Transfer,
 	}
 	for side, name := range []string{"a", "b"} {
 		if c.Held[side] {
@@ -179,15 +177,7 @@ func (r report) Groups() any           { return r.groups.All() }
 type control struct{ *Node }
 
 func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
-	what, ok := map[admin.Order]b2bua.Order{
-		admin.OrderRecord: b2bua.OrderRecord, admin.OrderStop: b2bua.OrderStop, admin.OrderPause: b2bua.OrderPause,
-		admin.OrderResume: b2bua.OrderResume, admin.OrderMask: b2bua.OrderMask, admin.OrderUnmask: b2bua.OrderUnmask,
-		admin.OrderHold: b2bua.OrderHold, admin.OrderUnhold: b2bua.OrderUnhold, admin.OrderHangup: b2bua.OrderHangup,
-	}[o]
-	if !ok {
-		return admin.Call{}, fmt.Errorf("unknown order %q", o)
-	}
-	return answered(c.server.Order(ctx, id, what))
+	return answered(c.server.Order(ctx, id, bridge.Order(o)))
 }
 
 func (c control) Play(ctx context.Context, id string, p admin.PlayRequest) (admin.Call, error) {
@@ -233,6 +223,10 @@ func (c control) Variables(ctx context.Context, id string) (any, error) {
 		return nil, &admin.RefusedError{Problem: err.Error(), Remedy: "take Flowbridge's own id"}
 	}
 	return all, err
+}
+
+func (c control) SetVariables(ctx context.Context, id, by string, all map[string]string) (admin.Call, error) {
+	return answered(c.server.SetVariables(ctx, id, by, all))
 }
 
 func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call, error) {

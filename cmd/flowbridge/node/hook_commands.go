@@ -48,10 +48,10 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 		})
 	case "hold":
 		words = "The caller is on hold."
-		_, err = h.server.Order(ctx, id, b2bua.OrderHold)
+		_, err = h.server.Order(ctx, id, bridge.OrderHold)
 	case "resume":
 		words = "The caller hears you again."
-		_, err = h.server.Order(ctx, id, b2bua.OrderUnhold)
+		_, err = h.server.Order(ctx, id, bridge.OrderUnhold)
 	case "dtmf":
 		words = "The keys are pressed."
 		_, err = h.server.Press(ctx, id, b2bua.DigitsRequest{Side: media.SideA, Digits: c.Digits})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -167,11 +168,13 @@ func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, err
 	if v := h.config().Hooks.Variables; v != nil { // else the admin API asks
 		headers = live.Headers(v.Headers)
 	}
+	variables := h.variables(r.ID, live.Vars, headers)
+	maps.Copy(variables, r.Variables)
 	return hooks.Call{
 		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
 		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
 		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
-		Variables: h.variables(r.ID, live.Vars, headers),
+		Variables: variables,
 	}, nil
 }
 

@@ -273,6 +273,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: preparers,
 		Key: n.seatKey(), Left: n.left, Await: n.await(), Machine: store.Uptime, Node: name, Log: n.log,
 		Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.before.orNone(),
+		Transferred: n.webhooks.TellTransfer,
 	}
 	if n.fleet != nil {
 		o.Others = n.fleet

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,7 +25,7 @@ import (
 func Calls() *cobra.Command {
 	return cli.Group("calls", "Show calls, and command live ones", "",
 		"  flowbridge calls list\n  flowbridge calls ladder 0199f0c1-…\n  flowbridge calls hangup 0199f0c1-…",
-		listCommand(), showCommand(), ladderCommand(), hangupCommand(), transferCommand(), dtmfCommand(),
+		listCommand(), showCommand(), ladderCommand(), hangupCommand(), transferCommand(), dtmfCommand(), variablesCommand(),
 		holdCommand("hold", "Put the caller of a live call on hold",
 			"Put the caller of a live call on hold: the caller hears the route's hold sound, the agent silence. Neither is told."),
 		holdCommand("resume", "End a hold that was ordered", "Let the caller and the agent hear each other again."))
@@ -148,6 +149,9 @@ func printCall(w io.Writer, c *admin.Call) {
 	}
 	if c.OnHold {
 		row("held", "by an order")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
+		row("variable", "%s: %s", cli.Shown(name), cli.Shown(c.Variables[name]))
 	}
 	if t := c.Transfer; t != nil {
 		row("transfer", "%s", transferLine(t))

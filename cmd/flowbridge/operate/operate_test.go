@@ -105,7 +105,16 @@ func (f *fakeServer) Transfer(ctx context.Context, id, by string, r admin.Transf
 		return c, &admin.RefusedError{Problem: "not a number or host that may be called", Remedy: "see transfer_numbers", Status: 403}
 	}
 	f.ordered = append(f.ordered, fmt.Sprintf("%s %+v", id, r))
-	c.Transfer = &admin.Transfer{To: r.To, By: by, State: "dialing"}
+	c.Transfer = &record.Transfer{To: r.To, By: by, State: "dialing"}
+	return c, nil
+}
+
+func (f *fakeServer) SetVariables(ctx context.Context, id, by string, all map[string]string) (admin.Call, error) {
+	c, ok := f.Find(ctx, id)
+	if !ok {
+		return c, admin.ErrNoCall
+	}
+	f.ordered = append(f.ordered, fmt.Sprintf("%s by %s: %v", id, by, all))
 	return c, nil
 }
 

@@ -13,23 +13,31 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/store/record"
 )
 
 // ordersCall makes a command send an order for a call, whose body is made of the arguments after the id.
-func ordersCall(c *cobra.Command, count int, order string, body func(args []string) any) *cobra.Command {
+func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order string,
+	body func(args []string) (any, error),
+) *cobra.Command {
 	at := accessFlags(c)
-	withID(c, at, cobra.ExactArgs(1+count))
+	withID(c, at, count)
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
-	c.RunE = func(c *cobra.Command, args []string) (err error) {
-		if at.body, err = json.Marshal(body(args[1:])); err != nil {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		says, err := body(args[1:])
+		if err != nil {
+			return err
+		}
+		if at.body, err = json.Marshal(says); err != nil {
 			return err
 		}
 		got := &struct { // what the answers have
-			ID        string          `json:"id,omitempty"`
-			Transfer  *admin.Transfer `json:"transfer,omitempty"`
-			Recording string          `json:"recording,omitempty"`
-			Masked    bool            `json:"masked,omitempty"`
-			OnHold    bool            `json:"on_hold,omitempty"`
+			ID        string            `json:"id,omitempty"`
+			Transfer  *record.Transfer  `json:"transfer,omitempty"`
+			Variables map[string]string `json:"variables,omitempty"`
+			Recording string            `json:"recording,omitempty"`
+			Masked    bool              `json:"masked,omitempty"`
+			OnHold    bool              `json:"on_hold,omitempty"`
 		}{}
 		return at.answer(c, http.MethodPost, idPath(args[0])+"/"+order, got, *asJSON, func(w io.Writer) error {
 			if got.Transfer != nil {
@@ -55,14 +63,14 @@ func transferCommand() *cobra.Command {
 	f.StringVar(&r.Accept, "accept", "", "key by which it takes the call (default: when the sound is over)")
 	within := f.Duration("within", 0, "how long it may take for that (default 20s)")
 	f.StringToStringVar(&r.Headers, "header", nil, "header of the new INVITE, as NAME=VALUE; may be given again")
-	return ordersCall(c, 1, "transfer", func(args []string) any {
+	return ordersCall(c, cobra.ExactArgs(2), "transfer", func(args []string) (any, error) {
 		r.To, r.WithinMS = args[0], int(*within/time.Millisecond)
-		return r
+		return r, nil
 	})
 }
 
 // transferLine is a transfer in one line.
-func transferLine(t *admin.Transfer) string {
+func transferLine(t *record.Transfer) string {
 	line := fmt.Sprintf("to %s by %s: %s", cli.Shown(t.To), cmp.Or(cli.Shown(t.By), "the agent"), t.State)
 	if t.Code > 0 {
 		line += fmt.Sprintf(", %d %s", t.Code, cli.Shown(t.Reason))
@@ -77,13 +85,24 @@ func dtmfCommand() *cobra.Command {
 		"  flowbridge calls dtmf 0199f0c1-… 12#")
 	c.Flags().StringVar(&r.Side, "side", "b", "a: the caller; b: the called party")
 	long := c.Flags().Duration("long", 100*time.Millisecond, "how long each key is pressed")
-	return ordersCall(c, 1, "dtmf", func(args []string) any {
+	return ordersCall(c, cobra.ExactArgs(2), "dtmf", func(args []string) (any, error) {
 		r.Digits, r.MS = strings.ToUpper(args[0]), int(*long/time.Millisecond)
-		return r
+		return r, nil
+	})
+}
+
+func variablesCommand() *cobra.Command {
+	c := cli.Command("variables ID NAME=VALUE...", "Set variables of a live call",
+		"Set variables of a live call: headers X-NAME, as if the caller's INVITE had them, for templates and pass_headers of\n"+
+			"whoever is called from now on. An empty value removes one. The record has them.",
+		"  flowbridge calls variables 0199f0c1-… ticket=4711 mood=")
+	return ordersCall(c, cobra.MinimumNArgs(2), "variables", func(args []string) (any, error) {
+		all, err := pairs("variable", "=", args)
+		return map[string]any{"variables": all}, err
 	})
 }
 
 func holdCommand(order, short, long string) *cobra.Command {
 	c := cli.Command(order+" ID", short, long, "  flowbridge calls "+order+" 0199f0c1-…")
-	return ordersCall(c, 0, order, func([]string) any { return struct{}{} })
+	return ordersCall(c, cobra.ExactArgs(1), order, func([]string) (any, error) { return struct{}{}, nil })
 }

@@ -25,6 +25,10 @@ func TestOrders(t *testing.T) {
 		{"calls dtmf live 12#", "0 ", "live {Side:b Digits:12# MS:100}"},
 		{"calls dtmf live a --side a --long 200ms", "0 ", "live {Side:a Digits:A MS:200}"},
 		{"calls dtmf live 1 --side c", "1 side is neither a nor b", ""},
+		{"calls variables live ticket=4711 mood=", "0 ", "live by local: map[mood: ticket:4711]"},
+		{"calls variables live ticket", "2 write it like NAME=VALUE", ""},
+		{"calls variables live", "2 requires at least 2 arg", ""},
+		{"calls variables none a=b", `1 no call "none" is live`, ""},
 		{"calls dtmf none 1", `1 no call "none" is live`, ""},
 	} {
 		f.ordered = nil

@@ -1,0 +1,99 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
+	"flowbridge/media"
+)
+
+// everyOrder gives each order but a hangup, and what became of it.
+func (w *world) everyOrder(ctx context.Context, id string) map[string]error {
+	all := map[string]error{}
+	_, all["transfer"] = w.server.Transfer(ctx, id, toNumber("4711"))
+	_, all["hold"] = w.server.Order(ctx, id, bridge.OrderHold)
+	_, all["resume"] = w.server.Order(ctx, id, bridge.OrderUnhold)
+	_, all["dtmf"] = w.server.Press(ctx, id, bridge.DigitsRequest{Side: media.SideB, Digits: "1"})
+	_, all["variables"] = w.server.SetVariables(ctx, id, "anna", map[string]string{"a": "b"})
+	return all
+}
+
+// An order that crosses a BYE finds no call, though its legs still owe answers. A hangup is carried out already.
+func TestOrderCrossesBYE(t *testing.T) {
+	inWorldWith(t, orderConfig, func(w *world) {
+		d, _ := w.established()
+		id := w.server.Live(context.Background())[0].Record.ID
+		w.sink.hold = make(chan struct{}) // the record is not committed yet, so the call is found
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		bye := w.agent.expect("BYE")
+		for what, err := range w.everyOrder(context.Background(), id) {
+			if !errors.Is(err, b2bua.ErrNoCall) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		if _, err := w.server.Order(context.Background(), id, b2bua.OrderHangup); err != nil {
+			t.Errorf("a hangup: got %v", err)
+		}
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.agent2.silent(time.Second)
+		close(w.sink.hold)
+		w.record()
+	})
+}
+
+// While somebody is to take over from a dead agent, a call is not transferred, and nobody is there for keys. Who takes over can
+// be put on hold.
+func TestOrderCrossesRescue(t *testing.T) {
+	inRescue(t, "", func(w *world) {
+		d, invite := w.established()
+		w.agentDies(10*time.Minute, invite, "Reason: Q.850;cause=41")
+		called := w.agent2.expect("INVITE")
+		got := w.everyOrder(context.Background(), d.callID)
+		for what, says := range map[string]string{"transfer": "under way already", "dtmf": "nobody is connected"} {
+			if err := got[what]; err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: got %v; want %s", what, err, says)
+			}
+		}
+		if got["variables"] != nil {
+			t.Errorf("variables: got %v", got["variables"])
+		}
+		w.agent2.concludes(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
+		synctest.Wait()
+		w.holds(true)
+		w.holds(false)
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// An order that comes while the process stands still for an upgrade is carried out if that goes on.
+func TestOrderCrossesUpgrade(t *testing.T) {
+	inWorldWith(t, orderConfig, func(w *world) {
+		d, _ := w.established()
+		synctest.Wait()
+		must(t, w.server.Freeze(context.Background(), nil))
+		done := make(chan error, 1)
+		go func() {
+			_, err := w.server.Order(context.Background(), d.callID, bridge.OrderHold)
+			done <- err
+		}()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Errorf("a process that stands still answers %v", err)
+		default:
+		}
+		w.server.Thaw()
+		if err := <-done; err != nil {
+			t.Errorf("a process that goes on answers %v", err)
+		}
+		w.holds(false)
+		w.callerEnds(w.agent, d)
+	})
+}

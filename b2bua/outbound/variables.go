@@ -1,0 +1,51 @@
+package outbound
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+)
+
+// SetVariables sets variables of a call: headers X-NAME of the caller's INVITE, so that templates and pass_headers of
+// later legs have them. An empty value removes one. before are those that were set earlier, and set is all that are set
+// now. The bounds are those of an origination, and an error is a *PlaceError.
+func SetVariables(invite message.HeaderText, before, change map[string]string) (_ message.HeaderText,
+	set map[string]string, err error,
+) {
+	set = maps.Clone(before)
+	if set == nil {
+		set = map[string]string{}
+	}
+	replaced := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(change)) {
+		replaced["x-"+strings.ToLower(name)] = true
+		maps.DeleteFunc(set, func(n, _ string) bool { return strings.EqualFold(n, name) })
+		if value := strings.TrimSpace(change[name]); value != "" {
+			set[name] = value
+		}
+	}
+	o := Origination{To: "0", From: "0"}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		replaced["x-"+strings.ToLower(name)] = true
+		o.Headers = append(o.Headers, peers.Variable{Name: "X-" + name, Value: set[name]})
+	}
+	if _, err = o.invite(); err != nil {
+		return "", nil, err
+	}
+	came := invite.Request()
+	headers := slices.DeleteFunc(slices.Clone(came.Headers()), func(h sip.Header) bool {
+		return replaced[strings.ToLower(h.Name())]
+	})
+	for _, h := range o.Headers {
+		headers = append(headers, sip.NewHeader(h.Name, h.Value))
+	}
+	req := message.NewRequest(sip.INVITE)
+	req.Recipient = came.Recipient
+	message.SetHeaders(req, headers...)
+	return message.HeaderTextOf(req), set, nil
+}

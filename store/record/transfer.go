@@ -1,0 +1,46 @@
+package record
+
+import "fmt"
+
+// Transfer is how far a transfer of a live call is. No record has it: Attempts have what became of it.
+type Transfer struct {
+	To string `cbor:"1,keyasint,omitempty" json:"to"`
+	// By is the token that ordered it. Empty: the agent asked by REFER.
+	By    string `cbor:"2,keyasint,omitempty" json:"by,omitempty"`
+	State string `cbor:"3,keyasint,omitempty" json:"state"`
+	// Code and Reason are the last status of SIP, and Cause is why it has failed.
+	Code   int    `cbor:"4,keyasint,omitempty" json:"code,omitempty"`
+	Reason string `cbor:"5,keyasint,omitempty" json:"reason,omitempty"`
+	Cause  string `cbor:"6,keyasint,omitempty" json:"cause,omitempty"`
+}
+
+// The states of a transfer.
+const (
+	TransferDialing    = "dialing"
+	TransferRinging    = "ringing"
+	TransferAnnouncing = "announcing"
+	TransferDone       = "done"
+	TransferFailed     = "failed"
+)
+
+// Is sets the state. A transfer of which no state is kept is nil.
+func (t *Transfer) Is(state string, code int, reason string) {
+	if t != nil {
+		t.State, t.Code, t.Reason = state, code, reason
+	}
+}
+
+// Words says the state as an agent can speak it.
+func (t *Transfer) Words() string {
+	switch {
+	case t == nil:
+		return "The call was not transferred."
+	case t.State == TransferDone:
+		return "The call was transferred."
+	case t.State == TransferFailed:
+		return fmt.Sprintf("The transfer has failed: %d %s. The caller is with you.", t.Code, t.Reason)
+	case t.State == TransferAnnouncing:
+		return "Somebody has answered, and hears what the call is about."
+	}
+	return "The call is being transferred."
+}
