@@ -35,20 +35,24 @@ func (c *Call) asksWhoAnswers() (waits bool) {
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
 func (c *Call) answeredBy(e bridge.AnsweredBy) {
+	if c.customer != nil && c.customer.machine { // another process has judged it: only its beep is listened for
+		return
+	}
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
-	c.noteWho(e)
+	c.noteWho(e.Answer)
 	machine := who == answerer.Machine && wanted.Machine != config.MachineBridge
 	switch waits := c.connected == nil && c.transfers.current == nil; {
 	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case machine: // its beep is waited for
+		c.customer.machine = true
 	case waits:
 		c.callAgent()
 	}
 }
 
 // noteWho writes who answered into the log, the ladder and the record.
-func (c *Call) noteWho(e bridge.AnsweredBy) {
+func (c *Call) noteWho(e answerer.Answer) {
 	said := string(e.Verdict)
 	if e.Reason != "" {
 		said += " (" + string(e.Reason) + ")"
@@ -57,12 +61,21 @@ func (c *Call) noteWho(e bridge.AnsweredBy) {
 		Msg("who answered")
 	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", said, e.Confidence, e.After.Milliseconds())
 	c.record.attempts = slices.Clone(c.record.attempts) // the journal may have the former ones
-	for i := range c.record.attempts {
-		if a := &c.record.attempts[i]; a.Reason == record.ReasonCustomer && a.SIPStatus == 200 {
-			a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
-		}
+	if a := c.customerTry(); a != nil {
+		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
 	c.notes.mark()
+}
+
+// customerTry is the attempt that the customer has answered, as the record has it.
+func (c *Call) customerTry() *record.Attempt {
+	i := slices.IndexFunc(c.record.attempts, func(a record.Attempt) bool {
+		return a.Reason == record.ReasonCustomer && a.SIPStatus == 200
+	})
+	if i < 0 {
+		return nil
+	}
+	return &c.record.attempts[i]
 }
 
 // beeped plays the sound to a machine that has beeped, or that has not beeped in time.

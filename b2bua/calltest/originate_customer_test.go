@@ -1,17 +1,14 @@
 package calltest
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -58,30 +55,6 @@ func TestOriginateGivesBackThePlace(t *testing.T) {
 		w.customerHangsUp(invite)
 		hungUpOn(w.agent)
 		w.record()
-		w.leftOpen()
-	})
-}
-
-// Requests with one id at the same moment are one call.
-func TestOriginateAtOnce(t *testing.T) {
-	inWorldWith(t, originateConfig, func(w *world) {
-		o := origination()
-		o.ID = "01890000-0000-7000-8000-000000000001"
-		var all sync.WaitGroup
-		for range 8 {
-			all.Go(func() {
-				if live, err := w.server.Originate(w.t.Context(), o); err != nil || live.Record.ID != o.ID {
-					// the others may hold all places for a moment
-					if full, is := errors.AsType[*outbound.PlaceError](err); !is || full.Status != 503 {
-						w.t.Errorf("call %q, %v", live.Record.ID, err)
-					}
-				}
-			})
-		}
-		all.Wait()
-		w.carrier.concludes(w.carrier.expect("INVITE"), 486, "Busy Here", "customer", "")
-		w.record()
-		w.carrier.silent(time.Second)
 		w.leftOpen()
 	})
 }

@@ -106,16 +106,14 @@ func TestOriginate(t *testing.T) {
 	})
 }
 
-// The agent ends the call; and the request for a call that is live gives that call.
-func TestOriginateTwice(t *testing.T) {
+// The agent ends the call, which has the id of the request.
+func TestOriginateWithID(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		o := origination()
 		o.ID = "01890000-0000-7000-8000-000000000001"
-		first, invite := w.originates(o)
-		again, err := w.server.Originate(w.t.Context(), o)
-		must(t, err)
-		if first.Record.ID != o.ID || again.Record.ID != o.ID {
-			t.Errorf("calls %s and %s", first.Record.ID, again.Record.ID)
+		live, invite := w.originates(o)
+		if live.Record.ID != o.ID {
+			t.Errorf("call %s", live.Record.ID)
 		}
 		called := w.customerTakes(invite)
 		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
@@ -123,7 +121,6 @@ func TestOriginateTwice(t *testing.T) {
 		w.agent.expect("SIP/2.0 200")
 		hungUpOn(w.carrier)
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-		w.carrier.silent(time.Second)
 	})
 }
 
@@ -180,11 +177,89 @@ func TestOriginateFails(t *testing.T) {
 			w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "spare", "")
 			hungUpOn(w.carrier)
 		}, record.DispositionAnswered, cause.TargetBusy, record.EndedBySystem},
+		"declined": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.concludes(invite, 603, "Decline", "customer", "")
+		}, record.DispositionFailed, cause.TargetRefused, record.EndedByCaller},
+		"no such number": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.concludes(invite, 404, "Not Found", "customer", "")
+		}, record.DispositionFailed, cause.TargetRefused, record.EndedByCaller},
+		"early media, then busy": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.reply(invite, 183, "Session Progress", "customer", sdpAt("192.0.2.10", 20000))
+			w.carrier.concludes(invite, 486, "Busy Here", "customer", "")
+		}, record.DispositionBusy, cause.TargetBusy, record.EndedByCaller},
+		"the trunk fails": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.concludes(invite, 503, "Service Unavailable", "customer", "")
+		}, record.DispositionFailed, cause.TargetError, record.EndedBySystem},
+		"the trunk is down": {func(w *world) {
+			w.originates(origination())
+			time.Sleep(40 * time.Second)
+			w.carrier.rest()
+		}, record.DispositionFailed, cause.TargetSilent, record.EndedBySystem},
+		"the customer leaves before its answer": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.reply(invite, 180, "Ringing", "customer", "")
+			w.customerHangsUp(invite)
+			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+			hungUpOn(w.carrier)
+		}, record.DispositionFailed, cause.CallerHangup, record.EndedByCaller},
+		"the customer leaves, and says so": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.reply(invite, 180, "Ringing", "customer", "")
+			w.customerHangsUp(invite)
+			w.carrier.concludes(invite, 487, "Request Terminated", "customer", "")
+		}, record.DispositionFailed, cause.CallerHangup, record.EndedByCaller},
+		"the customer answers and leaves at once": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.reply(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+			w.carrier.agentRequest("BYE", invite, "customer", 20)
+			w.carrier.expect("ACK")
+			w.carrier.expect("SIP/2.0 200")
+			for _, called := range w.agent.rest() { // it may have been dialled
+				w.agent.reply(called, 180, "Ringing", "agent1", "")
+				w.agent.takesCancel(called, "agent1")
+			}
+		}, record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller},
+		"an answer that crosses the end of answer_within": {func(w *world) {
+			o := origination()
+			o.AnswerWithin = 20 * time.Second
+			_, invite := w.originates(o)
+			w.carrier.reply(invite, 180, "Ringing", "customer", "")
+			w.carrier.reply(w.carrier.expect("CANCEL"), 200, "OK", "customer", "")
+			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+			hungUpOn(w.carrier)
+		}, record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem},
+		"the agent declines": {func(w *world) {
+			_, invite := w.originates(origination())
+			w.agent.concludes(w.customerTakes(invite), 603, "Decline", "agent1", "")
+			hungUpOn(w.carrier)
+		}, record.DispositionAnswered, cause.TargetRefused, record.EndedBySystem},
+		"the agent answers as the customer leaves": {func(w *world) {
+			_, invite := w.originates(origination())
+			called := w.customerTakes(invite)
+			w.agent.reply(called, 180, "Ringing", "agent1", "")
+			w.customerHangsUp(invite)
+			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+			w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+			hungUpOn(w.agent)
+		}, record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller},
+		"ended by an operator while the agent is called": {func(w *world) {
+			live, invite := w.originates(origination())
+			called := w.customerTakes(invite)
+			w.agent.reply(called, 180, "Ringing", "agent1", "")
+			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
+			hungUpOn(w.carrier)
+			w.agent.takesCancel(called, "agent1")
+		}, record.DispositionAnswered, cause.OperatorHangup, record.EndedByOperator},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, originateConfig, func(w *world) {
 				tt.run(w)
 				w.wantRecord(tt.disposition, tt.why, tt.by)
+				w.leftOpen()
 			})
 		})
 	}

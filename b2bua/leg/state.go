@@ -49,12 +49,16 @@ type State struct {
 	Timer       Timings      `cbor:"25,keyasint,omitempty"`
 	Why         string       `cbor:"26,keyasint,omitempty"` // it was given up
 	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // of the last reliable provisional answer
+	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP answer of a reliable provisional answer to Invite
 }
 
 // At is where the leg is.
 func (s *State) At() Local {
 	return Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure}
 }
+
+// Unheard says whether the INVITE of a UAC leg has had no answer.
+func (s *State) Unheard() bool { return !s.UAS && legState(s.Phase) == legCalling }
 
 // LocalState is a Local.
 type LocalState struct {
@@ -170,7 +174,12 @@ func (l *Leg) State() State {
 	}
 	if l.setup != nil && !l.UAS && l.invite != nil {
 		s.Invite.Msg, s.Hop = l.invite, HopState{l.inviteHop.Transport, message.KeptAddr{AddrPort: l.inviteHop.Addr}}
-		s.Cancelled, s.Why = l.cancelled, string(l.why)
+		s.Cancelled, s.Why, s.Early = l.cancelled, string(l.why), l.answeredEarly
+		for _, e := range l.early {
+			if e.fixed {
+				s.Early = e.answer
+			}
+		}
 	}
 	return s
 }
@@ -327,7 +336,7 @@ func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	l.session.state = offerOurs
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
-		why: cause.Cause(s.Why),
+		why: cause.Cause(s.Why), answeredEarly: s.Early,
 	}
 	return true
 }

@@ -46,6 +46,8 @@ type Placing struct {
 	Customer *peers.Target   // the trunk, as it is called
 	Route    int             // its index; -1: none, because the origination names the target
 	Agents   []*peers.Target // that are tried, in order
+	Share    int             // the weight of the first one, where the route's split has chosen it; else 0
+	By       string          // who has ordered it
 }
 
 // The bounds of an origination.
@@ -56,7 +58,7 @@ const (
 
 // Place checks an origination against a configuration at a time. Its error is a *PlaceError.
 func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
-	out := Placing{Route: -1}
+	out := Placing{Route: -1, By: o.By}
 	t, known := p.CallerNamed("trunk " + o.Trunk)
 	switch out.Customer = p.Callees[o.Trunk]; {
 	case !known:
@@ -114,7 +116,7 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 			continue
 		}
 		if o.Target == "" {
-			out.Agents, _ = p.DestinationsFor(r, vars)
+			out.Agents, out.Share = p.DestinationsFor(r, vars)
 		}
 		if len(out.Agents) > 0 {
 			out.Route = i

@@ -28,6 +28,7 @@ const (
 	Silence   Reason = "silence"   // nothing but steady noise came
 	Tone      Reason = "tone"      // ringing, busy or keys, for example
 	Codec     Reason = "codec"     // not G.711
+	Replaced  Reason = "replaced"  // by another process, before the verdict; the detector does not give it
 )
 
 // Answer is the verdict. Confidence says how clearly its evidence was heard: 0.5 means that it just sufficed, 1 that it
