@@ -70,7 +70,7 @@ func (c *Call) routing() phase {
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
-	c.decideShare(targets[0], share)
+	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total())
 	c.plan = plan{targets: targets, shared: share > 0, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))
@@ -87,13 +87,6 @@ func (c *Call) routing() phase {
 		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
 	}
 	return c.nextAttempt()
-}
-
-// decideShare says whom the route's split has chosen by a weight; 0: it has chosen nobody.
-func (c *Call) decideShare(t *peers.Target, weight int) {
-	if weight > 0 {
-		c.ladder.Decide("split: target %s has this caller, by %d of %d", t.Dial.Name, weight, c.route.Total())
-	}
 }
 
 // ring answers the caller's offer with 183, so that the caller hears our ringing. False: it can't hear any.

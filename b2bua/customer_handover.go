@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"slices"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -27,10 +26,10 @@ func (c *Call) restlessCustomer() error {
 	default:
 		return nil
 	}
-	if c.bridge.Exchanges.Underway() || c.a.Crypto.Agrees() {
+	switch {
+	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
 		return errExchange
-	}
-	if c.a.busy() || c.mailbox.due.Len() > 0 || c.mailbox.pending.Len() > 0 {
+	case c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	return errSetUp
@@ -65,18 +64,15 @@ func (c *Call) customerState(k *kept.Sheet) {
 // False: too little is configured.
 func (v *reviving) takeUpCustomer() bool {
 	k := v.k
-	placing := outbound.Placing{Customer: v.peers.Callees[k.Bridge.Target], By: k.Bridge.By}
-	for _, name := range k.Agents {
-		if t := v.peers.CalleeNamed(name); t != nil {
-			placing.Agents = append(placing.Agents, t)
-		}
+	placing := outbound.Placing{
+		Customer: v.peers.Callees[k.Bridge.Target], Agents: v.peers.CalleesNamed(k.Agents), By: k.Bridge.By,
 	}
 	rings := k.Answered == 0
 	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
 		return false
 	}
 	v.customer = customerOf(&placing, &v.vars)
-	v.customer.machine, v.customer.playing = k.Machine, k.Playing
+	v.customer.machine, v.customer.playing, v.customer.reserved = k.Machine, k.Playing, v.peers.CalleeNamed(k.Reserved)
 	v.customer.call.targets, v.customer.agents.failoverOn = nil, v.route.FailoverOn
 	v.customer.agents.shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
 	if rings {
@@ -89,39 +85,16 @@ func (v *reviving) takeUpCustomer() bool {
 	return true
 }
 
-// countAgain counts the call, and its place at an agent.
-func (v *reviving) countAgain() {
-	admission, p := v.server.admission, partiesOf(&v.vars)
-	var callee *peers.Target
-	var parties peers.Parties
-	if a := v.connected; a != nil && a.placed {
-		callee, parties = a.target, a.parties
-	}
-	if v.times.answered.IsZero() {
-		admission.Reenter(v.trunk)
-		admission.Reclaim(v.trunk, p)
-	} else {
-		admission.Resume(v.trunk, p, callee, parties)
-	}
-	if t := v.peers.CalleeNamed(v.k.Reserved); t != nil && v.customer != nil {
-		if _, over := admission.Reoccupy(t, p); over == peers.LimitNone {
-			v.customer.reserved = t
-		}
-	}
-}
-
 // handedCustomer goes on with a call without an agent.
 func (v *reviving) handedCustomer() phase {
 	c := v.Call
 	if c.times.answered.IsZero() {
-		if slices.ContainsFunc(v.k.Legs, func(l kept.Leg) bool { return l.Role == kept.RoleCaller && l.State.Unheard() }) {
-			c.a.wire.Perform(c.a.Leg.Resend())
-		}
+		c.a.wire.Perform(c.a.Leg.Resend())
 		return (*Call).calling
 	}
 	v.abandonOthers()
 	v.bridge.SoundAgain(v.k)
-	switch try := c.customerTry(); {
+	switch try := record.AnsweredCustomer(c.record.attempts); {
 	case c.customer.playing && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case c.customer.playing:

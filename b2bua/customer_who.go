@@ -53,29 +53,14 @@ func (c *Call) answeredBy(e bridge.AnsweredBy) {
 
 // noteWho writes who answered into the log, the ladder and the record.
 func (c *Call) noteWho(e answerer.Answer) {
-	said := string(e.Verdict)
-	if e.Reason != "" {
-		said += " (" + string(e.Reason) + ")"
-	}
-	c.log.Info().Str("answered_by", said).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
+	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
-	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", said, e.Confidence, e.After.Milliseconds())
+	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
 	c.record.attempts = slices.Clone(c.record.attempts) // the journal may have the former ones
-	if a := c.customerTry(); a != nil {
+	if a := record.AnsweredCustomer(c.record.attempts); a != nil {
 		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
 	c.notes.mark()
-}
-
-// customerTry is the attempt that the customer has answered, as the record has it.
-func (c *Call) customerTry() *record.Attempt {
-	i := slices.IndexFunc(c.record.attempts, func(a record.Attempt) bool {
-		return a.Reason == record.ReasonCustomer && a.SIPStatus == 200
-	})
-	if i < 0 {
-		return nil
-	}
-	return &c.record.attempts[i]
 }
 
 // beeped plays the sound to a machine that has beeped, or that has not beeped in time.

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -31,9 +30,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCa
 	reserved, why := s.admission.Originate(t, placing.Agents, partiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()
-		return LiveCall{}, &outbound.PlaceError{
-			Status: http.StatusServiceUnavailable, Problem: why, Remedy: "try again later",
-		}
+		return LiveCall{}, outbound.NotNow(why)
 	}
 	c.claimed, c.customer.reserved = true, reserved
 	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
@@ -41,10 +38,10 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCa
 	} else {
 		c.route, c.vars.Row = unrouted(), p.RowOf(c.vars.From.Number)
 	}
-	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
-	c.decideShare(placing.Agents[0], placing.Share)
-	c.customer.agents.failoverOn = c.route.FailoverOn
 	c.noteDestination(placing.Agents[0])
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
+	c.ladder.Split(c.record.target, placing.Share, c.route.Total())
+	c.customer.agents.failoverOn = c.route.FailoverOn
 	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
 	c.now = (*Call).callCustomer
 	s.resume(c, true)

@@ -132,7 +132,15 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 	if err = v.takeUp(l, sockets); err != nil {
 		return err
 	}
-	v.countAgain()
+	var callee *peers.Target
+	own := partiesOf(&v.vars)
+	parties := own
+	if a := v.connected; v.customer != nil {
+		callee = v.customer.reserved
+	} else if parties = a.parties; a.placed {
+		callee = a.target
+	}
+	su.server.admission.Resume(t, own, v.times.answered.IsZero(), callee, parties)
 	su.server.resume(v.Call, true)
 	return nil
 }

@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,26 @@ func TestOriginateGivesBackThePlace(t *testing.T) {
 		hungUpOn(w.agent)
 		w.record()
 		w.leftOpen()
+	})
+}
+
+// The agent is called over IPv6, the customer over IPv4.
+func TestOriginateToIPv6(t *testing.T) {
+	yaml := strings.NewReplacer(`5060"]`, `5060", "udp://[2001:db8::1]:5060"]`, `["198.51.100.1"]`, `["198.51.100.1", "2001:db8::1"]`,
+		"agent@192.0.2.20", "agent@[2001:db8::20]").Replace(originateConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		agent := w.peer(netip.MustParseAddrPort("[2001:db8::20]:32681"))
+		w.others = append(w.others, agent)
+		_, invite := w.originates(origination())
+		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+		called := agent.expect("INVITE")
+		if got := mediaNames(t, invite, called); got != "198.51.100.1 2001:db8::1" {
+			t.Errorf("media at %s", got)
+		}
+		agent.concludes(called, 200, "OK", "agent1", strings.ReplaceAll(sdpAt("2001:db8::20", 30000), "IN IP4", "IN IP6"))
+		w.customerHangsUp(invite)
+		hungUpOn(agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

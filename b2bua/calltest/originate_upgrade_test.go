@@ -162,7 +162,8 @@ func TestOriginateSplit(t *testing.T) {
 				w.agent.concludes(w.customerTakes(invite), 200, "OK", "agent1", agentSDP())
 				w.customerHangsUp(invite)
 				hungUpOn(w.agent)
-				if a := w.record().Attempts; len(a) != 2 || a[1].Target != "agent" || a[1].Reason != record.ReasonSplit {
+				r := w.record()
+				if a := r.Attempts; len(a) != 2 || a[1].Target != "agent" || a[1].Reason != record.ReasonSplit || !r.IsConnected() {
 					t.Errorf("attempts %+v", a)
 				}
 				time.Sleep(time.Minute) // the ladder is kept when the transactions are over

@@ -123,7 +123,9 @@ type setup struct {
 	caller     cause.Reasons
 	challenged int // answered challenges to the INVITE
 
-	answeredEarly []byte // the SDP answer that another process had reliably before the 200
+	// of another process
+	answeredEarly []byte // the SDP answer that it had reliably before the 200
+	unheard       bool   // its INVITE has had no answer
 
 	intervals int // answered 422s
 

@@ -57,9 +57,6 @@ func (s *State) At() Local {
 	return Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure}
 }
 
-// Unheard says whether the INVITE of a UAC leg has had no answer.
-func (s *State) Unheard() bool { return !s.UAS && legState(s.Phase) == legCalling }
-
 // LocalState is a Local.
 type LocalState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
@@ -332,11 +329,12 @@ func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	if !ok || sent.Via() == nil || sent.From() == nil || sent.To() == nil || sent.CallID() == nil || sent.CSeq() == nil {
 		return false
 	}
+	unheard := l.state == legCalling
 	l.state = legProceeding
 	l.session.state = offerOurs
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
-		why: cause.Cause(s.Why), answeredEarly: s.Early,
+		why: cause.Cause(s.Why), answeredEarly: s.Early, unheard: unheard,
 	}
 	return true
 }

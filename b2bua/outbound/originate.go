@@ -39,6 +39,9 @@ func (e *PlaceError) Error() string { return e.Problem + "; " + e.Remedy }
 
 func refused(status int, problem, remedy string) error { return &PlaceError{status, problem, remedy} }
 
+// NotNow is a PlaceError for want of room.
+func NotNow(why string) error { return refused(http.StatusServiceUnavailable, why, "try again later") }
+
 // Placing is an origination that the configuration permits.
 type Placing struct {
 	Invite   *sip.Request // stands for a caller's

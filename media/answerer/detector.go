@@ -40,6 +40,14 @@ type Answer struct {
 	After      time.Duration // since the answer
 }
 
+// String returns the verdict with its reason.
+func (a Answer) String() string {
+	if a.Reason == "" {
+		return string(a.Verdict)
+	}
+	return string(a.Verdict) + " (" + string(a.Reason) + ")"
+}
+
 // Beep ends the wait for a beep.
 type Beep struct {
 	Heard bool // false: it did not come
