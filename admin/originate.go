@@ -82,8 +82,8 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 }
 
-// placeAlone waits until no other request places the call of an id, and returns what says that this one is over. Without
-// it, the call of another one could be begun, ended and recorded after this one has looked for it.
+// placeAlone waits until no other request places the call of an id, and returns what says that this one is over.
+// Without it, the call of another one could be begun, ended and recorded after this one has looked for it.
 func (a *api) placeAlone(ctx context.Context, id string) (over func(), ok bool) {
 	mine := make(chan struct{})
 	for {

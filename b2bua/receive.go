@@ -222,25 +222,28 @@ func (s front) StrayResponse(res *sip.Response) {
 		return
 	}
 	in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
+	ours := s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag))
 	if res.StatusCode < 200 {
-		if l != nil && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) {
-			l.post(in)
-		}
+		l.postIf(ours, in)
 		return
 	}
-	known := l != nil || s.registry.KnowsTag([]byte(tag)) ||
-		s.registry.IsYoung() && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) // of a process before
+	known := l != nil || s.registry.KnowsTag([]byte(tag)) || s.registry.IsYoung() && ours // of a process before
 	if !known || !s.strays.Allow() {
 		return // of no call, or of one that ended more than 64*T1 ago
 	}
 	switch {
 	case res.StatusCode >= 300:
 		s.stack.AckRefusal(res, l.invitedBy(res))
-		if l != nil && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) { // cancelled for a process before
-			l.post(in)
-		}
+		l.postIf(ours, in) // cancelled for a process before
 	case l == nil || !l.post(in):
 		s.stack.HangupLost(in, s.legOptions(media.SideB, leg.Local{}, leg.PeerOptions{}))
+	}
+}
+
+// postIf is post, for a leg that there may be.
+func (l *legOnWire) postIf(wanted bool, in leg.Input) {
+	if wanted && l != nil {
+		l.post(in)
 	}
 }
 

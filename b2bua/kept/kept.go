@@ -44,7 +44,7 @@ type Call struct {
 	// of the route; 0: an earlier version has kept its place alone
 	Mark uint64 `cbor:"27,keyasint,omitempty"`
 
-	// Agents are the targets of a call that we place and that has no agent yet. Only a process that is replaced gives them.
+	// Agents are the targets of a call that we place, without an agent so far. Only a process that is replaced gives them.
 	Agents   []string `cbor:"49,keyasint,omitempty"`
 	Reserved string   `cbor:"50,keyasint,omitempty"` // of these, the one that has kept a place
 	Shared   bool     `cbor:"53,keyasint,omitempty"` // the first one is chosen by the route's split

@@ -383,8 +383,8 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	a.serve(t.tally, now)
 }
 
-// Resume counts a call of the old process that goes on, beyond the limits, too: its trunk, also as a call in set-up, and
-// its target unless that is nil.
+// Resume counts a call of the old process that goes on, beyond the limits, too: its trunk, there also as a call in
+// set-up, and its target unless that is nil.
 func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, calleeParties Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
