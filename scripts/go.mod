@@ -6,7 +6,6 @@ go 1.26.0
 require (
 	github.com/google/go-containerregistry v0.22.1
 	github.com/icholy/digest v1.2.0
-	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
 	golang.org/x/sys v0.49.0
 )
@@ -14,7 +13,6 @@ require (
 require (
 	github.com/klauspost/compress v1.19.2 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect
-	github.com/vishvananda/netns v0.0.5 // indirect
 )
 
 require (

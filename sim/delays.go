@@ -21,18 +21,13 @@ type MarkPair struct {
 	Heard []PacketMark
 }
 
-// PooledDelays pairs the packets that one end sent with those that the other end
-// received, over several calls. Both ends must run in one process, on one clock.
-// Packets are paired by SSRC and sequence number. If a relay rewrites these, they
-// are paired by payload, with the latest equal packet sent before.
+// PooledDelays pairs the packets that one end sent with those that the other end received, over several calls. Both
+// ends must run in one process, on one clock. A packet is paired with the latest one of the same payload that was sent
+// before, because a relay rewrites the header.
 func PooledDelays(pairs []MarkPair) Delays {
 	var found []time.Duration
 	for _, p := range pairs {
-		some := pairByNumber(p.Sent, p.Heard)
-		if len(some) == 0 {
-			some = pairByPayload(p.Sent, p.Heard)
-		}
-		found = append(found, some...)
+		found = append(found, pairByPayload(p.Sent, p.Heard)...)
 	}
 	if len(found) == 0 {
 		return Delays{}
@@ -44,23 +39,6 @@ func PooledDelays(pairs []MarkPair) Delays {
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	i := int(math.Ceil(q*float64(len(sorted)))) - 1
 	return sorted[max(0, min(i, len(sorted)-1))]
-}
-
-func pairByNumber(sent, heard []PacketMark) (out []time.Duration) {
-	type number struct {
-		ssrc uint32
-		seq  uint16
-	}
-	at := make(map[number]PacketMark, len(sent))
-	for _, m := range sent {
-		at[number{m.SSRC, m.Seq}] = m
-	}
-	for _, m := range heard {
-		if s, ok := at[number{m.SSRC, m.Seq}]; ok && m.Sum == s.Sum && m.At >= s.At {
-			out = append(out, time.Duration(m.At-s.At))
-		}
-	}
-	return out
 }
 
 func pairByPayload(sent, heard []PacketMark) (out []time.Duration) {

@@ -40,7 +40,7 @@ func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 		return nil
 	}
 	if len(r.marks) < maxMarks {
-		r.marks = append(r.marks, PacketMark{SSRC: ssrc, Seq: seq, Sum: payloadSum(payload), At: now.UnixNano()})
+		r.marks = append(r.marks, PacketMark{payloadSum(payload), now.UnixNano()})
 	}
 	if !r.started || ssrc != r.ssrc {
 		r.begin(ssrc, seq, ts, now)

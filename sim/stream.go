@@ -27,10 +27,8 @@ const (
 // PacketMark is the time of a packet. Sum is a checksum of the payload, because a
 // relay may rewrite the header; it is 0 if all bytes are equal.
 type PacketMark struct {
-	SSRC uint32
-	Seq  uint16
-	Sum  uint32
-	At   int64 // Unix time in nanoseconds
+	Sum uint32
+	At  int64 // Unix time in nanoseconds
 }
 
 // rtpStats are the counters of one end of one call.
@@ -172,9 +170,7 @@ func (s *stream) send(now time.Time) {
 	binary.BigEndian.PutUint16(s.out[2:], s.seq)
 	binary.BigEndian.PutUint32(s.out[4:], s.ts)
 	if len(s.sentMarks) < maxMarks {
-		s.sentMarks = append(s.sentMarks, PacketMark{
-			SSRC: binary.BigEndian.Uint32(s.out[8:]), Seq: s.seq, Sum: payloadSum(packet[rtpHeader:]), At: time.Now().UnixNano(),
-		})
+		s.sentMarks = append(s.sentMarks, PacketMark{payloadSum(packet[rtpHeader:]), time.Now().UnixNano()})
 	}
 	s.seq++
 	s.ts += frameSamples

@@ -67,7 +67,6 @@ func simulateSynthflowCommand() *cobra.Command {
 		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681 --token sim-token\n"+
 			"  flowbridge simulate synthflow --number +15550100002 --workspace 1738660423280x428309622607052800\n"+
 			"  flowbridge simulate synthflow --webhook http://127.0.0.1:8081/synthflow/webhook --webhook-secret secret\n"+
-			"  flowbridge simulate synthflow --pre-action 'http://127.0.0.1:8081/variables?id=<call_id>' --pre-action-token secret\n"+
 			"  flowbridge simulate synthflow --fault late:8s\n"+
 			"  flowbridge simulate synthflow --fault status:480\n"+
 			"  flowbridge simulate synthflow --sip-user trunk --sip-password secret --sip-algorithm sha-256")
@@ -153,9 +152,13 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Webhook.URL, "webhook", "",
 		"URL of the webhook after a call, for agents without external_webhook_url")
 	flags.StringVar(&o.Webhook.Secret, "webhook-secret", "", "secret of the webhooks' signature (default none, unsigned)")
-	flags.StringVar(&o.PreAction.URL, "pre-action", "",
-		"URL that the agent gets variables from before its first turn; <external_id>, <twilio_call_sid>, <call_id> and <diversion> are filled in")
-	flags.StringVar(&o.PreAction.Token, "pre-action-token", "", "bearer token that the agent shows there")
+	for _, gone := range []string{"pre-action", "pre-action-token"} {
+		flags.Func(gone, "", func(string) error {
+			return errors.New("the stand-in fetches no variables any more: ask hooks.variables during the call with curl, " +
+				"as docs/platforms/simulators.md shows")
+		})
+		_ = flags.MarkHidden(gone) // it was defined just now
+	}
 	flags.StringVar(&f.fault, "fault", "", "misbehaviour, as listed above")
 	flags.BoolVar(&f.json, "json", false, "addresses and log lines as JSON")
 }

@@ -109,8 +109,7 @@ func TestSimulateSynthflowFlags(t *testing.T) {
 		"workspace":   {[]string{"--workspace", ""}, "workspace"},
 		"direct dial": {[]string{"--direct-dial", "yes"}, "auto"},
 		"webhook":     {[]string{"--webhook", "example.com"}, "http(s) URL"},
-		"pre-action":  {[]string{"--pre-action", "<call_id>"}, "http(s) URL"},
-		"its token":   {[]string{"--pre-action-token", "x"}, "without a URL"},
+		"pre-action":  {[]string{"--pre-action", "http://127.0.0.1:1"}, "with curl"},
 		"fault":       {[]string{"--fault", "html:1"}, "200 to 599"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,12 +32,12 @@ func simulateTwilioCommand() *cobra.Command {
 	c := cli.Command("twilio",
 		"A call that comes in to Twilio: asks a Voice URL and does what its TwiML says, or calls a trunk",
 		"A stand-in for Twilio. With --voice-url a call comes in to a Twilio number: the URL is asked, signed with the auth\n"+
-			"token, the TwiML is read as strictly as Twilio's documents allow, and the SIP URI that it dials is called, with\n"+
-			"the headers of the URI. When that call has ended, the action URL of <Dial> is asked for the next step. With --trunk the\n"+
-			"call comes by an Elastic SIP trunk: no URL is asked, the number is called at the trunk's origination URI.\n\n"+
+			"token, its TwiML is run, and the SIP URI that it dials is called, with the headers of the URI. When that call has\n"+
+			"ended, the action URL of <Dial> is asked for the next step. With --trunk the call comes by an Elastic SIP trunk: no\n"+
+			"URL is asked, the number is called at the trunk's origination URI.\n\n"+
 			"Exit code 0 only if the call was answered and audio came back. Where the TwiML names an address that is not\n"+
 			"loopback, nothing is sent there: --send-to says where the INVITE goes instead.\n\n"+
-			"--fault makes the request an unusual one; D is a duration such as 5s:\n"+
+			"--fault makes the request an unusual one:\n"+
 			twilio.FaultUsage+".",
 		"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --auth-token-file twilio.token\n"+
 			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --public-url https://voice.example.com/redirect_call \\\n"+

@@ -57,22 +57,14 @@ func (b *bench) startConfigured(name, binary string, last byte, configure config
 	server.Serve = b.alone(server.Serve...)
 	s := &system{name: name, sut: netip.AddrPortFrom(b.at.at(last), 5060), admin: server.Admin}
 	s.closers = append(s.closers, server.Stop)
-	start := func() error {
-		err := server.Start()
-		s.group = process.Group{server.PID}
-		return err
-	}
-	s.replace = func() error {
-		server.Kill()
-		return start()
-	}
 	if err = server.Configure(configure(s, server)); err == nil {
-		err = start()
+		err = server.Start()
 	}
 	if err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	s.group = process.Group{server.PID}
 	return s, nil
 }
 

@@ -7,9 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"flowbridge/scripts/internal/process"
@@ -140,16 +138,7 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	if err := s.await(proxy.PID()); err != nil {
 		return err
 	}
-	children := slices.Clone(s.group)
 	s.group = append(append(s.group, proxy.PID()), media...)
-	s.replace = func() error {
-		for _, pid := range children {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		proxy.Kill()
-		_, err := b.launchProxy(s, file)
-		return err
-	}
 	return nil
 }
 

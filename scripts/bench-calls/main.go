@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-calls signalling|overload|soak|killed|outage " +
+var errUsage = errors.New("usage: bench-calls signalling|overload|soak|outage " +
 	"-flowbridge BINARY [flags] [RATE...]")
 
 // ownMemory is what this process may take before it collects garbage, in bytes: that of some 80,000 calls.
@@ -93,8 +93,6 @@ func parse(args []string) (b *bench, do func() error, err error) {
 		do = b.overload
 	case "soak":
 		do = b.soak
-	case "killed":
-		do, systems = b.kill, "flowbridge,kamailio"
 	case "outage":
 		do = b.outages
 	default:

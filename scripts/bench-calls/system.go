@@ -48,7 +48,6 @@ type system struct {
 	media    []string          // its addresses for audio
 	group    process.Group     // all that belongs to it
 	bare     bool              // it prepares no call: the INVITE to the agent has no X-EI
-	replace  func() error      // kills those that signal without warning, and starts them again
 	admin    *flowbridge.Admin // of Flowbridge
 	closers  []func()          // run in reverse
 }

@@ -6,7 +6,6 @@
 //	bench-media survive ...        kills Flowbridge while it relays, and starts it again
 //	bench-media upgrade ...        replaces Flowbridge by flowbridge upgrade while it relays
 //	bench-media held ...           calls with one packet a second: memory and open files
-//	bench-media relay ADDRESS      the relay with a goroutine for each socket, controlled by standard input
 //
 // Carriers, relay and agents have a network namespace each, linked by veth pairs
 // (network), so it takes root. A generator plays both ends of all calls from two

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
 
-	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/process"
 	"flowbridge/scripts/internal/rtp"
 
@@ -75,27 +71,6 @@ func TestLoadForwarded(t *testing.T) {
 	carried(t, s)
 }
 
-func TestLoadThroughGoroutines(t *testing.T) {
-	s := inNetwork(t)
-	orders, give := io.Pipe()
-	take, replies := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- s.network.Relay.Do(func() error { return run([]string{"relay", namespace.RelayAddr.String()}, orders, replies) })
-	}()
-	from := bufio.NewScanner(take)
-	s.open = func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) {
-		fmt.Fprintln(give, a, b)
-		from.Scan()
-		return twoAddrs(from.Text())
-	}
-	carried(t, s)
-	give.Close()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
 // A call that has a packet in every fifth interval has it, and its gap is that long.
 func TestLoadSparse(t *testing.T) {
 	s := inNetwork(t)
@@ -155,7 +130,7 @@ func TestMedianAndMarginal(t *testing.T) {
 
 func TestParseArguments(t *testing.T) {
 	for _, args := range []string{"", "x", "run", "run 0", "run many", "run -systems none 5", "run -rounds 0 5", "run -seconds 0 5", "held -rate 0 5"} {
-		if err := run(strings.Fields(args), nil, io.Discard); err == nil {
+		if err := run(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%q was taken", args)
 		}
 	}

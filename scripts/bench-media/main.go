@@ -15,19 +15,16 @@ import (
 )
 
 var errUsage = errors.New("usage: bench-media run|forwarding|held|survive|upgrade|rescue -flowbridge BINARY " +
-	"[-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
+	"[-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS")
 
 func main() {
-	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-media:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string, in io.Reader, out io.Writer) error {
-	if len(args) == 2 && args[0] == "relay" {
-		return relayByGoroutines(args[1], in, out)
-	}
+func run(args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errUsage
 	}

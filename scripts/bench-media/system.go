@@ -22,7 +22,7 @@ const (
 	kernelNoInsight = "kernel-no-insight"
 )
 
-var systemNames = []string{"kernel", kernelNoInsight, "userspace", noInsight, "rtpengine", "goroutines", forward}
+var systemNames = []string{"kernel", kernelNoInsight, "userspace", noInsight, "rtpengine", forward}
 
 // system is a relay that runs.
 type system struct {
@@ -58,8 +58,6 @@ func (b *bench) start(name string) (s *system, err error) {
 		err = s.startFlowbridge(b.flowbridge, name, b.dir)
 	case "rtpengine":
 		err = s.startRTPEngine(b.dir)
-	case "goroutines":
-		err = s.startGoroutines()
 	}
 	if err != nil {
 		s.stop()

@@ -3,7 +3,7 @@
 //
 //	chaos-calls -flowbridge BINARY [flags] MINUTES [SEED]
 //
-// The faults are drawn by the seed, and come one after the other, some of them in pairs. The carrier and the targets
+// The faults are drawn by the seed, and come one after the other. The carrier and the targets
 // are user agents that do as RFC 3261 says: repeats, timers, 481 to what they do not know. What they were told is
 // what is judged.
 //

@@ -30,7 +30,7 @@ type end struct {
 	media netip.AddrPort // where its RTP comes to
 	begun time.Time
 	audio *audio
-	heard int // so many of the calls that are held have RTP; 0: all
+	heard int // as of the world
 
 	twice atomic.Bool // everything is sent twice
 

@@ -18,38 +18,27 @@ var errNeeds = errors.New("left out: needs")
 
 // faults are all that there are, by name.
 var faults = map[string]fault{
-	"kill":           {time.Second, kill},
-	"kill-twice":     {2 * time.Second, killTwice},
-	"kill-restoring": {2 * time.Second, killRestoring},
-	"kill-upgrade":   {3 * time.Second, killUpgrade},
-	"upgrade":        {3 * time.Second, upgrade},
-	"stop":           {5 * time.Second, stop},
-	"reload":         {time.Second, reload},
-	"disk-full":      {5 * time.Second, diskFull},
-	"disk-readonly":  {3 * time.Second, diskReadOnly},
-	"db-locked":      {7 * time.Second, dbLocked},
-	"db-damaged":     {3 * time.Second, dbDamaged},
-	"db-removed":     {3 * time.Second, dbRemoved},
-	"api-slow":       {5 * time.Second, apiFault("slow:2s")},
-	"api-hang":       {5 * time.Second, apiFault("hang")},
-	"api-reset":      {5 * time.Second, apiFault("reset")},
-	"dns-gone":       {5 * time.Second, dnsGone},
-	"link-carrier":   {4 * time.Second, linkDown("c0")},
-	"link-agent":     {4 * time.Second, linkDown("a0")},
-	"memory":         {8 * time.Second, memory},
-	"descriptors":    {5 * time.Second, descriptors},
-	"target-dies":    {time.Second, targetDies},
-	"repeats":        {5 * time.Second, repeats},
-	"admin-hang":     {5 * time.Second, adminHang},
-	"clock":          {5 * time.Second, clock},
-}
-
-func lengths() map[string]time.Duration {
-	all := map[string]time.Duration{}
-	for name, f := range faults {
-		all[name] = f.lasts
-	}
-	return all
+	"kill":         {time.Second, kill},
+	"kill-twice":   {2 * time.Second, killTwice},
+	"kill-upgrade": {3 * time.Second, killUpgrade},
+	"upgrade":      {3 * time.Second, upgrade},
+	"stop":         {5 * time.Second, stop},
+	"reload":       {time.Second, reload},
+	"disk-full":    {5 * time.Second, diskFull},
+	"db-locked":    {7 * time.Second, dbLocked},
+	"db-removed":   {3 * time.Second, dbRemoved},
+	"api-slow":     {5 * time.Second, apiFault("slow:2s")},
+	"api-hang":     {5 * time.Second, apiFault("hang")},
+	"api-reset":    {5 * time.Second, apiFault("reset")},
+	"dns-gone":     {5 * time.Second, dnsGone},
+	"link-carrier": {4 * time.Second, linkDown("c0")},
+	"link-agent":   {4 * time.Second, linkDown("a0")},
+	"memory":       {8 * time.Second, memory},
+	"descriptors":  {5 * time.Second, descriptors},
+	"target-dies":  {time.Second, targetDies},
+	"repeats":      {5 * time.Second, repeats},
+	"admin-hang":   {5 * time.Second, adminHang},
+	"clock":        {5 * time.Second, clock},
 }
 
 func between(r *rand.Rand, low, high time.Duration) time.Duration {
@@ -65,20 +54,6 @@ func kill(w *world, _ *rand.Rand) (func(), error) {
 func killTwice(w *world, r *rand.Rand) (func(), error) {
 	w.supervisor.signal(syscall.SIGKILL)
 	time.Sleep(between(r, 300*time.Millisecond, time.Second))
-	w.supervisor.signal(syscall.SIGKILL)
-	return nil, nil
-}
-
-// killRestoring kills the next processes while they start.
-func killRestoring(w *world, r *rand.Rand) (func(), error) {
-	for range 1 + r.IntN(3) {
-		before := w.supervisor.current()
-		w.supervisor.signal(syscall.SIGKILL)
-		for w.supervisor.current() == before {
-			time.Sleep(time.Millisecond)
-		}
-		time.Sleep(between(r, 0, 150*time.Millisecond))
-	}
 	w.supervisor.signal(syscall.SIGKILL)
 	return nil, nil
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,26 +29,6 @@ func diskFull(w *world, _ *rand.Rand) (func(), error) {
 	return func() { _ = unix.Mount("", w.disk, "", unix.MS_REMOUNT, w.diskSize()) }, os.NewSyscallError("remount", err)
 }
 
-// diskReadOnly has the process started again on a disk that can't be written. It can't be made so under a process that
-// writes.
-func diskReadOnly(w *world, _ *rand.Rand) (func(), error) {
-	release := w.supervisor.hold()
-	defer release()
-	w.supervisor.excuse(1)
-	w.supervisor.signal(syscall.SIGKILL)
-	var err error
-	for range 100 {
-		if err = unix.Mount("", w.disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, w.diskSize()); err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return func() {
-		_ = unix.Mount("", w.disk, "", unix.MS_REMOUNT, w.diskSize())
-		time.AfterFunc(time.Second, func() { w.supervisor.excuse(-1) })
-	}, os.NewSyscallError("remount", err)
-}
-
 // dbLocked holds the lock that another program has which writes: byte 120 of the index of the log
 // (https://sqlite.org/walformat.html#the_wal_index_file_format, WAL_WRITE_LOCK).
 func dbLocked(w *world, _ *rand.Rand) (func(), error) {
@@ -67,39 +46,10 @@ func dbLocked(w *world, _ *rand.Rand) (func(), error) {
 	return func() { _ = f.Close() }, err
 }
 
-// dbDamaged overwrites pieces of the database, and kills the process, which may not start with that.
-func dbDamaged(w *world, r *rand.Rand) (func(), error) {
-	w.remember()
-	f, err := os.OpenFile(w.store(), os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	w.supervisor.mu.Lock()
-	w.supervisor.damaged = true
-	w.supervisor.mu.Unlock()
-	junk := make([]byte, 512)
-	for i := range 8 {
-		for j := range junk {
-			junk[j] = byte(r.Uint32())
-		}
-		at := r.Int64N(max(info.Size()-int64(len(junk)), 1))
-		if i == 0 && r.IntN(2) == 0 {
-			at = 0 // its header
-		}
-		if _, err := f.WriteAt(junk, at); err != nil {
-			return nil, err
-		}
-	}
-	return func() { w.supervisor.signal(syscall.SIGKILL) }, nil
-}
-
 func dbRemoved(w *world, _ *rand.Rand) (func(), error) {
-	w.remember()
+	if err := w.remember(); err != nil {
+		return nil, err
+	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		_ = os.Remove(w.store() + suffix)
 	}
@@ -109,7 +59,7 @@ func dbRemoved(w *world, _ *rand.Rand) (func(), error) {
 // linkDown takes a link of the relay down.
 func linkDown(name string) func(*world, *rand.Rand) (func(), error) {
 	return func(w *world, _ *rand.Rand) (func(), error) {
-		return func() { _ = w.net.Relay.Up(name) }, w.net.Relay.Down(name)
+		return func() { _ = w.net.Relay.IP("link set %s up", name) }, w.net.Relay.IP("link set %s down", name)
 	}
 }
 

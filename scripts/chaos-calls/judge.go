@@ -20,25 +20,21 @@ type invariant struct {
 
 // side is what is judged of a leg.
 type side struct {
-	end      string
-	number   string
+	name     string // of its end
+	number   string // the called number: no other call has it
 	callID   string
-	caller   bool
-	rung     bool
-	answered bool
-	wanted   bool
-	why      string
+	caller   bool   // it has sent the INVITE
+	rung     bool   // it has sent or got 18x
+	answered bool   // it has sent or got 200
+	wanted   bool   // it hung up by itself
+	why      string // it hung up, if that was not planned
 	fate     fate
 	over     time.Duration
 	parted   time.Duration // when its BYE was sent first
 }
 
-func (l *leg) side() side {
-	return side{l.end.name, l.number, l.callID, l.caller, l.rung, l.answered, l.wanted, l.why, l.fate, l.over, l.parted}
-}
-
 func (s side) String() string {
-	text := s.end + ": " + s.fate.String()
+	text := s.name + ": " + s.fate.String()
 	if s.why != "" {
 		text += " (" + s.why + ")"
 	}
@@ -137,11 +133,8 @@ func toldAfter(legs []side, by side) (is bool) {
 
 type record = flowbridge.Record
 
-// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since;
-// those of calls that ended before unread may have been lost with a database that could not be read.
-func judgeRecords(
-	all []side, now []record, before map[string]record, unread time.Duration, causes map[string]bool,
-) []invariant {
+// judgeRecords holds the records to the calls. before are those of a database that was removed since.
+func judgeRecords(all []side, now []record, before map[string]record, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}
 	twice := invariant{name: "no call has two records"}
@@ -165,9 +158,6 @@ func judgeRecords(
 		records := known[s.callID]
 		ids := slices.Sorted(maps.Keys(records))
 		twice.holds(len(ids) < 2, s.number, len(ids), "records:", ids)
-		if len(records) == 0 && s.over > 0 && s.over < unread {
-			continue
-		}
 		if s.rung && !s.answered {
 			rang.holds(len(records) > 0, s.number, "none,", s)
 		}

@@ -50,10 +50,10 @@ func TestJudgePhones(t *testing.T) {
 func TestJudgeCalls(t *testing.T) {
 	const number = "+150710000001"
 	carrier := func(f fate, answered, wanted bool) side {
-		return side{end: "carrier", number: number, callID: "c1", caller: true, rung: true, answered: answered, wanted: wanted, fate: f}
+		return side{name: "carrier", number: number, callID: "c1", caller: true, rung: true, answered: answered, wanted: wanted, fate: f}
 	}
 	agent := func(f fate, answered, wanted bool) side {
-		return side{end: "first", number: number, callID: "f1", rung: true, answered: answered, wanted: wanted, fate: f}
+		return side{name: "first", number: number, callID: "f1", rung: true, answered: answered, wanted: wanted, fate: f}
 	}
 	late := carrier(hungUp, true, true)
 	late.why = "session expired"
@@ -61,7 +61,7 @@ func TestJudgeCalls(t *testing.T) {
 		s.parted, s.over = time.Duration(at), time.Duration(over)
 		return s
 	}
-	unknown := side{end: "carrier", number: number, caller: true, fate: unheard}
+	unknown := side{name: "carrier", number: number, caller: true, fate: unheard}
 	for _, test := range []struct {
 		name  string
 		sides []side
@@ -120,7 +120,7 @@ func TestJudgeRecords(t *testing.T) {
 		{"a cause that there is not", []record{{ID: "1", SIPCallID: "c1", Cause: "fate"}}, nil, "causes are"},
 		{"interrupted", []record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted"}}, nil, "no record of an answered"},
 	} {
-		got := brokenOf(judgeRecords(all, test.now, test.before, 0, causes))
+		got := brokenOf(judgeRecords(all, test.now, test.before, causes))
 		if text := strings.Join(got, ", "); !strings.HasPrefix(text, test.want) || len(got) > 1 || test.want == "" && text != "" {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
@@ -129,10 +129,10 @@ func TestJudgeRecords(t *testing.T) {
 
 func TestJudgeRecordsOfCallsThatRang(t *testing.T) {
 	all := []side{{number: "n1", callID: "c1", caller: true, rung: true, fate: refused}}
-	if got := brokenOf(judgeRecords(all, nil, nil, 0, nil)); len(got) != 1 || !strings.HasPrefix(got[0], "each call that rang") {
+	if got := brokenOf(judgeRecords(all, nil, nil, nil)); len(got) != 1 || !strings.HasPrefix(got[0], "each call that rang") {
 		t.Errorf("got %q", got)
 	}
-	if got := brokenOf(judgeRecords(all, []record{{ID: "1", SIPCallID: "c1"}}, nil, 0, map[string]bool{"": true})); len(got) > 0 {
+	if got := brokenOf(judgeRecords(all, []record{{ID: "1", SIPCallID: "c1"}}, nil, map[string]bool{"": true})); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
 }

@@ -38,11 +38,9 @@ type moment struct {
 
 // leg is a dialog of an end, from the INVITE on.
 type leg struct {
-	end    *end
-	callID string
-	number string // the called number: no other call has it
-	kind   kind
-	caller bool // we sent the INVITE
+	side
+	end  *end
+	kind kind
 
 	local, remote string // values of From and To in our requests
 	target        string // URI
@@ -50,27 +48,20 @@ type leg struct {
 	version       int // of our session description
 	to            netip.AddrPort
 
-	invite   *server // the INVITE that we have to answer
-	asking   bool    // a re-INVITE of ours is open
-	changed  int     // requests of ours to change the session that got a 200
-	clients  map[string]*client
-	servers  map[string]*server
-	ack      map[int]string // of our INVITEs, by CSeq
-	rung     bool           // we have sent or got 18x
-	answered bool           // we have sent or got 200
-	wanted   bool           // we hung up by ourselves
-	why      string         // we hung up, if that was not planned
-	fate     fate
-	over     time.Duration
-	parted   time.Duration // our BYE was sent first
-	expiry   *time.Timer
-	stream   *stream
-	moments  []moment
+	invite  *server // the INVITE that we have to answer
+	asking  bool    // a re-INVITE of ours is open
+	changed int     // requests of ours to change the session that got a 200
+	clients map[string]*client
+	servers map[string]*server
+	ack     map[int]string // of our INVITEs, by CSeq
+	expiry  *time.Timer
+	stream  *stream
+	moments []moment
 }
 
 func (e *end) newLeg(callID, number string, k kind) *leg {
 	l := &leg{
-		end: e, callID: callID, number: number, kind: k, to: e.peer,
+		side: side{name: e.name, callID: callID, number: number}, end: e, kind: k, to: e.peer,
 		clients: map[string]*client{}, servers: map[string]*server{}, ack: map[int]string{},
 	}
 	e.legs[callID] = l

@@ -38,13 +38,12 @@ func main() {
 // settings are what the command line says.
 type settings struct {
 	world
-	seed   uint64
-	list   string
-	causes string
-	held   int
-	rate   float64
-	show   int
-	keep   bool
+	seed uint64
+	list string
+	held int
+	rate float64
+	show int
+	keep bool
 }
 
 func run(args []string, out io.Writer) error {
@@ -55,13 +54,13 @@ func run(args []string, out io.Writer) error {
 	if os.Getpid() != 1 { // else its mounts and networks would be everybody's
 		return errUsage
 	}
-	causes, err := causesOf(s.causes)
+	causes, err := causesOf("docs/causes.md")
 	if err != nil {
 		return err
 	}
-	steps := draw(s.seed, time.Duration(s.minutes*float64(time.Minute)), lengths())
+	steps := draw(s.seed, time.Duration(s.minutes*float64(time.Minute)))
 	if s.list != "" {
-		if steps, err = replay(s.seed, s.list, lengths()); err != nil {
+		if steps, err = replay(s.seed, s.list); err != nil {
 			return err
 		}
 	}
@@ -85,8 +84,7 @@ func (s *settings) parse(args []string) error {
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.StringVar(&s.binary, "flowbridge", "", "the binary")
 	f.StringVar(&s.engine, "engine", "userspace", "media.engine: userspace or kernel")
-	f.StringVar(&s.list, "faults", "", "these faults instead of drawn ones: kill,stop+disk-full")
-	f.StringVar(&s.causes, "causes", "docs/causes.md", "the file with all causes")
+	f.StringVar(&s.list, "faults", "", "these faults instead of drawn ones: kill,disk-full")
 	f.StringVar(&s.level, "log", "info", "level of the log")
 	f.StringVar(&s.more, "config", "", "more lines of the configuration")
 	f.IntVar(&s.held, "held", 200, "calls that are held, with RTP")

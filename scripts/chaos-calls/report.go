@@ -16,7 +16,7 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	for _, e := range r.ends() {
 		e.mu.Lock()
 		for _, l := range e.all {
-			all = append(all, l.side())
+			all = append(all, l.side)
 		}
 		e.mu.Unlock()
 	}
@@ -27,14 +27,10 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	}
 	found = append(found, audio)
 	records, err := r.admin.Records()
-	if err != nil { // who finds a database damaged asks again: the process takes over what can be read of it
-		_ = r.pause(takesOver)
-		records, err = r.admin.Records()
-	}
 	if err != nil {
 		fmt.Fprintln(r.out, "records:", err)
 	}
-	found = append(found, judgeRecords(all, records, r.seen, r.unread, causes)...)
+	found = append(found, judgeRecords(all, records, r.seen, causes)...)
 	found = append(found, r.look(judgeProcess(before, after))...)
 	live, ready := invariant{name: "the API has no live call"}, invariant{name: "the process is ready"}
 	n, err := r.admin.Live()
@@ -54,54 +50,19 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	return nil
 }
 
-// look adds what a process that has too much has.
+// look adds what a process that has too many goroutines does with them.
 func (r *runner) look(found []invariant) []invariant {
 	for n, i := range found {
-		if len(i.broken) == 0 {
+		if len(i.broken) == 0 || !strings.HasPrefix(i.name, "goroutines") {
 			continue
 		}
-		switch {
-		case strings.HasPrefix(i.name, "descriptors"):
-			found[n].broken = append(i.broken, descriptorsOf(r.supervisor.current())...)
-		case strings.HasPrefix(i.name, "goroutines"):
-			text, err := r.admin.Get("/debug/pprof/goroutine?debug=1")
-			file := filepath.Join(r.dir, "goroutines")
-			if err == nil && os.WriteFile(file, []byte(text), 0o600) == nil {
-				found[n].broken = append(i.broken, "see "+file)
-			}
+		text, err := r.admin.Get("/debug/pprof/goroutine?debug=1")
+		file := filepath.Join(r.dir, "goroutines")
+		if err == nil && os.WriteFile(file, []byte(text), 0o600) == nil {
+			found[n].broken = append(i.broken, "see "+file)
 		}
 	}
 	return found
-}
-
-// descriptorsOf counts the open files of a process by what they are.
-func descriptorsOf(pid int) (all []string) {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	tables := map[string]string{}
-	for _, name := range []string{"udp", "tcp", "unix"} {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, name))
-		tables[name] = string(b)
-	}
-	counts, seen := map[string]int{}, map[string]bool{}
-	for _, f := range files {
-		to, _ := os.Readlink(f)
-		kind, number, inode := strings.Cut(to, ":[")
-		for name, table := range tables {
-			if kind == "socket" && strings.Contains(table, " "+strings.TrimSuffix(number, "]")+" ") {
-				kind += " " + name
-			}
-		}
-		if inode && seen[to] {
-			kind += " that there is a descriptor of already"
-		}
-		seen[to] = true
-		counts[kind]++
-	}
-	for kind, n := range counts {
-		all = append(all, fmt.Sprintf("%4d %s", n, kind))
-	}
-	slices.Sort(all)
-	return all
 }
 
 func (r *runner) print(all []side, found []invariant, records []record) {

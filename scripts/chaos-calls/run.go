@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"flowbridge/scripts/internal/flowbridge"
@@ -27,9 +26,6 @@ type runner struct {
 const (
 	warmUp   = 3 * time.Second
 	settling = 75 * time.Second // for what waits for a timer of RFC 3261, for ports to be free again, for memory
-	// takesOver is how long the process may take to put a new database in the place of one that is found damaged at
-	// the end.
-	takesOver = 20 * time.Second
 )
 
 var errStopped = errors.New("stopped by a signal")
@@ -76,41 +72,33 @@ func (r *runner) pause(d time.Duration) error {
 	}
 }
 
-// step has faults happen, and says what they did.
+// step has a fault happen, and says what it did.
 func (r *runner) step(i int, s step) error {
 	if err := r.pause(s.pause); err != nil {
 		return err
 	}
 	r.audio.lull()
 	at := time.Since(r.begun)
-	var group sync.WaitGroup
-	results := make([]string, len(s.faults))
-	for n, name := range s.faults {
-		group.Go(func() {
-			f := faults[name]
-			undo, err := f.do(&r.world, rand.New(rand.NewPCG(s.seed, uint64(n))))
-			if err != nil {
-				results[n] = "; " + err.Error()
-			}
-			if err == nil {
-				_ = r.pause(f.lasts)
-			}
-			if undo != nil {
-				undo()
-			}
-		})
+	f, result := faults[s.fault], ""
+	undo, err := f.do(&r.world, rand.New(rand.NewPCG(s.seed, 0)))
+	if err != nil {
+		result = "; " + err.Error()
+	} else {
+		_ = r.pause(f.lasts)
 	}
-	group.Wait()
+	if undo != nil {
+		undo()
+	}
 	ready := time.Now()
 	if err := process.Until(30*time.Second, r.admin.Ready); err != nil {
-		results = append(results, "; not ready: "+err.Error())
+		result += "; not ready: " + err.Error()
 	}
 	_ = r.pause(100 * time.Millisecond)
 	r.phones.look(r.admin)
 	gap, late := r.audio.lull()
-	fmt.Fprintf(r.out, "%3d %7.1f s  %-32s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n",
-		i+1, at.Seconds(), s, time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(),
-		r.supervisor.current(), strings.Join(results, ""))
+	fmt.Fprintf(r.out, "%3d %7.1f s  %-14s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n",
+		i+1, at.Seconds(), s.fault, time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(),
+		r.supervisor.current(), result)
 	return nil
 }
 
@@ -160,29 +148,29 @@ func (r *runner) place(k kind) {
 
 // finish lets the short calls end, and ends those that are held, from both sides.
 func (r *runner) finish() {
-	isShort := func(l *leg) bool { return l.kind != held && l.fate == open }
-	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(isShort) > 0; {
-		if r.pause(200*time.Millisecond) != nil {
-			return
-		}
+	if !r.over(func(l *leg) bool { return l.kind != held && l.fate == open }) {
+		return
 	}
 	r.carrier.hangUp(func(l *leg) bool { return l.kind == held && serialOf(l.number)%2 == 0 })
 	for _, e := range r.ends() {
 		e.hangUp(func(l *leg) bool { return l.kind == held && serialOf(l.number)%2 == 1 })
 	}
-	isOpen := func(l *leg) bool { return l.fate == open }
-	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(isOpen) > 0; {
-		if r.pause(200*time.Millisecond) != nil {
-			return
-		}
-	}
+	r.over(func(l *leg) bool { return l.fate == open })
 }
 
-func (r *runner) open(fits func(*leg) bool) (n int) {
-	for _, e := range r.ends() {
-		n += e.count(fits)
+// over waits until there are no such legs any more, for as long as that may take. It is false if the run is stopped.
+func (r *runner) over(such func(*leg) bool) bool {
+	n := 1
+	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && n > 0; {
+		if r.pause(200*time.Millisecond) != nil {
+			return false
+		}
+		n = 0
+		for _, e := range r.ends() {
+			n += e.count(such)
+		}
 	}
-	return n
+	return true
 }
 
 // settle waits until the process has no more than before, or for as long as it may take.
@@ -225,15 +213,13 @@ func restingIn(table string) (n int) {
 }
 
 // remember keeps what records there are, because the file is about to be lost, and forgets who has registered.
-func (w *world) remember() {
+func (w *world) remember() error {
 	all, err := w.admin.Records()
-	if err != nil { // what was in it is not known
-		w.unread = time.Since(w.begun)
-	}
 	for _, r := range all {
 		w.seen[r.ID] = r
 	}
 	w.phones.forget()
+	return err
 }
 
 // causesOf reads the causes from their table.

@@ -27,11 +27,7 @@ type supervisor struct {
 	pid     int
 	since   time.Time
 	closing bool
-	held    int // it is not started while somebody holds it
-	free    *sync.Cond
 	excused int // somebody does what a process may end by
-	damaged bool
-	moved   int
 	ends    []ending
 }
 
@@ -44,7 +40,6 @@ type ending struct {
 
 func newSupervisor(w *world) (*supervisor, error) {
 	s := &supervisor{w: w, done: make(chan struct{})}
-	s.free = sync.NewCond(&s.mu)
 	dir := "/sys/fs/cgroup/memory/chaos-" + filepath.Base(w.dir)
 	if os.Mkdir(dir, 0o755) == nil { //nolint:gosec // as all cgroups are
 		s.cgroup = dir
@@ -97,9 +92,6 @@ func (s *supervisor) run(c *exec.Cmd) {
 		}
 		for {
 			s.mu.Lock()
-			for s.held > 0 && !s.closing {
-				s.free.Wait()
-			}
 			closing := s.closing
 			s.mu.Unlock()
 			if closing {
@@ -123,11 +115,10 @@ func await(pid int) (status syscall.WaitStatus) {
 	}
 }
 
-// ended notes how the process ended, and does what the log asks an operator for.
+// ended notes how the process ended.
 func (s *supervisor) ended(status syscall.WaitStatus) {
 	s.mu.Lock()
 	e := ending{at: time.Since(s.w.begun), lived: time.Since(s.since), excused: s.excused > 0 || s.closing}
-	damaged := s.damaged
 	s.mu.Unlock()
 	switch {
 	case status.Signaled():
@@ -136,26 +127,11 @@ func (s *supervisor) ended(status syscall.WaitStatus) {
 	default:
 		e.how = fmt.Sprintf("exit %d", status.ExitStatus())
 	}
-	if damaged && status.ExitStatus() > 0 {
-		e.excused = true
-		s.moveAway()
-	}
 	s.mu.Lock()
 	s.ends = append(s.ends, e)
 	s.mu.Unlock()
 	if status.ExitStatus() > 0 {
 		time.Sleep(100 * time.Millisecond) // RestartSec
-	}
-}
-
-// moveAway moves a damaged database out of the way, as the log of the process that does not start says.
-func (s *supervisor) moveAway() {
-	s.mu.Lock()
-	s.moved++
-	n := s.moved
-	s.mu.Unlock()
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		_ = os.Rename(s.w.store()+suffix, fmt.Sprintf("%s%s.damaged-%d", s.w.store(), suffix, n))
 	}
 }
 
@@ -196,19 +172,6 @@ func (s *supervisor) current() int {
 
 func (s *supervisor) signal(sig syscall.Signal) { _ = syscall.Kill(s.current(), sig) }
 
-// hold keeps the process from being started again until release.
-func (s *supervisor) hold() (release func()) {
-	s.mu.Lock()
-	s.held++
-	s.mu.Unlock()
-	return func() {
-		s.mu.Lock()
-		s.held--
-		s.mu.Unlock()
-		s.free.Broadcast()
-	}
-}
-
 // excuse says that the process may end by itself, until it is called again with −1.
 func (s *supervisor) excuse(by int) {
 	s.mu.Lock()
@@ -220,7 +183,6 @@ func (s *supervisor) close() {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
-	s.free.Broadcast()
 	s.signal(syscall.SIGTERM)
 	again := time.AfterFunc(2*time.Second, func() { s.signal(syscall.SIGTERM) })
 	last := time.AfterFunc(10*time.Second, func() { s.signal(syscall.SIGKILL) })

@@ -23,10 +23,9 @@ var errTakeOver = errors.New("usage: chaos-calls takeover -flowbridge BINARY [fl
 type takeover struct {
 	binary, script string
 	engine, by     string
-	calls, many    int
+	calls          int
 	rate           float64
 	away, lasting  time.Duration
-	manual         bool
 	out            io.Writer
 
 	dir   string // of all that is written; other users may pass through it
@@ -46,7 +45,7 @@ type finding struct {
 // takeOverCase is a case of the bench, with the load that it has.
 type takeOverCase struct {
 	name    string
-	by      string // who moves the address; empty: as the command line says
+	by      string // who moves the address of a dead node; empty: keepalived
 	prepare func(*lab)
 	run     func(*lab)
 }
@@ -74,7 +73,7 @@ func holding(l *lab) { l.held = l.calls }
 func mixed(l *lab) { l.held, l.settings.rate = l.calls/6, l.rate }
 
 // manyCalls are held, few of them with RTP.
-func manyCalls(l *lab) { l.held, l.silent, l.heard = l.many, time.Hour, 20 }
+func manyCalls(l *lab) { l.held, l.silent, l.heard = 2000, time.Hour, 20 }
 
 // capped has a cap that is some 20 above the calls, which last 4.5 s on average.
 func capped(l *lab) { l.held, l.settings.rate, l.more = 60, 5, ", max_calls: 105" }
@@ -86,13 +85,10 @@ func takeOver(args []string, out io.Writer) (err error) {
 	f.StringVar(&t.binary, "flowbridge", "", "the binary")
 	f.StringVar(&t.script, "lab", "", "scripts/takeover-lab")
 	f.StringVar(&t.engine, "engine", "userspace", "media.engine")
-	f.StringVar(&t.by, "by", "keepalived", "who moves the address of a dead node: keepalived or script")
 	f.IntVar(&t.calls, "calls", 300, "calls that are held, with RTP; beside a load a sixth of that")
-	f.IntVar(&t.many, "many", 2000, "calls of the case large")
 	f.Float64Var(&t.rate, "rate", perSecond, "calls a second of the cases with a load")
 	f.DurationVar(&t.away, "away", time.Minute, "how long the database is away, and an owner cut off")
 	f.DurationVar(&t.lasting, "lasting", 2*time.Minute, "how long the case faults has one after the other")
-	f.BoolVar(&t.manual, "manual", false, "the nodes know nothing of takeover: the store of the former owner is copied")
 	json := f.String("json", "", "file for all that was found")
 	if err := f.Parse(args); err != nil || t.binary == "" || os.Getpid() != 1 { // else its processes might outlive it
 		return errTakeOver
@@ -121,9 +117,7 @@ func takeOver(args []string, out io.Writer) (err error) {
 
 func (t *takeover) runCase(c takeOverCase) {
 	fmt.Fprintln(t.out, c.name)
-	by := t.by
-	defer func() { t.by = by }()
-	t.name, t.by = c.name, cmp.Or(c.by, t.by)
+	t.name, t.by = c.name, cmp.Or(c.by, "keepalived")
 	l := t.newLab(c.prepare)
 	defer l.close()
 	if l.err == nil {

@@ -54,7 +54,6 @@ type lab struct {
 	nodes  []*node
 	undo   []func()        // run in reverse
 	plain  bool            // without takeover: nodes have a journal of their own
-	heard  int             // so many of the held calls have RTP; 0: all
 	more   string          // of the trunk
 	silent time.Duration   // media.timeout
 	waited map[string]bool // numbers of those that nobody had answered when their machine died
@@ -69,7 +68,7 @@ type node struct {
 
 // newLab builds a lab, in which no node runs yet.
 func (t *takeover) newLab(prepare func(*lab)) *lab {
-	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}, plain: t.manual}
+	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}}
 	l.silent = 20 * time.Second // calls that end by themselves have no RTP, and may last for half of that
 	l.runner = runner{settings: &settings{}, out: t.out}
 	prepare(l)
@@ -150,29 +149,11 @@ func (l *lab) ask(query string) int {
 	return n
 }
 
-func (l *lab) buildEnds() (err error) {
-	w := &l.world
-	w.begun = time.Now()
-	w.audio, err = newAudio([2]namespace.Namespace{l.in["carrier"], l.in["agent"]}, [2]netip.Addr{labCarrier, labAgent})
-	if err != nil {
-		return err
-	}
-	l.undo = append(l.undo, w.audio.close)
-	peer := netip.AddrPortFrom(seatAddr, 5060)
-	err = errors.Join(
-		w.addEnd(&w.carrier, "carrier", l.in["carrier"], netip.AddrPortFrom(labCarrier, 5060), peer, 0),
-		w.addEnd(&w.first, "first", l.in["agent"], netip.AddrPortFrom(labAgent, 5060), peer, 1),
-		w.addEnd(&w.second, "second", l.in["agent"], netip.AddrPortFrom(labAgent, 5070), peer, 1))
-	l.undo = append(l.undo, w.close)
-	if err != nil {
-		return err
-	}
-	w.first.arrive, w.second.arrive = taker(false), taker(true)
-	for _, e := range w.ends() {
-		e.heard = l.heard
-		go e.read()
-	}
-	return nil
+func (l *lab) buildEnds() error {
+	l.begun = time.Now()
+	l.undo = append(l.undo, l.world.close)
+	return l.openEnds([2]namespace.Namespace{l.in["carrier"], l.in["agent"]}, [2]netip.Addr{labCarrier, labAgent},
+		netip.AddrPortFrom(seatAddr, 5060))
 }
 
 // buildNodes writes what the nodes are told, and the secrets that they share.
@@ -204,7 +185,7 @@ func (l *lab) start() {
 	for i, n := range l.nodes {
 		l.step(func() error { return l.configure(n) })
 		switch {
-		case l.by == "keepalived" && !l.plain:
+		case l.by == "keepalived":
 			l.keep(n, i)
 		case i == 0:
 			l.do("add", n.name)
@@ -246,17 +227,10 @@ func (n *node) kill() {
 }
 
 // take has the node take the seat over from one that is dead or cut off, and returns when it serves. A script needs a
-// second to find that out, as keepalived does. Without takeover an operator can copy the store, if its disk lives: that
-// all calls live then shows that this bench counts right.
+// second to find that out, as keepalived does.
 func (l *lab) take(n, from *node) {
 	begin := time.Now()
-	switch {
-	case l.plain:
-		l.step(func() error { return from.server.CopyStore(n.server) })
-		l.step(func() error { return l.configure(n) })
-		l.do("add", n.name)
-		l.step(n.server.Launch)
-	case l.by != "keepalived":
+	if l.by != "keepalived" {
 		l.wait(time.Second)
 		l.do("add", n.name)
 	}

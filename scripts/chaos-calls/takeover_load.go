@@ -142,7 +142,7 @@ func (l *lab) sides() (all []side) {
 		e.mu.Lock()
 		for _, g := range e.all {
 			if !g.caller || g.answered || !l.waited[g.number] {
-				all = append(all, g.side())
+				all = append(all, g.side)
 			}
 		}
 		e.mu.Unlock()

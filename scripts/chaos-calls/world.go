@@ -64,6 +64,7 @@ type world struct {
 	more    string // configuration
 	clock   bool   // the binary has one of its own
 	minutes float64
+	heard   int // so many of the calls that are held have RTP; 0: all
 	begun   time.Time
 
 	net                    *namespace.Network
@@ -75,8 +76,7 @@ type world struct {
 	api                    *api
 	supervisor             *supervisor
 	admin                  *flowbridge.Admin
-	seen                   map[string]record // by id: those of a database that is damaged or gone
-	unread                 time.Duration     // what was there before could not be read
+	seen                   map[string]record // by id: those of a database that is gone
 	closers                []func()
 }
 
@@ -109,7 +109,7 @@ func (w *world) buildNetwork() (err error) {
 	if w.net, err = namespace.NewNetwork(); err != nil {
 		return err
 	}
-	return w.net.Carrier.Address("c0", phoneAddr, 24)
+	return w.net.Carrier.IP("address add %v/24 dev c0", phoneAddr)
 }
 
 // buildDisk mounts what Flowbridge has for itself: the store's disk, the file system of BPF, and the resolver's file.
@@ -139,29 +139,9 @@ func (w *world) buildDisk() error {
 func (w *world) diskSize() string { return fmt.Sprintf("size=%dm", 256+int(w.minutes*60)) }
 
 func (w *world) buildEnds() (err error) {
-	if w.audio, err = newAudio([2]namespace.Namespace{w.net.Carrier, w.net.Agent},
-		[2]netip.Addr{namespace.CarrierAddr, namespace.AgentAddr}); err != nil {
+	if err = w.openEnds([2]namespace.Namespace{w.net.Carrier, w.net.Agent},
+		[2]netip.Addr{namespace.CarrierAddr, namespace.AgentAddr}, systemSIP); err != nil {
 		return err
-	}
-	w.closers = append(w.closers, w.audio.close)
-	for _, e := range []struct {
-		end  **end
-		name string
-		in   namespace.Namespace
-		at   netip.AddrPort
-		side int
-	}{
-		{&w.carrier, "carrier", w.net.Carrier, netip.AddrPortFrom(namespace.CarrierAddr, 5060), 0},
-		{&w.first, "first", w.net.Agent, netip.AddrPortFrom(namespace.AgentAddr, 5060), 1},
-		{&w.second, "second", w.net.Agent, netip.AddrPortFrom(namespace.AgentAddr, 5070), 1},
-	} {
-		if err := w.addEnd(e.end, e.name, e.in, e.at, systemSIP, e.side); err != nil {
-			return err
-		}
-	}
-	w.first.arrive, w.second.arrive = taker(false), taker(true)
-	for _, e := range w.ends() {
-		go e.read()
 	}
 	if w.phones, err = newPhones(w.net.Carrier, netip.AddrPortFrom(phoneAddr, 5060), systemSIP); err != nil {
 		return err
@@ -174,15 +154,34 @@ func (w *world) buildEnds() (err error) {
 	return err
 }
 
-// addEnd opens an end whose RTP has a side.
-func (w *world) addEnd(to **end, name string, in namespace.Namespace, at, peer netip.AddrPort, side int) error {
-	e, err := newEnd(name, in, at, peer)
-	if err != nil {
+// openEnds opens carrier and targets, and their audio: the one on side 0, the others on side 1.
+func (w *world) openEnds(in [2]namespace.Namespace, at [2]netip.Addr, peer netip.AddrPort) (err error) {
+	if w.audio, err = newAudio(in, at); err != nil {
 		return err
 	}
-	e.audio, e.media, e.begun = w.audio, w.audio.addr[side], w.begun
-	*to = e
-	w.closers = append(w.closers, e.close)
+	w.closers = append(w.closers, w.audio.close)
+	for _, o := range []struct {
+		to     **end
+		name   string
+		side   int
+		port   uint16
+		arrive func(*leg)
+	}{
+		{&w.carrier, "carrier", 0, 5060, nil},
+		{&w.first, "first", 1, 5060, taker(false)},
+		{&w.second, "second", 1, 5070, taker(true)},
+	} {
+		e, err := newEnd(o.name, in[o.side], netip.AddrPortFrom(at[o.side], o.port), peer)
+		if err != nil {
+			return err
+		}
+		e.audio, e.media, e.begun, e.heard, e.arrive = w.audio, w.audio.addr[o.side], w.begun, w.heard, o.arrive
+		*o.to = e
+		w.closers = append(w.closers, e.close)
+	}
+	for _, e := range w.ends() {
+		go e.read()
+	}
 	return nil
 }
 

@@ -8,30 +8,14 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// agentShape is the body of POST /v2/assistants, as the API reference
-// (create-assistant) has it, with voice_engine_version of the setup guides.
+// agentShape is the body of POST /v2/assistants, without members besides the required ones in the API reference
+// (create-assistant): they change often, and are kept as they are.
 func agentShape() *standin.Shape {
-	s := agentChangeShape()
+	s := shape("type", "name")
 	s.Fields["type"] = standin.IsOneOf(agentInbound, "outbound", "widget")
-	s.Required = []string{"type", "name", "agent"}
+	s.Fields["agent"] = standin.IsObject
+	s.Required = append(s.Required, "agent")
 	return s
-}
-
-// agentChangeShape is the body of PUT /v2/assistants/{model_id}. The members of agent change often, and are not
-// checked.
-func agentChangeShape() *standin.Shape {
-	return shape(fields{
-		"external_webhook_url": isURLOrEmpty, "inbound_call_webhook_url": isURLOrEmpty,
-		"is_recording": standin.IsBool, "end_call_reasons": standin.IsStrings,
-	}.With(standin.IsString, "name", "description", "phone_number", "voice_engine_version").
-		With(standin.IsObject, "agent", "max_duration", "voicemail_message"))
-}
-
-func isURLOrEmpty(v any) string {
-	if v == "" {
-		return ""
-	}
-	return standin.IsURL(v)
 }
 
 func (p *Platform) createAgent(r request) (any, *standin.Refusal) {

@@ -27,7 +27,7 @@ func (p *Platform) api() standin.API {
 		"POST /v2/assistants":           {Body: agentShape(), Do: p.createAgent},
 		"GET /v2/assistants/{$}":        {Do: p.listAgents},
 		"GET /v2/assistants/{agent}":    {Do: one(agents, "agent", p.getAgent)},
-		"PUT /v2/assistants/{agent}":    {Body: agentChangeShape(), Do: one(agents, "agent", p.changeAgent)},
+		"PUT /v2/assistants/{agent}":    {Body: shape(), Do: one(agents, "agent", p.changeAgent)},
 		"DELETE /v2/assistants/{agent}": {Do: one(agents, "agent", p.deleteAgent)},
 		"GET /v2/calls/{call}":          {Do: p.getCall},
 	}
@@ -72,11 +72,12 @@ func one(all *standin.Table[standin.Object], name string,
 	}
 }
 
-type fields = standin.Fields
-
-// shape is the shape of a body of the account.
-func shape(all fields, required ...string) *standin.Shape {
-	return &standin.Shape{Fields: all, Required: required, Code: http.StatusUnprocessableEntity}
+// shape is the shape of a body of the account that has these texts.
+func shape(texts ...string) *standin.Shape {
+	return &standin.Shape{
+		Fields: standin.Fields{}.With(standin.IsString, texts...), Required: texts, Code: http.StatusUnprocessableEntity,
+		Open: true,
+	}
 }
 
 func badRequest(format string, args ...any) *standin.Refusal {

@@ -23,8 +23,6 @@ type Call struct {
 	ExternalID    string            // E token of X-EI, or a bare X-EI
 	Diversion     string            // O token of X-EI, or the number in Diversion or X-Diversion
 	Variables     map[string]string // X- headers without X-EI, by their names on the wire
-	Fetched       map[string]string // result of the pre-action, by dotted path
-	FetchError    string            // why there is no result; empty without a pre-action
 	WebhookTries  int               // deliveries of the webhook after the call
 	WebhookStatus int               // HTTP status of the last delivery; 0: no answer
 }
@@ -114,26 +112,21 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	return 0, ""
 }
 
-// Settle asks the pre-action for variables.
-func (c *call) Settle(ctx context.Context) (code int, reason string) {
-	c.fetch(ctx)
-	return 0, ""
-}
+// Settle takes every call that was admitted.
+func (c *call) Settle(context.Context) (code int, reason string) { return 0, "" }
 
 // Describe adds the ids and variables of the call to a log line.
 func (c *call) Describe(e *zerolog.Event) {
 	s := c.Seen()
 	e.Str("id", s.SynthflowID)
 	for name, value := range map[string]string{
-		"model_id": s.ModelID, "external_id": s.ExternalID, "diversion": s.Diversion, "fetch_error": s.FetchError,
+		"model_id": s.ModelID, "external_id": s.ExternalID, "diversion": s.Diversion,
 	} {
 		if value != "" {
 			e.Str(name, value)
 		}
 	}
-	for name, values := range map[string]map[string]string{"variables": s.Variables, "fetched": s.Fetched} {
-		if len(values) > 0 {
-			e.Interface(name, values)
-		}
+	if len(s.Variables) > 0 {
+		e.Interface("variables", s.Variables)
 	}
 }

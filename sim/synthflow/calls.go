@@ -65,10 +65,8 @@ func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 func (c *call) reported() map[string]any {
 	a, variables := c.Snapshot(), c.prepared()
 	_, reason, hangup := a.reasons()
-	for _, more := range []map[string]string{a.Variables, a.Fetched} {
-		for name, value := range more {
-			variables[name] = value
-		}
+	for name, value := range a.Variables {
+		variables[name] = value
 	}
 	return map[string]any{
 		"type_of_call": "inbound", "model_id": a.ModelID, "phone_number_from": c.from, "phone_number_to": c.to,

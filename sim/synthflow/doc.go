@@ -3,7 +3,7 @@
 // SIP agent.
 //
 //	(under test) ── POST prepare_inbound ──▶ API
-//	(under test) ── INVITE, X-EI ──────────▶ agent ── pre-action ───────────────────▶ (under test)
+//	(under test) ── INVITE, X-EI ──────────▶ agent
 //	             ◀── RTP: greeting, echo ─── agent ── webhook after the call ───────▶ (under test)
 //
 // The stand-in is strict about what a call depends on: numbers, ids, headers, workspaces and which agent a number has.

@@ -9,17 +9,8 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// numberShape is the body of POST /v2/custom-numbers, as the API reference
-// (create-custom-number) has it.
-func numberShape() *standin.Shape {
-	return shape(fields{
-		"uac_enabled": standin.IsBool, "uac_register_expires": standin.IsWhole,
-		"provider_name": standin.IsOneOf("twilio", "telnyx", "vonage", "ring_central", "ringcx", "custom", "zoom", "five9",
-			"8x8"),
-	}.With(standin.IsString, "workspace_id", "phone_number", "friendly_name", "termination_uri", "sip_outbound_proxy",
-		"sip_auth_username", "trunk_username", "trunk_pwd"),
-		"workspace_id", "phone_number")
-}
+// numberShape is the body of POST /v2/custom-numbers: the members that a call depends on. Others are kept as they are.
+func numberShape() *standin.Shape { return shape("workspace_id", "phone_number") }
 
 func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 	a, number, provider := p.account, r.Sent.Text("phone_number"), r.Sent.Text("provider_name")

@@ -31,7 +31,6 @@ type Options struct {
 	Account    Account
 	DirectDial string // DirectDialAuto if empty
 	Webhook    Webhook
-	PreAction  PreAction
 
 	Fault sim.Fault
 	Log   zerolog.Logger
@@ -77,7 +76,7 @@ func (o Options) Validate() error {
 	default:
 		return fmt.Errorf("direct dial %q: want %s, %s or %s", o.DirectDial, DirectDialAuto, DirectDialOn, DirectDialOff)
 	}
-	return errors.Join(o.Auth.Validate(), o.Account.Validate(), o.Webhook.validate(), o.PreAction.validate())
+	return errors.Join(o.Auth.Validate(), o.Account.Validate(), o.Webhook.validate())
 }
 
 // Token is the bearer token that the API requires.

@@ -14,7 +14,7 @@ import (
 // prepareShape has exactly the five documented fields.
 func prepareShape() *standin.Shape {
 	all := []string{"from_number", "to_number", "model_id", "workspace_id", "custom_variables"}
-	return &standin.Shape{Required: all, Fields: fields{
+	return &standin.Shape{Required: all, Fields: standin.Fields{
 		"custom_variables": isFlat,
 		"to_number":        standin.TextWithin(1, 200),
 	}.

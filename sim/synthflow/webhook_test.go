@@ -5,8 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -141,71 +139,4 @@ func TestWebhookEndsWithThePlatform(t *testing.T) {
 	if n := len(got); n != 0 {
 		t.Errorf("%d more deliveries", n)
 	}
-}
-
-func say(status int, body string) func(int, http.ResponseWriter) {
-	return func(_ int, w http.ResponseWriter) {
-		w.WriteHeader(status)
-		fmt.Fprint(w, body)
-	}
-}
-
-// The agent gets variables before its first turn, and speaks without them when
-// it gets none.
-func TestPreAction(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name   string
-		answer func(int, http.ResponseWriter)
-		want   string
-		failed string
-	}{
-		{"flat", say(200, `{"name":"Ada","n":7,"vip":true,"none":null,"list":[1]}`), `{"n":"7","name":"Ada","vip":"true"}`, ""},
-		{"nested", say(200, `{"id":"x","variables":{"X-Customer":"Ada \"A\""}}`), `{"id":"x","variables.X-Customer":"Ada \"A\""}`, ""},
-		{"not found", say(404, `{"error":"no call"}`), `null`, "status 404"},
-		{"no JSON", say(200, `hello`), `null`, "not a JSON object"},
-		{"array", say(200, `[]`), `null`, "not a JSON object"},
-		{"too much", say(200, `{"a":"`+strings.Repeat("x", maxHookAnswer)+`"}`), `null`, "too large"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			url, got := receiver(t, tt.answer)
-			var log bytes.Buffer
-			o := bound("")
-			o.Log = zerolog.New(zerolog.SyncWriter(&log))
-			o.PreAction = PreAction{URL: url + "/v?id=<external_id>&sid=<twilio_call_sid>&call=<call_id>&o=<diversion>", Token: "pre-t0ken"}
-			s, c := startPlatform(t, o), startCarrier(t)
-			cc := sim.CarrierCall{To: target(s), From: "+1", Hold: 1, Headers: []sim.Header{{Name: "X-EI", Value: "E.a b&c;"}, {Name: "X-Twilio-CallSid", Value: "CA7"}, {Name: "X-Diversion", Value: "+1555"}}}
-			if r := place(t, c, cc); r.Status != 200 {
-				t.Fatalf("got %d %s", r.Status, r.Reason)
-			}
-			h, a := <-got, last(s)
-			if want := "/v?id=a+b%26c&sid=CA7&call=" + a.SynthflowID + "&o=%2B1555"; h.path != want || h.method != "GET" || h.header.Get("Authorization") != "Bearer pre-t0ken" {
-				t.Errorf("asked %s %s; want %s", h.method, h.path, want)
-			}
-			if b, _ := json.Marshal(a.Fetched); string(b) != tt.want || !strings.Contains(a.FetchError, tt.failed) || (a.FetchError == "") != (tt.failed == "") {
-				t.Errorf("got %s, %q; want %s, %q", b, a.FetchError, tt.want, tt.failed)
-			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-			if strings.Contains(log.String()+a.FetchError, "pre-t0ken") {
-				t.Errorf("token in %s", log.String())
-			}
-			if tt.failed == "" && !strings.Contains(log.String(), `"fetched":{`) {
-				t.Errorf("log: %s", log.String())
-			}
-		})
-	}
-	t.Run("nobody there", func(t *testing.T) {
-		o := bound("")
-		o.PreAction.URL = "http://127.0.0.1:1/secret-path"
-		s, c := startPlatform(t, o), startCarrier(t)
-		if r := place(t, c, sim.CarrierCall{To: target(s), From: "+1", Hold: 1}); r.Status != 200 {
-			t.Fatalf("got %d %s", r.Status, r.Reason)
-		}
-		if a := last(s); a.FetchError == "" || strings.Contains(a.FetchError, "secret-path") {
-			t.Errorf("got %q", a.FetchError)
-		}
-	})
 }

@@ -5,9 +5,8 @@
 //	   │  ◀──────── TwiML ────────────────┘
 //	   └───── INVITE, with the headers of the TwiML's SIP URI ──▶ the address in the URI
 //
-// The stand-in is strict. It takes only the verbs, attributes and SIP URIs of Twilio's
-// documents, and sends nothing to addresses that are neither loopback nor named
-// by the user.
+// The stand-in takes only SIP URIs that Twilio's documents allow, and sends nothing to
+// addresses that are neither loopback nor named by the user.
 //
 // Ownership: the goroutine that calls Call owns the run of that call.
 package twilio

@@ -1,14 +1,12 @@
 package twilio
 
 import (
-	"cmp"
 	"encoding/xml"
 	"fmt"
 	"mime"
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Error is an entry of Twilio's debugger, with its code
@@ -65,24 +63,11 @@ func (v *verb) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
 	return nil
 }
 
-// attributes are the documented attributes of the supported verbs and nouns (twilio.com/docs/voice/twiml).
-var attributes = map[string]string{
-	"Dial": "action method timeout timeLimit callerId answerOnBridge hangupOnStar sequential record trim ringTone referUrl referMethod events" +
-		" recordingStatusCallback recordingStatusCallbackMethod recordingStatusCallbackEvent recordingTrack",
-	"Reject": "reason", "Redirect": "method", "Say": "voice language loop", "Pause": "length", "Hangup": "",
-	"Sip": "username password url method codecs statusCallback statusCallbackMethod statusCallbackEvent" +
-		" machineDetection amdStatusCallback amdStatusCallbackMethod",
-	"Number": "sendDigits url method byoc statusCallback statusCallbackMethod statusCallbackEvent",
-}
-
-var nouns = []string{"Sip", "Number"}
-
-// values are the forms of the attributes that make a difference here.
-var values = map[string]*regexp.Regexp{
-	"method": regexp.MustCompile(`^(GET|POST)$`), "answerOnBridge": regexp.MustCompile(`^(true|false)$`),
-	"reason": regexp.MustCompile(`^(busy|rejected)$`), "callerId": regexp.MustCompile(`^[A-Za-z0-9+\-_.]+$`),
-	"timeout": regexp.MustCompile(`^([5-9]|[1-9][0-9]|[1-5][0-9][0-9]|600)$`),
-}
+// The verbs that are supported, and what a Dial may have in it (twilio.com/docs/voice/twiml).
+var (
+	supported = []string{"Dial", "Reject", "Redirect", "Say", "Pause", "Hangup"}
+	nouns     = []string{"Sip", "Number"}
+)
 
 var phoneNumber = regexp.MustCompile(`^\+?[0-9()\-. ]{3,24}$`)
 
@@ -109,66 +94,32 @@ func parseTwiML(contentType string, body []byte) ([]verb, *Error) {
 	if root.name != "Response" || len(root.attrs) > 0 || root.text != "" {
 		return nil, failure(codeParse, "the root is <%s>; want <Response>, without attributes or text", root.name)
 	}
-	for i, v := range root.nouns {
-		if failed := v.check(i); failed != nil {
+	for _, v := range root.nouns {
+		if failed := v.check(); failed != nil {
 			return nil, failed
 		}
 	}
 	return root.nouns, nil
 }
 
-// check checks the verb at place i.
-func (v verb) check(i int) *Error {
-	if slices.Contains(nouns, v.name) {
-		return failure(codeSchema, "<%s> is no verb", v.name)
-	}
-	if failed := v.checkAttributes(); failed != nil {
-		return failed
+// check accepts a verb that is supported. Several nouns would ring at the same time, which is not.
+func (v verb) check() *Error {
+	text, several := v.text, len(v.nouns) > 1 || len(v.nouns) == 1 && v.text != ""
+	if len(v.nouns) == 1 {
+		text = v.nouns[0].text
 	}
 	switch {
-	case v.name == "Dial":
-		return v.checkDial()
-	case len(v.nouns) > 0:
-		return failure(codeSchema, "<%s> has elements in it", v.name)
-	case v.name == "Reject" && i > 0:
-		return failure(codeSchema, "<Reject> is not the first verb, so the call is answered by then")
-	case v.name == "Say" && (v.text == "" || utf8.RuneCountInString(v.text) > 4096):
-		return failure(codeSchema, "<Say> without text, or with more than 4096 characters")
-	}
-	return nil
-}
-
-func (v verb) checkAttributes() *Error {
-	allowed, ok := attributes[v.name]
-	if !ok {
+	case !slices.Contains(supported, v.name):
 		return failure(codeSchema, "<%s> is not supported", v.name)
-	}
-	for name, value := range v.attrs {
-		if form := values[name]; !slices.Contains(strings.Fields(allowed), name) || form != nil && !form.MatchString(value) {
-			return failure(codeSchema, "<%s %s=%q>: no such attribute, or no such value", v.name, name, value)
-		}
-	}
-	return nil
-}
-
-// checkDial accepts a number or one noun. Several nouns would ring at the same time,
-// which is not supported.
-func (v verb) checkDial() *Error {
-	if len(v.nouns) > 1 || len(v.nouns) == 1 && v.text != "" {
+	case v.name != "Dial":
+		return nil
+	case several:
 		return failure(codeSchema, "<Dial> of several parties is not supported")
-	}
-	text := v.text
-	if len(v.nouns) == 1 {
-		noun := v.nouns[0]
-		if failed := noun.checkAttributes(); failed != nil || !slices.Contains(nouns, noun.name) || len(noun.nouns) > 0 {
-			return cmp.Or(failed, failure(codeSchema, "<%s> is no noun, or has elements in it", noun.name))
-		}
-		if noun.name == "Sip" {
-			return nil // dial checks the URI
-		}
-		text = noun.text
-	}
-	if !phoneNumber.MatchString(text) {
+	case len(v.nouns) == 1 && !slices.Contains(nouns, v.nouns[0].name):
+		return failure(codeSchema, "<%s> is no noun", v.nouns[0].name)
+	case len(v.nouns) == 1 && v.nouns[0].name == "Sip": // dial checks the URI
+		return nil
+	case !phoneNumber.MatchString(text):
 		return failure(codeNumber, "<Dial> of %q, which is not a number", text)
 	}
 	return nil

@@ -131,7 +131,10 @@ func (c Call) Validate() error {
 			return fmt.Errorf("header %q: Twilio passes on only X- headers", h.Name)
 		}
 	}
-	return checkFault(c.Fault, c.method())
+	if c.Fault.Kind == faultNoPlus && c.method() != http.MethodGet {
+		return fmt.Errorf("fault %s needs method GET: it changes the query", c.Fault.Kind)
+	}
+	return nil
 }
 
 func isPlainURL(text string) bool {

@@ -32,11 +32,6 @@ func (r *run) fetch(ctx context.Context, s webhookStep) ([]verb, error) {
 	if r.asked > 1 {
 		fault = sim.Fault{}
 	}
-	if fault.Kind == faultTwice {
-		if _, err := r.ask(ctx, s, fault); err != nil {
-			return nil, err
-		}
-	}
 	got, err := r.ask(ctx, s, fault)
 	if err != nil {
 		return nil, err
@@ -59,14 +54,10 @@ func firstLine(s string) string {
 
 // ask makes one request and adds it to the result.
 func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request, error) {
-	patience := webhookPatience
-	if fault.Kind == faultImpatient {
-		patience = fault.After
-	}
 	if r.gone {
 		ctx = context.WithoutCancel(ctx) // the action URL is always told of the end
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, webhookPatience, fmt.Errorf("no answer within %v", webhookPatience))
 	defer cancel()
 	req, err := r.request(ctx, s, fault)
 	if err != nil {
@@ -103,9 +94,6 @@ func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*htt
 		form = nil
 	} else {
 		body = strings.NewReader(params.Encode())
-	}
-	if fault.Kind == sim.FaultSlow {
-		body = late(body, fault.After)
 	}
 	req, err := http.NewRequestWithContext(ctx, s.method, at.String(), body)
 	if err != nil {
@@ -156,14 +144,4 @@ func (r *run) params(fault sim.Fault) url.Values {
 		p.Add("SipHeader_"+h.Name, h.Value)
 	}
 	return p
-}
-
-// late delays a body.
-func late(body io.Reader, after time.Duration) io.Reader {
-	out, in := io.Pipe()
-	time.AfterFunc(after, func() {
-		_, err := io.Copy(in, body)
-		_ = in.CloseWithError(err)
-	})
-	return out
 }

@@ -9,33 +9,24 @@ import (
 
 // The shapes of the API reference, as far as they make a difference to a call: other members are kept as they are.
 var (
-	assistantShape = standin.Shape{Open: true, Fields: withServer(standin.Fields{
+	assistantShape = standin.Shape{Open: true, Fields: standin.Fields{
 		"firstMessageMode": standin.IsOneOf("assistant-speaks-first", "assistant-waits-for-user",
 			"assistant-speaks-first-with-model-generated-message"),
-	}.With(standin.IsString, "name", "firstMessage"))}
+	}.With(standin.IsString, "name", "firstMessage")}
 	overrideShape = standin.Shape{Open: true, Fields: standin.Fields{
 		"variableValues": standin.IsObject, "firstMessage": standin.IsString,
 	}}
 	numberShape = standin.Shape{
-		Open: true, Required: []string{"provider", "sipUri"}, Fields: withServer(standin.Fields{
+		Open: true, Required: []string{"provider", "sipUri"}, Fields: standin.Fields{
 			"authentication": nullable(standin.Shape{
 				Open: true, Required: []string{"username", "password"},
 				Fields: standin.Fields{}.With(standin.TextWithin(20, 40), "username", "password"),
 			}.Check),
 			"fallbackDestination": nullable(isDestination), "provider": standin.IsOneOf("vapi"), "sipUri": standin.IsString,
 			"assistantId": nullable(standin.IsString),
-		}),
+		},
 	}
 )
-
-// withServer adds the members that assistants and numbers have in common. Older pages have serverUrl instead of server.
-func withServer(f standin.Fields) standin.Fields {
-	server := standin.Shape{Open: true, Required: []string{"url"}, Fields: standin.Fields{
-		"url": standin.IsURL, "secret": standin.IsString, "headers": standin.IsStringMap,
-	}}
-	return f.With(nullable(server.Check), "server").With(nullable(standin.IsURL), "serverUrl").
-		With(nullable(standin.IsString), "serverUrlSecret")
-}
 
 // nullable also accepts null, which removes a value.
 func nullable(c standin.Check) standin.Check {

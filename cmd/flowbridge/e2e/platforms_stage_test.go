@@ -62,7 +62,6 @@ func newPlatforms(t *testing.T, sfFlags ...string) *platforms {
 	p.sf = s.simulate(append([]string{
 		"--workspace", workspace, "--ring", "20ms",
 		"--webhook", p.hook("/synthflow/webhook"), "--webhook-secret", webhookSecret,
-		"--pre-action", p.hook("/variables?id=<external_id>"), "--pre-action-token", agentToken,
 	}, sfFlags...)...)
 	p.startVapi()
 	return p

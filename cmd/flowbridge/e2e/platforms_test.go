@@ -5,9 +5,14 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
+	"flowbridge/platform/hooks"
 	"flowbridge/store/record"
 )
 
@@ -27,13 +32,6 @@ func TestPreparedCall(t *testing.T) {
 		r.Report.Status != "completed" || !r.Report.Confirmed {
 		t.Errorf("report %+v", r.Report)
 	}
-	// The agent was told of the carrier's INVITE, by the external id.
-	line := p.logged(p.sf, "call ended", "external_id=CA0123")
-	for _, want := range []string{`"variables.X-Name":"Ada"`, `"variables.greeting":"Hello +15550100099"`, `"sip_call_id":"` + r.SIPCallID} {
-		if !strings.Contains(line, want) {
-			t.Errorf("the agent was not told %s: %s", want, line)
-		}
-	}
 	// A PBX that has called the customer, and hands the call over.
 	if out, code := p.call("+15550100001", "+15550100077"); code != 0 {
 		t.Fatalf("outbound: exit code %d\n%s", code, out)
@@ -44,6 +42,64 @@ func TestPreparedCall(t *testing.T) {
 	}
 	p.logged(p.sf, "call prepared", "from=+15550100077", "to=+15550100001")
 	p.finish()
+}
+
+// TestVariables: an agent's pre-action is answered while its call still rings, by the id of the documents.
+func TestVariables(t *testing.T) {
+	p := newPlatforms(t, "--number", "+15550100001="+model, "--number", "+15550100003="+model2, "--ring", "10m")
+	p.serveAll("bare", "")
+	from := []string{"--from", "+15550100099", "--listen", p.carrier.String() + ":0"}
+	carrier := append([]string{
+		"call", "--to", "sip:+15550100001@" + p.server.sip.String(), "--header", "X-Twilio-CallSid: CA0123", "--header", "X-Name: Ada",
+	}, from...)
+	sid := "CA" + strings.Repeat("7", 32)
+	webhook := append([]string{
+		"simulate", "twilio", "--voice-url", p.hook("/redirect_call"), "--called", "+15550100003", "--auth-token-file", "twilio",
+		"--call-sid", sid,
+	}, from...)
+	for _, c := range []struct {
+		id       string
+		caller   []string
+		recorded bool // Twilio's own call to the agent is not
+		want     map[string]string
+	}{
+		{"CA0123", carrier, true, map[string]string{"greeting": "Hello +15550100099", "X-Name": "Ada"}},
+		{sid, webhook, false, map[string]string{"greeting": "Hello +15550100099"}},
+	} {
+		caller := exec.Command(program, c.caller...)
+		caller.Dir, caller.Env = p.dir, append(os.Environ(), "NO_COLOR=1", raceEnv)
+		dialled := start(t, "the caller", caller)
+		var got hooks.Call
+		eventually(t, "variables of a call whose agent was told the id "+c.id, func() bool { // it asks after the INVITE
+			return p.variables(c.id, &got) && got.ExternalID == c.id
+		})
+		dialled.signal(syscall.SIGINT)
+		if c.recorded {
+			r := p.last(1, func(record.Record) bool { return true })
+			if got.ID != r.ID || got.SIPCallID != r.SIPCallID {
+				t.Errorf("%s: variables of %+v; want those of record %+v", c.id, got, r)
+			}
+		}
+		for name, want := range c.want {
+			if got.Variables[name] != want {
+				t.Errorf("%s: variable %s is %q; want %q", c.id, name, got.Variables[name], want)
+			}
+		}
+		dialled.exit()
+	}
+	p.finish()
+}
+
+// variables asks for the variables of a live call as an agent does, and reports whether there is one of this id.
+func (p *platforms) variables(id string, into *hooks.Call) bool {
+	p.Helper()
+	r, err := http.NewRequestWithContext(p.Context(), http.MethodGet, p.hook("/variables?id="+id), nil)
+	must(p.T, err)
+	r.Header.Set("Authorization", "Bearer "+agentToken)
+	answer, err := http.DefaultClient.Do(r)
+	must(p.T, err)
+	defer answer.Body.Close()
+	return answer.StatusCode == http.StatusOK && json.NewDecoder(answer.Body).Decode(into) == nil
 }
 
 // TestDirectDial: without an id, with a bare one, and with an E token.
@@ -100,9 +156,6 @@ func TestRedirectCall(t *testing.T) {
 				"--auth-token-file", "twilio", "--seconds", "1", "--listen", p.carrier.String()+":0")
 			if !strings.Contains(out, "sip:"+c.number+"@") {
 				t.Errorf("a plus that was eaten:\n%s", out)
-			}
-			if c.target != "plain" { // the documents' pre-action, by the CallSid
-				p.logged(p.sf, "call ended", `"variables.greeting":"Hello +15550100099"`)
 			}
 			p.finish()
 		})

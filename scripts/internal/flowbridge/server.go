@@ -3,7 +3,6 @@ package flowbridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -52,21 +51,6 @@ func (s *Server) Socket() string { return filepath.Join(s.dir, "admin.sock") }
 
 // Configure writes the configuration.
 func (s *Server) Configure(text string) error { return os.WriteFile(s.Config(), []byte(text), 0o600) }
-
-// CopyStore gives another server what it takes to go on for one that is dead: the journal, whose second file there may
-// not be yet, the key, and the records that are still to be sent.
-func (s *Server) CopyStore(to *Server) error {
-	for _, suffix := range []string{"", "-wal", ".live-a", ".live-b", ".key"} {
-		text, err := os.ReadFile(s.Store() + suffix)
-		if err == nil {
-			err = os.WriteFile(to.Store()+suffix, text, 0o600)
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
 
 // Command is a command with the variables of the server.
 func (s *Server) Command(line ...string) *exec.Cmd {

@@ -3,14 +3,16 @@
 package namespace
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
+	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,7 +35,7 @@ func New() (ns Namespace, err error) {
 	if err != nil {
 		return -1, err
 	}
-	return ns, ns.Up("lo")
+	return ns, ns.IP("link set lo up")
 }
 
 // Named is a namespace that ip-netns(8) has made.
@@ -77,47 +79,26 @@ func onThread(f func() error) error {
 	return <-done
 }
 
-// Pair links the namespace to another one. Both ends have the name.
-func (ns Namespace) Pair(name string, other Namespace) error {
-	err := ns.Do(func() error {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.TxQLen = name, 1000
-		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(int(other))})
+// IP runs a command of ip(8) in the namespace.
+func (ns Namespace) IP(form string, values ...any) error {
+	line := fmt.Sprintf(form, values...)
+	var said []byte
+	err := ns.Do(func() (err error) {
+		said, err = exec.CommandContext(context.Background(), "ip", strings.Fields(line)...).CombinedOutput()
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("link %s: %w", name, err)
+		return fmt.Errorf("ip %s: %w: %s", line, err, said)
 	}
-	return errors.Join(ns.Up(name), other.Up(name))
+	return nil
 }
 
-// Up takes a link up.
-func (ns Namespace) Up(name string) error { return ns.link(name, netlink.LinkSetUp) }
-
-// Down takes a link down.
-func (ns Namespace) Down(name string) error { return ns.link(name, netlink.LinkSetDown) }
-
-func (ns Namespace) link(name string, f func(netlink.Link) error) error {
-	return ns.Do(func() error {
-		l, err := netlink.LinkByName(name)
-		if err == nil {
-			err = f(l)
-		}
+// Link links the namespace to another one, with an address of a network of 24 bits at each end. Both have the name.
+func (ns Namespace) Link(name string, at netip.Addr, to Namespace, far netip.Addr) error {
+	if err := ns.IP("link add %s type veth peer name %s netns /proc/%d/fd/%d", name, name, os.Getpid(), to); err != nil {
 		return err
-	})
-}
-
-// Address gives a link an address of a network.
-func (ns Namespace) Address(name string, at netip.Addr, bits int) error {
-	return ns.Do(func() error {
-		l, err := netlink.LinkByName(name)
-		if err == nil {
-			err = netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: at.AsSlice(), Mask: net.CIDRMask(bits, 32)}})
-		}
-		return err
-	})
-}
-
-// Route has the namespace send what is for others through a gateway.
-func (ns Namespace) Route(by netip.Addr) error {
-	return ns.Do(func() error { return netlink.RouteAdd(&netlink.Route{Gw: by.AsSlice()}) })
+	}
+	return errors.Join(
+		ns.IP("address add %v/24 dev %s", at, name), ns.IP("link set %s up", name),
+		to.IP("address add %v/24 dev %s", far, name), to.IP("link set %s up", name))
 }

@@ -34,9 +34,9 @@ func NewNetwork() (n *Network, err error) {
 		}
 	}
 	err = errors.Join(
-		n.Carrier.Link("c0", CarrierAddr, n.Relay, gateways[0]), n.Carrier.Route(gateways[0]),
-		n.Agent.Link("a0", AgentAddr, n.Relay, gateways[1]), n.Agent.Route(gateways[1]),
-		n.Relay.Address("lo", RelayAddr, 32))
+		n.Carrier.Link("c0", CarrierAddr, n.Relay, gateways[0]), n.Carrier.IP("route add default via %v", gateways[0]),
+		n.Agent.Link("a0", AgentAddr, n.Relay, gateways[1]), n.Agent.IP("route add default via %v", gateways[1]),
+		n.Relay.IP("address add %v/32 dev lo", RelayAddr))
 	if err != nil {
 		n.Close()
 		return nil, err
@@ -51,12 +51,4 @@ func (n *Network) Close() {
 			_ = unix.Close(int(ns))
 		}
 	}
-}
-
-// Link links the namespace to another one, with an address of a network of 24 bits at each end.
-func (ns Namespace) Link(name string, at netip.Addr, to Namespace, far netip.Addr) error {
-	if err := ns.Pair(name, to); err != nil {
-		return err
-	}
-	return errors.Join(ns.Address(name, at, 24), to.Address(name, far, 24))
 }

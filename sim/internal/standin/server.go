@@ -182,7 +182,7 @@ func (s *Server) do(route Route, r Request) (any, *Refusal) {
 
 // body reads a body of JSON, up to its bound, and holds it to its shape.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, shape *Shape) (Object, *Refusal) {
-	if shape == nil || shape.Open && r.ContentLength == 0 {
+	if shape == nil || shape.Open && len(shape.Required) == 0 && r.ContentLength == 0 {
 		return nil, nil
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {

@@ -54,7 +54,7 @@ type Shape struct {
 	Fields   Fields
 	Required []string
 	Code     int  // status of the refusal of a body of another shape; 400 if zero
-	Open     bool // other members are taken, too, and a request without a body
+	Open     bool // other members are taken, too; and where none is required, a request without a body
 }
 
 // Read reads a body of this shape.
@@ -118,7 +118,6 @@ var (
 	IsBool   = kind[bool]("must be true or false")
 	IsList   = kind[[]any]("must be a list")
 	IsObject = kind[map[string]any]("must be an object")
-	IsNumber = kind[json.Number]("must be a number")
 )
 
 // IsWhole accepts a whole number.
