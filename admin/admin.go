@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rs/zerolog"
 
@@ -171,6 +172,7 @@ type api struct {
 	profiling httpd.Places   // the profiles under way
 	exporting httpd.Places   // the exports under way
 	reporting httpd.Places   // the report under way
+	placing   sync.Map       // chan struct{} of each request with an idempotency key until it is over, by its call's id
 }
 
 // guard is around every route: headers, size, and where the request comes from. A panic ends only one answer.

@@ -89,8 +89,7 @@ type Control interface {
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the
 	// call has ended, and may be given again.
 	Order(ctx context.Context, id string, o Order) (Call, error)
-	// Originate places a call, and gives its state. An origination with the id of a live call is that call. Its error may
-	// be a *NotPlacedError.
+	// Originate places a call, and gives its state. Its error may be a *RefusedError.
 	Originate(ctx context.Context, o Origination) (Call, error)
 }
 

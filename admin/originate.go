@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -30,14 +31,6 @@ type Origination struct {
 	AnswerWithin int `json:"answer_within"`
 }
 
-// NotPlacedError says why a call is not placed, with the status of the answer.
-type NotPlacedError struct {
-	Status          int
-	Problem, Remedy string
-}
-
-func (e *NotPlacedError) Error() string { return e.Problem }
-
 // The bounds of an origination.
 const (
 	maxKey          = 200 // bytes
@@ -59,6 +52,11 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 	if o.By = who.name; o.IdempotencyKey != "" {
 		o.ID = record.IDOf(o.IdempotencyKey)
+		over, ok := a.placeAlone(r.Context(), o.ID)
+		if !ok {
+			return // the sender has left
+		}
+		defer over()
 		if before, ok := a.placedBefore(w, r, &o); !ok {
 			return
 		} else if before != nil {
@@ -68,7 +66,7 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 		}
 	}
 	c, err := a.Control.Originate(r.Context(), o)
-	var not *NotPlacedError
+	var not *RefusedError
 	switch {
 	case errors.As(err, &not):
 		if not.Status == http.StatusServiceUnavailable {
@@ -81,6 +79,26 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 		r.SetPathValue("id", c.ID) // for the log
 		w.Header().Set("Location", "/api/calls/"+c.ID)
 		a.write(w, http.StatusCreated, whole(c))
+	}
+}
+
+// placeAlone waits until no other request places the call of an id, and returns what says that this one is over.
+// Without it, the call of another one could be begun, ended and recorded after this one has looked for it.
+func (a *api) placeAlone(ctx context.Context, id string) (over func(), ok bool) {
+	mine := make(chan struct{})
+	for {
+		other, taken := a.placing.LoadOrStore(id, mine)
+		if !taken {
+			return func() {
+				a.placing.Delete(id)
+				close(mine)
+			}, true
+		}
+		select {
+		case <-other.(chan struct{}): //nolint:forcetypeassert // nothing else is stored
+		case <-ctx.Done():
+			return nil, false
+		}
 	}
 }
 

@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"flowbridge/store/record"
 )
@@ -21,7 +24,7 @@ func TestPlaceCall(t *testing.T) {
 	if len(control.asked) != 1 || !strings.Contains(control.asked[0], "first_name:Ann") || !strings.Contains(control.asked[0], "AnswerWithin:20") {
 		t.Errorf("asked %v", control.asked)
 	}
-	control.err = &NotPlacedError{http.StatusServiceUnavailable, "no agent can take the call", "try again later"}
+	control.err = &RefusedError{"no agent can take the call", "try again later", http.StatusServiceUnavailable}
 	if res, _ := post(t, h, "/api/calls", body); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d", res.StatusCode)
 	}
@@ -89,4 +92,65 @@ func TestSameNumber(t *testing.T) {
 			t.Errorf("%q, asked for %q: %v", tt.ofRecord, tt.asked, got)
 		}
 	}
+}
+
+// store is a node whose calls end as they begin: they are never live, and have their record at once.
+type store struct {
+	fakeControl
+	records map[string]record.Record
+	looks   int
+	held    chan struct{} // the first look goes on when it is closed, with what it has seen before
+}
+
+func (s *store) Find(context.Context, string) (Call, bool) { return Call{}, false }
+func (s *store) Live(context.Context) []Call               { return nil }
+func (s *store) List(context.Context, record.Filter) ([]record.Record, string, error) {
+	return nil, "", nil
+}
+
+func (s *store) Get(_ context.Context, id string) (record.Record, bool, error) {
+	r, ok := s.records[id]
+	if s.looks++; s.looks == 1 {
+		<-s.held
+	}
+	return r, ok, nil
+}
+
+func (s *store) Originate(ctx context.Context, o Origination) (Call, error) {
+	c, err := s.fakeControl.Originate(ctx, o)
+	c.ID = o.ID
+	s.records[o.ID] = c.Record
+	return c, err
+}
+
+// A request has looked for the call of its key in vain, when another one with this key places it. The call ends, and is
+// recorded, before the first one goes on: it places no second call.
+func TestPlaceCallAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const body = `{"to": "+15075785607", "from": "+12125550100", "trunk": "carrier", "idempotency_key": "k"}`
+		opts, _ := fixture()
+		s := &store{records: map[string]record.Record{}, held: make(chan struct{})}
+		opts.Calls, opts.Records, opts.Control = s, s, s
+		h := New(opts)
+		var all sync.WaitGroup
+		answers := make(chan int, 2)
+		for range 2 {
+			all.Go(func() {
+				res, _ := post(t, h, "/api/calls", body)
+				answers <- res.StatusCode
+			})
+			synctest.Wait()
+		}
+		if res, _ := post(t, h, "/api/calls", strings.Replace(body, `"k"`, `"another"`, 1)); res.StatusCode != http.StatusCreated {
+			t.Errorf("another key waits: %d", res.StatusCode)
+		}
+		close(s.held)
+		all.Wait()
+		if a, b := <-answers, <-answers; a+b != http.StatusCreated+http.StatusOK {
+			t.Errorf("answered %d and %d", a, b)
+		}
+		if len(s.asked) != 2 { // with that of the other key
+			t.Errorf("placed %v", s.asked)
+		}
+	})
 }

@@ -5,7 +5,6 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -20,8 +19,8 @@ import (
 type customer struct {
 	call     plan          // of the customer
 	agents   plan          // of the agent
-	first    *peers.Target // of the agents
-	playing  bool          // the customer is a machine, and hears a sound
+	machine  bool          // the customer is one, and hears a sound after its beep
+	playing  bool          // it hears that
 	reserved *peers.Target // has kept a place since before the customer was called; nil: an attempt has taken it
 }
 
@@ -65,25 +64,10 @@ func (c *Call) dropCustomer() {
 	c.customer = nil
 }
 
-// reserve keeps a place at the first agent that has one. If no agent has one, it returns the limit of the last.
-func (s *Server) reserve(cu *customer, p peers.Parties) (full peers.Limit, ok bool) {
-	for _, t := range cu.agents.targets {
-		try, over := s.admission.Occupy(t, p)
-		if over == peers.LimitNone {
-			t.SIP.End(time.Now(), &try, circuit.Neutral) // the attempt begins later
-			cu.reserved = t
-			return over, true
-		}
-		full = over
-	}
-	return full, false
-}
-
 // callCustomer begins with the customer.
 func (c *Call) callCustomer() phase {
 	c.nameByIDs()
 	c.bridge.Masking.SetIfWanted()
-	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(c.customer.agents.targets))
 	c.notes.before(true) // before the answer to the request
 	return c.nextCustomer()
 }
@@ -93,12 +77,14 @@ func (c *Call) nextCustomer() phase {
 	if c.attempts.try(&c.customer.call) {
 		return (*Call).calling
 	}
-	last := c.attempts.last
-	status := last.code
-	if status < 300 {
-		status = 503
+	last, by, status := c.attempts.last, record.EndedBySystem, 503
+	switch {
+	case last.cause == cause.CallerHangup: // before its answer, against the rules
+		by, status = record.EndedByCaller, 487
+	case last.code >= 300:
+		status = last.code
 	}
-	return c.end(last.cause, record.EndedBySystem, status, last.q850)
+	return c.end(last.cause, by, status, last.q850)
 }
 
 // calling: the customer is called, and has not answered.
@@ -161,14 +147,11 @@ func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 			return c.nextCustomer()
 		}
 		return c.end(f.Cause, record.EndedByCaller, f.Code, f.Q850)
-	case leg.Gone:
-		c.attempts.drop(c.attempts.current, f.Cause, nil)
-		return c.end(f.Cause, record.EndedBySystem, 503, 0)
 	case leg.Offered:
 		c.step(from, bridge.Rejection(491))
 	case leg.Asked:
 		c.bridge.Reply(&from.Half, f.Req, 480)
-	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed, leg.AnswerReady, leg.Cancelled:
+	case leg.Gone, leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed, leg.AnswerReady, leg.Cancelled:
 		// not possible yet
 	}
 	return nil

@@ -104,7 +104,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	}
 	if a.side() == media.SideA {
 		c.source = f.Dest
-		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.targets[0].Dial.Media.Address)
+		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.targets[0].Dial)
 	} else {
 		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
 	}

@@ -70,9 +70,7 @@ func (c *Call) routing() phase {
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
-	if share > 0 {
-		c.ladder.Decide("split: target %s has this caller, by %d of %d", targets[0].Dial.Name, share, c.route.Total())
-	}
+	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total())
 	c.plan = plan{targets: targets, shared: share > 0, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))

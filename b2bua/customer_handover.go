@@ -1,80 +1,113 @@
 package b2bua
 
 import (
+	"time"
+
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 	"flowbridge/store/record"
 )
 
-// A customer that rings while its process is replaced keeps ringing.
+// A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
+// unknown from then on, the beep of a machine is waited for anew, and an agent that is called is called again.
 
 // restlessCustomer is restless for a placed call without an agent.
 func (c *Call) restlessCustomer() error {
-	if a := c.attempts.current; !c.times.answered.IsZero() || a == nil || a.line == nil || a.cancel != nil ||
-		a.answer != nil || !a.line.Leg.Rings() {
+	switch a := c.attempts.current; {
+	case !c.times.answered.IsZero():
+	case a == nil || a.line == nil || a.cancel != nil || !a.line.Leg.Calls():
 		return errPlaced
+	default:
+		return nil
 	}
-	return nil
+	switch {
+	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
+		return errExchange
+	case c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+		return errRequest
+	}
+	return errSetUp
 }
 
-// customerState adds to a sheet what the next process needs for a customer that rings.
+// customerState adds to a sheet what the next process needs for a call without an agent.
 func (c *Call) customerState(k *kept.Sheet) {
-	for _, t := range c.customer.agents.targets {
-		k.Agents = append(k.Agents, t.Dial.Name)
+	cu := c.customer
+	agents, reserved := cu.agents, cu.reserved
+	if t := c.transfers.current; t != nil {
+		a := c.attempts.current
+		agents.targets, agents.shared = append([]*peers.Target{a.target}, t.plan.targets...), a.shared
+		if a.placed {
+			reserved = a.target
+		}
 	}
-	if c.customer.reserved != nil {
-		k.Reserved = c.customer.reserved.Dial.Name
+	k.Agents, k.Shared, k.Machine, k.Playing = peers.NamesOf(agents.targets), agents.shared, cu.machine, cu.playing
+	if reserved != nil {
+		k.Reserved = reserved.Dial.Name
 	}
-	if c.ladder != nil {
+	if c.bridge.State(k); c.ladder != nil {
 		k.Ladder = c.ladder.Encode(k.Ladder)
 	}
-	k.Until, k.Masked = leg.Instant(c.times.setupUntil), c.bridge.Masking.On
-	k.Agreement, k.Addr = c.bridge.Agreement.State(k.Agreement.Described), c.bridge.Media.Addr
+	if c.times.answered.IsZero() {
+		k.Until = leg.Instant(c.times.setupUntil)
+	} else if k.Bridge == nil {
+		k.Bridge = &kept.Attempt{}
+	}
 }
 
-// takeUpCustomer restores a call whose customer rings. It leaves out agents that are not configured any more.
-func (v *reviving) takeUpCustomer(l *record.Left, sockets *media.Sockets) error {
-	k, placing := v.k, outbound.Placing{Customer: v.peers.Callees[v.k.Bridge.Target]}
-	for _, name := range k.Agents {
-		if t := v.peers.CalleeNamed(name); t != nil {
-			placing.Agents = append(placing.Agents, t)
-		}
+// takeUpCustomer restores what a call has that has no agent. It leaves out agents that are not configured any more.
+// False: too little is configured.
+func (v *reviving) takeUpCustomer() bool {
+	k := v.k
+	placing := outbound.Placing{
+		Customer: v.peers.Callees[k.Bridge.Target], Agents: v.peers.CalleesNamed(k.Agents), By: k.Bridge.By,
 	}
-	if placing.Customer == nil || len(placing.Agents) == 0 {
-		return errGoneTrunk
+	rings := k.Answered == 0
+	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
+		return false
 	}
-	if v.a == nil {
-		return errNoLeg
-	}
-	v.takeRouteAgain()
-	v.restoreRecord(&l.Record)
 	v.customer = customerOf(&placing, &v.vars)
+	v.customer.machine, v.customer.playing, v.customer.reserved = k.Machine, k.Playing, v.peers.CalleeNamed(k.Reserved)
 	v.customer.call.targets, v.customer.agents.failoverOn = nil, v.route.FailoverOn
-	relay := v.server.bridges.Relay
-	session, err := relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: v.bridge.Media.On}, *k.Media)
-	if err != nil {
-		return err
+	v.customer.agents.shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
+	if rings {
+		a := v.attempt(placing.Customer)
+		a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}
+		a.formats = k.Agreement.SentTo[media.SideA]
+		v.attempts.current, v.phase = a, "dialing"
+		v.times.setupUntil, v.times.durationUntil = v.times.durationUntil, time.Time{}
 	}
-	v.bridge.BeginAgain(k, session)
-	a := v.attempt(placing.Customer)
-	v.customer.call.by = a.plan.by
-	a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}
-	a.formats = v.bridge.Agreement.SentTo[media.SideA]
-	v.attempts.tried, v.attempts.current = k.Tried, a
-	v.times.setupUntil = leg.TimeOf(k.Until)
-	v.server.admission.Reenter(v.trunk)
-	v.server.admission.Reclaim(v.trunk, partiesOf(&v.vars))
-	v.claimed = true
-	if t := v.peers.CalleeNamed(k.Reserved); t != nil {
-		if _, over := v.server.admission.Reoccupy(t, partiesOf(&v.vars)); over == peers.LimitNone {
-			v.customer.reserved = t
+	return true
+}
+
+// handedCustomer goes on with a call without an agent.
+func (v *reviving) handedCustomer() phase {
+	c := v.Call
+	if c.times.answered.IsZero() {
+		c.a.wire.Perform(c.a.Leg.Resend())
+		return (*Call).calling
+	}
+	v.abandonOthers()
+	v.bridge.SoundAgain(v.k)
+	switch try := record.AnsweredCustomer(c.record.attempts); {
+	case c.customer.playing && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+	case c.customer.playing:
+	case c.customer.machine:
+		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: beepWithin})
+	default:
+		if o := c.trunk.Caller.Originate; o != nil && o.Answer != nil && try != nil && try.AnsweredBy == "" {
+			c.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
 		}
+		c.callAgent()
 	}
-	v.phase, v.now = "dialing", func(*Call) phase { return v.handed() }
-	v.notes.write(nil) // in the files of this process
-	return nil
+	if c.finished {
+		return (*Call).linger
+	}
+	return (*Call).bridged
 }

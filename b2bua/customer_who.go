@@ -35,32 +35,30 @@ func (c *Call) asksWhoAnswers() (waits bool) {
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
 func (c *Call) answeredBy(e bridge.AnsweredBy) {
+	if c.customer != nil && c.customer.machine { // another process has judged it: only its beep is listened for
+		return
+	}
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
-	c.noteWho(e)
+	c.noteWho(e.Answer)
 	machine := who == answerer.Machine && wanted.Machine != config.MachineBridge
 	switch waits := c.connected == nil && c.transfers.current == nil; {
 	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case machine: // its beep is waited for
+		c.customer.machine = true
 	case waits:
 		c.callAgent()
 	}
 }
 
 // noteWho writes who answered into the log, the ladder and the record.
-func (c *Call) noteWho(e bridge.AnsweredBy) {
-	said := string(e.Verdict)
-	if e.Reason != "" {
-		said += " (" + string(e.Reason) + ")"
-	}
-	c.log.Info().Str("answered_by", said).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
+func (c *Call) noteWho(e answerer.Answer) {
+	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
-	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", said, e.Confidence, e.After.Milliseconds())
+	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
 	c.record.attempts = slices.Clone(c.record.attempts) // the journal may have the former ones
-	for i := range c.record.attempts {
-		if a := &c.record.attempts[i]; a.Reason == record.ReasonCustomer && a.SIPStatus == 200 {
-			a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
-		}
+	if a := record.AnsweredCustomer(c.record.attempts); a != nil {
+		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
 	c.notes.mark()
 }

@@ -144,12 +144,15 @@ func (c *Call) restless() error {
 	case c.bridge.Relays.Open() > 0, c.notes.shares, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
-	for _, l := range c.legs {
-		if !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero() {
-			return errRequest
-		}
+	if slices.ContainsFunc(c.legs, (*legOnWire).busy) {
+		return errRequest
 	}
 	return nil
+}
+
+// busy reports whether something that the leg or its peer has asked for waits.
+func (l *legOnWire) busy() bool {
+	return !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero()
 }
 
 // restlessInSetUp is restless for a call without an answer.
@@ -215,9 +218,9 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 		return c.handOverLegs()
 	}
 	switch err := c.restless(); {
-	case errors.Is(err, errSetUp):
+	case errors.Is(err, errSetUp) && c.customer == nil:
 		return c.handOverInvite()
-	case err != nil:
+	case err != nil && !errors.Is(err, errSetUp):
 		return nil, err
 	}
 	h := &Handed{}
@@ -341,7 +344,7 @@ func (v *reviving) handed() phase {
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
 	if c.customer != nil {
-		return (*Call).calling
+		return v.handedCustomer()
 	}
 	v.bridge.SoundAgain(v.k)
 	c.rescues.listen()

@@ -1,8 +1,8 @@
 package b2bua
 
 import (
+	"cmp"
 	"context"
-	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -16,74 +16,39 @@ import (
 	"flowbridge/store/record"
 )
 
-// Originate places a call, and returns its state while the customer is called. If a live call has the origination's id,
-// it returns that call instead. The error is an *outbound.PlaceError, or ctx's.
+// Originate places a call, and returns its state while the customer is called. No other call may have the origination's
+// id. The error is an *outbound.PlaceError, or ctx's.
 func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCall, error) {
-	c := s.registry.Call(o.ID)
-	if c == nil {
-		at, p := time.Now(), s.admission.Peers.Load()
-		placing, err := o.Place(p, at)
-		if err == nil {
-			c, err = s.place(o, &placing, p, at)
-		}
-		if err != nil {
-			return LiveCall{}, err
-		}
+	at, p := time.Now(), s.admission.Peers.Load()
+	placing, err := o.Place(p, at)
+	if err != nil {
+		return LiveCall{}, err
 	}
-	if l, ok := c.ask(ctx); ok {
-		return l, nil
+	t := placing.Trunk
+	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
+	c.customer = customerOf(&placing, &c.vars)
+	reserved, why := s.admission.Originate(t, placing.Agents, partiesOf(&c.vars), at)
+	if reserved == nil {
+		c.ladder.Discard()
+		return LiveCall{}, outbound.NotNow(why)
 	}
-	return LiveCall{}, ctx.Err()
-}
-
-// place makes the call of an origination, and starts it. If another request with the same id was faster, it returns
-// that call.
-func (s *Server) place(o *outbound.Origination, placing *outbound.Placing, p *peers.Snapshot,
-	at time.Time,
-) (*Call, error) {
-	t, id := placing.Trunk, o.ID
-	if id == "" {
-		id = record.NewID()
-	}
-	c := s.newCall(id, at, placing.Invite, p, t, netip.AddrPort{})
-	c.customer = customerOf(placing, &c.vars)
-	c.customer.call.by = o.By
-	c.now = (*Call).callCustomer
-	parties := partiesOf(&c.vars)
-	if full, ok := s.reserve(c.customer, parties); !ok {
-		return nil, c.notPlaced("no agent can take the call: " + full.Cause().Words())
-	}
-	if why := s.admission.Originate(t, parties, at); why != "" {
-		c.dropCustomer()
-		return nil, c.notPlaced(why)
-	}
-	c.claimed = true
+	c.claimed, c.customer.reserved = true, reserved
 	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
 		c.takeRoute(placing.Route)
 	} else {
 		c.route, c.vars.Row = unrouted(), p.RowOf(c.vars.From.Number)
 	}
+	c.noteDestination(placing.Agents[0])
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
+	c.ladder.Split(c.record.target, placing.Share, c.route.Total())
 	c.customer.agents.failoverOn = c.route.FailoverOn
-	c.noteDestination(c.customer.first)
-	if c.times.setupUntil = at.Add(placing.Customer.Dial.RingTimeout); o.AnswerWithin > 0 {
-		c.times.setupUntil = at.Add(o.AnswerWithin)
+	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
+	c.now = (*Call).callCustomer
+	s.resume(c, true)
+	if l, ok := c.ask(ctx); ok {
+		return l, nil
 	}
-	if first := s.registry.AddPlaced(id, c); first != c {
-		c.dropCustomer()
-		s.admission.Release(t, parties)
-		s.admission.Leave(t, true)
-		c.ladder.Discard()
-		return first, nil
-	}
-	s.calls.Add(1)
-	c.mailbox.Begin()
-	return c, nil
-}
-
-// notPlaced returns the error of a call that could not begin, and that holds no place.
-func (c *Call) notPlaced(why string) error {
-	c.ladder.Discard()
-	return &outbound.PlaceError{Status: http.StatusServiceUnavailable, Problem: why, Remedy: "try again later"}
+	return LiveCall{}, ctx.Err()
 }
 
 // customerOf plans a call: the customer first, and then the agents. The INVITE to the customer has From and To of the
@@ -94,9 +59,9 @@ func customerOf(placing *outbound.Placing, vars *template.Vars) *customer {
 	toward.From.User, toward.To.User = strings.Clone(toward.From.Number), strings.Clone(toward.To.Number)
 	return &customer{
 		call: plan{
-			targets: []*peers.Target{placing.Customer}, reason: record.ReasonCustomer, vars: &toward,
+			targets: []*peers.Target{placing.Customer}, reason: record.ReasonCustomer, by: placing.By, vars: &toward,
 			source: message.NewRequest(sip.INVITE),
 		},
-		agents: plan{targets: placing.Agents}, first: placing.Agents[0],
+		agents: plan{targets: placing.Agents, shared: placing.Share > 0},
 	}
 }

@@ -204,7 +204,8 @@ func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
 	})
 }
 
-// StrayResponse takes a response that no transaction waits for. A final answer to
+// StrayResponse takes a response that no transaction waits for. A provisional answer is for
+// a leg whose INVITE another process has sent. A final answer to
 // one of our INVITEs always gets a reaction. A refusal that is repeated gets its
 // ACK again (RFC 3261 section 17.1.1.3). A 2xx is for its leg to answer (section
 // 13.2.2.4); where the leg is gone, the 2xx gets ACK and BYE. The rate of these
@@ -212,7 +213,7 @@ func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
 func (s front) StrayResponse(res *sip.Response) {
 	cseq, from := res.CSeq(), res.From()
 	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil || res.Via() == nil ||
-		cseq.MethodName != sip.INVITE || res.StatusCode < 200 {
+		cseq.MethodName != sip.INVITE {
 		return
 	}
 	tag := message.TagOf(from.Params)
@@ -220,20 +221,29 @@ func (s front) StrayResponse(res *sip.Response) {
 	if l != nil && l.callID != res.CallID().Value() {
 		return
 	}
-	known := l != nil || s.registry.KnowsTag([]byte(tag)) ||
-		s.registry.IsYoung() && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) // of a process before
+	in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
+	ours := s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag))
+	if res.StatusCode < 200 {
+		l.postIf(ours, in)
+		return
+	}
+	known := l != nil || s.registry.KnowsTag([]byte(tag)) || s.registry.IsYoung() && ours // of a process before
 	if !known || !s.strays.Allow() {
 		return // of no call, or of one that ended more than 64*T1 ago
 	}
-	in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
 	switch {
 	case res.StatusCode >= 300:
 		s.stack.AckRefusal(res, l.invitedBy(res))
-		if l != nil && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) { // cancelled for a process before
-			l.post(in)
-		}
+		l.postIf(ours, in) // cancelled for a process before
 	case l == nil || !l.post(in):
 		s.stack.HangupLost(in, s.legOptions(media.SideB, leg.Local{}, leg.PeerOptions{}))
+	}
+}
+
+// postIf is post, for a leg that there may be.
+func (l *legOnWire) postIf(wanted bool, in leg.Input) {
+	if wanted && l != nil {
+		l.post(in)
 	}
 }
 

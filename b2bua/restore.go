@@ -106,8 +106,7 @@ func (s *Server) safely(do func() error) (err error) {
 
 // goOn takes up a call that was answered.
 func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) (err error) {
-	rings := k.Handed && len(k.Agents) > 0
-	if k.Answered == 0 && !rings || k.Ended != "" {
+	if k.Answered == 0 && len(k.Agents) == 0 || k.Ended != "" {
 		return errUnanswered
 	}
 	p := su.server.admission.Peers.Load()
@@ -130,21 +129,19 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 			v.discard()
 		}
 	}()
-	if rings {
-		if err = v.takeUpCustomer(l, sockets); err == nil {
-			su.resume(v.Call, true)
-		}
-		return err
-	}
 	if err = v.takeUp(l, sockets); err != nil {
 		return err
 	}
-	callee := v.connected.target
-	if !v.connected.placed {
-		callee = nil
+	var callee *peers.Target
+	own := partiesOf(&v.vars)
+	parties := own
+	if a := v.connected; v.customer != nil {
+		callee = v.customer.reserved
+	} else if parties = a.parties; a.placed {
+		callee = a.target
 	}
-	su.server.admission.Resume(t, partiesOf(&v.vars), callee, v.connected.parties)
-	su.resume(v.Call, true)
+	su.server.admission.Resume(t, own, v.times.answered.IsZero(), callee, parties)
+	su.server.resume(v.Call, true)
 	return nil
 }
 
@@ -173,7 +170,7 @@ func (su *successor) finishLeft(k *kept.Call, l *record.Left) error {
 	if !l.Owed || len(v.legs) == 0 {
 		su.keepInterrupted(l)
 	}
-	su.resume(v.Call, false)
+	su.server.resume(v.Call, false)
 	return nil
 }
 
@@ -191,10 +188,10 @@ func (v *reviving) closeAttempt(r *record.Record) {
 	}
 }
 
-// resume begins the turns of a call that was taken up.
-func (su *successor) resume(c *Call, live bool) {
-	su.server.registry.Resume(c.id, c, c.legs, live)
-	su.server.calls.Add(1)
+// resume begins the turns of a call that was taken up or is placed.
+func (s *Server) resume(c *Call, live bool) {
+	s.registry.Resume(c.id, c, c.legs, live)
+	s.calls.Add(1)
 	c.mailbox.Begin()
 }
 

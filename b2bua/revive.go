@@ -26,7 +26,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	switch {
 	case v.waits:
 		return errUnanswered
-	case v.a == nil || v.b == nil && !k.Transfer.Rescues():
+	case v.a == nil || v.b == nil && !k.Transfer.Rescues() && len(k.Agents) == 0:
 		return errNoLeg
 	}
 	for _, l := range v.legs {
@@ -34,14 +34,19 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 			return errGoneSocket
 		}
 	}
-	target := v.target(k.Bridge.Target)
-	if target == nil {
-		return errGoneTrunk
-	}
-	v.connected = v.attempt(target)
-	v.attempts.tried, v.attempts.current = k.Tried, v.connected
 	v.takeRouteAgain()
-	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
+	v.times.answered, v.times.durationUntil, v.attempts.tried = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), k.Tried
+	v.phase = "bridged"
+	if target := v.target(k.Bridge.Target); len(k.Agents) > 0 {
+		if !v.takeUpCustomer() {
+			return errGoneTrunk
+		}
+	} else if target == nil {
+		return errGoneTrunk
+	} else {
+		v.connected = v.attempt(target)
+		v.attempts.current = v.connected
+	}
 	v.transfers.last = k.Asked
 	v.transfers.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
 	v.restoreRecord(&l.Record)
@@ -52,7 +57,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	case !complete:
 		return errNoLeg
 	}
-	if v.phase = "bridged"; k.Settled {
+	if k.Settled {
 		v.compact()
 	}
 	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
@@ -172,12 +177,7 @@ func (v *reviving) revived() phase {
 			c.bridge.Exchanges.Restore(&l.Half)
 		}
 	}
-	for _, l := range slices.Clone(c.legs) { // of attempts that were under way
-		if l != c.a && l != c.b {
-			c.step(l, leg.Abandon{Why: cause.ProcessRestart})
-			c.step(l, leg.Hangup{Why: cause.ProcessRestart})
-		}
-	}
+	v.abandonOthers()
 	if t := v.k.Transfer; t != nil && !t.Rescues() {
 		c.transfers.giveUp(t)
 	}
@@ -191,6 +191,16 @@ func (v *reviving) revived() phase {
 	v.askLater()
 	c.notes.mark()
 	return (*Call).bridged
+}
+
+// abandonOthers ends the legs of attempts that were under way.
+func (v *reviving) abandonOthers() {
+	for _, l := range slices.Clone(v.legs) {
+		if l != v.a && l != v.b {
+			v.step(l, leg.Abandon{Why: cause.ProcessRestart})
+			v.step(l, leg.Hangup{Why: cause.ProcessRestart})
+		}
+	}
 }
 
 // takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -84,14 +87,24 @@ func (m *Media) Open(target, wanted netip.Addr) error {
 	return nil
 }
 
-// OpenToward is Open for a customer who is called at an address before any agent, whose media address may be wanted. It
-// returns our address in the customer's description.
-func (m *Media) OpenToward(customer netip.AddrPort, wanted netip.Addr) (netip.Addr, error) {
+// OpenToward is Open for a customer who is called at an address before any agent. The agent's side has the address
+// family of its own configuration, or else the customer's. It returns our address in the customer's description.
+func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Addr, error) {
 	if m.bridge.Source = customer; m.session != nil { // for another address of the customer
 		m.session.Close()
 		m.session = nil
 	}
-	err := m.Open(customer.Addr(), wanted)
+	wanted, toward := agent.Media.Address, agent.Media.Address
+	if host, constant := agent.URI.ConstantHost(); constant && !toward.IsValid() {
+		toward, _ = netip.ParseAddr(strings.Trim(message.ParseURI("sip:"+host).Host, "[]"))
+	}
+	err := errNoFamily
+	if toward.IsValid() {
+		err = m.Open(toward, wanted)
+	}
+	if errors.Is(err, errNoFamily) {
+		err = m.Open(customer.Addr(), wanted)
+	}
 	return m.Addr[media.SideA], err
 }
 

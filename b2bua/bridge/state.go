@@ -53,8 +53,8 @@ func (b *Bridge) HandOver(k *kept.Sheet) (sockets *media.Sockets) {
 	return sockets
 }
 
-// TakeUp restores the bridge of an answered call, whose legs are restored. It sends nothing yet. complete: every side
-// has its description.
+// TakeUp restores the bridge of an answered call, or of one that we place, whose legs are restored. It sends nothing
+// yet. complete: every side has its description.
 func (b *Bridge) TakeUp(k *kept.Call, sockets *media.Sockets) (complete bool, err error) {
 	b.Agreement = agreement.Restore(&k.Agreement)
 	if k.Watched {
@@ -68,7 +68,7 @@ func (b *Bridge) TakeUp(k *kept.Call, sockets *media.Sockets) (complete bool, er
 	b.Recordings.parts = k.Parts
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		d := b.Agreement.Description[side]
-		if d == nil && (side == media.SideB || !b.Agreement.Late) {
+		if d == nil && len(k.Agents) == 0 && (side == media.SideB || !b.Agreement.Late) {
 			return false, nil
 		}
 		if side == media.SideA || b.Call.Connected() != nil {

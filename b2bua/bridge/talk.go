@@ -36,7 +36,7 @@ func (m *Media) Interrupt(on bool) {
 }
 
 // DetectAnswer has the media find out who has answered a side. AnsweredBy says who. If the limits have a time for a
-// beep, Beeped follows when it is over. After a restart of the process neither comes: who answered is unknown then.
+// beep, Beeped follows when it is over. Another process does not continue it.
 func (m *Media) DetectAnswer(side media.Side, l answerer.Limits) {
 	if m.session != nil {
 		m.session.DetectAnswer(side, l)

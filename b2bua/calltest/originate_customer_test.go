@@ -1,17 +1,15 @@
 package calltest
 
 import (
-	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -62,27 +60,23 @@ func TestOriginateGivesBackThePlace(t *testing.T) {
 	})
 }
 
-// Requests with one id at the same moment are one call.
-func TestOriginateAtOnce(t *testing.T) {
-	inWorldWith(t, originateConfig, func(w *world) {
-		o := origination()
-		o.ID = "01890000-0000-7000-8000-000000000001"
-		var all sync.WaitGroup
-		for range 8 {
-			all.Go(func() {
-				if live, err := w.server.Originate(w.t.Context(), o); err != nil || live.Record.ID != o.ID {
-					// the others may hold all places for a moment
-					if full, is := errors.AsType[*outbound.PlaceError](err); !is || full.Status != 503 {
-						w.t.Errorf("call %q, %v", live.Record.ID, err)
-					}
-				}
-			})
+// The agent is called over IPv6, the customer over IPv4.
+func TestOriginateToIPv6(t *testing.T) {
+	yaml := strings.NewReplacer(`5060"]`, `5060", "udp://[2001:db8::1]:5060"]`, `["198.51.100.1"]`, `["198.51.100.1", "2001:db8::1"]`,
+		"agent@192.0.2.20", "agent@[2001:db8::20]").Replace(originateConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		agent := w.peer(netip.MustParseAddrPort("[2001:db8::20]:32681"))
+		w.others = append(w.others, agent)
+		_, invite := w.originates(origination())
+		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+		called := agent.expect("INVITE")
+		if got := mediaNames(t, invite, called); got != "198.51.100.1 2001:db8::1" {
+			t.Errorf("media at %s", got)
 		}
-		all.Wait()
-		w.carrier.concludes(w.carrier.expect("INVITE"), 486, "Busy Here", "customer", "")
-		w.record()
-		w.carrier.silent(time.Second)
-		w.leftOpen()
+		agent.concludes(called, 200, "OK", "agent1", strings.ReplaceAll(sdpAt("2001:db8::20", 30000), "IN IP4", "IN IP6"))
+		w.customerHangsUp(invite)
+		hungUpOn(agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

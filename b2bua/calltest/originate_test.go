@@ -106,16 +106,14 @@ func TestOriginate(t *testing.T) {
 	})
 }
 
-// The agent ends the call; and the request for a call that is live gives that call.
-func TestOriginateTwice(t *testing.T) {
+// The agent ends the call, which has the id of the request.
+func TestOriginateWithID(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		o := origination()
 		o.ID = "01890000-0000-7000-8000-000000000001"
-		first, invite := w.originates(o)
-		again, err := w.server.Originate(w.t.Context(), o)
-		must(t, err)
-		if first.Record.ID != o.ID || again.Record.ID != o.ID {
-			t.Errorf("calls %s and %s", first.Record.ID, again.Record.ID)
+		live, invite := w.originates(o)
+		if live.Record.ID != o.ID {
+			t.Errorf("call %s", live.Record.ID)
 		}
 		called := w.customerTakes(invite)
 		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
@@ -123,71 +121,7 @@ func TestOriginateTwice(t *testing.T) {
 		w.agent.expect("SIP/2.0 200")
 		hungUpOn(w.carrier)
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-		w.carrier.silent(time.Second)
 	})
-}
-
-// How a call that is placed ends before the agent is connected.
-func TestOriginateFails(t *testing.T) {
-	for name, tt := range map[string]struct {
-		run         func(w *world)
-		disposition string
-		why         cause.Cause
-		by          string
-	}{
-		"busy": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 486, "Busy Here", "customer", "")
-		}, record.DispositionBusy, cause.TargetBusy, record.EndedByCaller},
-		"no answer in time": {func(w *world) {
-			o := origination()
-			o.AnswerWithin = 20 * time.Second
-			_, invite := w.originates(o)
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			w.carrier.takesCancel(invite, "customer")
-		}, record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem},
-		"ended by an operator": {func(w *world) {
-			live, invite := w.originates(origination())
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
-			w.carrier.takesCancel(invite, "customer")
-		}, record.DispositionCancelled, cause.OperatorHangup, record.EndedByOperator},
-		"an answer that crosses the CANCEL": {func(w *world) {
-			live, invite := w.originates(origination())
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
-			w.carrier.reply(w.carrier.expect("CANCEL"), 200, "OK", "customer", "")
-			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
-			hungUpOn(w.carrier)
-		}, record.DispositionCancelled, cause.OperatorHangup, record.EndedByOperator},
-		"an answer without a codec": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 200, "OK", "customer",
-				"v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 20000 RTP/AVP 18\r\n")
-			hungUpOn(w.carrier)
-		}, record.DispositionFailed, cause.BadAnswer, record.EndedBySystem},
-		"the customer leaves before the agent answers": {func(w *world) {
-			_, invite := w.originates(origination())
-			called := w.customerTakes(invite)
-			w.agent.reply(called, 180, "Ringing", "agent1", "")
-			w.customerHangsUp(invite)
-			w.agent.takesCancel(called, "agent1")
-		}, record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller},
-		"no agent answers": {func(w *world) {
-			_, invite := w.originates(origination())
-			called := w.customerTakes(invite)
-			w.agent.concludes(called, 503, "Service Unavailable", "agent1", "")
-			w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "spare", "")
-			hungUpOn(w.carrier)
-		}, record.DispositionAnswered, cause.TargetBusy, record.EndedBySystem},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, originateConfig, func(w *world) {
-				tt.run(w)
-				w.wantRecord(tt.disposition, tt.why, tt.by)
-			})
-		})
-	}
 }
 
 // The customer changes its session before an agent is there, and while the agent is called.

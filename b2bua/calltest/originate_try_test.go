@@ -34,7 +34,8 @@ func TestOriginateUpgradedWithoutOriginate(t *testing.T) {
 	})
 }
 
-// A call is dialing until its agent is connected, also if its customer has answered; and a refused upgrade counts it once.
+// A call is dialing until its agent is connected, also if its customer has answered. An upgrade waits for the agent, for a
+// moment.
 func TestOriginatePhase(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		live, invite := w.originates(origination())
@@ -47,7 +48,7 @@ func TestOriginatePhase(t *testing.T) {
 		want("dialing")
 		called := w.customerTakes(invite)
 		want("dialing")
-		if err := w.server.Settled(context.Background(), true); err == nil || !strings.HasPrefix(err.Error(), "1 calls") {
+		if err := w.server.Settled(context.Background(), false); err == nil || !strings.HasPrefix(err.Error(), "1 calls") {
 			t.Errorf("not settled: %v", err)
 		}
 		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())

@@ -44,9 +44,12 @@ type Call struct {
 	// of the route; 0: an earlier version has kept its place alone
 	Mark uint64 `cbor:"27,keyasint,omitempty"`
 
-	// Agents are the targets of a call that we place, whose customer rings. Only a process that is replaced gives them.
+	// Agents are the targets of a call that we place, without an agent so far. Only a process that is replaced gives them.
 	Agents   []string `cbor:"49,keyasint,omitempty"`
 	Reserved string   `cbor:"50,keyasint,omitempty"` // of these, the one that has kept a place
+	Shared   bool     `cbor:"53,keyasint,omitempty"` // the first one is chosen by the route's split
+	Machine  bool     `cbor:"54,keyasint,omitempty"` // the customer is one, and hears a sound after its beep
+	Playing  bool     `cbor:"55,keyasint,omitempty"` // it hears that
 
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`

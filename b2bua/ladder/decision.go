@@ -79,6 +79,13 @@ func (a Attempt) sentence(asked int) string {
 	return b.String()
 }
 
+// Split notes the target that the route's split has chosen by a weight; 0: it has chosen none.
+func (c *Call) Split(target string, weight, of int) {
+	if weight > 0 {
+		c.Decide("split: target %s has this caller, by %d of %d", target, weight, of)
+	}
+}
+
 // Routed notes the route of the call, and its targets.
 func (c *Call) Routed(route, number string, targets []string) {
 	if !c.decides() {

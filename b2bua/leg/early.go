@@ -28,7 +28,6 @@ func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 		return e
 	}
 	e := &earlyDialog{dialog: l.dialog}
-	e.dialog.localSeq = l.InviteSeq
 	e.dialog.establish(in)
 	if l.early == nil {
 		l.early = map[string]*earlyDialog{}
@@ -85,6 +84,9 @@ func (l *Leg) answerIn(res *sip.Response) []byte {
 	sdp := l.answerSDP(res)
 	if e := l.early[message.TagOf(res.To().Params)]; e != nil && (e.fixed || sdp == nil) && e.answer != nil {
 		return e.answer
+	}
+	if sdp == nil {
+		return l.answeredEarly
 	}
 	return sdp
 }

@@ -97,8 +97,10 @@ func (l *Leg) Rests() bool {
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
 }
 
-// Rings reports whether the peer has given a provisional answer to the leg's INVITE, and no final one.
-func (l *Leg) Rings() bool { return !l.UAS && l.state == legProceeding && l.session.state == offerOurs }
+// Calls reports whether the leg's INVITE has no final answer, and no description of the peer.
+func (l *Leg) Calls() bool {
+	return !l.UAS && (l.state == legCalling || l.state == legProceeding) && l.session.state == offerOurs
+}
 
 // AwaitsPRACK says whether a provisional answer has no PRACK yet.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
@@ -120,7 +122,12 @@ type setup struct {
 	why        cause.Cause
 	caller     cause.Reasons
 	challenged int // answered challenges to the INVITE
-	intervals  int // answered 422s
+
+	// of another process
+	answeredEarly []byte // the SDP answer that it had reliably before the 200
+	unheard       bool   // its INVITE has had no answer
+
+	intervals int // answered 422s
 
 	firstResponse time.Duration // to each INVITE; 0: no limit
 

@@ -49,6 +49,7 @@ type State struct {
 	Timer       Timings      `cbor:"25,keyasint,omitempty"`
 	Why         string       `cbor:"26,keyasint,omitempty"` // it was given up
 	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // of the last reliable provisional answer
+	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP answer of a reliable provisional answer to Invite
 }
 
 // At is where the leg is.
@@ -170,7 +171,12 @@ func (l *Leg) State() State {
 	}
 	if l.setup != nil && !l.UAS && l.invite != nil {
 		s.Invite.Msg, s.Hop = l.invite, HopState{l.inviteHop.Transport, message.KeptAddr{AddrPort: l.inviteHop.Addr}}
-		s.Cancelled, s.Why = l.cancelled, string(l.why)
+		s.Cancelled, s.Why, s.Early = l.cancelled, string(l.why), l.answeredEarly
+		for _, e := range l.early {
+			if e.fixed {
+				s.Early = e.answer
+			}
+		}
 	}
 	return s
 }
@@ -323,11 +329,12 @@ func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	if !ok || sent.Via() == nil || sent.From() == nil || sent.To() == nil || sent.CallID() == nil || sent.CSeq() == nil {
 		return false
 	}
+	unheard := l.state == legCalling
 	l.state = legProceeding
 	l.session.state = offerOurs
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
-		why: cause.Cause(s.Why),
+		why: cause.Cause(s.Why), answeredEarly: s.Early, unheard: unheard,
 	}
 	return true
 }

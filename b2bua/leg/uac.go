@@ -103,6 +103,16 @@ func (l *Leg) resendInvite(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 }
 
+// Resend gives what sends the INVITE of a restored leg again, if it has had no answer. Until one comes, the peer may
+// not know it, and gets no CANCEL.
+func (l *Leg) Resend() []Effect {
+	if l.setup == nil || !l.unheard {
+		return nil
+	}
+	l.state = legCalling
+	return []Effect{SendRequest{Req: l.invite, To: l.inviteHop}}
+}
+
 // again makes a request a second time, with credentials: Call-ID, From and To stay, CSeq and
 // branch change (RFC 3261 section 8.1.3.5).
 func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
@@ -279,8 +289,8 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	case legCalling, legProceeding:
 		if tag == l.leftEarly && tag != "" { // it hung up before the 200, against the rules
 			l.confirm(in)
-			l.fact(Refused{Cause: cause.AgentHangup})
-			l.sendBye(now, Hangup{Why: cause.AgentHangup})
+			l.fact(Refused{Cause: l.hangupCause()})
+			l.sendBye(now, Hangup{Why: l.hangupCause()})
 			return
 		}
 		sdp := l.answerIn(res)
@@ -381,6 +391,9 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 			if why = l.inviteLonger(now, res); why == cause.None {
 				return
 			}
+		}
+		if tag := message.TagOf(res.To().Params); tag != "" && tag == l.leftEarly {
+			why = l.hangupCause()
 		}
 		l.fact(Refused{
 			Code: res.StatusCode, Reason: message.Phrase(res.Reason), Cause: why, Q850: reasonQ850(res),

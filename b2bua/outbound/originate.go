@@ -39,6 +39,9 @@ func (e *PlaceError) Error() string { return e.Problem + "; " + e.Remedy }
 
 func refused(status int, problem, remedy string) error { return &PlaceError{status, problem, remedy} }
 
+// NotNow is a PlaceError for want of room.
+func NotNow(why string) error { return refused(http.StatusServiceUnavailable, why, "try again later") }
+
 // Placing is an origination that the configuration permits.
 type Placing struct {
 	Invite   *sip.Request // stands for a caller's
@@ -46,6 +49,8 @@ type Placing struct {
 	Customer *peers.Target   // the trunk, as it is called
 	Route    int             // its index; -1: none, because the origination names the target
 	Agents   []*peers.Target // that are tried, in order
+	Share    int             // the weight of the first one, where the route's split has chosen it; else 0
+	By       string          // who has ordered it
 }
 
 // The bounds of an origination.
@@ -56,7 +61,7 @@ const (
 
 // Place checks an origination against a configuration at a time. Its error is a *PlaceError.
 func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
-	out := Placing{Route: -1}
+	out := Placing{Route: -1, By: o.By}
 	t, known := p.CallerNamed("trunk " + o.Trunk)
 	switch out.Customer = p.Callees[o.Trunk]; {
 	case !known:
@@ -114,7 +119,7 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 			continue
 		}
 		if o.Target == "" {
-			out.Agents, _ = p.DestinationsFor(r, vars)
+			out.Agents, out.Share = p.DestinationsFor(r, vars)
 		}
 		if len(out.Agents) > 0 {
 			out.Route = i

@@ -383,11 +383,14 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	a.serve(t.tally, now)
 }
 
-// Resume counts an answered call of the old process, beyond the limits, too: its trunk, and
-// its target unless that is nil.
-func (a *Admission) Resume(t *Trunk, p Parties, callee *Target, calleeParties Parties) {
+// Resume counts a call of the old process that goes on, beyond the limits, too: its trunk, there also as a call in
+// set-up, and its target unless that is nil.
+func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, calleeParties Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if inSetup {
+		a.setups.add(&t.setups, 1)
+	}
 	t.calls++
 	a.ports.add(&t.ports, 1)
 	t.count(p)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"flowbridge/b2bua/circuit"
 )
 
 // hour counts the calls that requests have placed over a trunk within the last hour. Its memory is bounded by the
@@ -20,9 +22,10 @@ func (h *hour) last(now time.Time) int {
 	return len(h.began)
 }
 
-// Originate takes the places of a call that a request places over the trunk: of a call of the trunk, of its numbers,
-// and of the hour. Leave and Release give back the first two. It returns what stands against the call; empty: nothing.
-func (a *Admission) Originate(t *Trunk, p Parties, now time.Time) (why string) {
+// Originate takes the places of a call that a request places over the trunk: one at the first agent that has one, and
+// of a call of the trunk, of its numbers, and of the hour. Vacate, Leave and Release give back the first three. It
+// returns the agent, or what stands against the call.
+func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Time) (agent *Target, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	capacity := a.closed()
@@ -32,13 +35,18 @@ func (a *Admission) Originate(t *Trunk, p Parties, now time.Time) (why string) {
 	limit := t.Caller.Originate.PerHour
 	switch {
 	case capacity != CapacityFree:
-		return capacity.words(t)
+		return nil, capacity.words(t)
 	case limit > 0 && t.placed.last(now) >= a.part(limit):
-		return "the trunk " + t.Caller.Name + " has placed as many calls within an hour as originate.per_hour allows: " +
+		return nil, "the trunk " + t.Caller.Name + " has placed as many calls within an hour as originate.per_hour allows: " +
 			strconv.Itoa(limit)
 	}
+	agent, full := a.reserve(agents, p, now)
+	if agent == nil {
+		return nil, "no agent can take the call: " + full.Cause().Words()
+	}
 	if over := t.claim(&t.Caller.Limits, p); over != LimitNone {
-		return "a number is over its limit of calls at a time: " + over.Cause().Words()
+		a.vacate(agent, p, now)
+		return nil, "a number is over its limit of calls at a time: " + over.Cause().Words()
 	}
 	t.take(now)
 	a.setups.add(&t.setups, 1)
@@ -46,7 +54,23 @@ func (a *Admission) Originate(t *Trunk, p Parties, now time.Time) (why string) {
 	if limit > 0 {
 		t.placed.began = append(t.placed.began, now)
 	}
-	return ""
+	return agent, ""
+}
+
+// reserve takes a place at the first target that has one, for an attempt later. nil: none has, and full is the limit of
+// the last.
+func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Target, full Limit) {
+	for _, t := range targets {
+		try, over := circuit.Try{}, LimitCap
+		if a.hasRoom(t.tally, now) && t.waiters == 0 { // who waits has the next place
+			try, over = a.occupy(t, p, now)
+		}
+		if full = over; over == LimitNone {
+			t.SIP.End(now, &try, circuit.Neutral)
+			return t, over
+		}
+	}
+	return nil, full
 }
 
 // words says what is missing.

@@ -144,6 +144,16 @@ func (p *Snapshot) CalleeNamed(name string) *Target {
 	return p.Callees[name]
 }
 
+// CalleesNamed returns those of the names that there are.
+func (p *Snapshot) CalleesNamed(names []string) (all []*Target) {
+	for _, name := range names {
+		if t := p.CalleeNamed(name); t != nil {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
 // Callers returns the real trunks and the targets that may call.
 func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	for _, t := range p.Trunks {

@@ -66,17 +66,7 @@ func (r *Registry[C, L]) AddCall(id string, c C, l L) bool {
 	return true
 }
 
-// AddPlaced enters a call that has no leg yet, unless a live call has its id, and returns the call with that id.
-func (r *Registry[C, L]) AddPlaced(id string, c C) C {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.calls[id] == r.noCall {
-		r.calls[id] = c
-	}
-	return r.calls[id]
-}
-
-// Resume enters the legs of a call that was taken up, and the call if it is live.
+// Resume enters the legs of a call that was taken up or is placed, and the call if it is live.
 func (r *Registry[C, L]) Resume(id string, c C, legs []L, live bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

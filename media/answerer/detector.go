@@ -28,6 +28,7 @@ const (
 	Silence   Reason = "silence"   // nothing but steady noise came
 	Tone      Reason = "tone"      // ringing, busy or keys, for example
 	Codec     Reason = "codec"     // not G.711
+	Replaced  Reason = "replaced"  // by another process, before the verdict; the detector does not give it
 )
 
 // Answer is the verdict. Confidence says how clearly its evidence was heard: 0.5 means that it just sufficed, 1 that it
@@ -37,6 +38,14 @@ type Answer struct {
 	Reason     Reason // of Unknown
 	Confidence float64
 	After      time.Duration // since the answer
+}
+
+// String returns the verdict with its reason.
+func (a Answer) String() string {
+	if a.Reason == "" {
+		return string(a.Verdict)
+	}
+	return string(a.Verdict) + " (" + string(a.Reason) + ")"
 }
 
 // Beep ends the wait for a beep.

@@ -252,9 +252,21 @@ func (r *Record) IsPlaced() bool {
 	return r.Placed || len(r.Attempts) > 0 && r.Attempts[0].Reason == ReasonCustomer
 }
 
+// AnsweredCustomer returns the attempt that the customer of a placed call has answered; nil: none.
+func AnsweredCustomer(attempts []Attempt) *Attempt {
+	for i := range attempts {
+		if a := &attempts[i]; a.Reason == ReasonCustomer && a.SIPStatus == 200 && a.Cause == "" {
+			return a
+		}
+	}
+	return nil
+}
+
 // IsConnected reports whether an agent has answered a call that a request has ordered.
 func (r *Record) IsConnected() bool {
-	return slices.ContainsFunc(r.Attempts, func(a Attempt) bool { return a.Reason == "" && a.SIPStatus == 200 })
+	return slices.ContainsFunc(r.Attempts, func(a Attempt) bool {
+		return a.Reason != ReasonCustomer && a.SIPStatus == 200 && a.Cause == ""
+	})
 }
 
 // IDOf is the id of the call that a request with an idempotency key places. It is not sortable by time.

@@ -243,12 +243,9 @@ func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call
 	slices.SortFunc(call.Headers, func(a, b peers.Variable) int { return strings.Compare(a.Name, b.Name) })
 	live, err := c.server.Originate(ctx, &call)
 	if not, is := errors.AsType[*outbound.PlaceError](err); is {
-		return admin.Call{}, &admin.NotPlacedError{Status: not.Status, Problem: not.Problem, Remedy: not.Remedy}
+		return admin.Call{}, &admin.RefusedError{Status: not.Status, Problem: not.Problem, Remedy: not.Remedy}
 	}
-	if err != nil {
-		return admin.Call{}, err
-	}
-	return callOf(live), nil
+	return answered(live, err)
 }
 
 // answered is the admin API's form of an answer to an order.

@@ -247,6 +247,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		n.add(part{close: n.hookServer.Close})
 	}
 	n.tendAll(ctx)
+	if n.before == nil { // an idempotency key finds the record of its call, if that was killed
+		_ = n.written(ctx)
+	}
 	return n.serveAPI(ctx, o)
 }
 

@@ -122,10 +122,10 @@ func (f *fakeServer) Variables(context.Context, string) (any, error) { return ni
 
 func (f *fakeServer) Originate(_ context.Context, o admin.Origination) (admin.Call, error) {
 	if o.Trunk != "carrier" {
-		return admin.Call{}, &admin.NotPlacedError{Status: 400, Problem: "there is no trunk " + o.Trunk, Remedy: "name one of trunks in trunk"}
+		return admin.Call{}, &admin.RefusedError{Status: 400, Problem: "there is no trunk " + o.Trunk, Remedy: "name one of trunks in trunk"}
 	}
 	f.placed = o
-	return admin.Call{Record: record.Record{ID: "live"}, Phase: "dialing"}, nil
+	return admin.Call{Record: record.Record{ID: "done", To: o.To, Trunk: o.Trunk}, Phase: "dialing"}, nil
 }
 
 func (f *fakeServer) Drain() (admin.Drained, error) {
