@@ -320,7 +320,7 @@ func (tr *transfers) answered(f leg.Answered) {
 	held := t.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()
 	tr.current, c.bridge.Sounds.OnHold = nil, false
 	c.bridge.Announcement.End()
-	tr.over(t, record.TransferDone, 200, message.StatusText(200), cause.None)
+	t.said.Is(record.TransferDone, 200, message.StatusText(200))
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = time.Now()
 	c.bridge.Media.Addr[media.SideB] = c.attempts.current.mediaName
@@ -367,6 +367,7 @@ func (tr *transfers) connected(t *transfer) {
 	}
 	c.log.Info().Str("target", c.connected.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.connected.target.Dial.Name)
+	tr.tell(t)
 	c.notes.mark()
 }
 
@@ -385,7 +386,10 @@ func (tr *transfers) failed() {
 	c := tr.call
 	t := tr.current
 	tr.report(t, t.code, t.reason)
-	tr.over(t, record.TransferFailed, t.code, t.reason, c.attempts.last.cause)
+	if t.said.Is(record.TransferFailed, t.code, t.reason); t.said != nil {
+		t.said.Cause = string(c.attempts.last.cause)
+	}
+	tr.tell(t)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
 	tr.current, c.attempts.current = nil, c.connected
@@ -401,14 +405,9 @@ func (tr *transfers) failed() {
 	c.notes.mark() // the next process must not tell the agent again
 }
 
-// over keeps how a transfer has ended. The end of one that was ordered is told.
-func (tr *transfers) over(t *transfer, state string, code int, reason string, why cause.Cause) {
-	if t.said == nil {
-		return
-	}
-	t.said.Is(state, code, reason)
-	t.said.Cause = string(why)
-	if c := tr.call; t.said.By != "" && c.server.transferred != nil {
+// tell tells how a transfer has ended that was ordered.
+func (tr *transfers) tell(t *transfer) {
+	if c := tr.call; t.said != nil && t.said.By != "" && c.server.transferred != nil {
 		c.server.transferred(*t.said, c.cdr())
 	}
 }

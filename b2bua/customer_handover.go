@@ -29,7 +29,7 @@ func (c *Call) restlessCustomer() error {
 	switch {
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
 		return errExchange
-	case c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.notes.shares, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	return errSetUp
@@ -101,7 +101,7 @@ func (v *reviving) handedCustomer() phase {
 	case c.customer.machine:
 		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: beepWithin})
 	default:
-		if o := c.trunk.Caller.Originate; o != nil && o.Answer != nil && try != nil && try.AnsweredBy == "" {
+		if c.answerPolicy() != nil && try != nil && try.AnsweredBy == "" {
 			c.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
 		}
 		c.callAgent()

@@ -21,16 +21,24 @@ const beepWithin = 40 * time.Second
 // asksWhoAnswers has the media find out who answered, if the trunk wants that. It reports whether the agent is called
 // only when that is known.
 func (c *Call) asksWhoAnswers() (waits bool) {
-	o := c.trunk.Caller.Originate
-	if o == nil || o.Answer == nil { // an upgrade may have taken originate off the trunk
+	wanted := c.answerPolicy()
+	if wanted == nil {
 		return false
 	}
 	limits := answerer.Limits{}
-	if o.Answer.Machine == config.MachinePlay {
+	if wanted.Machine == config.MachinePlay {
 		limits.Beep = beepWithin
 	}
 	c.bridge.Media.DetectAnswer(media.SideA, limits)
-	return o.Answer.Machine != config.MachineBridge
+	return wanted.Machine != config.MachineBridge
+}
+
+// answerPolicy is what the trunk wants for who answers; nil: nothing, perhaps since an upgrade.
+func (c *Call) answerPolicy() *config.WhoAnswers {
+	if o := c.trunk.Caller.Originate; o != nil {
+		return o.Answer
+	}
+	return nil
 }
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
@@ -69,7 +77,10 @@ func (c *Call) beeped(e bridge.Beeped) {
 	if c.connected != nil || c.transfers.current != nil { // it was not known to be a machine, and the agent was called
 		return
 	}
-	sound := c.trunk.Caller.Originate.Answer.Play
+	sound := ""
+	if wanted := c.answerPolicy(); wanted != nil {
+		sound = wanted.Play
+	}
 	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: sound}); err != nil {
 		c.log.Warn().Err(err).Str("sound", sound).Msg("no sound for the answering machine")
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)

@@ -139,7 +139,9 @@ func (c *Call) carryOut(o *order) {
 // setVariables is for calls that are settled: until then the caller's INVITE stays as it came.
 func (c *Call) setVariables(by string, all map[string]string) error {
 	if c.invite != nil {
-		return bridge.NotAnswered()
+		return &OrderError{
+			Problem: "the call has no agent yet, or its caller has not confirmed the answer", Remedy: "ask again in a moment",
+		}
 	}
 	text, set, err := outbound.SetVariables(c.caller, c.record.variables, all)
 	if refused, is := errors.AsType[*outbound.PlaceError](err); is {

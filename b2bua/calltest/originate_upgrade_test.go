@@ -1,12 +1,14 @@
 package calltest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
 	"flowbridge/store/record"
@@ -115,6 +117,31 @@ func TestOriginateUpgradedAnyTime(t *testing.T) {
 				}
 				w.leftOpen()
 			})
+		})
+	}
+}
+
+// The next process has a configuration without the sound for machines, or without placed calls at all: the machine whose
+// beep comes is hung up on.
+func TestOriginateUpgradedWithoutAnswer(t *testing.T) {
+	for name, change := range map[string]func(*config.Trunk){
+		"answer":    func(t *config.Trunk) { t.Originate = &config.Originate{Numbers: t.Originate.Numbers} },
+		"originate": func(t *config.Trunk) { t.Originate = nil },
+	} {
+		runIn(t, name, detecting("play, play: us"), func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+			w.session().judged(answerer.Machine)
+			synctest.Wait()
+			cfg := *w.options.Config
+			cfg.Trunks = slices.Clone(cfg.Trunks)
+			change(&cfg.Trunks[0])
+			w.options.Config = &cfg
+			must(w.t, w.upgrade())
+			synctest.Wait()
+			w.session().beeps()
+			hungUpOn(w.carrier)
+			w.wantRecord(record.DispositionAnswered, cause.AnsweredByMachine, record.EndedBySystem)
 		})
 	}
 }

@@ -32,7 +32,7 @@ type Call struct {
 
 	Started  int64 `cbor:"10,keyasint,omitempty"`
 	Answered int64 `cbor:"11,keyasint,omitempty"`
-	Until    int64 `cbor:"12,keyasint,omitempty"` // the limit of its duration
+	Until    int64 `cbor:"12,keyasint,omitempty"` // the limit of its duration; without an answer, of its set-up
 
 	Legs      []Leg           `cbor:"20,keyasint,omitempty"`
 	Bridge    *Attempt        `cbor:"21,keyasint,omitempty"`

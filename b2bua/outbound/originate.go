@@ -140,6 +140,11 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 
 var headerName = regexp.MustCompile("^[Xx]-[A-Za-z0-9.!%*_+`'~-]{1,60}$") // a token of RFC 3261 section 25.1
 
+func errHeader(name string) error {
+	return refused(http.StatusBadRequest, "not a variable or header that a call can have: "+strconv.Quote(name),
+		"write a name of at most 60 letters, digits and .!%*_+`'~-, that of a header with X- before it, and a value of one line")
+}
+
 // invite makes the INVITE that stands for a caller's. It is never sent.
 func (o *Origination) invite() (*sip.Request, error) {
 	var b strings.Builder
@@ -149,9 +154,7 @@ func (o *Origination) invite() (*sip.Request, error) {
 	begin := b.Len()
 	for _, h := range o.Headers {
 		if !headerName.MatchString(h.Name) || strings.ContainsFunc(h.Value, template.IsControl) {
-			return nil, refused(http.StatusBadRequest, "not a variable or header that a call can have: "+strconv.Quote(h.Name),
-				"write a name of at most 60 letters, digits and .!%*_+`'~-, that of a header with X- before it, and a value of "+
-					"one line")
+			return nil, errHeader(h.Name)
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, strings.TrimSpace(h.Value))
 	}

@@ -17,12 +17,13 @@ import (
 func SetVariables(invite message.HeaderText, before, change map[string]string) (_ message.HeaderText,
 	set map[string]string, err error,
 ) {
-	set = maps.Clone(before)
-	if set == nil {
-		set = map[string]string{}
-	}
+	set = map[string]string{}
+	maps.Copy(set, before)
 	replaced := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(change)) {
+		if !headerName.MatchString("X-" + name) {
+			return "", nil, errHeader("X-" + name)
+		}
 		replaced["x-"+strings.ToLower(name)] = true
 		maps.DeleteFunc(set, func(n, _ string) bool { return strings.EqualFold(n, name) })
 		if value := strings.TrimSpace(change[name]); value != "" {
@@ -47,5 +48,8 @@ func SetVariables(invite message.HeaderText, before, change map[string]string) (
 	req := message.NewRequest(sip.INVITE)
 	req.Recipient = came.Recipient
 	message.SetHeaders(req, headers...)
+	if len(set) == 0 {
+		set = nil
+	}
 	return message.HeaderTextOf(req), set, nil
 }

@@ -318,7 +318,10 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := time.Now()
+	return a.occupyIfRoom(t, p, time.Now())
+}
+
+func (a *Admission) occupyIfRoom(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
 	if !a.hasRoom(t.tally, now) || t.waiters > 0 { // who waits has the next place
 		return circuit.Try{}, LimitCap
 	}

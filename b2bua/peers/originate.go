@@ -61,13 +61,10 @@ func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Ti
 // the last.
 func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Target, full Limit) {
 	for _, t := range targets {
-		try, over := circuit.Try{}, LimitCap
-		if a.hasRoom(t.tally, now) && t.waiters == 0 { // who waits has the next place
-			try, over = a.occupy(t, p, now)
-		}
-		if full = over; over == LimitNone {
+		var try circuit.Try
+		if try, full = a.occupyIfRoom(t, p, now); full == LimitNone {
 			t.SIP.End(now, &try, circuit.Neutral)
-			return t, over
+			return t, full
 		}
 	}
 	return nil, full

@@ -281,6 +281,9 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if n.fleet != nil {
 		o.Others = n.fleet
 	}
+	if n.before == nil { // the calls of a killed process have news before the parts begin
+		n.webhooks.Set(hooksOf(cfg))
+	}
 	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
 	}
