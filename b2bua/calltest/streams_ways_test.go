@@ -120,7 +120,9 @@ func TestTargetClosesAfterEachAnswer(t *testing.T) {
 			agent.conn.Close()
 		}
 		agent := agents.accept()
-		agent.answerFrom(agent.expect("INVITE"))
+		invite := agent.expect("INVITE")
+		must(w.t, agent.conn.(*memnet.Stream).CloseRead()) // an ACK that came between the answer and the end would be lost
+		agent.answerFrom(invite)
 		agent.conn.Close()
 		agent = agents.accept()
 		agent.expect("ACK")

@@ -230,6 +230,12 @@ func (c *Stream) Write(b []byte) (int, error) {
 	}
 }
 
+// CloseRead has each write of the peer fail from now on. What this side sends goes on.
+func (c *Stream) CloseRead() error {
+	c.in.end(net.ErrClosed)
+	return nil
+}
+
 // Close ends both directions. The peer can read what was sent.
 func (c *Stream) Close() error {
 	c.in.end(net.ErrClosed)

@@ -11,7 +11,7 @@ import (
 
 // TestManPages has man show every page; a page that troff complains about is an error.
 func TestManPages(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	dir := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), program, "man", dir).CombinedOutput(); err != nil {
 		t.Fatalf("flowbridge man: %v\n%s", err, out)

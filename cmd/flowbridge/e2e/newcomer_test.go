@@ -40,7 +40,7 @@ func ownNetwork(t *testing.T, lan netip.Addr) {
 // TestSoftphoneOfTheFirstMinutes has a softphone call the demo as a newcomer does: it has the machine's address in the LAN,
 // and dials each of the addresses that the demo prints.
 func TestSoftphoneOfTheFirstMinutes(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	lan := netip.MustParseAddr("192.168.77.5")
 	ownNetwork(t, lan)
 	s := &stage{T: t}
@@ -68,7 +68,7 @@ func TestSoftphoneOfTheFirstMinutes(t *testing.T) {
 
 // TestReadme runs the commands of the README as they stand, one block after the other, in a copy of the repository.
 func TestReadme(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	ownNetwork(t, netip.MustParseAddr("192.168.78.5"))
 	text, err := os.ReadFile("../../../README.md")
 	must(t, err)
@@ -101,7 +101,7 @@ func TestReadme(t *testing.T) {
 // TestPublicAddress starts Flowbridge in a cloud, behind its NAT: the metadata service knows the public address, and an
 // INVITE has it. At the next start it is another one, which is a warning.
 func TestPublicAddress(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	lan := netip.MustParseAddr("10.77.0.5")
 	ownNetwork(t, lan)
 	must(t, exec.Command("ip", "address", "add", "169.254.169.254/32", "dev", "lo").Run())

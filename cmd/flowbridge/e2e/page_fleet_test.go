@@ -26,7 +26,7 @@ var theFleet = &fleet.Overview{
 // TestPageFleet: where there is a fleet, the page shows its nodes and seats, and asks for them only while it does. A database that
 // is away is said to be, and what was seen last stays.
 func TestPageFleet(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	n.fleet = theFleet

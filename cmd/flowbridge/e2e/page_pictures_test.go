@@ -13,7 +13,7 @@ import (
 //
 //	PICTURES=../../../docs/images go test -tags e2e -count=1 -run TestPagePictures ./cmd/flowbridge/e2e
 func TestPagePictures(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	b := newTab(t)
@@ -73,7 +73,7 @@ func (b *tab) axe(where string) {
 //
 //	AXE=/path/to/axe.min.js go test -tags e2e -count=1 -run TestPageAtEverySize ./cmd/flowbridge/e2e
 func TestPageAtEverySize(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	for _, calls := range []int{0, 50, 10000} {
 		n := newFakeNode(t, "127.0.0.1:0")
 		if calls > 0 {

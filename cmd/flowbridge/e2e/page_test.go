@@ -77,7 +77,7 @@ func TestPage(t *testing.T) {
 // TestPageAsksForToken: without a token the page itself loads, asks once, and keeps the token in the tab. One that may only read
 // shows no buttons, a wrong one is asked for again.
 func TestPageAsksForToken(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	n.access = admin.Access{Tokens: []admin.Token{{Name: "anna", Secret: "aaa", Rights: admin.RightsOperate}, {Name: "bob", Secret: "bbb", Rights: admin.RightsRead}}}
@@ -111,7 +111,7 @@ func TestPageAsksForToken(t *testing.T) {
 
 // TestPageOrders: each order is confirmed first, its result is shown, and so is a refusal with its reason.
 func TestPageOrders(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -142,7 +142,7 @@ func TestPageOrders(t *testing.T) {
 
 // TestPageByKeyboard: Tab and arrows reach calls, messages and charts, and what is reached can be seen.
 func TestPageByKeyboard(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -185,7 +185,7 @@ func TestPageByKeyboard(t *testing.T) {
 // TestPageWithHostileTexts: whatever a peer sends is text. It runs nothing, reaches nothing, turns no line around and breaks no
 // layout, 10 KB of it neither.
 func TestPageWithHostileTexts(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	long := strings.Repeat("W", 10<<10)
@@ -267,7 +267,7 @@ func TestPageWithHostileTexts(t *testing.T) {
 
 // TestPageSearchesAgain: a search that is begun twice is shown once.
 func TestPageSearchesAgain(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -283,7 +283,7 @@ func TestPageSearchesAgain(t *testing.T) {
 
 // TestPageKeepsSelection: what is selected in the record of a live call stays while the page asks for it again.
 func TestPageKeepsSelection(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -316,7 +316,7 @@ func TestPageOffline(t *testing.T) {
 
 // TestPageThroughStrangersBounds: connections of senders without a token end with each answer, and the page loads through that.
 func TestPageThroughStrangersBounds(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.access = admin.Access{Tokens: []admin.Token{{Name: "anna", Secret: "aaa", Rights: admin.RightsOperate}}}
 	page := newTab(t)

@@ -29,7 +29,7 @@ func (b *tab) keysTyped(keys string) {
 // TestPageOverTime: tiles and targets have the last hour as lines, that go on with what events tell. Twenty rows fit into 800 pixels,
 // each with who speaks, the quality and the loss.
 func TestPageOverTime(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -56,7 +56,7 @@ func TestPageOverTime(t *testing.T) {
 
 // TestPageFirstCall: a node that never had a call says how to place one.
 func TestPageFirstCall(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.stats = fakeStats(0)
 	page := newTab(t)
@@ -70,7 +70,7 @@ func TestPageFirstCall(t *testing.T) {
 // TestPageTimeline: a call has one axis of time, with what was said when, what the caller waited for and where it interrupted. It is
 // zoomed and walked along by keys, leads to a message, and plays the recording with the waveforms of both sides.
 func TestPageTimeline(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -106,7 +106,7 @@ func TestPageTimeline(t *testing.T) {
 
 // TestPageLeavesALoadingRecording: a recording that still loads when its call is left is not played in another view.
 func TestPageLeavesALoadingRecording(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -140,7 +140,7 @@ func TestPageLeavesALoadingRecording(t *testing.T) {
 
 // TestPageComparesMessages: two messages are shown by their differences.
 func TestPageComparesMessages(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -160,7 +160,7 @@ func TestPageComparesMessages(t *testing.T) {
 
 // TestPageKeys: / leads to the search, ? to a list of keys, j and k through the calls and messages.
 func TestPageKeys(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -191,7 +191,7 @@ func TestPageKeys(t *testing.T) {
 
 // TestPageFoldsFilters: on a phone the filters of finished calls are folded, on a desk they are not.
 func TestPageFoldsFilters(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
 	page := newTab(t)
@@ -206,7 +206,7 @@ func TestPageFoldsFilters(t *testing.T) {
 
 // TestPageComparesCalls: finished calls are compared by group, with the choice in the address.
 func TestPageComparesCalls(t *testing.T) {
-	t.Parallel()
+	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	for i := range 20 {
 		c := liveCallOf(i).Record

@@ -69,11 +69,12 @@ func (p *process) read(out io.Reader) {
 }
 
 func (p *process) cleanup() {
-	if !p.ended() {
+	ended := p.ended()
+	if !ended {
 		p.kill()
 	}
 	if p.t.Failed() && !p.quiet {
-		p.t.Logf("%s printed:\n%s", p.name, strings.Join(p.output(), "\n"))
+		p.t.Logf("%s (ended before: %v, %v) printed:\n%s", p.name, ended, p.cmd.ProcessState, strings.Join(p.output(), "\n"))
 	}
 }
 

@@ -364,7 +364,7 @@ func (s *server) sockets() sockets {
 	mine := s.socketInodes()
 	// What is not in a table is UDP. A row that is missing from one makes one too
 	// many, and the caller look again: never one too few.
-	n := sockets{udp: len(mine) - countIn("/proc/net/netlink", 9, mine) - countIn("/proc/net/unix", 6, mine)}
+	n := sockets{udp: len(mine) - countIn(netTables+"netlink", 9, mine) - countIn(netTables+"unix", 6, mine)}
 	first, last := s.rtpPorts()
 	for _, table := range []string{"udp", "udp6"} {
 		for _, row := range kernelTable(s.t, table) {
@@ -433,7 +433,11 @@ func (s *server) socketInodes() map[string]bool {
 	return mine
 }
 
-// tableRow is a line of /proc/net/udp and the like.
+// netTables has the kernel's tables of sockets. /proc/net would be that of the main thread, which may be in the network
+// namespace of a test that has ended (ownNetwork).
+const netTables = "/proc/thread-self/net/"
+
+// tableRow is a line of the table udp and the like.
 type tableRow struct {
 	host       string // in the kernel's hexadecimal
 	port       uint16
@@ -444,7 +448,7 @@ type tableRow struct {
 
 func kernelTable(t *testing.T, name string) []tableRow {
 	t.Helper()
-	text, err := os.ReadFile("/proc/net/" + name)
+	text, err := os.ReadFile(netTables + name)
 	if err != nil {
 		return nil // no such address family here
 	}

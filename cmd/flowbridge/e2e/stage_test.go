@@ -36,8 +36,8 @@ const (
 // newStage gives a test addresses that no other one has, and lets it run
 // beside others.
 func newStage(t *testing.T) *stage {
-	t.Parallel()
-	return newPlaceIn(t, places)
+	runIn(t, places)
+	return newPlace(t)
 }
 
 // newPreparedStage is a stage whose platform prepares calls.
@@ -50,14 +50,15 @@ func newPreparedStage(t *testing.T) *stage {
 
 // newQuietStage is for a test that mostly listens: it waits for no other kind.
 func newQuietStage(t *testing.T) *stage {
-	t.Parallel()
-	return newPlaceIn(t, seats)
+	runIn(t, seats)
+	return newPlace(t)
 }
 
-func newPlaceIn(t *testing.T, room chan struct{}) *stage {
+// runIn lets a test run beside others once the room has a place. A test with parts that take one of their own takes none.
+func runIn(t *testing.T, room chan struct{}) {
+	t.Parallel()
 	room <- struct{}{}
 	t.Cleanup(func() { <-room })
-	return newPlace(t)
 }
 
 func newPlace(t *testing.T) *stage {

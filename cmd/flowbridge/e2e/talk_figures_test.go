@@ -41,7 +41,7 @@ func TestFiguresThroughTheBinary(t *testing.T) {
 	for _, engine := range []string{"kernel", "userspace"} {
 		for _, event := range []string{"undisturbed", "killed", "upgraded"} {
 			t.Run(engine+", "+event, func(t *testing.T) {
-				s := newPlaceIn(t, seats)
+				s := newPlace(t)
 				s.prepareCalls()
 				s.figures(engine, event, calls)
 			})
