@@ -26,7 +26,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCa
 	}
 	t := placing.Trunk
 	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
-	c.customer = customerOf(&placing, &c.vars)
+	c.customer, c.record.variables = customerOf(&placing, &c.vars), o.Variables()
 	reserved, why := s.admission.Originate(t, placing.Agents, partiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()

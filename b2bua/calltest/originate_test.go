@@ -3,6 +3,7 @@ package calltest
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,7 +101,8 @@ func TestOriginate(t *testing.T) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 		if r.SIPCallID != invite.value("Call-ID") || r.TargetSIPCallID != called.value("Call-ID") || r.Target != "agent" ||
-			r.RingingAt.IsZero() || r.AnsweredAt.IsZero() || r.Trunk != "carrier" || r.To != "+15075785607" {
+			r.RingingAt.IsZero() || r.AnsweredAt.IsZero() || r.Trunk != "carrier" || r.To != "+15075785607" ||
+			!maps.Equal(r.Variables, map[string]string{"first_name": "Ann"}) {
 			t.Errorf("record %+v", r)
 		}
 	})
@@ -270,7 +272,10 @@ func TestOriginatedGoesOn(t *testing.T) {
 				w.carrier.agentRequest("ACK", invite, "customer", 10)
 				w.customerHangsUp(invite)
 				hungUpOn(w.agent)
-				w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				if !maps.Equal(r.Variables, map[string]string{"first_name": "Ann"}) {
+					t.Errorf("the record has the variables %v", r.Variables)
+				}
 				if open := w.admission.Open(); open.Setups+open.Trunks["carrier"]+open.Targets["agent"]+open.Numbers != 0 {
 					t.Errorf("left: %+v", open)
 				}

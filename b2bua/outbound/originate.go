@@ -138,6 +138,18 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 	return nil
 }
 
+// Variables are the headers as variables, by name without X-. nil: there are none.
+func (o *Origination) Variables() map[string]string {
+	if len(o.Headers) == 0 {
+		return nil
+	}
+	all := make(map[string]string, len(o.Headers))
+	for _, h := range o.Headers {
+		all[h.Name[len("X-"):]] = strings.TrimSpace(h.Value)
+	}
+	return all
+}
+
 var headerName = regexp.MustCompile("^[Xx]-[A-Za-z0-9.!%*_+`'~-]{1,60}$") // a token of RFC 3261 section 25.1
 
 func errHeader(name string) error {

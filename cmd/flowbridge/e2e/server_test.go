@@ -368,7 +368,7 @@ func (s *server) sockets() sockets {
 	first, last := s.rtpPorts()
 	for _, table := range []string{"udp", "udp6"} {
 		for _, row := range kernelTable(s.t, table) {
-			if mine[row.inode] && (row.port >= first && row.port <= last || s.isShared(row)) {
+			if mine[row.inode] && !s.isSIPPort(row.port) && (row.port >= first && row.port <= last || isShared(row)) {
 				n.udp--
 			}
 		}
@@ -393,10 +393,14 @@ func (s *server) sockets() sockets {
 	return n
 }
 
+// isSIPPort says whether a port is one of a listener. A range of free ports for RTP may have it by chance.
+func (s *server) isSIPPort(port uint16) bool {
+	return slices.ContainsFunc(s.sips, func(l listener) bool { return l.addr.Port() == port })
+}
+
 // isShared says whether a UDP socket is one that calls in the kernel share. Those are at the loopback address.
-func (s *server) isShared(row tableRow) bool {
-	loopback := row.host == kernelHost(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || row.host == kernelHost(netip.IPv6Loopback())
-	return loopback && !slices.ContainsFunc(s.sips, func(l listener) bool { return l.addr.Port() == row.port })
+func isShared(row tableRow) bool {
+	return row.host == kernelHost(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || row.host == kernelHost(netip.IPv6Loopback())
 }
 
 // isSIP says whether a connection is one that a peer opened to a listener of
