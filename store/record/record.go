@@ -107,7 +107,7 @@ type Record struct {
 	OrigID string `json:"orig_id"`
 	// Talk is what the conversation was like. nil: the call was not answered, or media.insight is off.
 	Talk *Talk `json:"talk"`
-	// Variables are those that orders have set, that of placing the call too, by name. nil: none was set.
+	// Variables are set by orders, and by the request that placed the call. The keys are names. nil: none was set.
 	Variables map[string]string `json:"variables"`
 	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
 	Report *Report `json:"report"`

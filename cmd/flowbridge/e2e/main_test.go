@@ -23,9 +23,9 @@ var raceBuilt = os.Getenv("FLOWBRIDGE_E2E_RACE") != ""
 
 const raceEnv = "GORACE=atexit_sleep_ms=0"
 
-// places are what a test needs to run, as most of the time it waits; seats are for
-// those that listen for seconds and do little else, and cores for those that compute
-// all the time, as a browser and a compiler do.
+// A test takes one of the places to run, because most of the time it waits. Tests that
+// listen for seconds take one of the seats. Tests with a browser or a compiler, which
+// compute all the time, take one of the cores.
 var (
 	places = make(chan struct{}, 4*runtime.GOMAXPROCS(0))
 	seats  = make(chan struct{}, 2*runtime.GOMAXPROCS(0))

@@ -437,8 +437,8 @@ func (s *server) socketInodes() map[string]bool {
 	return mine
 }
 
-// netTables has the kernel's tables of sockets. /proc/net would be that of the main thread, which may be in the network
-// namespace of a test that has ended (ownNetwork).
+// netTables has the kernel's tables of sockets. /proc/net is not used: it has those of the main thread, and that thread may
+// be in the network namespace of an earlier test (ownNetwork).
 const netTables = "/proc/thread-self/net/"
 
 // tableRow is a line of the table udp and the like.
