@@ -437,8 +437,8 @@ func (s *server) socketInodes() map[string]bool {
 	return mine
 }
 
-// netTables has the kernel's tables of sockets. /proc/net is not used: it has those of the main thread, and that thread may
-// be in the network namespace of an earlier test (ownNetwork).
+// netTables has the kernel's tables of sockets as the calling thread sees them. /proc/net has them as the main thread does.
+// An earlier test may have left the main thread in a network namespace (ownNetwork).
 const netTables = "/proc/thread-self/net/"
 
 // tableRow is a line of the table udp and the like.
