@@ -208,7 +208,15 @@ func (s *streams) leaves(c *Stream, r *request) {
 func (s *streams) find(key streamKey) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.live[key]
+	return s.live[key].orNone()
+}
+
+// orNone is the connection, unless it has ended and is about to leave the table.
+func (c *Stream) orNone() *Stream {
+	if c == nil || c.isClosed() {
+		return nil
+	}
+	return c
 }
 
 // findAny gives the live connection to this address, opened by either end.
@@ -216,10 +224,10 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := streamKey{transport: transport, remote: remote}
-	if c := s.live[key]; c != nil {
+	if c := s.live[key].orNone(); c != nil {
 		return c
 	}
-	return s.remotes[key]
+	return s.remotes[key].orNone()
 }
 
 // findSentBy gives a live connection from the same host whose peer has this name in
@@ -228,7 +236,7 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *St
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, c := range s.live {
-		if k.transport != transport || k.remote.Addr() != host {
+		if k.transport != transport || k.remote.Addr() != host || c.isClosed() {
 			continue
 		}
 		if known := c.sentBy.Load(); known != nil && known.port == name.port && strings.EqualFold(known.host, name.host) {

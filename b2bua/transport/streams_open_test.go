@@ -45,6 +45,48 @@ func TestOpenedConnectionsAreBounded(t *testing.T) {
 	})
 }
 
+// A connection that ends is in the table until its end is counted. It is not used for
+// another message meanwhile: that would be lost.
+func TestEndingConnectionIsNotUsed(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		l := p.listener(siptest.Agent)
+		c, err := p.connect(siptest.Agent)
+		must(t, err)
+		name := sentBy{siptest.Agent.Addr().String(), siptest.Agent.Port()}
+		c.sentBy.Store(&name)
+		s := p.stack.streams
+		find := func() [3]bool {
+			return [3]bool{
+				s.find(c.key()) == c, s.findAny(c.transport, c.remote) == c,
+				s.findSentBy(c.transport, c.remote.Addr(), name) == c,
+			}
+		}
+		if got := find(); got != [3]bool{true, true, true} {
+			t.Errorf("an open connection is found: %v", got)
+		}
+		c.closeOnce.Do(func() {
+			close(c.closed) // the first step of its end
+			if got := find(); got != [3]bool{} {
+				t.Errorf("an ending connection is found: %v", got)
+			}
+			if again, err := p.connect(siptest.Agent); err != nil || again == c {
+				t.Errorf("a message goes over the connection that ends, or none: %v", err)
+			}
+			s.remove(c)
+			c.Conn.Close()
+		})
+		for range 2 {
+			conn, err := l.Accept()
+			must(t, err)
+			conn.Close()
+		}
+		synctest.Wait()
+		if s.dialled != 0 {
+			t.Errorf("%d connections are counted when none is open", s.dialled)
+		}
+	})
+}
+
 // A stranger whose address becomes a trunk's while it connects is counted out
 // as it was counted in.
 func TestStrangerBecomesTrunk(t *testing.T) {

@@ -30,8 +30,9 @@ func TestCarrierConnectionBreaks(t *testing.T) {
 	carrier.await("SIP/2.0 180")
 	at := carrier.conn.LocalAddr().String()
 	carrier.reset()
-	home, err = net.Listen("tcp", at)
-	must(t, err)
+	// A program that another test is starting has a copy of the connection for a moment,
+	// and the port is free after that.
+	eventually(t, "the carrier's port is free", func() bool { home, err = net.Listen("tcp", at); return err == nil })
 	defer home.Close()
 	b.targets = append(b.targets, uint16(home.Addr().(*net.TCPAddr).Port))
 	callers := &streamAgent{stage: s, Listener: home}
