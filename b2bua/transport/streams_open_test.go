@@ -73,7 +73,7 @@ func TestEndingConnectionIsNotUsed(t *testing.T) {
 				t.Errorf("a message goes over the connection that ends, or none: %v", err)
 			}
 			s.remove(c)
-			c.Conn.Close()
+			c.Close()
 		})
 		for range 2 {
 			conn, err := l.Accept()
