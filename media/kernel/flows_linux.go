@@ -185,7 +185,8 @@ func (r *Relay) stateIn(slot uint32) (*programState, error) {
 const readMost = 256
 
 // Read calls the Figures of every flow that this process has put, from few system calls. They may call any method but
-// Read, Close and Leave. Of flows that are put or removed meanwhile none may be called, or one that is over.
+// Read, Close and Leave, and must not keep the State. Of flows that are put or removed meanwhile none may be called, or
+// one that is over.
 func (r *Relay) Read() error {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -194,6 +195,7 @@ func (r *Relay) Read() error {
 	}
 	var cursor ebpf.MapBatchCursor
 	var figures [readMost]func(*State)
+	var s State // one for all, because it escapes
 	for first, end := 0, r.used(); first < end; first += readMost {
 		at := Now()
 		n, err := r.readSome(&cursor, &figures)
@@ -202,7 +204,7 @@ func (r *Relay) Read() error {
 		}
 		for i, f := range figures[:n] {
 			if f != nil {
-				s := figuresOf(&r.values[i], at)
+				s = figuresOf(&r.values[i], at)
 				f(&s)
 			}
 		}
