@@ -172,24 +172,11 @@ func TestOrderedToSoftphone(t *testing.T) {
 func ordersToSoftphone(t *testing.T, key string) {
 	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)
-	told := make(chan string, 10)
-	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		var m webhook.ProgressMessage
-		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
-			t.Error(err)
-		}
-		if m.Transfer != nil {
-			told <- fmt.Sprintf("%s %s by %s: %d %s", m.State, m.Transfer.To, m.Transfer.By, m.Transfer.Code, m.Transfer.Cause)
-		}
-	}))
-	defer receiver.Close()
-	secret := filepath.Join(t.TempDir(), "secret")
-	must(t, os.WriteFile(secret, []byte("e2e-secret\n"), 0o600))
-	b := startServer(t, t.TempDir(), s.config(setup{
+	webhooks, told := s.tellsTransfers()
+	b := s.serve(setup{
 		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v"`, calleeAt) + fromLoopback,
-		target: `, transfer_numbers: ["^\\+1507"]`, route: ", hold: eu",
-	})+`webhooks: [{name: crm, url: "`+receiver.URL+`", secret_file: `+secret+`}]`+"\n")
-	s.server, b.targets = b, []uint16{s.agent.Port()}
+		target: `, transfer_numbers: ["^\\+1507"]`, route: ", hold: eu", webhooks: webhooks,
+	})
 	scenario, ends, second := "caller_hangup", hungUpByAgent, try{"", 0, 200}
 	if key == "2" {
 		scenario, ends, second = "given_back", hungUpByCaller, try{"target_refused", 0, 200}
@@ -242,6 +229,24 @@ func ordersToSoftphone(t *testing.T, key string) {
 	if r := b.finish(transferred(ends, second))[0]; r.Variables["ticket"] != "4711" {
 		t.Errorf("the record has variables %v", r.Variables)
 	}
+}
+
+// tellsTransfers is the section for a receiver of webhooks, and what it is told of transfers.
+func (s *stage) tellsTransfers() (section string, told <-chan string) {
+	all := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m webhook.ProgressMessage
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			s.Error(err)
+		}
+		if m.Transfer != nil {
+			all <- fmt.Sprintf("%s %s by %s: %d %s", m.State, m.Transfer.To, m.Transfer.By, m.Transfer.Code, m.Transfer.Cause)
+		}
+	}))
+	s.Cleanup(receiver.Close)
+	secret := filepath.Join(s.TempDir(), "secret")
+	must(s.T, os.WriteFile(secret, []byte("e2e-secret\n"), 0o600))
+	return `[{name: crm, url: "` + receiver.URL + `", secret_file: ` + secret + `}]`, all
 }
 
 // heardOf counts the packets of some words that a softphone has heard.

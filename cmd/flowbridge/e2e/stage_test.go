@@ -89,6 +89,7 @@ type setup struct {
 	headers                              string // instead of the usual X-EI
 	recording                            string // the whole section; empty: none
 	telemetry                            string // the whole section; empty: none
+	webhooks                             string // the whole section; empty: none
 
 	listen []string // URLs; empty: udp on the B2BUA's address
 	sip    string
@@ -119,6 +120,9 @@ func (s *stage) config(o setup) string {
 	if o.telemetry != "" {
 		o.telemetry = "telemetry: " + o.telemetry
 	}
+	if o.webhooks != "" {
+		o.webhooks = "webhooks: " + o.webhooks
+	}
 	if len(o.listen) == 0 {
 		o.listen = []string{s.listener("udp", s.b2bua)}
 	}
@@ -131,6 +135,7 @@ func (s *stage) config(o setup) string {
 		"@CARRIER@", s.carrier.String(), "@AGENT@", s.agent.String(), "@API@", s.api,
 		"@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
 		"@HEADERS@", o.headers, "@RECORDING@", o.recording, "@TELEMETRY@", o.telemetry,
+		"@WEBHOOKS@", o.webhooks,
 	).Replace(`
 sip: {listen: [@LISTEN@], max_delay: 1m@SIP+@}
 media: {listen: ["@MEDIA@"]@MEDIA+@}
@@ -147,6 +152,7 @@ admin: {listen: "127.0.0.1:0"}
 log: {level: debug}
 @RECORDING@
 @TELEMETRY@
+@WEBHOOKS@
 `)
 }
 

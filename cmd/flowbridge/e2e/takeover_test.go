@@ -186,11 +186,17 @@ func bothOverTLS(s *stage) {
 	}
 }
 
-// transferGoesOver: who is being called for a transfer is told that this is over, and the caller goes on with the agent.
+// TestKilledDuringAnOrderedTransfer: the same on one machine.
+func TestKilledDuringAnOrderedTransfer(t *testing.T) { transferGoesOver(newPreparedStage(t), true) }
+
+// transferGoesOver: who is being called for a transfer is told that this is over, and the caller goes on with the agent. The
+// receiver of webhooks is told of one that was ordered.
 func transferGoesOver(s *stage, ordered bool) {
 	calleeAt := s.freePort(s.stranger)
 	o := s.transfers("local", calleeAt)
 	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()}
+	webhooks, told := s.tellsTransfers()
+	o.webhooks = webhooks
 	b := s.serve(o)
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	callee := s.agentAt(calleeAt, "cancel", nil)
@@ -220,6 +226,8 @@ func transferGoesOver(s *stage, ordered bool) {
 		if m := last[len(last)-1]; !strings.HasPrefix(m.header("Subscription-State"), "terminated") {
 			s.Errorf("the agent is told\n%s", m.raw)
 		}
+	} else if got, want := <-told, "transfer_failed "+human+" by local: 500 process_restart"; got != want {
+		s.Errorf("the receiver is told %q; want %q", got, want)
 	}
 	carrier.leaves(agent, talk.id(carrier))
 	r := b.finish(transferred(hungUpByCaller, try{"process_restart", 0, 0}))[0]
