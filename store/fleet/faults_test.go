@@ -138,23 +138,29 @@ func TestDrainFaults(t *testing.T) {
 		},
 		"wrong password": {
 			with: func(url string) string {
-				return strings.Replace(url, "postgres:"+pgtest.Password, "clerk:wrong-"+pgtest.Password, 1)
+				return strings.Replace(url, "postgres:"+pgtest.Password, "clerk_"+nameOf(url)+":wrong-"+pgtest.Password, 1)
 			},
-			broken: func(string) { pgtest.Exec(t, pg.URL("postgres"), `CREATE ROLE clerk LOGIN SUPERUSER PASSWORD 'right'`) },
-			mended: func(string) {
-				pgtest.Exec(t, pg.URL("postgres"), `ALTER ROLE clerk PASSWORD 'wrong-`+pgtest.Password+`'`)
+			broken: func(url string) {
+				pgtest.Exec(t, pg.URL("postgres"), `CREATE ROLE clerk_`+nameOf(url)+` LOGIN SUPERUSER PASSWORD 'right'`)
+			},
+			mended: func(url string) {
+				pgtest.Exec(t, pg.URL("postgres"), `ALTER ROLE clerk_`+nameOf(url)+` PASSWORD 'wrong-`+pgtest.Password+`'`)
 			},
 			says: "check user and password",
 		},
 		"no database": {
-			with:   func(url string) string { return strings.Replace(url, nameOf(url), "later", 1) },
-			mended: func(string) { pgtest.Exec(t, pg.URL("postgres"), `CREATE DATABASE later`) },
+			with:   func(url string) string { return strings.Replace(url, nameOf(url), "later_"+nameOf(url), 1) },
+			mended: func(url string) { pgtest.Exec(t, pg.URL("postgres"), `CREATE DATABASE later_`+nameOf(url)) },
 			says:   "3D000",
 		},
 		"no rights": {
-			with:   func(url string) string { return strings.Replace(url, "postgres:"+pgtest.Password, "poor:x", 1) },
-			broken: func(string) { pgtest.Exec(t, pg.URL("postgres"), `CREATE ROLE poor LOGIN PASSWORD 'x'`) },
-			mended: func(url string) { pgtest.Exec(t, url, `GRANT CREATE, USAGE ON SCHEMA public TO poor`) },
+			with: func(url string) string {
+				return strings.Replace(url, "postgres:"+pgtest.Password, "poor_"+nameOf(url)+":x", 1)
+			},
+			broken: func(url string) {
+				pgtest.Exec(t, pg.URL("postgres"), `CREATE ROLE poor_`+nameOf(url)+` LOGIN PASSWORD 'x'`)
+			},
+			mended: func(url string) { pgtest.Exec(t, url, `GRANT CREATE, USAGE ON SCHEMA public TO poor_`+nameOf(url)) },
 			says:   "42501",
 		},
 		"newer schema": {
