@@ -110,7 +110,7 @@ func (f *Fleet) runBeat(ctx context.Context) {
 
 // beatOnce makes one heartbeat, and looks who else is there. Without the database the node keeps the place that it had.
 func (f *Fleet) beatOnce(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, f.beatWithin)
 	defer cancel()
 	f.beating.Lock()
 	defer f.beating.Unlock()

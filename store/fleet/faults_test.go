@@ -29,7 +29,7 @@ func TestDrainRefused(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
-	n.join(url, nil)
+	n.joinReached(url)
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls ADD CONSTRAINT no CHECK (id NOT LIKE '%-00013' AND id NOT LIKE '%-00700')`)
 	n.put(ids("a", 1000)...)
 	eventually(t, "the others are there", func() bool { return count(t, url) == 998 })
@@ -47,7 +47,7 @@ func TestDrainAllRefused(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
-	n.join(url, nil)
+	n.joinReached(url)
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls ADD CONSTRAINT no CHECK (false)`)
 	n.put(ids("a", 20)...)
 	eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
@@ -236,7 +236,7 @@ func TestOlderSchema(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for _, n := range nodes {
-		all.Go(func() { n.join(url, nil) })
+		all.Go(func() { n.joinReached(url) })
 	}
 	all.Wait()
 	eventually(t, "five records", func() bool { return count(t, url) == 5 })
@@ -255,7 +255,7 @@ func TestNewerMeanwhile(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
-	n.join(url, nil)
+	n.joinReached(url)
 	n.put("a")
 	n.all(url, 1)
 	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (8, true)`)

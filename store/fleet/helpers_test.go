@@ -90,10 +90,16 @@ func (n *node) options(url string) Options {
 }
 
 // join begins the node's part in a fleet. The test ends it.
-func (n *node) join(url string, a Admission) *Fleet {
+func (n *node) join(url string, a Admission) *Fleet { return n.joinWithin(beatTimeout, url, a) }
+
+// joinReached is join where the database is there, however slow the machine is.
+func (n *node) joinReached(url string) { n.joinWithin(patience, url, nil) }
+
+func (n *node) joinWithin(limit time.Duration, url string, a Admission) *Fleet {
 	n.t.Helper()
 	f, err := Open(n.t.Context(), n.options(url))
 	must(n.t, err)
+	f.beatWithin = limit
 	f.Join(a)
 	n.t.Cleanup(func() { f.Close() })
 	n.fleet = f
