@@ -88,11 +88,10 @@ func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string
 	return external
 }
 
-// Headers gives the headers of the carrier's INVITE that patterns name, as for
-// a trunk's pass_headers, each with its first value.
-func (l LiveCall) Headers(patterns []string) []peers.Variable {
+// Headers returns the headers X-… of the caller's INVITE, each with its first value.
+func (l LiveCall) Headers() []peers.Variable {
 	if l.caller != "" {
 		l.headers = l.caller.Request().Headers()
 	}
-	return outbound.Shown(l.headers, patterns)
+	return outbound.Extensions(l.headers)
 }

@@ -151,8 +151,7 @@ func (h *callHooks) atVapi(live b2bua.LiveCall) bool {
 
 func ruleMatches(r *config.VapiRule, vars template.Vars) (bool, error) {
 	switch {
-	case r.Trunk != "" && r.Trunk != vars.Trunk,
-		!r.To.Match(vars.To.Number),
+	case !r.To.Match(vars.To.Number),
 		!r.From.Match(vars.From.Number):
 		return false, nil
 	case r.When == nil:
