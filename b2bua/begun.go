@@ -74,7 +74,7 @@ func (su *successor) begins(req *sip.Request) (id string, at time.Time, before *
 }
 
 // toBegin takes up a call that is to begin again, with its media.
-func (su *successor) toBegin(h *Handed) (err error) {
+func (su *successor) toBegin(h *kept.Handed) (err error) {
 	b := &begun{record: h.Record, invite: h.Again.Text}
 	if b.noted, err = su.decode(h.Noted); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -97,7 +98,7 @@ type sides struct {
 type routed struct {
 	vars  template.Vars
 	route *config.Route // nil: it is not found yet
-	plan  plan          // of the route
+	plan  outbound.Plan // of the route
 
 	customer *customer // of a call that we place, until its agent is connected; nil: a caller has placed it
 }
@@ -122,12 +123,11 @@ type ending struct {
 // Zero: not yet, or no limit.
 type times struct {
 	started, answered time.Time
-	setupUntil        time.Time    // deadline
-	durationUntil     time.Time    // deadline
-	queueUntil        time.Time    // deadline
-	lagsAt            time.Time    // deadline, of half a trial
-	askAt             time.Time    // deadline, of a call that has outlived its process
-	silent            [2]time.Time // kept.Call.Silent
+	setupUntil        time.Time // deadline
+	durationUntil     time.Time // deadline
+	queueUntil        time.Time // deadline
+	lagsAt            time.Time // deadline, of half a trial
+	askAt             time.Time // deadline, of a call that has outlived its process
 }
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk,
@@ -218,7 +218,7 @@ func (c *Call) finish() {
 		c.server.admission.StopWaiting(&c.queued.Waiter)
 	}
 	if c.claimed {
-		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
+		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
 	logEnded(c.log.Info().Stringer("source", &c.source), r)
@@ -339,8 +339,8 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready, side media.Side) *
 
 // ask has the call describe itself, in its turn. Once it is over, nothing writes its
 // state any more, and ask reads it directly.
-func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
-	reply := make(chan LiveCall, 1)
+func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
+	reply := make(chan registry.LiveCall, 1)
 	if !c.mailbox.Post(item{ask: reply}) {
 		return c.snapshot(), true
 	}
@@ -348,11 +348,11 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 	case l := <-reply:
 		return l, true
 	case <-ctx.Done():
-		return LiveCall{}, false
+		return registry.LiveCall{}, false
 	}
 }
 
-func (c *Call) snapshot() LiveCall {
+func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = c.bridge.Recordings.Files()
@@ -362,7 +362,7 @@ func (c *Call) snapshot() LiveCall {
 	if c.bridge.Media.IsOpen() {
 		r.Media, r.Talk = c.bridge.Media.Record()
 	}
-	live := LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
+	live := registry.LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
 	if live.Phase == "bridged" && c.customer != nil && c.connected == nil { // only the customer is there
 		live.Phase = "dialing"
 	}
@@ -370,7 +370,7 @@ func (c *Call) snapshot() LiveCall {
 		return live
 	}
 	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
-	live.Vars, live.caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
+	live.Vars, live.Caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
 	if t := c.transfers.last; t != nil {
 		live.Transfer = new(*t)
 	}
@@ -384,7 +384,7 @@ func (c *Call) snapshot() LiveCall {
 		live.Position = c.server.admission.Position(&c.queued.Waiter)
 	}
 	if c.invite != nil {
-		live.headers = c.invite.Headers()
+		live.Invite = c.invite.Headers()
 	}
 	for side, d := range c.bridge.Agreement.Description {
 		live.Held[side], live.Hears[side] = d != nil && d.Held(), c.bridge.Sounds.Heard(media.Side(side))

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -25,48 +26,35 @@ const (
 	askRefB = -2
 )
 
-// askSide asks a side whether it still has the call.
-func (c *Call) askSide(side int) {
-	if l := [2]*legOnWire{c.a, c.b}[side]; l != nil {
-		accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
-		c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})
-	}
+// askLater has the sides asked that are silent from now on.
+func (c *Call) askLater() {
+	stats := c.bridge.Media.Stats()
+	c.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
 }
 
-// askSilent asks the sides that have sent no RTP since the restart: a BYE may have been missed. A side that was asked
-// by the processes before, too, is not waited for longer than one process would have waited.
+// askSilent asks the sides that have sent no RTP since the restart.
 func (c *Call) askSilent() {
-	now, stats := time.Now(), c.bridge.Media.Stats()
+	stats := c.bridge.Media.Stats()
 	c.times.askAt = time.Time{}
 	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
-		since := c.times.silent[side]
 		switch l := [2]*legOnWire{c.a, c.b}[side]; {
-		case since.IsZero():
 		case l == nil:
-			c.times.silent[side] = time.Time{}
 		case rx != c.heard[side]:
-			c.times.silent[side] = time.Time{}
 			c.step(l, leg.MediaHeard{})
-		case now.Sub(since) >= leg.GiveUp:
-			c.onAnsweredAsk(leg.Replied{Ref: askRefA - side, Code: 408})
-			return
 		default:
-			c.askSide(side)
+			accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
+			c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})
 		}
 	}
-	c.notes.soon()
 }
 
 // onAnsweredAsk ends the call if a side does not have it any more (RFC 5057 section 5.1).
 func (c *Call) onAnsweredAsk(f leg.Replied) {
-	switch side := askRefA - f.Ref; {
-	case c.finished, f.Ref != askRefA && f.Ref != askRefB:
-	case f.Code == 481 || f.Code == 408:
-		c.log.Info().Stringer("side", media.Side(side)).Int("code", f.Code).
-			Msg("a side has hung up while no process was there")
-		c.hangup(cause.MissedHangup, record.EndedBySystem)
-	default:
-		c.times.silent[side] = time.Time{}
-		c.notes.soon()
+	if c.finished || f.Ref != askRefA && f.Ref != askRefB || f.Code != 481 && f.Code != 408 {
+		return
 	}
+	c.log.Info().Stringer("side", media.Side(askRefA-f.Ref)).Int("code", f.Code).
+		Msg("a side has hung up while no process was there")
+	c.hangup(cause.MissedHangup, record.EndedBySystem)
 }

@@ -7,7 +7,9 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -17,11 +19,17 @@ import (
 
 // customer is what such a call needs until its agent is connected.
 type customer struct {
-	call     plan          // of the customer
-	agents   plan          // of the agent
+	call     outbound.Plan // of the customer
+	agents   outbound.Plan // of the agent
 	machine  bool          // the customer is one, and hears a sound after its beep
 	playing  bool          // it hears that
 	reserved *peers.Target // has kept a place since before the customer was called; nil: an attempt has taken it
+}
+
+func newCustomer(placing *outbound.Placing, vars template.Vars) *customer {
+	cu := &customer{}
+	cu.call, cu.agents = placing.Plans(vars)
+	return cu
 }
 
 // takePlace reports whether an attempt needs no further place: the customer's is the call's own, and an agent may have
@@ -41,7 +49,7 @@ func (cu *customer) takePlace(a *attempt) bool {
 
 // side is the side of the call that an attempt is for.
 func (a *attempt) side() media.Side {
-	if a.plan.reason == record.ReasonCustomer {
+	if a.plan.Reason == record.ReasonCustomer {
 		return media.SideA
 	}
 	return media.SideB
@@ -59,7 +67,7 @@ func (all *attempts) tryCircuit(a *attempt) bool {
 // dropCustomer lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
 func (c *Call) dropCustomer() {
 	if c.customer != nil && c.customer.reserved != nil {
-		c.server.admission.Vacate(c.customer.reserved, partiesOf(&c.vars))
+		c.server.admission.Vacate(c.customer.reserved, peers.PartiesOf(&c.vars))
 	}
 	c.customer = nil
 }

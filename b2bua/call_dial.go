@@ -83,7 +83,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 		return first
 	}
 	c.name(id)
-	if !a.plan.replaces() {
+	if !a.plan.Replaces() {
 		c.record.preparedAt = record.TimeOf(time.Now())
 		c.record.synthflowCallID = id
 	}
@@ -104,7 +104,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	}
 	if a.side() == media.SideA {
 		c.source = f.Dest
-		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.targets[0].Dial)
+		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.Targets[0].Dial)
 	} else {
 		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
 	}
@@ -125,7 +125,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 		c.a, c.bridge.Agreement.SentTo[media.SideA] = a.line, a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
-	if !a.plan.replaces() {
+	if !a.plan.Replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
 		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
 		if c.customer == nil {
@@ -146,18 +146,18 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	c := all.call
 	a := all.current
 	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats,
-		c.bridge.Agreement.DirectionFor(a.offer, a.plan.replaces()))
-	vars := a.varsOf(c.vars)
+		c.bridge.Agreement.DirectionFor(a.offer, a.plan.Replaces()))
+	vars := a.plan.VarsFor(a.number, c.vars)
 	vars.Prepare = f.Answer()
 	invited := c.callerInvite()
 	in := outbound.Inbound{
 		Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted,
 		Privacy: outbound.WithheldFrom(vars, c.privacy),
 	}
-	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)
+	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.Headers...)
 	in.Extra = append(in.Extra, outbound.RouteField(f.Route)...)
-	if a.plan.source != nil {
-		in.Source = a.plan.source
+	if a.plan.Source != nil {
+		in.Source = a.plan.Source
 	}
 	out, err := outbound.Build(a.target.Dial, f.URI, vars, in, local, a.target.Options(), offer)
 	if err != nil {
@@ -236,7 +236,7 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 	}
 	all.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge ||
-		cause.NextTarget(f.Code, a.plan.failoverOn)
+		cause.NextTarget(f.Code, a.plan.FailoverOn)
 }
 
 // elsewhere goes on with the attempt at the target's next address, where a refusal is a

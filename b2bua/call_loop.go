@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/store/record"
@@ -131,7 +129,7 @@ func (c *Call) nextDue() bool {
 		return false
 	}
 	if in, ok := it.in.(leg.RequestIn); ok {
-		c.noteSource(it.line, in)
+		c.bridge.LogSource(&it.line.Half, in)
 		c.bridge.Media.Confirm(&it.line.Half, in.Source.Addr())
 	}
 	c.step(it.line, it.in)
@@ -145,7 +143,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	if l.Leg.Untyped && !untyped {
 		c.ladder.Decide("side %v (a: caller, b: target) answers without Content-Type: the body begins with v=0 and counts as application/sdp", l.Side)
 	}
-	c.noteRefusals(l, effects)
+	c.bridge.LogRefusals(&l.Half, effects)
 	switch {
 	case slices.ContainsFunc(facts, leg.IsAnswer):
 		c.notes.acks = append(c.notes.acks, held{l.wire, slices.Clone(effects)})
@@ -176,31 +174,10 @@ func (c *Call) drop(l *legOnWire) {
 	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 
-// noteRefusals logs the refusals of a peer's requests within its dialog.
-func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
-	for _, e := range effects {
-		r, ok := e.(leg.SendResponse)
-		if !ok || r.Res.StatusCode < 400 || (l.Leg.UAS && r.Method == sip.INVITE && r.Seq == l.Leg.InviteSeq) {
-			continue
-		}
-		c.peerLog.Info().Stringer("side", l.Side).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
-			Str("reason", r.Res.Reason).Msg("request refused")
-	}
-}
-
-// noteSource logs a request within a dialog that came from another address than
-// before. Its tags identify it, whatever its address.
-func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
-	if was := l.Leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
-		c.peerLog.Info().Stringer("side", l.Side).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
-			Stringer("before", l.Leg.Dialog().Source).Msg("request from another address")
-	}
-}
-
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
 	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil,
-		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.At, c.rescues.hushAt)
+		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.Deadline())
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
 	}
@@ -233,11 +210,8 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.times.askAt) {
 		c.askSilent()
 	}
-	if due(c.rescues.hushAt) {
-		c.rescues.hush(now)
-	}
-	if due(c.rescues.hearing.At) {
-		c.rescues.look(now)
+	if why := c.rescues.hearing.Look(now, &c.bridge); why != cause.None {
+		c.rescues.replace(why)
 	}
 	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {

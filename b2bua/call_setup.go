@@ -46,6 +46,18 @@ func (c *Call) admitted() phase {
 	return c.routing()
 }
 
+// limited says which limit of the trunk a new call is over, and what the caller gets.
+func (c *Call) limited() (why cause.Cause, status int) {
+	if c.again {
+		c.server.admission.Reclaim(c.trunk, peers.PartiesOf(&c.vars))
+		c.claimed = true
+		return cause.None, 0
+	}
+	over := c.server.admission.Claim(c.trunk, peers.PartiesOf(&c.vars))
+	c.claimed = over == peers.LimitNone
+	return over.Cause(), over.Status(0)
+}
+
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
@@ -71,7 +83,7 @@ func (c *Call) routing() phase {
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
 	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total())
-	c.plan = plan{targets: targets, shared: share > 0, failoverOn: c.route.FailoverOn}
+	c.plan = outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))
 	}
@@ -226,7 +238,7 @@ func (c *Call) nextAttempt() phase {
 	if c.attempts.try(&c.plan) {
 		return (*Call).preparing
 	}
-	if c.route.Queue != nil && c.plan.capped {
+	if c.route.Queue != nil && c.plan.Capped {
 		return c.wait()
 	}
 	return c.refuse(c.route.Otherwise, c.attempts.last.cause)

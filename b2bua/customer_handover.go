@@ -41,12 +41,12 @@ func (c *Call) customerState(k *kept.Sheet) {
 	agents, reserved := cu.agents, cu.reserved
 	if t := c.transfers.current; t != nil {
 		a := c.attempts.current
-		agents.targets, agents.shared = append([]*peers.Target{a.target}, t.plan.targets...), a.shared
+		agents.Targets, agents.Shared = append([]*peers.Target{a.target}, t.plan.Targets...), a.shared
 		if a.placed {
 			reserved = a.target
 		}
 	}
-	k.Agents, k.Shared, k.Machine, k.Playing = peers.NamesOf(agents.targets), agents.shared, cu.machine, cu.playing
+	k.Agents, k.Shared, k.Machine, k.Playing = peers.NamesOf(agents.Targets), agents.Shared, cu.machine, cu.playing
 	if reserved != nil {
 		k.Reserved = reserved.Dial.Name
 	}
@@ -71,10 +71,10 @@ func (v *reviving) takeUpCustomer() bool {
 	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
 		return false
 	}
-	v.customer = customerOf(&placing, &v.vars)
+	v.customer = newCustomer(&placing, v.vars)
 	v.customer.machine, v.customer.playing, v.customer.reserved = k.Machine, k.Playing, v.peers.CalleeNamed(k.Reserved)
-	v.customer.call.targets, v.customer.agents.failoverOn = nil, v.route.FailoverOn
-	v.customer.agents.shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
+	v.customer.call.Targets, v.customer.agents.FailoverOn = nil, v.route.FailoverOn
+	v.customer.agents.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
 	if rings {
 		a := v.attempt(placing.Customer)
 		a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}

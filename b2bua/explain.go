@@ -102,7 +102,7 @@ func (x *explainer) call(c *Call) error {
 		x.server.cfg.Media.PortLow)
 	if q := c.route.Queue; q != nil {
 		o.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
-			q.Timeout, queueFull)
+			q.Timeout, peers.LimitQueue.Status(0))
 	}
 	for i, t := range o.LeadTo(c.peers, c.route, &c.vars) {
 		c.attempts.current = &attempt{number: i + 1, plan: &c.plan, target: t, started: time.Now(), cancel: func() {}}
@@ -127,7 +127,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	}
 	ready := ready{
 		Attempt: a.number,
-		Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))},
+		Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.plan.VarsFor(a.number, c.vars))},
 	}
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause

@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/message"
-	"flowbridge/config/template"
-	"flowbridge/store/record"
+	"flowbridge/b2bua/registry"
 )
 
 // What others may ask of the calls that are live.
@@ -53,33 +49,9 @@ func (s *Server) Underway(yield func(id string, step uint64)) {
 // Reading gives the SIP sockets whose reader handles a message, as Underway gives calls.
 func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Reading(yield) }
 
-// LiveCall is the state of a call that is not over.
-type LiveCall struct {
-	Record record.Record
-	Phase  string // preparing, queued, dialing, bridged or ending
-
-	Position int // in the queue of its route, from 1; 0: it does not wait for a place
-
-	Recording string // RecordingOff, …
-	Masked    bool   // the caller's keys are
-	OnHold    bool   // by an order
-	At        string // the target that the caller is connected to; empty: it is not answered
-
-	Transfer *record.Transfer // the last one; nil: there was none
-
-	Held  [2]bool   // by media.Side: it wants no media
-	Hears [2]string // by media.Side: our tone or sound that it hears
-
-	Speaks [2]bool // by turns.Party: it speaks now
-
-	Vars    template.Vars      // of its templates
-	headers []sip.Header       // of the carrier's INVITE
-	caller  message.HeaderText // instead of headers, in a call that is settled
-}
-
 // Live gives the calls that are live, in no order.
-func (s *Server) Live(ctx context.Context) []LiveCall {
-	var all []LiveCall
+func (s *Server) Live(ctx context.Context) []registry.LiveCall {
+	var all []registry.LiveCall
 	for _, c := range s.registry.All() {
 		if l, ok := c.ask(ctx); ok {
 			all = append(all, l)
@@ -89,10 +61,10 @@ func (s *Server) Live(ctx context.Context) []LiveCall {
 }
 
 // Find gives the live call with this id.
-func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
+func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) {
 	c := s.registry.Call(id)
 	if c == nil {
-		return LiveCall{}, false
+		return registry.LiveCall{}, false
 	}
 	return c.ask(ctx)
 }

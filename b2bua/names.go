@@ -10,8 +10,8 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/registry"
 )
 
 // Further ids of live calls, by which hooks ask for them: the Call-IDs of the legs,
@@ -32,21 +32,21 @@ const askFor = 500 * time.Millisecond
 // FindNamed gives the live call that has an id: ours, a leg's Call-ID, the
 // platform's, or an external one. Its error is ErrUnknownCall, ErrSeveralCalls
 // or ErrNoAnswer.
-func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
+func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, error) {
 	calls := s.registry.Named(id)
 	switch len(calls) {
 	case 0:
-		return LiveCall{}, ErrUnknownCall
+		return registry.LiveCall{}, ErrUnknownCall
 	case 1:
 	default:
-		return LiveCall{}, ErrSeveralCalls
+		return registry.LiveCall{}, ErrSeveralCalls
 	}
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	if l, ok := calls[0].ask(ctx); ok {
 		return l, nil
 	}
-	return LiveCall{}, ErrNoAnswer
+	return registry.LiveCall{}, ErrNoAnswer
 }
 
 // name gives the call another id, if a hook could ask for it.
@@ -86,12 +86,4 @@ func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string
 	}
 	c.name(callID)
 	return external
-}
-
-// Headers returns the headers X-… of the caller's INVITE, each with its first value.
-func (l LiveCall) Headers() []peers.Variable {
-	if l.caller != "" {
-		l.headers = l.caller.Request().Headers()
-	}
-	return outbound.Extensions(l.headers)
 }

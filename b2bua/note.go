@@ -276,7 +276,7 @@ func (n *notes) state(k *kept.Sheet) {
 	}
 	k.Bridge = c.connected.state(c)
 	c.bridge.State(k)
-	k.Asked = c.transfers.last
+	k.Asked, k.Asks = c.transfers.last, !c.times.askAt.IsZero()
 	if t := c.transfers.current; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
 		if l := t.lost; l != nil {
@@ -285,9 +285,6 @@ func (n *notes) state(k *kept.Sheet) {
 		if before := c.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
 			k.Transfer.Waiting = &kept.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
 		}
-	}
-	for side, since := range c.times.silent {
-		k.Silent[side] = leg.Instant(since)
 	}
 }
 
@@ -323,8 +320,8 @@ func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
-		Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
-		Customer: a.side() == media.SideA, By: a.plan.by,
+		Transfer: a.plan.Reason == record.ReasonTransfer, Rescue: a.plan.Reason == record.ReasonRescue,
+		Customer: a.side() == media.SideA, By: a.plan.By,
 		From: a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
 		Prepared: a.prepareStatus, Placed: a.placed,

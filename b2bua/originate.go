@@ -4,33 +4,30 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
-	"strings"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
 )
 
 // Originate places a call, and returns its state while the customer is called. No other call may have the origination's
 // id. The error is an *outbound.PlaceError, or ctx's.
-func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCall, error) {
+func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (registry.LiveCall, error) {
 	at, p := time.Now(), s.admission.Peers.Load()
 	placing, err := o.Place(p, at)
 	if err != nil {
-		return LiveCall{}, err
+		return registry.LiveCall{}, err
 	}
 	t := placing.Trunk
 	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
-	c.customer, c.record.variables = customerOf(&placing, &c.vars), o.Variables()
-	reserved, why := s.admission.Originate(t, placing.Agents, partiesOf(&c.vars), at)
+	c.customer, c.record.variables = newCustomer(&placing, c.vars), o.Variables()
+	reserved, why := s.admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()
-		return LiveCall{}, outbound.NotNow(why)
+		return registry.LiveCall{}, outbound.NotNow(why)
 	}
 	c.claimed, c.customer.reserved = true, reserved
 	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
@@ -41,27 +38,12 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (LiveCa
 	c.noteDestination(placing.Agents[0])
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.target, placing.Share, c.route.Total())
-	c.customer.agents.failoverOn = c.route.FailoverOn
+	c.customer.agents.FailoverOn = c.route.FailoverOn
 	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
 	c.now = (*Call).callCustomer
 	s.resume(c, true)
 	if l, ok := c.ask(ctx); ok {
 		return l, nil
 	}
-	return LiveCall{}, ctx.Err()
-}
-
-// customerOf plans a call: the customer first, and then the agents. The INVITE to the customer has From and To of the
-// origination, and none of its headers: these are for the agent.
-func customerOf(placing *outbound.Placing, vars *template.Vars) *customer {
-	toward := *vars
-	toward.Direction, toward.HeaderFunc = template.DirectionInbound, func(string) string { return "" }
-	toward.From.User, toward.To.User = strings.Clone(toward.From.Number), strings.Clone(toward.To.Number)
-	return &customer{
-		call: plan{
-			targets: []*peers.Target{placing.Customer}, reason: record.ReasonCustomer, by: placing.By, vars: &toward,
-			source: message.NewRequest(sip.INVITE),
-		},
-		agents: plan{targets: placing.Agents, shared: placing.Share > 0},
-	}
+	return registry.LiveCall{}, ctx.Err()
 }

@@ -133,7 +133,7 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 		return err
 	}
 	var callee *peers.Target
-	own := partiesOf(&v.vars)
+	own := peers.PartiesOf(&v.vars)
 	parties := own
 	if a := v.connected; v.customer != nil {
 		callee = v.customer.reserved

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"encoding/json"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
@@ -101,7 +101,7 @@ func unrouted() *config.Route {
 func (v *reviving) attempt(target *peers.Target) *attempt {
 	k := v.k.Bridge
 	a := &attempt{
-		number: k.Number, plan: &plan{by: k.By}, target: target, shared: k.Split, placed: k.Placed,
+		number: k.Number, plan: &outbound.Plan{By: k.By}, target: target, shared: k.Split, placed: k.Placed,
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}
@@ -110,11 +110,11 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 	}
 	switch {
 	case k.Transfer:
-		a.plan.reason = record.ReasonTransfer
+		a.plan.Reason = record.ReasonTransfer
 	case k.Rescue:
-		a.plan.reason = record.ReasonRescue
+		a.plan.Reason = record.ReasonRescue
 	case k.Customer:
-		a.plan.reason = record.ReasonCustomer
+		a.plan.Reason = record.ReasonCustomer
 	}
 	a.dest, a.mediaName = k.Dest.AddrPort, k.MediaName
 	return a
@@ -188,7 +188,7 @@ func (v *reviving) revived() phase {
 		}
 	}
 	c.rescues.listen()
-	v.askLater()
+	c.askLater()
 	c.notes.mark()
 	return (*Call).bridged
 }
@@ -219,22 +219,6 @@ func (v *reviving) nameAgain() {
 	for _, id := range []string{v.record.targetSIPCallID, v.record.synthflowCallID, v.record.externalID} {
 		if id != "" {
 			v.name(id)
-		}
-	}
-}
-
-// askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is
-// asked at once: the end of the last one may have come before its answer.
-func (v *reviving) askLater() {
-	now, stats := time.Now(), v.bridge.Media.Stats()
-	v.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	v.times.askAt = now.Add(askAfter + rand.N(askAfter))
-	for side := range v.times.silent {
-		if v.times.silent[side] = now; v.k.Silent[side] != 0 {
-			v.times.silent[side] = leg.TimeOf(v.k.Silent[side])
-		}
-		if now.Sub(v.times.silent[side]) > 2*askAfter {
-			v.askSide(side)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -28,27 +29,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// Sink takes the records of calls; *store.Store is one.
-type Sink interface {
-	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
-	// It does not block.
-	Journal(r record.Record, state []byte)
-	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block. It keeps nothing of
-	// the state, as Journal and Keep.
-	Owe(id string, state []byte)
-	// Put keeps the record of a finished call and returns when it is safe.
-	Put(ctx context.Context, r record.Record) error
-	// Keep is Put that does not block: what it returned is told to done, once at most. r must not change any more.
-	// owes is as for Owe.
-	Keep(ctx context.Context, r *record.Record, owes []byte, done func(error))
-}
-
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
 	cfg          *config.Config
 	bridges      bridge.Resources
-	sink         Sink
+	sink         kept.Sink
 	node         string
 	log          zerolog.Logger
 	mint         *message.Minter

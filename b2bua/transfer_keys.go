@@ -62,7 +62,7 @@ func (tr *transfers) announced(f bridge.Announced) {
 
 // declined: a target that has heard the announcement does not take the call.
 func (tr *transfers) declined(why cause.Cause) {
-	tr.current.plan.targets = nil
+	tr.current.plan.Targets = nil
 	tr.tryFailed(why, nil, 603)
 }
 

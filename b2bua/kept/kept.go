@@ -65,10 +65,7 @@ type Call struct {
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
-	// Silent says since when a side of a call that has outlived a kill was not heard, and has not answered. 0: it was, or
-	// has.
-	Silent [2]int64 `cbor:"47,keyasint,omitempty"`
-
+	Asks   bool   `cbor:"56,keyasint,omitempty"` // its silent sides are to be asked whether they have it; 47 was a time
 	Ladder []byte `cbor:"48,keyasint,omitempty"` // encoded
 
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
