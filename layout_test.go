@@ -52,7 +52,7 @@ var layout = map[string]string{
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media media/recording media/voice/turns",
 	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config",
 	"b2bua/transaction":  "b2bua/message",
-	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config config/template internal/tracecontext store/record",
+	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers b2bua/stir config config/template internal/tracecontext store/record",
 	"b2bua/peers":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/message config config/template media/audio store/record",
 	"b2bua/leg":          "b2bua/cause b2bua/message b2bua/sdp config media",
 	"b2bua/sdp":          "b2bua/message config media media/dtls",

@@ -96,22 +96,7 @@ func (c *Call) nextCustomer() phase {
 }
 
 // calling: the customer is called, and has not answered.
-func (c *Call) calling() phase {
-	c.phase = "dialing"
-	for {
-		h, ok := c.next()
-		if !ok {
-			return (*Call).calling
-		}
-		next := c.customerEvent(h.event)
-		if next == nil {
-			next = c.customerFact(h.from, h.fact)
-		}
-		if next != nil {
-			return next
-		}
-	}
-}
+func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
 // customerEvent is the next phase after an event; nil: the same one.
 func (c *Call) customerEvent(e event) phase {

@@ -46,7 +46,7 @@ func (c *Call) goOn() (rests bool) {
 // the phase returns itself, in which the call rests.
 func (c *Call) next() (h happening, ok bool) {
 	for {
-		h, ok := c.mailbox.next()
+		h, ok := c.mailbox.pending.Pop()
 		switch {
 		case !ok:
 			if !c.handle() {
@@ -124,7 +124,7 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 // nextDue steps a leg by the next request whose turn it is, and says whether there
 // was one. The call handles the facts of each before the next.
 func (c *Call) nextDue() bool {
-	it, ok := c.mailbox.nextDue()
+	it, ok := c.mailbox.due.Pop()
 	if !ok {
 		return false
 	}
@@ -153,7 +153,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 		c.notes.perform(l, effects)
 	}
 	for _, f := range facts {
-		c.mailbox.told(l, f)
+		c.mailbox.pending.Push(happening{from: l, fact: f})
 	}
 	l.Leg.Handled()
 	if l.Leg.Done() {

@@ -138,14 +138,18 @@ func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 // setUp handles what happens in a phase before the answer.
 func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
+	onEvent, onFact := c.setUpEvent, c.setUpFact
+	if c.customer != nil {
+		onEvent, onFact = c.customerEvent, c.customerFact
+	}
 	for {
 		h, ok := c.next()
 		if !ok {
 			return same
 		}
-		next := c.setUpEvent(h.event)
+		next := onEvent(h.event)
 		if next == nil {
-			next = c.setUpFact(h.from, h.fact)
+			next = onFact(h.from, h.fact)
 		}
 		if next != nil {
 			return next

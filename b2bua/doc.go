@@ -70,12 +70,4 @@
 // explain is a call without I/O (Explain): a server on a transport without sockets,
 // a call without a goroutine, and the functions of a real call up to the leg's first
 // effect. So it can't differ from a call. TestExplainIsWhatIsSent.
-//
-// The customer is the lead. With direction: outbound the lead is the called party,
-// and From, P-Asserted-Identity and prepare name the lead, because the platform knows
-// its customers by them. The record's from and to stay those of the carrier's INVITE.
-// TestDirection.
-//
-// Hooks ask for a call by foreign ids (names.go, package registry), which are kept only where a hook is
-// configured. TestFindNamed, TestNoNamesWithoutHooks.
 package b2bua

@@ -7,7 +7,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
@@ -28,44 +27,14 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		return report.Explanation{}, err
 	}
 	defer s.Close()
-	if q.At.IsZero() {
-		q.At = time.Now()
-	}
-	p := s.admission.Peers.Load()
-	from, err := q.Caller(cfg, p, s.stack.Listeners())
-	if err != nil {
-		return report.Explanation{}, err
-	}
-	x := explainer{server: s, out: report.Explanation{At: q.At, Source: from.Source}}
-	from.Register(&q, s.admission, &x.out)
-	sender := from.Sender()
-	text, err := q.Invite(cfg, from.Transport, sender.Addr, report.SampleAddr(cfg))
-	if err != nil {
-		return report.Explanation{}, err
-	}
-	if from.Screened(text, p, s.stack, &x.out) {
-		return x.out, nil
-	}
-	req, err := from.Read(text)
-	if err != nil {
-		return report.Explanation{}, err
-	}
-	if problem := message.Malformed(req); problem != "" {
-		x.out.Refuse(400, problem, "")
-		return x.out, nil
-	}
-	t, err := from.TrunkOf(req, p, &x.out)
+	x := explainer{server: s}
+	req, t, err := q.Foresee(cfg, s.admission, s.stack, &x.out)
 	if err != nil || t == nil {
 		return x.out, err
 	}
-	x.out.Admit(t, s.admission)
-	if code, reason, _ := leg.Refusal(req, t.Options(p)); code != 0 {
-		x.out.Refuse(code, reason, "")
-		return x.out, nil
-	}
-	x.out.Local(s.stack, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(record.NewID(), q.At, req, p, t, sender.Addr)
-	return x.out, x.call(c)
+	c := s.newCall(record.NewID(), x.out.At, req, s.admission.Peers.Load(), t, message.ParseSource(req.Source()))
+	err = x.call(c)
+	return x.out, err
 }
 
 // explainer is one run of Explain.
@@ -79,7 +48,7 @@ func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
 	if by := c.trunk.Caller.Identity; by != nil {
-		policy, request := c.identityOf()
+		policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
 		var goesOn bool
 		if c.vars.Verified, goesOn = o.Verify(policy, request, by.Refuse); !goesOn {
 			return nil

@@ -37,16 +37,8 @@ type mailbox struct {
 	pending           inbox.Queue[happening] // not yet handled
 }
 
-// told adds a fact of a leg.
-func (m *mailbox) told(from *legOnWire, f leg.Fact) {
-	m.pending.Push(happening{from: from, fact: f})
-}
-
 // happened adds an event.
 func (m *mailbox) happened(e event) { m.pending.Push(happening{event: e}) }
-
-// next takes out the next fact or event.
-func (m *mailbox) next() (h happening, ok bool) { return m.pending.Pop() }
 
 // queue gives requests to a leg their turn.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
@@ -54,9 +46,6 @@ func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 		m.due.Push(item{line: l, in: in})
 	}
 }
-
-// nextDue takes out the next input whose turn it is.
-func (m *mailbox) nextDue() (it item, ok bool) { return m.due.Pop() }
 
 // Kind says what room the item finds in an inbox.
 func (it item) Kind() inbox.Kind {

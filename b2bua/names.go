@@ -17,36 +17,30 @@ import (
 // Further ids of live calls, by which hooks ask for them: the Call-IDs of the legs,
 // and the ids that platforms and carriers use.
 
-var (
-	// ErrUnknownCall means that no live call has an id.
-	ErrUnknownCall = redirected.ErrUnknownCall
-	// ErrSeveralCalls means that several live calls have an id, so it finds none.
-	ErrSeveralCalls = redirected.ErrSeveralCalls
-	// ErrNoAnswer means that the call with an id does not answer.
-	ErrNoAnswer = errors.New("the call with this id does not answer")
-)
+// errNoAnswer means that the call with an id does not answer.
+var errNoAnswer = errors.New("the call with this id does not answer")
 
 // askFor bounds the wait for a call's answer.
 const askFor = 500 * time.Millisecond
 
 // FindNamed gives the live call that has an id: ours, a leg's Call-ID, the
-// platform's, or an external one. Its error is ErrUnknownCall, ErrSeveralCalls
-// or ErrNoAnswer.
+// platform's, or an external one. Its error is redirected.ErrUnknownCall,
+// redirected.ErrSeveralCalls, or that the call does not answer.
 func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, error) {
 	calls := s.registry.Named(id)
 	switch len(calls) {
 	case 0:
-		return registry.LiveCall{}, ErrUnknownCall
+		return registry.LiveCall{}, redirected.ErrUnknownCall
 	case 1:
 	default:
-		return registry.LiveCall{}, ErrSeveralCalls
+		return registry.LiveCall{}, redirected.ErrSeveralCalls
 	}
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	if l, ok := calls[0].ask(ctx); ok {
 		return l, nil
 	}
-	return registry.LiveCall{}, ErrNoAnswer
+	return registry.LiveCall{}, errNoAnswer
 }
 
 // name gives the call another id, if a hook could ask for it.

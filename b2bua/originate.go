@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
+	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
 )
@@ -33,7 +34,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
 		c.takeRoute(placing.Route)
 	} else {
-		c.route, c.vars.Row = unrouted(), p.RowOf(c.vars.From.Number)
+		c.route, c.vars.Row = config.Unrouted(), p.RowOf(c.vars.From.Number)
 	}
 	c.noteDestination(placing.Agents[0])
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))

@@ -13,7 +13,6 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transaction"
-	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -25,7 +24,7 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
 	case req.Method == sip.OPTIONS:
-		s.onOptions(req, tx)
+		s.stack.AnswerOptions(req, tx, s.Draining())
 	case req.Method == sip.REGISTER && s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Registers:
 		s.onRegister(req, tx)
 	case req.Method == sip.ACK: // of no dialog
@@ -72,26 +71,6 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	s.stack.Refuse(req, tx, 481)
-}
-
-// onOptions answers trunks: by their address or certificate, others by credentials.
-func (s *Server) onOptions(req *sip.Request, tx *transaction.Server) {
-	from := s.stack.SenderOf(req)
-	if !s.admission.Peers.Load().Standing(from).Known {
-		if _, t := s.stack.Identify(req, tx); t == nil {
-			return
-		}
-	}
-	if s.Draining() {
-		s.stack.Reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
-		return
-	}
-	o := leg.PeerOptions{Rel100: config.Rel100Supported, Allow: s.admission.Peers.Load().Allow}
-	if code, reason, headers := leg.Unsupported(req, o); code != 0 {
-		s.stack.Reply(req, tx, code, reason, headers...)
-		return
-	}
-	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }
 
 // onRegister takes a registration of a sender that shows the credentials of a trunk, or target, that may register here.

@@ -75,7 +75,7 @@ func (v *reviving) takeRouteAgain() {
 		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
 	}
 	if index < 0 {
-		v.route = unrouted()
+		v.route = config.Unrouted()
 		return
 	}
 	if v.k.Mark != 0 {
@@ -86,15 +86,7 @@ func (v *reviving) takeRouteAgain() {
 		return
 	}
 	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
-	v.route = unrouted()
-}
-
-// unrouted has the options of a call that no route is for.
-func unrouted() *config.Route {
-	return &config.Route{
-		Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone,
-		Ringback: "us",
-	}
+	v.route = config.Unrouted()
 }
 
 // attempt returns the one that made the bridge, or the one under way of a call without an answer.

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -79,7 +80,7 @@ func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found regis
 		r := &live.Record
 		guessed := !c.Sure && !slices.Contains([]string{r.ID, r.TargetSIPCallID, r.SynthflowCallID}, id)
 		switch {
-		case errors.Is(err, b2bua.ErrSeveralCalls) && c.Sure, err == nil && !guessed && found.Record.ID != "" &&
+		case errors.Is(err, redirected.ErrSeveralCalls) && c.Sure, err == nil && !guessed && found.Record.ID != "" &&
 			found.Record.ID != r.ID:
 			return found, &hooks.RefusalError{Status: http.StatusConflict, Words: "Several calls have this id."}
 		case err == nil && !guessed:

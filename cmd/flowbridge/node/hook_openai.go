@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -66,7 +66,7 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (registry.LiveCall,
 		}
 		live, err := s.hooks.server.FindNamed(ctx, id)
 		switch {
-		case err != nil && !errors.Is(err, b2bua.ErrUnknownCall) && !errors.Is(err, b2bua.ErrSeveralCalls):
+		case err != nil && !errors.Is(err, redirected.ErrUnknownCall) && !errors.Is(err, redirected.ErrSeveralCalls):
 			return live, false, err
 		case err == nil && (id == live.Record.ID || id == ringing(live)) && live.Record.EndedAt.IsZero():
 			return live, true, nil
