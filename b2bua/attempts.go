@@ -31,13 +31,11 @@ type attempts struct {
 
 // next begins an attempt at the plan's next target; nil: none is left.
 func (all *attempts) next(p *outbound.Plan) *attempt {
-	if all.current = nil; len(p.Targets) == 0 {
-		return nil
+	all.current = nil
+	if t, shared := p.Next(); t != nil {
+		all.tried++
+		all.current = &attempt{number: all.tried, plan: p, target: t, shared: shared, started: time.Now()}
 	}
-	all.tried++
-	all.current = &attempt{number: all.tried, plan: p, target: p.Targets[0], started: time.Now()}
-	all.current.shared, p.Shared = p.Shared, false
-	p.Targets = p.Targets[1:]
 	return all.current
 }
 
@@ -140,9 +138,9 @@ func (all *attempts) try(p *outbound.Plan) bool {
 		c.ladder.Next(a.target.Dial.Name)
 		if !p.Replaces() {
 			c.noteDestination(a.target)
-			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
-			if c.record.preparedAt = (record.Time{}); c.customer == nil {
-				c.record.dialedAt = record.Time{}
+			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
+			if c.record.PreparedAt = (record.Time{}); c.customer == nil {
+				c.record.DialedAt = record.Time{}
 			}
 		}
 		if all.possible(a) {
@@ -211,17 +209,25 @@ func (all *attempts) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	all.triesFrom(time.Now(), a, t.Preparer != nil)
-	c.server.beside(func() {
+	ready := &ready{Attempt: number}
+	all.beforeInvite("prepare", ready, func() {
 		defer cancel() // if the caller has gone on
-		ready := ready{Attempt: number}
+		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
+	})
+}
+
+// beforeInvite does beside the call what an attempt needs, and has the call know when it is ready.
+func (all *attempts) beforeInvite(what string, ready *ready, do func()) {
+	c := all.call
+	c.server.beside(func() {
 		defer func() {
 			if ready.Reached == nil { // it panicked
 				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}
 			}
-			c.mailbox.PostLast(item{event: ready})
+			c.mailbox.PostLast(item{event: *ready})
 		}()
-		defer c.server.recovered("prepare")
-		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
+		defer c.server.recovered(what)
+		do()
 	})
 }
 
@@ -261,7 +267,7 @@ func (all *attempts) note(cause cause.Cause, code int) {
 	a := all.current
 	a.judge(cause, code)
 	a.recorded = true
-	all.call.record.attempts = append(all.call.record.attempts, a.recordOf(cause, code))
+	all.call.record.Attempts = append(all.call.record.Attempts, a.recordOf(cause, code))
 }
 
 // beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -54,7 +53,7 @@ type Call struct {
 	rescues   rescues
 
 	times  times
-	record callRecord
+	record record.Live
 	notes  notes
 	ending
 }
@@ -140,17 +139,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.tie()
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
-	c.vars = template.Vars{
-		To:         outbound.CalledOf(req, t),
-		From:       outbound.CallerOf(req, t.Caller),
-		CallID:     c.id,
-		SIPCallID:  strings.Clone(req.CallID().Value()),
-		Trunk:      t.TrunkName(),
-		Target:     t.TargetName(),
-		Diversion:  outbound.Diversion(req, t.Caller.Country),
-		Direction:  t.Direction(),
-		HeaderFunc: outbound.HeaderOf(req),
-	}
+	c.vars = outbound.VarsOf(c.id, req, t)
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
 	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params),
 		cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
@@ -159,7 +148,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder,
 		TraceID: c.trace.ID(),
 	})
-	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
+	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
 	return c
 }
 
@@ -221,7 +210,7 @@ func (c *Call) finish() {
 		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
-	logEnded(c.log.Info().Stringer("source", &c.source), r)
+	c.log.Info().Stringer("source", &c.source).EmbedObject(bridge.Ended{Record: r}).Msg("call ended")
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
@@ -247,14 +236,19 @@ func (c *Call) finish() {
 	c.answerHangups()
 }
 
-// keep hands the record to the sink, with what the call owes. A server that stops does not wait for it.
+// keep hands the record to the sink, with what the call owes.
 func (c *Call) keep(r *record.Record, owes []byte) {
-	c.server.sink.Keep(c.server.ctx, r, owes, func(err error) {
-		if err != nil && c.server.ctx.Err() == nil {
-			c.log.Error().Err(err).Msg("record not written")
+	c.server.keep(r, owes, func() { c.server.registry.RemoveCall(c.id, c) })
+}
+
+// keep hands a record to the sink, with what its call owes. A server that stops does not wait for it.
+func (s *Server) keep(r *record.Record, owes []byte, kept func()) {
+	s.sink.Keep(s.ctx, r, owes, func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.log.Error().Err(err).Str("call", r.ID).Str("trunk", r.Trunk).Msg("record not written")
 		}
-		c.server.registry.RemoveCall(c.id, c)
-		c.server.unwritten.Add(-1)
+		kept()
+		s.unwritten.Add(-1)
 	})
 }
 

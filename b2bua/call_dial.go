@@ -82,8 +82,8 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	}
 	c.name(id)
 	if !a.plan.Replaces() {
-		c.record.preparedAt = record.TimeOf(time.Now())
-		c.record.synthflowCallID = id
+		c.record.PreparedAt = record.TimeOf(time.Now())
+		c.record.SynthflowCallID = id
 	}
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).
@@ -119,15 +119,15 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
-		c.record.dialedAt = record.TimeOf(time.Now())
+		c.record.DialedAt = record.TimeOf(time.Now())
 		c.a, c.bridge.Agreement.SentTo[media.SideA] = a.line, a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.Replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
-		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
+		c.record.TargetSIPCallID, c.record.ExternalID = leg.Dialog().CallID, external
 		if c.customer == nil {
-			c.record.dialedAt = record.TimeOf(time.Now())
+			c.record.DialedAt = record.TimeOf(time.Now())
 		}
 	}
 	c.step(a.line, invite)
@@ -185,11 +185,7 @@ func (all *attempts) connect(f ready) {
 	all.current.cancel = cancel
 	again := *f.Reached // as the call has the other one
 	f.Reached, f.TriedTCP, f.Err = &again, true, nil
-	c.server.beside(func() {
-		defer func() { c.mailbox.PostLast(item{event: f}) }()
-		defer c.server.recovered("connect")
-		f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest)
-	})
+	all.beforeInvite("connect", &f, func() { f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest) })
 }
 
 // refusedBy notes how an attempt ended, and says whether the next target is to be
@@ -218,12 +214,8 @@ func (all *attempts) elsewhere(f leg.Refused) bool {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
 	again := *a.reached // which the record reads meanwhile
-	ready, target := ready{Attempt: a.number, Reached: &again}, a.target
-	c.server.beside(func() {
-		defer func() { c.mailbox.PostLast(item{event: ready}) }()
-		defer c.server.recovered("connect")
-		ready.Next(ctx, target, c.server.stack)
-	})
+	ready, target := &ready{Attempt: a.number, Reached: &again}, a.target
+	all.beforeInvite("connect", ready, func() { ready.Next(ctx, target, c.server.stack) })
 	return true
 }
 

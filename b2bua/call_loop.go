@@ -187,21 +187,19 @@ func (c *Call) deadline() time.Time {
 // onTimer handles the deadlines that have come.
 func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
-	if due(c.times.setupUntil) {
-		c.times.setupUntil = time.Time{}
-		c.mailbox.happened(expired{Cause: cause.SetupTimeout})
-	}
-	if due(c.times.queueUntil) {
-		c.times.queueUntil = time.Time{}
-		c.mailbox.happened(expired{Cause: cause.QueueTimeout})
-	}
-	if due(c.times.lagsAt) {
-		c.times.lagsAt = time.Time{}
-		c.mailbox.happened(lags{c.attempts.current})
-	}
-	if due(c.times.durationUntil) {
-		c.times.durationUntil = time.Time{}
-		c.mailbox.happened(expired{Cause: cause.MaxDuration})
+	for _, d := range [...]struct {
+		at *time.Time
+		is event
+	}{
+		{&c.times.setupUntil, expired{cause.SetupTimeout}},
+		{&c.times.queueUntil, expired{cause.QueueTimeout}},
+		{&c.times.lagsAt, lags{c.attempts.current}},
+		{&c.times.durationUntil, expired{cause.MaxDuration}},
+	} {
+		if due(*d.at) {
+			*d.at = time.Time{}
+			c.mailbox.happened(d.is)
+		}
 	}
 	c.bridge.OnTimer(now)
 	if due(c.notes.at) {

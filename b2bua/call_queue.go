@@ -28,14 +28,14 @@ func (c *Call) waits() bool { return c.queued != nil && !c.queued.since.IsZero()
 // waited is how long the call has waited so far.
 func (c *Call) waited() time.Duration {
 	if c.waits() {
-		return c.record.queued + time.Since(c.queued.since)
+		return c.record.Queued + time.Since(c.queued.since)
 	}
-	return c.record.queued
+	return c.record.Queued
 }
 
 // wait has the caller wait for a place at one of the targets that were full.
 func (c *Call) wait() phase {
-	again := c.queued != nil || c.record.queued > 0 // in the process before
+	again := c.queued != nil || c.record.Queued > 0 // in the process before
 	if c.queued == nil {
 		c.queued = &queued{Waiter: peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: peers.PartiesOf(&c.vars),
@@ -107,7 +107,7 @@ func (c *Call) endWait() {
 	if !c.waits() {
 		return
 	}
-	c.record.queued, c.queued.since = c.waited(), time.Time{}
+	c.record.Queued, c.queued.since = c.waited(), time.Time{}
 	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(c.queued.left)
 }
 

@@ -29,7 +29,7 @@ func (c *Call) compact() {
 	message.Compact(
 		&v.To.Number, &v.To.User, &v.To.Name, &v.To.Host, &v.To.URI,
 		&v.From.Number, &v.From.User, &v.From.Name, &v.From.Host, &v.From.URI,
-		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.bridge.Agreement.CodecName,
+		&v.Diversion, &r.SynthflowCallID, &r.ExternalID, &c.bridge.Agreement.CodecName,
 	)
 	if !c.connected.plan.Replaces() {
 		c.connected.parties = peers.PartiesOf(v)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
@@ -263,8 +262,7 @@ func (tr *transfers) rings(f leg.Progress) {
 		return
 	}
 	if tr.current.early = answer; tr.current.left {
-		c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.bridge.Media.SetPeer(media.SideB, answer)
+		c.bridge.Plug(c.attempts.current.formats, answer)
 	}
 }
 
@@ -301,17 +299,10 @@ func (tr *transfers) answered(f leg.Answered) {
 	t.said.Is(record.TransferDone, 200, message.StatusText(200))
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = time.Now()
-	c.bridge.Media.Addr[media.SideB] = c.attempts.current.mediaName
-	c.bridge.Agreement.OnHold[media.SideB], c.bridge.Agreement.StreamOrder[media.SideB], c.bridge.Agreement.Before = false,
-		nil, [2]*agreement.Before{}
-	c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
-	c.bridge.Agreement.Tell(media.SideB, answer.Formats())
 	if t.first { // a change of the customer's is compared to what both have
 		c.bridge.Agreement.Tell(media.SideA, seen.Common(c.bridge.Agreement.Offer))
 	}
-	c.bridge.Media.SetPeer(media.SideB, answer)
-	c.bridge.Media.ListenForDigits()
-	c.bridge.Exchanges.Drop()
+	c.bridge.Replace(c.connected.mediaName, c.connected.formats, answer)
 	c.bridge.Relays.Drop(halfOf(t.agent))
 	c.server.vacate(before)
 	c.limitDuration()
@@ -420,8 +411,7 @@ func (tr *transfers) loseAgent() {
 	c.bridge.Exchanges.Drop()
 	c.bridge.Relays.Drop(halfOf(agent))
 	if early := tr.current.early; early != nil {
-		c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.bridge.Media.SetPeer(media.SideB, early)
+		c.bridge.Plug(c.attempts.current.formats, early)
 	} else {
 		c.bridge.Media.Unplug()
 	}

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -94,14 +95,14 @@ func (v *reviving) handedCustomer() phase {
 	}
 	v.abandonOthers()
 	v.bridge.SoundAgain(v.k)
-	switch try := record.AnsweredCustomer(c.record.attempts); {
+	switch try := record.AnsweredCustomer(c.record.Attempts); {
 	case c.customer.playing && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case c.customer.playing:
 	case c.customer.machine:
-		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: beepWithin})
+		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: bridge.BeepWithin})
 	default:
-		if c.answerPolicy() != nil && try != nil && try.AnsweredBy == "" {
+		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
 			c.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
 		}
 		c.callAgent()

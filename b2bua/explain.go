@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
@@ -113,16 +114,18 @@ func (x *explainer) attempt(c *Call) report.Target {
 func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	peer := x.out.AddrOf(ready.URI.Host, t, x.server.cfg)
-	l, in, cause, err := c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, t.Transport, peer),
-		x.out.Media(&x.server.bridges, peer, t.Media.Address))
+	invite := func(over string) (*leg.Leg, leg.Invite, cause.Cause, error) {
+		return c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, over, peer),
+			x.out.Media(&x.server.bridges, peer, t.Media.Address))
+	}
+	l, in, why, err := invite(t.Transport)
 	if errors.Is(err, outbound.ErrWantsTCP) {
 		x.out.Note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
 		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
-		l, in, cause, err = c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, config.TransportTCP, peer),
-			x.out.Media(&x.server.bridges, peer, t.Media.Address))
+		l, in, why, err = invite(config.TransportTCP)
 	}
 	if err != nil {
-		r.Cause, r.Error = cause, err.Error()
+		r.Cause, r.Error = why, err.Error()
 		return
 	}
 	r.URI = ready.URI.String()

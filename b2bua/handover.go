@@ -223,18 +223,8 @@ func (c *Call) handOverInvite() (*kept.Handed, error) {
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.notes.state(noted)
 	noted.Masked, noted.Placed = c.bridge.Masking.On, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
-	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite,
-		noted.Settled
+	noted.Part(owed)
 	owed.Ended = string(cause.ProcessRestart)
-	legs := noted.Legs
-	noted.Legs = nil
-	for _, k := range legs {
-		if k.Role == kept.RoleCaller {
-			noted.Legs = append(noted.Legs, k)
-		} else {
-			owed.Legs = append(owed.Legs, k)
-		}
-	}
 	h := &kept.Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.Tag}
 	if c.told.earlyMedia {
 		c.bridge.StateOfRinging(noted)
@@ -276,7 +266,7 @@ func (su *successor) replace(before kept.Predecessor) error {
 }
 
 func (su *successor) takeOver(h kept.Handed) error {
-	k, err := su.decode(h.State)
+	k, err := kept.DecodeNow(h.State, su.server.machine)
 	if err != nil {
 		return err
 	}

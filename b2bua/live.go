@@ -3,8 +3,11 @@ package b2bua
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
+	"flowbridge/store/record"
 )
 
 // What others may ask of the calls that are live.
@@ -46,9 +49,6 @@ func (s *Server) Underway(yield func(id string, step uint64)) {
 	}
 }
 
-// Reading gives the SIP sockets whose reader handles a message, as Underway gives calls.
-func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Reading(yield) }
-
 // Live gives the calls that are live, in no order.
 func (s *Server) Live(ctx context.Context) []registry.LiveCall {
 	var all []registry.LiveCall
@@ -67,4 +67,34 @@ func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) 
 		return registry.LiveCall{}, false
 	}
 	return c.ask(ctx)
+}
+
+// cdr is the call's CDR so far, without the files of recordings.
+func (c *Call) cdr() record.Record {
+	if c.ended != nil {
+		return *c.ended
+	}
+	r := c.record.Record()
+	if !c.times.answered.IsZero() {
+		r.DurationMS = time.Since(c.times.answered).Milliseconds() // so far
+	}
+	r.ID, r.Node, r.Route, r.Direction = c.id, c.server.node, c.vars.Route, c.vars.Direction
+	r.From, r.To, r.Lead = c.vars.From.Number, c.vars.To.Number, c.vars.Lead().Number
+	r.SIPCallID, r.Codec = c.vars.SIPCallID, c.bridge.Agreement.CodecName
+	r.QueuedMS, r.Waiting, r.Placed = c.waited().Milliseconds(), c.waits(), c.customer != nil
+	r.TraceID, r.Traceparent = c.trace.ID(), c.trace.Caller()
+	id := c.vars.Identity()
+	r.Verstat, r.Attest, r.OrigID = id.Verstat, id.Attest, id.OrigID
+	return r
+}
+
+// noteDestination notes an attempt's destination in the record. In a call that a
+// target has placed, the record's target is that one.
+func (c *Call) noteDestination(t *peers.Target) {
+	switch {
+	case c.trunk.Platform == nil:
+		c.record.Target = t.Dial.Name
+	case t.Trunk != nil:
+		c.record.Trunk = t.Dial.Name
+	}
 }

@@ -133,11 +133,11 @@ func (c *Call) setVariables(by string, all map[string]string) error {
 			Problem: "the call has no agent yet, or its caller has not confirmed the answer", Remedy: "ask again in a moment",
 		}
 	}
-	text, set, err := outbound.SetVariables(c.caller, c.record.variables, all)
+	text, set, err := outbound.SetVariables(c.caller, c.record.Variables, all)
 	if refused, is := errors.AsType[*outbound.PlaceError](err); is {
 		return &bridge.OrderError{Problem: refused.Problem, Remedy: refused.Remedy, Code: refused.Status}
 	}
-	c.caller, c.record.variables, c.vars.HeaderFunc = text, set, text.Value
+	c.caller, c.record.Variables, c.vars.HeaderFunc = text, set, text.Value
 	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	return nil
 }

@@ -25,6 +25,7 @@ import (
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/internal/parallel"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -152,7 +153,7 @@ func (s *Server) HangupAll() {
 // WaitIdle returns when no call is live and every record is written, or with
 // the context's error. Legs may still owe their peers something.
 func (s *Server) WaitIdle(ctx context.Context) error {
-	return wait(ctx, func() bool {
+	return parallel.Until(ctx, func() bool {
 		calls, _ := s.registry.Counts()
 		return calls == 0
 	})
@@ -161,22 +162,7 @@ func (s *Server) WaitIdle(ctx context.Context) error {
 // WaitLegs returns when no leg is left either: every BYE is answered, every
 // cancelled INVITE over, and every registration removed. A dead peer delays that by 32 s.
 func (s *Server) WaitLegs(ctx context.Context) error {
-	return wait(ctx, func() bool { return s.Idle() && s.clients.Left() })
-}
-
-func wait(ctx context.Context, done func() bool) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if done() {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return parallel.Until(ctx, func() bool { return s.Idle() && s.clients.Left() })
 }
 
 // Idle says whether nothing is left of any call: no call, no leg.

@@ -161,6 +161,14 @@ type Originate struct {
 	Answer *WhoAnswers `key:"answer"`
 }
 
+// WhoAnswers is what the trunk wants for who answers; nil: nothing.
+func (o *Originate) WhoAnswers() *WhoAnswers {
+	if o == nil {
+		return nil
+	}
+	return o.Answer
+}
+
 // WhoAnswers is the section `answer` of `originate`: a person, an answering machine, a fax, or the tones of a network. The
 // record says it, and how clearly it was heard. A fax, and a network, is hung up on.
 type WhoAnswers struct {

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/leg"
+	"flowbridge/store/record"
 )
 
 // Log writes the log lines of a call. A line gets the call's ids as it is written: a
@@ -77,4 +78,18 @@ func (b *Bridge) LogSource(h *Half, in leg.RequestIn) {
 		Log{b, true}.Info().Stringer("side", h.Side).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
 			Stringer("before", was).Msg("request from another address")
 	}
+}
+
+// Ended are the fields of the line of a call's end.
+type Ended struct{ *record.Record }
+
+// MarshalZerologObject adds them.
+func (r Ended) MarshalZerologObject(line *zerolog.Event) {
+	line.Str("from", r.From).Str("to", r.To).
+		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).
+		Str("ended_by", r.EndedBy).
+		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).
+		Str("target_sip_call_id", r.TargetSIPCallID).
+		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
+		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx)
 }

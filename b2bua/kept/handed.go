@@ -60,3 +60,42 @@ func Invites(all []Handed) (invites []transport.HeldState) {
 	}
 	return invites
 }
+
+// Note has a sheet filled, and gives use its text. Neither keeps anything of it.
+func Note(fill func(*Sheet), use func(state []byte)) {
+	k := TakeSheet()
+	defer k.Release()
+	fill(k)
+	text, err := k.Encode()
+	if err != nil { // never: it has nothing that can't be encoded
+		text = nil
+	}
+	use(text)
+}
+
+// Part gives owed, which has nothing yet, what identifies the call and all legs but the caller's.
+func (k *Sheet) Part(owed *Sheet) {
+	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = k.ID, k.Trunk, k.Source, k.Invite, k.Settled
+	legs := k.Legs
+	k.Legs = nil
+	for _, l := range legs {
+		if l.Role == RoleCaller {
+			k.Legs = append(k.Legs, l)
+		} else {
+			owed.Legs = append(owed.Legs, l)
+		}
+	}
+}
+
+// Begins has what the first turn of a call begins again that was taken up; nil: it has begun.
+func (k *Sheet) Begins(again *Call) {
+	if again == nil {
+		return
+	}
+	k.Recording, k.Paused = again.Recording, again.Paused
+	for side, v := range again.Voices {
+		if v != nil && !v.Once { // the next process does not begin it again
+			k.Voices[side] = v
+		}
+	}
+}

@@ -253,3 +253,31 @@ func (c *Call) Rebase(now int64, machine Machine) {
 		move(&c.Legs[i].State.Timer.Refresh, &c.Legs[i].State.Timer.Expire)
 	}
 }
+
+// DecodeNow reads a state, with its times as the wall clock goes now.
+func DecodeNow(text []byte, machine Machine) (*Call, error) {
+	c, err := Decode(text)
+	if err == nil {
+		c.Rebase(leg.Instant(time.Now()), machine)
+	}
+	return c, err
+}
+
+// Reason is why the attempt is made, as the record has it.
+func (a *Attempt) Reason() string {
+	switch {
+	case a.Transfer:
+		return record.ReasonTransfer
+	case a.Rescue:
+		return record.ReasonRescue
+	case a.Customer:
+		return record.ReasonCustomer
+	}
+	return ""
+}
+
+// SetReason sets what Reason returns.
+func (a *Attempt) SetReason(reason string) {
+	a.Transfer, a.Rescue, a.Customer = reason == record.ReasonTransfer, reason == record.ReasonRescue,
+		reason == record.ReasonCustomer
+}

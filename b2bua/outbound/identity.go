@@ -180,3 +180,12 @@ func Verification(invite *sip.Request, by *peers.Caller, vars *template.Vars, ca
 		Diverted: vars.Diversion != "" || message.FirstHeader(invite, "Diversion") != "",
 	}
 }
+
+// VarsOf are the variables of templates in a call with this id.
+func VarsOf(id string, invite *sip.Request, t *peers.Trunk) template.Vars {
+	return template.Vars{
+		To: CalledOf(invite, t), From: CallerOf(invite, t.Caller), CallID: id,
+		SIPCallID: strings.Clone(invite.CallID().Value()), Trunk: t.TrunkName(), Target: t.TargetName(),
+		Diversion: Diversion(invite, t.Caller.Country), Direction: t.Direction(), HeaderFunc: HeaderOf(invite),
+	}
+}

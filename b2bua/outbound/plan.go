@@ -30,6 +30,16 @@ type Plan struct {
 // Replaces reports whether a plan is not the route's: it is for an agent's successor, or for the customer.
 func (p *Plan) Replaces() bool { return p.Reason != "" }
 
+// Next takes out the next target; nil: none is left. shared: the route's split has chosen it.
+func (p *Plan) Next() (t *peers.Target, shared bool) {
+	if len(p.Targets) == 0 {
+		return nil, false
+	}
+	t, shared = p.Targets[0], p.Shared
+	p.Targets, p.Shared = p.Targets[1:], false
+	return t, shared
+}
+
 // VarsFor returns the variables of the plan's attempt with this number, in a call with these.
 func (p *Plan) VarsFor(attempt int, call template.Vars) template.Vars {
 	if p.Vars != nil {
