@@ -28,7 +28,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/rest internal/yamledit platform/vapi synthflow",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config internal/local sim store/record",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config config/template",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/bridge b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/prepare b2bua/reach b2bua/redirected b2bua/registration b2bua/stir b2bua/transport cmd/flowbridge/cli cmd/flowbridge/compare config config/template internal/handover internal/httpd internal/publicaddr internal/rest internal/tracecontext media media/kernel media/recording platform/hooks platform/openai platform/twilio platform/vapi store store/fleet store/record store/webhook synthflow telemetry telemetry/hep telemetry/live telemetry/otlp",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/bridge b2bua/cause b2bua/circuit b2bua/kept b2bua/ladder b2bua/outbound b2bua/peers b2bua/prepare b2bua/reach b2bua/redirected b2bua/registration b2bua/registry b2bua/stir b2bua/transport cmd/flowbridge/cli cmd/flowbridge/compare config config/template internal/handover internal/httpd internal/publicaddr internal/rest internal/tracecontext media media/kernel media/recording platform/hooks platform/openai platform/twilio platform/vapi store store/fleet store/record store/webhook synthflow telemetry telemetry/hep telemetry/live telemetry/otlp",
 	"cmd/flowbridge/check":     "b2bua/locate b2bua/prepare b2bua/transport cmd/flowbridge/cli cmd/flowbridge/profiles config config/template internal/local internal/publicaddr internal/rest media/kernel platform/vapi store/fleet synthflow",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/profiles config store/record telemetry/live",
 	"cmd/flowbridge/compare":   "store/record",
@@ -44,15 +44,15 @@ var layout = map[string]string{
 	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config config/template internal/tracecontext store/record",
 	"b2bua/registrar":    "b2bua/message config store/record",
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
-	"b2bua/registry":     "b2bua/leg b2bua/message",
-	"b2bua/inbox":        "b2bua/transport",
+	"b2bua/registry":     "b2bua/leg b2bua/message b2bua/outbound b2bua/peers config/template store/record",
+	"b2bua/inbox":        "b2bua/leg b2bua/transport",
 	"b2bua/report":       "b2bua/bridge b2bua/cause b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/stir b2bua/transport config config/template",
 	"b2bua/agreement":    "b2bua/peers b2bua/sdp config media media/audio media/latch media/recording",
 	"b2bua/kept":         "b2bua/agreement b2bua/leg b2bua/message b2bua/sdp b2bua/transport media store/record",
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media media/recording media/voice/turns",
 	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config",
 	"b2bua/transaction":  "b2bua/message",
-	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config config/template internal/tracecontext store/record",
+	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers b2bua/stir config config/template internal/tracecontext store/record",
 	"b2bua/peers":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/message config config/template media/audio store/record",
 	"b2bua/leg":          "b2bua/cause b2bua/message b2bua/sdp config media",
 	"b2bua/sdp":          "b2bua/message config media media/dtls",
@@ -118,7 +118,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/bridge b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/bridge b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {

@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
@@ -17,30 +15,10 @@ import (
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
-	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
-
-// plan lists the targets of a route or a transfer, to be tried one after the other,
-// and the source of their INVITEs.
-type plan struct {
-	targets    []*peers.Target // not tried yet
-	shared     bool            // the first one is chosen by the route's split
-	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
-	full       []*peers.Target // had no room for a call that may wait for it, or are out of use
-	capped     bool            // one of them had no room
-
-	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
-	by      string           // the token that ordered it
-	vars    *template.Vars   // of its templates; nil: the call's
-	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
-	headers []outbound.Field // further headers of its INVITEs
-}
-
-// replaces reports whether a plan is not the route's: it is for an agent's successor, or for the customer.
-func (p *plan) replaces() bool { return p.reason != "" }
 
 // attempts are the attempts of a call, by any plan.
 type attempts struct {
@@ -52,14 +30,12 @@ type attempts struct {
 }
 
 // next begins an attempt at the plan's next target; nil: none is left.
-func (all *attempts) next(p *plan) *attempt {
-	if all.current = nil; len(p.targets) == 0 {
-		return nil
+func (all *attempts) next(p *outbound.Plan) *attempt {
+	all.current = nil
+	if t, shared := p.Next(); t != nil {
+		all.tried++
+		all.current = &attempt{number: all.tried, plan: p, target: t, shared: shared, started: time.Now()}
 	}
-	all.tried++
-	all.current = &attempt{number: all.tried, plan: p, target: p.targets[0], started: time.Now()}
-	all.current.shared, p.shared = p.shared, false
-	p.targets = p.targets[1:]
 	return all.current
 }
 
@@ -73,8 +49,8 @@ func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCryp
 // attempt is one try at one target. It belongs to its call's goroutine; prepare,
 // which runs beside it, gets copies.
 type attempt struct {
-	number   int   // from 1
-	plan     *plan // that it belongs to
+	number   int            // from 1
+	plan     *outbound.Plan // that it belongs to
 	target   *peers.Target
 	shared   bool               // it is chosen by the route's split
 	offer    *sdp.Description   // that its INVITE is made of
@@ -141,13 +117,13 @@ func (a *attempt) tried() []string {
 
 // recordOf is an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
-	reason := a.plan.reason
+	reason := a.plan.Reason
 	if a.shared {
 		reason = record.ReasonSplit
 	}
 	return record.Attempt{
 		StartedAt: record.TimeOf(a.started),
-		Target:    a.target.Dial.Name, Reason: reason, By: a.plan.by, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		Target:    a.target.Dial.Name, Reason: reason, By: a.plan.By, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport,
 		DroppedHeaders: a.dropped,
 		SIPCallID:      a.callID(), Tried: a.tried(),
@@ -156,15 +132,15 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 
 // try begins an attempt at the next possible target of a plan, and says whether there
 // is one. The record has the targets that can't be tried, too.
-func (all *attempts) try(p *plan) bool {
+func (all *attempts) try(p *outbound.Plan) bool {
 	c := all.call
 	for a := all.next(p); a != nil; a = all.next(p) {
 		c.ladder.Next(a.target.Dial.Name)
-		if !p.replaces() {
+		if !p.Replaces() {
 			c.noteDestination(a.target)
-			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
-			if c.record.preparedAt = (record.Time{}); c.customer == nil {
-				c.record.dialedAt = record.Time{}
+			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
+			if c.record.PreparedAt = (record.Time{}); c.customer == nil {
+				c.record.DialedAt = record.Time{}
 			}
 		}
 		if all.possible(a) {
@@ -179,8 +155,8 @@ func (all *attempts) try(p *plan) bool {
 // a place at its target.
 func (all *attempts) possible(a *attempt) bool {
 	c := all.call
-	vars := a.varsOf(c.vars)
-	a.parties = partiesOf(&vars)
+	vars := a.plan.VarsFor(a.number, c.vars)
+	a.parties = peers.PartiesOf(&vars)
 	occupy := c.server.admission.Occupy
 	if c.placed {
 		occupy = c.server.admission.Reoccupy
@@ -204,7 +180,7 @@ func (all *attempts) possible(a *attempt) bool {
 		c.placed = false
 	} else {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
-			a.plan.full, a.plan.capped = append(a.plan.full, a.target), a.plan.capped || full
+			a.plan.Full, a.plan.Capped = append(a.plan.Full, a.target), a.plan.Capped || full
 		}
 		all.failed(attemptEnd{cause: over.Cause()})
 	}
@@ -216,20 +192,11 @@ func (all *attempts) offerTo(a *attempt) (err error) {
 	c := all.call
 	a.crypto = all.cryptoFor(a.target, c.server.bridges.Identity.Fingerprint())
 	if a.side() == media.SideA {
-		a.offer, a.formats, err = c.bridge.Agreement.OfferFirst(a.target.Dial, c.customer.agents.targets)
+		a.offer, a.formats, err = c.bridge.Agreement.OfferFirst(a.target.Dial, c.customer.agents.Targets)
 		return err
 	}
 	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial, c.bridge.EventsFor(a.target))
 	return err
-}
-
-// varsOf are the variables of an attempt's templates, in a call with these.
-func (a *attempt) varsOf(vars template.Vars) template.Vars {
-	if a.plan.vars != nil {
-		vars = *a.plan.vars
-	}
-	vars.Attempt = a.number
-	return vars
 }
 
 // prepare starts what an attempt needs before its INVITE.
@@ -237,22 +204,30 @@ func (all *attempts) prepare(a *attempt) {
 	c := all.call
 	ctx, cancel := context.WithCancel(tracecontext.With(c.server.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
 	a.cancel = cancel
-	vars, stack, number, t := a.varsOf(c.vars), c.server.stack, a.number, a.target
+	vars, stack, number, t := a.plan.VarsFor(a.number, c.vars), c.server.stack, a.number, a.target
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	all.triesFrom(time.Now(), a, t.Preparer != nil)
-	c.server.beside(func() {
+	ready := &ready{Attempt: number}
+	all.beforeInvite("prepare", ready, func() {
 		defer cancel() // if the caller has gone on
-		ready := ready{Attempt: number}
+		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
+	})
+}
+
+// beforeInvite does beside the call what an attempt needs, and has the call know when it is ready.
+func (all *attempts) beforeInvite(what string, ready *ready, do func()) {
+	c := all.call
+	c.server.beside(func() {
 		defer func() {
 			if ready.Reached == nil { // it panicked
 				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}
 			}
-			c.mailbox.PostLast(item{event: ready})
+			c.mailbox.PostLast(item{event: *ready})
 		}()
-		defer c.server.recovered("prepare")
-		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
+		defer c.server.recovered(what)
+		do()
 	})
 }
 
@@ -292,7 +267,7 @@ func (all *attempts) note(cause cause.Cause, code int) {
 	a := all.current
 	a.judge(cause, code)
 	a.recorded = true
-	all.call.record.attempts = append(all.call.record.attempts, a.recordOf(cause, code))
+	all.call.record.Attempts = append(all.call.record.Attempts, a.recordOf(cause, code))
 }
 
 // beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.

@@ -10,7 +10,6 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/kept"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
@@ -43,40 +42,21 @@ func (su *successor) beginsAgain(req *sip.Request) *begun {
 	return b
 }
 
-// knownBefore returns the trunk whose INVITE begins again, or nil. It has shown its credentials to the old process,
-// with a nonce that is too old by now.
-func (su *successor) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
-	if b := su.beginsAgain(req); b != nil {
-		p := su.server.admission.Peers.Load()
-		if t, known := p.CallerNamed(b.noted.Trunk); known {
-			return p, t
-		}
+// trunkOf returns the trunk whose INVITE begins again, or nil. It has shown its credentials to the old process, with a
+// nonce that is too old by now.
+func (su *successor) trunkOf(b *begun) (*peers.Snapshot, *peers.Trunk) {
+	if b == nil {
+		return nil, nil
 	}
-	return nil, nil
-}
-
-// enter takes a place for a call of the trunk. A call that begins again has its place already, without regard to the
-// limits.
-func (su *successor) enter(t *peers.Trunk, req *sip.Request) peers.Capacity {
-	if su.beginsAgain(req) != nil {
-		return su.server.admission.Reenter(t)
-	}
-	return su.server.admission.Enter(t)
-}
-
-// begins gives the id of a new call and when it came, both as before if the old process was setting it up.
-func (su *successor) begins(req *sip.Request) (id string, at time.Time, before *begun) {
-	if before = su.beginsAgain(req); before != nil {
-		su.again.Delete(message.TagOf(req.To().Params))
-		return before.record.ID, leg.TimeOf(before.noted.Started), before
-	}
-	return record.NewID(), time.Now(), nil
+	p := su.server.admission.Peers.Load()
+	t, _ := p.CallerNamed(b.noted.Trunk)
+	return p, t
 }
 
 // toBegin takes up a call that is to begin again, with its media.
-func (su *successor) toBegin(h *Handed) (err error) {
+func (su *successor) toBegin(h *kept.Handed) (err error) {
 	b := &begun{record: h.Record, invite: h.Again.Text}
-	if b.noted, err = su.decode(h.Noted); err != nil {
+	if b.noted, err = kept.DecodeNow(h.Noted, su.server.machine); err != nil {
 		return err
 	}
 	if h.Sockets != nil && b.noted.Media != nil {
@@ -106,12 +86,12 @@ func (b *begun) goOn(c *Call) {
 	if b == nil {
 		return
 	}
-	if c.record.queued = time.Duration(b.record.QueuedMS) * time.Millisecond; c.record.queued > 0 {
+	if c.record.Queued = time.Duration(b.record.QueuedMS) * time.Millisecond; c.record.Queued > 0 {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
-	c.record.ringingAt = b.record.RingingAt
+	c.record.RingingAt = b.record.RingingAt
 	// which is made again
-	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts),
+	c.record.Attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts),
 		func(a record.Attempt) bool { return a.SIPCallID == "" })
 	c.again, c.placed = true, b.noted.Placed
 	for i := range b.noted.Legs { // the caller's

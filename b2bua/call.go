@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -17,6 +16,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -53,7 +53,7 @@ type Call struct {
 	rescues   rescues
 
 	times  times
-	record callRecord
+	record record.Live
 	notes  notes
 	ending
 }
@@ -97,7 +97,7 @@ type sides struct {
 type routed struct {
 	vars  template.Vars
 	route *config.Route // nil: it is not found yet
-	plan  plan          // of the route
+	plan  outbound.Plan // of the route
 
 	customer *customer // of a call that we place, until its agent is connected; nil: a caller has placed it
 }
@@ -122,12 +122,11 @@ type ending struct {
 // Zero: not yet, or no limit.
 type times struct {
 	started, answered time.Time
-	setupUntil        time.Time    // deadline
-	durationUntil     time.Time    // deadline
-	queueUntil        time.Time    // deadline
-	lagsAt            time.Time    // deadline, of half a trial
-	askAt             time.Time    // deadline, of a call that has outlived its process
-	silent            [2]time.Time // kept.Call.Silent
+	setupUntil        time.Time // deadline
+	durationUntil     time.Time // deadline
+	queueUntil        time.Time // deadline
+	lagsAt            time.Time // deadline, of half a trial
+	askAt             time.Time // deadline, of a call that has outlived its process
 }
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk,
@@ -140,17 +139,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.tie()
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
-	c.vars = template.Vars{
-		To:         outbound.CalledOf(req, t),
-		From:       outbound.CallerOf(req, t.Caller),
-		CallID:     c.id,
-		SIPCallID:  strings.Clone(req.CallID().Value()),
-		Trunk:      t.TrunkName(),
-		Target:     t.TargetName(),
-		Diversion:  outbound.Diversion(req, t.Caller.Country),
-		Direction:  t.Direction(),
-		HeaderFunc: outbound.HeaderOf(req),
-	}
+	c.vars = outbound.VarsOf(c.id, req, t)
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
 	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params),
 		cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
@@ -159,7 +148,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder,
 		TraceID: c.trace.ID(),
 	})
-	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
+	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
 	return c
 }
 
@@ -218,10 +207,10 @@ func (c *Call) finish() {
 		c.server.admission.StopWaiting(&c.queued.Waiter)
 	}
 	if c.claimed {
-		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
+		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
-	logEnded(c.log.Info().Stringer("source", &c.source), r)
+	c.log.Info().Stringer("source", &c.source).EmbedObject(bridge.Ended{Record: r}).Msg("call ended")
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
@@ -247,14 +236,19 @@ func (c *Call) finish() {
 	c.answerHangups()
 }
 
-// keep hands the record to the sink, with what the call owes. A server that stops does not wait for it.
+// keep hands the record to the sink, with what the call owes.
 func (c *Call) keep(r *record.Record, owes []byte) {
-	c.server.sink.Keep(c.server.ctx, r, owes, func(err error) {
-		if err != nil && c.server.ctx.Err() == nil {
-			c.log.Error().Err(err).Msg("record not written")
+	c.server.keep(r, owes, func() { c.server.registry.RemoveCall(c.id, c) })
+}
+
+// keep hands a record to the sink, with what its call owes. A server that stops does not wait for it.
+func (s *Server) keep(r *record.Record, owes []byte, kept func()) {
+	s.sink.Keep(s.ctx, r, owes, func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.log.Error().Err(err).Str("call", r.ID).Str("trunk", r.Trunk).Msg("record not written")
 		}
-		c.server.registry.RemoveCall(c.id, c)
-		c.server.unwritten.Add(-1)
+		kept()
+		s.unwritten.Add(-1)
 	})
 }
 
@@ -339,8 +333,8 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready, side media.Side) *
 
 // ask has the call describe itself, in its turn. Once it is over, nothing writes its
 // state any more, and ask reads it directly.
-func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
-	reply := make(chan LiveCall, 1)
+func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
+	reply := make(chan registry.LiveCall, 1)
 	if !c.mailbox.Post(item{ask: reply}) {
 		return c.snapshot(), true
 	}
@@ -348,11 +342,11 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 	case l := <-reply:
 		return l, true
 	case <-ctx.Done():
-		return LiveCall{}, false
+		return registry.LiveCall{}, false
 	}
 }
 
-func (c *Call) snapshot() LiveCall {
+func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = c.bridge.Recordings.Files()
@@ -362,7 +356,7 @@ func (c *Call) snapshot() LiveCall {
 	if c.bridge.Media.IsOpen() {
 		r.Media, r.Talk = c.bridge.Media.Record()
 	}
-	live := LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
+	live := registry.LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
 	if live.Phase == "bridged" && c.customer != nil && c.connected == nil { // only the customer is there
 		live.Phase = "dialing"
 	}
@@ -370,7 +364,7 @@ func (c *Call) snapshot() LiveCall {
 		return live
 	}
 	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
-	live.Vars, live.caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
+	live.Vars, live.Caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
 	if t := c.transfers.last; t != nil {
 		live.Transfer = new(*t)
 	}
@@ -384,7 +378,7 @@ func (c *Call) snapshot() LiveCall {
 		live.Position = c.server.admission.Position(&c.queued.Waiter)
 	}
 	if c.invite != nil {
-		live.headers = c.invite.Headers()
+		live.Invite = c.invite.Headers()
 	}
 	for side, d := range c.bridge.Agreement.Description {
 		live.Held[side], live.Hears[side] = d != nil && d.Held(), c.bridge.Sounds.Heard(media.Side(side))

@@ -54,7 +54,7 @@ func (b bridgeCall) Called() *peers.Target {
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil && c.customer != nil:
-		return &c.customer.agents.targets[0].Dial.Policy
+		return &c.customer.agents.Targets[0].Dial.Policy
 	case c.connected == nil:
 		return nil
 	case c.trunk.Platform != nil:

@@ -183,8 +183,8 @@ func (c *Call) heardByCaller() int {
 
 // unanswered takes the answer out of the record: the caller never got it.
 func (c *Call) unanswered() {
-	c.record.answeredAt = record.Time{}
-	c.record.setupMS = 0
+	c.record.AnsweredAt = record.Time{}
+	c.record.SetupMS = 0
 }
 
 // neverAnswered ends a call whose target answered, but whose caller got another
@@ -196,16 +196,6 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 	}
 	c.unanswered()
 	c.end(why, by, status, 0)
-}
-
-// maxDuration is how long the call may last after its answer: the shorter limit
-// where two trunks have one.
-func (c *Call) maxDuration() time.Duration {
-	limit := c.trunk.Caller.MaxDuration
-	if t := c.attempts.current.target.Trunk; t != nil && t.MaxDuration > 0 && (limit <= 0 || t.MaxDuration < limit) {
-		limit = t.MaxDuration
-	}
-	return limit
 }
 
 // limitDuration shortens the limit of a call that has been transferred to a trunk

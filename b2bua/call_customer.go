@@ -1,13 +1,20 @@
 package b2bua
 
 import (
+	"cmp"
+	"context"
+	"net/netip"
 	"time"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
+	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -17,11 +24,52 @@ import (
 
 // customer is what such a call needs until its agent is connected.
 type customer struct {
-	call     plan          // of the customer
-	agents   plan          // of the agent
+	call     outbound.Plan // of the customer
+	agents   outbound.Plan // of the agent
 	machine  bool          // the customer is one, and hears a sound after its beep
 	playing  bool          // it hears that
 	reserved *peers.Target // has kept a place since before the customer was called; nil: an attempt has taken it
+}
+
+func newCustomer(placing *outbound.Placing, vars template.Vars) *customer {
+	cu := &customer{}
+	cu.call, cu.agents = placing.Plans(vars)
+	return cu
+}
+
+// Originate places a call, and returns its state while the customer is called. No other call may have the origination's
+// id. The error is an *outbound.PlaceError, or ctx's.
+func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (registry.LiveCall, error) {
+	at, p := time.Now(), s.admission.Peers.Load()
+	placing, err := o.Place(p, at)
+	if err != nil {
+		return registry.LiveCall{}, err
+	}
+	t := placing.Trunk
+	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
+	c.customer, c.record.Variables = newCustomer(&placing, c.vars), o.Variables()
+	reserved, why := s.admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
+	if reserved == nil {
+		c.ladder.Discard()
+		return registry.LiveCall{}, outbound.NotNow(why)
+	}
+	c.claimed, c.customer.reserved = true, reserved
+	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
+		c.takeRoute(placing.Route)
+	} else {
+		c.route, c.vars.Row = config.Unrouted(), p.RowOf(c.vars.From.Number)
+	}
+	c.noteDestination(placing.Agents[0])
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
+	c.ladder.Split(c.record.Target, placing.Share, c.route.Total())
+	c.customer.agents.FailoverOn = c.route.FailoverOn
+	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
+	c.now = (*Call).callCustomer
+	s.resume(c, true)
+	if l, ok := c.ask(ctx); ok {
+		return l, nil
+	}
+	return registry.LiveCall{}, ctx.Err()
 }
 
 // takePlace reports whether an attempt needs no further place: the customer's is the call's own, and an agent may have
@@ -41,7 +89,7 @@ func (cu *customer) takePlace(a *attempt) bool {
 
 // side is the side of the call that an attempt is for.
 func (a *attempt) side() media.Side {
-	if a.plan.reason == record.ReasonCustomer {
+	if a.plan.Reason == record.ReasonCustomer {
 		return media.SideA
 	}
 	return media.SideB
@@ -59,7 +107,7 @@ func (all *attempts) tryCircuit(a *attempt) bool {
 // dropCustomer lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
 func (c *Call) dropCustomer() {
 	if c.customer != nil && c.customer.reserved != nil {
-		c.server.admission.Vacate(c.customer.reserved, partiesOf(&c.vars))
+		c.server.admission.Vacate(c.customer.reserved, peers.PartiesOf(&c.vars))
 	}
 	c.customer = nil
 }
@@ -88,53 +136,15 @@ func (c *Call) nextCustomer() phase {
 }
 
 // calling: the customer is called, and has not answered.
-func (c *Call) calling() phase {
-	c.phase = "dialing"
-	for {
-		h, ok := c.next()
-		if !ok {
-			return (*Call).calling
-		}
-		next := c.customerEvent(h.event)
-		if next == nil {
-			next = c.customerFact(h.from, h.fact)
-		}
-		if next != nil {
-			return next
-		}
-	}
-}
-
-// customerEvent is the next phase after an event; nil: the same one.
-func (c *Call) customerEvent(e event) phase {
-	switch e := e.(type) {
-	case ready:
-		a := c.attempts.current
-		if a == nil || e.Attempt != a.number {
-			c.attempts.late(e)
-			return nil
-		}
-		if c.attempts.dialPrepared(e) == notDialled {
-			return c.nextCustomer()
-		}
-	case killed:
-		c.abandon(e.Cause, cause.Reasons{})
-		return c.end(e.Cause, e.By, e.status(), 0)
-	case expired:
-		c.abandon(cause.RingTimeout, cause.Reasons{})
-		return c.end(cause.RingTimeout, record.EndedBySystem, 408, 0)
-	case lags, inBridge, called, verified: // there is no other customer; the media does not run yet; of a caller
-	}
-	return nil
-}
+func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
 // customerFact is the next phase after a fact of the customer's leg; nil: the same one.
 func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 	switch f := f.(type) {
 	case leg.Progress:
 		c.attempts.current.judge(cause.None, f.Code)
-		if f.Code >= 180 && c.record.ringingAt.IsZero() {
-			c.record.ringingAt = record.TimeOf(time.Now())
+		if f.Code >= 180 && c.record.RingingAt.IsZero() {
+			c.record.RingingAt = record.TimeOf(time.Now())
 			c.notes.mark()
 		}
 	case leg.Answered:
@@ -169,11 +179,11 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	if limit := c.trunk.Caller.MaxDuration; limit > 0 {
 		c.times.durationUntil = now.Add(limit)
 	}
-	c.record.answeredAt, c.record.setupMS = record.TimeOf(now), now.Sub(c.times.started).Milliseconds()
+	c.record.AnsweredAt, c.record.SetupMS = record.TimeOf(now), now.Sub(c.times.started).Milliseconds()
 	c.server.admission.Answered(c.trunk)
 	c.attempts.note(cause.None, 200)
-	c.ladder.Decide("the customer answers after %d ms with %s", c.record.setupMS, c.bridge.Agreement.CodecName)
-	c.log.Info().Int64("setup_ms", c.record.setupMS).Msg("customer answered")
+	c.ladder.Decide("the customer answers after %d ms with %s", c.record.SetupMS, c.bridge.Agreement.CodecName)
+	c.log.Info().Int64("setup_ms", c.record.SetupMS).Msg("customer answered")
 	a.settle()
 	c.attempts.current = nil
 	c.bridge.Media.Start()

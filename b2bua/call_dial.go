@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
@@ -83,9 +81,9 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 		return first
 	}
 	c.name(id)
-	if !a.plan.replaces() {
-		c.record.preparedAt = record.TimeOf(time.Now())
-		c.record.synthflowCallID = id
+	if !a.plan.Replaces() {
+		c.record.PreparedAt = record.TimeOf(time.Now())
+		c.record.SynthflowCallID = id
 	}
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).
@@ -104,7 +102,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	}
 	if a.side() == media.SideA {
 		c.source = f.Dest
-		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.targets[0].Dial)
+		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.Targets[0].Dial)
 	} else {
 		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
 	}
@@ -121,15 +119,15 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
-		c.record.dialedAt = record.TimeOf(time.Now())
+		c.record.DialedAt = record.TimeOf(time.Now())
 		c.a, c.bridge.Agreement.SentTo[media.SideA] = a.line, a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
-	if !a.plan.replaces() {
+	if !a.plan.Replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
-		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
+		c.record.TargetSIPCallID, c.record.ExternalID = leg.Dialog().CallID, external
 		if c.customer == nil {
-			c.record.dialedAt = record.TimeOf(time.Now())
+			c.record.DialedAt = record.TimeOf(time.Now())
 		}
 	}
 	c.step(a.line, invite)
@@ -138,78 +136,45 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	return cause.None, nil
 }
 
-// outboundLeg makes leg B and the input for its INVITE: the caller's offer with our
-// address at, and the configured headers. It sends nothing.
+// outboundLeg makes leg B and the input for its INVITE: the caller's offer with our address at, and the configured
+// headers. It sends nothing.
 func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite,
 	cause.Cause, error,
 ) {
 	c := all.call
 	a := all.current
-	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats,
-		c.bridge.Agreement.DirectionFor(a.offer, a.plan.replaces()))
-	vars := a.varsOf(c.vars)
-	vars.Prepare = f.Answer()
-	invited := c.callerInvite()
-	in := outbound.Inbound{
-		Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted,
-		Privacy: outbound.WithheldFrom(vars, c.privacy),
+	invited, vars := c.callerInvite(), a.plan.VarsFor(a.number, c.vars)
+	in := &reach.Invitation{
+		Target: a.target, Vars: vars, TriedTCP: f.TriedTCP, Heard: a.heard,
+		Options: c.server.legOptions(a.side(), local, a.target.Options()),
+		Offer: a.offer.ForTarget(at, a.crypto.Offering(), a.formats,
+			c.bridge.Agreement.DirectionFor(a.offer, a.plan.Replaces())),
+		In: outbound.Inbound{
+			Invite: invited, Source: cmp.Or(a.plan.Source, invited), Trusted: c.trunk.Caller.Trusted,
+			Privacy: outbound.WithheldFrom(vars, c.privacy),
+			Extra:   append(outbound.TraceField(c.trace, a.number), a.plan.Headers...),
+		},
+		Dropped: func(headers []string, whole int) { all.noteDropped(a, headers, whole) },
+		NoRoom: func(err error) {
+			c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")
+		},
 	}
-	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)
-	in.Extra = append(in.Extra, outbound.RouteField(f.Route)...)
-	if a.plan.source != nil {
-		in.Source = a.plan.source
+	if in.CallID, in.Rings = message.NewCallID(), f.RingTimeout(a.target.Dial); a.side() == media.SideA {
+		in.CallID, in.Rings = c.vars.SIPCallID, 0 // setupUntil limits it
 	}
-	out, err := outbound.Build(a.target.Dial, f.URI, vars, in, local, a.target.Options(), offer)
-	if err != nil {
-		return nil, leg.Invite{}, cause.TemplateFailed, err
-	}
-	callID, rings := message.NewCallID(), f.RingTimeout(a.target.Dial)
-	if a.side() == media.SideA {
-		callID, rings = c.vars.SIPCallID, 0 // setupUntil limits it
-	}
-	l := leg.NewUAC(c.server.legOptions(a.side(), local, a.target.Options()), callID, out.LocalParty, out.RemoteParty)
-	out.Offer = l.Describe(out.Offer)
 	if a.line != nil { // at another address
-		l.Repeats(a.line.Leg)
+		in.Before = a.line.Leg
 	}
-	req, whole, err := out.Fit(a.target.Dial, l, f.Flow != nil, f.TriedTCP)
-	if !errors.Is(err, outbound.ErrWantsTCP) {
-		all.noteDropped(a, &out, whole) // also what can't be passed on
-	}
-	if err != nil {
-		return nil, leg.Invite{}, cause.InviteTooLarge, err
-	}
-	invite := leg.Invite{
-		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: f.Turn(a.target.Dial), RingTimeout: rings,
-		Auth: a.target.Dial.Auth, Heard: a.heard,
-	}
-	if f.Flow == nil {
-		invite.Shorten = func(more int) (*sip.Request, bool) { return all.shorten(a, &out, l, more) }
-	}
-	return l, invite, cause.None, nil
-}
-
-// shorten makes an INVITE that is sent again over UDP small enough for so many bytes more,
-// as leg.Invite.Shorten says.
-func (all *attempts) shorten(a *attempt, out *outbound.Draft, l *leg.Leg, more int) (req *sip.Request, fits bool) {
-	req, whole, err := out.Shorten(a.target.Dial, l, more)
-	if req != nil || err != nil {
-		all.noteDropped(a, out, whole)
-	}
-	if err != nil {
-		all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")
-	}
-	return req, err == nil
+	return f.Invite(in)
 }
 
 // noteDropped notes what was left out of an INVITE of this size.
-func (all *attempts) noteDropped(a *attempt, out *outbound.Draft, whole int) {
-	if len(out.Dropped) > len(a.dropped) {
-		all.call.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", out.Dropped).
+func (all *attempts) noteDropped(a *attempt, headers []string, whole int) {
+	if len(headers) > len(a.dropped) {
+		all.call.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", headers).
 			Int("size", whole).Msg("headers left out")
 	}
-	a.dropped = out.Dropped
+	a.dropped = headers
 }
 
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
@@ -220,11 +185,7 @@ func (all *attempts) connect(f ready) {
 	all.current.cancel = cancel
 	again := *f.Reached // as the call has the other one
 	f.Reached, f.TriedTCP, f.Err = &again, true, nil
-	c.server.beside(func() {
-		defer func() { c.mailbox.PostLast(item{event: f}) }()
-		defer c.server.recovered("connect")
-		f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest)
-	})
+	all.beforeInvite("connect", &f, func() { f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest) })
 }
 
 // refusedBy notes how an attempt ended, and says whether the next target is to be
@@ -236,7 +197,7 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 	}
 	all.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge ||
-		cause.NextTarget(f.Code, a.plan.failoverOn)
+		cause.NextTarget(f.Code, a.plan.FailoverOn)
 }
 
 // elsewhere goes on with the attempt at the target's next address, where a refusal is a
@@ -253,12 +214,8 @@ func (all *attempts) elsewhere(f leg.Refused) bool {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
 	again := *a.reached // which the record reads meanwhile
-	ready, target := ready{Attempt: a.number, Reached: &again}, a.target
-	c.server.beside(func() {
-		defer func() { c.mailbox.PostLast(item{event: ready}) }()
-		defer c.server.recovered("connect")
-		ready.Next(ctx, target, c.server.stack)
-	})
+	ready, target := &ready{Attempt: a.number, Reached: &again}, a.target
+	all.beforeInvite("connect", ready, func() { ready.Next(ctx, target, c.server.stack) })
 	return true
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/stir"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
@@ -18,27 +18,11 @@ import (
 // trunks[].identity: who calls is verified before the call has a route, and before anything
 // rings.
 
-// identityOf is what a caller's INVITE says for the verification (RFC 8224 section 5.1).
-func (c *Call) identityOf() (*stir.Policy, *stir.Request) {
-	by := c.trunk.Caller.Identity
-	to := message.PartyOf("", &c.invite.To().Address, c.trunk.Caller.Country)
-	p := &stir.Policy{
-		Trunk: c.trunk.Caller.Name, Roots: by.Roots, Hosts: by.Hosts, Fresh: stir.Fresh,
-		Timeout: stir.Timeout,
-	}
-	return p, &stir.Request{
-		Identity: message.RawValues(c.invite, "Identity", "y"), Date: message.FirstHeader(c.invite, "Date"),
-		From: c.vars.From.Number, To: to.Number, Called: c.vars.To.Number, CallID: c.vars.SIPCallID,
-		FromTag: message.TagOf(c.invite.From().Params), Came: c.times.started,
-		Diverted: c.vars.Diversion != "" || message.FirstHeader(c.invite, "Diversion") != "",
-	}
-}
-
 // verify has the caller verified beside the call, because a certificate may have to come
 // first.
 func (c *Call) verify() phase {
 	c.a.Trying()
-	policy, request := c.identityOf()
+	policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
 	c.server.beside(func() {
 		e := verified{stir.Unverified()}
 		defer func() { c.mailbox.PostLast(item{event: e}) }()

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/store/record"
@@ -48,7 +46,7 @@ func (c *Call) goOn() (rests bool) {
 // the phase returns itself, in which the call rests.
 func (c *Call) next() (h happening, ok bool) {
 	for {
-		h, ok := c.mailbox.next()
+		h, ok := c.mailbox.pending.Pop()
 		switch {
 		case !ok:
 			if !c.handle() {
@@ -126,12 +124,12 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 // nextDue steps a leg by the next request whose turn it is, and says whether there
 // was one. The call handles the facts of each before the next.
 func (c *Call) nextDue() bool {
-	it, ok := c.mailbox.nextDue()
+	it, ok := c.mailbox.due.Pop()
 	if !ok {
 		return false
 	}
 	if in, ok := it.in.(leg.RequestIn); ok {
-		c.noteSource(it.line, in)
+		c.bridge.LogSource(&it.line.Half, in)
 		c.bridge.Media.Confirm(&it.line.Half, in.Source.Addr())
 	}
 	c.step(it.line, it.in)
@@ -145,7 +143,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	if l.Leg.Untyped && !untyped {
 		c.ladder.Decide("side %v (a: caller, b: target) answers without Content-Type: the body begins with v=0 and counts as application/sdp", l.Side)
 	}
-	c.noteRefusals(l, effects)
+	c.bridge.LogRefusals(&l.Half, effects)
 	switch {
 	case slices.ContainsFunc(facts, leg.IsAnswer):
 		c.notes.acks = append(c.notes.acks, held{l.wire, slices.Clone(effects)})
@@ -155,7 +153,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 		c.notes.perform(l, effects)
 	}
 	for _, f := range facts {
-		c.mailbox.told(l, f)
+		c.mailbox.pending.Push(happening{from: l, fact: f})
 	}
 	l.Leg.Handled()
 	if l.Leg.Done() {
@@ -176,31 +174,10 @@ func (c *Call) drop(l *legOnWire) {
 	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 
-// noteRefusals logs the refusals of a peer's requests within its dialog.
-func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
-	for _, e := range effects {
-		r, ok := e.(leg.SendResponse)
-		if !ok || r.Res.StatusCode < 400 || (l.Leg.UAS && r.Method == sip.INVITE && r.Seq == l.Leg.InviteSeq) {
-			continue
-		}
-		c.peerLog.Info().Stringer("side", l.Side).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
-			Str("reason", r.Res.Reason).Msg("request refused")
-	}
-}
-
-// noteSource logs a request within a dialog that came from another address than
-// before. Its tags identify it, whatever its address.
-func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
-	if was := l.Leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
-		c.peerLog.Info().Stringer("side", l.Side).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
-			Stringer("before", l.Leg.Dialog().Source).Msg("request from another address")
-	}
-}
-
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
 	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil,
-		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.At, c.rescues.hushAt)
+		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.Deadline())
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
 	}
@@ -210,21 +187,19 @@ func (c *Call) deadline() time.Time {
 // onTimer handles the deadlines that have come.
 func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
-	if due(c.times.setupUntil) {
-		c.times.setupUntil = time.Time{}
-		c.mailbox.happened(expired{Cause: cause.SetupTimeout})
-	}
-	if due(c.times.queueUntil) {
-		c.times.queueUntil = time.Time{}
-		c.mailbox.happened(expired{Cause: cause.QueueTimeout})
-	}
-	if due(c.times.lagsAt) {
-		c.times.lagsAt = time.Time{}
-		c.mailbox.happened(lags{c.attempts.current})
-	}
-	if due(c.times.durationUntil) {
-		c.times.durationUntil = time.Time{}
-		c.mailbox.happened(expired{Cause: cause.MaxDuration})
+	for _, d := range [...]struct {
+		at *time.Time
+		is event
+	}{
+		{&c.times.setupUntil, expired{cause.SetupTimeout}},
+		{&c.times.queueUntil, expired{cause.QueueTimeout}},
+		{&c.times.lagsAt, lags{c.attempts.current}},
+		{&c.times.durationUntil, expired{cause.MaxDuration}},
+	} {
+		if due(*d.at) {
+			*d.at = time.Time{}
+			c.mailbox.happened(d.is)
+		}
 	}
 	c.bridge.OnTimer(now)
 	if due(c.notes.at) {
@@ -233,11 +208,8 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.times.askAt) {
 		c.askSilent()
 	}
-	if due(c.rescues.hushAt) {
-		c.rescues.hush(now)
-	}
-	if due(c.rescues.hearing.At) {
-		c.rescues.look(now)
+	if why := c.rescues.hearing.Look(now, &c.bridge); why != cause.None {
+		c.rescues.replace(why)
 	}
 	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {

@@ -28,22 +28,22 @@ func (c *Call) waits() bool { return c.queued != nil && !c.queued.since.IsZero()
 // waited is how long the call has waited so far.
 func (c *Call) waited() time.Duration {
 	if c.waits() {
-		return c.record.queued + time.Since(c.queued.since)
+		return c.record.Queued + time.Since(c.queued.since)
 	}
-	return c.record.queued
+	return c.record.Queued
 }
 
 // wait has the caller wait for a place at one of the targets that were full.
 func (c *Call) wait() phase {
-	again := c.queued != nil || c.record.queued > 0 // in the process before
+	again := c.queued != nil || c.record.Queued > 0 // in the process before
 	if c.queued == nil {
 		c.queued = &queued{Waiter: peers.Waiter{
-			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: partiesOf(&c.vars),
+			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: peers.PartiesOf(&c.vars),
 			Called: func() { c.mailbox.Post(item{event: called{}}) },
 		}}
 	}
 	q, now := c.queued, time.Now()
-	if over := c.server.admission.Wait(&q.Waiter, c.plan.full, c.route.Queue.Limit, again); over != peers.LimitNone {
+	if over := c.server.admission.Wait(&q.Waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
 		return c.unplaced(over)
 	}
 	q.since, q.left = now, c.times.setupUntil.Sub(now)
@@ -64,7 +64,7 @@ func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 // keep the INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
 func (c *Call) soundWait() {
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
-	case sound && (c.told.earlyMedia || c.ring(c.plan.full)):
+	case sound && (c.told.earlyMedia || c.ring(c.plan.Full)):
 		c.bridge.Sounds.Ringing = true
 		c.bridge.Sounds.Update()
 	case c.told.earlyMedia, c.told.ringing:
@@ -87,8 +87,8 @@ func (c *Call) called() phase {
 	}
 	c.ladder.Decide("after %d s there is a place at target %s", int(c.waited().Seconds()), place.Target.Dial.Name)
 	c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
-	others := slices.DeleteFunc(c.plan.full, func(t *peers.Target) bool { return t == place.Target })
-	c.plan.targets, c.plan.full, c.plan.capped = append([]*peers.Target{place.Target}, others...), nil, false
+	others := slices.DeleteFunc(c.plan.Full, func(t *peers.Target) bool { return t == place.Target })
+	c.plan.Targets, c.plan.Full, c.plan.Capped = append([]*peers.Target{place.Target}, others...), nil, false
 	c.bridge.Sounds.Update()
 	return c.nextAttempt()
 }
@@ -107,21 +107,14 @@ func (c *Call) endWait() {
 	if !c.waits() {
 		return
 	}
-	c.record.queued, c.queued.since = c.waited(), time.Time{}
+	c.record.Queued, c.queued.since = c.waited(), time.Time{}
 	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(c.queued.left)
 }
 
-// queueFull is what a caller gets that finds no room in the queue, or has waited in vain: 486 Busy Here.
-const queueFull = 486
-
 // unplaced refuses a caller who gets no place.
 func (c *Call) unplaced(why peers.Limit) phase {
-	switch why {
-	case peers.LimitQueue, peers.LimitWait:
-		return c.refuse(queueFull, why.Cause())
-	case peers.LimitClosed:
+	if why == peers.LimitClosed {
 		return c.refuse(503, why.Cause(), leg.RetryAfter())
-	default:
-		return c.refuse(c.route.Otherwise, why.Cause())
 	}
+	return c.refuse(why.Status(c.route.Otherwise), why.Cause())
 }

@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
 )
@@ -36,7 +37,6 @@ type rescues struct {
 	call    *Call
 	count   int            // times that the caller was kept
 	hearing bridge.Hearing // whether the agent is heard
-	hushAt  time.Time      // deadline of the next look whether it says something; zero: that is not asked
 }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
@@ -68,28 +68,19 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 // False: the route has none, and the call ends.
 func (rs *rescues) begin(l loss) bool {
 	c := rs.call
-	if !rs.configured() || rs.count >= mostRescues || c.connected.plan.reason == record.ReasonTransfer ||
+	if !rs.configured() || rs.count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||
 		c.a.Leg.AnswerWaits() {
 		return false
 	}
-	vars := c.vars
-	vars.Rescue = template.RescueVars{
+	plan := outbound.RescuePlan(c.peers, c.route, c.vars, c.connected.target, template.RescueVars{
 		Cause: string(l.cause), Target: c.connected.target.Dial.Name,
 		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
-	}
-	r := c.route.Rescue
-	if r.To != "" {
-		vars.To = template.Party{Number: r.To, User: r.To}
-	}
-	targets := c.peers.RescueTargets(c.route, &c.vars, &vars, c.connected.target)
-	if len(targets) == 0 {
+	})
+	if len(plan.Targets) == 0 {
 		return false
 	}
 	rs.count++
-	c.transfers.current = &transfer{
-		lost: &l, code: 503, reason: message.StatusText(503),
-		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: record.ReasonRescue, vars: &vars},
-	}
+	c.transfers.current = &transfer{lost: &l, code: 503, reason: message.StatusText(503), plan: plan}
 	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).
 		Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
@@ -119,37 +110,11 @@ func (rs *rescues) giveUp(l loss) {
 
 // listen begins to look whether the agent is heard.
 func (rs *rescues) listen() {
-	rs.hearing, rs.hushAt = bridge.Hearing{}, time.Time{}
-	if !rs.configured() || rs.count >= mostRescues {
-		return
-	}
-	now := time.Now()
-	rs.hearing.Begin(now)
-	if limit := rs.call.route.Rescue.DeadAir; limit > 0 {
-		rs.hushAt = now.Add(limit)
+	rs.rest()
+	if rs.configured() && rs.count < mostRescues {
+		rs.hearing.Begin(time.Now(), rs.call.route.Rescue.DeadAir)
 	}
 }
-
-// look gives up the leg of an agent that sent no RTP for too long, while the caller was heard.
-func (rs *rescues) look(now time.Time) {
-	if rs.hearing.IsDead(now, &rs.call.bridge) {
-		rs.replace(cause.MediaTimeout)
-	}
-}
-
-// hush gives up the leg of an agent that says nothing, while the caller waits for it.
-func (rs *rescues) hush(now time.Time) {
-	c := rs.call
-	limit := c.route.Rescue.DeadAir
-	waited := c.bridge.Media.AgentWaited()
-	rs.hushAt = now.Add(max(limit-waited, hushEvery))
-	if waited >= limit && c.connected != nil && c.transfers.current == nil {
-		rs.replace(cause.DeadAir)
-	}
-}
-
-// hushEvery is how often is looked at least whether an agent says something that is waited for.
-const hushEvery = 250 * time.Millisecond
 
 // replace ends the agent's leg, if somebody can take over.
 func (rs *rescues) replace(why cause.Cause) {
@@ -162,4 +127,4 @@ func (rs *rescues) replace(why cause.Cause) {
 }
 
 // rest ends the looking for an agent that is dead.
-func (rs *rescues) rest() { rs.hearing.At, rs.hushAt = time.Time{}, time.Time{} }
+func (rs *rescues) rest() { rs.hearing = bridge.Hearing{} }

@@ -4,6 +4,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
 )
 
@@ -27,10 +29,10 @@ func (c *Call) compact() {
 	message.Compact(
 		&v.To.Number, &v.To.User, &v.To.Name, &v.To.Host, &v.To.URI,
 		&v.From.Number, &v.From.User, &v.From.Name, &v.From.Host, &v.From.URI,
-		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.bridge.Agreement.CodecName,
+		&v.Diversion, &r.SynthflowCallID, &r.ExternalID, &c.bridge.Agreement.CodecName,
 	)
-	if !c.connected.plan.replaces() {
-		c.connected.parties = partiesOf(v)
+	if !c.connected.plan.Replaces() {
+		c.connected.parties = peers.PartiesOf(v)
 	}
 }
 
@@ -42,7 +44,7 @@ func (a *attempt) settle() {
 	} else {
 		a.reached = nil
 	}
-	a.plan = &plan{reason: a.plan.reason}
+	a.plan = &outbound.Plan{Reason: a.plan.Reason}
 }
 
 // callerInvite is the caller's INVITE: as it came, and once that is settled without its

@@ -46,6 +46,18 @@ func (c *Call) admitted() phase {
 	return c.routing()
 }
 
+// limited says which limit of the trunk a new call is over, and what the caller gets.
+func (c *Call) limited() (why cause.Cause, status int) {
+	if c.again {
+		c.server.admission.Reclaim(c.trunk, peers.PartiesOf(&c.vars))
+		c.claimed = true
+		return cause.None, 0
+	}
+	over := c.server.admission.Claim(c.trunk, peers.PartiesOf(&c.vars))
+	c.claimed = over == peers.LimitNone
+	return over.Cause(), over.Status(0)
+}
+
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
@@ -71,7 +83,7 @@ func (c *Call) routing() phase {
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
 	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total())
-	c.plan = plan{targets: targets, shared: share > 0, failoverOn: c.route.FailoverOn}
+	c.plan = outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))
 	}
@@ -126,6 +138,10 @@ func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 // setUp handles what happens in a phase before the answer.
 func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
+	onFact := c.setUpFact
+	if c.customer != nil {
+		onFact = c.customerFact
+	}
 	for {
 		h, ok := c.next()
 		if !ok {
@@ -133,7 +149,7 @@ func (c *Call) setUp(name string, same phase) phase {
 		}
 		next := c.setUpEvent(h.event)
 		if next == nil {
-			next = c.setUpFact(h.from, h.fact)
+			next = onFact(h.from, h.fact)
 		}
 		if next != nil {
 			return next
@@ -151,7 +167,9 @@ func (c *Call) setUpEvent(e event) phase {
 		c.attempts.late(e)
 	case killed:
 		c.abandon(e.Cause, cause.Reasons{})
-		c.step(c.a, refusal(e.status()))
+		if c.customer == nil { // else its leg is abandoned
+			c.step(c.a, refusal(e.status()))
+		}
 		return c.end(e.Cause, e.By, e.status(), 0)
 	case called:
 		if c.waits() {
@@ -160,6 +178,10 @@ func (c *Call) setUpEvent(e event) phase {
 	case expired:
 		if e.Cause == cause.QueueTimeout {
 			return c.timedOut()
+		}
+		if c.customer != nil {
+			c.abandon(cause.RingTimeout, cause.Reasons{})
+			return c.end(cause.RingTimeout, record.EndedBySystem, 408, 0)
 		}
 		c.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
@@ -223,24 +245,28 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 
 // nextAttempt tries the next target, or ends the call where none is left.
 func (c *Call) nextAttempt() phase {
+	if c.customer != nil {
+		return c.nextCustomer()
+	}
 	if c.attempts.try(&c.plan) {
 		return (*Call).preparing
 	}
-	if c.route.Queue != nil && c.plan.capped {
+	if c.route.Queue != nil && c.plan.Capped {
 		return c.wait()
 	}
 	return c.refuse(c.route.Otherwise, c.attempts.last.cause)
 }
 
 func (c *Call) onReady(f ready) phase {
-	switch c.attempts.dialPrepared(f) {
-	case dialled:
+	switch how := c.attempts.dialPrepared(f); {
+	case how == notDialled:
+		return c.nextAttempt()
+	case c.customer != nil: // which is called in one phase
+		return nil
+	case how == dialled:
 		return (*Call).dialing
-	case waitsForTCP:
-		return (*Call).preparing
-	case notDialled:
 	}
-	return c.nextAttempt()
+	return (*Call).preparing
 }
 
 // onProgress passes early media on, and ringing if the route wants that.
@@ -283,8 +309,8 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	if f.Code == 180 {
 		c.told.ringing = true
 	}
-	if c.record.ringingAt.IsZero() {
-		c.record.ringingAt = record.TimeOf(time.Now())
+	if c.record.RingingAt.IsZero() {
+		c.record.RingingAt = record.TimeOf(time.Now())
 	}
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
@@ -310,7 +336,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 func (c *Call) bridgeTo(f leg.Answered) phase {
 	now := time.Now()
 	c.times.setupUntil = time.Time{}
-	if limit := c.maxDuration(); limit > 0 {
+	if limit := c.attempts.current.target.MaxDuration(c.trunk); limit > 0 {
 		c.times.durationUntil = now.Add(limit)
 	}
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
@@ -320,8 +346,8 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.times.answered = now
 	c.bridge.Sounds.Update()
 	c.server.admission.Answered(c.trunk)
-	c.record.answeredAt = record.TimeOf(now)
-	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
+	c.record.AnsweredAt = record.TimeOf(now)
+	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
 	c.bridge.Recordings.StartIfWanted()
 	c.rescues.listen()
 	c.attempts.note(cause.None, 200)

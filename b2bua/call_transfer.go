@@ -9,7 +9,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
@@ -18,7 +17,6 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
-	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -47,7 +45,7 @@ type transfer struct {
 	held    bool       // the agent was holding the call when it hung up
 	reports bool       // the agent wants to hear about its progress
 	id      string
-	plan    plan
+	plan    outbound.Plan
 	early   *sdp.Description // early media of the new target
 	code    int              // the last final answer
 	reason  string
@@ -140,41 +138,18 @@ func (tr *transfers) way() *outbound.Transfer {
 // take makes a transfer the current one. req is the agent's REFER; nil: it is ordered.
 func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, req *sip.Request) *transfer {
 	c := tr.call
-	headers := []outbound.Field{{
-		Name:   "Referred-By",
-		Values: []string{outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)}, Kept: true,
-	}}
-	for _, h := range with {
-		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
-	}
+	by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
 	tr.referrals++
-	vars := c.vars
-	vars.To, vars.Route, vars.Row = dest.Party, dest.Route, c.peers.RowOf(dest.Party.Number)
-	if c.vars.Target == "" { // the customer is the calling party in either direction
-		vars.From, vars.Direction = outbound.CallingParty(c.vars), template.DirectionInbound
-	}
 	tr.last = &record.Transfer{State: record.TransferDialing}
 	tr.current = &transfer{
-		agent: c.b, code: 503, reason: message.StatusText(503), said: tr.last,
-		plan: plan{
-			targets: dest.Targets, failoverOn: dest.FailoverOn, reason: record.ReasonTransfer, vars: &vars, source: req,
-			headers: headers,
-		},
+		agent: c.b, code: 503, reason: message.StatusText(503), said: tr.last, plan: tr.way().Plan(dest, with, by, req),
 	}
 	c.bridge.Media.Interrupt(true)
 	return tr.current
 }
 
-// TransferRequest is a transfer that somebody orders.
-type TransferRequest struct {
-	outbound.Order
-	Announce bridge.Announce
-	By       string   // in the record and the log
-	Of       []string // the targets whose calls it may concern; none: any
-}
-
 // order begins a transfer that is ordered: as by a REFER of the agent, who is not told of it.
-func (tr *transfers) order(r *TransferRequest) error {
+func (tr *transfers) order(r *bridge.TransferRequest) error {
 	c := tr.call
 	agent := ""
 	if c.connected != nil {
@@ -182,15 +157,17 @@ func (tr *transfers) order(r *TransferRequest) error {
 	}
 	switch {
 	case len(r.Of) > 0 && !slices.Contains(r.Of, agent):
-		return &OrderError{Problem: "the call is not at a target of this token", Remedy: "add the target to it", Code: 403}
+		return &bridge.OrderError{
+			Problem: "the call is not at a target of this token", Remedy: "add the target to it", Code: 403,
+		}
 	case c.times.answered.IsZero() || c.connected == nil && tr.current == nil || c.a.Leg.AnswerWaits():
 		return bridge.NotAnswered()
 	case c.trunk.Platform != nil:
-		return &OrderError{Problem: "a target has placed the call", Remedy: "transfer calls that a target has taken"}
+		return &bridge.OrderError{Problem: "a target has placed the call", Remedy: "transfer calls that a target has taken"}
 	case tr.current != nil:
-		return &OrderError{Problem: errTransferring.Error(), Remedy: "ask again when it is over"}
+		return &bridge.OrderError{Problem: errTransferring.Error(), Remedy: "ask again when it is over"}
 	case tr.referrals >= maxReferrals:
-		return &OrderError{Problem: errTooOften.Error(), Remedy: "end the call, or leave it where it is", Code: 403}
+		return &bridge.OrderError{Problem: errTooOften.Error(), Remedy: "end the call, or leave it where it is", Code: 403}
 	}
 	if err := c.bridge.Announcement.Check(r.Announce); err != nil {
 		return err
@@ -198,12 +175,12 @@ func (tr *transfers) order(r *TransferRequest) error {
 	dest, headers, code, err := tr.way().Ordered(r.Order)
 	if err != nil {
 		c.peerLog.Warn().Err(err).Str("to", r.To).Str("by", r.By).Int("code", code).Msg("ordered transfer refused")
-		return &OrderError{
+		return &bridge.OrderError{
 			Problem: err.Error(), Code: code, Remedy: "see transfer_numbers and transfer_hosts of target " + agent,
 		}
 	}
 	t := tr.take(dest, headers, nil)
-	t.announce, t.said.To, t.said.By, t.plan.by = r.Announce, r.To, r.By, r.By
+	t.announce, t.said.To, t.said.By, t.plan.By = r.Announce, r.To, r.By, r.By
 	c.log.Info().Str("to", r.To).Str("by", r.By).Str("announce", r.Announce.Sound).Msg("transfer ordered")
 	c.ladder.Decide("%s orders a transfer of the call to %s", r.By, r.To)
 	c.notes.mark()
@@ -264,7 +241,7 @@ func (tr *transfers) refused(f leg.Refused) {
 	tr.current.code = cmp.Or(f.Code, 408)
 	tr.current.reason = cmp.Or(f.Reason, message.StatusText(tr.current.code))
 	if !tr.call.attempts.refusedBy(f) {
-		tr.current.plan.targets = nil
+		tr.current.plan.Targets = nil
 	}
 	tr.next()
 }
@@ -285,8 +262,7 @@ func (tr *transfers) rings(f leg.Progress) {
 		return
 	}
 	if tr.current.early = answer; tr.current.left {
-		c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.bridge.Media.SetPeer(media.SideB, answer)
+		c.bridge.Plug(c.attempts.current.formats, answer)
 	}
 }
 
@@ -323,17 +299,10 @@ func (tr *transfers) answered(f leg.Answered) {
 	t.said.Is(record.TransferDone, 200, message.StatusText(200))
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = time.Now()
-	c.bridge.Media.Addr[media.SideB] = c.attempts.current.mediaName
-	c.bridge.Agreement.OnHold[media.SideB], c.bridge.Agreement.StreamOrder[media.SideB], c.bridge.Agreement.Before = false,
-		nil, [2]*agreement.Before{}
-	c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
-	c.bridge.Agreement.Tell(media.SideB, answer.Formats())
 	if t.first { // a change of the customer's is compared to what both have
 		c.bridge.Agreement.Tell(media.SideA, seen.Common(c.bridge.Agreement.Offer))
 	}
-	c.bridge.Media.SetPeer(media.SideB, answer)
-	c.bridge.Media.ListenForDigits()
-	c.bridge.Exchanges.Drop()
+	c.bridge.Replace(c.connected.mediaName, c.connected.formats, answer)
 	c.bridge.Relays.Drop(halfOf(t.agent))
 	c.server.vacate(before)
 	c.limitDuration()
@@ -442,8 +411,7 @@ func (tr *transfers) loseAgent() {
 	c.bridge.Exchanges.Drop()
 	c.bridge.Relays.Drop(halfOf(agent))
 	if early := tr.current.early; early != nil {
-		c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.bridge.Media.SetPeer(media.SideB, early)
+		c.bridge.Plug(c.attempts.current.formats, early)
 	} else {
 		c.bridge.Media.Unplug()
 	}

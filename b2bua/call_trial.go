@@ -18,7 +18,7 @@ import (
 func (all *attempts) triesFrom(now time.Time, a *attempt, prepares bool) {
 	c := all.call
 	switch t := a.target; {
-	case a.plan.replaces():
+	case a.plan.Replaces():
 	case prepares && t.API.Status().State != circuit.Closed:
 		c.times.lagsAt = now.Add(t.Dial.Prepare.Timeout / 2)
 	case !prepares && c.times.lagsAt.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // no other call is let through
@@ -31,7 +31,7 @@ func (all *attempts) triesFrom(now time.Time, a *attempt, prepares bool) {
 func (all *attempts) lags(a *attempt) phase {
 	c := all.call
 	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }
-	if a == nil || a != all.current || !slices.ContainsFunc(a.plan.targets, takes) {
+	if a == nil || a != all.current || !slices.ContainsFunc(a.plan.Targets, takes) {
 		return nil
 	}
 	asks := a.cancel != nil && a.target.Preparer != nil

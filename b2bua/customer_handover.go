@@ -3,6 +3,7 @@ package b2bua
 import (
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -41,12 +42,12 @@ func (c *Call) customerState(k *kept.Sheet) {
 	agents, reserved := cu.agents, cu.reserved
 	if t := c.transfers.current; t != nil {
 		a := c.attempts.current
-		agents.targets, agents.shared = append([]*peers.Target{a.target}, t.plan.targets...), a.shared
+		agents.Targets, agents.Shared = append([]*peers.Target{a.target}, t.plan.Targets...), a.shared
 		if a.placed {
 			reserved = a.target
 		}
 	}
-	k.Agents, k.Shared, k.Machine, k.Playing = peers.NamesOf(agents.targets), agents.shared, cu.machine, cu.playing
+	k.Agents, k.Shared, k.Machine, k.Playing = peers.NamesOf(agents.Targets), agents.Shared, cu.machine, cu.playing
 	if reserved != nil {
 		k.Reserved = reserved.Dial.Name
 	}
@@ -71,10 +72,10 @@ func (v *reviving) takeUpCustomer() bool {
 	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
 		return false
 	}
-	v.customer = customerOf(&placing, &v.vars)
+	v.customer = newCustomer(&placing, v.vars)
 	v.customer.machine, v.customer.playing, v.customer.reserved = k.Machine, k.Playing, v.peers.CalleeNamed(k.Reserved)
-	v.customer.call.targets, v.customer.agents.failoverOn = nil, v.route.FailoverOn
-	v.customer.agents.shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
+	v.customer.call.Targets, v.customer.agents.FailoverOn = nil, v.route.FailoverOn
+	v.customer.agents.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
 	if rings {
 		a := v.attempt(placing.Customer)
 		a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}
@@ -94,14 +95,14 @@ func (v *reviving) handedCustomer() phase {
 	}
 	v.abandonOthers()
 	v.bridge.SoundAgain(v.k)
-	switch try := record.AnsweredCustomer(c.record.attempts); {
+	switch try := record.AnsweredCustomer(c.record.Attempts); {
 	case c.customer.playing && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case c.customer.playing:
 	case c.customer.machine:
-		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: beepWithin})
+		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: bridge.BeepWithin})
 	default:
-		if c.answerPolicy() != nil && try != nil && try.AnsweredBy == "" {
+		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
 			c.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
 		}
 		c.callAgent()

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"math"
 	"slices"
-	"time"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
@@ -15,30 +14,15 @@ import (
 
 // trunks[].originate.answer: who answered a call that we place.
 
-// beepWithin is how long a machine's beep is waited for.
-const beepWithin = 40 * time.Second
-
 // asksWhoAnswers has the media find out who answered, if the trunk wants that. It reports whether the agent is called
 // only when that is known.
 func (c *Call) asksWhoAnswers() (waits bool) {
-	wanted := c.answerPolicy()
+	wanted := c.trunk.Caller.Originate.WhoAnswers()
 	if wanted == nil {
 		return false
 	}
-	limits := answerer.Limits{}
-	if wanted.Machine == config.MachinePlay {
-		limits.Beep = beepWithin
-	}
-	c.bridge.Media.DetectAnswer(media.SideA, limits)
+	c.bridge.Media.DetectAnswer(media.SideA, bridge.LimitsOf(wanted))
 	return wanted.Machine != config.MachineBridge
-}
-
-// answerPolicy is what the trunk wants for who answers; nil: nothing, perhaps since an upgrade.
-func (c *Call) answerPolicy() *config.WhoAnswers {
-	if o := c.trunk.Caller.Originate; o != nil {
-		return o.Answer
-	}
-	return nil
 }
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
@@ -64,8 +48,8 @@ func (c *Call) noteWho(e answerer.Answer) {
 	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
 	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
-	c.record.attempts = slices.Clone(c.record.attempts) // the journal may have the former ones
-	if a := record.AnsweredCustomer(c.record.attempts); a != nil {
+	c.record.Attempts = slices.Clone(c.record.Attempts) // the journal may have the former ones
+	if a := record.AnsweredCustomer(c.record.Attempts); a != nil {
 		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
 	c.notes.mark()
@@ -78,7 +62,7 @@ func (c *Call) beeped(e bridge.Beeped) {
 		return
 	}
 	sound := ""
-	if wanted := c.answerPolicy(); wanted != nil {
+	if wanted := c.trunk.Caller.Originate.WhoAnswers(); wanted != nil {
 		sound = wanted.Play
 	}
 	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: sound}); err != nil {

@@ -41,10 +41,6 @@
 // call lets go of its set-up (call_settle.go), and what stays is copied out of messages.
 // TestCallThatWaitsHasNoGoroutine, TestOneTurnAtATime, TestHeldCallIsSmall.
 //
-// What is said in a call is kept from its INVITE on, with secrets blotted out (package
-// ladder). A recording may begin in mid-call, and its RTP can't be read without the
-// set-up. TestRecordsOnDemand, TestLadderOfACall.
-//
 // An operator's order is neither a fact nor an event (order.go). The call carries it
 // out between two of them, in any phase, and answers at once. So no phase has to
 // handle orders. TestRecordsOnDemand, TestOrderedSounds.
@@ -66,16 +62,4 @@
 //
 // A restored call is asked only where it is silent: OPTIONS to the sides that send no
 // RTP, because a BYE may have been missed. TestMissedBye, TestSilentCallIsAskedOnce.
-//
-// explain is a call without I/O (Explain): a server on a transport without sockets,
-// a call without a goroutine, and the functions of a real call up to the leg's first
-// effect. So it can't differ from a call. TestExplainIsWhatIsSent.
-//
-// The customer is the lead. With direction: outbound the lead is the called party,
-// and From, P-Asserted-Identity and prepare name the lead, because the platform knows
-// its customers by them. The record's from and to stay those of the carrier's INVITE.
-// TestDirection.
-//
-// Hooks ask for a call by foreign ids (names.go, package registry), which are kept only where a hook is
-// configured. TestFindNamed, TestNoNamesWithoutHooks.
 package b2bua

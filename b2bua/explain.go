@@ -28,44 +28,14 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		return report.Explanation{}, err
 	}
 	defer s.Close()
-	if q.At.IsZero() {
-		q.At = time.Now()
-	}
-	p := s.admission.Peers.Load()
-	from, err := q.Caller(cfg, p, s.stack.Listeners())
-	if err != nil {
-		return report.Explanation{}, err
-	}
-	x := explainer{server: s, out: report.Explanation{At: q.At, Source: from.Source}}
-	from.Register(&q, s.admission, &x.out)
-	sender := from.Sender()
-	text, err := q.Invite(cfg, from.Transport, sender.Addr, report.SampleAddr(cfg))
-	if err != nil {
-		return report.Explanation{}, err
-	}
-	if from.Screened(text, p, s.stack, &x.out) {
-		return x.out, nil
-	}
-	req, err := from.Read(text)
-	if err != nil {
-		return report.Explanation{}, err
-	}
-	if problem := message.Malformed(req); problem != "" {
-		x.out.Refuse(400, problem, "")
-		return x.out, nil
-	}
-	t, err := from.TrunkOf(req, p, &x.out)
+	x := explainer{server: s}
+	req, t, err := q.Foresee(cfg, s.admission, s.stack, &x.out)
 	if err != nil || t == nil {
 		return x.out, err
 	}
-	x.out.Admit(t, s.admission)
-	if code, reason, _ := leg.Refusal(req, t.Options(p)); code != 0 {
-		x.out.Refuse(code, reason, "")
-		return x.out, nil
-	}
-	x.out.Local(s.stack, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(record.NewID(), q.At, req, p, t, sender.Addr)
-	return x.out, x.call(c)
+	c := s.newCall(record.NewID(), x.out.At, req, s.admission.Peers.Load(), t, message.ParseSource(req.Source()))
+	err = x.call(c)
+	return x.out, err
 }
 
 // explainer is one run of Explain.
@@ -79,7 +49,7 @@ func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
 	if by := c.trunk.Caller.Identity; by != nil {
-		policy, request := c.identityOf()
+		policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
 		var goesOn bool
 		if c.vars.Verified, goesOn = o.Verify(policy, request, by.Refuse); !goesOn {
 			return nil
@@ -102,7 +72,7 @@ func (x *explainer) call(c *Call) error {
 		x.server.cfg.Media.PortLow)
 	if q := c.route.Queue; q != nil {
 		o.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
-			q.Timeout, queueFull)
+			q.Timeout, peers.LimitQueue.Status(0))
 	}
 	for i, t := range o.LeadTo(c.peers, c.route, &c.vars) {
 		c.attempts.current = &attempt{number: i + 1, plan: &c.plan, target: t, started: time.Now(), cancel: func() {}}
@@ -127,7 +97,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	}
 	ready := ready{
 		Attempt: a.number,
-		Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))},
+		Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.plan.VarsFor(a.number, c.vars))},
 	}
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
@@ -144,16 +114,18 @@ func (x *explainer) attempt(c *Call) report.Target {
 func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	peer := x.out.AddrOf(ready.URI.Host, t, x.server.cfg)
-	l, in, cause, err := c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, t.Transport, peer),
-		x.out.Media(&x.server.bridges, peer, t.Media.Address))
+	invite := func(over string) (*leg.Leg, leg.Invite, cause.Cause, error) {
+		return c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, over, peer),
+			x.out.Media(&x.server.bridges, peer, t.Media.Address))
+	}
+	l, in, why, err := invite(t.Transport)
 	if errors.Is(err, outbound.ErrWantsTCP) {
 		x.out.Note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
 		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
-		l, in, cause, err = c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, config.TransportTCP, peer),
-			x.out.Media(&x.server.bridges, peer, t.Media.Address))
+		l, in, why, err = invite(config.TransportTCP)
 	}
 	if err != nil {
-		r.Cause, r.Error = cause, err.Error()
+		r.Cause, r.Error = why, err.Error()
 		return
 	}
 	r.URI = ready.URI.String()

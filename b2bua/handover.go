@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
-	"flowbridge/b2bua/transport"
 	"flowbridge/internal/parallel"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -18,31 +16,6 @@ import (
 
 // The calls of a process that another one replaces. Unlike those of a killed process they
 // continue as they are, because no message was missed.
-
-// Predecessor is a process that this one replaces.
-type Predecessor interface {
-	// Take gives a socket by its name, once.
-	Take(name string) (fd int, ok bool)
-	// Restore gives a stack what the other one's had beside its sockets.
-	Restore(s *transport.Stack) error
-	// Calls are the calls of the old process.
-	Calls() []Handed
-}
-
-// Handed is a call that goes to another process.
-type Handed struct {
-	State   []byte
-	Record  record.Record
-	Owed    bool           // it is over, and its legs owe their peers something
-	Sockets *media.Sockets // of its media; nil: none
-
-	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is
-	// what the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the
-	// caller's leg. Noted has the media, too, if the caller hears a sound of ours.
-	Again *transport.HeldState
-	Noted []byte
-	Tag   string
-}
 
 // Freeze has the server stand still until Thaw, and the media by freeze, once. If ctx ends
 // before, or a call can't be handed over, the server goes on.
@@ -196,7 +169,7 @@ func (s *Server) NoteAll() (answered int) {
 }
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
-func (s *Server) HandOver(each func(Handed) error) error {
+func (s *Server) HandOver(each func(kept.Handed) error) error {
 	// bounds the wait for all recordings: no audio flows until they are done
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
@@ -213,7 +186,7 @@ func (s *Server) HandOver(each func(Handed) error) error {
 }
 
 // handOver is the call as it goes to another process; nil: nothing is left of it.
-func (c *Call) handOver(ctx context.Context) (*Handed, error) {
+func (c *Call) handOver(ctx context.Context) (*kept.Handed, error) {
 	if c.finished {
 		return c.handOverLegs()
 	}
@@ -223,7 +196,7 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	case err != nil && !errors.Is(err, errSetUp):
 		return nil, err
 	}
-	h := &Handed{}
+	h := &kept.Handed{}
 	state := &kept.Sheet{}
 	if c.notes.state(state); c.customer != nil {
 		c.customerState(state)
@@ -242,7 +215,7 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 // handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The
 // caller's INVITE gets the same To tag there, so it hears nothing of that. A sound of ours that it hears goes on, on
 // the same ports.
-func (c *Call) handOverInvite() (*Handed, error) {
+func (c *Call) handOverInvite() (*kept.Handed, error) {
 	again, ok := c.a.wire.Again(c.invite, c.source)
 	if !ok {
 		return nil, errSetUp
@@ -250,19 +223,9 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.notes.state(noted)
 	noted.Masked, noted.Placed = c.bridge.Masking.On, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
-	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite,
-		noted.Settled
+	noted.Part(owed)
 	owed.Ended = string(cause.ProcessRestart)
-	legs := noted.Legs
-	noted.Legs = nil
-	for _, k := range legs {
-		if k.Role == kept.RoleCaller {
-			noted.Legs = append(noted.Legs, k)
-		} else {
-			owed.Legs = append(owed.Legs, k)
-		}
-	}
-	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.Tag}
+	h := &kept.Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.Tag}
 	if c.told.earlyMedia {
 		c.bridge.StateOfRinging(noted)
 		h.Sockets = c.bridge.HandOver(noted)
@@ -274,18 +237,18 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	return h, err
 }
 
-func (c *Call) handOverLegs() (*Handed, error) {
+func (c *Call) handOverLegs() (*kept.Handed, error) {
 	if len(c.legs) == 0 {
 		return nil, nil
 	}
 	state := &kept.Sheet{}
 	c.notes.owed(state)
 	text, err := state.Encode()
-	return &Handed{State: text, Record: record.Record{ID: c.id}, Owed: true}, err
+	return &kept.Handed{State: text, Record: record.Record{ID: c.id}, Owed: true}, err
 }
 
 // replace takes up what another process has handed over. An error means that the other one has to go on.
-func (su *successor) replace(before Predecessor) error {
+func (su *successor) replace(before kept.Predecessor) error {
 	if err := su.server.stack.Freeze(su.server.ctx, nil); err != nil {
 		return err
 	}
@@ -293,7 +256,7 @@ func (su *successor) replace(before Predecessor) error {
 		return err
 	}
 	all := before.Calls()
-	su.server.stack.HoldFirst(invitesOf(all))
+	su.server.stack.HoldFirst(kept.Invites(all))
 	return parallel.Do(len(all), func(i int) error {
 		if err := su.server.safely(func() error { return su.takeOver(all[i]) }); err != nil {
 			return fmt.Errorf("call %s: %w", all[i].Record.ID, err)
@@ -302,19 +265,8 @@ func (su *successor) replace(before Predecessor) error {
 	})
 }
 
-// invitesOf are the INVITEs of calls that are begun again, in the order in which the calls came: who waits for a target
-// longest is served first.
-func invitesOf(all []Handed) (invites []transport.HeldState) {
-	again := slices.DeleteFunc(slices.Clone(all), func(h Handed) bool { return h.Again == nil })
-	slices.SortFunc(again, func(a, b Handed) int { return strings.Compare(a.Record.ID, b.Record.ID) })
-	for i := range again {
-		invites = append(invites, *again[i].Again)
-	}
-	return invites
-}
-
-func (su *successor) takeOver(h Handed) error {
-	k, err := su.decode(h.State)
+func (su *successor) takeOver(h kept.Handed) error {
+	k, err := kept.DecodeNow(h.State, su.server.machine)
 	if err != nil {
 		return err
 	}
@@ -348,8 +300,8 @@ func (v *reviving) handed() phase {
 	}
 	v.bridge.SoundAgain(v.k)
 	c.rescues.listen()
-	if v.k.Silent != [2]int64{} { // that one has outlived a kill just before
-		v.askLater()
+	if v.k.Asks {
+		c.askLater()
 	}
 	return (*Call).bridged
 }

@@ -3,11 +3,10 @@ package b2bua
 import (
 	"context"
 	"fmt"
+	"time"
 
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/message"
-	"flowbridge/config/template"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/store/record"
 )
 
@@ -50,36 +49,9 @@ func (s *Server) Underway(yield func(id string, step uint64)) {
 	}
 }
 
-// Reading gives the SIP sockets whose reader handles a message, as Underway gives calls.
-func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Reading(yield) }
-
-// LiveCall is the state of a call that is not over.
-type LiveCall struct {
-	Record record.Record
-	Phase  string // preparing, queued, dialing, bridged or ending
-
-	Position int // in the queue of its route, from 1; 0: it does not wait for a place
-
-	Recording string // RecordingOff, …
-	Masked    bool   // the caller's keys are
-	OnHold    bool   // by an order
-	At        string // the target that the caller is connected to; empty: it is not answered
-
-	Transfer *record.Transfer // the last one; nil: there was none
-
-	Held  [2]bool   // by media.Side: it wants no media
-	Hears [2]string // by media.Side: our tone or sound that it hears
-
-	Speaks [2]bool // by turns.Party: it speaks now
-
-	Vars    template.Vars      // of its templates
-	headers []sip.Header       // of the carrier's INVITE
-	caller  message.HeaderText // instead of headers, in a call that is settled
-}
-
 // Live gives the calls that are live, in no order.
-func (s *Server) Live(ctx context.Context) []LiveCall {
-	var all []LiveCall
+func (s *Server) Live(ctx context.Context) []registry.LiveCall {
+	var all []registry.LiveCall
 	for _, c := range s.registry.All() {
 		if l, ok := c.ask(ctx); ok {
 			all = append(all, l)
@@ -89,10 +61,40 @@ func (s *Server) Live(ctx context.Context) []LiveCall {
 }
 
 // Find gives the live call with this id.
-func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
+func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) {
 	c := s.registry.Call(id)
 	if c == nil {
-		return LiveCall{}, false
+		return registry.LiveCall{}, false
 	}
 	return c.ask(ctx)
+}
+
+// cdr is the call's CDR so far, without the files of recordings.
+func (c *Call) cdr() record.Record {
+	if c.ended != nil {
+		return *c.ended
+	}
+	r := c.record.Record()
+	if !c.times.answered.IsZero() {
+		r.DurationMS = time.Since(c.times.answered).Milliseconds() // so far
+	}
+	r.ID, r.Node, r.Route, r.Direction = c.id, c.server.node, c.vars.Route, c.vars.Direction
+	r.From, r.To, r.Lead = c.vars.From.Number, c.vars.To.Number, c.vars.Lead().Number
+	r.SIPCallID, r.Codec = c.vars.SIPCallID, c.bridge.Agreement.CodecName
+	r.QueuedMS, r.Waiting, r.Placed = c.waited().Milliseconds(), c.waits(), c.customer != nil
+	r.TraceID, r.Traceparent = c.trace.ID(), c.trace.Caller()
+	id := c.vars.Identity()
+	r.Verstat, r.Attest, r.OrigID = id.Verstat, id.Attest, id.OrigID
+	return r
+}
+
+// noteDestination notes an attempt's destination in the record. In a call that a
+// target has placed, the record's target is that one.
+func (c *Call) noteDestination(t *peers.Target) {
+	switch {
+	case c.trunk.Platform == nil:
+		c.record.Target = t.Dial.Name
+	case t.Trunk != nil:
+		c.record.Trunk = t.Dial.Name
+	}
 }

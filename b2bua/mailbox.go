@@ -1,13 +1,12 @@
 package b2bua
 
 import (
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/stir"
 )
 
@@ -18,7 +17,7 @@ type item struct {
 	line  *legOnWire
 	in    leg.Input
 	event event
-	ask   chan<- LiveCall
+	ask   chan<- registry.LiveCall
 
 	order *order
 	kept  bool
@@ -38,16 +37,8 @@ type mailbox struct {
 	pending           inbox.Queue[happening] // not yet handled
 }
 
-// told adds a fact of a leg.
-func (m *mailbox) told(from *legOnWire, f leg.Fact) {
-	m.pending.Push(happening{from: from, fact: f})
-}
-
 // happened adds an event.
 func (m *mailbox) happened(e event) { m.pending.Push(happening{event: e}) }
-
-// next takes out the next fact or event.
-func (m *mailbox) next() (h happening, ok bool) { return m.pending.Pop() }
 
 // queue gives requests to a leg their turn.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
@@ -56,37 +47,17 @@ func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 	}
 }
 
-// nextDue takes out the next input whose turn it is.
-func (m *mailbox) nextDue() (it item, ok bool) { return m.due.Pop() }
-
 // Kind says what room the item finds in an inbox.
 func (it item) Kind() inbox.Kind {
-	switch in := it.in.(type) {
-	case nil:
-		if it.event != nil {
-			return inbox.Ending
-		}
-		if it.order != nil && it.order.do != nil {
-			return inbox.Ordered
-		}
-		return inbox.Asked
-	case leg.ResponseIn:
-		if in.Res.StatusCode < 200 {
-			return inbox.Progress
-		}
+	switch {
+	case it.in != nil:
+		return inbox.KindOf(it.in)
+	case it.event != nil:
 		return inbox.Ending
-	case leg.RequestIn:
-		if in.Req.Method == sip.BYE || in.Req.Method == sip.ACK {
-			return inbox.Ending
-		}
-		return inbox.Request
-	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
-		return inbox.Ending
-	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup,
-		leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply:
-		// never posted
+	case it.order != nil && it.order.do != nil:
+		return inbox.Ordered
 	}
-	return inbox.Normal
+	return inbox.Asked
 }
 
 // event happens to a call beside the facts of its legs: from work that it started,

@@ -27,7 +27,7 @@ func TestKindsOfItems(t *testing.T) {
 	for kind, items := range map[inbox.Kind][]item{
 		inbox.Progress: {response(180)},
 		inbox.Request:  {request(sip.OPTIONS), request(sip.INVITE), request(sip.INFO)},
-		inbox.Asked:    {{ask: make(chan LiveCall)}, {order: &order{}}},
+		inbox.Asked:    {{ask: make(chan registry.LiveCall)}, {order: &order{}}},
 		inbox.Ordered:  {{order: &order{do: func(*Call) error { return nil }}}},
 		inbox.Ending: {
 			response(200), response(486), request(sip.BYE), request(sip.ACK),

@@ -10,43 +10,37 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/registry"
 )
 
 // Further ids of live calls, by which hooks ask for them: the Call-IDs of the legs,
 // and the ids that platforms and carriers use.
 
-var (
-	// ErrUnknownCall means that no live call has an id.
-	ErrUnknownCall = redirected.ErrUnknownCall
-	// ErrSeveralCalls means that several live calls have an id, so it finds none.
-	ErrSeveralCalls = redirected.ErrSeveralCalls
-	// ErrNoAnswer means that the call with an id does not answer.
-	ErrNoAnswer = errors.New("the call with this id does not answer")
-)
+// errNoAnswer means that the call with an id does not answer.
+var errNoAnswer = errors.New("the call with this id does not answer")
 
 // askFor bounds the wait for a call's answer.
 const askFor = 500 * time.Millisecond
 
 // FindNamed gives the live call that has an id: ours, a leg's Call-ID, the
-// platform's, or an external one. Its error is ErrUnknownCall, ErrSeveralCalls
-// or ErrNoAnswer.
-func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
+// platform's, or an external one. Its error is redirected.ErrUnknownCall,
+// redirected.ErrSeveralCalls, or that the call does not answer.
+func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, error) {
 	calls := s.registry.Named(id)
 	switch len(calls) {
 	case 0:
-		return LiveCall{}, ErrUnknownCall
+		return registry.LiveCall{}, redirected.ErrUnknownCall
 	case 1:
 	default:
-		return LiveCall{}, ErrSeveralCalls
+		return registry.LiveCall{}, redirected.ErrSeveralCalls
 	}
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	if l, ok := calls[0].ask(ctx); ok {
 		return l, nil
 	}
-	return LiveCall{}, ErrNoAnswer
+	return registry.LiveCall{}, errNoAnswer
 }
 
 // name gives the call another id, if a hook could ask for it.
@@ -86,13 +80,4 @@ func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string
 	}
 	c.name(callID)
 	return external
-}
-
-// Headers gives the headers of the carrier's INVITE that patterns name, as for
-// a trunk's pass_headers, each with its first value.
-func (l LiveCall) Headers(patterns []string) []peers.Variable {
-	if l.caller != "" {
-		l.headers = l.caller.Request().Headers()
-	}
-	return outbound.Shown(l.headers, patterns)
 }

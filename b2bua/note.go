@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -17,28 +15,6 @@ import (
 
 // What a call notes of itself, for the process after this one: before its 200 leaves, and
 // before each later change is confirmed.
-
-// changes says whether effects tell a peer something that the next process has to know.
-// An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
-// begins an exchange, and an ACK ends one; that of the first 200 is noted when the call is
-// settled. Other requests only count on, which a restored leg allows for if it knows one of every few.
-func (n *notes) changes(l *legOnWire, effects []leg.Effect) bool {
-	if n.call.finished {
-		return false
-	}
-	return slices.ContainsFunc(effects, func(e leg.Effect) bool {
-		switch e := e.(type) {
-		case leg.SendResponse:
-			return e.Res.IsSuccess() && (e.Method == sip.INVITE || e.Method == sip.UPDATE)
-		case leg.SendRequest:
-			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE || e.Req.CSeq().SeqNo%leg.NotedEvery == 0
-		case leg.Acknowledged:
-			return !l.Leg.UAS || e.Seq != l.Leg.InviteSeq
-		case leg.SendACK, leg.Forgotten:
-		}
-		return false
-	})
-}
 
 // held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that
 // on, and the next process could not cancel it. The answer to a BYE does, too, with what follows it: its peer never
@@ -89,12 +65,8 @@ func (n *notes) share() {
 
 // perform sends what a leg tells its peer, once the call is noted.
 func (n *notes) perform(l *legOnWire, effects []leg.Effect) {
-	answers := func(e leg.Effect) bool {
-		res, is := e.(leg.SendResponse)
-		return is && l.Leg.UAS && res.Res.IsSuccess() && res.Method == sip.INVITE && res.Seq == l.Leg.InviteSeq
-	}
-	n.before(n.changes(l, effects))
-	if l == n.call.a && slices.ContainsFunc(effects, answers) {
+	n.before(!n.call.finished && l.Leg.IsNotable(effects))
+	if l == n.call.a && l.Leg.AnswersCall(effects) {
 		n.share()
 	}
 	if n.shares {
@@ -143,49 +115,30 @@ func (n *notes) soon() {
 // noteDelay is how long such a note waits.
 const noteDelay = 2 * time.Second
 
-// write notes the call's state and its record so far. k is what the first turn of a call begins again that was taken
-// up; nil: it has begun.
-func (n *notes) write(k *kept.Call) {
+// write notes the call's state and its record so far. begins is what the first turn of a call begins again that was
+// taken up; nil: it has begun.
+func (n *notes) write(begins *kept.Call) {
 	c := n.call
 	n.due = false
 	if c.finished {
 		return
 	}
 	n.at = time.Time{}
-	sheet := kept.TakeSheet()
-	defer sheet.Release()
-	if n.state(sheet); k != nil {
-		sheet.Recording, sheet.Paused = k.Recording, k.Paused
-		for side, v := range k.Voices {
-			if v != nil && !v.Once { // the process after this one does not begin it again
-				sheet.Voices[side] = v
-			}
-		}
-	}
-	text, err := sheet.Encode()
-	if err != nil { // never: it has nothing that can't be encoded
-		text = nil
-	}
-	r := c.cdr()
-	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-	r.Recordings = c.bridge.Recordings.Files()
-	c.server.sink.Journal(r, text)
+	kept.Note(func(k *kept.Sheet) { n.state(k); k.Begins(begins) }, func(text []byte) {
+		r := c.cdr()
+		r.Attempts = slices.Clip(r.Attempts) // which are only appended to
+		r.Recordings = c.bridge.Recordings.Files()
+		c.server.sink.Journal(r, text)
+	})
 }
 
 // owe notes what the legs of a call that is over owe their peers; nil: nothing.
 func (n *notes) owe(note func(state []byte)) {
-	if n.owes = len(n.call.legs) > 0; !n.owes {
+	if n.owes = len(n.call.legs) > 0; n.owes {
+		kept.Note(n.owed, note)
+	} else {
 		note(nil)
-		return
 	}
-	sheet := kept.TakeSheet()
-	defer sheet.Release()
-	n.owed(sheet)
-	text, err := sheet.Encode()
-	if err != nil { // never, as in write
-		text = nil
-	}
-	note(text)
 }
 
 // oweOnly notes what the legs owe where the record does not come with it.
@@ -193,12 +146,8 @@ func (n *notes) oweOnly(state []byte) { n.call.server.sink.Owe(n.call.id, state)
 
 // over notes that the call is over, whose record waits for its recordings: the next process must not go on with it.
 func (n *notes) over(r *record.Record) {
-	sheet := kept.TakeSheet()
-	defer sheet.Release()
-	sheet.ID, sheet.Ended = n.call.id, r.Cause
-	if text, err := sheet.Encode(); err == nil { // always, as in write
-		n.call.server.sink.Journal(*r, text)
-	}
+	kept.Note(func(k *kept.Sheet) { k.ID, k.Ended = n.call.id, r.Cause },
+		func(text []byte) { n.call.server.sink.Journal(*r, text) })
 }
 
 // refusedMark follows the call's id in the id of its refusal, which has nothing to do with its legs.
@@ -212,14 +161,10 @@ func (n *notes) oweRefusal() {
 	if refused == nil {
 		return
 	}
-	sheet := kept.TakeSheet()
-	defer sheet.Release()
-	sheet.ID, sheet.Ended, sheet.Refused = c.id+refusedMark, c.ended.Cause, refused
-	if text, err := sheet.Encode(); err == nil { // always, as in write
-		sink, id := c.server.sink, sheet.ID
-		sink.Owe(id, text)
-		onSettled(func() { sink.Owe(id, nil) })
-	}
+	sink, id := c.server.sink, c.id+refusedMark
+	kept.Note(func(k *kept.Sheet) { k.ID, k.Ended, k.Refused = id, c.ended.Cause, refused },
+		func(text []byte) { sink.Owe(id, text) })
+	onSettled(func() { sink.Owe(id, nil) })
 }
 
 // owed is a call that is over as plain data.
@@ -256,7 +201,7 @@ func (n *notes) inviteText() (text string, settled bool) {
 func (n *notes) state(k *kept.Sheet) {
 	c := n.call
 	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source},
-		c.claimed, c.record.restored
+		c.claimed, c.record.Restored
 	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered),
 		leg.Instant(c.times.durationUntil)
 	k.Note(leg.Instant(time.Now()), c.server.machine)
@@ -276,7 +221,7 @@ func (n *notes) state(k *kept.Sheet) {
 	}
 	k.Bridge = c.connected.state(c)
 	c.bridge.State(k)
-	k.Asked = c.transfers.last
+	k.Asked, k.Asks = c.transfers.last, !c.times.askAt.IsZero()
 	if t := c.transfers.current; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
 		if l := t.lost; l != nil {
@@ -285,9 +230,6 @@ func (n *notes) state(k *kept.Sheet) {
 		if before := c.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
 			k.Transfer.Waiting = &kept.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
 		}
-	}
-	for side, since := range c.times.silent {
-		k.Silent[side] = leg.Instant(since)
 	}
 }
 
@@ -323,15 +265,15 @@ func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
-		Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
-		Customer: a.side() == media.SideA, By: a.plan.by,
+		By:   a.plan.By,
 		From: a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
 		Prepared: a.prepareStatus, Placed: a.placed,
 		MediaName: a.mediaName,
 	}
+	k.SetReason(a.plan.Reason)
 	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it
-		k.Agent = c.record.target
+		k.Agent = c.record.Target
 	}
 	return k
 }

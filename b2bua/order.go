@@ -10,24 +10,12 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/registry"
 	"flowbridge/store/record"
 )
 
-// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. All other orders are for the
-// bridge.
-const OrderHangup bridge.Order = "hangup"
-
 // ErrNoCall means that no live call has the id.
 var ErrNoCall = errors.New("no such call is live")
-
-// OrderError says why a call can't carry out an order.
-type OrderError = bridge.OrderError
-
-// PlayRequest is a sound for a side of a live call.
-type PlayRequest = bridge.PlayRequest
-
-// DigitsRequest are keys that are pressed towards a side of a live call.
-type DigitsRequest = bridge.DigitsRequest
 
 // order is an order on its way to a call.
 type order struct {
@@ -37,14 +25,14 @@ type order struct {
 
 // ordered is the result of an order.
 type ordered struct {
-	live LiveCall
+	live registry.LiveCall
 	err  error
 }
 
 // Order has the live call with this id carry out an order, and gives its state
-// afterwards. The error is ErrNoCall, an *OrderError, or ctx's.
-func (s *Server) Order(ctx context.Context, id string, what bridge.Order) (LiveCall, error) {
-	if what == OrderHangup {
+// afterwards. The error is ErrNoCall, an *bridge.OrderError, or ctx's.
+func (s *Server) Order(ctx context.Context, id string, what bridge.Order) (registry.LiveCall, error) {
+	if what == bridge.OrderHangup {
 		return s.order(ctx, id, nil)
 	}
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Obey(what) })
@@ -52,23 +40,23 @@ func (s *Server) Order(ctx context.Context, id string, what bridge.Order) (LiveC
 
 // Play plays a sound to a side of the live call with this id. Its errors are those
 // of Order.
-func (s *Server) Play(ctx context.Context, id string, p PlayRequest) (LiveCall, error) {
+func (s *Server) Play(ctx context.Context, id string, p bridge.PlayRequest) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Sounds.Order(p) })
 }
 
 // Press presses keys towards a side of the live call with this id. Its errors are those of Order.
-func (s *Server) Press(ctx context.Context, id string, d DigitsRequest) (LiveCall, error) {
+func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Press(d) })
 }
 
 // Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of
 // Order.
-func (s *Server) Transfer(ctx context.Context, id string, r TransferRequest) (LiveCall, error) {
+func (s *Server) Transfer(ctx context.Context, id string, r bridge.TransferRequest) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }
 
 // SetVariables is outbound.SetVariables for the live call with this id. Its errors are those of Order.
-func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (LiveCall, error) {
+func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
 }
 
@@ -93,30 +81,32 @@ func (s *Server) called(id string) (*Call, error) {
 	case 1:
 		return all[0], nil
 	}
-	return nil, &OrderError{
+	return nil, &bridge.OrderError{
 		Problem: "several calls have this id, among them " + all[0].id + " and " + all[1].id, Remedy: "take one of these",
 	}
 }
 
-func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (LiveCall, error) {
+func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (registry.LiveCall, error) {
 	c, err := s.called(id)
 	if err != nil {
-		return LiveCall{}, err
+		return registry.LiveCall{}, err
 	}
 	reply := make(chan ordered, 1)
 	switch posted := c.mailbox.Post(item{order: &order{do, reply}}); {
 	case !posted && do == nil:
 		return c.snapshot(), nil // it is over, and nothing writes its state any more
 	case !posted && !c.mailbox.Closed():
-		return LiveCall{}, &OrderError{Problem: "too many orders wait for the call", Remedy: "give one at a time", Code: 429}
+		return registry.LiveCall{}, &bridge.OrderError{
+			Problem: "too many orders wait for the call", Remedy: "give one at a time", Code: 429,
+		}
 	case !posted:
-		return LiveCall{}, ErrNoCall
+		return registry.LiveCall{}, ErrNoCall
 	}
 	select {
 	case done := <-reply:
 		return done.live, done.err
 	case <-ctx.Done():
-		return LiveCall{}, ctx.Err()
+		return registry.LiveCall{}, ctx.Err()
 	}
 }
 
@@ -139,15 +129,15 @@ func (c *Call) carryOut(o *order) {
 // setVariables is for calls that are settled: until then the caller's INVITE stays as it came.
 func (c *Call) setVariables(by string, all map[string]string) error {
 	if c.invite != nil {
-		return &OrderError{
+		return &bridge.OrderError{
 			Problem: "the call has no agent yet, or its caller has not confirmed the answer", Remedy: "ask again in a moment",
 		}
 	}
-	text, set, err := outbound.SetVariables(c.caller, c.record.variables, all)
+	text, set, err := outbound.SetVariables(c.caller, c.record.Variables, all)
 	if refused, is := errors.AsType[*outbound.PlaceError](err); is {
-		return &OrderError{Problem: refused.Problem, Remedy: refused.Remedy, Code: refused.Status}
+		return &bridge.OrderError{Problem: refused.Problem, Remedy: refused.Remedy, Code: refused.Status}
 	}
-	c.caller, c.record.variables, c.vars.HeaderFunc = text, set, text.Value
+	c.caller, c.record.Variables, c.vars.HeaderFunc = text, set, text.Value
 	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	return nil
 }

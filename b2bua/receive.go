@@ -13,8 +13,8 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transaction"
-	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // Request takes every well-formed request that is not a retransmission, nor a CANCEL.
@@ -25,7 +25,7 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
 	case req.Method == sip.OPTIONS:
-		s.onOptions(req, tx)
+		s.stack.AnswerOptions(req, tx, s.Draining())
 	case req.Method == sip.REGISTER && s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Registers:
 		s.onRegister(req, tx)
 	case req.Method == sip.ACK: // of no dialog
@@ -74,26 +74,6 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 	s.stack.Refuse(req, tx, 481)
 }
 
-// onOptions answers trunks: by their address or certificate, others by credentials.
-func (s *Server) onOptions(req *sip.Request, tx *transaction.Server) {
-	from := s.stack.SenderOf(req)
-	if !s.admission.Peers.Load().Standing(from).Known {
-		if _, t := s.stack.Identify(req, tx); t == nil {
-			return
-		}
-	}
-	if s.Draining() {
-		s.stack.Reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
-		return
-	}
-	o := leg.PeerOptions{Rel100: config.Rel100Supported, Allow: s.admission.Peers.Load().Allow}
-	if code, reason, headers := leg.Unsupported(req, o); code != 0 {
-		s.stack.Reply(req, tx, code, reason, headers...)
-		return
-	}
-	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
-}
-
 // onRegister takes a registration of a sender that shows the credentials of a trunk, or target, that may register here.
 func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	now, from := time.Now(), s.stack.SenderOf(req)
@@ -116,15 +96,12 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 // be forged.
 func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	source := message.ParseSource(req.Source())
-	if s.registry.Leg(message.TagOf(req.To().Params)) != nil {
+	if tag := message.TagOf(req.To().Params); s.registry.Leg(tag) != nil || s.registry.IsGone(tag, message.BranchOf(req)) {
 		tx.Terminate() // a retransmission after the end of its transaction
 		return
 	}
-	if s.registry.IsGone(message.TagOf(req.To().Params), message.BranchOf(req)) {
-		tx.Terminate()
-		return
-	}
-	p, t := s.successor.knownBefore(req)
+	before := s.successor.beginsAgain(req)
+	p, t := s.successor.trunkOf(before)
 	if t == nil {
 		p, t = s.stack.Identify(req, tx)
 	}
@@ -149,16 +126,20 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		s.stack.Refuse(req, tx, 500)
 		return
 	}
-	if why := s.successor.enter(t, req); why != peers.CapacityFree {
+	enter := s.admission.Enter
+	if before != nil { // it has its place already, without regard to the limits
+		enter = s.admission.Reenter
+	}
+	if why := enter(t); why != peers.CapacityFree {
 		s.stack.NoRoom(req, tx, why)
 		return
 	}
-	s.begin(req, tx, p, t, source, local)
+	s.begin(req, tx, p, t, source, local, before)
 }
 
 // begin makes the call of an admitted INVITE and starts it.
 func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk,
-	source netip.AddrPort, local leg.Local,
+	source netip.AddrPort, local leg.Local, before *begun,
 ) {
 	started := false
 	defer func() {
@@ -166,7 +147,11 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.admission.Leave(t, true)
 		}
 	}()
-	id, at, before := s.successor.begins(req)
+	id, at := record.NewID(), time.Now()
+	if before != nil { // both as before
+		s.successor.again.Delete(message.TagOf(req.To().Params))
+		id, at = before.record.ID, leg.TimeOf(before.noted.Started)
+	}
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
@@ -211,12 +196,10 @@ func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
 // 13.2.2.4); where the leg is gone, the 2xx gets ACK and BYE. The rate of these
 // reactions is bounded, and they end when a transaction would.
 func (s front) StrayResponse(res *sip.Response) {
-	cseq, from := res.CSeq(), res.From()
-	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil || res.Via() == nil ||
-		cseq.MethodName != sip.INVITE {
+	if !message.AnswersInvite(res) {
 		return
 	}
-	tag := message.TagOf(from.Params)
+	tag := message.TagOf(res.From().Params)
 	l := s.registry.Leg(tag)
 	if l != nil && l.callID != res.CallID().Value() {
 		return

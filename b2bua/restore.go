@@ -7,6 +7,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -58,7 +59,7 @@ func (su *successor) restore(all []record.Left) {
 
 // restoreCall takes up one call, and says whether it goes on.
 func (su *successor) restoreCall(l *record.Left) (on bool) {
-	k, err := su.decode(l.State)
+	k, err := kept.DecodeNow(l.State, su.server.machine)
 	if err == nil && k.Refused != nil {
 		su.server.stack.RefuseAgain(k.Refused, func() { su.server.sink.Owe(k.ID, nil) })
 		return false
@@ -82,15 +83,6 @@ func (su *successor) restoreCall(l *record.Left) (on bool) {
 		su.keepInterrupted(l)
 	}
 	return false
-}
-
-// decode reads a state, with its times as the wall clock goes now.
-func (su *successor) decode(state []byte) (*kept.Call, error) {
-	k, err := kept.Decode(state)
-	if err == nil {
-		k.Rebase(leg.Instant(time.Now()), su.server.machine)
-	}
-	return k, err
 }
 
 // safely does a part of the restoration, of which a panic costs one call.
@@ -133,7 +125,7 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 		return err
 	}
 	var callee *peers.Target
-	own := partiesOf(&v.vars)
+	own := peers.PartiesOf(&v.vars)
 	parties := own
 	if a := v.connected; v.customer != nil {
 		callee = v.customer.reserved
@@ -203,18 +195,13 @@ func (su *successor) keepInterrupted(l *record.Left) {
 	}
 	r := l.Interrupted
 	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
-		logEnded(su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk), &r)
+		su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk).EmbedObject(bridge.Ended{Record: &r}).Msg("call ended")
 	}
 	if su.server.bridges.Archive != nil {
 		r.SettleRecordings(su.server.bridges.Archive.Finished)
 	}
 	su.server.unwritten.Add(1)
-	su.server.sink.Keep(su.server.ctx, &r, nil, func(err error) {
-		if err != nil && su.server.ctx.Err() == nil {
-			su.server.log.Error().Err(err).Str("call", r.ID).Msg("record not written")
-		}
-		su.server.unwritten.Add(-1)
-	})
+	su.server.keep(&r, nil, func() {})
 }
 
 // reviving is a call that is taken up.

@@ -6,10 +6,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
@@ -75,7 +79,7 @@ func (v *reviving) takeRouteAgain() {
 		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
 	}
 	if index < 0 {
-		v.route = unrouted()
+		v.route = config.Unrouted()
 		return
 	}
 	if v.k.Mark != 0 {
@@ -86,35 +90,20 @@ func (v *reviving) takeRouteAgain() {
 		return
 	}
 	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
-	v.route = unrouted()
-}
-
-// unrouted has the options of a call that no route is for.
-func unrouted() *config.Route {
-	return &config.Route{
-		Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone,
-		Ringback: "us",
-	}
+	v.route = config.Unrouted()
 }
 
 // attempt returns the one that made the bridge, or the one under way of a call without an answer.
 func (v *reviving) attempt(target *peers.Target) *attempt {
 	k := v.k.Bridge
 	a := &attempt{
-		number: k.Number, plan: &plan{by: k.By}, target: target, shared: k.Split, placed: k.Placed,
+		number: k.Number, plan: &outbound.Plan{By: k.By, Reason: k.Reason()}, target: target,
+		shared: k.Split, placed: k.Placed,
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}
 	if v.b != nil {
 		a.crypto, a.line = v.b.Crypto, v.b
-	}
-	switch {
-	case k.Transfer:
-		a.plan.reason = record.ReasonTransfer
-	case k.Rescue:
-		a.plan.reason = record.ReasonRescue
-	case k.Customer:
-		a.plan.reason = record.ReasonCustomer
 	}
 	a.dest, a.mediaName = k.Dest.AddrPort, k.MediaName
 	return a
@@ -122,14 +111,8 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 
 // restoreRecord takes the record so far. The recordings of the old process end with it.
 func (v *reviving) restoreRecord(r *record.Record) {
-	v.record = callRecord{
-		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID,
-		externalID: r.ExternalID,
-		startedAt:  r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt,
-		answeredAt: r.AnsweredAt,
-		setupMS:    r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
-		queued: time.Duration(r.QueuedMS) * time.Millisecond, variables: r.Variables,
-	}
+	v.record = record.LiveOf(r)
+	v.record.Restored = v.k.Restored
 	if r.Verstat != "" {
 		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
@@ -137,11 +120,11 @@ func (v *reviving) restoreRecord(r *record.Record) {
 		v.bridge.Recordings.Past = r.Recordings
 		return
 	}
-	v.record.restored++
+	v.record.Restored++
 	if t := v.k.Transfer; t != nil {
 		var try record.Attempt
 		if json.Unmarshal(t.Try, &try) == nil {
-			v.record.attempts = append(v.record.attempts, try)
+			v.record.Attempts = append(v.record.Attempts, try)
 		}
 	}
 	if r.Killed(); v.server.bridges.Archive != nil {
@@ -164,7 +147,7 @@ func (v *reviving) discard() {
 func (v *reviving) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
-	c.log.Info().Int("restored", c.record.restored).Msg("call goes on after the end of its process")
+	c.log.Info().Int("restored", c.record.Restored).Msg("call goes on after the end of its process")
 	c.ladder.Decide("the process was ended, and another one goes on with the call")
 	v.nameAgain()
 	if t := v.k.Transfer; t != nil && t.Waiting != nil {
@@ -188,7 +171,7 @@ func (v *reviving) revived() phase {
 		}
 	}
 	c.rescues.listen()
-	v.askLater()
+	c.askLater()
 	c.notes.mark()
 	return (*Call).bridged
 }
@@ -216,25 +199,9 @@ func (v *reviving) takeBack(k *kept.Waiting) {
 // nameAgain has hooks find the call.
 func (v *reviving) nameAgain() {
 	v.nameByIDs()
-	for _, id := range []string{v.record.targetSIPCallID, v.record.synthflowCallID, v.record.externalID} {
+	for _, id := range []string{v.record.TargetSIPCallID, v.record.SynthflowCallID, v.record.ExternalID} {
 		if id != "" {
 			v.name(id)
-		}
-	}
-}
-
-// askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is
-// asked at once: the end of the last one may have come before its answer.
-func (v *reviving) askLater() {
-	now, stats := time.Now(), v.bridge.Media.Stats()
-	v.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	v.times.askAt = now.Add(askAfter + rand.N(askAfter))
-	for side := range v.times.silent {
-		if v.times.silent[side] = now; v.k.Silent[side] != 0 {
-			v.times.silent[side] = leg.TimeOf(v.k.Silent[side])
-		}
-		if now.Sub(v.times.silent[side]) > 2*askAfter {
-			v.askSide(side)
 		}
 	}
 }
@@ -248,4 +215,50 @@ func (c *Call) closing() phase {
 		c.notes.oweRefusal()
 	}
 	return (*Call).linger
+}
+
+// A call that has outlived its process asks the sides that are silent whether they still have it: a BYE may have been
+// missed.
+
+// askAfter is how long a side may be silent after the restart before it is asked whether
+// it still has the call; at most twice that, so that not all are asked at once.
+const askAfter = 2 * time.Second
+
+// The Refs of these questions, by side.
+const (
+	askRefA = -1
+	askRefB = -2
+)
+
+// askLater has the sides asked that are silent from now on.
+func (c *Call) askLater() {
+	stats := c.bridge.Media.Stats()
+	c.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
+}
+
+// askSilent asks the sides that have sent no RTP since the restart.
+func (c *Call) askSilent() {
+	stats := c.bridge.Media.Stats()
+	c.times.askAt = time.Time{}
+	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
+		switch l := [2]*legOnWire{c.a, c.b}[side]; {
+		case l == nil:
+		case rx != c.heard[side]:
+			c.step(l, leg.MediaHeard{})
+		default:
+			accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
+			c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})
+		}
+	}
+}
+
+// onAnsweredAsk ends the call if a side does not have it any more (RFC 5057 section 5.1).
+func (c *Call) onAnsweredAsk(f leg.Replied) {
+	if c.finished || f.Ref != askRefA && f.Ref != askRefB || f.Code != 481 && f.Code != 408 {
+		return
+	}
+	c.log.Info().Stringer("side", media.Side(askRefA-f.Ref)).Int("code", f.Code).
+		Msg("a side has hung up while no process was there")
+	c.hangup(cause.MissedHangup, record.EndedBySystem)
 }

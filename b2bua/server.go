@@ -13,6 +13,7 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -24,31 +25,17 @@ import (
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/internal/parallel"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
-
-// Sink takes the records of calls; *store.Store is one.
-type Sink interface {
-	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
-	// It does not block.
-	Journal(r record.Record, state []byte)
-	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block. It keeps nothing of
-	// the state, as Journal and Keep.
-	Owe(id string, state []byte)
-	// Put keeps the record of a finished call and returns when it is safe.
-	Put(ctx context.Context, r record.Record) error
-	// Keep is Put that does not block: what it returned is told to done, once at most. r must not change any more.
-	// owes is as for Owe.
-	Keep(ctx context.Context, r *record.Record, owes []byte, done func(error))
-}
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
 	cfg          *config.Config
 	bridges      bridge.Resources
-	sink         Sink
+	sink         kept.Sink
 	node         string
 	log          zerolog.Logger
 	mint         *message.Minter
@@ -166,7 +153,7 @@ func (s *Server) HangupAll() {
 // WaitIdle returns when no call is live and every record is written, or with
 // the context's error. Legs may still owe their peers something.
 func (s *Server) WaitIdle(ctx context.Context) error {
-	return wait(ctx, func() bool {
+	return parallel.Until(ctx, func() bool {
 		calls, _ := s.registry.Counts()
 		return calls == 0
 	})
@@ -175,22 +162,7 @@ func (s *Server) WaitIdle(ctx context.Context) error {
 // WaitLegs returns when no leg is left either: every BYE is answered, every
 // cancelled INVITE over, and every registration removed. A dead peer delays that by 32 s.
 func (s *Server) WaitLegs(ctx context.Context) error {
-	return wait(ctx, func() bool { return s.Idle() && s.clients.Left() })
-}
-
-func wait(ctx context.Context, done func() bool) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if done() {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return parallel.Until(ctx, func() bool { return s.Idle() && s.clients.Left() })
 }
 
 // Idle says whether nothing is left of any call: no call, no leg.

@@ -31,9 +31,8 @@ func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool
 		c.bridge.Agreement.KeepBefore(media.SideB, false)
 		tr.current.held, tr.current.waiting, c.b = c.bridge.Agreement.Description[media.SideB].Held(), agent, nil
 	}
-	c.bridge.Agreement.SentTo[media.SideB] = a.formats
 	c.bridge.Announcement.Begin(tr.current.announce)
-	c.bridge.Media.SetPeer(media.SideB, answer)
+	c.bridge.Plug(a.formats, answer)
 	return a.crypto.Awaits()
 }
 
@@ -62,7 +61,7 @@ func (tr *transfers) announced(f bridge.Announced) {
 
 // declined: a target that has heard the announcement does not take the call.
 func (tr *transfers) declined(why cause.Cause) {
-	tr.current.plan.targets = nil
+	tr.current.plan.Targets = nil
 	tr.tryFailed(why, nil, 603)
 }
 
@@ -84,8 +83,7 @@ func (tr *transfers) tryFailed(why cause.Cause, err error, code int) {
 
 // plugBack gives side B back to the agent that has waited, as it was before.
 func (tr *transfers) plugBack(d *sdp.Description, sentTo []sdp.Format) {
-	tr.call.bridge.Agreement.SentTo[media.SideB] = sentTo
-	tr.call.bridge.Media.SetPeer(media.SideB, d)
+	tr.call.bridge.Plug(sentTo, d)
 	tr.call.bridge.Media.ListenForDigits()
 }
 

@@ -49,7 +49,7 @@ func TestDerived(t *testing.T) {
 		Name: "agent", Sources: sources, Auth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
 		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour,
 		Transport: "udp", Codecs: []string{"PCMU", "PCMA"}, FirstResponseTimeout: 4 * time.Second, RingTimeout: time.Minute,
-		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true, MaxCalls: 5000, MaxCPS: 2000, Limits: TrunkLimits{PerSourceRate: 4000},
+		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true, MaxCalls: 5000, MaxCPS: 2000,
 		Circuit: Circuit{Failures: 3},
 	}
 	if diff := cmp.Diff(caller, target.Caller(), bare); diff != "" {

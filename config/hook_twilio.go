@@ -19,10 +19,9 @@ type TwilioHook struct {
 	Targets []string `key:"targets" is:"target" filled:""`
 	// Other targets for some numbers. The first rule that matches is used, and targets where none does.
 	Rules []TwilioRule `key:"rules" filled:""`
-	// What Twilio is told when no target can be dialled. Default: reject as busy.
-	Fallback twilio.Fallback `key:"fallback"`
-	// Writes %3B for a ; in a header's value. Synthflow's documents show it raw.
-	EncodeSemicolon bool `key:"encode_semicolon" default:"false"`
+	// The TwiML that Twilio is told when no target can be dialled, like "<Response><Say>Please call again
+	// later.</Say></Response>". Empty: the call is rejected as busy.
+	Fallback string `key:"fallback" is:"twiml"`
 	// Keeps the caller's leg unanswered until the target answers.
 	AnswerOnBridge bool `key:"answer_on_bridge" default:"false"`
 	// Has Twilio tell how a call ended: the call gets a record, and the next target where one does not take it. It needs
@@ -75,26 +74,12 @@ func (h *TwilioHook) FollowURL() string {
 	return strings.TrimSuffix(h.URL, TwilioPath) + h.FollowPath()
 }
 
-// fallback declares the keys of a twilio.Fallback.
-type fallback struct {
-	// Refuses the call: busy or rejected.
-	Reject string `key:"reject"`
-	// Dials a number.
-	Dial string `key:"dial"`
-	// Has Twilio ask another URL.
-	Redirect string `key:"redirect"`
-	// Says these words to the caller.
-	Say string `key:"say"`
-}
-
-func (f *fallback) check(s section) {
-	if _, err := twilio.Fallback(*f).TwiML(twilio.DialOptions{}); err != nil {
-		s.fail("cannot be sent to Twilio: "+err.Error(),
-			"write one of reject: busy, reject: rejected, dial, redirect and say")
+// parseTwiML takes a document that Twilio is told.
+func parseTwiML(t string) (string, complaint) {
+	if err := twilio.CheckTwiML(t); err != nil {
+		return "", refuse("cannot be sent to Twilio: "+err.Error(), `write TwiML like "<Response><Say>Please call again.</Say></Response>"`)
 	}
-	if *f == (fallback{}) {
-		f.Reject = "busy"
-	}
+	return parseText(t)
 }
 
 // twilioTakes reports targets that Twilio cannot dial: with credentials, or with headers that it does not put into its

@@ -21,13 +21,11 @@ func (h *vapiHook) check(s section) { h.open = !s.has("secret_file") }
 
 // VapiRule is one entry of hooks.vapi.rules. Exactly one of AssistantID, Assistant, Destination and Error is set.
 type VapiRule struct {
-	// The trunk whose calls the rule is for. Empty: any call.
-	Trunk string `key:"trunk" is:"trunk"`
 	// A regular expression over the called number of the carrier's call, as in routes.
 	To *Numbers `key:"to"`
 	// The same over the calling number of the carrier's call.
 	From *Numbers `key:"from"`
-	// A template that gives "true" for the calls that the rule is for.
+	// A template that gives "true" for the calls that the rule is for, like {{eq .Trunk "carrier"}}.
 	When *template.Template `key:"when" use:"hook"`
 	// The template of an assistant's id. A rule has one of assistant_id, assistant, destination and error.
 	AssistantID *template.Template `key:"assistant_id" use:"hook"`

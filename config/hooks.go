@@ -59,8 +59,6 @@ type variablesHook struct {
 	Token Secret `key:"token_file" required:"the file with the token"`
 	// Templates of further ids that a call has.
 	IDs []*template.Template `key:"ids" use:"hook" default:"{{.Header \"X-Twilio-CallSid\"}}"`
-	// The headers of the carrier's INVITE that are given. "X-*": all that begin so.
-	Headers []string `key:"headers" is:"header-pattern" default:"X-*"`
 	// Variables by name, with a template each.
 	Values []variable `key:"values" use:"hook"`
 }

@@ -8,7 +8,6 @@ import (
 
 	"flowbridge/config/template"
 	"flowbridge/media/audio"
-	"flowbridge/platform/twilio"
 )
 
 // key is one key of a section. The tag of a struct's field declares it, and the field's comment describes it: the
@@ -74,9 +73,6 @@ func (k key) names() []string {
 func sectionType(t reflect.Type) (declared reflect.Type, ok bool) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
-	}
-	if t == reflect.TypeFor[twilio.Fallback]() {
-		return reflect.TypeFor[fallback](), true
 	}
 	return t, t.Kind() == reflect.Struct && len(keysOf(t)) > 0
 }

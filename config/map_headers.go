@@ -11,25 +11,29 @@ import (
 type Pass struct {
 	// The header that the other side sends.
 	From string `key:"from" is:"header-pattern" required:"the header that the other side sends, like X-Agent"`
-	// The name that it goes out by. Empty: that of from.
+	// The name that it goes out by. Empty: that of from. A User-to-User (RFC 7433) goes out by another name as the text
+	// that it has. Another header goes out as User-to-User as its text with encoding=hex and the protocol discriminator
+	// 00 (RFC 7434).
 	To string `key:"to" is:"passed-name"`
-	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a
-	// User-to-User of a text, with encoding=hex and the protocol discriminator 00, RFC 7434).
-	UUI string `key:"uui" enum:"keep decode encode" default:"keep"`
 }
 
-// The values of pass_headers[].uui.
-const (
-	UUIKeep   = "keep"
-	UUIDecode = "decode"
-	UUIEncode = "encode"
-)
+const userToUser = "User-to-User"
+
+// Decodes reports whether the entry makes texts of User-to-User.
+func (p *Pass) Decodes() bool {
+	return strings.EqualFold(p.From, userToUser) && !strings.EqualFold(p.To, userToUser)
+}
+
+// Encodes reports whether the entry makes a User-to-User of texts.
+func (p *Pass) Encodes() bool {
+	return strings.EqualFold(p.To, userToUser) && !strings.EqualFold(p.From, userToUser)
+}
 
 // PassNamed makes entries of names, which pass as they are.
 func PassNamed(names ...string) []Pass {
 	all := make([]Pass, len(names))
 	for i, name := range names {
-		all[i] = Pass{From: name, To: name, UUI: UUIKeep}
+		all[i] = Pass{From: name, To: name}
 	}
 	return all
 }

@@ -97,14 +97,11 @@ func TestDefaults(t *testing.T) {
 			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: engineAuto, Insight: InsightOn,
 			Timeout: 30 * time.Second,
 		},
-		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
-		Admin: Admin{Listen: AdminAddress{AddrPort: netip.MustParseAddrPort("127.0.0.1:8080")}, Local: RightsOperate},
-		Telemetry: Telemetry{
-			OTLP: OTLP{SampleRatio: 1},
-			HEP:  hep{CaptureID: 2001},
-		},
-		Log:   Log{Level: "info", Format: formatJSON},
-		Fleet: Fleet{Takeover: Takeover{Patience: 50 * time.Millisecond}},
+		Store:     Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
+		Admin:     Admin{Listen: AdminAddress{AddrPort: netip.MustParseAddrPort("127.0.0.1:8080")}, Local: RightsOperate},
+		Telemetry: Telemetry{HEP: hep{CaptureID: 2001}},
+		Log:       Log{Level: "info", Format: formatJSON},
+		Fleet:     Fleet{Takeover: Takeover{Patience: 50 * time.Millisecond}},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
@@ -212,7 +209,7 @@ func TestSecretFiles(t *testing.T) {
 func TestTemplateInPlainText(t *testing.T) {
 	for _, text := range []string{
 		"targets: [{name: t, kind: synthflow, account: {token_env: PW, workspace_id: 'w{{.Trunk}}'}}]",
-		"targets: [{name: t, kind: sip, uri: 'sip:a@b.example'}]\nhooks: {listen: '127.0.0.1:1', twilio: {targets: [t], fallback: {say: '{{.To.Number}}'}}}",
+		"targets: [{name: t, kind: sip, uri: 'sip:a@b.example'}]\nhooks: {listen: '127.0.0.1:1', twilio: {targets: [t], fallback: '<Response>{{.To.Number}}</Response>'}}",
 	} {
 		if _, err := Parse("f.yaml", []byte(text), testEnv); err == nil || !strings.Contains(err.Error(), "holds a template, and this key is the same for every call") {
 			t.Errorf("%s: %v", text, err)

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"flowbridge/config/template"
-	"flowbridge/platform/twilio"
 )
 
 // API and SIP host come as a pair, whichever of the two is written down.
@@ -92,26 +91,26 @@ hooks:
   vapi:
     secret_file: `+secret+`
     rules:
-      - {trunk: c, to: "^\\+49", when: '{{eq (.Header "X-Lang") "de"}}', assistant_id: a1, overrides: {maxDurationSeconds: 60}, variables: {name: '{{.From.Name}}'}}
+      - {to: "^\\+49", when: '{{eq (.Header "X-Lang") "de"}}', assistant_id: a1, overrides: {maxDurationSeconds: 60}, variables: {name: '{{.From.Name}}'}}
       - assistant:
           firstMessage: "Hello {{name}}"
           model: {provider: openai, temperature: 0.5, messages: [{role: system, content: "one\ntwo"}], on: true, none: null}
       - {destination: {type: number, number: "+15550100009"}}
   synthflow: {secret_file: `+secret+`}
-  variables: {token_file: `+secret+`, values: {caller: '{{.Lead.Number}}'}, ids: ['{{.Header "X-Ext"}}'], headers: [X-Name]}
+  variables: {token_file: `+secret+`, values: {caller: '{{.Lead.Number}}'}, ids: ['{{.Header "X-Ext"}}']}
 `), testEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := cfg.Hooks
-	if h.Twilio.Fallback != (twilio.Fallback{Reject: "busy"}) || h.Twilio.AuthToken.Reveal() != "hush" || h.Twilio.EncodeSemicolon {
+	if h.Twilio.Fallback != "" || h.Twilio.AuthToken.Reveal() != "hush" {
 		t.Errorf("twilio: got %+v", h.Twilio)
 	}
 	if h.Vapi.Secret.Reveal() != "hush" || len(h.Vapi.Rules) != 3 {
 		t.Fatalf("vapi: got %+v", h.Vapi)
 	}
 	r := h.Vapi.Rules
-	if r[0].Trunk != "c" || !r[0].To.Match("+4930") || string(r[0].Overrides) != `{"maxDurationSeconds":60}` || r[0].Variables[0].Name != "name" {
+	if !r[0].To.Match("+4930") || string(r[0].Overrides) != `{"maxDurationSeconds":60}` || r[0].Variables[0].Name != "name" {
 		t.Errorf("first rule: got %+v", r[0])
 	}
 	const assistant = `{"firstMessage":"Hello {{name}}","model":{"messages":[{"content":"one\ntwo","role":"system"}],"none":null,"on":true,"provider":"openai","temperature":0.5}}`
@@ -121,7 +120,7 @@ hooks:
 	if got := string(r[2].Destination); got != `{"number":"+15550100009","type":"number"}` {
 		t.Errorf("got %s", got)
 	}
-	if len(h.Variables.IDs) != 1 || h.Variables.Headers[0] != "X-Name" {
+	if len(h.Variables.IDs) != 1 {
 		t.Errorf("got %+v, %+v", h.Synthflow, h.Variables)
 	}
 }

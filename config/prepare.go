@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -45,7 +44,7 @@ type Prepare struct {
 	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, and what it gives is quoted as
 	// JSON needs it. Numbers, true, false and null go out as they are. Without it there is no body.
 	Body *jsonBody `key:"body" use:"prepare"`
-	// Kind http: what the answer must be, besides JSON.
+	// Kind http: what the answer must have, besides a 2xx and JSON.
 	Success success `key:"success"`
 	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots
 	// (call.id, calls.0.id). It becomes .Prepare.CallID. Empty: the answer has none.
@@ -64,8 +63,6 @@ type Prepare struct {
 
 // Success is the section `success` of prepare.
 type success struct {
-	// The HTTP statuses. Empty: any of these.
-	Status []int `key:"status" min:"200" max:"299"`
 	// The members that the answer must have, by JSON path, and their values: texts, numbers, true or false.
 	JSON []Member `key:"json"`
 }
@@ -80,8 +77,6 @@ type Member struct {
 
 // Answer says which answers of a prepare step are a success, and where they have the id.
 type Answer struct {
-	// Status are the HTTP statuses of success; empty: all of 2xx.
-	Status []int
 	// Members must be there.
 	Members []Member
 	// ID is the path of the platform's id; empty: there is none.
@@ -92,18 +87,15 @@ type Answer struct {
 
 // String says it for people.
 func (a *Answer) String() string {
-	words := "any 2xx"
-	for i, status := range a.Status {
-		words = [...]string{"", words + " or "}[min(i, 1)] + strconv.Itoa(status)
-	}
+	words := []string{"any 2xx"}
 	for _, m := range a.Members {
 		value, _ := json.Marshal(m.Value)
-		words += fmt.Sprintf(", %s is %s", m.Path, value)
+		words = append(words, fmt.Sprintf("%s is %s", m.Path, value))
 	}
 	if a.ID != "" {
-		words += ", and the id in " + a.ID
+		words = append(words, "and the id in "+a.ID)
 	}
-	return words
+	return strings.Join(words, ", ")
 }
 
 // The values of targets[].prepare.on_failure.
@@ -184,7 +176,7 @@ func (p *Prepare) overHTTP(s section) {
 	if p.Method == http.MethodGet && p.Body != nil {
 		s.fields["body"].fail("has no place in a GET", "write method: POST, or put the values into the url's query")
 	}
-	p.answer = Answer{Status: p.Success.Status, Members: p.Success.JSON, ID: p.ID}
+	p.answer = Answer{Members: p.Success.JSON, ID: p.ID}
 }
 
 // requestHeaders reads the headers of the request.

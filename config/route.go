@@ -111,3 +111,8 @@ const (
 	WantedAlways   Wanted = "always"
 	wantedOnDemand Wanted = "on_demand"
 )
+
+// Unrouted has the options of a call that no route is for.
+func Unrouted() *Route {
+	return &Route{Otherwise: 503, Record: WantedOff, MaskDTMF: WantedOff, Hold: HoldNone, Ringback: "us"}
+}

@@ -23,15 +23,20 @@ type OTLP struct {
 	Endpoint string `key:"endpoint" is:"collector"`
 	// The file with a bearer token for the collector.
 	Token Secret `key:"token_file" later:""`
-	// The share of calls whose spans are sent, from 0 to 1. A caller that sends traceparent decides for its calls.
-	SampleRatio float64 `key:"sample_ratio" is:"ratio" default:"1"`
 }
 
 // On says whether calls are traced.
 func (o *OTLP) On() bool { return o.Endpoint != "" }
 
 func (o *OTLP) check(s section) {
-	o.Token = s.secretFor("token_file", "endpoint", "http://127.0.0.1:4318")
+	if !s.filled("token_file") {
+		return
+	}
+	if !s.filled("endpoint") && !s.meant["endpoint"] {
+		s.fields["token_file"].fail("has no effect without endpoint",
+			`write endpoint, like "http://127.0.0.1:4318", or remove it`)
+	}
+	o.Token = s.secretFile("token_file")
 }
 
 // hep is the section `telemetry.hep`.
@@ -40,8 +45,6 @@ type hep struct {
 	To string `key:"to" is:"hep-server"`
 	// The number of this node at the server.
 	CaptureID int `key:"capture_id" min:"1" max:"4294967295" default:"2001"`
-	// The file with the server's password.
-	Password Secret `key:"password_file" later:""`
 }
 
 // On says whether messages are sent.
@@ -51,21 +54,6 @@ func (h *hep) On() bool { return h.To != "" }
 func (h *hep) Server() (network, address string) {
 	network, address, _ = strings.Cut(h.To, "://")
 	return network, address
-}
-
-func (h *hep) check(s section) {
-	h.Password = s.secretFor("password_file", "to", "udp://127.0.0.1:9060")
-}
-
-// secretFor reads the secret of a section that one of its keys turns on.
-func (s section) secretFor(name, on, example string) Secret {
-	if !s.filled(name) {
-		return ""
-	}
-	if !s.filled(on) && !s.meant[on] {
-		s.fields[name].fail("has no effect without "+on, "write "+on+", like "+strconv.Quote(example)+", or remove it")
-	}
-	return s.secretFile(name)
 }
 
 // tracesPath is where OTLP over HTTP takes traces (https://opentelemetry.io/docs/specs/otlp/#otlphttp-request).
@@ -112,15 +100,6 @@ func parseHEPServer(t string) (string, complaint) {
 		return "", wrong
 	}
 	return t, complaint{}
-}
-
-// parseRatio takes a number from 0 to 1.
-func parseRatio(t string) (float64, complaint) {
-	f, err := strconv.ParseFloat(t, 64)
-	if err != nil || !(f >= 0 && f <= 1) {
-		return 0, refuse("is not a number from 0 to 1", "write one like 0.1 for one call in ten")
-	}
-	return f, complaint{}
 }
 
 var httpToken = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")

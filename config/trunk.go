@@ -149,9 +149,6 @@ type TrunkLimits struct {
 	PerCallerCalls int `key:"per_caller_calls" default:"0" max:"1000000"`
 	// The most simultaneous calls to one called number. Over it: 486 (destination_limited). 0: no limit.
 	PerDestinationCalls int `key:"per_destination_calls" default:"0" max:"1000000"`
-	// The most new requests per second from one address, or one IPv6 /64, before they are parsed: INVITE, OPTIONS and all
-	// that is not within a call, repetitions too. Over it: 503 with Retry-After. 0: no limit.
-	PerSourceRate int `key:"per_source_rate" default:"4000" max:"1000000"`
 }
 
 // Originate is the section `originate` of a trunk: whom POST /api/calls may call over it.
@@ -162,6 +159,14 @@ type Originate struct {
 	PerHour int `key:"per_hour" default:"100" max:"1000000"`
 	// Whether it is found out who answers. Absent: it is not.
 	Answer *WhoAnswers `key:"answer"`
+}
+
+// WhoAnswers is what the trunk wants for who answers; nil: nothing.
+func (o *Originate) WhoAnswers() *WhoAnswers {
+	if o == nil {
+		return nil
+	}
+	return o.Answer
 }
 
 // WhoAnswers is the section `answer` of `originate`: a person, an answering machine, a fax, or the tones of a network. The

@@ -3,15 +3,23 @@ package bridge
 import (
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 )
 
-// Hearing is whether the agent is heard, by looks at the counts of packets.
+// Hearing is whether the agent is heard, by looks at the counts of packets, and whether it says something that the
+// caller waits for.
 type Hearing struct {
-	At    time.Time // deadline of the next look; zero: nobody asks
+	at    time.Time // deadline of the next look; zero: nobody asks
 	since time.Time // nothing was heard since
 	rx    [2]uint64 // by side
+
+	hushAt  time.Time     // deadline of the next look whether it says something; zero: nobody asks
+	deadAir time.Duration // for how long it may say nothing
 }
 
 const (
@@ -20,17 +28,44 @@ const (
 	deadAfter = 20 * time.Second
 	// looksPerSilence is how often is looked within the time that makes silence a failure.
 	looksPerSilence = 4
+	// hushEvery is how often is looked at least whether an agent says something that is waited for.
+	hushEvery = 250 * time.Millisecond
 )
 
-// Begin begins to look.
-func (h *Hearing) Begin(now time.Time) {
-	*h = Hearing{At: now.Add(deadAfter / looksPerSilence), since: now}
+// Begin begins to look. deadAir is for how long the agent may say nothing; 0: as long as it likes.
+func (h *Hearing) Begin(now time.Time, deadAir time.Duration) {
+	*h = Hearing{at: now.Add(deadAfter / looksPerSilence), since: now, deadAir: deadAir}
+	if deadAir > 0 {
+		h.hushAt = now.Add(deadAir)
+	}
 }
 
-// IsDead looks whether the agent was heard since the last look. It reports whether its silence, in which the caller was
+// Deadline is that of the next look.
+func (h *Hearing) Deadline() time.Time { return leg.Earliest(h.at, h.hushAt) }
+
+// Look looks, if that is due. It returns why the agent counts as dead; None: it does not.
+func (h *Hearing) Look(now time.Time, b *Bridge) cause.Cause {
+	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	if due(h.hushAt) && h.isHushed(now, b) {
+		return cause.DeadAir
+	}
+	if due(h.at) && h.isDead(now, b) {
+		return cause.MediaTimeout
+	}
+	return cause.None
+}
+
+// isHushed reports whether the agent says nothing, while the caller waits for it.
+func (h *Hearing) isHushed(now time.Time, b *Bridge) bool {
+	waited := b.Media.AgentWaited()
+	h.hushAt = now.Add(max(h.deadAir-waited, hushEvery))
+	return waited >= h.deadAir && b.Call.Connected() != nil && !b.Call.Moment().Transfer
+}
+
+// isDead looks whether the agent was heard since the last look. It reports whether its silence, in which the caller was
 // heard, is too long. An agent that is not connected, or beside a transfer, need not be heard.
-func (h *Hearing) IsDead(now time.Time, b *Bridge) bool {
-	h.At = now.Add(deadAfter / looksPerSilence)
+func (h *Hearing) isDead(now time.Time, b *Bridge) bool {
+	h.at = now.Add(deadAfter / looksPerSilence)
 	stats := b.Media.Stats()
 	rx, before := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}, h.rx
 	h.rx = rx
@@ -50,4 +85,15 @@ func (b *Bridge) bothSpeak() bool {
 		}
 	}
 	return true
+}
+
+// BeepWithin is how long a machine's beep is waited for.
+const BeepWithin = 40 * time.Second
+
+// LimitsOf is how long is waited to find out who answers, as a trunk wants it.
+func LimitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
+	if wanted.Machine == config.MachinePlay {
+		l.Beep = BeepWithin
+	}
+	return l
 }

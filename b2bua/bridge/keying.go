@@ -1,6 +1,9 @@
 package bridge
 
 import (
+	"net/netip"
+
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 )
@@ -56,4 +59,22 @@ func (m *Media) TakeKeys(e HandshakeOver) (taken bool, err error) {
 	}
 	b.Ladder.Decide("side %v: SRTP keys by DTLS, %s", e.Side, e.Leg.Suite())
 	return true, nil
+}
+
+// Plug has side B's media flow to a party with this description, which was offered these formats.
+func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
+	b.Agreement.SentTo[media.SideB] = offered
+	b.Media.SetPeer(media.SideB, d)
+}
+
+// Replace connects the caller to another party on side B, which has answered an offer of these formats. addr is our
+// address there.
+func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
+	b.Media.Addr[media.SideB] = addr
+	b.Agreement.OnHold[media.SideB], b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = false, nil,
+		[2]*agreement.Before{}
+	b.Agreement.Tell(media.SideB, answer.Formats())
+	b.Plug(offered, answer)
+	b.Media.ListenForDigits()
+	b.Exchanges.Drop()
 }

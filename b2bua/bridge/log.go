@@ -3,7 +3,11 @@ package bridge
 import (
 	"time"
 
+	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/store/record"
 )
 
 // Log writes the log lines of a call. A line gets the call's ids as it is written: a
@@ -52,4 +56,40 @@ func (l Log) line(level zerolog.Level) *zerolog.Event {
 		return begun.Str("trace_id", b.TraceID)
 	}
 	return begun
+}
+
+// LogRefusals logs the refusals of a peer's requests within its dialog.
+func (b *Bridge) LogRefusals(h *Half, effects []leg.Effect) {
+	for _, e := range effects {
+		r, ok := e.(leg.SendResponse)
+		if !ok || r.Res.StatusCode < 400 || (h.Leg.UAS && r.Method == sip.INVITE && r.Seq == h.Leg.InviteSeq) {
+			continue
+		}
+		Log{b, true}.Info().Stringer("side", h.Side).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
+			Str("reason", r.Res.Reason).Msg("request refused")
+	}
+}
+
+// LogSource logs a request within a dialog that came from another address than before. Its tags identify it, whatever
+// its address.
+func (b *Bridge) LogSource(h *Half, in leg.RequestIn) {
+	was := h.Leg.Dialog().Source
+	if was.Addr().IsValid() && in.Source.IsValid() && was.Addr() != in.Source.Addr() {
+		Log{b, true}.Info().Stringer("side", h.Side).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
+			Stringer("before", was).Msg("request from another address")
+	}
+}
+
+// Ended are the fields of the line of a call's end.
+type Ended struct{ *record.Record }
+
+// MarshalZerologObject adds them.
+func (r Ended) MarshalZerologObject(line *zerolog.Event) {
+	line.Str("from", r.From).Str("to", r.To).
+		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).
+		Str("ended_by", r.EndedBy).
+		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).
+		Str("target_sip_call_id", r.TargetSIPCallID).
+		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
+		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx)
 }

@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/media"
 	"flowbridge/media/audio"
 )
@@ -35,6 +36,9 @@ const (
 	OrderUnmask Order = "unmask"
 	OrderHold   Order = "hold" // keep the caller and the agent from hearing each other
 	OrderUnhold Order = "unhold"
+	// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. It is the only one that is
+	// not for the bridge.
+	OrderHangup Order = "hangup"
 )
 
 // Obey carries out an order.
@@ -50,8 +54,17 @@ func (b *Bridge) Obey(what Order) error {
 		return b.Masking.Order(what == OrderMask)
 	case OrderHold, OrderUnhold:
 		return b.Sounds.Hold(what == OrderHold)
+	case OrderHangup:
 	}
 	return refused("unknown order "+strconv.Quote(string(what)), "take one of docs/api.md")
+}
+
+// TransferRequest is a transfer that somebody orders.
+type TransferRequest struct {
+	outbound.Order
+	Announce Announce
+	By       string   // in the record and the log
+	Of       []string // the targets whose calls it may concern; none: any
 }
 
 // NotAnswered is the error of an order that needs an answered call.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 )
 
 // actHangup ends all calls, as a stop does or as an operator does.
@@ -18,7 +19,7 @@ func (m *callModel) actHangup(choose func(int) int) string {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		for _, l := range m.w.server.Live(ctx) {
-			ended, err := m.w.server.Order(ctx, l.Record.ID, b2bua.OrderHangup)
+			ended, err := m.w.server.Order(ctx, l.Record.ID, bridge.OrderHangup)
 			if errors.Is(err, b2bua.ErrNoCall) && m.hasEnded(ctx, l.Record.ID) { // by a CANCEL that was under way, maybe
 				continue
 			}

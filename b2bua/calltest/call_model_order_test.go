@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/registry"
 	"flowbridge/media"
 )
 
@@ -24,11 +25,11 @@ func (m *callModel) actOrder(choose func(int) int) string {
 	before := calls[choose(len(calls))]
 	id := before.Record.ID
 	var err error
-	var after b2bua.LiveCall
+	var after registry.LiveCall
 	what := pick([]string{"transfer", "warm", "accept", "hold", "resume", "press", "hangup"}, choose(7))
 	switch what {
 	case "transfer", "warm":
-		r := b2bua.TransferRequest{By: "model", Order: outbound.Order{
+		r := bridge.TransferRequest{By: "model", Order: outbound.Order{
 			To: pick([]string{"4711", "sip:bob@192.0.2.21:32681", "spare", "5711", "+1900", ""}, choose(6)), Named: choose(2) == 0,
 			Trunk: pick([]string{"", "pbx", "none"}, choose(3)),
 		}}
@@ -66,14 +67,14 @@ func (m *callModel) actOrder(choose func(int) int) string {
 			m.fail("a call that is resumed by order is on hold")
 		}
 	case "press":
-		_, err = m.w.server.Press(ctx, id, b2bua.DigitsRequest{Side: pick([]media.Side{media.SideB, media.SideA}, choose(2)), Digits: "1#"})
+		_, err = m.w.server.Press(ctx, id, bridge.DigitsRequest{Side: pick([]media.Side{media.SideB, media.SideA}, choose(2)), Digits: "1#"})
 	case "hangup":
 		if choose(4) > 0 { // it ends too many calls
 			return ""
 		}
-		_, err = m.w.server.Order(ctx, id, b2bua.OrderHangup)
+		_, err = m.w.server.Order(ctx, id, bridge.OrderHangup)
 	}
-	if refused := new(b2bua.OrderError); err != nil && !errors.As(err, &refused) && !errors.Is(err, b2bua.ErrNoCall) {
+	if refused := new(bridge.OrderError); err != nil && !errors.As(err, &refused) && !errors.Is(err, b2bua.ErrNoCall) {
 		m.fail("an order has no answer: %v", err)
 	}
 	return fmt.Sprintf("%s: %v", what, err)

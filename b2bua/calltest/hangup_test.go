@@ -8,16 +8,18 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/registry"
 	"flowbridge/store/record"
 )
 
 // hungUp waits for the end of a call that an operator hangs up.
-func (w *world) hungUp(id string) b2bua.LiveCall {
+func (w *world) hungUp(id string) registry.LiveCall {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 	defer cancel()
-	l, err := w.server.Order(ctx, id, b2bua.OrderHangup)
+	l, err := w.server.Order(ctx, id, bridge.OrderHangup)
 	if err != nil || l.Phase != "ending" || l.Record.Cause != string(cause.OperatorHangup) || l.Record.EndedAt.IsZero() {
 		w.t.Errorf("hangup: phase %s, cause %q, ended %v, %v", l.Phase, l.Record.Cause, l.Record.EndedAt, err)
 	}
@@ -54,7 +56,7 @@ func TestHangup(t *testing.T) {
 		if r := w.wantRecord("answered", cause.OperatorHangup, record.EndedByOperator); r.ID != id || r.Q850 != 16 || r.SIPStatus != 200 {
 			t.Errorf("record %+v", r)
 		}
-		if _, err := w.server.Order(w.t.Context(), id, b2bua.OrderHangup); !errors.Is(err, b2bua.ErrNoCall) {
+		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderHangup); !errors.Is(err, b2bua.ErrNoCall) {
 			t.Errorf("when the record is written: %v", err)
 		}
 	})
@@ -70,7 +72,7 @@ func TestHangupAgain(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		bye := w.agent.expect("BYE")
 		for range 2 {
-			l, err := w.server.Order(w.t.Context(), id, b2bua.OrderHangup)
+			l, err := w.server.Order(w.t.Context(), id, bridge.OrderHangup)
 			if err != nil || l.Record.Cause != string(cause.CallerHangup) || l.Record.EndedBy != record.EndedByCaller {
 				t.Errorf("%v: cause %s by %s", err, l.Record.Cause, l.Record.EndedBy)
 			}

@@ -20,6 +20,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/registry"
 	"flowbridge/media"
 	"flowbridge/media/recording"
 	"flowbridge/store/record"
@@ -96,7 +97,7 @@ func (w *recorded) talks(packets int) {
 }
 
 // order asks something of the one live call.
-func (w *world) order(what bridge.Order) (b2bua.LiveCall, error) {
+func (w *world) order(what bridge.Order) (registry.LiveCall, error) {
 	w.t.Helper()
 	live := w.server.Live(w.t.Context())
 	if len(live) != 1 {
@@ -106,7 +107,7 @@ func (w *world) order(what bridge.Order) (b2bua.LiveCall, error) {
 }
 
 // does is order where it has to be carried out, with the state afterwards.
-func (w *world) does(what bridge.Order, state string) b2bua.LiveCall {
+func (w *world) does(what bridge.Order, state string) registry.LiveCall {
 	w.t.Helper()
 	l, err := w.order(what)
 	if err != nil || l.Recording != state {
@@ -119,7 +120,7 @@ func (w *world) does(what bridge.Order, state string) b2bua.LiveCall {
 func (w *world) refuses(what bridge.Order, why string) {
 	w.t.Helper()
 	_, err := w.order(what)
-	var refused *b2bua.OrderError
+	var refused *bridge.OrderError
 	if !errors.As(err, &refused) || !strings.Contains(refused.Problem, why) || refused.Remedy == "" {
 		w.t.Errorf("order %s: %v; want %q", what, err, why)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
@@ -51,7 +52,7 @@ type life struct {
 func (w *world) begin(left []record.Left) { w.beginWith(left, nil) }
 
 // beginWith is begin with what another server has handed over; nil: none has.
-func (w *world) beginWith(left []record.Left, before b2bua.Predecessor) {
+func (w *world) beginWith(left []record.Left, before kept.Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
 	o := w.options
@@ -106,11 +107,11 @@ func (w *world) die() []record.Left {
 // handed is what a server hands over, but for its sockets, which the other one opens anew.
 type handed struct {
 	stack transport.State
-	calls []b2bua.Handed
+	calls []kept.Handed
 }
 
 func (h *handed) Take(string) (int, bool)          { return 0, false }
-func (h *handed) Calls() []b2bua.Handed            { return h.calls }
+func (h *handed) Calls() []kept.Handed             { return h.calls }
 func (h *handed) Restore(s *transport.Stack) error { s.Restore(&h.stack); return nil }
 
 // handOver has the server stand still, takes what it hands over, and ends it. An error means that it goes on.
@@ -125,7 +126,7 @@ func (w *world) handOver() (*handed, error) {
 		return nil, err
 	}
 	h := &handed{stack: s.Stack().State()}
-	err = s.HandOver(func(c b2bua.Handed) error {
+	err = s.HandOver(func(c kept.Handed) error {
 		h.calls = append(h.calls, c)
 		return nil
 	})
@@ -218,7 +219,7 @@ func (c lifeConn) Write(b []byte) (int, error) {
 }
 
 type lifeSink struct {
-	b2bua.Sink
+	kept.Sink
 	*life
 }
 

@@ -7,8 +7,8 @@ import (
 
 // mappingConfig has headers that go out by another name, both ways.
 var mappingConfig = strings.NewReplacer(
-	`country: "1"`, `country: "1", pass_headers: [{from: X-Agent, to: User-to-User, uui: encode}, {from: X-Topic, to: X-Reason}]`,
-	"  - {name: spare, kind: sip,", `  - {name: spare, kind: sip, reinvite: relay, pass_headers: [{from: User-to-User, to: X-Context, uui: decode}, {from: P-Asserted-Identity, to: X-Caller-URI}],`,
+	`country: "1"`, `country: "1", pass_headers: [{from: X-Agent, to: User-to-User}, {from: X-Topic, to: X-Reason}]`,
+	"  - {name: spare, kind: sip,", `  - {name: spare, kind: sip, reinvite: relay, pass_headers: [{from: User-to-User, to: X-Context}, {from: P-Asserted-Identity, to: X-Caller-URI}],`,
 ).Replace(testConfig)
 
 // A header goes out by the name that the other side's list gives it, in the set-up, in

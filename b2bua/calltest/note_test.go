@@ -11,6 +11,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/kept"
 	"flowbridge/store/record"
 )
 
@@ -63,7 +64,7 @@ func TestNoteHasDuration(t *testing.T) {
 }
 
 // lossySink keeps no note.
-type lossySink struct{ b2bua.Sink }
+type lossySink struct{ kept.Sink }
 
 func (lossySink) Journal(record.Record, []byte) {}
 

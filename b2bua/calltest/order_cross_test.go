@@ -38,7 +38,7 @@ func TestOrderCrossesBYE(t *testing.T) {
 				t.Errorf("%s: got %v", what, err)
 			}
 		}
-		if _, err := w.server.Order(context.Background(), id, b2bua.OrderHangup); err != nil {
+		if _, err := w.server.Order(context.Background(), id, bridge.OrderHangup); err != nil {
 			t.Errorf("a hangup: got %v", err)
 		}
 		w.agent.reply(bye, 200, "OK", "", "")

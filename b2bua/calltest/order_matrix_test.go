@@ -119,7 +119,7 @@ func (h *handover) run(w *world) {
 func (h *handover) name() string { return map[string]string{"api": "anna", "hook": "support"}[h.by] }
 
 func (h *handover) orders(w *world, invite received) {
-	r := b2bua.TransferRequest{Order: outbound.Order{To: "4711", Named: h.by == "api"}, By: h.name()}
+	r := bridge.TransferRequest{Order: outbound.Order{To: "4711", Named: h.by == "api"}, By: h.name()}
 	if h.byKey {
 		r.Announce = bridge.Announce{Sound: "beep", Accept: "1"}
 	}

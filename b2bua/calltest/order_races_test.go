@@ -27,23 +27,23 @@ func TestOrderedTransferRefused(t *testing.T) {
 		w.carrier.isTakenWith(w.agent, in, "agent1", d, agentSDP())
 		id := w.server.Live(context.Background())[0].Record.ID
 		for _, tt := range []struct {
-			r    b2bua.TransferRequest
+			r    bridge.TransferRequest
 			code int
 			says string
 		}{
 			{toNumber("+19005550100"), 403, "see transfer_numbers and transfer_hosts of target agent"},
 			{toNumber("sip:x@203.0.113.7"), 403, "not a number or host"},
 			{toNumber("nobody"), 403, "not a number or host"},
-			{b2bua.TransferRequest{Order: outbound.Order{To: "agent"}}, 403, "not a number or host"}, // a target, without Named
+			{bridge.TransferRequest{Order: outbound.Order{To: "agent"}}, 403, "not a number or host"}, // a target, without Named
 			{toNumber(""), 400, "not one Refer-To"},
 			{toNumber("http://192.0.2.21"), 400, "not one Refer-To"},
 			{toNumber("4711>, <sip:x@192.0.2.21"), 400, "not one Refer-To"},
 			{toNumber("sip:4711@192.0.2.21;method=BYE"), 400, "something else than a call"},
 			{toNumber("tel:abc xyz"), 400, "not one Refer-To"},
-			{b2bua.TransferRequest{Order: outbound.Order{To: "4711", Trunk: "nowhere"}}, 400, "no trunk of this name"},
-			{b2bua.TransferRequest{Order: outbound.Order{To: "+19005550100", Trunk: "pbx"}}, 403, "not a number or host"},
-			{b2bua.TransferRequest{Order: outbound.Order{To: "4711", Headers: []outbound.HeaderLine{{Name: "X-A", Value: "a\r\nVia: x"}}}}, 400, "control characters"},
-			{b2bua.TransferRequest{Order: outbound.Order{To: "4711"}, Of: []string{"other"}}, 403, "not at a target of this token"},
+			{bridge.TransferRequest{Order: outbound.Order{To: "4711", Trunk: "nowhere"}}, 400, "no trunk of this name"},
+			{bridge.TransferRequest{Order: outbound.Order{To: "+19005550100", Trunk: "pbx"}}, 403, "not a number or host"},
+			{bridge.TransferRequest{Order: outbound.Order{To: "4711", Headers: []outbound.HeaderLine{{Name: "X-A", Value: "a\r\nVia: x"}}}}, 400, "control characters"},
+			{bridge.TransferRequest{Order: outbound.Order{To: "4711"}, Of: []string{"other"}}, 403, "not at a target of this token"},
 			{warm("4711", "nowhere", ""), 0, `no sound "nowhere"`},
 			{warm("4711", "", "1"), 400, "nothing to accept"},
 			{warm("4711", "beep", "12"), 400, "not a key"},
@@ -295,7 +295,7 @@ func TestWarmTransferIsLeft(t *testing.T) {
 			w.t.Errorf("an upgrade: got %v", err)
 		}
 		id := w.server.Live(context.Background())[0].Record.ID
-		go func() { _, _ = w.server.Order(context.Background(), id, b2bua.OrderHangup) }()
+		go func() { _, _ = w.server.Order(context.Background(), id, bridge.OrderHangup) }()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.leavesPBX()

@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/registry"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -20,12 +20,12 @@ import (
 var orderConfig = strings.Replace(transferConfig, "    transfer: local\n", "", 1)
 
 // transfers orders a transfer of the one call, and wants a refusal that has these words; empty: none.
-func (w *world) transfers(r b2bua.TransferRequest, refusal string) b2bua.LiveCall {
+func (w *world) transfers(r bridge.TransferRequest, refusal string) registry.LiveCall {
 	w.t.Helper()
 	return w.transfersBy(w.server.Live(context.Background())[0].Record.ID, r, refusal)
 }
 
-func (w *world) transfersBy(id string, r b2bua.TransferRequest, refusal string) b2bua.LiveCall {
+func (w *world) transfersBy(id string, r bridge.TransferRequest, refusal string) registry.LiveCall {
 	w.t.Helper()
 	if r.By == "" {
 		r.By = "anna"
@@ -38,12 +38,12 @@ func (w *world) transfersBy(id string, r b2bua.TransferRequest, refusal string) 
 	return live
 }
 
-func toNumber(number string) b2bua.TransferRequest {
-	return b2bua.TransferRequest{Order: outbound.Order{To: number, Named: true}}
+func toNumber(number string) bridge.TransferRequest {
+	return bridge.TransferRequest{Order: outbound.Order{To: number, Named: true}}
 }
 
 // warm announces an ordered transfer.
-func warm(number, sound, key string) b2bua.TransferRequest {
+func warm(number, sound, key string) bridge.TransferRequest {
 	r := toNumber(number)
 	r.Announce = bridge.Announce{Sound: sound, Accept: key}
 	return r
@@ -60,7 +60,7 @@ func (w *world) goes(want string) {
 }
 
 func code(err error) int {
-	if refused := new(b2bua.OrderError); errors.As(err, &refused) {
+	if refused := new(bridge.OrderError); errors.As(err, &refused) {
 		return refused.Code
 	}
 	return -1
@@ -68,7 +68,7 @@ func code(err error) int {
 
 // An order hands over a call whose agent can't send REFER. The agent stays until the new party answers.
 func TestOrderedTransfer(t *testing.T) {
-	for name, r := range map[string]b2bua.TransferRequest{
+	for name, r := range map[string]bridge.TransferRequest{
 		"a number by the route": toNumber("4711"), "a URI": toNumber("sip:4711@198.51.100.1"),
 		"a number by a trunk": {Order: outbound.Order{To: "4711", Trunk: "pbx"}},
 		"a host":              toNumber("4711@192.0.2.21:32681"),

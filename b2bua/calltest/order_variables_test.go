@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/registry"
 )
 
-func (w *world) sets(id, refusal string, all map[string]string) b2bua.LiveCall {
+func (w *world) sets(id, refusal string, all map[string]string) registry.LiveCall {
 	w.t.Helper()
 	live, err := w.server.SetVariables(context.Background(), id, "anna", all)
 	if refusal == "" && err != nil || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal) || code(err) == -1) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/store/record"
 )
@@ -32,13 +32,13 @@ func TestOriginateFails(t *testing.T) {
 		"ended by an operator": {func(w *world) {
 			live, invite := w.originates(origination())
 			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
+			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
 			w.carrier.takesCancel(invite, "customer")
 		}, record.DispositionCancelled, cause.OperatorHangup, record.EndedByOperator},
 		"an answer that crosses the CANCEL": {func(w *world) {
 			live, invite := w.originates(origination())
 			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
+			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
 			w.carrier.reply(w.carrier.expect("CANCEL"), 200, "OK", "customer", "")
 			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
 			hungUpOn(w.carrier)
@@ -136,7 +136,7 @@ func TestOriginateFails(t *testing.T) {
 			live, invite := w.originates(origination())
 			called := w.customerTakes(invite)
 			w.agent.reply(called, 180, "Ringing", "agent1", "")
-			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
+			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
 			hungUpOn(w.carrier)
 			w.agent.takesCancel(called, "agent1")
 		}, record.DispositionAnswered, cause.OperatorHangup, record.EndedByOperator},

@@ -9,11 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -51,7 +52,7 @@ func origination() *outbound.Origination {
 }
 
 // originates orders a call, and gives its state and the customer's INVITE.
-func (w *world) originates(o *outbound.Origination) (b2bua.LiveCall, received) {
+func (w *world) originates(o *outbound.Origination) (registry.LiveCall, received) {
 	w.t.Helper()
 	live, err := w.server.Originate(w.t.Context(), o)
 	must(w.t, err)
@@ -287,11 +288,11 @@ func TestOriginatedGoesOn(t *testing.T) {
 // A customer that rings while the process is replaced goes on ringing, and the next process has its answer.
 func TestOriginateUpgraded(t *testing.T) {
 	for name, tt := range map[string]struct {
-		ends func(w *world, live b2bua.LiveCall, invite received)
+		ends func(w *world, live registry.LiveCall, invite received)
 		why  cause.Cause
 		by   string
 	}{
-		"answered": {func(w *world, _ b2bua.LiveCall, invite received) {
+		"answered": {func(w *world, _ registry.LiveCall, invite received) {
 			called := w.customerTakes(invite)
 			if got := called.value("x-first_name") + called.value("X-Lead"); got != "Ann+15075785607" {
 				w.t.Errorf("the agent is told %q", got)
@@ -300,15 +301,15 @@ func TestOriginateUpgraded(t *testing.T) {
 			w.customerHangsUp(invite)
 			hungUpOn(w.agent)
 		}, cause.CallerHangup, record.EndedByCaller},
-		"busy": {func(w *world, _ b2bua.LiveCall, invite received) {
+		"busy": {func(w *world, _ registry.LiveCall, invite received) {
 			w.carrier.concludes(invite, 486, "Busy Here", "customer", "")
 		}, cause.TargetBusy, record.EndedByCaller},
-		"not answered": {func(w *world, _ b2bua.LiveCall, invite received) {
+		"not answered": {func(w *world, _ registry.LiveCall, invite received) {
 			time.Sleep(20 * time.Second)
 			w.carrier.takesCancel(invite, "customer")
 		}, cause.RingTimeout, record.EndedBySystem},
-		"ended by an operator": {func(w *world, live b2bua.LiveCall, invite received) {
-			go w.server.Order(context.Background(), live.Record.ID, b2bua.OrderHangup)
+		"ended by an operator": {func(w *world, live registry.LiveCall, invite received) {
+			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
 			w.carrier.takesCancel(invite, "customer")
 		}, cause.OperatorHangup, record.EndedByOperator},
 	} {

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/media"
@@ -83,8 +83,8 @@ func TestOrderBeforeTheAgent(t *testing.T) {
 	inWorldWith(t, strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}", 1), func(w *world) {
 		live, invite := w.originates(origination())
 		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
-		_, err := w.server.Transfer(w.t.Context(), live.Record.ID, b2bua.TransferRequest{Order: outbound.Order{To: "spare"}})
-		if _, refused := errors.AsType[*b2bua.OrderError](err); !refused {
+		_, err := w.server.Transfer(w.t.Context(), live.Record.ID, bridge.TransferRequest{Order: outbound.Order{To: "spare"}})
+		if _, refused := errors.AsType[*bridge.OrderError](err); !refused {
 			t.Errorf("transferred: %v", err)
 		}
 		w.customerHangsUp(invite)

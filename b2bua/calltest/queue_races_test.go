@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/store/record"
@@ -103,7 +103,7 @@ func TestQueueInOneInstant(t *testing.T) {
 						w.server.Drain()
 					case "operator":
 						if c, ok := w.callTo(second.to); ok { // else its time was over
-							_, _ = w.server.Order(context.Background(), c.Record.ID, b2bua.OrderHangup)
+							_, _ = w.server.Order(context.Background(), c.Record.ID, bridge.OrderHangup)
 						}
 					}
 				}

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -391,11 +391,11 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 }
 
 // callTo is the live call to a number.
-func (w *world) callTo(number string) (call b2bua.LiveCall, ok bool) {
+func (w *world) callTo(number string) (call registry.LiveCall, ok bool) {
 	for _, l := range w.server.Live(context.Background()) {
 		if l.Vars.To.Number == number {
 			return l, true
 		}
 	}
-	return b2bua.LiveCall{}, false
+	return registry.LiveCall{}, false
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/kept"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -25,7 +25,7 @@ func (r *slowRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge
 
 // earlySink notes how many sessions there were when a call first wrote its state.
 type earlySink struct {
-	b2bua.Sink
+	kept.Sink
 	relay *slowRelay
 	least atomic.Int32
 }

@@ -3,7 +3,6 @@ package calltest
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -62,51 +61,6 @@ func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 		}
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		p.conn.Close()
-	})
-}
-
-// TestSilentSideOverRestarts: where a side has hung up and nothing of it answers, the call ends although no process lives as long as
-// it would wait for an answer.
-func TestSilentSideOverRestarts(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		for i := 0; len(w.sink.done) == 0; i++ {
-			if i == 6 {
-				t.Fatal("the call goes on")
-			}
-			w.restart()
-			w.session().relayed.Add(50)
-			time.Sleep(10 * time.Second)
-			synctest.Wait()
-			w.agent.rest()
-		}
-		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.carrier.rest()
-		w.agent.drainFor(time.Minute)
-	})
-}
-
-// TestMissedByeOverRestarts: a side that has hung up is asked although no process lives until it would ask.
-func TestMissedByeOverRestarts(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		asked, from := []received{}, time.Now()
-		for ; len(asked) == 0 && time.Since(from) < time.Minute; asked = w.carrier.rest() {
-			w.restart()
-			time.Sleep(time.Second)
-		}
-		if len(asked) == 0 {
-			t.Fatal("not asked")
-		}
-		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
-		w.agent.rest()
-		w.carrier.reply(asked[0], 481, "Gone", "", "")
-		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/store/record"
@@ -13,7 +12,7 @@ import (
 
 // dyingSink has the process die when a certain state is on file, and before anybody is told.
 type dyingSink struct {
-	b2bua.Sink
+	kept.Sink
 	w     *world
 	now   func(*kept.Call) bool
 	atEnd bool // when a call's end comes, which is not on file then

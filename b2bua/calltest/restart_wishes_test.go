@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/media"
 	"flowbridge/media/recording"
 	"flowbridge/store/record"
@@ -24,12 +25,12 @@ func TestOrdersOutliveTheProcess(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
 		time.Sleep(2 * noteDelay) // its ACK is noted
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.restart()
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
 		w.orders(bridge.OrderMask, true)
 		w.does(bridge.OrderPause, bridge.RecordingPaused)
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
 		w.restart()
 		w.hears()
 		synctest.Wait()
@@ -145,7 +146,7 @@ func TestAnnouncementOverAnUpgrade(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
 		time.Sleep(2 * noteDelay)
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu"}, "")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu"}, "")
 		w.upgraded()
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false")
 		w.played(media.SideA)
@@ -156,7 +157,7 @@ func TestAnnouncementOverAnUpgrade(t *testing.T) {
 }
 
 // lostSink loses the records of calls that are over: their process is killed before they come.
-type lostSink struct{ b2bua.Sink }
+type lostSink struct{ kept.Sink }
 
 func (s *lostSink) Keep(_ context.Context, _ *record.Record, _ []byte, done func(error)) { done(nil) }
 
@@ -224,7 +225,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 				c := w.talk(nil, nil)
 				time.Sleep(time.Minute)
 				w.does(bridge.OrderPause, bridge.RecordingPaused)
-				w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
+				w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 				synctest.Wait()
 				h, err := w.handOver()
 				must(w.t, err)

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
@@ -14,7 +13,7 @@ import (
 )
 
 // plays has a side hear a sound, by an order.
-func (w *world) plays(s b2bua.PlayRequest, refusal string) {
+func (w *world) plays(s bridge.PlayRequest, refusal string) {
 	w.t.Helper()
 	id := w.server.Live(context.Background())[0].Record.ID
 	_, err := w.server.Play(context.Background(), id, s)
@@ -35,29 +34,29 @@ func TestOrderedSounds(t *testing.T) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 9 101")
 		in := w.carrier.ringsAt(w.agent, d)
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu"}, "not answered yet")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu"}, "not answered yet")
 		w.carrier.isTakenWith(w.agent, in, "agent1", d, siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		c := w.talkOf(d, in)
 
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu"}, "")
-		w.plays(b2bua.PlayRequest{Side: media.SideB, Sound: "beep", Loop: true}, "")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu"}, "")
+		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: "beep", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // what was asked for goes on
 		w.hears()
 		if live := w.server.Live(context.Background())[0]; live.Held != [2]bool{true, false} || live.Hears != [2]string{"eu", "beep"} {
 			t.Errorf("held %v, hears %v", live.Held, live.Hears)
 		}
-		w.plays(b2bua.PlayRequest{Side: media.SideB, Sound: bridge.SoundNone}, "") // and then what the hold wants
+		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: bridge.SoundNone}, "") // and then what the hold wants
 		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
 		w.played(media.SideA)
 		before := w.relay.sessions[0].plays[media.SideA].ID
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
 		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // which crossed the order
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // in packets of another length
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
 		w.hears("a hears nothing")
 		w.callerEnds(w.agent, d)
 	})
@@ -66,7 +65,7 @@ func TestOrderedSounds(t *testing.T) {
 func TestSoundsWithoutG711(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [G722]"), func(w *world) {
 		c := w.talkIn("9 101", "9 101")
-		w.plays(b2bua.PlayRequest{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
 		w.callerEnds(w.agent, c.d)
 	})
 }

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
 	"flowbridge/store/record"
 )
 
 // hangingSink holds the first call that is journalled, as a disk that hangs does.
 type hangingSink struct {
-	b2bua.Sink
+	kept.Sink
 	hangs chan struct{}
 	held  string
 }
@@ -68,7 +69,7 @@ func TestUnderway(t *testing.T) {
 		if after := seen(w.server.Underway); len(before) != 1 || before[0].id != disk.held || len(after) != 1 || after[0] != before[0] {
 			t.Errorf("under way %v, a second later %v; want %s at one step", before, after, disk.held)
 		}
-		if reading := seen(w.server.Reading); len(reading) != 0 {
+		if reading := seen(w.server.Stack().Reading); len(reading) != 0 {
 			t.Errorf("nobody reads from %v", reading)
 		}
 		d, _ := w.established()
@@ -94,18 +95,18 @@ func TestReading(t *testing.T) {
 		}
 	}, func(w *world) {
 		d, _ := w.established()
-		if reading := seen(w.server.Reading); len(reading) != 0 {
+		if reading := seen(w.server.Stack().Reading); len(reading) != 0 {
 			t.Errorf("nobody reads from %v", reading)
 		}
 		w.carrier.send("OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKx\r\n\r\n")
-		before := seen(w.server.Reading)
+		before := seen(w.server.Stack().Reading)
 		time.Sleep(time.Second)
-		if after := seen(w.server.Reading); len(before) != 1 || len(after) != 1 || after[0] != before[0] || before[0].id != w.server.Stack().Listeners()[0].String() {
+		if after := seen(w.server.Stack().Reading); len(before) != 1 || len(after) != 1 || after[0] != before[0] || before[0].id != w.server.Stack().Listeners()[0].String() {
 			t.Errorf("held %v, a second later %v; want %s at one step", before, after, w.server.Stack().Listeners()[0])
 		}
 		close(hangs)
 		w.carrier.expect("SIP/2.0 400")
-		if reading := seen(w.server.Reading); len(reading) != 0 {
+		if reading := seen(w.server.Stack().Reading); len(reading) != 0 {
 			t.Errorf("nobody reads from %v", reading)
 		}
 		w.callerEnds(w.agent, d)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/transport"
 )
 
@@ -242,4 +243,26 @@ func (b *Inbox[T]) Close() []T {
 	left := b.items.Left()
 	b.items = Queue[T]{}
 	return left
+}
+
+// KindOf says what room an input for a leg finds.
+func KindOf(in leg.Input) Kind {
+	switch in := in.(type) {
+	case leg.ResponseIn:
+		if in.Res.StatusCode < 200 {
+			return Progress
+		}
+		return Ending
+	case leg.RequestIn:
+		if in.Req.IsAck() || in.Req.Method == "BYE" {
+			return Ending
+		}
+		return Request
+	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
+		return Ending
+	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup,
+		leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply:
+		// never left
+	}
+	return Normal
 }

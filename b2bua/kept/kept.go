@@ -65,10 +65,7 @@ type Call struct {
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
-	// Silent says since when a side of a call that has outlived a kill was not heard, and has not answered. 0: it was, or
-	// has.
-	Silent [2]int64 `cbor:"47,keyasint,omitempty"`
-
+	Asks   bool   `cbor:"56,keyasint,omitempty"` // its silent sides are to be asked whether they have it; 47 was a time
 	Ladder []byte `cbor:"48,keyasint,omitempty"` // encoded
 
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
@@ -255,4 +252,32 @@ func (c *Call) Rebase(now int64, machine Machine) {
 	for i := range c.Legs {
 		move(&c.Legs[i].State.Timer.Refresh, &c.Legs[i].State.Timer.Expire)
 	}
+}
+
+// DecodeNow reads a state, with its times as the wall clock goes now.
+func DecodeNow(text []byte, machine Machine) (*Call, error) {
+	c, err := Decode(text)
+	if err == nil {
+		c.Rebase(leg.Instant(time.Now()), machine)
+	}
+	return c, err
+}
+
+// Reason is why the attempt is made, as the record has it.
+func (a *Attempt) Reason() string {
+	switch {
+	case a.Transfer:
+		return record.ReasonTransfer
+	case a.Rescue:
+		return record.ReasonRescue
+	case a.Customer:
+		return record.ReasonCustomer
+	}
+	return ""
+}
+
+// SetReason sets what Reason returns.
+func (a *Attempt) SetReason(reason string) {
+	a.Transfer, a.Rescue, a.Customer = reason == record.ReasonTransfer, reason == record.ReasonRescue,
+		reason == record.ReasonCustomer
 }

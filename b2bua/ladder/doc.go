@@ -18,6 +18,9 @@
 //
 // # Decisions
 //
+// What is said in a call is kept from its INVITE on: a recording may begin in mid-call, and its RTP can't be read
+// without the set-up. TestRecordsOnDemand and TestLadderOfACall in calltest.
+//
 // A message is copied once, with its secrets hidden, into the pages of its call, which
 // come from a pool. What the pages hold is what is stored: nothing is built for a call
 // that no operator opens. TestLadderCost.

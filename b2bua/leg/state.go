@@ -365,3 +365,30 @@ func parsed[M sip.Message](text []byte) (m M, ok bool) {
 	m, ok = msg.(M)
 	return m, ok
 }
+
+// IsNotable reports whether effects tell the peer something that the next process has to know.
+// An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
+// begins an exchange, and an ACK ends one; that of the first 200 is noted when the call is
+// settled. Other requests only count on, which a restored leg allows for if it knows one of every few.
+func (l *Leg) IsNotable(effects []Effect) bool {
+	return slices.ContainsFunc(effects, func(e Effect) bool {
+		switch e := e.(type) {
+		case SendResponse:
+			return e.Res.IsSuccess() && (e.Method == sip.INVITE || e.Method == sip.UPDATE)
+		case SendRequest:
+			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE || e.Req.CSeq().SeqNo%NotedEvery == 0
+		case Acknowledged:
+			return !l.UAS || e.Seq != l.InviteSeq
+		case SendACK, Forgotten:
+		}
+		return false
+	})
+}
+
+// AnswersCall reports whether effects answer the peer's INVITE that began the dialog.
+func (l *Leg) AnswersCall(effects []Effect) bool {
+	return slices.ContainsFunc(effects, func(e Effect) bool {
+		res, is := e.(SendResponse)
+		return is && l.UAS && res.Res.IsSuccess() && res.Method == sip.INVITE && res.Seq == l.InviteSeq
+	})
+}

@@ -146,3 +146,10 @@ func BranchOf(msg sip.Message) string {
 	branch, _ := via.Params.Get("branch")
 	return branch
 }
+
+// AnswersInvite reports whether a response is to an INVITE, and whole enough to tell to which.
+func AnswersInvite(res *sip.Response) bool {
+	cseq := res.CSeq()
+	return cseq != nil && cseq.MethodName == sip.INVITE && res.From() != nil && res.To() != nil && res.CallID() != nil &&
+		res.Via() != nil
+}

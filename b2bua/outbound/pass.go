@@ -13,7 +13,7 @@ import (
 )
 
 // maxPassed bounds the header lines that pass from a target's message to the carrier, and
-// the headers that an entry makes of another one by uui.
+// the headers that an entry makes of another one.
 const maxPassed = 24
 
 // pass takes the headers of the carrier's INVITE that the target gets, in the order of
@@ -67,11 +67,11 @@ func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped
 // not what the entry takes, and if they become too many or too long: each comma of a
 // User-to-User is a line.
 func mapped(p config.Pass, found []string) (out []string, sound bool) {
-	if p.UUI == config.UUIKeep {
+	if !p.Decodes() && !p.Encodes() {
 		return found, true
 	}
 	for _, v := range found {
-		if p.UUI == config.UUIEncode {
+		if p.Encodes() {
 			out = append(out, message.UserToUser(v))
 			continue
 		}
@@ -192,9 +192,9 @@ func listed(list []config.Pass, name string) bool {
 // maxPassedName bounds a name that a peer chose, in bytes.
 const maxPassedName = 64
 
-// Shown returns the headers that patterns name, as for a trunk's pass_headers, each with its first value.
-func Shown(headers []sip.Header, patterns []string) (all []peers.Variable) {
-	for _, p := range Wanted(config.PassNamed(patterns...), headers, nil) {
+// Extensions returns the headers X-… that may pass, each with its first value.
+func Extensions(headers []sip.Header) (all []peers.Variable) {
+	for _, p := range Wanted(config.PassNamed("X-*"), headers, nil) {
 		i := slices.IndexFunc(headers,
 			func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), p.From) })
 		if i >= 0 {

@@ -91,19 +91,20 @@ func TestPassMapped(t *testing.T) {
 		headers       []string
 		want, dropped string
 	}{
-		{"renamed, byte for byte", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIKeep}}, Privacy{}, []string{"user-to-user: 56a3;encoding=hex;purpose=x"}, "X-Context: 56a3;encoding=hex;purpose=x", ""},
-		{"twice", []config.Pass{{From: "X-A", To: "X-A", UUI: config.UUIKeep}, {From: "X-A", To: "X-B", UUI: config.UUIKeep}}, Privacy{}, []string{"X-A: 1"}, "X-A: 1|X-B: 1", ""},
-		{"decoded", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode}}, Privacy{}, []string{uui + ": 04616263;encoding=hex", uui + ": 64;encoding=hex"}, "X-Context: abc|X-Context: d", ""},
-		{"not hex", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode}}, Privacy{}, []string{uui + ": 6;encoding=hex"}, "", "X-Context"},
-		{"a line end in it", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode}}, Privacy{}, []string{uui + ": 610d0a582d4576696c3a31;encoding=hex"}, "", "X-Context"},
-		{"many in one", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode}}, Privacy{}, []string{uui + ": a" + strings.Repeat(",a", maxPassed-1)}, "X-Context: a" + strings.Repeat("|X-Context: a", maxPassed-1), ""},
-		{"too many in one", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode}}, Privacy{}, []string{uui + ": a" + strings.Repeat(",a", maxPassed)}, "", "X-Context"},
-		{"too many to encode", []config.Pass{{From: "X-A", To: uui, UUI: config.UUIEncode}}, Privacy{}, slices.Repeat([]string{"X-A: a"}, maxPassed+1), "", uui},
-		{"too long, encoded", []config.Pass{{From: "X-A", To: uui, UUI: config.UUIEncode}}, Privacy{}, []string{"X-A: " + strings.Repeat("a", message.MaxPassedValue/2)}, "", uui},
-		{"encoded", []config.Pass{{From: "X-A", To: uui, UUI: config.UUIEncode}}, Privacy{}, []string{"X-A: abc"}, uui + ": 00616263;encoding=hex", ""},
-		{"withheld", []config.Pass{{From: "P-Asserted-Identity", To: "X-Caller", UUI: config.UUIKeep}}, Privacy{number: true}, []string{"P-Asserted-Identity: <sip:1@h>"}, "", "X-Caller"},
-		{"an identity by another name", []config.Pass{{From: "X-Caller", To: "Remote-Party-ID", UUI: config.UUIKeep}}, Privacy{number: true}, []string{"X-Caller: <sip:1@h>"}, "", "Remote-Party-ID"},
-		{"a pattern takes neither end", append(config.PassNamed("X-*"), config.Pass{From: "X-A", To: "X-B", UUI: config.UUIKeep}), Privacy{}, []string{"X-A: 1", "X-B: 2", "X-C: 3"}, "X-C: 3|X-B: 1", ""},
+		{"renamed, byte for byte", []config.Pass{{From: "X-Data", To: "X-Context"}}, Privacy{}, []string{"x-data: 56a3;encoding=hex;purpose=x"}, "X-Context: 56a3;encoding=hex;purpose=x", ""},
+		{"as it came", config.PassNamed(uui), Privacy{}, []string{"user-to-user: 56a3;encoding=hex;purpose=x"}, uui + ": 56a3;encoding=hex;purpose=x", ""},
+		{"twice", []config.Pass{{From: "X-A", To: "X-A"}, {From: "X-A", To: "X-B"}}, Privacy{}, []string{"X-A: 1"}, "X-A: 1|X-B: 1", ""},
+		{"decoded", []config.Pass{{From: uui, To: "X-Context"}}, Privacy{}, []string{uui + ": 04616263;encoding=hex", uui + ": 64;encoding=hex"}, "X-Context: abc|X-Context: d", ""},
+		{"not hex", []config.Pass{{From: uui, To: "X-Context"}}, Privacy{}, []string{uui + ": 6;encoding=hex"}, "", "X-Context"},
+		{"a line end in it", []config.Pass{{From: uui, To: "X-Context"}}, Privacy{}, []string{uui + ": 610d0a582d4576696c3a31;encoding=hex"}, "", "X-Context"},
+		{"many in one", []config.Pass{{From: uui, To: "X-Context"}}, Privacy{}, []string{uui + ": a" + strings.Repeat(",a", maxPassed-1)}, "X-Context: a" + strings.Repeat("|X-Context: a", maxPassed-1), ""},
+		{"too many in one", []config.Pass{{From: uui, To: "X-Context"}}, Privacy{}, []string{uui + ": a" + strings.Repeat(",a", maxPassed)}, "", "X-Context"},
+		{"too many to encode", []config.Pass{{From: "X-A", To: uui}}, Privacy{}, slices.Repeat([]string{"X-A: a"}, maxPassed+1), "", uui},
+		{"too long, encoded", []config.Pass{{From: "X-A", To: uui}}, Privacy{}, []string{"X-A: " + strings.Repeat("a", message.MaxPassedValue/2)}, "", uui},
+		{"encoded", []config.Pass{{From: "X-A", To: uui}}, Privacy{}, []string{"X-A: abc"}, uui + ": 00616263;encoding=hex", ""},
+		{"withheld", []config.Pass{{From: "P-Asserted-Identity", To: "X-Caller"}}, Privacy{number: true}, []string{"P-Asserted-Identity: <sip:1@h>"}, "", "X-Caller"},
+		{"an identity by another name", []config.Pass{{From: "X-Caller", To: "Remote-Party-ID"}}, Privacy{number: true}, []string{"X-Caller: <sip:1@h>"}, "", "Remote-Party-ID"},
+		{"a pattern takes neither end", append(config.PassNamed("X-*"), config.Pass{From: "X-A", To: "X-B"}), Privacy{}, []string{"X-A: 1", "X-B: 2", "X-C: 3"}, "X-C: 3|X-B: 1", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o, in := &Draft{}, Inbound{Source: siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), Trusted: true, Privacy: tt.privacy}

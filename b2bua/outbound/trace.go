@@ -17,7 +17,7 @@ func TraceOf(callID string, invite *sip.Request, trusted bool, t *config.OTLP) t
 			brought = all[0]
 		}
 	}
-	return tracecontext.New(callID, brought, t.On(), t.SampleRatio)
+	return tracecontext.New(callID, brought, t.On())
 }
 
 // TraceField returns the traceparent header of an attempt's INVITE, which only a call has whose caller sent one.

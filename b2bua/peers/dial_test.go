@@ -106,7 +106,7 @@ func TestOtherRoleKeepsDefaults(t *testing.T) {
 		made any
 		want []string
 	}{
-		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country", "Originate", "Register", "Identity"}},
+		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country", "Limits", "Originate", "Register", "Identity"}},
 		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "Prepare", "Proxy"}}, // filled has no proxy in register
 		"a trunk that calls":      {*callerOfTrunk(&trunk), nil},
 		"a target that is called": {*DialOf(&target), []string{"Registered", "Proxy"}},

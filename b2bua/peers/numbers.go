@@ -3,6 +3,7 @@ package peers
 import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // Parties are the calling and the called number of a call, as templates see them.
@@ -105,4 +106,24 @@ func (a *Admission) Release(t *Trunk, p Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.release(p)
+}
+
+// Status is the answer to a caller over a limit; otherwise: the limit is a target's. It is not 503 for the limit of a
+// number: the carrier would hold back all its calls, instead of the calls of one number.
+func (l Limit) Status(otherwise int) int {
+	switch l {
+	case LimitCaller:
+		return 403
+	case LimitDestination, LimitQueue, LimitWait:
+		return 486
+	case LimitClosed:
+		return 503
+	case LimitNone, LimitCap, LimitCircuit:
+	}
+	return otherwise
+}
+
+// PartiesOf are the numbers for whose limits a call counts.
+func PartiesOf(vars *template.Vars) Parties {
+	return Parties{From: vars.From.Number, To: vars.To.Number}
 }

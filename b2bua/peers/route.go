@@ -163,3 +163,13 @@ func (p *Snapshot) IndexOf(r *config.Route) int {
 	}
 	return -1
 }
+
+// MaxDuration is how long a call of a trunk to the target may last after its answer: the shorter limit where two trunks
+// have one. 0: there is no limit.
+func (t *Target) MaxDuration(from *Trunk) time.Duration {
+	limit := from.Caller.MaxDuration
+	if t.Trunk != nil && t.Trunk.MaxDuration > 0 && (limit <= 0 || t.Trunk.MaxDuration < limit) {
+		return t.Trunk.MaxDuration
+	}
+	return limit
+}

@@ -29,17 +29,17 @@ func (p *Snapshot) MayRegister(from Sender, now time.Time) bool {
 	return p.sources.Allow(key[:], strangerRegisters, now)
 }
 
-// sourceRate is how many new requests a second a sender's address may send. 0: no limit.
+// leastSourceRate is how many new requests a second an address of any trunk may send: more than a process takes calls,
+// with the repetitions of some.
+const leastSourceRate = 4000
+
+// sourceRate is how many new requests a second a sender's address may send: twice the calls of its trunk, at least
+// leastSourceRate. 0: it has no trunk.
 func (p *Snapshot) sourceRate(from Sender) (most int) {
 	for _, t := range p.Trunks {
-		if !t.Has(from) {
-			continue
+		if t.Has(from) {
+			most = max(most, leastSourceRate, 2*t.Caller.MaxCPS)
 		}
-		n := t.Caller.Limits.PerSourceRate
-		if n == 0 {
-			return 0
-		}
-		most = max(most, n)
 	}
 	return most
 }

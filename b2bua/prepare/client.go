@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -142,8 +141,6 @@ func (c *Client) try(ctx, step context.Context, in Request) attempt {
 		return c.broken(ctx, step, a, err)
 	case !success:
 		return c.refused(step, a, res.Header)
-	case len(in.Answer.Status) > 0 && !slices.Contains(in.Answer.Status, a.status):
-		a.err = &Error{Kind: KindHTTPStatus, Detail: joinDetail("not the status of a success", errorDetail(a.body))}
 	case tooLarge:
 		a.err = &Error{Kind: KindTooLarge, Detail: fmt.Sprintf("answer over %d bytes", c.maxBody)}
 	default:

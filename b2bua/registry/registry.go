@@ -4,7 +4,8 @@
 // # Decisions
 //
 // Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. An id that two calls claim finds
-// both, so a hook gets neither, because callers write headers. TestNamesAreBounded, and TestFindNamed in calltest.
+// both, so a hook gets neither, because callers write headers. They are kept only where a hook is configured.
+// TestNamesAreBounded, and TestFindNamed and TestNoNamesWithoutHooks in calltest.
 package registry
 
 import (

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -107,4 +110,44 @@ func (t *Target) Sent(effects []leg.Effect) {
 			t.Bytes, t.Invite, t.Body = len(text), strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
 		}
 	}
+}
+
+// Foresee follows the call of a question up to the trunk that takes it. Without a trunk it is refused before.
+func (q *Question) Foresee(cfg *config.Config, a *peers.Admission, s *transport.Stack, e *Explanation) (*sip.Request,
+	*peers.Trunk, error,
+) {
+	if e.At = q.At; e.At.IsZero() {
+		e.At = time.Now()
+	}
+	p := a.Peers.Load()
+	from, err := q.Caller(cfg, p, s.Listeners())
+	if err != nil {
+		return nil, nil, err
+	}
+	e.Source = from.Source
+	from.Register(q, a, e)
+	sender := from.Sender()
+	text, err := q.Invite(cfg, from.Transport, sender.Addr, SampleAddr(cfg))
+	if err != nil || from.Screened(text, p, s, e) {
+		return nil, nil, err
+	}
+	req, err := from.Read(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	if problem := message.Malformed(req); problem != "" {
+		e.Refuse(400, problem, "")
+		return nil, nil, nil
+	}
+	t, err := from.TrunkOf(req, p, e)
+	if err != nil || t == nil {
+		return nil, nil, err
+	}
+	e.Admit(t, a)
+	if code, reason, _ := leg.Refusal(req, t.Options(p)); code != 0 {
+		e.Refuse(code, reason, "")
+		return nil, nil, nil
+	}
+	e.Local(s, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
+	return req, t, nil
 }

@@ -86,7 +86,6 @@ type Identity struct {
 type Limits struct {
 	PerCallerCalls      int `json:"per_caller_calls"`
 	PerDestinationCalls int `json:"per_destination_calls"`
-	PerSourceRate       int `json:"per_source_rate"`
 }
 
 // Reserved is what is kept for a trunk, whatever the others take.

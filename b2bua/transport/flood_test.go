@@ -18,15 +18,16 @@ const floodConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
 trunks:
-  - {name: five, sources: ["192.0.2.0/28", "2001:db8::/32"], limits: {per_source_rate: 5}}
-  - {name: nine, sources: ["192.0.2.8/32"], limits: {per_source_rate: 9}}
-  - {name: any, sources: ["192.0.2.9/32"], limits: {per_source_rate: 0}}
-  - {name: standard, sources: ["203.0.113.0/24"]}
+  - {name: standard, sources: ["192.0.2.0/28", "2001:db8::/32"], max_calls: 0, max_cps: 0}
+  - {name: more, sources: ["192.0.2.8/32"], max_calls: 0, max_cps: 2500}
 targets:
   - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681"}
 routes:
   - {targets: [agent]}
 `
+
+// leastFlood are more requests than an address of the trunk standard may send in a second.
+const leastFlood = 4001
 
 // Each address of a trunk has its own rate of new requests. What is over it is refused
 // before it is parsed. What belongs to a call passes.
@@ -42,7 +43,7 @@ func TestFlood(t *testing.T) {
 		admitted := func(sc *screen, text []byte, from string) (n int) {
 			t.Helper()
 			at := netip.AddrPortFrom(netip.MustParseAddr(from), 5060)
-			for range 50 {
+			for range 6000 {
 				switch v := sc.judge(text, at); {
 				case v.admitted:
 					n++
@@ -58,21 +59,19 @@ func TestFlood(t *testing.T) {
 			later time.Duration
 			want  int
 		}{
-			{invite, "192.0.2.1", 0, 5},
-			{options, "192.0.2.1", 0, 0}, // counts together
-			{invite, "192.0.2.2", 0, 5},  // another address of the same trunk
-			{invite, "192.0.2.8", 0, 9},  // the trunk that allows more
-			{invite, "192.0.2.9", 0, 50}, // or everything
-			{invite, "2001:db8::1", 0, 5},
+			{invite, "192.0.2.1", 0, 4000},
+			{options, "192.0.2.1", 0, 0},   // counts together
+			{invite, "192.0.2.2", 0, 4000}, // another address of the same trunk
+			{invite, "192.0.2.8", 0, 5000}, // twice the max_cps of the trunk that allows more
+			{invite, "2001:db8::1", 0, 4000},
 			{invite, "2001:db8::ffff:0:0:1", 0, 0}, // the same /64
-			{invite, "2001:db8:0:1::1", 0, 5},
-			{invite, "203.0.113.1", 0, 50},                   // by default
-			{invite, "192.0.2.1", 200 * time.Millisecond, 0}, // refused before: it comes again
-			{another, "192.0.2.1", 200 * time.Millisecond, 1},
+			{invite, "2001:db8:0:1::1", 0, 4000},
+			{invite, "192.0.2.1", 250 * time.Microsecond, 0}, // refused before: it comes again
+			{another, "192.0.2.1", 250 * time.Microsecond, 1},
 		} {
 			time.Sleep(tt.later)
 			if got := admitted(sc, tt.text, tt.from); got != tt.want {
-				t.Errorf("%s: %d of 50 admitted; want %d", tt.from, got, tt.want)
+				t.Errorf("%s: %d of 6000 admitted; want %d", tt.from, got, tt.want)
 			}
 		}
 		if got := admitted(other, invite, "192.0.2.1"); got != 0 {
@@ -96,7 +95,7 @@ func TestFloodSparesPendingCalls(t *testing.T) {
 		h := newHost(t, floodConfig, Network{}, Unplugged)
 		sc := h.stack.newScreen(config.TransportUDP, nil)
 		from := netip.MustParseAddrPort("192.0.2.1:5060")
-		for i := range 10 {
+		for i := range leastFlood {
 			text := strings.Replace(string(newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0"))), "Call-ID: carrier-1", fmt.Sprintf("Call-ID: flood-%d", i), 1)
 			sc.judge([]byte(text), from)
 		}

@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transaction"
+	"flowbridge/config"
 )
 
 // Who has sent a request that was parsed, and whether it has proven that. The screen has asked the same of its text.
@@ -115,4 +116,24 @@ func (s *Stack) NoRoom(req *sip.Request, tx *transaction.Server, why peers.Capac
 // Refuse is ReplyOnce with the usual words of a status.
 func (s *Stack) Refuse(req *sip.Request, tx *transaction.Server, code int, headers ...sip.Header) {
 	s.ReplyOnce(req, tx, code, message.StatusText(code), headers...)
+}
+
+// AnswerOptions answers OPTIONS of trunks: by their address or certificate, others by credentials.
+func (s *Stack) AnswerOptions(req *sip.Request, tx *transaction.Server, drains bool) {
+	p := s.server.Peers()
+	if !p.Standing(s.SenderOf(req)).Known {
+		if _, t := s.Identify(req, tx); t == nil {
+			return
+		}
+	}
+	if drains {
+		s.Reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
+		return
+	}
+	o := leg.PeerOptions{Rel100: config.Rel100Supported, Allow: p.Allow}
+	if code, reason, headers := leg.Unsupported(req, o); code != 0 {
+		s.Reply(req, tx, code, reason, headers...)
+		return
+	}
+	s.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }

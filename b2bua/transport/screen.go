@@ -438,7 +438,7 @@ var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"throttled":            "it has sent too many wrong passwords: compare its user name and password with trunks[].auth",
 	"no_trunk":             "its address is a trunk's, but the request meets no trunks[].match",
 	"stranger_rate":        "if it may call, give it a trunk with its address in sources and reload: then the rate of strangers is not its own",
-	"source_rate":          "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
+	"source_rate":          "if the trunk sends so many calls, write a max_cps of half as many at the trunk",
 	"setups":               "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
 	"memory":               "give the process more memory (MemoryMax= of the unit), or lower max_calls",
 	"ports":                "widen media.ports; max_calls of the other trunks bounds their shares",

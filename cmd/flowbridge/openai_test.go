@@ -75,7 +75,7 @@ func TestOpenAIAccepts(t *testing.T) {
 func TestOpenAIForms(t *testing.T) {
 	for name, tt := range map[string]struct{ api, more, id string }{
 		"openai": {"API_URL", `{type: live, model: gpt-live-1, instructions: 'The caller is {{.From.Number}}.'}`, "live_"},
-		"azure":  {"API_URL/openai", realtimeSession(`The caller is {{.From.Number}}.`) + "\n    token_header: api-key", "rtc_"},
+		"azure":  {"API_URL/openai", realtimeSession(`The caller is {{.From.Number}}.`), "rtc_"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openAIStage(t, name, platform.DefaultWebhookSecret, tt.api, tt.more)

@@ -43,7 +43,7 @@ func TestSimulateHTTP(t *testing.T) {
 	t.Setenv("KEY", platform.DefaultToken)
 	for _, tt := range []struct{ method, body, says string }{
 		{"POST", `body: {caller: "{{.From.Number}}"}`, "+15075550100"},
-		{"GET", "timeout: 5s", "success    is 200, ok is true"},
+		{"GET", "timeout: 5s", "success    is any 2xx, ok is true"},
 	} {
 		out, code := run(t, "targets", "try", "http", "--config", writeYAML(t, `
 trunks: [{name: test, sources: [local]}]
@@ -57,11 +57,11 @@ targets:
       token_env: KEY
       token_header: X-Key
       %s
-      success: {status: [%s], json: {ok: true}}
+      success: {json: {ok: true}}
       id: call.id
       example: {call: {id: c-1}, uris: ["sip:c-1@127.0.0.1"]}
 routes: [{trunk: test, targets: [http]}]
-`, tt.method, p.APIURL(), tt.body, map[string]string{"POST": "201", "GET": "200"}[tt.method]))
+`, tt.method, p.APIURL(), tt.body))
 		if code != 0 || !strings.Contains(out, tt.says) || !strings.Contains(out, "@"+at) {
 			t.Errorf("%s: exit code %d; want 0, %q and %s:\n%s", tt.method, code, tt.says, at, out)
 		}

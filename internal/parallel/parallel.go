@@ -3,9 +3,11 @@
 package parallel
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Do calls do with each of 0 to n-1, from as many goroutines as may run at a time, in no order. After an error none
@@ -26,6 +28,20 @@ func Do(n int, do func(i int) error) error {
 	all.Wait()
 	if err := failed.Load(); err != nil {
 		return *err
+	}
+	return nil
+}
+
+// Until returns when done is true, or with the context's error.
+func Until(ctx context.Context, done func() bool) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }

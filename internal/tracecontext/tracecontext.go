@@ -8,16 +8,13 @@
 //   - Ids need no state. The trace of a call that brings none is the call's own id, which is a UUID and has as many
 //     bytes. A span's id is a hash of the call's id, its kind and its number, so what was sent while the call lived
 //     names the span that is made from the record when it has ended (TestSpans).
-//   - Whether a trace is sampled follows from its id, by the rule of OpenTelemetry's consistent sampling, so two nodes
-//     agree (TestSampled). A caller's own decision counts before ours.
+//   - All traces are sampled, but those whose caller has decided otherwise (TestNew). A collector takes its share.
 package tracecontext
 
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -141,27 +138,18 @@ func OfCall(callID string) (t TraceID, ok bool) {
 	return t, err == nil && t != TraceID{}
 }
 
-// Sampled says whether a trace is among a share of all traces, 0 to 1. The last 56 bits of the id decide
-// (https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/).
-func Sampled(t TraceID, share float64) bool {
-	const all = 1 << 56
-	r := binary.BigEndian.Uint64(t[8:]) & (all - 1)
-	return r >= uint64(math.Round((1-share)*all))
-}
-
 // Trace is the trace of one call, as the call needs it while it lives.
 type Trace struct {
 	callID string
 	caller Parent // of the caller; zero: it brought none
 	id     TraceID
 	on     bool // spans are exported
-	share  float64
 }
 
 // New is the trace of a call. brought is the caller's traceparent header, empty if there is none or the caller is not
-// trusted with one. on says whether spans are exported, share which share of traces.
-func New(callID, brought string, on bool, share float64) Trace {
-	t := Trace{callID: callID, on: on, share: share}
+// trusted with one. on says whether spans are exported.
+func New(callID, brought string, on bool) Trace {
+	t := Trace{callID: callID, on: on}
 	t.caller, _ = Parse(brought)
 	if t.id = t.caller.Trace; t.id == (TraceID{}) {
 		t.id, _ = OfCall(callID)
@@ -188,13 +176,8 @@ func (t Trace) Caller() string {
 	return t.caller.String()
 }
 
-// Sampled says whether the spans of the call are exported: the caller decides, or the share.
-func (t Trace) Sampled() bool {
-	if t.Brought() {
-		return t.on && t.caller.Sampled
-	}
-	return t.on && Sampled(t.id, t.share)
-}
+// Sampled reports whether the spans of the call are exported. A caller that brings the trace decides.
+func (t Trace) Sampled() bool { return t.on && (t.caller.Sampled || !t.Brought()) }
 
 // Header is the value to send with a request of one of the call's spans. A call without spans of its own passes on what
 // the caller brought (W3C section 3.4).

@@ -3,8 +3,6 @@ package tracecontext
 import (
 	"strings"
 	"testing"
-
-	"github.com/google/uuid"
 )
 
 const (
@@ -68,7 +66,7 @@ func FuzzParse(f *testing.F) {
 
 // The trace is the call's id; the spans are told apart, and are the same each time.
 func TestSpans(t *testing.T) {
-	own := New(callID, "", true, 1)
+	own := New(callID, "", true)
 	if want := strings.ReplaceAll(callID, "-", ""); own.ID() != want {
 		t.Errorf("trace %s; want %s", own.ID(), want)
 	}
@@ -96,20 +94,18 @@ func TestTrace(t *testing.T) {
 	for _, tt := range []struct {
 		name, brought string
 		on            bool
-		share         float64
 		id, header    string // ours: made of the call's id
 		sampled       bool
 	}{
-		{"on", "", true, 1, "ours", "ours", true},
-		{"on, no share", "", true, 0, "ours", "ours", false},
-		{"on, of a caller", good, true, 0, traceDigits, "caller's trace", true},
-		{"on, of a caller that samples not", notSampled, true, 1, traceDigits, "caller's trace", false},
-		{"on, of a caller that writes nonsense", "00-1-2-3", true, 1, "ours", "ours", true},
-		{"off", "", false, 1, "", "ours", false},
-		{"off, of a caller", good, false, 1, traceDigits, good, false},
+		{"on", "", true, "ours", "ours", true},
+		{"on, of a caller", good, true, traceDigits, "caller's trace", true},
+		{"on, of a caller that samples not", notSampled, true, traceDigits, "caller's trace", false},
+		{"on, of a caller that writes nonsense", "00-1-2-3", true, "ours", "ours", true},
+		{"off", "", false, "", "ours", false},
+		{"off, of a caller", good, false, traceDigits, good, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			trace := New(callID, tt.brought, tt.on, tt.share)
+			trace := New(callID, tt.brought, tt.on)
 			own := strings.ReplaceAll(callID, "-", "")
 			if want := strings.ReplaceAll(tt.id, "ours", own); trace.ID() != want {
 				t.Errorf("id %q; want %q", trace.ID(), want)
@@ -135,32 +131,6 @@ func TestOfCall(t *testing.T) {
 	for _, id := range []string{"", "call-1", callID + "0", strings.Replace(callID, "0", "x", 1), strings.Repeat("0", 32)} {
 		if got, ok := OfCall(id); ok {
 			t.Errorf("%q: %s", id, got)
-		}
-	}
-}
-
-// A share of the ids that calls get is sampled, and what a smaller share has, a larger one has too.
-func TestSampled(t *testing.T) {
-	const calls = 4000
-	for _, tt := range []struct {
-		share     float64
-		low, high int
-	}{{0, 0, 0}, {0.1, 250, 550}, {0.5, 1800, 2200}, {1, calls, calls}} {
-		n := 0
-		for range calls {
-			id, ok := OfCall(uuid.Must(uuid.NewV7()).String())
-			if !ok {
-				t.Fatal("a call's id is no trace id")
-			}
-			if Sampled(id, tt.share) {
-				n++
-			}
-			if Sampled(id, tt.share/2) && !Sampled(id, tt.share) {
-				t.Fatalf("%s: in the smaller share alone", id)
-			}
-		}
-		if n < tt.low || n > tt.high {
-			t.Errorf("share %v: %d of %d", tt.share, n, calls)
 		}
 	}
 }

@@ -88,9 +88,9 @@ type Next struct {
 }
 
 // NewEndedHandler gives the handler of the action URL of Destination.Action. It asks ended, whose error is logged, and
-// which has to return when its context ends, after Options.Timeout at the latest. The call is answered by then, so a
-// fallback that would reject it hangs up. Requests are refused as by NewHandler; every request of Twilio is answered
-// with 200 and TwiML. The error is about the options, whose Route is not asked.
+// which has to return when its context ends, after Options.Timeout at the latest. The call is answered by then, so it
+// is hung up on where it would be rejected without a fallback. Requests are refused as by NewHandler; every request of
+// Twilio is answered with 200 and TwiML. The error is about the options, whose Route is not asked.
 func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)) (http.Handler, error) {
 	if ended == nil {
 		return nil, errors.New("twilio: no function for ended calls")
@@ -125,11 +125,10 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 // newAnswered makes a handler for calls that are answered: only one that is not can be rejected, so a hang-up replaces
 // that.
 func newAnswered(o Options) (*handler, error) {
-	h, err := newHandler(o)
-	if f := o.Fallback; err == nil && (f.Reject != "" || f == (Fallback{})) {
-		h.fallback, err = document(response{Hangup: &struct{}{}})
+	if o.Fallback == "" || strings.Contains(o.Fallback, "<Reject") {
+		o.Fallback = "<Response><Hangup></Hangup></Response>"
 	}
-	return h, err
+	return newHandler(o)
 }
 
 // next asks ended. If that panics, the caller gets the fallback.

@@ -48,11 +48,11 @@ func TestEndedHandler(t *testing.T) {
 				`action="https://voice.example.com/redirect_call/ended?call=0190-ab&amp;attempt=3" method="POST"><Sip>sip:+1507@b?X-EI=S.2;</Sip></Dial>`,
 		},
 		"fallback, by default":     {Options{}, Next{Fallback: true}, hangup},
-		"fallback, reject":         {Options{Fallback: Fallback{Reject: "rejected"}}, Next{Fallback: true}, hangup},
-		"fallback, words":          {Options{Fallback: Fallback{Say: "Later."}}, Next{Fallback: true}, "<Say>Later.</Say>" + hangup},
-		"fallback, number":         {Options{Fallback: Fallback{Dial: "+15550100009"}}, Next{Fallback: true}, "<Dial>+15550100009</Dial>"},
-		"fallback, document":       {Options{Fallback: Fallback{Redirect: "https://a.example/"}}, Next{Fallback: true}, "<Redirect>https://a.example/</Redirect>"},
-		"a URI that can't be sent": {Options{Fallback: Fallback{Say: "Later."}}, Next{Dial: &Destination{URI: "x"}}, "<Say>Later.</Say>" + hangup},
+		"fallback, reject":         {Options{Fallback: `<Response><Reject reason="rejected"/></Response>`}, Next{Fallback: true}, hangup},
+		"fallback, words":          {Options{Fallback: "<Response><Say>Later.</Say><Hangup></Hangup></Response>"}, Next{Fallback: true}, "<Say>Later.</Say>" + hangup},
+		"fallback, number":         {Options{Fallback: "<Response><Dial>+15550100009</Dial></Response>"}, Next{Fallback: true}, "<Dial>+15550100009</Dial>"},
+		"fallback, document":       {Options{Fallback: "<Response><Redirect>https://a.example/</Redirect></Response>"}, Next{Fallback: true}, "<Redirect>https://a.example/</Redirect>"},
+		"a URI that can't be sent": {Options{Fallback: "<Response><Say>Later.</Say><Hangup></Hangup></Response>"}, Next{Dial: &Destination{URI: "x"}}, "<Say>Later.</Say>" + hangup},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newEndedHandler(t, tt.opts, func(_ context.Context, e Ended) (Next, error) {
@@ -72,7 +72,7 @@ func TestEndedHandler(t *testing.T) {
 
 // Whatever becomes of the question, there is TwiML.
 func TestEndedHandlerFails(t *testing.T) {
-	o := Options{Fallback: Fallback{Say: "Later."}}
+	o := Options{Fallback: "<Response><Say>Later.</Say><Hangup></Hangup></Response>"}
 	later := "<Say>Later.</Say>" + hangup
 	h := newEndedHandler(t, o, func(context.Context, Ended) (Next, error) { return Next{}, errors.New("no such call") })
 	wantTwiML(t, serve(h, post(actionPath, endedForm)), hangup)

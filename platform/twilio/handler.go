@@ -1,7 +1,9 @@
 package twilio
 
 import (
+	"cmp"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -40,10 +42,8 @@ type Options struct {
 	// Route gives the destination of a call. It has to return when its context ends. Its error is logged, and the caller
 	// gets the fallback.
 	Route func(context.Context, Call) (Destination, error)
-	// Fallback is for calls without a destination.
-	Fallback Fallback
-	// EncodeSemicolon writes ';' in the value of a header as %3B. Default: as it is, like Synthflow's documents.
-	EncodeSemicolon bool
+	// Fallback is the TwiML for calls without a destination. Empty: they are rejected as busy.
+	Fallback string
 	// Dial are attributes of <Dial>.
 	Dial DialOptions
 	// Timeout is how long Route may take. Default: 10s; Twilio waits for 15 s.
@@ -92,11 +92,14 @@ func newHandler(o Options) (*handler, error) {
 	if _, err := o.Dial.element(); err != nil {
 		return nil, err
 	}
-	h := &handler{opts: o, places: make(httpd.Places, o.MaxRequests), refusals: rate.NewLimiter(1, 5)}
-	var err error
-	if h.fallback, err = o.Fallback.TwiML(o.Dial); err != nil {
-		return nil, err
+	if o.Fallback != "" {
+		if err := CheckTwiML(o.Fallback); err != nil {
+			return nil, fmt.Errorf("fallback: %w", err)
+		}
 	}
+	h := &handler{opts: o, places: make(httpd.Places, o.MaxRequests), refusals: rate.NewLimiter(1, 5)}
+	h.fallback = []byte(xml.Header + cmp.Or(o.Fallback, `<Response><Reject reason="busy"></Reject></Response>`))
+	var err error
 	if o.AuthToken != "" {
 		h.verifier, err = newVerifier(o.AuthToken, o.URL)
 	}
@@ -235,8 +238,8 @@ func (h *handler) dial(dest Destination) ([]byte, error) {
 	var body []byte
 	uri, err := "", error(nil)
 	if dest.Number != "" {
-		body, err = Fallback{Dial: dest.Number}.TwiML(o)
-	} else if uri, err = SIPURI(dest.URI, dest.Headers, h.opts.EncodeSemicolon); err == nil {
+		body, err = dialNumber(dest.Number, o)
+	} else if uri, err = SIPURI(dest.URI, dest.Headers); err == nil {
 		body, err = dialSIP(uri, o)
 	}
 	if err != nil {

@@ -81,11 +81,10 @@ func TestHandlerDials(t *testing.T) {
 		opts Options
 		want string
 	}{
-		"plain":          {Options{}, dialCalled},
-		"call sid":       {Options{Route: with("CallSid")}, strings.Replace(dialCalled, "</Sip>", "?X-EI=CA01</Sip>", 1)},
-		"token":          {Options{Route: with("S.a29407fb;")}, strings.Replace(dialCalled, "</Sip>", "?X-EI=S.a29407fb;</Sip>", 1)},
-		"token, encoded": {Options{Route: with("S.a29407fb;"), EncodeSemicolon: true}, strings.Replace(dialCalled, "</Sip>", "?X-EI=S.a29407fb%3B</Sip>", 1)},
-		"bridge":         {Options{Dial: DialOptions{AnswerOnBridge: true}}, strings.Replace(dialCalled, "<Dial>", `<Dial answerOnBridge="true">`, 1)},
+		"plain":    {Options{}, dialCalled},
+		"call sid": {Options{Route: with("CallSid")}, strings.Replace(dialCalled, "</Sip>", "?X-EI=CA01</Sip>", 1)},
+		"token":    {Options{Route: with("S.a29407fb;")}, strings.Replace(dialCalled, "</Sip>", "?X-EI=S.a29407fb;</Sip>", 1)},
+		"bridge":   {Options{Dial: DialOptions{AnswerOnBridge: true}}, strings.Replace(dialCalled, "<Dial>", `<Dial answerOnBridge="true">`, 1)},
 	} {
 		t.Run(name, func(t *testing.T) { wantTwiML(t, serve(startHandler(t, tt.opts), get(getCall)), tt.want) })
 	}
@@ -168,7 +167,7 @@ func TestHandlerFallsBack(t *testing.T) {
 			wantTwiML(t, serve(startHandler(t, Options{Route: route}), get(getCall)), rejectBusy)
 		})
 	}
-	h := startHandler(t, Options{Route: headers(Header{"Subject", "x"}), Fallback: Fallback{Dial: "+15550100009"}})
+	h := startHandler(t, Options{Route: headers(Header{"Subject", "x"}), Fallback: "<Response><Dial>+15550100009</Dial></Response>"})
 	wantTwiML(t, serve(h, get(getCall)), "<Dial>+15550100009</Dial>")
 }
 
@@ -228,7 +227,7 @@ func TestNewHandlerRefuses(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no route":      {},
 		"token, no URL": {Route: toCalled, AuthToken: testToken},
-		"fallback":      {Route: toCalled, Fallback: Fallback{Reject: "no"}},
+		"fallback":      {Route: toCalled, Fallback: "<Say>no</Say>"},
 		"dial":          {Route: toCalled, Dial: DialOptions{Timeout: time.Second}},
 	} {
 		if _, err := NewHandler(o); err == nil || strings.Contains(err.Error(), testToken) {

@@ -49,13 +49,12 @@ func CheckHeader(name string) error {
 }
 
 // SIPURI appends headers to a SIP URI, for Twilio to send in its INVITE (RFC 3261 section 19.1.1). Values are
-// percent-encoded once, as section 25.1 requires of an hvalue, with two exceptions. ';' stays unless encodeSemicolon is
-// set, because Synthflow's documents print it so in X-EI=S.<id>; (Twilio's warning 32110 wants it encoded). '+' is
-// encoded, because programs that read the headers as a query take it for a space. The URI must have no headers of its
-// own.
+// percent-encoded once, as section 25.1 requires of an hvalue, with two exceptions. ';' stays, because Synthflow's
+// documents print it so in X-EI=S.<id>; and Twilio takes it as it takes %3B. '+' is encoded, because programs that read
+// the headers as a query take it for a space. The URI must have no headers of its own.
 //
 // An error names what Twilio would refuse or change.
-func SIPURI(uri string, headers []Header, encodeSemicolon bool) (string, error) {
+func SIPURI(uri string, headers []Header) (string, error) {
 	if err := checkURI(uri); err != nil {
 		return "", err
 	}
@@ -72,7 +71,7 @@ func SIPURI(uri string, headers []Header, encodeSemicolon bool) (string, error) 
 		}
 		b.WriteString(h.Name)
 		b.WriteByte('=')
-		escape(&b, h.Value, encodeSemicolon)
+		escape(&b, h.Value)
 		if b.Len() > maxHeaders {
 			return "", fmt.Errorf("%w: up to %s it is %d", errHeadersLong, h.Name, b.Len())
 		}
@@ -120,11 +119,11 @@ func wordRune(r rune) bool {
 // 25.1, without the '+'.
 const unescaped = "-_.!~*'()" + "[]/?:$"
 
-func escape(b *strings.Builder, value string, encodeSemicolon bool) {
+func escape(b *strings.Builder, value string) {
 	const hex = "0123456789ABCDEF"
 	for i := range len(value) {
 		c := value[i]
-		if alphanumeric(c) || strings.IndexByte(unescaped, c) >= 0 || c == ';' && !encodeSemicolon {
+		if alphanumeric(c) || strings.IndexByte(unescaped, c) >= 0 || c == ';' {
 			b.WriteByte(c)
 			continue
 		}

@@ -1,7 +1,6 @@
 package twilio
 
 import (
-	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -29,26 +28,12 @@ type DialOptions struct {
 	ReferURL       string        // URL that Twilio asks when the far end sends a REFER; empty: the REFER is refused
 }
 
-// Fallback is what a caller gets in place of the call, one of its fields. The zero value rejects the call as busy.
-type Fallback struct {
-	Reject   string // reason: busy, or rejected (the number is not in service)
-	Dial     string // another number to dial, E.164 or as Twilio accepts it from this account
-	Redirect string // URL of other TwiML
-	Say      string // words that are spoken before the call is hung up
-}
-
 // The elements of TwiML.
 type (
 	response struct {
-		XMLName  xml.Name  `xml:"Response"`
-		Reject   *reject   `xml:"Reject"`
-		Dial     *dial     `xml:"Dial"`
-		Redirect string    `xml:"Redirect,omitempty"`
-		Say      string    `xml:"Say,omitempty"`
-		Hangup   *struct{} `xml:"Hangup"`
-	}
-	reject struct {
-		Reason string `xml:"reason,attr"`
+		XMLName xml.Name  `xml:"Response"`
+		Dial    *dial     `xml:"Dial"`
+		Hangup  *struct{} `xml:"Hangup"`
 	}
 	dial struct {
 		AnswerOnBridge bool   `xml:"answerOnBridge,attr,omitempty"`
@@ -72,53 +57,30 @@ func dialSIP(uri string, o DialOptions) ([]byte, error) {
 	return document(response{Dial: d})
 }
 
-// TwiML gives the document of the fallback. The error names the field that is wrong.
-func (f Fallback) TwiML(o DialOptions) ([]byte, error) {
-	if err := f.check(); err != nil {
+// dialNumber gives the TwiML that dials a number.
+func dialNumber(number string, o DialOptions) ([]byte, error) {
+	digits := strings.TrimPrefix(number, "+")
+	if strings.Trim(digits, "0123456789") != "" || len(digits) < minDialled || len(digits) > maxE164 {
+		return nil, fmt.Errorf("%w: number %q: write it as +15550100001", errTwiML, number)
+	}
+	d, err := o.element()
+	if err != nil {
 		return nil, err
 	}
-	r := response{Redirect: f.Redirect, Say: f.Say}
-	switch {
-	case f.Dial != "":
-		d, err := o.element()
-		if err != nil {
-			return nil, err
-		}
-		d.Number = f.Dial
-		r.Dial = d
-	case f.Say != "":
-		r.Hangup = &struct{}{}
-	case f.Redirect == "":
-		r.Reject = &reject{cmp.Or(f.Reject, "busy")}
-	}
-	return document(r)
+	d.Number = number
+	return document(response{Dial: d})
 }
 
 // minDialled is the length of a short code.
 const minDialled = 3
 
-// maxSay bounds the words of <Say>, in characters (twilio.com/docs, "TwiML Voice: <Say>").
-const maxSay = 4096
-
-func (f Fallback) check() error {
-	set := 0
-	for _, s := range []string{f.Reject, f.Dial, f.Redirect, f.Say} {
-		if s != "" {
-			set++
-		}
+// CheckTwiML is an error if a text is no document of TwiML: one element Response, without a declaration.
+func CheckTwiML(text string) error {
+	if err := xml.Unmarshal([]byte(text), new(response)); err != nil {
+		return fmt.Errorf("%w: %w", errTwiML, err)
 	}
-	digits := strings.TrimPrefix(f.Dial, "+")
-	switch {
-	case set > 1:
-		return fmt.Errorf("%w: fallback: choose one of reject, dial, redirect and say", errTwiML)
-	case f.Reject != "" && f.Reject != "busy" && f.Reject != "rejected":
-		return fmt.Errorf("%w: fallback: reject %q: write busy or rejected", errTwiML, f.Reject)
-	case f.Dial != "" && (strings.Trim(digits, "0123456789") != "" || len(digits) < minDialled || len(digits) > maxE164):
-		return fmt.Errorf("%w: fallback: dial %q: write it as +15550100001", errTwiML, f.Dial)
-	case f.Redirect != "" && !webURL(f.Redirect):
-		return fmt.Errorf("%w: fallback: redirect %q: write an http or https URL", errTwiML, f.Redirect)
-	case utf8.RuneCountInString(f.Say) > maxSay || !printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(f.Say)):
-		return fmt.Errorf("%w: fallback: say: at most %d characters, no control characters", errTwiML, maxSay)
+	if text = strings.TrimSpace(text); !strings.HasPrefix(text, "<Response") || !strings.HasSuffix(text, ">") {
+		return fmt.Errorf("%w: something stands beside <Response>", errTwiML)
 	}
 	return nil
 }

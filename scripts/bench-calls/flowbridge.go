@@ -30,7 +30,6 @@ const (
     media: {address: %[3]v}
     max_calls: 0
     max_cps: 0
-    limits: {per_source_rate: 0}
 `
 	targetConfig = `  - name: synthflow%[1]d
     kind: synthflow

@@ -41,7 +41,7 @@ const outageConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: 10000-64999}
 trunks:
-  - {name: carrier, sources: [%[2]v], max_calls: 0, max_cps: 0, limits: {per_source_rate: 0}}
+  - {name: carrier, sources: [%[2]v], max_calls: 0, max_cps: 0}
 targets:
   - name: synthflow
     kind: synthflow

@@ -34,9 +34,9 @@ func TestPacket(t *testing.T) {
 			"IPv4 over UDP",
 			packet{
 				at: at, from: netip.MustParseAddrPort("192.0.2.1:5060"), to: netip.MustParseAddrPort("198.51.100.2:5070"), kind: typeSIP,
-				captureID: 2001, password: "pw", correlation: "id", payload: []byte("SIP/2.0"),
+				captureID: 2001, correlation: "id", payload: []byte("SIP/2.0"),
 			},
-			`48455033 007a
+			`48455033 0072
 			 0000 0001 0007 02
 			 0000 0002 0007 11
 			 0000 0003 000a c0000201
@@ -47,12 +47,11 @@ func TestPacket(t *testing.T) {
 			 0000 000a 000a 0001e240
 			 0000 000b 0007 01
 			 0000 000c 000a 000007d1
-			 0000 000e 0008 7077
 			 0000 0011 0008 6964
 			 0000 000f 000d 5349502f322e30`,
 		},
 		{
-			"IPv6 over TCP, without password and correlation",
+			"IPv6 over TCP, without correlation",
 			packet{at: at, from: netip.MustParseAddrPort("[2001:db8::1]:5060"), to: netip.MustParseAddrPort("[2001:db8::2]:5061"), stream: true, kind: typeRTCP, captureID: math.MaxUint32, payload: []byte("{}")},
 			`48455033 007d
 			 0000 0001 0007 0a
@@ -99,12 +98,12 @@ func read(t *testing.T, b []byte) map[uint16][]byte {
 
 // Whatever is in it, a packet can be read, and fits into a datagram.
 func FuzzPacket(f *testing.F) {
-	f.Add([]byte("INVITE sip:a@b SIP/2.0\r\n\r\n"), "id", "pw", []byte{127, 0, 0, 1}, uint16(5060), false)
-	f.Add([]byte{}, strings.Repeat("i", 300), "", bytes.Repeat([]byte{1}, 16), uint16(0), true)
-	f.Add(make([]byte, 70_000), "", "", []byte{}, uint16(1), true)
-	f.Fuzz(func(t *testing.T, payload []byte, correlation, password string, addr []byte, port uint16, stream bool) {
+	f.Add([]byte("INVITE sip:a@b SIP/2.0\r\n\r\n"), "id", []byte{127, 0, 0, 1}, uint16(5060), false)
+	f.Add([]byte{}, strings.Repeat("i", 300), bytes.Repeat([]byte{1}, 16), uint16(0), true)
+	f.Add(make([]byte, 70_000), "", []byte{}, uint16(1), true)
+	f.Fuzz(func(t *testing.T, payload []byte, correlation string, addr []byte, port uint16, stream bool) {
 		a, _ := netip.AddrFromSlice(addr)
-		p := packet{at: at, from: netip.AddrPortFrom(a, port), to: netip.MustParseAddrPort("127.0.0.1:1"), stream: stream, kind: typeSIP, captureID: 1, password: password, correlation: correlation, payload: payload}
+		p := packet{at: at, from: netip.AddrPortFrom(a, port), to: netip.MustParseAddrPort("127.0.0.1:1"), stream: stream, kind: typeSIP, captureID: 1, correlation: correlation, payload: payload}
 		b := p.append([]byte("before"))[len("before"):]
 		chunks := read(t, b)
 		if len(b) > 65507 || !bytes.Equal(chunks[chunkPayload], payload[:min(len(payload), maxPayload)]) || string(chunks[chunkCorrelation]) != correlation[:min(len(correlation), maxText)] {
@@ -118,7 +117,7 @@ func FuzzPacket(f *testing.F) {
 
 func TestAllocationsOfAPacket(t *testing.T) {
 	b := make([]byte, 0, 4096)
-	p := packet{at: at, from: netip.MustParseAddrPort("[2001:db8::1]:1"), to: netip.MustParseAddrPort("[2001:db8::2]:2"), kind: typeSIP, correlation: "id", password: "pw", payload: make([]byte, 1000)}
+	p := packet{at: at, from: netip.MustParseAddrPort("[2001:db8::1]:1"), to: netip.MustParseAddrPort("[2001:db8::2]:2"), kind: typeSIP, correlation: "id", payload: make([]byte, 1000)}
 	if n := testing.AllocsPerRun(100, func() { b = p.append(b[:0]) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -147,9 +146,9 @@ func TestMirror(t *testing.T) {
 		if !received {
 			from, to = to, from
 		}
-		if string(c[chunkCorrelation]) != "call-1" || string(c[chunkPayload]) != "BYE" || string(c[chunkPassword]) != "pw" ||
+		if string(c[chunkCorrelation]) != "call-1" || string(c[chunkPayload]) != "BYE" ||
 			binary.BigEndian.Uint16(from) != 5070 || binary.BigEndian.Uint16(to) != 5060 {
-			t.Errorf("packet %x; want call-1, BYE, pw, ports 5070 and 5060", b)
+			t.Errorf("packet %x; want call-1, BYE, ports 5070 and 5060", b)
 		}
 	}
 	for _, network := range []string{"udp", "tcp"} {
@@ -157,7 +156,7 @@ func TestMirror(t *testing.T) {
 		if network == "tcp" {
 			address = tcp.Addr().String()
 		}
-		m := New(Options{Network: network, Address: address, CaptureID: 1, Password: "pw", Log: zerolog.Nop()})
+		m := New(Options{Network: network, Address: address, CaptureID: 1, Log: zerolog.Nop()})
 		sent := message
 		m.SIP(sent)
 		sent.Received = false

@@ -32,7 +32,6 @@ type Options struct {
 	Network   string // udp or tcp
 	Address   string // host:port
 	CaptureID uint32 // of this node
-	Password  string // empty: none
 	Log       zerolog.Logger
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network
@@ -94,7 +93,7 @@ func (m *Mirror) queue(p *packet) {
 		m.dropped.Add(1)
 		return
 	}
-	p.captureID, p.password = m.o.CaptureID, m.o.Password
+	p.captureID = m.o.CaptureID
 	b := m.buffers.Get().(*[]byte)
 	*b = p.append((*b)[:0])
 	select {

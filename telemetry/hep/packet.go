@@ -20,7 +20,6 @@ const (
 	chunkMicros      = 0x000a
 	chunkType        = 0x000b
 	chunkCaptureID   = 0x000c
-	chunkPassword    = 0x000e
 	chunkPayload     = 0x000f
 	chunkCorrelation = 0x0011
 )
@@ -42,7 +41,7 @@ const (
 // maxPayload bounds what one packet carries, in bytes: with the other chunks it fits into one datagram.
 const maxPayload = 64<<10 - 1024
 
-// maxText bounds the password and the correlation id, in bytes.
+// maxText bounds the correlation id, in bytes.
 const maxText = 256
 
 // packet is one HEP3 packet.
@@ -52,7 +51,6 @@ type packet struct {
 	stream      bool // TCP or TLS, else UDP
 	kind        byte // typeSIP or typeRTCP
 	captureID   uint32
-	password    string
 	correlation string
 	payload     []byte
 }
@@ -85,9 +83,6 @@ func (p *packet) append(b []byte) []byte {
 	b = append32(b, chunkMicros, uint32(p.at.Nanosecond()/1000))
 	b = append8(b, chunkType, p.kind)
 	b = append32(b, chunkCaptureID, p.captureID)
-	if p.password != "" {
-		b = appendText(b, chunkPassword, p.password)
-	}
 	if p.correlation != "" {
 		b = appendText(b, chunkCorrelation, p.correlation)
 	}

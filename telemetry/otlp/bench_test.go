@@ -8,7 +8,7 @@ import (
 
 // What a finished call costs the goroutine that ends it.
 func BenchmarkEnded(b *testing.B) {
-	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", SampleRatio: 1, Log: zerolog.Nop(), transport: roundTrip(nil)})
+	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", Log: zerolog.Nop(), transport: roundTrip(nil)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func BenchmarkEnded(b *testing.B) {
 
 // What the spans of a call cost the exporter, without the request.
 func BenchmarkSpans(b *testing.B) {
-	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", SampleRatio: 1, Log: zerolog.Nop(), transport: roundTrip(nil)})
+	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", Log: zerolog.Nop(), transport: roundTrip(nil)})
 	if err != nil {
 		b.Fatal(err)
 	}

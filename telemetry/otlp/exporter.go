@@ -36,12 +36,11 @@ const (
 
 // Options say where the traces go.
 type Options struct {
-	Endpoint    string  // the whole URL
-	Token       string  // a bearer token; empty: none
-	SampleRatio float64 // the share of calls whose spans are sent
-	Node        string  // service.instance.id; empty: none
-	Version     string  // service.version
-	Log         zerolog.Logger
+	Endpoint string // the whole URL
+	Token    string // a bearer token; empty: none
+	Node     string // service.instance.id; empty: none
+	Version  string // service.version
+	Log      zerolog.Logger
 
 	transport http.RoundTripper // nil: the network
 }
@@ -140,7 +139,7 @@ func (*Exporter) Changed(record.Record) {}
 
 // Ended queues the spans of a finished call. It does not block: without room the call is dropped.
 func (e *Exporter) Ended(r record.Record) {
-	if t := traceOfRecord(&r, e.o.SampleRatio); !t.Sampled() {
+	if t := traceOfRecord(&r); !t.Sampled() {
 		return
 	}
 	if e.stopped.Load() {

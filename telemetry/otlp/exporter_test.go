@@ -167,7 +167,7 @@ ID prepare < attempt CLIENT 00.001 +3000ms failed: prepare_timeout
 `, "ID", ownTrace)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := export(t, Options{SampleRatio: 1, Node: "n1", Version: "v1"}, tt.record)
+			got := export(t, Options{Node: "n1", Version: "v1"}, tt.record)
 			if len(got) != 1 {
 				t.Fatalf("%d requests", len(got))
 			}
@@ -183,12 +183,12 @@ ID prepare < attempt CLIENT 00.001 +3000ms failed: prepare_timeout
 
 // The ids of spans are those that were sent while the call lived.
 func TestSpanIDs(t *testing.T) {
-	got := export(t, Options{SampleRatio: 1}, answered())
+	got := export(t, Options{}, answered())
 	ids := map[string]bool{}
 	for _, s := range got[0].GetResourceSpans()[0].GetScopeSpans()[0].GetSpans() {
 		ids[fmt.Sprintf("%x", s.GetSpanId())] = true
 	}
-	live := tracecontext.New(callID, "", true, 1)
+	live := tracecontext.New(callID, "", true)
 	for _, sent := range []string{live.Header(tracecontext.KindPrepare, 2), live.Header(tracecontext.KindAttempt, 2), live.Header(tracecontext.KindTransfer, 3)} {
 		if p, ok := tracecontext.Parse(sent); !ok || !ids[fmt.Sprintf("%x", p.Span)] || p.Trace.String() != ownTrace {
 			t.Errorf("%s names no span of %v", sent, ids)
@@ -199,15 +199,12 @@ func TestSpanIDs(t *testing.T) {
 // What is not sampled is not sent, and not counted as lost.
 func TestNotSampled(t *testing.T) {
 	record := answered()
-	if got := export(t, Options{SampleRatio: 0}, record); got != nil {
-		t.Errorf("sent %v", got)
-	}
 	record.Traceparent = traceparent[:53] + "00"
-	if got := export(t, Options{SampleRatio: 1}, record); got != nil {
+	if got := export(t, Options{}, record); got != nil {
 		t.Errorf("sent %v", got)
 	}
 	record.Traceparent = traceparent
-	if got := export(t, Options{SampleRatio: 0}, record); len(got) != 1 {
+	if got := export(t, Options{}, record); len(got) != 1 {
 		t.Errorf("sent %v", got)
 	}
 }
@@ -231,7 +228,7 @@ func TestCollectorOverHTTP(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	}))
-	e, err := New(Options{Endpoint: server.URL + "/v1/traces", Token: "s3cret", SampleRatio: 1, Log: zerolog.Nop()})
+	e, err := New(Options{Endpoint: server.URL + "/v1/traces", Token: "s3cret", Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +246,7 @@ func TestCollectorOverHTTP(t *testing.T) {
 // A redirect is not followed: the token would go elsewhere.
 func TestRedirect(t *testing.T) {
 	asked := 0
-	e, err := New(Options{Endpoint: "https://collector.example/v1/traces", Token: "s3cret", SampleRatio: 1, Log: zerolog.Nop(), transport: roundTrip(func(*http.Request) (*http.Response, error) {
+	e, err := New(Options{Endpoint: "https://collector.example/v1/traces", Token: "s3cret", Log: zerolog.Nop(), transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		asked++
 		res := answer(http.StatusTemporaryRedirect, "")
 		res.Header.Set("Location", "https://elsewhere.example/")
@@ -288,7 +285,7 @@ func simulate(t *testing.T, transport roundTrip, test func(e *Exporter, log *lin
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
-		e, err := New(Options{Endpoint: "http://127.0.0.1:4318/v1/traces", SampleRatio: 1, Log: zerolog.New(&log), transport: transport})
+		e, err := New(Options{Endpoint: "http://127.0.0.1:4318/v1/traces", Log: zerolog.New(&log), transport: transport})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -387,7 +384,7 @@ func TestCollectorRefuses(t *testing.T) {
 
 // Ended after Close, as a call may that ends last, does not block either.
 func TestClosed(t *testing.T) {
-	e, err := New(Options{Endpoint: "http://127.0.0.1:4318/v1/traces", SampleRatio: 1, Log: zerolog.Nop()})
+	e, err := New(Options{Endpoint: "http://127.0.0.1:4318/v1/traces", Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,8 +50,8 @@ type span struct {
 }
 
 // traceOfRecord is the trace of a finished call.
-func traceOfRecord(r *record.Record, share float64) tracecontext.Trace {
-	return tracecontext.New(r.ID, r.Traceparent, true, share)
+func traceOfRecord(r *record.Record) tracecontext.Trace {
+	return tracecontext.New(r.ID, r.Traceparent, true)
 }
 
 // makeSpans makes the spans of a finished call.

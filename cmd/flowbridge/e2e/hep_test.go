@@ -82,9 +82,7 @@ func (h *homer) packets() int {
 func TestHEP(t *testing.T) {
 	s := newPreparedStage(t)
 	server := s.captureHEP()
-	password := filepath.Join(s.TempDir(), "password")
-	must(t, os.WriteFile(password, []byte("h0mer\n"), 0o600))
-	b := s.serve(setup{telemetry: fmt.Sprintf(`{hep: {to: "udp://%s", capture_id: 77, password_file: %q}}`, server.at, password)})
+	b := s.serve(setup{telemetry: fmt.Sprintf(`{hep: {to: "udp://%s", capture_id: 77}}`, server.at)})
 	n := s.relayed(8000, func() {})
 	r := b.records(hungUpByCaller)[0]
 	b.stop() // what was queued is sent
@@ -99,19 +97,19 @@ func TestHEP(t *testing.T) {
 		return tshark(t, server.file, args...)
 	}
 	legs := map[string][]string{}
-	for _, line := range read("sip", "hep3.correlation", "hep3.capture_id", "hep3.password", "sip.Call-ID", "sip.Method", "sip.Status-Code", "hep3.src") {
+	for _, line := range read("sip", "hep3.correlation", "hep3.capture_id", "sip.Call-ID", "sip.Method", "sip.Status-Code", "hep3.src") {
 		f := strings.Split(line, "|")
-		if f[0] != r.ID || f[1] != "77" || f[2] != "h0mer" {
-			t.Errorf("correlation id, capture id and password: %q", line)
+		if f[0] != r.ID || f[1] != "77" {
+			t.Errorf("correlation id and capture id: %q", line)
 		}
-		legs[f[3]] = append(legs[f[3]], f[4]+f[5])
-		if f[4] == "INVITE" {
+		legs[f[2]] = append(legs[f[2]], f[3]+f[4])
+		if f[3] == "INVITE" {
 			want := s.carrier.String()
-			if f[3] != r.SIPCallID {
+			if f[2] != r.SIPCallID {
 				want = s.b2bua.String()
 			}
-			if f[6] != want {
-				t.Errorf("the INVITE %s comes from %s; want %s", f[3], f[6], want)
+			if f[5] != want {
+				t.Errorf("the INVITE %s comes from %s; want %s", f[2], f[5], want)
 			}
 		}
 	}

@@ -153,9 +153,9 @@ hooks:
   vapi:
     secret_file: vapi
     rules:
-      - {trunk: carrier, when: '{{eq (.Header "X-Lang") "de"}}', assistant: {firstMessage: "Guten Tag {{first_name}}"}, variables: {first_name: '{{.Header "X-Name"}} aus Bonn'}}
+      - {when: '{{and (eq .Trunk "carrier") (eq (.Header "X-Lang") "de")}}', assistant: {firstMessage: "Guten Tag {{first_name}}"}, variables: {first_name: '{{.Header "X-Name"}} aus Bonn'}}
       - {when: '{{eq (.Header "X-Lang") "fr"}}', destination: {type: number, number: "+33100000000"}}
-      - {trunk: carrier, when: '{{eq (.Header "X-Lang") "id"}}', assistant_id: '{{.Header "X-Assistant"}}'}
+      - {when: '{{and (eq .Trunk "carrier") (eq (.Header "X-Lang") "id")}}', assistant_id: '{{.Header "X-Assistant"}}'}
       - {error: "We speak other languages."}
   synthflow: {secret_file: webhook}
   variables: {token_file: agent, values: {greeting: "Hello {{.Lead.Number}}"}}

@@ -140,7 +140,7 @@ func TestRedirectCall(t *testing.T) {
 		{"plain", "", "+15550100002", ""},
 		{"bare", "", "+15550100003", "?X-EI=CA"},
 		{"prepared", "", "+15550100001", "?X-EI=S."},
-		{"prepared", ", encode_semicolon: true, answer_on_bridge: true", "+15550100001", "%3B"},
+		{"prepared", ", answer_on_bridge: true", "+15550100001", "?X-EI=S."},
 	} {
 		t.Run(c.target+c.more, func(t *testing.T) {
 			p := newPlatforms(t, "--number", c.number+"="+model)
@@ -166,7 +166,7 @@ func TestRedirectCall(t *testing.T) {
 // prepared gets TwiML all the same.
 func TestRedirectRefused(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model, "--fault", "failed")
-	p.serveAll("prepared", `, fallback: {say: "Please call again later."}`)
+	p.serveAll("prepared", `, fallback: "<Response><Say>Please call again later.</Say></Response>"`)
 	args := []string{"simulate", "twilio", "--voice-url", p.hook("/redirect_call"), "--called", "+15550100001", "--seconds", "1", "--listen", p.carrier.String() + ":0"}
 	for fault, want := range map[string]string{"badsignature": "403", "nosignature": "403", "nocalled": `Missing "Called" query parameter`} {
 		out, code := p.run(append(args, "--auth-token-file", "twilio", "--fault", fault)...)

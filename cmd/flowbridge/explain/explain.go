@@ -146,12 +146,8 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			u.requests = map[string]apiRequest{}
 		}
 		u.requests[t.Name] = shown(r, body, p)
-		status := http.StatusOK
-		if wanted := p.Answer().Status; len(wanted) > 0 {
-			status = wanted[0]
-		}
 		return &http.Response{
-			StatusCode: status, Status: strconv.Itoa(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+			StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
 			Header: http.Header{"Content-Type": {"application/json"}},
 			Body:   io.NopCloser(bytes.NewReader(p.Sample(sampleID))),
 		}, nil

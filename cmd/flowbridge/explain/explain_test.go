@@ -60,7 +60,7 @@ func TestExplain(t *testing.T) {
 	for _, want := range []string{
 		"trunk      carrier, from 192.0.2.1; at most 10 calls; at most 2000 new calls a second\n",
 		"reserved   10 calls in set-up and 10 with ports, whatever other callers have\n",
-		"limits     at most 2 calls of one calling number; at most 4000 new requests a second from one address\n",
+		"limits     at most 2 calls of one calling number\n",
 		"not        routes[0]: it is for trunk pbx\n",
 		"route      routes[1]: it matches to: ^\\+1507\n",
 		"POST https://api.example.invalid/v2/prepare_inbound\n",

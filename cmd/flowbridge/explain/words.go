@@ -22,7 +22,6 @@ func limits(l report.Limits) string {
 	}{
 		{l.PerCallerCalls, "call", "of one calling number"},
 		{l.PerDestinationCalls, "call", "to one called number"},
-		{l.PerSourceRate, "new request", "a second from one address"},
 	} {
 		if limit.n > 0 {
 			all = append(all, "at most "+cli.Count(limit.n, limit.of)+" "+limit.whose)

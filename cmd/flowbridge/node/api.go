@@ -15,6 +15,7 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/cmd/flowbridge/compare"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -135,7 +136,7 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 	return callOf(c), ok
 }
 
-func callOf(c b2bua.LiveCall) admin.Call {
+func callOf(c registry.LiveCall) admin.Call {
 	call := admin.Call{
 		Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: c.Recording, Masked: c.Masked, OnHold: c.OnHold,
 		Transfer: c.Transfer,
@@ -181,11 +182,11 @@ func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Cal
 }
 
 func (c control) Play(ctx context.Context, id string, p admin.PlayRequest) (admin.Call, error) {
-	return answered(c.server.Play(ctx, id, b2bua.PlayRequest{Side: sideOf(p.Side), Sound: p.Sound, Loop: p.Loop}))
+	return answered(c.server.Play(ctx, id, bridge.PlayRequest{Side: sideOf(p.Side), Sound: p.Sound, Loop: p.Loop}))
 }
 
 func (c control) Press(ctx context.Context, id string, d admin.DigitsRequest) (admin.Call, error) {
-	return answered(c.server.Press(ctx, id, b2bua.DigitsRequest{
+	return answered(c.server.Press(ctx, id, bridge.DigitsRequest{
 		Side: sideOf(d.Side), Digits: d.Digits, Duration: time.Duration(d.MS) * time.Millisecond,
 	}))
 }
@@ -198,7 +199,7 @@ func sideOf(name string) media.Side {
 }
 
 func (c control) Transfer(ctx context.Context, id, by string, t admin.TransferRequest) (admin.Call, error) {
-	r := b2bua.TransferRequest{
+	r := bridge.TransferRequest{
 		Order:    outbound.Order{To: t.To, Named: true, Trunk: t.Trunk},
 		Announce: bridge.Announce{Sound: t.Announce, Accept: t.Accept, Within: time.Duration(t.WithinMS) * time.Millisecond},
 		By:       by,
@@ -212,7 +213,7 @@ func (c control) Transfer(ctx context.Context, id, by string, t admin.TransferRe
 func (c control) Variables(ctx context.Context, id string) (any, error) {
 	ours, err := c.server.Called(id)
 	if err != nil {
-		_, err = answered(b2bua.LiveCall{}, err)
+		_, err = answered(registry.LiveCall{}, err)
 		return nil, err
 	}
 	all, err := c.hooks.variablesOf(ctx, ours)
@@ -249,8 +250,8 @@ func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call
 }
 
 // answered is the admin API's form of an answer to an order.
-func answered(live b2bua.LiveCall, err error) (admin.Call, error) {
-	var refused *b2bua.OrderError
+func answered(live registry.LiveCall, err error) (admin.Call, error) {
+	var refused *bridge.OrderError
 	switch {
 	case errors.As(err, &refused):
 		return admin.Call{}, &admin.RefusedError{Problem: refused.Problem, Remedy: refused.Remedy, Status: refused.Code}

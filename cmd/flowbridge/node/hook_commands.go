@@ -10,6 +10,8 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/platform/hooks"
@@ -42,7 +44,7 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 	switch c.Do {
 	case "transfer":
 		words = "The call is being transferred."
-		_, err = h.server.Transfer(ctx, id, b2bua.TransferRequest{
+		_, err = h.server.Transfer(ctx, id, bridge.TransferRequest{
 			Order: outbound.Order{To: c.To}, Announce: bridge.Announce{Sound: c.Announce, Accept: c.Accept},
 			By: by.Name, Of: by.Targets,
 		})
@@ -54,10 +56,10 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 		_, err = h.server.Order(ctx, id, bridge.OrderUnhold)
 	case "dtmf":
 		words = "The keys are pressed."
-		_, err = h.server.Press(ctx, id, b2bua.DigitsRequest{Side: media.SideA, Digits: c.Digits})
+		_, err = h.server.Press(ctx, id, bridge.DigitsRequest{Side: media.SideA, Digits: c.Digits})
 	case "hangup":
 		words = "The call has ended."
-		_, err = h.server.Order(ctx, id, b2bua.OrderHangup)
+		_, err = h.server.Order(ctx, id, bridge.OrderHangup)
 	case "status":
 		words = live.Transfer.Words()
 	default:
@@ -72,13 +74,13 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 }
 
 // commanded finds the call of a command. Of ids that callers may have written, only those count that nobody can guess.
-func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found b2bua.LiveCall, err error) {
+func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found registry.LiveCall, err error) {
 	for _, id := range c.IDs {
 		live, err := h.server.FindNamed(ctx, id)
 		r := &live.Record
 		guessed := !c.Sure && !slices.Contains([]string{r.ID, r.TargetSIPCallID, r.SynthflowCallID}, id)
 		switch {
-		case errors.Is(err, b2bua.ErrSeveralCalls) && c.Sure, err == nil && !guessed && found.Record.ID != "" &&
+		case errors.Is(err, redirected.ErrSeveralCalls) && c.Sure, err == nil && !guessed && found.Record.ID != "" &&
 			found.Record.ID != r.ID:
 			return found, &hooks.RefusalError{Status: http.StatusConflict, Words: "Several calls have this id."}
 		case err == nil && !guessed:
@@ -93,7 +95,7 @@ func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found b2bua
 
 // inWords says why an order is not carried out.
 func inWords(err error) error {
-	refused := new(b2bua.OrderError)
+	refused := new(bridge.OrderError)
 	switch {
 	case errors.Is(err, b2bua.ErrNoCall):
 		refused.Code = http.StatusGone

@@ -8,7 +8,8 @@ import (
 	"net/http"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/rest"
@@ -57,7 +58,7 @@ const callHeader = "X-Call"
 
 // callOf finds the call that rings at OpenAI: by the header that its INVITE has, or by the Call-ID of that. Both are
 // random, so nobody who calls the project's address can name another's call.
-func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bool, error) {
+func (s sessions) callOf(ctx context.Context, h http.Header) (registry.LiveCall, bool, error) {
 	for _, name := range []string{callHeader, "Call-ID"} {
 		id := h.Get(name)
 		if id == "" {
@@ -65,18 +66,18 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bo
 		}
 		live, err := s.hooks.server.FindNamed(ctx, id)
 		switch {
-		case err != nil && !errors.Is(err, b2bua.ErrUnknownCall) && !errors.Is(err, b2bua.ErrSeveralCalls):
+		case err != nil && !errors.Is(err, redirected.ErrUnknownCall) && !errors.Is(err, redirected.ErrSeveralCalls):
 			return live, false, err
 		case err == nil && (id == live.Record.ID || id == ringing(live)) && live.Record.EndedAt.IsZero():
 			return live, true, nil
 		}
 	}
-	return b2bua.LiveCall{}, false, nil
+	return registry.LiveCall{}, false, nil
 }
 
 // ringing gives the Call-ID of the INVITE of a call that has no final answer yet, or "". While a call is answered, that
 // is the INVITE of a rescue or a transfer.
-func ringing(live b2bua.LiveCall) string {
+func ringing(live registry.LiveCall) string {
 	all := live.Record.Attempts
 	switch last := len(all) - 1; {
 	case live.Record.AnsweredAt.IsZero():

@@ -17,7 +17,7 @@ import (
 // twilioOptions are those of the handler of /redirect_call.
 func (h *callHooks) twilioOptions(t *config.TwilioHook) twilio.Options {
 	return twilio.Options{
-		AuthToken: t.AuthToken.Reveal(), URL: t.URL, Route: h.redirect, EncodeSemicolon: t.EncodeSemicolon, Log: h.log,
+		AuthToken: t.AuthToken.Reveal(), URL: t.URL, Route: h.redirect, Log: h.log,
 		Fallback: t.Fallback,
 		Dial:     twilio.DialOptions{AnswerOnBridge: t.AnswerOnBridge},
 	}
@@ -31,7 +31,7 @@ func (h *callHooks) redirectOptions() redirected.Options {
 		o.Targets, o.Rules, o.Follow = t.Targets, t.Rules, t.Follow
 		o.Accept = func(to redirected.Destination) error {
 			dest := destinationOf(to)
-			_, err := twilio.SIPURI(dest.URI, dest.Headers, t.EncodeSemicolon)
+			_, err := twilio.SIPURI(dest.URI, dest.Headers)
 			return err
 		}
 	}

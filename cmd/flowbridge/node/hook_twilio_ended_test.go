@@ -33,7 +33,7 @@ targets:
   - {name: second, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5073", prepare: {api: "%s", token_env: SIM_TOKEN, model_id: demo-agent, workspace_id: demo}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-Attempt: "{{.Attempt}}"}}
 hooks:
   listen: "127.0.0.1:0"
-  twilio: {url: "http://127.0.0.1:9", targets: [%s], follow: true, fallback: {say: "Later."}}
+  twilio: {url: "http://127.0.0.1:9", targets: [%s], follow: true, fallback: "<Response><Say>Later.</Say><Hangup/></Response>"}
 store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/platform/vapi"
@@ -80,18 +80,18 @@ func partyOf(number, uri string) template.Party {
 // vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform or by the call's
 // id in a header of it. Both are random, so a caller who dials the platform directly can't name another's call. Ids of
 // several calls identify none.
-func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
-	var found []b2bua.LiveCall
+func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (registry.LiveCall, bool) {
+	var found []registry.LiveCall
 	for _, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
 		live, err := h.server.FindNamed(ctx, id)
 		if err != nil || id != live.Record.ID && id != live.Record.TargetSIPCallID || !h.atVapi(live) ||
-			slices.ContainsFunc(found, func(l b2bua.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
+			slices.ContainsFunc(found, func(l registry.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
 			continue
 		}
 		found = append(found, live)
 	}
 	if len(found) != 1 {
-		return b2bua.LiveCall{}, false
+		return registry.LiveCall{}, false
 	}
 	return found[0], true
 }
@@ -145,14 +145,13 @@ func (h *callHooks) isVapi(target string) bool {
 	return t != nil && t.Kind == config.KindVapi
 }
 
-func (h *callHooks) atVapi(live b2bua.LiveCall) bool {
+func (h *callHooks) atVapi(live registry.LiveCall) bool {
 	return h.isVapi(live.Record.Target) && live.Vars.HeaderFunc != nil
 }
 
 func ruleMatches(r *config.VapiRule, vars template.Vars) (bool, error) {
 	switch {
-	case r.Trunk != "" && r.Trunk != vars.Trunk,
-		!r.To.Match(vars.To.Number),
+	case !r.To.Match(vars.To.Number),
 		!r.From.Match(vars.From.Number):
 		return false, nil
 	case r.When == nil:

@@ -119,7 +119,7 @@ func (h *callHooks) openaiEndpoints(cfg *config.Hooks) ([]hooks.Endpoint, error)
 	}
 	handler, err := openai.NewWebhook(openai.Options{
 		Secret: a.Secret.Reveal(), API: rest.Options{
-			BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader,
+			BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader(),
 			Timeout: openaiTimeout, UserAgent: cli.UserAgent(),
 		},
 		Decide: sessions{h, a}.decide, Timeout: openaiTimeout, Log: h.log,
@@ -165,8 +165,8 @@ func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, err
 	}
 	r := live.Record
 	var headers []peers.Variable
-	if v := h.config().Hooks.Variables; v != nil { // else the admin API asks
-		headers = live.Headers(v.Headers)
+	if h.config().Hooks.Variables != nil { // else the admin API asks
+		headers = live.Headers()
 	}
 	variables := h.variables(r.ID, live.Vars, headers)
 	maps.Copy(variables, r.Variables)

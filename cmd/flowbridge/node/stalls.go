@@ -243,7 +243,7 @@ func (s *stalls) gauges() (all []telemetry.Gauge) {
 func (n *Node) watched() []watchedPart {
 	parts := []watchedPart{
 		{name: "call", looks: 2, underway: n.server.Underway},
-		{name: "sip", looks: 2, vital: true, underway: n.server.Reading},
+		{name: "sip", looks: 2, vital: true, underway: n.server.Stack().Reading},
 		{name: "media", looks: 2, vital: true, underway: n.engine.Underway},
 		{name: "store", looks: 4, underway: n.store.Underway},
 		{name: "admin", looks: 10, underway: n.requests.Underway},

@@ -12,7 +12,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/sys/unix"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
@@ -32,7 +32,7 @@ type Predecessor struct {
 
 	states  []transport.State // of the SIP stack
 	streams []stream
-	calls   []b2bua.Handed
+	calls   []kept.Handed
 }
 
 type stream struct {
@@ -136,7 +136,7 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 	if err := cbor.Unmarshal(data, &given); err != nil {
 		return err
 	}
-	c := b2bua.Handed{State: given.State, Owed: given.Owed, Again: given.Again, Noted: given.Noted, Tag: given.Tag}
+	c := kept.Handed{State: given.State, Owed: given.Owed, Again: given.Again, Noted: given.Noted, Tag: given.Tag}
 	if err := json.Unmarshal(given.Record, &c.Record); err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 }
 
 // Calls are those of the other process.
-func (p *Predecessor) Calls() []b2bua.Handed { return p.calls }
+func (p *Predecessor) Calls() []kept.Handed { return p.calls }
 
 var errPart = errors.New("a part of the hand-over has not what it should have")
 
@@ -226,7 +226,7 @@ func (p *Predecessor) hookListener(at string) net.Listener {
 }
 
 // orNone is the process before, for the server; nil: there is none.
-func (p *Predecessor) orNone() b2bua.Predecessor {
+func (p *Predecessor) orNone() kept.Predecessor {
 	if p == nil {
 		return nil
 	}

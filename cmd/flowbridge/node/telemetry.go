@@ -17,7 +17,7 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 		network, address := cfg.HEP.Server()
 		m := mirror{hep.New(hep.Options{
 			Network: network, Address: address, CaptureID: uint32(cfg.HEP.CaptureID),
-			Password: cfg.HEP.Password.Reveal(), Log: n.log,
+			Log: n.log,
 		})}
 		n.add(part{follower: m, gauges: exporting("hep_packets", "HEP packets", m.to.Sent, m.to.Dropped), close: m.to.Close})
 	}
@@ -25,7 +25,7 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 		return nil
 	}
 	traces, err := otlp.New(otlp.Options{
-		Endpoint: cfg.OTLP.Endpoint, Token: cfg.OTLP.Token.Reveal(), SampleRatio: cfg.OTLP.SampleRatio,
+		Endpoint: cfg.OTLP.Endpoint, Token: cfg.OTLP.Token.Reveal(),
 		Node: node, Version: cli.Version(), Log: n.log,
 	})
 	if err != nil {

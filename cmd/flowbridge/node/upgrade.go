@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/handover"
 )
@@ -405,7 +405,7 @@ type handedCall struct {
 	Tag     string               `cbor:"8,keyasint,omitempty"`
 }
 
-func (h *handing) giveCall(c b2bua.Handed) error {
+func (h *handing) giveCall(c kept.Handed) error {
 	record, err := json.Marshal(c.Record)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package node
 import (
 	"context"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/kept"
 	"flowbridge/store/record"
 )
 
@@ -17,7 +17,7 @@ type watcher interface {
 
 // watchedSink is a Sink whose records are seen by watchers, too.
 type watchedSink struct {
-	b2bua.Sink
+	kept.Sink
 
 	// counts is told of the end of a call at once: its figures are wanted most while the disk takes nothing.
 	counts   watcher

@@ -1,0 +1,43 @@
+package registry
+
+import (
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config/template"
+	"flowbridge/store/record"
+)
+
+// LiveCall is the state of a call that is not over.
+type LiveCall struct {
+	Record record.Record
+	Phase  string // preparing, queued, dialing, bridged or ending
+
+	Position int // in the queue of its route, from 1; 0: it does not wait for a place
+
+	Recording string // RecordingOff, …
+	Masked    bool   // the caller's keys are
+	OnHold    bool   // by an order
+	At        string // the target that the caller is connected to; empty: it is not answered
+
+	Transfer *record.Transfer // the last one; nil: there was none
+
+	Held  [2]bool   // by media.Side: it wants no media
+	Hears [2]string // by media.Side: our tone or sound that it hears
+
+	Speaks [2]bool // by turns.Party: it speaks now
+
+	Vars   template.Vars      // of its templates
+	Invite []sip.Header       // the headers of the caller's INVITE
+	Caller message.HeaderText // instead of Invite, in a call that is settled
+}
+
+// Headers returns the headers X-… of the caller's INVITE, each with its first value.
+func (l LiveCall) Headers() []peers.Variable {
+	if l.Caller != "" {
+		l.Invite = l.Caller.Request().Headers()
+	}
+	return outbound.Extensions(l.Invite)
+}
