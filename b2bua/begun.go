@@ -49,8 +49,10 @@ func (su *successor) trunkOf(b *begun) (*peers.Snapshot, *peers.Trunk) {
 		return nil, nil
 	}
 	p := su.server.admission.Peers.Load()
-	t, _ := p.CallerNamed(b.noted.Trunk)
-	return p, t
+	if t, known := p.CallerNamed(b.noted.Trunk); known {
+		return p, t
+	}
+	return nil, nil // the trunk is gone: the INVITE is judged as any other
 }
 
 // toBegin takes up a call that is to begin again, with its media.

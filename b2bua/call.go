@@ -245,7 +245,7 @@ func (c *Call) keep(r *record.Record, owes []byte) {
 func (s *Server) keep(r *record.Record, owes []byte, kept func()) {
 	s.sink.Keep(s.ctx, r, owes, func(err error) {
 		if err != nil && s.ctx.Err() == nil {
-			s.log.Error().Err(err).Str("call", r.ID).Str("trunk", r.Trunk).Msg("record not written")
+			s.log.Error().Err(err).Str("call", r.ID).Str("trunk", r.Trunk).Str("trace_id", r.TraceID).Msg("record not written")
 		}
 		kept()
 		s.unwritten.Add(-1)

@@ -30,8 +30,11 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	defer s.Close()
 	x := explainer{server: s}
 	req, t, err := q.Foresee(cfg, s.admission, s.stack, &x.out)
-	if err != nil || t == nil {
-		return x.out, err
+	if err != nil {
+		return report.Explanation{}, err
+	}
+	if t == nil {
+		return x.out, nil
 	}
 	c := s.newCall(record.NewID(), x.out.At, req, s.admission.Peers.Load(), t, message.ParseSource(req.Source()))
 	err = x.call(c)

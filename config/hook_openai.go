@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/base64"
+	"net/url"
 	"strings"
 )
 
@@ -11,8 +12,8 @@ type OpenAIHook struct {
 	Secret Secret `key:"secret_file" required:"the file with the secret"`
 	// The API key, with which calls are accepted and rejected.
 	Token Secret `key:"token_file" required:"the file with the token"`
-	// The base URL of OpenAI's HTTP API, up to /v1. Azure's is https://RESOURCE.openai.azure.com/openai. Where it ends in
-	// /openai, the token goes out in the header api-key, as Azure wants it, else as Authorization: Bearer.
+	// The base URL of OpenAI's HTTP API, up to /v1. Azure's is https://RESOURCE.openai.azure.com/openai. Where the
+	// path is /openai, the token goes out in the header api-key, as Azure wants it, else as Authorization: Bearer.
 	API string `key:"api" is:"api" default:"https://api.openai.com"`
 	// The session with which a call is accepted, as OpenAI's JSON, written as YAML. Each text is a template.
 	Session *jsonBody `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
@@ -20,7 +21,7 @@ type OpenAIHook struct {
 
 // TokenHeader is the header that has the token, in place of Authorization. Empty: none.
 func (h *OpenAIHook) TokenHeader() string {
-	if strings.HasSuffix(h.API, "/openai") {
+	if u, err := url.Parse(h.API); err == nil && u.Path == "/openai" {
 		return "api-key"
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/config"
 )
 
 // Callers that the process before has let in are not refused by rates: they all begin again in the same moment.
@@ -113,4 +114,30 @@ func (w *world) ringOn() {
 	}
 	w.server.HangupAll()
 	w.drain(3 * time.Minute)
+}
+
+// A call that begins again under a trunk that an upgrade has renamed is the call of the renamed trunk. That of a trunk that is gone
+// does not begin again.
+func TestBegunUnderAnotherTrunk(t *testing.T) {
+	for name, into := range map[string]string{
+		"renamed": `{name: carrier2, sources: ["192.0.2.10"], country: "1"}`,
+		"gone":    `{name: carrier2, sources: ["192.0.2.99"], country: "1"}`,
+	} {
+		runIn(t, name, queueConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15095780001")
+			w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "agent", "")
+			synctest.Wait()
+			yaml := strings.Replace(queueConfig, `{name: carrier, sources: ["192.0.2.10"], country: "1"}`, into, 1)
+			var err error
+			w.options.Config, err = config.Parse("test.yaml", []byte(yaml), nil)
+			must(w.t, err)
+			w.upgraded()
+			call, lives := w.callTo(d.to)
+			if lives != (name == "renamed") || lives && call.Record.Trunk != "carrier2" {
+				w.t.Errorf("lives: %v, of the trunk %q", lives, call.Record.Trunk)
+			}
+			w.server.HangupAll()
+			w.drain(3 * time.Minute)
+		})
+	}
 }

@@ -61,7 +61,7 @@ func Invites(all []Handed) (invites []transport.HeldState) {
 	return invites
 }
 
-// Note has a sheet filled, and gives use its text. Neither keeps anything of it.
+// Note fills a sheet, and calls use with its text. Neither function may keep a part of it.
 func Note(fill func(*Sheet), use func(state []byte)) {
 	k := TakeSheet()
 	defer k.Release()
@@ -73,7 +73,7 @@ func Note(fill func(*Sheet), use func(state []byte)) {
 	use(text)
 }
 
-// Part gives owed, which has nothing yet, what identifies the call and all legs but the caller's.
+// Part moves all legs but the caller's to owed, which is empty, and copies what identifies the call.
 func (k *Sheet) Part(owed *Sheet) {
 	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = k.ID, k.Trunk, k.Source, k.Invite, k.Settled
 	legs := k.Legs
@@ -87,7 +87,7 @@ func (k *Sheet) Part(owed *Sheet) {
 	}
 }
 
-// Begins has what the first turn of a call begins again that was taken up; nil: it has begun.
+// Begins notes the recording and the sounds that the first turn of a call begins again; nil: it has begun.
 func (k *Sheet) Begins(again *Call) {
 	if again == nil {
 		return

@@ -65,7 +65,7 @@ type Call struct {
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
-	Asks   bool   `cbor:"56,keyasint,omitempty"` // its silent sides are to be asked whether they have it; 47 was a time
+	Asks   bool   `cbor:"56,keyasint,omitempty"` // its silent sides are to be asked whether they have it; earlier versions wrote times as 47
 	Ladder []byte `cbor:"48,keyasint,omitempty"` // encoded
 
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER

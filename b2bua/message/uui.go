@@ -10,8 +10,14 @@ import (
 
 // UserToUser returns the value of a User-to-User header (RFC 7433 section 4.1) that has a
 // text as hex digits, behind the protocol discriminator of user specific data (RFC 7434
-// section 7).
+// section 7). A text that names its encoding is such a value already, and stays.
 func UserToUser(text string) string {
+	data, params, _ := CutUnquoted(text, ';')
+	if encoding, ok := uuiParams(params); ok && encoding != "" {
+		if _, ok := uuiText(Trim(data), encoding); ok {
+			return text
+		}
+	}
 	return "00" + hex.EncodeToString([]byte(text)) + ";encoding=hex"
 }
 

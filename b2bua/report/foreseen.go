@@ -112,7 +112,7 @@ func (t *Target) Sent(effects []leg.Effect) {
 	}
 }
 
-// Foresee follows the call of a question up to the trunk that takes it. Without a trunk it is refused before.
+// Foresee follows the call of a question up to the trunk that takes it. No trunk: the call is refused.
 func (q *Question) Foresee(cfg *config.Config, a *peers.Admission, s *transport.Stack, e *Explanation) (*sip.Request,
 	*peers.Trunk, error,
 ) {

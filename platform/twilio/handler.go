@@ -3,7 +3,6 @@ package twilio
 import (
 	"cmp"
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -92,14 +91,13 @@ func newHandler(o Options) (*handler, error) {
 	if _, err := o.Dial.element(); err != nil {
 		return nil, err
 	}
-	if o.Fallback != "" {
-		if err := CheckTwiML(o.Fallback); err != nil {
-			return nil, fmt.Errorf("fallback: %w", err)
-		}
+	fallback, err := declared(cmp.Or(o.Fallback, `<Response><Reject reason="busy"></Reject></Response>`))
+	if err != nil {
+		return nil, fmt.Errorf("fallback: %w", err)
 	}
-	h := &handler{opts: o, places: make(httpd.Places, o.MaxRequests), refusals: rate.NewLimiter(1, 5)}
-	h.fallback = []byte(xml.Header + cmp.Or(o.Fallback, `<Response><Reject reason="busy"></Reject></Response>`))
-	var err error
+	h := &handler{
+		opts: o, places: make(httpd.Places, o.MaxRequests), refusals: rate.NewLimiter(1, 5), fallback: fallback,
+	}
 	if o.AuthToken != "" {
 		h.verifier, err = newVerifier(o.AuthToken, o.URL)
 	}
