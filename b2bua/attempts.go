@@ -86,7 +86,7 @@ func (a *attempt) stop() {
 	}
 }
 
-// status is the status of the answer that waits for its keys; 0: there is none.
+// status returns the status of the answer that waits for its keys or for a decision; 0: there is none.
 func (a *attempt) status() int {
 	if a.answer != nil {
 		return 200

@@ -410,7 +410,7 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
 		c.step(a.line, leg.Hangup{Why: why}) // if its answer waits
 	}
-	c.attempts.note(why, 0)
+	c.attempts.note(why, a.status())
 }
 
 // securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a

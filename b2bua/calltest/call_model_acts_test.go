@@ -47,6 +47,7 @@ func modelActs() []modelAct {
 		{"order", (*callModel).actOrder},
 		{"place", (*callModel).actPlace},
 		{"place", (*callModel).actPlace},
+		{"variables", (*callModel).actVariables},
 	}
 }
 

@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,12 +21,13 @@ type ledger struct {
 	due    map[string]ackDue        // 2xx that we have to acknowledge now
 	strays map[string]time.Time     // 2xx that came, by Call-ID and the peer's tag
 	order  []*theirRequest
+	set    map[string]map[string]string // variables of calls, by id
 }
 
 func newLedger() ledger {
 	return ledger{
 		theirs: map[string]*theirRequest{}, ours: map[string]*ourRequest{}, legs: map[string]*ourLeg{},
-		halves: map[string]*ourDialog{}, due: map[string]ackDue{}, strays: map[string]time.Time{},
+		halves: map[string]*ourDialog{}, due: map[string]ackDue{}, strays: map[string]time.Time{}, set: map[string]map[string]string{},
 	}
 }
 
@@ -443,6 +445,9 @@ func (m *callModel) closing() {
 			m.fail("two records of %s", r.ID)
 		}
 		ids[r.ID] = true
+		if !maps.Equal(r.Variables, m.set[r.ID]) {
+			m.fail("a record with the variables %v; %v were set", r.Variables, m.set[r.ID])
+		}
 		if !slices.Contains(cause.Causes(), cause.Cause(r.Cause)) {
 			m.fail("a record with the cause %q", r.Cause)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"flowbridge/b2bua"
@@ -74,8 +75,40 @@ func (m *callModel) actOrder(choose func(int) int) string {
 		}
 		_, err = m.w.server.Order(ctx, id, bridge.OrderHangup)
 	}
+	m.isAnswered(err)
+	return fmt.Sprintf("%s: %v", what, err)
+}
+
+// isAnswered checks that an order was carried out, or refused with a reason.
+func (m *callModel) isAnswered(err error) {
 	if refused := new(bridge.OrderError); err != nil && !errors.As(err, &refused) && !errors.Is(err, b2bua.ErrNoCall) {
 		m.fail("an order has no answer: %v", err)
 	}
-	return fmt.Sprintf("%s: %v", what, err)
+}
+
+// actVariables sets or removes a variable of a call. The call has what was set until its end, and its record has it, also if the
+// process dies or is replaced.
+func (m *callModel) actVariables(choose func(int) int) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	calls := m.w.server.Live(ctx)
+	if len(calls) == 0 {
+		return ""
+	}
+	id := calls[choose(len(calls))].Record.ID
+	name, value := pick([]string{"ticket", "mood", "no name"}, choose(3)), pick([]string{"4711", "calm", ""}, choose(3))
+	after, err := m.w.server.SetVariables(ctx, id, "model", map[string]string{name: value})
+	m.isAnswered(err)
+	if err == nil {
+		if m.set[id] == nil {
+			m.set[id] = map[string]string{}
+		}
+		if m.set[id][name] = value; value == "" {
+			delete(m.set[id], name)
+		}
+		if !maps.Equal(after.Record.Variables, m.set[id]) {
+			m.fail("a call has the variables %v; %v were set", after.Record.Variables, m.set[id])
+		}
+	}
+	return fmt.Sprintf("%s=%s: %v", name, value, err)
 }

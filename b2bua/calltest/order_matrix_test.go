@@ -20,8 +20,8 @@ import (
 // party rings, the caller and the new party when that has said it.
 type handover struct {
 	by     string // api, hook, or REFER
-	says   string // yes, no, busy, nothing, or nothing yet; yes and no by key are to an announcement
-	byKey  bool
+	says   string // yes, no, busy, nothing, or nothing yet
+	byKey  bool   // to an announcement
 	leaves string // caller, agent or party
 
 	cause  cause.Cause // of the record
@@ -50,6 +50,7 @@ func TestTransferMatrix(t *testing.T) {
 		{"", "no", true, "caller", cause.CallerHangup, record.EndedByCaller, 200, cause.TargetRefused},
 		{"", "no", true, "agent", cause.TransferFailed, record.EndedBySystem, 200, cause.TargetRefused},
 		{"", "no", true, "party", cause.CallerHangup, record.EndedByCaller, 200, cause.AgentHangup},
+		{"", "nothing yet", true, "caller", cause.CallerHangup, record.EndedByCaller, 200, cause.CallerHangup},
 	} {
 		for _, by := range []string{"api", "hook", "REFER"} {
 			h := h
@@ -97,8 +98,12 @@ func (h *handover) run(w *world) {
 	case h.says == "nothing yet":
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
-		w.agent2.takesCancel(called, "human")
-		h.notifies(w, "487", "terminated")
+		if h.byKey {
+			w.leavesPBX()
+		} else {
+			w.agent2.takesCancel(called, "human")
+			h.notifies(w, "487", "terminated")
+		}
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 	case yes && h.leaves == "party":
 		w.agent2.agentHangsUpOn(w.carrier, called, "human", 5)
@@ -137,13 +142,13 @@ func (h *handover) orders(w *world, invite received) {
 // answers has the new party say what it does, and the agent take the caller back if it has waited for that.
 func (h *handover) answers(w *world, called received) {
 	w.t.Helper()
-	switch h.says {
-	case "yes", "no":
+	switch {
+	case h.byKey, h.says == "yes":
 		w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
-	case "busy":
+	case h.says == "busy":
 		w.agent2.concludes(called, 486, "Busy Here", "human", "")
 		h.notifies(w, "486", "terminated")
-	case "nothing":
+	case h.says == "nothing":
 		time.Sleep(10 * time.Second)
 		w.agent2.takesCancel(called, "human")
 		h.notifies(w, "408", "terminated")
@@ -159,6 +164,8 @@ func (h *handover) answers(w *world, called received) {
 	switch {
 	case h.says == "yes":
 		w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '1'})
+		return
+	case h.says == "nothing yet":
 		return
 	case h.leaves == "party":
 		w.agent2.agentRequest("BYE", called, "human", 5)

@@ -75,7 +75,8 @@ func dialNumber(number string, o DialOptions) ([]byte, error) {
 // minDialled is the length of a short code.
 const minDialled = 3
 
-// declared is a text of TwiML as a document with its declaration. It is an error if the text is not one element Response.
+// declared is a text of TwiML as a document with its declaration. It is an error if the text is not one element
+// Response.
 // What is in it is Twilio's to judge.
 func declared(text string) ([]byte, error) {
 	text = strings.TrimSpace(text)

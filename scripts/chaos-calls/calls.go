@@ -107,6 +107,9 @@ func (l *leg) live() {
 	if l.kind != held && l.caller != (l.kind == byAgent) {
 		l.end.after(h, func() { l.bye("") })
 	}
+	if serialOf(l.number)%4 == 0 && l.caller && l.end.set != nil {
+		l.end.after(h/2, func() { go l.numbered() })
+	}
 	switch {
 	case l.kind == changed && l.caller == (serialOf(l.number)%2 == 0):
 		l.end.after(h/2, func() { l.change("INVITE", l.contact()+sip.WithBody(l.description())) })
@@ -119,6 +122,14 @@ func (l *leg) live() {
 			})
 		}
 	}
+}
+
+// numbered sets a variable of the call by the API.
+func (l *leg) numbered() {
+	set := l.end.set(l.callID, l.number)
+	l.end.mu.Lock()
+	defer l.end.mu.Unlock()
+	l.set = set
 }
 
 // taker is what a target does with a call; second says whether it is the one behind the first.

@@ -30,7 +30,8 @@ type end struct {
 	media netip.AddrPort // where its RTP comes to
 	begun time.Time
 	audio *audio
-	heard int // as of the world
+	heard int                              // as of the world
+	set   func(callID, number string) bool // sets a variable of a call; nil: none is set
 
 	twice atomic.Bool // everything is sent twice
 

@@ -26,6 +26,7 @@ type side struct {
 	caller   bool   // it has sent the INVITE
 	rung     bool   // it has sent or got 18x
 	answered bool   // it has sent or got 200
+	set      bool   // the API has confirmed a variable of the call
 	wanted   bool   // it hung up by itself
 	why      string // it hung up, if that was not planned
 	fate     fate
@@ -140,6 +141,7 @@ func judgeRecords(all []side, now []record, before map[string]record, causes map
 	twice := invariant{name: "no call has two records"}
 	closed := invariant{name: "causes are of the closed set"}
 	interrupted := invariant{name: "no record of an answered call says interrupted"}
+	kept := invariant{name: "a variable that was set is in the record"}
 	known := byCallID(now, before)
 	listed := map[string]int{}
 	for _, r := range now {
@@ -165,10 +167,13 @@ func judgeRecords(all []side, now []record, before map[string]record, causes map
 			one.holds(len(records) > 0, s.number, "none,", s)
 			for _, r := range records {
 				interrupted.holds(r.Disposition != "interrupted", s.number, r.ID, r.Cause)
+				if s.set {
+					kept.holds(r.Variables.Number == s.number, s.number, r.ID, strconv.Quote(r.Variables.Number))
+				}
 			}
 		}
 	}
-	return []invariant{one, rang, twice, closed, interrupted}
+	return []invariant{one, rang, twice, closed, interrupted, kept}
 }
 
 // byCallID has the records of each Call-ID, by their ids.

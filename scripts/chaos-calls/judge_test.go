@@ -102,8 +102,9 @@ func TestJudgeCalls(t *testing.T) {
 
 func TestJudgeRecords(t *testing.T) {
 	causes := map[string]bool{"caller_hangup": true, "process_restart": true}
-	all := []side{{number: "n1", callID: "c1", caller: true, answered: true, fate: hungUp}, {number: "n2", callID: "c2", caller: true, fate: refused}}
-	good := record{ID: "1", SIPCallID: "c1", Cause: "caller_hangup", Disposition: "answered"}
+	all := []side{{number: "n1", callID: "c1", caller: true, answered: true, set: true, fate: hungUp}, {number: "n2", callID: "c2", caller: true, fate: refused}}
+	set := struct{ Number string }{"n1"}
+	good := record{ID: "1", SIPCallID: "c1", Cause: "caller_hangup", Disposition: "answered", Variables: set}
 	for _, test := range []struct {
 		name   string
 		now    []record
@@ -113,12 +114,13 @@ func TestJudgeRecords(t *testing.T) {
 		{"as it should be", []record{good}, nil, ""},
 		{"it was in the file that was lost", nil, map[string]record{"1": good}, ""},
 		{"it is in both", []record{good}, map[string]flowbridge.Record{"1": good}, ""},
+		{"without its variable", []record{{ID: "1", SIPCallID: "c1", Cause: "caller_hangup", Disposition: "answered"}}, nil, "a variable that"},
 		{"none", nil, nil, "each answered"},
-		{"two", []record{good, {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, nil, "no call has two"},
+		{"two", []record{good, {ID: "2", SIPCallID: "c1", Cause: "caller_hangup", Variables: set}}, nil, "no call has two"},
 		{"two with one id", []record{good, good}, nil, "no call has two"},
-		{"two in two files", []record{good}, map[string]flowbridge.Record{"2": {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, "no call has two"},
-		{"a cause that there is not", []record{{ID: "1", SIPCallID: "c1", Cause: "fate"}}, nil, "causes are"},
-		{"interrupted", []record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted"}}, nil, "no record of an answered"},
+		{"two in two files", []record{good}, map[string]flowbridge.Record{"2": {ID: "2", SIPCallID: "c1", Cause: "caller_hangup", Variables: set}}, "no call has two"},
+		{"a cause that there is not", []record{{ID: "1", SIPCallID: "c1", Cause: "fate", Variables: set}}, nil, "causes are"},
+		{"interrupted", []record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted", Variables: set}}, nil, "no record of an answered"},
 	} {
 		got := brokenOf(judgeRecords(all, test.now, test.before, causes))
 		if text := strings.Join(got, ", "); !strings.HasPrefix(text, test.want) || len(got) > 1 || test.want == "" && text != "" {

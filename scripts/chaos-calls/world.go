@@ -99,6 +99,7 @@ func (w *world) build() (err error) {
 		return err
 	}
 	w.closers = append(w.closers, w.supervisor.close)
+	w.carrier.set = w.admin.Number
 	return w.server.Ready(10 * time.Second)
 }
 

@@ -32,6 +32,13 @@ func TestAsterisk(t *testing.T) {
 			{"keys_by_RFC_4733_both_ways", func(l *lab) { l.keys() }},
 			{"OPTIONS_and_a_restart_of_Flowbridge", (*lab).options},
 		}},
+		{[]string{"Asterisk"}, nil, transferMatrix()},
+		{[]string{"Asterisk"}, []string{"${EXTEN},30)", "${EXTEN},2)"}, tries{
+			{"API:_Dial_gives_up,_Hangup()", labTransfer{"API", "is_silent", "caller", 603, try{"target_refused", 0, 603}}.run},
+		}},
+		{[]string{"Asterisk"}, []string{"${EXTEN},30)\n same => n,Hangup()", "${EXTEN},2)\n same => n,Hangup(19)"}, tries{
+			{"API:_Dial_gives_up,_Hangup(19)", labTransfer{"API", "is_silent", "caller", 480, try{"target_refused", 0, 480}}.run},
+		}},
 		{[]string{"Asterisk"}, []string{direct, "direct_media = yes", ",120,T)", ",120)"}, tries{
 			{"direct_media", (*lab).direct},
 		}},

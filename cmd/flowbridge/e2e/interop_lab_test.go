@@ -231,9 +231,15 @@ func (l *lab) finish(b *server, wanted ...want) []record.Record {
 // further lines in its configuration.
 func (l *lab) extension(m machine, codec string, lines ...string) *baresip {
 	l.Helper()
+	return l.extensionThat("auto", m, codec, lines...)
+}
+
+// extensionThat is extension with what it does with calls: it answers (auto), or rings until it is told to answer (manual).
+func (l *lab) extensionThat(answers string, m machine, codec string, lines ...string) *baresip {
+	l.Helper()
 	number := strings.TrimPrefix(m.name, "phone ")
-	account := fmt.Sprintf("\"Phone %[1]s\" <sip:%[1]s@%[2]s>;auth_user=%[1]s;auth_pass=secret-%[1]s;regint=60;answermode=auto;audio_codecs=%[3]s\n",
-		number, labPBX.addr, codec)
+	account := fmt.Sprintf("\"Phone %[1]s\" <sip:%[1]s@%[2]s>;auth_user=%[1]s;auth_pass=secret-%[1]s;regint=60;answermode=%[4]s;audio_codecs=%[3]s\n",
+		number, labPBX.addr, codec, answers)
 	p := l.softphone(m.dir(l.T), m.attr(), account, netip.AddrPortFrom(m.addr, 5060), softWords(uint64(m.uid)), lines...)
 	eventually(l.T, m.name+" is registered", func() bool { _, ok := p.find(" binding"); return ok })
 	return p

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,15 +211,7 @@ func ordersToSoftphone(t *testing.T, key string) {
 		agent.received("ACK ", 2)
 		toB, err := agent.received("INVITE ", 1)[0].rtp()
 		must(t, err)
-		before, his := len(two.heard()), sim.Words(97)[:50*frame]
-		eventually(t, "the caller and the agent hear each other again", func() bool {
-			two.talk(speech(his, 0x97), toB)
-			var hers []byte
-			for _, a := range two.heard()[before:] {
-				hers = append(hers, a.data[12:]...)
-			}
-			return heardOf(phone, his) > 30 && compare(codes(audio.ULaw, phone.words), hers).known > 30
-		})
+		s.speakBothWays(phone, two, toB, 97)
 		phone.hangUp()
 	}
 	agent.finish()
@@ -247,6 +240,22 @@ func (s *stage) tellsTransfers() (section string, told <-chan string) {
 	secret := filepath.Join(s.TempDir(), "secret")
 	must(s.T, os.WriteFile(secret, []byte("e2e-secret\n"), 0o600))
 	return `[{name: crm, url: "` + receiver.URL + `", secret_file: ` + secret + `}]`, all
+}
+
+// speakBothWays waits until a softphone and an agent hear each other. Each try has words of its own by the seed, because those of
+// an earlier one may come late.
+func (s *stage) speakBothWays(soft *baresip, agent *phone, toB netip.AddrPort, seed uint64) {
+	s.Helper()
+	eventually(s.T, "the caller and the agent hear each other", func() bool {
+		seed += 100
+		before, his := len(agent.heard()), sim.Words(seed)[:50*frame]
+		agent.talk(speech(his, uint32(seed)), toB)
+		var hers []byte
+		for _, a := range agent.heard()[before:] {
+			hers = append(hers, a.data[12:]...)
+		}
+		return heardOf(soft, his) > 30 && compare(codes(audio.ULaw, soft.words), hers).known > 30
+	})
 }
 
 // heardOf counts the packets of some words that a softphone has heard.

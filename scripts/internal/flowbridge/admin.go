@@ -26,8 +26,10 @@ func newAdmin(socket string) *Admin {
 }
 
 // Get returns what the API has at a path.
-func (a *Admin) Get(path string) (string, error) {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://flowbridge"+path, nil)
+func (a *Admin) Get(path string) (string, error) { return a.ask(http.MethodGet, path, "") }
+
+func (a *Admin) ask(method, path, body string) (string, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, "http://flowbridge"+path, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -52,6 +54,13 @@ func (a *Admin) Read(path string, to any) error {
 	return err
 }
 
+// Number sets a variable of a live call, and reports whether that was confirmed.
+func (a *Admin) Number(callID, number string) bool {
+	_, err := a.ask(http.MethodPost, "/api/calls/"+url.PathEscape(callID)+"/variables",
+		fmt.Sprintf(`{"variables": {"number": %q}}`, number))
+	return err == nil
+}
+
 // Ready is an error unless the process takes calls.
 func (a *Admin) Ready() error {
 	_, err := a.Get("/readyz")
@@ -74,6 +83,7 @@ type Record struct {
 	Cause       string `json:"cause"`
 	Disposition string `json:"disposition"`
 	Restored    int    `json:"restored"`
+	Variables   struct{ Number string }
 }
 
 // Records are those of all finished calls.
