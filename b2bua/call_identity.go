@@ -15,11 +15,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// trunks[].identity: who calls is verified before the call has a route, and before anything
-// rings.
+// trunks[].identity: the caller is verified before the call has a route, and before anything rings.
 
-// verify has the caller verified beside the call, because a certificate may have to come
-// first.
+// verify has the caller verified beside the call, because a certificate may have to come first.
 func (c *Call) verify() phase {
 	c.a.Trying()
 	policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)

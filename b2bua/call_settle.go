@@ -9,10 +9,9 @@ import (
 	"flowbridge/b2bua/reach"
 )
 
-// settle makes a call small once the caller has acknowledged its answer: most of a call's
-// life is waiting after that. What stays is copied out of the messages of the set-up, so
-// that none of them is kept. The caller's headers stay as text, for templates of transfers
-// and for hooks.
+// settle makes a call small once the caller has acknowledged its answer: most of a call's life is waiting after that.
+// What stays is copied out of the messages of the set-up, so that none of them is kept. The caller's headers stay as
+// text, for templates of transfers and for hooks.
 func (c *Call) settle() {
 	if c.invite == nil {
 		return
@@ -47,8 +46,7 @@ func (a *attempt) settle() {
 	a.plan = &outbound.Plan{Reason: a.plan.Reason}
 }
 
-// callerInvite is the caller's INVITE: as it came, and once that is settled without its
-// body.
+// callerInvite is the caller's INVITE: as it came, and once the call is settled without its body.
 func (c *Call) callerInvite() *sip.Request {
 	if c.invite != nil {
 		return c.invite

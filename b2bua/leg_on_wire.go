@@ -8,9 +8,8 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// legOnWire is one leg with its wire, and the keys by which the server finds it. The
-// leg and the order of its peer's requests belong to its call's goroutine; the rest
-// is constant.
+// legOnWire is one leg with its wire, and the keys by which the server finds it. The leg and the order of its peer's
+// requests belong to its call's goroutine; the rest is constant.
 type legOnWire struct {
 	bridge.Half
 	call *Call

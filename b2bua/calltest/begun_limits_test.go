@@ -116,8 +116,8 @@ func (w *world) ringOn() {
 	w.drain(3 * time.Minute)
 }
 
-// A call that begins again under a trunk that an upgrade has renamed is the call of the renamed trunk. That of a trunk that is gone
-// does not begin again.
+// TestBegunUnderAnotherTrunk: an upgrade renames the trunk of a call that begins again. The call is one of the renamed
+// trunk. Where the trunk is gone, the call does not begin again.
 func TestBegunUnderAnotherTrunk(t *testing.T) {
 	for name, into := range map[string]string{
 		"renamed": `{name: carrier2, sources: ["192.0.2.10"], country: "1"}`,

@@ -116,6 +116,17 @@ func settledOf(m member) (f func()) {
 	return f
 }
 
+// Accepted says that another process has sent a 2xx to the INVITE. A CANCEL that comes now changes nothing
+// (RFC 3261 section 9.2).
+func (s *Server) Accepted() {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	if s.step(s.table.now(), success)&pass != 0 {
+		s.req = nil
+		s.table.settle(s)
+	}
+}
+
 // Acknowledged says that the 2xx to an INVITE has got its ACK, which only the dialog
 // recognises. An INVITE that has come again since, minutes later, gets no answer.
 func (s *Server) Acknowledged() {

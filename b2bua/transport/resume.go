@@ -76,6 +76,10 @@ func (s *Stack) Bound(local leg.Local) bool {
 // Readmit makes the transaction of a request that another process has received, so that
 // the leg of the wire can answer it. flow is the connection that it came by, nil over UDP.
 func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) {
+	w.readmit(req, source, flow)
+}
+
+func (w *Wire) readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *transaction.Server {
 	from := arrival{transport: message.ViaTransport(w.local.Transport), source: source}
 	req.SetTransport(from.transport)
 	req.SetSource(source.String())
@@ -89,24 +93,24 @@ func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) {
 	}
 	key, ok := transaction.KeyOf(req, source.Addr(), from.isStream())
 	if !ok || from.over == nil {
-		return
+		return nil
 	}
-	if tx, _ := w.stack.transactions.Receive(req, key, from.back(req)); tx != nil {
+	tx, _ := w.stack.transactions.Receive(req, key, from.back(req))
+	if tx != nil {
 		w.Serve(req, tx)
 	}
+	return tx
 }
 
-// Answered is Readmit for the INVITE of an answer, which has what counts of it.
+// Answered is Readmit for an INVITE that another process has answered, made from the headers of its 2xx. The leg may
+// send the 2xx again. A CANCEL is too late (RFC 3261 section 9.2).
 func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) {
 	req := sip.NewRequest(sip.INVITE, sip.Uri{Host: "invalid"})
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
 		sip.CopyHeaders(name, res, req)
 	}
-	w.Readmit(req, source, flow)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.servers); n > 0 {
-		w.again = w.servers[n-1].tx
+	if tx := w.readmit(req, source, flow); tx != nil {
+		tx.Accepted()
 	}
 }
 

@@ -37,7 +37,6 @@ type Wire struct {
 	brief   bool // the wire never counts as a user of its connection
 	closed  bool // the wire no longer counts as one
 
-	again   *transaction.Server // of a 200 that another process has sent; nil: none
 	refused *transaction.Server // the peer's INVITE that was refused last; nil: none
 }
 
@@ -299,16 +298,13 @@ func (w *Wire) Close() {
 	w.mu.Lock()
 	invite := w.invite
 	w.invite = nil
-	others, again := w.others, w.again
-	w.others, w.again = nil, nil
+	others := w.others
+	w.others = nil
 	w.swapFlow(nil)
 	w.closed = true
 	w.mu.Unlock()
 	if invite != nil {
 		invite.end()
-	}
-	if again != nil && again.Request() != nil { // the 200 was not sent again
-		again.Terminate()
 	}
 	for _, r := range others {
 		r.end()
