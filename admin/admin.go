@@ -158,8 +158,10 @@ func newAPI(opts Options) (*api, *router) {
 	}
 	mux.HandleFunc("/debug/pprof/", a.profiles())
 	a.servePage(mux)
-	mux.HandleFunc("/", a.closed(func(w http.ResponseWriter, _ *http.Request) {
-		a.fail(w, http.StatusNotFound, "no such path", "/api/openapi.json has all paths")
+	mux.HandleFunc("/", a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) {
+		if !a.standsBy(w, r) && a.isMethod(w, r, http.MethodGet, http.MethodHead) {
+			a.fail(w, http.StatusNotFound, "no such path", "/api/openapi.json has all paths")
+		}
 	}))
 	return a, mux
 }
@@ -239,6 +241,9 @@ func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string
 	if slices.Contains(allowed, r.Method) {
 		return true
 	}
+	if a.standsBy(w, r) {
+		return false
+	}
 	w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)
@@ -246,6 +251,18 @@ func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string
 	}
 	a.fail(w, http.StatusMethodNotAllowed, "method "+quoted(r.Method)+" is not allowed here", "use "+allowed[0])
 	return false
+}
+
+// standsBy answers what a node that stands by can't do, and reports whether it did: its calls are at another node.
+func (a *api) standsBy(w http.ResponseWriter, r *http.Request) bool {
+	if a.Control != nil || a.Ready == nil || r.Method == http.MethodOptions || !strings.HasPrefix(r.URL.Path, "/api/") {
+		return false
+	}
+	err := a.Ready()
+	if err != nil {
+		a.fail(w, http.StatusServiceUnavailable, err.Error(), "ask the node that has the seat: flowbridge fleet lists them")
+	}
+	return err != nil
 }
 
 // anyone serves senders that nobody knows: one request for each connection.

@@ -21,7 +21,7 @@ type fakeNodes struct {
 }
 
 func (f *fakeNodes) Overview(context.Context) (any, error) {
-	return map[string]any{"nodes": []any{}, "seats": []any{}, "numbers_differ": false}, f.err
+	return map[string]any{"nodes": []any{}, "seats": []any{}, "numbers_differ": false, "secrets_differ": []string{}}, f.err
 }
 
 func (f *fakeNodes) Live(context.Context) ([]Call, int, error) { return f.calls, f.hidden, f.err }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"flowbridge/store/record"
 )
@@ -102,6 +103,9 @@ func (a *api) placeAlone(ctx context.Context, id string) (over func(), ok bool) 
 	}
 }
 
+// elsewhereWithin bounds the look for a placed call at other nodes.
+const elsewhereWithin = time.Second
+
 // placedBefore is the call that a request with this key has placed; nil: none has. It answers a request whose key is
 // another call's, or whose call can't be looked up.
 func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Origination) (before *Call, ok bool) {
@@ -115,8 +119,14 @@ func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Originatio
 		c, found = Call{Record: rec, Phase: phaseEnded}, finished
 	}
 	if !found {
+		ctx, cancel := context.WithTimeout(r.Context(), elsewhereWithin)
+		defer cancel()
 		var err error
-		if c, found, err = a.findElsewhere(r.Context(), o.ID); a.fleetAway(w, r, err, "whether the call was placed before") {
+		if c, found, err = a.findElsewhere(ctx, o.ID); err != nil {
+			w.Header().Set("Retry-After", "10")
+		}
+		if a.fleetAway(w, r, err, "it is not known whether another node has placed a call with this idempotency_key: "+
+			"send the request again when the database is back") {
 			return nil, false
 		}
 	}

@@ -36,7 +36,8 @@ function told(all) {
   const lapsed = all.seats.filter((s) => s.lease === 'lapsed').length;
   const open = all.seats.reduce((sum, s) => sum + s.unprotected, 0);
   const text = [vanished && `Vanished nodes: ${count(vanished)}.`, lapsed && `Seats that no node has: ${count(lapsed)}.`,
-    open && `Calls that would end with their machine: ${count(open)}.`, all.numbers_differ && 'The nodes have different tables of numbers.'];
+    open && `Calls that would end with their machine: ${count(open)}.`, all.numbers_differ && 'The nodes have different tables of numbers.',
+    all.secrets_differ.length && `Nodes of a seat have different secrets: ${all.secrets_differ.join(', ')}.`];
   return text.filter(Boolean).join(' ') || 'All nodes are there.';
 }
 

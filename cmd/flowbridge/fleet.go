@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -56,6 +58,21 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 	}
 	if all.NumbersDiffer {
 		fmt.Fprintln(w, "The nodes have different tables of numbers: give all of them the same file.")
+	}
+	names := map[string]int{}
+	for i := range all.Nodes {
+		if n := &all.Nodes[i]; n.Live {
+			names[n.Node]++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if names[name] > 1 {
+			fmt.Fprintf(w, "%d nodes have the name %s: give each a name of its own (fleet.node).\n", names[name], cli.Shown(name))
+		}
+	}
+	for _, seat := range all.SecretsDiffer {
+		fmt.Fprintf(w, "The nodes of the seat %s have different secrets, so none can go on with another's calls: "+
+			"give all of them the same fleet.takeover.key_file.\n", cli.Shown(seat))
 	}
 	if len(all.Seats) == 0 {
 		return nil

@@ -27,6 +27,7 @@ type member struct {
 	joined  bool
 	api     string // as Member.API
 	numbers string // as Member.Numbers
+	seatKey string // as Member.SeatKey
 }
 
 const (
@@ -42,17 +43,17 @@ const (
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
-		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seen_at)
-		VALUES ($1, $2, $3, $4, $6, $7, $8, $9, clock_timestamp())
+		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seat_key, seen_at)
+		VALUES ($1, $2, $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
 			seat = excluded.seat, standby = excluded.standby, api = excluded.api, numbers = excluded.numbers,
-			seen_at = excluded.seen_at
+			seat_key = excluded.seat_key, seen_at = excluded.seen_at
 			WHERE n.process = excluded.process OR NOT $5
 		RETURNING (SELECT age FROM last)`
 	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND process = $2`
 
-	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, clock_timestamp() - seen_at FROM flowbridge_nodes
-		WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
+	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, seat_key, clock_timestamp() - seen_at
+		FROM flowbridge_nodes WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
 )
 
 // errStolen means that another process has this member's id.
@@ -64,8 +65,8 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 		return false, err
 	}
 	var last *time.Duration
-	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby, m.api, m.numbers).
-		Scan(&last)
+	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby, m.api, m.numbers,
+		m.seatKey).Scan(&last)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one is a node of its own now
 		m.id, m.joined = uuid.NewString(), false
@@ -151,7 +152,7 @@ func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 		f.log.Info().Str("node", m.Name).Str("id", m.ID).Msg("a node of the fleet is back")
 	}
 	f.noticeTwin(members)
-	f.noticeNumbers(members)
+	f.noticeOthers(members)
 	f.missing.Store(int64(len(f.census.missing)))
 	if f.member.standby || f.census.place == before {
 		return
@@ -180,20 +181,31 @@ func (f *Fleet) noticeTwin(members []Member) {
 	f.twin = i >= 0
 }
 
-// noticeNumbers warns of nodes that have another table of numbers than this one, once for each change of either.
-func (f *Fleet) noticeNumbers(members []Member) {
+// noticeOthers warns of nodes that have another table of numbers than this one, or another secret of its seat, once for
+// each change of either.
+func (f *Fleet) noticeOthers(members []Member) {
 	told := map[string]string{}
+	differs := func(m *Member, what, theirs, own string) bool {
+		key, both := what+" "+m.ID, theirs+" "+own
+		if theirs == "" || own == "" || theirs == own {
+			return false
+		}
+		before := f.toldOthers[key]
+		if told[key] = before; m.Live() {
+			told[key] = both
+		}
+		return before != told[key]
+	}
 	for i := range members {
 		m := &members[i]
-		if m.Numbers == "" || m.Numbers == f.member.numbers {
-			continue
-		}
-		told[m.ID] = f.otherNumbers[m.ID]
-		if both := m.Numbers + " " + f.member.numbers; m.Live() && told[m.ID] != both {
-			told[m.ID] = both
+		if differs(m, "numbers", m.Numbers, f.member.numbers) {
 			f.log.Warn().Str("node", m.Name).Str("numbers", m.Numbers).Str("own", f.member.numbers).
 				Msg("the table of numbers of another node is another one")
 		}
+		if m.Seat == f.member.seat && differs(m, "seat", m.SeatKey, f.member.seatKey) {
+			f.log.Error().Str("node", m.Name).Str("seat", m.Seat).
+				Msg("another node of this seat has another secret: neither can go on with the other's calls")
+		}
 	}
-	f.otherNumbers = told
+	f.toldOthers = told
 }

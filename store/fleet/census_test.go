@@ -66,6 +66,28 @@ func TestCensusChanges(t *testing.T) {
 	}
 }
 
+// After an outage of the database a node that stands by has no heartbeat yet: it is late, and has not vanished.
+func TestCensusAfterAnOutage(t *testing.T) {
+	c, now := census{}, time.Unix(0, 0)
+	standby := func(age time.Duration) []Member {
+		return []Member{memberAt("a", 0), {ID: "id-b", Name: "b", Standby: true, Age: age}}
+	}
+	c.take("id-a", standby(0), true, now)
+	for _, step := range []struct {
+		after, age time.Duration
+		steady     bool
+		vanished   string
+	}{
+		{10 * time.Second, 10 * time.Second, false, ""},
+		{12 * time.Second, 12 * time.Second, true, ""},
+		{17 * time.Second, 17 * time.Second, true, "b"},
+	} {
+		if vanished, _ := c.take("id-a", standby(step.age), step.steady, now.Add(step.after)); names(vanished) != step.vanished {
+			t.Errorf("after %v: vanished %q; want %q", step.after, names(vanished), step.vanished)
+		}
+	}
+}
+
 // world is nodes and their database. Each has a clock of its own, and the test moves time.
 type world struct {
 	now   time.Duration // that really goes by

@@ -168,7 +168,7 @@ func TestDrainFaults(t *testing.T) {
 				pgtest.Exec(t, url, `CREATE TABLE flowbridge_version AS SELECT 1 AS id, 99::bigint AS version_id, true AS is_applied`)
 			},
 			mended: func(url string) { pgtest.Exec(t, url, `DROP TABLE flowbridge_version`) },
-			says:   "has schema 99, and this version knows 7; update this node",
+			says:   "has schema 99, and this version knows 8; update this node",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestOlderSchema(t *testing.T) {
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_nodes ADD COLUMN expires_at timestamptz`)
 	pgtest.Exec(t, url, `CREATE TABLE flowbridge_leases (permits integer)`)
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_nodes DROP COLUMN seat, DROP COLUMN standby, DROP COLUMN api,
-		DROP COLUMN numbers`)
+		DROP COLUMN numbers, DROP COLUMN seat_key`)
 	pgtest.Exec(t, url, `DROP TABLE flowbridge_seats, flowbridge_states, flowbridge_registrations`)
 	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id > 1`)
 	var nodes []*node
@@ -258,13 +258,13 @@ func TestNewerMeanwhile(t *testing.T) {
 	n.joinReached(url)
 	n.put("a")
 	n.all(url, 1)
-	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (8, true)`)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (9, true)`)
 	n.put("b")
-	eventually(t, "noticed", func() bool { return n.log.count("has schema 8") >= 1 })
+	eventually(t, "noticed", func() bool { return n.log.count("has schema 9") >= 1 })
 	if got := count(t, url); got != 1 {
 		t.Errorf("%d records were written into tables that are not known", got)
 	}
-	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id = 8`)
+	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id = 9`)
 	n.all(url, 2)
 }
 

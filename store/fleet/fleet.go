@@ -59,8 +59,8 @@ type Fleet struct {
 	member    member     // id changes where another process has it
 	census    census
 	twin      bool // another node has this one's name
-	// otherNumbers are the nodes with another table of numbers, by id, with what was told of them last.
-	otherNumbers map[string]string
+	// toldOthers is what was told last of nodes whose table of numbers or secret is another one.
+	toldOthers map[string]string
 
 	preparing sync.Mutex // guards prepared
 	prepared  bool       // the tables are of this version, as far as is known
@@ -122,7 +122,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 			return nil, errors.Join(err, f.Close())
 		}
 		f.Seat = seat
-		f.member.seat, f.member.standby = o.Seat.Name, true
+		f.member.seat, f.member.standby, f.member.seatKey = o.Seat.Name, true, seat.print
 		f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }
 	}
 	f.census.place = f.remembered(ctx)

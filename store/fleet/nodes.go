@@ -28,6 +28,8 @@ type Member struct {
 	API string
 	// Numbers tells its table of numbers from others: see NoNumbers. Empty: it is not known.
 	Numbers string
+	// SeatKey tells the secret of Seat from others: see Seat.SameSecret. Empty: it is not known.
+	SeatKey string
 	// Age is that of its last heartbeat, by the database's clock.
 	Age time.Duration
 }
@@ -64,7 +66,10 @@ func (c *census) take(id string, members []Member, steady bool, now time.Time) (
 		c.settled = now.Add(liveFor)
 	}
 	live := Live(members)
-	if now.Before(c.settled) && len(live) < c.place.Nodes {
+	late := len(live) < c.place.Nodes || slices.ContainsFunc(c.there, func(t Member) bool {
+		return !slices.ContainsFunc(members, func(m Member) bool { return m.ID == t.ID && m.Live() })
+	})
+	if late && now.Before(c.settled) {
 		return nil, nil
 	}
 	there := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.Live() })

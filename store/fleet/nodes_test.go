@@ -267,15 +267,15 @@ func TestCheck(t *testing.T) {
 			t.Errorf("got %q; want %q", got, want)
 		}
 	}
-	check(url, "schema 0: the first node that starts makes it 7")
+	check(url, "schema 0: the first node that starts makes it 8")
 	newNode(t, "one").join(url, nil)
-	check(url, "schema 7, 1 nodes there")
-	check(pg.SocketURL(nameOf(url)), "schema 7, 1 nodes there")
+	check(url, "schema 8, 1 nodes there")
+	check(pg.SocketURL(nameOf(url)), "schema 8, 1 nodes there")
 	check(strings.Replace(url, pgtest.Password, "wrong"+pgtest.Password, 1), "check user and password")
 	check(strings.Replace(url, pg.Addr(), "127.0.0.1:1", 1), "connection refused")
 	check(strings.Replace(url, nameOf(url), "nothing", 1), "create the database")
 	check("postgres://u:"+pgtest.Password+"@127.0.0.1/x?sslmode=what", "is not one of a PostgreSQL database")
 	check(strings.Replace(url, "sslmode=disable", "sslmode=require", 1), "TLS")
-	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (8, true)`)
-	check(url, "has schema 8, and this version knows 7")
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (9, true)`)
+	check(url, "has schema 9, and this version knows 8")
 }

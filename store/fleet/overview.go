@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -11,6 +12,8 @@ type Overview struct {
 	Seats []SeatSeen `json:"seats"`
 	// NumbersDiffer says that nodes that are there have different tables of numbers.
 	NumbersDiffer bool `json:"numbers_differ"`
+	// SecretsDiffer are the seats whose nodes that are there have different secrets.
+	SecretsDiffer []string `json:"secrets_differ"`
 }
 
 // The states of nodes.
@@ -73,8 +76,10 @@ func (r *Reader) Overview(ctx context.Context, caps bool) (*Overview, error) {
 }
 
 func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
-	o := &Overview{Nodes: make([]NodeSeen, len(members)), Seats: make([]SeatSeen, len(owners))}
-	live, part, numbers := len(Live(members)), 0, ""
+	o := &Overview{
+		Nodes: make([]NodeSeen, len(members)), Seats: make([]SeatSeen, len(owners)), SecretsDiffer: []string{},
+	}
+	live, part, numbers, secrets := len(Live(members)), 0, "", map[string]string{}
 	for i, m := range members {
 		n := &o.Nodes[i]
 		*n = NodeSeen{
@@ -94,6 +99,13 @@ func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
 			o.NumbersDiffer = o.NumbersDiffer || numbers != "" && m.Numbers != numbers
 			numbers = m.Numbers
 		}
+		if m.SeatKey == "" {
+			continue
+		}
+		if other := secrets[m.Seat]; other != "" && other != m.SeatKey && !slices.Contains(o.SecretsDiffer, m.Seat) {
+			o.SecretsDiffer = append(o.SecretsDiffer, m.Seat)
+		}
+		secrets[m.Seat] = m.SeatKey
 	}
 	for i := range owners {
 		o.Seats[i] = seenOf(&owners[i])

@@ -19,7 +19,7 @@ func TestOverviewOfNodes(t *testing.T) {
 		{Name: "edge-4", Age: -2 * time.Second, API: "http://203.0.113.5:8080", Numbers: "a"},
 		{Name: "edge-5", Age: 90 * time.Second, Standby: true},
 	}
-	want := &Overview{Seats: []SeatSeen{}, Nodes: []NodeSeen{
+	want := &Overview{Seats: []SeatSeen{}, SecretsDiffer: []string{}, Nodes: []NodeSeen{
 		{Node: "edge-1", SeenMS: 1240, State: NodeLive, Live: true, Part: 1, Of: 2, Numbers: "a"},
 		{Node: "edge-2", SeenMS: 90000, State: NodeVanished, Numbers: "b"},
 		{Node: "edge-3", State: NodeStandby, Live: true, Seat: "east"},
@@ -36,6 +36,15 @@ func TestOverviewOfNodes(t *testing.T) {
 	members[2].Numbers = NoNumbers
 	if !overviewOf(members, nil, true).NumbersDiffer {
 		t.Error("a standby without the table is not told")
+	}
+	members = append(members, Member{Seat: "west", SeatKey: "a"}, Member{Seat: "east"}, Member{Seat: "east", SeatKey: "b"},
+		Member{Seat: "west", SeatKey: "a"})
+	if all := overviewOf(members, nil, true); len(all.SecretsDiffer) != 0 {
+		t.Errorf("seats with different secrets: %q", all.SecretsDiffer)
+	}
+	members = append(members, Member{Seat: "east", SeatKey: "c"}, Member{Seat: "west", SeatKey: "b", Age: time.Minute})
+	if all := overviewOf(members, nil, true); len(all.SecretsDiffer) != 1 || all.SecretsDiffer[0] != "east" {
+		t.Errorf("seats with different secrets: %q", all.SecretsDiffer)
 	}
 }
 
@@ -131,7 +140,7 @@ func TestOtherNumbersAreTold(t *testing.T) {
 		{"fourth", NoNumbers, 0, 1},
 	} {
 		f.member.numbers = step.own
-		f.noticeNumbers([]Member{
+		f.noticeOthers([]Member{
 			{ID: f.member.id, Name: "a", Numbers: step.own},
 			{ID: "b", Name: "edge-2", Numbers: step.other, Age: step.age},
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -50,6 +51,7 @@ type Seat struct {
 	lease, promise time.Duration // leaseFor and promiseFor
 
 	secret string // as SeatOptions.Secret
+	print  string // as Member.SeatKey
 
 	states *states
 	begun  sync.Once
@@ -99,7 +101,7 @@ const (
 		FROM set_config('synchronous_commit', 'off', true)
 		WHERE seat = $1 AND owner = $2 AND epoch = $3 AND renewed_at > 'epoch'`
 	leaveSeat = `UPDATE flowbridge_seats SET renewed_at = CASE WHEN $4 = '' THEN 'epoch' ELSE clock_timestamp() END,
-		promised = $4 WHERE seat = $1 AND owner = $2 AND epoch = $3`
+		promised = $4 WHERE seat = $1 AND owner = $2 AND node = $5 AND epoch = $3`
 	staySeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), promised = '' WHERE seat = $1 AND owner = $2 AND epoch = $3`
 )
 
@@ -117,6 +119,11 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 		return nil, err
 	}
 	s.key = [32]byte(signalling)
+	shown, err := derive(o, "shown")
+	if err != nil {
+		return nil, err
+	}
+	s.print = hex.EncodeToString(shown[:8])
 	sealed, err := derive(o, "states")
 	if err != nil {
 		return nil, err
@@ -124,6 +131,9 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	s.states, err = newStates(s, sealed, o.Patience)
 	return s, err
 }
+
+// SameSecret reports whether a node of the seat has the secret of this one, as far as that is known.
+func (s *Seat) SameSecret(m *Member) bool { return m.SeatKey == "" || m.SeatKey == s.print }
 
 // derive makes a key of the seat from its secret.
 func derive(o *SeatOptions, use string) ([]byte, error) {
@@ -266,7 +276,7 @@ func (s *Seat) Leave(ctx context.Context, to string) error {
 	if epoch == 0 {
 		epoch = s.noted(ctx)
 	}
-	_, err := s.fleet.pool.Exec(ctx, leaveSeat, s.name, s.id, epoch, to)
+	_, err := s.fleet.pool.Exec(ctx, leaveSeat, s.name, s.id, epoch, to, s.node) // a copy of s.id has another node
 	return explain(err)
 }
 

@@ -384,8 +384,43 @@ func TestSeatOfACopy(t *testing.T) {
 	if other := a.fleet.Seat.Copied(t.Context()); other != "" {
 		t.Errorf("its owner: a copy of %q", other)
 	}
+	b.Seat.epoch.Store(1) // as noted in the copy
+	must(t, b.Seat.Leave(t.Context(), ""))
+	b.Seat.epoch.Store(0)
+	if got, owner, err := b.Seat.Take(t.Context(), false); err != nil || got.Epoch != 0 || !owner.Holds() {
+		t.Errorf("left by a copy: %+v %+v %v", got, owner, err)
+	}
 	if got, _, err := b.Seat.Take(t.Context(), true); err != nil || got.Own || got.Epoch != 2 {
 		t.Errorf("by force: %+v %v", got, err)
+	}
+}
+
+// Nodes of a seat see whether they have one secret.
+func TestSeatSecretsAreCompared(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b, c := seated(t, url, "a"), seated(t, url, "b"), newNode(t, "c")
+	o := c.options(url)
+	o.Seat = &SeatOptions{Name: "east", Secret: "another secret of 32 characters.", Patience: patience}
+	var err error
+	c.fleet, err = Open(t.Context(), o)
+	must(t, err)
+	t.Cleanup(func() { c.fleet.Close() })
+	for _, n := range []*node{a, b, c} {
+		n.fleet.beatOnce(t.Context())
+	}
+	members, err := a.fleet.Members(t.Context())
+	must(t, err)
+	for i := range members {
+		if m := &members[i]; a.fleet.Seat.SameSecret(m) != (m.Name != "c.db") {
+			t.Errorf("%s has the key %q", m.Name, m.SeatKey)
+		}
+	}
+	if n := c.log.count("another secret"); n != 2 || len(members) != 3 {
+		t.Errorf("%d members; told %d times; want 2:\n%s", len(members), n, c.log)
+	}
+	if n := a.log.count("another secret"); n != 0 {
+		t.Errorf("a was alone, and told %d times", n)
 	}
 }
 

@@ -42,9 +42,9 @@ type Durations struct {
 type Group struct {
 	Name       string     `json:"name"`
 	Calls      int        `json:"calls"`
-	Answered   *Share     `json:"answered"`
+	Answered   *Share     `json:"answered"` // of calls that no request has placed
 	SetUp      *Durations `json:"set_up"`
-	DurationMS *int64     `json:"mean_duration_ms"` // of answered calls
+	DurationMS *int64     `json:"mean_duration_ms"` // of calls that an agent has answered
 	Rescued    *Share     `json:"rescued"`          // of answered calls
 
 	Measured      *Share     `json:"measured"` // whose conversation counts below, of answered calls
@@ -63,10 +63,10 @@ type Groups struct {
 }
 
 type sums struct {
-	calls, answered, rescued, measured int
-	setUp, first, turns, bargeIns      []int64
-	durationMS, deadMS, measuredMS     int64
-	ignored, cutOffs                   int64
+	calls, decided, answered, rescued, measured int // decided: but for placed calls
+	setUp, first, turns, bargeIns               []int64
+	durationMS, deadMS, measuredMS              int64
+	ignored, cutOffs                            int64
 }
 
 // New makes groups by one of By.
@@ -84,11 +84,19 @@ func (g *Groups) Add(r *record.Record) {
 		g.all[name] = s
 	}
 	s.calls++
-	if r.AnsweredAt.IsZero() {
+	switch {
+	case r.IsPlaced(): // whether and when a customer answers says nothing of an agent
+		if !r.IsConnected() {
+			return
+		}
+	case r.AnsweredAt.IsZero():
+		s.decided++
 		return
+	default:
+		s.decided++
+		s.setUp = append(s.setUp, r.SetupMS)
 	}
 	s.answered++
-	s.setUp = append(s.setUp, r.SetupMS)
 	s.durationMS += r.DurationMS
 	if slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonRescue }) {
 		s.rescued++
@@ -106,12 +114,18 @@ func (g *Groups) groupOf(r *record.Record) (name string, holds, ok bool) {
 	case "route":
 		return cmp.Or(r.Route, "-"), true, true
 	}
-	first := r.Target
-	if slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Target == r.Target }) {
-		first = r.Attempts[0].Target
+	first, attempts := r.Target, r.Attempts
+	for len(attempts) > 0 && attempts[0].Reason == record.ReasonCustomer {
+		attempts = attempts[1:]
+	}
+	switch {
+	case len(attempts) < len(r.Attempts) && len(attempts) == 0:
+		return "", false, false // no agent was called
+	case slices.ContainsFunc(attempts, func(a record.Attempt) bool { return a.Target == r.Target }):
+		first = attempts[0].Target
 	} // else the target has placed the call itself
 	if g.by == "split" {
-		if len(r.Attempts) == 0 || r.Attempts[0].Reason != record.ReasonSplit {
+		if len(attempts) == 0 || attempts[0].Reason != record.ReasonSplit {
 			return "", false, false
 		}
 		return fmt.Sprintf("%s %s", r.Route, first), first == r.Target, true
@@ -151,7 +165,7 @@ func (g *Groups) All() []Group {
 	for _, name := range slices.Sorted(maps.Keys(g.all)) {
 		s := g.all[name]
 		v := Group{
-			Name: name, Calls: s.calls, Answered: share(s.answered, s.calls), SetUp: durations(s.setUp),
+			Name: name, Calls: s.calls, Answered: share(len(s.setUp), s.decided), SetUp: durations(s.setUp),
 			DurationMS: mean(s.durationMS, s.answered), Rescued: share(s.rescued, s.answered),
 			Measured: share(s.measured, s.answered), FirstAgent: durations(s.first), Turns: durations(s.turns),
 			BargeIns: durations(s.bargeIns), Ignored: share(int(s.ignored), len(s.bargeIns)+int(s.ignored)),

@@ -26,6 +26,15 @@ func answered(target string, change func(r *record.Record)) *record.Record {
 	return r
 }
 
+// placed is a call that a request has placed: its customer has answered, then target c.
+func placed(change func(r *record.Record)) *record.Record {
+	return answered("c", func(r *record.Record) {
+		customer := record.Attempt{Target: "carrier", Reason: record.ReasonCustomer, SIPStatus: 200}
+		r.Placed, r.Attempts = true, []record.Attempt{customer, {Target: "c", SIPStatus: 200}}
+		change(r)
+	})
+}
+
 // TestGroups: a call counts where it was given first, its conversation only at the target that held it, if it can be
 // believed.
 func TestGroups(t *testing.T) {
@@ -38,6 +47,8 @@ func TestGroups(t *testing.T) {
 		}),
 		answered("b", func(r *record.Record) { r.Attempts[0].Reason = record.ReasonSplit }),
 		answered("platform", func(r *record.Record) { r.Attempts[0].Target = "carrier" }), // it has placed the call
+		placed(func(r *record.Record) { r.AnsweredAt, r.Attempts = record.Time{}, r.Attempts[:1] }),
+		placed(func(*record.Record) {}),
 	}
 	groups := func(by string) map[string]Group {
 		g, all := New(by), map[string]Group{}
@@ -51,7 +62,7 @@ func TestGroups(t *testing.T) {
 	}
 	got := groups("target")
 	a := got["a"]
-	if len(got) != 3 || a.Calls != 5 || a.Answered.Of != 5 || a.Answered.Share != 0.8 || a.Rescued.Share != 0.25 || a.Measured.Share != 0.5 ||
+	if len(got) != 4 || a.Calls != 5 || a.Answered.Of != 5 || a.Answered.Share != 0.8 || a.Rescued.Share != 0.25 || a.Measured.Share != 0.5 ||
 		a.Turns.N != 4 || a.Turns.P50 != 800 || a.Turns.P95 != 1200 || a.Ignored.Of != 4 || a.Ignored.Share != 0.5 || *a.AgentDeadAir != 4000 ||
 		*a.CutOffsPerMin != 2 || *a.DurationMS != 60_000 {
 		t.Errorf("a: %+v", a)
@@ -59,10 +70,13 @@ func TestGroups(t *testing.T) {
 	if b := got["b"]; b.Calls != 1 || b.Turns.N != 2 || got["platform"].Calls != 1 {
 		t.Errorf("b: %+v, the platform %+v", b, got["platform"])
 	}
+	if c := got["c"]; c.Calls != 1 || c.Answered != nil || c.SetUp != nil || c.DurationMS == nil || c.Turns.N != 2 {
+		t.Errorf("the target of placed calls: %+v", c)
+	}
 	if got := groups("split"); len(got) != 1 || got["routes[0] b"].Calls != 1 {
 		t.Errorf("by split: %+v", got)
 	}
-	if got := groups("trunk"); len(got) != 1 || got["carrier"].Calls != len(records) || got["carrier"].Turns.N != 10 {
+	if got := groups("trunk"); len(got) != 1 || got["carrier"].Calls != len(records) || got["carrier"].Answered.Of != len(records)-2 || got["carrier"].Turns.N != 12 {
 		t.Errorf("by trunk: %+v", got["carrier"])
 	}
 	if none := New("route").All(); none == nil || len(none) != 0 {

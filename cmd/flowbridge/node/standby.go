@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"flowbridge/admin"
+	"flowbridge/store/fleet"
 )
 
 // showStandby serves the admin API of a node that stands by: it has no calls. why says what it waits for.
@@ -63,6 +65,7 @@ var (
 	errHasSeat   = errors.New("this node has the seat already")
 	errStandsBy  = errors.New("this node stands by: ask the one that has the seat")
 	errLeaving   = errors.New("the seat is being moved already")
+	errSecret    = errors.New("that node has another secret of the seat: give all its nodes the same fleet.takeover.key_file")
 	errNotThere  = errors.New("no node of this name stands by for the seat: flowbridge fleet lists them")
 )
 
@@ -100,12 +103,14 @@ func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved
 	if err != nil {
 		return moved, err
 	}
-	there := false
-	for _, m := range members {
-		there = there || m.Live() && m.Standby && m.Seat == name && m.Name == to
-	}
-	if !there {
+	i := slices.IndexFunc(members, func(m fleet.Member) bool {
+		return m.Live() && m.Standby && m.Seat == name && m.Name == to
+	})
+	if i < 0 {
 		return moved, fmt.Errorf("%w: %s", errNotThere, to)
+	}
+	if !n.seat.SameSecret(&members[i]) {
+		return moved, fmt.Errorf("%w: %s", errSecret, to)
 	}
 	return n.moveSeat(ctx, to)
 }

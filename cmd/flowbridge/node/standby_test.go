@@ -83,7 +83,13 @@ admin: {listen: "unix://SOCKET"}
 	client := &http.Client{Transport: &http.Transport{DialContext: dialSocket(socket), DisableKeepAlives: true}}
 	return func(path string) (int, string) {
 		t.Helper()
-		res, err := client.Get("http://localhost" + path)
+		method, rest, posts := strings.Cut(path, " ")
+		if !posts {
+			method, rest = http.MethodGet, path
+		}
+		req, err := http.NewRequest(method, "http://localhost"+rest, http.NoBody)
+		must(t, err)
+		res, err := client.Do(req)
 		must(t, err)
 		defer func() { _ = res.Body.Close() }()
 		body, err := io.ReadAll(res.Body)
@@ -150,6 +156,10 @@ func TestStandbyShowsTheFleet(t *testing.T) {
 		{"/api/calls/" + id + "/ladder", 404, []string{`node \"edge-1\" has it`}},
 		{"/api/recordings/2026/11/20/" + id + ".wav", 404, []string{"there is no recording"}},
 		{"/api/calls", 200, []string{`"items":[]`}},
+		{"/api/targets", 503, []string{"standing by for the seat east", "flowbridge fleet"}},
+		{"POST /api/calls", 503, []string{"standing by for the seat east"}},
+		{"POST /api/calls/" + id + "/hold", 503, []string{"standing by for the seat east"}},
+		{"/none", 404, []string{"no such path"}},
 	} {
 		status, body := get(tt.path)
 		for _, want := range tt.says {
