@@ -118,6 +118,9 @@ func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok 
 	if ok {
 		return whole(Call{Record: rec, Phase: phaseEnded}), false, true
 	}
+	if c, ok = a.named(r, id); ok {
+		return whole(c), false, true
+	}
 	c, ok, err = a.findElsewhere(r.Context(), id)
 	if a.fleetAway(w, r, err, "it is no call of this node; ask again later, or another node") {
 		return c, false, false
@@ -126,6 +129,19 @@ func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok 
 		a.fail(w, http.StatusNotFound, "there is no call "+quoted(id), "take an id from /api/calls or /api/cdrs")
 	}
 	return whole(c), true, ok
+}
+
+// named finds a live call by another id than Flowbridge's, and has the rest of the request ask for that one.
+func (a *api) named(r *http.Request, id string) (c Call, ok bool) {
+	if a.Control == nil {
+		return c, false
+	}
+	ours, err := a.Control.Called(id)
+	if err != nil {
+		return c, false
+	}
+	r.SetPathValue("id", ours)
+	return a.Calls.Find(r.Context(), ours)
 }
 
 // whole replaces missing attempts and recordings by empty lists.

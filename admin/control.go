@@ -80,6 +80,8 @@ type Control interface {
 	// Transfer begins a transfer, and Press presses keys. Their errors are those of Order. by is who orders.
 	Transfer(ctx context.Context, id, by string, t TransferRequest) (Call, error)
 	Press(ctx context.Context, id string, d DigitsRequest) (Call, error)
+	// Called gives Flowbridge's id of the live call that has an id of any origin, as the other methods take it.
+	Called(id string) (ours string, err error)
 	// Variables gives what the hook for variables gives an agent.
 	Variables(ctx context.Context, id string) (any, error)
 	// SetVariables sets variables of a call; an empty value removes one. Its errors are those of Order. by is who orders.
@@ -183,8 +185,12 @@ func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
 		a.fail(w, status, problem, remedy)
 		return
 	}
-	if body.To == "" || body.WithinMS < 0 {
+	switch {
+	case body.To == "":
 		a.fail(w, http.StatusBadRequest, "the body does not say to whom", remedy)
+		return
+	case body.WithinMS < 0:
+		a.fail(w, http.StatusBadRequest, "within_ms is negative", "send 1 to 300000, or leave it out for 20 s")
 		return
 	}
 	c, err := a.Control.Transfer(r.Context(), r.PathValue("id"), who.name, body)
@@ -202,8 +208,12 @@ func (a *api) press(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, status, problem, remedy)
 		return
 	}
-	if body.Side = cmp.Or(body.Side, "b"); body.Side != "a" && body.Side != "b" || body.MS < 0 || body.MS > 5000 {
-		a.fail(w, http.StatusBadRequest, "side is neither a nor b, or ms is not 0 to 5000", remedy)
+	switch body.Side = cmp.Or(body.Side, "b"); {
+	case body.Side != "a" && body.Side != "b":
+		a.fail(w, http.StatusBadRequest, "side is neither a nor b", remedy)
+		return
+	case body.MS < 0 || body.MS > 5000:
+		a.fail(w, http.StatusBadRequest, "ms is not 0 to 5000", "send how long each key is pressed, like 100")
 		return
 	}
 	c, err := a.Control.Press(r.Context(), r.PathValue("id"), body)

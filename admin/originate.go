@@ -46,9 +46,13 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 		a.fail(w, status, problem, remedy)
 		return
 	}
-	if len(o.IdempotencyKey) > maxKey || o.AnswerWithin < 0 || o.AnswerWithin > maxAnswerWithin {
-		a.fail(w, http.StatusBadRequest, "idempotency_key is longer than 200 bytes, or answer_within is not 0 to 300 seconds",
-			remedy)
+	switch {
+	case len(o.IdempotencyKey) > maxKey:
+		a.fail(w, http.StatusBadRequest, "idempotency_key is longer than 200 bytes", "send a shorter one")
+		return
+	case o.AnswerWithin < 0 || o.AnswerWithin > maxAnswerWithin:
+		a.fail(w, http.StatusBadRequest, "answer_within is not 0 to 300 seconds",
+			"send 1 to 300, or leave it out for ring_timeout of the trunk")
 		return
 	}
 	if o.By = who.name; o.IdempotencyKey != "" {

@@ -27,6 +27,14 @@ func (f *fakeControl) Order(_ context.Context, id string, o Order) (Call, error)
 	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
 }
 
+// Called takes callid-of-ID for the Call-ID of a call.
+func (f *fakeControl) Called(id string) (string, error) {
+	if ours, is := strings.CutPrefix(id, "callid-of-"); is {
+		return ours, nil
+	}
+	return "", ErrNoCall
+}
+
 func (f *fakeControl) Play(_ context.Context, id string, s PlayRequest) (Call, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s plays %+v", id, s))
 	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
@@ -122,6 +130,7 @@ func TestOrders(t *testing.T) {
 		{"/api/calls/live/mask", `{"on":true}{"on":false}`, 400},
 		{"/api/calls/live/transfer", ``, 400},
 		{"/api/calls/live/transfer", `{}`, 400},
+		{"/api/calls", `{"answer_within":301}`, 400},
 		{"/api/calls/live/transfer", `{"to":4711}`, 400},
 		{"/api/calls/live/transfer", `{"to":"4711","within_ms":-1}`, 400},
 		{"/api/calls/live/transfer", `{"to":"4711","headers":["X-A: b"]}`, 400},
@@ -136,6 +145,23 @@ func TestOrders(t *testing.T) {
 		if res, body := post(t, h, tt.path, tt.body); res.StatusCode != tt.want || !strings.Contains(body, `"remedy"`) {
 			t.Errorf("%s %s: %d %s; want %d", tt.path, tt.body, res.StatusCode, body, tt.want)
 		}
+	}
+	for _, tt := range []struct{ path, body, says string }{ // one cause each
+		{"/api/calls/live/transfer", `{"to":"4711","within_ms":-5}`, `"error":"within_ms is negative"`},
+		{"/api/calls/live/dtmf", `{"digits":"1","side":"c"}`, `"error":"side is neither a nor b"`},
+		{"/api/calls/live/dtmf", `{"digits":"1","ms":6000}`, `"error":"ms is not 0 to 5000"`},
+		{"/api/calls", `{"answer_within":400}`, `"error":"answer_within is not 0 to 300 seconds","remedy":"send 1 to 300,`},
+		{"/api/calls", `{"idempotency_key":"` + strings.Repeat("k", 201) + `"}`, `"error":"idempotency_key is longer than 200 bytes","remedy":"send a shorter one`},
+	} {
+		if _, body := post(t, h, tt.path, tt.body); !strings.Contains(body, tt.says) {
+			t.Errorf("%s %s: got %s; want %s", tt.path, tt.body, body, tt.says)
+		}
+	}
+	if res, body := do(t, h, "GET", "/api/calls/callid-of-live"); res.StatusCode != 200 || !strings.Contains(body, `"id":"live"`) {
+		t.Errorf("by its Call-ID: %d %s", res.StatusCode, body)
+	}
+	if res, _ := do(t, h, "GET", "/api/calls/callid-of-none"); res.StatusCode != 404 {
+		t.Errorf("by the Call-ID of no call: %d", res.StatusCode)
 	}
 	if res, _ := do(t, h, "GET", "/api/calls/live/mask"); res.StatusCode != 405 || res.Header.Get("Allow") != "POST, OPTIONS" {
 		t.Errorf("GET: %d", res.StatusCode)

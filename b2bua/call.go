@@ -170,8 +170,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.transfers.current = nil
 	now := time.Now()
 	counted, talk := c.bridge.End()
-	whole := c.cdr()
-	r := &whole
+	r := new(c.cdr())
 	r.Media, r.Talk = counted, talk
 	r.EndedAt = record.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
@@ -199,8 +198,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 func (c *Call) finish() {
 	c.finished = true
 	if c.ended == nil { // end has panicked
-		whole := c.cdr()
-		c.ended = &whole
+		c.ended = new(c.cdr())
 	}
 	r := c.ended
 	if c.queued != nil {

@@ -72,6 +72,7 @@ func (b bridgeCall) Moment() bridge.Moment {
 	t := b.call.transfers.current
 	return bridge.Moment{
 		Answered: !b.call.times.answered.IsZero(), Waits: b.call.waits(), Transfer: t != nil, AgentLeft: t != nil && t.left,
+		Rescue: t != nil && t.lost != nil, First: b.call.customer != nil && b.call.connected == nil,
 	}
 }
 

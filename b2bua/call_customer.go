@@ -200,6 +200,15 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
+// customerTimeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
+func (c *Call) customerTimeout() (why cause.Cause, status int) {
+	if c.a != nil && !c.a.Leg.Unheard() {
+		return cause.RingTimeout, 408
+	}
+	c.attempts.current.judge(cause.RingTimeout, 0)
+	return cause.TargetSilent, 503
+}
+
 // callAgent calls the agent. The customer hears ringback until an agent answers.
 func (c *Call) callAgent() {
 	c.transfers.current = &transfer{

@@ -183,8 +183,7 @@ func (all *attempts) connect(f ready) {
 	c := all.call
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	all.current.cancel = cancel
-	again := *f.Reached // as the call has the other one
-	f.Reached, f.TriedTCP, f.Err = &again, true, nil
+	f.Reached, f.TriedTCP, f.Err = new(*f.Reached), true, nil // the call has the other one
 	all.beforeInvite("connect", &f, func() { f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest) })
 }
 
@@ -213,8 +212,7 @@ func (all *attempts) elsewhere(f leg.Refused) bool {
 	c.drop(a.line)
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
-	again := *a.reached // which the record reads meanwhile
-	ready, target := &ready{Attempt: a.number, Reached: &again}, a.target
+	ready, target := &ready{Attempt: a.number, Reached: new(*a.reached)}, a.target // the record reads the other one
 	all.beforeInvite("connect", ready, func() { ready.Next(ctx, target, c.server.stack) })
 	return true
 }

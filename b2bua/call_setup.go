@@ -180,8 +180,9 @@ func (c *Call) setUpEvent(e event) phase {
 			return c.timedOut()
 		}
 		if c.customer != nil {
-			c.abandon(cause.RingTimeout, cause.Reasons{})
-			return c.end(cause.RingTimeout, record.EndedBySystem, 408, 0)
+			why, status := c.customerTimeout()
+			c.abandon(why, cause.Reasons{})
+			return c.end(why, record.EndedBySystem, status, 0)
 		}
 		c.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)

@@ -131,7 +131,7 @@ func (tr *transfers) way() *outbound.Transfer {
 	c := tr.call
 	return &outbound.Transfer{
 		Peers: c.peers, Trunk: c.trunk, Agent: c.connected.target.Dial, Vars: c.vars, Caller: c.a.Leg.Dialog(),
-		Ours: [2]string{c.a.Leg.Local.Host, c.b.Leg.Local.Host},
+		Ours: [2]string{c.a.Leg.Local.Host, c.b.Leg.Local.Host}, Tried: c.record.Attempts,
 	}
 }
 
@@ -151,33 +151,26 @@ func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, 
 // order begins a transfer that is ordered: as by a REFER of the agent, who is not told of it.
 func (tr *transfers) order(r *bridge.TransferRequest) error {
 	c := tr.call
-	agent := ""
-	if c.connected != nil {
-		agent = c.connected.target.Dial.Name
-	}
+	now := bridgeCall{c}.Moment()
 	switch {
-	case len(r.Of) > 0 && !slices.Contains(r.Of, agent):
-		return &bridge.OrderError{
-			Problem: "the call is not at a target of this token", Remedy: "add the target to it", Code: 403,
-		}
-	case c.times.answered.IsZero() || c.connected == nil && tr.current == nil || c.a.Leg.AnswerWaits():
+	case len(r.Of) > 0 && (c.connected == nil || !slices.Contains(r.Of, c.connected.target.Dial.Name)):
+		return &bridge.OrderError{Problem: "the call is not at a target of this token", Remedy: "list the target", Code: 403}
+	case !now.Answered || c.a.Leg.AnswerWaits():
 		return bridge.NotAnswered()
 	case c.trunk.Platform != nil:
 		return &bridge.OrderError{Problem: "a target has placed the call", Remedy: "transfer calls that a target has taken"}
-	case tr.current != nil:
-		return &bridge.OrderError{Problem: errTransferring.Error(), Remedy: "ask again when it is over"}
+	case now.First || tr.current != nil:
+		return now.NoAgent()
 	case tr.referrals >= maxReferrals:
 		return &bridge.OrderError{Problem: errTooOften.Error(), Remedy: "end the call, or leave it where it is", Code: 403}
 	}
 	if err := c.bridge.Announcement.Check(r.Announce); err != nil {
 		return err
 	}
-	dest, headers, code, err := tr.way().Ordered(r.Order)
+	dest, headers, err := tr.way().Ordered(r.Order)
 	if err != nil {
-		c.peerLog.Warn().Err(err).Str("to", r.To).Str("by", r.By).Int("code", code).Msg("ordered transfer refused")
-		return &bridge.OrderError{
-			Problem: err.Error(), Code: code, Remedy: "see transfer_numbers and transfer_hosts of target " + agent,
-		}
+		c.peerLog.Warn().Err(err).Str("to", r.To).Str("by", r.By).Msg("ordered transfer refused")
+		return bridge.Refusal(err)
 	}
 	t := tr.take(dest, headers, nil)
 	t.announce, t.said.To, t.said.By, t.plan.By = r.Announce, r.To, r.By, r.By

@@ -134,8 +134,8 @@ func (c *Call) setVariables(by string, all map[string]string) error {
 		}
 	}
 	text, set, err := outbound.SetVariables(c.caller, c.record.Variables, all)
-	if refused, is := errors.AsType[*outbound.PlaceError](err); is {
-		return &bridge.OrderError{Problem: refused.Problem, Remedy: refused.Remedy, Code: refused.Status}
+	if err != nil {
+		return bridge.Refusal(err)
 	}
 	c.caller, c.record.Variables, c.vars.HeaderFunc = text, set, text.Value
 	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))

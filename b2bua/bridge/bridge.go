@@ -46,8 +46,10 @@ type Call interface {
 type Moment struct {
 	Answered  bool
 	Waits     bool // for a place at a target
-	Transfer  bool // one is under way
+	Transfer  bool // one is under way, or somebody is called in place of an agent
 	AgentLeft bool // during that
+	Rescue    bool // the one under way is for an agent's successor
+	First     bool // we have placed the call, and no agent has answered yet
 }
 
 // Resources are what the bridges of a server share.

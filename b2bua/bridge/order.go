@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +73,28 @@ func NotAnswered() *OrderError {
 	return refused("the call is not answered yet", "ask again when its phase is bridged")
 }
 
+// NoAgent is the error of an order that needs an agent, while none is there or a transfer is under way.
+func (m Moment) NoAgent() *OrderError {
+	switch {
+	case m.First && m.Transfer:
+		return refused("the agent is being called", "ask again when the call's phase is bridged")
+	case m.First:
+		return refused("no agent is called yet, because it is not known who answered",
+			"ask again when the call's phase is bridged")
+	case m.Rescue:
+		return refused("the agent's leg has died, and another agent is being called", "ask again when it has answered")
+	}
+	return refused("a transfer is under way already", "ask again when it is over")
+}
+
+// Refusal is an *outbound.PlaceError as the error of an order.
+func Refusal(err error) error {
+	if not, is := errors.AsType[*outbound.PlaceError](err); is {
+		return &OrderError{not.Problem, not.Remedy, not.Status}
+	}
+	return err
+}
+
 func refused(problem, remedy string) *OrderError {
 	return &OrderError{Problem: problem, Remedy: remedy}
 }
@@ -113,7 +136,7 @@ func (b *Bridge) Press(d DigitsRequest) error {
 	case d.Digits == "" || len(d.Digits) > maxOrderedDigits || strings.Trim(d.Digits, keys) != "":
 		return &OrderError{"not digits that can be pressed", "send 1 to 32 of 0 to 9, *, # and A to D", 400}
 	case d.Side == media.SideB && (to == nil || to != b.Call.Connected()):
-		return refused("nobody is connected to the caller", "ask again when the transfer is over")
+		return b.Call.Moment().NoAgent()
 	}
 	number, clock, events := b.Agreement.Events(d.Side)
 	for i := range len(d.Digits) {

@@ -142,7 +142,7 @@ func (ss *Sounds) Hold(on bool) error {
 	case on == ss.OnHold:
 		return nil
 	case on && b.Call.Connected() == nil:
-		return refused("nobody is connected to the caller", "ask again when the transfer is over")
+		return b.Call.Moment().NoAgent()
 	case on:
 		for _, side := range []media.Side{media.SideA, media.SideB} {
 			if err := ss.canHear(side); err != nil {

@@ -56,7 +56,7 @@ func TestOrderCrossesRescue(t *testing.T) {
 		w.agentDies(10*time.Minute, invite, "Reason: Q.850;cause=41")
 		called := w.agent2.expect("INVITE")
 		got := w.everyOrder(context.Background(), d.callID)
-		for what, says := range map[string]string{"transfer": "under way already", "dtmf": "nobody is connected"} {
+		for what, says := range map[string]string{"transfer": "another agent is being called", "dtmf": "another agent is being called"} {
 			if err := got[what]; err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s: got %v; want %s", what, err, says)
 			}

@@ -18,6 +18,11 @@ import (
 	"flowbridge/store/record"
 )
 
+// headed is an order with a header.
+func headed(name, value string) bridge.TransferRequest {
+	return bridge.TransferRequest{Order: outbound.Order{To: "4711", Headers: []outbound.HeaderLine{{Name: name, Value: value}}}}
+}
+
 // An order that can't be carried out says why, and changes nothing.
 func TestOrderedTransferRefused(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
@@ -31,18 +36,27 @@ func TestOrderedTransferRefused(t *testing.T) {
 			code int
 			says string
 		}{
-			{toNumber("+19005550100"), 403, "see transfer_numbers and transfer_hosts of target agent"},
+			{toNumber("+19005550100"), 403, "see transfer_numbers and transfer_hosts of target agent, or name one of targets"},
 			{toNumber("sip:x@203.0.113.7"), 403, "not a number or host"},
 			{toNumber("nobody"), 403, "not a number or host"},
 			{bridge.TransferRequest{Order: outbound.Order{To: "agent"}}, 403, "not a number or host"}, // a target, without Named
-			{toNumber(""), 400, "not one Refer-To"},
-			{toNumber("http://192.0.2.21"), 400, "not one Refer-To"},
-			{toNumber("4711>, <sip:x@192.0.2.21"), 400, "not one Refer-To"},
-			{toNumber("sip:4711@192.0.2.21;method=BYE"), 400, "something else than a call"},
-			{toNumber("tel:abc xyz"), 400, "not one Refer-To"},
-			{bridge.TransferRequest{Order: outbound.Order{To: "4711", Trunk: "nowhere"}}, 400, "no trunk of this name"},
+			{toNumber(""), 400, `to is no number, host or SIP URI that can be called: ""; write it like`},
+			{toNumber("+1 507 578 5100"), 400, `can be called: "+1 507 578 5100"; write it like`},
+			{toNumber("+15075785100\n"), 400, `can be called: "+15075785100\n"; write it like`},
+			{toNumber("http://192.0.2.21"), 400, "can be called"},
+			{toNumber("4711>, <sip:x@192.0.2.21"), 400, "can be called"},
+			{toNumber("sip:4711@192.0.2.21;method=BYE"), 400, "can be called"},
+			{toNumber("tel:abc xyz"), 400, "can be called"},
+			{toNumber("sips:bob@192.0.2.21"), 400, "sips can't be called; write sip"},
+			{toNumber("sip:4711@192.0.2.21?Route=x"), 400, `not a header that a transfer can set: "Route"`},
+			{bridge.TransferRequest{Order: outbound.Order{To: "4711", Trunk: "nowhere"}}, 400, `there is no trunk "nowhere" that can be called; name one`},
+			{bridge.TransferRequest{Order: outbound.Order{To: "bob@192.0.2.21", Trunk: "pbx"}}, 400, "trunks call numbers, and to is none: \"bob@192.0.2.21\"; leave trunk out"},
+			{headed("Via", "x"), 400, `not a header that a transfer can set: "Via"; send User-to-User, Subject`},
+			{headed("X-EI", "S.1;"), 400, `not a header that a transfer can set: "X-EI"`},
+			{headed("X A", "b"), 400, "headers: the header"},
+			{headed("X-A", "a\r\nVia: x"), 400, "headers: control characters in X-A; send"},
+			{headed("Replaces", "a;to-tag=b;from-tag=c"), 400, "leave Replaces out"},
 			{bridge.TransferRequest{Order: outbound.Order{To: "+19005550100", Trunk: "pbx"}}, 403, "not a number or host"},
-			{bridge.TransferRequest{Order: outbound.Order{To: "4711", Headers: []outbound.HeaderLine{{Name: "X-A", Value: "a\r\nVia: x"}}}}, 400, "control characters"},
 			{bridge.TransferRequest{Order: outbound.Order{To: "4711"}, Of: []string{"other"}}, 403, "not at a target of this token"},
 			{warm("4711", "nowhere", ""), 0, `no sound "nowhere"`},
 			{warm("4711", "", "1"), 400, "nothing to accept"},
@@ -51,7 +65,7 @@ func TestOrderedTransferRefused(t *testing.T) {
 		} {
 			tt.r.By = "anna"
 			_, err := w.server.Transfer(context.Background(), id, tt.r)
-			if err == nil || code(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
+			if err == nil || code(err) != tt.code || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "Refer-To") {
 				t.Errorf("%+v: got %v, %d; want %d, %s", tt.r, err, code(err), tt.code, tt.says)
 			}
 		}
@@ -375,9 +389,11 @@ func TestPlacedCallIsHandedOver(t *testing.T) {
 		by.Trunk = "silent"
 		w.transfersBy(live.Record.ID, by, "not answered yet")
 		called := w.customerTakes(invite)
-		w.transfersBy(live.Record.ID, by, "under way already") // the first agent rings
-		if _, err := w.server.Order(context.Background(), live.Record.ID, bridge.OrderHold); err == nil {
-			t.Error("a customer without an agent is put on hold")
+		orders := w.everyOrder(context.Background(), live.Record.ID)
+		for _, what := range []string{"transfer", "hold", "dtmf"} {
+			if err := orders[what]; err == nil || err.Error() != "the agent is being called; ask again when the call's phase is bridged" {
+				t.Errorf("%s while the first agent rings: got %v", what, err)
+			}
 		}
 		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
 		by.Announce = bridge.Announce{Sound: "beep", Accept: "1"}

@@ -75,7 +75,7 @@ func TestOrderedTransfer(t *testing.T) {
 	} {
 		runIn(t, name, orderConfig, func(w *world) {
 			d, _ := w.established()
-			r.Headers = []outbound.HeaderLine{{Name: "X-Why", Value: "billing & more"}, {Name: "Contact", Value: "<sip:x@y>"}}
+			r.Headers = []outbound.HeaderLine{{Name: "X-Why", Value: "billing & more"}}
 			w.transfers(r, "")
 			w.goes("dialing")
 			called := w.agent2.expect("INVITE sip:4711@192.0.2.21:32681")
@@ -93,6 +93,36 @@ func TestOrderedTransfer(t *testing.T) {
 				w.t.Errorf("attempts %+v", a)
 			}
 		})
+	}
+}
+
+// Where a call goes on from a trunk or a host is up to the lists of the target that has had it before, also after a kill and
+// an upgrade. That target's token commands it no more.
+func TestOrderedOnFromATrunk(t *testing.T) {
+	for name, again := range map[string]func(w *world){
+		"at once": func(*world) {}, "after a kill": func(w *world) {
+			w.restart()
+			w.agent.reply(w.agent.expect("BYE"), 481, "Gone", "", "") // again
+		}, "after an upgrade": func(w *world) { must(w.t, w.upgrade()) },
+	} {
+		for _, first := range []string{"4711", "4711@192.0.2.21:32681"} {
+			runIn(t, name+", "+first, orderConfig, func(w *world) {
+				d, _ := w.established()
+				w.transfers(toNumber(first), "")
+				w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				w.goes("done")
+				again(w)
+				w.transfers(toNumber("+19005550100"), "see transfer_numbers and transfer_hosts of target agent")
+				w.transfers(bridge.TransferRequest{Order: outbound.Order{To: "4712"}, Of: []string{"agent"}}, "not at a target of this token")
+				w.transfers(bridge.TransferRequest{Order: outbound.Order{To: "4712", Trunk: "pbx"}}, "")
+				called := w.agent2.expect("INVITE sip:4712@192.0.2.21:32681")
+				w.agent2.concludes(called, 200, "OK", "human2", sdpAt("192.0.2.21", 41002))
+				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+				w.goes("done")
+				w.callerEnds(w.agent2, d)
+			})
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/store/record"
 )
 
@@ -85,6 +86,23 @@ func TestOriginateFails(t *testing.T) {
 			time.Sleep(40 * time.Second)
 			w.carrier.rest()
 		}, record.DispositionFailed, cause.TargetSilent, record.EndedBySystem},
+		"the trunk is down, and answer_within is short": {func(w *world) {
+			o := origination()
+			o.AnswerWithin = 2 * time.Second
+			w.originates(o)
+			time.Sleep(40 * time.Second)
+			w.carrier.rest()
+			if s := w.admission.Peers.Load().Callees["carrier"].SIP.Status(); s != (circuit.Status{State: circuit.Closed}) {
+				w.t.Errorf("the trunk's circuit is told: %+v", s)
+			}
+		}, record.DispositionFailed, cause.TargetSilent, record.EndedBySystem},
+		"it says 100 alone": {func(w *world) {
+			o := origination()
+			o.AnswerWithin = 2 * time.Second
+			_, invite := w.originates(o)
+			w.carrier.reply(invite, 100, "Trying", "", "")
+			w.carrier.takesCancel(invite, "customer")
+		}, record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem},
 		"the customer leaves before its answer": {func(w *world) {
 			_, invite := w.originates(origination())
 			w.carrier.reply(invite, 180, "Ringing", "customer", "")

@@ -102,6 +102,9 @@ func (l *Leg) Calls() bool {
 	return !l.UAS && (l.state == legCalling || l.state == legProceeding) && l.session.state == offerOurs
 }
 
+// Unheard reports whether the peer has said nothing at all to the leg's INVITE.
+func (l *Leg) Unheard() bool { return !l.deadlines().firstAnswerAt.IsZero() }
+
 // AwaitsPRACK says whether a provisional answer has no PRACK yet.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
 

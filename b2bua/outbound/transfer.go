@@ -17,6 +17,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/store/record"
 )
 
 // Destination is where a transfer goes.
@@ -36,6 +37,7 @@ type Transfer struct {
 	Vars   template.Vars
 	Caller leg.Dialog
 	Ours   [2]string // our own hosts, as the caller and the agent know us
+	Tried  []record.Attempt
 }
 
 // The reasons against a transfer. Their texts go out in the Warning of the refusal.
@@ -43,7 +45,6 @@ var (
 	errNotAllowed = errors.New("not a number or host that may be called")
 	errOurselves  = errors.New("our own address, and no number")
 	errNoWay      = errors.New("no way to this number")
-	errNoTrunk    = errors.New("no number, or no trunk of this name that has a uri")
 	errReplacesUs = errors.New("a number with Replaces")
 )
 
@@ -75,53 +76,6 @@ func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) 
 		return d, 404, errNoWay
 	}
 	return d, 0, nil
-}
-
-// HeaderLine is one header of an order.
-type HeaderLine = message.HeaderLine
-
-// Order says where an ordered transfer leads.
-type Order struct {
-	To      string // a number, a host, user@host, or a URI of the agent's lists; with Named also the name of a target
-	Named   bool
-	Trunk   string // that calls the number; empty: as a REFER's
-	Headers []HeaderLine
-}
-
-// Ordered is To for an order, and gives the headers of the call, too.
-func (t *Transfer) Ordered(o Order) (d Destination, headers []message.HeaderLine, code int, err error) {
-	target := t.Peers.Targets[o.To]
-	if !o.Named || o.Trunk != "" {
-		target = nil
-	}
-	if target != nil {
-		o.To = "target"
-	}
-	to, err := message.Referred(o.To, o.Headers)
-	switch {
-	case err != nil:
-		return d, nil, 400, err
-	case target != nil && peers.Dialable(target, &t.Vars):
-		return Destination{Party: t.Vars.To, Targets: []*peers.Target{target}}, to.Headers, 0, nil
-	case target != nil:
-		return d, nil, 404, errNoWay
-	}
-	d, code, err = t.To(to)
-	switch callee := t.Peers.Callees[o.Trunk]; {
-	case err != nil && code != 404, err != nil && o.Trunk == "":
-		return d, nil, code, err
-	case o.Trunk != "" && (callee == nil || d.Party.Number == ""):
-		return d, nil, 400, errNoTrunk
-	case o.Trunk != "":
-		vars := t.Vars
-		vars.To, vars.From = d.Party, CallingParty(vars)
-		d.Route, d.FailoverOn = "", nil
-		d.Targets = peers.DialableOf([]*peers.Target{callee}, &vars, t.Agent.TransferNumbers...)
-	}
-	if len(d.Targets) == 0 {
-		return d, nil, 404, errNoWay
-	}
-	return d, to.Headers, 0, nil
 }
 
 // isOurs says whether a host is our own address as a leg's peer knows it.

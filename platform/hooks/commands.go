@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -33,11 +35,29 @@ type Command struct {
 // Arguments are those of a command: Do is transfer, hold, resume, dtmf, hangup or status.
 type Arguments struct {
 	Call     json.RawMessage `json:"call"`
-	Do       string          `json:"do"`
-	To       string          `json:"to"`
-	Announce string          `json:"announce"`
-	Accept   string          `json:"accept"`
-	Digits   string          `json:"digits"`
+	Do       Text            `json:"do"`
+	To       Text            `json:"to"`
+	Announce Text            `json:"announce"`
+	Accept   Text            `json:"accept"`
+	Digits   Text            `json:"digits"`
+}
+
+// Text is a JSON text, or a whole number without exponent as it stands there: models send such for digits.
+type Text string
+
+// UnmarshalJSON takes a text or a number. null changes nothing.
+func (t *Text) UnmarshalJSON(b []byte) error {
+	kind := map[byte]string{'n': "null", '"': "string", '[': "array", '{': "object", 't': "bool", 'f': "bool"}[b[0]]
+	switch whole := strings.Trim(string(b), "0123456789") == ""; {
+	case kind == "null":
+		return nil
+	case kind == "string":
+		return json.Unmarshal(b, (*string)(t))
+	case whole:
+		*t = Text(b)
+		return nil
+	}
+	return &json.UnmarshalTypeError{Value: cmp.Or(kind, "number "+string(b)), Type: reflect.TypeFor[Text]()}
 }
 
 // Token is one that may command calls.
@@ -136,7 +156,7 @@ func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, ask
 		if err != nil && !errors.As(err, &refused) {
 			refused = &RefusalError{http.StatusServiceUnavailable, "The call does not answer. Try again.", ""}
 		}
-		h.Log.Info().Err(err).Str("by", by.Name).Str("do", one.Do).Str("to", one.To).
+		h.Log.Info().Err(err).Str("by", by.Name).Str("do", string(one.Do)).Str("to", string(one.To)).
 			Strs("ids", one.IDs[:min(4, len(one.IDs))]).Msg("command of an agent")
 		switch {
 		case one.id != "":
@@ -215,7 +235,7 @@ func parseCommands(body []byte, query string) ([]toolCall, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(body, &all); err != nil && strings.TrimSpace(string(body)) != "" {
-		return nil, errNoObject
+		return nil, misread(err, errNoObject)
 	}
 	if all.Message == nil {
 		c, err := commandOf(all.Arguments, tool{Name: all.Name, Arguments: all.Args}, all.Call, query)
@@ -235,6 +255,14 @@ func parseCommands(body []byte, query string) ([]toolCall, error) {
 	return calls, nil
 }
 
+// misread names the field of an error about one; else the error is other.
+func misread(err, other error) error {
+	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is && kind.Field != "" {
+		return fmt.Errorf("%w: %q is a JSON %s", errNoObject, strings.TrimPrefix(kind.Field, "Arguments."), kind.Value)
+	}
+	return other
+}
+
 // commandOf makes a command of arguments, with those of a tool call above them. call is what the platform says of the
 // call.
 func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Command, err error) {
@@ -242,19 +270,22 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 	if json.Unmarshal(args, &text) == nil {
 		args = json.RawMessage(text)
 	}
-	if a.Call = nil; strings.TrimSpace(string(args)) != "" && json.Unmarshal(args, &a) != nil {
-		return c, errNoCommand
+	if a.Call = nil; strings.TrimSpace(string(args)) != "" {
+		if err := json.Unmarshal(args, &a); err != nil {
+			return c, misread(err, errNoCommand)
+		}
 	}
-	id := ""
-	for key, to := range map[string]*string{
-		"do": &a.Do, "to": &a.To, "announce": &a.Announce, "accept": &a.Accept, "digits": &a.Digits, "call": &id,
+	for key, to := range map[string]*Text{
+		"do": &a.Do, "to": &a.To, "announce": &a.Announce, "accept": &a.Accept, "digits": &a.Digits,
 	} {
-		*to = cmp.Or(queryValue(query, key), *to)
+		*to = cmp.Or(Text(queryValue(query, key)), *to)
 	}
+	id := queryValue(query, "call")
 	if a.Do == "" {
-		a.Do, _, _ = strings.Cut(strings.ReplaceAll(t.Name, "-", "_"), "_")
+		name, _, _ := strings.Cut(strings.ReplaceAll(t.Name, "-", "_"), "_")
+		a.Do = Text(name)
 	}
-	if a.Do = strings.ToLower(a.Do); a.Do == "" {
+	if a.Do = Text(strings.ToLower(string(a.Do))); a.Do == "" {
 		return c, errNoCommand
 	}
 	for _, from := range []json.RawMessage{a.Call, call} {

@@ -26,7 +26,7 @@ func commanded(tokens ...*Token) (h *Commands, did *[]Command) {
 		case "odd":
 			return "", errors.New("secret reason")
 		}
-		return by.Name + " does " + c.Do, nil
+		return by.Name + " does " + string(c.Do), nil
 	}}, did
 }
 
@@ -82,6 +82,16 @@ func TestCommands(t *testing.T) {
 		"OpenAI's function by its server": {
 			"/commands", `{"call": "` + sip + `", "do": "dtmf", "digits": "12#"}`, Command{IDs: []string{sip}, Sure: true, Arguments: Arguments{Do: "dtmf", Digits: "12#"}}, `{"result":"support does dtmf"}`,
 		},
+		"numbers of a model": {
+			"/commands", `{"call": "` + sip + `", "do": "transfer", "to": 15075785500, "accept": 1, "digits": 12, "announce": null}`,
+			Command{IDs: []string{sip}, Sure: true, Arguments: Arguments{Do: "transfer", To: "15075785500", Accept: "1", Digits: "12"}},
+			`{"result":"support does transfer"}`,
+		},
+		"numbers in the arguments of Vapi's tool": {
+			"/commands", `{"message": {"call": {"id": "0199-vapi-call"}, "toolCallList": [{"id": "toolu_1", "name": "dtmf", "arguments": "{\"digits\": 12345678901234567890}"}]}}`,
+			Command{IDs: []string{"0199-vapi-call"}, Arguments: Arguments{Do: "dtmf", Digits: "12345678901234567890"}},
+			`{"results":[{"toolCallId":"toolu_1","result":"support does dtmf"}]}`,
+		},
 	} {
 		h, did := commanded(&Token{Name: "support", Secret: "hush", PerHour: 9}, &Token{Name: "other", Secret: "rush", PerHour: 9})
 		w := tell(h, tt.target, "hush", tt.body)
@@ -112,7 +122,12 @@ func TestCommandsRefused(t *testing.T) {
 		{"POST", "hush", ``, 400, `no \"do\"`},
 		{"POST", "hush", `[]`, 400, "JSON object"},
 		{"POST", "hush", `{"do": "hold"}`, 400, `no \"call\"`},
-		{"POST", "hush", `{"do": 5, "call": "x"}`, 400, "JSON object"},
+		{"POST", "hush", `{"do": true, "call": "x"}`, 400, `\"do\" is a JSON bool`},
+		{"POST", "hush", `{"call": "x", "do": "transfer", "to": 1.5075785500e10}`, 400, `\"to\" is a JSON number 1.5075785500e10`},
+		{"POST", "hush", `{"call": "x", "do": "transfer", "to": ["4711"]}`, 400, `\"to\" is a JSON array`},
+		{"POST", "hush", `{"call": "x", "do": "dtmf", "digits": -1}`, 400, `\"digits\" is a JSON number -1`},
+		{"POST", "hush", `{"name": "transfer", "call": "x", "args": {"to": {}}}`, 400, `\"to\" is a JSON object`},
+		{"POST", "hush", `{"message": 5}`, 400, `\"message\" is a JSON number`},
 		{"POST", "hush", `{"do": "hold", "call": "` + strings.Repeat("a", 257) + `"}`, 400, `no \"call\"`},
 		{"POST", "hush", `{"message": {"toolCallList": []}}`, 400, "tool calls"},
 		{"POST", "hush", `{"message": {"call": {"id": "12345678"}, "toolCallList": [` + strings.Repeat(`{"name": "hold"},`, 8) + `{"name": "hold"}]}}`, 400, "tool calls"},

@@ -412,4 +412,6 @@ func (n *fakeNode) SetVariables(context.Context, string, string, map[string]stri
 	return admin.Call{}, admin.ErrNoCall
 }
 
+func (n *fakeNode) Called(string) (string, error) { return "", admin.ErrNoCall }
+
 func (n *fakeNode) Variables(context.Context, string) (any, error) { return nil, admin.ErrNoCall }

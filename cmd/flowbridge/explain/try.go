@@ -34,7 +34,7 @@ func Try() *cobra.Command {
 	q := report.Question{Trunk: tryTrunk}
 	c.Flags().StringVar(&q.From, "from", "+15075550100", "the caller: number, SIP URI or From value")
 	c.Flags().StringVar(&q.To, "to", "+15075785607", "the called party: number or SIP URI")
-	c.Args = cobra.ExactArgs(1)
+	c.Args = cli.Args(cobra.ExactArgs(1))
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return config.Names(*file, "targets"), cobra.ShellCompDirectiveNoFileComp
 	}

@@ -181,6 +181,8 @@ func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Cal
 	return answered(c.server.Order(ctx, id, bridge.Order(o)))
 }
 
+func (c control) Called(id string) (string, error) { return c.server.Called(id) }
+
 func (c control) Play(ctx context.Context, id string, p admin.PlayRequest) (admin.Call, error) {
 	return answered(c.server.Play(ctx, id, bridge.PlayRequest{Side: sideOf(p.Side), Sound: p.Sound, Loop: p.Loop}))
 }
@@ -211,7 +213,7 @@ func (c control) Transfer(ctx context.Context, id, by string, t admin.TransferRe
 }
 
 func (c control) Variables(ctx context.Context, id string) (any, error) {
-	ours, err := c.server.Called(id)
+	ours, err := c.Called(id)
 	if err != nil {
 		_, err = answered(registry.LiveCall{}, err)
 		return nil, err

@@ -45,8 +45,9 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 	case "transfer":
 		words = "The call is being transferred."
 		_, err = h.server.Transfer(ctx, id, bridge.TransferRequest{
-			Order: outbound.Order{To: c.To}, Announce: bridge.Announce{Sound: c.Announce, Accept: c.Accept},
-			By: by.Name, Of: by.Targets,
+			Order:    outbound.Order{To: string(c.To)},
+			Announce: bridge.Announce{Sound: string(c.Announce), Accept: string(c.Accept)},
+			By:       by.Name, Of: by.Targets,
 		})
 	case "hold":
 		words = "The caller is on hold."
@@ -56,7 +57,7 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 		_, err = h.server.Order(ctx, id, bridge.OrderUnhold)
 	case "dtmf":
 		words = "The keys are pressed."
-		_, err = h.server.Press(ctx, id, bridge.DigitsRequest{Side: media.SideA, Digits: c.Digits})
+		_, err = h.server.Press(ctx, id, bridge.DigitsRequest{Side: media.SideA, Digits: string(c.Digits)})
 	case "hangup":
 		words = "The call has ended."
 		_, err = h.server.Order(ctx, id, bridge.OrderHangup)

@@ -26,9 +26,10 @@ func Calls() *cobra.Command {
 	return cli.Group("calls", "Show calls, and command live ones", "",
 		"  flowbridge calls list\n  flowbridge calls ladder 0199f0c1-…\n  flowbridge calls hangup 0199f0c1-…",
 		listCommand(), showCommand(), ladderCommand(), hangupCommand(), transferCommand(), dtmfCommand(), variablesCommand(),
-		holdCommand("hold", "Put the caller of a live call on hold",
+		holdCommand("hold", "the caller is on hold", "Put the caller of a live call on hold",
 			"Put the caller of a live call on hold: the caller hears the route's hold sound, the agent silence. Neither is told."),
-		holdCommand("resume", "End a hold that was ordered", "Let the caller and the agent hear each other again."))
+		holdCommand("resume", "the caller is not on hold", "End a hold that was ordered",
+			"Let the caller and the agent hear each other again."))
 }
 
 // callList is the API's answer.
@@ -85,7 +86,8 @@ func withID(c *cobra.Command, at *access, count cobra.PositionalArgs) {
 
 func showCommand() *cobra.Command {
 	c := cli.Command("show ID", "Show one call, live or finished",
-		"Show one call, live or finished. The id is that of calls list and cdr list, and of the log's field call.",
+		"Show one call, live or finished. The id is that of calls list and cdr list, and of the log's field call. While the call\n"+
+			"is live, a Call-ID of either leg and the platform's id do as well.",
 		"  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --json")
 	at := accessFlags(c)
 	withID(c, at, cobra.ExactArgs(1))
@@ -95,7 +97,7 @@ func showCommand() *cobra.Command {
 		return at.answer(c, http.MethodGet, idPath(args[0]), &call, *asJSON, func(w io.Writer) error {
 			printCall(w, &call)
 			if call.Talk != nil {
-				drawTalk(c, at, args[0], w)
+				drawTalk(c, at, call.ID, w)
 			}
 			return nil
 		})

@@ -229,9 +229,11 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 		if status == http.StatusUnauthorized {
 			refused.Remedy = "name a file with a token by --token-file"
 		}
-		if status == http.StatusNotFound && strings.HasPrefix(path, callsPath) &&
-			strings.HasPrefix(refused.Problem, "there is no call ") {
+		switch ofCall := status == http.StatusNotFound && strings.HasPrefix(path, callsPath); {
+		case ofCall && strings.HasPrefix(refused.Problem, "there is no call "):
 			refused.Remedy = "take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list"
+		case ofCall && strings.HasPrefix(refused.Problem, "no call "):
+			refused.Remedy = "take an id from flowbridge calls list"
 		}
 		return refused
 	}

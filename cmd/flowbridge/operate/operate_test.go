@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -115,8 +116,12 @@ func (f *fakeServer) SetVariables(ctx context.Context, id, by string, all map[st
 		return c, admin.ErrNoCall
 	}
 	f.ordered = append(f.ordered, fmt.Sprintf("%s by %s: %v", id, by, all))
+	c.Variables = maps.Clone(all)
+	maps.DeleteFunc(c.Variables, func(_, value string) bool { return value == "" })
 	return c, nil
 }
+
+func (f *fakeServer) Called(string) (string, error) { return "", admin.ErrNoCall }
 
 func (f *fakeServer) Variables(context.Context, string) (any, error) { return nil, admin.ErrNoCall }
 
@@ -213,7 +218,7 @@ func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.To
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	root := cli.Root()
-	root.AddCommand(Calls(), Targets(&cobra.Command{Use: "try"}), Log(), Drain(), Reload(), Healthcheck())
+	root.AddCommand(Calls(), Targets(&cobra.Command{Use: "try"}), Log(), Drain(), Reload(), Healthcheck(), Seat())
 	var out bytes.Buffer
 	code := cli.Run(t.Context(), root, args, &out, &out)
 	return out.String(), code

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +18,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// ordersCall makes a command send an order for a call, whose body is made of the arguments after the id.
-func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order string,
+// ordersCall makes a command send an order for a call, whose body is made of the arguments after the id. It prints what
+// was done, which is done where the answer does not say it.
+func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order, done string,
 	body func(args []string) (any, error),
 ) *cobra.Command {
 	at := accessFlags(c)
@@ -40,10 +43,15 @@ func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order string,
 			OnHold    bool              `json:"on_hold,omitempty"`
 		}{}
 		return at.answer(c, http.MethodPost, idPath(args[0])+"/"+order, got, *asJSON, func(w io.Writer) error {
-			if got.Transfer != nil {
-				fmt.Fprintf(w, "%s: transfer %s\n", got.ID, transferLine(got.Transfer))
+			line := done
+			switch {
+			case got.Transfer != nil:
+				line = "transfer " + transferLine(got.Transfer)
+			case order == "variables":
+				line = "variables " + cmp.Or(shownPairs(got.Variables), "none")
 			}
-			return nil
+			_, err := fmt.Fprintf(w, "%s: %s\n", cmp.Or(got.ID, cli.Shown(args[0])), line)
+			return err
 		})
 	}
 	return c
@@ -63,7 +71,7 @@ func transferCommand() *cobra.Command {
 	f.StringVar(&r.Accept, "accept", "", "key by which it takes the call (default: when the sound is over)")
 	within := f.Duration("within", 0, "how long it may take for that (default 20s)")
 	f.StringToStringVar(&r.Headers, "header", nil, "header of the new INVITE, as NAME=VALUE; may be given again")
-	return ordersCall(c, cobra.ExactArgs(2), "transfer", func(args []string) (any, error) {
+	return ordersCall(c, cobra.ExactArgs(2), "transfer", "", func(args []string) (any, error) {
 		r.To, r.WithinMS = args[0], int(*within/time.Millisecond)
 		return r, nil
 	})
@@ -85,7 +93,7 @@ func dtmfCommand() *cobra.Command {
 		"  flowbridge calls dtmf 0199f0c1-… 12#")
 	c.Flags().StringVar(&r.Side, "side", "b", "a: the caller; b: the called party")
 	long := c.Flags().Duration("long", 100*time.Millisecond, "how long each key is pressed")
-	return ordersCall(c, cobra.ExactArgs(2), "dtmf", func(args []string) (any, error) {
+	return ordersCall(c, cobra.ExactArgs(2), "dtmf", "the keys are pressed", func(args []string) (any, error) {
 		r.Digits, r.MS = strings.ToUpper(args[0]), int(*long/time.Millisecond)
 		return r, nil
 	})
@@ -96,13 +104,22 @@ func variablesCommand() *cobra.Command {
 		"Set variables of a live call: headers X-NAME, as if the caller's INVITE had them, for templates and pass_headers of\n"+
 			"whoever is called from now on. An empty value removes one. The record has them.",
 		"  flowbridge calls variables 0199f0c1-… ticket=4711 mood=")
-	return ordersCall(c, cobra.MinimumNArgs(2), "variables", func(args []string) (any, error) {
+	return ordersCall(c, cobra.MinimumNArgs(2), "variables", "", func(args []string) (any, error) {
 		all, err := pairs("variable", "=", args)
 		return map[string]any{"variables": all}, err
 	})
 }
 
-func holdCommand(order, short, long string) *cobra.Command {
+// shownPairs are names with their values in one line.
+func shownPairs(all map[string]string) string {
+	var shown []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		shown = append(shown, cli.Shown(name)+"="+cli.Shown(all[name]))
+	}
+	return strings.Join(shown, ", ")
+}
+
+func holdCommand(order, done, short, long string) *cobra.Command {
 	c := cli.Command(order+" ID", short, long, "  flowbridge calls "+order+" 0199f0c1-…")
-	return ordersCall(c, cobra.ExactArgs(1), order, func([]string) (any, error) { return struct{}{}, nil })
+	return ordersCall(c, cobra.ExactArgs(1), order, done, func([]string) (any, error) { return struct{}{}, nil })
 }

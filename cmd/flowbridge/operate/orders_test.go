@@ -1,6 +1,8 @@
 package operate
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"flowbridge/admin"
@@ -17,15 +19,16 @@ func TestOrders(t *testing.T) {
 			"live {To:4711 Trunk:pbx Headers:map[X-A:b] Announce:beep Accept:1 WithinMS:5000}",
 		},
 		{"calls transfer live 4712", "1 not a number or host that may be called; see transfer_numbers", ""},
-		{"calls transfer none 4711", `1 no call "none" is live`, ""},
+		{"calls transfer none 4711", `1 no call "none" is live; take an id from flowbridge calls list`, ""},
 		{"calls transfer live", "2 accepts 2 arg", ""},
-		{"calls hold live", "0 ", "live hold"},
-		{"calls resume live", "0 ", "live unhold"},
-		{"calls hold none", `1 no call "none" is live`, ""},
-		{"calls dtmf live 12#", "0 ", "live {Side:b Digits:12# MS:100}"},
+		{"calls hold live", "0 live: the caller is on hold\n", "live hold"},
+		{"calls resume live", "0 live: the caller is not on hold\n", "live unhold"},
+		{"calls hold none", `1 no call "none" is live; take an id from flowbridge calls list`, ""},
+		{"calls dtmf live 12#", "0 live: the keys are pressed\n", "live {Side:b Digits:12# MS:100}"},
 		{"calls dtmf live a --side a --long 200ms", "0 ", "live {Side:a Digits:A MS:200}"},
 		{"calls dtmf live 1 --side c", "1 side is neither a nor b", ""},
-		{"calls variables live ticket=4711 mood=", "0 ", "live by local: map[mood: ticket:4711]"},
+		{"calls variables live ticket=4711 mood= a=b", "0 live: variables a=b, ticket=4711\n", "live by local: map[a:b mood: ticket:4711]"},
+		{"calls variables live mood=", "0 live: variables none\n", "live by local: map[mood:]"},
 		{"calls variables live ticket", "2 write it like NAME=VALUE", ""},
 		{"calls variables live", "2 requires at least 2 arg", ""},
 		{"calls variables none a=b", `1 no call "none" is live`, ""},
@@ -35,6 +38,24 @@ func TestOrders(t *testing.T) {
 		wants(t, file, map[string]string{tt.command: tt.want})
 		if got := len(f.ordered); tt.asked == "" && got != 0 || tt.asked != "" && (got != 1 || f.ordered[0] != tt.asked) {
 			t.Errorf("%s: asked %q; want %q", tt.command, f.ordered, tt.asked)
+		}
+	}
+}
+
+// A seat is moved only if the command is right: a move that was begun can't be repeated for 3 s.
+func TestSeatUsage(t *testing.T) {
+	for command, want := range map[string]string{
+		"seat take":                   "2 wrong usage: accepts 1 arg",
+		"seat move":                   "2 wrong usage: requires at least 1 arg",
+		"seat move east":              `2 wrong usage: --to "": write the name`,
+		"seat move east --to -c FILE": `2 wrong usage: --to "-c": write the name`,
+		"seat move east --to node-b -- no-such-cmd": "2 wrong usage: the command after -- can't be run",
+		"targets profiles a b":                      "2 wrong usage: accepts at most 1 arg",
+	} {
+		out, code := run(t, strings.Fields(command)...)
+		wantCode, says, _ := strings.Cut(want, " ")
+		if fmt.Sprint(code) != wantCode || !strings.Contains(out, says) {
+			t.Errorf("%s: exit code %d:\n%s\nwant %s", command, code, out, want)
 		}
 	}
 }

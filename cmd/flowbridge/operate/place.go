@@ -17,6 +17,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/store/record"
 )
 
 // Placing are the flags of a call that a running server places.
@@ -61,8 +62,8 @@ func (p *Placing) Check(f *pflag.FlagSet) (err error) {
 		return err
 	case !f.Changed("from"):
 		return cli.Usage("--from: a call with --via needs the number that the customer sees; write it like +12125550100")
-	case p.within < 0 || p.within%time.Second != 0:
-		return cli.Usage("--answer-within %v: write whole seconds, like 20s", p.within)
+	case p.within < 0 || p.within > 300*time.Second || p.within%time.Second != 0:
+		return cli.Usage("--answer-within %v: write whole seconds, like 20s, and at most 300s", p.within)
 	}
 	return nil
 }
@@ -140,8 +141,10 @@ func progress(c *admin.Call) string {
 	switch {
 	case c.IsConnected():
 		return "connected to " + cli.Shown(c.Target)
-	case !c.AnsweredAt.IsZero():
+	case slices.ContainsFunc(c.Attempts, func(a record.Attempt) bool { return a.Reason != record.ReasonCustomer }):
 		return "answered; calling " + cli.Shown(c.Target)
+	case !c.AnsweredAt.IsZero(): // it is being found out who that is
+		return "answered"
 	case !c.RingingAt.IsZero():
 		return "ringing"
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/admin"
+	"flowbridge/store/record"
 )
 
 // The flags of a placed call are what the server is asked, and the call is followed to its end.
@@ -38,5 +39,23 @@ func TestPlace(t *testing.T) {
 	}
 	if _, err = place("--via", "x"); err == nil || !strings.Contains(err.Error(), "there is no trunk x") {
 		t.Errorf("over another trunk: %v", err)
+	}
+}
+
+// An agent is said to be called only when it is: before that it may still be found out who answered.
+func TestProgress(t *testing.T) {
+	customer, agent := record.Attempt{Target: "carrier", Reason: record.ReasonCustomer, SIPStatus: 200}, record.Attempt{Target: "agent"}
+	for _, tt := range []struct {
+		want     string
+		attempts []record.Attempt
+	}{
+		{"answered", []record.Attempt{customer}},
+		{"answered; calling agent", []record.Attempt{customer, agent}},
+		{"connected to agent", []record.Attempt{customer, {Target: "agent", SIPStatus: 200}}},
+	} {
+		c := admin.Call{Record: record.Record{Target: "agent", AnsweredAt: began, Attempts: tt.attempts}}
+		if got := progress(&c); got != tt.want {
+			t.Errorf("%+v: got %q; want %q", tt.attempts, got, tt.want)
+		}
 	}
 }

@@ -22,7 +22,7 @@ func profilesCommand() *cobra.Command {
 			"  flowbridge targets profiles retell --simulated > test.yaml\n  flowbridge targets profiles --json")
 	asJSON := c.Flags().Bool("json", false, "as JSON")
 	simulated := c.Flags().Bool("simulated", false, "with the addresses of flowbridge simulate NAME, a trunk and a route")
-	c.Args = cobra.MaximumNArgs(1)
+	c.Args = cli.Args(cobra.MaximumNArgs(1))
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
 		for _, p := range profiles.All() {

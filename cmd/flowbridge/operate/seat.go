@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,7 @@ func takeSeatCommand() *cobra.Command {
 			"falls silent as soon as it can ask the database. The seat's addresses must be here. It is for the script that is told\n"+
 			"that they are, like the notify_master of keepalived: the seat would be taken anyway when the lease ends, after 1.2 s.",
 		"  flowbridge seat take east")
-	c.Args = cobra.ExactArgs(1)
+	c.Args = cli.Args(cobra.ExactArgs(1))
 	at := accessFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		at.body = bodyOf(args[0], "")
@@ -47,12 +48,19 @@ func moveSeatCommand() *cobra.Command {
 			"and their audio pauses until it has. Without COMMAND the addresses have to be moved within 3 s by other means; else\n"+
 			"this node goes on.",
 		"  flowbridge seat move east --to node-b -- /usr/local/sbin/give-address node-b")
-	c.Args = cobra.MinimumNArgs(1)
+	c.Args = cli.Args(cobra.MinimumNArgs(1))
 	c.Flags().StringVar(&to, "to", "", "the node that is to have the seat (required)")
-	_ = c.MarkFlagRequired("to") // it was just declared
 	at := accessFlags(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if to == "" || strings.HasPrefix(to, "-") {
+			return cli.Usage("--to %q: write the name of the node that is to have the seat; flowbridge fleet lists them", to)
+		}
+		if len(args) > 1 {
+			if _, err := exec.LookPath(args[1]); err != nil { // before anything is moved
+				return cli.Usage("the command after -- can't be run: %w; write its full path", err)
+			}
+		}
 		at.body = bodyOf(args[0], to)
 		var moved admin.SeatMoved
 		return at.answer(c, http.MethodPost, "/api/seat/move", &moved, *asJSON, func(w io.Writer) error {
