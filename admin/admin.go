@@ -116,26 +116,27 @@ func newAPI(opts Options) (*api, *router) {
 	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
 	mux.HandleFunc("/readyz", anyone(a.reads(a.readyz)))
 	a.serveControl(mux)
-	mux.HandleFunc("/api/calls/{id}", a.closed(a.call))
-	mux.HandleFunc("/api/calls/{id}/recordings", a.closed(a.callRecordings))
+	mux.HandleFunc("/api/calls/{id}", a.bare(a.call))
+	mux.HandleFunc("/api/calls/{id}/recordings", a.bare(a.callRecordings))
 	mux.HandleFunc("/api/cdrs", a.closed(a.cdrs))
-	mux.HandleFunc("/api/openapi.json", a.closed(a.openapi))
+	mux.HandleFunc("/api/openapi.json", a.bare(a.openapi))
 	if a.Leveller != nil {
-		mux.HandleFunc("/api/log", a.logLevel())
+		level := a.shows(func() any { return a.Leveller.LogLevel() })
+		mux.HandleFunc("/api/log", a.showOrChange(level, a.operate(a.setLogLevel)))
 	}
 	if a.Metrics != nil {
 		mux.HandleFunc("/metrics", a.closed(a.Metrics.ServeHTTP))
 	}
 	if a.Figures != nil {
-		mux.HandleFunc("/api/stats", a.closed(a.stats))
-		mux.HandleFunc("/api/targets", a.closed(a.targets))
-		mux.HandleFunc("/api/history", a.closed(a.history))
+		mux.HandleFunc("/api/stats", a.shows(func() any { return a.Figures.Stats() }))
+		mux.HandleFunc("/api/targets", a.shows(func() any { return page[live.Target]{Items: a.Figures.Targets()} }))
+		mux.HandleFunc("/api/history", a.shows(func() any { return a.Figures.History() }))
 	}
 	if a.Report != nil {
 		mux.HandleFunc("/api/report", a.closed(a.report))
 	}
 	if a.Registrations != nil {
-		mux.HandleFunc("/api/registrations", a.closed(a.registrations))
+		mux.HandleFunc("/api/registrations", a.shows(func() any { return a.Registrations() }))
 	}
 	if a.Events != nil {
 		mux.HandleFunc("/api/events", a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, who sender) {
@@ -144,13 +145,13 @@ func newAPI(opts Options) (*api, *router) {
 	}
 	a.serveSeats(mux)
 	if a.Ladders != nil {
-		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
-		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))
+		mux.HandleFunc("/api/calls/{id}/ladder", a.bare(a.ladder))
+		mux.HandleFunc("/api/calls/{id}/capsule", a.bare(a.capsule))
 	}
 	if a.Nodes != nil {
-		mux.HandleFunc("/api/fleet", a.closed(a.fleet))
+		mux.HandleFunc("/api/fleet", a.bare(a.fleet))
 	}
-	mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
+	mux.HandleFunc("/api/recordings/{name...}", a.bare(a.recording))
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))
@@ -277,4 +278,20 @@ func anyone(next http.HandlerFunc) http.HandlerFunc {
 func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
 	next = a.reads(next)
 	return a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
+}
+
+// bare is closed for a path that has no parameters.
+func (a *api) bare(next http.HandlerFunc) http.HandlerFunc {
+	return a.closed(func(w http.ResponseWriter, r *http.Request) {
+		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
+			a.write(w, http.StatusBadRequest, bad)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// shows serves what now gives.
+func (a *api) shows(now func() any) http.HandlerFunc {
+	return a.bare(func(w http.ResponseWriter, _ *http.Request) { a.write(w, http.StatusOK, now()) })
 }

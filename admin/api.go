@@ -102,10 +102,6 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 
 // locate is find. other says that another node has the call, or had it.
 func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok bool) {
-	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
-		a.write(w, http.StatusBadRequest, bad)
-		return c, false, false
-	}
 	id := r.PathValue("id")
 	if c, ok := a.Calls.Find(r.Context(), id); ok {
 		return whole(c), false, true

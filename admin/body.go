@@ -26,6 +26,15 @@ func readBody(r *http.Request, into any) (status int, problem string) {
 	return bodyProblem(err)
 }
 
+// body reads the body, or answers that it can't be read.
+func (a *api) body(w http.ResponseWriter, r *http.Request, into any, remedy string) bool {
+	status, problem := readBody(r, into)
+	if problem != "" {
+		a.fail(w, status, problem, remedy)
+	}
+	return problem == ""
+}
+
 // bodyProblem says why a body can't be read.
 func bodyProblem(err error) (status int, problem string) {
 	var large *http.MaxBytesError

@@ -2,9 +2,7 @@ package admin
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -101,7 +99,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f rec
 	}
 	to := &stream{w: w, kind: kind, name: name}
 	out := bufio.NewWriterSize(to, pacedPart)
-	write, flush := encoder(out, format)
+	write, flush := record.Encoder(out, format == formatCSV)
 	if r.Method == http.MethodHead {
 		f.Limit = 1 // its headers are all that is asked for
 	}
@@ -147,17 +145,6 @@ func (a *api) cutOff(w http.ResponseWriter, r *http.Request, err error) {
 		a.Log.Warn().Err(err).Str("path", r.URL.Path).Msg("export ended early")
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // the end of the answer can't be written any more
-}
-
-// encoder writes records in a format.
-func encoder(to io.Writer, format string) (write func(*record.Record) error, flush func() error) {
-	if format == formatCSV {
-		c := record.NewCSV(to)
-		return c.Write, c.Flush
-	}
-	lines := json.NewEncoder(to)
-	lines.SetEscapeHTML(false) // programs read it
-	return func(r *record.Record) error { return lines.Encode(r) }, func() error { return nil }
 }
 
 // format is what the answer is: as the parameter says, or the first type of Accept that there is.

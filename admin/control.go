@@ -111,7 +111,7 @@ func (a *api) serveControl(mux *router) {
 	mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.orders(OrderHold)))
 	mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.orders(OrderUnhold)))
 	mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
-	mux.HandleFunc("/api/calls/{id}/variables", a.showOrChange(a.closed(a.variables), a.operateAs(a.setVariables)))
+	mux.HandleFunc("/api/calls/{id}/variables", a.showOrChange(a.bare(a.variables), a.operateAs(a.setVariables)))
 }
 
 // Recordings gives the files of recordings.
@@ -146,8 +146,7 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 		On *bool `json:"on"`
 	}
 	const remedy = `send {"on": true} or {"on": false}`
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, remedy)
+	if !a.body(w, r, &body, remedy) {
 		return
 	}
 	if body.On == nil {
@@ -165,8 +164,7 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	var body PlayRequest
 	const remedy = `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, remedy)
+	if !a.body(w, r, &body, remedy) {
 		return
 	}
 	if body.Sound == "" || (body.Side != "a" && body.Side != "b") {
@@ -181,8 +179,7 @@ func (a *api) play(w http.ResponseWriter, r *http.Request) {
 func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
 	var body TransferRequest
 	const remedy = `send {"to": "+15075550100"}: a number, a host or a URI of the target's lists, or the name of a target`
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, remedy)
+	if !a.body(w, r, &body, remedy) {
 		return
 	}
 	switch {
@@ -204,8 +201,7 @@ func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
 func (a *api) press(w http.ResponseWriter, r *http.Request) {
 	var body DigitsRequest
 	const remedy = `send {"digits": "12#"}, and "side": "a" for the caller`
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, remedy)
+	if !a.body(w, r, &body, remedy) {
 		return
 	}
 	switch body.Side = cmp.Or(body.Side, "b"); {
@@ -222,10 +218,6 @@ func (a *api) press(w http.ResponseWriter, r *http.Request) {
 
 // variables gives what an agent is told of its call.
 func (a *api) variables(w http.ResponseWriter, r *http.Request) {
-	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
-		a.write(w, http.StatusBadRequest, bad)
-		return
-	}
 	all, err := a.Control.Variables(r.Context(), r.PathValue("id"))
 	a.answered(w, r, http.StatusOK, all, Call{}, err)
 }
@@ -236,8 +228,7 @@ func (a *api) setVariables(w http.ResponseWriter, r *http.Request, who sender) {
 		Variables map[string]string `json:"variables"`
 	}
 	const remedy = `send {"variables": {"name": "value"}}`
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, remedy)
+	if !a.body(w, r, &body, remedy) {
 		return
 	}
 	if len(body.Variables) == 0 {
@@ -311,10 +302,6 @@ func (a *api) callRecordings(w http.ResponseWriter, r *http.Request) {
 
 // recording sends a finished recording.
 func (a *api) recording(w http.ResponseWriter, r *http.Request) {
-	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
-		a.write(w, http.StatusBadRequest, bad)
-		return
-	}
 	name := r.PathValue("name")
 	f, err := a.openRecording(name)
 	if err != nil {

@@ -38,10 +38,6 @@ func (a *api) ladder(w http.ResponseWriter, r *http.Request) {
 
 // findLadder gives the ladder of a path, or answers that there is none.
 func (a *api) findLadder(w http.ResponseWriter, r *http.Request) (Ladder, bool) {
-	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
-		a.write(w, http.StatusBadRequest, bad)
-		return nil, false
-	}
 	l, err := a.Ladders.Ladder(r.Context(), r.PathValue("id"))
 	if none, ok := errors.AsType[*NoLadderError](err); ok {
 		c, other, known := a.locate(w, r)

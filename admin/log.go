@@ -34,18 +34,6 @@ const (
 	maxLevelFor     = 24 * time.Hour
 )
 
-// logLevel shows the level, or changes it.
-func (a *api) logLevel() http.HandlerFunc {
-	show := a.closed(func(w http.ResponseWriter, r *http.Request) {
-		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
-			a.write(w, http.StatusBadRequest, bad)
-			return
-		}
-		a.write(w, http.StatusOK, a.Leveller.LogLevel())
-	})
-	return a.showOrChange(show, a.operate(a.setLogLevel))
-}
-
 // showOrChange serves a path that has both GET and POST.
 func (a *api) showOrChange(show, change http.HandlerFunc) http.HandlerFunc {
 	neither := a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) {
@@ -69,8 +57,7 @@ func (a *api) setLogLevel(w http.ResponseWriter, r *http.Request) {
 		For   string `json:"for"`
 	}
 	const remedy = `send {"level": "debug", "for": "10m"}; for may be left out`
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, remedy)
+	if !a.body(w, r, &body, remedy) {
 		return
 	}
 	if !slices.Contains(LogLevels(), body.Level) {

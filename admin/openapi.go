@@ -25,10 +25,6 @@ var described = sync.OnceValues(func() (json.RawMessage, error) {
 
 // openapi serves the description.
 func (a *api) openapi(w http.ResponseWriter, r *http.Request) {
-	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
-		a.write(w, http.StatusBadRequest, bad)
-		return
-	}
 	doc, err := described()
 	if err != nil {
 		a.Log.Error().Err(err).Msg("the API's description can't be read")

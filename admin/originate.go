@@ -42,8 +42,7 @@ const (
 func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	var o Origination
 	const remedy = `send {"to": "+15075785607", "from": "+12125550100", "trunk": "carrier"}`
-	if status, problem := readBody(r, &o); problem != "" {
-		a.fail(w, status, problem, remedy)
+	if !a.body(w, r, &o, remedy) {
 		return
 	}
 	switch {

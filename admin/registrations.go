@@ -1,10 +1,6 @@
 package admin
 
-import (
-	"net/http"
-
-	"flowbridge/store/record"
-)
+import "flowbridge/store/record"
 
 // Registrations are those of the node at others, and of others at the node.
 type Registrations struct {
@@ -39,13 +35,4 @@ type Incoming struct {
 	Node         string      `json:"node,omitempty"` // where it has registered; empty: here
 	RegisteredAt record.Time `json:"registered_at"`
 	ExpiresAt    record.Time `json:"expires_at"`
-}
-
-// registrations lists them.
-func (a *api) registrations(w http.ResponseWriter, r *http.Request) {
-	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
-		a.write(w, http.StatusBadRequest, bad)
-		return
-	}
-	a.write(w, http.StatusOK, a.Registrations())
 }

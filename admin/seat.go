@@ -36,8 +36,7 @@ func (a *api) serveSeats(mux *router) {
 
 func (a *api) takeSeat(w http.ResponseWriter, r *http.Request) {
 	var body seatRequest
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, `send {"seat": "NAME"}`)
+	if !a.body(w, r, &body, `send {"seat": "NAME"}`) {
 		return
 	}
 	if err := a.Seats.Take(r.Context(), body.Seat); err != nil {
@@ -49,8 +48,7 @@ func (a *api) takeSeat(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) moveSeat(w http.ResponseWriter, r *http.Request) {
 	var body seatRequest
-	if status, problem := readBody(r, &body); problem != "" {
-		a.fail(w, status, problem, `send {"seat": "NAME", "to": "NODE"}`)
+	if !a.body(w, r, &body, `send {"seat": "NAME", "to": "NODE"}`) {
 		return
 	}
 	moved, err := a.Seats.Move(r.Context(), body.Seat, body.To)

@@ -14,6 +14,8 @@ import (
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
+
+	"flowbridge/internal/local"
 )
 
 const (
@@ -206,13 +208,11 @@ func (e *endpoint) ip(peer string) netip.Addr {
 	if !e.local.Addr().IsUnspecified() {
 		return e.local.Addr()
 	}
-	var d net.Dialer
-	c, err := d.DialContext(e.ctx, "udp", peer) // sends nothing: the kernel picks the route
+	ip, err := local.Towards(e.ctx, peer)
 	if err != nil {
 		return e.local.Addr()
 	}
-	defer func() { _ = c.Close() }()
-	return unmapped(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
+	return ip
 }
 
 func (e *endpoint) contact(peer string) *sip.ContactHeader {

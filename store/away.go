@@ -61,8 +61,10 @@ func (w *writer) putBack(ctx context.Context) error {
 type database struct {
 	path      string
 	lock      *os.File
-	held      []*os.File  // files of the database that must stay open, see hold
 	file, wal os.FileInfo // which file it is, and its log
+	// held is the database's file where it was the lock; nil: it never was. It stays open: to close it would take the
+	// process all its POSIX locks on that file (fcntl), of which SQLite would not know.
+	held *os.File
 }
 
 // relock gives the lock on the database's name: the one that is held, or another if its file was removed, too.

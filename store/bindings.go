@@ -76,11 +76,7 @@ func (b *bindings) takeBound(seal cipher.AEAD, states, stay map[string]lastState
 	left := map[string]string{}
 	for id, l := range states {
 		if holder, ok := strings.CutPrefix(id, record.BoundMark); ok && l.kind == holderBound {
-			text := openState(seal, id, l.state)
-			if text == nil && json.Valid(l.state) { // versions before have not sealed it
-				text = l.state
-			}
-			if text != nil { // else it is damaged, or another key's
+			if text := openState(seal, id, l.state); text != nil { // else it is damaged, or another key's
 				left[holder], stay[id] = string(text), l
 			}
 		}

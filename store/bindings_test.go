@@ -164,12 +164,12 @@ func TestBindingsOfADamagedFile(t *testing.T) {
 	}
 }
 
-// The journal has registrations sealed. Those of versions before are read as they are, and what is damaged replaces nothing.
+// The journal has registrations sealed. What is not sealed, or damaged, replaces nothing.
 func TestBindingsInTheJournalAreSealed(t *testing.T) {
 	j := journalAt(t)
 	j.placeSealed(holderBound, record.BoundMark+"trunk new", []byte(`[{"contact":"sip:new@10.0.0.5"}]`))
 	j.mu.Lock()
-	j.place(holderBound, record.BoundMark+"trunk old", []byte(`[{"contact":"sip:old@10.0.0.5"}]`))
+	j.place(holderBound, record.BoundMark+"trunk plain", []byte(`[{"contact":"sip:plain@10.0.0.5"}]`))
 	j.place(holderBound, record.BoundMark+"trunk damaged", []byte("sealed by another key"))
 	j.write()
 	j.mu.Unlock()
@@ -182,7 +182,7 @@ func TestBindingsInTheJournalAreSealed(t *testing.T) {
 	var s Store
 	stay := map[string]lastState{}
 	s.takeBound(testSeal, states, stay)
-	want := map[string]string{"trunk new": `[{"contact":"sip:new@10.0.0.5"}]`, "trunk old": `[{"contact":"sip:old@10.0.0.5"}]`}
+	want := map[string]string{"trunk new": `[{"contact":"sip:new@10.0.0.5"}]`}
 	if !reflect.DeepEqual(s.bindings.left, want) || len(stay) != len(want) {
 		t.Errorf("%q, of which %d stay", s.bindings.left, len(stay))
 	}

@@ -60,11 +60,6 @@ func isDamagedFile(ctx context.Context, path string, why error) bool {
 		return false
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	return isDamagedAt(ctx, path, f, why)
-}
-
-// isDamagedAt is isDamagedFile with the file, which it leaves open.
-func isDamagedAt(ctx context.Context, path string, f *os.File, why error) bool {
 	if isAny(why, errLocked, errNewer, errForeign) || takesNothing(why) {
 		return false
 	}

@@ -59,8 +59,7 @@
 // the wall clock's time (machine.go). Tests: TestInterruptedLastsUntilAlive, TestInterruptedLastsUntilTheBeat,
 // TestBindingsClockSet.
 //
-// The table live was the journal of earlier versions, which still find and write it: Open empties it.
-// Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
+// The table live is not used any more. Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
 //
 // A disk that is full takes no entry. They wait in memory until it does: a kill meanwhile restores the states of
 // before. A process that replaces this one does not begin where a full disk has no file for its journal. Tests:

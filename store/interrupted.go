@@ -16,15 +16,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// setAlive and getAlive keep the last moment that the process is known to have lived, in three rows: versions before
-// the journal's files know the first alone, and earlier ones not the third, which has the machine's own time. So the
-// first says nothing of the calls in the files where such a version ran in between.
+// setAlive and getAlive keep the last moment that the process is known to have lived.
 const (
-	setAlive = `INSERT INTO meta (name, value) VALUES ('alive_at', ?1), ('journal_alive_at', ?1), ('journal_alive', ?2)
+	setAlive = `INSERT INTO meta (name, value) VALUES ('journal_alive', ?)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`
-	getAlive = `SELECT coalesce(max(CASE name WHEN 'alive_at' THEN value END), ''), coalesce(max(CASE name WHEN 'journal_alive_at' THEN value END), ''),
-		coalesce(max(CASE name WHEN 'journal_alive' THEN value END), '')
-		FROM meta WHERE name IN ('alive_at', 'journal_alive_at', 'journal_alive')`
+	getAlive = `SELECT coalesce(max(value), '') FROM meta WHERE name = 'journal_alive'`
 )
 
 // closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those
@@ -60,8 +56,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 				goesOn[id] = j.states[id]
 			}
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM live`)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -78,11 +73,10 @@ type leftJournal struct {
 	left   []left // its calls, each with the last moment at which the process is known to have run
 }
 
-// readLeft reads the journal: its files, and the table of earlier versions.
+// readLeft reads the journal.
 func (s *Store) readLeft(ctx context.Context, seal cipher.AEAD) (j leftJournal, err error) {
-	var ofTable, at record.Time // zero in a new database
-	var machine string
-	if err = s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &at, &machine); err != nil {
+	var alive string // empty in a new database
+	if err = s.db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil {
 		return j, err
 	}
 	if j.files, err = readJournal(s.path); err != nil {
@@ -90,17 +84,10 @@ func (s *Store) readLeft(ctx context.Context, seal cipher.AEAD) (j leftJournal, 
 	}
 	s.lost = errors.Join(s.lost, j.files.lost)
 	j.states = j.files.lastStates()
-	if j.left, err = leftOver(ctx, j.states, seal, s.db); err != nil {
-		return j, err
-	}
-	ofFiles := momentOf(machine, at)
+	j.left = leftInFiles(j.states, seal)
 	for i := range j.left {
-		if l := &j.left[i]; l.table {
-			l.lives(moment{Wall: ofTable.Time})
-		} else {
-			l.lives(ofFiles)
-			l.lives(j.files.beat())
-		}
+		j.left[i].lives(momentOf(alive))
+		j.left[i].lives(j.files.beat())
 	}
 	return j, nil
 }
@@ -194,7 +181,6 @@ type left struct {
 	lived  time.Duration // since noted
 	ended  bool          // the record is whole
 	state  []byte        // what it needs to go on; nil: it can't
-	table  bool          // from the table of earlier versions
 }
 
 // lives says that the process was alive at a moment; a zero one: not known.
@@ -214,29 +200,7 @@ func (l *left) interrupted(now time.Time) record.Record {
 	return r
 }
 
-// leftOver reads the calls of the journal: of its files, and of the table that versions before them wrote.
-func leftOver(ctx context.Context, states map[string]lastState, seal cipher.AEAD, db *sql.DB) ([]left, error) {
-	all := leftInFiles(states, seal)
-	rows, err := db.QueryContext(ctx, `SELECT id, written_at, record FROM live`)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	for rows.Next() {
-		var id, written, record string
-		if err := rows.Scan(&id, &written, &record); err != nil {
-			return nil, err
-		}
-		l := newLeft(callState, id, written, record)
-		l.table = true
-		all = append(all, l)
-	}
-	slices.SortFunc(all, func(a, b left) int {
-		return cmp.Or(a.record.StartedAt.Compare(b.record.StartedAt.Time), strings.Compare(a.record.ID, b.record.ID))
-	})
-	return all, rows.Err()
-}
-
+// leftInFiles are the calls of the journal, in the order of their start.
 func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 	ids := make([]string, 0, len(states))
 	for id, e := range states {
@@ -253,6 +217,9 @@ func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 		}
 		all[i] = l
 		return nil
+	})
+	slices.SortFunc(all, func(a, b left) int {
+		return cmp.Or(a.record.StartedAt.Compare(b.record.StartedAt.Time), strings.Compare(a.record.ID, b.record.ID))
 	})
 	return all
 }

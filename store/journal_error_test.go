@@ -115,34 +115,3 @@ func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
 		}
 	}
 }
-
-// A version that did not know the files ran after the kill: when it lived says nothing of the calls in them.
-func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
-	path, s := openNew(t)
-	r := record.Record{ID: "one", StartedAt: record.TimeOf(start), AnsweredAt: record.TimeOf(start)}
-	s.Journal(r, nil)
-	lived := record.TimeOf(time.Now().Add(time.Minute))
-	must(t, s.Alive(t.Context(), lived.Time))
-	if err := s.Close(); err != nil { // with a live call, as a kill
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(path+".live-a", time.Time{}, lived.Time); err != nil { // the last beat, by the same clock
-		t.Fatal(err)
-	}
-	db, err := openRaw(path)
-	must(t, err)
-	later := record.TimeOf(lived.Add(96 * time.Hour))
-	for _, stmt := range []string{
-		`UPDATE meta SET value = '` + later.String() + `' WHERE name = 'alive_at'`,
-		`INSERT INTO live (id, written_at, record) VALUES ('two', '` + lived.String() + `', '{}')`,
-	} {
-		execute(t, db, stmt)
-	}
-	must(t, db.Close())
-	again := openTest(t, path)
-	for id, want := range map[string]record.Time{"one": lived, "two": later} {
-		if got, ok, err := again.Get(t.Context(), id); err != nil || !ok || got.EndedAt != want {
-			t.Errorf("%s: %v, %v; ended at %v; want %v", id, ok, err, got.EndedAt, want)
-		}
-	}
-}

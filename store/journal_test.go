@@ -248,32 +248,6 @@ func TestJournalTogether(t *testing.T) {
 	must(t, j.close())
 }
 
-// A start takes up the journal of the version before, which was a table.
-func TestJournalOfATable(t *testing.T) {
-	path, s := openNew(t)
-	must(t, s.Close())
-	db, err := openRaw(path)
-	must(t, err)
-	for id, record := range map[string]string{"whole": `{"id":"whole","from":"1"}`, "broken": `{`} {
-		execute(t, db, `INSERT INTO live (id, written_at, record) VALUES (?, '2026-11-20T08:00:00.000Z', ?)`, id, record)
-	}
-	must(t, db.Close())
-	again := openTest(t, path)
-	for id, from := range map[string]string{"whole": "1", "broken": ""} {
-		r, ok, err := again.Get(t.Context(), id)
-		if err != nil || !ok || r.From != from || r.Disposition != record.DispositionInterrupted || !r.EndedAt.Equal(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)) {
-			t.Errorf("%s: %v, %v, %+v", id, ok, err, r)
-		}
-	}
-	if again.Interrupted() != 2 {
-		t.Errorf("%d interrupted", again.Interrupted())
-	}
-	must(t, again.Close())
-	if last := openTest(t, path); last.Interrupted() != 0 {
-		t.Errorf("%d interrupted again", last.Interrupted())
-	}
-}
-
 // A kill between the commit of a record and the journal's word of it makes no second record.
 func TestJournalKilledAfterCommit(t *testing.T) {
 	path, s := openNew(t)

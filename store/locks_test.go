@@ -70,17 +70,3 @@ func TestLocksOfADatabaseThatIsOpenedLate(t *testing.T) {
 		})
 	}
 }
-
-// A file that can't be opened beside a reader is looked at without a loss of locks, how often so ever.
-func TestLocksOfADatabaseThatIsLookedAt(t *testing.T) {
-	path, s := openNew(t)
-	mustPut(t, s, sample("one"))
-	for range 3 {
-		if s.isDamaged(t.Context(), unix.EIO) {
-			t.Error("it is damaged")
-		}
-	}
-	if posixLocks(t, path) == 0 || len(s.held) != 1 {
-		t.Errorf("%d locks, %d files are held", posixLocks(t, path), len(s.held))
-	}
-}

@@ -38,8 +38,7 @@ var booted = sync.OnceValue(
 			return lastBoot{}
 		}
 		h := fnv.New64a()
-		// which never fails. Another clock's uptime is no uptime of this one: earlier versions asked another
-		_, _ = h.Write(append(id, "monotonic"...))
+		_, _ = h.Write(append(id, "monotonic"...)) // which never fails
 		return lastBoot{boot: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
 	})
 
@@ -67,7 +66,7 @@ func (m moment) append(object []byte) []byte {
 }
 
 // since is the time that has gone by since another moment. Where the machine's own clock does not know, the wall clock
-// has to: after another start of the machine, or where an earlier version has noted one of them.
+// has to: after another start of the machine.
 func (m moment) since(before moment) time.Duration {
 	if m.Boot == 0 || m.Boot != before.Boot {
 		return m.Wall.Sub(before.Wall)
@@ -75,17 +74,19 @@ func (m moment) since(before moment) time.Duration {
 	return m.Uptime - before.Uptime
 }
 
-// text is the moment as it is kept beside the same one in the form of earlier versions.
+// text is the moment as momentOf reads it.
 func (m moment) text() string {
 	return fmt.Sprintf("%s %d %d", record.TimeOf(m.Wall), m.Boot, m.Uptime)
 }
 
-// momentOf reads a text. Another wall time than wall means that an earlier version has lived since, which has noted
-// that alone.
-func momentOf(text string, wall record.Time) moment {
-	m, at := moment{Wall: wall.Time}, ""
-	if n, _ := fmt.Sscanf(text, "%s %d %d", &at, &m.Boot, &m.Uptime); n < 3 || at != wall.String() {
-		m.Boot = 0
+// momentOf reads a text; what is none is the zero moment.
+func momentOf(text string) (m moment) {
+	var wall string
+	var at record.Time
+	n, _ := fmt.Sscanf(text, "%s %d %d", &wall, &m.Boot, &m.Uptime)
+	if at.UnmarshalText([]byte(wall)) != nil || n < 3 {
+		return moment{}
 	}
+	m.Wall = at.Time
 	return m
 }

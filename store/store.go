@@ -156,7 +156,9 @@ func (s *Store) release() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
-	s.letGo()
+	if s.held != nil {
+		errs = append(errs, s.held.Close())
+	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
@@ -299,7 +301,7 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 // tells, once, what could not be read of the journal.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
-		if _, err := c.ExecContext(wctx, setAlive, record.TimeOf(now), s.journal.moment(now).text()); err != nil {
+		if _, err := c.ExecContext(wctx, setAlive, s.journal.moment(now).text()); err != nil {
 			return err
 		}
 		lost := s.lost

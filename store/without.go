@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -138,7 +137,7 @@ func (w *writer) attach(ctx context.Context) (err error) {
 	if err := s.lockAgain(); err != nil {
 		return err
 	}
-	switch err := unix.Access(s.path, unix.W_OK); { // which opens no file that would have to be closed, see hold
+	switch err := unix.Access(s.path, unix.W_OK); { // which opens no file that would have to be closed, see held
 	case errors.Is(err, fs.ErrNotExist):
 		if err := create(s.path); err != nil {
 			return err
@@ -147,41 +146,21 @@ func (w *writer) attach(ctx context.Context) (err error) {
 		return fmt.Errorf("store %s: %w; check its disk, and its rights", s.path, err)
 	}
 	db, err := openWriter(ctx, s.path)
-	if err != nil && s.isDamaged(ctx, err) {
-		name, err := replaceDamaged(ctx, s.path, s.key[:], s.consumers)
-		if err != nil {
-			return err
-		}
-		s.letGo()
-		if name != "" {
-			s.aside.Store(&name)
-		}
-		db, err = openWriter(ctx, s.path)
-		if err != nil {
-			return err
-		}
-	}
 	if err != nil {
 		return err
 	}
+	s.db = db
 	if s.file, err = os.Stat(s.path); err == nil {
 		_, err = db.ExecContext(ctx, setKey, s.key[:]) // it is the same, but in a new file
 	}
 	if err == nil {
-		err = s.attached(ctx, db)
+		_, err = s.takeUnwritten(ctx)
 	}
 	if err != nil {
 		s.db = nil
 		return errors.Join(err, db.Close())
 	}
 	return w.open(ctx)
-}
-
-// attached has the store use the database, and takes up what an earlier process could not write.
-func (s *Store) attached(ctx context.Context, db *sql.DB) error {
-	s.db = db
-	_, err := s.takeUnwritten(ctx)
-	return err
 }
 
 // lockAgain sees that the lock is that of the database's name. On a disk that is read-only, it may be the database
@@ -201,40 +180,6 @@ func (d *database) lockAgain() error {
 		return err
 	}
 	_ = unix.Flock(int(d.lock.Fd()), unix.LOCK_UN) // the other one holds
-	d.held, d.lock = append(d.held, d.lock), lock
+	d.held, d.lock = d.lock, lock
 	return nil
-}
-
-// isDamaged is isDamagedFile beside readers.
-func (d *database) isDamaged(ctx context.Context, why error) bool {
-	f, err := d.hold()
-	return err == nil && isDamagedAt(ctx, d.path, f, why)
-}
-
-// hold opens the database beside SQLite's connections, and leaves it open. To close it would take the process all its
-// POSIX locks on that file (fcntl), of which SQLite would not know: another process then removes the log under this
-// one.
-func (d *database) hold() (*os.File, error) {
-	now, err := os.Stat(d.path)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range d.held {
-		if st, err := f.Stat(); err == nil && os.SameFile(st, now) {
-			return f, nil
-		}
-	}
-	f, err := os.Open(d.path)
-	if err == nil {
-		d.held = append(d.held, f)
-	}
-	return f, err
-}
-
-// letGo closes what was held: nothing is read there any more, or only from a file that was set aside.
-func (d *database) letGo() {
-	for _, f := range d.held {
-		_ = f.Close() // it was only read
-	}
-	d.held = nil
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
+	"flowbridge/internal/local"
 	"flowbridge/sim"
 )
 
@@ -343,12 +343,9 @@ func callFrom(ctx context.Context, listen string, dest netip.AddrPort) (netip.Ad
 	if !dest.IsValid() {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0), nil
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "udp", dest.String()) // sends nothing: the kernel picks the route
+	ip, err := local.Towards(ctx, dest.String())
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("find the route to %v: %w", dest.Addr(), err)
 	}
-	defer conn.Close()
-	at, err := netip.ParseAddrPort(conn.LocalAddr().String())
-	return netip.AddrPortFrom(at.Addr().Unmap(), 0), err
+	return netip.AddrPortFrom(ip, 0), nil
 }

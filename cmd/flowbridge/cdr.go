@@ -71,13 +71,7 @@ func cdrExportCommand() *cobra.Command {
 		}
 		return want.read(c.Context(), func(r record.Lister, filter record.Filter) error {
 			out := bufio.NewWriter(c.OutOrStdout())
-			to := record.NewCSV(out)
-			write, flush := to.Write, to.Flush
-			if asLines {
-				lines := json.NewEncoder(out)
-				lines.SetEscapeHTML(false)
-				write, flush = func(r *record.Record) error { return lines.Encode(r) }, func() error { return nil }
-			}
+			write, flush := record.Encoder(out, !asLines)
 			err := record.Each(c.Context(), r, filter, func(r record.Record) error { return write(&r) })
 			return errors.Join(err, flush(), out.Flush())
 		})

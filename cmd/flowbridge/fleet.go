@@ -51,7 +51,7 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 			caps = fmt.Sprintf("1/%d, no. %d", n.Of, n.Part)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%v ago\t%s\t%s\t%s\t%s\n", cli.Shown(n.Node), cli.Shown(n.Version), roughly(n.SeenMS),
-			n.State, orDash(n.Seat), caps, orDash(n.Numbers))
+			n.State, cli.OrDash(n.Seat), caps, cli.OrDash(n.Numbers))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -85,7 +85,7 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 		if lease == fleet.LeaseLapsed {
 			lease = fmt.Sprintf("lapsed, renewed %v ago", roughly(s.RenewedMS))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), orDash(s.Node), s.Epoch,
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), cli.OrDash(s.Node), s.Epoch,
 			s.Since.Format(time.RFC3339), lease, s.Protected, s.Unprotected)
 	}
 	return t.Flush()
@@ -94,11 +94,4 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 // roughly is a time of so many milliseconds, with one place after the point.
 func roughly(ms int64) time.Duration {
 	return (time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond)
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return cli.Shown(text)
 }

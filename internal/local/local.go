@@ -2,6 +2,7 @@
 package local
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"slices"
@@ -18,6 +19,17 @@ func Addresses() (all []netip.Addr, err error) {
 		}
 	}
 	return all, err
+}
+
+// Towards is the address of the interface that leads to a host, which is like 192.0.2.1:9 and is sent nothing: the
+// kernel picks the route.
+func Towards(ctx context.Context, host string) (netip.Addr, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", host)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }
 
 // fresh is how long the addresses count that were read. A machine gets and loses them at any time, and each message of

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"flowbridge/internal/local"
 )
 
 // Patience is how long Find takes at most.
@@ -51,20 +53,10 @@ func Find(ctx context.Context, stunServer string) (addr netip.Addr, from string,
 		addr, err = askSTUN(ctx, stunServer)
 		return addr, "the STUN server " + stunServer, err
 	}
-	if a := own(ctx); IsPublic(a) {
+	if a, err := local.Towards(ctx, "192.0.2.1:9"); err == nil && IsPublic(a) { // the internet
 		return a, "an interface", nil
 	}
 	return askClouds(ctx, metadata)
-}
-
-// own returns the address of the interface that leads to the internet. Nothing is sent.
-func own(ctx context.Context) netip.Addr {
-	conn, err := new(net.Dialer).DialContext(ctx, "udp4", "192.0.2.1:9")
-	if err != nil {
-		return netip.Addr{}
-	}
-	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
 // sharedSpace are the addresses between a provider's NAT and its customers (RFC 6598).

@@ -3,10 +3,12 @@ package conversation
 import (
 	"math"
 	"math/rand/v2"
+
+	"flowbridge/sim/speech"
 )
 
 // rate is the sample rate of all sounds, in Hz.
-const rate = 8000
+const rate = speech.Rate
 
 // Sounds are what conversations are put together from: samples of 8 kHz at any level.
 type Sounds struct {
@@ -19,15 +21,15 @@ func Synthetic(seed uint64) Sounds {
 	rng := rand.New(rand.NewPCG(seed, 0x70ca1))
 	s := Sounds{Noise: map[string][][]float64{}}
 	for range 4 {
-		v := newSpeaker(rng)
+		v := speech.New(rng)
 		for range 10 {
-			s.Caller = append(s.Caller, v.say(rng, 1+rng.IntN(14)))
+			s.Caller = append(s.Caller, v.Say(rng, 1+rng.IntN(14)))
 		}
 	}
 	for range 2 {
-		v := newSpeaker(rng)
+		v := speech.New(rng)
 		for range 12 {
-			s.Agent = append(s.Agent, v.say(rng, 6+rng.IntN(22)))
+			s.Agent = append(s.Agent, v.Say(rng, 6+rng.IntN(22)))
 		}
 	}
 	const n = 30 * rate
@@ -38,104 +40,14 @@ func Synthetic(seed uint64) Sounds {
 	}
 	babble := make([]float64, n)
 	for range 8 {
-		v := newSpeaker(rng)
+		v := speech.New(rng)
 		for at := 0; at < n; {
-			said := v.say(rng, 8+rng.IntN(16))
+			said := v.Say(rng, 8+rng.IntN(16))
 			at += add(babble, said, at, 1)
 		}
 	}
 	s.Noise["babble"] = [][]float64{babble}
 	return s
-}
-
-// speaker is one person: pitch, vocal tract, pace, the room around it.
-type speaker struct {
-	pitch, tract, pace, breath, room float64
-}
-
-func newSpeaker(rng *rand.Rand) speaker {
-	return speaker{
-		pitch: 85 + 140*rng.Float64(), tract: 0.85 + 0.35*rng.Float64(), pace: 0.8 + 0.5*rng.Float64(),
-		breath: 0.02 + 0.06*rng.Float64(), room: 0.04 * rng.Float64() * rng.Float64(),
-	}
-}
-
-// say makes an utterance: syllables of a fricative or stop, a vowel that glides, sometimes a final consonant. Its pitch
-// and its level fall towards the end, as those of sentences do. Short pauses lie between phrases.
-func (v speaker) say(rng *rand.Rand, syllables int) []float64 {
-	var out []float64
-	phrase := 3 + rng.IntN(5)
-	for i := range syllables {
-		fall := 1 - 0.45*float64(i)/float64(syllables)
-		level := fall * math.Exp(0.3*rng.NormFloat64())
-		switch rng.IntN(4) {
-		case 0:
-			out = append(out, v.hiss(rng, v.length(rng, 50, 120), 0.12*level)...)
-		case 1: // a closed mouth, then a burst
-			out = append(out, make([]float64, v.length(rng, 30, 70))...)
-			out = append(out, v.hiss(rng, v.length(rng, 8, 25), 0.3*level)...)
-		}
-		last := i == syllables-1
-		n := v.length(rng, 80, 200)
-		if last {
-			n += n / 2
-		}
-		out = append(out, v.vowel(rng, n, level, v.pitch*(0.75+0.35*fall), last)...)
-		if rng.IntN(5) == 0 {
-			out = append(out, v.hiss(rng, v.length(rng, 40, 110), 0.1*level)...)
-		}
-		if phrase--; phrase == 0 && !last {
-			out = append(out, make([]float64, v.length(rng, 90, 320))...)
-			phrase = 3 + rng.IntN(5)
-		}
-	}
-	out = append(out, make([]float64, rate/2)...) // the room's tail
-	const early = 47 * rate / 1000
-	for i := early; i < len(out); i++ {
-		out[i] += 0.6*out[i-early]*v.room*8 + v.room*rng.NormFloat64()*math.Abs(out[i-early])
-	}
-	return out
-}
-
-func (v speaker) length(rng *rand.Rand, low, high float64) int {
-	return int((low + (high-low)*rng.Float64()) / v.pace * rate / 1000)
-}
-
-func (v speaker) vowel(rng *rand.Rand, n int, level, pitch float64, last bool) []float64 {
-	formants := [3]resonator{
-		newResonator(v.tract*(280+500*rng.Float64()), 70), newResonator(v.tract*(850+1200*rng.Float64()), 100),
-		newResonator(v.tract*(2200+600*rng.Float64()), 150),
-	}
-	gains := [3]float64{1, 0.6, 0.3}
-	phase, glide := rng.Float64(), 1+0.25*(rng.Float64()-0.5)
-	fade := 0.25
-	if last {
-		fade = 0.6 // a word fades
-	}
-	out := make([]float64, n)
-	for i := range out {
-		at := float64(i) / float64(n)
-		x := v.breath * rng.NormFloat64()
-		if phase += pitch * (1 + (glide-1)*at) / rate; phase >= 1 {
-			phase--
-			x += 8
-		}
-		for f := range formants {
-			out[i] += gains[f] * formants[f].step(x)
-		}
-		out[i] *= level * math.Min(1, at/0.12) * math.Min(1, (1-at)/fade)
-	}
-	return out
-}
-
-func (v speaker) hiss(rng *rand.Rand, n int, level float64) []float64 {
-	f := newResonator(v.tract*(1900+1200*rng.Float64()), 700)
-	out := fill(n, func() float64 { return f.step(rng.NormFloat64()) })
-	for i := range out {
-		at := float64(i) / float64(n)
-		out[i] *= 3 * level * math.Min(1, math.Min(at, 1-at)*5)
-	}
-	return out
 }
 
 // street is rumble in which cars pass.
@@ -183,20 +95,6 @@ func music(rng *rand.Rand, n int) []float64 {
 		}
 	}
 	return out
-}
-
-// resonator is a filter of two poles: one formant.
-type resonator struct{ a, b, c, y1, y2 float64 }
-
-func newResonator(freq, width float64) resonator {
-	r := math.Exp(-math.Pi * width / rate)
-	b, c := 2*r*math.Cos(2*math.Pi*freq/rate), -r*r
-	return resonator{a: 1 - b - c, b: b, c: c}
-}
-
-func (r *resonator) step(x float64) float64 {
-	r.y1, r.y2 = r.a*x+r.b*r.y1+r.c*r.y2, r.y1
-	return r.y1
 }
 
 func fill(n int, next func() float64) []float64 {

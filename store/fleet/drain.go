@@ -16,11 +16,8 @@ const Consumer = "fleet"
 
 // Outbox is the store: the records that wait, and notes that outlive a restart.
 type Outbox interface {
-	Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error)
-	OutboxChanged() <-chan struct{}
-	Delivered(ctx context.Context, seqs []int64) error
-	Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error
-	Get(ctx context.Context, id string) (record.Record, bool, error)
+	record.Outbox
+
 	Note(ctx context.Context, name, value string) error
 	Noted(ctx context.Context, name string) (string, error)
 }

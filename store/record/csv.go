@@ -10,61 +10,38 @@ import (
 	"unicode"
 )
 
-// CSV writes records as comma-separated values (RFC 4180, with LF at the end of a line). The first line names the
-// columns.
-//
-// Cells are safe to open in a spreadsheet: a text that it would take for a formula (= + - @ at its beginning) has an
-// apostrophe before it. A number in E.164 form, + and digits, stays as it is: taken for a formula, it is its digits.
-// Control characters, and characters that change the direction of text, are written as \u and four digits.
-type CSV struct {
-	to      *csv.Writer
-	columns []column
-	cells   []string
-	begun   bool
-}
-
 // column is one column of CSV.
 type column struct {
 	name string
 	of   func(r *Record) string
 }
 
-// NewCSV writes to w.
-func NewCSV(w io.Writer) *CSV {
-	columns := recordColumns()
-	return &CSV{to: csv.NewWriter(w), columns: columns, cells: make([]string, len(columns))}
-}
-
-// Begin writes the names of the columns, unless Write has done so.
-func (c *CSV) Begin() error {
-	if c.begun {
-		return nil
+// Encoder writes records as JSON Lines, or as comma-separated values (RFC 4180, with LF at the end of a line). Their
+// first line names the columns.
+//
+// Cells are safe to open in a spreadsheet: a text that it would take for a formula (= + - @ at its beginning) has an
+// apostrophe before it. A number in E.164 form, + and digits, stays as it is: taken for a formula, it is its digits.
+// Control characters, and characters that change the direction of text, are written as \u and four digits.
+func Encoder(w io.Writer, asCSV bool) (write func(*Record) error, flush func() error) {
+	if !asCSV {
+		lines := json.NewEncoder(w)
+		lines.SetEscapeHTML(false) // programs read it
+		return func(r *Record) error { return lines.Encode(r) }, func() error { return nil }
 	}
-	c.begun = true
-	for i, col := range c.columns {
-		c.cells[i] = col.name
+	to, columns := csv.NewWriter(w), recordColumns()
+	cells := make([]string, len(columns))
+	line := func(cell func(column) string) error {
+		for i, c := range columns {
+			cells[i] = cell(c)
+		}
+		return to.Write(cells)
 	}
-	return c.to.Write(c.cells)
-}
-
-// Write writes a record.
-func (c *CSV) Write(r *Record) error {
-	if err := c.Begin(); err != nil {
-		return err
+	_ = line(func(c column) string { return c.name }) // Error has it
+	write = func(r *Record) error { return line(func(c column) string { return safeCell(c.of(r)) }) }
+	return write, func() error {
+		to.Flush()
+		return to.Error()
 	}
-	for i, col := range c.columns {
-		c.cells[i] = safeCell(col.of(r))
-	}
-	return c.to.Write(c.cells)
-}
-
-// Flush writes what is held back, and the names of the columns where there was no record.
-func (c *CSV) Flush() error {
-	if err := c.Begin(); err != nil {
-		return err
-	}
-	c.to.Flush()
-	return c.to.Error()
 }
 
 // safeCell makes a text harmless to what opens it.

@@ -12,13 +12,13 @@ import (
 func rows(t testing.TB, records ...Record) []map[string]string {
 	t.Helper()
 	var b strings.Builder
-	c := NewCSV(&b)
+	write, flush := Encoder(&b, true)
 	for i := range records {
-		if err := c.Write(&records[i]); err != nil {
+		if err := write(&records[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Flush(); err != nil {
+	if err := flush(); err != nil {
 		t.Fatal(err)
 	}
 	lines, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()

@@ -1,5 +1,10 @@
 package record
 
+import (
+	"context"
+	"time"
+)
+
 // The values of OutboxItem.Kind.
 const (
 	// OutboxCall: the call is over, and its record is there.
@@ -27,4 +32,13 @@ type OutboxItem struct {
 	CreatedAt Time
 	// Reason is why it was postponed last.
 	Reason string
+}
+
+// Outbox is what waits for consumers, and the records it is about.
+type Outbox interface {
+	Outbox(ctx context.Context, consumer string, limit int) ([]OutboxItem, error)
+	OutboxChanged() <-chan struct{}
+	Delivered(ctx context.Context, seqs []int64) error
+	Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error
+	Get(ctx context.Context, id string) (Record, bool, error)
 }

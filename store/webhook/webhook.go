@@ -108,18 +108,9 @@ func (h *Hook) request(ctx context.Context, event, id, userAgent string, m any, 
 	return req, nil
 }
 
-// Outbox is what waits for receivers, and the records it is about.
-type Outbox interface {
-	Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error)
-	OutboxChanged() <-chan struct{}
-	Delivered(ctx context.Context, seqs []int64) error
-	Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error
-	Get(ctx context.Context, id string) (record.Record, bool, error)
-}
-
 // Options are what all receivers share.
 type Options struct {
-	Outbox    Outbox
+	Outbox    record.Outbox
 	UserAgent string
 	Log       zerolog.Logger
 	Transport http.RoundTripper // nil: one of its own

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -143,6 +144,9 @@ func CompleteNames(c *cobra.Command, flag, section string, file *string) {
 		return config.Names(*file, section), cobra.ShellCompDirectiveNoFileComp
 	})
 }
+
+// OrDash is a text as it is shown in a table; "-" where there is none.
+func OrDash(s string) string { return cmp.Or(Shown(s), "-") }
 
 // PrintJSON prints a value with indentation and without escaping <, > and &.
 func PrintJSON(w io.Writer, v any) error {

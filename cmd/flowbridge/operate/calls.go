@@ -55,8 +55,8 @@ func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
 		if until.IsZero() {
 			until = now
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.StartedAt, phaseOf(c), orDash(c.Trunk), orDash(c.From),
-			orDash(c.To), orDash(c.Target),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.StartedAt, phaseOf(c), cli.OrDash(c.Trunk), cli.OrDash(c.From),
+			cli.OrDash(c.To), cli.OrDash(c.Target),
 			seconds(max(until.Sub(c.StartedAt.Time).Milliseconds(), 0)), c.ID)
 	}
 	return t.Flush()
@@ -118,21 +118,21 @@ func printCall(w io.Writer, c *admin.Call) {
 		fmt.Fprintf(w, "%-10s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
 	row("call", "%s, %s", c.ID, phaseOf(c))
-	row("from", "%s, trunk %s", orDash(c.From), orDash(c.Trunk))
-	row("to", "%s, %s, target %s", orDash(c.To), orDash(c.Route), orDash(c.Target))
+	row("from", "%s, trunk %s", cli.OrDash(c.From), cli.OrDash(c.Trunk))
+	row("to", "%s, %s, target %s", cli.OrDash(c.To), cli.OrDash(c.Route), cli.OrDash(c.Target))
 	row("started", "%s", c.StartedAt)
 	if !c.AnsweredAt.IsZero() {
-		row("answered", "%s, after %s s; %s", c.AnsweredAt, seconds(c.SetupMS), orDash(c.Codec))
+		row("answered", "%s, after %s s; %s", c.AnsweredAt, seconds(c.SetupMS), cli.OrDash(c.Codec))
 	}
 	if !c.EndedAt.IsZero() {
 		row("ended", "%s: %s, %s, by %s, status %d", c.EndedAt, c.Disposition, c.Cause, c.EndedBy, c.SIPStatus)
 	}
-	row("ids", "SIP %s, to the target %s, of the platform %s", orDash(c.SIPCallID), orDash(c.TargetSIPCallID),
-		orDash(c.SynthflowCallID))
+	row("ids", "SIP %s, to the target %s, of the platform %s", cli.OrDash(c.SIPCallID), cli.OrDash(c.TargetSIPCallID),
+		cli.OrDash(c.SynthflowCallID))
 	for _, a := range c.Attempts {
 		row("attempt", "%s: prepare %s, status %s, cause %s, %d ms %s %s", a.Target, statusOrDash(a.PrepareStatus),
 			statusOrDash(a.SIPStatus),
-			orDash(a.Cause), a.MS, a.Reason, a.AnsweredBy)
+			cli.OrDash(a.Cause), a.MS, a.Reason, a.AnsweredBy)
 	}
 	for i, side := range []*record.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 {

@@ -2,7 +2,6 @@ package operate
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -283,7 +282,5 @@ const callsPath = "/api/calls/"
 
 // idPath is the path of a call.
 func idPath(id string) string { return callsPath + url.PathEscape(id) }
-
-func orDash(s string) string { return cmp.Or(cli.Shown(s), "-") }
 
 func seconds(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', 1, 64) }

@@ -43,7 +43,7 @@ func printTargets(w io.Writer, targets []live.Target) error {
 	fmt.Fprintln(t, "TARGET\tKIND\tHEALTH\tCALLS\tATTEMPTS\tFAILED\tANSWERED\tPREPARE MS\tANSWER MS\tTURNS MS\tADDRESS")
 	for i := range targets {
 		g := &targets[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), healthOf(g),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), cli.OrDash(g.Kind), healthOf(g),
 			ofMost(g.Calls, g.MaxCalls),
 			g.Attempts, g.Failed, percent(g.AnswerRatio), latency(g.Prepare), latency(g.Answer),
 			latency(g.Turns), cli.Shown(g.Address))

@@ -71,7 +71,7 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 		return err
 	}
 	fmt.Fprintf(out, "\nrecord     %s, cause %s, target %s, call id of the platform %s\n", record.Disposition,
-		record.Cause, record.Target, orDash(record.SynthflowCallID))
+		record.Cause, record.Target, cli.OrDash(record.SynthflowCallID))
 	return errors.Join(Report(out, result), failed)
 }
 
@@ -123,11 +123,4 @@ func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (record.Re
 		err = fmt.Errorf("the B2BUA did not take the call: %w", err)
 	}
 	return record, err
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
