@@ -77,7 +77,8 @@ var layout = map[string]string{
 	"media/voice/turns": "media/voice",
 	"media/voice":       "",
 	"media/answerer":    "media/audio media/voice",
-	"sim/conversation":  "media/audio media/voice media/voice/turns",
+	"sim/conversation":  "media/audio media/voice media/voice/turns sim/speech",
+	"sim/speech":        "",
 
 	"telemetry":      "store/record telemetry/live",
 	"telemetry/hep":  "",
@@ -98,11 +99,11 @@ var layout = map[string]string{
 	"sim/platform":         "platform/openai sim sim/internal/standin",
 	"sim/twilio":           "platform/twilio sim sim/internal/standin",
 	"sim/internal/standin": "internal/httpd internal/rest sim",
-	"sim":                  "media/audio",
+	"sim":                  "internal/local media/audio sim/speech",
 
 	"internal/handover":     "",
 	"internal/local":        "",
-	"internal/publicaddr":   "",
+	"internal/publicaddr":   "internal/local",
 	"internal/rest":         "",
 	"internal/httpd":        "",
 	"internal/yamledit":     "",

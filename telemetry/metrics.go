@@ -189,7 +189,7 @@ func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
 	if a.Reason == record.ReasonRescue {
 		m.rescues.WithLabelValues(target, outcome).Inc()
 	}
-	if live.Prepared(a) {
+	if a.Prepared() {
 		m.prepare.WithLabelValues(target).Observe(float64(a.PrepareMS) / 1000)
 		m.prepares.WithLabelValues(target, prepareOutcome(a)).Inc()
 	}
@@ -199,7 +199,7 @@ func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
 // dial).
 func prepareOutcome(a *record.Attempt) string {
 	switch {
-	case live.FailedToPrepare(a):
+	case a.FailedToPrepare():
 		return a.Cause
 	case a.PrepareStatus >= 200 && a.PrepareStatus < 300:
 		return "ok"

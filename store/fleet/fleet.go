@@ -59,7 +59,7 @@ type Fleet struct {
 	member    member     // id changes where another process has it
 	census    census
 	twin      bool // another node has this one's name
-	// toldOthers is what was told last of nodes whose table of numbers or secret is another one.
+	// toldOthers are the last warnings of another table of numbers or another secret, by subject and the node's id.
 	toldOthers map[string]string
 
 	preparing sync.Mutex // guards prepared

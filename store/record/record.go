@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -246,6 +247,14 @@ type DroppedBy struct {
 	Masked        int64 `json:"masked,omitempty"`
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
 }
+
+// Prepared reports whether an attempt asked its platform's API.
+func (a *Attempt) Prepared() bool {
+	return a.PrepareMS > 0 || a.PrepareStatus > 0 || a.FailedToPrepare()
+}
+
+// FailedToPrepare reports whether an attempt ended because its platform's API gave no id.
+func (a *Attempt) FailedToPrepare() bool { return strings.HasPrefix(a.Cause, "prepare_") }
 
 // IsPlaced reports whether a request has ordered the call.
 func (r *Record) IsPlaced() bool {

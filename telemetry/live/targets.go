@@ -131,7 +131,7 @@ func (t *target) note(slot int, r *record.Record, a *record.Attempt) {
 		return
 	}
 	t.attempts.add(slot, 1)
-	if Prepared(a) {
+	if a.Prepared() {
 		t.prepare.add(slot, float64(a.PrepareMS))
 	}
 	failed := isTargetsFault(a)

@@ -1,7 +1,6 @@
 package live
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -217,7 +216,7 @@ func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	}
 	for i := range n.attempts {
 		a := &n.attempts[i]
-		if Prepared(a) {
+		if a.Prepared() {
 			w.prepare.add(slot, float64(a.PrepareMS))
 		}
 		if t := w.target(a.Target); t != nil {
@@ -256,14 +255,6 @@ func postDialDelay(r *record.Record) time.Duration {
 }
 
 func millis(d time.Duration) float64 { return d.Seconds() * 1000 }
-
-// Prepared says whether an attempt asked its platform's API.
-func Prepared(a *record.Attempt) bool {
-	return a.PrepareMS > 0 || a.PrepareStatus > 0 || FailedToPrepare(a)
-}
-
-// FailedToPrepare says whether an attempt ended because its platform's API gave no id.
-func FailedToPrepare(a *record.Attempt) bool { return strings.HasPrefix(a.Cause, "prepare_") }
 
 // count is a number of packets, which is not negative.
 func count(n int64) uint64 { return uint64(max(0, n)) }

@@ -12,7 +12,6 @@ import (
 
 	"flowbridge/internal/tracecontext"
 	"flowbridge/store/record"
-	"flowbridge/telemetry/live"
 )
 
 // ids gives the spans of a call the ids that follow from the call's. They come in the context.
@@ -171,7 +170,7 @@ func attemptSpan(a *record.Attempt, number int) span {
 
 // prepareSpan is the request to the platform's API that an attempt began with; did is false if it had none.
 func prepareSpan(a *record.Attempt, number int) (s span, did bool) {
-	if !live.Prepared(a) {
+	if !a.Prepared() {
 		return span{}, false
 	}
 	s = span{
@@ -183,7 +182,7 @@ func prepareSpan(a *record.Attempt, number int) (s span, did bool) {
 		s.attributes = append(s.attributes, attribute.Int("http.response.status_code", a.PrepareStatus))
 	}
 	switch {
-	case live.FailedToPrepare(a):
+	case a.FailedToPrepare():
 		s.problem = a.Cause
 	case a.PrepareStatus/100 != 2: // dialled without an id
 		s.problem = "prepare_failed"
