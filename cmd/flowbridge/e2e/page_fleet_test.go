@@ -11,7 +11,7 @@ import (
 
 // theFleet has a node in each state.
 var theFleet = &fleet.Overview{
-	NumbersDiffer: true,
+	NumbersDiffer: true, SecretsDiffer: []string{"east"},
 	Nodes: []fleet.NodeSeen{
 		{Node: "node-1", Version: "v1.4.0", SeenMS: 1240, State: fleet.NodeLive, Live: true, Seat: "east", Part: 1, Of: 1, Numbers: "0f343b0931126a20"},
 		{Node: "node-2", Version: "v1.4.0", SeenMS: 300, State: fleet.NodeStandby, Live: true, Seat: "east", Numbers: "none", API: "http://203.0.113.6:8080"},
@@ -41,6 +41,7 @@ func TestPageFleet(t *testing.T) {
 	for _, text := range []string{
 		"this node", "standby", "vanished", "1/1, no. 1", "0f343b0931126a20", "2026-11-21 02:13:00", "lapsed renewed 1:30 ago",
 		"Vanished nodes: 1.", "Seats that no node has: 1.", "Calls that would end with their machine: 2.", "different tables of numbers",
+		"Nodes of a seat have different secrets: east.",
 	} {
 		page.reads(text)
 	}
