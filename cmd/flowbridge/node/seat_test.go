@@ -124,7 +124,7 @@ func TestSeatLeavesAFullDisk(t *testing.T) {
 	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{beginAnew: func() { close(anew) }})
 	must(t, err)
 	t.Cleanup(func() { _ = os.Unsetenv(silenced) })
-	disk, err := sql.Open("sqlite", dir+"/calls.db")
+	disk, err := sql.Open("sqlite", "file:"+dir+"/calls.db?_pragma=busy_timeout(5000)") // the node writes, too
 	must(t, err)
 	defer func() { _ = disk.Close() }()
 	_, err = disk.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
