@@ -134,7 +134,7 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "0 101"))
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.overtakes(seq, w.restart) // The next process sends the 200 again, and no 487 (RFC 3261 section 9.2).
-		w.carrier.expect("SIP/2.0 200")     // One of the two is of the CANCEL.
+		w.carrier.expect("SIP/2.0 200")     // The other of two: of the INVITE and of the CANCEL, in any order.
 		if p := w.session().peers[media.SideA]; p.RTP.Port() != 40000 {
 			t.Errorf("the caller's media goes to %v", p.RTP)
 		}

@@ -64,8 +64,8 @@ func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err er
 	return d, to.Headers, nil
 }
 
-// lastTarget is the target of the configuration that has had the call last: a trunk, or a host that an agent has named,
-// has no lists, and the call goes on from there by those of the target before.
+// lastTarget is the last target of the configuration that answered the call. Its lists count also where the call is at
+// a trunk, or at a host of a REFER: these have none.
 func (t *Transfer) lastTarget() *peers.Dial {
 	for _, a := range slices.Backward(t.Tried) {
 		if last := t.Peers.Targets[a.Target]; last != nil && a.SIPStatus == 200 && a.Cause == "" {

@@ -22,8 +22,8 @@ func New(rng *rand.Rand) Speaker {
 	}
 }
 
-// Say makes an utterance: syllables of a fricative or stop, a vowel that glides, sometimes a final consonant. Its pitch
-// and its level fall towards the end, as those of sentences do. Short pauses lie between phrases.
+// Say makes an utterance: syllables of a fricative or stop, a vowel that glides, sometimes a final consonant. As in a
+// sentence, pitch and level fall towards the end. Short pauses lie between phrases.
 func (v Speaker) Say(rng *rand.Rand, syllables int) []float64 {
 	var out []float64
 	phrase := 3 + rng.IntN(5)

@@ -76,7 +76,8 @@ func TestGroups(t *testing.T) {
 	if got := groups("split"); len(got) != 1 || got["routes[0] b"].Calls != 1 {
 		t.Errorf("by split: %+v", got)
 	}
-	if got := groups("trunk"); len(got) != 1 || got["carrier"].Calls != len(records) || got["carrier"].Answered.Of != len(records)-2 || got["carrier"].Turns.N != 12 {
+	if got := groups("trunk"); len(got) != 1 || got["carrier"].Calls != len(records) ||
+		got["carrier"].Answered.Of != len(records)-2 || got["carrier"].Turns.N != 12 {
 		t.Errorf("by trunk: %+v", got["carrier"])
 	}
 	if none := New("route").All(); none == nil || len(none) != 0 {

@@ -86,8 +86,8 @@ func withID(c *cobra.Command, at *access, count cobra.PositionalArgs) {
 
 func showCommand() *cobra.Command {
 	c := cli.Command("show ID", "Show one call, live or finished",
-		"Show one call, live or finished. The id is that of calls list and cdr list, and of the log's field call. While the call\n"+
-			"is live, a Call-ID of either leg and the platform's id do as well.",
+		"Show one call, live or finished. Take the id from calls list, cdr list or the log's field call. For a live call,\n"+
+			"a Call-ID of either leg or the platform's id works, too.",
 		"  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --json")
 	at := accessFlags(c)
 	withID(c, at, cobra.ExactArgs(1))
