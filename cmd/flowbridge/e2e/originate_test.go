@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 
 	"flowbridge/store/record"
@@ -109,34 +108,6 @@ func TestOriginatedCallUpgrades(t *testing.T) {
 	agent.finish()
 	b.outbound = true
 	b.finish(want{"answered", "operator_hangup", "operator", 200, []try{{"", 0, 200}, {"", 200, 200}}})
-}
-
-// TestOriginatedCallUpgradesUnjudged: a process is replaced while it is not known who has answered. The agent is called by
-// the next one, at the latest.
-func TestOriginatedCallUpgradesUnjudged(t *testing.T) {
-	s := newPreparedStage(t)
-	at := s.freePort(s.carrier)
-	o := originating(at)
-	o.trunk = strings.Replace(o.trunk, "numbers:", "answer: {machine: hangup}, numbers:", 1)
-	b := s.serve(o)
-	customer := s.agentAt(at, "caller_hangup", []string{"-aa"}) // it is silent
-	agent := s.sippAgent("caller_hangup", "-aa")
-	id := b.order(http.StatusCreated)
-	customer.confirmed(1)
-	if done := b.upgrade(); done.Calls != 1 {
-		t.Errorf("went over: %+v", done)
-	}
-	agent.confirmed(1)
-	if got, text := b.post("/api/calls/"+id+"/hangup", ""); got != http.StatusOK {
-		t.Errorf("hangup: %d %s", got, text)
-	}
-	customer.finish()
-	agent.finish()
-	b.outbound = true
-	r := b.finish(want{"answered", "operator_hangup", "operator", 200, []try{{"", 0, 200}, {"", 200, 200}}})[0]
-	if who := r.Attempts[0].AnsweredBy; who != "unknown" {
-		t.Errorf("answered by %s", who)
-	}
 }
 
 // contents has one phone speak and waits until the other one hears the same audio, whatever the numbers of its packets are.
