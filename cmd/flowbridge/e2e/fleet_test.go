@@ -83,7 +83,7 @@ func (f *fleetStage) dispatch() {
 		fmt.Fprintf(&nodes, "1 sip:%v\n", at)
 	}
 	// One child: two may send a 200 before the 180 that came first, and SIPp gives up a call then.
-	config := strings.NewReplacer("192.0.2.10:5060", f.proxy.String(), "192.0.2.10", f.proxy.Addr().String(),
+	config := strings.NewReplacer("192.0.2.9:5060", f.proxy.String(), "192.0.2.9", f.proxy.Addr().String(),
 		"/etc/kamailio/kamailio-fleet.list", list, "children=4", "children=1").Replace(string(text))
 	for name, text := range map[string]string{list: nodes.String(), file: config} {
 		must(f, os.WriteFile(name, []byte(text), 0o600))
