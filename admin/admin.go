@@ -70,7 +70,7 @@ type Options struct {
 	Troubles func() []string
 	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
 	Operator Operator
-	// Seats takes and moves the node's seat. Default: /api/seat/take and /api/seat/move don't exist.
+	// Seats takes and moves the node's seat. Default: it has none.
 	Seats Seats
 	// Control places calls, and records, masks and plays sounds to live ones. Default: their paths don't exist.
 	Control Control

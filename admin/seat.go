@@ -28,10 +28,16 @@ type seatRequest struct {
 }
 
 func (a *api) serveSeats(mux *router) {
-	if a.Seats != nil {
-		mux.HandleFunc("/api/seat/take", a.operate(a.takeSeat))
-		mux.HandleFunc("/api/seat/move", a.operate(a.moveSeat))
+	take, move := a.takeSeat, a.moveSeat
+	if a.Seats == nil {
+		take, move = a.noSeat, a.noSeat
 	}
+	mux.HandleFunc("/api/seat/take", a.operate(take))
+	mux.HandleFunc("/api/seat/move", a.operate(move))
+}
+
+func (a *api) noSeat(w http.ResponseWriter, _ *http.Request) {
+	a.fail(w, http.StatusConflict, "this node has no seat", "write fleet.takeover.seat into its configuration; see docs/fleet.md")
 }
 
 func (a *api) takeSeat(w http.ResponseWriter, r *http.Request) {

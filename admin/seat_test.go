@@ -50,3 +50,15 @@ func TestSeats(t *testing.T) {
 		}
 	}
 }
+
+// A node without a seat says so, and how it gets one.
+func TestNoSeat(t *testing.T) {
+	opts, _ := fixture()
+	h := New(opts)
+	for _, path := range []string{"take", "move"} {
+		res, text := post(t, h, "/api/seat/"+path, `{"seat": "east", "to": "b"}`)
+		if res.StatusCode != http.StatusConflict || !strings.Contains(text, "no seat") || !strings.Contains(text, "fleet.takeover.seat") {
+			t.Errorf("%s: %d %s; want 409 and the key", path, res.StatusCode, text)
+		}
+	}
+}

@@ -130,7 +130,7 @@ func (f *fakeServer) Originate(_ context.Context, o admin.Origination) (admin.Ca
 		return admin.Call{}, &admin.RefusedError{Status: 400, Problem: "there is no trunk " + o.Trunk, Remedy: "name one of trunks in trunk"}
 	}
 	f.placed = o
-	return admin.Call{Record: record.Record{ID: "done", To: o.To, Trunk: o.Trunk}, Phase: "dialing"}, nil
+	return admin.Call{Record: record.Record{ID: "done", To: o.To, Trunk: o.Trunk, Talk: &record.Talk{Confidence: record.TalkGood}}, Phase: "dialing"}, nil
 }
 
 func (f *fakeServer) Drain() (admin.Drained, error) {

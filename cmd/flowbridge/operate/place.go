@@ -117,9 +117,11 @@ func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string,
 				return err
 			}
 		}
-		if err := api.do(ctx, http.MethodGet, idPath(c.ID), &c); err != nil {
+		now := admin.Call{} // a member that is not there any more must not stay
+		if err := api.do(ctx, http.MethodGet, idPath(c.ID), &now); err != nil {
 			return err
 		}
+		c = now
 		if now := progress(&c); now != said && c.Phase != "ended" {
 			said = now
 			fmt.Fprintln(text, said)

@@ -30,6 +30,9 @@ func TestPlace(t *testing.T) {
 	if !errors.Is(err, errNotConnected) || !strings.HasPrefix(said, "call done: calling +15075785607 over the trunk carrier\n") {
 		t.Errorf("%v, %s", err, said)
 	}
+	if strings.Contains(said, "good") { // what the call had before its end, and has no more
+		t.Errorf("the end is told as\n%s", said)
+	}
 	want := admin.Origination{
 		ID: f.placed.ID, By: "local", To: "+15075785607", From: "+12125550100", Trunk: "carrier", Target: "agent",
 		Variables: map[string]string{"a": "b"}, Headers: map[string]string{"X-B": "c"}, IdempotencyKey: "k", AnswerWithin: 20,
