@@ -70,6 +70,7 @@ func (f *fakeServer) List(context.Context, record.Filter) ([]record.Record, stri
 func (f *fakeServer) Get(_ context.Context, id string) (record.Record, bool, error) {
 	return record.Record{
 		ID: "done", StartedAt: began, EndedAt: began, Disposition: "answered", Cause: "caller_hangup", EndedBy: "caller",
+		Talk:     &record.Talk{Confidence: record.TalkGood},
 		Attempts: []record.Attempt{{Target: "broken", PrepareStatus: 503, Cause: "prepare_failed", MS: 105}},
 	}, id == "done", nil
 }
@@ -130,7 +131,7 @@ func (f *fakeServer) Originate(_ context.Context, o admin.Origination) (admin.Ca
 		return admin.Call{}, &admin.RefusedError{Status: 400, Problem: "there is no trunk " + o.Trunk, Remedy: "name one of trunks in trunk"}
 	}
 	f.placed = o
-	return admin.Call{Record: record.Record{ID: "done", To: o.To, Trunk: o.Trunk, Talk: &record.Talk{Confidence: record.TalkGood}}, Phase: "dialing"}, nil
+	return admin.Call{Record: record.Record{ID: "done", To: o.To, Trunk: o.Trunk, Talk: &record.Talk{Confidence: "noisy", Reason: "background"}}, Phase: "dialing"}, nil
 }
 
 func (f *fakeServer) Drain() (admin.Drained, error) {

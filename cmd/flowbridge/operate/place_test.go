@@ -30,7 +30,7 @@ func TestPlace(t *testing.T) {
 	if !errors.Is(err, errNotConnected) || !strings.HasPrefix(said, "call done: calling +15075785607 over the trunk carrier\n") {
 		t.Errorf("%v, %s", err, said)
 	}
-	if strings.Contains(said, "good") { // what the call had before its end, and has no more
+	if strings.Contains(said, "background") { // what the call had before its end, and has no more
 		t.Errorf("the end is told as\n%s", said)
 	}
 	want := admin.Origination{
