@@ -17,8 +17,6 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
 	"flowbridge/media"
-	"flowbridge/store"
-	"flowbridge/store/record"
 )
 
 // The new process's part of an upgrade.
@@ -225,14 +223,6 @@ func (p *Predecessor) hookListener(at string) net.Listener {
 	return l
 }
 
-// orNone is the process before, for the server; nil: there is none.
-func (p *Predecessor) orNone() kept.Predecessor {
-	if p == nil {
-		return nil
-	}
-	return p
-}
-
 // Restore gives the SIP stack what the other one's had beside its sockets.
 func (p *Predecessor) Restore(stack *transport.Stack) error {
 	for _, s := range p.streams {
@@ -245,12 +235,4 @@ func (p *Predecessor) Restore(stack *transport.Stack) error {
 	}
 	p.streams, p.states = nil, nil
 	return nil
-}
-
-// left are the calls of a killed process; none of one that has handed its calls over.
-func (p *Predecessor) left(s *store.Store) []record.Left {
-	if p != nil {
-		return nil
-	}
-	return s.Left()
 }
