@@ -109,14 +109,10 @@ func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	given, err := n.before.listener(partAdmin)
-	if err != nil {
-		return err
-	}
 	if n.api.Server == nil {
 		n.add(part{close: n.api.close})
 	}
-	return n.api.serve(ctx, &n.config().Admin, admin.New(options), given)
+	return n.api.serve(ctx, &n.config().Admin, admin.New(options), n.before.listener(partAdmin))
 }
 
 // tokensOf are the tokens of the configuration; token_file is good for everything.

@@ -44,13 +44,6 @@ func (l *ladders) open(ctx context.Context, cfg *config.Store) {
 	l.kept = kept
 }
 
-func (l *ladders) close() error {
-	if l.kept == nil {
-		return nil
-	}
-	return l.kept.Close()
-}
-
 // collects says what becomes of what is said in calls.
 func (l *ladders) collects(parts []part) (o ladder.Options) {
 	for _, p := range parts {
@@ -117,9 +110,6 @@ func (l *ladders) look() {
 }
 
 func (l *ladders) gauges() []telemetry.Gauge {
-	if l.kept == nil {
-		return nil
-	}
 	return []telemetry.Gauge{
 		{
 			Name:  "ladders_dropped_total",

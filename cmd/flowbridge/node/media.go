@@ -74,14 +74,6 @@ func (r *rtp) open(m *config.Media, before *Predecessor) error {
 	return nil
 }
 
-// leave leaves the RTP of calls to the process that goes on with them.
-func (r *rtp) leave() {
-	r.engine.Leave()
-	if r.kernel != nil {
-		r.kernel.Leave()
-	}
-}
-
 func (r *rtp) close() (err error) {
 	for _, closes := range slices.Backward(r.opened) {
 		err = errors.Join(err, closes())

@@ -111,9 +111,6 @@ func (f *figures) partGauges() (all []telemetry.Gauge) {
 		all = append(all, f.serverGauges()...)
 	}
 	all = append(all, webhookGauges(f.node.webhooks.Stats())...)
-	if f.node.fleet != nil {
-		all = append(all, fleetGauges(f.node.fleet.Status())...)
-	}
 	for _, p := range f.node.parts {
 		if p.gauges != nil {
 			all = append(all, p.gauges()...)

@@ -109,7 +109,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 		return n, n.replace(ctx, cfg)
 	}
 	if err := n.start(ctx, cfg); err != nil {
-		if n.store != nil && len(n.store.Left()) > 0 {
+		if n.store != nil && len(n.store.Left) > 0 {
 			return nil, errors.Join(err, n.abandon())
 		}
 		return nil, errors.Join(err, n.Close())
@@ -201,7 +201,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	})
 	n.logFound()
 	n.ladders.open(ctx, &cfg.Store)
-	n.add(part{gauges: n.ladders.gauges, close: n.ladders.close})
+	if n.ladders.kept != nil {
+		n.add(part{gauges: n.ladders.gauges, close: n.ladders.kept.Close})
+	}
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
@@ -232,8 +234,8 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
 	}
-	if n.hookServer, err = n.hooks.serve(ctx,
-		hooks.Options{Pause: &n.pause, Listener: n.before.hookListener}); err != nil {
+	taken := func(at string) net.Listener { return n.before.listener(partHook + at) }
+	if n.hookServer, err = n.hooks.serve(ctx, hooks.Options{Pause: &n.pause, Listener: taken}); err != nil {
 		return err
 	}
 	if n.hookServer != nil {
@@ -252,10 +254,10 @@ func (n *Node) logFound() {
 		n.log.Error().Err(err).
 			Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
 	}
-	if k := n.store.Interrupted(); k > 0 {
+	if k := len(n.store.Interrupted); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
-	if k := n.store.Recovered(); k > 0 {
+	if k := n.store.Recovered; k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
 	}
 }
@@ -275,7 +277,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 		o.Others = n.fleet
 	}
 	if n.before == nil { // the calls of a killed process have news before the parts begin
-		o.Left = n.store.Left()
+		o.Left = n.store.Left
 		n.webhooks.Set(hooksOf(cfg))
 	} else {
 		o.Before = n.before
@@ -309,10 +311,9 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 func (n *Node) tendAll(ctx context.Context) {
 	stalls := newStalls(n.log, n.watched()...)
 	n.health = &health{server: n.server, store: n.store, memory: n.memory, stalls: stalls}
-	n.add(part{gauges: stalls.gauges})
 	n.add(part{gauges: n.figures.registrationGauges})
 	var tended sync.WaitGroup
-	n.add(part{begin: func() {
+	n.add(part{gauges: stalls.gauges, begin: func() {
 		tended.Go(func() { stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })

@@ -18,8 +18,6 @@ import (
 // bindingsPatience is how long a start waits for the registrations of before.
 const bindingsPatience = 2 * time.Second
 
-const notRead = "registrations not read: a trunk that registers here is called again after its next REGISTER"
-
 // bindings are those of who had registered at the old process.
 type bindings struct {
 	log   zerolog.Logger
@@ -32,7 +30,8 @@ func (b *bindings) read(ctx context.Context, s *store.Store) map[string][]record
 	defer cancel()
 	all, err := s.Bindings(bounded)
 	if err != nil {
-		b.log.Error().Err(err).Msg(notRead)
+		b.log.Error().Err(err).
+			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 		b.later = s.LaterBindings()
 	}
 	return all
@@ -47,7 +46,8 @@ func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		b.log.Error().Err(err).Msg(notRead)
+		b.log.Error().Err(err).
+			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 	default:
 		by.Registrar().TakeUp(time.Now(), all)
 		b.log.Info().Msg("registrations of before are read now")

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,9 +115,9 @@ func (s *seat) take(ctx context.Context) error {
 	}
 	_ = os.Unsetenv(silenced)
 	s.fleet.Serve()
-	s.left = s.store.Left()
+	s.left = s.store.Left
 	if !taken.Own {
-		unknown, err := s.Unknown(ctx, idsOf(s.left))
+		unknown, err := s.Unknown(ctx, slices.Collect(maps.Keys(callsOf(s.left))))
 		if err != nil {
 			s.log.Warn().Err(err).Msg("not known which calls of this node's journal went on elsewhere")
 		}
@@ -127,7 +129,7 @@ func (s *seat) take(ctx context.Context) error {
 			return err
 		}
 	}
-	s.has(s.left)
+	s.Has(callsOf(s.left))
 	return nil
 }
 
@@ -257,24 +259,15 @@ func (s *seat) giveUp(ctx context.Context) error {
 	return nil
 }
 
-func idsOf(left []record.Left) (ids []string) {
-	for i := range left {
-		if !left[i].Owed {
-			ids = append(ids, left[i].Record.ID)
-		}
-	}
-	return ids
-}
-
-// has notes with which calls the node goes on: the database has their states.
-func (s *seat) has(left []record.Left) {
+// callsOf says of the calls that may go on, by id, whether they are answered.
+func callsOf(left []record.Left) map[string]bool {
 	calls := map[string]bool{}
 	for i := range left {
 		if !left[i].Owed {
 			calls[left[i].Record.ID] = !left[i].Record.AnsweredAt.IsZero()
 		}
 	}
-	s.Has(calls)
+	return calls
 }
 
 func (s *seat) gauges() []telemetry.Gauge {

@@ -359,22 +359,16 @@ func (h *handing) give() error {
 	if err != nil {
 		return err
 	}
-	if err := h.giveFile(partLock, h.lock); err != nil {
-		return err
-	}
-	if err := h.giveFile(partAdmin, n.api.listener); err != nil {
-		return err
-	}
-	if n.archive != nil {
-		if lock := n.archive.Lock(); lock != nil {
-			if err := h.giveFile(partArchive, lock); err != nil {
-				return err
-			}
-		}
+	files := map[string]any{partLock: h.lock, partAdmin: n.api.listener}
+	if n.archive != nil && n.archive.Lock() != nil {
+		files[partArchive] = n.archive.Lock()
 	}
 	if n.hookServer != nil {
 		at, l := n.hookServer.Listener()
-		if err := h.giveFile(partHook+at.String(), l); err != nil {
+		files[partHook+at.String()] = l
+	}
+	for name, of := range files {
+		if err := h.giveFile(name, of); err != nil {
 			return err
 		}
 	}
@@ -472,7 +466,10 @@ func (h *handing) giveFile(name string, of any) error {
 
 // leave waits for the answers of the admin API, after everything has gone over. It closes nothing.
 func (n *Node) leave() {
-	n.rtp.leave()
+	n.rtp.engine.Leave()
+	if n.rtp.kernel != nil {
+		n.rtp.kernel.Leave()
+	}
 	n.pause.Leave()
 	n.api.leave()
 }
