@@ -108,8 +108,8 @@ func TestFileReplaced(t *testing.T) {
 	again, err := Open(t.Context(), path, "webhook:x")
 	must(t, err)
 	defer again.Close()
-	if records, _, err := again.List(t.Context(), record.Filter{}); err != nil || len(records) != 2 || again.Recovered() != 1 {
-		t.Errorf("%d records, %v, %d recovered: %+v", len(records), err, again.Recovered(), records)
+	if records, _, err := again.List(t.Context(), record.Filter{}); err != nil || len(records) != 2 || again.Recovered != 1 {
+		t.Errorf("%d records, %v, %d recovered: %+v", len(records), err, again.Recovered, records)
 	}
 	if got, _ := waiting(t, again, "webhook:x"); len(got) != 1 || got[0] != "new call" {
 		t.Errorf("outbox: %v", got)

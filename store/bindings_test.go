@@ -183,7 +183,7 @@ func TestBindingsInTheJournalAreSealed(t *testing.T) {
 	stay := map[string]lastState{}
 	s.takeBound(testSeal, states, stay)
 	want := map[string]string{"trunk new": `[{"contact":"sip:new@10.0.0.5"}]`}
-	if !reflect.DeepEqual(s.bindings.left, want) || len(stay) != len(want) {
-		t.Errorf("%q, of which %d stay", s.bindings.left, len(stay))
+	if !reflect.DeepEqual(s.left, want) || len(stay) != len(want) {
+		t.Errorf("%q, of which %d stay", s.left, len(stay))
 	}
 }

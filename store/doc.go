@@ -12,7 +12,7 @@
 //
 // Words: a [record.Record] is the CDR of one call. A journalled call has its record so far in the journal, and its
 // state: what it needs to go on. A finished call has its record in the table calls, where it does not change any more.
-// Open gives the calls that a killed process left with a state to the next one ([Store.Left]), and closes the others:
+// Open gives the calls that a killed process left with a state to the next one ([Found.Left]), and closes the others:
 // they are interrupted.
 //
 // # Ownership

@@ -63,8 +63,8 @@ func TestFailedStart(t *testing.T) {
 			}
 			s = openTest(t, path)
 			want := []string{"call0 a state", "call1 a state", "call2 a state"}
-			if got := leftOf(s); !slices.Equal(got, want) || s.Interrupted() != 0 {
-				t.Errorf("left are %q, %d interrupted; want %q", got, s.Interrupted(), want)
+			if got := leftOf(s); !slices.Equal(got, want) || len(s.Interrupted) != 0 {
+				t.Errorf("left are %q, %d interrupted; want %q", got, len(s.Interrupted), want)
 			}
 		})
 	}

@@ -23,13 +23,21 @@ const (
 	getAlive = `SELECT coalesce(max(value), '') FROM meta WHERE name = 'journal_alive'`
 )
 
+// Found is what Open finds of earlier processes.
+type Found struct {
+	// Interrupted are the ids of the open calls that Open has closed as interrupted.
+	Interrupted []string
+	// Recovered is how many finished calls Open has written that an earlier process could not write.
+	Recovered int
+	// Left are the calls that may go on. They are to be taken up before other calls are journalled.
+	Left []record.Left
+
+	lost error // what could not be read; nil: nothing, or it was told. Owned by the writer.
+}
+
 // closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those
 // that were finished as they are.
-func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
-	seal, err := sealing(s.key)
-	if err != nil {
-		return err
-	}
+func (s *Store) closeInterrupted(ctx context.Context, seal cipher.AEAD, now time.Time) error {
 	j, err := s.readLeft(ctx, seal)
 	if err != nil {
 		return err
@@ -49,7 +57,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 					return fmt.Errorf("call %s: %w", id, err)
 				}
 			case !known[id]: // else the process was killed just after the record was written
-				s.left = append(s.left, record.Left{
+				s.Left = append(s.Left, record.Left{
 					Record: l.record, Interrupted: l.interrupted(now), State: l.state,
 					Alive: j.files.alive,
 				})
@@ -61,7 +69,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.left = append(s.left, owed(seal, j.states, goesOn)...)
+	s.Left = append(s.Left, owed(seal, j.states, goesOn)...)
 	s.takeBound(seal, j.states, goesOn)
 	return s.beginJournal(seal, &j.files, j.states, goesOn)
 }
@@ -107,7 +115,7 @@ func (s *Store) beginJournal(seal cipher.AEAD, files *journalFiles, states, goes
 }
 
 // finishLeft writes the record of a call that is over, or that can't go on.
-func (s *Store) finishLeft(l *left, now time.Time, keep func(record.Record) (fresh bool, err error)) error {
+func (f *Found) finishLeft(l *left, now time.Time, keep func(record.Record) (fresh bool, err error)) error {
 	if !l.ended {
 		l.record = l.interrupted(now)
 	}
@@ -117,9 +125,9 @@ func (s *Store) finishLeft(l *left, now time.Time, keep func(record.Record) (fre
 		return err
 	case !fresh: // the process was killed just after the record was written
 	case l.ended:
-		s.recovered++
+		f.Recovered++
 	default:
-		s.interrupted = append(s.interrupted, l.record.ID)
+		f.Interrupted = append(f.Interrupted, l.record.ID)
 	}
 	return nil
 }
@@ -152,9 +160,6 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 	}
 	return known, rows.Err()
 }
-
-// Left returns the calls that may go on. They are to be taken up before other calls are journalled.
-func (s *Store) Left() []record.Left { return s.left }
 
 // owed is what finished calls owe their peers.
 func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.Left) {
@@ -248,7 +253,7 @@ func newLeft(kind entryKind, id, written, text string) left {
 // whose file can't be read stays unknown: without an end, of 0 bytes.
 func (s *Store) SettleRecordings(ctx context.Context, look record.FinishedFile) error {
 	settled := map[string]string{} // as JSON, by call
-	for _, id := range s.interrupted {
+	for _, id := range s.Interrupted {
 		r, ok, err := s.Get(ctx, id)
 		if err != nil {
 			return fmt.Errorf("recordings of call %s: %w", id, err)
@@ -272,7 +277,7 @@ func (s *Store) SettleRecordings(ctx context.Context, look record.FinishedFile) 
 				if _, err := tx.ExecContext(wctx, `UPDATE calls SET recordings = ? WHERE id = ?`, recordings, id); err != nil {
 					return err
 				}
-				if err := s.outboxSettled(wctx, tx, id); err != nil {
+				if err := s.outboxLater(wctx, tx, record.OutboxRecording, id); err != nil {
 					return err
 				}
 			}

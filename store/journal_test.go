@@ -260,8 +260,8 @@ func TestJournalKilledAfterCommit(t *testing.T) {
 	must(t, s.Close())
 	must(t, os.WriteFile(names[0], before, 0o600))
 	again := openTest(t, path)
-	if got, _, err := again.Get(t.Context(), "one"); err != nil || got.Disposition != record.DispositionAnswered || again.Interrupted() != 0 {
-		t.Errorf("%v, %d interrupted: %+v", err, again.Interrupted(), got)
+	if got, _, err := again.Get(t.Context(), "one"); err != nil || got.Disposition != record.DispositionAnswered || len(again.Interrupted) != 0 {
+		t.Errorf("%v, %d interrupted: %+v", err, len(again.Interrupted), got)
 	}
 }
 
@@ -290,8 +290,8 @@ func TestJournalOfFinishedCalls(t *testing.T) {
 		}
 		next := openTest(t, path)
 		got, _, err := next.Get(t.Context(), "one")
-		if diff := cmp.Diff(want, got); err != nil || diff != "" || next.Interrupted() != 0 || next.Recovered() != again {
-			t.Errorf("%v, %d interrupted, %d recovered\n%s", err, next.Interrupted(), next.Recovered(), diff)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" || len(next.Interrupted) != 0 || next.Recovered != again {
+			t.Errorf("%v, %d interrupted, %d recovered\n%s", err, len(next.Interrupted), next.Recovered, diff)
 		}
 		must(t, next.Close())
 	}

@@ -17,7 +17,7 @@ import (
 
 // leftOf are the calls that a store gives to its process.
 func leftOf(s *Store) (ids []string) {
-	for _, l := range s.Left() {
+	for _, l := range s.Left {
 		id := l.Record.ID
 		if l.Owed {
 			id += " owes"
@@ -71,7 +71,7 @@ func TestLeft(t *testing.T) {
 		kill(t, s)
 	}
 	s = openTest(t, path)
-	for _, l := range s.Left() {
+	for _, l := range s.Left {
 		if l.Owed {
 			s.Owe(l.Record.ID, nil)
 			continue
@@ -86,8 +86,8 @@ func TestLeft(t *testing.T) {
 	}
 	kill(t, s)
 	s = openTest(t, path)
-	if got := leftOf(s); len(got) != 0 || s.Interrupted() != 0 {
-		t.Errorf("left are %q, %d interrupted; want none", got, s.Interrupted())
+	if got := leftOf(s); len(got) != 0 || len(s.Interrupted) != 0 {
+		t.Errorf("left are %q, %d interrupted; want none", got, len(s.Interrupted))
 	}
 	if r, ok, err := s.Get(t.Context(), "none"); err != nil || !ok || r.Disposition != record.DispositionInterrupted {
 		t.Errorf("a call without a state: %v, %v, %+v", err, ok, r)
@@ -109,8 +109,8 @@ func TestLeftDamaged(t *testing.T) {
 	text[bytes.Index(text, files.lastStates()["call1"].kept)+20] ^= 1
 	must(t, os.WriteFile(name, text, 0o600))
 	s = openTest(t, path)
-	if got := leftOf(s); !slices.Equal(got, []string{"call0 a state", "call2 a state"}) || s.Interrupted() != 1 {
-		t.Errorf("left are %q, %d interrupted", got, s.Interrupted())
+	if got := leftOf(s); !slices.Equal(got, []string{"call0 a state", "call2 a state"}) || len(s.Interrupted) != 1 {
+		t.Errorf("left are %q, %d interrupted", got, len(s.Interrupted))
 	}
 	kill(t, s)
 	other := s.key
@@ -120,8 +120,8 @@ func TestLeftDamaged(t *testing.T) {
 	execute(t, db, `UPDATE meta SET value = ? WHERE name = 'signal_key'`, other[:])
 	must(t, db.Close())
 	s = openTest(t, path)
-	if got := leftOf(s); len(got) != 0 || s.Interrupted() != 2 {
-		t.Errorf("left are %q, %d interrupted; want all of them", got, s.Interrupted())
+	if got := leftOf(s); len(got) != 0 || len(s.Interrupted) != 2 {
+		t.Errorf("left are %q, %d interrupted; want all of them", got, len(s.Interrupted))
 	}
 }
 

@@ -14,38 +14,29 @@ import (
 const (
 	insertOutbox = `INSERT INTO outbox (consumer, call_id, kind, created_at) VALUES (?, ?, ?, ?)`
 
+	// insertLater adds an item of a call that is over. A live call's items come with the call's end.
+	insertLater = `INSERT INTO outbox (consumer, call_id, kind, created_at) SELECT ?, id, ?, ? FROM calls WHERE id = ?`
+
 	// insertReported adds the item of a report that came before the end of its call.
 	insertReported = `INSERT INTO outbox (consumer, call_id, kind, created_at)
 		SELECT ?, id, '` + record.OutboxReport + `', ? FROM reports WHERE id = ?`
-
-	// insertJoined adds the item of a report whose call is over. A live call's item comes with the call's end.
-	insertJoined = `INSERT INTO outbox (consumer, call_id, kind, created_at)
-		SELECT ?, id, '` + record.OutboxReport + `', ? FROM calls WHERE id = ?`
 )
 
 // outbox are the consumers of what changes in finished calls.
 type outbox struct {
-	consumers []string // owned by the writer
+	*connection
+
+	waiting   func(context.Context) (map[string]int64, error) // Reader.OutboxSize
+	consumers []string                                        // owned by the writer
 
 	filledLock sync.Mutex
 	filled     chan struct{} // closed and replaced when the outbox got items
 }
 
-// outboxSettled adds the items of recordings whose end was not known when the call ended.
-func (o *outbox) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error {
+// outboxLater adds the items of what was not known when the call ended: of its report, or of the end of its recordings.
+func (o *outbox) outboxLater(ctx context.Context, tx *sql.Tx, kind, id string) error {
 	for _, consumer := range o.consumers {
-		if _, err := tx.ExecContext(ctx, insertOutbox, consumer, id, record.OutboxRecording,
-			record.TimeOf(time.Now())); err != nil {
-			return fmt.Errorf("outbox: %w", err)
-		}
-	}
-	return nil
-}
-
-// outboxJoined adds the items of a report.
-func (o *outbox) outboxJoined(ctx context.Context, tx *sql.Tx, id string) error {
-	for _, consumer := range o.consumers {
-		if _, err := tx.ExecContext(ctx, insertJoined, consumer, record.TimeOf(time.Now()), id); err != nil {
+		if _, err := tx.ExecContext(ctx, insertLater, consumer, kind, record.TimeOf(time.Now()), id); err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
 	}
@@ -73,16 +64,16 @@ func (o *outbox) OutboxChanged() <-chan struct{} {
 
 // SetConsumers names those who get an item for each change from now on. The items of others are deleted; lost says how
 // many, by consumer.
-func (s *Store) SetConsumers(ctx context.Context, names ...string) (lost map[string]int64, err error) {
+func (o *outbox) SetConsumers(ctx context.Context, names ...string) (lost map[string]int64, err error) {
 	names = slices.Clone(names)
-	err = s.do(ctx, "consumers", func(context.Context, *sql.Conn) error {
-		s.consumers = names
+	err = o.do(ctx, "consumers", func(context.Context, *sql.Conn) error {
+		o.consumers = names
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	sizes, err := s.OutboxSize(ctx)
+	sizes, err := o.waiting(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +82,7 @@ func (s *Store) SetConsumers(ctx context.Context, names ...string) (lost map[str
 		if slices.Contains(names, consumer) {
 			continue
 		}
-		n, err := s.inSteps(ctx, "items of "+consumer,
+		n, err := o.inSteps(ctx, "items of "+consumer,
 			`DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE consumer = ? LIMIT ?)`, consumer)
 		lost[consumer] = n
 		if err != nil {
@@ -132,23 +123,23 @@ func (r *Reader) Outbox(ctx context.Context, consumer string, limit int) ([]reco
 }
 
 // Delivered deletes items that their consumer has got.
-func (s *Store) Delivered(ctx context.Context, seqs []int64) error {
-	return s.eachItem(ctx, `DELETE FROM outbox WHERE seq = ?`, seqs)
+func (o *outbox) Delivered(ctx context.Context, seqs []int64) error {
+	return o.eachItem(ctx, `DELETE FROM outbox WHERE seq = ?`, seqs)
 }
 
 // Postpone has items come again, at until. reason is for operators.
-func (s *Store) Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error {
+func (o *outbox) Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error {
 	const update = `UPDATE outbox SET tries = tries + 1, due_at = ?, reason = ? WHERE seq = ?`
-	return s.eachItem(ctx, update, seqs, record.TimeOf(until).String(), reason)
+	return o.eachItem(ctx, update, seqs, record.TimeOf(until).String(), reason)
 }
 
 // eachItem runs a statement whose last argument is the number of an item, for all of them in one transaction.
-func (s *Store) eachItem(ctx context.Context, stmt string, seqs []int64, args ...any) error {
+func (o *outbox) eachItem(ctx context.Context, stmt string, seqs []int64, args ...any) error {
 	if len(seqs) == 0 {
 		return nil
 	}
 	seqs = slices.Clone(seqs) // the job may run when the caller has gone
-	return s.do(ctx, "outbox", func(wctx context.Context, c *sql.Conn) error {
+	return o.do(ctx, "outbox", func(wctx context.Context, c *sql.Conn) error {
 		return inTx(wctx, c, func(tx *sql.Tx) error {
 			for _, seq := range seqs {
 				if _, err := tx.ExecContext(wctx, stmt, slices.Concat(args, []any{seq})...); err != nil {
@@ -161,13 +152,13 @@ func (s *Store) eachItem(ctx context.Context, stmt string, seqs []int64, args ..
 }
 
 // PurgeOutbox deletes the items that have waited since before olderThan. lost says how many, by consumer.
-func (s *Store) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map[string]int64, err error) {
+func (o *outbox) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map[string]int64, err error) {
 	// Items are numbered in the order of their time, so the oldest are looked at, and no others.
 	const del = `DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)
 		WHERE created_at < ?1) RETURNING consumer`
 	counts := map[string]int64{}
 	for n := purgeStep; n == purgeStep; {
-		err := s.do(ctx, "purge", func(wctx context.Context, c *sql.Conn) (err error) {
+		err := o.do(ctx, "purge", func(wctx context.Context, c *sql.Conn) (err error) {
 			n, err = countEach(wctx, c, counts, del, record.TimeOf(olderThan).String(), purgeStep)
 			return err
 		})

@@ -34,18 +34,18 @@ func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 const giveBackStep = 500
 
 // giveBack shortens the file while a quarter of it is free. A file from before auto_vacuum stays as long as it is.
-func (s *Store) giveBack(ctx context.Context) error {
+func (c *connection) giveBack(ctx context.Context) error {
 	for before := int64(-1); ; {
 		var free, pages int64
-		err := s.do(ctx, "give back pages", func(wctx context.Context, c *sql.Conn) error {
+		err := c.do(ctx, "give back pages", func(wctx context.Context, w *sql.Conn) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			const query = `SELECT f.freelist_count, p.page_count FROM pragma_freelist_count AS f, pragma_page_count AS p`
-			if err := c.QueryRowContext(wctx, query).Scan(&free, &pages); err != nil || free < giveBackStep || free*4 < pages {
+			if err := w.QueryRowContext(wctx, query).Scan(&free, &pages); err != nil || free < giveBackStep || free*4 < pages {
 				return err
 			}
-			_, err := c.ExecContext(wctx, `PRAGMA incremental_vacuum(`+strconv.Itoa(giveBackStep)+`)`)
+			_, err := w.ExecContext(wctx, `PRAGMA incremental_vacuum(`+strconv.Itoa(giveBackStep)+`)`)
 			return err
 		})
 		if err != nil || free < giveBackStep || free*4 < pages || free == before {
@@ -57,15 +57,15 @@ func (s *Store) giveBack(ctx context.Context) error {
 
 // inSteps repeats a statement that deletes rows, so that calls' writes get in between, until nothing is left. The
 // statement's arguments are arg and how many rows to delete. It returns their number.
-func (s *Store) inSteps(ctx context.Context, what, del, arg string) (int64, error) {
+func (c *connection) inSteps(ctx context.Context, what, del, arg string) (int64, error) {
 	var total int64
 	for {
 		var n int64
-		err := s.do(ctx, what, func(wctx context.Context, c *sql.Conn) error {
+		err := c.do(ctx, what, func(wctx context.Context, w *sql.Conn) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			res, err := c.ExecContext(wctx, del, arg, purgeStep)
+			res, err := w.ExecContext(wctx, del, arg, purgeStep)
 			if err != nil {
 				return err
 			}

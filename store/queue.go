@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -173,4 +174,43 @@ func (q *queue) isClosed() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.closed
+}
+
+// connection has the writer do other work than keeping finished calls.
+type connection struct {
+	queue   *queue
+	done    chan struct{} // closed when the writer has ended
+	failing func() error  // Store.Err
+}
+
+// do waits until run has used the writing connection, and everything that was pending before is committed. what begins
+// its errors.
+func (c *connection) do(ctx context.Context, what string, run func(context.Context, *sql.Conn) error) error {
+	done := make(chan error, 1)
+	if err := c.queue.ask(job{run: run, done: done}); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return c.wait(ctx, done, what)
+}
+
+func (c *connection) wait(ctx context.Context, done <-chan error, what string) error {
+	var err error
+	select {
+	case err = <-done:
+	case <-c.done:
+		select {
+		case err = <-done:
+		default:
+			err = errClosed
+		}
+	case <-ctx.Done():
+		if err := c.failing(); err != nil {
+			return fmt.Errorf("%s: %w (%w)", what, ctx.Err(), err)
+		}
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }

@@ -94,12 +94,12 @@ func TestKilled(t *testing.T) {
 				}
 			}
 		}
-		if s.Interrupted() < interrupted {
-			t.Errorf("got %d interrupted; want at least %d", s.Interrupted(), interrupted)
+		if len(s.Interrupted) < interrupted {
+			t.Errorf("got %d interrupted; want at least %d", len(s.Interrupted), interrupted)
 		}
 		must(t, s.Close())
-		if again := openTest(t, path); again.Interrupted() != 0 {
-			t.Errorf("second start: got %d interrupted; want 0", again.Interrupted())
+		if again := openTest(t, path); len(again.Interrupted) != 0 {
+			t.Errorf("second start: got %d interrupted; want 0", len(again.Interrupted))
 		}
 	}
 }
@@ -197,8 +197,8 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("got %d records, %v; want 21", len(records), err)
 	}
 	must(t, s.Close())
-	if again := openTest(t, path); again.Interrupted() != 1 {
-		t.Errorf("got %d interrupted; want 1", again.Interrupted())
+	if again := openTest(t, path); len(again.Interrupted) != 1 {
+		t.Errorf("got %d interrupted; want 1", len(again.Interrupted))
 	}
 }
 

@@ -76,17 +76,17 @@ func FromReplica(id string, text []byte, now time.Time) (l record.Left, over boo
 // Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them. Of
 // the unknown ones no machine has heard: their records are written, as those of interrupted calls.
 func (s *Store) Disown(unknown []string) (calls int) {
-	for i := range s.left {
-		if l := &s.left[i]; !l.Owed && slices.Contains(unknown, l.Record.ID) {
+	for i := range s.Left {
+		if l := &s.Left[i]; !l.Owed && slices.Contains(unknown, l.Record.ID) {
 			_, _ = s.queue.put(newFinish(&l.Interrupted)) // a queue that is full has the journal's entry stay
 		}
 	}
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
-	for i := range s.left {
-		id := s.left[i].Record.ID
+	for i := range s.Left {
+		id := s.Left[i].Record.ID
 		switch {
-		case s.left[i].Owed:
+		case s.Left[i].Owed:
 			id = owedID(id)
 		case slices.Contains(unknown, id): // it stays until its record is there
 			continue
@@ -95,7 +95,7 @@ func (s *Store) Disown(unknown []string) (calls int) {
 		}
 		s.journal.end(id)
 	}
-	s.left = nil
+	s.Left = nil
 	s.journal.write()
 	return calls
 }

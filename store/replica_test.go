@@ -97,11 +97,11 @@ func TestDisown(t *testing.T) {
 	s.Journal(unknown, []byte("that reached no other machine"))
 	kill(t, s)
 	s = openTest(t, path)
-	if len(s.Left()) != 3 {
-		t.Fatalf("%d left", len(s.Left()))
+	if len(s.Left) != 3 {
+		t.Fatalf("%d left", len(s.Left))
 	}
-	if calls := s.Disown([]string{"unknown"}); calls != 1 || len(s.Left()) != 0 {
-		t.Errorf("%d dropped, %d left", calls, len(s.Left()))
+	if calls := s.Disown([]string{"unknown"}); calls != 1 || len(s.Left) != 0 {
+		t.Errorf("%d dropped, %d left", calls, len(s.Left))
 	}
 	must(t, s.Flush(t.Context()))
 	if got, ok, err := s.Get(t.Context(), "unknown"); err != nil || !ok || got.Disposition != record.DispositionInterrupted {
@@ -109,8 +109,8 @@ func TestDisown(t *testing.T) {
 	}
 	kill(t, s)
 	s = openTest(t, path)
-	if len(s.Left()) != 0 || s.Interrupted() != 0 {
-		t.Errorf("the next process has %d calls, and closed %d", len(s.Left()), s.Interrupted())
+	if len(s.Left) != 0 || len(s.Interrupted) != 0 {
+		t.Errorf("the next process has %d calls, and closed %d", len(s.Left), len(s.Interrupted))
 	}
 }
 

@@ -23,7 +23,7 @@ func (s *Store) PutReport(ctx context.Context, id string, r record.Report) (kept
 			if kept, err = putReport(wctx, tx, id, &r); !kept || err != nil {
 				return err
 			}
-			return s.outboxJoined(wctx, tx, id)
+			return s.outboxLater(wctx, tx, record.OutboxReport, id)
 		})
 		if err == nil && kept {
 			s.outboxFilled()

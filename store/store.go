@@ -17,18 +17,14 @@ import (
 type Store struct {
 	*Reader // by connections of its own; constant after Open, as what follows
 
-	key         [32]byte
-	interrupted []string // ids of calls
-	recovered   int
-	left        []record.Left
-	replica     Replica // nil: there is none
-	database            // owned by the writer, as what follows
-	db          *sql.DB // nil: it is not open yet
-	lost        error   // what could not be read of earlier processes; nil: nothing, or it was told
-	queue       *queue
-	journal     *journal
-	done        chan struct{} // closed when the writer has ended
+	key [32]byte
+	Found
+	replica  Replica // nil: there is none
+	database         // owned by the writer, as what follows
+	db       *sql.DB // nil: it is not open yet
+	journal  *journal
 
+	*connection
 	bindings
 	outbox
 
@@ -71,9 +67,12 @@ func open(ctx context.Context, path string, limit int, consumers []string) (*Sto
 
 func newStore(path string, lock *os.File, limit int, consumers []string) *Store {
 	s := &Store{
-		database: database{path: path, lock: lock}, queue: newQueue(limit), done: make(chan struct{}),
-		outbox: outbox{consumers: slices.Clone(consumers), filled: make(chan struct{})},
+		database:   database{path: path, lock: lock},
+		connection: &connection{queue: newQueue(limit), done: make(chan struct{})},
 	}
+	s.failing = s.Err
+	s.outbox = outbox{connection: s.connection, consumers: slices.Clone(consumers), filled: make(chan struct{})}
+	s.waiting = func(ctx context.Context) (map[string]int64, error) { return s.OutboxSize(ctx) }
 	s.bindings = bindings{store: s}
 	return s
 }
@@ -103,13 +102,16 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	if s.key, err = signalKey(ctx, path, s.db); err != nil {
 		return nil, explain(path, fmt.Errorf("signalling key: %w", err))
 	}
-	if s.recovered, err = s.takeUnwritten(ctx); err != nil {
+	if s.Recovered, err = s.takeUnwritten(ctx); err != nil {
 		return nil, explain(path, fmt.Errorf("%s: %w", unwrittenName(path), err))
 	}
-	if taken {
-		err = s.newJournal()
-	} else {
-		err = s.closeInterrupted(ctx, time.Now())
+	seal, err := sealing(s.key)
+	switch {
+	case err != nil:
+	case taken: // the old process may still go on with its journal
+		s.journal, err = openBeside(path, seal)
+	default:
+		err = s.closeInterrupted(ctx, seal, time.Now())
 	}
 	if err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
@@ -118,22 +120,13 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 		return nil, explain(path, err)
 	}
 	s.ground = newGround(path)
-	w, err := newWriter(ctx, s)
-	if err != nil {
+	w := &writer{s: s, backOff: firstBackOff}
+	if err = w.open(ctx); err != nil {
 		return nil, explain(path, err)
 	}
 	go s.journal.beat(s.done)
 	go w.run()
 	return s, nil
-}
-
-// newJournal begins a journal beside the old process's, which may still go on.
-func (s *Store) newJournal() error {
-	seal, err := sealing(s.key)
-	if err == nil {
-		s.journal, err = openBeside(s.path, seal)
-	}
-	return err
 }
 
 // Taken says that the old process has ended, and that its calls are in this one's journal: the old one is not needed
@@ -161,12 +154,6 @@ func (s *Store) release() error {
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
-
-// Interrupted returns how many open calls Open found and closed as interrupted.
-func (s *Store) Interrupted() int { return len(s.interrupted) }
-
-// Recovered returns how many finished calls Open found that an earlier process could not write, and has written.
-func (s *Store) Recovered() int { return s.recovered }
 
 // Key returns the signalling key: random, made once, kept in the database, with a copy beside it.
 func (s *Store) Key() [32]byte { return s.key }
@@ -262,38 +249,6 @@ func (s *Store) Flush(ctx context.Context) error {
 		return err
 	}
 	return s.journal.wait(ctx)
-}
-
-// do waits until run has used the writing connection, and everything that was pending before is committed. what begins
-// its errors.
-func (s *Store) do(ctx context.Context, what string, run func(context.Context, *sql.Conn) error) error {
-	done := make(chan error, 1)
-	if err := s.queue.ask(job{run: run, done: done}); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return s.wait(ctx, done, what)
-}
-
-func (s *Store) wait(ctx context.Context, done <-chan error, what string) error {
-	var err error
-	select {
-	case err = <-done:
-	case <-s.done:
-		select {
-		case err = <-done:
-		default:
-			err = errClosed
-		}
-	case <-ctx.Done():
-		if err := s.Err(); err != nil {
-			return fmt.Errorf("%s: %w (%w)", what, ctx.Err(), err)
-		}
-		return fmt.Errorf("%s: %w", what, ctx.Err())
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
 }
 
 // Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment, or

@@ -111,7 +111,7 @@ func TestJournalDoesNotTouchFinished(t *testing.T) {
 	must(t, s.Flush(t.Context()))
 	must(t, s.Close())
 	again := openTest(t, path)
-	if n := again.Interrupted(); n != 0 {
+	if n := len(again.Interrupted); n != 0 {
 		t.Errorf("got %d interrupted; want 0", n)
 	}
 	got, _, err := again.Get(t.Context(), "one")
@@ -132,7 +132,7 @@ func TestInterrupted(t *testing.T) {
 	s.Journal(ringing, nil)
 	must(t, s.Close())
 	again := openTest(t, path)
-	if n := again.Interrupted(); n != 2 {
+	if n := len(again.Interrupted); n != 2 {
 		t.Fatalf("got %d interrupted; want 2", n)
 	}
 	for _, want := range []record.Record{answered, ringing} {

@@ -107,20 +107,20 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		switch {
 		case l.ended: // it is written once the disk takes it
 		case l.state != nil:
-			s.left = append(s.left, record.Left{
+			s.Left = append(s.Left, record.Left{
 				Record: l.record, Interrupted: l.interrupted(now), State: l.state,
 				Alive: files.alive,
 			})
 			continue
 		default:
 			l.record = l.interrupted(now)
-			s.interrupted = append(s.interrupted, l.record.ID)
+			s.Interrupted = append(s.Interrupted, l.record.ID)
 		}
 		if _, err := s.queue.put(newFinish(&l.record)); err != nil {
 			return err
 		}
 	}
-	s.left = append(s.left, owed(seal, states, map[string]lastState{})...)
+	s.Left = append(s.Left, owed(seal, states, map[string]lastState{})...)
 	s.takeBound(seal, states, map[string]lastState{})
 	if len(states) == 0 {
 		s.journal = openJournal(s.path, seal)

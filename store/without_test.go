@@ -104,8 +104,8 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			}
 			must(t, s.Leave())
 			again := openTest(t, path)
-			if got := leftOf(again); !slices.Equal(got, []string{"gone owes owes", "lives a state", "new a new state"}) || again.Key() != key || again.Interrupted() != 0 {
-				t.Errorf("left are %q, %d interrupted, another key: %v", got, again.Interrupted(), again.Key() != key)
+			if got := leftOf(again); !slices.Equal(got, []string{"gone owes owes", "lives a state", "new a new state"}) || again.Key() != key || len(again.Interrupted) != 0 {
+				t.Errorf("left are %q, %d interrupted, another key: %v", got, len(again.Interrupted), again.Key() != key)
 			}
 		})
 	}
@@ -204,7 +204,7 @@ func TestRecoveredOnADiskThatTakesNothing(t *testing.T) {
 	remount(unix.MS_RDONLY, "")
 	s, err := Open(t.Context(), path)
 	must(t, err)
-	if n := s.Recovered(); n != 0 {
+	if n := s.Recovered; n != 0 {
 		t.Errorf("%d calls are said to be written", n)
 	}
 	remount(0, "")

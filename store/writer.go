@@ -38,11 +38,6 @@ type writer struct {
 	tries   int // failures in a row since Close was called
 }
 
-func newWriter(ctx context.Context, s *Store) (*writer, error) {
-	w := &writer{s: s, backOff: firstBackOff}
-	return w, w.open(ctx)
-}
-
 // open takes the connection and prepares what is done with it.
 func (w *writer) open(ctx context.Context) (err error) {
 	if w.conn, err = w.s.db.Conn(ctx); err != nil {

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
@@ -18,83 +22,97 @@ import (
 	"flowbridge/b2bua/registry"
 	"flowbridge/cmd/flowbridge/compare"
 	"flowbridge/config"
+	"flowbridge/internal/httpd"
 	"flowbridge/media"
 	"flowbridge/platform/hooks"
 	"flowbridge/store/record"
 )
 
-// answer serves the admin API, in place of what was served before.
-func (n *Node) answer(ctx context.Context, api http.Handler) error {
-	api = n.pause.Handler(api, exempt)
-	if n.handler.Store(&api); n.api != nil {
-		n.pause.Go()
+// api is the HTTP server of the admin API.
+type api struct {
+	*http.Server // nil: nothing is served yet
+
+	log      zerolog.Logger
+	pause    *httpd.Pause
+	handler  atomic.Pointer[http.Handler]
+	listener net.Listener
+}
+
+// serve serves a handler, in place of the one before. given is the old process's listener; nil: there is none.
+func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, given net.Listener) (err error) {
+	h = a.pause.Handler(h, exempt)
+	if a.handler.Store(&h); a.Server != nil {
+		a.pause.Go()
 		return nil
 	}
-	cfg := &n.config().Admin
-	at := admin.Address{Socket: cfg.Listen.Socket}
+	at := admin.Address{Socket: cfg.Listen.Socket, Given: given, Pause: a.pause}
 	if at.Socket == "" {
 		at.TCP = cfg.Listen.String()
 	}
-	given, err := n.before.listener(partAdmin)
-	if err != nil {
-		return err
-	}
-	at.Given, at.Pause = given, &n.pause
-	listener, err := admin.Listen(ctx, at)
-	if err != nil {
+	if a.listener, err = admin.Listen(ctx, at); err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
 	}
-	n.apiListener = listener
-	n.apiAt = listener.Addr()
-	n.api = admin.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(*n.handler.Load()).ServeHTTP(w, r)
-	}), n.log)
-	n.add(part{close: n.closeAPI})
+	a.Server = admin.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*a.handler.Load()).ServeHTTP(w, r)
+	}), a.log)
 	go func() {
-		if err := n.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			n.log.Error().Err(err).Msg("admin API ended")
+		if err := a.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error().Err(err).Msg("admin API ended")
 		}
 	}()
 	return nil
 }
 
-func (n *Node) serveAPI(ctx context.Context, o Options) error {
+// leave waits for the answers that are being sent. What is left are streams of events.
+func (a *api) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
+	defer cancel()
+	_ = a.Shutdown(ctx)
+}
+
+// close ends the server. A request under way gets its answer: the one that ends the process is among them.
+func (a *api) close() error {
+	if a.Server == nil {
+		return nil
+	}
+	a.leave()
+	return a.Close()
+}
+
+// serveAPI serves the admin API of a node that takes calls.
+func (n *Node) serveAPI(ctx context.Context) error {
 	options := admin.Options{
-		Media: n.mediaPath,
-		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n},
-		Figures: n.live, Report: reportBy, Metrics: n.metrics.Handler(n.log),
-		Events: n.events, Ladders: apiLadders{n},
-		Access: n.access,
-		Ready: func() error {
-			if n.server.Draining() {
-				return errors.New("draining")
-			}
-			if state := n.memory.scarce(); state != "" {
-				return errors.New(state)
-			}
-			return n.store.Err()
-		},
-		Troubles: n.troubles, Requests: &n.requests, Registrations: n.figures.registrations,
+		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: control{n.server, n.hooks},
+		Figures: n.live, Report: reportBy, Events: n.events, Ready: n.health.ready, Troubles: n.health.troubles,
+		Requests: &n.requests, Registrations: n.figures.registrations,
 	}
 	if n.out != nil {
 		options.Leveller = n.out
 	}
-	n.showOthers(&options)
+	return n.answer(ctx, options)
+}
+
+// answer serves the admin API, in place of what was served before: what options have, and what a standby has, too.
+func (n *Node) answer(ctx context.Context, options admin.Options) error {
+	options.Records, options.Ladders, options.Metrics = n.store, &n.ladders, n.metrics.Handler(n.log)
+	options.Log, options.Operator = n.log, n.operator
+	options.Access = func() admin.Access {
+		now := &n.config().Admin
+		return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local)}
+	}
+	if n.fleet != nil {
+		options.Fleet, options.Nodes = n.fleet, otherNodes{n}
+	}
 	if n.seat != nil {
-		options.Seats = seats{n}
+		options.Seats = seats{n.seat}
 	}
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	return n.answer(ctx, admin.New(options))
-}
-
-// closeAPI ends the admin API. A request under way gets its answer: the one that ends the process is among them.
-func (n *Node) closeAPI() error {
-	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
-	defer cancel()
-	_ = n.api.Shutdown(ctx) // what is left are streams of events
-	return n.api.Close()
+	if n.api.Server == nil {
+		n.add(part{close: n.api.close})
+	}
+	return n.api.serve(ctx, &n.config().Admin, admin.New(options), n.before.listener(partAdmin))
 }
 
 // tokensOf are the tokens of the configuration; token_file is good for everything.
@@ -175,20 +193,21 @@ func (r report) Add(of *record.Record) { r.groups.Add(of) }
 func (r report) Groups() any           { return r.groups.All() }
 
 // control passes the admin API's orders to the server.
-type control struct{ *Node }
-
-func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
-	return answered(c.server.Order(ctx, id, bridge.Order(o)))
+type control struct {
+	*b2bua.Server
+	hooks *callHooks
 }
 
-func (c control) Called(id string) (string, error) { return c.server.Called(id) }
+func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
+	return answered(c.Server.Order(ctx, id, bridge.Order(o)))
+}
 
 func (c control) Play(ctx context.Context, id string, p admin.PlayRequest) (admin.Call, error) {
-	return answered(c.server.Play(ctx, id, bridge.PlayRequest{Side: sideOf(p.Side), Sound: p.Sound, Loop: p.Loop}))
+	return answered(c.Server.Play(ctx, id, bridge.PlayRequest{Side: sideOf(p.Side), Sound: p.Sound, Loop: p.Loop}))
 }
 
 func (c control) Press(ctx context.Context, id string, d admin.DigitsRequest) (admin.Call, error) {
-	return answered(c.server.Press(ctx, id, bridge.DigitsRequest{
+	return answered(c.Server.Press(ctx, id, bridge.DigitsRequest{
 		Side: sideOf(d.Side), Digits: d.Digits, Duration: time.Duration(d.MS) * time.Millisecond,
 	}))
 }
@@ -209,7 +228,7 @@ func (c control) Transfer(ctx context.Context, id, by string, t admin.TransferRe
 	for _, name := range slices.Sorted(maps.Keys(t.Headers)) {
 		r.Headers = append(r.Headers, outbound.HeaderLine{Name: name, Value: t.Headers[name]})
 	}
-	return answered(c.server.Transfer(ctx, id, r))
+	return answered(c.Server.Transfer(ctx, id, r))
 }
 
 func (c control) Variables(ctx context.Context, id string) (any, error) {
@@ -229,7 +248,7 @@ func (c control) Variables(ctx context.Context, id string) (any, error) {
 }
 
 func (c control) SetVariables(ctx context.Context, id, by string, all map[string]string) (admin.Call, error) {
-	return answered(c.server.SetVariables(ctx, id, by, all))
+	return answered(c.Server.SetVariables(ctx, id, by, all))
 }
 
 func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call, error) {
@@ -244,7 +263,7 @@ func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call
 		call.Headers = append(call.Headers, peers.Variable{Name: "x-" + name, Value: value})
 	}
 	slices.SortFunc(call.Headers, func(a, b peers.Variable) int { return strings.Compare(a.Name, b.Name) })
-	live, err := c.server.Originate(ctx, &call)
+	live, err := c.Server.Originate(ctx, &call)
 	if not, is := errors.AsType[*outbound.PlaceError](err); is {
 		return admin.Call{}, &admin.RefusedError{Status: not.Status, Problem: not.Problem, Remedy: not.Remedy}
 	}
@@ -263,18 +282,4 @@ func answered(live registry.LiveCall, err error) (admin.Call, error) {
 		return admin.Call{}, err
 	}
 	return callOf(live), nil
-}
-
-// troubles are what is wrong with a process that goes on.
-func (n *Node) troubles() (all []string) {
-	if err := n.store.Err(); err != nil {
-		all = append(all, "records wait in memory: "+err.Error())
-	}
-	if file := n.store.SetAside(); file != "" {
-		all = append(all, "the database was damaged, and is set aside: "+file)
-	}
-	if state := n.memory.scarce(); state != "" {
-		all = append(all, state)
-	}
-	return append(all, n.stalls.troubles()...)
 }

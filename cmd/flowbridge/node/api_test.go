@@ -19,7 +19,7 @@ func TestCloseAnswersRequests(t *testing.T) {
 	must(t, err)
 	n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{})
 	must(t, err)
-	conn, err := net.Dial("tcp", n.apiAt.String())
+	conn, err := net.Dial("tcp", n.APIAddr().String())
 	must(t, err)
 	defer conn.Close()
 	body := `{"on": true}`

@@ -11,13 +11,6 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// showOthers has the admin API show what other nodes of the fleet have.
-func (n *Node) showOthers(o *admin.Options) {
-	if n.fleet != nil {
-		o.Fleet, o.Nodes = n.fleet, otherNodes{n}
-	}
-}
-
 // otherNodes are the nodes of the fleet for the admin API.
 type otherNodes struct{ node *Node }
 

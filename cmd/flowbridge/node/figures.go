@@ -21,10 +21,10 @@ type figures struct {
 
 // ofNode is what the statistics of calls do not have from their records.
 func (f *figures) ofNode() live.Node {
-	used, total := f.node.engine.Ports()
+	used, total := f.node.rtp.engine.Ports()
 	return live.Node{
 		Calls: f.node.server.Calls(), Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(),
-		Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.mediaPath(),
+		Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.rtp.path(),
 		Draining: f.node.server.Draining(), Rejected: f.node.server.Rejected().All(),
 	}
 }

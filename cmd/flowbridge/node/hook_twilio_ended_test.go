@@ -379,7 +379,7 @@ func TestTwilioInterrupted(t *testing.T) {
 	}
 	defer db.Close()
 	all, _, err := db.List(t.Context(), record.Filter{Limit: 10})
-	if err != nil || len(all) != 1 || db.Interrupted() != 0 {
+	if err != nil || len(all) != 1 || len(db.Interrupted) != 0 {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	if r := all[0]; r.Disposition != record.DispositionInterrupted || r.Cause != "shutdown" || r.EndedBy != record.EndedBySystem ||

@@ -73,7 +73,7 @@ func TestReloadLogsWarnings(t *testing.T) {
 func TestReloadChangesTokens(t *testing.T) {
 	s := newReloadStage(t)
 	get := func(token string) int {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.node.apiAt.String()+"/api/calls", http.NoBody)
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.node.APIAddr().String()+"/api/calls", http.NoBody)
 		must(t, err)
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)

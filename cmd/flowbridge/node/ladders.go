@@ -6,59 +6,70 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/admin"
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/config"
 	"flowbridge/store"
+	"flowbridge/telemetry"
 )
 
 // laddersSize is the size of their file at which the oldest ladders go.
 const laddersSize = 2e9
 
-// openLadders opens the file of the ladders, if they are kept. The node goes on without it.
-func (n *Node) openLadders(ctx context.Context, cfg *config.Store) {
+// ladders gives what was said in calls, live or over.
+type ladders struct {
+	log    zerolog.Logger
+	kept   *store.Ladders // nil: none are kept
+	server *b2bua.Server  // nil: the node stands by
+
+	// What the log says of the file.
+	broken  error
+	dropped int64
+}
+
+// open opens the file of the ladders, if they are kept. The node goes on without it.
+func (l *ladders) open(ctx context.Context, cfg *config.Store) {
 	if cfg.Ladders <= 0 {
 		return
 	}
 	at := store.LaddersPath(cfg.Path)
 	kept, setAside, err := store.OpenLadders(ctx, store.LadderOptions{Path: at, Keep: cfg.Ladders, MaxSize: laddersSize})
 	if setAside != "" {
-		n.log.Warn().Str("file", at).Str("set_aside", setAside).
+		l.log.Warn().Str("file", at).Str("set_aside", setAside).
 			Msg("the file of the ladders was damaged: it is set aside, and a new one begun")
 	}
 	if err != nil {
-		n.log.Warn().Err(err).Msg("calls go on without ladders")
+		l.log.Warn().Err(err).Msg("calls go on without ladders")
 	}
-	n.ladders = kept
-	n.add(part{close: kept.Close})
+	l.kept = kept
 }
 
 // collects says what becomes of what is said in calls.
-func (n *Node) collects() ladder.Options {
-	var o ladder.Options
-	for _, p := range n.parts {
+func (l *ladders) collects(parts []part) (o ladder.Options) {
+	for _, p := range parts {
 		if p.follower != nil {
 			o.Followers = append(o.Followers, p.follower)
 		}
 	}
-	if n.ladders != nil {
-		o.Keep = func(c *ladder.Call) { n.ladders.Put(c) }
+	if l.kept != nil {
+		o.Keep = func(c *ladder.Call) { l.kept.Put(c) }
 	}
 	return o
 }
 
-// Ladder is what was said in a call, live or over. A NoLadderError says why there is none.
-func (n *Node) Ladder(ctx context.Context, id string) (*ladder.Ladder, error) {
-	if n.ladders == nil {
+// of is what was said in a call. A NoLadderError says why there is none.
+func (l *ladders) of(ctx context.Context, id string) (*ladder.Ladder, error) {
+	if l.kept == nil {
 		return nil, &admin.NoLadderError{Reason: "no ladders are kept", Remedy: "write store: {ladders: 7d} and restart"}
 	}
-	if n.server != nil { // else it stands by
-		if c := n.server.Ladder(id); c != nil {
-			if l, err := c.Ladder(); l != nil || err != nil {
-				return l, err
+	if l.server != nil {
+		if c := l.server.Ladder(id); c != nil {
+			if said, err := c.Ladder(); said != nil || err != nil {
+				return said, err
 			}
 		}
 	}
-	data, err := n.ladders.Get(ctx, id)
+	data, err := l.kept.Get(ctx, id)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		return nil, &admin.NoLadderError{Reason: "the file of the ladders can't be read", Remedy: "see the log"}
@@ -70,39 +81,44 @@ func (n *Node) Ladder(ctx context.Context, id string) (*ladder.Ladder, error) {
 	return ladder.Decode(data)
 }
 
-// apiLadders are the ladders for the admin API.
-type apiLadders struct{ node *Node }
-
-// Ladder gives a ladder for the API.
-func (a apiLadders) Ladder(ctx context.Context, id string) (admin.Ladder, error) {
-	l, err := a.node.Ladder(ctx, id)
+// Ladder gives a ladder for the admin API.
+func (l *ladders) Ladder(ctx context.Context, id string) (admin.Ladder, error) {
+	said, err := l.of(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	return said, nil
 }
 
-// watchLadders logs when ladders can't be written, and when they can again.
-type watchLadders struct {
-	broken  error
-	dropped int64
-}
-
-// look has a look at the file of the ladders; nil: there is none.
-func (w *watchLadders) look(file *store.Ladders, log *zerolog.Logger) {
-	if file == nil {
+// look logs when ladders can't be written, and when they can again. Only one goroutine calls it.
+func (l *ladders) look() {
+	if l.kept == nil {
 		return
 	}
-	err, dropped := file.Err(), file.Dropped()
+	err, dropped := l.kept.Err(), l.kept.Dropped()
 	switch {
-	case err != nil && (w.broken == nil || err.Error() != w.broken.Error()):
-		log.Warn().Err(err).Msg("ladders can't be written: calls go on without")
-	case err == nil && w.broken != nil:
-		log.Info().Msg("ladders are written again")
+	case err != nil && (l.broken == nil || err.Error() != l.broken.Error()):
+		l.log.Warn().Err(err).Msg("ladders can't be written: calls go on without")
+	case err == nil && l.broken != nil:
+		l.log.Info().Msg("ladders are written again")
 	}
-	if dropped > w.dropped {
-		log.Warn().Int64("count", dropped-w.dropped).
+	if dropped > l.dropped {
+		l.log.Warn().Int64("count", dropped-l.dropped).
 			Msg("ladders dropped: the disk is too slow for them, or their file not usable")
 	}
-	w.broken, w.dropped = err, dropped
+	l.broken, l.dropped = err, dropped
+}
+
+func (l *ladders) gauges() []telemetry.Gauge {
+	return []telemetry.Gauge{
+		{
+			Name:  "ladders_dropped_total",
+			Help:  "Ladders that were left out because the disk was too slow or broken.",
+			Value: float64(l.kept.Dropped()),
+		},
+		{
+			Name: "ladders_broken", Help: "Whether the last write of ladders failed.",
+			Value: oneIf(l.kept.Err() != nil),
+		},
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/rs/zerolog"
 
@@ -38,38 +39,55 @@ func mediaConfig(m *config.Media) media.Config {
 	return c
 }
 
-// openMedia opens the media engine, on the path that media.engine wants.
-func (n *Node) openMedia(m *config.Media) error {
+// rtp carries the RTP of calls.
+type rtp struct {
+	log     zerolog.Logger
+	engine  *media.Engine
+	kernel  *kernel.Relay  // nil: it relays nothing
+	without string         // why it relays nothing
+	opened  []func() error // close what is open
+}
+
+// open opens the media engine, on the path that media.engine wants. In a process that replaces another one, the engine
+// stands still.
+func (r *rtp) open(m *config.Media, before *Predecessor) error {
 	c := mediaConfig(m)
-	heir := n.before.file(partKernel)
+	heir := before.file(partKernel)
 	if m.Engine == config.EngineUserspace {
 		if heir != nil {
 			return errOtherKernel
 		}
-		n.carried = live.Media{Engine: config.EngineUserspace, Detail: "media.engine"}
-	} else if err := n.openKernel(m, heir); err != nil {
+		r.without = "media.engine"
+	} else if err := r.openKernel(m, heir); err != nil {
 		return err
 	}
-	c.Kernel, c.OnOutage = n.kernel, n.tellOutage
+	c.Kernel, c.OnOutage = r.kernel, r.tellOutage
 	var err error
-	if n.engine, err = media.Open(c); err != nil {
+	if r.engine, err = media.Open(c); err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
-	n.add(part{close: n.engine.Close})
-	n.announcePorts(m)
-	if n.before != nil {
-		n.engine.Freeze()
+	r.opened = append(r.opened, r.engine.Close)
+	r.announce(m, before != nil)
+	if before != nil {
+		r.engine.Freeze()
 	}
 	return nil
 }
 
+func (r *rtp) close() (err error) {
+	for _, closes := range slices.Backward(r.opened) {
+		err = errors.Join(err, closes())
+	}
+	return err
+}
+
 // tellOutage logs that most calls fell silent at once.
-func (n *Node) tellOutage(o media.Outage) {
+func (r *rtp) tellOutage(o media.Outage) {
 	if o.Over {
-		n.log.Info().Int("count", o.Sessions).Dur("since_ms", o.Since).Msg("calls are heard again")
+		r.log.Info().Int("count", o.Sessions).Dur("since_ms", o.Since).Msg("calls are heard again")
 		return
 	}
-	n.log.Warn().Int("count", o.Sessions).Dur("since_ms", o.Since).
+	r.log.Warn().Int("count", o.Sessions).Dur("since_ms", o.Since).
 		Msg("most calls fell silent at once: they wait for the network")
 }
 
@@ -79,7 +97,7 @@ var errOtherKernel = errors.New(
 
 // openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is
 // that of the process before; nil: it has none.
-func (n *Node) openKernel(m *config.Media, heir *os.File) error {
+func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 	o := kernel.Options{
 		Dir: kernel.Dir(m.Listen[0].Addr, m.PortLow), OldDir: kernel.OldDir(m.PortLow),
 		Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: heir,
@@ -95,32 +113,32 @@ func (n *Node) openKernel(m *config.Media, heir *os.File) error {
 	}
 	switch {
 	case err == nil:
-		n.kernel = relay
-		n.add(part{close: func() error { relay.Close(); return nil }})
-		n.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
+		r.kernel = relay
+		r.opened = append(r.opened, func() error { relay.Close(); return nil })
+		r.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
 		if mortal != nil {
 			level := zerolog.InfoLevel // a machine without a BPF file system is no fault where nothing asks for the kernel
 			if m.Engine == config.EngineKernel {
 				level = zerolog.WarnLevel
 			}
-			n.log.WithLevel(level).AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).
+			r.log.WithLevel(level).AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).
 				Msg("RTP in the kernel ends with the process")
 		}
 	case m.Engine == config.EngineKernel:
 		return fmt.Errorf("media.engine: kernel: %w; docs/operations.md says what it needs, and auto goes on without", err)
 	default:
-		n.carried = live.Media{Engine: config.EngineUserspace, Detail: err.Error()}
-		n.log.Info().AnErr("reason", err).Msg("RTP is relayed in userspace")
+		r.without = err.Error()
+		r.log.Info().AnErr("reason", err).Msg("RTP is relayed in userspace")
 	}
 	return nil
 }
 
-// mediaPath is what carries RTP.
-func (n *Node) mediaPath() live.Media {
-	if n.kernel == nil {
-		return n.carried
+// path is what carries RTP.
+func (r *rtp) path() live.Media {
+	if r.kernel == nil {
+		return live.Media{Engine: config.EngineUserspace, Detail: r.without}
 	}
-	return live.Media{Engine: config.EngineKernel, Detail: n.kernel.Path()}
+	return live.Media{Engine: config.EngineKernel, Detail: r.kernel.Path()}
 }
 
 // engineRelay is a media engine as calls see it.

@@ -56,7 +56,7 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m := &memory{
 		setsPercent: os.Getenv("GOGC") == "", setsLimit: os.Getenv("GOMEMLIMIT") == "",
-		budget: b, scarcity: newScarcity(b, log), stop: stop,
+		budget: b, scarcity: &scarcity{log: log, use: b.use, collect: debug.FreeOSMemory}, stop: stop,
 	}
 	m.adjust()
 	m.afterCycle()

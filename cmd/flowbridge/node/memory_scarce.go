@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,10 +163,6 @@ func (s *scarcity) gauges() []telemetry.Gauge {
 func newBudget() *budget {
 	root := os.DirFS("/")
 	return &budget{root: root, cgroup: findCgroup(root)}
-}
-
-func newScarcity(b *budget, log zerolog.Logger) *scarcity {
-	return &scarcity{log: log, use: b.use, collect: debug.FreeOSMemory}
 }
 
 // scarce says that the memory is; empty: it is not, or is not looked at.

@@ -64,18 +64,16 @@ func (r *reloads) note(err error) {
 
 // gauges is what a scrape asks for.
 func (f *figures) gauges() telemetry.Gauges {
-	if f.node.server == nil { // it stands by
-		return telemetry.Gauges{
-			StoreBroken: f.node.store.Err() != nil, ReloadedAt: *f.reloads.at.Load(), More: f.partGauges(),
-		}
-	}
 	g := telemetry.Gauges{
-		Node: f.ofNode(), Active: f.node.live.Active(), Targets: f.node.live.Targets(), Trunks: f.trunks(),
-		Panics:      f.node.server.Panics(),
 		StoreBroken: f.node.store.Err() != nil, JournalDropped: f.node.store.Dropped(),
 		ReloadedAt: *f.reloads.at.Load(), ReloadFailed: f.reloads.failed.Load(), Certificates: f.expiries(),
 		More: f.partGauges(),
 	}
+	if f.node.server == nil { // it stands by
+		return g
+	}
+	g.Node, g.Active, g.Panics = f.ofNode(), f.node.live.Active(), f.node.server.Panics()
+	g.Targets, g.Trunks = f.node.live.Targets(), f.trunks()
 	if f.node.out != nil {
 		_, _, until := f.node.out.Level()
 		g.LogLevelChanged = !until.IsZero()
@@ -83,7 +81,7 @@ func (f *figures) gauges() telemetry.Gauges {
 	f.node.server.Stack().Messages().Each(func(received bool, method string, status int, count uint64) {
 		g.SIP = append(g.SIP, telemetry.SIPCount{Received: received, Method: method, Status: status, N: count})
 	})
-	t := f.node.engine.Totals()
+	t := f.node.rtp.engine.Totals()
 	g.Streams = map[string]int{config.EngineUserspace: 2*t.Sessions - t.Offloaded, config.EngineKernel: t.Offloaded}
 	g.RTP = map[string]telemetry.RTPCount{"a": rtpCount(&t.Sides[media.SideA]), "b": rtpCount(&t.Sides[media.SideB])}
 	return g

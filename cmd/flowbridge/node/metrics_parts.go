@@ -110,22 +110,7 @@ func (f *figures) partGauges() (all []telemetry.Gauge) {
 	if f.node.server != nil { // else it stands by
 		all = append(all, f.serverGauges()...)
 	}
-	if f.node.ladders != nil {
-		all = append(all,
-			telemetry.Gauge{
-				Name:  "ladders_dropped_total",
-				Help:  "Ladders that were left out because the disk was too slow or broken.",
-				Value: float64(f.node.ladders.Dropped()),
-			},
-			telemetry.Gauge{
-				Name: "ladders_broken", Help: "Whether the last write of ladders failed.",
-				Value: oneIf(f.node.ladders.Err() != nil),
-			})
-	}
 	all = append(all, webhookGauges(f.node.webhooks.Stats())...)
-	if f.node.fleet != nil {
-		all = append(all, fleetGauges(f.node.fleet.Status())...)
-	}
 	for _, p := range f.node.parts {
 		if p.gauges != nil {
 			all = append(all, p.gauges()...)

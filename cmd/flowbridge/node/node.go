@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"slices"
@@ -24,7 +23,6 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/httpd"
-	"flowbridge/media"
 	"flowbridge/media/kernel"
 	"flowbridge/media/recording"
 	"flowbridge/platform/hooks"
@@ -38,31 +36,23 @@ import (
 
 // Node is a running B2BUA with all its parts.
 type Node struct {
+	Options
+
 	log       zerolog.Logger
 	store     *store.Store
-	engine    *media.Engine
-	kernel    *kernel.Relay      // nil: it relays nothing
-	carried   live.Media         // without it
+	rtp       rtp
 	archive   *recording.Archive // nil: nothing is recorded
 	server    *b2bua.Server
 	admission *peers.Admission // of server
 	fleet     *fleet.Fleet     // nil: there is none
 	seat      *seat            // nil: there is none
-	left      []record.Left    // calls of a killed process
 
-	// Of the seat's owner before: who is registered, by holder; nil: this node's store has them.
-	bound map[string][]record.Binding
-	apiAt net.Addr
+	api      api
+	pause    httpd.Pause // of the admin API and hooks
+	standing sync.Mutex  // held while the node stands still
+	tending  sync.Mutex  // held while something is done now and then
 
-	api         *http.Server
-	handler     atomic.Pointer[http.Handler] // of api
-	apiListener net.Listener
-	pause       httpd.Pause  // of the admin API and hooks
-	standing    sync.Mutex   // held while the node stands still
-	tending     sync.Mutex   // held while something is done now and then
-	before      *Predecessor // nil: there is none
-
-	ladders    *store.Ladders // nil: none are kept
+	ladders    ladders
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
 	hooks      *callHooks
@@ -70,10 +60,8 @@ type Node struct {
 	live       *live.Watcher
 	metrics    *telemetry.Metrics
 	figures    figures
-	out        *Log // nil: its level can't be changed
 	events     *admin.Events
-	memory     *memory // nil: nobody looks whether it suffices
-	stalls     *stalls
+	health     *health
 	requests   admin.Requests
 
 	stop  context.CancelFunc
@@ -97,8 +85,7 @@ type Options struct {
 	operator admin.Operator // nil: nobody
 	out      *Log           // nil: its level can't be changed
 	memory   *memory        // nil: nobody looks whether it suffices
-	parts    []func() []telemetry.Gauge
-	before   *Predecessor // that the node replaces; nil: none
+	before   *Predecessor   // that the node replaces; nil: none
 
 	// Of a node with a seat: what ends a standby, what is told of one, and what has the process begin anew.
 	signals   <-chan os.Signal
@@ -109,16 +96,20 @@ type Options struct {
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, out: o.out, memory: o.memory, stop: stop, before: o.before}
+	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
 	n.figures.node = n
-	for _, gauges := range o.parts {
-		n.add(part{gauges: gauges})
+	n.api.log, n.api.pause = log, &n.pause
+	if n.memory != nil {
+		n.add(part{gauges: n.memory.gauges})
+	}
+	if n.out != nil {
+		n.add(part{gauges: n.out.gauges})
 	}
 	if n.before != nil {
-		return n, n.replace(ctx, cfg, o)
+		return n, n.replace(ctx, cfg)
 	}
-	if err := n.start(ctx, cfg, o); err != nil {
-		if n.store != nil && len(n.store.Left()) > 0 {
+	if err := n.start(ctx, cfg); err != nil {
+		if n.store != nil && len(n.store.Left) > 0 {
 			return nil, errors.Join(err, n.abandon())
 		}
 		return nil, errors.Join(err, n.Close())
@@ -141,29 +132,29 @@ func (n *Node) abandon() error {
 }
 
 // replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
-func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error {
+func (n *Node) replace(ctx context.Context, cfg *config.Config) error {
 	_ = n.pause.Stop(ctx) // nobody has asked yet
 	err := n.before.receive()
 	if err == nil {
-		err = n.openMedia(&cfg.Media) // which takes longest
+		err = n.rtp.open(&cfg.Media, n.before) // which takes longest
 	}
 	if err == nil {
 		err = n.before.loaded()
 	}
 	if err == nil {
-		err = n.start(ctx, cfg, o)
+		err = n.start(ctx, cfg)
 	}
 	if err == nil {
 		err = n.before.ready()
 	}
 	if err != nil {
-		if n.kernel != nil {
-			n.kernel.Abandon()
+		if n.rtp.kernel != nil {
+			n.rtp.kernel.Abandon()
 		}
 		return err
 	}
 	n.store.Taken()
-	n.engine.Thaw()
+	n.rtp.engine.Thaw()
 	n.server.Serve()
 	n.server.Begun()
 	n.pause.Go()
@@ -173,7 +164,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 
 // begin begins what must not run in two processes.
 func (n *Node) begin() {
-	n.engine.Restored()
+	n.rtp.engine.Restored()
 	kernel.RemoveLeftovers(kernel.Dirs)
 	for _, p := range n.parts {
 		if p.begin != nil {
@@ -193,7 +184,7 @@ func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
 	return err
 }
 
-func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
+func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	current, err := newInForce(cfg, &inForce{})
 	if err != nil {
 		return err
@@ -209,7 +200,10 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		watcher: &webhook.Reporter{Sender: n.webhooks}, begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close,
 	})
 	n.logFound()
-	n.openLadders(ctx, &cfg.Store)
+	n.ladders.open(ctx, &cfg.Store)
+	if n.ladders.kept != nil {
+		n.add(part{gauges: n.ladders.gauges, close: n.ladders.kept.Close})
+	}
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
@@ -225,13 +219,14 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
 		return err
 	}
-	if err = n.takeSeat(ctx, o); err != nil {
+	if err = n.openSeat(ctx); err != nil {
 		return err
 	}
-	if n.engine == nil {
-		err = n.openMedia(&cfg.Media)
-	} else if n.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
-		err = n.kernel.Inherit()
+	n.add(part{close: n.rtp.close})
+	if n.before == nil {
+		err = n.rtp.open(&cfg.Media, nil)
+	} else if n.rtp.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
+		err = n.rtp.kernel.Inherit()
 	}
 	if err != nil {
 		return err
@@ -239,8 +234,8 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
 	}
-	if n.hookServer, err = n.hooks.serve(ctx,
-		hooks.Options{Pause: &n.pause, Listener: n.before.hookListener}); err != nil {
+	taken := func(at string) net.Listener { return n.before.listener(partHook + at) }
+	if n.hookServer, err = n.hooks.serve(ctx, hooks.Options{Pause: &n.pause, Listener: taken}); err != nil {
 		return err
 	}
 	if n.hookServer != nil {
@@ -250,7 +245,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if n.before == nil { // an idempotency key finds the record of its call, if that was killed
 		_ = n.written(ctx)
 	}
-	return n.serveAPI(ctx, o)
+	return n.serveAPI(ctx)
 }
 
 // logFound logs what the store has found of an earlier process.
@@ -259,10 +254,10 @@ func (n *Node) logFound() {
 		n.log.Error().Err(err).
 			Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
 	}
-	if k := n.store.Interrupted(); k > 0 {
+	if k := len(n.store.Interrupted); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
-	if k := n.store.Recovered(); k > 0 {
+	if k := n.store.Recovered; k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
 	}
 }
@@ -272,22 +267,41 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	preparers map[string]peers.Preparer,
 ) (err error) {
 	o := b2bua.Options{
-		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
-		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: preparers,
-		Key: n.seatKey(), Left: n.left, Await: n.await(), Machine: store.Uptime, Node: name, Log: n.log,
-		Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.before.orNone(),
+		KeepBindings: n.store.KeepBindings,
+		Config:       cfg, Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
+		Key: n.store.Key(), Machine: store.Uptime, Node: name, Log: n.log,
+		Ladders: n.ladders.collects(n.parts), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
 		Transferred: n.webhooks.TellTransfer,
 	}
 	if n.fleet != nil {
 		o.Others = n.fleet
 	}
 	if n.before == nil { // the calls of a killed process have news before the parts begin
+		o.Left = n.store.Left
 		n.webhooks.Set(hooksOf(cfg))
+	} else {
+		o.Before = n.before
+	}
+	if s := n.seat; s != nil {
+		o.Key, o.Left, o.Bindings, o.Await = s.Key(), s.left, s.bound, s.Await
+	}
+	registered := bindings{log: n.log}
+	if o.Bindings == nil {
+		o.Bindings = registered.read(ctx, n.store)
 	}
 	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
 	}
-	n.add(part{close: n.server.Close})
+	n.ladders.server = n.server
+	if n.seat != nil {
+		n.seat.server = n.server
+	}
+	n.add(part{begin: func() {
+		if n.fleet != nil { // which may not have the registrations as this node's
+			n.server.Registrar().KeepAll()
+		}
+		go registered.takeUp(ctx, n.server)
+	}, close: n.server.Close})
 	n.hooks = newCallHooks(n)
 	n.add(part{close: func() error { n.hooks.redirects.Close(); return nil }})
 	return nil
@@ -295,12 +309,12 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 
 // tendAll has what is to be looked after in the background begin with the node.
 func (n *Node) tendAll(ctx context.Context) {
-	n.stalls = newStalls(n.log, n.watched()...)
-	n.add(part{gauges: n.stalls.gauges})
+	stalls := newStalls(n.log, n.watched()...)
+	n.health = &health{server: n.server, store: n.store, memory: n.memory, stalls: stalls}
 	n.add(part{gauges: n.figures.registrationGauges})
 	var tended sync.WaitGroup
-	n.add(part{begin: func() {
-		tended.Go(func() { n.stalls.watch(ctx) })
+	n.add(part{gauges: stalls.gauges, begin: func() {
+		tended.Go(func() { stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { purgeHourly(ctx, n.store, func() time.Duration { return n.config().Store.Keep }, &n.log) })
@@ -353,7 +367,6 @@ func (n *Node) tend(ctx context.Context) {
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
 	var broken error
-	var ladders watchLadders
 	var aside string
 	unreadable := 0
 	for {
@@ -390,22 +403,13 @@ func (n *Node) tend(ctx context.Context) {
 			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).
 				Msg("records can't be read: they are left out of lists")
 		}
-		ladders.look(n.ladders, &n.log)
+		n.ladders.look()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin
-// API is none: calls go on.
-func (n *Node) alive(ctx context.Context) error {
-	if err := n.stalls.vital(ctx); err != nil {
-		return err
-	}
-	return n.server.Responsive(ctx)
 }
 
 // closeTimeout is how long Close waits for records to be written, legsTimeout how long for answers of peers: enough
@@ -443,13 +447,18 @@ func (n *Node) Close() error {
 func (n *Node) config() *config.Config { return n.inForce.Load().cfg }
 
 // APIAddr is where the admin API listens.
-func (n *Node) APIAddr() net.Addr { return n.apiAt }
+func (n *Node) APIAddr() net.Addr { return n.api.listener.Addr() }
 
 // SIPAddr is the first address that SIP listens on.
 func (n *Node) SIPAddr() netip.AddrPort { return n.server.Stack().Listeners()[0].AddrPort }
 
 // WaitIdle waits until no call is left.
 func (n *Node) WaitIdle(ctx context.Context) error { return n.server.WaitIdle(ctx) }
+
+// Ladder is what was said in a call, live or over. A NoLadderError says why there is none.
+func (n *Node) Ladder(ctx context.Context, id string) (*ladder.Ladder, error) {
+	return n.ladders.of(ctx, id)
+}
 
 // RecordOf is the record of the call that came in with a Call-ID, once it is written.
 func (n *Node) RecordOf(ctx context.Context, sipCallID string) (record.Record, error) {

@@ -18,7 +18,6 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/handover"
-	"flowbridge/telemetry"
 )
 
 // Serve runs a configuration until a signal or the admin API ends it, or another process goes on with it. before is the
@@ -50,8 +49,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	defer served()
 	logWarnings(cfg, log)
 	n, err := Start(ctx, cfg, log, Options{
-		operator: o, out: out, memory: governed,
-		parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}, before: before,
+		operator: o, out: out, memory: governed, before: before,
 		signals: signals, beginAnew: o.beginAnew, standsBy: o.standsBy(standing, hangups, upgrades),
 	})
 	served()
@@ -66,12 +64,11 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	for _, l := range n.server.Stack().Listeners() {
 		log.Info().Str("listen", l.String()).Msg("sip listening")
 	}
-	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
+	log.Info().Stringer("listen", n.APIAddr()).Msg("admin API listening")
 	o.supervisor.ready("Taking calls")
 
-	go o.supervisor.watch(watched, n.alive)
-	go o.reloadOn(watched, hangups)
-	go o.upgradeOn(watched, upgrades)
+	go o.supervisor.watch(watched, n.health.alive)
+	o.follow(watched, hangups, upgrades)
 	more, replaced := o.untilTold(signals)
 	if replaced {
 		n.leave()
@@ -91,8 +88,7 @@ func (o *operator) standsBy(ctx context.Context, hangups, upgrades <-chan os.Sig
 		o.mu.Lock()
 		o.idle = fmt.Errorf("%w for the seat %s: stop or restart it instead, it has no calls", errStanding, seat)
 		o.mu.Unlock()
-		go o.reloadOn(ctx, hangups)
-		go o.upgradeOn(ctx, upgrades)
+		o.follow(ctx, hangups, upgrades)
 		o.supervisor.ready("Standing by for the seat " + seat)
 		go o.supervisor.watch(ctx, func(context.Context) error { return nil })
 	}
@@ -275,26 +271,22 @@ func problemsOf(err error) error {
 	return bad
 }
 
-func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
+// on does something at each signal, until ctx ends.
+func on(ctx context.Context, asked <-chan os.Signal, do func()) {
 	for {
 		select {
-		case <-hangups:
-			_, _ = o.Reload(ctx) // it is in the log
+		case <-asked:
+			do()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (o *operator) upgradeOn(ctx context.Context, asked <-chan os.Signal) {
-	for {
-		select {
-		case <-asked:
-			_, _ = o.Upgrade(ctx) // it is in the log
-		case <-ctx.Done():
-			return
-		}
-	}
+// follow reloads and upgrades at signals, until ctx ends. The results are in the log.
+func (o *operator) follow(ctx context.Context, hangups, upgrades <-chan os.Signal) {
+	go on(ctx, hangups, func() { _, _ = o.Reload(ctx) })
+	go on(ctx, upgrades, func() { _, _ = o.Upgrade(ctx) })
 }
 
 // untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It gives the

@@ -185,7 +185,7 @@ func TestReloadRefusesAnInvalidFile(t *testing.T) {
 func TestReloadByAPI(t *testing.T) {
 	s := newReloadStage(t)
 	post := func(path string) (int, string) {
-		res, err := http.Post("http://"+s.node.apiAt.String()+path, "", nil)
+		res, err := http.Post("http://"+s.node.APIAddr().String()+path, "", nil)
 		must(t, err)
 		defer res.Body.Close()
 		body, _ := io.ReadAll(res.Body)

@@ -51,18 +51,19 @@ func (p portsInUse) clashes(q portsInUse) bool {
 		(p.Engine == config.EngineKernel || q.Engine == config.EngineKernel)
 }
 
-// announcePorts announces the ports of this process, and warns of each process that has some of them too.
-func (n *Node) announcePorts(m *config.Media) {
+// announce announces the ports of this process, and warns of each process that has some of them too, but not of the one
+// that it replaces.
+func (r *rtp) announce(m *config.Media, replaces bool) {
 	for _, l := range m.Listen {
-		own := portsInUse{Process: os.Getpid(), Engine: n.mediaPath().Engine, Addr: l.Addr, Low: m.PortLow, High: m.PortHigh}
+		own := portsInUse{Process: os.Getpid(), Engine: r.path().Engine, Addr: l.Addr, Low: m.PortLow, High: m.PortHigh}
 		if c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: own.name()}); err == nil {
-			n.add(part{close: c.Close})
+			r.opened = append(r.opened, c.Close)
 		}
 		for _, other := range portsOfOthers(own) {
-			if n.before != nil && other.Process == os.Getppid() {
-				continue // this one takes its place
+			if replaces && other.Process == os.Getppid() {
+				continue
 			}
-			n.log.Warn().Int("process", other.Process).Stringer("address", other.Addr).Uint16("from", other.Low).
+			r.log.Warn().Int("process", other.Process).Stringer("address", other.Addr).Uint16("from", other.Low).
 				Uint16("to", other.High).
 				Str("remedy", "give one of the two other media.ports").
 				Msg("another process has the same media ports: each may get audio of the other's calls")

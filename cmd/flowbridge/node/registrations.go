@@ -5,8 +5,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/admin"
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/registration"
+	"flowbridge/store"
 	"flowbridge/store/record"
 	"flowbridge/telemetry"
 )
@@ -14,38 +18,39 @@ import (
 // bindingsPatience is how long a start waits for the registrations of before.
 const bindingsPatience = 2 * time.Second
 
-// bindings are those of who had registered at the process before. Those that can't be read now are taken up once they
-// can be.
-func (n *Node) bindings(ctx context.Context) map[string][]record.Binding {
-	if n.fleet != nil { // which may not have them as this node's
-		n.add(part{begin: func() { n.server.Registrar().KeepAll() }})
-	}
-	if n.bound != nil {
-		return n.bound
-	}
+// bindings are those of who had registered at the old process.
+type bindings struct {
+	log   zerolog.Logger
+	later func(context.Context) (map[string][]record.Binding, error) // reads them once they can be; nil: they are read
+}
+
+// read reads them, if that can be.
+func (b *bindings) read(ctx context.Context, s *store.Store) map[string][]record.Binding {
 	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)
 	defer cancel()
-	all, err := n.store.Bindings(bounded)
+	all, err := s.Bindings(bounded)
 	if err != nil {
-		n.log.Error().Err(err).
+		b.log.Error().Err(err).
 			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
-		later := n.store.LaterBindings()
-		n.add(part{begin: func() { go n.takeUpBindings(ctx, later) }}) // it ends with ctx
+		b.later = s.LaterBindings()
 	}
 	return all
 }
 
-// takeUpBindings takes up what could not be read at the start.
-func (n *Node) takeUpBindings(ctx context.Context, later func(context.Context) (map[string][]record.Binding, error)) {
-	all, err := later(ctx)
+// takeUp takes up what could not be read at the start. It ends with ctx.
+func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
+	if b.later == nil {
+		return
+	}
+	all, err := b.later(ctx)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		n.log.Error().Err(err).
+		b.log.Error().Err(err).
 			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 	default:
-		n.server.Registrar().TakeUp(time.Now(), all)
-		n.log.Info().Msg("registrations of before are read now")
+		by.Registrar().TakeUp(time.Now(), all)
+		b.log.Info().Msg("registrations of before are read now")
 	}
 }
 

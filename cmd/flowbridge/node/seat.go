@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/admin"
+	"flowbridge/b2bua"
 	"flowbridge/config"
+	"flowbridge/internal/httpd"
 	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
@@ -42,81 +47,94 @@ var errStoodBy = errors.New("stopped while it stood by")
 type seat struct {
 	*fleet.Seat
 
+	options   Options
 	log       zerolog.Logger
+	fleet     *fleet.Fleet
+	store     *store.Store
+	rtp       *rtp
+	server    *b2bua.Server // nil: the node stands by
+	standing  *sync.Mutex   // held while the node stands still
+	pause     *httpd.Pause
 	addresses []netip.Addr
-	changes   <-chan struct{}  // of the machine's addresses and links
-	asked     chan chan error  // who wants the seat taken now, for an answer
-	served    chan struct{}    // closed when the node has the seat
-	leaving   atomic.Bool      // it is to go to another node
-	silent    sync.Once        // this node has fallen silent
-	begin     func(why string) // has the process begin anew, silent
+	changes   <-chan struct{} // of the machine's addresses and links
+	asked     chan chan error // who wants the seat taken now, for an answer
+	served    chan struct{}   // closed when the node has the seat
+	leaving   atomic.Bool     // it is to go to another node
+	silent    sync.Once       // this node has fallen silent
+
+	// show serves the admin API of a standby. ready says what it waits for.
+	show  func(ready func() error) error
+	shown bool
+
+	// The calls with which the node goes on, and who is registered, by holder; nil: this node's store has them.
+	left  []record.Left
+	bound map[string][]record.Binding
 
 	// Of a standby: its addresses were here before it fell silent, and are another node's now.
 	stale bool
 }
 
-func (n *Node) newSeat(ctx context.Context, o Options) *seat {
-	s := &seat{
-		Seat: n.fleet.Seat, log: n.log.With().Str("seat", n.fleet.Seat.Name()).Logger(),
-		addresses: n.config().Addresses(), asked: make(chan chan error),
-		served: make(chan struct{}), stale: os.Getenv(silenced) != "",
-		begin: func(why string) {
-			n.seat.silent.Do(func() { n.fallSilent(why, o) })
-		},
-	}
-	s.changes = watchNetwork(ctx, s.log)
-	return s
-}
-
-// takeSeat waits until the node has its seat, and finds the calls with which it goes on. Without a seat there is
-// nothing to wait for.
-func (n *Node) takeSeat(ctx context.Context, o Options) error {
-	n.left = n.before.left(n.store)
+// openSeat waits until the node has its seat. Without a seat there is nothing to wait for.
+func (n *Node) openSeat(ctx context.Context) error {
 	if n.fleet == nil || n.fleet.Seat == nil {
 		return nil
 	}
-	n.seat = n.newSeat(ctx, o)
-	n.store.Replicate(n.seat)
-	n.add(part{gauges: n.seatGauges})
-	n.add(part{begin: func() { go n.guardSeat(ctx) }, close: func() error { return n.leaveSeat(ctx) }})
-	if n.before != nil { // the seat goes over with the calls
-		if !n.seat.Resume(ctx) {
-			return errNoSeat
-		}
-		return nil
+	s := &seat{
+		Seat: n.fleet.Seat, options: n.Options, log: n.log.With().Str("seat", n.fleet.Seat.Name()).Logger(),
+		fleet: n.fleet, store: n.store, rtp: &n.rtp, standing: &n.standing, pause: &n.pause,
+		addresses: n.config().Addresses(), asked: make(chan chan error),
+		served: make(chan struct{}), stale: os.Getenv(silenced) != "",
+		show: func(ready func() error) error {
+			return n.answer(ctx, admin.Options{Calls: noCalls{}, Ready: ready})
+		},
 	}
-	taken, err := n.standBy(ctx, o)
+	s.changes = watchNetwork(ctx, s.log)
+	n.seat = s
+	n.store.Replicate(s)
+	n.add(part{gauges: s.gauges, begin: func() { go s.guard(ctx) }, close: func() error { return s.giveUp(ctx) }})
+	if n.before == nil {
+		return s.take(ctx)
+	}
+	if !s.Resume(ctx) { // the seat goes over with the calls
+		return errNoSeat
+	}
+	return nil
+}
+
+// take waits for the seat, and finds the calls with which the node goes on.
+func (s *seat) take(ctx context.Context) error {
+	taken, err := s.standBy(ctx)
 	if err != nil {
 		return err
 	}
-	close(n.seat.served)
-	if n.api != nil { // who asks waits until the node is whole
+	close(s.served)
+	if s.shown { // who asks waits until the node is whole
 		paused, cancel := context.WithTimeout(ctx, requestPatience)
-		_ = n.pause.Hold(paused)
+		_ = s.pause.Hold(paused)
 		cancel()
 	}
 	_ = os.Unsetenv(silenced)
-	n.fleet.Serve()
+	s.fleet.Serve()
+	s.left = s.store.Left
 	if !taken.Own {
-		unknown, err := n.seat.Unknown(ctx, idsOf(n.left))
+		unknown, err := s.Unknown(ctx, slices.Collect(maps.Keys(callsOf(s.left))))
 		if err != nil {
-			n.log.Warn().Err(err).Msg("not known which calls of this node's journal went on elsewhere")
+			s.log.Warn().Err(err).Msg("not known which calls of this node's journal went on elsewhere")
 		}
-		if calls := n.store.Disown(unknown); calls > 0 {
-			n.log.Info().Int("calls", calls).Int("ended", len(unknown)).Msg("calls of this node's journal went on elsewhere")
+		if calls := s.store.Disown(unknown); calls > 0 {
+			s.log.Info().Int("calls", calls).Int("ended", len(unknown)).Msg("calls of this node's journal went on elsewhere")
 		}
-		n.left = nil
-		if err := n.takeCalls(ctx, taken, o); err != nil {
+		s.left = nil
+		if err := s.takeCalls(ctx, taken); err != nil {
 			return err
 		}
 	}
-	n.seat.has(n.left)
+	s.Has(callsOf(s.left))
 	return nil
 }
 
 // standBy waits for the addresses and the lease.
-func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
-	s := n.seat
+func (s *seat) standBy(ctx context.Context) (fleet.Taken, error) {
 	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // nobody need wait for the end of our lease
 		_ = s.Leave(ctx, "")
 	}
@@ -131,14 +149,17 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 		if err == nil {
 			return t, nil
 		}
-		if n.api == nil {
+		if !s.shown {
 			if other := s.Copied(ctx); other != "" {
 				return t, fmt.Errorf("%w: node %s", errCopied, other)
 			}
-			if err = n.showStandby(ctx, o, err); err != nil {
+			s.log.Info().Str("reason", err.Error()).Msg("standing by")
+			s.fleet.Stand()
+			if err = s.show(s.whyStandby); err != nil {
 				return t, err
 			}
-			o.standsBy(s.Name())
+			s.shown = true
+			s.options.standsBy(s.Name())
 		}
 		wait := time.Second
 		if s.missing() == nil {
@@ -150,7 +171,7 @@ func (n *Node) standBy(ctx context.Context, o Options) (fleet.Taken, error) {
 		case <-time.After(wait):
 		case answer = <-s.asked:
 			force = true
-		case <-o.signals:
+		case <-s.options.signals:
 			return t, errStoodBy
 		}
 	}
@@ -187,81 +208,71 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 }
 
 // takeCalls finds the calls of the seat's owner before.
-func (n *Node) takeCalls(ctx context.Context, t fleet.Taken, o Options) error {
+func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 	var states []fleet.State
 	var unreadable int
 	var err error
 	for told := false; ; told = true {
-		if states, unreadable, err = n.seat.States(ctx); err == nil {
-			n.bound, err = n.seat.Bindings(ctx)
+		if states, unreadable, err = s.States(ctx); err == nil {
+			s.bound, err = s.Bindings(ctx)
 		}
 		if err == nil {
 			break
 		}
 		if !told {
-			n.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
+			s.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
 		}
 		select {
 		case <-time.After(standbyEvery):
-		case <-n.seat.Lost():
+		case <-s.Lost():
 			return errLostMeanwhile
-		case <-o.signals:
+		case <-s.options.signals:
 			return errStoodBy
 		}
 	}
 	now := time.Now()
-	for _, s := range states {
-		l, over, err := store.FromReplica(s.ID, s.Text, now)
+	for i := range states {
+		l, over, err := store.FromReplica(states[i].ID, states[i].Text, now)
 		switch {
 		case err != nil:
 			unreadable++
 		case over: // its owner has died before its record was here
-			n.store.Keep(ctx, &l.Record, nil, func(error) {})
+			s.store.Keep(ctx, &l.Record, nil, func(error) {})
 		default:
 			l.Alive = t.Alive
-			n.left = append(n.left, l)
+			s.left = append(s.left, l)
 		}
 	}
 	if unreadable > 0 {
-		n.log.Error().Int("calls", unreadable).
+		s.log.Error().Int("calls", unreadable).
 			Msg("states of the seat's calls can't be read: is fleet.takeover.key_file the same on all nodes? these calls end")
 	}
-	n.log.Info().Int("calls", len(n.left)).Str("other", t.Before.Node).Msg("calls are taken over")
+	s.log.Info().Int("calls", len(s.left)).Str("other", t.Before.Node).Msg("calls are taken over")
 	return nil
 }
 
-// leaveSeat lets another node take the seat at once.
-func (n *Node) leaveSeat(ctx context.Context) error {
-	if err := n.seat.Leave(context.WithoutCancel(ctx), ""); err != nil {
-		n.log.Info().Err(err).Msg("the seat could not be given up: another node takes it when the lease ends")
+// giveUp lets another node take the seat at once.
+func (s *seat) giveUp(ctx context.Context) error {
+	if err := s.Leave(context.WithoutCancel(ctx), ""); err != nil {
+		s.log.Info().Err(err).Msg("the seat could not be given up: another node takes it when the lease ends")
 	}
 	return nil
 }
 
-func idsOf(left []record.Left) (ids []string) {
-	for i := range left {
-		if !left[i].Owed {
-			ids = append(ids, left[i].Record.ID)
-		}
-	}
-	return ids
-}
-
-// has notes with which calls the node goes on: the database has their states.
-func (s *seat) has(left []record.Left) {
+// callsOf says of the calls that may go on, by id, whether they are answered.
+func callsOf(left []record.Left) map[string]bool {
 	calls := map[string]bool{}
 	for i := range left {
 		if !left[i].Owed {
 			calls[left[i].Record.ID] = !left[i].Record.AnsweredAt.IsZero()
 		}
 	}
-	s.Has(calls)
+	return calls
 }
 
-// seatGauges show the seat.
-func (n *Node) seatGauges() []telemetry.Gauge {
-	epoch, protected, unprotected := n.seat.Figures()
-	return gaugesOfSeat(n.seat.Name(), epoch, protected, unprotected)
+func (s *seat) gauges() []telemetry.Gauge {
+	epoch, protected, unprotected := s.Figures()
+	return gaugesOfSeat(s.Name(), epoch, protected, unprotected)
 }
 
 func gaugesOfSeat(name string, epoch int64, protected, unprotected int) []telemetry.Gauge {
@@ -273,22 +284,6 @@ func gaugesOfSeat(name string, epoch int64, protected, unprotected int) []teleme
 		{Name: "calls_protected", Help: "Answered calls with which another node could go on.", Value: float64(protected)},
 		{Name: "calls_unprotected", Help: "Answered calls whose state the fleet's database has lacked for more than a second.", Value: float64(unprotected)},
 	}
-}
-
-// seatKey is the signalling key of the seat, or of the node's own database.
-func (n *Node) seatKey() [32]byte {
-	if n.seat != nil {
-		return n.seat.Key()
-	}
-	return n.store.Key()
-}
-
-// await is for b2bua.Options.Await.
-func (n *Node) await() func(id string, told func()) bool {
-	if n.seat == nil {
-		return nil
-	}
-	return n.seat.Await
 }
 
 // seatOptions are those of the configuration; nil: there is no seat.

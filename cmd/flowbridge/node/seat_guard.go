@@ -101,16 +101,16 @@ func missingOf(a netip.Addr, all []netlink.Addr) error {
 	return nil
 }
 
-// guardSeat has the node fall silent when the seat may be another node's.
-func (n *Node) guardSeat(ctx context.Context) {
-	s, doubt := n.seat, false
+// guard has the node fall silent when the seat may be another node's.
+func (s *seat) guard(ctx context.Context) {
+	doubt := false
 	for {
 		select {
 		case o := <-s.Lost():
 			if o.Holds() { // else this node may take it back
 				s.takeOff(o.Node)
 			}
-			s.begin(lostTo(&o))
+			s.fallSilent(lostTo(&o))
 			return
 		case <-s.changes:
 		case <-ctx.Done():
@@ -118,24 +118,24 @@ func (n *Node) guardSeat(ctx context.Context) {
 		}
 		switch why := s.missing(); {
 		case errors.Is(why, errLinkDown) && !s.leaving.Load():
-			if why = n.waitForLink(ctx, why); why == nil {
+			if why = s.waitForLink(ctx, why); why == nil {
 				continue
 			}
-			s.begin(why.Error())
+			s.fallSilent(why.Error())
 			return
 		case s.leaving.Load():
 			continue
 		case why != nil:
-			s.begin(why.Error())
+			s.fallSilent(why.Error())
 			return
 		}
 		s.Look()
 		if s.Doubtful() != doubt {
 			doubt = !doubt
-			n.engine.Doubt(doubt)
+			s.rtp.engine.Doubt(doubt)
 		}
-		if doubt && n.engine.FellSilent() {
-			s.begin("the lease is not confirmed, and all calls fell silent: this machine seems to be cut off")
+		if doubt && s.rtp.engine.FellSilent() {
+			s.fallSilent("the lease is not confirmed, and all calls fell silent: this machine seems to be cut off")
 			return
 		}
 	}
@@ -148,18 +148,17 @@ func lostTo(o *fleet.Owner) string {
 // waitForLink stands still while the link of an address is down, and until the database says that the seat is still
 // this node's: what was waiting to be sent would be sent when the link is back. The error says why the node can't go
 // on.
-func (n *Node) waitForLink(ctx context.Context, down error) error {
-	s := n.seat
+func (s *seat) waitForLink(ctx context.Context, down error) error {
 	frozen, cancel := context.WithTimeout(ctx, linkPatience)
 	defer cancel()
-	if !n.standing.TryLock() { // an upgrade or a move does
+	if !s.standing.TryLock() { // an upgrade or a move does
 		return nil
 	}
-	defer n.standing.Unlock()
-	if err := n.server.Stack().Freeze(frozen, nil); err != nil {
+	defer s.standing.Unlock()
+	if err := s.server.Stack().Freeze(frozen, nil); err != nil {
 		return s.missing() // what waits is a connection being opened
 	}
-	n.engine.Freeze()
+	s.rtp.engine.Freeze()
 	for down != nil {
 		select {
 		case <-s.changes:
@@ -177,8 +176,8 @@ func (n *Node) waitForLink(ctx context.Context, down error) error {
 		}
 		return errors.New(lostTo(&o)) //nolint:err113 // shown, not handled
 	}
-	n.engine.Thaw()
-	n.server.Stack().Serve()
+	s.rtp.engine.Thaw()
+	s.server.Stack().Serve()
 	s.log.Warn().Msg("the link of the seat's address was down: this node goes on")
 	return nil
 }
@@ -207,19 +206,21 @@ func (s *seat) takeOff(other string) {
 }
 
 // fallSilent has nothing more be said by this process, which begins anew.
-func (n *Node) fallSilent(why string, o Options) {
-	level := zerolog.ErrorLevel
-	if n.seat.leaving.Load() {
-		level = zerolog.InfoLevel
-	}
-	n.log.WithLevel(level).Str("seat", n.seat.Name()).Str("reason", why).Msg("this node falls silent, and stands by")
-	if n.kernel != nil {
-		if err := n.kernel.Silence(); err != nil {
-			n.log.Error().Err(err).Msg("RTP in the kernel can't be ended")
+func (s *seat) fallSilent(why string) {
+	s.silent.Do(func() {
+		level := zerolog.ErrorLevel
+		if s.leaving.Load() {
+			level = zerolog.InfoLevel
 		}
-	}
-	_ = os.Setenv(silenced, "1")
-	o.beginAnew()
+		s.log.WithLevel(level).Str("reason", why).Msg("this node falls silent, and stands by")
+		if s.rtp.kernel != nil {
+			if err := s.rtp.kernel.Silence(); err != nil {
+				s.log.Error().Err(err).Msg("RTP in the kernel can't be ended")
+			}
+		}
+		_ = os.Setenv(silenced, "1")
+		s.options.beginAnew()
+	})
 }
 
 // beginAnew has the program begin anew in this process.

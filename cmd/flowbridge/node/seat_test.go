@@ -141,7 +141,7 @@ func TestSeatLeavesAFullDisk(t *testing.T) {
 	refused := newOptionsPhone(t, n.SIPAddr().String())
 	refused.calls()
 	waitFor(t, "the disk takes no records", func() bool { return n.store.Err() != nil && n.server.Unwritten() == 1 })
-	_, err = n.moveSeat(t.Context(), "b")
+	_, err = n.seat.move(t.Context(), "b")
 	must(t, err)
 	other := openOther(t, url, "b")
 	taken, owner, err := other.Seat.Take(t.Context(), false)

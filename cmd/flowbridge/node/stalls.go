@@ -11,6 +11,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua"
+	"flowbridge/store"
 	"flowbridge/telemetry"
 )
 
@@ -244,15 +246,57 @@ func (n *Node) watched() []watchedPart {
 	parts := []watchedPart{
 		{name: "call", looks: 2, underway: n.server.Underway},
 		{name: "sip", looks: 2, vital: true, underway: n.server.Stack().Reading},
-		{name: "media", looks: 2, vital: true, underway: n.engine.Underway},
+		{name: "media", looks: 2, vital: true, underway: n.rtp.engine.Underway},
 		{name: "store", looks: 4, underway: n.store.Underway},
 		{name: "admin", looks: 10, underway: n.requests.Underway},
 	}
-	if n.ladders != nil {
-		parts = append(parts, watchedPart{name: "ladders", looks: 4, underway: n.ladders.Underway})
+	if kept := n.ladders.kept; kept != nil {
+		parts = append(parts, watchedPart{name: "ladders", looks: 4, underway: kept.Underway})
 	}
 	if n.out != nil {
 		parts = append(parts, watchedPart{name: "log", looks: 2, underway: n.out.underway})
 	}
 	return parts
+}
+
+// health says how a node is that takes calls.
+type health struct {
+	server *b2bua.Server
+	store  *store.Store
+	memory *memory // nil: nobody looks whether it suffices
+	stalls *stalls
+}
+
+// ready says why no calls are accepted, or their records wait; nil: neither.
+func (h *health) ready() error {
+	if h.server.Draining() {
+		return errors.New("draining")
+	}
+	if state := h.memory.scarce(); state != "" {
+		return errors.New(state)
+	}
+	return h.store.Err()
+}
+
+// troubles are what is wrong with a process that goes on.
+func (h *health) troubles() (all []string) {
+	if err := h.store.Err(); err != nil {
+		all = append(all, "records wait in memory: "+err.Error())
+	}
+	if file := h.store.SetAside(); file != "" {
+		all = append(all, "the database was damaged, and is set aside: "+file)
+	}
+	if state := h.memory.scarce(); state != "" {
+		all = append(all, state)
+	}
+	return append(all, h.stalls.troubles()...)
+}
+
+// alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin
+// API is none: calls go on.
+func (h *health) alive(ctx context.Context) error {
+	if err := h.stalls.vital(ctx); err != nil {
+		return err
+	}
+	return h.server.Responsive(ctx)
 }

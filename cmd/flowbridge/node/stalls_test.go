@@ -241,7 +241,7 @@ func TestNodeIsWatched(t *testing.T) {
 	}
 	s.out.underway(func(string, uint64) { t.Error("a log that nobody writes is written") })
 	page := read(t, "../../../docs/metrics.md")
-	for _, g := range slices.Concat(s.node.stalls.gauges(), s.out.gauges()) {
+	for _, g := range slices.Concat(s.node.health.stalls.gauges(), s.out.gauges()) {
 		if !strings.Contains(page, "| `flowbridge_"+g.Name) {
 			t.Errorf("docs/metrics.md does not have flowbridge_%s", g.Name)
 		}

@@ -3,7 +3,6 @@ package node
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -17,8 +16,6 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
 	"flowbridge/media"
-	"flowbridge/store"
-	"flowbridge/store/record"
 )
 
 // The new process's part of an upgrade.
@@ -178,22 +175,15 @@ func (p *Predecessor) Take(name string) (fd int, ok bool) {
 	return all[0], true
 }
 
-// listener gives a listener of the old process; nil: it had none of this name.
-func (p *Predecessor) listener(name string) (net.Listener, error) {
-	if p == nil {
-		return nil, nil
+// listener gives a listener of the old process; nil: it had none of this name, and the address is listened on anew.
+func (p *Predecessor) listener(name string) net.Listener {
+	f := p.file(name)
+	if f == nil {
+		return nil
 	}
-	fd, ok := p.Take(name)
-	if !ok {
-		return nil, nil
-	}
-	f := os.NewFile(uintptr(fd), name)
 	defer func() { _ = f.Close() }()
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return l, nil
+	l, _ := net.FileListener(f) // where it fails, so does listening anew: the old process has the address
+	return l
 }
 
 // ready says that this process could go on, and waits until it shall. What was not taken is closed: this process's
@@ -216,23 +206,6 @@ func (p *Predecessor) ready() error {
 	return p.conn.Close()
 }
 
-// hookListener gives the listener of a hook.
-func (p *Predecessor) hookListener(at string) net.Listener {
-	l, err := p.listener(partHook + at)
-	if err != nil {
-		return nil // it is opened anew, or that fails
-	}
-	return l
-}
-
-// orNone is the process before, for the server; nil: there is none.
-func (p *Predecessor) orNone() kept.Predecessor {
-	if p == nil {
-		return nil
-	}
-	return p
-}
-
 // Restore gives the SIP stack what the other one's had beside its sockets.
 func (p *Predecessor) Restore(stack *transport.Stack) error {
 	for _, s := range p.streams {
@@ -245,12 +218,4 @@ func (p *Predecessor) Restore(stack *transport.Stack) error {
 	}
 	p.streams, p.states = nil, nil
 	return nil
-}
-
-// left are the calls of a killed process; none of one that has handed its calls over.
-func (p *Predecessor) left(s *store.Store) []record.Left {
-	if p != nil {
-		return nil
-	}
-	return s.Left()
 }

@@ -16,9 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/handover"
+	"flowbridge/media"
+	"flowbridge/store"
 )
 
 // The times of the old process's part of an upgrade: internal/handover has the whole.
@@ -191,7 +194,9 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), 
 ) {
 	n.standing.Lock()
 	defer n.standing.Unlock()
-	h := &handing{node: n, to: p, done: &done, setups: setupPatience, media: n.engine.Freeze}
+	h := &handing{node: n, to: p, done: &done, standstill: standstill{
+		server: n.server, engine: n.rtp.engine, store: n.store, media: n.rtp.engine.Freeze, setups: setupPatience,
+	}}
 	defer func() {
 		if err != nil {
 			err = ended(ctx, p, err)
@@ -230,23 +235,32 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), 
 	return done, nil
 }
 
-// handing is a hand-over under way.
-type handing struct {
-	node   *Node
-	to     *handover.Process
-	done   *admin.Upgraded
-	media  func()        // freezes it; nil: it goes on
+// standstill has all calls stand still, to be handed over.
+type standstill struct {
+	server *b2bua.Server
+	engine *media.Engine
+	store  *store.Store
+	media  func()        // freezes RTP; nil: it flows on
 	setups time.Duration // for how long calls that are being set up are waited for
 	leaves bool          // to another machine, which writes what the disk does not take
 	frozen time.Time     // since when nothing is handled
-	lock   *os.File      // of the store
 	thaws  []func()      // undo what was done, the last first
+}
+
+// handing is a hand-over under way.
+type handing struct {
+	standstill
+
+	node *Node
+	to   *handover.Process
+	done *admin.Upgraded
+	lock *os.File // of the store
 }
 
 // prepare gives what the new process needs while this one serves.
 func (h *handing) prepare() error {
 	err := h.to.Send(handover.Begin, nil)
-	if k := h.node.kernel; err == nil && k != nil && k.Directory() != nil {
+	if k := h.node.rtp.kernel; err == nil && k != nil && k.Directory() != nil {
 		err = h.giveFile(partKernel, k.Directory())
 	}
 	if err != nil {
@@ -268,7 +282,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	n.tending.Lock() // while calls go on: a slow disk holds it
 	undo(n.tending.Unlock)
 	undo(n.server.Thaw)
-	undo(n.engine.Thaw)
+	undo(n.rtp.engine.Thaw)
 	if err := h.still(ctx); err != nil {
 		return err
 	}
@@ -287,32 +301,31 @@ func (h *handing) freeze(ctx context.Context) error {
 
 // still has the server stand still at a moment when every call can be handed over. New calls wait meanwhile, and not
 // for long.
-func (h *handing) still(ctx context.Context) error {
-	server := h.node.server
-	server.Stack().Hold()
+func (s *standstill) still(ctx context.Context) error {
+	s.server.Stack().Hold()
 	begun := time.Now()
-	settled, cancel := context.WithTimeout(ctx, max(settlePatience, h.setups+time.Second))
+	settled, cancel := context.WithTimeout(ctx, max(settlePatience, s.setups+time.Second))
 	defer cancel()
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for {
-		if err := h.node.store.Err(); err != nil && !h.leaves {
-			return fmt.Errorf("%d records are not written: %w", server.Unwritten(), err)
+		if err := s.store.Err(); err != nil && !s.leaves {
+			return fmt.Errorf("%d records are not written: %w", s.server.Unwritten(), err)
 		}
-		why := server.Settled(settled, time.Since(begun) > h.setups)
+		why := s.server.Settled(settled, time.Since(begun) > s.setups)
 		if why == nil {
-			h.frozen = time.Now()
-			if why = server.Freeze(settled, h.media); why == nil {
+			s.frozen = time.Now()
+			if why = s.server.Freeze(settled, s.media); why == nil {
 				return nil
 			}
-			h.node.engine.Thaw()
-			server.Stack().Hold()
+			s.engine.Thaw()
+			s.server.Stack().Hold()
 		}
 		select {
 		case <-tick.C:
 		case <-settled.Done():
-			if k := server.Unwritten(); k > 0 {
-				why = fmt.Errorf("%d records are not written: %w", k, errors.Join(h.node.store.Err(), why))
+			if k := s.server.Unwritten(); k > 0 {
+				why = fmt.Errorf("%d records are not written: %w", k, errors.Join(s.store.Err(), why))
 			}
 			return why
 		}
@@ -320,9 +333,9 @@ func (h *handing) still(ctx context.Context) error {
 }
 
 // thaw has the node go on.
-func (h *handing) thaw() {
-	for i := range h.thaws {
-		h.thaws[len(h.thaws)-1-i]()
+func (s *standstill) thaw() {
+	for i := range s.thaws {
+		s.thaws[len(s.thaws)-1-i]()
 	}
 }
 
@@ -346,22 +359,16 @@ func (h *handing) give() error {
 	if err != nil {
 		return err
 	}
-	if err := h.giveFile(partLock, h.lock); err != nil {
-		return err
-	}
-	if err := h.giveFile(partAdmin, n.apiListener); err != nil {
-		return err
-	}
-	if n.archive != nil {
-		if lock := n.archive.Lock(); lock != nil {
-			if err := h.giveFile(partArchive, lock); err != nil {
-				return err
-			}
-		}
+	files := map[string]any{partLock: h.lock, partAdmin: n.api.listener}
+	if n.archive != nil && n.archive.Lock() != nil {
+		files[partArchive] = n.archive.Lock()
 	}
 	if n.hookServer != nil {
 		at, l := n.hookServer.Listener()
-		if err := h.giveFile(partHook+at.String(), l); err != nil {
+		files[partHook+at.String()] = l
+	}
+	for name, of := range files {
+		if err := h.giveFile(name, of); err != nil {
 			return err
 		}
 	}
@@ -457,16 +464,14 @@ func (h *handing) giveFile(name string, of any) error {
 	return h.to.Send(handover.Part, handedPart{Name: name}, fd)
 }
 
-// leave waits for the answers of the admin API that are being sent, after everything has gone over. It closes nothing.
+// leave waits for the answers of the admin API, after everything has gone over. It closes nothing.
 func (n *Node) leave() {
-	n.engine.Leave()
-	if n.kernel != nil {
-		n.kernel.Leave()
+	n.rtp.engine.Leave()
+	if n.rtp.kernel != nil {
+		n.rtp.kernel.Leave()
 	}
 	n.pause.Leave()
-	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
-	defer cancel()
-	_ = n.api.Shutdown(ctx) // what is left are streams of events
+	n.api.leave()
 }
 
 // exempt are the requests of the admin API that a pause leaves alone: the upgrade itself, those that last, and whether

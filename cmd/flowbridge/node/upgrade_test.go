@@ -65,7 +65,7 @@ func succeed(mode string) {
 		}
 		cfg, err := config.Load(os.Getenv(successorMode + "_FILE"))
 		if err == nil {
-			n := &Node{before: before}
+			n := &Node{Options: Options{before: before}}
 			err = n.openStore(context.Background(), cfg)
 		}
 		if err != nil {
@@ -246,7 +246,7 @@ func TestUpgradeWithoutARecord(t *testing.T) {
 	if _, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), "another file is in the place of the database") {
 		t.Errorf("error %v; want that another file is in the place of the database", err)
 	}
-	h := &handing{node: s.node}
+	h := &standstill{server: s.node.server, engine: s.node.rtp.engine, store: s.node.store}
 	if err := h.still(t.Context()); err == nil || !h.frozen.IsZero() || !strings.Contains(err.Error(), "another file is in the place of the database") {
 		t.Errorf("%v, frozen at %v", err, h.frozen)
 	}
@@ -312,8 +312,8 @@ func TestGiveWay(t *testing.T) {
 func TestOtherKernel(t *testing.T) {
 	fd, err := unix.Open(t.TempDir(), unix.O_RDONLY, 0)
 	must(t, err)
-	n := &Node{before: &Predecessor{files: map[string][]int{partKernel: {fd}}}}
-	if err := n.openMedia(&config.Media{Engine: config.EngineUserspace}); !errors.Is(err, errOtherKernel) {
+	before := &Predecessor{files: map[string][]int{partKernel: {fd}}}
+	if err := new(rtp).open(&config.Media{Engine: config.EngineUserspace}, before); !errors.Is(err, errOtherKernel) {
 		t.Errorf("got %v", err)
 	}
 }
