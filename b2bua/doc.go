@@ -58,8 +58,8 @@
 // comes while another one is written waits for that; the 100 does not.) What comes in
 // the moments after the answer, the ACK and the sources of media, is noted once. CSeqs of
 // a restored leg go on 100 higher, so not every request has to be noted.
-// TestAnsweredCallLivesOn, TestExchangeOverARestart, TestCallModel.
+// TestCallsLiveOn, TestCallModel.
 //
 // A restored call is asked only where it is silent: OPTIONS to the sides that send no
-// RTP, because a BYE may have been missed. TestMissedBye, TestSilentCallIsAskedOnce.
+// RTP, because a BYE may have been missed. TestCallsLiveOn, TestSilentCallIsAskedOnce.
 package b2bua

@@ -17,7 +17,7 @@
 // their numbers for the whole call (RFC 3264 section 8.3.2). TestCodecs.
 //
 // We answer every re-INVITE without SDP, whatever reinvite says. Passing it on would
-// hold back the other side's ACK until the first side's has come. TestLateReinvite.
+// hold back the other side's ACK until the first side's has come. TestLateOffer.
 //
 // Our offer to a caller without SDP names one codec, the target's choice. With two
 // the caller might pick the other one, and the target would have to be asked again.

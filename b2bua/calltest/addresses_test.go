@@ -112,61 +112,6 @@ func TestNextAddress(t *testing.T) {
 	}
 }
 
-// A first address that answers after its turn has the call, if it is the first to answer; a second answer is hung up.
-func TestLateFirstAddress(t *testing.T) {
-	inWorldOfNames(t, func(w *world) {
-		d, first := w.carrier.callsAt(w.agent, "+15075785607")
-		w.agent.drainFor(2 * time.Second)
-		second := w.agent2.progresses(180, "Ringing", "b", "")
-		w.carrier.isTakenBy(w.agent, first, "a", d)
-		w.agent2.concludes(second, 200, "OK", "b", agentSDP())
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.callerEnds(w.agent, d)
-	})
-}
-
-// When all addresses fail, the target has failed, in its time.
-func TestNoAddressLeft(t *testing.T) {
-	inWorldOfNames(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.agent.drainFor(2 * time.Second)
-		w.agent2.drainFor(2 * time.Second)
-		w.carrier.isRefused(d, "503")
-		r := w.record()
-		w.wantCauses(r, cause.TargetSilent)
-		if r.Attempts[0].MS != 4000 || !slices.Equal(r.Attempts[0].Tried, []string{"udp://192.0.2.20:32681 target_silent"}) {
-			t.Errorf("attempt %+v", r.Attempts[0])
-		}
-		w.agent2.drainFor(time.Minute)
-	})
-}
-
-// A caller who gives up between two addresses gives up both.
-func TestCancelledAtSecondAddress(t *testing.T) {
-	inWorldOfNames(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.agent.refuses(503)
-		invite := w.agent2.progresses(180, "Ringing", "b", "")
-		w.carrier.givesUp(d)
-		w.agent2.isCancelled(invite)
-		w.wantCauses(w.record(), cause.CallerCancelled)
-	})
-}
-
-// Over TCP an address that takes no connection is followed by the next one.
-func TestNextAddressOverTCP(t *testing.T) {
-	inWorldOfNames(t, func(w *world) {
-		agent := w.streamAgent(agent2Addr)
-		d := w.carrier.dialsTillRung("+15075785607")
-		p := agent.accept()
-		w.carrier.isBusyAt(p, p.expect("INVITE"), "x", d)
-		r := w.record()
-		if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, []string{"tcp://192.0.2.20:32681 target_unreachable"}) {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-	}, "- name: agent\n", "- name: agent\n    transport: tcp\n", `5060"]}`, overTCP)
-}
-
 // A call whose target has one address costs no question.
 func TestOneAddressAsksNobody(t *testing.T) {
 	inWorldOf(t, testConfig, func(o *b2bua.Options) { o.Network.Names = locate.Options{Ask: noNames} }, func(w *world) {
@@ -266,4 +211,42 @@ func TestConnectionsInTime(t *testing.T) {
 			t.Errorf("attempt %+v", a)
 		}
 	})
+}
+
+// What becomes of a call whose target has two addresses.
+func TestSecondAddress(t *testing.T) {
+	tell(t, testConfig, `
+with: @192.0.2.20:32681 => @agents.test
+
+== a first address that answers after its turn has the call, if it is the first to answer; a second answer is hung up
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; drains 2s
+spare: gets INVITE ; says 180
+agent: takes
+carrier: gets 200 ; acks
+spare: takes ; gets BYE ; says 200
+carrier: hangs up on agent
+
+== when all addresses fail, the target has failed, in its time
+carrier: calls 15075785607 ; gets 180
+agent: drains 2s
+spare: drains 2s
+carrier: gets 503 ; lasted 4s ; acks
+record: failed target_silent system | attempts: agent target_silent | tried: udp://192.0.2.20:32681 target_silent
+spare: drains 1m
+
+== a caller who gives up between two addresses gives up both
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 503 ; gets ACK
+spare: gets INVITE ; says 180
+carrier: gives up
+spare: ceases
+record: cancelled caller_cancelled caller | attempts: agent caller_cancelled
+
+== over TCP an address that takes no connection is followed by the next one
+with: - name: agent => - name: agent\n    transport: tcp
+with: 5060"]} => 5060", "tcp://198.51.100.1:5060"]}
+spare: listens
+carrier: calls 15075785607 ; gets 180
+spare: accepts ; gets INVITE ; busy | tried: tcp://192.0.2.20:32681 target_unreachable`)
 }

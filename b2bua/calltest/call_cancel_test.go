@@ -65,8 +65,7 @@ func TestCancelBeforeItsInvite(t *testing.T) {
 	})
 }
 
-// RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our
-// own words.
+// RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our own words.
 func TestReasonOfCancel(t *testing.T) {
 	for said, want := range map[string]string{
 		`SIP;cause=200;text="Call completed elsewhere at 10.1.2.3"`: `SIP;cause=200;text="Call completed elsewhere"`,
@@ -74,23 +73,13 @@ func TestReasonOfCancel(t *testing.T) {
 		`SIP;cause=603`:                                             `Q.850;cause=21;text="caller_cancelled"`,
 		"":                                                          "",
 	} {
-		inWorld(t, func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			invite := w.agent.progresses(180, "Ringing", "x", "")
-			synctest.Wait()
-			d.extra = "Reason: " + said + "\n"
-			w.carrier.cancel(d)
-			d.extra = ""
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.isRefused(d, "487")
-			cancel := w.agent.expect("CANCEL")
-			if got := cancel.value("Reason"); got != want {
-				t.Errorf("%q: CANCEL has %q; want %q", said, got, want)
-			}
-			w.agent.reply(cancel, 200, "OK", "x", "")
-			w.agent.concludes(invite, 487, "Request Terminated", "x", "")
-			w.record()
-		})
+		tell(t, testConfig, strings.NewReplacer("SAID", said, "WANT", want).Replace(`
+== SAID
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 180
+carrier: cancels | Reason: SAID ; gets 200 ; gets 487 ; acks
+agent: gets CANCEL | Reason: WANT ; says 200 to CANCEL ; says 487 ; gets ACK
+record: cancelled caller_cancelled caller`))
 	}
 }
 

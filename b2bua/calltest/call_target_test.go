@@ -3,64 +3,50 @@ package calltest
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/message"
-	"flowbridge/store/record"
 )
 
-// Two forks of the target answer: one is the call, the other is acknowledged
-// and hung up.
-func TestForked200(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, invite := w.established()
-		w.agent.answer(invite, "fork2")
-		ack := w.agent.expect("ACK")
-		bye := w.agent.expect("BYE")
-		if !strings.Contains(ack.value("To"), "tag=fork2") || !strings.Contains(bye.value("To"), "tag=fork2") {
-			t.Errorf("the wrong fork was hung up:\n%s\n%s", ack.raw, bye.raw)
-		}
-		w.agent.reply(bye, 200, "OK", "", "")
-		w.agent.answer(invite, "agent1") // our ACK was lost
-		if again := w.agent.expect("ACK"); !strings.Contains(again.value("To"), "tag=agent1") {
-			t.Errorf("ACK of the repeated 200:\n%s", again.raw)
-		}
-		w.agent.silent(time.Second)
-		w.callerEnds(w.agent, d)
-		time.Sleep(20 * time.Second)
-		w.agent.answer(invite, "fork3") // nobody knows the call any more
-		w.agent.expect("ACK")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		time.Sleep(20 * time.Second)
-		w.agent.answer(invite, "fork4") // 64*T1 are over: no UAS waits for an ACK any more
-		w.agent.silent(time.Minute)
-	})
-}
+// What a target says again, and what it says to more than one.
+func TestTargetsRepeat(t *testing.T) {
+	tell(t, testConfig, `
+== two forks answer: one is the call, the other is acknowledged and hung up
+up: agent
+agent: says 200 fork2 (0 101) to INVITE ; gets ACK | To: ~tag=fork2 ; gets BYE | To: ~tag=fork2 ; says 200
+agent: says 200 (0 101) to INVITE ; gets ACK | To: ~tag=agent1 ; silent 1s # our ACK was lost
+carrier: hangs up on agent
+agent: +20s ; says 200 fork3 (0 101) to INVITE ; gets ACK ; gets BYE ; says 200 # nobody knows the call any more
+agent: +20s ; says 200 fork4 (0 101) to INVITE ; silent 1m # 64*T1 are over: no UAS waits for an ACK any more
 
-// A refusal that is repeated, because its ACK was lost, is acknowledged each
-// time, also long after the call (RFC 3261 section 17.1.1.3).
-func TestRepeatedRefusal(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
-		for i := range 50 {
-			w.agent.reply(invite, 486, "Busy Here", "a", "")
-			ack := w.agent.expect("ACK sip:+15075785607@192.0.2.20:32681 SIP/2.0")
-			if message.BranchOf(ack.Message) != message.BranchOf(invite.Message) || ack.value("CSeq") != "1 ACK" ||
-				ack.value("To") != invite.value("To")+";tag=a" || ack.value("From") != invite.value("From") {
-				t.Fatalf("ACK number %d:\n%s", i+1, ack.raw)
-			}
-			synctest.Wait() // the transaction is gone: one that is just going may not answer
-		}
-		w.carrier.isRefused(d, "486")
-		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
-		time.Sleep(30 * time.Second)
-		w.agent.concludes(invite, 486, "Busy Here", "a", "")
-		time.Sleep(30 * time.Second)
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.silent(time.Second)
-	})
+== a refusal that is repeated is acknowledged each time, also long after the call (RFC 3261 section 17.1.1.3)
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 486 ; gets ACK | URI: sip:+15075785607@192.0.2.20:32681 | To: ~;tag=agent1`+
+		strings.Repeat(" ; says 486 ; gets ACK again", 49)+`
+carrier: gets 486 ; acks
+record: busy target_busy agent
+agent: +30s ; says 486 ; gets ACK again ; +30s ; says 486 ; silent 1s
+
+== a header that is configured stands for ours of its name
+with: X-Empty: "{{.Header \"X-None\"}}" => User-Agent: "Contact Centre 7"
+with: x-Caller: "{{.From.Number}}" => P-Asserted-Identity: "<sip:+18005550199@example.com>"
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE | P-Asserted-Identity: <sip:+18005550199@example.com> | User-Agent: Contact Centre 7 ; busy`)
+	// Early media is passed on in every mode, once; the 180 that the carrier has, or is not to have, becomes 183.
+	for _, tt := range []struct{ ringing, first, then, code string }{
+		{"immediate", " ; gets 180", "183", "180"},
+		{"immediate", " ; gets 180", "183", "183"},
+		{"on-target", "", "180", "180"},
+		{"none", "", "183", "180"},
+	} {
+		tell(t, testConfig, strings.NewReplacer("RINGING", tt.ringing, "FIRST", tt.first, "THEN", tt.then, "CODE", tt.code).Replace(`
+== early media, ringing RINGING
+with: targets: [agent]} => targets: [agent], ringing: RINGING}
+carrier: calls 15075785607FIRST
+agent: gets INVITE ; says CODE (0 101) ; says CODE (0 101) ; says CODE (0 101)
+carrier: gets THEN (:10000)
+agent: says 180
+carrier: silent 1s
+agent: takes
+carrier: gets 200 same ; acks ; hangs up on agent`))
+	}
 }
 
 // What a target answers beyond the offer does not reach the carrier, and
@@ -81,64 +67,5 @@ func TestAnswerIsHeldToTheOffer(t *testing.T) {
 		if r := w.record(); r.Codec != "PCMU" {
 			t.Errorf("codec %q", r.Codec)
 		}
-	})
-}
-
-// Early media is passed on in every mode, once; the 180 that the carrier has,
-// or is not to have, becomes 183.
-func TestEarlyMedia(t *testing.T) {
-	for _, tt := range []struct {
-		ringing, first, then string
-		code                 int
-	}{
-		{"immediate", "SIP/2.0 180", "SIP/2.0 183", 180},
-		{"immediate", "SIP/2.0 180", "SIP/2.0 183", 183},
-		{"on-target", "", "SIP/2.0 180", 180},
-		{"none", "", "SIP/2.0 183", 180},
-	} {
-		t.Run(tt.ringing+" "+tt.then, func(t *testing.T) {
-			yaml := strings.Replace(testConfig, `targets: [agent]}`, `targets: [agent], ringing: `+tt.ringing+`}`, 1)
-			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.dials("+15075785607")
-				if tt.first != "" {
-					w.carrier.expect(tt.first)
-				}
-				invite := w.agent.expect("INVITE")
-				for range 3 {
-					w.agent.reply(invite, tt.code, "Early", "a", agentSDP())
-				}
-				early := d.learn(w.carrier.expect(tt.then))
-				if !strings.Contains(early.raw, "m=audio 10000 ") {
-					t.Errorf("early media:\n%s", early.raw)
-				}
-				w.agent.reply(invite, 180, "Ringing", "a", "")
-				w.carrier.silent(time.Second)
-				w.agent.takes(invite, "a")
-				if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
-					t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
-				}
-				w.carrier.ack(d)
-				w.callerEnds(w.agent, d)
-			})
-		})
-	}
-}
-
-// A header that is configured stands for ours of its name.
-func TestConfiguredHeaderReplacesOurs(t *testing.T) {
-	yaml := strings.Replace(testConfig, `X-Empty: "{{.Header \"X-None\"}}"`,
-		`P-Asserted-Identity: "<sip:+18005550199@example.com>"
-      User-Agent: "Contact Centre 7"`, 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
-		for name, want := range map[string]string{
-			"P-Asserted-Identity": "<sip:+18005550199@example.com>", "User-Agent": "Contact Centre 7",
-		} {
-			if all := invite.GetHeaders(name); len(all) != 1 || all[0].Value() != want {
-				t.Errorf("%s: %v", name, all)
-			}
-		}
-		w.carrier.isBusyAt(w.agent, invite, "a", d)
-		w.record()
 	})
 }

@@ -76,20 +76,6 @@ func TestCallAnsweredCallerHangsUp(t *testing.T) {
 	})
 }
 
-func TestAgentHangsUp(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("BYE", invite, "agent1", 1)
-		w.agent.expect("SIP/2.0 200")
-		bye := w.carrier.expect("BYE sip:ann@192.0.2.10:5060")
-		if message.TagOf(bye.req().From().Params) != d.toTag || message.TagOf(bye.req().To().Params) != "ann" {
-			t.Errorf("BYE is not of the dialog:\n%s", bye.raw)
-		}
-		w.carrier.reply(bye, 200, "OK", "", "")
-		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
 func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dials("+15075785607")
@@ -110,17 +96,6 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 		w.carrier.expect("SIP/2.0 482")
 		w.carrier.ackRefused(&merged)
 		w.callerEnds(w.agent, d)
-	})
-}
-
-func TestMaxDuration(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.established()
-		time.Sleep(time.Hour)
-		hungUpOn(w.carrier, w.agent)
-		if r := w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem); r.DurationMS != 3_600_000 {
-			t.Errorf("lasted %d ms", r.DurationMS)
-		}
 	})
 }
 
@@ -163,24 +138,6 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// An INVITE that the network delivers again after the call is over makes no
-// second call (RFC 6026 section 7.1, Timer L).
-func TestInviteDeliveredAgainAfterTheCall(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, _ := w.established()
-		w.callerEnds(w.agent, d)
-		d.toTag = ""
-		for range 3 {
-			time.Sleep(10 * time.Second)
-			w.carrier.invite(d)
-			w.carrier.silent(time.Second / 2)
-		}
-		if n := len(w.prepare.asked); n != 1 {
-			t.Errorf("%d calls were prepared", n)
-		}
-	})
-}
-
 // A call is found at any moment until its record is written.
 func TestFoundUntilRecordIsWritten(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -199,4 +156,65 @@ func TestFoundUntilRecordIsWritten(t *testing.T) {
 			t.Error("a call whose record is written is still live")
 		}
 	})
+}
+
+func TestPlainCalls(t *testing.T) {
+	tell(t, testConfig, `
+== max_duration is over
+up: agent
+carrier: +1h ; is left for max_duration
+agent: is left for max_duration
+record: answered max_duration system | DurationMS: 3600000
+
+== the advertised addresses are what peers are told, but for those in the local networks
+with: sip: { => sip: {advertise: sip.example.com, local_networks: [192.0.2.10/32],
+with: media: { => media: {advertise: 203.0.113.9,
+carrier: calls 15075785607 ; gets 180 | Contact: <sip:198.51.100.1:5060>
+agent: gets INVITE | Contact: <sip:sip.example.com:5060> | Via: ~SIP/2.0/UDP sip.example.com:5060; | text: ~c=IN IP4 203.0.113.9
+agent: takes
+carrier: gets 200 | text: ~c=IN IP4 198.51.100.1 ; acks ; hangs up on agent`)
+	tell(t, talkYAML("", ""), `
+== an offer without c= says nowhere to send media to (RFC 8866 section 5.7)
+carrier: calls 15075785607 (0 101 homeless) ; gets 400 | Warning: 399 flowbridge "no c= line with an address for the audio" ; acks
+record: failed bad_offer system
+
+== and early media without it is not passed on
+carrier: calls 15085785607
+agent: gets INVITE ; says 183 (0 101 homeless)
+carrier: silent 1s
+agent: takes
+carrier: gets 200 ; acks ; hangs up on agent
+
+== nothing fits, and nothing can be made to (RFC 3261 section 21.4.26)
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU]
+carrier: calls 15075785607 (9 18 101) ; gets 488 | Warning: ~no codec in common ; acks
+record: failed no_common_codec system
+
+== what was told with early media stays: the next target, which has the other kind of G.711 alone, is translated for
+carrier: calls 15085785607
+agent: gets INVITE ; says 183 (0 101)
+carrier: gets 183
+agent: says 500 ; gets ACK
+spare: gets INVITE (8 101) ; takes (8 101)
+carrier: gets 200 same ; acks ; changed 0u>8
+spare: changed 8a>0
+carrier: hangs up on spare`)
+}
+
+// A carrier behind NAT: its Contact names a private address, its SIP comes from a public one, and that is where our BYE goes.
+func TestBehindNAT(t *testing.T) {
+	for nat, bye := range map[string]string{
+		"auto": "gets BYE | URI: sip:ann@10.1.2.3:5062 ; says 200", "on": "gets BYE | URI: sip:ann@10.1.2.3:5062 ; says 200",
+		"off": "silent 1s",
+	} {
+		tell(t, testConfig, strings.NewReplacer("NAT", nat, "BYE-COMES", bye).Replace(`
+== nat: NAT
+with: country: "1"} => country: "1", nat: NAT}
+carrier: calls 15075785607 at <sip:ann@10.1.2.3:5062> ; gets 180
+agent: gets INVITE ; takes
+carrier: gets 200 ; acks
+agent: says BYE ; gets 200
+carrier: BYE-COMES
+record: hung up by agent`))
+	}
 }

@@ -4,12 +4,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -102,49 +100,6 @@ func TestCodecs(t *testing.T) {
 			}
 		})
 	}
-}
-
-// RFC 3261 section 21.4.26: nothing fits, and nothing can be made to.
-func TestNoCodecFits(t *testing.T) {
-	inWorldWith(t, talkYAML("", "codecs: [PCMU]"), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "9 18 101")
-		w.carrier.invite(d)
-		if m := d.learn(w.carrier.expect("SIP/2.0 488")); !strings.Contains(m.value("Warning"), "no codec in common") {
-			t.Errorf("answer\n%s", m.raw)
-		}
-		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
-	})
-}
-
-// What the carrier was told with early media stays: the next target, which has
-// the other kind of G.711 alone, is translated for.
-func TestFailoverToTheOtherLaw(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.dials("+15085785607")
-		first := w.agent.progresses(183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		early := d.learn(w.carrier.expect("SIP/2.0 183"))
-		w.agent.concludes(first, 500, "Broken", "a", "")
-		second := w.agent2.expect("INVITE")
-		if got := formatsOf(t, second); got != "8 101" {
-			t.Errorf("the next target is offered %s", got)
-		}
-		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
-		if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
-			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
-		}
-		w.carrier.ack(d)
-		s := w.relay.sessions[0]
-		synctest.Wait()
-		if a, b := changesText(s.payloads[media.SideA]), changesText(s.payloads[media.SideB]); a != "0u>8" || b != "8a>0" {
-			t.Errorf("changes %q and %q", a, b)
-		}
-		w.carrier.bye(d)
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.carrier.expect("SIP/2.0 200")
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-	})
 }
 
 // What of an offer no packet can have does not go to the target; where nothing is

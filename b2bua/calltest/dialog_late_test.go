@@ -1,19 +1,6 @@
 package calltest
 
-import (
-	"fmt"
-	"strings"
-	"testing"
-	"testing/synctest"
-	"time"
-
-	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
-	"flowbridge/store/record"
-)
-
-const can100rel = "Supported: 100rel\n"
+import "testing"
 
 // lateCall is an INVITE of the carrier without session description.
 func (w *world) lateCall(to, extra string) (d *dialogue) {
@@ -25,177 +12,72 @@ func (w *world) lateCall(to, extra string) (d *dialogue) {
 	return d
 }
 
-// RFC 3261 section 13.2.1: an INVITE without offer has the codecs of the target
-// offered to it, in the 200, of the one that was chosen; its answer is in ACK.
+const lateOffers = `
+== the target is offered its codecs, the caller in the 200 what was chosen, and answers in its ACK
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMA, PCMU]
+carrier: calls 15075785607 late ; gets 180
+agent: gets INVITE (8 0 101 sendrecv) ; says 183 (8 101) # which is no held call
+carrier: gets 183 bare # an offer that may be lost
+agent: takes (8 101)
+carrier: gets 200 (8 101) ; acks (8 101) ; hears :20000 ; says INVITE (8 101 :20002 sendonly) ; gets 200 ; acks
+carrier: hangs up on agent | Codec: PCMA
+
+== with 100rel the offer is in the reliable 183, its answer in PRACK (RFC 3262 section 5)
+carrier: calls 15075785607 late | Supported: 100rel ; gets 180
+agent: gets INVITE ; says 183 (0 101)
+carrier: gets 183 (0 101) ; pracks (0 101) ; hears :20000
+agent: takes bare
+carrier: gets 200 bare ; acks ; says INVITE (:20002) ; gets 200 ; acks ; hangs up on agent
+
+== the second target is offered its own codecs
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU, PCMA]
+carrier: calls 15085785607 late | Supported: 100rel
+agent: gets INVITE (0 8 101) ; says 500 ; gets ACK
+spare: gets INVITE (8 101) ; takes (8 101)
+carrier: gets 200 (8 101) ; acks (8 101) ; hangs up on spare
+
+== and what the caller was told stays
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU, PCMA]
+carrier: calls 15085785607 late | Supported: 100rel
+agent: gets INVITE (0 8 101) ; says 183 (8 101)
+carrier: gets 183 ; pracks (8 101)
+agent: says 500 to INVITE ; gets ACK
+spare: gets INVITE (8 101) ; takes (8 101)
+carrier: gets 200 bare ; acks ; hangs up on spare
+`
+
+// RFC 3261 section 13.2.1: what becomes of an INVITE without an offer.
 func TestLateOffer(t *testing.T) {
-	inWorldWith(t, talkYAML("", "codecs: [PCMA, PCMU]"), func(w *world) {
-		d := w.lateCall("+15075785607", "")
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		if !strings.Contains(in.raw, " RTP/AVP 8 0 101\r\n") {
-			t.Errorf("the target was offered\n%s", in.raw)
-		}
-		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		if early := w.carrier.expect("SIP/2.0 183"); len(early.Body()) > 0 {
-			t.Errorf("an offer in a provisional answer that may be lost:\n%s", early.raw)
-		}
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		ok := w.carrier.expect("SIP/2.0 200")
-		if !strings.Contains(ok.raw, " RTP/AVP 8 101\r\n") || !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
-			t.Errorf("the caller was offered\n%s", ok.raw)
-		}
-		c := w.talkOf(d, in)
-		w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
-		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
-			t.Errorf("media goes to %s", got)
-		}
-		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20002, "8 101", "a=sendonly"), "200")
-		w.callerHangsUp(d)
-		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Codec != "PCMA" {
-			t.Errorf("codec %s", r.Codec)
-		}
-	})
-}
-
-// RFC 3261 section 13.2.1: an ACK without answer, or one that was not offered,
-// ends the call.
-func TestLateOfferBadACK(t *testing.T) {
-	for name, sdp := range map[string]string{
-		"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18"), "nonsense": "v=0\r\n", "no audio": siptest.SessionAt("192.0.2.10", 0, "0"),
-		"no address": withoutAddress(siptest.SessionAt("192.0.2.10", 20000, "0")),
-	} {
-		runIn(t, name, talkYAML("", ""), func(w *world) {
-			d := w.lateCall("+15075785607", "")
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			in := w.agent.expect("INVITE")
-			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ackOf(d, d.seq, sdp)
-			c := w.talkOf(d, in)
-			c.carrier.byeTo(cause.BadACK)
-			c.agent.byeTo(cause.BadACK)
-			w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
-		})
+	stories := lateOffers
+	for _, ack := range []string{"", " (18)", " (nonsense)", " (0 :0)", " (0 homeless)"} {
+		stories += `
+== the call ends for an ACK with` + ack + `
+carrier: calls 15075785607 late ; gets 180
+agent: gets INVITE ; takes
+carrier: gets 200 ; acks` + ack + ` ; is left for bad_ack
+agent: is left for bad_ack
+record: answered bad_ack system
+`
 	}
-}
-
-// RFC 3262 section 5: with 100rel the offer is in the reliable 183, its answer
-// in PRACK.
-func TestLateOfferReliably(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.lateCall("+15075785607", can100rel)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		early := w.carrier.expect("SIP/2.0 183")
-		if described(t, early).Speaks().Name != "PCMU" {
-			t.Errorf("offer\n%s", early.raw)
-		}
-		w.carrier.prack(d, early, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
-		c := w.talkOf(d, in)
-		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
-			t.Errorf("media goes to %s", got)
-		}
-		w.agent.concludes(in, 200, "OK", "agent1", "")
-		if ok := w.carrier.expect("SIP/2.0 200"); len(ok.Body()) > 0 {
-			t.Errorf("the 200 offers again:\n%s", ok.raw)
-		}
-		w.carrier.ack(d)
-		synctest.Wait()
-		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20002, "0 101"), "200")
-		c.hangsUp()
-	})
-}
-
-// A PRACK without answer, or one that can't be used, ends the set-up.
-func TestLateOfferBadPRACK(t *testing.T) {
-	for name, sdp := range map[string]string{"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18")} {
-		runIn(t, name, talkYAML("", ""), func(w *world) {
-			d := w.lateCall("+15075785607", can100rel)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
-			w.carrier.isRefused(d, "488")
-			w.agent.takesCancel(in, "agent1")
-			w.wantRecord("failed", cause.BadAnswer, record.EndedBySystem)
-		})
+	for _, prack := range []string{"", " (18)"} {
+		stories += `
+== the set-up ends for a PRACK with` + prack + `
+carrier: calls 15075785607 late | Supported: 100rel ; gets 180
+agent: gets INVITE ; says 183 (0 101)
+carrier: gets 183 ; pracks` + prack + ` ; gets 488 ; acks
+agent: ceases
+record: failed bad_answer system
+`
 	}
-}
-
-// The second target is offered its own codecs; those that the caller was told
-// stay.
-func TestLateOfferFailover(t *testing.T) {
-	for _, early := range []bool{false, true} {
-		inWorldWith(t, talkYAML("", "codecs: [PCMU, PCMA]"), func(w *world) {
-			d := w.lateCall("+15085785607", can100rel)
-			in := w.agent.expect("INVITE")
-			if !strings.Contains(in.raw, " RTP/AVP 0 8 101\r\n") {
-				t.Errorf("the first target was offered\n%s", in.raw)
-			}
-			if early {
-				w.agent.reply(in, 183, "Session Progress", "a", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-				m := w.carrier.expect("SIP/2.0 183")
-				w.carrier.prack(d, m, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
-			}
-			w.agent.concludes(in, 500, "Broken", "a", "")
-			in = w.agent2.expect("INVITE")
-			if !strings.Contains(in.raw, " RTP/AVP 8 101\r\n") {
-				t.Errorf("the second target was offered\n%s", in.raw)
-			}
-			w.agent2.concludes(in, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
-			ok := d.learn(w.carrier.expect("SIP/2.0 200"))
-			if (len(ok.Body()) == 0) != early {
-				t.Errorf("early %v:\n%s", early, ok.raw)
-			}
-			if early {
-				w.carrier.ack(d)
-			} else {
-				w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
-			}
-			synctest.Wait()
-			w.callerEnds(w.agent2, d)
-		})
-	}
-}
-
-// RFC 3261 section 14.2: a re-INVITE without offer gets one of the session as it
-// is, and the answer in its ACK counts; without one the call ends.
-func TestLateReinvite(t *testing.T) {
-	eachEnd(t, func(c *talk, e, far *end) {
-		seq := e.offers("INVITE", "")
-		ok := e.p.expect("SIP/2.0 200")
-		if d := described(t0(c), ok); d.Speaks().Name != "PCMU" || d.Direction() != sdp.SendRecv || d.Connection() != "198.51.100.1" {
-			t0(c).Errorf("offer\n%s", ok.raw)
-		}
-		far.changes("UPDATE", siptest.SessionAt(far.address, 40000, "0 101"), "200")
-		e.changes("UPDATE", siptest.SessionAt(e.address, 40000, "0 101"), "491") // our offer has no answer
-		e.acks(seq, siptest.SessionAt(e.address, 40002, "0 101", "a=inactive"))
-		if p := e.peer(); p.RTP.Port() != 40002 || !p.Held {
-			t0(c).Errorf("media %+v", p)
-		}
-		far.p.silent(time.Second)
-		seq = e.offers("INVITE", "")
-		e.p.expect("SIP/2.0 200")
-		e.acks(seq, "")
-		e.byeTo(cause.BadACK)
-		far.byeTo(cause.BadACK)
-		c.w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
-	})
-}
-
-// What a target is offered where the caller left that to us is no held call.
-func TestLateOfferIsNotHeld(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = ""
-		invite := w.carrier.ringsAt(w.agent, d)
-		if strings.Contains(invite.raw, "a=sendonly") || strings.Contains(invite.raw, "0.0.0.0") {
-			t.Errorf("INVITE:\n%s", invite.raw)
-		}
-		w.agent.takes(invite, "agent1")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.send(strings.Replace(d.request("ACK"), "Content-Length: 0\n\n", fmt.Sprintf("Content-Type: application/sdp\nContent-Length: %d\n\n%s",
-			len(sdpAt("192.0.2.10", 20000)), sdpAt("192.0.2.10", 20000)), 1))
-		synctest.Wait()
-		w.callerEnds(w.agent, d)
-	})
+	tell(t, talkYAML("", ""), stories)
+	tellEnds(t, talkYAML("", ""), `
+== a re-INVITE without offer gets one of the session as it is; without an answer in its ACK the call ends
+e: says INVITE ; gets 200 (0 101 sendrecv)
+far: says UPDATE (:40000) ; gets 200
+e: says UPDATE (:40000) ; gets 491 # our offer has no answer
+e: acks late (:40002 inactive) ; hears :40002 held
+far: silent 1s
+e: says INVITE ; gets 200 ; acks ; is left for bad_ack
+far: is left for bad_ack
+record: answered bad_ack system`)
 }

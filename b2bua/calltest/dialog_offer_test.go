@@ -7,11 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
-	"flowbridge/store/record"
 )
 
 // bothEnds runs a test for a change that the carrier wants, and for one that
@@ -103,29 +101,6 @@ func TestOtherStreamsAreDeclined(t *testing.T) {
 		if want := "m=image 0 udptl t38; m=audio 0 RTP/AVP 0; m=audio 0 RTP/SAVP 0"; !strings.HasSuffix(got, want) {
 			t0(c).Errorf("m= lines %s; want …%s", got, want)
 		}
-	})
-}
-
-// RFC 8866 section 5.7: an offer without c= says nowhere to send media to. Early media
-// without it is not passed on.
-func TestDescriptionWithoutAddress(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = withoutAddress(d.sdp)
-		w.carrier.invite(d)
-		m := w.carrier.expect("SIP/2.0 400")
-		if want := `399 flowbridge "no c= line with an address for the audio"`; m.value("Warning") != want {
-			t.Errorf("Warning: %s; want %s", m.value("Warning"), want)
-		}
-		d.learn(m)
-		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.BadOffer, record.EndedBySystem)
-
-		d = w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		in := w.agent.progresses(183, "Session Progress", "agent1", withoutAddress(agentSDP()))
-		w.carrier.silent(time.Second)
-		w.shortCall(w.agent, in, "agent1", d)
 	})
 }
 

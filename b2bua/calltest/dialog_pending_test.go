@@ -5,13 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/message"
-	"flowbridge/internal/siptest"
-	"flowbridge/store/record"
 )
 
 // eachEnd runs a test for a re-INVITE of the carrier, and for one of the agent,
@@ -28,16 +21,6 @@ func eachEnd(t *testing.T, test func(c *talk, e, far *end)) {
 			}
 		})
 	}
-}
-
-// byeTo takes a BYE of ours, and gives it.
-func (e *end) byeTo(cause cause.Cause) {
-	e.p.w.t.Helper()
-	bye := e.p.expect("BYE")
-	if !strings.Contains(bye.value("Reason"), string(cause)) {
-		e.p.w.t.Errorf("Reason %q; want %s", bye.value("Reason"), cause)
-	}
-	e.p.reply(bye, 200, "OK", "", "")
 }
 
 // finals takes final answers with these codes in any order, and gives them in
@@ -59,157 +42,104 @@ func (e *end) finals(codes ...string) []received {
 	return got
 }
 
-// RFC 3261 sections 9.1 and 14.1: a side that only ever says 183 to a re-INVITE
-// of ours gets CANCEL after 64*T1, and the change is refused; the session
-// stands.
-func TestReinviteWithProvisionalsForEver(t *testing.T) {
-	eachEnd(t, func(c *talk, e, far *end) {
-		begin := time.Now()
-		e.offers("INVITE", e.pcma())
-		in := far.p.expect("INVITE")
-		go func() {
-			for range 5 {
-				far.p.reply(in, 183, "Session Progress", "", "")
-				time.Sleep(10 * time.Second)
-			}
-		}()
-		cancel := far.p.expect("CANCEL")
-		if d := time.Since(begin); d != 32*time.Second {
-			t0(c).Errorf("CANCEL after %v; want 32s", d)
-		}
-		if message.BranchOf(cancel.Message) != message.BranchOf(in.Message) || cancel.value("CSeq") != strings.Replace(in.value("CSeq"), "INVITE", "CANCEL", 1) ||
-			cancel.value("To") != in.value("To") || cancel.req().Recipient.String() != in.req().Recipient.String() {
-			t0(c).Errorf("CANCEL\n%s\nof\n%s", cancel.raw, in.raw)
-		}
-		e.ackRefusal(e.p.expect("SIP/2.0 488"))
-		far.p.reply(cancel, 200, "OK", "", "")
-		far.p.concludes(in, 487, "Request Terminated", "", "")
-		e.changes("INVITE", siptest.SessionAt(e.address, 40002, "0 101"), "200")
-		far.changes("INVITE", siptest.SessionAt(far.address, 40002, "0 101"), "200")
-		e.offers("INVITE", e.pcma()) // another one is possible
-		far.refuses(488)
-		e.ackRefusal(e.p.expect("SIP/2.0 488"))
-		time.Sleep(time.Minute)
-		c.hangsUp()
-	})
-}
+const waitingReinvites = `
+== who only ever says 183 gets CANCEL after 64*T1; the change is refused, the session stands (RFC 3261 sections 9.1, 14.1)
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; +10s ; says 183 ; +10s ; says 183 ; +10s ; says 183 ; gets CANCEL ; took 2s
+e: gets 488 ; acks
+far: says 200 to CANCEL ; +8s ; says 183 ; says 487 ; gets ACK
+e: says INVITE (:40002) ; gets 200 ; acks
+far: says INVITE (:40002) ; gets 200 ; acks
+e: says INVITE (8 101 :42000) # another one is possible
+far: gets INVITE ; says 488 ; gets ACK
+e: gets 488 ; acks ; +1m
 
-// A 200 that crosses our CANCEL has made the change: the side gets the session
-// back as it is (RFC 3261 section 9.1).
-func TestReinvite200CrossesCancel(t *testing.T) {
-	eachEnd(t, func(c *talk, e, far *end) {
-		e.offers("INVITE", e.pcma())
-		in := far.p.progresses(183, "Session Progress", "", "")
-		cancel := far.p.expect("CANCEL")
-		e.ackRefusal(e.p.expect("SIP/2.0 488"))
-		far.p.reply(cancel, 200, "OK", "", "")
-		far.p.concludes(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
-		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
-			t0(c).Errorf("restored with\n%s", again.raw)
-		}
-		if got := far.peer().RTP.Port(); got != 44002 {
-			t0(c).Errorf("media goes to port %d", got)
-		}
-		c.hangsUp()
-	})
-}
+== a 200 that crosses our CANCEL has made the change: the side gets the session back (RFC 3261 section 9.1)
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL
+e: gets 488 ; acks
+far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (0 101) ; takes (:44002) ; hears :44002
 
-// A CANCEL that is not heeded either: the dialog is lost.
-func TestReinviteCancelUnheeded(t *testing.T) {
-	eachEnd(t, func(c *talk, e, far *end) {
-		e.offers("INVITE", e.pcma())
-		far.p.reply(far.p.expect("INVITE"), 183, "Session Progress", "", "")
-		far.p.reply(far.p.expect("CANCEL"), 200, "OK", "", "")
-		e.ackRefusal(e.p.expect("SIP/2.0 488"))
-		far.byeTo(cause.DialogLost)
-		e.byeTo(cause.DialogLost)
-		c.w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
-	})
-}
+== a CANCEL that is not heeded either: the dialog is lost
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL ; says 200 to CANCEL
+e: gets 488 ; acks
+far: is left for dialog_lost
+e: is left for dialog_lost
+record: answered dialog_lost system
 
-// RFC 3261 section 9.2: a re-INVITE that is cancelled while the other side is
-// asked gets 487; the other side gets the session back if it had agreed.
-func TestReinviteCancelled(t *testing.T) {
-	for _, agrees := range []bool{true, false} {
-		eachEnd(t, func(c *talk, e, far *end) {
-			before := e.peer()
-			seq := e.offers("INVITE", e.pcma())
-			in := far.p.expect("INVITE")
-			e.cancels(seq)
-			refused := e.finals("200", "487")[1]
-			e.ackRefusal(refused)
-			synctest.Wait()
-			if agrees {
-				far.p.concludes(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
-				if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
-					t0(c).Errorf("restored with\n%s", again.raw)
-				}
-			} else {
-				far.p.concludes(in, 488, "No", "", "")
-			}
-			if e.peer().RTP != before.RTP {
-				t0(c).Errorf("media goes to %v", e.peer().RTP)
-			}
-			e.changes("INVITE", siptest.SessionAt(e.address, 40002, "0 101"), "200")
-			c.hangsUp()
-		})
-	}
-}
+== one that is cancelled gets 487, the other side gets the session back if it had agreed (RFC 3261 section 9.2)
+e: says INVITE (8 101 :42000)
+far: gets INVITE
+e: cancels ; gets 200+487 ; acks
+far: takes (8 101 :44000) ; gets INVITE (0 101) ; takes (:44002)
+e: hears ; says INVITE (:40002) ; gets 200 ; acks
 
-// RFC 3261 section 15.1.2: BYE answers everything that is pending with 487, on
-// either leg, whoever sends it.
-func TestByeWhileReinvitePending(t *testing.T) {
-	for _, hangsUp := range []string{"asking", "asked"} {
-		for _, heard := range []bool{true, false} {
-			eachEnd(t, func(c *talk, e, far *end) {
-				e.offers("INVITE", e.pcma())
-				in := far.p.expect("INVITE")
-				if heard {
-					far.p.reply(in, 183, "Session Progress", "", "")
-				}
-				byer, byed := e, far
-				if hangsUp == "asked" {
-					byer, byed = far, e
-				}
-				byer.offers("BYE", "")
-				if byer == e {
-					e.ackRefusal(e.finals("200", "487")[1])
-				} else {
-					byer.p.expect("SIP/2.0 200")
-					e.ackRefusal(e.p.expect("SIP/2.0 487"))
-				}
-				bye := byed.p.expect("BYE")
-				byed.p.reply(bye, 200, "OK", "", "")
-				far.p.concludes(in, 487, "Request Terminated", "", "")
-				by := record.EndedByCaller
-				why := cause.CallerHangup
-				if byer == c.agent {
-					by, why = record.EndedByAgent, cause.AgentHangup
-				}
-				c.w.wantRecord("answered", why, by)
-			})
-		}
-	}
-}
+== and nothing if it had not
+e: says INVITE (8 101 :42000)
+far: gets INVITE
+e: cancels ; gets 200+487 ; acks
+far: says 488 ; gets ACK
+e: hears ; says INVITE (:40002) ; gets 200 ; acks
 
-// RFC 3261 section 14.1: a new offer that comes while the last one of ours is
-// under way replaces it, and is not answered by the answer to that.
-func TestOfferReplacesRestored(t *testing.T) {
-	eachEnd(t, func(c *talk, e, far *end) {
-		e.offers("INVITE", e.pcma())
-		far.takes(siptest.SessionAt(far.address, 44000, "18")) // not usable: it gets the session back
-		e.ackRefusal(e.p.expect("SIP/2.0 488"))
-		restoring := far.p.expect("INVITE")
-		seq := e.offers("INVITE", siptest.SessionAt(e.address, 42002, "8 101"))
-		synctest.Wait()
-		far.p.concludes(restoring, 200, "OK", "", siptest.SessionAt(far.address, 44004, "0 101"))
-		if in := far.takes(siptest.SessionAt(far.address, 44006, "8 101")); described(t0(c), in).Speaks().Name != "PCMA" {
-			t0(c).Errorf("asked for\n%s", in.raw)
-		}
-		if ok := e.p.expect("SIP/2.0 200"); described(t0(c), ok).Speaks().Name != "PCMA" {
-			t0(c).Errorf("answer:\n%s", ok.raw)
-		}
-		e.acks(seq, "")
-		c.hangsUp()
-	})
+== BYE of who asks answers what is pending with 487 (RFC 3261 section 15.1.2)
+e: says INVITE (8 101 :42000)
+far: gets INVITE
+e: says BYE ; gets 200+487 ; acks
+far: gets BYE ; says 200 ; says 487 to INVITE ; gets ACK
+record: hung up by e
+
+== BYE of who asks, and the other side has said 183
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183
+e: says BYE ; gets 200+487 ; acks
+far: gets BYE ; says 200 ; says 487 to INVITE ; gets ACK
+record: hung up by e
+
+== BYE of who is asked
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says BYE ; gets 200
+e: gets 487 ; acks ; gets BYE ; says 200
+far: says 487 to INVITE ; gets ACK
+record: hung up by far
+
+== BYE of who is asked, and has said 183
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; says BYE ; gets 200
+e: gets 487 ; acks ; gets BYE ; says 200
+far: says 487 to INVITE ; gets ACK
+record: hung up by far
+
+== the 200 to a re-INVITE of ours gets its ACK also where our BYE has crossed it (RFC 3261 section 13.2.2.4)
+e: says INVITE (8 101 :42000)
+far: gets INVITE
+e: says BYE ; gets 200+487 ; acks
+far: gets BYE ; says 200 (8 101) to INVITE ; gets ACK ; says 200 to BYE
+record: hung up by e
+
+== and where it comes after the call
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says BYE ; gets 200
+e: gets 487 ; acks ; gets BYE ; says 200
+far: says 200 (8 101) to INVITE ; gets ACK ; gets BYE ; says 200 # of a dialog that is not known any more
+record: hung up by far
+
+== an UPDATE is answered in time; a change that the other side accepts too late is undone (RFC 3311 section 5.2)
+e: says UPDATE (8 101 :42000)
+far: gets INVITE ; says 100
+e: gets 504 ; lasted 24s
+far: takes (8 101) ; gets INVITE (0 101) ; takes
+
+== a new offer replaces the last one of ours, whose answer is not its answer (RFC 3261 section 14.1)
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; takes (18 :44000) # not usable: it gets the session back
+e: gets 488 ; acks
+far: gets INVITE
+e: says INVITE (8 101 :42002)
+far: takes (0 101 :44004) ; gets INVITE (8 101) ; takes (8 101 :44006)
+e: gets 200 (8 101) ; acks`
+
+// What happens to a re-INVITE that the other side is asked about.
+func TestReinvitesThatWait(t *testing.T) {
+	tellEnds(t, talkYAML("", ""), waitingReinvites)
 }

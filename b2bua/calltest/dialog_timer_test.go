@@ -5,9 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store/record"
 )
 
 // An hour on both legs with timers of 90 s, in both roles: whoever has to
@@ -99,115 +97,52 @@ func refreshed(t testing.TB, e *end, update bool, last map[*end]string) (n int) 
 	return n
 }
 
-// RFC 4028 section 10: a peer that was to refresh and does not is hung up a
-// third of the time, at most 32 s, before its end; the other side, too.
-func TestPeerStopsRefreshing(t *testing.T) {
-	for _, tt := range []struct {
-		interval string
-		after    time.Duration
-	}{{"90", 60 * time.Second}, {"1800", 1768 * time.Second}} {
-		for _, who := range []string{"carrier", "agent"} {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				invite, ok := []string{"Supported: timer"}, []string{"Supported: timer"}
-				if who == "carrier" {
-					invite = append(invite, "Session-Expires: "+tt.interval+";refresher=uac")
-				} else {
-					ok = append(ok, "Session-Expires: "+tt.interval+";refresher=uas")
-				}
-				c := w.talk(invite, ok)
-				if got := c.ok.value("Session-Expires"); (got != "") != (who == "carrier") {
-					t.Errorf("Session-Expires went from one leg to the other: %s", got)
-				}
-				if got := c.invite.value("Session-Expires"); got != "" {
-					t.Errorf("Session-Expires went from one leg to the other: %s", got)
-				}
-				time.Sleep(tt.after - time.Second)
-				e := c.carrier
-				if who == "agent" {
-					e = c.agent
-				}
-				begin := time.Now()
-				e.byeTo(cause.SessionExpired)
-				if d := time.Since(begin); d != time.Second {
-					t.Errorf("BYE after %v", tt.after-time.Second+d)
-				}
-				c.other(e).byeTo(cause.SessionExpired)
-				if r := w.wantRecord("answered", cause.SessionExpired, record.EndedBySystem); r.Q850 != 102 {
-					t.Errorf("q850 %d", r.Q850)
-				}
-			})
-		}
+// What comes of session timers besides refreshes.
+func TestSessionTimers(t *testing.T) {
+	stories := `
+== too short a session is refused with what is taken; a target's refusal has the INVITE sent again (RFC 4028 sections 7.3, 9)
+with: 192.0.2.20:32681" => 192.0.2.20:32681", session_expires: 90s
+carrier: calls 15075785607 | Supported: timer | Session-Expires: 60 ; gets 422 | Min-SE: 90 ; acks
+carrier: calls 15075785607 | Supported: timer | Session-Expires: 120 ; gets 180
+agent: gets INVITE ; says 422 | Min-SE: 300 ; gets ACK
+agent: gets INVITE | Session-Expires: 300 | Min-SE: 300 | CSeq: 2 INVITE ; takes | Session-Expires: 300;refresher=uas
+carrier: gets 200 | Session-Expires: 120;refresher=uac ; acks ; hangs up on agent
+
+== a refresh whose answer is on its way is not the answer to a change that the other side wants
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; takes | Session-Expires: 90;refresher=uac | Allow: INVITE
+carrier: gets 200 ; acks ; +44s
+agent: gets INVITE
+carrier: says INVITE (8 101 :42000)
+agent: silent 100ms ; takes | Session-Expires: 90;refresher=uac
+agent: gets INVITE (8 101) ; takes (8 101) | Session-Expires: 90;refresher=uac
+carrier: gets 200 (8 101) ; acks ; hangs up on agent
+
+== an UPDATE before the answer starts no timer, which would have us send BYE to who has no final answer
+with: sources: ["192.0.2.10"] => sources: ["192.0.2.10"], session_expires: 90s
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 180
+carrier: says UPDATE ; gets 200 | Session-Expires:
+agent: +59s ; says 180 ; busy
+`
+	// RFC 4028 section 10: who was to refresh and does not is hung up a third of the time, at most 32 s, before its end.
+	for _, tt := range []struct{ interval, wait, after string }{{"90", "59s", "1m0s"}, {"1800", "1767s", "1768s"}} {
+		stories += strings.NewReplacer("INTERVAL", tt.interval, "WAIT", tt.wait, "AFTER", tt.after).Replace(`
+== a caller does not refresh after INTERVAL seconds
+carrier: calls 15075785607 | Supported: timer | Session-Expires: INTERVAL;refresher=uac ; gets 180
+agent: gets INVITE | Session-Expires: ; takes | Supported: timer
+carrier: gets 200 | Session-Expires: * ; acks ; +WAIT ; gets BYE | Reason: ~session_expired ; took AFTER ; says 200
+agent: is left for session_expired
+record: answered session_expired system | Q850: 102
+
+== a target does not refresh after INTERVAL seconds
+carrier: calls 15075785607 | Supported: timer ; gets 180
+agent: gets INVITE | Session-Expires: ; takes | Supported: timer | Session-Expires: INTERVAL;refresher=uas
+carrier: gets 200 | Session-Expires: ; acks
+agent: +WAIT ; gets BYE | Reason: ~session_expired ; took AFTER ; says 200
+carrier: is left for session_expired
+record: answered session_expired system | Q850: 102
+`)
 	}
-}
-
-// RFC 4028 sections 7.3 and 9: too short a session is refused with what is
-// taken; the target's refusal has the INVITE sent again.
-func TestSessionTooShort(t *testing.T) {
-	inWorldWith(t, talkYAML("", "session_expires: 90s"), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.extra = "Supported: timer\nSession-Expires: 60\n"
-		w.carrier.invite(d)
-		m := d.learn(w.carrier.expect("SIP/2.0 422"))
-		if m.value("Min-SE") != "90" {
-			t.Errorf("422\n%s", m.raw)
-		}
-		w.carrier.ackRefused(d)
-
-		d = w.carrier.newCall("+15075785607")
-		d.extra = "Supported: timer\nSession-Expires: 120\n"
-		in := w.carrier.ringsAt(w.agent, d)
-		w.agent.concludes(in, 422, "Session Interval Too Small", "x", "", "Min-SE: 300")
-		in = w.agent.expect("INVITE")
-		if in.value("Session-Expires") != "300" || in.value("Min-SE") != "300" || in.value("CSeq") != "2 INVITE" {
-			t.Errorf("again\n%s", in.raw)
-		}
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 300;refresher=uas")
-		if ok := w.carrier.expect("SIP/2.0 200"); ok.value("Session-Expires") != "120;refresher=uac" {
-			t.Errorf("200\n%s", ok.raw)
-		}
-		w.carrier.ack(d)
-		d.extra = ""
-		w.callerEnds(w.agent, d)
-	})
-}
-
-// A refresh by re-INVITE whose answer is on its way is not the answer to a
-// change that the other side wants.
-func TestRefreshBesideAnExchange(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, []string{"Session-Expires: 90;refresher=uac", "Allow: INVITE"})
-		time.Sleep(44 * time.Second)
-		refresh := w.agent.expect("INVITE")
-		seq := c.carrier.offers("INVITE", c.carrier.pcma())
-		w.agent.silent(time.Second / 10)
-		w.agent.concludes(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
-		in := w.agent.expect("INVITE")
-		if described(t, in).Speaks().Name != "PCMA" {
-			t.Errorf("asked for\n%s", in.raw)
-		}
-		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
-		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).Speaks().Name != "PCMA" {
-			t.Errorf("answer\n%s", ok.raw)
-		}
-		c.carrier.acks(seq, "")
-		c.hangsUp()
-	})
-}
-
-// RFC 4028: an UPDATE before the answer starts no session timer, which would
-// have us send BYE to who has no final answer.
-func TestEarlyUpdateStartsNoTimer(t *testing.T) {
-	yaml := strings.Replace(testConfig, `{name: carrier,`, `{name: carrier, session_expires: 90s,`, 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.progresses(180, "Ringing", "b", "")
-		w.carrier.within(d, "UPDATE", "")
-		if ok := w.carrier.expect("SIP/2.0 200"); ok.value("Session-Expires") != "" {
-			t.Errorf("the UPDATE gets\n%s", ok.raw)
-		}
-		time.Sleep(59 * time.Second)
-		w.agent2.reply(invite, 180, "Ringing", "b", "")
-		w.carrier.isBusyAt(w.agent2, invite, "b", d)
-		w.record()
-	})
+	tell(t, talkYAML("", ""), stories)
 }

@@ -12,7 +12,6 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -22,31 +21,6 @@ func (w *world) upgraded() {
 	w.t.Helper()
 	synctest.Wait()
 	must(w.t, w.upgrade())
-}
-
-// TestCallGoesOver: a call that is up goes to another process, and the next one, as if nothing had been: nobody is told or asked
-// anything, requests of either side work, and its record knows nothing of it.
-func TestCallGoesOver(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, nil)
-		for range 2 {
-			time.Sleep(time.Second)
-			w.upgraded()
-			w.carrier.silent(10 * time.Second)
-			w.agent.silent(time.Second)
-			for _, e := range []*end{c.carrier, c.agent} {
-				seq := e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101"))
-				e.p.expect("SIP/2.0 200")
-				e.acks(seq, "")
-			}
-		}
-		synctest.Wait()
-		w.upgraded()
-		w.callerHangsUp(c.d)
-		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.Restored != 0 {
-			t.Errorf("%+v", r)
-		}
-	})
 }
 
 // TestMediaGoOnWhileARecordWaits: the media are not frozen for a record that is not written, and the server goes on at the end of its time.
@@ -63,25 +37,6 @@ func TestMediaGoOnWhileARecordWaits(t *testing.T) {
 		}
 		close(w.sink.hold)
 		w.record()
-		w.upgraded()
-		c.hangsUp()
-	})
-}
-
-// TestCallThatIsChangedStays: a call with an exchange under way can't be handed over, and the server goes on with it.
-func TestCallThatIsChangedStays(t *testing.T) {
-	inWorldWith(t, talkYAML("", "reinvite: relay"), func(w *world) {
-		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
-		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
-		in := w.agent.expect("INVITE")
-		if err := w.upgrade(); !isStopped(err, waitsForExchange) {
-			t.Fatalf("%v", err)
-		}
-		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		w.carrier.expect("SIP/2.0 200")
-		c.carrier.acks(seq, "")
-		time.Sleep(time.Second)
 		w.upgraded()
 		c.hangsUp()
 	})
@@ -233,21 +188,5 @@ func TestUpgradeWithoutItsAddress(t *testing.T) {
 		w.carrier.expect("SIP/2.0 503")
 		w.cancelled(in)
 		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-	})
-}
-
-// TestMissedByeBeforeAnUpgrade: it is found out also if the process that was to ask has been replaced.
-func TestMissedByeBeforeAnUpgrade(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		w.restart()
-		time.Sleep(askAfter / 2)
-		w.upgraded()
-		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
-		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
-		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
 	})
 }

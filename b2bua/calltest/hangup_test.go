@@ -3,6 +3,7 @@ package calltest
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,31 +38,6 @@ func (w *world) onlyID() string {
 	return live[0].Record.ID
 }
 
-const operatorReason = `Q.850;cause=16;text="operator_hangup"`
-
-// An operator's hangup ends both legs of a call that is up. Given again, it changes nothing.
-func TestHangup(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.established()
-		id := w.onlyID()
-		w.hungUp(id)
-		toCarrier, toAgent := w.carrier.expect("BYE"), w.agent.expect("BYE")
-		for _, bye := range []received{toCarrier, toAgent} {
-			if got := bye.value("Reason"); got != operatorReason {
-				t.Errorf("Reason: %s", got)
-			}
-		}
-		w.carrier.reply(toCarrier, 200, "OK", "", "")
-		w.agent.reply(toAgent, 200, "OK", "", "")
-		if r := w.wantRecord("answered", cause.OperatorHangup, record.EndedByOperator); r.ID != id || r.Q850 != 16 || r.SIPStatus != 200 {
-			t.Errorf("record %+v", r)
-		}
-		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderHangup); !errors.Is(err, b2bua.ErrNoCall) {
-			t.Errorf("when the record is written: %v", err)
-		}
-	})
-}
-
 // A call whose record is not written yet answers a second hangup with how it ended.
 func TestHangupAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -87,38 +63,6 @@ func TestHangupAgain(t *testing.T) {
 	})
 }
 
-// While it rings, the target gets CANCEL and the caller 480.
-func TestHangupWhileRinging(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.progresses(180, "Ringing", "agent1", "")
-		w.hungUp(w.onlyID())
-		w.carrier.isRefused(d, "480")
-		cancelled := w.agent.expect("CANCEL")
-		if got := cancelled.value("Reason"); got != operatorReason {
-			t.Errorf("Reason: %s", got)
-		}
-		w.agent.reply(cancelled, 200, "OK", "", "")
-		w.agent.concludes(invite, 487, "Request Terminated", "agent1", "")
-		r := w.wantRecord("cancelled", cause.OperatorHangup, record.EndedByOperator)
-		if r.SIPStatus != 480 || len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.OperatorHangup) {
-			t.Errorf("record %+v", r)
-		}
-	})
-}
-
-// While the platform's API is asked, nothing is dialled any more.
-func TestHangupWhilePreparing(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.prepare.after = time.Second
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.hungUp(w.onlyID())
-		w.carrier.isRefused(d, "480")
-		w.agent.silent(5 * time.Second)
-		w.wantRecord("cancelled", cause.OperatorHangup, record.EndedByOperator)
-	})
-}
-
 // During a transfer the caller, the agent and the party that rings are told.
 func TestHangupDuringTransfer(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
@@ -141,5 +85,40 @@ func TestHangupDuringTransfer(t *testing.T) {
 			w.agent.reply(w.agent.expect(""), 200, "OK", "", "") // the last NOTIFY, and BYE
 		}
 		w.wantRecord("answered", cause.OperatorHangup, record.EndedByOperator)
+	})
+}
+
+// An operator's hangup ends both legs, at any time of a call.
+func TestOperatorHangsUp(t *testing.T) {
+	tell(t, testConfig, strings.ReplaceAll(`
+== a call that is up
+up: agent
+operator: ends it
+carrier: gets BYE | REASON ; says 200
+agent: gets BYE | REASON ; says 200
+record: answered operator_hangup operator | Q850: 16 | SIPStatus: 200
+
+== while it rings
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 180
+operator: ends it
+carrier: gets 480 ; acks
+agent: gets CANCEL | REASON ; says 200 to CANCEL ; says 487 ; gets ACK
+record: cancelled operator_hangup operator | SIPStatus: 480 | attempts: agent operator_hangup
+
+== while the platform's API is asked: nothing is dialled any more
+platform: takes 1s
+carrier: calls 15075785607 ; gets 180
+operator: ends it
+carrier: gets 480 ; acks
+agent: silent 5s
+record: cancelled operator_hangup operator`, "REASON", `Reason: Q.850;cause=16;text="operator_hangup"`))
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		id := w.onlyID()
+		w.callerEnds(w.agent, d)
+		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderHangup); !errors.Is(err, b2bua.ErrNoCall) {
+			t.Errorf("when the record is written: got %v; want %v", err, b2bua.ErrNoCall)
+		}
 	})
 }

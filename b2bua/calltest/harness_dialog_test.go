@@ -4,8 +4,31 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/b2bua/message"
 )
+
+func (m received) req() *sip.Request  { return m.Message.(*sip.Request) }
+func (m received) res() *sip.Response { return m.Message.(*sip.Response) }
+
+// value is the first value of a header as it stands on the wire, "" if the
+// header is missing.
+func (m received) value(name string) string {
+	for _, v := range m.values(name) {
+		return v
+	}
+	return ""
+}
+
+func (m received) values(name string) (all []string) {
+	for line := range strings.SplitSeq(m.raw, "\r\n") {
+		if n, v, ok := strings.Cut(line, ": "); ok && strings.EqualFold(n, name) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
 
 // within sends a request of the carrier within its dialog and gives its CSeq.
 // With a body, the first header is its Content-Type.

@@ -226,14 +226,6 @@ func sdpVersion(t testing.TB, m received) (version uint64) {
 	return version
 }
 
-// settles acknowledges the 200 to a change that an end wanted, if the change was a re-INVITE.
-func (e *end) settles(method string, seq int) {
-	e.p.w.t.Helper()
-	if method == "INVITE" {
-		e.acks(seq, "")
-	}
-}
-
 // settlesRefused is settles for a refusal.
 func (e *end) settlesRefused(method string, m received) {
 	e.p.w.t.Helper()

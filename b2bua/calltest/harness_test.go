@@ -231,6 +231,7 @@ type peer struct {
 	conn endpoint
 	in   chan received
 	seen []string // every message that came, owned by its reader
+	sent string   // the last message
 	seq  int
 
 	ended   atomic.Bool // its connection was closed, by either end
@@ -240,20 +241,6 @@ type peer struct {
 type received struct {
 	sip.Message
 	raw string
-}
-
-func (m received) req() *sip.Request  { return m.Message.(*sip.Request) }
-func (m received) res() *sip.Response { return m.Message.(*sip.Response) }
-
-// value is the first value of a header as it stands on the wire, "" if the
-// header is missing.
-func (m received) value(name string) string {
-	for line := range strings.SplitSeq(m.raw, "\r\n") {
-		if n, v, ok := strings.Cut(line, ": "); ok && strings.EqualFold(n, name) {
-			return v
-		}
-	}
-	return ""
 }
 
 func (w *world) peer(addr netip.AddrPort) *peer {
@@ -285,6 +272,7 @@ func (p *peer) send(raw string) {
 		raw = strings.Replace(raw, "Content-Type: application/sdp\n", "", 1)
 	}
 	raw = strings.ReplaceAll(strings.ReplaceAll(raw, "\r\n", "\n"), "\n", "\r\n")
+	p.sent = raw
 	p.sendBytes([]byte(raw))
 }
 

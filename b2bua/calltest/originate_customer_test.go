@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
@@ -22,19 +21,6 @@ func (w *world) leftOpen() {
 		open.Numbers != 0 {
 		w.t.Errorf("left: %+v", open)
 	}
-}
-
-// answer_within may be longer than ring_timeout of the trunk.
-func TestCustomerRingsForLong(t *testing.T) {
-	inWorldWith(t, originateConfig, func(w *world) {
-		o := origination()
-		o.AnswerWithin = 100 * time.Second
-		_, invite := w.originates(o)
-		w.carrier.reply(invite, 180, "Ringing", "customer", "")
-		w.carrier.silent(95 * time.Second)
-		w.carrier.takesCancel(invite, "customer")
-		w.wantRecord(record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem)
-	})
 }
 
 // A place is kept at the second agent, because the first one is full. If that takes the call after all, the kept place is

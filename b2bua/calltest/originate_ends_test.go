@@ -1,170 +1,243 @@
 package calltest
 
 import (
-	"context"
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/store/record"
 )
 
+const placedInVain = `
+== busy
+operator: calls
+carrier: says 486 ; gets ACK
+record: busy target_busy caller
+
+== no answer in time
+operator: calls 20s
+carrier: says 180 ; ceases
+record: no_answer ring_timeout system
+
+== answer_within may be longer than ring_timeout of the trunk
+operator: calls 100s
+carrier: says 180 ; silent 95s ; ceases
+record: no_answer ring_timeout system
+
+== ended by an operator
+operator: calls
+carrier: says 180
+operator: hangs up
+carrier: ceases
+record: cancelled operator_hangup operator
+
+== an answer that crosses the CANCEL
+operator: calls
+carrier: says 180
+operator: hangs up
+carrier: gets CANCEL ; says 200 to CANCEL ; takes ; gets BYE ; says 200
+record: cancelled operator_hangup operator
+
+== an answer without a codec
+operator: calls
+carrier: takes (18) ; gets BYE ; says 200
+record: failed bad_answer system
+
+== the customer leaves before the agent answers
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 180
+carrier: says BYE ; gets 200
+agent: ceases
+record: answered caller_hangup caller
+
+== no agent answers
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 503 ; gets ACK
+spare: gets INVITE ; says 486 ; gets ACK
+carrier: gets BYE ; says 200
+record: answered target_busy system
+
+== declined
+operator: calls
+carrier: says 603 ; gets ACK
+record: failed target_refused caller
+
+== no such number
+operator: calls
+carrier: says 404 ; gets ACK
+record: failed target_refused caller
+
+== early media, then busy
+operator: calls
+carrier: says 183 (0 101) ; says 486 ; gets ACK
+record: busy target_busy caller
+
+== the trunk fails
+operator: calls
+carrier: says 503 ; gets ACK
+record: failed target_error system
+
+== the trunk is down
+operator: calls
+carrier: drains 40s
+record: failed target_silent system
+
+== it says 100 alone
+operator: calls 2s
+carrier: says 100 ; ceases
+record: no_answer ring_timeout system
+
+== the customer leaves before its answer
+operator: calls
+carrier: says 180 ; says BYE ; gets 200 ; takes to INVITE ; gets BYE ; says 200
+record: failed caller_hangup caller
+
+== the customer leaves, and says so
+operator: calls
+carrier: says 180 ; says BYE ; gets 200 ; says 487 to INVITE ; gets ACK
+record: failed caller_hangup caller
+
+== an answer that crosses the end of answer_within
+operator: calls 20s
+carrier: says 180 ; gets CANCEL ; says 200 to CANCEL ; takes ; gets BYE ; says 200
+record: no_answer ring_timeout system
+
+== the agent declines
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 603 ; gets ACK
+carrier: gets BYE ; says 200
+record: answered target_refused system
+
+== the agent answers as the customer leaves
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 180
+carrier: says BYE ; gets 200
+agent: gets CANCEL ; says 200 to CANCEL ; takes ; gets BYE ; says 200
+record: answered caller_hangup caller
+
+== ended by an operator while the agent is called
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 180
+operator: hangs up
+carrier: gets BYE ; says 200
+agent: ceases
+record: answered operator_hangup operator
+
+== a process that is killed while the customer rings: the next one tells it
+operator: calls
+carrier: says 180
+server: restarts
+carrier: ceases
+record: interrupted process_restart system
+
+== and while the agent is called: both
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 180
+server: restarts
+carrier: gets BYE ; says 200
+agent: ceases
+record: interrupted process_restart system`
+
 // How a call that is placed ends before the agent is connected.
 func TestOriginateFails(t *testing.T) {
-	for name, tt := range map[string]struct {
-		run         func(w *world)
-		disposition string
-		why         cause.Cause
-		by          string
-	}{
-		"busy": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 486, "Busy Here", "customer", "")
-		}, record.DispositionBusy, cause.TargetBusy, record.EndedByCaller},
-		"no answer in time": {func(w *world) {
-			o := origination()
-			o.AnswerWithin = 20 * time.Second
-			_, invite := w.originates(o)
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			w.carrier.takesCancel(invite, "customer")
-		}, record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem},
-		"ended by an operator": {func(w *world) {
-			live, invite := w.originates(origination())
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
-			w.carrier.takesCancel(invite, "customer")
-		}, record.DispositionCancelled, cause.OperatorHangup, record.EndedByOperator},
-		"an answer that crosses the CANCEL": {func(w *world) {
-			live, invite := w.originates(origination())
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
-			w.carrier.reply(w.carrier.expect("CANCEL"), 200, "OK", "customer", "")
-			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
-			hungUpOn(w.carrier)
-		}, record.DispositionCancelled, cause.OperatorHangup, record.EndedByOperator},
-		"an answer without a codec": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 200, "OK", "customer",
-				"v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 20000 RTP/AVP 18\r\n")
-			hungUpOn(w.carrier)
-		}, record.DispositionFailed, cause.BadAnswer, record.EndedBySystem},
-		"the customer leaves before the agent answers": {func(w *world) {
-			_, invite := w.originates(origination())
-			called := w.customerTakes(invite)
+	tell(t, originateConfig, placedInVain)
+	inWorldWith(t, originateConfig, func(w *world) { // the customer answers and leaves at once
+		_, invite := w.originates(origination())
+		w.carrier.reply(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+		w.carrier.agentRequest("BYE", invite, "customer", 20)
+		w.carrier.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		for _, called := range w.agent.rest() { // it may have been dialled
 			w.agent.reply(called, 180, "Ringing", "agent1", "")
-			w.customerHangsUp(invite)
 			w.agent.takesCancel(called, "agent1")
-		}, record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller},
-		"no agent answers": {func(w *world) {
-			_, invite := w.originates(origination())
-			called := w.customerTakes(invite)
-			w.agent.concludes(called, 503, "Service Unavailable", "agent1", "")
-			w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "spare", "")
-			hungUpOn(w.carrier)
-		}, record.DispositionAnswered, cause.TargetBusy, record.EndedBySystem},
-		"declined": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 603, "Decline", "customer", "")
-		}, record.DispositionFailed, cause.TargetRefused, record.EndedByCaller},
-		"no such number": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 404, "Not Found", "customer", "")
-		}, record.DispositionFailed, cause.TargetRefused, record.EndedByCaller},
-		"early media, then busy": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.reply(invite, 183, "Session Progress", "customer", sdpAt("192.0.2.10", 20000))
-			w.carrier.concludes(invite, 486, "Busy Here", "customer", "")
-		}, record.DispositionBusy, cause.TargetBusy, record.EndedByCaller},
-		"the trunk fails": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 503, "Service Unavailable", "customer", "")
-		}, record.DispositionFailed, cause.TargetError, record.EndedBySystem},
-		"the trunk is down": {func(w *world) {
-			w.originates(origination())
-			time.Sleep(40 * time.Second)
-			w.carrier.rest()
-		}, record.DispositionFailed, cause.TargetSilent, record.EndedBySystem},
-		"the trunk is down, and answer_within is short": {func(w *world) {
-			o := origination()
-			o.AnswerWithin = 2 * time.Second
-			w.originates(o)
-			time.Sleep(40 * time.Second)
-			w.carrier.rest()
-			if s := w.admission.Peers.Load().Callees["carrier"].SIP.Status(); s != (circuit.Status{State: circuit.Closed}) {
-				w.t.Errorf("the trunk's circuit is told: %+v", s)
-			}
-		}, record.DispositionFailed, cause.TargetSilent, record.EndedBySystem},
-		"it says 100 alone": {func(w *world) {
-			o := origination()
-			o.AnswerWithin = 2 * time.Second
-			_, invite := w.originates(o)
-			w.carrier.reply(invite, 100, "Trying", "", "")
-			w.carrier.takesCancel(invite, "customer")
-		}, record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem},
-		"the customer leaves before its answer": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			w.customerHangsUp(invite)
-			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
-			hungUpOn(w.carrier)
-		}, record.DispositionFailed, cause.CallerHangup, record.EndedByCaller},
-		"the customer leaves, and says so": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			w.customerHangsUp(invite)
-			w.carrier.concludes(invite, 487, "Request Terminated", "customer", "")
-		}, record.DispositionFailed, cause.CallerHangup, record.EndedByCaller},
-		"the customer answers and leaves at once": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.reply(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
-			w.carrier.agentRequest("BYE", invite, "customer", 20)
-			w.carrier.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			for _, called := range w.agent.rest() { // it may have been dialled
-				w.agent.reply(called, 180, "Ringing", "agent1", "")
-				w.agent.takesCancel(called, "agent1")
-			}
-		}, record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller},
-		"an answer that crosses the end of answer_within": {func(w *world) {
-			o := origination()
-			o.AnswerWithin = 20 * time.Second
-			_, invite := w.originates(o)
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			w.carrier.reply(w.carrier.expect("CANCEL"), 200, "OK", "customer", "")
-			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
-			hungUpOn(w.carrier)
-		}, record.DispositionNoAnswer, cause.RingTimeout, record.EndedBySystem},
-		"the agent declines": {func(w *world) {
-			_, invite := w.originates(origination())
-			w.agent.concludes(w.customerTakes(invite), 603, "Decline", "agent1", "")
-			hungUpOn(w.carrier)
-		}, record.DispositionAnswered, cause.TargetRefused, record.EndedBySystem},
-		"the agent answers as the customer leaves": {func(w *world) {
-			_, invite := w.originates(origination())
-			called := w.customerTakes(invite)
-			w.agent.reply(called, 180, "Ringing", "agent1", "")
-			w.customerHangsUp(invite)
-			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-			w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
-			hungUpOn(w.agent)
-		}, record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller},
-		"ended by an operator while the agent is called": {func(w *world) {
-			live, invite := w.originates(origination())
-			called := w.customerTakes(invite)
-			w.agent.reply(called, 180, "Ringing", "agent1", "")
-			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
-			hungUpOn(w.carrier)
-			w.agent.takesCancel(called, "agent1")
-		}, record.DispositionAnswered, cause.OperatorHangup, record.EndedByOperator},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, originateConfig, func(w *world) {
-				tt.run(w)
-				w.wantRecord(tt.disposition, tt.why, tt.by)
-				w.leftOpen()
-			})
-		})
-	}
+		}
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.leftOpen()
+	})
+	inWorldWith(t, originateConfig, func(w *world) { // the trunk is down, and answer_within is short
+		o := origination()
+		o.AnswerWithin = 2 * time.Second
+		w.originates(o)
+		time.Sleep(40 * time.Second)
+		w.carrier.rest()
+		if s := w.admission.Peers.Load().Callees["carrier"].SIP.Status(); s != (circuit.Status{State: circuit.Closed}) {
+			w.t.Errorf("the trunk's circuit is told: %+v", s)
+		}
+		w.wantRecord(record.DispositionFailed, cause.TargetSilent, record.EndedBySystem)
+		w.leftOpen()
+	})
+}
+
+const placedAndReplaced = `
+== it answers the next process
+operator: calls 20s
+carrier: says 180
+server: is replaced
+carrier: takes
+agent: gets INVITE | x-first_name: Ann | X-Lead: +15075785607 ; takes
+carrier: says BYE ; gets 200
+agent: gets BYE ; says 200
+record: answered caller_hangup caller | Restored: 0 | reached: carrier 200 customer, agent 200
+
+== it is busy
+operator: calls 20s
+carrier: says 180
+server: is replaced
+carrier: says 486 ; gets ACK
+record: busy target_busy caller | Restored: 0 | reached: carrier 486 customer
+
+== it does not answer
+operator: calls 20s
+carrier: says 180
+server: is replaced
+carrier: +20s ; ceases
+record: no_answer ring_timeout system | Restored: 0 | reached: carrier 0 customer
+
+== the operator ends the call
+operator: calls 20s
+carrier: says 180
+server: is replaced
+operator: hangs up
+carrier: ceases
+record: cancelled operator_hangup operator | Restored: 0 | reached: carrier 0 customer
+
+== a call that is up goes on after an upgrade
+operator: calls
+carrier: takes
+agent: gets INVITE ; takes ; +1m
+server: is replaced
+carrier: says INVITE (:20004) ; gets 200 | CSeq: 1 INVITE ; acks ; says BYE ; gets 200
+agent: gets BYE ; says 200
+record: answered caller_hangup caller | Variables: map[first_name:Ann]
+
+== and after a kill
+operator: calls
+carrier: takes
+agent: gets INVITE ; takes ; +1m
+server: restarts
+carrier: says INVITE (:20004) ; gets 200 | CSeq: 1 INVITE ; acks ; says BYE ; gets 200
+agent: gets BYE ; says 200
+record: answered caller_hangup caller | Variables: map[first_name:Ann]
+
+== the customer changes its session while the agent is called
+operator: calls
+carrier: takes
+agent: gets INVITE
+carrier: says INVITE (:20002) ; gets 200 ; acks
+agent: takes
+carrier: hears :20002 ; says BYE ; gets 200
+agent: gets BYE ; says 200
+record: answered caller_hangup caller`
+
+// A customer that rings while the process is replaced goes on ringing, and the next process has its answer. A call that was
+// placed goes on after a kill and an upgrade, as any other.
+func TestOriginateGoesOn(t *testing.T) {
+	tell(t, originateConfig, placedAndReplaced)
 }

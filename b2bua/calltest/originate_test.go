@@ -1,17 +1,13 @@
 package calltest
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
@@ -127,24 +123,6 @@ func TestOriginateWithID(t *testing.T) {
 	})
 }
 
-// The customer changes its session before an agent is there, and while the agent is called.
-func TestCustomerHoldsBeforeTheAgent(t *testing.T) {
-	inWorldWith(t, originateConfig, func(w *world) {
-		_, invite := w.originates(origination())
-		called := w.customerTakes(invite)
-		w.carrier.agentSends("INVITE", invite, "customer", 10, sdpAt("192.0.2.10", 20002))
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.agentRequest("ACK", invite, "customer", 10)
-		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
-		if got := w.session().peers[media.SideA].RTP.String(); got != "192.0.2.10:20002" {
-			t.Errorf("media of side A goes to %s", got)
-		}
-		w.customerHangsUp(invite)
-		hungUpOn(w.agent)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-	})
-}
-
 // What is not placed, says why, and takes nothing.
 func TestOriginateRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -213,124 +191,4 @@ func TestOriginateLimits(t *testing.T) {
 			t.Errorf("left: %+v", open)
 		}
 	})
-}
-
-// A process that is killed while it places a call: the next one tells both sides, and says so in the record.
-func TestOriginateKilled(t *testing.T) {
-	for name, tt := range map[string]struct {
-		stage func(w *world) (invite, called received)
-		ends  func(w *world, invite, called received)
-	}{
-		"while the customer rings": {func(w *world) (invite, called received) {
-			_, invite = w.originates(origination())
-			w.carrier.reply(invite, 180, "Ringing", "customer", "")
-			return invite, called
-		}, func(w *world, invite, _ received) { w.carrier.takesCancel(invite, "customer") }},
-		"while the agent is called": {func(w *world) (invite, called received) {
-			_, invite = w.originates(origination())
-			called = w.customerTakes(invite)
-			w.agent.reply(called, 180, "Ringing", "agent1", "")
-			return invite, called
-		}, func(w *world, _, called received) {
-			hungUpOn(w.carrier)
-			w.agent.takesCancel(called, "agent1")
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, originateConfig, func(w *world) {
-				invite, called := tt.stage(w)
-				synctest.Wait()
-				w.restart()
-				tt.ends(w, invite, called)
-				r := w.record()
-				if r.Cause != string(cause.ProcessRestart) || r.Disposition != record.DispositionInterrupted ||
-					r.SIPCallID != invite.value("Call-ID") {
-					t.Errorf("record %+v", r)
-				}
-			})
-		})
-	}
-}
-
-// A call that was placed goes on after a kill and an upgrade, as any other.
-func TestOriginatedGoesOn(t *testing.T) {
-	for name, again := range map[string]func(w *world){
-		"kill":    func(w *world) { w.restart() },
-		"upgrade": func(w *world) { must(w.t, w.upgrade()) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, originateConfig, func(w *world) {
-				_, invite := w.originates(origination())
-				called := w.customerTakes(invite)
-				w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
-				time.Sleep(time.Minute)
-				again(w)
-				w.carrier.agentSends("INVITE", invite, "customer", 10, sdpAt("192.0.2.10", 20004))
-				ok := w.carrier.expect("SIP/2.0 200")
-				if ok.Message.CSeq().SeqNo != 10 || message.TagOf(ok.Message.To().Params) != message.TagOf(invite.Message.From().Params) {
-					t.Errorf("answered %v", ok.res())
-				}
-				w.carrier.agentRequest("ACK", invite, "customer", 10)
-				w.customerHangsUp(invite)
-				hungUpOn(w.agent)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				if !maps.Equal(r.Variables, map[string]string{"first_name": "Ann"}) {
-					t.Errorf("the record has the variables %v", r.Variables)
-				}
-				if open := w.admission.Open(); open.Setups+open.Trunks["carrier"]+open.Targets["agent"]+open.Numbers != 0 {
-					t.Errorf("left: %+v", open)
-				}
-			})
-		})
-	}
-}
-
-// A customer that rings while the process is replaced goes on ringing, and the next process has its answer.
-func TestOriginateUpgraded(t *testing.T) {
-	for name, tt := range map[string]struct {
-		ends func(w *world, live registry.LiveCall, invite received)
-		why  cause.Cause
-		by   string
-	}{
-		"answered": {func(w *world, _ registry.LiveCall, invite received) {
-			called := w.customerTakes(invite)
-			if got := called.value("x-first_name") + called.value("X-Lead"); got != "Ann+15075785607" {
-				w.t.Errorf("the agent is told %q", got)
-			}
-			w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
-			w.customerHangsUp(invite)
-			hungUpOn(w.agent)
-		}, cause.CallerHangup, record.EndedByCaller},
-		"busy": {func(w *world, _ registry.LiveCall, invite received) {
-			w.carrier.concludes(invite, 486, "Busy Here", "customer", "")
-		}, cause.TargetBusy, record.EndedByCaller},
-		"not answered": {func(w *world, _ registry.LiveCall, invite received) {
-			time.Sleep(20 * time.Second)
-			w.carrier.takesCancel(invite, "customer")
-		}, cause.RingTimeout, record.EndedBySystem},
-		"ended by an operator": {func(w *world, live registry.LiveCall, invite received) {
-			go w.server.Order(context.Background(), live.Record.ID, bridge.OrderHangup)
-			w.carrier.takesCancel(invite, "customer")
-		}, cause.OperatorHangup, record.EndedByOperator},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, originateConfig, func(w *world) {
-				o := origination()
-				o.AnswerWithin = 20 * time.Second
-				live, invite := w.originates(o)
-				w.carrier.reply(invite, 180, "Ringing", "customer", "")
-				synctest.Wait()
-				must(t, w.upgrade())
-				tt.ends(w, live, invite)
-				r := w.record()
-				if r.Cause != string(tt.why) || r.EndedBy != tt.by || r.ID != live.Record.ID || r.Restored != 0 ||
-					r.SIPCallID != invite.value("Call-ID") || r.Attempts[0].Reason != record.ReasonCustomer {
-					t.Errorf("record %+v", r)
-				}
-				if open := w.admission.Open(); open.Setups+open.Trunks["carrier"]+open.Targets["agent"]+open.Numbers != 0 {
-					t.Errorf("left: %+v", open)
-				}
-			})
-		})
-	}
 }

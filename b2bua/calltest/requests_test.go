@@ -2,7 +2,6 @@ package calltest
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,79 +43,6 @@ func callerSDP() string { return sdpAt("192.0.2.10", 20000) }
 // noEvents is a session description without telephone-events.
 func noEvents(sdp string) string {
 	return strings.NewReplacer(" 101\r", "\r", "a=rtpmap:101 telephone-event/8000\r\n", "", "a=fmtp:101 0-15\r\n", "").Replace(sdp)
-}
-
-// INFO (RFC 6086) goes from one side to the other, its body byte for byte, and the
-// answer back. Other requests get 405.
-func TestRequestsAreRelayed(t *testing.T) {
-	inWorldWith(t, digitsConfig("relay"), func(w *world) {
-		d, invite, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		w.carrier.within(d, "INFO", "Signal=5\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay", "X-Step: 1", "Y-Step: 1")
-		info := w.agent2.expect("INFO")
-		if string(info.req().Body()) != "Signal=5\r\nDuration=160\r\n" || info.value("Content-Type") != "application/dtmf-relay" ||
-			info.value("X-Step") != "1" || info.value("Y-Step") != "" || info.value("Contact") == "" {
-			t.Errorf("INFO:\n%s", info.raw)
-		}
-		w.agent2.reply(info, 200, "Fine", "", "", "X-Answer: 2")
-		if got := w.carrier.expect("SIP/2.0 200 Fine"); got.value("CSeq") != "2 INFO" {
-			t.Errorf("answer:\n%s", got.raw)
-		}
-		w.agent2.agentRequest("MESSAGE", invite, "agent2", 7)
-		w.agent2.expect("SIP/2.0 405")
-		w.agent2.agentRequest("SUBSCRIBE", invite, "agent2", 8)
-		w.agent2.expect("SIP/2.0 405")
-		w.agent2.agentRequest("REFER", invite, "agent2", 9, "Refer-To: <tel:+15075550177>") // the target has no transfer
-		w.agent2.expect("SIP/2.0 405")
-		w.callerEnds(w.agent2, d)
-	})
-}
-
-// A request that the other side does not answer gets 408; one that the other
-// side has no dialog for any more ends the call.
-func TestRelayedRequestWithoutAnswer(t *testing.T) {
-	inWorldWith(t, digitsConfig("relay"), func(w *world) {
-		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		w.carrier.within(d, "INFO", "", "Info-Package: x")
-		for range 11 {
-			w.agent2.expect("INFO")
-		}
-		if got := w.carrier.expect("SIP/2.0 408"); got.value("CSeq") != "2 INFO" {
-			t.Errorf("answer:\n%s", got.raw)
-		}
-		w.carrier.within(d, "INFO", "", "Info-Package: x")
-		w.agent2.reply(w.agent2.expect("INFO"), 481, "No Such Call", "", "")
-		w.carrier.expect("SIP/2.0 481")
-		hungUpOn(w.carrier, w.agent2)
-		w.wantRecord("answered", cause.DialogLost, "system")
-	})
-}
-
-// A BYE while a relayed request is pending: that gets 487 (RFC 3261 section 15.1.2). It is not sent again, and an answer that comes
-// late changes nothing, not even a challenge: after our BYE nothing is sent in a dialog.
-func TestByeAnswersWhatIsPending(t *testing.T) {
-	yaml := strings.Replace(digitsConfig("relay"), "spare, kind: sip,", "spare, kind: sip, auth: {username: u, password_env: PW},", 1)
-	for _, late := range []int{0, 200, 401} {
-		runIn(t, strconv.Itoa(late), yaml, func(w *world) {
-			d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
-			w.carrier.within(d, "INFO", "", "Info-Package: x")
-			info := w.agent2.expect("INFO")
-			w.carrier.bye(d)
-			if got := w.carrier.expect("SIP/2.0 200"); got.value("CSeq") != "3 BYE" {
-				w.t.Errorf("answer:\n%s", got.raw)
-			}
-			if got := w.carrier.expect("SIP/2.0 487"); got.value("CSeq") != "2 INFO" {
-				w.t.Errorf("answer:\n%s", got.raw)
-			}
-			bye := w.agent2.expect("BYE")
-			if late != 0 {
-				w.agent2.reply(info, late, "Late", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
-			}
-			w.agent2.silent(400 * time.Millisecond) // before the BYE would come again
-			w.agent2.reply(bye, 200, "OK", "", "")
-			w.agent2.silent(40 * time.Second)
-			w.record()
-		})
-	}
 }
 
 // dtmf: rfc4733 makes telephone-events of the caller's INFO, although the
@@ -199,43 +125,6 @@ func TestEventsToInfo(t *testing.T) {
 	})
 }
 
-// Headers of a BYE go to the other side as pass_headers says, and its cause in
-// our own Reason.
-func TestByePassesHeaders(t *testing.T) {
-	inWorldWith(t, transferConfig, func(w *world) {
-		_, invite := w.established()
-		w.agent.agentRequest("BYE", invite, "agent1", 7, "X-Outcome: sold", "Y-Secret: 1", `Reason: Q.850;cause=19;text="at 10.1.2.3"`)
-		w.agent.expect("SIP/2.0 200")
-		bye := w.carrier.expect("BYE")
-		if bye.value("X-Outcome") != "sold" || bye.value("Y-Secret") != "" || bye.value("Reason") != `Q.850;cause=19;text="agent_hangup"` {
-			t.Errorf("BYE:\n%s", bye.raw)
-		}
-		w.carrier.reply(bye, 200, "OK", "", "")
-		if r := w.record(); r.Q850 != 19 {
-			t.Errorf("record %+v", r)
-		}
-	})
-}
-
-// Privacy holds for what passes within the dialog, too (RFC 3323 section 4.1).
-func TestPrivacyWithinDialog(t *testing.T) {
-	inWorldWith(t, strings.Replace(digitsConfig("relay"), `pass_headers: ["X-*"]`, `pass_headers: [P-Asserted-Identity, "X-*"]`, 1), func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		d.extra = "Privacy: id\n"
-		invite := w.carrier.ringsAt(w.agent2, d)
-		w.carrier.isTakenBy(w.agent2, invite, "agent2", d)
-		d.extra = ""
-		w.carrier.within(d, "INFO", "", "P-Asserted-Identity: <sip:+15075550100@192.0.2.10>", "X-A: b")
-		info := w.agent2.expect("INFO")
-		if info.value("P-Asserted-Identity") != "" || info.value("X-A") != "b" {
-			t.Errorf("INFO:\n%s", info.raw)
-		}
-		w.agent2.reply(info, 200, "OK", "", "")
-		w.carrier.expect("SIP/2.0 200")
-		w.callerEnds(w.agent2, d)
-	})
-}
-
 // A flood of requests within a dialog leaves no transaction behind.
 func TestFloodOfRequests(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -246,4 +135,55 @@ func TestFloodOfRequests(t *testing.T) {
 		w.drain(time.Minute)
 		w.settle()
 	})
+}
+
+// Requests within a call that the other side is asked for.
+func TestRequestsAreRelayed(t *testing.T) {
+	tell(t, digitsConfig("relay"), `
+up: spare
+
+== INFO goes from one side to the other, and the answer back (RFC 6086); other requests get 405
+carrier: says INFO {Signal=5\nDuration=160\n} | Content-Type: application/dtmf-relay | X-Step: 1 | Y-Step: 1
+spare: gets INFO | body: Signal=5\nDuration=160\n | Content-Type: application/dtmf-relay | X-Step: 1 | Y-Step: | Contact: *
+spare: says 200 | X-Answer: 2
+carrier: gets 200 | text: ~SIP/2.0 200 Said So | CSeq: 2 INFO
+spare: says MESSAGE ; gets 405 ; says SUBSCRIBE ; gets 405
+spare: says REFER | Refer-To: <tel:+15075550177> ; gets 405 # the target has no transfer
+carrier: hangs up on spare
+
+== a request that the other side does not answer gets 408; one that it has no dialog for ends the call
+carrier: says INFO | Info-Package: x
+spare: gets INFO`+strings.Repeat(" ; gets INFO", 10)+`
+carrier: gets 408 | CSeq: 2 INFO ; says INFO | Info-Package: x
+spare: gets INFO ; says 481
+carrier: gets 481 ; is left for dialog_lost
+spare: is left for dialog_lost
+record: answered dialog_lost system`)
+	stories := ""
+	for _, late := range []string{"", "says 200 to INFO ; ", `says 401 to INFO | WWW-Authenticate: Digest realm="r", nonce="n" ; `} {
+		stories += `
+== a BYE answers what is pending (RFC 3261 section 15.1.2); after it nothing is sent, whatever comes late: ` + late[:min(len(late), 8)] + `
+with: spare, kind: sip, => spare, kind: sip, auth: {username: u, password_env: PW},
+up: spare
+carrier: says INFO | Info-Package: x
+spare: gets INFO
+carrier: says BYE ; gets 200 | CSeq: 3 BYE ; gets 487 | CSeq: 2 INFO
+spare: gets BYE ; ` + late + `silent 400ms ; says 200 to BYE ; silent 40s # before the BYE would come again
+record: hung up by carrier
+`
+	}
+	tell(t, digitsConfig("relay"), stories+`
+== privacy holds within the dialog, too (RFC 3323 section 4.1)
+with: pass_headers: ["X-*"] => pass_headers: [P-Asserted-Identity, "X-*"]
+carrier: calls 15095785607 | Privacy: id ; gets 180
+spare: gets INVITE ; takes
+carrier: gets 200 ; acks ; says INFO | P-Asserted-Identity: <sip:+15075550100@192.0.2.10> | X-A: b
+spare: gets INFO | P-Asserted-Identity: | X-A: b ; says 200
+carrier: gets 200 ; hangs up on spare`)
+	tell(t, transferConfig, `
+== headers of a BYE go to the other side as pass_headers says, and its cause in our own Reason
+up: agent
+agent: says BYE | X-Outcome: sold | Y-Secret: 1 | Reason: Q.850;cause=19;text="at 10.1.2.3" ; gets 200
+carrier: gets BYE | X-Outcome: sold | Y-Secret: | Reason: Q.850;cause=19;text="agent_hangup" ; says 200
+record: hung up by agent | Q850: 19`)
 }

@@ -8,7 +8,6 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
-	"flowbridge/b2bua/message"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -49,74 +48,6 @@ func (w *world) takesOver(uri string) received {
 	called := w.agent2.expect("INVITE sip:" + uri + "@192.0.2.21:32681")
 	w.agent2.concludes(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
 	return called
-}
-
-// An agent's leg dies: the caller stays on its leg, hears ringback, and the next agent takes over.
-func TestRescue(t *testing.T) {
-	for name, tt := range map[string]struct {
-		rescue string
-		after  time.Duration
-		reason []string
-		kept   bool
-	}{
-		"a reason that is a failure":               {"", 10 * time.Minute, []string{"Reason: Q.850;cause=41"}, true},
-		"a SIP status that is one":                 {"", 10 * time.Minute, []string{"Reason: SIP;cause=503"}, true},
-		"no reason, soon after the answer":         {"", 9 * time.Second, nil, true},
-		"no reason, later":                         {"", 11 * time.Second, nil, false},
-		"a normal end, soon after the answer":      {"", time.Second, []string{"Reason: Q.850;cause=16"}, false},
-		"a caller that the agent does not want":    {"", time.Second, []string{"Reason: Q.850;cause=21"}, false},
-		"a failure of which nothing more is known": {"", 10 * time.Minute, []string{"Reason: Q.850;cause=127"}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inRescue(t, tt.rescue, func(w *world) {
-				d, invite := w.established()
-				w.agentDies(tt.after, invite, tt.reason...)
-				if !tt.kept {
-					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-					w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-					return
-				}
-				if heard := strings.Join(w.session().heard, "\n"); !strings.Contains(heard, "a hears") {
-					t.Errorf("the caller hears: %s", heard)
-				}
-				called := w.takesOver("+15075785607")
-				if got := called.value("X-Lost") + " " + called.value("X-Agent"); got != "agent_hangup agent" || called.value("X-After") == "" {
-					t.Errorf("told %q after %q", got, called.value("X-After"))
-				}
-				if got := w.session().peers[media.SideB].RTP.String(); got != "192.0.2.21:41000" {
-					t.Errorf("media of side B goes to %s", got)
-				}
-				r := w.callerEnds(w.agent2, d)
-				if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Reason != record.ReasonRescue || r.Attempts[1].SIPStatus != 200 {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-			})
-		})
-	}
-}
-
-// A call without the section ends with its agent, whatever the reason.
-func TestNoRescue(t *testing.T) {
-	inWorldWith(t, strings.Replace(rescueConfig, ", rescue: {@RESCUE@}", "", 1), func(w *world) {
-		_, invite := w.established()
-		w.agentDies(time.Second, invite, "Reason: Q.850;cause=41")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
-// The agent's dialog is lost without a BYE (RFC 5057 section 5.1).
-func TestRescueOfLostDialog(t *testing.T) {
-	inRescue(t, "", func(w *world) {
-		d, _ := w.established()
-		time.Sleep(time.Minute)
-		w.carrier.within(d, "INFO", "Signal=5\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
-		w.agent.reply(w.agent.expect("INFO"), 481, "Call/Transaction Does Not Exist", "", "")
-		w.carrier.expect("SIP/2.0 481")
-		w.agent.reply(w.agent.expect("BYE"), 481, "Call/Transaction Does Not Exist", "", "")
-		w.takesOver("+15075785607")
-		w.callerEnds(w.agent2, d)
-	})
 }
 
 // An agent that sends no RTP while its caller does is dead; one whose caller is silent, too, is not.
@@ -200,75 +131,6 @@ func TestRescueOfDeadAir(t *testing.T) {
 	})
 }
 
-// Where nobody takes over, the call ends as it would have without the rescue.
-func TestRescueFails(t *testing.T) {
-	inRescue(t, "", func(w *world) {
-		_, invite := w.established()
-		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "spare", "")
-		bye := w.carrier.expect("BYE")
-		if got := message.Trim(bye.value("Reason")); !strings.HasPrefix(got, "Q.850;cause=41") {
-			t.Errorf("Reason: %s", got)
-		}
-		w.carrier.reply(bye, 200, "OK", "", "")
-		r := w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-		if len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 486 || r.Attempts[1].Reason != record.ReasonRescue {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-	})
-}
-
-// A caller that hangs up during the rescue takes the call to its successor back.
-func TestRescueAbandoned(t *testing.T) {
-	inRescue(t, "", func(w *world) {
-		d, invite := w.established()
-		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		called := w.agent2.progresses(180, "Ringing", "spare", "")
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.takesCancel(called, "spare")
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-	})
-}
-
-// A call is rescued once, by those that the section names.
-func TestRescueOnce(t *testing.T) {
-	inRescue(t, `trunks: [office], to: "4711"`, func(w *world) {
-		_, invite := w.established()
-		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		called := w.takesOver("4711")
-		time.Sleep(time.Minute)
-		w.agent2.agentRequest("BYE", called, "spare", 20, "Reason: Q.850;cause=41")
-		w.agent2.expect("SIP/2.0 200")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent); len(r.Attempts) != 2 {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-	})
-}
-
-// A call that has outlived its process is rescued, and not more often than before.
-func TestRescueOverARestart(t *testing.T) {
-	inRescue(t, "targets: [spare]", func(w *world) {
-		_, invite := w.established()
-		time.Sleep(5 * time.Second) // its ACK is noted
-		w.restart()
-		w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
-		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
-		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		called := w.takesOver("+15075785607")
-		time.Sleep(5 * time.Second)
-		w.restart()
-		w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
-		w.agent2.reply(w.agent2.expect("OPTIONS"), 200, "OK", "", "")
-		time.Sleep(time.Minute)
-		w.agent2.agentRequest("BYE", called, "spare", 20, "Reason: Q.850;cause=41")
-		w.agent2.expect("SIP/2.0 200")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
 // A process that ends while the caller is being rescued: the next one begins the rescue again, from the target that it had not
 // reached yet, or ends the call with the cause of the loss.
 func TestRescueAgain(t *testing.T) {
@@ -330,4 +192,80 @@ func TestRescueAgain(t *testing.T) {
 			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
 	})
+}
+
+const rescued = `
+== the agent's dialog is lost without a BYE (RFC 5057 section 5.1)
+carrier: +1m ; says INFO {Signal=5\nDuration=160\n} | Content-Type: application/dtmf-relay
+agent: gets INFO ; says 481
+carrier: gets 481
+agent: gets BYE ; says 481
+spare: gets INVITE ; takes
+carrier: hangs up on spare
+
+== where nobody takes over, the call ends as it would have without the rescue
+agent: +1m ; says BYE | Reason: Q.850;cause=41 ; gets 200
+spare: gets INVITE ; says 486 ; gets ACK
+carrier: gets BYE | Reason: ~Q.850;cause=41 ; says 200
+record: hung up by agent | reached: agent 200, spare 486 rescue
+
+== a caller that hangs up during the rescue takes the call to its successor back
+agent: +1m ; says BYE | Reason: Q.850;cause=41 ; gets 200
+spare: gets INVITE ; says 180
+carrier: says BYE ; gets 200
+spare: ceases
+record: hung up by carrier
+
+== a call that has outlived its process is rescued, and not more often than before
+agent: +5s # its ACK is noted
+server: restarts
+carrier: gets OPTIONS ; says 200
+agent: gets OPTIONS ; says 200 ; +1m ; says BYE | Reason: Q.850;cause=41 ; gets 200
+spare: gets INVITE ; takes (:41000) ; +5s
+server: restarts
+carrier: gets OPTIONS ; says 200
+spare: gets OPTIONS ; says 200 ; +1m ; says BYE | Reason: Q.850;cause=41 ; gets 200
+carrier: gets BYE ; says 200
+record: hung up by agent`
+
+// An agent's leg dies: the caller stays on its leg, hears ringback, and the next agent takes over.
+func TestRescue(t *testing.T) {
+	const over = `
+played: a hears 6s of law 0 as 0, loop true, yield true
+spare: gets INVITE | X-Lost: agent_hangup | X-Agent: agent | X-After: * ; takes (:41000)
+media: 192.0.2.21:41000
+carrier: hangs up on spare | reached: agent 200, spare 200 rescue
+`
+	const ends = `
+carrier: gets BYE ; says 200
+record: hung up by agent
+`
+	stories := "with: {@RESCUE@} => {}\nup: agent\n"
+	for _, tt := range []struct{ name, after, reason, then string }{
+		{"a reason that is a failure", "10m", " | Reason: Q.850;cause=41", over},
+		{"a SIP status that is one", "10m", " | Reason: SIP;cause=503", over},
+		{"no reason, soon after the answer", "9s", "", over},
+		{"no reason, later", "11s", "", ends},
+		{"a normal end, soon after the answer", "1s", " | Reason: Q.850;cause=16", ends},
+		{"a caller that the agent does not want", "1s", " | Reason: Q.850;cause=21", ends},
+		{"a failure of which nothing more is known", "10m", " | Reason: Q.850;cause=127", over},
+	} {
+		stories += "\n== " + tt.name + "\nagent: +" + tt.after + " ; says BYE" + tt.reason + " ; gets 200" + tt.then
+	}
+	tell(t, rescueConfig, stories+rescued)
+	tell(t, rescueConfig, `
+== a call is rescued once, by those that the section names
+with: {@RESCUE@} => {trunks: [office], to: "4711"}
+up: agent
+agent: +1m ; says BYE | Reason: Q.850;cause=41 ; gets 200
+spare: gets INVITE | URI: sip:4711@192.0.2.21:32681 ; takes ; +1m ; says BYE | Reason: Q.850;cause=41 ; gets 200
+carrier: gets BYE ; says 200
+record: hung up by agent | reached: agent 200, office 200 rescue
+
+== a call without the section ends with its agent, whatever the reason
+with: , rescue: {@RESCUE@} => 
+up: agent
+agent: +1s ; says BYE | Reason: Q.850;cause=41 ; gets 200
+carrier: gets BYE ; says 200
+record: hung up by agent`)
 }

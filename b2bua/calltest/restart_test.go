@@ -1,7 +1,6 @@
 package calltest
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -12,51 +11,11 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
-	"flowbridge/b2bua/leg"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
-
-// TestAnsweredCallLivesOn: a call that is up outlives its process: re-INVITE, requests
-// and BYE of either side work, and there is one record.
-func TestAnsweredCallLivesOn(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		w.restart()
-		for _, e := range []*end{c.carrier, c.agent} {
-			seq := e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101"))
-			e.p.expect("SIP/2.0 200")
-			e.acks(seq, "")
-		}
-		if p := w.session().peers[media.SideA]; p.RTP.Port() != 40000 {
-			t.Errorf("the caller's media goes to %v", p.RTP)
-		}
-		w.restart()
-		w.callerHangsUp(c.d)
-		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.Restored != 2 || r.SetupMS < 0 {
-			t.Errorf("%+v", r)
-		}
-	})
-}
-
-// TestMissedBye: a side that has hung up meanwhile says so when it is asked.
-func TestMissedBye(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		w.talk(nil, nil)
-		time.Sleep(2 * noteDelay) // its ACK is noted
-		w.restart()
-		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
-		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
-		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem); r.Restored != 1 {
-			t.Errorf("%+v", r)
-		}
-	})
-}
 
 // TestSilentCallIsAskedOnce: a call whose sides both still have it goes on, and one that sends RTP is not asked.
 func TestSilentCallIsAskedOnce(t *testing.T) {
@@ -67,62 +26,6 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 		w.session().relayed.Add(50)
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		w.carrier.silent(time.Minute)
-		c.hangsUp()
-	})
-}
-
-// TestToldOnce: a leg of an unanswered call that owes nothing any more hears nothing from later processes.
-func TestToldOnce(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d, in := w.ringing()
-		w.restart()
-		w.carrier.isRefused(d, "500")
-		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-		w.restart()
-		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-		w.carrier.silent(time.Second)
-		w.agent.concludes(in, 487, "Terminated", "agent1", "")
-		if left := w.die(); len(left) != 0 {
-			t.Errorf("%d calls are left", len(left))
-		}
-		w.begin(nil)
-	})
-}
-
-// TestKilledBeforeTheACK: an answer whose ACK was not noted is sent again, until the ACK comes.
-func TestKilledBeforeTheACK(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, nil)
-		w.restart()
-		if again := w.carrier.expect("SIP/2.0 200"); again.raw != c.ok.raw {
-			t.Errorf("another answer:\n%s\nbefore:\n%s", again.raw, c.ok.raw)
-		}
-		w.carrier.ack(c.d)
-		synctest.Wait()
-		w.restart()
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(c.d)
-		c.hangsUp()
-	})
-}
-
-// TestExchangeOverARestart: a re-INVITE that waits for the other side is refused for now, and the other side is offered the session as it is.
-func TestExchangeOverARestart(t *testing.T) {
-	inWorldWith(t, talkYAML("", "reinvite: relay"), func(w *world) {
-		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
-		first := w.agent.expect("INVITE")
-		w.restart()
-		no := w.carrier.expect("SIP/2.0 500")
-		if no.value("Retry-After") == "" {
-			t.Errorf("%s", no.raw)
-		}
-		w.carrier.send(fmt.Sprintf("ACK sip:198.51.100.1 SIP/2.0\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 2 ACK\nContent-Length: 0\n\n",
-			no.value("Via"), no.value("From"), no.value("To"), no.value("Call-ID")))
-		again := w.agent.expect("INVITE")
-		w.agent.concludes(first, 491, "Request Pending", "", "") // to nobody any more
-		w.agent.concludes(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		c.hangsUp()
 	})
 }
@@ -140,96 +43,6 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 		}
 		c.carrier.acks(seq, "")
 		c.hangsUp()
-	})
-}
-
-// TestTransferOverARestart: a transfer that was under way has failed, and the record has its attempt. A later one may come off.
-func TestTransferOverARestart(t *testing.T) {
-	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.established()
-		w.referred(invite, "<tel:4711>")
-		called := w.agent2.progresses(180, "Ringing", "human", "")
-		w.agent.notified("180", "active")
-		w.restart()
-		w.agent.notified("500", "terminated")
-		w.agent2.takesCancel(called, "human")
-		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <tel:4711>")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.notified("100", "active")
-		w.takenByPBX(w.agent2.expect("INVITE"))
-		r := w.callerEnds(w.agent2, d)
-		if n := len(r.Attempts); n != 3 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 0 || r.Attempts[2].SIPStatus != 200 {
-			t.Errorf("attempts: %+v", r.Attempts)
-		}
-	})
-}
-
-// TestOwedAfterARestart: what a call that was over owed its legs is told by the next process, once, and by the one after it.
-func TestOwedAfterARestart(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		w.carrier.bye(c.d)
-		w.carrier.expect("SIP/2.0 200")
-		lost := w.agent.expect("BYE")
-		for range 2 {
-			w.restart()
-			bye := w.agent.expect("BYE")
-			if was, is := lost.req().CSeq().SeqNo, bye.req().CSeq().SeqNo; is <= was {
-				t.Errorf("CSeq %d after %d", is, was)
-			}
-			lost = bye
-		}
-		w.agent.reply(lost, 481, "Gone", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-		synctest.Wait()
-		if left := w.die(); len(left) != 0 {
-			t.Errorf("%d calls are left", len(left))
-		}
-		w.begin(nil)
-	})
-}
-
-// TestRefusalOverARestart: a refusal that the caller has not acknowledged is repeated by the next process, with its own status, and
-// by the one after it, until the ACK comes or nobody waits for it any more (RFC 3261 section 17.2.1, Timer H). The target hears nothing.
-func TestRefusalOverARestart(t *testing.T) {
-	refused := func(w *world) (*dialogue, received) {
-		d, in := w.ringing()
-		w.agent.concludes(in, 486, "Busy Here", "agent1", "")
-		no := w.carrier.expect("SIP/2.0 486")
-		w.restart()
-		if again := w.carrier.expect("SIP/2.0"); again.raw != no.raw {
-			t.Errorf("%s\nbefore:\n%s", again.raw, no.raw)
-		}
-		w.restart()
-		if again := w.carrier.expect("SIP/2.0"); again.raw != no.raw {
-			t.Errorf("%s\nbefore:\n%s", again.raw, no.raw)
-		}
-		w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
-		return d, no
-	}
-	nothing := func(w *world) {
-		w.carrier.silent(time.Second)
-		synctest.Wait()
-		if left := w.die(); len(left) != 0 {
-			t.Errorf("%d calls are left", len(left))
-		}
-		w.begin(nil)
-	}
-	runIn(t, "acknowledged", talkYAML("", ""), func(w *world) {
-		d, _ := refused(w)
-		w.carrier.ackRefused(d)
-		nothing(w)
-	})
-	runIn(t, "not acknowledged", talkYAML("", ""), func(w *world) {
-		refused(w)
-		w.carrier.drainFor(leg.GiveUp)
-		nothing(w)
-	})
-	runIn(t, "acknowledged before", talkYAML("", ""), func(w *world) {
-		d, in := w.ringing()
-		w.carrier.isBusyAt(w.agent, in, "agent1", d)
-		nothing(w)
 	})
 }
 
@@ -275,71 +88,6 @@ func change(l *record.Left, how func(k *kept.Call)) {
 	}
 }
 
-// TestAnswerThatWaitsForAPRACK: a caller whose 200 waits for a PRACK is refused, and the target that answered gets BYE.
-func TestAnswerThatWaitsForAPRACK(t *testing.T) {
-	inWorldWith(t, talkYAML("rel100: required", ""), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		d.extra = "Supported: 100rel\n"
-		w.carrier.invite(d)
-		in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.carrier.expect("SIP/2.0 183")
-		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.restart()
-		w.carrier.isRefused(d, "500")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.SIPStatus != 500 || !r.AnsweredAt.IsZero() {
-			t.Errorf("%+v", r)
-		}
-	})
-}
-
-// TestStreamsOverARestart: a peer over TCP is reached by a new connection, or comes by one; so is one whose call was not
-// answered.
-func TestStreamsOverARestart(t *testing.T) {
-	call := func(w *world) (p *peer, d *dialogue, invite received) {
-		p = w.connect(carrierAddr.Addr())
-		d = p.newCall("+15095785607")
-		p.invitesTillRung(d)
-		return p, d, w.agent2.expect("INVITE")
-	}
-	answered := func(w *world) (*dialogue, received) {
-		p, d, in := call(w)
-		p.isTakenBy(w.agent2, in, "agent1", d)
-		time.Sleep(2 * noteDelay)
-		w.restart()
-		p.hungUp(time.Second)
-		return d, in
-	}
-	runIn(t, "it comes", streamConfig, func(w *world) {
-		d, _ := answered(w)
-		p := w.connect(carrierAddr.Addr())
-		p.hangsUpOn(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-		p.conn.Close()
-	})
-	runIn(t, "it is reached", streamConfig, func(w *world) {
-		at := w.streamAgent(carrierAddr)
-		_, in := answered(w)
-		w.agent2.agentRequest("BYE", in, "agent1", 1)
-		w.agent2.expect("SIP/2.0 200")
-		p := at.accept()
-		p.reply(p.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-		p.conn.Close()
-	})
-	runIn(t, "it is refused", streamConfig, func(w *world) {
-		at := w.streamAgent(carrierAddr)
-		old, d, in := call(w)
-		w.restart()
-		old.hungUp(time.Second)
-		p := at.accept()
-		p.isRefused(d, "500")
-		w.agent2.takesCancel(in, "agent1")
-		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-		p.conn.Close()
-	})
-}
-
 // TestRouteIsKnownAgain: the route of a call is found where it stands now, and a call whose route has gone goes on without its
 // options.
 func TestRouteIsKnownAgain(t *testing.T) {
@@ -367,4 +115,217 @@ func TestRouteIsKnownAgain(t *testing.T) {
 			c.hangsUp()
 		})
 	}
+}
+
+const livingOn = `
+== one that is up: changes and BYE of either side work, and there is one record
+up: agent
+carrier: +4s
+server: restarts
+carrier: says INVITE (:40000) ; gets 200 ; acks ; hears :40000
+agent: says INVITE (:40000) ; gets 200 ; acks
+server: restarts
+carrier: hangs up on agent | Restored: 2
+
+== replaced twice: nobody is told or asked anything, and the record knows nothing of it
+up: agent
+carrier: +1s
+server: is replaced
+carrier: silent 10s ; says INVITE (:40000) ; gets 200 ; acks
+agent: silent 1s ; says INVITE (:40000) ; gets 200 ; acks
+server: is replaced
+carrier: silent 10s ; says INVITE (:40000) ; gets 200 ; acks
+agent: silent 1s ; says INVITE (:40000) ; gets 200 ; acks
+server: is replaced
+carrier: hangs up on agent | Restored: 0
+
+== a side that has hung up meanwhile says so when it is asked
+up: agent
+carrier: +4s
+server: restarts
+carrier: gets OPTIONS ; says 481
+agent: gets OPTIONS ; says 200
+carrier: gets BYE ; says 481
+agent: gets BYE ; says 200
+record: answered missed_hangup system | Restored: 1
+
+== also if the process that was to ask has been replaced
+up: agent
+carrier: +4s
+server: restarts
+carrier: +1s
+server: is replaced
+carrier: gets OPTIONS ; says 481
+agent: gets OPTIONS ; says 200
+carrier: gets BYE ; says 481
+agent: gets BYE ; says 200
+record: answered missed_hangup system
+
+== a leg of an unanswered call that owes nothing any more hears nothing from later processes
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 180
+server: restarts
+carrier: gets 500 ; acks
+agent: gets CANCEL ; says 200 to CANCEL
+server: restarts
+agent: gets CANCEL ; says 200 to CANCEL
+carrier: silent 1s
+agent: says 487 ; gets ACK
+server: leaves nothing
+
+== an answer whose ACK was not noted is sent again, until the ACK comes
+up: agent
+server: restarts
+carrier: gets 200 again ; acks
+server: restarts
+carrier: gets 200 again ; acks ; hangs up on agent
+
+== a re-INVITE that waits for the other side is refused for now, and the other side is offered the session as it is
+with: 192.0.2.20:32681" => 192.0.2.20:32681", reinvite: relay
+up: agent
+carrier: +4s ; says INVITE (8 101 :40000)
+agent: gets INVITE
+server: restarts
+carrier: gets 500 | Retry-After: * ; acks
+agent: gets INVITE (0 101) ; says 491 to older ; gets ACK # to nobody any more
+agent: takes
+carrier: hangs up on agent
+
+== a call can be replaced when the change is over
+with: 192.0.2.20:32681" => 192.0.2.20:32681", reinvite: relay
+up: agent
+carrier: +1s ; says INVITE (8 101 :40000)
+agent: gets INVITE
+server: waits: a change of its media is under way
+agent: takes (8 101)
+carrier: gets 200 ; acks ; +1s
+server: is replaced
+carrier: hangs up on agent
+
+== what a call that was over owed its legs is told by the next process, once, and by the one after it
+up: agent
+carrier: +4s ; says BYE ; gets 200
+agent: gets BYE
+server: restarts
+agent: gets BYE later
+server: restarts
+agent: gets BYE later ; says 481
+record: hung up by carrier
+server: leaves nothing
+
+== a refusal without ACK is repeated, with its own status, until the ACK comes (RFC 3261 section 17.2.1, Timer H)
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 486 ; gets ACK
+carrier: gets 486
+server: restarts
+carrier: gets 486 again
+server: restarts
+carrier: gets 486 again
+record: busy target_busy agent
+carrier: acks ; silent 1s
+server: leaves nothing
+
+== or until nobody waits for it any more
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 486 ; gets ACK
+carrier: gets 486
+server: restarts
+carrier: gets 486 again
+server: restarts
+carrier: gets 486 again
+record: busy target_busy agent
+carrier: drains 32s ; silent 1s
+server: leaves nothing
+
+== and not if the ACK has come
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; busy
+carrier: silent 1s
+server: leaves nothing
+
+== a caller whose 200 waits for a PRACK is refused, and the target that answered gets BYE
+with: sources: ["192.0.2.10"] => sources: ["192.0.2.10"], rel100: required
+carrier: calls 15085785607 | Supported: 100rel
+agent: gets INVITE ; says 183 (0 101)
+carrier: gets 183
+agent: takes
+server: restarts
+carrier: gets 500 ; acks
+agent: gets BYE ; says 200
+record: interrupted process_restart system | SIPStatus: 500 | AnsweredAt:
+
+== the next process goes on above the CSeqs of all requests, however many there were
+up: agent
+carrier: +4sMANY
+server: restarts
+carrier: says BYE ; gets 200
+agent: gets BYE later ; says 200
+record: hung up by carrier`
+
+const livingOnOverTCP = `
+== a peer over TCP comes by a new connection
+carrier: connects
+up: spare
+carrier: +4s
+server: restarts
+carrier: cut off ; connects ; hangs up on spare ; closes
+
+== or is reached by one
+carrier: listens ; connects
+up: spare
+carrier: +4s
+server: restarts
+carrier: cut off
+spare: says BYE ; gets 200
+carrier: accepts ; gets BYE ; says 200 ; closes
+record: hung up by spare
+
+== so is one whose call was not answered
+carrier: listens ; connects ; calls 15095785607 ; gets 180
+spare: gets INVITE
+server: restarts
+carrier: cut off ; accepts ; gets 500 ; acks
+spare: ceases
+record: interrupted process_restart system
+carrier: closes`
+
+// What becomes of calls whose process is killed, or replaced. After 4 s their ACKs are noted.
+func TestCallsLiveOn(t *testing.T) {
+	tell(t, talkYAML("", ""), strings.Replace(livingOn, "MANY", strings.Repeat(`
+carrier: says INFO | Info-Package: x
+agent: gets INFO ; says 200
+carrier: gets 200`, 150), 1))
+
+	stories := `
+== a transfer that was under way has failed, and the record has its attempt; a later one may come off
+up: agent
+agent: refers to <tel:4711>
+spare: gets INVITE ; says 180
+agent: notified 180 active
+server: restarts
+agent: notified 500 terminated
+spare: ceases
+agent: refers to <tel:4711>
+spare: gets INVITE ; takes
+agent: notified 200 terminated ; gets BYE ; says 200
+carrier: hangs up on spare | reached: agent 200, pbx 0 transfer, pbx 200 transfer | attempts: agent, pbx process_restart, pbx
+`
+	for _, next := range []string{"restarts", "is replaced"} {
+		stories += `
+== the caller's side carries out a transfer, and the agent hears of it when the server ` + next + `, too
+with: transfer: local => transfer: relay
+up: agent
+carrier: +4s
+agent: says REFER | Refer-To: <tel:+15075550177>
+carrier: gets REFER ; says 202
+agent: gets 202
+server: ` + next + `
+carrier: says NOTIFY {SIP/2.0 200 OK\n} | Content-Type: message/sipfrag | Event: refer | Subscription-State: terminated;reason=noresource
+agent: notified 200 terminated
+carrier: gets 200 ; hangs up on agent
+`
+	}
+	tell(t, transferConfig, stories)
+
+	tell(t, streamConfig, livingOnOverTCP)
 }

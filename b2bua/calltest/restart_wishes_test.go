@@ -70,31 +70,6 @@ func TestRecordedCallIsOver(t *testing.T) {
 	})
 }
 
-// TestManyRequestsBeforeTheEnd: the next process goes on above the CSeqs of all requests, however many there were.
-func TestManyRequestsBeforeTheEnd(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		last := uint32(0)
-		for range 150 {
-			w.carrier.within(c.d, "INFO", "", "Info-Package: x")
-			info := w.agent.expect("INFO")
-			last = info.req().CSeq().SeqNo
-			w.agent.reply(info, 200, "OK", "", "")
-			w.carrier.expect("SIP/2.0 200")
-		}
-		w.restart()
-		w.carrier.bye(c.d)
-		w.carrier.expect("SIP/2.0 200")
-		bye := w.agent.expect("BYE")
-		if seq := bye.req().CSeq().SeqNo; seq <= last {
-			t.Errorf("CSeq %d after %d", seq, last)
-		}
-		w.agent.reply(bye, 200, "OK", "", "")
-		w.record()
-	})
-}
-
 // TestSilenceAfterAnUpgrade: an agent that falls silent after an upgrade, or a restart, is replaced as before.
 func TestSilenceAfterAnUpgrade(t *testing.T) {
 	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
@@ -118,25 +93,6 @@ func TestSilenceAfterAnUpgrade(t *testing.T) {
 				<-over
 				w.callerEnds(w.agent2, d)
 			})
-		})
-	}
-}
-
-// TestReportsOfATransferGoOn: the caller's side carries out a transfer, and the agent hears of it from the next process, too.
-func TestReportsOfATransferGoOn(t *testing.T) {
-	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
-		runIn(t, name, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-			d, invite := w.established()
-			time.Sleep(2 * noteDelay)
-			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
-			w.carrier.reply(w.carrier.expect("REFER"), 202, "Accepted", "", "")
-			w.agent.expect("SIP/2.0 202")
-			synctest.Wait()
-			next(w)
-			w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
-			w.agent.notified("200", "terminated")
-			w.carrier.expect("SIP/2.0 200")
-			w.callerEnds(w.agent, d)
 		})
 	}
 }

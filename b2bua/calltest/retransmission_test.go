@@ -3,7 +3,6 @@ package calltest
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -52,77 +51,39 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 	})
 }
 
-// A BYE whose answer was lost gets it again for 64*T1 (RFC 3261 section 17.2.2);
-// another one is of no dialog any more.
-func TestRepeatedByeIsAnswered(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, _ := w.established()
-		w.callerEnds(w.agent, d)
-		for _, c := range []struct {
-			after time.Duration
-			want  string
-		}{{time.Second, "200"}, {9 * time.Second, "200"}, {20 * time.Second, "200"}, {10 * time.Second, "481"}} {
-			time.Sleep(c.after)
-			d.later = 0
-			w.carrier.bye(d)
-			w.carrier.expect("SIP/2.0 " + c.want)
-		}
-		d.branch += "other"
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 481")
-	})
-}
+// What comes again, because something was lost.
+func TestRepeated(t *testing.T) {
+	tell(t, testConfig, `
+== a BYE gets its answer again for 64*T1, another one is of no dialog any more (RFC 3261 section 17.2.2)
+up: agent
+carrier: hangs up on agent
+carrier: +1s ; repeats ; gets 200 ; +9s ; repeats ; gets 200 ; +20s ; repeats ; gets 200 ; +10s ; repeats ; gets 481
+carrier: says BYE ; gets 481
 
-// RFC 6026 section 7.1: an INVITE that comes again when its 200 is acknowledged
-// is no new one.
-func TestRepeatedReinviteIsNotAnswered(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, _ := w.established()
-		seq := w.carrier.reinvite(d, d.sdp)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ackOf(d, seq, "")
-		synctest.Wait()
-		w.carrier.send(d.inDialog("INVITE", seq, d.sdp, sdpHeader(d.sdp)...))
-		w.carrier.silent(time.Second)
-		w.callerEnds(w.agent, d)
-	})
-}
+== an INVITE that comes again when its 200 is acknowledged is no new one (RFC 6026 section 7.1)
+up: agent
+carrier: says INVITE (0 101) ; gets 200 ; acks ; repeats ; silent 1s ; hangs up on agent
 
-// A 200 that comes again after two re-INVITEs gets ACK: it is no fork that lost.
-func TestRepeatedAnswerAfterReinvites(t *testing.T) {
-	relayed := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, reinvite: relay,", 1)
-	inWorldWith(t, relayed, func(w *world) {
-		d, invite, _ := w.answeredBySpare(callerSDP(), agentSDP())
-		for range 2 {
-			seq := w.carrier.reinvite(d, callerSDP())
-			w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "agent2", agentSDP())
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ackOf(d, seq, "")
-			synctest.Wait()
-		}
-		w.agent2.reply(invite, 200, "OK", "agent2", agentSDP())
-		if ack := w.agent2.expect("ACK"); ack.value("CSeq") != "1 ACK" {
-			t.Errorf("it gets\n%s", ack.raw)
-		}
-		w.agent2.silent(time.Second)
-		w.callerEnds(w.agent2, d)
-	})
-}
+== nor is one that comes again after the call (Timer L)
+up: agent
+carrier: hangs up on agent
+carrier: +10s ; repeats call ; silent 500ms ; +10s ; repeats call ; silent 500ms ; +10s ; repeats call ; silent 500ms
+platform: was asked 1
 
-// A re-INVITE that comes again because our 200 was lost gets that again, also
-// when its transaction is over (Timer L).
-func TestReinviteAgainAfterTimerL(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, _ := w.established()
-		seq := w.carrier.reinvite(d, d.sdp)
-		time.Sleep(5900 * time.Millisecond) // between two of our own repetitions
-		for range 4 {
-			w.carrier.expect("SIP/2.0 200")
-		}
-		w.carrier.send(d.inDialog("INVITE", seq, d.sdp, sdpHeader(d.sdp)...))
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ackOf(d, seq, "")
-		w.carrier.silent(10 * time.Second)
-		w.callerEnds(w.agent, d)
-	})
+== a re-INVITE that comes again because our 200 was lost gets that again, also when its transaction is over
+up: agent
+carrier: says INVITE (0 101) ; +5900ms ; gets 200 ; gets 200 ; gets 200 ; gets 200 # between two of our own
+carrier: repeats ; gets 200 ; acks ; silent 10s ; hangs up on agent
+
+== a 200 that comes again after two re-INVITEs gets ACK: it is no fork that lost
+with: {name: spare, kind: sip, => {name: spare, kind: sip, reinvite: relay,
+carrier: calls 15095785607 ; gets 180
+spare: gets INVITE ; takes (0 8 101)
+carrier: gets 200 ; acks ; says INVITE (0 8 101)
+spare: gets INVITE ; takes (0 8 101)
+carrier: gets 200 ; acks ; says INVITE (0 8 101)
+spare: gets INVITE ; takes (0 8 101)
+carrier: gets 200 ; acks
+spare: says 200 (0 8 101) to call ; gets ACK | CSeq: 1 ACK ; silent 1s
+carrier: hangs up on spare`)
 }

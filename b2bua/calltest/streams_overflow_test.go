@@ -3,9 +3,8 @@ package calltest
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
+	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/store/record"
 )
 
@@ -54,32 +53,70 @@ func TestOverflowGoesOverTCP(t *testing.T) {
 	})
 }
 
-// Where no connection can be opened, headers are left out and it goes over UDP.
-func TestOverflowWithoutTCP(t *testing.T) {
+func TestOverflow(t *testing.T) {
+	long := strings.Repeat("x", 500)
+	tell(t, overflowConfig, strings.ReplaceAll(`
+== where no connection can be opened, headers are left out and it goes over UDP
+carrier: calls 15075785607 | X-Long: LONG ; gets 180
+agent: gets INVITE | X-Long: | X-EI: E.1; ; takes
+carrier: gets 200 ; acks ; hangs up on agent | sent: udp [X-Long]
+
+== a caller that gives up while the connection is being opened ends the call
+agent: listens
+connections: held
+carrier: calls 15075785607 | X-Long: LONG ; gets 180 ; gives up
+record: cancelled caller_cancelled caller
+connections: released
+agent: leaves
+
+== a proxy without a transport, named over TCP: ACK and BYE reach it over UDP (RFC 3263 section 4.1)
+agent: listens
+carrier: calls 15075785607 | X-Long: LONG ; gets 180
+agent: accepts ; gets INVITE ; says 200 (0 101) | Record-Route: <sip:192.0.2.21:32681;lr>
+spare: gets ACK | Via: ~SIP/2.0/UDP 198.51.100.1:5060; | Route: <sip:192.0.2.21:32681;lr>
+carrier: gets 200 ; acks ; hangs up on spare`, "LONG", long))
+	refer := "agent: says REFER | Refer-Sub: false | Refer-To: <sip:bob@192.0.2.21:32681TRANSPORT?X-A=LONG&X-B=LONG> ; gets 202\n"
+	tell(t, transferConfig, strings.NewReplacer("REFERS UDP\n", strings.NewReplacer("TRANSPORT", ";transport=udp", "LONG", long[:380]).Replace(refer),
+		"REFERS\n", strings.NewReplacer("TRANSPORT", "", "LONG", long[:380]).Replace(refer)).Replace(`
+== an agent that names a host with transport=udp has it called over UDP, however large the INVITE
+spare: listens
+up: agent
+REFERS UDP
+spare: gets INVITE | URI: ~sip:bob@192.0.2.21:32681 | X-A: * | X-B: ; takes
+agent: gets BYE ; says 200
+carrier: hangs up on spare
+
+== and without a transport over TCP
+spare: listens
+up: agent
+REFERS
+spare: accepts ; gets INVITE | URI: ~sip:bob@192.0.2.21:32681 | X-A: * | X-B: * ; takes
+agent: gets BYE ; says 200
+carrier: hangs up on spare`))
+}
+
+// A target over UDP that has no TCP is not asked for it by each call whose
+// INVITE is over the budget.
+func TestNoTCPIsRemembered(t *testing.T) {
 	inWorldWith(t, overflowConfig, func(w *world) {
-		d := w.overBudget()
-		invite := w.agent.expect("INVITE")
-		if invite.value("X-Long") != "" || invite.value("X-EI") != "E.1;" {
-			t.Errorf("INVITE:\n%s", invite.raw)
-		}
-		r := w.shortCall(w.agent, invite, "a", d)
-		if a := r.Attempts[0]; a.Transport != "udp" || len(a.DroppedHeaders) != 1 || a.DroppedHeaders[0] != "X-Long" {
-			t.Errorf("attempts %+v", r.Attempts)
+		for i, wanted := range []int32{1, 1, 2} {
+			if i == 2 {
+				time.Sleep(30 * time.Second)
+			}
+			d := w.overBudget()
+			w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "a", d)
+			w.record()
+			if w.dials.Load() != wanted {
+				t.Errorf("call %d: %d connections were tried; want %d", i+1, w.dials.Load(), wanted)
+			}
 		}
 	})
 }
 
-// A caller that gives up while the connection is being opened ends the call.
-func TestOverflowCancelled(t *testing.T) {
-	inWorldWith(t, overflowConfig, func(w *world) {
-		agents := w.streamAgent(agentAddr) // does not accept
-		w.holdDials = make(chan struct{})
-		d := w.overBudget()
-		synctest.Wait()
-		w.carrier.givesUp(d)
-		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
-		close(w.holdDials)
-		synctest.Wait()
-		agents.l.Close()
-	})
+// refusedCall makes a call that comes to nothing, and gives its record.
+func (w *world) refusedCall(number string) record.Record {
+	w.t.Helper()
+	d := w.carrier.dialsTillRung(number)
+	w.carrier.isRefused(d, "503")
+	return w.record()
 }

@@ -3,140 +3,146 @@ package calltest
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"flowbridge/b2bua/cause"
-	"flowbridge/internal/memnet"
-	"flowbridge/internal/siptest"
-	"flowbridge/store/record"
 )
 
-func TestCallOverTCP(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		agents := w.streamAgent(agentAddr)
-		carrier := w.connect(carrierAddr.Addr())
-		d := carrier.dials("+15075785607")
-		ringing := d.learn(carrier.expect("SIP/2.0 180"))
-		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tcp>" {
-			t.Errorf("Contact %s", got)
-		}
-		agent := agents.accept()
-		invite := agent.expect("INVITE")
-		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
-			t.Errorf("Via %s", via)
-		}
-		if got := invite.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tcp>" {
-			t.Errorf("Contact %s", got)
-		}
-		carrier.isTakenBy(agent, invite, "agent1", d)
-		agent.agentRequest("BYE", invite, "agent1", 1)
-		agent.expect("SIP/2.0 200")
-		bye := carrier.expect("BYE")
-		carrier.reply(bye, 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-	})
-}
+const overStreams = `
+== a call over TCP
+agent: listens
+carrier: connects ; calls 15075785607 ; gets 180 | Contact: <sip:198.51.100.1:5060;transport=tcp>
+agent: accepts ; gets INVITE | Via: ~SIP/2.0/TCP 198.51.100.1:5060; | Contact: <sip:198.51.100.1:5060;transport=tcp> ; takes
+carrier: gets 200 ; acks
+agent: hangs up on carrier
 
-// A connection that dies while the phone rings does not lose the call: the
-// answer goes to where the caller's Via says (RFC 3261 section 18.2.2).
-func TestCarrierConnectionDiesWhileRinging(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		home := w.streamAgent(carrierAddr)
-		carrier := w.connect(carrierAddr.Addr())
-		d, invite := carrier.callsAt(w.agent2, "+15095785607")
-		carrier.conn.(*memnet.Stream).Reset()
-		synctest.Wait()
-		w.agent2.takes(invite, "agent1")
-		again := home.accept()
-		again.isAnswered(d)
-		again.hangsUpOn(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-	})
-}
+== a connection that dies while the phone rings: the answer goes to where the Via says (RFC 3261 section 18.2.2)
+carrier: listens ; connects ; calls 15095785607 ; gets 180
+spare: gets INVITE
+carrier: resets ; +1ms
+spare: takes
+carrier: accepts ; gets 200 ; acks ; hangs up on spare
 
-// A caller that can't be connected to, but connects again, gets its answer
-// over the new connection, and its CANCEL works there too.
-func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
-	for _, cancel := range []bool{false, true} {
-		inWorldWith(t, streamConfig, func(w *world) {
-			carrier := w.connect(carrierAddr.Addr())
-			d := carrier.dialsTillRung("+15095785607")
-			invite := w.agent2.progresses(180, "Ringing", "agent1", "")
-			carrier.conn.(*memnet.Stream).Reset()
-			again := w.connect(carrierAddr.Addr())
-			if cancel {
-				again.givesUp(d)
-				w.agent2.takesCancel(invite, "agent1")
-				w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
-				return
-			}
-			again.send(siptest.OptionsOverTCP)
-			again.expect("SIP/2.0 200")
-			again.isTakenBy(w.agent2, invite, "agent1", d)
-			w.agent2.agentHangsUpOn(again, invite, "agent1", 1)
-			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-		})
+== a caller that can't be connected to, but connects again, gets its answer over the new connection
+carrier: connects ; calls 15095785607 ; gets 180
+spare: gets INVITE ; says 180
+carrier: resets ; connects ; pings ; gets 200
+spare: takes
+carrier: gets 200 ; acks
+spare: hangs up on carrier
+
+== and its CANCEL works there, too
+carrier: connects ; calls 15095785607 ; gets 180
+spare: gets INVITE ; says 180
+carrier: resets ; connects ; gives up
+spare: ceases
+record: cancelled caller_cancelled caller
+
+== connections that die in mid-call are replaced when we hang up
+agent: listens
+carrier: listens ; connects ; calls 15075785607
+agent: accepts ; gets INVITE ; takes
+carrier: gets 180 ; gets 200 ; acks ; resets
+agent: resets ; +10m
+server: hangs up
+carrier: accepts ; is left for shutdown
+agent: accepts ; is left for shutdown
+record: answered shutdown system
+
+== the target's dies while it rings: the INVITE goes over another, where it is a retransmission
+agent: listens
+carrier: calls 15075785607 ; gets 180
+agent: accepts ; gets INVITE ; says 180 ; resets ; accepts ; gets INVITE again ; takes
+carrier: gets 200 ; acks ; hangs up on agent
+
+== and a refusal is acknowledged
+agent: listens
+carrier: calls 15075785607 ; gets 180
+agent: accepts ; gets INVITE ; says 180 ; resets ; accepts ; gets INVITE again ; busy
+
+== a target that dies for good while it rings is the next target's turn
+agent: listens
+carrier: calls 15085785607 ; gets 180
+agent: accepts ; gets INVITE ; says 180 ; leaves ; resets
+spare: gets INVITE ; takes
+carrier: gets 200 ; acks ; hangs up on spare | attempts: agent target_unreachable, spare
+
+== a connection over which a target said nothing is not used for the next call: its end may be gone without a word
+agent: listens
+carrier: calls 15075785607 ; gets 180
+agent: accepts ; gets INVITE
+carrier: gets 503 ; acks
+record: failed target_silent system
+carrier: calls 15075785607 ; gets 180
+agent: accepts ; gets INVITE
+carrier: gets 503 ; acks
+record: failed target_silent system
+
+== a CANCEL over UDP of an INVITE over TCP: branch and address count, each is answered where it came from (RFC 3261 section 9.2)
+carrier: connects ; calls 15095785607 ; gets 180
+spare: gets INVITE ; says 180
+carrier: has UDP ; cancels ; gets 200 ; has TCP ; gets 487 ; acks
+spare: ceases
+record: cancelled caller_cancelled caller
+
+== ACK and BYE over UDP are answered where they came from
+carrier: connects ; calls 15095785607 ; gets 180
+spare: gets INVITE ; takes
+carrier: gets 200 ; has UDP ; acks ; hangs up on spare ; has TCP ; silent 1m
+
+== ACK and BYE over another connection are answered there
+carrier: connects ; calls 15095785607 ; gets 180
+spare: gets INVITE ; takes
+carrier: gets 200 ; connects ; acks ; hangs up on spare ; has another ; silent 1m
+
+== a target answers over connections that it opens to our Via, as one does that closes each after a message
+agent: listens
+carrier: calls 15075785607 ; gets 180
+agent: accepts ; gets INVITE ; connects ; says 200 (0 101) | Contact: <sip:agent@192.0.2.20:32681;transport=tcp>
+agent: has another ; gets ACK ; has TCP ; closes
+carrier: gets 200 ; acks
+agent: connects ; says BYE ; gets 200 ; closes
+carrier: gets BYE ; says 200
+record: hung up by agent
+
+== a target closes the connection after each of its answers: the call goes on
+agent: listens
+carrier: calls 15075785607 ; gets 180
+agent: accepts ; gets INVITE ; says 180 ; closes # as often as a connection is replaced
+agent: accepts ; gets INVITE ; says 180 ; closes
+agent: accepts ; gets INVITE ; says 180 ; closes
+agent: accepts ; gets INVITE ; reads no more # an ACK that came between the answer and the end would be lost
+agent: says 200 (0 101) | Contact: <sip:agent@192.0.2.20:32681;transport=tcp> ; closes ; accepts ; gets ACK ; closes
+carrier: gets 200 ; acks ; says BYE ; gets 200
+agent: accepts ; gets BYE ; says 200 ; closes
+record: hung up by carrier
+
+== a target's Contact asks for UDP
+agent: listens
+carrier: calls 15075785607 ; gets 180
+agent: accepts ; gets INVITE ; says 200 (0 101) | Contact: <sip:agent@192.0.2.20:32681;transport=udp>
+agent: has UDP ; gets ACK | Via: ~SIP/2.0/UDP 198.51.100.1:5060;
+carrier: gets 200 ; acks ; hangs up on agent
+
+== and for TCP
+spare: listens
+carrier: calls 15095785607 ; gets 180
+spare: gets INVITE ; says 200 (0 101) | Contact: <sip:agent@192.0.2.21:32681;transport=tcp>
+spare: accepts ; gets ACK | Via: ~SIP/2.0/TCP 198.51.100.1:5060;
+carrier: gets 200 ; acks ; hangs up on spare`
+
+// Calls over connections, and what becomes of them when these die.
+func TestStreams(t *testing.T) {
+	tell(t, streamConfig, overStreams)
+
+	// A server without UDP carries calls; a Contact that asks for UDP is called over the connection that the call has.
+	for _, transport := range []string{"", ";transport=tcp", ";transport=udp"} {
+		tell(t, tcpOnly, strings.ReplaceAll(`
+== without UDP, Contacts with TRANSPORT
+agent: listens
+carrier: connects ; calls 15075785607 at <sip:ann@192.0.2.10:5060TRANSPORT> ; gets 180
+agent: accepts ; gets INVITE ; says 200 (0 101) | Contact: <sip:agent@192.0.2.20:32681TRANSPORT> ; gets ACK
+carrier: gets 200 ; acks
+server: hangs up
+carrier: is left for shutdown
+agent: is left for shutdown
+record: answered shutdown system`, "TRANSPORT", transport))
 	}
-}
-
-// A connection that dies in mid-call is replaced when one side hangs up.
-func TestConnectionsDieInMidCall(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		home, agents := w.streamAgent(carrierAddr), w.streamAgent(agentAddr)
-		carrier := w.connect(carrierAddr.Addr())
-		d := carrier.dialsTillRung("+15075785607")
-		agent := agents.accept()
-		invite := agent.expect("INVITE")
-		carrier.isTakenBy(agent, invite, "agent1", d)
-		carrier.conn.(*memnet.Stream).Reset()
-		agent.conn.(*memnet.Stream).Reset()
-		time.Sleep(10 * time.Minute)
-		w.server.HangupAll()
-		carrier, agent = home.accept(), agents.accept()
-		hungUpOn(carrier, agent)
-		w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
-	})
-}
-
-// The target's connection dies while it rings: the INVITE goes over another,
-// where the target takes it for a retransmission; its refusal is acknowledged.
-func TestTargetConnectionDiesWhileRinging(t *testing.T) {
-	for _, code := range []int{200, 486} {
-		inWorldWith(t, streamConfig, func(w *world) {
-			agents := w.streamAgent(agentAddr)
-			d := w.carrier.dialsTillRung("+15075785607")
-			agent := agents.accept()
-			invite := agent.progresses(180, "Ringing", "agent1", "")
-			synctest.Wait()
-			agent.conn.(*memnet.Stream).Reset()
-			agent = agents.accept()
-			if again := agent.expect("INVITE"); again.raw != invite.raw {
-				t.Errorf("the INVITE changed:\n%s\n%s", invite.raw, again.raw)
-			}
-			if code == 486 {
-				w.carrier.isBusyAt(agent, invite, "agent1", d)
-				w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
-				return
-			}
-			w.shortCall(agent, invite, "agent1", d)
-		})
-	}
-}
-
-// A target that dies for good while it rings is the next target's turn.
-func TestTargetGoneForGood(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		agents := w.streamAgent(agentAddr)
-		d := w.carrier.dialsTillRung("+15085785607")
-		agent := agents.accept()
-		agent.reply(agent.expect("INVITE"), 180, "Ringing", "agent1", "")
-		synctest.Wait()
-		agents.l.Close()
-		agent.conn.(*memnet.Stream).Reset()
-		r := w.shortCall(w.agent2, w.agent2.expect("INVITE"), "agent2", d)
-		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetUnreachable) {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-	})
 }

@@ -44,99 +44,6 @@ func TestInviteAndCancelInOneSegment(t *testing.T) {
 	}
 }
 
-// A CANCEL comes over UDP though its INVITE came over a connection: the branch
-// in its Via and the sender's address are what counts (RFC 3261 section 9.2). It is
-// answered where it came from, as the INVITE is.
-func TestCancelByAnotherTransport(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		carrier := w.connect(carrierAddr.Addr())
-		d := carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.progresses(180, "Ringing", "agent1", "")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		carrier.isRefused(d, "487")
-		w.agent2.takesCancel(invite, "agent1")
-		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
-	})
-}
-
-// Requests of a call may come by another connection than its INVITE, or over
-// UDP: each is answered where it came from.
-func TestByeByAnotherWay(t *testing.T) {
-	for _, udp := range []bool{false, true} {
-		inWorldWith(t, streamConfig, func(w *world) {
-			carrier := w.connect(carrierAddr.Addr())
-			d := carrier.dialsTillRung("+15095785607")
-			w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
-			carrier.expect("SIP/2.0 200")
-			other := w.carrier
-			if !udp {
-				other = w.connect(carrierAddr.Addr())
-			}
-			other.ack(d)
-			synctest.Wait()
-			other.hangsUpOn(w.agent2, d)
-			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-			carrier.silent(time.Minute)
-		})
-	}
-}
-
-// A target answers over connections that it opens to our Via, as one does that
-// closes each after a message.
-func TestTargetAnswersByItsOwnConnection(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		agents := w.streamAgent(agentAddr)
-		d := w.carrier.dialsTillRung("+15075785607")
-		agent := agents.accept()
-		invite := agent.expect("INVITE")
-		own := w.connect(agentAddr.Addr())
-		own.answerFrom(invite)
-		agent.expect("ACK")
-		own.conn.Close()
-		w.carrier.isAnswered(d)
-		own = w.connect(agentAddr.Addr())
-		own.agentRequest("BYE", invite, "agent1", 1)
-		own.expect("SIP/2.0 200")
-		own.conn.Close()
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
-// answerFrom is a 200 that names the agent's own listener.
-func (p *peer) answerFrom(invite received, extra ...string) {
-	p.send(hostileAnswer(invite, 200, "agent1", agentSDP(), append(extra, "Contact: <sip:agent@192.0.2.20:32681;transport=tcp>")...))
-}
-
-// A target closes the connection after each of its answers: the call goes on.
-func TestTargetClosesAfterEachAnswer(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		agents := w.streamAgent(agentAddr)
-		d := w.carrier.dialsTillRung("+15075785607")
-		for range 3 { // as often as a connection is replaced
-			agent := agents.accept()
-			agent.reply(agent.expect("INVITE"), 180, "Ringing", "agent1", "")
-			agent.conn.Close()
-		}
-		agent := agents.accept()
-		invite := agent.expect("INVITE")
-		must(w.t, agent.conn.(*memnet.Stream).CloseRead()) // an ACK that came between the answer and the end would be lost
-		agent.answerFrom(invite)
-		agent.conn.Close()
-		agent = agents.accept()
-		agent.expect("ACK")
-		agent.conn.Close()
-		w.carrier.isAnswered(d)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		agent = agents.accept()
-		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-		agent.conn.Close()
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-	})
-}
-
 // A target that closes the connection right behind its final answer is sent
 // nothing again.
 func TestTargetClosesBehindFinalAnswer(t *testing.T) {
@@ -180,35 +87,6 @@ func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 		p.conn.Close()
 	}
 	return all
-}
-
-// A Contact may ask for another transport than the call's.
-func TestContactAsksForAnotherTransport(t *testing.T) {
-	runIn(t, "udp", streamConfig, func(w *world) {
-		agents := w.streamAgent(agentAddr)
-		d := w.carrier.dialsTillRung("+15075785607")
-		agent := agents.accept()
-		invite := agent.expect("INVITE")
-		agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681;transport=udp>"))
-		ack := w.agent.expect("ACK")
-		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") {
-			w.t.Errorf("Via %s", via)
-		}
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent, d)
-	})
-	runIn(t, "tcp", streamConfig, func(w *world) {
-		agents := w.streamAgent(agent2Addr)
-		d, invite := w.carrier.callsAt(w.agent2, "+15095785607")
-		w.agent2.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.21:32681;transport=tcp>"))
-		agent := agents.accept()
-		ack := agent.expect("ACK")
-		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
-			w.t.Errorf("Via %s", via)
-		}
-		w.carrier.isAnswered(d)
-		w.callerEnds(agent, d)
-	})
 }
 
 // A proxy that takes a call from TCP to UDP names itself twice (RFC 5658
@@ -299,25 +177,3 @@ func TestCallerReturnsWhileRinging(t *testing.T) {
 // tcpOnly has no UDP socket.
 var tcpOnly = strings.Replace(strings.Replace(streamConfig, `"udp://198.51.100.1:5060", `, "", 1),
 	"kind: sip, uri: \"sip:{{.To.Number}}@192.0.2.21", "kind: sip, transport: tcp, uri: \"sip:{{.To.Number}}@192.0.2.21", 1)
-
-// A server without UDP carries calls; a Contact that asks for UDP is called
-// over the connection that the call has.
-func TestTCPOnly(t *testing.T) {
-	for _, contact := range []string{"", ";transport=tcp", ";transport=udp"} {
-		runIn(t, contact, tcpOnly, func(w *world) {
-			agents := w.streamAgent(agentAddr)
-			carrier := w.connect(carrierAddr.Addr())
-			d := carrier.newCall("+15075785607")
-			carrier.send(strings.Replace(d.request("INVITE"), "5060;transport=tcp>", "5060"+contact+">", 1))
-			d.learn(carrier.expect("SIP/2.0 180"))
-			agent := agents.accept()
-			invite := agent.expect("INVITE")
-			agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681"+contact+">"))
-			agent.expect("ACK")
-			carrier.isAnswered(d)
-			w.server.HangupAll()
-			hungUpOn(carrier, agent)
-			w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
-		})
-	}
-}

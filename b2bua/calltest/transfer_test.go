@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -42,160 +42,202 @@ func (p *peer) notified(sipfrag, state string) received {
 	return m
 }
 
-// RFC 3515, RFC 3892: the caller is connected to the number that the agent
-// names, by the carrier's own uri.
-func TestTransferToNumber(t *testing.T) {
-	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177@198.51.100.1?User-to-User=abc%3Bencoding%3Dhex&X-Why=billing&From=evil>",
-			"Referred-By: <sip:agent@192.0.2.20>")
-		accepted := w.agent.expect("SIP/2.0 202")
-		if accepted.value("Contact") == "" {
-			t.Errorf("202 without Contact:\n%s", accepted.raw)
-		}
-		w.agent.notified("100", "active")
-		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060")
-		for name, want := range map[string]string{
-			"Referred-By": "<sip:agent@192.0.2.20>", "User-to-User": "abc;encoding=hex", "X-Why": "billing",
-			"P-Asserted-Identity": "<sip:+15075550100@198.51.100.1>",
-		} {
-			if got := called.value(name); got != want {
-				t.Errorf("%s: %q; want %q", name, got, want)
-			}
-		}
-		w.carrier.reply(called, 180, "Ringing", "human", "")
-		w.agent.notified("180", "active")
-		w.carrier.concludes(called, 200, "OK", "human", sdpAt("192.0.2.11", 40000))
-		w.agent.notified("200", "terminated")
-		bye := w.agent.expect("BYE")
-		w.agent.reply(bye, 200, "OK", "", "")
-		synctest.Wait()
-		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.11:40000" {
-			t.Errorf("media of side B goes to %s", got)
-		}
-		r := w.callerEnds(w.carrier, d)
-		if len(r.Attempts) != 2 || r.Attempts[1].Target != "carrier" || r.Attempts[1].Reason != "transfer" || r.Attempts[1].SIPStatus != 200 {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-	})
+const transfers = `
+up: agent
+
+== the caller is connected to the number that the agent names, by the carrier's own uri (RFC 3892)
+agent: says REFER | Refer-To: <sip:+15075550177@198.51.100.1?User-to-User=abc%3Bencoding%3Dhex&X-Why=billing&From=evil> | Referred-By: <sip:agent@192.0.2.20>
+agent: gets 202 | Contact: * ; notified 100 active
+carrier: gets INVITE | URI: sip:+15075550177@192.0.2.10:5060 | Referred-By: <sip:agent@192.0.2.20> | User-to-User: abc;encoding=hex | X-Why: billing | P-Asserted-Identity: <sip:+15075550100@198.51.100.1>
+carrier: says 180
+agent: notified 180 active
+carrier: takes (:40000 host=192.0.2.11)
+agent: notified 200 terminated ; gets BYE ; says 200
+media: 192.0.2.11:40000
+carrier: hangs up on carrier | reached: agent 200, carrier 200 transfer
+
+== one that fails leaves the caller with the agent, who is told why
+agent: refers to tel:4711;phone-context=example.com
+spare: gets INVITE | URI: sip:4711@192.0.2.21:32681 ; says 503 ; gets ACK
+carrier: gets INVITE | URI: sip:4711@192.0.2.10:5060 ; says 486 ; gets ACK
+agent: gets NOTIFY | text: ~SIP/2.0 486 Said So | Subscription-State: ~terminated ; says 200
+media: 192.0.2.20:30000
+carrier: hangs up on agent | reached: agent 200, pbx 503 transfer, carrier 486 transfer
+
+== an agent hangs up as soon as its REFER is accepted: the caller is not dropped, and hears the called side's early media
+agent: says REFER | Refer-To: <sip:bob@192.0.2.21:32681> | Refer-Sub: false ; gets 202 | Refer-Sub: false ; says BYE ; gets 200
+spare: gets INVITE | URI: sip:bob@192.0.2.21:32681 ; says 183 (:41000)
+media: 192.0.2.21:41000
+spare: takes (:41000) ; +1s ; hangs up on carrier
+
+== and where the called side refuses, the call ends
+agent: says REFER | Refer-To: <sip:bob@192.0.2.21:32681> | Refer-Sub: false ; gets 202 | Refer-Sub: false ; says BYE ; gets 200
+spare: gets INVITE ; says 183 (:41000)
+media: 192.0.2.21:41000
+spare: says 603 ; gets ACK
+carrier: gets BYE ; says 200
+record: answered transfer_failed system
+
+== the caller hangs up while it is under way
+agent: refers to tel:4711
+spare: gets INVITE ; says 180
+agent: notified 180 active
+carrier: says BYE ; gets 200
+spare: ceases
+agent: notified 487 terminated ; gets BYE ; says 200
+record: hung up by carrier
+
+== transfer: relay has the carrier's side carry it out, and its reports go back
+with: transfer: local => transfer: relay
+agent: says REFER | Refer-To: <tel:+15075550177> | Referred-By: <sip:agent@192.0.2.20>
+carrier: gets REFER | Refer-To: <sip:+15075550177@192.0.2.10:5060> | Referred-By: <sip:agent@192.0.2.20> ; says 202
+agent: gets 202
+carrier: says NOTIFY {SIP/2.0 100 Trying\n} | Content-Type: message/sipfrag | Event: refer | Subscription-State: active;expires=60
+agent: notified 100 active;expires=60
+carrier: gets 200 ; says NOTIFY {SIP/2.0 200 OK\n} | Content-Type: message/sipfrag | Event: refer | Subscription-State: terminated;reason=noresource
+agent: notified 200 terminated
+carrier: gets 200 ; hangs up on agent
+
+== a report may come before the answer (RFC 6665 section 4.1.2.4); one of another event is none of the agent's
+with: transfer: local => transfer: relay
+agent: says REFER | Refer-To: <tel:+15075550177>
+carrier: gets REFER ; says NOTIFY {SIP/2.0 100 Trying\n} | Content-Type: message/sipfrag | Event: refer | Subscription-State: active
+agent: notified 100 active
+carrier: gets 200 ; says NOTIFY | Event: presence | Subscription-State: active ; gets 405 ; says 603
+agent: gets 603
+carrier: says NOTIFY | Event: refer | Subscription-State: active ; gets 405 ; hangs up on agent
+
+== what the agent was asked is answered when it hands the caller over
+carrier: says INFO | Info-Package: x
+agent: gets INFO ; says REFER | Refer-To: <sip:bob@192.0.2.21:32681> | Refer-Sub: false ; gets 202
+spare: gets INVITE | URI: sip:bob@192.0.2.21:32681 ; takes
+carrier: gets 480
+agent: gets BYE ; says 200 ; drains 1m # INFO goes on
+carrier: hangs up on spare
+
+== and when it goes at once
+carrier: says INFO | Info-Package: x
+agent: gets INFO ; says REFER | Refer-To: <sip:bob@192.0.2.21:32681> | Refer-Sub: false ; gets 202
+spare: gets INVITE
+agent: says BYE ; gets 200
+carrier: gets 480
+spare: takes
+agent: drains 1m
+carrier: hangs up on spare
+
+== and what it is asked meanwhile; later requests go to the new target
+agent: refers to <tel:4711>
+spare: gets INVITE
+carrier: says INFO | Info-Package: x
+agent: gets INFO
+spare: takes
+carrier: gets 480 | CSeq: 2 INFO
+agent: notified 200 terminated ; says 200 to INFO ; gets BYE ; says 200
+carrier: says INFO | Info-Package: x
+spare: gets INFO ; says 200
+carrier: gets 200 ; hangs up on spare
+
+== a human that is called is not put on hold because the agent holds the caller
+with: transfer: local => transfer: local\n    reinvite: relay
+agent: says INVITE (sendonly)
+carrier: gets INVITE ; takes (recvonly)
+agent: gets 200 ; acks ; refers to <tel:4711>
+spare: gets INVITE (sendrecv) ; takes (:41000)
+agent: notified 200 terminated ; gets BYE ; says 200
+carrier: gets INVITE ; takes ; hears
+spare: hears :41000
+carrier: hangs up on spare
+
+== while somebody is called the codec stays as it was offered
+agent: refers to <tel:4711>
+spare: gets INVITE
+agent: says INVITE (8 101) ; gets 491 ; acks
+spare: takes
+agent: notified 200 terminated ; gets BYE ; says 200
+carrier: hangs up on spare
+
+== a destination that media can't reach fails the attempt, and the agent's session keeps its address
+with: transfer_hosts: [192.0.2.21] => transfer_hosts: ["2001:db8::7"]
+with: listen: ["udp://198.51.100.1:5060"] => listen: ["udp://198.51.100.1:5060", "udp://[2001:db8::1]:5060"]
+agent: refers to <sip:bob@[2001:db8::7]> ; notified 503 terminated ; says INVITE ; gets 200 (sendrecv) ; acks (0 101)
+carrier: hangs up on agent
+
+== transfer: relay sends the number that is on the list, and nothing that came with it; an agent sets no header that names the call
+with: transfer: local => transfer: relay
+agent: says REFER | Refer-To: <sip:+15075550177;rn=+19005550100;npdi@x.example?X-EI=S.1&X-a=b>
+carrier: gets REFER | Refer-To: <sip:+15075550177@192.0.2.10:5060?X-a=b> ; says 202
+agent: gets 202 ; says REFER | Refer-To: <sip:+15075550177@x.example?X-a%250d=v> ; gets 400
+agent: says REFER | Refer-To: <tel:+15075550177> | Require: nothing ; gets 420
+carrier: hangs up on agent
+
+== only parameters that are known go along to a host
+agent: refers to <sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User=`
+
+// What an agent's REFER leads to, and who is told of it (RFC 3515).
+func TestTransfers(t *testing.T) {
+	stories := transfers + strings.Repeat("a", 900) + `>
+spare: gets INVITE | text: ~INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0 ; takes
+agent: notified 200 terminated ; gets BYE ; says 200
+carrier: hangs up on spare
+`
+	// What the agent may not do, or does not say properly, is refused, and the call goes on.
+	for name, tt := range map[string]struct{ to, status string }{
+		"no Refer-To":       {"", "400"},
+		"two":               {"| Refer-To: <sip:4711@198.51.100.1> | Refer-To: <sip:4712@198.51.100.1>", "400"},
+		"another scheme":    {"| Refer-To: <http://example.com/>", "416"},
+		"a number":          {"| Refer-To: <tel:+19005550100>", "403"},
+		"a host":            {"| Refer-To: <sip:bob@203.0.113.7>", "403"},
+		"not a call":        {"| Refer-To: <sip:4711@198.51.100.1;method=BYE>", "400"},
+		"number, Replaces":  {"| Refer-To: <sip:4711@198.51.100.1?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>", "501"},
+		"host over TLS URI": {"| Refer-To: <sips:bob@192.0.2.21>", "416"},
+	} {
+		stories += "\n== refused: " + name + "\nagent: says REFER " + tt.to + " ; gets " + tt.status + "\ncarrier: hangs up on agent\n"
+	}
+	tell(t, transferConfig, stories)
 }
 
-// A transfer that fails leaves the caller with the agent, who is told why.
-func TestTransferFails(t *testing.T) {
-	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.established()
-		w.referred(invite, "tel:4711;phone-context=example.com")
-		first := w.agent2.expect("INVITE sip:4711@192.0.2.21")
-		w.agent2.concludes(first, 503, "Service Unavailable", "x", "")
-		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
-		w.carrier.concludes(second, 486, "Busy Here", "y", "")
-		w.agent.notified("486 Busy Here", "terminated")
-		synctest.Wait()
-		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.20:30000" {
-			t.Errorf("media of side B goes to %s", got)
-		}
-		r := w.callerEnds(w.agent, d)
-		if len(r.Attempts) != 3 || r.Attempts[1].Target != "pbx" || r.Attempts[2].SIPStatus != 486 {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-	})
+// referred has the agent ask for a transfer, which is accepted.
+func (w *world) referred(invite received, to string, headers ...string) {
+	w.t.Helper()
+	w.agent.agentRequest("REFER", invite, "agent1", 10, append(headers, "Refer-To: "+to)...)
+	w.agent.expect("SIP/2.0 202")
+	w.agent.notified("100", "active")
 }
 
-// Some agents hang up as soon as their REFER is accepted: the caller is not
-// dropped, and hears the called side's early media.
-func TestTransferAgentLeavesAtOnce(t *testing.T) {
-	for _, answered := range []bool{true, false} {
-		inWorldWith(t, transferConfig, func(w *world) {
-			d, invite := w.established()
-			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@192.0.2.21:32681>", "Refer-Sub: false")
-			accepted := w.agent.expect("SIP/2.0 202")
-			if accepted.value("Refer-Sub") != "false" {
-				t.Errorf("202 without Refer-Sub:\n%s", accepted.raw)
+// takenByPBX has the PBX answer, and the agent hear of it and leave.
+func (w *world) takenByPBX(called received) {
+	w.t.Helper()
+	w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+	w.agent.notified("200", "terminated")
+	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	synctest.Wait()
+}
+
+// An agent that has left is sent nothing more, and its place at the target is
+// free; early media that came before is heard then.
+func TestTransferGoesOnWithoutAgent(t *testing.T) {
+	for name, early := range map[string]bool{"early media": true, "none": false} {
+		runIn(t, name, transferConfig, func(w *world) {
+			_, invite := w.established()
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			want := media.Peer{}.RTP
+			if early {
+				w.agent2.reply(called, 183, "Session Progress", "human", sdpAt("192.0.2.21", 41000))
+				w.agent.notified("183", "active")
 			}
 			w.agent.agentRequest("BYE", invite, "agent1", 11)
 			w.agent.expect("SIP/2.0 200")
-			called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681")
-			w.agent2.reply(called, 183, "Session Progress", "bob", sdpAt("192.0.2.21", 41000))
-			synctest.Wait()
-			if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.21:41000" {
-				t.Errorf("early media from %s", got)
+			if got := w.relay.sessions[0].peers[media.SideB].RTP; (got != want) != early || (early && got.Port() != 41000) {
+				w.t.Errorf("media of side B goes to %v", got)
 			}
-			if !answered {
-				w.agent2.concludes(called, 603, "Decline", "bob", "")
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
-				return
+			w.hears(ringing)
+			if n := w.admission.Open().Targets["agent"]; n != 0 {
+				w.t.Errorf("the agent has %d calls", n)
 			}
-			w.agent2.concludes(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
-			time.Sleep(time.Second)
-			w.agent2.agentHangsUpOn(w.carrier, called, "bob", 5)
-			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-			_ = d
+			w.agent2.concludes(called, 486, "Busy Here", "human", "")
+			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
 		})
 	}
-}
-
-// What the agent may not do, or does not say properly, is refused, and the call
-// goes on.
-func TestTransferRefused(t *testing.T) {
-	for name, tt := range map[string]struct {
-		status string
-		header []string
-	}{
-		"no Refer-To":       {"400", nil},
-		"two":               {"400", []string{"Refer-To: <sip:4711@198.51.100.1>", "Refer-To: <sip:4712@198.51.100.1>"}},
-		"another scheme":    {"416", []string{"Refer-To: <http://example.com/>"}},
-		"a number":          {"403", []string{"Refer-To: <tel:+19005550100>"}},
-		"a host":            {"403", []string{"Refer-To: <sip:bob@203.0.113.7>"}},
-		"not a call":        {"400", []string{"Refer-To: <sip:4711@198.51.100.1;method=BYE>"}},
-		"number, Replaces":  {"501", []string{"Refer-To: <sip:4711@198.51.100.1?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>"}},
-		"host over TLS URI": {"416", []string{"Refer-To: <sips:bob@192.0.2.21>"}},
-	} {
-		runIn(t, name, transferConfig, func(w *world) {
-			d, invite := w.established()
-			w.agent.agentRequest("REFER", invite, "agent1", 10, tt.header...)
-			w.agent.expect("SIP/2.0 " + tt.status)
-			w.callerEnds(w.agent, d)
-		})
-	}
-}
-
-// Either side may end the call while a transfer is under way: nothing is left.
-func TestTransferCallEnds(t *testing.T) {
-	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.established()
-		w.referred(invite, "tel:4711")
-		called := w.agent2.progresses(180, "Ringing", "x", "")
-		w.agent.notified("180", "active")
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.takesCancel(called, "x")
-		w.agent.notified("487", "terminated")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-	})
-}
-
-// transfer: relay has the carrier's side carry it out, and its reports go back.
-func TestTransferRelayed(t *testing.T) {
-	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>", "Referred-By: <sip:agent@192.0.2.20>")
-		refer := w.carrier.expect("REFER")
-		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.10:5060>" {
-			t.Errorf("Refer-To: %s", got)
-		}
-		if got := refer.value("Referred-By"); got != "<sip:agent@192.0.2.20>" {
-			t.Errorf("Referred-By: %s; want the agent's", got)
-		}
-		w.carrier.reply(refer, 202, "Accepted", "", "")
-		w.agent.expect("SIP/2.0 202")
-		w.carrier.within(d, "NOTIFY", "SIP/2.0 100 Trying\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: active;expires=60")
-		w.agent.notified("100", "active;expires=60")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
-		w.agent.notified("200", "terminated")
-		w.carrier.expect("SIP/2.0 200")
-		w.callerEnds(w.agent, d)
-	})
 }

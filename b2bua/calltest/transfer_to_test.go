@@ -5,52 +5,6 @@ import (
 	"testing"
 )
 
-// A destination that media can't reach fails the attempt. The agent's session
-// keeps its address.
-func TestTransferToOtherFamily(t *testing.T) {
-	yaml := strings.Replace(transferConfig, "transfer_hosts: [192.0.2.21]", `transfer_hosts: ["2001:db8::7"]`, 1)
-	yaml = strings.Replace(yaml, `listen: ["udp://198.51.100.1:5060"]`, `listen: ["udp://198.51.100.1:5060", "udp://[2001:db8::1]:5060"]`, 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d, invite := w.established()
-		w.referred(invite, "<sip:bob@[2001:db8::7]>")
-		w.agent.notified("503", "terminated")
-		w.agent.agentSends("INVITE", invite, "agent1", 11, "")
-		ok := w.agent.expect("SIP/2.0 200")
-		if !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
-			t.Errorf("the agent is told:\n%s", ok.raw)
-		}
-		w.agent.agentSends("ACK", invite, "agent1", 11, agentSDP())
-		w.callerEnds(w.agent, d)
-	})
-}
-
-// transfer: relay sends the number that is on the list, and nothing that came
-// with it; an agent sets no header that names the call.
-func TestTransferIsWhatIsAllowed(t *testing.T) {
-	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177;rn=+19005550100;npdi@x.example?X-EI=S.1&X-a=b>")
-		refer := w.carrier.expect("REFER")
-		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.10:5060?X-a=b>" {
-			t.Errorf("Refer-To: %s", got)
-		}
-		w.carrier.reply(refer, 202, "Accepted", "", "")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <sip:+15075550177@x.example?X-a%250d=v>")
-		w.agent.expect("SIP/2.0 400")
-		w.agent.agentRequest("REFER", invite, "agent1", 12, "Refer-To: <tel:+15075550177>", "Require: nothing")
-		w.agent.expect("SIP/2.0 420")
-		w.callerEnds(w.agent, d)
-	})
-	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.established()
-		w.referred(invite, "<sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User="+strings.Repeat("a", 900)+">")
-		called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0")
-		w.takenByPBX(called)
-		w.callerEnds(w.agent2, d)
-	})
-}
-
 // A route that a call could not use does not take a transfer, either: its trunk is
 // dialled by the caller's number, and the caller has a name. What transfer_numbers name in
 // full is dialled, though the route does not name it.
@@ -113,26 +67,6 @@ func TestTransferBehindProxy(t *testing.T) {
 		}
 		proxy.reply(refer, 202, "Accepted", "", "")
 		w.agent.expect("SIP/2.0 202")
-		w.callerEnds(w.agent, d)
-	})
-}
-
-// A NOTIFY may come before the answer to its REFER (RFC 6665 section 4.1.2.4);
-// one of another event is none of the agent's.
-func TestTransferReportBeforeAnswer(t *testing.T) {
-	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
-		refer := w.carrier.expect("REFER")
-		w.carrier.within(d, "NOTIFY", "SIP/2.0 100 Trying\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: active")
-		w.agent.notified("100", "active")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.within(d, "NOTIFY", "", "Event: presence", "Subscription-State: active")
-		w.carrier.expect("SIP/2.0 405")
-		w.carrier.reply(refer, 603, "Decline", "", "")
-		w.agent.expect("SIP/2.0 603")
-		w.carrier.within(d, "NOTIFY", "", "Event: refer", "Subscription-State: active")
-		w.carrier.expect("SIP/2.0 405")
 		w.callerEnds(w.agent, d)
 	})
 }

@@ -119,53 +119,6 @@ func TestCredentialsDoNotFit(t *testing.T) {
 	})
 }
 
-// A target that was called over TCP, because the INVITE was too large, names a proxy
-// without a transport: ACK and BYE reach that over UDP (RFC 3263 section 4.1).
-func TestRecordRouteWithoutTransport(t *testing.T) {
-	inWorldWith(t, overflowConfig, func(w *world) {
-		agents := w.streamAgent(agentAddr)
-		d := w.overBudget()
-		agent := agents.accept()
-		invite := agent.expect("INVITE")
-		agent.reply(invite, 200, "OK", "a", agentSDP(), "Record-Route: <sip:"+agent2Addr.String()+";lr>")
-		ack := w.agent2.expect("ACK")
-		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") || ack.value("Route") != "<sip:"+agent2Addr.String()+";lr>" {
-			t.Errorf("ACK:\n%s", ack.raw)
-		}
-		w.carrier.isAnswered(d)
-		w.callerEnds(w.agent2, d)
-	})
-}
-
-// An agent that names a host with transport=udp has it called over UDP, however large the
-// INVITE.
-func TestReferredUDPStaysUDP(t *testing.T) {
-	for _, named := range []bool{true, false} {
-		inWorldWith(t, transferConfig, func(w *world) {
-			agents := w.streamAgent(agent2Addr)
-			d, invite := w.established()
-			long := strings.Repeat("x", 380)
-			to := "<sip:bob@192.0.2.21:32681;transport=udp?X-A=" + long + "&X-B=" + long + ">"
-			called := w.agent2
-			if !named {
-				to = strings.Replace(to, ";transport=udp", "", 1)
-			}
-			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: "+to, "Refer-Sub: false")
-			w.agent.expect("SIP/2.0 202")
-			if !named {
-				called = agents.accept()
-			}
-			m := called.expect("INVITE sip:bob@192.0.2.21:32681")
-			if missing := m.value("X-B") == ""; missing != named || m.value("X-A") == "" {
-				t.Errorf("named %v:\n%s", named, m.raw)
-			}
-			called.concludes(m, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
-			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.callerEnds(called, d)
-		})
-	}
-}
-
 // Explain says how large the INVITE is, and what credentials would cost.
 func TestExplainCredentials(t *testing.T) {
 	long := func(n int) []string { return []string{"X-Order: o", "X-Long: " + strings.Repeat("x", n)} }

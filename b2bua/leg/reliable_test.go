@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/config"
 )
 
 // newUASWith is newUAS with options of the trunk.
@@ -36,33 +35,16 @@ func rings(code int, sdp string) Ring {
 
 // RFC 3262 section 3: which provisional answers are reliable.
 func TestWhichAnswersAreReliable(t *testing.T) {
-	for _, tt := range []struct {
-		mode      config.Rel100Mode
-		header    string
-		bare, sdp bool // 180, 183 with SDP
-	}{
-		{config.Rel100Off, "Supported: 100rel", false, false},
-		{config.Rel100Supported, "", false, false},
-		{config.Rel100Supported, "Supported: timer, 100rel", false, true},
-		{config.Rel100Supported, "k: 100rel", false, true},
-		{config.Rel100Supported, "Require: 100rel", true, true},
-		{config.Rel100Required, "Supported: 100rel", true, true},
+	const reliable, not = " has Require: 100rel | RSeq: *", " has Require:  | RSeq:"
+	for _, tt := range []struct{ leg, bare, sdp string }{
+		{"uas | Supported: 100rel", not, not},
+		{"uas rel100", not, not},
+		{"uas rel100 | Supported: timer, 100rel", not, reliable},
+		{"uas rel100 | k: 100rel", not, reliable},
+		{"uas rel100 | Require: 100rel", reliable, reliable},
+		{"uas required | Supported: 100rel", reliable, reliable},
 	} {
-		for _, sdp := range []bool{false, true} {
-			var headers []string
-			if tt.header != "" {
-				headers = []string{tt.header}
-			}
-			lt := newUASWith(t, PeerOptions{Rel100: tt.mode}, headers...)
-			in, want := rings(180, ""), tt.bare
-			if sdp {
-				in, want = rings(183, "v=0\r\n"), tt.sdp
-			}
-			lt.do(in)
-			if got := message.FirstHeader(lt.response(), "rseq") != "" && message.HasOption(lt.response(), "Require", "100rel"); got != want {
-				t.Errorf("%s, %q, SDP %v: reliable %v; want %v", tt.mode, tt.header, sdp, got, want)
-			}
-		}
+		plays(t, tt.leg+"\nring 180 ; 180"+tt.bare+"\n\n"+tt.leg+"\nring 183 sdp ; 183"+tt.sdp)
 	}
 }
 

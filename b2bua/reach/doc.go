@@ -12,10 +12,10 @@
 //
 // All addresses of a target share its time for the first answer. Each has an equal part of what is left, but at least
 // 1.5 s, which is enough for two retransmissions over UDP. One attempt tries eight addresses at most. A target with one
-// address has its whole time. TestNextAddress, TestNoAddressLeft, TestConnectionsInTime, TestOneAddressAsksNobody.
+// address has its whole time. TestNextAddress, TestSecondAddress, TestConnectionsInTime, TestOneAddressAsksNobody.
 //
 // The next address has its turn after 503, silence and errors of the transport. Any other answer is the target's word.
-// An address that failed is avoided by later calls. TestNextAddress, TestNextAddressOverTCP.
+// An address that failed is avoided by later calls. TestNextAddress, TestSecondAddress.
 //
 // The Contacts of a trunk that registers here have their turns by q, one after the other (RFC 3261 section 16.6). The
 // next one has its turn after 408, 480 and 5xx, too: a phone that is off says nothing for the others. All Contacts

@@ -52,15 +52,15 @@
 //     TestCancelBeats200ToCarrier.
 //   - A CANCEL that came before its INVITE waits for T1. TestCancelBeforeItsInvite.
 //   - A 2xx without a transaction reaches Handler.StrayResponse, which sends ACK and
-//     BYE. TestForked200.
+//     BYE. TestTargetsRepeat.
 //
 // A connection that is gone is replaced without its transactions noticing: a message takes
 // a detour. So limits, deadlines, the names in certificates and reuse are in one place.
-// TestHalfMessages, TestConnectionLife, TestTargetAnswersByItsOwnConnection.
+// TestHalfMessages, TestConnectionLife, TestStreams.
 //
 // A request whose connection breaks is sent again as it is (request.broken). To the peer
 // it is a retransmission. It waits 100 ms, because a peer may close a connection
-// right after it has answered. TestTargetConnectionDiesWhileRinging,
+// right after it has answered. TestStreams,
 // TestTargetClosesBehindFinalAnswer.
 //
 // Overload is a standing queue (load). We measure how long a datagram waits in its
