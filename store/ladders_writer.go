@@ -152,11 +152,12 @@ func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) (err error) {
 	}
 	defer func() { _ = insert.Close() }()
 	at := record.TimeOf(time.Now()).String()
-	for _, d := range batch {
+	for i, d := range batch {
 		w.buf = d.Encode(w.buf[:0])
 		if _, err := insert.ExecContext(ctx, d.ID(), at, w.buf); err != nil {
 			return err
 		}
+		breathe(i + 1)
 	}
 	return tx.Commit()
 }
