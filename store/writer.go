@@ -27,9 +27,9 @@ const (
 	breath = 100 * time.Microsecond
 )
 
-// breathe lets the messages be read that came while rows of a transaction were written. On one processor, a call's set-up
-// would wait for the whole transaction otherwise. To give the processor away is not enough: the runtime looks at the network
-// only if nothing else is to run.
+// breathe lets the messages be read that came while rows of a transaction were written. On one processor, a call's
+// set-up would wait for the whole transaction otherwise. To give the processor away is not enough: the runtime looks at
+// the network only if nothing else is to run.
 func breathe(rows int) {
 	if rows%atOnce == 0 {
 		time.Sleep(breath)
