@@ -29,7 +29,7 @@ type Found struct {
 	Interrupted []string
 	// Recovered is how many finished calls Open has written that an earlier process could not write.
 	Recovered int
-	// Left are the calls that may go on. They are to be taken up before other calls are journalled.
+	// Left are the calls that may go on, until Disown. They are to be taken up before other calls are journalled.
 	Left []record.Left
 
 	lost error // what could not be read; nil: nothing, or it was told. Owned by the writer.

@@ -157,7 +157,7 @@ func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) (err error) {
 		if _, err := insert.ExecContext(ctx, d.ID(), at, w.buf); err != nil {
 			return err
 		}
-		breathe(i + 1)
+		breathe(i+1, len(batch))
 	}
 	return tx.Commit()
 }

@@ -176,7 +176,7 @@ func (q *queue) isClosed() bool {
 	return q.closed
 }
 
-// connection has the writer do other work than keeping finished calls.
+// connection asks the writer for other work than keeping finished calls, and waits for what it does.
 type connection struct {
 	queue   *queue
 	done    chan struct{} // closed when the writer has ended

@@ -17,9 +17,10 @@ import (
 type Store struct {
 	*Reader // by connections of its own; constant after Open, as what follows
 
-	key [32]byte
+	key     [32]byte
+	replica Replica // nil: there is none
+
 	Found
-	replica  Replica // nil: there is none
 	database         // owned by the writer, as what follows
 	db       *sql.DB // nil: it is not open yet
 	journal  *journal

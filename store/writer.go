@@ -22,16 +22,18 @@ const (
 	commitMost  = 500 * time.Millisecond
 	// commitAt is how many records are not waited for any longer.
 	commitAt = 1000
-	// atOnce is how many rows of a transaction are written without a breath: some 0.2 ms.
-	atOnce = 8
-	breath = 100 * time.Microsecond
+	// atOnce is how many rows of a transaction are written without a breath, some 0.2 ms, and mostBreaths how many of
+	// these a long transaction has, as after a full disk.
+	atOnce      = 8
+	mostBreaths = 64
+	breath      = 100 * time.Microsecond // at least; a process with nothing to do waits for a whole millisecond
 )
 
 // breathe lets the messages be read that came while rows of a transaction were written. On one processor, a call's
 // set-up would wait for the whole transaction otherwise. To give the processor away is not enough: the runtime looks at
 // the network only if nothing else is to run.
-func breathe(rows int) {
-	if rows%atOnce == 0 {
+func breathe(row, of int) {
+	if row%max(atOnce, of/mostBreaths) == 0 {
 		time.Sleep(breath)
 	}
 }
@@ -225,7 +227,7 @@ func (w *writer) keepAll(ctx context.Context, all []*finish) error {
 		if _, err := w.keeper.keep(ctx, f, w.s.consumers); err != nil {
 			return fmt.Errorf("keep call %s: %w", f.id, err)
 		}
-		breathe(i + 1)
+		breathe(i+1, len(all))
 	}
 	return nil
 }

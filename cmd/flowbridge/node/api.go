@@ -30,9 +30,8 @@ import (
 
 // api is the HTTP server of the admin API.
 type api struct {
-	*http.Server // nil: nothing is served yet
-
 	log      zerolog.Logger
+	server   *http.Server // nil: nothing is served yet
 	pause    *httpd.Pause
 	handler  atomic.Pointer[http.Handler]
 	listener net.Listener
@@ -41,7 +40,7 @@ type api struct {
 // serve serves a handler, in place of the one before. given is the old process's listener; nil: there is none.
 func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, given net.Listener) (err error) {
 	h = a.pause.Handler(h, exempt)
-	if a.handler.Store(&h); a.Server != nil {
+	if a.handler.Store(&h); a.server != nil {
 		a.pause.Go()
 		return nil
 	}
@@ -52,11 +51,11 @@ func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, give
 	if a.listener, err = admin.Listen(ctx, at); err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
 	}
-	a.Server = admin.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a.server = admin.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(*a.handler.Load()).ServeHTTP(w, r)
 	}), a.log)
 	go func() {
-		if err := a.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			a.log.Error().Err(err).Msg("admin API ended")
 		}
 	}()
@@ -67,16 +66,16 @@ func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, give
 func (a *api) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
-	_ = a.Shutdown(ctx)
+	_ = a.server.Shutdown(ctx)
 }
 
 // close ends the server. A request under way gets its answer: the one that ends the process is among them.
 func (a *api) close() error {
-	if a.Server == nil {
+	if a.server == nil {
 		return nil
 	}
 	a.leave()
-	return a.Close()
+	return a.server.Close()
 }
 
 // serveAPI serves the admin API of a node that takes calls.
@@ -109,10 +108,14 @@ func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	if n.api.Server == nil {
+	if n.api.server == nil {
 		n.add(part{close: n.api.close})
 	}
-	return n.api.serve(ctx, &n.config().Admin, admin.New(options), n.before.listener(partAdmin))
+	given, err := n.before.listener(partAdmin)
+	if err != nil {
+		return err
+	}
+	return n.api.serve(ctx, &n.config().Admin, admin.New(options), given)
 }
 
 // tokensOf are the tokens of the configuration; token_file is good for everything.

@@ -33,7 +33,7 @@ func TestCloseAnswersRequests(t *testing.T) {
 	}
 	closed := make(chan error, 1)
 	ending := make(chan struct{})
-	n.api.RegisterOnShutdown(func() { close(ending) })
+	n.api.server.RegisterOnShutdown(func() { close(ending) })
 	go func() { closed <- n.Close() }()
 	select {
 	case <-ending:

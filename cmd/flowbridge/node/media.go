@@ -45,7 +45,7 @@ type rtp struct {
 	engine  *media.Engine
 	kernel  *kernel.Relay  // nil: it relays nothing
 	without string         // why it relays nothing
-	opened  []func() error // close what is open
+	closers []func() error // of what is open
 }
 
 // open opens the media engine, on the path that media.engine wants. In a process that replaces another one, the engine
@@ -66,7 +66,7 @@ func (r *rtp) open(m *config.Media, before *Predecessor) error {
 	if r.engine, err = media.Open(c); err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
-	r.opened = append(r.opened, r.engine.Close)
+	r.closers = append(r.closers, r.engine.Close)
 	r.announce(m, before != nil)
 	if before != nil {
 		r.engine.Freeze()
@@ -75,7 +75,7 @@ func (r *rtp) open(m *config.Media, before *Predecessor) error {
 }
 
 func (r *rtp) close() (err error) {
-	for _, closes := range slices.Backward(r.opened) {
+	for _, closes := range slices.Backward(r.closers) {
 		err = errors.Join(err, closes())
 	}
 	return err
@@ -114,7 +114,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 	switch {
 	case err == nil:
 		r.kernel = relay
-		r.opened = append(r.opened, func() error { relay.Close(); return nil })
+		r.closers = append(r.closers, func() error { relay.Close(); return nil })
 		r.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
 		if mortal != nil {
 			level := zerolog.InfoLevel // a machine without a BPF file system is no fault where nothing asks for the kernel

@@ -65,7 +65,7 @@ type Node struct {
 	requests   admin.Requests
 
 	stop  context.CancelFunc
-	parts []part // in the order of their start; constant once the node runs
+	parts []part // in the order of their start, closed from the last one on; constant once the node runs
 }
 
 // part is a part of a node with its life. A node opens its parts one after the other, begins them in that order, and
@@ -234,8 +234,8 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
 	}
-	taken := func(at string) net.Listener { return n.before.listener(partHook + at) }
-	if n.hookServer, err = n.hooks.serve(ctx, hooks.Options{Pause: &n.pause, Listener: taken}); err != nil {
+	o := hooks.Options{Pause: &n.pause, Listener: n.before.hookListener}
+	if n.hookServer, err = n.hooks.serve(ctx, o); err != nil {
 		return err
 	}
 	if n.hookServer != nil {
@@ -289,6 +289,14 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if o.Bindings == nil {
 		o.Bindings = registered.read(ctx, n.store)
 	}
+	n.add(part{begin: func() { // before the fleet's, which the admission adds and which may wait for the database
+		if n.fleet != nil { // which may not have the registrations as this node's
+			n.server.Registrar().KeepAll()
+		}
+		if registered.later != nil {
+			go registered.takeUp(ctx, n.server)
+		}
+	}})
 	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
 	}
@@ -296,12 +304,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if n.seat != nil {
 		n.seat.server = n.server
 	}
-	n.add(part{begin: func() {
-		if n.fleet != nil { // which may not have the registrations as this node's
-			n.server.Registrar().KeepAll()
-		}
-		go registered.takeUp(ctx, n.server)
-	}, close: n.server.Close})
+	n.add(part{close: n.server.Close})
 	n.hooks = newCallHooks(n)
 	n.add(part{close: func() error { n.hooks.redirects.Close(); return nil }})
 	return nil

@@ -57,7 +57,7 @@ func (r *rtp) announce(m *config.Media, replaces bool) {
 	for _, l := range m.Listen {
 		own := portsInUse{Process: os.Getpid(), Engine: r.path().Engine, Addr: l.Addr, Low: m.PortLow, High: m.PortHigh}
 		if c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: own.name()}); err == nil {
-			r.opened = append(r.opened, c.Close)
+			r.closers = append(r.closers, c.Close)
 		}
 		for _, other := range portsOfOthers(own) {
 			if replaces && other.Process == os.Getppid() {

@@ -39,9 +39,6 @@ func (b *bindings) read(ctx context.Context, s *store.Store) map[string][]record
 
 // takeUp takes up what could not be read at the start. It ends with ctx.
 func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
-	if b.later == nil {
-		return
-	}
 	all, err := b.later(ctx)
 	switch {
 	case ctx.Err() != nil:

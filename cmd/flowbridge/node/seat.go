@@ -59,6 +59,7 @@ type seat struct {
 	changes   <-chan struct{} // of the machine's addresses and links
 	asked     chan chan error // who wants the seat taken now, for an answer
 	served    chan struct{}   // closed when the node has the seat
+	serving   atomic.Bool     // the server takes calls
 	leaving   atomic.Bool     // it is to go to another node
 	silent    sync.Once       // this node has fallen silent
 
@@ -66,9 +67,8 @@ type seat struct {
 	show  func(ready func() error) error
 	shown bool
 
-	// The calls with which the node goes on, and who is registered, by holder; nil: this node's store has them.
-	left  []record.Left
-	bound map[string][]record.Binding
+	left  []record.Left               // the calls with which the node goes on
+	bound map[string][]record.Binding // who is registered, by holder; nil: this node's store has it
 
 	// Of a standby: its addresses were here before it fell silent, and are another node's now.
 	stale bool
@@ -91,7 +91,11 @@ func (n *Node) openSeat(ctx context.Context) error {
 	s.changes = watchNetwork(ctx, s.log)
 	n.seat = s
 	n.store.Replicate(s)
-	n.add(part{gauges: s.gauges, begin: func() { go s.guard(ctx) }, close: func() error { return s.giveUp(ctx) }})
+	begin := func() {
+		s.serving.Store(true)
+		go s.guard(ctx)
+	}
+	n.add(part{gauges: s.gauges, begin: begin, close: func() error { return s.giveUp(ctx) }})
 	if n.before == nil {
 		return s.take(ctx)
 	}

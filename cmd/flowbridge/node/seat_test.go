@@ -83,6 +83,21 @@ func TestSeatTakenByAnother(t *testing.T) {
 	}
 }
 
+// A node that has the lease, and whose server does not take calls yet, moves no seat.
+func TestSeatMovesOnceItServes(t *testing.T) {
+	url, dir := pgtest.Shared(t).Database(), t.TempDir()
+	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.Nop(), Options{})
+	must(t, err)
+	defer n.Close()
+	begins := &seat{Seat: n.seat.Seat, fleet: n.fleet}
+	if _, err := (seats{begins}).Move(t.Context(), "east", "b"); !errors.Is(err, errStandsBy) || begins.leaving.Load() {
+		t.Errorf("%v, leaving %v; want %v", err, begins.leaving.Load(), errStandsBy)
+	}
+	if _, err := (seats{n.seat}).Move(t.Context(), "east", "b"); !errors.Is(err, errNotThere) {
+		t.Errorf("a node that serves: %v; want %v", err, errNotThere)
+	}
+}
+
 // Without the database, the node that had the seat last serves, but not if it has fallen silent: then it waits.
 func TestSeatWithoutDatabase(t *testing.T) {
 	pg := pgtest.Start(t)

@@ -74,7 +74,7 @@ func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved
 	switch {
 	case name != s.Name():
 		return moved, fmt.Errorf("%w: %s", errOtherSeat, s.Name())
-	case !s.Serves():
+	case !s.Serves() || !s.serving.Load():
 		return moved, errStandsBy
 	}
 	members, err := s.fleet.Members(ctx)

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -175,14 +176,23 @@ func (p *Predecessor) Take(name string) (fd int, ok bool) {
 	return all[0], true
 }
 
-// listener gives a listener of the old process; nil: it had none of this name, and the address is listened on anew.
-func (p *Predecessor) listener(name string) net.Listener {
+// listener gives a listener of the old process; nil: it had none of this name.
+func (p *Predecessor) listener(name string) (net.Listener, error) {
 	f := p.file(name)
 	if f == nil {
-		return nil
+		return nil, nil
 	}
 	defer func() { _ = f.Close() }()
-	l, _ := net.FileListener(f) // where it fails, so does listening anew: the old process has the address
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// hookListener gives the listener of a hook; nil: it is opened anew, or that fails.
+func (p *Predecessor) hookListener(at string) net.Listener {
+	l, _ := p.listener(partHook + at)
 	return l
 }
 

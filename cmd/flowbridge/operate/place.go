@@ -113,15 +113,15 @@ func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string,
 		case <-time.After(followEvery):
 		case <-hungUp:
 			hungUp = nil
-			if err := api.do(ctx, http.MethodPost, idPath(c.ID)+"/hangup", &c); err != nil {
+			if err := api.do(ctx, http.MethodPost, idPath(c.ID)+"/hangup", &admin.Call{}); err != nil {
 				return err
 			}
 		}
-		now := admin.Call{} // a member that is not there any more must not stay
-		if err := api.do(ctx, http.MethodGet, idPath(c.ID), &now); err != nil {
+		fresh := admin.Call{} // a member that is not there any more must not stay
+		if err := api.do(ctx, http.MethodGet, idPath(c.ID), &fresh); err != nil {
 			return err
 		}
-		c = now
+		c = fresh
 		if now := progress(&c); now != said && c.Phase != "ended" {
 			said = now
 			fmt.Fprintln(text, said)
