@@ -57,7 +57,8 @@ func TestNoSeat(t *testing.T) {
 	h := New(opts)
 	for _, path := range []string{"take", "move"} {
 		res, text := post(t, h, "/api/seat/"+path, `{"seat": "east", "to": "b"}`)
-		if res.StatusCode != http.StatusConflict || !strings.Contains(text, "no seat") || !strings.Contains(text, "fleet.takeover.seat") {
+		says := strings.Contains(text, "no seat") && strings.Contains(text, "fleet.takeover.seat")
+		if res.StatusCode != http.StatusConflict || !says {
 			t.Errorf("%s: %d %s; want 409 and the key", path, res.StatusCode, text)
 		}
 	}

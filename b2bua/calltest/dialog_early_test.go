@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// RFC 3262 section 3: the 200 waits for the PRACK of the 183 with SDP; what the caller does meanwhile counts.
+// RFC 3262 section 3: the 200 waits for the PRACK of the 183 with SDP. A CANCEL or silence ends the call meanwhile.
 func TestReliableEarlyMedia(t *testing.T) {
 	tell(t, talkYAML("", ""), `
 carrier: calls 15075785607 | Supported: 100rel ; gets 180

@@ -82,14 +82,14 @@ e: cancels ; gets 200+487 ; acks
 far: says 488 ; gets ACK
 e: hears ; says INVITE (:40002) ; gets 200 ; acks
 
-== BYE of who asks answers what is pending with 487 (RFC 3261 section 15.1.2)
+== a BYE of the asking end: its pending request gets 487 (RFC 3261 section 15.1.2)
 e: says INVITE (8 101 :42000)
 far: gets INVITE
 e: says BYE ; gets 200+487 ; acks
 far: gets BYE ; says 200 ; says 487 to INVITE ; gets ACK
 record: hung up by e
 
-== BYE of who asks, and the other side has said 183
+== a BYE of the asking end, and the other end has sent 183
 e: says INVITE (8 101 :42000)
 far: gets INVITE ; says 183
 e: says BYE ; gets 200+487 ; acks

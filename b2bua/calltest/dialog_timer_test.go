@@ -118,14 +118,14 @@ agent: silent 100ms ; takes | Session-Expires: 90;refresher=uac
 agent: gets INVITE (8 101) ; takes (8 101) | Session-Expires: 90;refresher=uac
 carrier: gets 200 (8 101) ; acks ; hangs up on agent
 
-== an UPDATE before the answer starts no timer, which would have us send BYE to who has no final answer
+== an UPDATE before the answer starts no timer: its end would be a BYE before the final answer
 with: sources: ["192.0.2.10"] => sources: ["192.0.2.10"], session_expires: 90s
 carrier: calls 15075785607 ; gets 180
 agent: gets INVITE ; says 180
 carrier: says UPDATE ; gets 200 | Session-Expires:
 agent: +59s ; says 180 ; busy
 `
-	// RFC 4028 section 10: who was to refresh and does not is hung up a third of the time, at most 32 s, before its end.
+	// RFC 4028 section 10: without the peer's refresh, our BYE comes a third of the interval before its end, at most 32 s.
 	for _, tt := range []struct{ interval, wait, after string }{{"90", "59s", "1m0s"}, {"1800", "1767s", "1768s"}} {
 		stories += strings.NewReplacer("INTERVAL", tt.interval, "WAIT", tt.wait, "AFTER", tt.after).Replace(`
 == a caller does not refresh after INTERVAL seconds

@@ -42,7 +42,7 @@ func TestPtimeOfADescription(t *testing.T) {
 }
 
 const sounds = `
-== the next target rings again, whatever the one before let be heard
+== the next target rings again, also after early media of the first
 with: targets: [agent, spare], ringing: on-target => targets: [agent, spare], ringing: session-progress, ringback: eu
 carrier: calls 15085785607 ; gets 183
 agent: gets INVITE

@@ -108,7 +108,7 @@ spare: ceases
 agent: takes ; gets BYE ; says 200 ; says 481 to CANCEL # crossed it
 `
 
-// The caller may give up at any moment of a set-up over two targets: one 487, one record, and nobody is left ringing.
+// The caller may give up at any moment of a set-up over two targets: one 487, one record, and no target rings on.
 func TestCancelAtEveryStage(t *testing.T) {
 	for _, ringing := range []string{"immediate", "none"} {
 		tell(t, cancelConfig, strings.NewReplacer(

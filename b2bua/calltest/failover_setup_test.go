@@ -54,7 +54,7 @@ carrier: gets 503 ; acks
 record: failed no_common_codec system | attempts: agent target_error, spare no_common_codec`)
 }
 
-// setup_timeout is of the whole set-up: it runs out in whatever the call is about at that moment, and what it began is ended.
+// setup_timeout bounds the whole set-up. It may run out at any step, and what that step began is ended.
 func TestSetupTimeoutEverywhere(t *testing.T) {
 	tell(t, testConfig, strings.ReplaceAll(`
 with: ringing: on-target} => ringing: none, setup_timeout: 10s, otherwise: 504}
@@ -142,7 +142,7 @@ spare: gets INVITE ; says 500 ; gets ACK
 carrier: gets OTHERWISE | text: ~SIP/2.0 OTHERWISE PHRASE ; acks
 record: DISPOSITION target_error system | SIPStatus: OTHERWISE | Q850: CAUSE | attempts: agent prepare_refused, spare target_error`))
 	}
-	// The ISDN cause is that of the answer which decided: the one passed on, or the last target's.
+	// The ISDN cause comes with the answer that is passed on, or with the last target's.
 	for _, tt := range []struct{ name, said, code, q850, record string }{
 		{"passed on", "Q.850;cause=20", "480", "20", "no_answer target_refused agent"},
 		{"without Reason", "SIP;cause=200", "480", "18", "no_answer target_refused agent"},

@@ -30,7 +30,7 @@ type actor struct {
 	d          *dialogue           // of who calls
 	invite     received            // that makes the call
 	last       received            // request
-	older      received            // the one before
+	older      received            // the request before last
 	got        map[string]received // requests by method
 	answers    []received          // to INVITEs and UPDATEs of its own, not provisional
 	early      received            // answer
@@ -43,7 +43,7 @@ type actor struct {
 	dialled    string  // its INVITE
 }
 
-// signals is what has to do with SIP.
+// signals does the steps of SIP.
 func (a *actor) signals(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -80,7 +80,7 @@ func (a *actor) signals(verb string) bool {
 	return true
 }
 
-// moves is what has to do with connections and media.
+// moves does the steps of connections and media.
 func (a *actor) moves(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -239,8 +239,9 @@ func (a *actor) learn(m received) {
 	}
 }
 
-// has checks "bare" (no body), "same" (that of early media), "again" (it is what came last time), "later" (by its CSeq), or a header: its value, * any, ~x one with x in it.
-// text is all of it.
+// has checks one wish about a message: "bare" (it has no body), "same" (the body of the early media), "again" (the message
+// that came last time), "later" (a higher CSeq), or a header with its value; * is any value, ~x one that contains x. The
+// header "text" is the whole message.
 func (a *actor) has(m received, want string) {
 	a.w.t.Helper()
 	name, value, _ := strings.Cut(want+" ", ": ")
