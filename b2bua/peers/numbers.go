@@ -1,6 +1,8 @@
 package peers
 
 import (
+	"strings"
+
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -47,29 +49,45 @@ func (l Limit) Cause() cause.Cause {
 }
 
 // numbers counts the calls of a trunk by number. Its memory is bounded by the open calls.
-type numbers struct{ open map[string]int }
+type numbers struct{ open map[string]*int }
 
-// add counts a call of the number.
+// of is how many calls the number has.
+func (n *numbers) of(number string) int {
+	if calls := n.open[number]; calls != nil {
+		return *calls
+	}
+	return 0
+}
+
+// add counts a call of the number. The map gets a copy: the number may be a part of an INVITE, which it would keep in
+// memory.
 func (n *numbers) add(number string) {
 	if n.open == nil {
-		n.open = map[string]int{}
+		n.open = map[string]*int{}
 	}
-	n.open[number]++
+	calls := n.open[number]
+	if calls == nil {
+		calls = new(int)
+		n.open[strings.Clone(number)] = calls
+	}
+	*calls++
 }
 
 func (n *numbers) remove(number string) {
-	if n.open[number]--; n.open[number] <= 0 {
-		delete(n.open, number)
+	if calls := n.open[number]; calls != nil && *calls > 1 {
+		*calls--
+		return
 	}
+	delete(n.open, number)
 }
 
 // claim counts a call of these parties, unless it is over a limit: then it counts for
 // neither of them. It counts without limits, too, so that a reload can bring them.
 func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
 	switch {
-	case t.callers.open[p.From] >= capOf(l.PerCallerCalls):
+	case t.callers.of(p.From) >= capOf(l.PerCallerCalls):
 		return LimitCaller
-	case t.destinations.open[p.To] >= capOf(l.PerDestinationCalls):
+	case t.destinations.of(p.To) >= capOf(l.PerDestinationCalls):
 		return LimitDestination
 	}
 	t.count(p)
