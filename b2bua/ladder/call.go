@@ -33,11 +33,16 @@ const (
 	laneCaller = 0
 	laneSelf   = 1
 	lanesMax   = 64 // of one call; further ones are taken for the last
-	usualLanes = 4  // the caller, we, the API and the target
-	usualEnds  = 3  // the caller's, the API's and the target's
-	usualPages = 2
-	usualLegs  = 2
 )
+
+// usual is the room that most calls need, in one object with the call.
+type usual struct {
+	first legOf // of the caller
+	legs  [2]*legOf
+	lanes [4]Lane // the caller, we, the API and the target
+	ends  [3]ends // the caller's, the API's and the target's
+	pages [2]page
+}
 
 // Recorder takes the SIP of a call that is recorded; *recording.Recorder is one. It keeps data.
 type Recorder interface {
@@ -70,13 +75,17 @@ type Call struct {
 	asked   int    // requests to the API of the current attempt
 	series  series
 	figures Figures // nil: the media does not run
+
+	usual usual
 }
 
-func newCall(s *Collector) *Call {
-	return &Call{
-		of: s, keeps: true, ends: make([]ends, 0, usualEnds),
-		pages: pages{list: make([]page, 0, usualPages), held: &s.held, limit: heldMax},
-	}
+// newCall makes a call of the leg that it begins with.
+func newCall(s *Collector, callID, tag string) *Call {
+	c := &Call{of: s, keeps: true, pages: pages{held: &s.held, limit: heldMax}}
+	u := &c.usual
+	u.first = legOf{call: c, id: callID, tag: tag}
+	c.legs, c.lanes, c.ends, c.pages.list = u.legs[:0], u.lanes[:0], u.ends[:0], u.pages[:0]
+	return c
 }
 
 // own gives the call its id. False: it has one.
@@ -86,8 +95,7 @@ func (c *Call) own(id, caller string) bool {
 	if c.id != "" || c.closed {
 		return false
 	}
-	c.id, c.lanes = id, append(make([]Lane, 0, usualLanes), Lane{Name: caller, Kind: KindCaller},
-		Lane{Name: "flowbridge", Kind: KindSelf})
+	c.id, c.lanes = id, append(c.lanes, Lane{Name: caller, Kind: KindCaller}, Lane{Name: "flowbridge", Kind: KindSelf})
 	if len(c.of.Followers) > 0 {
 		c.eachSIP(func(e entry, at ends) { c.follow(e, at) })
 	}

@@ -90,21 +90,23 @@ func (r *reader) time() (t time.Time) {
 }
 
 func (s *series) encode(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s.points)))
-	if len(s.points) == 0 {
+	b = binary.AppendUvarint(b, uint64(s.count))
+	if s.count == 0 {
 		return b
 	}
 	b = appendTime(b, s.begin)
 	b = binary.AppendUvarint(b, uint64(s.every/time.Millisecond))
-	for i := range s.points {
-		p := &s.points[i]
-		b = binary.AppendUvarint(b, uint64(p.at/time.Millisecond))
-		for _, f := range p.sides {
-			b = binary.AppendUvarint(b, uint64(f.rx))
-			b = binary.AppendUvarint(b, uint64(f.tx))
-			b = binary.AppendUvarint(b, uint64(f.lost))
-			b = binary.AppendUvarint(b, uint64(min(max(10*f.jitter, 0), 1e6)))
-		}
+	return append(b, s.points...)
+}
+
+func appendPoint(b []byte, p Point) []byte {
+	b = binary.AppendUvarint(b, uint64(p.MS))
+	for side := range 2 {
+		f := p.of(side)
+		b = binary.AppendUvarint(b, uint64(f.Rx))
+		b = binary.AppendUvarint(b, uint64(f.Tx))
+		b = binary.AppendUvarint(b, uint64(f.Lost))
+		b = binary.AppendUvarint(b, uint64(min(max(10*f.Jitter, 0), 1e6)))
 	}
 	return b
 }
@@ -116,14 +118,19 @@ func (r *reader) series() *Streams {
 	}
 	s := &Streams{Start: stamp(r.time()), Interval: int64(r.uvarint(math.MaxInt32)), Points: make([]Point, 0, n)}
 	for range n {
-		p := Point{MS: int64(r.uvarint(math.MaxInt))}
-		for _, f := range []*Figure{&p.A, &p.B} {
-			f.Rx, f.Tx, f.Lost = r.uvarint(math.MaxUint32), r.uvarint(math.MaxUint32), r.uvarint(math.MaxUint32)
-			f.Jitter = float64(r.uvarint(1e6)) / 10
-		}
-		s.Points = append(s.Points, p)
+		s.Points = append(s.Points, r.point())
 	}
 	return s
+}
+
+func (r *reader) point() Point {
+	p := Point{MS: int64(r.uvarint(math.MaxInt))}
+	for side := range 2 {
+		f := p.of(side)
+		f.Rx, f.Tx, f.Lost = r.uvarint(pointMost), r.uvarint(pointMost), r.uvarint(pointMost)
+		f.Jitter = float64(r.uvarint(1e6)) / 10
+	}
+	return p
 }
 
 // GoOn has a new call's ladder begin with what another process has encoded of it. What can't be read is left out.

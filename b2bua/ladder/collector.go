@@ -89,7 +89,7 @@ func (s *Collector) Message(m transport.TapMessage) {
 		}
 	}
 	if !found && m.Received && m.Invite {
-		l := s.begin(string(m.CallID), string(bytes.TrimSpace(m.FromTag)), m.At, nil)
+		l := s.begin(string(m.CallID), string(bytes.TrimSpace(m.FromTag)), m.At)
 		l.call.sip(m, l.lane)
 	}
 }
@@ -97,17 +97,14 @@ func (s *Collector) Message(m transport.TapMessage) {
 func (l *legOf) is(tag []byte) bool { return string(bytes.TrimSpace(tag)) == l.tag }
 
 // begin makes the leg of a possible call.
-func (s *Collector) begin(callID, tag string, now time.Time, c *Call) *legOf {
+func (s *Collector) begin(callID, tag string, now time.Time) *legOf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c == nil {
-		if l := s.find(callID, tag); l != nil {
-			return l
-		}
-		s.forget(now)
-		c = newCall(s)
+	if l := s.find(callID, tag); l != nil {
+		return l
 	}
-	l := &legOf{call: c, id: callID, tag: tag}
+	s.forget(now)
+	l := &newCall(s, callID, tag).usual.first
 	s.enter(l)
 	s.loose = append(s.loose, looseLeg{l, now})
 	return l
@@ -168,11 +165,11 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	defer s.mu.Unlock()
 	l := s.find(callID, tag)
 	if l == nil || !l.call.own(id, caller) { // another call has it: each sees the messages of both
-		l = &legOf{call: newCall(s), id: callID, tag: tag}
+		l = &newCall(s, callID, tag).usual.first
 		l.call.own(id, caller)
 		s.enter(l)
 	}
-	l.call.legs = append(make([]*legOf, 0, usualLegs), l)
+	l.call.legs = append(l.call.legs, l)
 	s.calls[id] = l.call
 	return l.call
 }

@@ -56,6 +56,14 @@ type Point struct {
 	B  Figure `json:"b"`
 }
 
+// of returns the figures of a side.
+func (p *Point) of(side int) *Figure {
+	if side == 0 {
+		return &p.A
+	}
+	return &p.B
+}
+
 // Figure is one side's packets.
 type Figure struct {
 	Rx     int     `json:"rx"`

@@ -16,22 +16,12 @@ const (
 	pointsMax   = 60 // of one call; then neighbours are merged
 )
 
-// point is what happened since the point before it.
-type point struct {
-	at    time.Duration // since the first
-	sides [2]figures
-}
-
-type figures struct {
-	rx, tx, lost uint32
-	jitter       float32 // milliseconds
-}
-
-// series are the points of one call.
+// series are the points of one call. They are encoded, because most calls are held, and many are quiet.
 type series struct {
 	begin  time.Time
 	every  time.Duration // between points; 0: none yet
-	points []point
+	count  int           // of points
+	points []byte
 	last   [2]tally // at the last point
 	lastAt time.Time
 }
@@ -58,42 +48,48 @@ func (s *series) add(now time.Time, m media.Stats) {
 }
 
 func (s *series) append(now time.Time, m media.Stats) {
-	p := point{at: now.Sub(s.begin)}
+	p := Point{MS: now.Sub(s.begin).Milliseconds()}
 	for side, f := range [2]*media.SideStats{&m.A, &m.B} {
 		was, now := &s.last[side], tallyOf(f)
-		p.sides[side] = figures{
-			rx: since(now.rx, was.rx), tx: since(now.tx, was.tx), lost: since(now.lost, was.lost),
-			jitter: float32(f.JitterMS),
+		*p.of(side) = Figure{
+			Rx: since(now.rx, was.rx), Tx: since(now.tx, was.tx), Lost: since(now.lost, was.lost), Jitter: f.JitterMS,
 		}
 		now.lost = max(now.lost, was.lost) // a late packet is not lost any more, but a point before has said so
 		*was = now
 	}
 	s.lastAt = now
-	if len(s.points) >= pointsMax {
+	if s.count >= pointsMax {
 		s.merge()
 	}
-	s.points = append(s.points, p)
+	s.points = appendPoint(s.points, p)
+	s.count++
 }
 
 // merge makes one point of two.
 func (s *series) merge() {
-	half := s.points[:0]
-	for i := 0; i+1 < len(s.points); i += 2 {
-		p := s.points[i+1]
-		for side := range p.sides {
-			a, b := s.points[i].sides[side], &p.sides[side]
-			b.rx, b.tx, b.lost, b.jitter = a.rx+b.rx, a.tx+b.tx, a.lost+b.lost, max(a.jitter, b.jitter)
+	half := make([]byte, 0, len(s.points))
+	r := reader{rest: s.points}
+	s.count /= 2
+	for range s.count {
+		before, p := r.point(), r.point()
+		for side := range 2 {
+			a, b := before.of(side), p.of(side)
+			b.Rx, b.Tx, b.Lost = min(a.Rx+b.Rx, pointMost), min(a.Tx+b.Tx, pointMost), min(a.Lost+b.Lost, pointMost)
+			b.Jitter = max(a.Jitter, b.Jitter)
 		}
-		half = append(half, p)
+		half = appendPoint(half, p)
 	}
 	s.points, s.every = half, 2*s.every
 }
 
-func since(now, was uint64) uint32 {
+// pointMost bounds a number of packets in a point.
+const pointMost = 1<<32 - 1
+
+func since(now, was uint64) int {
 	if now < was {
 		return 0
 	}
-	return uint32(min(now-was, 1<<32-1))
+	return int(min(now-was, pointMost))
 }
 
 // Watch has the media's figures sampled from now on.
