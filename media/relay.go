@@ -128,6 +128,7 @@ func (r *relay) heard(side Side) *endpoint {
 	ep := &r.endpoint[side][RTP]
 	if ep.rtpState == nil {
 		ep.rtpState = &rtpState{stream: stream{rate: int64(r.party[side].named.ClockRate)}}
+		r.listen(ep)
 	}
 	return ep
 }

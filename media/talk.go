@@ -136,9 +136,16 @@ func (r *relay) follow(c Conversation, now time.Duration) {
 	}
 	r.talk.config = c
 	for side := range r.endpoint {
-		if ep := r.heard(Side(side)); ep.voice == nil && !r.talk.turns.Missed() {
-			ep.voice = &detector{}
+		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {
+			r.listen(ep)
 		}
+	}
+}
+
+// listen has a side's speech heard, if the conversation is followed.
+func (r *relay) listen(ep *endpoint) {
+	if ep.voice == nil && r.talk != nil && !r.talk.turns.Missed() {
+		ep.voice = &detector{}
 	}
 }
 
@@ -207,15 +214,15 @@ func (t *talk) miss(r *relay) {
 // look brings turns up to date.
 func (t *talk) look(r *relay, now time.Duration) {
 	for side := range r.endpoint {
-		ep := &r.endpoint[side][RTP]
-		if ep.rtpState == nil || ep.voice == nil {
-			continue
+		at, heard := now, &detector{} // of a side without packets
+		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {
+			if heard = ep.voice; ep.offload.by != nil {
+				at = ep.offload.read
+			}
 		}
-		at := now
-		if ep.offload.by != nil {
-			at = ep.offload.read
+		if heard != nil && !t.turns.Missed() {
+			t.turns.Look(t.party(Side(side)), heard.View(at))
 		}
-		t.turns.Look(t.party(Side(side)), ep.voice.View(at))
 	}
 }
 
@@ -318,7 +325,7 @@ func (r *relay) resumeTalk(st *SessionState, c clock) {
 	}
 	r.follow(s.Conversation, c.now)
 	for side := range s.Heard {
-		if v := r.endpoint[side][RTP].voice; v != nil {
+		if v := r.heard(Side(side)).voice; v != nil {
 			v.Detector, v.told, v.noted = s.Heard[side], s.Told[side], s.Told[side]
 			v.Shift(-c.epoch)
 		}

@@ -167,7 +167,7 @@ func (s *State) noisy() Reason {
 func (s *side) hear(h voice.Segment, ms uint64) {
 	level, noise := uint64(min(max(h.Level, 0), voice.LevelMax)), uint64(min(max(h.Noise, 0), voice.LevelMax))
 	s.Heard, s.Level, s.Noise = s.Heard+ms, s.Level+level*ms, s.Noise+noise*ms
-	s.Levels[level/loudnessStep] += ms
+	s.Levels[level/loudnessStep] += uint32(ms)
 }
 
 // levels returns those of a side's speech and background, in dBm0.
@@ -180,12 +180,12 @@ func (s *side) levels() (speech, background float64) {
 
 // behind returns for how many milliseconds a side spoke much more quietly than the upper quarter of its speech.
 func (s *side) behind() (ms uint64) {
-	top, above := loudness-1, s.Levels[loudness-1]
-	for ; top > 0 && above*4 < s.Heard; above += s.Levels[top] {
+	top, above := loudness-1, uint64(s.Levels[loudness-1])
+	for ; top > 0 && above*4 < s.Heard; above += uint64(s.Levels[top]) {
 		top--
 	}
 	for i := range max(top-behind+1, 0) {
-		ms += s.Levels[i]
+		ms += uint64(s.Levels[i])
 	}
 	return ms
 }

@@ -73,7 +73,7 @@ type side struct {
 	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
 	Noise  uint64           `cbor:"10,keyasint,omitempty"` // of their background
 	Spans  Spans            `cbor:"12,keyasint,omitempty"`
-	Levels [loudness]uint64 `cbor:"11,keyasint,omitzero"` // milliseconds by level
+	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level
 }
 
 // span is an utterance.
