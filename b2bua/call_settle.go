@@ -23,7 +23,10 @@ func (c *Call) settle() {
 
 // compact copies what stays of the set-up.
 func (c *Call) compact() {
-	c.connected.settle()
+	c.connected.settle(&c.plan)
+	if described := c.a.Leg.Described(); described != nil { // the same with its o= line
+		c.bridge.Agreement.Answer = described
+	}
 	v, r := &c.vars, &c.record
 	message.Compact(
 		&v.To.Number, &v.To.User, &v.To.Name, &v.To.Host, &v.To.URI,
@@ -35,15 +38,19 @@ func (c *Call) compact() {
 	}
 }
 
-// settle lets go of what an attempt needed until its target answered.
-func (a *attempt) settle() {
+// settle lets go of what an attempt needed until its target answered, and of the plan of the call's route.
+func (a *attempt) settle(route *outbound.Plan) {
 	a.offer, a.formats, a.answer = nil, nil, nil
 	if tried := a.tried(); tried != nil {
 		a.reached = &reach.Reached{Tried: tried} // without the platform's answer, which may be large
 	} else {
 		a.reached = nil
 	}
-	a.plan = &outbound.Plan{Reason: a.plan.Reason}
+	if a.plan == route {
+		*route = outbound.Plan{}
+	} else {
+		a.plan = &outbound.Plan{Reason: a.plan.Reason}
+	}
 }
 
 // callerInvite is the caller's INVITE: as it came, and once the call is settled without its body.

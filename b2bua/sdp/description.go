@@ -57,7 +57,12 @@ func Read(body []byte, accept Accept) (*Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Description{audio: -1}
+	var room struct { // one object
+		Description
+		formats [2]Format // a codec and telephone-events
+	}
+	d := &room.Description
+	d.audio, d.formats = -1, room.formats[:0]
 	if n := strings.Count(text, "\r\nm="); n > 1 {
 		d.streams = make([]string, 0, n)
 	}

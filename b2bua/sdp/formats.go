@@ -64,7 +64,9 @@ func (k Codec) Speech() bool { return k.Name != "" && !k.Events() && !k.Comfort(
 // that no RTP packet can have, and repeated ones, because neither side could use them.
 // ErrNoCodec means that none is left.
 func (d *Description) readFormats(list string) error {
-	d.formats = make([]Format, 0, min(1+strings.Count(list, " ")+strings.Count(list, "\t"), 128))
+	if n := min(1+strings.Count(list, " ")+strings.Count(list, "\t"), 128); n > cap(d.formats) {
+		d.formats = make([]Format, 0, n)
+	}
 	var seen numbers
 	for field := ""; list != ""; {
 		field, list = cutField(list)
