@@ -150,7 +150,7 @@ func TestUnconfirmedSideIsTold(t *testing.T) {
 // other side that were dropped.
 func TestUnconfirmedSideHearsOneSecondOfSound(t *testing.T) {
 	l := newLine(t)
-	p := l.r.party[SideB].named
+	p := *l.r.party[SideB].named
 	p.Unconfirmed = true
 	must(t, l.r.setPeer(SideB, p, l.w.now))
 	l.play(Play{Sound: counted(t, 500), Loop: true})
@@ -169,7 +169,7 @@ func TestUnconfirmedSideHearsOneSecondOfSound(t *testing.T) {
 func TestBoundAllocatesNothing(t *testing.T) {
 	b := newBench(t, 8)
 	for _, r := range b.relays {
-		p := r.party[SideB].named
+		p := *r.party[SideB].named
 		p.Unconfirmed = true
 		must(t, r.setPeer(SideB, p, b.w.now))
 	}

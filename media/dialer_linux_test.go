@@ -339,7 +339,7 @@ func TestDigitsAreGivenUp(t *testing.T) {
 			next := l.talkOn(0xa, 1, 2)
 			l.dial("123", Digit{})
 			l.pass(30 * ms)
-			before := l.r.party[SideB].named
+			before := *l.r.party[SideB].named
 			during := before
 			change(&during)
 			for _, p := range []Peer{during, before} {

@@ -92,7 +92,7 @@ func TestHoldPutsSilenceOff(t *testing.T) {
 	}
 	hold := func(side Side, held bool, at time.Duration) {
 		t.Helper()
-		p := r.party[side].named
+		p := *r.party[side].named
 		p.Held = held
 		must(t, r.setPeer(side, p, at))
 	}

@@ -119,7 +119,7 @@ func TestNamedSourceComesBack(t *testing.T) {
 	l := newLine(t)
 	named := l.r.party[SideA].named.RTP
 	other := newClient(t, fmt.Sprintf("%v:0", named.Addr()))
-	if err := l.r.setPeer(SideA, l.r.party[SideA].named, l.w.now); err != nil { // an offer, that says the same
+	if err := l.r.setPeer(SideA, *l.r.party[SideA].named, l.w.now); err != nil { // an offer, that says the same
 		t.Fatal(err)
 	}
 	l.talkOn(speaker, 1, 10)

@@ -10,7 +10,7 @@ import (
 
 // party is where one side's packets come from and go to.
 type party struct {
-	named Peer // normalised
+	named *Peer // normalised, and not modified: the session has the same
 	rtp   latch.Latch
 	rtcp  reports
 
@@ -25,9 +25,11 @@ type reports struct {
 	source netip.AddrPort // invalid while none is locked
 }
 
-// set takes a new description, and reports whether it names another RTP address.
-func (p *party) set(peer Peer, now time.Duration) (moved bool) {
-	peer = peer.normal()
+// nobody is the description of a side before its first one.
+var nobody Peer //nolint:gochecknoglobals // a constant
+
+// set takes a new description, which is normalised, and reports whether it names another RTP address.
+func (p *party) set(peer *Peer, now time.Duration) (moved bool) {
 	moved = peer.RTP != p.named.RTP
 	if moved || peer.RTCP != p.named.RTCP {
 		p.rtcp.source = netip.AddrPort{}

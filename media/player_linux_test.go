@@ -257,7 +257,7 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	if digit != 8 || sound < 15 {
 		t.Errorf("%d packets of the digit, %d of the sound", digit, sound)
 	}
-	moved := l.r.party[SideB].named
+	moved := *l.r.party[SideB].named
 	moved.RTP, moved.RTCP = moved.RTCP, moved.RTP
 	must(t, l.r.setPeer(SideB, moved, l.w.now))
 	l.runs(time.Second)

@@ -113,6 +113,7 @@ type rtpState struct {
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
 	for _, side := range []Side{SideA, SideB} {
+		r.party[side].named = &nobody
 		for _, kind := range []Kind{RTP, RTCP} {
 			r.endpoint[side][kind] = endpoint{
 				fd: sockets[side][kind], side: side, kind: kind, relay: r,
@@ -189,7 +190,7 @@ func (r *relay) route() error {
 	return nil
 }
 
-func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
+func (r *relay) describe(side Side, p *Peer, now time.Duration) error {
 	held, excused := r.held(), r.excused()
 	moved := r.party[side].set(p, now)
 	if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {

@@ -37,7 +37,7 @@ func FuzzRelay(f *testing.F) {
 	f.Add(byte(fuzzMux|fuzzTap), []byte("\x00\x0c\x90\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x01\x04\x80\xc8\xff\xff\xfe\x00"))
 	f.Fuzz(func(t *testing.T, flags byte, data []byte) {
 		l := newLine(t)
-		peer := l.r.party[SideA].named
+		peer := *l.r.party[SideA].named
 		peer.Mux = flags&fuzzMux != 0
 		if flags&fuzzOff != 0 {
 			peer.Latch = latch.Off

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"flowbridge/media/packet"
 )
@@ -76,4 +77,9 @@ func must(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// setPeer describes a side as a session does.
+func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
+	return r.describe(side, new(p.normal()), now)
 }

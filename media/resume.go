@@ -202,16 +202,18 @@ func (r *relay) resume(st *SessionState, c clock) {
 // resume describes the party, and locks its latch again: a stranger must not take the place of a source that was not
 // heard for a while because nobody was there. What was set and not carried out follows.
 func (p *party) resume(s *SideState, exact bool, c clock) {
-	l, is := s.Latch, s.Peer
-	p.named, p.rtcp.source = is, sendable(s.RTCP)
+	l, is := s.Latch, s.Peer.normal()
+	p.named, p.rtcp.source = &is, sendable(s.RTCP)
 	l.Named, l.Source = sendable(l.Named), sendable(l.Source)
 	p.rtp = latch.Resume(&l, is.Believed, is.Listed, c.until)
 	if !exact {
 		p.rtp.Hear(c.now)
 	}
 	if p.rtp.Named() != is.RTP || l.Mode != is.Latch {
-		p.named.RTP = p.rtp.Named()
-		p.set(is, c.now)
+		was := is
+		was.RTP = p.rtp.Named()
+		p.named = &was
+		p.set(&is, c.now)
 	}
 }
 

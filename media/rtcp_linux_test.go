@@ -227,7 +227,7 @@ func TestIsRTCP(t *testing.T) {
 func TestScoreOfASession(t *testing.T) {
 	b := newBench(t, 1)
 	r := b.relays[0]
-	peer := r.party[SideA].named
+	peer := *r.party[SideA].named
 	peer.Codec = "PCMU"
 	must(t, r.setPeer(SideA, peer, 0))
 	for seq := range uint16(60) {

@@ -29,7 +29,7 @@ func (r *relay) judge(at time.Duration, limits silenceLimits) {
 
 func (q *quietSession) describe(side Side, at time.Duration, change func(*Peer)) {
 	q.t.Helper()
-	p := q.party[side].named
+	p := *q.party[side].named
 	change(&p)
 	must(q.t, q.setPeer(side, p, at))
 }

@@ -122,7 +122,7 @@ func TestRebindingInMidCall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t)
-			peer := l.r.party[SideA].named
+			peer := *l.r.party[SideA].named
 			if tt.listed {
 				peer.Listed = []netip.Prefix{netip.PrefixFrom(relayV4, 32)}
 			}
@@ -160,7 +160,7 @@ func TestResumeAtAnotherPort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t)
-			peer := l.r.party[SideA].named
+			peer := *l.r.party[SideA].named
 			set := func(p Peer) {
 				must(t, l.r.setPeer(SideA, p, l.w.now))
 			}

@@ -13,7 +13,7 @@ func TestStallIsNoSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 1)
 			r := b.relays[0]
-			l, peer := &r.party[SideA].rtp, r.party[SideA].named
+			l, peer := &r.party[SideA].rtp, *r.party[SideA].named
 			peer.Listed = prefixes("127.77.0.1/32") // whom the latch may always take
 			must(t, r.setPeer(SideA, peer, b.w.now))
 			speak := func(from int32, ssrc uint32, packets uint16) {

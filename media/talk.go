@@ -246,7 +246,7 @@ func (r *relay) line(now time.Duration) {
 		is |= turns.Transfer
 	}
 	for side := range r.party {
-		if p := &r.party[side].named; p.Held || p.Mute || !p.RTP.IsValid() {
+		if p := r.party[side].named; p.Held || p.Mute || !p.RTP.IsValid() {
 			is |= turns.Hold
 		}
 		ep := &r.endpoint[side][RTP]

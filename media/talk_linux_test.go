@@ -179,7 +179,7 @@ func TestLine(t *testing.T) {
 	k := newTalker(t)
 	sound, err := audio.NewSound(make([]int16, audio.Rate))
 	must(t, err)
-	peer := k.r.party[SideB].named
+	peer := *k.r.party[SideB].named
 	held, gone := peer, peer
 	held.Held, gone.RTP = true, netip.AddrPort{}
 	for _, c := range []struct {

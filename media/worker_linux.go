@@ -351,7 +351,7 @@ func (w *worker) perform(c command) error {
 func (w *worker) change(c command) error {
 	switch c.op {
 	case opPeer:
-		return c.relay.setPeer(c.side, *c.peer, w.now)
+		return c.relay.describe(c.side, c.peer, w.now)
 	case opConfirm:
 		return c.relay.confirm(c.side)
 	case opCrypto:
