@@ -96,8 +96,8 @@ type sides struct {
 // routed is where a call goes.
 type routed struct {
 	vars  template.Vars
-	route *config.Route // nil: it is not found yet
-	plan  outbound.Plan // of the route
+	route *config.Route  // nil: it is not found yet
+	plan  *outbound.Plan // of the route; nil: it is not found yet, or not needed any more
 
 	customer *customer // of a call that we place, until its agent is connected; nil: a caller has placed it
 }

@@ -184,7 +184,7 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	c.attempts.note(cause.None, 200)
 	c.ladder.Decide("the customer answers after %d ms with %s", c.record.SetupMS, c.bridge.Agreement.CodecName)
 	c.log.Info().Int64("setup_ms", c.record.SetupMS).Msg("customer answered")
-	a.settle(&c.plan)
+	a.settle()
 	c.attempts.current = nil
 	c.bridge.Media.Start()
 	c.bridge.Recordings.StartIfWanted()

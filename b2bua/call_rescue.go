@@ -36,7 +36,7 @@ const (
 type rescues struct {
 	call    *Call
 	count   int            // times that the caller was kept
-	hearing bridge.Hearing // whether the agent is heard
+	hearing *bridge.Hearing // whether the agent is heard; nil: nobody asks
 }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
@@ -112,7 +112,7 @@ func (rs *rescues) giveUp(l loss) {
 func (rs *rescues) listen() {
 	rs.rest()
 	if rs.configured() && rs.count < mostRescues {
-		rs.hearing.Begin(time.Now(), rs.call.route.Rescue.DeadAir)
+		rs.hearing = bridge.NewHearing(time.Now(), rs.call.route.Rescue.DeadAir)
 	}
 }
 
@@ -127,4 +127,4 @@ func (rs *rescues) replace(why cause.Cause) {
 }
 
 // rest ends the looking for an agent that is dead.
-func (rs *rescues) rest() { rs.hearing = bridge.Hearing{} }
+func (rs *rescues) rest() { rs.hearing = nil }

@@ -23,7 +23,8 @@ func (c *Call) settle() {
 
 // compact copies what stays of the set-up.
 func (c *Call) compact() {
-	c.connected.settle(&c.plan)
+	c.connected.settle()
+	c.plan = nil
 	if described := c.a.Leg.Described(); described != nil { // the same with its o= line
 		c.bridge.Agreement.Answer = described
 	}
@@ -38,20 +39,23 @@ func (c *Call) compact() {
 	}
 }
 
-// settle lets go of what an attempt needed until its target answered, and of the plan of the call's route.
-func (a *attempt) settle(route *outbound.Plan) {
+// settle lets go of what an attempt needed until its target answered.
+func (a *attempt) settle() {
 	a.offer, a.formats, a.answer = nil, nil, nil
 	if tried := a.tried(); tried != nil {
 		a.reached = &reach.Reached{Tried: tried} // without the platform's answer, which may be large
 	} else {
 		a.reached = nil
 	}
-	if a.plan == route {
-		*route = outbound.Plan{}
+	if a.plan.Reason == "" {
+		a.plan = &ofRoute
 	} else {
 		a.plan = &outbound.Plan{Reason: a.plan.Reason}
 	}
 }
+
+// ofRoute is what stays of a route's plan.
+var ofRoute outbound.Plan //nolint:gochecknoglobals // a constant
 
 // callerInvite is the caller's INVITE: as it came, and once the call is settled without its body.
 func (c *Call) callerInvite() *sip.Request {

@@ -83,7 +83,7 @@ func (c *Call) routing() phase {
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
 	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total())
-	c.plan = outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn}
+	c.plan = &outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))
 	}
@@ -249,7 +249,7 @@ func (c *Call) nextAttempt() phase {
 	if c.customer != nil {
 		return c.nextCustomer()
 	}
-	if c.attempts.try(&c.plan) {
+	if c.attempts.try(c.plan) {
 		return (*Call).preparing
 	}
 	if c.route.Queue != nil && c.plan.Capped {

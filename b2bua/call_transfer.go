@@ -299,7 +299,7 @@ func (tr *transfers) answered(f leg.Answered) {
 	c.bridge.Relays.Drop(halfOf(t.agent))
 	c.server.vacate(before)
 	c.limitDuration()
-	c.connected.settle(&c.plan)
+	c.connected.settle()
 	c.notes.before(true) // the agent leaves when it is told, and the target stays after its ACK
 	c.notes.share()
 	tr.report(t, 200, message.StatusText(200))

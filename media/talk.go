@@ -95,7 +95,7 @@ func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
 type talk struct {
 	config      Conversation
 	answered    time.Duration // since the engine's epoch, as noted
-	turns       *turns.Talk
+	turns       turns.Talk
 	why         turns.Why // that the line carries no conversation
 	interrupted bool
 	changed     bool          // since the last state
@@ -132,7 +132,7 @@ const talkNotedMuch = 3 * time.Second
 
 func (r *relay) follow(c Conversation, now time.Duration) {
 	if r.talk == nil {
-		r.talk = &talk{answered: now, turns: turns.New(now), noted: now}
+		r.talk = &talk{answered: now, turns: *turns.New(now), noted: now}
 	}
 	r.talk.config = c
 	for side := range r.endpoint {
@@ -320,7 +320,7 @@ func (r *relay) resumeTalk(st *SessionState, c clock) {
 		return
 	}
 	r.talk = &talk{
-		answered: answered, turns: t, why: s.Why, interrupted: s.Interrupted, noted: c.now,
+		answered: answered, turns: *t, why: s.Why, interrupted: s.Interrupted, noted: c.now,
 		restoring: true, known: c.past(s.Known), relayed: s.Relayed,
 	}
 	r.follow(s.Conversation, c.now)

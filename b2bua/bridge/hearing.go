@@ -32,19 +32,28 @@ const (
 	hushEvery = 250 * time.Millisecond
 )
 
-// Begin begins to look. deadAir is for how long the agent may say nothing; 0: as long as it likes.
-func (h *Hearing) Begin(now time.Time, deadAir time.Duration) {
-	*h = Hearing{at: now.Add(deadAfter / looksPerSilence), since: now, deadAir: deadAir}
+// NewHearing begins to look. deadAir is for how long the agent may say nothing; 0: as long as it likes.
+func NewHearing(now time.Time, deadAir time.Duration) *Hearing {
+	h := &Hearing{at: now.Add(deadAfter / looksPerSilence), since: now, deadAir: deadAir}
 	if deadAir > 0 {
 		h.hushAt = now.Add(deadAir)
 	}
+	return h
 }
 
-// Deadline is that of the next look.
-func (h *Hearing) Deadline() time.Time { return leg.Earliest(h.at, h.hushAt) }
+// Deadline is that of the next look; zero: nobody looks.
+func (h *Hearing) Deadline() time.Time {
+	if h == nil {
+		return time.Time{}
+	}
+	return leg.Earliest(h.at, h.hushAt)
+}
 
 // Look looks, if that is due. It returns why the agent counts as dead; None: it does not.
 func (h *Hearing) Look(now time.Time, b *Bridge) cause.Cause {
+	if h == nil {
+		return cause.None
+	}
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	if due(h.hushAt) && h.isHushed(now, b) {
 		return cause.DeadAir

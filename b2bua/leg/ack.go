@@ -21,9 +21,15 @@ type unacknowledged struct {
 	giveUpAt time.Time
 }
 
+// acknowledgedAll is Leg.ok where no 200 waits.
+var acknowledgedAll unacknowledged //nolint:gochecknoglobals // a constant
+
 // awaitACK keeps a 200, to send it again until its ACK comes.
 func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
-	l.ok = unacknowledged{
+	if l.ok = new(unacknowledged); l.setup != nil {
+		l.ok = &l.first
+	}
+	*l.ok = unacknowledged{
 		res: res, seq: seq, offers: offers,
 		resend: T1, resendAt: now.Add(T1), giveUpAt: now.Add(GiveUp),
 	}
@@ -63,14 +69,14 @@ func (l *Leg) onMediaHeard(now time.Time) {
 func (l *Leg) acknowledged(now time.Time) {
 	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
 	l.acked = strings.Clone(message.BranchOf(l.ok.res))
-	l.ok = unacknowledged{}
+	l.ok = &acknowledgedAll
 	if l.state == legAccepted {
 		l.state = legConfirmed
 		l.settle()
 		l.fact(Confirmed{})
 	}
 	if l.hangupOwed != nil {
-		l.sendBye(now, *l.hangupOwed)
+		l.sendBye(now, l.hangupOwed.Hangup)
 	}
 	l.sendHeld()
 }

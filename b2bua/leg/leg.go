@@ -2,6 +2,7 @@ package leg
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -26,7 +27,7 @@ const (
 )
 
 // legState is the state of a leg. UAS legs begin in legProceeding, UAC legs in legIdle.
-type legState int
+type legState int32
 
 const (
 	legIdle       legState = iota // UAC: nothing sent
@@ -43,28 +44,28 @@ const (
 // facts for the call and effects for the wire. One goroutine owns it. It never asks for
 // the time.
 type Leg struct {
-	// constant
-	side  media.Side
-	UAS   bool // the peer sent the INVITE
-	mint  *message.Minter
-	Local Local
-	agent string // User-Agent and Server value
-	Peer  PeerOptions
+	// constant, but for state, updates and Untyped
+	side      media.Side
+	state     legState
+	InviteSeq uint32 // CSeq of the INVITE
+	UAS       bool   // the peer sent the INVITE
+	updates   bool   // the peer accepts UPDATE (RFC 3311)
+	Untyped   bool   // a description of the peer was taken that had no Content-Type
+	mint      *message.Minter
+	Local     Local
+	agent     string // User-Agent and Server value
+	Peer      PeerOptions
 
-	state  legState
 	dialog Dialog
 
-	*setup            // nil once the INVITE is over, see settle
-	InviteSeq uint32  // CSeq of the INVITE
-	updates   bool    // the peer accepts UPDATE (RFC 3311)
-	Untyped   bool    // a description of the peer was taken that had no Content-Type
-	invited   invited // UAC: what is left of the INVITE
+	*setup          // nil once the INVITE is over, see settle
+	invited invited // UAC: what is left of the INVITE
 
 	session negotiation
 	timer   sessionTimer
 
-	ok         unacknowledged
-	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer
+	ok         *unacknowledged
+	hangupOwed *owedHangup
 	asked      []*sip.Request // the peer's requests without a final answer
 	held       []Send         // requests of the other side that wait for the ACK
 
@@ -83,17 +84,36 @@ type Leg struct {
 
 	digest Digest
 
-	// deadlines; zero: none
-	giveUpAt time.Time // CANCEL or BYE without effect
-	byeAt    time.Time // hangupOwed is sent, although a NOTIFY has no answer
+	giveUpAt time.Time // CANCEL or BYE without effect; zero: none
 
+	*outcome // of the last Step; nil once that was handled
+}
+
+// outcome is what a Step returns. Most legs rest, so that legs share some.
+type outcome struct {
 	facts   []Fact
 	effects []Effect
 }
 
+var outcomes = sync.Pool{New: func() any { return &outcome{} }} //nolint:gochecknoglobals // spare memory
+
+// owedHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
+type owedHangup struct {
+	Hangup
+	at time.Time // it is sent, although a NOTIFY has no answer; zero: never
+}
+
+// byeAt is the deadline of a BYE that is owed; zero: none.
+func (l *Leg) byeAt() time.Time {
+	if l.hangupOwed == nil {
+		return time.Time{}
+	}
+	return l.hangupOwed.at
+}
+
 // Rests says whether nothing that the leg or its peer has asked for waits for an answer.
 func (l *Leg) Rests() bool {
-	return l.state == legConfirmed && l.session.pending == nil && l.session.wanted == nil && !l.session.sending &&
+	return l.state == legConfirmed && l.session.pending == nil && l.session.wish == nil && !l.session.sending &&
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
 }
 
@@ -134,6 +154,8 @@ type setup struct {
 
 	firstResponse time.Duration // to each INVITE; 0: no limit
 
+	first unacknowledged // UAS: the 200, as Leg.ok
+
 	setupDeadlines
 }
 
@@ -171,6 +193,9 @@ type Options struct {
 
 // Step gives the leg one input. The returned slices are valid until the next Step.
 func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
+	if l.outcome == nil {
+		l.outcome = outcomes.Get().(*outcome)
+	}
 	l.facts, l.effects = l.facts[:0], l.effects[:0]
 	switch in := in.(type) {
 	case RequestIn:
@@ -217,8 +242,12 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 // Handled says that what the last Step returned has been handled. The leg lets go of the
 // messages in it.
 func (l *Leg) Handled() {
-	clear(l.facts)
-	clear(l.effects)
+	if l.outcome != nil {
+		clear(l.facts)
+		clear(l.effects)
+		outcomes.Put(l.outcome)
+		l.outcome = nil
+	}
 }
 
 // Done reports whether nothing is owed to the peer any more. Later messages are the
@@ -230,7 +259,7 @@ func (l *Leg) Deadline() time.Time {
 	s := l.deadlines()
 	r := l.awaited()
 	return Earliest(s.ringAt, l.giveUpAt, s.firstAnswerAt, s.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
-		r.resendAt, r.giveUpAt, l.byeAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
+		r.resendAt, r.giveUpAt, l.byeAt(), l.session.retryAt(), l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
 // Described returns the description that the peer got and agreed to.
@@ -248,8 +277,8 @@ func (l *Leg) onDeadline(now time.Time) {
 	switch {
 	case due(l.giveUpAt):
 		l.done()
-	case due(l.byeAt):
-		l.sendBye(now, *l.hangupOwed)
+	case due(l.byeAt()):
+		l.sendBye(now, l.hangupOwed.Hangup)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
 		l.end(now, cause.NoACK)
 	case due(l.awaited().giveUpAt):
@@ -272,8 +301,8 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.ringAgain(now)
 	case due(l.timer.refreshAt):
 		l.refresh(now)
-	case due(l.session.retryAt):
-		l.session.retryAt = time.Time{} // goOn sends it
+	case due(l.session.retryAt()):
+		l.session.wish.retryAt = time.Time{} // goOn sends it
 	}
 }
 
@@ -409,8 +438,11 @@ func (l *Leg) clearDeadlines() {
 	if l.setup != nil {
 		l.setupDeadlines = setupDeadlines{}
 	}
-	l.giveUpAt, l.byeAt = time.Time{}, time.Time{}
-	l.ok, l.reliable = unacknowledged{}, nil
+	l.giveUpAt = time.Time{}
+	if l.hangupOwed != nil {
+		l.hangupOwed.at = time.Time{}
+	}
+	l.ok, l.reliable = &acknowledgedAll, nil
 	l.session = negotiation{}
 	l.timer.stop()
 }

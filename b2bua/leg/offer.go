@@ -33,14 +33,27 @@ type negotiation struct {
 	pending *sip.Request // the peer's offer that waits for Accept or Reject
 	local   []byte       // this side's description that the peer has agreed to
 	before  *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
-	wanted  []byte       // the call's offer without an answer
-	passing []sip.Header // with it, of the other side's
-	ref     int          // and its Ref
+	wish    *wish        // the call's offer without an answer; nil: there is none
 	sending bool         // the leg's re-INVITE has no final answer
-	tries   int          // of wanted
-	retryAt time.Time    // when it is sent again, after a glare
 
 	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
+}
+
+// wish is an offer that the call wants to make.
+type wish struct {
+	sdp     []byte
+	passing []sip.Header // with it, of the other side's
+	ref     int
+	tries   int
+	retryAt time.Time // when it is sent again, after a glare
+}
+
+// retryAt is when the call's offer is sent again; zero: no time is set.
+func (n *negotiation) retryAt() time.Time {
+	if n.wish == nil {
+		return time.Time{}
+	}
+	return n.wish.retryAt
 }
 
 // describedAs is how this side was described.
@@ -178,8 +191,9 @@ func (l *Leg) offer(in Offer) {
 		l.fact(OfferRefused{Ref: in.Ref})
 		return
 	}
-	l.session.wanted, l.session.ref, l.session.tries = in.SDP, in.Ref, 0
-	l.session.retryAt, l.session.passing = time.Time{}, in.Headers
+	if l.session.wish = nil; in.SDP != nil {
+		l.session.wish = &wish{sdp: in.SDP, ref: in.Ref, passing: in.Headers}
+	}
 }
 
 // goOn sends the refresh of the session timer, or the offer, that had to wait for
@@ -197,11 +211,12 @@ func (l *Leg) goOn(now time.Time) {
 // sendOffer sends the wanted offer, unless another exchange is going on (RFC 3261
 // section 14.1), whose end sends it.
 func (l *Leg) sendOffer(now time.Time) {
-	if l.session.wanted == nil || l.session.sending || l.state != legConfirmed || l.busy() || !l.session.retryAt.IsZero() {
+	w := l.session.wish
+	if w == nil || l.session.sending || l.state != legConfirmed || l.busy() || !w.retryAt.IsZero() {
 		return
 	}
-	l.session.tries++
-	l.reinvite(now, l.session.wanted, l.session.passing...).offer = l.session.ref
+	w.tries++
+	l.reinvite(now, w.sdp, w.passing...).offer = w.ref
 }
 
 // reinvite sends a re-INVITE with a description. It refreshes the session timer, too.
@@ -238,7 +253,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	l.session.giveUpAt = now.Add(GiveUp)
 	l.effects = append(l.effects, SendRequest{Req: cancelOf(r.sent.Req), To: r.sent.To})
 	if !r.refresh {
-		l.session.wanted, l.session.passing = nil, nil
+		l.session.wish = nil
 		l.fact(OfferRefused{Ref: r.offer, Code: 408})
 	}
 }
@@ -272,22 +287,22 @@ func statusOf(res *sip.Response) int {
 // timer, else reports the refusal.
 func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 	code := res.StatusCode
-	if l.session.tries < maxOfferTries {
+	if w := l.session.wish; w.tries < maxOfferTries {
 		switch {
 		case code == 491, code == 500 && res.GetHeader("Retry-After") != nil:
-			l.session.retryAt = now.Add(l.backOff(code, res))
+			w.retryAt = now.Add(l.backOff(code, res))
 			return
 		case code == 422 && l.timer.lengthen(res):
 			return
 		}
 	}
-	l.session.wanted, l.session.passing = nil, nil
+	l.session.wish = nil
 	l.fact(OfferRefused{Ref: r.offer, Code: code})
 }
 
 // asWanted reports whether a re-INVITE has the offer that is wanted now.
 func (l *Leg) asWanted(r sentRequest) bool {
-	return l.session.wanted != nil && r.offer == l.session.ref
+	return l.session.wish != nil && r.offer == l.session.wish.ref
 }
 
 // offerTaken handles a 2xx to a re-INVITE.
@@ -299,7 +314,7 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	wanted := !r.refresh && l.asWanted(r)
 	answer := AnswerReady{SDP: l.answerSDP(res), Overtook: r.givenUp && !r.refresh, Headers: res.Headers()}
 	if wanted {
-		answer.Ref, l.session.wanted, l.session.passing = r.offer, nil, nil
+		answer.Ref, l.session.wish = r.offer, nil
 	}
 	l.fact(answer)
 }

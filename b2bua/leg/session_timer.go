@@ -13,10 +13,10 @@ import (
 // on without a sign of life. Each leg has its own. Data only.
 type sessionTimer struct {
 	interval  time.Duration // agreed; 0: none
-	ours      bool          // this side refreshes it
 	least     time.Duration // the peer's Min-SE; 0: not known
 	refreshAt time.Time
 	expireAt  time.Time
+	ours      bool // this side refreshes it
 	waiting   bool // a refresh is due and has to wait
 }
 

@@ -147,7 +147,7 @@ func (l *Leg) State() State {
 			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.heard, RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
 			Source: message.KeptAddr{AddrPort: d.Source}, Transport: d.transport, Own: d.own, Origin: d.origin.State(),
 		},
-		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
+		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wish != nil,
 		AnsweredBye: l.AnsweredBye, Acked: l.acked, RSeq: l.awaited().last,
 		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, Instant(l.timer.refreshAt), Instant(l.timer.expireAt)},
 	}
@@ -241,7 +241,7 @@ type Restored struct {
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
-		Local:     s.At(),
+		Local: s.At(), ok: &acknowledgedAll,
 		InviteSeq: s.InviteSeq, updates: s.Updates, AnsweredBye: s.AnsweredBye, acked: s.Acked,
 		invited: invited{uri: s.URI}, digest: Digest{auth: auth},
 		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),
@@ -258,7 +258,7 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 		l.acks = append(l.acks, sentACK{a.Seq, a.Branch})
 	}
 	if s.Hangup != "" {
-		l.hangupOwed = &Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}
+		l.hangupOwed = &owedHangup{Hangup: Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}}
 	}
 	l.timer.resume(now)
 	if !l.resume(now, s, invite) {

@@ -15,7 +15,7 @@ import (
 func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
 		side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
-		state: legIdle,
+		state: legIdle, ok: &acknowledgedAll,
 		setup: &setup{},
 		dialog: Dialog{
 			CallID:      callID,

@@ -18,7 +18,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	from, to := invite.From(), invite.To()
 	l := &Leg{
 		side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
-		state:     legProceeding,
+		state: legProceeding, ok: &acknowledgedAll,
 		setup:     &setup{invite: invite},
 		InviteSeq: invite.CSeq().SeqNo,
 		updates:   message.Allows(invite, string(sip.UPDATE)),
@@ -151,7 +151,7 @@ func (l *Leg) onCancelWithin(seq uint32) {
 		// a process before this one has answered: it is too late
 		return
 	case l.ok.res != nil && l.ok.seq == seq:
-		l.ok = unacknowledged{}
+		l.ok = &acknowledgedAll
 		// the peer has never seen the last ones
 		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin
 	default:

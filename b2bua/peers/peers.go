@@ -72,11 +72,11 @@ func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Caller.options(p
 
 // Options returns the options of a call's leg to the target.
 func (t *Target) Options() leg.PeerOptions {
-	allow := leg.Methods + ", REFER"
+	allow := leg.Methods + ", REFER, INFO"
 	if t.Dial.Transfer == config.TransferRefuse {
-		allow = leg.Methods
+		allow = leg.Methods + ", INFO"
 	}
-	return t.Dial.options(allow + ", INFO")
+	return t.Dial.options(allow)
 }
 
 // allowedToTrunks returns the methods that a trunk may send with some target.

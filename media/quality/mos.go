@@ -32,21 +32,15 @@ type Impairment struct{ ie, bpl float64 }
 // ImpairmentOf returns the impairment of an encoding name (RFC 3551), in any case; nil if no figures are published.
 // The figures are those of ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has no
 // Bpl there and gets that of the enhanced one. G.722 and Opus exceed this scale and count as G.711.
-func ImpairmentOf(codec string) *Impairment {
-	switch strings.ToUpper(codec) {
-	case "PCMU", "PCMA", "G722", "OPUS":
-		return &Impairment{0, 25.1}
-	case "G729":
-		return &Impairment{11, 19}
-	case "G723":
-		return &Impairment{15, 16.1}
-	case "GSM-EFR":
-		return &Impairment{5, 10}
-	case "GSM":
-		return &Impairment{20, 10}
+func ImpairmentOf(codec string) *Impairment { return impairments[strings.ToUpper(codec)] }
+
+var impairments = func() map[string]*Impairment { //nolint:gochecknoglobals // a constant
+	g711 := &Impairment{0, 25.1}
+	return map[string]*Impairment{
+		"PCMU": g711, "PCMA": g711, "G722": g711, "OPUS": g711, "G729": {11, 19}, "G723": {15, 16.1},
+		"GSM-EFR": {5, 10}, "GSM": {20, 10},
 	}
-	return nil
-}
+}()
 
 // Heard is what came of a stream.
 type Heard struct {
