@@ -50,7 +50,7 @@ const commonParams = 4
 // room gives room for n parameters.
 func (p *parsing) room(n int) sip.HeaderParams {
 	if n > len(p.params) {
-		p.params = make([]sip.HeaderKV, max(n, commonParams))
+		p.params = make([]sip.HeaderKV, n)
 	}
 	room := p.params[:0:n]
 	p.params = p.params[n:]
