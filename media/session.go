@@ -31,10 +31,6 @@ type Peer struct {
 	// RTCP is the address of a=rtcp; invalid means the port above RTP.
 	RTCP netip.AddrPort `cbor:"2,keyasint,omitzero"`
 
-	// Mux: RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP goes to the address of RTP, from our
-	// RTP port, and is accepted there too. RTCP above is ignored.
-	Mux bool `cbor:"3,keyasint,omitempty"`
-
 	// Believed are further addresses that this side's packets may come from, with any port: the source of its
 	// signalling. They count for 10 s after SetPeer and after Start, while no source is locked or the locked one is
 	// silent.
@@ -43,16 +39,24 @@ type Peer struct {
 	// Listed are addresses that may replace a silent source at any time: configured media sources.
 	Listed []netip.Prefix `cbor:"5,keyasint,omitempty"`
 
+	// Codec is the encoding name (RFC 3551) of what this side sends, in any case. It is used for SideStats.MOS only.
+	// Empty keeps the previous one.
+	Codec string `cbor:"11,keyasint,omitempty"`
+
+	// ClockRate is that of this side's RTP timestamps in Hz, for the jitter only. 0 means 8000.
+	ClockRate uint32 `cbor:"8,keyasint,omitempty"`
+
 	// Latch says how the source is found among all these.
 	Latch latch.Mode `cbor:"6,keyasint,omitempty"`
+
+	// Mux: RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP goes to the address of RTP, from our
+	// RTP port, and is accepted there too. RTCP above is ignored.
+	Mux bool `cbor:"3,keyasint,omitempty"`
 
 	// Unconfirmed: it is not known yet whether the side is there, or somebody else has named its address. It is sent a
 	// second's worth of media at most, except at addresses of Believed and Listed, until it is confirmed: by
 	// Session.Confirm, or by its RTP or RTCP from the address of RTP.
 	Unconfirmed bool `cbor:"7,keyasint,omitempty"`
-
-	// ClockRate is that of this side's RTP timestamps in Hz, for the jitter only. 0 means 8000.
-	ClockRate uint32 `cbor:"8,keyasint,omitempty"`
 
 	// Held: the side wants no media (RFC 3264 §8.4: it says sendonly or inactive). It is sent no RTP, but it is sent
 	// RTCP if RTP is valid (RFC 3264 §5.1). Its own packets are accepted: it may send music.
@@ -60,10 +64,6 @@ type Peer struct {
 
 	// Mute: the side will send no RTP (it says recvonly or inactive). RTP that comes nevertheless is accepted.
 	Mute bool `cbor:"10,keyasint,omitempty"`
-
-	// Codec is the encoding name (RFC 3551) of what this side sends, in any case. It is used for SideStats.MOS only.
-	// Empty keeps the previous one.
-	Codec string `cbor:"11,keyasint,omitempty"`
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Any goroutine may call its methods, but
