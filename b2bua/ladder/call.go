@@ -40,11 +40,12 @@ type usual struct {
 	first legOf // of the caller
 	legs  [2]*legOf
 	lanes [4]Lane // the caller, we, the API and the target
-	pages [2]page
 }
 
-// usualEnds are the caller's, the API's and the target's.
-const usualEnds = 3
+const (
+	usualEnds  = 3 // the caller's, the API's and the target's
+	usualPages = 2
+)
 
 // Recorder takes the SIP of a call that is recorded; *recording.Recorder is one. It keeps data.
 type Recorder interface {
@@ -83,10 +84,10 @@ type Call struct {
 
 // newCall makes a call of the leg that it begins with.
 func newCall(s *Collector, callID, tag string) *Call {
-	c := &Call{of: s, keeps: true, pages: pages{held: &s.held, limit: heldMax}}
+	c := &Call{of: s, keeps: true, pages: pages{list: make([]page, 0, usualPages), held: &s.held, limit: heldMax}}
 	u := &c.usual
 	u.first = legOf{call: c, id: callID, tag: tag}
-	c.legs, c.lanes, c.ends, c.pages.list = u.legs[:0], u.lanes[:0], make([]ends, 0, usualEnds), u.pages[:0]
+	c.legs, c.lanes, c.ends = u.legs[:0], u.lanes[:0], make([]ends, 0, usualEnds)
 	return c
 }
 

@@ -183,11 +183,7 @@ func (p *pages) grow(need int) bool {
 	} else {
 		room = make([]byte, 0, size)
 	}
-	was := p.list
-	p.list = append(was, page{data: room, room: size})
-	if len(was) == cap(was) {
-		clear(was) // it may be a part of the call
-	}
+	p.list = append(p.list, page{data: room, room: size})
 	p.size += size
 	p.held.Add(int64(size))
 	return true
@@ -215,32 +211,16 @@ func (p *pages) rest() {
 	if p.rested = p.added; !quiet {
 		return
 	}
-	first := slices.IndexFunc(p.list, func(one page) bool { return !one.packed })
-	switch {
-	case first < 0:
-	case p.tail == 0: // they begin alike, and are smaller as one
-		p.pack(first, len(p.list))
-	default:
-		for i := first; i < len(p.list); i++ {
-			p.pack(i, i+1)
+	for i := range p.list {
+		one := &p.list[i]
+		if one.packed {
+			continue
 		}
+		small := slices.Clip(bytes.Clone(pack(nil, one.data)))
+		p.free(one.data)
+		p.held.Add(int64(cap(small)))
+		one.data, one.packed = small, true
 	}
-}
-
-// pack makes some pages, of which none is packed, one that is.
-func (p *pages) pack(from, to int) {
-	raw := raws.Get().(*[]byte)
-	defer raws.Put(raw)
-	*raw = (*raw)[:0]
-	one := page{packed: true}
-	for _, each := range p.list[from:to] {
-		*raw = append(*raw, each.data...)
-		one.entries, one.room = one.entries+each.entries, one.room+each.room
-		p.free(each.data)
-	}
-	one.data = bytes.Clone(pack(nil, *raw))
-	p.held.Add(int64(cap(one.data)))
-	p.list = slices.Replace(p.list, from, to, one)
 }
 
 // clear gives all pages back.

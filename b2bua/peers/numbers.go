@@ -49,45 +49,26 @@ func (l Limit) Cause() cause.Cause {
 }
 
 // numbers counts the calls of a trunk by number. Its memory is bounded by the open calls.
-type numbers struct{ open map[string]*int }
+type numbers struct{ open map[string]int }
 
-// of is how many calls the number has.
-func (n *numbers) of(number string) int {
-	if calls := n.open[number]; calls != nil {
-		return *calls
-	}
-	return 0
-}
-
-// add counts a call of the number. The map gets a copy: the number may be a part of an INVITE, which it would keep in
-// memory.
-func (n *numbers) add(number string) {
+// add counts calls of the number. The map has a copy of it: a part of an INVITE would keep all of that in memory.
+func (n *numbers) add(number string, calls int) {
 	if n.open == nil {
-		n.open = map[string]*int{}
+		n.open = map[string]int{}
 	}
-	calls := n.open[number]
-	if calls == nil {
-		calls = new(int)
-		n.open[strings.Clone(number)] = calls
+	number = strings.Clone(number)
+	if n.open[number] += calls; n.open[number] <= 0 {
+		delete(n.open, number)
 	}
-	*calls++
-}
-
-func (n *numbers) remove(number string) {
-	if calls := n.open[number]; calls != nil && *calls > 1 {
-		*calls--
-		return
-	}
-	delete(n.open, number)
 }
 
 // claim counts a call of these parties, unless it is over a limit: then it counts for
 // neither of them. It counts without limits, too, so that a reload can bring them.
 func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
 	switch {
-	case t.callers.of(p.From) >= capOf(l.PerCallerCalls):
+	case t.callers.open[p.From] >= capOf(l.PerCallerCalls):
 		return LimitCaller
-	case t.destinations.of(p.To) >= capOf(l.PerDestinationCalls):
+	case t.destinations.open[p.To] >= capOf(l.PerDestinationCalls):
 		return LimitDestination
 	}
 	t.count(p)
@@ -95,13 +76,13 @@ func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
 }
 
 func (t *tally) count(p Parties) {
-	t.callers.add(p.From)
-	t.destinations.add(p.To)
+	t.callers.add(p.From, 1)
+	t.destinations.add(p.To, 1)
 }
 
 func (t *tally) release(p Parties) {
-	t.callers.remove(p.From)
-	t.destinations.remove(p.To)
+	t.callers.add(p.From, -1)
+	t.destinations.add(p.To, -1)
 }
 
 // Claim counts a call from the trunk for the limits of its numbers. Release gives it
