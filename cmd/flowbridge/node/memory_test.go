@@ -18,10 +18,10 @@ func TestHeadroom(t *testing.T) {
 		live, roots, room uint64
 		percent           int
 	}{
-		{mib, 0, 96 * mib, 2400}, // of the smallest heap
-		{8 * mib, 0, 96 * mib, 1200},
-		{8 * mib, 4 * mib, 96 * mib, 800},
-		{192 * mib, 0, 96 * mib, 50},
+		{mib, 0, 48 * mib, 1200}, // of the smallest heap
+		{8 * mib, 0, 48 * mib, 600},
+		{8 * mib, 4 * mib, 48 * mib, 400},
+		{96 * mib, 0, 48 * mib, 50},
 		{1000 * mib, 0, 500 * mib, 50},
 		{1000 * mib, 1000 * mib, 500 * mib, 25},
 	} {
