@@ -216,7 +216,11 @@ func (n *notes) state(k *kept.Sheet) {
 		}
 		return
 	}
-	if c.ladder != nil {
+	switch {
+	case c.ladder == nil:
+	case time.Since(c.times.answered) < noteDelay: // soon replaces this note
+		k.Ladder = c.ladder.Plain(k.Ladder)
+	default:
 		k.Ladder = c.ladder.Encode(k.Ladder)
 	}
 	k.Bridge = c.connected.state(c)

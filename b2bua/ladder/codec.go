@@ -26,6 +26,15 @@ func (c *Call) Encode(b []byte) []byte {
 	return pack(b, *raw)
 }
 
+// Plain is Encode without the compression, which costs more than the rest. It is for what is replaced soon.
+func (c *Call) Plain(b []byte) []byte {
+	from := len(b)
+	if b = c.append(append(b, plain)); len(b) == from+1 {
+		return b[:from]
+	}
+	return b
+}
+
 // append appends the call's ladder; nothing after Release.
 func (c *Call) append(b []byte) []byte {
 	c.mu.Lock()

@@ -48,6 +48,9 @@ func FuzzDecode(f *testing.F) {
 		if _, other := decode(raw); (err == nil) != (other == nil) {
 			t.Errorf("packed %v, plain %v", err, other)
 		}
+		if _, other := Decode(append([]byte{plain}, raw...)); (err == nil) != (other == nil) {
+			t.Errorf("packed %v, not packed %v", err, other)
+		}
 		_, _ = Decode(raw)
 		if err != nil {
 			if !errors.Is(err, errMalformed) {

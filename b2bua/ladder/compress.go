@@ -21,8 +21,11 @@ var typical = sync.OnceValue(func() *s2.Dict {
 		nil)
 }) //nolint:gochecknoglobals // made once
 
-// version is the first byte of an encoded ladder.
-const version = 1
+// The first byte of an encoded ladder.
+const (
+	version = 1 // compressed
+	plain   = 2 // as it was before
+)
 
 // decodedMax bounds a ladder before its compression, in bytes.
 const decodedMax = 4 << 20
@@ -37,6 +40,9 @@ func pack(b, raw []byte) []byte {
 
 // unpack undoes pack.
 func unpack(b []byte) ([]byte, error) {
+	if len(b) > 0 && len(b) <= decodedMax && b[0] == plain {
+		return b[1:], nil
+	}
 	if len(b) == 0 || b[0] != version {
 		return nil, errMalformed
 	}

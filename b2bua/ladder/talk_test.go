@@ -39,6 +39,9 @@ func TestTalk(t *testing.T) {
 	if diff := cmp.Diff(want, l.Talk); err != nil || diff != "" {
 		t.Errorf("live: %v, want - got +\n%s", err, diff)
 	}
+	if got, err := Decode(c.Plain(nil)); err != nil || !cmp.Equal(want, got.Talk) {
+		t.Errorf("not compressed: %+v, %v; want %+v", got, err, want)
+	}
 	next := begun(s, "b", 2)
 	next.GoOn(c.Encode(nil)) // the next process hears the rest
 	next.Close()
