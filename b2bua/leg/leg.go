@@ -99,7 +99,7 @@ var outcomes = sync.Pool{New: func() any { return &outcome{} }} //nolint:gocheck
 
 // owedHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
 type owedHangup struct {
-	Hangup
+	in Hangup
 	at time.Time // it is sent, although a NOTIFY has no answer; zero: never
 }
 
@@ -278,7 +278,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.giveUpAt):
 		l.done()
 	case due(l.byeAt()):
-		l.sendBye(now, l.hangupOwed.Hangup)
+		l.sendBye(now, l.hangupOwed.in)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
 		l.end(now, cause.NoACK)
 	case due(l.awaited().giveUpAt):
