@@ -35,7 +35,7 @@ const (
 // rescues keeps the caller when an agent's leg dies, and calls another target.
 type rescues struct {
 	call    *Call
-	count   int            // times that the caller was kept
+	count   int             // times that the caller was kept
 	hearing *bridge.Hearing // whether the agent is heard; nil: nobody asks
 }
 

@@ -78,7 +78,7 @@ func (x *explainer) call(c *Call) error {
 			q.Timeout, peers.LimitQueue.Status(0))
 	}
 	for i, t := range o.LeadTo(c.peers, c.route, &c.vars) {
-		c.attempts.current = &attempt{number: i + 1, plan: &outbound.Plan{}, target: t, started: time.Now(), cancel: func() {}}
+		c.attempts.current = &attempt{number: i + 1, plan: &ofRoute, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))
 	}
 	return nil

@@ -76,7 +76,7 @@ func (l *Leg) acknowledged(now time.Time) {
 		l.fact(Confirmed{})
 	}
 	if l.hangupOwed != nil {
-		l.sendBye(now, l.hangupOwed.Hangup)
+		l.sendBye(now, l.hangupOwed.in)
 	}
 	l.sendHeld()
 }

@@ -49,7 +49,7 @@ func (l *Leg) hangupCause() cause.Cause {
 func (l *Leg) hangup(now time.Time, in Hangup) {
 	switch l.state {
 	case legAccepted:
-		l.hangupOwed = &owedHangup{Hangup: in}
+		l.hangupOwed = &owedHangup{in: in}
 	case legConfirmed:
 		if l.reporting() { // the peer gets the NOTIFY first
 			l.hangupOwed = &owedHangup{in, now.Add(reportPatience)}

@@ -2,7 +2,6 @@ package leg
 
 import (
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -86,20 +85,18 @@ type Leg struct {
 
 	giveUpAt time.Time // CANCEL or BYE without effect; zero: none
 
-	*outcome // of the last Step; nil once that was handled
+	*outcome // of the last Step; nil once that was handled and the INVITE is over
 }
 
-// outcome is what a Step returns. Most legs rest, so that legs share some.
+// outcome is what a Step returns. A leg keeps its room for the steps of the set-up alone.
 type outcome struct {
 	facts   []Fact
 	effects []Effect
 }
 
-var outcomes = sync.Pool{New: func() any { return &outcome{} }} //nolint:gochecknoglobals // spare memory
-
 // owedHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
 type owedHangup struct {
-	Hangup
+	in Hangup
 	at time.Time // it is sent, although a NOTIFY has no answer; zero: never
 }
 
@@ -194,7 +191,7 @@ type Options struct {
 // Step gives the leg one input. The returned slices are valid until the next Step.
 func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	if l.outcome == nil {
-		l.outcome = outcomes.Get().(*outcome)
+		l.outcome = &outcome{}
 	}
 	l.facts, l.effects = l.facts[:0], l.effects[:0]
 	switch in := in.(type) {
@@ -242,12 +239,12 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 // Handled says that what the last Step returned has been handled. The leg lets go of the
 // messages in it.
 func (l *Leg) Handled() {
-	if l.outcome != nil {
-		clear(l.facts)
-		clear(l.effects)
-		outcomes.Put(l.outcome)
+	if l.setup == nil || l.outcome == nil {
 		l.outcome = nil
+		return
 	}
+	clear(l.facts)
+	clear(l.effects)
 }
 
 // Done reports whether nothing is owed to the peer any more. Later messages are the
@@ -278,7 +275,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.giveUpAt):
 		l.done()
 	case due(l.byeAt()):
-		l.sendBye(now, l.hangupOwed.Hangup)
+		l.sendBye(now, l.hangupOwed.in)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
 		l.end(now, cause.NoACK)
 	case due(l.awaited().giveUpAt):

@@ -90,7 +90,7 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 	case sip.PRACK, sip.BYE:
 	case sip.NOTIFY:
 		if l.hangupOwed != nil && !l.reporting() {
-			l.sendBye(now, l.hangupOwed.Hangup)
+			l.sendBye(now, l.hangupOwed.in)
 			return
 		}
 		l.fact(replied(r.ref, res))

@@ -167,7 +167,7 @@ func (l *Leg) State() State {
 		s.Pending.Msg = n.pending
 	}
 	if l.hangupOwed != nil {
-		s.Hangup, s.HangupQ850 = string(l.hangupOwed.Why), l.hangupOwed.Q850
+		s.Hangup, s.HangupQ850 = string(l.hangupOwed.in.Why), l.hangupOwed.in.Q850
 	}
 	if l.setup != nil && !l.UAS && l.invite != nil {
 		s.Invite.Msg, s.Hop = l.invite, HopState{l.inviteHop.Transport, message.KeptAddr{AddrPort: l.inviteHop.Addr}}
@@ -258,7 +258,7 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 		l.acks = append(l.acks, sentACK{a.Seq, a.Branch})
 	}
 	if s.Hangup != "" {
-		l.hangupOwed = &owedHangup{Hangup: Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}}
+		l.hangupOwed = &owedHangup{in: Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}}
 	}
 	l.timer.resume(now)
 	if !l.resume(now, s, invite) {

@@ -87,8 +87,8 @@ type parsing struct {
 }
 
 // usualHeaders are the headers that nearly every message has once, with their parameters. With a request they just fit
-// into a piece of 1,152 bytes, with a response into one of 1,024: no leg has that size, so that garbage of messages lies
-// apart from the legs of held calls.
+// into a piece of 1,152 bytes, with a response into one of 1,024. No leg has that size: garbage of messages lies apart
+// from the legs of held calls.
 type usualHeaders struct {
 	via         sip.ViaHeader
 	from        sip.FromHeader
