@@ -219,7 +219,7 @@ type Options struct {
 	// They may be those of another instance. Empty: there is none.
 	OldDir string
 
-	// Capacity is how many flows there may be, 1 to 1,000,000. The kernel takes about 750 bytes for each at once, and
+	// Capacity is how many flows there may be, 1 to 65,535. The kernel takes about 750 bytes for each at once, and
 	// some 100 more for those that are in use.
 	Capacity int
 

@@ -246,7 +246,11 @@ func (r *Relay) loadAs(listens bool) error {
 	if err != nil {
 		return err
 	}
-	return spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps})
+	if err := spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps}); err != nil {
+		return err
+	}
+	r.hints, err = r.program.Hints.Memory()
+	return err
 }
 
 func (r *Relay) spec(listens bool) (*ebpf.CollectionSpec, error) {

@@ -167,13 +167,15 @@ struct {
 	__type(value, __u64);
 } sockets SEC(".maps");
 
-// hints has the slot of the flow that was put last for a port of ours; 0: none is known. It is dense, where the memory of
-// flows is scattered, and most of what a packet cost was waiting for that. It is only a hint: slots get other flows.
+// hints has the slots of the flows that were put last for our ports, 16 bits for an even port and the odd one above it;
+// 0: none is known. It is dense, where the memory of a hash is scattered: most of what a packet costs is waiting for
+// memory. It is only a hint: slots get other flows. The process writes to its memory.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 8192);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u64);
 } hints SEC(".maps");
 
 // rtp is what has to be known of an RTP packet, in the machine's byte order.
@@ -1116,13 +1118,13 @@ static __always_inline int rtcp_of(struct __sk_buff *skb, const struct datagram 
 
 static __always_inline __u32 find(const union lookup *k, __u32 *kind)
 {
-	__u32 port = bpf_ntohs((__u16)k->words[2]), slot, *hint = bpf_map_lookup_elem(&hints, &port);
+	__u32 port = bpf_ntohs((__u16)k->words[2]), at = port >> 3, slot;
+	__u64 *hint = bpf_map_lookup_elem(&hints, &at);
+	struct state *st;
 	struct place *p;
 
-	if (hint && *hint) {
-		struct state *st;
-
-		slot = *hint;
+	slot = hint ? *hint >> 16 * (port >> 1 & 3) & 0xffff : 0;
+	if (slot) {
 		st = bpf_map_lookup_elem(&states, &slot);
 		if (st && st->f.id && k->words[0] == pair(st->flow.in[0], st->flow.in[1]) &&
 		    k->words[1] == pair(st->flow.in[2], st->flow.in[3]) && k->words[2] == st->flow.in_port) {
