@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxCapacity      = 1_000_000
+	maxCapacity      = 65535 // what a hint can say
 	defaultClockRate = 8000
 
 	ethernetLen = 14

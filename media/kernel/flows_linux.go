@@ -99,7 +99,7 @@ func (r *Relay) put(c *carried, s *State) (err error) {
 
 // hint says where the flow to in is. A slot needs no hint, and a wrong one does no harm.
 func (r *Relay) hint(in netip.AddrPort, slot uint32) {
-	_ = r.program.Hints.Update(uint32(in.Port()), slot, ebpf.UpdateAny)
+	_, _ = r.hints.WriteAt(native.AppendUint16(nil, uint16(slot)), int64(in.Port()&^1)) // at most maxCapacity
 }
 
 // forget gives the room of a flow back. Its mu is held.

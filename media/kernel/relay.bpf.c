@@ -50,22 +50,25 @@ struct key {
 #define LISTENS 8	// who speaks when is found out
 
 // flow is what the program compares with and writes. It is in its state, because memory of a hash may become another
-// flow's while the program reads it.
+// flow's while the program reads it. What few flows need comes first, so that the rest of it are two lines of the cache.
 struct flow {
-	__u64 up[2]; // set of payload types
-	__be32 in[4], src[4], from[4], to[4];
-	__be32 hop[4]; // next hop, in the form of struct bpf_redir_neigh
-	__be16 in_port, src_port, from_port, to_port;
-	__u32 hop_family;
-	__u32 out; // interface; 0: source and destination are on this machine
-	__u32 mtu; // of the IP packet
-	__u32 rate; // of the timestamps, Hz
-	__be32 ssrc;
+	__u32 changes[8];
 	__be32 new_ssrc; // 0: as it is
 	__u32 time_offset;
 	__u16 seq_offset;
+	__u8 pad[6];
+	__be32 in[4], src[4];
+	__be16 in_port, src_port, from_port, to_port;
+	__be32 ssrc;
 	__u8 flags, tos;
-	__u32 changes[8];
+	__u16 zero;
+	__u32 out; // interface; 0: source and destination are on this machine
+	__u32 mtu; // of the IP packet
+	__u32 rate; // of the timestamps, Hz
+	__u32 hop_family;
+	__u64 up[2]; // set of payload types
+	__be32 from[4], to[4];
+	__be32 hop[4]; // next hop, in the form of struct bpf_redir_neigh
 	__u64 events[2]; // set of payload types that are telephone-events, where it LISTENS
 };
 
@@ -75,22 +78,22 @@ struct place {
 	__u32 kind; // KIND_RTCP, or 0
 };
 
-// figures are those of State in kernel.go. Times are those of CLOCK_MONOTONIC.
+// figures are those of State in kernel.go. Times are those of CLOCK_MONOTONIC. What each packet needs comes first.
 struct figures {
 	__u64 last;
 	__u64 id; // of the flow; 0: it ends, and its packets go up
 	__u64 first;
 	__u64 packets, bytes, sent, sent_bytes;
-	__u64 wrong_source, wrong_ssrc, discarded;
 	__u64 base, top, received;
-	__u64 lost_past, wraps_past, duplicates, reordered, ssrc_changes;
 	__u64 recent, older, run, runs, longest;
 	__u64 timestamp_at, jitter, jitter_max, jitter_sum, timings;
-	__u64 strays_at, foreign_at; // when the second of the next two began
-	__u32 strays, foreign; // that went up
 	__u32 ssrc, timestamp;
 	__u16 expect;
 	__u8 started, renewed, jumped, timed, payload_type, pad;
+	__u32 strays, foreign; // that went up
+	__u64 strays_at, foreign_at; // when the second of these began
+	__u64 wrong_source, wrong_ssrc, discarded;
+	__u64 lost_past, wraps_past, duplicates, reordered, ssrc_changes;
 };
 
 // voice is Detector of media/voice, field by field. Times are in ticks of 1/8000 s.
@@ -119,14 +122,15 @@ struct speech {
 };
 
 // state begins with the lock, because a process without CAP_PERFMON may not point to one elsewhere. last stays where it
-// is in all layouts: the next version looks at it.
+// is in all layouts: the next version looks at it. A state begins with a line of the cache, and what a packet needs fills
+// as few lines as possible.
 struct state {
 	struct bpf_spin_lock lock;
 	__u32 pad;
 	struct figures f;
 	struct flow flow;
 	struct speech speech;
-};
+} __attribute__((aligned(64)));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -138,6 +142,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); // so it begins with a page. The kernel lets nobody map what has a lock
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct state);
@@ -167,13 +172,15 @@ struct {
 	__type(value, __u64);
 } sockets SEC(".maps");
 
-// hints has the slot of the flow that was put last for a port of ours; 0: none is known. It is dense, where the memory of
-// flows is scattered, and most of what a packet cost was waiting for that. It is only a hint: slots get other flows.
+// hints has the slots of the flows that were put last for our ports, 16 bits for an even port and the odd one above it;
+// 0: none is known. It is dense, where the memory of a hash is scattered: most of what a packet costs is waiting for
+// memory. It is only a hint: slots get other flows. The process writes to its memory.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 8192);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u64);
 } hints SEC(".maps");
 
 // rtp is what has to be known of an RTP packet, in the machine's byte order.
@@ -196,6 +203,10 @@ union lookup {
 	__u64 words[3];
 	struct key key;
 };
+
+// rarely has the compiler put what follows behind the rest. Most of the program is not in the processor's cache when a
+// packet comes, so that each line of instructions costs, also one that is jumped over.
+#define rarely(x) __builtin_expect(!!(x), 0)
 
 // hide keeps the compiler from turning arithmetic into branches, of which the verifier would follow each combination.
 #define hide(x) asm volatile("" : "+r"(x))
@@ -281,7 +292,7 @@ static __always_inline void settle(struct figures *s, __u64 came, __u32 n)
 {
 	__u64 all = ~0ULL << ((64 - n) & 63), missing = ~came & all, run = s->run, top, first;
 
-	if (!missing) {
+	if (!rarely(missing)) {
 		s->run = 0;
 		return;
 	}
@@ -302,7 +313,7 @@ static __always_inline void push(struct figures *s, __u64 n)
 	__u64 older = s->older, recent = s->recent, beyond;
 
 	settle(s, older, n < 64 ? n : 64);
-	if (n < 64) {
+	if (!rarely(n >= 64)) {
 		s->older = older << (n & 63) | recent >> ((64 - n) & 63);
 		s->recent = recent << (n & 63);
 		return;
@@ -327,8 +338,8 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	__u16 ahead = seq - (__u16)s->top;
 	__u64 behind = 0, by = 0, recent, older, bit;
 
-	if (!anew) {
-		if (ahead < MAX_DROPOUT) {
+	if (!rarely(anew)) {
+		if (!rarely(ahead >= MAX_DROPOUT)) {
 			by = ahead;
 		} else if (ahead > 65535 - MAX_MISORDER) {
 			behind = (__u16)-ahead;
@@ -341,7 +352,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 		}
 	}
 	s->jumped = 0;
-	if (anew) {
+	if (rarely(anew)) {
 		if (s->started) {
 			__u64 expected = s->top - s->base + 1;
 
@@ -353,7 +364,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	}
 	if (by)
 		push(s, by);
-	if (anew) {
+	if (rarely(anew)) {
 		s->base = s->top = seq;
 		s->received = s->run = 0;
 		s->recent = ~1ULL;
@@ -361,7 +372,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	} else {
 		s->top += by;
 	}
-	if (behind > s->top - s->base) { // sent before the first that is counted
+	if (rarely(behind > s->top - s->base)) { // sent before the first that is counted
 		s->reordered++;
 		return;
 	}
@@ -370,7 +381,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	hide(recent); // not a choice of addresses, which takes CAP_PERFMON
 	hide(older);
 	bit = 1ULL << (behind & 63);
-	if ((behind < 64 ? recent : older) & bit) {
+	if (rarely((behind < 64 ? recent : older) & bit)) {
 		s->duplicates++;
 		return;
 	}
@@ -387,9 +398,9 @@ static __always_inline void measure(struct figures *s, __u32 timestamp, __u32 ra
 	__u32 units, d;
 	__u8 known = s->timed;
 
-	if (known && timestamp == s->timestamp)
+	if (rarely(known && timestamp == s->timestamp))
 		return;
-	if ((__s64)passed < 0) // the state is from another processor's packet
+	if (rarely((__s64)passed < 0)) // the state is from another processor's packet
 		units = -(__u32)(-passed / 1000 * rate / 1000000);
 	else
 		units = passed / 1000 * rate / 1000000;
@@ -399,7 +410,7 @@ static __always_inline void measure(struct figures *s, __u32 timestamp, __u32 ra
 	s->timestamp_at = now;
 	if (d >> 31)
 		d = -d;
-	if (!known || d > 2 * rate)
+	if (rarely(!known || d > 2 * rate))
 		return;
 	s->jitter += d - ((s->jitter + 8) >> 4);
 	s->timings++;
@@ -415,17 +426,17 @@ static __always_inline void observe(struct figures *s, const struct rtp *r, __u3
 
 	s->packets++;
 	s->bytes += r->length;
-	if (!s->first)
+	if (rarely(!s->first))
 		s->first = now;
 	s->last = now;
 	s->payload_type = r->payload_type;
-	if (anew) {
+	if (rarely(anew)) {
 		if (s->started && !s->renewed)
 			s->ssrc_changes++;
 		s->timed = s->jitter = 0;
 	}
 	count(s, r->seq, anew);
-	if (anew) {
+	if (rarely(anew)) {
 		s->ssrc = r->ssrc;
 		s->started = 1;
 		s->renewed = 0;
@@ -524,14 +535,14 @@ static __always_inline int rtp_of(struct __sk_buff *skb, const struct datagram *
 	if (first >> 6 != 2 || (type >= 192 && type <= 223)) // RTCP's (RFC 5761 4)
 		return 0;
 	size += 4 * (first & 0x0f);
-	if (first & 0x10) {
+	if (rarely(first & 0x10)) {
 		if (r->length < size + 4 || bpf_skb_load_bytes(skb, d->l4 + sizeof(struct udphdr) + size + 2, &extension, 2))
 			return 0;
 		size += 4 + 4 * bpf_ntohs(extension);
 	}
 	if (r->length < size)
 		return 0;
-	if (first & 0x20) {
+	if (rarely(first & 0x20)) {
 		if (bpf_skb_load_bytes(skb, d->l4 + d->udp_length - 1, &padding, 1))
 			return 0;
 		if (!padding || padding > r->length - size)
@@ -687,7 +698,7 @@ static __always_inline __u64 levels_of(struct __sk_buff *skb, const struct rtp *
 		if (r->payload_type)
 			level += most(0, fewest(level, 150 - (level >> 3)));
 		levels |= (__u64)level << 16 * i;
-		if (left < BLOCK + HALF)
+		if (!rarely(left >= BLOCK + HALF))
 			break;
 		left -= BLOCK;
 	}
@@ -736,7 +747,7 @@ static __always_inline __s64 stands(struct voice *v, __s64 now, __s64 n, __u32 s
 {
 	__s64 due, at, late, silent;
 
-	if (!v->started) {
+	if (rarely(!v->started)) {
 		v->started = 1;
 		v->ssrc = ssrc;
 		v->timestamp = timestamp;
@@ -750,9 +761,9 @@ static __always_inline __s64 stands(struct voice *v, __s64 now, __s64 n, __u32 s
 	at = v->next + (__s32)(timestamp - v->timestamp);
 	late = due - at;
 	silent = now - v->heard;
-	if (ssrc != v->ssrc || late > JUMP || late < -JUMP || (silent > PAUSE && late > silent >> 1)) {
+	if (rarely(ssrc != v->ssrc || late > JUMP || late < -JUMP || (silent > PAUSE && late > silent >> 1))) {
 		at = most(due, v->next);
-	} else if (at < v->next) {
+	} else if (rarely(at < v->next)) {
 		if (++v->late < LATE_IN_ROW)
 			return -1;
 		at = most(due, v->next);
@@ -769,7 +780,7 @@ static __always_inline __s64 stands(struct voice *v, __s64 now, __s64 n, __u32 s
 	} else {
 		v->fastest = fewest(v->fastest, late);
 	}
-	if (now - v->window > WINDOW) {
+	if (rarely(now - v->window > WINDOW)) {
 		v->base += v->fastest;
 		v->window = now;
 		v->fastest = JUMP;
@@ -781,7 +792,7 @@ static __always_inline void settle_speech(struct speech *s, __s64 at)
 {
 	struct voice *v = &s->voice;
 
-	if (v->talking && at - v->end > HANGOVER) {
+	if (rarely(v->talking && at - v->end > HANGOVER)) {
 		if (v->varied || v->even < STEADY)
 			learn(v, segment(s) * FINE, v->end - v->start);
 		v->talking = 0;
@@ -879,23 +890,23 @@ static __always_inline void listen(struct speech *s, const struct flow *f, const
 	struct voice *v = &s->voice;
 	__s64 clock = now / TICK, n = r->payload_length, at, size;
 
-	if (has(f->events[0], f->events[1], r->payload_type)) {
+	if (rarely(has(f->events[0], f->events[1], r->payload_type))) {
 		if (r->timestamp != v->key)
 			tell(s, clock, clock, 0, 0);
 		v->key = r->timestamp;
 		return;
 	}
-	if (r->payload_type == 13) { // comfort noise
+	if (rarely(r->payload_type == 13)) { // comfort noise
 		n = 0;
-	} else if (r->payload_type & ~8) {
+	} else if (rarely(r->payload_type & ~8)) {
 		v->foreign += v->foreign != 0xffff;
 		return;
-	} else if (n < HALF || n >= BLOCKS * BLOCK + HALF) {
+	} else if (rarely(n < HALF || n >= BLOCKS * BLOCK + HALF)) {
 		v->overlong += v->overlong != 0xffff;
 		return;
 	}
 	at = stands(v, clock, n, r->ssrc, r->timestamp);
-	if (at < 0)
+	if (rarely(at < 0))
 		return;
 	v->judged++;
 	v->foreign = v->overlong = 0;
@@ -906,7 +917,7 @@ static __always_inline void listen(struct speech *s, const struct flow *f, const
 		at += size;
 		n -= size;
 	}
-	if (v->talking && v->end - v->start >= LONGEST) {
+	if (rarely(v->talking && v->end - v->start >= LONGEST)) {
 		segment(s);
 		v->start = v->end;
 		v->sum = v->weight = 0;
@@ -934,22 +945,22 @@ static __always_inline int judge(struct state *st, const struct datagram *d, con
 	const struct flow *f = &st->flow;
 	int dropped = 0;
 
-	if (!st->f.id || k->words[0] != pair(f->in[0], f->in[1]) || k->words[1] != pair(f->in[2], f->in[3]) || k->words[2] != f->in_port ||
-	    (f->flags & KIND_RTCP) != kind || local != !f->out)
+	if (rarely(!st->f.id || k->words[0] != pair(f->in[0], f->in[1]) || k->words[1] != pair(f->in[2], f->in[3]) || k->words[2] != f->in_port ||
+	    (f->flags & KIND_RTCP) != kind || local != !f->out))
 		return UP;
-	if (d->src[0] != pair(f->src[0], f->src[1]) || d->src[1] != pair(f->src[2], f->src[3]) || d->src_port != f->src_port)
+	if (rarely(d->src[0] != pair(f->src[0], f->src[1]) || d->src[1] != pair(f->src[2], f->src[3]) || d->src_port != f->src_port))
 		return refuse(&st->f, 0, now);
-	if (!sound)
+	if (rarely(!sound))
 		return UP;
-	if (!kind) {
-		if (r->ssrc != f->ssrc)
+	if (!rarely(kind)) {
+		if (rarely(r->ssrc != f->ssrc))
 			return refuse(&st->f, 1, now);
-		if (has(f->up[0], f->up[1], r->payload_type))
+		if (rarely(has(f->up[0], f->up[1], r->payload_type)))
 			return UP;
 	}
-	if (d->length > f->mtu)
+	if (rarely(d->length > f->mtu))
 		return UP;
-	if (kind) {
+	if (rarely(kind)) {
 		st->f.packets++;
 		st->f.bytes += r->length;
 		st->f.last = now;
@@ -961,10 +972,10 @@ static __always_inline int judge(struct state *st, const struct datagram *d, con
 			listen(&st->speech, f, r, now);
 		observe(&st->f, r, f->rate, now);
 		l->rewrites = f->flags & REWRITES;
-		if (l->rewrites)
+		if (rarely(l->rewrites))
 			l->data = rewrite(f, r, head, l->header, &dropped);
 	}
-	if (dropped) {
+	if (rarely(dropped)) {
 		st->f.discarded++;
 		return TC_ACT_SHOT;
 	}
@@ -1110,20 +1121,31 @@ static __always_inline int rtcp_of(struct __sk_buff *skb, const struct datagram 
 	return first >> 30 == 2 && type >= 192 && type <= 223 && 4 * (1 + (first & 0xffff)) <= r->length;
 }
 
+// touch reads a word of each line that a packet's flow needs beside the first, so that they come at the same time.
+static __always_inline void touch(const struct state *st)
+{
+#define word(field) "r"(*(const volatile __u64 *)&st->field)
+	asm volatile("" ::word(f.base), word(f.jitter), word(flow.src[2]), word(flow.to));
+	if (listens)
+		asm volatile("" ::word(speech.voice.window), word(speech.voice.weight), word(speech.voice.key));
+}
+
 // find returns the slot of the flow to an address, with its kind, or NOWHERE. It reads a flow without the lock, so judge
-// compares again. What is chosen are numbers, not addresses, which would take CAP_PERFMON.
+// compares again. What is chosen are numbers, not addresses, which would take CAP_PERFMON. It sets now if it has a hint.
 #define NOWHERE 0xffffffff
 
-static __always_inline __u32 find(const union lookup *k, __u32 *kind)
+static __always_inline __u32 find(const union lookup *k, __u32 *kind, __u64 *now)
 {
-	__u32 port = bpf_ntohs((__u16)k->words[2]), slot, *hint = bpf_map_lookup_elem(&hints, &port);
+	__u32 port = bpf_ntohs((__u16)k->words[2]), at = port >> 3, slot;
+	__u64 *hint = bpf_map_lookup_elem(&hints, &at);
+	struct state *st;
 	struct place *p;
 
-	if (hint && *hint) {
-		struct state *st;
-
-		slot = *hint;
-		st = bpf_map_lookup_elem(&states, &slot);
+	slot = hint ? *hint >> 16 * (port >> 1 & 3) & 0xffff : 0;
+	if (!rarely(!slot)) {
+		*now = bpf_ktime_get_ns(); // waits for all that is being read, so it comes before that
+		if ((st = bpf_map_lookup_elem(&states, &slot)))
+			touch(st);
 		if (st && st->f.id && k->words[0] == pair(st->flow.in[0], st->flow.in[1]) &&
 		    k->words[1] == pair(st->flow.in[2], st->flow.in[3]) && k->words[2] == st->flow.in_port) {
 			*kind = st->flow.flags & KIND_RTCP;
@@ -1148,16 +1170,16 @@ int relay(struct __sk_buff *skb)
 	struct state *st;
 	__be32 head[4] = {};
 	__u32 slot, kind = 0;
-	__u64 now;
+	__u64 now = 0;
 	int verdict, sound, listening, v6 = skb->protocol == bpf_htons(ETH_P_IPV6), local = skb->ifindex == LOOPBACK;
 
 	if ((!v6 && skb->protocol != bpf_htons(ETH_P_IP)) || skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return UP;
 	if ((void *)(long)skb->data + headers > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, skb->len < headers ? skb->len : headers);
-	if (v6 ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
+	if (rarely(v6) ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
 		return UP;
-	slot = find(&k, &kind);
+	slot = find(&k, &kind, &now);
 	if (slot == NOWHERE)
 		return UP;
 	hide(kind);
@@ -1173,21 +1195,22 @@ int relay(struct __sk_buff *skb)
 		sound = !bpf_skb_pull_data(skb, listening ? d.length + ETH_HLEN
 							  : d.l4 + sizeof(struct udphdr) + (kind ? 4 : 12));
 	if (sound)
-		sound = kind ? rtcp_of(skb, &d, v6, &r) : rtp_of(skb, &d, v6, head, &r);
+		sound = rarely(kind) ? rtcp_of(skb, &d, v6, &r) : rtp_of(skb, &d, v6, head, &r);
 	if (sound && listening)
 		r.levels = levels_of(skb, &r);
-	if (sound && d.length + ETH_HLEN < skb->len)
+	if (rarely(sound && d.length + ETH_HLEN < skb->len))
 		sound = !bpf_skb_change_tail(skb, d.length + ETH_HLEN, 0);
 
-	now = bpf_ktime_get_ns();
+	if (!now) // there was no hint
+		now = bpf_ktime_get_ns();
 	bpf_spin_lock(&st->lock);
 	verdict = judge(st, &d, &k, &r, head, sound, kind, local, listening, now, &l);
 	bpf_spin_unlock(&st->lock);
-	if (verdict != GOES)
+	if (rarely(verdict != GOES))
 		return verdict;
-	if (l.rewrites && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), l.header, 12, 0))
+	if (rarely(l.rewrites && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), l.header, 12, 0)))
 		return TC_ACT_SHOT;
-	if (v6 ? send6(skb, &l, &d) : send4(skb, &l, &d))
+	if (rarely(v6) ? send6(skb, &l, &d) : send4(skb, &l, &d))
 		return TC_ACT_SHOT;
 	if (!l.out)
 		return TC_ACT_OK;

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +26,7 @@ type Relay struct {
 	// Constant.
 	options Options
 	program programObjects
+	hints   *ebpf.Memory
 	place   *place
 	routes  *routes
 	steerer *steerer
