@@ -57,6 +57,7 @@ struct flow {
 	__u32 time_offset;
 	__u16 seq_offset;
 	__u8 pad[6];
+
 	__be32 in[4], src[4];
 	__be16 in_port, src_port, from_port, to_port;
 	__be32 ssrc;
@@ -66,9 +67,11 @@ struct flow {
 	__u32 mtu; // of the IP packet
 	__u32 rate; // of the timestamps, Hz
 	__u32 hop_family;
+
 	__u64 up[2]; // set of payload types
 	__be32 from[4], to[4];
 	__be32 hop[4]; // next hop, in the form of struct bpf_redir_neigh
+
 	__u64 events[2]; // set of payload types that are telephone-events, where it LISTENS
 };
 
@@ -84,13 +87,16 @@ struct figures {
 	__u64 id; // of the flow; 0: it ends, and its packets go up
 	__u64 first;
 	__u64 packets, bytes, sent, sent_bytes;
+
 	__u64 base, top, received;
 	__u64 recent, older, run, runs, longest;
+
 	__u64 timestamp_at, jitter, jitter_max, jitter_sum, timings;
 	__u32 ssrc, timestamp;
 	__u16 expect;
 	__u8 started, renewed, jumped, timed, payload_type, pad;
 	__u32 strays, foreign; // that went up
+
 	__u64 strays_at, foreign_at; // when the second of these began
 	__u64 wrong_source, wrong_ssrc, discarded;
 	__u64 lost_past, wraps_past, duplicates, reordered, ssrc_changes;
@@ -1144,7 +1150,8 @@ static __always_inline __u32 find(const union lookup *k, __u32 *kind, __u64 *now
 	slot = hint ? *hint >> 16 * (port >> 1 & 3) & 0xffff : 0;
 	if (!rarely(!slot)) {
 		*now = bpf_ktime_get_ns(); // waits for all that is being read, so it comes before that
-		if ((st = bpf_map_lookup_elem(&states, &slot)))
+		st = bpf_map_lookup_elem(&states, &slot);
+		if (st)
 			touch(st);
 		if (st && st->f.id && k->words[0] == pair(st->flow.in[0], st->flow.in[1]) &&
 		    k->words[1] == pair(st->flow.in[2], st->flow.in[3]) && k->words[2] == st->flow.in_port) {
