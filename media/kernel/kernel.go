@@ -99,14 +99,24 @@ type State struct {
 	First            time.Duration
 	Packets, Bytes   uint64 // that came from Source, with the SSRC; bytes include the RTP header
 	Sent, SentBytes  uint64 // of them, those that left
+	WrongSource      uint64 // came from elsewhere, and did not go up
+	WrongSSRC        uint64 // came from Source with another SSRC, and did not go up
+	Discarded        uint64 // of Packets, those of a payload type that is dropped
 	Base, Top        uint64 // the first sequence number, and the highest, extended by the cycles
 	Received         uint64 // numbers from Base on that came, each once
+	LostPast         uint64 // of earlier counts
+	WrapsPast        uint64
+	Duplicates       uint64
+	Reordered        uint64
+	SSRCChanges      uint64
 	Losses           Losses
 	TimestampAt      time.Duration // when the first packet with Timestamp came
 	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as the next two
 	JitterMax        uint64
 	JitterSum        uint64 // over Timings packets
 	Timings          uint64
+	_, _             uint64
+	_, _             uint32
 	SSRC             uint32
 	Timestamp        uint32
 	Expect           uint16 // the number after one that jumped
@@ -114,16 +124,6 @@ type State struct {
 	Jumped, Timed    bool
 	LastPayloadType  uint8
 	_                uint8
-	_, _             uint32
-	_, _             uint64
-	WrongSource      uint64 // came from elsewhere, and did not go up
-	WrongSSRC        uint64 // came from Source with another SSRC, and did not go up
-	Discarded        uint64 // of Packets, those of a payload type that is dropped
-	LostPast         uint64 // of earlier counts
-	WrapsPast        uint64
-	Duplicates       uint64
-	Reordered        uint64
-	SSRCChanges      uint64
 
 	// These are no part of the program's figures. Speech is that of the source; nil: the flow does not Listen. At is a
 	// moment before the state was read.

@@ -50,28 +50,22 @@ struct key {
 #define LISTENS 8	// who speaks when is found out
 
 // flow is what the program compares with and writes. It is in its state, because memory of a hash may become another
-// flow's while the program reads it. What few flows need comes first, so that the rest of it are two lines of the cache.
+// flow's while the program reads it.
 struct flow {
-	__u32 changes[8];
-	__be32 new_ssrc; // 0: as it is
-	__u32 time_offset;
-	__u16 seq_offset;
-	__u8 pad[6];
-
-	__be32 in[4], src[4];
+	__u64 up[2]; // set of payload types
+	__be32 in[4], src[4], from[4], to[4];
+	__be32 hop[4]; // next hop, in the form of struct bpf_redir_neigh
 	__be16 in_port, src_port, from_port, to_port;
-	__be32 ssrc;
-	__u8 flags, tos;
-	__u16 zero;
+	__u32 hop_family;
 	__u32 out; // interface; 0: source and destination are on this machine
 	__u32 mtu; // of the IP packet
 	__u32 rate; // of the timestamps, Hz
-	__u32 hop_family;
-
-	__u64 up[2]; // set of payload types
-	__be32 from[4], to[4];
-	__be32 hop[4]; // next hop, in the form of struct bpf_redir_neigh
-
+	__be32 ssrc;
+	__be32 new_ssrc; // 0: as it is
+	__u32 time_offset;
+	__u16 seq_offset;
+	__u8 flags, tos;
+	__u32 changes[8];
 	__u64 events[2]; // set of payload types that are telephone-events, where it LISTENS
 };
 
@@ -81,25 +75,22 @@ struct place {
 	__u32 kind; // KIND_RTCP, or 0
 };
 
-// figures are those of State in kernel.go. Times are those of CLOCK_MONOTONIC. What each packet needs comes first.
+// figures are those of State in kernel.go. Times are those of CLOCK_MONOTONIC.
 struct figures {
 	__u64 last;
 	__u64 id; // of the flow; 0: it ends, and its packets go up
 	__u64 first;
 	__u64 packets, bytes, sent, sent_bytes;
-
+	__u64 wrong_source, wrong_ssrc, discarded;
 	__u64 base, top, received;
+	__u64 lost_past, wraps_past, duplicates, reordered, ssrc_changes;
 	__u64 recent, older, run, runs, longest;
-
 	__u64 timestamp_at, jitter, jitter_max, jitter_sum, timings;
+	__u64 strays_at, foreign_at; // when the second of the next two began
+	__u32 strays, foreign; // that went up
 	__u32 ssrc, timestamp;
 	__u16 expect;
 	__u8 started, renewed, jumped, timed, payload_type, pad;
-	__u32 strays, foreign; // that went up
-
-	__u64 strays_at, foreign_at; // when the second of these began
-	__u64 wrong_source, wrong_ssrc, discarded;
-	__u64 lost_past, wraps_past, duplicates, reordered, ssrc_changes;
 };
 
 // voice is Detector of media/voice, field by field. Times are in ticks of 1/8000 s.
@@ -128,15 +119,14 @@ struct speech {
 };
 
 // state begins with the lock, because a process without CAP_PERFMON may not point to one elsewhere. last stays where it
-// is in all layouts: the next version looks at it. A state begins with a line of the cache, and what a packet needs fills
-// as few lines as possible.
+// is in all layouts: the next version looks at it.
 struct state {
 	struct bpf_spin_lock lock;
 	__u32 pad;
 	struct figures f;
 	struct flow flow;
 	struct speech speech;
-} __attribute__((aligned(64)));
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -148,7 +138,6 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE); // so it begins with a page. The kernel lets nobody map what has a lock
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct state);
@@ -209,10 +198,6 @@ union lookup {
 	__u64 words[3];
 	struct key key;
 };
-
-// rarely has the compiler put what follows behind the rest. Most of the program is not in the processor's cache when a
-// packet comes, so that each line of instructions costs, also one that is jumped over.
-#define rarely(x) __builtin_expect(!!(x), 0)
 
 // hide keeps the compiler from turning arithmetic into branches, of which the verifier would follow each combination.
 #define hide(x) asm volatile("" : "+r"(x))
@@ -298,7 +283,7 @@ static __always_inline void settle(struct figures *s, __u64 came, __u32 n)
 {
 	__u64 all = ~0ULL << ((64 - n) & 63), missing = ~came & all, run = s->run, top, first;
 
-	if (!rarely(missing)) {
+	if (!missing) {
 		s->run = 0;
 		return;
 	}
@@ -319,7 +304,7 @@ static __always_inline void push(struct figures *s, __u64 n)
 	__u64 older = s->older, recent = s->recent, beyond;
 
 	settle(s, older, n < 64 ? n : 64);
-	if (!rarely(n >= 64)) {
+	if (n < 64) {
 		s->older = older << (n & 63) | recent >> ((64 - n) & 63);
 		s->recent = recent << (n & 63);
 		return;
@@ -344,8 +329,8 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	__u16 ahead = seq - (__u16)s->top;
 	__u64 behind = 0, by = 0, recent, older, bit;
 
-	if (!rarely(anew)) {
-		if (!rarely(ahead >= MAX_DROPOUT)) {
+	if (!anew) {
+		if (ahead < MAX_DROPOUT) {
 			by = ahead;
 		} else if (ahead > 65535 - MAX_MISORDER) {
 			behind = (__u16)-ahead;
@@ -358,7 +343,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 		}
 	}
 	s->jumped = 0;
-	if (rarely(anew)) {
+	if (anew) {
 		if (s->started) {
 			__u64 expected = s->top - s->base + 1;
 
@@ -370,7 +355,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	}
 	if (by)
 		push(s, by);
-	if (rarely(anew)) {
+	if (anew) {
 		s->base = s->top = seq;
 		s->received = s->run = 0;
 		s->recent = ~1ULL;
@@ -378,7 +363,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	} else {
 		s->top += by;
 	}
-	if (rarely(behind > s->top - s->base)) { // sent before the first that is counted
+	if (behind > s->top - s->base) { // sent before the first that is counted
 		s->reordered++;
 		return;
 	}
@@ -387,7 +372,7 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	hide(recent); // not a choice of addresses, which takes CAP_PERFMON
 	hide(older);
 	bit = 1ULL << (behind & 63);
-	if (rarely((behind < 64 ? recent : older) & bit)) {
+	if ((behind < 64 ? recent : older) & bit) {
 		s->duplicates++;
 		return;
 	}
@@ -404,9 +389,9 @@ static __always_inline void measure(struct figures *s, __u32 timestamp, __u32 ra
 	__u32 units, d;
 	__u8 known = s->timed;
 
-	if (rarely(known && timestamp == s->timestamp))
+	if (known && timestamp == s->timestamp)
 		return;
-	if (rarely((__s64)passed < 0)) // the state is from another processor's packet
+	if ((__s64)passed < 0) // the state is from another processor's packet
 		units = -(__u32)(-passed / 1000 * rate / 1000000);
 	else
 		units = passed / 1000 * rate / 1000000;
@@ -416,7 +401,7 @@ static __always_inline void measure(struct figures *s, __u32 timestamp, __u32 ra
 	s->timestamp_at = now;
 	if (d >> 31)
 		d = -d;
-	if (rarely(!known || d > 2 * rate))
+	if (!known || d > 2 * rate)
 		return;
 	s->jitter += d - ((s->jitter + 8) >> 4);
 	s->timings++;
@@ -432,17 +417,17 @@ static __always_inline void observe(struct figures *s, const struct rtp *r, __u3
 
 	s->packets++;
 	s->bytes += r->length;
-	if (rarely(!s->first))
+	if (!s->first)
 		s->first = now;
 	s->last = now;
 	s->payload_type = r->payload_type;
-	if (rarely(anew)) {
+	if (anew) {
 		if (s->started && !s->renewed)
 			s->ssrc_changes++;
 		s->timed = s->jitter = 0;
 	}
 	count(s, r->seq, anew);
-	if (rarely(anew)) {
+	if (anew) {
 		s->ssrc = r->ssrc;
 		s->started = 1;
 		s->renewed = 0;
@@ -541,14 +526,14 @@ static __always_inline int rtp_of(struct __sk_buff *skb, const struct datagram *
 	if (first >> 6 != 2 || (type >= 192 && type <= 223)) // RTCP's (RFC 5761 4)
 		return 0;
 	size += 4 * (first & 0x0f);
-	if (rarely(first & 0x10)) {
+	if (first & 0x10) {
 		if (r->length < size + 4 || bpf_skb_load_bytes(skb, d->l4 + sizeof(struct udphdr) + size + 2, &extension, 2))
 			return 0;
 		size += 4 + 4 * bpf_ntohs(extension);
 	}
 	if (r->length < size)
 		return 0;
-	if (rarely(first & 0x20)) {
+	if (first & 0x20) {
 		if (bpf_skb_load_bytes(skb, d->l4 + d->udp_length - 1, &padding, 1))
 			return 0;
 		if (!padding || padding > r->length - size)
@@ -704,7 +689,7 @@ static __always_inline __u64 levels_of(struct __sk_buff *skb, const struct rtp *
 		if (r->payload_type)
 			level += most(0, fewest(level, 150 - (level >> 3)));
 		levels |= (__u64)level << 16 * i;
-		if (!rarely(left >= BLOCK + HALF))
+		if (left < BLOCK + HALF)
 			break;
 		left -= BLOCK;
 	}
@@ -753,7 +738,7 @@ static __always_inline __s64 stands(struct voice *v, __s64 now, __s64 n, __u32 s
 {
 	__s64 due, at, late, silent;
 
-	if (rarely(!v->started)) {
+	if (!v->started) {
 		v->started = 1;
 		v->ssrc = ssrc;
 		v->timestamp = timestamp;
@@ -767,9 +752,9 @@ static __always_inline __s64 stands(struct voice *v, __s64 now, __s64 n, __u32 s
 	at = v->next + (__s32)(timestamp - v->timestamp);
 	late = due - at;
 	silent = now - v->heard;
-	if (rarely(ssrc != v->ssrc || late > JUMP || late < -JUMP || (silent > PAUSE && late > silent >> 1))) {
+	if (ssrc != v->ssrc || late > JUMP || late < -JUMP || (silent > PAUSE && late > silent >> 1)) {
 		at = most(due, v->next);
-	} else if (rarely(at < v->next)) {
+	} else if (at < v->next) {
 		if (++v->late < LATE_IN_ROW)
 			return -1;
 		at = most(due, v->next);
@@ -786,7 +771,7 @@ static __always_inline __s64 stands(struct voice *v, __s64 now, __s64 n, __u32 s
 	} else {
 		v->fastest = fewest(v->fastest, late);
 	}
-	if (rarely(now - v->window > WINDOW)) {
+	if (now - v->window > WINDOW) {
 		v->base += v->fastest;
 		v->window = now;
 		v->fastest = JUMP;
@@ -798,7 +783,7 @@ static __always_inline void settle_speech(struct speech *s, __s64 at)
 {
 	struct voice *v = &s->voice;
 
-	if (rarely(v->talking && at - v->end > HANGOVER)) {
+	if (v->talking && at - v->end > HANGOVER) {
 		if (v->varied || v->even < STEADY)
 			learn(v, segment(s) * FINE, v->end - v->start);
 		v->talking = 0;
@@ -896,23 +881,23 @@ static __always_inline void listen(struct speech *s, const struct flow *f, const
 	struct voice *v = &s->voice;
 	__s64 clock = now / TICK, n = r->payload_length, at, size;
 
-	if (rarely(has(f->events[0], f->events[1], r->payload_type))) {
+	if (has(f->events[0], f->events[1], r->payload_type)) {
 		if (r->timestamp != v->key)
 			tell(s, clock, clock, 0, 0);
 		v->key = r->timestamp;
 		return;
 	}
-	if (rarely(r->payload_type == 13)) { // comfort noise
+	if (r->payload_type == 13) { // comfort noise
 		n = 0;
-	} else if (rarely(r->payload_type & ~8)) {
+	} else if (r->payload_type & ~8) {
 		v->foreign += v->foreign != 0xffff;
 		return;
-	} else if (rarely(n < HALF || n >= BLOCKS * BLOCK + HALF)) {
+	} else if (n < HALF || n >= BLOCKS * BLOCK + HALF) {
 		v->overlong += v->overlong != 0xffff;
 		return;
 	}
 	at = stands(v, clock, n, r->ssrc, r->timestamp);
-	if (rarely(at < 0))
+	if (at < 0)
 		return;
 	v->judged++;
 	v->foreign = v->overlong = 0;
@@ -923,7 +908,7 @@ static __always_inline void listen(struct speech *s, const struct flow *f, const
 		at += size;
 		n -= size;
 	}
-	if (rarely(v->talking && v->end - v->start >= LONGEST)) {
+	if (v->talking && v->end - v->start >= LONGEST) {
 		segment(s);
 		v->start = v->end;
 		v->sum = v->weight = 0;
@@ -951,22 +936,22 @@ static __always_inline int judge(struct state *st, const struct datagram *d, con
 	const struct flow *f = &st->flow;
 	int dropped = 0;
 
-	if (rarely(!st->f.id || k->words[0] != pair(f->in[0], f->in[1]) || k->words[1] != pair(f->in[2], f->in[3]) || k->words[2] != f->in_port ||
-	    (f->flags & KIND_RTCP) != kind || local != !f->out))
+	if (!st->f.id || k->words[0] != pair(f->in[0], f->in[1]) || k->words[1] != pair(f->in[2], f->in[3]) || k->words[2] != f->in_port ||
+	    (f->flags & KIND_RTCP) != kind || local != !f->out)
 		return UP;
-	if (rarely(d->src[0] != pair(f->src[0], f->src[1]) || d->src[1] != pair(f->src[2], f->src[3]) || d->src_port != f->src_port))
+	if (d->src[0] != pair(f->src[0], f->src[1]) || d->src[1] != pair(f->src[2], f->src[3]) || d->src_port != f->src_port)
 		return refuse(&st->f, 0, now);
-	if (rarely(!sound))
+	if (!sound)
 		return UP;
-	if (!rarely(kind)) {
-		if (rarely(r->ssrc != f->ssrc))
+	if (!kind) {
+		if (r->ssrc != f->ssrc)
 			return refuse(&st->f, 1, now);
-		if (rarely(has(f->up[0], f->up[1], r->payload_type)))
+		if (has(f->up[0], f->up[1], r->payload_type))
 			return UP;
 	}
-	if (rarely(d->length > f->mtu))
+	if (d->length > f->mtu)
 		return UP;
-	if (rarely(kind)) {
+	if (kind) {
 		st->f.packets++;
 		st->f.bytes += r->length;
 		st->f.last = now;
@@ -978,10 +963,10 @@ static __always_inline int judge(struct state *st, const struct datagram *d, con
 			listen(&st->speech, f, r, now);
 		observe(&st->f, r, f->rate, now);
 		l->rewrites = f->flags & REWRITES;
-		if (rarely(l->rewrites))
+		if (l->rewrites)
 			l->data = rewrite(f, r, head, l->header, &dropped);
 	}
-	if (rarely(dropped)) {
+	if (dropped) {
 		st->f.discarded++;
 		return TC_ACT_SHOT;
 	}
@@ -1127,20 +1112,11 @@ static __always_inline int rtcp_of(struct __sk_buff *skb, const struct datagram 
 	return first >> 30 == 2 && type >= 192 && type <= 223 && 4 * (1 + (first & 0xffff)) <= r->length;
 }
 
-// touch reads a word of each line that a packet's flow needs beside the first, so that they come at the same time.
-static __always_inline void touch(const struct state *st)
-{
-#define word(field) "r"(*(const volatile __u64 *)&st->field)
-	asm volatile("" ::word(f.base), word(f.jitter), word(flow.src[2]), word(flow.to));
-	if (listens)
-		asm volatile("" ::word(speech.voice.window), word(speech.voice.weight), word(speech.voice.key));
-}
-
 // find returns the slot of the flow to an address, with its kind, or NOWHERE. It reads a flow without the lock, so judge
-// compares again. What is chosen are numbers, not addresses, which would take CAP_PERFMON. It sets now if it has a hint.
+// compares again. What is chosen are numbers, not addresses, which would take CAP_PERFMON.
 #define NOWHERE 0xffffffff
 
-static __always_inline __u32 find(const union lookup *k, __u32 *kind, __u64 *now)
+static __always_inline __u32 find(const union lookup *k, __u32 *kind)
 {
 	__u32 port = bpf_ntohs((__u16)k->words[2]), at = port >> 3, slot;
 	__u64 *hint = bpf_map_lookup_elem(&hints, &at);
@@ -1148,11 +1124,8 @@ static __always_inline __u32 find(const union lookup *k, __u32 *kind, __u64 *now
 	struct place *p;
 
 	slot = hint ? *hint >> 16 * (port >> 1 & 3) & 0xffff : 0;
-	if (!rarely(!slot)) {
-		*now = bpf_ktime_get_ns(); // waits for all that is being read, so it comes before that
+	if (slot) {
 		st = bpf_map_lookup_elem(&states, &slot);
-		if (st)
-			touch(st);
 		if (st && st->f.id && k->words[0] == pair(st->flow.in[0], st->flow.in[1]) &&
 		    k->words[1] == pair(st->flow.in[2], st->flow.in[3]) && k->words[2] == st->flow.in_port) {
 			*kind = st->flow.flags & KIND_RTCP;
@@ -1177,16 +1150,16 @@ int relay(struct __sk_buff *skb)
 	struct state *st;
 	__be32 head[4] = {};
 	__u32 slot, kind = 0;
-	__u64 now = 0;
+	__u64 now;
 	int verdict, sound, listening, v6 = skb->protocol == bpf_htons(ETH_P_IPV6), local = skb->ifindex == LOOPBACK;
 
 	if ((!v6 && skb->protocol != bpf_htons(ETH_P_IP)) || skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return UP;
 	if ((void *)(long)skb->data + headers > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, skb->len < headers ? skb->len : headers);
-	if (rarely(v6) ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
+	if (v6 ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
 		return UP;
-	slot = find(&k, &kind, &now);
+	slot = find(&k, &kind);
 	if (slot == NOWHERE)
 		return UP;
 	hide(kind);
@@ -1202,22 +1175,21 @@ int relay(struct __sk_buff *skb)
 		sound = !bpf_skb_pull_data(skb, listening ? d.length + ETH_HLEN
 							  : d.l4 + sizeof(struct udphdr) + (kind ? 4 : 12));
 	if (sound)
-		sound = rarely(kind) ? rtcp_of(skb, &d, v6, &r) : rtp_of(skb, &d, v6, head, &r);
+		sound = kind ? rtcp_of(skb, &d, v6, &r) : rtp_of(skb, &d, v6, head, &r);
 	if (sound && listening)
 		r.levels = levels_of(skb, &r);
-	if (rarely(sound && d.length + ETH_HLEN < skb->len))
+	if (sound && d.length + ETH_HLEN < skb->len)
 		sound = !bpf_skb_change_tail(skb, d.length + ETH_HLEN, 0);
 
-	if (!now) // there was no hint
-		now = bpf_ktime_get_ns();
+	now = bpf_ktime_get_ns();
 	bpf_spin_lock(&st->lock);
 	verdict = judge(st, &d, &k, &r, head, sound, kind, local, listening, now, &l);
 	bpf_spin_unlock(&st->lock);
-	if (rarely(verdict != GOES))
+	if (verdict != GOES)
 		return verdict;
-	if (rarely(l.rewrites && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), l.header, 12, 0)))
+	if (l.rewrites && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), l.header, 12, 0))
 		return TC_ACT_SHOT;
-	if (rarely(v6) ? send6(skb, &l, &d) : send4(skb, &l, &d))
+	if (v6 ? send6(skb, &l, &d) : send4(skb, &l, &d))
 		return TC_ACT_SHOT;
 	if (!l.out)
 		return TC_ACT_OK;

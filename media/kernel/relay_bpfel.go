@@ -22,9 +22,17 @@ type programFigures struct {
 	Bytes       uint64
 	Sent        uint64
 	SentBytes   uint64
+	WrongSource uint64
+	WrongSsrc   uint64
+	Discarded   uint64
 	Base        uint64
 	Top         uint64
 	Received    uint64
+	LostPast    uint64
+	WrapsPast   uint64
+	Duplicates  uint64
+	Reordered   uint64
+	SsrcChanges uint64
 	Recent      uint64
 	Older       uint64
 	Run         uint64
@@ -35,6 +43,10 @@ type programFigures struct {
 	JitterMax   uint64
 	JitterSum   uint64
 	Timings     uint64
+	StraysAt    uint64
+	ForeignAt   uint64
+	Strays      uint32
+	Foreign     uint32
 	Ssrc        uint32
 	Timestamp   uint32
 	Expect      uint16
@@ -44,45 +56,31 @@ type programFigures struct {
 	Timed       uint8
 	PayloadType uint8
 	Pad         uint8
-	Strays      uint32
-	Foreign     uint32
-	StraysAt    uint64
-	ForeignAt   uint64
-	WrongSource uint64
-	WrongSsrc   uint64
-	Discarded   uint64
-	LostPast    uint64
-	WrapsPast   uint64
-	Duplicates  uint64
-	Reordered   uint64
-	SsrcChanges uint64
 }
 
 type programFlow struct {
 	_          structs.HostLayout
-	Changes    [8]uint32
-	NewSsrc    uint32
-	TimeOffset uint32
-	SeqOffset  uint16
-	Pad        [6]uint8
+	Up         [2]uint64
 	In         [4]uint32
 	Src        [4]uint32
+	From       [4]uint32
+	To         [4]uint32
+	Hop        [4]uint32
 	InPort     uint16
 	SrcPort    uint16
 	FromPort   uint16
 	ToPort     uint16
-	Ssrc       uint32
-	Flags      uint8
-	Tos        uint8
-	Zero       uint16
+	HopFamily  uint32
 	Out        uint32
 	Mtu        uint32
 	Rate       uint32
-	HopFamily  uint32
-	Up         [2]uint64
-	From       [4]uint32
-	To         [4]uint32
-	Hop        [4]uint32
+	Ssrc       uint32
+	NewSsrc    uint32
+	TimeOffset uint32
+	SeqOffset  uint16
+	Flags      uint8
+	Tos        uint8
+	Changes    [8]uint32
 	Events     [2]uint64
 }
 
@@ -158,7 +156,6 @@ type programState struct {
 	F      programFigures
 	Flow   programFlow
 	Speech programSpeech
-	_      [24]byte
 }
 
 type programSteering struct {
