@@ -55,11 +55,10 @@
 //     with and writes. The program does both under the lock, so that a flow is whole, and of the address that the
 //     packet came to. Not per processor: numbers and jitter need one state. An id that is never used twice says whose
 //     slot it is; without it the program relays nothing. Slot 0 is for the test that Open makes.
-//   - hints: the slot of the flow that was put last for a port, or for the odd one above it, in 16 bits. Flows are
-//     looked for there first: most of what a packet costs is waiting for memory, that of a hash is scattered, and
-//     hints are so dense that they stay in the cache. A slot that is not the flow's, or whose flow has ended, is found
-//     out, and the hash decides. So hints need no pin, and are taken back only of a flow that is unfit and has not
-//     ended.
+//   - hints: the slot of the flow that was put last for an even port, in 16 bits. RTP's flow is looked for there first:
+//     most of what a packet costs is waiting for memory, that of a hash is scattered, and hints are so dense that they
+//     stay in the cache. A slot that is not the flow's, as for RTCP, or whose flow has ended, is found out, and then
+//     the hash decides. So hints need no pin, and are taken back only of a flow that is unfit and has not ended.
 //   - steered, sockets: addresses without a socket, and what they are steered to, so many packets in a second; they end
 //     with the process.
 //

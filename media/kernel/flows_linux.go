@@ -97,9 +97,12 @@ func (r *Relay) put(c *carried, s *State) (err error) {
 	return nil
 }
 
-// hint says where the flow to in is. A slot needs no hint, and a wrong one does no harm.
+// hint says where the flow to in is, if that is an even port, as RTP's is. A slot needs no hint, and a wrong one does
+// no harm.
 func (r *Relay) hint(in netip.AddrPort, slot uint32) {
-	_, _ = r.hints.WriteAt(native.AppendUint16(nil, uint16(slot)), int64(in.Port()&^1)) // at most maxCapacity
+	if in.Port()%2 == 0 {
+		_, _ = r.hints.WriteAt(native.AppendUint16(nil, uint16(slot)), int64(in.Port())) // at most maxCapacity
+	}
 }
 
 // forget gives the room of a flow back. Its mu is held.

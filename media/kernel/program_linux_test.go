@@ -442,4 +442,10 @@ func TestHints(t *testing.T) {
 			}
 		}
 	}
+	m.hint(ap("10.0.0.1:20000"), 1)
+	m.hint(ap("10.0.0.1:20001"), 2) // RTCP's flow, which comes later
+	var got [2]byte
+	if _, err := m.Relay.hints.ReadAt(got[:], 20000); err != nil || native.Uint16(got[:]) != 1 {
+		t.Errorf("the hint of RTP's port: %d, %v; want 1", native.Uint16(got[:]), err)
+	}
 }

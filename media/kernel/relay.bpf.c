@@ -167,8 +167,8 @@ struct {
 	__type(value, __u64);
 } sockets SEC(".maps");
 
-// hints has the slots of the flows that were put last for our ports, 16 bits for an even port and the odd one above it;
-// 0: none is known. It is dense, where the memory of a hash is scattered: most of what a packet costs is waiting for
+// hints has the slots of the flows that were put last for our even ports, which are RTP's, 16 bits for each; 0: none is
+// known. It is dense, where the memory of a hash is scattered: most of what a packet costs is waiting for
 // memory. It is only a hint: slots get other flows. The process writes to its memory.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
