@@ -27,21 +27,14 @@ type attempts struct {
 	current *attempt               // nil: none
 	last    attemptEnd             // of the last attempt
 	plain   map[*peers.Target]bool // targets that have refused SRTP, and are offered RTP
-
-	// room for the first one and its entry in the record: most calls have no other
-	first attempt
-	entry [1]record.Attempt
 }
 
 // next begins an attempt at the plan's next target; nil: none is left.
 func (all *attempts) next(p *outbound.Plan) *attempt {
 	all.current = nil
 	if t, shared := p.Next(); t != nil {
-		if all.current = &all.first; all.tried > 0 {
-			all.current = &attempt{}
-		}
 		all.tried++
-		*all.current = attempt{number: all.tried, plan: p, target: t, shared: shared, started: time.Now()}
+		all.current = &attempt{number: all.tried, plan: p, target: t, shared: shared, started: time.Now()}
 	}
 	return all.current
 }
@@ -274,11 +267,7 @@ func (all *attempts) note(cause cause.Cause, code int) {
 	a := all.current
 	a.judge(cause, code)
 	a.recorded = true
-	entries := &all.call.record.Attempts
-	if *entries == nil {
-		*entries = all.entry[:0]
-	}
-	*entries = append(*entries, a.recordOf(cause, code))
+	all.call.record.Attempts = append(all.call.record.Attempts, a.recordOf(cause, code))
 }
 
 // beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.

@@ -25,7 +25,7 @@ func (c *Call) settle() {
 func (c *Call) compact() {
 	c.connected.settle()
 	c.plan = nil
-	if described := c.a.Leg.Described(); described != nil { // the same with its o= line
+	if described := c.a.Leg.Described(); described != nil { // the newest, which most calls have had from the start
 		c.bridge.Agreement.Answer = described
 	}
 	v, r := &c.vars, &c.record

@@ -218,7 +218,7 @@ func (n *notes) state(k *kept.Sheet) {
 	}
 	switch {
 	case c.ladder == nil:
-	case time.Since(c.times.answered) < noteDelay: // soon replaces this note
+	case time.Since(c.times.answered) < noteDelay: // another note mostly follows
 		k.Ladder = c.ladder.Plain(k.Ladder)
 	default:
 		k.Ladder = c.ladder.Encode(k.Ladder)

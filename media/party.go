@@ -10,7 +10,7 @@ import (
 
 // party is where one side's packets come from and go to.
 type party struct {
-	named *Peer // normalised, and not modified: the session has the same
+	named *Peer // normalised, and not modified: a new session has the same
 	rtp   latch.Latch
 	rtcp  reports
 

@@ -26,7 +26,7 @@ func (c *Call) Encode(b []byte) []byte {
 	return pack(b, *raw)
 }
 
-// Plain is Encode without the compression, which costs more than the rest. It is for what is replaced soon.
+// Plain is Encode without the compression, which costs more than the rest. It is for what is mostly replaced soon.
 func (c *Call) Plain(b []byte) []byte {
 	from := len(b)
 	if b = c.append(append(b, plain)); len(b) == from+1 {

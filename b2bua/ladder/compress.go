@@ -24,7 +24,7 @@ var typical = sync.OnceValue(func() *s2.Dict {
 // The first byte of an encoded ladder.
 const (
 	version = 1 // compressed
-	plain   = 2 // as it was before
+	plain   = 2 // not compressed
 )
 
 // decodedMax bounds a ladder before its compression, in bytes.

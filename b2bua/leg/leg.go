@@ -43,17 +43,19 @@ const (
 // facts for the call and effects for the wire. One goroutine owns it. It never asks for
 // the time.
 type Leg struct {
-	// constant, but for state, updates and Untyped
-	side      media.Side
+	// small fields stand together, for their room
 	state     legState
 	InviteSeq uint32 // CSeq of the INVITE
-	UAS       bool   // the peer sent the INVITE
 	updates   bool   // the peer accepts UPDATE (RFC 3311)
 	Untyped   bool   // a description of the peer was taken that had no Content-Type
-	mint      *message.Minter
-	Local     Local
-	agent     string // User-Agent and Server value
-	Peer      PeerOptions
+
+	// constant
+	UAS   bool // the peer sent the INVITE
+	side  media.Side
+	mint  *message.Minter
+	Local Local
+	agent string // User-Agent and Server value
+	Peer  PeerOptions
 
 	dialog Dialog
 

@@ -124,6 +124,6 @@
 // CAP_BPF and CAP_NET_ADMIN suffice, and a directory of the process's own in a mounted BPF file system; before 5.11
 // also an unlimited RLIMIT_MEMLOCK. What the verifier asks of a process without CAP_PERFMON is why the program chooses
 // between numbers and not addresses, has the lock first in a state, and writes whole words to the stack. Without it the
-// verifier also adds barriers against speculation, and a packet takes 1.6 times as long: Path says so. Tests:
+// verifier also adds barriers against speculation, and a packet takes twice as long: Path says so. Tests:
 // TestWithoutRoot, TestOldKernelNeedsADirectory; those of clsact have a kernel that does not know tcx.
 package kernel
