@@ -36,7 +36,7 @@ const (
 type rescues struct {
 	call    *Call
 	count   int             // times that the caller was kept
-	hearing *bridge.Hearing // whether the agent is heard; nil: nobody asks
+	hearing *bridge.Hearing // whether the agent is heard; nil: that is not looked for
 }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
