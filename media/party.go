@@ -25,8 +25,8 @@ type reports struct {
 	source netip.AddrPort // invalid while none is locked
 }
 
-// nobody is the description of a side before its first one.
-var nobody Peer //nolint:gochecknoglobals // a constant
+// undescribed is a side before its first description.
+var undescribed Peer //nolint:gochecknoglobals // a constant
 
 // set takes a new description, which is normalised, and reports whether it names another RTP address.
 func (p *party) set(peer *Peer, now time.Duration) (moved bool) {

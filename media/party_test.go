@@ -30,7 +30,7 @@ func TestPartyDestinations(t *testing.T) {
 		{"multicast", Peer{RTP: addr("224.0.0.1:4000")}, "", "", "", ""},
 		{"4-in-6", Peer{RTP: addr("[::ffff:198.51.100.7]:4000")}, "", "", sdp, "198.51.100.7:4001"},
 	} {
-		p := party{named: &nobody}
+		p := party{named: &undescribed}
 		p.set(new(tt.peer.normal()), 0)
 		if tt.rtp != "" {
 			p.rtp.Take(addr(tt.rtp), packet.Header{}, 0)
@@ -63,7 +63,7 @@ func TestPartySet(t *testing.T) {
 		{"other RTP", Peer{RTP: addr("198.51.100.8:4000"), RTCP: rtcp}, false, false},
 		{"none", Peer{Believed: prefixes("192.0.2.0/24")}, false, false},
 	} {
-		p := party{named: &nobody}
+		p := party{named: &undescribed}
 		p.set(new(Peer{RTP: rtp, RTCP: rtcp}.normal()), 0)
 		p.rtp.Take(rtp, packet.Header{}, 0)
 		p.rtcp.source = rtcp
@@ -96,8 +96,11 @@ func TestPartyJudgesReports(t *testing.T) {
 		{"off, believed", latch.Off, "", "", above, latch.Keep},
 		{"off, a guess", latch.Off, "", "", guess, latch.Stray},
 	} {
-		p := party{named: &nobody}
-		p.set(new(Peer{RTP: addr("198.51.100.7:4000"), RTCP: addr(named), Believed: prefixes("203.0.113.1/32"), Latch: tt.mode}.normal()), 0)
+		p := party{named: &undescribed}
+		peer := Peer{
+			RTP: addr("198.51.100.7:4000"), RTCP: addr(named), Believed: prefixes("203.0.113.1/32"), Latch: tt.mode,
+		}.normal()
+		p.set(&peer, 0)
 		if tt.rtp != "" {
 			p.rtp.Take(addr(tt.rtp), packet.Header{}, 0)
 		}

@@ -113,7 +113,7 @@ type rtpState struct {
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
 	for _, side := range []Side{SideA, SideB} {
-		r.party[side].named = &nobody
+		r.party[side].named = &undescribed
 		for _, kind := range []Kind{RTP, RTCP} {
 			r.endpoint[side][kind] = endpoint{
 				fd: sockets[side][kind], side: side, kind: kind, relay: r,

@@ -41,7 +41,7 @@ func NewHearing(now time.Time, deadAir time.Duration) *Hearing {
 	return h
 }
 
-// Deadline is that of the next look; zero: there is none.
+// Deadline is the time of the next look; zero: none is due.
 func (h *Hearing) Deadline() time.Time {
 	if h == nil {
 		return time.Time{}

@@ -107,7 +107,8 @@ func Slow() error {
 	return errNoPerfmon
 }
 
-var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel about twice as long, and conversations are not measured")
+var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel about twice as long, " +
+	"and conversations are not measured")
 
 // open does Open. What it has made when it fails is ended by end.
 func (r *Relay) open() (err error) {
