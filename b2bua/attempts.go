@@ -210,16 +210,19 @@ func (all *attempts) prepare(a *attempt) {
 	}
 	all.triesFrom(time.Now(), a, t.Preparer != nil)
 	ready := &ready{Attempt: number}
-	all.beforeInvite("prepare", ready, func() {
+	all.beforeInvite(ctx, "prepare", ready, func(ctx context.Context) {
 		defer cancel() // if the caller has gone on
 		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
 	})
 }
 
-// beforeInvite does beside the call what an attempt needs, and has the call know when it is ready.
-func (all *attempts) beforeInvite(what string, ready *ready, do func()) {
+// beforeInvite does beside the call what an attempt needs, and has the call know when it is ready. It begins on the
+// goroutine of the call's turn: most of it is to wait for others.
+func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready, do func(context.Context)) {
 	c := all.call
-	c.server.beside(func() {
+	c.server.calls.Add(1)
+	c.server.coroutines.Begin(ctx, func(ctx context.Context) {
+		defer c.server.calls.Done()
 		defer func() {
 			if ready.Reached == nil { // it panicked
 				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}
@@ -227,7 +230,7 @@ func (all *attempts) beforeInvite(what string, ready *ready, do func()) {
 			c.mailbox.PostLast(item{event: *ready})
 		}()
 		defer c.server.recovered(what)
-		do()
+		do(ctx)
 	})
 }
 

@@ -184,7 +184,9 @@ func (all *attempts) connect(f ready) {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	all.current.cancel = cancel
 	f.Reached, f.TriedTCP, f.Err = new(*f.Reached), true, nil // the call has the other one
-	all.beforeInvite("connect", &f, func() { f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest) })
+	all.beforeInvite(ctx, "connect", &f, func(ctx context.Context) {
+		f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest)
+	})
 }
 
 // refusedBy notes how an attempt ended, and says whether the next target is to be
@@ -213,7 +215,7 @@ func (all *attempts) elsewhere(f leg.Refused) bool {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
 	ready, target := &ready{Attempt: a.number, Reached: new(*a.reached)}, a.target // the record reads the other one
-	all.beforeInvite("connect", ready, func() { ready.Next(ctx, target, c.server.stack) })
+	all.beforeInvite(ctx, "connect", ready, func(ctx context.Context) { ready.Next(ctx, target, c.server.stack) })
 	return true
 }
 

@@ -25,6 +25,7 @@ import (
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/internal/coroutine"
 	"flowbridge/internal/parallel"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -57,9 +58,10 @@ type Server struct {
 	leaves       atomic.Pointer[func() bool] // Leave
 	unwritten    atomic.Int64                // records that the sink has not taken yet
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
+	ctx        context.Context
+	cancel     context.CancelFunc
+	calls      sync.WaitGroup // calls, legs of calls included, and goroutines and coroutines for them
+	coroutines coroutine.Pool // for what calls wait for before an INVITE
 }
 
 // successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those
@@ -178,6 +180,7 @@ func (s *Server) Close() error {
 	s.stopCalls()
 	s.clients.Close()
 	s.ladders.Shut()
+	s.coroutines.Close()
 	return s.stack.Close()
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/peers"
+	"flowbridge/internal/coroutine"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
@@ -302,6 +303,7 @@ func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (pee
 	p.asked, p.trace = append(p.asked, r), append(p.trace, tracecontext.From(ctx))
 	after, err, n := p.after, p.err, len(p.asked)
 	p.mu.Unlock()
+	coroutine.Apart(ctx)
 	select {
 	case <-time.After(after):
 	case <-ctx.Done():

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowbridge/internal/coroutine"
 )
 
 // How long answers are kept. Their TTL does not count.
@@ -139,6 +141,7 @@ func await(ctx context.Context, asking <-chan struct{}, stale bool) error {
 		defer t.Stop()
 		enough = t.C
 	}
+	coroutine.Apart(ctx)
 	select {
 	case <-asking:
 	case <-enough:

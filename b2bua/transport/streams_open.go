@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
+	"flowbridge/internal/coroutine"
 )
 
 // connect gives a connection to a peer: one that is open, or a new one.
@@ -23,6 +24,7 @@ func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPo
 	if c := s.find(key); c != nil {
 		return c, nil
 	}
+	coroutine.Apart(ctx)
 	made := s.opening.DoChan(fmt.Sprint(key), func() (any, error) {
 		if c := s.find(key); c != nil { // since the first look
 			return c, nil

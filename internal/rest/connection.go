@@ -15,11 +15,16 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"flowbridge/internal/coroutine"
 )
 
-// connection carries one exchange after the other.
+// connection carries one exchange after the other. Its own goroutine waits for what comes (attend). An exchange is made
+// by the goroutine that sends the request, and has the connection to itself from the moment at which something comes
+// until it is over.
 type connection struct {
 	of           *Transport
 	scheme, host string
@@ -27,23 +32,23 @@ type connection struct {
 	stream       net.Conn // the socket, or TLS on it
 	in           *bufio.Reader
 	out          *bufio.Writer
-	abort        func()    // the socket's end at once, by whichever goroutine
-	since        time.Time // idle since
+	abort        func()        // the socket's end at once, by whichever goroutine
+	since        time.Time     // idle since
+	rests        chan func()   // what attend runs when something has come: the rest of the exchange
+	over         chan struct{} // closed when the exchange is over; nil: attend runs the rest of it
+	keeps        bool          // attend is to give it back
 
-	// of the exchange; in bytes
-	sent, received int64
-	room           int64 // what may yet come of the headers
+	mu    sync.Mutex // guards what follows, and in, until something comes
+	asked bool       // an exchange is under way
+	ended bool       // it is of no use any more
+	room  int64      // what may yet come of the headers, in bytes
 
-	send   func() bool   // what is done before the wait for an answer, on the request
-	asks   *http.Request // nil: it is sent
-	reused bool
-	failed error // to send it
+	sent, received int64 // of the exchange, in bytes
 }
 
 func newConnection(of *Transport, to *url.URL, s *socket, stream net.Conn) *connection {
 	c := &connection{of: of, scheme: to.Scheme, host: to.Host, socket: s, stream: stream, abort: func() { _ = s.Close() }}
-	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(c)
-	c.send = c.sendOnce
+	c.in, c.out, c.rests = bufio.NewReader(c), bufio.NewWriter(c), make(chan func(), 1)
 	return c
 }
 
@@ -70,49 +75,90 @@ func (c *connection) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// errEnded is an idle connection that has ended, or on which something has come.
-var errEnded = errors.New("the connection has ended")
-
-// alive says whether an idle connection can be used: nothing has come on it, not even its end.
-func (c *connection) alive() bool {
-	c.socket.look, c.room = true, 1
+// silent says that nothing has come, not even the end.
+func (c *connection) silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.socket.look = true
 	_, err := c.in.Peek(1)
 	c.socket.look = false
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// sendOnce sends the request, if an idle connection is alive. It says whether there is nothing to wait for: the second
-// time, after an error, and where a server says something before it is asked.
-func (c *connection) sendOnce() bool {
-	r := c.asks
-	if c.asks = nil; r == nil {
-		return true
+// attend waits for what comes, as long as the connection is of use, and has the rest of each exchange run. What comes
+// unasked, as the end does, ends the connection.
+func (c *connection) attend() {
+	for {
+		_ = c.socket.wait(func() bool { return !c.silent() }) // an error is one of the exchange's reads, too
+		c.mu.Lock()
+		asked := c.asked
+		c.ended = !asked
+		c.mu.Unlock()
+		if !asked {
+			c.of.forget(c)
+			c.close()
+			return
+		}
+		if (<-c.rests)(); c.keeps {
+			c.keeps = false
+			c.giveBack()
+		}
 	}
-	silent := c.alive()
-	if c.reused && !silent {
-		c.failed = errEnded
-		return true
-	}
-	c.room = cmp.Or(c.of.other.MaxResponseHeaderBytes, maxHeaders)
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
-		trace.GotConn(httptrace.GotConnInfo{Conn: c.stream, Reused: c.reused})
-	}
-	if c.failed = r.Write(c.out); c.failed == nil {
-		c.failed = c.out.Flush()
-	}
-	return c.failed != nil || !silent
 }
+
+// begin begins an exchange; false: something has come unasked.
+func (c *connection) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked, c.sent, c.received = true, 0, 0
+	c.room = cmp.Or(c.of.other.MaxResponseHeaderBytes, maxHeaders)
+	return !c.ended
+}
+
+// giveBack ends an exchange after which the connection is kept.
+func (c *connection) giveBack() {
+	c.mu.Lock()
+	c.asked, c.room = false, 1
+	c.mu.Unlock()
+	c.of.keep(c)
+}
+
+// wait waits until something has come.
+func (c *connection) wait(ctx context.Context) {
+	if coroutine.Park(ctx, func(rest func()) { c.rests <- rest }) {
+		return
+	}
+	come, over := make(chan struct{}), make(chan struct{})
+	c.over = over
+	c.rests <- func() {
+		close(come)
+		<-over
+	}
+	<-come
+}
+
+// errEnded is a kept connection that has ended, or on which something has come.
+var errEnded = errors.New("the connection has ended")
 
 // exchange sends a request and waits for the headers of its answer. After an error the connection is closed; errEnded:
 // it was of no use, and nothing was sent.
 func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, error) {
 	a := &answerBody{connection: c, ctx: r.Context(), stop: context.AfterFunc(r.Context(), c.abort)}
-	c.asks, c.reused, c.failed, c.sent, c.received = r, reused, nil, 0, 0
-	failed := c.socket.wait(c.send)
-	if failed = cmp.Or(c.failed, failed); errors.Is(failed, errEnded) {
+	if !c.begin() {
 		a.end(false)
-		return nil, failed
+		return nil, errEnded
 	}
+	if !reused {
+		go c.attend()
+	}
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: c.stream, Reused: reused})
+	}
+	failed := r.Write(c.out)
+	if failed == nil {
+		failed = c.out.Flush()
+	}
+	c.wait(r.Context())
 	res, err := c.answer(r) // also after a failed write: a server may refuse a request before it is whole
 	if err != nil {
 		a.end(false)
@@ -181,13 +227,25 @@ func (a *answerBody) Close() error {
 	return nil
 }
 
-// end ends an exchange.
+// end ends an exchange. A connection whose goroutine runs the rest of it is kept after that: the goroutine may be busy
+// for a while.
 func (a *answerBody) end(keep bool) {
-	if !a.stop() || !keep || a.in.Buffered() > 0 {
+	over := a.over
+	a.over = nil
+	switch keep = a.stop() && keep && a.in.Buffered() == 0; {
+	case !keep:
+		a.mu.Lock()
+		a.asked = false
+		a.mu.Unlock()
 		a.close()
-		return
+	case over == nil:
+		a.keeps = true
+	default:
+		a.giveBack()
 	}
-	a.of.keep(a.connection)
+	if over != nil {
+		close(over)
+	}
 }
 
 // unzipped is a compressed body as it was before.
@@ -216,10 +274,7 @@ type socket struct {
 	net.Conn
 	raw  syscall.RawConn
 	look bool // reads don't wait: where there is nothing, they end as after a deadline. Within wait alone
-
-	step func() bool // of wait
-	try  func(fd uintptr) bool
-	fd   int // within wait
+	fd   int  // within wait
 }
 
 func newSocket(conn net.Conn) (*socket, error) {
@@ -231,20 +286,16 @@ func newSocket(conn net.Conn) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{Conn: conn, raw: raw}
-	s.try = func(fd uintptr) bool {
-		s.fd = int(fd)
-		return s.step()
-	}
-	return s, nil
+	return &socket{Conn: conn, raw: raw}, nil
 }
 
 // wait does a step until that says true, each time after something has come since the step before began, or the
-// connection's end. So a request that is sent within a step is not followed by a read that finds nothing yet. A step
-// may look and write, not close.
+// connection's end. A step may look, not close.
 func (s *socket) wait(step func() bool) error {
-	s.step = step
-	return s.raw.Read(s.try)
+	return s.raw.Read(func(fd uintptr) bool {
+		s.fd = int(fd)
+		return step()
+	})
 }
 
 // Read reads from the connection.

@@ -11,15 +11,17 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"flowbridge/internal/coroutine"
 )
 
 // maxWritten bounds the body of a request that is written whole before its answer is looked for, in bytes. It fits into
 // what the kernel buffers, so a server that answers without reading it does not block the write.
 const maxWritten = 32 << 10
 
-// Transport sends requests by HTTP/1.1, each in the goroutine that makes it: it writes the request, then it waits for
-// the answer, and nobody else is woken. The two goroutines that net/http has for each connection cost more than all
-// else in a small exchange with a server nearby.
+// Transport sends requests by HTTP/1.1. The goroutine that makes a request writes it. The answer wakes the goroutine
+// that each connection has, and there the rest of a coroutine goes on (coroutine.Park): nobody else is woken. A request
+// of no coroutine waits for that goroutine.
 //
 // The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with
 // these differences: it asks for no compression, but gzip is undone; the dialling of a request ends with it; an answer
@@ -57,6 +59,7 @@ func (t *Transport) CloseIdleConnections() {
 // on another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !t.fits(r) {
+		coroutine.Apart(r.Context())
 		return t.other.RoundTrip(r)
 	}
 	for {
@@ -127,6 +130,7 @@ func closeBody(r *http.Request) {
 // connection gives a connection for a request, a kept one if there is one.
 func (t *Transport) connection(r *http.Request) (c *connection, reused bool, err error) {
 	if c = t.take(r.URL); c == nil {
+		coroutine.Apart(r.Context())
 		c, err = t.dial(r.Context(), r.URL)
 		return c, false, err
 	}
@@ -162,6 +166,13 @@ func (t *Transport) keep(c *connection) {
 	if !kept {
 		c.close()
 	}
+}
+
+// forget takes a connection that has ended from the idle ones.
+func (t *Transport) forget(c *connection) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle = slices.DeleteFunc(t.idle, func(other *connection) bool { return other == c })
 }
 
 // expireIn sets the timer for the oldest of the idle connections.

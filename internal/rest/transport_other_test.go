@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -92,7 +93,7 @@ func TestTransportOverTLS(t *testing.T) {
 		}
 	}
 	s.CloseClientConnections() // with TLS's own goodbye
-	for deadline := time.Now().Add(time.Minute); len(tr.idle) == 1 && tr.idle[0].isAlive() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); tr.kept() == 1 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	if got, want := get(), "HTTP/1.1 example.com false <nil>"; got != want || opened.Load() != 2 {
@@ -126,11 +127,12 @@ type speech struct {
 	text   []byte
 	piece  int
 	takes  int
-	closed bool
+	once   sync.Once
+	closed chan struct{}
 }
 
 func (s *speech) Read(p []byte) (int, error) {
-	if s.closed || len(s.text) == 0 {
+	if s.isClosed() || len(s.text) == 0 {
 		return 0, io.EOF
 	}
 	n := copy(p[:min(len(p), s.piece)], s.text)
@@ -146,25 +148,41 @@ func (s *speech) Write(p []byte) (int, error) {
 }
 
 func (s *speech) Close() error {
-	s.closed = true
+	s.once.Do(func() { close(s.closed) })
 	return nil
 }
 
-// readable is a socket on which something has always come.
-type readable struct{ syscall.RawConn }
+func (s *speech) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}
 
-func (readable) Read(f func(uintptr) bool) error {
-	for !f(0) {
+// readable is a socket on which something has come, and after one exchange nothing more but its end.
+type readable struct {
+	syscall.RawConn
+	closed <-chan struct{}
+	waited bool
+}
+
+func (r *readable) Read(f func(uintptr) bool) error {
+	if r.waited {
+		<-r.closed
+		return net.ErrClosed
+	}
+	for r.waited = true; !f(0); {
 	}
 	return nil
 }
 
 // spoken is a connection to such a server.
 func spoken(text string, piece, takes int) *connection {
-	stream := &speech{text: []byte(text), piece: piece, takes: takes}
+	stream := &speech{text: []byte(text), piece: piece, takes: takes, closed: make(chan struct{})}
 	t := NewTransport(&http.Transport{MaxIdleConnsPerHost: 1, MaxResponseHeaderBytes: maxHeaders})
-	s := &socket{Conn: stream, raw: readable{}}
-	s.try = func(uintptr) bool { return s.step() }
+	s := &socket{Conn: stream, raw: &readable{closed: stream.closed}}
 	return newConnection(t, &url.URL{Scheme: "http", Host: "a"}, s, stream)
 }
 
@@ -182,16 +200,17 @@ func FuzzAnswer(f *testing.F) {
 		res, err := c.exchange(r, false)
 		stream := c.stream.(*speech)
 		if err != nil {
-			if !stream.closed || len(c.of.idle) != 0 || c.received > maxHeaders+4096 {
-				t.Fatalf("closed %v, %d kept, %d bytes read after %v", stream.closed, len(c.of.idle), c.received, err)
+			if !stream.isClosed() || c.of.kept() != 0 || c.received > maxHeaders+4096 {
+				t.Fatalf("closed %v, %d kept, %d bytes read after %v", stream.isClosed(), c.of.kept(), c.received, err)
 			}
 			return
 		}
 		_, err = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
-		kept := len(c.of.idle) == 1
-		if kept == stream.closed || kept && (err != nil && !res.Uncompressed || c.in.Buffered() != 0) {
-			t.Fatalf("kept %v, closed %v, %d left, %v", kept, stream.closed, c.in.Buffered(), err)
+		kept := c.of.kept() == 1
+		if kept == stream.isClosed() || kept && (err != nil && !res.Uncompressed || c.in.Buffered() != 0) {
+			t.Fatalf("kept %v, closed %v, %d left, %v", kept, stream.isClosed(), c.in.Buffered(), err)
 		}
+		_ = stream.Close()
 	})
 }

@@ -146,23 +146,18 @@ func TestIdleConnectionEnds(t *testing.T) {
 	}
 }
 
-// isAlive is alive of an idle connection.
-func (c *connection) isAlive() (alive bool) {
-	_ = c.socket.wait(func() bool {
-		alive = c.alive()
-		return true
-	})
-	return alive
+// kept is how many connections are kept.
+func (t *Transport) kept() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.idle)
 }
 
 // waitForEvent waits until what a server has done to the idle connection has arrived here.
 func (b *bytewise) waitForEvent(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		b.Transport.mu.Lock()
-		alive := len(b.idle) == 1 && b.idle[0].isAlive()
-		b.Transport.mu.Unlock()
-		if !alive {
+		if b.kept() == 0 {
 			return
 		}
 	}
@@ -235,7 +230,7 @@ func TestCancelledAnywhere(t *testing.T) {
 			if got, err := b.ask(ctx); !errors.Is(err, because) {
 				t.Errorf("got %q, %v", got, err)
 			}
-			if len(b.idle) != 0 {
+			if b.kept() != 0 {
 				t.Error("the connection is kept")
 			}
 		})
@@ -253,7 +248,7 @@ func TestCancelledAnywhere(t *testing.T) {
 		cancel()
 		_, _ = io.ReadAll(res.Body)
 		_ = res.Body.Close()
-		if len(b.idle) != 0 {
+		if b.kept() != 0 {
 			t.Error("the connection is kept")
 		}
 	})
@@ -298,8 +293,8 @@ func TestBodyIsClosedEarly(t *testing.T) {
 	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+b.listener.Addr().String(), nil)
 	res, err := b.RoundTrip(r)
 	must(t, err)
-	if err := res.Body.Close(); err != nil || len(b.idle) != 0 {
-		t.Errorf("got %v, %d kept", err, len(b.idle))
+	if err := res.Body.Close(); err != nil || b.kept() != 0 {
+		t.Errorf("got %v, %d kept", err, b.kept())
 	}
 	if _, err := res.Body.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
 		t.Errorf("got %v", err)
@@ -341,8 +336,8 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 			})
 		}
 		asking.Wait()
-		if len(b.idle) != 2 {
-			t.Errorf("%d are kept", len(b.idle))
+		if b.kept() != 2 {
+			t.Errorf("%d are kept", b.kept())
 		}
 	})
 	t.Run("closed while one is in use", func(t *testing.T) {
@@ -359,8 +354,8 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 			b.CloseIdleConnections()
 			close(goOn)
 		}()
-		if got, err := b.ask(t.Context()); err != nil || got != "200 ok" || len(b.idle) != 0 {
-			t.Errorf("got %q, %v, %d kept", got, err, len(b.idle))
+		if got, err := b.ask(t.Context()); err != nil || got != "200 ok" || b.kept() != 0 {
+			t.Errorf("got %q, %v, %d kept", got, err, b.kept())
 		}
 	})
 }
@@ -385,7 +380,7 @@ func TestAnswerBeforeTheRequestIsWhole(t *testing.T) {
 		c := spoken(refusal, 100, 0)
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a/", strings.NewReader("x"))
 		res, err := c.exchange(r, false)
-		if err != nil || res.StatusCode != 413 || len(c.of.idle) != 0 {
+		if err != nil || res.StatusCode != 413 || c.of.kept() != 0 {
 			t.Errorf("got %v, %v", res, err)
 		}
 	})

@@ -1,0 +1,104 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"flowbridge/internal/coroutine"
+)
+
+// askAside makes a POST as a coroutine. begun is closed when the coroutine has left this goroutine.
+func (b *bytewise) askAside(ctx context.Context, begun chan struct{}, header ...string) (got string, err error) {
+	pool := coroutine.Pool{Apart: func(rest func()) { go rest() }}
+	pool.Begin(ctx, func(ctx context.Context) { got, err = b.ask(ctx, header...) })
+	close(begun)
+	pool.Close()
+	if err == nil { // what the coroutine ran on gives its connection back then
+		for deadline := time.Now().Add(time.Minute); b.kept() == 0 && time.Now().Before(deadline); {
+			runtime.Gosched()
+		}
+	}
+	return got, err
+}
+
+// A request of a coroutine does not keep the goroutine that sends it, on a new connection and on a kept one.
+func TestCoroutineLeavesItsCaller(t *testing.T) {
+	begun := make(chan chan struct{}, 1)
+	b := serveBytes(t, func(p *peer) {
+		for p.request() {
+			<-<-begun
+			p.say(fine)
+		}
+	})
+	for n := range 3 {
+		left := make(chan struct{})
+		begun <- left
+		if got, err := b.askAside(t.Context(), left); err != nil || got != "200 ok" || b.opened.Load() != 1 {
+			t.Fatalf("%d: got %q, %v on %d connections", n, got, err, b.opened.Load())
+		}
+	}
+}
+
+// Whatever is no answer is an error for a coroutine, too.
+func TestBrokenAnswersToCoroutines(t *testing.T) {
+	for name, says := range brokenAnswers {
+		for _, before := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, %d before", name, before), func(t *testing.T) {
+				b := serveBytes(t, func(p *peer) {
+					for range before {
+						if p.request(); p.n == 1 {
+							p.say(fine)
+						}
+					}
+					p.request()
+					p.say(says)
+				})
+				for range before {
+					if got, err := b.askAside(t.Context(), make(chan struct{})); err != nil || got != "200 ok" {
+						t.Fatalf("got %q, %v", got, err)
+					}
+				}
+				if got, err := b.askAside(t.Context(), make(chan struct{})); err == nil || b.kept() != 0 {
+					t.Errorf("got %q, %d kept", got, b.kept())
+				}
+			})
+		}
+	}
+}
+
+// A coroutine whose kept connection ends asks again on another one, apart from its caller; one that is cancelled ends.
+func TestCoroutineGoesOnWithoutAnswer(t *testing.T) {
+	asked, over := make(chan struct{}), make(chan struct{})
+	b := serveBytes(t, func(p *peer) {
+		for i := 1; p.request(); i++ {
+			switch {
+			case p.n == 1 && i == 2:
+				return
+			case p.n == 2 && i == 2:
+				close(asked)
+				<-over
+				return
+			}
+			p.say(fine)
+		}
+	})
+	defer close(over)
+	for range 2 {
+		if got, err := b.askAside(t.Context(), make(chan struct{}), "Idempotency-Key", "k"); err != nil || got != "200 ok" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	because := errors.New("the caller has hung up")
+	go func() {
+		<-asked
+		cancel(because)
+	}()
+	if got, err := b.askAside(ctx, make(chan struct{})); !errors.Is(err, because) || b.kept() != 0 {
+		t.Errorf("got %q, %v, %d kept", got, err, b.kept())
+	}
+}
