@@ -67,7 +67,7 @@ func (f *figures) gauges() telemetry.Gauges {
 	g := telemetry.Gauges{
 		StoreBroken: f.node.store.Err() != nil, JournalDropped: f.node.store.Dropped(),
 		ReloadedAt: *f.reloads.at.Load(), ReloadFailed: f.reloads.failed.Load(), Certificates: f.expiries(),
-		More: f.partGauges(),
+		More: f.partGauges,
 	}
 	if f.node.server == nil { // it stands by
 		return g
