@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,18 +25,7 @@ type Gauges struct {
 	// Streams are relayed now, one for each direction of a call, by path: kernel or userspace.
 	Streams map[string]int
 	Panics  uint64
-	// StoreBroken says that the last write failed. JournalDropped counts updates that were left out because the disk was
-	// slow.
-	StoreBroken    bool
-	JournalDropped int64
-	// ReloadedAt is when the configuration in force was read, ReloadFailed says that a later one was refused.
-	ReloadedAt   time.Time
-	ReloadFailed bool
-	// LogLevelChanged says that the log has another level than configured.
-	LogLevelChanged bool
-	// Certificates are when the listeners' certificates end, by file; empty: there are none.
-	Certificates map[string]time.Time
-	// More adds the figures of parts that only some nodes have; nil: there are none.
+	// More adds the figures of the node's other parts.
 	More func(Add)
 }
 
@@ -79,26 +67,9 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 	c.targets(add, &g)
 	messages(add, &g)
 	add("draining", "Whether new calls are refused because the process is to end.", OneIf(g.Node.Draining))
-	add("store_broken",
-		"Whether the last write to the database or the journal failed. Calls go on, and records wait in memory.",
-		OneIf(g.StoreBroken))
 	add("unwritten_records", "Records of ended calls that are not in the database yet.", float64(g.Node.Unwritten))
-	add("journal_dropped_total", "Updates of live calls that were left out because the disk was too slow or full.",
-		float64(max(0, g.JournalDropped)))
 	add("panics_recovered_total", "Faults of Flowbridge that ended a call, and not the process.", float64(g.Panics))
-	add("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",
-		float64(g.ReloadedAt.Unix()))
-	add("config_last_reload_successful", "Whether the last attempt to read the configuration succeeded.",
-		OneIf(!g.ReloadFailed))
-	add("log_level_changed", "Whether the log has another level than the configuration, for a while.",
-		OneIf(g.LogLevelChanged))
-	for file, until := range g.Certificates {
-		add("certificate_expiry_timestamp_seconds", "When a certificate of the listeners ends.", float64(until.Unix()),
-			"file", file)
-	}
-	if g.More != nil {
-		g.More(add)
-	}
+	g.More(add)
 }
 
 func (c *gauges) calls(add Add, g *Gauges) {
@@ -159,12 +130,11 @@ func (*gauges) targets(add Add, g *Gauges) {
 		for _, a := range t.Addresses {
 			states[a.State]++
 		}
-		add("target_addresses",
-			"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
-			float64(states[live.AddressOK]), "target", t.Name, "state", live.AddressOK)
-		add("target_addresses",
-			"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
-			float64(states[live.AddressAvoided]), "target", t.Name, "state", live.AddressAvoided)
+		for state, n := range states {
+			add("target_addresses",
+				"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
+				float64(n), "target", t.Name, "state", state)
+		}
 	}
 }
 

@@ -78,14 +78,34 @@ func identityGauges(add telemetry.Add, v *stir.Verifier) {
 	}
 }
 
-// partGauges are the figures of the parts that only some nodes have.
+// partGauges adds the figures of the node's parts.
 func (f *figures) partGauges(add telemetry.Add) {
 	if s := f.sampled.Load(); s != nil {
 		for consumer, items := range s.outbox {
 			add("outbox_records", "Records that wait in the database for a fleet or a webhook.", float64(items),
 				"consumer", consumer)
 		}
+		for file, until := range s.expiry {
+			add("certificate_expiry_timestamp_seconds", "When a certificate of the listeners ends.", float64(until.Unix()),
+				"file", file)
+		}
 	}
+	add("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",
+		float64(f.reloads.at.Load().Unix()))
+	add("config_last_reload_successful", "Whether the last attempt to read the configuration succeeded.",
+		telemetry.OneIf(!f.reloads.failed.Load()))
+	changed := false
+	if f.node.out != nil {
+		_, _, until := f.node.out.Level()
+		changed = !until.IsZero()
+	}
+	add("log_level_changed", "Whether the log has another level than the configuration, for a while.",
+		telemetry.OneIf(changed))
+	add("store_broken",
+		"Whether the last write to the database or the journal failed. Calls go on, and records wait in memory.",
+		telemetry.OneIf(f.node.store.Err() != nil))
+	add("journal_dropped_total", "Updates of live calls that were left out because the disk was too slow or full.",
+		float64(max(0, f.node.store.Dropped())))
 	add("store_set_aside", "Whether this process has set a damaged database aside, and begun a new one.",
 		telemetry.OneIf(f.node.store.SetAside() != ""))
 	add("store_unreadable_records",
@@ -128,14 +148,6 @@ func exporting(name, what string, sent, dropped func() uint64) func(telemetry.Ad
 		add(name+"_dropped_total", what+" that were left out, because the receiver was away or too slow.",
 			float64(dropped()))
 	}
-}
-
-// expiries are when the certificates of listeners end, by file.
-func (f *figures) expiries() map[string]time.Time {
-	if s := f.sampled.Load(); s != nil {
-		return maps.Clone(s.expiry)
-	}
-	return nil
 }
 
 func webhookGauges(add telemetry.Add, hooks []webhook.Stats) {
