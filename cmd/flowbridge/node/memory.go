@@ -188,20 +188,13 @@ func (q *quiet) look(h heap) bool {
 
 // releaseWhenQuiet gives back what a flood, or the set-up of calls that are held now, has left behind.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
-	tick := time.NewTicker(quietEvery)
-	defer tick.Stop()
 	var q quiet
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, quietEvery, func() {
 		if m.setsPercent && q.look(readHeap()) {
 			debug.FreeOSMemory()
 			m.given.Add(1)
 		}
-	}
+	})
 }
 
 // gauges are the figures of the policy.

@@ -86,16 +86,8 @@ func (s *scarcity) tell(refuse func(bool)) {
 
 // watch looks until ctx ends.
 func (s *scarcity) watch(ctx context.Context) {
-	tick := time.NewTicker(scarceEvery)
-	defer tick.Stop()
-	for {
-		s.look(time.Now())
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	s.look(time.Now())
+	every(ctx, scarceEvery, func() { s.look(time.Now()) })
 }
 
 func (s *scarcity) look(now time.Time) {

@@ -92,16 +92,7 @@ func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
 // watch looks until ctx ends.
 func (s *stalls) watch(ctx context.Context) {
 	go s.tell(ctx)
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.look(time.Now())
-		case <-ctx.Done():
-			return
-		}
-	}
+	every(ctx, lookEvery, func() { s.look(time.Now()) })
 }
 
 // tell logs. While the log takes nothing, it waits, and nobody else.
