@@ -144,19 +144,17 @@ func (d *doubts) expression(path string, n *Numbers) {
 // networks are those that are too large to be somebody's.
 func (d *doubts) networks() {
 	const noAddress = "write the networks that the peer names; a peer without fixed addresses shows credentials instead of sources"
-	for i := range d.cfg.Trunks {
-		t := &d.cfg.Trunks[i]
-		path := fmt.Sprintf("trunks[%d]", i)
-		d.wide(path+".sources", prefixes(t.Sources), "anybody there may call as this trunk", noAddress)
-		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed",
+	peer := func(kind string, i int, sources []Source, media []netip.Prefix) {
+		path := fmt.Sprintf("%ss[%d]", kind, i)
+		d.wide(path+".sources", prefixes(sources), "anybody there may call as this "+kind, noAddress)
+		d.wide(path+".media_sources", media, "RTP of anybody there is believed",
 			"write the networks that the peer's RTP comes from")
 	}
+	for i := range d.cfg.Trunks {
+		peer("trunk", i, d.cfg.Trunks[i].Sources, d.cfg.Trunks[i].MediaSources)
+	}
 	for i := range d.cfg.Targets {
-		t := &d.cfg.Targets[i]
-		path := fmt.Sprintf("targets[%d]", i)
-		d.wide(path+".sources", prefixes(t.Sources), "anybody there may call as this target", noAddress)
-		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed",
-			"write the networks that the peer's RTP comes from")
+		peer("target", i, d.cfg.Targets[i].Sources, d.cfg.Targets[i].MediaSources)
 	}
 	d.wide("sip.local_networks", d.cfg.SIP.LocalNetworks, "peers there are not told the advertised address",
 		"write the networks on this side of the NAT, like 192.168.0.0/16")

@@ -180,33 +180,18 @@ func (p *Prepare) overHTTP(s section) {
 }
 
 // requestHeaders reads the headers of the request.
-func (s section) requestHeaders(p *Prepare) (all []Header) {
-	v, ok := s.fields["headers"]
-	if !ok {
-		return nil
-	}
-	entries, _ := v.entries(join)
-	first := map[string]string{}
-	for _, e := range entries {
-		name := http.CanonicalHeaderKey(e.key)
+func (s section) requestHeaders(p *Prepare) []Header {
+	return s.headerLines(templateUse{without: ownStep}, func(key string) complaint {
+		name := http.CanonicalHeaderKey(key)
 		switch {
-		case !httpToken.MatchString(e.key):
-			v.l.fail(e.line, e.path, "is not the name of a header", "write one like X-Api-Version")
-			continue
+		case !httpToken.MatchString(key):
+			return refuse("is not the name of a header", "write one like X-Api-Version")
 		case slices.Contains(ownRequestHeaders(), name), name == "Authorization" && s.hasToken() && p.TokenHeader == "",
-			p.TokenHeader != "" && strings.EqualFold(e.key, p.TokenHeader):
-			v.l.fail(e.line, e.path, "is set by Flowbridge itself", "remove it")
-			continue
-		case first[name] != "":
-			v.l.fail(e.line, e.path, "is the same header as "+first[name], "keep one of them")
-			continue
+			p.TokenHeader != "" && strings.EqualFold(key, p.TokenHeader):
+			return refuse("is set by Flowbridge itself", "remove it")
 		}
-		first[name] = e.key
-		if t, _, ok := e.template(templateUse{without: ownStep}); ok {
-			all = append(all, Header{Name: e.key, Value: t})
-		}
-	}
-	return all
+		return complaint{}
+	})
 }
 
 func (s section) hasToken() bool { return s.has("token_file") || s.has("token_env") }

@@ -209,27 +209,35 @@ type Header struct {
 	Value *template.Template
 }
 
-// headers reads the header mapping, in file order.
+// headers reads the header mapping of an INVITE.
 func (s section) headers(use templateUse) []Header {
+	return s.headerLines(use, func(name string) complaint {
+		switch {
+		case !tokenOnly.MatchString(name):
+			return refuse("is not a header name", "use letters, digits and dashes, and no colon within the name")
+		case ownHeader(strings.ToLower(name)):
+			return refuse("is set by Flowbridge itself", "remove it; carry the value in a header of another name, X-…")
+		}
+		return complaint{}
+	})
+}
+
+// headerLines reads a mapping of header names to templates, in file order. wrong says what is wrong with a name.
+func (s section) headerLines(use templateUse, wrong func(name string) complaint) (all []Header) {
 	v, ok := s.fields["headers"]
 	if !ok {
 		return nil
 	}
 	entries, _ := v.entries(join)
-	var all []Header
-	first := map[string]string{}
+	first := map[string]string{} // as it was spelled, by its name in lower case
 	for _, e := range entries {
 		lower := strings.ToLower(e.key)
-		switch {
-		case !tokenOnly.MatchString(e.key):
-			v.l.fail(e.line, e.path, "is not a header name", "use letters, digits and dashes, and no colon within the name")
-			continue
-		case ownHeader(lower):
-			v.l.fail(e.line, e.path, "is set by Flowbridge itself",
-				"remove it; carry the value in a header of another name, X-…")
-			continue
-		case first[lower] != "":
-			v.l.fail(e.line, e.path, "is the same header as "+first[lower], "keep one of them")
+		c := wrong(e.key)
+		if c.none() && first[lower] != "" {
+			c = refuse("is the same header as "+first[lower], "keep one of them")
+		}
+		if !c.none() {
+			v.l.fail(e.line, e.path, c.problem, c.remedy)
 			continue
 		}
 		first[lower] = e.key

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,9 +146,7 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 			return nil, fmt.Errorf("header %q: empty name or a line break", h.Name)
 		}
 	}
-	if cc.From == "" {
-		cc.From = "anonymous"
-	}
+	cc.From = cmp.Or(cc.From, "anonymous")
 	req := sip.NewRequest(sip.INVITE, to)
 	if cc.Dest.IsValid() {
 		req.SetDestination(cc.Dest.String())

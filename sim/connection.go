@@ -143,7 +143,7 @@ func (c *connection) Read(b []byte) (int, error) {
 // Write sends a message.
 func (c *connection) Write(b []byte) (int, error) {
 	if c.tap != nil {
-		c.tap(Datagram{At: time.Now(), Remote: c.remote, Data: b})
+		c.tap(Datagram{At: time.Now(), Data: b})
 	}
 	return c.Conn.Write(b)
 }
@@ -157,7 +157,7 @@ func (c *connection) show(b []byte) {
 		return
 	}
 	c.unread = wholeMessages(append(c.unread, b...), func(message []byte) {
-		c.tap(Datagram{At: time.Now(), Received: true, Remote: c.remote, Data: message})
+		c.tap(Datagram{At: time.Now(), Received: true, Data: message})
 	})
 }
 

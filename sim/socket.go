@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"net"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,8 +17,7 @@ const (
 // Datagram is a SIP message on the wire.
 type Datagram struct {
 	At       time.Time
-	Received bool // false: sent
-	Remote   netip.AddrPort
+	Received bool   // false: sent
 	Data     []byte // valid only during the call
 }
 
@@ -65,14 +63,14 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		s.note(b[:n])
-		s.tapped(true, addr, b[:n])
+		s.tapped(true, b[:n])
 		return n, addr, nil
 	}
 }
 
 // WriteTo sends a datagram.
 func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
-	s.tapped(false, addr, b)
+	s.tapped(false, b)
 	n, err := s.PacketConn.WriteTo(b, addr)
 	if err != nil && s.failed(err) {
 		return len(b), nil // it was about what was sent before
@@ -80,9 +78,9 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return n, err
 }
 
-func (s *socket) tapped(received bool, addr net.Addr, b []byte) {
-	if at, ok := addr.(*net.UDPAddr); ok && s.tap != nil {
-		s.tap(Datagram{At: time.Now(), Received: received, Remote: unmapped(at.AddrPort()), Data: b})
+func (s *socket) tapped(received bool, b []byte) {
+	if s.tap != nil {
+		s.tap(Datagram{At: time.Now(), Received: received, Data: b})
 	}
 }
 

@@ -123,6 +123,7 @@ func (b *bindings) writeBindings(ctx context.Context, c *sql.Conn) error {
 }
 
 const (
+	selectBindings = `SELECT holder, bindings FROM registrations`
 	insertBindings = `INSERT INTO registrations (holder, bindings) VALUES (?, ?)`
 	// noBindings is the JSON of no bindings.
 	noBindings = "[]"
@@ -193,10 +194,7 @@ func (b *bindings) bindingsIn(ctx context.Context, name string) (map[string][]re
 	return b.readBindings(ctx, db)
 }
 
-func (b *bindings) readBindings(ctx context.Context, from interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-},
-) (map[string][]record.Binding, error) {
+func (b *bindings) readBindings(ctx context.Context, from querier) (map[string][]record.Binding, error) {
 	all, now := map[string][]record.Binding{}, b.store.journal.moment(time.Now())
 	take := func(holder, text string) {
 		var of []keptBinding
@@ -205,21 +203,14 @@ func (b *bindings) readBindings(ctx context.Context, from interface {
 			all[holder] = append(all[holder], of[i].asOf(now))
 		}
 	}
-	rows, err := from.QueryContext(ctx, `SELECT holder, bindings FROM registrations`)
+	var holder, text string
+	err := eachRow(ctx, from, []any{&holder, &text}, func() { take(holder, text) }, selectBindings)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var holder, text string
-		if err := rows.Scan(&holder, &text); err != nil {
-			return nil, err
-		}
-		take(holder, text)
-	}
-	for holder, text := range b.left {
+	for holder, text = range b.left {
 		delete(all, holder)
 		take(holder, text)
 	}
-	return all, rows.Err()
+	return all, nil
 }

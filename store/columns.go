@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
@@ -106,6 +107,27 @@ func otherID(r *record.Record, attempt int) string {
 }
 
 type row interface{ Scan(dest ...any) error }
+
+// querier is a connection, a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// eachRow reads each row of a query into the same places, and calls take.
+func eachRow(ctx context.Context, from querier, into []any, take func(), query string, args ...any) error {
+	rows, err := from.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		take()
+	}
+	return rows.Err()
+}
 
 func scan(from row) (record.Record, error) {
 	var r record.Record

@@ -243,7 +243,7 @@ func registeredIn(ctx context.Context, path string) map[string]string {
 		return all
 	}
 	defer func() { _ = db.Close() }() // it was only read
-	rows, err := db.QueryContext(ctx, `SELECT holder, bindings FROM registrations`)
+	rows, err := db.QueryContext(ctx, selectBindings)
 	if err != nil {
 		return all
 	}

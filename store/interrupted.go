@@ -145,20 +145,11 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))`, string(text))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	known := map[string]bool{}
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		known[id] = true
-	}
-	return known, rows.Err()
+	var id string
+	err = eachRow(ctx, tx, []any{&id}, func() { known[id] = true },
+		`SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))`, string(text))
+	return known, err
 }
 
 // owed is what finished calls owe their peers.

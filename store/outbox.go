@@ -103,20 +103,12 @@ func (r *Reader) Outbox(ctx context.Context, consumer string, limit int) ([]reco
 	if err := r.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	rows, err := r.pool().QueryContext(ctx, query, consumer, record.TimeOf(time.Now()).String(), limit)
-	if err != nil {
-		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
-	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	var items []record.OutboxItem
-	for rows.Next() {
-		var i record.OutboxItem
-		if err := rows.Scan(&i.Seq, &i.CallID, &i.Kind, &i.Tries, &i.DueAt, &i.CreatedAt, &i.Reason); err != nil {
-			return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
+	var i record.OutboxItem
+	err := eachRow(ctx, r.pool(), []any{&i.Seq, &i.CallID, &i.Kind, &i.Tries, &i.DueAt, &i.CreatedAt, &i.Reason},
+		func() { items = append(items, i) },
+		query, consumer, record.TimeOf(time.Now()).String(), limit)
+	if err != nil {
 		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
 	}
 	return items, nil
@@ -171,20 +163,12 @@ func (o *outbox) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map
 
 // countEach counts the rows of a query by their one column, and all together.
 func countEach(ctx context.Context, c *sql.Conn, by map[string]int64, query string, args ...any) (n int, err error) {
-	rows, err := c.QueryContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return n, err
-		}
+	var name string
+	err = eachRow(ctx, c, []any{&name}, func() {
 		by[name]++
 		n++
-	}
-	return n, rows.Err()
+	}, query, args...)
+	return n, err
 }
 
 // OutboxSize counts the items that wait, by consumer.
@@ -192,19 +176,13 @@ func (r *Reader) OutboxSize(ctx context.Context) (map[string]int64, error) {
 	if err := r.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	rows, err := r.pool().QueryContext(ctx, `SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
+	sizes := map[string]int64{}
+	var consumer string
+	var n int64
+	err := eachRow(ctx, r.pool(), []any{&consumer, &n}, func() { sizes[consumer] = n },
+		`SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	sizes := map[string]int64{}
-	for rows.Next() {
-		var consumer string
-		var n int64
-		if err := rows.Scan(&consumer, &n); err != nil {
-			return nil, fmt.Errorf("outbox: %w", err)
-		}
-		sizes[consumer] = n
-	}
-	return sizes, rows.Err()
+	return sizes, nil
 }

@@ -53,44 +53,42 @@ type envelope struct {
 	status   string
 	response rest.Object // nil: none
 	whole    rest.Object
+
+	unusable func(problem string) error // says that the answer can't be used
 }
 
 // call sends a request and opens the envelope of its answer. An answer whose status says that nothing was done is an
 // error, whatever HTTP says.
-func (a *Account) call(ctx context.Context, r rest.Request) (envelope, rest.Answer, error) {
+func (a *Account) call(ctx context.Context, r rest.Request) (e envelope, err error) {
 	answer, err := a.api.Do(ctx, r)
 	if err != nil {
-		return envelope{}, answer, err
+		return e, err
 	}
-	lie := func(problem string) (envelope, rest.Answer, error) {
-		return envelope{}, answer, a.api.Unusable(r, answer, problem)
-	}
+	e.unusable = func(problem string) error { return a.api.Unusable(r, answer, problem) }
 	if len(answer.Body) == 0 {
-		return lie("the answer is empty")
+		return e, e.unusable("the answer is empty")
 	}
-	whole, err := rest.ParseObject(answer.Body)
-	if err != nil {
-		return lie("the answer " + err.Error())
+	if e.whole, err = rest.ParseObject(answer.Body); err != nil {
+		return e, e.unusable("the answer " + err.Error())
 	}
-	e := envelope{whole: whole}
-	switch status := whole["status"].(type) {
+	switch status := e.whole["status"].(type) {
 	case nil:
 	case string:
 		e.status = status
 		if meansFailure(status) {
-			return lie(fmt.Sprintf("the answer has status %q, although HTTP says success", status))
+			return e, e.unusable(fmt.Sprintf("the answer has status %q, although HTTP says success", status))
 		}
 	default:
-		return lie("the answer's status is no text")
+		return e, e.unusable("the answer's status is no text")
 	}
-	switch response := whole["response"].(type) {
+	switch response := e.whole["response"].(type) {
 	case nil:
 	case map[string]any:
 		e.response = response
 	default:
-		return lie("the answer's response is no object")
+		return e, e.unusable("the answer's response is no object")
 	}
-	return e, answer, nil
+	return e, nil
 }
 
 // meansFailure says whether a status means that nothing was done. The documents list no values, and their examples have
@@ -107,14 +105,11 @@ func meansFailure(status string) bool {
 
 // done sends a request whose answer is only a status.
 func (a *Account) done(ctx context.Context, r rest.Request) error {
-	e, answer, err := a.call(ctx, r)
-	if err != nil {
-		return err
+	e, err := a.call(ctx, r)
+	if err == nil && e.status == "" && e.response == nil {
+		err = e.unusable("the answer does not say whether it was done")
 	}
-	if e.status == "" && e.response == nil {
-		return a.api.Unusable(r, answer, "the answer does not say whether it was done")
-	}
-	return nil
+	return err
 }
 
 // pageSize is the documents' default number of entries of a page, because they name no limit.
@@ -131,32 +126,30 @@ func (a *Account) list(ctx context.Context, path string, query url.Values, key, 
 	for {
 		page := url.Values{"limit": {fmt.Sprint(pageSize)}, "offset": {fmt.Sprint(len(all))}}
 		maps.Copy(page, query)
-		r := rest.Request{Method: http.MethodGet, Path: path, Query: page}
-		e, answer, err := a.call(ctx, r)
+		e, err := a.call(ctx, rest.Request{Method: http.MethodGet, Path: path, Query: page})
 		if err != nil {
 			return nil, err
 		}
 		entries, total, err := readPage(e, key)
 		if err != nil {
-			return nil, a.api.Unusable(r, answer, err.Error())
+			return nil, e.unusable(err.Error())
 		}
 		for _, entry := range entries {
 			name, ok := entry.Text(id)
 			switch {
 			case !ok || rest.BadID(name) != "":
-				return nil, a.api.Unusable(r, answer, fmt.Sprintf("an entry of %s has no usable %s", key, id))
+				return nil, e.unusable(fmt.Sprintf("an entry of %s has no usable %s", key, id))
 			case seen[name]:
-				return nil, a.api.Unusable(r, answer,
-					fmt.Sprintf("the list has %s %s twice: its pages repeat, or changed meanwhile", id, name))
+				return nil, e.unusable(fmt.Sprintf("the list has %s %s twice: its pages repeat, or changed meanwhile", id, name))
 			}
 			seen[name] = true
 			all = append(all, entry)
 		}
 		switch {
 		case len(all) > maxEntries:
-			return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list has more than %d entries", maxEntries))
+			return nil, e.unusable(fmt.Sprintf("the list has more than %d entries", maxEntries))
 		case len(entries) == 0 && len(all) < total:
-			return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list ends after %d of %d entries", len(all), total))
+			return nil, e.unusable(fmt.Sprintf("the list ends after %d of %d entries", len(all), total))
 		case len(entries) == 0, total >= 0 && len(all) >= total, total < 0 && len(entries) < pageSize:
 			return all, nil
 		}

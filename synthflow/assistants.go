@@ -46,24 +46,23 @@ type Assistants struct{ *Account }
 // agents.
 func (a Assistants) Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPost, Path: assistantsPath, Body: body}
-	e, answer, err := a.call(ctx, r)
+	e, err := a.call(ctx, r)
 	if _, sent := body[voiceEngineKey]; sent && namesVoiceEngine(err) {
 		r.Body = maps.Clone(body)
 		delete(r.Body, voiceEngineKey)
-		if e, answer, err = a.call(ctx, r); err != nil {
+		if e, err = a.call(ctx, r); err != nil {
 			return nil, fmt.Errorf("without %s, which the API refused: %w", voiceEngineKey, err)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.modelID(r, e, answer)
+	id, err := e.modelID()
 	switch {
 	case err != nil:
 		return nil, err
 	case known[id]:
-		return nil, a.api.Unusable(r, answer,
-			fmt.Sprintf("the answer's model_id %s is that of an agent that was there before", id))
+		return nil, e.unusable(fmt.Sprintf("the answer's model_id %s is that of an agent that was there before", id))
 	}
 	made := rest.Object{"model_id": id, "name": body["name"]}
 	if v, kept := r.Body[voiceEngineKey]; kept {
@@ -81,16 +80,16 @@ func namesVoiceEngine(err error) bool {
 }
 
 // modelID reads the id of an agent out of an answer.
-func (a Assistants) modelID(r rest.Request, e envelope, answer rest.Answer) (string, error) {
+func (e *envelope) modelID() (string, error) {
 	if e.response == nil {
-		return "", a.api.Unusable(r, answer, "the answer has no response")
+		return "", e.unusable("the answer has no response")
 	}
 	id, ok := e.response.Text("model_id")
 	if !ok {
-		return "", a.api.Unusable(r, answer, "the answer has no model_id")
+		return "", e.unusable("the answer has no model_id")
 	}
 	if why := rest.BadID(id); why != "" {
-		return "", a.api.Unusable(r, answer, "the answer's model_id is no id: "+why)
+		return "", e.unusable("the answer's model_id is no id: " + why)
 	}
 	return id, nil
 }
@@ -102,8 +101,7 @@ func (a Assistants) List(ctx context.Context) ([]rest.Object, error) {
 
 // Get gives one agent (GET /v2/assistants/{model_id}, which answers with a list of one).
 func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
-	r := rest.Request{Method: http.MethodGet, Path: a.assistantPath(id)}
-	e, answer, err := a.call(ctx, r)
+	e, err := a.call(ctx, rest.Request{Method: http.MethodGet, Path: a.assistantPath(id)})
 	if err != nil {
 		return nil, err
 	}
@@ -115,26 +113,25 @@ func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, a.api.Unusable(r, answer, err.Error())
+		return nil, e.unusable(err.Error())
 	case len(entries) != 1:
-		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer has %d agents instead of one", len(entries)))
+		return nil, e.unusable(fmt.Sprintf("the answer has %d agents instead of one", len(entries)))
 	}
 	if got, _ := entries[0].Text("model_id"); got != id {
-		return nil, a.api.Unusable(r, answer, "the answer is about another agent")
+		return nil, e.unusable("the answer is about another agent")
 	}
 	return entries[0], nil
 }
 
 // Update changes what body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
 func (a Assistants) Update(ctx context.Context, id string, body rest.Object) error {
-	r := rest.Request{Method: http.MethodPut, Path: a.assistantPath(id), Body: body}
-	e, answer, err := a.call(ctx, r)
+	e, err := a.call(ctx, rest.Request{Method: http.MethodPut, Path: a.assistantPath(id), Body: body})
 	if err != nil {
 		return err
 	}
-	got, err := a.modelID(r, e, answer)
+	got, err := e.modelID()
 	if err == nil && got != id {
-		err = a.api.Unusable(r, answer, "the answer is about another agent")
+		err = e.unusable("the answer is about another agent")
 	}
 	return err
 }

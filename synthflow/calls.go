@@ -14,26 +14,24 @@ const callsPath = "/v2/calls"
 // GetCall gives the account's report of a call that has ended (GET /v2/calls/{call_id}). Unlike a webhook's, its
 // content is certain to be the platform's.
 func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
-	r := rest.Request{Method: http.MethodGet, Path: callsPath + "/" + rest.Segment(id)}
-	e, answer, err := a.call(ctx, r)
+	e, err := a.call(ctx, rest.Request{Method: http.MethodGet, Path: callsPath + "/" + rest.Segment(id)})
 	if err != nil {
 		return Report{}, err
 	}
 	one, ok := e.oneCall()
 	if !ok {
-		return Report{}, a.api.Unusable(r, answer, "the answer has no call")
+		return Report{}, e.unusable("the answer has no call")
 	}
 	raw, err := json.Marshal(map[string]any{"call": one})
 	if err != nil {
-		return Report{}, a.api.Unusable(r, answer, err.Error())
+		return Report{}, e.unusable(err.Error())
 	}
 	report, err := parseReport(raw)
 	switch {
 	case err != nil:
-		return Report{}, a.api.Unusable(r, answer, err.Error())
+		return Report{}, e.unusable(err.Error())
 	case report.CallID != id:
-		return Report{}, a.api.Unusable(r, answer,
-			fmt.Sprintf("the answer is about another call, %q", rest.Clean(report.CallID)))
+		return Report{}, e.unusable(fmt.Sprintf("the answer is about another call, %q", rest.Clean(report.CallID)))
 	}
 	return report, nil
 }

@@ -76,24 +76,23 @@ type Numbers struct{ *Account }
 
 // Create imports a number (POST /v2/custom-numbers) and gives the API's response: key and phone_number.
 func (a Numbers) Create(ctx context.Context, body rest.Object, _ map[string]bool) (rest.Object, error) {
-	r := rest.Request{Method: http.MethodPost, Path: customNumbersPath, Body: body}
-	e, answer, err := a.call(ctx, r)
+	e, err := a.call(ctx, rest.Request{Method: http.MethodPost, Path: customNumbersPath, Body: body})
 	if err != nil {
 		return nil, err
 	}
 	if e.response == nil {
-		return nil, a.api.Unusable(r, answer, "the answer has no response")
+		return nil, e.unusable("the answer has no response")
 	}
 	got, _ := e.response.Text("phone_number")
 	wanted, _ := body.Text("phone_number")
 	switch {
 	case rest.BadID(got) != "":
-		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
+		return nil, e.unusable("the answer has no usable phone_number")
 	case wanted != "" && Slug(got) != Slug(wanted):
-		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", got))
+		return nil, e.unusable(fmt.Sprintf("the answer is about another number, %s", got))
 	}
 	if key, ok := e.response.Text("key"); !ok || rest.BadID(key) != "" {
-		return nil, a.api.Unusable(r, answer, "the answer has no usable key")
+		return nil, e.unusable("the answer has no usable key")
 	}
 	return e.response, nil
 }
@@ -105,8 +104,9 @@ func (a Numbers) List(ctx context.Context) ([]rest.Object, error) {
 
 // Get gives one number (GET /v2/numbers/{slug}).
 func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
-	r := rest.Request{Method: http.MethodGet, Path: numberPath(number), Query: url.Values{"workspace": {a.workspace}}}
-	e, answer, err := a.call(ctx, r)
+	e, err := a.call(ctx, rest.Request{
+		Method: http.MethodGet, Path: numberPath(number), Query: url.Values{"workspace": {a.workspace}},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +120,9 @@ func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
 	}
 	switch {
 	case !ok || rest.BadID(name) != "":
-		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
+		return nil, e.unusable("the answer has no usable phone_number")
 	case Slug(name) != Slug(number):
-		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", name))
+		return nil, e.unusable(fmt.Sprintf("the answer is about another number, %s", name))
 	}
 	return got, nil
 }

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,28 +25,13 @@ type Gauges struct {
 	// Streams are relayed now, one for each direction of a call, by path: kernel or userspace.
 	Streams map[string]int
 	Panics  uint64
-	// StoreBroken says that the last write failed. JournalDropped counts updates that were left out because the disk was
-	// slow.
-	StoreBroken    bool
-	JournalDropped int64
-	// ReloadedAt is when the configuration in force was read, ReloadFailed says that a later one was refused.
-	ReloadedAt   time.Time
-	ReloadFailed bool
-	// LogLevelChanged says that the log has another level than configured.
-	LogLevelChanged bool
-	// Certificates are when the listeners' certificates end, by file; empty: there are none.
-	Certificates map[string]time.Time
-	// More are the figures of parts that only some nodes have.
-	More []Gauge
+	// More adds the figures of the node's other parts.
+	More func(Add)
 }
 
-// Gauge is one figure of a part. Its name has no prefix; one that ends with _total is a counter.
-type Gauge struct {
-	Name, Help string
-	// Labels are pairs of a name and a value, of closed sets or of the configuration.
-	Labels []string
-	Value  float64
-}
+// Add takes one figure. Its name has no prefix; one that ends with _total is a counter. labels are pairs of a name and
+// a value, of closed sets or of the configuration.
+type Add func(name, help string, value float64, labels ...string)
 
 // SIPCount are messages of a kind. A request has a method, a response a status.
 type SIPCount struct {
@@ -77,35 +61,18 @@ func (*gauges) Describe(chan<- *prometheus.Desc) {}
 // Collect gives the figures of now.
 func (c *gauges) Collect(out chan<- prometheus.Metric) {
 	g := c.options.Gauges()
-	s := sink{out}
-	s.gauge("build_info", "The version that runs.", 1, "version", c.options.Version, "revision", c.options.Revision)
-	c.calls(s, &g)
-	c.targets(s, &g)
-	s.messages(&g)
-	s.gauge("draining", "Whether new calls are refused because the process is to end.", number(g.Node.Draining))
-	s.gauge("store_broken",
-		"Whether the last write to the database or the journal failed. Calls go on, and records wait in memory.",
-		number(g.StoreBroken))
-	s.gauge("unwritten_records", "Records of ended calls that are not in the database yet.", float64(g.Node.Unwritten))
-	s.counter("journal_dropped_total", "Updates of live calls that were left out because the disk was too slow or full.",
-		float64(max(0, g.JournalDropped)))
-	s.counter("panics_recovered_total", "Faults of Flowbridge that ended a call, and not the process.", float64(g.Panics))
-	s.gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",
-		float64(g.ReloadedAt.Unix()))
-	s.gauge("config_last_reload_successful", "Whether the last attempt to read the configuration succeeded.",
-		number(!g.ReloadFailed))
-	s.gauge("log_level_changed", "Whether the log has another level than the configuration, for a while.",
-		number(g.LogLevelChanged))
-	for file, until := range g.Certificates {
-		s.gauge("certificate_expiry_timestamp_seconds", "When a certificate of the listeners ends.", float64(until.Unix()),
-			"file", file)
-	}
-	for _, one := range g.More {
-		s.one(one)
-	}
+	add := adding(out)
+	add("build_info", "The version that runs.", 1, "version", c.options.Version, "revision", c.options.Revision)
+	c.calls(add, &g)
+	c.targets(add, &g)
+	messages(add, &g)
+	add("draining", "Whether new calls are refused because the process is to end.", OneIf(g.Node.Draining))
+	add("unwritten_records", "Records of ended calls that are not in the database yet.", float64(g.Node.Unwritten))
+	add("panics_recovered_total", "Faults of Flowbridge that ended a call, and not the process.", float64(g.Panics))
+	g.More(add)
 }
 
-func (c *gauges) calls(s sink, g *Gauges) {
+func (c *gauges) calls(add Add, g *Gauges) {
 	sums := map[live.Active]int{}
 	c.mu.Lock()
 	for a := range c.seen { // so that a graph goes down to 0
@@ -121,58 +88,57 @@ func (c *gauges) calls(s sink, g *Gauges) {
 	}
 	c.mu.Unlock()
 	for a, n := range sums {
-		s.gauge("calls_active", "Live calls: preparing, queued (they wait for a place at a target), dialing or bridged.",
+		add("calls_active", "Live calls: preparing, queued (they wait for a place at a target), dialing or bridged.",
 			float64(n), "trunk", a.Trunk, "target", a.Target, "phase", a.Phase)
 	}
-	s.gauge("calls_open", "Calls that are live, or whose record is not in the database yet.", float64(g.Node.Calls))
-	s.gauge("calls_limit", "How many calls the RTP ports are enough for.", float64(g.Node.Limit))
+	add("calls_open", "Calls that are live, or whose record is not in the database yet.", float64(g.Node.Calls))
+	add("calls_limit", "How many calls the RTP ports are enough for.", float64(g.Node.Limit))
 	for _, t := range g.Trunks {
-		s.gauge("trunk_calls", "Open calls that count for the cap of a trunk.", float64(t.Calls), "trunk", t.Name)
-		s.gauge("trunk_calls_limit", "The cap of a trunk, max_calls, or this node's part of it. 0: none.", float64(t.MaxCalls), "trunk", t.Name)
+		add("trunk_calls", "Open calls that count for the cap of a trunk.", float64(t.Calls), "trunk", t.Name)
+		add("trunk_calls_limit", "The cap of a trunk, max_calls, or this node's part of it. 0: none.", float64(t.MaxCalls), "trunk", t.Name)
 	}
-	s.gauge("rtp_ports_in_use", "Pairs of an RTP and an RTCP port that calls have. A call has two.",
+	add("rtp_ports_in_use", "Pairs of an RTP and an RTCP port that calls have. A call has two.",
 		float64(g.Node.Ports.InUse))
-	s.gauge("rtp_ports_limit", "Pairs of an RTP and an RTCP port of media.ports.", float64(g.Node.Ports.Limit))
+	add("rtp_ports_limit", "Pairs of an RTP and an RTCP port of media.ports.", float64(g.Node.Ports.Limit))
 	for path, n := range g.Streams {
-		s.gauge("media_streams", "RTP streams that are relayed, one for each direction of a call, by what carries them.",
+		add("media_streams", "RTP streams that are relayed, one for each direction of a call, by what carries them.",
 			float64(n), "path", path)
 	}
 }
 
-func (*gauges) targets(s sink, g *Gauges) {
+func (*gauges) targets(add Add, g *Gauges) {
 	for i := range g.Targets {
 		t := &g.Targets[i]
-		s.gauge("target_calls", "Open calls that count for the cap of a target.", float64(t.Calls), "target", t.Name)
-		s.gauge("target_calls_limit", "The cap of a target, max_calls, or this node's part of it. 0: none.", float64(t.MaxCalls), "target", t.Name)
+		add("target_calls", "Open calls that count for the cap of a target.", float64(t.Calls), "target", t.Name)
+		add("target_calls_limit", "The cap of a target, max_calls, or this node's part of it. 0: none.", float64(t.MaxCalls), "target", t.Name)
 		for _, health := range []string{live.HealthOK, live.HealthFailing, live.HealthIdle} {
-			s.gauge("target_health",
+			add("target_health",
 				"1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own) or idle (none in five minutes).",
-				number(t.Health == health), "target", t.Name, "health", health)
+				OneIf(t.Health == health), "target", t.Name, "health", health)
 		}
 		for _, b := range t.Circuits {
-			s.gauge("circuit_state",
+			add("circuit_state",
 				"The circuit of a target, of its SIP side (sip) or its API (api): 0 closed, 1 half open (one call tries it), 2 open (it is out of use).",
 				float64(slices.Index([]string{live.CircuitClosed, live.CircuitHalfOpen, live.CircuitOpen}, b.State)), "target",
 				t.Name, "of", b.Of)
-			s.counter("circuit_opened_total", "How often the circuit of a target opened.", float64(b.Opened), "target",
+			add("circuit_opened_total", "How often the circuit of a target opened.", float64(b.Opened), "target",
 				t.Name, "of", b.Of)
-			s.counter("circuit_refused_total", "Attempts at a target that its circuit refused.", float64(b.Refused), "target",
+			add("circuit_refused_total", "Attempts at a target that its circuit refused.", float64(b.Refused), "target",
 				t.Name, "of", b.Of)
 		}
 		states := map[string]int{live.AddressOK: 0, live.AddressAvoided: 0}
 		for _, a := range t.Addresses {
 			states[a.State]++
 		}
-		s.gauge("target_addresses",
-			"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
-			float64(states[live.AddressOK]), "target", t.Name, "state", live.AddressOK)
-		s.gauge("target_addresses",
-			"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
-			float64(states[live.AddressAvoided]), "target", t.Name, "state", live.AddressAvoided)
+		for state, n := range states {
+			add("target_addresses",
+				"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
+				float64(n), "target", t.Name, "state", state)
+		}
 	}
 }
 
-func (s sink) messages(g *Gauges) {
+func messages(add Add, g *Gauges) {
 	for _, c := range g.SIP {
 		code, direction := "", "out"
 		if c.Status > 0 {
@@ -181,62 +147,51 @@ func (s sink) messages(g *Gauges) {
 		if c.Received {
 			direction = "in"
 		}
-		s.counter("sip_messages_total",
+		add("sip_messages_total",
 			"SIP messages, retransmissions included: requests by method, responses by code. Messages that were refused before the parser are not in it.",
 			float64(c.N), "direction", direction, "method", c.Method, "code", code)
 	}
 	for reason, n := range g.Node.Rejected {
-		s.counter("sip_rejected_total", "SIP messages that were refused before they became a call, by the reason in the log.",
+		add("sip_rejected_total", "SIP messages that were refused before they became a call, by the reason in the log.",
 			float64(n), "reason", reason)
 	}
 	for leg, c := range g.RTP {
 		for direction, n := range map[string][2]uint64{"in": {c.RxPackets, c.RxBytes}, "out": {c.TxPackets, c.TxBytes}} {
-			s.counter("rtp_packets_total", "RTP packets received from a leg and sent to it, of live calls, too.", float64(n[0]),
+			add("rtp_packets_total", "RTP packets received from a leg and sent to it, of live calls, too.", float64(n[0]),
 				"leg", leg, "direction", direction)
-			s.counter("rtp_bytes_total", "The same in bytes, with RTP headers, without UDP and IP.", float64(n[1]), "leg", leg,
+			add("rtp_bytes_total", "The same in bytes, with RTP headers, without UDP and IP.", float64(n[1]), "leg", leg,
 				"direction", direction)
 		}
 		for reason, n := range c.Dropped {
-			s.counter("rtp_dropped_packets_total",
+			add("rtp_dropped_packets_total",
 				"RTP and RTCP packets from a leg that were not passed on, by the reasons of docs/causes.md.", float64(n), "leg",
 				leg, "reason", reason)
 		}
 	}
 }
 
-// sink takes metrics.
-type sink struct{ out chan<- prometheus.Metric }
-
-func (s sink) gauge(name, help string, v float64, labels ...string) {
-	s.send(prometheus.GaugeValue, Gauge{Name: name, Help: help, Value: v, Labels: labels})
-}
-
-func (s sink) counter(name, help string, v float64, labels ...string) {
-	s.send(prometheus.CounterValue, Gauge{Name: name, Help: help, Value: v, Labels: labels})
-}
-
-func (s sink) one(g Gauge) {
-	kind := prometheus.GaugeValue
-	if strings.HasSuffix(g.Name, "_total") {
-		kind = prometheus.CounterValue
+// adding returns an Add that makes metrics of figures.
+func adding(out chan<- prometheus.Metric) Add {
+	return func(name, help string, value float64, labels ...string) {
+		kind := prometheus.GaugeValue
+		if strings.HasSuffix(name, "_total") {
+			kind = prometheus.CounterValue
+		}
+		var names, values []string
+		for i := 0; i+1 < len(labels); i += 2 {
+			names, values = append(names, labels[i]), append(values, strings.ToValidUTF8(labels[i+1], "?"))
+		}
+		desc := prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, names, nil)
+		m, err := prometheus.NewConstMetric(desc, kind, value, values...)
+		if err != nil {
+			m = prometheus.NewInvalidMetric(desc, err)
+		}
+		out <- m
 	}
-	s.send(kind, g)
 }
 
-func (s sink) send(kind prometheus.ValueType, g Gauge) {
-	var names, values []string
-	for i := 0; i+1 < len(g.Labels); i += 2 {
-		names, values = append(names, g.Labels[i]), append(values, strings.ToValidUTF8(g.Labels[i+1], "?"))
-	}
-	desc := prometheus.NewDesc(prometheus.BuildFQName(namespace, "", g.Name), g.Help, names, nil)
-	m, err := prometheus.NewConstMetric(desc, kind, g.Value, values...)
-	if err != nil {
-		m = prometheus.NewInvalidMetric(desc, err)
-	}
-	s.out <- m
-}
-
-func number(yes bool) float64 {
+// OneIf is the value of a figure that says whether something is so.
+func OneIf(yes bool) float64 {
 	if yes {
 		return 1
 	}

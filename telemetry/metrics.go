@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -181,10 +182,7 @@ func (m *Metrics) Answered(r record.Record) {
 
 // Tried takes an attempt that is over.
 func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
-	target, outcome := m.options.label(a.Target), a.Cause
-	if outcome == "" {
-		outcome = "answered"
-	}
+	target, outcome := m.options.label(a.Target), cmp.Or(a.Cause, "answered")
 	m.attempts.WithLabelValues(target, outcome).Inc()
 	if a.Reason == record.ReasonRescue {
 		m.rescues.WithLabelValues(target, outcome).Inc()

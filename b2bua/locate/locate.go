@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -90,7 +91,7 @@ func New(ctx context.Context, o Options) *Resolver {
 		r.ask = newSystem().ask
 	}
 	if r.random == nil {
-		r.random = random
+		r.random = rand.IntN
 	}
 	return r
 }

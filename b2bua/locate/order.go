@@ -2,7 +2,6 @@ package locate
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"slices"
 )
 
@@ -30,5 +29,3 @@ func ordered(all []record, random func(n int) int) []record {
 	}
 	return all
 }
-
-func random(n int) int { return rand.IntN(n) }

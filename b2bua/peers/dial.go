@@ -100,23 +100,15 @@ type Policy struct {
 }
 
 func peerOfTrunk(t *config.Trunk) Peer {
-	return Peer{
-		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
-		rel100: t.Rel100, sessionExpires: t.SessionExpires, NAT: t.NAT, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
-	}
+	p := peerOfTarget(t.Callee())
+	p.NAT = t.NAT
+	return p
 }
 
 func peerOfTarget(t *config.Target) Peer {
 	return Peer{
 		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
 		rel100: t.Rel100, sessionExpires: t.SessionExpires, NAT: config.NATOff, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
-	}
-}
-
-func policyOf(t *config.Target) Policy {
-	return Policy{
-		Codecs: t.Codecs, Reinvite: t.Reinvite, DTMF: t.DTMF,
-		Transfer: t.Transfer, TransferNumbers: t.TransferNumbers, TransferHosts: t.TransferHosts,
 	}
 }
 
@@ -131,7 +123,12 @@ func callerOfTrunk(t *config.Trunk) *Caller {
 // DialOf returns the configuration of calls to a target.
 func DialOf(t *config.Target) *Dial {
 	return &Dial{
-		Peer: peerOfTarget(t), Policy: policyOf(t), Kind: t.Kind, URI: t.URI, Transport: t.Transport, Auth: t.Auth,
+		Peer: peerOfTarget(t),
+		Policy: Policy{
+			Codecs: t.Codecs, Reinvite: t.Reinvite, DTMF: t.DTMF,
+			Transfer: t.Transfer, TransferNumbers: t.TransferNumbers, TransferHosts: t.TransferHosts,
+		},
+		Kind: t.Kind, URI: t.URI, Transport: t.Transport, Auth: t.Auth,
 		Headers: t.Headers, Budget: t.Budget, Overflow: t.Overflow, Prepare: t.Prepare,
 		FirstResponseTimeout: t.FirstResponseTimeout, RingTimeout: t.RingTimeout,
 		Circuit: t.Circuit, Ping: t.Ping,

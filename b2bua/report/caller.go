@@ -79,7 +79,7 @@ func (q *Question) source(cfg *config.Config, trunk *peers.Trunk) netip.Addr {
 	if trunk != nil && len(trunk.Caller.Sources) > 0 {
 		return trunk.Caller.Sources[0].Sample()
 	}
-	return SampleAddr(cfg)
+	return sampleAddr(cfg)
 }
 
 // Sender is the sender of the call. It meets its trunk's conditions, unless the
@@ -150,16 +150,16 @@ var (
 	sampleV6 = netip.MustParseAddr("2001:db8::1")
 )
 
-// SampleAddr is a made-up address of the family that we listen in.
-func SampleAddr(cfg *config.Config) netip.Addr {
+// sampleAddr is a made-up address of the family that we listen in.
+func sampleAddr(cfg *config.Config) netip.Addr {
 	if l := cfg.SIP.Listen; len(l) > 0 && l[0].AddrPort.Addr().Is6() {
 		return sampleV6
 	}
 	return sampleV4
 }
 
-// SampleLike is a made-up address of the family of another one.
-func SampleLike(a netip.Addr) netip.Addr {
+// sampleLike is a made-up address of the family of another one.
+func sampleLike(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		return sampleV6
 	}

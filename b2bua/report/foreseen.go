@@ -95,7 +95,7 @@ func (e *Explanation) LeadTo(p *peers.Snapshot, r *config.Route, vars *template.
 	}
 	for _, t := range p.Destinations(r, vars) {
 		if !slices.Contains(targets, t) {
-			e.Note("target %s is left out: %s", t.Dial.Name, NoPhoneNumber(vars.Agent().Number))
+			e.Note("target %s is left out: %s", t.Dial.Name, noPhoneNumber(vars.Agent().Number))
 		}
 	}
 	return targets
@@ -127,7 +127,7 @@ func (q *Question) Foresee(cfg *config.Config, a *peers.Admission, s *transport.
 	e.Source = from.Source
 	from.Register(q, a, e)
 	sender := from.Sender()
-	text, err := q.Invite(cfg, from.Transport, sender.Addr, SampleAddr(cfg))
+	text, err := q.Invite(cfg, from.Transport, sender.Addr, sampleAddr(cfg))
 	if err != nil || from.Screened(text, p, s, e) {
 		return nil, nil, err
 	}

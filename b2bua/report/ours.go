@@ -33,14 +33,14 @@ func (e *Explanation) AddrOf(host string, t *peers.Dial, cfg *config.Config) net
 	if t.Registered {
 		e.Note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name,
 			config.RegisteredHost)
-		return SampleAddr(cfg)
+		return sampleAddr(cfg)
 	}
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap()
 	}
 	e.Note("%s is not looked up: our own address is the one toward the internet, which another route to it may change",
 		host)
-	return SampleAddr(cfg)
+	return sampleAddr(cfg)
 }
 
 // Media is our RTP address toward a target, by the resources of its bridge.
@@ -48,7 +48,7 @@ func (e *Explanation) Media(r *bridge.Resources, peer, wanted netip.Addr) netip.
 	_, name, err := r.Address(peer, wanted)
 	if err != nil {
 		e.Note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
-		name = SampleLike(peer)
+		name = sampleLike(peer)
 	}
 	return netip.AddrPortFrom(name, r.Config.PortLow)
 }

@@ -186,8 +186,8 @@ func (t *Target) Configured(headers []config.Header, e *Explanation) {
 	}
 }
 
-// Met names the conditions of a route, which the call meets.
-func Met(r *config.Route) string {
+// met names the conditions of a route, which the call meets.
+func met(r *config.Route) string {
 	var why []string
 	if r.Trunk != "" {
 		why = append(why, "trunk "+r.Trunk)
@@ -213,8 +213,8 @@ func Met(r *config.Route) string {
 	return "it matches " + strings.Join(why, ", ")
 }
 
-// Unlisted says why a route that looks into the table of numbers does not take a call.
-func Unlisted(r *config.Route, numbers *config.Table, vars *template.Vars) string {
+// unlisted says why a route that looks into the table of numbers does not take a call.
+func unlisted(r *config.Route, numbers *config.Table, vars *template.Vars) string {
 	number := r.AgentNumber(vars)
 	if row, ok := numbers.Find(number); ok {
 		return "the table of numbers has route " + row.Route() + " for " + number

@@ -12,8 +12,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// NoPhoneNumber says why a target can't be dialled with a user part that is no phone number.
-func NoPhoneNumber(user string) string {
+// noPhoneNumber says why a target can't be dialled with a user part that is no phone number.
+func noPhoneNumber(user string) string {
 	if user == "" {
 		return "the target's uri dials a number, and the call has none"
 	}
@@ -64,7 +64,7 @@ func (x *Explanation) Before(found int, p *peers.Snapshot, vars *template.Vars, 
 	for i := range p.Routes {
 		why := mismatch(i, p, vars, came)
 		if i == found {
-			why = Met(&p.Routes[i])
+			why = met(&p.Routes[i])
 		}
 		x.Routes = append(x.Routes, Route{Route: p.RouteName(i), Matches: i == found, Why: why})
 		if i == found {
@@ -105,8 +105,8 @@ func mismatch(index int, p *peers.Snapshot, vars *template.Vars, came time.Time)
 	case "hours":
 		return fmt.Sprintf("it is open %s, and the time there is %s", r.Hours, r.Hours.Clock(came))
 	case "listed":
-		return Unlisted(r, p.Numbers, vars)
+		return unlisted(r, p.Numbers, vars)
 	default:
-		return "it matches, but no target is left: " + NoPhoneNumber(vars.To.Number)
+		return "it matches, but no target is left: " + noPhoneNumber(vars.To.Number)
 	}
 }

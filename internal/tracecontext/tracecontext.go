@@ -66,29 +66,20 @@ func Parse(value string) (p Parent, ok bool) {
 	if len(v) > maxLength || len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' {
 		return Parent{}, false
 	}
-	version, flags := v[:2], v[53:55]
-	if !isHex(version) || !isHex(v[3:35]) || !isHex(v[36:52]) || !isHex(flags) || version == "ff" {
+	var version, flags [1]byte
+	isHex := v[:55] == strings.ToLower(v[:55])
+	for _, part := range []struct {
+		into   []byte
+		digits string
+	}{{version[:], v[:2]}, {p.Trace[:], v[3:35]}, {p.Span[:], v[36:52]}, {flags[:], v[53:55]}} {
+		_, err := hex.Decode(part.into, []byte(part.digits))
+		isHex = isHex && err == nil
+	}
+	if !isHex || version[0] == 0xff || len(v) > 55 && (version[0] == 0 || v[55] != '-') {
 		return Parent{}, false
 	}
-	if len(v) > 55 && (version == "00" || v[55] != '-') {
-		return Parent{}, false
-	}
-	_, _ = hex.Decode(p.Trace[:], []byte(v[3:35]))
-	_, _ = hex.Decode(p.Span[:], []byte(v[36:52]))
-	var f [1]byte
-	_, _ = hex.Decode(f[:], []byte(flags))
-	p.Sampled = f[0]&1 == 1
+	p.Sampled = flags[0]&1 == 1
 	return p, p.Trace != TraceID{} && p.Span != SpanID{}
-}
-
-// isHex says whether a text has nothing but hex digits in lower case.
-func isHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }
 
 // Kind is what a span of a call is about.

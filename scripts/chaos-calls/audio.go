@@ -119,12 +119,7 @@ func (s *stream) stop() {
 		s.a.came(&s.t.halves[i], now)
 	}
 	at := s.t.call % uint32(ticks)
-	for i, t := range s.a.due[at] {
-		if t == s.t {
-			s.a.due[at] = append(s.a.due[at][:i:i], s.a.due[at][i+1:]...)
-			break
-		}
-	}
+	s.a.due[at] = slices.DeleteFunc(s.a.due[at], func(t *talk) bool { return t == s.t })
 }
 
 // came notes that a packet came, or that the audio is over.

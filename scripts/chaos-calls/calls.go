@@ -180,8 +180,11 @@ func (e *end) count(fits func(*leg) bool) (n int) {
 	return n
 }
 
-// hangUp ends all calls of a kind that are up, a tenth of a second for each twenty.
-func (e *end) hangUp(fits func(*leg) bool) {
+// hangUp ends the calls that fit and are up.
+func (e *end) hangUp(fits func(*leg) bool) { e.eachUp(fits, func(l *leg) { l.bye("") }) }
+
+// eachUp calls do for the calls that fit and are up, a tenth of a second for each twenty.
+func (e *end) eachUp(fits func(*leg) bool, do func(*leg)) {
 	e.mu.Lock()
 	all := slices.Clone(e.all)
 	e.mu.Unlock()
@@ -189,7 +192,7 @@ func (e *end) hangUp(fits func(*leg) bool) {
 	for _, l := range all {
 		e.mu.Lock()
 		if fits(l) && l.established() {
-			l.bye("")
+			do(l)
 			n++
 		}
 		e.mu.Unlock()

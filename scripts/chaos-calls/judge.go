@@ -59,12 +59,7 @@ func judgeCalls(all []side) []invariant {
 	final := invariant{name: "each INVITE of the carrier got a final answer"}
 	lived := invariant{name: "no answered call ended that neither end hung up"}
 	calls := byNumber(all)
-	numbers := make([]string, 0, len(calls))
-	for number := range calls {
-		numbers = append(numbers, number)
-	}
-	slices.Sort(numbers)
-	for _, number := range numbers {
+	for _, number := range slices.Sorted(maps.Keys(calls)) {
 		legs := calls[number]
 		answered := false
 		for _, s := range legs {

@@ -114,19 +114,7 @@ func (l *lab) noteHeld() {
 
 // change has the end change the session of each held call, and counts the answers.
 func (e *end) change() int {
-	e.mu.Lock()
-	all := slices.Clone(e.all)
-	e.mu.Unlock()
-	for n, g := range all {
-		e.mu.Lock()
-		if upAndHeld(g) {
-			g.change("INVITE", g.contact()+sip.WithBody(g.description()))
-		}
-		e.mu.Unlock()
-		if n%20 == 19 {
-			time.Sleep(100 * time.Millisecond)
-		}
-	}
+	e.eachUp(upAndHeld, func(g *leg) { g.change("INVITE", g.contact()+sip.WithBody(g.description())) })
 	_ = process.Until(10*time.Second, func() error {
 		if e.count(func(g *leg) bool { return g.asking }) > 0 {
 			return errors.New("not all are answered")

@@ -78,9 +78,7 @@ type webhookStep struct {
 
 // run runs the verbs of a document. Without a next document the call is over.
 func (r *run) run(ctx context.Context, home, here webhookURL, verbs []verb) (*webhookStep, error) {
-	if r.result.Outcome == "" {
-		r.result.Outcome = OutcomeEnded
-	}
+	r.result.Outcome = cmp.Or(r.result.Outcome, OutcomeEnded)
 	for _, v := range verbs {
 		r.result.Verbs = append(r.result.Verbs, v.String())
 		switch v.name {

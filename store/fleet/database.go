@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,10 +104,7 @@ func explain(err error) error {
 	var network *net.OpError
 	switch {
 	case errors.As(err, &db):
-		remedy := remedies[db.Code]
-		if remedy == "" {
-			remedy = "see the log of the database"
-		}
+		remedy := cmp.Or(remedies[db.Code], "see the log of the database")
 		return &AwayError{fmt.Sprintf("the fleet's database says: %s (%s)", db.Message, db.Code), remedy, err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &AwayError{"the fleet's database does not answer in time", "look at its load, and at the network", err}

@@ -66,11 +66,8 @@ func (f *Fleet) serves() string {
 // elsewhere reads the states that a condition leaves. Seats that have the secret of this node's own have keys of their
 // own from it.
 func (f *Fleet) elsewhere(ctx context.Context, condition string, arg any) (calls []Elsewhere, err error) {
-	rows, err := f.Reader.pool.Query(ctx, `SELECT s.id, s.state, s.seat, coalesce(o.node, '')`+fromElsewhere+condition,
-		f.serves(), arg)
-	if err != nil {
-		return nil, explain(err)
-	}
+	rows, _ := f.Reader.pool.Query(ctx, `SELECT s.id, s.state, s.seat, coalesce(o.node, '')`+fromElsewhere+condition,
+		f.serves(), arg) // the rows have its error
 	seals := map[string]cipher.AEAD{}
 	var one Elsewhere
 	_, err = pgx.ForEachRow(rows, []any{&one.ID, &one.Text, &one.Seat, &one.Node}, func() error {

@@ -104,13 +104,10 @@ func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad err
 			args[i] = asText(text)
 		}
 	}
-	rows, err := r.pool.Query(ctx, translated(query), args...)
-	if err != nil {
-		return explain(err)
-	}
+	rows, _ := r.pool.Query(ctx, translated(query), args...) // the rows have its error
 	var id, text string
 	var started time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &started, &text}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &started, &text}, func() error {
 		var rec record.Record
 		bad := json.Unmarshal([]byte(text), &rec)
 		if bad == nil && rec.ID != id {

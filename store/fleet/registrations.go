@@ -109,14 +109,11 @@ func (s *Seat) Bindings(ctx context.Context) (map[string][]record.Binding, error
 
 // bindings reads those of a condition, but for those that are sealed with another secret.
 func (f *Fleet) bindings(ctx context.Context, condition string, args ...any) (map[string][]record.Binding, error) {
-	rows, err := f.Reader.pool.Query(ctx, readBindings+condition, args...)
-	if err != nil {
-		return nil, explain(err)
-	}
+	rows, _ := f.Reader.pool.Query(ctx, readBindings+condition, args...) // the rows have its error
 	all, now := map[string][]record.Binding{}, time.Now()
 	var holder, place, node string
 	var text []byte
-	_, err = pgx.ForEachRow(rows, []any{&holder, &place, &node, &text}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&holder, &place, &node, &text}, func() error {
 		if f.Seat != nil && place == f.Seat.name { // it is this node's now
 			node = ""
 		}

@@ -195,10 +195,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	}
 	begun, had := time.Now(), s.noted(ctx)
 	err = pgx.BeginFunc(ctx, s.fleet.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, lockSeat, s.name)
-		if err != nil {
-			return err
-		}
+		rows, _ := tx.Query(ctx, lockSeat, s.name) // the rows have its error
 		if t.Before, err = pgx.CollectExactlyOneRow(rows, rowToOwner); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
@@ -348,10 +345,8 @@ func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
 // asked finds out who has a seat that was refused. A database without it is a new one, or an old copy: the node goes
 // on, and its next try makes the seat again.
 func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
-	rows, err := s.fleet.pool.Query(ctx, selectSeats+` WHERE seat = $1`, s.name)
-	if err == nil {
-		owner, err = pgx.CollectExactlyOneRow(rows, rowToOwner)
-	}
+	rows, _ := s.fleet.pool.Query(ctx, selectSeats+` WHERE seat = $1`, s.name) // the rows have its error
+	owner, err := pgx.CollectExactlyOneRow(rows, rowToOwner)
 	if errors.Is(err, pgx.ErrNoRows) {
 		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database does not have the seat: it is made again")
 		_, _ = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
@@ -380,12 +375,11 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	rows, err := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[]) AS u(id)
+	rows, _ := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[]) AS u(id)
 		WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id)
-		AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $2 AND s.id = u.id)`, calls, s.name)
-	if err == nil {
-		unknown, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	}
+		AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $2 AND s.id = u.id)`,
+		calls, s.name) // the rows have its error
+	unknown, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return unknown, explain(err)
 }
 
@@ -393,10 +387,7 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 func (r *Reader) Seats(ctx context.Context) ([]Owner, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := r.pool.Query(ctx, selectSeats+` ORDER BY seat`)
-	if err != nil {
-		return nil, explain(err)
-	}
+	rows, _ := r.pool.Query(ctx, selectSeats+` ORDER BY seat`) // the rows have its error
 	owners, err := pgx.CollectRows(rows, rowToOwner)
 	return owners, explain(err)
 }

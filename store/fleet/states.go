@@ -400,10 +400,8 @@ type State struct {
 // They are removed, so that the owner before may write the records of these calls; but not if they are all that there
 // are: this node may have the wrong secret. The error is an AwayError.
 func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err error) {
-	rows, err := s.fleet.pool.Query(ctx, readStates, s.name)
-	if err == nil {
-		read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[State])
-	}
+	rows, _ := s.fleet.pool.Query(ctx, readStates, s.name) // the rows have its error
+	read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[State])
 	if err != nil {
 		s.fleet.unready(err)
 		return nil, 0, explain(err)

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -269,10 +270,7 @@ func dialTarget(ctx context.Context, t *config.Target, host string, at netip.Add
 	if err != nil || t.Transport != config.TransportTLS {
 		return conn, err
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.TLS.ServerName}
-	if cfg.ServerName == "" {
-		cfg.ServerName = host
-	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cmp.Or(t.TLS.ServerName, host)}
 	if err := trust(cfg, t.TLS); err != nil {
 		_ = conn.Close()
 		return nil, err

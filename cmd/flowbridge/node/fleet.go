@@ -39,7 +39,7 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	if err != nil {
 		return fmt.Errorf("fleet.dsn_file: %w", err)
 	}
-	n.add(part{gauges: func() []telemetry.Gauge { return fleetGauges(n.fleet.Status()) }, close: n.fleet.Close})
+	n.add(part{gauges: func(add telemetry.Add) { fleetGauges(add, n.fleet.Status()) }, close: n.fleet.Close})
 	return nil
 }
 

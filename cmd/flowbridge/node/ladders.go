@@ -109,16 +109,8 @@ func (l *ladders) look() {
 	l.broken, l.dropped = err, dropped
 }
 
-func (l *ladders) gauges() []telemetry.Gauge {
-	return []telemetry.Gauge{
-		{
-			Name:  "ladders_dropped_total",
-			Help:  "Ladders that were left out because the disk was too slow or broken.",
-			Value: float64(l.kept.Dropped()),
-		},
-		{
-			Name: "ladders_broken", Help: "Whether the last write of ladders failed.",
-			Value: oneIf(l.kept.Err() != nil),
-		},
-	}
+func (l *ladders) gauges(add telemetry.Add) {
+	add("ladders_dropped_total", "Ladders that were left out because the disk was too slow or broken.",
+		float64(l.kept.Dropped()))
+	add("ladders_broken", "Whether the last write of ladders failed.", telemetry.OneIf(l.kept.Err() != nil))
 }

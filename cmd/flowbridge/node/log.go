@@ -97,10 +97,7 @@ func (l *Log) underway(yield func(what string, step uint64)) {
 }
 
 // gauges are the figures of the log.
-func (l *Log) gauges() []telemetry.Gauge {
+func (l *Log) gauges(add telemetry.Add) {
 	dropped, _ := l.lines.state()
-	return []telemetry.Gauge{{
-		Name: "log_dropped_total",
-		Help: "Lines of the log that were left out, because nobody took them.", Value: float64(dropped),
-	}}
+	add("log_dropped_total", "Lines of the log that were left out, because nobody took them.", float64(dropped))
 }

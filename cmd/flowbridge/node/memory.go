@@ -188,40 +188,20 @@ func (q *quiet) look(h heap) bool {
 
 // releaseWhenQuiet gives back what a flood, or the set-up of calls that are held now, has left behind.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
-	tick := time.NewTicker(quietEvery)
-	defer tick.Stop()
 	var q quiet
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, quietEvery, func() {
 		if m.setsPercent && q.look(readHeap()) {
 			debug.FreeOSMemory()
 			m.given.Add(1)
 		}
-	}
+	})
 }
 
 // gauges are the figures of the policy.
-func (m *memory) gauges() []telemetry.Gauge {
-	return append(m.scarcity.gauges(), []telemetry.Gauge{
-		{
-			Name: "memory_allowed_bytes", Help: "What the cgroup allows the process. 0: no limit.",
-			Value: float64(m.budget.allowed()),
-		},
-		{
-			Name: "memory_headroom_bytes", Help: "How much garbage may stand before it is collected.",
-			Value: float64(m.room.Load()),
-		},
-		{
-			Name: "memory_live_bytes", Help: "What the last cycle of the collector found to live.",
-			Value: float64(m.live.Load()),
-		},
-		{
-			Name: "memory_released_total", Help: "How often a quiet process gave memory back to the system.",
-			Value: float64(m.given.Load()),
-		},
-	}...)
+func (m *memory) gauges(add telemetry.Add) {
+	m.scarcity.gauges(add)
+	add("memory_allowed_bytes", "What the cgroup allows the process. 0: no limit.", float64(m.budget.allowed()))
+	add("memory_headroom_bytes", "How much garbage may stand before it is collected.", float64(m.room.Load()))
+	add("memory_live_bytes", "What the last cycle of the collector found to live.", float64(m.live.Load()))
+	add("memory_released_total", "How often a quiet process gave memory back to the system.", float64(m.given.Load()))
 }

@@ -86,16 +86,8 @@ func (s *scarcity) tell(refuse func(bool)) {
 
 // watch looks until ctx ends.
 func (s *scarcity) watch(ctx context.Context) {
-	tick := time.NewTicker(scarceEvery)
-	defer tick.Stop()
-	for {
-		s.look(time.Now())
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	s.look(time.Now())
+	every(ctx, scarceEvery, func() { s.look(time.Now()) })
 }
 
 func (s *scarcity) look(now time.Time) {
@@ -143,20 +135,14 @@ func (s *scarcity) state() string {
 	return s.detail
 }
 
-func (s *scarcity) gauges() []telemetry.Gauge {
-	return []telemetry.Gauge{
-		{
-			Name:  "memory_used_bytes",
-			Help:  "What counts against the limit of the memory, without the cache of files. 0: there is no limit.",
-			Value: float64(s.used.Load()),
-		},
-		{
-			Name:  "memory_scarce",
-			Help:  "Whether new calls are refused, because nearly all the memory is used that the process may have.",
-			Value: oneIf(s.state() != ""),
-		},
-		{Name: "memory_scarce_total", Help: "How often memory became scarce.", Value: float64(s.times.Load())},
-	}
+func (s *scarcity) gauges(add telemetry.Add) {
+	add("memory_used_bytes",
+		"What counts against the limit of the memory, without the cache of files. 0: there is no limit.",
+		float64(s.used.Load()))
+	add("memory_scarce",
+		"Whether new calls are refused, because nearly all the memory is used that the process may have.",
+		telemetry.OneIf(s.state() != ""))
+	add("memory_scarce_total", "How often memory became scarce.", float64(s.times.Load()))
 }
 
 // newBudget reads what the process may have.

@@ -150,12 +150,7 @@ func TestMemoryFollowsTheHeap(t *testing.T) {
 	if live := m.live.Load(); live > 300*mib {
 		t.Errorf("%d MB live", live/mib)
 	}
-	page := read(t, "../../../docs/metrics.md")
-	for _, g := range m.gauges() {
-		if !strings.Contains(page, "| `flowbridge_"+g.Name) {
-			t.Errorf("docs/metrics.md does not have flowbridge_%s", g.Name)
-		}
-	}
+	m.gauges(wantDocumented(t))
 }
 
 // What the environment says stays.

@@ -64,20 +64,12 @@ func (r *reloads) note(err error) {
 
 // gauges is what a scrape asks for.
 func (f *figures) gauges() telemetry.Gauges {
-	g := telemetry.Gauges{
-		StoreBroken: f.node.store.Err() != nil, JournalDropped: f.node.store.Dropped(),
-		ReloadedAt: *f.reloads.at.Load(), ReloadFailed: f.reloads.failed.Load(), Certificates: f.expiries(),
-		More: f.partGauges(),
-	}
+	g := telemetry.Gauges{More: f.partGauges}
 	if f.node.server == nil { // it stands by
 		return g
 	}
 	g.Node, g.Active, g.Panics = f.ofNode(), f.node.live.Active(), f.node.server.Panics()
 	g.Targets, g.Trunks = f.node.live.Targets(), f.trunks()
-	if f.node.out != nil {
-		_, _, until := f.node.out.Level()
-		g.LogLevelChanged = !until.IsZero()
-	}
 	f.node.server.Stack().Messages().Each(func(received bool, method string, status int, count uint64) {
 		g.SIP = append(g.SIP, telemetry.SIPCount{Received: received, Method: method, Status: status, N: count})
 	})

@@ -68,140 +68,96 @@ func expiryOf(cert, key string) (time.Time, bool) {
 }
 
 // identityGauges count the callers that were verified.
-func identityGauges(v *stir.Verifier) (all []telemetry.Gauge) {
+func identityGauges(add telemetry.Add, v *stir.Verifier) {
 	v.Counts(func(result string, n uint64) {
-		all = append(all, telemetry.Gauge{
-			Name: "identity_verifications_total", Help: "Calls whose caller was verified.",
-			Labels: []string{"result", result}, Value: float64(n),
-		})
+		add("identity_verifications_total", "Calls whose caller was verified.", float64(n), "result", result)
 	})
 	f := v.Fetches()
 	for result, n := range map[string]uint64{"ok": f.OK, "failed": f.Failed, "cached": f.Cached} {
-		all = append(all, telemetry.Gauge{
-			Name: "identity_fetches_total", Help: "Certificates of callers.",
-			Labels: []string{"result", result}, Value: float64(n),
-		})
+		add("identity_fetches_total", "Certificates of callers.", float64(n), "result", result)
 	}
-	return all
 }
 
-// partGauges are the figures of the parts that only some nodes have.
-func (f *figures) partGauges() (all []telemetry.Gauge) {
+// partGauges adds the figures of the node's parts.
+func (f *figures) partGauges(add telemetry.Add) {
 	if s := f.sampled.Load(); s != nil {
 		for consumer, items := range s.outbox {
-			all = append(all, telemetry.Gauge{
-				Name: "outbox_records",
-				Help: "Records that wait in the database for a fleet or a webhook.", Labels: []string{"consumer", consumer},
-				Value: float64(items),
-			})
+			add("outbox_records", "Records that wait in the database for a fleet or a webhook.", float64(items),
+				"consumer", consumer)
+		}
+		for file, until := range s.expiry {
+			add("certificate_expiry_timestamp_seconds", "When a certificate of the listeners ends.", float64(until.Unix()),
+				"file", file)
 		}
 	}
-	all = append(all,
-		telemetry.Gauge{
-			Name:  "store_set_aside",
-			Help:  "Whether this process has set a damaged database aside, and begun a new one.",
-			Value: oneIf(f.node.store.SetAside() != ""),
-		},
-		telemetry.Gauge{
-			Name:  "store_unreadable_records",
-			Help:  "Records of the database that could not be read, and were left out of lists; 1000 at most.",
-			Value: float64(len(f.node.store.Unreadable())),
-		})
-	if f.node.server != nil { // else it stands by
-		all = append(all, f.serverGauges()...)
+	add("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",
+		float64(f.reloads.at.Load().Unix()))
+	add("config_last_reload_successful", "Whether the last attempt to read the configuration succeeded.",
+		telemetry.OneIf(!f.reloads.failed.Load()))
+	changed := false
+	if f.node.out != nil {
+		_, _, until := f.node.out.Level()
+		changed = !until.IsZero()
 	}
-	all = append(all, webhookGauges(f.node.webhooks.Stats())...)
+	add("log_level_changed", "Whether the log has another level than the configuration, for a while.",
+		telemetry.OneIf(changed))
+	add("store_broken",
+		"Whether the last write to the database or the journal failed. Calls go on, and records wait in memory.",
+		telemetry.OneIf(f.node.store.Err() != nil))
+	add("journal_dropped_total", "Updates of live calls that were left out because the disk was too slow or full.",
+		float64(max(0, f.node.store.Dropped())))
+	add("store_set_aside", "Whether this process has set a damaged database aside, and begun a new one.",
+		telemetry.OneIf(f.node.store.SetAside() != ""))
+	add("store_unreadable_records",
+		"Records of the database that could not be read, and were left out of lists; 1000 at most.",
+		float64(len(f.node.store.Unreadable())))
+	if f.node.server != nil { // else it stands by
+		f.serverGauges(add)
+	}
+	webhookGauges(add, f.node.webhooks.Stats())
 	for _, p := range f.node.parts {
 		if p.gauges != nil {
-			all = append(all, p.gauges()...)
+			p.gauges(add)
 		}
 	}
-	return all
 }
 
 // serverGauges are the figures of a node that takes calls.
-func (f *figures) serverGauges() (all []telemetry.Gauge) {
+func (f *figures) serverGauges(add telemetry.Add) {
 	for _, q := range f.node.admission.Waiting() {
-		label := []string{"route", q.Route}
-		all = append(all,
-			telemetry.Gauge{
-				Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label,
-				Value: float64(q.Calls),
-			},
-			telemetry.Gauge{
-				Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label,
-				Value: float64(q.Limit),
-			})
+		add("queue_calls", "Callers that wait for a place at a target of a route.", float64(q.Calls), "route", q.Route)
+		add("queue_limit", "How many may wait at once, queue.limit.", float64(q.Limit), "route", q.Route)
 	}
-	return append(all, identityGauges(f.node.server.Verifier())...)
+	identityGauges(add, f.node.server.Verifier())
 }
 
-func fleetGauges(s fleet.Status) []telemetry.Gauge {
-	return []telemetry.Gauge{
-		{Name: "fleet_nodes", Help: "Nodes that share the caps, this one included.", Value: float64(s.Nodes)},
-		{
-			Name: "fleet_nodes_vanished", Help: "Nodes that the database has not seen for 6 s, though they did not leave.",
-			Value: float64(s.Missing),
-		},
-		{Name: "fleet_reached", Help: "Whether the fleet's database answers this node.", Value: oneIf(s.BeatError == nil)},
-		{
-			Name: "fleet_draining_ok", Help: "Whether the fleet's database takes this node's records.",
-			Value: oneIf(s.DrainError == nil),
-		},
-		{Name: "fleet_records_delivered_total", Help: "Records that the fleet's database took.", Value: float64(s.Drained)},
-	}
+func fleetGauges(add telemetry.Add, s fleet.Status) {
+	add("fleet_nodes", "Nodes that share the caps, this one included.", float64(s.Nodes))
+	add("fleet_nodes_vanished", "Nodes that the database has not seen for 6 s, though they did not leave.",
+		float64(s.Missing))
+	add("fleet_reached", "Whether the fleet's database answers this node.", telemetry.OneIf(s.BeatError == nil))
+	add("fleet_draining_ok", "Whether the fleet's database takes this node's records.",
+		telemetry.OneIf(s.DrainError == nil))
+	add("fleet_records_delivered_total", "Records that the fleet's database took.", float64(s.Drained))
 }
 
 // exporting are the figures of a part that sends something elsewhere, and never waits for it.
-func exporting(name, what string, sent, dropped func() uint64) func() []telemetry.Gauge {
-	return func() []telemetry.Gauge {
-		return []telemetry.Gauge{
-			{Name: name + "_sent_total", Help: what + " that were sent.", Value: float64(sent())},
-			{
-				Name: name + "_dropped_total", Help: what + " that were left out, because the receiver was away or too slow.",
-				Value: float64(dropped()),
-			},
-		}
+func exporting(name, what string, sent, dropped func() uint64) func(telemetry.Add) {
+	return func(add telemetry.Add) {
+		add(name+"_sent_total", what+" that were sent.", float64(sent()))
+		add(name+"_dropped_total", what+" that were left out, because the receiver was away or too slow.",
+			float64(dropped()))
 	}
 }
 
-func oneIf(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
-// expiries are when the certificates of listeners end, by file.
-func (f *figures) expiries() map[string]time.Time {
-	if s := f.sampled.Load(); s != nil {
-		return maps.Clone(s.expiry)
-	}
-	return nil
-}
-
-func webhookGauges(hooks []webhook.Stats) (all []telemetry.Gauge) {
+func webhookGauges(add telemetry.Add, hooks []webhook.Stats) {
 	for _, w := range hooks {
-		label := []string{"webhook", w.Name}
-		all = append(all,
-			telemetry.Gauge{
-				Name: "webhook_delivered_total", Help: "Items that a webhook's receiver took.", Labels: label,
-				Value: float64(w.Delivered),
-			},
-			telemetry.Gauge{
-				Name: "webhook_failed_requests_total",
-				Help: "Requests that a webhook's receiver did not take. They are repeated.", Labels: label,
-				Value: float64(w.Failed),
-			},
-			telemetry.Gauge{
-				Name: "webhook_given_up_total", Help: "Items that were never taken, and are not tried any more.",
-				Labels: label, Value: float64(w.GivenUp),
-			},
-			telemetry.Gauge{
-				Name: "webhook_failing",
-				Help: "Whether no request to a webhook's receiver has succeeded since one failed.", Labels: label,
-				Value: oneIf(!w.Failing.IsZero()),
-			})
+		add("webhook_delivered_total", "Items that a webhook's receiver took.", float64(w.Delivered), "webhook", w.Name)
+		add("webhook_failed_requests_total", "Requests that a webhook's receiver did not take. They are repeated.",
+			float64(w.Failed), "webhook", w.Name)
+		add("webhook_given_up_total", "Items that were never taken, and are not tried any more.", float64(w.GivenUp),
+			"webhook", w.Name)
+		add("webhook_failing", "Whether no request to a webhook's receiver has succeeded since one failed.",
+			telemetry.OneIf(!w.Failing.IsZero()), "webhook", w.Name)
 	}
-	return all
 }

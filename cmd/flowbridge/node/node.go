@@ -72,7 +72,7 @@ type Node struct {
 // closes them in the reverse one. A part has only what it needs.
 type part struct {
 	begin    func() // once no other process serves any more
-	gauges   func() []telemetry.Gauge
+	gauges   func(telemetry.Add)
 	watcher  watcher         // of calls
 	follower ladder.Follower // of the SIP of calls
 	close    func() error

@@ -52,16 +52,9 @@ func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 
 // purgeHourly removes old records, beside tend: many of them may take a while.
 func purgeHourly(ctx context.Context, s *store.Store, keep func() time.Duration, log *zerolog.Logger) {
-	tick := time.NewTicker(purgeEvery)
-	defer tick.Stop()
-	for {
-		purge(ctx, s, time.Now().Add(-keep()), log)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	removeOld := func() { purge(ctx, s, time.Now().Add(-keep()), log) }
+	removeOld()
+	every(ctx, purgeEvery, removeOld)
 }
 
 // purge deletes what is older than a limit.

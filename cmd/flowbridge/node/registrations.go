@@ -122,22 +122,12 @@ func holderOf(kindAndName string) (trunk, target string) {
 }
 
 // registrationGauges tell who is registered.
-func (f *figures) registrationGauges() (all []telemetry.Gauge) {
+func (f *figures) registrationGauges(add telemetry.Add) {
 	for _, r := range f.node.server.Registrations() {
-		up := 0.0
-		if r.State == registration.Registered {
-			up = 1
-		}
-		all = append(all,
-			telemetry.Gauge{
-				Name: "registration_up", Help: "1: the trunk is registered where it should be.",
-				Labels: []string{"trunk", r.Trunk}, Value: up,
-			},
-			telemetry.Gauge{
-				Name: "registration_failures",
-				Help: "Rounds over all registrars of a trunk that have failed in a row.", Labels: []string{"trunk", r.Trunk},
-				Value: float64(r.Failures),
-			})
+		add("registration_up", "1: the trunk is registered where it should be.",
+			telemetry.OneIf(r.State == registration.Registered), "trunk", r.Trunk)
+		add("registration_failures", "Rounds over all registrars of a trunk that have failed in a row.", float64(r.Failures),
+			"trunk", r.Trunk)
 	}
 	bound := map[string]int{}
 	for _, h := range f.node.server.Registrar().All(time.Now()) {
@@ -145,10 +135,6 @@ func (f *figures) registrationGauges() (all []telemetry.Gauge) {
 	}
 	for _, holder := range f.holders() {
 		kind, name, _ := strings.Cut(holder, " ")
-		all = append(all, telemetry.Gauge{
-			Name: "registrar_contacts", Help: "Contacts that have registered here.",
-			Labels: []string{"kind", kind, "name", name}, Value: float64(bound[holder]),
-		})
+		add("registrar_contacts", "Contacts that have registered here.", float64(bound[holder]), "kind", kind, "name", name)
 	}
-	return all
 }

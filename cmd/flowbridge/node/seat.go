@@ -274,20 +274,16 @@ func callsOf(left []record.Left) map[string]bool {
 	return calls
 }
 
-func (s *seat) gauges() []telemetry.Gauge {
+func (s *seat) gauges(add telemetry.Add) {
 	epoch, protected, unprotected := s.Figures()
-	return gaugesOfSeat(s.Name(), epoch, protected, unprotected)
+	gaugesOfSeat(add, s.Name(), epoch, protected, unprotected)
 }
 
-func gaugesOfSeat(name string, epoch int64, protected, unprotected int) []telemetry.Gauge {
-	return []telemetry.Gauge{
-		{
-			Name: "seat_epoch", Help: "How often the seat was taken until this node had it; 0: it stands by.",
-			Labels: []string{"seat", name}, Value: float64(epoch),
-		},
-		{Name: "calls_protected", Help: "Answered calls with which another node could go on.", Value: float64(protected)},
-		{Name: "calls_unprotected", Help: "Answered calls whose state the fleet's database has lacked for more than a second.", Value: float64(unprotected)},
-	}
+func gaugesOfSeat(add telemetry.Add, name string, epoch int64, protected, unprotected int) {
+	add("seat_epoch", "How often the seat was taken until this node had it; 0: it stands by.", float64(epoch), "seat", name)
+	add("calls_protected", "Answered calls with which another node could go on.", float64(protected))
+	add("calls_unprotected", "Answered calls whose state the fleet's database has lacked for more than a second.",
+		float64(unprotected))
 }
 
 // seatOptions are those of the configuration; nil: there is no seat.

@@ -92,16 +92,7 @@ func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
 // watch looks until ctx ends.
 func (s *stalls) watch(ctx context.Context) {
 	go s.tell(ctx)
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.look(time.Now())
-		case <-ctx.Done():
-			return
-		}
-	}
+	every(ctx, lookEvery, func() { s.look(time.Now()) })
 }
 
 // tell logs. While the log takes nothing, it waits, and nobody else.
@@ -219,25 +210,18 @@ func (s *stalls) troubles() (all []string) {
 	return all
 }
 
-func (s *stalls) gauges() (all []telemetry.Gauge) {
+func (s *stalls) gauges(add telemetry.Add) {
 	count := map[string]int{}
 	for _, one := range *s.now.Load() {
 		count[one.part]++
 	}
 	for i := range s.parts {
-		label := []string{"part", s.parts[i].name}
-		all = append(all,
-			telemetry.Gauge{
-				Name:   "stalled",
-				Help:   "How many things of a part of the process stand still: calls, media workers, SIP sockets, writers, requests.",
-				Labels: label, Value: float64(count[s.parts[i].name]),
-			},
-			telemetry.Gauge{
-				Name: "stalls_total", Help: "How many things of a part have begun to stand still.", Labels: label,
-				Value: float64(s.begun[i].Load()),
-			})
+		name := s.parts[i].name
+		add("stalled",
+			"How many things of a part of the process stand still: calls, media workers, SIP sockets, writers, requests.",
+			float64(count[name]), "part", name)
+		add("stalls_total", "How many things of a part have begun to stand still.", float64(s.begun[i].Load()), "part", name)
 	}
-	return all
 }
 
 // watched are the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second is

@@ -60,24 +60,15 @@ func (s *supervisor) watch(ctx context.Context, alive func(context.Context) erro
 	if s.every <= 0 {
 		return
 	}
-	tick := time.NewTicker(s.every / 2)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, s.every/2, func() {
 		bounded, cancel := context.WithTimeout(ctx, s.every/4)
-		err := alive(bounded)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return
+		defer cancel()
+		switch err := alive(bounded); {
+		case ctx.Err() != nil: // nobody waits for it
 		case err != nil:
 			s.log.Error().Err(err).Msg("the process hangs: the watchdog gets no sign of life")
 		default:
 			s.tell(daemon.SdNotifyWatchdog)
 		}
-	}
+	})
 }

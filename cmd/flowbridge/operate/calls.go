@@ -32,18 +32,12 @@ func Calls() *cobra.Command {
 			"Let the caller and the agent hear each other again."))
 }
 
-// callList is the API's answer.
-type callList struct {
-	Items []admin.Call `json:"items"`
-	Next  string       `json:"next"`
-}
-
 func listCommand() *cobra.Command {
 	c := cli.Command("list", "List live calls, newest first",
 		"List live calls, newest first, as a running server knows them. Times are UTC; SECONDS is since the call began.",
 		"  flowbridge calls list\n  flowbridge calls list --url unix:///run/flowbridge/admin.sock --json")
 	return asks(c, http.MethodGet, "/api/calls",
-		func(w io.Writer, list *callList) error { return printCalls(w, list.Items, time.Now()) })
+		func(w io.Writer, all *list[admin.Call]) error { return printCalls(w, all.Items, time.Now()) })
 }
 
 func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
@@ -72,13 +66,13 @@ func withID(c *cobra.Command, at *access, count cobra.PositionalArgs) {
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
 		defer cancel()
-		var list callList
-		if api.do(ctx, http.MethodGet, "/api/calls", &list) != nil {
+		var all list[admin.Call]
+		if api.do(ctx, http.MethodGet, "/api/calls", &all) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var ids []string
-		for i := range list.Items {
-			ids = append(ids, list.Items[i].ID+"\t"+cli.Shown(list.Items[i].From+" to "+list.Items[i].To))
+		for i := range all.Items {
+			ids = append(ids, all.Items[i].ID+"\t"+cli.Shown(all.Items[i].From+" to "+all.Items[i].To))
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -173,7 +167,7 @@ func hangupCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list := callList{Items: []admin.Call{}}
+		ended := list[admin.Call]{Items: []admin.Call{}}
 		var failed []error
 		for _, id := range args {
 			var call admin.Call
@@ -181,13 +175,13 @@ func hangupCommand() *cobra.Command {
 				failed = append(failed, err)
 				continue
 			}
-			list.Items = append(list.Items, call)
+			ended.Items = append(ended.Items, call)
 			if !*asJSON {
 				fmt.Fprintf(c.OutOrStdout(), "%s: ended by %s, %s\n", call.ID, call.EndedBy, call.Cause)
 			}
 		}
 		if *asJSON {
-			failed = slices.Insert(failed, 0, cli.PrintJSON(c.OutOrStdout(), list))
+			failed = slices.Insert(failed, 0, cli.PrintJSON(c.OutOrStdout(), ended))
 		}
 		return errors.Join(failed...)
 	}

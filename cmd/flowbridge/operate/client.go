@@ -131,6 +131,12 @@ func tokenFor(a *config.Admin, rights string) config.Secret {
 	return a.Token
 }
 
+// list is the API's answer of several.
+type list[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next"`
+}
+
 // asks has a command send one request, and print its answer by show or as JSON.
 func asks[T any](c *cobra.Command, method, path string, show func(w io.Writer, got *T) error) *cobra.Command {
 	at := accessFlags(c)
@@ -196,7 +202,6 @@ type refusedError struct {
 	Problem  string   `json:"error"`
 	Remedy   string   `json:"remedy"`
 	Problems []string `json:"problems"` // of a configuration
-	status   int
 }
 
 func (e *refusedError) Error() string {
@@ -214,14 +219,14 @@ func (e *refusedError) Unwrap() error {
 	return nil
 }
 
-// do sends a request and reads the answer into into, if that is not nil.
+// do sends a request and reads the answer into into.
 func (c *client) do(ctx context.Context, method, path string, into any) error {
 	status, body, err := c.ask(ctx, method, path)
 	if err != nil {
 		return err
 	}
 	if status < 200 || status > 299 {
-		refused := &refusedError{status: status}
+		refused := &refusedError{}
 		if json.Unmarshal(body, refused) != nil || refused.Problem == "" {
 			return fmt.Errorf("%s answers %d %s; is it Flowbridge's admin API?", c.shown, status, http.StatusText(status))
 		}

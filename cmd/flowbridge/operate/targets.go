@@ -21,12 +21,6 @@ func Targets(try *cobra.Command) *cobra.Command {
 		targetsCommand(), profilesCommand(), try)
 }
 
-// targetList is the API's answer.
-type targetList struct {
-	Items []live.Target `json:"items"`
-	Next  string        `json:"next"`
-}
-
 func targetsCommand() *cobra.Command {
 	c := cli.Command("list", "List targets with their health",
 		"List the targets, and the trunks that can be called, with what a running server knows of the last five minutes.\n"+
@@ -35,7 +29,7 @@ func targetsCommand() *cobra.Command {
 			"TURNS is how long callers waited for the agent's answers within calls (docs/guides/talk.md).",
 		"  flowbridge targets list\n  flowbridge targets list --json")
 	return asks(c, http.MethodGet, "/api/targets",
-		func(w io.Writer, list *targetList) error { return printTargets(w, list.Items) })
+		func(w io.Writer, all *list[live.Target]) error { return printTargets(w, all.Items) })
 }
 
 func printTargets(w io.Writer, targets []live.Target) error {

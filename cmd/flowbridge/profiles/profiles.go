@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"cmp"
 	"embed"
 	"regexp"
 	"slices"
@@ -57,9 +58,7 @@ func profileOf(name, text string) Profile {
 			p.Sources = append(p.Sources, value)
 		case "Call page": // for the page: admin/web/platforms.json
 		default:
-			if p.Title == "" {
-				p.Title = words
-			}
+			p.Title = cmp.Or(p.Title, words)
 		}
 	}
 	return p

@@ -168,33 +168,20 @@ const (
 type found struct {
 	what        string // "number +15551230000"
 	id          string
-	differences []difference
-	notCompared []string
+	differences []rest.Difference
 	remedy      string // how it becomes as wanted
-}
-
-// compared makes the result of a comparison.
-func compared(what, id string, all []rest.Difference) found {
-	x := found{what: what, id: id}
-	for _, d := range all {
-		if d.NotShown {
-			x.notCompared = append(x.notCompared, d.Path)
-		} else {
-			x.differences = append(x.differences, difference{Key: d.Path, Have: d.Have, Want: d.Want})
-		}
-	}
-	return x
 }
 
 // report prints the comparison. Differences are an error.
 func (x found) report(s shower) error {
-	o := outcome{
-		Outcome: wasFound, ID: x.id, Differences: []difference{},
-		NotCompared: append([]string{}, x.notCompared...),
-	}
+	o := outcome{Outcome: wasFound, ID: x.id, Differences: []difference{}, NotCompared: []string{}}
 	for _, d := range x.differences {
+		if d.NotShown {
+			o.NotCompared = append(o.NotCompared, d.Path)
+			continue
+		}
 		o.Outcome = wasDifferent
-		o.Differences = append(o.Differences, difference{d.Key, s.value(d.Key, d.Have), s.value(d.Key, d.Want)})
+		o.Differences = append(o.Differences, difference{d.Path, s.value(d.Path, d.Have), s.value(d.Path, d.Want)})
 	}
 	if !s.asJSON {
 		x.print(s, o)

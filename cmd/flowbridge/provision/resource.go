@@ -214,10 +214,9 @@ func (r *resource) there(c *cobra.Command, t things, have, want rest.Object, sho
 	if strings.Contains(what, ", ") {
 		what += ","
 	}
-	x := compared(what, id, r.compare(have, want))
-	x.remedy = "change it on the platform's page, or delete it, and create it again:\n  " +
+	remedy := "change it on the platform's page, or delete it, and create it again:\n  " +
 		strings.Join([]string{"flowbridge", r.kind, r.use, "delete", cli.ShellWord(id), "--yes"}, " ") + r.connection.args(c)
-	return x.report(show)
+	return found{what, id, r.compare(have, want), remedy}.report(show)
 }
 
 func (r *resource) showCommand() *cobra.Command {

@@ -251,9 +251,8 @@ func (u *setup) agentThere(c *cobra.Command, agents synthflow.Assistants, agent 
 		fmt.Fprintf(show.out, "bound agent %s to %s\n", id, u.phoneNumber)
 		have["phone_number"] = u.phoneNumber
 	}
-	x := compared("agent "+id, id, synthflow.CompareAssistant(have, u.agent))
-	x.remedy = "change it on the platform's page of the agent, or leave out what is not to be compared"
-	return x.report(show)
+	const remedy = "change it on the platform's page of the agent, or leave out what is not to be compared"
+	return found{"agent " + id, id, synthflow.CompareAssistant(have, u.agent), remedy}.report(show)
 }
 
 // bound reads the binding back, because the platform may answer 200 without binding.

@@ -105,20 +105,20 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 		}
 		return fmt.Errorf("not answered: %d %s", r.Status, cli.ASCII(r.Reason))
 	}
-	row("answer", "after %v; %s", Rounded(r.AnsweredAt.Sub(r.InvitedAt)), ringing(r))
-	row("talked", "%v, ended by %s", Rounded(r.EndedAt.Sub(r.AnsweredAt)), endedBy(r))
+	row("answer", "after %v; %s", rounded(r.AnsweredAt.Sub(r.InvitedAt)), ringing(r))
+	row("talked", "%v, ended by %s", rounded(r.EndedAt.Sub(r.AnsweredAt)), endedBy(r))
 	q := r.RTP
 	row("sent", "%d packets of %s to %v", q.Sent, q.Codec, q.Remote)
 	expected := q.Received + q.Lost
 	if q.Received > 0 {
 		row("received", "%d packets from %v, %d lost (%.1f %%), %d out of order, %d twice; jitter %.1f ms; the first %v after the answer",
 			q.Received, q.Source, q.Lost, 100*float64(q.Lost)/float64(expected), q.OutOfOrder, q.Duplicates,
-			float64(q.Jitter.Microseconds())/1000, Rounded(r.MediaDelay))
+			float64(q.Jitter.Microseconds())/1000, rounded(r.MediaDelay))
 		if q.Source != q.Remote {
 			row("note", "RTP comes from %v, but the SDP says %v: a NAT is in the way, or the SDP is wrong", q.Source, q.Remote)
 		}
 	}
-	verdict, failed := Audio(r)
+	verdict, failed := audioOf(r)
 	row("audio", "%s", verdict)
 	if failed {
 		return errors.New("answered, but no audio came back")
@@ -126,14 +126,14 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 	return nil
 }
 
-// Rounded is a duration in whole milliseconds.
-func Rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+// rounded is a duration in whole milliseconds.
+func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 func ringing(r sim.CarrierResult) string {
 	if r.RingingAt.IsZero() {
 		return "it did not ring before"
 	}
-	return "it rang after " + Rounded(r.RingingAt.Sub(r.InvitedAt)).String()
+	return "it rang after " + rounded(r.RingingAt.Sub(r.InvitedAt)).String()
 }
 
 func endedBy(r sim.CarrierResult) string {
@@ -150,8 +150,8 @@ func endedBy(r sim.CarrierResult) string {
 // quiet is the largest sample, of 32767, that counts as silence.
 const quiet = 64
 
-// Audio says in words whether the other side was heard.
-func Audio(r sim.CarrierResult) (verdict string, failed bool) {
+// audioOf says in words whether the other side was heard.
+func audioOf(r sim.CarrierResult) (verdict string, failed bool) {
 	q := r.RTP
 	switch {
 	case q.Received == 0 && q.Foreign > 0:

@@ -68,7 +68,7 @@ func Summarize(r sim.CarrierResult, trace *Messages, failed error, hint string) 
 	}
 	s.TalkedMS, s.EndedBy = r.EndedAt.Sub(r.AnsweredAt).Milliseconds(), string(r.EndedBy)
 	q := r.RTP
-	verdict, _ := Audio(r)
+	verdict, _ := audioOf(r)
 	s.RTP = &Audible{
 		Codec: q.Codec, Local: q.Local.String(), Remote: q.Remote.String(), Sent: q.Sent, Received: q.Received, Lost: q.Lost,
 		OutOfOrder: q.OutOfOrder, Duplicates: q.Duplicates, JitterMS: float64(q.Jitter.Microseconds()) / 1000,
