@@ -120,6 +120,11 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 
 // host looks a host up, and asks it for an answer.
 func (p prober) host(ctx context.Context, t *config.Target, uri, host string, port uint16) (all []finding) {
+	if t.Transport == config.TransportAuto { // RFC 3263 section 4.1, where there is a port
+		by := *t
+		by.Transport = config.TransportUDP
+		t = &by
+	}
 	addrs, detail, remedy := p.resolve(ctx, host)
 	all = append(all, finding{Target: t.Name, Step: "dns", OK: len(addrs) > 0, Detail: detail, Remedy: remedy})
 	if len(addrs) > 0 {
@@ -263,7 +268,7 @@ func (p prober) options(ctx context.Context, t *config.Target, uri, host string,
 // dialTarget opens a connection to a target, with TLS as its calls have it.
 func dialTarget(ctx context.Context, t *config.Target, host string, at netip.AddrPort) (net.Conn, error) {
 	network := "tcp"
-	if t.Transport == config.TransportUDP || t.Transport == config.TransportAuto {
+	if t.Transport == config.TransportUDP {
 		network = "udp"
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, at.String())

@@ -37,7 +37,7 @@ func answering(t *testing.T, status string, ignore int) string {
 			if err != nil {
 				return
 			}
-			if ignore--; ignore >= 0 || status == "" {
+			if ignore--; ignore >= 0 || status == "" || !strings.Contains(string(b[:n]), "\r\nVia: SIP/2.0/UDP ") {
 				continue
 			}
 			for s := range strings.SplitSeq(status, "|") {
@@ -96,6 +96,7 @@ func TestOnlineOptions(t *testing.T) {
 		{"200", answering(t, "200 OK", 0), []string{"ok      t", "200 OK"}},
 		{"403", answering(t, "403 Forbidden", 0), []string{"ok      t", "403 Forbidden"}},
 		{"after a loss", answering(t, "200 OK", 1), []string{"ok      t", "200 OK"}},
+		{"any transport", answering(t, "200 OK", 1) + `", transport: "auto`, []string{"ok      t", "over udp: 200 OK"}},
 		{"100 first", answering(t, "100 Trying|404 Not Found", 0), []string{"ok      t", "404 Not Found"}},
 		{"control characters", answering(t, "200 O\x1bK", 0), []string{"200 O?K"}},
 		{"silence", answering(t, "", 0), []string{"FAILED  t", "no answer to OPTIONS from 127.0.0.1", "allow-list"}},
