@@ -52,13 +52,11 @@ type attempt struct {
 	number   int            // from 1
 	plan     *outbound.Plan // that it belongs to
 	target   *peers.Target
-	shared   bool               // it is chosen by the route's split
 	offer    *sdp.Description   // that its INVITE is made of
 	formats  []sdp.Format       // of the offer, for the target
 	crypto   *sdp.LegCrypto     // SRTP state of its leg
 	line     *legOnWire         // once it is dialled
 	cancel   context.CancelFunc // of its preparation; nil: none is under way
-	placed   bool               // has a place at its target
 	parties  peers.Parties      // for whom it has the place
 	try      circuit.Try        // at the target's circuit, until it is known to work or not
 	dest     netip.AddrPort
@@ -66,7 +64,6 @@ type attempt struct {
 	started  time.Time
 	answered time.Time     // zero: not yet, or in a process before
 	answer   *leg.Answered // that waits for the keys of its media; nil: none does
-	recorded bool          // it is over, or has made the bridge
 
 	endTrial func(why cause.Cause, code int) // ends the trial that the caller has left; nil: none was
 
@@ -76,6 +73,11 @@ type attempt struct {
 	transport     string // of its INVITE; empty: not dialled
 	prepareMS     int64
 	prepareStatus int
+
+	shared   bool              // it is chosen by the route's split
+	placed   bool              // it has a place at its target
+	recorded bool              // it is over, or has made the bridge
+	entry    [1]record.Attempt // room for the record's attempts, if there are none before
 }
 
 // stop ends the preparation of an attempt.
@@ -270,7 +272,11 @@ func (all *attempts) note(cause cause.Cause, code int) {
 	a := all.current
 	a.judge(cause, code)
 	a.recorded = true
-	all.call.record.Attempts = append(all.call.record.Attempts, a.recordOf(cause, code))
+	entries := &all.call.record.Attempts
+	if *entries == nil {
+		*entries = a.entry[:0]
+	}
+	*entries = append(*entries, a.recordOf(cause, code))
 }
 
 // beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.

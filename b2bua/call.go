@@ -164,8 +164,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
 	c.endWait()
-	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{},
-		time.Time{}, time.Time{}
+	c.times, c.notes.at = times{started: c.times.started, answered: c.times.answered}, time.Time{}
 	c.rescues.rest()
 	c.transfers.current = nil
 	now := time.Now()
@@ -201,6 +200,7 @@ func (c *Call) finish() {
 		c.ended = new(c.cdr())
 	}
 	r := c.ended
+	r.Attempts = slices.Clone(r.Attempts) // a record that waits keeps no attempt
 	if c.queued != nil {
 		c.server.admission.StopWaiting(&c.queued.Waiter)
 	}
@@ -304,28 +304,25 @@ func (s *Server) vacate(a *attempt) {
 }
 
 // putOnWire gives a leg its wire, with the configuration of its peer. flow is its connection, nil over UDP.
-func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, local leg.Local,
+func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, tls *config.TargetTLS,
 	flow *transport.Stream,
 ) *legOnWire {
 	l := &legOnWire{call: c, callID: machine.Dialog().CallID}
 	l.Tag = machine.Dialog().LocalTag
 	l.Half = bridge.Half{Line: l, Side: side, Leg: machine, Peer: to}
-	l.wire = c.server.stack.NewWire(local, flow, l.post)
+	l.wire.Open(c.server.stack, &machine.Local, tls, flow, l.post)
 	return l
 }
 
 // addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
-func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready, side media.Side) *legOnWire {
-	l := c.putOnWire(leg, side, &c.attempts.current.target.Dial.Peer, local, f.Flow)
-	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: c.attempts.current.target, From: f.Dest}
+func (c *Call) addLeg(leg *leg.Leg, f ready, side media.Side) *legOnWire {
+	target := c.attempts.current.target
+	l := c.putOnWire(leg, side, &target.Dial.Peer, &target.Dial.TLS, f.Flow)
+	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: target, From: f.Dest}
 	l.Confirmed = true // its media begins with its answer
 	c.server.registry.AddLeg(l)
 	c.legs = append(c.legs, l)
-	if side == media.SideA {
-		c.ladder.JoinCaller(l.callID, l.Tag)
-	} else {
-		c.ladder.Join(l.callID, l.Tag, c.attempts.current.target.Dial.Name)
-	}
+	c.ladder.Join(l.callID, l.Tag, target.Dial.Name, side == media.SideA)
 	return l
 }
 

@@ -115,8 +115,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 		return why, err
 	}
 	a.transport = message.TransportName(local.Transport)
-	a.line = c.addLeg(leg, local, f, a.side())
-	a.line.wire.TLS = a.target.Dial.TLS
+	a.line = c.addLeg(leg, f, a.side())
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
 		c.record.DialedAt = record.TimeOf(time.Now())

@@ -50,15 +50,7 @@ func (s *Server) Thaw() {
 
 // rested says whether no call has something to do, and every record is on its way.
 func (s *Server) rested() bool {
-	if s.writes() {
-		return false
-	}
-	for _, c := range s.registry.Open() {
-		if !c.mailbox.Rests() {
-			return false
-		}
-	}
-	return true
+	return !s.writes() && !slices.ContainsFunc(s.registry.Open(), func(c *Call) bool { return !c.mailbox.Rests() })
 }
 
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.

@@ -13,7 +13,7 @@ import (
 type legOnWire struct {
 	bridge.Half
 	call *Call
-	wire *transport.Wire
+	wire transport.Wire
 	registry.Keys
 	callID   string
 	senders  peers.Senders

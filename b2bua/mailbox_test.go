@@ -61,7 +61,8 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	c := &Call{server: &Server{registry: registry.New[*Call, *legOnWire]()}}
 	c.bridge.Open(bridgeCall{c}, bridge.Options{Resources: &bridge.Resources{Lines: &silent}})
 	c.tie()
-	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
+	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}}
+	l.wire.Open(&transport.Stack{}, &machine.Local, nil, nil, nil)
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
 	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
 	c.input(l, leg.RequestIn{Req: late, Source: siptest.Carrier})

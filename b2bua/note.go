@@ -72,7 +72,7 @@ func (n *notes) perform(l *legOnWire, effects []leg.Effect) {
 	if n.shares {
 		effects = slices.Clone(effects)
 	}
-	n.send([]held{{l.wire, effects}})
+	n.send([]held{{&l.wire, effects}})
 }
 
 func (n *notes) send(all []held) {

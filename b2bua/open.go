@@ -118,6 +118,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		await:      o.Await, transferred: o.Transferred,
 		strays: rate.NewLimiter(strayRate, strayRate),
 	}
+	own := &o.Config.SIP.TLS
+	s.callerTLS = config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
 	s.successor.server = s
 	if s.machine == nil {
 		s.machine = func() (time.Duration, uint64) { return 0, 0 }

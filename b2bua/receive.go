@@ -155,12 +155,11 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
-	c.a = c.putOnWire(leg, media.SideA, &c.trunk.Caller.Peer, local, flow)
+	c.a = c.putOnWire(leg, media.SideA, &c.trunk.Caller.Peer, t.CallerTLS(&s.callerTLS), flow)
 	c.a.Branch, c.a.Merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
 	c.a.Confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
-	c.a.wire.TLS = t.CallerTLS(s.cfg.SIP.TLS)
 	c.a.wire.Serve(req, tx)
 	if !s.registry.AddCall(c.id, c, c.a) {
 		c.ladder.Discard()

@@ -235,7 +235,7 @@ func (su *successor) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot
 
 func (v *reviving) restoreLeg(k *kept.Leg) {
 	s, p, caller := v.server, v.peers, k.State.UAS
-	side, options, tls, settings := media.SideA, v.trunk.Options(p), v.trunk.CallerTLS(s.cfg.SIP.TLS), v.trunk.Caller.Media
+	side, options, tls, settings := media.SideA, v.trunk.Options(p), v.trunk.CallerTLS(&s.callerTLS), v.trunk.Caller.Media
 	peer := &v.trunk.Caller.Peer
 	var target *peers.Target
 	var auth *config.Auth
@@ -247,7 +247,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 			target = peers.NewReferred(k.Target, nil, "", &peers.Dial{})
 		}
 		peer = &target.Dial.Peer
-		options, tls, auth, settings = target.Options(), target.Dial.TLS, target.Dial.Auth, target.Dial.Media
+		options, tls, auth, settings = target.Options(), &target.Dial.TLS, target.Dial.Auth, target.Dial.Media
 	}
 	var invite *sip.Request
 	if !v.k.Settled {
@@ -257,19 +257,15 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	if r.Done() {
 		return
 	}
-	flow := s.stack.Lost(&k.Flow, tls)
-	l := v.putOnWire(r.Leg, side, peer, r.Local, flow)
-	l.wire.TLS, l.Confirmed, l.Crypto = tls, k.Confirmed,
-		sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
-	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target}
-	l.senders.From = k.From.AddrPort
+	flow := s.stack.Lost(&k.Flow, *tls)
+	l := v.putOnWire(r.Leg, side, peer, tls, flow)
+	l.Confirmed, l.Crypto = k.Confirmed, sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
+	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target, From: k.From.AddrPort}
 	if caller {
 		l.senders.Shown = peers.CredentialsIn(v.invite)
 		l.Branch, l.Merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
-	} else if side == media.SideA {
-		v.ladder.JoinCaller(l.callID, l.Tag)
 	} else {
-		v.ladder.Join(l.callID, l.Tag, k.Target)
+		v.ladder.Join(l.callID, l.Tag, k.Target, side == media.SideA)
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)

@@ -35,6 +35,7 @@ import (
 // may be called from any goroutine.
 type Server struct {
 	cfg          *config.Config
+	callerTLS    config.TargetTLS // ours toward callers: as where we listen
 	bridges      bridge.Resources
 	sink         kept.Sink
 	node         string

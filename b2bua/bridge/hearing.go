@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -88,12 +89,9 @@ func (h *Hearing) isDead(now time.Time, b *Bridge) bool {
 
 // bothSpeak reports whether neither side holds the other, so that both send RTP.
 func (b *Bridge) bothSpeak() bool {
-	for _, d := range b.Agreement.Description {
-		if d == nil || d.Direction() != sdp.SendRecv {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(b.Agreement.Description[:], func(d *sdp.Description) bool {
+		return d == nil || d.Direction() != sdp.SendRecv
+	})
 }
 
 // BeepWithin is how long a machine's beep is waited for.

@@ -86,7 +86,7 @@ func aCall(asked func(context.Context)) (once func() (encoded int)) {
 		c.Routed("routes[0]", "+15075785607", targets)
 		s.Message(a[2])
 		asked(c.Context(context.Background(), "synthflow"))
-		c.Join("call2@192.0.2.10", "2", "synthflow")
+		c.Join("call2@192.0.2.10", "2", "synthflow", false)
 		for i := range to[:5] {
 			s.Message(to[i])
 		}

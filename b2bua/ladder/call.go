@@ -37,15 +37,12 @@ const (
 
 // usual is the room that most calls need, in one object with the call.
 type usual struct {
-	first legOf // of the caller
-	legs  [2]*legOf
-	lanes [4]Lane // the caller, we, the API and the target
+	first  legOf // of the caller
+	legs   [2]*legOf
+	lanes  [4]Lane // the caller, we, the API and the target
+	ends   [3]ends // the caller's, the API's and the target's
+	points [288]byte
 }
-
-const (
-	usualEnds  = 3 // the caller's, the API's and the target's
-	usualPages = 2
-)
 
 // Recorder takes the SIP of a call that is recorded; *recording.Recorder is one. It keeps data.
 type Recorder interface {
@@ -64,15 +61,15 @@ type Call struct {
 	over     bool       // the call has ended, its legs may not have
 	closed   bool
 	released bool
+	keeps    bool // its entries are wanted
+	masked   bool // keys are
 	lanes    []Lane
 	begin    time.Time // of the first entry
 	pages    pages
 	ends     []ends
-	keeps    bool // its entries are wanted
 
-	rec    Recorder // nil: not recorded now
-	masked bool
-	until  time.Time // keys that come before are masked, too
+	rec   Recorder  // nil: not recorded now
+	until time.Time // keys that come before are masked, too
 
 	failed  string // what the last attempt came to, until it is known what is next
 	asked   int    // requests to the API of the current attempt
@@ -84,10 +81,12 @@ type Call struct {
 
 // newCall makes a call of the leg that it begins with.
 func newCall(s *Collector, callID, tag string) *Call {
-	c := &Call{of: s, keeps: true, pages: pages{list: make([]page, 0, usualPages), held: &s.held, limit: heldMax}}
+	c := &Call{of: s, keeps: true}
 	u := &c.usual
 	u.first = legOf{call: c, id: callID, tag: tag}
-	c.legs, c.lanes, c.ends = u.legs[:0], u.lanes[:0], make([]ends, 0, usualEnds)
+	c.legs, c.lanes, c.ends = u.legs[:0], u.lanes[:0], u.ends[:0]
+	c.series.points = u.points[:0]
+	c.pages.list, c.pages.held, c.pages.limit = c.pages.room[:0], &s.held, heldMax
 	return c
 }
 
@@ -137,18 +136,16 @@ func (c *Call) Traced(id string) {
 // ID is Flowbridge's id of the call.
 func (c *Call) ID() string { return c.id }
 
-// Join adds the leg to a target: its Call-ID, and our tag.
-func (c *Call) Join(callID, tag, target string) {
-	if c != nil {
-		c.of.join(c, callID, tag, c.laneOf(target, KindCallee))
+// Join adds the leg to a target: its Call-ID, and our tag. customer: that has the caller's lane.
+func (c *Call) Join(callID, tag, target string, customer bool) {
+	if c == nil {
+		return
 	}
-}
-
-// JoinCaller adds the leg to a customer that we call: it has the caller's lane.
-func (c *Call) JoinCaller(callID, tag string) {
-	if c != nil {
-		c.of.join(c, callID, tag, laneCaller)
+	lane := laneCaller
+	if !customer {
+		lane = c.laneOf(target, KindCallee)
 	}
+	c.of.join(c, callID, tag, lane)
 }
 
 // laneOf gives the index of a lane, which is added if it is new.

@@ -247,12 +247,7 @@ func isSecret[T string | []byte](name T) bool {
 
 // hasAny says whether one of the parts is in a text.
 func hasAny(text []byte, parts [][]byte) bool {
-	for _, part := range parts {
-		if bytes.Contains(text, part) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(parts, func(part []byte) bool { return bytes.Contains(text, part) })
 }
 
 // hideSecrets hides the request's own credential, also where an answer repeats it, and the members of JSON that are

@@ -111,7 +111,7 @@ func TestNobodys(t *testing.T) {
 	}
 	var none *Collector
 	nothing := none.Claim("x", "y", "z", "carrier", at)
-	nothing.Join("y", "z", "target")
+	nothing.Join("y", "z", "target", false)
 	nothing.Attach(nil)
 	nothing.Mask(true)
 	nothing.Unrecorded()
@@ -175,7 +175,7 @@ func TestQuietCall(t *testing.T) {
 		c := begun(s, "a", 1)
 		s.sampled()
 		all := spoken(1)
-		c.Join("b1@192.0.2.1", "b", "agent")
+		c.Join("b1@192.0.2.1", "b", "agent", false)
 		for _, m := range all[1:6] {
 			s.Message(m)
 		}
@@ -291,7 +291,7 @@ func TestFollower(t *testing.T) {
 		for _, m := range all[1:] {
 			s.Message(m)
 		}
-		c.Join("call2@192.0.2.10", "2", "agent")
+		c.Join("call2@192.0.2.10", "2", "agent", false)
 		other := spoken(2)
 		s.Message(other[1])
 		if len(f) != len(all)+1 {

@@ -22,8 +22,8 @@ type series struct {
 	every  time.Duration // between points; 0: none yet
 	count  int           // of points
 	points []byte
-	last   [2]tally // at the last point
-	lastAt time.Time
+	last   [2]tally      // at the last point
+	lastAt time.Duration // of it, since begin
 }
 
 // tally is the packets of a side so far.
@@ -38,17 +38,17 @@ func (s *series) add(now time.Time, m media.Stats) {
 	if s.begin.IsZero() {
 		s.begin, s.every = now, sampleEvery
 		s.last = [2]tally{tallyOf(&m.A), tallyOf(&m.B)}
-		s.lastAt = now
 		return
 	}
-	if now.Sub(s.lastAt) < s.every-sampleEvery/2 {
+	if now.Sub(s.begin)-s.lastAt < s.every-sampleEvery/2 {
 		return
 	}
 	s.append(now, m)
 }
 
 func (s *series) append(now time.Time, m media.Stats) {
-	p := Point{MS: now.Sub(s.begin).Milliseconds()}
+	s.lastAt = now.Sub(s.begin)
+	p := Point{MS: s.lastAt.Milliseconds()}
 	for side, f := range [2]*media.SideStats{&m.A, &m.B} {
 		was, now := &s.last[side], tallyOf(f)
 		*p.of(side) = Figure{
@@ -57,7 +57,6 @@ func (s *series) append(now time.Time, m media.Stats) {
 		now.lost = max(now.lost, was.lost) // a late packet is not lost any more, but a point before has said so
 		*was = now
 	}
-	s.lastAt = now
 	if s.count >= pointsMax {
 		s.merge()
 	}

@@ -431,11 +431,11 @@ const (
 // CallerTLS says how a caller's certificate is checked when we connect to the
 // caller, because its own connection is gone. For a trunk the authorities are those
 // of its client certificates, if they are named.
-func (t *Trunk) CallerTLS(own config.ListenTLS) config.TargetTLS {
+func (t *Trunk) CallerTLS(own *config.TargetTLS) *config.TargetTLS {
 	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
-		return t.Caller.TLS
+		return &t.Caller.TLS
 	}
-	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
+	return own
 }
 
 // NamesOf are the names of targets.

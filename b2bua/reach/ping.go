@@ -140,7 +140,8 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 		return errors.New(string(transport.CauseOf(err)))
 	}
 	answers := make(chan leg.Input, 1)
-	w := stack.NewWire(local, flow, func(in leg.Input) bool {
+	var w transport.Wire
+	w.Open(stack, &local, &t.Dial.TLS, flow, func(in leg.Input) bool {
 		if res, ok := in.(leg.ResponseIn); ok && res.Res.StatusCode < 200 {
 			return true
 		}
@@ -150,7 +151,6 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 		}
 		return true
 	})
-	w.TLS = t.Dial.TLS
 	defer w.Close()
 	w.Perform([]leg.Effect{leg.SendRequest{
 		Req: optionsTo(uri, local, stack),

@@ -432,8 +432,8 @@ func (c *client) use(f *found) bool {
 	}
 	if f.at.Local.Host != "" {
 		c.local, c.hop, c.flow = f.at.Local, f.at.Hop, f.flow
-		c.wire = c.of.o.Stack.NewWire(f.at.Local, f.flow, c.post)
-		c.wire.TLS = c.trunk.TLS
+		c.wire = new(transport.Wire)
+		c.wire.Open(c.of.o.Stack, &f.at.Local, &c.trunk.TLS, f.flow, c.post)
 	}
 	return true
 }

@@ -27,13 +27,16 @@ type LegCrypto struct {
 	dtls *legAssociation // nil: the keys are in SDP
 }
 
+// unsecured is what all legs share that never have SRTP. It never changes.
+var unsecured LegCrypto //nolint:gochecknoglobals // a constant
+
 // NewLegCrypto returns the SRTP of a leg with these settings. offers: this side makes
 // the first offer, with SRTP. fingerprint is ours, for DTLS.
 func NewLegCrypto(m config.PeerMedia, fingerprint string, offers bool) *LegCrypto {
-	l := &LegCrypto{mode: m.SRTP, Offers: offers, dtls: newLegAssociation(m, fingerprint)}
 	if !offers && (m.SRTP == config.SRTPOff || m.SRTP == "") {
-		return l
+		return &unsecured
 	}
+	l := &LegCrypto{mode: m.SRTP, Offers: offers, dtls: newLegAssociation(m, fingerprint)}
 	names := m.SRTPSuites
 	if len(names) == 0 {
 		names = config.SRTPSuites()
@@ -88,6 +91,8 @@ func (l *LegCrypto) AcceptAnswer() Accept {
 // else with a line for each suite.
 func (l *LegCrypto) Offering() StreamTransport {
 	switch {
+	case l == &unsecured:
+		return StreamTransport{}
 	case l.current != nil && l.current.association != nil:
 		return l.dtls.offering(l.proto)
 	case l.current != nil:
@@ -147,6 +152,9 @@ func (l *LegCrypto) Answered(answer *Description) {
 
 // Apply puts the SRTP of a description into force.
 func (l *LegCrypto) Apply(d *Description) {
+	if l == &unsecured {
+		return
+	}
 	l.current, l.proto, l.Offers = d.securing, d.proto, d.securing != nil
 	if d.OverDTLS() {
 		l.dtls.apply(d.securing.association)

@@ -219,7 +219,7 @@ func (l *LegCrypto) State() CryptoState {
 // RestoreLegCrypto makes the SRTP of a leg with these settings. A stream that was secured
 // stays so.
 func RestoreLegCrypto(m config.PeerMedia, fingerprint string, s *CryptoState) *LegCrypto {
-	l := NewLegCrypto(m, fingerprint, false)
+	l := new(*NewLegCrypto(m, fingerprint, false))
 	l.dtls = s.DTLS.restore(fingerprint)
 	if s.Current != nil && l.suites == nil {
 		l.suites = suitesOf(config.SRTPSuites())

@@ -120,10 +120,8 @@ func (w *Wire) way() transaction.Sender {
 		}
 		return w.flow
 	}
-	for _, g := range w.stack.sockets {
-		if g.local == w.local.Listen {
-			return g
-		}
+	if g := w.stack.socketAt(w.local.Listen); g != nil {
+		return g
 	}
 	return nil
 }

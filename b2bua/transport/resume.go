@@ -62,34 +62,29 @@ func (s *Stack) Lost(f *FlowState, tls config.TargetTLS) *Stream {
 
 // Bound says whether there is still a socket at a leg's address.
 func (s *Stack) Bound(local leg.Local) bool {
-	if message.IsStream(local.Transport) {
-		return true
-	}
+	return message.IsStream(local.Transport) || s.socketAt(local.Listen) != nil
+}
+
+// socketAt returns the socket at an address; nil: there is none.
+func (s *Stack) socketAt(local netip.AddrPort) *guard {
 	for _, g := range s.sockets {
-		if g.local == local.Listen {
-			return true
+		if g.local == local {
+			return g
 		}
 	}
-	return false
+	return nil
 }
 
 // Readmit makes the transaction of a request that another process has received, so that
 // the leg of the wire can answer it. flow is the connection that it came by, nil over UDP.
-func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) {
-	w.readmit(req, source, flow)
-}
-
-func (w *Wire) readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *transaction.Server {
+func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *transaction.Server {
 	from := arrival{transport: message.ViaTransport(w.local.Transport), source: source}
 	req.SetTransport(from.transport)
 	req.SetSource(source.String())
-	if flow != nil {
+	if g := w.stack.socketAt(w.local.Listen); flow != nil {
 		from.over = flow
-	}
-	for _, g := range w.stack.sockets {
-		if flow == nil && g.local == w.local.Listen {
-			from.over = g
-		}
+	} else if g != nil {
+		from.over = g
 	}
 	key, ok := transaction.KeyOf(req, source.Addr(), from.isStream())
 	if !ok || from.over == nil {
@@ -109,7 +104,7 @@ func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) 
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
 		sip.CopyHeaders(name, res, req)
 	}
-	if tx := w.readmit(req, source, flow); tx != nil {
+	if tx := w.Readmit(req, source, flow); tx != nil {
 		tx.Accepted()
 	}
 }

@@ -17,16 +17,16 @@ import (
 // Looking up a name, opening a connection and writing may take a while; a goroutine
 // performs effects that need them.
 type Wire struct {
-	// TLS is for connections that the leg opens; set it before the first effect.
-	TLS config.TargetTLS
-
+	// constant
 	stack *Stack
-	local leg.Local
+	local *leg.Local
+	tls   *config.TargetTLS // for connections that the leg opens
 	post  func(leg.Input) bool
 
-	mu      sync.Mutex   // guards what follows
-	queue   []leg.Effect // keeps its array
-	next    int          // of queue
+	mu      sync.Mutex // guards what follows
+	queue   []leg.Effect
+	room    [1]leg.Effect // for queue
+	next    int           // of queue
 	servers []serverTx
 	invite  *request   // our INVITE, until it has a final answer
 	others  []*request // our other requests within the dialog, until they have one; not BYE
@@ -48,12 +48,12 @@ type serverTx struct {
 	tx     *transaction.Server
 }
 
-// NewWire makes the wire of a leg, whose inputs it posts. flow is the connection
+// Open makes a zero wire that of a leg, whose inputs it posts. flow is the connection
 // that the peer has opened, or that was opened to it; nil over UDP.
-func (s *Stack) NewWire(local leg.Local, flow *Stream, post func(leg.Input) bool) *Wire {
-	w := &Wire{stack: s, local: local, post: post}
+func (w *Wire) Open(s *Stack, local *leg.Local, tls *config.TargetTLS, flow *Stream, post func(leg.Input) bool) {
+	w.stack, w.local, w.tls, w.post = s, local, tls, post
+	w.queue = w.room[:0]
 	w.setFlow(flow)
-	return w
 }
 
 // Serve keeps the transaction of a request until it is answered. An INVITE that is
@@ -153,7 +153,7 @@ func (w *Wire) send() {
 	for {
 		w.mu.Lock()
 		if w.next == len(w.queue) {
-			w.queue, w.next, w.sending = w.queue[:0], 0, false
+			w.queue, w.next, w.sending = w.room[:0], 0, false
 			w.mu.Unlock()
 			return
 		}
@@ -185,7 +185,8 @@ func (w *Wire) sendOne(e leg.Effect) {
 
 // Send performs effects without a leg: the answer to a message whose leg is gone.
 func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
-	w := &Wire{stack: s, local: local, flow: flow, brief: true, post: func(leg.Input) bool { return false }}
+	w := &Wire{brief: true}
+	w.Open(s, &local, &config.TargetTLS{}, flow, func(leg.Input) bool { return false })
 	w.Perform(effects)
 }
 

@@ -38,10 +38,8 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (way transaction.Way, err error
 		}
 		listen = local.Listen
 	}
-	for _, g := range w.stack.sockets {
-		if g.local == listen {
-			return g.wayTo(addr), nil
-		}
+	if g := w.stack.socketAt(listen); g != nil {
+		return g.wayTo(addr), nil
 	}
 	return way, fmt.Errorf("%w: %v", errNoSocket, listen)
 }
@@ -110,7 +108,7 @@ func (w *Wire) streamTo(uri *sip.Uri, to leg.Hop, addr netip.AddrPort) (*Stream,
 			}
 		}
 	}
-	peer := streamPeer{serverName: w.TLS.ServerName, tls: w.TLS}
+	peer := streamPeer{serverName: w.tls.ServerName, tls: *w.tls}
 	switch {
 	case same && flow.peer != nil:
 		peer = *flow.peer

@@ -9,8 +9,16 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/transaction"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
+
+// NewWire makes the wire of a leg.
+func (s *Stack) NewWire(local leg.Local, flow *Stream, post func(leg.Input) bool) *Wire {
+	w := new(Wire)
+	w.Open(s, &local, &config.TargetTLS{}, flow, post)
+	return w
+}
 
 // The first INVITE may end after the second one has begun, which the wire still has to
 // end some day.

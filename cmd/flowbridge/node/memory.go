@@ -19,9 +19,9 @@ import (
 const (
 	mib = 1 << 20
 	// minHeadroom is what may be allocated between two cycles of the collector at least. A busy process allocates some
-	// 30 MB a second. What lives among the garbage of a cycle keeps pages in use: with twice as much, the
-	// memory of a process with 2,000 held calls is 9 MB larger, and a call takes some 1 % less CPU.
-	minHeadroom = 48 * mib
+	// 30 MB a second. What lives among the garbage of a cycle keeps pages in use: with twice as much, a process with
+	// 2,000 held calls is 3 MB larger.
+	minHeadroom = 24 * mib
 	// smallestHeap is what the collector takes for its percentage where less is live.
 	smallestHeap = 4 * mib
 	// minRest is what may be allocated between two cycles if the limit leaves no room. Otherwise, the collector would run

@@ -18,10 +18,10 @@ func TestHeadroom(t *testing.T) {
 		live, roots, room uint64
 		percent           int
 	}{
-		{mib, 0, 48 * mib, 1200}, // of the smallest heap
-		{8 * mib, 0, 48 * mib, 600},
-		{8 * mib, 4 * mib, 48 * mib, 400},
-		{96 * mib, 0, 48 * mib, 50},
+		{mib, 0, 24 * mib, 600}, // of the smallest heap
+		{8 * mib, 0, 24 * mib, 300},
+		{8 * mib, 4 * mib, 24 * mib, 200},
+		{48 * mib, 0, 24 * mib, 50},
 		{1000 * mib, 0, 500 * mib, 50},
 		{1000 * mib, 1000 * mib, 500 * mib, 25},
 	} {
@@ -124,6 +124,7 @@ func TestMemoryFollowsTheHeap(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "")
 	before, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
 	var log bytes.Buffer
+	runtime.GC() // of what the tests before have left
 	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.New(&log))
 	if !strings.Contains(log.String(), `"limit_bytes":0,`) {
 		t.Errorf("without a limit the log says %s", log.String())

@@ -13,27 +13,24 @@ const stateVersion = 1
 
 // State is a Talk as another process goes on with it. Times are since the answer.
 type State struct {
-	Version uint8         `cbor:"1,keyasint"`
-	Sides   [2]side       `cbor:"2,keyasint"`           // by Party
-	Marks   []mark        `cbor:"3,keyasint,omitempty"` // that lie beyond At, in order
-	At      time.Duration `cbor:"4,keyasint"`           // all before it is judged
-	Paused  Why           `cbor:"5,keyasint,omitempty"` // at At
+	// small fields stand together, for their room
+	Version uint8 `cbor:"1,keyasint"`
+	Paused  Why   `cbor:"5,keyasint,omitempty"`  // at At
+	Waiting Party `cbor:"7,keyasint,omitempty"`  // for whom both are silent, if they are
+	Asked   bool  `cbor:"8,keyasint,omitempty"`  // the caller spoke last
+	Cutting bool  `cbor:"10,keyasint,omitempty"` // the agent began over the caller
+	Barging bool  `cbor:"12,keyasint,omitempty"` // the caller began over the agent, which still speaks
+	Over    bool  `cbor:"14,keyasint,omitempty"` // and is silent again
+	First   first `cbor:"17,keyasint,omitempty"`
 
-	Quiet   time.Duration `cbor:"6,keyasint,omitempty"` // since when both are silent, if they are
-	Waiting Party         `cbor:"7,keyasint,omitempty"` // for whom, then
-
-	Asked   bool          `cbor:"8,keyasint,omitempty"` // the caller spoke last
-	AskedAt time.Duration `cbor:"9,keyasint,omitempty"` // until then
-
-	Cutting bool          `cbor:"10,keyasint,omitempty"` // the agent began over the caller
-	CutAt   time.Duration `cbor:"11,keyasint,omitempty"`
-
-	Barging bool          `cbor:"12,keyasint,omitempty"` // the caller began over the agent, which still speaks
+	Sides   [2]side       `cbor:"2,keyasint"`            // by Party
+	Marks   []mark        `cbor:"3,keyasint,omitempty"`  // that lie beyond At, in order
+	At      time.Duration `cbor:"4,keyasint"`            // all before it is judged
+	Quiet   time.Duration `cbor:"6,keyasint,omitempty"`  // since when both are silent, if they are
+	AskedAt time.Duration `cbor:"9,keyasint,omitempty"`  // until when the caller spoke
+	CutAt   time.Duration `cbor:"11,keyasint,omitempty"` // of Cutting, as the next two of theirs
 	BargeAt time.Duration `cbor:"13,keyasint,omitempty"`
-	Over    bool          `cbor:"14,keyasint,omitempty"` // and is silent again
 	OverAt  time.Duration `cbor:"15,keyasint,omitempty"`
-
-	First   first         `cbor:"17,keyasint,omitempty"`
 	FirstAt time.Duration `cbor:"18,keyasint,omitempty"` // when the agent was first heard
 
 	Latency      Sample `cbor:"19,keyasint,omitzero"`
