@@ -18,10 +18,12 @@ import (
 
 const (
 	mib = 1 << 20
-	// minHeadroom is what may be allocated between two cycles of the collector at least. A busy process allocates some
-	// 30 MB a second. What lives among the garbage of a cycle keeps pages in use: with twice as much, a process with
-	// 2,000 held calls is 3 MB larger.
-	minHeadroom = 24 * mib
+	// minHeadroom is what may be allocated between two cycles of the collector at least, and busyHeadroom what a process
+	// that allocates so much in busyCycle may: some 600 calls begin in it. A cycle delays calls. But what lives among the
+	// garbage of one keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
+	minHeadroom  = 24 * mib
+	busyHeadroom = 2 * minHeadroom
+	busyCycle    = 1500 * time.Millisecond
 	// smallestHeap is what the collector takes for its percentage where less is live.
 	smallestHeap = 4 * mib
 	// minRest is what may be allocated between two cycles if the limit leaves no room. Otherwise, the collector would run
@@ -36,12 +38,15 @@ const (
 )
 
 // memory is the process's policy of memory. The collector may let garbage stand as large as half of what lives, or
-// minHeadroom. This follows what lives after each cycle. Under a limit of the cgroup it gets less. A process that has
+// minHeadroom, or up to busyHeadroom. This follows what lives after each cycle. Under a limit of the cgroup it gets less. A process that has
 // become quiet gives back what it does not need. GOGC and GOMEMLIMIT in the environment override it.
 type memory struct {
 	setsPercent, setsLimit bool // the environment does not
 	budget                 *budget
 	scarcity               *scarcity
+
+	adjusted  time.Time // the last time
+	allocated uint64    // until then
 
 	percent atomic.Int64 // as set last
 	closed  atomic.Bool
@@ -95,8 +100,9 @@ func (m *memory) afterCycle() {
 
 // adjust follows what the last cycle has found.
 func (m *memory) adjust() {
-	h := readHeap()
-	room := headroom(h.live)
+	h, now := readHeap(), time.Now()
+	room := headroom(h.live, h.allocated-m.allocated, now.Sub(m.adjusted))
+	m.allocated, m.adjusted = h.allocated, now
 	m.live.Store(h.live)
 	m.room.Store(room)
 	if m.setsPercent {
@@ -116,8 +122,11 @@ func (m *memory) adjust() {
 	debug.SetMemoryLimit(limit)
 }
 
-// headroom is how much garbage may stand beside what lives, in bytes.
-func headroom(live uint64) uint64 { return max(live/2, minHeadroom) }
+// headroom is how much garbage may stand beside what lives, in bytes, where so many were allocated within a time.
+func headroom(live, allocated uint64, within time.Duration) uint64 {
+	busy := float64(allocated) * busyCycle.Seconds() / max(within, time.Millisecond).Seconds()
+	return max(live/2, uint64(min(max(busy, minHeadroom), busyHeadroom)))
+}
 
 // gcPercent is the GOGC for a headroom: a share of what the collector has to look at.
 func gcPercent(room, scanned uint64) int {

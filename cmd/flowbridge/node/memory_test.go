@@ -8,24 +8,28 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// The headroom is half of what lives, or a constant.
+// The headroom is half of what lives, or what a busy process allocates, within bounds.
 func TestHeadroom(t *testing.T) {
 	for _, tt := range []struct {
-		live, roots, room uint64
-		percent           int
+		live, roots, second, room uint64 // second: allocated in one
+		percent                   int
 	}{
-		{mib, 0, 24 * mib, 600}, // of the smallest heap
-		{8 * mib, 0, 24 * mib, 300},
-		{8 * mib, 4 * mib, 24 * mib, 200},
-		{48 * mib, 0, 24 * mib, 50},
-		{1000 * mib, 0, 500 * mib, 50},
-		{1000 * mib, 1000 * mib, 500 * mib, 25},
+		{mib, 0, 0, 24 * mib, 600}, // of the smallest heap
+		{8 * mib, 0, 0, 24 * mib, 300},
+		{8 * mib, 0, 10 * mib, 24 * mib, 300},
+		{8 * mib, 0, 20 * mib, 30 * mib, 375},
+		{8 * mib, 0, 100 * mib, 48 * mib, 600},
+		{8 * mib, 4 * mib, 0, 24 * mib, 200},
+		{48 * mib, 0, 0, 24 * mib, 50},
+		{1000 * mib, 0, 100 * mib, 500 * mib, 50},
+		{1000 * mib, 1000 * mib, 0, 500 * mib, 25},
 	} {
-		room := headroom(tt.live)
+		room := headroom(tt.live, tt.second, time.Second)
 		if percent := gcPercent(room, tt.live+tt.roots); room != tt.room || percent != tt.percent {
 			t.Errorf("%d MB live: headroom %d MB, %d %%; want %d MB, %d %%", tt.live/mib, room/mib, percent, tt.room/mib, tt.percent)
 		}
