@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -69,7 +70,8 @@ func (b *bench) pass(calls int) (got []passage, err error) {
 	defer runtime.UnlockOSThread()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for until := time.Now().Add(time.Duration(b.seconds) * time.Second); time.Now().Before(until); {
-		for _, p := range each {
+		for _, i := range rand.Perm(len(each)) { // no system is always the one after another's
+			p := each[i]
 			took, without := p.load.burst(), p.direct.burst()
 			p.took, p.without, p.between = append(p.took, took), append(p.without, without), append(p.between, took-without)
 		}
