@@ -1159,9 +1159,6 @@ int relay(struct __sk_buff *skb)
 		bpf_skb_pull_data(skb, skb->len < headers ? skb->len : headers);
 	if (v6 ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
 		return UP;
-	// The clock is read before the flow is looked for. Reading it waits for loads that are under way and holds back those
-	// that follow, so it would keep the processor from waiting for the flow's memory all at once.
-	now = bpf_ktime_get_ns();
 	slot = find(&k, &kind);
 	if (slot == NOWHERE)
 		return UP;
@@ -1184,6 +1181,7 @@ int relay(struct __sk_buff *skb)
 	if (sound && d.length + ETH_HLEN < skb->len)
 		sound = !bpf_skb_change_tail(skb, d.length + ETH_HLEN, 0);
 
+	now = bpf_ktime_get_ns();
 	bpf_spin_lock(&st->lock);
 	verdict = judge(st, &d, &k, &r, head, sound, kind, local, listening, now, &l);
 	bpf_spin_unlock(&st->lock);
