@@ -38,8 +38,9 @@ const (
 )
 
 // memory is the process's policy of memory. The collector may let garbage stand as large as half of what lives, or
-// minHeadroom, or up to busyHeadroom. This follows what lives after each cycle. Under a limit of the cgroup it gets less. A process that has
-// become quiet gives back what it does not need. GOGC and GOMEMLIMIT in the environment override it.
+// minHeadroom, or up to busyHeadroom. This follows what lives after each cycle. Under a limit of the cgroup it gets
+// less. A process that has become quiet gives back what it does not need. GOGC and GOMEMLIMIT in the environment
+// override it.
 type memory struct {
 	setsPercent, setsLimit bool // the environment does not
 	budget                 *budget
