@@ -44,7 +44,7 @@
 // What an attempt needs before its INVITE is a coroutine: the goroutine that has read the caller's INVITE also writes
 // the request to the platform's API, and the one that reads the answer dials. On two processors that costs a call 0.89
 // times the CPU of a goroutine beside it, whose start wakes a thread. Whatever may block there says so before
-// (coroutine.Apart), or a reader of SIP waits with it.
+// (coroutine.Leave), or a reader of SIP waits with it.
 //
 // An operator's order is neither a fact nor an event (order.go). The call carries it
 // out between two of them, in any phase, and answers at once. So no phase has to

@@ -145,7 +145,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		s.cancel()
 		return nil, err
 	}
-	s.coroutines.Apart = s.stack.Turns().Go
+	s.coroutines.Go = s.stack.Turns().Go
 	s.bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Lines: &s.log,
 		Config: &s.cfg.Media,

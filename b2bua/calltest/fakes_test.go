@@ -303,7 +303,7 @@ func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (pee
 	p.asked, p.trace = append(p.asked, r), append(p.trace, tracecontext.From(ctx))
 	after, err, n := p.after, p.err, len(p.asked)
 	p.mu.Unlock()
-	coroutine.Apart(ctx)
+	coroutine.Leave(ctx)
 	select {
 	case <-time.After(after):
 	case <-ctx.Done():

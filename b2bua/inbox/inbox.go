@@ -108,7 +108,7 @@ func (b *Inbox[T]) Post(it T) bool {
 	return taken
 }
 
-// PostLast is Post by a goroutine that has nothing else to do. It runs the turn that this begins.
+// PostLast is Post by a goroutine whose other work may wait for a turn. It runs the turn that this begins.
 func (b *Inbox[T]) PostLast(it T) {
 	if _, begins := b.put(it); begins {
 		b.run()

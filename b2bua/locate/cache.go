@@ -141,7 +141,7 @@ func await(ctx context.Context, asking <-chan struct{}, stale bool) error {
 		defer t.Stop()
 		enough = t.C
 	}
-	coroutine.Apart(ctx)
+	coroutine.Leave(ctx)
 	select {
 	case <-asking:
 	case <-enough:

@@ -179,7 +179,7 @@ func callableUser(user string) bool {
 // Preparer asks a platform for the id of a call before the INVITE.
 type Preparer interface {
 	// Prepare keeps the target's time limit. Its error is a *PrepareError if the
-	// platform, or the way to it, failed. Before it blocks it calls coroutine.Park or Apart.
+	// platform, or the way to it, failed. Before it blocks it calls coroutine.Park or Leave.
 	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
 }
 

@@ -55,7 +55,7 @@ func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.FirstResponseTimeout/20)
 	defer cancel()
-	coroutine.Apart(ctx)
+	coroutine.Leave(ctx)
 	all, err := r.by.Elsewhere(ctx, r.holder)
 	if r.asked, r.bindings = true, all; err != nil {
 		r.Err = elsewhere("nothing is registered here for the trunk, and other nodes are not known: " + err.Error())

@@ -24,7 +24,7 @@ func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPo
 	if c := s.find(key); c != nil {
 		return c, nil
 	}
-	coroutine.Apart(ctx)
+	coroutine.Leave(ctx)
 	made := s.opening.DoChan(fmt.Sprint(key), func() (any, error) {
 		if c := s.find(key); c != nil { // since the first look
 			return c, nil

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// A work begins on its caller's goroutine, goes on where it is told to, and its coroutine is used again.
-func TestWorkGoesOnElsewhere(t *testing.T) {
+// A task begins on its caller's goroutine, is continued where it is told to, and its coroutine is used again.
+func TestTaskIsContinuedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		apart := 0
-		p := &Pool{Apart: func(rest func()) {
+		p := &Pool{Go: func(resume func()) {
 			apart++
-			go rest()
+			go resume()
 		}}
 		for n := range 100 {
 			var steps []string
-			var rest func()
+			var resume func()
 			begun := false
 			p.Begin(t.Context(), func(ctx context.Context) {
 				begun = true
-				Apart(ctx)
+				Leave(ctx)
 				steps = append(steps, "apart")
-				Park(ctx, func(r func()) { rest = r })
+				Park(ctx, func(r func()) { resume = r })
 				steps = append(steps, "over")
 			})
 			if !begun || apart != n+1 {
@@ -35,7 +35,7 @@ func TestWorkGoesOnElsewhere(t *testing.T) {
 			if len(steps) != 1 {
 				t.Fatalf("%v before it is resumed", steps)
 			}
-			if rest(); len(steps) != 2 || len(p.idle) != 1 {
+			if resume(); len(steps) != 2 || len(p.idle) != 1 {
 				t.Fatalf("%v in the end, %d coroutines are kept", steps, len(p.idle))
 			}
 		}
@@ -43,24 +43,24 @@ func TestWorkGoesOnElsewhere(t *testing.T) {
 	})
 }
 
-// Without a work there is nobody to go on elsewhere.
-func TestNoWork(t *testing.T) {
-	Apart(t.Context())
+// Without a task nothing is continued elsewhere.
+func TestNoTask(t *testing.T) {
+	Leave(t.Context())
 	if Park(t.Context(), func(func()) { t.Error("parked") }) {
-		t.Error("there is a work")
+		t.Error("there is a task")
 	}
 }
 
-// Close waits for works that are parked, and leaves no goroutine, however many there were.
+// Close waits for tasks that are parked, and leaves no goroutine, however many there were.
 func TestCloseLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
-	p := &Pool{Apart: func(rest func()) { go rest() }}
+	p := &Pool{Go: func(resume func()) { go resume() }}
 	var done sync.WaitGroup
 	for range 3 * maxIdle {
 		done.Add(1)
 		p.Begin(t.Context(), func(ctx context.Context) {
 			defer done.Done()
-			Park(ctx, func(rest func()) { time.AfterFunc(time.Millisecond, rest) })
+			Park(ctx, func(resume func()) { time.AfterFunc(time.Millisecond, resume) })
 		})
 	}
 	done.Wait()
@@ -68,7 +68,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		runtime.Gosched()
 	}
 	p.Begin(t.Context(), func(ctx context.Context) {
-		Park(ctx, func(rest func()) { time.AfterFunc(time.Millisecond, rest) })
+		Park(ctx, func(resume func()) { time.AfterFunc(time.Millisecond, resume) })
 	})
 	p.Close()
 	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; runtime.Gosched() {
@@ -78,7 +78,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-func (p *Pool) kept() []*worker {
+func (p *Pool) kept() []*runner {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.idle

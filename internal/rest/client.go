@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"flowbridge/internal/coroutine"
 )
 
 const (
@@ -302,6 +304,7 @@ func Fits(step context.Context, wait time.Duration) bool {
 
 // Pause waits, until ctx ends at the latest.
 func Pause(ctx context.Context, wait time.Duration) error {
+	coroutine.Leave(ctx)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -34,12 +34,12 @@ type connection struct {
 	out          *bufio.Writer
 	abort        func()        // the socket's end at once, by whichever goroutine
 	since        time.Time     // idle since
-	rests        chan func()   // what attend runs when something has come: the rest of the exchange
-	over         chan struct{} // closed when the exchange is over; nil: attend runs the rest of it
-	keeps        bool          // attend is to give it back
+	resumes      chan func()   // continue the exchange when something has come
+	over         chan struct{} // closed when the exchange is over; nil: attend continues it
 
 	mu    sync.Mutex // guards what follows, and in, until something comes
 	asked bool       // an exchange is under way
+	later bool       // it is over, and attend gives the connection back
 	ended bool       // it is of no use any more
 	room  int64      // what may yet come of the headers, in bytes
 
@@ -48,7 +48,7 @@ type connection struct {
 
 func newConnection(of *Transport, to *url.URL, s *socket, stream net.Conn) *connection {
 	c := &connection{of: of, scheme: to.Scheme, host: to.Host, socket: s, stream: stream, abort: func() { _ = s.Close() }}
-	c.in, c.out, c.rests = bufio.NewReader(c), bufio.NewWriter(c), make(chan func(), 1)
+	c.in, c.out, c.resumes = bufio.NewReader(c), bufio.NewWriter(c), make(chan func(), 1)
 	return c
 }
 
@@ -75,34 +75,32 @@ func (c *connection) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// silent says that nothing has come, not even the end.
-func (c *connection) silent() bool {
+// come says whether something has come, were it the end. What comes unasked ends the connection.
+func (c *connection) come() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.socket.look = true
 	_, err := c.in.Peek(1)
 	c.socket.look = false
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	come := !errors.Is(err, os.ErrDeadlineExceeded)
+	c.ended = c.ended || come && !c.asked
+	return come
 }
 
-// attend waits for what comes, as long as the connection is of use, and has the rest of each exchange run. What comes
-// unasked, as the end does, ends the connection.
+// attend waits for what comes, as long as the connection is of use, and continues each exchange.
 func (c *connection) attend() {
 	for {
-		_ = c.socket.wait(func() bool { return !c.silent() }) // an error is one of the exchange's reads, too
+		_ = c.socket.wait(c.come) // an error is one of the exchange's reads, too
 		c.mu.Lock()
-		asked := c.asked
-		c.ended = !asked
+		c.ended = c.ended || !c.asked
+		ended := c.ended
 		c.mu.Unlock()
-		if !asked {
+		if ended {
 			c.of.forget(c)
 			c.close()
 			return
 		}
-		if (<-c.rests)(); c.keeps {
-			c.keeps = false
-			c.giveBack()
-		}
+		(<-c.resumes)()
 	}
 }
 
@@ -110,31 +108,50 @@ func (c *connection) attend() {
 func (c *connection) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked, c.sent, c.received = true, 0, 0
+	c.asked, c.sent, c.received = !c.ended, 0, 0
 	c.room = cmp.Or(c.of.other.MaxResponseHeaderBytes, maxHeaders)
-	return !c.ended
+	return c.asked
 }
 
 // giveBack ends an exchange after which the connection is kept.
 func (c *connection) giveBack() {
 	c.mu.Lock()
-	c.asked, c.room = false, 1
+	c.asked, c.later, c.room = false, false, 1
 	c.mu.Unlock()
 	c.of.keep(c)
 }
 
 // wait waits until something has come.
 func (c *connection) wait(ctx context.Context) {
-	if coroutine.Park(ctx, func(rest func()) { c.rests <- rest }) {
+	if coroutine.Park(ctx, func(resume func()) {
+		c.resumes <- func() {
+			resume()
+			c.left()
+		}
+	}) {
 		return
 	}
 	come, over := make(chan struct{}), make(chan struct{})
 	c.over = over
-	c.rests <- func() {
+	c.resumes <- func() {
 		close(come)
 		<-over
 	}
 	<-come
+}
+
+// left does what is left to do after a coroutine. An exchange that it has not ended ends with its connection.
+func (c *connection) left() {
+	c.mu.Lock()
+	later, open := c.later, c.asked && !c.later
+	c.ended = c.ended || open
+	c.mu.Unlock()
+	switch {
+	case later:
+		c.giveBack()
+	case open:
+		c.close()
+	}
 }
 
 // errEnded is a kept connection that has ended, or on which something has come.
@@ -227,20 +244,19 @@ func (a *answerBody) Close() error {
 	return nil
 }
 
-// end ends an exchange. A connection whose goroutine runs the rest of it is kept after that: the goroutine may be busy
+// end ends an exchange. A connection whose goroutine continues it is given back after that: the goroutine may be busy
 // for a while.
 func (a *answerBody) end(keep bool) {
 	over := a.over
 	a.over = nil
-	switch keep = a.stop() && keep && a.in.Buffered() == 0; {
+	keep = a.stop() && keep && a.in.Buffered() == 0
+	a.mu.Lock()
+	a.asked, a.later = keep, keep && over == nil
+	a.mu.Unlock()
+	switch {
 	case !keep:
-		a.mu.Lock()
-		a.asked = false
-		a.mu.Unlock()
 		a.close()
-	case over == nil:
-		a.keeps = true
-	default:
+	case over != nil:
 		a.giveBack()
 	}
 	if over != nil {

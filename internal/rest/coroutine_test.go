@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // askAside makes a POST as a coroutine. begun is closed when the coroutine has left this goroutine.
 func (b *bytewise) askAside(ctx context.Context, begun chan struct{}, header ...string) (got string, err error) {
-	pool := coroutine.Pool{Apart: func(rest func()) { go rest() }}
+	pool := coroutine.Pool{Go: func(resume func()) { go resume() }}
 	pool.Begin(ctx, func(ctx context.Context) { got, err = b.ask(ctx, header...) })
 	close(begun)
 	pool.Close()
@@ -68,6 +69,59 @@ func TestBrokenAnswersToCoroutines(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A coroutine that pauses before it asks again has the same connection for that.
+func TestPauseGivesTheConnectionBack(t *testing.T) {
+	b := serveBytes(t, func(p *peer) {
+		for p.request() {
+			p.say(fine)
+		}
+	})
+	pool := coroutine.Pool{Go: func(resume func()) { go resume() }}
+	pool.Begin(t.Context(), func(ctx context.Context) {
+		for range 3 {
+			if got, err := b.ask(ctx); err != nil || got != "200 ok" {
+				t.Errorf("got %q, %v", got, err)
+			}
+			if err := Pause(ctx, time.Millisecond); err != nil {
+				t.Error(err)
+			}
+			for deadline := time.Now().Add(time.Minute); b.kept() == 0 && time.Now().Before(deadline); {
+				runtime.Gosched()
+			}
+		}
+	})
+	pool.Close()
+	if b.opened.Load() != 1 {
+		t.Errorf("%d connections", b.opened.Load())
+	}
+}
+
+// What came before a request was made is not its answer, though nobody has looked at it yet.
+func TestUnaskedIsNoAnswer(t *testing.T) {
+	c := spoken("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", 100, 100)
+	c.room = 1
+	if !c.come() || c.begin() {
+		t.Error("the connection takes a request")
+	}
+}
+
+// A coroutine that ends within an answer, by a panic for example, ends the connection with it.
+func TestLeftWithinAnAnswer(t *testing.T) {
+	b := serveBytes(t, func(p *peer) {
+		p.request()
+		p.say(fine[:len(fine)-1])
+		_, _ = p.in.ReadByte() // ends when the client closes
+	})
+	pool := coroutine.Pool{Go: func(resume func()) { go resume() }}
+	pool.Begin(t.Context(), func(ctx context.Context) {
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.listener.Addr().String(), nil)
+		if _, err := b.RoundTrip(r); err != nil { //nolint:bodyclose // this is what is tried
+			t.Error(err)
+		}
+	})
+	pool.Close()
 }
 
 // A coroutine whose kept connection ends asks again on another one, apart from its caller; one that is cancelled ends.

@@ -5,7 +5,7 @@
 // would go along. Errors have the API's own words and a remedy. The token and the other secrets of a request are in no
 // error, even if the API repeats them.
 //
-// Transport is for requests that are many and small: it does without net/http's goroutines.
+// Transport is for requests that are many and small: it wakes fewer goroutines than net/http does.
 //
 // Ownership: a Client does not change after New and may be used by many goroutines. So may a Transport.
 package rest

@@ -20,15 +20,17 @@ import (
 const maxWritten = 32 << 10
 
 // Transport sends requests by HTTP/1.1. The goroutine that makes a request writes it. The answer wakes the goroutine
-// that each connection has, and there the rest of a coroutine goes on (coroutine.Park): nobody else is woken. A request
-// of no coroutine waits for that goroutine.
+// that each connection has, and that one continues a coroutine (coroutine.Park): nobody else is woken. A request of no
+// coroutine waits for that goroutine.
 //
 // The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with
 // these differences: it asks for no compression, but gzip is undone; the dialling of a request ends with it; an answer
 // 101 has no connection. What needs more than this is left to net/http: a proxy, a large body, a name that is not
 // ASCII.
 //
-// Ownership: a connection belongs to the pool, or to one request until its answer is read or closed.
+// Ownership: a connection belongs to the pool, or to one request until its answer is read or closed; after that to what
+// the coroutine of the request still does, until that is over or waits. Between the headers of an answer and the end of
+// its body a coroutine must not wait elsewhere.
 type Transport struct {
 	other *http.Transport // has the settings, and does what is left to it
 
@@ -59,7 +61,7 @@ func (t *Transport) CloseIdleConnections() {
 // on another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !t.fits(r) {
-		coroutine.Apart(r.Context())
+		coroutine.Leave(r.Context())
 		return t.other.RoundTrip(r)
 	}
 	for {
@@ -130,7 +132,7 @@ func closeBody(r *http.Request) {
 // connection gives a connection for a request, a kept one if there is one.
 func (t *Transport) connection(r *http.Request) (c *connection, reused bool, err error) {
 	if c = t.take(r.URL); c == nil {
-		coroutine.Apart(r.Context())
+		coroutine.Leave(r.Context())
 		c, err = t.dial(r.Context(), r.URL)
 		return c, false, err
 	}

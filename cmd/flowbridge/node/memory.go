@@ -18,12 +18,14 @@ import (
 
 const (
 	mib = 1 << 20
-	// minHeadroom is what may be allocated between two cycles of the collector at least, and busyHeadroom what a process
-	// that allocates so much in busyCycle may: some 600 calls begin in it. A cycle delays calls. But what lives among the
-	// garbage of one keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
+	// minHeadroom is what may be allocated between two cycles of the collector at least. A busy process may allocate for
+	// busyCycle, up to busyHeadroom: a call takes some 52 KB, and a cycle delays calls. But what lives among the garbage of
+	// a cycle keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
 	minHeadroom  = 24 * mib
 	busyHeadroom = 2 * minHeadroom
 	busyCycle    = 1500 * time.Millisecond
+	// leastCycle is what a forced cycle just after another one counts as.
+	leastCycle = 100 * time.Millisecond
 	// smallestHeap is what the collector takes for its percentage where less is live.
 	smallestHeap = 4 * mib
 	// minRest is what may be allocated between two cycles if the limit leaves no room. Otherwise, the collector would run
@@ -125,7 +127,7 @@ func (m *memory) adjust() {
 
 // headroom is how much garbage may stand beside what lives, in bytes, where so many were allocated within a time.
 func headroom(live, allocated uint64, within time.Duration) uint64 {
-	busy := float64(allocated) * busyCycle.Seconds() / max(within, time.Millisecond).Seconds()
+	busy := float64(allocated) * busyCycle.Seconds() / max(within, leastCycle).Seconds()
 	return max(live/2, uint64(min(max(busy, minHeadroom), busyHeadroom)))
 }
 

@@ -231,6 +231,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	n.add(part{close: func() error { closeReplaced(n.inForce.Load().preparers, nil); return nil }})
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
 	}

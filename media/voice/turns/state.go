@@ -28,9 +28,9 @@ type State struct {
 	At      time.Duration `cbor:"4,keyasint"`            // all before it is judged
 	Quiet   time.Duration `cbor:"6,keyasint,omitempty"`  // since when both are silent, if they are
 	AskedAt time.Duration `cbor:"9,keyasint,omitempty"`  // until when the caller spoke
-	CutAt   time.Duration `cbor:"11,keyasint,omitempty"` // of Cutting, as the next two of theirs
-	BargeAt time.Duration `cbor:"13,keyasint,omitempty"`
-	OverAt  time.Duration `cbor:"15,keyasint,omitempty"`
+	CutAt   time.Duration `cbor:"11,keyasint,omitempty"` // when Cutting began
+	BargeAt time.Duration `cbor:"13,keyasint,omitempty"` // when Barging began
+	OverAt  time.Duration `cbor:"15,keyasint,omitempty"` // when Over began
 	FirstAt time.Duration `cbor:"18,keyasint,omitempty"` // when the agent was first heard
 
 	Latency      Sample `cbor:"19,keyasint,omitzero"`
