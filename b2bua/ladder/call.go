@@ -136,7 +136,7 @@ func (c *Call) Traced(id string) {
 // ID is Flowbridge's id of the call.
 func (c *Call) ID() string { return c.id }
 
-// Join adds the leg to a target: its Call-ID, and our tag. customer: the leg is a customer's, and has the caller's lane.
+// Join adds the leg to a target: its Call-ID, and our tag. customer: it is a customer's, and has the caller's lane.
 func (c *Call) Join(callID, tag, target string, customer bool) {
 	if c == nil {
 		return

@@ -117,7 +117,7 @@ func TestLeftWithinAnAnswer(t *testing.T) {
 	pool := coroutine.Pool{Go: func(resume func()) { go resume() }}
 	pool.Begin(t.Context(), func(ctx context.Context) {
 		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.listener.Addr().String(), nil)
-		if _, err := b.RoundTrip(r); err != nil { //nolint:bodyclose // this is what is tried
+		if _, err := b.RoundTrip(r); err != nil { // its body is left
 			t.Error(err)
 		}
 	})

@@ -19,8 +19,8 @@ import (
 const (
 	mib = 1 << 20
 	// minHeadroom is what may be allocated between two cycles of the collector at least. A busy process may allocate for
-	// busyCycle, up to busyHeadroom: a call takes some 52 KB, and a cycle delays calls. But what lives among the garbage of
-	// a cycle keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
+	// busyCycle, up to busyHeadroom: a call takes some 52 KB, and a cycle delays calls. But what lives among the garbage
+	// of a cycle keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
 	minHeadroom  = 24 * mib
 	busyHeadroom = 2 * minHeadroom
 	busyCycle    = 1500 * time.Millisecond
