@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/pion/srtp/v3"
 )
@@ -51,12 +52,8 @@ var suites = [...]suiteData{
 
 // ParseSuite returns the suite with this name in a=crypto.
 func ParseSuite(name string) (Suite, bool) {
-	for i := range suites {
-		if i > 0 && suites[i].name == name {
-			return Suite(i), true
-		}
-	}
-	return 0, false
+	i := slices.IndexFunc(suites[:], func(s suiteData) bool { return s.name == name })
+	return Suite(max(i, 0)), i > 0
 }
 
 func (s Suite) data() *suiteData {

@@ -273,13 +273,12 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 			return nil, fmt.Errorf("media: %v: %w", a, errAddress)
 		}
 	}
-	id, err := e.begin()
+	id, s, err := e.begin()
 	if err != nil {
-		return nil, fmt.Errorf("media: %w", err)
+		return nil, err
 	}
 	defer e.opening.Done()
 
-	s := &Session{engine: e, worker: e.workers[id%uint64(len(e.workers))]}
 	var local [2]netip.AddrPort
 	var fds [2]sockets
 	for side, a := range sc.Addr {
@@ -301,16 +300,23 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	return s, nil
 }
 
-// begin announces a NewSession call. Close waits for it.
-func (e *Engine) begin() (id uint64, err error) {
+// begin makes a session and announces it: until e.opening is done, Close waits.
+func (e *Engine) begin() (id uint64, s *Session, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
-		return 0, errClosed
+		return 0, nil, fmt.Errorf("media: %w", errClosed)
 	}
 	e.opening.Add(1)
 	e.lastID++
-	return e.lastID, nil
+	return e.lastID, &Session{engine: e, worker: e.workers[e.lastID%uint64(len(e.workers))]}, nil
+}
+
+// order returns when each worker has carried out op, and what was posted before. One that has stopped does nothing.
+func (e *Engine) order(op op) {
+	for _, w := range e.workers {
+		_ = w.do(command{op: op})
+	}
 }
 
 // Underway gives the workers that have sessions, each with a number that changes several times a second while the

@@ -1,7 +1,5 @@
 package media
 
-import "net/netip"
-
 // An engine hands its sessions over to that of another process, which is to take its place, in these steps:
 //
 //	the old one                          the new one
@@ -38,9 +36,7 @@ func (e *Engine) Freeze() {
 		}
 		awaitReceivers()
 	}
-	for _, w := range e.workers {
-		_ = w.do(command{op: opFreeze})
-	}
+	e.order(opFreeze)
 }
 
 // Thaw ends Freeze.
@@ -48,9 +44,7 @@ func (e *Engine) Thaw() {
 	if !e.frozen.CompareAndSwap(true, false) {
 		return
 	}
-	for _, w := range e.workers {
-		_ = w.do(command{op: opThaw})
-	}
+	e.order(opThaw)
 	e.tidy.Unlock()
 }
 
@@ -101,16 +95,6 @@ func (s *Session) leave() {
 	s.once.Do(func() {
 		s.engine.forget(s)
 		s.relay.end()
-		defer s.engine.settle(s)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.closed = true
-		s.endDatagrams(SideA, SideB)
-		if s.steered.Load() {
-			s.unsteered()
-			return
-		}
-		s.engine.awake.Add(-1)
-		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
+		s.vacate(true)
 	})
 }

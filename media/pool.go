@@ -31,8 +31,16 @@ const (
 	tendEvery = time.Second
 )
 
-// sockets are the descriptors of a pair, by Kind; -1: none.
+// sockets are descriptors: of a pair by Kind, of shared ones by IP version; -1: none.
 type sockets [2]int32
+
+func (s sockets) close() {
+	for _, fd := range s {
+		if fd >= 0 {
+			closeSocket(int(fd))
+		}
+	}
+}
 
 // pair is a pair of ports with its sockets. The socket of RTP is always there.
 type pair struct {
@@ -40,13 +48,7 @@ type pair struct {
 	fd   sockets
 }
 
-func (p pair) close() {
-	for _, fd := range p.fd {
-		if fd >= 0 {
-			closeSocket(int(fd))
-		}
-	}
-}
+func (p pair) close() { p.fd.close() }
 
 // place is where pairs can be used again: sockets are bound to an address and watched by a worker.
 type place struct {

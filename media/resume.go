@@ -37,13 +37,12 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
-	id, err := e.begin()
+	id, s, err := e.begin()
 	if err != nil {
-		return nil, fmt.Errorf("media: %w", err)
+		return nil, err
 	}
 	defer e.opening.Done()
 
-	s := &Session{engine: e, worker: e.workers[id%uint64(len(e.workers))]}
 	var local [2]netip.AddrPort
 	var fds [2]sockets
 	for side := range st.Sides {
@@ -96,12 +95,9 @@ func (e *Engine) check(st *SessionState) ([2]secure, error) {
 }
 
 func (s *SideState) valid() bool {
-	for _, c := range s.Payloads {
-		if c.From > 127 || c.To > 127 || c.Op > PayloadDrop {
-			return false
-		}
-	}
-	return s.Peer.Latch <= latch.Off && s.Latch.Mode <= latch.Off && len(s.Payloads) <= maxPayloadChanges &&
+	unknown := func(c PayloadChange) bool { return c.From > 127 || c.To > 127 || c.Op > PayloadDrop }
+	return !slices.ContainsFunc(s.Payloads, unknown) &&
+		s.Peer.Latch <= latch.Off && s.Latch.Mode <= latch.Off && len(s.Payloads) <= maxPayloadChanges &&
 		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
 		s.Early <= unconfirmedBound+1
 }

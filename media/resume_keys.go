@@ -1,13 +1,23 @@
 package media
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // crypto is what was set last for a side; nil: nothing was.
 func (st *SessionState) crypto(side Side) *Crypto {
 	if c := st.Sides[side].Crypto; c != nil {
 		return c
 	}
-	c := &Crypto{}
+	if c := st.inUse(side); c != (Crypto{}) {
+		return &c
+	}
+	return nil
+}
+
+// inUse returns the keys that a side uses.
+func (st *SessionState) inUse(side Side) (c Crypto) {
 	for i := range st.Keys {
 		switch k := &st.Keys[i]; {
 		case k.Side != side:
@@ -16,9 +26,6 @@ func (st *SessionState) crypto(side Side) *Crypto {
 		case k.Use == keySend:
 			c.Send = &k.Keys
 		}
-	}
-	if *c == (Crypto{}) {
-		return nil
 	}
 	return c
 }
@@ -88,18 +95,13 @@ func (k *keyState) check() error {
 	if err := k.Keys.check(); err != nil {
 		return err
 	}
-	if len(k.Streams) > maxSources || len(k.Reports) > maxSources {
+	exceeds := func(all []numberState, end, reserved uint64) bool {
+		return len(all) > maxSources || slices.ContainsFunc(all, func(n numberState) bool {
+			return n.Top >= end-reserved || n.Bound > n.Top+reserved
+		})
+	}
+	if exceeds(k.Streams, 1<<48, reservedRTP) || exceeds(k.Reports, srtcpEncrypted, reservedRTCP) {
 		return errState
-	}
-	for _, n := range k.Streams {
-		if n.Top >= 1<<48-reservedRTP || n.Bound > n.Top+reservedRTP {
-			return errState
-		}
-	}
-	for _, n := range k.Reports {
-		if n.Top >= srtcpEncrypted-reservedRTCP || n.Bound > n.Top+reservedRTCP {
-			return errState
-		}
 	}
 	return nil
 }

@@ -140,9 +140,7 @@ func (e *Engine) closeRTCP(some []closing) {
 		}
 		_ = c.worker.post(command{op: opSockets, relay: &c.relay, sockets: c.change}, false)
 	}
-	for _, w := range e.workers {
-		_ = w.do(command{op: opSync}) // a worker that has stopped has let nothing go
-	}
+	e.order(opSync) // a worker that has stopped has let nothing go
 	for _, c := range some {
 		for side, closed := range c.change.closed {
 			if closed {

@@ -199,22 +199,27 @@ func (s *Session) Close() Stats {
 		}
 		s.relay.end()
 		s.relay.reclaim()
-		defer e.settle(s) // last: until then, Engine.Close waits
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.closed = true
-		s.endDatagrams(SideA, SideB)
-		if s.steered.Load() {
-			s.unsteered()
-			return
-		}
-		e.awake.Add(-1)
-		if s.parting {
-			s.endSteering(*s.relay.shares())
-		}
-		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
+		s.vacate(false)
 	})
 	return s.Stats()
+}
+
+// vacate gives up the ports of a session that has ended. What the kernel relays of one that was handed over goes on.
+func (s *Session) vacate(handedOver bool) {
+	defer s.engine.settle(s) // last: until then, Engine.Close waits
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.endDatagrams(SideA, SideB)
+	if s.steered.Load() {
+		s.unsteered()
+		return
+	}
+	s.engine.awake.Add(-1)
+	if s.parting && !handedOver {
+		s.endSteering(*s.relay.shares())
+	}
+	s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 }
 
 // rest lets pairs of the session rest. The command comes first, so that it is before those of their next session.

@@ -68,16 +68,7 @@ func (w *wanted) state(st *SessionState) {
 
 // uses reports whether keys are those in use.
 func (st *SessionState) uses(side Side, c *Crypto) bool {
-	var is Crypto
-	for i := range st.Keys {
-		switch k := &st.Keys[i]; {
-		case k.Side != side:
-		case k.Use == keyReceive:
-			is.Receive = &k.Keys
-		case k.Use == keySend:
-			is.Send = &k.Keys
-		}
-	}
+	is := st.inUse(side)
 	return !c.Awaited && is.Receive.Same(c.Receive) && is.Send.Same(c.Send)
 }
 

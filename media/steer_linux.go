@@ -62,7 +62,7 @@ func (s steering) each(do func(side Side, kind Kind, at netip.AddrPort)) {
 // shared are the sockets that a worker's steered sessions share, by IP version: IPv4, IPv6.
 type shared struct {
 	first int // their number in the kernel
-	fd    [2]int32
+	fd    sockets
 	to    map[netip.AddrPort]*endpoint // owned by the worker
 	in    steeredPacket
 }
@@ -80,7 +80,7 @@ func family(a netip.Addr) int {
 // shareSockets gives a worker that has no session yet its shared sockets. Without one for a family, its sessions of
 // that keep their own.
 func (w *worker) shareSockets(number int) {
-	w.shared = &shared{first: 2 * number, fd: [2]int32{noSocket, noSocket}, to: map[netip.AddrPort]*endpoint{}}
+	w.shared = &shared{first: 2 * number, fd: sockets{noSocket, noSocket}, to: map[netip.AddrPort]*endpoint{}}
 	// any: packets are steered
 	for i, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
 		fd, err := openSharedSocket(a)
@@ -97,13 +97,8 @@ func (w *worker) shareSockets(number int) {
 }
 
 func (s *shared) close() {
-	if s == nil {
-		return
-	}
-	for _, fd := range s.fd {
-		if fd >= 0 {
-			closeSocket(int(fd))
-		}
+	if s != nil {
+		s.fd.close()
 	}
 }
 
@@ -283,20 +278,13 @@ func (e *Engine) beginSteering(some []*Session, since time.Duration) (parting []
 			_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
 		}
 	}
-	e.sync()
+	e.order(opSync)
 	for i, s := range some {
 		if c := changes[i]; c != nil && c.steer != nil && s.beginSteering(*c.steer) {
 			parting = append(parting, s)
 		}
 	}
 	return parting
-}
-
-// sync returns when the workers have carried out what was posted before.
-func (e *Engine) sync() {
-	for _, w := range e.workers {
-		_ = w.do(command{op: opSync})
-	}
 }
 
 func (s *Session) beginSteering(st steering) bool {
@@ -332,7 +320,7 @@ func (e *Engine) steer(some []*Session) {
 		changes[i].steer = s.relay.shares() // of before the last sync
 		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
 	}
-	e.sync()
+	e.order(opSync)
 	for i, s := range some {
 		if changes[i] != nil {
 			s.settleSteering(changes[i])

@@ -27,18 +27,14 @@ func codecFor(payload uint8) (codec, bool) {
 	return codec{}, false
 }
 
-func (c codec) encodeAll(pcm []int16) []byte {
-	out := make([]byte, len(pcm))
-	for i, s := range pcm {
-		out[i] = c.encode(s)
-	}
-	return out
-}
+func (c codec) encodeAll(pcm []int16) []byte { return each(pcm, c.encode) }
 
-func (c codec) decodeAll(b []byte) []int16 {
-	out := make([]int16, len(b))
-	for i, v := range b {
-		out[i] = c.decode(v)
+func (c codec) decodeAll(b []byte) []int16 { return each(b, c.decode) }
+
+func each[From, To any](in []From, f func(From) To) []To {
+	out := make([]To, len(in))
+	for i, v := range in {
+		out[i] = f(v)
 	}
 	return out
 }

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -84,8 +83,8 @@ type connection struct {
 	net.Conn
 
 	remote netip.AddrPort
-	tap    func(Datagram) // may be nil
-	lost   func(error)    // gets why the connection ended
+	tap    tap
+	lost   func(error) // gets why the connection ended
 
 	given  bool // by the goroutine of Accept
 	ready  chan struct{}
@@ -142,9 +141,7 @@ func (c *connection) Read(b []byte) (int, error) {
 
 // Write sends a message.
 func (c *connection) Write(b []byte) (int, error) {
-	if c.tap != nil {
-		c.tap(Datagram{At: time.Now(), Data: b})
-	}
+	c.tap.show(false, b)
 	return c.Conn.Write(b)
 }
 
@@ -156,21 +153,13 @@ func (c *connection) show(b []byte) {
 	if c.tap == nil || len(c.unread) > maxUnread {
 		return
 	}
-	c.unread = wholeMessages(append(c.unread, b...), func(message []byte) {
-		c.tap(Datagram{At: time.Now(), Received: true, Data: message})
-	})
+	c.unread = wholeMessages(append(c.unread, b...), func(message []byte) { c.tap.show(true, message) })
 }
 
 // bodyLength is the Content-Length of a message's head; 0 without one.
 func bodyLength(head string) int {
-	for line := range strings.SplitSeq(head, "\r\n") {
-		name, value, _ := strings.Cut(line, ":")
-		if name = strings.ToLower(strings.TrimSpace(name)); name == "content-length" || name == "l" {
-			n, _ := strconv.Atoi(strings.TrimSpace(value))
-			return max(n, 0)
-		}
-	}
-	return 0
+	n, _ := strconv.Atoi(headerOf(head, "content-length", "l"))
+	return max(n, 0)
 }
 
 // watch has the kernel report ICMP errors about what the socket sent, and passes them on (ip(7), IP_RECVERR).

@@ -22,7 +22,8 @@ func Match(heard, reference []int16) (offset time.Duration, score float64) {
 	if len(heard) < hop || len(reference) < 2*hop {
 		return 0, 0
 	}
-	h, r := floats(heard), floats(reference)
+	float := func(v int16) float32 { return float32(v) }
+	h, r := each(heard, float), each(reference, float)
 	best, at := 0.0, 0
 	for _, coarse := range coarseOffsets(h, r) {
 		// The envelope is right to about one hop.
@@ -33,14 +34,6 @@ func Match(heard, reference []int16) (offset time.Duration, score float64) {
 		}
 	}
 	return time.Duration(at) * time.Second / SampleRate, best
-}
-
-func floats(in []int16) []float32 {
-	out := make([]float32, len(in))
-	for i, v := range in {
-		out[i] = float32(v)
-	}
-	return out
 }
 
 // coarseOffsets returns the sample offsets where the loudness fits best.

@@ -26,7 +26,7 @@ type Datagram struct {
 type socket struct {
 	net.PacketConn
 	drop  func(datagram []byte) bool // may be nil
-	tap   func(Datagram)             // may be nil; set before the first read
+	tap   tap                        // set before the first read
 	lost  func(error)                // gets ICMP errors; may be nil; set before the first read
 	ready chan struct{}              // closed at the first read: from then on sipgo can send
 	once  sync.Once
@@ -63,14 +63,14 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		s.note(b[:n])
-		s.tapped(true, b[:n])
+		s.tap.show(true, b[:n])
 		return n, addr, nil
 	}
 }
 
 // WriteTo sends a datagram.
 func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
-	s.tapped(false, b)
+	s.tap.show(false, b)
 	n, err := s.PacketConn.WriteTo(b, addr)
 	if err != nil && s.failed(err) {
 		return len(b), nil // it was about what was sent before
@@ -78,9 +78,12 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return n, err
 }
 
-func (s *socket) tapped(received bool, b []byte) {
-	if s.tap != nil {
-		s.tap(Datagram{At: time.Now(), Received: received, Data: b})
+// tap gets every SIP message; nil: it is not wanted.
+type tap func(Datagram)
+
+func (t tap) show(received bool, b []byte) {
+	if t != nil {
+		t(Datagram{At: time.Now(), Received: received, Data: b})
 	}
 }
 
@@ -89,13 +92,7 @@ func (s *invites) note(b []byte) {
 		return
 	}
 	message := string(b)
-	callID := ""
-	for _, line := range headerLines(message) {
-		name, value, _ := strings.Cut(line, ":")
-		if name = strings.ToLower(strings.TrimSpace(name)); name == "call-id" || name == "i" {
-			callID = strings.TrimSpace(value)
-		}
-	}
+	callID := headerOf(message, "call-id", "i")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, again := s.raw[callID]; !again {
@@ -116,6 +113,17 @@ func (s *invites) invite(callID string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.raw[callID]
+}
+
+// headerOf is the value of a message's header with a name or its compact form; empty: it has none.
+func headerOf(message, name, compact string) string {
+	for _, line := range headerLines(message) {
+		n, value, _ := strings.Cut(line, ":")
+		if n = strings.ToLower(strings.TrimSpace(n)); n == name || n == compact {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 func headerLines(message string) []string {

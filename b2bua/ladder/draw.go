@@ -3,6 +3,7 @@ package ladder
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -106,14 +107,7 @@ type drawing struct {
 func (d *drawing) beside() bool { return d.gap >= laneMin }
 
 // place is the column of a lane.
-func (d *drawing) place(lane int) int {
-	for i, o := range d.order {
-		if o == lane {
-			return i
-		}
-	}
-	return 0
-}
+func (d *drawing) place(lane int) int { return max(0, slices.Index(d.order, lane)) }
 
 func (d *drawing) header() {
 	fmt.Fprintf(d.b, "%*s  ", timeWidth-2, "ms")

@@ -49,10 +49,7 @@ func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped
 		if sound {
 			found, sound = mapped(p, found)
 		}
-		for _, v := range found {
-			sound = sound && len(v) <= message.MaxPassedValue
-		}
-		if !sound || len(out)+len(found) > maxPassed {
+		if !sound || slices.ContainsFunc(found, tooLongToPass) || len(out)+len(found) > maxPassed {
 			dropped = append(dropped, p.To)
 			continue
 		}
@@ -83,9 +80,10 @@ func mapped(p config.Pass, found []string) (out []string, sound bool) {
 			return nil, false
 		}
 	}
-	tooLong := func(v string) bool { return len(v) > message.MaxPassedValue }
-	return out, len(out) <= maxPassed && !slices.ContainsFunc(out, tooLong)
+	return out, len(out) <= maxPassed && !slices.ContainsFunc(out, tooLongToPass)
 }
+
+func tooLongToPass(value string) bool { return len(value) > message.MaxPassedValue }
 
 // headerValues returns the values of all headers of this name, in order. They are not
 // sound if one has a control character: the parser takes a lone LF for a part of the
@@ -128,12 +126,7 @@ func (in Inbound) Reveals(name string, found []string) bool {
 }
 
 func anyValue(headers []string, is func(string) bool) bool {
-	for _, h := range headers {
-		if slices.ContainsFunc(message.SplitValues(h), is) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(headers, func(h string) bool { return slices.ContainsFunc(message.SplitValues(h), is) })
 }
 
 // Wanted returns the entries of pass_headers that hold for a message, each with one

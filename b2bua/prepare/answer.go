@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"flowbridge/config"
@@ -147,14 +148,11 @@ func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok b
 				found[wanted], wanted, ok = string(text), -1, plain
 			default:
 				ok = plain && wanted < 0 // a value that is wanted was a text
-				wanted = indexOf(names[:n], text)
+				wanted = slices.IndexFunc(names[:n], func(name string) bool { return name == string(text) })
 			}
 		}
 	}
-	for i := range n {
-		ok = ok && found[i] != ""
-	}
-	return found, ok && wanted < 0
+	return found, ok && wanted < 0 && !slices.Contains(found[:n], "")
 }
 
 // usualNames are the n members that usualAnswer looks for; 0: the answer is not one that it can read.
@@ -174,15 +172,6 @@ func usualNames(want *config.Answer) (names [maxUsual]string, n int) {
 		n++
 	}
 	return names, n
-}
-
-func indexOf(names []string, name []byte) int {
-	for i := range names {
-		if names[i] == string(name) {
-			return i
-		}
-	}
-	return -1
 }
 
 // quoted is what stands before the end of a text in quotes. plain: it is the text, in printable ASCII without escapes.
@@ -210,10 +199,8 @@ func errorDetail(body []byte) string {
 	var wrapped struct {
 		Response json.RawMessage `json:"response"`
 	}
-	if json.Unmarshal(body, &wrapped) == nil {
-		return detailIn(wrapped.Response)
-	}
-	return ""
+	_ = json.Unmarshal(body, &wrapped) // else there is none
+	return detailIn(wrapped.Response)
 }
 
 // detailIn finds the API's own words in an object.

@@ -2,6 +2,7 @@ package latch
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"flowbridge/media/packet"
@@ -314,12 +315,7 @@ func (l *Latch) Believes(a netip.Addr) bool {
 func (l *Latch) Lists(a netip.Addr) bool { return contains(l.listed, a) }
 
 func contains(list []netip.Prefix, a netip.Addr) bool {
-	for _, p := range list {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // Describe takes what an offer or answer says of the side. It opens the latch only if the named source changed. A

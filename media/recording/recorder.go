@@ -2,6 +2,7 @@ package recording
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,15 +134,7 @@ func (r *Recorder) Files() []File {
 func (r *Recorder) Failed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopping {
-		return false
-	}
-	for _, f := range r.files {
-		if f.EndedAt.IsZero() {
-			return false
-		}
-	}
-	return true
+	return !r.stopping && !slices.ContainsFunc(r.files, func(f File) bool { return f.EndedAt.IsZero() })
 }
 
 // takeMessages returns the waiting messages, and whether and when the recording was stopped before.

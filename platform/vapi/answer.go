@@ -2,6 +2,7 @@ package vapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,10 +38,7 @@ func (a Answer) validate() error {
 	if n != 1 {
 		return fmt.Errorf("%w: there are %d", errAnswer, n)
 	}
-	if err := isObject("assistant", a.Assistant); err != nil {
-		return err
-	}
-	if err := isObject("overrides", a.Overrides); err != nil {
+	if err := cmp.Or(isObject("assistant", a.Assistant), isObject("overrides", a.Overrides)); err != nil {
 		return err
 	}
 	if len(a.Overrides) > 0 && a.AssistantID == "" && len(a.Assistant) == 0 {

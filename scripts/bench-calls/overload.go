@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -125,10 +126,7 @@ func (b *bench) offer(s *system, f *flood) error {
 		return err
 	}
 	calls := l.carrier.calls
-	during := slices.IndexFunc(calls, func(c call) bool { return c.start >= floodLasts })
-	if during < 0 {
-		during = len(calls)
-	}
+	during := begunBefore(floodLasts, calls)
 	f.Offered = figures{System: f.System, Rate: int(twice), Round: 1}
 	f.After = figures{System: f.System, Rate: f.Capacity / 2, Round: 1}
 	f.Offered.take(l)
@@ -147,10 +145,7 @@ func (b *bench) offer(s *system, f *flood) error {
 func recovery(calls []call, from, lasts time.Duration) (time.Duration, bool) {
 	row := 0
 	for at := from; at < from+lasts; at += window {
-		n := slices.IndexFunc(calls, func(c call) bool { return c.start >= at+window })
-		if n < 0 {
-			n = len(calls)
-		}
+		n := begunBefore(at+window, calls)
 		var f figures
 		f.count(calls[:n])
 		calls = calls[n:]
@@ -162,6 +157,12 @@ func recovery(calls []call, from, lasts time.Duration) (time.Duration, bool) {
 		}
 	}
 	return 0, false
+}
+
+// begunBefore counts the calls that began before a time. Calls are in the order in which they began.
+func begunBefore(at time.Duration, calls []call) int {
+	n, _ := slices.BinarySearchFunc(calls, at, func(c call, at time.Duration) int { return cmp.Compare(c.start, at) })
+	return n
 }
 
 func (f *flood) show(b *bench) {

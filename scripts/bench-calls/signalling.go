@@ -236,13 +236,9 @@ var compared = []struct {
 // summary shows medians, and the ratios of the first system to the others.
 func (b *bench) summary(r *results) {
 	for _, rate := range b.rates {
-		of := func(name string) (all []figures) {
-			for _, f := range r.Rounds {
-				if f.System == name && f.Rate == rate {
-					all = append(all, f)
-				}
-			}
-			return all
+		of := func(name string) []figures {
+			other := func(f figures) bool { return f.System != name || f.Rate != rate }
+			return slices.DeleteFunc(slices.Clone(r.Rounds), other)
 		}
 		fmt.Fprintf(b.out, "\n%d calls/s: medians of %d rounds, sums of calls\n%s\n", rate, b.rounds, heading)
 		for _, name := range b.systems {

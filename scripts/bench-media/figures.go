@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"flowbridge/scripts/internal/report"
@@ -66,18 +68,11 @@ func (f *figures) deduct() {
 // median is the middle of each figure of the rounds. Of what was lost it is the
 // sum.
 func median(all []figures, system string, calls int) figures {
-	var rounds []figures
-	for _, f := range all {
-		if f.System == system && f.Calls == calls {
-			rounds = append(rounds, f)
-		}
-	}
+	rounds := slices.DeleteFunc(slices.Clone(all), func(f figures) bool { return f.System != system || f.Calls != calls })
 	m := report.Medians(rounds)
 	m.System, m.Calls, m.Round = system, calls, len(rounds)
-	m.Least, m.Most = rounds[0].MarginalUS, rounds[0].MarginalUS
-	for _, f := range rounds {
-		m.Least, m.Most = min(m.Least, f.MarginalUS), max(m.Most, f.MarginalUS)
-	}
+	byMargin := func(a, b figures) int { return cmp.Compare(a.MarginalUS, b.MarginalUS) }
+	m.Least, m.Most = slices.MinFunc(rounds, byMargin).MarginalUS, slices.MaxFunc(rounds, byMargin).MarginalUS
 	return m
 }
 

@@ -61,11 +61,8 @@ func (b *bench) rescued(name string, calls int) (r rescue, err error) {
 
 // hears says whether a call's packets came to a side until the end of the measurement.
 func (l *load) hears(side, call int) bool {
-	last := int64(0)
-	for _, at := range l.side[side].heard {
-		last = max(last, at)
-	}
-	return last-l.side[side].heard[call] < int64(time.Second)
+	heard := l.side[side].heard
+	return slices.Max(heard)-heard[call] < int64(time.Second)
 }
 
 var errNotTaken = errors.New("not every caller was given to a successor")

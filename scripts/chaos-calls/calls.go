@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,11 +169,23 @@ func taker(second bool) func(*leg) {
 	}
 }
 
+// legsOf gives all legs of some ends, with the lock of their end held.
+func legsOf(ends ...*end) iter.Seq[*leg] {
+	return func(yield func(*leg) bool) {
+		more := true
+		for _, e := range ends {
+			e.mu.Lock()
+			for i := 0; more && i < len(e.all); i++ {
+				more = yield(e.all[i])
+			}
+			e.mu.Unlock()
+		}
+	}
+}
+
 // count counts the legs that fit.
 func (e *end) count(fits func(*leg) bool) (n int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, l := range e.all {
+	for l := range legsOf(e) {
 		if fits(l) {
 			n++
 		}

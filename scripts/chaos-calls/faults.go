@@ -104,9 +104,7 @@ func reload(w *world, _ *rand.Rand) (func(), error) {
 
 // targetDies has the first target lose a tenth of its calls.
 func targetDies(w *world, r *rand.Rand) (func(), error) {
-	w.first.mu.Lock()
-	defer w.first.mu.Unlock()
-	for _, l := range w.first.all {
+	for l := range legsOf(w.first) {
 		if r.IntN(10) == 0 {
 			l.forget()
 		}

@@ -13,12 +13,8 @@ import (
 // report judges, and prints what was found.
 func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint32, causes map[string]bool) error {
 	var all []side
-	for _, e := range r.ends() {
-		e.mu.Lock()
-		for _, l := range e.all {
-			all = append(all, l.side)
-		}
-		e.mu.Unlock()
+	for l := range legsOf(r.ends()...) {
+		all = append(all, l.side)
 	}
 	found := judgeCalls(all)
 	audio := invariant{name: "held calls have audio both ways at the end", of: r.held}
@@ -120,17 +116,13 @@ func (r *runner) ladder(number string) {
 		end string
 	}
 	var lines []line
-	for _, e := range r.ends() {
-		e.mu.Lock()
-		for _, l := range e.all {
-			if l.number == number {
-				for _, m := range l.moments {
-					lines = append(lines, line{m, e.name})
-				}
-				fmt.Fprintf(r.out, "    %s: Call-ID %s\n", e.name, l.callID)
+	for l := range legsOf(r.ends()...) {
+		if l.number == number {
+			for _, m := range l.moments {
+				lines = append(lines, line{m, l.end.name})
 			}
+			fmt.Fprintf(r.out, "    %s: Call-ID %s\n", l.end.name, l.callID)
 		}
-		e.mu.Unlock()
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
 	for _, l := range lines {

@@ -69,23 +69,19 @@ func (l *lab) noteStates() {
 // noteSetUps notes how long callers of a time waited for their 200, less what the first target took for its own, in ms.
 func (l *lab) noteSetUps(part string, from, to time.Duration) (p50, p99 float64) {
 	own, ms := map[string]time.Duration{}, []float64(nil)
-	for _, e := range []*end{l.first, l.carrier} {
-		e.mu.Lock()
-		for _, g := range e.all {
-			i := slices.IndexFunc(g.moments, func(m moment) bool {
-				return m.sent != g.caller && strings.HasPrefix(m.what, "200 OK") && strings.HasSuffix(m.what, " INVITE)")
-			})
-			if i < 0 {
-				continue
-			}
-			took := g.moments[i].at - g.moments[0].at
-			if theirs, there := own[g.number]; !g.caller {
-				own[g.number] = took
-			} else if at := g.moments[0].at; there && at >= from && at < to {
-				ms = append(ms, (took-theirs).Seconds()*1000)
-			}
+	for g := range legsOf(l.first, l.carrier) {
+		i := slices.IndexFunc(g.moments, func(m moment) bool {
+			return m.sent != g.caller && strings.HasPrefix(m.what, "200 OK") && strings.HasSuffix(m.what, " INVITE)")
+		})
+		if i < 0 {
+			continue
 		}
-		e.mu.Unlock()
+		took := g.moments[i].at - g.moments[0].at
+		if theirs, there := own[g.number]; !g.caller {
+			own[g.number] = took
+		} else if at := g.moments[0].at; there && at >= from && at < to {
+			ms = append(ms, (took-theirs).Seconds()*1000)
+		}
 	}
 	slices.Sort(ms)
 	p50, p99 = report.At(ms, 0.5), report.At(ms, 0.99)

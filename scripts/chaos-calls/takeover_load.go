@@ -76,20 +76,16 @@ func (l *lab) noteGaps(most float64) {
 func (l *lab) noteUnanswered(death time.Duration) {
 	told := invariant{name: "agents of unanswered calls are told within 5 s"}
 	underWay := func(g *leg) bool { return g.moments[0].at < death && (g.fate == open || g.over > death) }
-	for _, e := range l.ends() { // the carrier comes first
-		e.mu.Lock()
-		for _, g := range e.all {
-			switch {
-			case !underWay(g):
-			case g.caller && !g.answered:
-				l.waited[g.number] = true
-				g.finish(unheard)
-			case !g.caller && l.waited[g.number]:
-				told.holds(g.fate != open && g.over < death+5*time.Second, g.number, e.name, g.fate, max(0, g.over-death))
-				g.finish(forgotten)
-			}
+	for g := range legsOf(l.ends()...) { // the carrier comes first
+		switch {
+		case !underWay(g):
+		case g.caller && !g.answered:
+			l.waited[g.number] = true
+			g.finish(unheard)
+		case !g.caller && l.waited[g.number]:
+			told.holds(g.fate != open && g.over < death+5*time.Second, g.number, g.end.name, g.fate, max(0, g.over-death))
+			g.finish(forgotten)
 		}
-		e.mu.Unlock()
 	}
 	l.holdsAll(told)
 }
@@ -126,14 +122,10 @@ func (e *end) change() int {
 
 // sides are all legs that there were, but of callers who were given up.
 func (l *lab) sides() (all []side) {
-	for _, e := range l.ends() {
-		e.mu.Lock()
-		for _, g := range e.all {
-			if !g.caller || g.answered || !l.waited[g.number] {
-				all = append(all, g.side)
-			}
+	for g := range legsOf(l.ends()...) {
+		if !g.caller || g.answered || !l.waited[g.number] {
+			all = append(all, g.side)
 		}
-		e.mu.Unlock()
 	}
 	return all
 }
