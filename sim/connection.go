@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -156,10 +157,10 @@ func (c *connection) show(b []byte) {
 	c.unread = wholeMessages(append(c.unread, b...), func(message []byte) { c.tap.show(true, message) })
 }
 
-// bodyLength is the Content-Length of a message's head; 0 without one.
+// bodyLength is the Content-Length of a message's head, as far as messages can be so long; 0 without one.
 func bodyLength(head string) int {
 	n, _ := strconv.Atoi(headerOf(head, "content-length", "l"))
-	return max(n, 0)
+	return min(max(n, 0), math.MaxInt32)
 }
 
 // watch has the kernel report ICMP errors about what the socket sent, and passes them on (ip(7), IP_RECVERR).

@@ -118,3 +118,14 @@ func TestConnection(t *testing.T) {
 		t.Errorf("shown: %q", seen)
 	}
 }
+
+// A length that no message has is not one before the message.
+func TestAbsurdContentLength(t *testing.T) {
+	for _, length := range []string{"9223372036854775807", "99999999999999999999", "-5"} {
+		got := 0
+		left := wholeMessages([]byte("BYE sip:a SIP/2.0\r\nContent-Length: "+length+"\r\n\r\n"), func([]byte) { got++ })
+		if whole := length == "-5"; (got == 1) != whole || (len(left) == 0) != whole {
+			t.Errorf("%s: %d messages, %d bytes left", length, got, len(left))
+		}
+	}
+}

@@ -127,13 +127,25 @@ func (b *tab) text() string {
 // click clicks what a selector finds.
 func (b *tab) click(selector string) {
 	b.Helper()
-	b.run(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	b.hit(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+}
+
+// hit carries out a click. A node that the page has replaced since it was found is looked for again: nothing was clicked.
+func (b *tab) hit(click chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	err := chromedp.Do(b.ctx, click)
+	for err != nil && strings.Contains(err.Error(), "Could not find node with given id") {
+		err = chromedp.Do(b.ctx, click)
+	}
+	if err != nil {
+		b.Fatalf("browser: %v\n%s", err, b.text())
+	}
 }
 
 // press clicks the button with this text.
 func (b *tab) press(text string) {
 	b.Helper()
-	b.run(chromedp.Click(fmt.Sprintf(`//button[normalize-space()=%q and not(ancestor::dialog[not(@open)])]`, text), chromedp.NodeVisible))
+	b.hit(chromedp.Click(fmt.Sprintf(`//button[normalize-space()=%q and not(ancestor::dialog[not(@open)])]`, text), chromedp.NodeVisible))
 }
 
 // size sets the window, dark or light, with or without motion.
