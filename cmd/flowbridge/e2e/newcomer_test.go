@@ -25,6 +25,7 @@ func ownNetwork(t *testing.T, lan netip.Addr) {
 		t.Skip("needs root, for a network namespace")
 	}
 	runtime.LockOSThread() // for good: the thread ends with the test, and the namespace with it
+	networks.Store(t, true)
 	must(t, unix.Unshare(unix.CLONE_NEWNET))
 	for _, line := range []string{
 		"link set lo up", "link add lan type veth peer name switch", "address add " + lan.String() + "/24 dev lan",

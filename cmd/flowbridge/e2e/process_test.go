@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +32,32 @@ type process struct {
 	lines []string // of its output
 }
 
+// spawn starts a program on a thread that lives as long as the tests do, unless the test has a network of its own: the kernel kills a
+// program when the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG), and the thread of such a test does (ownNetwork).
+func spawn(t *testing.T, begin func()) {
+	if _, own := networks.Load(t); own {
+		begin()
+		return
+	}
+	done := make(chan struct{})
+	spawner() <- func() { begin(); close(done) }
+	<-done
+}
+
+var spawner = sync.OnceValue(func() chan<- func() {
+	all := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for begin := range all {
+			begin()
+		}
+	}()
+	return all
+})
+
+// networks are the tests with a network of their own.
+var networks sync.Map
+
 // start runs a program and collects what it prints.
 func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
@@ -41,7 +68,8 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 	out, in, err := os.Pipe()
 	must(t, err)
 	cmd.Stdout, cmd.Stderr = in, in
-	must(t, cmd.Start())
+	spawn(t, func() { err = cmd.Start() })
+	must(t, err)
 	in.Close()
 	read := make(chan struct{})
 	go func() {

@@ -48,8 +48,9 @@ type memory struct {
 	budget                 *budget
 	scarcity               *scarcity
 
-	adjusted  time.Time // the last time
-	allocated uint64    // until then
+	mu        sync.Mutex // guards what follows
+	adjusted  time.Time  // the last time
+	allocated uint64     // until then
 
 	percent atomic.Int64 // as set last
 	closed  atomic.Bool
@@ -103,9 +104,8 @@ func (m *memory) afterCycle() {
 
 // adjust follows what the last cycle has found.
 func (m *memory) adjust() {
-	h, now := readHeap(), time.Now()
-	room := headroom(h.live, h.allocated-m.allocated, now.Sub(m.adjusted))
-	m.allocated, m.adjusted = h.allocated, now
+	h := readHeap()
+	room := headroom(h.live, m.since(h.allocated))
 	m.live.Store(h.live)
 	m.room.Store(room)
 	if m.setsPercent {
@@ -125,10 +125,18 @@ func (m *memory) adjust() {
 	debug.SetMemoryLimit(limit)
 }
 
-// headroom is how much garbage may stand beside what lives, in bytes, where so many were allocated within a time.
-func headroom(live, allocated uint64, within time.Duration) uint64 {
-	busy := float64(allocated) * busyCycle.Seconds() / max(within, leastCycle).Seconds()
-	return max(live/2, uint64(min(max(busy, minHeadroom), busyHeadroom)))
+// since says what is allocated in busyCycle by the rate since it was asked before, in bytes.
+func (m *memory) since(allocated uint64) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	more, within := allocated-m.allocated, max(time.Since(m.adjusted), leastCycle)
+	m.allocated, m.adjusted = allocated, time.Now()
+	return uint64(float64(more) * busyCycle.Seconds() / within.Seconds())
+}
+
+// headroom is how much garbage may stand beside what lives, in bytes, where so many are allocated in busyCycle.
+func headroom(live, busy uint64) uint64 {
+	return max(live/2, min(max(busy, minHeadroom), busyHeadroom))
 }
 
 // gcPercent is the GOGC for a headroom: a share of what the collector has to look at.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,24 +17,41 @@ import (
 // The headroom is half of what lives, or what a busy process allocates, within bounds.
 func TestHeadroom(t *testing.T) {
 	for _, tt := range []struct {
-		live, roots, second, room uint64 // second: allocated in one
-		percent                   int
+		live, roots, busy, room uint64
+		percent                 int
 	}{
 		{mib, 0, 0, 24 * mib, 600}, // of the smallest heap
 		{8 * mib, 0, 0, 24 * mib, 300},
 		{8 * mib, 0, 10 * mib, 24 * mib, 300},
-		{8 * mib, 0, 20 * mib, 30 * mib, 375},
+		{8 * mib, 0, 30 * mib, 30 * mib, 375},
 		{8 * mib, 0, 100 * mib, 48 * mib, 600},
 		{8 * mib, 4 * mib, 0, 24 * mib, 200},
 		{48 * mib, 0, 0, 24 * mib, 50},
 		{1000 * mib, 0, 100 * mib, 500 * mib, 50},
 		{1000 * mib, 1000 * mib, 0, 500 * mib, 25},
 	} {
-		room := headroom(tt.live, tt.second, time.Second)
+		room := headroom(tt.live, tt.busy)
 		if percent := gcPercent(room, tt.live+tt.roots); room != tt.room || percent != tt.percent {
 			t.Errorf("%d MB live: headroom %d MB, %d %%; want %d MB, %d %%", tt.live/mib, room/mib, percent, tt.room/mib, tt.percent)
 		}
 	}
+}
+
+// What is allocated in a second and a half follows the rate; a cycle just after another one says nothing of it.
+func TestRateOfAllocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{adjusted: time.Now(), allocated: 100 * mib}
+		for _, step := range []struct {
+			after time.Duration
+			more  uint64
+			want  uint64
+		}{{time.Second, 20 * mib, 30 * mib}, {3 * time.Second, 2 * mib, mib}, {time.Millisecond, mib, 15 * mib}} {
+			time.Sleep(step.after)
+			if got := m.since(m.allocated + step.more); got != step.want {
+				t.Errorf("%d MB in %v: got %d MB", step.more/mib, step.after, got/mib)
+			}
+		}
+	})
 }
 
 // The limit leaves room for what is beside the heap, and the collector room to rest.
