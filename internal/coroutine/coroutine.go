@@ -41,7 +41,7 @@ type waiting func(resume func())
 type key struct{}
 
 // Begin begins a task, and returns when it is over or waits (Park, Leave). The context that the task gets says which
-// one it is, and is of no use to other goroutines. A task handles its panics.
+// one it is, and belongs to the task alone. A task handles its panics.
 func (p *Pool) Begin(ctx context.Context, task func(context.Context)) {
 	p.all.Add(1)
 	r := p.take()
@@ -109,7 +109,7 @@ func (p *Pool) Close() {
 }
 
 // Park has the task of a context wait. to is given what continues it, to be called once, by a goroutine that may block.
-// false: the context is of no task, so its goroutine has to wait itself.
+// false: the context belongs to no task, so its goroutine has to wait itself.
 func Park(ctx context.Context, to func(resume func())) bool {
 	r, is := ctx.Value(key{}).(*runner)
 	if is {
@@ -118,8 +118,9 @@ func Park(ctx context.Context, to func(resume func())) bool {
 	return is
 }
 
-// Leave has another goroutine continue the task of a context, if it is of one, so that it may block. Whatever a task
-// may wait in calls it before, or Park. A task that blocks without that keeps its caller waiting.
+// Leave has another goroutine continue the task of a context, where it may block. Without a task it does nothing. Each
+// function in which a task may wait calls Leave or Park before. A task that blocks without that keeps its caller
+// waiting.
 func Leave(ctx context.Context) {
 	if r, is := ctx.Value(key{}).(*runner); is {
 		r.yield(r.of.Go)

@@ -40,7 +40,7 @@ type connection struct {
 	mu    sync.Mutex // guards what follows, and in, until something comes
 	asked bool       // an exchange is under way
 	later bool       // it is over, and attend gives the connection back
-	ended bool       // it is of no use any more
+	ended bool       // it takes no further exchange
 	room  int64      // what may yet come of the headers, in bytes
 
 	sent, received int64 // of the exchange, in bytes
@@ -87,7 +87,7 @@ func (c *connection) come() bool {
 	return come
 }
 
-// attend waits for what comes, as long as the connection is of use, and continues each exchange.
+// attend waits for what comes, until the connection has ended, and continues each exchange.
 func (c *connection) attend() {
 	for {
 		_ = c.socket.wait(c.come) // an error is one of the exchange's reads, too

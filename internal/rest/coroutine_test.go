@@ -98,7 +98,7 @@ func TestPauseGivesTheConnectionBack(t *testing.T) {
 	}
 }
 
-// What came before a request was made is not its answer, though nobody has looked at it yet.
+// Bytes that came before a request was made are not its answer, even if they were not looked at yet.
 func TestUnaskedIsNoAnswer(t *testing.T) {
 	c := spoken("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", 100, 100)
 	c.room = 1

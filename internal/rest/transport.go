@@ -20,8 +20,8 @@ import (
 const maxWritten = 32 << 10
 
 // Transport sends requests by HTTP/1.1. The goroutine that makes a request writes it. The answer wakes the goroutine
-// that each connection has, and that one continues a coroutine (coroutine.Park): nobody else is woken. A request of no
-// coroutine waits for that goroutine.
+// that each connection has, and that one continues a coroutine (coroutine.Park): no other goroutine is woken. A
+// request outside a coroutine waits for that goroutine.
 //
 // The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with
 // these differences: it asks for no compression, but gzip is undone; the dialling of a request ends with it; an answer

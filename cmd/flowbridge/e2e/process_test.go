@@ -32,8 +32,9 @@ type process struct {
 	lines []string // of its output
 }
 
-// spawn starts a program on a thread that lives as long as the tests do, unless the test has a network of its own: the kernel kills a
-// program when the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG), and the thread of such a test does (ownNetwork).
+// spawn starts a program on a thread that lives as long as the tests do, unless the test has a network of its own. The
+// kernel kills a program when the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG), and the thread of such
+// a test ends with it (ownNetwork).
 func spawn(t *testing.T, begin func()) {
 	if _, own := networks.Load(t); own {
 		begin()

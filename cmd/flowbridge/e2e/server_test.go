@@ -326,7 +326,8 @@ func (s *server) stopped() {
 		s.t.Errorf("flowbridge serve ended with exit code %d", code)
 	}
 	for _, line := range s.output() {
-		slow := s.slow && strings.Contains(line, "not upgraded: this process goes on") && strings.Contains(line, "context deadline exceeded")
+		slow := s.slow && strings.Contains(line, "not upgraded: this process goes on") &&
+			strings.Contains(line, "context deadline exceeded")
 		if strings.Contains(line, `"level":"error"`) && !slow || strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic") {
 			s.t.Errorf("flowbridge serve complained: %s", line)
 		}
