@@ -6,10 +6,6 @@ import (
 	"io"
 	"net/netip"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
-
 	"flowbridge/media/recording"
 )
 
@@ -17,12 +13,7 @@ import (
 // went over a connection. An HTTP message is a TCP segment to port 80, because that
 // over TLS would be taken for damaged TLS. Messages without addresses are left out.
 func (l *Ladder) Pcapng(w io.Writer) error {
-	out, err := pcapgo.NewNgWriterInterface(w,
-		pcapgo.NgInterface{Name: "call", LinkType: layers.LinkTypeRaw, TimestampResolution: 9},
-		pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "Flowbridge"}})
-	if err != nil {
-		return err
-	}
+	out := recording.AppendCaptureHead(nil)
 	c := capture{streams: map[netip.AddrPort]*[2]uint32{}}
 	for i := range l.Messages {
 		m := &l.Messages[i]
@@ -30,13 +21,11 @@ func (l *Ladder) Pcapng(w io.Writer) error {
 			continue
 		}
 		if packet := c.packet(m); packet != nil {
-			info := gopacket.CaptureInfo{Timestamp: m.at, CaptureLength: len(packet), Length: len(packet)}
-			if err := out.WritePacket(info, packet); err != nil {
-				return err
-			}
+			out = recording.AppendPacket(out, m.at, packet)
 		}
 	}
-	return out.Flush()
+	_, err := w.Write(out)
+	return err
 }
 
 // capture numbers the packets of a capture.

@@ -71,9 +71,6 @@ func repairWAV(f *os.File) (usable bool, err error) {
 	return data > 0, err
 }
 
-// sectionHeader is the type of a capture's first block.
-const sectionHeader = 0x0a0d0d0a
-
 // repairPcapng cuts off an incomplete block. A capture without a packet is not usable.
 func repairPcapng(f *os.File) (usable bool, err error) {
 	info, err := f.Stat()
@@ -82,13 +79,13 @@ func repairPcapng(f *os.File) (usable bool, err error) {
 	}
 	var at int64
 	blocks := 0
-	for at+12 <= info.Size() {
+	for at+blockFrame <= info.Size() {
 		var head [8]byte
 		if _, err := f.ReadAt(head[:], at); err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
 		kind, size := binary.LittleEndian.Uint32(head[:]), int64(binary.LittleEndian.Uint32(head[4:]))
-		if size < 12 || size%4 != 0 || at+size > info.Size() || (kind == sectionHeader) != (at == 0) {
+		if size < blockFrame || size%4 != 0 || at+size > info.Size() || (kind == sectionHeader) != (at == 0) {
 			break
 		}
 		blocks++

@@ -1,13 +1,8 @@
 package recording
 
 import (
-	"bytes"
 	"net/netip"
 	"time"
-
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 )
 
 // pcapngBatch is how many bytes are written at a time.
@@ -17,9 +12,8 @@ const pcapngBatch = 16 << 10
 type pcapng struct {
 	began time.Time
 	sink  *sink
-	whole bytes.Buffer     // blocks that are not written yet
-	out   *pcapgo.NgWriter // to whole
-	local [2]netip.Addr    // what our media addresses are called; invalid: by themselves
+	whole []byte        // blocks that are not written yet
+	local [2]netip.Addr // what our media addresses are called; invalid: by themselves
 	buf   []byte
 	id    uint16 // of the last IPv4 packet
 
@@ -27,14 +21,7 @@ type pcapng struct {
 }
 
 func newPcapng(s *sink, began time.Time, local [2]netip.Addr) (*pcapng, error) {
-	c := &pcapng{began: began, sink: s, local: local}
-	var err error
-	c.out, err = pcapgo.NewNgWriterInterface(&c.whole,
-		pcapgo.NgInterface{Name: "call", LinkType: layers.LinkTypeRaw, TimestampResolution: 9},
-		pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "Flowbridge"}})
-	if err != nil {
-		return nil, err
-	}
+	c := &pcapng{began: began, sink: s, whole: AppendCaptureHead(nil), local: local}
 	return c, c.flush()
 }
 
@@ -67,21 +54,17 @@ func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) e
 	}
 	c.id++
 	c.buf = AppendDatagram(c.buf[:0], c.id, from, to, data)
-	err := c.out.WritePacket(gopacket.CaptureInfo{
-		Timestamp: c.began.Add(at), CaptureLength: len(c.buf), Length: len(c.buf),
-	}, c.buf)
-	if err == nil && c.whole.Len() >= pcapngBatch {
-		err = c.flush()
+	if c.whole = AppendPacket(c.whole, c.began.Add(at), c.buf); len(c.whole) < pcapngBatch {
+		return nil
 	}
-	return err
+	return c.flush()
 }
 
 // flush writes the waiting blocks, each of them whole.
-func (c *pcapng) flush() error {
-	err := c.out.Flush()
-	if err == nil && c.whole.Len() > 0 {
-		_, err = c.sink.Write(c.whole.Bytes())
+func (c *pcapng) flush() (err error) {
+	if len(c.whole) > 0 {
+		_, err = c.sink.Write(c.whole)
 	}
-	c.whole.Reset()
+	c.whole = c.whole[:0]
 	return err
 }
