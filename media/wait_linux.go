@@ -4,7 +4,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -83,12 +82,4 @@ const workerNice = -10
 func raisePriority() {
 	runtime.LockOSThread() // never unlocked: other goroutines must not get a thread with this priority
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), workerNice)
-}
-
-var processors sync.Mutex // guards the number of the runtime's processors
-
-func addProcessors(n int) {
-	processors.Lock()
-	defer processors.Unlock()
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"flowbridge/internal/processors"
 	"flowbridge/media/answerer"
 )
 
@@ -127,7 +128,7 @@ func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 		return nil, err
 	}
 	if w.holds {
-		addProcessors(1)
+		processors.Add(1)
 	}
 	go w.run()
 	return w, nil
@@ -219,7 +220,7 @@ func (w *worker) run() {
 	defer close(w.stopped)
 	if w.holds {
 		raisePriority()
-		defer addProcessors(-1)
+		defer processors.Add(-1)
 	}
 	defer w.release()
 	for !w.stopping {

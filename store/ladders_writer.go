@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"flowbridge/internal/processors"
 	"flowbridge/store/record"
 )
 
@@ -68,6 +69,7 @@ func (l *Ladders) write(w *ladderWriter) {
 func (w *ladderWriter) step() error {
 	w.of.writing.begin()
 	defer w.of.writing.end()
+	defer processors.Lend()()
 	ctx := context.Background()
 	w.of.ground.await()
 	if f := w.of.files; f != nil && !f.inPlace(w.of.Path) {
@@ -152,12 +154,11 @@ func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) (err error) {
 	}
 	defer func() { _ = insert.Close() }()
 	at := record.TimeOf(time.Now()).String()
-	for i, d := range batch {
+	for _, d := range batch {
 		w.buf = d.Encode(w.buf[:0])
 		if _, err := insert.ExecContext(ctx, d.ID(), at, w.buf); err != nil {
 			return err
 		}
-		breathe(i+1, len(batch))
 	}
 	return tx.Commit()
 }

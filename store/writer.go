@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"flowbridge/internal/processors"
 )
 
 const (
@@ -22,21 +24,7 @@ const (
 	commitMost  = 500 * time.Millisecond
 	// commitAt is how many records are not waited for any longer.
 	commitAt = 1000
-	// atOnce is how many rows of a transaction are written without a breath, some 0.2 ms, and mostBreaths how many of
-	// these a long transaction has, as after a full disk.
-	atOnce      = 8
-	mostBreaths = 64
-	breath      = 100 * time.Microsecond // at least; a process with nothing to do waits for a whole millisecond
 )
-
-// breathe lets the messages be read that came while rows of a transaction were written. On one processor, a call's
-// set-up would wait for the whole transaction otherwise. To give the processor away is not enough: the runtime looks at
-// the network only if nothing else is to run.
-func breathe(row, of int) {
-	if row%max(atOnce, of/mostBreaths) == 0 {
-		time.Sleep(breath)
-	}
-}
 
 type writer struct {
 	s    *Store
@@ -93,21 +81,29 @@ func (w *writer) run() {
 			}
 			continue
 		}
-		if err := w.write(b); err != nil {
-			err = hint(w.s.path, err)
-			w.s.broken.Store(&err)
-			w.s.queue.restore(b)
-			if errors.Is(err, errCorrupt) && !w.renews {
-				w.s.condemned.Store(true) // and set aside with the next try
-			}
-			if !w.pause() {
-				return
-			}
-			continue
+		switch {
+		case w.take(b):
+			w.pace(begun, len(b.order))
+		case !w.pause():
+			return
 		}
-		w.written(b)
-		w.pace(begun, len(b.order))
 	}
+}
+
+// take writes a batch, and says whether it could.
+func (w *writer) take(b *batch) bool {
+	defer processors.Lend()()
+	if err := w.write(b); err != nil {
+		err = hint(w.s.path, err)
+		w.s.broken.Store(&err)
+		w.s.queue.restore(b)
+		if errors.Is(err, errCorrupt) && !w.renews {
+			w.s.condemned.Store(true) // and set aside with the next try
+		}
+		return false
+	}
+	w.written(b)
+	return true
 }
 
 // written tells of what is committed, and does the other work.
@@ -223,11 +219,10 @@ func (w *writer) write(b *batch) (err error) {
 }
 
 func (w *writer) keepAll(ctx context.Context, all []*finish) error {
-	for i, f := range all {
+	for _, f := range all {
 		if _, err := w.keeper.keep(ctx, f, w.s.consumers); err != nil {
 			return fmt.Errorf("keep call %s: %w", f.id, err)
 		}
-		breathe(i+1, len(all))
 	}
 	return nil
 }
