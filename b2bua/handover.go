@@ -20,9 +20,9 @@ import (
 // Freeze has the server stand still until Thaw, and the media by freeze, once. If ctx ends
 // before, or a call can't be handed over, the server goes on.
 func (s *Server) Freeze(ctx context.Context, freeze func()) error {
-	err := s.stack.Freeze(ctx, func() bool {
+	err := s.stack.Freeze(ctx, func() error {
 		if s.writes() { // nobody hears less while records are waited for
-			return false
+			return errRecords
 		}
 		if freeze != nil {
 			freeze()
@@ -48,9 +48,20 @@ func (s *Server) Thaw() {
 	s.stack.Serve()
 }
 
-// rested says whether no call has something to do, and every record is on its way.
-func (s *Server) rested() bool {
-	return !s.writes() && !slices.ContainsFunc(s.registry.Open(), func(c *Call) bool { return !c.mailbox.Rests() })
+var (
+	errRecords = errors.New("records of calls are being written")
+	errMailbox = errors.New("a call has something to do")
+)
+
+// rested says why the calls don't rest; nil: none has something to do, and every record is on its way.
+func (s *Server) rested() error {
+	switch {
+	case s.writes():
+		return errRecords
+	case slices.ContainsFunc(s.registry.Open(), func(c *Call) bool { return !c.mailbox.Rests() }):
+		return errMailbox
+	}
+	return nil
 }
 
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.

@@ -96,45 +96,53 @@ var errStill = errors.New("nothing is read now")
 // Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
 // the stack serves on.
 //
-// rested says whether no turn is to come of what was read; nil: it is so.
+// rested says why a turn is still to come of what was read; nil: none is.
 //
 // A stack that was not served yet may be frozen, too.
-func (s *Stack) Freeze(ctx context.Context, rested func() bool) error {
+func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	s.still.stop()
 	s.setDeadlines(longAgo)
 	if rested == nil {
-		rested = func() bool { return true }
+		rested = func() error { return nil }
 	}
-	for _, step := range []struct {
-		what string
-		done func() bool
-	}{
-		{"a socket or connection is still read, because its peer does not read", s.still.stopped},
-		{"a connection is being opened, or its peer does not read", func() bool { return s.writing.Load() == 0 }},
-		{"a turn of a call takes long", s.shutWhen(rested)},
-		{"a connection is being opened, or its peer does not read", func() bool { return s.writing.Load() == 0 }},
+	written := errUnless("a connection is being opened, or its peer does not read",
+		func() bool { return s.writing.Load() == 0 })
+	for _, step := range []func() error{
+		errUnless("a socket or connection is still read, because its peer does not read", s.still.stopped),
+		written, s.shutWhen(rested), written,
 	} {
-		if !until(ctx, step.done) {
+		if err := until(ctx, step); err != nil {
 			s.Serve()
-			return fmt.Errorf("%s: %w", step.what, ctx.Err())
+			return fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
 	s.transactions.Freeze()
 	return nil
 }
 
-// until waits until something is so; false: the context has ended.
-func until(ctx context.Context, is func() bool) bool {
+// errUnless gives an error as long as something is not so.
+func errUnless(what string, is func() bool) func() error {
+	err := errors.New(what)
+	return func() error {
+		if is() {
+			return nil
+		}
+		return err
+	}
+}
+
+// until waits until done gives no error. If the context ends before, it returns the last one.
+func until(ctx context.Context, done func() error) (err error) {
 	tick := time.NewTicker(200 * time.Microsecond)
 	defer tick.Stop()
-	for !is() {
+	for err = done(); err != nil; err = done() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return false
+			return err
 		}
 	}
-	return true
+	return nil
 }
 
 // setDeadlines sets the deadline of everything that is read or accepted.
@@ -159,22 +167,27 @@ func (s *streams) all() []*Stream {
 	return slices.Collect(maps.Keys(s.every))
 }
 
-// shutWhen keeps turns from running when calls have rested, and says when they do and none runs.
-func (s *Stack) shutWhen(rested func() bool) func() bool {
+// errTurn means that a turn runs. All others wait for it.
+var errTurn = errors.New("a turn of a call takes long")
+
+// shutWhen keeps turns from running when calls have rested. It gives an error until they do and none runs.
+func (s *Stack) shutWhen(rested func() error) func() error {
 	var still func() bool
-	return func() bool {
-		switch {
-		case still == nil && rested():
-			still = s.shut()
-			return false
-		case still == nil || !still():
-			return false
-		case rested():
-			return true
+	return func() error {
+		if still != nil && !still() {
+			return errTurn
 		}
-		still = nil // a deadline was faster
-		s.turns.gate.open()
-		return false
+		why := rested()
+		switch {
+		case why == nil && still != nil:
+			return nil
+		case why == nil:
+			still, why = s.shut(), errTurn
+		case still != nil: // a deadline was faster
+			still = nil
+			s.turns.gate.open()
+		}
+		return why
 	}
 }
 

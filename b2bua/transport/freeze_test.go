@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -89,14 +90,15 @@ func TestFreeze(t *testing.T) {
 	})
 }
 
-// TestFreezeGivesUp: where something does not come to rest, the stack serves on.
+// TestFreezeGivesUp: where something does not come to rest, the stack says what, and serves on.
 func TestFreezeGivesUp(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
 		ctx, cancel := context.WithTimeout(p.t.Context(), time.Second)
 		defer cancel()
-		if err := p.stack.Freeze(ctx, func() bool { return false }); err == nil {
-			t.Error("it stands still")
+		busy := errors.New("a call has something to do")
+		if err := p.stack.Freeze(ctx, func() error { return busy }); !errors.Is(err, busy) {
+			t.Errorf("it stands still, or says something else: %v", err)
 		}
 		_, _ = phone.WriteToUDPAddrPort(asking("OPTIONS", "1", phone.LocalAddr()), ours)
 		synctest.Wait()

@@ -49,7 +49,7 @@ func (t *Turns) Apart(ctx context.Context, do func()) error {
 		do()
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("a turn of a call takes long: %w", ctx.Err())
+		return fmt.Errorf("%w: %w", errTurn, ctx.Err())
 	}
 }
 
