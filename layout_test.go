@@ -59,7 +59,7 @@ var layout = map[string]string{
 	"b2bua/cause":        "b2bua/message",
 	"b2bua/message":      "config config/template",
 
-	"media/recording": "media media/audio media/packet",
+	"media/recording": "internal/processors media media/audio media/packet",
 	"media":           "internal/local internal/processors media/answerer media/audio media/kernel media/latch media/packet media/quality media/voice media/voice/turns",
 	"media/dtls":      "media",
 	"media/kernel":    "media/voice",
@@ -144,6 +144,9 @@ func TestImports(t *testing.T) {
 			}
 			if strings.HasPrefix(imported, "github.com/emiago/sipgo") && !slices.Contains(strings.Fields(knowsSIP), pkg) {
 				t.Errorf("%s imports the SIP library", pkg)
+			}
+			if strings.HasPrefix(imported, "github.com/gopacket/") {
+				t.Errorf("%s brings tables of 5 MB that each garbage collection goes through", pkg)
 			}
 			if imported == "modernc.org/sqlite" && pkg != "store" && !strings.HasPrefix(pkg, "cmd/") {
 				t.Errorf("%s links SQLite", pkg)

@@ -21,7 +21,7 @@ import (
 // before, or a call can't be handed over, the server goes on.
 func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 	err := s.stack.Freeze(ctx, func() error {
-		if s.writes() { // nobody hears less while records are waited for
+		if s.writes() { // the media flow on while the last records are written
 			return errRecords
 		}
 		if freeze != nil {
@@ -50,16 +50,18 @@ func (s *Server) Thaw() {
 
 var (
 	errRecords = errors.New("records of calls are being written")
-	errMailbox = errors.New("a call has something to do")
+	errMailbox = errors.New("it has something to do")
 )
 
-// rested says why the calls don't rest; nil: none has something to do, and every record is on its way.
+// rested returns what the calls still have to do, of which no record is being written; nil: nothing.
 func (s *Server) rested() error {
-	switch {
-	case s.writes():
+	if s.writes() {
 		return errRecords
-	case slices.ContainsFunc(s.registry.Open(), func(c *Call) bool { return !c.mailbox.Rests() }):
-		return errMailbox
+	}
+	for _, c := range s.registry.Open() {
+		if !c.mailbox.Rests() {
+			return fmt.Errorf("call %s: %w", c.id, errMailbox)
+		}
 	}
 	return nil
 }

@@ -67,9 +67,9 @@ func (l *Ladders) write(w *ladderWriter) {
 
 // step writes what is pending.
 func (w *ladderWriter) step() error {
+	defer processors.Lend()()
 	w.of.writing.begin()
 	defer w.of.writing.end()
-	defer processors.Lend()()
 	ctx := context.Background()
 	w.of.ground.await()
 	if f := w.of.files; f != nil && !f.inPlace(w.of.Path) {

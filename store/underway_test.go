@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -80,4 +81,31 @@ func TestLaddersUnderway(t *testing.T) {
 	if len(first) != 1 || first[0].what != "writer" || len(second) != 1 || first[0] != second[0] {
 		t.Errorf("under way %v, then %v; want the writer at one step", first, second)
 	}
+}
+
+// TestWritersLeaveAProcessor: on one processor there is a second one while a writer works, and not longer.
+func TestWritersLeaveAProcessor(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() {
+		if n := runtime.GOMAXPROCS(before); n != 1 {
+			t.Errorf("%d processors after the work", n)
+		}
+	})
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	must(t, s.do(t.Context(), "test", func(context.Context, *sql.Conn) error {
+		if n := runtime.GOMAXPROCS(0); n != 2 {
+			t.Errorf("%d processors while the writer works", n)
+		}
+		return nil
+	}))
+	l, _, err := OpenLadders(t.Context(), LadderOptions{Path: filepath.Join(t.TempDir(), "f.db"), Keep: 1, MaxSize: 1 << 30})
+	must(t, err)
+	defer l.Close()
+	d := &hangingLadder{begun: make(chan struct{}), hangs: make(chan struct{})}
+	l.Put(d)
+	<-d.begun
+	if n := runtime.GOMAXPROCS(0); n < 2 {
+		t.Errorf("%d processors while the ladders' writer works", n)
+	}
+	close(d.hangs)
 }

@@ -90,7 +90,7 @@ func (w *writer) run() {
 	}
 }
 
-// take writes a batch, and says whether it could.
+// take writes a batch, and reports whether it could.
 func (w *writer) take(b *batch) bool {
 	defer processors.Lend()()
 	if err := w.write(b); err != nil {
@@ -147,6 +147,12 @@ func (w *writer) pace(begun time.Time, records int) {
 	}
 }
 
+// tend looks after the journal. Store.Err has its error.
+func (w *writer) tend() {
+	defer processors.Lend()()
+	_ = w.s.journal.tend()
+}
+
 // pause waits before the next try, longer each time. It returns false when Close has waited long enough.
 func (w *writer) pause() bool {
 	closing := w.s.queue.closing
@@ -161,7 +167,7 @@ func (w *writer) pause() bool {
 	tend := time.NewTicker(tendEvery)
 	defer tend.Stop()
 	for {
-		_ = w.s.journal.tend() // Err has it
+		w.tend()
 		select {
 		case <-tend.C:
 			continue

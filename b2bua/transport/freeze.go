@@ -96,7 +96,7 @@ var errStill = errors.New("nothing is read now")
 // Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
 // the stack serves on.
 //
-// rested says why a turn is still to come of what was read; nil: none is.
+// rested returns what calls still have to do with what was read; nil: nothing.
 //
 // A stack that was not served yet may be frozen, too.
 func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
@@ -120,7 +120,7 @@ func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	return nil
 }
 
-// errUnless gives an error as long as something is not so.
+// errUnless returns a step for until: it gives an error as long as something is not so.
 func errUnless(what string, is func() bool) func() error {
 	err := errors.New(what)
 	return func() error {
@@ -167,7 +167,7 @@ func (s *streams) all() []*Stream {
 	return slices.Collect(maps.Keys(s.every))
 }
 
-// errTurn means that a turn runs. All others wait for it.
+// errTurn means that a turn runs. The other turns wait until it has ended.
 var errTurn = errors.New("a turn of a call takes long")
 
 // shutWhen keeps turns from running when calls have rested. It gives an error until they do and none runs.

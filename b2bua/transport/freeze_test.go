@@ -92,20 +92,39 @@ func TestFreeze(t *testing.T) {
 
 // TestFreezeGivesUp: where something does not come to rest, the stack says what, and serves on.
 func TestFreezeGivesUp(t *testing.T) {
+	busy := errors.New("it has something to do")
+	for _, rests := range []int{0, 1} { // so often before it is busy: with 1, turns are kept from running already
+		inPlace(t, stackConfig, func(p *place) {
+			givesUp(p, busy, func() error {
+				if rests--; rests >= 0 {
+					return nil
+				}
+				return busy
+			})
+		})
+	}
 	inPlace(t, stackConfig, func(p *place) {
-		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
-		ctx, cancel := context.WithTimeout(p.t.Context(), time.Second)
-		defer cancel()
-		busy := errors.New("a call has something to do")
-		if err := p.stack.Freeze(ctx, func() error { return busy }); !errors.Is(err, busy) {
-			t.Errorf("it stands still, or says something else: %v", err)
-		}
-		_, _ = phone.WriteToUDPAddrPort(asking("OPTIONS", "1", phone.LocalAddr()), ours)
-		synctest.Wait()
-		if got := p.gets(phone); !strings.HasPrefix(got, "SIP/2.0 200 ") {
-			t.Errorf("got %s", got)
-		}
+		turns := p.stack.Turns()
+		turns.Enter()
+		givesUp(p, errTurn, nil)
+		turns.Leave()
 	})
+}
+
+// givesUp has the stack give up to stand still, for a reason.
+func givesUp(p *place, why error, rested func() error) {
+	p.t.Helper()
+	phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Second)
+	defer cancel()
+	if err := p.stack.Freeze(ctx, rested); !errors.Is(err, why) || !errors.Is(err, context.DeadlineExceeded) {
+		p.t.Errorf("it stands still, or for another reason than %v: %v", why, err)
+	}
+	_, _ = phone.WriteToUDPAddrPort(asking("OPTIONS", "1", phone.LocalAddr()), ours)
+	synctest.Wait()
+	if got := p.gets(phone); !strings.HasPrefix(got, "SIP/2.0 200 ") {
+		p.t.Errorf("got %s", got)
+	}
 }
 
 // TestHold: new calls wait, each once, with their CANCELs; other requests do not.

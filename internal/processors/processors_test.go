@@ -2,10 +2,11 @@ package processors
 
 import (
 	"runtime"
+	"sync"
 	"testing"
 )
 
-// TestLend: those that do the work of files share one processor more, and only where there is one.
+// TestLend: there is one processor more than are at work with files.
 func TestLend(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	is := func(when string, want int) {
@@ -15,21 +16,46 @@ func TestLend(t *testing.T) {
 		}
 	}
 	Add(1)
-	is("one and one that is kept", 2)
+	is("one, and one that is kept", 2)
 	first := Lend()
-	is("one is lent", 3)
+	is("one is at work", 3)
 	second := Lend()
-	is("two share it", 3)
+	is("two are at work", 4)
+	Add(1)
+	is("another one is kept", 5)
 	first()
-	is("one of them is ready", 3)
+	is("the first gave it back", 4)
+	Add(-2)
+	is("none is kept", 2)
 	second()
-	is("both are", 2)
-	Add(-1)
-	is("none is kept", 1)
+	is("nobody is at work", 1)
 
 	runtime.GOMAXPROCS(2)
-	back := Lend()
-	is("there are two", 2)
-	back()
-	is("and stay", 2)
+	first = Lend()
+	is("one of two is at work", 2)
+	second = Lend()
+	is("two of two are at work", 3)
+	first()
+	second()
+	is("nobody is at work", 2)
+}
+
+// TestLendAtOnce: many that lend and keep at once leave the number as it was.
+func TestLendAtOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				back := Lend()
+				Add(1)
+				back()
+				Add(-1)
+			}
+		})
+	}
+	all.Wait()
+	if got := runtime.GOMAXPROCS(0); got != 1 || users != 0 || lent != 0 || kept != 0 {
+		t.Errorf("%d processors, %d kept, %d lent to %d", got, kept, lent, users)
+	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"flowbridge/internal/processors"
 )
 
 // Errors that a caller may want to tell apart.
@@ -191,6 +193,7 @@ func (a *Archive) purgeHourly(ctx context.Context) {
 // purge removes the recordings that were last written before a moment, and then the empty directories of days. Other
 // files stay.
 func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err error) {
+	defer processors.Lend()()
 	var days []string
 	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
