@@ -23,8 +23,8 @@ func Add(n int) {
 }
 
 // Lend has a processor left for calls while the caller works with files, until back is called. A process with one
-// gets a second one. A system call that lasts holds its processor until the runtime's monitor takes it away, after 20 ms
-// at most, and a goroutine that computes has it for 10 ms. Calls wait that long if there is no other processor. Two
+// gets a second one. A system call that lasts holds its processor until the runtime's monitor takes it away, after 20
+// ms at most, and a goroutine that computes has it for 10 ms. Calls wait that long if there is no other processor. Two
 // processors at all times cost 7 % more CPU for a call, because each message wakes a second thread.
 //
 // A change of the number stops all goroutines for a moment, and first waits for a garbage collection that runs.

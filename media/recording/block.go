@@ -36,7 +36,8 @@ func AppendCaptureHead(b []byte) []byte {
 
 // AppendPacket appends a packet to a capture.
 func AppendPacket(b []byte, at time.Time, packet []byte) []byte {
-	from, nanoseconds := len(b), uint64(at.UnixNano())
+	from := len(b)
+	nanoseconds := uint64(at.UnixNano()) //nolint:forbidigo // the format's time; nothing is compared
 	b = beginBlock(b, packetBlock)
 	b = binary.LittleEndian.AppendUint32(b, 0) // the interface
 	b = binary.LittleEndian.AppendUint32(b, uint32(nanoseconds>>32))
