@@ -68,16 +68,23 @@ func (l *hangingLadder) Encode(b []byte) []byte {
 	return append(b, "x"...)
 }
 
-// So is the ladders' writer.
-func TestLaddersUnderway(t *testing.T) {
+// writingLadders is a writer of ladders in the middle of its work, which goes on at goOn.
+func writingLadders(t *testing.T) (l *Ladders, goOn func()) {
+	t.Helper()
 	l, _, err := OpenLadders(t.Context(), LadderOptions{Path: filepath.Join(t.TempDir(), "f.db"), Keep: 1, MaxSize: 1 << 30})
 	must(t, err)
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() })
 	d := &hangingLadder{begun: make(chan struct{}), hangs: make(chan struct{})}
 	l.Put(d)
 	<-d.begun
+	return l, func() { close(d.hangs) }
+}
+
+// So is the ladders' writer.
+func TestLaddersUnderway(t *testing.T) {
+	l, goOn := writingLadders(t)
 	first, second := underway(l.Underway), underway(l.Underway)
-	close(d.hangs)
+	goOn()
 	if len(first) != 1 || first[0].what != "writer" || len(second) != 1 || first[0] != second[0] {
 		t.Errorf("under way %v, then %v; want the writer at one step", first, second)
 	}
@@ -98,14 +105,9 @@ func TestWritersLeaveAProcessor(t *testing.T) {
 		}
 		return nil
 	}))
-	l, _, err := OpenLadders(t.Context(), LadderOptions{Path: filepath.Join(t.TempDir(), "f.db"), Keep: 1, MaxSize: 1 << 30})
-	must(t, err)
-	defer l.Close()
-	d := &hangingLadder{begun: make(chan struct{}), hangs: make(chan struct{})}
-	l.Put(d)
-	<-d.begun
+	_, goOn := writingLadders(t)
 	if n := runtime.GOMAXPROCS(0); n < 2 {
 		t.Errorf("%d processors while the ladders' writer works", n)
 	}
-	close(d.hangs)
+	goOn()
 }

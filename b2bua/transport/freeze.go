@@ -96,7 +96,7 @@ var errStill = errors.New("nothing is read now")
 // Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
 // the stack serves on.
 //
-// rested returns what calls still have to do with what was read; nil: nothing.
+// rested gives the reason why calls do not rest yet; nil: they do. It is asked again and again.
 //
 // A stack that was not served yet may be frozen, too.
 func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
