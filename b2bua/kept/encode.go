@@ -42,14 +42,14 @@ var forms = map[reflect.Type]func(b []byte, at unsafe.Pointer) []byte{
 	reflect.TypeFor[sdp.CodecState]():   addText[sdp.CodecState],
 }
 
-// field is a field of a struct.
+// field is a field of a struct. It is small: the fields of all structs are some 500.
 type field struct {
-	key []byte // encoded
-	at  uintptr
 	*shape
+	at  uint32
+	key uint8
 }
 
-var callShape = sync.OnceValues(func() (*shape, error) { return shapeOf(reflect.TypeFor[Call]()) })
+var callShape = sync.OnceValues(func() (*shape, error) { return shapes{}.of(reflect.TypeFor[Call]()) })
 
 // The major types of RFC 8949 section 3.1, and the simple values of section 3.3.
 const (
@@ -82,9 +82,16 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 
 var errKind = errors.New("nothing writes this kind")
 
-// shapeOf makes the shape of a type. An error means that the state has a type that can't be written.
-func shapeOf(t reflect.Type) (s *shape, err error) {
+// shapes has the shape of each type once, so that the few that most fields have stay in the processor's cache.
+type shapes map[reflect.Type]*shape
+
+// of is the shape of a type. An error means that the state has a type that can't be written.
+func (all shapes) of(t reflect.Type) (s *shape, err error) {
+	if s = all[t]; s != nil {
+		return s, nil
+	}
 	s = &shape{kind: t.Kind(), size: t.Size()}
+	all[t] = s
 	if s.form = forms[t]; s.form != nil {
 		return s, nil
 	}
@@ -95,16 +102,16 @@ func shapeOf(t reflect.Type) (s *shape, err error) {
 		if t.Kind() == reflect.Array {
 			s.count = t.Len()
 		}
-		s.of, err = shapeOf(t.Elem())
+		s.of, err = all.of(t.Elem())
 	case reflect.Struct:
-		s.fields, err = fieldsOf(t)
+		s.fields, err = all.fields(t)
 	default:
 		err = fmt.Errorf("%v: %w", t, errKind)
 	}
 	return s, err
 }
 
-func fieldsOf(t reflect.Type) (all []field, err error) {
+func (all shapes) fields(t reflect.Type) (fields []field, err error) {
 	for f := range t.Fields() {
 		number, _, _ := strings.Cut(f.Tag.Get("cbor"), ",")
 		if number == "-" {
@@ -114,13 +121,13 @@ func fieldsOf(t reflect.Type) (all []field, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%v.%s has no number: %w", t, f.Name, err)
 		}
-		of, err := shapeOf(f.Type)
+		of, err := all.of(f.Type)
 		if err != nil {
 			return nil, fmt.Errorf("%v.%s: %w", t, f.Name, err)
 		}
-		all = append(all, field{key: appendHead(nil, majorUnsigned, key), at: f.Offset, shape: of})
+		fields = append(fields, field{shape: of, at: uint32(f.Offset), key: uint8(key)})
 	}
-	return all, nil
+	return fields, nil
 }
 
 // add appends the value at an address.
@@ -165,7 +172,7 @@ func (s *shape) addFields(b []byte, at unsafe.Pointer) []byte {
 	for i := range s.fields {
 		f := &s.fields[i]
 		if v := unsafe.Add(at, f.at); !f.isZero(v) {
-			b = f.add(append(b, f.key...), v)
+			b = f.add(appendHead(b, majorUnsigned, uint64(f.key)), v)
 			n++
 		}
 	}
