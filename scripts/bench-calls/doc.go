@@ -1,7 +1,7 @@
-// Command bench-calls is what scripts/bench signalling, overload, soak, killed and outage run: it has Flowbridge, and
+// Command bench-calls is what scripts/bench signalling, overload, soak and outage run: it has Flowbridge, and
 // what it is compared with, carry calls.
 //
-//	bench-calls signalling|overload|soak|killed|outage -flowbridge BINARY [flags] [RATE...]
+//	bench-calls signalling|overload|soak|outage -flowbridge BINARY [flags] [RATE...]
 //
 // One thread plays the carrier and the agent of all calls, with timers as RFC 3261 has them. Calls begin when they
 // should, whatever has become of those before. Every half a millisecond it reads and sends what there is, in batches,
