@@ -101,15 +101,12 @@ type sizes struct{ file, wal int64 }
 // so a shorter one is looked through.
 func (w *writer) truncated(ctx context.Context) bool {
 	now, was := sizes{}, w.sizes
-	st, err := os.Stat(w.s.path)
-	switch {
-	case err != nil:
-		now.file = max(was.file, 1) // it is not there
-	case os.SameFile(st, w.s.file):
+	switch st, err := os.Stat(w.s.path); {
+	case err == nil && os.SameFile(st, w.s.file):
 		now.file = st.Size()
-	case st.Size() > 0: // somebody else's, which is left alone
+	case err == nil && st.Size() > 0: // somebody else's, which is left alone
 		return false
-	default:
+	default: // it is not there
 		now.file = max(was.file, 1)
 	}
 	if st, err := os.Stat(w.s.path + "-wal"); err == nil {
