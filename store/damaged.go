@@ -240,18 +240,12 @@ func registeredIn(ctx context.Context, path string) map[string]string {
 		return all
 	}
 	defer func() { _ = db.Close() }() // it was only read
-	rows, err := db.QueryContext(ctx, selectBindings)
-	if err != nil {
-		return all
-	}
-	defer func() { _ = rows.Close() }() // what it has given is kept
-	for rows.Next() {
-		var holder, bindings string
-		if rows.Scan(&holder, &bindings) == nil && json.Valid([]byte(bindings)) {
-			all[holder] = bindings
+	var holder, bindings sql.NullString
+	_ = eachRow(ctx, db, []any{&holder, &bindings}, func() {
+		if holder.Valid && json.Valid([]byte(bindings.String)) {
+			all[holder.String] = bindings.String
 		}
-	}
-	_ = rows.Err() // the damage is known
+	}, selectBindings) // the damage is known, and what came before it is kept
 	return all
 }
 
