@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -53,15 +54,11 @@ type tone struct {
 
 func (d Digit) tone() (tone, error) {
 	code, ok := packet.DigitCode(d.Digit)
-	if d.ClockRate == 0 {
-		d.ClockRate = defaultClockRate
-	}
+	d.ClockRate = cmp.Or(d.ClockRate, defaultClockRate)
 	if !ok || d.PayloadType > 127 || d.ClockRate < digitRateMin || d.ClockRate > digitRateMax {
 		return tone{}, errDigit
 	}
-	if d.Duration == 0 {
-		d.Duration = digitDefault
-	}
+	d.Duration = cmp.Or(d.Duration, digitDefault)
 	longest := min(digitLongest, span(digitUnits, d.ClockRate))
 	return tone{
 		code: code, payloadType: d.PayloadType, rate: int64(d.ClockRate),

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -111,12 +112,8 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	cfg.Listen = slices.Clone(cfg.Listen)
 	cfg.Workers = max(cfg.Workers, 1)
-	if cfg.Timeout == 0 {
-		cfg.Timeout = defaultTimeout
-	}
-	if cfg.StartTimeout == 0 {
-		cfg.StartTimeout = defaultTimeout
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaultTimeout)
+	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, defaultTimeout)
 	e := &Engine{
 		config:   cfg,
 		epoch:    time.Now(),

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -63,12 +64,8 @@ func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 	}
 	ep.stream.started, ep.stream.ssrc, ep.stream.renewed = true, f.SSRC, false
 	ep.stream.missed = 0 // the kernel was there
-	sent := f.SSRC
-	if f.Rewrite.SSRC != 0 {
-		sent = f.Rewrite.SSRC
-	}
 	ep.outlet = outlet{
-		begun: true, ssrc: sent, sourced: true, source: f.SSRC,
+		begun: true, ssrc: cmp.Or(f.Rewrite.SSRC, f.SSRC), sourced: true, source: f.SSRC,
 		shift: rewrite{SSRC: f.Rewrite.SSRC, TimeOffset: f.Rewrite.TimeOffset, SeqOffset: f.Rewrite.SeqOffset},
 	}
 }

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"time"
 
 	"flowbridge/media/audio"
@@ -57,9 +58,7 @@ type player struct {
 }
 
 func (p *player) start(play Play, now time.Duration) {
-	if play.Frame == 0 {
-		play.Frame = playFrame
-	}
+	play.Frame = cmp.Or(play.Frame, playFrame)
 	*p = player{
 		play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000),
 		next: now, playing: true,

@@ -137,9 +137,7 @@ func (p *ports) surplus(now time.Duration, trim bool) map[place][]pair {
 		if trim {
 			n = (min(r.least, r.ready(now)) + trimPart - 1) / trimPart
 		}
-		if above := min(p.resting-p.mayRest, len(r.pairs)); above > n {
-			n = above
-		}
+		n = max(n, min(p.resting-p.mayRest, len(r.pairs)))
 		for range n {
 			out[at] = append(out[at], p.wake(r, now))
 		}

@@ -73,10 +73,16 @@ func (d *database) relock() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st, err := os.Stat(d.lock.Name()); err == nil && os.SameFile(st, held) {
+	if isAt(d.lock.Name(), held) {
 		return d.lock, nil
 	}
 	return lockFile(d.path)
+}
+
+// isAt says whether a file is the one of a name.
+func isAt(name string, file os.FileInfo) bool {
+	st, err := os.Stat(name)
+	return err == nil && os.SameFile(st, file)
 }
 
 // copyTo writes a copy of the database.
@@ -99,7 +105,7 @@ func (d *database) noteLog() { d.wal, _ = os.Stat(d.path + "-wal") }
 // removeLog removes the log of a database that was replaced. It is still in its place, and SQLite would take it for
 // the log of the other file, and spoil it.
 func (d *database) removeLog() {
-	if st, err := os.Stat(d.path + "-wal"); err == nil && d.wal != nil && os.SameFile(st, d.wal) {
+	if d.wal != nil && isAt(d.path+"-wal", d.wal) {
 		_, _ = os.Remove(d.path+"-wal"), os.Remove(d.path+"-shm")
 	}
 }

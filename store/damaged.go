@@ -101,15 +101,12 @@ type sizes struct{ file, wal int64 }
 // so a shorter one is looked through.
 func (w *writer) truncated(ctx context.Context) bool {
 	now, was := sizes{}, w.sizes
-	st, err := os.Stat(w.s.path)
-	switch {
-	case err != nil:
-		now.file = max(was.file, 1) // it is not there
-	case os.SameFile(st, w.s.file):
+	switch st, err := os.Stat(w.s.path); {
+	case err == nil && os.SameFile(st, w.s.file):
 		now.file = st.Size()
-	case st.Size() > 0: // somebody else's, which is left alone
+	case err == nil && st.Size() > 0: // somebody else's, which is left alone
 		return false
-	default:
+	default: // it is not there
 		now.file = max(was.file, 1)
 	}
 	if st, err := os.Stat(w.s.path + "-wal"); err == nil {
@@ -243,18 +240,12 @@ func registeredIn(ctx context.Context, path string) map[string]string {
 		return all
 	}
 	defer func() { _ = db.Close() }() // it was only read
-	rows, err := db.QueryContext(ctx, selectBindings)
-	if err != nil {
-		return all
-	}
-	defer func() { _ = rows.Close() }() // what it has given is kept
-	for rows.Next() {
-		var holder, bindings string
-		if rows.Scan(&holder, &bindings) == nil && json.Valid([]byte(bindings)) {
-			all[holder] = bindings
+	var holder, bindings sql.NullString
+	_ = eachRow(ctx, db, []any{&holder, &bindings}, func() {
+		if holder.Valid && json.Valid([]byte(bindings.String)) {
+			all[holder.String] = bindings.String
 		}
-	}
-	_ = rows.Err() // the damage is known
+	}, selectBindings) // the damage is known, and what came before it is kept
 	return all
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -21,9 +22,7 @@ type finish struct {
 func newFinish(r *record.Record) *finish {
 	if r.StartedAt.IsZero() { // lists are ordered by it
 		dated := *r
-		if dated.StartedAt = r.EndedAt; r.EndedAt.IsZero() {
-			dated.StartedAt = record.TimeOf(time.Now())
-		}
+		dated.StartedAt = cmp.Or(r.EndedAt, record.TimeOf(time.Now()))
 		r = &dated
 	}
 	return &finish{id: r.ID, record: r}
@@ -46,8 +45,16 @@ type statement interface {
 	driver.StmtExecContext
 }
 
-// prepareKeeper prepares the statements on a connection as Conn.Raw gives it. They are used within Raw, too.
-func prepareKeeper(ctx context.Context, on any) (k keeper, err error) {
+// prepareKeeper prepares the statements on a connection. They are used within Conn.Raw.
+func prepareKeeper(ctx context.Context, c *sql.Conn) (k keeper, err error) {
+	err = c.Raw(func(on any) (err error) {
+		k, err = prepareRaw(ctx, on)
+		return err
+	})
+	return k, err
+}
+
+func prepareRaw(ctx context.Context, on any) (k keeper, err error) {
 	k.columns = &columns{}
 	c, ok := on.(driver.ConnPrepareContext)
 	if !ok {
@@ -80,15 +87,11 @@ func keepAll(ctx context.Context, db *sql.DB, consumers []string,
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	var k keeper
-	defer func() { k.close() }()
-	prepare := func(on any) (err error) {
-		k, err = prepareKeeper(ctx, on)
+	k, err := prepareKeeper(ctx, c)
+	if err != nil {
 		return err
 	}
-	if err := c.Raw(prepare); err != nil {
-		return err
-	}
+	defer k.close()
 	return inTx(ctx, c, func(tx *sql.Tx) error {
 		return run(tx, func(r record.Record) (fresh bool, err error) {
 			err = c.Raw(func(any) error {

@@ -51,24 +51,20 @@ func oldSegment(name string) (*journalSegment, error) {
 	return &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}, nil
 }
 
+// newSegment makes a file that has nothing but its head.
 func newSegment(name string, number uint64) (*journalSegment, error) {
-	s, err := openSegment(name)
+	_ = os.Remove(name) // a new file: who has the old one open goes on with it
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // it was there at the start
+		return nil, fmt.Errorf("journal: the file was removed with its directory: %w; make its directory again", err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
 	}
-	if err := s.head(number); err != nil {
-		return nil, errors.Join(err, s.f.Close())
+	if _, err := f.WriteAt(binary.LittleEndian.AppendUint64([]byte(journalMagic), number), 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
 	}
-	return s, nil
-}
-
-// head writes the head of a file that has nothing yet.
-func (s *journalSegment) head(number uint64) error {
-	if _, err := s.f.WriteAt(binary.LittleEndian.AppendUint64([]byte(journalMagic), number), 0); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	s.number, s.written, s.end = number, int64(headSize), int64(headSize)
-	return nil
+	return &journalSegment{name: name, number: number, f: f, written: int64(headSize), end: int64(headSize)}, nil
 }
 
 // removed reports whether the file is no longer where its name says. It frees the lock while it looks.
@@ -182,27 +178,10 @@ func (j *journal) otherName(file *journalSegment) string {
 	return names[0]
 }
 
-// openSegment makes a file that has nothing yet.
-func openSegment(name string) (*journalSegment, error) {
-	_ = os.Remove(name) // a new file: who has the old one open goes on with it
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrNotExist) { // it was there at the start
-		return nil, fmt.Errorf("journal: the file was removed with its directory: %w; make its directory again", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
-	}
-	return &journalSegment{name: name, f: f}, nil
-}
-
 // inPlace says whether the file is where its name says.
 func (s *journalSegment) inPlace() bool {
 	held, err := s.f.Stat()
-	if err != nil {
-		return false
-	}
-	st, err := os.Stat(s.name)
-	return err == nil && os.SameFile(st, held)
+	return err == nil && isAt(s.name, held)
 }
 
 // remove removes a file that nothing needs any more.

@@ -103,10 +103,7 @@ func (l *Ladders) Put(d Ladder) {
 		d.Release()
 		return
 	}
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
+	wake(l.kick)
 }
 
 // Get gives what Encode gave for a call; nil: there is nothing.

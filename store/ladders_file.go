@@ -16,13 +16,6 @@ type ladderFile struct {
 	file        os.FileInfo
 }
 
-// inPlace says whether the file is still where its name says. One that was removed lives on without a name, and what is
-// written to it is lost.
-func (f *ladderFile) inPlace(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && os.SameFile(st, f.file)
-}
-
 // laddersSchema is the version of the tables below. It is noted in the file.
 const laddersSchema = 1
 

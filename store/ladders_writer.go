@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -53,10 +54,7 @@ func (l *Ladders) write(w *ladderWriter) {
 		pause := laddersEvery
 		if err != nil {
 			pause, w.pause = w.pause, min(2*w.pause, laddersBackOffMax)
-			select {
-			case l.kick <- struct{}{}:
-			default:
-			}
+			wake(l.kick)
 		}
 		select {
 		case <-time.After(pause):
@@ -72,8 +70,8 @@ func (w *ladderWriter) step() error {
 	defer w.of.writing.end()
 	ctx := context.Background()
 	w.of.ground.await()
-	if f := w.of.files; f != nil && !f.inPlace(w.of.Path) {
-		_ = w.closeFiles() // of what is in it, nothing can be found any more
+	if f := w.of.files; f != nil && !isAt(w.of.Path, f.file) {
+		_ = w.closeFiles() // one that was removed lives on without a name: of what is in it, nothing can be found any more
 	}
 	if w.of.files == nil {
 		if err := w.of.Err(); errors.Is(err, errNewer) || errors.Is(err, errForeign) {
@@ -134,33 +132,26 @@ func (w *ladderWriter) end() {
 	_ = w.closeFiles() // what is in the file is committed
 }
 
-func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) (err error) {
+func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	tx, err := w.of.files.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() {
+	return inTx(ctx, w.of.files.write, func(tx *sql.Tx) error {
+		insert, err := tx.PrepareContext(ctx,
+			`INSERT INTO ladders (id, at, data) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`)
 		if err != nil {
-			_ = tx.Rollback() // SQLite ends some transactions itself
-		}
-	}()
-	insert, err := tx.PrepareContext(ctx,
-		`INSERT INTO ladders (id, at, data) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = insert.Close() }()
-	at := record.TimeOf(time.Now()).String()
-	for _, d := range batch {
-		w.buf = d.Encode(w.buf[:0])
-		if _, err := insert.ExecContext(ctx, d.ID(), at, w.buf); err != nil {
 			return err
 		}
-	}
-	return tx.Commit()
+		defer func() { _ = insert.Close() }()
+		at := record.TimeOf(time.Now()).String()
+		for _, d := range batch {
+			w.buf = d.Encode(w.buf[:0])
+			if _, err := insert.ExecContext(ctx, d.ID(), at, w.buf); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // laddersStep is how many ladders one statement removes.

@@ -61,9 +61,12 @@ func newQueue(limit int) *queue {
 	}
 }
 
-func (q *queue) signal() {
+func (q *queue) signal() { wake(q.wake) }
+
+// wake puts a token into a channel, unless it holds one.
+func wake(c chan<- struct{}) {
 	select {
-	case q.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -106,12 +109,7 @@ func (q *queue) ask(j job) error {
 }
 
 // hurry has the writer begin the next transaction without waiting.
-func (q *queue) hurry() {
-	select {
-	case q.urgent <- struct{}{}:
-	default:
-	}
-}
+func (q *queue) hurry() { wake(q.urgent) }
 
 // take gives the writer everything that is pending.
 func (q *queue) take() *batch {

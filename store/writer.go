@@ -46,11 +46,7 @@ func (w *writer) open(ctx context.Context) (err error) {
 		w.conn = nil
 		return err
 	}
-	prepare := func(on any) (err error) {
-		w.keeper, err = prepareKeeper(ctx, on)
-		return err
-	}
-	if err = w.conn.Raw(prepare); err != nil {
+	if w.keeper, err = prepareKeeper(ctx, w.conn); err != nil {
 		w.close()
 		return fmt.Errorf("prepare statement: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/pion/transport/v5/deadline"
 )
 
 // queue is the number of datagrams that a socket holds. Further ones are dropped, as by a full receive buffer.
@@ -55,7 +57,7 @@ func (s *Switch) Listen(addr netip.AddrPort) (*Conn, error) {
 	if _, taken := s.conns[addr]; taken {
 		return nil, fmt.Errorf("listen udp %v: address already in use", addr)
 	}
-	c := &Conn{sw: s, addr: addr, in: make(chan packet, queue), closed: make(chan struct{}), changed: make(chan struct{})}
+	c := &Conn{sw: s, addr: addr, in: make(chan packet, queue), closed: make(chan struct{}), readBy: deadline.New()}
 	s.conns[addr] = c
 	return c, nil
 }
@@ -73,53 +75,23 @@ type Conn struct {
 	in     chan packet
 	closed chan struct{}
 	once   sync.Once
-
-	mu      sync.Mutex
-	readBy  time.Time     // deadline
-	changed chan struct{} // closed and made anew when it is set
+	readBy *deadline.Deadline
 }
 
 // ReadFromUDPAddrPort blocks until a datagram comes, the socket is closed (net.ErrClosed), or the deadline has passed
 // (os.ErrDeadlineExceeded).
 func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
-	for {
-		at, changed := c.readDeadline()
-		if !at.IsZero() && !time.Now().Before(at) {
-			return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
-		}
-		n, from, again, err := c.readUntil(b, at, changed)
-		if !again {
-			return n, from, err
-		}
-	}
-}
-
-// readUntil reads until the deadline, or until another one is set.
-func (c *Conn) readUntil(b []byte, at time.Time, changed <-chan struct{}) (n int, from netip.AddrPort,
-	again bool, err error,
-) {
-	var late <-chan time.Time
-	if !at.IsZero() {
-		timer := time.NewTimer(time.Until(at))
-		defer timer.Stop()
-		late = timer.C
+	if c.readBy.Err() != nil { // also if a datagram waits
+		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	}
 	select {
 	case p := <-c.in:
-		return copy(b, p.data), p.from, false, nil
+		return copy(b, p.data), p.from, nil
 	case <-c.closed:
-		return 0, from, false, net.ErrClosed
-	case <-late:
-		return 0, from, false, os.ErrDeadlineExceeded
-	case <-changed:
-		return 0, from, true, nil
+		return 0, netip.AddrPort{}, net.ErrClosed
+	case <-c.readBy.Done():
+		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	}
-}
-
-func (c *Conn) readDeadline() (time.Time, <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.readBy, c.changed
 }
 
 // ReadFrom is ReadFromUDPAddrPort for net.PacketConn.
@@ -183,11 +155,7 @@ func (c *Conn) SetDeadline(time.Time) error { return nil }
 
 // SetReadDeadline sets the deadline of reads, also of one that waits; zero means none.
 func (c *Conn) SetReadDeadline(at time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.readBy = at
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.readBy.Set(at)
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/pion/transport/v5/deadline"
 )
 
 // firstEphemeral is the local port of the first connection that is dialled.
@@ -23,10 +25,7 @@ type Listener struct {
 	pending chan *Stream
 	closed  chan struct{}
 	once    sync.Once
-
-	mu      sync.Mutex
-	until   time.Time     // deadline
-	changed chan struct{} // closed and made anew when it is set
+	until   *deadline.Deadline
 }
 
 // ListenStream opens a listener for connections. A socket may have the same address.
@@ -38,7 +37,7 @@ func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
 	}
 	l := &Listener{
 		sw: s, addr: addr, pending: make(chan *Stream, queue), closed: make(chan struct{}),
-		changed: make(chan struct{}),
+		until: deadline.New(),
 	}
 	s.listeners[addr] = l
 	return l, nil
@@ -67,33 +66,19 @@ func (s *Switch) DialStream(ctx context.Context, from netip.Addr, to netip.AddrP
 
 // Accept gives the next connection, net.ErrClosed, or os.ErrDeadlineExceeded.
 func (l *Listener) Accept() (net.Conn, error) {
-	for {
-		l.mu.Lock()
-		until, changed := l.until, l.changed
-		l.mu.Unlock()
-		var late <-chan time.Time
-		if !until.IsZero() {
-			late = time.After(time.Until(until))
-		}
-		select {
-		case c := <-l.pending:
-			return c, nil
-		case <-l.closed:
-			return nil, net.ErrClosed
-		case <-late:
-			return nil, os.ErrDeadlineExceeded
-		case <-changed:
-		}
+	select {
+	case c := <-l.pending:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-l.until.Done():
+		return nil, os.ErrDeadlineExceeded
 	}
 }
 
 // SetDeadline bounds how long Accept waits, also one that does; zero means for ever.
 func (l *Listener) SetDeadline(at time.Time) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.until = at
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.until.Set(at)
 	return nil
 }
 
@@ -139,45 +124,25 @@ func (h *half) changed() {
 
 // Stream is one end of a connection in memory.
 type Stream struct {
-	local, remote netip.AddrPort
-	in, out       *half
-
-	mu              sync.Mutex
-	readBy, writeBy time.Time
-	deadlines       chan struct{} // closed and made anew when a deadline is set
+	local, remote   netip.AddrPort
+	in, out         *half
+	readBy, writeBy *deadline.Deadline
 }
 
 func streamPair(a, b netip.AddrPort) (*Stream, *Stream) {
 	ab, ba := newHalf(), newHalf()
-	return &Stream{local: a, remote: b, in: ba, out: ab, deadlines: make(chan struct{})},
-		&Stream{local: b, remote: a, in: ab, out: ba, deadlines: make(chan struct{})}
+	return &Stream{local: a, remote: b, in: ba, out: ab, readBy: deadline.New(), writeBy: deadline.New()},
+		&Stream{local: b, remote: a, in: ab, out: ba, readBy: deadline.New(), writeBy: deadline.New()}
 }
 
-func (c *Stream) deadline(read bool) (time.Time, <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if read {
-		return c.readBy, c.deadlines
-	}
-	return c.writeBy, c.deadlines
-}
-
-// wait waits until the half moves or the deadline is over.
-func (c *Stream) wait(moved <-chan struct{}, read bool) error {
-	by, set := c.deadline(read)
-	var late <-chan time.Time
-	if !by.IsZero() {
-		timer := time.NewTimer(time.Until(by))
-		defer timer.Stop()
-		late = timer.C
-	}
+// await waits until a half moves or the deadline is over.
+func await(moved <-chan struct{}, by *deadline.Deadline) error {
 	select {
 	case <-moved:
-	case <-set:
-	case <-late:
+		return nil
+	case <-by.Done():
 		return os.ErrDeadlineExceeded
 	}
-	return nil
 }
 
 // Read gives received bytes.
@@ -197,7 +162,7 @@ func (c *Stream) Read(b []byte) (int, error) {
 		case err != nil:
 			return 0, err
 		}
-		if err := c.wait(moved, true); err != nil {
+		if err := await(moved, c.readBy); err != nil {
 			return 0, err
 		}
 	}
@@ -224,7 +189,7 @@ func (c *Stream) Write(b []byte) (int, error) {
 		if sent == len(b) {
 			return sent, nil
 		}
-		if err := c.wait(moved, false); err != nil {
+		if err := await(moved, c.writeBy); err != nil {
 			return sent, err
 		}
 	}
@@ -268,24 +233,20 @@ func (c *Stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) 
 func (c *Stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
 
 // SetDeadline sets both deadlines.
-func (c *Stream) SetDeadline(at time.Time) error { return c.setDeadlines(&at, &at) }
+func (c *Stream) SetDeadline(at time.Time) error {
+	c.readBy.Set(at)
+	c.writeBy.Set(at)
+	return nil
+}
 
 // SetReadDeadline sets the deadline of reads, also of one that waits.
-func (c *Stream) SetReadDeadline(at time.Time) error { return c.setDeadlines(&at, nil) }
+func (c *Stream) SetReadDeadline(at time.Time) error {
+	c.readBy.Set(at)
+	return nil
+}
 
 // SetWriteDeadline sets the deadline of writes.
-func (c *Stream) SetWriteDeadline(at time.Time) error { return c.setDeadlines(nil, &at) }
-
-func (c *Stream) setDeadlines(read, write *time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if read != nil {
-		c.readBy = *read
-	}
-	if write != nil {
-		c.writeBy = *write
-	}
-	close(c.deadlines)
-	c.deadlines = make(chan struct{})
+func (c *Stream) SetWriteDeadline(at time.Time) error {
+	c.writeBy.Set(at)
 	return nil
 }

@@ -16,11 +16,14 @@ type Object map[string]any
 const maxDepth = 64
 
 // Marshal writes the object with its members in alphabetical order, and HTML's characters as they are.
-func (o Object) Marshal() ([]byte, error) {
+func (o Object) Marshal() ([]byte, error) { return marshal(map[string]any(o)) }
+
+// marshal writes any value in this way.
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(map[string]any(o)); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
 	return bytes.TrimRight(b.Bytes(), "\n"), nil

@@ -67,7 +67,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		c, reused, err := t.connection(r)
 		if err != nil {
-			closeBody(r)
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
 			return nil, err
 		}
 		res, err := c.exchange(r, reused)
@@ -121,12 +123,6 @@ func replayable(r *http.Request) bool {
 		return true
 	}
 	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
-}
-
-func closeBody(r *http.Request) {
-	if r.Body != nil {
-		_ = r.Body.Close()
-	}
 }
 
 // connection gives a connection for a request, a kept one if there is one.

@@ -103,15 +103,10 @@ func sayObject(o map[string]any, depth int) string {
 	return main
 }
 
-// compact is a value as JSON.
+// compact is a value as JSON; empty if it has none.
 func compact(v any) string {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if enc.Encode(v) != nil {
-		return ""
-	}
-	return strings.TrimSpace(b.String())
+	text, _ := marshal(v)
+	return string(text)
 }
 
 // excerpt is the beginning of a text, in one line.

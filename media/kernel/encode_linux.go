@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"time"
@@ -63,13 +64,6 @@ func addrPort(w [4]uint32, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(address(w), network(port))
 }
 
-func rateOf(clock uint32) uint32 {
-	if clock == 0 {
-		return defaultClockRate
-	}
-	return clock
-}
-
 // place is what leads the program to the flow.
 func (c *carried) place() *programPlace {
 	p := &programPlace{Slot: c.slot}
@@ -82,7 +76,7 @@ func (c *carried) place() *programPlace {
 // value is the flow as the program has it.
 func (c *carried) value() *programFlow {
 	v := &programFlow{
-		Up: c.flow.Up, Rate: rateOf(c.flow.ClockRate), Ssrc: network32(c.flow.SSRC),
+		Up: c.flow.Up, Rate: cmp.Or(c.flow.ClockRate, defaultClockRate), Ssrc: network32(c.flow.SSRC),
 		In: words(c.flow.In.Addr()), InPort: network(c.flow.In.Port()),
 		Src: words(c.flow.Source.Addr()), SrcPort: network(c.flow.Source.Port()),
 		From: words(c.flow.Out.Addr()), FromPort: network(c.flow.Out.Port()),

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -64,12 +65,8 @@ func Open(o Options) (*Relay, error) {
 	if o.Capacity < 1 || o.Capacity > maxCapacity {
 		return nil, fmt.Errorf("a capacity of %d flows is not in 1 to %d", o.Capacity, maxCapacity)
 	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultTimeout
-	}
-	if o.MaxAge == 0 {
-		o.MaxAge = defaultMaxAge
-	}
+	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
+	o.MaxAge = cmp.Or(o.MaxAge, defaultMaxAge)
 	r := &Relay{
 		options: o, lastID: uint64(Now()),
 		flows: map[netip.AddrPort]*carried{}, adopted: map[netip.AddrPort]*adopted{}, attached: map[int]*attachment{},

@@ -162,12 +162,9 @@ func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 
 // readList reads a list of objects with ids.
 func readList(body []byte) ([]rest.Object, error) {
-	whole, err := rest.ParseObject([]byte(`{"list":` + string(body) + `}`))
-	if err != nil || len(whole) != 1 {
-		return nil, errors.New("the answer is no list")
-	}
+	whole, _ := rest.ParseObject([]byte(`{"list":` + string(body) + `}`))
 	list, ok := whole["list"].([]any)
-	if !ok {
+	if !ok || len(whole) != 1 {
 		return nil, errors.New("the answer is no list")
 	}
 	all := make([]rest.Object, len(list))

@@ -13,16 +13,16 @@ import (
 // events", "Retrieving assistants").
 type Answer struct {
 	// AssistantID is the id of an assistant of the account.
-	AssistantID string
+	AssistantID string `json:"assistantId,omitempty"`
 	// Assistant is an assistant for this call alone, as a JSON object with the members of POST /assistant.
-	Assistant json.RawMessage
+	Assistant json.RawMessage `json:"assistant,omitempty"`
 	// Overrides change the assistant of AssistantID or Assistant for this call: a JSON object (assistantOverrides), whose
 	// variableValues fill template variables.
-	Overrides json.RawMessage
+	Overrides json.RawMessage `json:"assistantOverrides,omitempty"`
 	// Destination forwards the call without an assistant: a JSON object of type "number" or "sip".
-	Destination json.RawMessage
+	Destination json.RawMessage `json:"destination,omitempty"`
 	// Error is spoken to the caller before the platform hangs up.
-	Error string
+	Error string `json:"error,omitempty"`
 }
 
 var errAnswer = errors.New("want exactly one of an assistant id, an assistant, a destination and an error")
@@ -100,12 +100,8 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // spoken words are not HTML
-	err := enc.Encode(struct {
-		AssistantID string          `json:"assistantId,omitempty"`
-		Assistant   json.RawMessage `json:"assistant,omitempty"`
-		Overrides   json.RawMessage `json:"assistantOverrides,omitempty"`
-		Destination json.RawMessage `json:"destination,omitempty"`
-		Error       string          `json:"error,omitempty"`
-	}{a.AssistantID, a.Assistant, a.Overrides, a.Destination, a.Error})
+
+	type plain Answer // without this method
+	err := enc.Encode(plain(a))
 	return bytes.TrimSpace(b.Bytes()), err
 }

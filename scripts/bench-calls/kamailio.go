@@ -148,15 +148,13 @@ func (b *bench) launchMedia(s *system, at netip.Addr) (process.Group, error) {
 	if err := os.WriteFile(empty, []byte("[rtpengine]\n"), 0o600); err != nil { // not what this machine has in /etc
 		return nil, err
 	}
+	ready := func() error { return ping(netip.AddrPortFrom(at, 2223)) }
 	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
-	media, err := s.launch(log, b.alone("rtpengine", "--config-file="+empty, "--foreground", "--log-stderr",
-		"--log-level=3", "--table=-1", "--delete-delay=0", fmt.Sprintf("--interface=%v", at),
+	media, err := s.launch("rtpengine", log, ready, b.alone("rtpengine", "--config-file="+empty, "--foreground",
+		"--log-stderr", "--log-level=3", "--table=-1", "--delete-delay=0", fmt.Sprintf("--interface=%v", at),
 		fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")...)
-	if err == nil {
-		err = patiently(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
-	}
 	if err != nil {
-		return nil, fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
+		return nil, err
 	}
 	return process.Group{media.PID()}, nil
 }
@@ -170,21 +168,14 @@ func (b *bench) launchProxy(s *system, file string) (*process.Child, error) {
 	if s.bare {
 		line = append(line, "-A", "BARE")
 	}
-	proxy, err := s.launch(log, b.alone(line...)...)
-	if err == nil {
-		err = patiently(func() error { return options(s.sut) })
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
-	}
-	return proxy, nil
+	return s.launch("kamailio", log, func() error { return options(s.sut) }, b.alone(line...)...)
 }
 
 // await waits until Kamailio has started all its processes: until no more of them come for a second.
 func (s *system) await(pid int) error {
 	const still = 50
 	same := 0
-	return patiently(func() error {
+	return process.Until(startsWithin, func() error {
 		all, err := process.Children(pid)
 		if same++; len(all) != len(s.group) {
 			same = 0

@@ -59,30 +59,33 @@ func (s *system) stop() {
 	s.closers = nil
 }
 
-// launch starts a process that stop ends. What it says goes to a file.
-func (s *system) launch(log string, line ...string) (*process.Child, error) {
+// launch starts a process that stop ends, and returns when it is ready. What it says goes to a file. Errors have the
+// name.
+func (s *system) launch(name, log string, ready func() error, line ...string) (*process.Child, error) {
 	c, err := process.Start(namespace.Here, log, exec.CommandContext(context.Background(), line[0], line[1:]...))
 	if err == nil {
 		s.closers = append(s.closers, c.Stop)
+		err = process.Until(startsWithin, ready)
 	}
-	return c, err
+	if err != nil {
+		return nil, fmt.Errorf("%s does not start: %w; %s", name, err, process.Tail(log))
+	}
+	return c, nil
 }
 
-// patiently asks whether something that was started is there.
-func patiently(ready func() error) error { return process.Until(10*time.Second, ready) }
+// startsWithin is how long what was started may take until it is there.
+const startsWithin = 10 * time.Second
 
 // startPlatform starts the HTTP API that prepares calls.
 func (b *bench) startPlatform() (*system, error) {
 	s := &system{name: "platform"}
 	log := filepath.Join(b.dir, "platform.log")
-	_, err := s.launch(log, "nice", "-n", strconv.Itoa(outside), b.binary, "simulate", "synthflow",
+	_, err := s.launch("the platform", log, func() error { return dial(b.at.api) },
+		"nice", "-n", strconv.Itoa(outside), b.binary, "simulate", "synthflow",
 		"--http", b.at.api.String(), "--sip", b.at.agent.Addr().String()+":0", "--token", token)
-	if err == nil {
-		err = patiently(func() error { return dial(b.at.api) })
-	}
 	if err != nil {
 		s.stop()
-		return nil, fmt.Errorf("the platform does not start: %w; %s", err, process.Tail(log))
+		return nil, err
 	}
 	return s, nil
 }

@@ -85,11 +85,11 @@ func (l *leg) within(s *server, method string) {
 	case "UPDATE":
 		l.listen(m)
 		l.refreshed(m.Header("Session-Expires"), false)
+		description := ""
 		if m.Body() != "" {
-			l.respond(s, "200 OK", timer+l.contact()+sip.WithBody(l.description()))
-			return
+			description = l.description()
 		}
-		l.respond(s, "200 OK", timer+l.contact()+sip.WithBody(""))
+		l.respond(s, "200 OK", timer+l.contact()+sip.WithBody(description))
 	default:
 		l.respond(s, "200 OK", sip.WithBody(""))
 	}
@@ -115,10 +115,7 @@ func (l *leg) listen(m sip.Message) {
 }
 
 func (l *leg) respond(s *server, status, more string) {
-	tag := ""
-	if _, after, ok := strings.Cut(l.local, ";tag="); ok {
-		tag = after
-	}
+	_, tag, _ := strings.Cut(l.local, ";tag=")
 	s.response = s.request.Answer(status, tag, more)
 	s.final = status[0] != '1'
 	l.rung = l.rung || strings.HasPrefix(status, "18")
@@ -224,11 +221,7 @@ func (l *leg) refreshed(value string, asked bool) {
 			l.change("UPDATE", "Supported: timer\r\nSession-Expires: "+text+";refresher=uac\r\n"+sip.WithBody(""))
 		}
 	}
-	l.expiry = time.AfterFunc(wait, func() {
-		l.end.mu.Lock()
-		defer l.end.mu.Unlock()
-		then()
-	})
+	l.expiry = l.end.after(wait, then)
 }
 
 // forget loses a dialog as one does who dies and starts again.

@@ -81,8 +81,8 @@ func (e *end) send(to netip.AddrPort, text string) {
 }
 
 // after has f called with the lock held.
-func (e *end) after(d time.Duration, f func()) {
-	time.AfterFunc(d, func() {
+func (e *end) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		f()

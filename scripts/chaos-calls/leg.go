@@ -46,7 +46,6 @@ type leg struct {
 	target        string // URI
 	cseq, theirs  int
 	version       int // of our session description
-	to            netip.AddrPort
 
 	invite  *server // the INVITE that we have to answer
 	asking  bool    // a re-INVITE of ours is open
@@ -61,7 +60,7 @@ type leg struct {
 
 func (e *end) newLeg(callID, number string, k kind) *leg {
 	l := &leg{
-		side: side{name: e.name, callID: callID, number: number}, end: e, kind: k, to: e.peer,
+		side: side{name: e.name, callID: callID, number: number}, end: e, kind: k,
 		clients: map[string]*client{}, servers: map[string]*server{}, ack: map[int]string{},
 	}
 	e.legs[callID] = l

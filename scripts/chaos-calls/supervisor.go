@@ -67,10 +67,15 @@ func (s *supervisor) start() (*exec.Cmd, error) {
 	if s.cgroup != "" {
 		_ = os.WriteFile(filepath.Join(s.cgroup, "cgroup.procs"), []byte(strconv.Itoa(c.Process.Pid)), 0)
 	}
-	s.mu.Lock()
-	s.pid, s.since = c.Process.Pid, time.Now()
-	s.mu.Unlock()
+	s.began(c.Process.Pid)
 	return c, nil
+}
+
+// began notes the process that serves from now on.
+func (s *supervisor) began(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pid, s.since = pid, time.Now()
 }
 
 func (s *supervisor) run(c *exec.Cmd) {
@@ -83,9 +88,7 @@ func (s *supervisor) run(c *exec.Cmd) {
 			if next == 0 {
 				break
 			}
-			s.mu.Lock()
-			s.pid, s.since = next, time.Now()
-			s.mu.Unlock()
+			s.began(next)
 			status := await(next)
 			s.ended(status)
 			well = status.Exited() && status.ExitStatus() == 0
@@ -119,15 +122,12 @@ func await(pid int) (status syscall.WaitStatus) {
 func (s *supervisor) ended(status syscall.WaitStatus) {
 	s.mu.Lock()
 	e := ending{at: time.Since(s.w.begun), lived: time.Since(s.since), excused: s.excused > 0 || s.closing}
-	s.mu.Unlock()
-	switch {
-	case status.Signaled():
+	if status.Signaled() {
 		e.how = status.Signal().String()
 		e.excused = e.excused || status.Signal() == syscall.SIGKILL // ours, or the kernel's for want of memory
-	default:
+	} else {
 		e.how = fmt.Sprintf("exit %d", status.ExitStatus())
 	}
-	s.mu.Lock()
 	s.ends = append(s.ends, e)
 	s.mu.Unlock()
 	if status.ExitStatus() > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -92,10 +93,7 @@ func (l *lab) noteUnanswered(death time.Duration) {
 
 // noteHeld judges the held calls after a takeover: their audio, and a re-INVITE from each side.
 func (l *lab) noteHeld() {
-	with := l.held
-	if l.heard > 0 {
-		with = l.heard
-	}
+	with := cmp.Or(l.heard, l.held)
 	l.is("held calls that are up", l.held, l.carrier.count(upAndHeld))
 	l.is("of those with RTP: heard at both ends", with, with-len(l.audio.deaf(10*time.Second)))
 	answered := [2]int{}

@@ -112,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		f.numbers = func() string { return NoNumbers }
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
-	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, nil) }
+	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }
 	if o.Seat != nil {
 		seat, err := newSeat(f, o.Seat)
 		if err == nil {
@@ -123,7 +123,6 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		}
 		f.Seat = seat
 		f.member.seat, f.member.standby, f.member.seatKey = o.Seat.Name, true, seat.print
-		f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }
 	}
 	f.census.place = f.remembered(ctx)
 	return f, nil

@@ -41,10 +41,7 @@ func (f *Fleet) KeepBindings(holder string, all []record.Binding) {
 	f.registered.mu.Lock()
 	defer f.registered.mu.Unlock()
 	f.registered.waiting[holder] = all
-	select {
-	case f.registered.wake <- struct{}{}:
-	default:
-	}
+	wake(f.registered.wake)
 }
 
 // share writes the bindings that wait. After an error they wait again, unless there are newer ones.

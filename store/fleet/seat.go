@@ -166,12 +166,7 @@ func (s *Seat) Figures() (epoch int64, protected, unprotected int) {
 }
 
 // Look has the lease renewed now: the network has changed.
-func (s *Seat) Look() {
-	select {
-	case s.look <- struct{}{}:
-	default:
-	}
-}
+func (s *Seat) Look() { wake(s.look) }
 
 // Taken is what a node gets with a seat.
 type Taken struct {

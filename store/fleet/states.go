@@ -106,8 +106,9 @@ func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
 	}
 	all := &states{
 		seat: s, pool: pool, seal: seal, patience: patience, wake: make(chan struct{}, 1),
-		waiting: map[string]*waitingState{}, there: map[string]bool{}, landed: closed(),
+		waiting: map[string]*waitingState{}, there: map[string]bool{}, landed: make(chan struct{}),
 	}
+	close(all.landed)
 	all.lag = time.AfterFunc(time.Hour, all.hurry)
 	all.lag.Stop()
 	return all, nil
@@ -125,12 +126,6 @@ func statesPool(like *pgxpool.Pool) (*pgxpool.Pool, error) {
 		cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "remote_write"
 	}
 	return pgxpool.NewWithConfig(context.Background(), cfg)
-}
-
-func closed() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
 }
 
 // Keep has the database keep a call's state in place of an earlier one, or another text. It does not block. answered
@@ -177,9 +172,12 @@ func (all *states) keep(id string, text []byte, answered bool) {
 }
 
 // hurry has what waits written now.
-func (all *states) hurry() {
+func (all *states) hurry() { wake(all.wake) }
+
+// wake puts a token into a channel, unless it holds one.
+func wake(c chan<- struct{}) {
 	select {
-	case all.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

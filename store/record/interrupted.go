@@ -22,13 +22,8 @@ type Left struct {
 
 // InterruptedAt ends a record at the last moment at which its process is known to have run; zero: now.
 func (r Record) InterruptedAt(alive Time, now time.Time) Record {
-	r.EndedAt = alive
-	if r.EndedAt.IsZero() {
-		r.EndedAt = TimeOf(now)
-	}
-	if r.StartedAt.IsZero() {
-		r.StartedAt = r.EndedAt
-	}
+	r.EndedAt = cmp.Or(alive, TimeOf(now))
+	r.StartedAt = cmp.Or(r.StartedAt, r.EndedAt)
 	r.Disposition, r.Cause, r.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
 	r.DurationMS = 0
 	r.Killed()

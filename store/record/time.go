@@ -53,10 +53,7 @@ func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('
 
 // MarshalJSON returns the quoted text, or null for zero.
 func (t Time) MarshalJSON() ([]byte, error) {
-	if t.IsZero() {
-		return []byte("null"), nil
-	}
-	return []byte(`"` + t.String() + `"`), nil
+	return t.appendJSON(make([]byte, 0, len(TimeLayout)+2)), nil
 }
 
 // UnmarshalJSON accepts any RFC 3339 time, or null.

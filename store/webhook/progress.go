@@ -64,7 +64,7 @@ func (p *Reporter) Changed(r record.Record) {
 	}
 	p.said[r.ID] = now
 	if known || now == ProgressDialing { // else the process before this one has told it
-		p.Sender.tell(now, r)
+		p.Sender.tellAs(now, nil, r, "")
 	}
 }
 
@@ -93,8 +93,6 @@ func progressOf(r *record.Record) Progress {
 func (s *Sender) TellTransfer(t record.Transfer, r record.Record) {
 	s.tellAs(progressTransfer+Progress(t.State), &t, r, "."+strconv.Itoa(len(r.Attempts)))
 }
-
-func (s *Sender) tell(state Progress, r record.Record) { s.tellAs(state, nil, r, "") }
 
 // tellAs gives all receivers a step of a call. It does not block.
 func (s *Sender) tellAs(state Progress, t *record.Transfer, r record.Record, which string) {

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -143,7 +142,7 @@ func (s *Sender) Set(hooks []Hook) {
 	}
 	var kept, gone []*worker
 	for _, w := range s.workers {
-		if slices.ContainsFunc(hooks, w.hook.same) {
+		if slices.Contains(hooks, w.hook) {
 			kept = append(kept, w)
 		} else {
 			w.stop()
@@ -154,15 +153,12 @@ func (s *Sender) Set(hooks []Hook) {
 		<-w.ended
 	}
 	for _, h := range hooks {
-		if !slices.ContainsFunc(kept, func(w *worker) bool { return w.hook.same(h) }) {
+		if !slices.ContainsFunc(kept, func(w *worker) bool { return w.hook == h }) {
 			kept = append(kept, s.start(h))
 		}
 	}
 	s.workers = kept
 }
-
-// same says whether nothing of a receiver has changed.
-func (h *Hook) same(o Hook) bool { return reflect.DeepEqual(*h, o) }
 
 // Close ends all requests and returns when nothing runs any more.
 func (s *Sender) Close() error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"flowbridge/store/record"
@@ -278,8 +279,5 @@ func textOf(a *record.Attempt) string {
 
 // statusText is an HTTP status with its name.
 func statusText(status int) string {
-	if name := http.StatusText(status); name != "" {
-		return fmt.Sprintf("%d %s", status, name)
-	}
-	return fmt.Sprint(status)
+	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }

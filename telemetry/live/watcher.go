@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -247,11 +248,7 @@ func (w *Watcher) tell(r record.Record, n news, over bool) {
 
 // postDialDelay is from the INVITE to the first answer but 100.
 func postDialDelay(r *record.Record) time.Duration {
-	first := r.RingingAt
-	if first.IsZero() {
-		first = r.AnsweredAt
-	}
-	return max(0, first.Sub(r.StartedAt.Time))
+	return max(0, cmp.Or(r.RingingAt, r.AnsweredAt).Sub(r.StartedAt.Time))
 }
 
 func millis(d time.Duration) float64 { return d.Seconds() * 1000 }

@@ -142,15 +142,14 @@ func (e *Exporter) Ended(r record.Record) {
 	if t := traceOfRecord(&r); !t.Sampled() {
 		return
 	}
-	if e.stopped.Load() {
-		e.dropped.Add(1)
-		return
+	if !e.stopped.Load() {
+		select {
+		case e.waiting <- r:
+			return
+		default:
+		}
 	}
-	select {
-	case e.waiting <- r:
-	default:
-		e.dropped.Add(1)
-	}
+	e.dropped.Add(1)
 }
 
 // Exported counts the calls whose spans the collector has taken.
@@ -265,10 +264,9 @@ func (e *Exporter) wait(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	case <-e.closing:
-		return false
 	case <-ctx.Done():
-		return false
 	}
+	return false
 }
 
 // warn logs what is wrong with the collector, and that calls were dropped, at most once a minute.

@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -133,13 +134,9 @@ func callSpan(r *record.Record) span {
 // stages are the spans of what a call went through.
 func stages(r *record.Record) (all []span) {
 	if !r.RingingAt.IsZero() {
-		until := r.AnsweredAt
-		if until.IsZero() {
-			until = r.EndedAt
-		}
 		all = append(all, span{
 			kind: tracecontext.KindRinging, spanKind: trace.SpanKindInternal, start: r.RingingAt.Time,
-			end: until.Time,
+			end: cmp.Or(r.AnsweredAt, r.EndedAt).Time,
 		})
 	}
 	if !r.AnsweredAt.IsZero() {

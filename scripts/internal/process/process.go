@@ -3,6 +3,7 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -80,12 +81,9 @@ func (g Group) Memory() (rss, pss int64, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		all, err := figure(string(b), "Rss")
-		if err != nil {
-			return 0, 0, err
-		}
-		share, err := figure(string(b), "Pss")
-		if err != nil {
+		all, err1 := figure(string(b), "Rss")
+		share, err2 := figure(string(b), "Pss")
+		if err := errors.Join(err1, err2); err != nil {
 			return 0, 0, err
 		}
 		rss, pss = rss+all*1024, pss+share*1024

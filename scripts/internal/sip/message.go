@@ -56,16 +56,19 @@ func (m Message) Body() string {
 
 // Tag is that of From or To; empty: it has none.
 func (m Message) Tag(header string) string {
-	_, tag, _ := strings.Cut(m.Header(header), ";tag=")
-	tag, _, _ = strings.Cut(tag, ";")
-	return tag
+	return between(m.Header(header), ";tag=", ";")
+}
+
+// between is the part of a text behind the first from, up to the next to; empty: there is no from.
+func between(text, from, to string) string {
+	_, rest, _ := strings.Cut(text, from)
+	part, _, _ := strings.Cut(rest, to)
+	return part
 }
 
 // Branch is that of the topmost Via.
 func (m Message) Branch() string {
-	_, branch, _ := strings.Cut(m.Header("Via"), "branch=")
-	branch, _, _ = strings.Cut(branch, ";")
-	return branch
+	return between(m.Header("Via"), "branch=", ";")
 }
 
 // Status is that of an answer; 0: it is none.
@@ -94,9 +97,7 @@ func (m Message) Method() string {
 
 // Contact is the URI of the Contact.
 func (m Message) Contact() string {
-	_, uri, _ := strings.Cut(m.Header("Contact"), "<")
-	uri, _, _ = strings.Cut(uri, ">")
-	return uri
+	return between(m.Header("Contact"), "<", ">")
 }
 
 // Answer is an answer to a request. tag is for a To that has none, more the rest of the headers and the body.
@@ -110,10 +111,7 @@ func (m Message) Answer(status, tag, more string) string {
 
 // Media is the address in the one c= and m= line of a session description; the zero value: there is none.
 func Media(description string) netip.AddrPort {
-	_, c, _ := strings.Cut(description, "\nc=IN IP4 ")
-	_, m, _ := strings.Cut(description, "\nm=audio ")
-	host, _, _ := strings.Cut(c, "\r\n")
-	port, _, _ := strings.Cut(m, " ")
+	host, port := between(description, "\nc=IN IP4 ", "\r\n"), between(description, "\nm=audio ", " ")
 	at, _ := netip.ParseAddrPort(host + ":" + port)
 	return at
 }
