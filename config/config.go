@@ -62,12 +62,8 @@ type Recording struct {
 
 func (r *Recording) wanted(s section) bool { return !s.absent }
 
-func parseDirectory(t string) (string, complaint) {
-	if t == "" || strings.ContainsAny(t, "\x00\r\n") {
-		return "", refuse("is not a directory", "write one like /var/lib/flowbridge/recordings")
-	}
-	return t, complaint{}
-}
+// isPath reports whether a text can be the name of a file or directory.
+func isPath(t string) bool { return t != "" && !strings.ContainsAny(t, "\x00\r\n") }
 
 // Store is the section `store`.
 type Store struct {
@@ -94,7 +90,7 @@ func parseLadders(t string) (time.Duration, complaint) {
 
 func parseStorePath(t string) (string, complaint) {
 	switch {
-	case t == "" || strings.ContainsAny(t, "\x00\r\n"):
+	case !isPath(t):
 		return "", refuse("is not a file name", "write one like flowbridge.db")
 	case t == ":memory:" || strings.HasPrefix(t, "file:"):
 		return "", refuse("is not a file of its own", "write a plain file name like flowbridge.db")
