@@ -47,6 +47,16 @@ type Config struct {
 	Warnings Errors
 }
 
+// Target gives the target of a name; nil: there is none.
+func (c *Config) Target(name string) *Target {
+	for i := range c.Targets {
+		if c.Targets[i].Name == name {
+			return &c.Targets[i]
+		}
+	}
+	return nil
+}
+
 // Recording is the section `recording`.
 type Recording struct {
 	// The directory of the recordings, relative to the working directory. Only one process at a time may use it.
