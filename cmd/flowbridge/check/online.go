@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/locate"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 )
 
@@ -163,11 +164,7 @@ func (p prober) records(ctx context.Context, t *config.Target, uri, host string)
 				replacement(host),
 		}}
 	}
-	names := make([]string, len(hops))
-	for i, h := range hops {
-		names[i] = h.String()
-	}
-	all := []finding{{Step: "dns", OK: true, Detail: host + " leads to " + strings.Join(names, ", ")}}
+	all := []finding{{Step: "dns", OK: true, Detail: host + " leads to " + cli.Joined(hops)}}
 	for _, h := range hops[:min(len(hops), maxTried)] {
 		by := *t
 		by.Transport = h.Transport

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ func listCommand() *cobra.Command {
 }
 
 func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := cli.Table(w)
 	fmt.Fprintln(t, "STARTED\tPHASE\tTRUNK\tFROM\tTO\tTARGET\tSECONDS\tID")
 	for i := range calls {
 		c := &calls[i]

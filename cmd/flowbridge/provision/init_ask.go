@@ -46,7 +46,7 @@ var questions = []question{
 		take: matching(`^(carrier|pbx)$`, "write carrier or pbx", func(a *answers) *string { return &a.trunk }),
 	},
 	{flag: "source", asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas between", take: takeSources},
-	{flag: "platform", asks: "platform: " + strings.Join(platforms(), ", "), take: takePlatform},
+	{flag: "platform", asks: "platform: " + strings.Join(profiles.Names(), ", "), take: takePlatform},
 	{
 		flag: "country", asks: "country code for numbers without one, like 1 or 49", optional: true,
 		take: matching(`^([1-9][0-9]{0,2})?$`, "write a country code, one to three digits",
@@ -87,14 +87,6 @@ func takePlatform(a *answers, text string) error {
 	}
 	a.platform, a.profile = text, all[i]
 	return nil
-}
-
-// platforms are the names of all profiles.
-func platforms() (names []string) {
-	for _, p := range profiles.All() {
-		names = append(names, p.Name)
-	}
-	return names
 }
 
 func takeSources(a *answers, text string) error {
