@@ -2,6 +2,7 @@ package provision
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -143,10 +144,7 @@ func (q question) put(c *cobra.Command, in *bufio.Reader, a *answers) error {
 		if err != nil {
 			return fmt.Errorf("no answer to %q: %w; nothing was written", q.flag, err)
 		}
-		text := strings.TrimSpace(line)
-		if text == "" {
-			text = q.standard
-		}
+		text := cmp.Or(strings.TrimSpace(line), q.standard)
 		if text == "" && !q.optional {
 			continue
 		}

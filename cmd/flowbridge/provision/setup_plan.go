@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -106,11 +107,8 @@ func sourceOf(text string) (netip.Prefix, error) {
 // targetURI is the URI of the target. Its user is the imported number, in whatever form the carrier dials it, so that
 // it equals to_number.
 func (u *setup) targetURI() string {
-	host := u.sip
-	if host == "" {
-		host = fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
-	}
-	return "sip:" + u.phoneNumber + "@" + host
+	ofRegion := fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
+	return "sip:" + u.phoneNumber + "@" + cmp.Or(u.sip, ofRegion)
 }
 
 // regionName is the region of --region or --api, or "" for the host in the documents.
