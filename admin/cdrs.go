@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"mime"
 	"net/http"
@@ -150,10 +151,7 @@ func (a *api) cutOff(w http.ResponseWriter, r *http.Request, err error) {
 // format is what the answer is: as the parameter says, or the first type of Accept that there is.
 func (q query) format(r *http.Request) (string, *failure) {
 	formats := []string{formatJSON, formatCSV, formatLines}
-	format := q["format"]
-	if format == "" {
-		format = accepted(r.Header.Get("Accept"))
-	}
+	format := cmp.Or(q["format"], accepted(r.Header.Get("Accept")))
 	if !slices.Contains(formats, format) {
 		return "", &failure{"format is unknown: " + quoted(format), "use one of " + strings.Join(formats, ", ")}
 	}

@@ -244,14 +244,10 @@ func (a *api) setVariables(w http.ResponseWriter, r *http.Request, who sender) {
 
 // hangup ends a call, and answers with the call as it ended. One that is over already stays as it is.
 func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	c, err := a.Control.Order(r.Context(), id, OrderHangup)
+	c, err := a.Control.Order(r.Context(), r.PathValue("id"), OrderHangup)
 	switch {
 	case errors.Is(err, ErrNoCall):
-		c, ok := a.find(w, r) // its record may have been written meanwhile
-		if ok {
-			a.write(w, http.StatusOK, c)
-		}
+		a.call(w, r) // its record may have been written meanwhile
 	case err != nil:
 		a.ordered(w, r, c, err)
 	default:

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -210,10 +211,7 @@ func (e *Events) offer(events []event, ofCalls bool) {
 		return
 	}
 	e.mu.Lock()
-	readers := make([]*reader, 0, len(e.readers))
-	for r := range e.readers {
-		readers = append(readers, r)
-	}
+	readers := slices.Collect(maps.Keys(e.readers))
 	e.mu.Unlock()
 	for _, r := range readers {
 		if (r.calls || !ofCalls) && !r.offer(events) {

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // The values of targets[].overflow.
 const (
 	OverflowTCP  = "tcp"
@@ -42,10 +44,5 @@ func (s section) wrote(name, key string) bool {
 		return false
 	}
 	all, _ := value{l: newLoader("", nil, nil), node: v.node, path: v.path}.entries(join)
-	for _, e := range all {
-		if e.key == key {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(all, func(e entry) bool { return e.key == key })
 }

@@ -47,6 +47,16 @@ type Config struct {
 	Warnings Errors
 }
 
+// Target gives the target of a name; nil: there is none.
+func (c *Config) Target(name string) *Target {
+	for i := range c.Targets {
+		if c.Targets[i].Name == name {
+			return &c.Targets[i]
+		}
+	}
+	return nil
+}
+
 // Recording is the section `recording`.
 type Recording struct {
 	// The directory of the recordings, relative to the working directory. Only one process at a time may use it.
@@ -62,12 +72,8 @@ type Recording struct {
 
 func (r *Recording) wanted(s section) bool { return !s.absent }
 
-func parseDirectory(t string) (string, complaint) {
-	if t == "" || strings.ContainsAny(t, "\x00\r\n") {
-		return "", refuse("is not a directory", "write one like /var/lib/flowbridge/recordings")
-	}
-	return t, complaint{}
-}
+// isPath reports whether a text can be the name of a file or directory.
+func isPath(t string) bool { return t != "" && !strings.ContainsAny(t, "\x00\r\n") }
 
 // Store is the section `store`.
 type Store struct {
@@ -94,7 +100,7 @@ func parseLadders(t string) (time.Duration, complaint) {
 
 func parseStorePath(t string) (string, complaint) {
 	switch {
-	case t == "" || strings.ContainsAny(t, "\x00\r\n"):
+	case !isPath(t):
 		return "", refuse("is not a file name", "write one like flowbridge.db")
 	case t == ":memory:" || strings.HasPrefix(t, "file:"):
 		return "", refuse("is not a file of its own", "write a plain file name like flowbridge.db")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -57,7 +58,7 @@ func (s section) passes(k key) (all []Pass) {
 		p, ok := v.pass()
 		switch {
 		case !ok:
-		case passesAs(all, p.To):
+		case slices.ContainsFunc(all, func(other Pass) bool { return strings.EqualFold(other.To, p.To) }):
 			v.fail("is in the list twice: "+p.To, "keep one of them, or give one another name in to")
 		default:
 			all = append(all, p)
@@ -84,15 +85,6 @@ func (v value) pass() (p Pass, ok bool) {
 		text.complain(c)
 	}
 	return PassNamed(name)[0], c.none()
-}
-
-func passesAs(all []Pass, name string) bool {
-	for _, p := range all {
-		if strings.EqualFold(p.To, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // parsePassedName takes the name that a header goes out by.

@@ -71,13 +71,6 @@ func parseName(t string) (string, complaint) {
 	return t, complaint{}
 }
 
-func parseCountry(t string) (string, complaint) {
-	if t != "" && !countryNum.MatchString(t) {
-		return "", refuse("is not a country calling code", `write its digits without +, like "1" or "49"`)
-	}
-	return t, complaint{}
-}
-
 func parseAddr(t string) (netip.Addr, complaint) {
 	a, err := netip.ParseAddr(t)
 	if err != nil {
@@ -230,11 +223,15 @@ func nearby(host string) bool {
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
 }
 
-// parseCertName takes a name as it stands in a certificate: a host name or an address.
-func parseCertName(t string) (string, complaint) {
-	if _, c := parseAddr(t); !c.none() && !isHostName(t) {
-		return "", refuse("is neither a host name nor an address",
-			"write a name of the trunk's certificate, like pbx.example.com")
+// hostOrAddress takes a host name or an address, and gives it in lower case.
+func hostOrAddress(remedy string) func(string) (string, complaint) {
+	return func(t string) (string, complaint) {
+		if _, c := parseAddr(t); !c.none() && !isHostName(t) {
+			return "", refuse("is neither a host name nor an address", remedy)
+		}
+		return strings.ToLower(t), complaint{}
 	}
-	return strings.ToLower(t), complaint{}
 }
+
+// parseCertName takes a name as it stands in a certificate.
+var parseCertName = hostOrAddress("write a name of the trunk's certificate, like pbx.example.com")

@@ -55,7 +55,8 @@ func regionsOf(kind string) []Region {
 	return nil
 }
 
-func regionNames(all []Region) []string {
+// RegionNames are the names of regions.
+func RegionNames(all []Region) []string {
 	var names []string
 	for _, r := range all {
 		names = append(names, r.Name)
@@ -65,7 +66,7 @@ func regionNames(all []Region) []string {
 
 // region reads the name of one of the regions of a kind.
 func (s section) region(kind string) string {
-	all := regionNames(regionsOf(kind))
+	all := RegionNames(regionsOf(kind))
 	if !s.filled("region") || kind == "" {
 		return ""
 	}

@@ -208,14 +208,9 @@ func ownRequestHeaders() []string {
 
 // members reads a mapping of JSON paths to values.
 func (s section) members(key string) (all []Member) {
-	v, ok := s.fields[key]
-	if !ok {
-		return nil
-	}
-	entries, _ := v.entries(join)
-	for _, e := range entries {
+	for _, e := range s.entriesOf(key) {
 		if _, c := parseJSONPath(e.key); !c.none() {
-			v.l.fail(e.line, e.path, c.problem, c.remedy)
+			e.l.fail(e.line, e.path, c.problem, c.remedy)
 			continue
 		}
 		sc, ok := e.scalar()

@@ -65,14 +65,8 @@ func parseHostPort(t string) (string, complaint) {
 	return strings.ToLower(t), complaint{}
 }
 
-// parseRegisterUser takes the user of an address-of-record.
-func parseRegisterUser(t string) (string, complaint) {
-	if !sipUser.MatchString(t) || len(t) > 128 {
-		return "", refuse("cannot be the user of a SIP URI",
-			"write what stands before the @ of the address, like 12065551234 or acme")
-	}
-	return t, complaint{}
-}
+// isRegisterUser reports whether a text can be the user of an address-of-record.
+func isRegisterUser(t string) bool { return sipUser.MatchString(t) && len(t) <= 128 }
 
 // leastKeepAlive is the shortest keep-alive: NATs forget a flow over UDP after 20 s at the earliest.
 const leastKeepAlive = 5 * time.Second

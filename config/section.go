@@ -107,6 +107,16 @@ func (s section) list(key string) []value {
 	return all
 }
 
+// entriesOf gives the keys of a mapping within the section; none where it is absent.
+func (s section) entriesOf(key string) []entry {
+	v, ok := s.fields[key]
+	if !ok {
+		return nil
+	}
+	all, _ := v.entries(join)
+	return all
+}
+
 // one reads a single value through parse, or the key's default.
 func one[T any](s section, name string, parse func(string) (T, complaint)) (def T) {
 	if text := s.key(name).def; text != "" {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"os"
 
 	"flowbridge/media/audio"
 )
@@ -12,22 +11,20 @@ const HoldNone = "none"
 
 // sounds reads the section `sounds`: names of WAV files.
 func (s section) sounds(name string) map[string]*audio.Sound {
-	v, ok := s.fields[name]
-	if !ok {
+	if !s.has(name) {
 		return nil
 	}
 	all := map[string]*audio.Sound{}
-	entries, _ := v.entries(join)
-	for _, e := range entries {
+	for _, e := range s.entriesOf(name) {
 		if _, taken := audio.Tone(e.key); taken || e.key == HoldNone {
-			v.l.fail(e.line, e.path, "is the name of a tone that is built in", "give the sound another name")
+			e.l.fail(e.line, e.path, "is the name of a tone that is built in", "give the sound another name")
 			continue
 		}
 		if _, c := parseName(e.key); !c.none() {
-			v.l.fail(e.line, e.path, c.problem, c.remedy)
+			e.l.fail(e.line, e.path, c.problem, c.remedy)
 			continue
 		}
-		v.l.sounds[e.key] = true // routes that name a broken one are not to blame
+		e.l.sounds[e.key] = true // routes that name a broken one are not to blame
 		text, ok := e.scalar()
 		if !ok {
 			continue
@@ -46,16 +43,9 @@ func (s section) sounds(name string) map[string]*audio.Sound {
 const playable = "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711"
 
 func readSound(path string) (*audio.Sound, complaint) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, refuse("cannot be read: "+reason(err), playable)
-	}
-	if !st.Mode().IsRegular() { // a pipe is opened only when somebody writes to it, which may be never
-		return nil, refuse("is not a regular file", playable)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, refuse("cannot be read: "+reason(err), playable)
+	f, _, c := openRegular(path, playable)
+	if !c.none() {
+		return nil, c
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	sound, err := audio.ReadWAV(f)

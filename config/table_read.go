@@ -41,12 +41,17 @@ func (s section) table(key string) *Table {
 		return nil
 	}
 	s.l.inTable.file = sc.raw
-	f, before, c := openTable(sc.text)
+	f, before, c := openRegular(sc.text,
+		"write a CSV file there, with the columns number, and perhaps route, targets and names of your own")
 	if !c.none() {
 		sc.complain(c)
 		return nil
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	if before.Size() > maxTable {
+		sc.complain(tooLargeTable)
+		return nil
+	}
 	sum := sha256.New()
 	in := &sized{from: io.TeeReader(io.LimitReader(f, maxTable+1), sum)}
 	t := newTableReader(s.l, in).read()
@@ -74,16 +79,14 @@ const wholeTable = "write the file under another name and move it there (mv) whe
 var tooLargeTable = refuse(fmt.Sprintf("is larger than %d MB", maxTable>>20),
 	"is it the right file? Leave columns out that no template uses")
 
-func openTable(path string) (*os.File, os.FileInfo, complaint) {
-	const remedy = "write a CSV file there, with the columns number, and perhaps route, targets and names of your own"
+// openRegular opens a file that the configuration names.
+func openRegular(path, remedy string) (*os.File, os.FileInfo, complaint) {
 	st, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return nil, nil, refuse("cannot be read: "+reason(err), remedy)
 	case !st.Mode().IsRegular(): // a pipe is opened only when somebody writes to it, which may be never
 		return nil, nil, refuse("is not a regular file", remedy)
-	case st.Size() > maxTable:
-		return nil, nil, tooLargeTable
 	}
 	f, err := os.Open(path)
 	if err == nil {
@@ -139,22 +142,15 @@ func newTableReader(l *loader, in io.Reader) *tableReader {
 // fail reports an error at a field of the record that was read last.
 func (r *tableReader) fail(field int, problem, remedy string) {
 	line, column := r.csv.FieldPos(field)
-	r.failAt(line, column, r.header[field], problem, remedy)
+	r.l.failTable(line, column, r.header[field], problem, remedy)
 }
-
-func (r *tableReader) failAt(line, column int, name, problem, remedy string) {
-	r.l.failTable(line, column, name, problem, remedy)
-}
-
-// errors is how many there are so far.
-func (r *tableReader) errors() int { return r.l.inTable.errors }
 
 // read gives the table, or nil where something is wrong, which is reported.
 func (r *tableReader) read() *Table {
 	header, err := r.csv.Read()
 	switch {
 	case errors.Is(err, io.EOF):
-		r.failAt(0, 0, "", "is empty", "write the line "+tableHeader+" first, and a line for each number")
+		r.l.failTable(0, 0, "", "is empty", "write the line "+tableHeader+" first, and a line for each number")
 		return nil
 	case err != nil:
 		r.malformed(err)
@@ -162,7 +158,7 @@ func (r *tableReader) read() *Table {
 	case !r.columns(header):
 		return nil
 	}
-	for r.errors() <= maxTableErrors {
+	for r.l.inTable.errors <= maxTableErrors {
 		fields, err := r.csv.Read()
 		if errors.Is(err, io.EOF) {
 			break
@@ -175,17 +171,17 @@ func (r *tableReader) read() *Table {
 		}
 		if len(r.lines) == maxTableRows {
 			line, _ := r.csv.FieldPos(0)
-			r.failAt(line, 0, "", fmt.Sprintf("has more than %d rows", maxTableRows),
+			r.l.failTable(line, 0, "", fmt.Sprintf("has more than %d rows", maxTableRows),
 				"is it the right file? Leave numbers out that get no call")
 			return nil
 		}
 		r.row(fields)
 	}
-	if r.errors() > 0 {
+	if r.l.inTable.errors > 0 {
 		return nil
 	}
 	if len(r.lines) == 0 {
-		r.failAt(0, 0, "", "has no number", "write a line for each number, or remove the key numbers")
+		r.l.failTable(0, 0, "", "has no number", "write a line for each number, or remove the key numbers")
 		return nil
 	}
 	r.table.takeSample()
@@ -200,13 +196,13 @@ const tableHeader = "number,route,targets,agent"
 func (r *tableReader) malformed(err error) {
 	var p *csv.ParseError
 	if !errors.As(err, &p) {
-		r.failAt(0, 0, "", "cannot be read: "+reason(err), wholeTable)
+		r.l.failTable(0, 0, "", "cannot be read: "+reason(err), wholeTable)
 		return
 	}
 	if p.Line != p.StartLine { // the column is one of another line
 		p.Column = 0
 	}
-	r.failAt(p.StartLine, p.Column, "", `is not CSV: a " stands where none may`,
+	r.l.failTable(p.StartLine, p.Column, "", `is not CSV: a " stands where none may`,
 		`put a value that holds a quote or a comma in quotes, and write each quote in it twice: "the ""big"" one"`)
 }
 
@@ -215,7 +211,7 @@ var columnName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 // columns takes the first line.
 func (r *tableReader) columns(header []string) bool {
 	if len(header) == 1 && strings.Count(header[0], ";")+strings.Count(header[0], "\t") > 0 {
-		r.failAt(1, 1, "", "its values are not separated by commas",
+		r.l.failTable(1, 1, "", "its values are not separated by commas",
 			"write it with commas: in a spreadsheet, choose the comma as separator")
 		return false
 	}
@@ -248,30 +244,30 @@ func (r *tableReader) columns(header []string) bool {
 		r.table.columns = append(r.table.columns, name)
 	}
 	switch {
-	case r.errors() > 0:
+	case r.l.inTable.errors > 0:
 	case r.number < 0:
-		r.failAt(1, 0, "", "has no column number", "name the columns in the first line, like "+tableHeader)
+		r.l.failTable(1, 0, "", "has no column number", "name the columns in the first line, like "+tableHeader)
 	case len(header) > maxColumns:
-		r.failAt(1, 0, "", fmt.Sprintf("has more than %d columns", maxColumns), "leave those out that no template uses")
+		r.l.failTable(1, 0, "", fmt.Sprintf("has more than %d columns", maxColumns), "leave those out that no template uses")
 	}
-	return r.errors() == 0
+	return r.l.inTable.errors == 0
 }
 
 // row takes one line.
 func (r *tableReader) row(fields []string) {
 	if len(fields) != len(r.header) {
 		line, _ := r.csv.FieldPos(0)
-		r.failAt(line, 0, "", fmt.Sprintf("has %s, and the first line names %d columns", valuesIn(len(fields)),
+		r.l.failTable(line, 0, "", fmt.Sprintf("has %s, and the first line names %d columns", valuesIn(len(fields)),
 			len(r.header)),
 			"write a value, or nothing, for each column; a value with a comma stands in quotes")
 		return
 	}
-	before := r.errors()
+	before := r.l.inTable.errors
 	for i := range fields {
 		fields[i] = strings.TrimSpace(fields[i])
 		r.plain(i, fields[i])
 	}
-	if r.errors() > before || !r.numbered(fields[r.number]) {
+	if r.l.inTable.errors > before || !r.numbered(fields[r.number]) {
 		return
 	}
 	for i, text := range fields {

@@ -224,20 +224,15 @@ func (s section) headers(use templateUse) []Header {
 
 // headerLines reads a mapping of header names to templates, in file order. wrong says what is wrong with a name.
 func (s section) headerLines(use templateUse, wrong func(name string) complaint) (all []Header) {
-	v, ok := s.fields["headers"]
-	if !ok {
-		return nil
-	}
-	entries, _ := v.entries(join)
 	first := map[string]string{} // as it was spelled, by its name in lower case
-	for _, e := range entries {
+	for _, e := range s.entriesOf("headers") {
 		lower := strings.ToLower(e.key)
 		c := wrong(e.key)
 		if c.none() && first[lower] != "" {
 			c = refuse("is the same header as "+first[lower], "keep one of them")
 		}
 		if !c.none() {
-			v.l.fail(e.line, e.path, c.problem, c.remedy)
+			e.l.fail(e.line, e.path, c.problem, c.remedy)
 			continue
 		}
 		first[lower] = e.key

@@ -72,12 +72,7 @@ func (s section) templates(k key) (all []*template.Template) {
 
 // variables reads a mapping of names to templates, in file order.
 func (s section) variables(k key) (all []variable) {
-	v, ok := s.fields[k.name]
-	if !ok {
-		return nil
-	}
-	entries, _ := v.entries(join)
-	for _, e := range entries {
+	for _, e := range s.entriesOf(k.name) {
 		if t, _, ok := e.template(k.templateUse()); ok {
 			all = append(all, variable{Name: e.key, Value: t})
 		}

@@ -259,21 +259,10 @@ func (m Match) Conditions() (n int) {
 	return n
 }
 
-func parseUsername(t string) (string, complaint) {
-	if t == "" || len(t) > 128 || strings.ContainsFunc(t,
-		func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
-		return "", refuse("cannot be a digest user",
-			"use up to 128 characters, and no quotes, backslashes or control characters")
-	}
-	return t, complaint{}
-}
-
-// parseDomain takes the host of a Request-URI.
-func parseDomain(t string) (string, complaint) {
-	if _, c := parseAddr(t); !c.none() && !isHostName(t) {
-		return "", refuse("is neither a host name nor an address", "write the host of the Request-URI, without sip: and port")
-	}
-	return strings.ToLower(t), complaint{}
+// isUsername reports whether a text can be a digest user.
+func isUsername(t string) bool {
+	return t != "" && len(t) <= 128 && !strings.ContainsFunc(t,
+		func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' })
 }
 
 // parseHeaderLine takes "Name: value" and gives it with one space behind the colon.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -114,11 +115,7 @@ func (d *dialog) nextHop() string {
 	if err != nil {
 		return d.source
 	}
-	port := hop.Port
-	if port == 0 {
-		port = sip.DefaultUdpPort
-	}
-	return hostPart(ip) + ":" + strconv.Itoa(port)
+	return hostPart(ip) + ":" + strconv.Itoa(cmp.Or(hop.Port, sip.DefaultUdpPort))
 }
 
 // dialogs holds the calls of one end by Call-ID and own tag.

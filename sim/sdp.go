@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -45,11 +46,7 @@ func parseAnySDP(body []byte) (remoteMedia, error) {
 		if profile != "RTP/AVP" && profile != "RTP/SAVP" {
 			continue
 		}
-		conn := m.ConnectionInformation
-		if conn == nil {
-			conn = d.ConnectionInformation
-		}
-		found, err := audioOf(m, conn)
+		found, err := audioOf(m, cmp.Or(m.ConnectionInformation, d.ConnectionInformation))
 		found.secure = profile == "RTP/SAVP"
 		return found, err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -200,7 +199,7 @@ func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.F
 		enc.SetIndent("", "  ")
 		return enc.Encode(map[string]any{"items": records, "next": next})
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := cli.Table(w)
 	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tSTATUS\tWAITED\tLASTED\tID")
 	for _, r := range records {
 		waited, lasted := r.EndedAt.Sub(r.StartedAt.Time).Milliseconds(), ""

@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +41,7 @@ func fleetCommand() *cobra.Command {
 }
 
 func printFleet(w io.Writer, all *fleet.Overview) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := cli.Table(w)
 	fmt.Fprintln(t, "NODE\tVERSION\tSEEN\tSTATE\tSEAT\tCAPS\tNUMBERS")
 	for i := range all.Nodes {
 		n := &all.Nodes[i]

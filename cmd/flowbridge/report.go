@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -54,7 +53,7 @@ func reportCommand() *cobra.Command {
 
 // printComparison prints a table with a column for each group, because the figures are many and the groups are few.
 func printComparison(w io.Writer, by string, all []compare.Group) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := cli.Table(w)
 	line := func(name string, of func(g *compare.Group) string) {
 		cells := []string{name}
 		for i := range all {
@@ -64,53 +63,35 @@ func printComparison(w io.Writer, by string, all []compare.Group) error {
 	}
 	line(strings.ToUpper(by), func(g *compare.Group) string { return cli.Shown(g.Name) })
 	line("calls", func(g *compare.Group) string { return strconv.Itoa(g.Calls) })
-	line("answered", func(g *compare.Group) string { return shareOf(g.Answered) })
-	line("set-up p50", func(g *compare.Group) string { return p50(g.SetUp) })
-	line("set-up p95", func(g *compare.Group) string { return p95(g.SetUp) })
-	line("mean duration", func(g *compare.Group) string { return meanOf(g.DurationMS) })
-	line("rescued", func(g *compare.Group) string { return shareOf(g.Rescued) })
-	line("measured", func(g *compare.Group) string { return shareOf(g.Measured) })
-	line("agent heard p50", func(g *compare.Group) string { return p50(g.FirstAgent) })
-	line("answers p50", func(g *compare.Group) string { return p50(g.Turns) })
-	line("answers p95", func(g *compare.Group) string { return p95(g.Turns) })
-	line("interrupted p50", func(g *compare.Group) string { return p50(g.BargeIns) })
-	line("ignored", func(g *compare.Group) string { return shareOf(g.Ignored) })
-	line("dead air a call", func(g *compare.Group) string { return meanOf(g.AgentDeadAir) })
+	line("answered", func(g *compare.Group) string { return cli.OrNone(g.Answered, shareOf) })
+	line("set-up p50", func(g *compare.Group) string { return cli.OrNone(g.SetUp, p50) })
+	line("set-up p95", func(g *compare.Group) string { return cli.OrNone(g.SetUp, p95) })
+	line("mean duration", func(g *compare.Group) string { return cli.OrNone(g.DurationMS, meanOf) })
+	line("rescued", func(g *compare.Group) string { return cli.OrNone(g.Rescued, shareOf) })
+	line("measured", func(g *compare.Group) string { return cli.OrNone(g.Measured, shareOf) })
+	line("agent heard p50", func(g *compare.Group) string { return cli.OrNone(g.FirstAgent, p50) })
+	line("answers p50", func(g *compare.Group) string { return cli.OrNone(g.Turns, p50) })
+	line("answers p95", func(g *compare.Group) string { return cli.OrNone(g.Turns, p95) })
+	line("interrupted p50", func(g *compare.Group) string { return cli.OrNone(g.BargeIns, p50) })
+	line("ignored", func(g *compare.Group) string { return cli.OrNone(g.Ignored, shareOf) })
+	line("dead air a call", func(g *compare.Group) string { return cli.OrNone(g.AgentDeadAir, meanOf) })
 	return t.Flush()
 }
 
-func shareOf(s *compare.Share) string {
-	if s == nil {
-		return "-"
-	}
+func shareOf(s compare.Share) string {
 	return fmt.Sprintf("%.1f%% of %d [%.1f-%.1f]", 100*s.Share, s.Of, 100*s.Interval[0], 100*s.Interval[1])
 }
 
-func p50(d *compare.Durations) string {
-	if d == nil {
-		return "-"
-	}
-	return quantileOf(d.P50, d.N, d.P50Interval)
-}
+func p50(d compare.Durations) string { return quantileOf(d.P50, d.N, d.P50Interval) }
 
-func p95(d *compare.Durations) string {
-	if d == nil {
-		return "-"
-	}
-	return quantileOf(d.P95, d.N, d.P95Interval)
-}
+func p95(d compare.Durations) string { return quantileOf(d.P95, d.N, d.P95Interval) }
 
 func quantileOf(ms int64, n int, interval [2]int64) string {
 	s := func(ms int64) float64 { return float64(ms) / 1000 }
 	return fmt.Sprintf("%.2f s of %d [%.2f-%.2f]", s(ms), n, s(interval[0]), s(interval[1]))
 }
 
-func meanOf(ms *int64) string {
-	if ms == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.1f s", float64(*ms)/1000)
-}
+func meanOf(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) }
 
 // writeComparison writes a line for each figure of a group, so that no figure lacks its number and interval.
 func writeComparison(w *csv.Writer, by string, all []compare.Group) error {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -27,8 +28,10 @@ func simulateCommand() *cobra.Command {
 		append(simulatePlatforms(), simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())...)
 }
 
-// standIn runs a platform's stand-in until a signal.
-func standIn(c *cobra.Command, asJSON bool, start func(context.Context, zerolog.Logger) (io.Closer, error)) error {
+// standIn starts a platform's stand-in, says where it is by announce, and runs it until a signal.
+func standIn[P io.Closer](c *cobra.Command, asJSON bool, start func(context.Context, zerolog.Logger) (P, error),
+	announce func(out io.Writer, s P) error,
+) error {
 	ctx, stop := cli.Interruptible(c.Context())
 	defer stop()
 	log := node.Console(zerolog.InfoLevel)
@@ -36,13 +39,21 @@ func standIn(c *cobra.Command, asJSON bool, start func(context.Context, zerolog.
 		log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 	}
 	s, err := start(ctx, log)
-	if err == nil {
-		<-ctx.Done()
-	}
-	if s == nil {
+	if err != nil {
 		return err
 	}
+	if err = announce(c.OutOrStdout(), s); err == nil {
+		<-ctx.Done()
+	}
 	return errors.Join(err, s.Close())
+}
+
+// standInFlags adds the flags that every stand-in has.
+func standInFlags(f *pflag.FlagSet, echo, ring *time.Duration, fault *string, asJSON *bool) {
+	f.DurationVar(echo, "echo", 0, "delay of the echo (default 600ms)")
+	f.DurationVar(ring, "ring", 0, "how long the agent rings (default 200ms)")
+	f.StringVar(fault, "fault", "", "misbehaviour, as listed above")
+	f.BoolVar(asJSON, "json", false, "addresses and log lines as JSON")
 }
 
 // demoAgent is the agent of docs/examples/simulator.yaml.
@@ -78,14 +89,10 @@ func simulateSynthflowCommand() *cobra.Command {
 		if err != nil {
 			return cli.Usage("%w", err)
 		}
-		return standIn(c, f.json, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+		return standIn(c, f.json, func(ctx context.Context, log zerolog.Logger) (*synthflow.Platform, error) {
 			o.Log = log
-			s, err := synthflow.Start(ctx, o)
-			if err != nil {
-				return nil, err
-			}
-			return s, f.announce(c.OutOrStdout(), s)
-		})
+			return synthflow.Start(ctx, o)
+		}, f.announce)
 	}
 	return c
 }
@@ -138,8 +145,6 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&o.HTTPListen, "http", "127.0.0.1:8090", "address of the HTTP API")
 	flags.StringVar(&o.SIPListen, "sip", "127.0.0.1:32681", "address of the SIP agent (UDP)")
 	flags.StringVar(&o.Token, "token", "sim-token", "bearer token that the API asks for")
-	flags.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
-	flags.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
 	flags.StringVar(&o.Auth.User, "sip-user", "", "digest user that the agent asks for")
 	flags.StringVar(&o.Auth.Password, "sip-password", "", "and the password")
 	flags.StringVar(&o.Auth.Algorithm, "sip-algorithm", "", "md5 (default), sha-256 or sha-512-256")
@@ -159,8 +164,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 		})
 		_ = flags.MarkHidden(gone) // it was defined just now
 	}
-	flags.StringVar(&f.fault, "fault", "", "misbehaviour, as listed above")
-	flags.BoolVar(&f.json, "json", false, "addresses and log lines as JSON")
+	standInFlags(flags, &o.EchoDelay, &o.RingFor, &f.fault, &f.json)
 }
 
 // options completes the options and checks them.
@@ -221,10 +225,7 @@ func simulateVapiCommand() *cobra.Command {
 	f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8091", "address of the HTTP API")
 	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent (UDP)")
 	f.StringVar(&o.Key, "key", "sim-key", "private key that the API asks for as bearer token")
-	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
-	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
-	f.StringVar(&fault, "fault", "", "misbehaviour, as listed above")
-	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
+	standInFlags(f, &o.EchoDelay, &o.RingFor, &fault, &asJSON)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		takeFreePorts(c.Flags())
@@ -234,18 +235,16 @@ func simulateVapiCommand() *cobra.Command {
 		if err != nil {
 			return cli.Usage("%w", err)
 		}
-		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (*vapi.Platform, error) {
 			o.Log = log
-			s, err := vapi.Start(ctx, o)
-			if err != nil {
-				return nil, err
-			}
+			return vapi.Start(ctx, o)
+		}, func(out io.Writer, s *vapi.Platform) error {
 			if asJSON {
-				return s, json.NewEncoder(c.OutOrStdout()).
+				return json.NewEncoder(out).
 					Encode(map[string]string{"api": s.APIURL(), "key": s.Key(), "sip": s.SIPAddr().String()})
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "API   %s (key %s)\nagent sip:%s\n", s.APIURL(), s.Key(), s.SIPAddr())
-			return s, err
+			_, err := fmt.Fprintf(out, "API   %s (key %s)\nagent sip:%s\n", s.APIURL(), s.Key(), s.SIPAddr())
+			return err
 		})
 	}
 	return c

@@ -97,24 +97,17 @@ func simulatePlatformCommand(of *platform.Description) *cobra.Command {
 		f.StringVar(&o.Number, "number", "", "the one user part that is let in (default any that looks right)")
 	}
 	f.StringVar(&ca, "ca-file", "", "write the certificate of the agent there, for tls.ca of a target")
-	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
-	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
-	f.StringVar(&fault, "fault", "", "misbehaviour, as listed above")
-	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
+	standInFlags(f, &o.EchoDelay, &o.RingFor, &fault, &asJSON)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		takeFreePorts(c.Flags())
 		if o.Fault, err = sim.ParseFault(fault); err != nil {
 			return cli.Usage("%w", err)
 		}
-		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (*platform.Platform, error) {
 			o.Log = log
-			s, err := platform.Start(ctx, *of, o)
-			if err != nil {
-				return nil, err
-			}
-			return s, announcePlatform(c.OutOrStdout(), s, ca, asJSON)
-		})
+			return platform.Start(ctx, *of, o)
+		}, func(out io.Writer, s *platform.Platform) error { return announcePlatform(out, s, ca, asJSON) })
 	}
 	return c
 }

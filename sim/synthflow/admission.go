@@ -88,16 +88,6 @@ func variablesOf(lines []string) map[string]string {
 	return all
 }
 
-// valueOf is the value of a header; empty: there is none.
-func valueOf(lines []string, header string) string {
-	for _, line := range lines {
-		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), header) {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
 var uriUser = regexp.MustCompile(`(?i)\b(?:sips?|tel):([^@;>?, ]*)`)
 
 // numberIn is the user part of the first URI in a header's value, or the value

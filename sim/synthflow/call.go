@@ -53,7 +53,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 			}
 		}
 		s.Variables = variablesOf(headers)
-		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(valueOf(headers, "X-Diversion")))
+		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(in.Header("X-Diversion")))
 	})
 	p.Add(c)
 	return c

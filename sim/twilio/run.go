@@ -121,14 +121,11 @@ func (v verb) String() string {
 // nextStep is the request for the next document. A document may only name the host of
 // the Voice URL or loopback.
 func nextStep(home, here webhookURL, ref, method string, params url.Values) (*webhookStep, error) {
-	if method == "" {
-		method = http.MethodPost
-	}
 	u, err := here.signed.Parse(ref)
 	if err != nil {
 		return nil, failure(codeRetrieval, "%q is not a URL", ref)
 	}
-	s := &webhookStep{webhookURL: webhookURL{u, u}, method: method, params: params}
+	s := &webhookStep{webhookURL: webhookURL{u, u}, method: cmp.Or(method, http.MethodPost), params: params}
 	switch {
 	case u.Scheme == home.signed.Scheme && u.Host == home.signed.Host:
 		at := *u

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/locate"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 )
 
@@ -143,9 +144,7 @@ func (p prober) registrars(ctx context.Context, t *config.Trunk) (all []finding)
 	}
 	for _, at := range hosts {
 		host, port := config.HostPort("sip:" + at)
-		if port == 0 {
-			port = defaultPort(t.Transport)
-		}
+		port = cmp.Or(port, defaultPort(t.Transport))
 		all = append(all, p.host(ctx, t.Callee(), "sip:"+at, host, port)...)
 	}
 	return all
@@ -163,11 +162,7 @@ func (p prober) records(ctx context.Context, t *config.Target, uri, host string)
 				replacement(host),
 		}}
 	}
-	names := make([]string, len(hops))
-	for i, h := range hops {
-		names[i] = h.String()
-	}
-	all := []finding{{Step: "dns", OK: true, Detail: host + " leads to " + strings.Join(names, ", ")}}
+	all := []finding{{Step: "dns", OK: true, Detail: host + " leads to " + cli.Joined(hops)}}
 	for _, h := range hops[:min(len(hops), maxTried)] {
 		by := *t
 		by.Transport = h.Transport
@@ -195,10 +190,8 @@ func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
 	if err != nil {
 		return "", "", 0, fmt.Errorf("uri gives nothing for a sample call: %w", err)
 	}
-	if host, port = config.HostPort(uri); port != 0 {
-		return uri, host, port, nil
-	}
-	return uri, host, defaultPort(t.Transport), nil
+	host, port = config.HostPort(uri)
+	return uri, host, cmp.Or(port, defaultPort(t.Transport)), nil
 }
 
 // defaultPort is that of RFC 3261 section 19.1.2.

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -147,6 +148,17 @@ func CompleteNames(c *cobra.Command, flag, section string, file *string) {
 
 // OrDash is a text as it is shown in a table; "-" where there is none.
 func OrDash(s string) string { return cmp.Or(Shown(s), "-") }
+
+// OrNone is a value as it is shown in a table; "-" where there is none.
+func OrNone[T any](v *T, show func(T) string) string {
+	if v == nil {
+		return "-"
+	}
+	return show(*v)
+}
+
+// Table writes columns, which are separated by tabs in what it is given.
+func Table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
 // PrintJSON prints a value with indentation and without escaping <, > and &.
 func PrintJSON(w io.Writer, v any) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -43,6 +44,15 @@ func CallsLeft(n int) string {
 		return "1 call is left"
 	}
 	return Count(n, "call") + " are left"
+}
+
+// Joined is a list of values as text, with commas between.
+func Joined[T fmt.Stringer](all []T) string {
+	texts := make([]string, len(all))
+	for i, v := range all {
+		texts[i] = v.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 // ShellWord is a text as one word of a shell, in quotes if it needs them.

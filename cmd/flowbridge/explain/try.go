@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -59,19 +58,18 @@ routes: [{trunk: try, targets: ["%[1]s"]}]
 )
 
 func try(w io.Writer, cfg *config.Config, name string, q report.Question) error {
-	i := slices.IndexFunc(cfg.Targets, func(t config.Target) bool { return t.Name == name })
+	t := cfg.Target(name)
 	switch {
-	case i < 0:
+	case t == nil:
 		return cli.Usage("there is no target %q", name)
-	case cfg.Targets[i].Prepare == nil:
+	case t.Prepare == nil:
 		return cli.Usage("target %s asks no API before a call: flowbridge check --online tries its SIP", name)
 	}
-	t := &cfg.Targets[i]
 	leading, err := config.Parse("try", fmt.Appendf(nil, tryConfig, name), os.LookupEnv)
 	if err != nil {
 		return err
 	}
-	cfg.Trunks, cfg.Routes, cfg.Targets = leading.Trunks, leading.Routes, cfg.Targets[i:i+1]
+	cfg.Trunks, cfg.Routes, cfg.Targets = leading.Trunks, leading.Routes, []config.Target{*t}
 	_ = cfg.FindAddress(func(string) (netip.Addr, error) { return unfound, nil })
 	asked := &sentAPI{w: w, of: t.Prepare}
 	client, err := node.NewPreparer(t, asked)

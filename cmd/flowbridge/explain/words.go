@@ -17,14 +17,11 @@ import (
 func limits(l report.Limits) string {
 	var all []string
 	for _, limit := range []struct {
-		n         int
-		of, whose string
-	}{
-		{l.PerCallerCalls, "call", "of one calling number"},
-		{l.PerDestinationCalls, "call", "to one called number"},
-	} {
-		if limit.n > 0 {
-			all = append(all, "at most "+cli.Count(limit.n, limit.of)+" "+limit.whose)
+		calls int
+		whose string
+	}{{l.PerCallerCalls, "of one calling number"}, {l.PerDestinationCalls, "to one called number"}} {
+		if limit.calls > 0 {
+			all = append(all, "at most "+cli.Count(limit.calls, "call")+" "+limit.whose)
 		}
 	}
 	return strings.Join(all, "; ")

@@ -127,7 +127,7 @@ var errNoAccount = errors.New("the target has no token")
 
 // tellOf asks a target's API about a call.
 func (h *callHooks) tellOf(ctx context.Context, target, id string) (synthflow.Report, error) {
-	t := h.inForce.Load().targetNamed(target)
+	t := h.config().Target(target)
 	if t == nil {
 		return synthflow.Report{}, errNoAccount
 	}

@@ -141,7 +141,7 @@ func (h *callHooks) dialled(ctx context.Context, callID string) (string, error) 
 }
 
 func (h *callHooks) isVapi(target string) bool {
-	t := h.inForce.Load().targetNamed(target)
+	t := h.config().Target(target)
 	return t != nil && t.Kind == config.KindVapi
 }
 

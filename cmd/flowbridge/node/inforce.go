@@ -34,15 +34,6 @@ func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 	return &inForce{cfg, clients}, err
 }
 
-func (f *inForce) targetNamed(name string) *config.Target {
-	for i := range f.cfg.Targets {
-		if f.cfg.Targets[i].Name == name {
-			return &f.cfg.Targets[i]
-		}
-	}
-	return nil
-}
-
 // running is a configuration as read, but with the running process's sections that only a restart can change. It names
 // those that differ.
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {

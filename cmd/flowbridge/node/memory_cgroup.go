@@ -3,6 +3,7 @@ package node
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -47,7 +48,7 @@ func findCgroup(root fs.FS) (least cgroup) {
 		switch {
 		case controllers == "":
 			dir, files = "sys/fs/cgroup", cgroupV2
-		case hasController(controllers, "memory"):
+		case slices.Contains(strings.Split(controllers, ","), "memory"):
 			dir, files = "sys/fs/cgroup/memory", cgroupV1
 		default:
 			continue
@@ -86,15 +87,6 @@ func (c cgroup) use(root fs.FS) uint64 {
 		}
 	}
 	return used
-}
-
-func hasController(list, name string) bool {
-	for c := range strings.SplitSeq(list, ",") {
-		if c == name {
-			return true
-		}
-	}
-	return false
 }
 
 // unlimited is where version 1 begins to mean that there is no limit: it gives the largest number of whole pages.

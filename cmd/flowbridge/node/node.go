@@ -368,12 +368,10 @@ const (
 
 // tend renews the sign of life in the store, and logs when records can't be written.
 func (n *Node) tend(ctx context.Context) {
-	tick := time.NewTicker(aliveEvery)
-	defer tick.Stop()
 	var broken error
 	var aside string
 	unreadable := 0
-	for {
+	look := func() {
 		now := time.Now()
 		n.tending.Lock()
 		n.hooks.redirects.Tend(now)
@@ -408,12 +406,9 @@ func (n *Node) tend(ctx context.Context) {
 				Msg("records can't be read: they are left out of lists")
 		}
 		n.ladders.look()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
 	}
+	look()
+	every(ctx, aliveEvery, look)
 }
 
 // closeTimeout is how long Close waits for records to be written, legsTimeout how long for answers of peers: enough

@@ -243,7 +243,7 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 	}
 	before := s.node.inForce.Load()
 	old := before.preparers["one"]
-	ask, err := before.targetNamed("one").Prepare.Ask(template.Vars{})
+	ask, err := before.cfg.Target("one").Prepare.Ask(template.Vars{})
 	must(t, err)
 	slow := make(chan error)
 	go func() {

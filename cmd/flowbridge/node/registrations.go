@@ -56,8 +56,9 @@ func (f *figures) registrations() admin.Registrations {
 	all := admin.Registrations{Outgoing: []admin.Outgoing{}, Incoming: []admin.Incoming{}}
 	for _, r := range f.node.server.Registrations() {
 		all.Outgoing = append(all.Outgoing, admin.Outgoing{
-			Trunk: r.Trunk, State: string(r.State), Registrar: r.Registrar, Contact: r.Contact, Since: timeOf(r.Since),
-			ExpiresAt: timeOf(r.Until), NextAt: timeOf(r.Next), Failures: r.Failures, SIPStatus: r.Code, Reason: r.Reason,
+			Trunk: r.Trunk, State: string(r.State), Registrar: r.Registrar, Contact: r.Contact, Since: record.TimeOf(r.Since),
+			ExpiresAt: record.TimeOf(r.Until), NextAt: record.TimeOf(r.Next), Failures: r.Failures, SIPStatus: r.Code,
+			Reason: r.Reason,
 		})
 	}
 	for _, h := range f.node.server.Registrar().All(time.Now()) {
@@ -83,7 +84,7 @@ func incoming(holder string, bindings []record.Binding) (all []admin.Incoming) {
 		all = append(all, admin.Incoming{
 			Trunk: trunk, Target: target, Contact: b.Contact, Q: float64(b.Q) / 1000, Address: b.Received.String(),
 			Transport: b.Transport, Path: path, UserAgent: b.Agent, Node: b.Node,
-			RegisteredAt: timeOf(b.Registered), ExpiresAt: timeOf(b.Expires),
+			RegisteredAt: record.TimeOf(b.Registered), ExpiresAt: record.TimeOf(b.Expires),
 		})
 	}
 	return all
@@ -103,14 +104,6 @@ func (f *figures) holders() (all []string) {
 		}
 	}
 	return all
-}
-
-// timeOf is a time of the admin API; the zero one is null there.
-func timeOf(t time.Time) record.Time {
-	if t.IsZero() {
-		return record.Time{}
-	}
-	return record.TimeOf(t)
 }
 
 // holderOf splits what the server calls a trunk or target.

@@ -121,8 +121,7 @@ func (p *Predecessor) keep(given handedPart, f *handover.Frame) error {
 		}
 		p.streams = append(p.streams, stream{fd: f.Files[0]})
 		return cbor.Unmarshal(given.Data, &p.streams[len(p.streams)-1].state)
-	}
-	if given.Name == partCall {
+	case partCall:
 		return p.keepCall(given.Data, f.Files)
 	}
 	p.files[given.Name] = append(p.files[given.Name], f.Files...)

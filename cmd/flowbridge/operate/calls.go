@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ func listCommand() *cobra.Command {
 }
 
 func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := cli.Table(w)
 	fmt.Fprintln(t, "STARTED\tPHASE\tTRUNK\tFROM\tTO\tTARGET\tSECONDS\tID")
 	for i := range calls {
 		c := &calls[i]
@@ -56,8 +55,9 @@ func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
 	return t.Flush()
 }
 
-// withID makes a command take the id of a call, and complete it.
-func withID(c *cobra.Command, at *access, count cobra.PositionalArgs) {
+// callAccess is accessFlags of a command that takes the id of a call, and completes it.
+func callAccess(c *cobra.Command, count cobra.PositionalArgs) *access {
+	at := accessFlags(c)
 	c.Args = cli.Args(count)
 	c.ValidArgsFunction = func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		api, err := at.open(config.RightsRead)
@@ -76,6 +76,7 @@ func withID(c *cobra.Command, at *access, count cobra.PositionalArgs) {
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
 	}
+	return at
 }
 
 func showCommand() *cobra.Command {
@@ -83,8 +84,7 @@ func showCommand() *cobra.Command {
 		"Show one call, live or finished. Take the id from calls list, cdr list or the log's field call. For a live call,\n"+
 			"a Call-ID of either leg or the platform's id works, too.",
 		"  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --json")
-	at := accessFlags(c)
-	withID(c, at, cobra.ExactArgs(1))
+	at := callAccess(c, cobra.ExactArgs(1))
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var call admin.Call
@@ -159,8 +159,7 @@ func hangupCommand() *cobra.Command {
 		"End live calls: both sides are told, also while it rings, and the record has the cause operator_hangup. A call that is\n"+
 			"over already stays as it is. The server's log has the name of the operator.",
 		"  flowbridge calls hangup 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa")
-	at := accessFlags(c)
-	withID(c, at, cobra.MinimumNArgs(1))
+	at := callAccess(c, cobra.MinimumNArgs(1))
 	asJSON := c.Flags().Bool("json", false, "print the calls as they ended, as JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := at.open(config.RightsOperate)

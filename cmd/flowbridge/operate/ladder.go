@@ -16,8 +16,7 @@ func ladderCommand() *cobra.Command {
 			"The id is that of calls list and cdr list, and of the log's field call. Ladders are kept for store.ladders (7d).",
 		"  flowbridge calls ladder 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n"+
 			"  flowbridge calls ladder 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --messages | less")
-	at := accessFlags(c)
-	withID(c, at, cobra.ExactArgs(1))
+	at := callAccess(c, cobra.ExactArgs(1))
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	whole := c.Flags().Bool("messages", false, "print each message whole, below the ladder")
 	width := c.Flags().Int("width", 0, "width of the drawing, in characters (default: that of the terminal)")

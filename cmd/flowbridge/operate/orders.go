@@ -23,8 +23,7 @@ import (
 func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order, done string,
 	body func(args []string) (any, error),
 ) *cobra.Command {
-	at := accessFlags(c)
-	withID(c, at, count)
+	at := callAccess(c, count)
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		says, err := body(args[1:])

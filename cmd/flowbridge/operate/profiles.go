@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -24,11 +23,7 @@ func profilesCommand() *cobra.Command {
 	simulated := c.Flags().Bool("simulated", false, "with the addresses of flowbridge simulate NAME, a trunk and a route")
 	c.Args = cli.Args(cobra.MaximumNArgs(1))
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		var names []string
-		for _, p := range profiles.All() {
-			names = append(names, p.Name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return profiles.Names(), cobra.ShellCompDirectiveNoFileComp
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		all := profiles.All()
@@ -62,7 +57,7 @@ func profilesCommand() *cobra.Command {
 }
 
 func listProfiles(w io.Writer, all []profiles.Profile) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := cli.Table(w)
 	fmt.Fprintln(t, "NAME\tVERSION\tDATE\tTITLE")
 	for _, p := range all {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Date, p.Title)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,14 +32,14 @@ func targetsCommand() *cobra.Command {
 }
 
 func printTargets(w io.Writer, targets []live.Target) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := cli.Table(w)
 	fmt.Fprintln(t, "TARGET\tKIND\tHEALTH\tCALLS\tATTEMPTS\tFAILED\tANSWERED\tPREPARE MS\tANSWER MS\tTURNS MS\tADDRESS")
 	for i := range targets {
 		g := &targets[i]
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), cli.OrDash(g.Kind), healthOf(g),
 			ofMost(g.Calls, g.MaxCalls),
-			g.Attempts, g.Failed, percent(g.AnswerRatio), latency(g.Prepare), latency(g.Answer),
-			latency(g.Turns), cli.Shown(g.Address))
+			g.Attempts, g.Failed, cli.OrNone(g.AnswerRatio, percent), cli.OrNone(g.Prepare, latency),
+			cli.OrNone(g.Answer, latency), cli.OrNone(g.Turns, latency), cli.Shown(g.Address))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -82,16 +81,6 @@ func ofMost(n, most int) string {
 	return fmt.Sprintf("%d/%d", n, most)
 }
 
-func percent(part *float64) string {
-	if part == nil {
-		return "-"
-	}
-	return strconv.FormatFloat(*part*100, 'f', 0, 64) + "%"
-}
+func percent(part float64) string { return strconv.FormatFloat(part*100, 'f', 0, 64) + "%" }
 
-func latency(l *live.Latency) string {
-	if l == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.0f/%.0f", l.P50, l.P95)
-}
+func latency(l live.Latency) string { return fmt.Sprintf("%.0f/%.0f", l.P50, l.P95) }

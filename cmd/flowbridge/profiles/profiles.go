@@ -41,6 +41,14 @@ func All() []Profile {
 	return all
 }
 
+// Names are the names of all profiles.
+func Names() (names []string) {
+	for _, p := range All() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
 // profileOf reads what the comments at the beginning of a file say.
 func profileOf(name, text string) Profile {
 	p := Profile{Name: name, YAML: text}

@@ -41,7 +41,8 @@ type access struct {
 func newConnection(c *cobra.Command, kind string, regions []config.Region, tokenEnv string) *connection {
 	f := c.PersistentFlags()
 	o := &connection{kind: kind, regions: regions, flags: f}
-	f.StringVar(&o.region, "region", regions[0].Name, "region of the account: "+strings.Join(regionNames(regions), ", "))
+	f.StringVar(&o.region, "region", regions[0].Name,
+		"region of the account: "+strings.Join(config.RegionNames(regions), ", "))
 	f.StringVar(&o.api, "api", "", "base URL of the API (default: that of the region)")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with the bearer token, chmod 600")
 	f.StringVar(&o.tokenEnv, "token-env", tokenEnv, "environment variable with the bearer token")
@@ -54,14 +55,6 @@ func newConnection(c *cobra.Command, kind string, regions []config.Region, token
 		f.StringVar(&o.workspace, "workspace-id", "", "id of the workspace")
 	}
 	return o
-}
-
-func regionNames(regions []config.Region) []string {
-	names := make([]string, len(regions))
-	for i, r := range regions {
-		names[i] = r.Name
-	}
-	return names
 }
 
 // access reads the flags. With --dry-run no token is needed, and the transport prints requests instead of sending
@@ -84,7 +77,7 @@ func (o *connection) find(c *cobra.Command) (access, error) {
 	}
 	at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.Name == o.region })
 	if at < 0 {
-		return access{}, fmt.Errorf("--region %q: one of %s", o.region, strings.Join(regionNames(o.regions), ", "))
+		return access{}, fmt.Errorf("--region %q: one of %s", o.region, strings.Join(config.RegionNames(o.regions), ", "))
 	}
 	a := access{region: o.regions[at], workspace: o.workspace}
 	a.UserAgent, a.BaseURL = cli.UserAgent(), o.regions[at].API
@@ -138,8 +131,8 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	if err != nil {
 		return access{}, err
 	}
-	at := slices.IndexFunc(cfg.Targets, func(t config.Target) bool { return t.Name == o.target })
-	if at < 0 {
+	t := cfg.Target(o.target)
+	if t == nil {
 		var names []string
 		for i := range cfg.Targets {
 			names = append(names, cfg.Targets[i].Name)
@@ -147,7 +140,6 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 		return access{}, fmt.Errorf("--target %q: %s has no such target; it has %s", o.target, o.file,
 			strings.Join(names, ", "))
 	}
-	t := &cfg.Targets[at]
 	api, token, workspace, ok := t.Platform()
 	switch {
 	case t.Kind != o.kind:

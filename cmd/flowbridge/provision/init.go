@@ -46,7 +46,7 @@ func initCommand(b *firstConfig) *cobra.Command {
 		f.String(q.flag, "", q.asks)
 	}
 	cli.CompleteWords(c, "trunk", []string{trunkCarrier, trunkPBX})
-	cli.CompleteWords(c, "platform", platforms())
+	cli.CompleteWords(c, "platform", profiles.Names())
 	f.StringToStringVar(&b.values, "set", nil, "a value of your account, by the profile's word: AGENT_ID=…; repeatable")
 	f.StringVar(&b.secret, "secret-file", "",
 		"file with the platform's token or password (default PLATFORM.secret beside the configuration)")
@@ -117,7 +117,7 @@ func (b *firstConfig) near() (all []string) {
 // additions are trunk, targets and route, in the order in which they are put first in their lists.
 func (b *firstConfig) additions() []addition {
 	trunk := fmt.Sprintf("name: %s\nsources: [%s, local]   # local: this machine, for test calls\n",
-		b.trunk, strings.Join(b.sources(), ", "))
+		b.trunk, cli.Joined(b.source))
 	if b.country != "" {
 		trunk += fmt.Sprintf("country: %s   # completes numbers without one\n", yamlQuoted(b.country))
 	}
@@ -155,15 +155,6 @@ func (b *firstConfig) targets() (all []string) {
 	}
 	for target := range strings.SplitSeq(text, "\n  - ") {
 		all = append(all, strings.TrimSuffix(target, "\n")+"\n")
-	}
-	return all
-}
-
-// sources are the networks as they were written.
-func (b *firstConfig) sources() []string {
-	all := []string{}
-	for _, s := range b.source {
-		all = append(all, s.String())
 	}
 	return all
 }

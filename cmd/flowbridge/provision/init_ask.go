@@ -2,6 +2,7 @@ package provision
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ var questions = []question{
 		take: matching(`^(carrier|pbx)$`, "write carrier or pbx", func(a *answers) *string { return &a.trunk }),
 	},
 	{flag: "source", asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas between", take: takeSources},
-	{flag: "platform", asks: "platform: " + strings.Join(platforms(), ", "), take: takePlatform},
+	{flag: "platform", asks: "platform: " + strings.Join(profiles.Names(), ", "), take: takePlatform},
 	{
 		flag: "country", asks: "country code for numbers without one, like 1 or 49", optional: true,
 		take: matching(`^([1-9][0-9]{0,2})?$`, "write a country code, one to three digits",
@@ -87,14 +88,6 @@ func takePlatform(a *answers, text string) error {
 	}
 	a.platform, a.profile = text, all[i]
 	return nil
-}
-
-// platforms are the names of all profiles.
-func platforms() (names []string) {
-	for _, p := range profiles.All() {
-		names = append(names, p.Name)
-	}
-	return names
 }
 
 func takeSources(a *answers, text string) error {
@@ -151,10 +144,7 @@ func (q question) put(c *cobra.Command, in *bufio.Reader, a *answers) error {
 		if err != nil {
 			return fmt.Errorf("no answer to %q: %w; nothing was written", q.flag, err)
 		}
-		text := strings.TrimSpace(line)
-		if text == "" {
-			text = q.standard
-		}
+		text := cmp.Or(strings.TrimSpace(line), q.standard)
 		if text == "" && !q.optional {
 			continue
 		}

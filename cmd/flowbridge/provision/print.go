@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/rest"
@@ -112,7 +111,7 @@ func (s shower) one(o rest.Object) error {
 	if s.asJSON {
 		return cli.PrintJSON(s.out, c)
 	}
-	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	t := cli.Table(s.out)
 	for _, k := range slices.Sorted(maps.Keys(c)) {
 		fmt.Fprintf(t, "%s\t%s\n", cli.Shown(k), plainValue(c[k], 400))
 	}

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -106,11 +107,8 @@ func sourceOf(text string) (netip.Prefix, error) {
 // targetURI is the URI of the target. Its user is the imported number, in whatever form the carrier dials it, so that
 // it equals to_number.
 func (u *setup) targetURI() string {
-	host := u.sip
-	if host == "" {
-		host = fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
-	}
-	return "sip:" + u.phoneNumber + "@" + host
+	ofRegion := fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
+	return "sip:" + u.phoneNumber + "@" + cmp.Or(u.sip, ofRegion)
 }
 
 // regionName is the region of --region or --api, or "" for the host in the documents.
@@ -163,17 +161,16 @@ func (u *setup) targetText(model string) (string, error) {
 
 // targetThere says whether the target exists. Other values in it are an error.
 func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
-	for i := range cfg.Targets {
-		if t := &cfg.Targets[i]; t.Name == u.targetName {
-			if wrong := u.otherwise(t, model); len(wrong) > 0 {
-				return false, fmt.Errorf(
-					"target %s is already in the configuration, with other values: %s; change it by hand, or write another --target-name",
-					t.Name, strings.Join(wrong, "; "))
-			}
-			return true, nil
-		}
+	t := cfg.Target(u.targetName)
+	if t == nil {
+		return false, nil
 	}
-	return false, nil
+	if wrong := u.otherwise(t, model); len(wrong) > 0 {
+		return false, fmt.Errorf(
+			"target %s is already in the configuration, with other values: %s; change it by hand, or write another --target-name",
+			t.Name, strings.Join(wrong, "; "))
+	}
+	return true, nil
 }
 
 // otherwise lists the differences of an existing target.
@@ -232,7 +229,8 @@ func yamlText(s string) string {
 	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r != '-' && r != '_' && r != '/' && r != '.' && (r < '0' || r > '9') && (r < 'A' ||
 			r > 'Z') && (r < 'a' || r > 'z')
-	}) && strings.ContainsAny(s[:1], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/") && !yamlWord(s)
+	}) && strings.ContainsAny(s[:1], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/") &&
+		!slices.Contains(yamlWords, strings.ToLower(s))
 	if plain {
 		return s
 	}
@@ -244,14 +242,8 @@ func yamlQuoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// yamlWord says whether YAML gives a word a meaning of its own.
-func yamlWord(s string) bool {
-	switch strings.ToLower(s) {
-	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
-		return true
-	}
-	return false
-}
+// yamlWords are those that YAML gives a meaning of its own, in upper or lower case.
+var yamlWords = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 // errNotWritten means that the operator refused the change.
 var errNotWritten = errors.New("the configuration was not written")

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -90,10 +91,7 @@ func vapiNumbers(o *connection) *resource {
 		named:   func(o rest.Object) string { return "phone numbers with " + text(o, "sipUri") },
 		compare: rest.Compare,
 		label: func(o rest.Object) (what, id string) {
-			uri, _ := o.Text("sipUri")
-			if uri == "" { // of another provider
-				uri, _ = o.Text("number")
-			}
+			uri := cmp.Or(text(o, "sipUri"), text(o, "number")) // the latter of another provider
 			return "phone number " + uri + ", id " + text(o, "id"), text(o, "id")
 		},
 		note:   nobodyAnswers,
@@ -122,11 +120,7 @@ func vapiNumberHelp() map[string]help {
 // before serverUrl (guides).
 func vapiServer(number rest.Object) string {
 	server, _ := number.Object("server")
-	if url, _ := server.Text("url"); url != "" {
-		return url
-	}
-	url, _ := number.Text("serverUrl")
-	return url
+	return cmp.Or(text(server, "url"), text(number, "serverUrl"))
 }
 
 // nobodyAnswers is a note that all calls to the number fail because nothing takes them, or "".
@@ -140,9 +134,8 @@ func nobodyAnswers(_, number rest.Object) string {
 			return ""
 		}
 	}
-	id, _ := number.Text("id")
 	return "the number has neither an assistant nor a server, so all calls to it fail, unless a server is set for the whole account; " +
-		"delete " + cli.Shown(id) + ", and create it with --assistant-id ID or --server-url URL"
+		"delete " + cli.Shown(text(number, "id")) + ", and create it with --assistant-id ID or --server-url URL"
 }
 
 // completeVapiNumber adds --sip-user and --server-url, and checks the body.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/local"
 )
@@ -28,12 +28,8 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 	if len(cfg.Trunks) == 0 {
 		return fmt.Sprintf("%s; for a test add: trunks: [{name: test, sources: [%v]}], and a route", what, source)
 	}
-	var sources []string
-	for _, s := range cfg.Trunks[0].Sources {
-		sources = append(sources, s.String())
-	}
-	return fmt.Sprintf("%s; for a test write in trunks[0] (%s): sources: [%s], then: flowbridge reload",
-		what, cfg.Trunks[0].Name, strings.Join(append(sources, source.String()), ", "))
+	return fmt.Sprintf("%s; for a test write in trunks[0] (%s): sources: [%s, %v], then: flowbridge reload",
+		what, cfg.Trunks[0].Name, cli.Joined(cfg.Trunks[0].Sources), source)
 }
 
 // NoListener says that the Flowbridge of a configuration does not listen at an address that can't be reached, and what
@@ -42,18 +38,14 @@ func NoListener(file string, cfg *config.Config, transport string, dest netip.Ad
 	if listensAt(cfg, transport, dest) || !isIts && !local.Has(dest.Addr()) {
 		return ""
 	}
-	var all []string
 	missing := fmt.Sprintf("no %s at %v", transport, dest)
 	if !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == transport }) {
 		missing = "no " + transport
 	} else if !isIts {
 		return "" // it may be another program's port
 	}
-	for _, l := range cfg.SIP.Listen {
-		all = append(all, l.String())
-	}
 	return fmt.Sprintf("if it is the Flowbridge of %s: its sip.listen has %s, but %s; call that, or add %s://%v there and restart Flowbridge",
-		file, missing, strings.Join(all, ", "), transport, dest)
+		file, missing, cli.Joined(cfg.SIP.Listen), transport, dest)
 }
 
 // Refused says where a Flowbridge shows why it refuses a call; "" if the status says it all. options are those that
