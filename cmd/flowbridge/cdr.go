@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -195,9 +194,7 @@ func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.F
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"items": records, "next": next})
+		return cli.PrintJSON(w, map[string]any{"items": records, "next": next})
 	}
 	t := cli.Table(w)
 	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tSTATUS\tWAITED\tLASTED\tID")
