@@ -73,7 +73,7 @@ func (s *system) launch(name, log string, ready func() error, line ...string) (*
 	return c, nil
 }
 
-// startsWithin is how long what was started may take until it is there.
+// startsWithin bounds the start of a process.
 const startsWithin = 10 * time.Second
 
 // startPlatform starts the HTTP API that prepares calls.

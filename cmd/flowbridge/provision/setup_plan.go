@@ -242,7 +242,7 @@ func yamlQuoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// yamlWords are those that YAML gives a meaning of its own, in upper or lower case.
+// yamlWords have a meaning of their own in YAML, in any case.
 var yamlWords = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 // errNotWritten means that the operator refused the change.
