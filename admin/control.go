@@ -247,7 +247,7 @@ func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	c, err := a.Control.Order(r.Context(), r.PathValue("id"), OrderHangup)
 	switch {
 	case errors.Is(err, ErrNoCall):
-		a.call(w, r) // its record may have been written meanwhile
+		a.call(w, r) // it may have ended meanwhile, with a record
 	case err != nil:
 		a.ordered(w, r, c, err)
 	default:

@@ -53,7 +53,7 @@ func oldSegment(name string) (*journalSegment, error) {
 
 // newSegment makes a file that has nothing but its head.
 func newSegment(name string, number uint64) (*journalSegment, error) {
-	_ = os.Remove(name) // a new file: who has the old one open goes on with it
+	_ = os.Remove(name) // a process with the old file open goes on with it
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrNotExist) { // it was there at the start
 		return nil, fmt.Errorf("journal: the file was removed with its directory: %w; make its directory again", err)
