@@ -100,6 +100,11 @@ func (s *Agent) confirm(c *Incoming, res *sip.Response) bool {
 		case <-c.bye.ch:
 			return true
 		case <-s.sip.ctx.Done():
+			select { // no BYE before the ACK (RFC 3261 §15), which mostly is on its way
+			case <-c.acked.ch:
+			case <-c.bye.ch:
+			case <-time.After(timerT1):
+			}
 			return false
 		case <-time.After(wait):
 			_ = c.tx.Respond(res)
