@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/pion/srtp/v3"
 )
@@ -50,9 +51,9 @@ var suites = [...]suiteData{
 	SuiteAEADAES256GCM: {"AEAD_AES_256_GCM", srtp.ProtectionProfileAeadAes256Gcm, 32, 12, 16, 16, true},
 }
 
-// ParseSuite returns the suite with this name in a=crypto.
+// ParseSuite returns the suite with this name in a=crypto, in any case (RFC 4568 section 9.2).
 func ParseSuite(name string) (Suite, bool) {
-	i := slices.IndexFunc(suites[:], func(s suiteData) bool { return s.name == name })
+	i := slices.IndexFunc(suites[:], func(s suiteData) bool { return strings.EqualFold(s.name, name) })
 	return Suite(max(i, 0)), i > 0
 }
 

@@ -67,7 +67,7 @@ func TestSuites(t *testing.T) {
 			t.Errorf("%v: %d bytes, %v; want %d", s, s.KeyLen(), err, key+salt)
 		}
 	}
-	for _, name := range []string{"", "none", "aes_cm_128_hmac_sha1_80", "F8_128_HMAC_SHA1_80", "AES_192_CM_HMAC_SHA1_80"} {
+	for _, name := range []string{"", "none", "aes_cm_128_hmac_sha1_8", "F8_128_HMAC_SHA1_80", "AES_192_CM_HMAC_SHA1_80"} {
 		if s, ok := ParseSuite(name); ok {
 			t.Errorf("%q is read as %v", name, s)
 		}

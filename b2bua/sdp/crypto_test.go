@@ -29,6 +29,7 @@ func TestParseCrypto(t *testing.T) {
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + "|1048576|1:4", "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + "|2^31|1:4"},
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + "|66051:3", "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + "|2^31|66051:3"},
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + "|2^48|0:128", "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + "|2^31|0:128"},
+		{"1 aes_cm_128_hmac_Sha1_80 inline:" + k80, "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
 		{"2 AEAD_AES_256_GCM inline:" + gcm, "2 AEAD_AES_256_GCM inline:" + gcm},
 		{"2 AEAD_AES_256_GCM inline:" + strings.TrimRight(gcm, "="), "2 AEAD_AES_256_GCM inline:" + gcm},
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + " WSH=128 KDR=0 -FUTURE=1", "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
