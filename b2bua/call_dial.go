@@ -146,8 +146,7 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	in := &reach.Invitation{
 		Target: a.target, Vars: vars, TriedTCP: f.TriedTCP, Heard: a.heard,
 		Options: c.server.legOptions(a.side(), local, a.target.Options()),
-		Offer: a.offer.ForTarget(at, a.crypto.Offering(), a.formats,
-			c.bridge.Agreement.DirectionFor(a.offer, a.plan.Replaces())),
+		Offer:   a.offer.ForTarget(at, a.crypto.Offering(), a.formats, sdp.SendRecv),
 		In: outbound.Inbound{
 			Invite: invited, Source: cmp.Or(a.plan.Source, invited), Trusted: c.trunk.Caller.Trusted,
 			Privacy: outbound.WithheldFrom(vars, c.privacy),

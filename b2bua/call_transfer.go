@@ -334,7 +334,7 @@ func (tr *transfers) connected(t *transfer) {
 }
 
 // resume offers the caller the session again if the caller was told that the agent
-// holds the call. The new target does not hold it.
+// holds the call (reinvite: relay). The new target does not hold it.
 func (tr *transfers) resume() {
 	c := tr.call
 	if told, err := sdp.Read(c.a.Leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {

@@ -22,7 +22,6 @@ type Agreement struct {
 	Description [2]*sdp.Description // in force, by side
 	// gives number and order of the streams in our descriptions to a side (RFC 3264 section 8)
 	StreamOrder [2]*sdp.Description
-	OnHold      [2]bool                  // a side wants no media
 	Changes     [2][]media.PayloadChange // of the media from a side
 	Before      [2]*Before               // the session before the last change, by the side that wanted it
 
@@ -110,21 +109,6 @@ func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sd
 	return a.Offer.Offerable(both)
 }
 
-// DirectionFor is the direction of an offer to a target: the caller's, unless we make
-// the offer ourselves. For a transfer the agent's hold does not count.
-func (a *Agreement) DirectionFor(offer *sdp.Description, transfer bool) sdp.Direction {
-	switch {
-	case !transfer && a.Late:
-		return sdp.SendRecv
-	case !transfer:
-		return offer.PassedOn()
-	case a.OnHold[media.SideA]:
-		return sdp.SendOnly
-	default:
-		return sdp.SendRecv
-	}
-}
-
 // SessionToward describes the present session to a side, with our media at this
 // address and with this transport.
 func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.StreamTransport,
@@ -140,12 +124,6 @@ func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.S
 	}
 	a.SentTo[side] = a.toldTo(side, far.Formats())
 	return far.Answering(a.StreamOrder[side], at, over, a.SentTo[side], sdp.SendRecv), nil
-}
-
-// TakeStreams notes that our descriptions to a side have the streams of d from now on,
-// and whether the side holds the call.
-func (a *Agreement) TakeStreams(side media.Side, d *sdp.Description) {
-	a.OnHold[side], a.StreamOrder[side] = d.Held(), d
 }
 
 // KeepBefore keeps the present session, in case our answer to a change never reaches

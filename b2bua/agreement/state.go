@@ -20,7 +20,6 @@ type State struct {
 	CodecName   string                 `cbor:"8,keyasint,omitempty"`
 	Description [2]int                 `cbor:"9,keyasint,omitempty"`
 	StreamOrder [2]int                 `cbor:"10,keyasint,omitempty"`
-	OnHold      [2]bool                `cbor:"11,keyasint,omitempty"`
 	Offers      int                    `cbor:"12,keyasint,omitempty"`
 }
 
@@ -38,8 +37,8 @@ func (a *Agreement) State(room []sdp.DescriptionState) State {
 		return i + 1
 	}
 	k := State{
-		Offer: place(a.Offer), Late: a.Late, Answer: a.Answer, CodecName: a.CodecName, OnHold: a.OnHold,
-		Offers: a.offers, Described: room,
+		Offer: place(a.Offer), Late: a.Late, Answer: a.Answer, CodecName: a.CodecName, Offers: a.offers,
+		Described: room,
 	}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		k.Description[side], k.StreamOrder[side] = place(a.Description[side]), place(a.StreamOrder[side])
@@ -65,8 +64,7 @@ func Restore(k *State) Agreement {
 		return all[place-1]
 	}
 	a := Agreement{
-		Offer: at(k.Offer), Late: k.Late, Answer: k.Answer, CodecName: k.CodecName, OnHold: k.OnHold,
-		offers: k.Offers,
+		Offer: at(k.Offer), Late: k.Late, Answer: k.Answer, CodecName: k.CodecName, offers: k.Offers,
 	}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		a.Description[side], a.StreamOrder[side] = at(k.Description[side]), at(k.StreamOrder[side])

@@ -86,17 +86,17 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 	a := b.Call.Half(media.SideA)
 	if b.Agreement.Late {
 		formats := answer.Decided()
-		b.Agreement.Answer = answer.ForTarget(b.Media.at(media.SideA), a.Crypto.Offering(), formats, sdp.AsIs)
+		b.Agreement.Answer = answer.ForTarget(b.Media.at(media.SideA), a.Crypto.Offering(), formats, sdp.SendRecv)
 		b.Agreement.SentTo[media.SideA] = formats
 		b.Agreement.Tell(media.SideA, formats)
 		return
 	}
 	formats := answer.Common(b.Agreement.Offer) // it may have events that only the target was offered
-	b.Agreement.TakeStreams(media.SideA, b.Agreement.Offer)
+	b.Agreement.StreamOrder[media.SideA] = b.Agreement.Offer
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)
 	b.Agreement.Answer = answer.Answering(b.Agreement.Offer, b.Media.at(media.SideA),
-		b.Media.answering(a, b.Agreement.Offer), formats, sdp.AsIs)
+		b.Media.answering(a, b.Agreement.Offer), formats, b.Agreement.Offer.Mirrored())
 	b.Media.SetPeer(media.SideA, b.Agreement.Offer)
 }
 

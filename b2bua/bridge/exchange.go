@@ -128,7 +128,7 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 	answer := b.Agreement.ForSide(side, d, es.keyed()).
 		Answering(d, b.Media.at(side), b.Media.answering(from, d), formats, d.Mirrored())
 	before := b.Agreement.Description[side]
-	b.Agreement.TakeStreams(side, d)
+	b.Agreement.StreamOrder[side] = d
 	b.Agreement.KeepBefore(side, false)
 	b.Agreement.SentTo[side] = formats
 	b.Media.SetPeer(side, d)
@@ -171,7 +171,11 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 		return
 	}
 	like := b.Agreement.StreamOrder[to.Side]
-	offer := wanted.Answering(like, b.Media.at(to.Side), to.Crypto.Offering(), formats, d.PassedOn())
+	way := d.PassedOn()
+	if b.Call.Policy().Reinvite == config.ReinviteAuto {
+		way = sdp.SendRecv // the end of a hold need not be a change of codec
+	}
+	offer := wanted.Answering(like, b.Media.at(to.Side), to.Crypto.Offering(), formats, way)
 	patience := consultUpdate
 	if f.Method == sip.INVITE {
 		patience = consultInvite
@@ -230,12 +234,16 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 		es.Restore(x.to)
 		return
 	}
-	reply := seen.Answering(x.offer, b.Media.at(side), b.Media.answering(x.from, x.offer), told, sdp.AsIs)
+	way := sdp.AsIs
+	if b.Call.Policy().Reinvite == config.ReinviteAuto {
+		way = x.offer.Mirrored()
+	}
+	reply := seen.Answering(x.offer, b.Media.at(side), b.Media.answering(x.from, x.offer), told, way)
 	b.Agreement.KeepBefore(side, true)
 	b.Agreement.SentTo[side], b.Agreement.SentTo[side.Other()] = told, x.formats
 	b.Agreement.Tell(side, told)
 	b.Agreement.Tell(side.Other(), answer.Formats())
-	b.Agreement.TakeStreams(side, x.offer)
+	b.Agreement.StreamOrder[side] = x.offer
 	b.Media.SetPeer(side, x.offer)
 	b.Media.SetPeer(side.Other(), answer)
 	b.PeerLog.Info().Str("codec", b.Agreement.CodecName).Stringer("side", side).Msg("session renegotiated")

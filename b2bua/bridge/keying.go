@@ -71,8 +71,7 @@ func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
 // address there.
 func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
 	b.Media.Addr[media.SideB] = addr
-	b.Agreement.OnHold[media.SideB], b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = false, nil,
-		[2]*agreement.Before{}
+	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
 	b.Agreement.Tell(media.SideB, answer.Formats())
 	b.Plug(offered, answer)
 	b.Media.ListenForDigits()

@@ -168,7 +168,7 @@ func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	offer := b.Agreement.Offer
 	answer := offer.Only(k, offer.Formats())
 	formats := answer.Formats()
-	b.Agreement.TakeStreams(media.SideA, offer)
+	b.Agreement.StreamOrder[media.SideA] = offer
 	b.Agreement.Answer = answer.Answering(offer, b.Media.at(media.SideA),
 		b.Media.answering(b.Call.Half(media.SideA), offer), formats, offer.Mirrored())
 	b.Agreement.SentTo[media.SideA] = formats

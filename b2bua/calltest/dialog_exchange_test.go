@@ -36,6 +36,12 @@ far: hears :44000
 e: says METHOD (8 101 :42002 sendonly) ; gets 200 ; acks # the new codec is that of the call
 far: silent 1s
 
+== a hold that comes with another codec stays here, and so does the other side's own
+e: says METHOD (8 101 :42000 sendonly)
+far: gets INVITE (8 101 sendrecv) ; takes (8 101 inactive)
+e: gets 200 (8 101 recvonly) ; acks ; says METHOD (8 101 :42000) ; gets 200 (8 101 sendrecv) ; acks
+far: says METHOD (8 101 :44000) ; gets 200 (8 101 sendrecv) ; acks ; hears :44000
+
 == an answer that can't be used is refused, and who gave it gets the session back
 e: says METHOD (8 101 :42000)
 far: gets INVITE ; takes (18 :44000)

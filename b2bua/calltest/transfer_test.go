@@ -148,6 +148,15 @@ carrier: gets INVITE ; takes ; hears
 spare: hears :41000
 carrier: hangs up on spare
 
+== nor because the caller holds
+carrier: says INVITE (:20000 inactive) ; gets 200 (inactive) ; acks
+agent: refers to <tel:4711>
+spare: gets INVITE (sendrecv) ; takes
+agent: notified 200 terminated ; gets BYE ; says 200
+carrier: says INVITE (:20000) ; gets 200 (sendrecv) ; acks ; hears
+spare: silent 1s
+carrier: hangs up on spare
+
 == while somebody is called the codec stays as it was offered
 agent: refers to <tel:4711>
 spare: gets INVITE
