@@ -96,9 +96,9 @@ func (a *attempt) status() int {
 	return 0
 }
 
-// readAnswer reads the target's answer, of at most limit bytes.
-func (a *attempt) readAnswer(body []byte) (*sdp.Description, error) {
-	return a.line.ReadAnswer(body, a.formats)
+// readAnswer reads the answer of the target that is called.
+func (all *attempts) readAnswer(body []byte) (*sdp.Description, error) {
+	return all.call.bridge.ReadAnswer(&all.current.line.Half, body, all.current.formats)
 }
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.

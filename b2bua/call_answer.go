@@ -1,11 +1,11 @@
 package b2bua
 
 import (
-	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/media"
 )
 
 // readOffer reads the caller's session description. Without one we offer the
@@ -25,7 +25,7 @@ func (c *Call) readOffer() (phase, bool) {
 		return nil, true
 	}
 	if err := c.bridge.TakeOffer(body); err != nil {
-		code, cause, why := bridge.BadOffer(err)
+		code, cause, why := c.bridge.BadOffer(media.SideA, err)
 		return c.refuse(code, cause, why), false
 	}
 	return nil, true
@@ -33,7 +33,7 @@ func (c *Call) readOffer() (phase, bool) {
 
 // takeAnswer puts the target's answer into force.
 func (all *attempts) takeAnswer(body []byte) error {
-	answer, err := all.current.readAnswer(body)
+	answer, err := all.readAnswer(body)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	case leg.AnswerReady:
 		if err := c.bridge.Exchanges.AnswerReady(&from.Half, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", from.Side).Msg("no usable answer in ACK")
+			c.ladder.Decide("the answer in the ACK can't be used: %v", err)
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
 		c.notes.mark()

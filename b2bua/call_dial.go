@@ -222,7 +222,7 @@ func (all *attempts) badAnswer(err error) {
 	a := all.current
 	all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Msg("target's SDP answer not usable")
 	all.call.step(a.line, leg.Hangup{Why: cause.BadAnswer})
-	all.failed(attemptEnd{code: 200, cause: bridge.CauseOfAnswer(err)})
+	all.failed(attemptEnd{code: 200, cause: bridge.CauseOfAnswer(err), err: err})
 	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {
 		all.triesPlain()
 	}

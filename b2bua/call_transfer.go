@@ -249,7 +249,7 @@ func (tr *transfers) rings(f leg.Progress) {
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.attempts.current.readAnswer(f.SDP)
+	answer, err := c.attempts.readAnswer(f.SDP)
 	if err != nil {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
@@ -262,7 +262,7 @@ func (tr *transfers) rings(f leg.Progress) {
 // answered bridges the caller to the new target, once that can be heard.
 func (tr *transfers) answered(f leg.Answered) {
 	c := tr.call
-	answer, err := c.attempts.current.readAnswer(f.SDP)
+	answer, err := c.attempts.readAnswer(f.SDP)
 	var seen *sdp.Description // by the caller
 	if err == nil {
 		seen = answer.InNumbersOf(c.bridge.Agreement.OnlyAgreedCodec(media.SideA, c.bridge.Agreement.Offer))

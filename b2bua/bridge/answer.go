@@ -14,27 +14,46 @@ import (
 	"flowbridge/media"
 )
 
-// BadOffer says how an unusable offer is refused.
-func BadOffer(err error) (code int, why cause.Cause, header sip.Header) {
-	if errors.Is(err, sdp.ErrNoAddress) {
-		return 400, cause.BadOffer, message.Warning("399 " + sdp.ErrNoAddress.Error())
+// BadOffer returns how a side's unusable offer is refused, and notes what is wrong with it.
+func (b *Bridge) BadOffer(from media.Side, err error) (code int, why cause.Cause, header sip.Header) {
+	b.PeerLog.Warn().Err(err).Stringer("side", from).Msg("offer not usable")
+	b.Ladder.Decide("the offer of side %v can't be used: %v", from, err)
+	is := func(kinds ...error) bool {
+		return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 	}
-	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
-		return 400, cause.BadOffer, message.Warning("399 " + sdp.ErrMalformed.Error())
+	code, why = 488, cause.NoCommonCodec
+	warns := "304 "
+	switch {
+	case is(sdp.ErrNoAddress, sdp.ErrMalformed, sdp.ErrTooLong):
+		code, why, warns = 400, cause.BadOffer, "399 "
+	case is(sdp.ErrNeedsSRTP, sdp.ErrNoSuite, sdp.ErrNoKey, sdp.ErrKeying, sdp.ErrNoPrint):
+		why = cause.SRTPRequired
+	case is(sdp.ErrNetwork):
+		warns = "300 "
+	case is(sdp.ErrFamily):
+		warns = "301 "
+	case is(sdp.ErrNoCodec):
+		warns = "305 "
 	}
-	if slices.ContainsFunc([]error{sdp.ErrNeedsSRTP, sdp.ErrNoSuite, sdp.ErrNoKey, sdp.ErrKeying, sdp.ErrNoPrint},
-		func(e error) bool { return errors.Is(err, e) }) {
-		return 488, cause.SRTPRequired, message.Warning("304 " + err.Error())
+	return code, why, message.Warning(warns + err.Error())
+}
+
+// ReadAnswer reads a leg's answer to our offer of these formats.
+func (b *Bridge) ReadAnswer(from *Half, body []byte, offered []sdp.Format) (*sdp.Description, error) {
+	if len(body) > message.MaxSDP {
+		return nil, sdp.ErrTooLong
 	}
-	if errors.Is(err, sdp.ErrNoCodec) {
-		return 488, cause.NoCommonCodec, message.Warning("305 " + err.Error())
+	answer, err := sdp.Read(body, b.Media.accept(from.Side, from.Crypto.AcceptAnswer()))
+	if err != nil {
+		return nil, err
 	}
-	return 488, cause.NoCommonCodec, message.Warning("304 " + err.Error())
+	from.Crypto.Answered(answer)
+	return answer.KeepOffered(offered)
 }
 
 // TakeOffer takes the caller's offer, before any answer.
 func (b *Bridge) TakeOffer(body []byte) error {
-	offer, err := sdp.Read(body, b.Call.Half(media.SideA).Crypto.Accept())
+	offer, err := sdp.Read(body, b.Media.accept(media.SideA, b.Call.Half(media.SideA).Crypto.Accept()))
 	if err == nil {
 		b.Agreement.Offer, b.Agreement.Description[media.SideA] = offer, offer
 	}
@@ -69,7 +88,7 @@ func (b *Bridge) TakeTarget(answer *sdp.Description, offered []sdp.Format) {
 // TakeCustomer takes a called customer's answer to an offer of these formats. Agents are offered the codec it chose.
 func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	customer := b.Call.Half(media.SideA)
-	answer, err := customer.ReadAnswer(body, offered)
+	answer, err := b.ReadAnswer(customer, body, offered)
 	if err != nil {
 		return err
 	}

@@ -57,24 +57,14 @@ func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 	err := sdp.ErrTooLong
 	var d *sdp.Description
 	if len(f.SDP) <= message.MaxSDP {
-		d, err = sdp.Read(f.SDP, from.Crypto.Accept())
-	}
-	if err == nil && !b.Media.reaches(from.Side, d) {
-		err = errNoFamily
+		d, err = sdp.Read(f.SDP, b.Media.accept(from.Side, from.Crypto.Accept()))
 	}
 	if err != nil {
-		code, _, why := BadOffer(err)
+		code, _, why := b.BadOffer(from.Side, err)
 		from.Step(Rejection(code, why))
 		return nil, false
 	}
 	return d, true
-}
-
-// reaches says whether our media can go to the address in a description. A host name
-// is not looked up: the address is learned from the side's RTP.
-func (m *Media) reaches(side media.Side, d *sdp.Description) bool {
-	rtp := d.RTP()
-	return !rtp.IsValid() || rtp.Addr().Is4() == m.session.Local(side).Addr().Is4()
 }
 
 // Offered is a re-INVITE or UPDATE of a call that is up.
@@ -217,7 +207,7 @@ func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
 // answerOf gives the side that wanted a change the other side's answer.
 func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	b := es.bridge
-	answer, err := x.to.ReadAnswer(f.SDP, x.formats)
+	answer, err := b.ReadAnswer(x.to, f.SDP, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
 			b.PeerLog.Warn().Err(err).Stringer("side", x.to.Side).Msg("answer to a change not usable")
@@ -339,7 +329,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := from.ReadAnswer(f.SDP, b.Agreement.SentTo[side])
+	answer, err := b.ReadAnswer(from, f.SDP, b.Agreement.SentTo[side])
 	if err == nil && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}

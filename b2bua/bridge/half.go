@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
@@ -28,17 +27,4 @@ type Half struct {
 	// Confirmed: the peer is where its signalling comes from, it has answered what was sent there. The INVITE of a
 	// caller may be forged.
 	Confirmed bool
-}
-
-// ReadAnswer reads the leg's answer to our offer of these formats.
-func (h *Half) ReadAnswer(body []byte, offered []sdp.Format) (*sdp.Description, error) {
-	if len(body) > message.MaxSDP {
-		return nil, sdp.ErrTooLong
-	}
-	answer, err := sdp.Read(body, h.Crypto.AcceptAnswer())
-	if err != nil {
-		return nil, err
-	}
-	h.Crypto.Answered(answer)
-	return answer.KeepOffered(offered)
 }

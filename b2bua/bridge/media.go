@@ -67,7 +67,11 @@ type Media struct {
 // target, on the address wanted if that is valid.
 func (m *Media) Open(target, wanted netip.Addr) error {
 	b := m.bridge
-	bindA, nameA, err := b.Address(b.Source.Addr(), b.Trunk.Caller.Media.Address)
+	caller := b.Source.Addr()
+	if d := b.Agreement.Offer; d != nil && d.RTP().IsValid() && d.RTP().Addr().Is4() != caller.Is4() {
+		caller = d.RTP().Addr()
+	}
+	bindA, nameA, err := b.Address(caller, b.Trunk.Caller.Media.Address)
 	if err != nil {
 		return err
 	}
@@ -85,6 +89,20 @@ func (m *Media) Open(target, wanted netip.Addr) error {
 	b.Ladder.Watch(session)
 	m.Addr = [2]netip.Addr{nameA, nameB}
 	return nil
+}
+
+// accept has a side's streams taken only if our media has the family of their address.
+func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
+	if m.session != nil {
+		a.NoIP6 = m.session.Local(side).Addr().Is4()
+		a.NoIP4 = !a.NoIP6
+		return a
+	}
+	listens := func(is4 bool) bool {
+		return slices.ContainsFunc(m.bridge.Config.Listen, func(l config.MediaListener) bool { return l.Addr.Is4() == is4 })
+	}
+	a.NoIP4, a.NoIP6 = !listens(true), !listens(false)
+	return a
 }
 
 // OpenToward is Open for a customer who is called at an address before any agent. The agent's side has the address

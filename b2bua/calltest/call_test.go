@@ -178,6 +178,44 @@ carrier: gets 200 | text: ~c=IN IP4 198.51.100.1 ; acks ; hangs up on agent`)
 carrier: calls 15075785607 (0 101 homeless) ; gets 400 | Warning: 399 flowbridge "no c= line with an address for the audio" ; acks
 record: failed bad_offer system
 
+== an offer that can't be read says why, and shows no key
+carrier: calls 15075785607 (0 101 :70000) ; gets 400 | Warning: 399 flowbridge "not a session description: port \"70000\"" ; acks
+record: failed bad_offer system
+
+== media can't go to an address of another family, or to another network (RFC 3261 section 20.43)
+carrier: calls 15075785607 (0 101 host=2001:db8::7) ; gets 488 | Warning: 301 flowbridge "media has no address of the family in c=" ; acks
+record: failed no_common_codec system
+
+== and a target that answers with one is no target
+carrier: calls 15085785607
+agent: gets INVITE ; says 183 (host=2001:db8::7)
+carrier: silent 1s
+agent: says 200 (host=2001:db8::7) to INVITE ; gets ACK ; gets BYE ; says 200
+spare: gets INVITE ; takes (8 101)
+carrier: gets 200 ; acks ; hangs up on spare | attempts: agent bad_answer, spare
+
+== media of a caller is of the family in c=, whichever its signalling is of
+with: listen: ["198.51.100.1"] => listen: ["198.51.100.1", "2001:db8::1"]
+carrier: calls 15075785607 (0 101 host=2001:db8::7) ; gets 180
+agent: gets INVITE ; takes
+carrier: gets 200 | text: ~c=IN IP6 2001:db8::1 ; acks ; hears [2001:db8::7]:20000 ; hangs up on agent
+
+== a target that is called while the caller holds is not told: the hold is kept here
+carrier: calls 15075785607 (0 101 inactive) ; gets 180
+agent: gets INVITE (sendrecv) ; takes
+carrier: gets 200 (inactive) ; acks ; hears :20000 held ; says INVITE (sendrecv) ; gets 200 (sendrecv) ; acks ; hears
+agent: silent 1s
+carrier: hangs up on agent
+
+== and a caller whose target holds from the beginning is not told
+carrier: calls 15075785607 (0 101 recvonly) ; gets 180
+agent: gets INVITE (sendrecv) ; says 183 (sendonly)
+carrier: gets 183 (sendonly)
+agent: takes (sendonly)
+carrier: gets 200 same ; acks ; says INVITE (sendrecv) ; gets 200 (sendrecv) ; acks
+agent: says INVITE (sendrecv) ; gets 200 (sendrecv) ; acks
+carrier: silent 1s ; hangs up on agent
+
 == and early media without it is not passed on
 carrier: calls 15085785607
 agent: gets INVITE ; says 183 (0 101 homeless)

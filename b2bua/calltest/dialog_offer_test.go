@@ -116,6 +116,7 @@ func TestBadOffersInMidCall(t *testing.T) {
 			{siptest.SessionAt(e.address, 40000, "0 101") + strings.Repeat("a=x:"+strings.Repeat("y", 60)+"\r\n", 150), "400"},
 			{withoutAddress(siptest.SessionAt(e.address, 40000, "0 101")), "400"},
 			{siptest.SessionAt(e.address, 0, "0 101"), "488"},
+			{siptest.SessionAt("2001:db8::7", 40000, "0 101"), "488"},
 			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "m=audio 40000 RTP/AVP 0", "m=image 40000 udptl t38", 1), "488"},
 			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "RTP/AVP", "RTP/SAVP", 1), "488"},
 		} {

@@ -150,6 +150,8 @@ type Accept struct {
 	ours   []cryptoLine // that were offered, if an answer is read
 	dtls   bool         // keys come from DTLS, not from a=crypto
 	Any    bool         // every stream, as in a description of this server's own
+
+	NoIP4, NoIP6 bool // our media has no address of the family
 }
 
 // rank returns the rank of an audio stream, 0: it is not taken. chosen is how it is secured,

@@ -17,6 +17,8 @@ var (
 	ErrNoCodec   = errors.New("no codec in common")
 	ErrMalformed = errors.New("not a session description")
 	ErrNoAddress = errors.New("no c= line with an address for the audio")
+	ErrNetwork   = errors.New("media has no network of the type in c=")
+	ErrFamily    = errors.New("media has no address of the family in c=")
 	ErrRejected  = errors.New("audio was rejected")
 	ErrTooLong   = errors.New("longer than a session description may be")
 )
@@ -73,8 +75,8 @@ func Read(body []byte, accept Accept) (*Description, error) {
 		section, text = cutSection(text)
 		line, lines := cutLine(section)
 		m, ok := readMedia(line[2:])
-		if !ok {
-			return nil, fmt.Errorf("%w: %q", ErrMalformed, line)
+		if !ok && m.kind == "audio" {
+			return nil, malformed("line %.60q", line)
 		}
 		if d.streams != nil {
 			d.streams = append(d.streams, line[2:])
@@ -127,6 +129,8 @@ type audioStreams struct {
 	secure   bool // one is SRTP
 	other    bool // one is SRTP, with keys from elsewhere
 	spoilt   bool // one has an acceptable suite with an unusable key or parameter
+
+	away error // why our media can't go to one that could be taken otherwise
 }
 
 // add considers a stream. It is taken if it ranks higher than those before it; by is
@@ -149,6 +153,10 @@ func (a *audioStreams) add(m mediaLine, session, lines string) (taken bool, by *
 	if rank <= a.best {
 		return false, nil
 	}
+	if err := a.accept.reaches(session, lines); err != nil {
+		a.away = err
+		return false, nil
+	}
 	a.best = rank
 	return true, by
 }
@@ -158,6 +166,8 @@ func (a *audioStreams) missing() error {
 	mode := a.accept.mode
 	secured := mode != config.SRTPOff && mode != ""
 	switch {
+	case a.away != nil:
+		return a.away
 	case a.rejected:
 		return ErrRejected
 	case a.spoilt && a.accept.dtls:
@@ -195,10 +205,30 @@ func (d *Description) readAddress(port string) error {
 	number, count, ranged := strings.Cut(port, "/")
 	n, ok := message.Decimal(number, 65535)
 	if !ok || n == 0 || ranged && !message.AllDigits(count) {
-		return fmt.Errorf("%w: port %q", ErrMalformed, port)
+		return malformed("port %.60q", port)
 	}
 	d.port = uint16(n) // at most 65535
 	d.rtp = connAddr(d.connection, n)
+	return nil
+}
+
+// reaches returns ErrNetwork or ErrFamily if our media can't go to the address of a stream (RFC 8866 section 5.7). It takes a
+// host name and the addresses that mean hold: the RTP shows where to send.
+func (p Accept) reaches(session, stream string) error {
+	value, own := valueOf(stream, 'c')
+	if !own {
+		value, _ = valueOf(session, 'c')
+	}
+	network, rest := cutField(value)
+	kind, address := cutField(rest)
+	rtp := connAddr(address, 1)
+	switch {
+	case network != "IN" && network != "":
+		return ErrNetwork
+	case kind != "IP4" && kind != "IP6" && kind != "", rtp.IsValid() && (p.NoIP4 && rtp.Addr().Is4() ||
+		p.NoIP6 && rtp.Addr().Is6()):
+		return ErrFamily
+	}
 	return nil
 }
 
@@ -212,7 +242,7 @@ func readConnection(section string) (address string, has bool, err error) {
 	kind, rest := cutField(rest)
 	address, rest = cutField(rest)
 	if network != "IN" || (kind != "IP4" && kind != "IP6") || rest != "" {
-		return "", true, fmt.Errorf("%w: %q", ErrMalformed, "c="+value)
+		return "", true, fmt.Errorf("%w: line %.60q", ErrMalformed, "c="+value)
 	}
 	return address, true, nil
 }

@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -43,7 +44,14 @@ func TestParseDescriptionErrors(t *testing.T) {
 		{"ports", head + "m=audio 20000/2 RTP/AVP 0\n", nil},
 		{"ports that are none", head + "m=audio 20000/x RTP/AVP 0\n", ErrMalformed},
 		{"blank in front", head + "m= audio 20000 RTP/AVP 0\n", ErrMalformed},
-		{"no tokens", head + "m=audio 20000 RTP/AVP 0\nm=vid\xc3\xa9o 20002 RTP/AVP 31\n", ErrMalformed},
+		{"no tokens", head + "m=audio 20000 RTP/AVP 0 \xe9\n", ErrMalformed},
+		{"no tokens of another stream", head + "m=audio 20000 RTP/AVP 0\nm=vid\xe9o 20002 RTP/AVP 31\n", nil},
+		{"no formats of another stream", head + "m=audio 20000 RTP/AVP 0\nm=video 0 RTP/AVP\n", nil},
+		{"a blank behind the version", "v=0 \t" + head[3:] + "m=audio 20000 RTP/AVP 0\n", nil},
+		{"another version", "v=01" + head[3:] + "m=audio 20000 RTP/AVP 0\n", ErrMalformed},
+		{"another network", noAddress + "c=ATM NSAP 47.0091\nm=audio 20000 RTP/AVP 0\n", ErrNetwork},
+		{"another kind of address", noAddress + "m=audio 20000 RTP/AVP 0\nc=IN E164 +4930123456\n", ErrFamily},
+		{"another network, and a good one", noAddress + "m=audio 20000 RTP/AVP 0\nc=TN RFC2543 +4930123456\nm=audio 20002 RTP/AVP 0\nc=IN IP4 192.0.2.1\n", nil},
 		{"more than an address", noAddress + "c=IN IP4 192.0.2.1 a=sendonly\nm=audio 20000 RTP/AVP 0\n", ErrMalformed},
 		{"bandwidth beyond measure", head + "b=AS:18446744073709551616\nm=audio 20000 RTP/AVP 0\n", ErrMalformed},
 		{"no formats", head + "m=audio 20000 RTP/AVP\n", ErrMalformed},
@@ -51,6 +59,37 @@ func TestParseDescriptionErrors(t *testing.T) {
 		_, err := Parse(siptest.CRLF(tt.sdp))
 		if !errors.Is(err, tt.want) || (tt.want == nil) != (err == nil) {
 			t.Errorf("%s: %v; want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+// Of streams at addresses of several families the first is taken that media can go to, also where another ranks higher.
+func TestFamilies(t *testing.T) {
+	const ip4, ip6 = "m=audio 4000 RTP/AVP 0\nc=IN IP4 192.0.2.1\n", "m=audio 4002 RTP/AVP 0\nc=IN IP6 2001:db8::1\n"
+	for _, tt := range []struct {
+		streams    string
+		not4, not6 bool
+		want       string
+	}{
+		{ip4 + ip6, false, false, "4000"},
+		{ip4 + ip6, false, true, "4000"},
+		{ip4 + ip6, true, false, "4002"},
+		{ip6 + ip4, false, true, "4000"},
+		{ip6, false, true, ErrFamily.Error()},
+		{ip4, true, false, ErrFamily.Error()},
+		{ip6 + "m=audio 0 RTP/AVP 0\n", false, true, ErrFamily.Error()},
+		{"m=audio 4004 RTP/AVP 0\n", false, true, ErrFamily.Error()}, // by the session's c=
+		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 ::ffff:192.0.2.1\n", false, true, "4004"},
+		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 ::\n", false, true, "4004"},
+		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 host.example\n", false, true, "4004"},
+	} {
+		d, err := Read(siptest.CRLF("v=0\nc=IN IP6 2001:db8::2\n"+tt.streams), Accept{NoIP4: tt.not4, NoIP6: tt.not6})
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = strconv.Itoa(d.Port())
+		}
+		if got != tt.want {
+			t.Errorf("%q, not IPv4 %v, not IPv6 %v: %s; want %s", tt.streams, tt.not4, tt.not6, got, tt.want)
 		}
 	}
 }
@@ -113,6 +152,26 @@ func TestMuxesOfADescription(t *testing.T) {
 	for _, d := range []*Description{nil, {}} {
 		if d.Muxes() {
 			t.Errorf("%+v muxes; want it not to", d)
+		}
+	}
+}
+
+// Junk in an attribute does not reach the other side: the line is left out, and what it says is not taken.
+func TestJunkIsLeftOut(t *testing.T) {
+	at := netip.MustParseAddrPort("198.51.100.1:10000")
+	for line, kept := range map[string]bool{
+		"a=rtpmap:0 PCMU/8000": true, "a=rtpmap:0 PCMU/8000 ": true, "a=rtpmap:0 PCMU": true, "a=rtpmap:0 PCMU/8000/1": true,
+		"a=rtpmap:0 PCMU/8000/": true, "a=fmtp:0 x=\"y z\";é": true, "a=rtcp-fb:0 nack pli": true, "a=label:é\t1": true,
+		"a=rtpmap:0 PCMU/8000x": false, "a=rtpmap:0 PCMU/x8000": false, "a=rtpmap:0 PCMU/": false, "a=rtpmap:0 PCMU/0": false,
+		"a=rtpmap:0 PCMU/8000/1/1": false, "a=rtpmap:0 PCMU/8000 junk": false, "a=rtpmap:0 PC\x01MU/8000": false,
+		"a=rtpmap:0 PCM\xb5/8000": false, "a=rtpmap:0 PCMU/99999999999": false, "a=rtpmap:0 <PCMU>/8000": false,
+		"a=fmtp:0 x=\x1b[2J": false, "a=rtcp-fb:0 nack\x7f": false, "a=label:\x08": false,
+	} {
+		d, err := Parse(siptest.CRLF("v=0\nc=IN IP4 192.0.2.10\nm=audio 20000 RTP/AVP 0\n" + line + "\n"))
+		must(t, err)
+		out := d.ForTarget(at, StreamTransport{}, d.Formats(), AsIs)
+		if got := bytes.Contains(out, []byte(line+"\r\n")); got != kept || d.Speaks() != PCMU {
+			t.Errorf("%q goes on: %v; want %v\n%q", line, got, kept, out)
 		}
 	}
 }

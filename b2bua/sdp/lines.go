@@ -3,6 +3,8 @@ package sdp
 import (
 	"bytes"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,12 +28,13 @@ func condensed(body []byte) (string, error) {
 		}
 		// The other side might read a lone CR or a NUL as a line end.
 		if len(line) < 2 || line[1] != '=' || bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, 0) >= 0 {
-			return "", malformed("line %q", line)
+			return "", malformed("line %.60q", string(line))
 		}
 		counts, wrong := false, false
 		switch value := line[2:]; line[0] {
 		case 'm':
-			counts, wrong, section = true, !isMedia(value), sectionOf(value)
+			section = sectionOf(value)
+			counts, wrong = true, !isMedia(value, section)
 		case 'c':
 			counts = section != inOther
 		case 'b':
@@ -45,11 +48,11 @@ func condensed(body []byte) (string, error) {
 			}
 		}
 		if wrong {
-			return "", malformed("line %q", line)
+			return "", malformed("line %.60q", string(line))
 		}
 		if len(text) == 0 {
-			if string(line) != "v=0" {
-				return "", malformed("it does not begin with v=0, but with %q", line)
+			if line = bytes.TrimRight(line, " \t"); string(line) != "v=0" {
+				return "", malformed("it does not begin with v=0, but with %.60q", string(line))
 			}
 			counts = true
 		}
@@ -78,24 +81,25 @@ const (
 	inOther
 )
 
-// malformed is ErrMalformed with a line, of which it shows no key.
-func malformed(format string, line []byte) error {
-	if key := message.AfterKeyMark(line); key >= 0 {
-		line = line[:key]
-	}
-	return fmt.Errorf("%w: "+format, ErrMalformed, line)
+// malformed is ErrMalformed with the beginning of what is wrong, up to a colon: a key may be behind it.
+func malformed(format, what string) error {
+	what, _, _ = strings.Cut(what, ":")
+	return fmt.Errorf("%w: "+format, ErrMalformed, what)
 }
 
 // isMedia reports whether the value of an m= line has only visible characters with blanks
-// between them (RFC 8866 section 9).
-func isMedia(value []byte) bool {
+// between them (RFC 8866 section 9). Bytes above ASCII in a line that is only declined go back as they came.
+func isMedia(value []byte, section int) bool {
 	for _, c := range value {
-		if (c < ' ' && c != '\t') || c > '~' {
+		if isControl(c) || c > '~' && section == inAudio {
 			return false
 		}
 	}
 	return len(value) > 0 && !isBlank(value[0])
 }
+
+// isControl reports whether a byte is a control character. A tab is a blank.
+func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 // isBandwidth reports whether a bandwidth has a known kind, and is a number.
 func isBandwidth(value []byte) bool {
@@ -109,7 +113,7 @@ func isBandwidth(value []byte) bool {
 
 // attributeCounts reports whether an attribute is kept: to be passed on, or to be read.
 func attributeCounts(key, value []byte, section int) bool {
-	if section == inOther {
+	if section == inOther || slices.ContainsFunc(value, isControl) {
 		return false
 	}
 	switch string(key) {
@@ -124,10 +128,19 @@ func attributeCounts(key, value []byte, section int) bool {
 			number, rest, _ := bytes.Cut(value, []byte(" "))
 			_, ok := payloadType(number)
 			rest = bytes.TrimSpace(rest)
-			return (ok || string(number) == "*") && len(rest) > 0 && (string(key) != "rtpmap" || rest[0] != '/')
+			return (ok || string(number) == "*") && len(rest) > 0 && (string(key) != "rtpmap" || isMapping(rest))
 		}
 	}
 	return passesOn(key) && !badPacketTime(key, value)
+}
+
+// isMapping reports whether a value of a=rtpmap is a codec, its clock and its channels (RFC 8866 section 6.6). Some peers
+// leave the clock out.
+func isMapping(value []byte) bool {
+	name, rest, hasClock := bytes.Cut(value, []byte("/"))
+	clock, channels, _ := bytes.Cut(rest, []byte("/"))
+	hz, ok := message.Decimal(clock, math.MaxInt32)
+	return message.IsToken(name) && (!hasClock || ok && hz > 0) && (len(channels) == 0 || message.IsToken(channels))
 }
 
 // passesOn reports whether an attribute is shown to the other side. Attributes of formats,

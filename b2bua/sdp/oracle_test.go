@@ -40,16 +40,16 @@ func readOracle(body string) (o oracle, ok bool) {
 		last := len(sections) - 1
 		sections[last] = append(sections[last], line)
 	}
-	if len(sections[0]) == 0 || sections[0][0] != "v=0" {
+	if len(sections[0]) == 0 || strings.TrimRight(sections[0][0], " \t") != "v=0" {
 		return o, false
 	}
 	var stream []string
 	for _, s := range sections[1:] {
 		fields := strings.Fields(s[0][2:])
-		if len(fields) < 4 {
+		if len(fields) == 0 || len(fields) < 4 && fields[0] == "audio" {
 			return o, false
 		}
-		if stream == nil && fields[0] == "audio" && fields[2] == "RTP/AVP" && strings.Trim(fields[1], "0") != "" {
+		if stream == nil && !foreign(s, sections[0]) && fields[0] == "audio" && fields[2] == "RTP/AVP" && strings.Trim(fields[1], "0") != "" {
 			stream = s
 		}
 	}
@@ -70,6 +70,15 @@ func readOracle(body string) (o oracle, ok bool) {
 		}
 	}
 	return o, o.formats != nil
+}
+
+// foreign reports whether the c= line of a stream or session is of another network or family.
+func foreign(stream, session []string) bool {
+	c := only(stream, "c")
+	if c == "" {
+		c = only(session, "c")
+	}
+	return c != "" && !regexp.MustCompile(`^c=(IN[ \t]+(IP[46]([ \t\r]|$).*|[ \t\r]*)|[ \t\r]*)\r\n$`).MatchString(c)
 }
 
 // only returns the lines of a type: the first c=, and bandwidth of the known kinds.
@@ -122,7 +131,7 @@ func (o *oracle) write(at netip.AddrPort) string {
 		switch {
 		case a.Key == "rtcp":
 			a.Value = strconv.Itoa(int(at.Port()) + 1)
-		case !shown(a):
+		case !shown(a), a.Key == "rtpmap" && !isCodec(strings.TrimSpace(rest)):
 			continue
 		case a.Key == "rtpmap" || a.Key == "fmtp" || a.Key == "rtcp-fb":
 			if pt != "*" && !slices.Contains(o.formats, pt) || strings.TrimSpace(rest) == "" {
@@ -136,6 +145,9 @@ func (o *oracle) write(at netip.AddrPort) string {
 }
 
 func shown(a sdp.Attribute) bool {
+	if regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`).MatchString(a.Value) {
+		return false
+	}
 	key := strings.ToLower(a.Key)
 	if key == "ptime" || key == "maxptime" {
 		value := strings.TrimSpace(a.Value)
@@ -146,10 +158,20 @@ func shown(a sdp.Attribute) bool {
 		"sendrecv sendonly recvonly inactive lang sdplang charset content label"), key)
 }
 
+// isCodec reports whether a value of a=rtpmap is a codec with its clock and channels.
+func isCodec(mapping string) bool {
+	m := regexp.MustCompile("^[-.!%*_+`'~A-Za-z0-9]+(?:/([0-9]+)(/[-.!%*_+`'~A-Za-z0-9]*)?)?$").FindStringSubmatch(mapping)
+	if m == nil {
+		return false
+	}
+	hz, err := strconv.ParseUint(m[1], 10, 31)
+	return m[1] == "" || err == nil && hz > 0
+}
+
 // stricter are the descriptions that we refuse, or read with less in them, and the
 // library takes.
 var stricter = map[string]*regexp.Regexp{
-	"m= of other characters than those of tokens":  regexp.MustCompile(`(?m)^m=([ \t]|.*[^\t -~\r])`),
+	"m= of other characters than those of tokens":  regexp.MustCompile(`(?m)^m=([ \t]|audio[ \t].*[^\t -~\r]|.*[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])`),
 	"a port with a sign, or a count that is none":  regexp.MustCompile(`(?m)^m=audio[ \t]+([+-]|[0-9]+/([^0-9]|[0-9]+[^0-9 \t]))`),
 	"more than an address in c=":                   regexp.MustCompile(`(?m)^c=IN[ \t]+IP[46][ \t]+[^ \t\r]+[ \t]+[^ \t\r]`),
 	"bandwidth of more than 19 digits":             regexp.MustCompile(`(?m)^b=[A-Z]+:[0-9]{20}`),
@@ -174,8 +196,12 @@ func FuzzOracle(f *testing.F) {
 	for _, rest := range []string{
 		"+4000 RTP/AVP 0\n", "4000/x RTP/AVP 0\n", "4000/2 RTP/AVP 0 101\na=label:\na=PTIME:20\n", "4000 RTP/AVP\t0\v8\n", "4000 RTP/AVP 0\nc=IN IP4 192.0.2.1 a=x\n",
 		"4000 RTP/AVP 0\nb=AS:007\nb=X9:1\nb=TIAS:99999999999999999999\n", "4000 RTP/AVP 0 96\na=fmtp\na=rtcp-fb:* nack\na=rtpmap:96\na=fmtp:096 x\n",
+		"4000 RTP/AVP 0 96\na=rtpmap:0 PCMU/8000x\na=rtpmap:96 opus/48000/2 x\na=fmtp:96 \x1b[2J\na=rtpmap:96 opus/48000/2\n",
+		"4000 RTP/AVP 0\nc=IN IP4\nm=vid\xe9o 1\nm=audio 4002 RTP/AVP 8\n", "4000 RTP/AVP 0\nc=ATM NSAP 47\nm=audio 4002 RTP/AVP 8\nc=IN IP6 ::1\n",
+		"4000 RTP/AVP 0\nc=IN E164 49\nm=audio 4002 RTP/AVP 8\n",
 	} {
 		f.Add(head + rest)
+		f.Add("v=0 \t" + (head + rest)[3:])
 	}
 	f.Fuzz(func(t *testing.T, body string) {
 		d, err := Parse([]byte(body))

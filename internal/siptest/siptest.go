@@ -60,8 +60,12 @@ func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
 // with further lines.
 func SessionAt(host string, port int, formats string, lines ...string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "v=0\no=peer 1 2 IN IP4 %[1]s\ns=-\nc=IN IP4 %[1]s\nt=0 0\nm=audio %d RTP/AVP %s\n", host,
-		port, formats)
+	family := "IP4"
+	if strings.Contains(host, ":") {
+		family = "IP6"
+	}
+	fmt.Fprintf(&b, "v=0\no=peer 1 2 IN %[4]s %[1]s\ns=-\nc=IN %[4]s %[1]s\nt=0 0\nm=audio %[2]d RTP/AVP %[3]s\n", host,
+		port, formats, family)
 	for f := range strings.FieldsSeq(formats) {
 		if name := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722", "13": "CN", "18": "G729"}[f]; name != "" {
 			b.WriteString("a=rtpmap:" + f + " " + name + "/8000\n")
