@@ -170,6 +170,8 @@ func FuzzParseDescription(f *testing.F) {
 		files := siptest.Files(txtar.Parse(text))
 		f.Add(siptest.CRLF(files["offer"]), siptest.CRLF(files["answer"]))
 	}
+	const head = "v=0 \nc=IN IP6 2001:db8::1\nm=audio 4000 RTP/AVP 96 0\n"
+	f.Add([]byte(head+"a=rtpmap:96 opus/48000/2 x\na=fmtp:96 \x1b[2J\nm=vid\xe9o 1\nc=X\n"), []byte(head+"a=inactive\nc=TN RFC2543 49\nm=audio 2 RTP/AVP 0\n"))
 	f.Fuzz(func(t *testing.T, offerBody, answerBody []byte) {
 		offer, err := Parse(offerBody)
 		if err != nil {
