@@ -67,7 +67,7 @@ func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 		from.Step(Rejection(code, why))
 		return nil, false
 	}
-	return d, true
+	return d.Following(b.Agreement.Description[from.Side], nil), true
 }
 
 // reaches says whether our media can go to the address in a description. A host name
@@ -106,10 +106,7 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 // agreed are the formats of an offer that both sides were told; nil: the codec of
 // the call is not among them. exact: all formats are.
 func (es *Exchanges) agreed(from *Half, d *sdp.Description) (formats []sdp.Format, exact bool) {
-	b := es.bridge
-	policy := b.Call.Policy()
-	freely := policy != nil && policy.DTMF != config.DTMFRelay
-	return b.Agreement.Covers(from.Side, d, es.keyed(), freely)
+	return es.bridge.Agreement.Covers(from.Side, d, es.keyed())
 }
 
 // keyed is the side whose telephone-events end here at the moment.
@@ -159,7 +156,7 @@ func (es *Exchanges) sessionTo(side media.Side) ([]byte, error) {
 func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
 	b := es.bridge
 	to := b.Other(from)
-	wanted := d.NumberedAs(b.Agreement.Description[to.Side])
+	wanted := d.Whole().NumberedAs(b.Agreement.Description[to.Side])
 	formats, err := wanted.Usable(b.Call.Policy().Codecs)
 	switch {
 	case err == nil:
@@ -222,6 +219,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 		es.Restore(x.to)
 		return
 	}
+	answer = answer.Following(b.Agreement.Description[x.to.Side], x.formats)
 	side := x.from.Side
 	seen := agreement.WithEventsOf(b.EventsFor(b.Call.Called()), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
@@ -233,7 +231,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	reply := seen.Answering(x.offer, b.Media.at(side), b.Media.answering(x.from, x.offer), told, sdp.AsIs)
 	b.Agreement.KeepBefore(side, true)
 	b.Agreement.SentTo[side], b.Agreement.SentTo[side.Other()] = told, x.formats
-	b.Agreement.Tell(side, told)
+	b.Agreement.Tell(side, seen.Common(x.offer.Whole()))
 	b.Agreement.Tell(side.Other(), answer.Formats())
 	b.Agreement.TakeStreams(side, x.offer)
 	b.Media.SetPeer(side, x.offer)
@@ -345,6 +343,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 		b.PeerLog.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
 		return nil
 	}
+	answer = answer.Following(b.Agreement.Description[side], b.Agreement.SentTo[side])
 	if b.Agreement.Late && side == media.SideA {
 		b.Agreement.Late = false
 		b.Agreement.Offer = answer

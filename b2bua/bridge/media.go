@@ -171,6 +171,9 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 			m.session.SetPayloads(from, changes)
 		}
 	}
+	if b.Call.Connected() != nil {
+		m.ListenForDigits()
+	}
 	b.Sounds.Update()
 }
 

@@ -58,7 +58,10 @@ func (k Codec) Events() bool { return k.Name == events }
 func (k Codec) Comfort() bool { return k.Name == "CN" }
 
 // Speech reports whether it carries speech.
-func (k Codec) Speech() bool { return k.Name != "" && !k.Events() && !k.Comfort() }
+func (k Codec) Speech() bool { return k.Name != "" && !k.besideSpeech() }
+
+// besideSpeech reports whether it goes beside a codec for speech: telephone-events or comfort noise.
+func (k Codec) besideSpeech() bool { return k.Events() || k.Comfort() }
 
 // readFormats reads the formats of the stream, and what they mean. It leaves out those
 // that no RTP packet can have, and repeated ones, because neither side could use them.
@@ -295,6 +298,47 @@ func (d *Description) Only(speech Codec, offered []Format) *Description {
 	}))
 }
 
+// Following returns the description with what its side had before, in its last description: telephone-events and
+// comfort noise that it has left out now, and that it was not asked for. They may come back at any time (RFC 3264
+// section 8.3.2): music on hold lists one codec.
+func (d *Description) Following(before *Description, asked []Format) *Description {
+	if before == nil {
+		return d
+	}
+	var former []Format
+	used := numbersOf(d.formats)
+	for _, f := range before.Whole().formats {
+		if !f.besideSpeech() || Includes(d.formats, f.Codec) || Includes(asked, f.Codec) {
+			continue
+		}
+		ok := true
+		if used.has(f.Number) {
+			f.Number, ok = used.free()
+		}
+		if ok {
+			f.lines = linesOfOurs
+			used.add(f.Number)
+			former = append(former, f)
+		}
+	}
+	if former == nil {
+		return d
+	}
+	out := *d
+	out.former = former
+	return &out
+}
+
+// Whole returns the description with the formats that may come back.
+func (d *Description) Whole() *Description {
+	if d == nil || d.former == nil {
+		return d
+	}
+	out := d.with(append(d.Formats(), d.former...))
+	out.former = nil
+	return out
+}
+
 // with returns the description with other formats.
 func (d *Description) with(formats []Format) *Description {
 	out := *d
@@ -339,7 +383,7 @@ func (d *Description) Usable(codecs []string) ([]Format, error) {
 	formats := kept(d.formats, func(f *Format) bool {
 		allow := f.rank(codecs) < len(codecs)
 		audio = audio || allow
-		return allow || f.Events() || f.Comfort()
+		return allow || f.besideSpeech()
 	})
 	if !audio {
 		return nil, ErrNoCodec
@@ -352,7 +396,7 @@ func (d *Description) Usable(codecs []string) ([]Format, error) {
 func (d *Description) Decided() []Format {
 	chosen := false
 	return kept(d.formats, func(f *Format) bool {
-		if f.Events() || f.Comfort() {
+		if f.besideSpeech() {
 			return true
 		}
 		again := chosen

@@ -22,6 +22,7 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	if near == nil {
 		return d
 	}
+	near = near.Whole()
 	var space [16]Format // nothing is allocated where nothing changes
 	news, changed := space[:0], false
 	used, told := numbersOf(near.formats), numbers{}
