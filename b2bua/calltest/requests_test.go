@@ -129,6 +129,9 @@ func TestEventsToInfo(t *testing.T) {
 		if e := s.events[media.SideA]; !e.On || e.PayloadType != 96 {
 			t.Errorf("events %+v; want those of 96", e)
 		}
+		if e := s.peers[media.SideA].Events; !e.Has(96) || e.Has(0) {
+			t.Errorf("the media is told of events %b", e)
+		}
 		w.callerEnds(w.agent2, d)
 	})
 }
