@@ -98,16 +98,9 @@ func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side
 	if !sdp.Includes(formats, a.Codec[side]) {
 		return nil, false
 	}
-	return formats, speechIn(formats) == speechIn(a.Told[side])
-}
-
-func speechIn(formats []sdp.Format) (n int) {
-	for _, f := range formats {
-		if f.Speech() {
-			n++
-		}
-	}
-	return n
+	return formats, !slices.ContainsFunc(a.Told[side], func(f sdp.Format) bool {
+		return f.Speech() && !sdp.Includes(formats, f.Codec) && sdp.Includes(far.Formats(), f.Codec)
+	})
 }
 
 // PayloadChanges tells the relay how to change a side's payload types into the ones

@@ -330,7 +330,8 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 		return errNoAnswer
 	}
 	answer, err := from.ReadAnswer(f.SDP, b.Agreement.SentTo[side])
-	if err == nil && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
+	late := b.Agreement.Late && side == media.SideA // it chooses among both kinds of G.711
+	if err == nil && !late && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}
 	if like := b.Agreement.StreamOrder[side]; err == nil && f.Late && answer.Streams() > max(1, like.Streams()) {
@@ -344,9 +345,9 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 		return nil
 	}
 	answer = answer.Following(b.Agreement.Description[side], b.Agreement.SentTo[side])
-	if b.Agreement.Late && side == media.SideA {
-		b.Agreement.Late = false
-		b.Agreement.Offer = answer
+	if late {
+		b.Agreement.Late, b.Agreement.Offer = false, answer
+		b.Agreement.Tell(side, answer.Formats())
 	}
 	b.Media.SetPeer(side, answer)
 	return nil

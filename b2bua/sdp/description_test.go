@@ -239,7 +239,7 @@ func TestDescriptionsNeverChange(t *testing.T) {
 				for _, m := range append(made, kept, offerable) {
 					_ = append(m.Formats(), Format{})
 					_ = append(m.Common(other), Format{})
-					m.Answering(other, ourSideA, StreamTransport{}, append(formats, m.Decided()...), SendOnly)
+					m.Answering(other, ourSideA, StreamTransport{}, append(formats, m.Decided().Formats()...), SendOnly)
 				}
 			}
 		})

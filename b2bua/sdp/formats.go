@@ -391,16 +391,25 @@ func (d *Description) Usable(codecs []string) ([]Format, error) {
 	return formats, nil
 }
 
-// Decided returns the formats of an answer with only its first codec: the formats that an
-// offer made of it may have.
-func (d *Description) Decided() []Format {
-	chosen := false
-	return kept(d.formats, func(f *Format) bool {
-		if f.besideSpeech() {
-			return true
+// Decided returns an answer with only its first codec: the formats that an offer made of it may have. Of G.711 it has
+// both kinds, because the relay makes one of the other.
+func (d *Description) Decided() *Description {
+	first := slices.IndexFunc(d.formats, func(f Format) bool { return f.Speech() })
+	if first < 0 {
+		return d
+	}
+	formats := []Format{d.formats[first]}
+	if other, ok := formats[0].counterpart(); ok {
+		if own, has := Find(d.formats, other); has {
+			formats = append(formats, own)
+		} else if n := staticNumber(other); !numbersOf(d.formats).has(n) {
+			formats = append(formats, formats[0].as(other, n))
 		}
-		again := chosen
-		chosen = true
-		return !again
-	})
+	}
+	for _, f := range d.formats {
+		if f.besideSpeech() {
+			formats = append(formats, f)
+		}
+	}
+	return d.with(formats)
 }
