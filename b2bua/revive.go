@@ -190,7 +190,7 @@ func (v *reviving) abandonOthers() {
 // target's.
 func (v *reviving) takeBack(k *kept.Waiting) {
 	v.bridge.Media.Unplug()
-	v.transfers.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
+	v.bridge.Plug(k.SentTo, sdp.RestoreDescription(&k.Description))
 	if !slices.Contains(v.sending, v.b) {
 		v.sending = append(v.sending, v.b)
 	}

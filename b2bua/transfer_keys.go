@@ -74,17 +74,11 @@ func (tr *transfers) tryFailed(why cause.Cause, err error, code int) {
 	c.attempts.drop(c.attempts.current, why, err)
 	if before := c.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
 		c.b, t.waiting, t.held, c.bridge.Agreement.Before[media.SideB] = t.waiting, nil, false, nil
-		tr.plugBack(before.Description, before.Terms.SentTo[media.SideB])
+		c.bridge.Plug(before.Terms.SentTo[media.SideB], before.Description)
 		c.bridge.Exchanges.Restore(&c.b.Half)
 	}
 	t.early, t.code, t.reason = nil, code, message.StatusText(code)
 	tr.next()
-}
-
-// plugBack gives side B back to the agent that has waited, as it was before.
-func (tr *transfers) plugBack(d *sdp.Description, sentTo []sdp.Format) {
-	tr.call.bridge.Plug(sentTo, d)
-	tr.call.bridge.Media.ListenForDigits()
 }
 
 // goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.

@@ -200,7 +200,7 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		Figures: ep.figures(ep.offload.times),
 	}
 	if f.Listen = ep.voice != nil && o.relay.Listens(); f.Listen {
-		f.Events = kernel.PayloadTypes(r.talk.config.Events[ep.side])
+		f.Events = kernel.PayloadTypes(r.party[ep.side].named.Events)
 	}
 	for i, c := range from.Rewrite.Payload {
 		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}

@@ -44,6 +44,9 @@ type outlet struct {
 	unsure  bool          // the timestamps of the source have to be looked at
 	edge    uint16        // its number up to which packets come too late
 	lateTil time.Duration // when that is forgotten
+
+	folded   eventID // the key that came last beside the source
+	foldedAs uint32  // its timestamp here
 }
 
 // leave notes where the relayed source stands, before another one follows.
@@ -95,6 +98,20 @@ func (o *outlet) end(s *stream, now time.Duration) {
 	o.owed, o.unsure = false, true
 	o.shift.SeqOffset = o.seq - uint16(s.top)
 	o.edge, o.lateTil = uint16(s.top), now+overtaken
+}
+
+// fold makes a telephone-event that came beside the source the next packet of the stream: the shift turns what it writes
+// into pkt into the right numbers. The packets of a key have one timestamp (RFC 4733 §2.2.2).
+func (o *outlet) fold(h packet.Header, pkt []byte, s *stream, now time.Duration) {
+	o.begin(s, now)
+	if id := idOf(h); id != o.folded {
+		o.folded, o.foldedAs = id, o.moment(s.rate, now)
+	}
+	o.seq++
+	o.end(s, now)
+	binary.BigEndian.PutUint16(pkt[2:], o.seq-o.shift.SeqOffset)
+	binary.BigEndian.PutUint32(pkt[4:], o.foldedAs-o.shift.TimeOffset)
+	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 }
 
 // pass reports whether to relay a packet, and whether the shift changes with this packet.

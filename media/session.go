@@ -64,6 +64,10 @@ type Peer struct {
 
 	// Mute: the side will send no RTP (it says recvonly or inactive). RTP that comes nevertheless is accepted.
 	Mute bool `cbor:"10,keyasint,omitempty"`
+
+	// Events are the payload types of what this side sends that are telephone-events. They are relayed within its stream
+	// also where they come beside it, from its source but with an SSRC of their own.
+	Events PayloadSet `cbor:"12,keyasint,omitzero"`
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Any goroutine may call its methods, but

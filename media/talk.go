@@ -13,12 +13,9 @@ import (
 type Conversation struct {
 	// Agent is the side that answers; the other one is the caller.
 	Agent Side `cbor:"1,keyasint,omitempty"`
-
-	// Events are the payload types, by the side that sends them, that are telephone-events.
-	Events [2]PayloadSet `cbor:"2,keyasint,omitzero"`
 }
 
-// Follow has the conversation measured from the first call on. A later call says what the formats are now.
+// Follow has the conversation measured from the first call on.
 func (s *Session) Follow(c Conversation) { s.set(command{op: opFollow, follow: &c}) }
 
 // Interrupt says that the line carries no conversation of the caller with the agent, or does again.
@@ -162,7 +159,7 @@ func (t *talk) hear(ep *endpoint, h packet.Header, pkt []byte, now time.Duration
 		return
 	}
 	p := voice.Packet{Arrival: now, SSRC: h.SSRC, Timestamp: h.Timestamp, Content: voice.ContentOf(h.PayloadType)}
-	if t.config.Events[ep.side].Has(h.PayloadType) {
+	if ep.relay.party[ep.side].named.Events.Has(h.PayloadType) {
 		p.Content = voice.Keys
 	}
 	p.Payload = packet.Payload(pkt)

@@ -220,9 +220,8 @@ func TestLine(t *testing.T) {
 func TestKeysCutTheLine(t *testing.T) {
 	all, end, want := conversed()
 	k := newTalker(t)
-	c := Conversation{Agent: SideB}
-	c.Events[SideA].Add(101)
-	k.order(command{op: opFollow, follow: &c})
+	k.order(command{op: opPeer, peer: &Peer{RTP: k.r.party[SideA].named.RTP, Events: setOf(101)}})
+	k.order(command{op: opFollow, follow: &Conversation{Agent: SideB}})
 	for at := time.Duration(0); at < end; at += 100 * ms {
 		k.hears(all, at, min(at+100*ms, end))
 		k.say(SideA, 101, uint16(at/ms), uint32(at/ms)*8, []byte{5, 0x8a, 0, 160})

@@ -113,3 +113,109 @@ func TestDigitsOfASideThatIsNotRead(t *testing.T) {
 		}
 	}
 }
+
+// keysBeside are the packets of a key that come with an SSRC of their own.
+func keysBeside(tb testing.TB, seq uint16, code uint8) [][]byte {
+	packets := pressed(tb, seq, code)
+	for _, pkt := range packets {
+		binary.BigEndian.PutUint32(pkt[8:12], intruder)
+	}
+	return packets
+}
+
+// TestKeysBesideTheStream: telephone-events that some gateways send beside their audio, with an SSRC of their own, become
+// part of the one stream that the other side is sent. Whoever listens, or masks, has them as those of the stream.
+func TestKeysBesideTheStream(t *testing.T) {
+	for name, tt := range map[string]struct {
+		events   uint8 // the number that was agreed
+		order    command
+		relayed  int
+		reported string
+		dropped  Drops
+	}{
+		"relayed":         {events: 101, relayed: 16},
+		"another number":  {events: 96, dropped: Drops{WrongSSRC: 16}},
+		"as digits":       {events: 101, order: command{op: opEvents, events: &TelephoneEvents{On: true, PayloadType: 101, Divert: true}}, reported: "57", dropped: Drops{Diverted: 16}},
+		"masked":          {events: 101, order: command{op: opMask, mask: &Mask{On: true, Events: setOf(101)}}, dropped: Drops{Masked: 16}},
+		"renumbered":      {events: 101, order: command{op: opPayloads, payloads: &[maxPayloadChanges]PayloadChange{{From: 0, To: 8}}}, relayed: 16},
+		"beside no sound": {events: 101, relayed: 16},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t)
+			reported := ""
+			l.r.onEvent = func(e Event) {
+				if d, ok := e.(EventDigit); ok {
+					reported += string(d.Digit)
+				}
+			}
+			p := *l.r.party[SideA].named
+			p.Events = setOf(tt.events)
+			must(t, l.w.perform(command{op: opPeer, relay: l.r, peer: &p}))
+			if tt.order.op != 0 {
+				tt.order.relay = l.r
+				must(t, l.w.perform(tt.order))
+			}
+			seq, voices := l.talkOn(speaker, 1, 3), 3
+			for i, code := range []uint8{5, 7} {
+				for _, pkt := range keysBeside(t, 9000+100*uint16(i), code) {
+					if name != "beside no sound" {
+						l.talk(speaker, seq)
+						seq, voices = seq+1, voices+1
+					}
+					l.pass(10 * ms)
+					if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
+						t.Fatal(errno)
+					}
+					l.serve()
+					l.collect()
+					l.pass(10 * ms)
+				}
+				seq, voices = l.talkOn(speaker, seq, 3), voices+3
+			}
+			got := l.take()
+			keys, starts := events(got), map[uint32]bool{}
+			for i, s := range got {
+				if i > 0 && name != "masked" && (s.SSRC != got[0].SSRC || s.Seq != got[i-1].Seq+1) {
+					t.Errorf("packet %d: %+v after %+v; want one stream", i, s, got[i-1])
+				}
+				if s.isEvent {
+					starts[s.Timestamp] = true
+				}
+			}
+			if name == "masked" { // with a key goes what is said beside it
+				tt.dropped.Masked += uint64(voices - len(got))
+				voices = len(got)
+			}
+			if st := l.r.ledger.stats(l.w.epoch).A; len(keys) != tt.relayed || len(got)-len(keys) != voices || len(starts)*8 != tt.relayed ||
+				reported != tt.reported || st.Dropped != tt.dropped || st.Lost != 0 || st.SSRCChanges != 0 {
+				t.Errorf("%d keys of %d times, %d of %d voices, reported %q; %+v", len(keys), len(starts), len(got)-len(keys), voices, reported, st)
+			}
+		})
+	}
+}
+
+func setOf(payloadType uint8) (p PayloadSet) {
+	p.Add(payloadType)
+	return p
+}
+
+// TestKeysBesideAStreamInTheKernel: the process takes the stream back, because its numbers change.
+func TestKeysBesideAStreamInTheKernel(t *testing.T) {
+	onKernelPath(t)
+	br := newBridge(t, openEngine(t, nil))
+	go func() {
+		for range br.events { // none is looked at
+		}
+	}()
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, Events: setOf(101)})
+	k := startTalk(t, br)
+	for i := range uint16(3) {
+		k.offloaded(t)
+		br.a.send(br.Local(SideA), keysBeside(t, 9000+100*i, 5)[0])
+		await(t, "the process has the stream", func() bool { return !isInKernel(br.Local(SideA)) })
+	}
+	k.offloaded(t)
+	if st := k.end(t); k.own != 3 || len(k.heard) < k.sent-3 || st.A.Dropped != (Drops{}) {
+		t.Errorf("heard %d of 3 keys and %d of %d others; %+v", k.own, len(k.heard), k.sent, st.A)
+	}
+}

@@ -88,7 +88,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 		ep.count.dropped().Malformed.Add(1)
 		return
 	}
-	if !w.guard(ep, src, header) {
+	if ep.isBeside(src, header) {
+		ep.cameUp(w.now) // the numbers of its stream change
+	} else if !w.guard(ep, src, header) {
 		return
 	}
 	ep.relay.confirmedBy(ep.side, src)
@@ -106,7 +108,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if ep.listener != nil && !w.listen(ep, header, pkt) {
 		return
 	}
-	if w.blend(ep, header) {
+	if w.blend(ep, header, pkt) {
 		w.forward(ep, pkt)
 		w.offload(ep)
 	}
@@ -170,6 +172,13 @@ func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	return src == l.Recent() || (l.Admits(src, w.now) && (l.Mode() != latch.Off || !ep.relay.own(src)))
 }
 
+// isBeside reports whether a packet is a telephone-event that the side sends beside its stream, with an SSRC of its own,
+// as some gateways do.
+func (ep *endpoint) isBeside(src netip.AddrPort, h packet.Header) bool {
+	p := &ep.relay.party[ep.side]
+	return h.SSRC != p.rtp.SSRC() && p.named.Events.Has(h.PayloadType) && (src == p.rtp.Source() || src == p.rtp.Recent())
+}
+
 // guard reports whether to accept a packet of an admitted source, and counts the reason if not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 	l := ep.latch()
@@ -209,6 +218,9 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	c.RxBytes.Add(uint64(n)) // at most maxPacket
 	now, heard := int64(w.now), c.ofRTP()
 	ep.relay.hears(ep.side, w.now)
+	if h.SSRC != ep.latch().SSRC() { // it is beside the stream, and has numbers of its own
+		return
+	}
 	if heard.First.Load() == 0 {
 		heard.First.Store(now)
 	}
@@ -235,13 +247,18 @@ func (w *worker) listen(ep *endpoint, h packet.Header, pkt []byte) bool {
 }
 
 // blend reports whether to relay a packet, or our own packets replace it. It brings the rewrite up to date first.
-func (w *worker) blend(ep *endpoint, h packet.Header) bool {
+func (w *worker) blend(ep *endpoint, h packet.Header, pkt []byte) bool {
 	if p := ep.player; p != nil && p.playing && p.play.Yield && ep.dest.size > 0 {
 		w.yield(ep)
 	}
 	if ep.speaks() {
 		ep.count.dropped().Replaced.Add(1)
 		return false
+	}
+	if h.SSRC != ep.latch().SSRC() {
+		ep.outlet.fold(h, pkt, &ep.stream, w.now)
+		_ = ep.relay.route()
+		return true
 	}
 	relay, shifted := ep.outlet.pass(h, ep.stream.rate, w.now)
 	if shifted {

@@ -83,7 +83,7 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 			return nil, nil, err
 		}
 	}
-	offer = a.Offer
+	offer = a.Offer.Whole()
 	if a.Answer != nil {
 		offer = a.OnlyAgreedCodec(media.SideA, offer)
 	}
@@ -122,7 +122,9 @@ func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.S
 	if far == nil {
 		return nil, sdp.ErrNoAudio
 	}
-	a.SentTo[side] = a.toldTo(side, far.Formats())
+	a.SentTo[side] = slices.DeleteFunc(slices.Clone(a.toldTo(side, far.Formats())), func(f sdp.Format) bool {
+		return !f.Speech() && !sdp.Includes(near.Whole().Formats(), f.Codec)
+	})
 	return far.Answering(a.StreamOrder[side], at, over, a.SentTo[side], sdp.SendRecv), nil
 }
 

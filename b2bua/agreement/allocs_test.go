@@ -34,7 +34,7 @@ func TestAgreementDoesNotAllocate(t *testing.T) {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		d := a.Description[side]
 		allocates("covers", func() {
-			if formats, exact := a.Covers(side, d, media.Side(-1), true); len(formats) != 2 || !exact {
+			if formats, exact := a.Covers(side, d, media.Side(-1)); len(formats) != 2 || !exact {
 				t.Fatalf("%v, exact %v", formats, exact)
 			}
 		})

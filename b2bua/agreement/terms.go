@@ -32,7 +32,8 @@ func (a *Agreement) OnlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.De
 	return d.Only(a.Codec[side], a.Told[side])
 }
 
-// toldTo are the formats whose codec a side was told, in the order of telling.
+// toldTo are the formats whose codec a side was told, in the order of telling. Telephone-events and comfort noise come
+// and go with what the other side has.
 func (a *Agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 	codecs := a.Told[side]
 	if slices.EqualFunc(codecs, formats, func(x, y sdp.Format) bool { return x.Codec == y.Codec }) {
@@ -44,6 +45,11 @@ func (a *Agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 			told = append(told, f)
 		}
 	}
+	for _, f := range formats {
+		if (f.Events() || f.Comfort()) && !sdp.Includes(codecs, f.Codec) {
+			told = append(told, f)
+		}
+	}
 	return told
 }
 
@@ -52,7 +58,7 @@ func (a *Agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 func (a *Agreement) Sends(side media.Side) []sdp.Format {
 	formats := slices.Clip(a.SentTo[side])
 	if d := a.Description[side]; d != nil {
-		for _, f := range d.Formats() {
+		for _, f := range d.Whole().Formats() {
 			if !slices.ContainsFunc(formats, func(o sdp.Format) bool { return o.Number == f.Number }) {
 				formats = append(formats, f)
 			}
@@ -73,6 +79,7 @@ func (a *Agreement) ForSide(side media.Side, near *sdp.Description, keyed media.
 	case far == nil:
 		return nil
 	}
+	far = far.Whole()
 	seen := far.NumberedAs(near)
 	if !sdp.Includes(seen.Formats(), a.Codec[side]) {
 		seen = far.InNumbersOf(a.OnlyAgreedCodec(side, near))
@@ -81,11 +88,8 @@ func (a *Agreement) ForSide(side media.Side, near *sdp.Description, keyed media.
 }
 
 // Covers gives the formats of an offer that both sides were told; nil: the codec of
-// the call is not among them. exact: all formats are. freely: the sides may differ
-// in telephone-events.
-func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side, freely bool) (formats []sdp.Format,
-	exact bool,
-) {
+// the call is not among them. exact: all codecs for speech are.
+func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side) (formats []sdp.Format, exact bool) {
 	far := a.ForSide(side, d, keyed)
 	if far == nil {
 		return nil, false
@@ -94,36 +98,28 @@ func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side
 	if !sdp.Includes(formats, a.Codec[side]) {
 		return nil, false
 	}
-	told := a.Told[side]
-	return formats, len(formats)-eventsIn(formats, freely) == len(told)-eventsIn(told, freely)
-}
-
-// eventsIn counts the telephone-events among formats, if they are left out of a count.
-func eventsIn(formats []sdp.Format, leftOut bool) (n int) {
-	for _, f := range formats {
-		if leftOut && f.Events() {
-			n++
-		}
-	}
-	return n
+	return formats, !slices.ContainsFunc(a.Told[side], func(f sdp.Format) bool {
+		return f.Speech() && !sdp.Includes(formats, f.Codec) && sdp.Includes(far.Formats(), f.Codec)
+	})
 }
 
 // PayloadChanges tells the relay how to change a side's payload types into the ones
 // that the other side expects. A side sends the formats that it was told and has
-// itself (RFC 3264 section 6.1); formats that the other side can't use are dropped.
-// changed says whether the changes differ from those before.
+// itself (RFC 3264 section 6.1); those that the other side can't use are dropped, and those
+// that it was not told pass as they come. changed says whether the changes differ from those before.
 func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChange, changed bool) {
 	own, to := a.Description[from], a.Description[from.Other()]
 	if own == nil || to == nil {
 		return nil, false
 	}
-	has := own.Formats()
+	has := own.Whole().Formats()
 	wants := a.toldTo(from.Other(), to.Formats())
 	for _, f := range a.Sends(from) {
-		if !sdp.Includes(has, f.Codec) || (!f.Comfort() && !sdp.Includes(a.Told[from], f.Codec)) {
+		told := f.Comfort() || sdp.Includes(a.Told[from], f.Codec)
+		if !sdp.Includes(has, f.Codec) || (f.Speech() && !told) {
 			continue
 		}
-		if change, needed := sdp.ChangeOf(f, wants); needed {
+		if change, needed := sdp.ChangeOf(f, wants); needed && (told || change.Op != media.PayloadDrop) {
 			changes = append(changes, change)
 		}
 	}

@@ -64,7 +64,7 @@ func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 		from.Step(Rejection(code, why))
 		return nil, false
 	}
-	return d, true
+	return d.Following(b.Agreement.Description[from.Side], nil), true
 }
 
 // Offered is a re-INVITE or UPDATE of a call that is up.
@@ -96,10 +96,7 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 // agreed are the formats of an offer that both sides were told; nil: the codec of
 // the call is not among them. exact: all formats are.
 func (es *Exchanges) agreed(from *Half, d *sdp.Description) (formats []sdp.Format, exact bool) {
-	b := es.bridge
-	policy := b.Call.Policy()
-	freely := policy != nil && policy.DTMF != config.DTMFRelay
-	return b.Agreement.Covers(from.Side, d, es.keyed(), freely)
+	return es.bridge.Agreement.Covers(from.Side, d, es.keyed())
 }
 
 // keyed is the side whose telephone-events end here at the moment.
@@ -149,7 +146,7 @@ func (es *Exchanges) sessionTo(side media.Side) ([]byte, error) {
 func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
 	b := es.bridge
 	to := b.Other(from)
-	wanted := d.NumberedAs(b.Agreement.Description[to.Side])
+	wanted := d.Whole().NumberedAs(b.Agreement.Description[to.Side])
 	formats, err := wanted.Usable(b.Call.Policy().Codecs)
 	switch {
 	case err == nil:
@@ -216,6 +213,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 		es.Restore(x.to)
 		return
 	}
+	answer = answer.Following(b.Agreement.Description[x.to.Side], x.formats)
 	side := x.from.Side
 	seen := agreement.WithEventsOf(b.EventsFor(b.Call.Called()), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
@@ -231,7 +229,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	reply := seen.Answering(x.offer, b.Media.at(side), b.Media.answering(x.from, x.offer), told, way)
 	b.Agreement.KeepBefore(side, true)
 	b.Agreement.SentTo[side], b.Agreement.SentTo[side.Other()] = told, x.formats
-	b.Agreement.Tell(side, told)
+	b.Agreement.Tell(side, seen.Common(x.offer.Whole()))
 	b.Agreement.Tell(side.Other(), answer.Formats())
 	b.Agreement.StreamOrder[side] = x.offer
 	b.Media.SetPeer(side, x.offer)
@@ -330,7 +328,8 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 		return errNoAnswer
 	}
 	answer, err := b.ReadAnswer(from, f.SDP, b.Agreement.SentTo[side])
-	if err == nil && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
+	late := b.Agreement.Late && side == media.SideA // it chooses among both kinds of G.711
+	if err == nil && !late && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}
 	if like := b.Agreement.StreamOrder[side]; err == nil && f.Late && answer.Streams() > max(1, like.Streams()) {
@@ -343,9 +342,10 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 		b.PeerLog.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
 		return nil
 	}
-	if b.Agreement.Late && side == media.SideA {
-		b.Agreement.Late = false
-		b.Agreement.Offer = answer
+	answer = answer.Following(b.Agreement.Description[side], b.Agreement.SentTo[side])
+	if late {
+		b.Agreement.Late, b.Agreement.Offer = false, answer
+		b.Agreement.Tell(side, answer.Formats())
 	}
 	b.Media.SetPeer(side, answer)
 	return nil

@@ -74,6 +74,5 @@ func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Desc
 	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
 	b.Agreement.Tell(media.SideB, answer.Formats())
 	b.Plug(offered, answer)
-	b.Media.ListenForDigits()
 	b.Exchanges.Drop()
 }

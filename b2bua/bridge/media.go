@@ -182,12 +182,20 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 		h.Peer.Media.Latch)
 	peer.Unconfirmed = !h.Confirmed
 	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
+	for _, f := range b.Agreement.Sends(side) {
+		if f.Events() {
+			peer.Events.Add(f.Number)
+		}
+	}
 	m.session.SetPeer(side, peer)
 	m.ShakeHands(side)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		if changes, changed := b.Agreement.PayloadChanges(from); changed {
 			m.session.SetPayloads(from, changes)
 		}
+	}
+	if b.Call.Connected() != nil {
+		m.ListenForDigits()
 	}
 	b.Sounds.Update()
 }
@@ -213,8 +221,9 @@ func (m *Media) IsOpen() bool { return m.session != nil }
 // Start begins to judge whether the sides are heard, and what they say: the call is answered.
 func (m *Media) Start() {
 	m.session.Start()
-	m.followed = m.bridge.Config.Insight == config.InsightOn
-	m.follow()
+	if m.followed = m.bridge.Config.Insight == config.InsightOn; m.followed {
+		m.session.Follow(media.Conversation{Agent: m.bridge.Platform()})
+	}
 }
 
 // Stats are the counts of the media so far; zero if it is not open.
@@ -333,7 +342,6 @@ func (m *Media) Suite(side media.Side) string { return m.secured[side].leg.Suite
 func (m *Media) described() {
 	b := m.bridge
 	b.Masking.apply()
-	m.follow()
 	if b.Recordings.current == nil {
 		return
 	}

@@ -10,23 +10,6 @@ import (
 	"flowbridge/store/record"
 )
 
-// follow has the conversation measured, in the present formats of both sides.
-func (m *Media) follow() {
-	b := m.bridge
-	if !m.followed || m.session == nil {
-		return
-	}
-	c := media.Conversation{Agent: b.Platform()}
-	for side := range c.Events {
-		for _, f := range b.Agreement.Sends(media.Side(side)) {
-			if f.Events() {
-				c.Events[side].Add(f.Number)
-			}
-		}
-	}
-	m.session.Follow(c)
-}
-
 // Interrupt says that the caller does not talk with the agent now, but waits for somebody else or talks to them, or
 // that it talks with the agent again.
 func (m *Media) Interrupt(on bool) {

@@ -71,6 +71,52 @@ far: silent 1m
 e: says METHOD (0 96 :40000) ; gets 200 (0 96) ; acks ; changed 96>101
 far: silent 1s ; changed 101>96
 
+== a hold that lists one codec takes no keys away: they come back (RFC 3264 section 8.3.2), also for who asked meanwhile
+e: says METHOD (0 96 :40000) ; gets 200 (0 96) ; acks ; says METHOD (0 :40000 sendonly) ; gets 200 (0 recvonly) ; acks ; changed 96>101
+far: silent 1s ; says METHOD (0 101 :44000) ; gets 200 (0 101) ; acks
+e: says METHOD (0 96 :40000) ; gets 200 (0 96) ; acks ; changed 96>101
+far: silent 1s ; changed 101>96
+
+== comfort noise as well
+far: says METHOD (0 13 101 :44000) ; gets 200 (0 101) ; acks
+e: says METHOD (0 13 101 :40000) ; gets 200 (0 101 13) ; acks
+far: says METHOD (0 :44000 sendonly) ; gets 200 (0) ; acks
+e: says METHOD (0 13 101 :40000) ; gets 200 (0 101 13) ; acks
+
+== also over a change of codec, for which the other side is asked with the keys
+e: says METHOD (8 :42000 sendonly)
+far: gets INVITE (8 101) ; takes (8 101)
+e: gets 200 (8) ; acks ; says METHOD (8 101 :42000) ; gets 200 (8 101) ; acks
+far: silent 1s
+
+== who does not want keys with the other codec has none
+e: says METHOD (8 :42000 sendonly)
+far: gets INVITE (8 101) ; takes (8)
+e: gets 200 (8) ; acks ; says METHOD (8 101 :42000) ; gets 200 (8) ; acks
+
+== our own offer to who has left the keys out has them
+e: says METHOD (0 :40000 sendonly) ; gets 200 (0) ; acks ; says INVITE ; gets 200 (0 101) ; acks late (:40000)
+
+== an upgrade and a kill keep what may come back
+e: says METHOD (0 :40000 sendonly) ; gets 200 (0) ; acks
+server: is replaced ; restarts
+e: says METHOD (0 101 :40000) ; gets 200 (0 101) ; acks
+
+== with reinvite: relay the other side is offered the keys all the time
+with: 192.0.2.20:32681" => 192.0.2.20:32681", reinvite: relay
+e: says METHOD (0 :40000 sendonly)
+far: gets INVITE (0 101 sendonly) ; takes (0 101 recvonly)
+e: gets 200 (0 recvonly) ; acks ; says METHOD (0 101 :40000)
+far: gets INVITE (0 101) ; takes
+e: gets 200 (0 101) ; acks
+
+== digits that become INFO come back, too, under the number that they have now
+with: 192.0.2.20:32681" => 192.0.2.20:32681", dtmf: info
+e: says METHOD (8 :42000 sendonly)
+far: gets INVITE ; takes (8 101)
+e: gets 200 (8) ; acks ; says METHOD (8 96 :42000) ; gets 200 (8 96) ; acks
+far: silent 1s
+
 == a re-INVITE that says when to come back is sent again then (RFC 3261 section 14.2)
 e: says METHOD (8 101 :42000)
 far: gets INVITE ; says 500 | Retry-After: 7 ; gets ACK ; gets INVITE ; took 7s ; takes (8 101 :44000)

@@ -19,13 +19,29 @@ carrier: calls 15075785607 late ; gets 180
 agent: gets INVITE (8 0 101 sendrecv) ; says 183 (8 101) # which is no held call
 carrier: gets 183 bare # an offer that may be lost
 agent: takes (8 101)
-carrier: gets 200 (8 101) ; acks (8 101) ; hears :20000 ; says INVITE (8 101 :20002 sendonly) ; gets 200 ; acks
+carrier: gets 200 (8 0 101) ; acks (8 101) ; hears :20000 ; says INVITE (8 101 :20002 sendonly) ; gets 200 ; acks
 carrier: hangs up on agent | Codec: PCMA
+
+== a caller that has the other kind of G.711 only is offered that, too
+carrier: calls 15075785607 late ; gets 180
+agent: gets INVITE ; takes (0 101)
+carrier: gets 200 (0 8 101) ; acks (8 101) ; hears :20000 ; changed 8a>0
+agent: changed 0u>8
+carrier: says INVITE (8 101 :20002 sendonly) ; gets 200 (8 101) ; acks
+agent: silent 1s
+carrier: hangs up on agent | Codec: PCMA
+
+== and one with both may send both
+carrier: calls 15075785607 late ; gets 180
+agent: gets INVITE ; takes (0 101)
+carrier: gets 200 (0 8 101) ; acks (0 8 101) ; changed 8a>0 ; says INVITE (0 8 101) ; gets 200 ; acks
+agent: changed ; silent 1s
+carrier: hangs up on agent | Codec: PCMU
 
 == with 100rel the offer is in the reliable 183, its answer in PRACK (RFC 3262 section 5)
 carrier: calls 15075785607 late | Supported: 100rel ; gets 180
 agent: gets INVITE ; says 183 (0 101)
-carrier: gets 183 (0 101) ; pracks (0 101) ; hears :20000
+carrier: gets 183 (0 8 101) ; pracks (0 101) ; hears :20000
 agent: takes bare
 carrier: gets 200 bare ; acks ; says INVITE (:20002) ; gets 200 ; acks ; hangs up on agent
 
@@ -34,7 +50,7 @@ with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU, PCMA]
 carrier: calls 15085785607 late | Supported: 100rel
 agent: gets INVITE (0 8 101) ; says 500 ; gets ACK
 spare: gets INVITE (8 101) ; takes (8 101)
-carrier: gets 200 (8 101) ; acks (8 101) ; hangs up on spare
+carrier: gets 200 (8 0 101) ; acks (8 101) ; hangs up on spare
 
 == and what the caller was told stays
 with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU, PCMA]

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -120,6 +121,16 @@ func TestEventsToInfo(t *testing.T) {
 		w.agent2.expect("SIP/2.0 200")
 		if got, want := s.digits, []string{"a # 100ms as 101/8000"}; !slices.Equal(got, want) {
 			t.Errorf("digits %v; want %v", got, want)
+		}
+		seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 8 96")) // another number
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ackOf(d, seq, "")
+		synctest.Wait()
+		if e := s.events[media.SideA]; !e.On || e.PayloadType != 96 {
+			t.Errorf("events %+v; want those of 96", e)
+		}
+		if e := s.peers[media.SideA].Events; !e.Has(96) || e.Has(0) {
+			t.Errorf("the media is told of events %b", e)
 		}
 		w.callerEnds(w.agent2, d)
 	})

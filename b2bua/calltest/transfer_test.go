@@ -70,6 +70,13 @@ spare: gets INVITE | URI: sip:bob@192.0.2.21:32681 ; says 183 (:41000)
 media: 192.0.2.21:41000
 spare: takes (:41000) ; +1s ; hangs up on carrier
 
+== who is called while the caller's music on hold lists one codec is offered the keys that come back with the caller
+carrier: says INVITE (0 sendonly) ; gets 200 (0) ; acks
+agent: refers to sip:bob@192.0.2.21:32681
+spare: gets INVITE (0 101) ; takes (0 101)
+agent: notified 200 terminated ; gets BYE ; says 200
+carrier: says INVITE (0 101) ; gets 200 (0 101) ; acks ; hangs up on spare
+
 == and where the called side refuses, the call ends
 agent: says REFER | Refer-To: <sip:bob@192.0.2.21:32681> | Refer-Sub: false ; gets 202 | Refer-Sub: false ; says BYE ; gets 200
 spare: gets INVITE ; says 183 (:41000)

@@ -35,7 +35,8 @@ type Description struct {
 	audio   int      // which of them
 
 	formats    []Format
-	grouped    bool // they have other numbers than in the text, or there are fewer
+	former     []Format // see Following
+	grouped    bool     // they have other numbers than in the text, or there are fewer
 	connection string
 	rtp, rtcp  netip.AddrPort
 	port       uint16

@@ -58,7 +58,10 @@ func (k Codec) Events() bool { return k.Name == events }
 func (k Codec) Comfort() bool { return k.Name == "CN" }
 
 // Speech reports whether it carries speech.
-func (k Codec) Speech() bool { return k.Name != "" && !k.Events() && !k.Comfort() }
+func (k Codec) Speech() bool { return k.Name != "" && !k.besideSpeech() }
+
+// besideSpeech reports whether it goes beside a codec for speech: telephone-events or comfort noise.
+func (k Codec) besideSpeech() bool { return k.Events() || k.Comfort() }
 
 // readFormats reads the formats of the stream, and what they mean. It leaves out those
 // that no RTP packet can have, and repeated ones, because neither side could use them.
@@ -98,41 +101,40 @@ func (d *Description) readFormats(list string) error {
 }
 
 // readMapping reads the codec of a format from its a=rtpmap, else from RFC 3551. Its
-// codec has no name if neither says it. The clock is 8000 for all of RFC 3551's numbers
-// that telephones use.
+// codec has no name if neither says it. What a static number means stays, whatever clock
+// the a=rtpmap says: many write G722/16000.
 func (f *Format) readMapping() {
-	name, rest, _ := strings.Cut(f.Mapping, "/")
-	rate, channels, _ := strings.Cut(rest, "/")
-	if name == "" {
-		name = staticName(f.Number)
-	}
-	if f.Mapping == "" && name != "" {
-		f.Mapping, f.lines = name+"/8000", mappingAndText
-	}
-	f.Name, f.Clock = upperName(name), 8000
-	if hz, err := strconv.ParseUint(rate, 10, 32); err == nil && hz > 0 {
-		f.Clock = uint32(hz)
-	}
-	if channels, _, _ = strings.Cut(channels, "/"); channels != "1" {
-		f.channels = channels
+	f.Codec = codecOf(f.Mapping)
+	if mapping := staticMapping(f.Number); mapping != "" {
+		if k := codecOf(mapping); f.Name == "" || f.Name == k.Name && f.Codec != k {
+			f.Codec, f.Mapping, f.lines = k, mapping, mappingAndText
+		}
 	}
 }
 
-// staticName returns the encoding name of a static payload type (RFC 3551 section 6).
-func staticName(number uint8) string {
-	switch number {
-	case 0:
-		return "PCMU"
-	case 3:
-		return "GSM"
-	case 8:
-		return "PCMA"
-	case 9:
-		return "G722"
-	case 13:
-		return "CN"
-	case 18:
-		return "G729"
+// codecOf returns the codec of an a=rtpmap. Without a clock it is 8000 Hz.
+func codecOf(mapping string) (k Codec) {
+	name, rest, _ := strings.Cut(mapping, "/")
+	rate, channels, _ := strings.Cut(rest, "/")
+	k.Name, k.Clock = upperName(name), 8000
+	if hz, err := strconv.ParseUint(rate, 10, 32); err == nil && hz > 0 {
+		k.Clock = uint32(hz)
+	}
+	if channels, _, _ = strings.Cut(channels, "/"); channels != "1" {
+		k.channels = channels
+	}
+	return k
+}
+
+// staticMapping returns what a static payload type of audio means (RFC 3551 section 6); empty: it is none.
+func staticMapping(number uint8) string {
+	mappings := [...]string{
+		0: "PCMU/8000", 3: "GSM/8000", 4: "G723/8000", 5: "DVI4/8000", 6: "DVI4/16000", 7: "LPC/8000", 8: "PCMA/8000",
+		9: "G722/8000", 10: "L16/44100/2", 11: "L16/44100", 12: "QCELP/8000", 13: "CN/8000", 14: "MPA/90000",
+		15: "G728/8000", 16: "DVI4/11025", 17: "DVI4/22050", 18: "G729/8000",
+	}
+	if int(number) < len(mappings) {
+		return mappings[number]
 	}
 	return ""
 }
@@ -290,9 +292,62 @@ func (k Codec) rank(codecs []string) int {
 // Only returns the description with one codec for speech, and the telephone-events
 // and comfort noise among the offered ones.
 func (d *Description) Only(speech Codec, offered []Format) *Description {
-	return d.regrouped(kept(d.formats, func(f *Format) bool {
+	return d.regrouped(inStep(kept(d.formats, func(f *Format) bool {
 		return f.Codec == speech || (!f.Speech() && Includes(offered, f.Codec))
-	}))
+	})))
+}
+
+// inStep returns formats without telephone-events and comfort noise of a clock that no codec among them has (RFC 4733
+// section 2.1), if there are others of its kind. A peer that has but one kind means the clock of its stream.
+func inStep(formats []Format) []Format {
+	fits := func(f *Format) bool {
+		return slices.ContainsFunc(formats, func(o Format) bool { return o.Speech() && o.Clock == f.Clock })
+	}
+	return kept(formats, func(f *Format) bool {
+		return !f.besideSpeech() || fits(f) ||
+			!slices.ContainsFunc(formats, func(o Format) bool { return o.Name == f.Name && fits(&o) })
+	})
+}
+
+// Following returns the description with what its side had before, in its last description: telephone-events and
+// comfort noise that it has left out now, and that it was not asked for. They may come back at any time (RFC 3264
+// section 8.3.2): music on hold lists one codec.
+func (d *Description) Following(before *Description, asked []Format) *Description {
+	if before == nil {
+		return d
+	}
+	var former []Format
+	used := numbersOf(d.formats)
+	for _, f := range before.Whole().formats {
+		if !f.besideSpeech() || Includes(d.formats, f.Codec) || Includes(asked, f.Codec) {
+			continue
+		}
+		ok := true
+		if used.has(f.Number) {
+			f.Number, ok = used.free()
+		}
+		if ok {
+			f.lines = linesOfOurs
+			used.add(f.Number)
+			former = append(former, f)
+		}
+	}
+	if former == nil {
+		return d
+	}
+	out := *d
+	out.former = former
+	return &out
+}
+
+// Whole returns the description with the formats that may come back.
+func (d *Description) Whole() *Description {
+	if d == nil || d.former == nil {
+		return d
+	}
+	out := d.with(append(d.Formats(), d.former...))
+	out.former = nil
+	return out
 }
 
 // with returns the description with other formats.
@@ -339,24 +394,33 @@ func (d *Description) Usable(codecs []string) ([]Format, error) {
 	formats := kept(d.formats, func(f *Format) bool {
 		allow := f.rank(codecs) < len(codecs)
 		audio = audio || allow
-		return allow || f.Events() || f.Comfort()
+		return allow || f.besideSpeech()
 	})
 	if !audio {
 		return nil, ErrNoCodec
 	}
-	return formats, nil
+	return inStep(formats), nil
 }
 
-// Decided returns the formats of an answer with only its first codec: the formats that an
-// offer made of it may have.
-func (d *Description) Decided() []Format {
-	chosen := false
-	return kept(d.formats, func(f *Format) bool {
-		if f.Events() || f.Comfort() {
-			return true
+// Decided returns an answer with only its first codec: the formats that an offer made of it may have. Of G.711 it has
+// both kinds, because the relay makes one of the other.
+func (d *Description) Decided() *Description {
+	first := slices.IndexFunc(d.formats, func(f Format) bool { return f.Speech() })
+	if first < 0 {
+		return d
+	}
+	formats := []Format{d.formats[first]}
+	if other, ok := formats[0].counterpart(); ok {
+		if own, has := Find(d.formats, other); has {
+			formats = append(formats, own)
+		} else if n := staticNumber(other); !numbersOf(d.formats).has(n) {
+			formats = append(formats, formats[0].as(other, n))
 		}
-		again := chosen
-		chosen = true
-		return !again
-	})
+	}
+	for _, f := range d.formats {
+		if f.besideSpeech() {
+			formats = append(formats, f)
+		}
+	}
+	return d.with(formats)
 }

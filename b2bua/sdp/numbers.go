@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"slices"
+	"strconv"
 
 	"flowbridge/media"
 )
@@ -22,6 +23,7 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	if near == nil {
 		return d
 	}
+	near = near.Whole()
 	var space [16]Format // nothing is allocated where nothing changes
 	news, changed := space[:0], false
 	used, told := numbersOf(near.formats), numbers{}
@@ -119,10 +121,12 @@ func (d *Description) WithEvents(other *Description) *Description {
 	if slices.ContainsFunc(d.formats, own) {
 		return d
 	}
-	f := Format{Number: eventsPayload, Mapping: "telephone-event/8000"}
-	f.readMapping()
+	f := eventsOf(eventsPayload, d.Speaks().Clock)
 	if other != nil {
-		i := slices.IndexFunc(other.formats, own)
+		i := slices.IndexFunc(other.formats, func(o Format) bool { return o.Codec == f.Codec })
+		if i < 0 {
+			i = slices.IndexFunc(other.formats, own)
+		}
 		if i < 0 {
 			return d
 		}
@@ -135,6 +139,13 @@ func (d *Description) WithEvents(other *Description) *Description {
 	return d.with(append(d.Formats(), f))
 }
 
+// eventsOf returns telephone-events with a number and the clock of a stream.
+func eventsOf(number uint8, clock uint32) Format {
+	f := Format{Number: number, Mapping: "telephone-event/" + strconv.FormatUint(uint64(max(clock, 8000)), 10)}
+	f.readMapping()
+	return f
+}
+
 // ChangeOf returns how the relay changes a format that one side sends into one that the
 // other side wants, or drops it. False: there is nothing to do.
 func ChangeOf(sent Format, wants []Format) (change media.PayloadChange, needed bool) {
@@ -142,7 +153,11 @@ func ChangeOf(sent Format, wants []Format) (change media.PayloadChange, needed b
 		return change, false
 	}
 	change = media.PayloadChange{From: sent.Number, To: sent.Number, Op: media.PayloadDrop}
-	if same, ok := Find(wants, sent.Codec); ok {
+	same, ok := Find(wants, sent.Codec)
+	if i := slices.IndexFunc(wants, func(f Format) bool { return f.Events() }); !ok && sent.Events() && i >= 0 {
+		same, ok = wants[i], true // both have the clock of their stream, whatever they say
+	}
+	if ok {
 		change.To, change.Op = same.Number, media.PayloadKeep
 	} else if other, ok := sent.counterpart(); ok && Includes(wants, other) {
 		made, _ := Find(wants, other)

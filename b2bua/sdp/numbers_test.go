@@ -1,10 +1,12 @@
 package sdp
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"flowbridge/internal/siptest"
+	"flowbridge/media"
 )
 
 func TestInNumbersOfTheOtherSide(t *testing.T) {
@@ -57,6 +59,77 @@ func TestAddedEvents(t *testing.T) {
 		out := string(events.ForTarget(ourSideB, StreamTransport{}, events.Formats(), AsIs))
 		if numbersIn(events) != "0 101" || strings.Count(out, "a=rtpmap:101 telephone-event/8000\r\n") != 1 || strings.Count(out, "a=fmtp:101 ") != 1 {
 			t.Errorf("%s: %s\n%s", name, numbersIn(events), out)
+		}
+	}
+}
+
+// Telephone-events and comfort noise have the clock of the codecs that are offered with them (RFC 4733 section 2.1).
+func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
+	offer := func(formats string) *Description {
+		d, err := Parse(siptest.CRLF("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP " + formats + "\na=rtpmap:96 opus/48000/2\n" +
+			"a=rtpmap:101 telephone-event/48000\na=rtpmap:102 telephone-event/8000\na=rtpmap:98 CN/16000\na=rtpmap:99 AMR-WB/16000\n"))
+		must(t, err)
+		return d
+	}
+	for _, tt := range []struct {
+		codecs  []string
+		formats string
+		want    string
+	}{
+		{[]string{"PCMU"}, "96 0 101 102 13", "0 102 13"},
+		{[]string{"OPUS"}, "96 0 101 102", "96 101"},
+		{[]string{"OPUS", "PCMU"}, "96 0 101 102", "96 0 101 102"},
+		{[]string{"OPUS"}, "96 0 102", "96 102"}, // many have but one kind, and mean the clock of their stream
+		{[]string{"PCMU"}, "99 0 98 13", "0 13"},
+	} {
+		d := offer(tt.formats)
+		_, formats, err := d.Offerable(tt.codecs)
+		must(t, err)
+		if got := numbersIn(d.with(formats)); got != tt.want {
+			t.Errorf("%v of %s: %s; want %s", tt.codecs, tt.formats, got, tt.want)
+		}
+		if only := d.Only(formats[0].Codec, d.formats); len(tt.codecs) == 1 && numbersIn(only) != tt.want {
+			t.Errorf("only %v of %s: %s; want %s", tt.codecs, tt.formats, numbersIn(only), tt.want)
+		}
+	}
+	own, err := Synthetic([]string{"opus", "PCMU", "AMR-WB"})
+	must(t, err)
+	if got := numbersIn(own); got != "96 0 99 106 101 102" || own.formats[3].Clock != 48000 || own.formats[5].Clock != 16000 {
+		t.Errorf("our own offer has %s: %+v", got, own.formats)
+	}
+	for name, d := range map[string]*Description{"ours": offer("96").WithEvents(nil), "theirs": offer("96").WithEvents(offer("0 102 101"))} {
+		if f := d.formats[1]; f.Number != 101 || f.Clock != 48000 {
+			t.Errorf("events of %s for opus are %+v", name, f)
+		}
+	}
+	if change, _ := ChangeOf(offer("102").formats[0], offer("101").formats); change != (media.PayloadChange{From: 102, To: 101}) {
+		t.Errorf("events of another clock are changed by %+v", change)
+	}
+}
+
+// A static payload type means what RFC 3551 section 6 says.
+func TestStaticPayloadTypes(t *testing.T) {
+	const texts = "9 G722/16000 = 9 G722/8000\n0 pcmu/16000 = 0 PCMU/8000\n6 DVI4/8000 = 6 DVI4/16000\n10 L16/44100 = 10 L16/44100/2\n" +
+		"15 = 15 G728/8000\n18 G729/8000 = 18 G729/8000\n18 G729A/8000 = 18 G729A/8000\n96 G722/16000 = 96 G722/16000\n35 = 35 /8000"
+	for line := range strings.Lines(texts) {
+		has, want, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		number, mapping, _ := strings.Cut(has, " ")
+		text := "v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP " + number + "\na=fmtp:" + number + " x=1\n"
+		if mapping != "" {
+			text += "a=rtpmap:" + has + "\n"
+		}
+		d, err := Parse(siptest.CRLF(text))
+		must(t, err)
+		f := d.formats[0]
+		got := strings.TrimSuffix(fmt.Sprintf("%d %s/%d/%s", f.Number, f.Name, f.Clock, f.channels), "/")
+		for name, out := range map[string]*Description{"": d, "regrouped ": d.regrouped(d.formats)} {
+			text := string(out.ForTarget(ourSideB, StreamTransport{}, d.formats, AsIs))
+			if said := strings.Contains(text, "a=rtpmap:"+has+"\r\n"); said && mapping != "" && !strings.EqualFold(has, want) || strings.Count(text, "a=rtpmap:") > 1 || !strings.Contains(text, "a=fmtp:"+number+" x=1\r\n") {
+				t.Errorf("%s%s: we say\n%s", name, has, text)
+			}
+		}
+		if got != want {
+			t.Errorf("%s is %s; want %s", has, got, want)
 		}
 	}
 }

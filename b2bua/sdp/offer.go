@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -141,15 +142,20 @@ func (d *Description) tells(line string, told numbers) bool {
 	}
 	for i := range d.formats {
 		if f := &d.formats[i]; f.Number == n {
-			return f.lines != linesOfOurs
+			return f.has(line)
 		}
 	}
 	return false
 }
 
+// has reports whether a line of the text about a format's number says what it is.
+func (f *Format) has(line string) bool {
+	return f.lines == linesOfText || f.lines == mappingAndText && !strings.HasPrefix(line, "a=rtpmap:")
+}
+
 // appendFormat appends the attributes of a format that are not as in the text.
 func (d *Description) appendFormat(b []byte, f *Format) []byte {
-	if f.lines == linesOfOurs || f.lines == mappingAndText && staticName(f.Number) != f.Name {
+	if f.lines == linesOfOurs || f.lines == mappingAndText && staticMapping(f.Number) != f.Mapping {
 		b = append(append(appendAbout(b, "a=rtpmap:", f.Number), f.Mapping...), "\r\n"...)
 	}
 	if f.lines == linesOfOurs && f.Events() {
@@ -159,7 +165,7 @@ func (d *Description) appendFormat(b []byte, f *Format) []byte {
 		return b
 	}
 	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
-		if n, value, ok := aboutFormat(line); ok && n == f.source {
+		if n, value, ok := aboutFormat(line); ok && n == f.source && f.has(line) {
 			name, _, _ := strings.Cut(line, ":")
 			b = appendAbout(append(b, name...), ":", f.Number)
 			b = append(append(b, value...), "\r\n"...)
@@ -216,24 +222,35 @@ var payloads = map[string]struct { //nolint:gochecknoglobals // a table
 const eventsPayload = 101
 
 // Synthetic stands for the offer of a caller who sent none (RFC 3261 section 13.2.1):
-// these codecs in this order, and telephone-events. The caller's media address is not
-// known yet.
+// these codecs in this order, and telephone-events with the clock of each. The caller's
+// media address is not known yet.
 func Synthetic(codecs []string) (*Description, error) {
-	var formats, maps strings.Builder
+	var formats, maps, events, eventMaps strings.Builder
+	var clocks []uint32
 	for _, name := range codecs {
-		if p, ok := payloads[strings.ToUpper(name)]; ok {
-			number := strconv.Itoa(p.number)
-			formats.WriteString(" " + number)
-			maps.WriteString("a=rtpmap:" + number + " " + p.mapping + "\r\n")
+		p, ok := payloads[strings.ToUpper(name)]
+		if !ok {
+			continue
 		}
+		number := strconv.Itoa(p.number)
+		formats.WriteString(" " + number)
+		maps.WriteString("a=rtpmap:" + number + " " + p.mapping + "\r\n")
+		clock := codecOf(p.mapping).Clock
+		if slices.Contains(clocks, clock) {
+			continue
+		}
+		clocks = append(clocks, clock)
+		e := eventsOf(eventsPayload-1+uint8(clock/8000), clock) // 101, 102 or 106
+		number = strconv.Itoa(int(e.Number))
+		events.WriteString(" " + number)
+		eventMaps.WriteString("a=rtpmap:" + number + " " + e.Mapping + "\r\na=fmtp:" + number + " 0-15\r\n")
 	}
 	if formats.Len() == 0 {
 		return nil, ErrNoCodec
 	}
-	events := strconv.Itoa(eventsPayload)
 	return Parse([]byte("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n" +
-		"m=audio 9 RTP/AVP" + formats.String() + " " + events + "\r\n" + maps.String() +
-		"a=rtpmap:" + events + " telephone-event/8000\r\na=fmtp:" + events + " 0-15\r\na=ptime:20\r\n"))
+		"m=audio 9 RTP/AVP" + formats.String() + events.String() + "\r\n" + maps.String() + eventMaps.String() +
+		"a=ptime:20\r\n"))
 }
 
 // Origin is the o= line of the descriptions that are sent on one leg (RFC 3264 section

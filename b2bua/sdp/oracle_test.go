@@ -137,6 +137,10 @@ func (o *oracle) write(at netip.AddrPort) string {
 			if pt != "*" && !slices.Contains(o.formats, pt) || strings.TrimSpace(rest) == "" {
 				continue
 			}
+			n, _ := strconv.ParseUint(pt, 10, 7) // another clock than that of a static number
+			if k, static := codecOf(strings.TrimSpace(rest)), codecOf(staticMapping(uint8(n))); a.Key == "rtpmap" && k.Name == static.Name && k != static && pt != "*" {
+				continue
+			}
 		}
 		out.MediaDescriptions[0].Attributes = append(out.MediaDescriptions[0].Attributes, a)
 	}

@@ -30,6 +30,7 @@ type DescriptionState struct {
 	Ptime      time.Duration    `cbor:"13,keyasint,omitempty"`
 	Proto      string           `cbor:"14,keyasint,omitempty"`
 	Securing   *SecuringState   `cbor:"15,keyasint,omitempty"`
+	Former     FormatStates     `cbor:"16,keyasint,omitempty"`
 }
 
 // SecuringState is the SRTP of a stream, with its keys.
@@ -68,7 +69,7 @@ func (d *Description) State() DescriptionState {
 		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: d.formats, Grouped: d.grouped,
 		Connection: d.connection, RTP: message.KeptAddr{AddrPort: d.rtp}, RTCP: message.KeptAddr{AddrPort: d.rtcp},
 		Port: d.port, Muxes: d.muxes, Way: string(d.way),
-		Ptime: d.ptime, Proto: d.proto, Securing: d.securing.state(),
+		Ptime: d.ptime, Proto: d.proto, Securing: d.securing.state(), Former: d.former,
 	}
 }
 
@@ -78,7 +79,7 @@ func RestoreDescription(s *DescriptionState) *Description {
 		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: s.Formats, grouped: s.Grouped,
 		connection: s.Connection, rtp: s.RTP.AddrPort, rtcp: s.RTCP.AddrPort, port: s.Port, muxes: s.Muxes,
 		way:   Direction(s.Way),
-		ptime: s.Ptime, proto: knownProto(s.Proto), securing: s.Securing.restore(),
+		ptime: s.Ptime, proto: knownProto(s.Proto), securing: s.Securing.restore(), former: s.Former,
 	}
 }
 
