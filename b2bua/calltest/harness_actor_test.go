@@ -68,6 +68,10 @@ func (a *actor) signals(verb string) bool {
 		a.learn(a.p.notified(st.words[1], st.words[2]))
 	case "silent":
 		a.p.silent(a.duration(last))
+	case "presses":
+		for _, digit := range []byte(last) {
+			a.w.session().onEvent(media.EventDigit{Side: a.side, Digit: digit, Duration: 100 * time.Millisecond})
+		}
 	case "drains":
 		a.p.drainFor(a.duration(last))
 	case "took":

@@ -45,6 +45,8 @@ import (
 //	carrier: repeats ; repeats call                      its last request, or its INVITE
 //	carrier: says INFO {Signal=5} | Content-Type: x      with another body
 //	agent: refers to <tel:4711> ; notified 180 active    and what it hears of it
+//	carrier: presses 12                                  keys, as telephone-events that the relay keeps back
+//	operator: presses 12# ; is told 1 of 3 keys          towards the called side, and what becomes of it; "is told yes"
 //	carrier: changed 96>101                              what the media makes of what it sends
 //	played: a hears nothing                              by the media (see world.hears), or: "nothing"
 //	platform: takes 3s ; fails prepare_timeout 500       what is asked before an INVITE; "was asked 2"
@@ -55,9 +57,10 @@ type story struct {
 	began  time.Time
 	said   time.Time
 	calls  int
-	step          // that is being done
-	over   bool   // its record has come
-	placed string // the id of a call on command
+	step              // that is being done
+	over   bool       // its record has come
+	placed string     // the id of a call on command
+	told   chan error // what became of an operator's keys
 }
 
 func (w *world) story() *story {
@@ -250,6 +253,21 @@ func (s *story) operator(words []string) {
 	}
 	if words[0] == "ends" { // it, and is told so
 		s.w.hungUp(s.w.onlyID())
+		return
+	}
+	switch words[0] {
+	case "presses":
+		id := s.w.onlyID()
+		s.told = make(chan error, 1)
+		go func() {
+			_, err := s.w.server.Press(context.Background(), id, bridge.DigitsRequest{Side: media.SideB, Digits: words[1]})
+			s.told <- err
+		}()
+		return
+	case "is": // told
+		if got, want := fmt.Sprint(<-s.told), strings.Join(words[2:], " "); !strings.HasPrefix(got, want) {
+			s.w.t.Errorf("the operator is told %q; want %q", got, want)
+		}
 		return
 	}
 	o := origination()
