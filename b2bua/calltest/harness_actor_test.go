@@ -88,8 +88,13 @@ func (a *actor) signals(verb string) bool {
 func (a *actor) moves(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
-	switch t, e := a.w.t, (&end{p: a.p, side: a.side}); verb {
+	switch t, e, last := a.w.t, (&end{p: a.p, side: a.side}), st.words[len(st.words)-1]; verb {
 	case "hears":
+		if st.words[1] == "nothing" {
+			a.p.drainFor(a.duration(last))
+			a.w.session().onEvent(media.EventSilent{Since: a.duration(last), Never: true})
+			return true
+		}
 		a.hears(strings.Join(st.words[1:], " "))
 	case "not": // heard
 		if to := a.w.session().peers[a.side].RTP; to.IsValid() {

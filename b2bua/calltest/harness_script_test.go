@@ -31,6 +31,7 @@ import (
 //	agent: takes b (8 101), ceases                       a 200, and its ACK; or what a CANCEL is due
 //	carrier: hangs up on spare                           with all that follows, and the record
 //	far: is left for dialog_lost                         by a BYE of ours
+//	e: hears nothing for 30s                             neither does the other end
 //	e: hears :44002 held                                 what the media was told of it; without words: as in the beginning
 //	agent: listens, accepts, connects, resets, closes    over TCP; "leaves": listens no more; "has UDP", "TCP" or "another": goes on over
 //	                                                     that, or over the last connection, or over the one before
