@@ -90,7 +90,7 @@ func (a *actor) moves(verb string) bool {
 	st := a.step
 	switch t, e, last := a.w.t, (&end{p: a.p, side: a.side}), st.words[len(st.words)-1]; verb {
 	case "hears":
-		if st.words[1] == "nothing" {
+		if len(st.words) > 1 && st.words[1] == "nothing" {
 			a.p.drainFor(a.duration(last))
 			a.w.session().onEvent(media.EventSilent{Since: a.duration(last), Never: true})
 			return true
