@@ -125,6 +125,7 @@ type times struct {
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
 	queueUntil        time.Time // deadline
+	expiresAt         time.Time // deadline, by the Expires of the INVITE (RFC 3261 section 13.3.1)
 	lagsAt            time.Time // deadline, of half a trial
 	askAt             time.Time // deadline, of a call that has outlived its process
 }
@@ -148,6 +149,9 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder,
 		TraceID: c.trace.ID(),
 	})
+	if d, has := message.Seconds(message.FirstHeader(req, "expires")); has {
+		c.times.expiresAt = started.Add(d) // also where an old process has begun the call
+	}
 	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
 	return c
 }

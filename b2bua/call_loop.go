@@ -176,7 +176,7 @@ func (c *Call) drop(l *legOnWire) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil,
+	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.expiresAt, c.times.lagsAt, c.times.durationUntil,
 		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.Deadline())
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
@@ -193,6 +193,7 @@ func (c *Call) onTimer(now time.Time) {
 	}{
 		{&c.times.setupUntil, expired{cause.SetupTimeout}},
 		{&c.times.queueUntil, expired{cause.QueueTimeout}},
+		{&c.times.expiresAt, expired{cause.Expired}},
 		{&c.times.lagsAt, lags{c.attempts.current}},
 		{&c.times.durationUntil, expired{cause.MaxDuration}},
 	} {

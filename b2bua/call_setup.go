@@ -179,6 +179,10 @@ func (c *Call) setUpEvent(e event) phase {
 		if e.Cause == cause.QueueTimeout {
 			return c.timedOut()
 		}
+		if e.Cause == cause.Expired {
+			c.abandon(e.Cause, cause.Reasons{})
+			return c.refuse(487, e.Cause)
+		}
 		if c.customer != nil {
 			why, status := c.customerTimeout()
 			c.abandon(why, cause.Reasons{})
@@ -336,7 +340,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 // bridgeTo connects the caller to the target, which has answered.
 func (c *Call) bridgeTo(f leg.Answered) phase {
 	now := time.Now()
-	c.times.setupUntil = time.Time{}
+	c.times.setupUntil, c.times.expiresAt = time.Time{}, time.Time{}
 	if limit := c.attempts.current.target.MaxDuration(c.trunk); limit > 0 {
 		c.times.durationUntil = now.Add(limit)
 	}

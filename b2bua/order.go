@@ -44,9 +44,19 @@ func (s *Server) Play(ctx context.Context, id string, p bridge.PlayRequest) (reg
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Sounds.Order(p) })
 }
 
-// Press presses keys towards a side of the live call with this id. Its errors are those of Order.
+// Press presses keys towards a side of the live call with this id, and waits until those have an answer that go as INFO.
+// Its errors are those of Order.
 func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (registry.LiveCall, error) {
-	return s.order(ctx, id, func(c *Call) error { return c.bridge.Press(d) })
+	result := make(chan error, 1)
+	live, err := s.order(ctx, id, func(c *Call) error { return c.bridge.Press(d, result) })
+	if err == nil {
+		select {
+		case err = <-result:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	return live, err
 }
 
 // Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of

@@ -63,6 +63,8 @@ type CarrierResult struct {
 	Cancelled   bool  // CANCEL was sent
 	EndedBy     Side  // of an answered call
 	ByeStatus   int   // answer to the BYE of the carrier
+	AckTo       string
+	Repeated    int // 200s that came again after their ACK
 
 	PostDialDelay time.Duration // INVITE to the first 18x, or to the answer if there was none
 	MediaDelay    time.Duration // answer to the first RTP received; negative with early media

@@ -236,7 +236,7 @@ func (o *outgoing) acknowledge(d *dialog) {
 	ack := d.request(sip.ACK)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ack = ack
+	o.ack, o.res.AckTo = ack, ack.Destination()
 	_ = o.carrier.sip.client.WriteRequest(ack)
 }
 
@@ -246,6 +246,7 @@ func (o *outgoing) onRepeated(res *sip.Response) {
 	o.mu.Lock()
 	ack := o.ack
 	if ack != nil && tagOf(ack.To().Params) == tagOf(res.To().Params) {
+		o.res.Repeated++
 		_ = o.carrier.sip.client.WriteRequest(ack)
 	}
 	o.mu.Unlock()

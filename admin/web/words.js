@@ -19,7 +19,7 @@ export function platformPage(c, targets) {
 // places says where a cause lies, as far as a cause can tell. TestPageKnowsEveryCause holds it to docs/causes.md.
 const places = {
   'Nothing is wrong: this is how calls end.': 'caller_hangup agent_hangup operator_hangup max_duration answered_by_machine',
-  "Look at the caller's side first.": 'caller_cancelled bad_offer no_common_codec srtp_required no_ack no_prack bad_ack caller_limited identity_refused inbox_overflow',
+  "Look at the caller's side first.": 'caller_cancelled expired bad_offer no_common_codec srtp_required no_ack no_prack bad_ack caller_limited identity_refused inbox_overflow',
   'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid api_circuit_open target_circuit_open target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused dtls_failed transfer_failed tls_failed dead_air',
   'Look at this configuration first.': 'no_route template_failed target_capped queue_full queue_timeout destination_limited invite_too_large auth_missing auth_unsupported auth_refused setup_timeout',
   'Look at this machine first.': 'no_ports dns_failed target_unreachable shutdown internal_error process_restart',

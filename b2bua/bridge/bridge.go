@@ -211,7 +211,7 @@ func (b *Bridge) Reply(to *Half, req *sip.Request, code int, headers ...sip.Head
 
 // Deadline is the earliest one; zero: none.
 func (b *Bridge) Deadline() time.Time {
-	return leg.Earliest(b.Exchanges.deadline(), b.Recordings.beepAt, b.Announcement.until)
+	return leg.Earliest(b.Exchanges.deadline(), b.Recordings.beepAt, b.Announcement.until, b.Relays.deadline())
 }
 
 // OnTimer handles the deadlines that have come.
@@ -226,12 +226,14 @@ func (b *Bridge) OnTimer(now time.Time) {
 	if due(b.Announcement.until) {
 		b.Announcement.over(false)
 	}
+	b.Relays.onTimer(now)
 }
 
 // End ends everything that lies between the legs, and returns the media's parts of the record.
 func (b *Bridge) End() (counted record.Media, talk *record.Talk) {
 	b.Recordings.beepAt = time.Time{}
 	b.Announcement.End()
+	b.Relays.endKeys(len(b.Relays.pressed), "the call has ended")
 	b.Exchanges.current, b.Relays.open = nil, nil
 	b.Recordings.Stop()
 	if b.Media.session != nil {

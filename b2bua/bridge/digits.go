@@ -1,6 +1,10 @@
 package bridge
 
 import (
+	"fmt"
+	"strconv"
+	"time"
+
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/agreement"
@@ -111,7 +115,99 @@ func (b *Bridge) onKeyed(f Keyed) {
 		f.Side != b.Platform() && b.Masking.On {
 		return
 	}
+	err := b.Relays.press(&pressing{to: to, keys: string(f.Digit), length: message.BoundDigit(f.Duration)})
+	if err != nil {
+		b.PeerLog.Warn().Err(err).Stringer("side", to.Side).Msg("digit not sent")
+	}
+}
+
+// pressing are keys that a side gets as INFO, each when the last one has its answer: over UDP requests overtake each
+// other, and the peer refuses the late one (RFC 3261 section 12.2.2).
+type pressing struct {
+	to     *Half
+	keys   string
+	length time.Duration // of each
+	went   int           // how many the peer has taken
+	until  time.Time     // when the others are dropped
+	result chan<- error  // of an order, with room for it; nil: the keys come from the other side
+}
+
+const (
+	pressWithin = 10 * time.Second      // clients of the API wait for an order's result
+	keyGap      = 40 * time.Millisecond // between two keys (ITU-T Q.24)
+)
+
+// press sends keys after those that wait already.
+func (r *Relays) press(p *pressing) error {
+	if len(r.pressed) >= maxOrderedDigits {
+		return refused("too many keys wait", "ask again later")
+	}
+	now := time.Now()
+	p.until = now.Add(pressWithin)
+	r.pressed = append(r.pressed, p)
+	r.onTimer(now)
+	return nil
+}
+
+// onTimer ends the keys whose time is over, and sends the next one if its turn has come.
+func (r *Relays) onTimer(now time.Time) {
+	for len(r.pressed) > 0 && !now.Before(r.pressed[0].until) {
+		r.endKeys(1, "10 s were over")
+	}
+	if len(r.pressed) == 0 || r.keyOpen || now.Before(r.keyAt) {
+		return
+	}
+	p := r.pressed[0]
+	r.keyOpen, r.keyAt = true, now.Add(p.length+keyGap)
+	ref := r.add(relayed{to: p.to, done: func(f leg.Replied) { r.keyAnswered(p, f.Code) }})
 	content := leg.Content{}
-	content.ContentType, content.Body = message.DTMFInfo(f.Digit, f.Duration)
-	to.Step(leg.Send{Method: sip.INFO, Content: content})
+	content.ContentType, content.Body = message.DTMFInfo(p.keys[p.went], p.length)
+	p.to.Step(leg.Send{Ref: ref, Method: sip.INFO, Content: content})
+}
+
+// keyAnswered handles the final answer to a key. In the gap after it, an upgrade finds the call at rest.
+func (r *Relays) keyAnswered(p *pressing, code int) {
+	r.keyOpen = false
+	if gap := time.Now().Add(keyGap); r.keyAt.Before(gap) {
+		r.keyAt = gap
+	}
+	switch {
+	case len(r.pressed) == 0 || r.pressed[0] != p: // ended meanwhile
+	case code >= 300:
+		r.endKeys(1, "the next one got "+strconv.Itoa(code))
+	default:
+		if p.went++; p.went == len(p.keys) {
+			r.endKeys(1, "")
+		}
+	}
+}
+
+// endKeys ends the first n of pressed.
+func (r *Relays) endKeys(n int, why string) {
+	ended := r.pressed[:n]
+	r.pressed = r.pressed[n:]
+	for _, p := range ended {
+		var err error
+		if p.went < len(p.keys) {
+			err = &OrderError{
+				fmt.Sprintf("%d of %d keys were pressed, and %s", p.went, len(p.keys), why),
+				"look at the call's ladder before you press the others", 409,
+			}
+			r.bridge.PeerLog.Warn().Err(err).Stringer("side", p.to.Side).Msg("digit not sent")
+		}
+		if p.result != nil {
+			p.result <- err
+		}
+	}
+}
+
+// deadline is when onTimer is wanted; zero: never.
+func (r *Relays) deadline() time.Time {
+	switch {
+	case len(r.pressed) == 0:
+		return time.Time{}
+	case r.keyOpen:
+		return r.pressed[0].until
+	}
+	return leg.Earliest(r.keyAt, r.pressed[0].until)
 }

@@ -1,16 +1,15 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/audio"
 )
@@ -19,7 +18,7 @@ import (
 type OrderError struct {
 	Problem string
 	Remedy  string
-	Code    int // 403: it is not permitted. 400: it can't be read. 404: it leads to nowhere. 0: not now
+	Code    int // 403: it is not permitted. 400: it can't be read. 404: it leads to nowhere. 409: it has ended before its end. 0: not now
 }
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
@@ -127,8 +126,9 @@ const maxOrderedDigits = 32
 // keys can be pressed.
 const keys = "0123456789*#ABCD"
 
-// Press presses keys for an operator: as telephone-events (RFC 4733), or as INFO where the side has none.
-func (b *Bridge) Press(d DigitsRequest) error {
+// Press presses keys for an operator: as telephone-events (RFC 4733), or as INFO where the side has none, or is a platform
+// that wants INFO. result gets what becomes of them.
+func (b *Bridge) Press(d DigitsRequest, result chan<- error) error {
 	to := b.Call.Half(d.Side)
 	switch {
 	case !b.Call.Moment().Answered:
@@ -138,20 +138,19 @@ func (b *Bridge) Press(d DigitsRequest) error {
 	case d.Side == media.SideB && (to == nil || to != b.Call.Connected()):
 		return b.Call.Moment().NoAgent()
 	}
+	b.Log.Info().Stringer("side", d.Side).Int("digits", len(d.Digits)).Msg("keys are pressed by order")
 	number, clock, events := b.Agreement.Events(d.Side)
-	for i := range len(d.Digits) {
-		if events {
-			if err := b.Media.session.SendDigit(d.Side, media.Digit{
-				Digit: d.Digits[i], Duration: d.Duration, PayloadType: number, ClockRate: clock,
-			}); err != nil {
-				return refused(err.Error(), "ask again later")
-			}
-			continue
-		}
-		content := leg.Content{}
-		content.ContentType, content.Body = message.DTMFInfo(d.Digits[i], max(d.Duration, 100*time.Millisecond))
-		to.Step(leg.Send{Method: sip.INFO, Content: content})
+	if !events || d.Side == b.Platform() && b.Call.Policy().DTMF == config.DTMFInfo {
+		length := message.BoundDigit(cmp.Or(d.Duration, 100*time.Millisecond))
+		return b.Relays.press(&pressing{to: to, keys: d.Digits, length: length, result: result})
 	}
-	b.Log.Info().Stringer("side", d.Side).Int("digits", len(d.Digits)).Msg("keys pressed by order")
+	for i := range len(d.Digits) {
+		if err := b.Media.session.SendDigit(d.Side, media.Digit{
+			Digit: d.Digits[i], Duration: d.Duration, PayloadType: number, ClockRate: clock,
+		}); err != nil {
+			return refused(err.Error(), "ask again later")
+		}
+	}
+	result <- nil
 	return nil
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -18,7 +19,7 @@ import (
 
 // relayed is a request of one side that went to the other.
 type relayed struct {
-	from   *Half
+	from   *Half // nil: it is a key of ours
 	to     *Half
 	method sip.RequestMethod
 	seq    uint32
@@ -30,6 +31,9 @@ type Relays struct {
 	bridge  *Bridge
 	open    map[int]relayed // without an answer, by Ref
 	last    int             // Ref of the last one
+	pressed []*pressing     // keys that go as INFO, to either side; the first ones are under way
+	keyOpen bool            // one has no answer yet
+	keyAt   time.Time       // when the next one may leave
 	Watcher *Half           // the agent whose REFER the caller's side reports on; nil: none
 }
 
@@ -93,14 +97,27 @@ func (r *Relays) add(request relayed) (ref int) {
 	return r.last
 }
 
-// Open counts the requests that have no answer yet.
-func (r *Relays) Open() int { return len(r.open) }
+// Open counts the requests that have no answer yet, and the keys of a side that wait. Those of an order end with an upgrade.
+func (r *Relays) Open() int {
+	n := len(r.open)
+	for _, p := range r.pressed {
+		if p.result == nil {
+			n++
+		}
+	}
+	return n
+}
 
-// Drop answers the requests that wait for a leg which has left the call.
+// Drop answers the requests that wait for a leg which has left the call, and ends keys: they were for another moment.
 func (r *Relays) Drop(to *Half) {
+	r.endKeys(len(r.pressed), "the agent has left")
 	for ref, waits := range r.open {
-		if waits.to == to {
-			delete(r.open, ref)
+		if waits.to != to {
+			continue
+		}
+		if delete(r.open, ref); waits.from == nil {
+			r.keyOpen = false
+		} else {
 			waits.from.Step(leg.Reply{Method: waits.method, Seq: waits.seq, Code: 480, Reason: message.StatusText(480)})
 		}
 	}
@@ -115,6 +132,9 @@ func (r *Relays) Replied(f leg.Replied) bool {
 	delete(r.open, f.Ref)
 	if waits.done != nil {
 		waits.done(f)
+	}
+	if waits.from == nil {
+		return true
 	}
 	content := leg.Content{ContentType: f.ContentType, Body: f.Body, Headers: alwaysOf(f.Headers)}
 	content.Headers = append(content.Headers, r.bridge.PassedTo(waits.from, f.Headers)...)

@@ -151,6 +151,14 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.refused(d, "486")
 			w.wantRecord(record.DispositionBusy, cause.QueueTimeout, record.EndedBySystem)
 		},
+		"expires": func(w *world, d *dialogue) {
+			w.serves()
+			w.carrier.expect("SIP/2.0 183")
+			w.carrier.silent(28 * time.Second)
+			w.refused(d, "487") // in its queue, 30 s after it came
+			w.wantRecord(record.DispositionNoAnswer, cause.Expired, record.EndedBySystem)
+			w.carrier.silent(time.Minute)
+		},
 		"not taken": func(w *world, d *dialogue) {
 			w.server.Drain()
 			w.serves()
@@ -182,7 +190,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 		runIn(t, name, soundingQueue(""), func(w *world) {
 			first := w.carrier.dialsTillRung("+15085780001")
 			w.served(w.agent, first)
-			second, _ := w.sounds("+15075780002", "", "")
+			second, _ := w.sounds("+15075780002", map[string]string{"expires": "Expires: 30\n"}[name], "")
 			time.Sleep(time.Second)
 			h, err := w.handOver()
 			must(w.t, err)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/store/record"
 )
@@ -69,6 +70,18 @@ func TestReasonPhraseBringsNoHeader(t *testing.T) {
 		}
 		w.carrier.ackRefused(d)
 		w.settle()
+	})
+}
+
+// A status line may lack the space before its empty phrase (RFC 3261 section 7.2 has it): what the answer means is clear.
+func TestStatusLineWithoutLastSpace(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.carrier.callsAt(w.agent, "+15075785607")
+		w.agent.sendBytes([]byte(strings.Replace(string(siptest.CRLF(hostileAnswer(invite, 486, "a", ""))), "486 Whatever", "486", 1)))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 486 \r\n")
+		w.carrier.ackRefused(d)
+		w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
 	})
 }
 

@@ -123,6 +123,18 @@ func TestNoMediaEndsBothLegs(t *testing.T) {
 	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second}, cause.MediaTimeout)
 }
 
+// Where the 200 was never acknowledged, that is the cause: media that can't find us may have the same one.
+func TestNoMediaWithoutACK(t *testing.T) {
+	tell(t, testConfig, `
+== no media, and no ACK
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; takes
+carrier: gets 200 ; hears nothing for 30s
+agent: gets BYE | Reason: ~no_ack ; says 200
+record: answered no_ack system
+carrier: drains 2s ; gets BYE | Reason: ~no_ack ; says 200`)
+}
+
 func inTalkThatEnds(t *testing.T, e media.Event, cause cause.Cause) {
 	t.Helper()
 	inWorldWith(t, talkYAML("", ""), func(w *world) {

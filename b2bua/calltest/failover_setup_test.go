@@ -54,9 +54,10 @@ carrier: gets 503 ; acks
 record: failed no_common_codec system | attempts: agent target_error, spare no_common_codec`)
 }
 
-// setup_timeout bounds the whole set-up. It may run out at any step, and what that step began is ended.
+// setup_timeout bounds the whole set-up, and so does the Expires of an INVITE (RFC 3261 section 13.3.1). Either may run out at any
+// step, and what that step began is ended.
 func TestSetupTimeoutEverywhere(t *testing.T) {
-	tell(t, testConfig, strings.ReplaceAll(`
+	stories := `
 with: ringing: on-target} => ringing: none, setup_timeout: 10s, otherwise: 504}
 
 == while preparing
@@ -81,8 +82,18 @@ carrier: REFUSED | attempts: agent target_error, spare setup_timeout
 with: 192.0.2.21:32681 => hangs.test:32681
 carrier: calls 15085785607
 agent: gets INVITE ; says 100 ; +9s ; says 503 ; gets ACK
-carrier: REFUSED | attempts: agent target_error, spare setup_timeout`,
-		"REFUSED", "gets 504 ; lasted 10s ; acks\nrecord: failed setup_timeout system | SIPStatus: 504 | Q850: 102"))
+carrier: REFUSED | attempts: agent target_error, spare setup_timeout`
+	tell(t, testConfig, strings.ReplaceAll(stories, "REFUSED", "gets 504 ; lasted 10s ; acks\nrecord: failed setup_timeout system | SIPStatus: 504 | Q850: 102"))
+	tell(t, testConfig, strings.NewReplacer("calls 15085785607", "calls 15085785607 | Expires: 10", ", setup_timeout: 10s", "", "setup_timeout", "expired",
+		"REFUSED", "gets 487 ; lasted 10s ; acks\nrecord: no_answer expired system | SIPStatus: 487 | Q850: 31").Replace(stories)+`
+
+== an Expires that can't be read counts as none; one that was in time ends nothing
+carrier: calls 15085785607 | Expires: soon
+agent: gets INVITE ; says 180 ; +11s ; takes
+carrier: gets 200 ; acks ; hangs up on agent
+carrier: calls 15085785607 | Expires: 10
+agent: gets INVITE ; takes
+carrier: gets 200 ; acks ; +20s ; hangs up on agent`)
 }
 
 // inSlowWorld is a world where the name hangs.test is looked up for ever, and agents.test has two addresses.

@@ -68,6 +68,10 @@ func (a *actor) signals(verb string) bool {
 		a.learn(a.p.notified(st.words[1], st.words[2]))
 	case "silent":
 		a.p.silent(a.duration(last))
+	case "presses":
+		for _, digit := range []byte(last) {
+			a.w.session().onEvent(media.EventDigit{Side: a.side, Digit: digit, Duration: 100 * time.Millisecond})
+		}
 	case "drains":
 		a.p.drainFor(a.duration(last))
 	case "took":
@@ -84,8 +88,13 @@ func (a *actor) signals(verb string) bool {
 func (a *actor) moves(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
-	switch t, e := a.w.t, (&end{p: a.p, side: a.side}); verb {
+	switch t, e, last := a.w.t, (&end{p: a.p, side: a.side}), st.words[len(st.words)-1]; verb {
 	case "hears":
+		if len(st.words) > 1 && st.words[1] == "nothing" {
+			a.p.drainFor(a.duration(last))
+			a.w.session().onEvent(media.EventSilent{Since: a.duration(last), Never: true})
+			return true
+		}
 		a.hears(strings.Join(st.words[1:], " "))
 	case "not": // heard
 		if to := a.w.session().peers[a.side].RTP; to.IsValid() {

@@ -31,6 +31,7 @@ import (
 //	agent: takes b (8 101), ceases                       a 200, and its ACK; or what a CANCEL is due
 //	carrier: hangs up on spare                           with all that follows, and the record
 //	far: is left for dialog_lost                         by a BYE of ours
+//	e: hears nothing for 30s                             neither does the other end
 //	e: hears :44002 held                                 what the media was told of it; without words: as in the beginning
 //	agent: listens, accepts, connects, resets, closes    over TCP; "leaves": listens no more; "has UDP", "TCP" or "another": goes on over
 //	                                                     that, or over the last connection, or over the one before
@@ -45,6 +46,8 @@ import (
 //	carrier: repeats ; repeats call                      its last request, or its INVITE
 //	carrier: says INFO {Signal=5} | Content-Type: x      with another body
 //	agent: refers to <tel:4711> ; notified 180 active    and what it hears of it
+//	carrier: presses 12                                  keys, as telephone-events that the relay keeps back
+//	operator: presses 12# ; is told 1 of 3 keys          towards the called side, and what becomes of it; "is told yes"
 //	carrier: changed 96>101                              what the media makes of what it sends
 //	played: a hears nothing                              by the media (see world.hears), or: "nothing"
 //	platform: takes 3s ; fails prepare_timeout 500       what is asked before an INVITE; "was asked 2"
@@ -55,9 +58,10 @@ type story struct {
 	began  time.Time
 	said   time.Time
 	calls  int
-	step          // that is being done
-	over   bool   // its record has come
-	placed string // the id of a call on command
+	step              // that is being done
+	over   bool       // its record has come
+	placed string     // the id of a call on command
+	told   chan error // what became of an operator's keys
 }
 
 func (w *world) story() *story {
@@ -250,6 +254,21 @@ func (s *story) operator(words []string) {
 	}
 	if words[0] == "ends" { // it, and is told so
 		s.w.hungUp(s.w.onlyID())
+		return
+	}
+	switch words[0] {
+	case "presses":
+		id := s.w.onlyID()
+		s.told = make(chan error, 1)
+		go func() {
+			_, err := s.w.server.Press(context.Background(), id, bridge.DigitsRequest{Side: media.SideB, Digits: words[1]})
+			s.told <- err
+		}()
+		return
+	case "is": // told
+		if got, want := fmt.Sprint(<-s.told), strings.Join(words[2:], " "); !strings.HasPrefix(got, want) {
+			s.w.t.Errorf("the operator is told %q; want %q", got, want)
+		}
 		return
 	}
 	o := origination()

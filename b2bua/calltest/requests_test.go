@@ -136,6 +136,81 @@ func TestEventsToInfo(t *testing.T) {
 	})
 }
 
+// Keys that become INFO go one after the other: the next one when the last has its answer, and not closer than they are long.
+func TestKeysAsInfo(t *testing.T) {
+	tell(t, strings.Replace(transferConfig, "transfer: local", "transfer: local\n    dtmf: info", 1), `
+up: agent
+
+== of an order, though the target has telephone-events
+operator: presses 479
+agent: gets INFO | body: Signal=4\nDuration=100\n ; says 200 ; silent 100ms ; gets INFO | body: ~Signal=7 ; silent 400ms ; says 200
+agent: gets INFO | body: ~Signal=9 | later ; says 200
+operator: is told <nil> ; presses 1
+agent: gets INFO | body: ~Signal=1 ; says 200
+operator: is told <nil>
+carrier: hangs up on agent
+
+== to a side without telephone-events
+with: dtmf: info => dtmf: relay
+agent: says INVITE (0)
+carrier: gets INVITE ; takes (0)
+agent: gets 200 ; acks
+operator: presses 4
+agent: gets INFO ; says 200
+operator: is told <nil>
+carrier: hangs up on agent
+
+== a key that is refused ends the order, and its answer says how many went
+operator: presses 471
+agent: gets INFO ; says 200 ; gets INFO ; says 500 ; silent 2s
+operator: is told 1 of 3 keys were pressed, and the next one got 500
+carrier: hangs up on agent
+
+== so does one without an answer
+operator: presses 471
+agent: gets INFO ; says 200 ; gets INFO ; drains 40s
+operator: is told 1 of 3 keys were pressed, and 10 s were over
+carrier: presses 9
+agent: gets INFO | body: ~Signal=9 ; says 200
+carrier: hangs up on agent
+
+== and a BYE
+operator: presses 471
+agent: gets INFO ; says 200
+carrier: hangs up on agent
+operator: is told 1 of 3 keys were pressed, and the call has ended
+
+== and the agent's leaving
+operator: presses 471
+agent: gets INFO ; refers to <tel:4711>
+spare: gets INVITE ; takes
+agent: notified 200 terminated ; gets BYE ; says 200 ; says 200 to INFO
+operator: is told 0 of 3 keys were pressed, and the agent has left ; presses 1
+spare: says 200 ; drains 1s
+operator: is told <nil>
+carrier: hangs up on spare
+
+== and an upgrade
+operator: presses 471
+agent: gets INFO ; says 200
+server: is replaced
+operator: is told 1 of 3 keys were pressed, and the process was replaced
+agent: silent 1s
+carrier: hangs up on agent
+
+== keys of a caller, of which each has its own fate, and for which an upgrade waits
+carrier: presses 123
+agent: gets INFO | body: ~Signal=1 ; silent 400ms ; says 500 ; silent 20ms
+server: waits: a request has no answer yet
+agent: gets INFO | body: ~Signal=2 ; says 200 ; silent 100ms ; gets INFO | body: ~Signal=3 ; says 200 ; silent 1s
+carrier: hangs up on agent
+
+== no more than 32 wait
+carrier: presses 1234567890123456789012345678901234
+agent: gets INFO `+strings.Repeat("; says 200 ; gets INFO ", 31)+`| body: ~Signal=2 ; says 200 ; silent 1s
+carrier: hangs up on agent`)
+}
+
 // A flood of requests within a dialog leaves no transaction behind.
 func TestFloodOfRequests(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,30 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 		}
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord(record.DispositionAnswered, cause.NoACK, record.EndedBySystem)
+	})
+}
+
+// A request under a branch that was used before is no copy if its CSeq is another one: a branch is for one request (RFC 3261 section
+// 8.1.1.7), and what the peer means by its mistake is clear. A copy of either is none.
+func TestBranchUsedAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		invite := strings.Replace(d.request("INVITE"), ";tag="+d.toTag, "", 1)
+		for seq := 2; seq < 4; seq++ {
+			d.later++
+			again := strings.Replace(d.request("INVITE"), "CSeq: 1", "CSeq: "+strconv.Itoa(seq), 1)
+			w.carrier.send(again)
+			for range 2 {
+				if ok := w.carrier.expect("SIP/2.0 200"); ok.value("CSeq") != strconv.Itoa(seq)+" INVITE" {
+					t.Errorf("another answer:\n%s", ok.raw)
+				}
+			}
+			w.carrier.ackOf(d, seq, "")
+			w.carrier.send(again)
+			w.carrier.send(invite)
+			w.carrier.silent(time.Second)
+		}
+		w.callerEnds(w.agent, d)
 	})
 }
 

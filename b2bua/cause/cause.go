@@ -61,6 +61,7 @@ const (
 	SRTPRefused       Cause = "srtp_refused"
 	DTLSFailed        Cause = "dtls_failed"
 	SetupTimeout      Cause = "setup_timeout"
+	Expired           Cause = "expired"
 
 	NoACK           Cause = "no_ack"
 	NoPRACK         Cause = "no_prack"
@@ -91,7 +92,7 @@ func Causes() []Cause {
 		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, QueueFull, QueueTimeout, TargetSilent,
 		TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
-		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, DTLSFailed, SetupTimeout,
+		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, DTLSFailed, SetupTimeout, Expired,
 		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,
 		NoMedia, MediaTimeout, DeadAir, AnsweredByMachine, MaxDuration, Shutdown, Overflow,
 		InternalError, ProcessRestart,
@@ -185,7 +186,7 @@ func Q850OfCause(cause Cause) int {
 	switch cause {
 	case CallerHangup, AgentHangup, OperatorHangup, Transferred, AnsweredByMachine:
 		return 16 // normal call clearing
-	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, NoMedia, MediaTimeout, DeadAir,
+	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, Expired, NoMedia, MediaTimeout, DeadAir,
 		MaxDuration:
 		return 102 // recovery on timer expiry
 	default:

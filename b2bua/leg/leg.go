@@ -359,7 +359,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 // section 7.1): it is late, or the answer was lost.
 func (l *Leg) cameBefore(req *sip.Request) bool {
 	switch branch := message.BranchOf(req); {
-	case branch == "":
+	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // no copy, even under a branch that was used
 		return false
 	case branch == l.acked:
 		l.effects = append(l.effects, Acknowledged{Seq: req.CSeq().SeqNo})

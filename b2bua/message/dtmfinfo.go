@@ -81,10 +81,11 @@ func millis(digits string) time.Duration {
 	if !ok {
 		return longestDigit
 	}
-	return boundDigit(time.Duration(n) * time.Millisecond)
+	return BoundDigit(time.Duration(n) * time.Millisecond)
 }
 
-func boundDigit(d time.Duration) time.Duration { return min(max(d, shortestDigit), longestDigit) }
+// BoundDigit is how long INFO says that a digit is, which takes this long.
+func BoundDigit(d time.Duration) time.Duration { return min(max(d, shortestDigit), longestDigit) }
 
 // DTMFInfo returns the body of an INFO with a digit, nothing if it is not a digit.
 func DTMFInfo(digit byte, d time.Duration) (contentType string, body []byte) {
@@ -92,5 +93,5 @@ func DTMFInfo(digit byte, d time.Duration) (contentType string, body []byte) {
 	if !ok {
 		return "", nil
 	}
-	return dtmfRelayType, fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", digit, boundDigit(d).Milliseconds())
+	return dtmfRelayType, fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", digit, BoundDigit(d).Milliseconds())
 }

@@ -105,8 +105,6 @@ func (p *parsing) startLine(line string) bool {
 	first, after, _ := strings.Cut(line, " ")
 	second, third, found := strings.Cut(after, " ")
 	switch {
-	case !found:
-		return false
 	case strings.EqualFold(first, version):
 		code, err := strconv.ParseUint(second, 10, 16)
 		whole := &struct {
@@ -116,6 +114,8 @@ func (p *parsing) startLine(line string) bool {
 		p.res, p.usual, p.params = &whole.Response, &whole.usualHeaders, whole.params[:]
 		p.res.StatusCode, p.res.Reason, p.res.SipVersion = int(code), third, version
 		return err == nil
+	case !found:
+		return false
 	}
 	whole := &struct {
 		sip.Request

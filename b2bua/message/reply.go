@@ -9,12 +9,14 @@ import (
 
 // Reply makes a response to a request whose To has a tag (RFC 3261 section 8.2.6), with
 // these headers more. It has the request's own headers, which do not change any more,
-// except for the topmost Via where that gets the request's source (RFC 3581 section 4).
+// except for the topmost Via where that gets the request's source (RFC 3581 section 4). Record-Route is for answers that
+// make a dialog (RFC 3261 section 20, table 3).
 func Reply(req *sip.Request, code int, reason string, body []byte, headers ...sip.Header) *sip.Response {
 	var room [maxUsual]sip.Header
 	all := room[:0]
+	recorded := (code >= 180 && code < 190 || code >= 200 && code < 300) && req.Method != sip.REGISTER
 	for _, h := range req.Headers() {
-		if strings.EqualFold(h.Name(), "record-route") {
+		if recorded && strings.EqualFold(h.Name(), "record-route") {
 			all = append(all, h)
 		}
 	}

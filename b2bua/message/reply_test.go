@@ -20,10 +20,15 @@ func TestReplyIsTheLibrarys(t *testing.T) {
 			req := msg.(*sip.Request)
 			req.SetSource("192.0.2.9:5099")
 			before := req.String()
-			got := Reply(req, 486, "Busy Here", nil)
-			want := sip.NewResponseFromRequest(req, 486, "Busy Here", nil)
-			if got.String() != want.String() || got.Destination() != want.Destination() || got.Transport() != want.Transport() {
-				t.Errorf("response\n%s\nto %s by %s; want\n%s\nto %s by %s", got, got.Destination(), got.Transport(), want, want.Destination(), want.Transport())
+			for code, recorded := range map[int]bool{100: false, 180: true, 183: true, 200: true, 302: false, 486: false, 503: false, 603: false} {
+				got := Reply(req, code, "As It Likes", nil)
+				want := sip.NewResponseFromRequest(req, code, "As It Likes", nil)
+				if got.String() != want.String() || got.Destination() != want.Destination() || got.Transport() != want.Transport() {
+					t.Errorf("response\n%s\nto %s by %s; want\n%s\nto %s by %s", got, got.Destination(), got.Transport(), want, want.Destination(), want.Transport())
+				}
+				if has := got.GetHeader("Record-Route") != nil; has != (recorded && routes != "") {
+					t.Errorf("%d has a Record-Route: %v", code, has)
+				}
 			}
 			if after := req.String(); after != before {
 				t.Errorf("the request became\n%s\nfrom\n%s", after, before)

@@ -155,8 +155,8 @@ func (s *Scanned) startLine(line []byte) (ok bool) {
 	first, after, found := bytes.Cut(line, []byte{' '})
 	if isSIPVersion(first) {
 		s.Response, s.Version = true, first
-		code, _, reason := bytes.Cut(after, []byte{' '})
-		if n, number := Decimal(code, 699); !number || len(code) != 3 || n < 100 || !reason {
+		code, _, _ := bytes.Cut(after, []byte{' '}) // some leave out the space before an empty phrase
+		if n, number := Decimal(code, 699); !number || len(code) != 3 || n < 100 {
 			s.fault("", "Status Line Is Malformed")
 		}
 		return found

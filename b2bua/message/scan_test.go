@@ -68,7 +68,7 @@ func TestScan(t *testing.T) {
 
 func TestScanStartLine(t *testing.T) {
 	for line, want := range map[string][2]bool{ // SIP, response
-		"INVITE sip:a@b SIP/2.0": {true, false}, "SIP/2.0 200 OK": {true, true}, "SIP/2.0 200 ": {true, true},
+		"INVITE sip:a@b SIP/2.0": {true, false}, "SIP/2.0 200 OK": {true, true}, "SIP/2.0 200 ": {true, true}, "SIP/2.0 200": {true, true},
 		"INVITE sip:a b SIP/3.0": {true, false}, "": {}, " ": {}, "INVITE": {}, "INVITE sip:a@b": {}, "GET / HTTP/1.1": {},
 		" INVITE sip:a@b SIP/2.0": {}, "\x00\x01\x00\x00": {}, "SIP/2.0": {},
 	} {
@@ -168,6 +168,7 @@ var scanSeeds = []string{
 	"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
 	"BYE sip:a@b SIP/2.0\nv: SIP/2.0/UDP h;branch=z9hG4bK1, SIP/2.0/UDP i\nf: \"x\" <sip:a@b>;tag=f\nt: sip:c@d;tag=t\ni: x\nCSeq: 7 BYE\n\n",
 	"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
+	"SIP/2.0 486\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
 	"ACK sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=x\nTo: <sip:c@d>\n ;tag=t\n\n",
 	"BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1, SIP/2.0/UDP i:0\nVia: SIP/2.0/UDP j:70000\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: x\nCSeq: 7 BYE\n\n",
 }

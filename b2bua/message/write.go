@@ -61,12 +61,6 @@ func (b *Buffer) Append(msg sip.Message) {
 func (b *Buffer) AppendTrying(req *sip.Request) {
 	b.add("SIP/2.0 100 Trying\r\n")
 	for _, h := range req.Headers() {
-		if route, ok := h.(*sip.RecordRouteHeader); ok {
-			b.header(route)
-			b.add("\r\n")
-		}
-	}
-	for _, h := range req.Headers() {
 		if via, ok := h.(*sip.ViaHeader); ok {
 			b.viaBack(via, via == req.Via(), req.Source())
 			b.add("\r\n")

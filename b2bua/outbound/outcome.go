@@ -37,7 +37,7 @@ func DispositionOf(why cause.Cause, status int) string {
 		return record.DispositionCancelled
 	case status == 486 || status == 600:
 		return record.DispositionBusy
-	case why == cause.RingTimeout || status == 408 || status == 480:
+	case why == cause.RingTimeout || why == cause.Expired || status == 408 || status == 480:
 		return record.DispositionNoAnswer
 	default:
 		return record.DispositionFailed

@@ -10,6 +10,7 @@ import (
 type Server struct {
 	transaction
 	key       Key
+	seq       uint32
 	req       *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
 	cancelled bool
 	cancel    *sip.Request // that nobody was told of yet
@@ -27,7 +28,8 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 		t.mu.Unlock()
 		return nil, nil
 	}
-	if known := t.servers[key]; known != nil {
+	// with another CSeq it is no copy, though its peer uses a branch again (RFC 3261 section 8.1.1.7)
+	if known := t.servers[key]; known != nil && (known.seq == req.CSeq().SeqNo || known.state <= proceeding) {
 		t.repeat(known)
 		return nil, nil
 	}
@@ -35,7 +37,7 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	s := &Server{transaction: transaction{
 		machine: machine{kind: otherServer, reliable: way.Reliable, keep: Patience},
 		table:   t, way: way,
-	}, key: key}
+	}, key: key, seq: req.CSeq().SeqNo}
 	switch key.method { //nolint:exhaustive // methods beyond these three are alike
 	case sip.INVITE:
 		s.kind, s.req = inviteServer, req

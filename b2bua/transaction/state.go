@@ -84,7 +84,7 @@ func (t *Table) Restore(a *AnsweredState, over Sender) *Server {
 	}
 	now := t.now()
 	at := func(after time.Duration) instant { return now + instant(min(max(after, 1), Patience+time.Second)) }
-	s := &Server{key: key, transaction: transaction{
+	s := &Server{key: key, seq: res.CSeq().SeqNo, transaction: transaction{
 		table: t, way: Way{Over: over, To: to, Reliable: a.Reliable},
 		machine: machine{
 			kind: otherServer, state: was, reliable: a.Reliable, interval: min(max(a.Interval, T1), T2), end: at(a.End),

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -21,6 +22,8 @@ type callee struct {
 	got []string // methods
 
 	sent []string // status lines
+
+	deaf atomic.Int32 // to so many ACKs: the 200 comes again
 }
 
 // newCallee answers each request with the lines that answer gives, none for
@@ -52,6 +55,10 @@ func newCallee(t *testing.T, answer func(method string) (status, extra, body str
 				invite = raw
 			case "CANCEL":
 				c.reply(invite, from, "487 Request Terminated", "", "")
+			case "ACK":
+				if c.deaf.Add(-1) >= 0 {
+					c.reply(invite, from, "200 OK", "", "")
+				}
 			}
 		}
 	}()
@@ -148,6 +155,27 @@ func TestCallOneWay(t *testing.T) {
 	out, code := run(t, "call", "--to", c.uri(), "--seconds", "1")
 	if code != 1 || !strings.Contains(out, "one-way: we sent to 127.0.0.1:9, and nothing came back to 127.0.0.1:") ||
 		!strings.Contains(out, "answered, but no audio came back") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// A 200 that comes again after its ACK says that the ACK does not arrive, where the Contact leads.
+func TestCallNotAcknowledged(t *testing.T) {
+	c := newCallee(t, func(method string) (string, string, string) {
+		switch method {
+		case "INVITE":
+			return "200 OK", "Content-Type: application/sdp\r\n",
+				"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+		case "BYE":
+			return "200 OK", "", ""
+		default:
+			return "", "", ""
+		}
+	})
+	c.deaf.Store(2)
+	out, code := run(t, "call", "--to", c.uri(), "--seconds", "1")
+	if code != 1 || !strings.Contains(out, "the ACK went to "+c.conn.LocalAddr().String()+", the Contact of the 200, and does not arrive") ||
+		!strings.Contains(out, "sip.advertise") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 }

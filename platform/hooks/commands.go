@@ -115,8 +115,8 @@ func (h *Commands) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "POST")
 		httpd.Refuse(w, http.StatusMethodNotAllowed, "use POST")
 		return
-	case !by.mayAsk(false):
-		httpd.Answer(w, http.StatusTooManyRequests, said{Result: "There are too many requests. Try again in a moment."})
+	case !by.mayAsk(1):
+		httpd.Answer(w, http.StatusTooManyRequests, tooMany)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommand))
@@ -130,8 +130,14 @@ func (h *Commands) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpd.Answer(w, http.StatusBadRequest, said{"The command can't be read.", err.Error()})
 		return
 	}
+	if !by.mayAsk(len(asked) - 1) {
+		httpd.Answer(w, http.StatusTooManyRequests, tooMany)
+		return
+	}
 	h.answer(w, r, by, asked)
 }
+
+var tooMany = said{Result: "There are too many requests. Try again in a moment."} //nolint:gochecknoglobals // constant
 
 // said is the answer to a tool, and toolResult that to one tool call of Vapi.
 type said struct {
@@ -150,7 +156,7 @@ func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, ask
 	for _, one := range asked {
 		refused := &RefusalError{http.StatusTooManyRequests, "No more transfers are allowed in this hour.", ""}
 		words, err := "", error(refused)
-		if one.Do != "transfer" || by.mayAsk(true) {
+		if one.Do != "transfer" || by.mayTransfer() {
 			words, err = h.Do(r.Context(), by, one.Command)
 		}
 		if err != nil && !errors.As(err, &refused) {
@@ -183,14 +189,18 @@ func (h *Commands) tokenOf(r *http.Request) (found *Token) {
 	return found
 }
 
-// mayAsk counts a request, or the transfer that it asks for, and says whether it is within the bounds.
-func (t *Token) mayAsk(transfer bool) bool {
+// mayAsk counts commands, and reports whether all of them are within the bounds.
+func (t *Token) mayAsk(commands int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !transfer {
-		t.second = cmp.Or(t.second, rate.NewLimiter(commandsPerSecond, commandsAtOnce))
-		return t.second.Allow()
-	}
+	t.second = cmp.Or(t.second, rate.NewLimiter(commandsPerSecond, commandsAtOnce))
+	return t.second.AllowN(time.Now(), commands)
+}
+
+// mayTransfer counts a transfer, and reports whether it is within the bound.
+func (t *Token) mayTransfer() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.hour = slices.DeleteFunc(t.hour, func(at time.Time) bool { return time.Since(at) >= time.Hour })
 	if len(t.hour) >= t.PerHour {
 		return false

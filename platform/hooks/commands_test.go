@@ -179,7 +179,15 @@ func TestCommandsAreLimited(t *testing.T) {
 		if hold[200] != commandsAtOnce || hold[429] != 1000-commandsAtOnce {
 			t.Errorf("a flood of others: got %v", hold)
 		}
-		if n := len(*did); n != 3+2+1+3+commandsAtOnce {
+		time.Sleep(time.Minute)
+		eight := `{"message": {"call": {"id": "12345678"}, "toolCallList": [` + strings.Repeat(`{"id": "t", "name": "hold", "arguments": {}},`, 7) + `{"id": "t", "name": "hold", "arguments": {}}]}}`
+		for i, want := range []int{200, 429, 200} { // each tool call counts, and what is too much is refused as a whole
+			if got := tell(h, "/commands", "hush", eight).Code; got != want {
+				t.Errorf("eight at a time, the %d. time: got %d", i+1, got)
+			}
+			time.Sleep(time.Duration(i) * 2 * time.Second)
+		}
+		if n := len(*did); n != 3+2+1+3+commandsAtOnce+2*8 {
 			t.Errorf("%d were carried out", n)
 		}
 	})

@@ -107,6 +107,7 @@ func inWords(err error) error {
 		http.StatusBadRequest: "That is not understood.",
 		http.StatusGone:       "The call has ended.",
 		http.StatusForbidden:  "The call may not be transferred there.", http.StatusNotFound: "No way leads there.",
+		http.StatusConflict: refused.Problem + ".", // how much of it was done
 	}[refused.Code]
 	return &hooks.RefusalError{
 		Status: cmp.Or(refused.Code, http.StatusConflict), Words: cmp.Or(words, "That is not possible now."),

@@ -129,7 +129,7 @@ func printCall(w io.Writer, c *admin.Call) {
 			cli.OrDash(a.Cause), a.MS, a.Reason, a.AnsweredBy)
 	}
 	for i, side := range []*record.MediaSide{&c.Media.A, &c.Media.B} {
-		if side.Rx+side.Tx > 0 {
+		if side.Rx+side.Tx > 0 || !c.AnsweredAt.IsZero() {
 			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, jitter %.1f ms", side.Rx, side.Tx, side.Lost,
 				float64(side.JitterMS))
 		}

@@ -88,7 +88,8 @@ func transferLine(t *record.Transfer) string {
 func dtmfCommand() *cobra.Command {
 	var r admin.DigitsRequest
 	c := cli.Command("dtmf ID DIGITS", "Press keys towards a side of a live call",
-		"Press keys towards a side of a live call: as telephone-events (RFC 4733), or INFO where the side has none.",
+		"Press keys towards a side of a live call: as telephone-events (RFC 4733), or INFO where the side has none, or is a\n"+
+			"target with dtmf: info. The command waits until the keys are taken that go as INFO.",
 		"  flowbridge calls dtmf 0199f0c1-… 12#")
 	c.Flags().StringVar(&r.Side, "side", "b", "a: the caller; b: the called party")
 	long := c.Flags().Duration("long", 100*time.Millisecond, "how long each key is pressed")

@@ -120,6 +120,11 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 	}
 	verdict, failed := audioOf(r)
 	row("audio", "%s", verdict)
+	if r.Repeated > 1 { // one may have crossed the ACK
+		row("ack", "the ACK went to %s, the Contact of the 200, and does not arrive: the 200 came %d times more. Nothing of this call answers there; for a Flowbridge set sip.advertise",
+			r.AckTo, r.Repeated)
+		return errors.New("answered, but the ACK does not arrive")
+	}
 	if failed {
 		return errors.New("answered, but no audio came back")
 	}
