@@ -20,6 +20,7 @@ type Admission interface {
 type member struct {
 	id      string // of the node: that of its own database
 	process string // of this start
+	proof   string // as Member.Proof
 	name    string
 	version string
 	seat    string // empty: none
@@ -42,17 +43,19 @@ const (
 
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
+	// Words behind the process, with a blank before each, are for nodes that know them: earlier versions don't read them.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
 		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seat_key, seen_at)
-		VALUES ($1, $2, $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
+		VALUES ($1, concat_ws(' ', $2::text, $11::text), $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
 			seat = excluded.seat, standby = excluded.standby, api = excluded.api, numbers = excluded.numbers,
 			seat_key = excluded.seat_key, seen_at = excluded.seen_at
-			WHERE n.process = excluded.process OR NOT $5
+			WHERE split_part(n.process, ' ', 1) = $2 OR NOT $5
 		RETURNING (SELECT age FROM last)`
-	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND process = $2`
+	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND split_part(process, ' ', 1) = $2`
 
-	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, seat_key, clock_timestamp() - seen_at
+	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, seat_key, split_part(process, ' ', 2),
+		clock_timestamp() - seen_at
 		FROM flowbridge_nodes WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
 )
 
@@ -66,7 +69,7 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 	}
 	var last *time.Duration
 	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby, m.api, m.numbers,
-		m.seatKey).Scan(&last)
+		m.seatKey, m.proof).Scan(&last)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one is a node of its own now
 		m.id, m.joined = uuid.NewString(), false

@@ -30,6 +30,8 @@ type Member struct {
 	Numbers string
 	// SeatKey tells the secret of Seat from others: see Seat.SameSecret. Empty: it is not known.
 	SeatKey string
+	// Proof shows that a node with the secret of its seat has written Name and API: see Fleet.Find. Empty: there is none.
+	Proof string
 	// Age is that of its last heartbeat, by the database's clock.
 	Age time.Duration
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -51,6 +52,7 @@ type Seat struct {
 	lease, promise time.Duration // leaseFor and promiseFor
 
 	secret string // as SeatOptions.Secret
+	vouch  []byte // key of Member.Proof, of all seats with the secret
 	print  string // as Member.SeatKey
 
 	states *states
@@ -124,6 +126,9 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 		return nil, err
 	}
 	s.print = hex.EncodeToString(shown[:8])
+	if s.vouch, err = derive(&SeatOptions{Secret: o.Secret}, "nodes"); err != nil {
+		return nil, err
+	}
 	sealed, err := derive(o, "states")
 	if err != nil {
 		return nil, err
@@ -134,6 +139,13 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 
 // SameSecret reports whether a node of the seat has the secret of this one, as far as that is known.
 func (s *Seat) SameSecret(m *Member) bool { return m.SeatKey == "" || m.SeatKey == s.print }
+
+// proofOf is Member.Proof of a node.
+func (s *Seat) proofOf(name, api string) string {
+	mac := hmac.New(sha256.New, s.vouch)
+	mac.Write([]byte(name + "\x00" + api))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
 
 // derive makes a key of the seat from its secret.
 func derive(o *SeatOptions, use string) ([]byte, error) {
