@@ -14,6 +14,8 @@ import (
 // Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes.
 type Admission interface {
 	Share(place, nodes int)
+	// Busy reports whether the node has calls, or took one in the last minutes.
+	Busy() bool
 }
 
 // member is this node in the database.
@@ -21,6 +23,7 @@ type member struct {
 	id      string // of the node: that of its own database
 	process string // of this start
 	proof   string // as Member.Proof
+	calls   string // busy or idle
 	name    string
 	version string
 	seat    string // empty: none
@@ -46,7 +49,7 @@ const (
 	// Words behind the process, with a blank before each, are for nodes that know them: earlier versions don't read them.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
 		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seat_key, seen_at)
-		VALUES ($1, concat_ws(' ', $2::text, $11::text), $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
+		VALUES ($1, concat_ws(' ', $2::text, $11::text, $12::text), $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
 			seat = excluded.seat, standby = excluded.standby, api = excluded.api, numbers = excluded.numbers,
 			seat_key = excluded.seat_key, seen_at = excluded.seen_at
@@ -55,7 +58,8 @@ const (
 	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND split_part(process, ' ', 1) = $2`
 
 	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, seat_key, split_part(process, ' ', 2),
-		clock_timestamp() - seen_at
+		CASE WHEN split_part(process, ' ', 3) = 'busy' OR id IN (SELECT owner FROM flowbridge_seats) THEN ''
+			WHEN split_part(process, ' ', 3) = 'idle' THEN 'idle' ELSE 'unknown' END, clock_timestamp() - seen_at
 		FROM flowbridge_nodes WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
 )
 
@@ -69,7 +73,7 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 	}
 	var last *time.Duration
 	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby, m.api, m.numbers,
-		m.seatKey, m.proof).Scan(&last)
+		m.seatKey, m.proof, m.calls).Scan(&last)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one is a node of its own now
 		m.id, m.joined = uuid.NewString(), false
@@ -115,7 +119,10 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	defer cancel()
 	f.beating.Lock()
 	defer f.beating.Unlock()
-	f.member.numbers = f.numbers()
+	f.member.numbers, f.member.calls = f.numbers(), "busy"
+	if f.admission != nil && !f.admission.Busy() {
+		f.member.calls = spareIdle
+	}
 	err := f.ready(ctx)
 	var steady bool
 	var members []Member

@@ -14,9 +14,12 @@ import (
 
 // shares is an admission that notes its place.
 type shares struct {
-	mu sync.Mutex
-	p  Place
+	mu   sync.Mutex
+	p    Place
+	idle bool
 }
+
+func (s *shares) Busy() bool { return !s.idle }
 
 func (s *shares) Share(place, nodes int) {
 	s.mu.Lock()
@@ -327,4 +330,34 @@ func TestAddressesAreProven(t *testing.T) {
 	find("a", "d", "http://192.0.2.d:8080", false)
 	nodes["b"].beatOnce(t.Context()) // the node writes its own row again
 	find("a", "b", "http://192.0.2.b:8080", true)
+}
+
+// Rows of nodes that have no call take no part of a cap from those that have some: rows that somebody has written, and
+// nodes that are idle. The owner of a seat counts. An idle node has what it would have if all idle ones had calls.
+func TestRowsWithoutCalls(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	var one, two shares
+	a, b := newNode(t, "a"), newNode(t, "b")
+	a.unjoined(url, &one)
+	b.unjoined(url, &two)
+	a.beat()
+	meet := func(first, second Place) {
+		t.Helper()
+		a.beat()
+		b.beat()
+		if a.beat(); one.at() != first || two.at() != second {
+			t.Errorf("%+v, %+v; want %+v, %+v", one.at(), two.at(), first, second)
+		}
+	}
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_nodes (id, process, name, version, seen_at)
+		SELECT 'x' || i, '', '0' || i, '', clock_timestamp() + interval '5 seconds' FROM generate_series(1, 1000) AS i`)
+	meet(Place{0, 2}, Place{1, 2})
+	two.idle = true
+	meet(Place{0, 1}, Place{1, 2})
+	one.idle = true
+	meet(Place{0, 2}, Place{1, 2})
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at) SELECT 'east', id, name, 1, now(), now()
+		FROM flowbridge_nodes WHERE name = 'b.db'`)
+	meet(Place{0, 2}, Place{0, 1})
 }
