@@ -7,14 +7,22 @@ import (
 )
 
 // Share makes this node keep to its part of each cap from now on: it is one of so many nodes, and place, from 0, is its
-// place among them. Calls that are open stay. Before the first Share the node has the whole of each limit.
-func (a *Admission) Share(place, nodes int) {
+// place among them. Calls that are open stay. Before the first Share the node has the whole of each limit. It returns the
+// smallest limit; 0: there is none.
+func (a *Admission) Share(place, nodes int) (least int) {
 	a.mu.Lock()
 	defer a.unlock()
 	now := time.Now()
 	a.place, a.nodes = place, nodes
 	a.pace(now)
 	a.serveAll(now)
+	least = capOf(0)
+	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
+		for _, t := range tallies {
+			least = min(least, capOf(t.most), capOf(t.cps))
+		}
+	}
+	return least % capOf(0)
 }
 
 // Part returns how many calls of a limit are this node's. 0: there is no limit.

@@ -83,7 +83,9 @@ func TestShareIsExact(t *testing.T) {
 		}
 	}
 	a := NewAdmission(fleetConfig(t, ", max_calls: 2, max_cps: 2"), nil)
-	a.Share(0, 3)
+	if least := a.Share(0, 3); least != 2 {
+		t.Errorf("the smallest cap is %d", least)
+	}
 	if got := [2]int{a.Part(0), a.Part(2)}; got != [2]int{0, 1} {
 		t.Errorf("shown as limits: %v", got)
 	}

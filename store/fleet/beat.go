@@ -11,9 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes.
+// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes. Share returns the
+// smallest cap; 0: there is none.
 type Admission interface {
-	Share(place, nodes int)
+	Share(place, nodes int) (least int)
 	// Busy reports whether the node has calls, or took one in the last minutes.
 	Busy() bool
 }
@@ -36,13 +37,15 @@ type member struct {
 
 const (
 	// plausible holds for a heartbeat of the last day. One of the future would hold for as long as it is ahead, so it
-	// counts for nothing.
-	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'`
+	// counts for nothing. Nor does a row that is larger than any node's.
+	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'
+		AND octet_length(id) + octet_length(process) + octet_length(name) + octet_length(version) + octet_length(seat)
+			+ octet_length(api) + octet_length(numbers) + octet_length(seat_key) <= 4096`
 	// No registration lasts for longer than 15 minutes, and each REGISTER writes its row. Rows that are being written are
 	// left, or both would wait for each other.
 	forget = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `);
 		DELETE FROM flowbridge_registrations WHERE (holder, place) IN (SELECT holder, place FROM flowbridge_registrations
-			WHERE written_at < clock_timestamp() - interval '15 minutes' FOR UPDATE SKIP LOCKED)`
+			WHERE NOT (written_at BETWEEN clock_timestamp() - interval '15 minutes' AND clock_timestamp() + interval '1 day') FOR UPDATE SKIP LOCKED)`
 
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
@@ -60,7 +63,7 @@ const (
 	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, seat_key, split_part(process, ' ', 2),
 		CASE WHEN split_part(process, ' ', 3) = 'busy' OR id IN (SELECT owner FROM flowbridge_seats) THEN ''
 			WHEN split_part(process, ' ', 3) = 'idle' THEN 'idle' ELSE 'unknown' END, clock_timestamp() - seen_at
-		FROM flowbridge_nodes WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
+		FROM flowbridge_nodes WHERE ` + plausible + ` ORDER BY name COLLATE "C", id LIMIT 10000`
 )
 
 // errStolen means that another process has this member's id.
@@ -171,8 +174,12 @@ func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 // take has the admission keep to this node's part.
 func (f *Fleet) take(p Place) {
 	f.nodes.Store(int64(p.Nodes))
-	if f.admission != nil {
-		f.admission.Share(p.Index, p.Nodes)
+	if f.admission == nil {
+		return
+	}
+	if least := f.admission.Share(p.Index, p.Nodes); least > 0 && least < p.Nodes {
+		f.log.Warn().Int("places", least).Int("nodes", p.Nodes).
+			Msg("a cap has fewer places than the fleet has nodes: each node has one")
 	}
 }
 

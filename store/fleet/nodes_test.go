@@ -17,14 +17,17 @@ type shares struct {
 	mu   sync.Mutex
 	p    Place
 	idle bool
+	// least is the smallest cap.
+	least int
 }
 
 func (s *shares) Busy() bool { return !s.idle }
 
-func (s *shares) Share(place, nodes int) {
+func (s *shares) Share(place, nodes int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.p = Place{place, nodes}
+	return s.least
 }
 
 func (s *shares) at() Place {
@@ -360,4 +363,9 @@ func TestRowsWithoutCalls(t *testing.T) {
 	pgtest.Exec(t, url, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at) SELECT 'east', id, name, 1, now(), now()
 		FROM flowbridge_nodes WHERE name = 'b.db'`)
 	meet(Place{0, 2}, Place{0, 1})
+	one.idle, two.least = false, 1
+	meet(Place{0, 2}, Place{1, 2})
+	if n := b.log.count(`"places":1,"nodes":2,"message":"a cap has fewer`); n != 1 {
+		t.Errorf("told %d times that one place is for two nodes", n)
+	}
 }

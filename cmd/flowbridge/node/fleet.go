@@ -65,41 +65,12 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		}
 		join := func() { n.fleet.Join(nil) }
 		if cfg.Caps {
-			join = func() { n.fleet.Join(&capped{Admission: a, node: n}) }
+			join = func() { n.fleet.Join(a) }
 		}
 		if n.before != nil { // the other process may go on, and is this node until then
 			n.add(part{begin: join})
 			return
 		}
 		join()
-	}
-}
-
-// capped has the admission keep to this node's part of the caps, and tells of caps that are too small for all nodes.
-type capped struct {
-	*peers.Admission
-
-	node  *Node
-	nodes int // of the last Share
-}
-
-// Share is the admission's.
-func (c *capped) Share(place, nodes int) {
-	c.Admission.Share(place, nodes)
-	before, cfg := c.nodes, c.node.config()
-	c.nodes = nodes
-	tell := func(name string, limits ...int) {
-		for _, limit := range limits {
-			if limit > 0 && nodes > limit && before <= limit {
-				c.node.log.Warn().Str("name", name).Int("places", limit).Int("nodes", nodes).
-					Msg("a cap has fewer places than the fleet has nodes: each node has one")
-			}
-		}
-	}
-	for i := range cfg.Trunks {
-		tell(cfg.Trunks[i].Name, cfg.Trunks[i].MaxCalls, cfg.Trunks[i].MaxCPS)
-	}
-	for i := range cfg.Targets {
-		tell(cfg.Targets[i].Name, cfg.Targets[i].MaxCalls, cfg.Targets[i].MaxCPS)
 	}
 }
