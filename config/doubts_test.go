@@ -134,7 +134,8 @@ func TestDoubtsOfFleet(t *testing.T) {
 		doubtful + hooks + fleet: "f.yaml:8: hooks.openai: stands in a fleet",
 		doubtful + fleet:         "",
 		doubtful + fleet + token: "f.yaml:8: fleet: has no nodes",
-		doubtful + "fleet: {dsn_file: " + dsn + ", nodes: ['192.0.2.12:8080']}\n" + token: "",
+		doubtful + "fleet: {dsn_file: " + secretFile(t, "postgres://f:p@db.example/f") + "}\n":                                                                                         "f.yaml:8: fleet.dsn_file: names a database on another machine",
+		doubtful + "fleet: {dsn_file: " + dsn + ", nodes: ['192.0.2.12:8080']}\n" + token:                                                                                              "",
 		strings.Replace(doubtful, "0.0.0.0", "192.0.2.1", 1) + "media: {listen: [192.0.2.1]}\nfleet: {dsn_file: " + dsn + ", takeover: {seat: east, key_file: " + key + "}}\n" + token: "",
 	} {
 		cfg, err := Parse("f.yaml", []byte(text), testEnv)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -119,6 +120,21 @@ func (f *Fleet) check(s section) {
 			remedy: "write postgres://USER:PASSWORD@HOST:5432/DATABASE; encode special characters of the password, like @ as %40",
 		})
 	}
+}
+
+// unsureDSN reports whether a database is on another machine, and its certificate is not looked at.
+func unsureDSN(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	q := u.Query()
+	mode := q.Get("sslmode")
+	sure := mode == "verify-full" || mode == "verify-ca" || mode == "require" && q.Has("sslrootcert") // as libpq has it
+	return !sure && slices.ContainsFunc(strings.Split(cmp.Or(q.Get("host"), u.Host), ","), func(host string) bool {
+		return !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") &&
+			!loopbackHost(host) && !loopbackHost((&url.URL{Host: host}).Hostname())
+	})
 }
 
 // problemOfDSN says what is wrong with the URL of a database, and nothing of what is in it.
