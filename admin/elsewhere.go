@@ -10,7 +10,8 @@ import (
 )
 
 // What another node has of a call, this node asks for there and passes on: with the sender's own token, so nobody gets
-// more than the token is good for, and only at the addresses that the nodes themselves have written into the database.
+// more than the token is good for. Whoever writes into the database must not have tokens sent to an address of its own:
+// so Nodes.Where gives only addresses that are proven.
 
 // forwardedHeader marks a request that a node passes on. It is never passed on again.
 const forwardedHeader = "Flowbridge-Forwarded"
@@ -43,6 +44,9 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 			"start it again; flowbridge fleet lists the nodes")
 	case r.Header.Get(forwardedHeader) != "":
 		a.fail(w, http.StatusNotFound, has, "ask it there")
+	case at.Unproven:
+		a.fail(w, http.StatusNotFound, has+", and only the fleet's database says where its admin API is",
+			"ask it there, or write its admin.listen into fleet.nodes")
 	case to == "":
 		a.fail(w, http.StatusNotFound, has+", and other machines don't reach its admin API",
 			"ask it there, or give its admin.listen an address of its machine")

@@ -29,6 +29,8 @@ type Where struct {
 	There bool
 	// API is where its admin API is reached, like http://203.0.113.5:8080. Empty: it is not.
 	API string
+	// Unproven says that the database has an address, and only the database: it gets no token.
+	Unproven bool
 }
 
 // fleet shows the nodes and seats.

@@ -185,6 +185,7 @@ func TestElsewhereIsNotAnswered(t *testing.T) {
 		{"vanished", Where{API: url}, nil, 0, 503, "and it is not there", 0},
 		{"not reached", Where{There: true}, nil, 0, 404, "don't reach its admin API", 0},
 		{"no address", Where{There: true, API: "https://u:p@" + url[7:]}, nil, 0, 404, "don't reach its admin API", 0},
+		{"forged", Where{There: true, Unproven: true}, nil, 0, 404, "only the fleet's database says where", 0},
 		{"forwarded before", Where{There: true, API: url}, []string{forwardedHeader, "1"}, 0, 404, `node \"edge-2\" has it"`, 0},
 		{"itself", Where{Own: true, There: true, API: url}, nil, 0, 404, "there is none", 0},
 		{"another token", Where{There: true, API: url}, nil, 401, 403, "refuses the token", 1},

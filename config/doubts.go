@@ -350,8 +350,18 @@ func (d *doubts) xei() {
 	}
 }
 
-// shared is a webhook of OpenAI, which has one URL for a project, where calls are at several nodes.
+// shared is what does not go with several nodes: a webhook of OpenAI, which has one URL for a project; tokens where
+// it is not known who gets them.
 func (d *doubts) shared() {
+	f, a := &d.cfg.Fleet, &d.cfg.Admin
+	if f.On() && unsureDSN(f.DSN.Reveal()) {
+		d.warn("fleet.dsn_file", "names a database on another machine without sslmode=verify-full: who is on the way there can read and change all that the fleet has in it",
+			"add sslmode=verify-full to the URL, and sslrootcert=FILE if an authority of your own signed the certificate")
+	}
+	if f.On() && !f.Takeover.On() && len(f.Nodes) == 0 && (a.Token != "" || len(a.Tokens) > 0) {
+		d.warn("fleet", "has no nodes: this node does not fetch ladders and recordings of other nodes, because only the database says where a token would go",
+			"write the admin.listen of the other nodes in fleet.nodes, like [\"192.0.2.12:8080\"]")
+	}
 	if d.cfg.Fleet.On() && d.cfg.Hooks.OpenAI != nil {
 		d.warn("hooks.openai",
 			"stands in a fleet: a node rejects each call that another node has sent to OpenAI, because it does not know it",

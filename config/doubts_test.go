@@ -121,19 +121,22 @@ func TestDoubtsOfAdmin(t *testing.T) {
 	}
 }
 
-// OpenAI's webhook is one for a project: it does not fit a fleet, whose nodes know their own calls alone.
-func TestDoubtsOfOpenAIInFleet(t *testing.T) {
-	dsn := filepath.Join(t.TempDir(), "dsn")
-	if err := os.WriteFile(dsn, []byte("postgres://f:p@db.example/f"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	secret := secretFile(t, "whsec_c2VjcmV0")
+// OpenAI's webhook is one for a project: it does not fit a fleet, whose nodes know their own calls alone. Tokens go to
+// nodes that are named, or have a seat's secret.
+func TestDoubtsOfFleet(t *testing.T) {
+	dsn := secretFile(t, "postgres://f:p@127.0.0.1/f")
+	secret, key := secretFile(t, "whsec_c2VjcmV0"), secretFile(t, strings.Repeat("k", 32))
+	token := "admin: {token_file: " + secret + "}\n"
 	fleet := "fleet: {dsn_file: " + dsn + ", node: one}\n"
 	hooks := "hooks: {listen: '127.0.0.1:8081', openai: {secret_file: " + secret + ", token_file: " + secret + ", session: {type: realtime}}}\n"
 	for text, want := range map[string]string{
 		doubtful + hooks:         "",
 		doubtful + hooks + fleet: "f.yaml:8: hooks.openai: stands in a fleet",
 		doubtful + fleet:         "",
+		doubtful + fleet + token: "f.yaml:8: fleet: has no nodes",
+		doubtful + "fleet: {dsn_file: " + secretFile(t, "postgres://f:p@db.example/f") + "}\n":                                                                                         "f.yaml:8: fleet.dsn_file: names a database on another machine",
+		doubtful + "fleet: {dsn_file: " + dsn + ", nodes: ['192.0.2.12:8080']}\n" + token:                                                                                              "",
+		strings.Replace(doubtful, "0.0.0.0", "192.0.2.1", 1) + "media: {listen: [192.0.2.1]}\nfleet: {dsn_file: " + dsn + ", takeover: {seat: east, key_file: " + key + "}}\n" + token: "",
 	} {
 		cfg, err := Parse("f.yaml", []byte(text), testEnv)
 		if err != nil {

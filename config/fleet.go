@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -18,6 +19,9 @@ type Fleet struct {
 	Caps bool `key:"caps" default:"false"`
 	// The name of this node, in its records too. No other node of the fleet has it. Default: the host name.
 	Node string `key:"node" is:"node-name"`
+	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for a ladder or a recording of another node is
+	// passed on with its token, and only to these addresses. Nodes of seats with the same secret need not be among them.
+	Nodes []netip.AddrPort `key:"nodes"`
 	// What has another node go on with this one's answered calls when its machine dies. Without it they end.
 	Takeover Takeover `key:"takeover"`
 }
@@ -116,6 +120,21 @@ func (f *Fleet) check(s section) {
 			remedy: "write postgres://USER:PASSWORD@HOST:5432/DATABASE; encode special characters of the password, like @ as %40",
 		})
 	}
+}
+
+// unsureDSN reports whether a database is on another machine, and its certificate is not looked at.
+func unsureDSN(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	q := u.Query()
+	mode := q.Get("sslmode")
+	sure := mode == "verify-full" || mode == "verify-ca" || mode == "require" && q.Has("sslrootcert") // as libpq has it
+	return !sure && slices.ContainsFunc(strings.Split(cmp.Or(q.Get("host"), u.Host), ","), func(host string) bool {
+		return !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") &&
+			!loopbackHost(host) && !loopbackHost((&url.URL{Host: host}).Hostname())
+	})
 }
 
 // problemOfDSN says what is wrong with the URL of a database, and nothing of what is in it.

@@ -7,6 +7,27 @@ import (
 	"testing"
 )
 
+// A database on another machine has to show a certificate.
+func TestDatabasesInTheClear(t *testing.T) {
+	for url, want := range map[string]bool{
+		"postgres://u@db.example/f":                                     true,
+		"postgres://u@db.example/f?sslmode=disable":                     true,
+		"postgres://u@db.example/f?sslmode=require":                     true,
+		"postgres://u@db.example/f?sslmode=require&sslrootcert=/ca.pem": false,
+		"postgres://u@db.example/f?sslmode=verify-ca":                   false,
+		"postgres://u@10.0.0.5:5432/f?sslmode=verify-full":              false,
+		"postgres://u@127.0.0.1:5432,10.0.0.5:5432/f?sslmode=prefer":    true,
+		"postgres://u@127.0.0.1:5432,[::1]:5432,localhost/f":            false,
+		"postgres://u@db.example/f?host=/run/postgresql":                false,
+		"postgres://u@/f?host=::1":                                      false,
+		"postgres://u@/f?host=127.0.0.1,192.0.2.5":                      true,
+	} {
+		if got := unsureDSN(url); got != want {
+			t.Errorf("%s: %t", url, got)
+		}
+	}
+}
+
 // The URL of the database is a secret, so nothing of it is ever shown.
 func TestFleetURL(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dsn")

@@ -19,7 +19,9 @@ type Admission struct {
 	// CircuitChanged is told when a circuit opens, is tried or closes. It must not block. It may be nil.
 	CircuitChanged atomic.Pointer[func(circuit.Change)]
 
-	mu       sync.Mutex
+	began time.Time
+
+	mu       sync.Mutex // guards what follows
 	draining bool
 	scarce   bool              // the process's memory is
 	setups   pool              // calls without an answer
@@ -45,8 +47,9 @@ type tally struct {
 
 	// guarded by Admission.mu
 	calls         int
-	waiters       int   // calls in the queue that wait for it
-	setups, ports share // of the calls that come from it
+	taken         time.Time // when the last call began
+	waiters       int       // calls in the queue that wait for it
+	setups, ports share     // of the calls that come from it
 	callers       numbers
 	destinations  numbers
 	placed        hour // by requests
@@ -73,7 +76,7 @@ func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission 
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
 		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(),
-		sources: NewRates(), queue: queue{routes: map[uint64]int{}},
+		sources: NewRates(), queue: queue{routes: map[uint64]int{}}, began: time.Now(),
 	}
 	a.Reload(cfg, preparers)
 	return a
@@ -261,6 +264,7 @@ func (t *tally) take(now time.Time) {
 		t.rate.AllowN(now, 1)
 	}
 	t.calls++
+	t.taken = now
 }
 
 // Enter takes a place for a call of the trunk. Answered and Leave give it back.

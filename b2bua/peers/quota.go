@@ -7,14 +7,22 @@ import (
 )
 
 // Share makes this node keep to its part of each cap from now on: it is one of so many nodes, and place, from 0, is its
-// place among them. Calls that are open stay. Before the first Share the node has the whole of each limit.
-func (a *Admission) Share(place, nodes int) {
+// place among them. Calls that are open stay. Before the first Share the node has the whole of each limit. It returns the
+// smallest limit; 0: there is none.
+func (a *Admission) Share(place, nodes int) (least int) {
 	a.mu.Lock()
 	defer a.unlock()
 	now := time.Now()
 	a.place, a.nodes = place, nodes
 	a.pace(now)
 	a.serveAll(now)
+	least = capOf(0)
+	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
+		for _, t := range tallies {
+			least = min(least, capOf(t.most), capOf(t.cps))
+		}
+	}
+	return least % capOf(0)
 }
 
 // Part returns how many calls of a limit are this node's. 0: there is no limit.
@@ -27,8 +35,30 @@ func (a *Admission) Part(limit int) int {
 	return a.part(limit)
 }
 
+// busyFor is how long a node counts as one that takes calls after its last one.
+const busyFor = 5 * time.Minute
+
+// Busy reports whether there are calls, or one began in the last minutes. A process that has just begun is busy, too: a
+// restart moves no part of a cap.
+func (a *Admission) Busy() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := a.began
+	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
+		for _, t := range tallies {
+			if t.calls > 0 {
+				return true
+			}
+			if t.taken.After(last) {
+				last = t.taken
+			}
+		}
+	}
+	return time.Since(last) < busyFor
+}
+
 // part returns what this node may have of a limit: an equal part, and one of the rest if its place is among the first.
-// So the parts of all nodes are the limit, and a limit below the number of nodes leaves nothing for the last ones.
+// So the parts of all nodes are the limit. Each node has one place at least, also of a limit below the number of nodes.
 func (a *Admission) part(limit int) int {
 	if a.nodes == 0 || limit <= 0 {
 		return capOf(limit)
@@ -37,7 +67,7 @@ func (a *Admission) part(limit int) int {
 	if a.place < limit%a.nodes {
 		part++
 	}
-	return part
+	return max(1, part)
 }
 
 // pace sets every rate to this node's part of it.

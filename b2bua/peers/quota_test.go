@@ -61,8 +61,7 @@ func TestShare(t *testing.T) {
 	})
 }
 
-// The parts of all nodes are the limit, whatever it is. Below the number of nodes, the first ones have one call each. No
-// limit stays none.
+// The parts of all nodes are the limit, whatever it is. Below the number of nodes, each has one call. No limit stays none.
 func TestShareIsExact(t *testing.T) {
 	for nodes := 1; nodes <= 7; nodes++ {
 		for limit := 1; limit <= 40; limit++ {
@@ -78,20 +77,49 @@ func TestShareIsExact(t *testing.T) {
 					t.Errorf("node %d of %d: no limit became %d", place, nodes, a.part(0))
 				}
 			}
-			if sum != limit || first-last > 1 || limit < nodes && (first != 1 || last != 0) {
+			if sum != max(limit, nodes) || first-last > 1 || last < 1 {
 				t.Errorf("%d nodes have %d of %d, the first %d, the last %d", nodes, sum, limit, first, last)
 			}
 		}
 	}
 	a := NewAdmission(fleetConfig(t, ", max_calls: 2, max_cps: 2"), nil)
-	a.Share(0, 3)
+	if least := a.Share(0, 3); least != 2 {
+		t.Errorf("the smallest cap is %d", least)
+	}
 	if got := [2]int{a.Part(0), a.Part(2)}; got != [2]int{0, 1} {
 		t.Errorf("shown as limits: %v", got)
 	}
 	a.Share(2, 3)
-	if got := a.enterAll(); got != 0 {
-		t.Errorf("the third node of three has %d calls of 2", got)
+	if got := a.enterAll(); got != 1 {
+		t.Errorf("the third node of three has %d calls of 2; want 1", got)
 	}
+}
+
+// A node is busy while it has calls, and for some minutes after each one that it took, and after its start.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAdmission(fleetConfig(t, ", max_calls: 2"), nil)
+		is := func(want bool) {
+			t.Helper()
+			if a.Busy() != want {
+				t.Errorf("after %v busy is %t", time.Since(a.began), !want)
+			}
+		}
+		trunk := a.Peers.Load().Trunks[0]
+		is(true)
+		time.Sleep(busyFor)
+		is(false)
+		a.Enter(trunk)
+		time.Sleep(time.Hour)
+		is(true)
+		a.Leave(trunk, true)
+		is(false)
+		a.Enter(trunk)
+		a.Leave(trunk, true)
+		is(true)
+		time.Sleep(busyFor)
+		is(false)
+	})
 }
 
 // A limit that a reload changes, or brings, holds at once: this node has its part of it.
@@ -128,8 +156,8 @@ func TestShareRate(t *testing.T) {
 		}
 		a.Share(10, 11)
 		time.Sleep(time.Minute)
-		if got := a.enterAll(); got != 0 {
-			t.Errorf("%d calls of no part", got)
+		if got := a.enterAll(); got != 1 {
+			t.Errorf("%d calls of the least part; want 1", got)
 		}
 		a.Share(0, 2)
 		time.Sleep(time.Second)

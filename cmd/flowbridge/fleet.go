@@ -84,8 +84,11 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 		if lease == fleet.LeaseLapsed {
 			lease = fmt.Sprintf("lapsed, renewed %v ago", roughly(s.RenewedMS))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), cli.OrDash(s.Node), s.Epoch,
-			s.Since.Format(time.RFC3339), lease, s.Protected, s.Unprotected)
+		since := s.Since.Format(time.RFC3339)
+		if s.Since.IsZero() {
+			since = "unreadable"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), cli.OrDash(s.Node), s.Epoch, since, lease, s.Protected, s.Unprotected)
 	}
 	return t.Flush()
 }

@@ -11,15 +11,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes.
+// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes. Share returns the
+// smallest cap; 0: there is none.
 type Admission interface {
-	Share(place, nodes int)
+	Share(place, nodes int) (least int)
+	// Busy reports whether the node has calls, or took one in the last minutes.
+	Busy() bool
 }
 
 // member is this node in the database.
 type member struct {
 	id      string // of the node: that of its own database
 	process string // of this start
+	proof   string // as Member.Proof
+	calls   string // busy or idle
 	name    string
 	version string
 	seat    string // empty: none
@@ -32,28 +37,33 @@ type member struct {
 
 const (
 	// plausible holds for a heartbeat of the last day. One of the future would hold for as long as it is ahead, so it
-	// counts for nothing.
-	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'`
+	// counts for nothing. Nor does a row that is larger than any node's.
+	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'
+		AND octet_length(id) + octet_length(process) + octet_length(name) + octet_length(version) + octet_length(seat)
+			+ octet_length(api) + octet_length(numbers) + octet_length(seat_key) <= 4096`
 	// No registration lasts for longer than 15 minutes, and each REGISTER writes its row. Rows that are being written are
 	// left, or both would wait for each other.
 	forget = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `);
 		DELETE FROM flowbridge_registrations WHERE (holder, place) IN (SELECT holder, place FROM flowbridge_registrations
-			WHERE written_at < clock_timestamp() - interval '15 minutes' FOR UPDATE SKIP LOCKED)`
+			WHERE NOT (written_at BETWEEN clock_timestamp() - interval '15 minutes' AND clock_timestamp() + interval '1 day') FOR UPDATE SKIP LOCKED)`
 
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
+	// Words behind the process, with a blank before each, are for nodes that know them: earlier versions don't read them.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
 		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seat_key, seen_at)
-		VALUES ($1, $2, $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
+		VALUES ($1, concat_ws(' ', $2::text, $11::text, $12::text), $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process, name = excluded.name, version = excluded.version,
 			seat = excluded.seat, standby = excluded.standby, api = excluded.api, numbers = excluded.numbers,
 			seat_key = excluded.seat_key, seen_at = excluded.seen_at
-			WHERE n.process = excluded.process OR NOT $5
+			WHERE split_part(n.process, ' ', 1) = $2 OR NOT $5
 		RETURNING (SELECT age FROM last)`
-	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND process = $2`
+	leave = `DELETE FROM flowbridge_nodes WHERE id = $1 AND split_part(process, ' ', 1) = $2`
 
-	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, seat_key, clock_timestamp() - seen_at
-		FROM flowbridge_nodes WHERE ` + plausible + ` ORDER BY name COLLATE "C", id`
+	selectMembers = `SELECT id, name, version, seat, standby, api, numbers, seat_key, split_part(process, ' ', 2),
+		CASE WHEN split_part(process, ' ', 3) = 'busy' OR id IN (SELECT owner FROM flowbridge_seats) THEN ''
+			WHEN split_part(process, ' ', 3) = 'idle' THEN 'idle' ELSE 'unknown' END, clock_timestamp() - seen_at
+		FROM flowbridge_nodes WHERE ` + plausible + ` ORDER BY name COLLATE "C", id LIMIT 10000`
 )
 
 // errStolen means that another process has this member's id.
@@ -66,7 +76,7 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 	}
 	var last *time.Duration
 	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby, m.api, m.numbers,
-		m.seatKey).Scan(&last)
+		m.seatKey, m.proof, m.calls).Scan(&last)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one is a node of its own now
 		m.id, m.joined = uuid.NewString(), false
@@ -112,7 +122,10 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	defer cancel()
 	f.beating.Lock()
 	defer f.beating.Unlock()
-	f.member.numbers = f.numbers()
+	f.member.numbers, f.member.calls = f.numbers(), "busy"
+	if f.admission != nil && !f.admission.Busy() {
+		f.member.calls = spareIdle
+	}
 	err := f.ready(ctx)
 	var steady bool
 	var members []Member
@@ -161,8 +174,12 @@ func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 // take has the admission keep to this node's part.
 func (f *Fleet) take(p Place) {
 	f.nodes.Store(int64(p.Nodes))
-	if f.admission != nil {
-		f.admission.Share(p.Index, p.Nodes)
+	if f.admission == nil {
+		return
+	}
+	if least := f.admission.Share(p.Index, p.Nodes); least > 0 && least < p.Nodes {
+		f.log.Warn().Int("places", least).Int("nodes", p.Nodes).
+			Msg("a cap has fewer places than the fleet has nodes: each node has one")
 	}
 }
 

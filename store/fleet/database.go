@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -87,6 +88,7 @@ var remedies = map[string]string{
 	"42501": "grant the user what docs/fleet.md names",
 	"53100": "make room on the database's disk",
 	"53300": "raise max_connections of the database",
+	"22003": "a number in flowbridge_seats can't grow any more: set the seat's epoch to a smaller one",
 	"25006": "name the primary in fleet.dsn_file, not a standby",
 	"57014": "the database is slow, or statement_timeout too short: look at its load",
 	"42703": "its tables are of an older version: start a node of this one",
@@ -102,7 +104,13 @@ func explain(err error) error {
 	var db *pgconn.PgError
 	var connect *pgconn.ConnectError
 	var network *net.OpError
+	var value pgx.ScanArgError
 	switch {
+	case errors.As(err, &value):
+		return &AwayError{
+			fmt.Sprintf("the fleet's database has a value that can't be read: %s: %v", value.FieldName, value.Err),
+			"correct it, and look who has written it", err,
+		}
 	case errors.As(err, &db):
 		remedy := cmp.Or(remedies[db.Code], "see the log of the database")
 		return &AwayError{fmt.Sprintf("the fleet's database says: %s (%s)", db.Message, db.Code), remedy, err}

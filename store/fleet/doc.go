@@ -20,8 +20,8 @@
 // Tests: TestDrainAway, and TestFleetKill in e2e.
 //
 // Only the database's clock says who is live, so the clocks of nodes do not matter. Nobody keeps anything for a node: a
-// part of a cap is arithmetic on a list of names, and no row can hold a part for longer than it is fresh.
-// Tests: TestDeathFreesItsPart, TestImplausibleRows.
+// part of a cap is arithmetic on a list of names, and no row can hold a part for longer than it is fresh, nor without
+// saying that its node takes calls. Tests: TestDeathFreesItsPart, TestImplausibleRows, TestRowsWithoutCalls.
 //
 // A node whose own last heartbeat is late knows that the others' may be late for the same reason: the database was
 // away, its clock has jumped, or this machine stood still. For 6 s it does not believe that there are fewer nodes.

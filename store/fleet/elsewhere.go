@@ -66,7 +66,8 @@ func (f *Fleet) serves() string {
 // elsewhere reads the states that a condition leaves. Seats that have the secret of this node's own have keys of their
 // own from it.
 func (f *Fleet) elsewhere(ctx context.Context, condition string, arg any) (calls []Elsewhere, err error) {
-	rows, _ := f.Reader.pool.Query(ctx, `SELECT s.id, s.state, s.seat, coalesce(o.node, '')`+fromElsewhere+condition,
+	rows, _ := f.Reader.pool.Query(ctx, `SELECT left(s.id, 600), CASE WHEN octet_length(s.state) <= 1 << 20 THEN s.state END,
+		left(s.seat, 64), left(coalesce(o.node, ''), 64)`+fromElsewhere+condition,
 		f.serves(), arg) // the rows have its error
 	seals := map[string]cipher.AEAD{}
 	var one Elsewhere

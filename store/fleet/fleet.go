@@ -123,6 +123,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		}
 		f.Seat = seat
 		f.member.seat, f.member.standby, f.member.seatKey = o.Seat.Name, true, seat.print
+		f.member.proof = seat.proofOf(o.Node, o.API)
 	}
 	f.census.place = f.remembered(ctx)
 	return f, nil

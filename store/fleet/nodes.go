@@ -30,6 +30,10 @@ type Member struct {
 	Numbers string
 	// SeatKey tells the secret of Seat from others: see Seat.SameSecret. Empty: it is not known.
 	SeatKey string
+	// Proof shows that a node with the secret of its seat has written Name and API: see Fleet.Find. Empty: there is none.
+	Proof string
+	// Spare is why a node that does not stand by has no part of the caps; empty: it took a call lately, or has a seat.
+	Spare string
 	// Age is that of its last heartbeat, by the database's clock.
 	Age time.Duration
 }
@@ -38,17 +42,34 @@ type Member struct {
 // SHA-256.
 const NoNumbers = "none"
 
-// Live reports whether the node counts.
+// The values of Member.Spare.
+const (
+	spareIdle = "idle"
+	// spareUnknown is that of a row that does not say whether the node has calls: one of an older version, or of somebody
+	// who has written it by hand.
+	spareUnknown = "unknown"
+)
+
+// Live reports whether the node is there.
 func (m Member) Live() bool { return m.Age <= liveFor }
 
 // Place is a node's place, from 0, among the nodes that share the caps.
 type Place struct{ Index, Nodes int }
 
-// Live returns the members that share the caps, in the order of their names, which is that of their places.
+// Live returns the members that may take calls, in the order of their names, which is that of their places.
 func Live(members []Member) []Member {
 	live := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.Live() || m.Standby })
 	slices.SortFunc(live, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return live
+}
+
+// sharing returns those of Live that share the caps with one of them. A node without calls leaves its part to the others,
+// and has for its next calls the part that it would have if all such nodes had calls, too.
+func sharing(live []Member, id string) []Member {
+	spare := slices.ContainsFunc(live, func(m Member) bool { return m.ID == id && m.Spare != "" })
+	return slices.DeleteFunc(slices.Clone(live), func(m Member) bool {
+		return m.ID != id && (m.Spare == spareUnknown || m.Spare != "" && !spare)
+	})
 }
 
 // census is what a node knows of the others. It has no lock and no clock of its own.
@@ -78,8 +99,9 @@ func (c *census) take(id string, members []Member, steady bool, now time.Time) (
 	})
 	vanished, back = both(missing, c.there), both(there, c.missing)
 	c.there, c.missing = there, missing
-	if i := slices.IndexFunc(live, func(m Member) bool { return m.ID == id }); i >= 0 { // else this node stands by
-		c.place = Place{i, len(live)}
+	share := sharing(live, id)
+	if i := slices.IndexFunc(share, func(m Member) bool { return m.ID == id }); i >= 0 { // else this node stands by
+		c.place = Place{i, len(share)}
 	}
 	return vanished, back
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,14 +14,20 @@ import (
 
 // shares is an admission that notes its place.
 type shares struct {
-	mu sync.Mutex
-	p  Place
+	mu   sync.Mutex
+	p    Place
+	idle bool
+	// least is the smallest cap.
+	least int
 }
 
-func (s *shares) Share(place, nodes int) {
+func (s *shares) Busy() bool { return !s.idle }
+
+func (s *shares) Share(place, nodes int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.p = Place{place, nodes}
+	return s.least
 }
 
 func (s *shares) at() Place {
@@ -278,4 +285,87 @@ func TestCheck(t *testing.T) {
 	check(strings.Replace(url, "sslmode=disable", "sslmode=require", 1), "TLS")
 	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (9, true)`)
 	check(url, "has schema 9, and this version knows 8")
+}
+
+// A row that somebody else has written gets no token: not with a name, an address and the proof of another row. Nodes
+// with one secret prove their addresses to each other, whatever their seats; the addresses of others have to be listed.
+func TestAddressesAreProven(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	listed := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:8080")}
+	nodes := map[string]*Fleet{}
+	for _, o := range []struct{ name, seat, secret string }{
+		{"a", "east", "0123456789abcdef0123456789abcdef"}, {"b", "west", "0123456789abcdef0123456789abcdef"},
+		{"c", "west", "another secret of 32 characters."}, {"d", "", ""},
+	} {
+		n := newNode(t, o.name)
+		options := n.options(url)
+		options.Node, options.API = o.name, "http://192.0.2."+o.name+":8080"
+		if o.seat != "" {
+			options.Seat = &SeatOptions{Name: o.seat, Secret: o.secret}
+		}
+		f, err := Open(t.Context(), options)
+		must(t, err)
+		t.Cleanup(func() { f.Close() })
+		nodes[o.name] = f
+		f.beatWithin = patience
+		f.beatOnce(t.Context())
+	}
+	find := func(asks, name, api string, proven bool) {
+		t.Helper()
+		m, ok, err := nodes[asks].Find(t.Context(), name, listed)
+		if m.API != api || ok != proven || err != nil {
+			t.Errorf("%s finds %s at %q, %t, %v; want %q, %t", asks, name, m.API, ok, err, api, proven)
+		}
+	}
+	find("a", "b", "http://192.0.2.b:8080", true)
+	find("a", "c", "http://192.0.2.c:8080", false)
+	find("d", "a", "http://192.0.2.a:8080", false)
+	find("a", "e", "", false)
+	for name, set := range map[string]string{
+		"b": `api = 'http://203.0.113.9:8080'`, "c": `api = 'http://192.0.2.9:8080'`,
+		"d": `process = (SELECT process FROM flowbridge_nodes WHERE name = 'b')`,
+	} {
+		pgtest.Exec(t, url, `UPDATE flowbridge_nodes SET `+set+` WHERE name = $1`, name)
+	}
+	find("a", "b", "http://203.0.113.9:8080", false)
+	find("a", "c", "http://192.0.2.9:8080", true)
+	find("a", "d", "http://192.0.2.d:8080", false)
+	nodes["b"].beatOnce(t.Context()) // the node writes its own row again
+	find("a", "b", "http://192.0.2.b:8080", true)
+}
+
+// Rows of nodes that have no call take no part of a cap from those that have some: rows that somebody has written, and
+// nodes that are idle. The owner of a seat counts. An idle node has what it would have if all idle ones had calls.
+func TestRowsWithoutCalls(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	var one, two shares
+	a, b := newNode(t, "a"), newNode(t, "b")
+	a.unjoined(url, &one)
+	b.unjoined(url, &two)
+	a.beat()
+	meet := func(first, second Place) {
+		t.Helper()
+		a.beat()
+		b.beat()
+		if a.beat(); one.at() != first || two.at() != second {
+			t.Errorf("%+v, %+v; want %+v, %+v", one.at(), two.at(), first, second)
+		}
+	}
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_nodes (id, process, name, version, seen_at)
+		SELECT 'x' || i, '', '0' || i, '', clock_timestamp() + interval '5 seconds' FROM generate_series(1, 1000) AS i`)
+	meet(Place{0, 2}, Place{1, 2})
+	two.idle = true
+	meet(Place{0, 1}, Place{1, 2})
+	one.idle = true
+	meet(Place{0, 2}, Place{1, 2})
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at) SELECT 'east', id, name, 1, now(), now()
+		FROM flowbridge_nodes WHERE name = 'b.db'`)
+	meet(Place{0, 2}, Place{0, 1})
+	one.idle, two.least = false, 1
+	meet(Place{0, 2}, Place{1, 2})
+	if n := b.log.count(`"places":1,"nodes":2,"message":"a cap has fewer`); n != 1 {
+		t.Errorf("told %d times that one place is for two nodes", n)
+	}
 }

@@ -79,7 +79,7 @@ func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
 	o := &Overview{
 		Nodes: make([]NodeSeen, len(members)), Seats: make([]SeatSeen, len(owners)), SecretsDiffer: []string{},
 	}
-	live, part, numbers, secrets := len(Live(members)), 0, "", map[string]string{}
+	live, part, numbers, secrets := len(sharing(Live(members), "")), 0, "", map[string]string{}
 	for i, m := range members {
 		n := &o.Nodes[i]
 		*n = NodeSeen{
@@ -91,7 +91,7 @@ func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
 		}
 		if n.State = NodeLive; m.Standby {
 			n.State = NodeStandby
-		} else if caps {
+		} else if caps && m.Spare == "" {
 			part++
 			n.Part, n.Of = part, live
 		}

@@ -2,9 +2,12 @@ package fleet
 
 import (
 	"context"
+	"crypto/hmac"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +46,9 @@ func (r *Reader) Close() { r.pool.Close() }
 // most.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
-const selectCalls = `SELECT id, started_at, record::text FROM flowbridge_calls`
+// A record that is cut off can't be read, as one without sense. Times have years that JSON can have.
+const selectCalls = `SELECT left(id, 600), greatest(least(started_at, '9999-01-01'), '0001-01-02'), left(record::text, 1 << 20)
+	FROM flowbridge_calls`
 
 // Get returns one finished call. ok is false if there is none with that id. The error is an AwayError.
 func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool, err error) {
@@ -94,6 +99,25 @@ func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 	defer cancel()
 	members, err := membersOf(ctx, r.pool)
 	return members, explain(err)
+}
+
+// Find finds a node that is there by its name; its ID is empty if there is none. proven: its address is one of those
+// that are listed, or a node that has the secret of this one's seat has written it. Whoever only writes into the database
+// can't do either. Of several nodes with the name, it is one that is proven. The error is an AwayError.
+func (f *Fleet) Find(ctx context.Context, name string, listed []netip.AddrPort) (found Member, proven bool, err error) {
+	members, err := f.Members(ctx)
+	for i := range members {
+		m := &members[i]
+		if m.Name != name || !m.Live() {
+			continue
+		}
+		found = *m
+		if slices.ContainsFunc(listed, func(a netip.AddrPort) bool { return m.API == "http://"+a.String() }) ||
+			m.API != "" && f.Seat != nil && hmac.Equal([]byte(m.Proof), []byte(f.Seat.proofOf(m.Name, m.API))) {
+			return found, true, nil
+		}
+	}
+	return found, false, err
 }
 
 // query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an

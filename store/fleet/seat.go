@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -51,6 +52,7 @@ type Seat struct {
 	lease, promise time.Duration // leaseFor and promiseFor
 
 	secret string // as SeatOptions.Secret
+	vouch  []byte // key of Member.Proof, of all seats with the secret
 	print  string // as Member.SeatKey
 
 	states *states
@@ -71,7 +73,7 @@ type Owner struct {
 	ID   string `json:"-"`
 	// Epoch is how often the seat was taken.
 	Epoch int64 `json:"epoch"`
-	// Since is when it took the seat.
+	// Since is when it took the seat; zero: the database's value can't be read.
 	Since time.Time `json:"since"`
 	// Unseen is how long ago it renewed its lease, by the database's clock.
 	Unseen time.Duration `json:"-"`
@@ -81,10 +83,14 @@ type Owner struct {
 }
 
 // Holds reports whether the owner's lease holds.
-func (o *Owner) Holds() bool { return o.Node != "" && o.Unseen <= leaseFor }
+func (o *Owner) Holds() bool { return o.Node != "" && -promiseFor <= o.Unseen && o.Unseen <= leaseFor }
 
 const (
-	selectSeats = `SELECT seat, node, owner, epoch, since, clock_timestamp() - renewed_at, calls, unprotected FROM flowbridge_seats`
+	// A time that nobody can have written as such, like infinity, must not keep a seat from being taken or shown.
+	selectSeats = `SELECT left(seat, 64), left(node, 64), left(owner, 64), epoch,
+		CASE WHEN since BETWEEN 'epoch' AND clock_timestamp() + interval '1 day' THEN since ELSE '0001-01-01 00:00Z' END,
+		clock_timestamp() - greatest(least(renewed_at, clock_timestamp() + interval '1 day'), 'epoch'), calls, unprotected
+		FROM flowbridge_seats`
 	// The lock is against those who write with an epoch, which hold FOR KEY SHARE until they have committed.
 	lockSeat = selectSeats + ` WHERE seat = $1 FOR UPDATE`
 	takeSeat = `INSERT INTO flowbridge_seats AS s (seat, owner, node, epoch, since, renewed_at)
@@ -124,6 +130,9 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 		return nil, err
 	}
 	s.print = hex.EncodeToString(shown[:8])
+	if s.vouch, err = derive(&SeatOptions{Secret: o.Secret}, "nodes"); err != nil {
+		return nil, err
+	}
 	sealed, err := derive(o, "states")
 	if err != nil {
 		return nil, err
@@ -134,6 +143,13 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 
 // SameSecret reports whether a node of the seat has the secret of this one, as far as that is known.
 func (s *Seat) SameSecret(m *Member) bool { return m.SeatKey == "" || m.SeatKey == s.print }
+
+// proofOf is Member.Proof of a node.
+func (s *Seat) proofOf(name, api string) string {
+	mac := hmac.New(sha256.New, s.vouch)
+	mac.Write([]byte(name + "\x00" + api))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
 
 // derive makes a key of the seat from its secret.
 func derive(o *SeatOptions, use string) ([]byte, error) {
@@ -382,7 +398,7 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 func (r *Reader) Seats(ctx context.Context) ([]Owner, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, _ := r.pool.Query(ctx, selectSeats+` ORDER BY seat`) // the rows have its error
+	rows, _ := r.pool.Query(ctx, selectSeats+` ORDER BY seat LIMIT 10000`) // the rows have its error
 	owners, err := pgx.CollectRows(rows, rowToOwner)
 	return owners, explain(err)
 }

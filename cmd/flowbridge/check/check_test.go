@@ -88,7 +88,7 @@ func TestMachineWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	dsn := filepath.Join(t.TempDir(), "dsn")
-	if err := os.WriteFile(dsn, []byte("postgres://flowbridge@192.0.2.9/flowbridge"), 0o600); err != nil {
+	if err := os.WriteFile(dsn, []byte("postgres://flowbridge@192.0.2.9/flowbridge?sslmode=verify-full"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	seat := "\nfleet: {dsn_file: " + dsn + ", takeover: {seat: east, key_file: " + token + "}}"

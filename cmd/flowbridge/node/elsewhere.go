@@ -51,16 +51,14 @@ func callElsewhere(e *fleet.Elsewhere) (c admin.Call, over bool, err error) {
 	return admin.Call{Record: *r, Phase: live.PhaseOf(r), Seat: e.Seat}, over, err
 }
 
-// Where says where a node is. Of two nodes with a name, it is the one that is there.
+// Where says where a node is.
 func (o otherNodes) Where(ctx context.Context, node string) (at admin.Where, err error) {
 	if at.Own = node == o.node.fleet.Node(); at.Own {
 		return at, nil
 	}
-	members, err := o.node.fleet.Members(ctx)
-	for i := range members {
-		if m := &members[i]; m.Name == node && m.Live() {
-			at.There, at.API = true, m.API
-		}
+	m, proven, err := o.node.fleet.Find(ctx, node, o.node.config().Fleet.Nodes)
+	if at.There, at.Unproven = m.ID != "", m.API != "" && !proven; proven {
+		at.API = m.API
 	}
 	return at, err
 }

@@ -1,0 +1,68 @@
+package fleet
+
+import (
+	"strings"
+	"testing"
+
+	"flowbridge/internal/pgtest"
+	"flowbridge/store/record"
+)
+
+// Whatever somebody has written into the tables, each answer is small, what can't be read is said as such, and hides
+// nothing else.
+func TestHostileRows(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b := seated(t, url, "a"), seated(t, url, "b")
+	a.take(false)
+	a.keep("live", "state")
+	a.put("good", "huge", "odd")
+	eventually(t, "the records are there", func() bool { return count(t, url) == 3 })
+	for _, bad := range []string{
+		`INSERT INTO flowbridge_nodes (id, process, name, version, seen_at) VALUES ('x', '', repeat('x', 30000000), '', now())`,
+		`INSERT INTO flowbridge_nodes (id, process, name, version, seen_at) VALUES ('y', repeat('x', 30000000), 'y', '', now())`,
+		`INSERT INTO flowbridge_states SELECT 'east', 'id' || i, convert_to(repeat('x', 40000000), 'UTF8') FROM generate_series(1, 3) AS i`,
+		`INSERT INTO flowbridge_states SELECT 'west', 'id', convert_to(repeat('x', 40000000), 'UTF8')`,
+		`INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at) VALUES ('west', repeat('x', 1000000), repeat('x', 30000000), 1, 'infinity', 'infinity')`,
+		`INSERT INTO flowbridge_registrations VALUES ('t', 'p', repeat('x', 30000000), '[]', 'infinity'), ('t', 'q', 'q', convert_to(repeat(' ', 40000000), 'UTF8'), now())`,
+		`UPDATE flowbridge_calls SET record = record || jsonb_build_object('x', repeat('x', 30000000)) WHERE id = 'huge'`,
+		`UPDATE flowbridge_calls SET started_at = 'infinity' WHERE id = 'odd'`,
+		`UPDATE flowbridge_seats SET since = 'infinity' WHERE seat = 'east'`,
+	} {
+		pgtest.Exec(t, url, bad)
+	}
+	o, err := b.fleet.Overview(t.Context(), false)
+	must(t, err)
+	if len(o.Nodes) != 1 || len(o.Seats) != 2 || o.Seats[0].Lease != LeaseHeld || !o.Seats[0].Since.IsZero() ||
+		o.Seats[1].Lease != LeaseLapsed || len(o.Seats[1].Node) > 64 {
+		t.Errorf("%d nodes, seats %.500v", len(o.Nodes), o.Seats)
+	}
+	records, _, err := b.fleet.List(t.Context(), record.Filter{})
+	if err != nil || len(records) != 2 || strings.Join(b.fleet.Unreadable(), " ") != "huge" {
+		t.Errorf("%d records, %v, unreadable %v", len(records), err, b.fleet.Unreadable())
+	}
+	if _, hidden, err := b.fleet.Elsewhere(t.Context()); err != nil || hidden != 4 {
+		t.Errorf("%d states hidden, %v", hidden, err)
+	}
+	if all, err := b.fleet.bindings(t.Context(), `holder = $1`, "t"); err != nil || len(all["t"]) != 0 {
+		t.Errorf("%d bindings, %v", len(all["t"]), err)
+	}
+	lapse(t, url)
+	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = 'infinity'`)
+	b.take(false)
+	states, unreadable, err := b.fleet.Seat.States(t.Context())
+	if err != nil || len(states) != 1 || unreadable != 3 {
+		t.Errorf("%d states, %d unreadable, %v", len(states), unreadable, err)
+	}
+	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET epoch = 9223372036854775807`)
+	if _, _, err := a.fleet.Seat.Take(t.Context(), true); err == nil || !strings.Contains(err.Error(), "set the seat's epoch") {
+		t.Errorf("an epoch that can't grow: %v", err)
+	}
+	pgtest.Exec(t, url, `ALTER TABLE flowbridge_seats ALTER calls TYPE bigint, ALTER unprotected TYPE text`)
+	fresh, err := OpenReader(url, "test") // the other one's plans have the types of before
+	must(t, err)
+	t.Cleanup(fresh.Close)
+	if _, err := fresh.Overview(t.Context(), false); err == nil || !strings.Contains(err.Error(), "can't be read: unprotected") {
+		t.Errorf("a column of another type: %v", err)
+	}
+}
