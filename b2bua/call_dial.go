@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -80,7 +81,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	if id == "" {
 		return first
 	}
-	c.name(id)
+	c.name(id, registry.Given)
 	if !a.plan.Replaces() {
 		c.record.PreparedAt = record.TimeOf(time.Now())
 		c.record.SynthflowCallID = id

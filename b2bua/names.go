@@ -43,9 +43,9 @@ func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, e
 }
 
 // name gives the call another id, if a hook could ask for it.
-func (c *Call) name(id string) {
+func (c *Call) name(id string, rank registry.Rank) {
 	if c.server.keepsNames {
-		c.server.registry.Name(c.id, c, id)
+		c.server.registry.Name(c.id, c, id, rank)
 	}
 }
 
@@ -55,7 +55,7 @@ func (c *Call) nameByIDs() {
 	if !c.server.keepsNames {
 		return
 	}
-	c.name(c.vars.SIPCallID)
+	c.name(c.vars.SIPCallID, registry.Written)
 	if c.server.cfg.Hooks.Variables == nil || !c.trunk.Caller.Trusted {
 		return
 	}
@@ -65,18 +65,18 @@ func (c *Call) nameByIDs() {
 			c.peerLog.Warn().Err(err).Str("template", t.String()).Msg("hooks.variables.ids: no id")
 			continue
 		}
-		c.name(strings.TrimSpace(id))
+		c.name(strings.TrimSpace(id), registry.Written)
 	}
 }
 
 // nameOutbound gives the call the ids in the INVITE to a platform, of which the external one is returned.
 func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string) {
 	for _, id := range outbound.IDsIn(message.FirstHeader(invite, "X-EI")) {
-		c.name(id.Value)
+		c.name(id.Value, registry.Written)
 		if id.External {
 			external = id.Value
 		}
 	}
-	c.name(callID)
+	c.name(callID, registry.Given)
 	return external
 }

@@ -15,6 +15,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -199,11 +200,9 @@ func (v *reviving) takeBack(k *kept.Waiting) {
 // nameAgain has hooks find the call.
 func (v *reviving) nameAgain() {
 	v.nameByIDs()
-	for _, id := range []string{v.record.TargetSIPCallID, v.record.SynthflowCallID, v.record.ExternalID} {
-		if id != "" {
-			v.name(id)
-		}
-	}
+	v.name(v.record.TargetSIPCallID, registry.Given)
+	v.name(v.record.SynthflowCallID, registry.Given)
+	v.name(v.record.ExternalID, registry.Written)
 }
 
 // closing tells the legs of a call that does not go on. It is not known which answers they

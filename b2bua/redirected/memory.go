@@ -80,22 +80,28 @@ func (r *memory) forget(c *entry) {
 	}
 }
 
-// find gives the call with an id. Its error is ErrUnknownCall or ErrSeveralCalls.
-func (r *memory) find(id string, now time.Time) (*entry, error) {
+// Given reports whether an id of the call is ours, the dialling party's or the platform's: no caller can write it.
+func (c *Call) Given(id string) bool {
+	return id != "" && slices.Contains([]string{c.ID, c.SIPCallID, c.SynthflowCallID}, id)
+}
+
+// find gives the call with an id; one that it was given comes before those whose callers have written it. Its error is
+// ErrUnknownCall or ErrSeveralCalls.
+func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var found *entry
+	err = ErrUnknownCall
 	for _, c := range r.byID[id] {
 		switch {
-		case now.Sub(c.At) > r.keep:
-		case found != nil:
-			return nil, ErrSeveralCalls
+		case now.Sub(c.At) > r.keep, found != nil && found.Call.Given(id) && !c.Call.Given(id):
+		case found != nil && found.Call.Given(id) == c.Call.Given(id):
+			err = ErrSeveralCalls
 		default:
-			found = c
+			found, err = c, nil
 		}
 	}
-	if found == nil {
-		return nil, ErrUnknownCall
+	if err != nil {
+		return nil, err
 	}
 	return found, nil
 }

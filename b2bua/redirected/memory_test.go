@@ -44,6 +44,14 @@ func TestMemoryOfOneID(t *testing.T) {
 	if c, err := r.find("crm-1", b.At); !errors.Is(err, ErrSeveralCalls) {
 		t.Errorf("got %+v, %v", c, err)
 	}
+	given := &entry{Call: Call{ID: "c", SIPCallID: "crm-1"}, IDs: []string{"c", "crm-1"}, At: now.Add(-time.Hour)}
+	for _, claims := range [][]*entry{{given, a, b}, {a, given, b}, {a, b, given}} {
+		r.byID["crm-1"] = claims
+		if c, err := r.find("crm-1", now); c != given || err != nil {
+			t.Errorf("an id that a call was given, and callers have written: got %+v, %v", c, err)
+		}
+	}
+	r.byID["crm-1"] = []*entry{a, b}
 	again := &entry{Call: Call{ID: "b"}, IDs: []string{"b", "crm-1"}, At: b.At}
 	r.add(again)
 	if c, err := r.find("b", b.At); c != again || err != nil {

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"slices"
+
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
@@ -32,6 +34,13 @@ type LiveCall struct {
 	Vars   template.Vars      // of its templates
 	Invite []sip.Header       // the headers of the caller's INVITE
 	Caller message.HeaderText // instead of Invite, in a call that is settled
+}
+
+// Given reports whether an id of the call is ours, that of our INVITE to the target, or the platform's: no caller can
+// write or guess it.
+func (l *LiveCall) Given(id string) bool {
+	r := &l.Record
+	return id != "" && slices.Contains([]string{r.ID, r.TargetSIPCallID, r.SynthflowCallID}, id)
 }
 
 // Headers returns the headers X-… of the caller's INVITE, each with its first value.

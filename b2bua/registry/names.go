@@ -38,22 +38,36 @@ func (n *names[C]) forget(c C) {
 	delete(n.of, c)
 }
 
+// Rank says who has written a further id of a call. An id that callers write finds no call that has it of a higher rank.
+type Rank int
+
+// The ranks, the highest first.
+const (
+	Given   Rank = iota // by us in our INVITE, or by the platform
+	Written             // by a caller, or by whoever configured a header of it
+	ranks
+)
+
 // Name gives the live call with an id another one.
-func (r *Registry[C, L]) Name(id string, c C, another string) {
+func (r *Registry[C, L]) Name(id string, c C, another string, rank Rank) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.calls[id] == c {
-		r.names.add(another, c)
+		r.names[rank].add(another, c)
 	}
 }
 
-// Named returns the calls with an id of any origin.
+// Named returns the call whose own id it is, else the calls that have the id at the highest rank.
 func (r *Registry[C, L]) Named(id string) []C {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := slices.Clone(r.names.calls[id])
-	if c := r.calls[id]; c != r.noCall && !slices.Contains(all, c) {
-		all = append(all, c)
+	if c := r.calls[id]; c != r.noCall {
+		return []C{c}
 	}
-	return all
+	for i := range r.names {
+		if all := r.names[i].calls[id]; len(all) > 0 {
+			return slices.Clone(all)
+		}
+	}
+	return nil
 }

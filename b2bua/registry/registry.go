@@ -3,8 +3,9 @@
 //
 // # Decisions
 //
-// Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. An id that two calls claim finds
-// both, so a hook gets neither, because callers write headers. They are kept only where a hook is configured.
+// Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. Ids rank by who can be talked into
+// them: our own, those of our INVITEs and of platforms, those that callers write. An id that two calls claim at one rank
+// finds both, so a hook gets neither. They are kept only where a hook is configured.
 // TestNamesAreBounded, and TestFindNamed and TestNoNamesWithoutHooks in calltest.
 package registry
 
@@ -37,19 +38,19 @@ type Leg[C any] interface {
 // Registry has calls of type C and their legs of type L.
 type Registry[C comparable, L Leg[C]] struct {
 	mu     sync.RWMutex
-	legs   map[string]L // by our tag
-	merged map[string]L // by Keys.Merged
-	calls  map[string]C // by our id
-	gone   *leg.Memory  // tags of legs that are over
-	names  names[C]     // further ids of calls
-	none   L            // no leg
+	legs   map[string]L    // by our tag
+	merged map[string]L    // by Keys.Merged
+	calls  map[string]C    // by our id
+	gone   *leg.Memory     // tags of legs that are over
+	names  [ranks]names[C] // further ids of calls
+	none   L               // no leg
 	noCall C
 }
 
 // New makes an empty registry.
 func New[C comparable, L Leg[C]]() *Registry[C, L] {
 	return &Registry[C, L]{
-		legs: map[string]L{}, merged: map[string]L{}, calls: map[string]C{}, names: newNames[C](),
+		legs: map[string]L{}, merged: map[string]L{}, calls: map[string]C{}, names: [ranks]names[C]{newNames[C](), newNames[C]()},
 		gone: leg.NewMemory(),
 	}
 }
@@ -142,7 +143,9 @@ func (r *Registry[C, L]) RemoveCall(id string, c C) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.calls, id)
-	r.names.forget(c)
+	for i := range r.names {
+		r.names[i].forget(c)
+	}
 }
 
 // Leg returns the leg with this tag; nil: there is none.

@@ -28,6 +28,8 @@ type Command struct {
 	// platform says of the call, of which callers have written some.
 	IDs  []string
 	Sure bool
+	// Argument is the id in the model's arguments, where the platform says which call it is; else empty.
+	Argument string
 
 	Arguments
 }
@@ -290,7 +292,6 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 	} {
 		*to = cmp.Or(Text(queryValue(query, key)), *to)
 	}
-	id := queryValue(query, "call")
 	if a.Do == "" {
 		name, _, _ := strings.Cut(strings.ReplaceAll(t.Name, "-", "_"), "_")
 		a.Do = Text(name)
@@ -298,19 +299,24 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 	if a.Do = Text(strings.ToLower(string(a.Do))); a.Do == "" {
 		return c, errNoCommand
 	}
-	for _, from := range []json.RawMessage{a.Call, call} {
-		if id == "" {
-			_ = json.Unmarshal(from, &id) // else it is an object
-		}
+	c.Arguments = a
+	_ = json.Unmarshal(a.Call, &c.Argument) // else it is no text
+	var said struct{ Call_ID, ID string }   //nolint:revive // as in JSON, in any case
+	var id string
+	var all any
+	_, _, _ = json.Unmarshal(call, &id), json.Unmarshal(call, &said), json.Unmarshal(call, &all) // it has one form of these
+	switch inURL := queryValue(query, "call"); {
+	case inURL != "":
+		c.IDs, c.Sure, c.Argument = []string{inURL}, true, ""
+	case id != "":
+		c.IDs, c.Sure = []string{id}, true
+	default:
+		c.IDs = idsIn(idsIn(idsIn(nil, said.Call_ID), said.ID), all)
 	}
-	c = Command{IDs: []string{id}, Sure: id != "", Arguments: a}
-	if !c.Sure {
-		var known struct{ Call_ID, ID string } //nolint:revive // as in JSON, in any case
-		var object any
-		_, _ = json.Unmarshal(call, &known), json.Unmarshal(call, &object) // it may be no object, and have none
-		c.IDs = idsIn(idsIn(idsIn(nil, known.Call_ID), known.ID), object)
+	if len(c.IDs) == 0 && c.Argument != "" { // only the arguments name the call
+		c.IDs, c.Sure, c.Argument = []string{c.Argument}, true, ""
 	}
-	if len(c.IDs) == 0 || len(id) > maxID {
+	if len(c.IDs) == 0 || len(c.IDs[0]) > maxID {
 		return c, errNoID
 	}
 	return c, nil

@@ -75,17 +75,25 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 }
 
 // commanded finds the call of a command. Of ids that callers may have written, only those count that nobody can guess.
+// Where the platform says which call it is, the model's argument finds none: a caller can talk the model into it.
 func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found registry.LiveCall, err error) {
 	for _, id := range c.IDs {
-		live, err := h.server.FindNamed(ctx, id)
-		r := &live.Record
-		guessed := !c.Sure && !slices.Contains([]string{r.ID, r.TargetSIPCallID, r.SynthflowCallID}, id)
+		live, err := h.find(ctx, id)
+		counts := err == nil && (c.Sure || live.Given(id))
 		switch {
-		case errors.Is(err, redirected.ErrSeveralCalls) && c.Sure, err == nil && !guessed && found.Record.ID != "" &&
-			found.Record.ID != r.ID:
+		case errors.Is(err, redirected.ErrSeveralCalls) && c.Sure,
+			counts && found.Record.ID != "" && found.Record.ID != live.Record.ID:
 			return found, &hooks.RefusalError{Status: http.StatusConflict, Words: "Several calls have this id."}
-		case err == nil && !guessed:
+		case counts:
 			found = live
+		}
+	}
+	if c.Argument != "" && !slices.Contains(c.IDs, c.Argument) {
+		if live, err := h.find(ctx, c.Argument); err != nil || live.Record.ID != found.Record.ID {
+			return found, &hooks.RefusalError{
+				Status: http.StatusForbidden, Words: "I may not do this in another call.",
+				Cause: "the argument call names another call than the platform does",
+			}
 		}
 	}
 	if found.Record.ID == "" {

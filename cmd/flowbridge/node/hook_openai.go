@@ -56,15 +56,16 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 // callHeader is the header of the INVITE to OpenAI that has the id of the call here.
 const callHeader = "X-Call"
 
-// callOf finds the call that rings at OpenAI: by the header that its INVITE has, or by the Call-ID of that. Both are
-// random, so nobody who calls the project's address can name another's call.
+// callOf finds the call that rings at OpenAI: by the Call-ID of our INVITE, or else by the header, which a caller may
+// have written where pass_headers has it. Both are random, so nobody who calls the project's address can name another's
+// call.
 func (s sessions) callOf(ctx context.Context, h http.Header) (registry.LiveCall, bool, error) {
-	for _, name := range []string{callHeader, "Call-ID"} {
+	for _, name := range []string{"Call-ID", callHeader} {
 		id := h.Get(name)
 		if id == "" {
 			continue
 		}
-		live, err := s.hooks.server.FindNamed(ctx, id)
+		live, err := s.hooks.find(ctx, id)
 		switch {
 		case err != nil && !errors.Is(err, redirected.ErrUnknownCall) && !errors.Is(err, redirected.ErrSeveralCalls):
 			return live, false, err

@@ -57,7 +57,7 @@ func (h *callHooks) takeReport(ctx context.Context, said synthflow.Report) (synt
 // preparedCall finds the live or finished call that the platform gave an id: its own id and its target. Both are empty
 // without such a call.
 func (h *callHooks) preparedCall(ctx context.Context, platformID string) (id, target string, err error) {
-	if live, err := h.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
+	if live, err := h.find(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
 		return live.Record.ID, live.Record.Target, nil
 	}
 	if c, _, found := h.redirects.Reported(platformID, ""); found {
@@ -79,7 +79,7 @@ func (h *callHooks) unpreparedCall(ctx context.Context, externalID string) (id, 
 	if _, unwritten, found := h.redirects.Reported("", externalID); found && unwritten {
 		return "", "", errNotOver
 	}
-	live, found := h.server.FindNamed(ctx, externalID)
+	live, found := h.find(ctx, externalID)
 	switch {
 	case errors.Is(found, redirected.ErrUnknownCall): // it may have been committed since the store was asked
 		return h.store.Unreported(ctx, externalID)

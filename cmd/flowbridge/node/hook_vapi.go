@@ -77,18 +77,20 @@ func partyOf(number, uri string) template.Party {
 	return redirected.PartyOf(uri)
 }
 
-// vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform or by the call's
-// id in a header of it. Both are random, so a caller who dials the platform directly can't name another's call. Ids of
-// several calls identify none.
+// vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform, else by the
+// call's id in a header of it, which callers may have written. Both are random, so a caller who dials the platform
+// directly can't name another's call. Headers with the ids of several calls identify none.
 func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (registry.LiveCall, bool) {
 	var found []registry.LiveCall
-	for _, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
-		live, err := h.server.FindNamed(ctx, id)
-		if err != nil || id != live.Record.ID && id != live.Record.TargetSIPCallID || !h.atVapi(live) ||
+	for i, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
+		live, err := h.find(ctx, id)
+		if err != nil || !live.Given(id) || !h.atVapi(live) ||
 			slices.ContainsFunc(found, func(l registry.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
 			continue
 		}
-		found = append(found, live)
+		if found = append(found, live); i == 0 {
+			break
+		}
 	}
 	if len(found) != 1 {
 		return registry.LiveCall{}, false
@@ -129,7 +131,7 @@ const reportTimeout = 5 * time.Second
 // one.
 func (h *callHooks) dialled(ctx context.Context, callID string) (string, error) {
 	id, target := "", ""
-	if live, err := h.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
+	if live, err := h.find(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
 		id, target = live.Record.ID, live.Record.Target
 	} else if id, target, err = h.store.Dialled(ctx, callID); err != nil {
 		return "", err

@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/registry"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -33,13 +34,14 @@ type callHooks struct {
 	log       zerolog.Logger
 	inForce   *atomic.Pointer[inForce]
 	server    *b2bua.Server
+	find      func(ctx context.Context, id string) (registry.LiveCall, error) // the server's FindNamed
 	store     *store.Store
 	redirects *redirected.Calls // that Twilio dials
 }
 
 // newCallHooks makes the hooks of a server's calls, and the calls that Twilio dials by them.
 func newCallHooks(n *Node) *callHooks {
-	h := &callHooks{log: n.log, inForce: &n.inForce, server: n.server, store: n.store}
+	h := &callHooks{log: n.log, inForce: &n.inForce, server: n.server, find: n.server.FindNamed, store: n.store}
 	h.redirects = n.server.Redirected(h.redirectOptions())
 	return h
 }
@@ -149,16 +151,16 @@ func (h *callHooks) otherEndpoints(cfg *config.Hooks) (all []hooks.Endpoint) {
 
 // variablesOf is a live or redirected call as the hook for variables gives it to the agent.
 func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
-	live, err := h.server.FindNamed(ctx, id)
+	live, err := h.find(ctx, id)
 	elsewhere, other := h.redirects.Find(id)
+	// Of a live call and a redirected one, that counts whose caller has not written the id.
+	here, there := err == nil && live.Given(id), other == nil && elsewhere.Given(id)
 	switch {
-	case errors.Is(err, redirected.ErrUnknownCall) && other == nil:
+	case other == nil && (there && !here || errors.Is(err, redirected.ErrUnknownCall)):
 		return redirectedCall(elsewhere), nil
 	case errors.Is(err, redirected.ErrUnknownCall) && errors.Is(other, redirected.ErrUnknownCall):
 		return hooks.Call{}, hooks.ErrUnknown
-	case errors.Is(err, redirected.ErrSeveralCalls), errors.Is(other, redirected.ErrSeveralCalls), err == nil &&
-		other == nil:
-		// both a live one's and a redirected one's
+	case errors.Is(err, redirected.ErrSeveralCalls), !errors.Is(other, redirected.ErrUnknownCall) && here == there:
 		return hooks.Call{}, hooks.ErrSeveral
 	case err != nil:
 		return hooks.Call{}, err
