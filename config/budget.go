@@ -29,7 +29,7 @@ func (t *Target) overBudget(s section) {
 	}
 	switch {
 	case t.Overflow != "":
-	case len(regionsOf(t.Kind)) > 0 && !stays:
+	case len(RegionsOf(t.Kind)) > 0 && !stays:
 		t.Overflow = OverflowTCP // both platforms document TCP on the same port
 	default:
 		t.Overflow = OverflowTrim

@@ -25,6 +25,8 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d := &doubts{cfg: cfg, root: root}
 	d.numbers()
 	d.networks()
+	d.within()
+	d.codecs()
 	d.addresses()
 	d.ports()
 	d.tokens()
@@ -186,6 +188,57 @@ func (d *doubts) wide(path string, all []netip.Prefix, so, remedy string) {
 			continue
 		}
 		d.warnOf(fmt.Sprintf("%s[%d]", path, i), what+": "+so, remedy)
+	}
+}
+
+// within are networks that lie in one of another caller, where only the longer prefix tells the two apart.
+func (d *doubts) within() {
+	type caller struct{ path, name string }
+	owner := map[netip.Prefix]caller{}
+	each := func(do func(caller, int, netip.Prefix)) {
+		take := func(kind string, i int, t *Trunk) {
+			if t.Auth != nil || len(t.Certificates) > 0 || t.Match != (Match{}) {
+				return
+			}
+			for j, s := range t.Sources {
+				do(caller{fmt.Sprintf("%s[%d]", kind, i), t.Name}, j, s.Prefix)
+			}
+		}
+		for i := range d.cfg.Trunks {
+			take("trunks", i, &d.cfg.Trunks[i])
+		}
+		for i := range d.cfg.Targets {
+			take("targets", i, d.cfg.Targets[i].Caller())
+		}
+	}
+	each(func(c caller, _ int, p netip.Prefix) { owner[p] = c })
+	each(func(c caller, i int, p netip.Prefix) {
+		for bits := p.Bits() - 1; bits >= widest4; bits-- {
+			outer, _ := p.Addr().Prefix(bits)
+			if other, ok := owner[outer]; ok && other != c {
+				d.warnOf(fmt.Sprintf("%s.sources[%d]", c.path, i),
+					fmt.Sprintf("lies within %v of %s: calls from there are those of %s only", outer, other.path, c.name),
+					"keep it if that is meant; else correct one of the two networks")
+				return
+			}
+		}
+	})
+}
+
+// codecs are lists without G.711, which is all that most callers offer.
+func (d *doubts) codecs() {
+	g711 := func(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
+	warn := func(path string, codecs []string) {
+		if !slices.ContainsFunc(codecs, g711) {
+			d.warn(path+".codecs", "has neither PCMU nor PCMA, and no other codec is transcoded: a caller that offers only these, as most carriers do, gets 488",
+				"add PCMU and PCMA behind the others")
+		}
+	}
+	for i := range d.cfg.Trunks {
+		warn(fmt.Sprintf("trunks[%d]", i), d.cfg.Trunks[i].Codecs)
+	}
+	for i := range d.cfg.Targets {
+		warn(fmt.Sprintf("targets[%d]", i), d.cfg.Targets[i].Codecs)
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// hintsText has a line for each remedy: first the paths of keys that other systems have, {} behind a mapping in place
-// of a value.
+// hintsText has a line for each remedy: first the paths of keys that other systems have, {} behind a value of another
+// form: a mapping or list in place of a single value, or the reverse.
 //
 //go:embed hints.txt
 var hintsText string

@@ -171,11 +171,18 @@ func (v value) scalar() (scalar, bool) {
 		return scalar{}, false
 	}
 	s := scalar{value: v, raw: v.node.Value, text: v.node.Value}
+	if v.node.Style == 0 && typographic.MatchString(s.raw) {
+		v.fail("stands in typographic quotes, which are a part of the text in YAML", `write plain quotes, " or '`)
+		return scalar{}, false
+	}
 	if s.bareVariable() != "" {
 		v.l.bare = append(v.l.bare, s)
 	}
 	return s.expand()
 }
+
+// typographic is a text that begins with a quote as word processors and web pages write it.
+var typographic = regexp.MustCompile(`^[“”„‟‘’‚«»]`)
 
 var (
 	reference = regexp.MustCompile(`\$\{[^}]*\}?`)

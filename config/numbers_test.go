@@ -98,3 +98,26 @@ func TestAnchored(t *testing.T) {
 		}
 	}
 }
+
+// A number as it is dialled in a country becomes the same number with + and its country code; anything else stays.
+func TestNational(t *testing.T) {
+	for _, tt := range []struct{ country, dialled, want string }{
+		{"1", "5075785607", "+15075785607"},
+		{"1", "15075785607", "+15075785607"},
+		{"1", "01149301234567", "+49301234567"},
+		{"1", "0049301234567", "+49301234567"},
+		{"1", "0015075785607", "+15075785607"},
+		{"1", "0034912345", "+34912345"}, // ten digits, but none here begins with 00
+		{"1", "00", "00"},
+		{"1", "00123", "00123"},
+		{"1", "911", "911"},
+		{"49", "00442071234567", "+442071234567"},
+		{"49", "0301234567", "+49301234567"},
+		{"39", "0612345678", "+390612345678"},
+		{"", "0049301234567", "0049301234567"},
+	} {
+		if got := National(tt.dialled, tt.country); got != tt.want {
+			t.Errorf("%s in %q: got %s; want %s", tt.dialled, tt.country, got, tt.want)
+		}
+	}
+}

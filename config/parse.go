@@ -86,6 +86,10 @@ func parsePrefix(t string) (netip.Prefix, complaint) {
 		return netip.PrefixFrom(a, a.BitLen()), complaint{}
 	}
 	p, err := netip.ParsePrefix(t)
+	if err != nil && isHostName(t) {
+		return netip.Prefix{}, refuse("is a host name, and no name is looked up here",
+			`write the networks that the peer names; "getent ahosts NAME" shows a name's addresses, but rarely all`)
+	}
 	if err != nil {
 		return netip.Prefix{}, refuse("is neither an IP address nor a network",
 			`write one like "203.0.113.0/24" or "2001:db8::1"`)

@@ -44,8 +44,8 @@ func (s section) platform(t *Target, use templateUse) {
 	s.oneWorkspaceRegion(t)
 }
 
-// regionsOf are the regions of a kind of target; none for kind sip.
-func regionsOf(kind string) []Region {
+// RegionsOf are the regions of a kind of target; none for other kinds.
+func RegionsOf(kind string) []Region {
 	switch kind {
 	case KindSynthflow:
 		return SynthflowRegions()
@@ -66,7 +66,7 @@ func RegionNames(all []Region) []string {
 
 // region reads the name of one of the regions of a kind.
 func (s section) region(kind string) string {
-	all := RegionNames(regionsOf(kind))
+	all := RegionNames(RegionsOf(kind))
 	if !s.filled("region") || kind == "" {
 		return ""
 	}
@@ -115,7 +115,7 @@ func (s section) account(t *Target) *account {
 		return nil
 	}
 	switch {
-	case len(regionsOf(t.Kind)) == 0 && t.Kind != "":
+	case len(RegionsOf(t.Kind)) == 0 && t.Kind != "":
 		v.fail("has no meaning for kind "+t.Kind, "remove it, or write kind: synthflow or kind: vapi")
 		return nil
 	case t.Prepare != nil:
@@ -147,7 +147,7 @@ func (s section) oneRegion(t *Target, sipHost string) {
 	}
 	if kind, r, ok := RegionOfHost(sipHost); ok {
 		switch {
-		case t.Kind != kind && len(regionsOf(t.Kind)) > 0:
+		case t.Kind != kind && len(RegionsOf(t.Kind)) > 0:
 			s.fields["uri"].fail(fmt.Sprintf("goes to %s, which is a host of kind %s", sipHost, kind),
 				"write kind: "+kind+", or another host")
 		case t.Kind != kind:
@@ -168,7 +168,7 @@ func (s section) oneRegion(t *Target, sipHost string) {
 
 // apiOf checks that an API is of the region with this name, and gives one that is not written down its default.
 func (s section) apiOf(kind, key string, api *string, region, from string) {
-	all := regionsOf(kind)
+	all := RegionsOf(kind)
 	if len(all) == 0 {
 		return
 	}

@@ -43,13 +43,28 @@ func (v value) section(t reflect.Type) section {
 	s.broken = !ok
 	for _, e := range all {
 		if !slices.Contains(known, e.key) {
-			v.l.fail(e.line, e.path, "unknown key", cmp.Or(hint(e.path), suggest(e.key, known)))
+			v.l.fail(e.line, e.path, "unknown key", cmp.Or(hint(e.path), s.below(e.key), suggest(e.key, known)))
 			s.meant[nearest(e.key, known)] = true
 			continue
 		}
 		s.fields[e.key] = e.value
 	}
 	return s
+}
+
+// below says which sections within this one have a key; "": there is none.
+func (s section) below(name string) string {
+	var under []string
+	for _, k := range s.keys {
+		t, nested := sectionType(k.field.Type)
+		if nested && slices.ContainsFunc(keysOf(t), func(k key) bool { return slices.Contains(k.names(), name) }) {
+			under = append(under, k.name)
+		}
+	}
+	if under == nil {
+		return ""
+	}
+	return "write it below " + strings.Join(under, " or ")
 }
 
 // sub reads a mapping within the section; absent, it is one without keys.
@@ -97,7 +112,8 @@ func (s section) list(key string) []value {
 		return nil
 	}
 	if v.node.Kind != yaml.SequenceNode {
-		v.fail("must be a list, not "+kindName(v.node), `write "[a, b]", or one "- a" for each line`)
+		v.fail("must be a list, not "+kindName(v.node),
+			cmp.Or(hint(v.path+"{}"), `write "[a, b]", or one "- a" for each line`))
 		return nil
 	}
 	all := make([]value, len(v.node.Content))

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -99,11 +100,7 @@ func (v value) template(use templateUse) (*template.Template, string, bool) {
 	}
 	t, err := template.Parse(s.text)
 	if err != nil {
-		remedy := "correct the template"
-		if name := bareHeader.FindStringSubmatch(s.raw); name != nil {
-			remedy = `put the header's name in quotes, {{.Header "` + name[1] + `"}}, and the whole value in single quotes`
-		}
-		s.complain(refuse(s.describe(err), remedy))
+		s.complain(refuse(s.describe(err), s.templateRemedy(err)))
 		return nil, "", false
 	}
 	t.TakeEnvironment(s.environment)
@@ -132,6 +129,27 @@ func (v value) template(use templateUse) (*template.Template, string, bool) {
 		}
 	}
 	return t, sample, true
+}
+
+// undotted is what text/template says of a field without its dot: it takes the name for that of a function.
+var undotted = regexp.MustCompile(`^function "([A-Za-z]+)" not defined`)
+
+// templateRemedy says what to do about a template that can't be parsed.
+func (s scalar) templateRemedy(err error) string {
+	if name := bareHeader.FindStringSubmatch(s.raw); name != nil {
+		return `put the header's name in quotes, {{.Header "` + name[1] + `"}}, and the whole value in single quotes`
+	}
+	if strings.ContainsAny(s.raw, "“”„‘’") {
+		return "write plain quotes in place of the typographic ones"
+	}
+	if name := undotted.FindStringSubmatch(err.Error()); name != nil {
+		for f := range reflect.TypeFor[template.Vars]().Fields() {
+			if strings.EqualFold(f.Name, name[1]) {
+				return "write ." + f.Name + ", with a dot before it, like {{.Prepare.CallID}} or {{.To.Number}}"
+			}
+		}
+	}
+	return "correct the template"
 }
 
 // urlTemplate reads the URL of a request.

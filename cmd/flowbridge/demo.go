@@ -180,8 +180,10 @@ func (s *stage) explain(out io.Writer) {
 	}
 	fmt.Fprintf(out, `or, by a command,
   flowbridge call --to sip:%[1]s@%[2]s
-  baresip -e "/dial sip:%[1]s@%[2]s"
   sipp -sn uac -s %[1]s -m 1 -d 5000 -i 127.0.0.9 %[2]s
+or with baresip, which needs an account to call from (the first line is for the first time only),
+  mkdir -p ~/.baresip; echo '<sip:me@127.0.0.1>;regint=0' >> ~/.baresip/accounts
+  baresip -e "/dial sip:%[1]s@%[2]s"
 To look at it: http://%[3]s/ in a browser, or
   curl http://%[3]s/api/calls
   curl http://%[3]s/api/cdrs

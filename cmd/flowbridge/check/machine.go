@@ -139,19 +139,20 @@ func (m machine) mortal(cfg *config.Config) error {
 	return m.outlives(kernel.Dir(cfg.Media.Listen[0].Addr, cfg.Media.PortLow), kernel.OldDir(cfg.Media.PortLow))
 }
 
-// media says what would carry RTP if this user ran the service, and if not the kernel, why. For another machine it is
-// the setting.
+// media says what would relay RTP if this user ran the service, and if not the kernel, why. For another machine it is the
+// setting.
 func (m machine) media(cfg *config.Config) string {
 	if cfg.Media.Engine == config.EngineUserspace || m.elsewhere {
 		return cfg.Media.Engine
 	}
 	if err := m.relays(); err != nil {
-		return config.EngineUserspace + ": " + err.Error()
+		return config.EngineUserspace +
+			": the process relays audio itself, and needs nothing for that; the kernel would with less of the processor, but " + err.Error()
 	}
 	if err := m.mortal(cfg); err != nil && cfg.Media.Engine != config.EngineKernel {
-		return config.EngineKernel + ", until the process ends: " + err.Error()
+		return config.EngineKernel + ": the kernel relays audio; it pauses while the process is restarted, because " + err.Error()
 	}
-	return config.EngineKernel
+	return config.EngineKernel + ": the kernel relays audio"
 }
 
 // enoughCalls is the number of calls that every process has to have files for, if its configuration has room for them.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -362,5 +363,22 @@ func TestNoFlowbridge(t *testing.T) {
 		if out, code := run(t, args...); code != 1 || !strings.Contains(out, "is it Flowbridge's admin API?") {
 			t.Errorf("%v: %d %s", args, code, out)
 		}
+	}
+}
+
+// healthcheck --wait asks until the server is ready, and no longer than it is told.
+func TestHealthcheckWaits(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer s.Close()
+	if out, code := run(t, "healthcheck", "--url", s.URL, "--wait", "1h"); code != 0 || out != "ready\n" || asked != 3 {
+		t.Errorf("exit code %d after %d requests\n%s", code, asked, out)
+	}
+	if out, code := run(t, "healthcheck", "--url", "http://127.0.0.1:1", "--wait", "1ms"); code != 1 || !strings.Contains(out, "refused") {
+		t.Errorf("nobody there: exit code %d\n%s", code, out)
 	}
 }

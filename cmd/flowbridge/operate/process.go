@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,13 +69,28 @@ type health struct {
 	Error  string `json:"error,omitempty"` // why it is not ready
 }
 
+// askAgain is how long healthcheck --wait waits between two requests.
+const askAgain = 200 * time.Millisecond
+
+// ready asks whether the server takes calls. The error says why not.
+func (c *client) ready(ctx context.Context, path string) (status int, err error) {
+	status, body, err := c.ask(ctx, http.MethodGet, path)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("not ready: %d %s: %s", status, http.StatusText(status),
+			cli.Shown(string(body[:min(len(body), 1024)])))
+	}
+	return status, err
+}
+
 // Healthcheck is `flowbridge healthcheck`.
 func Healthcheck() *cobra.Command {
 	c := cli.Command("healthcheck", "Ask a running server whether it takes calls; exit code 0 if so",
-		"Ask a running server whether it takes calls, and can write their records. The exit code is 0 if so, else 1.",
-		"  flowbridge healthcheck\n  flowbridge healthcheck --url http://127.0.0.1:8080/readyz --json")
+		"Ask a running server whether it takes calls, and can write their records. The exit code is 0 if so, else 1.\n"+
+			"With --wait it asks again until the server is ready or the time is over.",
+		"  flowbridge healthcheck\n  flowbridge healthcheck --wait 10s\n  flowbridge healthcheck --url http://127.0.0.1:8080/readyz --json")
 	at := accessFlags(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
+	wait := c.Flags().Duration("wait", 0, "how long to wait for a server that starts, like 10s")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		path := "/readyz"
 		if u, err := url.Parse(at.url); err == nil && u.Scheme != "unix" && len(u.Path) > 1 { // the whole URL is named
@@ -84,10 +100,9 @@ func Healthcheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		status, body, err := api.ask(c.Context(), http.MethodGet, path)
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("not ready: %d %s: %s", status, http.StatusText(status),
-				cli.Shown(string(body[:min(len(body), 1024)])))
+		status, err := api.ready(c.Context(), path)
+		for end := time.Now().Add(*wait); err != nil && time.Now().Before(end); status, err = api.ready(c.Context(), path) {
+			time.Sleep(askAgain)
 		}
 		if *asJSON {
 			answer := health{Ready: err == nil, Status: status}

@@ -41,11 +41,7 @@ func profilesCommand() *cobra.Command {
 			return cli.Usage("there is no profile %q: flowbridge targets profiles lists them", args[0])
 		}
 		if *simulated {
-			text, err := all[i].SimulatedFile()
-			if err != nil {
-				return cli.Usage("%w", err)
-			}
-			all[i].YAML = text
+			all[i].YAML = all[i].SimulatedFile()
 		}
 		if *asJSON {
 			return cli.PrintJSON(c.OutOrStdout(), all[i])

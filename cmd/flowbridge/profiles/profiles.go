@@ -84,5 +84,6 @@ func (p *Profile) Words() []string {
 func (p *Profile) Replace() string {
 	_, text, _ := strings.Cut(p.YAML, "# Replace ")
 	text, _, _ = strings.Cut(text, "\ntargets:")
+	text, _, _ = strings.Cut(text, "\n#\n") // further comments
 	return strings.ReplaceAll(text, "\n# ", " ")
 }

@@ -3,7 +3,6 @@ package profiles
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"flowbridge/sim/platform"
@@ -23,6 +22,9 @@ const (
 	standInSIP = "127.0.0.1:5070"
 )
 
+// synthflow is the profile whose stand-in has another port for SIP, and whose API stands in no line of its own.
+const synthflow = "synthflow"
+
 var (
 	sipHost = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
 	apiHost = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
@@ -39,9 +41,13 @@ func (p *Profile) Simulated(at StandIn) string {
 	text := SecretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
 	text = sipHost.ReplaceAllString(text, "@"+at.SIP+`$1"`)
 	text = apiHost.ReplaceAllString(text, at.API+"/")
-	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "sip:PROJECT_ID@", "sip:proj_4711@",
+	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "SIP_USER", platform.DefaultUser, "MODEL_ID", "demo-agent",
+		"WORKSPACE_ID", "demo", "sip:PROJECT_ID@", "sip:proj_4711@",
 		"sip:proj_INTERNAL_ID@", "sip:proj_4711@", "agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").
 		Replace(text)
+	if p.Name == synthflow { // its API is that of the region unless it is named
+		text = strings.Replace(text, "    prepare:\n", "    prepare:\n      api: "+at.API+"\n", 1)
+	}
 	host, _, _ := strings.Cut(at.SIP, ":")
 	return strings.Replace(text, "    transport: tls",
 		"    transport: tls\n    tls: {server_name: "+host+", ca: "+at.CA+"}", 1)
@@ -56,17 +62,22 @@ func (p *Profile) Secret() string {
 }
 
 // SimulatedFile is a whole configuration for a profile's stand-in, with the commands that it needs as comments.
-func (p *Profile) SimulatedFile() (string, error) {
-	if !slices.ContainsFunc(platform.Descriptions(), func(d platform.Description) bool { return d.Name == p.Name }) {
-		return "", fmt.Errorf("the stand-in for %s has an account: docs/platforms/simulators.md has its configuration", p.Name)
-	}
+func (p *Profile) SimulatedFile() string {
 	at := StandIn{API: standInAPI, SIP: standInSIP, Secret: p.Name + ".secret", CA: p.Name + ".pem"}
+	if p.Name == synthflow {
+		at.SIP = "127.0.0.1:32681"
+	}
 	text := p.Simulated(at)
 	commands := "flowbridge simulate " + p.Name
 	if strings.Contains(text, at.CA) {
 		commands += " --ca-file " + at.CA
 	}
 	commands = "# " + commands + "\n"
+	if p.Name == "vapi" { // its agent answers for the numbers of an account
+		commands += "# export VAPI_TOKEN=sim-key\n" +
+			"# flowbridge vapi --api http://127.0.0.1:8091 assistant create --name Demo   # prints its ID\n" +
+			"# flowbridge vapi --api http://127.0.0.1:8091 number create --sip-uri sip:" + platform.DefaultUser + "@" + at.SIP + " --assistant-id ID\n"
+	}
 	if strings.Contains(text, at.Secret) {
 		commands += fmt.Sprintf("# printf %s > %s; chmod 600 %[2]s\n", p.Secret(), at.Secret)
 	}
@@ -74,5 +85,5 @@ func (p *Profile) SimulatedFile() (string, error) {
 		commands += fmt.Sprintf("# export %s=%s\n", m[1], platform.DefaultSecret)
 	}
 	return fmt.Sprintf("# %s, as its stand-in plays it:\n%strunks:\n  - {name: test, sources: [local]}\n%sroutes:\n"+
-		"  - {trunk: test, targets: [%s]}\n", p.Title, commands, text, p.Name), nil
+		"  - {trunk: test, targets: [%s]}\n", p.Title, commands, text, p.Name)
 }

@@ -1,8 +1,11 @@
 package provision
 
 import (
+	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -35,8 +38,8 @@ func Init() *cobra.Command {
 func initCommand(b *firstConfig) *cobra.Command {
 	c := cli.Command("init", "Write a first configuration",
 		"Write a configuration with a carrier or PBX, a platform, and the route between them; then say what is still to do:\n"+
-			"the secret's file, the firewall, the test call. What no flag says is asked for at a terminal. A file that is there\n"+
-			"already is left alone. To fill an account at Synthflow, too, use flowbridge synthflow setup.",
+			"the firewall, the test call. What no flag says is asked for at a terminal, the secret, too, whose file only you can\n"+
+			"read. A file that is there already is left alone. To fill an account at Synthflow, too, use flowbridge synthflow setup.",
 		"  flowbridge init\n"+
 			"  flowbridge init --trunk carrier --source 203.0.113.0/24 --country 1 --number +15075785607 \\\n"+
 			"      --platform retell --set AGENT_ID=agent_4711 --config flowbridge.yaml\n"+
@@ -67,7 +70,8 @@ func (b *firstConfig) run(c *cobra.Command) error {
 	if b.values == nil {
 		b.values = map[string]string{}
 	}
-	if b.answers, err = ask(c, b.terminal(), b.values); err != nil {
+	in := bufio.NewReader(io.LimitReader(c.InOrStdin(), 64<<10))
+	if b.answers, err = ask(c, in, b.terminal(), b.values); err != nil {
 		return err
 	}
 	beside := filepath.Join(filepath.Dir(b.file), b.platform+".secret")
@@ -78,15 +82,40 @@ func (b *firstConfig) run(c *cobra.Command) error {
 		return cli.Usage("--secret-file %s: the configuration reads ${NAME} as a variable of the environment: name another",
 			b.secret)
 	}
+	secret := ""
+	if b.lacksSecret() && b.terminal() && !b.dryRun {
+		if secret, err = b.askSecret(c, in, b.secret); err != nil {
+			return err
+		}
+	}
 	file.head = b.head()
 	file.parse = config.ParseWithoutSecrets
 	cfg, err := file.apply(b.additions(), withoutVariables, writer{
 		out: c.OutOrStdout(), dryRun: b.dryRun, allowed: func() (bool, error) { return true, nil },
 	})
+	if err == nil && secret != "" {
+		err = writeSecret(b.secret, secret)
+	}
 	if err != nil {
 		return err
 	}
 	return b.printNext(c, cfg)
+}
+
+// lacksSecret reports whether the profile has its secret in a file, which is not there.
+func (b *firstConfig) lacksSecret() bool {
+	_, err := os.Stat(b.secret)
+	return err != nil && profiles.SecretFile.MatchString(b.profile.YAML)
+}
+
+// writeSecret makes a file that only this user can read.
+func writeSecret(name, secret string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(secret + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // withoutVariables is an environment in which each variable is set: serve may have another one than this command.
@@ -116,8 +145,7 @@ func (b *firstConfig) near() (all []string) {
 
 // additions are trunk, targets and route, in the order in which they are put first in their lists.
 func (b *firstConfig) additions() []addition {
-	trunk := fmt.Sprintf("name: %s\nsources: [%s, local]   # local: this machine, for test calls\n",
-		b.trunk, cli.Joined(b.source))
+	trunk := fmt.Sprintf("name: %s\n%s", b.trunk, sourcesText(b.source...))
 	if b.country != "" {
 		trunk += fmt.Sprintf("country: %s   # completes numbers without one\n", yamlQuoted(b.country))
 	}
@@ -141,12 +169,24 @@ func (b *firstConfig) additions() []addition {
 	return append(all, addition{"routes", route + "targets: [" + strings.Join(names, ", ") + "]\n"})
 }
 
+// sourcesText are the sources of a trunk, and this machine.
+func sourcesText(sources ...netip.Prefix) string {
+	all := cli.Joined(sources)
+	if all != "" {
+		all += ", "
+	}
+	return "sources: [" + all + "local]   # local: this machine, for test calls\n"
+}
+
 // targets are the elements of the profile's list, with the values of the account.
 func (b *firstConfig) targets() (all []string) {
 	_, text, _ := strings.Cut(b.profile.YAML, "\ntargets:\n  - ")
 	text = strings.ReplaceAll(text, "\n    ", "\n")
 	for word, value := range b.values {
 		text = strings.ReplaceAll(text, word, value)
+	}
+	if all := config.RegionsOf(b.platform); all != nil {
+		text = strings.NewReplacer("region: "+all[0].Name, "region: "+b.region.Name, "@"+all[0].SIP, "@"+b.region.SIP).Replace(text)
 	}
 	text = profiles.SecretFile.ReplaceAllString(text, strings.ReplaceAll(yamlText(b.secret), "$", "$$"))
 	if b.trunk == trunkPBX && b.number != "" { // the agent has one number; the PBX dials extensions
@@ -163,7 +203,7 @@ func (b *firstConfig) targets() (all []string) {
 func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	var out strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
-	if _, err := os.Stat(b.secret); err != nil && strings.Contains(b.profile.YAML, "_file: ") {
+	if b.lacksSecret() {
 		line("\nThe secret of %s, in a file that only you can read:", b.platform)
 		line("    printf %%s SECRET > %s\n    chmod 600 %[1]s", cli.ShellWord(b.secret))
 	}

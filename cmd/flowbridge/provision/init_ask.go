@@ -7,14 +7,19 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/profiles"
+	"flowbridge/config"
 )
 
 // The trunks of a first configuration, by their names.
@@ -29,8 +34,9 @@ const exampleNumber = "+15075785607"
 // answers are those to the questions.
 type answers struct {
 	trunk, platform, country, number, advertise string
-	source                                      []netip.Prefix
+	source                                      []netip.Prefix // besides this machine
 	profile                                     profiles.Profile
+	region                                      config.Region // zero: the platform has none
 }
 
 // question is one that a flag answers, too.
@@ -41,13 +47,17 @@ type question struct {
 	take       func(a *answers, text string) error
 }
 
+// regionFlag is the question that only platforms with regions have.
+const regionFlag = "region"
+
 var questions = []question{
 	{
 		flag: "trunk", asks: "where calls come from: carrier or pbx", standard: trunkCarrier,
 		take: matching(`^(carrier|pbx)$`, "write carrier or pbx", func(a *answers) *string { return &a.trunk }),
 	},
-	{flag: "source", asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas between", take: takeSources},
+	{flag: "source", asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas or blanks between", take: takeSources},
 	{flag: "platform", asks: "platform: " + strings.Join(profiles.Names(), ", "), take: takePlatform},
+	{flag: regionFlag, asks: "region of the account at Synthflow or Vapi: global, us or eu", optional: true, take: takeRegion},
 	{
 		flag: "country", asks: "country code for numbers without one, like 1 or 49", optional: true,
 		take: matching(`^([1-9][0-9]{0,2})?$`, "write a country code, one to three digits",
@@ -90,10 +100,30 @@ func takePlatform(a *answers, text string) error {
 	return nil
 }
 
+// takeRegion takes a region of the platform, the first one where none is named.
+func takeRegion(a *answers, text string) error {
+	all := config.RegionsOf(a.platform)
+	for _, r := range all {
+		if text == "" || text == r.Name {
+			a.region = r
+			return nil
+		}
+	}
+	switch {
+	case text == "":
+		return nil
+	case all == nil:
+		return fmt.Errorf("%s has no regions", a.platform)
+	}
+	return errors.New("write one of " + strings.Join(config.RegionNames(all), ", "))
+}
+
 func takeSources(a *answers, text string) error {
 	a.source = nil
-	for one := range strings.SplitSeq(text, ",") {
-		one = strings.TrimSpace(one)
+	for one := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		if one == "local" { // is there in any case
+			continue
+		}
 		p, err := sourceOf(one)
 		if err != nil {
 			return fmt.Errorf("%q is no network: write one like 203.0.113.0/24, or an address", one)
@@ -105,10 +135,16 @@ func takeSources(a *answers, text string) error {
 
 // ask has all questions answered, by flags or at the terminal. values begins with the values of --set, and gets the
 // answers for the profile's other words.
-func ask(c *cobra.Command, terminal bool, values map[string]string) (a answers, err error) {
-	in := bufio.NewReader(io.LimitReader(c.InOrStdin(), 64<<10))
+func ask(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]string) (a answers, err error) {
 	for _, q := range questions {
 		f := c.Flags().Lookup(q.flag)
+		if q.flag == regionFlag && terminal && !f.Changed {
+			all := config.RegionsOf(a.platform)
+			if all == nil {
+				continue
+			}
+			q.asks, q.standard = "region of the account: "+strings.Join(config.RegionNames(all), ", "), all[0].Name
+		}
 		switch {
 		case f.Changed || !terminal && (q.optional || q.standard != ""):
 			text := f.Value.String()
@@ -164,6 +200,10 @@ func (a *answers) askValues(c *cobra.Command, in *bufio.Reader, terminal bool, v
 			return cli.Usage("--set %s: the profile %s has no such word; it has %s", word, a.platform, strings.Join(words, ", "))
 		}
 	}
+	if terminal && slices.ContainsFunc(words, func(word string) bool { return values[word] == "" }) {
+		where, _, _ := strings.Cut(a.profile.Replace(), ". ")
+		fmt.Fprintf(c.OutOrStdout(), "from your account: %s\n", where)
+	}
 	for _, word := range words {
 		var value string
 		take := matching(accountValue, "letters, digits and + . _ ~ - only", func(*answers) *string { return &value })
@@ -184,4 +224,54 @@ func (a *answers) askValues(c *cobra.Command, in *bufio.Reader, terminal bool, v
 		values[word] = value
 	}
 	return nil
+}
+
+// askSecret has the secret typed that a file will have; an empty line leaves that for later.
+func (a *answers) askSecret(c *cobra.Command, in *bufio.Reader, file string) (string, error) {
+	for {
+		fmt.Fprintf(c.OutOrStdout(), "token or password of %s, for %s; it is not shown [later]: ", a.platform, file)
+		show := hideInput(c.InOrStdin())
+		line, err := in.ReadString('\n')
+		show()
+		if err != nil {
+			return "", fmt.Errorf("no answer to the secret: %w; nothing was written", err)
+		}
+		if line = strings.TrimSpace(line); line == "" {
+			return "", nil
+		}
+		if _, err := config.SecretFromEnv("SECRET", func(string) (string, bool) { return line, true }); err != nil {
+			fmt.Fprintf(c.OutOrStdout(), "%v\n", err)
+			continue
+		}
+		return line, nil
+	}
+}
+
+// hideInput keeps a terminal from showing what is typed until show is called, or a signal ends the process.
+func hideInput(in io.Reader) (show func()) {
+	file, ok := in.(*os.File)
+	if !ok {
+		return func() {}
+	}
+	fd := int(file.Fd())
+	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil { // it is no terminal
+		return func() {}
+	}
+	quiet := *was
+	quiet.Lflag = quiet.Lflag&^unix.ECHO | unix.ECHONL
+	_ = unix.IoctlSetTermios(fd, unix.TCSETS, &quiet) // it has just been read
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
+	show = func() {
+		signal.Stop(signals)
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, was)
+	}
+	go func() {
+		if s, ok := (<-signals).(unix.Signal); ok {
+			show()
+			_ = unix.Kill(os.Getpid(), s)
+		}
+	}()
+	return func() { show(); close(signals) }
 }

@@ -19,14 +19,23 @@ func TestInitAsks(t *testing.T) {
 		file  []string
 	}{
 		{
-			"pbx\n192.168.10.2\nnobody\nretell\n\n+15075785607\n198.51.100.7\n\nagent_1\n", 0,
-			[]string{"carrier or pbx [carrier]: ", "there is no such profile", "AGENT_ID: AGENT_ID: ", "ip saddr 192.168.10.2/32 udp dport 5060 accept"},
+			"pbx\n192.168.10.2\nnobody\nretell\n\n+15075785607\n198.51.100.7\n\nagent_1\n\n", 0,
+			[]string{"carrier or pbx [carrier]: ", "there is no such profile", "AGENT_ID: AGENT_ID: ", "printf %s SECRET > ", "ip saddr 192.168.10.2/32 udp dport 5060 accept"},
 			[]string{"name: pbx", `sip: {advertise: "198.51.100.7", local_networks: [192.168.10.2/32]}`, `media: {advertise: "198.51.100.7"}`, "ringing: on-target", `agent_id: "agent_1"`},
 		},
 		{
 			"\n203.0.113.0/24\ntrunk\n49\n\n\nsip.agents.test\n", 0,
 			[]string{"flowbridge call --to sip:+15075785607@127.0.0.1"},
 			[]string{"name: carrier", `country: "49"`, "@sip.agents.test"},
+		},
+		{
+			"\n203.0.113.0/24 198.51.100.0/24, local\nsynthflow\nasia\neu\n\n\n\nagent_1\nworkspace_1\n\"key\"\nkey 1\nkey-1\n", 0,
+			[]string{"region of the account: global, us, eu [global]: ", "write one of global, us, eu", "the editor of the agent shows it", "without quotes", "in one line", "!printf", "!key-1", "takes it with `flowbridge reload`"},
+			[]string{"sources: [203.0.113.0/24, 198.51.100.0/24, local]", "region: eu", "@sip.eu.synthflow.ai:32681"},
+		},
+		{
+			"\n203.0.113.0/24\nvapi\n\n\n\n\ndesk\n", 0, // no secret
+			[]string{"region of the account: us, eu [us]: ", "!secret"}, []string{"region: us", "sip:desk@sip.vapi.ai"},
 		},
 		{"\n203.0.113.0/24\n", 1, []string{`no answer to "platform"`, "nothing was written"}, nil},
 	} {
@@ -40,7 +49,7 @@ func TestInitAsks(t *testing.T) {
 		}
 		text, _ := os.ReadFile(file)
 		for _, words := range tt.says {
-			if !strings.Contains(out.String(), words) {
+			if wrong, not := strings.CutPrefix(words, "!"); strings.Contains(out.String(), wrong) == not {
 				t.Errorf("%q: says nothing of %q:\n%s", tt.typed, words, &out)
 			}
 		}
@@ -48,6 +57,10 @@ func TestInitAsks(t *testing.T) {
 			if !strings.Contains(string(text), words) {
 				t.Errorf("%q: the file lacks %q:\n%s", tt.typed, words, text)
 			}
+		}
+		secret := filepath.Join(filepath.Dir(file), "synthflow.secret")
+		if st, err := os.Stat(secret); err == nil && (st.Mode() != 0o600 || read(t, secret) != "key-1\n") || (err == nil) != strings.Contains(tt.typed, "key-1") {
+			t.Errorf("%q: the secret: %v, %v", tt.typed, st, err)
 		}
 		if tt.file == nil && text != nil {
 			t.Errorf("%q: wrote\n%s", tt.typed, text)

@@ -88,7 +88,7 @@ func (f *setupFile) apply(all []addition, env func(string) (string, bool), w wri
 	if err := f.write(text); err != nil {
 		return nil, fmt.Errorf("%s: %w; nothing was written", f.name, err)
 	}
-	_, err = fmt.Fprintf(w.out, "wrote %s; a running flowbridge takes it with SIGHUP\n", f.name)
+	_, err = fmt.Fprintf(w.out, "wrote %s; a running flowbridge takes it with `flowbridge reload`\n", f.name)
 	return cfg, err
 }
 

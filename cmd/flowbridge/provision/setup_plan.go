@@ -39,8 +39,8 @@ func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	}
 	var all []addition
 	if newTrunk {
-		all = append(all, addition{"trunks", fmt.Sprintf("name: %s\nsources: [%s]\n", yamlText(trunk),
-			yamlText(u.trunkSource))})
+		source, _ := sourceOf(u.trunkSource) // it was checked
+		all = append(all, addition{"trunks", fmt.Sprintf("name: %s\n%s", yamlText(trunk), sourcesText(source))})
 	}
 	there, err := u.targetThere(cfg, model)
 	if err != nil {

@@ -139,7 +139,7 @@ sip:
 trunks:
   # the carrier
   - name: acme   # since 2019
-    sources: [203.0.113.0/24]
+    sources: [203.0.113.0/24, local]   # local: this machine, for test calls
 
 routes:      # first match wins
 - {trunk: acme, to: "^\\+44", targets: [pbx]}
