@@ -321,7 +321,8 @@ func (d *Detector) steady(n, level int64) {
 
 // View is what is known of a side beyond its finished segments.
 type View struct {
-	Until     time.Duration // all speech before it is known; by the clock of Packet.Arrival, as the next two
+	Settled   time.Duration // no segment that begins before it is still to come; by the clock of Packet.Arrival, as the next three
+	Until     time.Duration // all speech before it is known, unless packets are late only
 	Speaking  bool          // a segment goes on
 	Since, To time.Duration // it, so far
 	Reason    Reason
@@ -333,17 +334,23 @@ const absent = 500 * millisecond
 // foreignMax is how many packets of another codec are a change of the codec: a second of 20 ms each.
 const foreignMax = 50
 
-// View returns what is known at a moment, by the clock of Packet.Arrival.
+// View returns what is known at a moment, by the clock of Packet.Arrival. What it says of speech that goes on, or of a
+// side that sends nothing, may turn out to be wrong: a segment that goes on may be noise. What is Settled stays true.
 func (d *Detector) View(now time.Duration) View {
 	at := int64(now / tick)
 	until := d.Next
 	if d.Running && (!d.Talking || d.RunEnd > d.End) {
 		until = d.Run // it may become a segment
 	}
+	settled := until
+	if d.Talking {
+		settled = min(settled, d.Start)
+	}
+	settled += d.Base - jump // the path may become faster again by as much
 	if until += d.Base; !d.Started || at-d.Heard > absent {
 		until = max(until, at-absent)
 	}
-	v := View{Until: time.Duration(until) * tick, Reason: d.reason()}
+	v := View{Settled: time.Duration(settled) * tick, Until: time.Duration(until) * tick, Reason: d.reason()}
 	if v.Speaking = d.Talking && (d.Varied || d.Even < steady); v.Speaking {
 		since := max(d.Start+d.Base, d.Said)
 		v.Since, v.To = time.Duration(since)*tick, time.Duration(max(since, d.End+d.Base))*tick

@@ -85,9 +85,9 @@ type Figures struct {
 	Waited   [2]time.Duration
 }
 
-// Figures returns what is known so far, in the middle of a call, too.
+// Figures returns what is known so far. In the middle of a call Look comes before it.
 func (t *Talk) Figures() Figures {
-	s := &t.s
+	s := t.now()
 	f := Figures{Confidence: Good}
 	switch agent := s.Sides[Agent].Reason; {
 	case s.First == known:

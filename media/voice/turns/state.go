@@ -65,6 +65,7 @@ type side struct {
 	Ended  time.Duration `cbor:"5,keyasint,omitempty"` // the last one that is over
 	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // in all
 	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // that nothing is measured
+	Short  span          `cbor:"13,keyasint,omitzero"` // the last sound, if it is too short for a word and more may follow
 
 	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
 	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
@@ -117,7 +118,7 @@ func Resume(answered time.Duration, s State) (*Talk, error) {
 	}
 	for p := range s.Sides {
 		d := &s.Sides[p]
-		times = append(times, d.Until, d.Began, d.Ended, d.Spoke)
+		times = append(times, d.Until, d.Began, d.Ended, d.Spoke, d.Short.From, d.Short.To)
 		if len(d.Ahead) > aheadMax || len(d.Spans) > spansMax || d.Speaks && (len(d.Ahead) == 0 || d.Began < d.Ended) {
 			return nil, fmt.Errorf("turns: the state of party %d makes no sense: %d utterances ahead, %d bytes of spans, one begins at %v, after %v",
 				p, len(d.Ahead), len(d.Spans), d.Began, d.Ended)
