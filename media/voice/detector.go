@@ -26,7 +26,7 @@ const (
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech goes on
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 680           // below the speaker's level now: no speech any more. A word ends some 20 dB below it
+	depth    = 800           // below the speaker's level now: no speech any more. A word ends some 22 dB below it
 	reach    = 450           // below the speaker's usual level: speech does not begin without louder blocks
 	usual    = 900           // level of a speaker that was not heard yet, some -25 dBm0
 	spread   = 15            // eighths of the noise's own swing that raise onset and offset
@@ -67,7 +67,7 @@ const (
 type Segment struct {
 	From, To time.Duration // by the clock of Packet.Arrival
 	Level    int32         // of its clear blocks, mean, 0 to LevelMax; Decibels says what it means
-	Noise    int32         // of the background when it was over, in the same units
+	Noise    int32         // of the background when it was over, in the same units; Level: the sound was steady
 }
 
 // Packet is an RTP packet, as far as a detector looks at it. The payload is without header extension and padding.
@@ -205,11 +205,11 @@ func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh 
 // settle ends what is over at a place.
 func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 	if d.Talking && at-d.End > hangover {
-		if ok = d.Varied || d.Even < steady; ok {
-			ended = d.segment()
+		ended = d.segment()
+		if ended.Noise < ended.Level {
 			d.learn(int64(ended.Level)*fine, d.End-d.Start)
-			ok = ended.To > ended.From // else all of it came before what was told already: the path has become faster
 		}
+		ok = ended.To > ended.From // else all of it came before what was told already: the path has become faster
 		d.Talking, d.Running = false, d.RunEnd > d.End
 		d.Sum, d.Weight = 0, 0
 	}
@@ -222,10 +222,11 @@ func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 func (d *Detector) segment() Segment {
 	from, to := max(d.Start+d.Base, d.Said), max(d.End+d.Base, d.Said)
 	d.Said = to
-	return Segment{
-		From: time.Duration(from) * tick, To: time.Duration(to) * tick,
-		Level: int32(d.Sum / max(d.Weight, 1)), Noise: min((max(d.Floor, 0)+d.Swing)>>toLevel, LevelMax),
+	level, noise := int32(d.Sum/max(d.Weight, 1)), min((max(d.Floor, 0)+d.Swing)>>toLevel, LevelMax)
+	if !d.Varied && d.Even >= steady {
+		noise = level
 	}
+	return Segment{From: time.Duration(from) * tick, To: time.Duration(to) * tick, Level: level, Noise: noise}
 }
 
 // learn makes a segment part of the speaker's usual level: at once if it is louder, slowly if not.

@@ -109,6 +109,8 @@ func TestFiguresOfConversations(t *testing.T) {
 				t.Errorf("%s: turn latency is wrong by %v ms at p50, %v ms at p95", k.Name, p50, p95)
 			}
 		default:
+			at30 := &c.truth[1] // on a quiet line the weak end of a word is heard
+			p50, p95 := conversation.Quantile(at30.Turn, 0.5), conversation.Quantile(at30.Turn, 0.95)
 			if p50 > 20 || p95 > 40 || len(at20.Turn) < at20.Turns {
 				t.Errorf("%s: turn latency is wrong by %v ms at p50, %v ms at p95, found %d of %d", k.Name, p50, p95, len(at20.Turn), at20.Turns)
 			}

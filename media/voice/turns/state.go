@@ -71,7 +71,10 @@ type side struct {
 	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
 	Noise  uint64           `cbor:"10,keyasint,omitempty"` // of their background
 	Spans  Spans            `cbor:"12,keyasint,omitempty"`
-	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level
+	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level, and by background
+	Noises [loudness]uint32 `cbor:"14,keyasint,omitzero"`
+	Near   uint64           `cbor:"16,keyasint,omitempty"` // milliseconds of segments near their background
+	Steady uint32           `cbor:"15,keyasint,omitempty"` // the highest level of sound that hardly varied
 }
 
 // span is an utterance.

@@ -90,11 +90,13 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 		t.Cut(heard.From)
 		return
 	}
-	side := &t.s.Sides[p]
+	side, speech := &t.s.Sides[p], true
 	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
-		side.hear(heard, uint64(took))
+		speech = side.hear(heard, uint64(took))
 	}
-	t.add(p, heard.From-t.answered, heard.To-t.answered)
+	if speech {
+		t.add(p, heard.From-t.answered, heard.To-t.answered)
+	}
 	t.know(p, heard.To-t.answered)
 }
 

@@ -193,6 +193,47 @@ func TestNotMeasured(t *testing.T) {
 	}
 }
 
+// TestDoubts: what makes the figures of a call doubtful, and what is no speech at all.
+func TestDoubts(t *testing.T) {
+	type sound struct{ from, to, level, noise int }
+	speech := func(from, to int) sound { return sound{from, to, 1000, 200} }
+	fair := [2][]sound{
+		{speech(2000, 5000), speech(9000, 12000), speech(20000, 23000)},
+		{speech(500, 1500), speech(6000, 8000), speech(13000, 16000), speech(25000, 28000)},
+	}
+	for _, c := range []struct {
+		name  string
+		who   Party
+		more  []sound
+		want  Reason
+		waits time.Duration // the longest
+	}{
+		{"none", Agent, nil, "", 2000 * ms},
+		{"hold music instead of an answer", Agent, []sound{{23500, 24500, 1000, 750}}, Background, 2000 * ms},
+		{"a tone, or a voice", Agent, []sound{{23500, 24200, 900, 900}}, Steady, 2000 * ms},
+		{"a fan far behind the voice", Caller, []sound{{500, 1300, 400, 400}}, "", 2000 * ms},
+		{"noise that comes and goes", Caller, []sound{{30000, 34000, 1000, 480}}, Background, 2000 * ms},
+		{"a voice behind the caller", Caller, []sound{{30000, 32000, 500, 100}}, TwoLevels, 2000 * ms},
+		{"its own words", Caller, []sound{speech(6200, 8200), speech(13200, 16200)}, Echo, 2000 * ms},
+		{"a barge-in", Caller, []sound{speech(15000, 16600)}, "", 2000 * ms},
+	} {
+		all := fair
+		all[c.who] = append(slices.Clone(all[c.who]), c.more...)
+		talk := New(answered)
+		for p := range all {
+			slices.SortFunc(all[p], func(a, b sound) int { return a.from - b.from })
+			for _, s := range all[p] {
+				talk.Hear(Party(p), voice.Segment{From: at(s.from), To: at(s.to), Level: int32(s.level), Noise: int32(s.noise)})
+			}
+		}
+		talk.Finish(at(35000))
+		f := talk.Figures()
+		if f.Reason != c.want || (f.Confidence == Good) != (c.want == "") || f.Latency.Max != c.waits {
+			t.Errorf("%s: %s %q, the longest wait %v", c.name, f.Confidence, f.Reason, f.Latency.Max)
+		}
+	}
+}
+
 // TestWaiting: at any time, who is waited for, and since when.
 func TestWaiting(t *testing.T) {
 	talk := New(answered)
