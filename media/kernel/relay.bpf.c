@@ -601,7 +601,7 @@ volatile const __u32 listens = 0;
 #define ONSET 170
 #define OFFSET 60
 #define UNSTEADY 272
-#define DEPTH 680
+#define DEPTH 800
 #define REACH 450
 #define USUAL 900
 #define SPREAD 15
@@ -709,17 +709,20 @@ static __always_inline void tell(struct speech *s, __s64 from, __s64 to, __u64 l
 	s->told++;
 }
 
-// segment tells what was said from start to end, and returns its level.
+// segment tells what was said from start to end, and returns its level; -1: it is noise.
 static __always_inline __s64 segment(struct speech *s)
 {
 	struct voice *v = &s->voice;
 	__s64 from = most(v->start + v->base, v->said), to = most(v->end + v->base, v->said);
 	__u64 weight = v->weight > 1 ? v->weight : 1, level = (__u64)v->sum / weight;
+	__u64 noise = fewest((most(v->floor, 0) + v->swing) >> 6, LEVEL_MAX);
 
+	if (!v->varied && v->even >= STEADY)
+		noise = level;
 	v->said = to;
 	if (to > from)
-		tell(s, from, to, level, fewest((most(v->floor, 0) + v->swing) >> 6, LEVEL_MAX));
-	return level;
+		tell(s, from, to, level, noise);
+	return noise < level ? level : -1;
 }
 
 static __always_inline void learn(struct voice *v, __s64 level, __s64 ticks)
@@ -784,8 +787,10 @@ static __always_inline void settle_speech(struct speech *s, __s64 at)
 	struct voice *v = &s->voice;
 
 	if (v->talking && at - v->end > HANGOVER) {
-		if (v->varied || v->even < STEADY)
-			learn(v, segment(s) * FINE, v->end - v->start);
+		__s64 level = segment(s);
+
+		if (level >= 0)
+			learn(v, level * FINE, v->end - v->start);
 		v->talking = 0;
 		v->running = v->run_end > v->end;
 		v->sum = v->weight = 0;

@@ -26,7 +26,7 @@ const (
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech goes on
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 680           // below the speaker's level now: no speech any more. A word ends some 20 dB below it
+	depth    = 800           // below the speaker's level now: no speech any more. A word ends some 22 dB below it
 	reach    = 450           // below the speaker's usual level: speech does not begin without louder blocks
 	usual    = 900           // level of a speaker that was not heard yet, some -25 dBm0
 	spread   = 15            // eighths of the noise's own swing that raise onset and offset
@@ -67,7 +67,7 @@ const (
 type Segment struct {
 	From, To time.Duration // by the clock of Packet.Arrival
 	Level    int32         // of its clear blocks, mean, 0 to LevelMax; Decibels says what it means
-	Noise    int32         // of the background when it was over, in the same units
+	Noise    int32         // of the background when it was over, in the same units; Level: the sound was steady
 }
 
 // Packet is an RTP packet, as far as a detector looks at it. The payload is without header extension and padding.
@@ -205,11 +205,11 @@ func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh 
 // settle ends what is over at a place.
 func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 	if d.Talking && at-d.End > hangover {
-		if ok = d.Varied || d.Even < steady; ok {
-			ended = d.segment()
+		ended = d.segment()
+		if ended.Noise < ended.Level {
 			d.learn(int64(ended.Level)*fine, d.End-d.Start)
-			ok = ended.To > ended.From // else all of it came before what was told already: the path has become faster
 		}
+		ok = ended.To > ended.From // else all of it came before what was told already: the path has become faster
 		d.Talking, d.Running = false, d.RunEnd > d.End
 		d.Sum, d.Weight = 0, 0
 	}
@@ -222,10 +222,11 @@ func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 func (d *Detector) segment() Segment {
 	from, to := max(d.Start+d.Base, d.Said), max(d.End+d.Base, d.Said)
 	d.Said = to
-	return Segment{
-		From: time.Duration(from) * tick, To: time.Duration(to) * tick,
-		Level: int32(d.Sum / max(d.Weight, 1)), Noise: min((max(d.Floor, 0)+d.Swing)>>toLevel, LevelMax),
+	level, noise := int32(d.Sum/max(d.Weight, 1)), min((max(d.Floor, 0)+d.Swing)>>toLevel, LevelMax)
+	if !d.Varied && d.Even >= steady {
+		noise = level
 	}
+	return Segment{From: time.Duration(from) * tick, To: time.Duration(to) * tick, Level: level, Noise: noise}
 }
 
 // learn makes a segment part of the speaker's usual level: at once if it is louder, slowly if not.
@@ -321,7 +322,8 @@ func (d *Detector) steady(n, level int64) {
 
 // View is what is known of a side beyond its finished segments.
 type View struct {
-	Until     time.Duration // all speech before it is known; by the clock of Packet.Arrival, as the next two
+	Settled   time.Duration // no segment that begins before it is still to come; by the clock of Packet.Arrival, as the next three
+	Until     time.Duration // all speech before it is known, unless packets are late only
 	Speaking  bool          // a segment goes on
 	Since, To time.Duration // it, so far
 	Reason    Reason
@@ -333,17 +335,23 @@ const absent = 500 * millisecond
 // foreignMax is how many packets of another codec are a change of the codec: a second of 20 ms each.
 const foreignMax = 50
 
-// View returns what is known at a moment, by the clock of Packet.Arrival.
+// View returns what is known at a moment, by the clock of Packet.Arrival. What it says of speech that goes on, or of a
+// side that sends nothing, may turn out to be wrong: a segment that goes on may be noise. What is Settled stays true.
 func (d *Detector) View(now time.Duration) View {
 	at := int64(now / tick)
 	until := d.Next
 	if d.Running && (!d.Talking || d.RunEnd > d.End) {
 		until = d.Run // it may become a segment
 	}
+	settled := until
+	if d.Talking {
+		settled = min(settled, d.Start)
+	}
+	settled += d.Base - jump // the path may become faster again by as much
 	if until += d.Base; !d.Started || at-d.Heard > absent {
 		until = max(until, at-absent)
 	}
-	v := View{Until: time.Duration(until) * tick, Reason: d.reason()}
+	v := View{Settled: time.Duration(settled) * tick, Until: time.Duration(until) * tick, Reason: d.reason()}
 	if v.Speaking = d.Talking && (d.Varied || d.Even < steady); v.Speaking {
 		since := max(d.Start+d.Base, d.Said)
 		v.Since, v.To = time.Duration(since)*tick, time.Duration(max(since, d.End+d.Base))*tick

@@ -56,12 +56,12 @@ func (l *line) packets(length time.Duration) (all []Packet) {
 	return all
 }
 
-// hear returns the segments of packets, from the line's start. They are in order and do not overlap.
+// hear returns the segments of speech in packets, from the line's start. They are in order and do not overlap.
 func hear(t *testing.T, d *Detector, packets []Packet) (all []Segment) {
 	t.Helper()
 	for _, p := range packets {
 		s, ok := d.Packet(p)
-		if !ok {
+		if !ok || s.Level > 0 && s.Noise == s.Level {
 			continue
 		}
 		s.From, s.To = s.From-time.Hour, s.To-time.Hour
@@ -209,6 +209,16 @@ func TestNoSpeech(t *testing.T) {
 		l.codes = append(l.codes, tone(12, MuLaw)...)
 	}
 	wants(t, "a tone", hear(t, &d, l.quiet(time.Second).packets(20*ms)), 0)
+	d = Detector{}
+	steady := 0
+	for _, p := range l.packets(20 * ms) {
+		if s, ok := d.Packet(p); ok && s.Noise == s.Level {
+			steady++
+		}
+	}
+	if steady != 1 {
+		t.Errorf("a tone is told %d times as a steady sound; want once", steady)
+	}
 
 	d = Detector{}
 	l = newLine().quiet(time.Second).speech(2 * time.Second)

@@ -9,11 +9,12 @@
 //   - floor: of the noise. It falls at once and rises slowly. How much the noise swings raises all thresholds.
 //   - A segment begins after 70 ms of blocks that are clear of the noise and about as loud as the speaker usually is.
 //     It is backdated to the first block of its run. It ends with the last block that counts, once 200 ms have passed.
-//   - Sound that is much quieter than the speaker is no speech: an echo, music, other people. So a word ends 20 dB
+//   - Sound that is much quieter than the speaker is no speech: an echo, music, other people. So a word ends 22 dB
 //     below its level on a quiet line as on a noisy one. A speaker who stays quieter is believed after a while: some
 //     10 s for each decibel.
 //   - After a gap of 50 ms a segment goes on only with 40 ms of clear blocks, so that clicks do not prolong it.
-//   - Sound whose level hardly varies is noise, however loud: a fan, a dial tone, the tone of a key.
+//   - Sound whose level hardly varies is noise, however loud: a fan, a dial tone, the tone of a key. It is told as a
+//     segment whose Noise is its Level.
 //
 // # Decisions
 //

@@ -7,7 +7,8 @@
 //
 // # Words
 //
-//   - utterance: speech of one party whose pauses are shorter than 400 ms. Sounds below 120 ms are none.
+//   - utterance: speech of one party whose pauses are shorter than 400 ms. A sound below 120 ms is one only where more
+//     follows it.
 //   - turn latency: from the end of the caller's last utterance to the beginning of the agent's first one after it.
 //   - barge-in: the caller begins while the agent speaks, beyond the first and last 200 ms of its utterance. The
 //     agent's reaction is how long it goes on. If that is 3 s, the barge-in was ignored.
@@ -18,7 +19,8 @@
 // # Decisions
 //
 // A judgement trails what is known by 400 ms, because a pause is no end before that. It needs the same from both sides,
-// so it does not depend on the order in which they are told. Test: TestOrderOfSidesDoesNotMatter.
+// so it does not depend on the order in which they are told, and not on looks at a live call: those are answered from a
+// copy. Tests: TestOrderOfSidesDoesNotMatter, TestLooksChangeNothing.
 //
 // The line is cut where something else than a conversation goes on: digits are an instant, hold, a transfer or our own
 // sounds are a time. Nothing is measured across a cut, and time that is paused counts for no share. Test: TestCuts.
@@ -29,6 +31,7 @@
 // the process; it is plain data, as the other states of a session. Tests: TestLongCallIsSmall, FuzzState.
 //
 // Noise that is as loud as speech makes figures that are wrong, not absent. So a call whose background is near its
-// speech, or that has two kinds of loudness, as music and a street have, is Noisy. Its figures belong in no percentile.
-// Test: TestFiguresOfConversations.
+// speech at times, that has two kinds of loudness, as music and a street have, or an echo, is Noisy. Its figures belong
+// in no percentile. A segment within 8 dB of its background and a tone are no speech. Tests:
+// TestFiguresOfConversations, TestDoubts.
 package turns

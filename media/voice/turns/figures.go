@@ -22,9 +22,11 @@ type Reason string
 
 // The reasons beside those of package voice.
 const (
-	Background Reason = "background" // a side's speech is less than 15 dB above its background
+	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 25 dB where that varies
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
+	Echo       Reason = "echo"       // a side hears much of the other one again
+	Steady     Reason = "steady"     // a side has sound as loud as its speech whose level hardly varies: a tone, or a voice?
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
 	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen
 	Silent     Reason = "silent"     // of the agent's first audio: it was listened to, and said nothing
@@ -33,6 +35,14 @@ const (
 // When a call is noisy.
 const (
 	gapMin    = 15.0            // dB between a side's speech and its background
+	gapWorst  = 12.0            // the same of a segment that may be wrong,
+	worstMax  = 4               // percent of a side's speech
+	gapNoise  = 8.0             // the same of a segment: it is no speech
+	gapVaries = 27.0            // dB between a side's speech and a background that varies,
+	varies    = 2               // by so many steps of loudness
+	steadyMin = 12.0            // dB below a side's speech: a steady sound might be speech
+	echoMax   = 45              // percent of the caller's speech in which the agent speaks, too,
+	echoAgent = 30              // and of the agent's speech
 	shareMax  = 7               // tenths of the measured time that a side speaks
 	behindMax = 8               // percent of a side's speech that is behind it
 	tooLittle = 2 * time.Second // of speech, to judge it
@@ -43,7 +53,7 @@ const (
 const (
 	loudness     = 16
 	loudnessStep = 128 // of voice.Segment.Level
-	behind       = 4
+	behind       = 3
 )
 
 // Spread is what durations of a kind were like. With N 0 there were none, and the rest is not measured.
@@ -85,9 +95,9 @@ type Figures struct {
 	Waited   [2]time.Duration
 }
 
-// Figures returns what is known so far, in the middle of a call, too.
+// Figures returns what is known so far. In the middle of a call Look comes before it.
 func (t *Talk) Figures() Figures {
-	s := &t.s
+	s := t.now()
 	f := Figures{Confidence: Good}
 	switch agent := s.Sides[Agent].Reason; {
 	case s.First == known:
@@ -147,12 +157,16 @@ func (s *State) unmeasured() Reason {
 func (s *State) noisy() Reason {
 	for p := range s.Sides {
 		side := &s.Sides[p]
+		if side.Steady > 0 && side.isLoud(side.Steady) {
+			return Steady
+		}
 		if time.Duration(side.Heard)*time.Millisecond < tooLittle {
 			continue
 		}
 		level, background := side.levels()
+		low, high := quantile(&side.Noises, side.Heard/10), quantile(&side.Noises, side.Heard*9/10)
 		switch {
-		case level-background < gapMin:
+		case level-background < gapMin, side.Near*100 > side.Heard*worstMax, high-low >= varies && level-voice.Decibels(float64(high*loudnessStep)) < gapVaries:
 			return Background
 		case side.Spoke > s.Measured/10*shareMax && s.Measured > 10*tooLittle:
 			return Ceaseless
@@ -160,14 +174,47 @@ func (s *State) noisy() Reason {
 			return TwoLevels
 		}
 	}
+	if s.Both > tooLittle && (s.Both*100 > s.Sides[Caller].Spoke*echoMax || s.Both*100 > s.Sides[Agent].Spoke*echoAgent) {
+		return Echo
+	}
 	return ""
 }
 
-// hear counts a segment of so many milliseconds.
-func (s *side) hear(h voice.Segment, ms uint64) {
+// hear counts a segment of so many milliseconds. It reports whether it is speech.
+func (s *side) hear(h voice.Segment, ms uint64) bool {
 	level, noise := uint64(min(max(h.Level, 0), voice.LevelMax)), uint64(min(max(h.Noise, 0), voice.LevelMax))
+	switch {
+	case level == 0: // as a test tells it
+	case noise == level:
+		s.Steady = max(s.Steady, uint32(level))
+		return false
+	default:
+		gap := voice.Decibels(float64(level)) - voice.Decibels(float64(noise))
+		if gap < gapWorst {
+			s.Near += ms
+		}
+		if gap < gapNoise {
+			return false
+		}
+	}
 	s.Heard, s.Level, s.Noise = s.Heard+ms, s.Level+level*ms, s.Noise+noise*ms
 	s.Levels[level/loudnessStep] += uint32(ms)
+	s.Noises[noise/loudnessStep] += uint32(ms)
+	return true
+}
+
+// isLoud reports whether a level is near that of the side's speech.
+func (s *side) isLoud(level uint32) bool {
+	speech, _ := s.levels()
+	return s.Heard == 0 || voice.Decibels(float64(level)) > speech-steadyMin
+}
+
+// quantile returns the step below which are so many milliseconds.
+func quantile(all *[loudness]uint32, ms uint64) (step int) {
+	for below := uint64(all[0]); below <= ms && step < loudness-1; below += uint64(all[step]) {
+		step++
+	}
+	return step
 }
 
 // levels returns those of a side's speech and background, in dBm0.

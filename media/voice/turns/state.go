@@ -65,12 +65,16 @@ type side struct {
 	Ended  time.Duration `cbor:"5,keyasint,omitempty"` // the last one that is over
 	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // in all
 	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // that nothing is measured
+	Short  span          `cbor:"13,keyasint,omitzero"` // the last sound, if it is too short for a word and more may follow
 
 	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
 	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
 	Noise  uint64           `cbor:"10,keyasint,omitempty"` // of their background
 	Spans  Spans            `cbor:"12,keyasint,omitempty"`
-	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level
+	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level, and by background
+	Noises [loudness]uint32 `cbor:"14,keyasint,omitzero"`
+	Near   uint64           `cbor:"16,keyasint,omitempty"` // milliseconds of segments near their background
+	Steady uint32           `cbor:"15,keyasint,omitempty"` // the highest level of sound that hardly varied
 }
 
 // span is an utterance.
@@ -117,7 +121,7 @@ func Resume(answered time.Duration, s State) (*Talk, error) {
 	}
 	for p := range s.Sides {
 		d := &s.Sides[p]
-		times = append(times, d.Until, d.Began, d.Ended, d.Spoke)
+		times = append(times, d.Until, d.Began, d.Ended, d.Spoke, d.Short.From, d.Short.To)
 		if len(d.Ahead) > aheadMax || len(d.Spans) > spansMax || d.Speaks && (len(d.Ahead) == 0 || d.Began < d.Ended) {
 			return nil, fmt.Errorf("turns: the state of party %d makes no sense: %d utterances ahead, %d bytes of spans, one begins at %v, after %v",
 				p, len(d.Ahead), len(d.Spans), d.Began, d.Ended)

@@ -75,6 +75,7 @@ type Talk struct {
 
 	answered time.Duration // by the clock of those who call; all times of s are since then
 	s        State
+	seen     [2]voice.View // by the last looks, by Party; no part of s
 }
 
 // New follows a call that was answered at a moment of any monotonic clock, which is the clock of all times that Talk is
@@ -89,32 +90,47 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 		t.Cut(heard.From)
 		return
 	}
-	side := &t.s.Sides[p]
+	side, speech := &t.s.Sides[p], true
 	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
-		side.hear(heard, uint64(took))
+		speech = side.hear(heard, uint64(took))
 	}
-	t.add(p, heard.From-t.answered, heard.To-t.answered)
+	if speech {
+		t.add(p, heard.From-t.answered, heard.To-t.answered)
+	}
 	t.know(p, heard.To-t.answered)
 }
 
-// Look takes what else is known of a party: speech that goes on, and until when it was silent. Without it a judgement
-// waits for the next segments of both parties.
+// Look takes what else is known of a party: speech that goes on, and until when it was silent. What follows is asked of
+// the last looks of both. They change no figure, whenever they come, because speech that goes on may turn out to be noise:
+// only what is settled is judged for good.
 func (t *Talk) Look(p Party, v voice.View) {
 	side, blind := &t.s.Sides[p], blindCaller<<p
-	side.Reason = v.Reason
+	t.seen[p], side.Reason = v, v.Reason
 	switch off := v.Reason == voice.OtherCodec || v.Reason == voice.OtherLength; {
 	case off && t.s.asked(t.s.Paused)&blind == 0:
 		t.Pause(blind, v.Until)
 	case !off && t.s.asked(t.s.Paused)&blind != 0:
 		t.Resume(blind, v.Until)
 	}
-	if v.Speaking {
-		t.add(p, v.Since-t.answered, v.To-t.answered)
-		if v.To-v.Since < word { // it may become one, and go on with an utterance
-			v.Until = min(v.Until, v.Since)
+	t.know(p, v.Settled-t.answered)
+}
+
+// now returns the state as if both had stopped speaking when they were looked at.
+func (t *Talk) now() *State {
+	now := Talk{answered: t.answered, s: t.State(), seen: t.seen}
+	now.take()
+	return &now.s
+}
+
+// take judges what both said until they were looked at.
+func (t *Talk) take() {
+	for p, v := range t.seen {
+		if v.Speaking {
+			t.add(Party(p), v.Since-t.answered, v.To-t.answered)
 		}
+		t.know(Party(p), v.Until-t.answered)
 	}
-	t.know(p, v.Until-t.answered)
+	t.seen = [2]voice.View{}
 }
 
 // Cut says that nothing before a moment is to be measured against anything after it: a digit was pressed or sent.
@@ -140,18 +156,17 @@ func (t *Talk) Miss(why Reason) { t.s.Missed = why }
 // Missed reports whether Miss was called.
 func (t *Talk) Missed() bool { return t.s.Missed != "" }
 
-// Finish judges all that was said before the end of the call.
+// Finish judges all that was said before the end of the call. Look comes before it.
 func (t *Talk) Finish(at time.Duration) {
-	for p := range t.s.Sides {
-		t.know(Party(p), at-t.answered+within)
-	}
+	t.take()
+	t.settle(at - t.answered + within)
 	t.silence(t.s.At)
 }
 
 // Waiting returns who is waited for, and since when: both are silent, and the other party spoke last. ok is false if
 // one of them speaks, the line is paused, or a party's speech is not measured. Look comes before it.
 func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
-	s := &t.s
+	s := t.now()
 	speak := len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0
 	if speak || s.unmeasured() != "" || s.asked(s.Paused) != 0 || s.Waiting == Nobody {
 		return Nobody, 0, false
@@ -162,7 +177,7 @@ func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 // Speaking returns who speaks, by Party; a pause of 400 ms and more has ended. It is false for both where the line is
 // paused or a party's speech is not measured. Look comes before it.
 func (t *Talk) Speaking() (now [2]bool) {
-	s := &t.s
+	s := t.now()
 	if s.unmeasured() != "" || s.asked(s.Paused) != 0 {
 		return now
 	}
@@ -175,8 +190,15 @@ func (t *Talk) Speaking() (now [2]bool) {
 // add takes speech of a party, again as far as it is known already.
 func (t *Talk) add(p Party, from, to time.Duration) {
 	side := &t.s.Sides[p]
-	if to-from < word || to > lifetime {
+	short := side.Short
+	switch side.Short = (span{}); {
+	case to > lifetime:
 		return
+	case to-from < word:
+		side.Short = span{from, to}
+		return
+	case short.To > 0 && from-short.To < within: // it was the first syllable
+		from = short.From
 	}
 	if n := len(side.Ahead); n > 0 && from-side.Ahead[n-1].To < within {
 		side.Ahead[n-1].To = max(side.Ahead[n-1].To, to)
@@ -186,8 +208,7 @@ func (t *Talk) add(p Party, from, to time.Duration) {
 		return
 	}
 	if side.Ahead = append(side.Ahead, span{from, to}); len(side.Ahead) > aheadMax {
-		t.know(1-p, from) // long unheard: it counts as silent
-		t.know(p, from)
+		t.settle(from)
 	}
 }
 
@@ -198,13 +219,27 @@ func (t *Talk) put(m mark) {
 		m.At = max(m.At, t.s.Marks[n-1].At)
 	}
 	if t.s.Marks = append(t.s.Marks, m); len(t.s.Marks) > marksMax {
-		t.mark(t.s.At)
+		t.settle(t.s.Marks[0].At + within)
 	}
 }
 
-// know notes that all speech of a party before a moment is known, and judges what can be judged now.
+// settle judges what was said until a moment. A party that was not heard until then counts as silent.
+func (t *Talk) settle(until time.Duration) {
+	for p := range t.s.Sides {
+		t.s.Sides[p].Short = span{}
+		t.know(Party(p), until)
+	}
+}
+
+// know notes that all speech of a party before a moment is known, and judges what can be judged now. A sound that is too
+// short for a word waits until its pause is too long for one.
 func (t *Talk) know(p Party, until time.Duration) {
 	side := &t.s.Sides[p]
+	if short := side.Short; until-short.To >= within {
+		side.Short = span{}
+	} else if short.To > 0 {
+		until = short.From
+	}
 	side.Until = max(side.Until, min(until, lifetime))
 	to := min(t.s.Sides[Caller].Until, t.s.Sides[Agent].Until) - within
 	for {
