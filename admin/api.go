@@ -140,8 +140,9 @@ func (a *api) named(r *http.Request, id string) (c Call, ok bool) {
 	return a.Calls.Find(r.Context(), ours)
 }
 
-// whole replaces missing attempts and recordings by empty lists.
+// whole replaces missing attempts and recordings by empty lists, and adds the problems so far.
 func whole(c Call) Call {
+	c.Problems = record.ProblemsOf(&c.Record)
 	if c.Attempts == nil {
 		c.Attempts = []record.Attempt{}
 	}

@@ -31,7 +31,7 @@ const maxExports = 4
 func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
 	q, bad := parseQuery(r.URL.RawQuery, "since", "until", "number", "id", "trunk", "target", "route", "direction",
 		"disposition", "cause",
-		"limit", "cursor", "format", "fleet")
+		"problem", "limit", "cursor", "format", "fleet")
 	if bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
 		return
@@ -58,7 +58,7 @@ func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
 
 // records gives one page.
 func (a *api) records(w http.ResponseWriter, r *http.Request, from Records, f record.Filter) {
-	records, next, err := from.List(r.Context(), f)
+	records, next, err := record.List(r.Context(), from, f)
 	if err != nil {
 		a.unlisted(w, r, err)
 		return
@@ -181,7 +181,7 @@ func accepted(accept string) string {
 func (q query) filter() (record.Filter, *failure) {
 	f := record.Filter{
 		ID: q["id"], Trunk: q["trunk"], Target: q["target"], Route: q["route"], Direction: q["direction"],
-		Disposition: q["disposition"], Cause: q["cause"], Cursor: q["cursor"],
+		Disposition: q["disposition"], Cause: q["cause"], Problem: q["problem"], Cursor: q["cursor"],
 	}
 	for name, to := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
 		if q[name] == "" {
@@ -199,7 +199,9 @@ func (q query) filter() (record.Filter, *failure) {
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Until.After(f.Since) {
 		return f, &failure{"until is not after since", "exchange them"}
 	}
-	for name, words := range map[string][]string{"disposition": record.Dispositions(), "direction": record.Directions()} {
+	for name, words := range map[string][]string{
+		"disposition": record.Dispositions(), "direction": record.Directions(), "problem": record.Problems(),
+	} {
 		if q[name] != "" && !slices.Contains(words, q[name]) {
 			return f, &failure{name + " is unknown: " + quoted(q[name]), "use one of " + strings.Join(words, ", ")}
 		}

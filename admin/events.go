@@ -43,9 +43,6 @@ type Events struct {
 	order   []string          // their calls, in the order of their first change
 	stop    chan struct{}     // ends the frames; nil: nobody reads
 	closed  bool
-	// gone has the last calls that ended. They may be found for a moment yet by a reader that comes.
-	gone     [256]string
-	goneNext int
 }
 
 // change is the latest of a call.
@@ -73,10 +70,6 @@ func (e *Events) note(c change) {
 	id := c.call.ID
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if c.ended {
-		e.gone[e.goneNext%len(e.gone)] = id
-		e.goneNext++
-	}
 	if len(e.readers) == 0 {
 		return
 	}
@@ -171,13 +164,6 @@ func (e *Events) remove(r *reader) {
 		e.stop = nil
 		e.changed, e.order = map[string]change{}, nil
 	}
-}
-
-// isGone says whether a call has ended just now.
-func (e *Events) isGone(id string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Contains(e.gone[:], id)
 }
 
 // run makes the frames while somebody reads.

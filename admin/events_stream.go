@@ -87,9 +87,6 @@ func (a *api) begin(ctx context.Context, out *eventStream, me *reader, who sende
 	}
 	chunk := []Call{}
 	for _, c := range a.Calls.Live(ctx) {
-		if a.Events.isGone(c.ID) {
-			continue
-		}
 		if chunk = append(chunk, whole(c)); len(chunk) == callsChunk {
 			out.write(encoded("calls", "", chunk))
 			chunk = chunk[:0]

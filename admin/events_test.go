@@ -316,19 +316,6 @@ func TestSlowReaderIsDropped(t *testing.T) {
 	})
 }
 
-// A call that has just ended is not live for a reader that comes at that moment.
-func TestEndedCallDoesNotComeBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, e, _ := told(EventSources{})
-		e.Ended(record.Record{ID: "old"})
-		l := listen(t, h, "", true)
-		l.next("hello")
-		if got := l.next("calls"); strings.Contains(got, `"id":"old"`) || !strings.Contains(got, `"id":"live"`) {
-			t.Error(got)
-		}
-	})
-}
-
 // Over a real connection: events outlive the server's time-outs, a reader that stops reading is dropped by a deadline, a
 // lagging one is told, and at the end no reader is left.
 func TestEventsOverTheNetwork(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"flowbridge/store/record"
 )
 
 var update = flag.Bool("update", false, "write the page's files that are made of others")
@@ -85,6 +87,19 @@ func TestPageKnowsEveryCause(t *testing.T) {
 	for cause := range causes {
 		if !named[cause] {
 			t.Errorf("words.js does not say where to look for %s", cause)
+		}
+	}
+}
+
+// The page and the description have the words for problems that records have.
+func TestPageKnowsEveryProblem(t *testing.T) {
+	words := record.Problems()
+	for file, list := range map[string]string{
+		"web/finished.js": "const problems = ['" + strings.Join(words, "', '") + "'];",
+		"openapi.yaml":    "      enum: [" + strings.Join(words, ", ") + "]\n",
+	} {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), list) {
+			t.Errorf("%s does not have %s: %v", file, list, err)
 		}
 	}
 }

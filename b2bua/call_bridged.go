@@ -112,7 +112,10 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.beeped(e)
 	case bridge.Played:
 		c.played(e)
-	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Latched:
+	case bridge.OneWay:
+		c.bridge.Handle(e)
+		c.notes.mark() // those who watch the call are shown it
+	case bridge.Withheld, bridge.Keyed, bridge.Latched:
 		c.bridge.Handle(e)
 	}
 }

@@ -49,11 +49,12 @@ func (s *Server) Underway(yield func(id string, step uint64)) {
 	}
 }
 
-// Live gives the calls that are live, in no order.
+// Live gives the calls that are live, in no order. One that is over is none, though it can be found until its record is
+// kept.
 func (s *Server) Live(ctx context.Context) []registry.LiveCall {
 	var all []registry.LiveCall
 	for _, c := range s.registry.All() {
-		if l, ok := c.ask(ctx); ok {
+		if l, ok := c.ask(ctx); ok && l.Record.EndedAt.IsZero() {
 			all = append(all, l)
 		}
 	}

@@ -39,6 +39,7 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d.queues()
 	d.shared()
 	d.idle()
+	d.certificates()
 	return d.all.sorted()
 }
 

@@ -21,6 +21,8 @@ type Error struct {
 	Problem string
 	// Remedy says what to do.
 	Remedy string
+	// Refused is true for a warning about a certificate that peers refuse: check takes it for an error, and serve starts.
+	Refused bool
 }
 
 // Error gives the whole in one line: flowbridge.yaml:12: trunks[0].soures: unknown key; did you mean "sources"?

@@ -52,6 +52,17 @@ func (e *Engine) Totals() Totals {
 	return t
 }
 
+// Each gives the figures of each open session.
+func (e *Engine) Each(yield func(Stats)) {
+	e.readFigures()
+	e.mu.Lock()
+	open := slices.Collect(maps.Values(e.sessions))
+	e.mu.Unlock()
+	for _, s := range open {
+		yield(s.relay.ledger.stats(e.epoch))
+	}
+}
+
 // forget removes a session from the registry. Its figures still count: settle follows.
 func (e *Engine) forget(s *Session) {
 	e.mu.Lock()

@@ -156,5 +156,6 @@ func scan(from row) (record.Record, error) {
 			return record.Record{}, fmt.Errorf("%s of call %s: %w", c.name, r.ID, err)
 		}
 	}
+	r.Problems = record.ProblemsOf(&r)
 	return r, nil
 }

@@ -55,9 +55,9 @@ function showState() {
   }
   const standsBy = !feed.online && feed.problem?.status === 404; // a node without calls has no events of them
   $('fleet').hidden = !feed.hello?.fleet && !standsBy;
-  let text = '';
-  if (feed.stats?.draining) text = 'This node is draining: it takes no new calls, and ends after the last one.';
-  if (feed.stats?.unwritten > 0) text = `${feed.stats.unwritten} records cannot be written and wait in memory. Look at the disk of store.path.`;
+  let text = feed.stats?.certificate ? `Certificate: ${visible(clip(feed.stats.certificate, 400))}. Renew it.` : '';
+  if (feed.stats?.draining) text += ' This node is draining: it takes no new calls, and ends after the last one.';
+  if (feed.stats?.unwritten > 0) text += ` ${feed.stats.unwritten} records cannot be written and wait in memory. Look at the disk of store.path.`;
   if (standsBy) text = 'This node stands by: it has no calls. See Fleet.';
   else if (!feed.online && feed.problem?.status) text = visible(`No live data: ${feed.problem.message}. ${feed.problem.remedy}`);
   if ($('banner').textContent !== text) $('banner').textContent = text;

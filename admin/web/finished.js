@@ -6,9 +6,10 @@ import { feed, listen } from './feed.js';
 import { clock, count, dateOf, inputOf, momentIn, ms, timeOf, words, zone } from './format.js';
 import { causes } from './words.js';
 
+const problems = ['one-way', 'loss', 'dead-air', 'no-answer', 'rescue'];
 const outcomes = ['answered', 'no_answer', 'busy', 'failed', 'cancelled', 'interrupted'];
 const spans = { 'Last hour': 3600e3, 'Last 24 h': 24 * 3600e3, 'Last 7 days': 7 * 24 * 3600e3 };
-const known = ['number', 'id', 'since', 'until', 'disposition', 'cause', 'trunk', 'route', 'direction', 'target', 'fleet'];
+const known = ['number', 'id', 'since', 'until', 'disposition', 'cause', 'problem', 'trunk', 'route', 'direction', 'target', 'fleet'];
 const perPage = 100;
 
 export function finished(main, params) {
@@ -23,7 +24,7 @@ export function finished(main, params) {
   const form = el('form.filters', { 'aria-label': 'Filters' },
     field('Number', text('number', { inputmode: 'tel', placeholder: 'part is enough' })), field('Any id', text('id')),
     field(`Began from (${zone.name})`, moment('since')), field(`Began before (${zone.name})`, moment('until')),
-    field('Outcome', choice('disposition', outcomes)), field('Cause', choice('cause', Object.keys(causes))),
+    field('Outcome', choice('disposition', outcomes)), field('Cause', choice('cause', Object.keys(causes))), field('Problem', choice('problem', problems)),
     field('Trunk', text('trunk')), field('Route', text('route', { placeholder: 'routes[0]' })), field('Direction', choice('direction', ['inbound', 'outbound'])), field('Target', text('target', { list: 'target-names' })), targets, fleet,
     el('div.buttons', {}, el('button.main', {}, 'Search'), el('a.button', { href: '#/finished' }, 'Clear'),
       Object.entries(spans).map(([name, span]) => el('button', { type: 'button', onclick: () => {
@@ -67,7 +68,7 @@ export function finished(main, params) {
   const fold = el('details.fold', { open: matchMedia('(min-width: 641px)').matches }, el('summary', {}, `Filters${params.size ? ` (${params.size} set)` : ''}`), form);
   fill(main, el('h1', {}, 'Finished calls'), fold, exports,
     el('div.wrap', {}, el('table.cards.records', {}, el('thead', {}, el('tr', {},
-      ['Began', 'From', 'To', 'Trunk', 'Target', 'Outcome', 'Why', 'Ended by', 'Set-up', 'Time', 'MOS'].map((h) => el('th', { scope: 'col' }, h)))), rows)), more);
+      ['Began', 'From', 'To', 'Trunk', 'Target', 'Outcome', 'Why', 'Problems', 'Ended by', 'Set-up', 'Time', 'MOS'].map((h) => el('th', { scope: 'col' }, h)))), rows)), more);
 
   function tellProblem(err) {
     status.className = 'problem';
@@ -127,7 +128,7 @@ function rowOf(r) {
     td('From', peer(r.from, 40)), td('To', peer(r.to, 40)), td('Trunk', peer(r.trunk, 32)), td('Target', peer(r.target, 32)),
     td('Outcome', el(`span.outcome.${/^\w+$/.test(r.disposition) ? r.disposition : 'failed'}`, {}, words(r.disposition))),
     td('Why', el('span', { title: causes[r.cause]?.what ?? null }, words(r.cause)), r.sip_status >= 300 ? el('span.hint', {}, ` ${r.sip_status}`) : null),
-    td('Ended by', words(r.ended_by)), td('Set-up', r.answered_at ? ms(r.setup_ms) : '–'), td('Time', r.answered_at ? clock(r.duration_ms) : '–'),
+    td('Problems', el('span.problem', {}, (r.problems ?? []).join(' '))), td('Ended by', words(r.ended_by)), td('Set-up', r.answered_at ? ms(r.setup_ms) : '–'), td('Time', r.answered_at ? clock(r.duration_ms) : '–'),
     td('MOS', r.media?.mos ? r.media.mos.toFixed(1) : '–'));
 }
 

@@ -31,9 +31,9 @@ export function live(main) {
       { key: 'target', label: 'Target', cell: (r) => line(r.target, 64), sort: (r) => r.target },
       { key: 'phase', label: 'Phase', narrow: true, cell: (r) => (phases[r.phase] ?? r.phase) + (r.phase === 'queued' ? `, no. ${count(place(r))}` : ''), sort: (r) => r.phase, state: (r) => r.phase },
       { key: 'speaks', label: 'Speaks', cell: (r) => heardNow.get(r.id)?.speaks ?? '', state: (r) => heardNow.get(r.id)?.speaks ?? '' },
-      { key: 'mos', label: 'MOS', cell: (r) => (heardNow.get(r.id)?.mos ? fixed(heardNow.get(r.id).mos) : ''), state: (r) => grade(heardNow.get(r.id)?.mos || 9, [3.6, 3]) },
+      { key: 'mos', label: 'MOS', cell: (r) => (heardNow.has(r.id) ? fixed(heardNow.get(r.id).mos) : ''), state: (r) => grade(heardNow.get(r.id)?.mos ?? 9, [3.6, 3]) },
       { key: 'loss', label: 'Loss', cell: (r) => (heardNow.has(r.id) ? percent(heardNow.get(r.id).loss) : ''), state: (r) => grade(-(heardNow.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
-      { key: 'flags', label: 'Marks', cell: (r) => r.flags, sort: (r) => r.flags },
+      { key: 'flags', label: 'Marks', cell: (r) => r.flags, state: (r) => (r.flags.includes('one-way') ? 'bad' : ''), sort: (r) => r.flags },
     ],
   });
   fill(main,
@@ -86,7 +86,8 @@ const grade = (v, [warn, bad]) => (v < bad ? 'bad' : v < warn ? 'warn' : '');
 // soundOf is what a row shows of a call besides its record: of both sides the worse.
 function soundOf(c) {
   const sides = [c.media?.a, c.media?.b].filter((s) => s?.rx);
-  return { speaks: c.speaks?.length === 2 ? 'both' : c.speaks?.[0] ?? '', mos: c.media?.mos ?? 0, loss: Math.max(0, ...sides.map((s) => s.lost / (s.rx + s.lost))) };
+  const mute = c.media?.one_way && !c.media[c.media.one_way].rx;
+  return { speaks: c.speaks?.length === 2 ? 'both' : c.speaks?.[0] ?? '', mos: c.media?.mos ?? null, loss: sides.length && !mute ? Math.max(...sides.map((s) => s.lost / (s.rx + s.lost))) : null };
 }
 
 // beginners says how to place a first call, where no call was ever finished here.
@@ -125,10 +126,10 @@ function figures() {
   const from = el('span.hint', { title: 'The lines are of the last hour' });
   const element = el('div', {}, el('dl.tiles', {},
     tile('calls', 'Live calls'), tile('cps', 'Calls per second'),
-    tile('ratio', 'Answered', 'Answered calls of those that ended'), tile('pdd', 'Post-dial delay', 'From INVITE to ringing or answer'),
-    tile('mos', 'MOS', 'Of ended calls: half are better, 5 % are worse than p5'), tile('loss', 'Loss', 'RTP packets that did not arrive')),
+    tile('ratio', 'Answered', 'Of the callers\' calls that were answered, or ended without an answer, in this time. A call counts once, when that is known'), tile('pdd', 'Post-dial delay', 'From INVITE to ringing or answer'),
+    tile('mos', 'MOS', 'Of the calls that are up, and those that ended in this time: half are better, 5 % are worse than p5'), tile('loss', 'Loss', 'RTP packets that did not arrive, of the same calls as MOS')),
   el('dl.tiles.small', {},
-    tile('prepare', 'Prepare', "The platforms' prepare requests"), tile('setup', 'Set-up', 'From INVITE to answer'), tile('jitter', 'Jitter'), tile('ports', 'RTP ports'),
+    tile('prepare', 'Prepare', "The platforms' prepare requests"), tile('setup', 'Set-up', 'From INVITE to answer'), tile('jitter', 'Jitter', 'Of the same calls as MOS'), tile('ports', 'RTP port pairs', 'A pair is an RTP and an RTCP port. A call has two pairs'),
     tile('capacity', 'Capacity'), tile('rejected', 'Refused', 'Requests that became no call'), tile('unwritten', 'Unwritten', 'Records that wait for the disk')),
   el('div.row', {}, causes, from));
   const set = (key, value, more, state = '') => {
@@ -157,13 +158,13 @@ function figures() {
     const window = `last ${Math.round((s.window_s || 300) / 60)} min`;
     set('calls', count(s.calls), phase);
     set('cps', fixed(s.calls_per_second), 'last 10 s');
-    set('ratio', percent(s.answer_ratio), s.decided ? `${count(s.answered)} of ${count(s.decided)}, ${window}` : 'no call yet',
+    set('ratio', percent(s.answer_ratio), s.decided ? `${count(s.answered)} of ${count(s.decided)} new calls, ${window}` : 'no call yet',
       s.answer_ratio !== null && s.decided >= 10 ? (s.answer_ratio < 0.5 ? 'bad' : s.answer_ratio < 0.8 ? 'warn' : '') : '');
     set('pdd', ...spread(s.post_dial_delay_ms));
     set('prepare', ...spread(s.prepare_ms));
     set('setup', ...spread(s.setup_ms));
     set('mos', fixed(s.mos?.p50, 2), s.mos ? `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', s.mos?.p50 ? (s.mos.p5 < 3 ? 'bad' : s.mos.p5 < 3.6 ? 'warn' : '') : '');
-    set('loss', percent(s.loss, 2), window, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '');
+    set('loss', percent(s.loss, 2), `live, and ${window}`, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '');
     set('jitter', ...spread(s.jitter_ms, (n) => `${fixed(n)} ms`));
     set('ports', count(s.ports?.in_use), [s.ports?.limit && `of ${count(s.ports.limit)}`, s.media?.engine].filter(Boolean).join(' · '), full(s.ports?.in_use, s.ports?.limit));
     set('capacity', s.capacity?.limit ? percent(s.capacity.calls / s.capacity.limit, 0) : 'no limit',
@@ -176,10 +177,10 @@ function figures() {
     const ended = Object.entries(s.causes ?? {}).sort((x, y) => y[1] - x[1]);
     causes.hidden = !ended.length;
     const began = new Date(Date.parse(s.at) - (s.window_s || 300) * 1000).toISOString().slice(0, 16);
-    const text = ended.map(([c, n]) => `${c}${n}`).join() + began;
+    const text = ended.map(([c, n]) => `${c}${n}`).join() + began + s.ended;
     if (causes.dataset.text !== text) {
       causes.dataset.text = text;
-      fill(causes, `Why calls ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [
+      fill(causes, `Why ${count(s.ended)} calls ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [
         el('a', { href: `#/finished?${new URLSearchParams({ cause: c, since: `${began}:00Z` })}` }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
     }
   }

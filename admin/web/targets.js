@@ -7,7 +7,10 @@ import { spark } from './charts.js';
 
 const health = { ok: 'ok', failing: 'failing', idle: 'idle' };
 const classOf = (t) => health[t.health] ?? 'idle';
-const wordOf = (t) => (t.circuits?.some((c) => c.state !== 'closed') ? 'out of use' : health[t.health] ?? line(t.health, 16));
+const wordOf = (t) => (t.circuits?.some((c) => c.state !== 'closed') ? 'out of use' : failedLast(t) ? `unknown since ${timeOf(t.last_error.at).slice(0, 5)}, last: ${t.last_error.prepare_status || t.last_error.sip_status || words(line(t.last_error.cause, 60))}` : health[t.health] ?? line(t.health, 16));
+
+// failedLast reports whether a target without attempts in the window failed in the last one before: idle would sound well.
+const failedLast = (t) => t.health === 'idle' && t.last_error && !(t.last_answered_at > t.last_error.at);
 
 // since says from when on the sparklines are.
 export const since = () => (feed.past.start ? `since ${timeOf(feed.past.start).slice(0, 5)}` : '');

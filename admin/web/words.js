@@ -20,7 +20,8 @@ export function platformPage(c, targets) {
 const places = {
   'Nothing is wrong: this is how calls end.': 'caller_hangup agent_hangup operator_hangup max_duration answered_by_machine',
   "Look at the caller's side first.": 'caller_cancelled expired bad_offer no_common_codec srtp_required no_ack no_prack bad_ack caller_limited identity_refused inbox_overflow',
-  'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid api_circuit_open target_circuit_open target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused dtls_failed transfer_failed tls_failed dead_air',
+  'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid target_circuit_open target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused dtls_failed transfer_failed tls_failed dead_air',
+  "Look at the target's last error first: the platform, or our token (401, 403).": 'api_circuit_open',
   'Look at this configuration first.': 'no_route template_failed target_capped queue_full queue_timeout destination_limited invite_too_large auth_missing auth_unsupported auth_refused setup_timeout',
   'Look at this machine first.': 'no_ports dns_failed target_unreachable shutdown internal_error process_restart',
   'Look at the network and both sides.': 'session_expired dialog_lost missed_hangup no_media media_timeout',
@@ -29,16 +30,35 @@ const places = {
 // isNormal says whether a cause is how calls end that went well.
 export const isNormal = (cause) => place(cause).startsWith('Nothing');
 
-export function place(cause) {
+// refusesToken reports whether an attempt failed because the platform's API refuses our token, which no platform can mend.
+const refusesToken = (a) => a?.prepare_status === 401 || a?.prepare_status === 403;
+const tokenRefused = 'Look at this configuration first: the API refuses our token (token_file of the target).';
+
+function place(cause, attempts = []) {
+  if (cause === 'prepare_failed' && refusesToken(attempts.at(-1))) return tokenRefused;
   return Object.keys(places).find((p) => places[p].split(' ').includes(cause)) ?? '';
 }
 
-// verdict says where to look. A call that ended well may have waited for targets that failed before, or have outlived its process: that
-// is not nothing.
+// verdict says where to look. A call that ended well may have been mute, have waited for targets that failed before, or have outlived its
+// process: that is not nothing.
 export function verdict(c) {
+  const wrong = (c.problems ?? []).filter((p) => p !== 'one-way' && p !== 'no-answer').map((p) => words(p));
+  if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
   if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
   const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
-  return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).` : place(c.cause);
+  if (isNormal(c.cause) && wrong.length && !failed) return `Its end is as usual, but it had: ${wrong.join(', ')}.`;
+  return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).${refusesToken(failed) ? ` ${tokenRefused}` : ''}` : place(c.cause, c.attempts);
+}
+
+const unheard = (m) => `${sides[m.one_way === 'a' ? 'b' : 'a']} did not hear ${sides[m.one_way]}${m[m.one_way].rx ? ' when it began' : ''}.`;
+
+// mute says where to look for the audio of the side that was not heard.
+function mute(m) {
+  const s = m[m.one_way];
+  const side = s.expected ? said`${sides[m.one_way]} (${short(s.expected)})` : sides[m.one_way];
+  if (s.refused) return said`RTP came from ${short(s.refused)}, which is not believed: if that is its address, write it in media_sources.`;
+  if (s.dropped) return [`Its packets were dropped: ${Object.entries(s.dropped_by).map(([w, n]) => `${words(w)} ${count(n)}`).join(', ')}.`];
+  return ['Look at ', ...[side].flat(), ' and the way from there: no packet came. Is it muted, does a firewall or NAT stop its RTP, is media.advertise our address?'];
 }
 
 // said is a sentence with texts of peers in it, as children for an element.
@@ -112,8 +132,8 @@ const sides = { a: 'the caller', b: 'the called side' };
 function sound(c) {
   const m = c.media;
   if (!c.answered_at || !m || (!m.a?.rx && !m.b?.rx)) return c.answered_at ? 'No audio came from either side.' : '';
-  if (m.one_way) return `Nothing was heard of ${sides[m.one_way]} when it began (one-way audio).`;
+  const oneWay = m.one_way ? `One-way audio: ${unheard(m)} ` : '';
   const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? m[k].lost / (m[k].rx + m[k].lost) : 0]).filter(([, share]) => share >= 0.005);
   const grade = !m.mos ? 'Its quality was not measured' : `It sounded ${m.mos >= 4 ? 'good' : m.mos >= 3.6 ? 'fair' : m.mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(m.mos, 1)})`;
-  return `${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost)}) did not arrive here`).join(', ')}` : ''}.`;
+  return `${oneWay}${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost)}) did not arrive here`).join(', ')}` : ''}.`;
 }

@@ -30,6 +30,9 @@ func (m *Media) record(s media.Stats, a *agreement.Agreement) record.Media {
 	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
 		r.MOS = r.B.MOS
 	}
+	if r.OneWay == "a" && r.A.MOS == 0 || r.OneWay == "b" && r.B.MOS == 0 { // the other side's would be said of both
+		r.MOS = 0
+	}
 	return r
 }
 

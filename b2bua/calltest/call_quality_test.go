@@ -56,10 +56,18 @@ func TestOneWayAudio(t *testing.T) {
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
 		c := w.talk(nil, nil)
 		s := w.relay.sessions[0]
+		s.stats.A.MOS = 4.4
+		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Record.Media.MOS != 4.4 {
+			t.Errorf("before: %+v", live)
+		}
 		s.stats.B.Dropped = media.Drops{WrongSource: 150, Malformed: 2}
 		s.stats.B.Refused = netip.MustParseAddrPort("198.51.100.9:7000")
+		noted := len(w.sink.journal)
 		s.onEvent(media.EventOneWay{Side: media.SideB})
 		synctest.Wait()
+		if len(w.sink.journal) == noted {
+			t.Error("those who watch the call are told nothing")
+		}
 		f := log.line(t, "one-way audio")
 		want := map[string]any{"wrong_source": 150.0, "malformed": 2.0}
 		if f == nil || f["level"] != "warn" || f["side"] != "b" || f["expected"] != "192.0.2.20:30000" || f["refused"] != "198.51.100.9:7000" || !reflect.DeepEqual(f["dropped"], want) {
@@ -73,9 +81,12 @@ func TestOneWayAudio(t *testing.T) {
 		if f := log.line(t, "heard after one-way audio"); f == nil || f["side"] != "b" {
 			t.Errorf("got %v", f)
 		}
+		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Record.Media.MOS != 0 || live[0].Record.Media.A.MOS != 4.4 {
+			t.Errorf("a call with a mute side has a MOS: %+v", live)
+		}
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.OneWay != "b" {
-			t.Errorf("one_way %q in the record; want b", r.Media.OneWay)
+		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.OneWay != "b" || r.Media.MOS != 0 {
+			t.Errorf("one_way %q, MOS %v in the record; want b, and none", r.Media.OneWay, r.Media.MOS)
 		}
 	})
 }

@@ -138,7 +138,7 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// A call is found at any moment until its record is written.
+// A call is found at any moment until its record is written, and is no live one from its end on.
 func TestFoundUntilRecordIsWritten(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -147,8 +147,8 @@ func TestFoundUntilRecordIsWritten(t *testing.T) {
 		w.callerHangsUp(d)
 		time.Sleep(time.Minute)
 		l, ok := w.server.Find(w.t.Context(), id)
-		if !ok || l.Phase != "ending" || l.Record.Cause != string(cause.CallerHangup) || len(w.server.Live(w.t.Context())) != 1 {
-			t.Errorf("found %v: %+v", ok, l)
+		if !ok || l.Phase != "ending" || l.Record.Cause != string(cause.CallerHangup) || len(w.server.Live(w.t.Context())) != 0 {
+			t.Errorf("found %v: %+v; %d live, want none", ok, l, len(w.server.Live(w.t.Context())))
 		}
 		close(w.sink.hold)
 		w.record()

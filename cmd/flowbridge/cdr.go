@@ -101,11 +101,13 @@ func newWanted(c *cobra.Command) *wanted {
 	f.StringVar(&w.filter.Direction, "direction", "", "only inbound, or only outbound")
 	f.StringVar(&w.filter.Disposition, "disposition", "", "only this disposition")
 	f.StringVar(&w.filter.Cause, "cause", "", "only this cause, see docs/causes.md")
+	f.StringVar(&w.filter.Problem, "problem", "", "only calls with this problem: "+strings.Join(record.Problems(), ", "))
 	c.MarkFlagsMutuallyExclusive("db", "fleet")
 	cli.CompleteNames(c, "trunk", "trunks", w.file)
 	cli.CompleteNames(c, "target", "targets", w.file)
 	cli.CompleteWords(c, "disposition", record.Dispositions())
 	cli.CompleteWords(c, "direction", record.Directions())
+	cli.CompleteWords(c, "problem", record.Problems())
 	return w
 }
 
@@ -129,6 +131,7 @@ func (w *wanted) read(ctx context.Context, do func(r record.Lister, filter recor
 	}{
 		{"disposition", w.filter.Disposition, record.Dispositions()},
 		{"direction", w.filter.Direction, record.Directions()},
+		{"problem", w.filter.Problem, record.Problems()},
 	} {
 		if is.value != "" && !slices.Contains(is.words, is.value) {
 			return cli.Usage("--%s %q: one of %s", is.flag, is.value, strings.Join(is.words, ", "))
@@ -186,7 +189,7 @@ func openFleet(file, what string) (*fleet.Reader, *config.Fleet, error) {
 }
 
 func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.Filter, asJSON bool) error {
-	records, next, err := r.List(ctx, filter)
+	records, next, err := record.List(ctx, r, filter)
 	if errors.Is(err, record.ErrCursor) {
 		return cli.Usage("--cursor is not one of this list")
 	}
@@ -197,15 +200,15 @@ func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.F
 		return cli.PrintJSON(w, map[string]any{"items": records, "next": next})
 	}
 	t := cli.Table(w)
-	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tSTATUS\tWAITED\tLASTED\tID")
+	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tPROBLEMS\tSTATUS\tWAITED\tLASTED\tID")
 	for _, r := range records {
 		waited, lasted := r.EndedAt.Sub(r.StartedAt.Time).Milliseconds(), ""
 		if !r.AnsweredAt.IsZero() {
 			waited, lasted = r.SetupMS, clock(r.DurationMS)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From),
 			cli.Shown(r.To), r.Target,
-			r.Disposition, r.Cause, r.SIPStatus, float64(waited)/1000, lasted, r.ID)
+			r.Disposition, r.Cause, cli.OrDash(strings.Join(r.Problems, ",")), r.SIPStatus, float64(waited)/1000, lasted, r.ID)
 	}
 	if next != "" {
 		fmt.Fprintf(t, "more: --cursor %s\n", next)

@@ -137,6 +137,7 @@ func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad err
 		if bad == nil && rec.ID != id {
 			bad = errShape
 		}
+		rec.Problems = record.ProblemsOf(&rec)
 		if bad != nil {
 			rec = record.Record{ID: id, StartedAt: record.TimeOf(started)}
 		}

@@ -126,6 +126,7 @@ func recordColumns() []column {
 		column{"mos", func(r *Record) string { return measured(float64(r.Media.MOS)) }},
 		column{"one_way", func(r *Record) string { return r.Media.OneWay }},
 		column{"gap_ms", func(r *Record) string { return strconv.FormatInt(r.Media.GapMS, 10) }},
+		column{"problems", func(r *Record) string { return strings.Join(r.Problems, " ") }},
 		column{"attempts", func(r *Record) string { return compact(r.Attempts) }},
 		column{"recordings", func(r *Record) string { return compact(r.Recordings) }},
 		column{"variables", func(r *Record) string { return compact(r.Variables) }},

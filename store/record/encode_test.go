@@ -58,7 +58,7 @@ func TestEncoding(t *testing.T) {
 	for i := range 2000 {
 		var r Record
 		fill(reflect.ValueOf(&r).Elem(), random, i > 0)
-		r.Report, r.Traceparent, r.Waiting = nil, "", false // not of the journal
+		r.Report, r.Problems, r.Traceparent, r.Waiting = nil, nil, "", false // not of the journal
 		for name, part := range map[string]struct {
 			got  []byte
 			like any

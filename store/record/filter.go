@@ -24,6 +24,8 @@ type Filter struct {
 	Until time.Time
 	// Trunk, Target, Route, Direction, Disposition and Cause must be equal; empty means any.
 	Trunk, Target, Route, Direction, Disposition, Cause string
+	// Problem must be one of the call's problems; empty means any. Only List looks at it, and Each.
+	Problem string
 	// Number must be a part of from, to or lead; empty means any.
 	Number string
 	// ID must be one of the call's ids: ours, a Call-ID of either side, that of an attempt that came to nothing, the

@@ -21,7 +21,7 @@ func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) err
 		if left > 0 {
 			f.Limit = min(left, eachStep)
 		}
-		records, next, err := from.List(ctx, f)
+		records, next, err := List(ctx, from, f)
 		if err != nil {
 			return err
 		}

@@ -110,6 +110,8 @@ type Record struct {
 	Talk *Talk `json:"talk"`
 	// Variables are set by orders, and by the request that placed the call. The keys are names. nil: none was set.
 	Variables map[string]string `json:"variables"`
+	// Problems are those of the words of Problems that the rest of the record tells of. They are found when it is read.
+	Problems []string `json:"problems,omitempty"`
 	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }

@@ -27,9 +27,9 @@ func TestHistory(t *testing.T) {
 				time.Sleep(5 * time.Second)
 			}
 		}
-		n.is = Node{Calls: 3, Rejected: map[string]uint64{"full": 2}}
+		n.is = Node{Unwritten: 3, Rejected: map[string]uint64{"full": 2}}
 		n.Tend()
-		n.is.Calls, n.is.Rejected = 5, map[string]uint64{"full": 4}
+		n.is.Unwritten, n.is.Rejected = 5, map[string]uint64{"full": 4}
 		time.Sleep(10 * time.Second)
 		n.Ended(record.Record{
 			ID: "1", Target: "a", AnsweredAt: at(began, 0), SetupMS: 1200, Cause: "caller_hangup", Attempts: []record.Attempt{{Target: "a", MS: 900, SIPStatus: 200}},
@@ -37,8 +37,8 @@ func TestHistory(t *testing.T) {
 		})
 		n.Tend()
 		h := n.History()
-		if !h.Start.Equal(record.TimeOf(began).Time) || !cmp.Equal(floats(h.Figures["calls"]), []float64{3, 5}) || !cmp.Equal(floats(h.Figures["rejected"]), []float64{2, 4}) {
-			t.Errorf("after two points: %+v %v", h.Start, floats(h.Figures["calls"]))
+		if !h.Start.Equal(record.TimeOf(began).Time) || !cmp.Equal(floats(h.Figures["unwritten"]), []float64{3, 5}) || !cmp.Equal(floats(h.Figures["rejected"]), []float64{2, 4}) {
+			t.Errorf("after two points: %+v %v", h.Start, floats(h.Figures["unwritten"]))
 		}
 		if got := floats(h.Figures["setup_ms"]); got[0] != -1 || math.Abs(got[1]-1200) > 80 {
 			t.Errorf("set-up: %v", got)
@@ -48,14 +48,14 @@ func TestHistory(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second) // the process stood still
 		n.Tend()
-		if got := floats(n.History().Figures["calls"]); !cmp.Equal(got, []float64{3, 5, -1, -1, 5}) {
+		if got := floats(n.History().Figures["unwritten"]); !cmp.Equal(got, []float64{3, 5, -1, -1, 5}) {
 			t.Errorf("after a gap: %v", got)
 		}
 		tend(2 * historyPoints)
-		n.is.Calls = 9
+		n.is.Unwritten = 9
 		n.Tend()
 		h = n.History()
-		got := floats(h.Figures["calls"])
+		got := floats(h.Figures["unwritten"])
 		if len(got) != historyPoints || got[0] != 5 || got[historyPoints-1] != 9 || time.Since(h.Start.Time) > time.Hour || time.Since(h.Start.Time) < time.Hour-20*time.Second {
 			t.Errorf("after two hours: %d points from %v, the last %v", len(got), h.Start, got[len(got)-1])
 		}
@@ -68,7 +68,7 @@ func TestHistory(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		n.Tend()
-		if got := floats(n.History().Figures["calls"]); got[0] != -1 || got[historyPoints-1] != 9 {
+		if got := floats(n.History().Figures["unwritten"]); got[0] != -1 || got[historyPoints-1] != 9 {
 			t.Errorf("after a long gap: %v … %v", got[0], got[historyPoints-1])
 		}
 	})
@@ -98,19 +98,19 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestHistoryIsMadeOnceAPoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
-		n.is.Calls = 3
+		n.is.Unwritten = 3
 		n.Tend()
 		first := n.History()
 		time.Sleep(historyStep / 2)
 		n.Tend()
-		if again := n.History(); again.Figures["calls"][0] != first.Figures["calls"][0] {
+		if again := n.History(); again.Figures["unwritten"][0] != first.Figures["unwritten"][0] {
 			t.Error("it is made anew within a step")
 		}
-		n.is.Calls = 4
+		n.is.Unwritten = 4
 		time.Sleep(historyStep / 2)
 		n.Tend()
-		if got := floats(n.History().Figures["calls"]); !cmp.Equal(got, []float64{3, 4}) || !cmp.Equal(floats(first.Figures["calls"]), []float64{3}) {
-			t.Errorf("after another point: %v; before: %v", got, floats(first.Figures["calls"]))
+		if got := floats(n.History().Figures["unwritten"]); !cmp.Equal(got, []float64{3, 4}) || !cmp.Equal(floats(first.Figures["unwritten"]), []float64{3}) {
+			t.Errorf("after another point: %v; before: %v", got, floats(first.Figures["unwritten"]))
 		}
 		var all sync.WaitGroup
 		for range 4 {
@@ -119,7 +119,7 @@ func TestHistoryIsMadeOnceAPoint(t *testing.T) {
 		time.Sleep(historyStep)
 		n.Tend()
 		all.Wait()
-		if got := floats(n.History().Figures["calls"]); !cmp.Equal(got, []float64{3, 4, 4}) {
+		if got := floats(n.History().Figures["unwritten"]); !cmp.Equal(got, []float64{3, 4, 4}) {
 			t.Errorf("at last: %v", got)
 		}
 	})

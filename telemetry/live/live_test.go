@@ -19,6 +19,7 @@ import (
 type node struct {
 	*Watcher
 	is    Node
+	up    []record.Media
 	peers []Peer
 	saw   observer
 }
@@ -29,7 +30,7 @@ type observer struct{ heard []string }
 func newNode() *node {
 	n := &node{peers: []Peer{{Name: "a", Kind: "synthflow", Address: "sip:a", MaxCalls: 7}, {Name: "b", Kind: "sip"}}}
 	n.Watcher = New(Options{
-		Node: func() Node { return n.is }, Peers: func() []Peer { return n.peers },
+		Node: func() Node { return n.is }, Media: func() []record.Media { return n.up }, Peers: func() []Peer { return n.peers },
 		IsPeer: func(name string) bool {
 			return slices.ContainsFunc(n.peers, func(p Peer) bool { return p.Name == name })
 		},
@@ -68,7 +69,8 @@ func TestLifeOfACall(t *testing.T) {
 		r.Attempts = append(r.Attempts, record.Attempt{Target: "b", SIPStatus: 200, MS: 90})
 		r.AnsweredAt, r.SetupMS = at(began, 150*time.Millisecond), 150
 		n.Changed(r)
-		if s := n.Stats(); s.Phases != (Phases{Bridged: 1}) || s.Ended != 0 || s.Decided != 1 || s.AnswerRatio == nil || *s.AnswerRatio != 1 || s.Setup == nil || s.MOS != nil {
+		n.is.Calls = 7 // six others have ended, and wait for the disk
+		if s := n.Stats(); s.Phases != (Phases{Bridged: 1}) || s.Calls != 1 || s.Capacity.Calls != 7 || s.Ended != 0 || s.Decided != 1 || s.AnswerRatio == nil || *s.AnswerRatio != 1 || s.Setup == nil || s.MOS != nil {
 			t.Errorf("while it is up: %+v", s)
 		}
 		time.Sleep(2 * time.Second)
@@ -271,6 +273,23 @@ func TestQuantiles(t *testing.T) {
 		if b := bucketOf(v); b < 0 || b >= buckets {
 			t.Errorf("%v is in bucket %d", v, b)
 		}
+	}
+}
+
+// How the calls that are up sound is in the figures, and not once they are over.
+func TestSoundOfLiveCalls(t *testing.T) {
+	n := newNode()
+	n.up = []record.Media{{A: record.MediaSide{Rx: 90, Lost: 10, JitterMS: 8}, MOS: 3}, {}}
+	for range 2 { // the second time counts no call again
+		n.Tend()
+	}
+	if s := n.Stats(); s.Loss == nil || *s.Loss != 0.1 || s.Jitter == nil || math.Abs(s.Jitter.P50-8) > 0.6 || s.MOS == nil || math.Abs(s.MOS.P50-3) > 0.15 || n.harm.sum.count != 1 {
+		t.Errorf("while they are up: %+v", s)
+	}
+	n.up = nil
+	n.Tend()
+	if s := n.Stats(); s.Loss != nil || s.Jitter != nil || s.MOS != nil {
+		t.Errorf("afterwards: %+v", s)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // Stats are the figures of a node, as GET /api/stats gives them.
 type Stats struct {
 	At record.Time `json:"at"`
-	// Calls are live, or their record is not written yet.
+	// Calls are live: the sum of Phases. Calls that ended while the disk takes no record are in Unwritten only.
 	Calls    int    `json:"calls"`
 	Phases   Phases `json:"phases"`
 	Draining bool   `json:"draining"`
@@ -31,7 +31,7 @@ type Stats struct {
 	PostDialDelay *Percentiles `json:"post_dial_delay_ms"`
 	Prepare       *Percentiles `json:"prepare_ms"`
 	Setup         *Percentiles `json:"setup_ms"`
-	// Loss is the part of the packets of both sides that did not arrive; nil without packets.
+	// Loss, Jitter and MOS are also of the calls that are up. Loss is the part of the packets of both sides that did not arrive; nil without packets.
 	Loss   *float64     `json:"loss"`
 	Jitter *Percentiles `json:"jitter_ms"`
 	MOS    *MOS         `json:"mos"`
@@ -41,6 +41,9 @@ type Stats struct {
 	Capacity Capacity `json:"capacity"`
 	// Unwritten counts the records of ended calls that wait for the disk.
 	Unwritten int `json:"unwritten"`
+	// Certificate is what is wrong with a certificate that peers are shown: it has ended, is not valid yet, or ends within
+	// 14 days. Empty: nothing.
+	Certificate string `json:"certificate"`
 	// Rejected counts the requests that were refused before they became a call, Causes the calls that ended, by reason.
 	Rejected map[string]uint64 `json:"rejected"`
 	Causes   map[string]uint64 `json:"causes"`
@@ -85,7 +88,7 @@ type Media struct {
 // String is both in one line.
 func (m Media) String() string { return m.Engine + ": " + m.Detail }
 
-// Capacity is how many calls there are and can be. A limit of 0 is none.
+// Capacity is how many calls there are and can be. Calls whose record is not written yet count. A limit of 0 is none.
 type Capacity struct {
 	Calls int `json:"calls"`
 	Limit int `json:"limit"`
@@ -97,6 +100,7 @@ type Node struct {
 	Ports                   Ports
 	Media                   Media
 	Draining                bool
+	Certificate             string
 	// Rejected counts refused requests since the start, by reason.
 	Rejected map[string]uint64
 }
@@ -109,13 +113,13 @@ func (w *Watcher) Stats() Stats {
 	now := w.advance()
 	w.sample(n.Rejected)
 	s := Stats{
-		At: record.TimeOf(now), Calls: n.Calls, Phases: w.phases, Draining: n.Draining, CallsPerSecond: w.rate.perSecond(now),
+		At: record.TimeOf(now), Calls: len(w.calls), Phases: w.phases, Draining: n.Draining, CallsPerSecond: w.rate.perSecond(now),
 		WindowS: int(window / time.Second), Ended: w.ended.sum, Answered: w.answered.sum,
 		Decided: w.answered.sum + w.unanswered.sum, AnswerRatio: ratio(w.answered.sum, w.answered.sum+w.unanswered.sum),
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
 		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
-		Rejected: sums(w.rejected), Causes: sums(w.causes),
+		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes),
 	}
 	if h := &w.harm.sum; h.count > 0 {
 		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}

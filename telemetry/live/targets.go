@@ -239,40 +239,32 @@ func isTargetsFault(a *record.Attempt) bool {
 
 // textOf says in words how an attempt failed.
 func textOf(a *record.Attempt) string {
-	switch a.Cause {
-	case "prepare_timeout":
-		return fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS)
-	case "prepare_failed":
-		if a.PrepareStatus == 0 {
-			return "its API could not be reached"
-		}
+	switch {
+	case a.Cause != "prepare_failed":
+	case a.PrepareStatus == 0:
+		return "its API could not be reached"
+	case a.PrepareStatus == http.StatusUnauthorized || a.PrepareStatus == http.StatusForbidden:
+		return "its API refuses our token: " + statusText(a.PrepareStatus)
+	default:
 		return "its API answered " + statusText(a.PrepareStatus)
-	case "prepare_refused":
-		return "its API took no call"
-	case "prepare_invalid":
-		return "its API gave no usable call id"
-	case "dns_failed":
-		return "its host name has no address"
-	case "api_circuit_open":
-		return "its API was not asked, because it had failed before"
-	case "target_silent":
-		return "it did not answer the INVITE at all"
-	case "target_unreachable":
-		return "the INVITE could not be sent to it"
-	case "tls_failed":
-		return "the TLS handshake with it failed"
-	case "target_error":
-		return fmt.Sprintf("it answered the INVITE with %d", a.SIPStatus)
-	case "auth_missing":
-		return fmt.Sprintf("it asked for credentials (%d), and has none configured", a.SIPStatus)
-	case "auth_unsupported":
-		return fmt.Sprintf("it asked for credentials (%d) in a way that can't be answered", a.SIPStatus)
-	case "auth_refused":
-		return fmt.Sprintf("it refused the credentials (%d)", a.SIPStatus)
-	case "bad_answer":
-		return "its session description does not fit the offer"
-	case "srtp_refused":
-		return "it answered SRTP with RTP, or without a usable key"
+	}
+	if text := map[string]string{
+		"prepare_timeout":    fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS),
+		"prepare_refused":    "its API took no call",
+		"prepare_invalid":    "its API gave no usable call id",
+		"dns_failed":         "its host name has no address",
+		"api_circuit_open":   "its API was not asked, because it had failed before",
+		"target_silent":      "it did not answer the INVITE at all",
+		"target_unreachable": "the INVITE could not be sent to it",
+		"tls_failed":         "the TLS handshake with it failed",
+		"target_error":       fmt.Sprintf("it answered the INVITE with %d", a.SIPStatus),
+		"auth_missing":       fmt.Sprintf("it asked for credentials (%d), and has none configured", a.SIPStatus),
+		"auth_unsupported":   fmt.Sprintf("it asked for credentials (%d) in a way that can't be answered", a.SIPStatus),
+		"auth_refused":       fmt.Sprintf("it refused the credentials (%d)", a.SIPStatus),
+		"bad_answer":         "its session description does not fit the offer",
+		"srtp_refused":       "it answered SRTP with RTP, or without a usable key",
+	}[a.Cause]; text != "" {
+		return text
 	}
 	return "the attempt failed: " + a.Cause
 }

@@ -24,6 +24,8 @@ type Observer interface {
 type Options struct {
 	// Node gives what only the node knows.
 	Node func() Node
+	// Media gives how the calls that are up sound so far.
+	Media func() []record.Media
 	// Peers gives the targets, and the trunks that can be called, of the configuration in force.
 	Peers func() []Peer
 	// IsPeer says whether a name is one of Peers.
@@ -179,18 +181,23 @@ func (w *Watcher) over(r *record.Record) news {
 		w.unanswered.add(slot, 1)
 	}
 	w.named(w.causes, r.Cause, 1)
-	for _, side := range []*record.MediaSide{&r.Media.A, &r.Media.B} {
+	w.hear(slot, &r.Media)
+	w.converse(slot, r)
+	return n
+}
+
+// hear counts how a call sounded, or sounds so far.
+func (w *Watcher) hear(slot int, m *record.Media) {
+	for _, side := range []*record.MediaSide{&m.A, &m.B} {
 		if side.Rx > 0 {
 			w.lost.add(slot, count(side.Lost))
 			w.received.add(slot, count(side.Rx))
 			w.jitter.add(slot, side.JitterMS)
 		}
 	}
-	if r.Media.MOS > 0 {
-		w.harm.add(slot, bestMOS-float64(r.Media.MOS))
+	if m.MOS > 0 {
+		w.harm.add(slot, bestMOS-float64(m.MOS))
 	}
-	w.converse(slot, r)
-	return n
 }
 
 // note counts what is new of a call.
@@ -299,10 +306,14 @@ func (w *Watcher) empty(slot int) {
 // Tend notes what is counted elsewhere, and adds a point to the history each ten seconds. It is to be called every five
 // seconds or more often, so that nothing counts for a later time.
 func (w *Watcher) Tend() {
-	n := w.options.Node()
+	n, up := w.options.Node(), w.options.Media()
 	w.mu.Lock()
 	w.advance()
 	w.sample(n.Rejected)
+	w.empty(liveSlot)
+	for i := range up {
+		w.hear(liveSlot, &up[i])
+	}
 	w.mu.Unlock()
 	w.remember()
 }

@@ -11,6 +11,7 @@ const window = 300 * time.Second
 const (
 	slots      = 20
 	slotLength = window / slots
+	liveSlot   = slots // of calls that are up; filled anew with each Tend
 )
 
 // A histogram's buckets are eight for each doubling, so that a percentile is at most 1/16 off: from 1/8 to 2^18. In
@@ -58,7 +59,7 @@ func (h *histogram) quantile(q float64) float64 {
 // series is a histogram of the window.
 type series struct {
 	sum   histogram
-	slots [slots]histogram
+	slots [slots + 1]histogram
 }
 
 func (s *series) add(slot int, v float64) {
@@ -85,7 +86,7 @@ func (s *series) clear(slot int) {
 // tally is a number of the window.
 type tally struct {
 	sum   uint64
-	slots [slots]uint64
+	slots [slots + 1]uint64
 }
 
 func (t *tally) add(slot int, n uint64) {

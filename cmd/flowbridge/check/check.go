@@ -66,6 +66,7 @@ type flaw struct {
 	Key     string `json:"key"`
 	Problem string `json:"problem"`
 	Remedy  string `json:"remedy"`
+	Refused bool   `json:"-"` // see config.Error
 }
 
 // flawsOf are the errors or warnings of a configuration file, and of the table that it names.
@@ -75,7 +76,7 @@ func flawsOf(all config.Errors, file string) []flaw {
 		if e.File == config.ShownName(file) {
 			e.File = ""
 		}
-		flaws = append(flaws, flaw{e.File, e.Line, e.Column, e.Path, e.Problem, e.Remedy})
+		flaws = append(flaws, flaw{e.File, e.Line, e.Column, e.Path, e.Problem, e.Remedy, e.Refused})
 	}
 	return flaws
 }
@@ -92,6 +93,8 @@ func (f flaw) text(what, file string) string {
 }
 
 var errStops = errors.New("the service can't start on this machine; check --elsewhere looks at the file only")
+
+var errRefused = errors.New("peers refuse a certificate; the service starts all the same")
 
 // print writes the result for a reader. names are the targets whose REFER is refused.
 func (c *checked) print(w io.Writer, file string, names []string) error {
@@ -146,6 +149,12 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 				"write it in sip.advertise and in media.advertise",
 			})
 		}
+		result.Warnings = slices.DeleteFunc(result.Warnings, func(f flaw) bool {
+			if f.Refused {
+				result.Errors, failed = append(result.Errors, f), errRefused
+			}
+			return f.Refused
+		})
 		for _, x := range stops {
 			result.Errors = append(result.Errors, flaw{Problem: x.Problem, Remedy: x.Remedy})
 			failed = errStops

@@ -10,5 +10,5 @@ func (n *Node) openEvents(name string) {
 	n.events = admin.NewEvents(admin.EventSources{
 		Node: name, Version: cli.Version(), Fleet: n.fleet != nil, Figures: n.live,
 	})
-	n.add(part{watcher: n.events, close: n.events.Close})
+	n.add(part{close: n.events.Close})
 }

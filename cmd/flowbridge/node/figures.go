@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store/record"
 	"flowbridge/telemetry/live"
 )
 
@@ -23,10 +25,24 @@ type figures struct {
 func (f *figures) ofNode() live.Node {
 	used, total := f.node.rtp.engine.Ports()
 	return live.Node{
-		Calls: f.node.server.Calls(), Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(),
+		Certificate: f.sampled.Load().certificate, Calls: f.node.server.Calls(),
+		Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(),
 		Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.rtp.path(),
 		Draining: f.node.server.Draining(), Rejected: f.node.server.Rejected().All(),
 	}
+}
+
+// media are how the calls that are up sound so far. One of which a side is mute has no MOS.
+func (f *figures) media() (all []record.Media) {
+	f.node.rtp.engine.Each(func(s media.Stats) {
+		var m record.Media
+		for of, to := range map[*media.SideStats]*record.MediaSide{&s.A: &m.A, &s.B: &m.B} {
+			to.Rx, to.Lost, to.JitterMS = int64(of.RxPackets), int64(of.Lost), of.JitterMS
+		}
+		m.MOS = record.Score(min(s.A.MOS, s.B.MOS))
+		all = append(all, m)
+	})
+	return all
 }
 
 // peers are the targets, and the trunks that can be called.

@@ -21,7 +21,7 @@ func (n *Node) observe() {
 	})
 	n.figures.expect()
 	n.live = live.New(live.Options{
-		Node: n.figures.ofNode, Peers: n.figures.peers, IsPeer: n.figures.isPeer,
+		Node: n.figures.ofNode, Media: n.figures.media, Peers: n.figures.peers, IsPeer: n.figures.isPeer,
 		Observer: n.metrics,
 	})
 }

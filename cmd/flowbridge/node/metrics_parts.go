@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"maps"
 	"time"
 
@@ -20,20 +18,22 @@ const sampleEvery = 15 * time.Second
 type sampled struct {
 	at     time.Time
 	outbox map[string]int64     // items that wait, by consumer
-	expiry map[string]time.Time // of the certificates of listeners, by file
+	expiry map[string]time.Time // of the certificates that peers are shown, by file
+
+	certificate string // what is wrong with the time of one; empty: nothing
 }
 
 // sample takes the figures anew if they are too old. One goroutine alone calls it.
 func (f *figures) sample(ctx context.Context, now time.Time) {
 	last := f.sampled.Load()
-	if last != nil && now.Sub(last.at) < sampleEvery {
+	if now.Sub(last.at) < sampleEvery {
 		return
 	}
 	s := &sampled{at: now, expiry: map[string]time.Time{}}
 	ctx, cancel := context.WithTimeout(ctx, sampleEvery)
 	defer cancel()
 	var err error
-	if s.outbox, err = f.node.store.OutboxSize(ctx); err != nil && last != nil {
+	if s.outbox, err = f.node.store.OutboxSize(ctx); err != nil {
 		s.outbox = maps.Clone(last.outbox) // a scrape may be reading it; the store's own alert says what is wrong
 	}
 	cfg := f.node.config()
@@ -43,28 +43,12 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 		}
 		s.outbox[consumer] += 0
 	}
-	for file, key := range map[string]string{cfg.SIP.TLS.Cert: cfg.SIP.TLS.Key, cfg.Hooks.TLS.Cert: cfg.Hooks.TLS.Key} {
-		if until, ok := expiryOf(file, key); ok {
-			s.expiry[file] = until
+	for _, c := range cfg.Certificates(now) {
+		if s.expiry[c.File] = c.Leaf.NotAfter; c.Problem != "" {
+			s.certificate = c.File + " " + c.Problem
 		}
 	}
 	f.sampled.Store(s)
-}
-
-// expiryOf is when a certificate ends; not ok: there is none, or it can't be read, which the log has.
-func expiryOf(cert, key string) (time.Time, bool) {
-	if cert == "" {
-		return time.Time{}, false
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return time.Time{}, false
-	}
-	leaf, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil {
-		return time.Time{}, false
-	}
-	return leaf.NotAfter, true
 }
 
 // identityGauges count the callers that were verified.
@@ -80,15 +64,14 @@ func identityGauges(add telemetry.Add, v *stir.Verifier) {
 
 // partGauges adds the figures of the node's parts.
 func (f *figures) partGauges(add telemetry.Add) {
-	if s := f.sampled.Load(); s != nil {
-		for consumer, items := range s.outbox {
-			add("outbox_records", "Records that wait in the database for a fleet or a webhook.", float64(items),
-				"consumer", consumer)
-		}
-		for file, until := range s.expiry {
-			add("certificate_expiry_timestamp_seconds", "When a certificate of the listeners ends.", float64(until.Unix()),
-				"file", file)
-		}
+	s := f.sampled.Load()
+	for consumer, items := range s.outbox {
+		add("outbox_records", "Records that wait in the database for a fleet or a webhook.", float64(items),
+			"consumer", consumer)
+	}
+	for file, until := range s.expiry {
+		add("certificate_expiry_timestamp_seconds", "When a certificate that peers are shown ends.", float64(until.Unix()),
+			"file", file)
 	}
 	add("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",
 		float64(f.reloads.at.Load().Unix()))

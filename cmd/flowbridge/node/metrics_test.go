@@ -47,11 +47,11 @@ func (b brokenSink) Keep(ctx context.Context, r *record.Record, _ []byte, done f
 	done(b.Put(ctx, *r))
 }
 
-// The figures have the end of a call before the database has it, others afterwards, and a record that was refused counts.
+// The figures and the page have the end of a call before the database has it, others afterwards, and a record that was refused counts.
 func TestWatchedSink(t *testing.T) {
 	all := &seen{}
 	refused := 0
-	s := &watchedSink{Sink: brokenSink{all}, counts: all, watchers: []watcher{all}, refused: func() { refused++ }}
+	s := &watchedSink{Sink: brokenSink{all}, counts: all, events: all, watchers: []watcher{all}, refused: func() { refused++ }}
 	s.Journal(record.Record{ID: "1"}, nil)
 	if err := s.Put(t.Context(), record.Record{ID: "1"}); err == nil || refused != 1 {
 		t.Errorf("%v, refused %d", err, refused)
@@ -61,7 +61,7 @@ func TestWatchedSink(t *testing.T) {
 	if kept == nil || refused != 2 {
 		t.Errorf("%v, refused %d", kept, refused)
 	}
-	if want := []string{"journal", "changed 1", "changed 1", "ended 1", "put", "ended 1", "ended 2", "put", "ended 2"}; !slices.Equal(all.told, want) {
+	if want := []string{"journal", "changed 1", "changed 1", "changed 1", "ended 1", "ended 1", "put", "ended 1", "ended 2", "ended 2", "put", "ended 2"}; !slices.Equal(all.told, want) {
 		t.Errorf("told %q; want %q", all.told, want)
 	}
 }
@@ -115,7 +115,7 @@ store: {path: "`+filepath.Join(dir, "c.db")+`", ladders: off}
 admin: {listen: "127.0.0.1:0"}
 webhooks: [{name: crm, url: "http://127.0.0.1:9", secret_file: "`+secret+`"}]
 `, os.LookupEnv)
-	waitFor(t, "the figures are taken", func() bool { return n.figures.sampled.Load() != nil })
+	waitFor(t, "the figures are taken", func() bool { return !n.figures.sampled.Load().at.IsZero() })
 	g := n.figures.gauges()
 	var outbox []string
 	expiries := map[string]float64{}

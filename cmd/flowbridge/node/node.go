@@ -98,6 +98,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
 	n.figures.node = n
+	n.figures.sampled.Store(&sampled{})
 	n.api.log, n.api.pause = log, &n.pause
 	if n.memory != nil {
 		n.add(part{gauges: n.memory.gauges})

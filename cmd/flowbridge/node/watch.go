@@ -11,7 +11,7 @@ import (
 type watcher interface {
 	// Changed has the record of a live call so far: at its start, when it is dialled, answered, recorded, transferred.
 	Changed(r record.Record)
-	// Ended has the record of a call that is over, after it was committed, or could not be.
+	// Ended has the record of a call that is over, after it was committed, or could not be; or at once (watchedSink).
 	Ended(r record.Record)
 }
 
@@ -19,15 +19,15 @@ type watcher interface {
 type watchedSink struct {
 	kept.Sink
 
-	// counts is told of the end of a call at once: its figures are wanted most while the disk takes nothing.
-	counts   watcher
-	watchers []watcher
-	refused  func() // is told when a record could not be written
+	// counts and events are told of the end of a call at once: they are wanted most while the disk takes nothing.
+	counts, events watcher
+	watchers       []watcher
+	refused        func() // is told when a record could not be written
 }
 
 // sink keeps records in the store, and shows them to all who watch calls.
 func (n *Node) sink() *watchedSink {
-	s := &watchedSink{Sink: n.store, counts: n.live, refused: n.metrics.NotWritten}
+	s := &watchedSink{Sink: n.store, counts: n.live, events: n.events, refused: n.metrics.NotWritten}
 	for _, p := range n.parts {
 		if p.watcher != nil {
 			s.watchers = append(s.watchers, p.watcher)
@@ -40,6 +40,7 @@ func (n *Node) sink() *watchedSink {
 func (s *watchedSink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 	s.counts.Changed(r)
+	s.events.Changed(r)
 	for _, w := range s.watchers {
 		w.Changed(r)
 	}
@@ -48,6 +49,7 @@ func (s *watchedSink) Journal(r record.Record, state []byte) {
 // Put keeps the record of a finished call. The watchers see it even if it could not be written.
 func (s *watchedSink) Put(ctx context.Context, r record.Record) error {
 	s.counts.Ended(r)
+	s.events.Ended(r)
 	err := s.Sink.Put(ctx, r)
 	s.ended(ctx, r, err)
 	return err
@@ -56,6 +58,7 @@ func (s *watchedSink) Put(ctx context.Context, r record.Record) error {
 // Keep is Put that does not wait.
 func (s *watchedSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	s.counts.Ended(*r)
+	s.events.Ended(*r)
 	s.Sink.Keep(ctx, r, owes, func(err error) {
 		s.ended(ctx, *r, err)
 		done(err)

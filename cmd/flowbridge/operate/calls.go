@@ -128,6 +128,9 @@ func printCall(w io.Writer, c *admin.Call) {
 			statusOrDash(a.SIPStatus),
 			cli.OrDash(a.Cause), a.MS, a.Reason, a.AnsweredBy)
 	}
+	if len(c.Problems) > 0 {
+		row("problems", "%s", strings.Join(c.Problems, ", "))
+	}
 	for i, side := range []*record.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 || !c.AnsweredAt.IsZero() {
 			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, jitter %.1f ms", side.Rx, side.Tx, side.Lost,

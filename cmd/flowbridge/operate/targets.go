@@ -71,6 +71,9 @@ func healthOf(t *live.Target) string {
 			return t.Health + " (" + cli.Shown(c.Ping) + ")"
 		}
 	}
+	if e := t.LastError; e != nil && t.Health == live.HealthIdle && !t.LastAnsweredAt.After(e.At.Time) { // idle would sound well
+		return fmt.Sprintf("unknown since %s, last: %s", e.At.Format("15:04"), cli.Shown(e.Text))
+	}
 	return t.Health
 }
 

@@ -1,0 +1,64 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Certificate is a certificate that peers are shown, as its file has it now.
+type Certificate struct {
+	Key, File string // of the configuration, and what it names
+	Leaf      *x509.Certificate
+	Problem   string // with its time; empty: it is valid for endsSoon at the least
+	Refused   bool   // peers refuse it now
+}
+
+const endsSoon = 14 * 24 * time.Hour
+
+// Certificates reads the certificates that peers are shown, and judges their time. It leaves out what can't be read: the
+// errors of the file, or the log, have it.
+func (c *Config) Certificates(now time.Time) (all []Certificate) {
+	add := func(key, file, private string) {
+		pair, err := tls.LoadX509KeyPair(file, private)
+		if err != nil {
+			return
+		}
+		one := Certificate{Key: key, File: file, Leaf: pair.Leaf}
+		from, until := pair.Leaf.NotBefore.UTC(), pair.Leaf.NotAfter.UTC()
+		if one.Refused = now.Before(from) || now.After(until); one.Refused {
+			one.Problem = fmt.Sprintf("is valid from %s to %s: peers refuse it now", from.Format(time.RFC3339), until.Format(time.RFC3339))
+		} else if until.Sub(now) < endsSoon {
+			one.Problem = fmt.Sprintf("ends at %s: peers refuse it from then on", until.Format(time.RFC3339))
+		}
+		all = append(all, one)
+	}
+	add("sip.tls.cert", c.SIP.TLS.Cert, c.SIP.TLS.Key)
+	add("hooks.tls.cert", c.Hooks.TLS.Cert, c.Hooks.TLS.Key)
+	for i := range c.Trunks {
+		add(fmt.Sprintf("trunks[%d].tls.cert", i), c.Trunks[i].TLS.Cert, c.Trunks[i].TLS.Key)
+	}
+	for i := range c.Targets {
+		add(fmt.Sprintf("targets[%d].tls.cert", i), c.Targets[i].TLS.Cert, c.Targets[i].TLS.Key)
+	}
+	return all
+}
+
+// certificates are ones that peers refuse, or will soon, and one for another name than the advertised one. An advertised
+// address says nothing: few certificates have one, and peers are given the name.
+func (d *doubts) certificates() {
+	name := d.cfg.SIP.Advertise
+	_, notAddress := netip.ParseAddr(name)
+	for _, c := range d.cfg.Certificates(time.Now()) {
+		if c.Problem != "" {
+			d.warnOf(c.Key, c.Problem, "write a valid one to the same files: they are read again by themselves")
+			d.all[len(d.all)-1].Refused = c.Refused
+		} else if err := c.Leaf.VerifyHostname(name); err != nil && c.Key == "sip.tls.cert" && name != "" && notAddress != nil && !findsAddress(name) {
+			d.warnOf(c.Key, strings.TrimPrefix(err.Error(), "x509: ")+", as sip.advertise says",
+				"advertise a name of the certificate, or take a certificate for the advertised one")
+		}
+	}
+}

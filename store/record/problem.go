@@ -1,0 +1,59 @@
+package record
+
+import (
+	"context"
+	"slices"
+)
+
+// Problems lists the words for what may be wrong with a call. ProblemsOf is the only place that says what they mean: the
+// page, the commands and the API have them from there.
+func Problems() []string { return []string{"one-way", "loss", "dead-air", "no-answer", "rescue"} }
+
+// ProblemsOf returns the problems that a record tells of; nil: none.
+func ProblemsOf(r *Record) (words []string) {
+	t := r.Talk
+	is := []bool{
+		r.Media.OneWay != "",
+		r.Media.A.loses() || r.Media.B.loses(),
+		t != nil && t.Confidence == TalkGood && t.LongestDeadAirMS != nil && *t.LongestDeadAirMS > 3000,
+		!r.EndedAt.IsZero() && r.AnsweredAt.IsZero(),
+		slices.ContainsFunc(r.Attempts, func(a Attempt) bool { return a.Reason == ReasonRescue }),
+	}
+	for i, word := range Problems() {
+		if is[i] {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+// loses reports whether over 2 % of a side's packets did not arrive.
+func (s *MediaSide) loses() bool { return 50*s.Lost > s.Rx+s.Lost }
+
+// searched bounds how many records List reads for one page of the calls with a problem: a second's work.
+const searched = 20_000
+
+// List is from.List with Filter.Problem. A page of the calls with a problem may be shorter than its limit, or empty,
+// though more follow: then next says so.
+func List(ctx context.Context, from Lister, f Filter) (found []Record, next string, err error) {
+	if f.Problem == "" {
+		return from.List(ctx, f)
+	}
+	limit, found := f.PageSize(), []Record{}
+	f.Limit = eachStep
+	for range searched / eachStep {
+		all, next, err := from.List(ctx, f)
+		for i := range all {
+			if !slices.Contains(all[i].Problems, f.Problem) {
+				continue
+			}
+			if found = append(found, all[i]); len(found) == limit {
+				return found, CursorOf(all[i]), nil
+			}
+		}
+		if f.Cursor = next; next == "" || err != nil {
+			return found, next, err
+		}
+	}
+	return found, f.Cursor, nil
+}
