@@ -52,14 +52,11 @@ func (c *Call) name(id string, rank registry.Rank) {
 // nameByIDs gives the call the ids in its INVITE. Ids in headers count only if the
 // trunk is trusted.
 func (c *Call) nameByIDs() {
-	if !c.server.keepsNames {
-		return
-	}
 	c.name(c.vars.SIPCallID, registry.Written)
-	if c.server.cfg.Hooks.Variables == nil || !c.trunk.Caller.Trusted {
+	if !c.trunk.Caller.Trusted {
 		return
 	}
-	for _, t := range c.server.cfg.Hooks.Variables.IDs {
+	for _, t := range c.peers.IDs {
 		id, err := t.Render(c.vars)
 		if err != nil {
 			c.peerLog.Warn().Err(err).Str("template", t.String()).Msg("hooks.variables.ids: no id")

@@ -100,7 +100,13 @@ func (d *doubts) numbers() {
 	}
 	for i := range d.cfg.Trunks {
 		if o := d.cfg.Trunks[i].Originate; o != nil {
-			d.callable(fmt.Sprintf("trunks[%d].originate.numbers", i), "lets requests call", o.Numbers)
+			path := fmt.Sprintf("trunks[%d].originate", i)
+			d.callable(path+".numbers", "lets requests call", o.Numbers)
+			d.callable(path+".from", "lets requests call as", o.From)
+			if len(o.From) == 0 {
+				d.warn(path, "has no from: requests may call as any number, somebody else's too",
+					`write the numbers that are yours, like from: [`+sampleNumbers+"]")
+			}
 		}
 	}
 	for i := range d.cfg.Targets {

@@ -155,6 +155,8 @@ type TrunkLimits struct {
 type Originate struct {
 	// The numbers that may be called, as regular expressions like those of routes: "^\\+1507[0-9]{7}$".
 	Numbers []*Numbers `key:"numbers" is:"number-pattern"`
+	// The numbers that requests may call as, written like those of numbers. Absent: any, which check warns of.
+	From []*Numbers `key:"from" is:"number-pattern"`
 	// The most calls of an hour. Over it: 503 with Retry-After. 0: no limit.
 	PerHour int `key:"per_hour" default:"100" max:"1000000"`
 	// Whether it is found out who answers. Absent: it is not.
@@ -202,6 +204,7 @@ func (a *WhoAnswers) check(s section) {
 func (o *Originate) check(s section) {
 	s.require("numbers", `the numbers that may be called, like ["^\\+1507[0-9]{7}$"]`)
 	s.notEmpty("numbers")
+	s.notEmpty("from")
 }
 
 // NATMode says where in-dialog requests to a trunk go.

@@ -21,10 +21,10 @@ media: {listen: ["198.51.100.1"]}
 trunks:
   - name: carrier
     sources: ["192.0.2.10"]
-    uri: "sip:{{.To.Number}}@192.0.2.10:5060"
+    uri: "sip:{{.To.User}}{{.Header \"x-more\"}}@192.0.2.10:5060" # of which a request has only the number
     country: "1"
     max_calls: 2
-    originate: {numbers: ["^\\+1507"], per_hour: 5}
+    originate: {numbers: ["^\\+1507"], from: ["^\\+1212", "^\\+1312"], per_hour: 5}
   - {name: silent, sources: ["192.0.2.21"], uri: "sip:{{.To.Number}}@192.0.2.21:32681"}
 targets:
   - name: agent
@@ -43,7 +43,7 @@ routes:
 func origination() *outbound.Origination {
 	return &outbound.Origination{
 		By: "anna", To: "+15075785607", From: "+12125550100", Trunk: "carrier",
-		Headers: []peers.Variable{{Name: "x-first_name", Value: "Ann"}},
+		Headers: []peers.Variable{{Name: "x-first_name", Value: "Ann"}, {Name: "x-more", Value: "900"}},
 	}
 }
 
@@ -99,7 +99,7 @@ func TestOriginate(t *testing.T) {
 		}
 		if r.SIPCallID != invite.value("Call-ID") || r.TargetSIPCallID != called.value("Call-ID") || r.Target != "agent" ||
 			r.RingingAt.IsZero() || r.AnsweredAt.IsZero() || r.Trunk != "carrier" || r.To != "+15075785607" ||
-			!maps.Equal(r.Variables, map[string]string{"first_name": "Ann"}) {
+			!maps.Equal(r.Variables, map[string]string{"first_name": "Ann", "more": "900"}) {
 			t.Errorf("record %+v", r)
 		}
 	})
@@ -133,6 +133,7 @@ func TestOriginateRefused(t *testing.T) {
 		"no such trunk":             {func(o *outbound.Origination) { o.Trunk = "x" }, 400, "no trunk"},
 		"a trunk without originate": {func(o *outbound.Origination) { o.Trunk = "silent" }, 403, "places no calls"},
 		"a number off the list":     {func(o *outbound.Origination) { o.To = "+19005550100" }, 403, "may not be called"},
+		"another's number":          {func(o *outbound.Origination) { o.From = "+14045550100" }, 403, "may not call as"},
 		"no number":                 {func(o *outbound.Origination) { o.To = "sip:x@y" }, 400, "not a number"},
 		"no caller":                 {func(o *outbound.Origination) { o.From = "" }, 400, "not a number"},
 		"no such target":            {func(o *outbound.Origination) { o.Target = "x" }, 400, "no target"},

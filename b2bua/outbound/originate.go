@@ -91,6 +91,11 @@ func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 			"the number "+vars.To.Number+" may not be called over the trunk "+strconv.Quote(o.Trunk),
 			"add it to originate.numbers of the trunk")
 	}
+	if from := t.Caller.Originate.From; len(from) > 0 && !peers.Named(from, vars.From.Number) {
+		return out, refused(http.StatusForbidden,
+			"the trunk "+strconv.Quote(o.Trunk)+" may not call as the number "+vars.From.Number,
+			"add it to originate.from of the trunk")
+	}
 	return out, o.route(p, &vars, at, &out)
 }
 

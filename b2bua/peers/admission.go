@@ -90,6 +90,9 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 		Allow:   allowedToTrunks(cfg.Targets), Tones: tonesOf(cfg),
 		sources: a.sources,
 	}
+	if v := cfg.Hooks.Variables; v != nil {
+		p.IDs = v.IDs
+	}
 	a.mu.Lock()
 	defer a.unlock()
 	old := a.Peers.Load()

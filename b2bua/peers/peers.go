@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/media/audio"
 	"flowbridge/store/record"
 )
@@ -29,6 +30,7 @@ type Snapshot struct {
 	Callees map[string]*Target      // trunks that can be called, by name
 	Allow   string                  // methods that a trunk may send
 	Tones   map[string]*audio.Sound // tones and sounds by name
+	IDs     []*template.Template    // further ids of a call, by which hooks ask for it
 	sources *Rates                  // new requests by address; the same in all snapshots
 }
 

@@ -30,7 +30,6 @@ type Options struct {
 
 	Accept    func(Destination) error               // whether the dialling party can use it; nil: always
 	Variables func(template.Vars) map[string]string // for agents that ask; nil: none asks
-	IDs       []*template.Template                  // further ids of a call
 }
 
 // Calls are the redirected calls of a server. Its methods may be called from
@@ -275,7 +274,7 @@ func (r *Calls) remember(to Destination, vars template.Vars) {
 	}
 	if r.options.Variables != nil {
 		c.Call.Variables = r.options.Variables(vars)
-		for _, t := range r.options.IDs {
+		for _, t := range r.server.Peers().IDs {
 			if id, err := t.Render(vars); err == nil {
 				c.IDs = append(c.IDs, strings.TrimSpace(id))
 			}

@@ -85,8 +85,7 @@ func (c *Call) Given(id string) bool {
 	return id != "" && slices.Contains([]string{c.ID, c.SIPCallID, c.SynthflowCallID}, id)
 }
 
-// find gives the call with an id; one that it was given comes before those whose callers have written it. Its error is
-// ErrUnknownCall or ErrSeveralCalls.
+// find gives the call with an id, first one that was given it. Its error is ErrUnknownCall or ErrSeveralCalls.
 func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,10 +99,7 @@ func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 			found, err = c, nil
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
+	return found, err
 }
 
 // reported gives the followed call of a platform's report, or nil. The external id finds only a call that was not

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -60,6 +61,7 @@ type Server struct {
 	listener net.Listener
 	serving  sync.WaitGroup
 	asked    requests
+	mux      *atomic.Pointer[http.ServeMux] // of the endpoints
 }
 
 // Start listens and serves until Close.
@@ -68,20 +70,32 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hooks.listen: %w; another process may have the port, see ss -ltnp", err)
 	}
-	mux := http.NewServeMux()
+	mux := &atomic.Pointer[http.ServeMux]{}
+	mux.Store(muxOf(o.Endpoints))
 	for _, e := range o.Endpoints {
+		o.Log.Info().Str("hook", e.Name).Stringer("listen", l.Addr()).Str("path", e.Path).Msg("hook listening")
+	}
+	s, err := serve(ctx, l, guarded(mux.Load, o.Log), o)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	s.mux = mux
+	return s, nil
+}
+
+func muxOf(all []Endpoint) *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, e := range all {
 		mux.Handle(e.Path, e.Handler)
 		if e.Below {
 			mux.Handle(e.Path+"/", e.Handler)
 		}
-		o.Log.Info().Str("hook", e.Name).Stringer("listen", l.Addr()).Str("path", e.Path).Msg("hook listening")
 	}
-	s, err := serve(ctx, l, guarded(mux, o.Log), o)
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return s, nil
+	return mux
 }
+
+// Use has the server answer by these endpoints from now on. Requests under way end by those before.
+func (s *Server) Use(all []Endpoint) { s.mux.Store(muxOf(all)) }
 
 func listen(ctx context.Context, o Options) (l net.Listener, err error) {
 	if o.Listener != nil {
@@ -147,7 +161,7 @@ func (s *Server) Close() error {
 }
 
 // guarded lets a panic end only one answer, and forbids caching.
-func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
+func guarded(next func() *http.ServeMux, log zerolog.Logger) http.Handler {
 	strangers := httpd.Strangers(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w = httpd.ClosingRefusals(w)
@@ -160,10 +174,11 @@ func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
 				httpd.Refuse(w, http.StatusInternalServerError, "internal error")
 			}
 		}()
-		if _, pattern := next.Handler(r); pattern == "" || strings.Contains(r.URL.Path, "//") {
+		mux := next()
+		if _, pattern := mux.Handler(r); pattern == "" || strings.Contains(r.URL.Path, "//") {
 			httpd.Refuse(w, http.StatusNotFound, "there is nothing at this path; the hooks' paths are in the configuration")
 			return
 		}
-		next.ServeHTTP(w, r)
+		mux.ServeHTTP(w, r)
 	})
 }

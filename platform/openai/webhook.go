@@ -44,6 +44,8 @@ type Options struct {
 	// Timeout bounds the whole of a webhook.
 	Timeout time.Duration
 	Log     zerolog.Logger
+	// Before is the handler that this one replaces: what that one took is not taken again. nil: there is none.
+	Before *Webhook
 }
 
 // The bounds of webhooks.
@@ -66,7 +68,11 @@ type Webhook struct {
 	bodies    httpd.Bodies
 	places    httpd.Places
 	strangers zerolog.Logger
+	*memory
+}
 
+// memory is what was taken.
+type memory struct {
 	mu    sync.Mutex
 	taken map[string]taken // by id of the webhook, and by attempt
 }
@@ -87,10 +93,14 @@ func NewWebhook(o Options) (*Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Webhook{
+	h := &Webhook{
 		key: key, opts: o, api: api, strangers: httpd.Strangers(o.Log), bodies: httpd.Bodies{Max: maxBody, Wait: o.Timeout},
-		places: make(httpd.Places, maxCalls), taken: map[string]taken{},
-	}, nil
+		places: make(httpd.Places, maxCalls), memory: &memory{taken: map[string]taken{}},
+	}
+	if o.Before != nil {
+		h.memory, h.opts.Before = o.Before.memory, nil
+	}
+	return h, nil
 }
 
 // ServeHTTP answers one webhook.

@@ -63,6 +63,11 @@ func (c Collection) Get(ctx context.Context, id string) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodGet, Path: c.at(id)}, id, nil)
 }
 
+// Update changes the members that body has (PATCH), and gives the whole object.
+func (c Collection) Update(ctx context.Context, id string, body rest.Object) (rest.Object, error) {
+	return c.one(ctx, rest.Request{Method: http.MethodPatch, Path: c.at(id), Body: body}, id, nil)
+}
+
 // Delete removes an object (DELETE), and gives it as it was.
 func (c Collection) Delete(ctx context.Context, id string) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodDelete, Path: c.at(id)}, id, nil)

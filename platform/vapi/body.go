@@ -40,6 +40,11 @@ func CheckNumber(body rest.Object, host string) error {
 	if err := checkSIPURI(uri, host); err != nil {
 		return err
 	}
+	return CheckChange(body)
+}
+
+// CheckChange says what is wrong with a change of a phone number.
+func CheckChange(body rest.Object) error {
 	if v, given := body["serverUrl"]; given && v != nil {
 		if err := checkServerURL("serverUrl", v); err != nil {
 			return err

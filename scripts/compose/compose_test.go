@@ -75,6 +75,18 @@ func TestParts(t *testing.T) {
 			}
 		}
 	}
+	for name, s := range p.Services {
+		if s.Build == nil { // another's image
+			continue
+		}
+		if s.ReadOnly != (len(s.Configs) == 0) || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges") {
+			t.Errorf("%s: read_only %v, cap_drop %v, security_opt %v", name, s.ReadOnly, s.CapDrop, s.SecurityOpt)
+		}
+		writes := slices.DeleteFunc(slices.Clone(s.Volumes), func(v types.ServiceVolumeConfig) bool { return v.Type != types.VolumeTypeVolume })
+		if name != "platform" && (len(writes) != 2 || writes[0].Target != "/data" || writes[1].Target != "/tmp") {
+			t.Errorf("%s writes to %+v", name, writes)
+		}
+	}
 	dsn := p.Configs["dsn"].Content
 	if dsn != "postgres://flowbridge:flowbridge@127.0.0.1:5432/flowbridge" {
 		t.Errorf("the database is %s", dsn)

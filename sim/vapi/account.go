@@ -46,10 +46,20 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
 }
 
-// put creates an object. The account is locked.
+// put creates an object, or changes the given members of the one in the path. The account is locked.
 func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
-	id, now, object := uuid.NewString(), stamp(time.Now()), standin.Object{}
+	id, now := r.PathValue("id"), stamp(time.Now())
+	object := standin.Object{"id": uuid.NewString(), "orgId": a.org, "createdAt": now}
+	if id != "" {
+		old, refusal := t.find(id)
+		if refusal != nil {
+			return nil, refusal
+		}
+		object = maps.Clone(old)
+	}
+	id = object.Text("id")
 	maps.Copy(object, r.Sent)
+	object["id"], object["updatedAt"] = id, now
 	if t == &a.numbers {
 		if refusal := a.check(object); refusal != nil {
 			return nil, refusal
@@ -62,7 +72,6 @@ func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.R
 			})
 		}
 	}
-	object["id"], object["orgId"], object["createdAt"], object["updatedAt"] = id, a.org, now, now
 	t.Put(id, object)
 	return object, nil
 }
@@ -85,7 +94,7 @@ func (a *account) check(number standin.Object) *standin.Refusal {
 		return standin.Refuse(http.StatusBadRequest, "sipUri must be in the format sip:username@%s", sipHost)
 	case isForeign(parts[2]):
 		return standin.Refuse(http.StatusBadRequest, "sipUri has a host that is not this region's (%s)", sipHost)
-	case a.numberOf(parts[1]) != nil:
+	case a.numberOf(parts[1]) != nil && a.numberOf(parts[1]).Text("id") != number.Text("id"):
 		return standin.Refuse(http.StatusBadRequest, "sipUri %q is taken by another phone number. Choose another username.", uri)
 	}
 	if assistant := number.Text("assistantId"); assistant != "" {

@@ -48,6 +48,10 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 		}
 	}
 	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
+	if sort == "phone-number" { // whose change the documents describe
+		change := standin.Shape{Open: true, Fields: created.Fields}
+		routes["PATCH /"+sort+"/{id}"] = standin.Route{Body: &change, Do: one(p.account.put)}
+	}
 	routes["DELETE /"+sort+"/{id}"] = standin.Route{Do: one(p.account.remove)}
 	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object,
 		*standin.Refusal,

@@ -17,18 +17,19 @@ import (
 	"flowbridge/platform/hooks"
 )
 
-// commandsEndpoints take the commands of agents.
-func (h *callHooks) commandsEndpoints(cfg *config.Hooks) []hooks.Endpoint {
-	commands := &hooks.Commands{Do: h.command, Log: h.log}
-	for _, t := range cfg.Commands {
-		commands.Tokens = append(commands.Tokens, &hooks.Token{
-			Name: t.Name, Secret: t.Token.Reveal(), Targets: t.Targets, PerHour: t.PerHour,
-		})
+// tokensOfTools are the tokens of a configuration. One that is as before keeps its counts.
+func tokensOfTools(cfg []config.CommandsHook, before []*hooks.Token) (all []*hooks.Token) {
+	for _, t := range cfg {
+		next := &hooks.Token{Name: t.Name, Secret: t.Token.Reveal(), Targets: t.Targets, PerHour: t.PerHour}
+		for _, is := range before {
+			if is.Name == next.Name && is.Secret == next.Secret && is.PerHour == next.PerHour &&
+				slices.Equal(is.Targets, next.Targets) {
+				next = is
+			}
+		}
+		all = append(all, next)
 	}
-	if len(commands.Tokens) == 0 {
-		return nil
-	}
-	return []hooks.Endpoint{{Name: "commands", Path: config.CommandsPath, Handler: commands}}
+	return all
 }
 
 // command carries out what an agent asks for, in a call that is at a target of its token.

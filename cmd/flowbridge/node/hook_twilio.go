@@ -35,8 +35,7 @@ func (h *callHooks) redirectOptions() redirected.Options {
 			return err
 		}
 	}
-	if v := cfg.Variables; v != nil {
-		o.IDs = v.IDs
+	if cfg.Variables != nil {
 		o.Variables = func(vars template.Vars) map[string]string { return h.variables(vars.CallID, vars, nil) }
 	}
 	return o

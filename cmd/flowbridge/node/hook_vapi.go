@@ -20,8 +20,9 @@ import (
 
 // assistants chooses the assistant of a call by rules.
 type assistants struct {
-	hooks *callHooks
-	rules []config.VapiRule
+	hooks  *callHooks
+	rules  []config.VapiRule
+	secret bool // the platform shows one
 }
 
 var errNoRule = errors.New("no rule of hooks.vapi matches")
@@ -98,15 +99,15 @@ func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (registry.Live
 	return found[0], true
 }
 
-// takeVapi adds Vapi's report of a finished call to the call's record.
-func (h *callHooks) takeVapi(kind string, body []byte) error {
+// takeReport adds Vapi's report of a finished call to the call's record.
+func (a assistants) takeReport(kind string, body []byte) error {
 	if kind != "end-of-call-report" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
 	said, err := vapi.ParseReport(body)
-	id := ""
+	h, id := a.hooks, ""
 	if err == nil {
 		id, err = h.dialled(ctx, said.SIPCallID)
 	}
@@ -114,7 +115,7 @@ func (h *callHooks) takeVapi(kind string, body []byte) error {
 	if err == nil && id != "" {
 		first, err = h.store.PutReport(ctx, id, record.Report{
 			CallID: said.CallID, Status: "ended", EndReason: said.EndedReason, DurationMS: said.Duration.Milliseconds(),
-			ReceivedAt: record.TimeOf(time.Now()), Confirmed: h.config().Hooks.Vapi.Secret != "",
+			ReceivedAt: record.TimeOf(time.Now()), Confirmed: a.secret,
 		})
 	}
 	h.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).

@@ -1,10 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +39,10 @@ type callHooks struct {
 	find      func(ctx context.Context, id string) (registry.LiveCall, error) // the server's FindNamed
 	store     *store.Store
 	redirects *redirected.Calls // that Twilio dials
+
+	// What the endpoints before a reload know, for those after it.
+	tokens []*hooks.Token
+	openai *openai.Webhook
 }
 
 // newCallHooks makes the hooks of a server's calls, and the calls that Twilio dials by them.
@@ -53,100 +59,63 @@ func (h *callHooks) config() *config.Config { return h.inForce.Load().cfg }
 func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, error) {
 	cfg := &h.config().Hooks
 	o.Listen, o.Cert, o.Key, o.Log = cfg.Listen, cfg.TLS.Cert, cfg.TLS.Key, h.log
-	for _, endpoints := range []func(*config.Hooks) ([]hooks.Endpoint, error){
-		h.twilioEndpoints, h.vapiEndpoints, h.openaiEndpoints,
-	} {
-		all, err := endpoints(cfg)
-		if err != nil {
-			return nil, err
-		}
-		o.Endpoints = append(o.Endpoints, all...)
-	}
-	o.Endpoints = append(o.Endpoints, h.otherEndpoints(cfg)...)
-	o.Endpoints = append(o.Endpoints, h.commandsEndpoints(cfg)...)
-	if len(o.Endpoints) == 0 || !o.Listen.IsValid() {
-		return nil, nil
+	var err error
+	if o.Endpoints, err = h.endpoints(cfg); err != nil || len(o.Endpoints) == 0 || !o.Listen.IsValid() {
+		return nil, err
 	}
 	return hooks.Start(ctx, o)
 }
 
-// twilioEndpoints are the hooks of Twilio: for a call, for its transfers where we have a URL, and for its end where we
-// follow it.
-func (h *callHooks) twilioEndpoints(cfg *config.Hooks) ([]hooks.Endpoint, error) {
-	t := cfg.Twilio
-	if t == nil {
-		return nil, nil
-	}
-	options := h.twilioOptions(t)
-	handler, err := twilio.NewHandler(options)
-	if err != nil {
-		return nil, err
-	}
-	all := []hooks.Endpoint{{Name: "twilio", Path: config.TwilioPath, Handler: handler}}
-	if t.URL != "" {
-		if handler, err = twilio.NewReferHandler(options, h.twilioRefer); err != nil {
-			return nil, err
+// endpoints are those of a configuration, made at the start and by each reload. One caller at a time.
+func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err error) {
+	add := func(name, path string) func(http.Handler, error) {
+		return func(handler http.Handler, failed error) {
+			all = append(all, hooks.Endpoint{Name: name, Path: path, Below: name == "variables", Handler: handler})
+			if failed != nil {
+				err = errors.Join(err, fmt.Errorf("hooks.%s: %w", name, failed))
+			}
 		}
-		all = append(all, hooks.Endpoint{Name: "twilio", Path: t.ReferPath(), Handler: handler})
 	}
-	if t.Follow {
-		if handler, err = twilio.NewEndedHandler(options, h.twilioEnded); err != nil {
-			return nil, err
+	if t := cfg.Twilio; t != nil {
+		options := h.twilioOptions(t)
+		add("twilio", config.TwilioPath)(twilio.NewHandler(options))
+		if t.URL != "" { // of its transfers
+			add("twilio", t.ReferPath())(twilio.NewReferHandler(options, h.twilioRefer))
 		}
-		all = append(all, hooks.Endpoint{Name: "twilio", Path: t.FollowPath(), Handler: handler})
+		if t.Follow { // of its calls' ends
+			add("twilio", t.FollowPath())(twilio.NewEndedHandler(options, h.twilioEnded))
+		}
 	}
-	return all, nil
-}
-
-// vapiEndpoints is the server URL of Vapi's assistants.
-func (h *callHooks) vapiEndpoints(cfg *config.Hooks) ([]hooks.Endpoint, error) {
-	v := cfg.Vapi
-	if v == nil {
-		return nil, nil
+	if v := cfg.Vapi; v != nil {
+		a := assistants{h, v.Rules, v.Secret != ""}
+		add("vapi", config.VapiPath)(vapi.NewHandler(vapi.HandlerOptions{
+			Secret: v.Secret.Reveal(), Decide: a.decide, Other: a.takeReport, Log: h.log,
+		}))
 	}
-	handler, err := vapi.NewHandler(vapi.HandlerOptions{
-		Secret: v.Secret.Reveal(), Decide: assistants{h, v.Rules}.decide, Other: h.takeVapi, Log: h.log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return []hooks.Endpoint{{Name: "vapi", Path: config.VapiPath, Handler: handler}}, nil
-}
-
-// openaiEndpoints is the webhook of OpenAI, which asks whether a call is accepted.
-func (h *callHooks) openaiEndpoints(cfg *config.Hooks) ([]hooks.Endpoint, error) {
-	a := cfg.OpenAI
-	if a == nil {
-		return nil, nil
-	}
-	handler, err := openai.NewWebhook(openai.Options{
-		Secret: a.Secret.Reveal(), API: rest.Options{
-			BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader(),
-			Timeout: openaiTimeout, UserAgent: cli.UserAgent(),
-		},
-		Decide: sessions{h, a}.decide, Timeout: openaiTimeout, Log: h.log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("hooks.openai: %w", err)
-	}
-	return []hooks.Endpoint{{Name: "openai", Path: config.OpenAIPath, Handler: handler}}, nil
-}
-
-// otherEndpoints are the hooks whose handlers can always be made: Synthflow's reports, and the variables of a call.
-func (h *callHooks) otherEndpoints(cfg *config.Hooks) (all []hooks.Endpoint) {
-	if s := cfg.Synthflow; s != nil {
-		all = append(all, hooks.Endpoint{
-			Name: "synthflow", Path: config.SynthflowPath,
-			Handler: synthflow.NewWebhook(s.Secret.Reveal(), h.takeReport, h.log),
+	if a := cfg.OpenAI; a != nil {
+		webhook, failed := openai.NewWebhook(openai.Options{
+			Secret: a.Secret.Reveal(), API: rest.Options{
+				BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader(),
+				Timeout: openaiTimeout, UserAgent: cli.UserAgent(),
+			},
+			Decide: sessions{h, a}.decide, Timeout: openaiTimeout, Log: h.log, Before: h.openai,
 		})
+		h.openai = cmp.Or(webhook, h.openai)
+		add("openai", config.OpenAIPath)(webhook, failed)
+	}
+	if s := cfg.Synthflow; s != nil {
+		add("synthflow", config.SynthflowPath)(synthflow.NewWebhook(s.Secret.Reveal(), h.takeReport, h.log), nil)
 	}
 	if v := cfg.Variables; v != nil {
-		all = append(all, hooks.Endpoint{
-			Name: "variables", Path: config.VariablesPath, Below: true,
-			Handler: &hooks.Variables{Path: config.VariablesPath, Token: v.Token.Reveal(), Find: h.variablesOf, Log: h.log},
-		})
+		add("variables", config.VariablesPath)(&hooks.Variables{
+			Path: config.VariablesPath, Token: v.Token.Reveal(), Find: h.variablesOf, Log: h.log,
+		}, nil)
 	}
-	return all
+	if len(cfg.Commands) > 0 {
+		h.tokens = tokensOfTools(cfg.Commands, h.tokens)
+		add("commands", config.CommandsPath)(&hooks.Commands{Tokens: h.tokens, Do: h.command, Log: h.log}, nil)
+	}
+	return all, err
 }
 
 // variablesOf is a live or redirected call as the hook for variables gives it to the agent.

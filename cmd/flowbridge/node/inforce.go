@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,19 +40,48 @@ func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
 	is, wanted := reflect.ValueOf(*old), reflect.ValueOf(&merged).Elem()
-	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Fleet", "Hooks", "Telemetry"} {
+	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Fleet", "Telemetry"} {
 		if !reflect.DeepEqual(is.FieldByName(section).Interface(), wanted.FieldByName(section).Interface()) {
 			needRestart = append(needRestart, strings.ToLower(section))
 		}
 		wanted.FieldByName(section).Set(is.FieldByName(section))
 	}
 	// A token that is revoked does not wait for a restart, but the listener stays.
+	var waits bool
+	if merged.Hooks, waits = hooksAfter(old.Hooks, read.Hooks); waits {
+		needRestart = append(needRestart, "hooks")
+	}
 	a, b := &old.Admin, &merged.Admin
 	if a.Listen != b.Listen {
 		needRestart = append(needRestart, "admin")
 	}
 	b.Listen = a.Listen
 	return &merged, needRestart
+}
+
+// hooksAfter gives the hooks after a reload, and reports whether a part of what was read waits for a restart: the socket,
+// as what is safe on one may be open on another; a hook that is new, by whose ids no call is known yet; and Twilio's but
+// for its token, as its calls have begun.
+func hooksAfter(is, read config.Hooks) (next config.Hooks, waits bool) {
+	if is.Listen != read.Listen || is.TLS != read.TLS {
+		return is, true
+	}
+	running, now := reflect.ValueOf(is), reflect.ValueOf(&read).Elem()
+	for i := range running.NumField() {
+		if running.Field(i).IsZero() && !now.Field(i).IsZero() {
+			now.Field(i).SetZero()
+			waits = true
+		}
+	}
+	if is.Twilio != nil {
+		twilio := *is.Twilio
+		if read.Twilio != nil {
+			twilio.AuthToken = cmp.Or(read.Twilio.AuthToken, twilio.AuthToken)
+		}
+		waits = waits || !reflect.DeepEqual(&twilio, read.Twilio)
+		read.Twilio = &twilio
+	}
+	return read, waits
 }
 
 // preparer is the client of a target's API as calls see it.

@@ -3,16 +3,25 @@ package node
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/prepare"
 	"flowbridge/config"
+	"flowbridge/platform/openai"
+	"flowbridge/platform/twilio"
+	"flowbridge/synthflow"
 )
 
 // What an API gave is known to all its targets, and after a reload.
@@ -105,4 +114,133 @@ func TestReloadChangesTokens(t *testing.T) {
 		t.Errorf("when it is revoked: %d without it, %d with it", none, old)
 	}
 	reload("admin: {listen: \"127.0.0.1:0\"}\ntelemetry: {otlp: {endpoint: \"http://127.0.0.1:4318\"}}", "telemetry")
+}
+
+// A reload puts the secrets of hooks into force, and revokes old ones. Where it can't, it says so.
+func TestReloadChangesSecretsOfHooks(t *testing.T) {
+	keys := make(chan string, 1)
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { keys <- r.Header.Get("Authorization") }))
+	t.Cleanup(api.Close)
+	dir := t.TempDir()
+	text := func(old, replacement string) string {
+		return strings.NewReplacer("DIR", dir, "API", api.URL, old, replacement).Replace(`
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
+media: {listen: [127.0.0.1]}
+trunks: [{name: carrier, sources: [127.0.0.2]}]
+targets: [{name: one, kind: sip, uri: "sip:a@127.0.0.3", transfer_numbers: ["^7$"]}]
+routes: [{trunk: carrier, targets: [one]}]
+telemetry: {otlp: {endpoint: "http://127.0.0.1:9", token_file: DIR/collector}}
+store: {path: DIR/f.db}
+admin: {listen: "127.0.0.1:0"}
+hooks:
+  listen: "127.0.0.1:0"
+  twilio: {url: "https://voice.test", auth_token_file: DIR/twilio, targets: [one]}
+  vapi: {secret_file: DIR/vapi, rules: [{assistant_id: a}]}
+  openai: {secret_file: DIR/openai, token_file: DIR/key, api: API, session: {type: realtime}}
+  synthflow: {secret_file: DIR/synthflow}
+  variables: {token_file: DIR/variables}
+  commands: [{name: anna, token_file: DIR/anna, targets: [one]}, {name: bert, token_file: DIR/bert, targets: [one]}]
+`)
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "collector"), []byte("1"), 0o600))
+	files := []string{"twilio", "vapi", "openai", "key", "synthflow", "variables", "anna", "bert"}
+	secret := func(of, generation string) string { return (of + generation + strings.Repeat("x", 16))[:16] } // good base64
+	write := func(generation, text string) string {
+		t.Helper()
+		for _, of := range files {
+			must(t, os.WriteFile(filepath.Join(dir, of), []byte(secret(of, generation)), 0o600))
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "f.yaml"), []byte(text), 0o600))
+		return filepath.Join(dir, "f.yaml")
+	}
+	cfg, err := config.Load(write("1", text("", "")))
+	must(t, err)
+	n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, n.Close()) })
+	o := &operator{file: filepath.Join(dir, "f.yaml"), log: zerolog.Nop(), supervisor: &supervisor{notify: (&told{}).notify}, out: NewLog(cfg.Log, os.Stderr)}
+	o.begin(n)
+	webhooks := 0
+	asked := func(of, generation string) int {
+		t.Helper()
+		webhooks++
+		s, h := secret(of, generation), http.Header{"Content-Type": {"application/json"}}
+		h.Set("Authorization", "Bearer "+s)
+		path, body := config.CommandsPath, `{"call": "unknown", "do": "hold"}`
+		switch of {
+		case "twilio":
+			path, body = config.TwilioPath, "Called=%2B1"
+			h.Set("Content-Type", "application/x-www-form-urlencoded")
+			h.Set("X-Twilio-Signature", twilio.Sign(s, "https://voice.test"+path, url.Values{"Called": {"+1"}}))
+		case "vapi":
+			path, body = config.VapiPath, `{"message": {"type": "status-update"}}`
+		case "openai", "key":
+			path, body = config.OpenAIPath, fmt.Sprintf(`{"type": "realtime.call.incoming", "data": {"call_id": "rtc_%d"}}`, webhooks)
+			signed, err := openai.Sign(secret("openai", generation), fmt.Sprint("wh_", webhooks), time.Now(), []byte(body))
+			must(t, err)
+			maps.Copy(h, signed)
+		case "synthflow":
+			path, body = config.SynthflowPath, `{"call": {"call_id": "c-1", "status": "completed"}, "status": "completed"}`
+			h.Set("Synthflow-Signature", synthflow.Sign(s, "c-1"))
+		case "variables":
+			path = config.VariablesPath + "?id=unknown"
+		}
+		method := http.MethodPost
+		if of == "variables" {
+			method = http.MethodGet
+		}
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.hookAt()+path, strings.NewReader(body))
+		must(t, err)
+		r.Header = h
+		res, err := http.DefaultClient.Do(r)
+		must(t, err)
+		must(t, res.Body.Close())
+		if path == config.OpenAIPath && res.StatusCode == 200 {
+			if got, want := <-keys, "Bearer "+secret("key", generation); got != want {
+				t.Errorf("OpenAI's API is asked with %q; want %q", got, want)
+			}
+		}
+		return res.StatusCode
+	}
+	const refused = "401 403"
+	inForce := func(generation string, but ...string) {
+		t.Helper()
+		for _, of := range files {
+			for _, g := range []string{"1", "2", "3"} {
+				status := asked(of, g)
+				if right := g == generation && !slices.Contains(but, of); right == strings.Contains(refused, fmt.Sprint(status)) {
+					t.Errorf("%s of generation %s: got %d while %s counts, without %v", of, g, status, generation, but)
+				}
+			}
+		}
+	}
+	reload := func(needRestart ...string) {
+		t.Helper()
+		if done, err := o.Reload(t.Context()); err != nil || !slices.Equal(done.NeedRestart, needRestart) {
+			t.Errorf("need restart %v, %v; want %v", done.NeedRestart, err, needRestart)
+		}
+	}
+	inForce("1")
+	write("2", text("", ""))
+	reload()
+	inForce("2")
+	write("2", text(`{name: anna, token_file: DIR/anna, targets: [one]}, `, ""))
+	reload()
+	inForce("2", "anna")
+	// A hook without its secret would be open: it keeps the one that it has until a restart.
+	write("2", text("auth_token_file: DIR/twilio, ", ""))
+	reload("hooks")
+	inForce("2")
+	// What may be safe at another address waits, as the socket does.
+	write("3", text(`  listen: "127.0.0.1:0"`, `  listen: "127.0.0.1:1"`))
+	reload("hooks")
+	inForce("2")
+	write("3", text("  variables: {token_file: DIR/variables}\n", ""))
+	must(t, os.WriteFile(filepath.Join(dir, "collector"), []byte("2"), 0o600))
+	reload("telemetry") // the collector's token waits for a restart
+	if got := asked("variables", "3"); got != 404 {
+		t.Errorf("variables, when the hook is gone from the file: %d", got)
+	}
+	write("3", text("", ""))
+	reload("telemetry", "hooks") // a hook that is new
 }

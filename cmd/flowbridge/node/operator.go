@@ -201,8 +201,15 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if err != nil {
 		return done, err
 	}
+	endpoints, err := o.node.hooks.endpoints(&cfg.Hooks)
+	if err != nil {
+		return done, err
+	}
 	if err := o.putInForce(next); err != nil {
 		return done, err
+	}
+	if s := o.node.hookServer; s != nil {
+		s.Use(endpoints)
 	}
 	o.node.tellOthers(context.Background(), cfg)
 	o.out.set(cfg.Log)

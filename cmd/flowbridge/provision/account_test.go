@@ -123,7 +123,7 @@ func unasked(t *testing.T, platform string) account {
 // A command that went to the platform's page says so, with any flags.
 func TestCommandsThatThereAreNot(t *testing.T) {
 	for _, platform := range []string{"synthflow", "vapi"} {
-		for _, args := range [][]string{{"number", "list", "--json"}, {"number", "update", "x", "--server-url", "y"}, {"assistant", "list"}, {"assistant", "attach"}} {
+		for _, args := range [][]string{{"number", "list", "--json"}, {"assistant", "update", "x", "--name", "y"}, {"assistant", "list"}, {"assistant", "attach"}} {
 			unasked(t, platform).steps([]cliStep{{args, 2, []string{
 				"there is no flowbridge " + platform + " " + args[0] + " " + args[1] + ": the platform's page does that", "deleted and created again",
 			}}})

@@ -148,7 +148,7 @@ type difference struct {
 
 // outcome is the result of a command as JSON.
 type outcome struct {
-	Outcome     string       `json:"outcome"` // created, found, different, deleted
+	Outcome     string       `json:"outcome"` // created, found, different, updated, deleted
 	ID          string       `json:"id"`
 	Differences []difference `json:"differences"`
 	NotCompared []string     `json:"not_compared"`
@@ -160,6 +160,7 @@ const (
 	wasCreated   = "created"
 	wasFound     = "found"
 	wasDifferent = "different"
+	wasUpdated   = "updated"
 	wasDeleted   = "deleted"
 )
 

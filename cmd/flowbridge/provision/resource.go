@@ -11,7 +11,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// resource is one kind of things in accounts at a platform. All kinds have the same commands: create, show and delete.
+// resource is one kind of things in accounts at a platform. All kinds have the commands create, show and delete; update
+// has the kind whose change the platform's documents describe.
 type resource struct {
 	*connection
 	use, noun string // "assistant", "agent"
@@ -20,17 +21,19 @@ type resource struct {
 	args      cobra.PositionalArgs
 	help      map[string]help // by command; "": of the commands together
 
-	fields []field // of create
+	fields []field // of create and update
 	again  string  // usage of --again; "": one of a name at most
 
-	flags    func(c *cobra.Command)                                    // further flags of create; nil: none
+	flags    func(c *cobra.Command)                                    // further flags of create and update; nil: none
 	complete func(c *cobra.Command, a *access, body rest.Object) error // adds what further flags say and checks the body
-	open     func(a access) (things, error)
-	same     func(have, want rest.Object) bool     // whether two have the same name
-	named    func(want rest.Object) string         // several of one name: `agents named "Ann"`
-	label    func(o rest.Object) (what, id string) // `agent "Ann", model_id M`
-	compare  func(have, want rest.Object) []rest.Difference
-	note     func(want, made rest.Object) string // what the operator should know of a new thing, or ""; nil: nothing
+	// change is what update asks for; nil: there is no such command.
+	change  func(ctx context.Context, t things, id string, body rest.Object) (rest.Object, error)
+	open    func(a access) (things, error)
+	same    func(have, want rest.Object) bool     // whether two have the same name
+	named   func(want rest.Object) string         // several of one name: `agents named "Ann"`
+	label   func(o rest.Object) (what, id string) // `agent "Ann", model_id M`
+	compare func(have, want rest.Object) []rest.Difference
+	note    func(want, made rest.Object) string // what the operator should know of a new thing, or ""; nil: nothing
 
 	sparse bool // lists, and the answer to create, have only a part of the object
 	echoes bool // the API answers delete with the object
@@ -63,7 +66,12 @@ func (r *resource) command() *cobra.Command {
 	c := r.sub("", r.use)
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.AddCommand(r.createCommand(), r.showCommand(), r.deleteCommand())
-	for _, name := range []string{"list", "update", "attach"} {
+	gone := []string{"list", "attach", "update"}
+	if r.change != nil {
+		c.AddCommand(r.updateCommand())
+		gone = gone[:2]
+	}
+	for _, name := range gone {
 		gone := cli.Command(name, "", "", "  flowbridge "+r.kind+" "+r.use+" delete --help")
 		gone.Hidden, gone.DisableFlagParsing, gone.Args = true, true, nil
 		gone.RunE = func(c *cobra.Command, _ []string) error {
@@ -112,16 +120,34 @@ func (r *resource) runs(c *cobra.Command,
 
 func (r *resource) createCommand() *cobra.Command {
 	c := r.sub("create", "create")
-	if r.flags != nil {
-		r.flags(c)
-	}
 	again := new(bool)
 	if r.again != "" {
 		again = c.Flags().Bool("again", false, r.again)
 	}
+	return r.sends(c, func(t things, body rest.Object, _ string, show shower) error {
+		return r.ensure(c, t, body, *again, show)
+	})
+}
+
+func (r *resource) updateCommand() *cobra.Command {
+	c := r.sub("update", "update "+r.idName)
+	return r.sends(c, func(t things, body rest.Object, id string, show shower) error {
+		o, err := r.change(c.Context(), t, id, body)
+		if err != nil {
+			return err
+		}
+		return show.did(wasUpdated, r.titled(id, o), id, o)
+	})
+}
+
+// sends makes a command call f with the open account, the body from its flags and the id from its argument.
+func (r *resource) sends(c *cobra.Command, f func(t things, body rest.Object, id string, show shower) error) *cobra.Command {
+	if r.flags != nil {
+		r.flags(c)
+	}
 	b := newBodyFlags(c, "body", r.fields)
 	c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = func(c *cobra.Command, args []string) error {
 		body, secrets, err := b.read(c)
 		if err != nil {
 			return err
@@ -133,7 +159,7 @@ func (r *resource) createCommand() *cobra.Command {
 		if err := r.complete(c, &a, body); err != nil {
 			return cli.Usage("%w", err)
 		}
-		return r.with(c, a, secrets, func(t things, show shower) error { return r.ensure(c, t, body, *again, show) })
+		return r.with(c, a, secrets, func(t things, show shower) error { return f(t, body, strings.Join(args, ""), show) })
 	}
 	return c
 }

@@ -97,6 +97,7 @@ func (s *synthflowCLI) openNumbers(a access) (things, error) {
 // --body.
 func numberFields() []field {
 	return []field{
+		{"friendly-name", "friendly_name", fieldText, "name of the number for people"},
 		{"trunk-username", "trunk_username", fieldText, "user name by which the platform shows itself to the trunk"},
 		{"trunk-pwd", "trunk_pwd", fieldSecret, "the password to it"},
 		{"termination-uri", "termination_uri", fieldText, "SIP domain that the platform's own calls go to"},

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 
@@ -84,7 +85,10 @@ func vapiNumbers(o *connection) *resource {
 			c.Flags().String("server-url", "", "the server that the platform asks for the assistant of each call")
 		},
 		complete: completeVapiNumber,
-		open:     openVapi((*vapi.Account).Numbers),
+		change: func(ctx context.Context, t things, id string, body rest.Object) (rest.Object, error) {
+			return t.(vapi.Collection).Update(ctx, id, body)
+		},
+		open: openVapi((*vapi.Account).Numbers),
 		same: func(have, want rest.Object) bool {
 			return text(have, "sipUri") != "" && vapi.SameSIPURI(text(have, "sipUri"), text(want, "sipUri"))
 		},
@@ -101,7 +105,7 @@ func vapiNumbers(o *connection) *resource {
 
 func vapiNumberHelp() map[string]help {
 	return map[string]help{
-		"": {"Create, show and remove phone numbers", "", "  flowbridge vapi number show 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00"},
+		"": {"Create, show, change and remove phone numbers", "", "  flowbridge vapi number show 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00"},
 		"create": {
 			"Create a phone number (POST /phone-number), unless it is there",
 			"Create a SIP phone number (provider vapi). If there is one of that SIP URI already, nothing is changed: the exit code\n" +
@@ -110,6 +114,12 @@ func vapiNumberHelp() map[string]help {
 				"(assistant-request).",
 			"  flowbridge vapi number create --sip-user my-agent --assistant-id 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77\n" +
 				"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
+		},
+		"update": {
+			"Change a phone number (PATCH /phone-number/{id})",
+			"Change a SIP phone number. --server-url takes its assistant away (assistantId null), so that the platform asks that\n" +
+				"server for the assistant of each call (assistant-request).",
+			"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --server-url https://voice.example.com/assistant-request",
 		},
 		"show":   {"Show a phone number (GET /phone-number/{id})", "", "  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
 		"delete": {"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "", "  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
@@ -135,7 +145,7 @@ func nobodyAnswers(_, number rest.Object) string {
 		}
 	}
 	return "the number has neither an assistant nor a server, so all calls to it fail, unless a server is set for the whole account; " +
-		"delete " + cli.Shown(text(number, "id")) + ", and create it with --assistant-id ID or --server-url URL"
+		"give it one by flowbridge vapi number update " + cli.ShellWord(text(number, "id")) + " --assistant-id ID, or --server-url URL"
 }
 
 // completeVapiNumber adds --sip-user and --server-url, and checks the body.
@@ -152,9 +162,6 @@ func completeVapiNumber(c *cobra.Command, a *access, body rest.Object) error {
 	case user != "":
 		body["sipUri"] = "sip:" + user + "@" + a.region.SIP
 	}
-	if body["provider"] == nil {
-		body["provider"] = vapi.ProviderVapi
-	}
 	if server != "" {
 		// The documents have serverUrl, and null for the assistant; a secret has its place only in server.
 		body["assistantId"] = nil
@@ -163,6 +170,12 @@ func completeVapiNumber(c *cobra.Command, a *access, body rest.Object) error {
 		} else {
 			body["serverUrl"] = server
 		}
+	}
+	if c.Name() == "update" {
+		return vapi.CheckChange(body)
+	}
+	if body["provider"] == nil {
+		body["provider"] = vapi.ProviderVapi
 	}
 	return vapi.CheckNumber(body, a.region.SIP)
 }

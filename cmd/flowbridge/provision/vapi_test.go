@@ -64,10 +64,18 @@ func TestVapiNumberServer(t *testing.T) {
 	}
 	const note = "has neither an assistant nor a server, so all calls to it fail"
 	a.steps([]cliStep{
-		{create("a"), 0, []string{"created phone number", note, "create it with --assistant-id ID or --server-url URL"}},
+		{create("a"), 0, []string{"created phone number", note, "vapi number update", "--assistant-id ID, or --server-url URL"}},
 		{create("b", "--server-url", "https://b.example/x", "--server-secret-file", secretFile(t, trunkPassword)), 0, []string{"created phone number", "!" + note}},
 		{create("d", "--assistant-id", a.made("assistant", "create", "--name", "Ann")), 0, []string{"created phone number", "!" + note}},
 	})
 	id := a.made(create("c", "--server-url", "https://c.example/x")...)
 	a.steps([]cliStep{{[]string{"number", "show", id}, 0, []string{"https://c.example/x"}}})
+	// The document's change: PATCH /phone-number/{id} {"assistantId": null, "serverUrl": …}.
+	id = a.made(create("e", "--assistant-id", a.made("assistant", "create", "--name", "Bob"))...)
+	a.steps([]cliStep{
+		{[]string{"number", "update", id, "--server-url", "https://e.example/x", "--json"}, 0, []string{`"outcome": "updated"`, `"assistantId": null`, `"serverUrl": "https://e.example/x"`}},
+		{[]string{"number", "show", id, "--json"}, 0, []string{`"assistantId": null`, "https://e.example/x", "sip:e@"}},
+		{[]string{"number", "update", "unknown", "--server-url", "https://e.example/x"}, 1, []string{"404"}},
+		{[]string{"number", "update", id, "--server-url", "x"}, 2, []string{"serverUrl is not a URL"}},
+	})
 }
