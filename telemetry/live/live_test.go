@@ -276,6 +276,22 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
+// A 401 or 403 of a target's API is for us to mend; a caller's end is no fault of the target.
+func TestFaults(t *testing.T) {
+	for want, a := range map[string]record.Attempt{
+		"its API refuses our token: 401 Unauthorized": {Cause: "prepare_failed", PrepareStatus: 401},
+		"its API refuses our token: 403 Forbidden":    {Cause: "prepare_failed", PrepareStatus: 403},
+		"its API answered 503 Service Unavailable":    {Cause: "prepare_failed", PrepareStatus: 503},
+		"its API could not be reached":                {Cause: "prepare_failed"},
+		"it answered the INVITE with 503":             {Cause: "target_error", SIPStatus: 503},
+		"":                                            {Cause: "caller_cancelled"},
+	} {
+		if got := faultOf(&a); got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+}
+
 // How the calls that are up sound is in the figures, and not once they are over.
 func TestSoundOfLiveCalls(t *testing.T) {
 	n := newNode()

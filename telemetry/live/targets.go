@@ -135,16 +135,16 @@ func (t *target) note(slot int, r *record.Record, a *record.Attempt) {
 	if a.Prepared() {
 		t.prepare.add(slot, float64(a.PrepareMS))
 	}
-	failed := isTargetsFault(a)
-	t.last[t.tried%judged] = failed
+	fault := faultOf(a)
+	t.last[t.tried%judged] = fault != ""
 	t.tried++
 	ended := record.Time{Time: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond)}
 	switch {
-	case failed:
+	case fault != "":
 		t.failed.add(slot, 1)
 		t.lastError = &TargetError{
 			At: ended, Cause: a.Cause, SIPStatus: a.SIPStatus, PrepareStatus: a.PrepareStatus,
-			Call: r.ID, Text: textOf(a),
+			Call: r.ID, Text: fault,
 		}
 	case a.Cause == "":
 		t.answered.add(slot, 1)
@@ -220,26 +220,16 @@ func countsForTarget(a *record.Attempt) bool {
 	case "", "target_busy", "target_refused", "ring_timeout":
 		return true
 	default:
-		return isTargetsFault(a)
+		return faultOf(a) != ""
 	}
 }
 
-// isTargetsFault says whether an attempt failed for a reason of its target or of the way there, which the next call
-// would meet, too. A target that is busy, or whose user does not answer or declines, does its work.
-func isTargetsFault(a *record.Attempt) bool {
-	switch a.Cause {
-	case "prepare_timeout", "prepare_failed", "prepare_refused", "prepare_invalid", "dns_failed", "target_silent",
-		"target_unreachable",
-		"tls_failed", "target_error", "auth_missing", "auth_unsupported", "auth_refused", "bad_answer", "srtp_refused":
-		return true
-	default:
-		return false
-	}
-}
-
-// textOf says in words how an attempt failed.
-func textOf(a *record.Attempt) string {
+// faultOf says in words how an attempt failed for a reason of its target or of the way there, which the next call would
+// meet, too. Empty: it did not. A target that is busy, or whose user does not answer or declines, does its work.
+func faultOf(a *record.Attempt) string {
 	switch {
+	case a.Cause == "":
+		return ""
 	case a.Cause != "prepare_failed":
 	case a.PrepareStatus == 0:
 		return "its API could not be reached"
@@ -248,12 +238,11 @@ func textOf(a *record.Attempt) string {
 	default:
 		return "its API answered " + statusText(a.PrepareStatus)
 	}
-	if text := map[string]string{
+	return map[string]string{
 		"prepare_timeout":    fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS),
 		"prepare_refused":    "its API took no call",
 		"prepare_invalid":    "its API gave no usable call id",
 		"dns_failed":         "its host name has no address",
-		"api_circuit_open":   "its API was not asked, because it had failed before",
 		"target_silent":      "it did not answer the INVITE at all",
 		"target_unreachable": "the INVITE could not be sent to it",
 		"tls_failed":         "the TLS handshake with it failed",
@@ -263,10 +252,7 @@ func textOf(a *record.Attempt) string {
 		"auth_refused":       fmt.Sprintf("it refused the credentials (%d)", a.SIPStatus),
 		"bad_answer":         "its session description does not fit the offer",
 		"srtp_refused":       "it answered SRTP with RTP, or without a usable key",
-	}[a.Cause]; text != "" {
-		return text
-	}
-	return "the attempt failed: " + a.Cause
+	}[a.Cause]
 }
 
 // statusText is an HTTP status with its name.

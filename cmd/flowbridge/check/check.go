@@ -92,9 +92,8 @@ func (f flaw) text(what, file string) string {
 	}.Error(), ": ")
 }
 
-var errStops = errors.New("the service can't start on this machine; check --elsewhere looks at the file only")
-
-var errRefused = errors.New("peers refuse a certificate; the service starts all the same")
+var errStops, errRefused = errors.New("the service can't start on this machine; check --elsewhere looks at the file only"),
+	errors.New("peers refuse a certificate; the service starts all the same")
 
 // print writes the result for a reader. names are the targets whose REFER is refused.
 func (c *checked) print(w io.Writer, file string, names []string) error {

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/admin"
+	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // Each order of the command line is what the server is asked, and its refusal what is printed.
@@ -56,6 +59,23 @@ func TestSeatUsage(t *testing.T) {
 		wantCode, says, _ := strings.Cut(want, " ")
 		if fmt.Sprint(code) != wantCode || !strings.Contains(out, says) {
 			t.Errorf("%s: exit code %d:\n%s\nwant %s", command, code, out, want)
+		}
+	}
+}
+
+// A target that failed last and was not tried since is not said to be idle, as if it were well.
+func TestHealthOfATargetThatFailedLast(t *testing.T) {
+	at := func(minute int) record.Time {
+		return record.TimeOf(time.Date(2026, 11, 26, 19, minute, 0, 0, time.UTC))
+	}
+	failed := live.Target{Health: live.HealthIdle, LastError: &live.TargetError{At: at(8), Text: "its API answered 503"}}
+	answered := failed
+	answered.LastAnsweredAt = at(9)
+	for want, target := range map[string]live.Target{
+		"unknown since 19:08, last: its API answered 503": failed, "idle": answered,
+	} {
+		if got := healthOf(&target); got != want {
+			t.Errorf("got %q; want %q", got, want)
 		}
 	}
 }
