@@ -232,22 +232,43 @@ func (d *doubts) within() {
 	})
 }
 
-// codecs are lists without G.711, which is all that most callers offer.
+// codecs are lists that have no codec in common with a trunk whose calls come to them.
 func (d *doubts) codecs() {
-	g711 := func(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
-	warn := func(path string, codecs []string) {
-		if !slices.ContainsFunc(codecs, g711) {
-			d.warn(path+".codecs", "has neither PCMU nor PCMA, and no other codec is transcoded: a caller that offers only these, as most carriers do, gets 488",
-				"add PCMU and PCMA behind the others")
-		}
+	type callee struct {
+		path   string
+		codecs []string
 	}
+	callees := map[string]callee{}
 	for i := range d.cfg.Trunks {
-		warn(fmt.Sprintf("trunks[%d]", i), d.cfg.Trunks[i].Codecs)
+		callees[d.cfg.Trunks[i].Name] = callee{fmt.Sprintf("trunks[%d]", i), d.cfg.Trunks[i].Codecs}
 	}
 	for i := range d.cfg.Targets {
-		warn(fmt.Sprintf("targets[%d]", i), d.cfg.Targets[i].Codecs)
+		callees[d.cfg.Targets[i].Name] = callee{fmt.Sprintf("targets[%d]", i), d.cfg.Targets[i].Codecs}
+	}
+	for i := range d.cfg.Routes {
+		r := &d.cfg.Routes[i]
+		for j := range d.cfg.Trunks {
+			t := &d.cfg.Trunks[j]
+			if r.Target != "" || r.Trunk != "" && r.Trunk != t.Name {
+				continue
+			}
+			for _, name := range slices.Concat(r.Targets, r.Trunks) {
+				c := callees[name]
+				if slices.ContainsFunc(c.codecs, func(codec string) bool {
+					return slices.Contains(t.Codecs, codec) || isG711(codec) && slices.ContainsFunc(t.Codecs, isG711)
+				}) {
+					continue
+				}
+				d.warn(c.path+".codecs", fmt.Sprintf("has none of %s, which calls of %s have: they get 488, because no codec is changed into these",
+					strings.Join(t.Codecs, ", "), t.Name), "add one of them; or write in codecs of "+t.Name+" what it really offers")
+				return // one is enough to see what is meant
+			}
+		}
 	}
 }
+
+// isG711 reports whether a codec is one of the two that are changed into each other.
+func isG711(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
 
 // addresses are a public address for SIP or for RTP, and none for the other.
 func (d *doubts) addresses() {

@@ -279,13 +279,68 @@ func TestGrace(t *testing.T) {
 }
 
 func TestName(t *testing.T) {
-	for release, want := range map[string]string{"flowbridge": "flowbridge", "edge": "edge-flowbridge", "flowbridge-eu": "flowbridge-eu"} {
-		files, err := renderAs(t, release, values(t, file, ""))
+	for release, want := range map[string]string{
+		"flowbridge": "flowbridge", "edge": "edge-flowbridge", "flowbridge-eu": "flowbridge-eu",
+		"edge nameOverride: sip": "edge-sip", "sip-eu nameOverride: sip": "sip-eu", "edge fullnameOverride: gate": "gate",
+	} {
+		release, more, _ := strings.Cut(release, " ")
+		files, err := renderAs(t, release, values(t, file, more))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if text := files["flowbridge/templates/workload.yaml"]; !strings.Contains(text, "\n  name: "+want+"\n") {
 			t.Errorf("release %s:\n%s", release, text)
+		}
+	}
+}
+
+// What an operator adds stands beside what the chart needs, and does not take its place.
+func TestAdditions(t *testing.T) {
+	o := install(t, file, `
+podLabels: {team: voice, app.kubernetes.io/name: other}
+podAnnotations: {prometheus.io/scrape: "true"}
+serviceAccount: {annotations: {eks.amazonaws.com/role-arn: arn}}
+extraContainers: [{name: shipper, image: "shipper:1"}]
+affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: sip, operator: Exists}]}]}}}
+topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
+`)
+	pod := o.statefulSets[0].Spec.Template
+	if pod.Labels["team"] != "voice" || pod.Labels["app.kubernetes.io/name"] != "flowbridge" || pod.Annotations["prometheus.io/scrape"] != "true" || pod.Annotations["checksum/config"] == "" {
+		t.Errorf("%+v", pod.ObjectMeta)
+	}
+	if o.accounts[0].Annotations["eks.amazonaws.com/role-arn"] != "arn" {
+		t.Errorf("%+v", o.accounts)
+	}
+	if c := pod.Spec.Containers; len(c) != 2 || c[0].Name != "flowbridge" || c[1].Image != "shipper:1" {
+		t.Errorf("%+v", c)
+	}
+	if a := pod.Spec.Affinity; a.NodeAffinity == nil || len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) != 1 || pod.Spec.TopologySpreadConstraints[0].TopologyKey != "zone" {
+		t.Errorf("%+v", pod.Spec)
+	}
+	o = install(t, file, "affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}")
+	if a := o.statefulSets[0].Spec.Template.Spec.Affinity.PodAntiAffinity; len(a.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// `helm test` asks a node of the release where its admin API listens, and its pod is none of the release's own.
+func TestHelmTest(t *testing.T) {
+	for more, url := range map[string]string{
+		"": "http://127.0.0.1:8080/readyz",
+		"admin: {listen: '${NODE_IP}:8081', tokens: [{name: a, file: /run/secrets/a, rights: read}]}": "http://$(NODE_IP):8081/readyz",
+		"admin: {listen: '[::]:8080', tokens: [{name: a, file: /run/secrets/a, rights: read}]}":       "http://[::1]:8080/readyz",
+	} {
+		o := install(t, file+more, "secret: {values: {a: b}}")
+		if len(o.tests) != 1 || o.tests[0].Annotations["helm.sh/hook"] != "test" || !o.tests[0].Spec.HostNetwork {
+			t.Fatalf("%+v", o.tests)
+		}
+		p := o.tests[0]
+		if c := p.Spec.Containers[0]; !slices.Equal(c.Args, []string{"healthcheck", "--wait", "2m", "--url", url}) || c.Env[0].Name != "NODE_IP" {
+			t.Errorf("%+v", c)
+		}
+		with := p.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].LabelSelector.MatchLabels
+		if pod, _ := o.pod(t); !maps.Equal(with, pod.Labels) || p.Labels["app.kubernetes.io/name"] == pod.Labels["app.kubernetes.io/name"] {
+			t.Errorf("it goes beside %v, as %v", with, p.Labels)
 		}
 	}
 }

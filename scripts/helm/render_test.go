@@ -81,6 +81,7 @@ type objects struct {
 	daemonSets   []apps.DaemonSet
 	monitors     []monitoring.PodMonitor
 	rules        []monitoring.PrometheusRule
+	tests        []core.Pod
 	notes        string
 }
 
@@ -114,6 +115,8 @@ func (o *objects) decode(t *testing.T, text string) {
 	switch head.APIVersion + " " + head.Kind {
 	case "v1 ServiceAccount":
 		o.accounts = strictly(t, o.accounts, text)
+	case "v1 Pod":
+		o.tests = strictly(t, o.tests, text)
 	case "v1 ConfigMap":
 		o.configs = strictly(t, o.configs, text)
 	case "v1 Secret":

@@ -201,7 +201,7 @@ func (l *lab) bridgeOn(m machine, config string, replace ...string) *server {
 	}
 	config = strings.NewReplacer(replace...).Replace(config)
 	config = strings.NewReplacer(
-		"sipin.synthflow.ai:32681", l.agent.String(),
+		"sip.synthflow.ai:32681", l.agent.String(),
 		"sip.agents.example", l.agent.String(),
 		"token_file: /run/secrets/synthflow", fmt.Sprintf("token_env: E2E_TOKEN\n      api: %q", l.api),
 	).Replace(config)

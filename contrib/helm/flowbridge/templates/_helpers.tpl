@@ -1,5 +1,8 @@
+{{- /* The name of all objects. The labels keep the name flowbridge, by which the rules find the job. */ -}}
 {{- define "flowbridge.name" -}}
-{{- ternary .Release.Name (printf "%s-flowbridge" .Release.Name) (contains "flowbridge" .Release.Name) | trunc 50 | trimSuffix "-" }}
+{{- $own := .Values.nameOverride | default "flowbridge" }}
+{{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name $own) (contains $own .Release.Name) }}
+{{- .Values.fullnameOverride | default $name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "flowbridge.selector" -}}
@@ -11,6 +14,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "flowbridge.selector" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
 {{- /* The file as it is mounted. What the chart adds stands behind the operator's text, whose lines keep their numbers. */ -}}
