@@ -431,8 +431,7 @@ func (d *doubts) xei() {
 	}
 }
 
-// shared is what does not go with several nodes: a webhook of OpenAI, which has one URL for a project; tokens where
-// it is not known who gets them.
+// shared is what does not go with several nodes, as a webhook of OpenAI, which has one URL for a project.
 func (d *doubts) shared() {
 	f, a := &d.cfg.Fleet, &d.cfg.Admin
 	if f.On() && unsureDSN(f.DSN.Reveal()) {

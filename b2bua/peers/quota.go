@@ -14,15 +14,8 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	defer a.unlock()
 	now := time.Now()
 	a.place, a.nodes = place, nodes
-	a.pace(now)
-	a.serveAll(now)
-	least = capOf(0)
-	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
-		for _, t := range tallies {
-			least = min(least, capOf(t.most), capOf(t.cps))
-		}
-	}
-	return least % capOf(0)
+	defer a.serveAll(now)
+	return a.pace(now) % capOf(0)
 }
 
 // Part returns how many calls of a limit are this node's. 0: there is no limit.
@@ -70,10 +63,12 @@ func (a *Admission) part(limit int) int {
 	return max(1, part)
 }
 
-// pace sets every rate to this node's part of it.
-func (a *Admission) pace(now time.Time) {
+// pace sets every rate to this node's part of it, and returns the smallest limit.
+func (a *Admission) pace(now time.Time) (least int) {
+	least = capOf(0)
 	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
 		for _, t := range tallies {
+			least = min(least, capOf(t.most), capOf(t.cps))
 			if t.rate == nil {
 				continue
 			}
@@ -83,6 +78,7 @@ func (a *Admission) pace(now time.Time) {
 			}
 		}
 	}
+	return least
 }
 
 // hasRoom reports whether this node's part of cap and rate allows one more call. It takes nothing.

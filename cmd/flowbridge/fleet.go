@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,10 +86,7 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 		if lease == fleet.LeaseLapsed {
 			lease = fmt.Sprintf("lapsed, renewed %v ago", roughly(s.RenewedMS))
 		}
-		since := s.Since.Format(time.RFC3339)
-		if s.Since.IsZero() {
-			since = "unreadable"
-		}
+		since := cmp.Or(strings.TrimPrefix(s.Since.Format(time.RFC3339), "0001-01-01T00:00:00Z"), "unreadable")
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), cli.OrDash(s.Node), s.Epoch, since, lease, s.Protected, s.Unprotected)
 	}
 	return t.Flush()

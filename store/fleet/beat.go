@@ -49,7 +49,7 @@ const (
 
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
-	// Words behind the process, with a blank before each, are for nodes that know them: earlier versions don't read them.
+	// Behind the process is what earlier versions don't know.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
 		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seat_key, seen_at)
 		VALUES ($1, concat_ws(' ', $2::text, $11::text, $12::text), $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
@@ -124,7 +124,7 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	defer f.beating.Unlock()
 	f.member.numbers, f.member.calls = f.numbers(), "busy"
 	if f.admission != nil && !f.admission.Busy() {
-		f.member.calls = spareIdle
+		f.member.calls = "idle"
 	}
 	err := f.ready(ctx)
 	var steady bool
@@ -146,6 +146,9 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 		f.beatOutage.begin(explain(err))
 	default:
 		f.beatOutage.end()
+		if f.member.standby && f.Seat != nil {
+			f.Seat.watch(ctx)
+		}
 		f.count(ctx, members, steady)
 	}
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/internal/pgtest"
 	"flowbridge/store/record"
@@ -47,7 +48,7 @@ func TestHostileRows(t *testing.T) {
 	if all, err := b.fleet.bindings(t.Context(), `holder = $1`, "t"); err != nil || len(all["t"]) != 0 {
 		t.Errorf("%d bindings, %v", len(all["t"]), err)
 	}
-	lapse(t, url)
+	a.die() // else it renews its lease
 	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = 'infinity'`)
 	b.take(false)
 	states, unreadable, err := b.fleet.Seat.States(t.Context())
@@ -55,7 +56,7 @@ func TestHostileRows(t *testing.T) {
 		t.Errorf("%d states, %d unreadable, %v", len(states), unreadable, err)
 	}
 	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET epoch = 9223372036854775807`)
-	if _, _, err := a.fleet.Seat.Take(t.Context(), true); err == nil || !strings.Contains(err.Error(), "set the seat's epoch") {
+	if _, _, err := b.fleet.Seat.Take(t.Context(), true); err == nil || !strings.Contains(err.Error(), "set the seat's epoch") {
 		t.Errorf("an epoch that can't grow: %v", err)
 	}
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_seats ALTER calls TYPE bigint, ALTER unprotected TYPE text`)
@@ -64,5 +65,37 @@ func TestHostileRows(t *testing.T) {
 	t.Cleanup(fresh.Close)
 	if _, err := fresh.Overview(t.Context(), false); err == nil || !strings.Contains(err.Error(), "can't be read: unprotected") {
 		t.Errorf("a column of another type: %v", err)
+	}
+}
+
+// The state of a call that has ended is of no use to whoever puts it back, also where its record is gone. A state that
+// is noted later counts: the database had lost it.
+func TestStateOfAnEndedCallIsPutBack(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b := seated(t, url, "a"), seated(t, url, "b")
+	b.fleet.beatWithin = patience
+	a.take(false)
+	a.keep("over", "state")
+	a.keep("live", "state")
+	before := time.Now()
+	b.fleet.beatOnce(t.Context())
+	pgtest.Exec(t, url, `CREATE TABLE saved AS SELECT * FROM flowbridge_states WHERE id = 'over'`)
+	a.put("over")
+	eventually(t, "the state is gone", func() bool { return pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`) == 1 })
+	b.fleet.beatOnce(t.Context())
+	pgtest.Exec(t, url, `DELETE FROM flowbridge_calls`)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_states SELECT * FROM saved`)
+	b.fleet.beatOnce(t.Context())
+	b.take(true)
+	if len(b.states()) != 2 {
+		t.Error("the state is not there again")
+	}
+	s := b.fleet.Seat
+	if s.Ended(t.Context(), "live", before) || s.Ended(t.Context(), "over", time.Now()) {
+		t.Error("a live call, or one with a newer state, has ended")
+	}
+	if !s.Ended(t.Context(), "over", before) || len(b.states()) != 1 {
+		t.Error("an ended call lives again")
 	}
 }

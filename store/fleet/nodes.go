@@ -32,7 +32,8 @@ type Member struct {
 	SeatKey string
 	// Proof shows that a node with the secret of its seat has written Name and API: see Fleet.Find. Empty: there is none.
 	Proof string
-	// Spare is why a node that does not stand by has no part of the caps; empty: it took a call lately, or has a seat.
+	// Spare is why a node that does not stand by has no part of the caps: it is idle, or unknown, as in rows of older
+	// versions and those that somebody has written by hand. Empty: it took a call lately, or has a seat.
 	Spare string
 	// Age is that of its last heartbeat, by the database's clock.
 	Age time.Duration
@@ -41,14 +42,6 @@ type Member struct {
 // NoNumbers is Member.Numbers of a node without a table of numbers. Of others it is the beginning of the file's
 // SHA-256.
 const NoNumbers = "none"
-
-// The values of Member.Spare.
-const (
-	spareIdle = "idle"
-	// spareUnknown is that of a row that does not say whether the node has calls: one of an older version, or of somebody
-	// who has written it by hand.
-	spareUnknown = "unknown"
-)
 
 // Live reports whether the node is there.
 func (m Member) Live() bool { return m.Age <= liveFor }
@@ -68,7 +61,7 @@ func Live(members []Member) []Member {
 func sharing(live []Member, id string) []Member {
 	spare := slices.ContainsFunc(live, func(m Member) bool { return m.ID == id && m.Spare != "" })
 	return slices.DeleteFunc(slices.Clone(live), func(m Member) bool {
-		return m.ID != id && (m.Spare == spareUnknown || m.Spare != "" && !spare)
+		return m.ID != id && (m.Spare == "unknown" || m.Spare != "" && !spare)
 	})
 }
 

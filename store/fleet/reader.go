@@ -46,7 +46,7 @@ func (r *Reader) Close() { r.pool.Close() }
 // most.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
-// A record that is cut off can't be read, as one without sense. Times have years that JSON can have.
+// A record that is cut off can't be read.
 const selectCalls = `SELECT left(id, 600), greatest(least(started_at, '9999-01-01'), '0001-01-02'), left(record::text, 1 << 20)
 	FROM flowbridge_calls`
 
@@ -101,9 +101,8 @@ func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 	return members, explain(err)
 }
 
-// Find finds a node that is there by its name; its ID is empty if there is none. proven: its address is one of those
-// that are listed, or a node that has the secret of this one's seat has written it. Whoever only writes into the database
-// can't do either. Of several nodes with the name, it is one that is proven. The error is an AwayError.
+// Find finds a node that is there by its name; its ID is empty if there is none. proven: its address is listed, or a node
+// that has the secret of this one's seat has written it. Of several with the name, it is one that is proven.
 func (f *Fleet) Find(ctx context.Context, name string, listed []netip.AddrPort) (found Member, proven bool, err error) {
 	members, err := f.Members(ctx)
 	for i := range members {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,9 @@ type Seat struct {
 	secret string // as SeatOptions.Secret
 	vouch  []byte // key of Member.Proof, of all seats with the secret
 	print  string // as Member.SeatKey
+
+	live  map[string]bool      // calls of the seat at a standby's last heartbeat; guarded by Fleet.beating, as the next
+	ended map[string]time.Time // when they were gone
 
 	states *states
 	begun  sync.Once
@@ -118,7 +122,7 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	s := &Seat{
 		lease: leaseFor, promise: promiseFor,
 		fleet: f, name: o.Name, secret: o.Secret, id: f.member.id, node: f.member.name,
-		look: make(chan struct{}, 1), lost: make(chan Owner, 1),
+		ended: map[string]time.Time{}, look: make(chan struct{}, 1), lost: make(chan Owner, 1),
 	}
 	signalling, err := derive(o, "signalling")
 	if err != nil {
@@ -392,6 +396,37 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 		calls, s.name) // the rows have its error
 	unknown, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return unknown, explain(err)
+}
+
+// watch notes which calls of the seat end while this node stands by, for a day: whoever writes into the database may
+// put the state of one back.
+func (s *Seat) watch(ctx context.Context) {
+	rows, _ := s.fleet.pool.Query(ctx, readLive, s.name) // the rows have its error
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return
+	}
+	gone, now := s.live, time.Now()
+	s.live = map[string]bool{}
+	for _, id := range ids {
+		s.live[id] = true
+		delete(gone, id)
+	}
+	for id := range gone {
+		s.ended[id] = now
+	}
+	maps.DeleteFunc(s.ended, func(_ string, at time.Time) bool { return now.Sub(at) > 24*time.Hour })
+}
+
+// Ended reports whether this node saw a call end after its state was noted. Then it removes the state.
+func (s *Seat) Ended(ctx context.Context, id string, noted time.Time) bool {
+	s.fleet.beating.Lock()
+	defer s.fleet.beating.Unlock()
+	if !noted.Before(s.ended[id]) {
+		return false
+	}
+	_, _ = s.fleet.pool.Exec(ctx, removeStates, s.name, s.id, s.epoch.Load(), []string{id}) // else the next owner does
+	return true
 }
 
 // Seats returns all seats, in the order of their names. The error is an AwayError.

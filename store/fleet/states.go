@@ -41,8 +41,10 @@ const (
 		ON CONFLICT (seat, id) DO UPDATE SET state = excluded.state`
 	removeStates = `DELETE FROM flowbridge_states WHERE seat = $1 AND id = ANY($4)
 		AND EXISTS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3)`
-	// A call whose record is there is over. The smallest states come first: if somebody has written large ones, these are
-	// left out as unreadable, as one over maxStateSize is.
+	// A call whose record is there is over.
+	readLive = `SELECT left(id, 600) FROM flowbridge_states AS s
+		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id) LIMIT 100000`
+	// The smallest states come first: large ones that somebody has written are left out as unreadable.
 	readStates = `SELECT left(id, 600), CASE WHEN octet_length(state) <= 1 << 20 AND total <= 1 << 28 THEN state END FROM (
 			SELECT id, state, sum(octet_length(state)) OVER (ORDER BY octet_length(state), id) AS total FROM flowbridge_states AS s
 			WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)) AS sized`

@@ -240,6 +240,8 @@ func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 		switch {
 		case err != nil:
 			unreadable++
+		case s.Ended(ctx, l.Record.ID, l.Interrupted.EndedAt.Time):
+			s.log.Warn().Str("call", l.Record.ID).Msg("the state of an ended call is in the fleet's database again: the call stays over")
 		case over: // its owner has died before its record was here
 			s.store.Keep(ctx, &l.Record, nil, func(error) {})
 		default:
