@@ -157,6 +157,29 @@ func TestJudgeProcess(t *testing.T) {
 	}
 }
 
+func TestIdleIn(t *testing.T) {
+	const profile = `goroutine profile: total 108
+63 @ 0x4 0x5
+#	0x4	flowbridge/b2bua/transport.(*Turns).work+0x6e	/src/turns.go:153
+#	0x5	sync.(*WaitGroup).Go.func1+0x4c	/go/waitgroup.go:258
+
+41 @ 0x4 0x6
+#	0x4	iter.Pull[...].func1.1+0xbd	/go/iter.go:288
+#	0x6	flowbridge/internal/coroutine.(*runner).tasks+0x8c	/src/coroutine.go:68
+
+3 @ 0x4 0x6
+#	0x4	iter.Pull[...].func1.1+0xbd	/go/iter.go:288
+#	0x5	flowbridge/internal/coroutine.Park+0x3a	/src/coroutine.go:118
+#	0x6	flowbridge/internal/coroutine.(*runner).tasks+0x8c	/src/coroutine.go:68
+
+1 @ 0x4 0x7
+#	0x4	main.main+0x1d	/src/main.go:1
+`
+	if got := idleIn(profile); got != 63+41 {
+		t.Errorf("got %d; want the goroutines of turns and the coroutines without a task", got)
+	}
+}
+
 func TestJudgeLog(t *testing.T) {
 	if i := judgeLog(`{"level":"info","message":"call ended","cause":"caller_hangup"}` + "\n"); len(i.broken) > 0 {
 		t.Errorf("broken: %q", i.broken)

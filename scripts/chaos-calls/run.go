@@ -187,14 +187,30 @@ func (r *runner) settle(before flowbridge.Figures) (after flowbridge.Figures) {
 	}
 }
 
-// figures are the metrics, without the sockets that rest between two calls: they are closed over minutes.
+// figures are the metrics, without what pools keep between calls: sockets, which are closed over minutes, and goroutines.
 func (r *runner) figures() (flowbridge.Figures, error) {
 	f, err := r.admin.Metrics()
+	profile, _ := r.admin.Get("/debug/pprof/goroutine?debug=1")
+	f["go_goroutines"] -= float64(idleIn(profile))
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", r.supervisor.current())) // of its network
 	if f["flowbridge_rtp_ports_in_use"] == 0 {
 		f["process_open_fds"] -= float64(restingIn(string(b)))
 	}
 	return f, err
+}
+
+// idleIn counts the goroutines of a profile that wait in a pool for work: their innermost function of the product is the
+// pool's loop.
+func idleIn(profile string) (idle int) {
+	for stack := range strings.SplitSeq(profile, "\n\n") {
+		_, inner, _ := strings.Cut(stack, "\tflowbridge/")
+		if strings.HasPrefix(inner, "b2bua/transport.(*Turns).work+") || strings.HasPrefix(inner, "internal/coroutine.(*runner).tasks+") {
+			count, _, _ := strings.Cut(stack, " @ ")
+			n, _ := strconv.Atoi(count[strings.LastIndex(count, "\n")+1:])
+			idle += n
+		}
+	}
+	return idle
 }
 
 // restingIn counts the sockets with ports for RTP in /proc/net/udp.
