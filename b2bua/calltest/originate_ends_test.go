@@ -215,7 +215,7 @@ agent: gets INVITE ; takes ; +1m
 server: is replaced
 carrier: says INVITE (:20004) ; gets 200 | CSeq: 1 INVITE ; acks ; says BYE ; gets 200
 agent: gets BYE ; says 200
-record: answered caller_hangup caller | Variables: map[first_name:Ann]
+record: answered caller_hangup caller | Variables: map[first_name:Ann more:900]
 
 == and after a kill
 operator: calls
@@ -224,7 +224,7 @@ agent: gets INVITE ; takes ; +1m
 server: restarts
 carrier: says INVITE (:20004) ; gets 200 | CSeq: 1 INVITE ; acks ; says BYE ; gets 200
 agent: gets BYE ; says 200
-record: answered caller_hangup caller | Variables: map[first_name:Ann]
+record: answered caller_hangup caller | Variables: map[first_name:Ann more:900]
 
 == the customer changes its session while the agent is called
 operator: calls

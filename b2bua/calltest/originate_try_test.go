@@ -19,7 +19,7 @@ func TestOriginateUpgradedWithoutOriginate(t *testing.T) {
 		w.carrier.reply(invite, 180, "Ringing", "customer", "")
 		synctest.Wait()
 		var err error
-		yaml := strings.Replace(originateConfig, "    originate: {numbers: [\"^\\\\+1507\"], per_hour: 5}\n", "", 1)
+		yaml := strings.Replace(originateConfig, "    originate: {numbers: [\"^\\\\+1507\"], from: [\"^\\\\+1212\", \"^\\\\+1312\"], per_hour: 5}\n", "", 1)
 		w.options.Config, err = config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
 		must(t, err)
 		if w.options.Config.Trunks[0].Originate != nil {

@@ -152,9 +152,7 @@ carrier: hangs up on agent
 
 == to a side without telephone-events
 with: dtmf: info => dtmf: relay
-agent: says INVITE (0)
-carrier: gets INVITE ; takes (0)
-agent: gets 200 ; acks
+agent: says INVITE (0) ; gets 200 ; acks
 operator: presses 4
 agent: gets INFO ; says 200
 operator: is told <nil>
