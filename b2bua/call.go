@@ -150,7 +150,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		TraceID: c.trace.ID(),
 	})
 	if d, has := message.Seconds(message.FirstHeader(req, "expires")); has {
-		c.times.expiresAt = started.Add(d) // also where an old process has begun the call
+		c.times.expiresAt = started.Add(d) // also where an old process began the call; bridgeTo and takeUp end it
 	}
 	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
 	return c

@@ -232,7 +232,7 @@ func (c *Call) onMediaLost(f bridge.MediaLost) {
 	if f.Never {
 		why = cause.NoMedia
 	}
-	if c.invite != nil { // what keeps the ACK from us may keep the media, too
+	if c.invite != nil && c.a.Leg.UAS { // what keeps the ACK from us may keep the media, too
 		why = cause.NoACK
 		c.ladder.Decide("the 200 was never acknowledged")
 	}

@@ -41,6 +41,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	}
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil, v.attempts.tried = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), k.Tried
+	v.times.expiresAt = time.Time{} // the INVITE was answered
 	v.phase = "bridged"
 	if target := v.target(k.Bridge.Target); len(k.Agents) > 0 {
 		if !v.takeUpCustomer() {

@@ -233,7 +233,7 @@ func (b *Bridge) OnTimer(now time.Time) {
 func (b *Bridge) End() (counted record.Media, talk *record.Talk) {
 	b.Recordings.beepAt = time.Time{}
 	b.Announcement.End()
-	b.Relays.endKeys(len(b.Relays.pressed), "the call has ended")
+	b.Relays.endAllKeys("the call has ended")
 	b.Exchanges.current, b.Relays.open = nil, nil
 	b.Recordings.Stop()
 	if b.Media.session != nil {

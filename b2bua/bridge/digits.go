@@ -137,55 +137,75 @@ const (
 	keyGap      = 40 * time.Millisecond // between two keys (ITU-T Q.24)
 )
 
+// keysAsInfo are the keys for one side.
+type keysAsInfo struct {
+	pressed []*pressing // the first ones are under way
+	open    bool        // a key has no answer yet
+	at      time.Time   // when the next one may leave
+}
+
 // press sends keys after those that wait already.
 func (r *Relays) press(p *pressing) error {
-	if len(r.pressed) >= maxOrderedDigits {
+	k := &r.keys[p.to.Side]
+	if len(k.pressed) >= maxOrderedDigits {
 		return refused("too many keys wait", "ask again later")
 	}
 	now := time.Now()
 	p.until = now.Add(pressWithin)
-	r.pressed = append(r.pressed, p)
+	k.pressed = append(k.pressed, p)
 	r.onTimer(now)
 	return nil
 }
 
-// onTimer ends the keys whose time is over, and sends the next one if its turn has come.
+// onTimer ends the keys whose time is over, and sends each side the next one if its turn has come.
 func (r *Relays) onTimer(now time.Time) {
-	for len(r.pressed) > 0 && !now.Before(r.pressed[0].until) {
-		r.endKeys(1, "10 s were over")
+	for side := range r.keys {
+		k := &r.keys[side]
+		for len(k.pressed) > 0 && !now.Before(k.pressed[0].until) {
+			r.endKeys(media.Side(side), 1, "10 s were over")
+		}
+		if len(k.pressed) == 0 || k.open || now.Before(k.at) {
+			continue
+		}
+		p := k.pressed[0]
+		k.open, k.at = true, now.Add(p.length+keyGap)
+		ref := r.add(relayed{to: p.to, done: func(f leg.Replied) { r.keyAnswered(p, f.Code) }})
+		content := leg.Content{}
+		content.ContentType, content.Body = message.DTMFInfo(p.keys[p.went], p.length)
+		p.to.Step(leg.Send{Ref: ref, Method: sip.INFO, Content: content})
 	}
-	if len(r.pressed) == 0 || r.keyOpen || now.Before(r.keyAt) {
-		return
-	}
-	p := r.pressed[0]
-	r.keyOpen, r.keyAt = true, now.Add(p.length+keyGap)
-	ref := r.add(relayed{to: p.to, done: func(f leg.Replied) { r.keyAnswered(p, f.Code) }})
-	content := leg.Content{}
-	content.ContentType, content.Body = message.DTMFInfo(p.keys[p.went], p.length)
-	p.to.Step(leg.Send{Ref: ref, Method: sip.INFO, Content: content})
 }
 
 // keyAnswered handles the final answer to a key. In the gap after it, an upgrade finds the call at rest.
 func (r *Relays) keyAnswered(p *pressing, code int) {
-	r.keyOpen = false
-	if gap := time.Now().Add(keyGap); r.keyAt.Before(gap) {
-		r.keyAt = gap
+	k := &r.keys[p.to.Side]
+	k.open = false
+	if gap := time.Now().Add(keyGap); k.at.Before(gap) {
+		k.at = gap
 	}
 	switch {
-	case len(r.pressed) == 0 || r.pressed[0] != p: // ended meanwhile
+	case len(k.pressed) == 0 || k.pressed[0] != p: // ended before
 	case code >= 300:
-		r.endKeys(1, "the next one got "+strconv.Itoa(code))
+		r.endKeys(p.to.Side, 1, "the next one got "+strconv.Itoa(code))
 	default:
 		if p.went++; p.went == len(p.keys) {
-			r.endKeys(1, "")
+			r.endKeys(p.to.Side, 1, "")
 		}
 	}
 }
 
-// endKeys ends the first n of pressed.
-func (r *Relays) endKeys(n int, why string) {
-	ended := r.pressed[:n]
-	r.pressed = r.pressed[n:]
+// endAllKeys ends the keys for both sides.
+func (r *Relays) endAllKeys(why string) {
+	for side := range r.keys {
+		r.endKeys(media.Side(side), len(r.keys[side].pressed), why)
+	}
+}
+
+// endKeys ends the first n that were pressed for a side.
+func (r *Relays) endKeys(side media.Side, n int, why string) {
+	k := &r.keys[side]
+	ended := k.pressed[:n]
+	k.pressed = k.pressed[n:]
 	for _, p := range ended {
 		var err error
 		if p.went < len(p.keys) {
@@ -193,7 +213,7 @@ func (r *Relays) endKeys(n int, why string) {
 				fmt.Sprintf("%d of %d keys were pressed, and %s", p.went, len(p.keys), why),
 				"look at the call's ladder before you press the others", 409,
 			}
-			r.bridge.PeerLog.Warn().Err(err).Stringer("side", p.to.Side).Msg("digit not sent")
+			r.bridge.PeerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
 		}
 		if p.result != nil {
 			p.result <- err
@@ -202,12 +222,15 @@ func (r *Relays) endKeys(n int, why string) {
 }
 
 // deadline is when onTimer is wanted; zero: never.
-func (r *Relays) deadline() time.Time {
-	switch {
-	case len(r.pressed) == 0:
-		return time.Time{}
-	case r.keyOpen:
-		return r.pressed[0].until
+func (r *Relays) deadline() (first time.Time) {
+	for _, k := range r.keys {
+		switch {
+		case len(k.pressed) == 0:
+		case k.open:
+			first = leg.Earliest(first, k.pressed[0].until)
+		default:
+			first = leg.Earliest(first, k.at, k.pressed[0].until)
+		}
 	}
-	return leg.Earliest(r.keyAt, r.pressed[0].until)
+	return first
 }

@@ -3,7 +3,6 @@ package bridge
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -31,9 +30,7 @@ type Relays struct {
 	bridge  *Bridge
 	open    map[int]relayed // without an answer, by Ref
 	last    int             // Ref of the last one
-	pressed []*pressing     // keys that go as INFO, to either side; the first ones are under way
-	keyOpen bool            // one has no answer yet
-	keyAt   time.Time       // when the next one may leave
+	keys    [2]keysAsInfo   // by the side that gets them
 	Watcher *Half           // the agent whose REFER the caller's side reports on; nil: none
 }
 
@@ -97,10 +94,11 @@ func (r *Relays) add(request relayed) (ref int) {
 	return r.last
 }
 
-// Open counts the requests that have no answer yet, and the keys of a side that wait. Those of an order end with an upgrade.
+// Open counts the requests that have no answer yet, and the keys of a side that wait. Keys of an order are not counted: an
+// upgrade ends the order.
 func (r *Relays) Open() int {
 	n := len(r.open)
-	for _, p := range r.pressed {
+	for _, p := range slices.Concat(r.keys[media.SideA].pressed, r.keys[media.SideB].pressed) {
 		if p.result == nil {
 			n++
 		}
@@ -110,13 +108,13 @@ func (r *Relays) Open() int {
 
 // Drop answers the requests that wait for a leg which has left the call, and ends keys: they were for another moment.
 func (r *Relays) Drop(to *Half) {
-	r.endKeys(len(r.pressed), "the agent has left")
+	r.endAllKeys("the call goes to somebody else")
 	for ref, waits := range r.open {
 		if waits.to != to {
 			continue
 		}
 		if delete(r.open, ref); waits.from == nil {
-			r.keyOpen = false
+			r.keys[to.Side].open = false
 		} else {
 			waits.from.Step(leg.Reply{Method: waits.method, Seq: waits.seq, Code: 480, Reason: message.StatusText(480)})
 		}

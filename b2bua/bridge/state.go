@@ -37,7 +37,7 @@ func (b *Bridge) StateOfRinging(k *kept.Sheet) {
 // HandOver gives the media to another process, with its state in the sheet, and ends the recording. A sound that is
 // heard once begins again there. nil: there are no sockets to give.
 func (b *Bridge) HandOver(k *kept.Sheet) (sockets *media.Sockets) {
-	b.Relays.endKeys(len(b.Relays.pressed), "the process was replaced")
+	b.Relays.endAllKeys("the process was replaced")
 	for side, v := range b.Sounds.voices {
 		if v != nil && v.lasts && !v.loop && !v.mix {
 			k.Voices[side] = &kept.Voice{Name: v.name, Once: true}

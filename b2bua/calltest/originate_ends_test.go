@@ -226,6 +226,15 @@ carrier: says INVITE (:20004) ; gets 200 | CSeq: 1 INVITE ; acks ; says BYE ; ge
 agent: gets BYE ; says 200
 record: answered caller_hangup caller | Variables: map[first_name:Ann more:900]
 
+== a customer that sends no RTP while its agent rings has no ACK to blame
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 180
+carrier: hears nothing for 30s ; gets BYE | Reason: ~no_media
+carrier: says 200
+agent: ceases
+record: answered no_media system | reached: carrier 200 customer, agent 0
+
 == the customer changes its session while the agent is called
 operator: calls
 carrier: takes

@@ -183,7 +183,7 @@ operator: presses 471
 agent: gets INFO ; refers to <tel:4711>
 spare: gets INVITE ; takes
 agent: notified 200 terminated ; gets BYE ; says 200 ; says 200 to INFO
-operator: is told 0 of 3 keys were pressed, and the agent has left ; presses 1
+operator: is told 0 of 3 keys were pressed, and the call goes to somebody else ; presses 1
 spare: says 200 ; drains 1s
 operator: is told <nil>
 carrier: hangs up on spare

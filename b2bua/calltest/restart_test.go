@@ -139,6 +139,14 @@ agent: silent 1s ; says INVITE (:40000) ; gets 200 ; acks
 server: is replaced
 carrier: hangs up on agent | Restored: 0
 
+== the Expires of an INVITE that was answered does not count in a later process either
+carrier: calls 15075785607 | Expires: 10
+carrier: gets 180
+agent: gets INVITE ; takes
+carrier: gets 200 ; acks ; +4s
+server: is replaced
+carrier: silent 20s ; hangs up on agent
+
 == a side that has hung up meanwhile says so when it is asked
 up: agent
 carrier: +4s
