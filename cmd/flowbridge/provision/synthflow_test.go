@@ -16,7 +16,7 @@ func TestSynthflowNumber(t *testing.T) {
 	a, _ := newSynthflow(t)
 	pwd := secretFile(t, trunkPassword+"\n")
 	const n = "+15551230000"
-	create := []string{"number", "create", "--workspace-id", "W", "--phone-number", n, "--termination-uri", "sip.a.example", "--trunk-username", "u", "--trunk-pwd-file", pwd}
+	create := []string{"number", "create", "--workspace-id", "W", "--phone-number", n, "--friendly-name", "Front Desk", "--termination-uri", "sip.a.example", "--trunk-username", "u", "--trunk-pwd-file", pwd}
 	a.steps([]cliStep{
 		{[]string{"number", "show", n, "--workspace-id", "W"}, 1, []string{"404 Not Found"}},
 		{create, 0, []string{"created number " + n}},
@@ -28,7 +28,8 @@ func TestSynthflowNumber(t *testing.T) {
 			`termination_uri: is sip.a.example, wanted sip.b.example`, "is there already, and not as it was asked for", "on the platform's page",
 			`flowbridge synthflow number delete ` + n + ` --yes --api ` + a.url + ` --workspace-id W`,
 		}},
-		{[]string{"number", "show", n, "--workspace-id", "W"}, 0, []string{"sip_term_uri", "sip.a.example"}},
+		{append(slices.Clone(create), "--friendly-name", "Desk"), 1, []string{"friendly_name: is Front Desk, wanted Desk"}},
+		{[]string{"number", "show", n, "--workspace-id", "W"}, 0, []string{"friendly_name", "Front Desk", "sip_term_uri", "sip.a.example"}},
 		{[]string{"number", "delete", n, "--workspace-id", "W"}, 2, []string{"can't be undone", "--yes"}},
 		{[]string{"number", "delete", n, "--workspace-id", "W", "--yes"}, 0, []string{"deleted number " + n, "sip.a.example"}},
 		{[]string{"number", "delete", n, "--workspace-id", "W", "--yes"}, 1, []string{"404"}},
