@@ -14,8 +14,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// talkLine says in a line what the conversation was like.
-func talkLine(t *record.Talk) string {
+// TalkLine says in a line what the conversation was like, if there was one.
+func TalkLine(t *record.Talk) string {
+	if t == nil {
+		return ""
+	}
 	text := t.Confidence
 	if t.Reason != "" {
 		text += " (" + t.Reason + ")"
