@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	allowed          = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
-	defaultEchoDelay = 600 * time.Millisecond
-	defaultRingFor   = 200 * time.Millisecond
+	allowed            = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
+	defaultAnswerAfter = 600 * time.Millisecond
+	defaultRingFor     = 200 * time.Millisecond
 )
 
 // The networks of SIP, as sipgo names them.
@@ -26,7 +26,7 @@ const (
 	networkTLS = "TLS"
 )
 
-// Agent is the SIP side of a platform: it takes calls, greets and echoes.
+// Agent is the SIP side of a platform: it takes calls, greets, and repeats what it heard when the caller pauses.
 type Agent struct {
 	// constant
 	opts     AgentOptions
@@ -39,15 +39,16 @@ type Agent struct {
 
 // AgentOptions say where an agent listens and how it takes calls.
 type AgentOptions struct {
-	Name      string        // of the user agent, and in errors
-	Listen    string        // "127.0.0.1:0" if empty
-	Network   string        // UDP if empty, TCP or TLS
-	TLS       *tls.Config   // for TLS
-	SRTP      string        // SRTPOff, SRTPOptional or SRTPRequired
-	EchoDelay time.Duration // 600ms if zero
-	RingFor   time.Duration // between 180 and 200; 200ms if zero, none if negative
-	Fault     Fault
-	Log       zerolog.Logger
+	Name        string        // of the user agent, and in errors
+	Listen      string        // "127.0.0.1:0" if empty
+	Network     string        // UDP if empty, TCP or TLS
+	TLS         *tls.Config   // for TLS
+	SRTP        string        // SRTPOff, SRTPOptional or SRTPRequired
+	AnswerAfter time.Duration // how long the caller has to pause for an answer; 600ms if zero
+	EchoDelay   time.Duration // set: it does not wait for a pause
+	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
+	Fault       Fault
+	Log         zerolog.Logger
 }
 
 // Platform is what one platform adds to an agent.
@@ -76,7 +77,7 @@ type Handler interface {
 // OpenAgent opens the socket; Serve answers. Cancelling ctx ends the calls, but
 // not the listener.
 func OpenAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
-	o.EchoDelay = cmp.Or(o.EchoDelay, defaultEchoDelay)
+	o.AnswerAfter = cmp.Or(o.AnswerAfter, defaultAnswerAfter)
 	o.RingFor = cmp.Or(o.RingFor, defaultRingFor)
 	s := &Agent{opts: o}
 	s.SetFault(o.Fault)

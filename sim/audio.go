@@ -12,11 +12,13 @@ import (
 const SampleRate = speech.Rate
 
 const (
-	frameSamples = 160 // 20 ms
-	frameTime    = 20 * time.Millisecond
+	frameSamples    = 160 // 20 ms
+	sentenceSamples = int(sentenceLength / time.Second * SampleRate)
+	frameTime       = 20 * time.Millisecond
 
 	greetingLength = 2 * time.Second
-	wordsLength    = 5 * time.Second
+	sentenceLength = 3 * time.Second
+	pauseLength    = 2 * time.Second
 
 	loudest = 31000 // of the samples
 )
@@ -29,19 +31,24 @@ func Greeting(text string) []int16 {
 	return SpeechLike(h.Sum64(), greetingLength)
 }
 
-// Words is the audio that a caller with this seed repeats.
-func Words(seed uint64) []int16 { return SpeechLike(seed, wordsLength) }
+// Words is the audio that a caller with this seed repeats: a sentence, and a pause in which it waits for an answer.
+func Words(seed uint64) []int16 {
+	return append(speechLike(seed, sentenceLength, 30, 1), speechLike(seed, pauseLength, 0, 1)...)
+}
 
 // SpeechLike makes mono audio at 8 kHz with the rhythm and the spectrum of
 // speech: syllables of a voiced and sometimes an unvoiced part, with pauses.
 // Equal arguments give equal audio; two seeds give unrelated audio. The pauses
 // hold faint noise, so that no two frames are equal.
-func SpeechLike(seed uint64, d time.Duration) []int16 {
+func SpeechLike(seed uint64, d time.Duration) []int16 { return speechLike(seed, d, 3, 12) }
+
+// speechLike makes SpeechLike of sentences with so many syllables at least, and by chance fewer than spread more.
+func speechLike(seed uint64, d time.Duration, least, spread int) []int16 {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed_0f_5ee7))
 	n := int(d * SampleRate / time.Second)
 	out := make([]int16, 0, n+SampleRate)
 	for speaker := speech.New(rng); len(out) < n; {
-		for _, v := range speaker.Say(rng, 3+rng.IntN(12)) {
+		for _, v := range speaker.Say(rng, least+rng.IntN(spread)) {
 			out = append(out, int16(min(max(700*v, -loudest), loudest)+48*(rng.Float64()-0.5)))
 		}
 	}

@@ -67,6 +67,28 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// The caller listens to the greeting, speaks, and measures how long it waits for an answer.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	h, c := start(t, AgentOptions{RingFor: -1, AnswerAfter: 500 * time.Millisecond}), startCarrier(t)
+	cc := h.call(number)
+	cc.Listens = true
+	sentence := Words(cc.Seed)[:sentenceSamples]
+	r := placeUntil(t, c, cc, func(o *outgoing) bool {
+		_, score := Match(o.stream.media(false).Heard, sentence[:SampleRate])
+		return score >= 0.9
+	})
+	if _, score := Match(r.Heard, Greeting(number)); score < 0.95 {
+		t.Errorf("greeting: score %.2f", score)
+	}
+	if _, score := Match(h.ended(t).Heard, sentence); score < 0.95 {
+		t.Errorf("words: score %.2f", score)
+	}
+	if a := r.Answers; len(a) != 1 || a[0] < 400*time.Millisecond {
+		t.Errorf("answers: %v", a)
+	}
+}
+
 func TestManyCallsKeepApart(t *testing.T) {
 	t.Parallel()
 	const calls, frames = 20, 110

@@ -42,6 +42,7 @@ type CarrierCall struct {
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
 	Heard       int           // packets of audio to receive before the BYE, in addition to Hold
 	Seed        uint64        // selects the caller's words
+	Listens     bool          // to the greeting, before it speaks
 	Silence     time.Duration // time without any response after which the call is given up; zero: 32 s
 	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero: no CANCEL
 	OnAnswer    func(sipCallID string)

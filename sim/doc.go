@@ -4,7 +4,7 @@
 //
 //	Carrier ── INVITE ──▶ (under test) ── INVITE ──▶ Agent
 //	   └───── RTP: words ─────────────────────────────▶ heard by the agent
-//	   heard by the caller ◀──── RTP: greeting, then echo ─────┘
+//	   heard by the caller ◀──── RTP: greeting, answers ──────┘
 //
 // What a platform adds is in the packages below: synthflow, vapi, platform for all
 // that can be described by data, and twilio, which is a carrier.

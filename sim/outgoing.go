@@ -265,6 +265,9 @@ func (o *outgoing) onRepeated(res *sip.Response) {
 func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 	o.stream.peer.Store(&media)
 	o.stream.say(media.codec.encodeAll(Words(o.cc.Seed)), true)
+	if o.cc.Listens {
+		o.stream.at = sentenceSamples
+	}
 	o.carrier.sip.clock.add(o.stream)
 	if o.cc.OnAnswer != nil {
 		o.cc.OnAnswer(o.res.SIPCallID)

@@ -18,10 +18,11 @@ import (
 
 const (
 	rtpHeader   = 12
-	maxHeard    = 20 * SampleRate // samples kept
-	maxMarks    = 1024            // packets logged each way
-	echoMargin  = 50              // frames that the echo queues beyond its delay
+	maxHeard    = 20 * SampleRate         // samples kept
+	maxMarks    = 1024                    // packets logged each way
+	echoMargin  = maxHeard / frameSamples // frames that are queued beyond the delay
 	portRetries = 64
+	quietest    = 500 // sample of speech
 )
 
 // PacketMark is the time of a packet. Sum is a checksum of the payload, because a
@@ -53,6 +54,7 @@ type Media struct {
 	RTP        rtpStats
 	SentMarks  []PacketMark // only of an ended call
 	HeardMarks []PacketMark
+	Answers    []time.Duration // from the end of each sentence of Words to the other side's; sorted
 }
 
 // stream is the audio of one end of one call.
@@ -76,9 +78,11 @@ type stream struct {
 	over      *signal // set after all of said was sent
 	sentMarks []PacketMark
 
-	mu   sync.Mutex // guards what follows
-	rx   reception
-	echo *echoQueue // nil: no echo
+	mu      sync.Mutex // guards what follows
+	rx      reception
+	echo    *echoQueue // nil: no echo
+	askedAt time.Time  // the end of the last sentence of Words; zero: it is answered
+	answers []time.Duration
 
 	lock, unlock *srtp.Context // of packets sent and received; nil: they are plain
 }
@@ -149,10 +153,10 @@ func (s *stream) follow(offer []byte) error {
 	return nil
 }
 
-func (s *stream) echoAfter(d time.Duration) {
+func (s *stream) repeat(q *echoQueue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.echo = &echoQueue{delay: d}
+	s.echo = q
 }
 
 // send writes the next frame. Only the clock calls it.
@@ -175,6 +179,9 @@ func (s *stream) send(now time.Time) {
 	s.seq++
 	s.ts += frameSamples
 	s.mu.Lock()
+	if s.at == sentenceSamples {
+		s.askedAt = now
+	}
 	lock := s.lock
 	s.mu.Unlock()
 	if lock != nil {
@@ -224,7 +231,11 @@ func (s *stream) readRTP() {
 		if s.unlock != nil {
 			packet, _ = s.unlock.DecryptRTP(nil, packet, nil) // nothing, if it is somebody else's
 		}
-		payload := s.rx.take(packet, s.peer.Load(), now)
+		peer := s.peer.Load()
+		payload := s.rx.take(packet, peer, now)
+		if payload != nil && !s.askedAt.IsZero() && peer.codec.loud(payload) {
+			s.answers, s.askedAt = append(s.answers, now.Sub(s.askedAt)), time.Time{}
+		}
 		if payload != nil && s.echo != nil {
 			s.echo.push(payload, now)
 		}
@@ -250,7 +261,7 @@ func (s *stream) media(ended bool) Media {
 	if p := s.peer.Load(); p != nil {
 		st.Remote, st.Codec = p.addr, p.codec.name
 	}
-	m := Media{RTP: st, HeardMarks: slices.Clone(s.rx.marks)}
+	m := Media{RTP: st, HeardMarks: slices.Clone(s.rx.marks), Answers: slices.Sorted(slices.Values(s.answers))}
 	if len(s.rx.heard) > 0 {
 		m.Heard = s.rx.law.decodeAll(s.rx.heard)
 	}
@@ -267,9 +278,12 @@ func payloadSum(b []byte) uint32 {
 	return crc32.ChecksumIEEE(b)
 }
 
-// echoQueue holds frames until their delay has passed.
+// echoQueue holds frames until their delay has passed, or until the one who speaks in them has paused for as long.
 type echoQueue struct {
 	delay  time.Duration
+	waits  bool      // for a pause
+	codec  codec     // where it waits
+	loudAt time.Time // of the last frame in which somebody spoke
 	frames []echoFrame
 }
 
@@ -282,14 +296,28 @@ func (q *echoQueue) push(payload []byte, now time.Time) {
 	if len(payload) != frameSamples {
 		return
 	}
+	switch paused := q.waits && now.Sub(q.loudAt) >= q.delay; {
+	case q.waits && q.codec.loud(payload):
+		if paused { // what is left of an answer is not said
+			q.frames = nil
+		}
+		q.loudAt = now
+	case paused:
+		return
+	}
 	if len(q.frames) == int(q.delay/frameTime)+echoMargin {
 		q.frames = q.frames[1:]
 	}
 	q.frames = append(q.frames, echoFrame{now.Add(q.delay), [frameSamples]byte(payload)})
 }
 
+// loud reports whether somebody speaks in encoded audio.
+func (c codec) loud(b []byte) bool {
+	return slices.ContainsFunc(b, func(v byte) bool { return max(c.decode(v), -c.decode(v)) >= quietest })
+}
+
 func (q *echoQueue) pop(dst []byte, now time.Time) bool {
-	if len(q.frames) == 0 || q.frames[0].due.After(now) {
+	if len(q.frames) == 0 || !q.waits && q.frames[0].due.After(now) || now.Sub(q.loudAt) < q.delay {
 		return false
 	}
 	copy(dst, q.frames[0].audio[:])

@@ -59,7 +59,7 @@ func TestEchoIsDelayed(t *testing.T) {
 	now := time.Unix(0, 0)
 	frame := func(v byte) []byte { return bytes.Repeat([]byte{v}, frameSamples) }
 	s := &stream{over: newSignal()}
-	s.echoAfter(3 * frameTime)
+	s.repeat(&echoQueue{delay: 3 * frameTime})
 	s.say(frame(9), false)
 	for i := range byte(3) {
 		s.echo.push(frame(i+1), now.Add(time.Duration(i)*frameTime))
@@ -77,5 +77,42 @@ func TestEchoIsDelayed(t *testing.T) {
 	}
 	if n := len(s.echo.frames); n != echoMargin+3 {
 		t.Errorf("%d frames are queued", n)
+	}
+}
+
+// A caller's words come back whole after its pause, and not in a short one. What is left is not said when it speaks again.
+func TestAnswerWaitsForAPause(t *testing.T) {
+	u, _ := codecFor(payloadPCMU)
+	for seed := range uint64(20) {
+		s := &stream{over: newSignal()}
+		s.repeat(&echoQueue{delay: defaultAnswerAfter, waits: true, codec: u})
+		words := u.encodeAll(Words(seed))
+		const pause = int(sentenceLength / frameTime)
+		var last, begins, ends int // the last loud frame of the sentence, and the frames of the answer
+		got := make([]byte, frameSamples)
+		for i := range 2 * len(words) / frameSamples {
+			now := time.Unix(0, 0).Add(time.Duration(i) * frameTime)
+			frame := words[i*frameSamples%len(words):][:frameSamples]
+			s.echo.push(frame, now)
+			if i < pause && u.loud(frame) {
+				last = i
+			}
+			s.fill(got, 0xff, now)
+			if u.loud(got) && begins == 0 {
+				begins = i
+			}
+			if u.loud(got) && i < 2*pause {
+				ends = i
+			}
+		}
+		if begins != last+30 || ends > len(words)/frameSamples+10 {
+			t.Errorf("seed %d: it answers at frame %d to %d; the caller spoke until %d and again at %d", seed, begins, ends, last, len(words)/frameSamples)
+		}
+		for range 2 * echoMargin {
+			s.echo.push(words[last*frameSamples:][:frameSamples], time.Now())
+		}
+		if n := len(s.echo.frames); n != echoMargin+30 {
+			t.Errorf("%d frames are queued", n)
+		}
 	}
 }

@@ -41,9 +41,10 @@ type testCall struct {
 
 func callCommand() *cobra.Command {
 	c := cli.Command("call", "Place one test call, print its ladder and the quality of its RTP",
-		"Call a SIP URI with G.711 over UDP, TCP or TLS, speak for some seconds, and show the SIP messages and the quality of the\n"+
-			"audio. The exit code is 0 only if the call was answered and audio came back. Ctrl-C hangs up. A call that gets no\n"+
-			"answer at all is given up soon. If the configuration is that of the called Flowbridge, it says why.\n\n"+
+		"Call a SIP URI with G.711 over UDP, TCP or TLS, listen and speak for some seconds, and show the SIP messages, the\n"+
+			"quality of the audio and how long the answers took. The exit code is 0 only if the call was answered and audio came\n"+
+			"back. Ctrl-C hangs up. A call that gets no answer at all is given up soon. If the configuration is that of the called\n"+
+			"Flowbridge, it says why.\n\n"+
 			"With --via a running Flowbridge places the call instead: it calls the number --to over that trunk, and connects an agent\n"+
 			"when the customer answers. Then the exit code is 0 only if an agent was connected.",
 		"  flowbridge call --to sip:+15075785607@127.0.0.1:5060\n"+
@@ -54,7 +55,7 @@ func callCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "SIP URI to call; ;transport=tcp or tls instead of UDP")
 	f.StringVar(&o.from, "from", "flowbridge-test", "number, or other user part, of the caller; required with --via")
-	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
+	f.IntVar(&o.seconds, "seconds", 7, "how long to talk: it listens for 2 s and speaks for 3 s, in turns")
 	f.StringArrayVar(&o.headers, "header", nil, "a further header of the INVITE, 'Name: value'; may be repeated")
 	f.StringVar(&o.listen, "listen", "",
 		"IP address and port to call from (default the interface that leads there, any port)")
@@ -236,7 +237,7 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, to sim.Peer, host string
 	}
 	call = sim.CarrierCall{
 		To: o.to, From: o.from, Hold: time.Duration(o.seconds) * time.Second, CancelAfter: testcall.RingLimit, Seed: 1,
-		Username: o.user,
+		Username: o.user, Listens: true,
 	}
 	if o.user != "" {
 		password, set := os.LookupEnv(o.passwordEnv)

@@ -28,8 +28,8 @@ const (
 	demoCalled = "+15075785607"
 )
 
-// demoHold is the length of a demo call: greeting, words of the caller, and their echo.
-const demoHold = 4 * time.Second
+// demoHold is the length of a demo call: greeting, words of the caller, and the agent's answer.
+const demoHold = 7 * time.Second
 
 func demoCommand() *cobra.Command {
 	c := cli.Command("demo", "Simulator, B2BUA and real calls through it on loopback",

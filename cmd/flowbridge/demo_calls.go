@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/sim"
 	"flowbridge/sim/synthflow"
 	"flowbridge/store/record"
@@ -42,7 +43,7 @@ func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (play
 	var err error
 	p.carrier, err = s.carrier.Call(ctx, sim.CarrierCall{
 		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.addr()), From: demoCaller,
-		DisplayName: "Demo Caller", Hold: hold, Seed: seed,
+		DisplayName: "Demo Caller", Hold: hold, Seed: seed, Listens: true,
 	})
 	if err != nil {
 		return p, err
@@ -147,6 +148,7 @@ caller's words       heard at the agent, likeness %.2f
 post-dial delay      %v to ringing, %v to the answer
 one-way delay        to the carrier p50 %v p99 %v, to the agent p50 %v p99 %v
 loss                 %d of %d packets toward the carrier, %d of %d toward the agent
+conversation         %s
 record               %s: %s, %s, codec %s (flowbridge demo --json has all of it)
 `, p.agent.XEI, p.greetingScore, p.wordsScore,
 		p.carrier.PostDialDelay.Round(100*time.Microsecond), p.carrier.AnsweredAt.Sub(p.carrier.InvitedAt).
@@ -154,7 +156,7 @@ record               %s: %s, %s, codec %s (flowbridge demo --json has all of it)
 		toCarrier.P50.Round(time.Microsecond), toCarrier.P99.Round(time.Microsecond),
 		toAgent.P50.Round(time.Microsecond), toAgent.P99.Round(time.Microsecond),
 		p.carrier.RTP.Lost, p.agent.RTP.Sent, p.agent.RTP.Lost, p.carrier.RTP.Sent,
-		p.record.ID, p.record.Disposition, p.record.Cause, p.record.Codec)
+		operate.TalkLine(p.record.Talk), p.record.ID, p.record.Disposition, p.record.Cause, p.record.Codec)
 	if failed != nil {
 		return p, fmt.Errorf("the call did not hold: %w", failed)
 	}

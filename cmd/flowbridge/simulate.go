@@ -49,8 +49,9 @@ func standIn[P io.Closer](c *cobra.Command, asJSON bool, start func(context.Cont
 }
 
 // standInFlags adds the flags that every stand-in has.
-func standInFlags(f *pflag.FlagSet, echo, ring *time.Duration, fault *string, asJSON *bool) {
-	f.DurationVar(echo, "echo", 0, "delay of the echo (default 600ms)")
+func standInFlags(f *pflag.FlagSet, answer, echo, ring *time.Duration, fault *string, asJSON *bool) {
+	f.DurationVar(answer, "answer-after", 0, "how long the caller pauses before the agent repeats what it heard (default 600ms)")
+	f.DurationVar(echo, "echo", 0, "echo all that is heard, with this delay, instead of waiting for a pause")
 	f.DurationVar(ring, "ring", 0, "how long the agent rings (default 200ms)")
 	f.StringVar(fault, "fault", "", "misbehaviour, as listed above")
 	f.BoolVar(asJSON, "json", false, "addresses and log lines as JSON")
@@ -60,7 +61,7 @@ func standInFlags(f *pflag.FlagSet, echo, ring *time.Duration, fault *string, as
 const demoAgent = "demo-agent"
 
 const simulateSynthflowLong = `A stand-in for Synthflow: POST /v2/prepare_inbound, the account's API (custom-numbers, numbers, assistants, calls) and
-a SIP agent that plays a greeting and then echoes what it hears.
+a SIP agent that plays a greeting, and repeats what it heard when the caller pauses.
 
 The account has one agent, demo-agent, and no numbers at first: the agent takes an INVITE only with a known,
 unused call id in a well-formed X-EI header. Once there are numbers, by --number or by the API, it
@@ -73,7 +74,7 @@ With --sip-user and --sip-password the agent challenges every INVITE and checks 
 that wants the credentials of a target's ` + "`auth`."
 
 func simulateSynthflowCommand() *cobra.Command {
-	c := cli.Command("synthflow", "Synthflow: the account's API, webhooks, and a SIP agent that greets and echoes",
+	c := cli.Command("synthflow", "Synthflow: the account's API, webhooks, and a SIP agent that greets and answers",
 		simulateSynthflowLong,
 		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681 --token sim-token\n"+
 			"  flowbridge simulate synthflow --number +15550100002 --workspace 1738660423280x428309622607052800\n"+
@@ -164,7 +165,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 		})
 		_ = flags.MarkHidden(gone) // it was defined just now
 	}
-	standInFlags(flags, &o.EchoDelay, &o.RingFor, &f.fault, &f.json)
+	standInFlags(flags, &o.AnswerAfter, &o.EchoDelay, &o.RingFor, &f.fault, &f.json)
 }
 
 // options completes the options and checks them.
@@ -208,11 +209,12 @@ func (f *synthflowFlags) announce(out io.Writer, s *synthflow.Platform) error {
 }
 
 func simulateVapiCommand() *cobra.Command {
-	c := cli.Command("vapi", "Assistants and phone numbers over HTTP, and a SIP agent that greets and echoes",
+	c := cli.Command("vapi", "Assistants and phone numbers over HTTP, and a SIP agent that greets and answers",
 		"A stand-in for Vapi: /assistant, /phone-number and /call as in its API reference, kept in memory, and a SIP agent\n"+
 			"that takes INVITEs to the sipUri of a number. Headers that begin with x- fill the template variables of the\n"+
 			"assistant's firstMessage. A number without an assistantId asks its server (assistant-request) while the call rings\n"+
-			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n"+
+			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage, and repeats what\n"+
+			"it heard when the caller pauses.\n\n"+
 			"A number's sipUri may have any host but sip.eu.vapi.ai; an INVITE is found by its user.\n\n"+
 			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n"+
 			strings.Replace(sim.FaultUsage, "failed, ", "", 1)+".",
@@ -225,7 +227,7 @@ func simulateVapiCommand() *cobra.Command {
 	f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8091", "address of the HTTP API")
 	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent (UDP)")
 	f.StringVar(&o.Key, "key", "sim-key", "private key that the API asks for as bearer token")
-	standInFlags(f, &o.EchoDelay, &o.RingFor, &fault, &asJSON)
+	standInFlags(f, &o.AnswerAfter, &o.EchoDelay, &o.RingFor, &fault, &asJSON)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		takeFreePorts(c.Flags())

@@ -33,7 +33,7 @@ func simulateHTTPCommand() *cobra.Command {
 	c := simulatePlatformCommand(&of)
 	c.Long = "A stand-in for any platform of kind http. Its API answers every request with the JSON object of --answer, whose texts\n" +
 		"may have {id} (an id that is new for each request), {sip} (the agent's address) and {body.NAME} (a member of the\n" +
-		"request). Its agent takes every INVITE, plays a greeting and then echoes what it hears. RTP may be encrypted.\n\n" +
+		"request). Its agent takes every INVITE, greets, and repeats what it heard when the caller pauses. RTP may be encrypted.\n\n" +
 		faultHelp
 	c.Example = "  flowbridge simulate http --answer answer.json\n" +
 		`  echo '{"call": {"id": "{id}"}, "to": "{body.to}"}' | flowbridge simulate http --answer - --status 201`
@@ -97,7 +97,7 @@ func simulatePlatformCommand(of *platform.Description) *cobra.Command {
 		f.StringVar(&o.Number, "number", "", "the one user part that is let in (default any that looks right)")
 	}
 	f.StringVar(&ca, "ca-file", "", "write the certificate of the agent there, for tls.ca of a target")
-	standInFlags(f, &o.EchoDelay, &o.RingFor, &fault, &asJSON)
+	standInFlags(f, &o.AnswerAfter, &o.EchoDelay, &o.RingFor, &fault, &asJSON)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		takeFreePorts(c.Flags())
@@ -147,7 +147,7 @@ func platformLong(of *platform.Description) string {
 	case sim.SRTPOptional:
 		b.WriteString("Its RTP may be encrypted (SRTP, AES_CM_128_HMAC_SHA1_80).\n")
 	}
-	b.WriteString("The agent plays a greeting and then echoes what it hears.\n\n" + faultHelp)
+	b.WriteString("The agent plays a greeting, and repeats what it heard when the caller pauses.\n\n" + faultHelp)
 	return b.String()
 }
 

@@ -28,18 +28,19 @@ const (
 
 // Options configure a stand-in.
 type Options struct {
-	HTTPListen string // of its API; "127.0.0.1:0" if empty
-	SIPListen  string // "127.0.0.1:0" if empty
-	Transport  string // UDP, TCP or TLS; the first of the description's if empty
-	Token      string // that the API asks for; DefaultToken if empty
-	Auth       sim.SIPAuth
-	Secret     string // that the header asks for; DefaultSecret if empty
-	Webhook    Webhook
-	Number     string // the one user part that is let in; empty: all that look right
-	EchoDelay  time.Duration
-	RingFor    time.Duration
-	Fault      sim.Fault
-	Log        zerolog.Logger
+	HTTPListen  string // of its API; "127.0.0.1:0" if empty
+	SIPListen   string // "127.0.0.1:0" if empty
+	Transport   string // UDP, TCP or TLS; the first of the description's if empty
+	Token       string // that the API asks for; DefaultToken if empty
+	Auth        sim.SIPAuth
+	Secret      string // that the header asks for; DefaultSecret if empty
+	Webhook     Webhook
+	Number      string        // the one user part that is let in; empty: all that look right
+	AnswerAfter time.Duration // 600ms if zero
+	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
+	RingFor     time.Duration
+	Fault       sim.Fault
+	Log         zerolog.Logger
 }
 
 // Platform is a stand-in.
@@ -78,7 +79,7 @@ func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 		p.asks = sim.NewChallenger(o.Auth)
 	}
 	agent := sim.AgentOptions{
-		Name: of.Name + "-sim", Listen: o.SIPListen, Network: o.Transport, SRTP: of.Agent.SRTP, EchoDelay: o.EchoDelay,
+		Name: of.Name + "-sim", Listen: o.SIPListen, Network: o.Transport, SRTP: of.Agent.SRTP, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay,
 		RingFor: o.RingFor,
 		Fault:   o.Fault, Log: o.Log,
 	}

@@ -4,7 +4,7 @@
 //
 //	(under test) ── POST prepare_inbound ──▶ API
 //	(under test) ── INVITE, X-EI ──────────▶ agent
-//	             ◀── RTP: greeting, echo ─── agent ── webhook after the call ───────▶ (under test)
+//	             ◀── RTP: greeting, answers  agent ── webhook after the call ───────▶ (under test)
 //
 // The stand-in is strict about what a call depends on: numbers, ids, headers, workspaces and which agent a number has.
 // Of other members it checks at most the JSON type.

@@ -20,13 +20,14 @@ const (
 
 // Options configure the stand-in.
 type Options struct {
-	HTTPListen string        // "127.0.0.1:0" if empty
-	SIPListen  string        // UDP; "127.0.0.1:0" if empty
-	Token      string        // bearer token that is required; "sim-token" if empty
-	EchoDelay  time.Duration // 600ms if zero
-	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
-	IDLifetime time.Duration // of a prepared id; 60s if zero
-	Auth       sim.SIPAuth   // credentials that an INVITE needs; zero: none; the realm is "synthflow-sim" if empty
+	HTTPListen  string        // "127.0.0.1:0" if empty
+	SIPListen   string        // UDP; "127.0.0.1:0" if empty
+	Token       string        // bearer token that is required; "sim-token" if empty
+	AnswerAfter time.Duration // 600ms if zero
+	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
+	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
+	IDLifetime  time.Duration // of a prepared id; 60s if zero
+	Auth        sim.SIPAuth   // credentials that an INVITE needs; zero: none; the realm is "synthflow-sim" if empty
 
 	Account    Account
 	DirectDial string // DirectDialAuto if empty
@@ -59,7 +60,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 		o.Auth.Realm = cmp.Or(o.Auth.Realm, realm)
 	}
 	server, err := standin.Open(ctx, o.HTTPListen, sim.AgentOptions{
-		Name: "synthflow-sim", Listen: o.SIPListen, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
+		Name: "synthflow-sim", Listen: o.SIPListen, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

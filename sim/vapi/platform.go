@@ -21,14 +21,15 @@ const (
 
 // Options configure the stand-in.
 type Options struct {
-	HTTPListen string        // "127.0.0.1:0" if empty
-	SIPListen  string        // UDP; "127.0.0.1:0" if empty
-	Key        string        // private key that the API requires; "sim-key" if empty
-	EchoDelay  time.Duration // 600ms if zero
-	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
-	Limit      time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
-	Fault      sim.Fault
-	Log        zerolog.Logger
+	HTTPListen  string        // "127.0.0.1:0" if empty
+	SIPListen   string        // UDP; "127.0.0.1:0" if empty
+	Key         string        // private key that the API requires; "sim-key" if empty
+	AnswerAfter time.Duration // 600ms if zero
+	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
+	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
+	Limit       time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
+	Fault       sim.Fault
+	Log         zerolog.Logger
 }
 
 // Platform is the stand-in for Vapi.
@@ -55,7 +56,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 		return nil, err
 	}
 	server, err := standin.Open(ctx, o.HTTPListen, sim.AgentOptions{
-		Name: "vapi-sim", Listen: o.SIPListen, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
+		Name: "vapi-sim", Listen: o.SIPListen, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

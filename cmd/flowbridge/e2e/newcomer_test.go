@@ -11,11 +11,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/sim"
 )
 
 // ownNetwork gives the test a network namespace whose machine has an address of a LAN. What the test starts is there, too.
@@ -55,10 +58,11 @@ func TestSoftphoneOfTheFirstMinutes(t *testing.T) {
 		if !ok {
 			t.Fatalf("the demo does not say how to call it at %s", at)
 		}
-		phone := s.startBaresipAs(caller, s.freePort(lan), softWords(4711))
+		phone := s.startBaresipAs(caller, s.freePort(lan), slices.Repeat(sim.Words(4711), 24))
 		phone.command("dial", "sip:"+called+"@"+at+":"+port)
 		phone.await("CALL_ESTABLISHED")
-		phone.hearsEcho()
+		answer := len(sim.Greeting(""))/frame + 50
+		eventually(t, "an answer is heard", func() bool { return phone.loud() >= answer })
 		phone.hangUp()
 	}
 	demo.signal(unix.SIGTERM)

@@ -20,7 +20,7 @@ func (s *stage) simulate(flags ...string) *process {
 	s.Helper()
 	host := s.platform.String()
 	cmd := exec.Command(program, append([]string{
-		"simulate", "synthflow", "--http", host + ":0", "--sip", host + ":0", "--token", apiToken,
+		"simulate", "synthflow", "--http", host + ":0", "--sip", host + ":0", "--token", apiToken, "--echo", "600ms",
 	}, flags...)...)
 	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
 	p := start(s.T, "flowbridge simulate", cmd)

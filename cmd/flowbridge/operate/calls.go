@@ -138,7 +138,7 @@ func printCall(w io.Writer, c *admin.Call) {
 		}
 	}
 	if c.Talk != nil {
-		row("talk", "%s", talkLine(c.Talk))
+		row("talk", "%s", TalkLine(c.Talk))
 	}
 	if c.Recording != "" && c.Recording != "off" {
 		row("recording", "%s", c.Recording)

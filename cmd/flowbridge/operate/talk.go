@@ -14,8 +14,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// talkLine says in a line what the conversation was like.
-func talkLine(t *record.Talk) string {
+// TalkLine says in a line what the conversation was like, if there was one.
+func TalkLine(t *record.Talk) string {
+	if t == nil {
+		return ""
+	}
 	text := t.Confidence
 	if t.Reason != "" {
 		text += " (" + t.Reason + ")"
@@ -25,7 +28,7 @@ func talkLine(t *record.Talk) string {
 		parts = append(parts, "agent heard after "+seconds(*t.FirstAgentMS)+" s")
 	}
 	if d := t.Turns; d != nil {
-		parts = append(parts, fmt.Sprintf("%d answers, p50 %s s, p95 %s s", d.N, seconds(d.P50), seconds(d.P95)))
+		parts = append(parts, fmt.Sprintf("%s, p50 %s s, p95 %s s", cli.Count(d.N, "answer"), seconds(d.P50), seconds(d.P95)))
 	}
 	if d := t.BargeIns; d != nil {
 		parts = append(parts, fmt.Sprintf("%d interruptions obeyed, p50 %s s", d.N, seconds(d.P50)))

@@ -120,6 +120,9 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 	}
 	verdict, failed := audioOf(r)
 	row("audio", "%s", verdict)
+	if n := len(r.Answers); n > 0 {
+		row("answers", "%d, p50 %.2f s from the end of our words to the other side's", n, r.Answers[(n-1)/2].Seconds())
+	}
 	if r.Repeated > 1 { // one may have crossed the ACK
 		row("ack", "the ACK went to %s, the Contact of the 200, and does not arrive: the 200 came %d times more. Nothing of this call answers there; for a Flowbridge set sip.advertise",
 			r.AckTo, r.Repeated)

@@ -17,6 +17,8 @@ type Summary struct {
 	RingingMS *int64    `json:"ringing_ms"` // from the INVITE; null: it did not ring
 	AnswerMS  *int64    `json:"answer_ms"`  // from the INVITE; null: it was not answered
 	TalkedMS  int64     `json:"talked_ms"`
+	Answers   int       `json:"answers"`        // of the other side to our words
+	AnswersMS *int64    `json:"answers_p50_ms"` // from the end of our words; null: none was heard
 	EndedBy   string    `json:"ended_by"`
 	ByeStatus int       `json:"bye_status"`
 	RTP       *Audible  `json:"rtp"` // null: it was not answered
@@ -67,6 +69,9 @@ func Summarize(r sim.CarrierResult, trace *Messages, failed error, hint string) 
 		return s
 	}
 	s.TalkedMS, s.EndedBy = r.EndedAt.Sub(r.AnsweredAt).Milliseconds(), string(r.EndedBy)
+	if s.Answers = len(r.Answers); s.Answers > 0 {
+		s.AnswersMS = new(r.Answers[(s.Answers-1)/2].Milliseconds())
+	}
 	q := r.RTP
 	verdict, _ := audioOf(r)
 	s.RTP = &Audible{
