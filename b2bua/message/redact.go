@@ -136,7 +136,7 @@ func redactKeys(body []byte) {
 
 // hideInline hides SRTP keys wherever they are.
 func hideInline(text []byte) {
-	for from := AfterKeyMark(text); from >= 0; from = AfterKeyMark(text) {
+	for from := afterKeyMark(text); from >= 0; from = afterKeyMark(text) {
 		text = text[from:]
 		end := bytes.IndexFunc(text, func(r rune) bool { return !isKeyText(r) })
 		if end < 0 {
@@ -150,8 +150,8 @@ func hideInline(text []byte) {
 // keyMark stands before a key in a=crypto, in any case (RFC 5234 section 2.3).
 var keyMark = []byte("inline:")
 
-// AfterKeyMark returns where the first SRTP key in a text begins, -1 if there is none.
-func AfterKeyMark(text []byte) int {
+// afterKeyMark returns where the first SRTP key in a text begins, -1 if there is none.
+func afterKeyMark(text []byte) int {
 	for from := 0; ; {
 		colon := bytes.IndexByte(text[from:], ':')
 		if colon < 0 {
@@ -167,12 +167,12 @@ func AfterKeyMark(text []byte) int {
 // MaskKeys returns a text with each SRTP key replaced: "inline:***". A text without
 // keys is returned as it is.
 func MaskKeys(text []byte) []byte {
-	key := AfterKeyMark(text)
+	key := afterKeyMark(text)
 	if key < 0 {
 		return text
 	}
 	var out []byte
-	for ; ; key = AfterKeyMark(text) {
+	for ; ; key = afterKeyMark(text) {
 		if key < 0 {
 			return append(out, text...)
 		}

@@ -98,7 +98,7 @@ func FuzzHideInline(f *testing.F) {
 		if len(b) != len(message) {
 			t.Errorf("%q becomes %q", message, b)
 		}
-		for from := AfterKeyMark(b); from >= 0; from = AfterKeyMark(b) {
+		for from := afterKeyMark(b); from >= 0; from = afterKeyMark(b) {
 			if b = b[from:]; len(b) > 0 && isKeyText(rune(b[0])) {
 				t.Errorf("%q is shown", b)
 			}

@@ -15,7 +15,10 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	now := time.Now()
 	a.place, a.nodes = place, nodes
 	defer a.serveAll(now)
-	return a.pace(now) % capOf(0)
+	if least = a.pace(now); least == capOf(0) {
+		return 0
+	}
+	return least
 }
 
 // Part returns how many calls of a limit are this node's. 0: there is no limit.

@@ -309,9 +309,12 @@ func inStep(formats []Format) []Format {
 	})
 }
 
-// Following returns the description with what its side had before, in its last description: telephone-events and
-// comfort noise that it has left out now, and that it was not asked for. They may come back at any time (RFC 3264
-// section 8.3.2): music on hold lists one codec.
+// maxFormer bounds what a peer that lists ever new clocks has kept: two kinds, with the clocks that codecs have.
+const maxFormer = 8
+
+// Following adds the telephone-events and comfort noise of the side's last description that the new one leaves out. They
+// may come back at any time (RFC 3264 section 8.3.2): music on hold lists one codec. Formats in asked were offered and
+// declined, so they are gone. At most maxFormer are kept.
 func (d *Description) Following(before *Description, asked []Format) *Description {
 	if before == nil {
 		return d
@@ -319,6 +322,9 @@ func (d *Description) Following(before *Description, asked []Format) *Descriptio
 	var former []Format
 	used := numbersOf(d.formats)
 	for _, f := range before.Whole().formats {
+		if len(former) == maxFormer {
+			break
+		}
 		if !f.besideSpeech() || Includes(d.formats, f.Codec) || Includes(asked, f.Codec) {
 			continue
 		}

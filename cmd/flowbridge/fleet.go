@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -86,7 +84,10 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 		if lease == fleet.LeaseLapsed {
 			lease = fmt.Sprintf("lapsed, renewed %v ago", roughly(s.RenewedMS))
 		}
-		since := cmp.Or(strings.TrimPrefix(s.Since.Format(time.RFC3339), "0001-01-01T00:00:00Z"), "unreadable")
+		since := "unreadable"
+		if !s.Since.IsZero() {
+			since = s.Since.Format(time.RFC3339)
+		}
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), cli.OrDash(s.Node), s.Epoch, since, lease, s.Protected, s.Unprotected)
 	}
 	return t.Flush()

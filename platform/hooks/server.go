@@ -94,7 +94,7 @@ func muxOf(all []Endpoint) *http.ServeMux {
 	return mux
 }
 
-// Use has the server answer by these endpoints from now on. Requests under way end by those before.
+// Use has the server answer by these endpoints from now on. A request under way keeps its handler.
 func (s *Server) Use(all []Endpoint) { s.mux.Store(muxOf(all)) }
 
 func listen(ctx context.Context, o Options) (l net.Listener, err error) {

@@ -37,7 +37,7 @@ type member struct {
 
 const (
 	// plausible holds for a heartbeat of the last day. One of the future would hold for as long as it is ahead, so it
-	// counts for nothing. Nor does a row that is larger than any node's.
+	// counts for nothing. A row larger than any node writes counts for nothing, either.
 	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'
 		AND octet_length(id) + octet_length(process) + octet_length(name) + octet_length(version) + octet_length(seat)
 			+ octet_length(api) + octet_length(numbers) + octet_length(seat_key) <= 4096`

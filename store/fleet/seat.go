@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,8 +55,9 @@ type Seat struct {
 	vouch  []byte // key of Member.Proof, of all seats with the secret
 	print  string // as Member.SeatKey
 
-	live  map[string]bool      // calls of the seat at a standby's last heartbeat; guarded by Fleet.beating, as the next
+	live  map[string]bool      // calls of the seat at a standby's last heartbeat; guarded by Fleet.beating, as the next two
 	ended map[string]time.Time // when they were gone
+	order []string             // the ids of ended, the first to go first
 
 	states *states
 	begun  sync.Once
@@ -90,7 +90,7 @@ type Owner struct {
 func (o *Owner) Holds() bool { return o.Node != "" && -promiseFor <= o.Unseen && o.Unseen <= leaseFor }
 
 const (
-	// A time that nobody can have written as such, like infinity, must not keep a seat from being taken or shown.
+	// A forged time, like infinity, must not keep a seat from being taken or shown.
 	selectSeats = `SELECT left(seat, 64), left(node, 64), left(owner, 64), epoch,
 		CASE WHEN since BETWEEN 'epoch' AND clock_timestamp() + interval '1 day' THEN since ELSE '0001-01-01 00:00Z' END,
 		clock_timestamp() - greatest(least(renewed_at, clock_timestamp() + interval '1 day'), 'epoch'), calls, unprotected
@@ -398,12 +398,15 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 	return unknown, explain(err)
 }
 
+// maxWatched is how many calls of a seat, and how many ended ones, a standby knows at most.
+const maxWatched = 100_000
+
 // watch notes which calls of the seat end while this node stands by, for a day: whoever writes into the database may
 // put the state of one back.
 func (s *Seat) watch(ctx context.Context) {
-	rows, _ := s.fleet.pool.Query(ctx, readLive, s.name) // the rows have its error
+	rows, _ := s.fleet.pool.Query(ctx, readLive, s.name, maxWatched) // the rows have its error
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	if err != nil || len(ids) == maxWatched { // which of more are gone can't be told
 		return
 	}
 	gone, now := s.live, time.Now()
@@ -414,8 +417,12 @@ func (s *Seat) watch(ctx context.Context) {
 	}
 	for id := range gone {
 		s.ended[id] = now
+		s.order = append(s.order, id)
 	}
-	maps.DeleteFunc(s.ended, func(_ string, at time.Time) bool { return now.Sub(at) > 24*time.Hour })
+	for len(s.order) > maxWatched || len(s.order) > 0 && now.Sub(s.ended[s.order[0]]) > 24*time.Hour {
+		delete(s.ended, s.order[0])
+		s.order = s.order[1:]
+	}
 }
 
 // Ended reports whether this node saw a call end after its state was noted. Then it removes the state.

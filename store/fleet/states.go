@@ -43,7 +43,7 @@ const (
 		AND EXISTS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3)`
 	// A call whose record is there is over.
 	readLive = `SELECT left(id, 600) FROM flowbridge_states AS s
-		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id) LIMIT 100000`
+		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id) LIMIT $2`
 	// The smallest states come first: large ones that somebody has written are left out as unreadable.
 	readStates = `SELECT left(id, 600), CASE WHEN octet_length(state) <= 1 << 20 AND total <= 1 << 28 THEN state END FROM (
 			SELECT id, state, sum(octet_length(state)) OVER (ORDER BY octet_length(state), id) AS total FROM flowbridge_states AS s

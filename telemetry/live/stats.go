@@ -41,7 +41,7 @@ type Stats struct {
 	Capacity Capacity `json:"capacity"`
 	// Unwritten counts the records of ended calls that wait for the disk.
 	Unwritten int `json:"unwritten"`
-	// Certificate is what is wrong with the time of a certificate that peers are shown. Empty: nothing, for 14 days.
+	// Certificate is what is wrong with the time of a certificate that peers are shown. Empty: all are valid for 14 days or more.
 	Certificate string `json:"certificate"`
 	// Rejected counts the requests that were refused before they became a call, Causes the calls that ended, by reason.
 	Rejected map[string]uint64 `json:"rejected"`

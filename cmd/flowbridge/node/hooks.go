@@ -122,7 +122,7 @@ func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err erro
 func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	live, err := h.find(ctx, id)
 	elsewhere, other := h.redirects.Find(id)
-	// Of a live call and a redirected one, that counts whose caller has not written the id.
+	// If a live and a redirected call both have the id, the one whose caller did not write it counts.
 	here, there := err == nil && live.Given(id), other == nil && elsewhere.Given(id)
 	switch {
 	case other == nil && (there && !here || errors.Is(err, redirected.ErrUnknownCall)):
@@ -163,10 +163,11 @@ func (h *callHooks) variables(id string, vars template.Vars, headers []peers.Var
 	for _, h := range headers {
 		all[h.Name] = h.Value
 	}
-	if h.config().Hooks.Variables == nil {
+	of := h.config().Hooks.Variables
+	if of == nil {
 		return all
 	}
-	for _, value := range h.config().Hooks.Variables.Values {
+	for _, value := range of.Values {
 		text, err := value.Value.Render(vars)
 		if err != nil { // the others are good all the same
 			h.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not given")
