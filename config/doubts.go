@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -200,75 +201,46 @@ func (d *doubts) wide(path string, all []netip.Prefix, so, remedy string) {
 
 // within are networks that lie in one of another caller, where only the longer prefix tells the two apart.
 func (d *doubts) within() {
-	type caller struct{ path, name string }
-	owner := map[netip.Prefix]caller{}
-	each := func(do func(caller, int, netip.Prefix)) {
-		take := func(kind string, i int, t *Trunk) {
-			if t.Auth != nil || len(t.Certificates) > 0 || t.Match != (Match{}) {
-				return
+	claims := d.root.l.sources
+	for _, key := range slices.Sorted(maps.Keys(claims)) {
+		text, open := strings.CutSuffix(key, " "+claimOpen)
+		in, err := netip.ParsePrefix(text)
+		for bits := in.Bits() - 1; open && err == nil && bits >= widest4; bits-- {
+			outer, _ := in.Addr().Prefix(bits)
+			if other, ok := claims[outer.String()+" "+claimOpen]; ok && other != claims[key] {
+				d.warn(claims[key]+".sources", fmt.Sprintf("%v lies within %v of %s: calls from there are not those of %[3]s", in, outer,
+					other), "keep it if that is meant; else correct one of the two networks")
+				break
 			}
-			for j, s := range t.Sources {
-				do(caller{fmt.Sprintf("%s[%d]", kind, i), t.Name}, j, s.Prefix)
-			}
-		}
-		for i := range d.cfg.Trunks {
-			take("trunks", i, &d.cfg.Trunks[i])
-		}
-		for i := range d.cfg.Targets {
-			take("targets", i, d.cfg.Targets[i].Caller())
 		}
 	}
-	each(func(c caller, _ int, p netip.Prefix) { owner[p] = c })
-	each(func(c caller, i int, p netip.Prefix) {
-		for bits := p.Bits() - 1; bits >= widest4; bits-- {
-			outer, _ := p.Addr().Prefix(bits)
-			if other, ok := owner[outer]; ok && other != c {
-				d.warnOf(fmt.Sprintf("%s.sources[%d]", c.path, i),
-					fmt.Sprintf("lies within %v of %s: calls from there are those of %s only", outer, other.path, c.name),
-					"keep it if that is meant; else correct one of the two networks")
-				return
-			}
-		}
-	})
 }
 
-// codecs are lists that have no codec in common with a trunk whose calls come to them.
+// codecs are lists that have no codec in common with a trunk whose calls come to them. The two laws of G.711 are changed
+// into each other.
 func (d *doubts) codecs() {
-	type callee struct {
-		path   string
-		codecs []string
-	}
-	callees := map[string]callee{}
-	for i := range d.cfg.Trunks {
-		callees[d.cfg.Trunks[i].Name] = callee{fmt.Sprintf("trunks[%d]", i), d.cfg.Trunks[i].Codecs}
-	}
-	for i := range d.cfg.Targets {
-		callees[d.cfg.Targets[i].Name] = callee{fmt.Sprintf("targets[%d]", i), d.cfg.Targets[i].Codecs}
-	}
+	g711 := func(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
 	for i := range d.cfg.Routes {
 		r := &d.cfg.Routes[i]
 		for j := range d.cfg.Trunks {
-			t := &d.cfg.Trunks[j]
-			if r.Target != "" || r.Trunk != "" && r.Trunk != t.Name {
-				continue
+			c := &d.cfg.Trunks[j]
+			shared := func(codec string) bool {
+				return slices.Contains(c.Codecs, codec) || g711(codec) && slices.ContainsFunc(c.Codecs, g711)
 			}
-			for _, name := range slices.Concat(r.Targets, r.Trunks) {
-				c := callees[name]
-				if slices.ContainsFunc(c.codecs, func(codec string) bool {
-					return slices.Contains(t.Codecs, codec) || isG711(codec) && slices.ContainsFunc(t.Codecs, isG711)
-				}) {
-					continue
+			for k := range d.cfg.Targets {
+				t := &d.cfg.Targets[k]
+				if r.Target == "" && (r.Trunk == "" || r.Trunk == c.Name) && slices.Contains(r.Targets, t.Name) &&
+					!slices.ContainsFunc(t.Codecs, shared) {
+					d.warn(fmt.Sprintf("targets[%d].codecs", k),
+						fmt.Sprintf("has none of %s, which calls of %s have: they get 488, because no codec is changed into these",
+							strings.Join(c.Codecs, ", "), c.Name),
+						"add one of them; or write in codecs of "+c.Name+" what it really offers")
+					return // one is enough to see what is meant
 				}
-				d.warn(c.path+".codecs", fmt.Sprintf("has none of %s, which calls of %s have: they get 488, because no codec is changed into these",
-					strings.Join(t.Codecs, ", "), t.Name), "add one of them; or write in codecs of "+t.Name+" what it really offers")
-				return // one is enough to see what is meant
 			}
 		}
 	}
 }
-
-// isG711 reports whether a codec is one of the two that are changed into each other.
-func isG711(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
 
 // addresses are a public address for SIP or for RTP, and none for the other.
 func (d *doubts) addresses() {

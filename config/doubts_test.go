@@ -93,7 +93,7 @@ func TestDoubts(t *testing.T) {
 		"a name in capitals":    {`"^\\+1507[0-9]{7}$"`, `"^BOXX1$"`, ""},
 		"store without ladders": {"routes:", "store: {keep: 7d}\nroutes:", ""},
 		"ladders":               {"routes:", "store: {keep: 7d, ladders: off}\nroutes:", ""},
-		"a network within":      {"kind: sip", "kind: sip, sources: [203.0.113.9]", `f.yaml:5: targets[0].sources[0]: "203.0.113.9" lies within 203.0.113.0/24 of trunks[0]: calls from there are those of agent only`},
+		"a network within":      {"kind: sip", "kind: sip, sources: [203.0.113.9]", `f.yaml:5: targets[0].sources: 203.0.113.9/32 lies within 203.0.113.0/24 of trunks[0]: calls from there are not those of trunks[0]`},
 		"within, with a user":   {"kind: sip", "kind: sip, sources: [203.0.113.9], call_auth: {username: u, password_env: PW}", ""},
 		"within its own":        {"203.0.113.0/24", "203.0.113.0/24, 203.0.113.9", ""},
 		"codecs, no G.711":      {"kind: sip", "kind: sip, codecs: [opus, G722]", "f.yaml:5: targets[0].codecs: has none of PCMU, PCMA, which calls of carrier have"},

@@ -12,9 +12,6 @@ import (
 // sampleNumbers is an expression as it should be written.
 const sampleNumbers = `"^\\+1507[0-9]{7}$"`
 
-// everyNumber is what to write for a lone *.
-const everyNumber = `write ".*" for every number`
-
 // twiceEscaped is what to do about a \ in double quotes.
 const twiceEscaped = `in double quotes each \ is written twice`
 
@@ -28,7 +25,7 @@ func parseRegexp(t string) (*Numbers, complaint) {
 		return nil, likeValue("is a pattern of Asterisk, and this is a regular expression", fromDialplan(t))
 	}
 	if t == "*" {
-		return nil, refuse("is not a regular expression", everyNumber)
+		return nil, refuse("is not a regular expression", `write ".*" for every number`)
 	}
 	tree, err := syntax.Parse(t, syntax.Perl)
 	if err != nil {

@@ -201,7 +201,7 @@ func (l *loader) syntax(err error, data []byte) {
 		remedy = "write &" + m[1] + " before the value that *" + m[1] +
 			" stands for, or put a text that begins with * in quotes"
 	} else if strings.Contains(text, "alphabetic or numeric character") { // of an alias
-		remedy = "put a text that begins with * or & in quotes; " + everyNumber
+		remedy = `put a text that begins with * or & in quotes; ".*" is every number`
 	} else if line > 0 && line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t")) {
 		remedy = "indent this line by spaces: YAML takes no tabs"
 	} else if strings.Contains(text, "escape character") || strings.Contains(text, "hexdecimal") {

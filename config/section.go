@@ -53,18 +53,15 @@ func (v value) section(t reflect.Type) section {
 }
 
 // below says which sections within this one have a key; "": there is none.
-func (s section) below(name string) string {
-	var under []string
+func (s section) below(name string) (remedy string) {
+	link := "write it below "
 	for _, k := range s.keys {
 		t, nested := sectionType(k.field.Type)
 		if nested && slices.ContainsFunc(keysOf(t), func(k key) bool { return slices.Contains(k.names(), name) }) {
-			under = append(under, k.name)
+			remedy, link = remedy+link+k.name, " or "
 		}
 	}
-	if under == nil {
-		return ""
-	}
-	return "write it below " + strings.Join(under, " or ")
+	return remedy
 }
 
 // sub reads a mapping within the section; absent, it is one without keys.
@@ -112,8 +109,7 @@ func (s section) list(key string) []value {
 		return nil
 	}
 	if v.node.Kind != yaml.SequenceNode {
-		v.fail("must be a list, not "+kindName(v.node),
-			cmp.Or(hint(v.path+"{}"), `write "[a, b]", or one "- a" for each line`))
+		v.fail("must be a list, not "+kindName(v.node), cmp.Or(hint(v.path+"{}"), `write "[a, b]", or one "- a" for each line`))
 		return nil
 	}
 	all := make([]value, len(v.node.Content))

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -131,8 +130,9 @@ func (v value) template(use templateUse) (*template.Template, string, bool) {
 	return t, sample, true
 }
 
-// undotted is what text/template says of a field without its dot: it takes the name for that of a function.
-var undotted = regexp.MustCompile(`^function "([A-Za-z]+)" not defined`)
+// undotted is a field without its dot, which text/template takes for a function.
+var undotted = regexp.MustCompile(
+	`(?i)^function "((?:SIP)?CallID|To|From|Prepare|Header|Diversion|Direction|Trunk|Target|Route|Row|Lead|Agent)" not defined`)
 
 // templateRemedy says what to do about a template that can't be parsed.
 func (s scalar) templateRemedy(err error) string {
@@ -143,11 +143,7 @@ func (s scalar) templateRemedy(err error) string {
 		return "write plain quotes in place of the typographic ones"
 	}
 	if name := undotted.FindStringSubmatch(err.Error()); name != nil {
-		for f := range reflect.TypeFor[template.Vars]().Fields() {
-			if strings.EqualFold(f.Name, name[1]) {
-				return "write ." + f.Name + ", with a dot before it, like {{.Prepare.CallID}} or {{.To.Number}}"
-			}
-		}
+		return "write ." + name[1] + ", with a dot before it, like {{.Prepare.CallID}} or {{.To.Number}}"
 	}
 	return "correct the template"
 }

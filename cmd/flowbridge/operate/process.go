@@ -69,9 +69,6 @@ type health struct {
 	Error  string `json:"error,omitempty"` // why it is not ready
 }
 
-// askAgain is how long healthcheck --wait waits between two requests.
-const askAgain = 200 * time.Millisecond
-
 // ready asks whether the server takes calls. The error says why not.
 func (c *client) ready(ctx context.Context, path string) (status int, err error) {
 	status, body, err := c.ask(ctx, http.MethodGet, path)
@@ -102,7 +99,7 @@ func Healthcheck() *cobra.Command {
 		}
 		status, err := api.ready(c.Context(), path)
 		for end := time.Now().Add(*wait); err != nil && time.Now().Before(end); status, err = api.ready(c.Context(), path) {
-			time.Sleep(askAgain)
+			time.Sleep(200 * time.Millisecond)
 		}
 		if *asJSON {
 			answer := health{Ready: err == nil, Status: status}

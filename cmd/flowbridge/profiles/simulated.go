@@ -22,9 +22,6 @@ const (
 	standInSIP = "127.0.0.1:5070"
 )
 
-// synthflow is the profile whose stand-in has another port for SIP, and whose API stands in no line of its own.
-const synthflow = "synthflow"
-
 var (
 	sipHost = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
 	apiHost = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
@@ -45,7 +42,7 @@ func (p *Profile) Simulated(at StandIn) string {
 		"WORKSPACE_ID", "demo", "sip:PROJECT_ID@", "sip:proj_4711@",
 		"sip:proj_INTERNAL_ID@", "sip:proj_4711@", "agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").
 		Replace(text)
-	if p.Name == synthflow { // its API is that of the region unless it is named
+	if p.Name == "synthflow" { // whose API is in no line of the profile
 		text = strings.Replace(text, "    prepare:\n", "    prepare:\n      api: "+at.API+"\n", 1)
 	}
 	host, _, _ := strings.Cut(at.SIP, ":")
@@ -64,7 +61,7 @@ func (p *Profile) Secret() string {
 // SimulatedFile is a whole configuration for a profile's stand-in, with the commands that it needs as comments.
 func (p *Profile) SimulatedFile() string {
 	at := StandIn{API: standInAPI, SIP: standInSIP, Secret: p.Name + ".secret", CA: p.Name + ".pem"}
-	if p.Name == synthflow {
+	if p.Name == "synthflow" {
 		at.SIP = "127.0.0.1:32681"
 	}
 	text := p.Simulated(at)

@@ -3,7 +3,6 @@ package provision
 import (
 	"bufio"
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -94,7 +93,7 @@ func (b *firstConfig) run(c *cobra.Command) error {
 		out: c.OutOrStdout(), dryRun: b.dryRun, allowed: func() (bool, error) { return true, nil },
 	})
 	if err == nil && secret != "" {
-		err = writeSecret(b.secret, secret)
+		err = os.WriteFile(b.secret, []byte(secret+"\n"), 0o600)
 	}
 	if err != nil {
 		return err
@@ -106,16 +105,6 @@ func (b *firstConfig) run(c *cobra.Command) error {
 func (b *firstConfig) lacksSecret() bool {
 	_, err := os.Stat(b.secret)
 	return err != nil && profiles.SecretFile.MatchString(b.profile.YAML)
-}
-
-// writeSecret makes a file that only this user can read.
-func writeSecret(name, secret string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(secret + "\n")
-	return errors.Join(err, f.Close())
 }
 
 // withoutVariables is an environment in which each variable is set: serve may have another one than this command.
@@ -170,12 +159,8 @@ func (b *firstConfig) additions() []addition {
 }
 
 // sourcesText are the sources of a trunk, and this machine.
-func sourcesText(sources ...netip.Prefix) string {
-	all := cli.Joined(sources)
-	if all != "" {
-		all += ", "
-	}
-	return "sources: [" + all + "local]   # local: this machine, for test calls\n"
+func sourcesText(all ...config.Source) string {
+	return "sources: [" + cli.Joined(append(all, config.Source{})) + "]   # local: this machine, for test calls\n"
 }
 
 // targets are the elements of the profile's list, with the values of the account.
@@ -212,7 +197,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	}
 	line("\nThe firewall (nftables, in a chain of hook input; for clouds see docs/guides/cloud.md):")
 	for _, s := range b.source {
-		line("    %s saddr %s udp dport %d accept", family(s), s, cfg.SIP.Listen[0].AddrPort.Port())
+		line("    %s saddr %s udp dport %d accept", family(s.Prefix), s, cfg.SIP.Listen[0].AddrPort.Port())
 	}
 	line("    udp dport %d-%d accept", cfg.Media.PortLow, cfg.Media.PortHigh)
 	line("\nThen check it, start it, and call it from this machine:")

@@ -3,12 +3,11 @@ package provision
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
-	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ const exampleNumber = "+15075785607"
 // answers are those to the questions.
 type answers struct {
 	trunk, platform, country, number, advertise string
-	source                                      []netip.Prefix // besides this machine
+	source                                      []config.Source // besides this machine
 	profile                                     profiles.Profile
 	region                                      config.Region // zero: the platform has none
 }
@@ -47,9 +46,6 @@ type question struct {
 	take       func(a *answers, text string) error
 }
 
-// regionFlag is the question that only platforms with regions have.
-const regionFlag = "region"
-
 var questions = []question{
 	{
 		flag: "trunk", asks: "where calls come from: carrier or pbx", standard: trunkCarrier,
@@ -57,7 +53,7 @@ var questions = []question{
 	},
 	{flag: "source", asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas or blanks between", take: takeSources},
 	{flag: "platform", asks: "platform: " + strings.Join(profiles.Names(), ", "), take: takePlatform},
-	{flag: regionFlag, asks: "region of the account at Synthflow or Vapi: global, us or eu", optional: true, take: takeRegion},
+	{flag: "region", asks: "region of the account at Synthflow or Vapi: global, us or eu", optional: true, take: takeRegion},
 	{
 		flag: "country", asks: "country code for numbers without one, like 1 or 49", optional: true,
 		take: matching(`^([1-9][0-9]{0,2})?$`, "write a country code, one to three digits",
@@ -103,19 +99,12 @@ func takePlatform(a *answers, text string) error {
 // takeRegion takes a region of the platform, the first one where none is named.
 func takeRegion(a *answers, text string) error {
 	all := config.RegionsOf(a.platform)
-	for _, r := range all {
-		if text == "" || text == r.Name {
-			a.region = r
-			return nil
-		}
+	if i := slices.IndexFunc(all, func(r config.Region) bool { return text == "" || text == r.Name }); i >= 0 {
+		a.region = all[i]
+	} else if text != "" {
+		return errors.New("write one of " + cmp.Or(strings.Join(config.RegionNames(all), ", "), "those of a platform that has regions"))
 	}
-	switch {
-	case text == "":
-		return nil
-	case all == nil:
-		return fmt.Errorf("%s has no regions", a.platform)
-	}
-	return errors.New("write one of " + strings.Join(config.RegionNames(all), ", "))
+	return nil
 }
 
 func takeSources(a *answers, text string) error {
@@ -128,7 +117,7 @@ func takeSources(a *answers, text string) error {
 		if err != nil {
 			return fmt.Errorf("%q is no network: write one like 203.0.113.0/24, or an address", one)
 		}
-		a.source = append(a.source, p)
+		a.source = append(a.source, config.Source{Prefix: p})
 	}
 	return nil
 }
@@ -138,8 +127,7 @@ func takeSources(a *answers, text string) error {
 func ask(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]string) (a answers, err error) {
 	for _, q := range questions {
 		f := c.Flags().Lookup(q.flag)
-		if q.flag == regionFlag && terminal && !f.Changed {
-			all := config.RegionsOf(a.platform)
+		if all := config.RegionsOf(a.platform); q.flag == "region" && terminal && !f.Changed {
 			if all == nil {
 				continue
 			}
@@ -201,8 +189,7 @@ func (a *answers) askValues(c *cobra.Command, in *bufio.Reader, terminal bool, v
 		}
 	}
 	if terminal && slices.ContainsFunc(words, func(word string) bool { return values[word] == "" }) {
-		where, _, _ := strings.Cut(a.profile.Replace(), ". ")
-		fmt.Fprintf(c.OutOrStdout(), "from your account: %s\n", where)
+		fmt.Fprintf(c.OutOrStdout(), "from your account: %s\n", strings.SplitN(a.profile.Replace(), ". ", 2)[0])
 	}
 	for _, word := range words {
 		var value string
@@ -239,20 +226,16 @@ func (a *answers) askSecret(c *cobra.Command, in *bufio.Reader, file string) (st
 		if line = strings.TrimSpace(line); line == "" {
 			return "", nil
 		}
-		if _, err := config.SecretFromEnv("SECRET", func(string) (string, bool) { return line, true }); err != nil {
-			fmt.Fprintf(c.OutOrStdout(), "%v\n", err)
-			continue
+		if _, err = config.SecretFromEnv("SECRET", func(string) (string, bool) { return line, true }); err == nil {
+			return line, nil
 		}
-		return line, nil
+		fmt.Fprintf(c.OutOrStdout(), "%v\n", err)
 	}
 }
 
 // hideInput keeps a terminal from showing what is typed until show is called, or a signal ends the process.
 func hideInput(in io.Reader) (show func()) {
-	file, ok := in.(*os.File)
-	if !ok {
-		return func() {}
-	}
+	file, _ := in.(*os.File) // that of nil is none
 	fd := int(file.Fd())
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil { // it is no terminal
@@ -260,18 +243,9 @@ func hideInput(in io.Reader) (show func()) {
 	}
 	quiet := *was
 	quiet.Lflag = quiet.Lflag&^unix.ECHO | unix.ECHONL
-	_ = unix.IoctlSetTermios(fd, unix.TCSETS, &quiet) // it has just been read
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
-	show = func() {
-		signal.Stop(signals)
-		_ = unix.IoctlSetTermios(fd, unix.TCSETS, was)
-	}
-	go func() {
-		if s, ok := (<-signals).(unix.Signal); ok {
-			show()
-			_ = unix.Kill(os.Getpid(), s)
-		}
-	}()
-	return func() { show(); close(signals) }
+	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, was) } // it has just been read
+	ctx, free := cli.Interruptible(context.Background())
+	ignore := context.AfterFunc(ctx, func() { restore(); os.Exit(cli.ExitFailed) })
+	_ = unix.IoctlSetTermios(fd, unix.TCSETS, &quiet)
+	return func() { ignore(); free(); restore() }
 }
