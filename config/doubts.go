@@ -216,8 +216,7 @@ func (d *doubts) within() {
 	}
 }
 
-// codecs are lists that have no codec in common with a trunk whose calls come to them. The two laws of G.711 are changed
-// into each other.
+// codecs are lists without a codec of a trunk whose calls come to them. The two laws of G.711 count as one.
 func (d *doubts) codecs() {
 	g711 := func(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
 	for i := range d.cfg.Routes {

@@ -109,7 +109,8 @@ func (s section) list(key string) []value {
 		return nil
 	}
 	if v.node.Kind != yaml.SequenceNode {
-		v.fail("must be a list, not "+kindName(v.node), cmp.Or(hint(v.path+"{}"), `write "[a, b]", or one "- a" for each line`))
+		v.fail("must be a list, not "+kindName(v.node),
+			cmp.Or(hint(v.path+"{}"), `write "[a, b]", or one "- a" for each line`))
 		return nil
 	}
 	all := make([]value, len(v.node.Content))

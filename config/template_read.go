@@ -131,8 +131,7 @@ func (v value) template(use templateUse) (*template.Template, string, bool) {
 }
 
 // undotted is a field without its dot, which text/template takes for a function.
-var undotted = regexp.MustCompile(
-	`(?i)^function "((?:SIP)?CallID|To|From|Prepare|Header|Diversion|Direction|Trunk|Target|Route|Row|Lead|Agent)" not defined`)
+var undotted = regexp.MustCompile(`(?i)^function "(\w*CallID|To|From|Prepare|Header|Trunk|Row|Lead|Agent)" not defined`)
 
 // templateRemedy says what to do about a template that can't be parsed.
 func (s scalar) templateRemedy(err error) string {

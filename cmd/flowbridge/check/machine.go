@@ -139,8 +139,8 @@ func (m machine) mortal(cfg *config.Config) error {
 	return m.outlives(kernel.Dir(cfg.Media.Listen[0].Addr, cfg.Media.PortLow), kernel.OldDir(cfg.Media.PortLow))
 }
 
-// media says what would relay RTP if this user ran the service, and if not the kernel, why. For another machine it is the
-// setting.
+// media says what would carry RTP if this user ran the service, and if not the kernel, why. For another machine it is
+// the setting.
 func (m machine) media(cfg *config.Config) string {
 	if cfg.Media.Engine == config.EngineUserspace || m.elsewhere {
 		return cfg.Media.Engine

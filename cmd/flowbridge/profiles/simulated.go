@@ -38,8 +38,8 @@ func (p *Profile) Simulated(at StandIn) string {
 	text := SecretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
 	text = sipHost.ReplaceAllString(text, "@"+at.SIP+`$1"`)
 	text = apiHost.ReplaceAllString(text, at.API+"/")
-	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "SIP_USER", platform.DefaultUser, "MODEL_ID", "demo-agent",
-		"WORKSPACE_ID", "demo", "sip:PROJECT_ID@", "sip:proj_4711@",
+	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "SIP_USER", platform.DefaultUser, "MODEL_ID",
+		"demo-agent", "WORKSPACE_ID", "demo", "sip:PROJECT_ID@", "sip:proj_4711@",
 		"sip:proj_INTERNAL_ID@", "sip:proj_4711@", "agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").
 		Replace(text)
 	if p.Name == "synthflow" { // whose API is in no line of the profile

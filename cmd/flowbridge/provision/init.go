@@ -171,7 +171,8 @@ func (b *firstConfig) targets() (all []string) {
 		text = strings.ReplaceAll(text, word, value)
 	}
 	if all := config.RegionsOf(b.platform); all != nil {
-		text = strings.NewReplacer("region: "+all[0].Name, "region: "+b.region.Name, "@"+all[0].SIP, "@"+b.region.SIP).Replace(text)
+		text = strings.NewReplacer("region: "+all[0].Name, "region: "+b.region.Name, "@"+all[0].SIP, "@"+b.region.SIP).
+			Replace(text)
 	}
 	text = profiles.SecretFile.ReplaceAllString(text, strings.ReplaceAll(yamlText(b.secret), "$", "$$"))
 	if b.trunk == trunkPBX && b.number != "" { // the agent has one number; the PBX dials extensions

@@ -102,7 +102,7 @@ func takeRegion(a *answers, text string) error {
 	if i := slices.IndexFunc(all, func(r config.Region) bool { return text == "" || text == r.Name }); i >= 0 {
 		a.region = all[i]
 	} else if text != "" {
-		return errors.New("write one of " + cmp.Or(strings.Join(config.RegionNames(all), ", "), "those of a platform that has regions"))
+		return errors.New("write one of its regions: " + cmp.Or(strings.Join(config.RegionNames(all), ", "), "it has none"))
 	}
 	return nil
 }

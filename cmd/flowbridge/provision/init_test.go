@@ -30,7 +30,7 @@ func TestInitAsks(t *testing.T) {
 		},
 		{
 			"\n203.0.113.0/24 198.51.100.0/24, local\nsynthflow\nasia\neu\n\n\n\nagent_1\nworkspace_1\n\"key\"\nkey 1\nkey-1\n", 0,
-			[]string{"region of the account: global, us, eu [global]: ", "write one of global, us, eu", "the editor of the agent shows it", "without quotes", "in one line", "!printf", "!key-1", "takes it with `flowbridge reload`"},
+			[]string{"region of the account: global, us, eu [global]: ", "write one of its regions: global, us, eu", "the editor of the agent shows it", "without quotes", "in one line", "!printf", "!key-1", "takes it with `flowbridge reload`"},
 			[]string{"sources: [203.0.113.0/24, 198.51.100.0/24, local]", "region: eu", "@sip.eu.synthflow.ai:32681"},
 		},
 		{

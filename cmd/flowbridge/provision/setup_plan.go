@@ -40,7 +40,8 @@ func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	var all []addition
 	if newTrunk {
 		source, _ := sourceOf(u.trunkSource) // it was checked
-		all = append(all, addition{"trunks", fmt.Sprintf("name: %s\n%s", yamlText(trunk), sourcesText(config.Source{Prefix: source}))})
+		text := "name: " + yamlText(trunk) + "\n" + sourcesText(config.Source{Prefix: source})
+		all = append(all, addition{"trunks", text})
 	}
 	there, err := u.targetThere(cfg, model)
 	if err != nil {
