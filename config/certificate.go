@@ -19,8 +19,8 @@ type Certificate struct {
 
 const endsSoon = 14 * 24 * time.Hour
 
-// Certificates reads the certificates that peers are shown, and judges their time. It leaves out what can't be read: the
-// errors of the file, or the log, have it.
+// Certificates reads the certificates that peers are shown, and judges their time. It leaves out what can't be read:
+// the errors of the file, or the log, have it.
 func (c *Config) Certificates(now time.Time) (all []Certificate) {
 	add := func(key, file, private string) {
 		pair, err := tls.LoadX509KeyPair(file, private)
@@ -30,7 +30,8 @@ func (c *Config) Certificates(now time.Time) (all []Certificate) {
 		one := Certificate{Key: key, File: file, Leaf: pair.Leaf}
 		from, until := pair.Leaf.NotBefore.UTC(), pair.Leaf.NotAfter.UTC()
 		if one.Refused = now.Before(from) || now.After(until); one.Refused {
-			one.Problem = fmt.Sprintf("is valid from %s to %s: peers refuse it now", from.Format(time.RFC3339), until.Format(time.RFC3339))
+			one.Problem = fmt.Sprintf("is valid from %s to %s: peers refuse it now",
+				from.Format(time.RFC3339), until.Format(time.RFC3339))
 		} else if until.Sub(now) < endsSoon {
 			one.Problem = fmt.Sprintf("ends at %s: peers refuse it from then on", until.Format(time.RFC3339))
 		}
@@ -47,8 +48,8 @@ func (c *Config) Certificates(now time.Time) (all []Certificate) {
 	return all
 }
 
-// certificates are ones that peers refuse, or will soon, and one for another name than the advertised one. An advertised
-// address says nothing: few certificates have one, and peers are given the name.
+// certificates are ones that peers refuse, or will soon, and one for another name than the advertised one. An
+// advertised address says nothing: few certificates have one, and peers are given the name.
 func (d *doubts) certificates() {
 	name := d.cfg.SIP.Advertise
 	_, notAddress := netip.ParseAddr(name)
@@ -56,7 +57,10 @@ func (d *doubts) certificates() {
 		if c.Problem != "" {
 			d.warnOf(c.Key, c.Problem, "write a valid one to the same files: they are read again by themselves")
 			d.all[len(d.all)-1].Refused = c.Refused
-		} else if err := c.Leaf.VerifyHostname(name); err != nil && c.Key == "sip.tls.cert" && name != "" && notAddress != nil && !findsAddress(name) {
+			continue
+		}
+		named := c.Key == "sip.tls.cert" && name != "" && notAddress != nil && !findsAddress(name)
+		if err := c.Leaf.VerifyHostname(name); named && err != nil {
 			d.warnOf(c.Key, strings.TrimPrefix(err.Error(), "x509: ")+", as sip.advertise says",
 				"advertise a name of the certificate, or take a certificate for the advertised one")
 		}

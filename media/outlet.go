@@ -100,8 +100,8 @@ func (o *outlet) end(s *stream, now time.Duration) {
 	o.edge, o.lateTil = uint16(s.top), now+overtaken
 }
 
-// fold makes a telephone-event that came beside the source the next packet of the stream: the shift turns what it writes
-// into pkt into the right numbers. The packets of a key have one timestamp (RFC 4733 §2.2.2).
+// fold makes a telephone-event that came beside the source the next packet of the stream: the shift turns what it
+// writes into pkt into the right numbers. The packets of a key have one timestamp (RFC 4733 §2.2.2).
 func (o *outlet) fold(h packet.Header, pkt []byte, s *stream, now time.Duration) {
 	o.begin(s, now)
 	if id := idOf(h); id != o.folded {

@@ -172,8 +172,8 @@ func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	return src == l.Recent() || (l.Admits(src, w.now) && (l.Mode() != latch.Off || !ep.relay.own(src)))
 }
 
-// isBeside reports whether a packet is a telephone-event that the side sends beside its stream, with an SSRC of its own,
-// as some gateways do.
+// isBeside reports whether a packet is a telephone-event that the side sends beside its stream, with an SSRC of its
+// own, as some gateways do.
 func (ep *endpoint) isBeside(src netip.AddrPort, h packet.Header) bool {
 	p := &ep.relay.party[ep.side]
 	return h.SSRC != p.rtp.SSRC() && p.named.Events.Has(h.PayloadType) && (src == p.rtp.Source() || src == p.rtp.Recent())

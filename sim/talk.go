@@ -21,7 +21,9 @@ func (s *Agent) answer(c *Incoming, media remoteMedia) {
 		return
 	}
 	defer st.close()
-	st.repeat(&echoQueue{delay: cmp.Or(s.opts.EchoDelay, s.opts.AnswerAfter), waits: s.opts.EchoDelay == 0, codec: media.codec})
+	st.repeat(&echoQueue{
+		delay: cmp.Or(s.opts.EchoDelay, s.opts.AnswerAfter), waits: s.opts.EchoDelay == 0, codec: media.codec,
+	})
 
 	res := s.sip.response(c.req, sip.StatusOK, "OK", c.answer)
 	c.update(func(seen *AgentCall) { seen.Status, seen.Reason, seen.AnsweredAt = sip.StatusOK, "OK", time.Now() })

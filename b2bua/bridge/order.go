@@ -18,7 +18,9 @@ import (
 type OrderError struct {
 	Problem string
 	Remedy  string
-	Code    int // 403: it is not permitted. 400: it can't be read. 404: it leads to nowhere. 409: it has ended before its end. 0: not now
+	// Code is 403 if it is not permitted, 400 if it can't be read, 404 if it leads to nowhere, 409 if it ended before all
+	// of it was done, and 0 if it is not the time.
+	Code int
 }
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
@@ -126,8 +128,8 @@ const maxOrderedDigits = 32
 // keys can be pressed.
 const keys = "0123456789*#ABCD"
 
-// Press presses keys for an operator: as telephone-events (RFC 4733), or as INFO where the side has none, or is a platform
-// that wants INFO. result gets what becomes of them.
+// Press presses keys for an operator: as telephone-events (RFC 4733), or as INFO where the side has none, or is a
+// platform that wants INFO. result gets what becomes of them.
 func (b *Bridge) Press(d DigitsRequest, result chan<- error) error {
 	to := b.Call.Half(d.Side)
 	switch {

@@ -94,8 +94,8 @@ func (r *Relays) add(request relayed) (ref int) {
 	return r.last
 }
 
-// Open counts the requests that have no answer yet, and the keys of a side that wait. Keys of an order are not counted: an
-// upgrade ends the order.
+// Open counts the requests that have no answer yet, and the keys of a side that wait. Keys of an order are not counted:
+// an upgrade ends the order.
 func (r *Relays) Open() int {
 	n := len(r.open)
 	for _, p := range slices.Concat(r.keys[media.SideA].pressed, r.keys[media.SideB].pressed) {

@@ -10,13 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 type actor struct {
@@ -425,23 +423,6 @@ func (a *actor) givesUp() {
 		a.learn(m)
 	}
 	a.acks(a.answers[len(a.answers)-1], "")
-}
-
-func (a *actor) hangsUpOn(far *actor, fields []string) {
-	a.w.t.Helper()
-	a.play(a.name + ": says BYE ; gets 200\n" + far.name + ": gets BYE ; says 200")
-	a.hungUp(fields)
-}
-
-// hungUp wants a record that says that it has hung up.
-func (a *actor) hungUp(fields []string) {
-	a.w.t.Helper()
-	a.over = true
-	why, by := cause.CallerHangup, record.EndedByCaller
-	if a.d == nil {
-		why, by = cause.AgentHangup, record.EndedByAgent
-	}
-	a.wantFields(a.w.wantRecord(record.DispositionAnswered, why, by), fields)
 }
 
 func (a *actor) hears(want string) {

@@ -172,3 +172,20 @@ func must(tb testing.TB, err error) {
 		tb.Fatal(err)
 	}
 }
+
+func (a *actor) hangsUpOn(far *actor, fields []string) {
+	a.w.t.Helper()
+	a.play(a.name + ": says BYE ; gets 200\n" + far.name + ": gets BYE ; says 200")
+	a.hungUp(fields)
+}
+
+// hungUp wants a record that says that it has hung up.
+func (a *actor) hungUp(fields []string) {
+	a.w.t.Helper()
+	a.over = true
+	why, by := cause.CallerHangup, record.EndedByCaller
+	if a.d == nil {
+		why, by = cause.AgentHangup, record.EndedByAgent
+	}
+	a.wantFields(a.w.wantRecord(record.DispositionAnswered, why, by), fields)
+}

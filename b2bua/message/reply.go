@@ -9,8 +9,8 @@ import (
 
 // Reply makes a response to a request whose To has a tag (RFC 3261 section 8.2.6), with
 // these headers more. It has the request's own headers, which do not change any more,
-// except for the topmost Via where that gets the request's source (RFC 3581 section 4). Record-Route is for answers that
-// make a dialog (RFC 3261 section 20, table 3).
+// except for the topmost Via where that gets the request's source (RFC 3581 section 4). Record-Route is for answers
+// that make a dialog (RFC 3261 section 20, table 3).
 func Reply(req *sip.Request, code int, reason string, body []byte, headers ...sip.Header) *sip.Response {
 	var room [maxUsual]sip.Header
 	all := room[:0]

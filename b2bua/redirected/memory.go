@@ -85,7 +85,8 @@ func (c *Call) Given(id string) bool {
 	return id != "" && slices.Contains([]string{c.ID, c.SIPCallID, c.SynthflowCallID}, id)
 }
 
-// find gives the call with an id. A call that was given the id comes before calls whose callers wrote it. The error is ErrUnknownCall or ErrSeveralCalls.
+// find gives the call with an id. A call that was given the id comes before calls whose callers wrote it. The error is
+// ErrUnknownCall or ErrSeveralCalls.
 func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

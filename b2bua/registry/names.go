@@ -38,7 +38,8 @@ func (n *names[C]) forget(c C) {
 	delete(n.of, c)
 }
 
-// Rank says who has written a further id of a call. An id that callers write finds no call that has it of a higher rank.
+// Rank says who has written a further id of a call. An id that callers write finds no call that has it of a higher
+// rank.
 type Rank int
 
 // The ranks, the highest first.

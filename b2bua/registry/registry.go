@@ -4,9 +4,9 @@
 // # Decisions
 //
 // Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. Ids rank by who can be talked into
-// them: our own, those of our INVITEs and of platforms, those that callers write. An id that two calls claim at one rank
-// finds both, so a hook gets neither. They are kept only where a hook is configured.
-// TestNamesAreBounded, and TestFindNamed and TestNoNamesWithoutHooks in calltest.
+// them: our own, those of our INVITEs and of platforms, those that callers write. An id that two calls claim at one
+// rank finds both, so a hook gets neither. They are kept only where a hook is configured. TestNamesAreBounded, and
+// TestFindNamed and TestNoNamesWithoutHooks in calltest.
 package registry
 
 import (
@@ -50,8 +50,9 @@ type Registry[C comparable, L Leg[C]] struct {
 // New makes an empty registry.
 func New[C comparable, L Leg[C]]() *Registry[C, L] {
 	return &Registry[C, L]{
-		legs: map[string]L{}, merged: map[string]L{}, calls: map[string]C{}, names: [ranks]names[C]{newNames[C](), newNames[C]()},
-		gone: leg.NewMemory(),
+		legs: map[string]L{}, merged: map[string]L{}, calls: map[string]C{},
+		names: [ranks]names[C]{newNames[C](), newNames[C]()},
+		gone:  leg.NewMemory(),
 	}
 }
 

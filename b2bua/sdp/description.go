@@ -213,8 +213,8 @@ func (d *Description) readAddress(port string) error {
 	return nil
 }
 
-// reaches returns ErrNetwork or ErrFamily if our media can't go to the address of a stream (RFC 8866 section 5.7). It takes a
-// host name and the addresses that mean hold: the RTP shows where to send.
+// reaches returns ErrNetwork or ErrFamily if our media can't go to the address of a stream (RFC 8866 section 5.7). It
+// takes a host name and the addresses that mean hold: the RTP shows where to send.
 func (p Accept) reaches(session, stream string) error {
 	value, own := valueOf(stream, 'c')
 	if !own {

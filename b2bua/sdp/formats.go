@@ -312,9 +312,9 @@ func inStep(formats []Format) []Format {
 // maxFormer bounds what a peer that lists ever new clocks has kept: two kinds, with the clocks that codecs have.
 const maxFormer = 8
 
-// Following adds the telephone-events and comfort noise of the side's last description that the new one leaves out. They
-// may come back at any time (RFC 3264 section 8.3.2): music on hold lists one codec. Formats in asked were offered and
-// declined, so they are gone. At most maxFormer are kept.
+// Following adds the telephone-events and comfort noise of the side's last description that the new one leaves out.
+// They may come back at any time (RFC 3264 section 8.3.2): music on hold lists one codec. Formats in asked were offered
+// and declined, so they are gone. At most maxFormer are kept.
 func (d *Description) Following(before *Description, asked []Format) *Description {
 	if before == nil {
 		return d

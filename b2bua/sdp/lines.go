@@ -134,8 +134,8 @@ func attributeCounts(key, value []byte, section int) bool {
 	return passesOn(key) && !badPacketTime(key, value)
 }
 
-// isMapping reports whether a value of a=rtpmap is a codec, its clock and its channels (RFC 8866 section 6.6). Some peers
-// leave the clock out.
+// isMapping reports whether a value of a=rtpmap is a codec, its clock and its channels (RFC 8866 section 6.6). Some
+// peers leave the clock out.
 func isMapping(value []byte) bool {
 	name, rest, hasClock := bytes.Cut(value, []byte("/"))
 	clock, channels, _ := bytes.Cut(rest, []byte("/"))

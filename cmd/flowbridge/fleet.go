@@ -88,7 +88,8 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 		if !s.Since.IsZero() {
 			since = s.Since.Format(time.RFC3339)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), cli.OrDash(s.Node), s.Epoch, since, lease, s.Protected, s.Unprotected)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%d\n", cli.Shown(s.Seat), cli.OrDash(s.Node), s.Epoch, since, lease,
+			s.Protected, s.Unprotected)
 	}
 	return t.Flush()
 }

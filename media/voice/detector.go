@@ -322,7 +322,8 @@ func (d *Detector) steady(n, level int64) {
 
 // View is what is known of a side beyond its finished segments.
 type View struct {
-	Settled   time.Duration // no segment that begins before it is still to come; by the clock of Packet.Arrival, as the next three
+	// By the clock of Packet.Arrival.
+	Settled   time.Duration // no segment that begins before it is still to come
 	Until     time.Duration // all speech before it is known, unless the missing packets are only late
 	Speaking  bool          // a segment goes on
 	Since, To time.Duration // it, so far

@@ -81,11 +81,13 @@ func TestCommands(t *testing.T) {
 		},
 		"an argument beside the platform's word": {
 			"/commands", `{"name": "hold", "call": {"call_id": "Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}, "args": {"call": "customer-4712"}}`,
-			Command{IDs: []string{"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}, Argument: "customer-4712", Arguments: Arguments{Do: "hold"}}, `{"result":"support does hold"}`,
+			Command{IDs: []string{"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}, Argument: "customer-4712", Arguments: Arguments{Do: "hold"}},
+			`{"result":"support does hold"}`,
 		},
 		"an argument below the URL": {
 			"/commands?call=" + sip, `{"name": "hold", "call": {"call_id": "Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}, "args": {"call": "customer-4712"}}`,
-			Command{IDs: []string{sip}, Sure: true, Arguments: Arguments{Do: "hold"}}, `{"result":"support does hold"}`,
+			Command{IDs: []string{sip}, Sure: true, Arguments: Arguments{Do: "hold"}},
+			`{"result":"support does hold"}`,
 		},
 		"OpenAI's function by its server": {
 			"/commands", `{"call": "` + sip + `", "do": "dtmf", "digits": "12#"}`, Command{IDs: []string{sip}, Sure: true, Arguments: Arguments{Do: "dtmf", Digits: "12#"}}, `{"result":"support does dtmf"}`,

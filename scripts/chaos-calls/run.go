@@ -187,7 +187,8 @@ func (r *runner) settle(before flowbridge.Figures) (after flowbridge.Figures) {
 	}
 }
 
-// figures are the metrics, without what pools keep between calls: sockets, which are closed over minutes, and goroutines.
+// figures are the metrics, without what pools keep between calls: sockets, which are closed over minutes, and
+// goroutines.
 func (r *runner) figures() (flowbridge.Figures, error) {
 	f, err := r.admin.Metrics()
 	profile, _ := r.admin.Get("/debug/pprof/goroutine?debug=1")
@@ -199,12 +200,13 @@ func (r *runner) figures() (flowbridge.Figures, error) {
 	return f, err
 }
 
-// idleIn counts the goroutines of a profile that wait in a pool for work: their innermost function of the product is the
-// pool's loop.
+// idleIn counts the goroutines of a profile that wait in a pool for work: their innermost function of the product is
+// the pool's loop.
 func idleIn(profile string) (idle int) {
 	for stack := range strings.SplitSeq(profile, "\n\n") {
 		_, inner, _ := strings.Cut(stack, "\tflowbridge/")
-		if strings.HasPrefix(inner, "b2bua/transport.(*Turns).work+") || strings.HasPrefix(inner, "internal/coroutine.(*runner).tasks+") {
+		inner, _, _ = strings.Cut(inner, "+")
+		if inner == "b2bua/transport.(*Turns).work" || inner == "internal/coroutine.(*runner).tasks" {
 			count, _, _ := strings.Cut(stack, " @ ")
 			n, _ := strconv.Atoi(count[strings.LastIndex(count, "\n")+1:])
 			idle += n

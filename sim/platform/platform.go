@@ -79,9 +79,9 @@ func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 		p.asks = sim.NewChallenger(o.Auth)
 	}
 	agent := sim.AgentOptions{
-		Name: of.Name + "-sim", Listen: o.SIPListen, Network: o.Transport, SRTP: of.Agent.SRTP, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay,
-		RingFor: o.RingFor,
-		Fault:   o.Fault, Log: o.Log,
+		Name: of.Name + "-sim", Listen: o.SIPListen, Network: o.Transport, SRTP: of.Agent.SRTP,
+		AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay, RingFor: o.RingFor,
+		Fault: o.Fault, Log: o.Log,
 	}
 	if o.Transport == "TLS" {
 		pair, ca, err := standin.Certificate(o.SIPListen)

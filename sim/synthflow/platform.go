@@ -60,7 +60,8 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 		o.Auth.Realm = cmp.Or(o.Auth.Realm, realm)
 	}
 	server, err := standin.Open(ctx, o.HTTPListen, sim.AgentOptions{
-		Name: "synthflow-sim", Listen: o.SIPListen, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
+		Name: "synthflow-sim", Listen: o.SIPListen, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay,
+		RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

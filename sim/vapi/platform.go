@@ -56,7 +56,8 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 		return nil, err
 	}
 	server, err := standin.Open(ctx, o.HTTPListen, sim.AgentOptions{
-		Name: "vapi-sim", Listen: o.SIPListen, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
+		Name: "vapi-sim", Listen: o.SIPListen, AnswerAfter: o.AnswerAfter, EchoDelay: o.EchoDelay,
+		RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

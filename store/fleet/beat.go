@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes. Share returns the
-// smallest cap; 0: there is none.
+// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes. Share returns
+// the smallest cap; 0: there is none.
 type Admission interface {
 	Share(place, nodes int) (least int)
 	// Busy reports whether the node has calls, or took one in the last minutes.
@@ -45,7 +45,8 @@ const (
 	// left, or both would wait for each other.
 	forget = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `);
 		DELETE FROM flowbridge_registrations WHERE (holder, place) IN (SELECT holder, place FROM flowbridge_registrations
-			WHERE NOT (written_at BETWEEN clock_timestamp() - interval '15 minutes' AND clock_timestamp() + interval '1 day') FOR UPDATE SKIP LOCKED)`
+			WHERE NOT (written_at BETWEEN clock_timestamp() - interval '15 minutes' AND clock_timestamp() + interval '1 day')
+			FOR UPDATE SKIP LOCKED)`
 
 	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
 	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.

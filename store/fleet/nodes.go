@@ -56,8 +56,8 @@ func Live(members []Member) []Member {
 	return live
 }
 
-// sharing returns those of Live that share the caps with one of them. A node without calls leaves its part to the others,
-// and has for its next calls the part that it would have if all such nodes had calls, too.
+// sharing returns those of Live that share the caps with one of them. A node without calls leaves its part to the
+// others, and has for its next calls the part that it would have if all such nodes had calls, too.
 func sharing(live []Member, id string) []Member {
 	spare := slices.ContainsFunc(live, func(m Member) bool { return m.ID == id && m.Spare != "" })
 	return slices.DeleteFunc(slices.Clone(live), func(m Member) bool {

@@ -295,8 +295,10 @@ func TestAddressesAreProven(t *testing.T) {
 	listed := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:8080")}
 	nodes := map[string]*Fleet{}
 	for _, o := range []struct{ name, seat, secret string }{
-		{"a", "east", "0123456789abcdef0123456789abcdef"}, {"b", "west", "0123456789abcdef0123456789abcdef"},
-		{"c", "west", "another secret of 32 characters."}, {"d", "", ""},
+		{"a", "east", "0123456789abcdef0123456789abcdef"},
+		{"b", "west", "0123456789abcdef0123456789abcdef"},
+		{"c", "west", "another secret of 32 characters."},
+		{"d", "", ""},
 	} {
 		n := newNode(t, o.name)
 		options := n.options(url)

@@ -101,8 +101,8 @@ func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 	return members, explain(err)
 }
 
-// Find finds a node that is there by its name; its ID is empty if there is none. proven: its address is listed, or a node
-// that has the secret of this one's seat has written it. Of several with the name, it is one that is proven.
+// Find finds a node that is there by its name; its ID is empty if there is none. proven: its address is listed, or a
+// node that has the secret of this one's seat has written it. Of several with the name, it is one that is proven.
 func (f *Fleet) Find(ctx context.Context, name string, listed []netip.AddrPort) (found Member, proven bool, err error) {
 	members, err := f.Members(ctx)
 	for i := range members {

@@ -25,7 +25,8 @@ const (
 		ON CONFLICT (holder, place) DO UPDATE SET (node, bindings, written_at) =
 			(excluded.node, excluded.bindings, excluded.written_at)`
 	readBindings = `SELECT holder, place, node, bindings FROM flowbridge_registrations
-		WHERE octet_length(holder) + octet_length(place) + octet_length(node) <= 4096 AND octet_length(bindings) <= 1 << 20 AND `
+		WHERE octet_length(holder) + octet_length(place) + octet_length(node) <= 4096
+			AND octet_length(bindings) <= 1 << 20 AND `
 )
 
 // registrations are the bindings at this node that the database does not have yet.

@@ -55,7 +55,8 @@ type Seat struct {
 	vouch  []byte // key of Member.Proof, of all seats with the secret
 	print  string // as Member.SeatKey
 
-	live  map[string]bool      // calls of the seat at a standby's last heartbeat; guarded by Fleet.beating, as the next two
+	// Guarded by Fleet.beating.
+	live  map[string]bool      // calls of the seat at a standby's last heartbeat
 	ended map[string]time.Time // when they were gone
 	order []string             // the ids of ended, the first to go first
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Problems lists the words for what may be wrong with a call. ProblemsOf is the only place that says what they mean: the
-// page, the commands and the API have them from there.
+// Problems lists the words for what may be wrong with a call. ProblemsOf is the only place that says what they mean:
+// the page, the commands and the API have them from there.
 func Problems() []string { return []string{"one-way", "loss", "dead-air", "no-answer", "rescue"} }
 
 // ProblemsOf returns the problems that a record tells of; nil: none.

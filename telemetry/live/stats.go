@@ -31,7 +31,8 @@ type Stats struct {
 	PostDialDelay *Percentiles `json:"post_dial_delay_ms"`
 	Prepare       *Percentiles `json:"prepare_ms"`
 	Setup         *Percentiles `json:"setup_ms"`
-	// Loss, Jitter and MOS are also of the calls that are up. Loss is the part of the packets of both sides that did not arrive; nil without packets.
+	// Loss, Jitter and MOS are also of the calls that are up. Loss is the part of the packets of both sides that did not
+	// arrive; nil without packets.
 	Loss   *float64     `json:"loss"`
 	Jitter *Percentiles `json:"jitter_ms"`
 	MOS    *MOS         `json:"mos"`
@@ -41,7 +42,8 @@ type Stats struct {
 	Capacity Capacity `json:"capacity"`
 	// Unwritten counts the records of ended calls that wait for the disk.
 	Unwritten int `json:"unwritten"`
-	// Certificate is what is wrong with the time of a certificate that peers are shown. Empty: all are valid for 14 days or more.
+	// Certificate is what is wrong with the time of a certificate that peers are shown. Empty: all are valid for 14 days
+	// or more.
 	Certificate string `json:"certificate"`
 	// Rejected counts the requests that were refused before they became a call, Causes the calls that ended, by reason.
 	Rejected map[string]uint64 `json:"rejected"`
@@ -112,8 +114,9 @@ func (w *Watcher) Stats() Stats {
 	now := w.advance()
 	w.sample(n.Rejected)
 	s := Stats{
-		At: record.TimeOf(now), Calls: len(w.calls), Phases: w.phases, Draining: n.Draining, CallsPerSecond: w.rate.perSecond(now),
-		WindowS: int(window / time.Second), Ended: w.ended.sum, Answered: w.answered.sum,
+		At: record.TimeOf(now), Calls: len(w.calls), Phases: w.phases, Draining: n.Draining,
+		CallsPerSecond: w.rate.perSecond(now),
+		WindowS:        int(window / time.Second), Ended: w.ended.sum, Answered: w.answered.sum,
 		Decided: w.answered.sum + w.unanswered.sum, AnswerRatio: ratio(w.answered.sum, w.answered.sum+w.unanswered.sum),
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),

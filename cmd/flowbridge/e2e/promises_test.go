@@ -156,19 +156,42 @@ func (p *platforms) promisedRequests() (made string) {
 		request string
 		body    string
 	}{
-		{synthflow, []string{"synthflow", "number", "create", "--workspace-id", workspace, "--phone-number", "+15550100011"}, "POST " + p.api + "/v2/custom-numbers",
-			`{"workspace_id": "` + workspace + `", "phone_number": "+15550100011"}`},
-		{synthflow, []string{"synthflow", "number", "create", "--workspace-id", workspace, "--phone-number", "+15550100012", "--friendly-name", "Friendly Name",
-			"--trunk-username", "username", "--trunk-pwd-file", "trunk"}, "POST " + p.api + "/v2/custom-numbers",
-			`{"workspace_id": "` + workspace + `", "phone_number": "+15550100012", "friendly_name": "Friendly Name", "trunk_username": "username", "trunk_pwd": "[redacted]"}`},
-		{synthflow, []string{"synthflow", "assistant", "create", "--name", "TestName", "--phone-number", "ID", "--llm", "gpt-4o", "--language", "en-US",
-			"--prompt", "hey", "--greeting-message", "hi", "--voice-id", "qTj9lsKOMtF3uVefOvPi"}, "POST " + p.api + "/v2/assistants",
+		{
+			synthflow,
+			[]string{"synthflow", "number", "create", "--workspace-id", workspace, "--phone-number", "+15550100011"},
+			"POST " + p.api + "/v2/custom-numbers",
+			`{"workspace_id": "` + workspace + `", "phone_number": "+15550100011"}`,
+		},
+		{
+			synthflow,
+			[]string{
+				"synthflow", "number", "create", "--workspace-id", workspace, "--phone-number", "+15550100012", "--friendly-name", "Friendly Name",
+				"--trunk-username", "username", "--trunk-pwd-file", "trunk",
+			},
+			"POST " + p.api + "/v2/custom-numbers",
+			`{"workspace_id": "` + workspace + `", "phone_number": "+15550100012", "friendly_name": "Friendly Name", "trunk_username": "username", "trunk_pwd": "[redacted]"}`,
+		},
+		{
+			synthflow,
+			[]string{
+				"synthflow", "assistant", "create", "--name", "TestName", "--phone-number", "ID", "--llm", "gpt-4o", "--language", "en-US",
+				"--prompt", "hey", "--greeting-message", "hi", "--voice-id", "qTj9lsKOMtF3uVefOvPi",
+			},
+			"POST " + p.api + "/v2/assistants",
 			`{"type": "inbound", "agent": {"llm": "gpt-4o", "language": "en-US", "prompt": "hey", "greeting_message": "hi", "voice_id": "qTj9lsKOMtF3uVefOvPi"},
-			"name": "TestName", "phone_number": "ID", "voice_engine_version": "2.0"}`},
-		{vapi, []string{"vapi", "assistant", "create", "--name", "My SIP Assistant", "--first-message", "Hello {{first_name}}, you've reached me over SIP."},
-			"POST " + p.vapi + "/assistant", `{"name": "My SIP Assistant", "firstMessage": "Hello {{first_name}}, you've reached me over SIP."}`},
-		{vapi, []string{"vapi", "number", "create", "--sip-uri", uri, "--assistant-id", "ID"}, "POST " + p.vapi + "/phone-number",
-			`{"provider": "vapi", "sipUri": "` + uri + `", "assistantId": "ID"}`},
+			"name": "TestName", "phone_number": "ID", "voice_engine_version": "2.0"}`,
+		},
+		{
+			vapi,
+			[]string{"vapi", "assistant", "create", "--name", "My SIP Assistant", "--first-message", "Hello {{first_name}}, you've reached me over SIP."},
+			"POST " + p.vapi + "/assistant", `{"name": "My SIP Assistant", "firstMessage": "Hello {{first_name}}, you've reached me over SIP."}`,
+		},
+		{
+			vapi,
+			[]string{"vapi", "number", "create", "--sip-uri", uri, "--assistant-id", "ID"},
+			"POST " + p.vapi + "/phone-number",
+			`{"provider": "vapi", "sipUri": "` + uri + `", "assistantId": "ID"}`,
+		},
 	} {
 		made = p.promisedRequest(made, c.request, c.body, append(c.args, c.account...))
 	}

@@ -71,7 +71,8 @@ func healthOf(t *live.Target) string {
 			return t.Health + " (" + cli.Shown(c.Ping) + ")"
 		}
 	}
-	if e := t.LastError; e != nil && t.Health == live.HealthIdle && !t.LastAnsweredAt.After(e.At.Time) { // idle would sound well
+	// Without a call since its last failure, idle would sound well.
+	if e := t.LastError; e != nil && t.Health == live.HealthIdle && !t.LastAnsweredAt.After(e.At.Time) {
 		return fmt.Sprintf("unknown since %s, last: %s", e.At.Format("15:04"), cli.Shown(e.Text))
 	}
 	return t.Health

@@ -141,7 +141,9 @@ func (r *resource) updateCommand() *cobra.Command {
 }
 
 // sends makes a command call f with the open account, the body from its flags and the id from its argument.
-func (r *resource) sends(c *cobra.Command, f func(t things, body rest.Object, id string, show shower) error) *cobra.Command {
+func (r *resource) sends(
+	c *cobra.Command, f func(t things, body rest.Object, id string, show shower) error,
+) *cobra.Command {
 	if r.flags != nil {
 		r.flags(c)
 	}

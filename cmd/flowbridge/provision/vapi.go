@@ -145,7 +145,8 @@ func nobodyAnswers(_, number rest.Object) string {
 		}
 	}
 	return "the number has neither an assistant nor a server, so all calls to it fail, unless a server is set for the whole account; " +
-		"give it one by flowbridge vapi number update " + cli.ShellWord(text(number, "id")) + " --assistant-id ID, or --server-url URL"
+		"give it one by flowbridge vapi number update " + cli.ShellWord(text(number, "id")) +
+		" --assistant-id ID, or --server-url URL"
 }
 
 // completeVapiNumber adds --sip-user and --server-url, and checks the body.

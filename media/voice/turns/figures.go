@@ -26,7 +26,7 @@ const (
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side hears much of the other one again
-	Steady     Reason = "steady"     // a side has sound as loud as its speech whose level hardly varies: a tone, or a voice?
+	Steady     Reason = "steady"     // a side has sound as loud as its speech that hardly varies: a tone, or a voice?
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
 	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen
 	Silent     Reason = "silent"     // of the agent's first audio: it was listened to, and said nothing
@@ -166,7 +166,8 @@ func (s *State) noisy() Reason {
 		level, background := side.levels()
 		low, high := quantile(&side.Noises, side.Heard/10), quantile(&side.Noises, side.Heard*9/10)
 		switch {
-		case level-background < gapMin, side.Near*100 > side.Heard*worstMax, high-low >= varies && level-voice.Decibels(float64(high*loudnessStep)) < gapVaries:
+		case level-background < gapMin, side.Near*100 > side.Heard*worstMax,
+			high-low >= varies && level-voice.Decibels(float64(high*loudnessStep)) < gapVaries:
 			return Background
 		case side.Spoke > s.Measured/10*shareMax && s.Measured > 10*tooLittle:
 			return Ceaseless

@@ -101,8 +101,8 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 }
 
 // Look takes what else is known of a party: speech that goes on, and until when it was silent. What follows is asked of
-// the last looks of both. They change no figure, whenever they come, because speech that goes on may turn out to be noise:
-// only what is settled is judged for good.
+// the last looks of both. They change no figure, whenever they come, because speech that goes on may turn out to be
+// noise: only what is settled is judged for good.
 func (t *Talk) Look(p Party, v voice.View) {
 	side, blind := &t.s.Sides[p], blindCaller<<p
 	t.seen[p], side.Reason = v, v.Reason
@@ -231,8 +231,8 @@ func (t *Talk) settle(until time.Duration) {
 	}
 }
 
-// know notes that all speech of a party before a moment is known, and judges what can be judged now. A sound that is too
-// short for a word waits until its pause is too long for one.
+// know notes that all speech of a party before a moment is known, and judges what can be judged now. A sound that is
+// too short for a word waits until its pause is too long for one.
 func (t *Talk) know(p Party, until time.Duration) {
 	side := &t.s.Sides[p]
 	if short := side.Short; until-short.To >= within {
