@@ -19,8 +19,9 @@ type Fleet struct {
 	Caps bool `key:"caps" default:"false"`
 	// The name of this node, in its records too. No other node of the fleet has it. Default: the host name.
 	Node string `key:"node" is:"node-name"`
-	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for a ladder or a recording of another node is
-	// passed on with its token, and only to these addresses. Nodes of seats with the same secret need not be among them.
+	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for a ladder or a recording of another node
+	// is passed on with its token, and only to these addresses. Nodes of seats with the same secret need not be among
+	// them.
 	Nodes []netip.AddrPort `key:"nodes"`
 	// What has another node go on with this one's answered calls when its machine dies. Without it they end.
 	Takeover Takeover `key:"takeover"`

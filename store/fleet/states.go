@@ -47,7 +47,8 @@ const (
 	// The smallest states come first: large ones that somebody has written are left out as unreadable.
 	readStates = `SELECT left(id, 600), CASE WHEN octet_length(state) <= 1 << 20 AND total <= 1 << 28 THEN state END FROM (
 			SELECT id, state, sum(octet_length(state)) OVER (ORDER BY octet_length(state), id) AS total
-			FROM flowbridge_states AS s WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)) AS sized`
+			FROM flowbridge_states AS s
+			WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)) AS sized`
 )
 
 var errState = errors.New("not the state of a call of this seat")
