@@ -304,7 +304,8 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 	var said struct{ Call_ID, ID string }   //nolint:revive // as in JSON, in any case
 	var id string
 	var all any
-	_, _, _ = json.Unmarshal(call, &id), json.Unmarshal(call, &said), json.Unmarshal(call, &all) // it has one form of these
+	// The body has one of these forms.
+	_, _, _ = json.Unmarshal(call, &id), json.Unmarshal(call, &said), json.Unmarshal(call, &all)
 	switch inURL := queryValue(query, "call"); {
 	case inURL != "":
 		c.IDs, c.Sure, c.Argument = []string{inURL}, true, ""
