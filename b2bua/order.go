@@ -44,8 +44,8 @@ func (s *Server) Play(ctx context.Context, id string, p bridge.PlayRequest) (reg
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Sounds.Order(p) })
 }
 
-// Press presses keys towards a side of the live call with this id, and waits until those have an answer that go as
-// INFO. Its errors are those of Order.
+// Press presses keys towards a side of the live call with this id, and waits until each key that goes as INFO has its
+// answer. It returns the errors of Order.
 func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (registry.LiveCall, error) {
 	result := make(chan error, 1)
 	live, err := s.order(ctx, id, func(c *Call) error { return c.bridge.Press(d, result) })

@@ -105,8 +105,9 @@ func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side
 
 // PayloadChanges tells the relay how to change a side's payload types into the ones
 // that the other side expects. A side sends the formats that it was told and has
-// itself (RFC 3264 section 6.1); those that the other side can't use are dropped, and those
-// that it was not told pass as they come. changed says whether the changes differ from those before.
+// itself (RFC 3264 section 6.1); formats that the other side can't use are dropped, and
+// telephone-events that the side was not told of are renumbered, but not dropped. changed says whether the changes
+// differ from those before.
 func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChange, changed bool) {
 	own, to := a.Description[from], a.Description[from.Other()]
 	if own == nil || to == nil {

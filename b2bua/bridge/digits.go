@@ -144,7 +144,7 @@ type keysAsInfo struct {
 	at      time.Time   // when the next one may leave
 }
 
-// press sends keys after those that wait already.
+// press queues keys behind the ones that still wait for their side.
 func (r *Relays) press(p *pressing) error {
 	k := &r.keys[p.to.Side]
 	if len(k.pressed) >= maxOrderedDigits {

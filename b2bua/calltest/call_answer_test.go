@@ -73,7 +73,8 @@ func TestReasonPhraseBringsNoHeader(t *testing.T) {
 	})
 }
 
-// A status line may lack the space before its empty phrase (RFC 3261 section 7.2 has it): what the answer means is clear.
+// A status line may lack the space before its empty phrase (RFC 3261 section 7.2 has it): what the answer means is
+// clear.
 func TestStatusLineWithoutLastSpace(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.carrier.callsAt(w.agent, "+15075785607")

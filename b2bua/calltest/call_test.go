@@ -194,7 +194,7 @@ agent: says 200 (host=2001:db8::7) to INVITE ; gets ACK ; gets BYE ; says 200
 spare: gets INVITE ; takes (8 101)
 carrier: gets 200 ; acks ; hangs up on spare | attempts: agent bad_answer, spare
 
-== media of a caller is of the family in c=, whichever its signalling is of
+== a caller gets media of the family in its c=, also over signalling of the other family
 with: listen: ["198.51.100.1"] => listen: ["198.51.100.1", "2001:db8::1"]
 carrier: calls 15075785607 (0 101 host=2001:db8::7) ; gets 180
 agent: gets INVITE ; takes

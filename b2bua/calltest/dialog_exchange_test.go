@@ -71,7 +71,7 @@ far: silent 1m
 e: says METHOD (0 96 :40000) ; gets 200 (0 96) ; acks ; changed 96>101
 far: silent 1s ; changed 101>96
 
-== a hold that lists one codec takes no keys away: they come back (RFC 3264 section 8.3.2), also for who asked meanwhile
+== a hold that lists one codec takes no keys away: they come back (RFC 3264 section 8.3.2)
 e: says METHOD (0 96 :40000) ; gets 200 (0 96) ; acks ; says METHOD (0 :40000 sendonly) ; gets 200 (0 recvonly) ; acks ; changed 96>101
 far: silent 1s ; says METHOD (0 101 :44000) ; gets 200 (0 101) ; acks
 e: says METHOD (0 96 :40000) ; gets 200 (0 96) ; acks ; changed 96>101
@@ -94,10 +94,10 @@ e: says METHOD (8 :42000 sendonly)
 far: gets INVITE (8 101) ; takes (8)
 e: gets 200 (8) ; acks ; says METHOD (8 101 :42000) ; gets 200 (8) ; acks
 
-== our own offer to who has left the keys out has them
+== our own offer has the keys that the side left out
 e: says METHOD (0 :40000 sendonly) ; gets 200 (0) ; acks ; says INVITE ; gets 200 (0 101) ; acks late (:40000)
 
-== an upgrade and a kill keep what may come back
+== formats that may come back outlive an upgrade and a kill
 e: says METHOD (0 :40000 sendonly) ; gets 200 (0) ; acks
 server: is replaced ; restarts
 e: says METHOD (0 101 :40000) ; gets 200 (0 101) ; acks

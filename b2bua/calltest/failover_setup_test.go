@@ -54,8 +54,8 @@ carrier: gets 503 ; acks
 record: failed no_common_codec system | attempts: agent target_error, spare no_common_codec`)
 }
 
-// setup_timeout bounds the whole set-up, and so does the Expires of an INVITE (RFC 3261 section 13.3.1). Either may run out at any
-// step, and what that step began is ended.
+// setup_timeout bounds the whole set-up, and so does the Expires of an INVITE (RFC 3261 section 13.3.1). Either may run
+// out at any step, and what that step began is ended.
 func TestSetupTimeoutEverywhere(t *testing.T) {
 	stories := `
 with: ringing: on-target} => ringing: none, setup_timeout: 10s, otherwise: 504}

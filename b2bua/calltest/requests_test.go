@@ -136,7 +136,8 @@ func TestEventsToInfo(t *testing.T) {
 	})
 }
 
-// Keys that become INFO go one after the other: the next one when the last has its answer, and not closer than they are long.
+// Keys that become INFO go one after the other: the next one when the last has its answer, and not closer than they are
+// long.
 func TestKeysAsInfo(t *testing.T) {
 	tell(t, strings.Replace(transferConfig, "transfer: local", "transfer: local\n    dtmf: info", 1), `
 up: agent

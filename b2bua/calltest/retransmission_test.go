@@ -52,8 +52,8 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 	})
 }
 
-// A request under a branch that was used before is no copy if its CSeq is another one: a branch is for one request (RFC 3261 section
-// 8.1.1.7), and what the peer means by its mistake is clear. A copy of either is none.
+// A request under a branch that was used before is no copy if its CSeq is another one: a branch is for one request (RFC
+// 3261 section 8.1.1.7), and what the peer means by its mistake is clear. A copy of either is none.
 func TestBranchUsedAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()

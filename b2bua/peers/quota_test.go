@@ -61,7 +61,8 @@ func TestShare(t *testing.T) {
 	})
 }
 
-// The parts of all nodes are the limit, whatever it is. Below the number of nodes, each has one call. No limit stays none.
+// The parts of all nodes add up to the limit. With a limit below the number of nodes, each node has one call. No limit
+// stays no limit.
 func TestShareIsExact(t *testing.T) {
 	for nodes := 1; nodes <= 7; nodes++ {
 		for limit := 1; limit <= 40; limit++ {

@@ -36,8 +36,8 @@ type LiveCall struct {
 	Caller message.HeaderText // instead of Invite, in a call that is settled
 }
 
-// Given reports whether an id of the call is ours, that of our INVITE to the target, or the platform's: no caller can
-// write or guess it.
+// Given reports whether this id of the call comes from us or from the platform. A caller can neither write nor guess it.
+// The same ids have the rank Given.
 func (l *LiveCall) Given(id string) bool {
 	r := &l.Record
 	return id != "" && slices.Contains([]string{r.ID, r.TargetSIPCallID, r.SynthflowCallID}, id)

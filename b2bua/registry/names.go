@@ -38,14 +38,13 @@ func (n *names[C]) forget(c C) {
 	delete(n.of, c)
 }
 
-// Rank says who has written a further id of a call. An id that callers write finds no call that has it of a higher
-// rank.
+// Rank says who wrote a further id of a call. If several calls have an id, the call with the higher rank is found.
 type Rank int
 
 // The ranks, the highest first.
 const (
 	Given   Rank = iota // by us in our INVITE, or by the platform
-	Written             // by a caller, or by whoever configured a header of it
+	Written             // by a caller, or by a configured header
 	ranks
 )
 

@@ -3,8 +3,8 @@
 //
 // # Decisions
 //
-// Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. Ids rank by who can be talked into
-// them: our own, those of our INVITEs and of platforms, those that callers write. An id that two calls claim at one
+// Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. Ids rank by how hard they are to
+// forge: our own ids, ids of our INVITEs and of platforms, ids that callers write. An id that two calls claim at one
 // rank finds both, so a hook gets neither. They are kept only where a hook is configured. TestNamesAreBounded, and
 // TestFindNamed and TestNoNamesWithoutHooks in calltest.
 package registry

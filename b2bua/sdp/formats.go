@@ -101,8 +101,8 @@ func (d *Description) readFormats(list string) error {
 }
 
 // readMapping reads the codec of a format from its a=rtpmap, else from RFC 3551. Its
-// codec has no name if neither says it. What a static number means stays, whatever clock
-// the a=rtpmap says: many write G722/16000.
+// codec has no name if neither says it. A static number keeps its clock of RFC 3551,
+// because many peers write G722/16000.
 func (f *Format) readMapping() {
 	f.Codec = codecOf(f.Mapping)
 	if mapping := staticMapping(f.Number); mapping != "" {

@@ -26,9 +26,9 @@ func TestCDRTimes(t *testing.T) {
 	var got []string
 	for line := range strings.Lines(out.String()) {
 		words := strings.Fields(line)
-		got = append(got, strings.Join(words[len(words)-min(4, len(words)):], " "))
+		got = append(got, strings.Join(words[len(words)-min(5, len(words)):], " "))
 	}
-	want := []string{"STATUS WAITED LASTED ID", "- 503 4.0 failed", "200 0.3 7:00 short", "200 12.0 1:02:03 long"}
+	want := []string{"PROBLEMS STATUS WAITED LASTED ID", "failed - 503 4.0 failed", "- 200 0.3 7:00 short", "- 200 12.0 1:02:03 long"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q; want %q", got, want)
 	}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A certificate that peers refuse is an error of check, one that ends soon or has another name than the advertised one a
-// warning. The file is valid all the same: serve starts.
+// A certificate that peers refuse is an error of check, one that ends soon or has another name than the advertised one
+// a warning. The file is valid all the same: serve starts.
 func TestCertificates(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, tt := range map[string]struct {
