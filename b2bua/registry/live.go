@@ -36,7 +36,7 @@ type LiveCall struct {
 	Caller message.HeaderText // instead of Invite, in a call that is settled
 }
 
-// Given reports whether this id of the call comes from us or from the platform. A caller can neither write nor guess it.
+// Given reports whether this id of the call comes from us or from the platform. A caller cannot write or guess it.
 // The same ids have the rank Given.
 func (l *LiveCall) Given(id string) bool {
 	r := &l.Record
