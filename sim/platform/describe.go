@@ -138,7 +138,7 @@ var xAI = Description{
 
 var google = Description{
 	Name: "google", Title: "Google CX Agent Studio and Dialogflow, SIP trunk",
-	Source: "docs.cloud.google.com, CX documentation, concept/integration/sip-trunk, second hand on 22 November 2026; " +
+	Source: "docs.cloud.google.com, CX documentation, concept/integration/sip-trunk, read on 26 November 2026; " +
 		"no certificate of the caller is asked for",
 	Agent: Agent{
 		Transports: []string{"TLS", "TCP"}, User: e164, UserIs: "a number of the trunk, with +",

@@ -204,7 +204,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	line("\nThen check it, start it, and call it from this machine:")
 	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", cli.ShellWord(b.file))
 	line("    flowbridge call --to sip:%s@127.0.0.1", cmp.Or(b.number, exampleNumber))
-	line("\ndocs/platforms/profiles.md says what %s wants besides.", b.platform)
+	line("\nflowbridge targets profiles %s says what the platform wants besides.", b.platform)
 	_, err := c.OutOrStdout().Write([]byte(out.String()))
 	return err
 }
