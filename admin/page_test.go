@@ -44,7 +44,7 @@ func TestPageKnowsEveryPlatform(t *testing.T) {
 }
 
 // The page has a sentence for each side that a cause is looked for at. TestGenerated of the root holds causes.json.
-func TestPageKnowsEverySide(t *testing.T) {
+func TestPageKnowsEveryCause(t *testing.T) {
 	words, err := os.ReadFile("web/words.js")
 	must(t, err)
 	text, err := os.ReadFile("web/causes.json")
