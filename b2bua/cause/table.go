@@ -15,7 +15,7 @@ var table []byte
 // Entry explains a cause. Its texts are Markdown without links.
 type Entry struct {
 	Name     Cause
-	Side     string // where to look first: caller, platform, target, configuration, machine, network; none: nothing is wrong
+	Side     string // where to look first, see causes.yaml; none: nothing is wrong
 	Happened string
 	Got      string // the status that the carrier got, or how its call ended
 	Look     string // what to look at, and what to do
