@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -86,21 +87,22 @@ type cadence struct {
 	volume float64 // dBm0 of each frequency
 }
 
-// tones are the ringing tones of ITU-T E.180 Supplement 2 by country, and other tones.
+// tones are the ringing tones of ITU-T E.180 Supplement 2 by country, and other tones. Each is rendered once.
 //
 //nolint:gochecknoglobals // constant table, never modified
-var tones = map[string]cadence{
-	"eu": {hertz: []float64{425}, onOff: []int{1000, 4000}, volume: -13},
-	"us": {hertz: []float64{440, 480}, onOff: []int{2000, 4000}, volume: -19},
-	"uk": {hertz: []float64{400, 450}, onOff: []int{400, 200, 400, 2000}, volume: -16},
-	"au": {hertz: []float64{400, 425, 450}, onOff: []int{400, 200, 400, 2000}, volume: -19},
-	"fr": {hertz: []float64{440}, onOff: []int{1500, 3500}, volume: -13},
-	"jp": {hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16},
+var tones = map[string]func() *Sound{
+	"eu": sync.OnceValue(cadence{hertz: []float64{425}, onOff: []int{1000, 4000}, volume: -13}.sound),
+	"us": sync.OnceValue(cadence{hertz: []float64{440, 480}, onOff: []int{2000, 4000}, volume: -19}.sound),
+	"uk": sync.OnceValue(cadence{hertz: []float64{400, 450}, onOff: []int{400, 200, 400, 2000}, volume: -16}.sound),
+	"au": sync.OnceValue(cadence{hertz: []float64{400, 425, 450}, onOff: []int{400, 200, 400, 2000}, volume: -19}.sound),
+	"fr": sync.OnceValue(cadence{hertz: []float64{440}, onOff: []int{1500, 3500}, volume: -13}.sound),
+	"jp": sync.OnceValue(cadence{hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16}.sound),
 
-	"hold": {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}, // a short soft beep every ten seconds
+	// a short soft beep every ten seconds
+	"hold": sync.OnceValue(cadence{hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}.sound),
 	// the call is recorded (ITU-T E.180 Supplement 2)
-	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},
-	"silence": {onOff: []int{0, 1000}},
+	"beep":    sync.OnceValue(cadence{hertz: []float64{1400}, onOff: []int{400}, volume: -16}.sound),
+	"silence": sync.OnceValue(cadence{onOff: []int{0, 1000}}.sound),
 }
 
 // Tones returns the names that Tone knows: ringing tones by country or region, and hold, beep, silence.
@@ -109,11 +111,11 @@ func Tones() []string { return slices.Sorted(maps.Keys(tones)) }
 // Tone returns one of Tones. All but beep are meant to be looped: a ringing tone begins with the tone and ends with
 // its pause.
 func Tone(name string) (*Sound, bool) {
-	c, ok := tones[name]
+	tone, ok := tones[name]
 	if !ok {
 		return nil, false
 	}
-	return c.sound(), true
+	return tone(), true
 }
 
 // sound renders a cadence. Each tone fades in and out over 5 ms, so that it does not click.
@@ -123,13 +125,14 @@ func (c cadence) sound() *Sound {
 	var samples []int16
 	for i, ms := range c.onOff {
 		n := ms * Rate / 1000
+		if i%2 == 1 {
+			samples = append(samples, make([]int16, n)...)
+			continue
+		}
 		for t := range n {
 			v := 0.0
 			for _, hz := range c.hertz {
 				v += math.Sin(2 * math.Pi * hz * float64(t) / Rate)
-			}
-			if i%2 == 1 {
-				v = 0
 			}
 			v *= amplitude * min(1, float64(t)/ramp, float64(n-1-t)/ramp)
 			samples = append(samples, int16(math.Round(v)))
