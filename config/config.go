@@ -33,7 +33,7 @@ type Config struct {
 	Hooks Hooks `key:"hooks"`
 	// The local database of finished calls, and beside it the journal of live ones.
 	Store Store `key:"store"`
-	// The receivers of finished calls: their records are posted there, signed.
+	// The receivers that finished calls are posted to, signed.
 	Webhooks []webhook `key:"webhooks"`
 	// Where calls are shown besides the log and the admin API.
 	Telemetry Telemetry `key:"telemetry"`

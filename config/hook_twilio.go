@@ -24,7 +24,7 @@ type TwilioHook struct {
 	Fallback string `key:"fallback" is:"twiml"`
 	// Keeps the caller's leg unanswered until the target answers.
 	AnswerOnBridge bool `key:"answer_on_bridge" default:"false"`
-	// Has Twilio tell how a call ended: the call gets a record, and the next target where one does not take it. It needs
+	// Has Twilio tell how a call ended: the call gets a record, and another target if one does not take it. It needs
 	// url.
 	Follow bool `key:"follow" default:"false"`
 

@@ -48,7 +48,7 @@ type Prepare struct {
 	ID string `key:"id" is:"json-path"`
 	// Kind http: a sample answer for check and explain. Default: an object with just success and id.
 	Example json.RawMessage `key:"example"`
-	// How long the whole step may take, one retry included. An answer over 1 MiB, unpacked, is not used.
+	// How long the step may take, one retry included. An answer over 1 MiB is not used.
 	Timeout time.Duration `key:"timeout" default:"3s"`
 	// What happens when the step fails: next (the next target is tried) or dial (this one is dialled without an id).
 	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`

@@ -13,8 +13,8 @@ import (
 // Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC
 // 8224, SHAKEN).
 type Identity struct {
-	// The PEM file of the roots that callers' certificates must lead to. The policy administrator of the country publishes
-	// them.
+	// The PEM file of the roots that callers' certificates must lead to, as the country's policy administrator
+	// publishes them.
 	RootsFile string `key:"roots" is:"file" required:"the PEM file of the roots that callers' certificates lead to"`
 	// The only hosts that certificates are fetched from, over HTTPS: certs.example.com, or "*.example.com" for all
 	// names below it. Without a port: 443 and 8443.

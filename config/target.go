@@ -15,8 +15,8 @@ type Target struct {
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
 	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call that prepare describes.
 	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip or http"`
-	// Where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. Empty: what uri
-	// and api say. API and SIP host of another region are refused.
+	// Where the platform keeps the account: global (only synthflow), us, eu. Empty: what uri and api say. Hosts of
+	// another region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
 	// The Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the region's SIP
 	// host (sipin.synthflow.ai without region), and port 32681, or 32682 over TLS.
@@ -63,13 +63,11 @@ type Target struct {
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
-	// The networks that its own calls come from. "local": every address of this machine. Without sources and call_auth it
-	// cannot call.
+	// The networks that its own calls come from. "local": this machine. Without sources and call_auth it cannot call.
 	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its own calls must show.
 	CallAuth *Auth `key:"call_auth"`
-	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled. Its own calls come
-	// in as before.
+	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled.
 	Registrar *Registrar `key:"registrar"`
 	// What becomes of changes to a call: auto (what concerns the other side is relayed), relay (all), absorb (none).
 	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto"`

@@ -12,8 +12,8 @@ import (
 type Trunk struct {
 	// The trunk's name in routes, records and logs. No other trunk may have it.
 	Name string `key:"name" is:"trunk-name" required:"a short name for the trunk"`
-	// The networks or addresses that its SIP comes from. The longest prefix wins. "local": every address of this machine.
-	// Required without auth and certificates.
+	// The networks that its SIP comes from. The longest prefix wins. "local": this machine. Required without auth and
+	// certificates.
 	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its calls must show.
 	Auth *Auth `key:"auth"`
@@ -60,11 +60,9 @@ type Trunk struct {
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407, to calls to it and to register.
 	DialAuth *Auth `key:"dial_auth"`
-	// Where Flowbridge registers, so that the trunk's calls find it (RFC 3261 section 10). Its calls may come from there,
-	// besides sources.
+	// Where Flowbridge registers (RFC 3261 section 10). Its calls may come from there, besides sources.
 	Register *Register `key:"register"`
-	// What registers here with the credentials of auth: phones and PBXs whose address changes. Calls to the trunk go to
-	// what has registered.
+	// What registers here with the credentials of auth. Calls to the trunk go there.
 	Registrar *Registrar `key:"registrar"`
 	// The calls that POST /api/calls places over the trunk. Absent: none. It needs a uri.
 	Originate *Originate `key:"originate"`
