@@ -16,14 +16,14 @@ const (
 // Admin is the section `admin`.
 type Admin struct {
 	// The address of the admin API: an IP address and port, or a Unix socket as "unix:///run/flowbridge/admin.sock". An
-	// address that is not loopback needs token_file or tokens. The commands calls, drain and reload find the API here.
+	// address that is not loopback needs token_file or tokens. Commands find the API here.
 	Listen AdminAddress `key:"listen" default:"127.0.0.1:8080"`
 	// The file with a bearer token that may do everything. Its name in the log is token_file.
 	Token Secret `key:"token_file" later:""`
 	// Bearer tokens with a name and rights of their own. Each change is logged with the name.
 	Tokens []adminToken `key:"tokens"`
-	// What requests without a token may do that come from this machine: over loopback or the Unix socket, and not through
-	// a proxy. Default: operate where there is no token, none where there is one.
+	// What requests of this machine without a token may do: over loopback or the Unix socket, not through a proxy.
+	// Default: operate where there is no token, none where there is one.
 	Local string `key:"local" enum:"none read operate"`
 }
 

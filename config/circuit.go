@@ -9,16 +9,16 @@ import (
 // Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API that a target prepares by has one
 // of its own, with the same settings.
 type Circuit struct {
-	// How many attempts in a row must fail, over at least a second, until it is out of use. After a timeout, those that
-	// still wait count, too, unless what began later was answered. 0: it is never out of use.
+	// How many attempts in a row must fail, over at least a second, until it is out of use. A timeout also counts the
+	// calls still waiting, unless a later call was answered. 0: never.
 	Failures int `key:"failures" default:"3" max:"1000"`
 }
 
 // Ping is the section `ping` of a target or trunk.
 type Ping struct {
-	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures of them in a row without an
-	// answer, and in use again after two answers. 0: none is sent, and a call finds out. The host of uri must be the same
-	// for all calls, and what registers here gets none.
+	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures in a row without an answer,
+	// and in use again after two answers. 0: never. The host of uri must be the same for all calls; what registers here
+	// gets none.
 	Interval time.Duration `key:"interval" is:"ping-interval" default:"0"`
 }
 

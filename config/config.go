@@ -18,9 +18,8 @@ type Config struct {
 	Recording Recording `key:"recording"`
 	// WAV files by name: mono, 8000 Hz, 16-bit PCM or G.711, at most 10 minutes. Routes and the admin API play them.
 	Sounds map[string]*audio.Sound `key:"sounds"`
-	// The CSV file of the numbers that have an agent, a route, targets or values of their own, relative to the working
-	// directory. Its first line names the columns: number, perhaps route and targets, and names for templates
-	// ({{.Row.agent}}).
+	// The CSV file of numbers with a route, targets or values of their own. Its first line names the columns: number,
+	// perhaps route and targets, and names for templates ({{.Row.agent}}).
 	Numbers *Table `key:"numbers"`
 	// The carriers and PBXs that may call, and that calls may be placed to. Unknown sources get no answer.
 	Trunks []Trunk `key:"trunks"`
@@ -34,7 +33,7 @@ type Config struct {
 	Hooks Hooks `key:"hooks"`
 	// The local database of finished calls, and beside it the journal of live ones.
 	Store Store `key:"store"`
-	// The receivers of finished calls: their records are posted there, signed.
+	// The receivers that finished calls are posted to, signed.
 	Webhooks []webhook `key:"webhooks"`
 	// Where calls are shown besides the log and the admin API.
 	Telemetry Telemetry `key:"telemetry"`
@@ -81,8 +80,8 @@ type Store struct {
 	Path string `key:"path" is:"store-path" default:"flowbridge.db"`
 	// How long finished calls are kept.
 	Keep time.Duration `key:"keep" default:"90d"`
-	// How long the ladders of calls are kept: their SIP and HTTP messages, with secrets hidden, and the decisions of the
-	// call. They are in a file of their own beside the records (flowbridge-ladders.db). off, or 0: none are kept.
+	// How long the ladders of calls are kept (flowbridge-ladders.db): SIP and HTTP messages, with secrets hidden, and
+	// decisions. off, or 0: none.
 	Ladders time.Duration `key:"ladders" is:"ladders" default:"7d"`
 }
 

@@ -12,18 +12,17 @@ import (
 
 // Fleet is the section `fleet`.
 type Fleet struct {
-	// The file with the URL of the PostgreSQL database, like postgres://flowbridge:secret@db.example/flowbridge. The
-	// records of finished calls are copied there from the local database. Empty: no fleet.
+	// The file with the URL of the PostgreSQL database, like postgres://flowbridge:secret@db.example/flowbridge.
+	// Records are copied there. Empty: no fleet.
 	DSN Secret `key:"dsn_file" later:""`
 	// Whether max_calls and max_cps of trunks and targets hold for all nodes together: each node has an equal part.
 	Caps bool `key:"caps" default:"false"`
 	// The name of this node, in its records too. No other node of the fleet has it. Default: the host name.
 	Node string `key:"node" is:"node-name"`
-	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for a ladder or a recording of another node
-	// is passed on with its token, and only to these addresses. Nodes of seats with the same secret need not be among
-	// them.
+	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for another node's ladder or recording is
+	// passed on with its token only to these addresses, and to nodes of seats with the same secret.
 	Nodes []netip.AddrPort `key:"nodes"`
-	// What has another node go on with this one's answered calls when its machine dies. Without it they end.
+	// The seat, by which another node continues this one's answered calls when its machine dies. Without it they end.
 	Takeover Takeover `key:"takeover"`
 }
 

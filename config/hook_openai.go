@@ -12,8 +12,8 @@ type OpenAIHook struct {
 	Secret Secret `key:"secret_file" required:"the file with the secret"`
 	// The API key, with which calls are accepted and rejected.
 	Token Secret `key:"token_file" required:"the file with the token"`
-	// The base URL of OpenAI's HTTP API, up to /v1. Azure's is https://RESOURCE.openai.azure.com/openai. Where the
-	// path is /openai, the token goes out in the header api-key, as Azure wants it, else as Authorization: Bearer.
+	// The base URL of OpenAI's HTTP API, up to /v1. Azure's is https://RESOURCE.openai.azure.com/openai; with the path
+	// /openai the token goes out as api-key, else as Authorization: Bearer.
 	API string `key:"api" is:"api" default:"https://api.openai.com"`
 	// The session with which a call is accepted, as OpenAI's JSON, written as YAML. Each text is a template.
 	Session *jsonBody `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`

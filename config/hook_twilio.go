@@ -19,12 +19,12 @@ type TwilioHook struct {
 	Targets []string `key:"targets" is:"target" filled:""`
 	// Other targets for some numbers. The first rule that matches is used, and targets where none does.
 	Rules []TwilioRule `key:"rules" filled:""`
-	// The TwiML that Twilio is told when no target can be dialled, like "<Response><Say>Please call again
-	// later.</Say></Response>". Empty: the call is rejected as busy.
+	// The TwiML when no target can be dialled, like "<Response><Say>Please call again later.</Say></Response>". Empty:
+	// rejected as busy.
 	Fallback string `key:"fallback" is:"twiml"`
 	// Keeps the caller's leg unanswered until the target answers.
 	AnswerOnBridge bool `key:"answer_on_bridge" default:"false"`
-	// Has Twilio tell how a call ended: the call gets a record, and the next target where one does not take it. It needs
+	// Has Twilio tell how a call ended: the call gets a record, and another target if one does not take it. It needs
 	// url.
 	Follow bool `key:"follow" default:"false"`
 

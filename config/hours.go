@@ -16,8 +16,8 @@ type hours struct {
 	// do.
 	Zone *time.Location `key:"zone" is:"zone" required:"the time zone that the hours are in, like Europe/Berlin"`
 	// When the route takes calls: "mon-fri 08:00-17:30". Days are mon to sun, one, a range, or several with commas;
-	// without days it is every day. The end is the first minute that is not open, at most 24:00. An end before its
-	// beginning is on the next day.
+	// without: every day. The end is the first minute that is not open, at most 24:00, on the next day if before the
+	// beginning.
 	Open []openSpan `key:"open" is:"opening" required:"when calls are taken, like [\"mon-fri 08:00-17:30\"]" filled:""`
 }
 

@@ -12,9 +12,9 @@ import (
 type Pass struct {
 	// The header that the other side sends.
 	From string `key:"from" is:"header-pattern" required:"the header that the other side sends, like X-Agent"`
-	// The name that it goes out by. Empty: that of from. A User-to-User (RFC 7433) goes out by another name as the text
-	// that it has. Another header goes out as User-to-User as its text with encoding=hex and the protocol discriminator
-	// 00 (RFC 7434). A text that ends in ;encoding=… goes out as it is.
+	// The name that it goes out by. Empty: the name in from. User-to-User (RFC 7433) goes out by another name as its
+	// text; another header as User-to-User in hex with the protocol discriminator 00 (RFC 7434), unless it ends in
+	// ;encoding=….
 	To string `key:"to" is:"passed-name"`
 }
 

@@ -9,22 +9,22 @@ import (
 
 // Media is the section `media`.
 type Media struct {
-	// The addresses that RTP is bound to. "10.0.0.5=203.0.113.5" also says what the address is called in SDP. Trunks and
-	// targets that name none of them use the first of their address family.
+	// The addresses that RTP is bound to; "10.0.0.5=203.0.113.5" with its name in SDP. Trunks and targets that name
+	// none use the first of their address family.
 	Listen []MediaListener `key:"listen" is:"media-listener" default:"0.0.0.0" filled:""`
 	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
 	// auto and "stun:HOST:PORT": as in sip.advertise.
 	Advertise string `key:"advertise" is:"advertise"`
-	// The first and last port for RTP (even) and RTCP (odd). A call takes four. Half of the calls
-	// that there is room for are kept for the trunks, in equal parts. The default avoids the kernel's own ports.
+	// The first and last port for RTP (even) and RTCP (odd). A call takes four. Half of the room is kept for the
+	// trunks, in equal parts. The default avoids the kernel's own ports.
 	PortLow uint16 `key:"ports" is:"ports" default:"10000-32767" later:""`
 	// PortHigh is the last port, included.
 	PortHigh uint16
-	// What carries RTP: kernel (packets that need nothing of the process are relayed in the Linux kernel), userspace (all
-	// come to the process), auto (kernel where that is possible, else userspace). kernel needs CAP_BPF and CAP_NET_ADMIN.
+	// What carries RTP: kernel (packets without a change never reach the process; needs CAP_BPF and CAP_NET_ADMIN),
+	// userspace (the process), auto (kernel where possible).
 	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
-	// Whether the conversation of each call is measured, by the levels of what both sides say: how long the caller waited
-	// for each answer, dead air, interruptions. G.711 only. No audio is kept.
+	// Whether the conversation of each call is measured by the levels of speech: waits for answers, dead air,
+	// interruptions. G.711 only. No audio is kept.
 	Insight string `key:"insight" enum:"on off" default:"on"`
 	// A call ends when no RTP came from either side for so long: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`

@@ -22,8 +22,7 @@ type Prepare struct {
 	Token Secret `key:"token" env:"" later:""`
 	// Kind synthflow: the workspace, sent as workspace_id.
 	WorkspaceID *template.Template `key:"workspace_id" use:"prepare"`
-	// Kind synthflow: the agent that takes the call, sent as model_id. A template chooses it by the called number, for
-	// example.
+	// Kind synthflow: the agent that takes the call, sent as model_id.
 	ModelID *template.Template `key:"model_id" use:"prepare"`
 	// Kind synthflow: the lead's number, sent as from_number.
 	FromNumber *template.Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
@@ -33,26 +32,23 @@ type Prepare struct {
 	CustomVariables []variable `key:"custom_variables" use:"prepare"`
 	// Kind http: the method of the request.
 	Method string `key:"method" enum:"POST PUT PATCH GET" default:"POST"`
-	// Kind http: the URL. Path and query may hold templates, whose values are escaped for their place. Scheme and host are
-	// the same for every call. Redirects are not followed.
+	// Kind http: the URL. Path and query may hold templates, whose values are escaped. Redirects are not followed.
 	URL *template.URL `key:"url" later:""`
-	// Kind http: the header that has the token, alone, in place of Authorization: Bearer.
+	// Kind http: the header that has only the token, in place of Authorization: Bearer.
 	TokenHeader string `key:"token_header" is:"header-name"`
-	// Kind http: further headers of the request by name, with a template each. One whose template gives nothing is left
-	// out.
+	// Kind http: further headers of the request, with a template each. One that gives nothing is left out.
 	Headers []Header `key:"headers" later:""`
-	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, and what it gives is quoted as
-	// JSON needs it. Numbers, true, false and null go out as they are. Without it there is no body.
+	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, quoted as JSON needs it.
+	// Without it there is no body.
 	Body *jsonBody `key:"body" use:"prepare"`
 	// Kind http: what the answer must have, besides a 2xx and JSON.
 	Success success `key:"success"`
-	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots
-	// (call.id, calls.0.id). It becomes .Prepare.CallID. Empty: the answer has none.
+	// Kind http: the JSON path of the platform's id of the call in the answer (call.id, calls.0.id). It becomes
+	// .Prepare.CallID. Empty: the answer has none.
 	ID string `key:"id" is:"json-path"`
-	// Kind http: an answer as the platform gives it, which check and explain take for one. Default: one of success and id
-	// alone.
+	// Kind http: a sample answer for check and explain. Default: an object with just success and id.
 	Example json.RawMessage `key:"example"`
-	// How long the whole step may take, one retry included. An answer over 1 MiB, unpacked, is not used.
+	// How long the step may take, one retry included. An answer over 1 MiB is not used.
 	Timeout time.Duration `key:"timeout" default:"3s"`
 	// What happens when the step fails: next (the next target is tried) or dial (this one is dialled without an id).
 	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`

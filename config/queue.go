@@ -9,12 +9,11 @@ import (
 // Queue is the section `routes[].queue`: callers wait in the order of their arrival while every target of the route is
 // full, by its max_calls or max_cps.
 type queue struct {
-	// The most callers of the route that wait at once. One more gets 486. 0: no caller waits, and each gets 486.
+	// The most callers of the route that wait at once. Further ones get 486. 0: no caller waits.
 	Limit int `key:"limit" default:"20" max:"10000"`
-	// How long a caller waits at most, then it gets 486. setup_timeout stands still meanwhile.
+	// How long a caller waits at most until 486. setup_timeout stands still.
 	Timeout time.Duration `key:"timeout" default:"3m"`
-	// The tone or sound that a waiting caller hears, by 183 at the beginning of the wait. Empty: what ringing says, with
-	// 180 where that says on-target.
+	// The tone or sound that a waiting caller hears, after 183. Empty: what ringing says, with 180 for on-target.
 	Sound string `key:"sound" is:"sound"`
 }
 

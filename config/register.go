@@ -9,17 +9,15 @@ import (
 
 // Register is the section `register` of a trunk: where Flowbridge registers. Its address-of-record is user@registrar.
 type Register struct {
-	// The registrars: names, as RFC 3263 resolves them, or addresses, with a port where it is another one. They are tried
-	// in turn until one takes it.
+	// The registrars, by name (RFC 3263) or address, with a port if it is another one. They are tried in turn.
 	Registrars []string `key:"registrars" is:"host-port" filled:""`
 	// The user of the address-of-record. Empty: that of dial_auth.
 	User string `key:"user" is:"register-user"`
 	// Auth is the trunk's dial_auth.
 	Auth *Auth
-	// The host that the requests are sent to instead of the registrar's, with a port. Empty: none. They name it in Route.
+	// The host that the requests are sent to instead, named in Route.
 	OutboundProxy string `key:"outbound_proxy" is:"host-port-or-none"`
-	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS (RFC 5626
-	// section 3.5.1). 0: never.
+	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS. 0: never.
 	KeepAlive time.Duration `key:"keep_alive" is:"keep-alive" default:"30s"`
 }
 

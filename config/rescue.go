@@ -10,11 +10,10 @@ type callRescue struct {
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to then, after targets. They need a uri.
 	Trunks []string `key:"trunks" is:"callee"`
-	// The number to dial (.To in the templates). Required with trunks. Empty: the number that the caller has
-	// called.
+	// The number to dial (.To in the templates). Required with trunks. Empty: the number that the caller called.
 	To string `key:"to" is:"dialled"`
-	// How long an agent may say nothing while the caller waits for it, in mid-call, until it counts as dead, from 3s on.
-	// 0: never. It takes media.insight.
+	// How long an agent may be silent while the caller waits, until it counts as dead, from 3s on. 0: never. It needs
+	// media.insight.
 	DeadAir time.Duration `key:"dead_air" is:"dead-air" default:"0"`
 }
 

@@ -15,28 +15,26 @@ type Route struct {
 	Trunk string `key:"trunk" is:"trunk"`
 	// The target whose own calls and transfers the route is for, and no others. It stands instead of trunk.
 	Target string `key:"target" is:"caller"`
-	// A regular expression over the called number: "^\\+1507[0-9]{7}$". It takes a user part that is no number only if it
-	// names it from beginning to end. Empty: any.
+	// A regular expression over the called number: "^\\+1507[0-9]{7}$". Empty: any.
 	To *Numbers `key:"to"`
 	// The same over the calling number. Empty: any.
 	From *Numbers `key:"from"`
-	// Whether the route takes only calls to numbers of the table (`numbers`), and of these only such that name this route
-	// or none. Where a row has targets, these are tried instead of the route's own. With direction outbound it is the
-	// calling number that counts.
+	// Whether the route takes only calls to numbers of the table (`numbers`) that name this route or none. Targets of a
+	// row are tried instead of the route's own. With direction outbound the calling number counts.
 	Listed bool `key:"listed" default:"false"`
-	// When the route takes calls. Outside of these hours it does not match, and the next routes are asked. Empty: always.
+	// When the route takes calls. Outside of these hours it does not match. Empty: always.
 	Hours *hours `key:"hours"`
-	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Routes
-	// to trunks and routes of a target must not have it.
+	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Not
+	// for routes to trunks and of a target.
 	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`
 	// The targets to try, in this order. A route has either targets or trunks.
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to, in this order. They need a uri.
 	Trunks []string `key:"trunks" is:"callee"`
-	// What parts of the route's calls its targets, or trunks, have, by name: {new: 10, old: 90}. A caller always has the
-	// same one, and the others follow in their order if it does not take the call. Empty: the first one is tried first.
+	// The parts of the route's calls for its targets, or trunks: {new: 10, old: 90}. A caller always has the same one
+	// first; the others follow in order. Empty: the first one is tried first.
 	Split []share `key:"split" later:""`
-	// When the caller hears ringing: immediate (180 at once), on-target (with the target's own 18x), session-progress (183
+	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183
 	// at once, and ringback until the target's media or answer), none.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
 	// The tone or sound that the caller hears with session-progress, and while a transfer rings after the agent hung up.

@@ -14,9 +14,9 @@ type SIP struct {
 	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener of each transport and
 	// address family. Port 0 lets the system choose.
 	Listen []Listener `key:"listen" default:"udp://0.0.0.0:5060" filled:""`
-	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer. auto: the
-	// public IPv4 address, from an interface or else from the cloud's metadata (AWS, Google Cloud, Azure, Hetzner,
-	// DigitalOcean). "stun:HOST:PORT": from this STUN server. It is found at the start.
+	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer. auto:
+	// the public IPv4 address at the start, of an interface or from the cloud's metadata (AWS, Google Cloud, Azure,
+	// Hetzner, DigitalOcean). "stun:HOST:PORT": from this STUN server.
 	Advertise string `key:"advertise" is:"advertise-host"`
 	// The networks on this side of the NAT. Their peers are told the interface's own address instead of sip.advertise and
 	// media.advertise.
@@ -25,9 +25,9 @@ type SIP struct {
 	TLS ListenTLS `key:"tls"`
 	// How long calls may go on after SIGTERM.
 	DrainTimeout time.Duration `key:"drain_timeout" default:"60s"`
-	// New calls get 503 when every message, for as long as this, has waited longer than this for the process, unless their
-	// trunk has fewer calls in set-up than the others. Below 50ms single calls are refused on a machine that is not full;
-	// near 500ms everything is sent twice.
+	// New calls get 503 when all messages have waited longer than this, for as long as this, unless their trunk has
+	// fewer calls in set-up than others. Below 50ms single calls are refused without need; near 500ms everything is
+	// sent twice.
 	MaxDelay time.Duration `key:"max_delay" default:"75ms"`
 	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads one challenge only.
 	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
@@ -67,12 +67,11 @@ func (t *ListenTLS) check(s section) {
 
 // Limits is the section `sip.limits`.
 type Limits struct {
-	// The TCP and TLS connections that peers opened to one address of listen. Further ones are closed. One address gets a
-	// tenth of it. An address that no trunk has gets a tenth of that, an IPv6 /64 network like one address, and all such
-	// addresses together get a tenth of connections. They have 10 s to show who they are: by credentials, a certificate,
-	// or a request of a call.
+	// The most TCP and TLS connections from peers to one address of listen. One source gets a tenth. Sources that no
+	// trunk has together get a tenth, and one of them, or an IPv6 /64, a hundredth; they have 10 s to show who they
+	// are.
 	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
-	// The calls that are not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
+	// The most calls that are not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
 	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`
 }
 

@@ -13,15 +13,15 @@ import (
 // Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC
 // 8224, SHAKEN).
 type Identity struct {
-	// The PEM file of the roots that callers' certificates must lead to. The policy administrator of the country publishes
-	// them.
+	// The PEM file of the roots that callers' certificates must lead to, as the country's policy administrator
+	// publishes them.
 	RootsFile string `key:"roots" is:"file" required:"the PEM file of the roots that callers' certificates lead to"`
-	// The hosts that certificates are fetched from, over HTTPS: certs.example.com, "*.example.com" for all names below it.
-	// Without a port: 443 and 8443. Nothing is fetched from elsewhere.
+	// The only hosts that certificates are fetched from, over HTTPS: certs.example.com, or "*.example.com" for all
+	// names below it. Without a port: 443 and 8443.
 	Hosts []string `key:"hosts" is:"certificate-host" required:"the hosts of callers' certificates, like [certs.example.com]" filled:""`
-	// The failures that a call is refused for, with the status of RFC 8224: 403 (stale), 428 (no Identity), 436 (the
-	// certificate can't be had), 437 (the certificate counts for nothing), 438 (a wrong signature, another call's numbers,
-	// a replay). All other calls are let through, with the result in .Identity and the record.
+	// The failures that a call is refused for (RFC 8224): 403 (stale), 428 (no Identity), 436 (no certificate), 437
+	// (certificate not accepted), 438 (wrong signature, other numbers, a replay). Other calls pass, with the result in
+	// .Identity and the record.
 	Refuse []int `key:"refuse" is:"identity-status"`
 	// Roots are the certificates of the file.
 	Roots *x509.CertPool

@@ -15,11 +15,11 @@ type Target struct {
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
 	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call that prepare describes.
 	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip or http"`
-	// Where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. Empty: what uri
-	// and api say. API and SIP host of another region are refused.
+	// Where the platform keeps the account: global (only synthflow), us, eu. Empty: what uri and api say. Hosts of
+	// another region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
-	// The template of the Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the
-	// region's SIP host (sipin.synthflow.ai where no region is named), and port 32681, or 32682 over TLS.
+	// The Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the region's SIP
+	// host (sipin.synthflow.ai without region), and port 32681, or 32682 over TLS.
 	URI *template.Template `key:"uri" later:""`
 	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a
 	// port.
@@ -28,13 +28,13 @@ type Target struct {
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407.
 	Auth *Auth `key:"auth"`
-	// The headers of the carrier's INVITE and BYE that it gets, spelled as they go out, or how they are made of others.
-	// "X-*": all that begin so.
+	// The headers of the carrier's INVITE and BYE that it gets, or how they are made of others. "X-*": all that begin
+	// so.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// How large an INVITE over UDP may be before overflow applies. With overflow: tcp, credentials take 300 bytes of it.
 	Budget Budget `key:"budget"`
-	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are
-	// left out, the last one first). Default: trim where transport: udp is written down, and for kind sip; else tcp.
+	// What becomes of an INVITE over the budget: tcp (it goes over TCP) or trim (headers are left out, the last one
+	// first). Default: trim with transport: udp written down, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim"`
 	// The HTTP request before the INVITE. Kinds synthflow and http only. Without it a Synthflow target is dialled
 	// directly.
@@ -42,7 +42,7 @@ type Target struct {
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`
 	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace
-	// Flowbridge's own headers of the same names. A header whose template gives nothing is left out.
+	// Flowbridge's own. One whose template gives nothing is left out.
 	Headers []Header `key:"headers" later:""`
 	// The audio codecs that may be used, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
@@ -50,8 +50,7 @@ type Target struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer, before the next target is tried.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
-	// When it is taken out of use because it fails. An API that several targets prepare by has the circuit of the first
-	// one.
+	// When it is taken out of use because it fails. An API of several targets has the circuit of the first one.
 	Circuit Circuit `key:"circuit"`
 	// OPTIONS that find out whether it answers, without a call.
 	Ping Ping `key:"ping"`
@@ -64,13 +63,11 @@ type Target struct {
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
-	// The networks that its own calls come from. "local": every address of this machine. Without sources and call_auth it
-	// cannot call.
+	// The networks that its own calls come from. "local": this machine. Without sources and call_auth it cannot call.
 	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its own calls must show.
 	CallAuth *Auth `key:"call_auth"`
-	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled. Its own calls come
-	// in as before.
+	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled.
 	Registrar *Registrar `key:"registrar"`
 	// What becomes of changes to a call: auto (what concerns the other side is relayed), relay (all), absorb (none).
 	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto"`
@@ -80,10 +77,10 @@ type Target struct {
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
 	// How it wants DTMF: relay (as it comes), info (SIP INFO), rfc4733 (telephone-events).
 	DTMF DTMFMode `key:"dtmf" enum:"relay info rfc4733" default:"relay"`
-	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it). Transfers that are
-	// ordered need the lists alone.
+	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it). Ordered
+	// transfers need only the lists.
 	Transfer TransferMode `key:"transfer" enum:"refuse local relay" default:"refuse"`
-	// The numbers that its calls may be transferred to, by its REFER or by an order, as regular expressions like those of
+	// The numbers that its calls may be transferred to, by REFER or an order, as regular expressions like those of
 	// routes. A transfer needs this list or transfer_hosts.
 	TransferNumbers []*Numbers `key:"transfer_numbers" is:"number-pattern"`
 	// The hosts that its calls may be transferred to.

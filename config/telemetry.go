@@ -10,9 +10,9 @@ import (
 
 // Telemetry is the section `telemetry`. Metrics need no section: the admin API serves them.
 type Telemetry struct {
-	// The traces of calls, sent to an OpenTelemetry collector. Without an endpoint none are.
+	// The traces of calls, sent to an OpenTelemetry collector.
 	OTLP OTLP `key:"otlp"`
-	// A copy of all SIP and of the quality of RTP, sent to Homer or another HEP server. Without an address there is none.
+	// A copy of all SIP and of the quality of RTP, sent to Homer or another HEP server.
 	HEP hep `key:"hep"`
 }
 

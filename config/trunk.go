@@ -12,8 +12,8 @@ import (
 type Trunk struct {
 	// The trunk's name in routes, records and logs. No other trunk may have it.
 	Name string `key:"name" is:"trunk-name" required:"a short name for the trunk"`
-	// The networks or addresses that its SIP comes from. The longest prefix wins. "local": every address of this machine.
-	// Required without auth and certificates.
+	// The networks that its SIP comes from. The longest prefix wins. "local": this machine. Required without auth and
+	// certificates.
 	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its calls must show.
 	Auth *Auth `key:"auth"`
@@ -21,8 +21,8 @@ type Trunk struct {
 	Certificates []string `key:"certificates" is:"certificate-name"`
 	// Further conditions for a call. They tell trunks of one address apart.
 	Match Match `key:"match"`
-	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out, or how they are made of
-	// others. "X-*": all that begin so.
+	// The headers of a target's answers, BYE and INVITE that it gets, or how they are made of others. "X-*": all that
+	// begin so.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before
 	// a caller is confirmed.
@@ -51,9 +51,8 @@ type Trunk struct {
 	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported"`
 	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
-	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such
-	// calls. With registrar, calls go to what has registered: empty, to its Contact as it is;
-	// "sip:{{.To.Number}}@registered", to the called number there.
+	// The Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: no such calls. With registrar, empty
+	// means the registered Contact as it is, and "sip:{{.To.Number}}@registered" the called number there.
 	URI *template.Template `key:"uri" later:""`
 	// The transport of calls to it, as for targets, and of register.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
@@ -61,11 +60,9 @@ type Trunk struct {
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407, to calls to it and to register.
 	DialAuth *Auth `key:"dial_auth"`
-	// Where Flowbridge registers, so that the trunk's calls find it (RFC 3261 section 10). Its calls may come from there,
-	// besides sources.
+	// Where Flowbridge registers (RFC 3261 section 10). Its calls may come from there, besides sources.
 	Register *Register `key:"register"`
-	// What registers here with the credentials of auth: phones and PBXs whose address changes. Calls to the trunk go to
-	// what has registered.
+	// What registers here with the credentials of auth. Calls to the trunk go there.
 	Registrar *Registrar `key:"registrar"`
 	// The calls that POST /api/calls places over the trunk. Absent: none. It needs a uri.
 	Originate *Originate `key:"originate"`
@@ -174,9 +171,9 @@ func (o *Originate) WhoAnswers() *WhoAnswers {
 // WhoAnswers is the section `answer` of `originate`: a person, an answering machine, a fax, or the tones of a network. The
 // record says it, and how clearly it was heard. A fax, and a network, is hung up on.
 type WhoAnswers struct {
-	// What becomes of a machine: bridge (the agent is called at once, whoever has answered), hangup, play (it hears the
-	// sound of play after its beep, and is hung up on). With the last two, an agent is called when a person has answered,
-	// or it is not known.
+	// What becomes of a machine: bridge (the agent is called at once in any case), hangup, play (it hears the sound of
+	// play after its beep, then BYE). With hangup and play, an agent is called when a person, or an unknown, has
+	// answered.
 	Machine MachineMode `key:"machine" enum:"bridge hangup play" default:"bridge"`
 	// The sound that an answering machine hears.
 	Play string `key:"play" is:"sound"`

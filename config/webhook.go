@@ -8,8 +8,7 @@ import (
 type webhook struct {
 	// The name in the log and in metrics. Records that wait for the receiver are kept under it.
 	Name string `key:"name" is:"webhook-name" required:"a name for the log, like crm"`
-	// The address that records are posted to. Redirects are not followed. Plain http is for loopback, private addresses
-	// and names without a dot.
+	// The address that records are posted to. Plain http is for loopback, private addresses and names without a dot.
 	URL string `key:"url" is:"webhook-url" required:"the address that records are posted to, like https://crm.example.com/calls"`
 	// The secret that requests are signed with.
 	Secret Secret `key:"secret_file" required:"the file with the secret"`

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -251,4 +252,86 @@ func placedRings(s *stage) {
 	customer.finish()
 	b.outbound = true
 	b.finish(want{"interrupted", "process_restart", "system", 0, []try{{"process_restart", 0, 0}}})
+}
+
+// TestTwoMachines runs the blocks of "Two machines in ten minutes" (docs/fleet.md), each on its machine: a namespace with a network,
+// host name, users and processes of its own. The test itself is on the database's machine.
+func TestTwoMachines(t *testing.T) {
+	runIn(t, cores)
+	ownNetwork(t, netip.MustParseAddr("192.0.2.4"))
+	page, err := os.ReadFile("../../../docs/fleet.md")
+	must(t, err)
+	_, text, _ := strings.Cut(string(page), "## Two machines in ten minutes\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	blocks := strings.Split(text, "```sh\n")[1:]
+	if len(blocks) != 6 {
+		t.Fatalf("%d blocks of commands", len(blocks))
+	}
+	pg := pgtest.Start(t)
+	_, port, _ := strings.Cut(pg.Addr(), ":")
+	// What the machines lack: systemd, arping (a neighbour is told below), and a certificate of the database.
+	const prelude = `set -eo pipefail
+arping() { :; }
+systemctl() {
+  [ "$*" = "restart flowbridge" ] || return 0
+  flowbridge serve > log 2>&1 &
+  until flowbridge healthcheck --url http://127.0.0.1:8080/healthz; do kill -0 $! || { cat log; exit 1; }; sleep .1; done
+}
+`
+	home := t.TempDir()
+	begin := func(dir, block string, enter ...string) *process {
+		block, _, _ = strings.Cut(block, "```\n")
+		block = strings.NewReplacer("/etc/flowbridge", dir, "/var/lib/flowbridge", dir, ":5432/", ":"+port+"/", "sslmode=require", "sslmode=disable").Replace(block)
+		cmd := exec.Command("env", append(enter, "bash", "-c", prelude+"cd "+dir+"\n"+block)...) // nsenter leads to the root
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "PGHOST="+pg.Dir(), "PGPORT="+port, "PGPASSWORD="+pgtest.Password, raceEnv)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+		return start(t, strings.SplitN(block, "\n", 2)[0], cmd)
+	}
+	finish := func(p *process) string {
+		code := p.exit()
+		out := strings.Join(p.output(), "\n")
+		if code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", p.name, code, out)
+		}
+		return out
+	}
+	finish(begin(home, blocks[0]))
+	pg.Stop()
+	pg.Run()
+	finish(begin(home, "ip link add hub type bridge; ip link set switch master hub; ip link set hub up"))
+	machine := func(name, addr string) (dir string, enter []string, plug *process) {
+		dir = t.TempDir()
+		users := filepath.Join(dir, "passwd")
+		must(t, os.WriteFile(users, []byte("root:x:0:0::/:/bin/sh\nflowbridge:x:0:0::/:/bin/sh\n"), 0o644))
+		cmd := exec.Command("sh", "-c", `mount --make-rprivate / && mount --bind "$1" /etc/passwd && hostname "$2" && ip link set lo up && echo up && exec sleep infinity`, "sh", users, name)
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
+		}
+		plug = start(t, "machine "+name, cmd)
+		eventually(t, "the machine is up", func() bool { _, ok := plug.find("up"); return ok })
+		enter = []string{"nsenter", "-t", fmt.Sprint(plug.pid()), "-n", "-m", "-p", "-u"}
+		finish(begin(home, fmt.Sprintf("ip link add %[1]s type veth peer name eth0 netns %[2]d; ip link set %[1]s master hub up", "port-"+name, plug.pid())))
+		finish(begin(dir, "ip address add "+addr+"/24 dev eth0; ip link set eth0 up", enter...))
+		finish(begin(dir, blocks[1], enter...))
+		return dir, enter, plug
+	}
+	a, onA, plug := machine("a", "192.0.2.11")
+	b, onB, _ := machine("b", "192.0.2.12")
+	finish(begin(a, blocks[2], onA...))
+	eventually(t, "machine a has the seat", func() bool { return begin(a, "flowbridge healthcheck", onA...).exit() == 0 })
+	agent := begin(home, blocks[3])
+	eventually(t, "the agent listens", func() bool { _, ok := agent.find("agent sip:"); return ok })
+	caller := begin(home, blocks[4])
+	eventually(t, "the database has the state of the answered call", func() bool {
+		return strings.Contains(finish(begin(a, "flowbridge fleet --json", onA...)), `"protected": 1`)
+	})
+	plug.kill()
+	finish(begin(b, blocks[5], onB...))
+	finish(begin(home, "ip neigh flush dev lan"))
+	eventually(t, "the call goes on", func() bool { return strings.Contains(finish(begin(b, "flowbridge calls list", onB...)), "bridged") })
+	must(t, syscall.Kill(-caller.pid(), syscall.SIGINT))
+	finish(caller)
+	eventually(t, "the record is there", func() bool {
+		return strings.Contains(finish(begin(b, "flowbridge cdr list --json", onB...)), `"restored": 1`)
+	})
 }
