@@ -326,9 +326,9 @@ func FuzzProgram(f *testing.F) {
 	})
 }
 
-// TestCountsAsTheModel has many numbers and timestamps counted, of packets that went up.
+// TestCountsAsTheModel has many numbers, timestamps and delays counted, of packets that went up.
 func TestCountsAsTheModel(t *testing.T) {
-	m := newMachine(t)
+	m, late := newMachine(t), uint64(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		defer m.clear(rt)
 		f := &modelFlow{Flow: Flow{
@@ -342,7 +342,13 @@ func TestCountsAsTheModel(t *testing.T) {
 		)
 		for range rapid.IntRange(1, 200).Draw(rt, "packets") {
 			seq += uint16(steps.Draw(rt, "step"))
-			timestamp += 160
+			timestamp += uint32(rapid.SampledFrom([]int{160, 160, 160, 0, -160, -2000, -15999, 16001, 90000}).Draw(rt, "time"))
+			if held := rapid.SampledFrom([]time.Duration{0, 0, 20, 150, 300, 999, 2500, -1}).Draw(rt, "held"); held != 0 && f.state.Timed {
+				slot, v := m.raw(rt, f)
+				f.state.TimestampAt -= held * time.Millisecond
+				v.F.TimestampAt = uint64(f.state.TimestampAt)
+				must(rt, m.program.States.Update(slot, &v, ebpf.UpdateLock))
+			}
 			if v := m.check(rt, datagram(f.Source, f.In, 0, 64, rtp(seq, timestamp, 7, 8, string(make([]byte, 160)))), false, 0); v != verdictOK {
 				rt.Fatalf("%d is judged %d; want %d", seq, v, verdictOK)
 			}
@@ -355,7 +361,11 @@ func TestCountsAsTheModel(t *testing.T) {
 		if _, ok := m.take(1, m.lastID, false); ok {
 			rt.Fatalf("a flow was given back twice")
 		}
+		late += given.Delays.Late
 	})
+	if late == 0 {
+		t.Error("no packet came too late")
+	}
 }
 
 // A checksum that comes out as 0 is written as all ones: 0 would say that there is none (RFC 768, RFC 8200 §8.1).
