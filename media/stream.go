@@ -217,9 +217,7 @@ func (s *stream) time(h packet.Header, now time.Duration) {
 		s.delays.Begin()
 		return
 	}
-	if s.delays.Add(d, passed, s.clock()) {
-		s.irregular = true
-	}
+	s.irregular = s.delays.Add(d, passed, s.clock()) || s.irregular
 	if far { // the sender paused, or the network held its packets back
 		return
 	}

@@ -30,20 +30,14 @@ func (d *Delays) Begin() { d.Behind, d.Waiting = 0, 0 }
 // reports whether Late changed.
 func (d *Delays) Add(change int64, passed time.Duration, clock int64) bool {
 	d.Behind = uint64(max(int64(d.Behind)+change-1, 0))
-	switch {
-	case d.Behind <= uint64(clock)*buffer/1000:
-		late := d.Waiting > 0
-		if late {
-			d.Late, d.Bursts, d.Waiting = d.Late+d.Waiting, d.Bursts+1, 0
-		}
-		return late
-	case d.Waiting == 0:
-		d.Waiting, d.Lasted = 1, 0
-	default:
-		d.Waiting++
-		if d.Lasted += passed; d.Lasted > startsOver {
-			d.Begin()
-		}
+	if n := d.Waiting; d.Behind <= uint64(clock)*buffer/1000 {
+		d.Late, d.Bursts, d.Waiting = d.Late+n, d.Bursts+min(n, 1), 0
+		return n > 0
+	}
+	if d.Waiting++; d.Waiting == 1 {
+		d.Lasted = 0
+	} else if d.Lasted += passed; d.Lasted > startsOver {
+		d.Begin()
 	}
 	return false
 }

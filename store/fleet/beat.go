@@ -155,11 +155,9 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	}
 }
 
-// rowsLogged is how many lines a minute and level rows of nodes can cause: a database can have any number of them.
-const rowsLogged = 20
-
+// ofRows is the log of lines about single rows of nodes, which a database can have any number of: 20 a minute and level.
 func ofRows(log zerolog.Logger) zerolog.Logger {
-	few := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: rowsLogged, Period: time.Minute} }
+	few := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: 20, Period: time.Minute} }
 	return log.Sample(zerolog.LevelSampler{InfoSampler: few(), WarnSampler: few(), ErrorSampler: few()})
 }
 
