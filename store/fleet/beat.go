@@ -155,7 +155,7 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	}
 }
 
-// ofRows is the log of lines about single rows of nodes, which a database can have any number of: 20 a minute and level.
+// ofRows is the log of lines about single rows of nodes, of which a database can have many: 20 a minute and level.
 func ofRows(log zerolog.Logger) zerolog.Logger {
 	few := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: 20, Period: time.Minute} }
 	return log.Sample(zerolog.LevelSampler{InfoSampler: few(), WarnSampler: few(), ErrorSampler: few()})

@@ -199,7 +199,7 @@ type Millis float64
 // MarshalJSON returns the number, or null for zero.
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
-// SetMOS makes the MOS the worse of both sides'. A call with a mute side has none: the other side's would be said of both.
+// SetMOS makes the MOS the worse of both sides'. With a mute side there is none: the other's would be said of both.
 func (m *Media) SetMOS() {
 	m.MOS = m.A.MOS
 	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
