@@ -23,6 +23,7 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 		Losses:      kernel.Losses{Recent: l.Recent, Older: l.Older, Run: l.Run, Runs: l.Runs, Longest: l.Longest},
 		Timestamp:   s.timestamp, TimestampAt: s.timestampAt + o.epoch,
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
+		Delays: kernel.Delays(s.delays),
 		Speech: ep.speech(o.epoch),
 	}
 }
@@ -79,4 +80,5 @@ func (s *stream) takeOver(k *kernel.State, epoch time.Duration) {
 	}
 	s.timestamp, s.timestampAt = k.Timestamp, k.TimestampAt-epoch
 	s.jitter, s.jitterMax, s.jitterSum, s.timings = k.Jitter, k.JitterMax, k.JitterSum, k.Timings
+	s.delays = quality.Delays(k.Delays)
 }

@@ -224,7 +224,7 @@ func (s *stream) resume(st *streamState, exact bool, c clock) {
 		timed:       st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
 		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
 		renewed:   st.Renewed || !exact, // what came meanwhile is not lost, but unknown
-		irregular: true, gap: st.Gap,
+		irregular: true, gap: st.Gap, delays: st.Delays,
 	}
 }
 

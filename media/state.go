@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"flowbridge/media/latch"
+	"flowbridge/media/quality"
 )
 
 // SessionState is what another process needs to go on with a session: plain data, for any encoding. Times are of
@@ -92,6 +93,8 @@ type streamState struct {
 	Renewed     bool          `cbor:"25,keyasint,omitempty"`
 	Irregular   bool          `cbor:"26,keyasint,omitempty"`
 	Gap         time.Duration `cbor:"27,keyasint,omitempty"`
+
+	Delays quality.Delays `cbor:"28,keyasint,omitzero"`
 }
 
 // outletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the

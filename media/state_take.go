@@ -128,7 +128,7 @@ func (s *stream) state(st *streamState, at func(time.Duration) time.Duration) {
 		SSRCChanges: s.ssrcChanges,
 		Timed:       s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
-		Renewed: s.renewed, Irregular: s.irregular, Gap: s.gap,
+		Renewed: s.renewed, Irregular: s.irregular, Gap: s.gap, Delays: s.delays,
 	}
 }
 

@@ -55,6 +55,7 @@ type SideStats struct {
 	Lost         uint64
 	Bursts       uint64 // runs of lost packets, one packet long or longer
 	LongestBurst uint64 // packets
+	Late         uint64 // that came, but too late for a phone's jitter buffer (quality.Delays)
 	Duplicates   uint64 // packets that had come already, of RxPackets
 	Reordered    uint64 // packets that came after a later one
 	Wraps        uint64 // of the sequence number past 65535
@@ -118,6 +119,7 @@ type counters struct {
 type countersRTP struct {
 	Digits                                    atomic.Uint64 // of TxPackets
 	Lost, Bursts, LongestBurst                atomic.Uint64
+	Late, LateBursts                          atomic.Uint64
 	Duplicates, Reordered, Wraps, SSRCChanges atomic.Uint64
 	Jitter, JitterMax, JitterMean             atomic.Uint64 // bits of a float64, milliseconds
 	SSRC                                      atomic.Uint32
@@ -175,6 +177,8 @@ func (c *countersRTP) keep(s *stream, h packet.Header) {
 	change(&c.Lost, s.lost())
 	change(&c.Bursts, runs)
 	change(&c.LongestBurst, longest)
+	change(&c.Late, s.delays.Late)
+	change(&c.LateBursts, s.delays.Bursts)
 	change(&c.Duplicates, s.duplicates)
 	change(&c.Reordered, s.reordered)
 	change(&c.Wraps, s.wraps())
@@ -214,6 +218,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
 		TxDigits: sent.Digits.Load(),
 		Lost:     heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
+		Late:       heard.Late.Load(),
 		Duplicates: heard.Duplicates.Load(), Reordered: heard.Reordered.Load(),
 		Wraps: heard.Wraps.Load(), SSRCChanges: heard.SSRCChanges.Load(), Gap: time.Duration(heard.Gap.Load()),
 		JitterMS:     math.Float64frombits(heard.Jitter.Load()),
@@ -231,8 +236,8 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	}
 	st.Dropped, st.DroppedTotal = l.dropped(s)
 	st.MOS = quality.Heard{
-		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Bursts: st.Bursts, RTT: st.RTT,
-		JitterMS: st.JitterMeanMS,
+		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Late: st.Late,
+		Bursts: st.Bursts + heard.LateBursts.Load(), RTT: st.RTT, JitterMS: st.JitterMeanMS,
 	}.MOS(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src

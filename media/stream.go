@@ -13,8 +13,8 @@ const (
 	maxMisorder = 100
 )
 
-// maxTransitJump is the change in transit time, in seconds, above which the sender has reset its timestamps; it is
-// not jitter.
+// maxTransitJump is the change in transit time, in seconds, above which it is not jitter. The sender has reset its
+// timestamps if these have jumped as far.
 const maxTransitJump = 2
 
 // defaultClockRate is that of G.711, G.722, G.729 and their telephone-events, in Hz.
@@ -51,6 +51,7 @@ type stream struct {
 	jitterMax   uint64
 	jitterSum   uint64 // over timings packets
 	timings     uint64
+	delays      quality.Delays
 }
 
 // setRate changes the rate of the timestamps. What was measured stays the same time.
@@ -58,7 +59,7 @@ func (s *stream) setRate(rate uint32) {
 	was := s.clock()
 	s.rate = int64(rate)
 	if is := s.clock(); is != was {
-		for _, v := range []*uint64{&s.jitter, &s.jitterMax, &s.jitterSum} {
+		for _, v := range []*uint64{&s.jitter, &s.jitterMax, &s.jitterSum, &s.delays.Behind} {
 			*v = uint64(float64(*v) * float64(is) / float64(was))
 		}
 	}
@@ -76,8 +77,11 @@ func (s *stream) observe(h packet.Header, now time.Duration) (seen uint64) {
 		s.restart(h.Seq)
 		s.ssrc, s.started, s.renewed, s.timed, s.jitter = h.SSRC, true, false, false, 0
 	}
+	twice := s.duplicates
 	s.count(h.Seq)
-	s.time(h.Timestamp, now)
+	if s.duplicates == twice {
+		s.time(h, now)
+	}
 	return seen
 }
 
@@ -197,21 +201,27 @@ func (s *stream) mark(behind uint64) (first bool) {
 	return first
 }
 
-// time updates the jitter. A timestamp that repeats says nothing: all packets of one telephone-event carry that of
-// its start (RFC 4733 §2.2).
-func (s *stream) time(timestamp uint32, now time.Duration) {
-	if s.timed && timestamp == s.timestamp {
+// time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC 4733
+// §2.2), also where audio is sent beside them. So a timestamp that repeats says nothing, and an earlier one only if the
+// packet was sent earlier.
+func (s *stream) time(h packet.Header, now time.Duration) {
+	jump, step := maxTransitJump*s.clock(), int64(int32(h.Timestamp-s.timestamp)) // modulo 2^32 on purpose
+	if s.timed && (step == 0 || step < 0 && step >= -jump && h.Seq == uint16(s.top)) {
 		return
 	}
-	d := int64(int32(units(now-s.timestampAt, s.rate) - (timestamp - s.timestamp))) // modulo 2^32 on purpose
-	known := s.timed
-	s.timed, s.timestamp, s.timestampAt = true, timestamp, now
-	if d < 0 {
-		d = -d
-	}
-	if !known || d > maxTransitJump*s.clock() {
+	known, passed := s.timed, now-s.timestampAt
+	d := int64(int32(units(passed, s.rate) - uint32(step)))
+	s.timed, s.timestamp, s.timestampAt = true, h.Timestamp, now
+	far := max(d, -d) > jump
+	if !known || far && max(step, -step) > jump {
+		s.delays.Begin()
 		return
 	}
+	s.irregular = s.delays.Add(d, passed, s.clock()) || s.irregular
+	if far { // the sender paused, or the network held its packets back
+		return
+	}
+	d = max(d, -d)
 	s.jitter += uint64(d) - (s.jitter+8)>>4 // d is not negative
 	s.timings++
 	s.jitterSum += s.jitter

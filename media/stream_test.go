@@ -1,11 +1,14 @@
 package media
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/quality"
 )
 
 func TestStreamLost(t *testing.T) {
@@ -123,6 +126,87 @@ func TestStreamJitter(t *testing.T) {
 		}
 		if got := s.jitterMS(); math.Abs(got-tt.want) > 0.15 {
 			t.Errorf("%s: jitter %.2f ms; want %.2f", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What a phone's jitter buffer would drop counts as late, and as lost in the MOS. A delay that stays is none of that, and
+// neither are a slow clock, a pause of the sender, or a key beside the audio.
+func TestStreamLate(t *testing.T) {
+	const frame, ms = 20 * time.Millisecond, time.Millisecond
+	type arrival struct {
+		h  packet.Header
+		at time.Duration
+	}
+	audio := func(n int, delay func(i int) time.Duration) (all []arrival) {
+		for i := range n {
+			all = append(all, arrival{packet.Header{Seq: uint16(i), Timestamp: uint32(i * 160)}, time.Duration(i)*frame + delay(i)})
+		}
+		slices.SortStableFunc(all, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+		return all
+	}
+	// held is the delay of packets that the network holds back for long and lets go at once.
+	held := func(i, from int, long time.Duration) time.Duration {
+		if i < from {
+			return 0
+		}
+		return max(0, long-time.Duration(i-from)*frame)
+	}
+	drift := func(ppm int) []arrival {
+		return audio(90000, func(i int) time.Duration {
+			return time.Second + time.Duration(i*ppm)*frame/1e6 + time.Duration(i*7%20)*ms
+		})
+	}
+	reset := func(by int) []arrival {
+		all := audio(3000, func(int) time.Duration { return 0 })
+		for i := range all[1000:] {
+			all[1000+i].h.Timestamp += uint32(by)
+		}
+		return all
+	}
+	twice := audio(3000, func(int) time.Duration { return 0 })
+	for i := range 1000 {
+		twice = append(twice, arrival{twice[2*i].h, twice[2*i].at + 300*ms})
+	}
+	slices.SortStableFunc(twice, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+	var keys []arrival
+	for i := range 3000 {
+		at := time.Duration(i) * frame
+		keys = append(keys, arrival{packet.Header{Seq: uint16(2 * i), Timestamp: uint32(i * 160)}, at})
+		keys = append(keys, arrival{packet.Header{Seq: uint16(2*i + 1), Timestamp: uint32(i / 40 * 40 * 160)}, at})
+	}
+	for _, tt := range []struct {
+		name         string
+		packets      []arrival
+		late, bursts uint64
+		mos          [2]float64 // from, to
+	}{
+		{"steady", audio(3000, func(int) time.Duration { return 0 }), 0, 0, [2]float64{4.39, 4.5}},
+		{"a buffer holds it", audio(3000, func(i int) time.Duration { return time.Duration(i*37%190) * ms }), 0, 0, [2]float64{4, 4.5}},
+		{"a burst of 300 ms", audio(3000, func(i int) time.Duration { return held(i, 1000, 300*ms) }), 5, 1, [2]float64{4.3, 4.39}},
+		{"every tenth 300 ms late", audio(3000, func(i int) time.Duration { return time.Duration(i%10/9) * 300 * ms }), 298, 298, [2]float64{3, 4}}, // after the last two none comes
+		{"stalls of 2.5 s in the network", audio(3000, func(i int) time.Duration { return held(i%500, 100, 2500*ms) }), 6 * 115, 6, [2]float64{1, 2}},
+		{"a delay that stays", audio(3000, func(i int) time.Duration { return time.Duration(i/1000) * 300 * ms }), 0, 0, [2]float64{4.39, 4.5}},
+		{"pauses of the sender", audio(3000, func(i int) time.Duration { return time.Duration(i/40) * 1500 * ms }), 0, 0, [2]float64{4, 4.5}},
+		{"a slow clock", drift(200), 0, 0, [2]float64{4.3, 4.5}},
+		{"a fast clock", drift(-200), 0, 0, [2]float64{4.3, 4.5}},
+		{"later timestamps", reset(1e6), 0, 0, [2]float64{4.39, 4.5}},
+		{"earlier timestamps", reset(-1e6), 0, 0, [2]float64{4.39, 4.5}},
+		{"copies that come later", twice, 0, 0, [2]float64{4.39, 4.5}},
+		{"keys beside the audio", keys, 0, 0, [2]float64{4.39, 4.5}},
+	} {
+		var s stream
+		var l ledger
+		c := &l.flow[SideA][RTP]
+		l.codec[SideA].Store(quality.ImpairmentOf("PCMU"))
+		for _, p := range tt.packets {
+			s.observe(p.h, p.at)
+			c.RxPackets.Add(1)
+			c.ofRTP().keep(&s, p.h)
+		}
+		st := l.side(SideA, time.Time{})
+		if st.Late != tt.late || s.delays.Bursts != tt.bursts || st.MOS < tt.mos[0] || st.MOS > tt.mos[1] {
+			t.Errorf("%s: %d late in %d bursts, MOS %.2f; want %d in %d, %v", tt.name, st.Late, s.delays.Bursts, st.MOS, tt.late, tt.bursts, tt.mos)
 		}
 	}
 }

@@ -173,7 +173,7 @@ function mediaTable(m, answered) {
   if (!m || !answered) return null;
   const rows = [
     ['Packets received', (s) => count(s.rx)], ['Packets sent', (s) => count(s.tx)],
-    ['Lost', (s) => `${count(s.lost)} (${percent(s.rx + s.lost ? s.lost / (s.rx + s.lost) : 0, 2)})`], ['Not passed on', (s) => `${count(s.dropped)}${s.dropped ? ` (${Object.entries(s.dropped_by ?? {}).map(([k, n]) => `${words(k)} ${n}`).join(', ')})` : ''}`],
+    ['Lost', (s) => `${count(s.lost)} (${percent(s.rx + s.lost ? s.lost / (s.rx + s.lost) : 0, 2)})${s.late ? `, ${count(s.late)} came too late` : ''}`], ['Not passed on', (s) => `${count(s.dropped)}${s.dropped ? ` (${Object.entries(s.dropped_by ?? {}).map(([k, n]) => `${words(k)} ${n}`).join(', ')})` : ''}`],
     ['Jitter', (s) => `${fixed(s.jitter_ms)} ms`], ['Round trip', (s) => (s.rtt_ms ? `${fixed(s.rtt_ms)} ms` : '–')], ['MOS', (s) => fixed(s.mos, 2)],
     ['Codec', (s) => line(s.codec, 32) || '–'], ['Expected from', (s) => line(s.expected, 64) || '–'], ['Came from', (s) => line(s.source, 64) || '–'], ['Refused', (s) => line(s.refused, 64) || '–'], ['SRTP', (s) => line(s.srtp, 48) || 'no'],
   ];

@@ -133,7 +133,7 @@ function sound(c) {
   const m = c.media;
   if (!c.answered_at || !m || (!m.a?.rx && !m.b?.rx)) return c.answered_at ? 'No audio came from either side.' : '';
   const oneWay = m.one_way ? `One-way audio: ${unheard(m)} ` : '';
-  const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? m[k].lost / (m[k].rx + m[k].lost) : 0]).filter(([, share]) => share >= 0.005);
+  const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? (m[k].lost + (m[k].late ?? 0)) / (m[k].rx + m[k].lost) : 0]).filter(([, share]) => share >= 0.005);
   const grade = !m.mos ? 'Its quality was not measured' : `It sounded ${m.mos >= 4 ? 'good' : m.mos >= 3.6 ? 'fair' : m.mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(m.mos, 1)})`;
-  return `${oneWay}${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost)}) did not arrive here`).join(', ')}` : ''}.`;
+  return `${oneWay}${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost + (m[k].late ?? 0))}) did not arrive here${m[k].late ? ' in time' : ''}`).join(', ')}` : ''}.`;
 }

@@ -26,13 +26,7 @@ func (m *Media) record(s media.Stats, a *agreement.Agreement) record.Media {
 		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay,
 		GapMS: max(s.A.Gap, s.B.Gap).Milliseconds(),
 	}
-	r.MOS = r.A.MOS
-	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
-		r.MOS = r.B.MOS
-	}
-	if r.OneWay == "a" && r.A.MOS == 0 || r.OneWay == "b" && r.B.MOS == 0 { // the other side's would be said of both
-		r.MOS = 0
-	}
+	r.SetMOS()
 	return r
 }
 
@@ -40,7 +34,7 @@ func (m *Media) sideRecord(side media.Side, s media.SideStats, a *agreement.Agre
 	r := record.MediaSide{
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
-		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts),
+		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), Late: int64(s.Late),
 		SSRCChanges: int64(s.SSRCChanges),
 		RTT:         record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:         record.Score(math.Round(100*s.MOS) / 100),

@@ -16,11 +16,11 @@ import (
 
 func TestMediaRecord(t *testing.T) {
 	side := media.SideStats{
-		RxPackets: 1, TxPackets: 2, Lost: 3, Bursts: 4, Duplicates: 5, Reordered: 6, SSRCChanges: 7, DroppedTotal: 8,
+		RxPackets: 1, TxPackets: 2, Lost: 3, Bursts: 4, Late: 9, Duplicates: 5, Reordered: 6, SSRCChanges: 7, DroppedTotal: 8,
 		Dropped: media.Drops{WrongSource: 8}, JitterMS: 1.5, RTT: 12345678 * time.Nanosecond, MOS: 4.3456,
 	}
 	want := record.MediaSide{
-		Rx: 1, Tx: 2, Lost: 3, Bursts: 4, Duplicates: 5, Reordered: 6, SSRCChanges: 7, Dropped: 8,
+		Rx: 1, Tx: 2, Lost: 3, Bursts: 4, Late: 9, Duplicates: 5, Reordered: 6, SSRCChanges: 7, Dropped: 8,
 		DroppedBy: record.DroppedBy{WrongSource: 8}, JitterMS: 1.5, RTT: 12.346, MOS: 4.35,
 	}
 	b := &Bridge{}

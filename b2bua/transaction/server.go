@@ -11,6 +11,7 @@ type Server struct {
 	transaction
 	key       Key
 	seq       uint32
+	before    *Server      // whose branch this request has again; nil: none
 	req       *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
 	cancelled bool
 	cancel    *sip.Request // that nobody was told of yet
@@ -29,7 +30,8 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 		return nil, nil
 	}
 	// with another CSeq it is no copy, though its peer uses a branch again (RFC 3261 section 8.1.1.7)
-	if known := t.servers[key]; known != nil && (known.seq == req.CSeq().SeqNo || known.state <= proceeding) {
+	known := t.servers[key]
+	if known != nil && (known.seq == req.CSeq().SeqNo || known.state <= proceeding) {
 		t.repeat(known)
 		return nil, nil
 	}
@@ -37,7 +39,10 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	s := &Server{transaction: transaction{
 		machine: machine{kind: otherServer, reliable: way.Reliable, keep: Patience},
 		table:   t, way: way,
-	}, key: key, seq: req.CSeq().SeqNo}
+	}, key: key, seq: req.CSeq().SeqNo, before: known}
+	if known != nil {
+		known.before = nil
+	}
 	switch key.method { //nolint:exhaustive // methods beyond these three are alike
 	case sip.INVITE:
 		s.kind, s.req = inviteServer, req
@@ -79,10 +84,14 @@ func (t *Table) repeat(s *Server) {
 }
 
 // Acknowledge gives an ACK to the INVITE that it belongs to, and says whether the ACK
-// is done with. The ACK of a 2xx is for the dialog. Its branch does not matter.
-func (t *Table) Acknowledge(key Key) bool {
+// is done with. The ACK of a 2xx is for the dialog. Its branch does not matter. Of two INVITEs
+// with one branch it belongs to the one with its CSeq number (RFC 3261 section 17.1.1.3).
+func (t *Table) Acknowledge(key Key, seq uint32) bool {
 	t.mu.Lock()
 	s := t.servers[key]
+	if s != nil && s.seq != seq && s.before != nil && s.before.seq == seq && s.before.state != terminated {
+		s = s.before
+	}
 	if s == nil {
 		t.mu.Unlock()
 		return false

@@ -264,6 +264,26 @@ func TestLaterOfTheSameKey(t *testing.T) {
 	})
 }
 
+// A peer that uses a branch again sends the ACK of the first refusal after its second INVITE (RFC 3261 section 8.1.1.7).
+func TestACKOfTheBranchBefore(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		first, second := request("INVITE", "1"), request("INVITE", "1")
+		second.CSeq().SeqNo = 2
+		for _, req := range []*sip.Request{first, second} {
+			tx, _ := n.receives(req, false)
+			n.responds(tx, req, 486)
+		}
+		n.acks("1")
+		time.Sleep(T1)
+		n.wants("0s 486 Busy Here", "0s 486 Busy Here", "500ms 486 Busy Here")
+		key, _ := KeyOf(second, peer.Addr(), false)
+		n.table.Acknowledge(key, 2)
+		time.Sleep(2 * T4)
+		n.wants()
+		n.left(0, 0)
+	})
+}
+
 // A CANCEL may come another way than its INVITE, by the same sender.
 func TestCancelTheOtherWay(t *testing.T) {
 	inNetwork(t, func(n *network) {

@@ -119,7 +119,7 @@ func (n *network) acks(branch string) bool {
 	if !ok {
 		n.t.Fatal("no key")
 	}
-	return n.table.Acknowledge(key)
+	return n.table.Acknowledge(key, 1)
 }
 
 func (n *network) responds(tx *Server, req *sip.Request, code int) {

@@ -64,7 +64,7 @@ func (s *Stack) onRequest(req *sip.Request, from arrival) {
 		return
 	}
 	if req.Method == sip.ACK {
-		if !s.transactions.Acknowledge(key) && message.Malformed(req) == "" {
+		if !s.transactions.Acknowledge(key, req.CSeq().SeqNo) && message.Malformed(req) == "" {
 			s.server.Request(req, nil)
 		}
 		return

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -228,4 +229,46 @@ func datagram(src, dst netip.AddrPort, tos, ttl uint8, payload []byte) []byte {
 	}
 	binary.BigEndian.PutUint16(frame[l4+6:], uint16(sum))
 	return frame
+}
+
+// TestCountsAsTheModel has many numbers, timestamps and delays counted, of packets that went up.
+func TestCountsAsTheModel(t *testing.T) {
+	m, late := newMachine(t), uint64(0)
+	rapid.Check(t, func(rt *rapid.T) {
+		defer m.clear(rt)
+		f := &modelFlow{Flow: Flow{
+			In: ap("10.0.0.1:20000"), Source: ap("10.0.0.2:4000"), Out: ap("10.0.0.1:20002"), Dest: ap("10.0.0.3:5000"), SSRC: 7,
+		}, mtu: localMTU}
+		m.put(rt, 1, f)
+		seq := rapid.Uint16().Draw(rt, "first")
+		timestamp := uint32(0)
+		steps := rapid.OneOf(
+			rapid.IntRange(1, 1), rapid.IntRange(1, 3), rapid.IntRange(-3, 3), rapid.IntRange(-130, 130), rapid.IntRange(0, 70000),
+		)
+		for range rapid.IntRange(1, 200).Draw(rt, "packets") {
+			seq += uint16(steps.Draw(rt, "step"))
+			timestamp += uint32(rapid.SampledFrom([]int{160, 160, 160, 0, -160, -2000, -15999, 16001, 90000}).Draw(rt, "time"))
+			if held := rapid.SampledFrom([]time.Duration{0, 0, 20, 150, 300, 999, 2500, -1}).Draw(rt, "held"); held != 0 && f.state.Timed {
+				slot, v := m.raw(rt, f)
+				f.state.TimestampAt -= held * time.Millisecond
+				v.F.TimestampAt = uint64(f.state.TimestampAt)
+				must(rt, m.program.States.Update(slot, &v, ebpf.UpdateLock))
+			}
+			if v := m.check(rt, datagram(f.Source, f.In, 0, 64, rtp(seq, timestamp, 7, 8, string(make([]byte, 160)))), false, 0); v != verdictOK {
+				rt.Fatalf("%d is judged %d; want %d", seq, v, verdictOK)
+			}
+		}
+		given, ok := m.take(1, m.lastID, false)
+		if !ok {
+			rt.Fatalf("nothing was given back")
+		}
+		f.same(rt, given, "what was given back")
+		if _, ok := m.take(1, m.lastID, false); ok {
+			rt.Fatalf("a flow was given back twice")
+		}
+		late += given.Delays.Late
+	})
+	if late == 0 {
+		t.Error("no packet came too late")
+	}
 }

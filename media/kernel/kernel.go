@@ -115,6 +115,7 @@ type State struct {
 	JitterMax        uint64
 	JitterSum        uint64 // over Timings packets
 	Timings          uint64
+	Delays           Delays
 	_, _             uint64
 	_, _             uint32
 	SSRC             uint32
@@ -184,6 +185,13 @@ type Losses struct {
 	Run           uint64 // of the lost numbers that left the window last
 	Runs          uint64 // that began outside the window
 	Longest       uint64 // of them
+}
+
+// Delays counts packets that come too late for a receiver's jitter buffer, as quality.Delays of media does.
+type Delays struct {
+	Behind, Waiting uint64
+	Lasted          time.Duration
+	Late, Bursts    uint64
 }
 
 // Dirs is what all directories of Dir and OldDir match.

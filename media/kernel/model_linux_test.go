@@ -306,8 +306,11 @@ func (s *State) observe(h header, rate int64, now time.Duration) {
 		s.restart(h.Seq)
 		s.SSRC, s.Started, s.Renewed, s.Timed, s.Jitter = h.SSRC, true, false, false, 0
 	}
+	twice := s.Duplicates
 	s.count(h.Seq)
-	s.time(h.Timestamp, rate, now)
+	if s.Duplicates == twice {
+		s.time(h.Timestamp, h.Seq == uint16(s.Top), rate, now)
+	}
 }
 
 func (s *State) lost() uint64 {
@@ -366,23 +369,46 @@ func (s *State) mark(behind uint64) bool {
 	return true
 }
 
-func (s *State) time(timestamp uint32, rate int64, now time.Duration) {
-	if s.Timed && timestamp == s.Timestamp {
+func (s *State) time(timestamp uint32, newest bool, rate int64, now time.Duration) {
+	step := int64(int32(timestamp - s.Timestamp))
+	if s.Timed && (step == 0 || newest && step < 0 && step >= -2*rate) {
 		return
 	}
-	d := int64(int32(uint32((now-s.TimestampAt).Microseconds()*rate/1e6) - (timestamp - s.Timestamp)))
-	known := s.Timed
+	known, passed := s.Timed, now-s.TimestampAt
+	d := int64(int32(uint32(passed.Microseconds()*rate/1e6) - uint32(step)))
 	s.Timed, s.Timestamp, s.TimestampAt = true, timestamp, now
-	if d < 0 {
-		d = -d
+	if !known || max(d, -d) > 2*rate && max(step, -step) > 2*rate {
+		s.Delays.Behind, s.Delays.Waiting = 0, 0
+		return
 	}
-	if !known || d > 2*rate {
+	s.Delays.add(d, passed, rate)
+	if d = max(d, -d); d > 2*rate {
 		return
 	}
 	s.Jitter += uint64(d) - (s.Jitter+8)>>4
 	s.Timings++
 	s.JitterSum += s.Jitter
 	s.JitterMax = max(s.JitterMax, s.Jitter)
+}
+
+func (s *Delays) add(d int64, passed time.Duration, rate int64) {
+	behind := max(int64(s.Behind)+d-1, 0)
+	s.Behind = uint64(behind)
+	if behind*1000 <= 200*rate {
+		if s.Waiting > 0 {
+			s.Bursts++
+		}
+		s.Late += s.Waiting
+		s.Waiting = 0
+		return
+	}
+	if s.Waiting++; s.Waiting == 1 {
+		s.Lasted = 0
+		return
+	}
+	if s.Lasted += passed; s.Lasted > time.Second {
+		s.Behind, s.Waiting = 0, 0
+	}
 }
 
 func (l *Losses) advance(n uint64) {

@@ -22,7 +22,7 @@ import (
 
 // layout is the number of what the maps hold. It changes with struct key, place, flow, figures, speech or
 // state of the program.
-const layout = 3
+const layout = 4
 
 // place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
 // Without a directory all its methods do nothing.

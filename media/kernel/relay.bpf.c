@@ -29,6 +29,8 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #define FOREIGN_A_SECOND 16	// the same of other streams of the source
 #define UP_A_SECOND 1000	// that go up while it is silent
 
+#define BUFFER 200 // ms, of media/quality
+
 // RFC 3550 A.1, as in media/stream.go.
 #define MAX_DROPOUT 3000
 #define MAX_MISORDER 100
@@ -86,6 +88,7 @@ struct figures {
 	__u64 lost_past, wraps_past, duplicates, reordered, ssrc_changes;
 	__u64 recent, older, run, runs, longest;
 	__u64 timestamp_at, jitter, jitter_max, jitter_sum, timings;
+	__u64 behind, waiting, lasted, late, bursts;
 	__u64 strays_at, foreign_at; // when the second of the next two began
 	__u32 strays, foreign; // that went up
 	__u32 ssrc, timestamp;
@@ -382,26 +385,53 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 	s->reordered += behind != 0;
 }
 
-// measure updates the jitter (RFC 3550 6.4.1). A timestamp that repeats says nothing (RFC 4733 2.2).
-static __always_inline void measure(struct figures *s, __u32 timestamp, __u32 rate, __u64 now)
+// delay is Delays of media/quality: which packets come too late for a receiver's jitter buffer.
+static __always_inline void delay(struct figures *s, __s32 change, __u64 passed, __u32 rate)
+{
+	__s64 behind = s->behind + change - 1;
+
+	s->behind = behind < 0 ? 0 : behind;
+	if (s->behind <= (__u64)rate * BUFFER / 1000) {
+		s->bursts += not_zero(s->waiting);
+		s->late += s->waiting;
+		s->waiting = 0;
+	} else if (!s->waiting++) {
+		s->lasted = 0;
+	} else {
+		s->lasted += passed;
+		if ((__s64)s->lasted > (__s64)SECOND)
+			s->behind = s->waiting = 0;
+	}
+}
+
+// measure is time of media/stream.go: it updates the jitter (RFC 3550 6.4.1) and the delays. newest says that no packet
+// with a higher number came.
+static __always_inline void measure(struct figures *s, __u32 timestamp, int newest, __u32 rate, __u64 now)
 {
 	__u64 passed = now - s->timestamp_at;
-	__u32 units, d;
+	__u32 units, d, step = timestamp - s->timestamp, jump = 2 * rate;
 	__u8 known = s->timed;
+	int change, far;
 
-	if (known && timestamp == s->timestamp)
+	if (known && -step <= (newest ? jump : 0)) // of a telephone-event (RFC 4733 2.2)
 		return;
 	if ((__s64)passed < 0) // the state is from another processor's packet
 		units = -(__u32)(-passed / 1000 * rate / 1000000);
 	else
 		units = passed / 1000 * rate / 1000000;
-	d = units - (timestamp - s->timestamp);
+	d = change = units - step;
 	s->timed = 1;
 	s->timestamp = timestamp;
 	s->timestamp_at = now;
 	if (d >> 31)
 		d = -d;
-	if (!known || d > 2 * rate)
+	far = d > jump;
+	if (!known || (far && step + jump > 2 * jump)) {
+		s->behind = s->waiting = 0;
+		return;
+	}
+	delay(s, change, passed, rate);
+	if (far)
 		return;
 	s->jitter += d - ((s->jitter + 8) >> 4);
 	s->timings++;
@@ -414,6 +444,7 @@ static __always_inline void measure(struct figures *s, __u32 timestamp, __u32 ra
 static __always_inline void observe(struct figures *s, const struct rtp *r, __u32 rate, __u64 now)
 {
 	int anew = !s->started || s->renewed || r->ssrc != s->ssrc;
+	__u64 twice = s->duplicates;
 
 	s->packets++;
 	s->bytes += r->length;
@@ -432,7 +463,8 @@ static __always_inline void observe(struct figures *s, const struct rtp *r, __u3
 		s->started = 1;
 		s->renewed = 0;
 	}
-	measure(s, r->timestamp, rate, now);
+	if (s->duplicates == twice)
+		measure(s, r->timestamp, r->seq == (__u16)s->top, rate, now);
 }
 
 // datagram is what the program does to a packet.

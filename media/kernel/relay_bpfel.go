@@ -43,6 +43,11 @@ type programFigures struct {
 	JitterMax   uint64
 	JitterSum   uint64
 	Timings     uint64
+	Behind      uint64
+	Waiting     uint64
+	Lasted      uint64
+	Late        uint64
+	Bursts      uint64
 	StraysAt    uint64
 	ForeignAt   uint64
 	Strays      uint32

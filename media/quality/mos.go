@@ -44,10 +44,12 @@ var impairments = func() map[string]*Impairment { //nolint:gochecknoglobals // a
 
 // Heard is what came of a stream.
 type Heard struct {
-	Received     uint64        // packets, each once
-	Lost, Bursts uint64        // packets that did not come, and the runs of them
-	RTT          time.Duration // to the sender and back
-	JitterMS     float64       // its mean, milliseconds
+	Received uint64        // packets, each once
+	Lost     uint64        // packets that did not come
+	Late     uint64        // of Received, those that came too late to be heard
+	Bursts   uint64        // runs of both
+	RTT      time.Duration // to the sender and back
+	JitterMS float64       // its mean, milliseconds
 }
 
 // MOS is the listening quality, 1.0 to 4.5. 0 means unknown: less than a second of packets, or no figures for the
@@ -57,9 +59,9 @@ func (h Heard) MOS(codec *Impairment) float64 {
 		return 0
 	}
 	lost, ratio := 0.0, 1.0
-	if h.Lost > 0 {
-		lost = float64(h.Lost) / float64(h.Lost+h.Received)
-		ratio = burstRatio(float64(h.Lost)/float64(max(h.Bursts, 1)), lost)
+	if missing := h.Lost + h.Late; missing > 0 {
+		lost = float64(missing) / float64(h.Lost+max(h.Received, h.Late))
+		ratio = burstRatio(float64(missing)/float64(max(h.Bursts, 1)), lost)
 	}
 	delay := float64(h.RTT)/float64(2*time.Millisecond) + packetDelay + min(2*h.JitterMS, bufferDelayMax)
 	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))

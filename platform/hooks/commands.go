@@ -47,6 +47,9 @@ type Arguments struct {
 // Text is a JSON text, or a whole number without exponent as it stands there: models send such for digits.
 type Text string
 
+// clipped is the text, as long as an id may be, for the log.
+func (t Text) clipped() string { return string(t[:min(maxID, len(t))]) }
+
 // UnmarshalJSON takes a text or a number. null changes nothing.
 func (t *Text) UnmarshalJSON(b []byte) error {
 	kind := map[byte]string{'n': "null", '"': "string", '[': "array", '{': "object", 't': "bool", 'f': "bool"}[b[0]]
@@ -164,7 +167,7 @@ func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, ask
 		if err != nil && !errors.As(err, &refused) {
 			refused = &RefusalError{http.StatusServiceUnavailable, "The call does not answer. Try again.", ""}
 		}
-		h.Log.Info().Err(err).Str("by", by.Name).Str("do", string(one.Do)).Str("to", string(one.To)).
+		h.Log.Info().Err(err).Str("by", by.Name).Str("do", one.Do.clipped()).Str("to", one.To.clipped()).
 			Strs("ids", one.IDs[:min(4, len(one.IDs))]).Msg("command of an agent")
 		switch {
 		case one.id != "":

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,18 @@ func tell(h *Commands, target, token, body string) *httptest.ResponseRecorder {
 	}
 	h.ServeHTTP(w, r)
 	return w
+}
+
+// What a model asks for may be long, and its line in the log is not.
+func TestCommandsLogLittle(t *testing.T) {
+	h, _ := commanded(&Token{Name: "support", Secret: "hush"})
+	var log bytes.Buffer
+	h.Log = zerolog.New(&log)
+	long := strings.Repeat("4", maxCommand/4)
+	tell(h, "/commands", "hush", `{"call": "abc", "do": "`+long+`", "to": "`+long+`"}`)
+	if !strings.Contains(log.String(), "command of an agent") || log.Len() > 1000 {
+		t.Errorf("%d bytes: %.300s", log.Len(), log.String())
+	}
 }
 
 // The tools of each platform, as their documents show what they send.

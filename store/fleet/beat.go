@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
 )
 
 // Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes. Share returns
@@ -154,16 +155,22 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	}
 }
 
+// ofRows is the log of lines about single rows of nodes, of which a database can have many: 20 a minute and level.
+func ofRows(log zerolog.Logger) zerolog.Logger {
+	few := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: 20, Period: time.Minute} }
+	return log.Sample(zerolog.LevelSampler{InfoSampler: few(), WarnSampler: few(), ErrorSampler: few()})
+}
+
 // count goes by the members that are there, and tells of changes.
 func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 	before := f.census.place
 	vanished, back := f.census.take(f.member.id, members, steady, time.Now())
 	for _, m := range vanished {
-		f.log.Warn().Str("node", m.Name).Str("id", m.ID).Dur("unseen_ms", m.Age).Int("nodes", f.census.place.Nodes).
+		f.rows.Warn().Str("node", m.Name).Str("id", m.ID).Dur("unseen_ms", m.Age).Int("nodes", f.census.place.Nodes).
 			Msg("a node of the fleet has vanished")
 	}
 	for _, m := range back {
-		f.log.Info().Str("node", m.Name).Str("id", m.ID).Msg("a node of the fleet is back")
+		f.rows.Info().Str("node", m.Name).Str("id", m.ID).Msg("a node of the fleet is back")
 	}
 	f.noticeTwin(members)
 	f.noticeOthers(members)
@@ -217,11 +224,11 @@ func (f *Fleet) noticeOthers(members []Member) {
 	for i := range members {
 		m := &members[i]
 		if differs(m, "numbers", m.Numbers, f.member.numbers) {
-			f.log.Warn().Str("node", m.Name).Str("numbers", m.Numbers).Str("own", f.member.numbers).
+			f.rows.Warn().Str("node", m.Name).Str("numbers", m.Numbers).Str("own", f.member.numbers).
 				Msg("the table of numbers of another node is another one")
 		}
 		if m.Seat == f.member.seat && differs(m, "seat", m.SeatKey, f.member.seatKey) {
-			f.log.Error().Str("node", m.Name).Str("seat", m.Seat).
+			f.rows.Error().Str("node", m.Name).Str("seat", m.Seat).
 				Msg("another node of this seat has another secret: neither can go on with the other's calls")
 		}
 	}

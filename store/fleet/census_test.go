@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 )
 
@@ -62,6 +63,24 @@ func TestCensusChanges(t *testing.T) {
 		vanished, back := c.take("id-a", members, true, now.Add(time.Duration(i)*beatEvery))
 		if names(vanished) != step.vanished || names(back) != step.back || len(c.missing) != step.missing || c.place.Nodes != step.nodes {
 			t.Errorf("step %d: vanished %q, back %q, %d missing, %+v; want %+v", i, names(vanished), names(back), len(c.missing), c.place, step)
+		}
+	}
+}
+
+// A database with many rows that vanish fills no log.
+func TestRowsLogLittle(t *testing.T) {
+	var log strings.Builder
+	f := &Fleet{rows: ofRows(zerolog.New(&log)), member: member{id: "id-a", standby: true}}
+	for _, age := range []time.Duration{0, 2 * liveFor, 0} {
+		members := []Member{memberAt("a", 0)}
+		for i := range 1000 {
+			members = append(members, memberAt(fmt.Sprint("forged", i), age))
+		}
+		f.count(t.Context(), members, true)
+	}
+	for line, want := range map[string]int{"has vanished": 20, "is back": 20} {
+		if got := strings.Count(log.String(), line); got != want {
+			t.Errorf("%d lines say %q; want %d", got, line, want)
 		}
 	}
 }

@@ -43,7 +43,8 @@ type Fleet struct {
 	// Constant.
 	Seat   *Seat // nil: the node has none
 	log    zerolog.Logger
-	pool   *pgxpool.Pool // a connection for each goroutine
+	rows   zerolog.Logger // of lines about single rows of nodes
+	pool   *pgxpool.Pool  // a connection for each goroutine
 	outbox Outbox
 	write  func(context.Context, []staged) error
 	// numbers is Options.Numbers.
@@ -93,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	}
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // the key itself is a secret
 	f := &Fleet{
-		Reader: reader, log: o.Log, pool: pool, outbox: o.Outbox,
+		Reader: reader, log: o.Log, rows: ofRows(o.Log), pool: pool, outbox: o.Outbox,
 		numbers: o.Numbers, beatWithin: beatTimeout,
 		member: member{
 			id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version, api: o.API,

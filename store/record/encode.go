@@ -216,6 +216,7 @@ func appendSide(b []byte, s *MediaSide) []byte {
 	b = number(b, "duplicates", s.Duplicates)
 	b = number(b, "reordered", s.Reordered)
 	b = number(b, "bursts", s.Bursts)
+	b = numberIf(b, "late", s.Late)
 	b = number(b, "ssrc_changes", s.SSRCChanges)
 	b = score(b, "rtt_ms", float64(s.RTT))
 	b = score(b, "mos", float64(s.MOS))

@@ -27,8 +27,8 @@ func ProblemsOf(r *Record) (words []string) {
 	return words
 }
 
-// loses reports whether over 2 % of a side's packets did not arrive.
-func (s *MediaSide) loses() bool { return 50*s.Lost > s.Rx+s.Lost }
+// loses reports whether over 2 % of a side's packets did not arrive, or too late to be heard.
+func (s *MediaSide) loses() bool { return 50*(s.Lost+s.Late) > s.Rx+s.Lost }
 
 // searched bounds how many records List reads for one page of the calls with a problem: a second's work.
 const searched = 20_000

@@ -15,6 +15,7 @@ func TestProblems(t *testing.T) {
 		"":                 {AnsweredAt: ended, EndedAt: ended, Media: Media{A: MediaSide{Rx: 98, Lost: 2}}, Talk: &Talk{Confidence: TalkGood, LongestDeadAirMS: new(int64(3000))}},
 		"one-way":          {AnsweredAt: ended, Media: Media{OneWay: "b"}},
 		"loss":             {AnsweredAt: ended, Media: Media{B: MediaSide{Rx: 979, Lost: 21}}},
+		"loss ":            {AnsweredAt: ended, Media: Media{B: MediaSide{Rx: 990, Lost: 10, Late: 11}}},
 		"dead-air":         {AnsweredAt: ended, Talk: &Talk{Confidence: TalkGood, LongestDeadAirMS: new(int64(3001))}},
 		"no-answer":        {EndedAt: ended},
 		"rescue":           {AnsweredAt: ended, Attempts: []Attempt{{}, {Reason: ReasonRescue}}},

@@ -173,7 +173,7 @@ type Attempt struct {
 type Media struct {
 	A MediaSide `json:"a"`
 	B MediaSide `json:"b"`
-	// MOS is the worse of both sides'.
+	// MOS is the worse of both sides' (SetMOS).
 	MOS Score `json:"mos"`
 	// OneWay is the side, a or b, from which nothing was heard at the start of the call. Empty: both were heard.
 	OneWay string `json:"one_way,omitempty"`
@@ -199,6 +199,17 @@ type Millis float64
 // MarshalJSON returns the number, or null for zero.
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
+// SetMOS makes the MOS the worse of both sides'. With a mute side there is none: the other's would be said of both.
+func (m *Media) SetMOS() {
+	m.MOS = m.A.MOS
+	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
+		m.MOS = m.B.MOS
+	}
+	if m.OneWay == "a" && m.A.MOS == 0 || m.OneWay == "b" && m.B.MOS == 0 {
+		m.MOS = 0
+	}
+}
+
 // MediaSide counts the RTP packets of one leg.
 type MediaSide struct {
 	Rx        int64     `json:"rx"`
@@ -212,6 +223,8 @@ type MediaSide struct {
 	Reordered  int64 `json:"reordered"`
 	// Bursts is how many runs of packets were lost.
 	Bursts int64 `json:"bursts"`
+	// Late, of Rx, came over 200 ms later than others: a phone drops them, so they count as lost in the MOS.
+	Late int64 `json:"late,omitempty"`
 	// SSRCChanges is how often the leg began another stream from the same address.
 	SSRCChanges int64 `json:"ssrc_changes"`
 	// RTT is the round trip between us and the leg's peer.

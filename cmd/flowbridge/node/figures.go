@@ -32,14 +32,18 @@ func (f *figures) ofNode() live.Node {
 	}
 }
 
-// media are how the calls that are up sound so far. One of which a side is mute has no MOS.
+// media are how the calls that are up sound so far. A side that has sent nothing yet counts as mute.
 func (f *figures) media() (all []record.Media) {
 	f.node.rtp.engine.Each(func(s media.Stats) {
 		var m record.Media
-		for of, to := range map[*media.SideStats]*record.MediaSide{&s.A: &m.A, &s.B: &m.B} {
-			to.Rx, to.Lost, to.JitterMS = int64(of.RxPackets), int64(of.Lost), of.JitterMS
+		for side, to := range []*record.MediaSide{media.SideA: &m.A, media.SideB: &m.B} {
+			of := s.Of(media.Side(side))
+			to.Rx, to.Lost, to.JitterMS, to.MOS = int64(of.RxPackets), int64(of.Lost), of.JitterMS, record.Score(of.MOS)
+			if to.Rx == 0 {
+				m.OneWay = media.Side(side).String()
+			}
 		}
-		m.MOS = record.Score(min(s.A.MOS, s.B.MOS))
+		m.SetMOS()
 		all = append(all, m)
 	})
 	return all
