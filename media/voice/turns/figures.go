@@ -41,7 +41,7 @@ const (
 	worstMax  = 4               // percent of a side's speech
 	gapNoise  = 8.0             // the same of a segment: it is no speech
 	gapVaries = 27.0            // dB between a side's speech and a background that varies,
-	varies    = 2               // by so many steps of loudness
+	varies    = 1               // by so many steps of loudness
 	steadyMin = 12.0            // dB below a side's speech: a steady sound might be speech
 	burstMax  = 1300            // ms of a burst of a tone. It differs from the one before it
 	burstMS   = 20              // by so many ms,
