@@ -27,7 +27,7 @@ const (
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side hears much of the other one again
 	Steady     Reason = "steady"     // a side has sound as loud as its speech that hardly varies: a tone, or a voice?
-	Gaps       Reason = "gaps"       // a side's utterance is mostly gaps, as typing is
+	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as typing is
 	Edge       Reason = "edge"       // 50 ms decide: both fell silent at once, or a word over the agent took some 600 ms
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
 	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen

@@ -92,7 +92,7 @@ func (t *Talk) ends(p Party, at time.Duration) {
 	side.Spans = side.Spans.add(side.Ended, side.Began, at)
 	side.Speaks, side.Ended = false, at
 	if s.Paused == 0 {
-		side.Gaps = side.Gaps || side.Ahead[0].Sparse
+		side.Gaps = side.Gaps || p == Agent && side.Ahead[0].Sparse
 		s.Edge = s.Edge || at-other.Ended < edge || p == Caller && s.Barging && (at-s.BargeAt-backchannel).Abs() < edge
 	}
 	side.Ahead = side.Ahead[:copy(side.Ahead, side.Ahead[1:])]
