@@ -146,8 +146,11 @@ type Speech struct {
 type Spoken struct {
 	From         int64
 	Length       uint32
-	Level, Noise uint16
+	Level, Noise uint16 // Level: and sparse
 }
+
+// sparse is a segment's Sparse.
+const sparse = 0x8000
 
 // Since returns the segments, oldest first, that came after the first told ones. complete is false if there were more
 // than Speech keeps.
@@ -174,7 +177,7 @@ func (s *Speech) Shift(by time.Duration) {
 func (s Spoken) segment() voice.Segment {
 	return voice.Segment{
 		From: time.Duration(s.From) * voice.Tick, To: time.Duration(s.From+int64(s.Length)) * voice.Tick,
-		Level: int32(s.Level), Noise: int32(s.Noise),
+		Level: int32(s.Level &^ sparse), Noise: int32(s.Noise), Sparse: s.Level&sparse != 0,
 	}
 }
 

@@ -278,6 +278,9 @@ func (s *Speech) hear(events PayloadTypes, h header, pkt []byte, now time.Durati
 		From: int64(heard.From / voice.Tick), Length: uint32((heard.To - heard.From) / voice.Tick),
 		Level: uint16(heard.Level), Noise: uint16(heard.Noise),
 	}
+	if heard.Sparse {
+		s.Last[0].Level |= sparse
+	}
 	s.Told++
 }
 

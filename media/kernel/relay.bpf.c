@@ -109,7 +109,7 @@ struct voice {
 struct spoken {
 	__s64 from;
 	__u32 length;
-	__u16 level, noise;
+	__u16 level, noise; // level: and SPARSE
 };
 
 #define TOLD 7
@@ -640,6 +640,7 @@ volatile const __u32 listens = 0;
 #define FINE 64
 #define FLOOR_MIN (LEAST * 3 / 4)
 #define LEVEL_MAX (127 * 16)
+#define SPARSE 0x8000
 
 // Times.
 #define BEGIN (70 * MILLISECOND)
@@ -753,7 +754,7 @@ static __always_inline __s64 segment(struct speech *s)
 		noise = level;
 	v->said = to;
 	if (to > from)
-		tell(s, from, to, level, noise);
+		tell(s, from, to, v->weight * 5 < (v->end - v->start) * 2 ? level | SPARSE : level, noise);
 	return noise < level ? level : -1;
 }
 

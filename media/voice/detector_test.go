@@ -243,6 +243,19 @@ func TestNoSpeech(t *testing.T) {
 	}
 }
 
+// TestSparse: a segment of typing is told from speech.
+func TestSparse(t *testing.T) {
+	l := newLine().quiet(2000 * ms).speech(3000 * ms).quiet(1000 * ms)
+	for range 12 {
+		l.noise(20*ms, 8000).noise(20*ms, 3000).noise(80*ms, 500).noise(30*ms, 20)
+	}
+	var d Detector
+	all := hear(t, &d, l.quiet(1000*ms).packets(20*ms))
+	if len(all) != 2 || all[0].Sparse || !all[1].Sparse {
+		t.Errorf("heard %+v; want speech, then typing", all)
+	}
+}
+
 // TestLongSpeech: a segment is handed out each minute, without a gap.
 func TestLongSpeech(t *testing.T) {
 	var d Detector

@@ -10,8 +10,8 @@ import (
 type Talk struct {
 	// Confidence is good, noisy (the figures may be wrong, and count in no percentile) or not_measured.
 	Confidence string `json:"confidence"`
-	// Reason is why it is not good: background, ceaseless, two_levels, echo, steady; no_audio, codec, packet_length,
-	// line_cut, kernel.
+	// Reason is why it is not good: background, ceaseless, two_levels, echo, steady, gaps, edge; no_audio, codec,
+	// packet_length, line_cut, kernel.
 	Reason string `json:"reason,omitempty"`
 
 	// FirstAgentMS is from the answer to the agent's first audio; or else FirstAgentReason says why it is not known.

@@ -31,7 +31,8 @@
 // the process; it is plain data, as the other states of a session. Tests: TestLongCallIsSmall, FuzzState.
 //
 // Noise that is as loud as speech makes figures that are wrong, not absent. So a call whose background is near its
-// speech at times, that has two kinds of loudness, as music and a street have, or an echo, is Noisy. Its figures belong
-// in no percentile. A segment within 8 dB of its background and a tone are no speech. Tests:
+// speech at times, that has two kinds of loudness, as music and a street have, typing, a tone in bursts or an echo, is
+// Noisy, and so is one in which 50 ms decide who had the last word. Its figures belong in no percentile. A segment
+// within 8 dB of its background and a tone are no speech. Tests:
 // TestFiguresOfConversations, TestDoubts.
 package turns

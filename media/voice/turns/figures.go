@@ -27,6 +27,8 @@ const (
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side hears much of the other one again
 	Steady     Reason = "steady"     // a side has sound as loud as its speech that hardly varies: a tone, or a voice?
+	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as typing is
+	Edge       Reason = "edge"       // 50 ms decide: both fell silent at once, or a word over the agent took some 600 ms
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
 	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen
 	Silent     Reason = "silent"     // of the agent's first audio: it was listened to, and said nothing
@@ -39,12 +41,15 @@ const (
 	worstMax  = 4               // percent of a side's speech
 	gapNoise  = 8.0             // the same of a segment: it is no speech
 	gapVaries = 27.0            // dB between a side's speech and a background that varies,
-	varies    = 2               // by so many steps of loudness
+	varies    = 1               // by so many steps of loudness
 	steadyMin = 12.0            // dB below a side's speech: a steady sound might be speech
+	burstMax  = 1300            // ms of a burst of a tone. It differs from the one before it
+	burstMS   = 20              // by so many ms,
+	burstStep = 16              // and by so much of its level, .4 dB
 	echoMax   = 45              // percent of the caller's speech in which the agent speaks, too,
 	echoAgent = 30              // and of the agent's speech
 	shareMax  = 7               // tenths of the measured time that a side speaks
-	behindMax = 8               // percent of a side's speech that is behind it
+	behindMax = 3               // percent of a side's speech that is behind it
 	tooLittle = 2 * time.Second // of speech, to judge it
 )
 
@@ -173,10 +178,15 @@ func (s *State) noisy() Reason {
 			return Ceaseless
 		case side.behind()*100 > side.Heard*behindMax:
 			return TwoLevels
+		case side.Gaps:
+			return Gaps
 		}
 	}
 	if s.Both > tooLittle && (s.Both*100 > s.Sides[Caller].Spoke*echoMax || s.Both*100 > s.Sides[Agent].Spoke*echoAgent) {
 		return Echo
+	}
+	if s.Edge {
+		return Edge
 	}
 	return ""
 }
@@ -198,10 +208,25 @@ func (s *side) hear(h voice.Segment, ms uint64) bool {
 			return false
 		}
 	}
+	if s.isAlike(uint32(ms), uint32(level)) { // three in a row are a tone that comes in bursts
+		s.Steady = max(s.Steady, uint32(level))
+	}
 	s.Heard, s.Level, s.Noise = s.Heard+ms, s.Level+level*ms, s.Noise+noise*ms
 	s.Levels[level/loudnessStep] += uint32(ms)
 	s.Noises[noise/loudnessStep] += uint32(ms)
 	return true
+}
+
+// isAlike reports whether a segment is the third in a row of one length and level.
+func (s *side) isAlike(ms, level uint32) bool {
+	was := s.Last
+	s.Last = [2]uint32{ms, level}
+	if ms > burstMax || max(ms, was[0])-min(ms, was[0]) > burstMS || max(level, was[1])-min(level, was[1]) > burstStep {
+		s.Alike = 0
+		return false
+	}
+	s.Alike = min(s.Alike+1, 2)
+	return s.Alike == 2
 }
 
 // isLoud reports whether a level is near that of the side's speech.

@@ -21,6 +21,7 @@ type State struct {
 	Cutting bool  `cbor:"10,keyasint,omitempty"` // the agent began over the caller
 	Barging bool  `cbor:"12,keyasint,omitempty"` // the caller began over the agent, which still speaks
 	Over    bool  `cbor:"14,keyasint,omitempty"` // and is silent again
+	Edge    bool  `cbor:"30,keyasint,omitempty"` // something hung on less than a moment
 	First   first `cbor:"17,keyasint,omitempty"`
 
 	Sides   [2]side       `cbor:"2,keyasint"`            // by Party
@@ -75,12 +76,16 @@ type side struct {
 	Noises [loudness]uint32 `cbor:"14,keyasint,omitzero"`
 	Near   uint64           `cbor:"16,keyasint,omitempty"` // milliseconds of segments near their background
 	Steady uint32           `cbor:"15,keyasint,omitempty"` // the highest level of sound that hardly varied
+	Last   [2]uint32        `cbor:"17,keyasint,omitzero"`  // milliseconds and level of the last segment
+	Alike  uint8            `cbor:"18,keyasint,omitempty"` // short segments in a row that are as the one before
+	Gaps   bool             `cbor:"19,keyasint,omitempty"` // an utterance was sparse
 }
 
 // span is an utterance.
 type span struct {
-	From time.Duration `cbor:"1,keyasint,omitempty"`
-	To   time.Duration `cbor:"2,keyasint,omitempty"`
+	From   time.Duration `cbor:"1,keyasint,omitempty"`
+	To     time.Duration `cbor:"2,keyasint,omitempty"`
+	Sparse bool          `cbor:"3,keyasint,omitempty"` // each of its segments is
 }
 
 // mark is a change of the line. One that neither sets nor clears a reason is a cut.

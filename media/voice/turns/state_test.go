@@ -13,7 +13,7 @@ func TestStatesAreChecked(t *testing.T) {
 		"version":   func(s *State) { s.Version = 9 },
 		"time":      func(s *State) { s.Quiet = -1 },
 		"late":      func(s *State) { s.Sides[1].Until = lifetime + 1 },
-		"order":     func(s *State) { s.Sides[0].Ahead = []span{{5, 4}} },
+		"order":     func(s *State) { s.Sides[0].Ahead = []span{{From: 5, To: 4}} },
 		"speaks":    func(s *State) { s.Sides[0].Speaks = true },
 		"party":     func(s *State) { s.Waiting = 7 },
 		"values":    func(s *State) { s.Latency.Values = make([]uint16, sampleMax) },

@@ -91,6 +91,10 @@ func (t *Talk) ends(p Party, at time.Duration) {
 	side, other := &s.Sides[p], &s.Sides[1-p]
 	side.Spans = side.Spans.add(side.Ended, side.Began, at)
 	side.Speaks, side.Ended = false, at
+	if s.Paused == 0 {
+		side.Gaps = side.Gaps || p == Agent && side.Ahead[0].Sparse
+		s.Edge = s.Edge || at-other.Ended < edge || p == Caller && s.Barging && (at-s.BargeAt-backchannel).Abs() < edge
+	}
 	side.Ahead = side.Ahead[:copy(side.Ahead, side.Ahead[1:])]
 	if !other.Speaks {
 		s.Quiet, s.Waiting = at, 1-p

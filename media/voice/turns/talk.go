@@ -24,6 +24,7 @@ const (
 	overlap     = 200 * time.Millisecond // at either end of an utterance, where another one does not interrupt
 	patience    = 3 * time.Second        // of a caller who interrupts
 	deadAir     = 3 * time.Second        // the shortest silence of both that counts
+	edge        = 50 * time.Millisecond  // what is nearer to a limit may lie beyond it
 )
 
 const (
@@ -95,7 +96,7 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 		speech = side.hear(heard, uint64(took))
 	}
 	if speech {
-		t.add(p, heard.From-t.answered, heard.To-t.answered)
+		t.add(p, span{heard.From - t.answered, heard.To - t.answered, heard.Sparse})
 	}
 	t.know(p, heard.To-t.answered)
 }
@@ -126,7 +127,7 @@ func (t *Talk) now() *State {
 func (t *Talk) take() {
 	for p, v := range t.seen {
 		if v.Speaking {
-			t.add(Party(p), v.Since-t.answered, v.To-t.answered)
+			t.add(Party(p), span{From: v.Since - t.answered, To: v.To - t.answered})
 		}
 		t.know(Party(p), v.Until-t.answered)
 	}
@@ -188,26 +189,27 @@ func (t *Talk) Speaking() (now [2]bool) {
 }
 
 // add takes speech of a party, again as far as it is known already.
-func (t *Talk) add(p Party, from, to time.Duration) {
-	side := &t.s.Sides[p]
+func (t *Talk) add(p Party, said span) {
+	side, from, to := &t.s.Sides[p], said.From, said.To
 	short := side.Short
 	switch side.Short = (span{}); {
 	case to > lifetime:
 		return
 	case to-from < word:
-		side.Short = span{from, to}
+		side.Short = said
 		return
 	case short.To > 0 && from-short.To < within: // it was the first syllable
 		from = short.From
 	}
 	if n := len(side.Ahead); n > 0 && from-side.Ahead[n-1].To < within {
-		side.Ahead[n-1].To = max(side.Ahead[n-1].To, to)
+		last := &side.Ahead[n-1]
+		last.To, last.Sparse = max(last.To, to), last.Sparse && said.Sparse
 		return
 	}
 	if from = max(from, t.s.At); from >= to {
 		return
 	}
-	if side.Ahead = append(side.Ahead, span{from, to}); len(side.Ahead) > aheadMax {
+	if side.Ahead = append(side.Ahead, span{from, to, said.Sparse}); len(side.Ahead) > aheadMax {
 		t.settle(from)
 	}
 }

@@ -195,8 +195,11 @@ func TestNotMeasured(t *testing.T) {
 
 // TestDoubts: what makes the figures of a call doubtful, and what is no speech at all.
 func TestDoubts(t *testing.T) {
-	type sound struct{ from, to, level, noise int }
-	speech := func(from, to int) sound { return sound{from, to, 1000, 200} }
+	type sound struct {
+		from, to, level, noise int
+		sparse                 bool
+	}
+	speech := func(from, to int) sound { return sound{from, to, 1000, 200, false} }
 	fair := [2][]sound{
 		{speech(2000, 5000), speech(9000, 12000), speech(20000, 23000)},
 		{speech(500, 1500), speech(6000, 8000), speech(13000, 16000), speech(25000, 28000)},
@@ -209,11 +212,18 @@ func TestDoubts(t *testing.T) {
 		waits time.Duration // the longest
 	}{
 		{"none", Agent, nil, "", 2000 * ms},
-		{"hold music instead of an answer", Agent, []sound{{23500, 24500, 1000, 750}}, Background, 2000 * ms},
-		{"a tone, or a voice", Agent, []sound{{23500, 24200, 900, 900}}, Steady, 2000 * ms},
-		{"a fan far behind the voice", Caller, []sound{{500, 1300, 400, 400}}, "", 2000 * ms},
-		{"noise that comes and goes", Caller, []sound{{30000, 34000, 1000, 480}}, Background, 2000 * ms},
-		{"a voice behind the caller", Caller, []sound{{30000, 32000, 500, 100}}, TwoLevels, 2000 * ms},
+		{"hold music instead of an answer", Agent, []sound{{23500, 24500, 1000, 750, false}}, Background, 2000 * ms},
+		{"a tone, or a voice", Agent, []sound{{23500, 24200, 900, 900, false}}, Steady, 2000 * ms},
+		{"a fan far behind the voice", Caller, []sound{{500, 1300, 400, 400, false}}, "", 2000 * ms},
+		{"noise that comes and goes", Caller, []sound{{30000, 34000, 1000, 480, false}}, Background, 2000 * ms},
+		{"a voice behind the caller", Caller, []sound{{30000, 32000, 500, 100, false}}, TwoLevels, 2000 * ms},
+		{"typing instead of an answer", Agent, []sound{{23600, 24300, 900, 100, true}}, Gaps, 1000 * ms},
+		{"typing while a caller waits", Agent, []sound{{30000, 30200, 900, 100, true}}, Gaps, 2000 * ms},
+		{"a word full of gaps among others", Agent, []sound{{28300, 28700, 900, 100, true}}, "", 2000 * ms},
+		{"a ringing tone in bursts", Agent, []sound{{29000, 29400, 1200, 10, false}, {29600, 30010, 1203, 10, false}, {32000, 32390, 1198, 10, false}}, Steady, 2000 * ms},
+		{"two words alike", Agent, []sound{{29000, 29400, 1200, 10, false}, {29900, 30300, 1200, 10, false}}, "", 2000 * ms},
+		{"both fall silent at once", Caller, []sound{speech(27000, 28040)}, Edge, 2000 * ms},
+		{"a word, or a backchannel", Caller, []sound{speech(14000, 14620)}, Edge, 2000 * ms},
 		{"its own words", Caller, []sound{speech(6200, 8200), speech(13200, 16200)}, Echo, 2000 * ms},
 		{"a barge-in", Caller, []sound{speech(15000, 16600)}, "", 2000 * ms},
 	} {
@@ -223,7 +233,7 @@ func TestDoubts(t *testing.T) {
 		for p := range all {
 			slices.SortFunc(all[p], func(a, b sound) int { return a.from - b.from })
 			for _, s := range all[p] {
-				talk.Hear(Party(p), voice.Segment{From: at(s.from), To: at(s.to), Level: int32(s.level), Noise: int32(s.noise)})
+				talk.Hear(Party(p), voice.Segment{From: at(s.from), To: at(s.to), Level: int32(s.level), Noise: int32(s.noise), Sparse: s.sparse})
 			}
 		}
 		talk.Finish(at(35000))
