@@ -34,6 +34,7 @@ func command() *cobra.Command {
 		provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(), fleetCommand(),
 		operate.Calls(), operate.Targets(explain.Try()), operate.Log(), operate.Drain(), operate.Reload(),
 		operate.Upgrade(), operate.Seat(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
+	root.SetHelpCommand(helpCommand())
 	return root
 }
 
