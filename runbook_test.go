@@ -1,6 +1,8 @@
 package flowbridge_test
 
 import (
+	"encoding/json"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -8,61 +10,79 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/internal/logmessage"
 )
 
-// runbook is docs/runbook.md by its parts: the sections of alerts, and the rows of the two tables.
-type runbook struct {
-	alerts   map[string]string
-	messages map[string][]string // the cells of a row, by its first
-	causes   map[string][]string
-	order    []string // of messages
-}
+//go:generate go test . -run TestGenerated -update
 
-func readRunbook(t *testing.T) runbook {
-	t.Helper()
-	b := runbook{alerts: map[string]string{}, messages: map[string][]string{}, causes: map[string][]string{}}
-	part, alert := "", ""
-	row := regexp.MustCompile("^\\| `([^`]+)` \\|(.*)\\|$")
-	for line := range strings.Lines(read(t, "docs/runbook.md")) {
-		line = strings.TrimSuffix(line, "\n")
-		if title, ok := strings.CutPrefix(line, "## "); ok {
-			part, alert = title, ""
-			continue
-		}
-		if title, ok := strings.CutPrefix(line, "### "); ok && part == "Alerts" {
-			alert = title
-		}
-		if alert != "" {
-			b.alerts[alert] += line + "\n"
-		}
-		m := row.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		into := map[string]map[string][]string{"Messages": b.messages, "Causes": b.causes}[part]
-		if into == nil {
-			continue
-		}
-		if part == "Messages" {
-			b.order = append(b.order, strings.ToLower(m[1]))
-		}
-		if into[m[1]] != nil {
-			t.Errorf("docs/runbook.md has %q twice", m[1])
-		}
-		for cell := range strings.SplitSeq(m[2], " | ") {
-			into[m[1]] = append(into[m[1]], strings.TrimSpace(cell))
+var update = flag.Bool("update", false, "write the files that are made of the tables of causes and messages")
+
+// TestGenerated: docs/causes.md, docs/runbook.md and the admin page say what the tables beside the code say. With -update they
+// are written.
+func TestGenerated(t *testing.T) {
+	causes := "| cause | what happened | carrier got | look at, and do |\n|---|---|---|---|\n"
+	messages := "| message | what it means | do |\n|---|---|---|\n"
+	page := map[cause.Cause]map[string]string{}
+	for _, e := range cause.All() {
+		causes += row(t, "causes.md", e.More, string(e.Name), e.Happened, e.Got, e.Look)
+		page[e.Name] = map[string]string{"side": e.Side, "happened": e.Happened, "look": e.Look}
+	}
+	for _, e := range logmessage.All() {
+		messages += row(t, "runbook.md", e.More, e.Message, e.Means, e.Do)
+	}
+	texts, err := json.MarshalIndent(page, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		"docs/causes.md":        tableIn(t, "docs/causes.md", causes),
+		"docs/runbook.md":       tableIn(t, "docs/runbook.md", messages),
+		"admin/web/causes.json": string(texts) + "\n",
+	} {
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if diff := cmp.Diff(want, read(t, file)); diff != "" {
+			t.Errorf("%s is not what the tables say; run go generate at the root: want - got +\n%s", file, diff)
 		}
 	}
-	return b
+}
+
+// row is a row of a page in docs. Its last cell ends with the link, or is only that.
+func row(t *testing.T, page, more, name string, cells ...string) string {
+	t.Helper()
+	if last := len(cells) - 1; more != "" {
+		more = "[more](" + strings.TrimPrefix(more, page) + ")"
+		cells[last] = strings.TrimPrefix(cells[last]+"; "+more, "; ")
+	}
+	for _, cell := range cells {
+		if cell == "" || strings.ContainsAny(cell, "|\n") || strings.Contains(strings.TrimSuffix(cell, more), "](") {
+			t.Errorf("%s: %q is no text of a row: it is empty, or has a line break, a | or a link", name, cell)
+		}
+	}
+	return "| `" + name + "` | " + strings.Join(cells, " | ") + " |\n"
+}
+
+// tableIn is a page with the table between its two comments.
+func tableIn(t *testing.T, page, table string) string {
+	t.Helper()
+	const begin, end = "<!-- begin of the generated table -->\n", "<!-- end of the generated table -->\n"
+	before, rest, begun := strings.Cut(read(t, page), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !begun || !ended {
+		t.Fatalf("%s has no place for the table", page)
+	}
+	return before + begin + "\n" + table + "\n" + end + after
 }
 
 // TestRunbookHasEveryAlert: each alert has a section that says what it means, where to look and what to do, and is named
@@ -79,7 +99,13 @@ func TestRunbookHasEveryAlert(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(read(t, "contrib/prometheus/flowbridge.rules.yml")), &file); err != nil {
 		t.Fatal(err)
 	}
-	sections := readRunbook(t).alerts
+	_, alerts, _ := strings.Cut(read(t, "docs/runbook.md"), "\n## Alerts\n")
+	alerts, _, _ = strings.Cut(alerts, "\n## ")
+	sections := map[string]string{}
+	for _, section := range strings.Split(alerts, "\n### ")[1:] {
+		name, text, _ := strings.Cut(section, "\n")
+		sections[name] = text
+	}
 	for _, g := range file.Groups {
 		for _, r := range g.Rules {
 			text, ok := sections[r.Alert]
@@ -100,48 +126,22 @@ func TestRunbookHasEveryAlert(t *testing.T) {
 	}
 }
 
-// TestRunbookHasEveryCause: each cause of docs/causes.md has a row, and nothing else has one.
-func TestRunbookHasEveryCause(t *testing.T) {
-	rows := readRunbook(t).causes
-	for _, c := range cause.Causes() {
-		wantRow(t, rows, string(c))
-	}
-	for name := range rows {
-		t.Errorf("docs/runbook.md has the cause %s, which does not exist", name)
-	}
-}
-
-// TestRunbookHasEveryMessage: each message that the program logs as a warning or an error has a row, and nothing else has
-// one.
-func TestRunbookHasEveryMessage(t *testing.T) {
-	book := readRunbook(t)
-	rows := book.messages
-	for i, message := range book.order[1:] {
-		if message < book.order[i] {
-			t.Errorf("docs/runbook.md: %q comes after %q: the rows are in the order of the alphabet", message, book.order[i])
+// TestEveryMessageIsExplained: each message that the program logs as a warning or an error is in the table, and nothing else is.
+func TestEveryMessageIsExplained(t *testing.T) {
+	logged, last := warnings(t), ""
+	for _, e := range logmessage.All() {
+		if logged[e.Message] == "" {
+			t.Errorf("the table of messages has %q twice, or the program does not log it", e.Message)
+		}
+		delete(logged, e.Message)
+		if name := strings.ToLower(e.Message); name < last {
+			t.Errorf("%q comes after %q: the table is in the order of the alphabet", name, last)
+		} else {
+			last = name
 		}
 	}
-	for message, where := range warnings(t) {
-		if _, ok := rows[message]; !ok {
-			t.Errorf("docs/runbook.md does not have %q of %s", message, where)
-			continue
-		}
-		wantRow(t, rows, message)
-	}
-	for message := range rows {
-		t.Errorf("docs/runbook.md has the message %q, which the program does not log", message)
-	}
-}
-
-// wantRow takes a row, which has to say what it means, where to look and what to do.
-func wantRow(t *testing.T, rows map[string][]string, name string) {
-	t.Helper()
-	cells, ok := rows[name]
-	delete(rows, name)
-	if !ok {
-		t.Errorf("docs/runbook.md has no row for %s", name)
-	} else if len(cells) != 3 || slices.Contains(cells, "") {
-		t.Errorf("docs/runbook.md: the row of %s has not the three cells what, look and do: %q", name, cells)
+	for message, where := range logged {
+		t.Errorf("internal/logmessage/messages.yaml does not have %q of %s", message, where)
 	}
 }
 
@@ -283,19 +283,5 @@ func isLogger(e ast.Expr) bool {
 		return !strings.HasPrefix(strings.ToLower(x.Sel.Name), "err")
 	default:
 		return true
-	}
-}
-
-// TestRunbookLinksLead: what the runbook names of itself is there.
-func TestRunbookLinksLead(t *testing.T) {
-	text := read(t, "docs/runbook.md")
-	titles := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
-		titles[strings.ReplaceAll(strings.ToLower(m[1]), " ", "-")] = true
-	}
-	for _, m := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(text, -1) {
-		if !titles[m[1]] {
-			t.Errorf("docs/runbook.md links to #%s, which is not there", m[1])
-		}
 	}
 }

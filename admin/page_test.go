@@ -15,13 +15,6 @@ import (
 
 var update = flag.Bool("update", false, "write the page's files that are made of others")
 
-// causeText is what docs/causes.md says of a cause.
-type causeText struct {
-	What string `json:"what"`
-	Got  string `json:"got"`
-	Look string `json:"look"`
-}
-
 // The page has the addresses that profiles of platforms know of their own page of a call, by the host that the target's uri names.
 // With -update, web/platforms.json is written anew.
 func TestPageKnowsEveryPlatform(t *testing.T) {
@@ -50,43 +43,17 @@ func TestPageKnowsEveryPlatform(t *testing.T) {
 	}
 }
 
-// The page has the texts of docs/causes.md, and says of each cause where to look first.
-// With -update, web/causes.json is written anew.
+// The page has a sentence for each side that a cause is looked for at. TestGenerated of the root holds causes.json.
 func TestPageKnowsEveryCause(t *testing.T) {
-	text, err := os.ReadFile("../docs/causes.md")
+	words, err := os.ReadFile("web/words.js")
 	must(t, err)
-	links := regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
-	causes := map[string]causeText{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (.*) \\| (.*) \\| (.*) \\|$").FindAllStringSubmatch(string(text), -1) {
-		causes[m[1]] = causeText{links.ReplaceAllString(m[2], "$1"), m[3], links.ReplaceAllString(m[4], "$1")}
-	}
-	want, err := json.MarshalIndent(causes, "", " ")
-	if err != nil || len(causes) < 30 {
-		t.Fatalf("%d causes, %v", len(causes), err)
-	}
-	want = append(want, '\n')
-	if *update {
-		must(t, os.WriteFile("web/causes.json", want, 0o644))
-	}
-	if got, _ := os.ReadFile("web/causes.json"); string(got) != string(want) {
-		t.Error("web/causes.json differs from docs/causes.md: go test ./admin -run TestPageKnowsEveryCause -update")
-	}
-	places, err := os.ReadFile("web/words.js")
+	text, err := os.ReadFile("web/causes.json")
 	must(t, err)
-	_, list, _ := strings.Cut(string(places), "const places = {")
-	list, _, _ = strings.Cut(list, "\n};")
-	named := map[string]bool{}
-	for _, m := range regexp.MustCompile(`: '([a-z_ ]+)',`).FindAllStringSubmatch(list, -1) {
-		for cause := range strings.FieldsSeq(m[1]) {
-			if _, ok := causes[cause]; !ok || named[cause] {
-				t.Errorf("words.js has the cause %s twice, or docs/causes.md does not have it", cause)
-			}
-			named[cause] = true
-		}
-	}
-	for cause := range causes {
-		if !named[cause] {
-			t.Errorf("words.js does not say where to look for %s", cause)
+	var causes map[string]struct{ Side string }
+	must(t, json.Unmarshal(text, &causes))
+	for cause, at := range causes {
+		if !strings.Contains(string(words), "\n  "+at.Side+": ") {
+			t.Errorf("words.js has no sentence for the side %q of %s", at.Side, cause)
 		}
 	}
 }

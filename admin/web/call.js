@@ -73,7 +73,7 @@ export function call(main, id) {
           c.held?.length ? ` · held by ${c.held.map((s) => (s === 'a' ? 'the caller' : 'the called side')).join(' and ')}` : '')));
     const cause = causes[c.cause];
     renew(said, el('p', {}, story(c, live)),
-      !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.what), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '.']) : null,
+      !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.happened), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '.']) : null,
       live && c.media?.one_way ? el('p', {}, el('b', {}, verdict(c))) : null,
       away(c), phases(c, Date.now()), attempts(c));
     showOrders(c, live);
@@ -154,7 +154,7 @@ function attempts(c) {
       el('th', { scope: 'row' }, `${i + 1}. `, peer(a.target, 48), a.reason ? el('span.hint', {}, ` ${words(a.reason)}`) : null),
       td('Prepare', a.prepare_status || a.prepare_ms ? `${a.prepare_status ? `HTTP ${a.prepare_status}, ` : ''}${ms(a.prepare_ms)}` : '–'),
       td('SIP', a.sip_status || '–'), td('Took', a.ms ? ms(a.ms) : '–'),
-      td('Result', a.cause ? el('span.bad', { title: causes[a.cause]?.what ?? null }, words(a.cause)) : c.ended_at || c.answered_at ? 'took the call' : 'under way'))))));
+      td('Result', a.cause ? el('span.bad', { title: causes[a.cause]?.happened ?? null }, words(a.cause)) : c.ended_at || c.answered_at ? 'took the call' : 'under way'))))));
 }
 
 // plots draws the streams: what came from and went to each side, what was lost, and how unevenly it came.

@@ -127,7 +127,7 @@ function rowOf(r) {
     el('th', { scope: 'row' }, el('a', { href }, el('span.date', {}, dateOf(r.started_at)), ' ', timeOf(r.started_at))),
     td('From', peer(r.from, 40)), td('To', peer(r.to, 40)), td('Trunk', peer(r.trunk, 32)), td('Target', peer(r.target, 32)),
     td('Outcome', el(`span.outcome.${/^\w+$/.test(r.disposition) ? r.disposition : 'failed'}`, {}, words(r.disposition))),
-    td('Why', el('span', { title: causes[r.cause]?.what ?? null }, words(r.cause)), r.sip_status >= 300 ? el('span.hint', {}, ` ${r.sip_status}`) : null),
+    td('Why', el('span', { title: causes[r.cause]?.happened ?? null }, words(r.cause)), r.sip_status >= 300 ? el('span.hint', {}, ` ${r.sip_status}`) : null),
     td('Problems', el('span.problem', {}, (r.problems ?? []).join(' '))), td('Ended by', words(r.ended_by)), td('Set-up', r.answered_at ? ms(r.setup_ms) : '–'), td('Time', r.answered_at ? clock(r.duration_ms) : '–'),
     td('MOS', r.media?.mos ? r.media.mos.toFixed(1) : '–'));
 }

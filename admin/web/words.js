@@ -3,7 +3,7 @@
 import { peer } from './dom.js';
 import { count, fixed, momentOf, percent, spoken, words, zone } from './format.js';
 
-// causes.json has the texts of docs/causes.md: what happened, and where to look.
+// causes.json is made of b2bua/cause/causes.yaml, as docs/causes.md is: what happened, which side to look at first, what to look at.
 export const causes = await (await fetch(new URL('causes.json', import.meta.url))).json();
 
 // platforms.json has the address of a platform's own page of a call, by the host of its target. Only there is another host named.
@@ -16,19 +16,19 @@ export function platformPage(c, targets) {
   return host && Object.hasOwn(platforms, host) && /^[\w-]{1,128}$/.test(id) ? platforms[host].replace('{id}', id) : null;
 }
 
-// places says where a cause lies, as far as a cause can tell. TestPageKnowsEveryCause holds it to docs/causes.md.
+// places has a sentence for each side that causes.json names.
 const places = {
-  'Nothing is wrong: this is how calls end.': 'caller_hangup agent_hangup operator_hangup max_duration answered_by_machine',
-  "Look at the caller's side first.": 'caller_cancelled expired bad_offer no_common_codec srtp_required no_ack no_prack bad_ack caller_limited identity_refused inbox_overflow',
-  'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid target_circuit_open target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused dtls_failed transfer_failed tls_failed dead_air',
-  "Look at the target's last error first: the platform, or our token (401, 403).": 'api_circuit_open',
-  'Look at this configuration first.': 'no_route template_failed target_capped queue_full queue_timeout destination_limited invite_too_large auth_missing auth_unsupported auth_refused setup_timeout',
-  'Look at this machine first.': 'no_ports dns_failed target_unreachable shutdown internal_error process_restart',
-  'Look at the network and both sides.': 'session_expired dialog_lost missed_hangup no_media media_timeout',
+  none: 'Nothing is wrong: this is how calls end.',
+  caller: "Look at the caller's side first.",
+  platform: 'Look at the platform first.',
+  target: "Look at the target's last error first: the platform, or our token (401, 403).",
+  configuration: 'Look at this configuration first.',
+  machine: 'Look at this machine first.',
+  network: 'Look at the network and both sides.',
 };
 
 // isNormal says whether a cause is how calls end that went well.
-export const isNormal = (cause) => place(cause).startsWith('Nothing');
+export const isNormal = (cause) => causes[cause]?.side === 'none';
 
 // refusesToken reports whether an attempt failed because the platform's API refuses our token, which no platform can mend.
 const refusesToken = (a) => a?.prepare_status === 401 || a?.prepare_status === 403;
@@ -36,7 +36,7 @@ const tokenRefused = 'Look at this configuration first: the API refuses our toke
 
 function place(cause, attempts = []) {
   if (cause === 'prepare_failed' && refusesToken(attempts.at(-1))) return tokenRefused;
-  return Object.keys(places).find((p) => places[p].split(' ').includes(cause)) ?? '';
+  return places[causes[cause]?.side] ?? '';
 }
 
 // verdict says where to look. A call that ended well may have been mute, have waited for targets that failed before, or have outlived its

@@ -14,7 +14,7 @@ type Cause string
 // Words is the cause in plain words, like "no common codec".
 func (c Cause) Words() string { return strings.ReplaceAll(string(c), "_", " ") }
 
-// The causes. docs/causes.md explains each of them.
+// The causes. causes.yaml explains each of them.
 const (
 	None Cause = ""
 
@@ -81,23 +81,6 @@ const (
 	AnotherAnswered Cause = "another_answered" // this and the next are used in Reason alone
 	Transferred     Cause = "transferred"
 )
-
-// Causes lists every cause that a record can have, in the order of docs/causes.md.
-func Causes() []Cause {
-	return []Cause{
-		CallerHangup, AgentHangup, CallerCancelled, OperatorHangup,
-		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
-		CallerLimited, DestinationLimited, IdentityRefused,
-		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid, APICircuitOpen,
-		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, QueueFull, QueueTimeout, TargetSilent,
-		TargetUnreachable, TLSFailed,
-		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
-		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, DTLSFailed, SetupTimeout, Expired,
-		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,
-		NoMedia, MediaTimeout, DeadAir, AnsweredByMachine, MaxDuration, Shutdown, Overflow,
-		InternalError, ProcessRestart,
-	}
-}
 
 // OfStatus returns the cause of a target's final answer.
 func OfStatus(code int) Cause {

@@ -4,8 +4,9 @@
 //
 // # Decisions
 //
-// The set of causes is closed, and docs/causes.md explains each of them, so that a record
-// never holds a word without an explanation. Held by TestCausesIsComplete.
+// The set of causes is closed, and causes.yaml explains each of them, so that a record
+// never holds a word without an explanation. Held by TestCausesIsComplete. docs/causes.md
+// and the texts of the admin page are made of that table.
 //
 // The text of a Reason header is never the peer's: a peer must not write into the other
 // side's logs. Held by the tests of reason_test.go.

@@ -57,7 +57,7 @@ func TestReasonString(t *testing.T) {
 
 // What cause.go writes is read in the same way here, and by its own reader.
 func TestReasonsOfOurs(t *testing.T) {
-	for _, why := range append(Causes(), AnotherAnswered) {
+	for _, why := range append(causes(), AnotherAnswered) {
 		value := ReasonValue(why, 0)
 		if value == "" {
 			continue

@@ -190,7 +190,7 @@ func TestJudgeLog(t *testing.T) {
 }
 
 func TestCausesOf(t *testing.T) {
-	causes, err := causesOf("../../docs/causes.md")
+	causes, err := causesOf("../../b2bua/cause/causes.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func run(args []string, out io.Writer) error {
 	if os.Getpid() != 1 { // else its mounts and networks would be everybody's
 		return errUsage
 	}
-	causes, err := causesOf("docs/causes.md")
+	causes, err := causesOf("b2bua/cause/causes.yaml")
 	if err != nil {
 		return err
 	}

@@ -244,7 +244,7 @@ func (w *world) remember() error {
 func causesOf(file string) (map[string]bool, error) {
 	b, err := os.ReadFile(file)
 	all := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)` \\|").FindAllStringSubmatch(string(b), -1) {
+	for _, m := range regexp.MustCompile("(?m)^- name: ([a-z_0-9]+)$").FindAllStringSubmatch(string(b), -1) {
 		all[m[1]] = true
 	}
 	return all, err

@@ -1,0 +1,28 @@
+// Package logmessage explains the messages that the program logs as warnings and errors. The rows of docs/runbook.md
+// are made of its table; run go generate at the root of the repository after a change. TestEveryMessageIsExplained
+// holds the table to the code.
+package logmessage
+
+import (
+	_ "embed"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed messages.yaml
+var table []byte
+
+// Entry explains a message. Its texts are Markdown without links.
+type Entry struct {
+	Message string
+	Means   string
+	Do      string
+	More    string // the file in docs that says more, and its heading; empty: none
+}
+
+// All returns every message, in the order of the alphabet.
+func All() []Entry {
+	var all []Entry
+	_ = yaml.Unmarshal(table, &all) // cannot fail: the tests read the same bytes
+	return all
+}
