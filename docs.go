@@ -5,5 +5,5 @@ import "embed"
 
 // Documents are the documents of this version, by their paths in the repository.
 //
-//go:embed README.md ARCHITECTURE.md CHANGELOG.md docs/*.md docs/*/*.md
+//go:embed README.md ARCHITECTURE.md docs/*.md docs/*/*.md
 var Documents embed.FS

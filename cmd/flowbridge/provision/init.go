@@ -196,7 +196,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	for _, variable := range profiles.Variable.FindAllStringSubmatch(b.profile.YAML, 1) {
 		line("\nThe secret of %s, in the environment of serve:\n    export %s=SECRET", b.platform, variable[1])
 	}
-	line("\nThe firewall (nftables, in a chain of hook input; for clouds see docs/guides/cloud.md):")
+	line("\nThe firewall (nftables, in a chain of hook input; for clouds see flowbridge help cloud):")
 	for _, s := range b.source {
 		line("    %s saddr %s udp dport %d accept", family(s.Prefix), s, cfg.SIP.Listen[0].AddrPort.Port())
 	}
@@ -204,7 +204,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	line("\nThen check it, start it, and call it from this machine:")
 	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", cli.ShellWord(b.file))
 	line("    flowbridge call --to sip:%s@127.0.0.1", cmp.Or(b.number, exampleNumber))
-	line("\ndocs/platforms/profiles.md says what %s wants besides.", b.platform)
+	line("\nflowbridge help profiles says what %s wants besides.", b.platform)
 	_, err := c.OutOrStdout().Write([]byte(out.String()))
 	return err
 }
