@@ -52,7 +52,7 @@ func explainWords(c *cobra.Command, question string, width int) error {
 		switch {
 		case p.Answer:
 			fmt.Fprintf(out, "%s: %s\n\n%s\n", p.Word(), p.Title, p.Plain(width))
-		case i < maxFound && found[0].Page == nil:
+		case i < 5 && found[0].Page == nil || i < maxFound && !found[0].Answer:
 			fmt.Fprintf(out, "%s: %s\n    %.*s\n", p.Word(), p.Title, max(width-4, 0), p.About())
 		}
 	}

@@ -44,10 +44,10 @@ func (p Part) About() string {
 }
 
 var (
-	// A sentence after the line of a heading, or after the first two lines of a table.
-	sentence = regexp.MustCompile(`(?s)^(?:\|[^\n]*\n)?[^\n]*\n*(.*?)(?:[.:]\s|\n\n|$)`)
+	// A sentence after the first cell of a row, or after headings, heads of tables, and code.
+	sentence = regexp.MustCompile("(?s)^(?:\\|[^\n]*\n\\|[^\n]*\n\\|[^|]*\\| |(?:\n|#[^\n]*\n|\\|[^\n]*\n\\|--[^\n]*\n|```.*?```\n)*)(.*?)(?:[.]\\s|\n\n|$)")
 	// Code, a heading, or a row with its first cell.
-	pieces  = regexp.MustCompile("(?ms)^```.*?^```|^#+ ([^\n]*)\n|^\\| `?([^|`[]+)`? \\|[^\n]*\n")
+	pieces  = regexp.MustCompile("(?ms)^```.*?^```|^#+ ([^\n]*)\n|^\\| `?([^|`[{]+)(?:{[^|`]*)?`? \\|[^\n]*\n")
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	// Code, or a link or an image with its text and address.
 	link = regexp.MustCompile("(?s)```.*?```|`[^`]*`|!?\\[([^]]*)\\]\\(([^)\\s]*)\\)")
@@ -84,14 +84,13 @@ func read(name string) Part {
 			}
 			title := inline(p.Text[at[2]:at[3]])
 			p.parts = append(p.parts, Part{Name: name, Title: title, Anchor: anchor(title), Text: p.Text[at[0]:]})
-		} else if at[4] >= 0 && slices.Contains(explains, name) {
-			table := p.Text[strings.LastIndex(p.Text[:at[0]], "\n\n")+2:]
+		} else if table := p.Text[strings.LastIndex(p.Text[:at[0]], "\n\n")+2:]; at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, name) {
 			row := Part{
 				Name: name, Title: p.Text[at[4]:at[5]], Anchor: p.parts[last].Anchor,
 				Text: strings.Join(strings.SplitAfterN(table, "\n", 3)[:2], "") + p.Text[at[0]:at[1]],
 			}
 			for section := range strings.SplitSeq(p.parts[last].Title, ", ") {
-				if name == "docs/configuration.md" {
+				if name == "docs/configuration.md" && section == strings.ToLower(section) {
 					row.Title = strings.ReplaceAll(section, "[]", "") + "." + p.Text[at[4]:at[5]]
 				}
 				rows = append(rows, row)
@@ -124,8 +123,8 @@ const (
 	aDocument
 )
 
-// Find gives the parts that fit a question, the best ones first: the answers of the best kind, and of the others those
-// that have most of its words.
+// Find gives the parts that fit a question, the best ones first: the answers of the best kind with the sections that
+// their rows name, and of the others those that have most of its words.
 func Find(question string) (found []Part) {
 	var words []string
 	question = strings.ReplaceAll(strings.ToLower(strings.Join(strings.Fields(question), " ")), "[]", "")
@@ -164,20 +163,30 @@ func Find(question string) (found []Part) {
 			}
 		}
 	}
-	found = slices.DeleteFunc(found, func(p Part) bool { return p.points < best && (p.points < most*aWord || 3*most < 2*len(words)) })
+	more := ""
 	for i := range found {
-		found[i].Answer = found[i].points >= best
+		if found[i].Answer = found[i].points >= best; found[i].Answer && found[i].Text[0] == '|' {
+			more += found[i].Text
+		}
 	}
+	for i, p := range found {
+		if strings.Contains(more, "[more]("+path.Base(p.Name)+"#"+p.Anchor+")") && p.Text[0] == '#' {
+			found[i].Answer, found[i].points = true, p.points%aTitle+aTitle
+		}
+	}
+	found = slices.DeleteFunc(found, func(p Part) bool {
+		return !p.Answer && (p.points < most*aWord || 3*most < 2*len(words))
+	})
 	slices.SortStableFunc(found, func(x, y Part) int { return y.points - x.points })
 	return found
 }
 
-// Words are what the documents are called, and what they explain.
+// Words are what the documents are called, and the single words that they explain.
 func Words() (words []string) {
 	for _, p := range All() {
 		words = append(words, p.Word(), path.Base(p.Word()))
 		for _, part := range p.parts {
-			if part.Text[0] == '|' {
+			if part.Text[0] == '|' && !strings.Contains(part.Title, " ") {
 				words = append(words, part.Title)
 			}
 		}

@@ -25,6 +25,7 @@ func TestFind(t *testing.T) {
 		"targets[].media.address":      "answer configuration: targets.media.address",
 		"one-way audio after a hold":   "answer runbook: one-way audio",
 		"leg":                          "answer glossary: leg",
+		"flowbridge_calls_total":       "answer metrics: flowbridge_calls_total",
 		"peers behind nat media":       "guides/nat: Peers behind NAT: media",
 		"xyzzy":                        "",
 		"":                             "",
@@ -38,6 +39,9 @@ func TestFind(t *testing.T) {
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {
 			t.Errorf("%q: %q; want %q", question, got, want)
 		}
+	}
+	if found := Find("records can't be written"); !found[1].Answer || found[1].Title != "FlowbridgeRecordsNotWritten" {
+		t.Error("a message is not followed by the section that its row names")
 	}
 }
 
