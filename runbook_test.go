@@ -1,4 +1,4 @@
-package main
+package flowbridge_test
 
 import (
 	"encoding/json"

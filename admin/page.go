@@ -32,13 +32,15 @@ var pageTypes = map[string]string{
 func (a *api) servePage(mux *router) {
 	files, version := pageFiles()
 	index := bytes.ReplaceAll(files["index.html"], []byte("@VERSION@"), []byte(version))
+	a.serveDocs(mux, string(files["docs.html"]), version)
 	delete(files, "index.html")
+	delete(files, "docs.html")
 	mux.HandleFunc("/{$}", a.open(func(w http.ResponseWriter, r *http.Request) {
-		a.asset(w, r, "index.html", index, "no-cache")
+		a.asset(w, r, http.StatusOK, "index.html", index, "no-cache", pagePolicy)
 	}))
 	for name, body := range files {
 		mux.HandleFunc("/web/"+version+"/"+name, a.open(func(w http.ResponseWriter, r *http.Request) {
-			a.asset(w, r, name, body, "public, max-age=31536000, immutable")
+			a.asset(w, r, http.StatusOK, name, body, "public, max-age=31536000, immutable", pagePolicy)
 		}))
 	}
 }
@@ -72,11 +74,11 @@ func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // asset sends a file of the page, or 304.
-func (a *api) asset(w http.ResponseWriter, r *http.Request, name string, body []byte, caching string) {
+func (a *api) asset(w http.ResponseWriter, r *http.Request, status int, name string, body []byte, caching, policy string) {
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	h := w.Header()
-	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Content-Security-Policy", policy)
 	h.Set("Cache-Control", caching)
 	h.Set("ETag", tag)
 	if strings.Contains(r.Header.Get("If-None-Match"), tag) { // a proxy may have made it weak
@@ -84,11 +86,13 @@ func (a *api) asset(w http.ResponseWriter, r *http.Request, name string, body []
 		return
 	}
 	h.Set("Content-Type", pageTypes[path.Ext(name)])
+	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// opensPage says whether a browser opens the page itself, by a link somewhere else. That tells nobody anything.
+// opensPage reports whether a browser opens the page itself, or a document, by a link somewhere else, like that of an
+// alert. They are the same for everybody.
 func opensPage(r *http.Request) bool {
-	return r.Method == http.MethodGet && r.URL.Path == "/" &&
+	return r.Method == http.MethodGet && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/docs/")) &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }

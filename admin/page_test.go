@@ -96,7 +96,7 @@ func TestPageIsServed(t *testing.T) {
 		t.Errorf("POST: %d", res.StatusCode)
 	}
 	assets := regexp.MustCompile(`(?:src|href)="(web/[^"]+)"`).FindAllStringSubmatch(body, -1)
-	loaded := map[string]bool{"index.html": true, "causes.json": true, "platforms.json": true}
+	loaded := map[string]bool{"index.html": true, "docs.html": true, "causes.json": true, "platforms.json": true}
 	for _, m := range assets {
 		res, text := do(t, h, "GET", "/"+m[1])
 		if res.StatusCode != 200 || res.Header.Get("Content-Type") != pageTypes[path.Ext(m[1])] || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {

@@ -37,7 +37,7 @@ func (a *api) serveSeats(mux *router) {
 }
 
 func (a *api) noSeat(w http.ResponseWriter, _ *http.Request) {
-	a.fail(w, http.StatusConflict, "this node has no seat", "write fleet.takeover.seat into its configuration; see docs/fleet.md")
+	a.fail(w, http.StatusConflict, "this node has no seat", "write fleet.takeover.seat into its configuration; flowbridge help fleet says how")
 }
 
 func (a *api) takeSeat(w http.ResponseWriter, r *http.Request) {

@@ -230,7 +230,7 @@ func TestNearest(t *testing.T) {
 		"upd": "udp", "UDP": "udp", "tpc": "tcp", "on": "", "ws": "", "imediate": "immediate", "inmedate": "immediate", "pcmu": "PCMU", "PCMV": "PCMU",
 		"G728": "G729", "": "", "x": "", "on_target": "on-target",
 	} {
-		if got := nearest(text, known); got != want {
+		if got := Nearest(text, known); got != want {
 			t.Errorf("%q: %q; want %q", text, got, want)
 		}
 	}

@@ -44,7 +44,7 @@ func (v value) section(t reflect.Type) section {
 	for _, e := range all {
 		if !slices.Contains(known, e.key) {
 			v.l.fail(e.line, e.path, "unknown key", cmp.Or(hint(e.path), s.below(e.key), suggest(e.key, known)))
-			s.meant[nearest(e.key, known)] = true
+			s.meant[Nearest(e.key, known)] = true
 			continue
 		}
 		s.fields[e.key] = e.value
@@ -205,7 +205,7 @@ func (s section) filled(name string) bool {
 
 // suggest names the nearest known key, or all of them.
 func suggest(key string, known []string) string {
-	if best := nearest(key, known); best != "" {
+	if best := Nearest(key, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	return "the keys here are " + strings.Join(known, ", ")
@@ -213,14 +213,14 @@ func suggest(key string, known []string) string {
 
 // meant is a remedy that begins with the nearest known value, if there is one.
 func meant(text string, known []string, remedy string) string {
-	if best := nearest(text, known); best != "" {
+	if best := Nearest(text, known); best != "" {
 		return fmt.Sprintf("did you mean %q? If not, %s", best, remedy)
 	}
 	return remedy
 }
 
-// nearest is the known word that a text was meant to be, or "": with one typing error, with two in a long word.
-func nearest(text string, known []string) string {
+// Nearest is the known word that a text was meant to be, or "": with one typing error, with two in a long word.
+func Nearest(text string, known []string) string {
 	best, at := "", 3
 	for _, k := range known {
 		if d := distance(strings.ToLower(text), strings.ToLower(k)); d < at && (d < 2 && len(k) > 1 || len(k) > 4) {

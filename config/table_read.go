@@ -231,8 +231,8 @@ func (r *tableReader) columns(header []string) bool {
 		case slices.Contains(r.header[:i], name):
 			r.fail(i, "is the name of two columns", "give each its own")
 		case slices.ContainsFunc(known, func(k string) bool { return k != name && distance(strings.ToLower(name), k) < 2 }):
-			r.fail(i, "is too like "+nearest(name, known),
-				"did you mean "+nearest(name, known)+"? If not, give the column another name")
+			r.fail(i, "is too like "+Nearest(name, known),
+				"did you mean "+Nearest(name, known)+"? If not, give the column another name")
 		case name == columnNumber:
 			r.number = i
 			continue

@@ -245,7 +245,7 @@ func parseKind(t string) (string, complaint) {
 		return t, complaint{}
 	}
 	wrong := refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip or http"))
-	if nearest(t, targetKinds()) == "" && namePart.MatchString(t) {
+	if Nearest(t, targetKinds()) == "" && namePart.MatchString(t) {
 		wrong.unseen = wrong.remedy
 		wrong.remedy += "; for a further platform, paste what \"flowbridge targets profiles " +
 			strings.ToLower(t) + "\" prints"

@@ -73,7 +73,7 @@ export function call(main, id) {
           c.held?.length ? ` · held by ${c.held.map((s) => (s === 'a' ? 'the caller' : 'the called side')).join(' and ')}` : '')));
     const cause = causes[c.cause];
     renew(said, el('p', {}, story(c, live)),
-      !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.happened), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '.']) : null,
+      !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.happened), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '. ', el('a', { href: `docs/?q=${encodeURIComponent(c.cause)}` }, 'What the documents say'), '.']) : null,
       live && c.media?.one_way ? el('p', {}, el('b', {}, verdict(c))) : null,
       away(c), phases(c, Date.now()), attempts(c));
     showOrders(c, live);

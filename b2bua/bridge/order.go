@@ -58,7 +58,7 @@ func (b *Bridge) Obey(what Order) error {
 		return b.Sounds.Hold(what == OrderHold)
 	case OrderHangup:
 	}
-	return refused("unknown order "+strconv.Quote(string(what)), "take one of docs/api.md")
+	return refused("unknown order "+strconv.Quote(string(what)), "flowbridge help api has them")
 }
 
 // TransferRequest is a transfer that somebody orders.

@@ -100,7 +100,7 @@ func newWanted(c *cobra.Command) *wanted {
 	f.StringVar(&w.filter.Route, "route", "", "only this route, like routes[0]")
 	f.StringVar(&w.filter.Direction, "direction", "", "only inbound, or only outbound")
 	f.StringVar(&w.filter.Disposition, "disposition", "", "only this disposition")
-	f.StringVar(&w.filter.Cause, "cause", "", "only this cause, see docs/causes.md")
+	f.StringVar(&w.filter.Cause, "cause", "", "only this cause, as flowbridge help causes lists them")
 	f.StringVar(&w.filter.Problem, "problem", "", "only calls with this problem: "+strings.Join(record.Problems(), ", "))
 	c.MarkFlagsMutuallyExclusive("db", "fleet")
 	cli.CompleteNames(c, "trunk", "trunks", w.file)

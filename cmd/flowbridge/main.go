@@ -34,6 +34,7 @@ func command() *cobra.Command {
 		provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(), fleetCommand(),
 		operate.Calls(), operate.Targets(explain.Try()), operate.Log(), operate.Drain(), operate.Reload(),
 		operate.Upgrade(), operate.Seat(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
+	root.SetHelpCommand(helpCommand())
 	return root
 }
 
@@ -57,7 +58,7 @@ func serveCommand() *cobra.Command {
 		"Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets live ones go on for up to\n"+
 			"sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reloads the configuration:\n"+
 			"trunks, targets, routes and log take effect at once, the rest after a restart. Under systemd, Type=notify and\n"+
-			"notify-reload are supported (docs/operations.md).",
+			"notify-reload are supported (flowbridge help operations).",
 		"  flowbridge serve --config flowbridge.yaml")
 	file := cli.ConfigFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {

@@ -161,7 +161,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	for _, gone := range []string{"pre-action", "pre-action-token"} {
 		flags.Func(gone, "", func(string) error {
 			return errors.New("the stand-in fetches no variables any more: ask hooks.variables during the call with curl, " +
-				"as docs/platforms/profiles.md shows")
+				"as flowbridge help profiles shows")
 		})
 		_ = flags.MarkHidden(gone) // it was defined just now
 	}

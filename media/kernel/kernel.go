@@ -213,10 +213,10 @@ var dashed = strings.NewReplacer(".", "-", ":", "-", "%", "_")
 func OldDir(firstPort uint16) string { return fmt.Sprintf("/sys/fs/bpf/flowbridge-%d", firstPort) }
 
 // DirRemedy is what to do where flows can't outlive the process.
-const DirRemedy = "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and give the process a directory there; see RTP in the kernel in docs/operations.md"
+const DirRemedy = "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and give the process a directory there; see flowbridge help RTP in the kernel"
 
 // SlowRemedy is what to do about what Slow says.
-const SlowRemedy = "give the process CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN; docs/security.md says what that right is"
+const SlowRemedy = "give the process CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN; flowbridge help security says what that right is"
 
 // Options are what a relay is opened with.
 type Options struct {

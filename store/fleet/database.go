@@ -85,7 +85,7 @@ var remedies = map[string]string{
 	"28P01": "check user and password of the URL in fleet.dsn_file",
 	"28000": "check user and host of the URL in fleet.dsn_file, and pg_hba.conf",
 	"3D000": "create the database, or correct its name in fleet.dsn_file",
-	"42501": "grant the user what docs/fleet.md names",
+	"42501": "grant the user what flowbridge help fleet names",
 	"53100": "make room on the database's disk",
 	"53300": "raise max_connections of the database",
 	"22003": "a number in flowbridge_seats can't grow any more: set the seat's epoch to a smaller one",

@@ -128,7 +128,7 @@ func (m machine) kernel(cfg *config.Config) (found []warning) {
 	if cfg.Media.Engine == config.EngineKernel {
 		return []warning{{
 			fmt.Sprintf("media.engine: this user can't have RTP relayed in the kernel, and then the start fails: %v", err),
-			"see RTP in the kernel in docs/operations.md, or write engine: auto",
+			"see flowbridge help RTP in the kernel, or write engine: auto",
 		}}
 	}
 	return nil

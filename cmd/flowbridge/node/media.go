@@ -125,7 +125,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 				Msg("RTP in the kernel ends with the process")
 		}
 	case m.Engine == config.EngineKernel:
-		return fmt.Errorf("media.engine: kernel: %w; docs/operations.md says what it needs, and auto goes on without", err)
+		return fmt.Errorf("media.engine: kernel: %w; flowbridge help RTP in the kernel says what it needs, and auto goes on without", err)
 	default:
 		r.without = err.Error()
 		r.log.Info().AnErr("reason", err).Msg("RTP is relayed in userspace")

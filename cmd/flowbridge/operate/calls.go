@@ -120,6 +120,7 @@ func printCall(w io.Writer, c *admin.Call) {
 	}
 	if !c.EndedAt.IsZero() {
 		row("ended", "%s: %s, %s, by %s, status %d", c.EndedAt, c.Disposition, c.Cause, c.EndedBy, c.SIPStatus)
+		row("cause", "flowbridge help %s", c.Cause)
 	}
 	row("ids", "SIP %s, to the target %s, of the platform %s", cli.OrDash(c.SIPCallID), cli.OrDash(c.TargetSIPCallID),
 		cli.OrDash(c.SynthflowCallID))

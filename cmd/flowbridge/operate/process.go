@@ -51,7 +51,7 @@ func Upgrade() *cobra.Command {
 	c := cli.Command("upgrade", "Have a new process of the program's file go on with the calls of a running server",
 		"Have a running server start its program's file anew, as it was started itself, and give calls, sockets and connections to\n"+
 			"the new process. No call, no message and no RTP is lost. If the new process is not ready in time, or refuses its\n"+
-			"configuration, the old one goes on, and the exit code is 1 (docs/upgrading.md).",
+			"configuration, the old one goes on, and the exit code is 1 (flowbridge help upgrading).",
 		"  flowbridge upgrade --config /etc/flowbridge/flowbridge.yaml")
 	return asks(c, http.MethodPost, upgradePath, func(w io.Writer, done *admin.Upgraded) error {
 		_, err := fmt.Fprintf(w, "upgraded: %s, %s and %s went to process %d, version %s; nothing was handled for %d ms\n",

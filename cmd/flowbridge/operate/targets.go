@@ -25,7 +25,7 @@ func targetsCommand() *cobra.Command {
 		"List the targets, and the trunks that can be called, with what a running server knows of the last five minutes.\n"+
 			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use or answers no OPTIONS. It is idle if there was none.\n"+
 			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).\n"+
-			"TURNS is how long callers waited for the agent's answers within calls (docs/guides/talk.md).",
+			"TURNS is how long callers waited for the agent's answers within calls (flowbridge help talk).",
 		"  flowbridge targets list\n  flowbridge targets list --json")
 	return asks(c, http.MethodGet, "/api/targets",
 		func(w io.Writer, all *list[live.Target]) error { return printTargets(w, all.Items) })

@@ -196,7 +196,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	for _, variable := range profiles.Variable.FindAllStringSubmatch(b.profile.YAML, 1) {
 		line("\nThe secret of %s, in the environment of serve:\n    export %s=SECRET", b.platform, variable[1])
 	}
-	line("\nThe firewall (nftables, in a chain of hook input; for clouds see docs/guides/cloud.md):")
+	line("\nThe firewall (nftables, in a chain of hook input; for clouds see flowbridge help cloud):")
 	for _, s := range b.source {
 		line("    %s saddr %s udp dport %d accept", family(s.Prefix), s, cfg.SIP.Listen[0].AddrPort.Port())
 	}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/internal/docs"
+)
+
+// The width of a text where the terminal's is not known, or is too wide to be read; and how many sections help lists.
+const maxHelpWidth, maxFound = 100, 12
+
+func helpCommand() *cobra.Command {
+	c := cli.Command("help [WORD...]", "Explain a command, a cause, a log message or a setting, or search the documents",
+		"Explain a command, a page of the documents, a cause, a message of the log or a setting; of anything else list the\n"+
+			"sections of the documents that have the words. Without a word it lists commands and pages. The documents are those\n"+
+			"of this version. The admin listener has them, too, at /docs/.",
+		"  flowbridge help calls show\n  flowbridge help nat\n  flowbridge help no_route\n"+
+			"  flowbridge help \"records can't be written\"\n  flowbridge help sip.drain_timeout\n  flowbridge help one-way audio")
+	c.Args = cobra.ArbitraryArgs
+	c.ValidArgsFunction = func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return helpWords(c.Root()), cobra.ShellCompDirectiveNoFileComp
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		width := min(cmp.Or(cli.Width(c.OutOrStdout()), maxHelpWidth), maxHelpWidth)
+		about, rest, err := c.Root().Find(args)
+		if err != nil || len(rest) > 0 {
+			return explainWords(c, strings.Join(args, " "), width)
+		}
+		about.InitDefaultHelpFlag() // or it would not be among the flags
+		if err := about.Help(); len(args) > 0 || err != nil {
+			return err
+		}
+		fmt.Fprintln(c.OutOrStdout(), "\nPages:")
+		for _, p := range docs.All() {
+			fmt.Fprintf(c.OutOrStdout(), "  %-22s %.*s\n", p.Word(), max(width-25, 0), p.About())
+		}
+		return nil
+	}
+	return c
+}
+
+// explainWords prints what the documents have on a question.
+func explainWords(c *cobra.Command, question string, width int) error {
+	found, out := docs.Find(question), c.OutOrStdout()
+	for i, p := range found {
+		switch {
+		case p.Answer:
+			fmt.Fprintf(out, "%s: %s\n\n%s\n", p.Word(), p.Title, p.Plain(width))
+		case i < 5 && found[0].Page == nil || i < maxFound && !found[0].Answer:
+			fmt.Fprintf(out, "%s: %s\n    %.*s\n", p.Word(), p.Title, max(width-4, 0), p.About())
+		}
+	}
+	if len(found) > 0 {
+		return nil
+	}
+	meant := ""
+	for w := range strings.FieldsSeq(question) {
+		if n := config.Nearest(w, helpWords(c.Root())); n != "" {
+			meant += "; did you mean " + n + "?"
+		}
+	}
+	return fmt.Errorf("nothing here is about %q%s", question, meant)
+}
+
+// helpWords are commands and the words of the documents that help knows.
+func helpWords(root *cobra.Command) []string {
+	words := docs.Words()
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			words = append(words, c.Name())
+		}
+	}
+	return words
+}

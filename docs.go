@@ -1,0 +1,9 @@
+// Package flowbridge has the documents, for the program: only a file in this directory can embed README.md.
+package flowbridge
+
+import "embed"
+
+// Documents are the documents of this version, by their paths in the repository.
+//
+//go:embed README.md ARCHITECTURE.md docs/*.md docs/*/*.md
+var Documents embed.FS

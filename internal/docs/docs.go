@@ -1,0 +1,304 @@
+// Package docs has the documents of this version, which are in the program: what they say on a question, for a browser
+// as HTML, for a terminal as plain text.
+package docs
+
+import (
+	"bytes"
+	"html/template"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"unicode/utf8"
+
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
+
+	"flowbridge"
+)
+
+// Part is a part of a document, in Markdown: all of it, a section from a heading to the next one, or the row of a table.
+type Part struct {
+	Name          string // of the document: docs/guides/nat.md
+	Title, Anchor string
+	Text          string
+	Answer        bool                 // it explains what is asked for; other parts only have the words
+	Page          func() template.HTML // a whole document, rendered at the first call; nil for a part of one
+
+	parts  []Part // of a whole document: its sections and rows
+	lower  string // Text in small letters
+	points int
+}
+
+// Word is what a command calls the document: guides/nat.
+func (p Part) Word() string { return strings.TrimSuffix(strings.TrimPrefix(p.Name, "docs/"), ".md") }
+
+// About is the first sentence of the part.
+func (p Part) About() string {
+	return strings.Trim(inline(sentence.FindStringSubmatch(p.Text)[1]), "| ")
+}
+
+var (
+	// A sentence after the first cell of a row, or after headings, heads of tables, and code.
+	sentence = regexp.MustCompile("(?s)^(?:\\|[^\n]*\n\\|[^\n]*\n\\|[^|]*\\| |(?:\n|#[^\n]*\n|\\|[^\n]*\n\\|--[^\n]*\n|```.*?```\n)*)(.*?)(?:[.]\\s|\n\n|$)")
+	// Code, a heading, or a row with its first cell.
+	pieces  = regexp.MustCompile("(?ms)^```.*?^```|^#+ ([^\n]*)\n|^\\| `?([^|`[{]+)(?:{[^|`]*)?`? \\|[^\n]*\n")
+	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	// Code, or a link or an image with its text and address.
+	link = regexp.MustCompile("(?s)```.*?```|`[^`]*`|!?\\[([^]]*)\\]\\(([^)\\s]*)\\)")
+	// What Plain does not break into lines, or a paragraph or an entry of a list, with what is before its words.
+	block = regexp.MustCompile("(?m)^```(?s:.*?)^```|(?:^    .*\n)+|(?:^\\|.*\n)+|^#.*\n|^<.*\n|" +
+		"^( *(?:- |\\d+\\. |> )?)(\\S.*\n(?: *(?:[^\\s|#`\\d>-]|`[^`]|-\\S|\\d+[^.\\d]).*\n)*)")
+)
+
+// explains are the documents whose tables explain what is in their first column.
+var explains = []string{"docs/causes.md", "docs/configuration.md", "docs/glossary.md", "docs/metrics.md", "docs/runbook.md"}
+
+// All are the documents.
+var All = sync.OnceValue(func() (all []Part) {
+	_ = fs.WalkDir(flowbridge.Documents, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			all = append(all, read(name))
+		}
+		return err // none: they are part of the program
+	})
+	return all
+})
+
+// read takes a document apart. A row about a key of the configuration is called by its section, too: sip.drain_timeout.
+func read(name string) Part {
+	source, _ := flowbridge.Documents.ReadFile(name)
+	p := Part{Name: name, Text: strings.ReplaceAll(string(source), "](#", "]("+path.Base(name)+"#")}
+	p.Page = sync.OnceValue(p.HTML)
+	var rows []Part
+	for _, at := range pieces.FindAllStringSubmatchIndex(p.Text, -1) {
+		last := len(p.parts) - 1
+		if at[2] >= 0 { // a heading
+			if last >= 0 {
+				p.parts[last].Text = strings.TrimSuffix(p.parts[last].Text, p.Text[at[0]:])
+			}
+			title := inline(p.Text[at[2]:at[3]])
+			p.parts = append(p.parts, Part{Name: name, Title: title, Anchor: anchor(title), Text: p.Text[at[0]:]})
+		} else if table := p.Text[strings.LastIndex(p.Text[:at[0]], "\n\n")+2:]; at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, name) {
+			row := Part{
+				Name: name, Title: p.Text[at[4]:at[5]], Anchor: p.parts[last].Anchor,
+				Text: strings.Join(strings.SplitAfterN(table, "\n", 3)[:2], "") + p.Text[at[0]:at[1]],
+			}
+			for section := range strings.SplitSeq(p.parts[last].Title, ", ") {
+				if name == "docs/configuration.md" && section == strings.ToLower(section) {
+					row.Title = strings.ReplaceAll(section, "[]", "") + "." + p.Text[at[4]:at[5]]
+				}
+				rows = append(rows, row)
+			}
+		}
+	}
+	p.Title, p.parts = p.parts[0].Title, append(p.parts, rows...)
+	for i := range p.parts {
+		p.parts[i].lower = strings.ToLower(p.parts[i].Text)
+	}
+	return p
+}
+
+// anchor is the part of a URL that a heading has at GitHub.
+func anchor(heading string) string {
+	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
+}
+
+// fillers are words of a question that say nothing of what is asked for.
+var fillers = strings.Fields("a about after an and are at be by can do does for from get how i in is it its mean means " +
+	"my of on or that the this to was what when where which why with")
+
+// What a part gets for having a word of the question, and for being an answer: its title or address is the question, it
+// explains a message that is in the question or has it, it explains the word that is asked for, it is the document.
+const (
+	aWord = 1000 * (1 + 100*iota)
+	aTitle
+	aMessage
+	aRow
+	aDocument
+)
+
+// Find gives the parts that fit a question, the best ones first: the answers of the best kind with the sections that
+// their rows name, and of the others those that have most of its words.
+func Find(question string) (found []Part) {
+	var words []string
+	question = strings.ReplaceAll(strings.ToLower(strings.Join(strings.Fields(question), " ")), "[]", "")
+	for w := range strings.SplitSeq(question, " ") {
+		if w = strings.Trim(w, ".,:;!?\"`()"); w != "" && !slices.Contains(fillers, w) && len(words) < 16 {
+			words = append(words, w)
+		}
+	}
+	asked, best, most := strings.Join(words, " "), aTitle, 1
+	named := strings.Replace(strings.TrimSuffix("/"+strings.TrimPrefix(strings.TrimLeft(asked, "./"), "docs/"), ".md"), ".md#", "#", 1)
+	for _, p := range All() {
+		word := "/" + strings.ToLower(p.Word())
+		if asked != "" && strings.HasSuffix(word, named) {
+			p.points, best = aDocument, aDocument
+			found = append(found, p)
+		}
+		for _, part := range p.parts {
+			title, text, has := strings.ToLower(part.Title), part.lower, 0
+			for _, w := range words {
+				n := strings.Count(text, w)
+				has += min(n, 1)
+				part.points += min(n, 5) + min(n, 1)*aWord + 10*strings.Count(word, w) + 30*strings.Count(title, w)
+			}
+			kind, isRow := 0, text[0] == '|'
+			switch {
+			case isRow && (title == asked || title == question || strings.Contains(title, ".") && strings.HasSuffix(title, "."+asked)):
+				kind = aRow
+			case title == asked || title == question || strings.HasSuffix(word+"#"+part.Anchor, named):
+				kind = aTitle
+			case isRow && strings.Contains(question, " ") && (strings.Contains(title, question) ||
+				strings.Contains(title, " ") && strings.Contains(question, title)):
+				kind = aMessage
+			}
+			if part.points += kind; part.points >= aWord {
+				found, best, most = append(found, part), max(best, kind), max(most, has)
+			}
+		}
+	}
+	more := ""
+	for i := range found {
+		if found[i].Answer = found[i].points >= best; found[i].Answer && found[i].Text[0] == '|' {
+			more += found[i].Text
+		}
+	}
+	for i, p := range found {
+		if strings.Contains(more, "[more]("+path.Base(p.Name)+"#"+p.Anchor+")") && p.Text[0] == '#' {
+			found[i].Answer, found[i].points = true, p.points%aTitle+aTitle
+		}
+	}
+	found = slices.DeleteFunc(found, func(p Part) bool {
+		return !p.Answer && (p.points < most*aWord || 3*most < 2*len(words))
+	})
+	slices.SortStableFunc(found, func(x, y Part) int { return y.points - x.points })
+	return found
+}
+
+// Words are what the documents are called, and the single words that they explain.
+func Words() (words []string) {
+	for _, p := range All() {
+		words = append(words, p.Word(), path.Base(p.Word()))
+		for _, part := range p.parts {
+			if part.Text[0] == '|' && !strings.Contains(part.Title, " ") {
+				words = append(words, part.Title)
+			}
+		}
+	}
+	return words
+}
+
+// markdown aligns cells by an attribute, because the browser is told to refuse styles in the page.
+var markdown = sync.OnceValue(func() goldmark.Markdown {
+	return goldmark.New(goldmark.WithParserOptions(parser.WithAutoHeadingID()), goldmark.WithExtensions(
+		extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute))))
+})
+
+// anchors gives headings their anchors.
+type anchors struct{}
+
+func (anchors) Generate(title []byte, _ ast.NodeKind) []byte {
+	return []byte(anchor(inline(string(title))))
+}
+func (anchors) Put([]byte) {}
+
+// HTML renders the part for a browser that is at its document, or beside it. Links lead where they lead in the
+// repository; of one that leads to no document, and of an image, the text stays. Raw HTML is left out.
+func (p Part) HTML() template.HTML {
+	source := relink(p.Text, func(whole, text, to string) string {
+		file, _, _ := strings.Cut(to, "#")
+		_, err := fs.Stat(flowbridge.Documents, path.Join(path.Dir(p.Name), file))
+		if whole[0] != '!' && (strings.Contains(to, "://") || err == nil && path.Ext(file) == ".md") {
+			return whole
+		}
+		return text
+	})
+	var out bytes.Buffer
+	_ = markdown().Convert([]byte(source), &out, parser.WithContext(parser.NewContext(parser.WithIDs(anchors{}))))
+	return template.HTML(out.String()) //nolint:gosec // it is the program's own, without raw HTML
+}
+
+// relink replaces the links and images of a text.
+func relink(s string, by func(whole, text, to string) string) string {
+	return link.ReplaceAllStringFunc(s, func(s string) string {
+		if m := link.FindStringSubmatch(s); s[0] != '`' {
+			return by(s, m[1], m[2])
+		}
+		return s
+	})
+}
+
+// inline is a text in one line, without its marks.
+func inline(s string) string {
+	s = relink(strings.Join(strings.Fields(s), " "), func(_, text, _ string) string { return text })
+	return strings.NewReplacer("`", "", "**", "", `\|`, "|").Replace(s)
+}
+
+// Plain lays the part out for a terminal that is so many characters wide. After a link is what help calls it.
+func (p Part) Plain(width int) string {
+	text := relink(p.Text, func(_, text, to string) string {
+		if strings.Contains(to, text) {
+			return text
+		}
+		return text + " (" + to + ")"
+	})
+	return block.ReplaceAllStringFunc(text, func(s string) string {
+		m := block.FindStringSubmatch(s)
+		switch {
+		case s[0] == '|':
+			return table(s, width)
+		case m[2] != "":
+			return wrap(m[1], inline(m[2]), width)
+		}
+		return s
+	})
+}
+
+// wrap puts words into lines, the first one after a mark, the others as far to the right.
+func wrap(mark, words string, width int) string {
+	text, used := mark, len(mark)
+	for word := range strings.FieldsSeq(words) {
+		n := utf8.RuneCountInString(word) + 1
+		if used+n > width+1 && used > len(mark) {
+			text, used = text[:len(text)-1]+"\n"+strings.Repeat(" ", len(mark)), len(mark)
+		}
+		text, used = text+word+" ", used+n
+	}
+	return text[:len(text)-1] + "\n"
+}
+
+// table lays a table out in columns, or row by row where they don't fit.
+func table(s string, width int) string {
+	var columns strings.Builder
+	t := tabwriter.NewWriter(&columns, 0, 0, 2, ' ', 0)
+	var labels []string
+	rows := ""
+	for line := range strings.Lines(strings.ReplaceAll(s, `\|`, "\x00")) {
+		if strings.Trim(line, "|-:\n") == "" {
+			continue // it is between the heads and the rows
+		}
+		cells := strings.Split(strings.Trim(line, "|\n"), "|")
+		for i, cell := range cells {
+			cells[i] = strings.ReplaceAll(inline(cell), "\x00", "|")
+			if cells[i] != "" && labels != nil {
+				rows += wrap(strings.Repeat("    ", min(i, 1)), labels[min(i, len(labels)-1)]+cells[i], width)
+			}
+		}
+		_, _ = t.Write([]byte(strings.Join(cells, "\t") + "\n")) // a Builder takes everything
+		for i := 0; i < len(cells) && len(labels) == i; i++ {
+			labels = append(labels, strings.TrimPrefix(cells[i]+": ", ": "))
+		}
+		labels[0] = ""
+	}
+	_ = t.Flush()
+	if slices.ContainsFunc(strings.Split(columns.String(), "\n"), func(l string) bool { return utf8.RuneCountInString(l) > width }) {
+		return rows
+	}
+	return columns.String()
+}
