@@ -24,18 +24,13 @@ fi
 if [ "$(df --output=avail /dev/shm 2> /dev/null | tail -1)" -gt 4000000 ] 2> /dev/null && ! findmnt -no OPTIONS /dev/shm | grep -q noexec; then
   export GOTMPDIR=${TMPDIR:-/tmp} TMPDIR=/dev/shm
 fi
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-passed=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-# count adds up the results in the JSON that go test printed.
-count() {
-  local ok=0 bad=0
-  ok=$(grep -c '"Action":"pass".*"Test":' "$out")
-  bad=$(grep -c '"Action":"fail".*"Test":' "$out")
-  [ "$1" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1 # it did not build, or died
-  passed=$((passed + ok)) failed=$((failed + bad))
-}
+# What runs without the race detector is built as the program is: with its profile, without cgo. So all of it is compiled once.
+flags=${GOFLAGS:-}
+export GOFLAGS="$flags -trimpath -pgo=$PWD/cmd/flowbridge/default.pgo" CGO_ENABLED=0
+with_race=(env CGO_ENABLED=1 "GOFLAGS=$flags -trimpath -pgo=off")
 
 # said gives the text of what go test printed as JSON.
 said() {
@@ -43,57 +38,80 @@ said() {
     grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)'
 }
 
-# suite NAME COMMAND...: one run of go test -json.
+# complaints OUT prints why the tests failed whose JSON is in a file.
+complaints() {
+  grep -v '^{' "$1" # the compiler's
+  local failing test
+  mapfile -t failing < <(grep -E '"Action":"fail".*"Test":' "$1" | sed -E 's/.*("Package":"[^"]*","Test":"[^"]*").*/\1/')
+  for test in "${failing[@]}"; do
+    grep -F "$test" "$1" | said | grep -E '^ *[a-z0-9_]+_test\.go:[0-9]+: ' | tail -20 | cut -c1-300
+    grep -F "$test" "$1" | said | tail -100
+  done
+  grep -v '"Test":' "$1" | said | tail -100 # what did not build, or died
+}
+
+# suite NAME COMMAND...: one run of go test -json. Two suites may run at a time, so each prints all of its lines at its end.
 suite() {
-  local began=$SECONDS
-  echo "== $1"
+  local name=$1 began=$SECONDS out ok bad why=
+  out=$(mktemp -p "$work")
   shift
   "$@" > "$out" 2>&1
   local status=$?
-  echo "   $((SECONDS - began)) s"
-  count $status
-  if [ $status -ne 0 ]; then
-    grep -v '^{' "$out" # the compiler's
-    local failing
-    mapfile -t failing < <(grep -E '"Action":"fail".*"Test":' "$out" | sed -E 's/.*("Package":"[^"]*","Test":"[^"]*").*/\1/')
-    for test in "${failing[@]}"; do
-      grep -F "$test" "$out" | said | grep -E '^ *[a-z0-9_]+_test\.go:[0-9]+: ' | tail -20 | cut -c1-300
-      grep -F "$test" "$out" | said | tail -100
-    done
-    grep -v '"Test":' "$out" | said | tail -100 # what did not build, or died
-  fi
+  ok=$(grep -c '"Action":"pass".*"Test":' "$out")
+  bad=$(grep -c '"Action":"fail".*"Test":' "$out")
+  [ $status -eq 0 ] || why=$(complaints "$out")
+  [ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1 # it did not build, or died
+  echo "$ok $bad" >> "$work/counts"
+  printf '== %s\n   %d s\n%s' "$name" $((SECONDS - began)) "${why:+$why$'\n'}"
 }
 
 # step NAME COMMAND...: a command that counts as one test.
 step() {
-  local began=$SECONDS
-  echo "== $1"
+  local name=$1 began=$SECONDS out why= bad=0
+  out=$(mktemp -p "$work")
   shift
-  if "$@" > "$out" 2>&1; then
-    passed=$((passed + 1))
-  else
-    tail -50 "$out"
-    failed=$((failed + 1))
-  fi
-  echo "   $((SECONDS - began)) s"
+  "$@" > "$out" 2>&1 || { bad=1 why=$(tail -50 "$out"); }
+  echo "$((1 - bad)) $bad" >> "$work/counts"
+  printf '== %s\n   %d s\n%s' "$name" $((SECONDS - began)) "${why:+$why$'\n'}"
 }
 
-# A test that hangs ends itself, or its package here. No machine is too slow for that.
-limit="-timeout=1h"
+# A test that hangs ends itself, or its package here. No machine is too slow for that. All is vetted by steps of their own.
+test=(go test -vet=off -timeout=1h -json)
 
-step "vet" go vet ./...
-step "vet, end to end" go vet -tags e2e ./cmd/flowbridge/e2e
-step "vet, beside other systems" go vet -tags "e2e interop talk" ./cmd/flowbridge/e2e
-step "vet, scripts" go -C scripts vet ./...
-step "vet, the chart" go -C scripts/helm vet ./...
-# Twice as many packages at once as there are processors: tests wait a lot.
-suite "unit and protocol tests, with the race detector" go test -race -p $((2 * $(nproc))) "$limit" -json ./...
-suite "the programs that load" go -C scripts test -race "$limit" -json ./...
-suite "the chart for Kubernetes" go -C scripts/helm test "$limit" -json ./...
-# What counts allocations, and what computes for long in one goroutine.
-mapfile -t raceless < <(grep -rlE --include='*_test.go' '^func Test.*(Allocat|Conversations)' . | xargs -n1 dirname | sort -u)
-suite "without the race detector" go test -count=1 -run 'Allocat|Conversations' "$limit" -json "${raceless[@]}"
-suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 "$limit" -json ./cmd/flowbridge/e2e
+raceless_tests='Allocat|Conversations|CallModel'
+# A package is sequential if neither it nor its tests start a goroutine: the race detector would find nothing in it.
+sequential=() concurrent=() raceless=()
+for dir in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./...); do
+  if ! grep -qE '^\s*(defer )?go (func|[a-zA-Z_])|synctest|t\.Parallel\(\)|httptest|\.Go\(|AfterFunc' "$dir"/*.go; then
+    sequential+=("$dir")
+    continue
+  fi
+  concurrent+=("$dir")
+  # What counts allocations, and what computes for long in one goroutine, runs without the race detector too.
+  if grep -qE "^func Test.*($raceless_tests)" "$dir"/*_test.go; then raceless+=("$dir"); fi
+done
+
+with_goroutines() {
+  # Twice as many packages at once as there are processors: tests wait a lot. A tenth of the random calls of TestCallModel.
+  suite "unit and protocol tests, with the race detector" "${with_race[@]}" RAPID_CHECKS=100 "${test[@]}" -race -p $((2 * $(nproc))) "${concurrent[@]}"
+  suite "the programs that load" "${with_race[@]}" go -C scripts test -vet=off -race -timeout=1h -json ./...
+}
+
+without() {
+  step "vet" go vet -tags "e2e interop talk" ./...
+  step "vet, scripts" go -C scripts vet ./...
+  step "vet, the chart" go -C scripts/helm vet ./...
+  suite "end to end: SIPp, baresip and Kamailio against the real binary" "${test[@]}" -count=1 -tags e2e ./cmd/flowbridge/e2e
+  suite "unit tests of sequential packages" "${test[@]}" "${sequential[@]}"
+  suite "without the race detector" "${test[@]}" -count=1 -run "$raceless_tests" "${raceless[@]}"
+  suite "the chart for Kubernetes" go -C scripts/helm test -vet=off -timeout=1h -json ./...
+}
+
+# One of the two waits for processes while the other computes.
+with_goroutines &
+without
+wait
+
 # How many calls a machine can take is what scripts/bench and scripts/load.sh say,
 # not what is tested: any machine takes these.
 step "demo: 20 calls at once" go run ./cmd/flowbridge demo --calls 20
@@ -103,5 +121,4 @@ if unshare -n true 2> /dev/null; then # it makes network namespaces
   step "bench: the RTP of 20 calls" env SYSTEMS=userspace,forward ROUNDS=1 SECONDS_PER_STEP=1 scripts/bench media 20
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+awk '{ok += $1; bad += $2} END {print ok " passed, " bad " failed"; exit bad > 0}' "$work/counts"

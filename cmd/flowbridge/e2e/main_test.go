@@ -62,6 +62,7 @@ func run(m *testing.M) (int, error) {
 	if err := flag.Set("test.parallel", "1000"); err != nil { // places say how many
 		return 1, err
 	}
+	defer func() { closeBrowser() }()
 	return m.Run(), nil
 }
 

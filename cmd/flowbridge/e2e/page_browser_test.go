@@ -11,10 +11,10 @@ import (
 	"image/png"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,7 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// tab is a page in a real Chromium, with a profile of its own.
+// tab is a page in a real Chromium.
 type tab struct {
 	*testing.T
 	ctx context.Context
@@ -35,19 +35,34 @@ var browserFlags = []chromedp.ExecAllocatorOption{
 	chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 	chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 	chromedp.Flag("disable-sync", true), chromedp.Flag("enable-precise-memory-info", true), chromedp.Flag("disable-dev-shm-usage", true),
-	chromedp.Flag("hide-scrollbars", false), chromedp.Flag("lang", "en-GB"), chromedp.WSURLReadTimeout(patience),
+	chromedp.Flag("hide-scrollbars", false), chromedp.Flag("lang", "en-GB"), chromedp.Flag("js-flags", "--expose-gc"),
+	chromedp.WSURLReadTimeout(patience),
 }
 
-// newTab starts a browser. At its end, no script may have failed and nothing may have been blocked by the page's policy.
-func newTab(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("chromium is missing: apt-get install chromium")
-	}
-	options := append(append([]chromedp.ExecAllocatorOption{chromedp.ExecPath(path)}, browserFlags...), more...)
-	allocated, stop := chromedp.NewExecAllocator(context.Background(), options...)
+// browser is the Chromium of all tests: it takes a second of a processor to start. closeBrowser ends it.
+var (
+	browser      = sync.OnceValues(startBrowser)
+	closeBrowser = func() {}
+)
+
+func startBrowser() (context.Context, error) {
+	allocated, stop := chromedp.NewExecAllocator(context.Background(), browserFlags...)
 	ctx, end := chromedp.NewContext(allocated)
+	closeBrowser = func() {
+		_ = chromedp.Cancel(ctx)
+		end()
+		stop()
+	}
+	return ctx, chromedp.Do(ctx)
+}
+
+// newTab opens a tab with a profile of its own. At its end, no script may have failed and nothing may have been blocked by
+// the page's policy.
+func newTab(t *testing.T) *tab {
+	t.Helper()
+	started, err := browser()
+	must(t, err)
+	ctx, end := chromedp.NewContext(started, chromedp.WithNewBrowserContext())
 	ctx, over := context.WithTimeout(ctx, patience)
 	b := &tab{T: t, ctx: ctx}
 	console, heard := chromedp.Console(ctx), make(chan struct{})
@@ -66,7 +81,6 @@ func newTab(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
 		_ = chromedp.Cancel(ctx)
 		over()
 		end()
-		stop()
 		<-heard
 		for _, p := range b.problems {
 			t.Errorf("the browser complains: %s", p)

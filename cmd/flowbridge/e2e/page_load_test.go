@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"flowbridge/admin"
 )
 
@@ -77,7 +75,7 @@ func TestPageWithTenThousandCalls(t *testing.T) {
 	}()
 	defer func() { close(stop); <-stopped }()
 
-	page := newTab(t, chromedp.Flag("js-flags", "--expose-gc"))
+	page := newTab(t)
 	page.size(1280, 860, false)
 	began := time.Now()
 	page.open(n.url + "/#/live")
