@@ -36,7 +36,7 @@ func TestReport(t *testing.T) {
 		{"--csv", 0, "fast,turns_p50_ms,800,2,800,1600\n"},
 		{"--json --target slow", 0, `"p95_ms": 2400`},
 		{"--by trunk", 0, "TRUNK            carrier\ncalls            3\n"},
-		{"--since 1h --by split", 0, "SPLIT\n"},
+		{"--since 7d --by split", 0, "SPLIT\n"},
 		{"--by colour", 2, `--by "colour": one of target, trunk, route, split`},
 		{"--json --csv", 1, "if any flags in the group [json csv] are set none of the others can be"},
 	} {
