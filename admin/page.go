@@ -74,7 +74,9 @@ func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // asset sends a file of the page, or 304.
-func (a *api) asset(w http.ResponseWriter, r *http.Request, status int, name string, body []byte, caching, policy string) {
+func (a *api) asset(
+	w http.ResponseWriter, r *http.Request, status int, name string, body []byte, caching, policy string,
+) {
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	h := w.Header()
