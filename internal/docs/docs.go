@@ -142,10 +142,7 @@ func questionOf(text string) (q question) {
 		}
 	}
 	q.asked = strings.Join(q.words, " ")
-	file, heading, has := strings.Cut(strings.TrimPrefix(strings.TrimLeft(q.asked, "./"), "docs/"), "#")
-	if q.path = "/" + strings.TrimSuffix(file, ".md"); has {
-		q.path += "#" + heading
-	}
+	q.path = "/" + strings.Replace(strings.TrimPrefix(strings.TrimLeft(q.asked, "./"), "docs/"), ".md", "", 1)
 	return q
 }
 
