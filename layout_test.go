@@ -252,27 +252,6 @@ func writeSound(t *testing.T) string {
 	return name
 }
 
-// TestLinksLead: what the documents name of each other is there.
-func TestLinksLead(t *testing.T) {
-	var files []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, found...)
-	}
-	code := regexp.MustCompile("(?s)```.*?```")
-	for _, file := range files {
-		text := code.ReplaceAllString(read(t, file), "")
-		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
-				t.Errorf("%s links to %s, which is not there", file, m[1])
-			}
-		}
-	}
-}
-
 // writeCertificate makes a certificate and its key, as files.
 func writeCertificate(t *testing.T) (cert, key string) {
 	t.Helper()

@@ -92,8 +92,8 @@ func (a *api) asset(
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// opensPage reports whether a browser opens the page itself, or a document, by a link somewhere else, like that of an
-// alert. They are the same for everybody.
+// opensPage reports whether a browser opens the page itself, or a document, by a link elsewhere, as in an alert. They
+// are the same for everybody.
 func opensPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/docs/")) &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"

@@ -69,7 +69,7 @@ func explainWords(c *cobra.Command, question string, width int) error {
 	return errors.New(strings.Join(problem, "; "))
 }
 
-// helpWords are commands and the words of the documents that help knows.
+// helpWords returns the commands, and the words of the documents, that help knows.
 func helpWords(root *cobra.Command) []string {
 	words := docs.Words()
 	for _, c := range root.Commands() {

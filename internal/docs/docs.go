@@ -31,7 +31,7 @@ type Part struct {
 	Page          func() template.HTML // a whole document, rendered at the first call; nil for a part of one
 
 	parts  []Part // of a whole document: its sections and rows
-	lower  string // Text in small letters
+	lower  string // Text in lower case
 	points int
 }
 
@@ -62,7 +62,7 @@ var (
 // explains are the documents whose tables explain what is in their first column.
 var explains = []string{"causes", "configuration", "glossary", "metrics", "runbook"}
 
-// All are the documents.
+// All returns the documents.
 var All = sync.OnceValue(func() (all []Part) {
 	_ = fs.WalkDir(flowbridge.Documents, ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -127,7 +127,7 @@ const (
 	aDocument
 )
 
-// question is what somebody asks, in small letters.
+// question is what somebody asks, in lower case.
 type question struct {
 	text, asked string // as it stands, and without fillers
 	words       []string
@@ -146,7 +146,7 @@ func questionOf(text string) (q question) {
 	return q
 }
 
-// kind returns what the part is an answer by; 0: it is none.
+// kind returns why the part is an answer, as aTitle; 0: it is none.
 func (q question) kind(p Part) int {
 	title, isRow := strings.ToLower(p.Title), p.isRow()
 	switch same := title == q.asked || title == q.text; {
@@ -161,7 +161,7 @@ func (q question) kind(p Part) int {
 	return 0
 }
 
-// Find gives the parts that fit a question, the best ones first: the answers of the best kind with the sections that
+// Find returns the parts that fit a question, the best ones first: the answers of the best kind with the sections that
 // their rows name, and of the others those that have most of its words.
 func Find(text string) (found []Part) {
 	q, best, most := questionOf(text), aTitle, 1
@@ -202,7 +202,7 @@ func Find(text string) (found []Part) {
 	return found
 }
 
-// Words are what the documents are called, and the single words that they explain.
+// Words returns the names of the documents, and the single words that they explain.
 func Words() (words []string) {
 	for _, p := range All() {
 		words = append(words, p.Word(), path.Base(p.Word()))
