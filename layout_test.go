@@ -2,12 +2,6 @@ package flowbridge_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 // layout is what each package may import of ours. Arrows point downward: a package
@@ -202,7 +196,8 @@ func TestExamplesAreValid(t *testing.T) {
 		}
 		return "secret", true
 	}
-	cert, key := writeCertificate(t)
+	cert := siptest.NewAuthority(t, "node").File
+	key := cert + ".key"
 	secrets := regexp.MustCompile(`/run/secrets/(?:[a-ce-z-][a-z-]*)|twilio\.token`)
 	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
 		"/etc/flowbridge/please-wait.wav", writeSound(t), "/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/etc/flowbridge/sti-roots.pem", cert, "/run/secrets/dsn", dsn, "/etc/flowbridge/dsn", dsn, "/etc/flowbridge/seat.key", secret, "/etc/flowbridge/numbers.csv", "docs/examples/numbers.csv")
@@ -250,53 +245,6 @@ func writeSound(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-// TestLinksLead: what the documents name of each other is there.
-func TestLinksLead(t *testing.T) {
-	var files []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, found...)
-	}
-	code := regexp.MustCompile("(?s)```.*?```")
-	for _, file := range files {
-		text := code.ReplaceAllString(read(t, file), "")
-		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
-				t.Errorf("%s links to %s, which is not there", file, m[1])
-			}
-		}
-	}
-}
-
-// writeCertificate makes a certificate and its key, as files.
-func writeCertificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(90 * 24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "EC PRIVATE KEY", keyDER)
 }
 
 // TestBuildUsesProfile: the build finds where the processor's time goes (scripts/pgo), and the file is no burden.

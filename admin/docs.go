@@ -10,7 +10,7 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// docsPolicy is pagePolicy of pages without scripts, with a form that asks this server.
+// docsPolicy is for pages without scripts, whose form asks this server.
 const docsPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // The bounds of a question, in bytes, and of the parts that are shown.

@@ -28,37 +28,31 @@ func (f *fakeOperator) Upgrade(context.Context) (Upgraded, error) {
 	return Upgraded{PID: 4242, Version: "1.2.3", Calls: 3, Connections: 1, Sockets: 14, PauseMS: 20, TookMS: 150}, f.err
 }
 
-func TestUpgrade(t *testing.T) {
+func TestUpgradeAndDrain(t *testing.T) {
 	opts, _ := fixture()
 	op := &fakeOperator{}
 	opts.Operator = op
 	h := New(opts)
-	want := `{"pid":4242,"version":"1.2.3","calls":3,"connections":1,"sockets":14,"pause_ms":20,"took_ms":150}` + "\n"
-	if res, body := do(t, h, "POST", "/api/upgrade"); res.StatusCode != 200 || body != want {
-		t.Errorf("got %d %s; want %s", res.StatusCode, body, want)
-	}
-	op.err = errors.New("the new process was not ready in 10s")
-	if res, body := do(t, h, "POST", "/api/upgrade"); res.StatusCode != 409 || !strings.Contains(body, "not ready in 10s") {
-		t.Errorf("got %d %s; want 409", res.StatusCode, body)
-	}
-}
-
-func TestDrain(t *testing.T) {
-	opts, _ := fixture()
-	op := &fakeOperator{}
-	opts.Operator = op
-	h := New(opts)
-	for range 2 {
-		if res, body := do(t, h, "POST", "/api/drain"); res.StatusCode != 202 || body != `{"calls":3,"limit_ms":60000}`+"\n" {
-			t.Errorf("got %d %s", res.StatusCode, body)
+	for _, tt := range []struct {
+		path   string
+		err    error
+		status int
+		want   string
+	}{
+		{"upgrade", nil, 200, `{"pid":4242,"version":"1.2.3","calls":3,"connections":1,"sockets":14,"pause_ms":20,"took_ms":150}` + "\n"},
+		{"upgrade", errors.New("the new process was not ready in 10s"), 409, "not ready in 10s"},
+		{"drain", nil, 202, `{"calls":3,"limit_ms":60000}` + "\n"},
+		{"drain", nil, 202, `{"calls":3,"limit_ms":60000}` + "\n"},
+		{"drain", errors.New("still starting"), 409, "still starting"},
+	} {
+		op.err = tt.err
+		res, body := do(t, h, "POST", "/api/"+tt.path)
+		if res.StatusCode != tt.status || !strings.Contains(body, tt.want) || tt.err == nil && body != tt.want {
+			t.Errorf("%s: got %d %s; want %d %s", tt.path, res.StatusCode, body, tt.status, tt.want)
 		}
 	}
-	if op.drains != 2 {
+	if op.drains != 3 {
 		t.Errorf("drained %d times", op.drains)
-	}
-	op.err = errors.New("still starting")
-	if res, body := do(t, h, "POST", "/api/drain"); res.StatusCode != 409 || !strings.Contains(body, "still starting") {
-		t.Errorf("got %d %s; want 409", res.StatusCode, body)
 	}
 }
 

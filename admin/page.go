@@ -74,7 +74,9 @@ func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // asset sends a file of the page, or 304.
-func (a *api) asset(w http.ResponseWriter, r *http.Request, status int, name string, body []byte, caching, policy string) {
+func (a *api) asset(
+	w http.ResponseWriter, r *http.Request, status int, name string, body []byte, caching, policy string,
+) {
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	h := w.Header()
@@ -90,8 +92,8 @@ func (a *api) asset(w http.ResponseWriter, r *http.Request, status int, name str
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// opensPage reports whether a browser opens the page itself, or a document, by a link somewhere else, like that of an
-// alert. They are the same for everybody.
+// opensPage reports whether a browser opens the page itself, or a document, by a link elsewhere, as in an alert. They
+// are the same for everybody.
 func opensPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/docs/")) &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"

@@ -9,7 +9,7 @@ import (
 // A hint is for a key that the file does not have, and is found by its path.
 func TestHints(t *testing.T) {
 	known := map[string]bool{}
-	for _, s := range Reference() {
+	for _, s := range allSections() {
 		for _, path := range s.Paths {
 			for _, k := range s.Keys {
 				known[join(path, k.Name)] = true

@@ -154,18 +154,7 @@ func BenchmarkRelayTapped(b *testing.B) {
 	for _, relay := range r.relays {
 		relay.tap = &counter{}
 	}
-	b.ReportAllocs()
-	var spent time.Duration
-	packets := 0
-	for b.Loop() {
-		r.offer(r.from)
-		begin := time.Now()
-		r.carry()
-		spent += time.Since(begin)
-		r.collect()
-		packets += len(r.relays)
-	}
-	b.ReportMetric(float64(spent.Nanoseconds())/float64(packets), "ns/packet")
+	r.measure(b)
 }
 
 // TestMaskedKeysStayHere: with real sockets, a masked key goes nowhere, speech

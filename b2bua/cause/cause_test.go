@@ -136,18 +136,8 @@ func TestParseQ850(t *testing.T) {
 	}
 }
 
-// Every cause has a Reason value that parses, or none; those of our own
-// making name a Q.850 cause.
+// Every cause has a Reason value but two. TestReasonsOfOurs reads them.
 func TestReasonValue(t *testing.T) {
-	for _, c := range append(causes(), AnotherAnswered) {
-		v := ReasonValue(c, 0)
-		if strings.ContainsAny(v, "\r\n") {
-			t.Errorf("%s: %q", c, v)
-		}
-		if got := Q850In([]string{v}); strings.HasPrefix(v, "Q.850") && got == 0 {
-			t.Errorf("%s: %q does not parse", c, v)
-		}
-	}
 	silent := []Cause{None, CallerCancelled}
 	for _, c := range append(causes(), None) {
 		if (ReasonValue(c, 0) == "") != slices.Contains(silent, c) {

@@ -423,10 +423,5 @@ func (d *Description) Decided() *Description {
 			formats = append(formats, formats[0].as(other, n))
 		}
 	}
-	for _, f := range d.formats {
-		if f.besideSpeech() {
-			formats = append(formats, f)
-		}
-	}
-	return d.with(formats)
+	return d.with(append(formats, kept(d.formats, func(f *Format) bool { return f.besideSpeech() })...))
 }

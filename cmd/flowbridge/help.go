@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -59,16 +60,16 @@ func explainWords(c *cobra.Command, question string, width int) error {
 	if len(found) > 0 {
 		return nil
 	}
-	meant := ""
+	problem := []string{fmt.Sprintf("nothing here is about %q", question)}
 	for w := range strings.FieldsSeq(question) {
 		if n := config.Nearest(w, helpWords(c.Root())); n != "" {
-			meant += "; did you mean " + n + "?"
+			problem = append(problem, "did you mean "+n+"?")
 		}
 	}
-	return fmt.Errorf("nothing here is about %q%s", question, meant)
+	return errors.New(strings.Join(problem, "; "))
 }
 
-// helpWords are commands and the words of the documents that help knows.
+// helpWords returns the commands, and the words of the documents, that help knows.
 func helpWords(root *cobra.Command) []string {
 	words := docs.Words()
 	for _, c := range root.Commands() {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"flowbridge/cmd/flowbridge/cli"
-	"flowbridge/config"
+	"flowbridge/internal/docs"
 )
 
 func manCommand() *cobra.Command {
@@ -49,35 +49,11 @@ func writeMan(root *cobra.Command, dir string, date time.Time) error {
 	return os.WriteFile(filepath.Join(dir, "flowbridge.yaml.5"), md2man.Render([]byte(configPage(source, date))), 0o644)
 }
 
-// configPage is flowbridge.yaml(5) in Markdown.
+// configPage is flowbridge.yaml(5) in Markdown: the page of the documents, as help shows it.
 func configPage(source string, date time.Time) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%% \"FLOWBRIDGE.YAML\" \"5\" %q %q \"Flowbridge\"\n\n", date.Format("Jan 2006"), source)
-	b.WriteString("# NAME\n\nflowbridge.yaml - configuration of Flowbridge\n\n# DESCRIPTION\n\n" +
-		"The file is YAML. An unknown key is an error. `${NAME}` in a value is replaced from the environment. " +
-		"`flowbridge check` says what is wrong with a file, and `flowbridge schema` prints its JSON Schema.\n")
-	for _, s := range config.Reference() {
-		title := "SECTIONS"
-		if s.Paths[0] != "" {
-			title = strings.Join(s.Paths, ", ")
-		}
-		fmt.Fprintf(&b, "\n# %s\n", title)
-		for _, k := range s.Keys {
-			fmt.Fprintf(&b, "\n**%s**: %s", k.Name, plain(k.Value))
-			switch {
-			case k.Default == "required":
-				b.WriteString(" (required)")
-			case k.Default != "":
-				fmt.Fprintf(&b, " (default: %s)", k.Default)
-			}
-			fmt.Fprintf(&b, "\n\n> %s\n", plain(k.Meaning))
-		}
-	}
-	b.WriteString("\n# SEE ALSO\n\n**flowbridge**(1), **flowbridge-check**(1), **flowbridge-schema**(1)\n")
-	return b.String()
-}
-
-// plain keeps Markdown from reading a text as more than text.
-func plain(text string) string {
-	return strings.NewReplacer("*", `\*`, "_", `\_`, "<", `\<`, "[", `\[`, "]", `\]`, "`", "\\`", "$", "\\$").Replace(text)
+	text := docs.Find("docs/configuration.md")[0].Plain(72)
+	return fmt.Sprintf("%% \"FLOWBRIDGE.YAML\" \"5\" %q %q \"Flowbridge\"\n\n", date.Format("Jan 2006"), source) +
+		"# NAME\n\nflowbridge.yaml - configuration of Flowbridge\n\n# DESCRIPTION\n\n" +
+		"    " + strings.ReplaceAll(text, "\n", "\n    ") + "\n\n" +
+		"# SEE ALSO\n\n**flowbridge**(1), **flowbridge-check**(1), **flowbridge-schema**(1)\n"
 }

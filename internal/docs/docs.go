@@ -22,7 +22,7 @@ import (
 	"flowbridge"
 )
 
-// Part is a part of a document, in Markdown: all of it, a section from a heading to the next one, or the row of a table.
+// Part is all of a document, a section from a heading to the next one, or the row of a table, in Markdown.
 type Part struct {
 	Name          string // of the document: docs/guides/nat.md
 	Title, Anchor string
@@ -31,12 +31,15 @@ type Part struct {
 	Page          func() template.HTML // a whole document, rendered at the first call; nil for a part of one
 
 	parts  []Part // of a whole document: its sections and rows
-	lower  string // Text in small letters
+	lower  string // Text in lower case
 	points int
 }
 
 // Word is what a command calls the document: guides/nat.
 func (p Part) Word() string { return strings.TrimSuffix(strings.TrimPrefix(p.Name, "docs/"), ".md") }
+
+// isRow reports whether the part is the row of a table.
+func (p Part) isRow() bool { return p.Text[0] == '|' }
 
 // About is the first sentence of the part.
 func (p Part) About() string {
@@ -57,9 +60,9 @@ var (
 )
 
 // explains are the documents whose tables explain what is in their first column.
-var explains = []string{"docs/causes.md", "docs/configuration.md", "docs/glossary.md", "docs/metrics.md", "docs/runbook.md"}
+var explains = []string{"causes", "configuration", "glossary", "metrics", "runbook"}
 
-// All are the documents.
+// All returns the documents.
 var All = sync.OnceValue(func() (all []Part) {
 	_ = fs.WalkDir(flowbridge.Documents, ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -77,20 +80,21 @@ func read(name string) Part {
 	p.Page = sync.OnceValue(p.HTML)
 	var rows []Part
 	for _, at := range pieces.FindAllStringSubmatchIndex(p.Text, -1) {
-		last := len(p.parts) - 1
-		if at[2] >= 0 { // a heading
+		last, table := len(p.parts)-1, p.Text[strings.LastIndex(p.Text[:at[0]], "\n\n")+2:]
+		switch {
+		case at[2] >= 0: // a heading
 			if last >= 0 {
 				p.parts[last].Text = strings.TrimSuffix(p.parts[last].Text, p.Text[at[0]:])
 			}
 			title := inline(p.Text[at[2]:at[3]])
 			p.parts = append(p.parts, Part{Name: name, Title: title, Anchor: anchor(title), Text: p.Text[at[0]:]})
-		} else if table := p.Text[strings.LastIndex(p.Text[:at[0]], "\n\n")+2:]; at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, name) {
+		case at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, p.Word()): // a row below the heads
 			row := Part{
 				Name: name, Title: p.Text[at[4]:at[5]], Anchor: p.parts[last].Anchor,
 				Text: strings.Join(strings.SplitAfterN(table, "\n", 3)[:2], "") + p.Text[at[0]:at[1]],
 			}
 			for section := range strings.SplitSeq(p.parts[last].Title, ", ") {
-				if name == "docs/configuration.md" && section == strings.ToLower(section) {
+				if p.Word() == "configuration" && section == strings.ToLower(section) {
 					row.Title = strings.ReplaceAll(section, "[]", "") + "." + p.Text[at[4]:at[5]]
 				}
 				rows = append(rows, row)
@@ -123,70 +127,87 @@ const (
 	aDocument
 )
 
-// Find gives the parts that fit a question, the best ones first: the answers of the best kind with the sections that
-// their rows name, and of the others those that have most of its words.
-func Find(question string) (found []Part) {
-	var words []string
-	question = strings.ReplaceAll(strings.ToLower(strings.Join(strings.Fields(question), " ")), "[]", "")
-	for w := range strings.SplitSeq(question, " ") {
-		if w = strings.Trim(w, ".,:;!?\"`()"); w != "" && !slices.Contains(fillers, w) && len(words) < 16 {
-			words = append(words, w)
+// question is what somebody asks, in lower case.
+type question struct {
+	text, asked string // as it stands, and without fillers
+	words       []string
+	path        string // if it is an address: /guides/nat#media
+}
+
+func questionOf(text string) (q question) {
+	q.text = strings.ReplaceAll(strings.ToLower(strings.Join(strings.Fields(text), " ")), "[]", "")
+	for w := range strings.SplitSeq(q.text, " ") {
+		if w = strings.Trim(w, ".,:;!?\"`()"); w != "" && !slices.Contains(fillers, w) && len(q.words) < 16 {
+			q.words = append(q.words, w)
 		}
 	}
-	asked, best, most := strings.Join(words, " "), aTitle, 1
-	named := strings.Replace(strings.TrimSuffix("/"+strings.TrimPrefix(strings.TrimLeft(asked, "./"), "docs/"), ".md"), ".md#", "#", 1)
+	q.asked = strings.Join(q.words, " ")
+	q.path = "/" + strings.Replace(strings.TrimPrefix(strings.TrimLeft(q.asked, "./"), "docs/"), ".md", "", 1)
+	return q
+}
+
+// kind returns why the part is an answer, as aTitle; 0: it is none.
+func (q question) kind(p Part) int {
+	title, isRow := strings.ToLower(p.Title), p.isRow()
+	switch same := title == q.asked || title == q.text; {
+	case isRow && (same || strings.Contains(title, ".") && strings.HasSuffix(title, "."+q.asked)):
+		return aRow
+	case same || strings.HasSuffix("/"+strings.ToLower(p.Word())+"#"+p.Anchor, q.path):
+		return aTitle
+	case isRow && strings.Contains(q.text, " ") && (strings.Contains(title, q.text) ||
+		strings.Contains(title, " ") && strings.Contains(q.text, title)):
+		return aMessage
+	}
+	return 0
+}
+
+// Find returns the parts that fit a question, the best ones first: the answers of the best kind with the sections that
+// their rows name, and of the others those that have most of its words.
+func Find(text string) (found []Part) {
+	q, best, most := questionOf(text), aTitle, 1
 	for _, p := range All() {
 		word := "/" + strings.ToLower(p.Word())
-		if asked != "" && strings.HasSuffix(word, named) {
+		if q.asked != "" && strings.HasSuffix(word, q.path) {
 			p.points, best = aDocument, aDocument
 			found = append(found, p)
 		}
 		for _, part := range p.parts {
-			title, text, has := strings.ToLower(part.Title), part.lower, 0
-			for _, w := range words {
-				n := strings.Count(text, w)
+			title, has := strings.ToLower(part.Title), 0
+			for _, w := range q.words {
+				n := strings.Count(part.lower, w)
 				has += min(n, 1)
 				part.points += min(n, 5) + min(n, 1)*aWord + 10*strings.Count(word, w) + 30*strings.Count(title, w)
 			}
-			kind, isRow := 0, text[0] == '|'
-			switch {
-			case isRow && (title == asked || title == question || strings.Contains(title, ".") && strings.HasSuffix(title, "."+asked)):
-				kind = aRow
-			case title == asked || title == question || strings.HasSuffix(word+"#"+part.Anchor, named):
-				kind = aTitle
-			case isRow && strings.Contains(question, " ") && (strings.Contains(title, question) ||
-				strings.Contains(title, " ") && strings.Contains(question, title)):
-				kind = aMessage
-			}
+			kind := q.kind(part)
 			if part.points += kind; part.points >= aWord {
 				found, best, most = append(found, part), max(best, kind), max(most, has)
 			}
 		}
 	}
-	more := ""
-	for i := range found {
-		if found[i].Answer = found[i].points >= best; found[i].Answer && found[i].Text[0] == '|' {
-			more += found[i].Text
+	var rows strings.Builder
+	for i, p := range found {
+		if found[i].Answer = p.points >= best; p.points >= best && p.isRow() {
+			rows.WriteString(p.Text)
 		}
 	}
 	for i, p := range found {
-		if strings.Contains(more, "[more]("+path.Base(p.Name)+"#"+p.Anchor+")") && p.Text[0] == '#' {
+		if !p.isRow() && strings.Contains(rows.String(), "[more]("+path.Base(p.Name)+"#"+p.Anchor+")") {
 			found[i].Answer, found[i].points = true, p.points%aTitle+aTitle
 		}
 	}
 	found = slices.DeleteFunc(found, func(p Part) bool {
-		return !p.Answer && (p.points < most*aWord || 3*most < 2*len(words))
+		return !p.Answer && (p.points < most*aWord || 3*most < 2*len(q.words))
 	})
 	slices.SortStableFunc(found, func(x, y Part) int { return y.points - x.points })
 	return found
 }
 
-// Words are what the documents are called, and the single words that they explain.
+// Words returns the names of the documents, and the single words that they explain.
 func Words() (words []string) {
 	for _, p := range All() {
 		words = append(words, p.Word(), path.Base(p.Word()))
 		for _, part := range p.parts {
-			if part.Text[0] == '|' && !strings.Contains(part.Title, " ") {
+			if part.isRow() && !strings.Contains(part.Title, " ") {
 				words = append(words, part.Title)
 			}
 		}
@@ -275,10 +296,9 @@ func wrap(mark, words string, width int) string {
 
 // table lays a table out in columns, or row by row where they don't fit.
 func table(s string, width int) string {
-	var columns strings.Builder
+	var columns, rows strings.Builder
 	t := tabwriter.NewWriter(&columns, 0, 0, 2, ' ', 0)
 	var labels []string
-	rows := ""
 	for line := range strings.Lines(strings.ReplaceAll(s, `\|`, "\x00")) {
 		if strings.Trim(line, "|-:\n") == "" {
 			continue // it is between the heads and the rows
@@ -287,7 +307,7 @@ func table(s string, width int) string {
 		for i, cell := range cells {
 			cells[i] = strings.ReplaceAll(inline(cell), "\x00", "|")
 			if cells[i] != "" && labels != nil {
-				rows += wrap(strings.Repeat("    ", min(i, 1)), labels[min(i, len(labels)-1)]+cells[i], width)
+				rows.WriteString(wrap(strings.Repeat("    ", min(i, 1)), labels[min(i, len(labels)-1)]+cells[i], width))
 			}
 		}
 		_, _ = t.Write([]byte(strings.Join(cells, "\t") + "\n")) // a Builder takes everything
@@ -297,8 +317,10 @@ func table(s string, width int) string {
 		labels[0] = ""
 	}
 	_ = t.Flush()
-	if slices.ContainsFunc(strings.Split(columns.String(), "\n"), func(l string) bool { return utf8.RuneCountInString(l) > width }) {
-		return rows
+	for line := range strings.Lines(columns.String()) {
+		if utf8.RuneCountInString(line) > width+1 { // with its end
+			return rows.String()
+		}
 	}
 	return columns.String()
 }

@@ -20,7 +20,7 @@ type Entry struct {
 	More    string // the file in docs that says more, and its heading; empty: none
 }
 
-// All returns every message, in the order of the alphabet.
+// All returns every message, in alphabetical order.
 func All() []Entry {
 	var all []Entry
 	_ = yaml.Unmarshal(table, &all) // cannot fail: the tests read the same bytes

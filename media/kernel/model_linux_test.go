@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/media/quality"
 	"flowbridge/media/voice"
 )
 
@@ -328,17 +329,16 @@ func (s *State) restart(seq uint16) {
 	s.Base, s.Top = uint64(seq), uint64(seq)
 	s.Received, s.Jumped = 0, false
 	if s.Started {
-		s.Losses.settle(s.Losses.Older, 64)
-		s.Losses.settle(s.Losses.Recent, 64)
+		s.losses().Finish()
 	}
-	s.Losses.Recent, s.Losses.Older, s.Losses.Run = ^uint64(1), ^uint64(0), 0
+	s.losses().Begin()
 }
 
 func (s *State) count(seq uint16) {
 	ahead := seq - uint16(s.Top)
 	switch {
 	case ahead < 3000:
-		s.Losses.advance(uint64(ahead))
+		s.losses().Advance(uint64(ahead))
 		s.Top += uint64(ahead)
 	case ahead > 65535-100:
 		s.Jumped = false
@@ -357,20 +357,17 @@ func (s *State) count(seq uint16) {
 	s.mark(0)
 }
 
-func (s *State) mark(behind uint64) bool {
-	word := &s.Losses.Recent
-	if behind >= 64 {
-		word = &s.Losses.Older
-	}
-	bit := uint64(1) << (behind % 64)
-	if *word&bit != 0 {
+func (s *State) mark(behind uint64) (first bool) {
+	if first = s.losses().Mark(behind); first {
+		s.Received++
+	} else {
 		s.Duplicates++
-		return false
 	}
-	*word |= bit
-	s.Received++
-	return true
+	return first
 }
+
+// losses and delays are counted as in the process, whose package the program has once more in C.
+func (s *State) losses() *quality.Losses { return (*quality.Losses)(&s.Losses) }
 
 func (s *State) time(timestamp uint32, newest bool, rate int64, now time.Duration) {
 	step := int64(int32(timestamp - s.Timestamp))
@@ -384,7 +381,7 @@ func (s *State) time(timestamp uint32, newest bool, rate int64, now time.Duratio
 		s.Delays.Behind, s.Delays.Waiting = 0, 0
 		return
 	}
-	s.Delays.add(d, passed, rate)
+	(*quality.Delays)(&s.Delays).Add(d, passed, rate)
 	if d = max(d, -d); d > 2*rate {
 		return
 	}
@@ -392,51 +389,6 @@ func (s *State) time(timestamp uint32, newest bool, rate int64, now time.Duratio
 	s.Timings++
 	s.JitterSum += s.Jitter
 	s.JitterMax = max(s.JitterMax, s.Jitter)
-}
-
-func (s *Delays) add(d int64, passed time.Duration, rate int64) {
-	behind := max(int64(s.Behind)+d-1, 0)
-	s.Behind = uint64(behind)
-	if behind*1000 <= 200*rate {
-		if s.Waiting > 0 {
-			s.Bursts++
-		}
-		s.Late += s.Waiting
-		s.Waiting = 0
-		return
-	}
-	if s.Waiting++; s.Waiting == 1 {
-		s.Lasted = 0
-		return
-	}
-	if s.Lasted += passed; s.Lasted > time.Second {
-		s.Behind, s.Waiting = 0, 0
-	}
-}
-
-func (l *Losses) advance(n uint64) {
-	for n > 0 {
-		step := min(n, 64)
-		l.settle(l.Older, step)
-		l.Older = l.Older<<step | l.Recent>>(64-step)
-		l.Recent <<= step
-		n -= step
-	}
-}
-
-func (l *Losses) settle(word, n uint64) {
-	for ; n > 0; n-- {
-		if word>>63 != 0 {
-			l.Run = 0
-		} else {
-			if l.Run == 0 {
-				l.Runs++
-			}
-			l.Run++
-			l.Longest = max(l.Longest, l.Run)
-		}
-		word <<= 1
-	}
 }
 
 // header is what the model knows of an RTP packet.

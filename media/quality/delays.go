@@ -13,7 +13,7 @@ const (
 
 // Delays counts the packets that come too late for a receiver's jitter buffer, which discards them (RFC 3611 §4.7.1).
 // Where the delay stays, as after a pause of the sender's clock, the receiver plays what follows later and discards
-// none. So packets count when one comes in time after them. It is plain data: another process can go on with it.
+// none. So packets count when one comes in time after them. It is plain data: another process can continue it.
 type Delays struct {
 	Behind  uint64        `cbor:"1,keyasint,omitempty"` // of the last packet to the fastest, in units of the timestamp
 	Waiting uint64        `cbor:"2,keyasint,omitempty"` // how many came late in a row, up to the last packet

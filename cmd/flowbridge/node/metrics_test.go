@@ -2,24 +2,18 @@ package node
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
 	"flowbridge/telemetry"
@@ -87,26 +81,11 @@ func TestPartsAreDocumented(t *testing.T) {
 	gaugesOfSeat(documented, "east", 1, 0, 0)
 }
 
-// writePair writes a certificate and its key.
-func writePair(t *testing.T, cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	must(t, err)
-	secret, err := x509.MarshalECPrivateKey(private)
-	must(t, err)
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "EC PRIVATE KEY", Bytes: secret}} {
-		must(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
-	}
-}
-
 // A node says when its certificates end, and how many items wait, as soon as it runs.
 func TestSampled(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	writePair(t, cert, key)
+	cert := siptest.NewAuthority(t, "node").File
+	key := cert + ".key"
 	secret := filepath.Join(dir, "secret")
 	must(t, os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600))
 	n := startNode(t, `

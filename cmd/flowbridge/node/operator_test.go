@@ -2,15 +2,9 @@ package node
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +25,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/internal/siptest"
 	"flowbridge/store/record"
 )
 
@@ -323,8 +318,7 @@ func TestDrainDoesNotWaitForConsumers(t *testing.T) {
 // process has for life, is refused.
 func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
 	s := newReloadStage(t)
-	ca := filepath.Join(s.dir, "ca.pem")
-	writeAuthority(t, ca)
+	ca := siptest.AuthorityFile(t)
 	text := read(t, s.file)
 	replaced := func(olds ...string) string { return strings.NewReplacer(olds...).Replace(text) }
 	withoutUDP := strings.NewReplacer("udp://", "tcp://", "prepare:", "transport: tcp, prepare:").Replace(text)
@@ -351,17 +345,6 @@ func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
 			}
 		})
 	}
-}
-
-// writeAuthority writes the certificate of an authority.
-func writeAuthority(t *testing.T, file string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 }
 
 func waitFor(t *testing.T, what string, holds func() bool) {

@@ -134,8 +134,8 @@ func printCall(w io.Writer, c *admin.Call) {
 	}
 	for i, side := range []*record.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 || !c.AnsweredAt.IsZero() {
-			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, %d late, jitter %.1f ms", side.Rx, side.Tx, side.Lost,
-				side.Late, float64(side.JitterMS))
+			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, %d late, jitter %.1f ms",
+				side.Rx, side.Tx, side.Lost, side.Late, float64(side.JitterMS))
 		}
 	}
 	if c.Talk != nil {
