@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,13 @@ func referenceTables(t *testing.T) string {
 			if k.Meaning == "" {
 				t.Errorf("%s has no description: is its file embedded in schema.go?", join(s.Paths[0], k.Name))
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, k.Value, k.Default,
+			value := k.Value // empty where the meaning lists the words
+			if strings.Contains(value, ", ") && !slices.ContainsFunc(strings.Split(value, ", "), func(v string) bool {
+				return !regexp.MustCompile(`(^|[ (])` + regexp.QuoteMeta(v) + `($|[ ,).:;])`).MatchString(k.Meaning)
+			}) {
+				value = ""
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, value, strings.TrimSuffix(k.Default, "none"),
 				regexp.MustCompile(`(^|[ (\[])("[^"]*"|\[[^\]]*\])`).ReplaceAllString(strings.ReplaceAll(k.Meaning, "|", `\|`), "$1`$2`"))
 		}
 	}
