@@ -17,7 +17,7 @@ func referenceTables(t *testing.T) string {
 		if s.Paths[0] != "" {
 			title = strings.Join(s.Paths, ", ")
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n| key | value | meaning |\n|---|---|---|\n", title)
+		fmt.Fprintf(&b, "\n### %s\n\n| key | value | meaning |\n|-|-|-|\n", title)
 		for _, k := range s.Keys {
 			if k.Meaning == "" {
 				t.Errorf("%s has no description: is its file embedded in schema.go?", join(s.Paths[0], k.Name))
