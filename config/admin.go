@@ -15,8 +15,8 @@ const (
 
 // Admin is the section `admin`.
 type Admin struct {
-	// The address of the admin API: an IP address and port, or a Unix socket as "unix:///run/flowbridge/admin.sock". An
-	// address that is not loopback needs token_file or tokens. Commands find the API here.
+	// The address of the admin API, or a Unix socket: "unix:///run/flowbridge/admin.sock". One that is not loopback needs
+	// token_file or tokens. Commands find the API here.
 	Listen AdminAddress `key:"listen" default:"127.0.0.1:8080"`
 	// The file with a bearer token that may do everything. Its name in the log is token_file.
 	Token Secret `key:"token_file" later:""`

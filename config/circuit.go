@@ -9,16 +9,14 @@ import (
 // Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API that a target prepares by has one
 // of its own, with the same settings.
 type Circuit struct {
-	// How many attempts in a row must fail, over at least a second, until it is out of use. A timeout also counts the
-	// calls still waiting, unless a later call was answered. 0: never.
+	// How many attempts in a row must fail, over at least a second, until it is out of use. 0: never.
 	Failures int `key:"failures" default:"3" max:"1000"`
 }
 
 // Ping is the section `ping` of a target or trunk.
 type Ping struct {
-	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures in a row without an answer,
-	// and in use again after two answers. 0: never. The host of uri must be the same for all calls; what registers here
-	// gets none.
+	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures without an answer in a row,
+	// until two answers. 0: never. The host of uri must be the same for all calls; what registers here gets none.
 	Interval time.Duration `key:"interval" is:"ping-interval" default:"0"`
 }
 

@@ -58,7 +58,7 @@ func (c *Config) Target(name string) *Target {
 
 // Recording is the section `recording`.
 type Recording struct {
-	// The directory of the recordings, relative to the working directory. Only one process at a time may use it.
+	// The directory of the recordings. Only one process at a time may use it.
 	Path string `key:"path" is:"directory" required:"the directory that recordings go to, like /var/lib/flowbridge/recordings"`
 	// How long recordings are kept.
 	Keep time.Duration `key:"keep" default:"30d"`
@@ -76,12 +76,12 @@ func isPath(t string) bool { return t != "" && !strings.ContainsAny(t, "\x00\r\n
 
 // Store is the section `store`.
 type Store struct {
-	// The SQLite file, relative to the working directory. Only one process at a time may write it.
+	// The SQLite file. Only one process at a time may write it.
 	Path string `key:"path" is:"store-path" default:"flowbridge.db"`
 	// How long finished calls are kept.
 	Keep time.Duration `key:"keep" default:"90d"`
-	// How long the ladders of calls are kept (flowbridge-ladders.db): SIP and HTTP messages, with secrets hidden, and
-	// decisions. off, or 0: none.
+	// How long ladders are kept (flowbridge-ladders.db): SIP and HTTP messages, with secrets hidden, and decisions. off,
+	// or 0: none.
 	Ladders time.Duration `key:"ladders" is:"ladders" default:"7d"`
 }
 

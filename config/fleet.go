@@ -12,29 +12,29 @@ import (
 
 // Fleet is the section `fleet`.
 type Fleet struct {
-	// The file with the URL of the PostgreSQL database, like postgres://flowbridge:secret@db.example/flowbridge.
-	// Records are copied there. Empty: no fleet.
+	// The file with the URL of the PostgreSQL database: postgres://flowbridge:secret@db.example/flowbridge. Records are
+	// copied there. Empty: no fleet.
 	DSN Secret `key:"dsn_file" later:""`
 	// Whether max_calls and max_cps of trunks and targets hold for all nodes together: each node has an equal part.
 	Caps bool `key:"caps" default:"false"`
 	// The name of this node, in its records too. No other node of the fleet has it. Default: the host name.
 	Node string `key:"node" is:"node-name"`
-	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for another node's ladder or recording is
-	// passed on with its token only to these addresses, and to nodes of seats with the same secret.
+	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for another node's ladder or recording goes
+	// on with its token only to these, and to nodes of seats with the same secret.
 	Nodes []netip.AddrPort `key:"nodes"`
-	// The seat, by which another node continues this one's answered calls when its machine dies. Without it they end.
+	// The seat, by which another node continues the answered calls when this machine dies. Without it they end.
 	Takeover Takeover `key:"takeover"`
 }
 
 // Takeover is the section `fleet.takeover`.
 type Takeover struct {
 	// The name of the seat: the addresses of sip.listen and media.listen, with their calls. Nodes with the same seat are
-	// each other's standby. The node that has the addresses and the seat's lease serves.
+	// each other's standby.
 	Seat string `key:"seat" is:"node-name"`
-	// The file with the secret that the nodes of a seat have in common, of 32 characters at least: the key of what they
-	// sign, and of the calls' states in the database.
+	// The file with the common secret of a seat's nodes, at least 32 characters. They sign with it, and encrypt the
+	// calls' states.
 	Key Secret `key:"key_file" later:""`
-	// How long the answer to a caller waits for the database to have the call. Then the call goes on unprotected.
+	// How long the answer to a caller waits for the database. Then the call goes on unprotected.
 	Patience time.Duration `key:"patience" default:"50ms"`
 }
 

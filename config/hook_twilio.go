@@ -11,9 +11,9 @@ import (
 
 // TwilioHook is the section `hooks.twilio`.
 type TwilioHook struct {
-	// The public URL that Twilio was given, up to the path. The signature is over it. Required with auth_token and follow.
+	// The public URL that Twilio was given, up to the path. Required with auth_token and follow.
 	URL string `key:"url" is:"base-url"`
-	// The account's auth token, which X-Twilio-Signature is checked with. Required unless listen is a loopback address.
+	// The account's auth token, for X-Twilio-Signature. Required unless listen is a loopback address.
 	AuthToken Secret `key:"auth_token_file"`
 	// The targets to dial, in this order: the first whose API gives an id is dialled. Required without rules.
 	Targets []string `key:"targets" is:"target" filled:""`

@@ -27,13 +27,13 @@ type VapiRule struct {
 	From *Numbers `key:"from"`
 	// A template that gives "true" for the calls that the rule is for, like {{eq .Trunk "carrier"}}.
 	When *template.Template `key:"when" use:"hook"`
-	// The template of an assistant's id. A rule has one of assistant_id, assistant, destination and error.
+	// An assistant's id. A rule has one of assistant_id, assistant, destination and error.
 	AssistantID *template.Template `key:"assistant_id" use:"hook"`
 	// A transient assistant, as Vapi's JSON. Vapi's own {{placeholders}} stay in it.
 	Assistant json.RawMessage `key:"assistant"`
 	// Where the call goes instead, as Vapi's JSON.
 	Destination json.RawMessage `key:"destination"`
-	// The template of words that the caller hears before the call ends.
+	// The words that the caller hears before the call ends.
 	Error *template.Template `key:"error" use:"hook"`
 	// Vapi's assistantOverrides, beside assistant_id or assistant.
 	Overrides json.RawMessage `key:"overrides"`

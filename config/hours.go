@@ -12,12 +12,10 @@ import (
 
 // Hours is the section `routes[].hours`: when the route takes calls.
 type hours struct {
-	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time begins and ends as its clocks
-	// do.
+	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time is kept.
 	Zone *time.Location `key:"zone" is:"zone" required:"the time zone that the hours are in, like Europe/Berlin"`
-	// When the route takes calls: "mon-fri 08:00-17:30". Days are mon to sun, one, a range, or several with commas;
-	// without: every day. The end is the first minute that is not open, at most 24:00, on the next day if before the
-	// beginning.
+	// When the route takes calls: "mon-fri 08:00-17:30". Days: mon to sun, one, a range, or several with commas; none:
+	// every day. The end is the first closed minute, at most 24:00; before the beginning: on the next day.
 	Open []openSpan `key:"open" is:"opening" required:"when calls are taken, like [\"mon-fri 08:00-17:30\"]" filled:""`
 }
 

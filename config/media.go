@@ -15,16 +15,16 @@ type Media struct {
 	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
 	// auto and "stun:HOST:PORT": as in sip.advertise.
 	Advertise string `key:"advertise" is:"advertise"`
-	// The first and last port for RTP (even) and RTCP (odd). A call takes four. Half of the room is kept for the
-	// trunks, in equal parts. The default avoids the kernel's own ports.
+	// The first and last port for RTP (even) and RTCP (odd). A call takes four. Half of them are kept for the trunks, in
+	// equal parts. The default avoids the kernel's own ports.
 	PortLow uint16 `key:"ports" is:"ports" default:"10000-32767" later:""`
 	// PortHigh is the last port, included.
 	PortHigh uint16
 	// What carries RTP: kernel (packets without a change never reach the process; needs CAP_BPF and CAP_NET_ADMIN),
 	// userspace (the process), auto (kernel where possible).
 	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
-	// Whether the conversation of each call is measured by the levels of speech: waits for answers, dead air,
-	// interruptions. G.711 only. No audio is kept.
+	// Whether each conversation is measured by levels of speech: waits for answers, dead air, interruptions. G.711 only.
+	// No audio is kept.
 	Insight string `key:"insight" enum:"on off" default:"on"`
 	// A call ends when no RTP came from either side for so long: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`

@@ -28,7 +28,7 @@ type Prepare struct {
 	FromNumber *template.Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
 	// Kind synthflow: the agent's number, sent as to_number.
 	ToNumber *template.Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
-	// Kind synthflow: variables by name, with a template each, sent as custom_variables in this order.
+	// Kind synthflow: variables, sent as custom_variables in this order.
 	CustomVariables []variable `key:"custom_variables" use:"prepare"`
 	// Kind http: the method of the request.
 	Method string `key:"method" enum:"POST PUT PATCH GET" default:"POST"`
@@ -36,15 +36,14 @@ type Prepare struct {
 	URL *template.URL `key:"url" later:""`
 	// Kind http: the header that has only the token, in place of Authorization: Bearer.
 	TokenHeader string `key:"token_header" is:"header-name"`
-	// Kind http: further headers of the request, with a template each. One that gives nothing is left out.
+	// Kind http: further headers of the request. One whose template gives nothing is left out.
 	Headers []Header `key:"headers" later:""`
-	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, quoted as JSON needs it.
-	// Without it there is no body.
+	// Kind http: the JSON object that is sent, written as YAML. Each text is a template. Without it there is no body.
 	Body *jsonBody `key:"body" use:"prepare"`
 	// Kind http: what the answer must have, besides a 2xx and JSON.
 	Success success `key:"success"`
-	// Kind http: the JSON path of the platform's id of the call in the answer (call.id, calls.0.id). It becomes
-	// .Prepare.CallID. Empty: the answer has none.
+	// Kind http: where the answer has the platform's id of the call (call.id, calls.0.id), .Prepare.CallID. Empty:
+	// nowhere.
 	ID string `key:"id" is:"json-path"`
 	// Kind http: a sample answer for check and explain. Default: an object with just success and id.
 	Example json.RawMessage `key:"example"`

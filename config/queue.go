@@ -13,7 +13,7 @@ type queue struct {
 	Limit int `key:"limit" default:"20" max:"10000"`
 	// How long a caller waits at most until 486. setup_timeout stands still.
 	Timeout time.Duration `key:"timeout" default:"3m"`
-	// The tone or sound that a waiting caller hears, after 183. Empty: what ringing says, with 180 for on-target.
+	// What a waiting caller hears, after 183. Empty: what ringing says, with 180 for on-target.
 	Sound string `key:"sound" is:"sound"`
 }
 

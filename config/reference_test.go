@@ -18,12 +18,21 @@ func referenceTables(t *testing.T) string {
 		if s.Paths[0] != "" {
 			title = strings.Join(s.Paths, ", ")
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", title)
+		fmt.Fprintf(&b, "\n### %s\n\n| key | value | meaning |\n|-|-|-|\n", title)
 		for _, k := range s.Keys {
 			if k.Meaning == "" {
 				t.Errorf("%s has no description: is its file embedded in schema.go?", join(s.Paths[0], k.Name))
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, k.Value, k.Default,
+			value := k.Value // empty where the meaning lists the words
+			if value == "true or false" || strings.Contains(value, ", ") && !slices.ContainsFunc(strings.Split(value, ", "), func(v string) bool {
+				return !regexp.MustCompile(`(^|[ (])` + regexp.QuoteMeta(v) + `($|[ ,).:;])`).MatchString(k.Meaning)
+			}) {
+				value = ""
+			}
+			if value != "" && k.Default != "" && k.Default != "none" {
+				value += "; "
+			}
+			fmt.Fprintf(&b, "| `%s` | %s%s | %s |\n", k.Name, value, strings.TrimSuffix(k.Default, "none"),
 				regexp.MustCompile(`(^|[ (\[])("[^"]*"|\[[^\]]*\])`).ReplaceAllString(strings.ReplaceAll(k.Meaning, "|", `\|`), "$1`$2`"))
 		}
 	}

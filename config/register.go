@@ -9,7 +9,7 @@ import (
 
 // Register is the section `register` of a trunk: where Flowbridge registers. Its address-of-record is user@registrar.
 type Register struct {
-	// The registrars, by name (RFC 3263) or address, with a port if it is another one. They are tried in turn.
+	// The registrars, by name (RFC 3263) or address. They are tried in turn.
 	Registrars []string `key:"registrars" is:"host-port" filled:""`
 	// The user of the address-of-record. Empty: that of dial_auth.
 	User string `key:"user" is:"register-user"`

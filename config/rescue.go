@@ -12,7 +12,7 @@ type callRescue struct {
 	Trunks []string `key:"trunks" is:"callee"`
 	// The number to dial (.To in the templates). Required with trunks. Empty: the number that the caller called.
 	To string `key:"to" is:"dialled"`
-	// How long an agent may be silent while the caller waits, until it counts as dead, from 3s on. 0: never. It needs
+	// How long an agent may be silent while the caller waits before it counts as dead, from 3s. 0: never. It needs
 	// media.insight.
 	DeadAir time.Duration `key:"dead_air" is:"dead-air" default:"0"`
 }

@@ -37,9 +37,9 @@ type Route struct {
 	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183
 	// at once, and ringback until the target's media or answer), none.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
-	// The tone or sound that the caller hears with session-progress, and while a transfer rings after the agent hung up.
+	// What the caller hears with session-progress, and while a transfer rings after the agent hung up.
 	Ringback string `key:"ringback" is:"sound" default:"us"`
-	// The tone or sound that a side hears while the other one holds it and sends nothing.
+	// What a side hears while the other one holds it and sends nothing.
 	Hold string `key:"hold" is:"hold" default:"none"`
 	// The SIP status when no target took the call.
 	Otherwise int `key:"otherwise" default:"503" min:"400" max:"699"`

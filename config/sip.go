@@ -14,12 +14,11 @@ type SIP struct {
 	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener of each transport and
 	// address family. Port 0 lets the system choose.
 	Listen []Listener `key:"listen" default:"udp://0.0.0.0:5060" filled:""`
-	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer. auto:
-	// the public IPv4 address at the start, of an interface or from the cloud's metadata (AWS, Google Cloud, Azure,
-	// Hetzner, DigitalOcean). "stun:HOST:PORT": from this STUN server.
+	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer. auto: the
+	// public IPv4 address at the start, of an interface or the cloud's metadata (AWS, Google Cloud, Azure, Hetzner,
+	// DigitalOcean); "stun:HOST:PORT": from a STUN server.
 	Advertise string `key:"advertise" is:"advertise-host"`
-	// The networks on this side of the NAT. Their peers are told the interface's own address instead of sip.advertise and
-	// media.advertise.
+	// The networks on this side of the NAT. Their peers are told the interface's own address, not the one of advertise.
 	LocalNetworks []netip.Prefix `key:"local_networks"`
 	// The certificate of tls:// listeners. The files are read again when they change.
 	TLS ListenTLS `key:"tls"`
@@ -55,8 +54,7 @@ type ListenTLS struct {
 	Cert string `key:"cert" is:"file"`
 	// The PEM file of the certificate's private key. A tls:// listener needs it.
 	Key string `key:"key" is:"file"`
-	// The PEM file of the authorities whose client certificates identify trunks. Empty: no client certificate is asked
-	// for.
+	// The PEM file of the authorities whose client certificates identify trunks. Empty: none is asked for.
 	ClientCA string `key:"client_ca" is:"file"`
 }
 
@@ -67,9 +65,8 @@ func (t *ListenTLS) check(s section) {
 
 // Limits is the section `sip.limits`.
 type Limits struct {
-	// The most TCP and TLS connections from peers to one address of listen. One source gets a tenth. Sources that no
-	// trunk has together get a tenth, and one of them, or an IPv6 /64, a hundredth; they have 10 s to show who they
-	// are.
+	// The most TCP and TLS connections from peers to one address of listen. One source gets a tenth. Strangers together
+	// get a tenth, one of them (or one IPv6 /64) a hundredth.
 	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
 	// The most calls that are not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
 	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`

@@ -13,15 +13,13 @@ import (
 // Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC
 // 8224, SHAKEN).
 type Identity struct {
-	// The PEM file of the roots that callers' certificates must lead to, as the country's policy administrator
-	// publishes them.
+	// The PEM file of the roots of callers' certificates, as the country's policy administrator publishes them.
 	RootsFile string `key:"roots" is:"file" required:"the PEM file of the roots that callers' certificates lead to"`
 	// The only hosts that certificates are fetched from, over HTTPS: certs.example.com, or "*.example.com" for all
 	// names below it. Without a port: 443 and 8443.
 	Hosts []string `key:"hosts" is:"certificate-host" required:"the hosts of callers' certificates, like [certs.example.com]" filled:""`
 	// The failures that a call is refused for (RFC 8224): 403 (stale), 428 (no Identity), 436 (no certificate), 437
-	// (certificate not accepted), 438 (wrong signature, other numbers, a replay). Other calls pass, with the result in
-	// .Identity and the record.
+	// (certificate not accepted), 438 (wrong signature, other numbers, a replay). Other calls pass.
 	Refuse []int `key:"refuse" is:"identity-status"`
 	// Roots are the certificates of the file.
 	Roots *x509.CertPool

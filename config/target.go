@@ -41,8 +41,8 @@ type Target struct {
 	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`
-	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace
-	// Flowbridge's own. One whose template gives nothing is left out.
+	// Headers of the INVITE. They go out in this order, byte for byte, and replace Flowbridge's own. One whose template
+	// gives nothing is left out.
 	Headers []Header `key:"headers" later:""`
 	// The audio codecs that may be used, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
@@ -58,8 +58,8 @@ type Target struct {
 	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
 	// The most new calls per second. 0: no cap.
 	MaxCPS int `key:"max_cps" default:"0" max:"1000000"`
-	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before
-	// a caller is confirmed.
+	// The networks that its RTP may come from, besides the addresses of its SDP and SIP. Media goes there before a caller
+	// is confirmed.
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
@@ -80,8 +80,8 @@ type Target struct {
 	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it). Ordered
 	// transfers need only the lists.
 	Transfer TransferMode `key:"transfer" enum:"refuse local relay" default:"refuse"`
-	// The numbers that its calls may be transferred to, by REFER or an order, as regular expressions like those of
-	// routes. A transfer needs this list or transfer_hosts.
+	// The numbers that its calls may be transferred to, by REFER or an order, as in routes. A transfer needs this list or
+	// transfer_hosts.
 	TransferNumbers []*Numbers `key:"transfer_numbers" is:"number-pattern"`
 	// The hosts that its calls may be transferred to.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`

@@ -18,8 +18,8 @@ type Telemetry struct {
 
 // OTLP is the section `telemetry.otlp`.
 type OTLP struct {
-	// The collector's URL for OTLP over HTTP, like "http://127.0.0.1:4318". Without a path, /v1/traces is added. Empty:
-	// calls are not traced.
+	// The collector's URL for OTLP over HTTP: "http://127.0.0.1:4318". Without a path, /v1/traces is added. Empty: no
+	// traces.
 	Endpoint string `key:"endpoint" is:"collector"`
 	// The file with a bearer token for the collector.
 	Token Secret `key:"token_file" later:""`

@@ -17,15 +17,15 @@ type Trunk struct {
 	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its calls must show.
 	Auth *Auth `key:"auth"`
-	// The names, one of which its TLS client certificate must have. They need sip.tls.client_ca.
+	// Names, one of which its TLS client certificate must have. They need sip.tls.client_ca.
 	Certificates []string `key:"certificates" is:"certificate-name"`
-	// Further conditions for a call. They tell trunks of one address apart.
+	// Further conditions for a call, to tell trunks of one address apart.
 	Match Match `key:"match"`
 	// The headers of a target's answers, BYE and INVITE that it gets, or how they are made of others. "X-*": all that
 	// begin so.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
-	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before
-	// a caller is confirmed.
+	// The networks that its RTP may come from, besides the addresses of its SDP and SIP. Media goes there before a caller
+	// is confirmed.
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
@@ -41,7 +41,7 @@ type Trunk struct {
 	// Where requests within a dialog go: auto (its source address where Contact is private and the source is public), on
 	// (its source address), off (as RFC 3261 says).
 	NAT NATMode `key:"nat" enum:"auto on off" default:"auto"`
-	// The country calling code ("1", "49") that makes national numbers E.164. Empty: numbers stay as they came.
+	// The code ("1", "49") that makes national numbers E.164. Empty: numbers stay as they came.
 	Country string `key:"country" is:"country"`
 	// Whether its P-Asserted-Identity and Remote-Party-ID are believed.
 	Trusted bool `key:"trusted" default:"true"`
@@ -150,9 +150,9 @@ type TrunkLimits struct {
 
 // Originate is the section `originate` of a trunk: whom POST /api/calls may call over it.
 type Originate struct {
-	// The numbers that may be called, as regular expressions like those of routes: "^\\+1507[0-9]{7}$".
+	// The numbers that may be called, as in routes: "^\\+1507[0-9]{7}$".
 	Numbers []*Numbers `key:"numbers" is:"number-pattern"`
-	// The numbers that requests may call as, written like those of numbers. Absent: any, which check warns of.
+	// The numbers that requests may call as. Absent: any, which check warns of.
 	From []*Numbers `key:"from" is:"number-pattern"`
 	// The most calls of an hour. Over it: 503 with Retry-After. 0: no limit.
 	PerHour int `key:"per_hour" default:"100" max:"1000000"`

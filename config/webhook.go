@@ -6,7 +6,7 @@ import (
 
 // webhook is one of `webhooks`.
 type webhook struct {
-	// The name in the log and in metrics. Records that wait for the receiver are kept under it.
+	// The name in the log and in metrics, and of the records that wait.
 	Name string `key:"name" is:"webhook-name" required:"a name for the log, like crm"`
 	// The address that records are posted to. Plain http is for loopback, private addresses and names without a dot.
 	URL string `key:"url" is:"webhook-url" required:"the address that records are posted to, like https://crm.example.com/calls"`
