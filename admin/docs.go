@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/time/rate"
+
 	"flowbridge/internal/docs"
 )
 
@@ -20,6 +22,7 @@ const maxQuestion, maxFound = 200, 30
 // so that links between them lead.
 func (a *api) serveDocs(mux *router, frame, version string) {
 	page := template.Must(template.New("").Parse(frame))
+	searches := rate.NewLimiter(10, 20) // one takes some ms of a processor, which calls need more than strangers do
 	show := a.open(func(w http.ResponseWriter, r *http.Request) {
 		question, problem, status := r.URL.Query().Get("q"), "", http.StatusOK
 		all, found, title := docs.All(), []docs.Part(nil), "Docs"
@@ -32,7 +35,10 @@ func (a *api) serveDocs(mux *router, frame, version string) {
 		case len(question) > maxQuestion:
 			problem, status, question = "The question is too long", http.StatusBadRequest, ""
 		case question != "":
-			if found = docs.Find(question); len(found) == 0 {
+			if !searches.Allow() {
+				w.Header().Set("Retry-After", "1")
+				problem, status = "Too many searches at once. Search again", http.StatusServiceUnavailable
+			} else if found = docs.Find(question); len(found) == 0 {
 				problem = "Nothing found"
 			}
 		}

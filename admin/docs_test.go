@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // The documents and their search come to anyone, without scripts, and whatever is asked for stays text.
@@ -56,4 +58,22 @@ func TestDocsAreServed(t *testing.T) {
 	if res, _ := do(t, h, "GET", "/docs/runbook.md", link...); res.StatusCode != 200 {
 		t.Errorf("by a link of an alert: %d", res.StatusCode)
 	}
+}
+
+// TestSearchesAreBounded: strangers who search take no more than a small part of a processor.
+func TestSearchesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, _ := staffed()
+		h := New(opts)
+		for i := range 21 {
+			res, _ := do(t, h, "GET", "/docs/?q=no_route")
+			if refused := i == 20; (res.StatusCode == 503) != refused || (res.Header.Get("Retry-After") == "1") != refused {
+				t.Errorf("search %d: %d, %v", i+1, res.StatusCode, res.Header)
+			}
+		}
+		time.Sleep(time.Second)
+		if res, _ := do(t, h, "GET", "/docs/?q=no_route"); res.StatusCode != 200 {
+			t.Errorf("a second later: %d", res.StatusCode)
+		}
+	})
 }

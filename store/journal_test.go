@@ -290,7 +290,7 @@ func TestJournalOfFinishedCalls(t *testing.T) {
 		}
 		next := openTest(t, path)
 		got, _, err := next.Get(t.Context(), "one")
-		if diff := cmp.Diff(want, got); err != nil || diff != "" || len(next.Interrupted) != 0 || next.Recovered != again {
+		if diff := cmp.Diff(asRead(want), got); err != nil || diff != "" || len(next.Interrupted) != 0 || next.Recovered != again {
 			t.Errorf("%v, %d interrupted, %d recovered\n%s", err, len(next.Interrupted), next.Recovered, diff)
 		}
 		must(t, next.Close())

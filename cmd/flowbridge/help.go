@@ -13,8 +13,9 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// The width of a text where the terminal's is not known, or is too wide to be read; and how many sections help lists.
-const maxHelpWidth, maxFound = 100, 12
+// The width of a text where the terminal's is not known, or is too wide to be read; how many sections help lists; and how
+// much of a question without an answer is compared with the words that there are, in bytes.
+const maxHelpWidth, maxFound, maxQuestion = 100, 12, 200
 
 func helpCommand() *cobra.Command {
 	c := cli.Command("help [WORD...]", "Explain a command, a cause, a log message or a setting, or search the documents",
@@ -60,6 +61,7 @@ func explainWords(c *cobra.Command, question string, width int) error {
 	if len(found) > 0 {
 		return nil
 	}
+	question = question[:min(len(question), maxQuestion)]
 	problem := []string{fmt.Sprintf("nothing here is about %q", question)}
 	for w := range strings.FieldsSeq(question) {
 		if n := config.Nearest(w, helpWords(c.Root())); n != "" {

@@ -32,6 +32,7 @@ type Part struct {
 
 	parts  []Part // of a whole document: its sections and rows
 	lower  string // Text in lower case
+	about  string // of a whole document
 	points int
 }
 
@@ -43,6 +44,9 @@ func (p Part) isRow() bool { return p.Text[0] == '|' }
 
 // About is the first sentence of the part.
 func (p Part) About() string {
+	if p.about != "" {
+		return p.about
+	}
 	return strings.Trim(inline(sentence.FindStringSubmatch(p.Text)[1]), "| ")
 }
 
@@ -101,7 +105,7 @@ func read(name string) Part {
 			}
 		}
 	}
-	p.Title, p.parts = p.parts[0].Title, append(p.parts, rows...)
+	p.Title, p.parts, p.about = p.parts[0].Title, append(p.parts, rows...), p.About()
 	for i := range p.parts {
 		p.parts[i].lower = strings.ToLower(p.parts[i].Text)
 	}
@@ -116,6 +120,9 @@ func anchor(heading string) string {
 // fillers are words of a question that say nothing of what is asked for.
 var fillers = strings.Fields("a about after an and are at be by can do does for from get how i in is it its mean means " +
 	"my of on or that the this to was what when where which why with")
+
+// kinds are words of a question that say nothing beside the name of the thing.
+var kinds = strings.Fields("alert cause error message metric setting status")
 
 // What a part gets for having a word of the question, and for being an answer: its title or address is the question, it
 // explains a message that is in the question or has it, it explains the word that is asked for, it is the document.
@@ -140,6 +147,10 @@ func questionOf(text string) (q question) {
 		if w = strings.Trim(w, ".,:;!?\"`()"); w != "" && !slices.Contains(fillers, w) && len(q.words) < 16 {
 			q.words = append(q.words, w)
 		}
+	}
+	isKind := func(w string) bool { return slices.Contains(kinds, w) }
+	if names := slices.DeleteFunc(slices.Clone(q.words), isKind); len(names) > 0 {
+		q.words = names
 	}
 	q.asked = strings.Join(q.words, " ")
 	q.path = "/" + strings.Replace(strings.TrimPrefix(strings.TrimLeft(q.asked, "./"), "docs/"), ".md", "", 1)

@@ -20,6 +20,7 @@ func TestFind(t *testing.T) {
 		"what does no_route mean?":     "answer causes: no_route",
 		"records can't be written":     "answer runbook: records can't be written: they wait in memory",
 		`{"level":"error","message":"records can't be written: they wait in memory"}`: "answer runbook: records can't be written: they wait in memory",
+		"what does the cause no_route": "answer causes: no_route",
 		"sip.drain_timeout":            "answer configuration: sip.drain_timeout",
 		"drain_timeout":                "answer configuration: sip.drain_timeout",
 		"targets[].media.address":      "answer configuration: targets.media.address",

@@ -254,7 +254,7 @@ func TestCommands(t *testing.T) {
 		"calls list":                  "0 +15075550100?  +15075785607",
 		"calls list --json":           `0 "phase": "bridged"`,
 		"calls show live":             "0 call       live, bridged",
-		"calls show done":             "0 answered, caller_hangup, by caller, status 0\nids        SIP -, to the target -, of the platform -\nattempt    broken: prepare 503, status -, cause prepare_failed, 105 ms\ncaller     0 packets in, 0 out, 0 lost, 0 late, jitter 0.0 ms\ntarget     0 packets in, 0 out",
+		"calls show done":             "0 answered, caller_hangup, by caller, status 0\ncause      flowbridge help caller_hangup\nids        SIP -, to the target -, of the platform -\nattempt    broken: prepare 503, status -, cause prepare_failed, 105 ms\ncaller     0 packets in, 0 out, 0 lost, 0 late, jitter 0.0 ms\ntarget     0 packets in, 0 out",
 		"calls show live ":            "0 talk       good; agent heard after 0.7 s; 4 answers, p50 0.8 s, p95 2.4 s; 3 ignored",
 		"calls show done --json":      `0 "phase": "ended"`,
 		"calls show none":             `1 there is no call "none"; take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list`,
