@@ -3,13 +3,20 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X flowbridge/cmd/flowbridge/cli.version=$(VERSION)
 
-.PHONY: build test race fuzz model e2e package lint bench load demo
+.PHONY: build test quick race fuzz model e2e package lint bench load demo
 
 build: ## the static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o flowbridge ./cmd/flowbridge
 
 test: ## everything
 	./scripts/test.sh
+
+# What waits for processes, disks or networks most of the time.
+SLOW := /cmd/flowbridge$$|/node$$|/store$$|/store/|/media$$|/media/kernel|/media/recording|/media/answerer|/sim
+
+quick: ## what to run after each change: no root, nothing to install
+	go vet ./...
+	RAPID_CHECKS=30 go test -vet=off -short -p 4 $$(go list ./... | grep -vE '$(SLOW)')
 
 race: ## unit and protocol tests
 	go test -race ./...

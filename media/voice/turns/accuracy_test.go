@@ -63,6 +63,9 @@ func follow(c *conversation.Conversation, k conversation.Condition, s conversati
 // -v prints a table: turn latency and barge-in, error in ms at p50 / p95, found of all, and how many were none. The truth of
 // the first two columns ends a word 20 dB below its level, that of the others 30 dB.
 func TestFiguresOfConversations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for long")
+	}
 	type condition struct {
 		truth [2]conversation.Score // of calls that are not marked
 		noisy int
