@@ -13,8 +13,8 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// The width of a text where the terminal's is not known, or is too wide to be read; how many sections help lists; and how
-// much of a question without an answer is compared with the words that there are, in bytes.
+// The width of a text where the terminal's is not known, or is too wide to be read; how many sections help lists; and
+// how much of a question without an answer is compared with the words that there are, in bytes.
 const maxHelpWidth, maxFound, maxQuestion = 100, 12, 200
 
 func helpCommand() *cobra.Command {

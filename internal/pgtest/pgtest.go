@@ -84,10 +84,10 @@ func Shared(tb testing.TB) *Server {
 }
 
 func start(tb testing.TB, dir string, settings ...string) *Server {
+	tb.Helper()
 	if testing.Short() {
 		tb.Skip("needs PostgreSQL, which -short does without")
 	}
-	tb.Helper()
 	s := &Server{tb: tb, dir: dir, port: freePort(tb)}
 	secret := filepath.Join(dir, "secret")
 	err := os.WriteFile(secret, []byte(Password+"\n"), 0o644)
