@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The documents and their search come to anyone, without scripts, and whatever is asked for stays text.
+// TestDocsAreServed: the documents and their search need no token and run no scripts. A question stays text.
 func TestDocsAreServed(t *testing.T) {
 	opts, _ := staffed()
 	h := New(opts)

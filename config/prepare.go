@@ -15,7 +15,7 @@ import (
 
 // Prepare is the section `prepare` of a target.
 type Prepare struct {
-	// Kind synthflow: the base URL of the platform's HTTP API. Default: that of the region, https://api.synthflow.ai where
+	// Kind synthflow: the base URL of the platform's HTTP API. Default: the region's, https://api.synthflow.ai where
 	// none is named.
 	API string `key:"api" is:"api"`
 	// The token. It is sent as Authorization: Bearer, unless token_header says otherwise. Kind synthflow requires it.

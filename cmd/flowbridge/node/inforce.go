@@ -59,9 +59,9 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	return &merged, needRestart
 }
 
-// hooksAfter gives the hooks after a reload, and reports whether a part of what was read waits for a restart: the
-// socket, as what is safe on one may be open on another; a hook that is new, by whose ids no call is known yet; and
-// Twilio's but for its token, as its calls have begun.
+// hooksAfter returns the hooks after a reload, and reports whether a change waits for a restart. These wait: another
+// socket, because it may be open to more peers; a new hook, because no call has its ids yet; and Twilio's settings
+// except the token, because its calls have begun.
 func hooksAfter(is, read config.Hooks) (next config.Hooks, waits bool) {
 	if is.Listen != read.Listen || is.TLS != read.TLS {
 		return is, true
