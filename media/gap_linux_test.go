@@ -49,8 +49,9 @@ func TestGapOfAKill(t *testing.T) {
 		}
 		return
 	}
-	if is.Gap < 50*time.Millisecond || is.Lost != uint64(is.Gap/(20*time.Millisecond)) || is.RxPackets+is.Lost < 20 || is.Bursts != 1 {
-		t.Errorf("quality %+v; want a gap of 50ms at least in one burst, and a lost packet for each 20ms of it", is)
+	// Where this takes more than 100ms, there are 20ms more often than the five packets that were sent since the state.
+	if lost := min(uint64(is.Gap/(20*time.Millisecond)), 5); is.Gap < 50*time.Millisecond || is.Lost != lost || is.RxPackets+is.Lost < 20 || is.Bursts != 1 {
+		t.Errorf("quality %+v; want a gap of 50ms at least in one burst, and %d lost packets, one for each 20ms of it", is, lost)
 	}
 }
 

@@ -40,7 +40,7 @@ type CarrierCall struct {
 	DisplayName string
 	Headers     []Header
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
-	Heard       int           // packets of audio to receive before the BYE, in addition to Hold
+	Heard       int           // packets of audio to send, and to receive, before the BYE, in addition to Hold
 	Seed        uint64        // selects the caller's words
 	Listens     bool          // to the greeting, before it speaks
 	Silence     time.Duration // time without any response after which the call is given up; zero: 32 s

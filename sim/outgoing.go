@@ -287,7 +287,7 @@ func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) 
 			o.transferred(d, o.cc.OnRefer(to))
 			continue
 		case <-hold:
-			if o.stream.media(false).RTP.Received < uint64(o.cc.Heard) {
+			if rtp := o.stream.media(false).RTP; min(rtp.Sent, rtp.Received) < uint64(o.cc.Heard) {
 				hold = time.After(frameTime)
 				continue
 			}

@@ -226,10 +226,13 @@ func TestProfilesAreHeld(t *testing.T) {
 // TestLyingAPI: whatever the API of a platform answers, no call is dialled by it, and the record says why.
 func TestLyingAPI(t *testing.T) {
 	of, _ := described("retell")
-	s := newProfileStage(t, of, platform.Options{}, func(text string) string {
-		text = strings.Replace(text, "    prepare:\n", "    circuit: {failures: 0}\n    prepare:\n", 1) // each lie is asked for
-		return strings.Replace(text, "      id: call_id", "      timeout: 1s\n      id: call_id", 1)
-	})
+	waits := func(timeout string) *profileStage {
+		return newProfileStage(t, of, platform.Options{}, func(text string) string {
+			text = strings.Replace(text, "    prepare:\n", "    circuit: {failures: 0}\n    prepare:\n", 1) // each lie is asked for
+			return strings.Replace(text, "      id: call_id", "      timeout: "+timeout+"\n      id: call_id", 1)
+		})
+	}
+	patient, hasty := waits("1m"), waits("1s")
 	for fault, want := range map[string]struct {
 		cause  cause.Cause
 		status int
@@ -241,13 +244,17 @@ func TestLyingAPI(t *testing.T) {
 	} {
 		f, err := sim.ParseFault(fault)
 		must(t, err)
+		s := patient
+		if want.cause == cause.PrepareTimeout {
+			s = hasty
+		}
 		s.platform.SetFault(f)
 		got, record := s.call(t)
 		if got.Status != 503 || record.Cause != string(want.cause) || len(record.Attempts) != 1 || record.Attempts[0].PrepareStatus != want.status {
 			t.Errorf("%s: the carrier got %d, cause %s, attempts %+v; want cause %s, status %d", fault, got.Status, record.Cause, record.Attempts, want.cause, want.status)
 		}
 	}
-	if calls := s.platform.Calls(); len(calls) > 0 {
+	if calls := slices.Concat(patient.platform.Calls(), hasty.platform.Calls()); len(calls) > 0 {
 		t.Errorf("%d calls were dialled", len(calls))
 	}
 }

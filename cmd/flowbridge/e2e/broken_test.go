@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -98,7 +99,7 @@ func TestConnectionsComeAndGo(t *testing.T) {
 		for worker := range 8 {
 			all.Go(func() {
 				for i := range 5000 / 8 {
-					s.comeAndGo(worker+i, options)
+					s.comeAndGo(worker+i, caller.conn, options)
 				}
 			})
 		}
@@ -119,7 +120,7 @@ func TestConnectionsComeAndGo(t *testing.T) {
 
 // comeAndGo opens a connection and ends it: at once, behind half a message, by
 // a reset behind a whole one, without its answer, or within a TLS handshake.
-func (s *stage) comeAndGo(i int, options string) {
+func (s *stage) comeAndGo(i int, caller net.Conn, options string) {
 	from, transport := s.carrier, "tcp"
 	if i%8 == 0 {
 		from = s.stranger
@@ -134,6 +135,8 @@ func (s *stage) comeAndGo(i int, options string) {
 		return
 	}
 	defer conn.Close()
+	// An answer whose connection is gone goes to the address in Via: not to the caller, who reads its own.
+	options = strings.ReplaceAll(options, caller.LocalAddr().String(), conn.LocalAddr().String())
 	switch i % 5 {
 	case 1:
 		_, _ = conn.Write([]byte(options[:len(options)/2]))

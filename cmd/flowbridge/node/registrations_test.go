@@ -88,7 +88,7 @@ func TestRegistrationsGoOver(t *testing.T) {
 			filepath.Join(dir, name+".db"), dir, name, seat)
 		cfg, err := config.Parse("f.yaml", []byte(text), func(string) (string, bool) { return "secret", true })
 		must(t, err)
-		n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{beginAnew: func() {}, standsBy: func(string) {}}) // slow: stands by first
+		n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{beginAnew: func() {}})
 		must(t, err)
 		return n
 	}

@@ -163,7 +163,9 @@ func (s *seat) standBy(ctx context.Context) (fleet.Taken, error) {
 				return t, err
 			}
 			s.shown = true
-			s.options.standsBy(s.Name())
+			if s.options.standsBy != nil {
+				s.options.standsBy(s.Name())
+			}
 		}
 		wait := time.Second
 		if s.missing() == nil {
