@@ -76,54 +76,6 @@ func (l *lives) seal(pkt []byte, kind Kind) {
 	l.sent[id] = true
 }
 
-// No packet number is used twice under a key, whenever the process is killed, whatever is relayed, and however old the
-// state is that the next process finds. The state is never older than the one that was taken last.
-func TestNumbersAreUsedOnceInAllLives(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		l := &lives{t: t, sent: map[[2]uint64]bool{}, seq: map[uint32]uint16{}}
-		l.keys = Keys{Suite: SuiteAESCM128SHA80, Key: make([]byte, SuiteAESCM128SHA80.KeyLen())}
-		change, err := (&Crypto{Send: &l.keys}).change()
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.side = &relay{}
-		l.side.init(1, l.side.local, [2]sockets{}, nil)
-		l.side.secure[SideB].set(change)
-		ssrc := rapid.SampledFrom([]uint32{7, 8, 9})
-		for _, s := range []uint32{7, 8, 9} {
-			l.seq[s] = rapid.Uint16().Draw(t, "first")
-		}
-		l.file = l.state(false)
-		t.Repeat(map[string]func(*rapid.T){
-			"packets": func(t *rapid.T) {
-				who := ssrc.Draw(t, "source")
-				for range rapid.SampledFrom([]int{1, 2, 50, 1000, 3000}).Draw(t, "packets") {
-					l.seq[who]++
-					l.seal(packetOf(who, l.seq[who]), RTP)
-					if l.sealer().stale && rapid.IntRange(0, 9).Draw(t, "noted") > 0 {
-						l.file = l.state(false)
-					}
-				}
-			},
-			"a late or repeated packet": func(t *rapid.T) {
-				who := ssrc.Draw(t, "source")
-				l.seal(packetOf(who, l.seq[who]-rapid.Uint16Range(0, 200).Draw(t, "behind")), RTP)
-			},
-			"a source that restarts": func(t *rapid.T) { l.seq[ssrc.Draw(t, "source")] = rapid.Uint16().Draw(t, "number") },
-			"a report": func(t *rapid.T) {
-				l.seal(binary.BigEndian.AppendUint32([]byte{0x80, 201, 0, 1}, ssrc.Draw(t, "source")), RTCP)
-			},
-			"a state":     func(*rapid.T) { l.file = l.state(false) },
-			"a hand-over": func(*rapid.T) { l.resume(l.state(true)) },
-			"a kill": func(t *rapid.T) {
-				if l.side.note.resumed < resumptionsMost {
-					l.resume(l.file)
-				}
-			},
-		})
-	})
-}
-
 func packetOf(ssrc uint32, seq uint16) []byte {
 	pkt := make([]byte, 20)
 	pkt[0] = 0x80

@@ -68,6 +68,7 @@ func withPins(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for a mount namespace")
 	}
+	runIn(t, seats)
 	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), pinsEnv+"="+program)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}

@@ -36,6 +36,9 @@ var browserFlags = []chromedp.ExecAllocatorOption{
 	chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 	chromedp.Flag("disable-sync", true), chromedp.Flag("enable-precise-memory-info", true), chromedp.Flag("disable-dev-shm-usage", true),
 	chromedp.Flag("hide-scrollbars", false), chromedp.Flag("lang", "en-GB"), chromedp.Flag("js-flags", "--expose-gc"),
+	// Several tests have a tab each: none is slowed as one that nobody looks at.
+	chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
+	chromedp.Flag("disable-renderer-backgrounding", true),
 	chromedp.WSURLReadTimeout(patience),
 }
 
@@ -63,7 +66,7 @@ func newTab(t *testing.T) *tab {
 	started, err := browser()
 	must(t, err)
 	ctx, end := chromedp.NewContext(started, chromedp.WithNewBrowserContext())
-	ctx, over := context.WithTimeout(ctx, patience)
+	ctx, over := context.WithTimeout(ctx, 4*patience)
 	b := &tab{T: t, ctx: ctx}
 	console, heard := chromedp.Console(ctx), make(chan struct{})
 	go func() {
@@ -116,7 +119,7 @@ func value[T any](b *tab, expression string) T {
 // shows waits until an expression is true in the page.
 func (b *tab) shows(expression string) {
 	b.Helper()
-	if !within(patience/5, func() bool {
+	if !within(patience, func() bool {
 		v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
 		return err == nil && v
 	}) {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -94,7 +95,8 @@ func (s *stage) talks(o setup, before func()) record.Record {
 	r := s.server.finish(hungUpByCaller)[0]
 	k := r.Talk
 	if k == nil || k.Confidence != record.TalkGood || k.FirstAgentMS == nil || k.Turns == nil || k.Agent.SpokeMS < 1000 || k.Caller.SpokeMS < 1000 {
-		s.Fatalf("the conversation was %+v", k)
+		text, _ := json.Marshal(k)
+		s.Fatalf("the conversation was %s", text)
 	}
 	if r.Restored != 1 {
 		s.Errorf("restored %d times; want once", r.Restored)
