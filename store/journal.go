@@ -30,7 +30,7 @@ const (
 // journal keeps the states of live calls in files, so that the next process finds the calls that were live when this
 // one was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to
 // them, and wait until it is in the file, because they tell a peer next. A slow disk holds up one call, and not all:
-// no call waits for a write for which another one has waited in vain.
+// after one waiter times out, later callers don't wait for that write.
 type journal struct {
 	path    string
 	seal    cipher.AEAD                                // of states
@@ -99,15 +99,15 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	return j, nil
 }
 
-// taken says that the other process does not go on.
-func (j *journal) taken() {
+// predecessorGone notes that the process before does not go on.
+func (j *journal) predecessorGone() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.held = false
 }
 
-// alone removes the files that another process has begun beside this journal, and has not continued.
-func (j *journal) alone() {
+// removeStray removes the files that another process has begun beside this journal, and has not continued.
+func (j *journal) removeStray() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.old == nil && j.file != nil {

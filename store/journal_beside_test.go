@@ -127,7 +127,7 @@ func TestJournalBesideAnother(t *testing.T) {
 	if err := beside.leave(); err != nil { // it has failed
 		t.Fatal(err)
 	}
-	j.alone()
+	j.removeStray()
 	wantLive(t, j, "one", "two")
 	if states, _ := statesAt(j.path); states["two"].in != 1 { // the only one
 		t.Errorf("two is in file %d; want file 1, the only one", states["two"].in)
@@ -142,7 +142,7 @@ func TestJournalBesideAnother(t *testing.T) {
 	noteCalls(beside, "one", "two")
 	beside.over([]*finish{{id: "one"}})
 	wantLive(t, j, "two")
-	beside.taken()
+	beside.predecessorGone()
 	if err := beside.tend(); err != nil || beside.old != nil {
 		t.Fatalf("%v, %+v", err, beside.old)
 	}
@@ -166,7 +166,7 @@ func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
 		t.Fatalf("got %v; want that the disk is full", err)
 	}
 	must(t, os.Remove(filepath.Join(dir, "filler")))
-	j.alone()
+	j.removeStray()
 	j.note(callState, &two, nil, start)
 	must(t, j.tend())
 	wantLive(t, j, "one", "two")

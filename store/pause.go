@@ -33,7 +33,7 @@ func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err er
 	select {
 	case <-paused:
 		return s.lock, func() {
-			s.journal.alone()
+			s.journal.removeStray()
 			close(resumed)
 		}, nil
 	case err := <-refused:

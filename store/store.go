@@ -133,7 +133,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 // Taken says that the old process has ended, and that its calls are in this one's journal: the old one is not needed
 // any more. The lock names this process from now on.
 func (s *Store) Taken() {
-	s.journal.taken()
+	s.journal.predecessorGone()
 	// the lock is the writer's
 	_ = s.queue.ask(job{done: make(chan error, 1), run: func(context.Context, *sql.Conn) error {
 		sign(s.lock)

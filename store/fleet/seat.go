@@ -65,7 +65,7 @@ type Seat struct {
 
 	confirmed atomic.Pointer[time.Time] // when the last renewal that was granted began
 	epoch     atomic.Int64              // 0: the node stands by
-	forgot    bool                      // the note of an epoch was to be removed; owned by Take
+	cleared   bool                      // the note of an epoch was to be removed; owned by Take
 	look      chan struct{}             // asks for a renewal now
 	lost      chan Owner                // gets who has the seat in this node's place, once
 }
@@ -167,7 +167,7 @@ func (s *Seat) Name() string { return s.name }
 // Key returns the signalling key, which all nodes of the seat have.
 func (s *Seat) Key() [32]byte { return s.key }
 
-// Lost gets who has the seat in this node's place, once.
+// Lost receives the new owner of the seat, once.
 func (s *Seat) Lost() <-chan Owner { return s.lost }
 
 // Doubtful reports whether the lease is unconfirmed for so long that another node may have the seat.
@@ -224,8 +224,8 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if had != 0 && t.Before.ID != s.id && !s.forgot { // a start without the database must not serve what is that one's
-			s.forgot = true
+		if had != 0 && t.Before.ID != s.id && !s.cleared { // without the database, this node must not serve the new owner's seat
+			s.cleared = true
 			s.note(ctx, 0)
 		}
 		return Taken{}, t.Before, nil

@@ -53,8 +53,8 @@ const (
 
 var errState = errors.New("not the state of a call of this seat")
 
-// states are those of the seat's calls from their first INVITE to a target on, records of calls that are over, and who
-// is registered, on their way to the database. Of each id it keeps the newest one until the database has it.
+// states queues rows for the database: the states of the seat's calls, from their first INVITE to a target on, finished
+// records, and registrations. Of each id it keeps the newest one until the database has it.
 type states struct {
 	seat     *Seat
 	pool     *pgxpool.Pool // of one connection
@@ -71,7 +71,7 @@ type states struct {
 	lag     *time.Timer              // hurries what nobody waits for
 	lags    bool                     // it runs
 	away    bool                     // the last write failed: nobody waits for the next one
-	late    bool                     // nor does anybody wait where somebody did in vain, until a write has landed
+	gaveUp  bool                     // a waiter timed out: nobody waits again until a write succeeds
 }
 
 // waitingState is one on its way.
@@ -197,14 +197,14 @@ func (s *Seat) Await(id string, told func()) bool {
 	if w == nil {
 		w = all.written[id]
 	}
-	if w == nil || all.away || all.late || all.patience <= 0 {
+	if w == nil || all.away || all.gaveUp || all.patience <= 0 {
 		return false
 	}
 	once := sync.OnceFunc(told)
 	late := time.AfterFunc(all.patience, func() {
 		all.mu.Lock()
 		if all.waiting[id] == w || all.written[id] == w { // else it has just landed
-			all.late = true
+			all.gaveUp = true
 		}
 		all.mu.Unlock()
 		once()
@@ -325,7 +325,7 @@ func (all *states) settle(err error) (more bool) {
 	} else if err == nil && all.away {
 		all.seat.fleet.log.Info().Msg("the fleet's database takes states again")
 	}
-	all.away, all.late = err != nil, false
+	all.away, all.gaveUp = err != nil, false
 	var told []func()
 	for id, w := range written {
 		told = append(told, w.told...)

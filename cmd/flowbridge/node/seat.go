@@ -213,7 +213,7 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	return nil
 }
 
-// takeCalls finds the calls of the seat's owner before.
+// takeCalls reads the previous owner's calls.
 func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 	var states []fleet.State
 	var unreadable int
