@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"flowbridge/platform/twilio"
+	"flowbridge/config/twiml"
 )
 
 // TwilioHook is the section `hooks.twilio`.
@@ -76,7 +76,7 @@ func (h *TwilioHook) FollowURL() string {
 
 // parseTwiML takes a document that Twilio is told.
 func parseTwiML(t string) (string, complaint) {
-	if err := twilio.CheckTwiML(t); err != nil {
+	if _, err := twiml.Document(t); err != nil {
 		return "", refuse("cannot be sent to Twilio: "+err.Error(), `write TwiML like "<Response><Say>Please call again.</Say></Response>"`)
 	}
 	return parseText(t)
@@ -95,7 +95,7 @@ func (s section) twilioTakes(names []string) {
 				"name a target without, or let the trunk send the call by SIP")
 		}
 		for _, h := range t.Headers {
-			if err := twilio.CheckHeader(h.Name); err != nil {
+			if err := twiml.CheckHeader(h.Name); err != nil {
 				s.fields["targets"].fail(fmt.Sprintf("target %s has a header that Twilio does not send: %v", t.Name, err),
 					"give the header another name, or name a target of its own here")
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/config/twiml"
 	"flowbridge/internal/httpd"
 )
 
@@ -91,7 +92,7 @@ func newHandler(o Options) (*handler, error) {
 	if _, err := o.Dial.element(); err != nil {
 		return nil, err
 	}
-	fallback, err := declared(cmp.Or(o.Fallback, `<Response><Reject reason="busy"></Reject></Response>`))
+	fallback, err := twiml.Document(cmp.Or(o.Fallback, `<Response><Reject reason="busy"></Reject></Response>`))
 	if err != nil {
 		return nil, fmt.Errorf("fallback: %w", err)
 	}

@@ -3,9 +3,10 @@ package twilio
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"flowbridge/config/twiml"
 )
 
 // Twilio's limits of a <Sip> URI (twilio.com/docs, "TwiML Voice: <Sip>", and its warning 21227).
@@ -14,9 +15,8 @@ const (
 	maxHeaders = 1023 // characters of the headers
 )
 
-// The errors of CheckHeader and SIPURI.
+// The errors of SIPURI.
 var (
-	errHeaderName  = errors.New("header name that Twilio does not take")
 	errHeaderValue = errors.New("header value that can't be sent")
 	errHeadersLong = errors.New("headers of more than 1023 characters")
 	errURI         = errors.New("not a SIP URI for Twilio")
@@ -24,29 +24,6 @@ var (
 
 // Header is a header that Twilio puts into its INVITE.
 type Header struct{ Name, Value string }
-
-// standardHeaders are the names that need no x- (twilio.com/docs, warning 13252: exactly as documented).
-var standardHeaders = []string{"User-to-User", "Remote-Party-ID", "P-Preferred-Identity", "P-Called-Party-ID"}
-
-// CheckHeader is an error if Twilio does not accept a header of this name in a SIP URI. It accepts names that begin
-// with x-, except X-Twilio, which it uses itself, and User-to-User, Remote-Party-ID, P-Preferred-Identity and
-// P-Called-Party-ID.
-func CheckHeader(name string) error {
-	if slices.Contains(standardHeaders, name) {
-		return nil
-	}
-	lower := strings.ToLower(name)
-	switch {
-	case !strings.HasPrefix(lower, "x-") || len(lower) == len("x-"):
-		return fmt.Errorf("%w: %q; a name begins with X-, or is one of %s", errHeaderName, name,
-			strings.Join(standardHeaders, ", "))
-	case strings.HasPrefix(lower, "x-twilio"):
-		return fmt.Errorf("%w: %q; X-Twilio… are Twilio's own", errHeaderName, name)
-	case strings.ContainsFunc(name, func(r rune) bool { return !wordRune(r) }):
-		return fmt.Errorf("%w: %q; a name has letters, digits, '-', '_' and '.'", errHeaderName, name)
-	}
-	return nil
-}
 
 // SIPURI appends headers to a SIP URI, for Twilio to send in its INVITE (RFC 3261 section 19.1.1). Values are
 // percent-encoded once, as section 25.1 requires of an hvalue, with two exceptions. ';' stays, because Synthflow's
@@ -60,7 +37,7 @@ func SIPURI(uri string, headers []Header) (string, error) {
 	}
 	var b strings.Builder
 	for _, h := range headers {
-		if err := CheckHeader(h.Name); err != nil {
+		if err := twiml.CheckHeader(h.Name); err != nil {
 			return "", err
 		}
 		if !utf8.ValidString(h.Value) || strings.ContainsFunc(h.Value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
@@ -108,11 +85,6 @@ func checkURI(uri string) error {
 
 func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-}
-
-// wordRune says whether a character is one of headers' names: a letter, a digit, '-', '_' or '.'.
-func wordRune(r rune) bool {
-	return r <= '~' && alphanumeric(byte(r)) || strings.ContainsRune("-_.", r)
 }
 
 // unescaped are the characters of an hvalue besides letters and digits: mark and hnv-unreserved of RFC 3261 section

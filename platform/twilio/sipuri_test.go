@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"flowbridge/config/twiml"
 )
 
 func TestSIPURI(t *testing.T) {
@@ -53,12 +55,12 @@ func TestSIPURIRefuses(t *testing.T) {
 		"line break":    {"sip:a@c\r\n", nil, errURI, "character"},
 		"markup":        {"sip:a@c>", nil, errURI, "character"},
 		"long uri":      {"sip:" + strings.Repeat("a", 250) + "@b", nil, errURI, "254"},
-		"no x":          {"sip:a@b", []Header{{"Subject", "x"}}, errHeaderName, `"Subject"`},
-		"twilio's own":  {"sip:a@b", []Header{{"x-Twilio-CallSid", "x"}}, errHeaderName, "x-Twilio-CallSid"},
-		"x alone":       {"sip:a@b", []Header{{"X-", "x"}}, errHeaderName, "X-"},
-		"other case":    {"sip:a@b", []Header{{"user-to-user", "x"}}, errHeaderName, "user-to-user"},
-		"name":          {"sip:a@b", []Header{{"X-A=b&c", "x"}}, errHeaderName, "letters"},
-		"name, utf-8":   {"sip:a@b", []Header{{"X-Ä", "x"}}, errHeaderName, "letters"},
+		"no x":          {"sip:a@b", []Header{{"Subject", "x"}}, twiml.ErrHeaderName, `"Subject"`},
+		"twilio's own":  {"sip:a@b", []Header{{"x-Twilio-CallSid", "x"}}, twiml.ErrHeaderName, "x-Twilio-CallSid"},
+		"x alone":       {"sip:a@b", []Header{{"X-", "x"}}, twiml.ErrHeaderName, "X-"},
+		"other case":    {"sip:a@b", []Header{{"user-to-user", "x"}}, twiml.ErrHeaderName, "user-to-user"},
+		"name":          {"sip:a@b", []Header{{"X-A=b&c", "x"}}, twiml.ErrHeaderName, "letters"},
+		"name, utf-8":   {"sip:a@b", []Header{{"X-Ä", "x"}}, twiml.ErrHeaderName, "letters"},
 		"break":         {"sip:a@b", []Header{{"X-A", "x\r\nVia: y"}}, errHeaderValue, "X-A"},
 		"not utf-8":     {"sip:a@b", []Header{{"X-A", "\xff"}}, errHeaderValue, "X-A"},
 		"long headers":  {"sip:a@b", []Header{{"X-A", long}}, errHeadersLong, "X-A"},

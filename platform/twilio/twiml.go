@@ -4,12 +4,13 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"flowbridge/config/twiml"
 )
 
 // contentType is what TwiML is sent as.
@@ -75,48 +76,6 @@ func dialNumber(number string, o DialOptions) ([]byte, error) {
 // minDialled is the length of a short code.
 const minDialled = 3
 
-// declared is a text of TwiML as a document with its declaration. It is an error if the text is not one element
-// Response.
-// What is in it is Twilio's to judge.
-func declared(text string) ([]byte, error) {
-	text = strings.TrimSpace(text)
-	in, depth, responses := xml.NewDecoder(strings.NewReader(text)), 0, 0
-	for {
-		token, err := in.Token()
-		switch t := token.(type) {
-		case xml.StartElement:
-			if depth == 0 && t.Name.Local == "Response" {
-				responses++
-			} else if depth == 0 {
-				responses = -1
-			}
-			depth++
-		case xml.EndElement:
-			depth--
-		case xml.CharData:
-			if depth == 0 && strings.TrimSpace(string(t)) != "" {
-				responses = -1
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF) && responses == 1 && strings.HasPrefix(text, "<?xml"):
-			return []byte(text), nil
-		case errors.Is(err, io.EOF) && responses == 1:
-			return []byte(xml.Header + text), nil
-		case err != nil && !errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("%w: %w", errTwiML, err)
-		case err != nil, responses < 0, responses > 1:
-			return nil, fmt.Errorf("%w: it is not one element <Response>", errTwiML)
-		}
-	}
-}
-
-// CheckTwiML is an error if a text is no document of TwiML: one element Response.
-func CheckTwiML(text string) error {
-	_, err := declared(text)
-	return err
-}
-
 // element checks the attributes.
 func (o DialOptions) element() (*dial, error) {
 	switch {
@@ -126,7 +85,7 @@ func (o DialOptions) element() (*dial, error) {
 		return nil, fmt.Errorf("%w: dial action %q: write an http or https URL", errTwiML, o.Action)
 	case o.Method != "" && o.Method != http.MethodGet && o.Method != http.MethodPost:
 		return nil, fmt.Errorf("%w: dial method %q: GET or POST", errTwiML, o.Method)
-	case strings.ContainsFunc(o.CallerID, func(r rune) bool { return !wordRune(r) && r != '+' }):
+	case strings.ContainsFunc(o.CallerID, func(r rune) bool { return !twiml.IsWord(r) && r != '+' }):
 		return nil, fmt.Errorf("%w: caller id %q: it has letters, digits, +, -, _ and . only", errTwiML, o.CallerID)
 	}
 	return &dial{

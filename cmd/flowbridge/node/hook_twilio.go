@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/config/twiml"
 	"flowbridge/platform/twilio"
 	"flowbridge/store/record"
 )
@@ -84,7 +85,7 @@ func (h *callHooks) twilioDestination(to redirected.Destination) twilio.Destinat
 func (h *callHooks) twilioRefer(e twilio.Ended, target, referTo string) (twilio.Destination, error) {
 	to, number, err := h.redirects.Refer(target, referTo)
 	dest := destinationOf(to)
-	dest.Headers = slices.DeleteFunc(dest.Headers, func(h twilio.Header) bool { return twilio.CheckHeader(h.Name) != nil })
+	dest.Headers = slices.DeleteFunc(dest.Headers, func(h twilio.Header) bool { return twiml.CheckHeader(h.Name) != nil })
 	if dest.Number = number; h.config().Hooks.Twilio.Follow {
 		dest.Action = twilio.ActionURL(h.config().Hooks.Twilio.FollowURL(), e.Call, e.Attempt)
 	}
