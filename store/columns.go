@@ -7,30 +7,20 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"flowbridge/store/record"
 )
 
-// columnList names the columns of calls in the order of values and targets.
-const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
-	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
-	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id, trace_id,
-	restored, queued_ms, verstat, attest, orig_id, talk,
-	variables`
-
-// selectList is columnList with the platform's report.
-const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
-
-// The number of columns of selectList, and the place of started_at among them.
-const (
-	selected      = 39
-	startedColumn = 11
+// columnList names the columns of calls, and selectList those with the platform's report.
+var (
+	columnNames = record.Columns()
+	columnList  = `"` + strings.Join(columnNames, `", "`) + `"`
+	selectList  = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 )
 
 // A finished record does not change: a repeated Put has no effect.
-const insertCall = `INSERT INTO calls (` + columnList + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-		?)
+var insertCall = `INSERT INTO calls (` + columnList + `) VALUES (?` + strings.Repeat(", ?", len(columnNames)-1) + `)
 	ON CONFLICT (id) DO NOTHING`
 
 // columns has room for the values of one statement after the other. They are good until it is used next.
@@ -41,34 +31,26 @@ type columns struct {
 
 // of returns the columns of a finished record.
 func (c *columns) of(r *record.Record) []driver.NamedValue {
-	c.text = record.AppendAttempts(c.text[:0], r.Attempts)
-	attempts := string(c.text)
-	c.text = record.AppendMedia(c.text[:0], &r.Media)
-	media := string(c.text)
-	c.text = record.AppendTalk(c.text[:0], r.Talk)
-	talk := string(c.text)
-	c.text = record.AppendRecordings(c.text[:0], r.Recordings)
-	recordings := string(c.text)
-	c.text = record.AppendVariables(c.text[:0], r.Variables)
 	c.values = c.values[:0]
-	c.addTexts(r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
-		r.SynthflowCallID, r.StartedAt.String())
-	for _, t := range [...]record.Time{r.RingingAt, r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
-		if t.IsZero() {
-			c.add(nil)
-		} else {
-			c.add(t.String())
+	for i := range columnNames {
+		switch v := r.Column(i).(type) {
+		case *string:
+			c.addTexts(*v)
+		case *int:
+			c.add(int64(*v))
+		case *int64:
+			c.add(*v)
+		case *record.Time:
+			if v.IsZero() && v != &r.StartedAt {
+				c.add(nil)
+			} else {
+				c.addTexts(v.String())
+			}
+		default:
+			c.text = record.AppendColumn(c.text[:0], v)
+			c.addTexts(string(c.text))
 		}
 	}
-	c.add(r.SetupMS)
-	c.add(r.DurationMS)
-	c.add(r.Disposition)
-	c.add(int64(r.SIPStatus))
-	c.add(int64(r.Q850))
-	c.addTexts(r.Cause, r.EndedBy, r.Codec, attempts, media, recordings, r.Lead, r.ExternalID, r.TraceID)
-	c.add(int64(r.Restored))
-	c.add(r.QueuedMS)
-	c.addTexts(r.Verstat, r.Attest, r.OrigID, talk, string(c.text))
 	return c.values
 }
 
@@ -132,29 +114,28 @@ func eachRow(ctx context.Context, from querier, into []any, take func(), query s
 func scan(from row) (record.Record, error) {
 	var r record.Record
 	var report sql.NullString
-	var attempts, media, recordings, talk, variables string
-	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
-		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
-		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
-		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &r.Restored, &r.QueuedMS, &r.Verstat, &r.Attest,
-		&r.OrigID, &talk, &variables, &report)
-	if err != nil {
+	into, texts := make([]any, len(columnNames), len(columnNames)+1), make([]string, len(columnNames))
+	for i := range into {
+		switch v := r.Column(i).(type) {
+		case *string, *int, *int64, *record.Time:
+			into[i] = v
+		default:
+			into[i] = &texts[i]
+		}
+	}
+	if err := from.Scan(append(into, &report)...); err != nil {
 		return record.Record{}, err
 	}
-	for _, c := range []struct {
-		name, text string
-		to         any
-	}{
-		{"attempts", attempts, &r.Attempts},
-		{"media", media, &r.Media},
-		{"talk", talk, &r.Talk},
-		{"variables", variables, &r.Variables},
-		{"recordings", recordings, &r.Recordings},
-		{"report", cmp.Or(report.String, "null"), &r.Report},
-	} {
-		if err := json.Unmarshal([]byte(c.text), c.to); err != nil {
-			return record.Record{}, fmt.Errorf("%s of call %s: %w", c.name, r.ID, err)
+	for i := range into {
+		if into[i] != &texts[i] {
+			continue
 		}
+		if err := json.Unmarshal([]byte(texts[i]), r.Column(i)); err != nil {
+			return record.Record{}, fmt.Errorf("%s of call %s: %w", columnNames[i], r.ID, err)
+		}
+	}
+	if err := json.Unmarshal([]byte(cmp.Or(report.String, "null")), &r.Report); err != nil {
+		return record.Record{}, fmt.Errorf("report of call %s: %w", r.ID, err)
 	}
 	r.Problems = record.ProblemsOf(&r)
 	return r, nil

@@ -199,11 +199,11 @@ func BenchmarkSearch(b *testing.B) {
 	mustPut(b, s, sample("template"))
 	db := rawDB(b, path)
 	execute(b, db, `PRAGMA synchronous = OFF`)
-	const fill = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-		INSERT INTO calls (` + columnList + `) SELECT printf('%012d', n.i), node, trunk, route, target, direction, printf('+1555%07d', n.i * 7919 % 10000000), "to",
-		printf('%d@carrier', n.i), printf('%d@us', n.i), printf('p%d', n.i), strftime('%Y-%m-%dT%H:%M:%fZ', 1790000000 + n.i * 3, 'unixepoch'),
-		ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850, cause, ended_by, codec,
-		attempts, media, recordings, lead, printf('e%d', n.i), printf('%032x', n.i) FROM n, calls WHERE calls.id = 'template'`
+	made := strings.NewReplacer(`"id"`, `printf('%012d', n.i)`, `"from"`, `printf('+1555%07d', n.i * 7919 % 10000000)`, `"sip_call_id"`, `printf('%d@carrier', n.i)`,
+		`"target_sip_call_id"`, `printf('%d@us', n.i)`, `"synthflow_call_id"`, `printf('p%d', n.i)`, `"external_id"`, `printf('e%d', n.i)`,
+		`"trace_id"`, `printf('%032x', n.i)`, `"started_at"`, `strftime('%Y-%m-%dT%H:%M:%fZ', 1790000000 + n.i * 3, 'unixepoch')`).Replace(columnList)
+	fill := `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		INSERT INTO calls (` + columnList + `) SELECT ` + made + ` FROM n, calls WHERE calls.id = 'template'`
 	begun := time.Now()
 	execute(b, db, fill, calls)
 	execute(b, db, `PRAGMA wal_checkpoint(TRUNCATE)`)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 
 	"modernc.org/sqlite"
 
@@ -17,15 +18,15 @@ func (r *Reader) passOver(from row, why error) (rec record.Record, err error) {
 	if _, file := errors.AsType[*sqlite.Error](why); file {
 		return record.Record{}, why
 	}
-	values := make([]any, selected)
-	into := make([]any, selected)
+	values := make([]any, len(columnNames)+1)
+	into := make([]any, len(values))
 	for i := range values {
 		into[i] = &values[i]
 	}
 	if err := from.Scan(into...); err != nil {
 		return record.Record{}, err
 	}
-	started, _ := values[startedColumn].(string)
+	started, _ := values[slices.Index(columnNames, "started_at")].(string)
 	rec.ID, _ = values[0].(string)
 	_ = rec.StartedAt.UnmarshalText([]byte(started)) // zero: not known
 	r.unreadable.Add(rec.ID)

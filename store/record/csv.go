@@ -74,41 +74,7 @@ func unsafe(r rune) bool {
 }
 
 func recordColumns() []column {
-	cols := []column{
-		{"id", func(r *Record) string { return r.ID }},
-		{"node", func(r *Record) string { return r.Node }},
-		{"trunk", func(r *Record) string { return r.Trunk }},
-		{"route", func(r *Record) string { return r.Route }},
-		{"target", func(r *Record) string { return r.Target }},
-		{"direction", func(r *Record) string { return r.Direction }},
-		{"from", func(r *Record) string { return r.From }},
-		{"to", func(r *Record) string { return r.To }},
-		{"lead", func(r *Record) string { return r.Lead }},
-		{"sip_call_id", func(r *Record) string { return r.SIPCallID }},
-		{"target_sip_call_id", func(r *Record) string { return r.TargetSIPCallID }},
-		{"synthflow_call_id", func(r *Record) string { return r.SynthflowCallID }},
-		{"external_id", func(r *Record) string { return r.ExternalID }},
-		{"trace_id", func(r *Record) string { return r.TraceID }},
-		{"restored", func(r *Record) string { return strconv.Itoa(r.Restored) }},
-		{"queued_ms", func(r *Record) string { return strconv.FormatInt(r.QueuedMS, 10) }},
-		{"verstat", func(r *Record) string { return r.Verstat }},
-		{"attest", func(r *Record) string { return r.Attest }},
-		{"orig_id", func(r *Record) string { return r.OrigID }},
-		{"started_at", func(r *Record) string { return r.StartedAt.String() }},
-		{"ringing_at", func(r *Record) string { return r.RingingAt.String() }},
-		{"prepared_at", func(r *Record) string { return r.PreparedAt.String() }},
-		{"dialed_at", func(r *Record) string { return r.DialedAt.String() }},
-		{"answered_at", func(r *Record) string { return r.AnsweredAt.String() }},
-		{"ended_at", func(r *Record) string { return r.EndedAt.String() }},
-		{"setup_ms", func(r *Record) string { return strconv.FormatInt(r.SetupMS, 10) }},
-		{"duration_ms", func(r *Record) string { return strconv.FormatInt(r.DurationMS, 10) }},
-		{"disposition", func(r *Record) string { return r.Disposition }},
-		{"sip_status", func(r *Record) string { return strconv.Itoa(r.SIPStatus) }},
-		{"q850", func(r *Record) string { return strconv.Itoa(r.Q850) }},
-		{"cause", func(r *Record) string { return r.Cause }},
-		{"ended_by", func(r *Record) string { return r.EndedBy }},
-		{"codec", func(r *Record) string { return r.Codec }},
-	}
+	cols := plainColumns()
 	for _, side := range []struct {
 		name string
 		of   func(r *Record) *MediaSide

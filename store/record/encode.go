@@ -141,12 +141,6 @@ func appendList[T any](b []byte, items []T, one func([]byte, *T) []byte) []byte 
 	return append(b, ']')
 }
 
-// AppendAttempts appends the column attempts.
-func AppendAttempts(b []byte, all []Attempt) []byte { return appendList(b, all, appendAttempt) }
-
-// AppendRecordings appends the column recordings.
-func AppendRecordings(b []byte, all []Recording) []byte { return appendList(b, all, appendRecording) }
-
 func appendAttempt(b []byte, a *Attempt) []byte {
 	b = textOf(append(b, '{'), "target", a.Target)
 	b = textIf(b, "reason", a.Reason)
@@ -183,8 +177,8 @@ func appendRecording(b []byte, r *Recording) []byte {
 	return append(textIf(b, "error", r.Error), '}')
 }
 
-// AppendVariables appends the column variables.
-func AppendVariables(b []byte, all map[string]string) []byte {
+// appendVariables appends the column variables.
+func appendVariables(b []byte, all map[string]string) []byte {
 	if all == nil {
 		return append(b, "null"...)
 	}
@@ -198,8 +192,8 @@ func AppendVariables(b []byte, all map[string]string) []byte {
 	return append(b, '}')
 }
 
-// AppendMedia appends the column media.
-func AppendMedia(b []byte, m *Media) []byte {
+// appendMedia appends the column media.
+func appendMedia(b []byte, m *Media) []byte {
 	b = appendSide(key(append(b, '{'), "a"), &m.A)
 	b = appendSide(key(b, "b"), &m.B)
 	b = score(b, "mos", float64(m.MOS))
@@ -290,13 +284,13 @@ func AppendRecord(b []byte, r *Record) []byte {
 		b = appendList(key(b, "attempts"), r.Attempts, appendAttempt)
 	}
 	if r.Media != (Media{}) {
-		b = AppendMedia(key(b, "media"), &r.Media)
+		b = appendMedia(key(b, "media"), &r.Media)
 	}
 	if r.Talk != nil {
-		b = AppendTalk(key(b, "talk"), r.Talk)
+		b = AppendColumn(key(b, "talk"), r.Talk)
 	}
 	if r.Variables != nil {
-		b = AppendVariables(key(b, "variables"), r.Variables)
+		b = appendVariables(key(b, "variables"), r.Variables)
 	}
 	if len(r.Recordings) > 0 {
 		b = appendList(key(b, "recordings"), r.Recordings, appendRecording)

@@ -63,10 +63,10 @@ func TestEncoding(t *testing.T) {
 			got  []byte
 			like any
 		}{
-			"attempts":   {AppendAttempts(nil, r.Attempts), emptyNotNil(r.Attempts)},
-			"recordings": {AppendRecordings(nil, r.Recordings), emptyNotNil(r.Recordings)},
-			"variables":  {AppendVariables(nil, r.Variables), r.Variables},
-			"media":      {AppendMedia(nil, &r.Media), r.Media},
+			"attempts":   {AppendColumn(nil, &r.Attempts), emptyNotNil(r.Attempts)},
+			"recordings": {AppendColumn(nil, &r.Recordings), emptyNotNil(r.Recordings)},
+			"variables":  {AppendColumn(nil, &r.Variables), r.Variables},
+			"media":      {AppendColumn(nil, &r.Media), r.Media},
 		} {
 			want, err := json.Marshal(part.like)
 			if err != nil {
@@ -104,7 +104,7 @@ func emptyNotNil[T any](items []T) []T {
 func TestEncodingOfNoNumbers(t *testing.T) {
 	m := Media{A: MediaSide{JitterMS: math.NaN(), RTT: Millis(math.Inf(1))}, MOS: Score(math.Inf(-1))}
 	var got Media
-	if err := json.Unmarshal(AppendMedia(nil, &m), &got); err != nil || got != (Media{}) {
+	if err := json.Unmarshal(AppendColumn(nil, &m), &got); err != nil || got != (Media{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"encoding/json"
 	"strconv"
 )
 
@@ -57,15 +56,6 @@ type Voice struct {
 	SpokeMS    int64   `json:"spoke_ms"`
 	Level      float64 `json:"level_dbm0"`
 	Background float64 `json:"background_dbm0"`
-}
-
-// AppendTalk appends the column talk.
-func AppendTalk(b []byte, t *Talk) []byte {
-	text, err := json.Marshal(t)
-	if err != nil { // never: its numbers are finite
-		text = []byte("null")
-	}
-	return append(b, text...)
 }
 
 // TalkGood is the confidence of a Talk whose figures count.

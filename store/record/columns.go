@@ -1,0 +1,74 @@
+package record
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+)
+
+// Columns are the columns of a call in the database, by the JSON names of Record's fields, in order. Problems are found
+// when a record is read, and the report is in a table of its own.
+func Columns() (names []string) {
+	for _, i := range columnFields {
+		names = append(names, reflect.TypeFor[Record]().Field(i).Tag.Get("json"))
+	}
+	return names
+}
+
+// columnFields are the fields of Columns.
+var columnFields = func() (all []int) { //nolint:gochecknoglobals // a table
+	for i := range reflect.TypeFor[Record]().NumField() {
+		if name := reflect.TypeFor[Record]().Field(i).Tag.Get("json"); name != "-" && name != "report" && name != "problems,omitempty" {
+			all = append(all, i)
+		}
+	}
+	return all
+}()
+
+// Column returns the address of what a column holds: *string, *int, *int64, *Time, or of what it holds as JSON.
+func (r *Record) Column(i int) any {
+	return reflect.ValueOf(r).Elem().Field(columnFields[i]).Addr().Interface()
+}
+
+// AppendColumn appends what a column holds as JSON, from its address.
+func AppendColumn(b []byte, column any) []byte {
+	switch v := column.(type) {
+	case *[]Attempt:
+		return appendList(b, *v, appendAttempt)
+	case *Media:
+		return appendMedia(b, v)
+	case *[]Recording:
+		return appendList(b, *v, appendRecording)
+	case *map[string]string:
+		return appendVariables(b, *v)
+	}
+	text, err := json.Marshal(column)
+	if err != nil { // never: it was read from JSON, or has finite numbers
+		text = []byte("null")
+	}
+	return append(b, text...)
+}
+
+// plainColumns are columns of the CSV that hold one value, in its order.
+func plainColumns() (all []column) {
+	names := Columns()
+	for _, name := range []string{
+		"id", "node", "trunk", "route", "target", "direction", "from", "to", "lead", "sip_call_id", "target_sip_call_id",
+		"synthflow_call_id", "external_id", "trace_id", "restored", "queued_ms", "verstat", "attest", "orig_id", "started_at",
+		"ringing_at", "prepared_at", "dialed_at", "answered_at", "ended_at", "setup_ms", "duration_ms", "disposition",
+		"sip_status", "q850", "cause", "ended_by", "codec",
+	} {
+		i := slices.Index(names, name)
+		all = append(all, column{name, func(r *Record) string {
+			switch v := r.Column(i).(type) {
+			case *string:
+				return *v
+			case *Time:
+				return v.String()
+			default:
+				return compact(v)
+			}
+		}})
+	}
+	return all
+}
