@@ -204,7 +204,7 @@ type Taken struct {
 // Take takes the seat, if its lease has ended, or this node was its last owner, or by force. Without the seat it
 // returns who has it. The error is an AwayError.
 func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err error) {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
 	if err := s.fleet.ready(ctx); err != nil {
 		return t, owner, err
@@ -283,7 +283,7 @@ func (s *Seat) Resume(ctx context.Context) bool {
 // Leave gives up what this node still has of the lease; to is the name of the node that alone may take the seat in the
 // next seconds, "" for any. Nothing of the seat may be served meanwhile.
 func (s *Seat) Leave(ctx context.Context, to string) error {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
 	epoch := s.epoch.Load()
 	if epoch == 0 {
@@ -297,7 +297,7 @@ var errTaken = errors.New("another node has taken the seat")
 
 // Stay takes back what Leave gave away, unless the other node has taken the seat.
 func (s *Seat) Stay(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
 	done, err := s.fleet.pool.Exec(ctx, staySeat, s.name, s.id, s.epoch.Load())
 	if err == nil && done.RowsAffected() == 0 {
@@ -389,7 +389,7 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
 	rows, _ := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[]) AS u(id)
 		WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id)
