@@ -1,10 +1,10 @@
 package node
 
 import (
-	"bytes"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -67,17 +67,15 @@ func TestSeatTakenByAnother(t *testing.T) {
 		for path, want := range map[string]string{
 			"/readyz": "which is node b's since", "/metrics": "flowbridge_seat_epoch{seat=\"east\"} 0", "/api/calls": `"items":[]`,
 		} {
-			res, err := client.Get("http://flowbridge" + path)
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			var text bytes.Buffer
-			_, _ = text.ReadFrom(res.Body)
-			_ = res.Body.Close()
-			if !strings.Contains(text.String(), want) {
-				t.Errorf("%s says %s", path, &text)
-			}
+			waitFor(t, path+" says "+want, func() bool {
+				pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = clock_timestamp()`)
+				res, err := client.Get("http://flowbridge" + path)
+				must(t, err)
+				defer res.Body.Close()
+				text, err := io.ReadAll(res.Body)
+				must(t, err)
+				return strings.Contains(string(text), want)
+			})
 		}
 		signals <- syscall.SIGTERM
 	}}

@@ -102,11 +102,11 @@ admin: {listen: "unix://SOCKET"}
 func TestStandbyMetrics(t *testing.T) {
 	t.Parallel()
 	get, log := standsBy(t, pgtest.Shared(t).Database())
-	status, body := get("/metrics")
 	for _, want := range []string{"\nflowbridge_seat_epoch{seat=\"east\"} 0\n", "\nflowbridge_fleet_reached 1\n"} {
-		if status != http.StatusOK || !strings.Contains(body, want) {
-			t.Errorf("%d without %q:\n%s", status, want, body)
-		}
+		waitFor(t, "/metrics has"+want, func() bool {
+			status, body := get("/metrics")
+			return status == http.StatusOK && strings.Contains(body, want)
+		})
 	}
 	if text := log.String(); strings.Contains(text, "metrics incomplete") {
 		t.Error(text)
