@@ -218,7 +218,8 @@ func (s *Server) Run() {
 		}
 		text, _ := os.ReadFile(log.Name())
 		// The children of a server that was killed end a moment after it.
-		if bytes.Contains(text[bytes.LastIndex(text, []byte("FATAL:"))+1:], []byte("pre-existing shared memory")) && time.Now().Before(end) {
+		last := text[bytes.LastIndex(text, []byte("FATAL:"))+1:]
+		if bytes.Contains(last, []byte("pre-existing shared memory")) && time.Now().Before(end) {
 			s.launch(log)
 			continue
 		}

@@ -24,8 +24,8 @@ import (
 
 // Command is what the tool of an agent asks for.
 type Command struct {
-	// IDs are candidates for the call's id. Sure: the tool sent exactly one, which its configuration has; else they are all
-	// that the platform says of the call, some of them written by callers.
+	// IDs are candidates for the call's id. Sure: the tool sent exactly one, which its configuration has; else they are
+	// all that the platform says of the call, some of them written by callers.
 	IDs  []string
 	Sure bool
 	// Argument is the id in the model's arguments, where the platform says which call it is; else empty.

@@ -224,7 +224,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if had != 0 && t.Before.ID != s.id && !s.cleared { // without the database, this node must not serve the new owner's seat
+		if had != 0 && t.Before.ID != s.id && !s.cleared { // without the database, this must not serve the new owner's seat
 			s.cleared = true
 			s.note(ctx, 0)
 		}

@@ -18,7 +18,9 @@ func Columns() (names []string) {
 // columnFields are the fields of Columns.
 var columnFields = func() (all []int) { //nolint:gochecknoglobals // a table
 	for i := range reflect.TypeFor[Record]().NumField() {
-		if name := reflect.TypeFor[Record]().Field(i).Tag.Get("json"); name != "-" && name != "report" && name != "problems,omitempty" {
+		switch reflect.TypeFor[Record]().Field(i).Tag.Get("json") {
+		case "-", "report", "problems,omitempty":
+		default:
 			all = append(all, i)
 		}
 	}
