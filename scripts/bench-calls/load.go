@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/scripts/internal/batch"
+	"flowbridge/scripts/internal/sip"
 )
 
 // tick is how often the load looks for datagrams, timers and calls to begin.
@@ -18,14 +19,13 @@ const tick = 500 * time.Microsecond
 type load struct {
 	carrier *carrier
 	agent   *agent
-	ports   []*port // of the agent and the carrier
+	ports   []*port // of the agent, and those of the carrier
 	begun   int64   // monotonic clock, ns
 	wall    int64   // the wall clock then
 	timers  timers
 
-	cpu        time.Duration   // that the thread has used
-	repeats200 int             // 200s of an INVITE that were sent or seen again
-	late       []time.Duration // how long requests waited for the agent to look
+	cpu  time.Duration   // that the thread has used
+	late []time.Duration // how long requests waited for the agent to look
 }
 
 // step is a part of a load: calls at a rate, for a time.
@@ -95,6 +95,14 @@ const outside = -15
 // farewell is how long the agent waits for the last BYE, once the carrier has no call.
 const farewell = 2 * time.Second
 
+// repeats are the requests that were sent or came again, and the 200s of INVITEs.
+func (l *load) repeats() (requests, answers int) {
+	for _, e := range append(l.carrier.ends, l.agent.End) {
+		requests, answers = requests+e.Repeats, answers+e.Repeats200
+	}
+	return requests, answers
+}
+
 func (l *load) now() time.Duration { return time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - l.begun) }
 
 func (l *load) loop(p plan) {
@@ -104,11 +112,14 @@ func (l *load) loop(p plan) {
 	var seen, last time.Duration // that somebody watched; that there were calls
 	for next := l.begun; ; next = max(next+tick.Nanoseconds(), batch.Clock(unix.CLOCK_MONOTONIC)) {
 		batch.SleepUntil(next)
-		for _, p := range c.ports {
-			p.read(func(b []byte, from netip.AddrPort, came int64) { c.heard(p, b, from, time.Duration(came-l.wall)) })
+		for i, e := range c.ends {
+			l.ports[i+1].read(func(b []byte, from netip.AddrPort, came int64) {
+				c.came = time.Duration(came - l.wall)
+				e.Heard(sip.Message(b), from)
+			})
 		}
-		a.port.read(func(b []byte, from netip.AddrPort, came int64) {
-			a.heard(b, from)
+		l.ports[0].read(func(b []byte, from netip.AddrPort, came int64) {
+			a.Heard(sip.Message(b), from)
 			l.late = append(l.late, l.now()-time.Duration(came-l.wall))
 		})
 		now := l.now()
@@ -128,7 +139,7 @@ func (l *load) loop(p plan) {
 		}
 		if c.open > 0 || !due.over(p.steps, now) {
 			last = now
-		} else if len(a.calls) == 0 || now > last+farewell {
+		} else if a.open == 0 || now > last+farewell {
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"net/netip"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -20,8 +21,8 @@ type port struct {
 }
 
 type datagram struct {
-	b  []byte
-	to netip.AddrPort
+	text string
+	to   netip.AddrPort
 }
 
 func openPort(at netip.AddrPort) (*port, error) {
@@ -34,15 +35,15 @@ func openPort(at netip.AddrPort) (*port, error) {
 
 func (p *port) close() { _ = unix.Close(p.fd) }
 
-// send has b sent to an address by the next flush. b must not change until then.
-func (p *port) send(b []byte, to netip.AddrPort) { p.out = append(p.out, datagram{b, to}) }
+// send has a text sent to an address by the next flush.
+func (p *port) send(text string, to netip.AddrPort) { p.out = append(p.out, datagram{text, to}) }
 
 // flush sends what waits. What the system has no room for stays for the next time.
 func (p *port) flush() {
 	for len(p.out) > 0 {
 		n := min(len(p.out), batch.Size)
 		for i, d := range p.out[:n] {
-			p.room.Put(i, d.b, d.to)
+			p.room.Put(i, unsafe.Slice(unsafe.StringData(d.text), len(d.text)), d.to)
 		}
 		sent, errno := p.room.Send(p.fd, n)
 		full := errno == unix.EAGAIN || errno == unix.ENOBUFS

@@ -31,7 +31,8 @@ type figures struct {
 // take fills in what a load has shown besides its calls.
 func (f *figures) take(l *load) {
 	f.Causes = l.carrier.causes
-	f.Resent = l.carrier.repeats + l.agent.repeats + l.repeats200
+	requests, answers := l.repeats()
+	f.Resent = requests + answers
 	f.LoadCPU = float64(l.cpu) / float64(time.Millisecond) / float64(max(len(l.carrier.calls), 1))
 	slices.Sort(l.late)
 	f.LateMS = at(l.late, 0.99)

@@ -94,9 +94,10 @@ func (b *bench) soak() error {
 	k.After = s.group.Resident()
 	k.compare(b.holds, b.lasts)
 	f := figures{}
+	f.take(l)
 	f.count(l.carrier.calls)
 	fmt.Fprintf(b.out, "%d calls: good %d, refused %d, failed %d %v, lost %d, resent %d\n", f.Calls, f.Good, f.Refused,
-		f.Failed, l.carrier.causes, f.Lost, l.carrier.repeats+l.agent.repeats+l.repeats200)
+		f.Failed, f.Causes, f.Lost, f.Resent)
 	fmt.Fprintf(b.out, "from the first to the last third of the time with all calls up: RSS %+.1f %%, p99 %+.1f %%\n",
 		100*k.RSSGrowth, 100*k.P99Growth)
 	fmt.Fprintf(b.out, "RSS %.0f MB started, %.0f a minute after the last call\n", k.Started, k.After)

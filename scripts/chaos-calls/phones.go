@@ -113,7 +113,7 @@ func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
 		p.uri(), p.at, branch, phoneUser, p.peer.Addr(), callID, phoneUser, p.peer.Addr(), callID, cseq,
 		phone, serial, p.at, phone, more, sip.WithBody(""))
 	b := make([]byte, 65536)
-	wait := t1
+	wait := sip.T1
 	for range maxTries {
 		_, _ = p.conn.WriteToUDPAddrPort([]byte(text), p.peer) // a link that is down is up again soon
 		for until := time.Now().Add(wait); ; {
@@ -130,7 +130,7 @@ func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
 		case <-p.stop:
 			return ""
 		default:
-			wait = min(2*wait, t2)
+			wait = min(2*wait, sip.T2)
 		}
 	}
 	return ""
