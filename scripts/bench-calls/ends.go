@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"flowbridge/scripts/internal/batch"
 	"flowbridge/scripts/internal/sip"
 )
 
@@ -49,11 +50,11 @@ type carrier struct {
 }
 
 // newEnd is an end at a port of the load.
-func (l *load) newEnd(p *port, peer netip.AddrPort) *sip.End {
-	return &sip.End{Name: series() + "-", Addr: p.at, Peer: peer, Send: p.send, After: l.after, Impatient: true}
+func (l *load) newEnd(p *batch.Port, peer netip.AddrPort) *sip.End {
+	return &sip.End{Name: series() + "-", Addr: p.At, Peer: peer, Send: p.Queue, After: l.after, Impatient: true}
 }
 
-func newCarrier(l *load, ports []*port, p plan) *carrier {
+func newCarrier(l *load, ports []*batch.Port, p plan) *carrier {
 	c := &carrier{l: l, plan: p, causes: map[int]int{}}
 	for _, port := range ports {
 		e := l.newEnd(port, p.sut)
@@ -61,7 +62,7 @@ func newCarrier(l *load, ports []*port, p plan) *carrier {
 			c.causes[0]++
 			c.end(d.Of.(int), failed)
 		}
-		c.ends, c.offered = append(c.ends, e), append(c.offered, description(port.at.Addr(), 20000))
+		c.ends, c.offered = append(c.ends, e), append(c.offered, description(port.At.Addr(), 20000))
 	}
 	return c
 }
@@ -177,9 +178,9 @@ type agent struct {
 	taken, open int // calls: all, and those that are not over
 }
 
-func newAgent(l *load, p *port, of plan) *agent {
+func newAgent(l *load, p *batch.Port, of plan) *agent {
 	a := &agent{End: l.newEnd(p, of.sut)}
-	body := description(p.at.Addr(), 30000)
+	body := description(p.At.Addr(), 30000)
 	a.Arrive = func(d *sip.Dialog, s *sip.Server) {
 		if !of.bare && !strings.Contains(string(s.Request), "\r\nX-EI: S.") || !anchored(s.Request, of.media) {
 			s.Refuse("488 Not Acceptable Here")
@@ -187,7 +188,7 @@ func newAgent(l *load, p *port, of plan) *agent {
 		}
 		a.taken++
 		a.open++
-		contact := fmt.Sprintf("Contact: <sip:agent@%v>\r\n", p.at)
+		contact := fmt.Sprintf("Contact: <sip:agent@%v>\r\n", p.At)
 		s.Respond("180 Ringing", contact+sip.Empty)
 		s.Accept(contact + body)
 	}

@@ -9,19 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/scripts/internal/batch"
+	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/sip"
 )
 
 // tick is how often the load looks for datagrams, timers and calls to begin.
 const tick = 500 * time.Microsecond
 
+// largest is more than a message has, in bytes.
+const largest = 4096
+
 // load plays the carrier and the agent of all calls, in one thread.
 type load struct {
 	carrier *carrier
 	agent   *agent
-	ports   []*port // of the agent, and those of the carrier
-	begun   int64   // monotonic clock, ns
-	wall    int64   // the wall clock then
+	ports   []*batch.Port // of the agent, and those of the carrier
+	begun   int64         // monotonic clock, ns
+	wall    int64         // the wall clock then
 	timers  timers
 
 	cpu  time.Duration   // that the thread has used
@@ -51,24 +55,15 @@ type plan struct {
 func (b *bench) run(s *system, p plan) (*load, error) {
 	l := &load{}
 	defer l.close()
-	open := func(at netip.AddrPort) (*port, error) {
-		p, err := openPort(at)
-		if err == nil {
-			l.ports = append(l.ports, p)
-		}
-		return p, err
-	}
-	far, err := open(b.at.agent)
-	if err != nil {
-		return nil, err
-	}
-	for _, at := range s.carriers {
-		if _, err := open(at); err != nil {
+	for _, at := range append([]netip.AddrPort{b.at.agent}, s.carriers...) {
+		port, err := batch.Listen(namespace.Here, at, largest)
+		if err != nil {
 			return nil, err
 		}
+		l.ports = append(l.ports, port)
 	}
 	p.sut, p.media, p.bare = s.sut, s.media, s.bare
-	l.agent, l.carrier = newAgent(l, far, p), newCarrier(l, l.ports[1:], p)
+	l.agent, l.carrier = newAgent(l, l.ports[0], p), newCarrier(l, l.ports[1:], p)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	batch.Punctual()
@@ -84,7 +79,7 @@ func (b *bench) run(s *system, p plan) (*load, error) {
 
 func (l *load) close() {
 	for _, p := range l.ports {
-		p.close()
+		p.Close()
 	}
 }
 
@@ -113,12 +108,12 @@ func (l *load) loop(p plan) {
 	for next := l.begun; ; next = max(next+tick.Nanoseconds(), batch.Clock(unix.CLOCK_MONOTONIC)) {
 		batch.SleepUntil(next)
 		for i, e := range c.ends {
-			l.ports[i+1].read(func(b []byte, from netip.AddrPort, came int64) {
+			l.ports[i+1].Read(func(b []byte, from netip.AddrPort, came int64) {
 				c.came = time.Duration(came - l.wall)
 				e.Heard(sip.Message(b), from)
 			})
 		}
-		l.ports[0].read(func(b []byte, from netip.AddrPort, came int64) {
+		l.ports[0].Read(func(b []byte, from netip.AddrPort, came int64) {
 			a.Heard(sip.Message(b), from)
 			l.late = append(l.late, l.now()-time.Duration(came-l.wall))
 		})
@@ -131,7 +126,7 @@ func (l *load) loop(p plan) {
 			c.byeAll()
 		}
 		for _, p := range l.ports {
-			p.flush()
+			p.Flush()
 		}
 		if p.watch != nil && now >= seen {
 			seen = now + 100*time.Millisecond

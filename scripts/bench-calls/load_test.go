@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/scripts/internal/batch"
+	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/sip"
 )
 
@@ -109,16 +111,16 @@ func TestCallFailsWhoseAudioIsNotRelayed(t *testing.T) {
 
 // An agent takes an INVITE without an X-EI only from a system that prepares no call.
 func TestAgentWantsXEI(t *testing.T) {
-	port, err := openPort(loopback)
+	port, err := batch.Listen(namespace.Here, loopback, largest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer port.close()
+	defer port.Close()
 	invite := sip.Message("INVITE sip:x SIP/2.0\r\nVia: a\r\nFrom: b\r\nTo: c\r\nCall-ID: d\r\nCSeq: 1 INVITE\r\n" +
 		description(loopback.Addr(), 4000))
 	for _, bare := range []bool{false, true} {
 		a := newAgent(&load{}, port, plan{media: []string{"127.0.0.1"}, bare: bare})
-		if a.Heard(invite, port.at); (a.taken == 1) != bare {
+		if a.Heard(invite, port.At); (a.taken == 1) != bare {
 			t.Errorf("bare %v: %d calls taken", bare, a.taken)
 		}
 	}

@@ -37,7 +37,7 @@ func (b *bench) rescued(name string, calls int) (r rescue, err error) {
 	r = rescue{System: name, Calls: calls}
 	took := time.Duration(0)
 	l, err := b.during(name, calls, func(s *system, l *load) (err error) {
-		took, err = s.ends.die(calls, l.side[1].addr)
+		took, err = s.ends.die(calls, l.side[1].At)
 		return err
 	})
 	if err != nil {

@@ -177,7 +177,7 @@ func (w *world) openEnds(in [2]namespace.Namespace, at [2]netip.Addr, peer netip
 		if err != nil {
 			return err
 		}
-		e.audio, e.media, e.begun, e.heard = w.audio, w.audio.addr[o.side], w.begun, w.heard
+		e.audio, e.media, e.begun, e.heard = w.audio, w.audio.port[o.side].At, w.begun, w.heard
 		if o.arrive != nil {
 			e.Arrive = func(d *sip.Dialog, s *sip.Server) {
 				s.Respond("100 Trying", sip.Empty)
