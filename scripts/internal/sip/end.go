@@ -92,9 +92,13 @@ func (e *End) accept(m Message) *Dialog {
 // Dial is the dialog of a call of ours, which its INVITE begins.
 func (e *End) Dial(from, to string) *Dialog {
 	target := "sip:" + to + "@" + e.Peer.String()
+	return e.Open(target, "<sip:"+from+"@"+e.Addr.Addr().String()+">", "<"+target+">")
+}
+
+// Open is a dialog of ours, or the Call-ID, From and To that some requests have.
+func (e *End) Open(target, from, to string) *Dialog {
 	return e.add(&Dialog{
-		End: e, CallID: e.Unique() + "@" + e.Addr.Addr().String(), tag: e.Unique(), target: target,
-		local: "<sip:" + from + "@" + e.Addr.Addr().String() + ">", remote: "<" + target + ">",
+		End: e, CallID: e.Unique() + "@" + e.Addr.Addr().String(), tag: e.Unique(), target: target, local: from, remote: to,
 	})
 }
 
