@@ -86,7 +86,7 @@ func (p *phones) register(phone, serial int) bool {
 		d.Forget()
 		p.end.Unlock()
 	}()
-	contact := fmt.Sprintf("Contact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%d>\"\r\n", phone, serial, p.end.Addr, phone)
+	contact := fmt.Sprintf("Contact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%[1]d>\"\r\n", phone, serial, p.end.Addr)
 	answer := p.ask(d, contact)
 	if answer.Status() != 401 {
 		return false

@@ -109,7 +109,8 @@ func (m Message) Answer(status, tag, more string) string {
 	if m.Tag("To") == "" && !strings.HasPrefix(status, "100") {
 		to += ";tag=" + tag
 	}
-	return "SIP/2.0 " + status + "\r\n" + m.Lines("Via", "Record-Route", "From", "Call-ID", "CSeq") + "To: " + to + "\r\n" + more
+	return "SIP/2.0 " + status + "\r\n" + m.Lines("Via", "Record-Route", "From", "Call-ID", "CSeq") +
+		"To: " + to + "\r\n" + more
 }
 
 // Media is the address in the one c= and m= line of a session description; the zero value: there is none.
