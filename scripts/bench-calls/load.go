@@ -1,7 +1,6 @@
 package main
 
 import (
-	"container/heap"
 	"net/netip"
 	"runtime"
 	"time"
@@ -23,10 +22,11 @@ const largest = 4096
 type load struct {
 	carrier *carrier
 	agent   *agent
-	ports   []*batch.Port // of the agent, and those of the carrier
-	begun   int64         // monotonic clock, ns
-	wall    int64         // the wall clock then
-	timers  timers
+	ports   []*batch.Port      // of the agent, and those of the carrier
+	begun   int64              // monotonic clock, ns
+	wall    int64              // the wall clock then
+	timers  map[int64][]func() // by their tick
+	fired   int64              // the last tick whose timers were called
 
 	cpu  time.Duration   // that the thread has used
 	late []time.Duration // how long requests waited for the agent to look
@@ -53,7 +53,7 @@ type plan struct {
 
 // run carries out a plan with a system, and returns when no call is left.
 func (b *bench) run(s *system, p plan) (*load, error) {
-	l := &load{}
+	l := &load{timers: map[int64][]func(){}}
 	defer l.close()
 	for _, at := range append([]netip.AddrPort{b.at.agent}, s.carriers...) {
 		port, err := batch.Listen(namespace.Here, at, largest)
@@ -118,7 +118,7 @@ func (l *load) loop(p plan) {
 			l.late = append(l.late, l.now()-time.Duration(came-l.wall))
 		})
 		now := l.now()
-		l.timers.fire(now)
+		l.fire(now)
 		for range due.upTo(p.steps, now) - len(c.calls) {
 			c.begin()
 		}
@@ -166,31 +166,19 @@ func (s *schedule) over(steps []step, now time.Duration) bool {
 	return s.current == len(steps)
 }
 
-// after has f called in the load's thread.
-func (l *load) after(d time.Duration, f func()) { heap.Push(&l.timers, timer{l.now() + d, f}) }
-
-type timer struct {
-	at time.Duration
-	f  func()
+// after has f called in the load's thread, in the tick after so long.
+func (l *load) after(d time.Duration, f func()) {
+	at := max(int64((l.now()+d)/tick), l.fired) + 1
+	l.timers[at] = append(l.timers[at], f)
 }
 
-// timers are a heap by time.
-type timers []timer
-
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at < t[j].at }
-func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
-func (t *timers) Pop() any {
-	old := *t
-	last := old[len(old)-1]
-	old[len(old)-1] = timer{}
-	*t = old[:len(old)-1]
-	return last
-}
-
-func (t *timers) fire(now time.Duration) {
-	for len(*t) > 0 && (*t)[0].at <= now {
-		heap.Pop(t).(timer).f()
+// fire calls what is due.
+func (l *load) fire(now time.Duration) {
+	for l.fired < int64(now/tick) {
+		l.fired++
+		for _, f := range l.timers[l.fired] {
+			f()
+		}
+		delete(l.timers, l.fired)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"flowbridge/scripts/internal/batch"
 	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/sip"
@@ -119,7 +121,7 @@ func TestAgentWantsXEI(t *testing.T) {
 	invite := sip.Message("INVITE sip:x SIP/2.0\r\nVia: a\r\nFrom: b\r\nTo: c\r\nCall-ID: d\r\nCSeq: 1 INVITE\r\n" +
 		description(loopback.Addr(), 4000))
 	for _, bare := range []bool{false, true} {
-		a := newAgent(&load{}, port, plan{media: []string{"127.0.0.1"}, bare: bare})
+		a := newAgent(&load{timers: map[int64][]func(){}}, port, plan{media: []string{"127.0.0.1"}, bare: bare})
 		if a.Heard(invite, port.At); (a.taken == 1) != bare {
 			t.Errorf("bare %v: %d calls taken", bare, a.taken)
 		}
@@ -148,6 +150,23 @@ func TestSchedule(t *testing.T) {
 	}{{0, 0}, {500 * time.Millisecond, 5}, {1500 * time.Millisecond, 10}, {2010 * time.Millisecond, 11}, {4 * time.Second, 110}} {
 		if got := s.upTo(steps, x.at); got != x.want {
 			t.Errorf("after %v: %d calls; want %d", x.at, got, x.want)
+		}
+	}
+}
+
+// What a timer begins in its own tick is called in a later one, and nothing before it is due.
+func TestTimers(t *testing.T) {
+	l := &load{timers: map[int64][]func(){}, begun: batch.Clock(unix.CLOCK_MONOTONIC)}
+	var called []int
+	for i, d := range []time.Duration{time.Hour, 2 * time.Hour} {
+		l.after(d, func() { l.after(0, func() { called = append(called, i) }) })
+	}
+	for _, x := range []struct {
+		at   time.Duration
+		want int
+	}{{time.Hour - tick, 0}, {time.Hour + time.Second, 1}, {3 * time.Hour, 2}} {
+		if l.fire(x.at); len(called) != x.want {
+			t.Errorf("after %v: %v were called; want %d", x.at, called, x.want)
 		}
 	}
 }
