@@ -187,7 +187,7 @@ func flood(to netip.AddrPort, until time.Time, rate int) error {
 }
 
 func invite(to netip.AddrPort, from netip.Addr, n int) string {
-	e := sip.End{Name: fmt.Sprintf("flood%d-", n), Addr: netip.AddrPortFrom(from, 9), Peer: to}
+	e := sip.End{Name: fmt.Sprintf("flood%d-", n), Addr: netip.AddrPortFrom(from, 9), Peer: to, Via: ";rport"}
 	body := sip.WithBody(sip.Description(netip.AddrPortFrom(from, 30000)))
 	return e.Dial("+15075550100", "+15075785607").Text("INVITE", "z9hG4bK"+e.Name, 1, body)
 }

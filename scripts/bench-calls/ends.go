@@ -77,7 +77,8 @@ func description(at netip.Addr, port uint16) string {
 func (c *carrier) begin() {
 	i := len(c.calls)
 	n := i % len(c.ends)
-	d := c.ends[n].Dial(fmt.Sprintf("+1507%07d", i%1e7), "+15075785607")
+	target := fmt.Sprintf("sip:+15075785607@%v", c.plan.sut)
+	d := c.ends[n].Open(target, fmt.Sprintf(`"Load" <sip:+1507%07d@%v>`, i%1e7, c.ends[n].Addr), "<"+target+">")
 	d.Of = i
 	c.calls = append(c.calls, call{start: c.l.now(), dialog: d})
 	c.open++

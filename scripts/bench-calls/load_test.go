@@ -41,7 +41,7 @@ func answerer(t *testing.T) *system {
 			key := m.Method() + m.Header("Call-ID")
 			seen[key]++
 			number := 0
-			_, _ = fmt.Sscanf(m.Header("From"), "<sip:+1507%d@", &number)
+			_, _ = fmt.Sscanf(m.Header("From"), `"Load" <sip:+1507%d@`, &number)
 			for _, out := range answersTo(m, number, seen[key], at) {
 				_, _ = conn.WriteToUDPAddrPort([]byte(out), from)
 			}

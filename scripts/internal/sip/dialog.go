@@ -53,10 +53,10 @@ func (d *Dialog) Forget() {
 // Text is a request of the dialog. more is further headers, a Contact of its own among them, and the body.
 func (d *Dialog) Text(method, branch string, cseq int, more string) string {
 	at := d.End.Addr.String()
-	if !strings.HasPrefix(more, "Contact: ") {
+	if method != "ACK" && method != "BYE" && method != "CANCEL" && !strings.HasPrefix(more, "Contact: ") {
 		more = "Contact: <sip:" + at + ">\r\n" + more
 	}
-	return method + " " + d.target + " SIP/2.0\r\nVia: SIP/2.0/UDP " + at + ";branch=" + branch + ";rport\r\n" +
+	return method + " " + d.target + " SIP/2.0\r\nVia: SIP/2.0/UDP " + at + ";branch=" + branch + d.End.Via + "\r\n" +
 		"Max-Forwards: 70\r\n" + d.routes + "From: " + d.local + ";tag=" + d.tag + "\r\nTo: " + d.remote +
 		"\r\nCall-ID: " + d.CallID + "\r\nCSeq: " + strconv.Itoa(cseq) + " " + method +
 		"\r\n" + more

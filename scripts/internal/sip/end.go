@@ -24,6 +24,7 @@ const noDialog = "481 Call/Transaction Does Not Exist"
 type End struct {
 	Name       string // the beginning of its branches, tags and Call-IDs: no other end has it
 	Addr, Peer netip.AddrPort
+	Via        string // further parameters of its Via
 	Send       func(text string, to netip.AddrPort)
 	After      func(time.Duration, func())
 	Impatient  bool // an INVITE that rings is given up, too, after as long as one without any answer

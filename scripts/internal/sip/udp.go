@@ -21,7 +21,10 @@ type UDP struct {
 
 // Listen opens an end in a namespace.
 func (u *UDP) Listen(name string, in namespace.Namespace, at, peer netip.AddrPort) (err error) {
-	u.End = End{Name: name, Addr: at, Peer: peer, Send: u.send, After: func(d time.Duration, f func()) { u.Later(d, f) }}
+	u.End = End{
+		Name: name, Addr: at, Peer: peer, Via: ";rport", Send: u.send,
+		After: func(d time.Duration, f func()) { u.Later(d, f) },
+	}
 	u.conn, err = in.ListenUDP(at)
 	return err
 }
