@@ -187,9 +187,7 @@ func flood(to netip.AddrPort, until time.Time, rate int) error {
 }
 
 func invite(to netip.AddrPort, from netip.Addr, n int) string {
-	return fmt.Sprintf("INVITE sip:+15075785607@%[1]v SIP/2.0\r\n"+
-		"Via: SIP/2.0/UDP %[2]v:9;branch=z9hG4bKflood%[3]d;rport\r\nFrom: <sip:+15075550100@%[2]v>;tag=%[3]d\r\n"+
-		"To: <sip:+15075785607@%[1]v>\r\nCall-ID: flood-%[3]d\r\nCSeq: 1 INVITE\r\n"+
-		"Contact: <sip:flood@%[2]v:9>\r\nMax-Forwards: 70\r\n%[4]s",
-		to, from, n, sip.WithBody(sip.Description(netip.AddrPortFrom(from, 30000))))
+	e := sip.End{Name: fmt.Sprintf("flood%d-", n), Addr: netip.AddrPortFrom(from, 9), Peer: to, Via: ";rport"}
+	body := sip.WithBody(sip.Description(netip.AddrPortFrom(from, 30000)))
+	return e.Dial("+15075550100", "+15075785607").Text("INVITE", "z9hG4bK"+e.Name, 1, body)
 }

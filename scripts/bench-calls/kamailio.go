@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flowbridge/scripts/internal/process"
+	"flowbridge/scripts/internal/sip"
 )
 
 // kamailioConfig does for a call what Flowbridge does: it prepares it by HTTP, sends the INVITE to
@@ -213,7 +214,7 @@ func ping(at netip.AddrPort) error { return ask(at, "1 d7:command4:pinge", "pong
 func options(at netip.AddrPort) error {
 	return ask(at, fmt.Sprintf("OPTIONS sip:%[1]v SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK%[2]s\r\n"+
 		"Max-Forwards: 1\r\nFrom: <sip:bench@%[1]v>;tag=1\r\nTo: <sip:%[1]v>\r\nCall-ID: %[2]s\r\nCSeq: 1 OPTIONS\r\n"+
-		noBody, at, series()), "SIP/2.0 ")
+		sip.Empty, at, series()), "SIP/2.0 ")
 }
 
 // ask sends a datagram and waits for an answer.

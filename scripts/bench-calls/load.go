@@ -1,7 +1,6 @@
 package main
 
 import (
-	"container/heap"
 	"net/netip"
 	"runtime"
 	"time"
@@ -9,23 +8,28 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/scripts/internal/batch"
+	"flowbridge/scripts/internal/namespace"
+	"flowbridge/scripts/internal/sip"
 )
 
 // tick is how often the load looks for datagrams, timers and calls to begin.
 const tick = 500 * time.Microsecond
 
+// largest is more than a message has, in bytes.
+const largest = 4096
+
 // load plays the carrier and the agent of all calls, in one thread.
 type load struct {
 	carrier *carrier
 	agent   *agent
-	ports   []*port // of the agent and the carrier
-	begun   int64   // monotonic clock, ns
-	wall    int64   // the wall clock then
-	timers  timers
+	ports   []*batch.Port      // of the agent, and those of the carrier
+	begun   int64              // monotonic clock, ns
+	wall    int64              // the wall clock then
+	timers  map[int64][]func() // by their tick
+	fired   int64              // the last tick whose timers were called
 
-	cpu        time.Duration   // that the thread has used
-	repeats200 int             // 200s of an INVITE that were sent or seen again
-	late       []time.Duration // how long requests waited for the agent to look
+	cpu  time.Duration   // that the thread has used
+	late []time.Duration // how long requests waited for the agent to look
 }
 
 // step is a part of a load: calls at a rate, for a time.
@@ -49,26 +53,17 @@ type plan struct {
 
 // run carries out a plan with a system, and returns when no call is left.
 func (b *bench) run(s *system, p plan) (*load, error) {
-	l := &load{}
+	l := &load{timers: map[int64][]func(){}}
 	defer l.close()
-	open := func(at netip.AddrPort) (*port, error) {
-		p, err := openPort(at)
-		if err == nil {
-			l.ports = append(l.ports, p)
-		}
-		return p, err
-	}
-	far, err := open(b.at.agent)
-	if err != nil {
-		return nil, err
-	}
-	for _, at := range s.carriers {
-		if _, err := open(at); err != nil {
+	for _, at := range append([]netip.AddrPort{b.at.agent}, s.carriers...) {
+		port, err := batch.Listen(namespace.Here, at, largest)
+		if err != nil {
 			return nil, err
 		}
+		l.ports = append(l.ports, port)
 	}
 	p.sut, p.media, p.bare = s.sut, s.media, s.bare
-	l.agent, l.carrier = newAgent(l, far, p), newCarrier(l, l.ports[1:], p)
+	l.agent, l.carrier = newAgent(l, l.ports[0], p), newCarrier(l, l.ports[1:], p)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	batch.Punctual()
@@ -84,7 +79,7 @@ func (b *bench) run(s *system, p plan) (*load, error) {
 
 func (l *load) close() {
 	for _, p := range l.ports {
-		p.close()
+		p.Close()
 	}
 }
 
@@ -95,6 +90,14 @@ const outside = -15
 // farewell is how long the agent waits for the last BYE, once the carrier has no call.
 const farewell = 2 * time.Second
 
+// repeats are the requests that were sent or came again, and the 200s of INVITEs.
+func (l *load) repeats() (requests, answers int) {
+	for _, e := range append(l.carrier.ends, l.agent.End) {
+		requests, answers = requests+e.Repeats, answers+e.Repeats200
+	}
+	return requests, answers
+}
+
 func (l *load) now() time.Duration { return time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - l.begun) }
 
 func (l *load) loop(p plan) {
@@ -104,15 +107,18 @@ func (l *load) loop(p plan) {
 	var seen, last time.Duration // that somebody watched; that there were calls
 	for next := l.begun; ; next = max(next+tick.Nanoseconds(), batch.Clock(unix.CLOCK_MONOTONIC)) {
 		batch.SleepUntil(next)
-		for _, p := range c.ports {
-			p.read(func(b []byte, from netip.AddrPort, came int64) { c.heard(p, b, from, time.Duration(came-l.wall)) })
+		for i, e := range c.ends {
+			l.ports[i+1].Read(func(b []byte, from netip.AddrPort, came int64) {
+				c.came = time.Duration(came - l.wall)
+				e.Heard(sip.Message(b), from)
+			})
 		}
-		a.port.read(func(b []byte, from netip.AddrPort, came int64) {
-			a.heard(b, from)
+		l.ports[0].Read(func(b []byte, from netip.AddrPort, came int64) {
+			a.Heard(sip.Message(b), from)
 			l.late = append(l.late, l.now()-time.Duration(came-l.wall))
 		})
 		now := l.now()
-		l.timers.fire(now)
+		l.fire(now)
 		for range due.upTo(p.steps, now) - len(c.calls) {
 			c.begin()
 		}
@@ -120,7 +126,7 @@ func (l *load) loop(p plan) {
 			c.byeAll()
 		}
 		for _, p := range l.ports {
-			p.flush()
+			p.Flush()
 		}
 		if p.watch != nil && now >= seen {
 			seen = now + 100*time.Millisecond
@@ -128,7 +134,7 @@ func (l *load) loop(p plan) {
 		}
 		if c.open > 0 || !due.over(p.steps, now) {
 			last = now
-		} else if len(a.calls) == 0 || now > last+farewell {
+		} else if a.open == 0 || now > last+farewell {
 			return
 		}
 	}
@@ -160,31 +166,19 @@ func (s *schedule) over(steps []step, now time.Duration) bool {
 	return s.current == len(steps)
 }
 
-// after has f called in the load's thread.
-func (l *load) after(d time.Duration, f func()) { heap.Push(&l.timers, timer{l.now() + d, f}) }
-
-type timer struct {
-	at time.Duration
-	f  func()
+// after has f called in the load's thread, in the tick after so long.
+func (l *load) after(d time.Duration, f func()) {
+	at := max(int64((l.now()+d)/tick), l.fired) + 1
+	l.timers[at] = append(l.timers[at], f)
 }
 
-// timers are a heap by time.
-type timers []timer
-
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at < t[j].at }
-func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
-func (t *timers) Pop() any {
-	old := *t
-	last := old[len(old)-1]
-	old[len(old)-1] = timer{}
-	*t = old[:len(old)-1]
-	return last
-}
-
-func (t *timers) fire(now time.Duration) {
-	for len(*t) > 0 && (*t)[0].at <= now {
-		heap.Pop(t).(timer).f()
+// fire calls what is due.
+func (l *load) fire(now time.Duration) {
+	for l.fired < int64(now/tick) {
+		l.fired++
+		for _, f := range l.timers[l.fired] {
+			f()
+		}
+		delete(l.timers, l.fired)
 	}
 }

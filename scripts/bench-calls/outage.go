@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -138,25 +137,23 @@ func (b *bench) outage(parts []part, circuit bool) (*outage, error) {
 func outageOf(parts []part, circuit bool, calls []call) *outage {
 	o := &outage{Circuit: circuit}
 	var ends time.Duration
-	next := 0
 	for _, part := range parts {
 		ends += part.lasts
-		p, waits := outagePart{Part: part.name}, []time.Duration(nil)
-		for ; next < len(calls) && calls[next].start < ends; next++ {
-			c := &calls[next]
+		p, waits := outagePart{Part: part.name, Calls: begunBefore(ends, calls)}, []time.Duration(nil)
+		for _, c := range calls[:p.Calls] {
 			ms := -1.0
-			if p.Calls++; c.setUp > 0 {
-				p.Answered++
+			if c.setUp > 0 {
 				ms = c.setUp.Seconds() * 1000
 				waits = append(waits, c.setUp)
-				if c.setUp > time.Second {
-					p.Waited++
-				}
+			}
+			if c.setUp > time.Second {
+				p.Waited++
 			}
 			o.Callers = append(o.Callers, caller{c.start.Seconds(), ms})
 		}
-		slices.Sort(waits)
-		p.P50, p.P95, p.P99, p.Max = at(waits, 0.5), at(waits, 0.95), at(waits, 0.99), at(waits, 1)
+		calls = calls[p.Calls:]
+		p.P50, p.P95, p.P99 = delays(waits)
+		p.Answered, p.Max = len(waits), at(waits, 1)
 		o.Parts = append(o.Parts, p)
 	}
 	return o

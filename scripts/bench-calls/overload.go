@@ -51,8 +51,8 @@ func (b *bench) overload() error {
 		if err != nil {
 			return err
 		}
-		f, err := b.flood(name, capacity)
-		if err != nil {
+		f := flood{System: name, Capacity: capacity, Seconds: floodLasts.Seconds()}
+		if err := b.with(name, func(s *system) error { return b.flood(s, &f) }); err != nil {
 			return err
 		}
 		all.Floods = append(all.Floods, f)
@@ -60,56 +60,45 @@ func (b *bench) overload() error {
 	return report.Write(b.json, all)
 }
 
-// capacityOf is the capacity of a system that is started only for that.
-func (b *bench) capacityOf(name string) (int, error) {
+// capacityOf is that of the arguments, or the capacity of a system that is started only for that.
+func (b *bench) capacityOf(name string) (n int, err error) {
 	if len(b.rates) > 0 {
 		return b.rates[0], nil
 	}
-	s, err := b.startSystem(name)
-	if err != nil {
-		return 0, err
-	}
-	defer s.stop()
-	if _, err := b.round(s, first, 4*time.Second); err != nil {
-		return 0, err
-	}
-	n, err := b.capacity(s)
-	if err == nil {
-		fmt.Fprintf(b.out, "%s: capacity %d calls/s\n\n", name, n)
-	}
+	err = b.with(name, func(s *system) (err error) {
+		if _, err := b.round(s, first, 4*time.Second); err != nil {
+			return err
+		}
+		if n, err = b.capacity(s); err == nil {
+			fmt.Fprintf(b.out, "%s: capacity %d calls/s\n\n", name, n)
+		}
+		return err
+	})
 	return n, err
 }
 
-// flood has a new process carry twice its capacity, and then
-// less.
-func (b *bench) flood(name string, capacity int) (f flood, err error) {
-	f = flood{System: name, Capacity: capacity, Seconds: floodLasts.Seconds()}
-	s, err := b.startSystem(name)
-	if err != nil {
-		return f, err
-	}
-	defer s.stop()
+// flood has a new process carry twice its capacity, and then less.
+func (b *bench) flood(s *system, f *flood) (err error) {
 	f.StartedMB = s.group.Resident()
-	if _, err = b.round(s, capacity/2, 10*time.Second); err != nil {
-		return f, err
+	if _, err = b.round(s, f.Capacity/2, 10*time.Second); err != nil {
+		return err
 	}
 	time.Sleep(20 * time.Second)
 	f.BeforeMB = s.group.Resident()
-	if err := b.offer(s, &f); err != nil {
-		return f, err
+	if err := b.offer(s, f); err != nil {
+		return err
 	}
 	f.AfterMB = s.group.Resident()
 	time.Sleep(time.Minute)
 	f.MinuteMB = s.group.Resident()
-	f.show(b)
-	if b.sustain > 0 {
-		f.Percent = b.percent
-		if f.Sustained, err = b.round(s, capacity*b.percent/100, b.sustain); err != nil {
-			return f, err
-		}
+	if f.show(b); b.sustain == 0 {
+		return nil
+	}
+	f.Percent = b.percent
+	if f.Sustained, err = b.round(s, f.Capacity*b.percent/100, b.sustain); err == nil {
 		fmt.Fprintf(b.out, "%d %% of it for %v\n%s\n%s\n\n", b.percent, b.sustain, heading, f.Sustained.row())
 	}
-	return f, nil
+	return err
 }
 
 // offer offers twice the capacity, and then half of it.

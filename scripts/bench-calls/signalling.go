@@ -31,7 +31,8 @@ type figures struct {
 // take fills in what a load has shown besides its calls.
 func (f *figures) take(l *load) {
 	f.Causes = l.carrier.causes
-	f.Resent = l.carrier.repeats + l.agent.repeats + l.repeats200
+	requests, answers := l.repeats()
+	f.Resent = requests + answers
 	f.LoadCPU = float64(l.cpu) / float64(time.Millisecond) / float64(max(len(l.carrier.calls), 1))
 	slices.Sort(l.late)
 	f.LateMS = at(l.late, 0.99)
@@ -54,8 +55,13 @@ func (f *figures) count(calls []call) {
 			f.Lost++
 		}
 	}
-	slices.Sort(setUp)
-	f.P50, f.P95, f.P99 = at(setUp, 0.5), at(setUp, 0.95), at(setUp, 0.99)
+	f.P50, f.P95, f.P99 = delays(setUp)
+}
+
+// delays sorts times, and gives their quantiles in ms.
+func delays(times []time.Duration) (p50, p95, p99 float64) {
+	slices.Sort(times)
+	return at(times, 0.5), at(times, 0.95), at(times, 0.99)
 }
 
 // at is a quantile of sorted times, in ms.
@@ -79,6 +85,16 @@ func (b *bench) startAll() (all []*system, stop func(), err error) {
 		all = append(all, s)
 	}
 	return all, stop, nil
+}
+
+// with starts a system by its name, does something with it, and ends it.
+func (b *bench) with(name string, do func(s *system) error) error {
+	s, err := b.startSystem(name)
+	if err == nil {
+		defer s.stop()
+		err = do(s)
+	}
+	return err
 }
 
 // startSystem starts a system by its name.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"flowbridge/scripts/internal/report"
@@ -48,32 +47,28 @@ const laneCalls = 20000
 // soak has calls that are held for long come for long, at 60 % of the capacity or at the rate of the arguments.
 func (b *bench) soak() error {
 	name := b.systems[0]
-	rate := 0
-	if len(b.rates) > 0 {
-		rate = b.rates[0]
-	} else {
-		capacity, err := b.capacityOf(name)
-		if err != nil {
-			return err
-		}
-		rate = capacity * 6 / 10
+	rate, err := b.capacityOf(name)
+	if err != nil {
+		return err
+	}
+	if len(b.rates) == 0 {
+		rate = rate * 6 / 10
 	}
 	share, err := b.share(name, rate)
 	if err != nil {
 		return err
 	}
 	b.lanes = int(math.Ceil(float64(rate) * b.holds.Seconds() * share / laneCalls))
-	s, err := b.startSystem(name)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
+	return b.with(name, func(s *system) error { return b.soakSystem(s, rate, share) })
+}
+
+func (b *bench) soakSystem(s *system, rate int, share float64) error {
 	k := soaked{
-		Machine: thisMachine(b.processor), System: name, Rate: rate, Hold: b.holds.String(), Share: share,
+		Machine: thisMachine(b.processor), System: s.name, Rate: rate, Hold: b.holds.String(), Share: share,
 		Started: s.group.Resident(),
 	}
 	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n",
-		name, rate, b.lasts, 100*share, b.holds)
+		s.name, rate, b.lasts, 100*share, b.holds)
 	fmt.Fprintln(b.out, "minute   begun    good refused  failed    lost      up  p50 ms  p95 ms  p99 ms  RSS MB")
 	l, err := b.run(s, plan{
 		hold: time.Second, long: b.holds, share: share, steps: []step{{float64(rate), b.lasts}},
@@ -94,9 +89,10 @@ func (b *bench) soak() error {
 	k.After = s.group.Resident()
 	k.compare(b.holds, b.lasts)
 	f := figures{}
+	f.take(l)
 	f.count(l.carrier.calls)
 	fmt.Fprintf(b.out, "%d calls: good %d, refused %d, failed %d %v, lost %d, resent %d\n", f.Calls, f.Good, f.Refused,
-		f.Failed, l.carrier.causes, f.Lost, l.carrier.repeats+l.agent.repeats+l.repeats200)
+		f.Failed, f.Causes, f.Lost, f.Resent)
 	fmt.Fprintf(b.out, "from the first to the last third of the time with all calls up: RSS %+.1f %%, p99 %+.1f %%\n",
 		100*k.RSSGrowth, 100*k.P99Growth)
 	fmt.Fprintf(b.out, "RSS %.0f MB started, %.0f a minute after the last call\n", k.Started, k.After)
@@ -105,21 +101,19 @@ func (b *bench) soak() error {
 
 // share is how many of the calls can be held for long, with as many files as a process here may open.
 func (b *bench) share(name string, rate int) (float64, error) {
-	s, err := b.startSystem(name)
-	if err != nil {
-		return 0, err
-	}
-	defer s.stop()
 	files, up := 0, 1
-	before := s.group.Descriptors()
-	if _, err := b.run(s, plan{
-		hold: time.Minute, steps: []step{{first, 3 * time.Second}},
-		watch: func(at time.Duration, c *carrier) bool {
-			if at > 5*time.Second && c.up > 0 && files == 0 {
-				files, up = s.group.Descriptors()-before, c.up
-			}
-			return files > 0
-		},
+	if err := b.with(name, func(s *system) error {
+		before := s.group.Descriptors()
+		_, err := b.run(s, plan{
+			hold: time.Minute, steps: []step{{first, 3 * time.Second}},
+			watch: func(at time.Duration, c *carrier) bool {
+				if at > 5*time.Second && c.up > 0 && files == 0 {
+					files, up = s.group.Descriptors()-before, c.up
+				}
+				return files > 0
+			},
+		})
+		return err
 	}); err != nil {
 		return 0, err
 	}
@@ -143,8 +137,7 @@ func (k *soaked) note(c *carrier, s *system) {
 		m.Begun, m.Good, m.Refused = m.Begun-b.Begun, m.Good-b.Good, m.Refused-b.Refused
 		m.Failed, m.Lost = m.Failed-b.Failed, m.Lost-b.Lost
 	}
-	slices.Sort(c.setUps)
-	m.P50, m.P95, m.P99 = at(c.setUps, 0.5), at(c.setUps, 0.95), at(c.setUps, 0.99)
+	m.P50, m.P95, m.P99 = delays(c.setUps)
 	c.setUps = c.setUps[:0]
 	k.Minutes = append(k.Minutes, m)
 }

@@ -61,7 +61,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 		return h, err
 	}
 	for h.Calls < calls {
-		toA, toB, err := s.open(h.Calls, l.side[0].addr, l.side[1].addr)
+		toA, toB, err := s.open(h.Calls, l.side[0].At, l.side[1].At)
 		if err != nil {
 			h.Refused = err.Error()
 			break

@@ -23,9 +23,8 @@ const (
 
 // side is one end of all calls.
 type side struct {
-	fd     int
-	number int // which one
-	addr   netip.AddrPort
+	*batch.Port
+	number int              // which one
 	to     []netip.AddrPort // by call
 	due    [ticks][]int     // calls, by tick
 	count  int64            // received, of the measurement
@@ -34,7 +33,6 @@ type side struct {
 	heard  []int64          // when the last packet of a call came, wall clock in nanoseconds; 0: none has
 	last   []int64          // that, or at last the end of the measurement
 	gaps   []int64          // the longest time between two packets of a call, in nanoseconds
-	room   *batch.Room
 }
 
 const maxDelay = 200_000 // µs
@@ -56,13 +54,11 @@ func newLoad(n network, ends [2]netip.Addr, calls int) (*load, error) {
 	l := &load{calls: calls, every: 1, first: ^uint32(0), last: ^uint32(0)}
 	for i, ns := range []namespace.Namespace{n.Carrier, n.Agent} {
 		s := &side{
-			number: i, to: make([]netip.AddrPort, calls), room: batch.NewRoom(rtp.Room),
+			number: i, to: make([]netip.AddrPort, calls),
 			heard: make([]int64, calls), last: make([]int64, calls), gaps: make([]int64, calls),
 		}
-		if err := ns.Do(func() (err error) {
-			s.fd, s.addr, err = batch.Open(netip.AddrPortFrom(ends[i], 0))
-			return err
-		}); err != nil {
+		var err error
+		if s.Port, err = batch.Listen(ns, netip.AddrPortFrom(ends[i], 0), rtp.Room); err != nil {
 			l.close()
 			return nil, fmt.Errorf("%v: %w", ends[i], err)
 		}
@@ -74,7 +70,7 @@ func newLoad(n network, ends [2]netip.Addr, calls int) (*load, error) {
 func (l *load) close() {
 	for _, s := range l.side {
 		if s != nil {
-			_ = unix.Close(s.fd)
+			s.Close()
 		}
 	}
 }
@@ -152,11 +148,11 @@ func (s *side) send(at int, number uint32, every int) {
 	for calls := range slices.Chunk(s.due[at][turn*n/every:(turn+1)*n/every], batch.Size) {
 		now := batch.Clock(unix.CLOCK_REALTIME)
 		for i, call := range calls {
-			p := s.room.Packet(i)[:rtp.Size]
+			p := s.Packet(i)[:rtp.Size]
 			rtp.Write(p, uint32(call), s.number, number, now)
-			s.room.Put(i, p, s.to[call])
+			s.Put(i, p, s.to[call])
 		}
-		sent, _ := s.room.Send(s.fd, len(calls))
+		sent, _ := s.Send(len(calls))
 		s.unsent += int64(len(calls) - sent)
 	}
 }
@@ -164,7 +160,7 @@ func (s *side) send(at int, number uint32, every int) {
 // read takes what has come to both sides.
 func (l *load) read() {
 	for _, s := range l.side {
-		s.room.Read(s.fd, func(p []byte, _ netip.AddrPort, came int64) { l.take(s, p, came) })
+		s.Read(func(p []byte, _ netip.AddrPort, came int64) { l.take(s, p, came) })
 	}
 }
 

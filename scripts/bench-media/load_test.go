@@ -100,7 +100,7 @@ func TestLoadCountsItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	l.connect(0, l.side[1].addr, l.side[0].addr)
+	l.connect(0, l.side[1].At, l.side[0].At)
 	l.first, l.last = 5, 6
 	p := make([]byte, rtp.Size)
 	for _, number := range []uint32{4, 5, 6} {

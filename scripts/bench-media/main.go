@@ -212,7 +212,7 @@ func (b *bench) takeTurns(s *system, loads ...*load) (used []usage, err error) {
 // connect sets up the calls of a load.
 func (s *system) connect(l *load) error {
 	for i := range l.calls {
-		toA, toB, err := s.open(i, l.side[0].addr, l.side[1].addr)
+		toA, toB, err := s.open(i, l.side[0].At, l.side[1].At)
 		if err != nil {
 			return fmt.Errorf("call %d: %w", i, err)
 		}
@@ -224,7 +224,7 @@ func (s *system) connect(l *load) error {
 // connectDirectly has each end of a load send to the other one, with nothing in between.
 func (l *load) connectDirectly() {
 	for i := range l.calls {
-		l.connect(i, l.side[1].addr, l.side[0].addr)
+		l.connect(i, l.side[1].At, l.side[0].At)
 	}
 }
 

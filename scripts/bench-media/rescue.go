@@ -3,14 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"flowbridge/scripts/internal/report"
-	"flowbridge/scripts/internal/sip"
 )
 
 // rescue is what became of calls whose agents' legs all died at once.
@@ -41,7 +37,7 @@ func (b *bench) rescued(name string, calls int) (r rescue, err error) {
 	r = rescue{System: name, Calls: calls}
 	took := time.Duration(0)
 	l, err := b.during(name, calls, func(s *system, l *load) (err error) {
-		took, err = s.ends.die(calls, l.side[1].addr)
+		took, err = s.ends.die(calls, l.side[1].At)
 		return err
 	})
 	if err != nil {
@@ -66,40 +62,3 @@ func (l *load) hears(side, call int) bool {
 }
 
 var errNotTaken = errors.New("not every caller was given to a successor")
-
-// die ends the agent's legs with the reason of a failure, answers as their successors, and says how long that took.
-func (e *ends) die(calls int, media netip.AddrPort) (took time.Duration, err error) {
-	begin := time.Now()
-	for call, invite := range e.invites {
-		bye := fmt.Sprintf("BYE %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bKbye%d\r\nMax-Forwards: 70\r\n"+
-			"From: %s;tag=b%d\r\nTo: %s\r\n%sCSeq: 1 BYE\r\nReason: Q.850;cause=41\r\nContent-Length: 0\r\n\r\n",
-			invite.Contact(), agentSIP, call, invite.Header("To"), call, invite.Header("From"), invite.Lines("Call-ID"))
-		if err := say(e.agent, systemSIP, bye); err != nil {
-			return 0, err
-		}
-	}
-	taken := map[string]bool{}
-	var b [65536]byte
-	for len(taken) < calls {
-		if err := e.agent.SetReadDeadline(begin.Add(sipPatience)); err != nil {
-			return 0, err
-		}
-		n, from, err := e.agent.ReadFromUDPAddrPort(b[:])
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return time.Since(begin), fmt.Errorf("%w: %d of %d", errNotTaken, len(taken), calls)
-		}
-		if err != nil {
-			return 0, err
-		}
-		switch m := sip.Message(b[:n]); {
-		case strings.HasPrefix(string(m), "INVITE "):
-			err = say(e.agent, from, accept(m, "s", media))
-		case strings.HasPrefix(string(m), "ACK "):
-			taken[m.Header("Call-ID")] = true
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	return time.Since(begin), nil
-}

@@ -77,7 +77,8 @@ func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, 
 	if err != nil {
 		return forA, forB, err
 	}
-	return media(field(answer, "sdp"), field(offer, "sdp"))
+	forA, forB = sip.Media(field(answer, "sdp")), sip.Media(field(offer, "sdp"))
+	return forA, forB, valid(forA, forB)
 }
 
 // ask sends a request and returns the reply, which has to be a good one.

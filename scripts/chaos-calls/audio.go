@@ -21,9 +21,7 @@ const (
 
 // audio sends and counts the RTP of the held calls, from one socket on each side: 0 the carrier's, 1 the targets'.
 type audio struct {
-	fd   [2]int
-	addr [2]netip.AddrPort
-	room [2]*batch.Room
+	port [2]*batch.Port
 	stop chan struct{}
 	done chan struct{}
 
@@ -56,11 +54,8 @@ type half struct {
 func newAudio(in [2]namespace.Namespace, at [2]netip.Addr) (*audio, error) {
 	a := &audio{talks: map[uint32]*talk{}, stop: make(chan struct{}), done: make(chan struct{})}
 	for i, ns := range in {
-		a.room[i] = batch.NewRoom(rtp.Room)
-		if err := ns.Do(func() (err error) {
-			a.fd[i], a.addr[i], err = batch.Open(netip.AddrPortFrom(at[i], 0))
-			return err
-		}); err != nil {
+		var err error
+		if a.port[i], err = batch.Listen(ns, netip.AddrPortFrom(at[i], 0), rtp.Room); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +66,8 @@ func newAudio(in [2]namespace.Namespace, at [2]netip.Addr) (*audio, error) {
 func (a *audio) close() {
 	close(a.stop)
 	<-a.done
-	_, _ = unix.Close(a.fd[0]), unix.Close(a.fd[1])
+	a.port[0].Close()
+	a.port[1].Close()
 }
 
 // stream is the side of a talk that a leg has.
@@ -187,7 +183,7 @@ func (a *audio) run() {
 		if late > rtp.Interval {
 			a.late = max(a.late, late)
 		}
-		for side := range a.room {
+		for side := range a.port {
 			a.send(side, a.due[n%int64(ticks)])
 			a.read(side)
 		}
@@ -201,19 +197,19 @@ func (a *audio) send(side int, due []*talk) {
 		n := 0
 		for _, t := range talks {
 			if h := &t.halves[side]; t.on && h.to.IsValid() {
-				p := a.room[side].Packet(n)[:rtp.Size]
+				p := a.port[side].Packet(n)[:rtp.Size]
 				rtp.Write(p, t.call, side, h.sent, 0)
-				a.room[side].Put(n, p, h.to)
+				a.port[side].Put(n, p, h.to)
 				h.sent++
 				n++
 			}
 		}
-		a.room[side].Send(a.fd[side], n)
+		a.port[side].Send(n)
 	}
 }
 
 func (a *audio) read(side int) {
-	a.room[side].Read(a.fd[side], func(p []byte, _ netip.AddrPort, _ int64) {
+	a.port[side].Read(func(p []byte, _ netip.AddrPort, _ int64) {
 		call, _, _, ours := rtp.Read(p)
 		if t := a.talks[call]; ours && t != nil && t.on {
 			t.halves[side].came++

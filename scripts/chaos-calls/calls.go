@@ -59,7 +59,8 @@ func hold(number string) time.Duration {
 
 // place dials a call as the carrier does, with the lock held.
 func (e *end) place(k kind, serial int) {
-	l := e.dial(numberFor(k, serial), k)
+	number := numberFor(k, serial)
+	l := e.newLeg(e.Dial("+15075550100", number), number, true)
 	more := ""
 	switch {
 	case k == held && serial%2 == 0:
@@ -70,27 +71,26 @@ func (e *end) place(k kind, serial int) {
 	l.sound(0)
 	given := false
 	more += allow + sip.WithBody(l.description())
-	invite := l.ask("INVITE", more, func(m sip.Message) {
+	invite := l.dialog.Ask("INVITE", more, func(m sip.Message) {
 		switch status := m.Status(); {
 		case m == "":
 			l.finish(unheard)
 		case status >= 300:
 			l.finish(refused)
+		case given || l.fate != open: // it was given up
+			l.answered, l.fate = true, open
+			l.bye("")
 		default:
 			l.answered = true
 			l.listen(m)
 			l.refreshed(m.Header("Session-Expires"), true)
-			if given {
-				l.bye("")
-			} else {
-				l.live()
-			}
+			l.live()
 		}
 	})
 	if k == cancelled {
-		e.after(time.Second+hold(l.number)/8, func() {
+		e.Later(time.Second+hold(l.number)/8, func() {
 			given = true
-			l.cancel(invite)
+			invite.Cancel()
 		})
 	}
 }
@@ -106,18 +106,18 @@ func (l *leg) sound(side int) {
 func (l *leg) live() {
 	h := hold(l.number)
 	if l.kind != held && l.caller != (l.kind == byAgent) {
-		l.end.after(h, func() { l.bye("") })
+		l.end.Later(h, func() { l.bye("") })
 	}
 	if serialOf(l.number)%4 == 0 && l.caller && l.end.set != nil {
-		l.end.after(h/2, func() { go l.numbered() })
+		l.end.Later(h/2, func() { go l.numbered() })
 	}
 	switch {
 	case l.kind == changed && l.caller == (serialOf(l.number)%2 == 0):
-		l.end.after(h/2, func() { l.change("INVITE", l.contact()+sip.WithBody(l.description())) })
+		l.end.Later(h/2, func() { l.change("INVITE", l.contact()+sip.WithBody(l.description())) })
 	case l.kind == keyed && l.caller:
 		for _, key := range []string{"1", "#"} {
 			body := "Signal=" + key + "\r\nDuration=160\r\n"
-			l.end.after(h/4+time.Duration(len(key)), func() {
+			l.end.Later(h/4+time.Duration(len(key)), func() {
 				l.change("INFO", fmt.Sprintf("Content-Type: application/dtmf-relay\r\nContent-Length: %d\r\n\r\n%s",
 					len(body), body))
 			})
@@ -128,15 +128,14 @@ func (l *leg) live() {
 // numbered sets a variable of the call by the API.
 func (l *leg) numbered() {
 	set := l.end.set(l.callID, l.number)
-	l.end.mu.Lock()
-	defer l.end.mu.Unlock()
+	l.end.Lock()
+	defer l.end.Unlock()
 	l.set = set
 }
 
 // taker is what a target does with a call; second says whether it is the one behind the first.
-func taker(second bool) func(*leg) {
-	return func(l *leg) {
-		s := l.invite
+func taker(second bool) func(*leg, *sip.Server) {
+	return func(l *leg, s *sip.Server) {
 		l.sound(1)
 		switch {
 		case l.kind == busy:
@@ -146,27 +145,31 @@ func taker(second bool) func(*leg) {
 			l.refuse(s, "503 Service Unavailable")
 			return
 		}
-		l.respond(s, "180 Ringing", l.contact()+sip.WithBody(""))
+		s.Respond("180 Ringing", l.contact()+sip.Empty)
 		if l.kind == cancelled || l.kind == unheeded {
 			return
 		}
-		l.end.after(100*time.Millisecond+hold(l.number)/20, func() {
-			if s.final {
+		l.end.Later(100*time.Millisecond+hold(l.number)/20, func() {
+			if s.Final {
 				return
 			}
-			timer := ""
-			if v := s.request.Header("Session-Expires"); v != "" {
-				if !strings.Contains(v, "refresher") {
-					v += ";refresher=uac"
-				}
-				timer = "Require: timer\r\nSession-Expires: " + v + "\r\n"
+			expires := s.Request.Header("Session-Expires")
+			l.listen(s.Request)
+			timer := l.timer(expires)
+			if timer != "" && !strings.Contains(expires, "refresher") {
+				timer = strings.TrimSuffix(timer, "\r\n") + ";refresher=uac\r\n"
 			}
-			l.listen(s.request)
-			l.refreshed(s.request.Header("Session-Expires"), false)
-			l.answer(s, timer)
+			l.answered = true
+			s.Accept(timer + l.contact() + sip.WithBody(l.description()))
 			l.live()
 		})
 	}
+}
+
+// refuse answers the INVITE.
+func (l *leg) refuse(s *sip.Server, status string) {
+	l.finish(refused)
+	s.Refuse(status)
 }
 
 // legsOf gives all legs of some ends, with the lock of their end held.
@@ -174,11 +177,11 @@ func legsOf(ends ...*end) iter.Seq[*leg] {
 	return func(yield func(*leg) bool) {
 		more := true
 		for _, e := range ends {
-			e.mu.Lock()
+			e.Lock()
 			for i := 0; more && i < len(e.all); i++ {
 				more = yield(e.all[i])
 			}
-			e.mu.Unlock()
+			e.Unlock()
 		}
 	}
 }
@@ -198,17 +201,17 @@ func (e *end) hangUp(fits func(*leg) bool) { e.eachUp(fits, func(l *leg) { l.bye
 
 // eachUp calls do for the calls that fit and are up, a tenth of a second for each twenty.
 func (e *end) eachUp(fits func(*leg) bool, do func(*leg)) {
-	e.mu.Lock()
+	e.Lock()
 	all := slices.Clone(e.all)
-	e.mu.Unlock()
+	e.Unlock()
 	n := 0
 	for _, l := range all {
-		e.mu.Lock()
+		e.Lock()
 		if fits(l) && l.established() {
 			do(l)
 			n++
 		}
-		e.mu.Unlock()
+		e.Unlock()
 		if n%20 == 19 {
 			time.Sleep(100 * time.Millisecond)
 			n++

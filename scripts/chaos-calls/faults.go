@@ -114,11 +114,11 @@ func targetDies(w *world, r *rand.Rand) (func(), error) {
 
 // repeats has the carrier and the first target send everything twice.
 func repeats(w *world, _ *rand.Rand) (func(), error) {
-	w.carrier.twice.Store(true)
-	w.first.twice.Store(true)
+	w.carrier.Twice.Store(true)
+	w.first.Twice.Store(true)
 	return func() {
-		w.carrier.twice.Store(false)
-		w.first.twice.Store(false)
+		w.carrier.Twice.Store(false)
+		w.first.Twice.Store(false)
 	}, nil
 }
 

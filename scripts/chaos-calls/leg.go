@@ -1,15 +1,49 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
+	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/sip"
 )
+
+// end is a user agent of the carrier or of a target, whose legs can be judged by what they were told.
+type end struct {
+	sip.UDP
+	media netip.AddrPort // where its RTP comes to
+	begun time.Time
+	audio *audio
+	heard int                              // as of the world
+	set   func(callID, number string) bool // sets a variable of a call; nil: none is set
+	all   []*leg
+}
+
+func newEnd(name string, in namespace.Namespace, at, peer netip.AddrPort) (e *end, err error) {
+	e = &end{}
+	err = e.Listen(name, in, at, peer)
+	e.Saw = func(d *sip.Dialog, sent bool, m sip.Message) {
+		if d.Of == nil { // it comes
+			e.newLeg(d, numberIn(m), false)
+		}
+		legOf(d).note(sent, m)
+	}
+	e.Asked = func(d *sip.Dialog, s *sip.Server) { legOf(d).within(s) }
+	e.Ended = func(d *sip.Dialog, by string) {
+		switch l := legOf(d); by {
+		case "BYE":
+			l.finish(told)
+		case "CANCEL":
+			l.finish(refused)
+		default:
+			l.bye("no ACK")
+		}
+	}
+	return e, err
+}
 
 // fate is how a leg ended.
 type fate uint8
@@ -36,60 +70,42 @@ type moment struct {
 	what string
 }
 
-// leg is a dialog of an end, from the INVITE on.
+// leg is a call of an end.
 type leg struct {
 	side
-	end  *end
-	kind kind
-
-	local, remote string // values of From and To in our requests
-	target        string // URI
-	cseq, theirs  int
-	version       int // of our session description
-
-	invite  *server // the INVITE that we have to answer
-	asking  bool    // a re-INVITE of ours is open
-	changed int     // requests of ours to change the session that got a 200
-	clients map[string]*client
-	servers map[string]*server
-	ack     map[int]string // of our INVITEs, by CSeq
+	end     *end
+	dialog  *sip.Dialog
+	kind    kind
+	version int  // of our session description
+	asking  bool // a re-INVITE of ours is open
+	changed int  // requests of ours to change the session that got a 200
 	expiry  *time.Timer
 	stream  *stream
 	moments []moment
 }
 
-func (e *end) newLeg(callID, number string, k kind) *leg {
+func legOf(d *sip.Dialog) *leg { return d.Of.(*leg) }
+
+func (e *end) newLeg(d *sip.Dialog, number string, caller bool) *leg {
 	l := &leg{
-		side: side{name: e.name, callID: callID, number: number}, end: e, kind: k,
-		clients: map[string]*client{}, servers: map[string]*server{}, ack: map[int]string{},
+		side: side{name: e.Name, callID: d.CallID, number: number, caller: caller}, end: e, dialog: d, kind: kindOf(number),
 	}
-	e.legs[callID] = l
+	d.Of = l
 	e.all = append(e.all, l)
 	return l
 }
 
-// accept is the leg of an INVITE that came.
-func (e *end) accept(m sip.Message) *leg {
-	uri := strings.Fields(m.Start())[1]
-	number, _, _ := strings.Cut(strings.TrimPrefix(uri, "sip:"), "@")
-	l := e.newLeg(m.Header("Call-ID"), number, kindOf(number))
-	l.local, l.remote, l.target = m.Header("To")+";tag="+e.unique(), m.Header("From"), m.Contact()
-	l.theirs = m.Number()
-	return l
-}
-
-// dial is the leg of a new call of ours.
-func (e *end) dial(number string, k kind) *leg {
-	l := e.newLeg(e.unique()+"@"+e.addr.Addr().String(), number, k)
-	l.caller, l.target = true, fmt.Sprintf("sip:%s@%v", number, e.peer)
-	l.local, l.remote = fmt.Sprintf("<sip:+15075550100@%v>;tag=%s", e.addr.Addr(), e.unique()), "<"+l.target+">"
-	return l
+// numberIn is the called number of an INVITE.
+func numberIn(m sip.Message) string {
+	number, _, _ := strings.Cut(strings.TrimPrefix(strings.Fields(m.Start())[1], "sip:"), "@")
+	return strings.Clone(number)
 }
 
 func (l *leg) note(sent bool, m sip.Message) {
 	what, _, _ := strings.Cut(m.Start(), " ")
-	if what == "SIP/2.0" {
+	if status := m.Status(); status != 0 {
 		what = fmt.Sprintf("%.30s (%s)", strings.TrimPrefix(m.Start(), "SIP/2.0 "), m.Header("CSeq"))
+		l.rung = l.rung || status > 100 && status < 200 && m.Method() == "INVITE"
 	} else {
 		what += " " + strconv.Itoa(m.Number())
 	}
@@ -97,11 +113,6 @@ func (l *leg) note(sent bool, m sip.Message) {
 		what += " " + reason
 	}
 	l.moments = append(l.moments, moment{time.Since(l.end.begun), sent, what})
-}
-
-func (l *leg) send(to netip.AddrPort, text string) {
-	l.note(true, sip.Message(text))
-	l.end.send(to, text)
 }
 
 // established says whether the leg has a dialog that lives.
@@ -119,121 +130,129 @@ func (l *leg) finish(f fate) {
 	if l.stream != nil {
 		l.stream.stop()
 	}
-	l.end.after(patience+t2, func() { // nothing comes again after that
-		l.clients, l.servers, l.ack, l.invite = nil, nil, nil, nil
-	})
+	l.dialog.Finish()
 }
 
-// text is a request of the leg.
-func (l *leg) text(method, branch string, cseq int, more string) string {
-	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\n"+
-		"From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:%v>\r\n%s",
-		method, l.target, l.end.addr, branch, l.local, l.remote, l.callID, cseq, method, l.end.addr, more)
-}
-
-// client is a client transaction.
-type client struct {
-	leg     *leg
-	id      string
-	text    string
-	method  string
-	cseq    int
-	wait    time.Duration
-	so      time.Duration
-	heard1  bool // a provisional answer
-	settled bool
-	done    func(sip.Message) // "": none came
-}
-
-// ask sends a request within the leg, or its INVITE. done gets the final answer.
-func (l *leg) ask(method, more string, done func(sip.Message)) *client {
-	l.cseq++
-	branch := "z9hG4bK" + l.end.unique()
-	c := &client{leg: l, id: branch, method: method, cseq: l.cseq, wait: t1, done: done}
-	c.text = l.text(method, branch, l.cseq, more)
-	c.start()
-	return c
-}
-
-func (c *client) start() {
-	c.leg.clients[c.id+c.method] = c
-	c.leg.send(c.leg.end.peer, c.text)
-	c.again()
-}
-
-// again repeats the request: timers A, B, E and F of RFC 3261 17.1.
-func (c *client) again() {
-	wait := min(c.wait, patience-c.so)
-	c.leg.end.after(wait, func() {
-		if c.settled || c.leg.clients == nil {
+// within does what a request within the dialog asks for.
+func (l *leg) within(s *sip.Server) {
+	m, body := s.Request, ""
+	switch s.Method {
+	case "INVITE":
+		if l.asking {
+			s.Respond("491 Request Pending", sip.Empty)
 			return
 		}
-		if c.so += wait; c.so >= patience && (c.method != "INVITE" || !c.heard1) {
-			c.settled = true
-			c.done("")
-			return
+	case "UPDATE":
+	default:
+		s.Respond("200 OK", sip.Empty)
+		return
+	}
+	l.listen(m)
+	timer := l.timer(m.Header("Session-Expires"))
+	if s.Method == "INVITE" || m.Body() != "" {
+		body = l.description()
+	}
+	answer := timer + l.contact() + sip.WithBody(body)
+	if s.Method == "INVITE" {
+		s.Accept(answer)
+	} else {
+		s.Respond("200 OK", answer)
+	}
+}
+
+// timer sets the session timer that a request asks for, and is what its answer says of it.
+func (l *leg) timer(value string) string {
+	l.refreshed(value, false)
+	if value == "" {
+		return ""
+	}
+	return "Require: timer\r\nSession-Expires: " + value + "\r\n"
+}
+
+const allow = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n"
+
+func (l *leg) contact() string {
+	return fmt.Sprintf("Contact: <sip:%v>\r\n%sSupported: timer\r\n", l.end.Addr, allow)
+}
+
+// description is ours of the session, a new one each time.
+func (l *leg) description() string {
+	l.version++
+	return strings.Replace(sip.Description(l.end.media), "o=- 1 1 ", fmt.Sprintf("o=- 1 %d ", l.version), 1)
+}
+
+// listen takes where the other side wants its audio.
+func (l *leg) listen(m sip.Message) {
+	if at := sip.Media(m.Body()); at.Port() != 0 && l.stream != nil {
+		l.stream.aim(at)
+	}
+}
+
+// bye ends the call. why is empty if that is how it was planned.
+func (l *leg) bye(why string) {
+	if !l.established() || l.wanted {
+		return
+	}
+	l.wanted, l.why, l.parted = true, why, time.Since(l.end.begun)
+	l.dialog.Ask("BYE", sip.Empty, func(m sip.Message) {
+		switch status := m.Status(); {
+		case status == 481 || status == 408:
+			l.finish(gone)
+		case m == "":
+			l.finish(untold)
+		default:
+			l.finish(hungUp)
 		}
-		if c.method == "INVITE" {
-			if c.heard1 {
-				return
-			}
-			c.wait *= 2
-		} else if c.wait = min(2*c.wait, t2); c.heard1 {
-			c.wait = t2
-		}
-		c.leg.send(c.leg.end.peer, c.text)
-		c.again()
 	})
 }
 
-func (c *client) heard(m sip.Message) {
-	l, status := c.leg, m.Status()
-	if status < 200 {
-		c.heard1 = true
-		l.rung = l.rung || c.method == "INVITE" && status > 100
+// change asks for something within the dialog: a method with its headers and body.
+func (l *leg) change(method, more string) {
+	if !l.established() || l.wanted || l.asking {
 		return
 	}
-	if c.method == "INVITE" {
-		l.acknowledge(c, m, status)
-	}
-	if !c.settled {
-		c.settled = true
-		c.done(m)
-	} else if c.method == "INVITE" && status < 300 && !l.answered { // it was given up
-		l.answered, l.fate = true, open
-		l.bye("")
-	}
-}
-
-// acknowledge sends the ACK of a final answer, and of each repeat of it.
-func (l *leg) acknowledge(c *client, m sip.Message, status int) {
-	late := status < 300 && c.settled && !l.answered // after a refusal, or when it was given up
-	if l.ack[c.cseq] == "" || late {
-		to, target := l.remote, l.target
-		l.remote = m.Header("To")
-		if status < 300 {
-			l.target = cmp.Or(m.Contact(), l.target)
-			l.ack[c.cseq] = l.text("ACK", "z9hG4bK"+l.end.unique(), c.cseq, sip.WithBody(""))
-		} else {
-			l.ack[c.cseq] = l.text("ACK", c.id, c.cseq, sip.WithBody(""))
-			l.remote, l.target = to, target
-		}
-	}
-	l.send(l.end.peer, l.ack[c.cseq])
-}
-
-// cancel gives the INVITE up.
-func (l *leg) cancel(invite *client) {
-	if invite.settled {
-		return
-	}
-	c := &client{leg: l, id: invite.id, method: "CANCEL", cseq: invite.cseq, wait: t1, done: func(sip.Message) {}}
-	c.text = l.text("CANCEL", invite.id, invite.cseq, sip.WithBody(""))
-	c.start()
-	l.end.after(patience, func() { // RFC 3261 9.1
-		if !invite.settled {
-			invite.settled = true
-			invite.done("")
+	l.asking = method == "INVITE"
+	l.dialog.Ask(method, more, func(m sip.Message) {
+		l.asking = l.asking && method != "INVITE"
+		switch status := m.Status(); {
+		case m == "" || status == 408:
+			l.bye(method + " not answered")
+		case status == 481: // RFC 5057: the dialog is gone
+			l.finish(gone)
+		case status < 300:
+			l.changed++
+			l.listen(m)
+			l.refreshed(m.Header("Session-Expires"), true)
 		}
 	})
+}
+
+// refreshed sets the session timer (RFC 4028). The value is that of a request and its answer; asked: the request was
+// ours.
+func (l *leg) refreshed(value string, asked bool) {
+	if value == "" {
+		return
+	}
+	text, parameters, _ := strings.Cut(value, ";")
+	seconds, _ := strconv.Atoi(strings.TrimSpace(text))
+	expires := time.Duration(seconds) * time.Second
+	ours := strings.Contains(parameters, "refresher=uas") != asked
+	if l.expiry != nil {
+		l.expiry.Stop()
+	}
+	wait, then := expires-min(expires/3, sip.Patience), func() { l.bye("session expired") }
+	if ours {
+		wait, then = expires/2, func() {
+			l.change("UPDATE", "Supported: timer\r\nSession-Expires: "+text+";refresher=uac\r\n"+sip.Empty)
+		}
+	}
+	l.expiry = l.end.Later(wait, then)
+}
+
+// forget loses a call as one does who dies and starts again.
+func (l *leg) forget() {
+	if l.established() && !l.wanted {
+		l.finish(forgotten)
+		l.dialog.Forget()
+	}
 }

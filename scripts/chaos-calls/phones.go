@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -20,17 +19,13 @@ const (
 	phoneCount = 100
 	// registerEvery is so short that a kill comes soon after the answer to a REGISTER.
 	registerEvery = 50 * time.Millisecond
-	// maxTries is how often a REGISTER is sent.
-	maxTries = 8
 
 	phoneUser = "phones" // their password is the token
 )
 
 // phones register one after the other, each time with another Contact.
 type phones struct {
-	conn *net.UDPConn
-	at   netip.AddrPort
-	peer netip.AddrPort
+	end  sip.UDP
 	stop chan struct{}
 	done chan struct{}
 
@@ -42,10 +37,11 @@ type phones struct {
 
 func newPhones(in namespace.Namespace, at, peer netip.AddrPort) (p *phones, err error) {
 	p = &phones{
-		at: at, peer: peer, stop: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}),
 		lost: invariant{name: "a phone whose REGISTER had its 200 is registered"},
 	}
-	if p.conn, err = in.ListenUDP(at); err == nil {
+	if err = p.end.Listen("phone", in, at, peer); err == nil {
+		go p.end.Run()
 		go p.run()
 	}
 	return p, err
@@ -53,7 +49,7 @@ func newPhones(in namespace.Namespace, at, peer netip.AddrPort) (p *phones, err 
 
 func (p *phones) close() {
 	close(p.stop)
-	_ = p.conn.Close()
+	p.end.Close()
 	<-p.done
 }
 
@@ -81,7 +77,17 @@ func (p *phones) run() {
 
 // register says whether a REGISTER had its 200. The first one asks for the challenge.
 func (p *phones) register(phone, serial int) bool {
-	answer := p.ask(phone, serial, 1, "")
+	address := fmt.Sprintf("<sip:%s@%v>", phoneUser, p.end.Peer.Addr())
+	p.end.Lock()
+	d := p.end.Open("sip:"+p.end.Peer.Addr().String(), address, address)
+	p.end.Unlock()
+	defer func() {
+		p.end.Lock()
+		d.Forget()
+		p.end.Unlock()
+	}()
+	contact := fmt.Sprintf("Contact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%[1]d>\"\r\n", phone, serial, p.end.Addr)
+	answer := p.ask(d, contact)
 	if answer.Status() != 401 {
 		return false
 	}
@@ -89,51 +95,32 @@ func (p *phones) register(phone, serial int) bool {
 	if err != nil {
 		return false
 	}
-	credentials, err := digest.Digest(challenge,
-		digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: token})
+	credentials, err := digest.Digest(challenge, digest.Options{
+		Method: "REGISTER", URI: "sip:" + p.end.Peer.Addr().String(), Count: 1, Username: phoneUser, Password: token,
+	})
 	if err != nil {
 		return false
 	}
-	return p.ask(phone, serial, 2, "Authorization: "+credentials.String()+"\r\n").Status() == 200
+	return p.ask(d, contact+"Authorization: "+credentials.String()+"\r\n").Status() == 200
 }
 
-func (p *phones) uri() string { return "sip:" + p.peer.Addr().String() }
-
 // ask sends a REGISTER until there is an answer; empty: none came.
-func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
-	callID := fmt.Sprintf("phone%d-%d", phone, serial)
-	branch := fmt.Sprintf("z9hG4bK%s-%d", callID, cseq)
-	text := fmt.Sprintf("REGISTER %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\n"+
-		"From: <sip:%s@%v>;tag=%s\r\nTo: <sip:%s@%v>\r\n"+
-		"Call-ID: %s\r\nCSeq: %d REGISTER\r\nContact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%d>\"\r\nExpires: 3600\r\n"+
+func (p *phones) ask(d *sip.Dialog, more string) sip.Message {
+	answer := make(chan sip.Message, 1)
+	p.end.Lock()
+	d.Ask("REGISTER", more+"Expires: 3600\r\n"+
 		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, MESSAGE\r\n"+
 		"Allow-Events: talk, hold, conference, refer, check-sync\r\n"+
 		"Supported: replaces, path, outbound, 100rel, timer, norefersub\r\n"+
-		"User-Agent: a phone of the chaos, which says as much as phones do\r\n%s%s",
-		p.uri(), p.at, branch, phoneUser, p.peer.Addr(), callID, phoneUser, p.peer.Addr(), callID, cseq,
-		phone, serial, p.at, phone, more, sip.WithBody(""))
-	b := make([]byte, 65536)
-	wait := t1
-	for range maxTries {
-		_, _ = p.conn.WriteToUDPAddrPort([]byte(text), p.peer) // a link that is down is up again soon
-		for until := time.Now().Add(wait); ; {
-			_ = p.conn.SetReadDeadline(until)
-			n, err := p.conn.Read(b)
-			if err != nil {
-				break
-			}
-			if m := sip.Message(b[:n]); m.Branch() == branch && m.Status() >= 200 {
-				return m
-			}
-		}
-		select {
-		case <-p.stop:
-			return ""
-		default:
-			wait = min(2*wait, t2)
-		}
+		"User-Agent: a phone of the chaos, which says as much as phones do\r\n"+sip.Empty,
+		func(m sip.Message) { answer <- m })
+	p.end.Unlock()
+	select {
+	case m := <-answer:
+		return m
+	case <-p.stop:
+		return ""
 	}
-	return ""
 }
 
 // look holds what the admin API has of the phones to what these were told.

@@ -119,9 +119,9 @@ func (r *runner) ladder(number string) {
 	for l := range legsOf(r.ends()...) {
 		if l.number == number {
 			for _, m := range l.moments {
-				lines = append(lines, line{m, l.end.name})
+				lines = append(lines, line{m, l.end.Name})
 			}
-			fmt.Fprintf(r.out, "    %s: Call-ID %s\n", l.end.name, l.callID)
+			fmt.Fprintf(r.out, "    %s: Call-ID %s\n", l.end.Name, l.callID)
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })

@@ -13,6 +13,7 @@ import (
 
 	"flowbridge/scripts/internal/flowbridge"
 	"flowbridge/scripts/internal/process"
+	"flowbridge/scripts/internal/sip"
 )
 
 // runner is one run.
@@ -141,9 +142,9 @@ func (r *runner) startLoad() (stop func()) {
 
 func (r *runner) place(k kind) {
 	r.serial++
-	r.carrier.mu.Lock()
+	r.carrier.Lock()
 	r.carrier.place(k, r.serial)
-	r.carrier.mu.Unlock()
+	r.carrier.Unlock()
 }
 
 // finish lets the short calls end, and ends those that are held, from both sides.
@@ -161,7 +162,7 @@ func (r *runner) finish() {
 // over waits until there are no such legs any more, for as long as that may take. It is false if the run is stopped.
 func (r *runner) over(such func(*leg) bool) bool {
 	n := 1
-	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && n > 0; {
+	for end := time.Now().Add(sip.Patience + callHold); time.Now().Before(end) && n > 0; {
 		if r.pause(200*time.Millisecond) != nil {
 			return false
 		}

@@ -84,7 +84,7 @@ func (l *lab) noteUnanswered(death time.Duration) {
 			l.waited[g.number] = true
 			g.finish(unheard)
 		case !g.caller && l.waited[g.number]:
-			told.holds(g.fate != open && g.over < death+5*time.Second, g.number, g.end.name, g.fate, max(0, g.over-death))
+			told.holds(g.fate != open && g.over < death+5*time.Second, g.number, g.end.Name, g.fate, max(0, g.over-death))
 			g.finish(forgotten)
 		}
 	}

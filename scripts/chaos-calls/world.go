@@ -15,6 +15,7 @@ import (
 	"flowbridge/scripts/internal/flowbridge"
 	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/process"
+	"flowbridge/scripts/internal/sip"
 )
 
 // What there is besides the addresses of namespace.Network.
@@ -166,7 +167,7 @@ func (w *world) openEnds(in [2]namespace.Namespace, at [2]netip.Addr, peer netip
 		name   string
 		side   int
 		port   uint16
-		arrive func(*leg)
+		arrive func(*leg, *sip.Server)
 	}{
 		{&w.carrier, "carrier", 0, 5060, nil},
 		{&w.first, "first", 1, 5060, taker(false)},
@@ -176,12 +177,18 @@ func (w *world) openEnds(in [2]namespace.Namespace, at [2]netip.Addr, peer netip
 		if err != nil {
 			return err
 		}
-		e.audio, e.media, e.begun, e.heard, e.arrive = w.audio, w.audio.addr[o.side], w.begun, w.heard, o.arrive
+		e.audio, e.media, e.begun, e.heard = w.audio, w.audio.port[o.side].At, w.begun, w.heard
+		if o.arrive != nil {
+			e.Arrive = func(d *sip.Dialog, s *sip.Server) {
+				s.Respond("100 Trying", sip.Empty)
+				o.arrive(legOf(d), s)
+			}
+		}
 		*o.to = e
-		w.closers = append(w.closers, e.close)
+		w.closers = append(w.closers, e.Close)
 	}
 	for _, e := range w.ends() {
-		go e.read()
+		go e.Run()
 	}
 	return nil
 }

@@ -24,9 +24,9 @@ type control [64]byte
 
 const bufferSize = 32 << 20 // of a socket, in bytes
 
-// Open returns a UDP socket that never waits, with as large a receive buffer as can be had, whose datagrams get
-// the time when they came. Port 0 is any.
-func Open(want netip.AddrPort) (fd int, at netip.AddrPort, err error) {
+// open returns a UDP socket that never waits, with as large a receive buffer as can be had, whose datagrams get
+// the time when they came.
+func open(want netip.AddrPort) (fd int, at netip.AddrPort, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, at, os.NewSyscallError("socket", err)
@@ -115,14 +115,14 @@ func receive(fd int, room []message) int {
 	return int(n)
 }
 
-// came is when a message came, in nanoseconds of the wall clock; 0: the kernel did not say.
+// came is when a message came, in nanoseconds of the wall clock: now, if the kernel did not say.
 func (m *message) came(control *control) int64 {
 	header := (*unix.Cmsghdr)(unsafe.Pointer(control))
 	has := m.header.Controllen >= unix.SizeofCmsghdr
 	if has && header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS {
 		return (*unix.Timespec)(unsafe.Pointer(&control[unix.SizeofCmsghdr])).Nano()
 	}
-	return 0
+	return Clock(unix.CLOCK_REALTIME)
 }
 
 // SleepUntil waits for a moment of the monotonic clock, in nanoseconds. The

@@ -6,31 +6,32 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/namespace"
 )
 
 func TestSendAndReceive(t *testing.T) {
 	any := netip.MustParseAddrPort("127.0.0.1:0")
-	from, fromAt, err := Open(any)
+	out, err := Listen(namespace.Here, any, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(from)
-	to, toAt, err := Open(any)
+	defer out.Close()
+	in, err := Listen(namespace.Here, any, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(to)
-	out, in := NewRoom(10), NewRoom(10)
+	defer in.Close()
 	got := ""
 	var before int64
 	take := func(b []byte, sender netip.AddrPort, came int64) {
-		if got += string(b) + " "; sender != fromAt || came < before || came > Clock(unix.CLOCK_REALTIME) {
+		if got += string(b) + " "; sender != out.At || came < before || came > Clock(unix.CLOCK_REALTIME) {
 			t.Errorf("%q is from %v and came at %d, after %d", b, sender, came, before)
 		}
 	}
 	for round := range 3 { // the same room again, in both directions
 		before = Clock(unix.CLOCK_REALTIME)
-		in.Read(to, take)
+		in.Read(take)
 		if got != "" {
 			t.Errorf("%q before any was sent", got)
 		}
@@ -38,15 +39,15 @@ func TestSendAndReceive(t *testing.T) {
 		want := ""
 		for i := range n {
 			text := fmt.Sprint("packet", i)
-			out.Put(i%Size, []byte(text), toAt)
+			out.Put(i%Size, []byte(text), in.At)
 			want += text + " "
 			if (i+1)%Size == 0 || i == n-1 {
-				if sent, errno := out.Send(from, i%Size+1); sent != i%Size+1 || errno != 0 {
+				if sent, errno := out.Send(i%Size + 1); sent != i%Size+1 || errno != 0 {
 					t.Fatalf("sent %d: %v", sent, errno)
 				}
 			}
 		}
-		if in.Read(to, take); got != want {
+		if in.Read(take); got != want {
 			t.Errorf("received %q; want %q", got, want)
 		}
 		got = ""

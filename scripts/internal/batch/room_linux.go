@@ -2,16 +2,22 @@ package batch
 
 import (
 	"net/netip"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/namespace"
 )
 
 // Size is how many datagrams are sent or read at a time.
 const Size = 64
 
-// Room is room for a batch of datagrams, of one direction at a time. All calls share it: what each call had of its
-// own would not stay in the processor's cache.
-type Room struct {
+// Port is a UDP socket that never waits, with room for a batch of datagrams, of one direction at a time. All calls
+// share it: what each call had of its own would not stay in the processor's cache.
+type Port struct {
+	At       netip.AddrPort
+	fd       int
+	out      []datagram // that wait for the next Flush
 	messages [Size]message
 	vectors  [Size]unix.Iovec
 	peers    [Size]unix.RawSockaddrInet4
@@ -20,47 +26,81 @@ type Room struct {
 	used     int // messages that are not ready to read
 }
 
-// NewRoom is room for datagrams of so many bytes. What is longer is cut.
-func NewRoom(largest int) *Room {
-	r := &Room{used: Size}
-	for i := range r.packets {
-		r.packets[i] = make([]byte, largest)
-	}
-	return r
+type datagram struct {
+	text string
+	to   netip.AddrPort
 }
+
+// Listen opens a port in a namespace, for datagrams of so many bytes. What is longer is cut. Port 0 is any.
+func Listen(in namespace.Namespace, at netip.AddrPort, largest int) (*Port, error) {
+	p := &Port{used: Size}
+	for i := range p.packets {
+		p.packets[i] = make([]byte, largest)
+	}
+	return p, in.Do(func() (err error) {
+		p.fd, p.At, err = open(at)
+		return err
+	})
+}
+
+// Close closes the socket.
+func (p *Port) Close() { _ = unix.Close(p.fd) }
 
 // Packet is room for the bytes of datagram i.
-func (r *Room) Packet(i int) []byte { return r.packets[i] }
+func (p *Port) Packet(i int) []byte { return p.packets[i] }
 
 // Put has datagram i be b, which has a byte at least, to an address.
-func (r *Room) Put(i int, b []byte, to netip.AddrPort) {
-	r.peers[i] = sockaddr(to)
-	r.point(i, b)
-	r.messages[i].prepare(&r.vectors[i], &r.peers[i], nil)
-	r.used = max(r.used, i+1)
+func (p *Port) Put(i int, b []byte, to netip.AddrPort) {
+	p.peers[i] = sockaddr(to)
+	p.point(i, b)
+	p.messages[i].prepare(&p.vectors[i], &p.peers[i], nil)
+	p.used = max(p.used, i+1)
 }
 
-func (r *Room) point(i int, b []byte) {
-	r.vectors[i].Base = &b[0]
-	r.vectors[i].SetLen(len(b))
+func (p *Port) point(i int, b []byte) {
+	p.vectors[i].Base = &b[0]
+	p.vectors[i].SetLen(len(b))
 }
 
 // Send sends the first n datagrams, and returns how many the system took, and why not more.
-func (r *Room) Send(fd, n int) (sent int, errno unix.Errno) { return send(fd, r.messages[:n]) }
+func (p *Port) Send(n int) (sent int, errno unix.Errno) { return send(p.fd, p.messages[:n]) }
+
+// Queue has a text sent to an address by the next Flush.
+func (p *Port) Queue(text string, to netip.AddrPort) { p.out = append(p.out, datagram{text, to}) }
+
+// Flush sends what waits. What the system has no room for stays for the next time.
+func (p *Port) Flush() {
+	for len(p.out) > 0 {
+		n := min(len(p.out), Size)
+		for i, d := range p.out[:n] {
+			p.Put(i, unsafe.Slice(unsafe.StringData(d.text), len(d.text)), d.to)
+		}
+		sent, errno := p.Send(n)
+		full := errno == unix.EAGAIN || errno == unix.ENOBUFS
+		if errno != 0 && !full { // what cannot be sent is lost, as on a network
+			sent++
+		}
+		p.out = append(p.out[:0], p.out[sent:]...)
+		if full {
+			return
+		}
+	}
+}
 
 // Read hands on all datagrams that wait, with their sender and the time of the wall clock at which the kernel took
-// them, in nanoseconds; 0: the kernel did not say.
-func (r *Room) Read(fd int, take func(b []byte, from netip.AddrPort, came int64)) {
+// them, in nanoseconds.
+func (p *Port) Read(take func(b []byte, from netip.AddrPort, came int64)) {
 	for n := Size; n == Size; {
-		for i := range r.used {
-			r.point(i, r.packets[i])
-			r.messages[i].prepare(&r.vectors[i], &r.peers[i], &r.control[i])
+		for i := range p.used {
+			p.point(i, p.packets[i])
+			p.messages[i].prepare(&p.vectors[i], &p.peers[i], &p.control[i])
 		}
-		n = receive(fd, r.messages[:])
-		r.used = n
+		n = receive(p.fd, p.messages[:])
+		p.used = n
 		for i := range n {
-			m := &r.messages[i]
-			take(r.packets[i][:min(int(m.length), len(r.packets[i]))], addrPort(&r.peers[i]), m.came(&r.control[i]))
+			m := &p.messages[i]
+			b := p.packets[i]
+			take(b[:min(int(m.length), len(b))], addrPort(&p.peers[i]), m.came(&p.control[i]))
 		}
 	}
 }

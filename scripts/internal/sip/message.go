@@ -1,4 +1,4 @@
-// Package sip has the text of SIP messages, as far as the two ends of a call look into it and write it.
+// Package sip has the two ends of calls, of which they are loads: user agents, and the text of their messages.
 package sip
 
 import (
@@ -20,9 +20,8 @@ func (m Message) Start() string {
 // Header gives the value of a header's first line.
 func (m Message) Header(name string) string {
 	for line := range strings.SplitSeq(string(m), "\r\n") {
-		n, v, ok := strings.Cut(line, ":")
-		if ok && strings.EqualFold(n, name) {
-			return strings.TrimSpace(v)
+		if is(line, name) {
+			return strings.TrimSpace(line[len(name)+1:])
 		}
 		if line == "" {
 			break
@@ -31,13 +30,17 @@ func (m Message) Header(name string) string {
 	return ""
 }
 
+// is says whether a line has a header of a name.
+func is(line, name string) bool {
+	return len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(line[:len(name)], name)
+}
+
 // Lines gives all lines of some headers, in their order.
 func (m Message) Lines(names ...string) string {
 	var all strings.Builder
 	for line := range strings.SplitSeq(string(m), "\r\n") {
-		n, _, _ := strings.Cut(line, ":")
 		for _, name := range names {
-			if strings.EqualFold(n, name) {
+			if is(line, name) {
 				all.WriteString(line + "\r\n")
 			}
 		}
@@ -106,15 +109,18 @@ func (m Message) Answer(status, tag, more string) string {
 	if m.Tag("To") == "" && !strings.HasPrefix(status, "100") {
 		to += ";tag=" + tag
 	}
-	return "SIP/2.0 " + status + "\r\n" + m.Lines("Via", "From", "Call-ID", "CSeq") + "To: " + to + "\r\n" + more
+	return "SIP/2.0 " + status + "\r\n" + m.Lines("Via", "Record-Route", "From", "Call-ID", "CSeq") +
+		"To: " + to + "\r\n" + more
 }
 
 // Media is the address in the one c= and m= line of a session description; the zero value: there is none.
 func Media(description string) netip.AddrPort {
-	host, port := between(description, "\nc=IN IP4 ", "\r\n"), between(description, "\nm=audio ", " ")
-	at, _ := netip.ParseAddrPort(host + ":" + port)
+	at, _ := netip.ParseAddrPort(Host(description) + ":" + between(description, "\nm=audio ", " "))
 	return at
 }
+
+// Host is the address in the one c= line of a session description.
+func Host(description string) string { return between(description, "\nc=IN IP4 ", "\r\n") }
 
 // Description is a session description of PCMU at an address.
 func Description(a netip.AddrPort) string {
