@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/stream"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -116,9 +118,9 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	b.offer(b.from)
 	b.carry() // the lock allocates
 	b.collect()
-	for name, rewrite := range map[string]rewrite{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
+	for name, shift := range map[string]stream.Shift{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
 		for _, r := range b.relays {
-			r.endpoint[SideA][RTP].outlet.shift = rewrite
+			r.endpoint[SideA][RTP].outlet.Shift = shift
 			must(t, r.route())
 		}
 		if n := allocations(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
@@ -130,7 +132,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 		t, _ := Digit{Digit: '1', PayloadType: 101}.tone()
 		must(b.tb, b.w.perform(command{op: opDigit, relay: r, side: SideB, tone: t}))
 		r.endpoint[SideA][RTP].dialer.drop(0)
-		r.endpoint[SideA][RTP].outlet.shift.SeqOffset = 8
+		r.endpoint[SideA][RTP].outlet.Shift.SeqOffset = 8
 	}
 	b.offer(b.from)
 	b.carry() // the alarm's list allocates

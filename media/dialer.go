@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // Errors of Session.SendDigit; errClosed is another one.
@@ -54,12 +55,12 @@ type tone struct {
 
 func (d Digit) tone() (tone, error) {
 	code, ok := packet.DigitCode(d.Digit)
-	d.ClockRate = cmp.Or(d.ClockRate, defaultClockRate)
+	d.ClockRate = cmp.Or(d.ClockRate, stream.DefaultRate)
 	if !ok || d.PayloadType > 127 || d.ClockRate < digitRateMin || d.ClockRate > digitRateMax {
 		return tone{}, errDigit
 	}
 	d.Duration = cmp.Or(d.Duration, digitDefault)
-	longest := min(digitLongest, span(digitUnits, d.ClockRate))
+	longest := min(digitLongest, stream.Span(digitUnits, d.ClockRate))
 	return tone{
 		code: code, payloadType: d.PayloadType, rate: int64(d.ClockRate),
 		duration: min(max(d.Duration, digitShortest), longest),
@@ -103,11 +104,11 @@ func (d *dialer) add(t tone, now time.Duration) bool {
 }
 
 // begin starts the digit that has waited longest. s is the relayed stream.
-func (d *dialer) begin(o *outlet, s *stream, now time.Duration) {
+func (d *dialer) begin(o *stream.Outlet, s *stream.Stream, now time.Duration) {
 	d.tone = d.waiting[d.first]
 	d.first, d.count = (d.first+1)%digitsWaiting, d.count-1
-	o.begin(s, now)
-	d.timestamp = o.moment(s.rate, now)
+	o.Begin(s, now)
+	d.timestamp = o.Moment(s.Rate, now)
 	d.dialing, d.started, d.sent, d.ends = true, now, 0, 0
 }
 
@@ -115,7 +116,7 @@ type digitPacket [packet.HeaderLen + packet.EventLen]byte
 
 // write writes the packet that is due, and reports whether it ends the digit. If the worker was late, it skips the
 // packets between.
-func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over bool) {
+func (d *dialer) write(o *stream.Outlet, pkt *digitPacket, now time.Duration) (over bool) {
 	e := packet.Event{Code: d.tone.code, Volume: digitVolume}
 	reached := d.tone.duration
 	if elapsed := now - d.started; elapsed < reached {
@@ -126,9 +127,8 @@ func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over boo
 		d.ends++
 		d.next = now + digitInterval
 	}
-	e.Duration = uint16(units(reached, d.tone.rate)) // at most digitUnits
-	o.header(pkt[:], d.tone.payloadType, d.sent == 0, d.timestamp)
-	o.timestamp, o.at = d.timestamp, d.started
+	e.Duration = uint16(stream.Units(reached, d.tone.rate)) // at most digitUnits
+	o.Put(pkt[:], d.tone.payloadType, d.sent == 0, d.timestamp, d.started)
 	e.Put(pkt[packet.HeaderLen:])
 	d.sent++
 	if d.ends == digitEnds {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 func TestDigitsThatAreRefused(t *testing.T) {
@@ -61,11 +62,11 @@ func TestToneIsClamped(t *testing.T) {
 		{-1, 0, 40 * ms},
 		{70 * ms, 0, 70 * ms},
 		{time.Hour, 8000, 5 * time.Second},
-		{time.Hour, 48000, span(65535, 48000)},
-		{time.Hour, 192000, span(65535, 192000)},
+		{time.Hour, 48000, stream.Span(65535, 48000)},
+		{time.Hour, 192000, stream.Span(65535, 192000)},
 	} {
 		got, err := Digit{Digit: '1', Duration: tt.give, ClockRate: tt.rate}.tone()
-		if err != nil || got.duration != tt.want || units(got.duration, got.rate) > 65535 {
+		if err != nil || got.duration != tt.want || stream.Units(got.duration, got.rate) > 65535 {
 			t.Errorf("%v at %d Hz: got %v, %v; want %v", tt.give, tt.rate, got.duration, err, tt.want)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // Side is one of the two sides of a session.
@@ -95,10 +96,9 @@ const maxPayloadChanges = 8
 // rewrite is what a flow changes in each RTP packet. The zero value changes nothing. It has a fixed size and no
 // pointers, so that a kernel map can hold it; one with a PayloadOp other than PayloadKeep needs the userspace path.
 type rewrite struct {
-	SSRC       uint32 // the new SSRC; 0 leaves it
-	TimeOffset uint32 // added to the timestamp, modulo 2^32
-	SeqOffset  uint16 // added to the sequence number, modulo 2^16
-	Payload    [maxPayloadChanges]PayloadChange
+	stream.Shift
+
+	Payload [maxPayloadChanges]PayloadChange
 }
 
 // apply changes pkt in place, and reports whether to relay it. The RTP header has been checked.

@@ -1,10 +1,10 @@
 package media
 
 import (
-	"math"
 	"time"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 )
 
 // never is a time that does not come.
-const never = time.Duration(math.MaxInt64)
+const never = stream.Never
 
 // TelephoneEvents says which of a side's RTP packets are telephone-events (RFC 4733), for EventDigit. The zero value
 // is off: packets are relayed unread.
@@ -40,10 +40,10 @@ type listener struct {
 	config TelephoneEvents
 	report func(digit byte, duration time.Duration)
 
-	listening bool    // an event is going on
-	current   eventID // it, or its segment
-	earlier   uint64  // its earlier segments, in units
-	duration  uint16  // the longest it has said, in units
+	listening bool           // an event is going on
+	current   packet.EventID // it, or its segment
+	earlier   uint64         // its earlier segments, in units
+	duration  uint16         // the longest it has said, in units
 	heard     time.Duration
 
 	past pastEvents // segments too
@@ -67,12 +67,12 @@ func (l *listener) hear(h packet.Header, pkt []byte, now time.Duration) (relay b
 	if !ok {
 		return !l.config.Divert
 	}
-	l.follow(eventID{ssrc: h.SSRC, timestamp: h.Timestamp, code: e.Code}, e, packet.Marker(pkt), now)
+	l.follow(packet.EventID{SSRC: h.SSRC, Timestamp: h.Timestamp, Code: e.Code}, e, packet.Marker(pkt), now)
 	_, isDigit := e.Digit()
 	return !l.config.Divert || !isDigit
 }
 
-func (l *listener) follow(id eventID, e packet.Event, first bool, now time.Duration) {
+func (l *listener) follow(id packet.EventID, e packet.Event, first bool, now time.Duration) {
 	switch {
 	case l.listening && id == l.current:
 	case l.past.has(id):
@@ -95,9 +95,9 @@ func (l *listener) follow(id eventID, e packet.Event, first bool, now time.Durat
 
 // continues reports whether an event is the next segment of a long one: it begins where that one ends (RFC 4733
 // §2.5.1.3).
-func (l *listener) continues(id eventID) bool {
+func (l *listener) continues(id packet.EventID) bool {
 	start := l.current
-	start.timestamp += uint32(l.duration)
+	start.Timestamp += uint32(l.duration)
 	return id == start && l.duration > 0
 }
 
@@ -105,7 +105,7 @@ func (l *listener) continues(id eventID) bool {
 func (l *listener) finish(now time.Duration) {
 	l.listening = false
 	l.past.add(l.current)
-	digit, ok := packet.Event{Code: l.current.code}.Digit()
+	digit, ok := packet.Event{Code: l.current.Code}.Digit()
 	if !ok {
 		return
 	}
@@ -113,7 +113,7 @@ func (l *listener) finish(now time.Duration) {
 		l.second, l.reported = now, 0
 	}
 	if l.reported++; l.reported <= digitsPerSecond {
-		l.report(digit, span(l.earlier+uint64(l.duration), l.config.ClockRate))
+		l.report(digit, stream.Span(l.earlier+uint64(l.duration), l.config.ClockRate))
 	}
 }
 

@@ -73,11 +73,11 @@ func (m *masker) hide(h packet.Header, pkt []byte, now time.Duration) (show, rel
 // concerns reports whether to mask a telephone-event: every one while the mask is on, and afterwards the rest of a
 // key that was pressed before, its repeated packets and its further segments (RFC 4733 §2.5.1.3).
 func (m *masker) concerns(h packet.Header, pkt []byte, now time.Duration) bool {
-	return m.config.On || m.past.has(idOf(h)) || (now < m.until && !packet.Marker(pkt))
+	return m.config.On || m.past.has(h.EventID()) || (now < m.until && !packet.Marker(pkt))
 }
 
 func (m *masker) press(h packet.Header, pkt []byte, now time.Duration) {
-	if id := idOf(h); !m.past.has(id) {
+	if id := h.EventID(); !m.past.has(id) {
 		m.past.add(id)
 	}
 	payload := packet.Payload(pkt)
@@ -107,9 +107,6 @@ func (m *masker) mute(h packet.Header, pkt []byte) (show, relay bool) {
 	}
 	return true, true
 }
-
-// idOf identifies masked events, without the code.
-func idOf(h packet.Header) eventID { return eventID{ssrc: h.SSRC, timestamp: h.Timestamp} }
 
 func (r *relay) setMask(side Side, c Mask) {
 	ep := r.heard(side)

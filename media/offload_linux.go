@@ -165,8 +165,7 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	r, other := ep.relay, ep.side.Other()
 	switch {
 	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().Steady(now),
-		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.started, ep.stream.renewed, ep.stream.missed > 0,
-		!ep.outlet.steady(now),
+		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.Steady(), !ep.outlet.Steady(now),
 		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening, ep.answerer != nil,
 		ep.dialer != nil && ep.dialer.next != never, ep.player != nil && ep.player.playing:
 		return false
@@ -179,11 +178,6 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	return true
 }
 
-// steady reports whether the relayed stream is sent as it is shifted now.
-func (o *outlet) steady(now time.Duration) bool {
-	return o.sourced && !o.owed && !o.unsure && now >= o.lateTil
-}
-
 // quiet reports whether no key is being masked.
 func (m *masker) quiet(now time.Duration) bool { return !m.config.On && now >= m.until }
 
@@ -191,7 +185,7 @@ func (m *masker) quiet(now time.Duration) bool { return !m.config.On && now >= m
 func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	r, from := ep.relay, ep.flow
 	f := kernel.Flow{
-		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.clock()), DSCP: o.dscp,
+		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.Clock()), DSCP: o.dscp,
 		Rewrite: kernel.Rewrite{
 			SSRC: from.Rewrite.SSRC, TimeOffset: from.Rewrite.TimeOffset,
 			SeqOffset: from.Rewrite.SeqOffset,

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flowbridge/media/kernel"
+	"flowbridge/media/stream"
 	"flowbridge/media/voice"
 )
 
@@ -141,7 +142,7 @@ func TestOverheardInTwoLives(t *testing.T) {
 			next := newTalker(t)
 			next.w.now = k.w.now
 			next.r.talk = nil
-			next.r.resume(new(filed(t, st)), clock{now: k.w.now})
+			next.r.resume(new(filed(t, st)), stream.Clock{Now: k.w.now})
 			later := &overheard{talker: next, heard: o.heard}
 			for side := range next.r.endpoint {
 				ep := next.r.heard(Side(side))

@@ -6,6 +6,7 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 const (
@@ -99,18 +100,17 @@ type playPacket [packet.HeaderLen + int(playLongest/time.Millisecond)*audio.Rate
 
 // write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames
 // that are far too late are skipped.
-func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []byte, over bool) {
-	if p.frames == 0 {
-		o.timestamp = o.moment(audio.Rate, now)
-	} else {
-		o.timestamp += uint32(p.size)
-	}
+func (p *player) write(o *stream.Outlet, pkt *playPacket, now time.Duration) (frame []byte, over bool) {
+	behind := 0
 	for ; now-p.next > playBehind; p.next += p.play.Frame {
-		p.at += p.size
-		o.timestamp += uint32(p.size)
+		behind += p.size
 	}
-	o.at = p.next
-	o.header(pkt[:], p.play.PayloadType, p.frames == 0, o.timestamp)
+	timestamp := o.After(p.size + behind)
+	if p.frames == 0 {
+		timestamp = o.Moment(audio.Rate, now) + uint32(behind)
+	}
+	p.at += behind
+	o.Put(pkt[:], p.play.PayloadType, p.frames == 0, timestamp, p.next)
 	frame = pkt[:packet.HeaderLen+p.size]
 	over = p.fill(frame[packet.HeaderLen:])
 	p.next += p.play.Frame
@@ -143,7 +143,7 @@ func (w *worker) play(r *relay, to Side, p Play) {
 		ep.player = &player{}
 	}
 	if !ep.player.speaks() && !p.Mix {
-		ep.outlet.begin(&ep.stream, w.now)
+		ep.outlet.Begin(&ep.stream, w.now)
 	}
 	ep.player.start(p, w.now)
 	w.arm(ep)
@@ -177,7 +177,7 @@ func (w *worker) sound(ep *endpoint) {
 	case p.paused: // nothing came for a while
 		p.paused, p.frames = false, 0
 		if ep.dialer == nil || !ep.dialer.dialing {
-			ep.outlet.begin(&ep.stream, w.now)
+			ep.outlet.Begin(&ep.stream, w.now)
 		}
 		ep.relay.line(w.now)
 	}
@@ -206,7 +206,7 @@ func (w *worker) played(ep *endpoint) {
 // quiet resumes the stream from ep, unless our own packets still replace it.
 func (w *worker) quiet(ep *endpoint) {
 	if !ep.speaks() {
-		ep.outlet.end(&ep.stream, w.now)
+		ep.outlet.End(&ep.stream, w.now)
 		_ = ep.relay.route()
 	}
 	ep.relay.line(w.now)

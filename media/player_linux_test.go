@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // counted is a sound of n frames of 20 ms, whose samples tell which frame they
@@ -89,7 +90,7 @@ func one(t *testing.T, all []heard) {
 			t.Fatalf("packet %d: SSRC %x number %d after %x %d", i+1, p.SSRC, p.Seq, before.SSRC, before.Seq)
 		}
 		passed, said := p.at-before.at, time.Duration(int32(p.Timestamp-before.Timestamp))*time.Second/8000
-		if said <= 0 || said-passed > timeSlack || passed-said > timeSlack {
+		if said <= 0 || said-passed > stream.TimeSlack || passed-said > stream.TimeSlack {
 			t.Fatalf("packet %d: the timestamp goes on by %v in %v", i+1, said, passed)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/stream"
 )
 
 // relay is the worker's side of a session.
@@ -97,8 +98,8 @@ type endpoint struct {
 
 // rtpState is what an endpoint of RTP has when there are packets. What few calls need is behind pointers.
 type rtpState struct {
-	stream   stream
-	outlet   outlet
+	stream   stream.Stream
+	outlet   stream.Outlet
 	offload  offload
 	masker   *masker            // nil before the first mask
 	listener *listener          // nil before the first TelephoneEvents
@@ -128,7 +129,7 @@ func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onE
 func (r *relay) heard(side Side) *endpoint {
 	ep := &r.endpoint[side][RTP]
 	if ep.rtpState == nil {
-		ep.rtpState = &rtpState{stream: stream{rate: int64(r.party[side].named.ClockRate)}}
+		ep.rtpState = &rtpState{stream: stream.Stream{Rate: int64(r.party[side].named.ClockRate)}}
 		r.listen(ep)
 	}
 	return ep
@@ -159,7 +160,7 @@ func (r *relay) resolve(from Side, kind Kind) flow {
 	if kind == RTP {
 		f.SSRC = r.party[from].rtp.SSRC()
 		if ep := &r.endpoint[from][RTP]; ep.rtpState != nil {
-			f.Rewrite = ep.outlet.shift
+			f.Rewrite.Shift = ep.outlet.Shift
 		}
 		f.Rewrite.Payload = r.payloads[from]
 		f.Held = r.party[from.Other()].named.Held
@@ -195,9 +196,9 @@ func (r *relay) describe(side Side, p *Peer, now time.Duration) error {
 	moved := r.party[side].set(p, now)
 	if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {
 		if moved {
-			ep.stream.renew()
+			ep.stream.Renew()
 		}
-		ep.stream.setRate(p.ClockRate)
+		ep.stream.SetRate(p.ClockRate)
 	}
 	if ep := &r.endpoint[side.Other()][RTP]; ep.rtpState != nil && (moved || p.Held) {
 		r.silence(ep, moved, now)
@@ -219,7 +220,7 @@ func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
 		ep.player.stop()
 	}
 	if spoke && !ep.speaks() {
-		ep.outlet.end(&ep.stream, now)
+		ep.outlet.End(&ep.stream, now)
 	}
 }
 
@@ -240,12 +241,12 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	if l.Source().IsValid() && src.Addr() != l.Source().Addr() {
 		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from there too
 	}
-	ep.outlet.leave(&ep.stream)
+	ep.outlet.Leave(&ep.stream)
 	l.Take(src, h, now)
-	if !moved && h.SSRC != ep.stream.ssrc {
-		ep.stream.ssrcChanges++
+	if !moved {
+		ep.stream.Moves(h.SSRC)
 	}
-	ep.stream.renew()
+	ep.stream.Renew()
 	_ = r.route()
 	if moved {
 		r.post(EventLatched{Side: ep.side, Source: src})

@@ -1,19 +1,24 @@
 package media
 
-import "time"
+import (
+	"time"
+
+	"flowbridge/media/packet"
+	"flowbridge/media/stream"
+)
 
 // pressState is what a hand-over tells of keys: of those that the side presses, and of digits that are sent in place of
 // its packets. After a kill they are over: a digit must not be sent twice.
 type pressState struct {
-	Listening bool          `cbor:"1,keyasint,omitempty"`
-	Current   eventState    `cbor:"2,keyasint,omitzero"`
-	Earlier   uint64        `cbor:"3,keyasint,omitempty"`
-	Duration  uint16        `cbor:"4,keyasint,omitempty"`
-	Heard     time.Duration `cbor:"5,keyasint,omitempty"`
-	Past      []eventState  `cbor:"6,keyasint,omitempty"`
+	Listening bool             `cbor:"1,keyasint,omitempty"`
+	Current   packet.EventID   `cbor:"2,keyasint,omitzero"`
+	Earlier   uint64           `cbor:"3,keyasint,omitempty"`
+	Duration  uint16           `cbor:"4,keyasint,omitempty"`
+	Heard     time.Duration    `cbor:"5,keyasint,omitempty"`
+	Past      []packet.EventID `cbor:"6,keyasint,omitempty"`
 
-	MaskUntil time.Duration `cbor:"7,keyasint,omitempty"`
-	MaskPast  []eventState  `cbor:"8,keyasint,omitempty"`
+	MaskUntil time.Duration    `cbor:"7,keyasint,omitempty"`
+	MaskPast  []packet.EventID `cbor:"8,keyasint,omitempty"`
 
 	Tones     []toneState   `cbor:"9,keyasint,omitempty"` // the first is being sent, if Dialing
 	Dialing   bool          `cbor:"10,keyasint,omitempty"`
@@ -22,13 +27,6 @@ type pressState struct {
 	Sent      int           `cbor:"13,keyasint,omitempty"`
 	Ends      int           `cbor:"14,keyasint,omitempty"`
 	Timestamp uint32        `cbor:"15,keyasint,omitempty"`
-}
-
-// eventState is a telephone-event.
-type eventState struct {
-	SSRC      uint32 `cbor:"1,keyasint,omitempty"`
-	Timestamp uint32 `cbor:"2,keyasint,omitempty"`
-	Code      uint8  `cbor:"3,keyasint,omitempty"`
 }
 
 // toneState is a digit that is to be sent.
@@ -44,7 +42,7 @@ func (ep *endpoint) press(at func(time.Duration) time.Duration) *pressState {
 	st := &pressState{}
 	l, m, d := ep.listener, ep.masker, ep.dialer
 	if l != nil {
-		st.Listening, st.Current, st.Earlier, st.Duration = l.listening, l.current.state(), l.earlier, l.duration
+		st.Listening, st.Current, st.Earlier, st.Duration = l.listening, l.current, l.earlier, l.duration
 		st.Heard, st.Past = at(l.heard), l.past.state()
 	}
 	if m != nil {
@@ -66,18 +64,18 @@ func (ep *endpoint) press(at func(time.Duration) time.Duration) *pressState {
 }
 
 // resume goes on with keys.
-func (ep *endpoint) resume(st *pressState, c clock) {
+func (ep *endpoint) resume(st *pressState, c stream.Clock) {
 	if l := ep.listener; l != nil {
-		l.listening, l.current, l.earlier, l.duration = st.Listening, st.Current.id(), st.Earlier, st.Duration
-		l.heard, l.past = c.past(st.Heard), pastOf(st.Past)
+		l.listening, l.current, l.earlier, l.duration = st.Listening, st.Current, st.Earlier, st.Duration
+		l.heard, l.past = c.Past(st.Heard), pastOf(st.Past)
 	}
 	if m := ep.masker; m != nil {
-		m.until, m.past = c.until(st.MaskUntil, keyGap), pastOf(st.MaskPast)
+		m.until, m.past = c.Until(st.MaskUntil, keyGap), pastOf(st.MaskPast)
 	}
 	if len(st.Tones) == 0 {
 		return
 	}
-	d := &dialer{next: c.until(st.Next, digitLongest)}
+	d := &dialer{next: c.Until(st.Next, digitLongest)}
 	for i, s := range st.Tones[:min(len(st.Tones), digitsWaiting)] {
 		t := tone{
 			code: s.Code, payloadType: s.PayloadType & 0x7f, rate: min(max(s.Rate, digitRateMin), digitRateMax),
@@ -90,17 +88,9 @@ func (ep *endpoint) resume(st *pressState, c clock) {
 		d.waiting[d.count] = t
 		d.count++
 	}
-	d.dialing, d.started, d.timestamp = st.Dialing, c.past(st.Started), st.Timestamp
+	d.dialing, d.started, d.timestamp = st.Dialing, c.Past(st.Started), st.Timestamp
 	d.sent, d.ends = max(st.Sent, 0), min(max(st.Ends, 0), digitEnds-1)
 	ep.dialer = d
-}
-
-func (id eventID) state() eventState {
-	return eventState{SSRC: id.ssrc, Timestamp: id.timestamp, Code: id.code}
-}
-
-func (s eventState) id() eventID {
-	return eventID{ssrc: s.SSRC, timestamp: s.Timestamp, code: s.Code}
 }
 
 func (t tone) state() toneState {
@@ -108,16 +98,16 @@ func (t tone) state() toneState {
 }
 
 // state is the events from the oldest on.
-func (e *pastEvents) state() (all []eventState) {
+func (e *pastEvents) state() (all []packet.EventID) {
 	for i := range e.met {
-		all = append(all, e.ids[(e.next-e.met+i+eventsKept)%eventsKept].state())
+		all = append(all, e.ids[(e.next-e.met+i+eventsKept)%eventsKept])
 	}
 	return all
 }
 
-func pastOf(all []eventState) (e pastEvents) {
+func pastOf(all []packet.EventID) (e pastEvents) {
 	for _, s := range all {
-		e.add(s.id())
+		e.add(s)
 	}
 	return e
 }

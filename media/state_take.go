@@ -1,6 +1,10 @@
 package media
 
-import "time"
+import (
+	"time"
+
+	"flowbridge/media/stream"
+)
 
 // State returns what another process needs to go on with the session. From the first call on, EventChanged says when to
 // take it again. With SRTP, packets wait for that then, and after Engine.Resume: their numbers are reserved in the
@@ -75,12 +79,8 @@ func (st *SessionState) uses(side Side, c *Crypto) bool {
 // state writes the state of what the session has relayed. The caller has the turn. Times are made those of another
 // clock by the epoch of this one.
 func (r *relay) state(st *SessionState, epoch time.Duration) {
-	at := func(t time.Duration) time.Duration {
-		if t == 0 {
-			return 0
-		}
-		return epoch + t
-	}
+	c := stream.Clock{Epoch: epoch}
+	at := c.At
 	h := &r.hearing
 	st.Hearing = hearingState{
 		Started: h.started, Silent: h.silent, Last: at(h.last), Spoke: h.spoke, SpokeAt: at(h.spokeAt),
@@ -93,8 +93,8 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		s.Confirmed, s.Early, s.Withheld, s.RTCP = p.confirmed, p.unconfirmed, p.withheld, p.rtcp.source
 		s.Latch = p.rtp.State(at)
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
-			ep.stream.state(&s.Stream, at)
-			ep.outlet.state(&s.Outlet, &ep.stream, st.Exact, at)
+			ep.stream.Save(&s.Stream, c)
+			ep.outlet.Save(&s.Outlet, &ep.stream, st.Exact, c)
 			if st.Exact {
 				s.Press = ep.press(at)
 			}
@@ -118,32 +118,6 @@ func (ep *endpoint) playing() *player {
 		return nil
 	}
 	return ep.player
-}
-
-func (s *stream) state(st *streamState, at func(time.Duration) time.Duration) {
-	*st = streamState{
-		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
-		Recent: s.losses.Recent, Older: s.losses.Older, Run: s.losses.Run, Runs: s.losses.Runs, Longest: s.losses.Longest,
-		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered,
-		SSRCChanges: s.ssrcChanges,
-		Timed:       s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
-		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
-		Renewed: s.renewed, Irregular: s.irregular, Gap: s.gap, Delays: s.delays,
-	}
-}
-
-// state writes where the stream stands. If the source is relayed, its last packet was sent last.
-func (o *outlet) state(st *outletState, s *stream, exact bool, at func(time.Duration) time.Duration) {
-	*st = outletState{
-		Begun: o.begun, SSRC: o.ssrc, Sourced: o.sourced, Source: o.source,
-		NewSSRC: o.shift.SSRC, NewTime: o.shift.TimeOffset, NewSeq: o.shift.SeqOffset,
-		Owed: o.owed, Unsure: o.unsure, Edge: o.edge, LateTil: at(o.lateTil), Blind: o.blind,
-	}
-	last := *o
-	if !exact {
-		last.leave(s)
-	}
-	st.Sequence, st.Timestamp, st.SentAt = last.seq, last.timestamp, at(last.at)
 }
 
 func (c *counters) state(st *countState, at func(time.Duration) time.Duration) {

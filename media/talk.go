@@ -5,6 +5,7 @@ import (
 
 	"flowbridge/media/kernel"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 	"flowbridge/media/voice"
 	"flowbridge/media/voice/turns"
 )
@@ -306,25 +307,25 @@ func (t *talk) state(r *relay, now, epoch time.Duration) *talkState {
 }
 
 // resumeTalk goes on with a conversation; catchUp follows. A state that makes no sense costs the figures, not the call.
-func (r *relay) resumeTalk(st *SessionState, c clock) {
+func (r *relay) resumeTalk(st *SessionState, c stream.Clock) {
 	s := st.Talk
 	if s == nil {
 		return
 	}
-	answered := s.Answered - c.epoch
+	answered := s.Answered - c.Epoch
 	t, err := turns.Resume(answered, s.Turns)
 	if err != nil {
 		return
 	}
 	r.talk = &talk{
-		answered: answered, turns: *t, why: s.Why, interrupted: s.Interrupted, noted: c.now,
-		restoring: true, known: c.past(s.Known), relayed: s.Relayed,
+		answered: answered, turns: *t, why: s.Why, interrupted: s.Interrupted, noted: c.Now,
+		restoring: true, known: c.Past(s.Known), relayed: s.Relayed,
 	}
-	r.follow(s.Conversation, c.now)
+	r.follow(s.Conversation, c.Now)
 	for side := range s.Heard {
 		if v := r.heard(Side(side)).voice; v != nil {
 			v.Detector, v.told, v.noted = s.Heard[side], s.Told[side], s.Told[side]
-			v.Shift(-c.epoch)
+			v.Shift(-c.Epoch)
 		}
 	}
 }

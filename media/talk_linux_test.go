@@ -12,6 +12,7 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 	"flowbridge/media/voice"
 	"flowbridge/media/voice/turns"
 	said "flowbridge/sim/conversation"
@@ -144,7 +145,7 @@ func TestTalkInTwoLives(t *testing.T) {
 			next := newTalker(t)
 			next.w.now = k.w.now
 			next.r.talk = nil
-			next.r.resume(new(filed(t, st)), clock{now: k.w.now})
+			next.r.resume(new(filed(t, st)), stream.Clock{Now: k.w.now})
 			next.r.catchUp(exact, k.w.now)
 			for side, ep := range next.r.endpoints() { // its latches are those of another port
 				_ = side

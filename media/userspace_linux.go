@@ -194,8 +194,8 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 	}
 	switch v {
 	case latch.Keep:
-		if h.SSRC != ep.outlet.source && l.Mode() == latch.Off {
-			ep.outlet.leave(&ep.stream)
+		if !ep.outlet.Relays(h.SSRC) && l.Mode() == latch.Off {
+			ep.outlet.Leave(&ep.stream)
 		}
 		l.Hear(w.now)
 		return true
@@ -225,7 +225,7 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 		heard.First.Store(now)
 	}
 	heard.Last.Store(now)
-	if seen := ep.stream.observe(h, w.now); seen > 0 {
+	if seen := ep.stream.Observe(h, w.now); seen > 0 {
 		c.RxPackets.Add(seen)
 		c.TxPackets.Add(seen)
 	}
@@ -256,11 +256,11 @@ func (w *worker) blend(ep *endpoint, h packet.Header, pkt []byte) bool {
 		return false
 	}
 	if h.SSRC != ep.latch().SSRC() {
-		ep.outlet.fold(h, pkt, &ep.stream, w.now)
+		ep.outlet.Fold(h, pkt, &ep.stream, w.now)
 		_ = ep.relay.route()
 		return true
 	}
-	relay, shifted := ep.outlet.pass(h, ep.stream.rate, w.now)
+	relay, shifted := ep.outlet.Pass(h, ep.stream.Rate, w.now)
 	if shifted {
 		_ = ep.relay.route()
 	}
