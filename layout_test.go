@@ -53,11 +53,12 @@ var layout = map[string]string{
 	"b2bua/message":      "config config/template",
 
 	"media/recording": "internal/processors media media/audio media/packet",
-	"media":           "internal/local internal/processors media/answerer media/audio media/kernel media/latch media/packet media/quality media/stream media/voice media/voice/turns",
+	"media":           "internal/local internal/processors media/answerer media/audio media/kernel media/latch media/packet media/quality media/stage media/stream media/voice media/voice/turns",
 	"media/dtls":      "media",
 	"media/kernel":    "media/voice",
 	"media/latch":     "media/packet",
 	"media/packet":    "",
+	"media/stage":     "media/answerer media/audio media/packet media/stream media/voice media/voice/turns",
 	"media/stream":    "media/kernel media/packet media/quality",
 	"media/quality":   "",
 	"config":          "config/template internal/local media/audio platform/twilio",

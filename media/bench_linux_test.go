@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/stage"
 	"flowbridge/media/stream"
 
 	"golang.org/x/sys/unix"
@@ -61,6 +62,12 @@ func newBench(tb testing.TB, sessions int) *bench {
 		b.relays = append(b.relays, r)
 	}
 	return b
+}
+
+// gives has the worker carry out an order to a side's stages.
+func (b *bench) gives(r *relay, side Side, o stage.Order) {
+	b.tb.Helper()
+	must(b.tb, b.w.perform(command{op: opOrder, relay: r, side: side, order: o}))
 }
 
 // offer sends one packet to each session.
@@ -128,10 +135,9 @@ func TestRelayAllocatesNothing(t *testing.T) {
 		}
 	}
 	for _, r := range b.relays { // read, and shifted by a digit that was sent
-		r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 0, Divert: false})
-		t, _ := Digit{Digit: '1', PayloadType: 101}.tone()
-		must(b.tb, b.w.perform(command{op: opDigit, relay: r, side: SideB, tone: t}))
-		r.endpoint[SideA][RTP].dialer.drop(0)
+		b.gives(r, SideA, TelephoneEvents{On: true, PayloadType: 0, Divert: false})
+		b.gives(r, SideA, Digit{Digit: '1', PayloadType: 101})
+		r.stages.Silence(SideA, false, 0)
 		r.endpoint[SideA][RTP].outlet.Shift.SeqOffset = 8
 	}
 	b.offer(b.from)

@@ -240,7 +240,7 @@ func TestNumbersOfAnyStream(t *testing.T) {
 
 func TestDigitWaitsForAKeyThatIsRelayed(t *testing.T) {
 	l := newLine(t)
-	l.r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
+	l.gives(l.r, SideA, TelephoneEvents{On: true, PayloadType: 101})
 	key := pressed(t, 20, 3)
 	push := func(pkt []byte) {
 		binary.BigEndian.PutUint32(pkt[8:12], 0xa)
@@ -276,7 +276,7 @@ func TestDigitBesideAKeyThatIsDiverted(t *testing.T) {
 			keys = append(keys, d.Digit)
 		}
 	}
-	l.r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
+	l.gives(l.r, SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
 	l.dial("9", Digit{})
 	l.pass(time.Second)
 	l.talkOn(0xcafe0001, 15, 5) // follows on

@@ -164,10 +164,8 @@ func (o *offloader) aim(ep *endpoint) kernel.Flow {
 func (ep *endpoint) isPlain(now time.Duration) bool {
 	r, other := ep.relay, ep.side.Other()
 	switch {
-	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().Steady(now),
-		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.Steady(), !ep.outlet.Steady(now),
-		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening, ep.answerer != nil,
-		ep.dialer != nil && ep.dialer.next != never, ep.player != nil && ep.player.playing:
+	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, !ep.latch().Steady(now),
+		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.Steady(), !ep.outlet.Steady(now), !r.stages.Plain(ep.side, now):
 		return false
 	}
 	for _, c := range ep.flow.Rewrite.Payload {
@@ -177,9 +175,6 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	}
 	return true
 }
-
-// quiet reports whether no key is being masked.
-func (m *masker) quiet(now time.Duration) bool { return !m.config.On && now >= m.until }
 
 // flow is the flow from ep as the kernel takes it.
 func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
@@ -199,12 +194,7 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	for i, c := range from.Rewrite.Payload {
 		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}
 	}
-	if l := ep.listener; l != nil && l.config.On {
-		f.Up.Add(l.config.PayloadType)
-	}
-	if m := ep.masker; m != nil { // repeated packets of keys that were masked
-		f.Up[0], f.Up[1] = f.Up[0]|m.config.Events[0], f.Up[1]|m.config.Events[1]
-	}
+	f.Up = kernel.PayloadTypes(r.stages.Up(ep.side))
 	var err error
 	if f.In, err = o.toward(r.address(ep.side, RTP), f.Source.Addr()); err == nil {
 		f.Out, err = o.toward(r.address(ep.out.side, RTP), f.Dest.Addr())

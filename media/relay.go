@@ -6,10 +6,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"flowbridge/media/answerer"
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/stage"
 	"flowbridge/media/stream"
 )
 
@@ -26,13 +26,14 @@ type relay struct {
 	offloaded atomic.Int32 // flows in the kernel; changed by who has the turn
 
 	// Owned by who has the turn.
+	worker   *worker
 	path     flowPath
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
-	tap      Tap                                 // may be nil
-	talk     *talk                               // nil: the conversation is not followed
+	stages   stage.Stages
+	talk     *talk // nil: the conversation is not followed
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
@@ -98,21 +99,17 @@ type endpoint struct {
 
 // rtpState is what an endpoint of RTP has when there are packets. What few calls need is behind pointers.
 type rtpState struct {
-	stream   stream.Stream
-	outlet   stream.Outlet
-	offload  offload
-	masker   *masker            // nil before the first mask
-	listener *listener          // nil before the first TelephoneEvents
-	dialer   *dialer            // nil before the first digit to its destination
-	player   *player            // nil before the first sound to its destination
-	refused  *refused           // nil before the first refused packet
-	voice    *detector          // nil without relay.talk
-	answerer *answerer.Detector // nil: nobody wants to know who has answered
+	stream  stream.Stream
+	outlet  stream.Outlet
+	offload offload
+	refused *refused  // nil before the first refused packet
+	voice   *detector // nil without relay.talk
 }
 
 // init makes a relay of a zero one.
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
+	r.stages.Init(r)
 	for _, side := range []Side{SideA, SideB} {
 		r.party[side].named = &undescribed
 		for _, kind := range []Kind{RTP, RTCP} {
@@ -137,11 +134,6 @@ func (r *relay) heard(side Side) *endpoint {
 
 // latch says which source a side's RTP is accepted from.
 func (ep *endpoint) latch() *latch.Latch { return &ep.relay.party[ep.side].rtp }
-
-// speaks reports whether our own packets replace those of ep.
-func (ep *endpoint) speaks() bool {
-	return ep.rtpState != nil && ((ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks()))
-}
 
 func (r *relay) address(side Side, kind Kind) netip.AddrPort {
 	a := r.local[side]
@@ -201,37 +193,13 @@ func (r *relay) describe(side Side, p *Peer, now time.Duration) error {
 		ep.stream.SetRate(p.ClockRate)
 	}
 	if ep := &r.endpoint[side.Other()][RTP]; ep.rtpState != nil && (moved || p.Held) {
-		r.silence(ep, moved, now)
+		r.stages.Silence(ep.side, moved, now)
 	}
 	if p.Codec != "" {
 		r.ledger.codec[side].Store(quality.ImpairmentOf(p.Codec))
 	}
 	r.resumed(held, excused, moved, now)
 	return r.route()
-}
-
-// silence stops digits that are being sent in place of ep's packets. If the receiver has moved, it stops sounds too.
-func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
-	spoke := ep.speaks()
-	if ep.dialer != nil {
-		ep.dialer.drop(now)
-	}
-	if ep.player != nil && moved {
-		ep.player.stop()
-	}
-	if spoke && !ep.speaks() {
-		ep.outlet.End(&ep.stream, now)
-	}
-}
-
-func (r *relay) setEvents(side Side, c TelephoneEvents) {
-	ep := r.heard(side)
-	if ep.listener == nil {
-		ep.listener = &listener{report: func(digit byte, d time.Duration) {
-			r.post(EventDigit{Side: side, Digit: digit, Duration: d})
-		}}
-	}
-	ep.listener.set(c)
 }
 
 // learn locks on the source and stream of an RTP packet.

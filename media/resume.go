@@ -24,7 +24,7 @@ var (
 const presently = 2 * time.Second
 
 // Resume goes on with a session of another process, on its very ports. Its addresses are in st, and not in sc. What was
-// set stays set; sounds and digits that were being sent are over, and st says how far a sound was. What the kernel
+// set stays set; sounds and digits that were being sent are over. What the kernel
 // relays of it goes on there. Take the state again at once: with SRTP nothing is sent before. Events follow as in any
 // session.
 //
@@ -95,7 +95,7 @@ func (s *SideState) valid() bool {
 	unknown := func(c PayloadChange) bool { return c.From > 127 || c.To > 127 || c.Op > PayloadDrop }
 	return !slices.ContainsFunc(s.Payloads, unknown) &&
 		s.Peer.Latch <= latch.Off && s.Latch.Mode <= latch.Off && len(s.Payloads) <= maxPayloadChanges &&
-		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
+		s.Stages.Settings.Valid() && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
 		s.Early <= unconfirmedBound+1
 }
 
@@ -115,19 +115,11 @@ func (s *Session) resume(st *SessionState) {
 		st.Sides[i].Peer = p
 		s.muxed[i] = p.Mux
 		w.peer[i], w.confirmed[i] = &p, st.Sides[i].Confirmed
-		w.crypto[i] = st.crypto(Side(i))
+		w.crypto[i], w.settings[i] = st.crypto(Side(i)), st.Sides[i].Stages.Settings
 		if c := st.Sides[i].Payloads; len(c) > 0 {
 			w.payloads[i] = new([maxPayloadChanges]PayloadChange)
 			copy(w.payloads[i][:], c)
 			s.relay.payloads[i] = *w.payloads[i]
-		}
-		if c := st.Sides[i].Events; c.On {
-			w.events[i] = &c
-			s.relay.setEvents(Side(i), c)
-		}
-		if m := st.Sides[i].Mask; m.On {
-			w.mask[i] = &m
-			s.relay.setMask(Side(i), m)
 		}
 	}
 	s.relay.resume(st, stream.Clock{Now: e.now(), Epoch: e.began})
@@ -153,6 +145,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 		s, p := &st.Sides[i], &r.party[i]
 		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early
 		p.resume(s, st.Exact, c)
+		r.stages.Restore(Side(i), &s.Stages, st.Exact, c)
 		r.ledger.located(Side(i), p.rtp.Source())
 		died := !st.Exact && st.Died > 0 // then the stream may have begun after the state was taken
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun || died {
@@ -162,9 +155,6 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 				ep.stream.Miss(c.Now-max(c.Past(st.Died), c.Past(st.At)), c.Now+presently)
 			}
 			ep.outlet.Restore(&s.Outlet, st.Exact, c)
-			if st.Exact && s.Press != nil {
-				ep.resume(s.Press, c)
-			}
 			ep.count.ofRTP().resume(&s.RTPCount, &ep.stream, c)
 		}
 		r.ledger.flow[i][RTP].resume(&s.RTPCount)

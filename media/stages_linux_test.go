@@ -9,6 +9,7 @@ import (
 	"flowbridge/media/answerer"
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
 )
 
 // glimpse is a tap that notes the first byte of each payload.
@@ -57,8 +58,8 @@ func TestOrderOfStages(t *testing.T) {
 		if !bytes.Equal(tap.seen, []byte{tt.tapped}) || digits != tt.digits || dropped != tt.dropped {
 			t.Errorf("%s: tapped % x, digits %q, dropped %+v; want %x, %q, %+v", tt.name, tap.seen, digits, dropped, tt.tapped, tt.digits, tt.dropped)
 		}
-		if is := ep.count.TxPackets.Load(); is != tt.sent || ep.speaks() == tt.pauses {
-			t.Errorf("%s: %d sent, and a sound replaces the stream: %v; want %d, %v", tt.name, is, ep.speaks(), tt.sent, !tt.pauses)
+		if is := ep.count.TxPackets.Load(); is != tt.sent || k.r.stages.Speaks(SideA) == tt.pauses {
+			t.Errorf("%s: %d sent, and a sound replaces the stream: %v; want %d, %v", tt.name, is, k.r.stages.Speaks(SideA), tt.sent, !tt.pauses)
 		}
 	}
 }
@@ -126,23 +127,21 @@ func TestOrderOfAttention(t *testing.T) {
 }
 
 func (k *talker) listens(tap Tap, m Mask) {
-	k.order(command{op: opTap, tap: tap})
-	k.order(command{op: opEvents, side: SideA, events: &TelephoneEvents{On: true, PayloadType: 101, Divert: true}})
-	k.order(command{op: opMask, side: SideA, mask: &m})
+	k.order(command{op: opOrder, order: stage.Tapping{Tap: tap, Epoch: k.w.epoch, Local: k.r.local}})
+	k.order(command{op: opOrder, side: SideA, order: TelephoneEvents{On: true, PayloadType: 101, Divert: true}})
+	k.order(command{op: opOrder, side: SideA, order: m})
 }
 
-func (k *talker) plays(to Side, p Play) { k.order(command{op: opPlay, side: to, play: &p}) }
+func (k *talker) plays(to Side, p Play) { k.order(command{op: opOrder, side: to.Other(), order: p}) }
 
 func (k *talker) detects(side Side, l answerer.Limits) {
-	k.order(command{op: opDetect, side: side, detect: &l})
+	k.order(command{op: opOrder, side: side, order: stage.Detect(l)})
 }
 
 func (k *talker) utterances(side Side) uint64 { return k.r.endpoint[side][RTP].voice.told }
 
-func (l *line) hears(c TelephoneEvents) { l.r.setEvents(SideA, c) }
+func (l *line) hears(c TelephoneEvents) { l.gives(l.r, SideA, c) }
 
 func (l *line) presses(digit byte) {
-	d, err := Digit{Digit: digit, PayloadType: 101}.tone()
-	must(l.tb, err)
-	must(l.tb, l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: d}))
+	l.gives(l.r, SideA, Digit{Digit: digit, PayloadType: 101})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"flowbridge/media/latch"
+	"flowbridge/media/stage"
 	"flowbridge/media/stream"
 )
 
@@ -40,15 +41,14 @@ type SideState struct {
 	Local     netip.AddrPort  `cbor:"1,keyasint"` // our address of RTP
 	Peer      Peer            `cbor:"2,keyasint,omitzero"`
 	Payloads  []PayloadChange `cbor:"3,keyasint,omitempty"`
-	Events    TelephoneEvents `cbor:"4,keyasint,omitzero"`
-	Mask      Mask            `cbor:"5,keyasint,omitzero"`
+	Stages    stage.State     `cbor:"4,keyasint,omitzero"`
 	Confirmed bool            `cbor:"6,keyasint,omitempty"`
 	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
 
 	Latch  latch.State        `cbor:"10,keyasint,omitzero"`
 	RTCP   netip.AddrPort     `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
-	Stream stream.State `cbor:"12,keyasint,omitzero"` // what it sends
+	Stream stream.State       `cbor:"12,keyasint,omitzero"` // what it sends
 	Outlet stream.OutletState `cbor:"13,keyasint,omitzero"` // what the other side is sent
 
 	RTPCount  countState `cbor:"14,keyasint,omitzero"`
@@ -56,12 +56,6 @@ type SideState struct {
 
 	// Crypto is what was set last, if it differs from the keys in use: it was set just before.
 	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
-
-	// Press is what a hand-over tells of keys.
-	Press *pressState `cbor:"18,keyasint,omitempty"`
-
-	// Playing is the sound towards the side. Who resumes the session plays it again from where it was.
-	Playing playState `cbor:"17,keyasint,omitzero"`
 }
 
 // countState are the counters of a flow that no stream has.
@@ -94,13 +88,6 @@ type hearingState struct {
 	Judged  bool          `cbor:"6,keyasint,omitempty"`
 	Missing [2]bool       `cbor:"7,keyasint"`
 	Since   time.Duration `cbor:"8,keyasint,omitempty"`
-}
-
-// playState is how far a sound was played.
-type playState struct {
-	Playing bool          `cbor:"1,keyasint,omitempty"`
-	ID      uint64        `cbor:"2,keyasint,omitempty"`
-	At      time.Duration `cbor:"3,keyasint,omitempty"` // from its beginning, for Play.From
 }
 
 // keyUse says what keys are for.

@@ -57,12 +57,7 @@ func (w *wanted) state(st *SessionState) {
 		if c := w.payloads[i]; c != nil {
 			s.Payloads = c[:]
 		}
-		if c := w.events[i]; c != nil {
-			s.Events = *c
-		}
-		if m := w.mask[i]; m != nil {
-			s.Mask = *m
-		}
+		s.Stages.Settings = w.settings[i]
 		s.Confirmed = s.Confirmed || w.confirmed[i]
 		if c := w.crypto[i]; c != nil && !st.uses(Side(i), c) {
 			s.Crypto = c
@@ -88,19 +83,16 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 	}
 	st.Resumed, st.Kept, st.Paused = r.note.resumed, r.note.kept, r.note.paused
 	for i := range st.Sides {
-		s, p, side := &st.Sides[i], &r.party[i], Side(i)
+		s, p := &st.Sides[i], &r.party[i]
 		s.Local = r.local[i]
 		s.Confirmed, s.Early, s.Withheld, s.RTCP = p.confirmed, p.unconfirmed, p.withheld, p.rtcp.source
 		s.Latch = p.rtp.State(at)
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
 			ep.stream.Save(&s.Stream, c)
 			ep.outlet.Save(&s.Outlet, &ep.stream, st.Exact, c)
-			if st.Exact {
-				s.Press = ep.press(at)
-			}
-			if p := r.endpoint[side.Other()][RTP].playing(); p != nil {
-				s.Playing = playState{Playing: true, ID: p.play.ID, At: p.position()}
-			}
+		}
+		if st.Exact {
+			r.stages.Save(Side(i), &s.Stages, c)
 		}
 		r.ledger.flow[i][RTP].state(&s.RTPCount, at)
 		r.ledger.flow[i][RTCP].state(&s.RTCPCount, at)
@@ -110,14 +102,6 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 	}
 	st.Talk = r.talk.state(r, st.At-epoch, epoch)
 	r.keys(st, at)
-}
-
-// playing is the sound that takes part in what ep's packets become; nil: none.
-func (ep *endpoint) playing() *player {
-	if ep.rtpState == nil || ep.player == nil || !ep.player.playing {
-		return nil
-	}
-	return ep.player
 }
 
 func (c *counters) state(st *countState, at func(time.Duration) time.Duration) {

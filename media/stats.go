@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/stage"
 	"flowbridge/media/stream"
 )
 
@@ -141,6 +142,19 @@ type countersRTCP struct {
 func (c *counters) dropped() *drops[atomic.Uint64] { return made(&c.drops) }
 func (c *counters) ofRTP() *countersRTP            { return made(&c.rtp) }
 func (c *counters) ofRTCP() *countersRTCP          { return made(&c.rtcp) }
+
+// stopped counts a packet that a stage does not let pass.
+func (c *counters) stopped(v stage.Verdict) {
+	switch d := c.dropped(); v {
+	case stage.Masked, stage.Hidden:
+		d.Masked.Add(1)
+	case stage.Diverted:
+		d.Diverted.Add(1)
+	case stage.Replaced:
+		d.Replaced.Add(1)
+	case stage.Relay:
+	}
+}
 
 // made returns what p points to, for the one goroutine that writes it.
 func made[T any](p *atomic.Pointer[T]) *T {

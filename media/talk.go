@@ -247,16 +247,7 @@ func (r *relay) line(now time.Duration) {
 		if p := r.party[side].named; p.Held || p.Mute || !p.RTP.IsValid() {
 			is |= turns.Hold
 		}
-		ep := &r.endpoint[side][RTP]
-		if ep.rtpState == nil {
-			continue
-		}
-		if ep.player != nil && ep.player.speaks() {
-			is |= turns.Sound
-		}
-		if ep.masker != nil && !ep.masker.quiet(now) {
-			is |= turns.Mask
-		}
+		is |= r.stages.Pauses(Side(side), now)
 	}
 	if ends := t.why &^ is; ends != 0 {
 		t.turns.Resume(ends, now)

@@ -12,6 +12,7 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
 	"flowbridge/media/stream"
 	"flowbridge/media/voice"
 	"flowbridge/media/voice/turns"
@@ -196,18 +197,18 @@ func TestLine(t *testing.T) {
 		{"and a hold", command{op: opPeer, side: SideB, peer: &held}, turns.Transfer | turns.Hold},
 		{"resumed in it", command{op: opPeer, side: SideB, peer: &peer}, turns.Transfer},
 		{"the agent is back", command{op: opInterrupt}, 0},
-		{"masked", command{op: opMask, side: SideA, mask: &Mask{On: true}}, turns.Mask},
-		{"not masked", command{op: opMask, side: SideA, mask: &Mask{}}, 0},
-		{"a beep", command{op: opPlay, side: SideA, play: &Play{Sound: sound, Mix: true}}, 0},
-		{"music", command{op: opPlay, side: SideA, play: &Play{Sound: sound, Loop: true}}, turns.Sound},
-		{"silence", command{op: opStopPlay, side: SideA}, 0},
+		{"masked", command{op: opOrder, side: SideA, order: Mask{On: true}}, turns.Mask},
+		{"not masked", command{op: opOrder, side: SideA, order: Mask{}}, 0},
+		{"a beep", command{op: opOrder, side: SideB, order: Play{Sound: sound, Mix: true}}, 0},
+		{"music", command{op: opOrder, side: SideB, order: Play{Sound: sound, Loop: true}}, turns.Sound},
+		{"silence", command{op: opOrder, side: SideB, order: stage.Stop{}}, 0},
 	} {
 		k.w.now += time.Second
 		if k.order(c.c); k.r.talk.why != c.want {
 			t.Errorf("%s: paused for %b; want %b", c.name, k.r.talk.why, c.want)
 		}
 	}
-	k.order(command{op: opPlay, side: SideA, play: &Play{Sound: sound}})
+	k.order(command{op: opOrder, side: SideB, order: Play{Sound: sound}})
 	for range 60 {
 		k.w.now += 20 * ms
 		k.w.ring()

@@ -1,4 +1,4 @@
-package media
+package stage
 
 import (
 	"cmp"
@@ -9,15 +9,16 @@ import (
 	"flowbridge/media/stream"
 )
 
-// Errors of Session.SendDigit; errClosed is another one.
+// Why a Digit is refused.
 var (
-	// errDigit: the digit, payload type or clock rate is invalid.
-	errDigit = errors.New("not a digit that can be sent")
+	// ErrDigit: the digit, payload type or clock rate is invalid.
+	ErrDigit = errors.New("not a digit that can be sent")
 
-	errDigitsWait = errors.New("too many digits wait")
+	// ErrDigitsWait: there are 32 already.
+	ErrDigitsWait = errors.New("too many digits wait")
 
-	// errNoDestination: the side is held, or its address is unknown or of another IP version.
-	errNoDestination = errors.New("no destination for a digit")
+	// ErrNoDestination: the side is held, or its address is unknown or of another IP version.
+	ErrNoDestination = errors.New("no destination for a digit")
 )
 
 const (
@@ -48,22 +49,23 @@ type Digit struct {
 
 // tone is a valid Digit.
 type tone struct {
-	code, payloadType uint8
-	rate              int64         // Hz
-	duration          time.Duration // digitUnits at most
+	Code        uint8         `cbor:"1,keyasint,omitempty"`
+	PayloadType uint8         `cbor:"2,keyasint,omitempty"`
+	Rate        int64         `cbor:"3,keyasint"` // Hz
+	Duration    time.Duration `cbor:"4,keyasint"` // digitUnits at most
 }
 
 func (d Digit) tone() (tone, error) {
 	code, ok := packet.DigitCode(d.Digit)
 	d.ClockRate = cmp.Or(d.ClockRate, stream.DefaultRate)
 	if !ok || d.PayloadType > 127 || d.ClockRate < digitRateMin || d.ClockRate > digitRateMax {
-		return tone{}, errDigit
+		return tone{}, ErrDigit
 	}
 	d.Duration = cmp.Or(d.Duration, digitDefault)
 	longest := min(digitLongest, stream.Span(digitUnits, d.ClockRate))
 	return tone{
-		code: code, payloadType: d.PayloadType, rate: int64(d.ClockRate),
-		duration: min(max(d.Duration, digitShortest), longest),
+		Code: code, PayloadType: d.PayloadType, Rate: int64(d.ClockRate),
+		Duration: min(max(d.Duration, digitShortest), longest),
 	}, nil
 }
 
@@ -77,6 +79,8 @@ func (d Digit) tone() (tone, error) {
 // While it dials, nothing is relayed: the receiver gets speech or the digit (RFC 4733 §2.5.1.2). The relayed stream
 // follows on, see outlet.
 type dialer struct {
+	idle
+	way     *way
 	waiting [digitsWaiting]tone // a ring
 	first   int
 	count   int
@@ -97,7 +101,7 @@ func (d *dialer) add(t tone, now time.Duration) bool {
 	}
 	d.waiting[(d.first+d.count)%digitsWaiting] = t
 	d.count++
-	if d.next == never {
+	if d.next == stream.Never {
 		d.next = now
 	}
 	return true
@@ -112,13 +116,11 @@ func (d *dialer) begin(o *stream.Outlet, s *stream.Stream, now time.Duration) {
 	d.dialing, d.started, d.sent, d.ends = true, now, 0, 0
 }
 
-type digitPacket [packet.HeaderLen + packet.EventLen]byte
-
 // write writes the packet that is due, and reports whether it ends the digit. If the worker was late, it skips the
 // packets between.
-func (d *dialer) write(o *stream.Outlet, pkt *digitPacket, now time.Duration) (over bool) {
-	e := packet.Event{Code: d.tone.code, Volume: digitVolume}
-	reached := d.tone.duration
+func (d *dialer) write(o *stream.Outlet, pkt []byte, now time.Duration) (over bool) {
+	e := packet.Event{Code: d.tone.Code, Volume: digitVolume}
+	reached := d.tone.Duration
 	if elapsed := now - d.started; elapsed < reached {
 		reached = min(elapsed.Truncate(digitInterval)+digitInterval, reached)
 		d.next = d.started + reached
@@ -127,8 +129,8 @@ func (d *dialer) write(o *stream.Outlet, pkt *digitPacket, now time.Duration) (o
 		d.ends++
 		d.next = now + digitInterval
 	}
-	e.Duration = uint16(stream.Units(reached, d.tone.rate)) // at most digitUnits
-	o.Put(pkt[:], d.tone.payloadType, d.sent == 0, d.timestamp, d.started)
+	e.Duration = uint16(stream.Units(reached, d.tone.Rate)) // at most digitUnits
+	o.Put(pkt, d.tone.PayloadType, d.sent == 0, d.timestamp, d.started)
 	e.Put(pkt[packet.HeaderLen:])
 	d.sent++
 	if d.ends == digitEnds {
@@ -145,40 +147,96 @@ func (d *dialer) drop(now time.Duration) {
 	}
 }
 
-func (w *worker) addDigit(r *relay, to Side, t tone) error {
-	ep := r.heard(to.Other())
-	if ep.dest.size == 0 {
-		return errNoDestination
+func (d *dialer) due() time.Duration                { return d.next }
+func (d *dialer) plain(time.Duration) bool          { return d.next == stream.Never }
+func (d *dialer) speaks() bool                      { return d.dialing }
+func (d *dialer) silence(_ bool, now time.Duration) { d.drop(now) }
+
+func (c Digit) apply(w *way, now time.Duration) error {
+	t, err := c.tone()
+	switch {
+	case err != nil:
+		return err
+	case !w.session.Receives(w.side):
+		return ErrNoDestination
+	case w.dialer == nil:
+		w.dialer = &dialer{way: w, next: stream.Never}
+		w.arrange()
 	}
-	if ep.dialer == nil {
-		ep.dialer = &dialer{next: never}
+	if !w.dialer.add(t, now) {
+		return ErrDigitsWait
 	}
-	if !ep.dialer.add(t, w.now) {
-		return errDigitsWait
-	}
-	w.arm(ep)
 	return nil
 }
 
-// dial sends the due packet of a digit into the stream from ep.
-func (w *worker) dial(ep *endpoint) {
-	d := ep.dialer
+// attend sends the due packet of a digit.
+func (d *dialer) attend(now time.Duration) {
+	w := d.way
 	if !d.dialing {
-		switch l := ep.listener; {
+		switch l := w.listener; {
 		case d.count == 0:
-			d.next = never
+			d.next = stream.Never
 			return
 		case l != nil && l.listening && !l.config.Divert:
-			d.next = w.now + digitInterval // a key of the other side's is being relayed
+			d.next = now + digitInterval // a key of the other side's is being relayed
 			return
 		}
-		d.begin(&ep.outlet, &ep.stream, w.now)
+		d.begin(w.out, w.in, now)
 	}
-	over := d.write(&ep.outlet, &w.digit, w.now)
-	if w.emit(ep, w.digit[:]) { // if not, the next packet says the same
-		ep.count.ofRTP().Digits.Add(1)
+	pkt := w.session.Scratch()[:packet.HeaderLen+packet.EventLen]
+	over := d.write(w.out, pkt, now)
+	if w.session.Send(w.side, pkt) { // if not, the next packet says the same
+		w.session.Dialed(w.side)
 	}
 	if over {
-		w.quiet(ep)
+		w.quiet(now)
 	}
+}
+
+// dialerState is what a hand-over tells of digits.
+type dialerState struct {
+	Tones     []tone        `cbor:"1,keyasint,omitempty"` // the first is being sent, if Dialing
+	Dialing   bool          `cbor:"2,keyasint,omitempty"`
+	Next      time.Duration `cbor:"3,keyasint,omitempty"`
+	Started   time.Duration `cbor:"4,keyasint,omitempty"`
+	Sent      int           `cbor:"5,keyasint,omitempty"`
+	Ends      int           `cbor:"6,keyasint,omitempty"`
+	Timestamp uint32        `cbor:"7,keyasint,omitempty"`
+}
+
+func (d *dialer) save(st *State, c stream.Clock) {
+	if !d.dialing && d.count == 0 {
+		return
+	}
+	s := &dialerState{
+		Dialing: d.dialing, Next: c.At(d.next), Started: c.At(d.started), Sent: d.sent, Ends: d.ends, Timestamp: d.timestamp,
+	}
+	if d.dialing {
+		s.Tones = append(s.Tones, d.tone)
+	}
+	for i := range d.count {
+		s.Tones = append(s.Tones, d.waiting[(d.first+i)%digitsWaiting])
+	}
+	st.Dialer = s
+}
+
+func (d *dialer) restore(st *State, c stream.Clock) {
+	s := st.Dialer
+	if s == nil || len(s.Tones) == 0 {
+		return
+	}
+	d.next = c.Until(s.Next, digitLongest)
+	for i, t := range s.Tones[:min(len(s.Tones), digitsWaiting)] {
+		t.PayloadType &= 0x7f
+		t.Rate = min(max(t.Rate, digitRateMin), digitRateMax)
+		t.Duration = min(max(t.Duration, digitShortest), digitLongest)
+		if i == 0 && s.Dialing {
+			d.tone = t
+			continue
+		}
+		d.waiting[d.count] = t
+		d.count++
+	}
+	d.dialing, d.started, d.timestamp = s.Dialing, c.Past(s.Started), s.Timestamp
+	d.sent, d.ends = max(s.Sent, 0), min(max(s.Ends, 0), digitEnds-1)
 }

@@ -1,4 +1,4 @@
-package media
+package stage
 
 import (
 	"slices"
@@ -21,3 +21,18 @@ func (e *pastEvents) add(id packet.EventID) {
 }
 
 func (e *pastEvents) has(id packet.EventID) bool { return slices.Contains(e.ids[:e.met], id) }
+
+// all are the events from the oldest on.
+func (e *pastEvents) all() (all []packet.EventID) {
+	for i := range e.met {
+		all = append(all, e.ids[(e.next-e.met+i+eventsKept)%eventsKept])
+	}
+	return all
+}
+
+func pastOf(all []packet.EventID) (e pastEvents) {
+	for _, id := range all {
+		e.add(id)
+	}
+	return e
+}

@@ -1,4 +1,4 @@
-package media
+package stage
 
 import (
 	"time"
@@ -17,9 +17,6 @@ const (
 	digitsPerSecond = 50
 )
 
-// never is a time that does not come.
-const never = stream.Never
-
 // TelephoneEvents says which of a side's RTP packets are telephone-events (RFC 4733), for EventDigit. The zero value
 // is off: packets are relayed unread.
 type TelephoneEvents struct {
@@ -37,8 +34,10 @@ type TelephoneEvents struct {
 //
 //	idle --packet of a new event--> listening --end, another, 1 s--> idle
 type listener struct {
+	idle
 	config TelephoneEvents
 	report func(digit byte, duration time.Duration)
+	arm    func()
 
 	listening bool           // an event is going on
 	current   packet.EventID // it, or its segment
@@ -61,15 +60,24 @@ func (l *listener) set(c TelephoneEvents) {
 	l.config = c
 }
 
-// hear reads a counted packet of the payload type, and reports whether to relay it.
-func (l *listener) hear(h packet.Header, pkt []byte, now time.Duration) (relay bool) {
-	e, ok := packet.ParseEvent(packet.Payload(pkt))
-	if !ok {
-		return !l.config.Divert
+func (l *listener) packet(p *Packet) Verdict {
+	if !l.config.On || p.PayloadType != l.config.PayloadType {
+		return Relay
 	}
-	l.follow(packet.EventID{SSRC: h.SSRC, Timestamp: h.Timestamp, Code: e.Code}, e, packet.Marker(pkt), now)
-	_, isDigit := e.Digit()
-	return !l.config.Divert || !isDigit
+	e, ok := packet.ParseEvent(packet.Payload(p.Data))
+	if ok {
+		id := p.EventID()
+		id.Code = e.Code
+		l.follow(id, e, packet.Marker(p.Data), p.Now)
+		_, ok = e.Digit()
+		l.arm()
+	} else {
+		ok = true // who diverts digits wants no nonsense relayed
+	}
+	if l.config.Divert && ok {
+		return Diverted
+	}
+	return Relay
 }
 
 func (l *listener) follow(id packet.EventID, e packet.Event, first bool, now time.Duration) {
@@ -119,14 +127,55 @@ func (l *listener) finish(now time.Duration) {
 
 func (l *listener) due() time.Duration {
 	if !l.listening {
-		return never
+		return stream.Never
 	}
 	return l.heard + eventTimeout
 }
 
-// expire ends an event whose end was lost.
-func (l *listener) expire(now time.Duration) {
-	if l.due() <= now {
-		l.finish(now)
+// attend ends an event whose end was lost.
+func (l *listener) attend(now time.Duration) { l.finish(now) }
+
+func (l *listener) plain(time.Duration) bool { return !l.listening }
+
+func (l *listener) up() (types packet.PayloadSet) {
+	if l.config.On {
+		types.Add(l.config.PayloadType)
+	}
+	return types
+}
+
+func (c TelephoneEvents) apply(w *way, _ time.Duration) error {
+	if w.listener == nil {
+		w.listener = &listener{
+			report: func(digit byte, d time.Duration) { w.session.Pressed(w.side, digit, d) },
+			arm:    func() { w.session.Arm(w.side) },
+		}
+		w.arrange()
+	}
+	w.listener.set(c)
+	return nil
+}
+
+// listenerState is what a hand-over tells of keys that the side presses.
+type listenerState struct {
+	Listening bool             `cbor:"1,keyasint,omitempty"`
+	Current   packet.EventID   `cbor:"2,keyasint,omitzero"`
+	Earlier   uint64           `cbor:"3,keyasint,omitempty"`
+	Duration  uint16           `cbor:"4,keyasint,omitempty"`
+	Heard     time.Duration    `cbor:"5,keyasint,omitempty"`
+	Past      []packet.EventID `cbor:"6,keyasint,omitempty"`
+}
+
+func (l *listener) save(st *State, c stream.Clock) {
+	st.Listener = &listenerState{
+		Listening: l.listening, Current: l.current, Earlier: l.earlier, Duration: l.duration, Heard: c.At(l.heard),
+		Past: l.past.all(),
+	}
+}
+
+func (l *listener) restore(st *State, c stream.Clock) {
+	if s := st.Listener; s != nil {
+		l.listening, l.current, l.earlier, l.duration = s.Listening, s.Current, s.Earlier, s.Duration
+		l.heard, l.past = c.Past(s.Heard), pastOf(s.Past)
 	}
 }

@@ -1,10 +1,12 @@
-package media
+package stage
 
 import (
 	"time"
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
+	"flowbridge/media/voice/turns"
 )
 
 const (
@@ -20,55 +22,55 @@ const (
 	maskCode = 10
 )
 
-// PayloadSet is a set of RTP payload types, 0 to 127.
-type PayloadSet [2]uint64
-
-// Add adds a payload type to the set.
-func (p *PayloadSet) Add(payloadType uint8) { p[payloadType>>6&1] |= 1 << (payloadType & 63) }
-
-// Has reports whether a payload type is in the set.
-func (p PayloadSet) Has(payloadType uint8) bool {
-	return p[payloadType>>6&1]&(1<<(payloadType&63)) != 0
-}
-
-// Mask hides the keys that a side presses from the other side and from the session's tap. Its telephone-events are
+// Mask starts or stops hiding the keys that a side presses from the other side and from the tap. Its telephone-events are
 // dropped, and the tap sees the key * instead. During a key, and 100 ms longer, G.711 speech becomes silence and
-// other speech is dropped, because a gateway may leave the tone in it. The zero value is off.
+// other speech is dropped, because a gateway may leave the tone in it. The zero value is off, as a
+// session starts. If it is put on during a key, what was relayed before has been heard; if it is lifted, that key stays
+// masked to its end.
 type Mask struct {
 	On bool `cbor:"1,keyasint,omitempty"`
 
 	// Always mutes the speech while the mask is on, for a side whose keys can't be told from it.
 	Always bool `cbor:"2,keyasint,omitempty"`
 
-	Events PayloadSet `cbor:"3,keyasint,omitzero"` // those of the side's payload types that are telephone-events
-	ULaw   PayloadSet `cbor:"4,keyasint,omitzero"`
-	ALaw   PayloadSet `cbor:"5,keyasint,omitzero"` // and those that are G.711
+	Events packet.PayloadSet `cbor:"3,keyasint,omitzero"` // those of the side's payload types that are telephone-events
+	ULaw   packet.PayloadSet `cbor:"4,keyasint,omitzero"`
+	ALaw   packet.PayloadSet `cbor:"5,keyasint,omitzero"` // and those that are G.711
 }
-
-// SetMask starts or stops masking the keys of a side. A session starts without a mask. If the mask is lifted during a
-// key, that key stays masked to its end. If it is put on during a key, what was relayed before has been heard.
-func (s *Session) SetMask(side Side, m Mask) { s.set(command{op: opMask, side: side, mask: &m}) }
 
 // masker masks the keys of a side. It is a value without clock or I/O, owned by the worker.
 type masker struct {
+	idle
 	config Mask
 	until  time.Duration // a key is pressed for that long, as far as is known
 	past   pastEvents    // that were masked
 }
 
-// hide masks keys in pkt. It reports whether the tap may see the packet, and whether to relay it.
-func (m *masker) hide(h packet.Header, pkt []byte, now time.Duration) (show, relay bool) {
+func (m *masker) packet(p *Packet) Verdict {
 	switch {
-	case m.config.Events.Has(h.PayloadType):
-		if m.concerns(h, pkt, now) {
-			m.press(h, pkt, now)
-			return true, false
+	case m.config.Events.Has(p.PayloadType):
+		if m.concerns(p.Header, p.Data, p.Now) {
+			m.press(p.Header, p.Data, p.Now)
+			return Masked
 		}
-	case m.config.On && m.config.Always, now < m.until:
-		return m.mute(h, pkt)
+	case m.config.On && m.config.Always, p.Now < m.until:
+		return m.mute(p.Header, p.Data)
 	}
-	return true, true
+	return Relay
 }
+
+// plain reports whether no key is being masked.
+func (m *masker) plain(now time.Duration) bool { return !m.config.On && now >= m.until }
+
+func (m *masker) pauses(now time.Duration) turns.Why {
+	if m.plain(now) {
+		return 0
+	}
+	return turns.Mask
+}
+
+// up are the repeated packets of keys that were masked.
+func (m *masker) up() packet.PayloadSet { return m.config.Events }
 
 // concerns reports whether to mask a telephone-event: every one while the mask is on, and afterwards the rest of a
 // key that was pressed before, its repeated packets and its further segments (RFC 4733 §2.5.1.3).
@@ -91,7 +93,7 @@ func (m *masker) press(h packet.Header, pkt []byte, now time.Duration) {
 	}
 }
 
-func (m *masker) mute(h packet.Header, pkt []byte) (show, relay bool) {
+func (m *masker) mute(h packet.Header, pkt []byte) Verdict {
 	var silence byte
 	switch {
 	case m.config.ULaw.Has(h.PayloadType):
@@ -99,22 +101,39 @@ func (m *masker) mute(h packet.Header, pkt []byte) (show, relay bool) {
 	case m.config.ALaw.Has(h.PayloadType):
 		silence = audio.ALaw.Silence()
 	default:
-		return false, false
+		return Hidden
 	}
 	payload := packet.Payload(pkt)
 	for i := range payload {
 		payload[i] = silence
 	}
-	return true, true
+	return Relay
 }
 
-func (r *relay) setMask(side Side, c Mask) {
-	ep := r.heard(side)
-	if ep.masker == nil {
+func (c Mask) apply(w *way, _ time.Duration) error {
+	if w.mask == nil {
 		if !c.On {
-			return
+			return nil
 		}
-		ep.masker = &masker{}
+		w.mask = &masker{}
+		w.arrange()
 	}
-	ep.masker.config = c
+	w.mask.config = c
+	return nil
+}
+
+// maskerState is what a hand-over tells of masked keys.
+type maskerState struct {
+	Until time.Duration    `cbor:"1,keyasint,omitempty"`
+	Past  []packet.EventID `cbor:"2,keyasint,omitempty"`
+}
+
+func (m *masker) save(st *State, c stream.Clock) {
+	st.Masker = &maskerState{Until: c.At(m.until), Past: m.past.all()}
+}
+
+func (m *masker) restore(st *State, c stream.Clock) {
+	if s := st.Masker; s != nil {
+		m.until, m.past = c.Until(s.Until, keyGap), pastOf(s.Past)
+	}
 }

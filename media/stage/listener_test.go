@@ -1,4 +1,4 @@
-package media
+package stage
 
 import (
 	"encoding/binary"
@@ -18,6 +18,13 @@ func heardBy(c TelephoneEvents) (*listener, *[]string) {
 	l := &listener{report: func(d byte, t time.Duration) { got = append(got, fmt.Sprintf("%c %v", d, t)) }}
 	l.set(c)
 	return l, &got
+}
+
+// expire attends to a listener that is due.
+func expire(l *listener, now time.Duration) {
+	if l.due() <= now {
+		l.attend(now)
+	}
 }
 
 func TestListener(t *testing.T) {
@@ -63,7 +70,7 @@ func TestListener(t *testing.T) {
 		l, got := heardBy(TelephoneEvents{On: true})
 		for _, s := range tt.steps {
 			if s.flags == "expire" {
-				l.expire(s.at)
+				expire(l, s.at)
 				continue
 			}
 			id, e := packet.EventID{SSRC: 1, Timestamp: s.ts, Code: s.code}, packet.Event{Code: s.code, Duration: s.units}
@@ -163,11 +170,11 @@ func FuzzListener(f *testing.F) {
 			code := steps[0] & 7 // no more events than are remembered
 			e := packet.Event{Code: code, End: steps[0]&0x80 != 0, Duration: binary.BigEndian.Uint16(steps)}
 			now += time.Duration(steps[1]) * 10 * time.Millisecond
-			l.expire(now)
+			expire(l, now)
 			l.follow(packet.EventID{Timestamp: uint32(code) << 20, Code: code}, e, steps[0]&0x40 != 0, now)
 			ended[code] = ended[code] || e.End
 		}
-		l.expire(now + time.Hour)
+		expire(l, now+time.Hour)
 		for code, n := range reported {
 			if n > 1 {
 				t.Errorf("event %d reported %d times", code, n)
