@@ -58,7 +58,7 @@ var layout = map[string]string{
 	"media/kernel":    "media/voice",
 	"media/latch":     "media/packet",
 	"media/packet":    "",
-	"media/stage":     "media/answerer media/audio media/packet media/stream media/voice media/voice/turns",
+	"media/stage":     "media/answerer media/audio media/kernel media/packet media/stream media/voice media/voice/turns",
 	"media/stream":    "media/kernel media/packet media/quality",
 	"media/quality":   "",
 	"config":          "config/template internal/local media/audio platform/twilio",

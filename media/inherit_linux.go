@@ -92,8 +92,8 @@ func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bo
 	ep.offload.since, ep.offload.in, ep.offload.had = now, in, state.Packets
 	ep.inherit(o, &state)
 	ep.offload.by = o
-	if t := r.talk; t != nil && !f.Listen {
-		t.miss(r)
+	if !f.Listen {
+		r.stages.Miss()
 	}
 	r.offloaded.Add(1)
 	return true

@@ -148,8 +148,8 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
 	ep.offload.seen, ep.offload.read = state, now
 	ep.offload.seen.Speech = nil
-	if t := ep.relay.talk; t != nil && !f.Listen {
-		t.miss(ep.relay)
+	if !f.Listen {
+		ep.relay.stages.Miss()
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		Lost:    func(error) { r.recall() },
 		Figures: ep.figures(ep.offload.times),
 	}
-	if f.Listen = ep.voice != nil && o.relay.Listens(); f.Listen {
+	if f.Listen = r.stages.Listens(ep.side) && o.relay.Listens(); f.Listen {
 		f.Events = kernel.PayloadTypes(r.party[ep.side].named.Events)
 	}
 	for i, c := range from.Rewrite.Payload {

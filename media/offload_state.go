@@ -1,8 +1,6 @@
 package media
 
 import (
-	"time"
-
 	"flowbridge/media/kernel"
 	"flowbridge/media/packet"
 )
@@ -15,20 +13,10 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 		Last:    ep.latch().Heard() + o.epoch,
 		Packets: c.RxPackets.Load(), Bytes: c.RxBytes.Load(), Sent: c.TxPackets.Load(), SentBytes: c.TxBytes.Load(),
 		WrongSource: d.WrongSource.Load(), WrongSSRC: d.WrongSSRC.Load(), Discarded: d.Discarded.Load(),
-		Speech: ep.speech(o.epoch),
+		Speech: ep.relay.stages.Speech(ep.side, o.epoch),
 	}
 	ep.stream.ToKernel(&k, o.epoch)
 	return k
-}
-
-// speech is what is heard of ep's side, for the kernel to go on with; nil: nothing is.
-func (ep *endpoint) speech(epoch time.Duration) *kernel.Speech {
-	if ep.rtpState == nil || ep.voice == nil {
-		return nil
-	}
-	s := &kernel.Speech{Detector: ep.voice.Detector, Told: ep.voice.told}
-	s.Shift(epoch)
-	return s
 }
 
 // takeOver adds what the kernel has counted since it was read last, and makes its stream ep's.
@@ -56,9 +44,13 @@ func (ep *endpoint) takeOver(k *kernel.State) {
 		heard.Last.Store(int64(last))
 		heard.keep(&ep.stream, packet.Header{SSRC: k.SSRC, PayloadType: k.LastPayloadType})
 	}
-	if t := ep.relay.talk; t != nil {
-		t.overhear(ep, k)
-	}
+	ep.overhear(k)
 	*was, ep.offload.read = *k, k.At-ep.offload.by.epoch
 	was.Speech = nil // it is the kernel package's
+}
+
+// overhear has the stages know what the kernel has heard.
+func (ep *endpoint) overhear(k *kernel.State) {
+	epoch := ep.offload.by.epoch
+	ep.relay.stages.Overhear(ep.side, k.Speech, k.At-epoch, ep.offload.read, epoch)
 }

@@ -33,7 +33,6 @@ type relay struct {
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
 	stages   stage.Stages
-	talk     *talk // nil: the conversation is not followed
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
@@ -102,8 +101,7 @@ type rtpState struct {
 	stream  stream.Stream
 	outlet  stream.Outlet
 	offload offload
-	refused *refused  // nil before the first refused packet
-	voice   *detector // nil without relay.talk
+	refused *refused // nil before the first refused packet
 }
 
 // init makes a relay of a zero one.
@@ -127,7 +125,6 @@ func (r *relay) heard(side Side) *endpoint {
 	ep := &r.endpoint[side][RTP]
 	if ep.rtpState == nil {
 		ep.rtpState = &rtpState{stream: stream.Stream{Rate: int64(r.party[side].named.ClockRate)}}
-		r.listen(ep)
 	}
 	return ep
 }
@@ -199,6 +196,7 @@ func (r *relay) describe(side Side, p *Peer, now time.Duration) error {
 		r.ledger.codec[side].Store(quality.ImpairmentOf(p.Codec))
 	}
 	r.resumed(held, excused, moved, now)
+	r.stages.Held = r.excused() || !r.complete()
 	return r.route()
 }
 

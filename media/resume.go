@@ -60,7 +60,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	s.resume(&st)
 	s.inherit()
 	if s.relay.enter() {
-		s.relay.catchUp(st.Exact, e.now())
+		s.relay.stages.CatchUp(st.Exact, e.now())
 		s.relay.leave()
 	}
 	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
@@ -140,7 +140,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 	if !st.Exact {
 		r.hearing.last, r.hearing.since = c.Now, c.Now
 	}
-	r.resumeTalk(st, c)
+	r.stages.RestoreTalk(st.Talk, c)
 	for i := range st.Sides {
 		s, p := &st.Sides[i], &r.party[i]
 		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early
@@ -166,6 +166,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 			r.ledger.codec[i].Store(quality.ImpairmentOf(s.Peer.Codec))
 		}
 	}
+	r.stages.Held = r.excused() || !r.complete()
 }
 
 // resume describes the party, and locks its latch again: a stranger must not take the place of a source that was not

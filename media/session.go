@@ -165,7 +165,7 @@ func (s *Session) Close() Stats {
 		e.forget(s)
 		if s.relay.enter() { // what is read later is not changed any more
 			s.relay.reclaim() // with what the kernel has heard
-			s.relay.talk.ends(&s.relay, e.now())
+			s.relay.stages.End(e.now())
 			s.relay.leave()
 		}
 		s.relay.end()

@@ -8,6 +8,7 @@ import (
 	"flowbridge/media/packet"
 	"flowbridge/media/stage"
 	"flowbridge/media/stream"
+	"flowbridge/media/voice/turns"
 )
 
 // What orders to a session's stages say.
@@ -21,6 +22,7 @@ type (
 	Play            = stage.Play
 	Tap             = stage.Tap
 	Tapped          = stage.Tapped
+	Conversation    = stage.Conversation
 )
 
 // The sides of a session, and the kinds of a flow.
@@ -79,6 +81,74 @@ func (s *Session) DetectAnswer(side Side, l answerer.Limits) {
 	s.tell(command{op: opOrder, side: side, order: stage.Detect(l)})
 }
 
+// Follow has the conversation measured from the first call on.
+func (s *Session) Follow(c Conversation) { s.set(command{op: opOrder, order: c}) }
+
+// Interrupt says that the line carries no conversation of the caller with the agent, or does again.
+func (s *Session) Interrupt(on bool) { s.set(command{op: opOrder, order: stage.Interrupt(on)}) }
+
+// Talk returns what the conversation was like so far; nil: it is not followed. After Close it returns what it was like.
+func (s *Session) Talk() *turns.Figures {
+	r := &s.relay
+	if r.enter() {
+		defer r.leave()
+		r.refresh(anyAge)
+		r.stages.Look(s.engine.now())
+	} // else nobody changes it any more
+	return r.stages.Figures()
+}
+
+// AgentWaited returns for how long the caller has been waiting for the agent to say something; 0: it does not, or that
+// is not known.
+func (s *Session) AgentWaited() time.Duration {
+	r := &s.relay
+	if !r.enter() {
+		return 0
+	}
+	defer r.leave()
+	r.refresh(atOnce)
+	now := s.engine.now()
+	if !r.stages.Look(now) {
+		return 0
+	}
+	return r.stages.Waiting(now)
+}
+
+// Speaking returns who speaks now, by turns.Party; false for both where the conversation is not followed.
+func (s *Session) Speaking() (now [2]bool) {
+	r := &s.relay
+	if !r.enter() {
+		return now
+	}
+	defer r.leave()
+	r.refresh(anyAge)
+	if r.stages.Look(s.engine.now()) {
+		now = r.stages.Speaking()
+	}
+	return now
+}
+
+// Speech returns when the call was answered and what both parties said since, by turns.Party, to be shown. ok is false
+// if the conversation is not followed, or not measured.
+func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
+	r := &s.relay
+	if r.enter() {
+		defer r.leave()
+	}
+	at, said, ok := r.stages.Said()
+	if !ok {
+		return answered, said, false
+	}
+	return s.engine.epoch.Add(at), said, true
+}
+
+// tick lets the stages know that time has passed.
+func (r *relay) tick(now time.Duration) {
+	if r.stages.Tick(now) {
+		r.outdated()
+	}
+}
+
 // What the stages of a session act on, as stage.Session says.
 var _ stage.Session = (*relay)(nil)
 
@@ -92,8 +162,15 @@ func (r *relay) Scratch() []byte                 { return r.worker.own[:] }
 func (r *relay) Receives(from Side) bool         { return r.endpoint[from][RTP].dest.size > 0 }
 func (r *relay) Shifted()                        { _ = r.route() }
 func (r *relay) Arm(from Side)                   { r.worker.arm(&r.endpoint[from][RTP]) }
-func (r *relay) Paused(now time.Duration)        { r.line(now) }
-func (r *relay) Dialed(from Side)                { r.ledger.flow[from][RTP].ofRTP().Digits.Add(1) }
+func (r *relay) Away(from Side) (read time.Duration, away bool) {
+	ep := &r.endpoint[from][RTP]
+	if ep.rtpState == nil || ep.offload.by == nil {
+		return 0, false
+	}
+	return ep.offload.read, true
+}
+
+func (r *relay) Dialed(from Side) { r.ledger.flow[from][RTP].ofRTP().Digits.Add(1) }
 
 func (r *relay) Pressed(by Side, digit byte, d time.Duration) {
 	r.post(EventDigit{Side: by, Digit: digit, Duration: d})

@@ -138,8 +138,6 @@ func (k *talker) detects(side Side, l answerer.Limits) {
 	k.order(command{op: opOrder, side: side, order: stage.Detect(l)})
 }
 
-func (k *talker) utterances(side Side) uint64 { return k.r.endpoint[side][RTP].voice.told }
-
 func (l *line) hears(c TelephoneEvents) { l.gives(l.r, SideA, c) }
 
 func (l *line) presses(digit byte) {

@@ -27,7 +27,7 @@ type SessionState struct {
 	Paused bool `cbor:"8,keyasint,omitempty"`
 
 	// Talk is the conversation; nil: it is not followed.
-	Talk *talkState `cbor:"9,keyasint,omitempty"`
+	Talk *stage.TalkState `cbor:"9,keyasint,omitempty"`
 
 	// Died is when the process ended whose state this is, or a little before; 0: not known. It is not kept.
 	Died time.Duration `cbor:"-"`

@@ -26,14 +26,7 @@ func (s *Session) State() SessionState {
 // noted takes note of a state, and reserves the packet numbers that it will tell.
 func (r *relay) noted() {
 	r.note.kept, r.note.asked, r.note.paused, r.note.again = true, false, false, 0
-	if r.talk != nil {
-		r.talk.changed = false
-		for side := range r.endpoint {
-			if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
-				ep.voice.noted = ep.voice.told
-			}
-		}
-	}
+	r.stages.Noted()
 	for side := range r.secure {
 		for _, s := range []*sealer{r.secure[side].out, r.secure[side].earlier} {
 			if s != nil {
@@ -100,7 +93,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 			s.RTPCount.Refused = *refused
 		}
 	}
-	st.Talk = r.talk.state(r, st.At-epoch, epoch)
+	st.Talk = r.stages.SaveTalk(stream.Clock{Now: st.At - epoch, Epoch: epoch})
 	r.keys(st, at)
 }
 

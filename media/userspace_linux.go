@@ -96,10 +96,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 	ep.relay.confirmedBy(ep.side, src)
 	w.account(ep, header, len(pkt))
-	if t := ep.relay.talk; t != nil {
-		t.hear(ep, header, pkt, w.now)
+	w.inbound = stage.Packet{
+		Header: header, Data: pkt, Now: w.now, Source: src, Key: ep.relay.party[ep.side].named.Events.Has(header.PayloadType),
 	}
-	w.inbound = stage.Packet{Header: header, Data: pkt, Now: w.now, Source: src}
 	if v := ep.relay.stages.Packet(ep.side, &w.inbound); v != stage.Relay {
 		ep.count.stopped(v)
 		return

@@ -77,8 +77,6 @@ const (
 	opOrder
 	opPayloads
 	opStart
-	opFollow
-	opInterrupt
 	opDatagrams
 	opSockets
 	opClose // and behind it what is not about an open session
@@ -102,8 +100,6 @@ type command struct {
 	keys      *Crypto // of crypto
 	order     stage.Order
 	payloads  *[maxPayloadChanges]PayloadChange
-	follow    *Conversation
-	on        bool // of opInterrupt
 	sockets   *socketChange
 	datagrams *Datagrams
 	datagram  []byte
@@ -278,7 +274,7 @@ func (w *worker) lookForSilence() {
 				w.silent = append(w.silent, r)
 			}
 			r.checkOneWay(w.now)
-			r.checkTalk(w.now)
+			r.tick(w.now)
 			r.leave()
 		}
 	}
@@ -331,7 +327,7 @@ func (w *worker) perform(c command) error {
 	case opSync: // it was its turn
 	default:
 		err := w.change(c)
-		c.relay.line(w.now)
+		c.relay.stages.Line(w.now)
 		return err
 	}
 	return nil
@@ -357,12 +353,6 @@ func (w *worker) change(c command) error {
 		return c.relay.stages.Order(c.side, c.order, w.now)
 	case opStart:
 		c.relay.start(w.now)
-	case opFollow:
-		c.relay.follow(*c.follow, w.now)
-	case opInterrupt:
-		if t := c.relay.talk; t != nil {
-			t.interrupted = c.on
-		}
 	case opDatagrams:
 		w.orderDatagrams(c)
 	case opSockets:

@@ -6,7 +6,8 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// Order is what a stage is told to do: a Mask, TelephoneEvents, a Digit, a Play or Stop, a Detect, or a Tapping.
+// Order is what a stage is told to do: a Mask, TelephoneEvents, a Digit, a Play or Stop, a Detect,
+// a Tapping, a Conversation, or an Interrupt.
 type Order interface {
 	apply(w *way, now time.Duration) error
 }

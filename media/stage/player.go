@@ -197,7 +197,7 @@ func (p *player) attend(now time.Duration) {
 		if !dials {
 			w.out.Begin(w.in, now)
 		}
-		w.session.Paused(now)
+		w.both.Line(now)
 	}
 	if dials {
 		p.next, p.frames = d.next, 0

@@ -62,6 +62,7 @@ type Packet struct {
 	Data   []byte // RTP, which stages may change, or RTCP
 	Now    time.Duration
 	Source netip.AddrPort // that it came from
+	Key    bool           // of a payload type that the side has for keys
 	Port   Kind           // of the socket that it came to
 }
 
@@ -95,16 +96,19 @@ type Session interface {
 	// Arm says that the stages of a side may be due earlier than before.
 	Arm(from Side)
 
-	// Paused says that the line may carry a conversation now, or none any more.
-	Paused(now time.Duration)
+	// Away reports whether the kernel has the stream from a side, and when it was asked about it last.
+	Away(from Side) (read time.Duration, away bool)
 
 	Reports
 }
 
 // Stages are those of both sides of a session.
 type Stages struct {
+	Held bool // a side wants no media, or there is nobody yet
+
 	session Session
 	ways    [2]*way // nil before the first order to a side
+	talk    *talk   // nil: the conversation is not followed
 }
 
 // way is what stands in the way of a side's packets.
@@ -115,6 +119,7 @@ type way struct {
 	in      *stream.Stream
 	out     *stream.Outlet
 
+	ear      *ear
 	answer   *answer
 	mask     *masker
 	tap      *tapper
@@ -122,7 +127,7 @@ type way struct {
 	dialer   *dialer
 	player   *player
 
-	all   [6]stage // those that there are, in order
+	all   [7]stage // those that there are, in order
 	count int
 }
 
@@ -135,6 +140,7 @@ func (w *way) arrange() {
 			w.count++
 		}
 	}
+	add(w.ear != nil, w.ear)
 	add(w.answer != nil, w.answer)
 	add(w.mask != nil, w.mask)
 	add(w.tap != nil, w.tap)
@@ -144,7 +150,7 @@ func (w *way) arrange() {
 }
 
 // Init makes the stages of a session.
-func (s *Stages) Init(of Session) { s.session = of }
+func (s *Stages) Init(of Session) { s.session, s.Held = of, true }
 
 // at has the way of a side, from now on.
 func (s *Stages) at(side Side) *way {
@@ -268,7 +274,7 @@ func (w *way) quiet(now time.Duration) {
 		w.out.End(w.in, now)
 		w.session.Shifted()
 	}
-	w.session.Paused(now)
+	w.both.Line(now)
 }
 
 // Save writes what a hand-over tells of the stages of a side.
