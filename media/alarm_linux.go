@@ -2,7 +2,8 @@ package media
 
 import "time"
 
-// Alarms are for what stages do without a packet. Only such endpoints are armed. Without an alarm the check costs one comparison per turn.
+// Alarms are for what stages do without a packet. Only such endpoints are armed. Without an alarm the check costs one
+// comparison per turn.
 
 // due is when the stages must be attended to for the endpoint.
 func (ep *endpoint) due() time.Duration { return ep.relay.stages.Due(ep.side) }

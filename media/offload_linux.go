@@ -165,7 +165,8 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	r, other := ep.relay, ep.side.Other()
 	switch {
 	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, !ep.latch().Steady(now),
-		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.Steady(), !ep.outlet.Steady(now), !r.stages.Plain(ep.side, now):
+		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.Steady(), !ep.outlet.Steady(now),
+		!r.stages.Plain(ep.side, now):
 		return false
 	}
 	for _, c := range ep.flow.Rewrite.Payload {

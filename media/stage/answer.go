@@ -9,8 +9,8 @@ import (
 	"flowbridge/media/voice"
 )
 
-// Detect finds out who has answered a side, from now on. A second one starts again. Another process does not continue it,
-// and reports nothing.
+// Detect finds out who has answered a side, from now on. A second one starts again. Another process does not
+// continue it, and reports nothing.
 type Detect answerer.Limits
 
 // answer finds out who has answered.

@@ -36,8 +36,7 @@ type TelephoneEvents struct {
 type listener struct {
 	idle
 	config TelephoneEvents
-	report func(digit byte, duration time.Duration)
-	arm    func()
+	way    *way
 
 	listening bool           // an event is going on
 	current   packet.EventID // it, or its segment
@@ -70,7 +69,7 @@ func (l *listener) packet(p *Packet) Verdict {
 		id.Code = e.Code
 		l.follow(id, e, packet.Marker(p.Data), p.Now)
 		_, ok = e.Digit()
-		l.arm()
+		l.way.session.Arm(l.way.side)
 	} else {
 		ok = true // who diverts digits wants no nonsense relayed
 	}
@@ -121,7 +120,7 @@ func (l *listener) finish(now time.Duration) {
 		l.second, l.reported = now, 0
 	}
 	if l.reported++; l.reported <= digitsPerSecond {
-		l.report(digit, stream.Span(l.earlier+uint64(l.duration), l.config.ClockRate))
+		l.way.session.Pressed(l.way.side, digit, stream.Span(l.earlier+uint64(l.duration), l.config.ClockRate))
 	}
 }
 
@@ -146,10 +145,7 @@ func (l *listener) up() (types packet.PayloadSet) {
 
 func (c TelephoneEvents) apply(w *way, _ time.Duration) error {
 	if w.listener == nil {
-		w.listener = &listener{
-			report: func(digit byte, d time.Duration) { w.session.Pressed(w.side, digit, d) },
-			arm:    func() { w.session.Arm(w.side) },
-		}
+		w.listener = &listener{way: w}
 		w.arrange()
 	}
 	w.listener.set(c)

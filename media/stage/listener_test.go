@@ -12,10 +12,18 @@ import (
 	"flowbridge/media/packet"
 )
 
+// owner is told of keys.
+type owner struct {
+	Session
+	pressed func(digit byte, d time.Duration)
+}
+
+func (o owner) Pressed(_ Side, digit byte, d time.Duration) { o.pressed(digit, d) }
+
 // heardBy returns a listener and what it reports.
 func heardBy(c TelephoneEvents) (*listener, *[]string) {
 	var got []string
-	l := &listener{report: func(d byte, t time.Duration) { got = append(got, fmt.Sprintf("%c %v", d, t)) }}
+	l := &listener{way: &way{session: owner{pressed: func(d byte, t time.Duration) { got = append(got, fmt.Sprintf("%c %v", d, t)) }}}}
 	l.set(c)
 	return l, &got
 }
@@ -163,7 +171,7 @@ func FuzzListener(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		reported, ended := map[uint8]int{}, map[uint8]bool{}
 		l := &listener{}
-		l.report = func(byte, time.Duration) { reported[l.current.Code]++ }
+		l.way = &way{session: owner{pressed: func(byte, time.Duration) { reported[l.current.Code]++ }}}
 		l.set(TelephoneEvents{On: true})
 		var now time.Duration
 		for ; len(steps) >= 2; steps = steps[2:] {

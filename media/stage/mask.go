@@ -22,8 +22,8 @@ const (
 	maskCode = 10
 )
 
-// Mask starts or stops hiding the keys that a side presses from the other side and from the tap. Its telephone-events are
-// dropped, and the tap sees the key * instead. During a key, and 100 ms longer, G.711 speech becomes silence and
+// Mask starts or stops hiding the keys that a side presses from the other side and from the tap. Its telephone-events
+// are dropped, and the tap sees the key * instead. During a key, and 100 ms longer, G.711 speech becomes silence and
 // other speech is dropped, because a gateway may leave the tone in it. The zero value is off, as a
 // session starts. If it is put on during a key, what was relayed before has been heard; if it is lifted, that key stays
 // masked to its end.

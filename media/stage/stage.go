@@ -78,8 +78,8 @@ const (
 	Replaced         // packets of our own are sent in its place
 )
 
-// Session is what stages act on. Its sides are those that send: what stages send to a side goes into the stream from the
-// other one.
+// Session is what stages act on. Its sides are those that send: what stages send to a side goes into the stream from
+// the other one.
 type Session interface {
 	Stream(from Side) (*stream.Stream, *stream.Outlet)
 

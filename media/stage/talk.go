@@ -131,8 +131,8 @@ func (s *Stages) Miss() {
 	}
 }
 
-// Speech is what is heard of a side, for the kernel to go on with; nil: nothing is. epoch is of our times, by the kernel's
-// clock.
+// Speech is what is heard of a side, for the kernel to go on with; nil: nothing is. epoch is of our times, by the
+// kernel's clock.
 func (s *Stages) Speech(from Side, epoch time.Duration) *kernel.Speech {
 	e := s.heard(from)
 	if e == nil {
@@ -282,7 +282,7 @@ func (s *Stages) SaveTalk(c stream.Clock) *TalkState {
 	return st
 }
 
-// RestoreTalk goes on with a conversation; CatchUp follows. A state that makes no sense costs the figures, not the call.
+// RestoreTalk goes on with a conversation; CatchUp follows. A state that makes no sense costs the figures alone.
 func (s *Stages) RestoreTalk(st *TalkState, c stream.Clock) {
 	if st == nil {
 		return

@@ -8,8 +8,8 @@ import (
 // Tap is given the packets that a session accepts, for a recording.
 type Tap interface {
 	// Packet is called for each accepted packet of RTP and RTCP, in order of arrival, before it is rewritten. Masked keys
-	// are masked in it. The caller is an engine goroutine that also carries other calls' media: Packet must not block, must
-	// copy what it keeps of Data, and must not call the session.
+	// are masked in it. The caller is an engine goroutine that also carries other calls' media: Packet must not block,
+	// must copy what it keeps of Data, and must not call the session.
 	Packet(p Tapped)
 }
 

@@ -100,7 +100,8 @@ func (s *Stream) Restore(st *State, exact bool, c Clock) {
 	}
 }
 
-// Restore goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no break.
+// Restore goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no
+// break.
 // If something else follows, that begins behind all that can have been sent meanwhile.
 func (o *Outlet) Restore(st *OutletState, exact bool, c Clock) {
 	*o = Outlet{
