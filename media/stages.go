@@ -11,8 +11,8 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// What orders to a session's stages say.
 type (
+	// Side and what follows are what orders to a session's stages say.
 	Side            = stage.Side
 	Kind            = stage.Kind
 	PayloadSet      = packet.PayloadSet

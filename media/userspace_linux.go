@@ -228,7 +228,7 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	heard.keep(&ep.stream, h)
 }
 
-// blend reports whether to relay a packet: it may come too late, behind our own. It brings the rewrite up to date first.
+// blend reports whether to relay a packet: it may come too late, behind our own. The rewrite is up to date then.
 func (w *worker) blend(ep *endpoint, h packet.Header, pkt []byte) bool {
 	if h.SSRC != ep.latch().SSRC() {
 		ep.outlet.Fold(h, pkt, &ep.stream, w.now)

@@ -19,14 +19,13 @@ type answer struct {
 	detector *answerer.Detector // nil: it has nothing more to say
 }
 
-func (c Detect) apply(w *way, now time.Duration) error {
+func (c Detect) apply(w *way, now time.Duration) {
 	if w.answer == nil {
 		w.answer = &answer{}
 		w.arrange()
 	}
 	w.answer.detector = answerer.New(answerer.Limits(c), now, func(a answerer.Answer) { w.session.Answered(w.side, a) },
 		func(b answerer.Beep) { w.session.Beeped(w.side, b) })
-	return nil
 }
 
 func (a *answer) packet(p *Packet) Verdict {

@@ -152,8 +152,10 @@ func (d *dialer) plain(time.Duration) bool          { return d.next == stream.Ne
 func (d *dialer) speaks() bool                      { return d.dialing }
 func (d *dialer) silence(_ bool, now time.Duration) { d.drop(now) }
 
-func (c Digit) apply(w *way, now time.Duration) error {
-	t, err := c.tone()
+func (d Digit) apply(w *way, now time.Duration) { _ = d.press(w, now) }
+
+func (d Digit) press(w *way, now time.Duration) error {
+	t, err := d.tone()
 	switch {
 	case err != nil:
 		return err

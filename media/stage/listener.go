@@ -143,13 +143,12 @@ func (l *listener) up() (types packet.PayloadSet) {
 	return types
 }
 
-func (c TelephoneEvents) apply(w *way, _ time.Duration) error {
+func (c TelephoneEvents) apply(w *way, _ time.Duration) {
 	if w.listener == nil {
 		w.listener = &listener{way: w}
 		w.arrange()
 	}
 	w.listener.set(c)
-	return nil
 }
 
 // listenerState is what a hand-over tells of keys that the side presses.

@@ -110,16 +110,15 @@ func (m *masker) mute(h packet.Header, pkt []byte) Verdict {
 	return Relay
 }
 
-func (c Mask) apply(w *way, _ time.Duration) error {
+func (c Mask) apply(w *way, _ time.Duration) {
 	if w.mask == nil {
 		if !c.On {
-			return nil
+			return
 		}
 		w.mask = &masker{}
 		w.arrange()
 	}
 	w.mask.config = c
-	return nil
 }
 
 // maskerState is what a hand-over tells of masked keys.

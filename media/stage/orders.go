@@ -9,7 +9,7 @@ import (
 // Order is what a stage is told to do: a Mask, TelephoneEvents, a Digit, a Play or Stop, a Detect,
 // a Tapping, a Conversation, or an Interrupt.
 type Order interface {
-	apply(w *way, now time.Duration) error
+	apply(w *way, now time.Duration)
 }
 
 // Reports are told what stages find out.

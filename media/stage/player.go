@@ -147,7 +147,7 @@ func (p *player) silence(moved bool, _ time.Duration) {
 	}
 }
 
-func (c Play) apply(w *way, now time.Duration) error {
+func (c Play) apply(w *way, now time.Duration) {
 	if w.player == nil {
 		w.player = &player{way: w, next: stream.Never}
 		w.arrange()
@@ -157,18 +157,16 @@ func (c Play) apply(w *way, now time.Duration) error {
 	}
 	w.player.start(c, now)
 	w.quiet(now) // where one that took the place of speech is followed by one that does not
-	return nil
 }
 
 // Stop ends the sound, and the relayed stream goes on.
 type Stop struct{}
 
-func (Stop) apply(w *way, now time.Duration) error {
+func (Stop) apply(w *way, now time.Duration) {
 	if p := w.player; p != nil && p.playing {
 		p.stop()
 		w.quiet(now)
 	}
-	return nil
 }
 
 // packet pauses a sound that yields.

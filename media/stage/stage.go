@@ -170,8 +170,15 @@ func (s *Stages) stages(from Side) []stage {
 	return nil
 }
 
-// Order carries an order out that concerns the packets of a side.
-func (s *Stages) Order(from Side, o Order, now time.Duration) error { return o.apply(s.at(from), now) }
+// Order carries an order out that concerns the packets of a side. Only a Digit can be refused.
+func (s *Stages) Order(from Side, o Order, now time.Duration) error {
+	w := s.at(from)
+	if d, ok := o.(Digit); ok {
+		return d.press(w, now)
+	}
+	o.apply(w, now)
+	return nil
+}
 
 // Packet gives the stages of a side an RTP packet of it, and returns what becomes of it.
 func (s *Stages) Packet(from Side, p *Packet) Verdict {
@@ -288,8 +295,8 @@ func (s *Stages) Save(from Side, st *State, c stream.Clock) {
 func (s *Stages) Restore(from Side, st *State, exact bool, c stream.Clock) {
 	if set := &st.Settings; set.Events.On || set.Mask.On || exact && st.Dialer != nil {
 		w := s.at(from)
-		_ = set.Events.apply(w, c.Now) // as the next one, it can't fail
-		_ = set.Mask.apply(w, c.Now)
+		set.Events.apply(w, c.Now)
+		set.Mask.apply(w, c.Now)
 		if exact && st.Dialer != nil {
 			w.dialer = &dialer{way: w, next: stream.Never}
 			w.arrange()

@@ -60,13 +60,12 @@ const talkNoted = 20 * time.Second
 // states.
 const talkNotedMuch = 3 * time.Second
 
-func (c Conversation) apply(w *way, now time.Duration) error {
+func (c Conversation) apply(w *way, now time.Duration) {
 	s := w.both
 	if s.talk == nil {
 		s.talk = &talk{answered: now, turns: *turns.New(now), noted: now}
 	}
 	s.follow(c)
-	return nil
 }
 
 func (s *Stages) follow(c Conversation) {
@@ -79,11 +78,10 @@ func (s *Stages) follow(c Conversation) {
 	}
 }
 
-func (on Interrupt) apply(w *way, _ time.Duration) error {
+func (on Interrupt) apply(w *way, _ time.Duration) {
 	if t := w.both.talk; t != nil {
 		t.interrupted = bool(on)
 	}
-	return nil
 }
 
 // heard is what is heard of a side; nil: the conversation is not followed, or the kernel relays and does not listen.
@@ -113,7 +111,7 @@ func (e *ear) packet(p *Packet) Verdict {
 	if p.Key {
 		is.Content = voice.Keys
 	}
-	if heard, ok := e.Detector.Packet(is); ok {
+	if heard, ok := e.Packet(is); ok {
 		e.told++
 		t.turns.Hear(t.party(e.way.side), heard)
 		t.changed = true

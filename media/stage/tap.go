@@ -37,7 +37,7 @@ type tapper struct {
 	side Side
 }
 
-func (c Tapping) apply(w *way, _ time.Duration) error {
+func (c Tapping) apply(w *way, _ time.Duration) {
 	for side := range w.both.ways {
 		if w := w.both.at(Side(side)); w.tap == nil {
 			w.tap = &tapper{Tapping: c, side: w.side}
@@ -46,7 +46,6 @@ func (c Tapping) apply(w *way, _ time.Duration) error {
 			w.tap.Tapping = c
 		}
 	}
-	return nil
 }
 
 func (t *tapper) packet(p *Packet) Verdict {

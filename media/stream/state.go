@@ -59,6 +59,7 @@ type OutletState struct {
 	Blind     bool          `cbor:"15,keyasint,omitempty"`
 }
 
+// Save writes what is known of the stream.
 func (s *Stream) Save(st *State, c Clock) {
 	*st = State{
 		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
@@ -85,6 +86,7 @@ func (o *Outlet) Save(st *OutletState, s *Stream, exact bool, c Clock) {
 	st.Sequence, st.Timestamp, st.SentAt = last.seq, last.timestamp, c.At(last.at)
 }
 
+// Restore goes on with a stream.
 func (s *Stream) Restore(st *State, exact bool, c Clock) {
 	rate := s.Rate
 	*s = Stream{

@@ -214,6 +214,7 @@ func (s *Stream) time(h packet.Header, now time.Duration) {
 	s.jitterMax = max(s.jitterMax, s.jitter)
 }
 
+// Clock is the rate of the timestamps in Hz.
 func (s *Stream) Clock() int64 {
 	if s.Rate == 0 {
 		return DefaultRate
