@@ -11,19 +11,35 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-type (
-	// Side and what follows are what orders to a session's stages say.
-	Side            = stage.Side
-	Kind            = stage.Kind
-	PayloadSet      = packet.PayloadSet
-	TelephoneEvents = stage.TelephoneEvents
-	Mask            = stage.Mask
-	Digit           = stage.Digit
-	Play            = stage.Play
-	Tap             = stage.Tap
-	Tapped          = stage.Tapped
-	Conversation    = stage.Conversation
-)
+// Side is one of the two sides of a session.
+type Side = stage.Side
+
+// Kind tells RTP from RTCP.
+type Kind = stage.Kind
+
+// PayloadSet is a set of RTP payload types.
+type PayloadSet = packet.PayloadSet
+
+// TelephoneEvents is an order of Session.SetTelephoneEvents.
+type TelephoneEvents = stage.TelephoneEvents
+
+// Mask is an order of Session.SetMask.
+type Mask = stage.Mask
+
+// Digit is an order of Session.SendDigit.
+type Digit = stage.Digit
+
+// Play is an order of Session.Play.
+type Play = stage.Play
+
+// Tap is what Session.SetTap wants.
+type Tap = stage.Tap
+
+// Tapped is a packet for a Tap.
+type Tapped = stage.Tapped
+
+// Conversation is an order of Session.Follow.
+type Conversation = stage.Conversation
 
 // The sides of a session, and the kinds of a flow.
 const (
