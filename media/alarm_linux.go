@@ -2,26 +2,11 @@ package media
 
 import "time"
 
-// Alarms are for what must happen without a packet: a digit or a sound is being sent, the end of an event is
-// missing, or silence answers. Only such endpoints are armed. Without an alarm the check costs one comparison per turn.
+// Alarms are for what stages do without a packet. Only such endpoints are armed. Without an alarm the check costs one
+// comparison per turn.
 
-// due is when attend must be called for the endpoint.
-func (ep *endpoint) due() time.Duration {
-	due := never
-	if ep.listener != nil {
-		due = ep.listener.due()
-	}
-	if ep.dialer != nil {
-		due = min(due, ep.dialer.next)
-	}
-	if ep.player != nil {
-		due = min(due, ep.player.next)
-	}
-	if ep.answerer != nil {
-		due = min(due, ep.answerer.Due())
-	}
-	return due
-}
+// due is when the stages must be attended to for the endpoint.
+func (ep *endpoint) due() time.Duration { return ep.relay.stages.Due(ep.side) }
 
 // arm schedules an endpoint. It is called whenever the endpoint may be due earlier than before. ring notices when it
 // is due later.
@@ -46,7 +31,7 @@ func (w *worker) ring() {
 			continue
 		}
 		if ep.due() <= w.now {
-			w.attend(ep)
+			ep.relay.stages.Attend(ep.side, w.now)
 		}
 		if due := ep.due(); due != never {
 			w.alarm = min(w.alarm, due)
@@ -58,20 +43,4 @@ func (w *worker) ring() {
 	}
 	clear(w.armed[len(rest):])
 	w.armed = rest
-}
-
-func (w *worker) attend(ep *endpoint) {
-	if ep.listener != nil {
-		ep.listener.expire(w.now)
-	}
-	if ep.dialer != nil && ep.dialer.next <= w.now {
-		w.dial(ep)
-	}
-	if ep.player != nil && ep.player.playing && ep.player.next <= w.now {
-		w.sound(ep)
-	}
-	if ep.answerer != nil && ep.answerer.Due() <= w.now {
-		ep.answerer.Look(w.now)
-		ep.detected()
-	}
 }

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/stage"
+	"flowbridge/media/stream"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -59,6 +62,12 @@ func newBench(tb testing.TB, sessions int) *bench {
 		b.relays = append(b.relays, r)
 	}
 	return b
+}
+
+// gives has the worker carry out an order to a side's stages.
+func (b *bench) gives(r *relay, side Side, o stage.Order) {
+	b.tb.Helper()
+	must(b.tb, b.w.perform(command{op: opOrder, relay: r, side: side, order: o}))
 }
 
 // offer sends one packet to each session.
@@ -116,9 +125,9 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	b.offer(b.from)
 	b.carry() // the lock allocates
 	b.collect()
-	for name, rewrite := range map[string]rewrite{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
+	for name, shift := range map[string]stream.Shift{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
 		for _, r := range b.relays {
-			r.endpoint[SideA][RTP].outlet.shift = rewrite
+			r.endpoint[SideA][RTP].outlet.Shift = shift
 			must(t, r.route())
 		}
 		if n := allocations(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
@@ -126,11 +135,10 @@ func TestRelayAllocatesNothing(t *testing.T) {
 		}
 	}
 	for _, r := range b.relays { // read, and shifted by a digit that was sent
-		r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 0, Divert: false})
-		t, _ := Digit{Digit: '1', PayloadType: 101}.tone()
-		must(b.tb, b.w.perform(command{op: opDigit, relay: r, side: SideB, tone: t}))
-		r.endpoint[SideA][RTP].dialer.drop(0)
-		r.endpoint[SideA][RTP].outlet.shift.SeqOffset = 8
+		b.gives(r, SideA, TelephoneEvents{On: true, PayloadType: 0, Divert: false})
+		b.gives(r, SideA, Digit{Digit: '1', PayloadType: 101})
+		r.stages.Silence(SideA, false, 0)
+		r.endpoint[SideA][RTP].outlet.Shift.SeqOffset = 8
 	}
 	b.offer(b.from)
 	b.carry() // the alarm's list allocates

@@ -35,7 +35,7 @@ func (ep *endpoint) withholds(n int) bool {
 	if p.unconfirmed = min(p.unconfirmed+int32(n), unconfirmedBound+1); p.unconfirmed <= unconfirmedBound {
 		return false
 	}
-	if !ep.speaks() { // it is relayed
+	if !ep.relay.stages.Speaks(ep.side) { // it is relayed
 		ep.count.dropped().Unconfirmed.Add(1)
 	}
 	if !p.withheld {

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/srtp/v3"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 const (
@@ -304,7 +305,7 @@ func (n *numbers) place(seq uint16) (uint64, bool) {
 	case ok && n.fresh(index):
 		n.jumped = false
 		return index, true
-	case ok && n.top-index <= maxMisorder:
+	case ok && n.top-index <= stream.MaxMisorder:
 		return 0, false
 	case !n.jumped || seq != n.expect:
 		n.jumped, n.expect = true, seq+1

@@ -223,7 +223,7 @@ func TestSecureDigits(t *testing.T) {
 	for seq := range uint16(5) {
 		s.carries(SideA, rtpPacket(t, 0, seq, "speech"))
 	}
-	must(t, s.SendDigit(SideB, Digit{Digit: '5', Duration: digitShortest, PayloadType: 101}))
+	must(t, s.SendDigit(SideB, Digit{Digit: '5', Duration: 40 * ms, PayloadType: 101}))
 	packets := uint16(0)
 	for ends := 0; ends < digitEnds; packets++ { // a worker that is late leaves some before the end out
 		got := s.hears(SideB)

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // These compute for long in one goroutine: scripts/test.sh runs them without the race detector.
@@ -99,7 +100,7 @@ func TestNumbersAreUsedOnce(t *testing.T) {
 					rt.Fatalf("%d/%d is not taken: %v", ssrc, seq[ssrc]-1, err)
 				}
 			}
-			if out < n-maxMisorder-2 {
+			if out < n-stream.MaxMisorder-2 {
 				rt.Fatalf("of %d packets in a row %d went out", n, out)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 
 	"flowbridge/media/answerer"
 	"flowbridge/media/audio"
+	"flowbridge/media/stage"
 )
 
 // answers has side B of a call say something, 20 ms a packet, and returns what the relay tells of it.
@@ -18,7 +19,7 @@ func answers(t *testing.T, l answerer.Limits, samples []float64) (*[]Event, *tal
 			*told = append(*told, e)
 		}
 	}
-	k.order(command{op: opDetect, side: SideB, detect: &l})
+	k.order(command{op: opOrder, side: SideB, order: stage.Detect(l)})
 	for i := 0; i+160 <= len(samples); i += 160 {
 		payload := make([]byte, 160)
 		for j := range payload {
@@ -57,7 +58,7 @@ func TestDetectAnswer(t *testing.T) {
 	if b, ok := told[1].(EventBeep); !ok || b.Side != SideB || !b.Heard {
 		t.Errorf("%+v", told[1])
 	}
-	if k.r.endpoint[SideB][RTP].answerer != nil || k.r.endpoint[SideA][RTP].rtpState != nil && k.r.endpoint[SideA][RTP].answerer != nil {
+	if !k.r.stages.Plain(SideB, k.w.now) || !k.r.stages.Plain(SideA, k.w.now) {
 		t.Error("a detector is left")
 	}
 	all, _ = answers(t, answerer.Limits{}, sine([2]float64{2000, 0}, [2]float64{600, 2100}))

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"flowbridge/media/stream"
 )
 
 func TestDigitInsideTheStream(t *testing.T) {
@@ -104,7 +106,7 @@ func TestDigitsBeforeTheAudio(t *testing.T) {
 		t.Errorf("%d packets before the audio, %d of digits; want 16 and 32", alone, len(events(got)))
 	}
 	first, speech := got[0], got[alone]
-	if d := speech.Timestamp - first.Timestamp; d != units(speech.at-first.at, 0) {
+	if d := speech.Timestamp - first.Timestamp; d != stream.Units(speech.at-first.at, 0) {
 		t.Errorf("speech %d units after the first digit, which was %v ago", d, speech.at-first.at)
 	}
 	for _, s := range got {
@@ -178,7 +180,7 @@ func TestLatePacketsBesideADigit(t *testing.T) {
 	if last := got[len(got)-1]; last.audio != 11 || last.Seq != 7+8+4 {
 		t.Errorf("last %+v", last)
 	}
-	l.pass(overtaken)
+	l.pass(stream.Overtaken)
 	if l.talk(0xa, 7); len(l.take()) != 1 { // the numbers have gone round
 		t.Error("nothing relayed")
 	}
@@ -192,7 +194,7 @@ func TestLatePacketsBesideADigit(t *testing.T) {
 	checkOrder(t, l.take())
 }
 
-// Whatever gets lost or overtaken, and whenever digits are sent, no number is
+// Whatever gets lost or stream.Overtaken, and whenever digits are sent, no number is
 // used twice, and the numbers stay as near to each other as they were.
 func TestNumbersOfAnyStream(t *testing.T) {
 	for seed := range uint64(30) {
@@ -238,7 +240,7 @@ func TestNumbersOfAnyStream(t *testing.T) {
 
 func TestDigitWaitsForAKeyThatIsRelayed(t *testing.T) {
 	l := newLine(t)
-	l.r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
+	l.gives(l.r, SideA, TelephoneEvents{On: true, PayloadType: 101})
 	key := pressed(t, 20, 3)
 	push := func(pkt []byte) {
 		binary.BigEndian.PutUint32(pkt[8:12], 0xa)
@@ -274,7 +276,7 @@ func TestDigitBesideAKeyThatIsDiverted(t *testing.T) {
 			keys = append(keys, d.Digit)
 		}
 	}
-	l.r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
+	l.gives(l.r, SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
 	l.dial("9", Digit{})
 	l.pass(time.Second)
 	l.talkOn(0xcafe0001, 15, 5) // follows on

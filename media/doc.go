@@ -17,11 +17,9 @@
 //   - path: carries flows. The worker is the userspace path. A flow that it has given to the kernel is offloaded.
 //   - steered: of a session without sockets, whose ports lead to sockets that sessions share.
 //   - latch: decides which source a side's packets are accepted from.
-//   - listener: turns a side's telephone-events into digits. dialer: sends digits to a side.
-//   - mask: hides the keys that a side presses. tap: sees the packets of both sides, for a recording.
+//   - stage: stands in the way of what a side sends, or sends in its place (package stage).
 //   - opener: removes SRTP. sealer: adds SRTP.
-//   - answerer: finds out who answered a side, at the begin of a call that asks for it.
-//   - outlet: makes one stream of everything that a side is sent. player: sends sounds.
+//   - outlet: makes one stream of everything that a side is sent (package stream).
 //   - alias: what a rewrite makes of a stream. RTCP about the one becomes RTCP about the other.
 //
 // # Ownership

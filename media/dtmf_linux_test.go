@@ -11,6 +11,7 @@ import (
 	"flowbridge/media/audio"
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // press are the packets of a key as RFC 4733 has them: the marker on the first
@@ -134,8 +135,8 @@ func TestKeysArriveAsPressed(t *testing.T) {
 					heard, last = append(heard, d.Digit), d.Duration
 				}
 			}
-			if want := "0123456789*#ABCD5"; string(heard) != want || last != span(150000, 0) {
-				t.Errorf("read %q, the last of %v; want %q, and %v", heard, last, want, span(150000, 0))
+			if want := "0123456789*#ABCD5"; string(heard) != want || last != stream.Span(150000, 0) {
+				t.Errorf("read %q, the last of %v; want %q, and %v", heard, last, want, stream.Span(150000, 0))
 			}
 		})
 	}

@@ -6,36 +6,11 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
-// Side is one of the two sides of a session.
-type Side int
-
-// The sides of a session.
-const (
-	SideA Side = iota // the carrier
-	SideB             // the agent
-)
-
-// Other returns the opposite side.
-func (s Side) Other() Side { return 1 - s }
-
-// String returns "a" or "b".
-func (s Side) String() string {
-	if s == SideA {
-		return "a"
-	}
-	return "b"
-}
-
-// Kind tells RTP from RTCP.
-type Kind uint8
-
-// The kinds of a flow.
-const (
-	RTP  Kind = iota // the even port
-	RTCP             // the odd port, or the same as RTP (Peer.Mux)
-)
+// never is a time that does not come.
+const never = stream.Never
 
 type flowID struct {
 	Session uint64
@@ -95,10 +70,9 @@ const maxPayloadChanges = 8
 // rewrite is what a flow changes in each RTP packet. The zero value changes nothing. It has a fixed size and no
 // pointers, so that a kernel map can hold it; one with a PayloadOp other than PayloadKeep needs the userspace path.
 type rewrite struct {
-	SSRC       uint32 // the new SSRC; 0 leaves it
-	TimeOffset uint32 // added to the timestamp, modulo 2^32
-	SeqOffset  uint16 // added to the sequence number, modulo 2^16
-	Payload    [maxPayloadChanges]PayloadChange
+	stream.Shift
+
+	Payload [maxPayloadChanges]PayloadChange
 }
 
 // apply changes pkt in place, and reports whether to relay it. The RTP header has been checked.

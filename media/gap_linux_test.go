@@ -16,7 +16,7 @@ func killedInAGap(t *testing.T, e *Engine, br *bridge, st SessionState) {
 	s, err := next.Resume(SessionConfig{}, st)
 	must(t, err)
 	if s.relay.enter() {
-		s.relay.heard(SideA).stream.missedBy = never // however slow this machine is
+		s.relay.heard(SideA).stream.MissedBy = never // however slow this machine is
 		s.relay.leave()
 	}
 	br.Session = s

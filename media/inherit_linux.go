@@ -1,11 +1,11 @@
 package media
 
 import (
-	"cmp"
 	"net/netip"
 	"time"
 
 	"flowbridge/media/kernel"
+	"flowbridge/media/stream"
 )
 
 // inherit goes on with what the kernel relays of a session that is being resumed, where it is. What the killed process
@@ -62,12 +62,10 @@ func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 		l.Adopt(f.Source, f.SSRC, now)
 		r.ledger.located(side, f.Source)
 	}
-	ep.stream.started, ep.stream.ssrc, ep.stream.renewed = true, f.SSRC, false
-	ep.stream.missed = 0 // the kernel was there
-	ep.outlet = outlet{
-		begun: true, ssrc: cmp.Or(f.Rewrite.SSRC, f.SSRC), sourced: true, source: f.SSRC,
-		shift: rewrite{SSRC: f.Rewrite.SSRC, TimeOffset: f.Rewrite.TimeOffset, SeqOffset: f.Rewrite.SeqOffset},
-	}
+	ep.stream.Adopt(f.SSRC) // the kernel was there
+	ep.outlet.Adopt(f.SSRC, stream.Shift{
+		SSRC: f.Rewrite.SSRC, TimeOffset: f.Rewrite.TimeOffset, SeqOffset: f.Rewrite.SeqOffset,
+	})
 }
 
 // adopt leaves the flow from ep in the kernel, if that relays it as the worker would. What the kernel has counted is
@@ -94,8 +92,8 @@ func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bo
 	ep.offload.since, ep.offload.in, ep.offload.had = now, in, state.Packets
 	ep.inherit(o, &state)
 	ep.offload.by = o
-	if t := r.talk; t != nil && !f.Listen {
-		t.miss(r)
+	if !f.Listen {
+		r.stages.Miss()
 	}
 	r.offloaded.Add(1)
 	return true

@@ -11,6 +11,16 @@ import (
 
 const ms = time.Millisecond
 
+// What package stage promises.
+const (
+	digitEnds    = 3
+	digitGap     = 40 * ms
+	yieldFor     = 400 * ms
+	playBehind   = 60 * ms
+	eventTimeout = time.Second
+	maskCode     = 10
+)
+
 // line is a session whose worker's clock the test turns. Audio comes from side A
 // and digits go to side B.
 type line struct {
@@ -112,11 +122,7 @@ func (l *line) dial(digits string, d Digit) {
 	d.PayloadType = 101
 	for i := range len(digits) {
 		d.Digit = digits[i]
-		tone, err := d.tone()
-		if err == nil {
-			err = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: tone})
-		}
-		must(l.tb, err)
+		l.gives(l.r, SideA, d)
 	}
 	l.pass(0)
 }
@@ -131,7 +137,7 @@ func (l *line) collect() {
 		s := sent{at: l.w.now, marker: packet.Marker(pkt), Header: h}
 		if h.PayloadType == 101 {
 			s.event, s.isEvent = packet.ParseEvent(packet.Payload(pkt))
-			if len(pkt) != len(digitPacket{}) {
+			if len(pkt) != packet.HeaderLen+packet.EventLen {
 				l.tb.Errorf("%d bytes", len(pkt))
 			}
 		} else if _, err := fmt.Sscanf(string(packet.Payload(pkt)), "%d", &s.audio); err != nil {

@@ -148,8 +148,8 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
 	ep.offload.seen, ep.offload.read = state, now
 	ep.offload.seen.Speech = nil
-	if t := ep.relay.talk; t != nil && !f.Listen {
-		t.miss(ep.relay)
+	if !f.Listen {
+		ep.relay.stages.Miss()
 	}
 	return nil
 }
@@ -164,11 +164,9 @@ func (o *offloader) aim(ep *endpoint) kernel.Flow {
 func (ep *endpoint) isPlain(now time.Duration) bool {
 	r, other := ep.relay, ep.side.Other()
 	switch {
-	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().Steady(now),
-		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.started, ep.stream.renewed, ep.stream.missed > 0,
-		!ep.outlet.steady(now),
-		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening, ep.answerer != nil,
-		ep.dialer != nil && ep.dialer.next != never, ep.player != nil && ep.player.playing:
+	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, !ep.latch().Steady(now),
+		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.Steady(), !ep.outlet.Steady(now),
+		!r.stages.Plain(ep.side, now):
 		return false
 	}
 	for _, c := range ep.flow.Rewrite.Payload {
@@ -179,19 +177,11 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	return true
 }
 
-// steady reports whether the relayed stream is sent as it is shifted now.
-func (o *outlet) steady(now time.Duration) bool {
-	return o.sourced && !o.owed && !o.unsure && now >= o.lateTil
-}
-
-// quiet reports whether no key is being masked.
-func (m *masker) quiet(now time.Duration) bool { return !m.config.On && now >= m.until }
-
 // flow is the flow from ep as the kernel takes it.
 func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	r, from := ep.relay, ep.flow
 	f := kernel.Flow{
-		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.clock()), DSCP: o.dscp,
+		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.Clock()), DSCP: o.dscp,
 		Rewrite: kernel.Rewrite{
 			SSRC: from.Rewrite.SSRC, TimeOffset: from.Rewrite.TimeOffset,
 			SeqOffset: from.Rewrite.SeqOffset,
@@ -199,18 +189,13 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		Lost:    func(error) { r.recall() },
 		Figures: ep.figures(ep.offload.times),
 	}
-	if f.Listen = ep.voice != nil && o.relay.Listens(); f.Listen {
+	if f.Listen = r.stages.Listens(ep.side) && o.relay.Listens(); f.Listen {
 		f.Events = kernel.PayloadTypes(r.party[ep.side].named.Events)
 	}
 	for i, c := range from.Rewrite.Payload {
 		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}
 	}
-	if l := ep.listener; l != nil && l.config.On {
-		f.Up.Add(l.config.PayloadType)
-	}
-	if m := ep.masker; m != nil { // repeated packets of keys that were masked
-		f.Up[0], f.Up[1] = f.Up[0]|m.config.Events[0], f.Up[1]|m.config.Events[1]
-	}
+	f.Up = kernel.PayloadTypes(r.stages.Up(ep.side))
 	var err error
 	if f.In, err = o.toward(r.address(ep.side, RTP), f.Source.Addr()); err == nil {
 		f.Out, err = o.toward(r.address(ep.out.side, RTP), f.Dest.Addr())

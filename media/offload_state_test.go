@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // observed is an endpoint whose stream has seen packets at random.
@@ -15,15 +16,15 @@ func observed(t *rapid.T) *endpoint {
 	var r relay
 	r.init(1, [2]netip.AddrPort{}, [2]sockets{{-1, -1}, {-1, -1}}, nil)
 	ep := r.heard(SideA)
-	ep.stream.setRate(rapid.SampledFrom([]uint32{0, 8000, 48000}).Draw(t, "rate"))
+	ep.stream.SetRate(rapid.SampledFrom([]uint32{0, 8000, 48000}).Draw(t, "rate"))
 	h, now := packet.Header{SSRC: 7, Seq: rapid.Uint16().Draw(t, "first")}, time.Second
 	for range rapid.IntRange(1, 300).Draw(t, "packets") {
 		h.Seq += uint16(rapid.OneOf(rapid.Just(1), rapid.IntRange(-50, 200), rapid.IntRange(0, 65535)).Draw(t, "step"))
 		h.Timestamp += uint32(rapid.IntRange(0, 2000).Draw(t, "time"))
 		now += time.Duration(rapid.IntRange(0, 100).Draw(t, "ms")) * time.Millisecond
-		ep.stream.observe(h, now)
+		ep.stream.Observe(h, now)
 	}
-	ep.stream.irregular = false
+	_, _ = ep.stream.Figures()
 	return ep
 }
 
@@ -32,7 +33,8 @@ func TestStateGoesToTheKernelAndBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := &offloader{epoch: 5 * time.Hour}
 		ep, again := observed(t), observed(t)
-		again.stream = stream{rate: ep.stream.rate, started: true, ssrc: ep.stream.ssrc, ssrcChanges: ep.stream.ssrcChanges}
+		again.stream = stream.Stream{Rate: ep.stream.Rate}
+		again.stream.Adopt(ep.stream.SSRC())
 		again.offload.by = o
 		k := o.state(ep)
 		for i := range uint64(3) { // two readings and the end

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flowbridge/media/kernel"
+	"flowbridge/media/stream"
 	"flowbridge/media/voice"
 )
 
@@ -24,7 +25,7 @@ func (k *talker) offloads() *overheard {
 	for side := range k.r.endpoint {
 		ep := k.r.heard(Side(side))
 		ep.offload.by, ep.offload.read = &offloader{epoch: aheadOfUs}, k.w.now
-		o.heard[side] = *ep.speech(aheadOfUs)
+		o.heard[side] = *k.r.stages.Speech(ep.side, aheadOfUs)
 	}
 	return o
 }
@@ -57,10 +58,10 @@ func (o *overheard) hears(all []spoken, from, to time.Duration) {
 func (o *overheard) read() {
 	for side := range o.heard {
 		ep := &o.r.endpoint[side][RTP]
-		o.r.talk.overhear(ep, &kernel.State{Speech: &o.heard[side], At: o.w.now + aheadOfUs})
+		ep.overhear(&kernel.State{Speech: &o.heard[side], At: o.w.now + aheadOfUs})
 		ep.offload.read = o.w.now
 	}
-	o.r.checkTalk(o.w.now)
+	o.r.tick(o.w.now)
 }
 
 // comesBack gives the flows to the worker.
@@ -140,18 +141,18 @@ func TestOverheardInTwoLives(t *testing.T) {
 
 			next := newTalker(t)
 			next.w.now = k.w.now
-			next.r.talk = nil
-			next.r.resume(new(filed(t, st)), clock{now: k.w.now})
+			next.forget()
+			next.r.resume(new(filed(t, st)), stream.Clock{Now: k.w.now})
 			later := &overheard{talker: next, heard: o.heard}
 			for side := range next.r.endpoint {
 				ep := next.r.heard(Side(side))
 				ep.offload.by = &offloader{epoch: aheadOfUs}
 				if tt.kept {
-					next.r.talk.overhear(ep, &kernel.State{Speech: &o.heard[side], At: k.w.now + aheadOfUs})
+					ep.overhear(&kernel.State{Speech: &o.heard[side], At: k.w.now + aheadOfUs})
 				}
 				ep.offload.read = k.w.now
 			}
-			next.r.catchUp(tt.exact, k.w.now)
+			next.r.stages.CatchUp(tt.exact, k.w.now)
 			if !tt.kept {
 				later = next.offloads()
 			}
@@ -177,11 +178,12 @@ func TestOverheardInTwoLives(t *testing.T) {
 func TestOverheardAsksForAState(t *testing.T) {
 	all, end, _ := conversed()
 	k := newTalker(t)
-	states := 0
+	states, noted := 0, [2]uint64{}
 	k.r.onEvent = func(e Event) {
 		if _, ok := e.(EventChanged); ok {
 			states++
 			k.r.noted()
+			noted = [2]uint64{k.utterances(SideA), k.utterances(SideB)}
 		}
 	}
 	k.r.noted()
@@ -190,8 +192,8 @@ func TestOverheardAsksForAState(t *testing.T) {
 		o.hears(all, at, min(at+time.Second, end))
 		o.read()
 		for side := range o.heard {
-			if v := k.r.endpoint[side][RTP].voice; v.told-v.noted > kernel.Told-2 {
-				t.Fatalf("%d segments since the last state", v.told-v.noted)
+			if since := k.utterances(Side(side)) - noted[side]; since > kernel.Told-2 {
+				t.Fatalf("%d segments since the last state", since)
 			}
 		}
 	}

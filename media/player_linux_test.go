@@ -10,6 +10,8 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
+	"flowbridge/media/stream"
 )
 
 // counted is a sound of n frames of 20 ms, whose samples tell which frame they
@@ -72,12 +74,12 @@ func (l *line) says(ssrc uint32, seq uint16) []heard {
 
 func (l *line) play(p Play) {
 	l.tb.Helper()
-	must(l.tb, l.w.perform(command{op: opPlay, relay: l.r, side: SideB, play: &p}))
+	must(l.tb, l.w.perform(command{op: opOrder, relay: l.r, side: SideA, order: p}))
 }
 
 func (l *line) stopPlay() {
 	l.tb.Helper()
-	must(l.tb, l.w.perform(command{op: opStopPlay, relay: l.r, side: SideB}))
+	must(l.tb, l.w.perform(command{op: opOrder, relay: l.r, side: SideA, order: stage.Stop{}}))
 }
 
 // one checks that packets are one stream on a steady clock.
@@ -89,7 +91,7 @@ func one(t *testing.T, all []heard) {
 			t.Fatalf("packet %d: SSRC %x number %d after %x %d", i+1, p.SSRC, p.Seq, before.SSRC, before.Seq)
 		}
 		passed, said := p.at-before.at, time.Duration(int32(p.Timestamp-before.Timestamp))*time.Second/8000
-		if said <= 0 || said-passed > timeSlack || passed-said > timeSlack {
+		if said <= 0 || said-passed > stream.TimeSlack || passed-said > stream.TimeSlack {
 			t.Fatalf("packet %d: the timestamp goes on by %v in %v", i+1, said, passed)
 		}
 	}
@@ -237,11 +239,7 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	l := newLine(t)
 	l.play(Play{Sound: counted(t, 2), Loop: true})
 	got := l.runs(30 * ms)
-	d, err := Digit{Digit: '5', PayloadType: 101}.tone()
-	if err == nil {
-		err = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: d})
-	}
-	must(t, err)
+	l.gives(l.r, SideA, Digit{Digit: '5', PayloadType: 101})
 	got = append(got, l.runs(500*ms)...)
 	digit, sound := 0, 0
 	for i, p := range got {
@@ -261,7 +259,7 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	moved.RTP, moved.RTCP = moved.RTCP, moved.RTP
 	must(t, l.r.setPeer(SideB, moved, l.w.now))
 	l.runs(time.Second)
-	if l.ep.player.playing || l.w.alarm != never {
+	if !l.r.stages.Plain(SideA, l.w.now) || l.w.alarm != never {
 		t.Error("it goes on")
 	}
 }
@@ -333,8 +331,7 @@ func TestOneStreamOfAnything(t *testing.T) {
 			case 1:
 				l.stopPlay()
 			case 2:
-				d, _ := Digit{Digit: '1', PayloadType: 101}.tone()
-				_ = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: d})
+				_ = l.w.perform(command{op: opOrder, relay: l.r, side: SideA, order: Digit{Digit: '1', PayloadType: 101}})
 			case 3:
 				ssrc, seq = random.Uint32(), uint16(random.Uint32())
 			case 4:

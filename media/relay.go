@@ -6,10 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"flowbridge/media/answerer"
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/stage"
+	"flowbridge/media/stream"
 )
 
 // relay is the worker's side of a session.
@@ -25,13 +26,13 @@ type relay struct {
 	offloaded atomic.Int32 // flows in the kernel; changed by who has the turn
 
 	// Owned by who has the turn.
+	worker   *worker
 	path     flowPath
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
-	tap      Tap                                 // may be nil
-	talk     *talk                               // nil: the conversation is not followed
+	stages   stage.Stages
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
@@ -97,21 +98,16 @@ type endpoint struct {
 
 // rtpState is what an endpoint of RTP has when there are packets. What few calls need is behind pointers.
 type rtpState struct {
-	stream   stream
-	outlet   outlet
-	offload  offload
-	masker   *masker            // nil before the first mask
-	listener *listener          // nil before the first TelephoneEvents
-	dialer   *dialer            // nil before the first digit to its destination
-	player   *player            // nil before the first sound to its destination
-	refused  *refused           // nil before the first refused packet
-	voice    *detector          // nil without relay.talk
-	answerer *answerer.Detector // nil: nobody wants to know who has answered
+	stream  stream.Stream
+	outlet  stream.Outlet
+	offload offload
+	refused *refused // nil before the first refused packet
 }
 
 // init makes a relay of a zero one.
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
+	r.stages.Init(r)
 	for _, side := range []Side{SideA, SideB} {
 		r.party[side].named = &undescribed
 		for _, kind := range []Kind{RTP, RTCP} {
@@ -128,19 +124,13 @@ func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onE
 func (r *relay) heard(side Side) *endpoint {
 	ep := &r.endpoint[side][RTP]
 	if ep.rtpState == nil {
-		ep.rtpState = &rtpState{stream: stream{rate: int64(r.party[side].named.ClockRate)}}
-		r.listen(ep)
+		ep.rtpState = &rtpState{stream: stream.Stream{Rate: int64(r.party[side].named.ClockRate)}}
 	}
 	return ep
 }
 
 // latch says which source a side's RTP is accepted from.
 func (ep *endpoint) latch() *latch.Latch { return &ep.relay.party[ep.side].rtp }
-
-// speaks reports whether our own packets replace those of ep.
-func (ep *endpoint) speaks() bool {
-	return ep.rtpState != nil && ((ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks()))
-}
 
 func (r *relay) address(side Side, kind Kind) netip.AddrPort {
 	a := r.local[side]
@@ -159,7 +149,7 @@ func (r *relay) resolve(from Side, kind Kind) flow {
 	if kind == RTP {
 		f.SSRC = r.party[from].rtp.SSRC()
 		if ep := &r.endpoint[from][RTP]; ep.rtpState != nil {
-			f.Rewrite = ep.outlet.shift
+			f.Rewrite.Shift = ep.outlet.Shift
 		}
 		f.Rewrite.Payload = r.payloads[from]
 		f.Held = r.party[from.Other()].named.Held
@@ -195,42 +185,19 @@ func (r *relay) describe(side Side, p *Peer, now time.Duration) error {
 	moved := r.party[side].set(p, now)
 	if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {
 		if moved {
-			ep.stream.renew()
+			ep.stream.Renew()
 		}
-		ep.stream.setRate(p.ClockRate)
+		ep.stream.SetRate(p.ClockRate)
 	}
 	if ep := &r.endpoint[side.Other()][RTP]; ep.rtpState != nil && (moved || p.Held) {
-		r.silence(ep, moved, now)
+		r.stages.Silence(ep.side, moved, now)
 	}
 	if p.Codec != "" {
 		r.ledger.codec[side].Store(quality.ImpairmentOf(p.Codec))
 	}
 	r.resumed(held, excused, moved, now)
+	r.stages.Held = r.excused() || !r.complete()
 	return r.route()
-}
-
-// silence stops digits that are being sent in place of ep's packets. If the receiver has moved, it stops sounds too.
-func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
-	spoke := ep.speaks()
-	if ep.dialer != nil {
-		ep.dialer.drop(now)
-	}
-	if ep.player != nil && moved {
-		ep.player.stop()
-	}
-	if spoke && !ep.speaks() {
-		ep.outlet.end(&ep.stream, now)
-	}
-}
-
-func (r *relay) setEvents(side Side, c TelephoneEvents) {
-	ep := r.heard(side)
-	if ep.listener == nil {
-		ep.listener = &listener{report: func(digit byte, d time.Duration) {
-			r.post(EventDigit{Side: side, Digit: digit, Duration: d})
-		}}
-	}
-	ep.listener.set(c)
 }
 
 // learn locks on the source and stream of an RTP packet.
@@ -240,12 +207,12 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	if l.Source().IsValid() && src.Addr() != l.Source().Addr() {
 		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from there too
 	}
-	ep.outlet.leave(&ep.stream)
+	ep.outlet.Leave(&ep.stream)
 	l.Take(src, h, now)
-	if !moved && h.SSRC != ep.stream.ssrc {
-		ep.stream.ssrcChanges++
+	if !moved {
+		ep.stream.Moves(h.SSRC)
 	}
-	ep.stream.renew()
+	ep.stream.Renew()
 	_ = r.route()
 	if moved {
 		r.post(EventLatched{Side: ep.side, Source: src})

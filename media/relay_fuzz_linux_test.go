@@ -6,6 +6,7 @@ import (
 
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
 )
 
 // What a session is set to while packets are thrown at it.
@@ -44,7 +45,7 @@ func FuzzRelay(f *testing.F) {
 		}
 		must(t, l.r.setPeer(SideA, peer, l.w.now))
 		if flags&(fuzzListen|fuzzDivert) != 0 {
-			l.r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: flags&fuzzDivert != 0})
+			l.gives(l.r, SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: flags&fuzzDivert != 0})
 		}
 		if flags&fuzzRenumber != 0 {
 			l.r.payloads[SideA] = [maxPayloadChanges]PayloadChange{{From: 0, To: 8, Op: PayloadToALaw}, {From: 101, To: 96}, {From: 13, Op: PayloadDrop}}
@@ -53,10 +54,10 @@ func FuzzRelay(f *testing.F) {
 			mask := Mask{On: true}
 			mask.Events.Add(101)
 			mask.ULaw.Add(0)
-			l.r.setMask(SideA, mask)
+			l.gives(l.r, SideA, mask)
 		}
 		if flags&fuzzTap != 0 {
-			l.r.tap = &counter{}
+			l.gives(l.r, SideA, stage.Tapping{Tap: &counter{}})
 		}
 		source := peer.RTP
 		if flags&fuzzOtherPort != 0 {

@@ -10,6 +10,7 @@ import (
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/stream"
 )
 
 // Errors of Engine.Resume; errAddress is another one.
@@ -18,16 +19,12 @@ var (
 	errPortTaken = errors.New("its ports are outside of media.ports, or taken")
 )
 
-// shortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have
-// passed.
-const shortestFrame = 10 * time.Millisecond
-
 // presently is how soon a stream comes after a session was resumed if it was there before. An agent that answers may
 // need a moment.
 const presently = 2 * time.Second
 
 // Resume goes on with a session of another process, on its very ports. Its addresses are in st, and not in sc. What was
-// set stays set; sounds and digits that were being sent are over, and st says how far a sound was. What the kernel
+// set stays set; sounds and digits that were being sent are over. What the kernel
 // relays of it goes on there. Take the state again at once: with SRTP nothing is sent before. Events follow as in any
 // session.
 //
@@ -63,7 +60,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	s.resume(&st)
 	s.inherit()
 	if s.relay.enter() {
-		s.relay.catchUp(st.Exact, e.now())
+		s.relay.stages.CatchUp(st.Exact, e.now())
 		s.relay.leave()
 	}
 	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
@@ -98,7 +95,7 @@ func (s *SideState) valid() bool {
 	unknown := func(c PayloadChange) bool { return c.From > 127 || c.To > 127 || c.Op > PayloadDrop }
 	return !slices.ContainsFunc(s.Payloads, unknown) &&
 		s.Peer.Latch <= latch.Off && s.Latch.Mode <= latch.Off && len(s.Payloads) <= maxPayloadChanges &&
-		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
+		s.Stages.Settings.Valid() && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
 		s.Early <= unconfirmedBound+1
 }
 
@@ -118,40 +115,18 @@ func (s *Session) resume(st *SessionState) {
 		st.Sides[i].Peer = p
 		s.muxed[i] = p.Mux
 		w.peer[i], w.confirmed[i] = &p, st.Sides[i].Confirmed
-		w.crypto[i] = st.crypto(Side(i))
+		w.crypto[i], w.settings[i] = st.crypto(Side(i)), st.Sides[i].Stages.Settings
 		if c := st.Sides[i].Payloads; len(c) > 0 {
 			w.payloads[i] = new([maxPayloadChanges]PayloadChange)
 			copy(w.payloads[i][:], c)
 			s.relay.payloads[i] = *w.payloads[i]
 		}
-		if c := st.Sides[i].Events; c.On {
-			w.events[i] = &c
-			s.relay.setEvents(Side(i), c)
-		}
-		if m := st.Sides[i].Mask; m.On {
-			w.mask[i] = &m
-			s.relay.setMask(Side(i), m)
-		}
 	}
-	s.relay.resume(st, clock{now: e.now(), epoch: e.began})
-}
-
-// clock has an engine's time. States have another one's.
-type clock struct{ now, epoch time.Duration }
-
-// past is a time that is not later than now.
-func (c clock) past(t time.Duration) time.Duration { return c.until(t, 0) }
-
-// until is a time that is at most that much later.
-func (c clock) until(t, later time.Duration) time.Duration {
-	if t <= 0 {
-		return 0
-	}
-	return min(t-c.epoch, c.now+later)
+	s.relay.resume(st, stream.Clock{Now: e.now(), Epoch: e.began})
 }
 
 // resume makes a new relay what the state says.
-func (r *relay) resume(st *SessionState, c clock) {
+func (r *relay) resume(st *SessionState, c stream.Clock) {
 	r.note.kept, r.note.paused, r.note.resumed = st.Kept, st.Paused, st.Resumed
 	if !st.Exact {
 		r.note.kept, r.note.paused = true, true
@@ -159,29 +134,27 @@ func (r *relay) resume(st *SessionState, c clock) {
 	}
 	h := &st.Hearing
 	r.hearing = hearing{
-		started: h.Started, silent: h.Silent, last: c.past(h.Last), spoke: h.Spoke, spokeAt: c.past(h.SpokeAt),
-		judged: h.Judged, missing: h.Missing, since: c.past(h.Since),
+		started: h.Started, silent: h.Silent, last: c.Past(h.Last), spoke: h.Spoke, spokeAt: c.Past(h.SpokeAt),
+		judged: h.Judged, missing: h.Missing, since: c.Past(h.Since),
 	}
 	if !st.Exact {
-		r.hearing.last, r.hearing.since = c.now, c.now
+		r.hearing.last, r.hearing.since = c.Now, c.Now
 	}
-	r.resumeTalk(st, c)
+	r.stages.RestoreTalk(st.Talk, c)
 	for i := range st.Sides {
 		s, p := &st.Sides[i], &r.party[i]
 		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early
 		p.resume(s, st.Exact, c)
+		r.stages.Restore(Side(i), &s.Stages, st.Exact, c)
 		r.ledger.located(Side(i), p.rtp.Source())
 		died := !st.Exact && st.Died > 0 // then the stream may have begun after the state was taken
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun || died {
-			r.heard(Side(i)).stream.rate = int64(s.Peer.ClockRate)
-			ep.stream.resume(&s.Stream, st.Exact, c)
+			r.heard(Side(i)).stream.Rate = int64(s.Peer.ClockRate)
+			ep.stream.Restore(&s.Stream, st.Exact, c)
 			if died {
-				ep.stream.missed, ep.stream.missedBy = c.now-max(c.past(st.Died), c.past(st.At)), c.now+presently
+				ep.stream.Miss(c.Now-max(c.Past(st.Died), c.Past(st.At)), c.Now+presently)
 			}
-			ep.outlet.resume(&s.Outlet, st.Exact, c)
-			if st.Exact && s.Press != nil {
-				ep.resume(s.Press, c)
-			}
+			ep.outlet.Restore(&s.Outlet, st.Exact, c)
 			ep.count.ofRTP().resume(&s.RTPCount, &ep.stream, c)
 		}
 		r.ledger.flow[i][RTP].resume(&s.RTPCount)
@@ -193,63 +166,34 @@ func (r *relay) resume(st *SessionState, c clock) {
 			r.ledger.codec[i].Store(quality.ImpairmentOf(s.Peer.Codec))
 		}
 	}
+	r.stages.Held = r.excused() || !r.complete()
 }
 
 // resume describes the party, and locks its latch again: a stranger must not take the place of a source that was not
 // heard for a while because nobody was there. What was set and not carried out follows.
-func (p *party) resume(s *SideState, exact bool, c clock) {
+func (p *party) resume(s *SideState, exact bool, c stream.Clock) {
 	l, is := s.Latch, s.Peer.normal()
 	p.named, p.rtcp.source = &is, sendable(s.RTCP)
 	l.Named, l.Source = sendable(l.Named), sendable(l.Source)
-	p.rtp = latch.Resume(&l, is.Believed, is.Listed, c.until)
+	p.rtp = latch.Resume(&l, is.Believed, is.Listed, c.Until)
 	if !exact {
-		p.rtp.Hear(c.now)
+		p.rtp.Hear(c.Now)
 	}
 	if p.rtp.Named() != is.RTP || l.Mode != is.Latch {
 		was := is
 		was.RTP = p.rtp.Named()
 		p.named = &was
-		p.set(&is, c.now)
+		p.set(&is, c.Now)
 	}
 }
 
-func (s *stream) resume(st *streamState, exact bool, c clock) {
-	rate := s.rate
-	*s = stream{
-		rate: rate, started: st.Started, ssrc: st.SSRC, base: st.Base, top: st.Top, received: st.Received, expect: st.Expect,
-		jumped:   st.Jumped,
-		losses:   quality.Losses{Recent: st.Recent, Older: st.Older, Run: st.Run, Runs: st.Runs, Longest: st.Longest},
-		lostPast: st.LostPast, wrapsPast: st.WrapsPast, duplicates: st.Duplicates, reordered: st.Reordered,
-		ssrcChanges: st.SSRCChanges,
-		timed:       st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
-		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
-		renewed:   st.Renewed || !exact, // what came meanwhile is not lost, but unknown
-		irregular: true, gap: st.Gap, delays: st.Delays,
-	}
-}
-
-// resume goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no break.
-// If something else follows, that begins behind all that can have been sent meanwhile.
-func (o *outlet) resume(st *outletState, exact bool, c clock) {
-	*o = outlet{
-		begun: st.Begun, ssrc: st.SSRC, sourced: st.Sourced, source: st.Source,
-		shift: rewrite{SSRC: st.NewSSRC, TimeOffset: st.NewTime, SeqOffset: st.NewSeq},
-		owed:  st.Owed, seq: st.Sequence, timestamp: st.Timestamp, at: c.past(st.SentAt),
-		blind: st.Blind, unsure: st.Unsure, edge: st.Edge, lateTil: c.until(st.LateTil, overtaken),
-	}
-	if !exact {
-		o.blind, o.lateTil = true, 0
-		o.seq += uint16(max(c.now-o.at, 0)/shortestFrame) + 1 // modulo 2^16 on purpose
-	}
-}
-
-func (c *countersRTP) resume(st *countState, s *stream, k clock) {
+func (c *countersRTP) resume(st *countState, s *stream.Stream, k stream.Clock) {
 	c.Digits.Store(st.Digits)
 	if st.First == 0 {
 		return
 	}
-	c.First.Store(int64(k.past(st.First)))
-	c.Last.Store(int64(k.past(st.Last)))
+	c.First.Store(int64(k.Past(st.First)))
+	c.Last.Store(int64(k.Past(st.Last)))
 	c.keep(s, packet.Header{SSRC: st.SSRC, PayloadType: st.PayloadType & 0x7f})
 }
 

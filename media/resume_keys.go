@@ -3,6 +3,8 @@ package media
 import (
 	"slices"
 	"time"
+
+	"flowbridge/media/stream"
 )
 
 // crypto is what was set last for a side; nil: nothing was.
@@ -32,7 +34,7 @@ func (st *SessionState) inUse(side Side) (c Crypto) {
 
 // secure makes the security of both sides, with the packet numbers that may be used.
 func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err error) {
-	c := clock{now: now, epoch: epoch}
+	c := stream.Clock{Now: now, Epoch: epoch}
 	for i := range st.Keys {
 		k := &st.Keys[i]
 		if k.Side != SideA && k.Side != SideB {
@@ -48,7 +50,7 @@ func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err err
 		case keyReceiveFormer:
 			s.former, err = k.opener(st.Exact)
 			if s.formerUntil = never; k.Until != 0 {
-				s.formerUntil = c.until(k.Until, formerKeysFor)
+				s.formerUntil = c.Until(k.Until, formerKeysFor)
 			}
 		case keySend:
 			s.out, err = k.sealer(st)

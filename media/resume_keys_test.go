@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/stream"
+
 	"github.com/fxamacker/cbor/v2"
 	"pgregory.net/rapid"
 )
@@ -49,7 +51,7 @@ func (l *lives) resume(st SessionState) {
 	}
 	l.side = newRelay(1, l.side.local, [2]sockets{}, nil)
 	l.side.secure = secure
-	l.side.resume(&st, clock{now: l.now})
+	l.side.resume(&st, stream.Clock{Now: l.now})
 }
 
 // seal notes the number of what leaves.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/stream"
+
 	"github.com/fxamacker/cbor/v2"
 )
 
@@ -141,7 +143,7 @@ func TestResumeFromKernel(t *testing.T) {
 			early := c.State()
 			for side := range early.Sides { // as if nothing had come
 				s := &early.Sides[side]
-				s.Latch.Source, s.Latch.SSRC, s.Stream, s.Outlet, s.RTPCount = netip.AddrPort{}, 0, streamState{}, outletState{}, countState{}
+				s.Latch.Source, s.Latch.SSRC, s.Stream, s.Outlet, s.RTPCount = netip.AddrPort{}, 0, stream.State{}, stream.OutletState{}, countState{}
 			}
 			c.speak(t, 2)
 			if steered {

@@ -6,6 +6,7 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 func TestRewrite(t *testing.T) {
@@ -16,9 +17,9 @@ func TestRewrite(t *testing.T) {
 		want    string
 	}{
 		{"identity", rewrite{}, before},
-		{"SSRC", rewrite{SSRC: 0x01020304}, "\x80\xe5\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04audio"},
-		{"sequence wraps", rewrite{SeqOffset: 3}, "\x80\xe5\x00\x02\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"timestamp wraps", rewrite{TimeOffset: 161}, "\x80\xe5\xff\xff\x00\x00\x00\xa0\x00\x00\x00\x01audio"},
+		{"SSRC", rewrite{Shift: stream.Shift{SSRC: 0x01020304}}, "\x80\xe5\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04audio"},
+		{"sequence wraps", rewrite{Shift: stream.Shift{SeqOffset: 3}}, "\x80\xe5\x00\x02\xff\xff\xff\xff\x00\x00\x00\x01audio"},
+		{"timestamp wraps", rewrite{Shift: stream.Shift{TimeOffset: 161}}, "\x80\xe5\xff\xff\x00\x00\x00\xa0\x00\x00\x00\x01audio"},
 		{"payload type keeps the marker", rewrite{Payload: [8]PayloadChange{{From: 8, To: 0}, {From: 101, To: 96}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
 		{"payload type to 0", rewrite{Payload: [8]PayloadChange{{From: 101, To: 0}}}, "\x80\x80\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
 		{"payload types are changed once", rewrite{Payload: [8]PayloadChange{{From: 101, To: 96}, {From: 96, To: 101}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
@@ -66,7 +67,7 @@ func FuzzRewrite(f *testing.F) {
 		if !bytes.Equal(changed, pkt) {
 			t.Error("the identity changed the packet")
 		}
-		r := rewrite{SSRC: 5, SeqOffset: 1, TimeOffset: 160, Payload: [8]PayloadChange{{From: h.PayloadType, To: h.PayloadType ^ 1}}}
+		r := rewrite{Shift: stream.Shift{SSRC: 5, SeqOffset: 1, TimeOffset: 160}, Payload: [8]PayloadChange{{From: h.PayloadType, To: h.PayloadType ^ 1}}}
 		r.apply(changed)
 		if !bytes.Equal(changed[packet.HeaderLen:], pkt[packet.HeaderLen:]) || changed[0] != pkt[0] {
 			t.Error("the rewrite went past the header")

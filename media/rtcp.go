@@ -92,25 +92,17 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	jitter := binary.BigEndian.Uint32(block[12:])
 	c.RemoteLost.Store(int64(lost))
 	c.RemoteLoss.Store(math.Float64bits(float64(block[4]) / 256))
-	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(r.endpoint[from.Other()][RTP].stream.clock())))
+	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(r.endpoint[from.Other()][RTP].stream.Clock())))
 	c.Reports.Add(1)
 }
 
-// alias says how the other side knows the stream that comes from a side. The stream has no alias before its first
-// packet is relayed.
+// alias says how the other side knows the stream that comes from a side.
 func (r *relay) alias(from Side) packet.Alias {
 	ep := &r.endpoint[from][RTP]
 	if ep.rtpState == nil {
 		return packet.Alias{}
 	}
-	s, o := &ep.stream, &ep.outlet
-	a := packet.Alias{
-		Known: s.started && o.sourced && s.ssrc == o.source,
-		From:  s.ssrc, To: s.ssrc, Time: o.shift.TimeOffset, Seq: o.shift.SeqOffset, Top: s.top,
-	}
-	if o.shift.SSRC != 0 {
-		a.To = o.shift.SSRC
-	}
+	a := ep.outlet.Alias(&ep.stream)
 	a.Seq += r.secure[from.Other()].shift(a.To)
 	return a
 }

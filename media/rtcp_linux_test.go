@@ -8,6 +8,7 @@ import (
 	"github.com/pion/rtcp"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // control has a side's RTCP relayed, and gives what the other side would get.
@@ -154,7 +155,7 @@ func TestReportsOfAStreamThatIsNotRelayed(t *testing.T) {
 func TestControlAllocatesNothing(t *testing.T) {
 	l := newLine(t)
 	l.talk(0x11, 1)
-	l.ep.outlet.shift = rewrite{SSRC: 0x33, SeqOffset: 5}
+	l.ep.outlet.Shift = stream.Shift{SSRC: 0x33, SeqOffset: 5}
 	must(t, l.r.route())
 	in := &l.r.endpoint[SideB][RTCP]
 	pkt := compound(t, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{{SSRC: 0x33}}})

@@ -1,12 +1,12 @@
 package media
 
 import (
-	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 
 	"flowbridge/media/latch"
+	"flowbridge/media/stage"
 )
 
 // SessionConfig says how to make a session.
@@ -96,8 +96,7 @@ type wanted struct {
 	peer     [2]*Peer // normalised; nil: not set, as all of these
 	crypto   [2]*Crypto
 	payloads [2]*[maxPayloadChanges]PayloadChange
-	events   [2]*TelephoneEvents
-	mask     [2]*Mask
+	settings [2]stage.Settings
 
 	confirmed [2]bool
 	started   bool
@@ -136,38 +135,6 @@ func (s *Session) SetPayloads(from Side, changes []PayloadChange) {
 	s.set(c)
 }
 
-// SetTelephoneEvents starts or stops reporting the telephone-events of a side as EventDigit. A session starts
-// without. A second call during an event neither loses nor doubles a digit.
-func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
-	s.set(command{op: opEvents, side: side, events: &c})
-}
-
-// SendDigit presses a key towards a side, after the keys before it. The digit is a telephone-event inside the relayed
-// stream, which pauses meanwhile (RFC 4733 §2.5.1). At most 32 digits wait, with 40 ms or more between them. They are
-// dropped when the side is held or its RTP address changes, because they were for another receiver.
-func (s *Session) SendDigit(to Side, d Digit) error {
-	t, err := d.tone()
-	if err == nil {
-		s.wake()
-		err = s.worker.do(command{op: opDigit, relay: &s.relay, side: to, tone: t})
-	}
-	if err != nil {
-		return fmt.Errorf("media: %w", err)
-	}
-	return nil
-}
-
-// Play plays a sound to a side and replaces the one that is playing. The sound goes on unheard while the side is held
-// or its address is unknown. It ends when the side's RTP address changes. EventPlayed comes at its end. Sounds are
-// G.711: a side with another codec can't have them.
-func (s *Session) Play(to Side, p Play) {
-	s.wake()
-	_ = s.worker.post(command{op: opPlay, relay: &s.relay, side: to, play: &p}, true)
-}
-
-// StopPlay ends the sound towards a side; the relayed stream goes on.
-func (s *Session) StopPlay(to Side) { s.tell(command{op: opStopPlay, side: to}) }
-
 // Start starts the timers of EventSilent and EventOneWay: the answer was sent, or early media began. Packets are
 // relayed before it too, when both sides have a destination. A second call has no effect.
 func (s *Session) Start() {
@@ -198,7 +165,7 @@ func (s *Session) Close() Stats {
 		e.forget(s)
 		if s.relay.enter() { // what is read later is not changed any more
 			s.relay.reclaim() // with what the kernel has heard
-			s.relay.talk.ends(&s.relay, e.now())
+			s.relay.stages.End(e.now())
 			s.relay.leave()
 		}
 		s.relay.end()
@@ -260,10 +227,8 @@ func (w *wanted) note(c command) {
 		w.crypto[c.side] = c.keys
 	case opPayloads:
 		w.payloads[c.side] = c.payloads
-	case opEvents:
-		w.events[c.side] = c.events
-	case opMask:
-		w.mask[c.side] = c.mask
+	case opOrder:
+		w.settings[c.side].Note(c.order)
 	case opStart:
 		w.started = true
 	default: // it sets nothing that stays

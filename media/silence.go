@@ -71,6 +71,11 @@ func (r *relay) excused() bool {
 	return r.held() || r.party[SideA].named.Mute || r.party[SideB].named.Mute
 }
 
+// complete reports whether both sides have an address.
+func (r *relay) complete() bool {
+	return r.party[SideA].named.RTP.IsValid() && r.party[SideB].named.RTP.IsValid()
+}
+
 // isSilent reports whether a session was silent for its limit, and that was not told yet.
 func (r *relay) isSilent(now time.Duration, p silenceLimits) bool {
 	h := &r.hearing

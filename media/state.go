@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"flowbridge/media/latch"
-	"flowbridge/media/quality"
+	"flowbridge/media/stage"
+	"flowbridge/media/stream"
 )
 
 // SessionState is what another process needs to go on with a session: plain data, for any encoding. Times are of
@@ -26,7 +27,7 @@ type SessionState struct {
 	Paused bool `cbor:"8,keyasint,omitempty"`
 
 	// Talk is the conversation; nil: it is not followed.
-	Talk *talkState `cbor:"9,keyasint,omitempty"`
+	Talk *stage.TalkState `cbor:"9,keyasint,omitempty"`
 
 	// Died is when the process ended whose state this is, or a little before; 0: not known. It is not kept.
 	Died time.Duration `cbor:"-"`
@@ -40,81 +41,21 @@ type SideState struct {
 	Local     netip.AddrPort  `cbor:"1,keyasint"` // our address of RTP
 	Peer      Peer            `cbor:"2,keyasint,omitzero"`
 	Payloads  []PayloadChange `cbor:"3,keyasint,omitempty"`
-	Events    TelephoneEvents `cbor:"4,keyasint,omitzero"`
-	Mask      Mask            `cbor:"5,keyasint,omitzero"`
+	Stages    stage.State     `cbor:"4,keyasint,omitzero"`
 	Confirmed bool            `cbor:"6,keyasint,omitempty"`
 	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
 
-	Latch  latch.State    `cbor:"10,keyasint,omitzero"`
-	RTCP   netip.AddrPort `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
-	Stream streamState    `cbor:"12,keyasint,omitzero"` // what it sends
-	Outlet outletState    `cbor:"13,keyasint,omitzero"` // what the other side is sent
+	Latch  latch.State        `cbor:"10,keyasint,omitzero"`
+	RTCP   netip.AddrPort     `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
+	Stream stream.State       `cbor:"12,keyasint,omitzero"` // what it sends
+	Outlet stream.OutletState `cbor:"13,keyasint,omitzero"` // what the other side is sent
 
 	RTPCount  countState `cbor:"14,keyasint,omitzero"`
 	RTCPCount countState `cbor:"15,keyasint,omitzero"`
 
 	// Crypto is what was set last, if it differs from the keys in use: it was set just before.
 	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
-
-	// Press is what a hand-over tells of keys.
-	Press *pressState `cbor:"18,keyasint,omitempty"`
-
-	// Playing is the sound towards the side. Who resumes the session plays it again from where it was.
-	Playing playState `cbor:"17,keyasint,omitzero"`
-}
-
-// streamState is what is known of the RTP that a side sends.
-type streamState struct {
-	Started     bool          `cbor:"1,keyasint,omitempty"`
-	SSRC        uint32        `cbor:"2,keyasint,omitempty"`
-	Base        uint64        `cbor:"3,keyasint,omitempty"`
-	Top         uint64        `cbor:"4,keyasint,omitempty"`
-	Received    uint64        `cbor:"5,keyasint,omitempty"`
-	Expect      uint16        `cbor:"6,keyasint,omitempty"`
-	Jumped      bool          `cbor:"7,keyasint,omitempty"`
-	Recent      uint64        `cbor:"8,keyasint,omitempty"`
-	Older       uint64        `cbor:"9,keyasint,omitempty"`
-	Run         uint64        `cbor:"10,keyasint,omitempty"`
-	Runs        uint64        `cbor:"11,keyasint,omitempty"`
-	Longest     uint64        `cbor:"12,keyasint,omitempty"`
-	LostPast    uint64        `cbor:"13,keyasint,omitempty"`
-	WrapsPast   uint64        `cbor:"14,keyasint,omitempty"`
-	Duplicates  uint64        `cbor:"15,keyasint,omitempty"`
-	Reordered   uint64        `cbor:"16,keyasint,omitempty"`
-	SSRCChanges uint64        `cbor:"17,keyasint,omitempty"`
-	Timed       bool          `cbor:"18,keyasint,omitempty"`
-	Timestamp   uint32        `cbor:"19,keyasint,omitempty"`
-	TimestampAt time.Duration `cbor:"20,keyasint,omitempty"`
-	Jitter      uint64        `cbor:"21,keyasint,omitempty"`
-	JitterMax   uint64        `cbor:"22,keyasint,omitempty"`
-	JitterSum   uint64        `cbor:"23,keyasint,omitempty"`
-	Timings     uint64        `cbor:"24,keyasint,omitempty"`
-	Renewed     bool          `cbor:"25,keyasint,omitempty"`
-	Irregular   bool          `cbor:"26,keyasint,omitempty"`
-	Gap         time.Duration `cbor:"27,keyasint,omitempty"`
-
-	Delays quality.Delays `cbor:"28,keyasint,omitzero"`
-}
-
-// outletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the
-// last packet, relayed or our own.
-type outletState struct {
-	Begun     bool          `cbor:"1,keyasint,omitempty"`
-	SSRC      uint32        `cbor:"2,keyasint,omitempty"`
-	Sourced   bool          `cbor:"3,keyasint,omitempty"`
-	Source    uint32        `cbor:"4,keyasint,omitempty"`
-	NewSSRC   uint32        `cbor:"5,keyasint,omitempty"` // these three are the shift
-	NewTime   uint32        `cbor:"6,keyasint,omitempty"`
-	NewSeq    uint16        `cbor:"7,keyasint,omitempty"`
-	Owed      bool          `cbor:"8,keyasint,omitempty"`
-	Sequence  uint16        `cbor:"9,keyasint,omitempty"`
-	Timestamp uint32        `cbor:"10,keyasint,omitempty"`
-	SentAt    time.Duration `cbor:"11,keyasint,omitempty"`
-	Unsure    bool          `cbor:"12,keyasint,omitempty"`
-	Edge      uint16        `cbor:"13,keyasint,omitempty"`
-	LateTil   time.Duration `cbor:"14,keyasint,omitempty"`
-	Blind     bool          `cbor:"15,keyasint,omitempty"`
 }
 
 // countState are the counters of a flow that no stream has.
@@ -147,13 +88,6 @@ type hearingState struct {
 	Judged  bool          `cbor:"6,keyasint,omitempty"`
 	Missing [2]bool       `cbor:"7,keyasint"`
 	Since   time.Duration `cbor:"8,keyasint,omitempty"`
-}
-
-// playState is how far a sound was played.
-type playState struct {
-	Playing bool          `cbor:"1,keyasint,omitempty"`
-	ID      uint64        `cbor:"2,keyasint,omitempty"`
-	At      time.Duration `cbor:"3,keyasint,omitempty"` // from its beginning, for Play.From
 }
 
 // keyUse says what keys are for.

@@ -1,6 +1,10 @@
 package media
 
-import "time"
+import (
+	"time"
+
+	"flowbridge/media/stream"
+)
 
 // State returns what another process needs to go on with the session. From the first call on, EventChanged says when to
 // take it again. With SRTP, packets wait for that then, and after Engine.Resume: their numbers are reserved in the
@@ -22,14 +26,7 @@ func (s *Session) State() SessionState {
 // noted takes note of a state, and reserves the packet numbers that it will tell.
 func (r *relay) noted() {
 	r.note.kept, r.note.asked, r.note.paused, r.note.again = true, false, false, 0
-	if r.talk != nil {
-		r.talk.changed = false
-		for side := range r.endpoint {
-			if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.voice != nil {
-				ep.voice.noted = ep.voice.told
-			}
-		}
-	}
+	r.stages.Noted()
 	for side := range r.secure {
 		for _, s := range []*sealer{r.secure[side].out, r.secure[side].earlier} {
 			if s != nil {
@@ -53,12 +50,7 @@ func (w *wanted) state(st *SessionState) {
 		if c := w.payloads[i]; c != nil {
 			s.Payloads = c[:]
 		}
-		if c := w.events[i]; c != nil {
-			s.Events = *c
-		}
-		if m := w.mask[i]; m != nil {
-			s.Mask = *m
-		}
+		s.Stages.Settings = w.settings[i]
 		s.Confirmed = s.Confirmed || w.confirmed[i]
 		if c := w.crypto[i]; c != nil && !st.uses(Side(i), c) {
 			s.Crypto = c
@@ -75,12 +67,8 @@ func (st *SessionState) uses(side Side, c *Crypto) bool {
 // state writes the state of what the session has relayed. The caller has the turn. Times are made those of another
 // clock by the epoch of this one.
 func (r *relay) state(st *SessionState, epoch time.Duration) {
-	at := func(t time.Duration) time.Duration {
-		if t == 0 {
-			return 0
-		}
-		return epoch + t
-	}
+	c := stream.Clock{Epoch: epoch}
+	at := c.At
 	h := &r.hearing
 	st.Hearing = hearingState{
 		Started: h.started, Silent: h.silent, Last: at(h.last), Spoke: h.spoke, SpokeAt: at(h.spokeAt),
@@ -88,19 +76,16 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 	}
 	st.Resumed, st.Kept, st.Paused = r.note.resumed, r.note.kept, r.note.paused
 	for i := range st.Sides {
-		s, p, side := &st.Sides[i], &r.party[i], Side(i)
+		s, p := &st.Sides[i], &r.party[i]
 		s.Local = r.local[i]
 		s.Confirmed, s.Early, s.Withheld, s.RTCP = p.confirmed, p.unconfirmed, p.withheld, p.rtcp.source
 		s.Latch = p.rtp.State(at)
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
-			ep.stream.state(&s.Stream, at)
-			ep.outlet.state(&s.Outlet, &ep.stream, st.Exact, at)
-			if st.Exact {
-				s.Press = ep.press(at)
-			}
-			if p := r.endpoint[side.Other()][RTP].playing(); p != nil {
-				s.Playing = playState{Playing: true, ID: p.play.ID, At: p.position()}
-			}
+			ep.stream.Save(&s.Stream, c)
+			ep.outlet.Save(&s.Outlet, &ep.stream, st.Exact, c)
+		}
+		if st.Exact {
+			r.stages.Save(Side(i), &s.Stages, c)
 		}
 		r.ledger.flow[i][RTP].state(&s.RTPCount, at)
 		r.ledger.flow[i][RTCP].state(&s.RTCPCount, at)
@@ -108,42 +93,8 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 			s.RTPCount.Refused = *refused
 		}
 	}
-	st.Talk = r.talk.state(r, st.At-epoch, epoch)
+	st.Talk = r.stages.SaveTalk(stream.Clock{Now: st.At - epoch, Epoch: epoch})
 	r.keys(st, at)
-}
-
-// playing is the sound that takes part in what ep's packets become; nil: none.
-func (ep *endpoint) playing() *player {
-	if ep.rtpState == nil || ep.player == nil || !ep.player.playing {
-		return nil
-	}
-	return ep.player
-}
-
-func (s *stream) state(st *streamState, at func(time.Duration) time.Duration) {
-	*st = streamState{
-		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
-		Recent: s.losses.Recent, Older: s.losses.Older, Run: s.losses.Run, Runs: s.losses.Runs, Longest: s.losses.Longest,
-		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered,
-		SSRCChanges: s.ssrcChanges,
-		Timed:       s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
-		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
-		Renewed: s.renewed, Irregular: s.irregular, Gap: s.gap, Delays: s.delays,
-	}
-}
-
-// state writes where the stream stands. If the source is relayed, its last packet was sent last.
-func (o *outlet) state(st *outletState, s *stream, exact bool, at func(time.Duration) time.Duration) {
-	*st = outletState{
-		Begun: o.begun, SSRC: o.ssrc, Sourced: o.sourced, Source: o.source,
-		NewSSRC: o.shift.SSRC, NewTime: o.shift.TimeOffset, NewSeq: o.shift.SeqOffset,
-		Owed: o.owed, Unsure: o.unsure, Edge: o.edge, LateTil: at(o.lateTil), Blind: o.blind,
-	}
-	last := *o
-	if !exact {
-		last.leave(s)
-	}
-	st.Sequence, st.Timestamp, st.SentAt = last.seq, last.timestamp, at(last.at)
 }
 
 func (c *counters) state(st *countState, at func(time.Duration) time.Duration) {

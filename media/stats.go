@@ -8,6 +8,8 @@ import (
 
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/stage"
+	"flowbridge/media/stream"
 )
 
 // Drops counts the packets, RTP and RTCP together, that came from a side and were not passed on.
@@ -141,6 +143,19 @@ func (c *counters) dropped() *drops[atomic.Uint64] { return made(&c.drops) }
 func (c *counters) ofRTP() *countersRTP            { return made(&c.rtp) }
 func (c *counters) ofRTCP() *countersRTCP          { return made(&c.rtcp) }
 
+// stopped counts a packet that a stage does not let pass.
+func (c *counters) stopped(v stage.Verdict) {
+	switch d := c.dropped(); v {
+	case stage.Masked, stage.Hidden:
+		d.Masked.Add(1)
+	case stage.Diverted:
+		d.Diverted.Add(1)
+	case stage.Replaced:
+		d.Replaced.Add(1)
+	case stage.Relay:
+	}
+}
+
 // made returns what p points to, for the one goroutine that writes it.
 func made[T any](p *atomic.Pointer[T]) *T {
 	t := p.Load()
@@ -160,30 +175,31 @@ func read[T any](p *atomic.Pointer[T]) *T {
 }
 
 // keep copies the figures of a stream after a packet with this header.
-func (c *countersRTP) keep(s *stream, h packet.Header) {
-	change(&c.Jitter, math.Float64bits(s.jitterMS()))
-	change(&c.JitterMean, math.Float64bits(s.jitterMeanMS()))
-	change(&c.JitterMax, math.Float64bits(s.jitterMaxMS()))
+func (c *countersRTP) keep(s *stream.Stream, h packet.Header) {
+	is, mean, highest := s.Jitter()
+	change(&c.Jitter, math.Float64bits(is))
+	change(&c.JitterMean, math.Float64bits(mean))
+	change(&c.JitterMax, math.Float64bits(highest))
 	if h.SSRC != c.SSRC.Load() {
 		c.SSRC.Store(h.SSRC)
 	}
 	if pt := uint32(h.PayloadType); pt != c.PayloadType.Load() {
 		c.PayloadType.Store(pt)
 	}
-	if !s.uneven() {
+	f, changed := s.Figures()
+	if !changed {
 		return
 	}
-	runs, longest := s.losses.Bursts()
-	change(&c.Lost, s.lost())
-	change(&c.Bursts, runs)
-	change(&c.LongestBurst, longest)
-	change(&c.Late, s.delays.Late)
-	change(&c.LateBursts, s.delays.Bursts)
-	change(&c.Duplicates, s.duplicates)
-	change(&c.Reordered, s.reordered)
-	change(&c.Wraps, s.wraps())
-	change(&c.SSRCChanges, s.ssrcChanges)
-	change(&c.Gap, uint64(s.gap))
+	change(&c.Lost, f.Lost)
+	change(&c.Bursts, f.Bursts)
+	change(&c.LongestBurst, f.LongestBurst)
+	change(&c.Late, f.Late)
+	change(&c.LateBursts, f.LateBursts)
+	change(&c.Duplicates, f.Duplicates)
+	change(&c.Reordered, f.Reordered)
+	change(&c.Wraps, f.Wraps)
+	change(&c.SSRCChanges, f.SSRCChanges)
+	change(&c.Gap, uint64(f.Gap))
 }
 
 // change stores a new value. Reading costs little, and most figures stay the same from packet to packet.

@@ -12,6 +12,8 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
+	"flowbridge/media/stream"
 	"flowbridge/media/voice"
 	"flowbridge/media/voice/turns"
 	said "flowbridge/sim/conversation"
@@ -77,7 +79,7 @@ func newTalker(t *testing.T) *talker {
 	b := newBench(t, 1)
 	b.w.now = time.Hour
 	k := &talker{bench: b, r: b.relays[0], answered: b.w.now}
-	k.order(command{op: opFollow, follow: &Conversation{Agent: SideB}})
+	k.order(command{op: opOrder, order: Conversation{Agent: SideB}})
 	return k
 }
 
@@ -110,9 +112,21 @@ func (k *talker) hears(all []spoken, from, to time.Duration) {
 	k.w.now = k.answered + to
 }
 
+// forget makes the stages those of a session that was told nothing.
+func (k *talker) forget() {
+	k.r.stages = stage.Stages{}
+	k.r.stages.Init(k.r)
+}
+
+// why is why the line carries no conversation.
+func (k *talker) why() turns.Why { return k.r.stages.SaveTalk(stream.Clock{}).Why }
+
+// utterances is how often a side has said something.
+func (k *talker) utterances(side Side) uint64 { return k.r.stages.SaveTalk(stream.Clock{}).Told[side] }
+
 func (k *talker) figures() turns.Figures {
-	k.r.talk.ends(k.r, k.w.now)
-	return k.r.talk.turns.Figures()
+	k.r.stages.End(k.w.now)
+	return *k.r.stages.Figures()
 }
 
 // TestTalk: what a relay says of a conversation is what its packets say.
@@ -143,9 +157,9 @@ func TestTalkInTwoLives(t *testing.T) {
 			}
 			next := newTalker(t)
 			next.w.now = k.w.now
-			next.r.talk = nil
-			next.r.resume(new(filed(t, st)), clock{now: k.w.now})
-			next.r.catchUp(exact, k.w.now)
+			next.forget()
+			next.r.resume(new(filed(t, st)), stream.Clock{Now: k.w.now})
+			next.r.stages.CatchUp(exact, k.w.now)
 			for side, ep := range next.r.endpoints() { // its latches are those of another port
 				_ = side
 				ep.attached = false
@@ -191,28 +205,28 @@ func TestLine(t *testing.T) {
 		{"resumed", command{op: opPeer, side: SideB, peer: &peer}, 0},
 		{"unplugged", command{op: opPeer, side: SideB, peer: &gone}, turns.Hold},
 		{"plugged", command{op: opPeer, side: SideB, peer: &peer}, 0},
-		{"a transfer", command{op: opInterrupt, on: true}, turns.Transfer},
+		{"a transfer", command{op: opOrder, order: stage.Interrupt(true)}, turns.Transfer},
 		{"and a hold", command{op: opPeer, side: SideB, peer: &held}, turns.Transfer | turns.Hold},
 		{"resumed in it", command{op: opPeer, side: SideB, peer: &peer}, turns.Transfer},
-		{"the agent is back", command{op: opInterrupt}, 0},
-		{"masked", command{op: opMask, side: SideA, mask: &Mask{On: true}}, turns.Mask},
-		{"not masked", command{op: opMask, side: SideA, mask: &Mask{}}, 0},
-		{"a beep", command{op: opPlay, side: SideA, play: &Play{Sound: sound, Mix: true}}, 0},
-		{"music", command{op: opPlay, side: SideA, play: &Play{Sound: sound, Loop: true}}, turns.Sound},
-		{"silence", command{op: opStopPlay, side: SideA}, 0},
+		{"the agent is back", command{op: opOrder, order: stage.Interrupt(false)}, 0},
+		{"masked", command{op: opOrder, side: SideA, order: Mask{On: true}}, turns.Mask},
+		{"not masked", command{op: opOrder, side: SideA, order: Mask{}}, 0},
+		{"a beep", command{op: opOrder, side: SideB, order: Play{Sound: sound, Mix: true}}, 0},
+		{"music", command{op: opOrder, side: SideB, order: Play{Sound: sound, Loop: true}}, turns.Sound},
+		{"silence", command{op: opOrder, side: SideB, order: stage.Stop{}}, 0},
 	} {
 		k.w.now += time.Second
-		if k.order(c.c); k.r.talk.why != c.want {
-			t.Errorf("%s: paused for %b; want %b", c.name, k.r.talk.why, c.want)
+		if k.order(c.c); k.why() != c.want {
+			t.Errorf("%s: paused for %b; want %b", c.name, k.why(), c.want)
 		}
 	}
-	k.order(command{op: opPlay, side: SideA, play: &Play{Sound: sound}})
+	k.order(command{op: opOrder, side: SideB, order: Play{Sound: sound}})
 	for range 60 {
 		k.w.now += 20 * ms
 		k.w.ring()
 	}
-	if k.r.talk.why != 0 {
-		t.Errorf("after a sound: paused for %b", k.r.talk.why)
+	if k.why() != 0 {
+		t.Errorf("after a sound: paused for %b", k.why())
 	}
 }
 
@@ -221,11 +235,11 @@ func TestKeysCutTheLine(t *testing.T) {
 	all, end, want := conversed()
 	k := newTalker(t)
 	k.order(command{op: opPeer, peer: &Peer{RTP: k.r.party[SideA].named.RTP, Events: setOf(101)}})
-	k.order(command{op: opFollow, follow: &Conversation{Agent: SideB}})
+	k.order(command{op: opOrder, order: Conversation{Agent: SideB}})
 	for at := time.Duration(0); at < end; at += 100 * ms {
 		k.hears(all, at, min(at+100*ms, end))
 		k.say(SideA, 101, uint16(at/ms), uint32(at/ms)*8, []byte{5, 0x8a, 0, 160})
-		k.r.checkTalk(k.w.now)
+		k.r.tick(k.w.now)
 	}
 	if got := k.figures(); got.Latency.N > 0 || got.BargeIns > 0 || got.Parties[turns.Agent].Spoke < want.Parties[turns.Agent].Spoke*9/10 {
 		t.Errorf("between keys: %+v; want no turn, and the agent's %v", got, want.Parties[turns.Agent].Spoke)
@@ -248,14 +262,14 @@ func TestTalkAsksForAState(t *testing.T) {
 		before := asked
 		k.hears(all, at, min(at+250*ms, end))
 		asked = before // the others are for sources that were learned
-		k.r.checkTalk(k.w.now)
+		k.r.tick(k.w.now)
 	}
-	if most := int(end / talkNoted); asked < 1 || asked > most {
+	if most := int(end / (20 * time.Second)); asked < 1 || asked > most {
 		t.Errorf("%d states were asked for in %v; want 1 to %d", asked, end, most)
 	}
 	asked = 0
 	k.w.now += time.Hour
-	if k.r.checkTalk(k.w.now); asked > 1 {
+	if k.r.tick(k.w.now); asked > 1 {
 		t.Errorf("%d after an hour of silence", asked)
 	}
 }

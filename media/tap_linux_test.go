@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
 )
 
 // witness is a tap that keeps what it is shown.
@@ -133,10 +134,10 @@ func TestTapAllocatesNothing(t *testing.T) {
 	b.collect()
 	tap := &counter{}
 	for _, r := range b.relays {
-		must(t, b.w.perform(command{op: opTap, relay: r, tap: tap}))
+		must(t, b.w.perform(command{op: opOrder, relay: r, order: stage.Tapping{Tap: tap, Epoch: b.w.epoch, Local: r.local}}))
 		mask := Mask{On: true, Always: true}
 		mask.ULaw.Add(0)
-		r.setMask(SideA, mask)
+		b.gives(r, SideA, mask)
 	}
 	rounds := 0
 	if n := allocations(100, func() { rounds++; b.offer(b.from); b.carry(); b.collect() }); n != 0 {
@@ -152,7 +153,7 @@ func TestTapAllocatesNothing(t *testing.T) {
 func BenchmarkRelayTapped(b *testing.B) {
 	r := newBench(b, 32)
 	for _, relay := range r.relays {
-		relay.tap = &counter{}
+		r.gives(relay, SideA, stage.Tapping{Tap: &counter{}})
 	}
 	r.measure(b)
 }

@@ -135,8 +135,8 @@ func TestKeysBesideTheStream(t *testing.T) {
 	}{
 		"relayed":         {events: 101, relayed: 16},
 		"another number":  {events: 96, dropped: Drops{WrongSSRC: 16}},
-		"as digits":       {events: 101, order: command{op: opEvents, events: &TelephoneEvents{On: true, PayloadType: 101, Divert: true}}, reported: "57", dropped: Drops{Diverted: 16}},
-		"masked":          {events: 101, order: command{op: opMask, mask: &Mask{On: true, Events: setOf(101)}}, dropped: Drops{Masked: 16}},
+		"as digits":       {events: 101, order: command{op: opOrder, order: TelephoneEvents{On: true, PayloadType: 101, Divert: true}}, reported: "57", dropped: Drops{Diverted: 16}},
+		"masked":          {events: 101, order: command{op: opOrder, order: Mask{On: true, Events: setOf(101)}}, dropped: Drops{Masked: 16}},
 		"renumbered":      {events: 101, order: command{op: opPayloads, payloads: &[maxPayloadChanges]PayloadChange{{From: 0, To: 8}}}, relayed: 16},
 		"beside no sound": {events: 101, relayed: 16},
 	} {

@@ -7,6 +7,7 @@ import (
 
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
 )
 
 var _ flowPath = (*worker)(nil)
@@ -95,17 +96,11 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 	ep.relay.confirmedBy(ep.side, src)
 	w.account(ep, header, len(pkt))
-	if t := ep.relay.talk; t != nil {
-		t.hear(ep, header, pkt, w.now)
+	w.inbound = stage.Packet{
+		Header: header, Data: pkt, Now: w.now, Source: src, Key: ep.relay.party[ep.side].named.Events.Has(header.PayloadType),
 	}
-	if ep.answerer != nil {
-		ep.detect(header, pkt, w.now)
-	}
-	if !w.reveal(ep, src, header, pkt) {
-		ep.count.dropped().Masked.Add(1)
-		return
-	}
-	if ep.listener != nil && !w.listen(ep, header, pkt) {
+	if v := ep.relay.stages.Packet(ep.side, &w.inbound); v != stage.Relay {
+		ep.count.stopped(v)
 		return
 	}
 	if w.blend(ep, header, pkt) {
@@ -150,7 +145,8 @@ func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 	ep.relay.confirmedBy(ep.side, src)
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
-	w.show(at, RTCP, src, pkt)
+	w.inbound = stage.Packet{Data: pkt, Now: w.now, Source: src, Port: at.kind}
+	ep.relay.stages.Report(ep.side, &w.inbound)
 	w.control(ep, pkt)
 	w.forward(ep, pkt)
 }
@@ -194,8 +190,8 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 	}
 	switch v {
 	case latch.Keep:
-		if h.SSRC != ep.outlet.source && l.Mode() == latch.Off {
-			ep.outlet.leave(&ep.stream)
+		if !ep.outlet.Relays(h.SSRC) && l.Mode() == latch.Off {
+			ep.outlet.Leave(&ep.stream)
 		}
 		l.Hear(w.now)
 		return true
@@ -225,42 +221,21 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 		heard.First.Store(now)
 	}
 	heard.Last.Store(now)
-	if seen := ep.stream.observe(h, w.now); seen > 0 {
+	if seen := ep.stream.Observe(h, w.now); seen > 0 {
 		c.RxPackets.Add(seen)
 		c.TxPackets.Add(seen)
 	}
 	heard.keep(&ep.stream, h)
 }
 
-// listen reads a telephone-event, and reports whether to relay the packet.
-func (w *worker) listen(ep *endpoint, h packet.Header, pkt []byte) bool {
-	l := ep.listener
-	if !l.config.On || h.PayloadType != l.config.PayloadType {
-		return true
-	}
-	relay := l.hear(h, pkt, w.now)
-	w.arm(ep)
-	if !relay {
-		ep.count.dropped().Diverted.Add(1)
-	}
-	return relay
-}
-
-// blend reports whether to relay a packet, or our own packets replace it. It brings the rewrite up to date first.
+// blend reports whether to relay a packet: it may come too late, behind our own. The rewrite is up to date then.
 func (w *worker) blend(ep *endpoint, h packet.Header, pkt []byte) bool {
-	if p := ep.player; p != nil && p.playing && p.play.Yield && ep.dest.size > 0 {
-		w.yield(ep)
-	}
-	if ep.speaks() {
-		ep.count.dropped().Replaced.Add(1)
-		return false
-	}
 	if h.SSRC != ep.latch().SSRC() {
-		ep.outlet.fold(h, pkt, &ep.stream, w.now)
+		ep.outlet.Fold(h, pkt, &ep.stream, w.now)
 		_ = ep.relay.route()
 		return true
 	}
-	relay, shifted := ep.outlet.pass(h, ep.stream.rate, w.now)
+	relay, shifted := ep.outlet.Pass(h, ep.stream.Rate, w.now)
 	if shifted {
 		_ = ep.relay.route()
 	}
@@ -284,8 +259,8 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 		c.dropped().Discarded.Add(1)
 		return
 	}
-	if ep.kind == RTP && ep.player != nil && ep.player.playing {
-		ep.player.mix(pkt)
+	if ep.kind == RTP {
+		ep.relay.stages.Leave(ep.side, pkt)
 	}
 	w.emit(ep, pkt)
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/internal/processors"
-	"flowbridge/media/answerer"
+	"flowbridge/media/stage"
 )
 
 const (
@@ -61,10 +61,10 @@ type worker struct {
 	taken    int // events
 	from     sockaddr
 	buf      [bufferSize]byte
-	opened   [bufferSize]byte // what SRTP in buf carries
-	sealed   [bufferSize]byte // SRTP that leaves
-	digit    digitPacket
-	frame    playPacket
+	opened   [bufferSize]byte          // what SRTP in buf carries
+	sealed   [bufferSize]byte          // SRTP that leaves
+	own      [stage.LongestPacket]byte // a packet of our own
+	inbound  stage.Packet
 }
 
 type op uint8
@@ -74,17 +74,9 @@ const (
 	opPeer
 	opConfirm
 	opCrypto
-	opEvents
+	opOrder
 	opPayloads
-	opDigit
-	opPlay
-	opStopPlay
-	opTap
-	opMask
 	opStart
-	opFollow
-	opInterrupt
-	opDetect
 	opDatagrams
 	opSockets
 	opClose // and behind it what is not about an open session
@@ -106,15 +98,8 @@ type command struct {
 	peer      *Peer // normalised
 	crypto    cryptoChange
 	keys      *Crypto // of crypto
-	events    *TelephoneEvents
+	order     stage.Order
 	payloads  *[maxPayloadChanges]PayloadChange
-	tone      tone
-	play      *Play
-	tap       Tap
-	mask      *Mask
-	follow    *Conversation
-	on        bool // of opInterrupt
-	detect    *answerer.Limits
 	sockets   *socketChange
 	datagrams *Datagrams
 	datagram  []byte
@@ -289,7 +274,7 @@ func (w *worker) lookForSilence() {
 				w.silent = append(w.silent, r)
 			}
 			r.checkOneWay(w.now)
-			r.checkTalk(w.now)
+			r.tick(w.now)
 			r.leave()
 		}
 	}
@@ -342,7 +327,7 @@ func (w *worker) perform(c command) error {
 	case opSync: // it was its turn
 	default:
 		err := w.change(c)
-		c.relay.line(w.now)
+		c.relay.stages.Line(w.now)
 		return err
 	}
 	return nil
@@ -360,31 +345,14 @@ func (w *worker) change(c command) error {
 			c.crypto.out.kept = c.relay.note.kept
 		}
 		c.relay.secure[c.side].set(c.crypto)
-	case opEvents:
-		c.relay.setEvents(c.side, *c.events)
 	case opPayloads:
 		c.relay.payloads[c.side] = *c.payloads
 		return c.relay.route()
-	case opDigit:
-		return w.addDigit(c.relay, c.side, c.tone)
-	case opPlay:
-		w.play(c.relay, c.side, *c.play)
-	case opStopPlay:
-		w.stopPlay(c.relay, c.side)
-	case opTap:
-		c.relay.tap = c.tap
-	case opMask:
-		c.relay.setMask(c.side, *c.mask)
+	case opOrder:
+		defer c.relay.Arm(c.side)
+		return c.relay.stages.Order(c.side, c.order, w.now)
 	case opStart:
 		c.relay.start(w.now)
-	case opFollow:
-		c.relay.follow(*c.follow, w.now)
-	case opInterrupt:
-		if t := c.relay.talk; t != nil {
-			t.interrupted = c.on
-		}
-	case opDetect:
-		w.arm(c.relay.detect(c.side, *c.detect, w.now))
 	case opDatagrams:
 		w.orderDatagrams(c)
 	case opSockets:
@@ -396,7 +364,7 @@ func (w *worker) change(c command) error {
 
 // open takes a session over with its sockets, which epoll watches already.
 func (w *worker) open(r *relay) {
-	r.path = w.path
+	r.worker, r.path = w, w.path
 	w.relays[r.id] = r
 	for _, ep := range r.endpoints() {
 		w.serves(ep.fd, ep)

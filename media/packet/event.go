@@ -56,3 +56,13 @@ func DigitCode(digit byte) (uint8, bool) {
 	i := strings.IndexByte(digits, digit)
 	return uint8(max(i, 0)), i >= 0 // at most 15
 }
+
+// EventID tells events apart: all packets of one carry the timestamp of its start (RFC 4733 §2.2.1).
+type EventID struct {
+	SSRC      uint32 `cbor:"1,keyasint,omitempty"`
+	Timestamp uint32 `cbor:"2,keyasint,omitempty"`
+	Code      uint8  `cbor:"3,keyasint,omitempty"`
+}
+
+// EventID identifies the event of a packet, without its code.
+func (h Header) EventID() EventID { return EventID{SSRC: h.SSRC, Timestamp: h.Timestamp} }

@@ -94,3 +94,14 @@ func Payload(pkt []byte) []byte {
 
 // Marker reports whether an RTP packet has the marker bit.
 func Marker(pkt []byte) bool { return pkt[1]&0x80 != 0 }
+
+// PayloadSet is a set of RTP payload types, 0 to 127.
+type PayloadSet [2]uint64
+
+// Add adds a payload type to the set.
+func (p *PayloadSet) Add(payloadType uint8) { p[payloadType>>6&1] |= 1 << (payloadType & 63) }
+
+// Has reports whether a payload type is in the set.
+func (p PayloadSet) Has(payloadType uint8) bool {
+	return p[payloadType>>6&1]&(1<<(payloadType&63)) != 0
+}

@@ -114,3 +114,24 @@ func FuzzRTCP(f *testing.F) {
 		}
 	})
 }
+
+func TestPayloadSet(t *testing.T) {
+	var p PayloadSet
+	for _, pt := range []uint8{0, 8, 63, 64, 127} {
+		if p.Has(pt) {
+			t.Errorf("%d is in the set already", pt)
+		}
+		if p.Add(pt); !p.Has(pt) {
+			t.Errorf("%d is not in the set", pt)
+		}
+	}
+	n := 0
+	for pt := range uint8(128) {
+		if p.Has(pt) {
+			n++
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d are in the set; want 5", n)
+	}
+}

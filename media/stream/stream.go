@@ -1,4 +1,4 @@
-package media
+package stream
 
 import (
 	"time"
@@ -10,20 +10,17 @@ import (
 // RFC 3550 §A.1: a sequence number that is further ahead or behind means that the sender has restarted.
 const (
 	maxDropout  = 3000
-	maxMisorder = 100
+	MaxMisorder = 100
 )
 
 // maxTransitJump is the change in transit time, in seconds, above which it is not jitter. The sender has reset its
 // timestamps if these have jumped as far.
 const maxTransitJump = 2
 
-// defaultClockRate is that of G.711, G.722, G.729 and their telephone-events, in Hz.
-const defaultClockRate = 8000
-
-// stream follows the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A
+// Stream follows the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A
 // new SSRC or a new peer starts a new count; all counts but the jitter add up.
-type stream struct {
-	rate int64 // of the timestamps, Hz
+type Stream struct {
+	Rate int64 // of the timestamps, Hz
 
 	started   bool
 	renewed   bool // the next packet is of another source, whatever its SSRC
@@ -34,13 +31,13 @@ type stream struct {
 	expect    uint16 // the number after one that jumped; two in a row are a restart
 	jumped    bool
 	losses    quality.Losses
-	irregular bool // since uneven was called, something else came than the next packet
+	irregular bool // since Figures was called, something else came than the next packet
 
 	lostPast, wrapsPast                uint64 // of earlier counts
 	duplicates, reordered, ssrcChanges uint64 // of all
 
 	missed   time.Duration // how long no process was there, until that is counted
-	missedBy time.Duration // when the stream has come at the latest if it was there meanwhile
+	MissedBy time.Duration // when the stream has come at the latest if it was there meanwhile
 	sent     uint64        // packets since the state, and before the first one after it
 	gap      time.Duration // what of missed was counted
 
@@ -54,19 +51,19 @@ type stream struct {
 	delays      quality.Delays
 }
 
-// setRate changes the rate of the timestamps. What was measured stays the same time.
-func (s *stream) setRate(rate uint32) {
-	was := s.clock()
-	s.rate = int64(rate)
-	if is := s.clock(); is != was {
+// SetRate changes the rate of the timestamps. What was measured stays the same time.
+func (s *Stream) SetRate(rate uint32) {
+	was := s.Clock()
+	s.Rate = int64(rate)
+	if is := s.Clock(); is != was {
 		for _, v := range []*uint64{&s.jitter, &s.jitterMax, &s.jitterSum, &s.delays.Behind} {
 			*v = uint64(float64(*v) * float64(is) / float64(was))
 		}
 	}
 }
 
-// observe counts a packet. seen is how many more the process before has counted for itself.
-func (s *stream) observe(h packet.Header, now time.Duration) (seen uint64) {
+// Observe counts a packet. seen is how many more the process before has counted for itself.
+func (s *Stream) Observe(h packet.Header, now time.Duration) (seen uint64) {
 	if s.missed > 0 {
 		seen = s.bridge(h, now)
 	}
@@ -87,17 +84,17 @@ func (s *stream) observe(h packet.Header, now time.Duration) (seen uint64) {
 
 // bridge counts what was sent while no process was there as lost, and returns how many packets the process before has
 // had since its state was taken, modulo 2^16. How long a packet lasts is known with the second one.
-func (s *stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
+func (s *Stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 	ahead := h.Seq - uint16(s.top) // modulo 2^16 on purpose, as in count
 	switch {
-	case s.renewed && now > s.missedBy:
+	case s.renewed && now > s.MissedBy:
 		s.missed = 0
-	case s.renewed && s.started && h.SSRC == s.ssrc && ahead <= 65535-maxMisorder:
+	case s.renewed && s.started && h.SSRC == s.ssrc && ahead <= 65535-MaxMisorder:
 		s.sent = uint64(ahead)
-	case s.renewed || ahead == 0 || ahead >= maxMisorder || h.Timestamp == s.timestamp:
+	case s.renewed || ahead == 0 || ahead >= MaxMisorder || h.Timestamp == s.timestamp:
 	default:
-		lost := min(uint64(units(s.missed, s.rate))*uint64(ahead)/uint64(h.Timestamp-s.timestamp),
-			uint64(s.missed/shortestFrame))
+		lost := min(uint64(Units(s.missed, s.Rate))*uint64(ahead)/uint64(h.Timestamp-s.timestamp),
+			uint64(s.missed/ShortestFrame))
 		if s.sent > 0 { // else it is another stream
 			lost = min(lost, s.sent-1)
 			seen = s.sent - 1 - lost
@@ -111,41 +108,30 @@ func (s *stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 	return seen
 }
 
-// renew says that later packets are from another source.
-func (s *stream) renew() { s.renewed = true }
+// Renew says that later packets are from another source.
+func (s *Stream) Renew() { s.renewed = true }
 
-// uneven reports whether anything but the next packet in turn has come since its last call. Only then the counts of
-// irregular packets and the wraps may have changed.
-func (s *stream) uneven() bool {
-	was := s.irregular
-	s.irregular = false
-	return was
-}
-
-// lost returns how many packets are missing so far. A duplicate does not replace another packet.
-func (s *stream) lost() uint64 {
+// Lost returns how many packets are missing so far. A duplicate does not replace another packet.
+func (s *Stream) Lost() uint64 {
 	if expected := s.top - s.base + 1; s.started && expected > s.received {
 		return s.lostPast + expected - s.received
 	}
 	return s.lostPast
 }
 
-func (s *stream) wraps() uint64 { return s.wrapsPast + s.top>>16 }
+func (s *Stream) wraps() uint64 { return s.wrapsPast + s.top>>16 }
 
-// jitterMS, jitterMaxMS and jitterMeanMS are in milliseconds.
-func (s *stream) jitterMS() float64    { return s.milliseconds(s.jitter) }
-func (s *stream) jitterMaxMS() float64 { return s.milliseconds(s.jitterMax) }
-
-func (s *stream) jitterMeanMS() float64 {
-	return s.milliseconds(s.jitterSum) / float64(max(s.timings, 1))
+// Jitter returns the interarrival jitter, its mean and the highest it was, in milliseconds.
+func (s *Stream) Jitter() (is, mean, highest float64) {
+	return s.milliseconds(s.jitter), s.milliseconds(s.jitterSum) / float64(max(s.timings, 1)), s.milliseconds(s.jitterMax)
 }
 
-func (s *stream) milliseconds(sixteenths uint64) float64 {
-	return float64(sixteenths) / 16 * 1000 / float64(s.clock())
+func (s *Stream) milliseconds(sixteenths uint64) float64 {
+	return float64(sixteenths) / 16 * 1000 / float64(s.Clock())
 }
 
-func (s *stream) restart(seq uint16) {
-	s.lostPast, s.wrapsPast = s.lost(), s.wraps()
+func (s *Stream) restart(seq uint16) {
+	s.lostPast, s.wrapsPast = s.Lost(), s.wraps()
 	s.base, s.top = uint64(seq), uint64(seq)
 	s.received, s.jumped, s.irregular = 0, false, true
 	if s.started {
@@ -154,12 +140,12 @@ func (s *stream) restart(seq uint16) {
 	s.losses.Begin()
 }
 
-func (s *stream) count(seq uint16) {
+func (s *Stream) count(seq uint16) {
 	ahead := seq - uint16(s.top) // modulo 2^16 on purpose
 	switch {
 	case ahead < maxDropout:
 		s.advance(uint64(ahead))
-	case ahead > 65535-maxMisorder:
+	case ahead > 65535-MaxMisorder:
 		s.late(uint64(-ahead))
 		return
 	default:
@@ -173,7 +159,7 @@ func (s *stream) count(seq uint16) {
 	s.mark(0)
 }
 
-func (s *stream) advance(by uint64) {
+func (s *Stream) advance(by uint64) {
 	if by == 0 {
 		return
 	}
@@ -183,7 +169,7 @@ func (s *stream) advance(by uint64) {
 }
 
 // late counts a number below the highest one. A number below the first one was sent before the count began.
-func (s *stream) late(by uint64) {
+func (s *Stream) late(by uint64) {
 	s.jumped, s.irregular = false, true
 	if by > s.top-s.base || s.mark(by) {
 		s.reordered++
@@ -191,7 +177,7 @@ func (s *stream) late(by uint64) {
 }
 
 // mark notes a number and reports whether it came for the first time.
-func (s *stream) mark(behind uint64) (first bool) {
+func (s *Stream) mark(behind uint64) (first bool) {
 	if first = s.losses.Mark(behind); first {
 		s.received++
 	} else {
@@ -204,20 +190,20 @@ func (s *stream) mark(behind uint64) (first bool) {
 // time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC 4733
 // §2.2), also where audio is sent beside them. So a timestamp that repeats says nothing, and an earlier one only if the
 // packet was sent earlier.
-func (s *stream) time(h packet.Header, now time.Duration) {
-	jump, step := maxTransitJump*s.clock(), int64(int32(h.Timestamp-s.timestamp)) // modulo 2^32 on purpose
+func (s *Stream) time(h packet.Header, now time.Duration) {
+	jump, step := maxTransitJump*s.Clock(), int64(int32(h.Timestamp-s.timestamp)) // modulo 2^32 on purpose
 	if s.timed && (step == 0 || step < 0 && step >= -jump && h.Seq == uint16(s.top)) {
 		return
 	}
 	known, passed := s.timed, now-s.timestampAt
-	d := int64(int32(units(passed, s.rate) - uint32(step)))
+	d := int64(int32(Units(passed, s.Rate) - uint32(step)))
 	s.timed, s.timestamp, s.timestampAt = true, h.Timestamp, now
 	far := max(d, -d) > jump
 	if !known || far && max(step, -step) > jump {
 		s.delays.Begin()
 		return
 	}
-	s.irregular = s.delays.Add(d, passed, s.clock()) || s.irregular
+	s.irregular = s.delays.Add(d, passed, s.Clock()) || s.irregular
 	if far { // the sender paused, or the network held its packets back
 		return
 	}
@@ -228,25 +214,52 @@ func (s *stream) time(h packet.Header, now time.Duration) {
 	s.jitterMax = max(s.jitterMax, s.jitter)
 }
 
-func (s *stream) clock() int64 {
-	if s.rate == 0 {
-		return defaultClockRate
+// Clock is the rate of the timestamps in Hz.
+func (s *Stream) Clock() int64 {
+	if s.Rate == 0 {
+		return DefaultRate
 	}
-	return s.rate
+	return s.Rate
 }
 
-// units is d in units of a clock rate in Hz, rounded down and modulo 2^32. 0 Hz means 8000.
-func units(d time.Duration, rate int64) uint32 {
-	if rate == 0 {
-		rate = defaultClockRate
+// SSRC is that of the last packet that was counted.
+func (s *Stream) SSRC() uint32 { return s.ssrc }
+
+// Steady reports whether it goes on as it is known.
+func (s *Stream) Steady() bool { return s.started && !s.renewed && s.missed == 0 }
+
+// Moves says that another source has sent a packet, though its address is the same.
+func (s *Stream) Moves(ssrc uint32) {
+	if ssrc != s.ssrc {
+		s.ssrcChanges++
 	}
-	return uint32(d.Microseconds() * rate / 1e6)
 }
 
-// span is the duration of n units of a clock. 0 Hz means 8000.
-func span(n uint64, rate uint32) time.Duration {
-	if rate == 0 {
-		rate = defaultClockRate
+// Miss says for how long no process was there, and when the stream comes at the latest if it was there meanwhile.
+func (s *Stream) Miss(missed, by time.Duration) { s.missed, s.MissedBy = missed, by }
+
+// Adopt says that somebody else has followed it.
+func (s *Stream) Adopt(ssrc uint32) { s.started, s.ssrc, s.renewed, s.missed = true, ssrc, false, 0 }
+
+// Figures are those of a stream that do not change with each packet.
+type Figures struct {
+	Lost, Bursts, LongestBurst uint64
+	Late, LateBursts           uint64
+	Duplicates, Reordered      uint64
+	Wraps, SSRCChanges         uint64
+	Gap                        time.Duration
+}
+
+// Figures returns them if anything but the next packet in turn has come since its last call. Otherwise they are the
+// same.
+func (s *Stream) Figures() (f Figures, changed bool) {
+	if !s.irregular {
+		return f, false
 	}
-	return time.Duration(n * uint64(time.Second) / uint64(rate)) // 18 hours at the least fit
+	s.irregular = false
+	runs, longest := s.losses.Bursts()
+	return Figures{
+		Lost: s.Lost(), Bursts: runs, LongestBurst: longest, Late: s.delays.Late, LateBursts: s.delays.Bursts,
+		Duplicates: s.duplicates, Reordered: s.reordered, Wraps: s.wraps(), SSRCChanges: s.ssrcChanges, Gap: s.gap,
+	}, true
 }

@@ -1,4 +1,4 @@
-package media
+package stage
 
 import (
 	"bytes"
@@ -36,16 +36,16 @@ func runMask(t *testing.T, m *masker, steps []maskStep) {
 		if !ok {
 			t.Fatalf("%d ms, %s: no RTP", s.at, s.what)
 		}
-		show, relay := m.hide(h, s.pkt, time.Duration(s.at)*time.Millisecond)
+		v := m.packet(&Packet{Header: h, Data: s.pkt, Now: time.Duration(s.at) * time.Millisecond})
 		got := "?"
 		switch payload := packet.Payload(s.pkt); {
-		case !show && !relay:
+		case v == Hidden:
 			got = "gone"
-		case show && relay && bytes.Equal(before, s.pkt):
+		case v == Relay && bytes.Equal(before, s.pkt):
 			got = "passes"
-		case show && relay && bytes.Count(payload, []byte{0xff})+bytes.Count(payload, []byte{0xd5}) == len(payload):
+		case v == Relay && bytes.Count(payload, []byte{0xff})+bytes.Count(payload, []byte{0xd5}) == len(payload):
 			got = "silent"
-		case show && !relay && payload[0] == maskCode && bytes.Equal(before[:12], s.pkt[:12]):
+		case v == Masked && payload[0] == maskCode && bytes.Equal(before[:12], s.pkt[:12]):
 			got = "starred"
 		}
 		if got != s.fate {
@@ -106,7 +106,7 @@ func TestMask(t *testing.T) {
 // silent for as long as the mask is on.
 func TestMaskWithoutEvents(t *testing.T) {
 	c := testMask()
-	c.Events, c.Always = PayloadSet{}, true
+	c.Events, c.Always = packet.PayloadSet{}, true
 	m := &masker{config: c}
 	runMask(t, m, []maskStep{
 		{at: 0, what: "PCMU", pkt: maskPacket(0, false, 1, 1, 2, 3), fate: "silent"},
@@ -114,27 +114,6 @@ func TestMaskWithoutEvents(t *testing.T) {
 		{at: 40, what: "PCMA", pkt: maskPacket(8, false, 1, 9), fate: "silent", after: func(m *masker) { m.config.On = false }},
 		{at: 60, what: "speech afterwards", pkt: maskPacket(0, false, 1, 1, 2, 3), fate: "passes"},
 	})
-}
-
-func TestPayloadSet(t *testing.T) {
-	var p PayloadSet
-	for _, pt := range []uint8{0, 8, 63, 64, 127} {
-		if p.Has(pt) {
-			t.Errorf("%d is in the set already", pt)
-		}
-		if p.Add(pt); !p.Has(pt) {
-			t.Errorf("%d is not in the set", pt)
-		}
-	}
-	n := 0
-	for pt := range uint8(128) {
-		if p.Has(pt) {
-			n++
-		}
-	}
-	if n != 5 {
-		t.Errorf("%d are in the set; want 5", n)
-	}
 }
 
 // FuzzMask: whatever a side sends, a masked event shows no key, and nothing but
@@ -152,7 +131,7 @@ func FuzzMask(f *testing.F) {
 		c.Always = always
 		m := &masker{config: c}
 		before := bytes.Clone(pkt)
-		_, relay := m.hide(h, pkt, time.Second)
+		relay := m.packet(&Packet{Header: h, Data: pkt, Now: time.Second}) == Relay
 		payload := packet.Payload(pkt)
 		start := cap(pkt) - cap(payload)
 		if c.Events.Has(h.PayloadType) {

@@ -1,10 +1,10 @@
-package media
+package stage
 
 import (
-	"math"
 	"time"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 const (
@@ -16,9 +16,6 @@ const (
 	// must not flood the session's owner.
 	digitsPerSecond = 50
 )
-
-// never is a time that does not come.
-const never = time.Duration(math.MaxInt64)
 
 // TelephoneEvents says which of a side's RTP packets are telephone-events (RFC 4733), for EventDigit. The zero value
 // is off: packets are relayed unread.
@@ -37,13 +34,14 @@ type TelephoneEvents struct {
 //
 //	idle --packet of a new event--> listening --end, another, 1 s--> idle
 type listener struct {
+	idle
 	config TelephoneEvents
-	report func(digit byte, duration time.Duration)
+	way    *way
 
-	listening bool    // an event is going on
-	current   eventID // it, or its segment
-	earlier   uint64  // its earlier segments, in units
-	duration  uint16  // the longest it has said, in units
+	listening bool           // an event is going on
+	current   packet.EventID // it, or its segment
+	earlier   uint64         // its earlier segments, in units
+	duration  uint16         // the longest it has said, in units
 	heard     time.Duration
 
 	past pastEvents // segments too
@@ -61,18 +59,27 @@ func (l *listener) set(c TelephoneEvents) {
 	l.config = c
 }
 
-// hear reads a counted packet of the payload type, and reports whether to relay it.
-func (l *listener) hear(h packet.Header, pkt []byte, now time.Duration) (relay bool) {
-	e, ok := packet.ParseEvent(packet.Payload(pkt))
-	if !ok {
-		return !l.config.Divert
+func (l *listener) packet(p *Packet) Verdict {
+	if !l.config.On || p.PayloadType != l.config.PayloadType {
+		return Relay
 	}
-	l.follow(eventID{ssrc: h.SSRC, timestamp: h.Timestamp, code: e.Code}, e, packet.Marker(pkt), now)
-	_, isDigit := e.Digit()
-	return !l.config.Divert || !isDigit
+	e, ok := packet.ParseEvent(packet.Payload(p.Data))
+	if ok {
+		id := p.EventID()
+		id.Code = e.Code
+		l.follow(id, e, packet.Marker(p.Data), p.Now)
+		_, ok = e.Digit()
+		l.way.session.Arm(l.way.side)
+	} else {
+		ok = true // who diverts digits wants no nonsense relayed
+	}
+	if l.config.Divert && ok {
+		return Diverted
+	}
+	return Relay
 }
 
-func (l *listener) follow(id eventID, e packet.Event, first bool, now time.Duration) {
+func (l *listener) follow(id packet.EventID, e packet.Event, first bool, now time.Duration) {
 	switch {
 	case l.listening && id == l.current:
 	case l.past.has(id):
@@ -95,9 +102,9 @@ func (l *listener) follow(id eventID, e packet.Event, first bool, now time.Durat
 
 // continues reports whether an event is the next segment of a long one: it begins where that one ends (RFC 4733
 // §2.5.1.3).
-func (l *listener) continues(id eventID) bool {
+func (l *listener) continues(id packet.EventID) bool {
 	start := l.current
-	start.timestamp += uint32(l.duration)
+	start.Timestamp += uint32(l.duration)
 	return id == start && l.duration > 0
 }
 
@@ -105,7 +112,7 @@ func (l *listener) continues(id eventID) bool {
 func (l *listener) finish(now time.Duration) {
 	l.listening = false
 	l.past.add(l.current)
-	digit, ok := packet.Event{Code: l.current.code}.Digit()
+	digit, ok := packet.Event{Code: l.current.Code}.Digit()
 	if !ok {
 		return
 	}
@@ -113,20 +120,57 @@ func (l *listener) finish(now time.Duration) {
 		l.second, l.reported = now, 0
 	}
 	if l.reported++; l.reported <= digitsPerSecond {
-		l.report(digit, span(l.earlier+uint64(l.duration), l.config.ClockRate))
+		l.way.session.Pressed(l.way.side, digit, stream.Span(l.earlier+uint64(l.duration), l.config.ClockRate))
 	}
 }
 
 func (l *listener) due() time.Duration {
 	if !l.listening {
-		return never
+		return stream.Never
 	}
 	return l.heard + eventTimeout
 }
 
-// expire ends an event whose end was lost.
-func (l *listener) expire(now time.Duration) {
-	if l.due() <= now {
-		l.finish(now)
+// attend ends an event whose end was lost.
+func (l *listener) attend(now time.Duration) { l.finish(now) }
+
+func (l *listener) plain(time.Duration) bool { return !l.listening }
+
+func (l *listener) up() (types packet.PayloadSet) {
+	if l.config.On {
+		types.Add(l.config.PayloadType)
+	}
+	return types
+}
+
+func (c TelephoneEvents) apply(w *way, _ time.Duration) {
+	if w.listener == nil {
+		w.listener = &listener{way: w}
+		w.arrange()
+	}
+	w.listener.set(c)
+}
+
+// listenerState is what a hand-over tells of keys that the side presses.
+type listenerState struct {
+	Listening bool             `cbor:"1,keyasint,omitempty"`
+	Current   packet.EventID   `cbor:"2,keyasint,omitzero"`
+	Earlier   uint64           `cbor:"3,keyasint,omitempty"`
+	Duration  uint16           `cbor:"4,keyasint,omitempty"`
+	Heard     time.Duration    `cbor:"5,keyasint,omitempty"`
+	Past      []packet.EventID `cbor:"6,keyasint,omitempty"`
+}
+
+func (l *listener) save(st *State, c stream.Clock) {
+	st.Listener = &listenerState{
+		Listening: l.listening, Current: l.current, Earlier: l.earlier, Duration: l.duration, Heard: c.At(l.heard),
+		Past: l.past.all(),
+	}
+}
+
+func (l *listener) restore(st *State, c stream.Clock) {
+	if s := st.Listener; s != nil {
+		l.listening, l.current, l.earlier, l.duration = s.Listening, s.Current, s.Earlier, s.Duration
+		l.heard, l.past = c.Past(s.Heard), pastOf(s.Past)
 	}
 }

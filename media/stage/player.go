@@ -1,4 +1,4 @@
-package media
+package stage
 
 import (
 	"cmp"
@@ -6,6 +6,8 @@ import (
 
 	"flowbridge/media/audio"
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
+	"flowbridge/media/voice/turns"
 )
 
 const (
@@ -21,13 +23,13 @@ const (
 	playBehind = 60 * time.Millisecond
 )
 
-// Play says what Session.Play does.
+// Play is a sound to be put into the stream towards a side.
 type Play struct {
 	Sound       *audio.Sound
 	Law         audio.Law
 	PayloadType uint8         // of Law, as the side wants it
 	Frame       time.Duration // of a packet: a multiple of 10 ms up to 60 ms; 0 means 20 ms
-	Loop        bool          // again and again, until StopPlay
+	Loop        bool          // again and again, until Stop
 
 	// Mix adds the sound to the relayed packets of PayloadType instead of replacing them. Without packets nothing is
 	// heard.
@@ -37,16 +39,15 @@ type Play struct {
 	// Without Yield that RTP is dropped during the sound.
 	Yield bool
 
-	// From is where to begin, for a sound that goes on (PlayState.At).
-	From time.Duration
-
-	// ID comes back in EventPlayed.
+	// ID comes back in Reports.Played.
 	ID uint64
 }
 
 // player puts a sound into the stream towards a side, one frame at a time on a steady clock. It is a value without
 // clock or I/O, owned by the worker.
 type player struct {
+	idle
+	way     *way
 	play    Play
 	audio   []byte // of the sound, in the law
 	at      int    // of audio, the next sample
@@ -60,13 +61,12 @@ type player struct {
 func (p *player) start(play Play, now time.Duration) {
 	play.Frame = cmp.Or(play.Frame, playFrame)
 	*p = player{
-		play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000),
+		way: p.way, play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000),
 		next: now, playing: true,
 	}
-	p.at = min(int(max(play.From, 0)*audio.Rate/time.Second), len(p.audio))
 	if play.Mix { // it ends in time, whether there is anything to be mixed with or not
-		if p.next = never; !play.Loop {
-			p.next = now + max(play.Sound.Duration()-play.From, 0)
+		if p.next = stream.Never; !play.Loop {
+			p.next = now + play.Sound.Duration()
 		}
 	}
 }
@@ -74,9 +74,9 @@ func (p *player) start(play Play, now time.Duration) {
 // speaks reports whether the sound replaces what is relayed.
 func (p *player) speaks() bool { return p.playing && !p.play.Mix && !p.paused }
 
-// mix adds the sound to a packet that is being relayed.
-func (p *player) mix(pkt []byte) {
-	if !p.play.Mix || pkt[1]&0x7f != p.play.PayloadType {
+// leave adds the sound to a packet that is being relayed.
+func (p *player) leave(pkt []byte) {
+	if !p.playing || !p.play.Mix || pkt[1]&0x7f != p.play.PayloadType {
 		return
 	}
 	payload := packet.Payload(pkt)
@@ -87,30 +87,24 @@ func (p *player) mix(pkt []byte) {
 	}
 }
 
-// position is how far the sound was played.
-func (p *player) position() time.Duration {
-	return time.Duration(p.at) * time.Second / audio.Rate
-}
+func (p *player) stop() { *p = player{way: p.way, next: stream.Never} }
 
-func (p *player) stop() { *p = player{next: never} }
-
-// playPacket is an RTP packet with the longest frame, for G.711.
-type playPacket [packet.HeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000]byte
+// LongestPacket is what a packet of our own has room in.
+const LongestPacket = packet.HeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000
 
 // write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames
 // that are far too late are skipped.
-func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []byte, over bool) {
-	if p.frames == 0 {
-		o.timestamp = o.moment(audio.Rate, now)
-	} else {
-		o.timestamp += uint32(p.size)
-	}
+func (p *player) write(o *stream.Outlet, pkt []byte, now time.Duration) (frame []byte, over bool) {
+	behind := 0
 	for ; now-p.next > playBehind; p.next += p.play.Frame {
-		p.at += p.size
-		o.timestamp += uint32(p.size)
+		behind += p.size
 	}
-	o.at = p.next
-	o.header(pkt[:], p.play.PayloadType, p.frames == 0, o.timestamp)
+	timestamp := o.After(p.size + behind)
+	if p.frames == 0 {
+		timestamp = o.Moment(audio.Rate, now) + uint32(behind)
+	}
+	p.at += behind
+	o.Put(pkt, p.play.PayloadType, p.frames == 0, timestamp, p.next)
 	frame = pkt[:packet.HeaderLen+p.size]
 	over = p.fill(frame[packet.HeaderLen:])
 	p.next += p.play.Frame
@@ -137,77 +131,89 @@ func (p *player) fill(payload []byte) (over bool) {
 	return p.at >= len(p.audio) && !p.play.Loop
 }
 
-func (w *worker) play(r *relay, to Side, p Play) {
-	ep := r.heard(to.Other())
-	if ep.player == nil {
-		ep.player = &player{}
+func (p *player) due() time.Duration       { return p.next }
+func (p *player) plain(time.Duration) bool { return !p.playing }
+
+func (p *player) pauses(time.Duration) turns.Why {
+	if p.speaks() {
+		return turns.Sound
 	}
-	if !ep.player.speaks() && !p.Mix {
-		ep.outlet.begin(&ep.stream, w.now)
-	}
-	ep.player.start(p, w.now)
-	w.arm(ep)
-	w.quiet(ep) // where one that took the place of speech is followed by one that does not
+	return 0
 }
 
-func (w *worker) stopPlay(r *relay, to Side) {
-	if ep := &r.endpoint[to.Other()][RTP]; ep.rtpState != nil && ep.player != nil && ep.player.playing {
-		ep.player.stop()
-		w.quiet(ep)
+func (p *player) silence(moved bool, _ time.Duration) {
+	if moved {
+		p.stop()
 	}
 }
 
-// yield pauses the sound for a packet from ep.
-func (w *worker) yield(ep *endpoint) {
-	p := ep.player
-	p.next = w.now + yieldFor
-	if !p.paused {
-		p.paused = true
-		w.quiet(ep)
+func (c Play) apply(w *way, now time.Duration) {
+	if w.player == nil {
+		w.player = &player{way: w, next: stream.Never}
+		w.arrange()
+	}
+	if !w.player.speaks() && !c.Mix {
+		w.out.Begin(w.in, now)
+	}
+	w.player.start(c, now)
+	w.quiet(now) // where one that took the place of speech is followed by one that does not
+}
+
+// Stop ends the sound, and the relayed stream goes on.
+type Stop struct{}
+
+func (Stop) apply(w *way, now time.Duration) {
+	if p := w.player; p != nil && p.playing {
+		p.stop()
+		w.quiet(now)
 	}
 }
 
-// sound sends the due frame into the stream from ep. A digit goes first.
-func (w *worker) sound(ep *endpoint) {
-	p := ep.player
+// packet pauses a sound that yields.
+func (p *player) packet(is *Packet) Verdict {
+	if p.playing && p.play.Yield && p.way.session.Receives(p.way.side) {
+		p.next = is.Now + yieldFor
+		if !p.paused {
+			p.paused = true
+			p.way.quiet(is.Now)
+		}
+	}
+	return Relay
+}
+
+// attend sends the due frame. A digit goes first.
+func (p *player) attend(now time.Duration) {
+	w := p.way
+	d := w.dialer
+	dials := d != nil && d.dialing
 	switch {
 	case p.play.Mix:
-		w.played(ep)
+		p.played(now)
 		return
 	case p.paused: // nothing came for a while
 		p.paused, p.frames = false, 0
-		if ep.dialer == nil || !ep.dialer.dialing {
-			ep.outlet.begin(&ep.stream, w.now)
+		if !dials {
+			w.out.Begin(w.in, now)
 		}
-		ep.relay.line(w.now)
+		w.both.Line(now)
 	}
-	if ep.dialer != nil && ep.dialer.dialing {
-		p.next = ep.dialer.next
-		p.frames = 0
+	if dials {
+		p.next, p.frames = d.next, 0
 		return
 	}
-	frame, over := p.write(&ep.outlet, &w.frame, w.now)
-	if ep.dest.size > 0 {
-		w.emit(ep, frame)
+	frame, over := p.write(w.out, w.session.Scratch(), now)
+	if w.session.Receives(w.side) {
+		w.session.Send(w.side, frame)
 	}
 	if over {
-		w.played(ep)
+		p.played(now)
 	}
 }
 
 // played ends a sound that has reached its end.
-func (w *worker) played(ep *endpoint) {
-	id := ep.player.play.ID
-	ep.player.stop()
-	w.quiet(ep)
-	ep.relay.post(EventPlayed{Side: ep.side.Other(), ID: id})
-}
-
-// quiet resumes the stream from ep, unless our own packets still replace it.
-func (w *worker) quiet(ep *endpoint) {
-	if !ep.speaks() {
-		ep.outlet.end(&ep.stream, w.now)
-		_ = ep.relay.route()
-	}
-	ep.relay.line(w.now)
+func (p *player) played(now time.Duration) {
+	id := p.play.ID
+	p.stop()
+	p.way.quiet(now)
+	p.way.session.Played(p.way.side.Other(), id)
 }

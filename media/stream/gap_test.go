@@ -1,4 +1,4 @@
-package media
+package stream
 
 import (
 	"testing"
@@ -33,26 +33,25 @@ func TestGap(t *testing.T) {
 		{"silent until later", []sent{{600, 80000, 7, 15 * second}, {601, 80160, 7, 15*second + 20*time.Millisecond}}, 0, 0, 0, 0},
 		{"nothing", nil, 0, 0, 0, 0},
 	} {
-		var was stream
+		var was Stream
 		for i := range uint16(100) {
-			was.observe(packet.Header{SSRC: 7, Seq: 1 + i, Timestamp: 160 * uint32(i)}, time.Duration(i)*20*time.Millisecond)
+			was.Observe(packet.Header{SSRC: 7, Seq: 1 + i, Timestamp: 160 * uint32(i)}, time.Duration(i)*20*time.Millisecond)
 		}
-		var st streamState
-		same := func(t time.Duration) time.Duration { return t }
-		was.state(&st, same)
-		var s stream
-		s.resume(&st, false, clock{now: 12 * second})
-		s.missed, s.missedBy = 2*second, 12*second+presently
+		var st State
+		was.Save(&st, Clock{})
+		var s Stream
+		s.Restore(&st, false, Clock{Now: 12 * second})
+		s.missed, s.MissedBy = 2*second, 12*second+2*time.Second
 		seen := uint64(0)
 		for _, p := range tt.packets {
-			seen += s.observe(packet.Header{SSRC: p.ssrc, Seq: p.seq, Timestamp: p.ts}, p.at)
+			seen += s.Observe(packet.Header{SSRC: p.ssrc, Seq: p.seq, Timestamp: p.ts}, p.at)
 		}
 		runs, _ := s.losses.Bursts()
-		if s.gap != tt.gap || s.lost() != tt.lost || runs != tt.bursts || seen != tt.seen {
-			t.Errorf("%s: gap %v, lost %d in %d, seen %d; want %v, %d in %d, %d", tt.name, s.gap, s.lost(), runs, seen, tt.gap, tt.lost, tt.bursts, tt.seen)
+		if s.gap != tt.gap || s.Lost() != tt.lost || runs != tt.bursts || seen != tt.seen {
+			t.Errorf("%s: gap %v, lost %d in %d, seen %d; want %v, %d in %d, %d", tt.name, s.gap, s.Lost(), runs, seen, tt.gap, tt.lost, tt.bursts, tt.seen)
 		}
 		if tt.gap > 0 {
-			heard := quality.Heard{Received: 1000, Lost: s.lost(), Bursts: runs}
+			heard := quality.Heard{Received: 1000, Lost: s.Lost(), Bursts: runs}
 			if mos := heard.MOS(quality.ImpairmentOf("PCMU")); mos > 4.1 {
 				t.Errorf("%s: MOS %.2f", tt.name, mos)
 			}

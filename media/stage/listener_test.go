@@ -1,4 +1,4 @@
-package media
+package stage
 
 import (
 	"encoding/binary"
@@ -12,12 +12,27 @@ import (
 	"flowbridge/media/packet"
 )
 
+// owner is told of keys.
+type owner struct {
+	Session
+	pressed func(digit byte, d time.Duration)
+}
+
+func (o owner) Pressed(_ Side, digit byte, d time.Duration) { o.pressed(digit, d) }
+
 // heardBy returns a listener and what it reports.
 func heardBy(c TelephoneEvents) (*listener, *[]string) {
 	var got []string
-	l := &listener{report: func(d byte, t time.Duration) { got = append(got, fmt.Sprintf("%c %v", d, t)) }}
+	l := &listener{way: &way{session: owner{pressed: func(d byte, t time.Duration) { got = append(got, fmt.Sprintf("%c %v", d, t)) }}}}
 	l.set(c)
 	return l, &got
+}
+
+// expire attends to a listener that is due.
+func expire(l *listener, now time.Duration) {
+	if l.due() <= now {
+		l.attend(now)
+	}
 }
 
 func TestListener(t *testing.T) {
@@ -63,10 +78,10 @@ func TestListener(t *testing.T) {
 		l, got := heardBy(TelephoneEvents{On: true})
 		for _, s := range tt.steps {
 			if s.flags == "expire" {
-				l.expire(s.at)
+				expire(l, s.at)
 				continue
 			}
-			id, e := eventID{ssrc: 1, timestamp: s.ts, code: s.code}, packet.Event{Code: s.code, Duration: s.units}
+			id, e := packet.EventID{SSRC: 1, Timestamp: s.ts, Code: s.code}, packet.Event{Code: s.code, Duration: s.units}
 			first := false
 			for _, f := range s.flags {
 				switch f {
@@ -75,7 +90,7 @@ func TestListener(t *testing.T) {
 				case 'e':
 					e.End = true
 				case 'o':
-					id.ssrc = 2
+					id.SSRC = 2
 				}
 			}
 			l.follow(id, e, first, s.at)
@@ -88,7 +103,7 @@ func TestListener(t *testing.T) {
 
 func TestListenerTurnedOff(t *testing.T) {
 	on := TelephoneEvents{On: true, PayloadType: 101, ClockRate: 16000}
-	id := eventID{ssrc: 1, timestamp: 160, code: 7}
+	id := packet.EventID{SSRC: 1, Timestamp: 160, Code: 7}
 	l, got := heardBy(on)
 	l.follow(id, packet.Event{Code: 7, Duration: 1600}, true, 0)
 	l.set(on)
@@ -106,12 +121,12 @@ func TestListenerTurnedOff(t *testing.T) {
 func TestListenerBoundsWhatItReports(t *testing.T) {
 	l, got := heardBy(TelephoneEvents{On: true})
 	for i := range uint32(10 * digitsPerSecond) {
-		l.follow(eventID{timestamp: i}, packet.Event{End: true}, true, 5*time.Second)
+		l.follow(packet.EventID{Timestamp: i}, packet.Event{End: true}, true, 5*time.Second)
 	}
 	if len(*got) != digitsPerSecond {
 		t.Errorf("%d in an instant; want %d", len(*got), digitsPerSecond)
 	}
-	l.follow(eventID{timestamp: 1 << 20}, packet.Event{End: true}, true, 6*time.Second)
+	l.follow(packet.EventID{Timestamp: 1 << 20}, packet.Event{End: true}, true, 6*time.Second)
 	if len(*got) != digitsPerSecond+1 {
 		t.Errorf("%d a second later; want one more", len(*got))
 	}
@@ -156,18 +171,18 @@ func FuzzListener(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		reported, ended := map[uint8]int{}, map[uint8]bool{}
 		l := &listener{}
-		l.report = func(byte, time.Duration) { reported[l.current.code]++ }
+		l.way = &way{session: owner{pressed: func(byte, time.Duration) { reported[l.current.Code]++ }}}
 		l.set(TelephoneEvents{On: true})
 		var now time.Duration
 		for ; len(steps) >= 2; steps = steps[2:] {
 			code := steps[0] & 7 // no more events than are remembered
 			e := packet.Event{Code: code, End: steps[0]&0x80 != 0, Duration: binary.BigEndian.Uint16(steps)}
 			now += time.Duration(steps[1]) * 10 * time.Millisecond
-			l.expire(now)
-			l.follow(eventID{timestamp: uint32(code) << 20, code: code}, e, steps[0]&0x40 != 0, now)
+			expire(l, now)
+			l.follow(packet.EventID{Timestamp: uint32(code) << 20, Code: code}, e, steps[0]&0x40 != 0, now)
 			ended[code] = ended[code] || e.End
 		}
-		l.expire(now + time.Hour)
+		expire(l, now+time.Hour)
 		for code, n := range reported {
 			if n > 1 {
 				t.Errorf("event %d reported %d times", code, n)

@@ -1,0 +1,60 @@
+package stage
+
+import (
+	"time"
+
+	"flowbridge/media/answerer"
+	"flowbridge/media/packet"
+	"flowbridge/media/stream"
+	"flowbridge/media/voice"
+)
+
+// Detect finds out who has answered a side, from now on. A second one starts again. Another process does not
+// continue it, and reports nothing.
+type Detect answerer.Limits
+
+// answer finds out who has answered.
+type answer struct {
+	idle
+	detector *answerer.Detector // nil: it has nothing more to say
+}
+
+func (c Detect) apply(w *way, now time.Duration) {
+	if w.answer == nil {
+		w.answer = &answer{}
+		w.arrange()
+	}
+	w.answer.detector = answerer.New(answerer.Limits(c), now, func(a answerer.Answer) { w.session.Answered(w.side, a) },
+		func(b answerer.Beep) { w.session.Beeped(w.side, b) })
+}
+
+func (a *answer) packet(p *Packet) Verdict {
+	if a.detector != nil {
+		a.detector.Packet(voice.Packet{
+			Arrival: p.Now, SSRC: p.SSRC, Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
+			Payload: packet.Payload(p.Data),
+		})
+		a.rest()
+	}
+	return Relay
+}
+
+func (a *answer) due() time.Duration {
+	if a.detector == nil {
+		return stream.Never
+	}
+	return a.detector.Due()
+}
+
+func (a *answer) attend(now time.Duration) {
+	a.detector.Look(now)
+	a.rest()
+}
+
+func (a *answer) plain(time.Duration) bool { return a.detector == nil }
+
+func (a *answer) rest() {
+	if a.detector.Over() {
+		a.detector = nil
+	}
+}

@@ -1,0 +1,138 @@
+package stage
+
+import (
+	"time"
+
+	"flowbridge/media/audio"
+	"flowbridge/media/packet"
+	"flowbridge/media/stream"
+	"flowbridge/media/voice/turns"
+)
+
+const (
+	// keyGap is how long to wait for the next packet of a pressed key. Senders repeat it every 20 to 50 ms (RFC 4733
+	// §2.5.1.2).
+	keyGap = 250 * time.Millisecond
+
+	// keyTail is how long after the end of a key its tone may still be in the speech. A gateway delays speech less
+	// than the event.
+	keyTail = 100 * time.Millisecond
+
+	// maskCode is the event that replaces a masked one: the key *.
+	maskCode = 10
+)
+
+// Mask starts or stops hiding the keys that a side presses from the other side and from the tap. Its telephone-events
+// are dropped, and the tap sees the key * instead. During a key, and 100 ms longer, G.711 speech becomes silence and
+// other speech is dropped, because a gateway may leave the tone in it. The zero value is off, as a
+// session starts. If it is put on during a key, what was relayed before has been heard; if it is lifted, that key stays
+// masked to its end.
+type Mask struct {
+	On bool `cbor:"1,keyasint,omitempty"`
+
+	// Always mutes the speech while the mask is on, for a side whose keys can't be told from it.
+	Always bool `cbor:"2,keyasint,omitempty"`
+
+	Events packet.PayloadSet `cbor:"3,keyasint,omitzero"` // those of the side's payload types that are telephone-events
+	ULaw   packet.PayloadSet `cbor:"4,keyasint,omitzero"`
+	ALaw   packet.PayloadSet `cbor:"5,keyasint,omitzero"` // and those that are G.711
+}
+
+// masker masks the keys of a side. It is a value without clock or I/O, owned by the worker.
+type masker struct {
+	idle
+	config Mask
+	until  time.Duration // a key is pressed for that long, as far as is known
+	past   pastEvents    // that were masked
+}
+
+func (m *masker) packet(p *Packet) Verdict {
+	switch {
+	case m.config.Events.Has(p.PayloadType):
+		if m.concerns(p.Header, p.Data, p.Now) {
+			m.press(p.Header, p.Data, p.Now)
+			return Masked
+		}
+	case m.config.On && m.config.Always, p.Now < m.until:
+		return m.mute(p.Header, p.Data)
+	}
+	return Relay
+}
+
+// plain reports whether no key is being masked.
+func (m *masker) plain(now time.Duration) bool { return !m.config.On && now >= m.until }
+
+func (m *masker) pauses(now time.Duration) turns.Why {
+	if m.plain(now) {
+		return 0
+	}
+	return turns.Mask
+}
+
+// up are the repeated packets of keys that were masked.
+func (m *masker) up() packet.PayloadSet { return m.config.Events }
+
+// concerns reports whether to mask a telephone-event: every one while the mask is on, and afterwards the rest of a
+// key that was pressed before, its repeated packets and its further segments (RFC 4733 §2.5.1.3).
+func (m *masker) concerns(h packet.Header, pkt []byte, now time.Duration) bool {
+	return m.config.On || m.past.has(h.EventID()) || (now < m.until && !packet.Marker(pkt))
+}
+
+func (m *masker) press(h packet.Header, pkt []byte, now time.Duration) {
+	if id := h.EventID(); !m.past.has(id) {
+		m.past.add(id)
+	}
+	payload := packet.Payload(pkt)
+	e, ok := packet.ParseEvent(payload)
+	m.until = now + keyGap
+	if ok && e.End {
+		m.until = now + keyTail
+	}
+	for i := 0; i < len(payload); i += packet.EventLen { // a packet may hold several
+		payload[i] = maskCode
+	}
+}
+
+func (m *masker) mute(h packet.Header, pkt []byte) Verdict {
+	var silence byte
+	switch {
+	case m.config.ULaw.Has(h.PayloadType):
+		silence = audio.ULaw.Silence()
+	case m.config.ALaw.Has(h.PayloadType):
+		silence = audio.ALaw.Silence()
+	default:
+		return Hidden
+	}
+	payload := packet.Payload(pkt)
+	for i := range payload {
+		payload[i] = silence
+	}
+	return Relay
+}
+
+func (c Mask) apply(w *way, _ time.Duration) {
+	if w.mask == nil {
+		if !c.On {
+			return
+		}
+		w.mask = &masker{}
+		w.arrange()
+	}
+	w.mask.config = c
+}
+
+// maskerState is what a hand-over tells of masked keys.
+type maskerState struct {
+	Until time.Duration    `cbor:"1,keyasint,omitempty"`
+	Past  []packet.EventID `cbor:"2,keyasint,omitempty"`
+}
+
+func (m *masker) save(st *State, c stream.Clock) {
+	st.Masker = &maskerState{Until: c.At(m.until), Past: m.past.all()}
+}
+
+func (m *masker) restore(st *State, c stream.Clock) {
+	if s := st.Masker; s != nil {
+		m.until, m.past = c.Until(s.Until, keyGap), pastOf(s.Past)
+	}
+}

@@ -1,0 +1,363 @@
+package stage
+
+import (
+	"time"
+
+	"flowbridge/media/kernel"
+	"flowbridge/media/packet"
+	"flowbridge/media/stream"
+	"flowbridge/media/voice"
+	"flowbridge/media/voice/turns"
+)
+
+// Conversation says how the speech of both sides is followed, from the first one on.
+type Conversation struct {
+	// Agent is the side that answers; the other one is the caller.
+	Agent Side `cbor:"1,keyasint,omitempty"`
+}
+
+// Interrupt says that the line carries no conversation of the caller with the agent, or does again.
+type Interrupt bool
+
+// talk follows the conversation of a session.
+type talk struct {
+	config      Conversation
+	answered    time.Duration // since the engine's epoch, as noted
+	turns       turns.Talk
+	why         turns.Why // that the line carries no conversation
+	interrupted bool
+	changed     bool          // since the last state
+	noted       time.Duration // when that was
+	over        bool          // the call has ended
+
+	// restoring: what the kernel has heard since the state that is being resumed waits in caught, by side, because it
+	// has to be known first whether that is all.
+	restoring bool
+	known     time.Duration // until when the state has all that was said
+	relayed   [2]bool       // by side: the kernel relayed, and may have heard more
+	caught    [2]*caught
+}
+
+// caught is what the kernel has heard of a side until a moment.
+type caught struct {
+	kernel.Speech
+	at time.Duration
+}
+
+// ear hears what a side says, wherever its packets are relayed.
+type ear struct {
+	idle
+	voice.Detector
+	way   *way
+	told  uint64 // segments so far
+	noted uint64 // of them, those of the last state
+}
+
+// talkNoted is how old a state may be while both go on to speak: a kill costs as much of the conversation's figures.
+const talkNoted = 20 * time.Second
+
+// talkNotedMuch is the same where the kernel has much to tell. Keys are told, too: a flood of them asks for no more
+// states.
+const talkNotedMuch = 3 * time.Second
+
+func (c Conversation) apply(w *way, now time.Duration) {
+	s := w.both
+	if s.talk == nil {
+		s.talk = &talk{answered: now, turns: *turns.New(now), noted: now}
+	}
+	s.follow(c)
+}
+
+func (s *Stages) follow(c Conversation) {
+	s.talk.config = c
+	for side := range s.ways {
+		if w := s.at(Side(side)); w.ear == nil {
+			w.ear = &ear{way: w}
+			w.arrange()
+		}
+	}
+}
+
+func (on Interrupt) apply(w *way, _ time.Duration) {
+	if t := w.both.talk; t != nil {
+		t.interrupted = bool(on)
+	}
+}
+
+// heard is what is heard of a side; nil: the conversation is not followed, or the kernel relays and does not listen.
+func (s *Stages) heard(side Side) *ear {
+	if s.talk == nil || s.talk.turns.Missed() {
+		return nil
+	}
+	return s.ways[side].ear
+}
+
+func (t *talk) party(side Side) turns.Party {
+	if side == t.config.Agent {
+		return turns.Agent
+	}
+	return turns.Caller
+}
+
+func (e *ear) packet(p *Packet) Verdict {
+	t := e.way.both.talk
+	if t.turns.Missed() {
+		return Relay
+	}
+	is := voice.Packet{
+		Arrival: p.Now, SSRC: p.SSRC, Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
+		Payload: packet.Payload(p.Data),
+	}
+	if p.Key {
+		is.Content = voice.Keys
+	}
+	if heard, ok := e.Packet(is); ok {
+		e.told++
+		t.turns.Hear(t.party(e.way.side), heard)
+		t.changed = true
+	}
+	return Relay
+}
+
+// Listens reports whether what a side says is to be heard.
+func (s *Stages) Listens(from Side) bool { return s.heard(from) != nil }
+
+// Miss ends the listening: the kernel relays from now on, and its program does not listen.
+func (s *Stages) Miss() {
+	if s.talk != nil {
+		s.talk.turns.Miss(turns.Kernel)
+	}
+}
+
+// Speech is what is heard of a side, for the kernel to go on with; nil: nothing is. epoch is of our times, by the
+// kernel's clock.
+func (s *Stages) Speech(from Side, epoch time.Duration) *kernel.Speech {
+	e := s.heard(from)
+	if e == nil {
+		return nil
+	}
+	k := &kernel.Speech{Detector: e.Detector, Told: e.told}
+	k.Shift(epoch)
+	return k
+}
+
+// Overhear takes what the kernel has heard of a side until a moment, since it was read last.
+func (s *Stages) Overhear(from Side, heard *kernel.Speech, at, read, epoch time.Duration) {
+	t, e := s.talk, s.heard(from)
+	if heard == nil || e == nil || t.over {
+		return
+	}
+	speech := *heard
+	speech.Shift(-epoch)
+	if t.restoring {
+		t.caught[from] = &caught{speech, at}
+		return
+	}
+	if _, complete := speech.Since(e.told); !complete { // it was not asked for long
+		t.turns.Unheard(read, at)
+	}
+	e.take(&speech, at)
+}
+
+// take goes on with what the kernel has heard until a moment.
+func (e *ear) take(speech *kernel.Speech, at time.Duration) {
+	t := e.way.both.talk
+	segments, _ := speech.Since(e.told)
+	for _, s := range segments {
+		t.turns.Hear(t.party(e.way.side), s)
+		t.changed = true
+	}
+	e.Detector, e.told = speech.Detector, speech.Told
+	t.turns.Look(t.party(e.way.side), e.View(at))
+}
+
+// Look brings what is known of the conversation up to date, and reports whether it is followed.
+func (s *Stages) Look(now time.Duration) bool {
+	for side := range s.ways {
+		if e := s.heard(Side(side)); e != nil {
+			at := now
+			if read, away := s.session.Away(Side(side)); away {
+				at = read
+			}
+			s.talk.turns.Look(s.talk.party(Side(side)), e.View(at))
+		}
+	}
+	return s.talk != nil
+}
+
+// Figures is what the conversation was like so far; nil: it is not followed.
+func (s *Stages) Figures() *turns.Figures {
+	if s.talk == nil {
+		return nil
+	}
+	f := s.talk.turns.Figures()
+	return &f
+}
+
+// Waiting is how long the caller has been waiting for the agent; 0: it does not.
+func (s *Stages) Waiting(now time.Duration) time.Duration {
+	if party, since, ok := s.talk.turns.Waiting(); ok && party == turns.Agent {
+		return now - since
+	}
+	return 0
+}
+
+// Speaking returns who speaks now, by turns.Party.
+func (s *Stages) Speaking() [2]bool { return s.talk.turns.Speaking() }
+
+// Said returns when the call was answered, and what both said since. False: that is not known.
+func (s *Stages) Said() (answered time.Duration, said [2]turns.Spans, ok bool) {
+	if s.talk == nil || s.talk.turns.Figures().Confidence == turns.NotMeasured {
+		return 0, said, false
+	}
+	return s.talk.answered, s.talk.turns.Spans(), true
+}
+
+// End judges what was said until the end of the call.
+func (s *Stages) End(now time.Duration) {
+	if s.Look(now) {
+		s.talk.turns.Finish(now)
+		s.talk.over = true
+	}
+}
+
+// Line looks whether the line carries a conversation now. It comes after each change of that.
+func (s *Stages) Line(now time.Duration) {
+	t := s.talk
+	if t == nil {
+		return
+	}
+	is := s.Pauses(SideA, now) | s.Pauses(SideB, now)
+	if t.interrupted {
+		is |= turns.Transfer
+	}
+	if s.Held {
+		is |= turns.Hold
+	}
+	if ends := t.why &^ is; ends != 0 {
+		t.turns.Resume(ends, now)
+	}
+	if begins := is &^ t.why; begins != 0 {
+		t.turns.Pause(begins, now)
+	}
+	t.why = is
+}
+
+// TalkState is what another process needs of the conversation.
+type TalkState struct {
+	Conversation Conversation      `cbor:"1,keyasint"`
+	Answered     time.Duration     `cbor:"2,keyasint"`
+	Interrupted  bool              `cbor:"3,keyasint,omitempty"`
+	Why          turns.Why         `cbor:"4,keyasint,omitempty"`
+	Turns        turns.State       `cbor:"5,keyasint"`
+	Heard        [2]voice.Detector `cbor:"6,keyasint"` // by Side, as the next one
+	Told         [2]uint64         `cbor:"7,keyasint"`
+	Known        time.Duration     `cbor:"8,keyasint"` // until when all that was said is in it
+	Relayed      [2]bool           `cbor:"9,keyasint"` // by the kernel
+}
+
+// SaveTalk returns the conversation as it is now, in a state's times; nil: it is not followed.
+func (s *Stages) SaveTalk(c stream.Clock) *TalkState {
+	t := s.talk
+	if t == nil {
+		return nil
+	}
+	st := &TalkState{
+		Conversation: t.config, Answered: c.Epoch + t.answered, Interrupted: t.interrupted, Why: t.why,
+		Turns: t.turns.State(), Known: c.Epoch + c.Now,
+	}
+	for side := range st.Heard {
+		e := s.heard(Side(side))
+		if e == nil {
+			continue
+		}
+		st.Heard[side], st.Told[side] = e.Detector, e.told
+		st.Heard[side].Shift(c.Epoch)
+		if read, away := s.session.Away(Side(side)); away {
+			st.Relayed[side], st.Known = true, min(st.Known, c.Epoch+read)
+		}
+	}
+	return st
+}
+
+// RestoreTalk goes on with a conversation; CatchUp follows. A state that makes no sense costs the figures alone.
+func (s *Stages) RestoreTalk(st *TalkState, c stream.Clock) {
+	if st == nil {
+		return
+	}
+	answered := st.Answered - c.Epoch
+	t, err := turns.Resume(answered, st.Turns)
+	if err != nil {
+		return
+	}
+	s.talk = &talk{
+		answered: answered, turns: *t, why: st.Why, interrupted: st.Interrupted, noted: c.Now,
+		restoring: true, known: c.Past(st.Known), relayed: st.Relayed,
+	}
+	s.follow(st.Conversation)
+	for side := range st.Heard {
+		if e := s.heard(Side(side)); e != nil {
+			e.Detector, e.told, e.noted = st.Heard[side], st.Told[side], st.Told[side]
+			e.Shift(-c.Epoch)
+		}
+	}
+}
+
+// CatchUp adds what was said between a state and now. The kernel may have heard it; if its flows could not be
+// adopted, it tells nothing. A state that is exact has all that the worker relayed. What is not known is not
+// measured.
+func (s *Stages) CatchUp(exact bool, now time.Duration) {
+	t := s.talk
+	if t == nil || !t.restoring {
+		return
+	}
+	t.restoring = false
+	complete := true
+	for side, c := range t.caught {
+		is := exact && !t.relayed[side]
+		if e := s.heard(Side(side)); c != nil && e != nil {
+			_, is = c.Since(e.told)
+		}
+		complete = complete && is
+	}
+	if !complete {
+		t.turns.Unheard(t.known, now)
+	}
+	for side, c := range t.caught {
+		if e := s.heard(Side(side)); c != nil && e != nil {
+			e.take(&c.Speech, c.at)
+		}
+	}
+	t.caught = [2]*caught{}
+}
+
+// Tick brings the conversation up to date. It reports whether a state is to be taken: the last one is old and something
+// was said since, or the kernel could not tell soon what came after it.
+func (s *Stages) Tick(now time.Duration) (outdated bool) {
+	t := s.talk
+	if !s.Look(now) || !t.changed || now-t.noted < talkNotedMuch {
+		return false
+	}
+	outdated = now-t.noted >= talkNoted
+	for side := range s.ways {
+		e := s.heard(Side(side))
+		if _, away := s.session.Away(Side(side)); away && e != nil {
+			outdated = outdated || e.told-e.noted >= kernel.Told-2
+		}
+	}
+	if outdated {
+		t.noted = now
+	}
+	return outdated
+}
+
+// Noted says that a state was taken.
+func (s *Stages) Noted() {
+	if s.talk == nil {
+		return
+	}
+	s.talk.changed = false
+	for _, w := range s.ways {
+		w.ear.noted = w.ear.told
+	}
+}
