@@ -49,7 +49,7 @@ type Options struct {
 	Archive *recording.Archive
 
 	// Left are the calls of a killed process.
-	Left []record.Left
+	Left []record.Saved
 
 	// Await has told called, once and by any goroutine, when other machines have the state of a call that was given to
 	// Sink last, or when that takes too long. False: the call need not wait. It may be nil.

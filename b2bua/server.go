@@ -65,11 +65,11 @@ type Server struct {
 	coroutines coroutine.Pool // for what calls wait for before an INVITE
 }
 
-// successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those
-// of a process that this one replaces. A call that was being set up there begins again with its INVITE (begins).
+// successor goes on with the calls of an earlier process.
 type successor struct {
-	server *Server
-	again  sync.Map // *begun, by the tag of the caller's leg
+	server   *Server
+	replaces bool     // that process is replaced, and nothing was missed; else it has ended
+	restarts sync.Map // *restart, by the tag of the caller's leg
 }
 
 // Stack is the server's transport.

@@ -48,12 +48,12 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 
 // TestBrokenStates: a state that can't be read, or has lost what it names, costs its call alone, and its legs are told.
 func TestBrokenStates(t *testing.T) {
-	for name, spoil := range map[string]func(l *record.Left){
-		"no state":  func(l *record.Left) { l.State = []byte("nonsense") },
-		"no trunk":  func(l *record.Left) { change(l, func(k *kept.Call) { k.Trunk = "trunk gone" }) },
-		"no target": func(l *record.Left) { change(l, func(k *kept.Call) { k.Bridge.Target = "gone" }) },
-		"no leg":    func(l *record.Left) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
-		"no address": func(l *record.Left) {
+	for name, spoil := range map[string]func(l *record.Saved){
+		"no state":  func(l *record.Saved) { l.State = []byte("nonsense") },
+		"no trunk":  func(l *record.Saved) { change(l, func(k *kept.Call) { k.Trunk = "trunk gone" }) },
+		"no target": func(l *record.Saved) { change(l, func(k *kept.Call) { k.Attempts.Current.Target = "gone" }) },
+		"no leg":    func(l *record.Saved) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
+		"no address": func(l *record.Saved) {
 			change(l, func(k *kept.Call) {
 				k.Legs[0].State.Local.Listen.AddrPort = netip.MustParseAddrPort("203.0.113.1:5060")
 			})
@@ -77,7 +77,7 @@ func TestBrokenStates(t *testing.T) {
 }
 
 // change changes the state of a call that is left.
-func change(l *record.Left, how func(k *kept.Call)) {
+func change(l *record.Saved, how func(k *kept.Call)) {
 	k, err := kept.Decode(l.State)
 	if err == nil {
 		how(k)

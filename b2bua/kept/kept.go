@@ -10,6 +10,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
@@ -18,67 +19,137 @@ import (
 	"flowbridge/store/record"
 )
 
-// Call is the state of a call beside its record. Times are leg.Instants.
+// Format is the number of the form of states. It grows with each change that an older process could not read: there is
+// no way from one format to another.
+const Format = 2
+
+// Call is the state of a call beside its record: what names it, and a section for each of its parts. A part has its
+// section in itself, or its save and restore side by side. Times are leg.Instants.
 type Call struct {
 	ID       string           `cbor:"1,keyasint,omitempty"`
 	Trunk    string           `cbor:"2,keyasint,omitempty"` // its kind and name
 	Source   message.KeptAddr `cbor:"3,keyasint,omitzero"`
-	Invite   string           `cbor:"4,keyasint,omitempty"` // the caller's; without its body once the call is settled
-	Settled  bool             `cbor:"5,keyasint,omitempty"`
-	Route    int              `cbor:"6,keyasint,omitempty"` // its place, from 1; 0: none yet
-	Claimed  bool             `cbor:"7,keyasint,omitempty"`
-	Ended    string           `cbor:"8,keyasint,omitempty"` // the cause of a call that is over
-	Restored int              `cbor:"9,keyasint,omitempty"` // how often
+	Ended    string           `cbor:"4,keyasint,omitempty"` // the cause of a call that is over
+	Refused  *transport.State `cbor:"5,keyasint,omitempty"` // nothing else is left of the call
+	Noted    Noted            `cbor:"6,keyasint,omitempty"`
+	Restored int              `cbor:"7,keyasint,omitempty"` // how often
+	Ladder   []byte           `cbor:"8,keyasint,omitempty"` // encoded
 
-	Started  int64 `cbor:"10,keyasint,omitempty"`
-	Answered int64 `cbor:"11,keyasint,omitempty"`
-	Until    int64 `cbor:"12,keyasint,omitempty"` // the limit of its duration; without an answer, of its set-up
+	Invite    Invite    `cbor:"10,keyasint,omitempty"`
+	Times     Times     `cbor:"11,keyasint,omitempty"`
+	Route     Route     `cbor:"12,keyasint,omitempty"`
+	Legs      []Leg     `cbor:"13,keyasint,omitempty"`
+	Attempts  Attempts  `cbor:"14,keyasint,omitempty"`
+	Transfers Transfers `cbor:"15,keyasint,omitempty"`
+	Transfer  *Transfer `cbor:"16,keyasint,omitempty"` // under way
+	Rescues   Rescues   `cbor:"17,keyasint,omitempty"`
+	Customer  Customer  `cbor:"18,keyasint,omitempty"`
+	Bridge    Bridge    `cbor:"19,keyasint,omitempty"`
+}
 
-	Legs      []Leg           `cbor:"20,keyasint,omitempty"`
-	Bridge    *Attempt        `cbor:"21,keyasint,omitempty"`
-	Tried     int             `cbor:"22,keyasint,omitempty"`
-	Agreement agreement.State `cbor:"23,keyasint,omitempty"`
-	Transfer  *Transfer       `cbor:"24,keyasint,omitempty"` // under way
-	Referrals int             `cbor:"25,keyasint,omitempty"`
-	Rescues   int             `cbor:"26,keyasint,omitempty"`
-	// of the route; 0: an earlier version has kept its place alone
-	Mark uint64 `cbor:"27,keyasint,omitempty"`
+// Noted is when a state was written.
+type Noted struct {
+	At     int64         `cbor:"1,keyasint,omitempty"`
+	Uptime time.Duration `cbor:"2,keyasint,omitempty"` // of the machine then
+	Boot   uint64        `cbor:"3,keyasint,omitempty"` // which start of the machine that is of; 0: neither is known
+}
 
-	// Agents are the targets of a call that we place, without an agent so far. Only a process that is replaced gives them.
-	Agents   []string `cbor:"49,keyasint,omitempty"`
-	Reserved string   `cbor:"50,keyasint,omitempty"` // of these, the one that has kept a place
-	Shared   bool     `cbor:"53,keyasint,omitempty"` // the first one is chosen by the route's split
-	Machine  bool     `cbor:"54,keyasint,omitempty"` // the customer is one, and hears a sound after its beep
-	Playing  bool     `cbor:"55,keyasint,omitempty"` // it hears that
+// Invite is the caller's INVITE.
+type Invite struct {
+	Text    string `cbor:"1,keyasint,omitempty"`
+	Settled bool   `cbor:"2,keyasint,omitempty"` // it has no body any more
+}
 
-	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
-	Handed bool `cbor:"-"`
+// Times are the times of a call.
+type Times struct {
+	Started    int64 `cbor:"1,keyasint,omitempty"`
+	Answered   int64 `cbor:"2,keyasint,omitempty"`
+	Until      int64 `cbor:"3,keyasint,omitempty"` // the limit of its duration
+	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // the limit of its set-up
+	Asks       bool  `cbor:"5,keyasint,omitempty"` // its silent sides are to be asked whether they have it
+}
 
-	Addr      [2]netip.Addr       `cbor:"30,keyasint,omitempty"` // of our media, by side, as SDP names it
-	OneWay    string              `cbor:"31,keyasint,omitempty"`
-	Listening [2]bool             `cbor:"32,keyasint,omitempty"`
-	Media     *media.SessionState `cbor:"33,keyasint,omitempty"`
-	Voices    [2]*Voice           `cbor:"34,keyasint,omitempty"`
-	Masked    bool                `cbor:"35,keyasint,omitempty"`
-	MaskedTo  uint32              `cbor:"36,keyasint,omitempty"`
-	Recording bool                `cbor:"37,keyasint,omitempty"`
-	Paused    bool                `cbor:"38,keyasint,omitempty"`
-	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
+// Route is the route of a call.
+type Route struct {
+	Place int    `cbor:"1,keyasint,omitempty"` // from 1; 0: none yet
+	Mark  uint64 `cbor:"2,keyasint,omitempty"`
+}
 
-	Asks   bool   `cbor:"56,keyasint,omitempty"` // its silent sides are to be asked whether they have it; earlier versions wrote times as 47
-	Ladder []byte `cbor:"48,keyasint,omitempty"` // encoded
+// Attempts are the attempts of a call.
+type Attempts struct {
+	Tried   int      `cbor:"1,keyasint,omitempty"`
+	Current *Attempt `cbor:"2,keyasint,omitempty"` // that made the bridge; without an answer, the one under way
+	Beside  []byte   `cbor:"3,keyasint,omitempty"` // the one beside the bridge as the record gets it, as JSON
+}
 
-	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
-	Placed  bool `cbor:"46,keyasint,omitempty"` // a call that begins again had a place at a target
+// Transfers are the transfers of a call so far.
+type Transfers struct {
+	Referrals int              `cbor:"1,keyasint,omitempty"` // how many were asked for
+	Last      *record.Transfer `cbor:"2,keyasint,omitempty"` // nil: none was
+}
 
-	Asked  *record.Transfer `cbor:"51,keyasint,omitempty"` // the last transfer
-	OnHold bool             `cbor:"52,keyasint,omitempty"` // by an order
+// Rescues are the rescues of a call so far.
+type Rescues struct {
+	Count int `cbor:"1,keyasint,omitempty"` // times that the caller was kept
+}
 
-	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
-	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
-	Boot   uint64        `cbor:"43,keyasint,omitempty"` // which start of the machine that is of; 0: not known
+// Customer is what a call that we place has without an agent so far. Only a process that is replaced gives it.
+type Customer struct {
+	Agents   []string `cbor:"1,keyasint,omitempty"` // the targets to call
+	Reserved string   `cbor:"2,keyasint,omitempty"` // of these, the one that has kept a place
+	Shared   bool     `cbor:"3,keyasint,omitempty"` // the first one is chosen by the route's split
+	Machine  bool     `cbor:"4,keyasint,omitempty"` // the customer is one, and hears a sound after its beep
+	Playing  bool     `cbor:"5,keyasint,omitempty"` // it hears that
+}
 
-	Refused *transport.State `cbor:"42,keyasint,omitempty"` // nothing else is left of the call
+// Bridge is what lies between the legs.
+type Bridge struct {
+	Agreement  agreement.State     `cbor:"1,keyasint,omitempty"`
+	Session    *media.SessionState `cbor:"2,keyasint,omitempty"`
+	Media      Media               `cbor:"3,keyasint,omitempty"`
+	Sounds     Sounds              `cbor:"4,keyasint,omitempty"`
+	Masking    Masking             `cbor:"5,keyasint,omitempty"`
+	Recordings Recordings          `cbor:"6,keyasint,omitempty"`
+	Relays     Relays              `cbor:"7,keyasint,omitempty"`
+}
+
+// Media is the media of a call beside its session.
+type Media struct {
+	Addr      [2]netip.Addr `cbor:"1,keyasint,omitempty"` // ours as SDP names it, by side
+	OneWay    string        `cbor:"2,keyasint,omitempty"` // the side that was silent; empty: none
+	Listening [2]bool       `cbor:"3,keyasint,omitempty"` // for digits, by side
+}
+
+// Sounds are our sounds to the sides.
+type Sounds struct {
+	Voices [2]*Voice `cbor:"1,keyasint,omitempty"` // by side
+	OnHold bool      `cbor:"2,keyasint,omitempty"` // by an order: neither side hears the other
+	// Ringing: the caller has a 183 and hears our ringing
+	Ringing bool `cbor:"3,keyasint,omitempty"`
+}
+
+// Voice is our sound that a side hears until its end, or until somebody ends it.
+type Voice struct {
+	Name string `cbor:"1,keyasint,omitempty"`
+	Once bool   `cbor:"2,keyasint,omitempty"` // else again and again; only of a process that is replaced
+}
+
+// Masking is the masking of keys.
+type Masking struct {
+	On   bool   `cbor:"1,keyasint,omitempty"`
+	UpTo uint32 `cbor:"2,keyasint,omitempty"` // CSeq of the caller's last request that came while keys were masked
+}
+
+// Recordings are the recordings of a call.
+type Recordings struct {
+	On     bool `cbor:"1,keyasint,omitempty"`
+	Paused bool `cbor:"2,keyasint,omitempty"`
+	Parts  int  `cbor:"3,keyasint,omitempty"` // so far
+}
+
+// Relays are the requests that are passed from one side to the other.
+type Relays struct {
+	Watched bool `cbor:"1,keyasint,omitempty"` // the caller's side reports on the agent's REFER
 }
 
 // The roles of legs.
@@ -105,7 +176,7 @@ type Attempt struct {
 	Target    string           `cbor:"2,keyasint,omitempty"`
 	Agent     string           `cbor:"3,keyasint,omitempty"` // whose settings hold for a target that it has named
 	Transport string           `cbor:"4,keyasint,omitempty"`
-	Transfer  bool             `cbor:"5,keyasint,omitempty"`
+	Reason    string           `cbor:"5,keyasint,omitempty"` // why it is made, as the record has it
 	From      string           `cbor:"6,keyasint,omitempty"`
 	To        string           `cbor:"7,keyasint,omitempty"`
 	Dest      message.KeptAddr `cbor:"8,keyasint,omitzero"`
@@ -115,25 +186,24 @@ type Attempt struct {
 	PrepareMS int64            `cbor:"12,keyasint,omitempty"`
 	Prepared  int              `cbor:"13,keyasint,omitempty"` // the status of the preparation
 	Placed    bool             `cbor:"14,keyasint,omitempty"`
-	Rescue    bool             `cbor:"15,keyasint,omitempty"`
-	Split     bool             `cbor:"16,keyasint,omitempty"`
-	Customer  bool             `cbor:"17,keyasint,omitempty"` // of a call that we place
-	By        string           `cbor:"18,keyasint,omitempty"` // who has ordered it
+	Split     bool             `cbor:"15,keyasint,omitempty"`
+	By        string           `cbor:"16,keyasint,omitempty"` // who has ordered it
 }
 
 // Transfer is one that the agent has asked for, or a rescue.
 type Transfer struct {
-	Left    bool   `cbor:"1,keyasint,omitempty"`
-	Reports bool   `cbor:"2,keyasint,omitempty"`
-	ID      string `cbor:"3,keyasint,omitempty"`
+	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up since, or before
+	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants to hear about its progress
+	ID      string   `cbor:"3,keyasint,omitempty"`
+	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // of the agent, from whom somebody takes over; nil: the agent has asked for it
+	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // the agent, while the new target agrees on its keys
+}
 
-	// Of a rescue: the cause of the agent's loss, who has ended its leg, and the cause of ITU-T Q.850 that it gave.
-	Lost     string `cbor:"4,keyasint,omitempty"`
-	LostBy   string `cbor:"5,keyasint,omitempty"`
-	LostQ850 int    `cbor:"6,keyasint,omitempty"`
-
-	Waiting *Waiting `cbor:"7,keyasint,omitempty"` // the agent, while the new target agrees on its keys
-	Try     []byte   `cbor:"8,keyasint,omitempty"` // the attempt under way as the record gets it, as JSON
+// Loss is the end of an agent's leg. The call ends with it if no target takes over.
+type Loss struct {
+	Cause cause.Cause `cbor:"1,keyasint,omitempty"`
+	By    string      `cbor:"2,keyasint,omitempty"` // who has ended it
+	Q850  int         `cbor:"3,keyasint,omitempty"` // that it gave
 }
 
 // Waiting is what an agent and the caller have agreed on, whose media another target has for a try. Its leg has
@@ -144,13 +214,7 @@ type Waiting struct {
 }
 
 // Rescues says whether the call has lost its agent, and somebody is to take over.
-func (t *Transfer) Rescues() bool { return t != nil && t.Lost != "" }
-
-// Voice is our sound that a side hears until its end, or until somebody ends it.
-type Voice struct {
-	Name string `cbor:"1,keyasint,omitempty"`
-	Once bool   `cbor:"2,keyasint,omitempty"` // else again and again; only of a process that is replaced
-}
+func (t *Transfer) Rescues() bool { return t != nil && t.Lost != nil }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 	return cbor.DecOptions{
@@ -159,10 +223,10 @@ var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 	}.DecMode()
 })
 
-// Sheet is room for the state of a call while it is written. TakeSheet's is used
-// again after Release.
+// Sheet is room for the state of a call while it is written. TakeSheet's is used again after Release.
 type Sheet struct {
 	Call
+	Handed  bool // it goes to a process that replaces this one, which has missed nothing
 	session media.SessionState
 	text    []byte
 }
@@ -174,44 +238,51 @@ func TakeSheet() *Sheet { return sheets.Get().(*Sheet) }
 
 // Release gives the sheet back. Neither it nor its text may be used any more.
 func (s *Sheet) Release() {
-	described := s.Agreement.Described
+	described := s.Bridge.Agreement.Described
 	clear(s.Legs)
 	clear(described)
-	*s = Sheet{
-		Call: Call{Ladder: s.Ladder[:0], Legs: s.Legs[:0], Agreement: agreement.State{Described: described[:0]}},
-		text: s.text[:0],
-	}
+	*s = Sheet{Call: Call{Ladder: s.Ladder[:0], Legs: s.Legs[:0]}, text: s.text[:0]}
+	s.Bridge.Agreement.Described = described[:0]
 	if cap(s.text) <= 64<<10 && cap(s.Ladder) <= 64<<10 && cap(s.Legs) <= 8 {
 		sheets.Put(s)
 	}
 }
 
-// SetMedia sets Media.
-func (s *Sheet) SetMedia(m media.SessionState) {
+// SetSession sets Bridge.Session.
+func (s *Sheet) SetSession(m media.SessionState) {
 	s.session = m
-	s.Media = &s.session
+	s.Bridge.Session = &s.session
 }
 
-// Encode returns the state as text, which is good until Release.
+// Encode returns the state as text, which is good until Release. Its first byte is the format.
 func (s *Sheet) Encode() ([]byte, error) {
 	shape, err := callShape()
 	if err != nil {
 		return nil, err
 	}
-	s.text = shape.add(s.text[:0], unsafe.Pointer(&s.Call))
+	s.text = shape.add(append(s.text[:0], Format), unsafe.Pointer(&s.Call))
 	return s.text, nil
 }
 
-var errNoCall = errors.New("not the state of a call")
+var (
+	errNoCall = errors.New("not the state of a call")
+	// ErrFormat says that another version has written a state.
+	ErrFormat = errors.New("its state was written by another version, in a form that this one does not read")
+)
 
 // Decode reads a state.
 func Decode(text []byte) (*Call, error) {
 	mode, err := decoding()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case len(text) == 0:
+		return nil, errNoCall
+	case text[0] != Format:
+		return nil, ErrFormat
 	}
 	c := &Call{}
-	if err := mode.Unmarshal(text, c); err != nil {
+	if err := mode.Unmarshal(text[1:], c); err != nil {
 		return nil, err
 	}
 	if c.ID == "" {
@@ -226,18 +297,18 @@ type Machine func() (uptime time.Duration, boot uint64)
 
 // Note notes when the state is written. now is an Instant.
 func (c *Call) Note(now int64, machine Machine) {
-	c.Noted = now
-	c.Uptime, c.Boot = machine()
+	c.Noted.At = now
+	c.Noted.Uptime, c.Noted.Boot = machine()
 }
 
 // Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant. After
 // a start of the machine, or on another one, nothing is known.
 func (c *Call) Rebase(now int64, machine Machine) {
 	uptime, boot := machine()
-	if c.Boot == 0 || boot != c.Boot || uptime < c.Uptime {
+	if c.Noted.Boot == 0 || boot != c.Noted.Boot || uptime < c.Noted.Uptime {
 		return
 	}
-	by := now - c.Noted - int64(uptime-c.Uptime)
+	by := now - c.Noted.At - int64(uptime-c.Noted.Uptime)
 	move := func(all ...*int64) {
 		for _, at := range all {
 			if *at != 0 {
@@ -245,9 +316,9 @@ func (c *Call) Rebase(now int64, machine Machine) {
 			}
 		}
 	}
-	move(&c.Started, &c.Answered, &c.Until)
-	if c.Bridge != nil {
-		move(&c.Bridge.Started)
+	move(&c.Times.Started, &c.Times.Answered, &c.Times.Until, &c.Times.SetupUntil)
+	if a := c.Attempts.Current; a != nil {
+		move(&a.Started)
 	}
 	for i := range c.Legs {
 		move(&c.Legs[i].State.Timer.Refresh, &c.Legs[i].State.Timer.Expire)
@@ -261,23 +332,4 @@ func DecodeNow(text []byte, machine Machine) (*Call, error) {
 		c.Rebase(leg.Instant(time.Now()), machine)
 	}
 	return c, err
-}
-
-// Reason is why the attempt is made, as the record has it.
-func (a *Attempt) Reason() string {
-	switch {
-	case a.Transfer:
-		return record.ReasonTransfer
-	case a.Rescue:
-		return record.ReasonRescue
-	case a.Customer:
-		return record.ReasonCustomer
-	}
-	return ""
-}
-
-// SetReason sets what Reason returns.
-func (a *Attempt) SetReason(reason string) {
-	a.Transfer, a.Rescue, a.Customer = reason == record.ReasonTransfer, reason == record.ReasonRescue,
-		reason == record.ReasonCustomer
 }
