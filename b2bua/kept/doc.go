@@ -3,8 +3,11 @@
 //
 // # Decisions
 //
-// The fields have numbers, so an older or newer process reads what it knows. A type with a
-// form of its own keeps the form of earlier versions. TestForms, TestEncodeAll.
+// The fields have numbers, so a process reads what it knows. A number says in which format a state is written: one of
+// another format is not read. TestForms, TestEncodeAll, TestEncode.
+//
+// Each part of a call has a section. What is saved is restored, which a test holds field by field, so that a new field
+// is one line here where the part embeds its section. TestStateIsRestored in calltest.
 //
 // Peers and routes are named, because the next process has a configuration of its own.
 // TestRouteIsKnownAgain in calltest.
