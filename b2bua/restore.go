@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"flowbridge/b2bua/bridge"
@@ -23,6 +22,7 @@ import (
 
 var (
 	errUnanswered = errors.New("the call was not answered yet")
+	errOver       = errors.New("the call is over")
 	errGoneTrunk  = errors.New("its trunk or target is not configured any more")
 	errGoneSocket = errors.New("its SIP address is not listened on any more")
 	errNoLeg      = errors.New("a leg of it was over")
@@ -35,53 +35,55 @@ func (su *successor) restore(all []record.Saved) {
 	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
 		return // the server ends
 	}
-	var on, foreign atomic.Int64
+	errs := make([]error, len(all)) // nil: the call goes on
 	_ = parallel.Do(len(all), func(i int) error {
-		l := &all[i]
-		goesOn, err := su.take(l)
-		switch {
-		case goesOn:
-			on.Add(1)
-		case errors.Is(err, kept.ErrFormat):
-			foreign.Add(1)
-		case err != nil && !errors.Is(err, errUnanswered) && !l.Owed:
-			su.server.log.Warn().Err(err).Str("call", l.Record.ID).Msg("call of a killed process can't go on")
-		}
+		errs[i] = su.take(&all[i])
 		return nil
 	})
-	if n := foreign.Load(); n > 0 {
-		su.server.log.Warn().Int64("calls", n).Msg("calls of another version can't go on")
+	calls, foreign := 0, 0
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			calls++
+		case errors.Is(err, kept.ErrFormat):
+			foreign++
+		case !errors.Is(err, errUnanswered) && !errors.Is(err, errOver) && !all[i].Owed:
+			su.server.log.Warn().Err(err).Str("call", all[i].Record.ID).Msg("call of a killed process can't go on")
+		}
+	}
+	if foreign > 0 {
+		su.server.log.Warn().Int("calls", foreign).Msg("calls of another version can't go on")
 	}
 	text := "calls of a killed process go on"
-	if on.Load() == 0 {
+	if calls == 0 {
 		text = "no call of a killed process goes on"
 	}
-	su.server.log.Info().Int64("calls", on.Load()).Int("of", len(all)).Msg(text)
+	su.server.log.Info().Int("calls", calls).Int("of", len(all)).Msg(text)
 }
 
 // take goes on with one call, or ends it. An error says why it could not go on.
-func (su *successor) take(l *record.Saved) (goesOn bool, err error) {
+func (su *successor) take(l *record.Saved) error {
 	k, err := kept.DecodeNow(l.State, su.server.machine)
 	switch {
 	case err != nil:
 	case k.Refused != nil:
 		su.server.stack.RefuseAgain(k.Refused, func() { su.server.sink.Owe(k.ID, nil) })
-		return false, nil
+		return errUnanswered
 	case k.Ended != "" && !l.Owed: // its recordings were being finished
 		l.Interrupted = l.Record
 		l.Interrupted.Killed()
 		su.keepInterrupted(l)
-		return false, nil
+		return errOver
 	default:
 		err = su.server.safely(func() error { return su.goOn(k, l, nil) })
 	}
 	if err == nil {
-		return true, nil
+		return nil
 	}
 	if k == nil || su.server.safely(func() error { return su.end(k, l) }) != nil {
 		su.keepInterrupted(l)
 	}
-	return false, err
+	return err
 }
 
 // replace goes on with what another process has handed over. An error means that the other one has to go on.
