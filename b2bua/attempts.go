@@ -8,7 +8,6 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -16,6 +15,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
@@ -32,7 +32,7 @@ type attempts struct {
 }
 
 // save keeps the attempt that made the bridge, or without one the one under way.
-func (all *attempts) save(k *kept.Attempts) {
+func (all *attempts) save(k *snapshot.Attempts) {
 	c, a := all.call, all.current
 	if k.Tried = all.tried; c.isUp() {
 		a, k.Beside = c.connected, all.beside()
@@ -44,8 +44,8 @@ func (all *attempts) save(k *kept.Attempts) {
 	}
 }
 
-func (a *attempt) save(c *Call) *kept.Attempt {
-	k := &kept.Attempt{
+func (a *attempt) save(c *Call) *snapshot.Attempt {
+	k := &snapshot.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
 		By: a.plan.By, Reason: a.plan.Reason, From: a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
@@ -58,7 +58,7 @@ func (a *attempt) save(c *Call) *kept.Attempt {
 }
 
 // restoreAttempt makes the attempt of a state, whose target is configured, with the leg to it.
-func restoreAttempt(k *kept.Attempt, target *peers.Target, line *legOnWire) *attempt {
+func restoreAttempt(k *snapshot.Attempt, target *peers.Target, line *legOnWire) *attempt {
 	a := &attempt{
 		number: k.Number, plan: &outbound.Plan{By: k.By, Reason: k.Reason}, target: target,
 		shared: k.Split, placed: k.Placed,

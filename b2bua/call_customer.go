@@ -8,12 +8,12 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
@@ -213,7 +213,7 @@ func (c *Call) customerTimeout() (why cause.Cause, status int) {
 // callAgent calls the agent. The customer hears ringback until an agent answers.
 func (c *Call) callAgent() {
 	c.transfers.current = &transfer{
-		Transfer: kept.Transfer{Left: true}, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents,
+		Transfer: snapshot.Transfer{Left: true}, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents,
 	}
 	c.bridge.Sounds.Update()
 	c.notes.mark()

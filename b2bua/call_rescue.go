@@ -6,10 +6,10 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
 )
@@ -28,12 +28,12 @@ const (
 // rescues keeps the caller when an agent's leg dies, and calls another target.
 type rescues struct {
 	call *Call
-	kept.Rescues
+	snapshot.Rescues
 	hearing *bridge.Hearing // whether the agent is heard; nil: that is not looked for
 }
 
-func (rs *rescues) save(k *kept.Rescues)    { *k = rs.Rescues }
-func (rs *rescues) restore(k *kept.Rescues) { rs.Rescues = *k }
+func (rs *rescues) save(k *snapshot.Rescues)    { *k = rs.Rescues }
+func (rs *rescues) restore(k *snapshot.Rescues) { rs.Rescues = *k }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
 func (rs *rescues) configured() bool { return rs.call.route != nil && rs.call.route.Rescue != nil }
@@ -62,7 +62,7 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 
 // begin keeps the caller of an agent whose leg has died, and tries the rescue's targets.
 // False: the route has none, and the call ends.
-func (rs *rescues) begin(l kept.Loss) bool {
+func (rs *rescues) begin(l snapshot.Loss) bool {
 	c := rs.call
 	if !rs.configured() || rs.Count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||
 		c.a.Leg.AnswerWaits() {
@@ -77,7 +77,7 @@ func (rs *rescues) begin(l kept.Loss) bool {
 	}
 	rs.Count++
 	c.transfers.current = &transfer{
-		Transfer: kept.Transfer{Lost: &l}, code: 503, reason: message.StatusText(503), plan: plan,
+		Transfer: snapshot.Transfer{Lost: &l}, code: 503, reason: message.StatusText(503), plan: plan,
 	}
 	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.Cause)).Int("q850", l.Q850).
 		Msg("agent lost, the caller is kept")
@@ -90,7 +90,7 @@ func (rs *rescues) begin(l kept.Loss) bool {
 }
 
 // beginAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
-func (rs *rescues) beginAgain(l kept.Loss) {
+func (rs *rescues) beginAgain(l snapshot.Loss) {
 	rs.call.bridge.Media.Unplug() // the agent
 	if rs.Count--; !rs.begin(l) {
 		rs.giveUp(l)
@@ -98,7 +98,7 @@ func (rs *rescues) beginAgain(l kept.Loss) {
 }
 
 // giveUp ends a call whose agent is lost and which no target could take over.
-func (rs *rescues) giveUp(l kept.Loss) {
+func (rs *rescues) giveUp(l snapshot.Loss) {
 	c := rs.call
 	status := c.heardByCaller()
 	c.step(c.a, leg.Hangup{Why: l.Cause, Q850: l.Q850})
@@ -116,7 +116,7 @@ func (rs *rescues) listen() {
 // replace ends the agent's leg, if somebody can take over.
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
-	if rs.begin(kept.Loss{Cause: why, By: record.EndedBySystem}) {
+	if rs.begin(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
 		rs.rest() // nobody is left to take over

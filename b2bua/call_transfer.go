@@ -11,11 +11,11 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -33,22 +33,22 @@ import (
 // transfers are those away from the agent of a call.
 type transfers struct {
 	call *Call
-	kept.Transfers
+	snapshot.Transfers
 	current *transfer // nil: none is under way
 }
 
-func (tr *transfers) save(k *kept.Sheet) {
+func (tr *transfers) save(k *snapshot.Sheet) {
 	k.Transfers = tr.Transfers
 	if t := tr.current; t != nil && !t.first {
 		k.Transfer = new(t.Transfer)
 		if before := tr.call.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
-			k.Transfer.Waiting = &kept.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
+			k.Transfer.Waiting = &snapshot.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
 		}
 	}
 }
 
 // restore goes on with what the transfer under way was. The call's first turn ends it, or begins the rescue again.
-func (tr *transfers) restore(k *kept.Call) {
+func (tr *transfers) restore(k *snapshot.Call) {
 	tr.Transfers = k.Transfers
 	if k.Transfer != nil {
 		tr.current = &transfer{Transfer: *k.Transfer, agent: tr.call.b, code: 500, reason: message.StatusText(500), said: tr.Last}
@@ -57,7 +57,7 @@ func (tr *transfers) restore(k *kept.Call) {
 
 // transfer is a call away from the agent that is under way.
 type transfer struct {
-	kept.Transfer
+	snapshot.Transfer
 	agent   *legOnWire // asked for it
 	held    bool       // the agent was holding the call when it hung up
 	plan    outbound.Plan

@@ -3,10 +3,10 @@ package b2bua
 import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
 	"flowbridge/store/record"
@@ -34,7 +34,7 @@ func (c *Call) restlessCustomer() error {
 }
 
 // saveCustomer adds to a sheet what the next process needs for a call without an agent.
-func (c *Call) saveCustomer(k *kept.Sheet) {
+func (c *Call) saveCustomer(k *snapshot.Sheet) {
 	cu := c.customer
 	agents, reserved := cu.agents, cu.reserved
 	if t := c.transfers.current; t != nil {
@@ -44,7 +44,7 @@ func (c *Call) saveCustomer(k *kept.Sheet) {
 			reserved = a.target
 		}
 	}
-	k.Customer = kept.Customer{
+	k.Customer = snapshot.Customer{
 		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared, Machine: cu.machine, Playing: cu.playing,
 	}
 	if reserved != nil {

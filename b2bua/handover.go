@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -206,7 +206,7 @@ func (c *Call) handOver(ctx context.Context, each func(record.Saved, *media.Sock
 	if err := c.restless(); err != nil && !errors.Is(err, errSetUp) {
 		return err
 	}
-	state := &kept.Sheet{Handed: true}
+	state := &snapshot.Sheet{Handed: true}
 	c.save(state)
 	sockets := c.bridge.HandOver(state)
 	if state.Bridge.Recordings.On {
@@ -229,9 +229,9 @@ func (c *Call) handOverSetUp(each func(record.Saved, *media.Sockets) error) (inv
 	if !ok {
 		return invite, errSetUp
 	}
-	state := &kept.Sheet{Handed: true}
+	state := &snapshot.Sheet{Handed: true}
 	c.save(state)
-	owes := func(owed *kept.Sheet) {
+	owes := func(owed *snapshot.Sheet) {
 		state.Part(owed)
 		owed.Ended = string(cause.ProcessRestart)
 	}
@@ -250,8 +250,8 @@ func (c *Call) handOverSetUp(each func(record.Saved, *media.Sockets) error) (inv
 }
 
 // handOverOwed gives what legs owe their peers, if there are any.
-func (c *Call) handOverOwed(of record.Record, owes func(*kept.Sheet), each func(record.Saved, *media.Sockets) error) error {
-	state := &kept.Sheet{}
+func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each func(record.Saved, *media.Sockets) error) error {
+	state := &snapshot.Sheet{}
 	owes(state)
 	if state.ID = of.ID; len(state.Legs) == 0 {
 		return nil

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -121,7 +121,7 @@ func (n *notes) write() {
 		return
 	}
 	n.at = time.Time{}
-	kept.Note(c.save, func(text []byte) {
+	snapshot.Note(c.save, func(text []byte) {
 		r := c.cdr()
 		r.Attempts = slices.Clip(r.Attempts) // which are only appended to
 		r.Recordings = c.bridge.Recordings.Files()
@@ -132,7 +132,7 @@ func (n *notes) write() {
 // owe notes what the legs of a call that is over owe their peers; nil: nothing.
 func (n *notes) owe(note func(state []byte)) {
 	if n.owes = len(n.call.legs) > 0; n.owes {
-		kept.Note(n.owed, note)
+		snapshot.Note(n.owed, note)
 	} else {
 		note(nil)
 	}
@@ -143,7 +143,7 @@ func (n *notes) oweOnly(state []byte) { n.call.server.sink.Owe(n.call.id, state)
 
 // over notes that the call is over, whose record waits for its recordings: the next process must not go on with it.
 func (n *notes) over(r *record.Record) {
-	kept.Note(func(k *kept.Sheet) { k.ID, k.Ended = n.call.id, r.Cause },
+	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended = n.call.id, r.Cause },
 		func(text []byte) { n.call.server.sink.Journal(*r, text) })
 }
 
@@ -159,13 +159,13 @@ func (n *notes) oweRefusal() {
 		return
 	}
 	sink, id := c.server.sink, c.id+refusedMark
-	kept.Note(func(k *kept.Sheet) { k.ID, k.Ended, k.Refused = id, c.ended.Cause, refused },
+	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended, k.Refused = id, c.ended.Cause, refused },
 		func(text []byte) { sink.Owe(id, text) })
 	onSettled(func() { sink.Owe(id, nil) })
 }
 
 // owed is a call that is over as plain data.
-func (n *notes) owed(k *kept.Sheet) {
+func (n *notes) owed(k *snapshot.Sheet) {
 	c := n.call
 	c.saveOrigin(&k.Call)
 	c.saveLegs(&k.Call)

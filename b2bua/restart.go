@@ -9,10 +9,10 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -24,13 +24,13 @@ import (
 // restart is a call that was being set up, until its INVITE comes again.
 type restart struct {
 	record.Saved
-	k     *kept.Call
+	k     *snapshot.Call
 	media bridge.RelaySession // the caller has its description; nil: it has none
 }
 
 // keepToRestart keeps a call until its INVITE comes again, with its media. A kill before that leaves it to the next
 // process.
-func (su *successor) keepToRestart(k *kept.Call, l *record.Saved, sockets *media.Sockets) (err error) {
+func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	if len(k.Legs) == 0 {
 		return errNoLeg
 	}

@@ -8,8 +8,8 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/internal/parallel"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -45,7 +45,7 @@ func (su *successor) restore(all []record.Saved) {
 		switch {
 		case err == nil:
 			calls++
-		case errors.Is(err, kept.ErrFormat):
+		case errors.Is(err, snapshot.ErrFormat):
 			foreign++
 		case !errors.Is(err, errUnanswered) && !errors.Is(err, errOver) && !all[i].Owed:
 			su.server.log.Warn().Err(err).Str("call", all[i].Record.ID).Msg("call of a killed process can't go on")
@@ -63,7 +63,7 @@ func (su *successor) restore(all []record.Saved) {
 
 // take goes on with one call, or ends it. An error says why it could not go on.
 func (su *successor) take(l *record.Saved) error {
-	k, err := kept.DecodeNow(l.State, su.server.machine)
+	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {
 	case err != nil:
 	case k.Refused != nil:
@@ -87,7 +87,7 @@ func (su *successor) take(l *record.Saved) error {
 }
 
 // replace goes on with what another process has handed over. An error means that the other one has to go on.
-func (su *successor) replace(before kept.Predecessor) error {
+func (su *successor) replace(before snapshot.Predecessor) error {
 	su.replaces = true
 	if err := su.server.stack.Freeze(su.server.ctx, nil); err != nil {
 		return err
@@ -108,11 +108,11 @@ func (su *successor) replace(before kept.Predecessor) error {
 
 // takeOver goes on with one call that was handed over. sockets are those of its media; nil: it has none.
 func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
-	k, err := kept.DecodeNow(l.State, su.server.machine)
+	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {
 	case err != nil:
 		return err
-	case slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !su.server.stack.Bound(l.State.At()) }):
+	case slices.ContainsFunc(k.Legs, func(l snapshot.Leg) bool { return !su.server.stack.Bound(l.State.At()) }):
 		return errGoneSocket
 	case l.Owed:
 		return su.end(k, l)
@@ -134,7 +134,7 @@ func (s *Server) safely(do func() error) (err error) {
 }
 
 // goOn goes on with a call that was answered, or that we place.
-func (su *successor) goOn(k *kept.Call, l *record.Saved, sockets *media.Sockets) (err error) {
+func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
 	switch {
@@ -198,7 +198,7 @@ func (v *restoring) check() error {
 }
 
 // end tells the legs of a call that does not go on, and writes its record.
-func (su *successor) end(k *kept.Call, l *record.Saved) error {
+func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	p := su.server.admission.Peers.Load()
 	t, _ := p.CallerNamed(k.Trunk)
 	v, err := su.restoreOrigin(k, t, p)

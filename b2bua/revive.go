@@ -10,11 +10,11 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -116,7 +116,7 @@ func (v *restoring) abandonOthers() {
 
 // takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new
 // target's.
-func (v *restoring) takeBack(k *kept.Waiting) {
+func (v *restoring) takeBack(k *snapshot.Waiting) {
 	v.bridge.Media.Unplug()
 	v.bridge.Plug(k.SentTo, sdp.RestoreDescription(&k.Description))
 	if !slices.Contains(v.sending, v.b) {

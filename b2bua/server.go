@@ -13,7 +13,6 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -22,6 +21,7 @@ import (
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
@@ -37,7 +37,7 @@ type Server struct {
 	cfg          *config.Config
 	callerTLS    config.TargetTLS // ours toward callers: as where we listen
 	bridges      bridge.Resources
-	sink         kept.Sink
+	sink         snapshot.Sink
 	node         string
 	log          zerolog.Logger
 	mint         *message.Minter

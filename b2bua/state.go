@@ -6,11 +6,11 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -27,7 +27,7 @@ func (c *Call) isUp() bool {
 
 // save writes the call into a sheet. Of a call without an answer, or without an agent so far, only a process that is
 // replaced needs the whole.
-func (c *Call) save(k *kept.Sheet) {
+func (c *Call) save(k *snapshot.Sheet) {
 	c.saveOrigin(&k.Call)
 	k.Restored = c.record.Restored
 	k.Note(leg.Instant(time.Now()), c.server.machine)
@@ -87,7 +87,7 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 }
 
 // saveOrigin writes what a call began with.
-func (c *Call) saveOrigin(k *kept.Call) {
+func (c *Call) saveOrigin(k *snapshot.Call) {
 	k.ID, k.Trunk, k.Source = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}
 	if k.Invite.Settled = c.invite == nil; k.Invite.Settled {
 		k.Invite.Text = string(c.caller)
@@ -105,14 +105,14 @@ func (c *Call) saveOrigin(k *kept.Call) {
 // restoring is a call of an earlier process that is restored.
 type restoring struct {
 	*Call
-	k       *kept.Call
+	k       *snapshot.Call
 	invite  *sip.Request
 	sending []*legOnWire // whose peer has an offer without an answer
 	waits   bool         // the caller has no final answer; ours may wait for a PRACK
 }
 
 // restoreOrigin makes the call of a state, with its legs.
-func (su *successor) restoreOrigin(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (restoring, error) {
+func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot) (restoring, error) {
 	req := message.HeaderText(k.Invite.Text).Request()
 	source := k.Source.AddrPort
 	if req.From() == nil || req.To() == nil || req.CallID() == nil || req.CSeq() == nil || req.Via() == nil {
@@ -131,14 +131,14 @@ func (su *successor) restoreOrigin(k *kept.Call, t *peers.Trunk, p *peers.Snapsh
 	return v, nil
 }
 
-func (t *times) save(k *kept.Times) {
+func (t *times) save(k *snapshot.Times) {
 	k.Started, k.Answered = leg.Instant(t.started), leg.Instant(t.answered)
 	k.Until, k.SetupUntil = leg.Instant(t.durationUntil), leg.Instant(t.setupUntil)
 	k.Asks = !t.askAt.IsZero()
 }
 
 // restore leaves it to the call's first turn to ask its sides.
-func (t *times) restore(k *kept.Times) {
+func (t *times) restore(k *snapshot.Times) {
 	t.answered, t.durationUntil, t.setupUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), leg.TimeOf(k.SetupUntil)
 	t.expiresAt = time.Time{} // the INVITE was answered
 	if k.Asks {
@@ -146,14 +146,14 @@ func (t *times) restore(k *kept.Times) {
 	}
 }
 
-func (c *Call) saveRoute(k *kept.Route) {
+func (c *Call) saveRoute(k *snapshot.Route) {
 	if i := c.peers.IndexOf(c.route); i >= 0 {
 		k.Place, k.Mark = i+1, c.peers.Marks[i]
 	}
 }
 
 // restoreRoute finds the call's route. One that is not configured any more leaves the call without options of a route.
-func (v *restoring) restoreRoute(k *kept.Route) {
+func (v *restoring) restoreRoute(k *snapshot.Route) {
 	if v.a != nil && !v.a.Leg.UAS { // a route with this direction, or none
 		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
 	}
@@ -169,7 +169,7 @@ func (v *restoring) restoreRoute(k *kept.Route) {
 }
 
 // saveLegs appends the legs that owe their peer something, or are connected.
-func (c *Call) saveLegs(k *kept.Call) {
+func (c *Call) saveLegs(k *snapshot.Call) {
 	agent := c.b
 	if c.transfers.current != nil {
 		agent = cmp.Or(c.transfers.current.waiting, c.b)
@@ -178,15 +178,15 @@ func (c *Call) saveLegs(k *kept.Call) {
 		if l.Leg.Done() {
 			continue
 		}
-		leg := kept.Leg{
+		leg := snapshot.Leg{
 			State: l.Leg.State(), Crypto: l.Crypto.State(), Confirmed: l.Confirmed,
 			From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow(),
 		}
 		switch l {
 		case c.a:
-			leg.Role = kept.RoleCaller
+			leg.Role = snapshot.RoleCaller
 		case agent:
-			leg.Role = kept.RoleBridge
+			leg.Role = snapshot.RoleBridge
 		}
 		if l.senders.Callee != nil {
 			leg.Target = l.senders.Callee.Dial.Name
@@ -195,14 +195,14 @@ func (c *Call) saveLegs(k *kept.Call) {
 	}
 }
 
-func (v *restoring) restoreLeg(k *kept.Leg) {
+func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	s, p, caller := v.server, v.peers, k.State.UAS
 	side, options, tls, settings := media.SideA, v.trunk.Options(p), v.trunk.CallerTLS(&s.callerTLS), v.trunk.Caller.Media
 	peer := &v.trunk.Caller.Peer
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
-		if k.Role != kept.RoleCaller { // else it is a customer, whom we have called
+		if k.Role != snapshot.RoleCaller { // else it is a customer, whom we have called
 			side = media.SideB
 		}
 		if target = v.target(k.Target); target == nil {
@@ -235,9 +235,9 @@ func (v *restoring) restoreLeg(k *kept.Leg) {
 		v.sending = append(v.sending, l)
 	}
 	switch k.Role {
-	case kept.RoleCaller:
+	case snapshot.RoleCaller:
 		v.a = l
-	case kept.RoleBridge:
+	case snapshot.RoleBridge:
 		v.b = l
 	}
 }

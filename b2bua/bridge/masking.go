@@ -3,8 +3,8 @@ package bridge
 import (
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -17,14 +17,14 @@ import (
 // Masking is the state of masking.
 type Masking struct {
 	bridge *Bridge
-	kept.Masking
+	snapshot.Masking
 	applied bool // to the media session
 }
 
-func (m *Masking) save(k *kept.Masking) { *k = m.Masking }
+func (m *Masking) save(k *snapshot.Masking) { *k = m.Masking }
 
 // restore goes on with the masking of another process. Keys of before may come again.
-func (m *Masking) restore(k *kept.Masking, open bool) {
+func (m *Masking) restore(k *snapshot.Masking, open bool) {
 	m.Masking, m.applied = *k, k.On && open
 	if k.On || k.UpTo > 0 {
 		m.bridge.Ladder.Mask(k.On)

@@ -10,10 +10,10 @@ import (
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
@@ -56,20 +56,20 @@ type RelaySession interface {
 // Media is the media of a call.
 type Media struct {
 	bridge *Bridge
-	kept.Media
+	snapshot.Media
 	session  RelaySession // nil: not open
 	secured  [2]secured   // whose keys the session has, by side
 	followed bool         // the conversation is measured
 }
 
-func (m *Media) save(k *kept.Sheet) {
+func (m *Media) save(k *snapshot.Sheet) {
 	if k.Bridge.Media = m.Media; m.session != nil {
 		k.SetSession(m.session.State())
 	}
 }
 
 // restore goes on with the media of another process, whose session is open.
-func (m *Media) restore(k *kept.Media, session RelaySession) {
+func (m *Media) restore(k *snapshot.Media, session RelaySession) {
 	b := m.bridge
 	m.Media, m.session = *k, session
 	for _, side := range []media.Side{media.SideA, media.SideB} {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/recording"
@@ -24,17 +24,17 @@ type Recordings struct {
 	parts   int                   // of these
 	beepAt  time.Time             // zero: no beep is due
 
-	again kept.Recordings // the one that an earlier process had begun, until GoOn
+	again snapshot.Recordings // the one that an earlier process had begun, until GoOn
 }
 
-func (rs *Recordings) save(k *kept.Recordings) {
+func (rs *Recordings) save(k *snapshot.Recordings) {
 	if *k = rs.again; rs.current != nil {
 		k.On, k.Paused = !rs.current.Failed(), !rs.current.Failed() && rs.current.Paused()
 	}
 	k.Parts = rs.parts + len(rs.All)
 }
 
-func (rs *Recordings) restore(k *kept.Recordings) { rs.again, rs.parts = *k, k.Parts }
+func (rs *Recordings) restore(k *snapshot.Recordings) { rs.again, rs.parts = *k, k.Parts }
 
 // The states of a call's recording.
 const (
@@ -138,7 +138,7 @@ func (rs *Recordings) start(paused bool) error {
 // GoOn continues, in new files, the recording that an earlier process had begun.
 func (rs *Recordings) GoOn() {
 	again := rs.again
-	rs.again = kept.Recordings{}
+	rs.again = snapshot.Recordings{}
 	if !again.On || rs.bridge.Archive == nil {
 		return
 	}

@@ -6,10 +6,10 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -35,11 +35,11 @@ type Relays struct {
 	Watcher *Half           // the agent whose REFER the caller's side reports on; nil: none
 }
 
-func (r *Relays) save(k *kept.Relays) {
+func (r *Relays) save(k *snapshot.Relays) {
 	k.Watched = r.Watcher != nil && r.Watcher == r.bridge.Call.Connected()
 }
 
-func (r *Relays) restore(k *kept.Relays) {
+func (r *Relays) restore(k *snapshot.Relays) {
 	if k.Watched {
 		r.Watcher = r.bridge.Call.Connected()
 	}

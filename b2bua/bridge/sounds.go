@@ -3,8 +3,8 @@ package bridge
 import (
 	"cmp"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/audio"
@@ -36,17 +36,17 @@ type Sounds struct {
 }
 
 // save keeps the sounds that last. One that is heard once begins again in a process that replaces this one.
-func (ss *Sounds) save(k *kept.Sounds, handed bool) {
+func (ss *Sounds) save(k *snapshot.Sounds, handed bool) {
 	k.OnHold, k.Ringing = ss.OnHold, ss.Ringing
 	for side, v := range ss.voices {
 		if v != nil && v.lasts && (v.loop || handed && !v.mix) {
-			k.Voices[side] = &kept.Voice{Name: v.name, Once: !v.loop}
+			k.Voices[side] = &snapshot.Voice{Name: v.name, Once: !v.loop}
 		}
 	}
 }
 
 // restore goes on with sounds that Update plays. What is not configured any more is left out.
-func (ss *Sounds) restore(k *kept.Sounds) {
+func (ss *Sounds) restore(k *snapshot.Sounds) {
 	ss.OnHold, ss.Ringing = k.OnHold, k.Ringing
 	for side, v := range k.Voices {
 		if v == nil {

@@ -2,14 +2,14 @@ package bridge
 
 import (
 	"flowbridge/b2bua/agreement"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 )
 
 // What the next process needs to go on.
 
 // Save writes the bridge into a sheet.
-func (b *Bridge) Save(k *kept.Sheet) {
+func (b *Bridge) Save(k *snapshot.Sheet) {
 	s := &k.Bridge
 	s.Agreement = b.Agreement.State(s.Agreement.Described)
 	b.Media.save(k)
@@ -21,7 +21,7 @@ func (b *Bridge) Save(k *kept.Sheet) {
 
 // Restore goes on with the bridge of an answered call, or of one that we place, whose legs are restored. It sends
 // nothing yet. agent: there is one, or there was. complete: every side has its description.
-func (b *Bridge) Restore(k *kept.Bridge, sockets *media.Sockets, agent bool) (complete bool, err error) {
+func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool) (complete bool, err error) {
 	b.Agreement = agreement.Restore(&k.Agreement)
 	b.Relays.restore(&k.Relays)
 	b.Masking.restore(&k.Masking, true)
@@ -46,7 +46,7 @@ func (b *Bridge) Restore(k *kept.Bridge, sockets *media.Sockets, agent bool) (co
 
 // Restart restores what the caller of a call without an answer knows: the masking that was ordered, and with a session
 // our answer.
-func (b *Bridge) Restart(k *kept.Bridge, session RelaySession) {
+func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	if b.Masking.restore(&k.Masking, session != nil); session == nil {
 		return
 	}
@@ -56,7 +56,7 @@ func (b *Bridge) Restart(k *kept.Bridge, session RelaySession) {
 
 // HandOver gives the media to another process, with its state in the sheet, and ends the recording. nil: there are no
 // sockets to give.
-func (b *Bridge) HandOver(k *kept.Sheet) (sockets *media.Sockets) {
+func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 	b.Relays.endAllKeys("the process was replaced")
 	if s, ok := b.Media.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)

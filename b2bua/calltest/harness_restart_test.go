@@ -12,9 +12,9 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -52,7 +52,7 @@ type life struct {
 func (w *world) begin(left []record.Saved) { w.beginWith(left, nil) }
 
 // beginWith is begin with what another server has handed over; nil: none has.
-func (w *world) beginWith(left []record.Saved, before kept.Predecessor) {
+func (w *world) beginWith(left []record.Saved, before snapshot.Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
 	o := w.options
@@ -224,7 +224,7 @@ func (c lifeConn) Write(b []byte) (int, error) {
 }
 
 type lifeSink struct {
-	kept.Sink
+	snapshot.Sink
 	*life
 }
 

@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -54,11 +54,11 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 func TestBrokenStates(t *testing.T) {
 	for name, spoil := range map[string]func(l *record.Saved){
 		"no state":  func(l *record.Saved) { l.State = []byte("nonsense") },
-		"no trunk":  func(l *record.Saved) { changeState(l, func(k *kept.Call) { k.Trunk = "trunk gone" }) },
-		"no target": func(l *record.Saved) { changeState(l, func(k *kept.Call) { k.Attempts.Current.Target = "gone" }) },
-		"no leg":    func(l *record.Saved) { changeState(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
+		"no trunk":  func(l *record.Saved) { changeState(l, func(k *snapshot.Call) { k.Trunk = "trunk gone" }) },
+		"no target": func(l *record.Saved) { changeState(l, func(k *snapshot.Call) { k.Attempts.Current.Target = "gone" }) },
+		"no leg":    func(l *record.Saved) { changeState(l, func(k *snapshot.Call) { k.Legs[1].State.Phase = 99 }) },
 		"no address": func(l *record.Saved) {
-			changeState(l, func(k *kept.Call) {
+			changeState(l, func(k *snapshot.Call) {
 				k.Legs[0].State.Local.Listen.AddrPort = netip.MustParseAddrPort("203.0.113.1:5060")
 			})
 		},
@@ -82,11 +82,11 @@ func TestBrokenStates(t *testing.T) {
 
 // change changes the state of a call that is left.
 // changeState changes what a process has left of a call.
-func changeState(l *record.Saved, how func(k *kept.Call)) {
-	k, err := kept.Decode(l.State)
+func changeState(l *record.Saved, how func(k *snapshot.Call)) {
+	k, err := snapshot.Decode(l.State)
 	if err == nil {
 		how(k)
-		l.State, err = (&kept.Sheet{Call: *k}).Encode()
+		l.State, err = (&snapshot.Sheet{Call: *k}).Encode()
 	}
 	if err != nil {
 		panic(err)

@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
 // fieldsOf calls do with each field of a state that has no fields of its own package, by its path.
 func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value)) {
-	ours := func(t reflect.Type) bool { return t.PkgPath() == reflect.TypeFor[kept.Call]().PkgPath() }
+	ours := func(t reflect.Type) bool { return t.PkgPath() == reflect.TypeFor[snapshot.Call]().PkgPath() }
 	switch kind := v.Kind(); {
 	case kind == reflect.Struct && ours(v.Type()):
 		for f, of := range v.Fields() {
@@ -34,7 +34,7 @@ func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value
 }
 
 // fill gives each field a value of its own, but for those of which only a true value can be restored.
-func fill(t *testing.T, k *kept.Call, isTrue map[string]any) {
+func fill(t *testing.T, k *snapshot.Call, isTrue map[string]any) {
 	t.Helper()
 	n := 0
 	fieldsOf(reflect.ValueOf(k).Elem(), "", func(path string, v reflect.Value) {
@@ -72,8 +72,8 @@ func TestStateIsRestored(t *testing.T) {
 		"Legs.State": "TestUASEveryStateAndInput", "Legs.Crypto": "TestCallsLiveOn", "Legs.Flow": "TestStreamCallerWhoseProcessIsKilled",
 	}
 	covered := map[string]bool{}
-	compare := func(saved *kept.Call, text []byte) {
-		again, err := kept.Decode(text)
+	compare := func(saved *snapshot.Call, text []byte) {
+		again, err := snapshot.Decode(text)
 		must(t, err)
 		want := map[string][]any{}
 		fieldsOf(reflect.ValueOf(saved).Elem(), "", func(path string, v reflect.Value) { want[path] = append(want[path], v.Interface()) })
@@ -94,7 +94,7 @@ func TestStateIsRestored(t *testing.T) {
 		}
 	}
 	later := leg.Instant(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
-	isTrue := func(k *kept.Call) map[string]any { // a name is restored if it is known
+	isTrue := func(k *snapshot.Call) map[string]any { // a name is restored if it is known
 		return map[string]any{
 			"ID": nil, "Trunk": nil, "Source": nil, "Ended": nil, "Refused": nil, "Noted": nil, "Ladder": nil, "Invite": nil,
 			"Route": nil, "Legs": nil, "Bridge.Agreement": nil, "Bridge.Session": nil, "Bridge.Media.Addr": nil,
@@ -105,12 +105,12 @@ func TestStateIsRestored(t *testing.T) {
 		}
 	}
 	// restore has a call that stands still restored by another server, once change has changed its state.
-	restore := func(w *world, change func(k *kept.Call)) (saved *kept.Call) {
+	restore := func(w *world, change func(k *snapshot.Call)) (saved *snapshot.Call) {
 		synctest.Wait()
 		h, err := w.handOver()
 		must(t, err)
-		changeState(&h.calls[0], func(k *kept.Call) {
-			k.Bridge.Sounds.Voices = [2]*kept.Voice{{}, {}}
+		changeState(&h.calls[0], func(k *snapshot.Call) {
+			k.Bridge.Sounds.Voices = [2]*snapshot.Voice{{}, {}}
 			change(k)
 			saved = k
 		})
@@ -130,15 +130,15 @@ func TestStateIsRestored(t *testing.T) {
 	}
 	inOpenWorld(talkYAML("", ""), func(w *world) { // a call with an agent, in a transfer
 		w.talk(nil, nil)
-		saved := restore(w, func(k *kept.Call) {
-			k.Transfer = &kept.Transfer{Lost: &kept.Loss{}, Waiting: &kept.Waiting{
+		saved := restore(w, func(k *snapshot.Call) {
+			k.Transfer = &snapshot.Transfer{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{
 				Description: k.Bridge.Agreement.Described[0], SentTo: k.Bridge.Agreement.SentTo[media.SideA],
 			}}
 			as := isTrue(k)
 			as["Customer"], as["Transfer.Waiting.Description"], as["Transfer.Waiting.SentTo"] = nil, nil, nil
 			as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = k.Attempts.Current.Target, record.ReasonTransfer
 			as["Attempts.Current.By"] = nil // an attempt that has made the bridge is in the record
-			if fill(t, k, as); k.Legs[0].Role == kept.RoleBridge {
+			if fill(t, k, as); k.Legs[0].Role == snapshot.RoleBridge {
 				t.Fatal("the caller's leg is not the first")
 			}
 			k.Legs[1].Target = k.Attempts.Current.Target
@@ -150,7 +150,7 @@ func TestStateIsRestored(t *testing.T) {
 	inOpenWorld(originateConfig, func(w *world) { // one that we place, whose customer rings
 		_, invite := w.originates(origination())
 		w.carrier.reply(invite, 180, "Ringing", "customer", "")
-		saved := restore(w, func(k *kept.Call) {
+		saved := restore(w, func(k *snapshot.Call) {
 			as := isTrue(k)
 			as["Customer.Agents"], as["Customer.Reserved"] = []string{"agent", "spare"}, "spare"
 			as["Attempts.Current.Target"], as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = nil, nil, nil
@@ -161,8 +161,8 @@ func TestStateIsRestored(t *testing.T) {
 		_, err := w.server.HandOver(func(s record.Saved, _ *media.Sockets) error { compare(saved, s.State); return nil })
 		must(t, err)
 	})
-	all := &kept.Call{Legs: []kept.Leg{{}}, Attempts: kept.Attempts{Current: &kept.Attempt{}}, Transfer: &kept.Transfer{Lost: &kept.Loss{}, Waiting: &kept.Waiting{}}}
-	all.Bridge.Sounds.Voices = [2]*kept.Voice{{}, {}}
+	all := &snapshot.Call{Legs: []snapshot.Leg{{}}, Attempts: snapshot.Attempts{Current: &snapshot.Attempt{}}, Transfer: &snapshot.Transfer{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{}}}
+	all.Bridge.Sounds.Voices = [2]*snapshot.Voice{{}, {}}
 	fieldsOf(reflect.ValueOf(all).Elem(), "", func(path string, v reflect.Value) {
 		if !covered[path] && elsewhere[path] == "" {
 			t.Errorf("%s is not covered", path)

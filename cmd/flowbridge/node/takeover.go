@@ -12,7 +12,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/sys/unix"
 
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
@@ -62,7 +62,7 @@ var errAbandoned = errors.New("the process that was to be replaced goes on, or h
 
 // loaded says that this process is as far as it can be while the old one serves, and takes what that gives then.
 func (p *Predecessor) loaded() error {
-	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version(), Format: kept.Format}); err != nil {
+	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version(), Format: snapshot.Format}); err != nil {
 		return abandoned(err)
 	}
 	return p.receive()
@@ -86,7 +86,7 @@ func (p *Predecessor) receive() error {
 	if len(f.Data) > 0 { // else the other one is older than formats
 		err = f.Decode(&is)
 	}
-	if err != nil || is.Format != kept.Format {
+	if err != nil || is.Format != snapshot.Format {
 		return errors.Join(errFormat, err)
 	}
 	for {

@@ -17,7 +17,7 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/handover"
 	"flowbridge/media"
@@ -224,7 +224,7 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), 
 	if err := f.Decode(&is); err != nil {
 		return done, err
 	}
-	if is.Format != kept.Format {
+	if is.Format != snapshot.Format {
 		return done, errFormat
 	}
 	done.Version = is.Version
@@ -272,7 +272,7 @@ type handing struct {
 
 // prepare gives what the new process needs while this one serves.
 func (h *handing) prepare() error {
-	err := h.to.Send(handover.Begin, begins{Format: kept.Format})
+	err := h.to.Send(handover.Begin, begins{Format: snapshot.Format})
 	if k := h.node.rtp.kernel; err == nil && k != nil && k.Directory() != nil {
 		err = h.giveFile(partKernel, k.Directory())
 	}
@@ -355,7 +355,7 @@ func (s *standstill) thaw() {
 // give tells the new process all that it needs.
 func (h *handing) give() error {
 	n := h.node
-	if err := h.to.Send(handover.Begin, begins{Format: kept.Format}); err != nil {
+	if err := h.to.Send(handover.Begin, begins{Format: snapshot.Format}); err != nil {
 		return err
 	}
 	sockets, err := n.server.Stack().Sockets()

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/internal/handover"
 	"flowbridge/store"
@@ -48,7 +48,7 @@ func succeed(mode string) {
 		_, _ = conn.Receive()
 	case "writes calls in another form":
 		_ = before.receive()
-		_ = conn.Send(handover.Loaded, loaded{Version: "1.0.0", Format: kept.Format - 1})
+		_ = conn.Send(handover.Loaded, loaded{Version: "1.0.0", Format: snapshot.Format - 1})
 		_, _ = conn.Receive()
 	case "ends with all it was given":
 		if takeAll(before) == nil {
@@ -84,7 +84,7 @@ func succeed(mode string) {
 func TestPredecessorOfAnotherForm(t *testing.T) {
 	for name, begin := range map[string][]byte{
 		"none": {0x46, 0x42, 0x48, 1, byte(handover.Begin), 0, 0, 0, 0, 0, 0, 0},
-		"old":  {0x46, 0x42, 0x48, 1, byte(handover.Begin), 0, 0, 0, 0, 0, 0, 3, 0xa1, 1, kept.Format - 1},
+		"old":  {0x46, 0x42, 0x48, 1, byte(handover.Begin), 0, 0, 0, 0, 0, 0, 3, 0xa1, 1, snapshot.Format - 1},
 	} {
 		conn, old, err := handover.Pair()
 		must(t, err)

@@ -1,4 +1,4 @@
-// Package kept has the state of a call as plain data: what the process after this one
+// Package snapshot has the state of a call as plain data: what the process after this one
 // needs to go on with it. It is written to the store's journal, or handed over.
 //
 // # Decisions
@@ -22,4 +22,4 @@
 // States are written often and read hardly ever. So they are written without reflection, in
 // room that is used again (Sheet), and read by a library. What a file has is no state, or one
 // whose parts can be made. TestEncode, FuzzDecode, and TestNoteAllocatesLittle in calltest.
-package kept
+package snapshot
