@@ -41,8 +41,8 @@ func (tr *transfers) save(k *snapshot.Sheet) {
 	k.Transfers = tr.Transfers
 	if t := tr.current; t != nil && !t.first {
 		k.Transfer = new(t.Transfer)
-		if before := tr.call.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
-			k.Transfer.Waiting = &snapshot.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
+		if b := tr.call.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
+			k.Transfer.Waiting = &snapshot.Waiting{Description: b.Description.State(), SentTo: b.Terms.SentTo[media.SideB]}
 		}
 	}
 }
@@ -51,7 +51,9 @@ func (tr *transfers) save(k *snapshot.Sheet) {
 func (tr *transfers) restore(k *snapshot.Call) {
 	tr.Transfers = k.Transfers
 	if k.Transfer != nil {
-		tr.current = &transfer{Transfer: *k.Transfer, agent: tr.call.b, code: 500, reason: message.StatusText(500), said: tr.Last}
+		tr.current = &transfer{
+			Transfer: *k.Transfer, agent: tr.call.b, code: 500, reason: message.StatusText(500), said: tr.Last,
+		}
 	}
 }
 

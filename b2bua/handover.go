@@ -174,10 +174,13 @@ func (s *Server) NoteAll() (answered int) {
 	return answered
 }
 
-// HandOver gives the calls of a server that stands still, each with the sockets of its media; nil: none. invites are
-// those of calls that the other process sets up again, in the order in which the calls came: who waits for a target
-// longest is served first. An error means that a call can't go.
-func (s *Server) HandOver(each func(record.Saved, *media.Sockets) error) (invites []transport.HeldState, err error) {
+// giving gives another process a call, with the sockets of its media; nil: it has none.
+type giving = func(record.Saved, *media.Sockets) error
+
+// HandOver gives the calls of a server that stands still. invites are those of calls that the other process sets up
+// again, in the order in which the calls came: who waits for a target longest is served first. An error means that a
+// call can't go.
+func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error) {
 	// bounds the wait for all recordings: no audio flows until they are done
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
@@ -202,7 +205,7 @@ func (s *Server) HandOver(each func(record.Saved, *media.Sockets) error) (invite
 }
 
 // handOver gives a call that goes on as it is.
-func (c *Call) handOver(ctx context.Context, each func(record.Saved, *media.Sockets) error) error {
+func (c *Call) handOver(ctx context.Context, each giving) error {
 	if err := c.restless(); err != nil && !errors.Is(err, errSetUp) {
 		return err
 	}
@@ -221,10 +224,10 @@ func (c *Call) handOver(ctx context.Context, each func(record.Saved, *media.Sock
 	return each(l, sockets)
 }
 
-// handOverSetUp gives a call that is being set up: the other process cancels what was dialled, and begins again with the
-// caller's INVITE. That gets the same To tag there, so the caller hears nothing of that. A sound of ours that it hears
-// goes on, on the same ports.
-func (c *Call) handOverSetUp(each func(record.Saved, *media.Sockets) error) (invite transport.HeldState, err error) {
+// handOverSetUp gives a call that is being set up: the other process cancels what was dialled, and begins again with
+// the caller's INVITE. That gets the same To tag there, so the caller hears nothing of it. A sound of ours that the
+// caller hears goes on, on the same ports.
+func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {
 	invite, ok := c.a.wire.Again(c.invite, c.source)
 	if !ok {
 		return invite, errSetUp
@@ -250,7 +253,7 @@ func (c *Call) handOverSetUp(each func(record.Saved, *media.Sockets) error) (inv
 }
 
 // handOverOwed gives what legs owe their peers, if there are any.
-func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each func(record.Saved, *media.Sockets) error) error {
+func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each giving) error {
 	state := &snapshot.Sheet{}
 	owes(state)
 	if state.ID = of.ID; len(state.Legs) == 0 {

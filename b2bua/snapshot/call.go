@@ -195,7 +195,7 @@ type Transfer struct {
 	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up since, or before
 	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants to hear about its progress
 	ID      string   `cbor:"3,keyasint,omitempty"`
-	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // of the agent, from whom somebody takes over; nil: the agent has asked for it
+	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // of the agent, whose place somebody takes; nil: it asked for this
 	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // the agent, while the new target agrees on its keys
 }
 

@@ -11,8 +11,8 @@ import (
 // q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
 const q850Unspecified = 31
 
-// Saved is a call as one process leaves it to the next, whichever way that one comes: after a kill, by an upgrade, or on
-// another machine. The call of a killed process stays in the journal until its record is written.
+// Saved is a call as one process leaves it to the next, whichever way that one comes: after a kill, by an upgrade, or
+// on another machine. The call of a killed process stays in the journal until its record is written.
 type Saved struct {
 	Record Record // so far
 	State  []byte // as it was given to Journal or Owe
