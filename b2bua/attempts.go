@@ -10,10 +10,12 @@ import (
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
@@ -27,6 +29,47 @@ type attempts struct {
 	current *attempt               // nil: none
 	last    attemptEnd             // of the last attempt
 	plain   map[*peers.Target]bool // targets that have refused SRTP, and are offered RTP
+}
+
+// save keeps the attempt that made the bridge, or without one the one under way.
+func (all *attempts) save(k *snapshot.Attempts) {
+	c, a := all.call, all.current
+	if k.Tried = all.tried; c.isUp() {
+		a, k.Beside = c.connected, all.beside()
+	} else if a != nil && a.recorded {
+		a = nil
+	}
+	if a != nil {
+		k.Current = a.save(c)
+	}
+}
+
+func (a *attempt) save(c *Call) *snapshot.Attempt {
+	k := &snapshot.Attempt{
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
+		By: a.plan.By, Reason: a.plan.Reason, From: a.parties.From, To: a.parties.To,
+		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
+		Prepared: a.prepareStatus, Placed: a.placed, MediaName: a.mediaName,
+	}
+	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it
+		k.Agent = c.record.Target
+	}
+	return k
+}
+
+// restoreAttempt makes the attempt of a state, whose target is configured, with the leg to it.
+func restoreAttempt(k *snapshot.Attempt, target *peers.Target, line *legOnWire) *attempt {
+	a := &attempt{
+		number: k.Number, plan: &outbound.Plan{By: k.By, Reason: k.Reason}, target: target,
+		shared: k.Split, placed: k.Placed,
+		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
+		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
+		dest: k.Dest.AddrPort, mediaName: k.MediaName,
+	}
+	if line != nil {
+		a.crypto, a.line = line.Crypto, line
+	}
+	return a
 }
 
 // next begins an attempt at the plan's next target; nil: none is left.

@@ -364,7 +364,7 @@ func (c *Call) snapshot() registry.LiveCall {
 	}
 	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
 	live.Vars, live.Caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
-	if t := c.transfers.last; t != nil {
+	if t := c.transfers.Last; t != nil {
 		live.Transfer = new(*t)
 	}
 	if c.connected != nil {

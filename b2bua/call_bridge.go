@@ -71,8 +71,8 @@ func (b bridgeCall) Route() *config.Route { return b.call.route }
 func (b bridgeCall) Moment() bridge.Moment {
 	t := b.call.transfers.current
 	return bridge.Moment{
-		Answered: !b.call.times.answered.IsZero(), Waits: b.call.waits(), Transfer: t != nil, AgentLeft: t != nil && t.left,
-		Rescue: t != nil && t.lost != nil, First: b.call.customer != nil && b.call.connected == nil,
+		Answered: !b.call.times.answered.IsZero(), Waits: b.call.waits(), Transfer: t != nil, AgentLeft: t != nil && t.Left,
+		Rescue: t != nil && t.Lost != nil, First: b.call.customer != nil && b.call.connected == nil,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
 )
 
@@ -146,7 +147,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 		c.transfers.agentLeft(f)
 		return
 	}
-	if from == c.b && c.rescues.isDead(f) && c.rescues.begin(loss{cause: f.Cause, by: by, q850: f.Q850}) {
+	if from == c.b && c.rescues.isDead(f) && c.rescues.begin(snapshot.Loss{Cause: f.Cause, By: by, Q850: f.Q850}) {
 		return
 	}
 	if f.Cause == cause.NoPRACK && from == c.a {

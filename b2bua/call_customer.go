@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
@@ -212,7 +213,8 @@ func (c *Call) customerTimeout() (why cause.Cause, status int) {
 // callAgent calls the agent. The customer hears ringback until an agent answers.
 func (c *Call) callAgent() {
 	c.transfers.current = &transfer{
-		left: true, first: true, code: 503, reason: message.StatusText(503), plan: c.customer.agents,
+		Transfer: snapshot.Transfer{Left: true}, first: true, code: 503, reason: message.StatusText(503),
+		plan: c.customer.agents,
 	}
 	c.bridge.Sounds.Update()
 	c.notes.mark()

@@ -6,10 +6,10 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
 )
@@ -17,13 +17,6 @@ import (
 // routes[].rescue: the agent's leg dies in mid-call, and the caller stays. A rescue is a
 // transfer that the agent has not asked for: the caller hears the ringback, and who
 // answers takes the agent's place on the same leg of the caller.
-
-// loss is the end of an agent's leg. The call ends with it if no target takes over.
-type loss struct {
-	cause cause.Cause
-	by    string
-	q850  int
-}
 
 const (
 	// blamedWithin is how soon after its answer an agent's BYE without a reason counts as a failure.
@@ -34,10 +27,13 @@ const (
 
 // rescues keeps the caller when an agent's leg dies, and calls another target.
 type rescues struct {
-	call    *Call
-	count   int             // times that the caller was kept
+	call *Call
+	snapshot.Rescues
 	hearing *bridge.Hearing // whether the agent is heard; nil: that is not looked for
 }
+
+func (rs *rescues) save(k *snapshot.Rescues)    { *k = rs.Rescues }
+func (rs *rescues) restore(k *snapshot.Rescues) { rs.Rescues = *k }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
 func (rs *rescues) configured() bool { return rs.call.route != nil && rs.call.route.Rescue != nil }
@@ -66,24 +62,26 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 
 // begin keeps the caller of an agent whose leg has died, and tries the rescue's targets.
 // False: the route has none, and the call ends.
-func (rs *rescues) begin(l loss) bool {
+func (rs *rescues) begin(l snapshot.Loss) bool {
 	c := rs.call
-	if !rs.configured() || rs.count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||
+	if !rs.configured() || rs.Count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||
 		c.a.Leg.AnswerWaits() {
 		return false
 	}
 	plan := outbound.RescuePlan(c.peers, c.route, c.vars, c.connected.target, template.RescueVars{
-		Cause: string(l.cause), Target: c.connected.target.Dial.Name,
+		Cause: string(l.Cause), Target: c.connected.target.Dial.Name,
 		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
 	})
 	if len(plan.Targets) == 0 {
 		return false
 	}
-	rs.count++
-	c.transfers.current = &transfer{lost: &l, code: 503, reason: message.StatusText(503), plan: plan}
-	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).
+	rs.Count++
+	c.transfers.current = &transfer{
+		Transfer: snapshot.Transfer{Lost: &l}, code: 503, reason: message.StatusText(503), plan: plan,
+	}
+	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.Cause)).Int("q850", l.Q850).
 		Msg("agent lost, the caller is kept")
-	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
+	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.Cause.Words())
 	c.bridge.Media.Interrupt(true)
 	c.transfers.loseAgent()
 	c.notes.mark()
@@ -92,26 +90,25 @@ func (rs *rescues) begin(l loss) bool {
 }
 
 // beginAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
-func (rs *rescues) beginAgain(k *kept.Transfer) {
-	l := loss{cause: cause.Cause(k.Lost), by: k.LostBy, q850: k.LostQ850}
+func (rs *rescues) beginAgain(l snapshot.Loss) {
 	rs.call.bridge.Media.Unplug() // the agent
-	if rs.count--; !rs.begin(l) {
+	if rs.Count--; !rs.begin(l) {
 		rs.giveUp(l)
 	}
 }
 
 // giveUp ends a call whose agent is lost and which no target could take over.
-func (rs *rescues) giveUp(l loss) {
+func (rs *rescues) giveUp(l snapshot.Loss) {
 	c := rs.call
 	status := c.heardByCaller()
-	c.step(c.a, leg.Hangup{Why: l.cause, Q850: l.q850})
-	c.end(l.cause, l.by, status, l.q850)
+	c.step(c.a, leg.Hangup{Why: l.Cause, Q850: l.Q850})
+	c.end(l.Cause, l.By, status, l.Q850)
 }
 
 // listen begins to look whether the agent is heard.
 func (rs *rescues) listen() {
 	rs.rest()
-	if rs.configured() && rs.count < mostRescues {
+	if rs.configured() && rs.Count < mostRescues {
 		rs.hearing = bridge.NewHearing(time.Now(), rs.call.route.Rescue.DeadAir)
 	}
 }
@@ -119,7 +116,7 @@ func (rs *rescues) listen() {
 // replace ends the agent's leg, if somebody can take over.
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
-	if rs.begin(loss{cause: why, by: record.EndedBySystem}) {
+	if rs.begin(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
 		rs.rest() // nobody is left to take over

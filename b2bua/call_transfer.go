@@ -11,11 +11,11 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -32,19 +32,36 @@ import (
 
 // transfers are those away from the agent of a call.
 type transfers struct {
-	call      *Call
-	current   *transfer        // nil: none is under way
-	referrals int              // how many were asked for
-	last      *record.Transfer // nil: none was
+	call *Call
+	snapshot.Transfers
+	current *transfer // nil: none is under way
+}
+
+func (tr *transfers) save(k *snapshot.Sheet) {
+	k.Transfers = tr.Transfers
+	if t := tr.current; t != nil && !t.first {
+		k.Transfer = new(t.Transfer)
+		if b := tr.call.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
+			k.Transfer.Waiting = &snapshot.Waiting{Description: b.Description.State(), SentTo: b.Terms.SentTo[media.SideB]}
+		}
+	}
+}
+
+// restore goes on with what the transfer under way was. The call's first turn ends it, or begins the rescue again.
+func (tr *transfers) restore(k *snapshot.Call) {
+	tr.Transfers = k.Transfers
+	if k.Transfer != nil {
+		tr.current = &transfer{
+			Transfer: *k.Transfer, agent: tr.call.b, code: 500, reason: message.StatusText(500), said: tr.Last,
+		}
+	}
 }
 
 // transfer is a call away from the agent that is under way.
 type transfer struct {
+	snapshot.Transfer
 	agent   *legOnWire // asked for it
-	left    bool       // the agent has hung up since, or before
 	held    bool       // the agent was holding the call when it hung up
-	reports bool       // the agent wants to hear about its progress
-	id      string
 	plan    outbound.Plan
 	early   *sdp.Description // early media of the new target
 	code    int              // the last final answer
@@ -52,7 +69,6 @@ type transfer struct {
 	told    int              // the last status that was reported to the agent
 	waiting *legOnWire       // the agent, while the new target agrees on its keys; nil: it does not wait
 	first   bool             // the call that we have placed has had no agent yet
-	lost    *loss            // of the agent, from whom somebody takes over; nil: the agent has asked for it
 	said    *record.Transfer // the state that an operator sees; nil: a rescue
 
 	announce bridge.Announce // before it is connected; without a sound: nothing
@@ -73,7 +89,7 @@ func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
 		tr.refuse(from, req, 400, err)
 	case tr.current != nil:
 		tr.refuse(from, req, 491, errTransferring)
-	case tr.referrals >= maxReferrals:
+	case tr.Referrals >= maxReferrals:
 		tr.refuse(from, req, 403, errTooOften)
 	default:
 		tr.begin(from, req, to)
@@ -110,14 +126,14 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 		return
 	}
 	t := tr.take(dest, to.Headers, req)
-	t.reports, t.said.To = message.WantsReport(req), cmp.Or(dest.Party.Number, to.URI)
-	if tr.referrals > 1 { // RFC 3515 section 2.4.6
-		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
+	t.Reports, t.said.To = message.WantsReport(req), cmp.Or(dest.Party.Number, to.URI)
+	if tr.Referrals > 1 { // RFC 3515 section 2.4.6
+		t.ID = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
 	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
 	c.ladder.Decide("the agent transfers the call to %s", t.said.To)
 	var accepted []sip.Header
-	if !t.reports {
+	if !t.Reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
 	c.notes.mark() // the next process tells the agent, who has heard that its transfer is under way
@@ -139,10 +155,10 @@ func (tr *transfers) way() *outbound.Transfer {
 func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, req *sip.Request) *transfer {
 	c := tr.call
 	by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
-	tr.referrals++
-	tr.last = &record.Transfer{State: record.TransferDialing}
+	tr.Referrals++
+	tr.Last = &record.Transfer{State: record.TransferDialing}
 	tr.current = &transfer{
-		agent: c.b, code: 503, reason: message.StatusText(503), said: tr.last, plan: tr.way().Plan(dest, with, by, req),
+		agent: c.b, code: 503, reason: message.StatusText(503), said: tr.Last, plan: tr.way().Plan(dest, with, by, req),
 	}
 	c.bridge.Media.Interrupt(true)
 	return tr.current
@@ -161,7 +177,7 @@ func (tr *transfers) order(r *bridge.TransferRequest) error {
 		return &bridge.OrderError{Problem: "a target has placed the call", Remedy: "transfer calls that a target has taken"}
 	case now.First || tr.current != nil:
 		return now.NoAgent()
-	case tr.referrals >= maxReferrals:
+	case tr.Referrals >= maxReferrals:
 		return &bridge.OrderError{Problem: errTooOften.Error(), Remedy: "end the call, or leave it where it is", Code: 403}
 	}
 	if err := c.bridge.Announcement.Check(r.Announce); err != nil {
@@ -183,11 +199,11 @@ func (tr *transfers) order(r *bridge.TransferRequest) error {
 
 // report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
 func (tr *transfers) report(t *transfer, code int, reason string) {
-	if t.left || !t.reports || t.told >= 200 || (code < 200 && t.told == code) {
+	if t.Left || !t.Reports || t.told >= 200 || (code < 200 && t.told == code) {
 		return
 	}
 	t.told = code
-	tr.call.step(t.agent, leg.ReportOfRefer(t.id, code, reason))
+	tr.call.step(t.agent, leg.ReportOfRefer(t.ID, code, reason))
 }
 
 // next tries the next destination, or ends the transfer.
@@ -254,7 +270,7 @@ func (tr *transfers) rings(f leg.Progress) {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
 	}
-	if tr.current.early = answer; tr.current.left {
+	if tr.current.early = answer; tr.current.Left {
 		c.bridge.Plug(c.attempts.current.formats, answer)
 	}
 }
@@ -306,7 +322,7 @@ func (tr *transfers) answered(f leg.Answered) {
 	if held {
 		tr.resume()
 	}
-	if !t.left {
+	if !t.Left {
 		c.step(t.agent, leg.Hangup{Why: cause.Transferred})
 	}
 	c.rescues.listen()
@@ -323,7 +339,7 @@ func (tr *transfers) connected(t *transfer) {
 		c.dropCustomer()
 		c.settle()
 		how, message = "answered", "agent connected"
-	case t.lost != nil: // else who is connected is not the agent
+	case t.Lost != nil: // else who is connected is not the agent
 		c.bridge.Media.Interrupt(false)
 		how, message = "rescued", "call rescued"
 	}
@@ -352,16 +368,16 @@ func (tr *transfers) failed() {
 		t.said.Cause = string(c.attempts.last.cause)
 	}
 	tr.tell(t)
-	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
+	c.log.Warn().Int("code", t.code).Bool("agent_left", t.Left).Bool("rescue", t.Lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
 	tr.current, c.attempts.current = nil, c.connected
 	c.bridge.Media.Interrupt(false)
 	switch {
-	case t.lost != nil:
-		c.rescues.giveUp(*t.lost)
+	case t.Lost != nil:
+		c.rescues.giveUp(*t.Lost)
 	case t.first:
 		c.hangup(c.attempts.last.cause, record.EndedBySystem)
-	case t.left:
+	case t.Left:
 		c.hangup(cause.TransferFailed, record.EndedBySystem)
 	}
 	c.notes.mark() // the next process must not tell the agent again
@@ -375,11 +391,8 @@ func (tr *transfers) tell(t *transfer) {
 }
 
 // giveUp tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
-func (tr *transfers) giveUp(k *kept.Transfer) {
-	tr.current = &transfer{
-		agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500,
-		reason: message.StatusText(500), said: tr.last,
-	}
+func (tr *transfers) giveUp(t *transfer) {
+	tr.current = t
 	tr.call.attempts.last.cause = cause.ProcessRestart
 	tr.failed()
 }
@@ -397,7 +410,7 @@ func (tr *transfers) agentLeft(f leg.Gone) {
 // loseAgent keeps the caller waiting without an agent until the transfer under way has connected it.
 func (tr *transfers) loseAgent() {
 	c := tr.call
-	tr.current.left, tr.current.held = true, c.bridge.Agreement.Description[media.SideB].Held()
+	tr.current.Left, tr.current.held = true, c.bridge.Agreement.Description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
 	c.server.vacate(c.connected)

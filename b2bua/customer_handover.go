@@ -1,15 +1,12 @@
 package b2bua
 
 import (
-	"time"
-
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
 	"flowbridge/store/record"
@@ -36,8 +33,8 @@ func (c *Call) restlessCustomer() error {
 	return errSetUp
 }
 
-// customerState adds to a sheet what the next process needs for a call without an agent.
-func (c *Call) customerState(k *kept.Sheet) {
+// saveCustomer adds to a sheet what the next process needs for a call without an agent.
+func (c *Call) saveCustomer(k *snapshot.Sheet) {
 	cu := c.customer
 	agents, reserved := cu.agents, cu.reserved
 	if t := c.transfers.current; t != nil {
@@ -47,28 +44,24 @@ func (c *Call) customerState(k *kept.Sheet) {
 			reserved = a.target
 		}
 	}
-	k.Agents, k.Shared, k.Machine, k.Playing = peers.NamesOf(agents.Targets), agents.Shared, cu.machine, cu.playing
+	k.Customer = snapshot.Customer{
+		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared, Machine: cu.machine, Playing: cu.playing,
+	}
 	if reserved != nil {
-		k.Reserved = reserved.Dial.Name
-	}
-	if c.bridge.State(k); c.ladder != nil {
-		k.Ladder = c.ladder.Encode(k.Ladder)
-	}
-	if c.times.answered.IsZero() {
-		k.Until = leg.Instant(c.times.setupUntil)
-	} else if k.Bridge == nil {
-		k.Bridge = &kept.Attempt{}
+		k.Customer.Reserved = reserved.Dial.Name
 	}
 }
 
-// takeUpCustomer restores what a call has that has no agent. It leaves out agents that are not configured any more.
+// restoreCustomer restores what a call has that has no agent. It leaves out agents that are not configured any more.
 // False: too little is configured.
-func (v *reviving) takeUpCustomer() bool {
-	k := v.k
-	placing := outbound.Placing{
-		Customer: v.peers.Callees[k.Bridge.Target], Agents: v.peers.CalleesNamed(k.Agents), By: k.Bridge.By,
+func (v *restoring) restoreCustomer() bool {
+	k := &v.k.Customer
+	placing := outbound.Placing{Agents: v.peers.CalleesNamed(k.Agents)}
+	called := v.k.Attempts.Current
+	if called != nil {
+		placing.Customer, placing.By = v.peers.Callees[called.Target], called.By
 	}
-	rings := k.Answered == 0
+	rings := v.k.Times.Answered == 0
 	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
 		return false
 	}
@@ -77,24 +70,23 @@ func (v *reviving) takeUpCustomer() bool {
 	v.customer.call.Targets, v.customer.agents.FailoverOn = nil, v.route.FailoverOn
 	v.customer.agents.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
 	if rings {
-		a := v.attempt(placing.Customer)
-		a.plan, a.line, a.crypto, a.reached = &v.customer.call, v.a, v.a.Crypto, &reach.Reached{}
-		a.formats = k.Agreement.SentTo[media.SideA]
+		a := restoreAttempt(called, placing.Customer, v.a)
+		a.plan, a.reached = &v.customer.call, &reach.Reached{}
+		a.formats = v.k.Bridge.Agreement.SentTo[media.SideA]
 		v.attempts.current, v.phase = a, "dialing"
-		v.times.setupUntil, v.times.durationUntil = v.times.durationUntil, time.Time{}
 	}
 	return true
 }
 
 // handedCustomer goes on with a call without an agent.
-func (v *reviving) handedCustomer() phase {
+func (v *restoring) handedCustomer() phase {
 	c := v.Call
 	if c.times.answered.IsZero() {
 		c.a.wire.Perform(c.a.Leg.Resend())
 		return (*Call).calling
 	}
 	v.abandonOthers()
-	v.bridge.SoundAgain(v.k)
+	v.bridge.GoOn()
 	switch try := record.AnsweredCustomer(c.record.Attempts); {
 	case c.customer.playing && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
-	"flowbridge/internal/parallel"
+	"flowbridge/b2bua/snapshot"
+	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -164,7 +165,7 @@ func (s *Server) writes() bool {
 func (s *Server) NoteAll() (answered int) {
 	for _, c := range s.registry.Open() {
 		if !c.finished {
-			c.notes.write(nil)
+			c.notes.write()
 			if !c.times.answered.IsZero() {
 				answered++
 			}
@@ -173,140 +174,94 @@ func (s *Server) NoteAll() (answered int) {
 	return answered
 }
 
-// HandOver gives the calls of a server that stands still. An error means that one can't go.
-func (s *Server) HandOver(each func(kept.Handed) error) error {
+// giving gives another process a call, with the sockets of its media; nil: it has none.
+type giving = func(record.Saved, *media.Sockets) error
+
+// HandOver gives the calls of a server that stands still. invites are those of calls that the other process sets up
+// again, in the order in which the calls came: who waits for a target longest is served first. An error means that a
+// call can't go.
+func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error) {
 	// bounds the wait for all recordings: no audio flows until they are done
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
-	for _, c := range s.registry.Open() {
-		h, err := c.handOver(ctx)
-		if err == nil && h != nil {
-			err = each(*h)
+	all := s.registry.Open()
+	slices.SortFunc(all, func(a, b *Call) int { return strings.Compare(a.id, b.id) })
+	for _, c := range all {
+		switch {
+		case c.finished:
+			err = c.handOverOwed(record.Record{ID: c.id}, c.notes.owed, each)
+		case c.customer == nil && errors.Is(c.restless(), errSetUp):
+			var invite transport.HeldState
+			invite, err = c.handOverSetUp(each)
+			invites = append(invites, invite)
+		default:
+			err = c.handOver(ctx, each)
 		}
 		if err != nil {
-			return fmt.Errorf("call %s: %w", c.id, err)
+			return nil, fmt.Errorf("call %s: %w", c.id, err)
 		}
 	}
-	return nil
+	return invites, nil
 }
 
-// handOver is the call as it goes to another process; nil: nothing is left of it.
-func (c *Call) handOver(ctx context.Context) (*kept.Handed, error) {
-	if c.finished {
-		return c.handOverLegs()
+// handOver gives a call that goes on as it is.
+func (c *Call) handOver(ctx context.Context, each giving) error {
+	if err := c.restless(); err != nil && !errors.Is(err, errSetUp) {
+		return err
 	}
-	switch err := c.restless(); {
-	case errors.Is(err, errSetUp) && c.customer == nil:
-		return c.handOverInvite()
-	case err != nil && !errors.Is(err, errSetUp):
-		return nil, err
+	state := &snapshot.Sheet{Handed: true}
+	c.save(state)
+	sockets := c.bridge.HandOver(state)
+	if state.Bridge.Recordings.On {
+		c.server.undoHandOver = append(c.server.undoHandOver, c.bridge.Recordings.GoOn)
 	}
-	h := &kept.Handed{}
-	state := &kept.Sheet{}
-	if c.notes.state(state); c.customer != nil {
-		c.customerState(state)
-	}
-	h.Sockets = c.bridge.HandOver(state)
-	if state.Recording {
-		c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Recordings.GoOn(&state.Call) })
-	}
-	h.Record = c.cdr()
-	h.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
+	l := record.Saved{Record: c.cdr()}
+	l.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
 	var err error
-	h.State, err = state.Encode()
-	return h, err
+	if l.State, err = state.Encode(); err != nil {
+		return err
+	}
+	return each(l, sockets)
 }
 
-// handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The
-// caller's INVITE gets the same To tag there, so it hears nothing of that. A sound of ours that it hears goes on, on
-// the same ports.
-func (c *Call) handOverInvite() (*kept.Handed, error) {
-	again, ok := c.a.wire.Again(c.invite, c.source)
+// handOverSetUp gives a call that is being set up: the other process cancels what was dialled, and begins again with
+// the caller's INVITE. That gets the same To tag there, so the caller hears nothing of it. A sound of ours that the
+// caller hears goes on, on the same ports.
+func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {
+	invite, ok := c.a.wire.Again(c.invite, c.source)
 	if !ok {
-		return nil, errSetUp
+		return invite, errSetUp
 	}
-	noted, owed := &kept.Sheet{}, &kept.Sheet{}
-	c.notes.state(noted)
-	noted.Masked, noted.Placed = c.bridge.Masking.On, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
-	noted.Part(owed)
-	owed.Ended = string(cause.ProcessRestart)
-	h := &kept.Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.Tag}
+	state := &snapshot.Sheet{Handed: true}
+	c.save(state)
+	owes := func(owed *snapshot.Sheet) {
+		state.Part(owed)
+		owed.Ended = string(cause.ProcessRestart)
+	}
+	if err = c.handOverOwed(record.Record{ID: record.NewID()}, owes, each); err != nil {
+		return invite, err
+	}
+	var sockets *media.Sockets
 	if c.told.earlyMedia {
-		c.bridge.StateOfRinging(noted)
-		h.Sockets = c.bridge.HandOver(noted)
+		sockets = c.bridge.HandOver(state)
 	}
-	var err error
-	if h.Noted, err = noted.Encode(); err == nil {
-		h.State, err = owed.Encode()
+	l := record.Saved{Record: c.cdr()}
+	if l.State, err = state.Encode(); err == nil {
+		err = each(l, sockets)
 	}
-	return h, err
+	return invite, err
 }
 
-func (c *Call) handOverLegs() (*kept.Handed, error) {
-	if len(c.legs) == 0 {
-		return nil, nil
-	}
-	state := &kept.Sheet{}
-	c.notes.owed(state)
-	text, err := state.Encode()
-	return &kept.Handed{State: text, Record: record.Record{ID: c.id}, Owed: true}, err
-}
-
-// replace takes up what another process has handed over. An error means that the other one has to go on.
-func (su *successor) replace(before kept.Predecessor) error {
-	if err := su.server.stack.Freeze(su.server.ctx, nil); err != nil {
-		return err
-	}
-	if err := before.Restore(su.server.stack); err != nil {
-		return err
-	}
-	all := before.Calls()
-	su.server.stack.HoldFirst(kept.Invites(all))
-	return parallel.Do(len(all), func(i int) error {
-		if err := su.server.safely(func() error { return su.takeOver(all[i]) }); err != nil {
-			return fmt.Errorf("call %s: %w", all[i].Record.ID, err)
-		}
+// handOverOwed gives what legs owe their peers, if there are any.
+func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each giving) error {
+	state := &snapshot.Sheet{}
+	owes(state)
+	if state.ID = of.ID; len(state.Legs) == 0 {
 		return nil
-	})
-}
-
-func (su *successor) takeOver(h kept.Handed) error {
-	k, err := kept.DecodeNow(h.State, su.server.machine)
+	}
+	text, err := state.Encode()
 	if err != nil {
 		return err
 	}
-	k.Handed = true
-	if h.Again != nil && !su.server.stack.Knows(h.Again) ||
-		slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !su.server.stack.Bound(l.State.At()) }) {
-		return errGoneSocket
-	}
-	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
-		if err = su.toBegin(&h); err != nil {
-			return err
-		}
-		su.server.sink.Journal(h.Record, h.Noted)
-		h.Record = record.Record{ID: record.NewID()} // of the legs to targets
-		k.ID = h.Record.ID
-	}
-	l := &record.Left{Record: h.Record, State: h.State, Owed: h.Owed}
-	if h.Owed {
-		return su.finishLeft(k, l)
-	}
-	return su.goOn(k, l, h.Sockets)
-}
-
-// handed is the first turn of a call that another process has handed over.
-func (v *reviving) handed() phase {
-	c := v.Call
-	c.ladder.Decide("the process was replaced, and another one goes on with the call")
-	v.nameAgain()
-	if c.customer != nil {
-		return v.handedCustomer()
-	}
-	v.bridge.SoundAgain(v.k)
-	c.rescues.listen()
-	if v.k.Asks {
-		c.askLater()
-	}
-	return (*Call).bridged
+	return each(record.Saved{Record: of, State: text, Owed: true}, nil)
 }

@@ -1,13 +1,11 @@
 package b2bua
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -47,7 +45,7 @@ func (n *notes) before(changes bool) {
 	acks := n.acks
 	n.acks = nil
 	if changes || n.due || len(acks) > 0 {
-		n.write(nil)
+		n.write()
 	}
 	if len(acks) > 0 {
 		n.share()
@@ -115,16 +113,15 @@ func (n *notes) soon() {
 // noteDelay is how long such a note waits.
 const noteDelay = 2 * time.Second
 
-// write notes the call's state and its record so far. begins is what the first turn of a call begins again that was
-// taken up; nil: it has begun.
-func (n *notes) write(begins *kept.Call) {
+// write notes the call's state and its record so far.
+func (n *notes) write() {
 	c := n.call
 	n.due = false
 	if c.finished {
 		return
 	}
 	n.at = time.Time{}
-	kept.Note(func(k *kept.Sheet) { n.state(k); k.Begins(begins) }, func(text []byte) {
+	snapshot.Note(c.save, func(text []byte) {
 		r := c.cdr()
 		r.Attempts = slices.Clip(r.Attempts) // which are only appended to
 		r.Recordings = c.bridge.Recordings.Files()
@@ -135,7 +132,7 @@ func (n *notes) write(begins *kept.Call) {
 // owe notes what the legs of a call that is over owe their peers; nil: nothing.
 func (n *notes) owe(note func(state []byte)) {
 	if n.owes = len(n.call.legs) > 0; n.owes {
-		kept.Note(n.owed, note)
+		snapshot.Note(n.owed, note)
 	} else {
 		note(nil)
 	}
@@ -146,7 +143,7 @@ func (n *notes) oweOnly(state []byte) { n.call.server.sink.Owe(n.call.id, state)
 
 // over notes that the call is over, whose record waits for its recordings: the next process must not go on with it.
 func (n *notes) over(r *record.Record) {
-	kept.Note(func(k *kept.Sheet) { k.ID, k.Ended = n.call.id, r.Cause },
+	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended = n.call.id, r.Cause },
 		func(text []byte) { n.call.server.sink.Journal(*r, text) })
 }
 
@@ -162,17 +159,17 @@ func (n *notes) oweRefusal() {
 		return
 	}
 	sink, id := c.server.sink, c.id+refusedMark
-	kept.Note(func(k *kept.Sheet) { k.ID, k.Ended, k.Refused = id, c.ended.Cause, refused },
+	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended, k.Refused = id, c.ended.Cause, refused },
 		func(text []byte) { sink.Owe(id, text) })
 	onSettled(func() { sink.Owe(id, nil) })
 }
 
 // owed is a call that is over as plain data.
-func (n *notes) owed(k *kept.Sheet) {
+func (n *notes) owed(k *snapshot.Sheet) {
 	c := n.call
-	k.ID, k.Trunk, k.Source, k.Ended = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.ended.Cause
-	k.Legs = n.legStates(k.Legs)
-	k.Invite, k.Settled = n.inviteText()
+	c.saveOrigin(&k.Call)
+	c.saveLegs(&k.Call)
+	k.Ended = c.ended.Cause
 }
 
 // paid: the legs owe nothing any more.
@@ -181,103 +178,4 @@ func (n *notes) paid() {
 		n.owes = false
 		n.oweOnly(nil)
 	}
-}
-
-func (n *notes) inviteText() (text string, settled bool) {
-	c := n.call
-	if c.invite == nil {
-		return string(c.caller), true
-	}
-	if n.invite == "" {
-		b := message.TakeBuffer()
-		defer b.Release()
-		b.Append(c.invite)
-		n.invite = string(b.Bytes)
-	}
-	return n.invite, false
-}
-
-// state is the call as plain data.
-func (n *notes) state(k *kept.Sheet) {
-	c := n.call
-	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source},
-		c.claimed, c.record.Restored
-	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered),
-		leg.Instant(c.times.durationUntil)
-	k.Note(leg.Instant(time.Now()), c.server.machine)
-	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.transfers.referrals, c.rescues.count
-	k.Invite, k.Settled = n.inviteText()
-	if i := c.peers.IndexOf(c.route); i >= 0 {
-		k.Route, k.Mark = i+1, c.peers.Marks[i]
-	}
-	if c.connected == nil || c.times.answered.IsZero() || !c.bridge.Media.IsOpen() {
-		if a := c.attempts.current; a != nil && !a.recorded {
-			k.Bridge = a.state(c)
-		}
-		return
-	}
-	switch {
-	case c.ladder == nil:
-	case time.Since(c.times.answered) < noteDelay: // another note mostly follows
-		k.Ladder = c.ladder.Plain(k.Ladder)
-	default:
-		k.Ladder = c.ladder.Encode(k.Ladder)
-	}
-	k.Bridge = c.connected.state(c)
-	c.bridge.State(k)
-	k.Asked, k.Asks = c.transfers.last, !c.times.askAt.IsZero()
-	if t := c.transfers.current; t != nil {
-		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
-		if l := t.lost; l != nil {
-			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
-		}
-		if before := c.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
-			k.Transfer.Waiting = &kept.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
-		}
-	}
-}
-
-// legStates appends the legs as plain data.
-func (n *notes) legStates(all []kept.Leg) []kept.Leg {
-	c := n.call
-	agent := c.b
-	if c.transfers.current != nil {
-		agent = cmp.Or(c.transfers.current.waiting, c.b)
-	}
-	for _, l := range c.legs {
-		if l.Leg.Done() {
-			continue
-		}
-		k := kept.Leg{
-			State: l.Leg.State(), Crypto: l.Crypto.State(), Confirmed: l.Confirmed,
-			From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow(),
-		}
-		switch l {
-		case c.a:
-			k.Role = kept.RoleCaller
-		case agent:
-			k.Role = kept.RoleBridge
-		}
-		if l.senders.Callee != nil {
-			k.Target = l.senders.Callee.Dial.Name
-		}
-		all = append(all, k)
-	}
-	return all
-}
-
-func (a *attempt) state(c *Call) *kept.Attempt {
-	k := &kept.Attempt{
-		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
-		By:   a.plan.By,
-		From: a.parties.From, To: a.parties.To,
-		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
-		Prepared: a.prepareStatus, Placed: a.placed,
-		MediaName: a.mediaName,
-	}
-	k.SetReason(a.plan.Reason)
-	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it
-		k.Agent = c.record.Target
-	}
-	return k
 }

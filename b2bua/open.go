@@ -11,7 +11,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
@@ -20,6 +19,7 @@ import (
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
@@ -33,7 +33,7 @@ import (
 type Options struct {
 	Config    *config.Config
 	Relay     bridge.Relay
-	Sink      kept.Sink
+	Sink      snapshot.Sink
 	Preparers map[string]peers.Preparer // by name of the target; only for those that prepare
 	Key       [32]byte                  // signalling key, kept with the store
 	Node      string                    // name of this node in records; may be empty
@@ -49,7 +49,7 @@ type Options struct {
 	Archive *recording.Archive
 
 	// Left are the calls of a killed process.
-	Left []record.Left
+	Left []record.Saved
 
 	// Await has told called, once and by any goroutine, when other machines have the state of a call that was given to
 	// Sink last, or when that takes too long. False: the call need not wait. It may be nil.
@@ -78,7 +78,7 @@ type Options struct {
 
 	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before
 	// the stack serves.
-	Before kept.Predecessor
+	Before snapshot.Predecessor
 }
 
 // strayRate is how many stray responses a second are answered. Normally there are

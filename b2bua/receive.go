@@ -100,7 +100,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		tx.Terminate() // a retransmission after the end of its transaction
 		return
 	}
-	before := s.successor.beginsAgain(req)
+	before := s.successor.restartOf(req)
 	p, t := s.successor.trunkOf(before)
 	if t == nil {
 		p, t = s.stack.Identify(req, tx)
@@ -139,7 +139,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 
 // begin makes the call of an admitted INVITE and starts it.
 func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk,
-	source netip.AddrPort, local leg.Local, before *begun,
+	source netip.AddrPort, local leg.Local, before *restart,
 ) {
 	started := false
 	defer func() {
@@ -149,8 +149,8 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	}()
 	id, at := record.NewID(), time.Now()
 	if before != nil { // both as before
-		s.successor.again.Delete(message.TagOf(req.To().Params))
-		id, at = before.record.ID, leg.TimeOf(before.noted.Started)
+		s.successor.restarts.Delete(message.TagOf(req.To().Params))
+		id, at = before.Record.ID, leg.TimeOf(before.k.Times.Started)
 	}
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
@@ -164,13 +164,13 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	if !s.registry.AddCall(c.id, c, c.a) {
 		c.ladder.Discard()
 		if before != nil {
-			s.successor.notBegun(before)
+			s.successor.drop(before)
 		}
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
 		return
 	}
-	before.goOn(c)
+	before.restore(c)
 	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
 	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).

@@ -10,14 +10,11 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/config"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -25,109 +22,21 @@ import (
 
 // The life of a call that has outlived its process.
 
-// takeUp restores what a call has beside its legs. It says nothing to anybody yet.
-func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
-	k := v.k
-	switch {
-	case v.waits:
-		return errUnanswered
-	case v.a == nil || v.b == nil && !k.Transfer.Rescues() && len(k.Agents) == 0:
-		return errNoLeg
-	}
-	for _, l := range v.legs {
-		if !v.server.stack.Bound(l.Leg.Local) {
-			return errGoneSocket
-		}
-	}
-	v.takeRouteAgain()
-	v.times.answered, v.times.durationUntil, v.attempts.tried = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), k.Tried
-	v.times.expiresAt = time.Time{} // the INVITE was answered
-	v.phase = "bridged"
-	if target := v.target(k.Bridge.Target); len(k.Agents) > 0 {
-		if !v.takeUpCustomer() {
-			return errGoneTrunk
-		}
-	} else if target == nil {
-		return errGoneTrunk
-	} else {
-		v.connected = v.attempt(target)
-		v.attempts.current = v.connected
-	}
-	v.transfers.last = k.Asked
-	v.transfers.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
-	v.restoreRecord(&l.Record)
-	complete, err := v.bridge.TakeUp(k, sockets)
-	switch {
-	case err != nil:
-		return err
-	case !complete:
-		return errNoLeg
-	}
-	if k.Settled {
-		v.compact()
-	}
-	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
-		v.now = func(*Call) phase { return v.handed() }
-		v.notes.write(k) // in the files of this process
-	}
-	return nil
-}
-
-// takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a
-// route.
-func (v *reviving) takeRouteAgain() {
-	index := v.k.Route - 1
-	if v.a != nil && !v.a.Leg.UAS { // a route with this direction, or none
-		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
-	}
-	if index < 0 {
-		v.route = config.Unrouted()
-		return
-	}
-	if v.k.Mark != 0 {
-		index = v.peers.RouteMarked(v.k.Mark, index)
-	}
-	if index >= 0 && index < len(v.peers.Routes) {
-		v.takeRoute(index)
-		return
-	}
-	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
-	v.route = config.Unrouted()
-}
-
-// attempt returns the one that made the bridge, or the one under way of a call without an answer.
-func (v *reviving) attempt(target *peers.Target) *attempt {
-	k := v.k.Bridge
-	a := &attempt{
-		number: k.Number, plan: &outbound.Plan{By: k.By, Reason: k.Reason()}, target: target,
-		shared: k.Split, placed: k.Placed,
-		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
-		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
-	}
-	if v.b != nil {
-		a.crypto, a.line = v.b.Crypto, v.b
-	}
-	a.dest, a.mediaName = k.Dest.AddrPort, k.MediaName
-	return a
-}
-
 // restoreRecord takes the record so far. The recordings of the old process end with it.
-func (v *reviving) restoreRecord(r *record.Record) {
+func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
 	v.record.Restored = v.k.Restored
 	if r.Verstat != "" {
 		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
-	if v.k.Handed {
+	if v.server.successor.replaces {
 		v.bridge.Recordings.Past = r.Recordings
 		return
 	}
 	v.record.Restored++
-	if t := v.k.Transfer; t != nil {
-		var try record.Attempt
-		if json.Unmarshal(t.Try, &try) == nil {
-			v.record.Attempts = append(v.record.Attempts, try)
-		}
+	var try record.Attempt
+	if json.Unmarshal(v.k.Attempts.Beside, &try) == nil {
+		v.record.Attempts = append(v.record.Attempts, try)
 	}
 	if r.Killed(); v.server.bridges.Archive != nil {
 		r.SettleRecordings(v.server.bridges.Archive.Finished)
@@ -136,7 +45,7 @@ func (v *reviving) restoreRecord(r *record.Record) {
 }
 
 // discard undoes what was begun for a call that can't go on.
-func (v *reviving) discard() {
+func (v *restoring) discard() {
 	v.bridge.Discard()
 	for _, l := range v.legs {
 		l.wire.Discard()
@@ -146,13 +55,14 @@ func (v *reviving) discard() {
 
 // revived is the first turn of a call that goes on: what was under way is refused or asked
 // again, and what the media's state does not have begins again.
-func (v *reviving) revived() phase {
+func (v *restoring) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
 	c.log.Info().Int("restored", c.record.Restored).Msg("call goes on after the end of its process")
 	c.ladder.Decide("the process was ended, and another one goes on with the call")
 	v.nameAgain()
-	if t := v.k.Transfer; t != nil && t.Waiting != nil {
+	t := c.transfers.current
+	if c.transfers.current = nil; t != nil && t.Waiting != nil {
 		v.takeBack(t.Waiting)
 	}
 	for _, l := range v.sending {
@@ -163,12 +73,12 @@ func (v *reviving) revived() phase {
 		}
 	}
 	v.abandonOthers()
-	if t := v.k.Transfer; t != nil && !t.Rescues() {
+	if t != nil && !t.Rescues() {
 		c.transfers.giveUp(t)
 	}
-	v.bridge.SoundAgain(v.k)
-	if v.k.Transfer.Rescues() {
-		if c.rescues.beginAgain(v.k.Transfer); c.finished {
+	v.bridge.GoOn()
+	if t != nil && t.Rescues() {
+		if c.rescues.beginAgain(*t.Lost); c.finished {
 			return (*Call).linger
 		}
 	}
@@ -178,8 +88,24 @@ func (v *reviving) revived() phase {
 	return (*Call).bridged
 }
 
+// handed is the first turn of a call that another process has handed over.
+func (v *restoring) handed() phase {
+	c := v.Call
+	c.ladder.Decide("the process was replaced, and another one goes on with the call")
+	v.nameAgain()
+	if c.customer != nil {
+		return v.handedCustomer()
+	}
+	v.bridge.GoOn()
+	c.rescues.listen()
+	if !c.times.askAt.IsZero() {
+		c.askLater()
+	}
+	return (*Call).bridged
+}
+
 // abandonOthers ends the legs of attempts that were under way.
-func (v *reviving) abandonOthers() {
+func (v *restoring) abandonOthers() {
 	for _, l := range slices.Clone(v.legs) {
 		if l != v.a && l != v.b {
 			v.step(l, leg.Abandon{Why: cause.ProcessRestart})
@@ -190,7 +116,7 @@ func (v *reviving) abandonOthers() {
 
 // takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new
 // target's.
-func (v *reviving) takeBack(k *kept.Waiting) {
+func (v *restoring) takeBack(k *snapshot.Waiting) {
 	v.bridge.Media.Unplug()
 	v.bridge.Plug(k.SentTo, sdp.RestoreDescription(&k.Description))
 	if !slices.Contains(v.sending, v.b) {
@@ -199,7 +125,7 @@ func (v *reviving) takeBack(k *kept.Waiting) {
 }
 
 // nameAgain has hooks find the call.
-func (v *reviving) nameAgain() {
+func (v *restoring) nameAgain() {
 	v.nameByIDs()
 	v.name(v.record.TargetSIPCallID, registry.Given)
 	v.name(v.record.SynthflowCallID, registry.Given)

@@ -13,7 +13,6 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -22,6 +21,7 @@ import (
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
@@ -37,7 +37,7 @@ type Server struct {
 	cfg          *config.Config
 	callerTLS    config.TargetTLS // ours toward callers: as where we listen
 	bridges      bridge.Resources
-	sink         kept.Sink
+	sink         snapshot.Sink
 	node         string
 	log          zerolog.Logger
 	mint         *message.Minter
@@ -65,11 +65,11 @@ type Server struct {
 	coroutines coroutine.Pool // for what calls wait for before an INVITE
 }
 
-// successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those
-// of a process that this one replaces. A call that was being set up there begins again with its INVITE (begins).
+// successor goes on with the calls of an earlier process.
 type successor struct {
-	server *Server
-	again  sync.Map // *begun, by the tag of the caller's leg
+	server   *Server
+	replaces bool     // that process is replaced, and nothing was missed; else it has ended
+	restarts sync.Map // *restart, by the tag of the caller's leg
 }
 
 // Stack is the server's transport.

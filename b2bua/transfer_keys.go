@@ -93,7 +93,7 @@ func (tr *transfers) goneInTry(from *legOnWire, f leg.Gone) {
 		tr.tryFailed(f.Cause, nil, 488)
 		return
 	}
-	tr.current.waiting, tr.current.left = nil, true
+	tr.current.waiting, tr.current.Left = nil, true
 	c.bridge.Sounds.Update()
 	c.server.vacate(c.connected)
 }

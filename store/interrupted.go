@@ -30,7 +30,7 @@ type Found struct {
 	// Recovered is how many finished calls Open has written that an earlier process could not write.
 	Recovered int
 	// Left are the calls that may go on, until Disown. They are to be taken up before other calls are journalled.
-	Left []record.Left
+	Left []record.Saved
 
 	lost error // what could not be read; nil: nothing, or it was told. Owned by the writer.
 }
@@ -57,7 +57,7 @@ func (s *Store) closeInterrupted(ctx context.Context, seal cipher.AEAD, now time
 					return fmt.Errorf("call %s: %w", id, err)
 				}
 			case !known[id]: // else the process was killed just after the record was written
-				s.Left = append(s.Left, record.Left{
+				s.Left = append(s.Left, record.Saved{
 					Record: l.record, Interrupted: l.interrupted(now), State: l.state,
 					Alive: j.files.alive,
 				})
@@ -153,13 +153,13 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 }
 
 // owed is what finished calls owe their peers.
-func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.Left) {
+func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.Saved) {
 	for id, l := range states {
 		if l.kind != callOwes {
 			continue
 		}
 		if state := openState(seal, id, l.state); state != nil {
-			left = append(left, record.Left{
+			left = append(left, record.Saved{
 				Record: record.Record{ID: strings.TrimSuffix(id, owedMark)},
 				State:  state, Owed: true,
 			})

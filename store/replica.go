@@ -55,7 +55,7 @@ var errReplica = errors.New("not what a replica is given")
 
 // FromReplica reads what a replica was given, as a call that another machine has left. over: it is over, and its record
 // is whole.
-func FromReplica(id string, text []byte, now time.Time) (l record.Left, over bool, err error) {
+func FromReplica(id string, text []byte, now time.Time) (l record.Saved, over bool, err error) {
 	const head, at = 5, len(record.TimeLayout)
 	if len(text) < head {
 		return l, false, errReplica
@@ -67,7 +67,7 @@ func FromReplica(id string, text []byte, now time.Time) (l record.Left, over boo
 	var noted record.Time
 	err = errors.Join(noted.UnmarshalText(rest[:at]), json.Unmarshal(rest[at:size], &l.Record))
 	if err != nil || l.Record.ID != id {
-		return record.Left{}, false, errors.Join(fmt.Errorf("call %s: %w", id, errReplica), err)
+		return record.Saved{}, false, errors.Join(fmt.Errorf("call %s: %w", id, errReplica), err)
 	}
 	l.State, l.Interrupted = rest[size:], l.Record.InterruptedAt(noted, now)
 	return l, entryKind(text[0]) == callEnded, nil

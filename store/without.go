@@ -107,7 +107,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		switch {
 		case l.ended: // it is written once the disk takes it
 		case l.state != nil:
-			s.Left = append(s.Left, record.Left{
+			s.Left = append(s.Left, record.Saved{
 				Record: l.record, Interrupted: l.interrupted(now), State: l.state,
 				Alive: files.alive,
 			})

@@ -82,10 +82,10 @@ func (m *Media) ListenForDigits() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		number, clock, ok := agreement.EventsAmong(b.Agreement.SentTo[side], b.Agreement.Codec[side].Clock)
 		on := ok && b.diverts(side)
-		if !on && !m.listening[side] {
+		if !on && !m.Listening[side] {
 			continue
 		}
-		m.listening[side] = on
+		m.Listening[side] = on
 		m.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
 	}
 }
@@ -111,7 +111,7 @@ func (b *Bridge) diverts(side media.Side) bool {
 // onKeyed sends the other side a digit as INFO. Masked are the caller's.
 func (b *Bridge) onKeyed(f Keyed) {
 	to := b.across(f.Side)
-	if b.Announcement.key(f.Side, f.Digit) || to == nil || !b.Media.listening[f.Side] ||
+	if b.Announcement.key(f.Side, f.Digit) || to == nil || !b.Media.Listening[f.Side] ||
 		f.Side != b.Platform() && b.Masking.On {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -15,10 +16,19 @@ import (
 
 // Masking is the state of masking.
 type Masking struct {
-	bridge  *Bridge
-	On      bool
-	applied bool   // to the media session
-	upTo    uint32 // CSeq of the caller's last request that came while keys were masked
+	bridge *Bridge
+	snapshot.Masking
+	applied bool // to the media session
+}
+
+func (m *Masking) save(k *snapshot.Masking) { *k = m.Masking }
+
+// restore goes on with the masking of another process. Keys of before may come again.
+func (m *Masking) restore(k *snapshot.Masking, open bool) {
+	m.Masking, m.applied = *k, k.On && open
+	if k.On || k.UpTo > 0 {
+		m.bridge.Ladder.Mask(k.On)
+	}
 }
 
 // Order begins or ends the masking of keys for an operator.
@@ -89,12 +99,12 @@ func (m *Masking) isCaller(l *Half) bool { return l.Side != m.bridge.Platform() 
 // even if its turn comes later.
 func (m *Masking) Note(l *Half, req *sip.Request) {
 	if m.On && m.isCaller(l) {
-		m.upTo = max(m.upTo, req.CSeq().SeqNo)
+		m.UpTo = max(m.UpTo, req.CSeq().SeqNo)
 	}
 }
 
 // HidesKey says whether a request of the caller may reveal a masked key: an INFO with
 // any body.
 func (m *Masking) HidesKey(from *Half, req *sip.Request) bool {
-	return req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.upTo) && len(req.Body()) > 0
+	return req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.UpTo) && len(req.Body()) > 0
 }

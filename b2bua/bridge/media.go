@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
@@ -54,13 +55,29 @@ type RelaySession interface {
 
 // Media is the media of a call.
 type Media struct {
-	bridge    *Bridge
-	session   RelaySession  // nil: not open
-	Addr      [2]netip.Addr // ours as SDP names it, by side
-	secured   [2]secured    // whose keys the session has, by side
-	oneWay    string        // the side that was silent; empty: none
-	listening [2]bool       // for digits, by side
-	followed  bool          // the conversation is measured
+	bridge *Bridge
+	snapshot.Media
+	session  RelaySession // nil: not open
+	secured  [2]secured   // whose keys the session has, by side
+	followed bool         // the conversation is measured
+}
+
+func (m *Media) save(k *snapshot.Sheet) {
+	if k.Bridge.Media = m.Media; m.session != nil {
+		k.SetSession(m.session.State())
+	}
+}
+
+// restore goes on with the media of another process, whose session is open.
+func (m *Media) restore(k *snapshot.Media, session RelaySession) {
+	b := m.bridge
+	m.Media, m.session = *k, session
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		if d := b.Agreement.Description[side]; side == media.SideA || b.Call.Connected() != nil {
+			m.secured[side] = secured{leg: b.Call.Half(side).Crypto, plain: d == nil || !d.Secured()}
+		}
+	}
+	b.Ladder.Watch(session)
 }
 
 // Open leases the ports of both sides: the target's in the address family of

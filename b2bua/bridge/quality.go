@@ -23,7 +23,7 @@ func (m *Media) Record() (r record.Media, talk *record.Talk) {
 // record is the media's part of the record by these counts.
 func (m *Media) record(s media.Stats, a *agreement.Agreement) record.Media {
 	r := record.Media{
-		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay,
+		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.OneWay,
 		GapMS: max(s.A.Gap, s.B.Gap).Milliseconds(),
 	}
 	r.SetMOS()
@@ -73,7 +73,7 @@ func (m *Media) onOneWay(f OneWay) {
 		b.Ladder.Decide("RTP of side %v comes after all, from %v", f.Side, s.Source)
 		return
 	}
-	m.oneWay = f.Side.String()
+	m.OneWay = f.Side.String()
 	b.Ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", f.Side, s.DroppedTotal)
 	line := b.Log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
 	if d := b.Agreement.Description[f.Side]; d != nil {

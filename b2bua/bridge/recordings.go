@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/recording"
@@ -23,7 +23,18 @@ type Recordings struct {
 	Past    []record.Recording    // of earlier processes
 	parts   int                   // of these
 	beepAt  time.Time             // zero: no beep is due
+
+	again snapshot.Recordings // the one that an earlier process had begun, until GoOn
 }
+
+func (rs *Recordings) save(k *snapshot.Recordings) {
+	if *k = rs.again; rs.current != nil {
+		k.On, k.Paused = !rs.current.Failed(), !rs.current.Failed() && rs.current.Paused()
+	}
+	k.Parts = rs.parts + len(rs.All)
+}
+
+func (rs *Recordings) restore(k *snapshot.Recordings) { rs.again, rs.parts = *k, k.Parts }
 
 // The states of a call's recording.
 const (
@@ -125,11 +136,13 @@ func (rs *Recordings) start(paused bool) error {
 }
 
 // GoOn continues, in new files, the recording that an earlier process had begun.
-func (rs *Recordings) GoOn(k *kept.Call) {
-	if !k.Recording || rs.bridge.Archive == nil {
+func (rs *Recordings) GoOn() {
+	again := rs.again
+	rs.again = snapshot.Recordings{}
+	if !again.On || rs.bridge.Archive == nil {
 		return
 	}
-	if err := rs.start(k.Paused); err != nil {
+	if err := rs.start(again.Paused); err != nil {
 		rs.bridge.Log.Warn().Err(err).Msg("not recorded")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -32,6 +33,16 @@ type Relays struct {
 	last    int             // Ref of the last one
 	keys    [2]keysAsInfo   // by the side that gets them
 	Watcher *Half           // the agent whose REFER the caller's side reports on; nil: none
+}
+
+func (r *Relays) save(k *snapshot.Relays) {
+	k.Watched = r.Watcher != nil && r.Watcher == r.bridge.Call.Connected()
+}
+
+func (r *Relays) restore(k *snapshot.Relays) {
+	if k.Watched {
+		r.Watcher = r.bridge.Call.Connected()
+	}
 }
 
 // alwaysPassed are the headers of a request or answer that pass without

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/audio"
@@ -32,6 +33,29 @@ type Sounds struct {
 	plays   uint64    // begun so far
 	Ringing bool      // the caller has a 183 and hears our ringing
 	OnHold  bool      // by an order: neither side hears the other
+}
+
+// save keeps the sounds that last. One that is heard once begins again in a process that replaces this one.
+func (ss *Sounds) save(k *snapshot.Sounds, handed bool) {
+	k.OnHold, k.Ringing = ss.OnHold, ss.Ringing
+	for side, v := range ss.voices {
+		if v != nil && v.lasts && (v.loop || handed && !v.mix) {
+			k.Voices[side] = &snapshot.Voice{Name: v.name, Once: !v.loop}
+		}
+	}
+}
+
+// restore goes on with sounds that Update plays. What is not configured any more is left out.
+func (ss *Sounds) restore(k *snapshot.Sounds) {
+	ss.OnHold, ss.Ringing = k.OnHold, k.Ringing
+	for side, v := range k.Voices {
+		if v == nil {
+			continue
+		}
+		if sound, ok := ss.named(v.Name); ok {
+			ss.voices[side] = &voice{name: v.Name, sound: sound, loop: !v.Once, lasts: true}
+		}
+	}
 }
 
 // play plays a sound to a side, or ends the present one. A side without G.711 hears

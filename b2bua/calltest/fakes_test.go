@@ -221,7 +221,7 @@ type fakeSink struct {
 	hold    chan struct{} // Put waits until it is closed
 	stay    chan struct{} // the next Journal waits until it is closed; nil: none does
 
-	states map[string]record.Left // of calls that have no record yet
+	states map[string]record.Saved // of calls that have no record yet
 	owed   map[string][]byte
 }
 
@@ -236,11 +236,11 @@ func (s *fakeSink) Journal(r record.Record, state []byte) {
 	}
 	s.journal = append(s.journal, r)
 	if s.states == nil {
-		s.states = map[string]record.Left{}
+		s.states = map[string]record.Saved{}
 	}
 	closed := r
 	closed.Recordings = slices.Clone(r.Recordings)
-	s.states[r.ID] = record.Left{Record: r, Interrupted: closed.Interrupted(time.Now()), State: slices.Clone(state)}
+	s.states[r.ID] = record.Saved{Record: r, Interrupted: closed.Interrupted(time.Now()), State: slices.Clone(state)}
 }
 
 func (s *fakeSink) Owe(id string, state []byte) {
@@ -255,14 +255,14 @@ func (s *fakeSink) Owe(id string, state []byte) {
 }
 
 // left is what a killed process leaves to the next one.
-func (s *fakeSink) left() (all []record.Left) {
+func (s *fakeSink) left() (all []record.Saved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(s.states)) {
 		all = append(all, s.states[id])
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.owed)) {
-		all = append(all, record.Left{Record: record.Record{ID: id}, State: s.owed[id], Owed: true})
+		all = append(all, record.Saved{Record: record.Record{ID: id}, State: s.owed[id], Owed: true})
 	}
 	return all
 }

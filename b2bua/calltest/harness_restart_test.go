@@ -12,9 +12,9 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -49,10 +49,10 @@ type life struct {
 }
 
 // begin starts a server in place of one that was killed, with the calls that it has left.
-func (w *world) begin(left []record.Left) { w.beginWith(left, nil) }
+func (w *world) begin(left []record.Saved) { w.beginWith(left, nil) }
 
 // beginWith is begin with what another server has handed over; nil: none has.
-func (w *world) beginWith(left []record.Left, before kept.Predecessor) {
+func (w *world) beginWith(left []record.Saved, before snapshot.Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
 	o := w.options
@@ -88,7 +88,7 @@ func (w *world) beginWith(left []record.Left, before kept.Predecessor) {
 }
 
 // die kills the server, and gives the calls that it leaves.
-func (w *world) die() []record.Left {
+func (w *world) die() []record.Saved {
 	w.t.Helper()
 	synctest.Wait() // what was being said is on file
 	w.life.dead.Store(true)
@@ -106,13 +106,16 @@ func (w *world) die() []record.Left {
 
 // handed is what a server hands over, but for its sockets, which the other one opens anew.
 type handed struct {
-	stack transport.State
-	calls []kept.Handed
+	stack   transport.State
+	calls   []record.Saved
+	sockets map[string]*media.Sockets
 }
 
 func (h *handed) Take(string) (int, bool)          { return 0, false }
-func (h *handed) Calls() []kept.Handed             { return h.calls }
+func (h *handed) Calls() []record.Saved            { return h.calls }
 func (h *handed) Restore(s *transport.Stack) error { s.Restore(&h.stack); return nil }
+
+func (h *handed) Sockets(call string) *media.Sockets { return h.sockets[call] }
 
 // handOver has the server stand still, takes what it hands over, and ends it. An error means that it goes on.
 func (w *world) handOver() (*handed, error) {
@@ -125,11 +128,13 @@ func (w *world) handOver() (*handed, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handed{stack: s.Stack().State()}
-	err = s.HandOver(func(c kept.Handed) error {
-		h.calls = append(h.calls, c)
+	h := &handed{sockets: map[string]*media.Sockets{}}
+	invites, err := s.HandOver(func(c record.Saved, sockets *media.Sockets) error {
+		h.calls, h.sockets[c.Record.ID] = append(h.calls, c), sockets
 		return nil
 	})
+	h.stack = s.Stack().State()
+	h.stack.Held = append(invites, h.stack.Held...)
 	if err != nil {
 		s.Thaw()
 		return nil, err
@@ -219,7 +224,7 @@ func (c lifeConn) Write(b []byte) (int, error) {
 }
 
 type lifeSink struct {
-	kept.Sink
+	snapshot.Sink
 	*life
 }
 

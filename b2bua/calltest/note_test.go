@@ -11,7 +11,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
 )
 
@@ -64,7 +64,7 @@ func TestNoteHasDuration(t *testing.T) {
 }
 
 // lossySink keeps no note.
-type lossySink struct{ kept.Sink }
+type lossySink struct{ snapshot.Sink }
 
 func (lossySink) Journal(record.Record, []byte) {}
 

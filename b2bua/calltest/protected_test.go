@@ -176,7 +176,7 @@ func TestDiesWhileTheTransferWaits(t *testing.T) {
 }
 
 // transfersInVain has the target of a transfer answer, of which other machines have not heard yet. before is what they have.
-func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, before []record.Left) {
+func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, before []record.Saved) {
 	w.t.Helper()
 	e.away = true
 	d, invite := w.established()

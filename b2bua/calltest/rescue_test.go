@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -185,7 +185,7 @@ func TestRescueAgain(t *testing.T) {
 			w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
 			lost := w.agent2.expect("INVITE")
 			left := w.die()
-			change(&left[0], func(k *kept.Call) { k.Route, k.Mark = 99, 0 })
+			changeState(&left[0], func(k *snapshot.Call) { k.Route = snapshot.Route{Place: 99} })
 			w.begin(left)
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 			w.agent2.takesCancel(lost, "spare")

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -25,7 +25,7 @@ func (r *slowRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge
 
 // earlySink notes how many sessions there were when a call first wrote its state.
 type earlySink struct {
-	kept.Sink
+	snapshot.Sink
 	relay *slowRelay
 	least atomic.Int32
 }

@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"bytes"
 	"net/netip"
 	"os"
 	"strings"
@@ -8,9 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -48,13 +52,13 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 
 // TestBrokenStates: a state that can't be read, or has lost what it names, costs its call alone, and its legs are told.
 func TestBrokenStates(t *testing.T) {
-	for name, spoil := range map[string]func(l *record.Left){
-		"no state":  func(l *record.Left) { l.State = []byte("nonsense") },
-		"no trunk":  func(l *record.Left) { change(l, func(k *kept.Call) { k.Trunk = "trunk gone" }) },
-		"no target": func(l *record.Left) { change(l, func(k *kept.Call) { k.Bridge.Target = "gone" }) },
-		"no leg":    func(l *record.Left) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
-		"no address": func(l *record.Left) {
-			change(l, func(k *kept.Call) {
+	for name, spoil := range map[string]func(l *record.Saved){
+		"no state":  func(l *record.Saved) { l.State = []byte("nonsense") },
+		"no trunk":  func(l *record.Saved) { changeState(l, func(k *snapshot.Call) { k.Trunk = "trunk gone" }) },
+		"no target": func(l *record.Saved) { changeState(l, func(k *snapshot.Call) { k.Attempts.Current.Target = "gone" }) },
+		"no leg":    func(l *record.Saved) { changeState(l, func(k *snapshot.Call) { k.Legs[1].State.Phase = 99 }) },
+		"no address": func(l *record.Saved) {
+			changeState(l, func(k *snapshot.Call) {
 				k.Legs[0].State.Local.Listen.AddrPort = netip.MustParseAddrPort("203.0.113.1:5060")
 			})
 		},
@@ -77,14 +81,36 @@ func TestBrokenStates(t *testing.T) {
 }
 
 // change changes the state of a call that is left.
-func change(l *record.Left, how func(k *kept.Call)) {
-	k, err := kept.Decode(l.State)
+// changeState changes what a process has left of a call.
+func changeState(l *record.Saved, how func(k *snapshot.Call)) {
+	k, err := snapshot.Decode(l.State)
 	if err == nil {
 		how(k)
-		l.State, err = (&kept.Sheet{Call: *k}).Encode()
+		l.State, err = (&snapshot.Sheet{Call: *k}).Encode()
 	}
 	if err != nil {
 		panic(err)
+	}
+}
+
+// The calls of a version with another form of states end, and cost one line.
+func TestStatesOfAnotherForm(t *testing.T) {
+	var log bytes.Buffer
+	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+		w.talk(nil, nil)
+		w.talk(nil, nil)
+		left := w.die()
+		for i := range left {
+			left[i].State[0]--
+		}
+		w.begin(left)
+		for range left {
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+		}
+	})
+	if text := log.String(); strings.Count(text, `"calls":2,"message":"calls of another version can't go on"`) != 1 ||
+		strings.Contains(text, "call of a killed process can't go on") {
+		t.Error(text)
 	}
 }
 

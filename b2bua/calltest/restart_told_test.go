@@ -6,15 +6,15 @@ import (
 	"testing/synctest"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
 )
 
 // dyingSink has the process die when a certain state is on file, and before anybody is told.
 type dyingSink struct {
-	kept.Sink
+	snapshot.Sink
 	w     *world
-	now   func(*kept.Call) bool
+	now   func(*snapshot.Call) bool
 	atEnd bool // when a call's end comes, which is not on file then
 }
 
@@ -28,7 +28,7 @@ func (s *dyingSink) Keep(ctx context.Context, r *record.Record, owes []byte, don
 }
 
 func (s *dyingSink) Journal(r record.Record, state []byte) {
-	if k, err := kept.Decode(state); err == nil && s.now(k) {
+	if k, err := snapshot.Decode(state); err == nil && s.now(k) {
 		s.w.life.dead.Store(true)
 	}
 	s.Sink.Journal(r, state)
@@ -40,7 +40,7 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", "session_expires: 90s"), func(w *world) {
 		c := w.talk([]string{"Supported: timer", "Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE, UPDATE"}, nil)
 		sink, dies := w.options.Sink, false
-		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return dies }}
+		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*snapshot.Call) bool { return dies }}
 		w.restart()
 		w.carrier.rest()
 		w.agent.rest()
@@ -69,7 +69,7 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 	for _, side := range []string{"caller", "agent"} {
 		runIn(t, side, talkYAML("", ""), func(w *world) {
 			sink := w.options.Sink
-			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return false }, atEnd: true}
+			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*snapshot.Call) bool { return false }, atEnd: true}
 			w.restart()
 			c := w.talk(nil, nil)
 			from, other, bye := w.carrier, w.agent, func() { w.carrier.send(c.d.inDialog("BYE", 2, "")) }
@@ -100,7 +100,7 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 func TestByeDuringATransferIsAnsweredWhenThatIsNoted(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		sink, dies := w.options.Sink, false
-		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return dies }}
+		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*snapshot.Call) bool { return dies }}
 		w.restart()
 		_, invite := w.established()
 		w.referred(invite, "<tel:4711>")

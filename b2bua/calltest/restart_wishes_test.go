@@ -13,7 +13,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 	"flowbridge/media/recording"
 	"flowbridge/store/record"
@@ -113,7 +113,7 @@ func TestAnnouncementOverAnUpgrade(t *testing.T) {
 }
 
 // lostSink loses the records of calls that are over: their process is killed before they come.
-type lostSink struct{ kept.Sink }
+type lostSink struct{ snapshot.Sink }
 
 func (s *lostSink) Keep(_ context.Context, _ *record.Record, _ []byte, done func(error)) { done(nil) }
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
 )
 
@@ -15,7 +15,7 @@ func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 	for name, yaml := range map[string]string{"plain": transferConfig, "DTLS": toDTLS} {
 		runIn(t, name, yaml, func(w *world) {
 			sink := w.options.Sink
-			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(k *kept.Call) bool { return k.Bridge != nil && k.Bridge.Target == "pbx" }}
+			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(k *snapshot.Call) bool { return k.Attempts.Current != nil && k.Attempts.Current.Target == "pbx" }}
 			_, invite := w.established()
 			w.restart()
 			w.agent.rest()

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/store/record"
 )
 
 // hangingSink holds the first call that is journalled, as a disk that hangs does.
 type hangingSink struct {
-	kept.Sink
+	snapshot.Sink
 	hangs chan struct{}
 	held  string
 }

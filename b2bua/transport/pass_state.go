@@ -104,9 +104,6 @@ func AsItCame(invite *sip.Request) []byte {
 	return slices.Clone(message.Text(req))
 }
 
-// Knows says whether what a message came by is there.
-func (s *Stack) Knows(h *HeldState) bool { return s.named(h.Over) != nil }
-
 // Passes says whether the way to the wire's peer can go to another process.
 func (w *Wire) Passes() bool { return w.way() != nil }
 
@@ -135,19 +132,6 @@ func (s *Stack) Restore(st *State) {
 	}
 	s.Hold()
 	s.holdAll(st.Held)
-}
-
-// HoldFirst holds messages in front of the messages that are held already.
-func (s *Stack) HoldFirst(all []HeldState) {
-	s.Hold()
-	s.held.mu.Lock()
-	later := s.held.messages
-	s.held.messages = nil
-	s.held.mu.Unlock()
-	s.holdAll(all)
-	for _, m := range later {
-		s.hold(m.text, m.from)
-	}
 }
 
 func (s *Stack) holdAll(all []HeldState) {

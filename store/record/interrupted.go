@@ -11,13 +11,17 @@ import (
 // q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
 const q850Unspecified = 31
 
-// Left is a call that a killed process left, and that may go on. Until its record is written it stays in the journal.
-type Left struct {
-	Record      Record    // so far
-	Interrupted Record    // of a call that can't go on
-	State       []byte    // as it was given to Journal or Owe
-	Owed        bool      // the call is over, and owes its peers something
-	Alive       time.Time // when the process was alive last, or up to beatEvery before that
+// Saved is a call as one process leaves it to the next, whichever way that one comes: after a kill, by an upgrade, or
+// on another machine. The call of a killed process stays in the journal until its record is written.
+type Saved struct {
+	Record Record // so far
+	State  []byte // as it was given to Journal or Owe
+	Owed   bool   // the call is over, and owes its peers something
+
+	// Of a killed process: the record if the call can't go on, and when the process was alive last, or up to beatEvery
+	// before that.
+	Interrupted Record
+	Alive       time.Time
 }
 
 // InterruptedAt ends a record at the last moment at which its process is known to have run; zero: now.

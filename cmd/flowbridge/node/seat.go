@@ -67,7 +67,7 @@ type seat struct {
 	show  func(ready func() error) error
 	shown bool
 
-	left  []record.Left               // the calls with which the node goes on
+	left  []record.Saved              // the calls with which the node goes on
 	bound map[string][]record.Binding // who is registered, by holder; nil: this node's store has it
 
 	// Of a standby: its addresses were here before it fell silent, and are another node's now.
@@ -268,7 +268,7 @@ func (s *seat) giveUp(ctx context.Context) error {
 }
 
 // callsOf says of the calls that may go on, by id, whether they are answered.
-func callsOf(left []record.Left) map[string]bool {
+func callsOf(left []record.Saved) map[string]bool {
 	calls := map[string]bool{}
 	for i := range left {
 		if !left[i].Owed {

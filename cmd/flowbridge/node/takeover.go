@@ -12,11 +12,12 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/sys/unix"
 
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // The new process's part of an upgrade.
@@ -30,7 +31,8 @@ type Predecessor struct {
 
 	states  []transport.State // of the SIP stack
 	streams []stream
-	calls   []kept.Handed
+	calls   []record.Saved
+	sockets map[string]*media.Sockets // of their media, by call
 }
 
 type stream struct {
@@ -60,7 +62,7 @@ var errAbandoned = errors.New("the process that was to be replaced goes on, or h
 
 // loaded says that this process is as far as it can be while the old one serves, and takes what that gives then.
 func (p *Predecessor) loaded() error {
-	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version()}); err != nil {
+	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version(), Format: snapshot.Format}); err != nil {
 		return abandoned(err)
 	}
 	return p.receive()
@@ -76,8 +78,16 @@ func (p *Predecessor) file(name string) *os.File {
 
 // receive takes what the old process gives: a little while it serves, and the rest when it has stopped.
 func (p *Predecessor) receive() error {
-	if _, err := p.conn.Expect(handover.Begin); err != nil {
+	f, err := p.conn.Expect(handover.Begin)
+	if err != nil {
 		return abandoned(err)
+	}
+	var is begins
+	if len(f.Data) > 0 { // else the other one is older than formats
+		err = f.Decode(&is)
+	}
+	if err != nil || is.Format != snapshot.Format {
+		return errors.Join(errFormat, err)
 	}
 	for {
 		f, err := p.conn.Receive()
@@ -133,22 +143,27 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 	if err := cbor.Unmarshal(data, &given); err != nil {
 		return err
 	}
-	c := kept.Handed{State: given.State, Owed: given.Owed, Again: given.Again, Noted: given.Noted, Tag: given.Tag}
+	c := record.Saved{State: given.State, Owed: given.Owed}
 	if err := json.Unmarshal(given.Record, &c.Record); err != nil {
 		return err
 	}
+	var sockets *media.Sockets
 	if given.Media {
-		c.Sockets = &media.Sockets{{-1, -1}, {-1, -1}}
+		sockets = &media.Sockets{{-1, -1}, {-1, -1}}
+		if p.sockets == nil {
+			p.sockets = map[string]*media.Sockets{}
+		}
+		p.sockets[c.Record.ID] = sockets
 	}
 	for side, pair := range given.Sockets {
 		for kind, there := range pair {
 			if !there {
 				continue
 			}
-			if len(files) == 0 || c.Sockets == nil {
+			if len(files) == 0 || sockets == nil {
 				return errPart
 			}
-			c.Sockets[side][kind], files = files[0], files[1:]
+			sockets[side][kind], files = files[0], files[1:]
 		}
 	}
 	p.calls = append(p.calls, c)
@@ -156,7 +171,10 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 }
 
 // Calls are those of the other process.
-func (p *Predecessor) Calls() []kept.Handed { return p.calls }
+func (p *Predecessor) Calls() []record.Saved { return p.calls }
+
+// Sockets are those of the media of a call; nil: it has none.
+func (p *Predecessor) Sockets(call string) *media.Sockets { return p.sockets[call] }
 
 var errPart = errors.New("a part of the hand-over has not what it should have")
 

@@ -17,11 +17,12 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/handover"
 	"flowbridge/media"
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The times of the old process's part of an upgrade: internal/handover has the whole.
@@ -71,7 +72,16 @@ const (
 // loaded is what a new process says when its configuration is read.
 type loaded struct {
 	Version string `cbor:"1,keyasint"`
+	Format  int    `cbor:"2,keyasint,omitempty"` // of calls' states
 }
+
+// begins is what an old process says first.
+type begins struct {
+	Format int `cbor:"1,keyasint,omitempty"` // of calls' states
+}
+
+// errFormat means that neither process can read the calls of the other.
+var errFormat = errors.New("the two versions write calls in different forms, so none can go over: drain, and start the new version")
 
 // endsAll says whether the end of a process would be that of all others: the first one's, or its whose parent at its
 // start was an init of containers. Such an init ends with the process that it has started, whoever is there besides.
@@ -214,6 +224,9 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), 
 	if err := f.Decode(&is); err != nil {
 		return done, err
 	}
+	if is.Format != snapshot.Format {
+		return done, errFormat
+	}
 	done.Version = is.Version
 	still()
 	if err := h.freeze(ctx); err != nil {
@@ -259,7 +272,7 @@ type handing struct {
 
 // prepare gives what the new process needs while this one serves.
 func (h *handing) prepare() error {
-	err := h.to.Send(handover.Begin, nil)
+	err := h.to.Send(handover.Begin, begins{Format: snapshot.Format})
 	if k := h.node.rtp.kernel; err == nil && k != nil && k.Directory() != nil {
 		err = h.giveFile(partKernel, k.Directory())
 	}
@@ -342,7 +355,7 @@ func (s *standstill) thaw() {
 // give tells the new process all that it needs.
 func (h *handing) give() error {
 	n := h.node
-	if err := h.to.Send(handover.Begin, nil); err != nil {
+	if err := h.to.Send(handover.Begin, begins{Format: snapshot.Format}); err != nil {
 		return err
 	}
 	sockets, err := n.server.Stack().Sockets()
@@ -372,19 +385,21 @@ func (h *handing) give() error {
 			return err
 		}
 	}
-	if err := h.giveSIP(); err != nil {
+	invites, err := n.server.HandOver(h.giveCall)
+	if err != nil {
 		return err
 	}
-	if err := n.server.HandOver(h.giveCall); err != nil {
+	if err := h.giveSIP(invites); err != nil {
 		return err
 	}
 	return h.to.Send(handover.End, nil)
 }
 
-// giveSIP gives what the SIP stack knows beside its sockets.
-func (h *handing) giveSIP() error {
+// giveSIP gives what the SIP stack knows beside its sockets. The INVITEs of calls that begin again come first.
+func (h *handing) giveSIP(invites []transport.HeldState) error {
 	stack := h.node.server.Stack()
 	st := stack.State()
+	st.Held = append(invites, st.Held...)
 	for len(st.Answered)+len(st.Held) > 0 { // in frames of a size that is accepted
 		var some transport.State
 		some.Answered, st.Answered = cut(st.Answered)
@@ -402,28 +417,22 @@ func (h *handing) giveSIP() error {
 
 // handedCall is a call as a part has it.
 type handedCall struct {
-	State   []byte               `cbor:"1,keyasint"`
-	Record  []byte               `cbor:"2,keyasint"` // JSON
-	Owed    bool                 `cbor:"3,keyasint,omitempty"`
-	Media   bool                 `cbor:"4,keyasint,omitempty"`
-	Sockets [2][2]bool           `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
-	Again   *transport.HeldState `cbor:"6,keyasint,omitempty"`
-	Noted   []byte               `cbor:"7,keyasint,omitempty"`
-	Tag     string               `cbor:"8,keyasint,omitempty"`
+	State   []byte     `cbor:"1,keyasint"`
+	Record  []byte     `cbor:"2,keyasint"` // JSON
+	Owed    bool       `cbor:"3,keyasint,omitempty"`
+	Media   bool       `cbor:"4,keyasint,omitempty"`
+	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
 }
 
-func (h *handing) giveCall(c kept.Handed) error {
-	record, err := json.Marshal(c.Record)
+func (h *handing) giveCall(c record.Saved, sockets *media.Sockets) error {
+	text, err := json.Marshal(c.Record)
 	if err != nil {
 		return err
 	}
-	given := handedCall{
-		State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil, Again: c.Again,
-		Noted: c.Noted, Tag: c.Tag,
-	}
+	given := handedCall{State: c.State, Record: text, Owed: c.Owed, Media: sockets != nil}
 	var files []int
-	if c.Sockets != nil {
-		for side, pair := range c.Sockets {
+	if sockets != nil {
+		for side, pair := range sockets {
 			for kind, fd := range pair {
 				if fd >= 0 {
 					given.Sockets[side][kind] = true
@@ -432,7 +441,7 @@ func (h *handing) giveCall(c kept.Handed) error {
 			}
 		}
 	}
-	if !c.Owed || c.Again != nil {
+	if !c.Owed {
 		h.done.Calls++
 	}
 	h.done.Sockets += len(files)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/internal/handover"
 	"flowbridge/store"
@@ -44,6 +45,10 @@ func succeed(mode string) {
 	case "speaks another language":
 		_ = before.receive()
 		_ = conn.Send(handover.Ready, nil)
+		_, _ = conn.Receive()
+	case "writes calls in another form":
+		_ = before.receive()
+		_ = conn.Send(handover.Loaded, loaded{Version: "1.0.0", Format: snapshot.Format - 1})
 		_, _ = conn.Receive()
 	case "ends with all it was given":
 		if takeAll(before) == nil {
@@ -75,6 +80,23 @@ func succeed(mode string) {
 	}
 }
 
+// A process that writes calls in another form, or in one from before forms had numbers, is not replaced.
+func TestPredecessorOfAnotherForm(t *testing.T) {
+	for name, begin := range map[string][]byte{
+		"none": {0x46, 0x42, 0x48, 1, byte(handover.Begin), 0, 0, 0, 0, 0, 0, 0},
+		"old":  {0x46, 0x42, 0x48, 1, byte(handover.Begin), 0, 0, 0, 0, 0, 0, 3, 0xa1, 1, snapshot.Format - 1},
+	} {
+		conn, old, err := handover.Pair()
+		must(t, err)
+		_, err = old.Write(begin)
+		must(t, err)
+		if err := (&Predecessor{conn: conn}).receive(); !errors.Is(err, errFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+		must(t, errors.Join(conn.Close(), old.Close()))
+	}
+}
+
 // takeAll takes all that the old process gives.
 func takeAll(before *Predecessor) error {
 	if err := before.receive(); err != nil {
@@ -103,6 +125,7 @@ func TestFailedUpgrade(t *testing.T) {
 		{"ends", self, time.Minute, "exit status 4"},
 		{"refuses", self, time.Minute, "unknown key"},
 		{"speaks another language", self, time.Minute, "not a frame"},
+		{"writes calls in another form", self, time.Minute, errFormat.Error()},
 		{"ends with all it was given", self, time.Minute, "exit status 5"},
 		{"takes the store, and ends", self, time.Minute, "exit status 6"},
 		{"hangs", self, 100 * time.Millisecond, errTooLate.Error()},

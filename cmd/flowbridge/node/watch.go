@@ -3,7 +3,7 @@ package node
 import (
 	"context"
 
-	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
 )
 
@@ -17,7 +17,7 @@ type watcher interface {
 
 // watchedSink is a Sink whose records are seen by watchers, too.
 type watchedSink struct {
-	kept.Sink
+	snapshot.Sink
 
 	// counts and events are told of the end of a call at once: they are wanted most while the disk takes nothing.
 	counts, events watcher

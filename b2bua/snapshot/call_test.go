@@ -1,6 +1,7 @@
-package kept
+package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -25,13 +26,12 @@ func sample(t testing.TB) *Call {
 		t.Fatal(err)
 	}
 	return &Call{
-		ID: "01a2", Trunk: "trunk carrier", Source: message.KeptAddr{AddrPort: netip.MustParseAddrPort("192.0.2.10:5060")}, Invite: "INVITE \xff SIP/2.0\r\n\r\n", Route: 1, Answered: 2,
+		ID: "01a2", Trunk: "trunk carrier", Source: message.KeptAddr{AddrPort: netip.MustParseAddrPort("192.0.2.10:5060")}, Invite: Invite{Text: "INVITE \xff SIP/2.0\r\n\r\n"}, Route: Route{Place: 1}, Times: Times{Answered: 2},
 		Legs: []Leg{{Role: RoleCaller, State: leg.State{UAS: true, OK: message.Kept{Text: []byte{1, 2}}}, Confirmed: true}},
-		Agreement: agreement.State{
+		Bridge: Bridge{Agreement: agreement.State{
 			Described: []sdp.DescriptionState{d.State()}, SentTo: [2]sdp.FormatStates{d.Formats()},
 			Codec: [2]sdp.CodecState{sdp.CodecState(sdp.PCMU), sdp.CodecState(sdp.PCMA)},
-		},
-		Media: &media.SessionState{Kept: true},
+		}, Session: &media.SessionState{Kept: true}},
 	}
 }
 
@@ -46,15 +46,18 @@ func TestEncode(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, c) {
 		t.Fatalf("%v:\n got %+v\nwant %+v", err, got, c)
 	}
-	d := sdp.RestoreDescription(&got.Agreement.Described[0])
-	if s := d.State(); !reflect.DeepEqual(s, c.Agreement.Described[0]) || !d.Held() || len(d.Formats()) != 3 || d.Formats()[1].Clock != 48000 {
-		t.Errorf("described again %+v; want %+v, held, three formats", s, c.Agreement.Described[0])
+	d := sdp.RestoreDescription(&got.Bridge.Agreement.Described[0])
+	if s := d.State(); !reflect.DeepEqual(s, c.Bridge.Agreement.Described[0]) || !d.Held() || len(d.Formats()) != 3 || d.Formats()[1].Clock != 48000 {
+		t.Errorf("described again %+v; want %+v, held, three formats", s, c.Bridge.Agreement.Described[0])
 	}
-	if k := got.Agreement.Codec; sdp.Codec(k[0]) != sdp.PCMU || sdp.Codec(k[1]) != sdp.PCMA {
+	if k := got.Bridge.Agreement.Codec; sdp.Codec(k[0]) != sdp.PCMU || sdp.Codec(k[1]) != sdp.PCMA {
 		t.Errorf("codecs %v; want PCMU and PCMA", k)
 	}
 	if _, err := Decode(nil); err == nil {
 		t.Error("nothing was read as a call")
+	}
+	if _, err := Decode(text[1:]); !errors.Is(err, ErrFormat) { // as versions before formats had it
+		t.Errorf("%v; want %v", err, ErrFormat)
 	}
 }
 
@@ -65,14 +68,14 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(text)
-	f.Add([]byte{0xa1, 0x01, 0x61, 'x'})
+	f.Add([]byte{Format, 0xa1, 0x01, 0x61, 'x'})
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := Decode(text)
 		if err != nil {
 			return
 		}
-		for i := range c.Agreement.Described {
-			d := sdp.RestoreDescription(&c.Agreement.Described[i])
+		for i := range c.Bridge.Agreement.Described {
+			d := sdp.RestoreDescription(&c.Bridge.Agreement.Described[i])
 			d.Speaks()
 			d.State()
 		}
@@ -100,7 +103,7 @@ func fill(t *testing.T, v reflect.Value, next *uint64) {
 		at.Text = []byte(fmt.Sprint("INVITE \xff", *next))
 		return
 	case *sdp.FormatStates:
-		*at = sample(t).Agreement.SentTo[0][:1+*next%3]
+		*at = sample(t).Bridge.Agreement.SentTo[0][:1+*next%3]
 		return
 	case *sdp.CodecState:
 		*at = sdp.CodecState(sdp.PCMA)
@@ -158,32 +161,32 @@ func TestEncodeAll(t *testing.T) {
 	}
 }
 
-// What has a form of its own is a text or bytes for the library, with the numbers that earlier versions have for it.
+// What has a form of its own is a text or bytes for the library.
 func TestForms(t *testing.T) {
 	type fields map[int]any
 	text, err := cbor.Marshal(fields{
-		1: "01a2", 3: "192.0.2.10:5060", 30: [2]string{"192.0.2.1", ""},
-		20: []fields{{2: fields{3: fields{2: "[2001:db8::1]:5060"}, 4: fields{11: "", 13: "192.0.2.1"}, 17: []byte("SIP/2.0\xff")}, 5: "192.0.2.10:5061"}},
-		21: fields{8: "192.0.2.20:5060", 10: "192.0.2.2"},
-		23: fields{1: []fields{{5: "PCMU\x1f8000\x1f\x1f\x1f\x00\x00\x00\x1e", 8: "192.0.2.10:20000"}}, 5: [2]string{"", "no format"}, 7: [2]string{"PCMA\x1f8000\x1f\x1f", ""}},
+		1: "01a2", 3: "192.0.2.10:5060",
+		13: []fields{{2: fields{3: fields{2: "[2001:db8::1]:5060"}, 4: fields{11: "", 13: "192.0.2.1"}, 17: []byte("SIP/2.0\xff")}, 5: "192.0.2.10:5061"}},
+		14: fields{2: fields{8: "192.0.2.20:5060", 10: "192.0.2.2"}},
+		19: fields{3: fields{1: [2]string{"192.0.2.1", ""}}, 1: fields{1: []fields{{5: "PCMU\x1f8000\x1f\x1f\x1f\x00\x00\x00\x1e", 8: "192.0.2.10:20000"}}, 5: [2]string{"", "no format"}, 7: [2]string{"PCMA\x1f8000\x1f\x1f", ""}}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := func(text string) message.KeptAddr { return message.KeptAddr{AddrPort: netip.MustParseAddrPort(text)} }
 	want := &Call{
-		ID: "01a2", Source: addr("192.0.2.10:5060"), Addr: [2]netip.Addr{netip.MustParseAddr("192.0.2.1")},
+		ID: "01a2", Source: addr("192.0.2.10:5060"),
 		Legs: []Leg{{State: leg.State{
 			Local:  leg.LocalState{Listen: addr("[2001:db8::1]:5060")},
 			Dialog: leg.DialogState{Own: netip.MustParseAddr("192.0.2.1")}, OK: message.Kept{Text: []byte("SIP/2.0\xff")},
 		}, From: addr("192.0.2.10:5061")}},
-		Bridge: &Attempt{Dest: addr("192.0.2.20:5060"), MediaName: netip.MustParseAddr("192.0.2.2")},
-		Agreement: agreement.State{
+		Attempts: Attempts{Current: &Attempt{Dest: addr("192.0.2.20:5060"), MediaName: netip.MustParseAddr("192.0.2.2")}},
+		Bridge: Bridge{Agreement: agreement.State{
 			Described: []sdp.DescriptionState{{Formats: sdp.FormatStates{{Codec: sdp.PCMU}}, RTP: addr("192.0.2.10:20000")}},
 			Codec:     [2]sdp.CodecState{sdp.CodecState(sdp.PCMA)},
-		},
+		}, Media: Media{Addr: [2]netip.Addr{netip.MustParseAddr("192.0.2.1")}}},
 	}
-	got, err := Decode(text)
+	got, err := Decode(append([]byte{Format}, text...))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v:\n got %+v\nwant %+v", err, got, want)
 	}
@@ -191,7 +194,7 @@ func TestForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	var as fields
-	if err := cbor.Unmarshal(text, &as); err != nil || as[3] != "192.0.2.10:5060" || as[30].([]any)[0] != "192.0.2.1" {
+	if err := cbor.Unmarshal(text[1:], &as); err != nil || as[3] != "192.0.2.10:5060" {
 		t.Errorf("%v: %v", err, as)
 	}
 }
@@ -199,8 +202,10 @@ func TestForms(t *testing.T) {
 // What is zero beside something that is not keeps its place.
 func TestEncodeZeroes(t *testing.T) {
 	want := &Call{
-		ID: "a", Voices: [2]*Voice{nil, {}}, Addr: [2]netip.Addr{{}, netip.IPv6Loopback()}, Legs: []Leg{{}, {}},
-		Media: &media.SessionState{Sides: [2]media.SideState{1: {Early: -1}}},
+		ID: "a", Legs: []Leg{{}, {}}, Bridge: Bridge{
+			Sounds: Sounds{Voices: [2]*Voice{nil, {}}}, Media: Media{Addr: [2]netip.Addr{{}, netip.IPv6Loopback()}},
+			Session: &media.SessionState{Sides: [2]media.SideState{1: {Early: -1}}},
+		},
 	}
 	text, err := (&Sheet{Call: *want}).Encode()
 	if err != nil {
@@ -220,16 +225,16 @@ func TestRebase(t *testing.T) {
 	}{
 		"the same start":      {1, 1, 110, 40 + 900 - 10},
 		"another start":       {1, 2, 110, 40},
-		"an earlier version":  {0, 1, 110, 40},
+		"unknown then":        {0, 1, 110, 40},
 		"unknown now":         {1, 0, 110, 40},
 		"both unknown":        {0, 0, 110, 40},
 		"time that runs back": {1, 1, 90, 40},
 	} {
-		c := Call{Started: 40}
+		c := Call{Times: Times{Started: 40}}
 		c.Note(100, func() (time.Duration, uint64) { return 100, tt.noted })
 		c.Rebase(1000, func() (time.Duration, uint64) { return tt.uptime, tt.boot })
-		if c.Started != tt.want {
-			t.Errorf("%s: %d; want %d", name, c.Started, tt.want)
+		if c.Times.Started != tt.want {
+			t.Errorf("%s: %d; want %d", name, c.Times.Started, tt.want)
 		}
 	}
 }

@@ -1,9 +1,7 @@
-package kept
+package snapshot
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
@@ -32,33 +30,9 @@ type Predecessor interface {
 	// Restore gives a stack what the other one's had beside its sockets.
 	Restore(s *transport.Stack) error
 	// Calls are the calls of the old process.
-	Calls() []Handed
-}
-
-// Handed is a call that goes to another process.
-type Handed struct {
-	State   []byte
-	Record  record.Record
-	Owed    bool           // it is over, and its legs owe their peers something
-	Sockets *media.Sockets // of its media; nil: none
-
-	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is
-	// what the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the
-	// caller's leg. Noted has the media, too, if the caller hears a sound of ours.
-	Again *transport.HeldState
-	Noted []byte
-	Tag   string
-}
-
-// Invites are the INVITEs of calls that are begun again, in the order in which the calls came: who waits for a target
-// longest is served first.
-func Invites(all []Handed) (invites []transport.HeldState) {
-	again := slices.DeleteFunc(slices.Clone(all), func(h Handed) bool { return h.Again == nil })
-	slices.SortFunc(again, func(a, b Handed) int { return strings.Compare(a.Record.ID, b.Record.ID) })
-	for i := range again {
-		invites = append(invites, *again[i].Again)
-	}
-	return invites
+	Calls() []record.Saved
+	// Sockets are those of the media of a call; nil: it has none.
+	Sockets(call string) *media.Sockets
 }
 
 // Note fills a sheet, and calls use with its text. Neither function may keep a part of it.
@@ -75,7 +49,7 @@ func Note(fill func(*Sheet), use func(state []byte)) {
 
 // Part moves all legs but the caller's to owed, which is empty, and copies what identifies the call.
 func (k *Sheet) Part(owed *Sheet) {
-	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = k.ID, k.Trunk, k.Source, k.Invite, k.Settled
+	owed.Trunk, owed.Source, owed.Invite = k.Trunk, k.Source, k.Invite
 	legs := k.Legs
 	k.Legs = nil
 	for _, l := range legs {
@@ -83,19 +57,6 @@ func (k *Sheet) Part(owed *Sheet) {
 			k.Legs = append(k.Legs, l)
 		} else {
 			owed.Legs = append(owed.Legs, l)
-		}
-	}
-}
-
-// Begins notes the recording and the sounds that the first turn of a call begins again; nil: it has begun.
-func (k *Sheet) Begins(again *Call) {
-	if again == nil {
-		return
-	}
-	k.Recording, k.Paused = again.Recording, again.Paused
-	for side, v := range again.Voices {
-		if v != nil && !v.Once { // the next process does not begin it again
-			k.Voices[side] = v
 		}
 	}
 }

@@ -1,0 +1,126 @@
+package b2bua
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// The calls that a replaced process was setting up. They restart when the caller's INVITE comes again, which the
+// stack has been given with what the other process had read.
+
+// restart is a call that was being set up, until its INVITE comes again.
+type restart struct {
+	record.Saved
+	k     *snapshot.Call
+	media bridge.RelaySession // the caller has its description; nil: it has none
+}
+
+// keepToRestart keeps a call until its INVITE comes again, with its media. A kill before that leaves it to the next
+// process.
+func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
+	if len(k.Legs) == 0 {
+		return errNoLeg
+	}
+	tag := k.Legs[0].State.Dialog.LocalTag
+	r := &restart{Saved: *l, k: k}
+	if sockets != nil && k.Bridge.Session != nil {
+		r.media, err = su.server.bridges.Relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: func(e media.Event) {
+			if l := su.server.registry.Leg(tag); l != nil {
+				l.call.bridge.Media.On(e)
+			}
+		}}, *k.Bridge.Session)
+	}
+	if err == nil {
+		su.restarts.Store(tag, r)
+		su.server.sink.Journal(l.Record, l.State)
+	}
+	return err
+}
+
+// restartOf returns the call that the old process was setting up for this very INVITE, or nil. The whole INVITE
+// counts: its To tag alone could be that of another one from the same address.
+func (su *successor) restartOf(req *sip.Request) *restart {
+	v, is := su.restarts.Load(message.TagOf(req.To().Params))
+	if !is {
+		return nil
+	}
+	r := v.(*restart)
+	before := message.HeaderText(r.k.Invite.Text).Request()
+	if message.ParseSource(req.Source()) != r.k.Source.AddrPort ||
+		!bytes.Equal(transport.AsItCame(req), transport.AsItCame(before)) {
+		return nil
+	}
+	return r
+}
+
+// trunkOf returns the trunk whose INVITE begins again, or nil. It has shown its credentials to the old process, with a
+// nonce that is too old by now.
+func (su *successor) trunkOf(r *restart) (*peers.Snapshot, *peers.Trunk) {
+	if r == nil {
+		return nil, nil
+	}
+	p := su.server.admission.Peers.Load()
+	if t, known := p.CallerNamed(r.k.Trunk); known {
+		return p, t
+	}
+	return nil, nil // the trunk is gone: the INVITE is judged as any other
+}
+
+// drop ends the media of a call that does not restart, and writes its record: it is refused.
+func (su *successor) drop(r *restart) {
+	if r.media != nil {
+		r.media.Close()
+	}
+	su.keepInterrupted(&record.Saved{Interrupted: r.Record.Interrupted(time.Now())})
+}
+
+// restore has a call that restarts know what its caller was told: the waiting time counts on, the leg's answers follow
+// those before, and the sound has the ports and keys that the caller knows. The call has not begun.
+func (r *restart) restore(c *Call) {
+	if r == nil {
+		return
+	}
+	k := r.k
+	if c.record.Queued = time.Duration(r.Record.QueuedMS) * time.Millisecond; c.record.Queued > 0 {
+		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
+	}
+	c.record.RingingAt = r.Record.RingingAt
+	// which is made again
+	c.record.Attempts = slices.DeleteFunc(slices.Clone(r.Record.Attempts),
+		func(a record.Attempt) bool { return a.SIPCallID == "" })
+	c.again, c.placed = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
+	for i := range k.Legs { // the caller's
+		l := &k.Legs[i]
+		c.a.Leg.Succeed(&l.State)
+		c.a.sequence.Next = max(c.a.sequence.Next, l.State.Dialog.RemoteSeq+1)
+		c.a.Confirmed = c.a.Confirmed || l.Confirmed
+		c.a.Crypto = sdp.RestoreLegCrypto(c.trunk.Caller.Media, c.server.bridges.Identity.Fingerprint(), &l.Crypto)
+	}
+	c.bridge.Restart(&k.Bridge, r.media)
+	if r.media != nil {
+		c.told = toldCaller{ringing: true, earlyMedia: true, sound: k.Bridge.Sounds.Ringing}
+	}
+}
+
+// Begun ends the calls that the old process was setting up, and whose INVITE has not come again. The stack serves.
+func (s *Server) Begun() {
+	s.successor.restarts.Range(func(tag, v any) bool {
+		if _, is := s.successor.restarts.LoadAndDelete(tag); is {
+			s.successor.drop(v.(*restart))
+		}
+		return true
+	})
+}

@@ -1,0 +1,335 @@
+package snapshot
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// Format is the number of the form of states. It grows with each change that an older process could not read: there is
+// no way from one format to another.
+const Format = 2
+
+// Call is the state of a call beside its record: what names it, and a section for each of its parts. A part has its
+// section in itself, or its save and restore side by side. Times are leg.Instants.
+type Call struct {
+	ID       string           `cbor:"1,keyasint,omitempty"`
+	Trunk    string           `cbor:"2,keyasint,omitempty"` // its kind and name
+	Source   message.KeptAddr `cbor:"3,keyasint,omitzero"`
+	Ended    string           `cbor:"4,keyasint,omitempty"` // the cause of a call that is over
+	Refused  *transport.State `cbor:"5,keyasint,omitempty"` // nothing else is left of the call
+	Noted    Noted            `cbor:"6,keyasint,omitempty"`
+	Restored int              `cbor:"7,keyasint,omitempty"` // how often
+	Ladder   []byte           `cbor:"8,keyasint,omitempty"` // encoded
+
+	Invite    Invite    `cbor:"10,keyasint,omitempty"`
+	Times     Times     `cbor:"11,keyasint,omitempty"`
+	Route     Route     `cbor:"12,keyasint,omitempty"`
+	Legs      []Leg     `cbor:"13,keyasint,omitempty"`
+	Attempts  Attempts  `cbor:"14,keyasint,omitempty"`
+	Transfers Transfers `cbor:"15,keyasint,omitempty"`
+	Transfer  *Transfer `cbor:"16,keyasint,omitempty"` // under way
+	Rescues   Rescues   `cbor:"17,keyasint,omitempty"`
+	Customer  Customer  `cbor:"18,keyasint,omitempty"`
+	Bridge    Bridge    `cbor:"19,keyasint,omitempty"`
+}
+
+// Noted is when a state was written.
+type Noted struct {
+	At     int64         `cbor:"1,keyasint,omitempty"`
+	Uptime time.Duration `cbor:"2,keyasint,omitempty"` // of the machine then
+	Boot   uint64        `cbor:"3,keyasint,omitempty"` // which start of the machine that is of; 0: neither is known
+}
+
+// Invite is the caller's INVITE.
+type Invite struct {
+	Text    string `cbor:"1,keyasint,omitempty"`
+	Settled bool   `cbor:"2,keyasint,omitempty"` // it has no body any more
+}
+
+// Times are the times of a call.
+type Times struct {
+	Started    int64 `cbor:"1,keyasint,omitempty"`
+	Answered   int64 `cbor:"2,keyasint,omitempty"`
+	Until      int64 `cbor:"3,keyasint,omitempty"` // the limit of its duration
+	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // the limit of its set-up
+	Asks       bool  `cbor:"5,keyasint,omitempty"` // its silent sides are to be asked whether they have it
+}
+
+// Route is the route of a call.
+type Route struct {
+	Place int    `cbor:"1,keyasint,omitempty"` // from 1; 0: none yet
+	Mark  uint64 `cbor:"2,keyasint,omitempty"`
+}
+
+// Attempts are the attempts of a call.
+type Attempts struct {
+	Tried   int      `cbor:"1,keyasint,omitempty"`
+	Current *Attempt `cbor:"2,keyasint,omitempty"` // that made the bridge; without an answer, the one under way
+	Beside  []byte   `cbor:"3,keyasint,omitempty"` // the one beside the bridge as the record gets it, as JSON
+}
+
+// Transfers are the transfers of a call so far.
+type Transfers struct {
+	Referrals int              `cbor:"1,keyasint,omitempty"` // how many were asked for
+	Last      *record.Transfer `cbor:"2,keyasint,omitempty"` // nil: none was
+}
+
+// Rescues are the rescues of a call so far.
+type Rescues struct {
+	Count int `cbor:"1,keyasint,omitempty"` // times that the caller was kept
+}
+
+// Customer is what a call that we place has without an agent so far. Only a process that is replaced gives it.
+type Customer struct {
+	Agents   []string `cbor:"1,keyasint,omitempty"` // the targets to call
+	Reserved string   `cbor:"2,keyasint,omitempty"` // of these, the one that has kept a place
+	Shared   bool     `cbor:"3,keyasint,omitempty"` // the first one is chosen by the route's split
+	Machine  bool     `cbor:"4,keyasint,omitempty"` // the customer is one, and hears a sound after its beep
+	Playing  bool     `cbor:"5,keyasint,omitempty"` // it hears that
+}
+
+// Bridge is what lies between the legs.
+type Bridge struct {
+	Agreement  agreement.State     `cbor:"1,keyasint,omitempty"`
+	Session    *media.SessionState `cbor:"2,keyasint,omitempty"`
+	Media      Media               `cbor:"3,keyasint,omitempty"`
+	Sounds     Sounds              `cbor:"4,keyasint,omitempty"`
+	Masking    Masking             `cbor:"5,keyasint,omitempty"`
+	Recordings Recordings          `cbor:"6,keyasint,omitempty"`
+	Relays     Relays              `cbor:"7,keyasint,omitempty"`
+}
+
+// Media is the media of a call beside its session.
+type Media struct {
+	Addr      [2]netip.Addr `cbor:"1,keyasint,omitempty"` // ours as SDP names it, by side
+	OneWay    string        `cbor:"2,keyasint,omitempty"` // the side that was silent; empty: none
+	Listening [2]bool       `cbor:"3,keyasint,omitempty"` // for digits, by side
+}
+
+// Sounds are our sounds to the sides.
+type Sounds struct {
+	Voices [2]*Voice `cbor:"1,keyasint,omitempty"` // by side
+	OnHold bool      `cbor:"2,keyasint,omitempty"` // by an order: neither side hears the other
+	// Ringing: the caller has a 183 and hears our ringing
+	Ringing bool `cbor:"3,keyasint,omitempty"`
+}
+
+// Voice is our sound that a side hears until its end, or until somebody ends it.
+type Voice struct {
+	Name string `cbor:"1,keyasint,omitempty"`
+	Once bool   `cbor:"2,keyasint,omitempty"` // else again and again; only of a process that is replaced
+}
+
+// Masking is the masking of keys.
+type Masking struct {
+	On   bool   `cbor:"1,keyasint,omitempty"`
+	UpTo uint32 `cbor:"2,keyasint,omitempty"` // CSeq of the caller's last request that came while keys were masked
+}
+
+// Recordings are the recordings of a call.
+type Recordings struct {
+	On     bool `cbor:"1,keyasint,omitempty"`
+	Paused bool `cbor:"2,keyasint,omitempty"`
+	Parts  int  `cbor:"3,keyasint,omitempty"` // so far
+}
+
+// Relays are the requests that are passed from one side to the other.
+type Relays struct {
+	Watched bool `cbor:"1,keyasint,omitempty"` // the caller's side reports on the agent's REFER
+}
+
+// The roles of legs.
+const (
+	RoleOwed   = 0 // it only owes its peer something
+	RoleCaller = 1
+	RoleBridge = 2
+)
+
+// Leg is one leg with its way.
+type Leg struct {
+	Role      int                 `cbor:"1,keyasint,omitempty"`
+	State     leg.State           `cbor:"2,keyasint,omitempty"`
+	Crypto    sdp.CryptoState     `cbor:"3,keyasint,omitempty"`
+	Confirmed bool                `cbor:"4,keyasint,omitempty"`
+	From      message.KeptAddr    `cbor:"5,keyasint,omitzero"` // of its peer's first message, or where the INVITE went
+	Target    string              `cbor:"6,keyasint,omitempty"`
+	Flow      transport.FlowState `cbor:"7,keyasint,omitempty"`
+}
+
+// Attempt is the attempt that made the bridge, or the one under way of a call without an answer.
+type Attempt struct {
+	Number    int              `cbor:"1,keyasint,omitempty"`
+	Target    string           `cbor:"2,keyasint,omitempty"`
+	Agent     string           `cbor:"3,keyasint,omitempty"` // whose settings hold for a target that it has named
+	Transport string           `cbor:"4,keyasint,omitempty"`
+	Reason    string           `cbor:"5,keyasint,omitempty"` // why it is made, as the record has it
+	From      string           `cbor:"6,keyasint,omitempty"`
+	To        string           `cbor:"7,keyasint,omitempty"`
+	Dest      message.KeptAddr `cbor:"8,keyasint,omitzero"`
+	Started   int64            `cbor:"9,keyasint,omitempty"`
+	MediaName netip.Addr       `cbor:"10,keyasint,omitzero"`
+	Dropped   []string         `cbor:"11,keyasint,omitempty"`
+	PrepareMS int64            `cbor:"12,keyasint,omitempty"`
+	Prepared  int              `cbor:"13,keyasint,omitempty"` // the status of the preparation
+	Placed    bool             `cbor:"14,keyasint,omitempty"`
+	Split     bool             `cbor:"15,keyasint,omitempty"`
+	By        string           `cbor:"16,keyasint,omitempty"` // who has ordered it
+}
+
+// Transfer is one that the agent has asked for, or a rescue.
+type Transfer struct {
+	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up since, or before
+	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants to hear about its progress
+	ID      string   `cbor:"3,keyasint,omitempty"`
+	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // of the agent, whose place somebody takes; nil: it asked for this
+	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // the agent, while the new target agrees on its keys
+}
+
+// Loss is the end of an agent's leg. The call ends with it if no target takes over.
+type Loss struct {
+	Cause cause.Cause `cbor:"1,keyasint,omitempty"`
+	By    string      `cbor:"2,keyasint,omitempty"` // who has ended it
+	Q850  int         `cbor:"3,keyasint,omitempty"` // that it gave
+}
+
+// Waiting is what an agent and the caller have agreed on, whose media another target has for a try. Its leg has
+// RoleBridge.
+type Waiting struct {
+	Description sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
+	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // to the agent
+}
+
+// Rescues says whether the call has lost its agent, and somebody is to take over.
+func (t *Transfer) Rescues() bool { return t != nil && t.Lost != nil }
+
+var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
+	return cbor.DecOptions{
+		DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096,
+		UTF8: cbor.UTF8DecodeInvalid, TextUnmarshaler: cbor.TextUnmarshalerTextString,
+	}.DecMode()
+})
+
+// Sheet is room for the state of a call while it is written. TakeSheet's is used again after Release.
+type Sheet struct {
+	Call
+	Handed  bool // it goes to a process that replaces this one, which has missed nothing
+	session media.SessionState
+	text    []byte
+}
+
+var sheets = sync.Pool{New: func() any { return &Sheet{} }} //nolint:gochecknoglobals // spare memory
+
+// TakeSheet gives an empty sheet, for Release.
+func TakeSheet() *Sheet { return sheets.Get().(*Sheet) }
+
+// Release gives the sheet back. Neither it nor its text may be used any more.
+func (s *Sheet) Release() {
+	described := s.Bridge.Agreement.Described
+	clear(s.Legs)
+	clear(described)
+	*s = Sheet{Call: Call{Ladder: s.Ladder[:0], Legs: s.Legs[:0]}, text: s.text[:0]}
+	s.Bridge.Agreement.Described = described[:0]
+	if cap(s.text) <= 64<<10 && cap(s.Ladder) <= 64<<10 && cap(s.Legs) <= 8 {
+		sheets.Put(s)
+	}
+}
+
+// SetSession sets Bridge.Session.
+func (s *Sheet) SetSession(m media.SessionState) {
+	s.session = m
+	s.Bridge.Session = &s.session
+}
+
+// Encode returns the state as text, which is good until Release. Its first byte is the format.
+func (s *Sheet) Encode() ([]byte, error) {
+	shape, err := callShape()
+	if err != nil {
+		return nil, err
+	}
+	s.text = shape.add(append(s.text[:0], Format), unsafe.Pointer(&s.Call))
+	return s.text, nil
+}
+
+var (
+	errNoCall = errors.New("not the state of a call")
+	// ErrFormat says that another version has written a state.
+	ErrFormat = errors.New("its state was written by another version, in a form that this one does not read")
+)
+
+// Decode reads a state.
+func Decode(text []byte) (*Call, error) {
+	mode, err := decoding()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) == 0:
+		return nil, errNoCall
+	case text[0] != Format:
+		return nil, ErrFormat
+	}
+	c := &Call{}
+	if err := mode.Unmarshal(text[1:], c); err != nil {
+		return nil, err
+	}
+	if c.ID == "" {
+		return nil, errNoCall
+	}
+	return c, nil
+}
+
+// Machine gives for how long the machine runs, which can't be set, and a number that is another one after each of its
+// starts; 0: not known.
+type Machine func() (uptime time.Duration, boot uint64)
+
+// Note notes when the state is written. now is an Instant.
+func (c *Call) Note(now int64, machine Machine) {
+	c.Noted.At = now
+	c.Noted.Uptime, c.Noted.Boot = machine()
+}
+
+// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant. After
+// a start of the machine, or on another one, nothing is known.
+func (c *Call) Rebase(now int64, machine Machine) {
+	uptime, boot := machine()
+	if c.Noted.Boot == 0 || boot != c.Noted.Boot || uptime < c.Noted.Uptime {
+		return
+	}
+	by := now - c.Noted.At - int64(uptime-c.Noted.Uptime)
+	move := func(all ...*int64) {
+		for _, at := range all {
+			if *at != 0 {
+				*at += by
+			}
+		}
+	}
+	move(&c.Times.Started, &c.Times.Answered, &c.Times.Until, &c.Times.SetupUntil)
+	if a := c.Attempts.Current; a != nil {
+		move(&a.Started)
+	}
+	for i := range c.Legs {
+		move(&c.Legs[i].State.Timer.Refresh, &c.Legs[i].State.Timer.Expire)
+	}
+}
+
+// DecodeNow reads a state, with its times as the wall clock goes now.
+func DecodeNow(text []byte, machine Machine) (*Call, error) {
+	c, err := Decode(text)
+	if err == nil {
+		c.Rebase(leg.Instant(time.Now()), machine)
+	}
+	return c, err
+}

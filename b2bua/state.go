@@ -1,0 +1,271 @@
+package b2bua
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+	"flowbridge/config/template"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// What the next process needs to go on with a call. TestStateIsRestored holds that it restores what is saved.
+
+// isUp says whether the call is answered, and has or had an agent.
+func (c *Call) isUp() bool {
+	return c.connected != nil && !c.times.answered.IsZero() && c.bridge.Media.IsOpen()
+}
+
+// save writes the call into a sheet. Of a call without an answer, or without an agent so far, only a process that is
+// replaced needs the whole.
+func (c *Call) save(k *snapshot.Sheet) {
+	c.saveOrigin(&k.Call)
+	k.Restored = c.record.Restored
+	k.Note(leg.Instant(time.Now()), c.server.machine)
+	c.times.save(&k.Times)
+	c.saveLegs(&k.Call)
+	c.saveRoute(&k.Route)
+	c.attempts.save(&k.Attempts)
+	c.rescues.save(&k.Rescues)
+	c.transfers.save(k)
+	whole := k.Handed || c.isUp()
+	if whole {
+		c.bridge.Save(k)
+	}
+	if c.customer != nil && k.Handed {
+		c.saveCustomer(k)
+	}
+	switch {
+	case !whole || c.ladder == nil || c.connected == nil && c.customer == nil:
+	case time.Since(c.times.answered) < noteDelay && !k.Handed: // another note mostly follows
+		k.Ladder = c.ladder.Plain(k.Ladder)
+	default:
+		k.Ladder = c.ladder.Encode(k.Ladder)
+	}
+}
+
+// restore restores what a call has beside its legs. It says nothing to anybody yet.
+func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
+	k := v.k
+	v.restoreRoute(&k.Route)
+	v.times.restore(&k.Times)
+	v.phase, v.claimed = "bridged", true
+	v.attempts.tried = k.Attempts.Tried
+	v.rescues.restore(&k.Rescues)
+	if k.Customer.Agents != nil {
+		if !v.restoreCustomer() {
+			return errGoneTrunk
+		}
+	} else if target := v.target(k.Attempts.Current.Target); target == nil {
+		return errGoneTrunk
+	} else {
+		v.connected = restoreAttempt(k.Attempts.Current, target, v.b)
+		v.attempts.current = v.connected
+	}
+	v.restoreRecord(&l.Record)
+	complete, err := v.bridge.Restore(&k.Bridge, sockets, v.customer == nil)
+	switch {
+	case err != nil:
+		return err
+	case !complete:
+		return errNoLeg
+	}
+	v.transfers.restore(k)
+	if k.Invite.Settled {
+		v.compact()
+	}
+	return nil
+}
+
+// saveOrigin writes what a call began with.
+func (c *Call) saveOrigin(k *snapshot.Call) {
+	k.ID, k.Trunk, k.Source = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}
+	if k.Invite.Settled = c.invite == nil; k.Invite.Settled {
+		k.Invite.Text = string(c.caller)
+		return
+	}
+	if c.notes.invite == "" {
+		b := message.TakeBuffer()
+		defer b.Release()
+		b.Append(c.invite)
+		c.notes.invite = string(b.Bytes)
+	}
+	k.Invite.Text = c.notes.invite
+}
+
+// restoring is a call of an earlier process that is restored.
+type restoring struct {
+	*Call
+	k       *snapshot.Call
+	invite  *sip.Request
+	sending []*legOnWire // whose peer has an offer without an answer
+	waits   bool         // the caller has no final answer; ours may wait for a PRACK
+}
+
+// restoreOrigin makes the call of a state, with its legs.
+func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot) (restoring, error) {
+	req := message.HeaderText(k.Invite.Text).Request()
+	source := k.Source.AddrPort
+	if req.From() == nil || req.To() == nil || req.CallID() == nil || req.CSeq() == nil || req.Via() == nil {
+		return restoring{}, errNoLeg
+	}
+	req.SetSource(source.String())
+	v := restoring{k: k, invite: req, Call: su.server.newCall(k.ID, leg.TimeOf(k.Times.Started), req, p, t, source)}
+	v.ladder.GoOn(k.Ladder)
+	if k.Invite.Settled {
+		v.caller = message.HeaderText(k.Invite.Text)
+		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.Value
+	}
+	for i := range k.Legs {
+		v.restoreLeg(&k.Legs[i])
+	}
+	return v, nil
+}
+
+func (t *times) save(k *snapshot.Times) {
+	k.Started, k.Answered = leg.Instant(t.started), leg.Instant(t.answered)
+	k.Until, k.SetupUntil = leg.Instant(t.durationUntil), leg.Instant(t.setupUntil)
+	k.Asks = !t.askAt.IsZero()
+}
+
+// restore leaves it to the call's first turn to ask its sides.
+func (t *times) restore(k *snapshot.Times) {
+	t.answered, t.durationUntil, t.setupUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), leg.TimeOf(k.SetupUntil)
+	t.expiresAt = time.Time{} // the INVITE was answered
+	if k.Asks {
+		t.askAt = time.Now().Add(askAfter)
+	}
+}
+
+func (c *Call) saveRoute(k *snapshot.Route) {
+	if i := c.peers.IndexOf(c.route); i >= 0 {
+		k.Place, k.Mark = i+1, c.peers.Marks[i]
+	}
+}
+
+// restoreRoute finds the call's route. One that is not configured any more leaves the call without options of a route.
+func (v *restoring) restoreRoute(k *snapshot.Route) {
+	if v.a != nil && !v.a.Leg.UAS { // a route with this direction, or none
+		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
+	}
+	v.route = config.Unrouted()
+	if k.Place == 0 {
+		return
+	}
+	if index := v.peers.RouteMarked(k.Mark, k.Place-1); index >= 0 && index < len(v.peers.Routes) {
+		v.takeRoute(index)
+		return
+	}
+	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
+}
+
+// saveLegs appends the legs that owe their peer something, or are connected.
+func (c *Call) saveLegs(k *snapshot.Call) {
+	agent := c.b
+	if c.transfers.current != nil {
+		agent = cmp.Or(c.transfers.current.waiting, c.b)
+	}
+	for _, l := range c.legs {
+		if l.Leg.Done() {
+			continue
+		}
+		leg := snapshot.Leg{
+			State: l.Leg.State(), Crypto: l.Crypto.State(), Confirmed: l.Confirmed,
+			From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow(),
+		}
+		switch l {
+		case c.a:
+			leg.Role = snapshot.RoleCaller
+		case agent:
+			leg.Role = snapshot.RoleBridge
+		}
+		if l.senders.Callee != nil {
+			leg.Target = l.senders.Callee.Dial.Name
+		}
+		k.Legs = append(k.Legs, leg)
+	}
+}
+
+func (v *restoring) restoreLeg(k *snapshot.Leg) {
+	s, p, caller := v.server, v.peers, k.State.UAS
+	side, options, tls, settings := media.SideA, v.trunk.Options(p), v.trunk.CallerTLS(&s.callerTLS), v.trunk.Caller.Media
+	peer := &v.trunk.Caller.Peer
+	var target *peers.Target
+	var auth *config.Auth
+	if !caller {
+		if k.Role != snapshot.RoleCaller { // else it is a customer, whom we have called
+			side = media.SideB
+		}
+		if target = v.target(k.Target); target == nil {
+			target = peers.NewReferred(k.Target, nil, "", &peers.Dial{})
+		}
+		peer = &target.Dial.Peer
+		options, tls, auth, settings = target.Options(), &target.Dial.TLS, target.Dial.Auth, target.Dial.Media
+	}
+	var invite *sip.Request
+	if !v.k.Invite.Settled {
+		invite = v.invite
+	}
+	r := leg.Restore(time.Now(), s.legOptions(side, leg.Local{}, options), &k.State, invite, auth)
+	if r.Done() {
+		return
+	}
+	flow := s.stack.Lost(&k.Flow, *tls)
+	l := v.putOnWire(r.Leg, side, peer, tls, flow)
+	l.Confirmed, l.Crypto = k.Confirmed, sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
+	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target, From: k.From.AddrPort}
+	if caller {
+		l.senders.Shown = peers.CredentialsIn(v.invite)
+		l.Branch, l.Merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
+	} else {
+		v.ladder.Join(l.callID, l.Tag, k.Target, side == media.SideA)
+	}
+	v.waits = v.waits || r.Unanswered
+	v.readmit(l, r, invite, flow)
+	if v.legs = append(v.legs, l); r.Sending || r.Pending != nil {
+		v.sending = append(v.sending, l)
+	}
+	switch k.Role {
+	case snapshot.RoleCaller:
+		v.a = l
+	case snapshot.RoleBridge:
+		v.b = l
+	}
+}
+
+// readmit gives the wire of a leg the transactions that somebody waits for.
+func (v *restoring) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, flow *transport.Stream) {
+	source := r.Leg.Dialog().Source
+	switch {
+	case r.OK != nil:
+		l.wire.Answered(r.OK, source, flow)
+	case r.Unanswered:
+		l.wire.Readmit(invite, source, flow)
+	case r.Invite != nil:
+		l.wire.Invited(r.Invite)
+	}
+	if r.Pending != nil {
+		l.wire.Readmit(r.Pending, source, flow)
+	}
+}
+
+// target finds a target by its name, also one that an agent has named.
+func (v *restoring) target(name string) *peers.Target {
+	k := v.k.Attempts.Current
+	if t := v.peers.CalleeNamed(name); t != nil || k == nil || k.Target != name || k.Agent == "" {
+		return t
+	}
+	if agent := v.peers.CalleeNamed(k.Agent); agent != nil {
+		return peers.NewReferred(name, nil, k.Transport, agent.Dial)
+	}
+	return nil
+}
