@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // layout is what each package may import of ours. Arrows point downward: a package
@@ -110,7 +110,7 @@ var layout = map[string]string{
 	"internal/parallel":     "",
 	"internal/coroutine":    "",
 	"internal/processors":   "",
-	"internal/siptest":      "media",
+	"sim/siptest":           "media",
 	"internal/stirtest":     "",
 	"internal/openapitest":  "",
 	"internal/pgtest":       "",
@@ -119,7 +119,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/bridge b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/bridge b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim sim/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/transport"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // What ends something has room in an inbox when nothing else has.

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // A refresh of the session asks the agreement a lot and changes nothing: that costs no

@@ -9,8 +9,8 @@ import (
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

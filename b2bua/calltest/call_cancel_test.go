@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

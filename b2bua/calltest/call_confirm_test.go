@@ -8,8 +8,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // confirmYAML has the caller's early media begin at once.

@@ -15,8 +15,8 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

@@ -8,8 +8,8 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // A target without SRTP follows one whose early media had it.

@@ -16,8 +16,8 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/report"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // tapped is a log that follows calls, too.

@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // pcma is what changes the codec of a talk, which the other side is asked for.

@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // bothEnds runs a test for a change that the carrier wants, and for one that

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // An hour on both legs with timers of 90 s, in both roles: whoever has to

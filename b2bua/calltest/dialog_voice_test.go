@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 const (

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

@@ -17,7 +17,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/report"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func testConfigured(t testing.TB, yaml string) *config.Config {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // spoilers spoil one thing of a good INVITE, or of the 200 to ours. An empty

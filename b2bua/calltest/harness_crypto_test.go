@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // The suites of the tests, as a=crypto spells them.

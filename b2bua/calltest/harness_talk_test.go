@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // talkYAML is a configuration whose trunk and target have further keys.

@@ -22,7 +22,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

@@ -20,7 +20,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // A hundred INVITEs with bytes flipped at random, the same each time.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // maxMessage is what one may have at most, in bytes.

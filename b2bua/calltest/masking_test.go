@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"flowbridge/b2bua/bridge"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // press has the caller press a key, by INFO.

@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // RFC 5761 section 5.1.1: a side that offers a=rtcp-mux has it in our answer, and

@@ -11,7 +11,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // TestRecordsEveryCall: with record: always a call is recorded from its answer

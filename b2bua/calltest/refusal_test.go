@@ -8,7 +8,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // What a carrier gets for a request that can't be taken, by RFC 3261 section

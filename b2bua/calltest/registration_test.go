@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/registration"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

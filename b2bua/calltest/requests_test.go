@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 func digitsConfig(mode string) string {

@@ -16,8 +16,8 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

@@ -8,8 +8,8 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // plays has a side hear a sound, by an order.

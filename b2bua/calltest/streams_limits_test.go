@@ -13,7 +13,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/memnet"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

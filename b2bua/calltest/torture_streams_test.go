@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // tortureStreams is what the messages of RFC 4475 get over a connection where

@@ -13,7 +13,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/internal/memnet"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // tortureConfig sends every call to one agent.

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 

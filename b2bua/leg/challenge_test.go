@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func inviteWithAuth(headers ...sip.Header) Invite {

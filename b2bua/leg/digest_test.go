@@ -13,7 +13,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func challengeResponse(t testing.TB, code int, headers ...string) *sip.Response {

@@ -11,7 +11,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 var (

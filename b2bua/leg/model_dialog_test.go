@@ -8,7 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // within draws what can happen to a leg within its dialog: what the peer sends

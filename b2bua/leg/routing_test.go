@@ -10,7 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // RFC 3261 section 12.2.1.1: what we send within a dialog follows its route

@@ -11,8 +11,8 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 // newUAC is a leg that has not called yet.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func TestNonce(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func TestSessionExpires(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func framed(body string, headers ...string) string {

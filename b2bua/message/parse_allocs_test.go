@@ -5,7 +5,7 @@ package message
 import (
 	"testing"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // A message is read into few pieces: its text, itself with its usual headers, the list of

@@ -8,7 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // Lists are split where their commas are the list's, and a value that can't be

@@ -7,7 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/config/template"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func TestQuoted(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 const redactable = "INFO sip:a@b SIP/2.0\r\n" +

@@ -6,7 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 const written = `INVITE sip:+1507:secret@[2001:db8::1]:5070;transport=tcp;x="a b"?Subject=1&Priority=2 SIP/2.0

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func TestDiversion(t *testing.T) {

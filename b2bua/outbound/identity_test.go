@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config/template"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func TestCallerOf(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func TestPass(t *testing.T) {

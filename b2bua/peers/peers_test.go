@@ -8,7 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func mustPeers(t *testing.T, trunks string) *Snapshot {

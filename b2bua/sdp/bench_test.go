@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // The descriptions of the benchmarks: a carrier's offer of three codecs, and an agent's

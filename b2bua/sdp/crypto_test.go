@@ -10,8 +10,8 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 func written(l cryptoLine) string { return string(l.appendTo(nil)) }

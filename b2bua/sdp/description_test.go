@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 func TestParseDescriptionErrors(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/internal/siptest"
 	"flowbridge/media"
+	"flowbridge/sim/siptest"
 )
 
 func TestInNumbersOfTheOtherSide(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -14,7 +14,7 @@ import (
 	"github.com/pion/sdp/v3"
 	"golang.org/x/tools/txtar"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // The oracle is another reader and writer of what this package reads and writes, on a

@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // Certificates are read again when they change; a file that can't be used

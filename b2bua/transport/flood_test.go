@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // floodConfig has trunks with a rate for each address.

@@ -15,7 +15,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // asking is a request of a peer.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // What the guard refuses costs no memory. The race detector empties pools at

@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // newCall is a request of a call that does not exist yet.

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // A queue that stands for an interval is overload; one that drains now and then

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // The line about an unknown source says what to write if it may call. It keeps the order that fail2ban's expression needs.

@@ -21,7 +21,7 @@ import (
 	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // minter makes tags and branches by a key of the tests.

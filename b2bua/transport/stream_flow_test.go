@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // What has registered by a connection is reached by this one, and not by another that has its address.

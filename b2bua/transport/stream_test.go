@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // A peer that does not read what comes over its connection holds up no request over UDP.

@@ -14,7 +14,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // Peers can have us open connections; not more than the limits allow.

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // NewWire makes the wire of a leg.

@@ -15,7 +15,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // writeYAML writes a configuration and gives its file.

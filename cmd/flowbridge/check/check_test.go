@@ -20,7 +20,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 )
 
 // roomy is a machine that nothing is wrong with.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
 	"flowbridge/telemetry"

@@ -25,7 +25,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/internal/siptest"
+	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 
