@@ -81,6 +81,8 @@ step() {
 test=(go test -vet=off -timeout=1h -json)
 
 raceless_tests='Allocat|Conversations|CallModel|Rollover|CounterBegins|UsedOnce'
+# These take a minute or more, and wait a lot: they begin first.
+slow=(./store ./store/fleet ./cmd/flowbridge ./media ./cmd/flowbridge/node ./b2bua/calltest)
 # A package is sequential if neither it nor its tests start a goroutine: the race detector would find nothing in it.
 sequential=() concurrent=() raceless=()
 for dir in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./...); do
@@ -88,18 +90,14 @@ for dir in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./
     sequential+=("$dir")
     continue
   fi
-  if grep -q pgtest "$dir"/*_test.go; then # these take longest: they begin first
-    concurrent=("$dir" "${concurrent[@]}")
-  else
-    concurrent+=("$dir")
-  fi
+  concurrent+=("$dir")
   # What counts allocations, and what computes for long in one goroutine, runs without the race detector too.
   if grep -qE "^func Test.*($raceless_tests)" "$dir"/*_test.go; then raceless+=("$dir"); fi
 done
 
 with_goroutines() {
   # A tenth of the random calls of TestCallModel.
-  suite "unit and protocol tests, with the race detector" "${with_race[@]}" RAPID_CHECKS=100 "${test[@]}" "${watched[@]}" "${concurrent[@]}"
+  suite "unit and protocol tests, with the race detector" "${with_race[@]}" RAPID_CHECKS=100 "${test[@]}" "${watched[@]}" "${slow[@]}" "${concurrent[@]}"
   suite "the programs that load" "${with_race[@]}" go -C scripts test -vet=off -timeout=1h -json "${watched[@]}" ./...
 }
 

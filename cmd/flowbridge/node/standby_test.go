@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -134,8 +136,10 @@ func TestStandbyShowsTheFleet(t *testing.T) {
 	})
 	must(t, err)
 	defer other.Close()
-	_, _, err = other.Seat.Take(t.Context(), false)
-	must(t, err)
+	waitFor(t, "the database answers in time", func() bool {
+		_, _, err := other.Seat.Take(t.Context(), false)
+		return err == nil
+	})
 	other.Join(nil)
 	kept.Replicate(other.Seat)
 	const id = "0198c3f1-7f0a-4c1e-9d52-3b6a5f0d2e11"
@@ -161,12 +165,11 @@ func TestStandbyShowsTheFleet(t *testing.T) {
 		{"POST /api/calls/" + id + "/hold", 503, []string{"standing by for the seat east"}},
 		{"/none", 404, []string{"no such path"}},
 	} {
-		status, body := get(tt.path)
-		for _, want := range tt.says {
-			if status != tt.status || !strings.Contains(body, want) {
-				t.Errorf("%s: %d without %q: %s", tt.path, status, want, body)
-			}
-		}
+		waitFor(t, fmt.Sprintf("%s answers %d with %q", tt.path, tt.status, tt.says), func() bool {
+			status, body := get(tt.path)
+			lacks := func(want string) bool { return !strings.Contains(body, want) }
+			return status == tt.status && !slices.ContainsFunc(tt.says, lacks)
+		})
 	}
 }
 
