@@ -52,7 +52,7 @@ func (n *node) unjoined(url string, a Admission) {
 	n.t.Helper()
 	f, err := Open(n.t.Context(), n.options(url))
 	must(n.t, err)
-	f.admission, n.fleet = a, f
+	f.admission, n.fleet, f.beatWithin = a, f, patience
 	f.take(f.census.place)
 	n.t.Cleanup(func() { f.Close() })
 }
