@@ -98,6 +98,8 @@ done
 with_goroutines() {
   # A tenth of the random calls of TestCallModel.
   suite "unit and protocol tests, with the race detector" "${with_race[@]}" RAPID_CHECKS=100 "${test[@]}" "${watched[@]}" "${slow[@]}" "${concurrent[@]}"
+  # Not beside the same packages: they have the same ports.
+  suite "without the race detector" "${test[@]}" -count=1 -run "$raceless_tests" "${raceless[@]}"
   suite "the programs that load" "${with_race[@]}" go -C scripts test -vet=off -timeout=1h -json "${watched[@]}" ./...
 }
 
@@ -107,7 +109,6 @@ without() {
   step "vet, the chart" go -C scripts/helm vet ./...
   suite "end to end: SIPp, baresip and Kamailio against the real binary" "${test[@]}" -count=1 -tags e2e ./cmd/flowbridge/e2e
   suite "unit tests of sequential packages" "${test[@]}" "${sequential[@]}"
-  suite "without the race detector" "${test[@]}" -count=1 -run "$raceless_tests" "${raceless[@]}"
   suite "the chart for Kubernetes" go -C scripts/helm test -vet=off -timeout=1h -json ./...
   # How many calls a machine can take is what scripts/bench and scripts/load.sh say, not what is tested: any machine takes these.
   step "demo: 20 calls at once" go run ./cmd/flowbridge demo --calls 20

@@ -96,7 +96,7 @@ func changeState(l *record.Saved, how func(k *snapshot.Call)) {
 // The calls of a version with another form of states end, and cost one line.
 func TestStatesOfAnotherForm(t *testing.T) {
 	var log bytes.Buffer
-	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(zerolog.SyncWriter(&log)) }, func(w *world) {
 		w.talk(nil, nil)
 		w.talk(nil, nil)
 		left := w.die()
