@@ -177,9 +177,9 @@ func (s *Server) NoteAll() (answered int) {
 // giving gives another process a call, with the sockets of its media; nil: it has none.
 type giving = func(record.Saved, *media.Sockets) error
 
-// HandOver gives the calls of a server that stands still. invites are those of calls that the other process sets up
-// again, in the order in which the calls came: who waits for a target longest is served first. An error means that a
-// call can't go.
+// HandOver gives away the calls of a server that stands still. It returns the INVITEs of calls that the other process
+// sets up again, in the order in which the calls came: the longest wait for a target is served first. An error means
+// that a call can't go.
 func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error) {
 	// bounds the wait for all recordings: no audio flows until they are done
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)

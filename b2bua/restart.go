@@ -51,7 +51,7 @@ func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *m
 }
 
 // restartOf returns the call that the old process was setting up for this very INVITE, or nil. The whole INVITE
-// counts: its To tag alone could be that of another one from the same address.
+// counts: another INVITE from the same address could have the same To tag.
 func (su *successor) restartOf(req *sip.Request) *restart {
 	v, is := su.restarts.Load(message.TagOf(req.To().Params))
 	if !is {

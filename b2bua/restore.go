@@ -106,7 +106,7 @@ func (su *successor) replace(before snapshot.Predecessor) error {
 	})
 }
 
-// takeOver goes on with one call that was handed over. sockets are those of its media; nil: it has none.
+// takeOver goes on with one call that was handed over. sockets carry its media; nil: it has none.
 func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {

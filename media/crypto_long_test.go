@@ -41,7 +41,7 @@ func TestRolloverIsFollowed(t *testing.T) {
 	}
 }
 
-// Some begin to count anew when they have a new key.
+// Some start counting again with a new key.
 func TestCounterBeginsAnewWithKeys(t *testing.T) {
 	old, fresh := testKeys(SuiteAESCM128SHA80, 1), testKeys(SuiteAESCM128SHA80, 2)
 	var s secure

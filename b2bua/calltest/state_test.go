@@ -33,7 +33,7 @@ func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value
 	}
 }
 
-// fill gives each field a value of its own, but for those of which only a true value can be restored.
+// fill gives each field a different value. A field that can only be restored from a real value is left alone.
 func fill(t *testing.T, k *snapshot.Call, isTrue map[string]any) {
 	t.Helper()
 	n := 0

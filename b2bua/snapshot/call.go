@@ -51,7 +51,7 @@ type Call struct {
 type Noted struct {
 	At     int64         `cbor:"1,keyasint,omitempty"`
 	Uptime time.Duration `cbor:"2,keyasint,omitempty"` // of the machine then
-	Boot   uint64        `cbor:"3,keyasint,omitempty"` // which start of the machine that is of; 0: neither is known
+	Boot   uint64        `cbor:"3,keyasint,omitempty"` // the machine's start that Uptime counts from; 0: neither is known
 }
 
 // Invite is the caller's INVITE.

@@ -31,7 +31,7 @@ type Predecessor interface {
 	Restore(s *transport.Stack) error
 	// Calls are the calls of the old process.
 	Calls() []record.Saved
-	// Sockets are those of the media of a call; nil: it has none.
+	// Sockets carry the media of a call; nil: it has none.
 	Sockets(call string) *media.Sockets
 }
 

@@ -36,7 +36,7 @@ var browserFlags = []chromedp.ExecAllocatorOption{
 	chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 	chromedp.Flag("disable-sync", true), chromedp.Flag("enable-precise-memory-info", true), chromedp.Flag("disable-dev-shm-usage", true),
 	chromedp.Flag("hide-scrollbars", false), chromedp.Flag("lang", "en-GB"), chromedp.Flag("js-flags", "--expose-gc"),
-	// Several tests have a tab each: none is slowed as one that nobody looks at.
+	// Several tests have a tab each. Chromium must not slow one down as a background tab.
 	chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
 	chromedp.Flag("disable-renderer-backgrounding", true),
 	chromedp.WSURLReadTimeout(patience),

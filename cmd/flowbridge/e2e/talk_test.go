@@ -79,7 +79,7 @@ func (s *stage) talks(o setup, before func()) record.Record {
 			before()
 			died := time.Now()
 			s.restart(o)
-			if strings.Contains(o.media, "userspace") { // nobody listens: both wait, however long it takes
+			if strings.Contains(o.media, "userspace") { // no process listens: both sides wait for it
 				began = began.Add(time.Since(died))
 			}
 		}

@@ -173,7 +173,7 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 // Calls are those of the other process.
 func (p *Predecessor) Calls() []record.Saved { return p.calls }
 
-// Sockets are those of the media of a call; nil: it has none.
+// Sockets carry the media of a call; nil: it has none.
 func (p *Predecessor) Sockets(call string) *media.Sockets { return p.sockets[call] }
 
 var errPart = errors.New("a part of the hand-over has not what it should have")
