@@ -292,13 +292,13 @@ func TestDrainFull(t *testing.T) {
 	if !strings.Contains(string(out), "No space left") {
 		t.Fatalf("dd: %s", out)
 	}
-	n.put(ids("b", 2000)...)
+	n.put(ids("b", 500)...)
 	eventually(t, "noticed", func() bool { return n.log.count("53100") == 1 })
 	if n.log.count("make room") != 1 {
 		t.Errorf("log:\n%s", n.log)
 	}
 	must(t, os.Remove(ballast))
-	n.all(url, 2001)
+	n.all(url, 501)
 }
 
 // root runs a command as root.

@@ -28,6 +28,7 @@ var errShape = errors.New("a record without the id of its row")
 type Reader struct {
 	pool       *pgxpool.Pool
 	unreadable record.Unreadable
+	within     time.Duration // for one query: readTimeout
 }
 
 // OpenReader makes a reader, which connects when it is used. application names it to the database.
@@ -36,7 +37,7 @@ func OpenReader(url, application string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{pool: pool}, nil
+	return &Reader{pool: pool, within: readTimeout}, nil
 }
 
 // Close closes the connections.
@@ -52,7 +53,7 @@ const selectCalls = `SELECT left(id, 600), greatest(least(started_at, '9999-01-0
 
 // Get returns one finished call. ok is false if there is none with that id. The error is an AwayError.
 func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
 	var shape error
 	err = r.query(ctx, func(one record.Record, bad error) { rec, ok, shape = one, bad == nil, bad },
@@ -71,7 +72,7 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls of the fleet: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
 	limit, read, last := f.PageSize(), 0, record.Record{}
 	records = []record.Record{}
@@ -95,7 +96,7 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 
 // Members returns the nodes that the database has, in the order of their names. The error is an AwayError.
 func (r *Reader) Members(ctx context.Context) ([]Member, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
 	members, err := membersOf(ctx, r.pool)
 	return members, explain(err)

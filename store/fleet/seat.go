@@ -439,7 +439,7 @@ func (s *Seat) Ended(ctx context.Context, id string, noted time.Time) bool {
 
 // Seats returns all seats, in the order of their names. The error is an AwayError.
 func (r *Reader) Seats(ctx context.Context) ([]Owner, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
 	rows, _ := r.pool.Query(ctx, selectSeats+` ORDER BY seat LIMIT 10000`) // the rows have its error
 	owners, err := pgx.CollectRows(rows, rowToOwner)

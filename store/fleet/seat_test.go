@@ -21,7 +21,8 @@ func seated(t *testing.T, url, name string) *node {
 	o.Seat = &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef", Patience: patience}
 	f, err := Open(t.Context(), o)
 	must(t, err)
-	f.Seat.lease, f.Seat.promise, f.beatWithin = patience, patience, patience // whatever a machine that is slow does
+	f.Seat.lease, f.Seat.promise = patience, patience
+	f.beatWithin, f.Reader.within = patience, patience // whatever a machine that is slow does
 	n.fleet = f
 	t.Cleanup(func() { f.Close() })
 	return n

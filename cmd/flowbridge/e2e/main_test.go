@@ -27,8 +27,8 @@ const raceEnv = "GORACE=atexit_sleep_ms=0"
 // listen for seconds take one of the seats. Tests with a browser or a compiler, which
 // compute all the time, take one of the cores.
 var (
-	places = make(chan struct{}, 3*runtime.GOMAXPROCS(0))
-	seats  = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
+	places = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
+	seats  = make(chan struct{}, runtime.GOMAXPROCS(0))
 	cores  = make(chan struct{}, runtime.GOMAXPROCS(0))
 )
 
