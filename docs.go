@@ -7,3 +7,8 @@ import "embed"
 //
 //go:embed README.md ARCHITECTURE.md docs/*.md docs/*/*.md
 var Documents embed.FS
+
+// Changelog is CHANGELOG.md: its newest heading is the last release.
+//
+//go:embed CHANGELOG.md
+var Changelog string

@@ -26,7 +26,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/profiles config store/record telemetry/live",
 	"cmd/flowbridge/compare":   "store/record",
 	"cmd/flowbridge/profiles":  "sim/platform",
-	"cmd/flowbridge/cli":       "config",
+	"cmd/flowbridge/cli":       "config internal/docs",
 
 	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/report b2bua/sdp b2bua/snapshot b2bua/stir b2bua/transaction b2bua/transport config config/template internal/coroutine internal/parallel internal/tracecontext media media/answerer media/audio media/dtls media/recording media/voice/turns store/record",
 	"b2bua/calltest":     "",

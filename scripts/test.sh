@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 need=()
 PATH=$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | tail -1) # where kamailio and postgres are
 for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio tshark:tshark prometheus:prometheus promtool:prometheus \
-  chromium:chromium postgres:postgresql ip:iproute2 nft:nftables openssl:openssl python3:python3 man:man-db; do
+  chromium:chromium postgres:postgresql ip:iproute2 nft:nftables openssl:openssl ssh-keygen:openssh-client python3:python3 man:man-db; do
   command -v "${tool%%:*}" > /dev/null || need+=("${tool##*:}")
 done
 if [ ${#need[@]} -gt 0 ]; then

@@ -144,7 +144,8 @@ type question struct {
 func questionOf(text string) (q question) {
 	q.text = strings.ReplaceAll(strings.ToLower(strings.Join(strings.Fields(text), " ")), "[]", "")
 	for w := range strings.SplitSeq(q.text, " ") {
-		if w = strings.Trim(w, ".,:;!?\"`()"); w != "" && !slices.Contains(fillers, w) && len(q.words) < 16 {
+		w = strings.Trim(w, ".,:;!?\"`()")
+		if w != "" && !slices.Contains(fillers, w) && len(q.words) < 16 {
 			q.words = append(q.words, w)
 		}
 	}
@@ -190,14 +191,16 @@ func Find(text string) (found []Part) {
 				part.points += min(n, 5) + min(n, 1)*aWord + 10*strings.Count(word, w) + 30*strings.Count(title, w)
 			}
 			kind := q.kind(part)
-			if part.points += kind; part.points >= aWord {
+			part.points += kind
+			if part.points >= aWord {
 				found, best, most = append(found, part), max(best, kind), max(most, has)
 			}
 		}
 	}
 	var rows strings.Builder
 	for i, p := range found {
-		if found[i].Answer = p.points >= best; p.points >= best && p.isRow() {
+		found[i].Answer = p.points >= best
+		if p.points >= best && p.isRow() {
 			rows.WriteString(p.Text)
 		}
 	}

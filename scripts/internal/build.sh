@@ -4,10 +4,20 @@ DIST=${DIST:-dist}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 
-# The last tag, with what came after it; without a tag 0.0, the commit's time and its name.
+# The version of the newest heading in CHANGELOG.md, at the commit that wrote it; at another one with that commit's name. Before
+# the first heading 0.0, the commit's time and its name.
 described() {
-  git describe --tags --match 'v[0-9]*' 2> /dev/null | sed 's/^v//; s/-/+/g' && return
-  echo "0.0~git$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)$(git rev-parse --short=7 HEAD 2> /dev/null | sed 's/^/./')"
+  local commit newest
+  commit=$(git rev-parse HEAD 2> /dev/null || true)
+  newest=$(sed -n 's/^## \[\([0-9][A-Za-z0-9.~]*\)\].*/\1/p' CHANGELOG.md | head -1)
+  if [ -z "$newest" ]; then
+    echo "0.0~git$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)${commit:+.${commit:0:7}}"
+  elif [ "$(git rev-parse --is-shallow-repository 2> /dev/null)" = false ] &&
+    [ "$(git log -1 --format=%H -S"## [$newest]" -- CHANGELOG.md)" = "$commit" ]; then
+    echo "$newest"
+  else
+    echo "$newest${commit:++${commit:0:7}}"
+  fi
 }
 version=${VERSION_ARG:-$(described)}
 [[ $version =~ ^[0-9][A-Za-z0-9.+~]*$ ]] || { echo "$program: $version is not a Debian version: write one like 1.2.3" >&2; exit 2; }

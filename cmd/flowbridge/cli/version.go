@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"flowbridge/internal/docs"
 )
 
 // version is set when a release is built, and revision where that is done without git's directory.
@@ -37,20 +39,26 @@ func BuildOf() Build {
 		}
 		b.Version = info.Main.Version
 	}
-	b.Version = b.versionAmong(version, b.Version)
+	b.Version = b.versionAmong(version, b.Version, docs.LastRelease())
 	return b
 }
 
-// versionAmong is the version: that of the release, of the module, or the commit.
-func (b Build) versionAmong(release, module string) string {
+// versionAmong returns the version: the one that the build was given, or the last release with the commit, or the
+// module's.
+func (b Build) versionAmong(given, module, last string) string {
 	const unnamed = "dev"
 	switch {
-	case release != "" && release != unnamed:
-		return release
-	case len(b.Revision) >= 7 && b.Modified:
-		return b.Revision[:7] + "-modified"
+	case given != "" && given != unnamed:
+		return given
 	case len(b.Revision) >= 7:
-		return b.Revision[:7]
+		commit := b.Revision[:7]
+		if b.Modified {
+			commit += "-modified"
+		}
+		if last != "" {
+			return last + "+" + commit
+		}
+		return commit
 	case module != "" && module != "(devel)":
 		return module
 	default:
