@@ -87,7 +87,8 @@ func (a *api) begin(ctx context.Context, out *eventStream, me *reader, who sende
 	}
 	chunk := []Call{}
 	for _, c := range a.Calls.Live(ctx) {
-		if chunk = append(chunk, whole(c)); len(chunk) == callsChunk {
+		chunk = append(chunk, whole(c))
+		if len(chunk) == callsChunk {
 			out.write(encoded("calls", "", chunk))
 			chunk = chunk[:0]
 		}

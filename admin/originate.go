@@ -54,7 +54,8 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 			"send 1 to 300, or leave it out for ring_timeout of the trunk")
 		return
 	}
-	if o.By = who.name; o.IdempotencyKey != "" {
+	o.By = who.name
+	if o.IdempotencyKey != "" {
 		o.ID = record.IDOf(o.IdempotencyKey)
 		over, ok := a.placeAlone(r.Context(), o.ID)
 		if !ok {
@@ -147,7 +148,8 @@ func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Originatio
 
 // sameNumber reports whether the number of a record can be that of a request, which may be a national one.
 func sameNumber(ofRecord, asked string) bool {
-	if asked = strings.ReplaceAll(asked, "#", "%23"); asked == ofRecord { // a record has # like that
+	asked = strings.ReplaceAll(asked, "#", "%23")
+	if asked == ofRecord { // a record has # like that
 		return true
 	}
 	n := len(ofRecord) - len(asked)

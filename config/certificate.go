@@ -29,7 +29,8 @@ func (c *Config) Certificates(now time.Time) (all []Certificate) {
 		}
 		one := Certificate{Key: key, File: file, Leaf: pair.Leaf}
 		from, until := pair.Leaf.NotBefore.UTC(), pair.Leaf.NotAfter.UTC()
-		if one.Refused = now.Before(from) || now.After(until); one.Refused {
+		one.Refused = now.Before(from) || now.After(until)
+		if one.Refused {
 			one.Problem = fmt.Sprintf("is valid from %s to %s: peers refuse it now",
 				from.Format(time.RFC3339), until.Format(time.RFC3339))
 		} else if until.Sub(now) < endsSoon {

@@ -61,7 +61,8 @@ func (t *Takeover) check(s section) {
 			"write the name of a file with a secret of 32 characters or more, the same on all nodes of the seat")
 		return
 	}
-	if t.Key = s.secretFile("key_file"); t.Key != "" && len(t.Key.Reveal()) < minSeatKey {
+	t.Key = s.secretFile("key_file")
+	if t.Key != "" && len(t.Key.Reveal()) < minSeatKey {
 		at, _ := s.get("key_file") // it was just read
 		at.complain(complaint{
 			problem: "names a file with a secret that is too short", hide: true,

@@ -73,7 +73,8 @@ type MediaListener struct {
 // parseMediaListener takes an address, or "address=advertised address".
 func parseMediaListener(t string) (m MediaListener, c complaint) {
 	bind, public, named := strings.Cut(t, "=")
-	if m.Addr, c = parseAddr(strings.TrimSpace(bind)); !c.none() || !named {
+	m.Addr, c = parseAddr(strings.TrimSpace(bind))
+	if !c.none() || !named {
 		return m, c
 	}
 	text, c := parseAdvertise(strings.TrimSpace(public))

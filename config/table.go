@@ -103,7 +103,8 @@ func (t *Table) takeSample() {
 // be read there is something in each column.
 func (l *loader) sampleVars(use templateUse, t *template.Template) template.Vars {
 	v := use.vars()
-	if v.Row = l.sampleRow(); v.Row == nil && len(t.Columns()) > 0 {
+	v.Row = l.sampleRow()
+	if v.Row == nil && len(t.Columns()) > 0 {
 		v.Row = template.Row{}
 		for _, name := range t.Columns() {
 			v.Row[name] = "value-of-" + name

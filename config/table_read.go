@@ -108,7 +108,8 @@ type sized struct {
 // Read reads from the reader within.
 func (c *sized) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
-	if c.n += int64(n); n > 0 {
+	c.n += int64(n)
+	if n > 0 {
 		c.last = p[n-1]
 	}
 	return n, err

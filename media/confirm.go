@@ -32,7 +32,8 @@ func (ep *endpoint) withholds(n int) bool {
 	side := ep.side.Other()
 	p := &ep.relay.party[side]
 	// n: of a packet
-	if p.unconfirmed = min(p.unconfirmed+int32(n), unconfirmedBound+1); p.unconfirmed <= unconfirmedBound {
+	p.unconfirmed = min(p.unconfirmed+int32(n), unconfirmedBound+1)
+	if p.unconfirmed <= unconfirmedBound {
 		return false
 	}
 	if !ep.relay.stages.Speaks(ep.side) { // it is relayed

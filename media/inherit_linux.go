@@ -20,7 +20,8 @@ func (s *Session) inherit() {
 	var found [2]kernel.Flow
 	for side := range found {
 		f, ok := s.inherited(Side(side))
-		if found[side] = f; ok {
+		found[side] = f
+		if ok {
 			r.believe(Side(side), f, s.engine.now())
 		}
 	}
@@ -74,7 +75,8 @@ func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bo
 	r := ep.relay
 	is := r.resolve(ep.side, RTP)
 	ep.flow, ep.out = is.course, r.outlet(ep.side.Other(), RTP)
-	if ep.dest = (sockaddr{}); !is.Held {
+	ep.dest = (sockaddr{})
+	if !is.Held {
 		ep.dest.set(is.Dest)
 	}
 	if !ep.isPlain(now) {

@@ -189,7 +189,8 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		Lost:    func(error) { r.recall() },
 		Figures: ep.figures(ep.offload.times),
 	}
-	if f.Listen = r.stages.Listens(ep.side) && o.relay.Listens(); f.Listen {
+	f.Listen = r.stages.Listens(ep.side) && o.relay.Listens()
+	if f.Listen {
 		f.Events = kernel.PayloadTypes(r.party[ep.side].named.Events)
 	}
 	for i, c := range from.Rewrite.Payload {

@@ -49,7 +49,8 @@ func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err err
 			s.in, err = k.opener(st.Exact)
 		case keyReceiveFormer:
 			s.former, err = k.opener(st.Exact)
-			if s.formerUntil = never; k.Until != 0 {
+			s.formerUntil = never
+			if k.Until != 0 {
 				s.formerUntil = c.Until(k.Until, formerKeysFor)
 			}
 		case keySend:

@@ -131,7 +131,8 @@ func (w *worker) transmit(from *endpoint, pkt []byte, to *sockaddr) unix.Errno {
 // share has the worker know the endpoints of a session by the addresses that will be steered. Nothing may come to a
 // shared socket before.
 func (w *worker) share(r *relay) (s steering, done bool) {
-	if s = r.steering(); r.offloaded.Load() < 2 || !s[SideA].IsValid() || !s[SideB].IsValid() {
+	s = r.steering()
+	if r.offloaded.Load() < 2 || !s[SideA].IsValid() || !s[SideB].IsValid() {
 		return s, false
 	}
 	w.unshare(r)

@@ -81,7 +81,8 @@ func (w *worker) relay(ep *endpoint, n int) {
 		w.relayMuxed(ep, src, pkt)
 		return
 	}
-	if pkt = w.unprotect(ep, pkt); pkt == nil {
+	pkt = w.unprotect(ep, pkt)
+	if pkt == nil {
 		return
 	}
 	header, valid := packet.ParseRTP(pkt)
@@ -116,7 +117,8 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
-	if pkt = w.openReport(ep, pkt); pkt == nil {
+	pkt = w.openReport(ep, pkt)
+	if pkt == nil {
 		return
 	}
 	if v == latch.Lock && src != ep.relay.party[ep.side].named.RTCP && !ep.relay.vouches(ep.side, pkt) {
@@ -132,7 +134,8 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 
 // openReport removes the protection of RTCP. It returns nil for a packet that is not accepted, and counts it.
 func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
-	if pkt = w.unprotect(ep, pkt); pkt != nil && !packet.ValidRTCP(pkt) {
+	pkt = w.unprotect(ep, pkt)
+	if pkt != nil && !packet.ValidRTCP(pkt) {
 		ep.count.dropped().Malformed.Add(1)
 		return nil
 	}
@@ -314,7 +317,8 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
-	if pkt = w.openReport(ep, pkt); pkt != nil {
+	pkt = w.openReport(ep, pkt)
+	if pkt != nil {
 		w.passReport(ep, rtp, src, pkt)
 	}
 }

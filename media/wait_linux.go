@@ -61,14 +61,16 @@ func interrupts() bool { return !strings.Contains(os.Getenv("GODEBUG"), "asyncpr
 func (w *worker) take(ms time.Duration) {
 	if !w.holds {
 		n, err := unix.EpollWait(w.epfd, w.events[:], int(ms))
-		if w.taken = n; err != nil {
+		w.taken = n
+		if err != nil {
 			w.taken = 0
 		}
 		return
 	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epfd), uintptr(unsafe.Pointer(&w.events[0])), batch,
 		uintptr(ms), 0, 0)
-	if w.taken = int(n); errno != 0 { // EINTR; no other error is possible
+	w.taken = int(n)
+	if errno != 0 { // EINTR; no other error is possible
 		w.taken = 0
 	}
 }

@@ -61,7 +61,8 @@ func NewChallenger(a SIPAuth) *Challenger {
 	if a == (SIPAuth{}) {
 		return nil
 	}
-	if a.Algorithm = strings.ToUpper(a.Algorithm); a.Algorithm == "" {
+	a.Algorithm = strings.ToUpper(a.Algorithm)
+	if a.Algorithm == "" {
 		a.Algorithm = "MD5"
 	}
 	return &Challenger{auth: a, nonces: map[string]*nonce{}}
@@ -75,7 +76,8 @@ func (c *Challenger) check(req *sip.Request, now time.Time) (reason string, stal
 		if err != nil || got.Realm != c.auth.Realm {
 			continue
 		}
-		if reason = c.verify(req, got); reason != "" {
+		reason = c.verify(req, got)
+		if reason != "" {
 			return reason, false
 		}
 		if !c.spend(got.Nonce, got.Nc, now) {

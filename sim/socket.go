@@ -119,7 +119,8 @@ func (s *invites) invite(callID string) string {
 func headerOf(message, name, compact string) string {
 	for _, line := range headerLines(message) {
 		n, value, _ := strings.Cut(line, ":")
-		if n = strings.ToLower(strings.TrimSpace(n)); n == name || n == compact {
+		n = strings.ToLower(strings.TrimSpace(n))
+		if n == name || n == compact {
 			return strings.TrimSpace(value)
 		}
 	}

@@ -37,7 +37,8 @@ func (s *Agent) answer(c *Incoming, media remoteMedia) {
 	var by Side
 	if s.confirm(c, res) {
 		s.sip.clock.add(st)
-		if by = s.talk(c); by == SideAgent && c.Refers != nil {
+		by = s.talk(c)
+		if by == SideAgent && c.Refers != nil {
 			by = s.refer(c, d)
 		}
 		s.sip.clock.remove(st)

@@ -65,7 +65,8 @@ func isDamagedFile(ctx context.Context, path string, why error) bool {
 	}
 	head := make([]byte, 512)
 	n, err := f.ReadAt(head, 0)
-	if head = head[:n]; err != nil && !errors.Is(err, io.EOF) {
+	head = head[:n]
+	if err != nil && !errors.Is(err, io.EOF) {
 		return false
 	}
 	if !bytes.HasPrefix(head, []byte("SQLite format 3\x00")) && utf8.Valid(head) && !bytes.Contains(head, []byte{0}) {

@@ -194,7 +194,8 @@ func (j *journal) keep(kind entryKind, id string, room *room, kept []byte, now t
 	}
 	from := len(j.waiting)
 	b := beginEntry(j.waiting, kind, id)
-	if b = append(b, room.noted...); kind == callState {
+	b = append(b, room.noted...)
+	if kind == callState {
 		b = noted.append(b)
 	}
 	endEntry(b, from)

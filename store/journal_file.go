@@ -151,7 +151,8 @@ func readJournal(path string) (j journalFiles, err error) {
 		if st, err := os.Stat(name); err == nil && st.ModTime().After(j.alive) {
 			j.alive = st.ModTime()
 		}
-		if j.texts[i] = text; lost > 0 {
+		j.texts[i] = text
+		if lost > 0 {
 			j.lost = errors.Join(j.lost,
 				fmt.Errorf("journal %s: %d bytes can't be read: the states of calls that were there are lost: %w", name,
 					lost, unix.EIO))
@@ -223,7 +224,8 @@ func (j *journalFiles) lastStates() map[string]lastState {
 			last := lastState{entry: e, in: in, at: int64(end - size), size: size}
 			switch e.kind {
 			case callState:
-				if half = last; states[string(e.id)].kept == nil {
+				half = last
+				if states[string(e.id)].kept == nil {
 					states[string(e.id)] = last
 				}
 			case callEnded, callOwes, holderBound:

@@ -101,7 +101,8 @@ func (j *journal) turn() {
 	}
 	next.end += now.end - now.written
 	now.end = now.written
-	if j.file = next; now.f != nil {
+	j.file = next
+	if now.f != nil {
 		j.old = now
 	}
 	j.write()

@@ -38,7 +38,8 @@ func saveUnwritten(path string, records []record.Record) (file string, err error
 // by variables (systemd.exec(5)); its one for temporary files may be removed when it stops.
 func spareNames() (names []string) {
 	for _, dir := range []string{os.Getenv("STATE_DIRECTORY"), os.Getenv("RUNTIME_DIRECTORY"), os.TempDir()} {
-		if dir, _, _ = strings.Cut(dir, ":"); dir != "" { // the first one
+		dir, _, _ = strings.Cut(dir, ":")
+		if dir != "" { // the first one
 			names = append(names, filepath.Join(dir, fmt.Sprintf("flowbridge-%d.unwritten.jsonl", os.Getpid())))
 		}
 	}

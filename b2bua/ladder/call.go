@@ -107,7 +107,8 @@ func (c *Call) own(id, caller string) bool {
 
 // settle forgets the entries of a call whose ladder is not kept, and which is not recorded.
 func (c *Call) settle() {
-	if c.keeps = c.of.Keep != nil || c.of.Record; !c.keeps {
+	c.keeps = c.of.Keep != nil || c.of.Record
+	if !c.keeps {
 		c.pages.clear()
 	}
 }
@@ -182,7 +183,8 @@ func (c *Call) Attach(r Recorder) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rec = r; r != nil {
+	c.rec = r
+	if r != nil {
 		c.eachSIP(c.record)
 	}
 }

@@ -20,7 +20,8 @@ var raws = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknog
 func (c *Call) Encode(b []byte) []byte {
 	raw := raws.Get().(*[]byte)
 	defer raws.Put(raw)
-	if *raw = c.append((*raw)[:0]); len(*raw) == 0 {
+	*raw = c.append((*raw)[:0])
+	if len(*raw) == 0 {
 		return b
 	}
 	return pack(b, *raw)
@@ -29,7 +30,8 @@ func (c *Call) Encode(b []byte) []byte {
 // Plain is Encode without the compression, which costs more than the rest. It is for what is mostly replaced soon.
 func (c *Call) Plain(b []byte) []byte {
 	from := len(b)
-	if b = c.append(append(b, plain)); len(b) == from+1 {
+	b = c.append(append(b, plain))
+	if len(b) == from+1 {
 		return b[:from]
 	}
 	return b

@@ -338,7 +338,8 @@ func hideWithin(value []byte) (rest []byte) {
 			}
 		case '"':
 			_, after, ended := nextQuoted(value)
-			if after = bytes.TrimLeft(after, " \t\r\n"); !ended || len(after) == 0 || after[0] != ':' {
+			after = bytes.TrimLeft(after, " \t\r\n")
+			if !ended || len(after) == 0 || after[0] != ':' {
 				after = hideQuoted(value)
 			}
 			value = after

@@ -184,7 +184,8 @@ func (p *pages) grow(need int) bool {
 	} else {
 		room = make([]byte, 0, size)
 	}
-	if p.list = append(p.list, page{data: room, room: size}); len(p.list) > len(p.room) {
+	p.list = append(p.list, page{data: room, room: size})
+	if len(p.list) > len(p.room) {
 		p.room = [2]page{} // list has moved
 	}
 	p.size += size
@@ -211,7 +212,8 @@ func (p *pages) free(room []byte) {
 // comes later goes to a new page. Unless pages fall out, they become one.
 func (p *pages) rest() {
 	quiet := p.added == p.rested
-	if p.rested = p.added; !quiet || len(p.list) == 0 || p.list[len(p.list)-1].packed {
+	p.rested = p.added
+	if !quiet || len(p.list) == 0 || p.list[len(p.list)-1].packed {
 		return
 	}
 	if !p.full() {

@@ -76,7 +76,8 @@ func mapped(p config.Pass, found []string) (out []string, sound bool) {
 		if !ok {
 			return nil, false
 		}
-		if out = append(out, texts...); len(out) > maxPassed {
+		out = append(out, texts...)
+		if len(out) > maxPassed {
 			return nil, false
 		}
 	}

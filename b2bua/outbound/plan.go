@@ -72,7 +72,8 @@ func RescuePlan(p *peers.Snapshot, r *config.Route, call template.Vars, lost *pe
 	rescue template.RescueVars,
 ) Plan {
 	vars := call
-	if vars.Rescue = rescue; r.Rescue.To != "" {
+	vars.Rescue = rescue
+	if r.Rescue.To != "" {
 		vars.To = template.Party{Number: r.Rescue.To, User: r.Rescue.To}
 	}
 	return Plan{

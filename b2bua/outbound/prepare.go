@@ -49,7 +49,8 @@ func (out *Requested) Answer() *template.PrepareVars {
 func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requested) {
 	rendered := !t.Dial.URI.UsesPrepare()
 	if rendered { // if this fails, there is no need to ask the platform
-		if out.URI, out.Err = renderURI(t.Dial, vars); out.Err != nil {
+		out.URI, out.Err = renderURI(t.Dial, vars)
+		if out.Err != nil {
 			out.Cause = cause.TemplateFailed
 			return out
 		}

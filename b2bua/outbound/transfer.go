@@ -124,7 +124,8 @@ func (t *Transfer) routeOfTarget(to template.Party) (targets []*peers.Target, ro
 			continue
 		}
 		naming := slices.Concat(agent.TransferNumbers, []*config.Numbers{r.To, r.From})
-		if targets, _ = t.Peers.DestinationsNamed(r, &vars, naming...); len(targets) > 0 {
+		targets, _ = t.Peers.DestinationsNamed(r, &vars, naming...)
+		if len(targets) > 0 {
 			return targets, t.Peers.RouteName(i), r.FailoverOn
 		}
 	}

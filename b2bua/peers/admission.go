@@ -220,7 +220,8 @@ func (a *Admission) Capacity(from Sender) Capacity {
 		if !t.couldBe(from) {
 			continue
 		}
-		if why = a.room(t, now); why == CapacityFree {
+		why = a.room(t, now)
+		if why == CapacityFree {
 			break
 		}
 	}

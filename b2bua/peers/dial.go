@@ -160,7 +160,8 @@ func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 	if to.Scheme == "sips" {
 		return uri, 416, message.ErrReferScheme
 	}
-	if uri = message.ParseURI(to.URI); uri.User != "" && !callableUser(uri.User) {
+	uri = message.ParseURI(to.URI)
+	if uri.User != "" && !callableUser(uri.User) {
 		return uri, 403, errNoName
 	}
 	uri.UriParams = slices.DeleteFunc(uri.UriParams, func(p sip.HeaderKV) bool {

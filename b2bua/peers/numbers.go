@@ -57,7 +57,8 @@ func (n *numbers) add(number string, calls int) {
 		n.open = map[string]int{}
 	}
 	number = strings.Clone(number)
-	if n.open[number] += calls; n.open[number] <= 0 {
+	n.open[number] += calls
+	if n.open[number] <= 0 {
 		delete(n.open, number)
 	}
 }

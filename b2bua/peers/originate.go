@@ -62,7 +62,8 @@ func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Ti
 func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Target, full Limit) {
 	for _, t := range targets {
 		var try circuit.Try
-		if try, full = a.occupyIfRoom(t, p, now); full == LimitNone {
+		try, full = a.occupyIfRoom(t, p, now)
+		if full == LimitNone {
 			t.SIP.End(now, &try, circuit.Neutral)
 			return t, full
 		}

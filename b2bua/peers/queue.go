@@ -95,7 +95,8 @@ func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	if w.state != wasCalled {
 		return Place{}, false
 	}
-	if p = a.collect(w); p.Why == LimitNone {
+	p = a.collect(w)
+	if p.Why == LimitNone {
 		w.state = hasPlace
 	}
 	return p, true

@@ -15,7 +15,8 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	now := time.Now()
 	a.place, a.nodes = place, nodes
 	defer a.serveAll(now)
-	if least = a.pace(now); least == capOf(0) {
+	least = a.pace(now)
+	if least == capOf(0) {
 		return 0
 	}
 	return least

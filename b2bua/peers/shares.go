@@ -75,7 +75,8 @@ func (a *Admission) Spared(from Sender) bool {
 		if !t.couldBe(from) {
 			continue
 		}
-		if spared = a.setups.belowAverage(&t.setups); !spared {
+		spared = a.setups.belowAverage(&t.setups)
+		if !spared {
 			break
 		}
 	}

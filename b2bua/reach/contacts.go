@@ -57,7 +57,8 @@ func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
 	defer cancel()
 	coroutine.Leave(ctx)
 	all, err := r.by.Elsewhere(ctx, r.holder)
-	if r.asked, r.bindings = true, all; err != nil {
+	r.asked, r.bindings = true, all
+	if err != nil {
 		r.Err = elsewhere("nothing is registered here for the trunk, and other nodes are not known: " + err.Error())
 	}
 }

@@ -42,7 +42,8 @@ func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport
 				if !pinged {
 					continue
 				}
-				if wants[name] = true; now.Before(due[name]) {
+				wants[name] = true
+				if now.Before(due[name]) {
 					continue
 				}
 				due[name] = nextPing(now, t)
@@ -116,7 +117,8 @@ func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 			ok = true
 			continue
 		}
-		if wrong = errs[i].Error(); !errors.Is(ctx.Err(), context.Canceled) {
+		wrong = errs[i].Error()
+		if !errors.Is(ctx.Err(), context.Canceled) {
 			stack.Names().Failed(h, errs[i].Error(), 0)
 		}
 	}

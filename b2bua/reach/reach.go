@@ -59,7 +59,8 @@ func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *tran
 	if r.Cause != cause.None {
 		return r
 	}
-	if r.Unprepared, r.Err = r.Err, nil; t.Dial.Registered {
+	r.Unprepared, r.Err = r.Err, nil
+	if t.Dial.Registered {
 		r.contacts = contactsOf(by, t.Dial, r.URI.User)
 		r.nextContact(ctx, t, stack)
 		return r

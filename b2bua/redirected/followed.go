@@ -68,7 +68,8 @@ type attempt struct {
 
 // next begins an attempt at the next target; nil: none is left.
 func (c *call) next() *attempt {
-	if c.current = nil; len(c.left) == 0 {
+	c.current = nil
+	if len(c.left) == 0 {
 		return nil
 	}
 	c.begun++

@@ -28,7 +28,8 @@ func (r *Registrar) noteRemoved(now time.Time, q *Request) {
 	all := slices.DeleteFunc(slices.Concat(r.gone[q.Holder], q.removed), func(b record.Binding) bool {
 		return now.Sub(b.Registered) >= maxExpires
 	})
-	if r.gone[q.Holder] = all[max(0, len(all)-mostContacts):]; len(all) == 0 {
+	r.gone[q.Holder] = all[max(0, len(all)-mostContacts):]
+	if len(all) == 0 {
 		delete(r.gone, q.Holder)
 	}
 }

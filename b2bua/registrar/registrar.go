@@ -151,7 +151,8 @@ func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 // set replaces the bindings of a holder. The lock is held.
 func (r *Registrar) set(holder string, all []record.Binding) {
 	r.total += len(all) - len(r.of[holder])
-	if r.of[holder] = all; len(all) == 0 {
+	r.of[holder] = all
+	if len(all) == 0 {
 		delete(r.of, holder)
 	}
 	r.keep(holder, all)
@@ -210,7 +211,8 @@ func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []mes
 	if len(contacts) > 2*mostContacts { // each in the place of one that is removed
 		return nil, refuse(403, "Too Many Contacts")
 	}
-	if q.path, refusal = pathOf(q.Request); refusal.Code != 0 {
+	q.path, refusal = pathOf(q.Request)
+	if refusal.Code != 0 {
 		return nil, refusal
 	}
 	all := make([]bound, len(before))
@@ -218,7 +220,8 @@ func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []mes
 		all[i] = bound{Binding: b, uri: message.ParseURI(b.Contact), old: q.isOld(b)}
 	}
 	for i := range contacts {
-		if all, refusal = q.bind(now, all, &contacts[i], header); refusal.Code != 0 {
+		all, refusal = q.bind(now, all, &contacts[i], header)
+		if refusal.Code != 0 {
 			return nil, refusal
 		}
 	}
@@ -238,7 +241,8 @@ func pathOf(req *sip.Request) (path []string, refusal Answer) {
 		if message.ParseURI(message.AddrSpec(value)).Host == "" {
 			return nil, refuse(400, "Path Is Malformed")
 		}
-		if size += len(value); size > maxPath {
+		size += len(value)
+		if size > maxPath {
 			return nil, refuse(400, "Path Is Too Long")
 		}
 		path = append(path, strings.Clone(value))
@@ -251,7 +255,8 @@ func extensions(req *sip.Request) string {
 	var strange []string
 	for _, list := range message.RawValues(req, "require", "require") {
 		for tag := range strings.SplitSeq(list, ",") {
-			if tag = message.Trim(tag); tag != "" && !strings.EqualFold(tag, "path") {
+			tag = message.Trim(tag)
+			if tag != "" && !strings.EqualFold(tag, "path") {
 				strange = append(strange, tag)
 			}
 		}

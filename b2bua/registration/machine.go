@@ -215,7 +215,8 @@ func (m *Machine) reached(now time.Time, in Reached) {
 // register sends a REGISTER.
 func (m *Machine) register(now time.Time) {
 	expires := m.expires
-	if m.removing = m.leaving; m.removing {
+	m.removing = m.leaving
+	if m.removing {
 		expires = 0
 	}
 	contact := m.local.Contact(m.o.Token)

@@ -116,7 +116,8 @@ func (t *Target) Sent(effects []leg.Effect) {
 func (q *Question) Foresee(cfg *config.Config, a *peers.Admission, s *transport.Stack, e *Explanation) (*sip.Request,
 	*peers.Trunk, error,
 ) {
-	if e.At = q.At; e.At.IsZero() {
+	e.At = q.At
+	if e.At.IsZero() {
 		e.At = time.Now()
 	}
 	p := a.Peers.Load()

@@ -129,7 +129,8 @@ func SampleOffer(cfg *config.Config, at netip.Addr) string {
 	seen := map[string]bool{}
 	next := 96
 	add := func(name, fmtp string) {
-		if name = strings.ToUpper(name); seen[name] {
+		name = strings.ToUpper(name)
+		if seen[name] {
 			return
 		}
 		seen[name] = true

@@ -87,12 +87,14 @@ type shapes map[reflect.Type]*shape
 
 // of is the shape of a type. An error means that the state has a type that can't be written.
 func (all shapes) of(t reflect.Type) (s *shape, err error) {
-	if s = all[t]; s != nil {
+	s = all[t]
+	if s != nil {
 		return s, nil
 	}
 	s = &shape{kind: t.Kind(), size: t.Size()}
 	all[t] = s
-	if s.form = forms[t]; s.form != nil {
+	s.form = forms[t]
+	if s.form != nil {
 		return s, nil
 	}
 	switch t.Kind() {

@@ -46,7 +46,8 @@ func readChain(data []byte) (*chain, error) {
 	var all []*x509.Certificate
 	for rest := data; len(all) <= maxChain; {
 		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
+		block, rest = pem.Decode(rest)
+		if block == nil {
 			break
 		}
 		if block.Type != "CERTIFICATE" {

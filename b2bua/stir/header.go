@@ -88,7 +88,8 @@ func (h *header) read(params string) error {
 				return errAlgorithm
 			}
 		case "ppt":
-			if h.ppt = unquote(value); h.ppt == "" || !printable(h.ppt) {
+			h.ppt = unquote(value)
+			if h.ppt == "" || !printable(h.ppt) {
 				return errForm
 			}
 		}

@@ -92,17 +92,20 @@ func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte 
 		}
 		return peers.AppendChallenges(append(room[:0], v.headers...), v.offer, v.nonce, v.stale, short)
 	}
-	if out = message.StatelessRefusal(out, request, from, v.status, v.toTag[:], headers(false)); fits() {
+	out = message.StatelessRefusal(out, request, from, v.status, v.toTag[:], headers(false))
+	if fits() {
 		return out
 	}
 	if len(v.offer) > 1 {
 		v.offer = v.offer[len(v.offer)-1:]
-		if out = message.StatelessRefusal(out[:begin], request, from, v.status, v.toTag[:], headers(false)); fits() {
+		out = message.StatelessRefusal(out[:begin], request, from, v.status, v.toTag[:], headers(false))
+		if fits() {
 			return out
 		}
 	}
 	v.atMost += v.more
-	if out = message.ShortRefusal(out[:begin], request, from, v.status, v.toTag[:], headers(true)); fits() {
+	out = message.ShortRefusal(out[:begin], request, from, v.status, v.toTag[:], headers(true))
+	if fits() {
 		return out
 	}
 	return out[:begin]

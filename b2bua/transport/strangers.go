@@ -61,7 +61,8 @@ func (s *strangers) allows(transport string, method []byte, from netip.Addr) (ok
 		copy(key[:], addr[:])
 		return s.rates.Allow(key[:], most, now) && s.rates.Allow(all[:], strangerRate, now)
 	}
-	if proven = proven && now.Sub(at) < provenFor; proven && within(network, provenRate, 1) {
+	proven = proven && now.Sub(at) < provenFor
+	if proven && within(network, provenRate, 1) {
 		return true, true
 	}
 	if !message.IsStream(transport) { // one who forges addresses has all of a network's

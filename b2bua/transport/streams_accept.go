@@ -77,7 +77,8 @@ func (s *streams) enter(c *Stream, d *door) bool {
 			return false
 		}
 		if len(d.strangers) >= max(all/share, 1) {
-			if leaving = s.crowding(d, c.source); leaving == nil {
+			leaving = s.crowding(d, c.source)
+			if leaving == nil {
 				return false
 			}
 			s.proven(leaving)

@@ -89,7 +89,8 @@ func (t *Turns) Begin(turn func()) {
 
 // look has lookout look after a while. The lock is held.
 func (t *Turns) look() {
-	if t.watching = true; t.watch == nil {
+	t.watching = true
+	if t.watch == nil {
 		t.watch = time.AfterFunc(longTurn, t.lookout)
 	} else {
 		t.watch.Reset(longTurn)
@@ -101,7 +102,8 @@ func (t *Turns) look() {
 func (t *Turns) lookout() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.watching = false; t.closed {
+	t.watching = false
+	if t.closed {
 		return
 	}
 	for _, r := range t.readers {

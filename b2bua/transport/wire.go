@@ -105,7 +105,8 @@ func (w *Wire) Forget(tx *transaction.Server) {
 
 // forget removes a transaction. Nothing of its request stays. w.mu is held.
 func (w *Wire) forget(i int) {
-	if w.servers = slices.Delete(w.servers, i, i+1); len(w.servers) == 0 {
+	w.servers = slices.Delete(w.servers, i, i+1)
+	if len(w.servers) == 0 {
 		w.servers = nil
 	}
 }

@@ -122,7 +122,8 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 		return o.notStarted(w, err, "")
 	}
 	fmt.Fprintf(text, "calling %s at %v from %v over %s\n", o.to, call.Dest, carrier.Addr(), to.Network)
-	if call.Silence = silence; hint != "" {
+	call.Silence = silence
+	if hint != "" {
 		fmt.Fprintln(text, "note:", hint)
 		call.Silence = shortSilence
 	}
@@ -266,7 +267,8 @@ func (o *testCall) tls(host string) (*tls.Config, error) {
 	if err != nil {
 		return nil, cli.Usage("--ca: %w", err)
 	}
-	if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
 		return nil, cli.Usage("--ca %s: the file has no certificate in PEM", o.authority)
 	}
 	return c, nil

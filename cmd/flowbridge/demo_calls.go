@@ -80,7 +80,8 @@ func (s *stage) judge(ctx context.Context, p *played) error {
 		return err
 	}
 	var known bool
-	if p.agent, known = s.platform.Call(p.record.SynthflowCallID); !known {
+	p.agent, known = s.platform.Call(p.record.SynthflowCallID)
+	if !known {
 		return fmt.Errorf("the platform knows no call %q", p.record.SynthflowCallID)
 	}
 	_, p.greetingScore = sim.Match(p.carrier.Heard, sim.Greeting(p.record.SynthflowCallID))

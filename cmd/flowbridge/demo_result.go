@@ -32,7 +32,8 @@ type demoCall struct {
 // demoResult runs a demo and gives its result; the error is in it, too.
 func demoResult(ctx context.Context, calls int) (result demoOutcome, err error) {
 	defer func() {
-		if result.OK = err == nil; err != nil {
+		result.OK = err == nil
+		if err != nil {
 			result.Error = err.Error()
 		}
 	}()

@@ -127,7 +127,8 @@ func (a *assembler) take(b []byte, files []int) (f Frame, done bool, err error) 
 		return f, false, errForm
 	}
 	a.frame.Data = append(a.frame.Data, b...)
-	if a.left -= len(b); a.left > 0 {
+	a.left -= len(b)
+	if a.left > 0 {
 		return f, false, nil
 	}
 	f, a.frame = a.frame, Frame{}

@@ -127,7 +127,8 @@ func replayable(r *http.Request) bool {
 
 // connection gives a connection for a request, a kept one if there is one.
 func (t *Transport) connection(r *http.Request) (c *connection, reused bool, err error) {
-	if c = t.take(r.URL); c == nil {
+	c = t.take(r.URL)
+	if c == nil {
 		coroutine.Leave(r.Context())
 		c, err = t.dial(r.Context(), r.URL)
 		return c, false, err

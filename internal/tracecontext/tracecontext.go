@@ -142,7 +142,8 @@ type Trace struct {
 func New(callID, brought string, on bool) Trace {
 	t := Trace{callID: callID, on: on}
 	t.caller, _ = Parse(brought)
-	if t.id = t.caller.Trace; t.id == (TraceID{}) {
+	t.id = t.caller.Trace
+	if t.id == (TraceID{}) {
 		t.id, _ = OfCall(callID)
 	}
 	return t

@@ -93,7 +93,8 @@ func insertBelow(text []byte, name, list *yaml.Node, element, newline string) ([
 	indent := 2
 	switch {
 	case list.Kind == yaml.SequenceNode && list.Style&yaml.FlowStyle == 0 && len(list.Content) > 0:
-		if indent = dashColumn(text[at:]); indent < 0 {
+		indent = dashColumn(text[at:])
+		if indent < 0 {
 			return nil, ErrForm
 		}
 	case isNull(list) && list.Value == "":

@@ -145,7 +145,8 @@ func (d *Detector) Packet(p voice.Packet) {
 		for i, code := range rest[:n] {
 			d.window[windowLen-n+i] = float32(decode(code))
 		}
-		if d.fresh, rest = d.fresh+n, rest[n:]; d.fresh == blockLen {
+		d.fresh, rest = d.fresh+n, rest[n:]
+		if d.fresh == blockLen {
 			d.fresh, d.last = 0, listen(&d.window, d.last)
 			d.push(d.last)
 		}
@@ -201,14 +202,16 @@ func (d *Detector) push(s sound) {
 	if d.blocks++; !d.answered {
 		d.decide(beep)
 	}
-	if d.over = d.answered && (beep || d.blocks >= d.until); d.over && d.until > 0 {
+	d.over = d.answered && (beep || d.blocks >= d.until)
+	if d.over && d.until > 0 {
 		d.beep(Beep{Heard: beep, After: d.after(0)})
 	}
 }
 
 // conclude tells the verdict.
 func (d *Detector) conclude(v Verdict, r Reason, confidence float64) {
-	if d.answered = true; d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec {
+	d.answered = true
+	if d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec {
 		d.until = d.blocks + int(d.limits.Beep/blockTime)
 	}
 	d.answer(Answer{Verdict: v, Reason: r, Confidence: confidence, After: d.after(0)})

@@ -157,7 +157,8 @@ func (d *Detector) follow(s sound) (beep bool) {
 		if r.first-d.informedAt > informGap {
 			d.informed = 0
 		}
-		if r.informs = d.informed < len(informs) && within(r.hertz, informs[d.informed], 60); r.informs {
+		r.informs = d.informed < len(informs) && within(r.hertz, informs[d.informed], 60)
+		if r.informs {
 			d.informed++
 		}
 	}

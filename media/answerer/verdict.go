@@ -89,7 +89,8 @@ func (d *Detector) utterance() (u utterance) {
 	least := int8(max(speechMin, low+above, low+(high-low)*2/5, high-below))
 	for i, in := 0, 0; i < d.blocks; i++ {
 		if d.levels[i] < least {
-			if in = 0; u.first >= 0 && u.loud <= clickMax && i-u.last >= silence {
+			in = 0
+			if u.first >= 0 && u.loud <= clickMax && i-u.last >= silence {
 				u = utterance{first: -1, clear: u.clear}
 			}
 			continue

@@ -126,7 +126,8 @@ func (v *programFlow) flow() Flow {
 	if v.Flags&flagRTCP != 0 {
 		f.Kind = RTCP
 	}
-	if f.Listen = v.Flags&flagListens != 0; f.Listen {
+	f.Listen = v.Flags&flagListens != 0
+	if f.Listen {
 		f.Events = v.Events
 	}
 	for i, c := range v.Changes {

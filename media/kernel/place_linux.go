@@ -334,7 +334,8 @@ func (r *Relay) adopt() error {
 // count counts the ports of an adopted flow.
 func (r *Relay) count(a *adopted, by int) {
 	for _, port := range []uint16{a.in.Port(), a.out.Port()} {
-		if r.ports[port] += by; r.ports[port] == 0 {
+		r.ports[port] += by
+		if r.ports[port] == 0 {
 			delete(r.ports, port)
 		}
 	}

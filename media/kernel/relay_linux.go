@@ -124,7 +124,8 @@ func (r *Relay) open() (err error) {
 	if err := r.place.pin(&r.program); err != nil {
 		return err
 	}
-	if r.heir = r.options.Heir != nil; !r.heir {
+	r.heir = r.options.Heir != nil
+	if !r.heir {
 		if err := r.adopt(); err != nil {
 			return err
 		}

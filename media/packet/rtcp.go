@@ -68,7 +68,8 @@ func ReportsOf(compound []byte, ssrc uint32) bool {
 		return false
 	}
 	for len(rest) > 0 {
-		if p, rest = NextRTCP(rest); p.kind == rtcpBYE {
+		p, rest = NextRTCP(rest)
+		if p.kind == rtcpBYE {
 			return false
 		}
 	}

@@ -29,7 +29,8 @@ func (d *directory) open() error {
 		return err
 	}
 	lock, err := d.given, error(nil)
-	if d.given = nil; lock == nil {
+	d.given = nil
+	if lock == nil {
 		lock, err = lockFile(filepath.Join(d.name, ".lock"))
 	}
 	if err != nil {

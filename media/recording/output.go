@@ -90,7 +90,8 @@ func (a *Archive) closeFailed(r *Recorder) {
 		a.fail(r, o)
 	}
 	clear(r.outputs[len(kept):])
-	if r.outputs = kept; len(kept) == 0 {
+	r.outputs = kept
+	if len(kept) == 0 {
 		r.over.Store(true)
 	}
 }
@@ -119,7 +120,8 @@ func (a *Archive) closeOutput(o *output) error {
 func (a *Archive) settle(r *Recorder, o *output) {
 	r.change(o.index, func(f *File) {
 		f.EndedAt, f.Dropped = time.Now(), r.dropped.Load()
-		if f.Bytes = o.sink.size; o.lost {
+		f.Bytes = o.sink.size
+		if o.lost {
 			f.Name, f.Bytes = "", 0
 		}
 	})

@@ -54,7 +54,8 @@ func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) e
 	}
 	c.id++
 	c.buf = AppendDatagram(c.buf[:0], c.id, from, to, data)
-	if c.whole = AppendPacket(c.whole, c.began.Add(at), c.buf); len(c.whole) < pcapngBatch {
+	c.whole = AppendPacket(c.whole, c.began.Add(at), c.buf)
+	if len(c.whole) < pcapngBatch {
 		return nil
 	}
 	return c.flush()

@@ -104,7 +104,8 @@ func (t *track) drift(at time.Duration, late int64) (by int64) {
 	if at-t.watched < driftEvery {
 		return 0
 	}
-	if by = t.least; by > -driftFrames && by < driftFrames {
+	by = t.least
+	if by > -driftFrames && by < driftFrames {
 		by = 0
 	}
 	t.watched = 0

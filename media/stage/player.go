@@ -65,7 +65,8 @@ func (p *player) start(play Play, now time.Duration) {
 		next: now, playing: true,
 	}
 	if play.Mix { // it ends in time, whether there is anything to be mixed with or not
-		if p.next = stream.Never; !play.Loop {
+		p.next = stream.Never
+		if !play.Loop {
 			p.next = now + play.Sound.Duration()
 		}
 	}

@@ -178,7 +178,8 @@ func (s *Stream) late(by uint64) {
 
 // mark notes a number and reports whether it came for the first time.
 func (s *Stream) mark(behind uint64) (first bool) {
-	if first = s.losses.Mark(behind); first {
+	first = s.losses.Mark(behind)
+	if first {
 		s.received++
 	} else {
 		s.duplicates++

@@ -192,7 +192,8 @@ func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh 
 	}
 	d.Late, d.SSRC, d.Heard = 0, ssrc, now
 	d.Next, d.Timestamp = at+n, timestamp+uint32(n)
-	if late = due - at; late < 0 {
+	late = due - at
+	if late < 0 {
 		d.Base, d.Fastest = d.Base+late, 0
 	} else {
 		d.Fastest = int32(min(int64(d.Fastest), late))
@@ -236,7 +237,8 @@ func (d *Detector) segment() Segment {
 // learn makes a segment part of the speaker's usual level: at once if it is louder, slowly if not.
 func (d *Detector) learn(level, ticks int64) {
 	over := level - int64(d.Usual)
-	if ticks = min(ticks, 1<<13); over < 0 {
+	ticks = min(ticks, 1<<13)
+	if over < 0 {
 		ticks /= 8
 	}
 	d.Usual += int32(over * ticks >> 13)
@@ -273,7 +275,8 @@ func (d *Detector) hear(at, n, level int64) {
 	} else {
 		floor += min(rise, above)
 	}
-	if d.Floor = int32(floor); !d.Talking && level < on { // within a second or so
+	d.Floor = int32(floor)
+	if !d.Talking && level < on { // within a second or so
 		d.Swing = int32(max(0, swing+(level*fine-floor-swing)*n*51>>19)) // noise that falls has no negative one
 	}
 	if level >= off {
@@ -353,11 +356,13 @@ func (d *Detector) View(now time.Duration) View {
 		settled = min(settled, d.Start)
 	}
 	settled += d.Base - jump // the path may become faster again by as much
-	if until += d.Base; !d.Started || at-d.Heard > absent {
+	until += d.Base
+	if !d.Started || at-d.Heard > absent {
 		until = max(until, at-absent)
 	}
 	v := View{Settled: time.Duration(settled) * tick, Until: time.Duration(until) * tick, Reason: d.reason()}
-	if v.Speaking = d.Talking && (d.Varied || d.Even < steady); v.Speaking {
+	v.Speaking = d.Talking && (d.Varied || d.Even < steady)
+	if v.Speaking {
 		since := max(d.Start+d.Base, d.Said)
 		v.Since, v.To = time.Duration(since)*tick, time.Duration(max(since, d.End+d.Base))*tick
 	}

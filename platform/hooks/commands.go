@@ -285,7 +285,8 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 	if json.Unmarshal(args, &text) == nil {
 		args = json.RawMessage(text)
 	}
-	if a.Call = nil; strings.TrimSpace(string(args)) != "" {
+	a.Call = nil
+	if strings.TrimSpace(string(args)) != "" {
 		if err := json.Unmarshal(args, &a); err != nil {
 			return c, misread(err, errNoCommand)
 		}
@@ -299,7 +300,8 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 		name, _, _ := strings.Cut(strings.ReplaceAll(t.Name, "-", "_"), "_")
 		a.Do = Text(name)
 	}
-	if a.Do = Text(strings.ToLower(string(a.Do))); a.Do == "" {
+	a.Do = Text(strings.ToLower(string(a.Do)))
+	if a.Do == "" {
 		return c, errNoCommand
 	}
 	c.Arguments = a

@@ -159,7 +159,8 @@ func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 			return nil, c.api.Unusable(r, answer,
 				fmt.Sprintf("the list can't be read beyond %d entries: its pages repeat, or never end", len(all)))
 		}
-		if before, _ = page[len(page)-1].Text("createdAt"); before == "" {
+		before, _ = page[len(page)-1].Text("createdAt")
+		if before == "" {
 			return nil, c.api.Unusable(r, answer, "an entry of the list has no createdAt, so its next page can't be asked for")
 		}
 	}

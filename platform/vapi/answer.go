@@ -83,7 +83,8 @@ func checkDestination(raw json.RawMessage) error {
 		}
 	case "sip":
 		scheme, rest, _ := strings.Cut(d.SIPURI, ":")
-		if scheme = strings.ToLower(scheme); scheme != "sip" && scheme != "sips" || rest == "" {
+		scheme = strings.ToLower(scheme)
+		if scheme != "sip" && scheme != "sips" || rest == "" {
 			return errors.New(`a destination of type "sip" needs a "sipUri" such as sip:desk@pbx.example`)
 		}
 	default:

@@ -58,7 +58,8 @@ func moreFiles() {
 
 // setCPUs reads the flag -cpus.
 func (b *bench) setCPUs(value string) error {
-	if b.apart = value == "apart"; !b.apart && value != "shared" {
+	b.apart = value == "apart"
+	if !b.apart && value != "shared" {
 		return errors.New("it is shared or apart")
 	}
 	return nil

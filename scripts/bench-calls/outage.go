@@ -189,7 +189,8 @@ func (a *faultyAPI) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	n, at := a.asked.Add(1), time.Duration(a.at.Load())
 	for i, p := range a.parts {
-		if at -= p.lasts; at >= 0 && i < len(a.parts)-1 {
+		at -= p.lasts
+		if at >= 0 && i < len(a.parts)-1 {
 			continue
 		}
 		switch {

@@ -136,7 +136,8 @@ func (a *audio) gaps() (ms []float64) {
 		longest := time.Duration(0)
 		for i := range t.halves {
 			h := &t.halves[i]
-			if longest = max(longest, h.gap); h.last != 0 {
+			longest = max(longest, h.gap)
+			if h.last != 0 {
 				longest = max(longest, time.Duration(now-h.last))
 			}
 			h.gap = 0
@@ -238,7 +239,8 @@ func (a *audio) lost() (lost, sent int64) {
 func (a *audio) deaf(listen time.Duration) (calls []uint32) {
 	begun := batch.Clock(unix.CLOCK_MONOTONIC)
 	for end := time.Now().Add(listen); ; time.Sleep(50 * time.Millisecond) {
-		if calls = a.silentSince(begun); len(calls) == 0 || time.Now().After(end) {
+		calls = a.silentSince(begun)
+		if len(calls) == 0 || time.Now().After(end) {
 			return calls
 		}
 	}

@@ -34,7 +34,8 @@ func draw(seed uint64, length time.Duration) (all []step) {
 		}
 		s := drawn(r, deck[0])
 		deck = deck[1:]
-		if at += s.pause + faults[s.fault].lasts; at > length && len(all) > 0 {
+		at += s.pause + faults[s.fault].lasts
+		if at > length && len(all) > 0 {
 			return all
 		}
 		all = append(all, s)

@@ -47,7 +47,8 @@ func answerName(query []byte) []byte {
 	for end < len(query) && query[end] != 0 {
 		end += int(query[end]) + 1
 	}
-	if end += 5; end > len(query) { // the root, type and class
+	end += 5
+	if end > len(query) { // the root, type and class
 		return nil
 	}
 	answer := append([]byte{query[0], query[1], 0x85, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, query[header:end]...)

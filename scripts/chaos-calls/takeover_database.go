@@ -97,7 +97,8 @@ type costs struct{ P50, P99, Node, Database float64 }
 func (l *lab) cost() {
 	all := map[bool][]costs{}
 	for round := range 6 {
-		if l.plain = round%2 == 1; l.err == nil {
+		l.plain = round%2 == 1
+		if l.err == nil {
 			all[l.plain] = append(all[l.plain], l.costs())
 		}
 	}

@@ -131,7 +131,8 @@ func (l *lab) do(args ...string) (text string) {
 		}
 		ok := c.Wait()
 		b, err := os.ReadFile(file)
-		if text = strings.TrimSpace(string(b)); !ok {
+		text = strings.TrimSpace(string(b))
+		if !ok {
 			err = fmt.Errorf("takeover-lab %s: %s", strings.Join(args, " "), text)
 		}
 		return errors.Join(err, os.Remove(file))

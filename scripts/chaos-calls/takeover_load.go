@@ -141,7 +141,8 @@ func (l *lab) noteRecords(all []side) {
 		return l.ask("SELECT count(*)" + from + wasAnswered + " AND record->>'cause' " + is)
 	}
 	_ = process.Until(20*time.Second, func() error {
-		if got = l.ask("SELECT count(DISTINCT record->>'sip_call_id')" + from + wasAnswered); got < answered {
+		got = l.ask("SELECT count(DISTINCT record->>'sip_call_id')" + from + wasAnswered)
+		if got < answered {
 			return errors.New("records are still to come")
 		}
 		return nil

@@ -152,7 +152,8 @@ func (r *release) layer(all ...entry) (v1.Layer, error) {
 	w := tar.NewWriter(&b)
 	for _, e := range all {
 		h := &tar.Header{Name: e.name, Mode: e.mode, Uid: e.owner, Gid: e.owner, Size: int64(len(e.body)), ModTime: r.created}
-		if h.Typeflag = tar.TypeReg; strings.HasSuffix(e.name, "/") {
+		h.Typeflag = tar.TypeReg
+		if strings.HasSuffix(e.name, "/") {
 			h.Typeflag = tar.TypeDir
 		}
 		if err := w.WriteHeader(h); err != nil {

@@ -122,7 +122,8 @@ func (c *Conversation) Packets(side int, k Condition, s Sounds, seed uint64) (al
 	threshold := gain(k.Caller - overload - 30)
 	for i := rng.IntN(step); i+step <= c.end; i += step {
 		p := Packet{Timestamp: first + uint32(i)}
-		if silent += step; rms(clean[i:i+step]) > threshold {
+		silent += step
+		if rms(clean[i:i+step]) > threshold {
 			silent = 0
 		}
 		switch quiet := k.DTX && side == Caller && silent > rate/5; {
@@ -239,7 +240,8 @@ func audible(s []float64, level float64) [2]int {
 	first, last := -1, 0
 	for i := 0; i+frame <= len(s); i += frame {
 		if rms(s[i:i+frame]) > level {
-			if last = i + frame; first < 0 {
+			last = i + frame
+			if first < 0 {
 				first = i
 			}
 		}

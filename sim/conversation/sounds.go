@@ -54,7 +54,8 @@ func Synthetic(seed uint64) Sounds {
 func street(rng *rand.Rand, n int) []float64 {
 	low, car := 0.0, 0.0
 	return fill(n, func() float64 {
-		if car *= 1 - 0.4/rate; rng.IntN(5*rate) == 0 {
+		car *= 1 - 0.4/rate
+		if rng.IntN(5*rate) == 0 {
 			car += 0.8 + 0.8*rng.Float64()
 		}
 		x := rng.NormFloat64()

@@ -74,7 +74,8 @@ func (c *call) ask(ctx context.Context) (code int, reason string) {
 	taken := false
 	for _, q := range p.of.Asks.Questions {
 		err := c.deliver(ctx, q, q.Prefix+unique)
-		if taken = taken || err == nil; err != nil {
+		taken = taken || err == nil
+		if err != nil {
 			p.opts.Log.Warn().Err(err).Str("id", q.Prefix+unique).Msg("nobody takes the webhook")
 		}
 	}

@@ -68,7 +68,8 @@ func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 		return nil, fmt.Errorf("%s is not called over %s: want %s", of.Title, o.Transport,
 			strings.Join(of.Agent.Transports, ", "))
 	}
-	if o.Webhook.Secret = cmp.Or(o.Webhook.Secret, DefaultWebhookSecret); o.Webhook.URL != "" && (of.Asks == nil ||
+	o.Webhook.Secret = cmp.Or(o.Webhook.Secret, DefaultWebhookSecret)
+	if o.Webhook.URL != "" && (of.Asks == nil ||
 		standin.IsURL(o.Webhook.URL) != "") {
 		return nil, fmt.Errorf("webhook %q: want an http(s) URL, for a platform that asks by one", o.Webhook.URL)
 	}

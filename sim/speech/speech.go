@@ -78,7 +78,8 @@ func (v Speaker) vowel(rng *rand.Rand, n int, level, pitch float64, last bool) [
 	for i := range out {
 		at := float64(i) / float64(n)
 		x := v.breath * rng.NormFloat64()
-		if phase += pitch * (1 + (glide-1)*at) / Rate; phase >= 1 {
+		phase += pitch * (1 + (glide-1)*at) / Rate
+		if phase >= 1 {
 			phase--
 			x += 8
 		}

@@ -92,11 +92,13 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 		if asked, _, known := p.ids.Find(id); known && slugOf(asked.Text("to_number")) != slugOf(c.to) {
 			return 403, "Request-URI user is not the prepared to_number"
 		}
-		if asked, reason = p.ids.Use(id, time.Now()); reason != "" {
+		asked, reason = p.ids.Use(id, time.Now())
+		if reason != "" {
 			return 403, "X-EI S token " + reason
 		}
 		var known bool
-		if agent, known = p.account.agent(asked.Text("model_id")); !known {
+		agent, known = p.account.agent(asked.Text("model_id"))
+		if !known {
 			agent.id = asked.Text("model_id") // the account has no agents
 		}
 	case number.strict && agent.id == "":

@@ -122,7 +122,8 @@ func (a *account) called(to sim.Address) (number standin.Object, asks *sim.Chall
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if number = a.numberOf(to.User); number == nil {
+	number = a.numberOf(to.User)
+	if number == nil {
 		return nil, nil, "no phone number has this sipUri"
 	}
 	return number, a.asks[number.Text("id")], ""

@@ -106,7 +106,8 @@ func (c *call) choose(ctx context.Context) answer {
 		}
 	}
 	var none *standin.Refusal
-	if a.assistant, none = c.platform.account.get(&c.platform.account.assistants, a.assistantID); none != nil {
+	a.assistant, none = c.platform.account.get(&c.platform.account.assistants, a.assistantID)
+	if none != nil {
 		return answer{why: endedNotFound}
 	}
 	return a

@@ -216,7 +216,8 @@ func (f *Fleet) noticeOthers(members []Member) {
 			return false
 		}
 		before := f.toldOthers[key]
-		if told[key] = before; m.Live() {
+		told[key] = before
+		if m.Live() {
 			told[key] = both
 		}
 		return before != told[key]

@@ -27,7 +27,7 @@ const fromElsewhere = ` FROM flowbridge_states AS s LEFT JOIN flowbridge_seats A
 // Elsewhere reads the states of calls of other seats. hidden counts those that it could not read, because their secret
 // is another one, and those that were too many. The error is an AwayError.
 func (f *Fleet) Elsewhere(ctx context.Context) (calls []Elsewhere, hidden int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, f.Reader.within)
+	ctx, cancel := context.WithTimeout(ctx, f.within)
 	defer cancel()
 	total := 0
 	if err = f.Reader.pool.QueryRow(ctx, `SELECT count(*)`+fromElsewhere, f.serves()).Scan(&total); err != nil {
@@ -46,7 +46,7 @@ func (f *Fleet) FindElsewhere(ctx context.Context, id string) (call Elsewhere, o
 	if f.Seat == nil {
 		return call, false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.Reader.within)
+	ctx, cancel := context.WithTimeout(ctx, f.within)
 	defer cancel()
 	calls, err := f.elsewhere(ctx, ` AND s.id = $2`, asText(id))
 	if err != nil || len(calls) == 0 {

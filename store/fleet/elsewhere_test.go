@@ -15,7 +15,7 @@ func seatedAt(t *testing.T, url, name, seat, secret string) *node {
 	o.Seat = &SeatOptions{Name: seat, Secret: strings.Repeat(secret, 32), Patience: patience}
 	f, err := Open(t.Context(), o)
 	must(t, err)
-	f.beatWithin, f.Reader.within = patience, patience // whatever a machine that is slow does
+	f.beatWithin, f.within = patience, patience // whatever a machine that is slow does
 	n.fleet = f
 	t.Cleanup(func() { f.Close() })
 	return n

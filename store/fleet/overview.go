@@ -89,7 +89,8 @@ func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
 		if !m.Live() {
 			continue
 		}
-		if n.State = NodeLive; m.Standby {
+		n.State = NodeLive
+		if m.Standby {
 			n.State = NodeStandby
 		} else if caps && m.Spare == "" {
 			part++

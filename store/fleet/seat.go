@@ -348,7 +348,8 @@ func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
 	s.fleet.pool.Reset() // connections of before are of no use
 	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, 50*time.Millisecond) {
-		if owner, lost = s.renew(ctx); lost {
+		owner, lost = s.renew(ctx)
+		if lost {
 			return owner, true
 		}
 		if at := s.confirmed.Load(); at.After(begun) {

@@ -22,7 +22,7 @@ func seated(t *testing.T, url, name string) *node {
 	f, err := Open(t.Context(), o)
 	must(t, err)
 	f.Seat.lease, f.Seat.promise = patience, patience
-	f.beatWithin, f.Reader.within = patience, patience // whatever a machine that is slow does
+	f.beatWithin, f.within = patience, patience // whatever a machine that is slow does
 	n.fleet = f
 	t.Cleanup(func() { f.Close() })
 	return n

@@ -247,7 +247,8 @@ func (all *states) run(ctx context.Context) {
 		sleep(ctx, gatherFor)
 		for more := true; more && all.take(); {
 			err := all.write(ctx)
-			if more = all.settle(err); err != nil {
+			more = all.settle(err)
+			if err != nil {
 				sleep(ctx, retryEvery)
 			}
 			if ctx.Err() != nil {

@@ -30,7 +30,8 @@ func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) err
 				return err
 			}
 		}
-		if f.Cursor = next; next == "" || left > 0 && left <= len(records) {
+		f.Cursor = next
+		if next == "" || left > 0 && left <= len(records) {
 			return nil
 		}
 		if left > 0 {

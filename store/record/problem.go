@@ -47,11 +47,13 @@ func List(ctx context.Context, from Lister, f Filter) (found []Record, next stri
 			if !slices.Contains(all[i].Problems, f.Problem) {
 				continue
 			}
-			if found = append(found, all[i]); len(found) == limit {
+			found = append(found, all[i])
+			if len(found) == limit {
 				return found, CursorOf(all[i]), nil
 			}
 		}
-		if f.Cursor = next; next == "" || err != nil {
+		f.Cursor = next
+		if next == "" || err != nil {
 			return found, next, err
 		}
 	}

@@ -119,7 +119,8 @@ func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) {
 func backOff(first, last time.Duration, factor, tries int) time.Duration {
 	d := first
 	for range tries {
-		if d *= time.Duration(factor); d >= last {
+		d *= time.Duration(factor)
+		if d >= last {
 			d = last
 			break
 		}

@@ -53,11 +53,13 @@ func callElsewhere(e *fleet.Elsewhere) (c admin.Call, over bool, err error) {
 
 // Where says where a node is.
 func (o otherNodes) Where(ctx context.Context, node string) (at admin.Where, err error) {
-	if at.Own = node == o.node.fleet.Node(); at.Own {
+	at.Own = node == o.node.fleet.Node()
+	if at.Own {
 		return at, nil
 	}
 	m, proven, err := o.node.fleet.Find(ctx, node, o.node.config().Fleet.Nodes)
-	if at.There, at.Unproven = m.ID != "", m.API != "" && !proven; proven {
+	at.There, at.Unproven = m.ID != "", m.API != "" && !proven
+	if proven {
 		at.API = m.API
 	}
 	return at, err

@@ -86,7 +86,8 @@ func (h *callHooks) twilioRefer(e twilio.Ended, target, referTo string) (twilio.
 	to, number, err := h.redirects.Refer(target, referTo)
 	dest := destinationOf(to)
 	dest.Headers = slices.DeleteFunc(dest.Headers, func(h twilio.Header) bool { return twiml.CheckHeader(h.Name) != nil })
-	if dest.Number = number; h.config().Hooks.Twilio.Follow {
+	dest.Number = number
+	if h.config().Hooks.Twilio.Follow {
 		dest.Action = twilio.ActionURL(h.config().Hooks.Twilio.FollowURL(), e.Call, e.Attempt)
 	}
 	return dest, err

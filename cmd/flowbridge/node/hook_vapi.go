@@ -89,7 +89,8 @@ func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (registry.Live
 			slices.ContainsFunc(found, func(l registry.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
 			continue
 		}
-		if found = append(found, live); i == 0 {
+		found = append(found, live)
+		if i == 0 {
 			break
 		}
 	}

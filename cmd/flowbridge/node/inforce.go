@@ -48,7 +48,8 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	}
 	// A token that is revoked does not wait for a restart, but the listener stays.
 	var waits bool
-	if merged.Hooks, waits = hooksAfter(old.Hooks, read.Hooks); waits {
+	merged.Hooks, waits = hooksAfter(old.Hooks, read.Hooks)
+	if waits {
 		needRestart = append(needRestart, "hooks")
 	}
 	a, b := &old.Admin, &merged.Admin

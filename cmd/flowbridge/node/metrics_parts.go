@@ -44,7 +44,8 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 		s.outbox[consumer] += 0
 	}
 	for _, c := range cfg.Certificates(now) {
-		if s.expiry[c.File] = c.Leaf.NotAfter; c.Problem != "" {
+		s.expiry[c.File] = c.Leaf.NotAfter
+		if c.Problem != "" {
 			s.certificate = c.File + " " + c.Problem
 		}
 	}

@@ -118,7 +118,8 @@ func (s *seat) guard(ctx context.Context) {
 		}
 		switch why := s.missing(); {
 		case errors.Is(why, errLinkDown) && !s.leaving.Load():
-			if why = s.waitForLink(ctx, why); why == nil {
+			why = s.waitForLink(ctx, why)
+			if why == nil {
 				continue
 			}
 			s.fallSilent(why.Error())
@@ -164,7 +165,8 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 		case <-s.changes:
 		case <-time.After(settleEvery):
 		}
-		if down = s.missing(); down != nil && (frozen.Err() != nil || !errors.Is(down, errLinkDown)) {
+		down = s.missing()
+		if down != nil && (frozen.Err() != nil || !errors.Is(down, errLinkDown)) {
 			return down
 		}
 	}

@@ -72,7 +72,8 @@ func (a *access) open(rights string) (*client, error) {
 		cfg, err := config.LoadSections(a.file, "admin")
 		switch {
 		case err == nil:
-			if token = tokenFor(&cfg.Admin, rights); needsNoToken(&cfg.Admin, rights) {
+			token = tokenFor(&cfg.Admin, rights)
+			if needsNoToken(&cfg.Admin, rights) {
 				token, spare = "", token
 			}
 			if at, err = urlOf(cfg.Admin.Listen); err != nil {

@@ -79,7 +79,8 @@ const accountValue = `^[A-Za-z0-9+._~-]+$`
 func matching(form, wrong string, into func(*answers) *string) func(*answers, string) error {
 	match := regexp.MustCompile(form).MatchString
 	return func(a *answers, text string) error {
-		if *into(a) = text; !match(text) {
+		*into(a) = text
+		if !match(text) {
 			return errors.New(wrong)
 		}
 		return nil
@@ -223,7 +224,8 @@ func (a *answers) askSecret(c *cobra.Command, in *bufio.Reader, file string) (st
 		if err != nil {
 			return "", fmt.Errorf("no answer to the secret: %w; nothing was written", err)
 		}
-		if line = strings.TrimSpace(line); line == "" {
+		line = strings.TrimSpace(line)
+		if line == "" {
 			return "", nil
 		}
 		if _, err = config.SecretFromEnv("SECRET", func(string) (string, bool) { return line, true }); err == nil {

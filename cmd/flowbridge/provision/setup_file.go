@@ -183,7 +183,8 @@ func (f *setupFile) unchanged() error {
 // isBlank says whether a file has nothing but comments.
 func isBlank(text []byte) bool {
 	for line := range bytes.Lines(text) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] != '#' {
 			return false
 		}
 	}

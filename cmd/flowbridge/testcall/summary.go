@@ -69,7 +69,8 @@ func Summarize(r sim.CarrierResult, trace *Messages, failed error, hint string) 
 		return s
 	}
 	s.TalkedMS, s.EndedBy = r.EndedAt.Sub(r.AnsweredAt).Milliseconds(), string(r.EndedBy)
-	if s.Answers = len(r.Answers); s.Answers > 0 {
+	s.Answers = len(r.Answers)
+	if s.Answers > 0 {
 		s.AnswersMS = new(r.Answers[(s.Answers-1)/2].Milliseconds())
 	}
 	q := r.RTP

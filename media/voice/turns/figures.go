@@ -117,11 +117,13 @@ func (t *Talk) Figures() Figures {
 	default:
 		f.FirstReason = Silent
 	}
-	if f.Reason = s.unmeasured(); f.Reason != "" {
+	f.Reason = s.unmeasured()
+	if f.Reason != "" {
 		f.Confidence = NotMeasured
 		return f
 	}
-	if f.Reason = s.noisy(); f.Reason != "" {
+	f.Reason = s.noisy()
+	if f.Reason != "" {
 		f.Confidence = Noisy
 	}
 	f.Latency, f.Reaction = s.Latency.spread(), s.Reaction.spread()

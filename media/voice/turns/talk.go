@@ -206,10 +206,12 @@ func (t *Talk) add(p Party, said span) {
 		last.To, last.Sparse = max(last.To, to), last.Sparse && said.Sparse
 		return
 	}
-	if from = max(from, t.s.At); from >= to {
+	from = max(from, t.s.At)
+	if from >= to {
 		return
 	}
-	if side.Ahead = append(side.Ahead, span{from, to, said.Sparse}); len(side.Ahead) > aheadMax {
+	side.Ahead = append(side.Ahead, span{from, to, said.Sparse})
+	if len(side.Ahead) > aheadMax {
 		t.settle(from)
 	}
 }
@@ -220,7 +222,8 @@ func (t *Talk) put(m mark) {
 	if n := len(t.s.Marks); n > 0 {
 		m.At = max(m.At, t.s.Marks[n-1].At)
 	}
-	if t.s.Marks = append(t.s.Marks, m); len(t.s.Marks) > marksMax {
+	t.s.Marks = append(t.s.Marks, m)
+	if len(t.s.Marks) > marksMax {
 		t.settle(t.s.Marks[0].At + within)
 	}
 }

@@ -97,7 +97,8 @@ func (a *Admin) Records() (all []Record, err error) {
 			return all, err
 		}
 		all = append(all, page.Items...)
-		if cursor = page.Next; cursor == "" {
+		cursor = page.Next
+		if cursor == "" {
 			return all, nil
 		}
 	}

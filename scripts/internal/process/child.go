@@ -22,7 +22,8 @@ func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Stderr = out; c.Stdout == nil {
+	c.Stderr = out
+	if c.Stdout == nil {
 		c.Stdout = out
 	}
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -101,14 +101,16 @@ func (c *Client) again() {
 		}
 		invite := c.method == "INVITE"
 		rings := invite && c.heard
-		if c.so += wait; c.so >= Patience && (!rings || c.d.End.Impatient) {
+		c.so += wait
+		if c.so >= Patience && (!rings || c.d.End.Impatient) {
 			c.settle("")
 			return
 		}
 		if rings && !c.d.End.Impatient {
 			return
 		}
-		if c.wait *= 2; !invite {
+		c.wait *= 2
+		if !invite {
 			c.wait = min(c.wait, T2)
 			if c.heard {
 				c.wait = T2

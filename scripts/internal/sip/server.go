@@ -68,7 +68,8 @@ func (d *Dialog) confirmed(cseq int) {
 	for _, s := range d.servers {
 		if s.Method == "INVITE" && s.cseq == cseq && !s.acked {
 			s.acked = true
-			if s.Request, s.response = "", ""; d.Answered && d.End.Acked != nil {
+			s.Request, s.response = "", ""
+			if d.Answered && d.End.Acked != nil {
 				d.End.Acked(d)
 			}
 		}
@@ -115,7 +116,8 @@ func (d *Dialog) ended(by string) {
 // Respond answers the request. more is headers and the body.
 func (s *Server) Respond(status, more string) {
 	s.response = s.Request.Answer(status, s.d.tag, more)
-	if s.Final = status[0] != '1'; s.Final && s.Method != "INVITE" {
+	s.Final = status[0] != '1'
+	if s.Final && s.Method != "INVITE" {
 		s.Request = ""
 	}
 	s.d.send(s.response, s.from)
@@ -142,7 +144,8 @@ func (s *Server) again(over bool, wait, so time.Duration) {
 		if s.acked || d.over != over || d.gone {
 			return
 		}
-		if so += wait; so >= Patience {
+		so += wait
+		if so >= Patience {
 			d.ended("ACK")
 			return
 		}

@@ -152,7 +152,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[strin
 			return
 		}
 		var answer any
-		if answer, refusal = s.do(route, Request{r, body}); refusal == nil {
+		answer, refusal = s.do(route, Request{r, body})
+		if refusal == nil {
 			code := http.StatusOK
 			if r.Method == http.MethodPost {
 				code = cmp.Or(s.api.Created, code)
