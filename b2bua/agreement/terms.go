@@ -53,7 +53,7 @@ func (a *Agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 	return told
 }
 
-// Sends are the formats that a side may send: those that it was told, and those of
+// Sends returns the formats that a side may send: the ones it was offered, and the ones in
 // its own description, because some peers send by their own numbers.
 func (a *Agreement) Sends(side media.Side) []sdp.Format {
 	formats := slices.Clip(a.SentTo[side])

@@ -178,7 +178,7 @@ func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
 	}
 	count, began := b.failures+1, try.began
 	switch {
-	case b.lastGood.After(try.began): // it fails by itself: of those that wait nothing is known, and a row begins now
+	case b.lastGood.After(try.began): // one failure among successes: waiting calls tell nothing, a new row starts
 		began = now
 	case o == Silent:
 		count += b.waiting

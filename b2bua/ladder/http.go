@@ -76,7 +76,7 @@ type exchange struct {
 	// the message that is being noted
 	room *room
 	text []byte // in the room: headers, then as much of the body as is kept
-	head int    // of text, those of the headers
+	head int    // bytes of text that are headers
 	cut  int    // bytes of the body that are left out
 
 	body io.ReadCloser // of the answer

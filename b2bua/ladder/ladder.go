@@ -68,7 +68,7 @@ func (p *Point) of(side int) *Figure {
 type Figure struct {
 	Rx     int     `json:"rx"`
 	Tx     int     `json:"tx"`
-	Lost   int     `json:"lost"` // of those that should have come
+	Lost   int     `json:"lost"` // of the packets that should have come
 	Jitter float64 `json:"jitter_ms"`
 }
 

@@ -87,7 +87,7 @@ type pages struct {
 	size    int     // bytes of list, unpacked
 	tail    int     // index of the first page of the tail; 0: none yet
 	dropped int
-	added   int           // entries, with those that were dropped
+	added   int           // entries, the dropped ones included
 	rested  int           // added, when rest looked last
 	held    *atomic.Int64 // bytes of all calls
 	limit   int64         // of held

@@ -94,7 +94,7 @@ type (
 	// Hangup ends a confirmed dialog with BYE.
 	Hangup struct {
 		Why     cause.Cause
-		Q850    int          // from the other side; 0: that of Why
+		Q850    int          // from the other side; 0: Why's own
 		Headers []sip.Header // of the other side's BYE that are passed on
 	}
 

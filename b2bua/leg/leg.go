@@ -13,7 +13,7 @@ import (
 )
 
 // The timers of RFC 3261 section 17.1.1.1 that a leg keeps. Package transaction has
-// those of transactions.
+// the timers of transactions.
 const (
 	// T1 is the first interval of retransmissions.
 	T1      = 500 * time.Millisecond

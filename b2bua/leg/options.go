@@ -138,7 +138,7 @@ func acceptsSDP(accept []sip.Header) bool {
 func RetryAfter() sip.Header { return sip.NewHeader("Retry-After", message.RetrySeconds) }
 
 // Methods are the methods that every peer may send within a dialog. PeerOptions has
-// those of one peer.
+// one peer's methods.
 const Methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
 
 // Allowed reports whether a list of methods, as in Allow, contains this one.

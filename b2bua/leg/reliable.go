@@ -11,8 +11,8 @@ import (
 	"flowbridge/config"
 )
 
-// Reliable provisional answers (RFC 3262) to a caller; early.go handles those of a
-// target. Each leg has its own: they are not passed through.
+// Reliable provisional answers (RFC 3262) to a caller; early.go handles a
+// target's. Each leg has its own: they are not passed through.
 
 // reliable is a provisional answer that waits for its PRACK, and the answers that wait
 // behind it. There is one at a time (RFC 3262 section 3).

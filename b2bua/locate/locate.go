@@ -33,7 +33,7 @@ const (
 	maxNames   = 8  // that the SRV records of a list name
 	maxLinks   = 8  // of a chain of aliases
 	maxEntries = 10_000
-	maxForeign = 256 // questions under way about names that belong to nobody here: they come from peers
+	maxForeign = 256 // questions under way about names that are not configured here: peers wrote them
 )
 
 // wholeTimeout bounds all questions about one host.
@@ -76,7 +76,7 @@ type Resolver struct {
 
 	mu      sync.Mutex // guards what follows
 	cache   map[question]*entry
-	foreign int // questions under way about names that belong to nobody here
+	foreign int // questions under way about names that are not configured here
 	avoided map[Hop]avoidance
 	found   map[string]found
 }

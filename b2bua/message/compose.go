@@ -19,9 +19,9 @@ func SetHeaders(req *sip.Request, headers ...sip.Header) { setHeaders(&req.Messa
 
 const version = "SIP/2.0"
 
-// setHeaders gives a message without headers these ones. The library has the last Via and
-// Record-Route of those that it is given for the topmost ones, so they change places with
-// these meanwhile.
+// setHeaders gives a message without headers these ones. The library takes the last Via and
+// Record-Route for the topmost ones, so setHeaders swaps them with the first ones until all
+// are set.
 func setHeaders(msg *sip.MessageData, all []sip.Header) {
 	var via, route span
 	for i, h := range all {

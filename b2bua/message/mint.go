@@ -33,7 +33,7 @@ const (
 type Minter struct {
 	macs  sync.Pool
 	begun time.Time         // with its monotonic reading: nonces count from here
-	run   [nonceRunLen]byte // tells the nonces of this process from those of others with its key
+	run   [nonceRunLen]byte // tells this process's nonces from other processes' with the same key
 }
 
 // keyedHash is an HMAC with room for its input and output, so that messages are

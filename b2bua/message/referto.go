@@ -77,8 +77,8 @@ func ParseReferTo(value string) (r Referral, err error) {
 	return r, nil
 }
 
-// Referred reads the party that an order names instead of a REFER: a number, a host, user@host, or a URI. The headers
-// are those that its call is to have, under the rules of a Refer-To.
+// Referred reads the party that an order names instead of a REFER: a number, a host, user@host, or a URI. Its
+// call gets the headers, under the rules of a Refer-To.
 func Referred(to string, headers []HeaderLine) (r Referral, err error) {
 	scheme, _, found := CutByte(strings.ToLower(to), ':')
 	switch {

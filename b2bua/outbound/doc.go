@@ -20,5 +20,5 @@
 //
 // The platform's caller is the lead (CallingParty): with direction outbound, From,
 // P-Asserted-Identity and prepare name the called party. The record's from and to stay
-// those of the carrier's INVITE. Held by lead_test.go in calltest.
+// as in the carrier's INVITE. Held by lead_test.go in calltest.
 package outbound

@@ -99,8 +99,8 @@ func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 	return out, o.route(p, &vars, at, &out)
 }
 
-// route finds the agents: the named target, or those of the first route with direction outbound that matches. Such a
-// route outside of its hours forbids the call.
+// route finds the agents: the named target, or the targets of the first route with direction outbound that matches. If
+// that route is outside of its hours, the call is forbidden.
 func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time, out *Placing) error {
 	if o.Target != "" {
 		t := p.Targets[o.Target]

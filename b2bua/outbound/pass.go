@@ -42,7 +42,7 @@ func (o *Draft) pass(list []config.Pass, in Inbound) {
 func (o *Draft) drop(name string) { o.Dropped = append(o.Dropped, name) }
 
 // Passed returns the headers of a target's message that the carrier gets, and the names
-// of those that can't be passed on.
+// of the headers that can't be passed on.
 func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped []string) {
 	for _, p := range Wanted(list, headers, nil) {
 		found, sound := headerValues(headers, p.From)
@@ -133,7 +133,7 @@ func anyValue(headers []string, is func(string) bool) bool {
 // Wanted returns the entries of pass_headers that hold for a message, each with one
 // header. An entry that ends in * stands for all headers that begin so, in the order and
 // spelling of the message. It does not select names of the list, headers that belong to
-// one side, X-EI, which identifies one call, and those that the target's own
+// one side, X-EI, which identifies one call, nor headers that the target's own
 // configuration sets.
 func Wanted(list []config.Pass, headers []sip.Header, set []config.Header) []config.Pass {
 	if !slices.ContainsFunc(list, isPattern) {

@@ -31,7 +31,7 @@ type Admission struct {
 	callers  map[string]*tally // of targets' own calls, by name
 	circuits circuits
 	sources  *Rates // new requests by address
-	place    int    // of this node among those that share the caps
+	place    int    // of this node among the nodes that share the caps
 	nodes    int    // that share the caps; 0: there is no fleet
 	queue    queue
 	queues   atomic.Int32 // calls that wait in it
@@ -100,7 +100,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 		t := &cfg.Trunks[i]
 		own := newTrunk(callerOfTrunk(t), nil, tallied(a.trunks, t.Name, t.MaxCalls, t.MaxCPS))
 		p.Trunks = append(p.Trunks, own)
-		if t.URI != nil { // its channels are the same, whoever calls: one tally
+		if t.URI != nil { // calls in both directions take the same channels: one tally
 			p.Callees[t.Name] = &Target{Dial: dialOfTrunk(t), Trunk: own.Caller, tally: own.tally}
 		}
 	}

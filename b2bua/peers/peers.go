@@ -146,7 +146,7 @@ func (p *Snapshot) CalleeNamed(name string) *Target {
 	return p.Callees[name]
 }
 
-// CalleesNamed returns those of the names that there are.
+// CalleesNamed returns the callees with these names; it leaves out names that are not configured.
 func (p *Snapshot) CalleesNamed(names []string) (all []*Target) {
 	for _, name := range names {
 		if t := p.CalleeNamed(name); t != nil {

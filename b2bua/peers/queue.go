@@ -45,7 +45,7 @@ type Place struct {
 type queue struct {
 	all    []*Waiter // in the order of arrival
 	routes map[uint64]int
-	called []func() // of those that were called, until the lock is free
+	called []func() // of the callers that were called, until the lock is free
 
 	alarm   *time.Timer // serves the queue when time alone makes room; nil: it has never been needed
 	alarmAt time.Time   // zero: it is off

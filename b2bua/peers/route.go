@@ -62,8 +62,8 @@ func (p *Snapshot) reaches(r *config.Route, vars *template.Vars) bool {
 		slices.ContainsFunc(trunks, func(name string) bool { return Dialable(p.Callees[name], &v, r.To, r.From) })
 }
 
-// named are the names of the targets and trunks that a route leads a call to: those of the
-// table where it looks there, or its own.
+// named returns the names of the targets and trunks that a route leads a call to: from the
+// table where the route looks there, otherwise its own.
 func (p *Snapshot) named(r *config.Route, vars *template.Vars) (targets, trunks []string, own bool) {
 	if r.Listed {
 		if row, ok := p.Numbers.Find(r.AgentNumber(vars)); ok {

@@ -124,9 +124,9 @@ func goodID(id string) (string, *Error) {
 // maxUsual bounds the members that usualAnswer looks for.
 const maxUsual = 4
 
-// usualAnswer finds the texts that matter in an answer whose members have them as they are, without escapes: those of
-// want.Members, then the id. ok is false for every other answer, which is encoding/json's to read or to refuse; that
-// takes twice as long.
+// usualAnswer finds the texts that matter in an answer whose members have them as they are, without escapes:
+// want.Members first, then the id. ok is false for every other answer: encoding/json reads or refuses it, in twice
+// the time.
 func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok bool) {
 	names, n := usualNames(want)
 	ok = n > 0 && json.Valid(body)

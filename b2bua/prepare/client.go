@@ -33,9 +33,9 @@ func (c Client) String() string { return c.api.String() }
 // GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing. Every request has the base URL, and may add to it; the timeout is
-// that of the whole step, retry included, 3s if zero. given are the ids that the API gave lately, shared by its
-// clients.
+// New checks the options. It sends nothing. Every request has the base URL, and may add to it; the timeout
+// bounds the whole step, retry included, and is 3s if zero. given has the ids that the API gave lately; its clients
+// share it.
 func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	o.Timeout, o.MaxBody = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
 	if o.Transport == nil {

@@ -36,7 +36,7 @@ func (elsewhere) Is(target error) bool { return target == ErrNotRegistered }
 type contacts struct {
 	by       *registrar.Registrar
 	holder   string
-	user     string           // of the URI; empty: that of the Contact
+	user     string           // of the URI; empty: the Contact's
 	bindings []record.Binding // that had no turn yet
 	asked    bool             // the other nodes were asked for further ones
 	Node     string           // of the fleet, that the present Contact is registered at; empty: this one

@@ -32,7 +32,7 @@ func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport
 	defer tick.Stop()
 	var group sync.WaitGroup
 	defer group.Wait()
-	due := map[string]time.Time{} // by name, of those that want it
+	due := map[string]time.Time{} // by name, of targets that are pinged
 	for {
 		now, p := time.Now(), snapshot()
 		wants := map[string]bool{}

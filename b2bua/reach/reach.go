@@ -85,7 +85,7 @@ const (
 )
 
 // Next goes on to the next address or Contact that can be reached, as long as the target's time for its first answer is
-// not over. Cause and Err are those of the last one where there is none.
+// not over. If there is none, Cause and Err are the last one's.
 func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	if t.Dial.Registered {
 		r.nextContact(ctx, t, stack)

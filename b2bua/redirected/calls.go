@@ -46,7 +46,7 @@ type Server struct {
 	Peers    func() *peers.Snapshot // in force
 	Draining func() bool
 	Journal  func(record.Record)                        // notes the record of a call that is open; does not block
-	Put      func(context.Context, record.Record) error // keeps that of a call that is over, and returns when it is safe
+	Put      func(context.Context, record.Record) error // keeps an ended call's record; returns when it is safe
 	Node     string                                     // name of this node in records; may be empty
 	OTLP     *config.OTLP
 	Log      zerolog.Logger

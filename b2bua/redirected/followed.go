@@ -139,7 +139,7 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
 			return before, nil
 		}
-		s.interrupt(before, cause.DialogLost, now) // the call begins anew, and its earlier attempts are over
+		s.interrupt(before, cause.DialogLost, now) // the platform started the call again; its earlier attempts are over
 	}
 	for s.open.Len() >= maxFollowed {
 		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls whose end is not known: the oldest is given up")

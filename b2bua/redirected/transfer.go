@@ -19,9 +19,9 @@ func (r *Calls) Transfers(target string) bool {
 	return t != nil && t.Dial.Transfer != config.TransferRefuse && t.Dial.Transfer != ""
 }
 
-// Refer says where the dialling party connects a caller whose agent, of this target, has sent it a REFER. The value is
-// that of Refer-To, or a number. What a target may name is what it may name in a REFER to us: hosts of transfer_hosts,
-// and numbers of transfer_numbers, which the dialling party calls itself.
+// Refer says where the dialling party connects a caller whose agent, of this target, has sent it a REFER. value is
+// a Refer-To's, or a number. The target may name what it may name in a REFER to us: hosts in transfer_hosts, and
+// numbers that transfer_numbers matches, which the dialling party calls itself.
 func (r *Calls) Refer(target, value string) (to Destination, number string, err error) {
 	if !r.Transfers(target) {
 		return to, "", fmt.Errorf("%w: target %s has no transfer", errNotAllowed, target)

@@ -21,7 +21,7 @@
 // comes with was another's, that binding goes, too: an address is bound once (RFC 3261 section 10.3, step 7), and a
 // device has one binding. Held by TestRegister.
 //
-// In a fleet each node has the bindings that it was given, and finds those of the others when it has none itself. Of
+// In a fleet each node has the bindings that it was given, and looks for the other nodes' when it has none itself. Of
 // one Contact or device the last REGISTER counts. So a node also tells the others what it was asked to remove, for as
 // long as an older binding may last there. Held by TestElsewhere.
 //

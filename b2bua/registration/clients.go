@@ -41,7 +41,7 @@ type Clients struct {
 	mu      sync.Mutex // guards what follows
 	all     map[string]*client
 	last    map[string]*client // that was told to leave, and may not have yet
-	paused  bool               // nobody begins before Go
+	paused  bool               // no registration starts before Go
 	leaving bool               // Leave was called
 }
 
@@ -52,9 +52,9 @@ func NewClients(o ClientsOptions) *Clients {
 	return c
 }
 
-// Use has these trunks registered, and no others. A registration whose configuration has not changed goes on; one that
-// is not wanted any more is removed at its registrar. One that replaces another begins when that has left: both have
-// the same Contact, and the removal of the old binding would be that of the new one.
+// Use registers these trunks, and no others. A registration whose configuration has not changed goes on; one that is
+// no longer wanted is removed at its registrar. One that replaces another starts when that one has left: both have the
+// same Contact, and removing the old binding would remove the new one.
 func (c *Clients) Use(trunks []config.Trunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +179,7 @@ type client struct {
 	log   zerolog.Logger
 	inbox chan told
 	leave chan struct{} // has room for the one Leave that counts
-	after *client       // that it waits for; nil: nobody
+	after *client       // that it waits for, if any
 	over  chan struct{} // closed when it has ended
 	begun bool          // guarded by the lock of Clients
 

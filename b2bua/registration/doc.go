@@ -27,8 +27,8 @@
 // OPTIONS without any answer means the same.
 //
 // At a stop the binding is removed. An upgrade, a kill and the start after them leave it: the
-// next process renews it. A client that replaces another begins when that has left: both have
-// the same Contact, and a removal that comes late would be that of the new binding. Held by
+// next process renews it. A client that replaces another starts when that one has left: both have
+// the same Contact, and a late removal would remove the new binding. Held by
 // TestReloadOfRegistration in calltest.
 //
 // Admission is told where the binding is when that changes, and when it ends. A stop

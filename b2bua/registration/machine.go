@@ -23,7 +23,7 @@ const (
 	Registering State = "registering" // no registrar has answered yet
 	Registered  State = "registered"  // a binding holds
 	Unavailable State = "failed"      // no binding holds, and the next try is due later
-	Left        State = "left"        // the binding is removed, or nobody answers that
+	Left        State = "left"        // the binding is removed, or the registrar does not answer
 )
 
 // Status is what is known of a registration.
@@ -82,7 +82,7 @@ type Machine struct {
 	status    Status
 	at        int       // index of the registrar
 	round     int       // registrars tried in this round
-	ready     bool      // local and place are those of the registrar
+	ready     bool      // local and place are the registrar's
 	local     leg.Local // toward it
 	place     Place
 	tried     []locate.Hop      // addresses of this registrar that have failed in this round

@@ -147,7 +147,7 @@ type Target struct {
 	SRTP         string     `json:"srtp"`                  // off, optional, required
 	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty: the keys are in the SDP, or there is no SRTP
 
-	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
+	Username string `json:"username"` // of the credentials that answer 401 and 407; empty: there are none
 
 	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
 	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`

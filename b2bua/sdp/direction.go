@@ -12,7 +12,7 @@ type Direction string
 
 // The directions.
 const (
-	AsIs     Direction = "" // that of the description
+	AsIs     Direction = "" // as in the description
 	SendRecv Direction = "sendrecv"
 	SendOnly Direction = "sendonly"
 	RecvOnly Direction = "recvonly"

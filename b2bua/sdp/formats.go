@@ -192,8 +192,8 @@ func numbersOf(formats []Format) (set numbers) {
 // Formats returns the formats of the description, in its order. The slice is shared.
 func (d *Description) Formats() []Format { return slices.Clip(d.formats) }
 
-// kept returns those of the formats that keep says, in a slice of its own unless it says
-// all.
+// kept returns the formats for which keep reports true, in a slice of its own unless all
+// are kept.
 func kept(formats []Format, keep func(f *Format) bool) []Format {
 	i := 0
 	for i < len(formats) && keep(&formats[i]) {
@@ -374,7 +374,7 @@ func (d *Description) Speaks() Codec {
 	return Codec{}
 }
 
-// upperName returns an encoding name in upper case. Those of the field are shared.
+// upperName returns an encoding name in upper case. Names that RTP profiles use are shared.
 func upperName(name string) string {
 	for _, known := range [...]string{
 		"PCMU", "PCMA", events, "OPUS", "G722", "G729", "ILBC", "GSM", "AMR", "AMR-WB",

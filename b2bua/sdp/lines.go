@@ -202,7 +202,7 @@ func cutLine(text string) (line, rest string) {
 	return text, ""
 }
 
-// cutSection splits the session's lines or those of a stream from a condensed text.
+// cutSection splits the session's or a stream's lines from a condensed text.
 func cutSection(text string) (section, rest string) {
 	if i := strings.Index(text, "\r\nm="); i >= 0 {
 		return text[:i+2], text[i+2:]

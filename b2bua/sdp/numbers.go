@@ -8,7 +8,7 @@ import (
 )
 
 // The sides of a call agree on codecs, each under its own numbers (payload types): an
-// answer need not use those of the offer (RFC 3264 section 6.1), and a party that is
+// answer need not use the offer's numbers (RFC 3264 section 6.1), and a party that is
 // called later may get others. InNumbersOf describes one side to the other.
 
 // InNumbersOf returns the description in the numbers that another one has for the same
@@ -114,7 +114,7 @@ func staticNumber(k Codec) uint8 {
 	return 0
 }
 
-// WithEvents returns a description that has telephone-events: its own, else those of
+// WithEvents returns a description that has telephone-events: its own, or the ones of
 // another description, or if that is nil, with a number of our choice.
 func (d *Description) WithEvents(other *Description) *Description {
 	own := func(f Format) bool { return f.Events() }

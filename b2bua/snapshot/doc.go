@@ -15,7 +15,7 @@
 // Texts of messages are kept only while somebody waits for an answer to them.
 // TestNoteIsSmall in calltest.
 //
-// Times are those of the wall clock, and with them the machine's own: who sets the clock
+// Times are the wall clock's, and beside them the machine's monotonic ones: setting the clock
 // while no process is there ends no call. TestRebase, and TestClockSetForth and
 // TestClockSetBack in calltest.
 //

@@ -118,8 +118,8 @@ func (c *chain) trusted(roots *x509.CertPool, now time.Time) (until time.Time, e
 	return until, err
 }
 
-// delegated reports why a chain, the signer's certificate first, gives more than it has: the numbers of each
-// certificate lie within those of the one above it (RFC 9060 section 4). One without a TNAuthList, as a root and most
+// delegated returns an error if a certificate in a chain, the signer's first, has numbers that the one above it lacks
+// (RFC 9060 section 4). One without a TNAuthList, as a root and most
 // authorities of carriers have none, puts no limit of its own.
 func delegated(certs []*x509.Certificate) error {
 	var above *authority
@@ -158,7 +158,7 @@ type authority struct {
 // numberRange has the keys of its first and its last number.
 type numberRange struct{ first, last uint64 }
 
-// keyOf returns the key of a number: that of the next one of as many digits is one more. ok is false for a number with
+// keyOf returns the key of a number: the next number of as many digits has the next key. ok is false for a number with
 // * or
 // #, which no caller of another network has.
 func keyOf(number string) (key uint64, ok bool) {

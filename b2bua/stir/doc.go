@@ -18,7 +18,7 @@
 // for some seconds, so that a slow server's certificate is there for later calls. A host
 // that did not answer is left alone for a while, so later calls don't wait. TestHangingServer.
 //
-// The numbers of each certificate of a chain lie within those of the one above it. TestDelegates.
+// Each certificate of a chain has only numbers that the one above it has. TestDelegates.
 //
 // A caller names a certificate before anything about the caller is known, so what one trunk's callers name costs the
 // other trunks nothing: requests and places are shared, and only a certificate by which a call was rightly signed has a

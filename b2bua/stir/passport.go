@@ -38,7 +38,7 @@ type protected struct {
 	X5U string `json:"x5u"`
 }
 
-// claims are those of RFC 8225 section 5 and RFC 8588 section 4, in the order of RFC 8225
+// claims has the claims of RFC 8225 section 5 and RFC 8588 section 4, in the order of RFC 8225
 // section 9.
 type claims struct {
 	Attest string `json:"attest,omitempty"`

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// maxReplays bounds the signatures that are remembered: those of 1,600 calls a second at
+// maxReplays bounds the signatures that are remembered: as many as 1,600 calls a second make at
 // a freshness of 60 s. The oldest are forgotten first.
 const maxReplays = 100_000
 

@@ -32,7 +32,7 @@ type Request struct {
 	Identity []string // the values of its Identity headers
 	Date     string
 	From, To string // the numbers, in international form
-	Called   string // the number that the call is routed by, that of its Request-URI
+	Called   string // the number in the Request-URI, by which the call is routed
 	Diverted bool   // the call says that it was diverted: Called need not be a number that was signed
 	CallID   string
 	FromTag  string

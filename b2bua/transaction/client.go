@@ -26,8 +26,8 @@ type Client struct {
 	user User
 }
 
-// Send sends a request, and has its user wait for the answers. After an error nobody
-// waits, and c may be used once more.
+// Send sends a request; user gets the answers. After an error user gets none, and c may be
+// used once more.
 func (t *Table) Send(c *Client, req *sip.Request, way Way, user User) error {
 	b := message.TakeBuffer()
 	defer b.Release()

@@ -11,13 +11,13 @@ import (
 )
 
 // Key identifies a server transaction (RFC 3261 section 17.2.3) and its sender: a Via
-// can be copied or guessed, and then the request, ACK or CANCEL of one sender would count
-// as that of another.
+// can be copied or guessed, and then one sender's request, ACK or CANCEL would count
+// as another's.
 type Key struct {
 	via    [2]uint64 // a keyed hash: a part of the request would keep all of it in memory
 	source netip.Addr
 	stream bool              // it came over a connection
-	method sip.RequestMethod // that of an ACK is INVITE
+	method sip.RequestMethod // INVITE for an ACK
 }
 
 // The keys of Key.via.

@@ -11,8 +11,8 @@ const (
 	Patience = 64 * T1
 )
 
-// unanswered is how long a server transaction other than INVITE's waits for its answer, which nobody
-// expects after 64*T1 any more.
+// unanswered is how long a server transaction other than INVITE's waits for its answer: after 64*T1 its
+// client has given up.
 const unanswered = 2 * Patience
 
 // instant is a time since its Table was made; 0: never.

@@ -14,7 +14,7 @@ type Server struct {
 	before    *Server      // whose branch this request has again; nil: none
 	req       *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
 	cancelled bool
-	cancel    *sip.Request // that nobody was told of yet
+	cancel    *sip.Request // that no user was told of yet
 	onCancel  func(cancel *sip.Request)
 	taken     func()
 	settled   func()

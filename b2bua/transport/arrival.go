@@ -126,7 +126,7 @@ func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 		s.noteSource(req, via, source)
 	}
 	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
-	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
+	// A CANCEL has its INVITE's (RFC 3261 section 9.2).
 	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil &&
 		cseq != nil && message.TagOf(to.Params) == "" {
 		tag := s.mint.TagOfInvite(req)

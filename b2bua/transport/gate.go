@@ -11,7 +11,7 @@ type gate struct {
 	mu      sync.Mutex // guards what follows
 	running int
 	opens   chan struct{} // closed when turns may run again; nil: they may
-	still   chan struct{} // closed when none runs any more; nil: nobody waits for that
+	still   chan struct{} // closed when none runs any more; nil if no goroutine waits for that
 }
 
 // Enter is called by each turn at its beginning, and waits while Freeze keeps turns from running. Leave is called at

@@ -33,7 +33,7 @@ type guard struct {
 	*screen
 	local netip.AddrPort
 	name  string  // in a hand-over
-	turns *reader // runs those that messages begin
+	turns *reader // runs turns that messages start
 	begin func()  // has it read
 	ended func(why error)
 	steps atomic.Uint64 // of the reader; odd: it handles a message

@@ -53,7 +53,7 @@ func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peer
 }
 
 // Admits reports whether the leg takes a request; senders says whose requests it takes. If not, Admits answers it.
-// An ACK can't be asked for credentials, but it repeats those of its INVITE (RFC 3261 section 22.1).
+// An ACK can't be asked for credentials, but it repeats its INVITE's (RFC 3261 section 22.1).
 func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.Senders) bool {
 	s := w.stack
 	if w.carries(s.StreamOf(req)) {

@@ -50,7 +50,7 @@ func (r *refusals) note(tag []byte) {
 		return
 	}
 	set, entry := r.find(sets, tag)
-	oldest := &set[entry>>62] // of those of the same second, any
+	oldest := &set[entry>>62] // among entries of the same second, any
 	for i := range set {
 		was := set[i].Load()
 		if was&^refusedTime == entry {

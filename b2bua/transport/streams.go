@@ -36,7 +36,7 @@ type streams struct {
 	mu        sync.Mutex
 	live      map[streamKey]*Stream
 	remotes   map[streamKey]*Stream // opened by us, without the peer in the key
-	every     map[*Stream]struct{}  // also those that are not to be used for another call
+	every     map[*Stream]struct{}  // including those closed to new calls
 	dialled   int                   // that we have opened or are opening
 	perSource map[netip.Addr]int    // accepted ones, handshakes included; see Stream.source
 	unproven  map[netip.Addr]int    // strangers of these

@@ -52,7 +52,7 @@ type reader struct {
 
 	// guarded by the lock of turns
 	attends bool
-	turn    uint64 // the number of the turn that whoever reads the socket runs; 0: none
+	turn    uint64 // number of the turn that the socket's reader runs; 0: none
 }
 
 // newReader makes the reader of a socket.

@@ -48,8 +48,8 @@ type serverTx struct {
 	tx     *transaction.Server
 }
 
-// Open makes a zero wire that of a leg, whose inputs it posts. flow is the connection
-// that the peer has opened, or that was opened to it; nil over UDP.
+// Open gives a zero wire to a leg; post delivers the leg's inputs. flow is the connection
+// that the peer opened, or that was opened to it; nil over UDP.
 func (w *Wire) Open(s *Stack, local *leg.Local, tls *config.TargetTLS, flow *Stream, post func(leg.Input) bool) {
 	w.stack, w.local, w.tls, w.post = s, local, tls, post
 	w.queue = w.room[:0]

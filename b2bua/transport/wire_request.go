@@ -22,7 +22,7 @@ type request struct {
 	seq    uint32
 
 	over       *Stream // nil: UDP; guarded by the wire's lock
-	reconnects int     // owned by whoever sends it again
+	reconnects int     // owned by the goroutine that sends it again
 }
 
 func (w *Wire) request(e leg.SendRequest) {
@@ -32,7 +32,7 @@ func (w *Wire) request(e leg.SendRequest) {
 		r.failed(CauseOf(err), err)
 		return
 	}
-	if r.method == sip.BYE { // nobody waits for the others' answers any more
+	if r.method == sip.BYE { // the answers to other requests no longer matter
 		w.stopOthers()
 	}
 }
@@ -121,7 +121,7 @@ func (r *request) failed(why cause.Cause, err error) {
 func (r *request) finished() {
 	w := r.wire
 	w.mu.Lock()
-	if w.invite == r { // it may be that of the next INVITE, which answers a challenge
+	if w.invite == r { // w.invite may already be the next INVITE, which answers a challenge
 		w.invite = nil
 	}
 	w.others = slices.DeleteFunc(w.others, func(o *request) bool { return o == r })
