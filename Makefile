@@ -1,12 +1,9 @@
 # What a developer types. `make test` is what CI runs.
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X flowbridge/cmd/flowbridge/cli.version=$(VERSION)
-
 .PHONY: build test quick race fuzz model e2e package lint bench load demo
 
 build: ## the static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o flowbridge ./cmd/flowbridge
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o flowbridge ./cmd/flowbridge
 
 test: ## everything
 	./scripts/test.sh
