@@ -113,23 +113,17 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.beeped(e)
 	case bridge.Played:
 		c.played(e)
-	case bridge.OneWay:
-		c.bridge.Handle(e)
-		c.notes.mark() // those who watch the call are shown it
-	case bridge.Withheld, bridge.Keyed, bridge.Latched:
+	default:
 		c.bridge.Handle(e)
 	}
 }
 
 // asked answers a request within the dialog of one of the two legs, or passes it to the other one.
 func (c *Call) asked(from *legOnWire, req *sip.Request) {
-	switch {
-	case c.bridge.Masking.HidesKey(&from.Half, req):
-		c.bridge.Reply(&from.Half, req, 200)
-	case req.Method == sip.REFER:
+	if req.Method == sip.REFER {
 		c.transfers.asked(from, req)
-	default:
-		c.bridge.Relays.Asked(&from.Half, req)
+	} else {
+		c.bridge.Asked(&from.Half, req)
 	}
 }
 

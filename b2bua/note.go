@@ -124,7 +124,6 @@ func (n *notes) write() {
 	snapshot.Note(c.save, func(text []byte) {
 		r := c.cdr()
 		r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-		r.Recordings = c.bridge.Recordings.Files()
 		c.server.sink.Journal(r, text)
 	})
 }

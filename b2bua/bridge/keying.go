@@ -11,8 +11,14 @@ import (
 // SRTP whose keys come from a DTLS handshake (RFC 5763). It runs beside the call, for each association that the
 // descriptions of a side agree on, and posts one event.
 
-// ShakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
-func (m *Media) ShakeHands(side media.Side) {
+// keySession is the media as keys need it.
+type keySession interface {
+	SetCrypto(media.Side, media.Crypto) error
+	Datagrams(media.Side) *media.Datagrams
+}
+
+// shakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
+func (m *Media) shakeHands(side media.Side) {
 	b := m.bridge
 	l := m.secured[side].leg
 	if l == nil {
@@ -74,5 +80,34 @@ func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Desc
 	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
 	b.Agreement.Tell(media.SideB, answer.Formats())
 	b.Plug(offered, answer)
-	b.Exchanges.Drop()
 }
+
+// secured says which leg's keys the media of a side has.
+type secured struct {
+	leg   *sdp.LegCrypto
+	plain bool
+}
+
+// secure gives the media the keys of a side's description, before its address. When
+// another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
+// and the former keys are discarded.
+func (m *Media) secure(side media.Side, d *sdp.Description) error {
+	l := m.bridge.Call.Half(side).Crypto
+	before := m.secured[side]
+	l.Apply(d)
+	m.secured[side] = secured{leg: l, plain: !d.Secured()}
+	if !d.Secured() && (before.leg == nil || before.plain) {
+		return nil
+	}
+	if before.leg != nil && (before.leg != l || !d.Secured()) {
+		m.session.SetPeer(side, media.Peer{})
+		m.bridge.tell(cut{side})
+		if err := m.session.SetCrypto(side, media.Crypto{}); err != nil {
+			return err
+		}
+	}
+	return m.session.SetCrypto(side, l.Crypto())
+}
+
+// Suite is the name of a side's SRTP suite, empty for plain RTP.
+func (m *Media) Suite(side media.Side) string { return m.secured[side].leg.Suite() }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
@@ -16,8 +15,6 @@ import (
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/media/answerer"
-	"flowbridge/media/voice/turns"
 )
 
 // Relay opens the media of calls.
@@ -27,26 +24,12 @@ type Relay interface {
 	Resume(c media.SessionConfig, s media.SessionState) (RelaySession, error)
 }
 
-// RelaySession is the media of one call; *media.Session is one.
-type RelaySession interface {
+// mediaSession is the media as every call needs it.
+type mediaSession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
 	Confirm(media.Side)
-	SetCrypto(media.Side, media.Crypto) error
-	Datagrams(media.Side) *media.Datagrams
 	SetPayloads(from media.Side, changes []media.PayloadChange)
-	SetTelephoneEvents(media.Side, media.TelephoneEvents)
-	Play(to media.Side, p media.Play)
-	StopPlay(to media.Side)
-	SendDigit(media.Side, media.Digit) error
-	SetMask(media.Side, media.Mask)
-	SetTap(media.Tap)
-	Follow(media.Conversation)
-	Interrupt(on bool)
-	DetectAnswer(media.Side, answerer.Limits)
-	Talk() *turns.Figures
-	AgentWaited() time.Duration
-	Speaking() [2]bool
 	Start()
 	Stats() media.Stats
 	State() media.SessionState
@@ -55,7 +38,7 @@ type RelaySession interface {
 
 // Media is the media of a call.
 type Media struct {
-	bridge *Bridge
+	idle
 	snapshot.Media
 	session  RelaySession // nil: not open
 	secured  [2]secured   // whose keys the session has, by side
@@ -68,16 +51,51 @@ func (m *Media) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore goes on with the media of another process, whose session is open.
-func (m *Media) restore(k *snapshot.Media, session RelaySession) {
+// restore goes on with the media of another process, if its session is open.
+func (m *Media) restore(k *snapshot.Bridge) {
 	b := m.bridge
-	m.Media, m.session = *k, session
+	if m.session == nil {
+		return
+	}
+	m.Media, m.followed = k.Media, k.Session.Talk != nil
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		if d := b.Agreement.Description[side]; side == media.SideA || b.Call.Connected() != nil {
 			m.secured[side] = secured{leg: b.Call.Half(side).Crypto, plain: d == nil || !d.Secured()}
 		}
 	}
-	b.Ladder.Watch(session)
+	b.Ladder.Watch(m.session)
+}
+
+func (m *Media) begin() {
+	m.shakeHands(media.SideA)
+	m.shakeHands(media.SideB)
+}
+
+func (m *Media) on(e Event) (taken bool) {
+	switch e := e.(type) {
+	case OneWay:
+		m.onOneWay(e)
+	case Withheld:
+		m.onWithheld()
+	case Latched:
+		m.bridge.Log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
+	default:
+		return false
+	}
+	return true
+}
+
+// handOver gives the media to another process, with its state in the sheet; nil: there are no sockets to give.
+func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
+	s, can := m.session.(interface {
+		HandOver() (media.SessionState, media.Sockets)
+	})
+	if !can {
+		return nil
+	}
+	state, all := s.HandOver()
+	k.SetSession(state)
+	return &all
 }
 
 // Open leases the ports of both sides: the target's in the address family of
@@ -187,10 +205,10 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 		return
 	}
 	if before := b.Agreement.Description[side]; before != nil && before.RTP() != d.RTP() {
-		b.Sounds.voices[side] = nil // the relay gives it up
+		b.tell(cut{side})
 	}
 	b.Agreement.Description[side] = d
-	m.described()
+	b.tell(describing{})
 	if side == media.SideA {
 		b.Agreement.Offer = d
 	}
@@ -205,16 +223,13 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 		}
 	}
 	m.session.SetPeer(side, peer)
-	m.ShakeHands(side)
+	m.shakeHands(side)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		if changes, changed := b.Agreement.PayloadChanges(from); changed {
 			m.session.SetPayloads(from, changes)
 		}
 	}
-	if b.Call.Connected() != nil {
-		m.ListenForDigits()
-	}
-	b.Sounds.Update()
+	b.tell(described{})
 }
 
 // Confirm takes a request within a leg's dialog as an answer to what was sent to its
@@ -238,9 +253,7 @@ func (m *Media) IsOpen() bool { return m.session != nil }
 // Start begins to judge whether the sides are heard, and what they say: the call is answered.
 func (m *Media) Start() {
 	m.session.Start()
-	if m.followed = m.bridge.Config.Insight == config.InsightOn; m.followed {
-		m.session.Follow(media.Conversation{Agent: m.bridge.Platform()})
-	}
+	m.follow()
 }
 
 // Stats are the counts of the media so far; zero if it is not open.
@@ -261,8 +274,8 @@ func (m *Media) Detach() {
 		return
 	}
 	m.Unplug()
-	b.Agreement.Description[media.SideB], b.Agreement.SentTo[media.SideB], b.Sounds.voices[media.SideB] = nil, nil, nil
-	b.Sounds.Update()
+	b.Agreement.Description[media.SideB], b.Agreement.SentTo[media.SideB] = nil, nil
+	b.tell(cut{media.SideB})
 }
 
 // at is our RTP address on a side, as SDP names it.
@@ -311,37 +324,10 @@ func (m *Media) reopen(target, wanted netip.Addr) (netip.Addr, error) {
 	return m.Addr[media.SideB], err
 }
 
-// secured says which leg's keys the media of a side has.
-type secured struct {
-	leg   *sdp.LegCrypto
-	plain bool
-}
-
 // answering is the stream's transport in our answer to a leg's offer.
 func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
 	before := m.bridge.Agreement.Description[l.Side]
 	return l.Crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
-}
-
-// secure gives the media the keys of a side's description, before its address. When
-// another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
-// and the former keys are discarded.
-func (m *Media) secure(side media.Side, d *sdp.Description) error {
-	l := m.bridge.Call.Half(side).Crypto
-	before := m.secured[side]
-	l.Apply(d)
-	m.secured[side] = secured{leg: l, plain: !d.Secured()}
-	if !d.Secured() && (before.leg == nil || before.plain) {
-		return nil
-	}
-	if before.leg != nil && (before.leg != l || !d.Secured()) {
-		m.session.SetPeer(side, media.Peer{})
-		m.bridge.Sounds.voices[side] = nil // the relay gives it up
-		if err := m.session.SetCrypto(side, media.Crypto{}); err != nil {
-			return err
-		}
-	}
-	return m.session.SetCrypto(side, l.Crypto())
 }
 
 // Unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another
@@ -350,19 +336,4 @@ func (m *Media) Unplug() {
 	m.session.SetPeer(media.SideB, media.Peer{})
 	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
 	m.secured[media.SideB] = secured{plain: true}
-}
-
-// Suite is the name of a side's SRTP suite, empty for plain RTP.
-func (m *Media) Suite(side media.Side) string { return m.secured[side].leg.Suite() }
-
-// described: a side's payload types may have changed.
-func (m *Media) described() {
-	b := m.bridge
-	b.Masking.apply()
-	if b.Recordings.current == nil {
-		return
-	}
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		b.Recordings.current.SetPayloads(side, b.Agreement.PayloadsOf(side))
-	}
 }

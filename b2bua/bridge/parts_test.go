@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,22 +56,25 @@ func (e *effects) Connected() *Half {
 	return e.halves[media.SideB]
 }
 
-func (e *effects) SetPeer(side media.Side, _ media.Peer)           { e.add("media: peer %v", side) }
-func (e *effects) Play(side media.Side, p media.Play)              { e.add("media: play %v, mix %v", side, p.Mix) }
-func (e *effects) StopPlay(side media.Side)                        { e.add("media: no sound %v", side) }
-func (e *effects) SetMask(side media.Side, m media.Mask)           { e.add("media: mask %v %v", side, m.On) }
-func (e *effects) SetTap(t media.Tap)                              { e.add("media: tap %v", t != nil) }
+func (e *effects) SetPeer(side media.Side, _ media.Peer) { e.add("media: peer %v", side) }
+func (e *effects) Play(side media.Side, p media.Play)    { e.add("media: play %v, mix %v", side, p.Mix) }
+func (e *effects) StopPlay(side media.Side)              { e.add("media: no sound %v", side) }
+func (e *effects) SetMask(side media.Side, m media.Mask) { e.add("media: mask %v %v", side, m.On) }
+func (e *effects) SetTap(t media.Tap)                    { e.add("media: tap %v", t != nil) }
 func (e *effects) SetPayloads(side media.Side, _ []media.PayloadChange) {
 	e.add("media: payloads %v", side)
 }
+
 func (e *effects) SetTelephoneEvents(side media.Side, t media.TelephoneEvents) {
 	e.add("media: events %v %v", side, t.On)
 }
+
 func (e *effects) SendDigit(side media.Side, d media.Digit) error {
 	e.add("media: digit %v %c", side, d.Digit)
 	return nil
 }
 func (e *effects) Talk() *turns.Figures      { return nil }
+func (e *effects) Stats() (none media.Stats) { return none }
 func (e *effects) Start()                    { e.add("media: start") }
 func (e *effects) Follow(media.Conversation) { e.add("media: follow") }
 
@@ -149,7 +156,7 @@ func TestOrderOfEffects(t *testing.T) {
 		e.done = nil
 	}
 	press := func(b *Bridge, e *effects, result chan<- error) {
-		_ = pressKeys(b, &pressing{to: e.halves[media.SideB], keys: "12", length: time.Second, result: result})
+		_ = b.Pressed.press(&pressing{to: e.halves[media.SideB], keys: "12", length: time.Second, result: result})
 		e.done = nil
 	}
 	for name, tt := range map[string]struct {
@@ -159,11 +166,11 @@ func TestOrderOfEffects(t *testing.T) {
 		"all deadlines": {func(t *testing.T, b *Bridge, e *effects) {
 			record(t, b, e)
 			b.Exchanges.current = &exchange{from: e.halves[0], to: e.halves[1], until: past()}
-			b.Announcement.what.Sound, b.Announcement.speaks, b.Announcement.until = "beep", true, past()
+			b.Announcement.speaks, b.Announcement.until = true, past()
 			press(b, e, nil)
 			b.Recordings.beepAt = past()
 			time.Sleep(2 * time.Millisecond)
-			endGap(b, past())
+			b.Pressed.to[media.SideB].asked, b.Pressed.to[media.SideB].at = nil, past() // the first key has its answer
 			b.OnTimer(time.Now())
 		}, []string{
 			"media: play a, mix true", "media: play b, mix true", "log: no answer to a change", "leg a: leg.Reject",
@@ -187,7 +194,7 @@ func TestOrderOfEffects(t *testing.T) {
 			b.HandOver(&snapshot.Sheet{})
 		}, []string{"media: hand over", "media: tap false", "log: recording stopped"}},
 		"a description": {func(_ *testing.T, b *Bridge, e *effects) {
-			b.Masking.Masking.On, b.Masking.applied = true, true
+			b.Masking.On, b.Masking.applied = true, true
 			b.Sounds.OnHold = true
 			d, err := sdp.Parse([]byte(siptest.SessionAt("192.0.2.21", 30000, "0 102")))
 			if err != nil {
@@ -202,19 +209,20 @@ func TestOrderOfEffects(t *testing.T) {
 		"the answer": {func(_ *testing.T, b *Bridge, e *effects) {
 			b.Sounds.Ringing = true
 			b.Sounds.voices[media.SideA] = &voice{name: "eu", loop: true}
-			answer(b)
+			b.Media.Start()
+			b.Answered()
 		}, []string{
 			"media: start", "media: follow", "media: events a true", "media: no sound a", "media: tap true",
 			"log: recording started", "media: play a, mix true", "media: play b, mix true", "mark",
 		}},
-		"a route": {func(_ *testing.T, b *Bridge, _ *effects) { route(b) }, []string{"media: mask a true", "log: keys masked"}},
+		"a route": {func(_ *testing.T, b *Bridge, _ *effects) { b.Routed() }, []string{"media: mask a true", "log: keys masked"}},
 		"a key":   {func(_ *testing.T, b *Bridge, _ *effects) { keyed(b, media.SideA) }, []string{"leg b: leg.Send"}},
 		"a key that is masked": {func(_ *testing.T, b *Bridge, _ *effects) {
-			b.Masking.Masking.On = true
+			b.Masking.On = true
 			keyed(b, media.SideA)
 		}, nil},
 		"a key of who hears an announcement": {func(_ *testing.T, b *Bridge, e *effects) {
-			b.Masking.Masking.On, b.Announcement.what, b.Announcement.speaks = true, Announce{Sound: "beep", Accept: "1"}, true
+			b.Masking.On, b.Announcement.what, b.Announcement.speaks = true, Announce{Sound: "beep", Accept: "1"}, true
 			keyed(b, media.SideB)
 		}, []string{"post {Accepted:true}"}},
 	} {
@@ -234,18 +242,50 @@ func keyed(b *Bridge, side media.Side) {
 	b.Handle(Keyed{Side: side, Digit: '1', Duration: time.Second})
 }
 
-func answer(b *Bridge) {
-	b.Media.Start()
-	b.Media.ListenForDigits()
-	b.Sounds.Update()
-	b.Recordings.StartIfWanted()
-}
-
-func route(b *Bridge) { b.Masking.SetIfWanted() }
-
-func pressKeys(b *Bridge, p *pressing) error { return b.Relays.press(p) }
-
-// endGap has the first key answered, and the gap after it over.
-func endGap(b *Bridge, at time.Time) {
-	b.Relays.keys[media.SideB].open, b.Relays.keys[media.SideB].at = false, at
+// TestEachEventHasOneOwner: an event is for one part, or for the call. Steps of the call are for whoever wants them.
+func TestEachEventHasOneOwner(t *testing.T) {
+	known := map[string]bool{}
+	for _, tt := range []struct {
+		event Event
+		owner string
+	}{
+		{Keyed{Side: media.SideA, Digit: '1'}, "*bridge.Pressed"},
+		{Played{ID: 1}, "*bridge.Sounds"},
+		{Latched{}, "*bridge.Media"},
+		{OneWay{Side: media.SideB}, "*bridge.Media"},
+		{Withheld{}, "*bridge.Media"},
+		{MediaLost{}, ""},
+		{Changed{}, ""},
+		{HandshakeOver{}, ""},
+		{Announced{}, ""},
+		{AnsweredBy{}, ""},
+		{Beeped{}, ""},
+	} {
+		b, _ := joined(t)
+		var got []string
+		for _, p := range b.parts() {
+			if p.on(tt.event) {
+				got = append(got, fmt.Sprintf("%T", p))
+			}
+		}
+		if strings.Join(got, " ") != tt.owner {
+			t.Errorf("%T is taken by %q; want %q", tt.event, got, tt.owner)
+		}
+		known[strings.TrimPrefix(fmt.Sprintf("%T", tt.event), "bridge.")] = true
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`func \(([A-Z]\w*)\) isEvent\(\)`).FindAllStringSubmatch(string(text), -1) {
+			if !known[m[1]] {
+				t.Errorf("no owner is named for %s", m[1])
+			}
+		}
+	}
 }

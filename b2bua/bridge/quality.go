@@ -7,17 +7,30 @@ import (
 	"time"
 
 	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
-// Record is the media's parts of the record so far; zero if the media is not open.
-func (m *Media) Record() (r record.Media, talk *record.Talk) {
+func (m *Media) show(live *registry.LiveCall) {
 	if m.session != nil {
-		r, talk = m.record(m.session.Stats(), &m.bridge.Agreement), talkRecord(m.session.Talk())
+		r := &live.Record
+		r.Media, r.Talk = m.record(m.session.Stats(), &m.bridge.Agreement), talkRecord(m.session.Talk())
+		live.Speaks = m.session.Speaking()
 	}
-	return r, talk
+}
+
+// close ends the media, and returns its parts of the record.
+func (m *Media) close() (counted record.Media, talk *record.Talk) {
+	if m.session == nil {
+		return counted, nil
+	}
+	last := m.session.Close()
+	m.bridge.Ladder.Unwatch(last)
+	counted, talk = m.record(last, &m.bridge.Agreement), talkRecord(m.session.Talk())
+	m.session = nil
+	return counted, talk
 }
 
 // record is the media's part of the record by these counts.
@@ -67,6 +80,7 @@ func droppedBy(d media.Drops) record.DroppedBy {
 // if it is heard later.
 func (m *Media) onOneWay(f OneWay) {
 	b := m.bridge
+	b.Call.Mark() // those who watch the call are shown it
 	s := m.session.Stats().Of(f.Side)
 	if f.Over {
 		b.Log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")
@@ -85,8 +99,8 @@ func (m *Media) onOneWay(f OneWay) {
 	line.Msg("one-way audio")
 }
 
-// OnWithheld logs that the caller's early media has stopped, and how it need not.
-func (m *Media) OnWithheld() {
+// onWithheld logs that the caller's early media has stopped, and how it need not.
+func (m *Media) onWithheld() {
 	b := m.bridge
 	line := b.Log.Info().Stringer("source", b.Source)
 	if d := b.Agreement.Description[media.SideA]; d != nil {
