@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/snapshot"
+	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -99,22 +100,22 @@ func (c *Call) eventInBridge(e event) {
 // bridgeInBridge handles an event of the bridge of a call that is answered.
 func (c *Call) bridgeInBridge(e bridge.Event) {
 	switch e := e.(type) {
-	case bridge.MediaLost:
+	case media.EventSilent:
 		c.onMediaLost(e)
-	case bridge.Changed:
+	case media.EventChanged:
 		c.notes.soon()
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
 	case bridge.Announced:
 		c.transfers.announced(e)
-	case bridge.AnsweredBy:
+	case media.EventAnsweredBy:
 		c.answeredBy(e)
-	case bridge.Beeped:
+	case media.EventBeep:
 		c.beeped(e)
-	case bridge.Played:
+	case media.EventPlayed:
 		c.played(e)
 	default:
-		c.bridge.Handle(e)
+		c.bridge.Tell(e)
 	}
 }
 
@@ -220,9 +221,9 @@ func (c *Call) securedInBridge(e bridge.HandshakeOver) {
 }
 
 // onMediaLost hangs up a call without media.
-func (c *Call) onMediaLost(f bridge.MediaLost) {
-	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
-	c.ladder.Decide("no RTP from either side for %d s", int(f.For.Seconds()))
+func (c *Call) onMediaLost(f media.EventSilent) {
+	c.log.Warn().Int64("silent_ms", f.Since.Milliseconds()).Bool("never", f.Never).Msg("no media")
+	c.ladder.Decide("no RTP from either side for %d s", int(f.Since.Seconds()))
 	why := cause.MediaTimeout
 	if f.Never {
 		why = cause.NoMedia

@@ -116,7 +116,7 @@ func (c *Call) dropCustomer() {
 // callCustomer begins with the customer.
 func (c *Call) callCustomer() phase {
 	c.nameByIDs()
-	c.bridge.Routed()
+	c.bridge.Tell(bridge.Routed{})
 	c.notes.before(true) // before the answer to the request
 	return c.nextCustomer()
 }
@@ -188,7 +188,7 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	a.settle()
 	c.attempts.current = nil
 	c.bridge.Media.Start()
-	c.bridge.Answered()
+	c.bridge.Tell(bridge.Answered{})
 	c.bridge.Media.Interrupt(true)
 	c.notes.mark()
 	if c.asksWhoAnswers() {

@@ -71,7 +71,7 @@ func (c *Call) routing() phase {
 	}
 	c.takeRoute(index)
 	c.nameByIDs()
-	c.bridge.Routed()
+	c.bridge.Tell(bridge.Routed{})
 	c.a.Trying()
 	c.times.setupUntil = time.Now().Add(c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
@@ -187,10 +187,7 @@ func (c *Call) setUpEvent(e event) phase {
 	case lags:
 		return c.attempts.lags(e.of)
 	case inBridge:
-		if over, is := e.Event.(bridge.HandshakeOver); is {
-			return c.securedInSetUp(over)
-		}
-		c.bridge.Handle(e.Event)
+		return c.bridgeInSetUp(e.Event)
 	case verified:
 		return c.onVerified(e)
 	}
@@ -333,7 +330,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.server.admission.Answered(c.trunk)
 	c.record.AnsweredAt = record.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
-	c.bridge.Answered()
+	c.bridge.Tell(bridge.Answered{})
 	c.rescues.listen()
 	c.attempts.note(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.connected.target.Dial.Name, time.Since(c.connected.started).
@@ -398,9 +395,14 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	c.attempts.note(why, a.status())
 }
 
-// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a
-// target waits until it can be heard, so that the next one can be tried.
-func (c *Call) securedInSetUp(e bridge.HandshakeOver) phase {
+// bridgeInSetUp is the next phase after an event of the bridge; nil: the same one. An answer of a target waits until it
+// can be heard, so that the next one can be tried.
+func (c *Call) bridgeInSetUp(event bridge.Event) phase {
+	e, is := event.(bridge.HandshakeOver)
+	if !is {
+		c.bridge.Tell(event)
+		return nil
+	}
 	a := c.attempts.current
 	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {
 		return nil // of an attempt before

@@ -212,7 +212,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	state := &snapshot.Sheet{Handed: true}
 	c.save(state)
 	sockets := c.bridge.HandOver(state)
-	c.server.undoHandOver = append(c.server.undoHandOver, c.bridge.TakeBack)
+	c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Tell(bridge.Undone{}) })
 	l := record.Saved{Record: c.cdr()}
 	l.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
 	var err error

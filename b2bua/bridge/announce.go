@@ -36,8 +36,6 @@ type Announcement struct {
 // Announced says that a party has heard its announcement, and whether it takes the call.
 type Announced struct{ Accepted bool }
 
-func (Announced) isEvent() {}
-
 // Check says why something can't be announced.
 func (a *Announcement) Check(what Announce) error {
 	switch _, ok := a.bridge.Sounds.named(what.Sound); {
@@ -72,7 +70,7 @@ func (a *Announcement) Speak() bool {
 	if a.what.Within > 0 {
 		a.until = time.Now().Add(a.what.Within)
 	}
-	b.tell(described{}) // its keys are listened for
+	b.Tell(described{}) // its keys are listened for
 	return true
 }
 
@@ -85,7 +83,7 @@ func (a *Announcement) deadline() time.Time { return a.until }
 func (a *Announcement) due(time.Time)       { a.over(false) }
 
 func (a *Announcement) on(e Event) (taken bool) {
-	k, is := e.(Keyed)
+	k, is := e.(media.EventDigit)
 	return is && a.key(k.Side, k.Digit)
 }
 

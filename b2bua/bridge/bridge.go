@@ -16,7 +16,6 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/media/answerer"
 	"flowbridge/media/audio"
 	"flowbridge/media/dtls"
 	"flowbridge/media/recording"
@@ -90,6 +89,7 @@ type Bridge struct {
 
 	Masking      Masking
 	Media        Media
+	Keying       Keying
 	Digits       Digits
 	Sounds       Sounds
 	Recordings   Recordings
@@ -100,9 +100,9 @@ type Bridge struct {
 }
 
 // parts gives the parts of a bridge, in the order in which they act. They end in the reverse order. TestOrderOfEffects.
-func (b *Bridge) parts() [9]part {
+func (b *Bridge) parts() [10]part {
 	return [...]part{
-		&b.Masking, &b.Media, &b.Digits, &b.Sounds, &b.Recordings, &b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
+		&b.Masking, &b.Media, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings, &b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
 	}
 }
 
@@ -121,60 +121,13 @@ type RelaySession interface {
 func (b *Bridge) Open(c Call, o Options) {
 	b.Options, b.Call = o, c
 	b.Log, b.PeerLog = b.Logs()
-	for _, p := range b.parts() {
-		p.open(b)
-	}
+	b.each(func(p part) { p.open(b) })
 }
 
-// Event is what happens to a bridge beside the facts of its legs. The call that it is posted to gives it to Handle,
-// unless it concerns the call itself. The set is closed: TestEachEventHasOneOwner.
-type Event interface{ isEvent() }
-
-// MediaLost says that no RTP came from either side for media.timeout. Never: none has come since the answer.
-type MediaLost struct {
-	For   time.Duration
-	Never bool
-}
-
-// OneWay says that no RTP comes from a side while the other side sends, or, with
-// Over, that it comes after all.
-type OneWay struct {
-	Side media.Side
-	Over bool
-}
-
-// Latched says that a side's real RTP source is known.
-type Latched struct {
-	Side   media.Side
-	Source netip.AddrPort
-}
-
-// Changed says that the state of the media on file is worth nothing any more.
-type Changed struct{}
-
-// Withheld says that the caller is sent no more media until it is confirmed.
-type Withheld struct{}
-
-// AnsweredBy says who answered a side, as Media.DetectAnswer asked.
-type AnsweredBy struct {
-	Side media.Side
-	answerer.Answer
-}
-
-// Beeped says that the machine that answered a side has beeped, or does not beep in time.
-type Beeped struct {
-	Side media.Side
-	answerer.Beep
-}
-
-func (MediaLost) isEvent()     {}
-func (OneWay) isEvent()        {}
-func (Latched) isEvent()       {}
-func (Changed) isEvent()       {}
-func (Withheld) isEvent()      {}
-func (HandshakeOver) isEvent() {}
-func (AnsweredBy) isEvent()    {}
-func (Beeped) isEvent()        {}
+// Event is what happens to a bridge beside the facts of its legs: what its media reports (media.Event), HandshakeOver,
+// Announced, or a step of its call (part.go). The call that one is posted to gives it to Tell, unless it concerns the
+// call itself. TestEachEventHasOneOwner.
+type Event any
 
 // Other returns the leg that one is connected to; nil: none.
 func (b *Bridge) Other(of *Half) *Half { return b.across(of.Side) }

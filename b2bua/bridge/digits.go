@@ -20,15 +20,6 @@ import (
 // DTMF by INFO on one side and by telephone-events (RFC 4733) on the other:
 // targets[].dtmf.
 
-// Keyed is a digit that a side sent as telephone-events, which the relay kept back.
-type Keyed struct {
-	Side     media.Side
-	Digit    byte
-	Duration time.Duration
-}
-
-func (Keyed) isEvent() {}
-
 // digitSession is the media as digits need it.
 type digitSession interface {
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
@@ -40,7 +31,7 @@ type Digits struct{ idle }
 
 func (ds *Digits) on(e Event) (taken bool) {
 	switch e.(type) {
-	case answered, described:
+	case Answered, described:
 		if ds.bridge.Call.Connected() != nil {
 			ds.listen()
 		}
@@ -146,13 +137,13 @@ type keysAsInfo struct {
 
 func (ps *Pressed) on(e Event) (taken bool) {
 	switch e := e.(type) {
-	case Keyed:
+	case media.EventDigit:
 		ps.pass(e)
 		return true
-	case left:
+	case Left:
 		ps.endAll("the call goes to somebody else") // they were for another moment
 		for side := range ps.to {
-			if k := &ps.to[side]; k.asked == e.leg {
+			if k := &ps.to[side]; k.asked == e.Leg {
 				k.asked = nil
 			}
 		}
@@ -171,7 +162,7 @@ func (ps *Pressed) waits() bool {
 }
 
 // pass sends the other side a digit as INFO.
-func (ps *Pressed) pass(f Keyed) {
+func (ps *Pressed) pass(f media.EventDigit) {
 	b := ps.bridge
 	to := b.across(f.Side)
 	if to == nil || !b.Media.Listening[f.Side] {

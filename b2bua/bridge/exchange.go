@@ -178,7 +178,7 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 }
 
 func (es *Exchanges) on(e Event) (taken bool) {
-	if _, is := e.(left); is {
+	if _, is := e.(Left); is {
 		es.drop()
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 )
 
@@ -17,10 +18,30 @@ type keySession interface {
 	Datagrams(media.Side) *media.Datagrams
 }
 
+// Keying has the media use the keys of the legs.
+type Keying struct {
+	idle
+	secured [2]secured // whose keys the session has, by side
+}
+
+func (k *Keying) restore(*snapshot.Bridge) {
+	b := k.bridge
+	for side, d := range b.Agreement.Description {
+		if side := media.Side(side); b.Media.session != nil && (side == media.SideA || b.Call.Connected() != nil) {
+			k.secured[side] = secured{leg: b.Call.Half(side).Crypto, plain: d == nil || !d.Secured()}
+		}
+	}
+}
+
+func (k *Keying) begin() {
+	k.shakeHands(media.SideA)
+	k.shakeHands(media.SideB)
+}
+
 // shakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
-func (m *Media) shakeHands(side media.Side) {
-	b := m.bridge
-	l := m.secured[side].leg
+func (k *Keying) shakeHands(side media.Side) {
+	b := k.bridge
+	l := k.secured[side].leg
 	if l == nil {
 		return
 	}
@@ -28,7 +49,7 @@ func (m *Media) shakeHands(side media.Side) {
 	if !needed {
 		return
 	}
-	way, e := m.session.Datagrams(side), HandshakeOver{Side: side, Leg: l, of: h}
+	way, e := k.bridge.Media.session.Datagrams(side), HandshakeOver{Side: side, Leg: l, of: h}
 	b.Beside("dtls", func() {
 		e.Err = b.Identity.Agree(b.Context, way, h.With, func(keys media.Crypto) {
 			b.Call.Post(HandshakeOver{Side: side, Leg: l, of: h, keys: keys})
@@ -49,14 +70,14 @@ type HandshakeOver struct {
 }
 
 // TakeKeys gives a side's media its keys. Neither keys nor an error: they are of an association that was given up.
-func (m *Media) TakeKeys(e HandshakeOver) (taken bool, err error) {
-	b := m.bridge
-	if e.Leg != m.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || m.session == nil {
+func (k *Keying) TakeKeys(e HandshakeOver) (taken bool, err error) {
+	b := k.bridge
+	if e.Leg != k.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || b.Media.session == nil {
 		return false, nil
 	}
 	if err = e.Err; err == nil {
 		e.Leg.Agreed(e.keys)
-		err = m.session.SetCrypto(e.Side, e.keys)
+		err = b.Media.session.SetCrypto(e.Side, e.keys)
 	}
 	if err != nil {
 		b.Log.Warn().Err(err).Stringer("side", e.Side).Msg("no SRTP keys by DTLS")
@@ -91,23 +112,23 @@ type secured struct {
 // secure gives the media the keys of a side's description, before its address. When
 // another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
 // and the former keys are discarded.
-func (m *Media) secure(side media.Side, d *sdp.Description) error {
-	l := m.bridge.Call.Half(side).Crypto
-	before := m.secured[side]
+func (k *Keying) secure(side media.Side, d *sdp.Description) error {
+	l := k.bridge.Call.Half(side).Crypto
+	before := k.secured[side]
 	l.Apply(d)
-	m.secured[side] = secured{leg: l, plain: !d.Secured()}
+	k.secured[side] = secured{leg: l, plain: !d.Secured()}
 	if !d.Secured() && (before.leg == nil || before.plain) {
 		return nil
 	}
 	if before.leg != nil && (before.leg != l || !d.Secured()) {
-		m.session.SetPeer(side, media.Peer{})
-		m.bridge.tell(cut{side})
-		if err := m.session.SetCrypto(side, media.Crypto{}); err != nil {
+		k.bridge.Media.session.SetPeer(side, media.Peer{})
+		k.bridge.Tell(cut{side})
+		if err := k.bridge.Media.session.SetCrypto(side, media.Crypto{}); err != nil {
 			return err
 		}
 	}
-	return m.session.SetCrypto(side, l.Crypto())
+	return k.bridge.Media.session.SetCrypto(side, l.Crypto())
 }
 
 // Suite is the name of a side's SRTP suite, empty for plain RTP.
-func (m *Media) Suite(side media.Side) string { return m.secured[side].leg.Suite() }
+func (k *Keying) Suite(side media.Side) string { return k.secured[side].leg.Suite() }

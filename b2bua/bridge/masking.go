@@ -40,13 +40,13 @@ func (m *Masking) restore(k *snapshot.Bridge) {
 
 func (m *Masking) on(e Event) (taken bool) {
 	switch e := e.(type) {
-	case routed:
+	case Routed:
 		if m.mode() == config.WantedAlways {
 			m.set(true)
 		}
 	case describing:
 		m.apply()
-	case Keyed:
+	case media.EventDigit:
 		return m.On && e.Side != m.bridge.Platform()
 	}
 	return false

@@ -40,9 +40,7 @@ type mediaSession interface {
 type Media struct {
 	idle
 	snapshot.Media
-	session  RelaySession // nil: not open
-	secured  [2]secured   // whose keys the session has, by side
-	followed bool         // the conversation is measured
+	session RelaySession // nil: not open
 }
 
 func (m *Media) save(k *snapshot.Sheet) {
@@ -53,31 +51,21 @@ func (m *Media) save(k *snapshot.Sheet) {
 
 // restore goes on with the media of another process, if its session is open.
 func (m *Media) restore(k *snapshot.Bridge) {
-	b := m.bridge
-	if m.session == nil {
-		return
+	if m.session != nil {
+		m.Media = k.Media
+		m.bridge.Ladder.Watch(m.session)
 	}
-	m.Media, m.followed = k.Media, k.Session.Talk != nil
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		if d := b.Agreement.Description[side]; side == media.SideA || b.Call.Connected() != nil {
-			m.secured[side] = secured{leg: b.Call.Half(side).Crypto, plain: d == nil || !d.Secured()}
-		}
-	}
-	b.Ladder.Watch(m.session)
-}
-
-func (m *Media) begin() {
-	m.shakeHands(media.SideA)
-	m.shakeHands(media.SideB)
 }
 
 func (m *Media) on(e Event) (taken bool) {
 	switch e := e.(type) {
-	case OneWay:
-		m.onOneWay(e)
-	case Withheld:
+	case media.EventOneWay:
+		m.onOneWay(e.Side)
+	case media.EventHeard:
+		m.onHeard(e.Side)
+	case media.EventWithheld:
 		m.onWithheld()
-	case Latched:
+	case media.EventLatched:
 		m.bridge.Log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
 	default:
 		return false
@@ -162,31 +150,7 @@ func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Ad
 }
 
 // On posts an event of the media session.
-func (m *Media) On(e media.Event) {
-	b := m.bridge
-	switch e := e.(type) {
-	case media.EventSilent:
-		b.Call.Post(MediaLost{For: e.Since, Never: e.Never})
-	case media.EventLatched:
-		b.Call.Post(Latched{Side: e.Side, Source: e.Source})
-	case media.EventDigit:
-		b.Call.Post(Keyed(e))
-	case media.EventPlayed:
-		b.Call.Post(Played{Side: e.Side, ID: e.ID})
-	case media.EventOneWay:
-		b.Call.Post(OneWay{Side: e.Side})
-	case media.EventHeard:
-		b.Call.Post(OneWay{Side: e.Side, Over: true})
-	case media.EventWithheld:
-		b.Call.Post(Withheld{})
-	case media.EventAnsweredBy:
-		b.Call.Post(AnsweredBy(e))
-	case media.EventBeep:
-		b.Call.Post(Beeped(e))
-	case media.EventChanged:
-		b.Call.Post(Changed{})
-	}
-}
+func (m *Media) On(e media.Event) { m.bridge.Call.Post(e) }
 
 // CauseOf is the cause of an error of Open or Toward.
 func CauseOf(err error) cause.Cause {
@@ -199,16 +163,16 @@ func CauseOf(err error) cause.Cause {
 // SetPeer puts a side's description into force.
 func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	b := m.bridge
-	if err := m.secure(side, d); err != nil { // no media is better than plain media
+	if err := b.Keying.secure(side, d); err != nil { // no media is better than plain media
 		b.Log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
 		m.session.SetPeer(side, media.Peer{})
 		return
 	}
 	if before := b.Agreement.Description[side]; before != nil && before.RTP() != d.RTP() {
-		b.tell(cut{side})
+		b.Tell(cut{side})
 	}
 	b.Agreement.Description[side] = d
-	b.tell(describing{})
+	b.Tell(describing{})
 	if side == media.SideA {
 		b.Agreement.Offer = d
 	}
@@ -223,13 +187,13 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 		}
 	}
 	m.session.SetPeer(side, peer)
-	m.shakeHands(side)
+	b.Keying.shakeHands(side)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		if changes, changed := b.Agreement.PayloadChanges(from); changed {
 			m.session.SetPayloads(from, changes)
 		}
 	}
-	b.tell(described{})
+	b.Tell(described{})
 }
 
 // Confirm takes a request within a leg's dialog as an answer to what was sent to its
@@ -275,7 +239,7 @@ func (m *Media) Detach() {
 	}
 	m.Unplug()
 	b.Agreement.Description[media.SideB], b.Agreement.SentTo[media.SideB] = nil, nil
-	b.tell(cut{media.SideB})
+	b.Tell(cut{media.SideB})
 }
 
 // at is our RTP address on a side, as SDP names it.
@@ -335,5 +299,5 @@ func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
 func (m *Media) Unplug() {
 	m.session.SetPeer(media.SideB, media.Peer{})
 	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
-	m.secured[media.SideB] = secured{plain: true}
+	m.bridge.Keying.secured[media.SideB] = secured{plain: true}
 }

@@ -55,34 +55,30 @@ func (*idle) fill(*record.Record)            {}
 func (*idle) show(*registry.LiveCall)        {}
 func (*idle) end()                           {}
 
-// The steps of a call that parts are told of, beside the events that are posted.
+// Routed says that the call has its route, Answered that the caller gets the answer next, and Turned that a turn of the
+// call ends.
 type (
-	routed     struct{}                   // it has its route
-	answered   struct{}                   // the caller gets the answer next
-	describing struct{}                   // the media is about to follow a new description
-	described  struct{}                   // it does
-	turned     struct{}                   // a turn of it ends
-	cut        struct{ side media.Side }  // whose sound the media has given up
-	left       struct{ leg *Half }        // it has left the call, or is about to
-	replaced   struct{ *snapshot.Bridge } // another process has the media, with this state
-	undone     struct{}                   // nothing has come of that
+	Routed   struct{}
+	Answered struct{}
+	Turned   struct{}
 )
 
-func (routed) isEvent()     {}
-func (answered) isEvent()   {}
-func (describing) isEvent() {}
-func (described) isEvent()  {}
-func (turned) isEvent()     {}
-func (cut) isEvent()        {}
-func (left) isEvent()       {}
-func (replaced) isEvent()   {}
-func (undone) isEvent()     {}
+// Left says that a leg has left the call, or is about to.
+type Left struct{ Leg *Half }
 
-// Handle handles an event of a call.
-func (b *Bridge) Handle(e Event) { b.tell(e) }
+// Undone says that nothing has come of HandOver.
+type Undone struct{}
 
-// tell tells the parts of an event, until one takes it.
-func (b *Bridge) tell(e Event) {
+// Steps that only parts take.
+type (
+	describing struct{}                   // the media is about to follow a new description
+	described  struct{}                   // it does
+	cut        struct{ side media.Side }  // whose sound the media has given up
+	replaced   struct{ *snapshot.Bridge } // another process has the media, with this state
+)
+
+// Tell tells the parts of an event, until one takes it.
+func (b *Bridge) Tell(e Event) {
 	for _, p := range b.parts() {
 		if p.on(e) {
 			return
@@ -90,21 +86,15 @@ func (b *Bridge) tell(e Event) {
 	}
 }
 
-// Routed begins what the route wants.
-func (b *Bridge) Routed() { b.tell(routed{}) }
-
-// Answered begins what follows the answer.
-func (b *Bridge) Answered() { b.tell(answered{}) }
-
-// Turned has what the sides hear follow what the call has come to in a turn.
-func (b *Bridge) Turned() { b.tell(turned{}) }
-
-// Came notes a request within a dialog as it comes.
-func (b *Bridge) Came(from *Half, req *sip.Request) {
+// each does something with each part.
+func (b *Bridge) each(do func(part)) {
 	for _, p := range b.parts() {
-		p.came(from, req)
+		do(p)
 	}
 }
+
+// Came notes a request within a dialog as it comes.
+func (b *Bridge) Came(from *Half, req *sip.Request) { b.each(func(p part) { p.came(from, req) }) }
 
 // Asked answers a request within the dialog that is no REFER, or passes it to the other side.
 func (b *Bridge) Asked(from *Half, req *sip.Request) {
@@ -115,9 +105,6 @@ func (b *Bridge) Asked(from *Half, req *sip.Request) {
 	}
 	b.Reply(from, req, 405, from.Leg.Allow())
 }
-
-// Drop ends what was under way with a leg that leaves the call.
-func (b *Bridge) Drop(leaves *Half) { b.tell(left{leaves}) }
 
 // Obey carries out an order.
 func (b *Bridge) Obey(what Order) error {
@@ -131,44 +118,34 @@ func (b *Bridge) Obey(what Order) error {
 
 // Deadline is the earliest one; zero: none.
 func (b *Bridge) Deadline() (first time.Time) {
-	for _, p := range b.parts() {
-		first = leg.Earliest(first, p.deadline())
-	}
+	b.each(func(p part) { first = leg.Earliest(first, p.deadline()) })
 	return first
 }
 
 // OnTimer handles the deadlines that have come.
 func (b *Bridge) OnTimer(now time.Time) {
-	for _, p := range b.parts() {
+	b.each(func(p part) {
 		if at := p.deadline(); !at.IsZero() && !now.Before(at) {
 			p.due(now)
 		}
-	}
+	})
 }
 
 // Waits says whether something is under way that a process which replaces this one could not go on with.
 func (b *Bridge) Waits() (waits bool) {
-	for _, p := range b.parts() {
-		waits = waits || p.waits()
-	}
+	b.each(func(p part) { waits = waits || p.waits() })
 	return waits
 }
 
 // Fill adds to the record of a call so far.
-func (b *Bridge) Fill(r *record.Record) {
-	for _, p := range b.parts() {
-		p.fill(r)
-	}
-}
+func (b *Bridge) Fill(r *record.Record) { b.each(func(p part) { p.fill(r) }) }
 
 // Show adds to what others see of a call.
 func (b *Bridge) Show(live *registry.LiveCall) {
 	for side, d := range b.Agreement.Description {
 		live.Held[side] = d != nil && d.Held()
 	}
-	for _, p := range b.parts() {
-		p.show(live)
-	}
+	b.each(func(p part) { p.show(live) })
 }
 
 // End ends everything that lies between the legs, and returns the media's parts of the record.
@@ -187,5 +164,5 @@ func (b *Bridge) endParts() {
 // Forget lets go of what a call does not need that is over.
 func (b *Bridge) Forget() {
 	b.endParts()
-	b.Media.secured, b.Agreement = [2]secured{}, agreement.Agreement{}
+	b.Agreement, b.Keying.secured = agreement.Agreement{}, [2]secured{}
 }

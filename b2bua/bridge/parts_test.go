@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -210,12 +209,12 @@ func TestOrderOfEffects(t *testing.T) {
 			b.Sounds.Ringing = true
 			b.Sounds.voices[media.SideA] = &voice{name: "eu", loop: true}
 			b.Media.Start()
-			b.Answered()
+			b.Tell(Answered{})
 		}, []string{
 			"media: start", "media: follow", "media: events a true", "media: no sound a", "media: tap true",
 			"log: recording started", "media: play a, mix true", "media: play b, mix true", "mark",
 		}},
-		"a route": {func(_ *testing.T, b *Bridge, _ *effects) { b.Routed() }, []string{"media: mask a true", "log: keys masked"}},
+		"a route": {func(_ *testing.T, b *Bridge, _ *effects) { b.Tell(Routed{}) }, []string{"media: mask a true", "log: keys masked"}},
 		"a key":   {func(_ *testing.T, b *Bridge, _ *effects) { keyed(b, media.SideA) }, []string{"leg b: leg.Send"}},
 		"a key that is masked": {func(_ *testing.T, b *Bridge, _ *effects) {
 			b.Masking.On = true
@@ -239,7 +238,7 @@ func TestOrderOfEffects(t *testing.T) {
 // keyed is a key of a side that is listened to.
 func keyed(b *Bridge, side media.Side) {
 	b.Media.Listening = [2]bool{true, true}
-	b.Handle(Keyed{Side: side, Digit: '1', Duration: time.Second})
+	b.Tell(media.EventDigit{Side: side, Digit: '1', Duration: time.Second})
 }
 
 // TestEachEventHasOneOwner: an event is for one part, or for the call. Steps of the call are for whoever wants them.
@@ -249,17 +248,18 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		event Event
 		owner string
 	}{
-		{Keyed{Side: media.SideA, Digit: '1'}, "*bridge.Pressed"},
-		{Played{ID: 1}, "*bridge.Sounds"},
-		{Latched{}, "*bridge.Media"},
-		{OneWay{Side: media.SideB}, "*bridge.Media"},
-		{Withheld{}, "*bridge.Media"},
-		{MediaLost{}, ""},
-		{Changed{}, ""},
+		{media.EventDigit{Side: media.SideA, Digit: '1'}, "*bridge.Pressed"},
+		{media.EventPlayed{ID: 1}, "*bridge.Sounds"},
+		{media.EventLatched{}, "*bridge.Media"},
+		{media.EventOneWay{Side: media.SideB}, "*bridge.Media"},
+		{media.EventHeard{Side: media.SideB}, "*bridge.Media"},
+		{media.EventWithheld{}, "*bridge.Media"},
+		{media.EventSilent{}, ""},
+		{media.EventChanged{}, ""},
+		{media.EventAnsweredBy{}, ""},
+		{media.EventBeep{}, ""},
 		{HandshakeOver{}, ""},
 		{Announced{}, ""},
-		{AnsweredBy{}, ""},
-		{Beeped{}, ""},
 	} {
 		b, _ := joined(t)
 		var got []string
@@ -271,21 +271,15 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		if strings.Join(got, " ") != tt.owner {
 			t.Errorf("%T is taken by %q; want %q", tt.event, got, tt.owner)
 		}
-		known[strings.TrimPrefix(fmt.Sprintf("%T", tt.event), "bridge.")] = true
+		known[fmt.Sprintf("%T", tt.event)] = true
 	}
-	files, err := filepath.Glob("*.go")
+	text, err := os.ReadFile("../../media/event.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile(`func \(([A-Z]\w*)\) isEvent\(\)`).FindAllStringSubmatch(string(text), -1) {
-			if !known[m[1]] {
-				t.Errorf("no owner is named for %s", m[1])
-			}
+	for _, m := range regexp.MustCompile(`func \((\w+)\) isEvent\(\)`).FindAllStringSubmatch(string(text), -1) {
+		if !known["media."+m[1]] {
+			t.Errorf("no owner is named for media.%s", m[1])
 		}
 	}
 }

@@ -48,11 +48,11 @@ func (rs *Recordings) restore(k *snapshot.Bridge) {
 
 func (rs *Recordings) on(e Event) (taken bool) {
 	switch e := e.(type) {
-	case routed:
+	case Routed:
 		if rs.bridge.Call.Route().Record == config.WantedOff {
 			rs.bridge.Ladder.Unrecorded()
 		}
-	case answered:
+	case Answered:
 		rs.startIfWanted()
 	case describing:
 		if rs.current != nil {
@@ -63,7 +63,7 @@ func (rs *Recordings) on(e Event) (taken bool) {
 	case replaced:
 		rs.stop()
 		rs.again = e.Recordings
-	case undone:
+	case Undone:
 		rs.begin()
 	}
 	return false
@@ -73,10 +73,8 @@ func (rs *Recordings) obey(o Order) (taken bool, err error) {
 	switch o {
 	case OrderRecord:
 		return true, rs.orderStart()
-	case OrderStop:
-		return true, rs.orderStop()
-	case OrderPause, OrderResume:
-		return true, rs.pause(o == OrderPause)
+	case OrderStop, OrderPause, OrderResume:
+		return true, rs.orderOther(o)
 	case OrderMask, OrderUnmask, OrderHold, OrderUnhold, OrderHangup:
 	}
 	return false, nil
@@ -117,30 +115,20 @@ func (rs *Recordings) orderStart() error {
 	return rs.start(false)
 }
 
-// orderStop ends the recording for an operator.
-func (rs *Recordings) orderStop() error {
-	if rs.current == nil {
-		return notRecorded()
-	}
-	rs.stop()
-	return nil
-}
-
-func notRecorded() *OrderError {
-	return refused("the call is not recorded", "start the recording first")
-}
-
-// pause pauses or resumes the recording. It may be repeated.
-func (rs *Recordings) pause(pause bool) error {
-	if rs.current == nil {
-		return notRecorded()
-	}
-	if pause {
+// orderOther ends, pauses or resumes the recording for an operator. The latter may be repeated.
+func (rs *Recordings) orderOther(o Order) error {
+	switch {
+	case rs.current == nil:
+		return refused("the call is not recorded", "start the recording first")
+	case o == OrderStop:
+		rs.stop()
+		return nil
+	case o == OrderPause:
 		rs.current.Pause()
-	} else {
+	default:
 		rs.current.Resume()
 	}
-	rs.bridge.Log.Info().Bool("paused", pause).Msg("recording")
+	rs.bridge.Log.Info().Bool("paused", o == OrderPause).Msg("recording")
 	return nil
 }
 

@@ -49,12 +49,12 @@ func (r *Relays) end()        { r.requests = nil }
 
 // on answers the requests that wait for a leg which leaves the call.
 func (r *Relays) on(e Event) (taken bool) {
-	leaves, is := e.(left)
+	leaves, is := e.(Left)
 	if !is {
 		return false
 	}
 	for ref, waits := range r.requests {
-		if waits.to != leaves.leg {
+		if waits.to != leaves.Leg {
 			continue
 		}
 		if delete(r.requests, ref); waits.from != nil {

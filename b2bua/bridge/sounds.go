@@ -39,14 +39,6 @@ type Sounds struct {
 	OnHold  bool      // by an order: neither side hears the other
 }
 
-// Played says that one of our sounds to a side has come to its end.
-type Played struct {
-	Side media.Side
-	ID   uint64 // of the media.Play
-}
-
-func (Played) isEvent() {}
-
 // soundSession is the media as sounds need it.
 type soundSession interface {
 	Play(to media.Side, p media.Play)
@@ -87,9 +79,9 @@ func (ss *Sounds) on(e Event) (taken bool) {
 	switch e := e.(type) {
 	case cut:
 		ss.voices[e.side] = nil
-	case answered, described, turned:
+	case Answered, described, Turned:
 		ss.update()
-	case Played:
+	case media.EventPlayed:
 		ss.onPlayed(e)
 		return true
 	}
@@ -117,7 +109,7 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 	}
 	before := ss.voices[side]
 	if v != nil {
-		play, ok := ss.playing(side, v.play())
+		play, ok := ss.playing(side, media.Play{Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix})
 		if ok && before != nil && before.name == v.name && before.played == play {
 			return
 		}
@@ -295,7 +287,9 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	case !b.Call.Moment().Answered:
 		return NotAnswered()
 	case s.Sound == SoundNone:
-		ss.voices[s.Side].end()
+		if v := ss.voices[s.Side]; v != nil {
+			v.lasts = false
+		}
 		ss.update() // the order's answer says what is heard
 		return nil
 	}
@@ -321,13 +315,6 @@ func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	return audio.Tone(name)
 }
 
-// end has a voice give way to the sound that the call's state wants.
-func (v *voice) end() {
-	if v != nil {
-		v.lasts = false
-	}
-}
-
 // Heard is the name of the sound that a side hears; empty: none.
 func (ss *Sounds) Heard(side media.Side) string {
 	if v := ss.voices[side]; v != nil {
@@ -337,16 +324,11 @@ func (ss *Sounds) Heard(side media.Side) string {
 }
 
 // onPlayed: a sound has come to its end.
-func (ss *Sounds) onPlayed(f Played) {
+func (ss *Sounds) onPlayed(f media.EventPlayed) {
 	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
 		if v.over != nil {
 			v.over()
 		}
 		ss.voices[f.Side] = nil
 	}
-}
-
-// play is how the relay plays it, but for what the side wants.
-func (v *voice) play() media.Play {
-	return media.Play{Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix}
 }

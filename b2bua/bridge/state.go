@@ -11,9 +11,7 @@ import (
 // Save writes the bridge into a sheet.
 func (b *Bridge) Save(k *snapshot.Sheet) {
 	k.Bridge.Agreement = b.Agreement.State(k.Bridge.Agreement.Described)
-	for _, p := range b.parts() {
-		p.save(k)
-	}
+	b.each(func(p part) { p.save(k) })
 }
 
 // Restore goes on with the bridge of an answered call, or of one that we place, whose legs are restored. It sends
@@ -31,14 +29,8 @@ func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool)
 		b.Media.session = nil
 		return true, err
 	}
-	b.restoreParts(k)
+	b.each(func(p part) { p.restore(k) })
 	return true, nil
-}
-
-func (b *Bridge) restoreParts(k *snapshot.Bridge) {
-	for _, p := range b.parts() {
-		p.restore(k)
-	}
 }
 
 // Restart restores what the caller of a call without an answer knows: what was ordered, and with a session our answer.
@@ -46,26 +38,19 @@ func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	if b.Media.session = session; session != nil {
 		b.Agreement = agreement.Restore(&k.Agreement)
 	}
-	b.restoreParts(k)
+	b.each(func(p part) { p.restore(k) })
 }
 
 // HandOver gives the media to another process, with its state in the sheet, and ends what goes on without that. nil:
 // there are no sockets to give.
 func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 	sockets = b.Media.handOver(k)
-	b.tell(replaced{&k.Bridge})
+	b.Tell(replaced{&k.Bridge})
 	return sockets
 }
-
-// TakeBack undoes HandOver, of which nothing has come.
-func (b *Bridge) TakeBack() { b.tell(undone{}) }
 
 // Discard undoes Restore.
 func (b *Bridge) Discard() { b.Media.close() }
 
 // GoOn begins again what the media's state does not have.
-func (b *Bridge) GoOn() {
-	for _, p := range b.parts() {
-		p.begin()
-	}
-}
+func (b *Bridge) GoOn() { b.each(part.begin) }

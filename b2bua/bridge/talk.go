@@ -23,7 +23,7 @@ type talkSession interface {
 
 // follow has the conversation measured, if that is configured.
 func (m *Media) follow() {
-	if m.followed = m.bridge.Config.Insight == config.InsightOn; m.followed {
+	if m.bridge.Config.Insight == config.InsightOn {
 		m.session.Follow(media.Conversation{Agent: m.bridge.Platform()})
 	}
 }
@@ -31,7 +31,7 @@ func (m *Media) follow() {
 // Interrupt says that the caller does not talk with the agent now, but waits for somebody else or talks to them, or
 // that it talks with the agent again.
 func (m *Media) Interrupt(on bool) {
-	if m.followed && m.session != nil {
+	if m.session != nil {
 		m.session.Interrupt(on)
 	}
 }
