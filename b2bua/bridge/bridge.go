@@ -102,7 +102,8 @@ type Bridge struct {
 // parts gives the parts of a bridge, in the order in which they act. They end in the reverse order. TestOrderOfEffects.
 func (b *Bridge) parts() [10]part {
 	return [...]part{
-		&b.Masking, &b.Media, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings, &b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
+		&b.Masking, &b.Media, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
+		&b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
 	}
 }
 

@@ -3,11 +3,8 @@ package bridge
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"flowbridge/b2bua/outbound"
-	"flowbridge/media"
-	"flowbridge/media/audio"
 )
 
 // OrderError says why a call can't carry out an order.
@@ -78,21 +75,6 @@ func refused(problem, remedy string) *OrderError {
 	return &OrderError{Problem: problem, Remedy: remedy}
 }
 
-func noSound(name string) *OrderError {
-	return refused("there is no sound "+strconv.Quote(name),
-		"take one of sounds in the configuration, or of "+strings.Join(audio.Tones(), ", "))
-}
-
 func noOrder(what Order) *OrderError {
 	return refused("unknown order "+strconv.Quote(string(what)), "flowbridge help api has them")
 }
-
-// PlayRequest is a sound for a side of a live call.
-type PlayRequest struct {
-	Side  media.Side
-	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
-	Loop  bool   // until SoundNone
-}
-
-// SoundNone ends the present sound.
-const SoundNone = "none"

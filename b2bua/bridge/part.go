@@ -55,13 +55,14 @@ func (*idle) fill(*record.Record)            {}
 func (*idle) show(*registry.LiveCall)        {}
 func (*idle) end()                           {}
 
-// Routed says that the call has its route, Answered that the caller gets the answer next, and Turned that a turn of the
-// call ends.
-type (
-	Routed   struct{}
-	Answered struct{}
-	Turned   struct{}
-)
+// Routed says that the call has its route.
+type Routed struct{}
+
+// Answered says that the caller gets the answer next.
+type Answered struct{}
+
+// Turned says that a turn of the call ends.
+type Turned struct{}
 
 // Left says that a leg has left the call, or is about to.
 type Left struct{ Leg *Half }

@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"cmp"
+	"strconv"
+	"strings"
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
@@ -278,6 +280,21 @@ func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	b.Agreement.Tell(media.SideA, formats)
 	ss.Ringing = true
 	return true
+}
+
+// PlayRequest is a sound for a side of a live call.
+type PlayRequest struct {
+	Side  media.Side
+	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
+	Loop  bool   // until SoundNone
+}
+
+// SoundNone ends the present sound.
+const SoundNone = "none"
+
+func noSound(name string) *OrderError {
+	return refused("there is no sound "+strconv.Quote(name),
+		"take one of sounds in the configuration, or of "+strings.Join(audio.Tones(), ", "))
 }
 
 // Order plays the sound that the admin API asks for, or ends it.
