@@ -219,7 +219,7 @@ func (c *Call) finish() {
 	if c.a != nil && c.times.answered.IsZero() {
 		c.notes.oweRefusal()
 	}
-	if r.Recordings = c.bridge.Recordings.Files(); len(c.bridge.Recordings.All) == 0 {
+	if len(c.bridge.Recordings.All) == 0 {
 		c.notes.owe(func(state []byte) { c.keep(r, state) })
 	} else {
 		c.notes.over(r)
@@ -348,12 +348,8 @@ func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
 func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
-	r.Recordings = c.bridge.Recordings.Files()
 	if c.transfers.current != nil {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
-	}
-	if c.bridge.Media.IsOpen() {
-		r.Media, r.Talk = c.bridge.Media.Record()
 	}
 	live := registry.LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
 	if live.Phase == "bridged" && c.customer != nil && c.connected == nil { // only the customer is there
@@ -362,25 +358,19 @@ func (c *Call) snapshot() registry.LiveCall {
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}
-	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
-	live.Vars, live.Caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
+	c.bridge.Show(&live)
+	live.Vars, live.Caller = c.vars, c.caller
 	if t := c.transfers.Last; t != nil {
 		live.Transfer = new(*t)
 	}
 	if c.connected != nil {
 		live.At = c.connected.target.Dial.Name
 	}
-	if c.bridge.Media.IsOpen() {
-		live.Speaks = c.bridge.Media.Speaking()
-	}
 	if c.waits() {
 		live.Position = c.server.admission.Position(&c.queued.Waiter)
 	}
 	if c.invite != nil {
 		live.Invite = c.invite.Headers()
-	}
-	for side, d := range c.bridge.Agreement.Description {
-		live.Held[side], live.Hears[side] = d != nil && d.Held(), c.bridge.Sounds.Heard(media.Side(side))
 	}
 	return live
 }

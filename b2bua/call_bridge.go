@@ -84,7 +84,7 @@ func (b bridgeCall) Mark() { b.call.notes.mark() }
 
 // takeKeys gives a side's media its keys, and has the call noted with them.
 func (c *Call) takeKeys(e bridge.HandshakeOver) error {
-	taken, err := c.bridge.Media.TakeKeys(e)
+	taken, err := c.bridge.Keying.TakeKeys(e)
 	// else the target's bridge is noted next
 	if t := c.transfers.current; taken && (e.Side == media.SideA || t == nil || t.waiting == nil) {
 		c.notes.mark()

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/snapshot"
+	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -99,37 +100,31 @@ func (c *Call) eventInBridge(e event) {
 // bridgeInBridge handles an event of the bridge of a call that is answered.
 func (c *Call) bridgeInBridge(e bridge.Event) {
 	switch e := e.(type) {
-	case bridge.MediaLost:
+	case media.EventSilent:
 		c.onMediaLost(e)
-	case bridge.Changed:
+	case media.EventChanged:
 		c.notes.soon()
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
 	case bridge.Announced:
 		c.transfers.announced(e)
-	case bridge.AnsweredBy:
+	case media.EventAnsweredBy:
 		c.answeredBy(e)
-	case bridge.Beeped:
+	case media.EventBeep:
 		c.beeped(e)
-	case bridge.Played:
+	case media.EventPlayed:
 		c.played(e)
-	case bridge.OneWay:
-		c.bridge.Handle(e)
-		c.notes.mark() // those who watch the call are shown it
-	case bridge.Withheld, bridge.Keyed, bridge.Latched:
-		c.bridge.Handle(e)
+	default:
+		c.bridge.Tell(e)
 	}
 }
 
 // asked answers a request within the dialog of one of the two legs, or passes it to the other one.
 func (c *Call) asked(from *legOnWire, req *sip.Request) {
-	switch {
-	case c.bridge.Masking.HidesKey(&from.Half, req):
-		c.bridge.Reply(&from.Half, req, 200)
-	case req.Method == sip.REFER:
+	if req.Method == sip.REFER {
 		c.transfers.asked(from, req)
-	default:
-		c.bridge.Relays.Asked(&from.Half, req)
+	} else {
+		c.bridge.Asked(&from.Half, req)
 	}
 }
 
@@ -226,9 +221,9 @@ func (c *Call) securedInBridge(e bridge.HandshakeOver) {
 }
 
 // onMediaLost hangs up a call without media.
-func (c *Call) onMediaLost(f bridge.MediaLost) {
-	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
-	c.ladder.Decide("no RTP from either side for %d s", int(f.For.Seconds()))
+func (c *Call) onMediaLost(f media.EventSilent) {
+	c.log.Warn().Int64("silent_ms", f.Since.Milliseconds()).Bool("never", f.Never).Msg("no media")
+	c.ladder.Decide("no RTP from either side for %d s", int(f.Since.Seconds()))
 	why := cause.MediaTimeout
 	if f.Never {
 		why = cause.NoMedia

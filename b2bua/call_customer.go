@@ -116,7 +116,7 @@ func (c *Call) dropCustomer() {
 // callCustomer begins with the customer.
 func (c *Call) callCustomer() phase {
 	c.nameByIDs()
-	c.bridge.Masking.SetIfWanted()
+	c.bridge.Tell(bridge.Routed{})
 	c.notes.before(true) // before the answer to the request
 	return c.nextCustomer()
 }
@@ -188,7 +188,7 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	a.settle()
 	c.attempts.current = nil
 	c.bridge.Media.Start()
-	c.bridge.Recordings.StartIfWanted()
+	c.bridge.Tell(bridge.Answered{})
 	c.bridge.Media.Interrupt(true)
 	c.notes.mark()
 	if c.asksWhoAnswers() {
@@ -216,7 +216,6 @@ func (c *Call) callAgent() {
 		Transfer: snapshot.Transfer{Left: true}, first: true, code: 503, reason: message.StatusText(503),
 		plan: c.customer.agents,
 	}
-	c.bridge.Sounds.Update()
 	c.notes.mark()
 	c.transfers.next()
 }

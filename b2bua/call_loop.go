@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/store/record"
@@ -34,6 +35,7 @@ func (c *Call) goOn() (rests bool) {
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
+		c.bridge.Tell(bridge.Turned{})
 		c.notes.release()
 		if c.idle && c.now != nil && c.mailbox.Rest(c.server.ctx, c.deadline()) {
 			return true
@@ -117,7 +119,7 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 		c.step(l, in)
 		return
 	}
-	c.bridge.Masking.Note(&l.Half, req.Req)
+	c.bridge.Came(&l.Half, req.Req)
 	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
 }
 

@@ -66,7 +66,6 @@ func (c *Call) soundWait() {
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
 	case sound && (c.told.earlyMedia || c.ring(c.plan.Full)):
 		c.bridge.Sounds.Ringing = true
-		c.bridge.Sounds.Update()
 	case c.told.earlyMedia, c.told.ringing:
 	case c.route.Ringing == config.RingingNone:
 		c.sendRinging(leg.Progress{Code: 182, Reason: message.StatusText(182)}, nil)
@@ -89,7 +88,6 @@ func (c *Call) called() phase {
 	c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	others := slices.DeleteFunc(c.plan.Full, func(t *peers.Target) bool { return t == place.Target })
 	c.plan.Targets, c.plan.Full, c.plan.Capped = append([]*peers.Target{place.Target}, others...), nil, false
-	c.bridge.Sounds.Update()
 	return c.nextAttempt()
 }
 

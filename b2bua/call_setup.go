@@ -71,10 +71,7 @@ func (c *Call) routing() phase {
 	}
 	c.takeRoute(index)
 	c.nameByIDs()
-	if c.route.Record == config.WantedOff {
-		c.ladder.Unrecorded()
-	}
-	c.bridge.Masking.SetIfWanted()
+	c.bridge.Tell(bridge.Routed{})
 	c.a.Trying()
 	c.times.setupUntil = time.Now().Add(c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
@@ -116,10 +113,7 @@ func (c *Call) ring(targets []*peers.Target) bool {
 // for proxies (RFC 3261 section 13.3.1.1).
 func (c *Call) toldBefore() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
-	next := c.nextAttempt() // which may have the caller wait, with another sound
-	c.bridge.Sounds.Ringing = c.bridge.Sounds.Ringing || c.told.sound
-	c.bridge.Sounds.Update()
-	return next
+	return c.nextAttempt()
 }
 
 // takeRoute notes the route of the call, with its direction and lead.
@@ -196,20 +190,6 @@ func (c *Call) setUpEvent(e event) phase {
 		return c.bridgeInSetUp(e.Event)
 	case verified:
 		return c.onVerified(e)
-	}
-	return nil
-}
-
-// bridgeInSetUp is the next phase after an event of the bridge; nil: the same one.
-func (c *Call) bridgeInSetUp(e bridge.Event) phase {
-	switch e := e.(type) {
-	case bridge.Withheld:
-		c.bridge.Media.OnWithheld()
-	case bridge.HandshakeOver:
-		return c.securedInSetUp(e)
-	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed, bridge.AnsweredBy,
-		bridge.Beeped, bridge.Announced:
-		// the media does not run yet
 	}
 	return nil
 }
@@ -294,7 +274,6 @@ func (c *Call) onProgress(f leg.Progress) {
 type toldCaller struct {
 	ringing    bool // 180
 	earlyMedia bool // a provisional answer with SDP
-	sound      bool // our sound, by the process before
 }
 
 // sendEarlyMedia passes a provisional answer with SDP on, once. As a 180 is
@@ -347,13 +326,11 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = now
 	c.bridge.Media.Start()
-	c.bridge.Media.ListenForDigits()
 	c.times.answered = now
-	c.bridge.Sounds.Update()
 	c.server.admission.Answered(c.trunk)
 	c.record.AnsweredAt = record.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
-	c.bridge.Recordings.StartIfWanted()
+	c.bridge.Tell(bridge.Answered{})
 	c.rescues.listen()
 	c.attempts.note(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.connected.target.Dial.Name, time.Since(c.connected.started).
@@ -418,9 +395,14 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	c.attempts.note(why, a.status())
 }
 
-// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a
-// target waits until it can be heard, so that the next one can be tried.
-func (c *Call) securedInSetUp(e bridge.HandshakeOver) phase {
+// bridgeInSetUp is the next phase after an event of the bridge; nil: the same one. An answer of a target waits until it
+// can be heard, so that the next one can be tried.
+func (c *Call) bridgeInSetUp(event bridge.Event) phase {
+	e, is := event.(bridge.HandshakeOver)
+	if !is {
+		c.bridge.Tell(event)
+		return nil
+	}
 	a := c.attempts.current
 	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {
 		return nil // of an attempt before

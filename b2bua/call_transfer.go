@@ -312,7 +312,7 @@ func (tr *transfers) answered(f leg.Answered) {
 		c.bridge.Agreement.Tell(media.SideA, seen.Common(c.bridge.Agreement.Offer))
 	}
 	c.bridge.Replace(c.connected.mediaName, c.connected.formats, answer)
-	c.bridge.Relays.Drop(halfOf(t.agent))
+	c.bridge.Tell(bridge.Left{Leg: halfOf(t.agent)})
 	c.server.vacate(before)
 	c.limitDuration()
 	c.connected.settle()
@@ -414,14 +414,12 @@ func (tr *transfers) loseAgent() {
 	agent := c.b
 	c.b = nil
 	c.server.vacate(c.connected)
-	c.bridge.Exchanges.Drop()
-	c.bridge.Relays.Drop(halfOf(agent))
+	c.bridge.Tell(bridge.Left{Leg: halfOf(agent)})
 	if early := tr.current.early; early != nil {
 		c.bridge.Plug(c.attempts.current.formats, early)
 	} else {
 		c.bridge.Media.Unplug()
 	}
-	c.bridge.Sounds.Update()
 }
 
 // stop ends a transfer because the call ends.

@@ -26,7 +26,7 @@ func (c *Call) asksWhoAnswers() (waits bool) {
 }
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
-func (c *Call) answeredBy(e bridge.AnsweredBy) {
+func (c *Call) answeredBy(e media.EventAnsweredBy) {
 	if c.customer != nil && c.customer.machine { // another process has judged it: only its beep is listened for
 		return
 	}
@@ -56,7 +56,7 @@ func (c *Call) noteWho(e answerer.Answer) {
 }
 
 // beeped plays the sound to a machine that has beeped, or that has not beeped in time.
-func (c *Call) beeped(e bridge.Beeped) {
+func (c *Call) beeped(e media.EventBeep) {
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
 	if c.connected != nil || c.transfers.current != nil { // it was not known to be a machine, and the agent was called
 		return
@@ -74,8 +74,8 @@ func (c *Call) beeped(e bridge.Beeped) {
 }
 
 // played hangs up on a machine that has heard its sound.
-func (c *Call) played(e bridge.Played) {
-	c.bridge.Handle(e)
+func (c *Call) played(e media.EventPlayed) {
+	c.bridge.Tell(e)
 	if c.customer != nil && c.customer.playing && e.Side == media.SideA && c.bridge.Sounds.Heard(media.SideA) == "" {
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	}

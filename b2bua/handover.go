@@ -120,7 +120,7 @@ func (c *Call) restless() error {
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case c.bridge.Relays.Open() > 0, c.notes.shares, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Waits(), c.notes.shares, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	if slices.ContainsFunc(c.legs, (*legOnWire).busy) {
@@ -212,9 +212,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	state := &snapshot.Sheet{Handed: true}
 	c.save(state)
 	sockets := c.bridge.HandOver(state)
-	if state.Bridge.Recordings.On {
-		c.server.undoHandOver = append(c.server.undoHandOver, c.bridge.Recordings.GoOn)
-	}
+	c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Tell(bridge.Undone{}) })
 	l := record.Saved{Record: c.cdr()}
 	l.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
 	var err error

@@ -70,7 +70,7 @@ func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) 
 	return c.ask(ctx)
 }
 
-// cdr is the call's CDR so far, without the files of recordings.
+// cdr is the call's CDR so far.
 func (c *Call) cdr() record.Record {
 	if c.ended != nil {
 		return *c.ended
@@ -86,6 +86,7 @@ func (c *Call) cdr() record.Record {
 	r.TraceID, r.Traceparent = c.trace.ID(), c.trace.Caller()
 	id := c.vars.Identity()
 	r.Verstat, r.Attest, r.OrigID = id.Verstat, id.Attest, id.OrigID
+	c.bridge.Fill(&r)
 	return r
 }
 

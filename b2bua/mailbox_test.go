@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/transport"
+	"flowbridge/media"
 	"flowbridge/sim/siptest"
 )
 
@@ -34,8 +35,8 @@ func TestKindsOfItems(t *testing.T) {
 			{in: leg.CancelIn{Seq: 10}},
 			{in: leg.FinalLost{Seq: 10}},
 			{in: leg.RequestFailed{}},
-			{event: inBridge{bridge.MediaLost{}}},
-			{event: inBridge{bridge.OneWay{}}},
+			{event: inBridge{media.EventSilent{}}},
+			{event: inBridge{media.EventOneWay{}}},
 			{event: killed{}},
 			{event: ready{}},
 		},

@@ -103,7 +103,7 @@ func (n *notes) release() {
 // process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
 func (n *notes) soon() {
 	c := n.call
-	if c.bridge.Media.Suite(media.SideA) != "" || c.bridge.Media.Suite(media.SideB) != "" {
+	if c.bridge.Keying.Suite(media.SideA) != "" || c.bridge.Keying.Suite(media.SideB) != "" {
 		n.mark()
 	} else if n.at.IsZero() && !c.finished {
 		n.at = time.Now().Add(noteDelay)
@@ -124,7 +124,6 @@ func (n *notes) write() {
 	snapshot.Note(c.save, func(text []byte) {
 		r := c.cdr()
 		r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-		r.Recordings = c.bridge.Recordings.Files()
 		c.server.sink.Journal(r, text)
 	})
 }

@@ -111,7 +111,7 @@ func (r *restart) restore(c *Call) {
 	}
 	c.bridge.Restart(&k.Bridge, r.media)
 	if r.media != nil {
-		c.told = toldCaller{ringing: true, earlyMedia: true, sound: k.Bridge.Sounds.Ringing}
+		c.told = toldCaller{ringing: true, earlyMedia: true}
 	}
 }
 

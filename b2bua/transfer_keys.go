@@ -27,7 +27,7 @@ func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool
 	a.answer = &f
 	if agent := c.b; agent != nil {
 		c.bridge.Exchanges.Interrupt(&agent.Half)
-		c.bridge.Relays.Drop(&agent.Half)
+		c.bridge.Tell(bridge.Left{Leg: &agent.Half})
 		c.bridge.Agreement.KeepBefore(media.SideB, false)
 		tr.current.held, tr.current.waiting, c.b = c.bridge.Agreement.Description[media.SideB].Held(), agent, nil
 	}
@@ -94,6 +94,5 @@ func (tr *transfers) goneInTry(from *legOnWire, f leg.Gone) {
 		return
 	}
 	tr.current.waiting, tr.current.Left = nil, true
-	c.bridge.Sounds.Update()
 	c.server.vacate(c.connected)
 }

@@ -6,8 +6,6 @@ import (
 
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
-	"flowbridge/media/audio"
-	"flowbridge/media/recording"
 )
 
 // Tell notes the codecs that a side is told, and the one that it speaks.
@@ -127,47 +125,6 @@ func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChan
 	changed = !slices.Equal(changes, a.Changes[from])
 	a.Changes[from] = changes
 	return changes, changed
-}
-
-// PayloadsOf says what a side's payload types hold.
-func (a *Agreement) PayloadsOf(side media.Side) (p recording.Payloads) {
-	var names []string
-	for _, f := range a.Sends(side) {
-		switch {
-		case !f.Speech() || !sdp.Includes(a.Told[side], f.Codec):
-		case f.Codec == sdp.PCMU:
-			p.ULaw.Add(f.Number)
-		case f.Codec == sdp.PCMA:
-			p.ALaw.Add(f.Number)
-		default:
-			p.Other.Add(f.Number)
-			if name, _, _ := strings.Cut(f.Mapping, "/"); !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
-	slices.Sort(names)
-	p.OtherName = strings.Join(names, ", ")
-	return p
-}
-
-// Playing is how a sound is played to a side: in its kind of G.711, with its number
-// for that, in packets of the length that it wants. ok is false if the side speaks none.
-func (a *Agreement) Playing(side media.Side, p media.Play) (as media.Play, ok bool) {
-	switch p.Law = audio.ULaw; a.Codec[side] {
-	case sdp.PCMU:
-	case sdp.PCMA:
-		p.Law = audio.ALaw
-	default:
-		return media.Play{}, false
-	}
-	d := a.Description[side]
-	if d == nil {
-		return media.Play{}, false
-	}
-	f, ok := sdp.Find(d.Formats(), a.Codec[side])
-	p.PayloadType, p.Frame = f.Number, d.Ptime()
-	return p, ok
 }
 
 // Events are the payload type and clock of the telephone-events that a side wants.

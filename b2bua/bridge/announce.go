@@ -26,7 +26,7 @@ const acceptWithin = 20 * time.Second
 
 // Announcement is the one under way.
 type Announcement struct {
-	bridge *Bridge
+	idle
 	what   Announce // without a sound: there is none
 	sound  *audio.Sound
 	speaks bool // the party can be heard, and hears the sound
@@ -35,8 +35,6 @@ type Announcement struct {
 
 // Announced says that a party has heard its announcement, and whether it takes the call.
 type Announced struct{ Accepted bool }
-
-func (Announced) isEvent() {}
 
 // Check says why something can't be announced.
 func (a *Announcement) Check(what Announce) error {
@@ -59,7 +57,7 @@ func (a *Announcement) Check(what Announce) error {
 func (a *Announcement) Begin(what Announce) {
 	a.what = what
 	a.sound, _ = a.bridge.Sounds.named(what.Sound)
-	a.bridge.Sounds.Update()
+	a.bridge.Sounds.update() // before it is heard
 }
 
 // Speak plays the announcement: the new party can be heard. False: it can't hear it.
@@ -72,13 +70,22 @@ func (a *Announcement) Speak() bool {
 	if a.what.Within > 0 {
 		a.until = time.Now().Add(a.what.Within)
 	}
-	b.Media.ListenForDigits()
-	b.Sounds.Update()
+	b.Tell(described{}) // its keys are listened for
 	return true
 }
 
 // End lets the sides hear each other again.
-func (a *Announcement) End() { *a = Announcement{bridge: a.bridge} }
+func (a *Announcement) End() { *a = Announcement{idle: a.idle} }
+
+func (a *Announcement) end() { a.End() }
+
+func (a *Announcement) deadline() time.Time { return a.until }
+func (a *Announcement) due(time.Time)       { a.over(false) }
+
+func (a *Announcement) on(e Event) (taken bool) {
+	k, is := e.(media.EventDigit)
+	return is && a.key(k.Side, k.Digit)
+}
 
 // Underway says whether the sides are kept apart.
 func (a *Announcement) Underway() bool { return a.what.Sound != "" }
@@ -86,12 +93,12 @@ func (a *Announcement) Underway() bool { return a.what.Sound != "" }
 // wanted returns the sound that a side hears until then.
 func (a *Announcement) wanted(side media.Side) *voice {
 	if side == media.SideA {
-		return a.bridge.Sounds.hold()
+		return a.bridge.Sounds.music()
 	}
 	if !a.speaks {
 		return a.bridge.Sounds.silence()
 	}
-	return &voice{name: a.what.Sound, sound: a.sound, loop: a.what.Accept != ""}
+	return &voice{name: a.what.Sound, sound: a.sound, loop: a.what.Accept != "", over: func() { a.over(true) }}
 }
 
 // over posts what the party has decided, once.

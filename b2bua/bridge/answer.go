@@ -11,6 +11,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -127,3 +128,31 @@ func CauseOfAnswer(err error) cause.Cause {
 	}
 	return cause.BadAnswer
 }
+
+// Platform is the platform's side of the media.
+func (b *Bridge) Platform() media.Side {
+	if b.Trunk.Platform != nil {
+		return media.SideA
+	}
+	return media.SideB
+}
+
+// EventsFor is the side whose telephone-events end here, in a call to this target,
+// whether or not the other side has any; noSide: they are relayed.
+func (b *Bridge) EventsFor(t *peers.Target) media.Side {
+	mode := t.Dial.DTMF
+	if b.Trunk.Platform != nil {
+		mode = b.Trunk.Platform.DTMF
+	}
+	switch mode {
+	case config.DTMFRFC4733:
+		return b.Platform()
+	case config.DTMFInfo:
+		return b.Platform().Other()
+	case config.DTMFRelay:
+	}
+	return noSide
+}
+
+// noSide means neither side of the media.
+const noSide media.Side = -1

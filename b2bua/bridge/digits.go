@@ -1,8 +1,11 @@
 package bridge
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -10,7 +13,6 @@ import (
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -18,37 +20,32 @@ import (
 // DTMF by INFO on one side and by telephone-events (RFC 4733) on the other:
 // targets[].dtmf.
 
-// Platform is the platform's side of the media.
-func (b *Bridge) Platform() media.Side {
-	if b.Trunk.Platform != nil {
-		return media.SideA
-	}
-	return media.SideB
+// digitSession is the media as digits need it.
+type digitSession interface {
+	SetTelephoneEvents(media.Side, media.TelephoneEvents)
+	SendDigit(media.Side, media.Digit) error
 }
 
-// EventsFor is the side whose telephone-events end here, in a call to this target,
-// whether or not the other side has any; noSide: they are relayed.
-func (b *Bridge) EventsFor(t *peers.Target) media.Side {
-	mode := t.Dial.DTMF
-	if b.Trunk.Platform != nil {
-		mode = b.Trunk.Platform.DTMF
+// Digits has the relay take a side's telephone-events out where the other side gets INFO, and put them in for INFO.
+type Digits struct{ idle }
+
+func (ds *Digits) on(e Event) (taken bool) {
+	switch e.(type) {
+	case Answered, described:
+		if ds.bridge.Call.Connected() != nil {
+			ds.listen()
+		}
 	}
-	switch mode {
-	case config.DTMFRFC4733:
-		return b.Platform()
-	case config.DTMFInfo:
-		return b.Platform().Other()
-	case config.DTMFRelay:
-	}
-	return noSide
+	return false
 }
 
-// noSide means neither side of the media.
-const noSide media.Side = -1
-
-// takesDigit sends the digit of an INFO as telephone-events if the other side is
+// asked sends the digit of an INFO as telephone-events if the other side is
 // configured for them and has them.
-func (b *Bridge) takesDigit(from *Half, req *sip.Request) bool {
+func (ds *Digits) asked(from *Half, req *sip.Request) (taken bool) {
+	b := ds.bridge
+	if req.Method != sip.INFO {
+		return false
+	}
 	mode := b.Call.Policy().DTMF
 	toPlatform := from.Side != b.Platform()
 	if (mode != config.DTMFRFC4733 || !toPlatform) && (mode != config.DTMFInfo || toPlatform) {
@@ -75,10 +72,11 @@ func (b *Bridge) takesDigit(from *Half, req *sip.Request) bool {
 	return true
 }
 
-// ListenForDigits has the relay report a side's telephone-events and keep them back,
+// listen has the relay report a side's telephone-events and keep them back,
 // where the other side gets them as INFO.
-func (m *Media) ListenForDigits() {
-	b := m.bridge
+func (ds *Digits) listen() {
+	b := ds.bridge
+	m := &b.Media
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		number, clock, ok := agreement.EventsAmong(b.Agreement.SentTo[side], b.Agreement.Codec[side].Clock)
 		on := ok && b.diverts(side)
@@ -108,19 +106,6 @@ func (b *Bridge) diverts(side media.Side) bool {
 	return false
 }
 
-// onKeyed sends the other side a digit as INFO. Masked are the caller's.
-func (b *Bridge) onKeyed(f Keyed) {
-	to := b.across(f.Side)
-	if b.Announcement.key(f.Side, f.Digit) || to == nil || !b.Media.Listening[f.Side] ||
-		f.Side != b.Platform() && b.Masking.On {
-		return
-	}
-	err := b.Relays.press(&pressing{to: to, keys: string(f.Digit), length: message.BoundDigit(f.Duration)})
-	if err != nil {
-		b.PeerLog.Warn().Err(err).Stringer("side", to.Side).Msg("digit not sent")
-	}
-}
-
 // pressing are keys that a side gets as INFO, each when the last one has its answer: over UDP requests overtake each
 // other, and the peer refuses the late one (RFC 3261 section 12.2.2).
 type pressing struct {
@@ -137,73 +122,117 @@ const (
 	keyGap      = 40 * time.Millisecond // between two keys (ITU-T Q.24)
 )
 
+// Pressed are keys that wait until the ones before have reached their side.
+type Pressed struct {
+	idle
+	to [2]keysAsInfo // by the side that gets them
+}
+
 // keysAsInfo are the keys for one side.
 type keysAsInfo struct {
 	pressed []*pressing // the first ones are under way
-	open    bool        // a key has no answer yet
+	asked   *Half       // has not answered a key yet; nil: none is out
 	at      time.Time   // when the next one may leave
 }
 
+func (ps *Pressed) on(e Event) (taken bool) {
+	switch e := e.(type) {
+	case media.EventDigit:
+		ps.pass(e)
+		return true
+	case Left:
+		ps.endAll("the call goes to somebody else") // they were for another moment
+		for side := range ps.to {
+			if k := &ps.to[side]; k.asked == e.Leg {
+				k.asked = nil
+			}
+		}
+	case replaced:
+		ps.endAll("the process was replaced")
+	}
+	return false
+}
+
+func (ps *Pressed) end() { ps.endAll("the call has ended") }
+
+// waits: keys of an order don't count, which a process that replaces this one ends.
+func (ps *Pressed) waits() bool {
+	return slices.ContainsFunc(slices.Concat(ps.to[media.SideA].pressed, ps.to[media.SideB].pressed),
+		func(p *pressing) bool { return p.result == nil })
+}
+
+// pass sends the other side a digit as INFO.
+func (ps *Pressed) pass(f media.EventDigit) {
+	b := ps.bridge
+	to := b.across(f.Side)
+	if to == nil || !b.Media.Listening[f.Side] {
+		return
+	}
+	if err := ps.press(&pressing{to: to, keys: string(f.Digit), length: message.BoundDigit(f.Duration)}); err != nil {
+		b.PeerLog.Warn().Err(err).Stringer("side", to.Side).Msg("digit not sent")
+	}
+}
+
 // press queues keys behind the ones that still wait for their side.
-func (r *Relays) press(p *pressing) error {
-	k := &r.keys[p.to.Side]
+func (ps *Pressed) press(p *pressing) error {
+	k := &ps.to[p.to.Side]
 	if len(k.pressed) >= maxOrderedDigits {
 		return refused("too many keys wait", "ask again later")
 	}
 	now := time.Now()
 	p.until = now.Add(pressWithin)
 	k.pressed = append(k.pressed, p)
-	r.onTimer(now)
+	ps.due(now)
 	return nil
 }
 
-// onTimer ends the keys whose time is over, and sends each side the next one if its turn has come.
-func (r *Relays) onTimer(now time.Time) {
-	for side := range r.keys {
-		k := &r.keys[side]
+// due ends the keys whose time is over, and sends each side the next one if its turn has come.
+func (ps *Pressed) due(now time.Time) {
+	for side := range ps.to {
+		k := &ps.to[side]
 		for len(k.pressed) > 0 && !now.Before(k.pressed[0].until) {
-			r.endKeys(media.Side(side), 1, "10 s were over")
+			ps.endKeys(media.Side(side), 1, "10 s were over")
 		}
-		if len(k.pressed) == 0 || k.open || now.Before(k.at) {
+		if len(k.pressed) == 0 || k.asked != nil || now.Before(k.at) {
 			continue
 		}
 		p := k.pressed[0]
-		k.open, k.at = true, now.Add(p.length+keyGap)
-		ref := r.add(relayed{to: p.to, done: func(f leg.Replied) { r.keyAnswered(p, f.Code) }})
+		k.asked, k.at = p.to, now.Add(p.length+keyGap)
+		ref := ps.bridge.Relays.add(relayed{to: p.to, done: func(f leg.Replied) { ps.answered(p, f.Code) }})
 		content := leg.Content{}
 		content.ContentType, content.Body = message.DTMFInfo(p.keys[p.went], p.length)
 		p.to.Step(leg.Send{Ref: ref, Method: sip.INFO, Content: content})
 	}
 }
 
-// keyAnswered handles the final answer to a key. In the gap after it, an upgrade finds the call at rest.
-func (r *Relays) keyAnswered(p *pressing, code int) {
-	k := &r.keys[p.to.Side]
-	k.open = false
+// answered handles the final answer to a key. In the gap after it, an upgrade finds the call at rest.
+func (ps *Pressed) answered(p *pressing, code int) {
+	k := &ps.to[p.to.Side]
+	k.asked = nil
 	if gap := time.Now().Add(keyGap); k.at.Before(gap) {
 		k.at = gap
 	}
 	switch {
 	case len(k.pressed) == 0 || k.pressed[0] != p: // ended before
 	case code >= 300:
-		r.endKeys(p.to.Side, 1, "the next one got "+strconv.Itoa(code))
+		ps.endKeys(p.to.Side, 1, "the next one got "+strconv.Itoa(code))
 	default:
 		if p.went++; p.went == len(p.keys) {
-			r.endKeys(p.to.Side, 1, "")
+			ps.endKeys(p.to.Side, 1, "")
 		}
 	}
 }
 
-// endAllKeys ends the keys for both sides.
-func (r *Relays) endAllKeys(why string) {
-	for side := range r.keys {
-		r.endKeys(media.Side(side), len(r.keys[side].pressed), why)
+// endAll ends the keys for both sides.
+func (ps *Pressed) endAll(why string) {
+	for side := range ps.to {
+		ps.endKeys(media.Side(side), len(ps.to[side].pressed), why)
 	}
 }
 
 // endKeys ends the first n that were pressed for a side.
-func (r *Relays) endKeys(side media.Side, n int, why string) {
-	k := &r.keys[side]
+func (ps *Pressed) endKeys(side media.Side, n int, why string) {
+	k := &ps.to[side]
 	ended := k.pressed[:n]
 	k.pressed = k.pressed[n:]
 	for _, p := range ended {
@@ -213,7 +242,7 @@ func (r *Relays) endKeys(side media.Side, n int, why string) {
 				fmt.Sprintf("%d of %d keys were pressed, and %s", p.went, len(p.keys), why),
 				"look at the call's ladder before you press the others", 409,
 			}
-			r.bridge.PeerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
+			ps.bridge.PeerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
 		}
 		if p.result != nil {
 			p.result <- err
@@ -221,16 +250,57 @@ func (r *Relays) endKeys(side media.Side, n int, why string) {
 	}
 }
 
-// deadline is when onTimer is wanted; zero: never.
-func (r *Relays) deadline() (first time.Time) {
-	for _, k := range r.keys {
+func (ps *Pressed) deadline() (first time.Time) {
+	for _, k := range ps.to {
 		switch {
 		case len(k.pressed) == 0:
-		case k.open:
+		case k.asked != nil:
 			first = leg.Earliest(first, k.pressed[0].until)
 		default:
 			first = leg.Earliest(first, k.at, k.pressed[0].until)
 		}
 	}
 	return first
+}
+
+// DigitsRequest are keys that are pressed towards a side of a live call.
+type DigitsRequest struct {
+	Side     media.Side
+	Digits   string
+	Duration time.Duration // of each; 0: 100 ms
+}
+
+// maxOrderedDigits is how many keys one order presses at most: as many may wait in the media.
+const maxOrderedDigits = 32
+
+// keys can be pressed.
+const keys = "0123456789*#ABCD"
+
+// Press presses keys for an operator: as telephone-events (RFC 4733), or as INFO where the side has none, or is a
+// platform that wants INFO. result gets what becomes of them.
+func (b *Bridge) Press(d DigitsRequest, result chan<- error) error {
+	to := b.Call.Half(d.Side)
+	switch {
+	case !b.Call.Moment().Answered:
+		return NotAnswered()
+	case d.Digits == "" || len(d.Digits) > maxOrderedDigits || strings.Trim(d.Digits, keys) != "":
+		return &OrderError{"not digits that can be pressed", "send 1 to 32 of 0 to 9, *, # and A to D", 400}
+	case d.Side == media.SideB && (to == nil || to != b.Call.Connected()):
+		return b.Call.Moment().NoAgent()
+	}
+	b.Log.Info().Stringer("side", d.Side).Int("digits", len(d.Digits)).Msg("keys are pressed by order")
+	number, clock, events := b.Agreement.Events(d.Side)
+	if !events || d.Side == b.Platform() && b.Call.Policy().DTMF == config.DTMFInfo {
+		length := message.BoundDigit(cmp.Or(d.Duration, 100*time.Millisecond))
+		return b.Pressed.press(&pressing{to: to, keys: d.Digits, length: length, result: result})
+	}
+	for i := range len(d.Digits) {
+		if err := b.Media.session.SendDigit(d.Side, media.Digit{
+			Digit: d.Digits[i], Duration: d.Duration, PayloadType: number, ClockRate: clock,
+		}); err != nil {
+			return refused(err.Error(), "ask again later")
+		}
+	}
+	result <- nil
+	return nil
 }

@@ -177,9 +177,18 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 	}
 }
 
-// expired: the other side has not answered the change in time. If it accepts
+func (es *Exchanges) on(e Event) (taken bool) {
+	if _, is := e.(Left); is {
+		es.drop()
+	}
+	return false
+}
+
+func (es *Exchanges) end() { es.current = nil }
+
+// due: the other side has not answered the change in time. If it accepts
 // later, it is offered the present session again.
-func (es *Exchanges) expired() {
+func (es *Exchanges) due(time.Time) {
 	b := es.bridge
 	x := es.current
 	x.withdrawn = true
@@ -269,9 +278,9 @@ func (es *Exchanges) refuse(x *exchange, code int) {
 	x.from.Step(r)
 }
 
-// Drop forgets a change between the caller and an agent that has left the
+// drop forgets a change between the caller and an agent that has left the
 // call. The caller keeps the former session.
-func (es *Exchanges) Drop() {
+func (es *Exchanges) drop() {
 	x := es.current
 	es.current = nil
 	switch {
@@ -283,12 +292,12 @@ func (es *Exchanges) Drop() {
 	}
 }
 
-// Interrupt is Drop that answers the agent, too: its leg stays.
+// Interrupt is drop that answers the agent, too: its leg stays.
 func (es *Exchanges) Interrupt(agent *Half) {
 	if x := es.current; x != nil && x.from == agent {
 		es.refuse(x, 491)
 	}
-	es.Drop()
+	es.drop()
 }
 
 // Underway reports whether a change has no answer yet.
@@ -353,7 +362,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 
 // Exchanges carries the offers and answers of a call after its first answer, and changes by UPDATE and PRACK before it.
 type Exchanges struct {
-	bridge  *Bridge
+	idle
 	current *exchange // nil: none is under way
 }
 

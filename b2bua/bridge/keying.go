@@ -5,16 +5,43 @@ import (
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 )
 
 // SRTP whose keys come from a DTLS handshake (RFC 5763). It runs beside the call, for each association that the
 // descriptions of a side agree on, and posts one event.
 
-// ShakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
-func (m *Media) ShakeHands(side media.Side) {
-	b := m.bridge
-	l := m.secured[side].leg
+// keySession is the media as keys need it.
+type keySession interface {
+	SetCrypto(media.Side, media.Crypto) error
+	Datagrams(media.Side) *media.Datagrams
+}
+
+// Keying has the media use the keys of the legs.
+type Keying struct {
+	idle
+	secured [2]secured // whose keys the session has, by side
+}
+
+func (k *Keying) restore(*snapshot.Bridge) {
+	b := k.bridge
+	for side, d := range b.Agreement.Description {
+		if side := media.Side(side); b.Media.session != nil && (side == media.SideA || b.Call.Connected() != nil) {
+			k.secured[side] = secured{leg: b.Call.Half(side).Crypto, plain: d == nil || !d.Secured()}
+		}
+	}
+}
+
+func (k *Keying) begin() {
+	k.shakeHands(media.SideA)
+	k.shakeHands(media.SideB)
+}
+
+// shakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
+func (k *Keying) shakeHands(side media.Side) {
+	b := k.bridge
+	l := k.secured[side].leg
 	if l == nil {
 		return
 	}
@@ -22,7 +49,7 @@ func (m *Media) ShakeHands(side media.Side) {
 	if !needed {
 		return
 	}
-	way, e := m.session.Datagrams(side), HandshakeOver{Side: side, Leg: l, of: h}
+	way, e := k.bridge.Media.session.Datagrams(side), HandshakeOver{Side: side, Leg: l, of: h}
 	b.Beside("dtls", func() {
 		e.Err = b.Identity.Agree(b.Context, way, h.With, func(keys media.Crypto) {
 			b.Call.Post(HandshakeOver{Side: side, Leg: l, of: h, keys: keys})
@@ -43,14 +70,14 @@ type HandshakeOver struct {
 }
 
 // TakeKeys gives a side's media its keys. Neither keys nor an error: they are of an association that was given up.
-func (m *Media) TakeKeys(e HandshakeOver) (taken bool, err error) {
-	b := m.bridge
-	if e.Leg != m.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || m.session == nil {
+func (k *Keying) TakeKeys(e HandshakeOver) (taken bool, err error) {
+	b := k.bridge
+	if e.Leg != k.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || b.Media.session == nil {
 		return false, nil
 	}
 	if err = e.Err; err == nil {
 		e.Leg.Agreed(e.keys)
-		err = m.session.SetCrypto(e.Side, e.keys)
+		err = b.Media.session.SetCrypto(e.Side, e.keys)
 	}
 	if err != nil {
 		b.Log.Warn().Err(err).Stringer("side", e.Side).Msg("no SRTP keys by DTLS")
@@ -74,5 +101,34 @@ func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Desc
 	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
 	b.Agreement.Tell(media.SideB, answer.Formats())
 	b.Plug(offered, answer)
-	b.Exchanges.Drop()
 }
+
+// secured says which leg's keys the media of a side has.
+type secured struct {
+	leg   *sdp.LegCrypto
+	plain bool
+}
+
+// secure gives the media the keys of a side's description, before its address. When
+// another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
+// and the former keys are discarded.
+func (k *Keying) secure(side media.Side, d *sdp.Description) error {
+	l := k.bridge.Call.Half(side).Crypto
+	before := k.secured[side]
+	l.Apply(d)
+	k.secured[side] = secured{leg: l, plain: !d.Secured()}
+	if !d.Secured() && (before.leg == nil || before.plain) {
+		return nil
+	}
+	if before.leg != nil && (before.leg != l || !d.Secured()) {
+		k.bridge.Media.session.SetPeer(side, media.Peer{})
+		k.bridge.Tell(cut{side})
+		if err := k.bridge.Media.session.SetCrypto(side, media.Crypto{}); err != nil {
+			return err
+		}
+	}
+	return k.bridge.Media.session.SetCrypto(side, l.Crypto())
+}
+
+// Suite is the name of a side's SRTP suite, empty for plain RTP.
+func (k *Keying) Suite(side media.Side) string { return k.secured[side].leg.Suite() }

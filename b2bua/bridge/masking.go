@@ -3,6 +3,7 @@ package bridge
 import (
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
@@ -16,33 +17,55 @@ import (
 
 // Masking is the state of masking.
 type Masking struct {
-	bridge *Bridge
+	idle
 	snapshot.Masking
 	applied bool // to the media session
 }
 
-func (m *Masking) save(k *snapshot.Masking) { *k = m.Masking }
+// maskSession is the media as masking needs it.
+type maskSession interface {
+	SetMask(media.Side, media.Mask)
+}
+
+func (m *Masking) save(k *snapshot.Sheet)       { k.Bridge.Masking = m.Masking }
+func (m *Masking) show(live *registry.LiveCall) { live.Masked = m.On }
 
 // restore goes on with the masking of another process. Keys of before may come again.
-func (m *Masking) restore(k *snapshot.Masking, open bool) {
-	m.Masking, m.applied = *k, k.On && open
-	if k.On || k.UpTo > 0 {
-		m.bridge.Ladder.Mask(k.On)
+func (m *Masking) restore(k *snapshot.Bridge) {
+	m.Masking, m.applied = k.Masking, k.Masking.On && m.bridge.Media.session != nil
+	if m.On || m.UpTo > 0 {
+		m.bridge.Ladder.Mask(m.On)
 	}
 }
 
-// Order begins or ends the masking of keys for an operator.
-func (m *Masking) Order(on bool) error {
-	switch mode := m.mode(); {
-	case mode == config.WantedOff:
-		return refused("keys of this route's calls are not masked", "write mask_dtmf: on_demand for the route")
-	case mode == config.WantedAlways && !on:
-		return refused("keys of this route's calls are always masked", "write mask_dtmf: on_demand for the route")
+func (m *Masking) on(e Event) (taken bool) {
+	switch e := e.(type) {
+	case Routed:
+		if m.mode() == config.WantedAlways {
+			m.set(true)
+		}
+	case describing:
+		m.apply()
+	case media.EventDigit:
+		return m.On && e.Side != m.bridge.Platform()
 	}
-	if on != m.On {
+	return false
+}
+
+// obey begins or ends the masking of keys for an operator.
+func (m *Masking) obey(o Order) (taken bool, err error) {
+	on := o == OrderMask
+	switch mode := m.mode(); {
+	case o != OrderMask && o != OrderUnmask:
+		return false, nil
+	case mode == config.WantedOff:
+		return true, refused("keys of this route's calls are not masked", "write mask_dtmf: on_demand for the route")
+	case mode == config.WantedAlways && !on:
+		return true, refused("keys of this route's calls are always masked", "write mask_dtmf: on_demand for the route")
+	case on != m.On:
 		m.set(on)
 	}
-	return nil
+	return true, nil
 }
 
 // mode is the route's mode; without a route nothing is masked.
@@ -61,13 +84,6 @@ func (m *Masking) set(on bool) {
 	m.apply()
 	b.Log.Info().Bool("on", on).Msg("keys masked")
 	b.Ladder.Decide("the caller's keys are masked: %t", on)
-}
-
-// SetIfWanted masks the keys if the route wants that for every call.
-func (m *Masking) SetIfWanted() {
-	if m.mode() == config.WantedAlways {
-		m.set(true)
-	}
 }
 
 // apply has the media session mask the keys in the caller's present formats.
@@ -95,16 +111,19 @@ func (m *Masking) apply() {
 // isCaller says whether a leg is on the side whose keys are masked.
 func (m *Masking) isCaller(l *Half) bool { return l.Side != m.bridge.Platform() }
 
-// Note notes a request that came while keys were masked. Its key stays hidden,
+// came notes a request that came while keys were masked. Its key stays hidden,
 // even if its turn comes later.
-func (m *Masking) Note(l *Half, req *sip.Request) {
+func (m *Masking) came(l *Half, req *sip.Request) {
 	if m.On && m.isCaller(l) {
 		m.UpTo = max(m.UpTo, req.CSeq().SeqNo)
 	}
 }
 
-// HidesKey says whether a request of the caller may reveal a masked key: an INFO with
-// any body.
-func (m *Masking) HidesKey(from *Half, req *sip.Request) bool {
-	return req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.UpTo) && len(req.Body()) > 0
+// asked answers a request of the caller that may reveal a masked key: an INFO with any body.
+func (m *Masking) asked(from *Half, req *sip.Request) (taken bool) {
+	taken = req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.UpTo) && len(req.Body()) > 0
+	if taken {
+		m.bridge.Reply(from, req, 200)
+	}
+	return taken
 }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
@@ -16,8 +15,6 @@ import (
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/media/answerer"
-	"flowbridge/media/voice/turns"
 )
 
 // Relay opens the media of calls.
@@ -27,26 +24,12 @@ type Relay interface {
 	Resume(c media.SessionConfig, s media.SessionState) (RelaySession, error)
 }
 
-// RelaySession is the media of one call; *media.Session is one.
-type RelaySession interface {
+// mediaSession is the media as every call needs it.
+type mediaSession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
 	Confirm(media.Side)
-	SetCrypto(media.Side, media.Crypto) error
-	Datagrams(media.Side) *media.Datagrams
 	SetPayloads(from media.Side, changes []media.PayloadChange)
-	SetTelephoneEvents(media.Side, media.TelephoneEvents)
-	Play(to media.Side, p media.Play)
-	StopPlay(to media.Side)
-	SendDigit(media.Side, media.Digit) error
-	SetMask(media.Side, media.Mask)
-	SetTap(media.Tap)
-	Follow(media.Conversation)
-	Interrupt(on bool)
-	DetectAnswer(media.Side, answerer.Limits)
-	Talk() *turns.Figures
-	AgentWaited() time.Duration
-	Speaking() [2]bool
 	Start()
 	Stats() media.Stats
 	State() media.SessionState
@@ -55,11 +38,9 @@ type RelaySession interface {
 
 // Media is the media of a call.
 type Media struct {
-	bridge *Bridge
+	idle
 	snapshot.Media
-	session  RelaySession // nil: not open
-	secured  [2]secured   // whose keys the session has, by side
-	followed bool         // the conversation is measured
+	session RelaySession // nil: not open
 }
 
 func (m *Media) save(k *snapshot.Sheet) {
@@ -68,16 +49,41 @@ func (m *Media) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore goes on with the media of another process, whose session is open.
-func (m *Media) restore(k *snapshot.Media, session RelaySession) {
-	b := m.bridge
-	m.Media, m.session = *k, session
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		if d := b.Agreement.Description[side]; side == media.SideA || b.Call.Connected() != nil {
-			m.secured[side] = secured{leg: b.Call.Half(side).Crypto, plain: d == nil || !d.Secured()}
-		}
+// restore goes on with the media of another process, if its session is open.
+func (m *Media) restore(k *snapshot.Bridge) {
+	if m.session != nil {
+		m.Media = k.Media
+		m.bridge.Ladder.Watch(m.session)
 	}
-	b.Ladder.Watch(session)
+}
+
+func (m *Media) on(e Event) (taken bool) {
+	switch e := e.(type) {
+	case media.EventOneWay:
+		m.onOneWay(e.Side)
+	case media.EventHeard:
+		m.onHeard(e.Side)
+	case media.EventWithheld:
+		m.onWithheld()
+	case media.EventLatched:
+		m.bridge.Log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
+	default:
+		return false
+	}
+	return true
+}
+
+// handOver gives the media to another process, with its state in the sheet; nil: there are no sockets to give.
+func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
+	s, can := m.session.(interface {
+		HandOver() (media.SessionState, media.Sockets)
+	})
+	if !can {
+		return nil
+	}
+	state, all := s.HandOver()
+	k.SetSession(state)
+	return &all
 }
 
 // Open leases the ports of both sides: the target's in the address family of
@@ -144,31 +150,7 @@ func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Ad
 }
 
 // On posts an event of the media session.
-func (m *Media) On(e media.Event) {
-	b := m.bridge
-	switch e := e.(type) {
-	case media.EventSilent:
-		b.Call.Post(MediaLost{For: e.Since, Never: e.Never})
-	case media.EventLatched:
-		b.Call.Post(Latched{Side: e.Side, Source: e.Source})
-	case media.EventDigit:
-		b.Call.Post(Keyed(e))
-	case media.EventPlayed:
-		b.Call.Post(Played{Side: e.Side, ID: e.ID})
-	case media.EventOneWay:
-		b.Call.Post(OneWay{Side: e.Side})
-	case media.EventHeard:
-		b.Call.Post(OneWay{Side: e.Side, Over: true})
-	case media.EventWithheld:
-		b.Call.Post(Withheld{})
-	case media.EventAnsweredBy:
-		b.Call.Post(AnsweredBy(e))
-	case media.EventBeep:
-		b.Call.Post(Beeped(e))
-	case media.EventChanged:
-		b.Call.Post(Changed{})
-	}
-}
+func (m *Media) On(e media.Event) { m.bridge.Call.Post(e) }
 
 // CauseOf is the cause of an error of Open or Toward.
 func CauseOf(err error) cause.Cause {
@@ -181,16 +163,16 @@ func CauseOf(err error) cause.Cause {
 // SetPeer puts a side's description into force.
 func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	b := m.bridge
-	if err := m.secure(side, d); err != nil { // no media is better than plain media
+	if err := b.Keying.secure(side, d); err != nil { // no media is better than plain media
 		b.Log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
 		m.session.SetPeer(side, media.Peer{})
 		return
 	}
 	if before := b.Agreement.Description[side]; before != nil && before.RTP() != d.RTP() {
-		b.Sounds.voices[side] = nil // the relay gives it up
+		b.Tell(cut{side})
 	}
 	b.Agreement.Description[side] = d
-	m.described()
+	b.Tell(describing{})
 	if side == media.SideA {
 		b.Agreement.Offer = d
 	}
@@ -205,16 +187,13 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 		}
 	}
 	m.session.SetPeer(side, peer)
-	m.ShakeHands(side)
+	b.Keying.shakeHands(side)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		if changes, changed := b.Agreement.PayloadChanges(from); changed {
 			m.session.SetPayloads(from, changes)
 		}
 	}
-	if b.Call.Connected() != nil {
-		m.ListenForDigits()
-	}
-	b.Sounds.Update()
+	b.Tell(described{})
 }
 
 // Confirm takes a request within a leg's dialog as an answer to what was sent to its
@@ -238,9 +217,7 @@ func (m *Media) IsOpen() bool { return m.session != nil }
 // Start begins to judge whether the sides are heard, and what they say: the call is answered.
 func (m *Media) Start() {
 	m.session.Start()
-	if m.followed = m.bridge.Config.Insight == config.InsightOn; m.followed {
-		m.session.Follow(media.Conversation{Agent: m.bridge.Platform()})
-	}
+	m.follow()
 }
 
 // Stats are the counts of the media so far; zero if it is not open.
@@ -261,8 +238,8 @@ func (m *Media) Detach() {
 		return
 	}
 	m.Unplug()
-	b.Agreement.Description[media.SideB], b.Agreement.SentTo[media.SideB], b.Sounds.voices[media.SideB] = nil, nil, nil
-	b.Sounds.Update()
+	b.Agreement.Description[media.SideB], b.Agreement.SentTo[media.SideB] = nil, nil
+	b.Tell(cut{media.SideB})
 }
 
 // at is our RTP address on a side, as SDP names it.
@@ -311,37 +288,10 @@ func (m *Media) reopen(target, wanted netip.Addr) (netip.Addr, error) {
 	return m.Addr[media.SideB], err
 }
 
-// secured says which leg's keys the media of a side has.
-type secured struct {
-	leg   *sdp.LegCrypto
-	plain bool
-}
-
 // answering is the stream's transport in our answer to a leg's offer.
 func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
 	before := m.bridge.Agreement.Description[l.Side]
 	return l.Crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
-}
-
-// secure gives the media the keys of a side's description, before its address. When
-// another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
-// and the former keys are discarded.
-func (m *Media) secure(side media.Side, d *sdp.Description) error {
-	l := m.bridge.Call.Half(side).Crypto
-	before := m.secured[side]
-	l.Apply(d)
-	m.secured[side] = secured{leg: l, plain: !d.Secured()}
-	if !d.Secured() && (before.leg == nil || before.plain) {
-		return nil
-	}
-	if before.leg != nil && (before.leg != l || !d.Secured()) {
-		m.session.SetPeer(side, media.Peer{})
-		m.bridge.Sounds.voices[side] = nil // the relay gives it up
-		if err := m.session.SetCrypto(side, media.Crypto{}); err != nil {
-			return err
-		}
-	}
-	return m.session.SetCrypto(side, l.Crypto())
 }
 
 // Unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another
@@ -349,20 +299,5 @@ func (m *Media) secure(side media.Side, d *sdp.Description) error {
 func (m *Media) Unplug() {
 	m.session.SetPeer(media.SideB, media.Peer{})
 	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
-	m.secured[media.SideB] = secured{plain: true}
-}
-
-// Suite is the name of a side's SRTP suite, empty for plain RTP.
-func (m *Media) Suite(side media.Side) string { return m.secured[side].leg.Suite() }
-
-// described: a side's payload types may have changed.
-func (m *Media) described() {
-	b := m.bridge
-	b.Masking.apply()
-	if b.Recordings.current == nil {
-		return
-	}
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		b.Recordings.current.SetPayloads(side, b.Agreement.PayloadsOf(side))
-	}
+	m.bridge.Keying.secured[media.SideB] = secured{plain: true}
 }

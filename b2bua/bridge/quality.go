@@ -7,17 +7,30 @@ import (
 	"time"
 
 	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
-// Record is the media's parts of the record so far; zero if the media is not open.
-func (m *Media) Record() (r record.Media, talk *record.Talk) {
+func (m *Media) show(live *registry.LiveCall) {
 	if m.session != nil {
-		r, talk = m.record(m.session.Stats(), &m.bridge.Agreement), talkRecord(m.session.Talk())
+		r := &live.Record
+		r.Media, r.Talk = m.record(m.session.Stats(), &m.bridge.Agreement), talkRecord(m.session.Talk())
+		live.Speaks = m.session.Speaking()
 	}
-	return r, talk
+}
+
+// close ends the media, and returns its parts of the record.
+func (m *Media) close() (counted record.Media, talk *record.Talk) {
+	if m.session == nil {
+		return counted, nil
+	}
+	last := m.session.Close()
+	m.bridge.Ladder.Unwatch(last)
+	counted, talk = m.record(last, &m.bridge.Agreement), talkRecord(m.session.Talk())
+	m.session = nil
+	return counted, talk
 }
 
 // record is the media's part of the record by these counts.
@@ -38,7 +51,7 @@ func (m *Media) sideRecord(side media.Side, s media.SideStats, a *agreement.Agre
 		SSRCChanges: int64(s.SSRCChanges),
 		RTT:         record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:         record.Score(math.Round(100*s.MOS) / 100),
-		Codec:       a.Codec[side].Name, SRTP: m.Suite(side),
+		Codec:       a.Codec[side].Name, SRTP: m.bridge.Keying.Suite(side),
 	}
 	if d := a.Description[side]; d != nil && d.RTP().IsValid() {
 		r.Expected = d.RTP().String()
@@ -62,21 +75,26 @@ func droppedBy(d media.Drops) record.DroppedBy {
 	}
 }
 
+// onHeard: the silent side is heard after all.
+func (m *Media) onHeard(side media.Side) {
+	b := m.bridge
+	b.Call.Mark() // those who watch the call are shown it
+	source := m.session.Stats().Of(side).Source
+	b.Log.Info().Stringer("side", side).Stringer("source", source).Msg("heard after one-way audio")
+	b.Ladder.Decide("RTP of side %v comes after all, from %v", side, source)
+}
+
 // onOneWay logs what an operator needs to know of a silent side: where its RTP
 // should come from, and which packets were dropped. The record keeps the side, even
 // if it is heard later.
-func (m *Media) onOneWay(f OneWay) {
+func (m *Media) onOneWay(side media.Side) {
 	b := m.bridge
-	s := m.session.Stats().Of(f.Side)
-	if f.Over {
-		b.Log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")
-		b.Ladder.Decide("RTP of side %v comes after all, from %v", f.Side, s.Source)
-		return
-	}
-	m.OneWay = f.Side.String()
-	b.Ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", f.Side, s.DroppedTotal)
-	line := b.Log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
-	if d := b.Agreement.Description[f.Side]; d != nil {
+	b.Call.Mark() // those who watch the call are shown it
+	s := m.session.Stats().Of(side)
+	m.OneWay = side.String()
+	b.Ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", side, s.DroppedTotal)
+	line := b.Log.Warn().Stringer("side", side).Interface("dropped", droppedBy(s.Dropped))
+	if d := b.Agreement.Description[side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Port())))
 	}
 	if s.Refused.IsValid() {
@@ -85,8 +103,8 @@ func (m *Media) onOneWay(f OneWay) {
 	line.Msg("one-way audio")
 }
 
-// OnWithheld logs that the caller's early media has stopped, and how it need not.
-func (m *Media) OnWithheld() {
+// onWithheld logs that the caller's early media has stopped, and how it need not.
+func (m *Media) onWithheld() {
 	b := m.bridge
 	line := b.Log.Info().Stringer("source", b.Source)
 	if d := b.Agreement.Description[media.SideA]; d != nil {

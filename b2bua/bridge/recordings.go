@@ -3,9 +3,11 @@ package bridge
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
-	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -17,24 +19,73 @@ import (
 
 // Recordings are the recordings of a call, one at a time.
 type Recordings struct {
-	bridge  *Bridge
+	idle
 	current *recording.Recorder   // nil: none
 	All     []*recording.Recorder // of this process, past and current
 	Past    []record.Recording    // of earlier processes
 	parts   int                   // of these
 	beepAt  time.Time             // zero: no beep is due
 
-	again snapshot.Recordings // the one that an earlier process had begun, until GoOn
+	again snapshot.Recordings // the one that an earlier process had begun, until begin
 }
 
-func (rs *Recordings) save(k *snapshot.Recordings) {
+// tapSession is the media as a recording needs it.
+type tapSession interface {
+	SetTap(media.Tap)
+}
+
+func (rs *Recordings) save(sheet *snapshot.Sheet) {
+	k := &sheet.Bridge.Recordings
 	if *k = rs.again; rs.current != nil {
 		k.On, k.Paused = !rs.current.Failed(), !rs.current.Failed() && rs.current.Paused()
 	}
 	k.Parts = rs.parts + len(rs.All)
 }
 
-func (rs *Recordings) restore(k *snapshot.Recordings) { rs.again, rs.parts = *k, k.Parts }
+func (rs *Recordings) restore(k *snapshot.Bridge) {
+	rs.again, rs.parts = k.Recordings, k.Recordings.Parts
+}
+
+func (rs *Recordings) on(e Event) (taken bool) {
+	switch e := e.(type) {
+	case Routed:
+		if rs.bridge.Call.Route().Record == config.WantedOff {
+			rs.bridge.Ladder.Unrecorded()
+		}
+	case Answered:
+		rs.startIfWanted()
+	case describing:
+		if rs.current != nil {
+			for side, payloads := range rs.payloads() {
+				rs.current.SetPayloads(media.Side(side), payloads)
+			}
+		}
+	case replaced:
+		rs.stop()
+		rs.again = e.Recordings
+	case Undone:
+		rs.begin()
+	}
+	return false
+}
+
+func (rs *Recordings) obey(o Order) (taken bool, err error) {
+	switch o {
+	case OrderRecord:
+		return true, rs.orderStart()
+	case OrderStop, OrderPause, OrderResume:
+		return true, rs.orderOther(o)
+	case OrderMask, OrderUnmask, OrderHold, OrderUnhold, OrderHangup:
+	}
+	return false, nil
+}
+
+func (rs *Recordings) show(live *registry.LiveCall) { live.Recording = rs.State() }
+
+func (rs *Recordings) end() {
+	rs.beepAt = time.Time{}
+	rs.stop()
+}
 
 // The states of a call's recording.
 const (
@@ -48,8 +99,8 @@ const (
 // Files that take longer are finished all the same.
 const RecordingWait = 2 * time.Second
 
-// OrderStart begins a recording for an operator.
-func (rs *Recordings) OrderStart() error {
+// orderStart begins a recording for an operator.
+func (rs *Recordings) orderStart() error {
 	b := rs.bridge
 	switch {
 	case b.Archive == nil:
@@ -64,36 +115,26 @@ func (rs *Recordings) OrderStart() error {
 	return rs.start(false)
 }
 
-// OrderStop ends the recording for an operator.
-func (rs *Recordings) OrderStop() error {
-	if rs.current == nil {
-		return notRecorded()
-	}
-	rs.Stop()
-	return nil
-}
-
-func notRecorded() *OrderError {
-	return refused("the call is not recorded", "start the recording first")
-}
-
-// Pause pauses or resumes the recording. It may be repeated.
-func (rs *Recordings) Pause(pause bool) error {
-	if rs.current == nil {
-		return notRecorded()
-	}
-	if pause {
+// orderOther ends, pauses or resumes the recording for an operator. The latter may be repeated.
+func (rs *Recordings) orderOther(o Order) error {
+	switch {
+	case rs.current == nil:
+		return refused("the call is not recorded", "start the recording first")
+	case o == OrderStop:
+		rs.stop()
+		return nil
+	case o == OrderPause:
 		rs.current.Pause()
-	} else {
+	default:
 		rs.current.Resume()
 	}
-	rs.bridge.Log.Info().Bool("paused", pause).Msg("recording")
+	rs.bridge.Log.Info().Bool("paused", o == OrderPause).Msg("recording")
 	return nil
 }
 
-// StartIfWanted begins the recording of an answered call if its route wants that
+// startIfWanted begins the recording of an answered call if its route wants that
 // for every call.
-func (rs *Recordings) StartIfWanted() {
+func (rs *Recordings) startIfWanted() {
 	b := rs.bridge
 	if b.Call.Route().Record != config.WantedAlways {
 		return
@@ -111,10 +152,10 @@ func (rs *Recordings) StartIfWanted() {
 // packets and the SIP, earlier SIP included; one that is paused when it is resumed.
 func (rs *Recordings) start(paused bool) error {
 	b := rs.bridge
-	rs.Stop() // one that failed
+	rs.stop() // one that failed
 	r, err := b.Archive.Record(recording.Call{
 		ID: b.ID, Part: rs.parts + len(rs.All) + 1, Local: b.Media.Addr,
-		Payloads: [2]recording.Payloads{b.Agreement.PayloadsOf(media.SideA), b.Agreement.PayloadsOf(media.SideB)},
+		Payloads: rs.payloads(),
 	})
 	if err != nil {
 		return refused(err.Error(), "look at the log: the process may be stopping")
@@ -130,13 +171,13 @@ func (rs *Recordings) start(paused bool) error {
 	// the parties belong here.
 	b.Log.Info().Int("part", len(rs.All)).Msg("recording started")
 	b.Ladder.Decide("recording %d starts", len(rs.All))
-	rs.beep(time.Now())
+	rs.due(time.Now())
 	b.Call.Mark()
 	return nil
 }
 
-// GoOn continues, in new files, the recording that an earlier process had begun.
-func (rs *Recordings) GoOn() {
+// begin continues, in new files, the recording that an earlier process had begun.
+func (rs *Recordings) begin() {
 	again := rs.again
 	rs.again = snapshot.Recordings{}
 	if !again.On || rs.bridge.Archive == nil {
@@ -147,9 +188,9 @@ func (rs *Recordings) GoOn() {
 	}
 }
 
-// Stop ends the recording, if there is one. It neither loses nor delays a
+// stop ends the recording, if there is one. It neither loses nor delays a
 // packet.
-func (rs *Recordings) Stop() {
+func (rs *Recordings) stop() {
 	b := rs.bridge
 	if rs.current == nil {
 		return
@@ -164,24 +205,44 @@ func (rs *Recordings) Stop() {
 	b.Ladder.Decide("recording %d ends", len(rs.All))
 }
 
-// beep tells both sides that the call is recorded, now and at intervals
-// (recording.beep). A side that hears another of our sounds gets no beep.
-func (rs *Recordings) beep(now time.Time) {
+func (rs *Recordings) deadline() time.Time { return rs.beepAt }
+
+// due tells both sides that the call is recorded, now and at intervals (recording.beep).
+func (rs *Recordings) due(now time.Time) {
 	b := rs.bridge
 	rs.beepAt = time.Time{}
-	every := b.Beep
-	if every == 0 || rs.current == nil || rs.current.Failed() {
+	if b.Beep == 0 || rs.current == nil || rs.current.Failed() {
 		return
 	}
-	rs.beepAt = now.Add(every)
-	if rs.current.Paused() {
-		return
+	if rs.beepAt = now.Add(b.Beep); !rs.current.Paused() {
+		b.Sounds.beep()
 	}
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		if b.Sounds.voices[side] == nil {
-			b.Sounds.play(side, &voice{name: peers.ToneBeep, sound: b.Tones[peers.ToneBeep], mix: true, lasts: true})
+}
+
+// payloads says what the payload types of the sides hold.
+func (rs *Recordings) payloads() (all [2]recording.Payloads) {
+	a := &rs.bridge.Agreement
+	for side := range all {
+		p := &all[side]
+		var names []string
+		for _, f := range a.Sends(media.Side(side)) {
+			switch {
+			case !f.Speech() || !sdp.Includes(a.Told[side], f.Codec):
+			case f.Codec == sdp.PCMU:
+				p.ULaw.Add(f.Number)
+			case f.Codec == sdp.PCMA:
+				p.ALaw.Add(f.Number)
+			default:
+				p.Other.Add(f.Number)
+				if name, _, _ := strings.Cut(f.Mapping, "/"); !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
 		}
+		slices.Sort(names)
+		p.OtherName = strings.Join(names, ", ")
 	}
+	return all
 }
 
 // State is one of the constants above.
@@ -198,9 +259,9 @@ func (r *Recordings) State() string {
 	}
 }
 
-// Files are the recordings of earlier processes, and of this one so far.
-func (rs *Recordings) Files() []record.Recording {
-	return append(append([]record.Recording{}, rs.Past...), filesOf(rs.All)...)
+// fill adds the recordings of earlier processes, and of this one so far.
+func (rs *Recordings) fill(r *record.Record) {
+	r.Recordings = append(append([]record.Recording{}, rs.Past...), filesOf(rs.All)...)
 }
 
 // filesOf are the recordings' entries in the record.
@@ -217,7 +278,7 @@ func filesOf(all []*recording.Recorder) []record.Recording {
 	return files
 }
 
-// Settled returns what gives Files once all are written, or after a bounded time. It may be called on another
+// Settled returns what gives all files once all are written, or after a bounded time. It may be called on another
 // goroutine, and bounds are those of ctx, too.
 func (rs *Recordings) Settled() func(ctx context.Context) []record.Recording {
 	past, all := rs.Past, rs.All

@@ -28,21 +28,40 @@ type relayed struct {
 
 // Relays are the requests that were passed from one side to the other.
 type Relays struct {
-	bridge  *Bridge
-	open    map[int]relayed // without an answer, by Ref
-	last    int             // Ref of the last one
-	keys    [2]keysAsInfo   // by the side that gets them
-	Watcher *Half           // the agent whose REFER the caller's side reports on; nil: none
+	idle
+	requests map[int]relayed // without an answer, by Ref
+	last     int             // Ref of the last one
+	Watcher  *Half           // the agent whose REFER the caller's side reports on; nil: none
 }
 
-func (r *Relays) save(k *snapshot.Relays) {
-	k.Watched = r.Watcher != nil && r.Watcher == r.bridge.Call.Connected()
+func (r *Relays) save(k *snapshot.Sheet) {
+	k.Bridge.Relays.Watched = r.Watcher != nil && r.Watcher == r.bridge.Call.Connected()
 }
 
-func (r *Relays) restore(k *snapshot.Relays) {
-	if k.Watched {
+func (r *Relays) restore(k *snapshot.Bridge) {
+	if k.Relays.Watched {
 		r.Watcher = r.bridge.Call.Connected()
 	}
+}
+
+func (r *Relays) waits() bool { return len(r.requests) > 0 }
+func (r *Relays) end()        { r.requests = nil }
+
+// on answers the requests that wait for a leg which leaves the call.
+func (r *Relays) on(e Event) (taken bool) {
+	leaves, is := e.(Left)
+	if !is {
+		return false
+	}
+	for ref, waits := range r.requests {
+		if waits.to != leaves.Leg {
+			continue
+		}
+		if delete(r.requests, ref); waits.from != nil {
+			waits.from.Step(leg.Reply{Method: waits.method, Seq: waits.seq, Code: 480, Reason: message.StatusText(480)})
+		}
+	}
+	return false
 }
 
 // alwaysPassed are the headers of a request or answer that pass without
@@ -52,16 +71,12 @@ func alwaysPassed() []config.Pass {
 		"Subscription-State", "Accept", "Retry-After")
 }
 
-// Asked answers a request within the dialog that is no REFER, or passes it to the other side.
-func (r *Relays) Asked(from *Half, req *sip.Request) {
-	b := r.bridge
-	switch {
-	case req.Method == sip.INFO && b.takesDigit(from, req):
-	case r.isReport(from, req), req.Method == sip.INFO:
+// asked passes a request to the other side.
+func (r *Relays) asked(from *Half, req *sip.Request) (taken bool) {
+	if taken = r.isReport(from, req) || req.Method == sip.INFO; taken {
 		r.Relay(from, req, contentOf(req), nil)
-	default:
-		b.Reply(from, req, 405, from.Leg.Allow())
 	}
+	return taken
 }
 
 // Relay sends a request to the other side. Without another side it is refused.
@@ -97,48 +112,21 @@ func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered fun
 
 // add notes a request, and gives its Ref.
 func (r *Relays) add(request relayed) (ref int) {
-	if r.open == nil {
-		r.open = map[int]relayed{}
+	if r.requests == nil {
+		r.requests = map[int]relayed{}
 	}
 	r.last++
-	r.open[r.last] = request
+	r.requests[r.last] = request
 	return r.last
-}
-
-// Open counts the requests that have no answer yet, and the keys of a side that wait. Keys of an order are not counted:
-// an upgrade ends the order.
-func (r *Relays) Open() int {
-	n := len(r.open)
-	for _, p := range slices.Concat(r.keys[media.SideA].pressed, r.keys[media.SideB].pressed) {
-		if p.result == nil {
-			n++
-		}
-	}
-	return n
-}
-
-// Drop answers the requests that wait for a leg which has left the call, and ends keys: they were for another moment.
-func (r *Relays) Drop(to *Half) {
-	r.endAllKeys("the call goes to somebody else")
-	for ref, waits := range r.open {
-		if waits.to != to {
-			continue
-		}
-		if delete(r.open, ref); waits.from == nil {
-			r.keys[to.Side].open = false
-		} else {
-			waits.from.Step(leg.Reply{Method: waits.method, Seq: waits.seq, Code: 480, Reason: message.StatusText(480)})
-		}
-	}
 }
 
 // Replied passes the answer to a request back. False: the request was our own.
 func (r *Relays) Replied(f leg.Replied) bool {
-	waits, ok := r.open[f.Ref]
+	waits, ok := r.requests[f.Ref]
 	if !ok {
 		return false
 	}
-	delete(r.open, f.Ref)
+	delete(r.requests, f.Ref)
 	if waits.done != nil {
 		waits.done(f)
 	}

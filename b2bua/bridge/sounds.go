@@ -2,8 +2,12 @@ package bridge
 
 import (
 	"cmp"
+	"strconv"
+	"strings"
 
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -22,32 +26,42 @@ type voice struct {
 	mix   bool // with it
 	lasts bool // until its end, even if the state of the call wants another sound
 
+	over   func()     // its end has come; nil: nobody asks
 	played media.Play // as the relay plays it
 	id     uint64     // of played
 }
 
 // Sounds are our sounds to the sides.
 type Sounds struct {
-	bridge  *Bridge
+	idle
 	voices  [2]*voice // by side
 	plays   uint64    // begun so far
+	unheard [2]string // by side: the sound that it can't hear for its codec
 	Ringing bool      // the caller has a 183 and hears our ringing
 	OnHold  bool      // by an order: neither side hears the other
 }
 
+// soundSession is the media as sounds need it.
+type soundSession interface {
+	Play(to media.Side, p media.Play)
+	StopPlay(to media.Side)
+}
+
 // save keeps the sounds that last. One that is heard once begins again in a process that replaces this one.
-func (ss *Sounds) save(k *snapshot.Sounds, handed bool) {
+func (ss *Sounds) save(sheet *snapshot.Sheet) {
+	k := &sheet.Bridge.Sounds
 	k.OnHold, k.Ringing = ss.OnHold, ss.Ringing
 	for side, v := range ss.voices {
-		if v != nil && v.lasts && (v.loop || handed && !v.mix) {
+		if v != nil && v.lasts && (v.loop || sheet.Handed && !v.mix) {
 			k.Voices[side] = &snapshot.Voice{Name: v.name, Once: !v.loop}
 		}
 	}
 }
 
-// restore goes on with sounds that Update plays. What is not configured any more is left out.
-func (ss *Sounds) restore(k *snapshot.Sounds) {
-	ss.OnHold, ss.Ringing = k.OnHold, k.Ringing
+// restore goes on with sounds that begin plays. What is not configured any more is left out.
+func (ss *Sounds) restore(all *snapshot.Bridge) {
+	k := &all.Sounds
+	ss.OnHold, ss.Ringing = k.OnHold, k.Ringing && ss.bridge.Media.session != nil
 	for side, v := range k.Voices {
 		if v == nil {
 			continue
@@ -56,6 +70,36 @@ func (ss *Sounds) restore(k *snapshot.Sounds) {
 			ss.voices[side] = &voice{name: v.Name, sound: sound, loop: !v.Once, lasts: true}
 		}
 	}
+	if ss.OnHold { // before a packet is relayed
+		ss.update()
+	}
+}
+
+func (ss *Sounds) begin() { ss.update() }
+
+func (ss *Sounds) on(e Event) (taken bool) {
+	switch e := e.(type) {
+	case cut:
+		ss.voices[e.side] = nil
+	case Answered, described, Turned:
+		ss.update()
+	case media.EventPlayed:
+		ss.onPlayed(e)
+		return true
+	}
+	return false
+}
+
+func (ss *Sounds) obey(o Order) (taken bool, err error) {
+	if o != OrderHold && o != OrderUnhold {
+		return false, nil
+	}
+	return true, ss.hold(o == OrderHold)
+}
+
+func (ss *Sounds) show(live *registry.LiveCall) {
+	live.OnHold = ss.OnHold
+	live.Hears = [2]string{ss.Heard(media.SideA), ss.Heard(media.SideB)}
 }
 
 // play plays a sound to a side, or ends the present one. A side without G.711 hears
@@ -67,7 +111,7 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 	}
 	before := ss.voices[side]
 	if v != nil {
-		play, ok := b.Agreement.Playing(side, v.play())
+		play, ok := ss.playing(side, media.Play{Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix})
 		if ok && before != nil && before.name == v.name && before.played == play {
 			return
 		}
@@ -75,14 +119,48 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 			v.played = play
 			ss.plays++
 			play.ID, v.id = ss.plays, ss.plays
-			ss.voices[side] = v
+			ss.voices[side], ss.unheard[side] = v, ""
 			b.Media.session.Play(side, play)
 			return
 		}
-		b.PeerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+		if ss.unheard[side] != v.name {
+			b.PeerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+		}
+		ss.unheard[side] = v.name
 	}
 	if ss.voices[side] = nil; before != nil {
 		b.Media.session.StopPlay(side)
+	}
+}
+
+// playing is how a sound is played to a side: in its kind of G.711, with its number
+// for that, in packets of the length that it wants. ok is false if the side speaks none.
+func (ss *Sounds) playing(side media.Side, p media.Play) (as media.Play, ok bool) {
+	a := &ss.bridge.Agreement
+	switch p.Law = audio.ULaw; a.Codec[side] {
+	case sdp.PCMU:
+	case sdp.PCMA:
+		p.Law = audio.ALaw
+	default:
+		return media.Play{}, false
+	}
+	d := a.Description[side]
+	if d == nil {
+		return media.Play{}, false
+	}
+	f, ok := sdp.Find(d.Formats(), a.Codec[side])
+	p.PayloadType, p.Frame = f.Number, d.Ptime()
+	return p, ok
+}
+
+// beep plays a beep to each side that hears no other of our sounds.
+func (ss *Sounds) beep() {
+	ss.update()
+	for side, v := range ss.voices {
+		if v == nil {
+			tone := ss.bridge.Tones[peers.ToneBeep]
+			ss.play(media.Side(side), &voice{name: peers.ToneBeep, sound: tone, mix: true, lasts: true})
+		}
 	}
 }
 
@@ -96,9 +174,12 @@ func (ss *Sounds) ringback() *voice {
 	return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 }
 
-// Update plays to each side what the call's state wants: mostly nothing. A
+// update plays to each side what the call's state wants: mostly nothing. A
 // voice that lasts goes on, in the side's present codec; a beep gives way.
-func (ss *Sounds) Update() {
+func (ss *Sounds) update() {
+	if ss.bridge.Media.session == nil {
+		return
+	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		v, wanted := ss.voices[side], ss.wanted(side)
 		if v != nil && v.lasts && (!v.mix || wanted == nil) {
@@ -114,13 +195,13 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 	b, now := ss.bridge, ss.bridge.Call.Moment()
 	switch {
 	case !now.Answered:
-		if side == media.SideA && ss.Ringing {
+		if side == media.SideA && ss.Ringing && b.Call.Route() != nil {
 			return ss.ringback()
 		}
 	case b.Announcement.Underway():
 		return b.Announcement.wanted(side)
 	case ss.OnHold && side == media.SideA:
-		return ss.hold()
+		return ss.music()
 	case ss.OnHold:
 		return ss.silence()
 	case side == media.SideA && now.AgentLeft:
@@ -133,8 +214,8 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 	return nil
 }
 
-// hold is what a caller hears who is kept from the other side, which it does not hear.
-func (ss *Sounds) hold() *voice {
+// music is what a caller hears who is kept from the other side, which it does not hear.
+func (ss *Sounds) music() *voice {
 	b := ss.bridge
 	name := b.Call.Route().Hold
 	if name == config.HoldNone {
@@ -151,14 +232,14 @@ func (ss *Sounds) silence() *voice {
 
 // canHear says why a side can't hear a sound of ours.
 func (ss *Sounds) canHear(side media.Side) error {
-	if _, ok := ss.bridge.Agreement.Playing(side, media.Play{}); !ok {
+	if _, ok := ss.playing(side, media.Play{}); !ok {
 		return refused("side "+side.String()+" does not speak G.711", "only PCMU and PCMA can be played")
 	}
 	return nil
 }
 
-// Hold puts the caller on hold for an operator, or ends that. It may be repeated. No leg is told.
-func (ss *Sounds) Hold(on bool) error {
+// hold puts the caller on hold for an operator, or ends that. It may be repeated. No leg is told.
+func (ss *Sounds) hold(on bool) error {
 	b := ss.bridge
 	switch {
 	case !b.Call.Moment().Answered:
@@ -177,7 +258,7 @@ func (ss *Sounds) Hold(on bool) error {
 	ss.OnHold = on
 	b.Log.Info().Bool("on", on).Msg("call held by order")
 	b.Ladder.Decide("the caller is on hold by an order: %t", on)
-	ss.Update()
+	ss.update()
 	return nil
 }
 
@@ -201,6 +282,21 @@ func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	return true
 }
 
+// PlayRequest is a sound for a side of a live call.
+type PlayRequest struct {
+	Side  media.Side
+	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
+	Loop  bool   // until SoundNone
+}
+
+// SoundNone ends the present sound.
+const SoundNone = "none"
+
+func noSound(name string) *OrderError {
+	return refused("there is no sound "+strconv.Quote(name),
+		"take one of sounds in the configuration, or of "+strings.Join(audio.Tones(), ", "))
+}
+
 // Order plays the sound that the admin API asks for, or ends it.
 func (ss *Sounds) Order(s PlayRequest) error {
 	b := ss.bridge
@@ -208,8 +304,10 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	case !b.Call.Moment().Answered:
 		return NotAnswered()
 	case s.Sound == SoundNone:
-		ss.voices[s.Side].end()
-		ss.Update()
+		if v := ss.voices[s.Side]; v != nil {
+			v.lasts = false
+		}
+		ss.update() // the order's answer says what is heard
 		return nil
 	}
 	sound, ok := ss.named(s.Sound)
@@ -234,13 +332,6 @@ func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	return audio.Tone(name)
 }
 
-// end has a voice give way to the sound that the call's state wants.
-func (v *voice) end() {
-	if v != nil {
-		v.lasts = false
-	}
-}
-
 // Heard is the name of the sound that a side hears; empty: none.
 func (ss *Sounds) Heard(side media.Side) string {
 	if v := ss.voices[side]; v != nil {
@@ -250,17 +341,11 @@ func (ss *Sounds) Heard(side media.Side) string {
 }
 
 // onPlayed: a sound has come to its end.
-func (ss *Sounds) onPlayed(f Played) {
+func (ss *Sounds) onPlayed(f media.EventPlayed) {
 	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
-		if f.Side == media.SideB && !v.lasts {
-			ss.bridge.Announcement.over(true)
+		if v.over != nil {
+			v.over()
 		}
 		ss.voices[f.Side] = nil
-		ss.Update()
 	}
-}
-
-// play is how the relay plays it, but for what the side wants.
-func (v *voice) play() media.Play {
-	return media.Play{Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix}
 }

@@ -4,16 +4,34 @@ import (
 	"math"
 	"time"
 
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
 	"flowbridge/media/voice/turns"
 	"flowbridge/store/record"
 )
 
+// talkSession is the media as it follows what is said.
+type talkSession interface {
+	Follow(media.Conversation)
+	Interrupt(on bool)
+	DetectAnswer(media.Side, answerer.Limits)
+	Talk() *turns.Figures
+	AgentWaited() time.Duration
+	Speaking() [2]bool
+}
+
+// follow has the conversation measured, if that is configured.
+func (m *Media) follow() {
+	if m.bridge.Config.Insight == config.InsightOn {
+		m.session.Follow(media.Conversation{Agent: m.bridge.Platform()})
+	}
+}
+
 // Interrupt says that the caller does not talk with the agent now, but waits for somebody else or talks to them, or
 // that it talks with the agent again.
 func (m *Media) Interrupt(on bool) {
-	if m.followed && m.session != nil {
+	if m.session != nil {
 		m.session.Interrupt(on)
 	}
 }
@@ -32,14 +50,6 @@ func (m *Media) AgentWaited() time.Duration {
 		return 0
 	}
 	return m.session.AgentWaited()
-}
-
-// Speaking returns who speaks now, by turns.Party.
-func (m *Media) Speaking() [2]bool {
-	if m.session == nil {
-		return [2]bool{}
-	}
-	return m.session.Speaking()
 }
 
 // talkRecord is the conversation's part of the record. nil: it was not followed.

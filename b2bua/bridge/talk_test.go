@@ -41,7 +41,7 @@ func TestDetectAnswer(t *testing.T) {
 	a := answerer.Answer{Verdict: answerer.Machine, Confidence: 0.8, After: 9}
 	b.Media.On(media.EventAnsweredBy{Side: media.SideB, Answer: a})
 	b.Media.On(media.EventBeep{Side: media.SideB, Beep: answerer.Beep{Heard: true, After: 11}})
-	want := []Event{AnsweredBy{media.SideB, a}, Beeped{media.SideB, answerer.Beep{Heard: true, After: 11}}}
+	want := []Event{media.EventAnsweredBy{Side: media.SideB, Answer: a}, media.EventBeep{Side: media.SideB, Beep: answerer.Beep{Heard: true, After: 11}}}
 	if diff := cmp.Diff(want, call.posted); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}
