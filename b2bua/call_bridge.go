@@ -78,16 +78,3 @@ func (b bridgeCall) Moment() bridge.Moment {
 
 // Post leaves an event in the call's inbox.
 func (b bridgeCall) Post(e bridge.Event) { b.call.mailbox.Post(item{event: inBridge{e}}) }
-
-// Mark has the call noted before its next message leaves.
-func (b bridgeCall) Mark() { b.call.notes.mark() }
-
-// takeKeys gives a side's media its keys, and has the call noted with them.
-func (c *Call) takeKeys(e bridge.HandshakeOver) error {
-	taken, err := c.bridge.Media.TakeKeys(e)
-	// else the target's bridge is noted next
-	if t := c.transfers.current; taken && (e.Side == media.SideA || t == nil || t.waiting == nil) {
-		c.notes.mark()
-	}
-	return err
-}

@@ -8,7 +8,6 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
 )
@@ -29,6 +28,7 @@ func (c *Call) bridged() phase {
 		default:
 			c.factInBridge(h.from, h.fact)
 		}
+		c.notes.after(h)
 	}
 	return (*Call).linger
 }
@@ -46,17 +46,14 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.bridge.Exchanges.Offered(&from.Half, f)
 	case leg.Withdrawn:
 		c.bridge.Exchanges.Withdrawn(&from.Half)
-		c.notes.mark()
 	case leg.AnswerReady:
 		if err := c.bridge.Exchanges.AnswerReady(&from.Half, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", from.Side).Msg("no usable answer in ACK")
 			c.ladder.Decide("the answer in the ACK can't be used: %v", err)
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
-		c.notes.mark()
 	case leg.OfferRefused:
 		c.bridge.Exchanges.OfferRefused(&from.Half, f)
-		c.notes.mark()
 	case leg.Asked:
 		c.asked(from, f.Req)
 	case leg.Replied:
@@ -64,11 +61,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 			c.onAnsweredAsk(f)
 		}
 	case leg.Confirmed:
-		if c.settle(); message.IsStream(from.Leg.Local.Transport) { // only over UDP the peer repeats it
-			c.notes.mark()
-		} else {
-			c.notes.soon()
-		}
+		c.settle()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
 		// of an attempt before
@@ -101,8 +94,6 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 	switch e := e.(type) {
 	case bridge.MediaLost:
 		c.onMediaLost(e)
-	case bridge.Changed:
-		c.notes.soon()
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
 	case bridge.Announced:
@@ -113,10 +104,7 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.beeped(e)
 	case bridge.Played:
 		c.played(e)
-	case bridge.OneWay:
-		c.bridge.Handle(e)
-		c.notes.mark() // those who watch the call are shown it
-	case bridge.Withheld, bridge.Keyed, bridge.Latched:
+	case bridge.Withheld, bridge.Keyed, bridge.Latched, bridge.OneWay, bridge.Changed:
 		c.bridge.Handle(e)
 	}
 }
@@ -214,7 +202,7 @@ func (c *Call) limitDuration() {
 // securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that
 // can't be heard.
 func (c *Call) securedInBridge(e bridge.HandshakeOver) {
-	a, err := c.attempts.current, c.takeKeys(e)
+	a, err := c.attempts.current, c.bridge.Media.TakeKeys(e)
 	switch tried := c.transfers.current != nil && a != c.connected && e.Leg == a.crypto; {
 	case err != nil && tried:
 		c.transfers.tryFailed(cause.DTLSFailed, err, 488)

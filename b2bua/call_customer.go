@@ -146,7 +146,7 @@ func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 		c.attempts.current.judge(cause.None, f.Code)
 		if f.Code >= 180 && c.record.RingingAt.IsZero() {
 			c.record.RingingAt = record.TimeOf(time.Now())
-			c.notes.mark()
+			c.notes.before(true) // those who watch the call are shown it
 		}
 	case leg.Answered:
 		return c.customerAnswered(f)
@@ -190,12 +190,10 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	c.bridge.Media.Start()
 	c.bridge.Recordings.StartIfWanted()
 	c.bridge.Media.Interrupt(true)
-	c.notes.mark()
-	if c.asksWhoAnswers() {
-		return (*Call).bridged
+	if !c.asksWhoAnswers() {
+		c.callAgent()
 	}
-	c.callAgent()
-	if c.finished {
+	if c.notes.before(true); c.finished {
 		return (*Call).linger
 	}
 	return (*Call).bridged
@@ -217,6 +215,5 @@ func (c *Call) callAgent() {
 		plan: c.customer.agents,
 	}
 	c.bridge.Sounds.Update()
-	c.notes.mark()
 	c.transfers.next()
 }

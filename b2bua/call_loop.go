@@ -203,9 +203,7 @@ func (c *Call) onTimer(now time.Time) {
 		}
 	}
 	c.bridge.OnTimer(now)
-	if due(c.notes.at) {
-		c.notes.mark()
-	}
+	c.notes.onTimer(now)
 	if due(c.times.askAt) {
 		c.askSilent()
 	}

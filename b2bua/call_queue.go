@@ -52,7 +52,7 @@ func (c *Call) wait() phase {
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
 		c.soundWait()
-		c.notes.mark()
+		c.notes.before(true)
 	}
 	return (*Call).waiting
 }

@@ -84,7 +84,6 @@ func (rs *rescues) begin(l snapshot.Loss) bool {
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.Cause.Words())
 	c.bridge.Media.Interrupt(true)
 	c.transfers.loseAgent()
-	c.notes.mark()
 	c.transfers.next()
 	return true
 }
@@ -117,6 +116,7 @@ func (rs *rescues) listen() {
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
 	if rs.begin(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
+		rs.call.notes.before(true)
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
 		rs.rest() // nobody is left to take over

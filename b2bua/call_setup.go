@@ -32,12 +32,10 @@ func (c *Call) admitted() phase {
 	}
 	for _, t := range c.mailbox.pending.Left() {
 		if f, cancelled := t.fact.(leg.Cancelled); cancelled {
-			c.notes.mark()
 			return c.cancelledByCaller(f)
 		}
 	}
 	if why, status := c.limited(); why != cause.None {
-		c.notes.mark()
 		return c.refuse(status, why)
 	}
 	if c.trunk.Caller.Identity != nil {
@@ -63,7 +61,6 @@ func (c *Call) limited() (why cause.Cause, status int) {
 func (c *Call) routing() phase {
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	if index < 0 {
-		c.notes.mark()
 		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
 			c.ladder.Decide("%s", why)
 		}
@@ -387,6 +384,7 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
+	c.notes.before(c.notes.invite == "") // where this is the first that it says
 	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, record.EndedBySystem, code, c.attempts.last.q850)
 }
@@ -425,7 +423,7 @@ func (c *Call) securedInSetUp(e bridge.HandshakeOver) phase {
 	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {
 		return nil // of an attempt before
 	}
-	err := c.takeKeys(e)
+	err := c.bridge.Media.TakeKeys(e)
 	switch {
 	case err != nil && e.Side == media.SideA:
 		c.abandon(cause.DTLSFailed, cause.Reasons{})

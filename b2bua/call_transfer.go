@@ -122,7 +122,7 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 	}
 	if c.connected.target.Dial.Transfer == config.TransferRelay {
 		by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
-		c.bridge.Relays.Refer(&from.Half, req, dest.ReferTo, by, c.notes.mark)
+		c.bridge.Relays.Refer(&from.Half, req, dest.ReferTo, by, func() { c.notes.before(true) })
 		return
 	}
 	t := tr.take(dest, to.Headers, req)
@@ -136,7 +136,7 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 	if !t.Reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
-	c.notes.mark() // the next process tells the agent, who has heard that its transfer is under way
+	c.notes.before(true) // the next process tells the agent, who has heard that its transfer is under way
 	c.bridge.Reply(&from.Half, req, 202, accepted...)
 	tr.report(tr.current, 100, "Trying")
 	tr.next()
@@ -192,7 +192,6 @@ func (tr *transfers) order(r *bridge.TransferRequest) error {
 	t.announce, t.said.To, t.said.By, t.plan.By = r.Announce, r.To, r.By, r.By
 	c.log.Info().Str("to", r.To).Str("by", r.By).Str("announce", r.Announce.Sound).Msg("transfer ordered")
 	c.ladder.Decide("%s orders a transfer of the call to %s", r.By, r.To)
-	c.notes.mark()
 	tr.next()
 	return nil
 }
@@ -346,7 +345,6 @@ func (tr *transfers) connected(t *transfer) {
 	c.log.Info().Str("target", c.connected.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.connected.target.Dial.Name)
 	tr.tell(t)
-	c.notes.mark()
 }
 
 // resume offers the caller the session again if the caller was told that the agent
@@ -380,7 +378,7 @@ func (tr *transfers) failed() {
 	case t.Left:
 		c.hangup(cause.TransferFailed, record.EndedBySystem)
 	}
-	c.notes.mark() // the next process must not tell the agent again
+	c.notes.before(true) // the next process must not tell the agent again
 }
 
 // tell tells how a transfer has ended that was ordered.
@@ -404,7 +402,6 @@ func (tr *transfers) agentLeft(f leg.Gone) {
 	tr.loseAgent()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
-	c.notes.mark()
 }
 
 // loseAgent keeps the caller waiting without an agent until the transfer under way has connected it.

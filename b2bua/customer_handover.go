@@ -99,7 +99,7 @@ func (v *restoring) handedCustomer() phase {
 		}
 		c.callAgent()
 	}
-	if c.finished {
+	if c.notes.before(true); c.finished {
 		return (*Call).linger
 	}
 	return (*Call).bridged

@@ -52,7 +52,6 @@ func (c *Call) noteWho(e answerer.Answer) {
 	if a := record.AnsweredCustomer(c.record.Attempts); a != nil {
 		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
-	c.notes.mark()
 }
 
 // beeped plays the sound to a machine that has beeped, or that has not beeped in time.

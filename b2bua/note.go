@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
@@ -35,9 +37,73 @@ type notes struct {
 	owes   bool   // what the legs owe is on file
 }
 
-// mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of
-// a turn are one note.
+// noting says when a call that is answered is noted after something has happened to it.
+type noting int
+
+const (
+	atOnce    noting = iota // before its next message leaves, at the latest when its turn ends
+	inAMoment               // by soon
+	quiet                   // not: what it says in answer is noted by before, or the next process need not know of it
+)
+
+// noted says when a fact or an event is noted. The quiet ones are all here. A call without an answer is noted by what
+// it says alone.
+func (h happening) noted() noting {
+	switch h.fact.(type) {
+	case leg.Gone, leg.Cancelled, leg.Answered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused:
+		return atOnce
+	case leg.Confirmed:
+		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP the peer repeats it
+			return inAMoment
+		}
+		return atOnce
+	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
+		return quiet
+	}
+	switch e := h.event.(type) {
+	case killed, expired:
+		return atOnce
+	case inBridge:
+		return notedInBridge(e.Event)
+	case ready, called, verified, lags:
+		return quiet
+	}
+	return quiet
+}
+
+// notedInBridge is noted for an event of the bridge.
+func notedInBridge(e bridge.Event) noting {
+	switch e.(type) {
+	case bridge.MediaLost, bridge.HandshakeOver, bridge.Announced, bridge.AnsweredBy,
+		bridge.OneWay: // those who watch the call are shown it
+		return atOnce
+	case bridge.Changed:
+		return inAMoment
+	case bridge.Withheld, bridge.Keyed, bridge.Latched, bridge.Beeped, bridge.Played:
+		return quiet
+	}
+	return quiet
+}
+
+// after has the call noted after a fact or an event. Several of a turn are one note.
+func (n *notes) after(h happening) {
+	switch h.noted() {
+	case atOnce:
+		n.mark()
+	case inAMoment:
+		n.soon()
+	case quiet:
+	}
+}
+
 func (n *notes) mark() { n.due, n.at = true, time.Time{} }
+
+// onTimer has the call noted whose moment is over.
+func (n *notes) onTimer(now time.Time) {
+	if !n.at.IsZero() && !now.Before(n.at) {
+		n.mark()
+	}
+}
 
 // before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its
 // note, or an ACK does. No other place writes to the journal while a call goes on.

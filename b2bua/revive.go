@@ -84,7 +84,7 @@ func (v *restoring) revived() phase {
 	}
 	c.rescues.listen()
 	c.askLater()
-	c.notes.mark()
+	c.notes.before(true)
 	return (*Call).bridged
 }
 
@@ -97,6 +97,7 @@ func (v *restoring) handed() phase {
 		return v.handedCustomer()
 	}
 	v.bridge.GoOn()
+	c.notes.before(v.k.Bridge.Recordings.On) // in a new file
 	c.rescues.listen()
 	if !c.times.askAt.IsZero() {
 		c.askLater()

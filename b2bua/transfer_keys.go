@@ -41,7 +41,6 @@ func (tr *transfers) announce() {
 	c := tr.call
 	tr.current.said.Is(record.TransferAnnouncing, 200, message.StatusText(200))
 	c.ladder.Decide("%s has answered, and hears %s", c.attempts.current.target.Dial.Name, tr.current.announce.Sound)
-	c.notes.mark()
 	if !c.bridge.Announcement.Speak() {
 		tr.announced(bridge.Announced{})
 	}

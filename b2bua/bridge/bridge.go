@@ -38,8 +38,6 @@ type Call interface {
 	Moment() Moment
 
 	Post(e Event)
-	// Mark has the call noted before its next message leaves.
-	Mark()
 }
 
 // Moment is where a call is.
