@@ -48,9 +48,10 @@ type Call struct {
 	attempts attempts
 	places
 
-	bridge    bridge.Bridge
-	transfers transfers
-	rescues   rescues
+	bridge       bridge.Bridge
+	replacements replacements
+	transfers    transfers
+	rescues      rescues
 
 	times  times
 	record record.Live
@@ -159,7 +160,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
 	c.log, c.peerLog = c.bridge.Logs()
-	c.notes.call, c.rescues.call, c.attempts.call, c.transfers.call = c, c, c, c
+	c.notes.call, c.rescues.call, c.attempts.call, c.transfers.call, c.replacements.call = c, c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -170,7 +171,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.endWait()
 	c.times, c.notes.at = times{started: c.times.started, answered: c.times.answered}, time.Time{}
 	c.rescues.rest()
-	c.transfers.current = nil
+	c.replacements.takeOut()
 	now := time.Now()
 	counted, talk := c.bridge.End()
 	r := new(c.cdr())
@@ -349,7 +350,7 @@ func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = c.bridge.Recordings.Files()
-	if c.transfers.current != nil {
+	if c.replacements.underway() {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
 	}
 	if c.bridge.Media.IsOpen() {

@@ -69,7 +69,7 @@ func (b bridgeCall) Route() *config.Route { return b.call.route }
 
 // Moment is where the call is.
 func (b bridgeCall) Moment() bridge.Moment {
-	t := b.call.transfers.current
+	t := b.call.replacements.current
 	return bridge.Moment{
 		Answered: !b.call.times.answered.IsZero(), Waits: b.call.waits(), Transfer: t != nil, AgentLeft: t != nil && t.Left,
 		Rescue: t != nil && t.Lost != nil, First: b.call.customer != nil && b.call.connected == nil,

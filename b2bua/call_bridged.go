@@ -23,8 +23,8 @@ func (c *Call) bridged() phase {
 			return (*Call).bridged
 		case h.event != nil:
 			c.eventInBridge(h.event)
-		case c.transfers.isLine(h.from):
-			c.transfers.on(h.from, h.fact)
+		case c.replacements.isLine(h.from):
+			c.replacements.on(h.from, h.fact)
 		default:
 			c.factInBridge(h.from, h.fact)
 		}
@@ -72,11 +72,10 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case ready:
-		switch a := c.attempts.current; {
-		case a == nil || e.Attempt != a.number: // of an attempt before
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an attempt before
 			c.attempts.late(e)
-		case c.transfers.current != nil && c.attempts.dialPrepared(e) == notDialled:
-			c.transfers.next()
+		} else {
+			c.replacements.prepared(e)
 		}
 	case inBridge:
 		c.bridgeInBridge(e.Event)
@@ -97,7 +96,7 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
 	case bridge.Announced:
-		c.transfers.announced(e)
+		c.replacements.announced(e)
 	case bridge.AnsweredBy:
 		c.answeredBy(e)
 	case bridge.Beeped:
@@ -131,8 +130,8 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	case f.ByPeer:
 		by = record.EndedByAgent
 	}
-	if from == c.b && c.transfers.current != nil {
-		c.transfers.agentLeft(f)
+	if from == c.b && c.replacements.underway() {
+		c.replacements.agentLeft(f)
 		return
 	}
 	if from == c.b && c.rescues.isDead(f) && c.rescues.begin(snapshot.Loss{Cause: f.Cause, By: by, Q850: f.Q850}) {
@@ -142,7 +141,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 		c.neverAnswered(f.Cause, record.EndedBySystem, 504)
 		return
 	}
-	c.transfers.stop(f.Cause)
+	c.replacements.stop(f.Cause)
 	status := c.heardByCaller()
 	why := leg.Hangup{Why: f.Cause, Q850: f.Q850}
 	if other := c.bridge.Other(&from.Half); other != nil {
@@ -154,7 +153,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 
 // hangup ends both legs.
 func (c *Call) hangup(why cause.Cause, by string) {
-	c.transfers.stop(why)
+	c.replacements.stop(why)
 	status := c.heardByCaller()
 	for _, l := range []*legOnWire{c.a, c.b} {
 		if l != nil {
@@ -183,7 +182,7 @@ func (c *Call) unanswered() {
 // neverAnswered ends a call whose target answered, but whose caller got another
 // final status.
 func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
-	c.transfers.stop(why)
+	c.replacements.stop(why)
 	if c.b != nil {
 		c.step(c.b, leg.Hangup{Why: why})
 	}
@@ -199,17 +198,10 @@ func (c *Call) limitDuration() {
 	}
 }
 
-// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that
-// can't be heard.
+// securedInBridge ends the call of a side that can't be heard, unless somebody else is called.
 func (c *Call) securedInBridge(e bridge.HandshakeOver) {
-	a, err := c.attempts.current, c.bridge.Media.TakeKeys(e)
-	switch tried := c.transfers.current != nil && a != c.connected && e.Leg == a.crypto; {
-	case err != nil && tried:
-		c.transfers.tryFailed(cause.DTLSFailed, err, 488)
-	case err != nil:
+	if err := c.bridge.Media.TakeKeys(e); !c.replacements.secured(e, err) && err != nil {
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
-	case tried && a.answer != nil && !a.crypto.Awaits():
-		c.transfers.answered(*a.answer)
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -210,10 +210,32 @@ func (c *Call) customerTimeout() (why cause.Cause, status int) {
 
 // callAgent calls the agent. The customer hears ringback until an agent answers.
 func (c *Call) callAgent() {
-	c.transfers.current = &transfer{
-		Transfer: snapshot.Transfer{Left: true}, first: true, code: 503, reason: message.StatusText(503),
-		plan: c.customer.agents,
-	}
+	c.replacements.begin(&replacement{
+		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: c.customer.agents,
+	})
 	c.bridge.Sounds.Update()
-	c.transfers.next()
+	c.replacements.next()
+}
+
+// firstAgent is the reason of a replacement of nobody.
+type firstAgent struct {
+	unwatched
+	call *Call
+}
+
+// answered: a change of the customer's is compared to what both have.
+func (f firstAgent) answered(seen *sdp.Description) {
+	has := &f.call.bridge.Agreement
+	has.Tell(media.SideA, seen.Common(has.Offer))
+}
+
+func (f firstAgent) connected() (how, message string) {
+	f.call.bridge.Media.Interrupt(false)
+	f.call.dropCustomer()
+	f.call.settle()
+	return "answered", "agent connected"
+}
+
+func (f firstAgent) failed(*replacement) {
+	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)
 }

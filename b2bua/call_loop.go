@@ -53,7 +53,7 @@ func (c *Call) next() (h happening, ok bool) {
 				c.idle = true
 				return h, false
 			}
-		case h.from == nil, h.from == c.a, h.from == c.b, c.transfers.isLine(h.from), c.attempts.current != nil &&
+		case h.from == nil, h.from == c.a, h.from == c.b, c.replacements.isLine(h.from), c.attempts.current != nil &&
 			h.from == c.attempts.current.line:
 			return h, true
 		default: // a fact of a leg that was given up

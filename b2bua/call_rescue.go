@@ -7,7 +7,6 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config/template"
@@ -76,15 +75,13 @@ func (rs *rescues) begin(l snapshot.Loss) bool {
 		return false
 	}
 	rs.Count++
-	c.transfers.current = &transfer{
-		Transfer: snapshot.Transfer{Lost: &l}, code: 503, reason: message.StatusText(503), plan: plan,
-	}
+	c.replacements.begin(&replacement{Replacement: snapshot.Replacement{Lost: &l}, why: rescue{rescues: rs}, plan: plan})
 	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.Cause)).Int("q850", l.Q850).
 		Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.Cause.Words())
 	c.bridge.Media.Interrupt(true)
-	c.transfers.loseAgent()
-	c.transfers.next()
+	c.replacements.loseAgent()
+	c.replacements.next()
 	return true
 }
 
@@ -122,6 +119,19 @@ func (rs *rescues) replace(why cause.Cause) {
 		rs.rest() // nobody is left to take over
 	}
 }
+
+// rescue is the reason of a replacement whose agent is lost.
+type rescue struct {
+	unwatched
+	*rescues
+}
+
+func (rs rescue) connected() (how, message string) {
+	rs.call.bridge.Media.Interrupt(false)
+	return "rescued", "call rescued"
+}
+
+func (rs rescue) failed(r *replacement) { rs.giveUp(*r.Lost) }
 
 // rest ends the looking for an agent that is dead.
 func (rs *rescues) rest() { rs.hearing = nil }

@@ -37,9 +37,9 @@ func (c *Call) restlessCustomer() error {
 func (c *Call) saveCustomer(k *snapshot.Sheet) {
 	cu := c.customer
 	agents, reserved := cu.agents, cu.reserved
-	if t := c.transfers.current; t != nil {
+	if c.replacements.underway() {
 		a := c.attempts.current
-		agents.Targets, agents.Shared = append([]*peers.Target{a.target}, t.plan.Targets...), a.shared
+		agents.Targets, agents.Shared = c.replacements.targets(), a.shared
 		if a.placed {
 			reserved = a.target
 		}

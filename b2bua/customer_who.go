@@ -33,7 +33,7 @@ func (c *Call) answeredBy(e bridge.AnsweredBy) {
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
 	c.noteWho(e.Answer)
 	machine := who == answerer.Machine && wanted.Machine != config.MachineBridge
-	switch waits := c.connected == nil && c.transfers.current == nil; {
+	switch waits := c.connected == nil && !c.replacements.underway(); {
 	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case machine: // its beep is waited for
@@ -57,7 +57,7 @@ func (c *Call) noteWho(e answerer.Answer) {
 // beeped plays the sound to a machine that has beeped, or that has not beeped in time.
 func (c *Call) beeped(e bridge.Beeped) {
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
-	if c.connected != nil || c.transfers.current != nil { // it was not known to be a machine, and the agent was called
+	if c.connected != nil || c.replacements.underway() { // it was not known to be a machine, and the agent was called
 		return
 	}
 	sound := ""

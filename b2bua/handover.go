@@ -116,7 +116,7 @@ func (c *Call) restless() error {
 		return c.restlessInSetUp()
 	case c.b == nil, c.a == nil:
 		return errTransfer
-	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.connected:
+	case c.replacements.underway(), c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange

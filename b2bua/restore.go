@@ -186,7 +186,7 @@ func (v *restoring) check() error {
 	case v.waits:
 		return errUnanswered
 	case v.a == nil || v.k.Customer.Agents == nil &&
-		(v.b == nil && !v.k.Transfer.Rescues() || v.k.Attempts.Current == nil):
+		(v.b == nil && !v.k.Replacement.Rescues() || v.k.Attempts.Current == nil):
 		return errNoLeg
 	}
 	for _, l := range v.legs {

@@ -61,9 +61,9 @@ func (v *restoring) revived() phase {
 	c.log.Info().Int("restored", c.record.Restored).Msg("call goes on after the end of its process")
 	c.ladder.Decide("the process was ended, and another one goes on with the call")
 	v.nameAgain()
-	t := c.transfers.current
-	if c.transfers.current = nil; t != nil && t.Waiting != nil {
-		v.takeBack(t.Waiting)
+	r := c.replacements.takeOut()
+	if r != nil && r.Waiting != nil {
+		v.takeBack(r.Waiting)
 	}
 	for _, l := range v.sending {
 		if l.Leg.Asks() {
@@ -73,12 +73,12 @@ func (v *restoring) revived() phase {
 		}
 	}
 	v.abandonOthers()
-	if t != nil && !t.Rescues() {
-		c.transfers.giveUp(t)
+	if r != nil && !r.Rescues() {
+		c.replacements.giveUp(r, c.transfers.reason())
 	}
 	v.bridge.GoOn()
-	if t != nil && t.Rescues() {
-		if c.rescues.beginAgain(*t.Lost); c.finished {
+	if r != nil && r.Rescues() {
+		if c.rescues.beginAgain(*r.Lost); c.finished {
 			return (*Call).linger
 		}
 	}

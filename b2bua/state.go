@@ -36,7 +36,8 @@ func (c *Call) save(k *snapshot.Sheet) {
 	c.saveRoute(&k.Route)
 	c.attempts.save(&k.Attempts)
 	c.rescues.save(&k.Rescues)
-	c.transfers.save(k)
+	c.transfers.save(&k.Transfers)
+	c.replacements.save(k)
 	whole := k.Handed || c.isUp()
 	if whole {
 		c.bridge.Save(k)
@@ -79,7 +80,8 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	case !complete:
 		return errNoLeg
 	}
-	v.transfers.restore(k)
+	v.transfers.restore(&k.Transfers)
+	v.replacements.restore(k)
 	if k.Invite.Settled {
 		v.compact()
 	}
@@ -170,10 +172,7 @@ func (v *restoring) restoreRoute(k *snapshot.Route) {
 
 // saveLegs appends the legs that owe their peer something, or are connected.
 func (c *Call) saveLegs(k *snapshot.Call) {
-	agent := c.b
-	if c.transfers.current != nil {
-		agent = cmp.Or(c.transfers.current.waiting, c.b)
-	}
+	agent := cmp.Or(c.replacements.waiting(), c.b)
 	for _, l := range c.legs {
 		if l.Leg.Done() {
 			continue
