@@ -184,7 +184,7 @@ func (all *attempts) try(p *outbound.Plan) bool {
 		if !p.Replaces() {
 			c.noteDestination(a.target)
 			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
-			if c.record.PreparedAt = (record.Time{}); c.customer == nil {
+			if c.record.PreparedAt = (record.Time{}); c.whoIs() == ringing {
 				c.record.DialedAt = record.Time{}
 			}
 		}
@@ -206,9 +206,7 @@ func (all *attempts) possible(a *attempt) bool {
 	if c.placed {
 		occupy = c.server.admission.Reoccupy
 	}
-	if c.queued != nil {
-		a.try, a.placed = c.server.admission.Take(&c.queued.Waiter, a.target)
-	}
+	c.queue.take(a)
 	if err := all.offerTo(a); err != nil {
 		all.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
@@ -253,7 +251,7 @@ func (all *attempts) prepare(a *attempt) {
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
-	all.triesFrom(time.Now(), a, t.Preparer != nil)
+	c.trial.from(time.Now(), a, t.Preparer != nil)
 	ready := &ready{Attempt: number}
 	all.beforeInvite(ctx, "prepare", ready, func(ctx context.Context) {
 		defer cancel() // if the caller has gone on
@@ -283,7 +281,7 @@ func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready
 func (all *attempts) failed(o attemptEnd) {
 	c := all.call
 	a := all.current
-	all.last, c.times.lagsAt = o, time.Time{}
+	all.last, c.trial.at = o, time.Time{}
 	a.stop()
 	all.note(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{

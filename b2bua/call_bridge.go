@@ -53,10 +53,8 @@ func (b bridgeCall) Called() *peers.Target {
 // call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
-	case c.connected == nil && c.customer != nil:
-		return &c.customer.agents.Targets[0].Dial.Policy
 	case c.connected == nil:
-		return nil
+		return c.customer.policy()
 	case c.trunk.Platform != nil:
 		return c.trunk.Platform
 	default:
@@ -69,10 +67,11 @@ func (b bridgeCall) Route() *config.Route { return b.call.route }
 
 // Moment is where the call is.
 func (b bridgeCall) Moment() bridge.Moment {
-	t := b.call.replacements.current
+	c, who := b.call, b.call.whoIs()
+	calls := c.replacements.underway()
 	return bridge.Moment{
-		Answered: !b.call.times.answered.IsZero(), Waits: b.call.waits(), Transfer: t != nil, AgentLeft: t != nil && t.Left,
-		Rescue: t != nil && t.Lost != nil, First: b.call.customer != nil && b.call.connected == nil,
+		Answered: who != ringing, Waits: c.queue.waits(), Transfer: calls, AgentLeft: calls && (who == alone || who == first),
+		Rescue: calls && c.replacements.current.Rescues(), First: who == first,
 	}
 }
 

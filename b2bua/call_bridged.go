@@ -8,7 +8,6 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
 )
 
@@ -18,13 +17,13 @@ func (c *Call) bridged() phase {
 	c.phase = "bridged"
 	for !c.finished {
 		h, ok := c.next()
-		switch {
-		case !ok:
+		if !ok {
 			return (*Call).bridged
+		}
+		switch _, taken := c.give(h); {
+		case taken:
 		case h.event != nil:
 			c.eventInBridge(h.event)
-		case c.replacements.isLine(h.from):
-			c.replacements.on(h.from, h.fact)
 		default:
 			c.factInBridge(h.from, h.fact)
 		}
@@ -83,8 +82,7 @@ func (c *Call) eventInBridge(e event) {
 		c.hangup(e.Cause, e.By)
 	case expired:
 		c.hangup(e.Cause, record.EndedBySystem)
-	case called: // it has had its place for long
-	case verified, lags: // before there was a bridge
+	default: // a part's
 	}
 }
 
@@ -95,14 +93,7 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 		c.onMediaLost(e)
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
-	case bridge.Announced:
-		c.replacements.announced(e)
-	case bridge.AnsweredBy:
-		c.answeredBy(e)
-	case bridge.Beeped:
-		c.beeped(e)
-	case bridge.Played:
-		c.played(e)
+	case bridge.Announced, bridge.AnsweredBy, bridge.Beeped, bridge.Played: // a part's
 	case bridge.Withheld, bridge.Keyed, bridge.Latched, bridge.OneWay, bridge.Changed:
 		c.bridge.Handle(e)
 	}
@@ -110,18 +101,14 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 
 // asked answers a request within the dialog of one of the two legs, or passes it to the other one.
 func (c *Call) asked(from *legOnWire, req *sip.Request) {
-	switch {
-	case c.bridge.Masking.HidesKey(&from.Half, req):
+	if c.bridge.Masking.HidesKey(&from.Half, req) {
 		c.bridge.Reply(&from.Half, req, 200)
-	case req.Method == sip.REFER:
-		c.transfers.asked(from, req)
-	default:
+	} else {
 		c.bridge.Relays.Asked(&from.Half, req)
 	}
 }
 
-// onGone: one side hung up, or its dialog broke. The call ends, unless the agent has
-// gone during its transfer.
+// onGone: one side hung up, or its dialog broke. The call ends.
 func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	by := record.EndedBySystem
 	switch {
@@ -129,13 +116,6 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 		by = record.EndedByCaller
 	case f.ByPeer:
 		by = record.EndedByAgent
-	}
-	if from == c.b && c.replacements.underway() {
-		c.replacements.agentLeft(f)
-		return
-	}
-	if from == c.b && c.rescues.isDead(f) && c.rescues.begin(snapshot.Loss{Cause: f.Cause, By: by, Q850: f.Q850}) {
-		return
 	}
 	if f.Cause == cause.NoPRACK && from == c.a {
 		c.neverAnswered(f.Cause, record.EndedBySystem, 504)

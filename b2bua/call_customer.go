@@ -23,19 +23,86 @@ import (
 // A call that a request places: the customer is called as an attempt on side A. When it has answered, the call has a
 // caller and no agent, as in a rescue, and the agent is called.
 
-// customer is what such a call needs until its agent is connected.
+// customer is the party that we call first.
 type customer struct {
-	call     outbound.Plan // of the customer
-	agents   outbound.Plan // of the agent
-	machine  bool          // the customer is one, and hears a sound after its beep
-	playing  bool          // it hears that
+	idle
+	*placement // nil: a caller has placed the call, or its agent is connected
+}
+
+// placement is what a call needs that we place, until its agent is connected.
+type placement struct {
+	plan     outbound.Plan // of the customer
+	agents   outbound.Plan
+	heard    heard         // by a customer that is a machine
 	reserved *peers.Target // has kept a place since before the customer was called; nil: an attempt has taken it
 }
 
-func newCustomer(placing *outbound.Placing, vars template.Vars) *customer {
-	cu := &customer{}
-	cu.call, cu.agents = placing.Plans(vars)
-	return cu
+func newPlacement(placing *outbound.Placing, vars template.Vars) *placement {
+	p := &placement{}
+	p.plan, p.agents = placing.Plans(vars)
+	return p
+}
+
+// on handles all that happens while the customer is called, and later who answered.
+func (cu *customer) on(h happening) (next phase, mine bool) {
+	c := cu.call
+	if in, is := h.event.(inBridge); is {
+		return nil, c.whoIs() != ringing && cu.whoAnswered(in.Event)
+	}
+	if cu.placement == nil || c.whoIs() != ringing {
+		return nil, false
+	}
+	switch e := h.event.(type) {
+	case ready:
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an attempt before
+			c.attempts.late(e)
+		} else if c.attempts.dialPrepared(e) == notDialled {
+			return cu.next(), true
+		}
+	case killed:
+		c.abandon(e.Cause, cause.Reasons{})
+		return c.end(e.Cause, e.By, e.status(), 0), true
+	case expired:
+		why, status := cu.timeout()
+		c.abandon(why, cause.Reasons{})
+		return c.end(why, record.EndedBySystem, status, 0), true
+	}
+	if h.fact != nil {
+		next = cu.fact(h.from, h.fact)
+	}
+	return next, true
+}
+
+// release lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
+func (cu *customer) release() {
+	if c := cu.call; cu.placement != nil && cu.reserved != nil {
+		c.server.admission.Vacate(cu.reserved, peers.PartiesOf(&c.vars))
+	}
+	cu.placement = nil
+}
+
+func (cu *customer) record(r *record.Record) { r.Placed = cu.placement != nil }
+
+func (cu *customer) show(l *registry.LiveCall) {
+	if cu.call.whoIs() == first {
+		l.Phase = "dialing"
+	}
+}
+
+// place is the target that has kept a place for the call, and for whom; nil: none.
+func (cu *customer) place(own peers.Parties) (*peers.Target, peers.Parties) {
+	if cu.placement == nil {
+		return nil, own
+	}
+	return cu.reserved, own
+}
+
+// policy is that of the platform whose agent is called; nil: a caller has placed the call.
+func (cu *customer) policy() *peers.Policy {
+	if cu.placement == nil {
+		return nil
+	}
+	return &cu.agents.Targets[0].Dial.Policy
 }
 
 // Originate places a call, and returns its state while the customer is called. No other call may have the origination's
@@ -48,13 +115,14 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	}
 	t := placing.Trunk
 	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
-	c.customer, c.record.Variables = newCustomer(&placing, c.vars), o.Variables()
+	cu := &c.customer
+	cu.placement, c.record.Variables = newPlacement(&placing, c.vars), o.Variables()
 	reserved, why := s.admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()
 		return registry.LiveCall{}, outbound.NotNow(why)
 	}
-	c.claimed, c.customer.reserved = true, reserved
+	c.claimed, cu.reserved = true, reserved
 	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
 		c.takeRoute(placing.Route)
 	} else {
@@ -63,9 +131,9 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	c.noteDestination(placing.Agents[0])
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total())
-	c.customer.agents.FailoverOn = c.route.FailoverOn
+	cu.agents.FailoverOn = c.route.FailoverOn
 	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
-	c.now = (*Call).callCustomer
+	c.now = func(*Call) phase { return cu.begins() }
 	s.resume(c, true)
 	if l, ok := c.ask(ctx); ok {
 		return l, nil
@@ -77,7 +145,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 // the reserved one, which the attempt takes over.
 func (cu *customer) takePlace(a *attempt) bool {
 	switch {
-	case cu == nil:
+	case cu.placement == nil:
 		return false
 	case a.side() == media.SideA:
 		return true
@@ -105,25 +173,19 @@ func (all *attempts) tryCircuit(a *attempt) bool {
 	return closed
 }
 
-// dropCustomer lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
-func (c *Call) dropCustomer() {
-	if c.customer != nil && c.customer.reserved != nil {
-		c.server.admission.Vacate(c.customer.reserved, peers.PartiesOf(&c.vars))
-	}
-	c.customer = nil
-}
-
-// callCustomer begins with the customer.
-func (c *Call) callCustomer() phase {
+// begins is the call's first turn.
+func (cu *customer) begins() phase {
+	c := cu.call
 	c.nameByIDs()
 	c.bridge.Masking.SetIfWanted()
 	c.notes.before(true) // before the answer to the request
-	return c.nextCustomer()
+	return cu.next()
 }
 
-// nextCustomer makes the next attempt to call the customer. It ends the call if none is left.
-func (c *Call) nextCustomer() phase {
-	if c.attempts.try(&c.customer.call) {
+// next makes the next attempt to call the customer. It ends the call if none is left.
+func (cu *customer) next() phase {
+	c := cu.call
+	if c.attempts.try(&cu.plan) {
 		return (*Call).calling
 	}
 	last, by, status := c.attempts.last, record.EndedBySystem, 503
@@ -139,8 +201,9 @@ func (c *Call) nextCustomer() phase {
 // calling: the customer is called, and has not answered.
 func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
-// customerFact is the next phase after a fact of the customer's leg; nil: the same one.
-func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
+// fact is the next phase after a fact of the customer's leg; nil: the same one.
+func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
+	c := cu.call
 	switch f := f.(type) {
 	case leg.Progress:
 		c.attempts.current.judge(cause.None, f.Code)
@@ -149,13 +212,13 @@ func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 			c.notes.before(true) // those who watch the call are shown it
 		}
 	case leg.Answered:
-		return c.customerAnswered(f)
+		return cu.answered(f)
 	case leg.Refused:
 		if c.attempts.elsewhere(f) {
 			return nil
 		}
 		if c.attempts.refusedBy(f) {
-			return c.nextCustomer()
+			return cu.next()
 		}
 		return c.end(f.Cause, record.EndedByCaller, f.Code, f.Q850)
 	case leg.Offered:
@@ -168,12 +231,13 @@ func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 	return nil
 }
 
-// customerAnswered starts the media to the customer, and calls the agent, or waits until it is known who answered.
-func (c *Call) customerAnswered(f leg.Answered) phase {
+// answered starts the media to the customer, and calls the agent, or waits until it is known who answered.
+func (cu *customer) answered(f leg.Answered) phase {
+	c := cu.call
 	a := c.attempts.current
 	if err := c.bridge.TakeCustomer(f.SDP, a.formats); err != nil {
 		c.attempts.badAnswer(err)
-		return c.nextCustomer()
+		return cu.next()
 	}
 	now := time.Now()
 	c.times.answered, c.times.setupUntil = now, time.Time{}
@@ -190,8 +254,8 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	c.bridge.Media.Start()
 	c.bridge.Recordings.StartIfWanted()
 	c.bridge.Media.Interrupt(true)
-	if !c.asksWhoAnswers() {
-		c.callAgent()
+	if !cu.asksWhoAnswers() {
+		cu.callAgent()
 	}
 	if c.notes.before(true); c.finished {
 		return (*Call).linger
@@ -199,8 +263,9 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// customerTimeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
-func (c *Call) customerTimeout() (why cause.Cause, status int) {
+// timeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
+func (cu *customer) timeout() (why cause.Cause, status int) {
+	c := cu.call
 	if c.a != nil && !c.a.Leg.Unheard() {
 		return cause.RingTimeout, 408
 	}
@@ -209,9 +274,10 @@ func (c *Call) customerTimeout() (why cause.Cause, status int) {
 }
 
 // callAgent calls the agent. The customer hears ringback until an agent answers.
-func (c *Call) callAgent() {
-	c.replacements.begin(&replacement{
-		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: c.customer.agents,
+func (cu *customer) callAgent() {
+	c := cu.call
+	c.replacements.try(&replacement{
+		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: cu.agents,
 	})
 	c.bridge.Sounds.Update()
 	c.replacements.next()
@@ -231,7 +297,7 @@ func (f firstAgent) answered(seen *sdp.Description) {
 
 func (f firstAgent) connected() (how, message string) {
 	f.call.bridge.Media.Interrupt(false)
-	f.call.dropCustomer()
+	f.call.customer.release()
 	f.call.settle()
 	return "answered", "agent connected"
 }

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/stir"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
@@ -17,8 +18,39 @@ import (
 
 // trunks[].identity: the caller is verified before the call has a route, and before anything rings.
 
-// verify has the caller verified beside the call, because a certificate may have to come first.
-func (c *Call) verify() phase {
+// identity is who calls.
+type identity struct{ idle }
+
+// verified is what the verification of the caller says.
+type verified struct{ stir.Result }
+
+func (verified) isEvent() {}
+
+func (i *identity) on(h happening) (next phase, mine bool) {
+	if e, mine := h.event.(verified); mine {
+		return i.verified(e), true
+	}
+	return nil, false
+}
+
+func (i *identity) restore(k *snapshot.Call, r *record.Record) {
+	if r.Verstat != "" && k.Times.Answered != 0 { // else the caller is verified again
+		i.call.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
+	}
+}
+
+func (i *identity) record(r *record.Record) {
+	id := i.call.vars.Identity()
+	r.Verstat, r.Attest, r.OrigID = id.Verstat, id.Attest, id.OrigID
+}
+
+// verify has the caller verified beside the call, because a certificate may have to come first. It goes on at once where
+// the trunk does not want that.
+func (i *identity) verify() phase {
+	c := i.call
+	if c.trunk.Caller.Identity == nil {
+		return c.routing()
+	}
 	c.a.Trying()
 	policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
 	c.server.beside(func() {
@@ -33,8 +65,9 @@ func (c *Call) verify() phase {
 // verifying: it is not known yet who calls.
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
-// onVerified goes on with the call, or refuses it, as the trunk says.
-func (c *Call) onVerified(e verified) phase {
+// verified goes on with the call, or refuses it, as the trunk says.
+func (i *identity) verified(e verified) phase {
+	c := i.call
 	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
 	c.ladder.Decide("the caller's identity: %s", e.String())
 	if e.Status == 0 {

@@ -176,8 +176,8 @@ func (c *Call) drop(l *legOnWire) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.expiresAt, c.times.lagsAt, c.times.durationUntil,
-		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.Deadline())
+	first := leg.Earliest(c.times.setupUntil, c.times.expiresAt, c.times.durationUntil, c.bridge.Deadline(), c.times.askAt,
+		c.deadlineOfParts())
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
 	}
@@ -186,35 +186,31 @@ func (c *Call) deadline() time.Time {
 
 // onTimer handles the deadlines that have come.
 func (c *Call) onTimer(now time.Time) {
-	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	for _, d := range [...]struct {
 		at *time.Time
-		is event
+		is expired
 	}{
 		{&c.times.setupUntil, expired{cause.SetupTimeout}},
-		{&c.times.queueUntil, expired{cause.QueueTimeout}},
 		{&c.times.expiresAt, expired{cause.Expired}},
-		{&c.times.lagsAt, lags{c.attempts.current}},
 		{&c.times.durationUntil, expired{cause.MaxDuration}},
 	} {
-		if due(*d.at) {
+		if isDue(*d.at, now) {
 			*d.at = time.Time{}
 			c.mailbox.happened(d.is)
 		}
 	}
 	c.bridge.OnTimer(now)
-	c.notes.onTimer(now)
-	if due(c.times.askAt) {
+	for _, p := range c.parts() {
+		p.due(now)
+	}
+	if isDue(c.times.askAt, now) {
 		c.askSilent()
 	}
-	if why := c.rescues.hearing.Look(now, &c.bridge); why != cause.None {
-		c.rescues.replace(why)
-	}
 	for _, l := range slices.Clone(c.legs) {
-		if due(l.sequence.Until) {
+		if isDue(l.sequence.Until, now) {
 			c.mailbox.queue(l, l.sequence.Flush())
 		}
-		if due(l.Leg.Deadline()) {
+		if isDue(l.Leg.Deadline(), now) {
 			c.step(l, leg.DeadlineReached{})
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
@@ -21,7 +22,7 @@ import (
 
 // replacements call somebody in an agent's place, or the first agent of a call that we place.
 type replacements struct {
-	call    *Call
+	idle
 	current *replacement // nil: none is under way
 }
 
@@ -73,9 +74,45 @@ func (rs *replacements) save(k *snapshot.Sheet) {
 }
 
 // restore leaves it to the call's first turn to end what was under way, or to begin it again.
-func (rs *replacements) restore(k *snapshot.Call) {
+func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) {
 	if k.Replacement != nil {
 		rs.current = &replacement{Replacement: *k.Replacement}
+	}
+}
+
+// on handles what the leg says that is called, or the agent that waits for it, and that the agent has left meanwhile.
+func (rs *replacements) on(h happening) (next phase, mine bool) {
+	switch {
+	case rs.isLine(h.from):
+		rs.fact(h.from, h.fact)
+		return nil, true
+	case rs.current != nil && h.from != nil && h.from == rs.call.b:
+		f, left := h.fact.(leg.Gone)
+		if left {
+			rs.agentLeft(f)
+		}
+		return nil, left
+	}
+	in, _ := h.event.(inBridge)
+	e, mine := in.Event.(bridge.Announced)
+	if mine {
+		rs.announced(e)
+	}
+	return nil, mine
+}
+
+func (rs *replacements) busy() error {
+	if rs.current != nil {
+		return errTransfer
+	}
+	return nil
+}
+
+func (rs *replacements) end() { rs.takeOut() }
+
+func (rs *replacements) show(l *registry.LiveCall) {
+	if rs.current != nil {
+		l.Record.Attempts = append(l.Record.Attempts, rs.call.attempts.current.recordOf(cause.None, 0)) // so far
 	}
 }
 
@@ -99,8 +136,8 @@ func (rs *replacements) isLine(l *legOnWire) bool {
 	return rs.current != nil && l != nil && (l == rs.call.attempts.current.line || l == rs.current.waiting)
 }
 
-// begin makes a replacement the current one. The first attempt is next's.
-func (rs *replacements) begin(r *replacement) {
+// try makes a replacement the current one. The first attempt is next's.
+func (rs *replacements) try(r *replacement) {
 	r.code, r.phrase = 503, message.StatusText(503)
 	rs.current = r
 }
@@ -119,8 +156,8 @@ func (rs *replacements) prepared(e ready) {
 	}
 }
 
-// on handles a fact of the leg that is called, or of an agent that waits for it.
-func (rs *replacements) on(from *legOnWire, f leg.Fact) {
+// fact handles a fact of the leg that is called, or of an agent that waits for it.
+func (rs *replacements) fact(from *legOnWire, f leg.Fact) {
 	c := rs.call
 	switch f := f.(type) {
 	case leg.Progress:
@@ -229,7 +266,7 @@ func (rs *replacements) answered(f leg.Answered) {
 	if !r.Left {
 		c.step(agent, leg.Hangup{Why: cause.Transferred})
 	}
-	c.rescues.listen()
+	c.hasAgent()
 	how, message := r.why.connected()
 	c.log.Info().Str("target", c.connected.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.connected.target.Dial.Name)

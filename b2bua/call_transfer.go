@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
@@ -30,12 +31,35 @@ import (
 
 // transfers are those away from the agent of a call.
 type transfers struct {
-	call *Call
+	idle
 	snapshot.Transfers
 }
 
-func (tr *transfers) save(k *snapshot.Transfers)    { *k = tr.Transfers }
-func (tr *transfers) restore(k *snapshot.Transfers) { tr.Transfers = *k }
+func (tr *transfers) save(k *snapshot.Sheet)                     { k.Transfers = tr.Transfers }
+func (tr *transfers) restore(k *snapshot.Call, _ *record.Record) { tr.Transfers = k.Transfers }
+
+// on takes a REFER within the call.
+func (tr *transfers) on(h happening) (next phase, mine bool) {
+	f, is := h.fact.(leg.Asked)
+	if mine = is && f.Req.Method == sip.REFER && tr.call.whoIs() != ringing; mine {
+		tr.asked(h.from, f.Req)
+	}
+	return nil, mine
+}
+
+// begin tells the agent of a transfer that the end of a process has ended.
+func (tr *transfers) begin(v *restoring) phase {
+	if k := v.k.Replacement; k != nil && !k.Rescues() {
+		tr.call.replacements.giveUp(&replacement{Replacement: *k}, tr.reason())
+	}
+	return nil
+}
+
+func (tr *transfers) show(l *registry.LiveCall) {
+	if tr.Last != nil {
+		l.Transfer = new(*tr.Last)
+	}
+}
 
 // transfer is the reason of a replacement that the agent, or an order, has asked for.
 type transfer struct {
@@ -62,7 +86,7 @@ func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
 	case tr.Referrals >= maxReferrals:
 		tr.refuse(from, req, 403, errTooOften)
 	default:
-		tr.begin(from, req, to)
+		tr.obey(from, req, to)
 	}
 }
 
@@ -81,8 +105,8 @@ func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err err
 	c.bridge.Reply(&from.Half, req, code, message.Warning("399 "+err.Error()))
 }
 
-// begin carries a REFER out as the target's configuration says.
-func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referral) {
+// obey carries a REFER out as the target's configuration says.
+func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral) {
 	c := tr.call
 	dest, code, err := tr.way().To(to)
 	if err != nil {
@@ -128,7 +152,7 @@ func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, 
 	tr.Referrals++
 	tr.Last = &record.Transfer{State: record.TransferDialing}
 	r := &replacement{why: tr.reason(), plan: tr.way().Plan(dest, with, by, req)}
-	c.replacements.begin(r)
+	c.replacements.try(r)
 	c.bridge.Media.Interrupt(true)
 	return r
 }

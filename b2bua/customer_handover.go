@@ -15,9 +15,12 @@ import (
 // A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
 // unknown from then on, the beep of a machine is waited for anew, and an agent that is called is called again.
 
-// restlessCustomer is restless for a placed call without an agent.
-func (c *Call) restlessCustomer() error {
+// busy is restless for a placed call without an agent.
+func (cu *customer) busy() error {
+	c := cu.call
 	switch a := c.attempts.current; {
+	case cu.placement == nil:
+		return nil
 	case !c.times.answered.IsZero():
 	case a == nil || a.line == nil || a.cancel != nil || !a.line.Leg.Calls():
 		return errPlaced
@@ -33,9 +36,12 @@ func (c *Call) restlessCustomer() error {
 	return errSetUp
 }
 
-// saveCustomer adds to a sheet what the next process needs for a call without an agent.
-func (c *Call) saveCustomer(k *snapshot.Sheet) {
-	cu := c.customer
+// save adds to a sheet what a process that replaces this one needs for a call without an agent.
+func (cu *customer) save(k *snapshot.Sheet) {
+	c := cu.call
+	if cu.placement == nil || !k.Handed {
+		return
+	}
 	agents, reserved := cu.agents, cu.reserved
 	if c.replacements.underway() {
 		a := c.attempts.current
@@ -45,7 +51,7 @@ func (c *Call) saveCustomer(k *snapshot.Sheet) {
 		}
 	}
 	k.Customer = snapshot.Customer{
-		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared, Machine: cu.machine, Playing: cu.playing,
+		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared, Machine: cu.heard != nothing, Playing: cu.heard == sound,
 	}
 	if reserved != nil {
 		k.Customer.Reserved = reserved.Dial.Name
@@ -65,22 +71,29 @@ func (v *restoring) restoreCustomer() bool {
 	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
 		return false
 	}
-	v.customer = newCustomer(&placing, v.vars)
-	v.customer.machine, v.customer.playing, v.customer.reserved = k.Machine, k.Playing, v.peers.CalleeNamed(k.Reserved)
-	v.customer.call.Targets, v.customer.agents.FailoverOn = nil, v.route.FailoverOn
+	v.customer.placement = newPlacement(&placing, v.vars)
+	if v.customer.reserved = v.peers.CalleeNamed(k.Reserved); k.Playing {
+		v.customer.heard = sound
+	} else if k.Machine {
+		v.customer.heard = tillBeep
+	}
+	v.customer.plan.Targets, v.customer.agents.FailoverOn = nil, v.route.FailoverOn
 	v.customer.agents.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
 	if rings {
 		a := restoreAttempt(called, placing.Customer, v.a)
-		a.plan, a.reached = &v.customer.call, &reach.Reached{}
+		a.plan, a.reached = &v.customer.plan, &reach.Reached{}
 		a.formats = v.k.Bridge.Agreement.SentTo[media.SideA]
 		v.attempts.current, v.phase = a, "dialing"
 	}
 	return true
 }
 
-// handedCustomer goes on with a call without an agent.
-func (v *restoring) handedCustomer() phase {
-	c := v.Call
+// begin goes on with a call without an agent.
+func (cu *customer) begin(v *restoring) phase {
+	c := cu.call
+	if cu.placement == nil {
+		return nil
+	}
 	if c.times.answered.IsZero() {
 		c.a.wire.Perform(c.a.Leg.Resend())
 		return (*Call).calling
@@ -88,16 +101,16 @@ func (v *restoring) handedCustomer() phase {
 	v.abandonOthers()
 	v.bridge.GoOn()
 	switch try := record.AnsweredCustomer(c.record.Attempts); {
-	case c.customer.playing && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
+	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
-	case c.customer.playing:
-	case c.customer.machine:
+	case cu.heard == sound:
+	case cu.heard == tillBeep:
 		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: bridge.BeepWithin})
 	default:
 		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
-			c.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
+			cu.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
 		}
-		c.callAgent()
+		cu.callAgent()
 	}
 	if c.notes.before(true); c.finished {
 		return (*Call).linger

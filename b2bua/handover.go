@@ -110,17 +110,20 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
-	case c.customer != nil:
-		return c.restlessCustomer()
-	case c.times.answered.IsZero():
+	}
+	for _, p := range c.parts() {
+		if err := p.busy(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.whoIs() == ringing:
 		return c.restlessInSetUp()
-	case c.b == nil, c.a == nil:
-		return errTransfer
-	case c.replacements.underway(), c.attempts.current != nil && c.attempts.current != c.connected:
+	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case c.bridge.Relays.Open() > 0, c.notes.shares, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Relays.Open() > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	if slices.ContainsFunc(c.legs, (*legOnWire).busy) {
@@ -133,6 +136,9 @@ func (c *Call) restless() error {
 func (l *legOnWire) busy() bool {
 	return !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero()
 }
+
+// restarts says whether the next process begins with the caller's INVITE again.
+func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
 // restlessInSetUp is restless for a call without an answer.
 func (c *Call) restlessInSetUp() error {
@@ -190,7 +196,7 @@ func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error
 		switch {
 		case c.finished:
 			err = c.handOverOwed(record.Record{ID: c.id}, c.notes.owed, each)
-		case c.customer == nil && errors.Is(c.restless(), errSetUp):
+		case c.restarts() && errors.Is(c.restless(), errSetUp):
 			var invite transport.HeldState
 			invite, err = c.handOverSetUp(each)
 			invites = append(invites, invite)

@@ -26,9 +26,9 @@ type held struct {
 
 // notes are what a call has noted for the next process, and what waits for that.
 type notes struct {
-	call   *Call
+	idle
 	invite string    // the INVITE as they have it; empty: none has it yet
-	due    bool      // before the next message leaves, and before the call rests
+	marked bool      // before the next message leaves, and before the call rests
 	at     time.Time // deadline, of soon
 	acks   []held
 	byes   []held // the answer to a BYE, and what it has led to
@@ -96,21 +96,31 @@ func (n *notes) after(h happening) {
 	}
 }
 
-func (n *notes) mark() { n.due, n.at = true, time.Time{} }
+func (n *notes) mark() { n.marked, n.at = true, time.Time{} }
 
-// onTimer has the call noted whose moment is over.
-func (n *notes) onTimer(now time.Time) {
-	if !n.at.IsZero() && !now.Before(n.at) {
+func (n *notes) deadline() time.Time { return n.at }
+
+func (n *notes) due(now time.Time) {
+	if isDue(n.at, now) {
 		n.mark()
 	}
 }
+
+func (n *notes) busy() error {
+	if n.shares {
+		return errRequest
+	}
+	return nil
+}
+
+func (n *notes) end() { n.at = time.Time{} }
 
 // before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its
 // note, or an ACK does. No other place writes to the journal while a call goes on.
 func (n *notes) before(changes bool) {
 	acks := n.acks
 	n.acks = nil
-	if changes || n.due || len(acks) > 0 {
+	if changes || n.marked || len(acks) > 0 {
 		n.write()
 	}
 	if len(acks) > 0 {
@@ -182,7 +192,7 @@ const noteDelay = 2 * time.Second
 // write notes the call's state and its record so far.
 func (n *notes) write() {
 	c := n.call
-	n.due = false
+	n.marked = false
 	if c.finished {
 		return
 	}

@@ -32,8 +32,8 @@ func members(t *testing.T, method string, files ...string) (all []string) {
 // allHappenings gives the names of all facts and events.
 func allHappenings(t *testing.T) []string {
 	t.Helper()
-	return slices.Concat(members(t, "isFact", "leg/event.go"), members(t, "isEvent", "mailbox.go"),
-		members(t, "isEvent", "bridge/bridge.go", "bridge/announce.go"))
+	return slices.Concat(members(t, "isFact", "leg/event.go"), members(t, "isEvent", "mailbox.go",
+		"call_queue.go", "call_identity.go", "call_trial.go", "bridge/bridge.go", "bridge/announce.go"))
 }
 
 func nameOf(h happening) string {

@@ -158,14 +158,20 @@ func (c *Call) orderedToEnd(o *order) {
 		o.reply <- ordered{c.snapshot(), nil}
 		return
 	}
-	c.hangups = append(c.hangups, o.reply)
+	c.orders.hangups = append(c.orders.hangups, o.reply)
 	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
-// answerHangups answers the orders that wait for the call's end.
-func (c *Call) answerHangups() {
-	for _, reply := range c.hangups {
-		reply <- ordered{c.snapshot(), nil}
+// orders are those that wait for the call's end.
+type orders struct {
+	idle
+	hangups []chan<- ordered
+}
+
+// release answers them.
+func (os *orders) release() {
+	for _, reply := range os.hangups {
+		reply <- ordered{os.call.snapshot(), nil}
 	}
-	c.hangups = nil
+	os.hangups = nil
 }

@@ -167,13 +167,12 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 		v.now = func(*Call) phase { return v.handed() }
 		v.notes.write() // in the files of this process
 	}
-	var callee *peers.Target
 	own := peers.PartiesOf(&v.vars)
-	parties := own
-	if a := v.connected; v.customer != nil {
-		callee = v.customer.reserved
-	} else if parties = a.parties; a.placed {
-		callee = a.target
+	callee, parties := v.customer.place(own)
+	if a := v.connected; a != nil {
+		if parties = a.parties; a.placed {
+			callee = a.target
+		}
 	}
 	su.server.admission.Resume(t, own, v.times.answered.IsZero(), callee, parties)
 	su.server.resume(v.Call, true)

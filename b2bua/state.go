@@ -35,18 +35,15 @@ func (c *Call) save(k *snapshot.Sheet) {
 	c.saveLegs(&k.Call)
 	c.saveRoute(&k.Route)
 	c.attempts.save(&k.Attempts)
-	c.rescues.save(&k.Rescues)
-	c.transfers.save(&k.Transfers)
-	c.replacements.save(k)
+	for _, p := range c.parts() {
+		p.save(k)
+	}
 	whole := k.Handed || c.isUp()
 	if whole {
 		c.bridge.Save(k)
 	}
-	if c.customer != nil && k.Handed {
-		c.saveCustomer(k)
-	}
 	switch {
-	case !whole || c.ladder == nil || c.connected == nil && c.customer == nil:
+	case !whole || c.ladder == nil || c.restarts():
 	case time.Since(c.times.answered) < noteDelay && !k.Handed: // another note mostly follows
 		k.Ladder = c.ladder.Plain(k.Ladder)
 	default:
@@ -61,7 +58,6 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	v.times.restore(&k.Times)
 	v.phase, v.claimed = "bridged", true
 	v.attempts.tried = k.Attempts.Tried
-	v.rescues.restore(&k.Rescues)
 	if k.Customer.Agents != nil {
 		if !v.restoreCustomer() {
 			return errGoneTrunk
@@ -73,15 +69,16 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 		v.attempts.current = v.connected
 	}
 	v.restoreRecord(&l.Record)
-	complete, err := v.bridge.Restore(&k.Bridge, sockets, v.customer == nil)
+	for _, p := range v.parts() {
+		p.restore(k, &l.Record)
+	}
+	complete, err := v.bridge.Restore(&k.Bridge, sockets, k.Customer.Agents == nil)
 	switch {
 	case err != nil:
 		return err
 	case !complete:
 		return errNoLeg
 	}
-	v.transfers.restore(&k.Transfers)
-	v.replacements.restore(k)
 	if k.Invite.Settled {
 		v.compact()
 	}
