@@ -123,6 +123,14 @@ type attempt struct {
 	entry    [1]record.Attempt // room for the record's attempts, if there are none before
 }
 
+// side is the side of the call that an attempt is for.
+func (a *attempt) side() media.Side {
+	if a.plan.Reason == record.ReasonCustomer {
+		return media.SideA
+	}
+	return media.SideB
+}
+
 // stop ends the preparation of an attempt.
 func (a *attempt) stop() {
 	if a != nil && a.cancel != nil {

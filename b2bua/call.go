@@ -48,16 +48,8 @@ type Call struct {
 	attempts attempts
 	places
 
-	bridge       bridge.Bridge
-	queue        queue // the first of its parts
-	identity     identity
-	trial        trial
-	customer     customer
-	replacements replacements
-	transfers    transfers
-	rescues      rescues
-	notes        notes
-	orders       orders
+	bridge bridge.Bridge
+	parts
 
 	times  times
 	record record.Live
@@ -160,7 +152,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 func (c *Call) tie() {
 	c.log, c.peerLog = c.bridge.Logs()
 	c.attempts.call = c
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.of(c)
 	}
 }
@@ -170,7 +162,7 @@ func (c *Call) tie() {
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.end()
 	}
 	c.times = times{started: c.times.started, answered: c.times.answered}
@@ -234,7 +226,7 @@ func (c *Call) finish() {
 	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.release()
 	}
 }
@@ -359,7 +351,7 @@ func (c *Call) snapshot() registry.LiveCall {
 	}
 	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
 	live.Vars, live.Caller, live.OnHold = c.vars, c.caller, c.bridge.Sounds.OnHold
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.show(&live)
 	}
 	if c.connected != nil {

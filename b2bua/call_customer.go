@@ -11,12 +11,14 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 	"flowbridge/store/record"
 )
 
@@ -154,14 +156,6 @@ func (cu *customer) takePlace(a *attempt) bool {
 		return true
 	}
 	return false
-}
-
-// side is the side of the call that an attempt is for.
-func (a *attempt) side() media.Side {
-	if a.plan.Reason == record.ReasonCustomer {
-		return media.SideA
-	}
-	return media.SideB
 }
 
 // tryCircuit begins an attempt at the circuit of a target whose place is taken, and reports whether that is closed.
@@ -304,4 +298,112 @@ func (f firstAgent) connected() (how, message string) {
 
 func (f firstAgent) failed(*replacement) {
 	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)
+}
+
+// A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
+// unknown from then on, the beep of a machine is waited for anew, and an agent that is called is called again.
+
+// busy is restless for a placed call without an agent.
+func (cu *customer) busy() error {
+	c := cu.call
+	switch a := c.attempts.current; {
+	case cu.placement == nil:
+		return nil
+	case !c.times.answered.IsZero():
+	case a == nil || a.line == nil || a.cancel != nil || !a.line.Leg.Calls():
+		return errPlaced
+	default:
+		return nil
+	}
+	switch {
+	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
+		return errExchange
+	case c.notes.shares, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+		return errRequest
+	}
+	return errSetUp
+}
+
+// save adds to a sheet what a process that replaces this one needs for a call without an agent.
+func (cu *customer) save(k *snapshot.Sheet) {
+	c := cu.call
+	if cu.placement == nil || !k.Handed {
+		return
+	}
+	agents, reserved := cu.agents, cu.reserved
+	if c.replacements.underway() {
+		a := c.attempts.current
+		agents.Targets, agents.Shared = c.replacements.targets(), a.shared
+		if a.placed {
+			reserved = a.target
+		}
+	}
+	k.Customer = snapshot.Customer{
+		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared, Machine: cu.heard != nothing, Playing: cu.heard == sound,
+	}
+	if reserved != nil {
+		k.Customer.Reserved = reserved.Dial.Name
+	}
+}
+
+// restore restores what a call has that has no agent. It leaves out agents that are not configured any more.
+func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
+	c, k := cu.call, &all.Customer
+	if !all.IsPlaced() {
+		return nil
+	}
+	placing := outbound.Placing{Agents: c.peers.CalleesNamed(k.Agents)}
+	called := all.Attempts.Current
+	if called != nil {
+		placing.Customer, placing.By = c.peers.Callees[called.Target], called.By
+	}
+	rings := all.Times.Answered == 0
+	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
+		return errGoneTrunk
+	}
+	cu.placement = newPlacement(&placing, c.vars)
+	if cu.reserved = c.peers.CalleeNamed(k.Reserved); k.Playing {
+		cu.heard = sound
+	} else if k.Machine {
+		cu.heard = tillBeep
+	}
+	cu.plan.Targets, cu.agents.FailoverOn = nil, c.route.FailoverOn
+	cu.agents.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
+	if rings {
+		a := restoreAttempt(called, placing.Customer, c.a)
+		a.plan, a.reached = &cu.plan, &reach.Reached{}
+		a.formats = all.Bridge.Agreement.SentTo[media.SideA]
+		c.attempts.current, c.phase = a, "dialing"
+	}
+	return nil
+}
+
+// begin goes on with a call without an agent.
+func (cu *customer) begin(v *restoring) phase {
+	c := cu.call
+	if cu.placement == nil {
+		return nil
+	}
+	if c.times.answered.IsZero() {
+		c.a.wire.Perform(c.a.Leg.Resend())
+		return (*Call).calling
+	}
+	v.abandonOthers()
+	v.bridge.GoOn()
+	switch try := record.AnsweredCustomer(c.record.Attempts); {
+	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+	case cu.heard == sound:
+	case cu.heard == tillBeep:
+		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: bridge.BeepWithin})
+	default:
+		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
+			cu.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
+		}
+		cu.callAgent()
+	}
+	if c.notes.before(true); c.finished {
+		return (*Call).linger
+	}
+	return (*Call).bridged
 }

@@ -33,10 +33,11 @@ func (i *identity) on(h happening) (next phase, mine bool) {
 	return nil, false
 }
 
-func (i *identity) restore(k *snapshot.Call, r *record.Record) {
+func (i *identity) restore(k *snapshot.Call, r *record.Record) error {
 	if r.Verstat != "" && k.Times.Answered != 0 { // else the caller is verified again
 		i.call.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
+	return nil
 }
 
 func (i *identity) record(r *record.Record) {

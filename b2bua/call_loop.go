@@ -200,7 +200,7 @@ func (c *Call) onTimer(now time.Time) {
 		}
 	}
 	c.bridge.OnTimer(now)
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.due(now)
 	}
 	if isDue(c.times.askAt, now) {

@@ -24,7 +24,7 @@ type part interface {
 	busy() error
 	save(k *snapshot.Sheet)
 	// restore restores the part of a state with its record, before the call's first turn.
-	restore(k *snapshot.Call, r *record.Record)
+	restore(k *snapshot.Call, r *record.Record) error
 	// begin is the first turn of a call that was restored. It returns the next phase where the part says what it is.
 	begin(v *restoring) phase
 	// connected: the caller has an agent, or has it still after a restart.
@@ -39,33 +39,46 @@ type part interface {
 	show(l *registry.LiveCall)
 }
 
-// parts are all of a call, in the order in which they are asked.
-func (c *Call) parts() [9]part {
+// parts are those of a call.
+type parts struct {
+	queue        queue
+	identity     identity
+	trial        trial
+	customer     customer
+	replacements replacements
+	transfers    transfers
+	rescues      rescues
+	notes        notes
+	orders       orders
+}
+
+// all gives the parts in the order in which they are asked.
+func (p *parts) all() [9]part {
 	return [...]part{
-		&c.queue, &c.identity, &c.trial, &c.customer, &c.replacements, &c.transfers, &c.rescues, &c.notes, &c.orders,
+		&p.queue, &p.identity, &p.trial, &p.customer, &p.replacements, &p.transfers, &p.rescues, &p.notes, &p.orders,
 	}
 }
 
 // idle is what a part does that has nothing to do.
 type idle struct{ call *Call }
 
-func (i *idle) of(c *Call)                          { i.call = c }
-func (idle) on(happening) (phase, bool)             { return nil, false }
-func (idle) deadline() time.Time                    { return time.Time{} }
-func (idle) due(time.Time)                          {}
-func (idle) busy() error                            { return nil }
-func (idle) save(*snapshot.Sheet)                   {}
-func (idle) restore(*snapshot.Call, *record.Record) {}
-func (idle) begin(*restoring) phase                 { return nil }
-func (idle) connected()                             {}
-func (idle) end()                                   {}
-func (idle) release()                               {}
-func (idle) record(*record.Record)                  {}
-func (idle) show(*registry.LiveCall)                {}
+func (i *idle) of(c *Call)                                { i.call = c }
+func (idle) on(happening) (phase, bool)                   { return nil, false }
+func (idle) deadline() time.Time                          { return time.Time{} }
+func (idle) due(time.Time)                                {}
+func (idle) busy() error                                  { return nil }
+func (idle) save(*snapshot.Sheet)                         {}
+func (idle) restore(*snapshot.Call, *record.Record) error { return nil }
+func (idle) begin(*restoring) phase                       { return nil }
+func (idle) connected()                                   {}
+func (idle) end()                                         {}
+func (idle) release()                                     {}
+func (idle) record(*record.Record)                        {}
+func (idle) show(*registry.LiveCall)                      {}
 
 // give gives a fact or an event to the part that it concerns; false: it concerns the call itself.
 func (c *Call) give(h happening) (next phase, taken bool) {
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		if next, taken = p.on(h); taken {
 			break
 		}
@@ -75,7 +88,7 @@ func (c *Call) give(h happening) (next phase, taken bool) {
 
 // deadlineOfParts is the earliest of them; zero: none.
 func (c *Call) deadlineOfParts() (first time.Time) {
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		first = leg.Earliest(first, p.deadline())
 	}
 	return first
@@ -83,7 +96,7 @@ func (c *Call) deadlineOfParts() (first time.Time) {
 
 // hasAgent says that an agent is connected, or was before a restart.
 func (c *Call) hasAgent() {
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.connected()
 	}
 }

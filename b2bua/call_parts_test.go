@@ -22,7 +22,7 @@ func TestOrderOfParts(t *testing.T) {
 		"*b2bua.rescues", "*b2bua.notes", "*b2bua.orders",
 	}
 	var order []string
-	for _, p := range (&Call{}).parts() {
+	for _, p := range (&Call{}).all() {
 		order = append(order, fmt.Sprintf("%T", p))
 	}
 	if !slices.Equal(order, want) {
@@ -34,7 +34,7 @@ func TestOrderOfParts(t *testing.T) {
 func answeredCall(agent *legOnWire) *Call {
 	c := &Call{}
 	c.attempts.call = c
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.of(c)
 	}
 	c.times.answered, c.b = c.times.answered.Add(1), agent
@@ -87,7 +87,7 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 				has := reflect.ValueOf(c.route).Elem().FieldByName("Rescue")
 				has.Set(reflect.New(has.Type().Elem()))
 			}
-			for _, p := range c.parts() {
+			for _, p := range c.all() {
 				if takes(p, h) {
 					owners += fmt.Sprintf("%T", p)
 				}

@@ -57,11 +57,12 @@ func (q *queue) due(now time.Time) {
 }
 
 // restore has the waiting time count on.
-func (q *queue) restore(_ *snapshot.Call, r *record.Record) {
+func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
 	if c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond; c.record.Queued > 0 {
 		c.vars.Queue.Seconds = strconv.Itoa(int(q.waited().Seconds()))
 	}
+	return nil
 }
 
 func (q *queue) release() {

@@ -41,10 +41,20 @@ type replacement struct {
 	accepted bool // it has heard it, and takes the call
 }
 
+// standing is how far a replacement is.
+type standing int
+
+const (
+	rings standing = iota
+	hears          // what the call is about
+	done
+	failed
+)
+
 // reason is why somebody else is called, and what is made of how that goes.
 type reason interface {
 	// stands says how far it is, to who watches the call.
-	stands(state string, code int, phrase string)
+	stands(at standing, code int, phrase string)
 	// report says so to the agent.
 	report(r *replacement, code int, phrase string)
 	// answered: the caller gets who has answered with this description. The call is noted next.
@@ -58,7 +68,7 @@ type reason interface {
 // unwatched is a reason that nobody has given, and hears of.
 type unwatched struct{}
 
-func (unwatched) stands(string, int, string)       {}
+func (unwatched) stands(standing, int, string)     {}
 func (unwatched) report(*replacement, int, string) {}
 func (unwatched) answered(*sdp.Description)        {}
 
@@ -74,10 +84,11 @@ func (rs *replacements) save(k *snapshot.Sheet) {
 }
 
 // restore leaves it to the call's first turn to end what was under way, or to begin it again.
-func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) {
+func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) error {
 	if k.Replacement != nil {
 		rs.current = &replacement{Replacement: *k.Replacement}
 	}
+	return nil
 }
 
 // on handles what the leg says that is called, or the agent that waits for it, and that the agent has left meanwhile.
@@ -204,7 +215,7 @@ func (rs *replacements) rings(f leg.Progress) {
 	c, r := rs.call, rs.current
 	c.attempts.current.judge(cause.None, f.Code)
 	r.why.report(r, f.Code, f.Reason)
-	r.why.stands(record.TransferRinging, f.Code, f.Reason)
+	r.why.stands(rings, f.Code, f.Reason)
 	if f.SDP == nil {
 		return
 	}
@@ -248,7 +259,7 @@ func (rs *replacements) answered(f leg.Answered) {
 	held := r.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()
 	rs.current, c.bridge.Sounds.OnHold = nil, false
 	c.bridge.Announcement.End()
-	r.why.stands(record.TransferDone, 200, message.StatusText(200))
+	r.why.stands(done, 200, message.StatusText(200))
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = time.Now()
 	r.why.answered(seen)
@@ -285,7 +296,7 @@ func (rs *replacements) resume() {
 func (rs *replacements) failed() {
 	c, r := rs.call, rs.current
 	r.why.report(r, r.code, r.phrase)
-	r.why.stands(record.TransferFailed, r.code, r.phrase)
+	r.why.stands(failed, r.code, r.phrase)
 	c.log.Warn().Int("code", r.code).Bool("agent_left", r.Left).Bool("rescue", r.Lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", r.code, r.phrase)
 	rs.current, c.attempts.current = nil, c.connected

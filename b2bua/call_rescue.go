@@ -31,8 +31,12 @@ type rescues struct {
 	hearing *bridge.Hearing // whether the agent is heard; nil: that is not looked for
 }
 
-func (rs *rescues) save(k *snapshot.Sheet)                     { k.Rescues = rs.Rescues }
-func (rs *rescues) restore(k *snapshot.Call, _ *record.Record) { rs.Rescues = k.Rescues }
+func (rs *rescues) save(k *snapshot.Sheet) { k.Rescues = rs.Rescues }
+
+func (rs *rescues) restore(k *snapshot.Call, _ *record.Record) error {
+	rs.Rescues = k.Rescues
+	return nil
+}
 
 // on takes the end of an agent's leg, if the caller is kept.
 func (rs *rescues) on(h happening) (next phase, mine bool) {

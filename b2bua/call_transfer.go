@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,8 +36,12 @@ type transfers struct {
 	snapshot.Transfers
 }
 
-func (tr *transfers) save(k *snapshot.Sheet)                     { k.Transfers = tr.Transfers }
-func (tr *transfers) restore(k *snapshot.Call, _ *record.Record) { tr.Transfers = k.Transfers }
+func (tr *transfers) save(k *snapshot.Sheet) { k.Transfers = tr.Transfers }
+
+func (tr *transfers) restore(k *snapshot.Call, _ *record.Record) error {
+	tr.Transfers = k.Transfers
+	return nil
+}
 
 // on takes a REFER within the call.
 func (tr *transfers) on(h happening) (next phase, mine bool) {
@@ -161,19 +166,24 @@ func (tr *transfers) reason() *transfer {
 	return &transfer{transfers: tr, agent: tr.call.b, said: tr.Last}
 }
 
+// Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of
+// Order.
+func (s *Server) Transfer(ctx context.Context, id string, r bridge.TransferRequest) (registry.LiveCall, error) {
+	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
+}
+
 // order begins a transfer that is ordered: as by a REFER of the agent, who is not told of it.
 func (tr *transfers) order(r *bridge.TransferRequest) error {
 	c := tr.call
-	now := bridgeCall{c}.Moment()
 	switch {
 	case len(r.Of) > 0 && (c.connected == nil || !slices.Contains(r.Of, c.connected.target.Dial.Name)):
 		return &bridge.OrderError{Problem: "the call is not at a target of this token", Remedy: "list the target", Code: 403}
-	case !now.Answered || c.a.Leg.AnswerWaits():
+	case c.whoIs() == ringing || c.a.Leg.AnswerWaits():
 		return bridge.NotAnswered()
 	case c.trunk.Platform != nil:
 		return &bridge.OrderError{Problem: "a target has placed the call", Remedy: "transfer calls that a target has taken"}
-	case now.First || c.replacements.underway():
-		return now.NoAgent()
+	case c.whoIs() == first || c.replacements.underway():
+		return bridgeCall{c}.Moment().NoAgent()
 	case tr.Referrals >= maxReferrals:
 		return &bridge.OrderError{Problem: errTooOften.Error(), Remedy: "end the call, or leave it where it is", Code: 403}
 	}
@@ -202,7 +212,12 @@ func (t *transfer) report(r *replacement, code int, phrase string) {
 	t.call.step(t.agent, leg.ReportOfRefer(r.ID, code, phrase))
 }
 
-func (t *transfer) stands(state string, code int, phrase string) { t.said.Is(state, code, phrase) }
+func (t *transfer) stands(at standing, code int, phrase string) {
+	t.said.Is([...]string{
+		rings: record.TransferRinging, hears: record.TransferAnnouncing, done: record.TransferDone,
+		failed: record.TransferFailed,
+	}[at], code, phrase)
+}
 
 func (*transfer) answered(*sdp.Description) {}
 

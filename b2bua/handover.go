@@ -111,7 +111,7 @@ func (c *Call) restless() error {
 	case c.finished:
 		return nil
 	}
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		if err := p.busy(); err != nil {
 			return err
 		}

@@ -65,8 +65,7 @@ func (h happening) noted() noting {
 		return atOnce
 	case inBridge:
 		return notedInBridge(e.Event)
-	case ready, called, verified, lags:
-		return quiet
+	default: // most are from before the answer
 	}
 	return quiet
 }

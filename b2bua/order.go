@@ -59,12 +59,6 @@ func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (
 	return live, err
 }
 
-// Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of
-// Order.
-func (s *Server) Transfer(ctx context.Context, id string, r bridge.TransferRequest) (registry.LiveCall, error) {
-	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
-}
-
 // SetVariables is outbound.SetVariables for the live call with this id. Its errors are those of Order.
 func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })

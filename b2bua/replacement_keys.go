@@ -7,7 +7,6 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // Who is called may have to agree on its keys before it can be heard, or is told what the call is about. It is tried out first.
@@ -40,7 +39,7 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 func (rs *replacements) announce() {
 	c := rs.call
 	rs.current.hears = true
-	rs.current.why.stands(record.TransferAnnouncing, 200, message.StatusText(200))
+	rs.current.why.stands(hears, 200, message.StatusText(200))
 	c.ladder.Decide("%s has answered, and hears %s", c.attempts.current.target.Dial.Name, rs.current.announce.Sound)
 	if !c.bridge.Announcement.Speak() {
 		rs.announced(bridge.Announced{})

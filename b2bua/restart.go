@@ -93,8 +93,8 @@ func (r *restart) restore(c *Call) {
 		return
 	}
 	k := r.k
-	for _, p := range c.parts() {
-		p.restore(k, &r.Record)
+	for _, p := range c.all() {
+		_ = p.restore(k, &r.Record) // nothing of it has to be configured
 	}
 	c.record.RingingAt = r.Record.RingingAt
 	// which is made again

@@ -116,7 +116,7 @@ func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 		return errGoneSocket
 	case l.Owed:
 		return su.end(k, l)
-	case k.Times.Answered == 0 && k.Customer.Agents == nil:
+	case k.Times.Answered == 0 && !k.IsPlaced():
 		return su.keepToRestart(k, l, sockets)
 	}
 	return su.goOn(k, l, sockets)
@@ -138,7 +138,7 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
 	switch {
-	case k.Times.Answered == 0 && k.Customer.Agents == nil, k.Ended != "":
+	case k.Times.Answered == 0 && !k.IsPlaced(), k.Ended != "":
 		return errUnanswered
 	case !known:
 		return errGoneTrunk
@@ -184,7 +184,7 @@ func (v *restoring) check() error {
 	switch {
 	case v.waits:
 		return errUnanswered
-	case v.a == nil || v.k.Customer.Agents == nil &&
+	case v.a == nil || !v.k.IsPlaced() &&
 		(v.b == nil && !v.k.Replacement.Rescues() || v.k.Attempts.Current == nil):
 		return errNoLeg
 	}

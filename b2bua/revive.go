@@ -68,7 +68,7 @@ func (v *restoring) revived() phase {
 		}
 	}
 	v.abandonOthers()
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.begin(v)
 	}
 	if c.finished {
@@ -86,7 +86,7 @@ func (v *restoring) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		if next := p.begin(v); next != nil {
 			return next
 		}

@@ -35,7 +35,7 @@ func (c *Call) save(k *snapshot.Sheet) {
 	c.saveLegs(&k.Call)
 	c.saveRoute(&k.Route)
 	c.attempts.save(&k.Attempts)
-	for _, p := range c.parts() {
+	for _, p := range c.all() {
 		p.save(k)
 	}
 	whole := k.Handed || c.isUp()
@@ -58,21 +58,21 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	v.times.restore(&k.Times)
 	v.phase, v.claimed = "bridged", true
 	v.attempts.tried = k.Attempts.Tried
-	if k.Customer.Agents != nil {
-		if !v.restoreCustomer() {
+	if !k.IsPlaced() {
+		target := v.target(k.Attempts.Current.Target)
+		if target == nil {
 			return errGoneTrunk
 		}
-	} else if target := v.target(k.Attempts.Current.Target); target == nil {
-		return errGoneTrunk
-	} else {
 		v.connected = restoreAttempt(k.Attempts.Current, target, v.b)
 		v.attempts.current = v.connected
 	}
 	v.restoreRecord(&l.Record)
-	for _, p := range v.parts() {
-		p.restore(k, &l.Record)
+	for _, p := range v.all() {
+		if err := p.restore(k, &l.Record); err != nil {
+			return err
+		}
 	}
-	complete, err := v.bridge.Restore(&k.Bridge, sockets, k.Customer.Agents == nil)
+	complete, err := v.bridge.Restore(&k.Bridge, sockets, !k.IsPlaced())
 	switch {
 	case err != nil:
 		return err

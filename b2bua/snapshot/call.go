@@ -48,6 +48,9 @@ type Call struct {
 	Bridge      Bridge       `cbor:"19,keyasint,omitempty"`
 }
 
+// IsPlaced says whether we place the call, and it has no agent yet.
+func (c *Call) IsPlaced() bool { return c.Customer.Agents != nil }
+
 // Noted is when a state was written.
 type Noted struct {
 	At     int64         `cbor:"1,keyasint,omitempty"`
