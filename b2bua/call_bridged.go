@@ -82,7 +82,7 @@ func (c *Call) eventInBridge(e event) {
 		c.hangup(e.Cause, e.By)
 	case expired:
 		c.hangup(e.Cause, record.EndedBySystem)
-	default: // a part's
+	case ofPart: // which has taken it
 	}
 }
 

@@ -68,6 +68,7 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 		why, status := cu.timeout()
 		c.abandon(why, cause.Reasons{})
 		return c.end(why, record.EndedBySystem, status, 0), true
+	case inBridge, ofPart:
 	}
 	if h.fact != nil {
 		next = cu.fact(h.from, h.fact)
@@ -339,7 +340,8 @@ func (cu *customer) save(k *snapshot.Sheet) {
 		}
 	}
 	k.Customer = snapshot.Customer{
-		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared, Machine: cu.heard != nothing, Playing: cu.heard == sound,
+		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared,
+		Machine: cu.heard != nothing, Playing: cu.heard == sound,
 	}
 	if reserved != nil {
 		k.Customer.Reserved = reserved.Dial.Name

@@ -24,13 +24,15 @@ type identity struct{ idle }
 // verified is what the verification of the caller says.
 type verified struct{ stir.Result }
 
-func (verified) isEvent() {}
+func (verified) isPartEvent() {}
 
 func (i *identity) on(h happening) (next phase, mine bool) {
-	if e, mine := h.event.(verified); mine {
-		return i.verified(e), true
+	of, _ := h.event.(ofPart)
+	e, mine := of.partEvent.(verified)
+	if mine {
+		next = i.verified(e)
 	}
-	return nil, false
+	return next, mine
 }
 
 func (i *identity) restore(k *snapshot.Call, r *record.Record) error {
@@ -45,8 +47,8 @@ func (i *identity) record(r *record.Record) {
 	r.Verstat, r.Attest, r.OrigID = id.Verstat, id.Attest, id.OrigID
 }
 
-// verify has the caller verified beside the call, because a certificate may have to come first. It goes on at once where
-// the trunk does not want that.
+// verify has the caller verified beside the call, because a certificate may have to come first. Where the trunk does
+// not want that, the call goes on at once.
 func (i *identity) verify() phase {
 	c := i.call
 	if c.trunk.Caller.Identity == nil {
@@ -56,7 +58,7 @@ func (i *identity) verify() phase {
 	policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
 	c.server.beside(func() {
 		e := verified{stir.Unverified()}
-		defer func() { c.mailbox.PostLast(item{event: e}) }()
+		defer func() { c.mailbox.PostLast(item{event: ofPart{e}}) }()
 		defer c.server.recovered("verify")
 		e.Result = c.server.verifier.Verify(policy, request)
 	})

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"time"
 
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/store/record"
@@ -84,14 +83,6 @@ func (c *Call) give(h happening) (next phase, taken bool) {
 		}
 	}
 	return next, taken
-}
-
-// deadlineOfParts is the earliest of them; zero: none.
-func (c *Call) deadlineOfParts() (first time.Time) {
-	for _, p := range c.all() {
-		first = leg.Earliest(first, p.deadline())
-	}
-	return first
 }
 
 // hasAgent says that an agent is connected, or was before a restart.

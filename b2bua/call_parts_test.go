@@ -58,11 +58,11 @@ func takes(p part, h happening) (mine bool) {
 // Each fact and event of an answered call is that of one part, or of the call itself.
 func TestEachHappeningHasOneOwner(t *testing.T) {
 	agent := &legOnWire{}
-	seen := []string{"b2bua.inBridge"}
+	seen := []string{"b2bua.inBridge", "b2bua.ofPart"}
 	for owner, all := range map[string][]happening{
-		"*b2bua.queue":        {{event: called{}}, {event: expired{cause.QueueTimeout}}},
-		"*b2bua.identity":     {{event: verified{}}},
-		"*b2bua.trial":        {{event: lags{}}},
+		"*b2bua.queue":        {{event: ofPart{called{}}}, {event: expired{cause.QueueTimeout}}},
+		"*b2bua.identity":     {{event: ofPart{verified{}}}},
+		"*b2bua.trial":        {{event: ofPart{lags{}}}},
 		"*b2bua.replacements": {{event: inBridge{bridge.Announced{}}}},
 		"*b2bua.customer": {
 			{event: inBridge{bridge.AnsweredBy{}}}, {event: inBridge{bridge.Beeped{}}}, {event: inBridge{bridge.Played{}}},
@@ -70,13 +70,27 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 		"*b2bua.transfers": {{fact: leg.Asked{Req: sip.NewRequest(sip.REFER, sip.Uri{})}, from: agent}},
 		"*b2bua.rescues":   {{fact: leg.Gone{}, from: agent}}, // where the route has one
 		"": {
-			{fact: leg.Gone{ByPeer: true, Q850: 16}, from: agent}, {fact: leg.Asked{Req: sip.NewRequest(sip.INFO, sip.Uri{})}},
-			{fact: leg.Cancelled{}}, {fact: leg.Answered{}}, {fact: leg.Withdrawn{}}, {fact: leg.AnswerReady{}},
-			{fact: leg.OfferRefused{}}, {fact: leg.Confirmed{}}, {fact: leg.Progress{}}, {fact: leg.Refused{}},
-			{fact: leg.Offered{}}, {fact: leg.Replied{}},
-			{event: killed{}}, {event: expired{cause.MaxDuration}}, {event: ready{}},
-			{event: inBridge{bridge.MediaLost{}}}, {event: inBridge{bridge.HandshakeOver{}}}, {event: inBridge{bridge.OneWay{}}},
-			{event: inBridge{bridge.Changed{}}}, {event: inBridge{bridge.Withheld{}}}, {event: inBridge{bridge.Keyed{}}},
+			{fact: leg.Gone{ByPeer: true, Q850: 16}, from: agent},
+			{fact: leg.Asked{Req: sip.NewRequest(sip.INFO, sip.Uri{})}},
+			{fact: leg.Cancelled{}},
+			{fact: leg.Answered{}},
+			{fact: leg.Withdrawn{}},
+			{fact: leg.AnswerReady{}},
+			{fact: leg.OfferRefused{}},
+			{fact: leg.Confirmed{}},
+			{fact: leg.Progress{}},
+			{fact: leg.Refused{}},
+			{fact: leg.Offered{}},
+			{fact: leg.Replied{}},
+			{event: killed{}},
+			{event: expired{cause.MaxDuration}},
+			{event: ready{}},
+			{event: inBridge{bridge.MediaLost{}}},
+			{event: inBridge{bridge.HandshakeOver{}}},
+			{event: inBridge{bridge.OneWay{}}},
+			{event: inBridge{bridge.Changed{}}},
+			{event: inBridge{bridge.Withheld{}}},
+			{event: inBridge{bridge.Keyed{}}},
 			{event: inBridge{bridge.Latched{}}},
 		},
 	} {

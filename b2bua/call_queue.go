@@ -30,21 +30,16 @@ type queue struct {
 // called says that a call that waits for a place has one, or that there will be none.
 type called struct{}
 
-func (called) isEvent() {}
+func (called) isPartEvent() {}
 
 func (q *queue) on(h happening) (next phase, mine bool) {
-	switch e := h.event.(type) {
-	case called:
-		if q.waits() {
-			next = q.called()
-		}
-		return next, true
-	case expired:
-		if e.Cause == cause.QueueTimeout {
-			return q.timedOut(), true
-		}
+	if h.event == (expired{cause.QueueTimeout}) {
+		return q.timedOut(), true
 	}
-	return nil, false
+	if mine = h.event == (ofPart{called{}}); mine && q.waits() {
+		next = q.called()
+	}
+	return next, mine
 }
 
 func (q *queue) deadline() time.Time { return q.until }
@@ -109,7 +104,7 @@ func (q *queue) join() phase {
 	if q.waiter == nil {
 		q.waiter = &peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: peers.PartiesOf(&c.vars),
-			Called: func() { c.mailbox.Post(item{event: called{}}) },
+			Called: func() { c.mailbox.Post(item{event: ofPart{called{}}}) },
 		}
 	}
 	now := time.Now()

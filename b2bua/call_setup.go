@@ -172,7 +172,7 @@ func (c *Call) setUpEvent(e event) phase {
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 	case inBridge:
 		return c.bridgeInSetUp(e.Event)
-	default: // a part's
+	case ofPart: // which has taken it
 	}
 	return nil
 }
@@ -237,11 +237,12 @@ func (c *Call) nextAttempt() phase {
 }
 
 func (c *Call) onReady(f ready) phase {
-	switch how := c.attempts.dialPrepared(f); {
-	case how == notDialled:
+	switch c.attempts.dialPrepared(f) {
+	case notDialled:
 		return c.nextAttempt()
-	case how == dialled:
+	case dialled:
 		return (*Call).dialing
+	case waitsForTCP:
 	}
 	return (*Call).preparing
 }

@@ -22,10 +22,11 @@ type trial struct {
 // lags says that half the time of an attempt is over that tries a circuit.
 type lags struct{ of *attempt }
 
-func (lags) isEvent() {}
+func (lags) isPartEvent() {}
 
 func (tr *trial) on(h happening) (next phase, mine bool) {
-	e, mine := h.event.(lags)
+	of, _ := h.event.(ofPart)
+	e, mine := of.partEvent.(lags)
 	if mine && tr.call.whoIs() == ringing {
 		next = tr.lags(e.of)
 	}
@@ -37,7 +38,7 @@ func (tr *trial) deadline() time.Time { return tr.at }
 func (tr *trial) due(now time.Time) {
 	if isDue(tr.at, now) {
 		tr.at = time.Time{}
-		tr.call.mailbox.happened(lags{tr.call.attempts.current})
+		tr.call.mailbox.happened(ofPart{lags{tr.call.attempts.current}})
 	}
 }
 

@@ -24,18 +24,20 @@ const (
 )
 
 // whoAnswered handles what says who answered, and says whether an event is of these.
-func (cu *customer) whoAnswered(e bridge.Event) bool {
-	switch e := e.(type) {
-	case bridge.AnsweredBy:
+func (cu *customer) whoAnswered(event bridge.Event) bool {
+	if e, is := event.(bridge.AnsweredBy); is {
 		cu.answeredBy(e)
-	case bridge.Beeped:
-		cu.beeped(e)
-	case bridge.Played:
-		cu.played(e)
-	default:
-		return false
+		return true
 	}
-	return true
+	if e, is := event.(bridge.Beeped); is {
+		cu.beeped(e)
+		return true
+	}
+	e, is := event.(bridge.Played)
+	if is {
+		cu.played(e)
+	}
+	return is
 }
 
 // asksWhoAnswers has the media find out who answered, if the trunk wants that. It reports whether the agent is called

@@ -60,8 +60,8 @@ func (it item) Kind() inbox.Kind {
 }
 
 // event happens to a call beside the facts of its legs: from work that it started,
-// from its media, from outside. The set is closed: this file, and parts of the call that have one of
-// their own, add to it.
+// from its media, from outside. The set is closed: only this file adds to it, and each phase of the call
+// handles every member.
 //
 //sumtype:decl
 type event interface{ isEvent() }
@@ -76,6 +76,12 @@ type ready struct {
 
 // inBridge is an event of the call's bridge.
 type inBridge struct{ bridge.Event }
+
+// ofPart is an event of one part of the call, which has declared it.
+type ofPart struct{ partEvent }
+
+//sumtype:decl
+type partEvent interface{ isPartEvent() }
 
 // killed is a command to end the call now.
 type killed struct {
@@ -96,5 +102,6 @@ type expired struct{ Cause cause.Cause }
 
 func (ready) isEvent()    {}
 func (inBridge) isEvent() {}
+func (ofPart) isEvent()   {}
 func (killed) isEvent()   {}
 func (expired) isEvent()  {}

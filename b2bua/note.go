@@ -46,42 +46,32 @@ const (
 	quiet                   // not: what it says in answer is noted by before, or the next process need not know of it
 )
 
-// noted says when a fact or an event is noted. The quiet ones are all here. A call without an answer is noted by what
+// noted says when a fact or an event is noted: at once, but for those that are listed here. Of the quiet ones the next
+// process need not know, or what the call says in answer is noted by before. A call without an answer is noted by what
 // it says alone.
 func (h happening) noted() noting {
 	switch h.fact.(type) {
-	case leg.Gone, leg.Cancelled, leg.Answered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused:
-		return atOnce
+	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
+		return quiet
 	case leg.Confirmed:
 		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP the peer repeats it
 			return inAMoment
 		}
-		return atOnce
-	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
-		return quiet
+	case leg.Gone, leg.Cancelled, leg.Answered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused:
 	}
-	switch e := h.event.(type) {
-	case killed, expired:
-		return atOnce
-	case inBridge:
-		return notedInBridge(e.Event)
-	default: // most are from before the answer
-	}
-	return quiet
-}
-
-// notedInBridge is noted for an event of the bridge.
-func notedInBridge(e bridge.Event) noting {
-	switch e.(type) {
-	case bridge.MediaLost, bridge.HandshakeOver, bridge.Announced, bridge.AnsweredBy,
-		bridge.OneWay: // those who watch the call are shown it
-		return atOnce
-	case bridge.Changed:
-		return inAMoment
+	in, _ := h.event.(inBridge)
+	switch in.Event.(type) {
 	case bridge.Withheld, bridge.Keyed, bridge.Latched, bridge.Beeped, bridge.Played:
 		return quiet
+	case bridge.Changed:
+		return inAMoment
+	case bridge.MediaLost, bridge.HandshakeOver, bridge.Announced, bridge.AnsweredBy,
+		bridge.OneWay: // those who watch the call are shown it
 	}
-	return quiet
+	if _, is := h.event.(ready); is {
+		return quiet
+	}
+	return atOnce
 }
 
 // after has the call noted after a fact or an event. Several of a turn are one note.

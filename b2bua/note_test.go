@@ -32,13 +32,17 @@ func members(t *testing.T, method string, files ...string) (all []string) {
 // allHappenings gives the names of all facts and events.
 func allHappenings(t *testing.T) []string {
 	t.Helper()
-	return slices.Concat(members(t, "isFact", "leg/event.go"), members(t, "isEvent", "mailbox.go",
-		"call_queue.go", "call_identity.go", "call_trial.go", "bridge/bridge.go", "bridge/announce.go"))
+	return slices.Concat(members(t, "isFact", "leg/event.go"), members(t, "isEvent", "mailbox.go"),
+		members(t, "isPartEvent", "call_queue.go", "call_identity.go", "call_trial.go"),
+		members(t, "isEvent", "bridge/bridge.go", "bridge/announce.go"))
 }
 
 func nameOf(h happening) string {
 	if in, is := h.event.(inBridge); is {
 		return fmt.Sprintf("%T", in.Event)
+	}
+	if of, is := h.event.(ofPart); is {
+		return fmt.Sprintf("%T", of.partEvent)
 	}
 	if h.event != nil {
 		return fmt.Sprintf("%T", h.event)
@@ -50,21 +54,40 @@ func nameOf(h happening) string {
 func TestWhatIsNoted(t *testing.T) {
 	udp, tcp := &legOnWire{}, &legOnWire{}
 	udp.Leg, tcp.Leg = &leg.Leg{Local: leg.Local{Transport: "udp"}}, &leg.Leg{Local: leg.Local{Transport: "tcp"}}
-	seen := []string{"b2bua.inBridge"}
+	seen := []string{"b2bua.inBridge", "b2bua.ofPart"}
 	for when, all := range map[noting][]happening{
 		atOnce: {
-			{fact: leg.Gone{}}, {fact: leg.Cancelled{}}, {fact: leg.Answered{}}, {fact: leg.Withdrawn{}},
-			{fact: leg.AnswerReady{}}, {fact: leg.OfferRefused{}}, {fact: leg.Confirmed{}, from: tcp},
-			{event: killed{}}, {event: expired{}},
-			{event: inBridge{bridge.MediaLost{}}}, {event: inBridge{bridge.HandshakeOver{}}}, {event: inBridge{bridge.Announced{}}},
-			{event: inBridge{bridge.AnsweredBy{}}}, {event: inBridge{bridge.OneWay{}}},
+			{fact: leg.Gone{}},
+			{fact: leg.Cancelled{}},
+			{fact: leg.Answered{}},
+			{fact: leg.Withdrawn{}},
+			{fact: leg.AnswerReady{}},
+			{fact: leg.OfferRefused{}},
+			{fact: leg.Confirmed{}, from: tcp},
+			{event: killed{}},
+			{event: expired{}},
+			{event: ofPart{called{}}},
+			{event: ofPart{verified{}}},
+			{event: ofPart{lags{}}},
+			{event: inBridge{bridge.MediaLost{}}},
+			{event: inBridge{bridge.HandshakeOver{}}},
+			{event: inBridge{bridge.Announced{}}},
+			{event: inBridge{bridge.AnsweredBy{}}},
+			{event: inBridge{bridge.OneWay{}}},
 		},
 		inAMoment: {{fact: leg.Confirmed{}, from: udp}, {event: inBridge{bridge.Changed{}}}},
 		quiet: {
-			{fact: leg.Progress{}}, {fact: leg.Refused{}}, {fact: leg.Offered{}}, {fact: leg.Asked{}}, {fact: leg.Replied{}},
-			{event: ready{}}, {event: called{}}, {event: verified{}}, {event: lags{}},
-			{event: inBridge{bridge.Withheld{}}}, {event: inBridge{bridge.Keyed{}}}, {event: inBridge{bridge.Latched{}}},
-			{event: inBridge{bridge.Beeped{}}}, {event: inBridge{bridge.Played{}}},
+			{fact: leg.Progress{}},
+			{fact: leg.Refused{}},
+			{fact: leg.Offered{}},
+			{fact: leg.Asked{}},
+			{fact: leg.Replied{}},
+			{event: ready{}},
+			{event: inBridge{bridge.Withheld{}}},
+			{event: inBridge{bridge.Keyed{}}},
+			{event: inBridge{bridge.Latched{}}},
+			{event: inBridge{bridge.Beeped{}}},
+			{event: inBridge{bridge.Played{}}},
 		},
 	} {
 		for _, h := range all {

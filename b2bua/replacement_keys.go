@@ -9,7 +9,8 @@ import (
 	"flowbridge/media"
 )
 
-// Who is called may have to agree on its keys before it can be heard, or is told what the call is about. It is tried out first.
+// Who is called may have to agree on its keys before it can be heard, or hears what the call is about. It is tried out
+// first.
 
 // drop ends an attempt whose target may have answered.
 func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
