@@ -70,7 +70,7 @@ func (b bridgeCall) Moment() bridge.Moment {
 	c, who := b.call, b.call.whoIs()
 	calls := c.replacements.underway()
 	return bridge.Moment{
-		Answered: who != ringing, Waits: c.queue.waits(), Transfer: calls, AgentLeft: calls && (who == alone || who == first),
+		Answered: who != ringing, Transfer: calls, AgentLeft: calls && (who == alone || who == first),
 		Rescue: calls && c.replacements.current.Rescues(), First: who == first,
 	}
 }

@@ -111,7 +111,7 @@ func (q *queue) join() phase {
 	if over := c.server.admission.Wait(q.waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
 		return q.unplaced(over)
 	}
-	q.since, q.left = now, c.times.setupUntil.Sub(now)
+	q.since, q.left, c.bridge.Sounds.Instead = now, c.times.setupUntil.Sub(now), c.route.Queue.Sound
 	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-q.waited())
 	if n := c.server.admission.Position(q.waiter); n > 0 { // else there is a place after all
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
@@ -171,7 +171,7 @@ func (q *queue) timedOut() phase {
 // end ends the wait, and lets the set-up go on. The call has the place that it was called for, or release gives it on.
 func (q *queue) end() {
 	if c := q.call; q.waits() {
-		c.record.Queued, q.since = q.waited(), time.Time{}
+		c.record.Queued, q.since, c.bridge.Sounds.Instead = q.waited(), time.Time{}, ""
 		q.until, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)
 	}
 }
