@@ -81,10 +81,8 @@ func (cu *customer) release() {
 	if c := cu.call; cu.placement != nil && cu.reserved != nil {
 		c.server.admission.Vacate(cu.reserved, peers.PartiesOf(&c.vars))
 	}
-	cu.placement = nil
+	cu.placement, cu.call.record.Placed = nil, false
 }
-
-func (cu *customer) record(r *record.Record) { r.Placed = cu.placement != nil }
 
 func (cu *customer) show(l *registry.LiveCall) {
 	if cu.call.whoIs() == first {
@@ -119,7 +117,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	t := placing.Trunk
 	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
 	cu := &c.customer
-	cu.placement, c.record.Variables = newPlacement(&placing, c.vars), o.Variables()
+	cu.placement, c.record.Placed, c.record.Variables = newPlacement(&placing, c.vars), true, o.Variables()
 	reserved, why := s.admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()

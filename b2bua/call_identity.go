@@ -42,11 +42,6 @@ func (i *identity) restore(k *snapshot.Call, r *record.Record) error {
 	return nil
 }
 
-func (i *identity) record(r *record.Record) {
-	id := i.call.vars.Identity()
-	r.Verstat, r.Attest, r.OrigID = id.Verstat, id.Attest, id.OrigID
-}
-
 // verify has the caller verified beside the call, because a certificate may have to come first. Where the trunk does
 // not want that, the call goes on at once.
 func (i *identity) verify() phase {
@@ -72,6 +67,7 @@ func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying
 func (i *identity) verified(e verified) phase {
 	c := i.call
 	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
+	c.record.Verstat, c.record.Attest, c.record.OrigID = e.Verstat, e.Attest, e.OrigID
 	c.ladder.Decide("the caller's identity: %s", e.String())
 	if e.Status == 0 {
 		return c.routing()

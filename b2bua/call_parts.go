@@ -33,8 +33,7 @@ type part interface {
 	end()
 	release()
 
-	// record writes what the record so far has of the part, and show what is only told of a live call.
-	record(r *record.Record)
+	// show says what only a live call tells.
 	show(l *registry.LiveCall)
 }
 
@@ -72,7 +71,6 @@ func (idle) begin(*restoring) phase                       { return nil }
 func (idle) connected()                                   {}
 func (idle) end()                                         {}
 func (idle) release()                                     {}
-func (idle) record(*record.Record)                        {}
 func (idle) show(*registry.LiveCall)                      {}
 
 // give gives a fact or an event to the part that it concerns; false: it concerns the call itself.

@@ -22,7 +22,6 @@ import (
 type queue struct {
 	idle
 	waiter *peers.Waiter // nil: it never had to
-	since  time.Time     // zero: it does not wait now
 	left   time.Duration // of setup_timeout, which stands still
 	until  time.Time     // deadline
 }
@@ -55,7 +54,7 @@ func (q *queue) due(now time.Time) {
 func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
 	if c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond; c.record.Queued > 0 {
-		c.vars.Queue.Seconds = strconv.Itoa(int(q.waited().Seconds()))
+		c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
 	}
 	return nil
 }
@@ -64,10 +63,6 @@ func (q *queue) release() {
 	if q.waiter != nil {
 		q.call.server.admission.StopWaiting(q.waiter)
 	}
-}
-
-func (q *queue) record(r *record.Record) {
-	r.QueuedMS, r.Waiting = q.waited().Milliseconds(), q.waits()
 }
 
 func (q *queue) show(l *registry.LiveCall) {
@@ -84,15 +79,7 @@ func (q *queue) take(a *attempt) {
 }
 
 // waits says whether the call waits for a place now.
-func (q *queue) waits() bool { return !q.since.IsZero() }
-
-// waited is how long the call has waited so far.
-func (q *queue) waited() time.Duration {
-	if q.waits() {
-		return q.call.record.Queued + time.Since(q.since)
-	}
-	return q.call.record.Queued
-}
+func (q *queue) waits() bool { return !q.call.record.Waits.IsZero() }
 
 // join has the caller wait for a place at one of the targets that were full; nil: its route has no queue, or none was.
 func (q *queue) join() phase {
@@ -111,8 +98,8 @@ func (q *queue) join() phase {
 	if over := c.server.admission.Wait(q.waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
 		return q.unplaced(over)
 	}
-	q.since, q.left, c.bridge.Sounds.Instead = now, c.times.setupUntil.Sub(now), c.route.Queue.Sound
-	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-q.waited())
+	c.record.Waits, q.left, c.bridge.Sounds.Instead = now, c.times.setupUntil.Sub(now), c.route.Queue.Sound
+	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-c.record.Waited())
 	if n := c.server.admission.Position(q.waiter); n > 0 { // else there is a place after all
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
@@ -152,8 +139,8 @@ func (q *queue) called() phase {
 	if place.Why != peers.LimitNone {
 		return q.unplaced(place.Why)
 	}
-	c.ladder.Decide("after %d s there is a place at target %s", int(q.waited().Seconds()), place.Target.Dial.Name)
-	c.vars.Queue.Seconds = strconv.Itoa(int(q.waited().Seconds()))
+	c.ladder.Decide("after %d s there is a place at target %s", int(c.record.Waited().Seconds()), place.Target.Dial.Name)
+	c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
 	others := slices.DeleteFunc(c.plan.Full, func(t *peers.Target) bool { return t == place.Target })
 	c.plan.Targets, c.plan.Full, c.plan.Capped = append([]*peers.Target{place.Target}, others...), nil, false
 	c.bridge.Sounds.Update()
@@ -171,7 +158,7 @@ func (q *queue) timedOut() phase {
 // end ends the wait, and lets the set-up go on. The call has the place that it was called for, or release gives it on.
 func (q *queue) end() {
 	if c := q.call; q.waits() {
-		c.record.Queued, q.since, c.bridge.Sounds.Instead = q.waited(), time.Time{}, ""
+		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
 		q.until, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)
 	}
 }

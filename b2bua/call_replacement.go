@@ -246,12 +246,7 @@ func (rs *replacements) answered(f leg.Answered) {
 		rs.next()
 		return
 	}
-	warm := r.announce.Sound != "" && !r.accepted
-	if (warm || answer.OverDTLS()) && c.attempts.current.answer == nil && rs.tryOut(f, answer) {
-		return
-	}
-	if warm {
-		rs.announce()
+	if rs.waits(f, answer) {
 		return
 	}
 	c.attempts.note(cause.None, 200)

@@ -19,6 +19,18 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
+// waits has who is called wait for its keys, or for the announcement. False: it gets the caller now.
+func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
+	warm := rs.current.announce.Sound != "" && !rs.current.accepted
+	if (warm || answer.OverDTLS()) && rs.call.attempts.current.answer == nil && rs.tryOut(f, answer) {
+		return true
+	}
+	if warm {
+		rs.announce()
+	}
+	return warm
+}
+
 // tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's
 // turn. An agent that is still there waits until then, without media. False: the keys are there.
 func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
