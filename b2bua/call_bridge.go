@@ -71,7 +71,7 @@ func (b bridgeCall) Moment() bridge.Moment {
 	calls := c.replacements.underway()
 	return bridge.Moment{
 		Answered: who != ringing, Transfer: calls, AgentLeft: calls && (who == alone || who == first),
-		Rescue: calls && c.replacements.current.Rescues(), First: who == first,
+		Rescue: c.replacements.lost(), First: who == first,
 	}
 }
 

@@ -8,10 +8,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// part is one concern of a call that has a state of its own between turns. It embeds idle, and has the methods that it
-// needs.
+// part is one concern of a call, with its state between turns. It embeds idle, and has the methods that it needs.
 type part interface {
-	of(c *Call)
+	of(c *Call) // once, before all else
 
 	// on handles a fact or an event that is the part's, and returns the next phase; nil: the same one.
 	on(h happening) (next phase, mine bool)

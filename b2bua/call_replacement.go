@@ -129,6 +129,9 @@ func (rs *replacements) show(l *registry.LiveCall) {
 
 func (rs *replacements) underway() bool { return rs.current != nil }
 
+// lost says whether the agent has not left, but is lost.
+func (rs *replacements) lost() bool { return rs.current != nil && rs.current.Lost != nil }
+
 // waiting is the agent that waits until who is called can be heard; nil: none.
 func (rs *replacements) waiting() *legOnWire {
 	if rs.current == nil {
@@ -292,7 +295,7 @@ func (rs *replacements) failed() {
 	c, r := rs.call, rs.current
 	r.why.report(r, r.code, r.phrase)
 	r.why.stands(failed, r.code, r.phrase)
-	c.log.Warn().Int("code", r.code).Bool("agent_left", r.Left).Bool("rescue", r.Lost != nil).Msg("transfer failed")
+	c.log.Warn().Int("code", r.code).Bool("agent_left", r.Left).Bool("rescue", rs.lost()).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", r.code, r.phrase)
 	rs.current, c.attempts.current = nil, c.connected
 	c.bridge.Media.Interrupt(false)

@@ -107,8 +107,7 @@ var (
 
 // restless says why a call can't be handed over; nil: it can. No call has a turn.
 func (c *Call) restless() error {
-	switch {
-	case c.finished:
+	if c.finished {
 		return nil
 	}
 	for _, p := range c.all() {
@@ -117,8 +116,10 @@ func (c *Call) restless() error {
 		}
 	}
 	switch {
-	case c.whoIs() == ringing:
+	case c.restarts():
 		return c.restlessInSetUp()
+	case c.whoIs() == ringing: // a customer, who goes on ringing
+		return nil
 	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
