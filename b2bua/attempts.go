@@ -123,6 +123,14 @@ type attempt struct {
 	entry    [1]record.Attempt // room for the record's attempts, if there are none before
 }
 
+// side is the side of the call that an attempt is for.
+func (a *attempt) side() media.Side {
+	if a.plan.Reason == record.ReasonCustomer {
+		return media.SideA
+	}
+	return media.SideB
+}
+
 // stop ends the preparation of an attempt.
 func (a *attempt) stop() {
 	if a != nil && a.cancel != nil {
@@ -184,7 +192,7 @@ func (all *attempts) try(p *outbound.Plan) bool {
 		if !p.Replaces() {
 			c.noteDestination(a.target)
 			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
-			if c.record.PreparedAt = (record.Time{}); c.customer == nil {
+			if c.record.PreparedAt = (record.Time{}); c.whoIs() == ringing {
 				c.record.DialedAt = record.Time{}
 			}
 		}
@@ -206,9 +214,7 @@ func (all *attempts) possible(a *attempt) bool {
 	if c.placed {
 		occupy = c.server.admission.Reoccupy
 	}
-	if c.queued != nil {
-		a.try, a.placed = c.server.admission.Take(&c.queued.Waiter, a.target)
-	}
+	c.queue.take(a)
 	if err := all.offerTo(a); err != nil {
 		all.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
@@ -253,7 +259,7 @@ func (all *attempts) prepare(a *attempt) {
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
-	all.triesFrom(time.Now(), a, t.Preparer != nil)
+	c.trial.from(time.Now(), a, t.Preparer != nil)
 	ready := &ready{Attempt: number}
 	all.beforeInvite(ctx, "prepare", ready, func(ctx context.Context) {
 		defer cancel() // if the caller has gone on
@@ -283,7 +289,7 @@ func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready
 func (all *attempts) failed(o attemptEnd) {
 	c := all.call
 	a := all.current
-	all.last, c.times.lagsAt = o, time.Time{}
+	all.last, c.trial.at = o, time.Time{}
 	a.stop()
 	all.note(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{

@@ -48,13 +48,11 @@ type Call struct {
 	attempts attempts
 	places
 
-	bridge    bridge.Bridge
-	transfers transfers
-	rescues   rescues
+	bridge bridge.Bridge
+	parts
 
 	times  times
 	record record.Live
-	notes  notes
 	ending
 }
 
@@ -98,24 +96,20 @@ type routed struct {
 	vars  template.Vars
 	route *config.Route  // nil: it is not found yet
 	plan  *outbound.Plan // of the route; nil: it is not found yet, or not needed any more
-
-	customer *customer // of a call that we place, until its agent is connected; nil: a caller has placed it
 }
 
 // places are what a call takes up of limits.
 type places struct {
-	queued  *queued // for a place at a target; nil: it never had to wait
-	claimed bool    // it counts for the limits of its numbers
-	again   bool    // an earlier process has admitted it
-	placed  bool    // it had a place at a target there, and has none here yet
+	claimed bool // it counts for the limits of its numbers
+	again   bool // an earlier process has admitted it
+	placed  bool // it had a place at a target there, and has none here yet
 }
 
 // ending is the end of a call.
 type ending struct {
-	ended    *record.Record   // nil: the call goes on
-	finished bool             // the record is handed over
-	why      cause.Cause      // for the legs of a call that a killed process has left
-	hangups  []chan<- ordered // operators' orders that wait for the end
+	ended    *record.Record // nil: the call goes on
+	finished bool           // the record is handed over
+	why      cause.Cause    // for the legs of a call that a killed process has left
 }
 
 // times have their monotonic reading, because the clock may be set during a call.
@@ -124,9 +118,7 @@ type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
-	queueUntil        time.Time // deadline
 	expiresAt         time.Time // deadline, by the Expires of the INVITE (RFC 3261 section 13.3.1)
-	lagsAt            time.Time // deadline, of half a trial
 	askAt             time.Time // deadline, of a call that has outlived its process
 }
 
@@ -159,7 +151,10 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
 	c.log, c.peerLog = c.bridge.Logs()
-	c.notes.call, c.rescues.call, c.attempts.call, c.transfers.call = c, c, c, c
+	c.attempts.call = c
+	for _, p := range c.all() {
+		p.of(c)
+	}
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -167,10 +162,10 @@ func (c *Call) tie() {
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
-	c.endWait()
-	c.times, c.notes.at = times{started: c.times.started, answered: c.times.answered}, time.Time{}
-	c.rescues.rest()
-	c.transfers.current = nil
+	for _, p := range c.all() {
+		p.end()
+	}
+	c.times = times{started: c.times.started, answered: c.times.answered}
 	now := time.Now()
 	counted, talk := c.bridge.End()
 	r := new(c.cdr())
@@ -205,9 +200,6 @@ func (c *Call) finish() {
 	}
 	r := c.ended
 	r.Attempts = slices.Clone(r.Attempts) // a record that waits keeps no attempt
-	if c.queued != nil {
-		c.server.admission.StopWaiting(&c.queued.Waiter)
-	}
 	if c.claimed {
 		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
@@ -234,8 +226,9 @@ func (c *Call) finish() {
 	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
-	c.dropCustomer()
-	c.answerHangups()
+	for _, p := range c.all() {
+		p.release()
+	}
 }
 
 // keep hands the record to the sink, with what the call owes.
@@ -348,26 +341,17 @@ func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
 func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
-	if c.transfers.current != nil {
-		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
-	}
 	live := registry.LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
-	if live.Phase == "bridged" && c.customer != nil && c.connected == nil { // only the customer is there
-		live.Phase = "dialing"
-	}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}
 	c.bridge.Show(&live)
 	live.Vars, live.Caller = c.vars, c.caller
-	if t := c.transfers.Last; t != nil {
-		live.Transfer = new(*t)
+	for _, p := range c.all() {
+		p.show(&live)
 	}
 	if c.connected != nil {
 		live.At = c.connected.target.Dial.Name
-	}
-	if c.waits() {
-		live.Position = c.server.admission.Position(&c.queued.Waiter)
 	}
 	if c.invite != nil {
 		live.Invite = c.invite.Headers()

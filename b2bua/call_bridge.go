@@ -53,10 +53,8 @@ func (b bridgeCall) Called() *peers.Target {
 // call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
-	case c.connected == nil && c.customer != nil:
-		return &c.customer.agents.Targets[0].Dial.Policy
 	case c.connected == nil:
-		return nil
+		return c.customer.policy()
 	case c.trunk.Platform != nil:
 		return c.trunk.Platform
 	default:
@@ -69,25 +67,13 @@ func (b bridgeCall) Route() *config.Route { return b.call.route }
 
 // Moment is where the call is.
 func (b bridgeCall) Moment() bridge.Moment {
-	t := b.call.transfers.current
+	c, who := b.call, b.call.whoIs()
+	calls := c.replacements.underway()
 	return bridge.Moment{
-		Answered: !b.call.times.answered.IsZero(), Waits: b.call.waits(), Transfer: t != nil, AgentLeft: t != nil && t.Left,
-		Rescue: t != nil && t.Lost != nil, First: b.call.customer != nil && b.call.connected == nil,
+		Answered: who != ringing, Transfer: calls, AgentLeft: calls && (who == alone || who == first),
+		Rescue: c.replacements.lost(), First: who == first,
 	}
 }
 
 // Post leaves an event in the call's inbox.
 func (b bridgeCall) Post(e bridge.Event) { b.call.mailbox.Post(item{event: inBridge{e}}) }
-
-// Mark has the call noted before its next message leaves.
-func (b bridgeCall) Mark() { b.call.notes.mark() }
-
-// takeKeys gives a side's media its keys, and has the call noted with them.
-func (c *Call) takeKeys(e bridge.HandshakeOver) error {
-	taken, err := c.bridge.Keying.TakeKeys(e)
-	// else the target's bridge is noted next
-	if t := c.transfers.current; taken && (e.Side == media.SideA || t == nil || t.waiting == nil) {
-		c.notes.mark()
-	}
-	return err
-}

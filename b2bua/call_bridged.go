@@ -8,8 +8,6 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -20,16 +18,17 @@ func (c *Call) bridged() phase {
 	c.phase = "bridged"
 	for !c.finished {
 		h, ok := c.next()
-		switch {
-		case !ok:
+		if !ok {
 			return (*Call).bridged
+		}
+		switch _, taken := c.give(h); {
+		case taken:
 		case h.event != nil:
 			c.eventInBridge(h.event)
-		case c.transfers.isLine(h.from):
-			c.transfers.on(h.from, h.fact)
 		default:
 			c.factInBridge(h.from, h.fact)
 		}
+		c.notes.after(h)
 	}
 	return (*Call).linger
 }
@@ -47,17 +46,14 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.bridge.Exchanges.Offered(&from.Half, f)
 	case leg.Withdrawn:
 		c.bridge.Exchanges.Withdrawn(&from.Half)
-		c.notes.mark()
 	case leg.AnswerReady:
 		if err := c.bridge.Exchanges.AnswerReady(&from.Half, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", from.Side).Msg("no usable answer in ACK")
 			c.ladder.Decide("the answer in the ACK can't be used: %v", err)
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
-		c.notes.mark()
 	case leg.OfferRefused:
 		c.bridge.Exchanges.OfferRefused(&from.Half, f)
-		c.notes.mark()
 	case leg.Asked:
 		c.asked(from, f.Req)
 	case leg.Replied:
@@ -65,11 +61,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 			c.onAnsweredAsk(f)
 		}
 	case leg.Confirmed:
-		if c.settle(); message.IsStream(from.Leg.Local.Transport) { // only over UDP the peer repeats it
-			c.notes.mark()
-		} else {
-			c.notes.soon()
-		}
+		c.settle()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
 		// of an attempt before
@@ -80,11 +72,10 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case ready:
-		switch a := c.attempts.current; {
-		case a == nil || e.Attempt != a.number: // of an attempt before
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an attempt before
 			c.attempts.late(e)
-		case c.transfers.current != nil && c.attempts.dialPrepared(e) == notDialled:
-			c.transfers.next()
+		} else {
+			c.replacements.prepared(e)
 		}
 	case inBridge:
 		c.bridgeInBridge(e.Event)
@@ -92,8 +83,7 @@ func (c *Call) eventInBridge(e event) {
 		c.hangup(e.Cause, e.By)
 	case expired:
 		c.hangup(e.Cause, record.EndedBySystem)
-	case called: // it has had its place for long
-	case verified, lags: // before there was a bridge
+	case ofPart: // which has taken it
 	}
 }
 
@@ -102,18 +92,8 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 	switch e := e.(type) {
 	case media.EventSilent:
 		c.onMediaLost(e)
-	case media.EventChanged:
-		c.notes.soon()
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
-	case bridge.Announced:
-		c.transfers.announced(e)
-	case media.EventAnsweredBy:
-		c.answeredBy(e)
-	case media.EventBeep:
-		c.beeped(e)
-	case media.EventPlayed:
-		c.played(e)
 	default:
 		c.bridge.Tell(e)
 	}
@@ -121,15 +101,10 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 
 // asked answers a request within the dialog of one of the two legs, or passes it to the other one.
 func (c *Call) asked(from *legOnWire, req *sip.Request) {
-	if req.Method == sip.REFER {
-		c.transfers.asked(from, req)
-	} else {
-		c.bridge.Asked(&from.Half, req)
-	}
+	c.bridge.Asked(&from.Half, req)
 }
 
-// onGone: one side hung up, or its dialog broke. The call ends, unless the agent has
-// gone during its transfer.
+// onGone: one side hung up, or its dialog broke. The call ends.
 func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	by := record.EndedBySystem
 	switch {
@@ -138,18 +113,11 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	case f.ByPeer:
 		by = record.EndedByAgent
 	}
-	if from == c.b && c.transfers.current != nil {
-		c.transfers.agentLeft(f)
-		return
-	}
-	if from == c.b && c.rescues.isDead(f) && c.rescues.begin(snapshot.Loss{Cause: f.Cause, By: by, Q850: f.Q850}) {
-		return
-	}
 	if f.Cause == cause.NoPRACK && from == c.a {
 		c.neverAnswered(f.Cause, record.EndedBySystem, 504)
 		return
 	}
-	c.transfers.stop(f.Cause)
+	c.replacements.stop(f.Cause)
 	status := c.heardByCaller()
 	why := leg.Hangup{Why: f.Cause, Q850: f.Q850}
 	if other := c.bridge.Other(&from.Half); other != nil {
@@ -161,7 +129,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 
 // hangup ends both legs.
 func (c *Call) hangup(why cause.Cause, by string) {
-	c.transfers.stop(why)
+	c.replacements.stop(why)
 	status := c.heardByCaller()
 	for _, l := range []*legOnWire{c.a, c.b} {
 		if l != nil {
@@ -190,7 +158,7 @@ func (c *Call) unanswered() {
 // neverAnswered ends a call whose target answered, but whose caller got another
 // final status.
 func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
-	c.transfers.stop(why)
+	c.replacements.stop(why)
 	if c.b != nil {
 		c.step(c.b, leg.Hangup{Why: why})
 	}
@@ -206,17 +174,10 @@ func (c *Call) limitDuration() {
 	}
 }
 
-// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that
-// can't be heard.
+// securedInBridge ends the call of a side that can't be heard, unless somebody else is called.
 func (c *Call) securedInBridge(e bridge.HandshakeOver) {
-	a, err := c.attempts.current, c.takeKeys(e)
-	switch tried := c.transfers.current != nil && a != c.connected && e.Leg == a.crypto; {
-	case err != nil && tried:
-		c.transfers.tryFailed(cause.DTLSFailed, err, 488)
-	case err != nil:
+	if err := c.bridge.Keying.TakeKeys(e); !c.replacements.secured(e, err) && err != nil {
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
-	case tried && a.answer != nil && !a.crypto.Awaits():
-		c.transfers.answered(*a.answer)
 	}
 }
 

@@ -9,33 +9,101 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
+	"flowbridge/media/answerer"
 	"flowbridge/store/record"
 )
 
 // A call that a request places: the customer is called as an attempt on side A. When it has answered, the call has a
 // caller and no agent, as in a rescue, and the agent is called.
 
-// customer is what such a call needs until its agent is connected.
+// customer is the party that we call first.
 type customer struct {
-	call     outbound.Plan // of the customer
-	agents   outbound.Plan // of the agent
-	machine  bool          // the customer is one, and hears a sound after its beep
-	playing  bool          // it hears that
+	idle
+	*placement // nil: a caller has placed the call, or its agent is connected
+}
+
+// placement is what a call needs that we place, until its agent is connected.
+type placement struct {
+	plan     outbound.Plan // of the customer
+	agents   outbound.Plan
+	heard    heard         // by a customer that is a machine
 	reserved *peers.Target // has kept a place since before the customer was called; nil: an attempt has taken it
 }
 
-func newCustomer(placing *outbound.Placing, vars template.Vars) *customer {
-	cu := &customer{}
-	cu.call, cu.agents = placing.Plans(vars)
-	return cu
+func newPlacement(placing *outbound.Placing, vars template.Vars) *placement {
+	p := &placement{}
+	p.plan, p.agents = placing.Plans(vars)
+	return p
+}
+
+// on handles all that happens while the customer is called, and later who answered.
+func (cu *customer) on(h happening) (next phase, mine bool) {
+	c := cu.call
+	if in, is := h.event.(inBridge); is {
+		return nil, c.whoIs() != ringing && cu.whoAnswered(in.Event)
+	}
+	if cu.placement == nil || c.whoIs() != ringing {
+		return nil, false
+	}
+	switch e := h.event.(type) {
+	case ready:
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an attempt before
+			c.attempts.late(e)
+		} else if c.attempts.dialPrepared(e) == notDialled {
+			return cu.next(), true
+		}
+	case killed:
+		c.abandon(e.Cause, cause.Reasons{})
+		return c.end(e.Cause, e.By, e.status(), 0), true
+	case expired:
+		why, status := cu.timeout()
+		c.abandon(why, cause.Reasons{})
+		return c.end(why, record.EndedBySystem, status, 0), true
+	case inBridge, ofPart:
+	}
+	if h.fact != nil {
+		next = cu.fact(h.from, h.fact)
+	}
+	return next, true
+}
+
+// release lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
+func (cu *customer) release() {
+	if c := cu.call; cu.placement != nil && cu.reserved != nil {
+		c.server.admission.Vacate(cu.reserved, peers.PartiesOf(&c.vars))
+	}
+	cu.placement, cu.call.record.Placed = nil, false
+}
+
+func (cu *customer) show(l *registry.LiveCall) {
+	if cu.call.whoIs() == first {
+		l.Phase = "dialing"
+	}
+}
+
+// place is the target that has kept a place for the call, and for whom; nil: none.
+func (cu *customer) place(own peers.Parties) (*peers.Target, peers.Parties) {
+	if cu.placement == nil {
+		return nil, own
+	}
+	return cu.reserved, own
+}
+
+// policy is that of the platform whose agent is called; nil: a caller has placed the call.
+func (cu *customer) policy() *peers.Policy {
+	if cu.placement == nil {
+		return nil
+	}
+	return &cu.agents.Targets[0].Dial.Policy
 }
 
 // Originate places a call, and returns its state while the customer is called. No other call may have the origination's
@@ -48,13 +116,14 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	}
 	t := placing.Trunk
 	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
-	c.customer, c.record.Variables = newCustomer(&placing, c.vars), o.Variables()
+	cu := &c.customer
+	cu.placement, c.record.Placed, c.record.Variables = newPlacement(&placing, c.vars), true, o.Variables()
 	reserved, why := s.admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()
 		return registry.LiveCall{}, outbound.NotNow(why)
 	}
-	c.claimed, c.customer.reserved = true, reserved
+	c.claimed, cu.reserved = true, reserved
 	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
 		c.takeRoute(placing.Route)
 	} else {
@@ -63,9 +132,9 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	c.noteDestination(placing.Agents[0])
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total())
-	c.customer.agents.FailoverOn = c.route.FailoverOn
+	cu.agents.FailoverOn = c.route.FailoverOn
 	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
-	c.now = (*Call).callCustomer
+	c.now = func(*Call) phase { return cu.begins() }
 	s.resume(c, true)
 	if l, ok := c.ask(ctx); ok {
 		return l, nil
@@ -77,7 +146,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 // the reserved one, which the attempt takes over.
 func (cu *customer) takePlace(a *attempt) bool {
 	switch {
-	case cu == nil:
+	case cu.placement == nil:
 		return false
 	case a.side() == media.SideA:
 		return true
@@ -86,14 +155,6 @@ func (cu *customer) takePlace(a *attempt) bool {
 		return true
 	}
 	return false
-}
-
-// side is the side of the call that an attempt is for.
-func (a *attempt) side() media.Side {
-	if a.plan.Reason == record.ReasonCustomer {
-		return media.SideA
-	}
-	return media.SideB
 }
 
 // tryCircuit begins an attempt at the circuit of a target whose place is taken, and reports whether that is closed.
@@ -105,25 +166,19 @@ func (all *attempts) tryCircuit(a *attempt) bool {
 	return closed
 }
 
-// dropCustomer lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
-func (c *Call) dropCustomer() {
-	if c.customer != nil && c.customer.reserved != nil {
-		c.server.admission.Vacate(c.customer.reserved, peers.PartiesOf(&c.vars))
-	}
-	c.customer = nil
-}
-
-// callCustomer begins with the customer.
-func (c *Call) callCustomer() phase {
+// begins is the call's first turn.
+func (cu *customer) begins() phase {
+	c := cu.call
 	c.nameByIDs()
 	c.bridge.Tell(bridge.Routed{})
 	c.notes.before(true) // before the answer to the request
-	return c.nextCustomer()
+	return cu.next()
 }
 
-// nextCustomer makes the next attempt to call the customer. It ends the call if none is left.
-func (c *Call) nextCustomer() phase {
-	if c.attempts.try(&c.customer.call) {
+// next makes the next attempt to call the customer. It ends the call if none is left.
+func (cu *customer) next() phase {
+	c := cu.call
+	if c.attempts.try(&cu.plan) {
 		return (*Call).calling
 	}
 	last, by, status := c.attempts.last, record.EndedBySystem, 503
@@ -139,23 +194,24 @@ func (c *Call) nextCustomer() phase {
 // calling: the customer is called, and has not answered.
 func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
-// customerFact is the next phase after a fact of the customer's leg; nil: the same one.
-func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
+// fact is the next phase after a fact of the customer's leg; nil: the same one.
+func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
+	c := cu.call
 	switch f := f.(type) {
 	case leg.Progress:
 		c.attempts.current.judge(cause.None, f.Code)
 		if f.Code >= 180 && c.record.RingingAt.IsZero() {
 			c.record.RingingAt = record.TimeOf(time.Now())
-			c.notes.mark()
+			c.notes.before(true) // those who watch the call are shown it
 		}
 	case leg.Answered:
-		return c.customerAnswered(f)
+		return cu.answered(f)
 	case leg.Refused:
 		if c.attempts.elsewhere(f) {
 			return nil
 		}
 		if c.attempts.refusedBy(f) {
-			return c.nextCustomer()
+			return cu.next()
 		}
 		return c.end(f.Cause, record.EndedByCaller, f.Code, f.Q850)
 	case leg.Offered:
@@ -168,12 +224,13 @@ func (c *Call) customerFact(from *legOnWire, f leg.Fact) phase {
 	return nil
 }
 
-// customerAnswered starts the media to the customer, and calls the agent, or waits until it is known who answered.
-func (c *Call) customerAnswered(f leg.Answered) phase {
+// answered starts the media to the customer, and calls the agent, or waits until it is known who answered.
+func (cu *customer) answered(f leg.Answered) phase {
+	c := cu.call
 	a := c.attempts.current
 	if err := c.bridge.TakeCustomer(f.SDP, a.formats); err != nil {
 		c.attempts.badAnswer(err)
-		return c.nextCustomer()
+		return cu.next()
 	}
 	now := time.Now()
 	c.times.answered, c.times.setupUntil = now, time.Time{}
@@ -190,19 +247,18 @@ func (c *Call) customerAnswered(f leg.Answered) phase {
 	c.bridge.Media.Start()
 	c.bridge.Tell(bridge.Answered{})
 	c.bridge.Media.Interrupt(true)
-	c.notes.mark()
-	if c.asksWhoAnswers() {
-		return (*Call).bridged
+	if !cu.asksWhoAnswers() {
+		cu.callAgent()
 	}
-	c.callAgent()
-	if c.finished {
+	if c.notes.before(true); c.finished {
 		return (*Call).linger
 	}
 	return (*Call).bridged
 }
 
-// customerTimeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
-func (c *Call) customerTimeout() (why cause.Cause, status int) {
+// timeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
+func (cu *customer) timeout() (why cause.Cause, status int) {
+	c := cu.call
 	if c.a != nil && !c.a.Leg.Unheard() {
 		return cause.RingTimeout, 408
 	}
@@ -211,11 +267,142 @@ func (c *Call) customerTimeout() (why cause.Cause, status int) {
 }
 
 // callAgent calls the agent. The customer hears ringback until an agent answers.
-func (c *Call) callAgent() {
-	c.transfers.current = &transfer{
-		Transfer: snapshot.Transfer{Left: true}, first: true, code: 503, reason: message.StatusText(503),
-		plan: c.customer.agents,
+func (cu *customer) callAgent() {
+	c := cu.call
+	c.replacements.try(&replacement{
+		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: cu.agents,
+	})
+	c.replacements.next()
+}
+
+// firstAgent is the reason of a replacement of nobody.
+type firstAgent struct {
+	unwatched
+	call *Call
+}
+
+// answered: a change of the customer's is compared to what both have.
+func (f firstAgent) answered(seen *sdp.Description) {
+	has := &f.call.bridge.Agreement
+	has.Tell(media.SideA, seen.Common(has.Offer))
+}
+
+func (f firstAgent) connected() (how, message string) {
+	f.call.bridge.Media.Interrupt(false)
+	f.call.customer.release()
+	f.call.settle()
+	return "answered", "agent connected"
+}
+
+func (f firstAgent) failed(*replacement) {
+	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)
+}
+
+// A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
+// unknown from then on, the beep of a machine is waited for anew, and an agent that is called is called again.
+
+// busy is restless for a placed call without an agent.
+func (cu *customer) busy() error {
+	c := cu.call
+	switch a := c.attempts.current; {
+	case cu.placement == nil:
+		return nil
+	case !c.times.answered.IsZero():
+	case a == nil || a.line == nil || a.cancel != nil || !a.line.Leg.Calls():
+		return errPlaced
+	default:
+		return nil
 	}
-	c.notes.mark()
-	c.transfers.next()
+	switch {
+	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
+		return errExchange
+	case c.notes.shares, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+		return errRequest
+	}
+	return errSetUp
+}
+
+// save adds to a sheet what a process that replaces this one needs for a call without an agent.
+func (cu *customer) save(k *snapshot.Sheet) {
+	c := cu.call
+	if cu.placement == nil || !k.Handed {
+		return
+	}
+	agents, reserved := cu.agents, cu.reserved
+	if c.replacements.underway() {
+		a := c.attempts.current
+		agents.Targets, agents.Shared = c.replacements.targets(), a.shared
+		if a.placed {
+			reserved = a.target
+		}
+	}
+	k.Customer = snapshot.Customer{
+		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared,
+		Machine: cu.heard != nothing, Playing: cu.heard == sound,
+	}
+	if reserved != nil {
+		k.Customer.Reserved = reserved.Dial.Name
+	}
+}
+
+// restore restores what a call has that has no agent. It leaves out agents that are not configured any more.
+func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
+	c, k := cu.call, &all.Customer
+	if !all.IsPlaced() {
+		return nil
+	}
+	placing := outbound.Placing{Agents: c.peers.CalleesNamed(k.Agents)}
+	called := all.Attempts.Current
+	if called != nil {
+		placing.Customer, placing.By = c.peers.Callees[called.Target], called.By
+	}
+	rings := all.Times.Answered == 0
+	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
+		return errGoneTrunk
+	}
+	cu.placement = newPlacement(&placing, c.vars)
+	if cu.reserved = c.peers.CalleeNamed(k.Reserved); k.Playing {
+		cu.heard = sound
+	} else if k.Machine {
+		cu.heard = tillBeep
+	}
+	cu.plan.Targets, cu.agents.FailoverOn = nil, c.route.FailoverOn
+	cu.agents.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
+	if rings {
+		a := restoreAttempt(called, placing.Customer, c.a)
+		a.plan, a.reached = &cu.plan, &reach.Reached{}
+		a.formats = all.Bridge.Agreement.SentTo[media.SideA]
+		c.attempts.current, c.phase = a, "dialing"
+	}
+	return nil
+}
+
+// begin goes on with a call without an agent.
+func (cu *customer) begin(v *restoring) phase {
+	c := cu.call
+	if cu.placement == nil {
+		return nil
+	}
+	if c.times.answered.IsZero() {
+		c.a.wire.Perform(c.a.Leg.Resend())
+		return (*Call).calling
+	}
+	v.abandonOthers()
+	v.bridge.GoOn()
+	switch try := record.AnsweredCustomer(c.record.Attempts); {
+	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+	case cu.heard == sound:
+	case cu.heard == tillBeep:
+		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: bridge.BeepWithin})
+	default:
+		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
+			cu.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
+		}
+		cu.callAgent()
+	}
+	if c.notes.before(true); c.finished {
+		return (*Call).linger
+	}
+	return (*Call).bridged
 }

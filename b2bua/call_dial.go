@@ -75,7 +75,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	if !f.AskedAPI || !first {
 		return first
 	}
-	c.times.lagsAt = time.Time{}
+	c.trial.at = time.Time{}
 	a.prepareMS = f.Elapsed.Milliseconds()
 	id := f.Prepared.CallID
 	if id == "" {
@@ -126,12 +126,12 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	if !a.plan.Replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
 		c.record.TargetSIPCallID, c.record.ExternalID = leg.Dialog().CallID, external
-		if c.customer == nil {
+		if c.whoIs() == ringing {
 			c.record.DialedAt = record.TimeOf(time.Now())
 		}
 	}
 	c.step(a.line, invite)
-	all.triesFrom(time.Now(), a, false)
+	c.trial.from(time.Now(), a, false)
 	a.reached.Sent()
 	return cause.None, nil
 }

@@ -55,7 +55,7 @@ func (c *Call) next() (h happening, ok bool) {
 				c.idle = true
 				return h, false
 			}
-		case h.from == nil, h.from == c.a, h.from == c.b, c.transfers.isLine(h.from), c.attempts.current != nil &&
+		case h.from == nil, h.from == c.a, h.from == c.b, c.replacements.isLine(h.from), c.attempts.current != nil &&
 			h.from == c.attempts.current.line:
 			return h, true
 		default: // a fact of a leg that was given up
@@ -178,8 +178,10 @@ func (c *Call) drop(l *legOnWire) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.expiresAt, c.times.lagsAt, c.times.durationUntil,
-		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.Deadline())
+	first := leg.Earliest(c.times.setupUntil, c.times.expiresAt, c.times.durationUntil, c.bridge.Deadline(), c.times.askAt)
+	for _, p := range c.all() {
+		first = leg.Earliest(first, p.deadline())
+	}
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
 	}
@@ -188,37 +190,31 @@ func (c *Call) deadline() time.Time {
 
 // onTimer handles the deadlines that have come.
 func (c *Call) onTimer(now time.Time) {
-	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	for _, d := range [...]struct {
 		at *time.Time
-		is event
+		is expired
 	}{
 		{&c.times.setupUntil, expired{cause.SetupTimeout}},
-		{&c.times.queueUntil, expired{cause.QueueTimeout}},
 		{&c.times.expiresAt, expired{cause.Expired}},
-		{&c.times.lagsAt, lags{c.attempts.current}},
 		{&c.times.durationUntil, expired{cause.MaxDuration}},
 	} {
-		if due(*d.at) {
+		if isDue(*d.at, now) {
 			*d.at = time.Time{}
 			c.mailbox.happened(d.is)
 		}
 	}
 	c.bridge.OnTimer(now)
-	if due(c.notes.at) {
-		c.notes.mark()
+	for _, p := range c.all() {
+		p.due(now)
 	}
-	if due(c.times.askAt) {
+	if isDue(c.times.askAt, now) {
 		c.askSilent()
 	}
-	if why := c.rescues.hearing.Look(now, &c.bridge); why != cause.None {
-		c.rescues.replace(why)
-	}
 	for _, l := range slices.Clone(c.legs) {
-		if due(l.sequence.Until) {
+		if isDue(l.sequence.Until, now) {
 			c.mailbox.queue(l, l.sequence.Flush())
 		}
-		if due(l.Leg.Deadline()) {
+		if isDue(l.Leg.Deadline(), now) {
 			c.step(l, leg.DeadlineReached{})
 		}
 	}

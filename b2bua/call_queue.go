@@ -5,54 +5,106 @@ import (
 	"strconv"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
+	"flowbridge/store/record"
 )
 
 // routes[].queue: every target of the route is full, and the caller waits for a place at one of them. The queue is the
 // admission's, which gives each place on under its lock.
 
-// queued is a call's wait; nil: it never had to.
-type queued struct {
-	peers.Waiter
+// queue is a call's wait.
+type queue struct {
+	idle
+	waiter *peers.Waiter // nil: it never had to
+	left   time.Duration // of setup_timeout, which stands still
+	until  time.Time     // deadline
+}
 
-	since time.Time     // zero: it does not wait now
-	left  time.Duration // of setup_timeout, which stands still
+// called says that a call that waits for a place has one, or that there will be none.
+type called struct{}
+
+func (called) isPartEvent() {}
+
+func (q *queue) on(h happening) (next phase, mine bool) {
+	if h.event == (expired{cause.QueueTimeout}) {
+		return q.timedOut(), true
+	}
+	if mine = h.event == (ofPart{called{}}); mine && q.waits() {
+		next = q.called()
+	}
+	return next, mine
+}
+
+func (q *queue) deadline() time.Time { return q.until }
+
+func (q *queue) due(now time.Time) {
+	if isDue(q.until, now) {
+		q.until = time.Time{}
+		q.call.mailbox.happened(expired{cause.QueueTimeout})
+	}
+}
+
+// restore has the waiting time count on.
+func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
+	c := q.call
+	if c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond; c.record.Queued > 0 {
+		c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
+	}
+	return nil
+}
+
+func (q *queue) release() {
+	if q.waiter != nil {
+		q.call.server.admission.StopWaiting(q.waiter)
+	}
+}
+
+func (q *queue) show(l *registry.LiveCall) {
+	if q.waits() {
+		l.Position = q.call.server.admission.Position(q.waiter)
+	}
+}
+
+// take gives an attempt the place that the call has waited for.
+func (q *queue) take(a *attempt) {
+	if q.waiter != nil {
+		a.try, a.placed = q.call.server.admission.Take(q.waiter, a.target)
+	}
 }
 
 // waits says whether the call waits for a place now.
-func (c *Call) waits() bool { return c.queued != nil && !c.queued.since.IsZero() }
+func (q *queue) waits() bool { return !q.call.record.Waits.IsZero() }
 
-// waited is how long the call has waited so far.
-func (c *Call) waited() time.Duration {
-	if c.waits() {
-		return c.record.Queued + time.Since(c.queued.since)
+// join has the caller wait for a place at one of the targets that were full; nil: its route has no queue, or none was.
+func (q *queue) join() phase {
+	c := q.call
+	if c.route.Queue == nil || !c.plan.Capped {
+		return nil
 	}
-	return c.record.Queued
-}
-
-// wait has the caller wait for a place at one of the targets that were full.
-func (c *Call) wait() phase {
-	again := c.queued != nil || c.record.Queued > 0 // in the process before
-	if c.queued == nil {
-		c.queued = &queued{Waiter: peers.Waiter{
+	again := q.waiter != nil || c.record.Queued > 0 // in the process before
+	if q.waiter == nil {
+		q.waiter = &peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: peers.PartiesOf(&c.vars),
-			Called: func() { c.mailbox.Post(item{event: called{}}) },
-		}}
+			Called: func() { c.mailbox.Post(item{event: ofPart{called{}}}) },
+		}
 	}
-	q, now := c.queued, time.Now()
-	if over := c.server.admission.Wait(&q.Waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
-		return c.unplaced(over)
+	now := time.Now()
+	if over := c.server.admission.Wait(q.waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
+		return q.unplaced(over)
 	}
-	q.since, q.left = now, c.times.setupUntil.Sub(now)
-	c.times.setupUntil, c.times.queueUntil = time.Time{}, now.Add(c.route.Queue.Timeout-c.waited())
-	if n := c.server.admission.Position(&q.Waiter); n > 0 { // else there is a place after all
+	c.record.Waits, q.left, c.bridge.Sounds.Instead = now, c.times.setupUntil.Sub(now), c.route.Queue.Sound
+	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-c.record.Waited())
+	if n := c.server.admission.Position(q.waiter); n > 0 { // else there is a place after all
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
-		c.soundWait()
-		c.notes.mark()
+		q.sound()
+		c.notes.before(true)
 	}
 	return (*Call).waiting
 }
@@ -60,9 +112,10 @@ func (c *Call) wait() phase {
 // waiting: the caller waits for a place at a target.
 func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 
-// soundWait lets the caller hear that it waits. If the route sends no ringing, the caller gets 182, so that proxies
+// sound lets the caller hear that it waits. If the route sends no ringing, the caller gets 182, so that proxies
 // keep the INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
-func (c *Call) soundWait() {
+func (q *queue) sound() {
+	c := q.call
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
 	case sound && (c.told.earlyMedia || c.ring(c.plan.Full)):
 		c.bridge.Sounds.Ringing = true
@@ -75,44 +128,43 @@ func (c *Call) soundWait() {
 }
 
 // called goes on with the place that the caller has, or without one.
-func (c *Call) called() phase {
-	place, ok := c.server.admission.Place(&c.queued.Waiter)
+func (q *queue) called() phase {
+	c := q.call
+	place, ok := c.server.admission.Place(q.waiter)
 	if !ok { // it was told of one that it has had already
 		return (*Call).waiting
 	}
-	c.endWait()
+	q.end()
 	if place.Why != peers.LimitNone {
-		return c.unplaced(place.Why)
+		return q.unplaced(place.Why)
 	}
-	c.ladder.Decide("after %d s there is a place at target %s", int(c.waited().Seconds()), place.Target.Dial.Name)
-	c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
+	c.ladder.Decide("after %d s there is a place at target %s", int(c.record.Waited().Seconds()), place.Target.Dial.Name)
+	c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
 	others := slices.DeleteFunc(c.plan.Full, func(t *peers.Target) bool { return t == place.Target })
 	c.plan.Targets, c.plan.Full, c.plan.Capped = append([]*peers.Target{place.Target}, others...), nil, false
 	return c.nextAttempt()
 }
 
 // timedOut ends a wait that was too long, unless a place has just become free.
-func (c *Call) timedOut() phase {
-	if p := c.called(); !c.waits() {
+func (q *queue) timedOut() phase {
+	if p := q.called(); !q.waits() {
 		return p
 	}
-	return c.unplaced(peers.LimitWait)
+	return q.unplaced(peers.LimitWait)
 }
 
-// endWait ends the wait, and lets the set-up go on. The call has the place that it was called for, or finish gives it
-// on.
-func (c *Call) endWait() {
-	if !c.waits() {
-		return
+// end ends the wait, and lets the set-up go on. The call has the place that it was called for, or release gives it on.
+func (q *queue) end() {
+	if c := q.call; q.waits() {
+		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
+		q.until, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)
 	}
-	c.record.Queued, c.queued.since = c.waited(), time.Time{}
-	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(c.queued.left)
 }
 
 // unplaced refuses a caller who gets no place.
-func (c *Call) unplaced(why peers.Limit) phase {
+func (q *queue) unplaced(why peers.Limit) phase {
 	if why == peers.LimitClosed {
-		return c.refuse(503, why.Cause(), leg.RetryAfter())
+		return q.call.refuse(503, why.Cause(), leg.RetryAfter())
 	}
-	return c.refuse(why.Status(c.route.Otherwise), why.Cause())
+	return q.call.refuse(why.Status(q.call.route.Otherwise), why.Cause())
 }

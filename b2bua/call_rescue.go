@@ -7,7 +7,6 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config/template"
@@ -27,13 +26,49 @@ const (
 
 // rescues keeps the caller when an agent's leg dies, and calls another target.
 type rescues struct {
-	call *Call
+	idle
 	snapshot.Rescues
 	hearing *bridge.Hearing // whether the agent is heard; nil: that is not looked for
 }
 
-func (rs *rescues) save(k *snapshot.Rescues)    { *k = rs.Rescues }
-func (rs *rescues) restore(k *snapshot.Rescues) { rs.Rescues = *k }
+func (rs *rescues) save(k *snapshot.Sheet) { k.Rescues = rs.Rescues }
+
+func (rs *rescues) restore(k *snapshot.Call, _ *record.Record) error {
+	rs.Rescues = k.Rescues
+	return nil
+}
+
+// on takes the end of an agent's leg, if the caller is kept.
+func (rs *rescues) on(h happening) (next phase, mine bool) {
+	f, is := h.fact.(leg.Gone)
+	if !is || h.from != rs.call.b || rs.call.whoIs() != bridged || !rs.isDead(f) {
+		return nil, false
+	}
+	by := record.EndedBySystem
+	if f.ByPeer {
+		by = record.EndedByAgent
+	}
+	return nil, rs.keep(snapshot.Loss{Cause: f.Cause, By: by, Q850: f.Q850})
+}
+
+func (rs *rescues) deadline() time.Time { return rs.hearing.Deadline() }
+
+func (rs *rescues) due(now time.Time) {
+	if why := rs.hearing.Look(now, &rs.call.bridge); why != cause.None {
+		rs.replace(why)
+	}
+}
+
+// connected begins to look whether the agent is heard.
+func (rs *rescues) connected() {
+	rs.end()
+	if rs.configured() && rs.Count < mostRescues {
+		rs.hearing = bridge.NewHearing(time.Now(), rs.call.route.Rescue.DeadAir)
+	}
+}
+
+// end ends the looking.
+func (rs *rescues) end() { rs.hearing = nil }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
 func (rs *rescues) configured() bool { return rs.call.route != nil && rs.call.route.Rescue != nil }
@@ -60,9 +95,9 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 	return a.answered
 }
 
-// begin keeps the caller of an agent whose leg has died, and tries the rescue's targets.
+// keep keeps the caller of an agent whose leg has died, and tries the rescue's targets.
 // False: the route has none, and the call ends.
-func (rs *rescues) begin(l snapshot.Loss) bool {
+func (rs *rescues) keep(l snapshot.Loss) bool {
 	c := rs.call
 	if !rs.configured() || rs.Count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||
 		c.a.Leg.AnswerWaits() {
@@ -76,25 +111,26 @@ func (rs *rescues) begin(l snapshot.Loss) bool {
 		return false
 	}
 	rs.Count++
-	c.transfers.current = &transfer{
-		Transfer: snapshot.Transfer{Lost: &l}, code: 503, reason: message.StatusText(503), plan: plan,
-	}
+	c.replacements.try(&replacement{Replacement: snapshot.Replacement{Lost: &l}, why: rescue{rescues: rs}, plan: plan})
 	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.Cause)).Int("q850", l.Q850).
 		Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.Cause.Words())
 	c.bridge.Media.Interrupt(true)
-	c.transfers.loseAgent()
-	c.notes.mark()
-	c.transfers.next()
+	c.replacements.loseAgent()
+	c.replacements.next()
 	return true
 }
 
-// beginAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
-func (rs *rescues) beginAgain(l snapshot.Loss) {
-	rs.call.bridge.Media.Unplug() // the agent
-	if rs.Count--; !rs.begin(l) {
-		rs.giveUp(l)
+// begin begins the rescue again that the end of a process has ended, whose targets are told by their legs.
+func (rs *rescues) begin(v *restoring) phase {
+	if !v.k.Replacement.Rescues() {
+		return nil
 	}
+	rs.call.bridge.Media.Unplug() // the agent
+	if rs.Count--; !rs.keep(*v.k.Replacement.Lost) {
+		rs.giveUp(*v.k.Replacement.Lost)
+	}
+	return nil
 }
 
 // giveUp ends a call whose agent is lost and which no target could take over.
@@ -105,23 +141,26 @@ func (rs *rescues) giveUp(l snapshot.Loss) {
 	c.end(l.Cause, l.By, status, l.Q850)
 }
 
-// listen begins to look whether the agent is heard.
-func (rs *rescues) listen() {
-	rs.rest()
-	if rs.configured() && rs.Count < mostRescues {
-		rs.hearing = bridge.NewHearing(time.Now(), rs.call.route.Rescue.DeadAir)
-	}
-}
-
 // replace ends the agent's leg, if somebody can take over.
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
-	if rs.begin(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
+	if rs.keep(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
+		rs.call.notes.before(true)
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
-		rs.rest() // nobody is left to take over
+		rs.end() // nobody is left to take over
 	}
 }
 
-// rest ends the looking for an agent that is dead.
-func (rs *rescues) rest() { rs.hearing = nil }
+// rescue is the reason of a replacement whose agent is lost.
+type rescue struct {
+	unwatched
+	*rescues
+}
+
+func (rs rescue) connected() (how, message string) {
+	rs.call.bridge.Media.Interrupt(false)
+	return "rescued", "call rescued"
+}
+
+func (rs rescue) failed(r *replacement) { rs.giveUp(*r.Lost) }

@@ -32,18 +32,13 @@ func (c *Call) admitted() phase {
 	}
 	for _, t := range c.mailbox.pending.Left() {
 		if f, cancelled := t.fact.(leg.Cancelled); cancelled {
-			c.notes.mark()
 			return c.cancelledByCaller(f)
 		}
 	}
 	if why, status := c.limited(); why != cause.None {
-		c.notes.mark()
 		return c.refuse(status, why)
 	}
-	if c.trunk.Caller.Identity != nil {
-		return c.verify()
-	}
-	return c.routing()
+	return c.identity.verify()
 }
 
 // limited says which limit of the trunk a new call is over, and what the caller gets.
@@ -63,7 +58,6 @@ func (c *Call) limited() (why cause.Cause, status int) {
 func (c *Call) routing() phase {
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	if index < 0 {
-		c.notes.mark()
 		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
 			c.ladder.Decide("%s", why)
 		}
@@ -132,18 +126,18 @@ func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 // setUp handles what happens in a phase before the answer.
 func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
-	onFact := c.setUpFact
-	if c.customer != nil {
-		onFact = c.customerFact
-	}
 	for {
 		h, ok := c.next()
 		if !ok {
 			return same
 		}
-		next := c.setUpEvent(h.event)
-		if next == nil {
-			next = onFact(h.from, h.fact)
+		next, taken := c.give(h)
+		switch {
+		case taken:
+		case h.event != nil:
+			next = c.setUpEvent(h.event)
+		default:
+			next = c.setUpFact(h.from, h.fact)
 		}
 		if next != nil {
 			return next
@@ -161,35 +155,18 @@ func (c *Call) setUpEvent(e event) phase {
 		c.attempts.late(e)
 	case killed:
 		c.abandon(e.Cause, cause.Reasons{})
-		if c.customer == nil { // else its leg is abandoned
-			c.step(c.a, refusal(e.status()))
-		}
+		c.step(c.a, refusal(e.status()))
 		return c.end(e.Cause, e.By, e.status(), 0)
-	case called:
-		if c.waits() {
-			return c.called()
-		}
 	case expired:
-		if e.Cause == cause.QueueTimeout {
-			return c.timedOut()
-		}
 		if e.Cause == cause.Expired {
 			c.abandon(e.Cause, cause.Reasons{})
 			return c.refuse(487, e.Cause)
 		}
-		if c.customer != nil {
-			why, status := c.customerTimeout()
-			c.abandon(why, cause.Reasons{})
-			return c.end(why, record.EndedBySystem, status, 0)
-		}
 		c.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
-	case lags:
-		return c.attempts.lags(e.of)
 	case inBridge:
 		return c.bridgeInSetUp(e.Event)
-	case verified:
-		return c.onVerified(e)
+	case ofPart: // which has taken it
 	}
 	return nil
 }
@@ -230,26 +207,22 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 
 // nextAttempt tries the next target, or ends the call where none is left.
 func (c *Call) nextAttempt() phase {
-	if c.customer != nil {
-		return c.nextCustomer()
-	}
 	if c.attempts.try(c.plan) {
 		return (*Call).preparing
 	}
-	if c.route.Queue != nil && c.plan.Capped {
-		return c.wait()
+	if next := c.queue.join(); next != nil {
+		return next
 	}
 	return c.refuse(c.route.Otherwise, c.attempts.last.cause)
 }
 
 func (c *Call) onReady(f ready) phase {
-	switch how := c.attempts.dialPrepared(f); {
-	case how == notDialled:
+	switch c.attempts.dialPrepared(f) {
+	case notDialled:
 		return c.nextAttempt()
-	case c.customer != nil: // which is called in one phase
-		return nil
-	case how == dialled:
+	case dialled:
 		return (*Call).dialing
+	case waitsForTCP:
 	}
 	return (*Call).preparing
 }
@@ -331,7 +304,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.record.AnsweredAt = record.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
 	c.bridge.Tell(bridge.Answered{})
-	c.rescues.listen()
+	c.hasAgent()
 	c.attempts.note(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.connected.target.Dial.Name, time.Since(c.connected.started).
 		Milliseconds(), c.bridge.Agreement.CodecName)
@@ -364,6 +337,7 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
+	c.notes.before(c.notes.invite == "") // where this is the first that it says
 	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, record.EndedBySystem, code, c.attempts.last.q850)
 }
@@ -407,7 +381,7 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {
 		return nil // of an attempt before
 	}
-	err := c.takeKeys(e)
+	err := c.bridge.Keying.TakeKeys(e)
 	switch {
 	case err != nil && e.Side == media.SideA:
 		c.abandon(cause.DTLSFailed, cause.Reasons{})

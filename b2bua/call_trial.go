@@ -13,25 +13,55 @@ import (
 // A half-open circuit is tried by the call of a person. Where that is not answered in half of its time, and another
 // target can take the call, the caller goes on to that one. The trial runs on, and its result is the circuit's.
 
-// triesFrom has the caller go on when half of a trial's time is over: of the request to the API if its circuit is not
+// trial is the one that a call makes.
+type trial struct {
+	idle
+	at time.Time // deadline, of half of it
+}
+
+// lags says that half the time of an attempt is over that tries a circuit.
+type lags struct{ of *attempt }
+
+func (lags) isPartEvent() {}
+
+func (tr *trial) on(h happening) (next phase, mine bool) {
+	of, _ := h.event.(ofPart)
+	e, mine := of.partEvent.(lags)
+	if mine && tr.call.whoIs() == ringing {
+		next = tr.lags(e.of)
+	}
+	return next, mine
+}
+
+func (tr *trial) deadline() time.Time { return tr.at }
+
+func (tr *trial) due(now time.Time) {
+	if isDue(tr.at, now) {
+		tr.at = time.Time{}
+		tr.call.mailbox.happened(ofPart{lags{tr.call.attempts.current}})
+	}
+}
+
+func (tr *trial) end() { tr.at = time.Time{} }
+
+// from has the caller go on when half of a trial's time is over: of the request to the API if its circuit is not
 // closed, or of the target's first answer. prepares: the API is asked next.
-func (all *attempts) triesFrom(now time.Time, a *attempt, prepares bool) {
-	c := all.call
+func (tr *trial) from(now time.Time, a *attempt, prepares bool) {
 	switch t := a.target; {
 	case a.plan.Replaces():
 	case prepares && t.API.Status().State != circuit.Closed:
-		c.times.lagsAt = now.Add(t.Dial.Prepare.Timeout / 2)
-	case !prepares && c.times.lagsAt.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // no other call is let through
-		c.times.lagsAt = now.Add(t.Dial.FirstResponseTimeout / 2)
+		tr.at = now.Add(t.Dial.Prepare.Timeout / 2)
+	case !prepares && tr.at.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // no other call is let through
+		tr.at = now.Add(t.Dial.FirstResponseTimeout / 2)
 	}
 }
 
 // lags goes on to the next target that can take the call, while the current one is tried; nil: there is none, or no
 // trial.
-func (all *attempts) lags(a *attempt) phase {
-	c := all.call
+func (tr *trial) lags(a *attempt) phase {
+	c := tr.call
 	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }
-	if a == nil || a != all.current || !slices.ContainsFunc(a.plan.Targets, takes) {
+	if a == nil || a != c.attempts.current || !slices.ContainsFunc(a.plan.Targets, takes) {
 		return nil
 	}
 	asks := a.cancel != nil && a.target.Preparer != nil
@@ -50,7 +80,7 @@ func (all *attempts) lags(a *attempt) phase {
 	}
 	c.ladder.Decide("target %s is tried after an outage, and lags: the caller goes on to the next target",
 		a.target.Dial.Name)
-	all.failed(end)
+	c.attempts.failed(end)
 	return c.nextAttempt()
 }
 

@@ -14,9 +14,36 @@ import (
 
 // trunks[].originate.answer: who answered a call that we place.
 
+// heard is what a customer that is a machine hears.
+type heard int
+
+const (
+	nothing heard = iota // or it is no machine, as far as is known
+	tillBeep
+	sound // which is followed by the end of the call
+)
+
+// whoAnswered handles what says who answered, and says whether an event is of these.
+func (cu *customer) whoAnswered(event bridge.Event) bool {
+	if e, is := event.(media.EventAnsweredBy); is {
+		cu.answeredBy(e)
+		return true
+	}
+	if e, is := event.(media.EventBeep); is {
+		cu.beeped(e)
+		return true
+	}
+	e, is := event.(media.EventPlayed)
+	if is {
+		cu.played(e)
+	}
+	return is
+}
+
 // asksWhoAnswers has the media find out who answered, if the trunk wants that. It reports whether the agent is called
 // only when that is known.
-func (c *Call) asksWhoAnswers() (waits bool) {
+func (cu *customer) asksWhoAnswers() (waits bool) {
+	c := cu.call
 	wanted := c.trunk.Caller.Originate.WhoAnswers()
 	if wanted == nil {
 		return false
@@ -26,25 +53,27 @@ func (c *Call) asksWhoAnswers() (waits bool) {
 }
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
-func (c *Call) answeredBy(e media.EventAnsweredBy) {
-	if c.customer != nil && c.customer.machine { // another process has judged it: only its beep is listened for
+func (cu *customer) answeredBy(e media.EventAnsweredBy) {
+	c := cu.call
+	if cu.placement != nil && cu.heard != nothing { // another process has judged it: only its beep is listened for
 		return
 	}
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
-	c.noteWho(e.Answer)
+	cu.noteWho(e.Answer)
 	machine := who == answerer.Machine && wanted.Machine != config.MachineBridge
-	switch waits := c.connected == nil && c.transfers.current == nil; {
+	switch waits := c.whoIs() == first && !c.replacements.underway(); {
 	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case machine: // its beep is waited for
-		c.customer.machine = true
+		cu.heard = tillBeep
 	case waits:
-		c.callAgent()
+		cu.callAgent()
 	}
 }
 
 // noteWho writes who answered into the log, the ladder and the record.
-func (c *Call) noteWho(e answerer.Answer) {
+func (cu *customer) noteWho(e answerer.Answer) {
+	c := cu.call
 	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
 	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
@@ -52,31 +81,32 @@ func (c *Call) noteWho(e answerer.Answer) {
 	if a := record.AnsweredCustomer(c.record.Attempts); a != nil {
 		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
-	c.notes.mark()
 }
 
 // beeped plays the sound to a machine that has beeped, or that has not beeped in time.
-func (c *Call) beeped(e media.EventBeep) {
+func (cu *customer) beeped(e media.EventBeep) {
+	c := cu.call
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
-	if c.connected != nil || c.transfers.current != nil { // it was not known to be a machine, and the agent was called
+	if c.whoIs() != first || c.replacements.underway() { // it was not known to be a machine, and the agent was called
 		return
 	}
-	sound := ""
+	wants := ""
 	if wanted := c.trunk.Caller.Originate.WhoAnswers(); wanted != nil {
-		sound = wanted.Play
+		wants = wanted.Play
 	}
-	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: sound}); err != nil {
-		c.log.Warn().Err(err).Str("sound", sound).Msg("no sound for the answering machine")
+	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: wants}); err != nil {
+		c.log.Warn().Err(err).Str("sound", wants).Msg("no sound for the answering machine")
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 		return
 	}
-	c.customer.playing = true
+	cu.heard = sound
 }
 
 // played hangs up on a machine that has heard its sound.
-func (c *Call) played(e media.EventPlayed) {
+func (cu *customer) played(e media.EventPlayed) {
+	c := cu.call
 	c.bridge.Tell(e)
-	if c.customer != nil && c.customer.playing && e.Side == media.SideA && c.bridge.Sounds.Heard(media.SideA) == "" {
+	if cu.placement != nil && cu.heard == sound && e.Side == media.SideA && c.bridge.Sounds.Heard(media.SideA) == "" {
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	}
 }

@@ -107,20 +107,24 @@ var (
 
 // restless says why a call can't be handed over; nil: it can. No call has a turn.
 func (c *Call) restless() error {
-	switch {
-	case c.finished:
+	if c.finished {
 		return nil
-	case c.customer != nil:
-		return c.restlessCustomer()
-	case c.times.answered.IsZero():
+	}
+	for _, p := range c.all() {
+		if err := p.busy(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.restarts():
 		return c.restlessInSetUp()
-	case c.b == nil, c.a == nil:
-		return errTransfer
-	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.connected:
+	case c.whoIs() == ringing: // a customer, who goes on ringing
+		return nil
+	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case c.bridge.Waits(), c.notes.shares, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Waits(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	if slices.ContainsFunc(c.legs, (*legOnWire).busy) {
@@ -133,6 +137,9 @@ func (c *Call) restless() error {
 func (l *legOnWire) busy() bool {
 	return !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero()
 }
+
+// restarts says whether the next process begins with the caller's INVITE again.
+func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
 // restlessInSetUp is restless for a call without an answer.
 func (c *Call) restlessInSetUp() error {
@@ -190,7 +197,7 @@ func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error
 		switch {
 		case c.finished:
 			err = c.handOverOwed(record.Record{ID: c.id}, c.notes.owed, each)
-		case c.customer == nil && errors.Is(c.restless(), errSetUp):
+		case c.restarts() && errors.Is(c.restless(), errSetUp):
 			var invite transport.HeldState
 			invite, err = c.handOverSetUp(each)
 			invites = append(invites, invite)

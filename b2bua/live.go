@@ -82,10 +82,7 @@ func (c *Call) cdr() record.Record {
 	r.ID, r.Node, r.Route, r.Direction = c.id, c.server.node, c.vars.Route, c.vars.Direction
 	r.From, r.To, r.Lead = c.vars.From.Number, c.vars.To.Number, c.vars.Lead().Number
 	r.SIPCallID, r.Codec = c.vars.SIPCallID, c.bridge.Agreement.CodecName
-	r.QueuedMS, r.Waiting, r.Placed = c.waited().Milliseconds(), c.waits(), c.customer != nil
 	r.TraceID, r.Traceparent = c.trace.ID(), c.trace.Caller()
-	id := c.vars.Identity()
-	r.Verstat, r.Attest, r.OrigID = id.Verstat, id.Attest, id.OrigID
 	c.bridge.Fill(&r)
 	return r
 }

@@ -7,7 +7,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/registry"
-	"flowbridge/b2bua/stir"
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
@@ -61,8 +60,8 @@ func (it item) Kind() inbox.Kind {
 }
 
 // event happens to a call beside the facts of its legs: from work that it started,
-// from its media, from outside. The set is closed: only this file adds to it, and
-// each phase of the call handles every member.
+// from its media, from outside. The set is closed: only this file adds to it, and each phase of the call
+// handles every member.
 //
 //sumtype:decl
 type event interface{ isEvent() }
@@ -75,11 +74,14 @@ type ready struct {
 	TriedTCP bool // an INVITE over the budget asked for a connection; no Flow: it could not be opened
 }
 
-// verified is what the verification of the caller says.
-type verified struct{ stir.Result }
-
 // inBridge is an event of the call's bridge.
 type inBridge struct{ bridge.Event }
+
+// ofPart is an event of one part of the call, which has declared it.
+type ofPart struct{ partEvent }
+
+//sumtype:decl
+type partEvent interface{ isPartEvent() }
 
 // killed is a command to end the call now.
 type killed struct {
@@ -95,19 +97,11 @@ func (k killed) status() int {
 	return 503
 }
 
-// called says that a call that waits for a place has one, or that there will be none.
-type called struct{}
-
-// lags says that half the time of an attempt is over that tries a circuit.
-type lags struct{ of *attempt }
-
 // expired says that the set-up or the call has taken as long as it may.
 type expired struct{ Cause cause.Cause }
 
 func (ready) isEvent()    {}
 func (inBridge) isEvent() {}
-func (verified) isEvent() {}
-func (lags) isEvent()     {}
+func (ofPart) isEvent()   {}
 func (killed) isEvent()   {}
-func (called) isEvent()   {}
 func (expired) isEvent()  {}

@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
@@ -24,9 +26,9 @@ type held struct {
 
 // notes are what a call has noted for the next process, and what waits for that.
 type notes struct {
-	call   *Call
+	idle
 	invite string    // the INVITE as they have it; empty: none has it yet
-	due    bool      // before the next message leaves, and before the call rests
+	marked bool      // before the next message leaves, and before the call rests
 	at     time.Time // deadline, of soon
 	acks   []held
 	byes   []held // the answer to a BYE, and what it has led to
@@ -35,16 +37,79 @@ type notes struct {
 	owes   bool   // what the legs owe is on file
 }
 
-// mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of
-// a turn are one note.
-func (n *notes) mark() { n.due, n.at = true, time.Time{} }
+// noting says when a call that is answered is noted after something has happened to it.
+type noting int
+
+const (
+	atOnce    noting = iota // before its next message leaves, at the latest when its turn ends
+	inAMoment               // by soon
+	quiet                   // not: what it says in answer is noted by before, or the next process need not know of it
+)
+
+// noted says when a fact or an event is noted: at once, but for those that are listed here. Of the quiet ones the next
+// process need not know, or what the call says in answer is noted by before. A call without an answer is noted by what
+// it says alone.
+func (h happening) noted() noting {
+	switch h.fact.(type) {
+	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
+		return quiet
+	case leg.Confirmed:
+		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP the peer repeats it
+			return inAMoment
+		}
+	case leg.Gone, leg.Cancelled, leg.Answered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused:
+	}
+	in, _ := h.event.(inBridge)
+	switch in.Event.(type) {
+	case media.EventWithheld, media.EventDigit, media.EventLatched, media.EventBeep, media.EventPlayed:
+		return quiet
+	case media.EventChanged:
+		return inAMoment
+	case media.EventSilent, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
+		media.EventOneWay, media.EventHeard: // those who watch the call are shown it
+	}
+	if _, is := h.event.(ready); is {
+		return quiet
+	}
+	return atOnce
+}
+
+// after has the call noted after a fact or an event. Several of a turn are one note.
+func (n *notes) after(h happening) {
+	switch h.noted() {
+	case atOnce:
+		n.mark()
+	case inAMoment:
+		n.soon()
+	case quiet:
+	}
+}
+
+func (n *notes) mark() { n.marked, n.at = true, time.Time{} }
+
+func (n *notes) deadline() time.Time { return n.at }
+
+func (n *notes) due(now time.Time) {
+	if isDue(n.at, now) {
+		n.mark()
+	}
+}
+
+func (n *notes) busy() error {
+	if n.shares {
+		return errRequest
+	}
+	return nil
+}
+
+func (n *notes) end() { n.at = time.Time{} }
 
 // before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its
 // note, or an ACK does. No other place writes to the journal while a call goes on.
 func (n *notes) before(changes bool) {
 	acks := n.acks
 	n.acks = nil
-	if changes || n.due || len(acks) > 0 {
+	if changes || n.marked || len(acks) > 0 {
 		n.write()
 	}
 	if len(acks) > 0 {
@@ -116,7 +181,7 @@ const noteDelay = 2 * time.Second
 // write notes the call's state and its record so far.
 func (n *notes) write() {
 	c := n.call
-	n.due = false
+	n.marked = false
 	if c.finished {
 		return
 	}

@@ -59,12 +59,6 @@ func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (
 	return live, err
 }
 
-// Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of
-// Order.
-func (s *Server) Transfer(ctx context.Context, id string, r bridge.TransferRequest) (registry.LiveCall, error) {
-	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
-}
-
 // SetVariables is outbound.SetVariables for the live call with this id. Its errors are those of Order.
 func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
@@ -158,14 +152,20 @@ func (c *Call) orderedToEnd(o *order) {
 		o.reply <- ordered{c.snapshot(), nil}
 		return
 	}
-	c.hangups = append(c.hangups, o.reply)
+	c.orders.hangups = append(c.orders.hangups, o.reply)
 	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
-// answerHangups answers the orders that wait for the call's end.
-func (c *Call) answerHangups() {
-	for _, reply := range c.hangups {
-		reply <- ordered{c.snapshot(), nil}
+// orders are those that wait for the call's end.
+type orders struct {
+	idle
+	hangups []chan<- ordered
+}
+
+// release answers them.
+func (os *orders) release() {
+	for _, reply := range os.hangups {
+		reply <- ordered{os.call.snapshot(), nil}
 	}
-	c.hangups = nil
+	os.hangups = nil
 }

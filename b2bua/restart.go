@@ -3,7 +3,6 @@ package b2bua
 import (
 	"bytes"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -94,8 +93,8 @@ func (r *restart) restore(c *Call) {
 		return
 	}
 	k := r.k
-	if c.record.Queued = time.Duration(r.Record.QueuedMS) * time.Millisecond; c.record.Queued > 0 {
-		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
+	for _, p := range c.all() {
+		_ = p.restore(k, &r.Record) // nothing of it has to be configured
 	}
 	c.record.RingingAt = r.Record.RingingAt
 	// which is made again

@@ -116,7 +116,7 @@ func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 		return errGoneSocket
 	case l.Owed:
 		return su.end(k, l)
-	case k.Times.Answered == 0 && k.Customer.Agents == nil:
+	case k.Times.Answered == 0 && !k.IsPlaced():
 		return su.keepToRestart(k, l, sockets)
 	}
 	return su.goOn(k, l, sockets)
@@ -138,7 +138,7 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
 	switch {
-	case k.Times.Answered == 0 && k.Customer.Agents == nil, k.Ended != "":
+	case k.Times.Answered == 0 && !k.IsPlaced(), k.Ended != "":
 		return errUnanswered
 	case !known:
 		return errGoneTrunk
@@ -167,13 +167,12 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 		v.now = func(*Call) phase { return v.handed() }
 		v.notes.write() // in the files of this process
 	}
-	var callee *peers.Target
 	own := peers.PartiesOf(&v.vars)
-	parties := own
-	if a := v.connected; v.customer != nil {
-		callee = v.customer.reserved
-	} else if parties = a.parties; a.placed {
-		callee = a.target
+	callee, parties := v.customer.place(own)
+	if a := v.connected; a != nil {
+		if parties = a.parties; a.placed {
+			callee = a.target
+		}
 	}
 	su.server.admission.Resume(t, own, v.times.answered.IsZero(), callee, parties)
 	su.server.resume(v.Call, true)
@@ -185,8 +184,8 @@ func (v *restoring) check() error {
 	switch {
 	case v.waits:
 		return errUnanswered
-	case v.a == nil || v.k.Customer.Agents == nil &&
-		(v.b == nil && !v.k.Transfer.Rescues() || v.k.Attempts.Current == nil):
+	case v.a == nil || !v.k.IsPlaced() &&
+		(v.b == nil && !v.k.Replacement.Rescues() || v.k.Attempts.Current == nil):
 		return errNoLeg
 	}
 	for _, l := range v.legs {

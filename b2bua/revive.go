@@ -15,7 +15,6 @@ import (
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
-	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -26,9 +25,6 @@ import (
 func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
 	v.record.Restored = v.k.Restored
-	if r.Verstat != "" {
-		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
-	}
 	if v.server.successor.replaces {
 		v.bridge.Recordings.Past = r.Recordings
 		return
@@ -61,9 +57,8 @@ func (v *restoring) revived() phase {
 	c.log.Info().Int("restored", c.record.Restored).Msg("call goes on after the end of its process")
 	c.ladder.Decide("the process was ended, and another one goes on with the call")
 	v.nameAgain()
-	t := c.transfers.current
-	if c.transfers.current = nil; t != nil && t.Waiting != nil {
-		v.takeBack(t.Waiting)
+	if r := c.replacements.takeOut(); r != nil && r.Waiting != nil {
+		v.takeBack(r.Waiting)
 	}
 	for _, l := range v.sending {
 		if l.Leg.Asks() {
@@ -73,18 +68,16 @@ func (v *restoring) revived() phase {
 		}
 	}
 	v.abandonOthers()
-	if t != nil && !t.Rescues() {
-		c.transfers.giveUp(t)
+	for _, p := range c.all() {
+		p.begin(v)
+	}
+	if c.finished {
+		return (*Call).linger
 	}
 	v.bridge.GoOn()
-	if t != nil && t.Rescues() {
-		if c.rescues.beginAgain(*t.Lost); c.finished {
-			return (*Call).linger
-		}
-	}
-	c.rescues.listen()
+	c.hasAgent()
 	c.askLater()
-	c.notes.mark()
+	c.notes.before(true)
 	return (*Call).bridged
 }
 
@@ -93,11 +86,14 @@ func (v *restoring) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
-	if c.customer != nil {
-		return v.handedCustomer()
+	for _, p := range c.all() {
+		if next := p.begin(v); next != nil {
+			return next
+		}
 	}
 	v.bridge.GoOn()
-	c.rescues.listen()
+	c.notes.before(v.k.Bridge.Recordings.On) // in a new file
+	c.hasAgent()
 	if !c.times.askAt.IsZero() {
 		c.askLater()
 	}

@@ -35,17 +35,15 @@ func (c *Call) save(k *snapshot.Sheet) {
 	c.saveLegs(&k.Call)
 	c.saveRoute(&k.Route)
 	c.attempts.save(&k.Attempts)
-	c.rescues.save(&k.Rescues)
-	c.transfers.save(k)
+	for _, p := range c.all() {
+		p.save(k)
+	}
 	whole := k.Handed || c.isUp()
 	if whole {
 		c.bridge.Save(k)
 	}
-	if c.customer != nil && k.Handed {
-		c.saveCustomer(k)
-	}
 	switch {
-	case !whole || c.ladder == nil || c.connected == nil && c.customer == nil:
+	case !whole || c.ladder == nil || c.restarts():
 	case time.Since(c.times.answered) < noteDelay && !k.Handed: // another note mostly follows
 		k.Ladder = c.ladder.Plain(k.Ladder)
 	default:
@@ -60,26 +58,27 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	v.times.restore(&k.Times)
 	v.phase, v.claimed = "bridged", true
 	v.attempts.tried = k.Attempts.Tried
-	v.rescues.restore(&k.Rescues)
-	if k.Customer.Agents != nil {
-		if !v.restoreCustomer() {
+	if !k.IsPlaced() {
+		target := v.target(k.Attempts.Current.Target)
+		if target == nil {
 			return errGoneTrunk
 		}
-	} else if target := v.target(k.Attempts.Current.Target); target == nil {
-		return errGoneTrunk
-	} else {
 		v.connected = restoreAttempt(k.Attempts.Current, target, v.b)
 		v.attempts.current = v.connected
 	}
 	v.restoreRecord(&l.Record)
-	complete, err := v.bridge.Restore(&k.Bridge, sockets, v.customer == nil)
+	for _, p := range v.all() {
+		if err := p.restore(k, &l.Record); err != nil {
+			return err
+		}
+	}
+	complete, err := v.bridge.Restore(&k.Bridge, sockets, !k.IsPlaced())
 	switch {
 	case err != nil:
 		return err
 	case !complete:
 		return errNoLeg
 	}
-	v.transfers.restore(k)
 	if k.Invite.Settled {
 		v.compact()
 	}
@@ -170,10 +169,7 @@ func (v *restoring) restoreRoute(k *snapshot.Route) {
 
 // saveLegs appends the legs that owe their peer something, or are connected.
 func (c *Call) saveLegs(k *snapshot.Call) {
-	agent := c.b
-	if c.transfers.current != nil {
-		agent = cmp.Or(c.transfers.current.waiting, c.b)
-	}
+	agent := cmp.Or(c.replacements.waiting(), c.b)
 	for _, l := range c.legs {
 		if l.Leg.Done() {
 			continue

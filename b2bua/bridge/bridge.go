@@ -36,14 +36,11 @@ type Call interface {
 	Moment() Moment
 
 	Post(e Event)
-	// Mark has the call noted before its next message leaves.
-	Mark()
 }
 
 // Moment is where a call is.
 type Moment struct {
 	Answered  bool
-	Waits     bool // for a place at a target
 	Transfer  bool // one is under way, or somebody is called in place of an agent
 	AgentLeft bool // during that
 	Rescue    bool // the one under way is for an agent's successor

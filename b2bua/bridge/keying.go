@@ -69,11 +69,11 @@ type HandshakeOver struct {
 	keys media.Crypto
 }
 
-// TakeKeys gives a side's media its keys. Neither keys nor an error: they are of an association that was given up.
-func (k *Keying) TakeKeys(e HandshakeOver) (taken bool, err error) {
+// TakeKeys gives a side's media its keys, unless they are of an association that was given up.
+func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 	b := k.bridge
 	if e.Leg != k.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || b.Media.session == nil {
-		return false, nil
+		return nil
 	}
 	if err = e.Err; err == nil {
 		e.Leg.Agreed(e.keys)
@@ -82,10 +82,10 @@ func (k *Keying) TakeKeys(e HandshakeOver) (taken bool, err error) {
 	if err != nil {
 		b.Log.Warn().Err(err).Stringer("side", e.Side).Msg("no SRTP keys by DTLS")
 		b.Ladder.Decide("side %v: no SRTP keys by DTLS: %v", e.Side, err)
-		return false, err
+		return err
 	}
 	b.Ladder.Decide("side %v: SRTP keys by DTLS, %s", e.Side, e.Leg.Suite())
-	return true, nil
+	return nil
 }
 
 // Plug has side B's media flow to a party with this description, which was offered these formats.

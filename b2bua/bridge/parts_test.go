@@ -45,7 +45,6 @@ func (e *effects) Called() *peers.Target      { return nil }
 func (e *effects) Route() *config.Route       { return &e.route }
 func (e *effects) Moment() Moment             { return e.moment }
 func (e *effects) Post(ev Event)              { e.add("post %+v", ev) }
-func (e *effects) Mark()                      { e.add("mark") }
 func (e *effects) Policy() *peers.Policy      { return &peers.Policy{DTMF: config.DTMFInfo} }
 
 func (e *effects) Connected() *Half {
@@ -186,7 +185,7 @@ func TestOrderOfEffects(t *testing.T) {
 			b.Sounds.voices[media.SideA] = &voice{name: "eu", sound: sound, loop: true, lasts: true}
 			b.GoOn()
 		}, []string{
-			"media: play a, mix false", "media: tap true", "log: recording started", "media: play b, mix true", "mark",
+			"media: play a, mix false", "media: tap true", "log: recording started", "media: play b, mix true",
 		}},
 		"another process": {func(t *testing.T, b *Bridge, e *effects) {
 			record(t, b, e)
@@ -212,7 +211,7 @@ func TestOrderOfEffects(t *testing.T) {
 			b.Tell(Answered{})
 		}, []string{
 			"media: start", "media: follow", "media: events a true", "media: no sound a", "media: tap true",
-			"log: recording started", "media: play a, mix true", "media: play b, mix true", "mark",
+			"log: recording started", "media: play a, mix true", "media: play b, mix true",
 		}},
 		"a route": {func(_ *testing.T, b *Bridge, _ *effects) { b.Tell(Routed{}) }, []string{"media: mask a true", "log: keys masked"}},
 		"a key":   {func(_ *testing.T, b *Bridge, _ *effects) { keyed(b, media.SideA) }, []string{"leg b: leg.Send"}},

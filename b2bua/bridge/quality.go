@@ -78,7 +78,6 @@ func droppedBy(d media.Drops) record.DroppedBy {
 // onHeard: the silent side is heard after all.
 func (m *Media) onHeard(side media.Side) {
 	b := m.bridge
-	b.Call.Mark() // those who watch the call are shown it
 	source := m.session.Stats().Of(side).Source
 	b.Log.Info().Stringer("side", side).Stringer("source", source).Msg("heard after one-way audio")
 	b.Ladder.Decide("RTP of side %v comes after all, from %v", side, source)
@@ -89,7 +88,6 @@ func (m *Media) onHeard(side media.Side) {
 // if it is heard later.
 func (m *Media) onOneWay(side media.Side) {
 	b := m.bridge
-	b.Call.Mark() // those who watch the call are shown it
 	s := m.session.Stats().Of(side)
 	m.OneWay = side.String()
 	b.Ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", side, s.DroppedTotal)

@@ -172,7 +172,6 @@ func (rs *Recordings) start(paused bool) error {
 	b.Log.Info().Int("part", len(rs.All)).Msg("recording started")
 	b.Ladder.Decide("recording %d starts", len(rs.All))
 	rs.due(time.Now())
-	b.Call.Mark()
 	return nil
 }
 

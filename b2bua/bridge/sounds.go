@@ -38,6 +38,7 @@ type Sounds struct {
 	plays   uint64    // begun so far
 	unheard [2]string // by side: the sound that it can't hear for its codec
 	Ringing bool      // the caller has a 183 and hears our ringing
+	Instead string    // of the route's ringback, while the caller waits; empty: that one
 	OnHold  bool      // by an order: neither side hears the other
 }
 
@@ -167,10 +168,7 @@ func (ss *Sounds) beep() {
 // ringback is the sound for a caller that waits.
 func (ss *Sounds) ringback() *voice {
 	b := ss.bridge
-	name := b.Call.Route().Ringback
-	if q := b.Call.Route().Queue; q != nil && b.Call.Moment().Waits {
-		name = cmp.Or(q.Sound, name)
-	}
+	name := cmp.Or(ss.Instead, b.Call.Route().Ringback)
 	return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 }
 

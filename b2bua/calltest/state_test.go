@@ -131,11 +131,11 @@ func TestStateIsRestored(t *testing.T) {
 	inOpenWorld(talkYAML("", ""), func(w *world) { // a call with an agent, in a transfer
 		w.talk(nil, nil)
 		saved := restore(w, func(k *snapshot.Call) {
-			k.Transfer = &snapshot.Transfer{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{
+			k.Replacement = &snapshot.Replacement{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{
 				Description: k.Bridge.Agreement.Described[0], SentTo: k.Bridge.Agreement.SentTo[media.SideA],
 			}}
 			as := isTrue(k)
-			as["Customer"], as["Transfer.Waiting.Description"], as["Transfer.Waiting.SentTo"] = nil, nil, nil
+			as["Customer"], as["Replacement.Waiting.Description"], as["Replacement.Waiting.SentTo"] = nil, nil, nil
 			as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = k.Attempts.Current.Target, record.ReasonTransfer
 			as["Attempts.Current.By"] = nil // an attempt that has made the bridge is in the record
 			if fill(t, k, as); k.Legs[0].Role == snapshot.RoleBridge {
@@ -155,13 +155,13 @@ func TestStateIsRestored(t *testing.T) {
 			as["Customer.Agents"], as["Customer.Reserved"] = []string{"agent", "spare"}, "spare"
 			as["Attempts.Current.Target"], as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = nil, nil, nil
 			as["Attempts.Current.MediaName"], as["Bridge.Sounds.Voices.Once"] = k.Bridge.Media.Addr[0], true
-			as["Transfer"], as["Bridge.Relays.Watched"], as["Bridge.Sounds.OnHold"] = nil, nil, nil // of who has an agent
+			as["Replacement"], as["Bridge.Relays.Watched"], as["Bridge.Sounds.OnHold"] = nil, nil, nil // of who has an agent
 			fill(t, k, as)
 		})
 		_, err := w.server.HandOver(func(s record.Saved, _ *media.Sockets) error { compare(saved, s.State); return nil })
 		must(t, err)
 	})
-	all := &snapshot.Call{Legs: []snapshot.Leg{{}}, Attempts: snapshot.Attempts{Current: &snapshot.Attempt{}}, Transfer: &snapshot.Transfer{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{}}}
+	all := &snapshot.Call{Legs: []snapshot.Leg{{}}, Attempts: snapshot.Attempts{Current: &snapshot.Attempt{}}, Replacement: &snapshot.Replacement{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{}}}
 	all.Bridge.Sounds.Voices = [2]*snapshot.Voice{{}, {}}
 	fieldsOf(reflect.ValueOf(all).Elem(), "", func(path string, v reflect.Value) {
 		if !covered[path] && elsewhere[path] == "" {

@@ -41,11 +41,15 @@ type Call struct {
 	Legs      []Leg     `cbor:"13,keyasint,omitempty"`
 	Attempts  Attempts  `cbor:"14,keyasint,omitempty"`
 	Transfers Transfers `cbor:"15,keyasint,omitempty"`
-	Transfer  *Transfer `cbor:"16,keyasint,omitempty"` // under way
-	Rescues   Rescues   `cbor:"17,keyasint,omitempty"`
-	Customer  Customer  `cbor:"18,keyasint,omitempty"`
-	Bridge    Bridge    `cbor:"19,keyasint,omitempty"`
+	// Replacement is under way.
+	Replacement *Replacement `cbor:"16,keyasint,omitempty"`
+	Rescues     Rescues      `cbor:"17,keyasint,omitempty"`
+	Customer    Customer     `cbor:"18,keyasint,omitempty"`
+	Bridge      Bridge       `cbor:"19,keyasint,omitempty"`
 }
+
+// IsPlaced says whether we place the call, and it has no agent yet.
+func (c *Call) IsPlaced() bool { return c.Customer.Agents != nil }
 
 // Noted is when a state was written.
 type Noted struct {
@@ -190,8 +194,9 @@ type Attempt struct {
 	By        string           `cbor:"16,keyasint,omitempty"` // who has ordered it
 }
 
-// Transfer is one that the agent has asked for, or a rescue.
-type Transfer struct {
+// Replacement is somebody else's call, who is to get the caller: by a transfer that the agent has asked for, or in a
+// rescue.
+type Replacement struct {
 	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up since, or before
 	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants to hear about its progress
 	ID      string   `cbor:"3,keyasint,omitempty"`
@@ -214,7 +219,7 @@ type Waiting struct {
 }
 
 // Rescues says whether the call has lost its agent, and somebody is to take over.
-func (t *Transfer) Rescues() bool { return t != nil && t.Lost != nil }
+func (r *Replacement) Rescues() bool { return r != nil && r.Lost != nil }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 	return cbor.DecOptions{

@@ -1,0 +1,124 @@
+package b2bua
+
+import (
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+)
+
+// Who is called may have to agree on its keys before it can be heard, or hears what the call is about. It is tried out
+// first.
+
+// drop ends an attempt whose target may have answered.
+func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
+	all.call.step(a.line, leg.Abandon{Why: why})
+	all.call.step(a.line, leg.Hangup{Why: why})
+	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
+}
+
+// waits has who is called wait for its keys, or for the announcement. False: it gets the caller now.
+func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
+	warm := rs.current.announce.Sound != "" && !rs.current.accepted
+	if (warm || answer.OverDTLS()) && rs.call.attempts.current.answer == nil && rs.tryOut(f, answer) {
+		return true
+	}
+	if warm {
+		rs.announce()
+	}
+	return warm
+}
+
+// tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's
+// turn. An agent that is still there waits until then, without media. False: the keys are there.
+func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
+	c := rs.call
+	a := c.attempts.current
+	a.answer = &f
+	if agent := c.b; agent != nil {
+		c.bridge.Exchanges.Interrupt(&agent.Half)
+		c.bridge.Tell(bridge.Left{Leg: &agent.Half})
+		c.bridge.Agreement.KeepBefore(media.SideB, false)
+		rs.current.held, rs.current.waiting, c.b = c.bridge.Agreement.Description[media.SideB].Held(), agent, nil
+	}
+	c.bridge.Announcement.Begin(rs.current.announce)
+	c.bridge.Plug(a.formats, answer)
+	return a.crypto.Awaits()
+}
+
+// announce has a target that can be heard hear what a call is about, and waits for its decision.
+func (rs *replacements) announce() {
+	c := rs.call
+	rs.current.hears = true
+	rs.current.why.stands(hears, 200, message.StatusText(200))
+	c.ladder.Decide("%s has answered, and hears %s", c.attempts.current.target.Dial.Name, rs.current.announce.Sound)
+	if !c.bridge.Announcement.Speak() {
+		rs.announced(bridge.Announced{})
+	}
+}
+
+// announced: the target has taken the call, or not. Who does not take it is the last one that is tried.
+func (rs *replacements) announced(f bridge.Announced) {
+	if r := rs.current; r == nil || rs.call.attempts.current.answer == nil || r.announce.Sound == "" {
+		return // it is over
+	}
+	if rs.current.accepted = f.Accepted; f.Accepted {
+		rs.answered(*rs.call.attempts.current.answer)
+		return
+	}
+	rs.declined(cause.TargetRefused)
+}
+
+// declined: a target that has heard the announcement does not take the call.
+func (rs *replacements) declined(why cause.Cause) {
+	rs.current.plan.Targets = nil
+	rs.tryFailed(why, nil, 603)
+}
+
+// tryFailed: the target of a transfer can't be heard, or has gone before it could be. An agent that has waited goes on
+// with the caller, and is offered the session again: what it has said of it meanwhile was not taken.
+func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
+	c := rs.call
+	r := rs.current
+	c.bridge.Announcement.End()
+	c.attempts.drop(c.attempts.current, why, err)
+	if before := c.bridge.Agreement.Before[media.SideB]; r.waiting != nil {
+		c.b, r.waiting, r.held, c.bridge.Agreement.Before[media.SideB] = r.waiting, nil, false, nil
+		c.bridge.Plug(before.Terms.SentTo[media.SideB], before.Description)
+		c.bridge.Exchanges.Restore(&c.b.Half)
+	}
+	r.early, r.hears, r.code, r.phrase = nil, false, code, message.StatusText(code)
+	rs.next()
+}
+
+// goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.
+func (rs *replacements) goneInTry(from *legOnWire, f leg.Gone) {
+	c := rs.call
+	switch {
+	case from == rs.current.waiting:
+	case rs.current.hears:
+		rs.declined(f.Cause)
+		return
+	default:
+		rs.tryFailed(f.Cause, nil, 488)
+		return
+	}
+	rs.current.waiting, rs.current.Left = nil, true
+	c.server.vacate(c.connected)
+}
+
+// secured goes on with who is called and has its keys, or with the next one. False: it is of another side.
+func (rs *replacements) secured(e bridge.HandshakeOver, err error) bool {
+	a := rs.call.attempts.current
+	switch {
+	case rs.current == nil || a == rs.call.connected || e.Leg != a.crypto:
+		return false
+	case err != nil:
+		rs.tryFailed(cause.DTLSFailed, err, 488)
+	case a.answer != nil && !a.crypto.Awaits():
+		rs.answered(*a.answer)
+	}
+	return true
+}
