@@ -32,7 +32,7 @@ type Digits struct{ idle }
 func (ds *Digits) on(e Event) (taken bool) {
 	switch e.(type) {
 	case Answered, described:
-		if ds.bridge.Call.Connected() != nil {
+		if ds.bridge.Call.Connected() != nil || ds.bridge.Announcement.speaks {
 			ds.listen()
 		}
 	}

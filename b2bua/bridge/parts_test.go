@@ -213,6 +213,26 @@ func TestOrderOfEffects(t *testing.T) {
 			"media: start", "media: follow", "media: events a true", "media: no sound a", "media: tap true",
 			"log: recording started", "media: play a, mix true", "media: play b, mix true",
 		}},
+		"an announcement": {func(_ *testing.T, b *Bridge, e *effects) {
+			e.connected = false
+			b.Announcement.Begin(Announce{Sound: "beep", Accept: "1"})
+			b.Announcement.Speak()
+		}, []string{
+			"media: play a, mix false", "media: play b, mix false", "media: events a true", "media: events b true",
+			"media: play b, mix false",
+		}},
+		"turns without an agent": {func(_ *testing.T, b *Bridge, e *effects) {
+			e.moment.AgentLeft = true
+			b.Tell(Turned{})
+			b.Tell(Turned{})
+			e.moment.AgentLeft = false
+			b.Tell(Turned{})
+		}, []string{"media: play a, mix false", "media: no sound a"}},
+		"turns of a hold that a side can't hear": {func(_ *testing.T, b *Bridge, _ *effects) {
+			b.Sounds.OnHold, b.Agreement.Codec[media.SideB] = true, sdp.Codec{Name: "G722", Clock: 8000}
+			b.Tell(Turned{})
+			b.Tell(Turned{})
+		}, []string{"media: play a, mix false", "log: no sound for a side without G.711"}},
 		"a route": {func(_ *testing.T, b *Bridge, _ *effects) { b.Tell(Routed{}) }, []string{"media: mask a true", "log: keys masked"}},
 		"a key":   {func(_ *testing.T, b *Bridge, _ *effects) { keyed(b, media.SideA) }, []string{"leg b: leg.Send"}},
 		"a key that is masked": {func(_ *testing.T, b *Bridge, _ *effects) {
