@@ -32,7 +32,6 @@ type part interface {
 	restore(k *snapshot.Bridge) // says nothing to anybody yet, but for a sound that keeps the sides apart
 	begin()                     // the first turn after restore: again, what the state of the media does not have
 
-	fill(r *record.Record)        // adds to the record of a call so far, cheaply
 	show(live *registry.LiveCall) // adds to what others see of a call
 	end()                         // may be repeated
 }
@@ -51,7 +50,6 @@ func (*idle) waits() bool                    { return false }
 func (*idle) save(*snapshot.Sheet)           {}
 func (*idle) restore(*snapshot.Bridge)       {}
 func (*idle) begin()                         {}
-func (*idle) fill(*record.Record)            {}
 func (*idle) show(*registry.LiveCall)        {}
 func (*idle) end()                           {}
 
@@ -137,9 +135,6 @@ func (b *Bridge) Waits() (waits bool) {
 	b.each(func(p part) { waits = waits || p.waits() })
 	return waits
 }
-
-// Fill adds to the record of a call so far.
-func (b *Bridge) Fill(r *record.Record) { b.each(func(p part) { p.fill(r) }) }
 
 // Show adds to what others see of a call.
 func (b *Bridge) Show(live *registry.LiveCall) {

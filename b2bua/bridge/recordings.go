@@ -258,9 +258,9 @@ func (r *Recordings) State() string {
 	}
 }
 
-// fill adds the recordings of earlier processes, and of this one so far.
-func (rs *Recordings) fill(r *record.Record) {
-	r.Recordings = append(append([]record.Recording{}, rs.Past...), filesOf(rs.All)...)
+// Files returns the recordings of earlier processes, and of this one so far.
+func (rs *Recordings) Files() []record.Recording {
+	return append(append([]record.Recording{}, rs.Past...), filesOf(rs.All)...)
 }
 
 // filesOf are the recordings' entries in the record.
