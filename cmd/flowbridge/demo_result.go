@@ -29,7 +29,7 @@ type demoCall struct {
 	Record   record.Record `json:"record"`
 }
 
-// demoResult runs a demo and gives its result; the error is in it, too.
+// demoResult runs a demo and returns its result, which includes the error.
 func demoResult(ctx context.Context, calls int) (result demoOutcome, err error) {
 	defer func() {
 		result.OK = err == nil
