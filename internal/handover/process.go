@@ -64,7 +64,7 @@ func Start(p Program) (*Process, error) {
 	return &Process{Conn: ours, PID: cmd.Process.Pid, Ended: ended}, nil
 }
 
-// environment returns this process's environment without the variables that are only for its process id.
+// environment returns this process's environment without the variables that are meant only for this process.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, inherited+"=") || strings.HasPrefix(v, "WATCHDOG_PID=")
