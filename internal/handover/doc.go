@@ -7,8 +7,8 @@
 //	      ◀────────── Loaded, or Refused ─────
 //	 freezes
 //	      ─── Begin, Part, Part, … End ───────▶ takes what it is given
-//	      ◀────────── Ready, or Refused ──────  could go on at once
-//	      ─────────── Go ─────────────────────▶ goes on
+//	      ◀────────── Ready, or Refused ──────  could continue at once
+//	      ─────────── Go ─────────────────────▶ continues
 //	 ends
 //
 // # Decisions

@@ -43,7 +43,7 @@ type Agent struct {
 	Prefix     string         // what the variable's name lacks of its header's: "X-" or nothing
 }
 
-// Ids of calls and the like, in the two forms that occur.
+// User parts of a Request-URI, in the two forms that occur.
 var (
 	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	anyName = regexp.MustCompile(`^\+?[A-Za-z0-9][A-Za-z0-9._-]*$`)

@@ -62,7 +62,7 @@ const (
 	OutcomeDialled  = "dialled"  // a SIP URI or a trunk was called
 	OutcomeNumber   = "number"   // the document dials a number, which is not supported
 	OutcomeRejected = "rejected" // <Reject>
-	OutcomeEnded    = "ended"    // the document dials no one
+	OutcomeEnded    = "ended"    // the document dials nothing
 )
 
 // Result is the outcome of a call.
