@@ -160,7 +160,6 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// play plays a sound to a side.
 func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	var body PlayRequest
 	const remedy = `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`
@@ -175,7 +174,6 @@ func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	a.ordered(w, r, c, err)
 }
 
-// transfer starts a transfer.
 func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
 	var body TransferRequest
 	const remedy = `send {"to": "+15075550100"}: a number, a host or a URI of the target's lists, or the name of a target`
@@ -222,7 +220,6 @@ func (a *api) variables(w http.ResponseWriter, r *http.Request) {
 	a.answered(w, r, http.StatusOK, all, Call{}, err)
 }
 
-// setVariables sets variables.
 func (a *api) setVariables(w http.ResponseWriter, r *http.Request, who sender) {
 	var body struct {
 		Variables map[string]string `json:"variables"`

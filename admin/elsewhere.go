@@ -10,8 +10,8 @@ import (
 )
 
 // This node requests what only another node has of a call, and passes the answer on. It uses the sender's own token,
-// which grants no more there than it does. A forged address in the database must not receive tokens: so Nodes.Where
-// only returns proven addresses.
+// so a sender gets no more than its token grants. A forged address in the database must not receive tokens: so
+// Nodes.Where only returns proven addresses.
 
 // forwardedHeader marks a request that a node passes on, so that it is not passed on again.
 const forwardedHeader = "Flowbridge-Forwarded"

@@ -145,7 +145,6 @@ func (e *Events) makeRoom(who sender) bool {
 	return last != nil
 }
 
-// leave removes a reader.
 func (e *Events) leave(r *reader) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

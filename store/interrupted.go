@@ -81,7 +81,7 @@ type leftJournal struct {
 	left   []left // its calls, each with the last moment at which the process is known to have run
 }
 
-// readLeft reads the journal of the process before.
+// readLeft reads the journal of the old process.
 func (s *Store) readLeft(ctx context.Context, seal cipher.AEAD) (j leftJournal, err error) {
 	var alive string // empty in a new database
 	if err = s.db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil {

@@ -17,7 +17,6 @@ type demoOutcome struct {
 	Sums  *demoSums `json:"sums,omitempty"` // of several
 }
 
-// demoCall is one call of a demo.
 type demoCall struct {
 	XEI      string        `json:"x_ei"` // the line as the agent received it
 	Greeting float64       `json:"greeting_likeness"`

@@ -3,7 +3,7 @@
 //
 // Decisions:
 //
-//   - Hooks have listeners of their own, apart from the admin API: not operators but other parties use them, so an
+//   - Hooks have listeners of their own, apart from the admin API: they are for other parties than operators, so an
 //     operator can open one to the internet without the other. Each listener bounds time, sizes and the connections of
 //     one source (TestListeners, TestHeaderTimeout, TestShares).
 //   - Requests end before the process does: Close waits for every running handler (TestCloseWaits, TestRequestsEnd).

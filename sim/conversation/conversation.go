@@ -42,8 +42,8 @@ type utterance struct {
 	truth   map[int][2]int // the first and last sample by decibels below the active level
 }
 
-// New makes a conversation with a number of turns. A fifth of the caller's turns are interruptions, after which the
-// agent falls silent within 150 to 900 ms. The agent answers after 300 ms to some seconds.
+// New makes a conversation with a number of turns. A fifth of the caller's turns are interruptions, which silence
+// the agent after 150 to 900 ms. The agent answers after 300 ms to some seconds.
 func New(seed uint64, s Sounds, turns int) *Conversation {
 	rng := rand.New(rand.NewPCG(seed, 0xc0))
 	c := &Conversation{rng: rng}

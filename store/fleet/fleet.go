@@ -41,13 +41,12 @@ type Fleet struct {
 	*Reader
 
 	// Constant.
-	Seat   *Seat // may be nil
-	log    zerolog.Logger
-	rows   zerolog.Logger // for lines about single nodes
-	pool   *pgxpool.Pool  // a connection for each goroutine
-	outbox Outbox
-	write  func(context.Context, []staged) error
-	// numbers is Options.Numbers.
+	Seat    *Seat // may be nil
+	log     zerolog.Logger
+	rows    zerolog.Logger // for lines about single nodes
+	pool    *pgxpool.Pool  // a connection for each goroutine
+	outbox  Outbox
+	write   func(context.Context, []staged) error
 	numbers func() string
 
 	ctx     context.Context // ends with Close

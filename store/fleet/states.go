@@ -281,7 +281,6 @@ func (all *states) take() bool {
 	return len(all.written) > 0
 }
 
-// write writes what was taken.
 func (all *states) write(ctx context.Context) error {
 	timeout := statesTimeout
 	if all.away { // only this goroutine changes it

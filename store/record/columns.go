@@ -15,7 +15,6 @@ func Columns() (names []string) {
 	return names
 }
 
-// columnFields are the fields of Columns.
 var columnFields = func() (all []int) { //nolint:gochecknoglobals // a table
 	for i := range reflect.TypeFor[Record]().NumField() {
 		switch reflect.TypeFor[Record]().Field(i).Tag.Get("json") {

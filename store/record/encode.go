@@ -177,7 +177,6 @@ func appendRecording(b []byte, r *Recording) []byte {
 	return append(textIf(b, "error", r.Error), '}')
 }
 
-// appendVariables appends the column variables.
 func appendVariables(b []byte, all map[string]string) []byte {
 	if all == nil {
 		return append(b, "null"...)
@@ -192,7 +191,6 @@ func appendVariables(b []byte, all map[string]string) []byte {
 	return append(b, '}')
 }
 
-// appendMedia appends the column media.
 func appendMedia(b []byte, m *Media) []byte {
 	b = appendSide(key(append(b, '{'), "a"), &m.A)
 	b = appendSide(key(b, "b"), &m.B)

@@ -24,7 +24,8 @@ type Filter struct {
 	Until time.Time
 	// Trunk, Target, Route, Direction, Disposition and Cause must be equal; empty means any.
 	Trunk, Target, Route, Direction, Disposition, Cause string
-	// Problem must be one of the call's problems; empty means any. Not a Lister but the functions List and Each apply it.
+	// Problem must be one of the call's problems; empty means any. The functions List and Each apply it; a Lister
+	// does not.
 	Problem string
 	// Number must be a part of from, to or lead; empty means any.
 	Number string

@@ -18,7 +18,7 @@ type Saved struct {
 	State  []byte // as given to Journal or Owe
 	Owed   bool   // the call is over, and owes its peers something
 
-	// Of a killed process: the record if the call can't continue, and when the process was last alive, up to beatEvery
+	// For a killed process: the record if the call can't continue, and when the process was last alive, up to beatEvery
 	// early.
 	Interrupted Record
 	Alive       time.Time

@@ -257,7 +257,6 @@ func (w *worker) settleDone(ctx context.Context) error {
 	return nil
 }
 
-// deliver sends one item.
 func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 	record, found, err := w.Outbox.Get(ctx, item.CallID)
 	if err != nil {

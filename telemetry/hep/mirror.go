@@ -126,7 +126,6 @@ func (m *Mirror) Close() error {
 	return nil
 }
 
-// run writes packets.
 func (m *Mirror) run() {
 	defer close(m.done)
 	defer m.hangUp()

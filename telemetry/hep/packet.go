@@ -44,7 +44,6 @@ const maxPayload = 64<<10 - 1024
 // maxText bounds the correlation id, in bytes.
 const maxText = 256
 
-// packet is one HEP3 packet.
 type packet struct {
 	at          time.Time
 	from, to    netip.AddrPort

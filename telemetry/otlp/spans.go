@@ -40,7 +40,6 @@ func (c *collected) OnEnd(s sdktrace.ReadOnlySpan)                 { c.spans = a
 func (*collected) Shutdown(context.Context) error                  { return nil }
 func (*collected) ForceFlush(context.Context) error                { return nil }
 
-// span describes one span.
 type span struct {
 	kind       tracecontext.Kind
 	attempt    int

@@ -158,7 +158,7 @@ func (m machine) media(cfg *config.Config) string {
 // of ports and trunks allow thousands, which few machines see.
 const enoughCalls = 1000
 
-// files compares the limit of open files with what calls, at four sockets each at first, and connections need.
+// files compares the limit of open files with the need: four sockets for each call at its start, and connections.
 func (m machine) files(cfg *config.Config) []warning {
 	limit, err := m.openFiles()
 	if err != nil {

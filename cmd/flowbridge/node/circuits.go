@@ -36,7 +36,6 @@ func (f *figures) addresses(target string) []live.Address {
 	return all
 }
 
-// circuits returns the circuits by target.
 func (f *figures) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}
 	for _, s := range f.node.admission.Circuits() {

@@ -33,7 +33,7 @@ type lines struct {
 	dropped int64  // lines dropped for lack of room
 }
 
-// linesTo returns lines that writes to a file.
+// linesTo returns a lines that writes to a file.
 func linesTo(file *os.File) *lines {
 	fd := int(file.Fd())
 	return &lines{write: file.Write, try: func(p []byte) (int, error) {

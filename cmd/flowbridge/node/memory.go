@@ -145,9 +145,9 @@ func gcPercent(room, scanned uint64) int {
 }
 
 // memoryLimit returns the limit for the Go runtime. Of allowed bytes, beside are used outside of it, by the kernel's
-// buffers and SQLite: a twentieth at least. Garbage must never be the reason why calls are refused, so with them it
-// stays below scarceAbove. Live objects always get a bit more: a process that needs more than it is allowed should be
-// killed, not hang.
+// buffers and SQLite: a twentieth at least. Garbage must never be the reason why calls are refused, so limit and
+// beside together stay below scarceAbove. Live objects always get a bit more: a process that needs more than it is
+// allowed should be killed, not hang.
 func memoryLimit(allowed, beside uint64, h heap) uint64 {
 	beside = min(max(beside, allowed/20), allowed/2)
 	return max(allowed/100*amplyBelow-beside, h.live+h.other+max(h.live/8, minRest))

@@ -70,7 +70,7 @@ type seat struct {
 	left  []record.Saved              // the calls that the node continues
 	bound map[string][]record.Binding // registrations, by holder; nil if this node's store has them
 
-	// Of a standby: its addresses were here before it fell silent, and now belong to another node.
+	// stale says that the standby had the addresses before it fell silent, and that another node has them now.
 	stale bool
 }
 
