@@ -56,7 +56,7 @@ func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// records returns one page.
+// records answers with one page.
 func (a *api) records(w http.ResponseWriter, r *http.Request, from Records, f record.Filter) {
 	records, next, err := record.List(r.Context(), from, f)
 	if err != nil {

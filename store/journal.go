@@ -22,7 +22,7 @@ const (
 	journalWaiting = 16 << 20
 	// moveStep is how many entries move at a time while callers wait.
 	moveStep = 32
-	// journalPatience bounds how long a caller waits for another caller's write that includes its own entry. A healthy
+	// journalPatience bounds how long a caller waits for another caller's write, which its own entry follows. A healthy
 	// disk takes some microseconds.
 	journalPatience = 20 * time.Millisecond
 )
@@ -319,7 +319,7 @@ func (j *journal) write() {
 	j.writing = false
 }
 
-// land writes what waits, or waits for the caller that is writing to include it. It unlocks j.mu while waiting.
+// land writes what waits, or waits until the caller that is writing has written it, too. It unlocks j.mu until then.
 func (j *journal) land() {
 	if j.write(); !j.writing {
 		return

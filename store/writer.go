@@ -54,7 +54,7 @@ func (w *writer) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// close returns the connection. Its work was committed, or Store.Close will report it.
+// close gives the connection back. Its work was committed, or Store.Close will report it.
 func (w *writer) close() {
 	if w.conn == nil {
 		return

@@ -144,7 +144,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer has a call decided, and answers the webhook.
+// answer gets the decision about a call, and answers the webhook.
 func (h *Webhook) answer(w http.ResponseWriter, r *http.Request, id string, call Call) {
 	if !h.places.Take() {
 		h.forget(id)

@@ -57,7 +57,7 @@ type verdict struct {
 	session standin.Object
 }
 
-// ask has the owner of the project decide about a ringing call.
+// ask asks the owner of the project to decide about a ringing call.
 func (c *call) ask(ctx context.Context) (code int, reason string) {
 	p, unique := c.platform, strings.ReplaceAll(uuid.NewString(), "-", "")
 	decided := make(chan verdict, 1)

@@ -52,7 +52,7 @@ type Hook struct {
 	Concurrent int
 }
 
-// Consumer is the name of the receiver's items in the outbox.
+// Consumer returns the name of the receiver's items in the outbox.
 func (h *Hook) Consumer() string { return consumerPrefix + h.Name }
 
 // consumerPrefix starts the name of each consumer that is a webhook.

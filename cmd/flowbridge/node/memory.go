@@ -206,7 +206,7 @@ func (q *quiet) look(h heap) bool {
 	return q.looks == settled || h.objects+h.idle-min(h.live, h.objects) >= worthwhile
 }
 
-// releaseWhenQuiet returns the memory that a flood, or the set-up of calls that are now held, has left behind.
+// releaseWhenQuiet gives back the memory that a flood, or the set-up of calls that are now held, has left behind.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
 	var q quiet
 	every(ctx, quietEvery, func() {
