@@ -128,7 +128,8 @@ func (h *handler) knows(r *http.Request) bool {
 		httpd.Same(httpd.Bearer(r), secret) || httpd.Same(r.Header.Get("Authorization"), secret)
 }
 
-// answer gets the decision about a call, and answers in time. Beyond the limit, it does not even parse the message further.
+// answer gets the decision about a call, and answers in time. Beyond the limit, it does not even parse the message
+// further.
 func (h *handler) answer(ctx context.Context, w http.ResponseWriter, m message) {
 	start := time.Now()
 	var r Request
