@@ -12,7 +12,7 @@ type socketChange struct {
 	closed [2]bool    // those that the worker has let go
 	share  bool       // prepare to steer the session's ports; the worker sets steer to their addresses
 	steer  *steering  // let the session's own sockets go; nil means no change
-	done   bool       // the worker has done what share or steer asks
+	done   bool       // of steer: the worker has let the sockets go
 	reopen *Engine    // opens all sockets that steering has closed; nil means no change
 }
 

@@ -97,7 +97,7 @@ func (s *Session) DetectAnswer(side Side, l answerer.Limits) {
 	s.tell(command{op: opOrder, side: side, order: stage.Detect(l)})
 }
 
-// Follow starts measuring the conversation. Only the first call has an effect.
+// Follow starts measuring the conversation. Further calls only replace the Conversation.
 func (s *Session) Follow(c Conversation) { s.set(command{op: opOrder, order: c}) }
 
 // Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
