@@ -145,9 +145,9 @@ func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
 	return plain, faultNone
 }
 
-// openFirst opens the first packet of a source. Its roll-over counter is 0 (RFC 4568 §6.4), but a source that was known
-// under the former keys continues its count (RFC 3711 §3.3.1). If the start of a stream was lost, or came before the
-// key, the counter may be 1. Authentication decides.
+// openFirst opens the first packet of a source. Its roll-over counter is 0 (RFC 4568 §6.4), but a source that was
+// known under the former keys continues its count (RFC 3711 §3.3.1). If the start of a stream was lost, or came
+// before the key, the counter may be 1. Authentication decides.
 func (o *opener) openFirst(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) {
 	if len(o.streams) >= maxSources {
 		return nil, faultUnauthentic
@@ -223,8 +223,8 @@ func (o *opener) openRTCP(dst, pkt []byte) ([]byte, fault) {
 // sealer protects the packets sent under one key. The worker owns it.
 //
 // Under one key and SSRC each number may be used for only one packet: two packets under the same number would be
-// encrypted alike, and each would reveal the other (RFC 3711 §9.1). Relayed streams and our own digits normally comply;
-// the sealer enforces it. reserve.go explains how the rule holds if the process is killed.
+// encrypted alike, and each would reveal the other (RFC 3711 §9.1). Relayed streams and our own digits normally
+// comply; the sealer enforces it. reserve.go explains how the rule holds if the process is killed.
 type sealer struct {
 	// Constant.
 	keys Keys

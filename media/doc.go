@@ -70,12 +70,12 @@
 // quarter of the process's descriptors. If there is neither another port nor a descriptor, a pair is leased before its
 // rest is over. Tests: TestPairsRest, TestRestFollowsNeed, TestLatePacketOfTheCallBefore, TestLatePacketsAreDropped.
 //
-// RTCP sockets exist only where there is RTCP. A peer that sends reports does so within 8 s (RFC 3550 §6.2, §6.3.1: 5 s
-// and a half, and once more for a lost report), so an RTCP socket is closed if nothing was accepted from it for 20 s
-// after the answer. One side's reports keep both sides' sockets, because they leave by the other side's. A new
-// description reopens the socket. The call keeps the port, but another program could bind it; then RTP continues alone.
-// A peer that starts later gets an ICMP error, as it would from an endpoint without RTCP. A side that agreed on RTCP on
-// its RTP port (RFC 5761) needs no socket. The RTCP of a steered session uses shared sockets. Tests:
+// RTCP sockets exist only where there is RTCP. A peer that sends reports does so within 8 s (RFC 3550 §6.2, §6.3.1:
+// 5 s and a half, and once more for a lost report), so an RTCP socket is closed if nothing was accepted from it for
+// 20 s after the answer. One side's reports keep both sides' sockets, because they leave by the other side's. A new
+// description reopens the socket. The call keeps the port, but another program could bind it; then RTP continues
+// alone. A peer that starts later gets an ICMP error, as it would from an endpoint without RTCP. A side that agreed
+// on RTCP on its RTP port (RFC 5761) needs no socket. The RTCP of a steered session uses shared sockets. Tests:
 // TestRTCPSocketsCloseAndReopen, TestMuxedSideHasNoRTCPSocket.
 //
 // The kernel relays packets that need no decision. It never learns: it is told one source, one SSRC and one

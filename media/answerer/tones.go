@@ -121,7 +121,8 @@ const (
 	faxMin     = 18  // of CED or CNG
 )
 
-// informs are the frequencies of special information tones (ITU-T E.180 §6) in Hz. The North American ones are similar.
+// informs are the frequencies of special information tones (ITU-T E.180 §6) in Hz. The North American ones are
+// similar.
 //
 //nolint:gochecknoglobals // constant table, never modified
 var informs = [3]float32{950, 1400, 1800}

@@ -188,9 +188,9 @@ func (s *Stream) mark(behind uint64) (first bool) {
 	return first
 }
 
-// time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC 4733
-// §2.2), even if audio is sent beside them. So a repeated timestamp says nothing, and an earlier one only if the packet
-// was sent earlier.
+// time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC
+// 4733 §2.2), even if audio is sent beside them. So a repeated timestamp says nothing, and an earlier one only if
+// the packet was sent earlier.
 func (s *Stream) time(h packet.Header, now time.Duration) {
 	jump, step := maxTransitJump*s.Clock(), int64(int32(h.Timestamp-s.timestamp)) // modulo 2^32 on purpose
 	if s.timed && (step == 0 || step < 0 && step >= -jump && h.Seq == uint16(s.top)) {
