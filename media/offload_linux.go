@@ -247,7 +247,7 @@ func (ep *endpoint) refresh(age time.Duration) {
 	}
 }
 
-// figures returns a function that takes over counters of the flow from ep, read together with those of all other flows.
+// figures returns a function that takes over counters of the flow from ep, read together with all other counters.
 // They may be older than what ep knows, or belong to the previous offload.
 func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 	return func(s *kernel.State) {

@@ -70,7 +70,7 @@ func (h *hearing) fellSilent(at time.Duration) bool {
 	return h.spoke != [2]bool{} && (h.last-at).Abs() <= outageWithin
 }
 
-// judgeSilence posts EventSilent for sessions that have reached their silence limit, except those of an outage.
+// judgeSilence posts EventSilent for sessions that have reached their silence limit, except for sessions in an outage.
 func (w *worker) judgeSilence() {
 	o := &w.outage
 	if o.on {

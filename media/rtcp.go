@@ -22,7 +22,7 @@ const (
 
 // relayedReport is a sender report that was relayed.
 type relayedReport struct {
-	ntp uint32 // 0: none
+	ntp uint32 // 0 if there was none
 	at  time.Duration
 }
 

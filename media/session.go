@@ -192,7 +192,7 @@ func (s *Session) vacate(handedOver bool) {
 	s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 }
 
-// rest lets the session's pairs rest. The command is posted first, so that it precedes those of the pairs' next
+// rest lets the session's pairs rest. The command is posted first, so that it precedes the commands of the pairs' next
 // session.
 func (s *Session) rest(addr [2]netip.Addr, pairs []pair) {
 	_ = s.worker.post(command{op: opClose, relay: &s.relay, pairs: pairs}, false)

@@ -226,7 +226,7 @@ func (s *Session) unsteered() {
 	}
 }
 
-// steerCalm steers the sessions that need no sockets of their own, and reopens the sockets of those that do.
+// steerCalm steers the sessions that need no sockets of their own, and reopens the sockets of the others.
 func (e *Engine) steerCalm(now time.Duration) {
 	if e.config.Kernel == nil {
 		return

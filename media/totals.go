@@ -71,7 +71,7 @@ func (e *Engine) forget(s *Session) {
 	e.ending[s.relay.id] = s
 }
 
-// settle adds a session's final figures to those of the ended sessions.
+// settle adds a session's final figures to the sums of ended sessions.
 func (e *Engine) settle(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -241,7 +241,7 @@ func (w *worker) turn() {
 		}
 		if ep := w.byFD[ev.Fd]; ep == atShared {
 			w.serveShared(ev.Fd)
-		} else if ep != nil { // nil: not opened yet, or forgotten since
+		} else if ep != nil { // nil if it is not opened yet, or was forgotten
 			w.serve(ep, ev.Fd)
 		}
 	}

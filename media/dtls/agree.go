@@ -21,7 +21,7 @@ const (
 	Patience = 10 * time.Second
 
 	// repeatAfter is how long to wait for the first answer to a flight; the time doubles with each repetition. RFC 6347
-	// §4.2.4.1 has a second; RFC 9147 §5.8.2 allows less for media that somebody waits for.
+	// §4.2.4.1 has a second; RFC 9147 §5.8.2 allows less for media that a user waits for.
 	repeatAfter = 400 * time.Millisecond
 
 	// lingers is how long the server of a handshake answers repeated last messages: a client repeats its own until it has
@@ -166,7 +166,7 @@ func profilesOf(suites []media.Suite) (all []dtls.SRTPProtectionProfile) {
 	return all
 }
 
-// Suites returns those of the given suites that DTLS can negotiate, in their order.
+// Suites returns the given suites that DTLS can negotiate, in their order.
 func Suites(some []media.Suite) []media.Suite {
 	return slices.DeleteFunc(slices.Clone(some),
 		func(s media.Suite) bool { return len(profilesOf([]media.Suite{s})) == 0 })

@@ -1,5 +1,5 @@
 // Package kernel relays RTP in the kernel. A program at the ingress of each interface examines every incoming packet,
-// rewrites those of known flows and sends them on. They take no system call, reach no socket, and are relayed even
+// rewrites packets of known flows and sends them on. They take no system call, reach no socket, and are relayed even
 // while no process is running.
 //
 //	          what a flow says, and its state                      what the routes say
@@ -86,7 +86,7 @@
 // directory's name; the rest is the same.
 //
 // Directories without a process may remain from an instance whose first address or port has changed, or which now
-// relays in userspace. Their flows end at the same moment (RemoveLeftovers). So do those that a killed process of an
+// relays in userspace. Their flows end at the same moment (RemoveLeftovers). So do flows that a killed process of an
 // earlier version left in its directory (OldDir). Tests: TestLeftovers, TestOldDir.
 //
 // A process whose calls have moved to another machine must stop sending. It ends all of this at once (Silence): it
@@ -121,14 +121,14 @@
 // tcx needs Linux 6.6. Before that the program is a clsact filter, which needs Options.Dir, because after a crash
 // nothing else removes it. 5.10 is the oldest possible kernel, judging by the calls the program makes:
 // bpf_redirect_neigh accepts a next hop since then, and sk_lookup programs came with 5.9. All tests have passed on
-// 6.18, and on 6.1 those of a program without hints. The program has no function, and no loop except over a packet's
-// three blocks, that the verifier would have to follow: it takes 12,000 steps of the 1,000,000 allowed, 49,000 where it
-// listens, and several times as many without CAP_PERFMON. The object is for little-endian processors; on others, and on
-// other systems, Open reports that it is not supported.
+// 6.18, and on 6.1 the tests of a program without hints. The program has no function, and no loop except over a
+// packet's three blocks, that the verifier would have to follow: it takes 12,000 steps of the 1,000,000 allowed,
+// 49,000 where it listens, and several times as many without CAP_PERFMON. The object is for little-endian
+// processors; on others, and on other systems, Open reports that it is not supported.
 //
 // CAP_BPF and CAP_NET_ADMIN suffice, with a directory of the process's own in a mounted BPF file system; before 5.11 an
 // unlimited RLIMIT_MEMLOCK is also needed. Because of what the verifier demands without CAP_PERFMON, the program
 // chooses between numbers rather than addresses, has the lock first in a state, and writes whole words to the stack.
 // Without it the verifier also adds barriers against speculation, and a packet takes twice as long: Path says so.
-// Tests: TestWithoutRoot, TestOldKernelNeedsADirectory; those of clsact have a kernel that does not know tcx.
+// Tests: TestWithoutRoot, TestOldKernelNeedsADirectory; the tests of clsact use a kernel that does not know tcx.
 package kernel

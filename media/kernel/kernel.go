@@ -91,9 +91,10 @@ func (p *PayloadTypes) Has(payloadType uint8) bool {
 	return p[payloadType>>6&1]>>(payloadType&63)&1 != 0
 }
 
-// State is what is known about the packets of a flow. Put takes it over, Remove returns it, and in between the program
-// updates it as media's stream does. Counters continue from their earlier values. Times are those of [Now], 0 for
-// never. It has the layout of struct figures in the program; fields of the program's own have no name here.
+// State is what is known about the packets of a flow. Put takes it over, Remove returns it, and in between the
+// program updates it as media's stream does. Counters continue from their earlier values. Times are by the clock of
+// [Now], 0 for never. It has the layout of struct figures in the program; fields of the program's own have no name
+// here.
 type State struct {
 	Last             time.Duration // when the last packet came
 	_                uint64
@@ -141,7 +142,7 @@ const Told = 7
 type Speech struct {
 	Detector voice.Detector
 	Told     uint64       // segments finished so far
-	Last     [Told]Spoken // the latest of them, newest first; the zero value is none
+	Last     [Told]Spoken // the latest of them, newest first; zero if there is none
 }
 
 // Spoken is a voice.Segment in ticks of 1/8000 s.

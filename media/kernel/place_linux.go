@@ -87,7 +87,7 @@ func takePlace(o *Options) (*place, error) {
 	return nil, fmt.Errorf("%s is not the directory of the process that is to be replaced", o.Dir)
 }
 
-// CheckDir says why flows of this user's process could not outlive it in a directory, or in that of earlier versions.
+// CheckDir says why flows of this user's process could not outlive it in a directory, or in OldDir.
 // It returns nil if they could.
 func CheckDir(dir, old string) error {
 	err := checkDir(dir)
@@ -266,7 +266,7 @@ func (r *Relay) spec(listens bool) (*ebpf.CollectionSpec, error) {
 	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
 	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
 	// A kernel rejects type information for a map of sockets. Before it does, it waits for a grace period of RCU, behind
-	// those of network namespaces that end.
+	// the grace periods of ending network namespaces.
 	spec.Maps[programMapSockets].Key, spec.Maps[programMapSockets].Value = nil, nil
 	return spec, nil
 }

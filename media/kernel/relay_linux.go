@@ -201,7 +201,7 @@ func (r *Relay) Leave() { r.end(r.options.Dir != "") }
 // the old process.
 func (r *Relay) Abandon() { r.end(r.shares()) }
 
-// shares reports whether the maps and links also belong to the process that this one replaces. Those of another
+// shares reports whether the maps and links also belong to the process that this one replaces. Maps of another
 // capacity do not.
 func (r *Relay) shares() bool { return r.options.Heir != nil && r.place.maps != nil }
 

@@ -58,7 +58,7 @@ func (p *place) empty(h *netlink.Handle) error {
 	return nil
 }
 
-// emptySlots ends all flows by emptying their slots. Packets then go up, as do those of a flow that was taken.
+// emptySlots ends all flows by emptying their slots. Packets then go up, as after a flow was taken.
 func (r *Relay) emptySlots() error {
 	slots, empty := make([]uint32, readMost), make([]programState, readMost)
 	for first := 0; first <= r.options.Capacity; first += readMost {

@@ -30,7 +30,7 @@ type Impairment struct{ ie, bpl float64 }
 
 // ImpairmentOf returns the impairment of an encoding name (RFC 3551), ignoring case, or nil if no figures are
 // published. The figures come from ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has
-// no Bpl there and gets that of enhanced full rate. G.722 and Opus exceed this scale and count as G.711.
+// no Bpl there and gets the Bpl of enhanced full rate. G.722 and Opus exceed this scale and count as G.711.
 func ImpairmentOf(codec string) *Impairment { return impairments[strings.ToUpper(codec)] }
 
 var impairments = func() map[string]*Impairment { //nolint:gochecknoglobals // a constant

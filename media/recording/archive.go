@@ -135,7 +135,7 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// Finished returns the size in bytes of a finished recording, and when it was last written. Its errors are those of
+// Finished returns the size in bytes of a finished recording, and when it was last written. It returns the errors of
 // OpenFile.
 func (a *Archive) Finished(name string) (bytes int64, written time.Time, err error) {
 	f, err := a.OpenFile(name)

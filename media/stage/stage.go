@@ -29,7 +29,7 @@ type stage interface {
 	// pauses returns the stage's reasons why the line carries no conversation.
 	pauses(now time.Duration) turns.Why
 
-	// speaks reports whether the stage's own packets replace those of the side.
+	// speaks reports whether the stage's own packets replace the side's.
 	speaks() bool
 
 	// silence ends what is meant for a receiver that is on hold or has moved.
@@ -246,7 +246,7 @@ func (s *Stages) Up(from Side) (all packet.PayloadSet) {
 	return all
 }
 
-// Speaks reports whether our own packets replace those of a side.
+// Speaks reports whether our own packets replace a side's.
 func (s *Stages) Speaks(from Side) bool {
 	for _, is := range s.stages(from) {
 		if is.speaks() {

@@ -30,7 +30,7 @@ func Span(n uint64, rate uint32) time.Duration {
 	return time.Duration(n * uint64(time.Second) / uint64(rate)) // at least 18 hours fit
 }
 
-// Clock converts between an engine's times and those of states, which have another epoch.
+// Clock converts between an engine's times and the times in states, which have another epoch.
 type Clock struct{ Now, Epoch time.Duration }
 
 // At converts a time of the engine for a state. 0 means never.

@@ -39,7 +39,7 @@ type State struct {
 	Delays quality.Delays `cbor:"28,keyasint,omitzero"`
 }
 
-// OutletState is the position in the stream sent to a side. Sequence, Timestamp and SentAt are those of the last
+// OutletState is the position in the stream sent to a side. Sequence, Timestamp and SentAt belong to the last
 // packet, relayed or our own.
 type OutletState struct {
 	Begun     bool          `cbor:"1,keyasint,omitempty"`

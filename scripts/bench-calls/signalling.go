@@ -28,7 +28,7 @@ type figures struct {
 	LoadCPU float64     `json:"load_cpu_ms_per_call"` // of the load itself
 }
 
-// take fills in a load's figures other than those of its calls.
+// take fills in a load's figures, except for its calls.
 func (f *figures) take(l *load) {
 	f.Causes = l.carrier.causes
 	requests, answers := l.repeats()

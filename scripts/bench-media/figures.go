@@ -58,7 +58,7 @@ func (f *figures) takeDirect(l *load, used usage) {
 	f.DirectP50, f.DirectP99 = l.delay(0.5), l.delay(0.99)
 }
 
-// deduct subtracts the figures without a relay from those of a run.
+// deduct subtracts the figures without a relay from a run.
 func (f *figures) deduct() {
 	f.MarginalUS = f.RelayUS + f.OursUS + f.KernelUS - f.DirectUS
 	f.AddedP50, f.AddedP99 = f.P50US-f.DirectP50, f.P99US-f.DirectP99

@@ -139,7 +139,7 @@ func (l *lab) costs() (c costs) {
 	return c
 }
 
-// postgresProcesses returns the current processes of PostgreSQL, without those that start later.
+// postgresProcesses returns the current processes of PostgreSQL, but none that start later.
 func postgresProcesses() (g process.Group) {
 	all, _ := filepath.Glob("/proc/[0-9]*/comm")
 	for _, file := range all {

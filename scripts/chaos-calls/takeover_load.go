@@ -73,7 +73,7 @@ func (l *lab) noteGaps(most float64) {
 }
 
 // noteUnanswered judges the agents whose callers had no answer when the owner died, and still have none: they must
-// learn within 5 s that the call is over. Those that do not, and their callers, are given up.
+// learn within 5 s that the call is over. Agents that do not, and their callers, are given up.
 func (l *lab) noteUnanswered(death time.Duration) {
 	told := invariant{name: "agents of unanswered calls are told within 5 s"}
 	underWay := func(g *leg) bool { return g.moments[0].at < death && (g.fate == open || g.over > death) }
@@ -118,7 +118,7 @@ func (e *end) change() int {
 	return e.count(func(g *leg) bool { return g.kind == held && g.changed > 0 })
 }
 
-// sides returns all legs, except those of callers who were given up.
+// sides returns all legs, except for callers that were given up.
 func (l *lab) sides() (all []side) {
 	for g := range legsOf(l.ends()...) {
 		if !g.caller || g.answered || !l.waited[g.number] {

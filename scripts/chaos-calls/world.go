@@ -18,7 +18,7 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// Addresses besides those of namespace.Network.
+// Addresses that namespace.Network does not have.
 var (
 	phoneAddr = netip.MustParseAddr("10.205.2.3") // beside the carrier
 	resolver  = netip.MustParseAddrPort("127.0.0.53:53")

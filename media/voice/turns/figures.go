@@ -20,7 +20,7 @@ const (
 // Reason says why a call is noisy, or why something is not measured. It may be one of package voice.
 type Reason string
 
-// The reasons besides those of package voice.
+// Reasons that package voice does not have.
 const (
 	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 27 dB where that varies
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd

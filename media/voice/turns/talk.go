@@ -9,7 +9,7 @@ import (
 // Party is one of the two speakers.
 type Party uint8
 
-// The parties of a call. Nobody stands for neither of them.
+// The parties of a call. Nobody means neither of them.
 const (
 	Caller Party = iota
 	Agent
