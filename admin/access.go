@@ -13,7 +13,7 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Rights are what a request may do. Each has those before it, too.
+// Rights are what a request may do. Each includes the ones before it.
 type Rights int
 
 // The rights.
@@ -30,22 +30,22 @@ type Token struct {
 	Rights Rights
 }
 
-// Access says who may do what.
+// Access says which senders may do what.
 type Access struct {
 	// Tokens are the bearer tokens.
 	Tokens []Token
-	// Local are the rights of requests of this machine without a token.
+	// Local are the rights of requests from this machine without a token.
 	Local Rights
 }
 
-// sender is where a request comes from, as far as it is known.
+// sender is the origin of a request, as far as it is known.
 type sender struct {
 	name   string // in the log
 	rights Rights
 }
 
-// identify says who sends a request. Without a known token, a request of this machine has the
-// rights of Access.Local.
+// identify returns the sender of a request. Without a known token, a request from this machine has the rights of
+// Access.Local.
 func (a *api) identify(r *http.Request) (who sender, known bool) {
 	access := a.Access()
 	if r.Header.Get("Authorization") != "" {
@@ -63,8 +63,8 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 	return sender{localName(r), access.Local}, true
 }
 
-// isLocal says whether a request comes from this machine, and not through a proxy or a web page under a name of its own
-// (DNS rebinding).
+// isLocal reports whether a request comes from this machine, and not through a proxy or from a web page under a name of
+// its own (DNS rebinding).
 func isLocal(r *http.Request) bool {
 	if passedOn(r) != "" {
 		return false
@@ -72,7 +72,7 @@ func isLocal(r *http.Request) bool {
 	return isUnix(r) || overLoopback(r) && isLoopback(r.Host)
 }
 
-// passedOn is the header by which a proxy says that it passes a request on for somebody else; "" without one.
+// passedOn returns the header with which a proxy marks a forwarded request, or "".
 func passedOn(r *http.Request) string {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-IP"} {
 		if r.Header.Get(name) != "" {
@@ -82,14 +82,14 @@ func passedOn(r *http.Request) string {
 	return ""
 }
 
-// overLoopback says whether a request came over a loopback address.
+// overLoopback reports whether a request came over a loopback address.
 func overLoopback(r *http.Request) bool {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && from.Addr().Unmap().IsLoopback()
 }
 
-// notOwn says why a request without a token that reached the listener on this machine does not have the rights of
-// Access.Local; "" where that is not the cause.
+// notOwn says why a local request without a token does not have the rights of Access.Local, or returns "" if that is
+// not the cause.
 func (a *api) notOwn(r *http.Request) string {
 	if a.Access().Local == RightsNone || r.Header.Get("Authorization") != "" || !isUnix(r) && !overLoopback(r) {
 		return ""
@@ -104,13 +104,13 @@ func (a *api) notOwn(r *http.Request) string {
 	return ""
 }
 
-// isUnix says whether a request came over a Unix socket.
+// isUnix reports whether a request came over a Unix socket.
 func isUnix(r *http.Request) bool {
 	_, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr)
 	return ok
 }
 
-// localName is the name in the log for a request without a token: over a Unix socket with the user of the process that
+// localName returns the log's name for a request without a token: over a Unix socket, with the user of the process that
 // sent it.
 func localName(r *http.Request) string {
 	uid, ok := strings.CutPrefix(r.RemoteAddr, peerPrefix)
@@ -123,7 +123,7 @@ func localName(r *http.Request) string {
 	return "uid " + uid
 }
 
-// allowed serves senders who have the rights.
+// allowed serves senders that have the rights.
 func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Request, who sender)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, known := a.identify(r)
@@ -148,12 +148,12 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 	}
 }
 
-// guessTime is how long a wrong token is answered late. A listener has at most maxConnections, and each ends
-// with its first wrong token: so all guesses together are at most that many in this time. A right token is never late,
-// and nobody is locked out, whatever comes from the same address.
+// guessTime is the delay of the answer to a wrong token. A listener has at most maxConnections connections, and each
+// ends with its first wrong token. So all guesses together are at most that many in this time. A right token is never
+// delayed, and no sender is locked out because of others at its address.
 const guessTime = time.Second
 
-// delay holds up the answer to a wrong token.
+// delay delays the answer to a wrong token.
 func (a *api) delay(r *http.Request) {
 	if r.Header.Get("Authorization") == "" {
 		return
@@ -166,8 +166,8 @@ func (a *api) delay(r *http.Request) {
 	}
 }
 
-// unknown answers a sender who is not known, with the cause if it is not the token. The connection ends, because its
-// place is for others.
+// unknown answers an unknown sender, with the cause if it is not the token. The connection ends, to free its place for
+// others.
 func (a *api) unknown(w http.ResponseWriter, cause string) {
 	w.Header().Set("Connection", "close")
 	if len(a.Access().Tokens) == 0 {
@@ -184,7 +184,7 @@ func (a *api) unknown(w http.ResponseWriter, cause string) {
 		"send the header Authorization: Bearer, followed by a token of admin.token_file or admin.tokens")
 }
 
-// source is where a request comes from, for the log.
+// source returns the origin of a request for the log.
 func source(r *http.Request) string {
 	if isUnix(r) {
 		return "unix"
@@ -192,16 +192,16 @@ func source(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// refused logs a request that was not carried out, within the bounds for strangers.
+// refused logs a request that was not carried out, within the limit for strangers.
 func (a *api) refused(r *http.Request, by, reason string) {
 	a.strangers.Warn().Str("by", by).Str("src", source(r)).Str("method", r.Method).Str("path", cut(r.URL.Path)).
 		Str("reason", reason).
 		Msg("admin request refused")
 }
 
-// foreign says whether a browser sends a request for a web page of another origin. A browser says so itself: each of
-// today with Sec-Fetch-Site, older ones with Origin, except for what only reads. None of these requests is carried out,
-// because reading has its price, too.
+// foreign reports whether a browser sends a request for a web page of another origin. Browsers say so: current ones
+// always, in Sec-Fetch-Site, and older ones in Origin, except when they only read. Such requests are refused even for
+// reading, because reading has its cost, too.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none": // none: the address was typed
@@ -218,7 +218,7 @@ func foreign(r *http.Request) bool {
 	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
-// isLoopback says whether a Host header names this machine itself.
+// isLoopback reports whether a Host header names this machine itself.
 func isLoopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

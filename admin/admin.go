@@ -14,7 +14,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// phaseEnded is the phase of a call that is finished.
+// phaseEnded is the phase of a finished call.
 const phaseEnded = "ended"
 
 // Call is a call as the API shows it: its record so far, and its phase.
@@ -22,86 +22,86 @@ type Call struct {
 	record.Record
 	// Phase is preparing, queued, dialing, bridged or ending; ended for a finished call.
 	Phase string `json:"phase"`
-	// Position is that of a caller that waits for a target, in the queue of its route, from 1. 0: it does not wait.
+	// Position is the position, from 1, of a caller that waits for a target in its route's queue; 0 if it does not wait.
 	Position int `json:"position,omitempty"`
 	// Recording is off, on, paused or failed; empty for a finished call.
 	Recording string `json:"recording,omitempty"`
 	// Masked says that the caller's keys are masked.
 	Masked bool `json:"masked,omitempty"`
-	// OnHold says that the caller is on hold by an order.
+	// OnHold says that an order has put the caller on hold.
 	OnHold bool `json:"on_hold,omitempty"`
 	// Transfer is the last transfer of a live call.
 	Transfer *record.Transfer `json:"transfer,omitempty"`
-	// Held are the sides, a and b, that hold the call: they want no media.
+	// Held are the sides, a and b, that have put the call on hold: they want no media.
 	Held []string `json:"held,omitempty"`
 	// Hears is the tone or sound that Flowbridge plays to a side, a or b.
 	Hears map[string]string `json:"hears,omitempty"`
-	// Speaks are the parties, caller and agent, that speak now, where the conversation is followed.
+	// Speaks are the parties, caller and agent, that are speaking now, if the conversation is measured.
 	Speaks []string `json:"speaks,omitempty"`
-	// Seat is the seat of a live call of another node; its node is that of the record.
+	// Seat is the seat of another node's live call. The record names that node.
 	Seat string `json:"seat,omitempty"`
 }
 
-// Calls gives the live calls.
+// Calls provides the live calls.
 type Calls interface {
 	Live(ctx context.Context) []Call
 	Find(ctx context.Context, id string) (Call, bool)
 }
 
-// Records gives the finished calls.
+// Records provides the finished calls.
 type Records interface {
 	List(ctx context.Context, f record.Filter) ([]record.Record, string, error)
 	Get(ctx context.Context, id string) (record.Record, bool, error)
 }
 
-// Options says what New serves.
+// Options are what New serves.
 type Options struct {
 	Calls   Calls
 	Records Records
-	// Fleet gives the finished calls of all nodes. Default: there is no fleet.
+	// Fleet provides the finished calls of all nodes. Default: there is no fleet.
 	Fleet Records
-	// Nodes are the other nodes. Default: /api/fleet does not exist, and what they have is not found.
+	// Nodes are the other nodes. Default: /api/fleet does not exist, and data of other nodes is not found.
 	Nodes Nodes
-	// Ready is an error while no calls are accepted. Default: always ready.
+	// Ready returns an error while no calls are accepted. Default: always ready.
 	Ready func() error
-	// Requests are told of the requests under way. Default: nobody is.
+	// Requests registers the requests under way. Default: they are not registered.
 	Requests *Requests
-	// Troubles are what is wrong with a process that goes on: lines of /healthz. Default: none.
+	// Troubles returns what is wrong with a process that nevertheless continues: lines of /healthz. Default: none.
 	Troubles func() []string
 	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
 	Operator Operator
 	// Seats takes and moves the node's seat. Default: it has none.
 	Seats Seats
-	// Control places calls, and records, masks and plays sounds to live ones. Default: their paths don't exist.
+	// Control places calls and gives orders to live ones. Default: these paths don't exist.
 	Control Control
-	// Figures gives statistics and targets. Default: /api/stats and /api/targets don't exist.
+	// Figures provides statistics and targets. Default: /api/stats and /api/targets don't exist.
 	Figures Figures
-	// Report starts a comparison by a word; an error says which words there are. Default: /api/report does not exist.
+	// Report starts a comparison by a word; an error names the valid words. Default: /api/report does not exist.
 	Report func(by string) (Report, error)
-	// Registrations gives who is registered where. Default: /api/registrations does not exist.
+	// Registrations returns all registrations. Default: /api/registrations does not exist.
 	Registrations func() Registrations
-	// Media says what carries RTP, for /healthz. Default: it is not told.
+	// Media says what carries RTP, for /healthz. Default: /healthz omits it.
 	Media func() live.Media
 	// Metrics serves /metrics. Default: it does not exist.
 	Metrics http.Handler
-	// Leveller changes how much is logged. Default: /api/log does not exist.
+	// Leveller changes the log level. Default: /api/log does not exist.
 	Leveller Leveller
-	// Recordings gives the files of recordings. Default: this node has none.
+	// Recordings provides the files of recordings. Default: this node has none.
 	Recordings Recordings
-	// Events tells of changes. Default: /api/events does not exist, and the page shows no live calls.
+	// Events reports changes. Default: /api/events does not exist, and the page shows no live calls.
 	Events *Events
-	// Ladders gives what was said in calls. Default: /api/calls/{id}/ladder does not exist.
+	// Ladders provides the ladders of calls. Default: /api/calls/{id}/ladder does not exist.
 	Ladders Ladders
-	// Access says who may do what, at each request anew.
+	// Access returns the current access rules. It is called for each request.
 	Access func() Access
 	// Log gets the errors that a client cannot correct.
 	Log zerolog.Logger
 }
 
-// maxBody bounds what is read of a request's body, in bytes.
+// maxBody bounds how much of a request's body is read, in bytes.
 const maxBody = 64 << 10
 
-// New gives the handler of all routes.
+// New returns the handler of all routes.
 func New(opts Options) http.Handler {
 	a, mux := newAPI(opts)
 	return a.guard(mux)
@@ -171,14 +171,14 @@ func newAPI(opts Options) (*api, *router) {
 type api struct {
 	Options
 
-	strangers zerolog.Logger // for lines that anybody can provoke
+	strangers zerolog.Logger // for lines that anyone can provoke
 	profiling httpd.Places   // the profiles under way
 	exporting httpd.Places   // the exports under way
 	reporting httpd.Places   // the report under way
-	placing   sync.Map       // chan struct{} of each request with an idempotency key until it is over, by its call's id
+	placing   sync.Map       // a chan struct{} for each running request with an idempotency key, by its call's id
 }
 
-// guard is around every route: headers, size, and where the request comes from. A panic ends only one answer.
+// guard wraps every route: headers, size, and the request's origin. A panic ends only one answer.
 func (a *api) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -215,8 +215,8 @@ func (a *api) guard(next http.Handler) http.Handler {
 	})
 }
 
-// secure sets the headers that keep browsers from doing more with an answer than showing it. A page replaces its
-// Content-Security-Policy. Strict-Transport-Security is for the proxy that has the certificate.
+// secure sets headers that keep browsers from doing more with an answer than showing it. A page replaces its
+// Content-Security-Policy. Strict-Transport-Security is left to the proxy that has the certificate.
 func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -236,8 +236,8 @@ func (a *api) reads(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// isMethod says whether a request has one of the methods of its path. It answers the others: OPTIONS with what there
-// is.
+// isMethod reports whether a request has one of its path's methods. If not, it answers the request: OPTIONS with the
+// methods.
 func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 	if slices.Contains(allowed, r.Method) {
 		return true
@@ -254,7 +254,8 @@ func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string
 	return false
 }
 
-// standsBy answers what a node that stands by can't do, and reports whether it did: its calls are at another node.
+// standsBy answers a request that a standby can't serve, because another node has the calls, and reports whether it
+// did.
 func (a *api) standsBy(w http.ResponseWriter, r *http.Request) bool {
 	if a.Control != nil || a.Ready == nil || r.Method == http.MethodOptions || !strings.HasPrefix(r.URL.Path, "/api/") {
 		return false
@@ -266,7 +267,7 @@ func (a *api) standsBy(w http.ResponseWriter, r *http.Request) bool {
 	return err != nil
 }
 
-// anyone serves senders that nobody knows: one request for each connection.
+// anyone serves unknown senders: one request for each connection.
 func anyone(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
@@ -274,13 +275,13 @@ func anyone(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// closed serves GET to senders who may read.
+// closed serves GET to senders that may read.
 func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
 	next = a.reads(next)
 	return a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
 }
 
-// bare is closed for a path that has no parameters.
+// bare is closed for a path without parameters.
 func (a *api) bare(next http.HandlerFunc) http.HandlerFunc {
 	return a.closed(func(w http.ResponseWriter, r *http.Request) {
 		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
@@ -291,7 +292,7 @@ func (a *api) bare(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// shows serves what now gives.
+// shows serves the result of now.
 func (a *api) shows(now func() any) http.HandlerFunc {
 	return a.bare(func(w http.ResponseWriter, _ *http.Request) { a.write(w, http.StatusOK, now()) })
 }

@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// page is the answer of every list. Next is "" on the last page. Hidden is how many calls of the fleet can't be read.
+// page is the answer of every list. Next is "" on the last page. Hidden counts calls of the fleet that can't be read.
 type page[T any] struct {
 	Items  []T    `json:"items"`
 	Next   string `json:"next"`
@@ -40,10 +40,10 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
 	a.text(w, http.StatusOK, "ok")
 }
 
-// maxIDs is how many calls can be asked for by id at a time.
+// maxIDs is how many ids one request for calls may name.
 const maxIDs = 64
 
-// calls lists the live calls, newest first: all of them, or those with some ids.
+// calls lists the live calls, newest first: all of them, or the ones with certain ids.
 func (a *api) calls(w http.ResponseWriter, r *http.Request) {
 	q, bad := parseQuery(r.URL.RawQuery, "ids", "fleet")
 	fleet := false
@@ -76,7 +76,7 @@ func (a *api) calls(w http.ResponseWriter, r *http.Request) {
 	a.write(w, http.StatusOK, page[Call]{Items: listed(live)})
 }
 
-// listed makes a list of live calls, newest first.
+// listed sorts and completes live calls for a list, newest first.
 func listed(live []Call) []Call {
 	for i := range live {
 		live[i] = whole(live[i])
@@ -94,13 +94,13 @@ func (a *api) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find gives the call of a path, live or finished, or answers that there is none.
+// find returns the call of a path, live or finished, or answers that there is none.
 func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 	c, _, ok := a.locate(w, r)
 	return c, ok
 }
 
-// locate is find. other says that another node has the call, or had it.
+// locate is find. other reports that another node has the call, or had it.
 func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok bool) {
 	id := r.PathValue("id")
 	if c, ok := a.Calls.Find(r.Context(), id); ok {
@@ -127,7 +127,7 @@ func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok 
 	return whole(c), true, ok
 }
 
-// named finds a live call by another id than Flowbridge's, and has the rest of the request ask for that one.
+// named finds a live call by an id other than Flowbridge's, and puts Flowbridge's id into the request.
 func (a *api) named(r *http.Request, id string) (c Call, ok bool) {
 	if a.Control == nil {
 		return c, false
@@ -152,10 +152,10 @@ func whole(c Call) Call {
 	return c
 }
 
-// query holds the parameters of a request, each given once.
+// query has the parameters of a request, each given once.
 type query map[string]string
 
-// parseQuery refuses parameters that are unknown or given twice: a mistyped filter must not look like an answer.
+// parseQuery refuses unknown and repeated parameters: a mistyped filter must not look like an answer.
 func parseQuery(raw string, known ...string) (query, *failure) {
 	all, err := url.ParseQuery(raw)
 	if err != nil {
@@ -178,7 +178,7 @@ func parseQuery(raw string, known ...string) (query, *failure) {
 	return q, nil
 }
 
-// quoted repeats a text of a client, cut and escaped.
+// quoted repeats a client's text, cut and escaped.
 func quoted(s string) string {
 	if len(s) > 64 {
 		s = s[:64]

@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// readBody reads the one JSON object of a request's body. If it is not one, problem says why, and status is the
-// answer's.
+// readBody reads the one JSON object of a request's body. If that fails, problem says why, and status is the answer's.
 func readBody(r *http.Request, into any) (status int, problem string) {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -39,7 +38,7 @@ func (a *api) body(w http.ResponseWriter, r *http.Request, into any, remedy stri
 func bodyProblem(err error) (status int, problem string) {
 	var large *http.MaxBytesError
 	var kind *json.UnmarshalTypeError
-	field, unknown := strings.CutPrefix(err.Error(), "json: unknown field ") // it has no type of its own
+	field, unknown := strings.CutPrefix(err.Error(), "json: unknown field ") // this error has no type of its own
 	switch {
 	case errors.As(err, &large): // RFC 9110 section 15.5.14
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", large.Limit)

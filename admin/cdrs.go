@@ -21,10 +21,10 @@ const (
 	formatLines = "jsonl"
 )
 
-// maxNumber is how many digits a number may have.
+// maxNumber bounds the digits of a number.
 const maxNumber = 40
 
-// maxExports is how many exports are under way at a time.
+// maxExports is how many exports may run at a time.
 const maxExports = 4
 
 // cdrs lists finished calls, newest first, or exports all of them.
@@ -56,7 +56,7 @@ func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// records gives one page.
+// records answers with one page.
 func (a *api) records(w http.ResponseWriter, r *http.Request, from Records, f record.Filter) {
 	records, next, err := record.List(r.Context(), from, f)
 	if err != nil {
@@ -72,7 +72,7 @@ func (a *api) records(w http.ResponseWriter, r *http.Request, from Records, f re
 	a.write(w, http.StatusOK, page[record.Record]{Items: records, Next: next})
 }
 
-// unlisted says why there is no list.
+// unlisted answers a list that failed.
 func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, record.ErrCursor) {
 		a.fail(w, http.StatusBadRequest, "cursor is not one of this list",
@@ -85,8 +85,8 @@ func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
 	a.broken(w, r, err)
 }
 
-// export gives all records as a stream. Its memory does not depend on their number, and a client that stops to read
-// holds nothing but its connection, for as long as a part may take.
+// export streams all records. Its memory does not depend on their number, and a client that stops reading holds only
+// its connection, for the time limit of a part.
 func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f record.Filter, format string) {
 	if !a.exporting.Take() {
 		w.Header().Set("Retry-After", "10")
@@ -102,7 +102,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f rec
 	out := bufio.NewWriterSize(to, pacedPart)
 	write, flush := record.Encoder(out, format == formatCSV)
 	if r.Method == http.MethodHead {
-		f.Limit = 1 // its headers are all that is asked for
+		f.Limit = 1 // only its headers are wanted
 	}
 	err := record.Each(r.Context(), from, f, func(rec record.Record) error { return write(&rec) })
 	switch {
@@ -118,7 +118,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f rec
 	}
 }
 
-// stream is an answer that begins with its first part. Until then it can be an error instead.
+// stream is an answer that starts with its first part. Until then it can become an error instead.
 type stream struct {
 	w          http.ResponseWriter
 	kind, name string
@@ -140,7 +140,7 @@ func (s *stream) Write(b []byte) (int, error) {
 	return s.w.Write(b)
 }
 
-// cutOff ends an answer that has begun, so that its client does not take it for the whole.
+// cutOff breaks off an answer that has started, so that its client does not take it for complete.
 func (a *api) cutOff(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
 		a.Log.Warn().Err(err).Str("path", r.URL.Path).Msg("export ended early")
@@ -148,7 +148,7 @@ func (a *api) cutOff(w http.ResponseWriter, r *http.Request, err error) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // the end of the answer can't be written any more
 }
 
-// format is what the answer is: as the parameter says, or the first type of Accept that there is.
+// format returns the answer's format: the parameter's, or the first supported type in Accept.
 func (q query) format(r *http.Request) (string, *failure) {
 	formats := []string{formatJSON, formatCSV, formatLines}
 	format := cmp.Or(q["format"], accepted(r.Header.Get("Accept")))
@@ -158,7 +158,7 @@ func (q query) format(r *http.Request) (string, *failure) {
 	return format, nil
 }
 
-// accepted is the format that a client accepts; JSON where it names none that there is.
+// accepted returns the first supported format that a client accepts, or JSON.
 func accepted(accept string) string {
 	for part := range strings.SplitSeq(accept, ",") {
 		kind, _, err := mime.ParseMediaType(part)

@@ -29,73 +29,73 @@ const (
 	OrderHangup Order = "hangup"
 )
 
-// ErrNoCall says that no such call is live.
+// ErrNoCall means that no such call is live.
 var ErrNoCall = errors.New("no such call is live")
 
 // RefusedError says why a call refuses an order.
 type RefusedError struct {
 	Problem, Remedy string
-	Status          int // 0: 409
+	Status          int // 0 means 409
 }
 
 func (e *RefusedError) Error() string { return e.Problem }
 
-// PlayRequest asks that a side of a live call hears a sound.
+// PlayRequest asks for a sound to be played to a side of a live call.
 type PlayRequest struct {
 	// Side is a, the caller, or b, the called party.
 	Side string `json:"side"`
-	// Sound is the name of a tone or of a configured sound; none ends the current one.
+	// Sound is the name of a tone or of a configured sound; empty stops the current one.
 	Sound string `json:"sound"`
-	// Loop repeats it until it is ended.
+	// Loop repeats it until it is stopped.
 	Loop bool `json:"loop"`
 }
 
-// TransferRequest asks that a live call goes to another party.
+// TransferRequest asks for a live call to be transferred to another party.
 type TransferRequest struct {
 	// To is a number, a host or a URI of the target's lists, or the name of a target.
 	To string `json:"to"`
-	// Trunk calls the number. Empty: as after a REFER.
+	// Trunk is the trunk to the number. If empty, the rules for a REFER apply.
 	Trunk string `json:"trunk"`
 	// Headers are set in the new INVITE. They are limited to the headers that a Refer-To may set.
 	Headers map[string]string `json:"headers"`
-	// Announce is the sound that the new party hears before it is connected. Empty: it is connected at once.
+	// Announce is the sound that the new party hears before it is connected. If empty, it is connected at once.
 	Announce string `json:"announce"`
-	// Accept is the key by which it takes the call. Empty: it takes it when the sound is over.
+	// Accept is the key with which it takes the call. If empty, it takes the call when the sound is over.
 	Accept string `json:"accept"`
-	// WithinMS is how long it may take for that. 0: 20 s.
+	// WithinMS is how long it may take for that; 0 means 20 s.
 	WithinMS int `json:"within_ms"`
 }
 
-// DigitsRequest asks that keys are pressed towards a side of a live call.
+// DigitsRequest asks for keys to be pressed towards a side of a live call.
 type DigitsRequest struct {
-	// Side is a, the caller, or b, the called party. Empty: b.
+	// Side is a, the caller, or b, the called party; empty means b.
 	Side   string `json:"side"`
 	Digits string `json:"digits"`
-	// MS is how long each is pressed. 0: 100.
+	// MS is how long each is pressed; 0 means 100.
 	MS int `json:"ms"`
 }
 
 // Control gives orders to live calls.
 type Control interface {
-	// Transfer begins a transfer, and Press presses keys. Their errors are those of Order. by is who orders.
+	// Transfer starts a transfer, and Press presses keys. Their errors are like Order's. by names the sender of the order.
 	Transfer(ctx context.Context, id, by string, t TransferRequest) (Call, error)
 	Press(ctx context.Context, id string, d DigitsRequest) (Call, error)
-	// Called gives Flowbridge's id of the live call that has an id of any origin, as the other methods take it.
+	// Called returns Flowbridge's id, which the other methods take, of the live call with an id of any origin.
 	Called(id string) (ours string, err error)
-	// Variables gives what the hook for variables gives an agent.
+	// Variables returns what the hook for variables gives an agent.
 	Variables(ctx context.Context, id string) (any, error)
-	// SetVariables sets variables of a call; an empty value removes one. Its errors are those of Order. by is who orders.
+	// SetVariables sets variables of a call; an empty value removes one. Its errors are like Order's. by names the sender.
 	SetVariables(ctx context.Context, id, by string, all map[string]string) (Call, error)
-	// Play plays a sound to a side. Its errors are those of Order.
+	// Play plays a sound to a side. Its errors are like Order's.
 	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
-	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the
-	// call has ended, and may be given again.
+	// Order returns the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup returns when the call
+	// has ended, and may be repeated.
 	Order(ctx context.Context, id string, o Order) (Call, error)
-	// Originate places a call, and gives its state. Its error may be a *RefusedError.
+	// Originate places a call and returns its state. Its error may be a *RefusedError.
 	Originate(ctx context.Context, o Origination) (Call, error)
 }
 
-// serveControl serves the list of calls, and what places and commands them.
+// serveControl serves the list of calls and the orders.
 func (a *api) serveControl(mux *router) {
 	list := a.closed(a.calls)
 	if a.Control == nil {
@@ -114,7 +114,7 @@ func (a *api) serveControl(mux *router) {
 	mux.HandleFunc("/api/calls/{id}/variables", a.showOrChange(a.bare(a.variables), a.operateAs(a.setVariables)))
 }
 
-// Recordings gives the files of recordings.
+// Recordings provides the files of recordings.
 type Recordings interface {
 	// OpenFile opens a finished recording by its name in a record. Its error is fs.ErrNotExist for every other name.
 	OpenFile(name string) (*os.File, error)
@@ -160,7 +160,6 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// play plays a sound to a side.
 func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	var body PlayRequest
 	const remedy = `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`
@@ -175,7 +174,6 @@ func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	a.ordered(w, r, c, err)
 }
 
-// transfer begins a transfer.
 func (a *api) transfer(w http.ResponseWriter, r *http.Request, who sender) {
 	var body TransferRequest
 	const remedy = `send {"to": "+15075550100"}: a number, a host or a URI of the target's lists, or the name of a target`
@@ -216,13 +214,12 @@ func (a *api) press(w http.ResponseWriter, r *http.Request) {
 	a.ordered(w, r, c, err)
 }
 
-// variables gives what an agent is told of its call.
+// variables answers with what an agent is told about its call.
 func (a *api) variables(w http.ResponseWriter, r *http.Request) {
 	all, err := a.Control.Variables(r.Context(), r.PathValue("id"))
 	a.answered(w, r, http.StatusOK, all, Call{}, err)
 }
 
-// setVariables sets variables.
 func (a *api) setVariables(w http.ResponseWriter, r *http.Request, who sender) {
 	var body struct {
 		Variables map[string]string `json:"variables"`
@@ -242,12 +239,12 @@ func (a *api) setVariables(w http.ResponseWriter, r *http.Request, who sender) {
 	}{c.ID, c.Variables}, c, err)
 }
 
-// hangup ends a call, and answers with the call as it ended. One that is over already stays as it is.
+// hangup ends a call, and answers with the ended call. A call that is already over stays as it is.
 func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	c, err := a.Control.Order(r.Context(), r.PathValue("id"), OrderHangup)
 	switch {
 	case errors.Is(err, ErrNoCall):
-		a.call(w, r) // it may have ended meanwhile, with a record
+		a.call(w, r) // it may have ended since, with a record
 	case err != nil:
 		a.ordered(w, r, c, err)
 	default:
@@ -255,7 +252,7 @@ func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// orders gives an order that has no body.
+// orders returns a handler for an order without a body.
 func (a *api) orders(o Order) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { a.order(w, r, o) }
 }
@@ -270,7 +267,7 @@ func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error)
 	a.answered(w, r, http.StatusOK, state{c.Recording, c.Masked, c.OnHold}, c, err)
 }
 
-// answered is ordered with another answer.
+// answered is ordered with a different answer.
 func (a *api) answered(w http.ResponseWriter, r *http.Request, status int, answer any, c Call, err error) {
 	id := r.PathValue("id")
 	var refused *RefusedError
@@ -283,7 +280,7 @@ func (a *api) answered(w http.ResponseWriter, r *http.Request, status int, answe
 		a.fail(w, http.StatusServiceUnavailable, "the call did not answer", "try again")
 	default:
 		if a.Events != nil && c.ID != "" {
-			a.Events.note(change{call: c}) // not everything that an order changes is in the record
+			a.Events.note(change{call: c}) // the record does not show every effect of an order
 		}
 		a.write(w, status, answer)
 	}
@@ -321,7 +318,7 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(&paced{ResponseWriter: w, until: time.Now().Add(downloadLimit)}, r, "", time.Time{}, f)
 }
 
-// openRecording opens a recording of this node.
+// openRecording opens a recording on this node.
 func (a *api) openRecording(name string) (*os.File, error) {
 	if a.Recordings == nil {
 		return nil, fs.ErrNotExist
@@ -329,12 +326,12 @@ func (a *api) openRecording(name string) (*os.File, error) {
 	return a.Recordings.OpenFile(name)
 }
 
-// paced is a long answer: each part of it has writeTimeout, and the whole may have a limit. So a client that stops to
-// read is not waited for, and a slow one is.
+// paced is a long answer: each part of it has writeTimeout, and the whole may have a limit. So a slow client is served,
+// but not one that stops reading.
 type paced struct {
 	http.ResponseWriter
 
-	until time.Time // zero: no limit
+	until time.Time // zero for no limit
 }
 
 // Write writes a part.
@@ -345,7 +342,7 @@ func (p *paced) Write(b []byte) (n int, err error) {
 		if !p.until.IsZero() && deadline.After(p.until) {
 			deadline = p.until
 		}
-		_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline) // in place of the server's
+		_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline) // replaces the server's deadline
 		var k int
 		k, err = p.ResponseWriter.Write(part)
 		n, b = n+k, b[k:]

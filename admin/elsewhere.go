@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// What another node has of a call, this node asks for there and passes on: with the sender's own token, so nobody gets
-// more than the token is good for. Whoever writes into the database must not have tokens sent to an address of its own:
-// so Nodes.Where gives only addresses that are proven.
+// This node requests what only another node has of a call, and passes the answer on. It uses the sender's own token,
+// so a sender gets no more than its token grants. A forged address in the database must not receive tokens: so
+// Nodes.Where only returns proven addresses.
 
-// forwardedHeader marks a request that a node passes on. It is never passed on again.
+// forwardedHeader marks a request that a node passes on, so that it is not passed on again.
 const forwardedHeader = "Flowbridge-Forwarded"
 
-// otherNodes asks other nodes. No proxy comes between, and no redirection leads elsewhere.
+// otherNodes sends requests to other nodes, without proxies or redirects.
 var otherNodes = &http.Client{
 	Transport: &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
@@ -25,7 +25,7 @@ var otherNodes = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// elsewhere answers a request for what another node has. It reports whether it did: not where that node is this one.
+// elsewhere answers a request for another node's data. It reports whether it did: not if that node is this one.
 func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) bool {
 	if a.Nodes == nil {
 		return false
@@ -58,7 +58,7 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 	return true
 }
 
-// urlAt is a path of a request at another node; empty: the node has no address.
+// urlAt returns the URL of a request's path at another node, or "" if the node has no address.
 func urlAt(api string, path *url.URL) string {
 	at, err := url.Parse(api)
 	if err != nil || at.Host == "" || api != "http://"+at.Host {
@@ -73,7 +73,7 @@ var (
 	answeredHeaders = []string{"Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges"}
 )
 
-// forward passes a request on, and its answer back.
+// forward passes a request on, and the answer back.
 func (a *api) forward(w http.ResponseWriter, r *http.Request, has, to string) {
 	ctx, cancel := context.WithTimeout(r.Context(), downloadLimit)
 	defer cancel()
@@ -84,7 +84,7 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, has, to string) {
 	}
 	pass(req.Header, r.Header, askedHeaders)
 	req.Header.Set(forwardedHeader, "1")
-	req.Header.Set("Forwarded", "for=unknown") // so that admin.local does not count
+	req.Header.Set("Forwarded", "for=unknown") // so that admin.local does not apply
 	res, err := otherNodes.Do(req)
 	if err != nil {
 		if r.Context().Err() == nil { // else the client is gone

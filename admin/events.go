@@ -15,53 +15,53 @@ import (
 // The bounds of /api/events.
 const (
 	maxReaders = 32       // at a time
-	maxPending = 16 << 10 // events that wait for one reader; more: it is dropped
+	maxPending = 16 << 10 // events waiting for one reader; with more, it is dropped
 	frame      = time.Second / perSecond
-	perSecond  = 4 // how often a reader is told of changes
+	perSecond  = 4 // how often a reader gets changes
 	heartbeat  = 15 * time.Second
 	callsChunk = 256 // live calls in one event
 )
 
-// EventSources are what Events tells besides calls.
+// EventSources are the sources of events other than calls.
 type EventSources struct {
 	Node, Version string
 	// Fleet says that records of other nodes can be read, too.
 	Fleet bool
-	// Figures are told each second. Default: there are none.
+	// Figures are sent each second. Default: there are none.
 	Figures Figures
 }
 
-// Events tells the readers of /api/events of changes. Changed and Ended are cheap and never wait for a reader: changes
-// of a call that follow each other are one event, encoded once for all readers. Nothing is kept while nobody reads.
+// Events sends changes to the readers of /api/events. Changed and Ended are cheap and never wait for a reader:
+// successive changes of a call become one event, encoded once for all readers. Without readers nothing is kept.
 type Events struct {
 	from EventSources
 
 	mu      sync.Mutex
 	readers map[*reader]struct{}
-	calls   Calls             // asked for more than a record says; set with the first reader
+	calls   Calls             // has more than a record says; set with the first reader
 	changed map[string]change // by call, since the last frame
-	order   []string          // their calls, in the order of their first change
-	stop    chan struct{}     // ends the frames; nil: nobody reads
+	order   []string          // the calls of changed, in the order of their first change
+	stop    chan struct{}     // ends the frames; nil without readers
 	closed  bool
 }
 
-// change is the latest of a call.
+// change is a call's latest change.
 type change struct {
 	call  Call
 	ended bool
 }
 
-// NewEvents gives Events without readers.
+// NewEvents returns Events without readers.
 func NewEvents(from EventSources) *Events {
 	return &Events{from: from, readers: map[*reader]struct{}{}, changed: map[string]change{}}
 }
 
-// Changed has the record of a live call so far.
+// Changed takes the record of a live call so far.
 func (e *Events) Changed(r record.Record) {
 	e.note(change{call: Call{Record: r, Phase: live.PhaseOf(&r), Recording: recordingOf(&r)}})
 }
 
-// Ended has the record of a call that is over.
+// Ended takes the record of a finished call.
 func (e *Events) Ended(r record.Record) {
 	e.note(change{call: Call{Record: r, Phase: phaseEnded}, ended: true})
 }
@@ -83,7 +83,7 @@ func (e *Events) note(c change) {
 	e.changed[id] = c
 }
 
-// recordingOf says whether a live call is recorded, as its record tells it.
+// recordingOf returns the recording state of a live call, according to its record.
 func recordingOf(r *record.Record) string {
 	for _, rec := range r.Recordings {
 		if rec.EndedAt.IsZero() && rec.Error == "" {
@@ -93,7 +93,7 @@ func recordingOf(r *record.Record) string {
 	return "off"
 }
 
-// Close ends all readers, and takes no more.
+// Close removes all readers and refuses new ones.
 func (e *Events) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -104,7 +104,7 @@ func (e *Events) Close() error {
 	return nil
 }
 
-// join adds a reader of a sender; nil: no other reader makes room for it, or Events is closed.
+// join adds a reader of a sender. It returns nil if no other reader makes room for it, or Events is closed.
 func (e *Events) join(calls Calls, wantsCalls bool, who sender) *reader {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -123,9 +123,9 @@ func (e *Events) join(calls Calls, wantsCalls bool, who sender) *reader {
 	return r
 }
 
-// makeRoom ends a reader for a sender, if one has to give way: one of fewer rights, or one of a sender that has at
-// least two more readers. Of these it is one with the fewest rights, and then of the sender that has most. It needs
-// e.mu.
+// makeRoom removes a reader for a sender, if one has to give way: a reader with fewer rights, or one of a sender that
+// has at least two more readers. Of these it chooses one with the fewest rights, and then of the sender with the most
+// readers. The caller holds e.mu.
 func (e *Events) makeRoom(who sender) bool {
 	of := map[sender]int{}
 	for r := range e.readers {
@@ -145,14 +145,13 @@ func (e *Events) makeRoom(who sender) bool {
 	return last != nil
 }
 
-// leave removes a reader.
 func (e *Events) leave(r *reader) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.remove(r)
 }
 
-// remove needs e.mu.
+// remove removes a reader. The caller holds e.mu.
 func (e *Events) remove(r *reader) {
 	if _, ok := e.readers[r]; !ok {
 		return
@@ -166,7 +165,7 @@ func (e *Events) remove(r *reader) {
 	}
 }
 
-// run makes the frames while somebody reads.
+// run sends the frames while there are readers.
 func (e *Events) run(stop <-chan struct{}) {
 	tick := time.NewTicker(frame)
 	defer tick.Stop()
@@ -191,7 +190,7 @@ func (e *Events) run(stop <-chan struct{}) {
 	}
 }
 
-// offer gives events to the readers. One that is too slow is removed.
+// offer passes events to the readers, and removes those that are too slow.
 func (e *Events) offer(events []event, ofCalls bool) {
 	if len(events) == 0 {
 		return
@@ -206,7 +205,7 @@ func (e *Events) offer(events []event, ofCalls bool) {
 	}
 }
 
-// changes gives an event for each call that has changed since the last time.
+// changes returns an event for each call that has changed since the last frame.
 func (e *Events) changes() []event {
 	e.mu.Lock()
 	changed, order, calls := e.changed, e.order, e.calls
@@ -223,7 +222,7 @@ func (e *Events) changes() []event {
 			events = append(events, encoded("ended", id, whole(c.call).Record))
 			continue
 		}
-		if now, ok := calls.Find(ctx, id); ok { // it knows what no record says
+		if now, ok := calls.Find(ctx, id); ok { // the live call has more than its record
 			c.call = now
 		}
 		events = append(events, encoded("call", id, whole(c.call)))
@@ -231,7 +230,7 @@ func (e *Events) changes() []event {
 	return events
 }
 
-// figures are the events stats and targets, in this order; none without their source.
+// figures returns the events stats and targets, in this order, if there is a source.
 func (e *Events) figures() []event {
 	from := e.from.Figures
 	if from == nil {
@@ -240,13 +239,13 @@ func (e *Events) figures() []event {
 	return []event{encoded("stats", "stats", from.Stats()), encoded("targets", "targets", from.Targets())}
 }
 
-// event is a server-sent event as it is written. A newer one with the same key replaces it.
+// event is an encoded server-sent event. A newer one with the same key replaces it.
 type event struct {
 	key  string
 	text []byte
 }
 
-// encoded is an event with a value as JSON.
+// encoded returns an event with a value as JSON.
 func encoded(name, key string, v any) event {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -255,20 +254,20 @@ func encoded(name, key string, v any) event {
 	return event{key, []byte("event: " + name + "\ndata: " + string(body) + "\n\n")}
 }
 
-// reader is one that reads /api/events.
+// reader is a client that reads /api/events.
 type reader struct {
 	who   sender
 	calls bool
 	wake  chan struct{} // something is pending
-	done  chan struct{} // closed when it was removed
+	done  chan struct{} // closed when it is removed
 
 	mu      sync.Mutex
 	pending []event
-	at      map[string]int // where in pending the event with a key is
+	at      map[string]int // index in pending of the event with a key
 	lagged  bool
 }
 
-// offer gives the reader events. False: it has too many already.
+// offer queues events, and reports false if too many are waiting.
 func (r *reader) offer(events []event) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -291,7 +290,7 @@ func (r *reader) offer(events []event) bool {
 	return true
 }
 
-// take gives what is pending.
+// take returns what is pending.
 func (r *reader) take() (events []event, lagged bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

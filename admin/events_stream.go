@@ -15,7 +15,7 @@ type hello struct {
 	Fleet   bool   `json:"fleet"`
 }
 
-// events tells of changes until the reader goes, is too slow, or has no right any more.
+// events streams changes until the reader leaves, is too slow, or has lost its rights.
 func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 	q, bad := parseQuery(r.URL.RawQuery, "calls")
 	if bad == nil && q["calls"] != "" && q["calls"] != "0" && q["calls"] != "1" {
@@ -27,7 +27,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
-	h.Set("X-Accel-Buffering", "no") // a proxy before us is not to collect events
+	h.Set("X-Accel-Buffering", "no") // a proxy must not buffer events
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -58,7 +58,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 			return
 		case <-beat.C:
 			if now, known := a.identify(r); !known || now != who {
-				return // it comes again, and is told
+				return // it reconnects and learns why
 			}
 			out.write(event{text: []byte(":\n\n")})
 		}
@@ -70,7 +70,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 }
 
-// begin tells a new reader how things are.
+// begin sends a new reader the current state.
 func (a *api) begin(ctx context.Context, out *eventStream, me *reader, who sender) {
 	rights := "read"
 	if who.rights >= RightsOperate {
@@ -97,7 +97,7 @@ func (a *api) begin(ctx context.Context, out *eventStream, me *reader, who sende
 	out.flush()
 }
 
-// eventStream writes events until one cannot be written.
+// eventStream writes events until a write fails.
 type eventStream struct {
 	to   *paced
 	conn *http.ResponseController

@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// fleetRecords are those of all nodes. Its errors say so.
+// fleetRecords are the records of all nodes. It marks its errors as fleetError.
 type fleetRecords struct{ Records }
 
 // fleetError means that the fleet's records can't be read at the moment.
@@ -33,7 +33,7 @@ func (f fleetRecords) Get(ctx context.Context, id string) (record.Record, bool, 
 	return rec, ok, err
 }
 
-// ofFleet reads the parameter fleet: whether the calls of all nodes are meant.
+// ofFleet parses the parameter fleet, which asks for the calls of all nodes.
 func (*api) ofFleet(text string, there bool) (bool, *failure) {
 	switch {
 	case text == "" || text == "false":
@@ -46,7 +46,7 @@ func (*api) ofFleet(text string, there bool) (bool, *failure) {
 	return true, nil
 }
 
-// recordsOf gives the records that the parameter fleet means.
+// recordsOf returns the records that the parameter fleet selects.
 func (a *api) recordsOf(text string) (Records, *failure) {
 	all, bad := a.ofFleet(text, a.Fleet != nil)
 	if bad != nil || !all {
@@ -55,7 +55,7 @@ func (a *api) recordsOf(text string) (Records, *failure) {
 	return fleetRecords{a.Fleet}, nil
 }
 
-// fleetAway answers an error of the fleet's records, and reports whether it was one.
+// fleetAway answers an error from the fleet's records, and reports whether err was one.
 func (a *api) fleetAway(w http.ResponseWriter, r *http.Request, err error, remedy string) bool {
 	var away *fleetError
 	if !errors.As(err, &away) {

@@ -11,32 +11,32 @@ import (
 	"strings"
 )
 
-// Ladder is what was said in a call. It is written as JSON.
+// Ladder has the messages of a call. It is written as JSON.
 type Ladder interface {
 	// Pcapng writes its messages for Wireshark.
 	Pcapng(w io.Writer) error
 }
 
-// Ladders gives the ladders of calls, live or finished.
+// Ladders provides the ladders of calls, live or finished.
 type Ladders interface {
-	// Ladder gives one. A *NoLadderError says why there is none.
+	// Ladder returns the ladder of a call. A *NoLadderError says why there is none.
 	Ladder(ctx context.Context, id string) (Ladder, error)
 }
 
 // NoLadderError says why a call has no ladder.
 type NoLadderError struct{ Reason, Remedy string }
 
-// Error gives both.
+// Error returns the reason and the remedy.
 func (e *NoLadderError) Error() string { return e.Reason + "; " + e.Remedy }
 
-// ladder shows what was said in a call.
+// ladder shows the messages of a call.
 func (a *api) ladder(w http.ResponseWriter, r *http.Request) {
 	if l, ok := a.findLadder(w, r); ok {
 		a.write(w, http.StatusOK, l)
 	}
 }
 
-// findLadder gives the ladder of a path, or answers that there is none.
+// findLadder returns the ladder of a path, or answers that there is none.
 func (a *api) findLadder(w http.ResponseWriter, r *http.Request) (Ladder, bool) {
 	l, err := a.Ladders.Ladder(r.Context(), r.PathValue("id"))
 	if none, ok := errors.AsType[*NoLadderError](err); ok {
@@ -68,7 +68,7 @@ without keys. HTTP messages are TCP segments to port 80, also those that went ov
 than what is kept are cut.
 `
 
-// capsule gives all about a call as one file.
+// capsule answers with everything about a call in one file.
 func (a *api) capsule(w http.ResponseWriter, r *http.Request) {
 	l, ok := a.findLadder(w, r)
 	if !ok {
@@ -118,7 +118,7 @@ func pack(to io.Writer, c Call, l Ladder) error {
 	return z.Close()
 }
 
-// fileName is an id as part of a file's name.
+// fileName makes an id safe as part of a file name.
 func fileName(id string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {

@@ -18,8 +18,8 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// The bounds of the listener. A connection over the first waits for a place: each that does not show what it may ends
-// within seconds.
+// The bounds of the listener. Connections beyond the first bound wait for a place: each connection that proves no right
+// ends within seconds.
 const (
 	maxConnections = 256
 	maxPerSource   = 20
@@ -28,11 +28,11 @@ const (
 // Address is where Listen listens: a TCP address, or a Unix socket.
 type Address struct {
 	TCP    string
-	Socket string // its path; empty: TCP
+	Socket string // its path; empty for TCP
 
-	// Given is a listener for the address that another process has opened; nil: Listen opens one.
+	// Given is a listener for the address that another process has opened. If it is nil, Listen opens one.
 	Given net.Listener
-	// Pause has the listener accept nothing for a while; nil: it never does.
+	// Pause can stop the listener from accepting for a while; it may be nil.
 	Pause *httpd.Pause
 }
 
@@ -63,7 +63,7 @@ func listenTCP(ctx context.Context, at Address) (net.Listener, error) {
 	return l, nil
 }
 
-// given is the listener that another process has opened.
+// given returns the listener that another process has opened.
 func given(_ context.Context, at Address) (net.Listener, error) {
 	if socket, ok := at.Given.(*net.UnixListener); ok {
 		socket.SetUnlinkOnClose(false)
@@ -79,8 +79,8 @@ type unixListener struct {
 	path string
 }
 
-// listenUnix listens at a path. The socket gets that name only when its permissions are right, so nobody else can
-// connect before. A socket that a killed process left is replaced, and that of a running one is not.
+// listenUnix listens at a path. The socket gets that name only after its permissions are set, so no other user can
+// connect before. The socket of a killed process is replaced; a running process's is not.
 func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", at.Socket); err == nil {
 		_ = conn.Close()
@@ -90,7 +90,7 @@ func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 		return nil, fmt.Errorf("%s is there, and no socket; remove it, or name another socket", at.Socket)
 	}
 	prepared := at.Socket + ".new"
-	_ = os.Remove(prepared) // of a process that was killed
+	_ = os.Remove(prepared) // left by a killed process
 	socket, err := bindUnix(ctx, prepared)
 	if err != nil {
 		return nil, fmt.Errorf("%w; the directory must be there, and writable for the user of the process", err)
@@ -101,8 +101,8 @@ func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	return &unixListener{socket, at.Socket}, nil
 }
 
-// bindUnix makes a socket at a path that only the user of the process can connect to, with any umask: Linux gives a
-// bound socket the mode that it has before.
+// bindUnix creates a socket at a path that only the process's user can connect to, with any umask: on Linux a bound
+// socket keeps the mode that it had before.
 func bindUnix(ctx context.Context, path string) (*net.UnixListener, error) {
 	narrow := func(_, _ string, c syscall.RawConn) error {
 		var refused error
@@ -132,10 +132,10 @@ func settle(prepared string, at Address) error {
 	return os.Rename(prepared, at.Socket)
 }
 
-// peerPrefix is before the user's number in the remote address of a connection. No address of TCP begins so.
+// peerPrefix precedes the user's number in the remote address of a connection. No TCP address starts like this.
 const peerPrefix = "uid "
 
-// peer is a connection whose remote address is the user of the process at the other end.
+// peer is a connection whose remote address names the user of the process at the other end.
 type peer struct {
 	net.Conn
 
@@ -145,7 +145,7 @@ type peer struct {
 // RemoteAddr names the user.
 func (p *peer) RemoteAddr() net.Addr { return &p.user }
 
-// Accept gives the next connection. The kernel says which user has made it.
+// Accept returns the next connection. The kernel reports which user has opened it.
 func (l *unixListener) Accept() (net.Conn, error) {
 	conn, err := l.AcceptUnix()
 	if err != nil {
@@ -153,7 +153,7 @@ func (l *unixListener) Accept() (net.Conn, error) {
 	}
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return conn, nil //nolint:nilerr // its user is not known
+		return conn, nil //nolint:nilerr // its user is unknown
 	}
 	p := &peer{Conn: conn, user: net.UnixAddr{Net: "unix"}}
 	_ = raw.Control(func(fd uintptr) {
@@ -164,7 +164,7 @@ func (l *unixListener) Accept() (net.Conn, error) {
 	return p, nil
 }
 
-// Addr is the socket's address by its last name.
+// Addr returns the socket's final address.
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 // Close closes the listener and removes the socket.
@@ -176,8 +176,8 @@ func (l *unixListener) Close() error {
 	return errors.Join(err, l.UnixListener.Close())
 }
 
-// Server gives an HTTP server with bounds on time and size, for a listener of Listen. It logs problems of connections,
-// within bounds.
+// Server returns an HTTP server with bounds on time and size, for a listener from Listen. It logs connection problems,
+// within limits.
 func Server(h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeTimeout,
@@ -185,5 +185,5 @@ func Server(h http.Handler, log zerolog.Logger) *http.Server {
 	}
 }
 
-// writeTimeout is how long an answer may take to be read; that of a recording, each part of it.
+// writeTimeout is how long a client may take to read an answer, or each part of a recording.
 const writeTimeout = 30 * time.Second

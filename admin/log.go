@@ -9,26 +9,26 @@ import (
 	"flowbridge/store/record"
 )
 
-// LogLevel is how much is logged.
+// LogLevel describes the log level.
 type LogLevel struct {
-	// Level is in force, Configured is that of the configuration: debug, info, warn or error.
+	// Level is in force, Configured is from the configuration: debug, info, warn or error.
 	Level      string `json:"level"`
 	Configured string `json:"configured"`
-	// Until is when Configured is in force again; zero, and null in JSON, where it is.
+	// Until is when Configured applies again; zero, and null in JSON, if it applies now.
 	Until record.Time `json:"until"`
 }
 
-// Leveller shows and changes how much is logged.
+// Leveller shows and changes the log level.
 type Leveller interface {
 	LogLevel() LogLevel
-	// SetLogLevel changes the level for a while. It is one of LogLevels.
+	// SetLogLevel changes the level for a while. level must be one of LogLevels.
 	SetLogLevel(level string, during time.Duration) LogLevel
 }
 
-// LogLevels lists the levels, the one that logs most first.
+// LogLevels returns the levels, the most verbose first.
 func LogLevels() []string { return []string{"debug", "info", "warn", "error"} }
 
-// How long a changed level lasts if nothing else is asked for, and at most.
+// The default and the maximum duration of a changed level.
 const (
 	defaultLevelFor = 10 * time.Minute
 	maxLevelFor     = 24 * time.Hour

@@ -9,27 +9,27 @@ import (
 	"flowbridge/store/record"
 )
 
-// Nodes are the other nodes of the fleet, as its database has them. Its errors say what to do.
+// Nodes are the other nodes of the fleet, according to its database. Its errors say what to do.
 type Nodes interface {
-	// Overview gives the nodes and seats. It is written as JSON.
+	// Overview returns the nodes and seats. It is written as JSON.
 	Overview(ctx context.Context) (any, error)
-	// Live gives the live calls of other nodes. hidden is how many there are beside them that this node can't read.
+	// Live returns the live calls of other nodes. hidden counts further calls that this node can't read.
 	Live(ctx context.Context) (calls []Call, hidden int, err error)
-	// Find finds one of them.
+	// Find returns the live call of another node with an id.
 	Find(ctx context.Context, id string) (Call, bool, error)
-	// Where says where a node is.
+	// Where returns the location of a node.
 	Where(ctx context.Context, node string) (Where, error)
 }
 
-// Where is where a node is.
+// Where is the location of a node.
 type Where struct {
 	// Own says that it is this node.
 	Own bool
-	// There says that the database has heard of it lately.
+	// There says that the database has heard from it recently.
 	There bool
-	// API is where its admin API is reached, like http://203.0.113.5:8080. Empty: it is not.
+	// API is the address of its admin API, like http://203.0.113.5:8080. It may be empty.
 	API string
-	// Unproven says that the database has an address, and only the database: it gets no token.
+	// Unproven says that only the database vouches for its address: it gets no token.
 	Unproven bool
 }
 
@@ -67,7 +67,7 @@ func (a *api) fleetCalls(w http.ResponseWriter, r *http.Request) {
 	a.write(w, http.StatusOK, page[Call]{Items: listed(live), Hidden: &hidden})
 }
 
-// findElsewhere finds a call of another node, finished or live. Its errors are a fleetError.
+// findElsewhere finds another node's call, finished or live. Its errors are fleetErrors.
 func (a *api) findElsewhere(ctx context.Context, id string) (c Call, ok bool, err error) {
 	if a.Fleet != nil {
 		rec, ok, err := fleetRecords{a.Fleet}.Get(ctx, id)
@@ -86,7 +86,7 @@ func (a *api) findElsewhere(ctx context.Context, id string) (c Call, ok bool, er
 // recordedCall finds the id of a call in the name of its recording.
 var recordedCall = regexp.MustCompile(`^\d{4}/\d\d/\d\d/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-\d{1,4})?\.[a-z]{1,8}$`)
 
-// recordedElsewhere answers a request for a recording that another node has. It reports whether it did.
+// recordedElsewhere answers a request for another node's recording. It reports whether it did.
 func (a *api) recordedElsewhere(w http.ResponseWriter, r *http.Request, name string) bool {
 	m := recordedCall.FindStringSubmatch(name)
 	if m == nil {

@@ -34,7 +34,7 @@ func (a *api) openapi(w http.ResponseWriter, r *http.Request) {
 	a.write(w, http.StatusOK, doc)
 }
 
-// router is a ServeMux that knows its patterns.
+// router is a ServeMux that remembers its patterns.
 type router struct {
 	*http.ServeMux
 

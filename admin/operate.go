@@ -9,44 +9,44 @@ import (
 
 // Operator drains and reloads.
 type Operator interface {
-	// Drain refuses new calls from now on, and ends the process when the others are over, or at the limit. It may be
+	// Drain refuses new calls from now on, and ends the process when the live ones are over, or at the limit. It may be
 	// called again.
 	Drain() (Drained, error)
 	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error,
 	// nothing has changed.
 	Reload(ctx context.Context) (Reloaded, error)
-	// Upgrade has a new process of the program's file go on with the calls in place of this one. After an error this one
-	// goes on, as if nothing had been asked.
+	// Upgrade starts a new process of the program's file, which continues the calls in place of this one. After an error
+	// this process continues as if Upgrade had not been called.
 	Upgrade(ctx context.Context) (Upgraded, error)
 }
 
-// Upgraded is the answer to an upgrade: what the new process has got.
+// Upgraded is the answer to an upgrade.
 type Upgraded struct {
 	// PID is the number of the new process.
 	PID int `json:"pid"`
-	// Version is that of its program.
+	// Version is the new program's.
 	Version string `json:"version"`
-	// Calls, Connections and Sockets count what went over.
+	// Calls, Connections and Sockets count what was handed over.
 	Calls       int `json:"calls"`
 	Connections int `json:"connections"`
 	Sockets     int `json:"sockets"`
-	// PauseMS is for how long neither process has handled messages.
+	// PauseMS is how long neither process handled messages.
 	PauseMS int64 `json:"pause_ms"`
-	// TookMS is how long all took.
+	// TookMS is how long the whole upgrade took.
 	TookMS int64 `json:"took_ms"`
 }
 
 // Drained is the answer to a drain.
 type Drained struct {
-	// Calls is how many are left.
+	// Calls is how many live calls are left.
 	Calls int `json:"calls"`
-	// LimitMS is how long they may go on, counted from the first drain.
+	// LimitMS is how long they may continue, counted from the first drain.
 	LimitMS int64 `json:"limit_ms"`
 }
 
 // Reloaded is the answer to a reload.
 type Reloaded struct {
-	// Trunks, Targets and Routes count those in force now, and Numbers those of the table.
+	// Trunks, Targets and Routes count the ones now in force, and Numbers the table's.
 	Trunks  int `json:"trunks"`
 	Targets int `json:"targets"`
 	Routes  int `json:"routes"`
@@ -60,7 +60,7 @@ type InvalidError struct{ Problems []string } // each in one line
 
 func (*InvalidError) Error() string { return "the configuration is not valid" }
 
-// operate serves POST to senders who may operate, and logs who it was.
+// operate serves POST to senders that may operate, and logs the sender.
 func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 	return a.operateAs(func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
 }
@@ -81,7 +81,7 @@ func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender)) h
 	})
 }
 
-// logged says who asked for what, and how it was answered.
+// logged logs who asked for what, and the answer's status.
 func (a *api) logged(r *http.Request, who sender, status int) {
 	line := a.Log.Info().Str("by", who.name).Str("src", source(r)).Str("path", cut(r.URL.Path)).Int("code", status)
 	if id := r.PathValue("id"); id != "" {
@@ -90,13 +90,13 @@ func (a *api) logged(r *http.Request, who sender, status int) {
 	line.Msg("operator request")
 }
 
-// cut shortens a text of a client for the log.
+// cut shortens a client's text for the log.
 func cut(s string) string { return s[:min(len(s), maxLogged)] }
 
-// maxLogged bounds a text of a client in the log, in bytes.
+// maxLogged bounds a client's text in the log, in bytes.
 const maxLogged = 128
 
-// noted is an answer whose status is noted.
+// noted is an answer that notes its status.
 type noted struct {
 	http.ResponseWriter
 
@@ -109,7 +109,7 @@ func (n *noted) WriteHeader(status int) {
 	n.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap gives the answer to http.ResponseController.
+// Unwrap returns the answer to http.ResponseController.
 func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
 
 func (a *api) drain(w http.ResponseWriter, _ *http.Request) {

@@ -12,23 +12,23 @@ import (
 
 // Origination is a call that a request orders: first the customer is called over a trunk, then an agent.
 type Origination struct {
-	// ID is the call's, if the request has an idempotency key. It is no part of the body.
+	// ID is the call's id if the request has an idempotency key. It is not part of the body.
 	ID string `json:"-"`
-	// By is who orders it. It is no part of the body.
+	// By is the name of the sender. It is not part of the body.
 	By string `json:"-"`
 	// To is the customer's number, and From the number that the customer sees.
 	To   string `json:"to"`
 	From string `json:"from"`
-	// Trunk and Target are names of the configuration. Without a target, a route says who the agent is.
+	// Trunk and Target are names in the configuration. Without a target, a route selects the agent.
 	Trunk  string `json:"trunk"`
 	Target string `json:"target"`
-	// Variables are headers X-NAME for templates and pass_headers of the target, and Headers are such with their whole
-	// name.
+	// Variables are headers X-NAME for the target's templates and pass_headers, and Headers are such headers with their
+	// full names.
 	Variables map[string]string `json:"variables"`
 	Headers   map[string]string `json:"headers"`
-	// IdempotencyKey makes a repeated request the same call, for as long as its record is kept.
+	// IdempotencyKey makes a repeated request refer to the same call, for as long as its record is kept.
 	IdempotencyKey string `json:"idempotency_key"`
-	// AnswerWithin is how long the customer may take to answer, in seconds. 0: ring_timeout of the trunk.
+	// AnswerWithin is how long the customer may take to answer, in seconds; 0 means the trunk's ring_timeout.
 	AnswerWithin int `json:"answer_within"`
 }
 
@@ -38,7 +38,7 @@ const (
 	maxAnswerWithin = 300 // seconds
 )
 
-// originate places a call. A repeated request gets the call of the first one, live or finished.
+// originate places a call. A repeated request gets the first one's call, live or finished.
 func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	var o Origination
 	const remedy = `send {"to": "+15075785607", "from": "+12125550100", "trunk": "carrier"}`
@@ -59,7 +59,7 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 		o.ID = record.IDOf(o.IdempotencyKey)
 		over, ok := a.placeAlone(r.Context(), o.ID)
 		if !ok {
-			return // the sender has left
+			return // the sender has gone
 		}
 		defer over()
 		if before, ok := a.placedBefore(w, r, &o); !ok {
@@ -87,8 +87,8 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 }
 
-// placeAlone waits until no other request places the call of an id, and returns what says that this one is over.
-// Without it, the call of another one could be begun, ended and recorded after this one has looked for it.
+// placeAlone waits until no other request is placing the call with an id, and returns a function that ends this one's
+// turn. Otherwise another request's call could start, end and be recorded after this request has looked for it.
 func (a *api) placeAlone(ctx context.Context, id string) (over func(), ok bool) {
 	mine := make(chan struct{})
 	for {
@@ -107,11 +107,11 @@ func (a *api) placeAlone(ctx context.Context, id string) (over func(), ok bool) 
 	}
 }
 
-// elsewhereWithin bounds the look for a placed call at other nodes.
+// elsewhereWithin bounds the search for a placed call at other nodes.
 const elsewhereWithin = time.Second
 
-// placedBefore is the call that a request with this key has placed; nil: none has. It answers a request whose key is
-// another call's, or whose call can't be looked up.
+// placedBefore returns the call that a request with this key has placed, or nil. It answers a request whose key belongs
+// to another call, or whose call can't be looked up.
 func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Origination) (before *Call, ok bool) {
 	c, found := a.Calls.Find(r.Context(), o.ID)
 	if !found {
@@ -146,10 +146,10 @@ func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Originatio
 	return &c, true
 }
 
-// sameNumber reports whether the number of a record can be that of a request, which may be a national one.
+// sameNumber reports whether the number of a record can be a request's, which may be a national number.
 func sameNumber(ofRecord, asked string) bool {
 	asked = strings.ReplaceAll(asked, "#", "%23")
-	if asked == ofRecord { // a record has # like that
+	if asked == ofRecord { // a record escapes # like this
 		return true
 	}
 	n := len(ofRecord) - len(asked)

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// web are the files of the page: no build step makes them.
+// web has the files of the page, which need no build step.
 //
 //go:embed web
 var web embed.FS
 
-// pagePolicy is the page's Content-Security-Policy: its own scripts and styles, requests to this API, nothing else. No
-// text can become markup by script.
+// pagePolicy is the page's Content-Security-Policy: only its own scripts and styles, and requests to this API. Scripts
+// can't turn text into markup.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -27,8 +27,8 @@ var pageTypes = map[string]string{
 	".json": "application/json; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// servePage serves the page to anyone: it holds nothing but itself, and asks the API with the operator's token. The
-// files beside index.html have the hash of all of them in their path, so a browser keeps them until they change.
+// servePage serves the page to anyone: it contains no data, and asks the API with the operator's token. The files
+// beside index.html have the hash of all of them in their path, so browsers keep them until they change.
 func (a *api) servePage(mux *router) {
 	files, version := pageFiles()
 	index := bytes.ReplaceAll(files["index.html"], []byte("@VERSION@"), []byte(version))
@@ -45,11 +45,11 @@ func (a *api) servePage(mux *router) {
 	}
 }
 
-// pageFiles gives the page's files, and the hash of them all.
+// pageFiles returns the page's files, and the hash of them all.
 func pageFiles() (files map[string][]byte, version string) {
 	files, all := map[string][]byte{}, sha256.New()
 	names, err := fs.Glob(web, "web/*")
-	for _, name := range names { // in their order
+	for _, name := range names { // sorted
 		body, readErr := web.ReadFile(name)
 		if err = readErr; err != nil {
 			break
@@ -58,12 +58,12 @@ func pageFiles() (files map[string][]byte, version string) {
 		_, _ = all.Write(append([]byte(name+"\x00"), body...)) // never fails
 	}
 	if err != nil {
-		return map[string][]byte{}, "" // not possible: they are part of the program
+		return map[string][]byte{}, "" // impossible: the files are part of the program
 	}
 	return files, hex.EncodeToString(all.Sum(nil)[:8])
 }
 
-// open serves GET to anyone. The connection of a sender who is not known ends with the answer.
+// open serves GET to anyone. An unknown sender's connection ends with the answer.
 func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 	return a.reads(func(w http.ResponseWriter, r *http.Request) {
 		if _, known := a.identify(r); !known {
@@ -92,8 +92,8 @@ func (a *api) asset(
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// opensPage reports whether a browser opens the page itself, or a document, by a link elsewhere, as in an alert. They
-// are the same for everybody.
+// opensPage reports whether a browser opens the page, or a document, by a link elsewhere, as in an alert. Both are the
+// same for all users.
 func opensPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/docs/")) &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"

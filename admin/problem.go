@@ -11,18 +11,18 @@ type failure struct {
 	Remedy string `json:"remedy"`
 }
 
-// problem is the answer of every error: the members of RFC 9457, and those that say the same in our words.
+// problem is the answer to every error: the members of RFC 9457, and the same in our words.
 type problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	failure
-	// Problems are what is wrong with a configuration, each in one line.
+	// Problems are the errors of a configuration, each in one line.
 	Problems []string `json:"problems,omitempty"`
 }
 
-// failing is an answer that is a problem.
+// failing is an error that has an answer of its own.
 type failing interface{ problem(status int) problem }
 
 func (f *failure) problem(status int) problem {

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// maxProfile bounds the seconds of a profile.
+// maxProfile bounds the duration of a profile, in seconds.
 const maxProfile = 120
 
-// profiles serves the profiles of the process, one at a time. They cost time, and show what is in memory, so reading
-// them takes the right to operate.
+// profiles serves profiles of the process, one at a time. They cost time and show what is in memory, so reading them
+// takes the right to operate.
 func (a *api) profiles() http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
 		if s := r.URL.Query().Get("seconds"); s != "" {

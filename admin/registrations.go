@@ -2,10 +2,10 @@ package admin
 
 import "flowbridge/store/record"
 
-// Registrations are those of the node at others, and of others at the node.
+// Registrations are the node's own at others, and others' at the node.
 type Registrations struct {
 	Outgoing []Outgoing `json:"outgoing"` // by trunk
-	Incoming []Incoming `json:"incoming"` // by who has registered, the one that is called first at the top
+	Incoming []Incoming `json:"incoming"` // by holder, the one that is called first at the top
 }
 
 // Outgoing is the registration of a trunk at a carrier or PBX.
@@ -14,9 +14,9 @@ type Outgoing struct {
 	State     string      `json:"state"`
 	Registrar string      `json:"registrar"`
 	Contact   string      `json:"contact"`
-	Since     record.Time `json:"since"`      // that the state holds
-	ExpiresAt record.Time `json:"expires_at"` // null: nothing is registered
-	NextAt    record.Time `json:"next_at"`    // null: a request is under way
+	Since     record.Time `json:"since"`      // since when the state holds
+	ExpiresAt record.Time `json:"expires_at"` // null if nothing is registered
+	NextAt    record.Time `json:"next_at"`    // null while a request is under way
 	Failures  int         `json:"failures"`
 	SIPStatus int         `json:"sip_status"`
 	Reason    string      `json:"reason"`
@@ -24,15 +24,15 @@ type Outgoing struct {
 
 // Incoming is a Contact that has registered here, or at another node of the fleet.
 type Incoming struct {
-	Trunk        string      `json:"trunk"`  // that it is of; empty: a target
-	Target       string      `json:"target"` // that it is of; empty: a trunk
+	Trunk        string      `json:"trunk"`  // its trunk; empty for a target's
+	Target       string      `json:"target"` // its target; empty for a trunk's
 	Contact      string      `json:"contact"`
 	Q            float64     `json:"q"`
-	Address      string      `json:"address"` // where it came from
+	Address      string      `json:"address"` // where the REGISTER came from
 	Transport    string      `json:"transport"`
 	Path         []string    `json:"path"`
 	UserAgent    string      `json:"user_agent"`
-	Node         string      `json:"node,omitempty"` // where it has registered; empty: here
+	Node         string      `json:"node,omitempty"` // where it has registered; empty if here
 	RegisteredAt record.Time `json:"registered_at"`
 	ExpiresAt    record.Time `json:"expires_at"`
 }

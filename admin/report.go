@@ -11,25 +11,24 @@ import (
 type Report interface {
 	// Add counts a record.
 	Add(r *record.Record)
-	// Groups returns the groups so far, as they are written in JSON.
+	// Groups returns the groups so far, for JSON.
 	Groups() any
 }
 
-// maxReported is how many calls a report reads, the newest: as many as are read well within the time of an answer.
+// maxReported bounds how many calls, the newest, a report reads: they can be read well within the time for an answer.
 const maxReported = 50_000
 
 // compared is the answer of /api/report.
 type compared struct {
 	By    string `json:"by"`
 	Calls int    `json:"calls"`
-	// Since is when the oldest call of the report began; null: there is none. Complete is false where older calls would
-	// belong to it.
+	// Since is when the oldest call of the report started, or null. Complete is false if older calls would belong to it.
 	Since    record.Time `json:"since"`
 	Complete bool        `json:"complete"`
 	Groups   any         `json:"groups"`
 }
 
-// report compares finished calls by target, trunk, route or the shares of a split. One report is made at a time.
+// report compares finished calls by target, trunk, route or the shares of a split, one report at a time.
 func (a *api) report(w http.ResponseWriter, r *http.Request) {
 	q, bad := parseQuery(r.URL.RawQuery, "by", "since", "until", "trunk", "target", "route", "direction", "fleet")
 	var f record.Filter

@@ -6,15 +6,14 @@ import (
 	"sync"
 )
 
-// Requests are the requests under way. Those that last by their nature are not among them: events, downloads, exports
-// and profiles.
+// Requests are the requests under way, except those that last by nature: events, downloads, exports and profiles.
 type Requests struct {
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	last uint64
 	open map[uint64]string // the method and path of each
 }
 
-// begin notes a request, until the function that it gives is called.
+// begin registers a request until end is called.
 func (q *Requests) begin(r *http.Request) (end func()) {
 	if q == nil || lasts(r) {
 		return func() {}
@@ -34,7 +33,7 @@ func (q *Requests) begin(r *http.Request) (end func()) {
 	}
 }
 
-// lasts says whether a request takes as long as its client wants, or as it has asked for.
+// lasts reports whether a request lasts as long as its client wants, or as it has asked for.
 func lasts(r *http.Request) bool {
 	for _, path := range []string{"/api/events", "/api/recordings/", "/debug/pprof/"} {
 		if strings.HasPrefix(r.URL.Path, path) {
@@ -45,7 +44,7 @@ func lasts(r *http.Request) bool {
 	return r.URL.Path == "/api/cdrs" && bad == nil && format != formatJSON
 }
 
-// Underway gives the requests under way, each with its number.
+// Underway yields the requests under way, each with its number.
 func (q *Requests) Underway(yield func(request string, number uint64)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

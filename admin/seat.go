@@ -7,17 +7,17 @@ import (
 
 // Seats takes and moves the seat of a node. Their errors say why not.
 type Seats interface {
-	// Take has a standby take the seat now, even if the lease of another node holds.
+	// Take makes a standby take the seat now, even if another node's lease holds.
 	Take(ctx context.Context, seat string) error
-	// Move leaves the seat to another node, which takes it when it has the addresses.
+	// Move leaves the seat to another node, which takes it once it has the addresses.
 	Move(ctx context.Context, seat, to string) (SeatMoved, error)
 }
 
 // SeatMoved is the answer to a move.
 type SeatMoved struct {
-	// Calls is how many answered calls went over.
+	// Calls is how many answered calls were moved.
 	Calls int `json:"calls"`
-	// PauseMS is for how long no message was handled when the seat was left.
+	// PauseMS is how long no message was handled while the seat was left.
 	PauseMS int64 `json:"pause_ms"`
 }
 

@@ -2,7 +2,7 @@ package admin
 
 import "flowbridge/telemetry/live"
 
-// Figures gives the statistics of the last minutes, and how each target does.
+// Figures provides the statistics of the last minutes and the state of each target.
 type Figures interface {
 	Stats() live.Stats
 	Targets() []live.Target

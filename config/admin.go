@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The rights of a request to the admin API. Each has those before it, too.
+// The rights of a request to the admin API. Each includes the rights before it.
 const (
 	rightsNone    = "none"
 	RightsRead    = "read"
@@ -15,25 +15,25 @@ const (
 
 // Admin is the section `admin`.
 type Admin struct {
-	// The address of the admin API, or a Unix socket: "unix:///run/flowbridge/admin.sock". One that is not loopback needs
-	// token_file or tokens. Commands find the API here.
+	// The address of the admin API, or a Unix socket: "unix:///run/flowbridge/admin.sock". An address that is not loopback
+	// needs token_file or tokens. Commands find the API here.
 	Listen AdminAddress `key:"listen" default:"127.0.0.1:8080"`
 	// The file with a bearer token that may do everything. Its name in the log is token_file.
 	Token Secret `key:"token_file" later:""`
-	// Bearer tokens with a name and rights of their own. Each change is logged with the name.
+	// Bearer tokens with separate names and rights. Each change is logged with the name.
 	Tokens []adminToken `key:"tokens"`
-	// What requests of this machine without a token may do: over loopback or the Unix socket, not through a proxy.
-	// Default: operate where there is no token, none where there is one.
+	// What requests without a token may do if they come from this machine: over loopback or the Unix socket, not through a
+	// proxy. Default: operate if there is no token, else none.
 	Local string `key:"local" enum:"none read operate"`
 }
 
 // adminToken is one of `admin.tokens`.
 type adminToken struct {
-	// The name in the log for changes that are made with the token.
+	// The name in the log for changes made with the token.
 	Name string `key:"name" is:"token-name" required:"a name for the log, like anna"`
 	// The file with the token.
 	Token Secret `key:"file" later:"" required:"the file with the token, like /run/secrets/anna"`
-	// What the token is good for: read sees calls, records and recordings; operate also changes something.
+	// What the token allows: read sees calls, records and recordings; operate can also make changes.
 	Rights string `key:"rights" enum:"read operate" required:"read or operate"`
 }
 
@@ -41,14 +41,14 @@ func (t *adminToken) check(s section) { t.Token = s.secretFile("file") }
 
 // AdminAddress is where the admin API listens.
 type AdminAddress struct {
-	netip.AddrPort        // invalid: Socket
-	Socket         string // the path of a Unix socket; empty: AddrPort
+	netip.AddrPort        // if invalid, Socket is used
+	Socket         string // the path of a Unix socket; if empty, AddrPort is used
 }
 
-// unixScheme is before the path of a Unix socket.
+// unixScheme precedes the path of a Unix socket.
 const unixScheme = "unix://"
 
-// String is the address as the file has it.
+// String returns the address as written in the file.
 func (a AdminAddress) String() string {
 	if a.Socket != "" {
 		return unixScheme + a.Socket
@@ -56,10 +56,10 @@ func (a AdminAddress) String() string {
 	return a.AddrPort.String()
 }
 
-// IsLocal says whether only this machine reaches the address.
+// IsLocal reports whether only this machine can reach the address.
 func (a AdminAddress) IsLocal() bool { return a.Socket != "" || a.Addr().Unmap().IsLoopback() }
 
-// maxSocketPath is the longest path that Linux takes (unix(7)), less the name that a socket has until it is ready.
+// maxSocketPath is the longest path that Linux accepts (unix(7)), minus the suffix a socket has until it is ready.
 const maxSocketPath = 107 - len(".new")
 
 func parseAdminAddress(t string) (AdminAddress, complaint) {

@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// The values of advertise that have the address found at the start.
+// The values of advertise that make Flowbridge find the address at startup.
 const (
 	advertiseAuto = "auto"
-	advertiseSTUN = "stun:" // and the server
+	advertiseSTUN = "stun:" // followed by the server
 )
 
-// findsAddress reports whether a value of advertise stands for an address that is to be found.
+// findsAddress reports whether a value of advertise stands for an address to be found.
 func findsAddress(t string) bool { return t == advertiseAuto || strings.HasPrefix(t, advertiseSTUN) }
 
-// FindsAddress reports whether sip.advertise or media.advertise stand for an address that is to be found.
+// FindsAddress reports whether sip.advertise or media.advertise stands for an address to be found.
 func (c *Config) FindsAddress() bool {
 	return findsAddress(c.SIP.Advertise) || findsAddress(c.Media.Advertise)
 }
 
-// FindAddress puts what find returns in the place of each advertise that stands for an address to be found. find gets
-// the STUN server to ask; "": none is named. It is called once where both keys say the same.
+// FindAddress replaces each advertise that stands for an address to be found with the result of find. find gets the
+// STUN server to ask, or "" if none is named. It is called once if both keys have the same value.
 func (c *Config) FindAddress(find func(stunServer string) (netip.Addr, error)) error {
 	found := map[string]string{}
 	for _, key := range []*string{&c.SIP.Advertise, &c.Media.Advertise} {
@@ -40,7 +40,7 @@ func (c *Config) FindAddress(find func(stunServer string) (netip.Addr, error)) e
 	return nil
 }
 
-// parseFound takes what stands for an address that is to be found.
+// parseFound parses a value that stands for an address to be found.
 func parseFound(t string) (string, complaint) {
 	server, named := strings.CutPrefix(t, advertiseSTUN)
 	host, port, _ := strings.Cut(server, ":")

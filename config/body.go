@@ -11,19 +11,19 @@ import (
 	"flowbridge/config/template"
 )
 
-// jsonBody is a JSON object whose texts are templates. Names, numbers, true, false and null are the same for every
+// jsonBody is a JSON object whose strings are templates. Names, numbers, true, false and null are the same for every
 // call.
 type jsonBody struct{ root part }
 
-// part is a value within a body: an object, a list, a literal or a text.
+// part is a value within a body: an object, a list, a literal or a string.
 type part struct {
 	path    string // of its key below the target, for errors
 	object  bool
 	members []bodyMember
 	list    bool
 	items   []part
-	literal []byte             // JSON; nil: it is something else
-	text    *template.Template // of a text; nil gives ""
+	literal []byte             // JSON; nil if the part is something else
+	text    *template.Template // of a string; nil renders ""
 }
 
 // bodyMember is a member of an object.
@@ -32,10 +32,10 @@ type bodyMember struct {
 	part
 }
 
-// maxBodyDepth bounds how deep a body may be.
+// maxBodyDepth limits how deeply a body may be nested.
 const maxBodyDepth = 16
 
-// body reads a mapping as the body of a request. Errors name its keys by where it stands: below prepare, or by itself.
+// body reads a mapping as the body of a request. Errors name its keys by their place: below prepare, or on their own.
 func (s section) body(k key) *jsonBody {
 	v, ok := s.fields[k.name]
 	if !ok {
@@ -58,7 +58,7 @@ func (s section) body(k key) *jsonBody {
 	return &jsonBody{root}
 }
 
-// part reads a value within a body. ok is false if something in it is wrong, which is reported.
+// part reads a value within a body. ok is false if something in it is wrong, which has been reported.
 func (v value) part(path string, depth int, use templateUse) (p part, ok bool) {
 	p.path = path
 	if v, ok = v.resolve(); !ok {
@@ -127,8 +127,8 @@ func (v value) scalarPart(p part, use templateUse) (part, bool) {
 	return p, true
 }
 
-// literal is the JSON value that a scalar stands for: a string, json.Number or bool. ok is false for a number that is
-// not written as JSON does.
+// literal returns the JSON value that a scalar stands for: a string, json.Number or bool. ok is false for a number not
+// written as in JSON.
 func (s scalar) literal() (v any, ok bool) {
 	switch s.node.ShortTag() {
 	case "!!bool":
@@ -141,7 +141,7 @@ func (s scalar) literal() (v any, ok bool) {
 	return s.text, true
 }
 
-// JSON gives the body for one call. The error names the key whose template failed.
+// JSON returns the body for one call. The error names the key whose template failed.
 func (b *jsonBody) JSON(v template.Vars) ([]byte, error) {
 	return b.root.append(make([]byte, 0, 256), &v)
 }
@@ -188,7 +188,7 @@ func (p *part) append(b []byte, v *template.Vars) ([]byte, error) {
 	return b, nil
 }
 
-// appendText appends a text as JSON.
+// appendText appends a string as JSON.
 func appendText(b []byte, s string) ([]byte, error) {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
 		return append(append(append(b, '"'), s...), '"'), nil
@@ -202,7 +202,7 @@ func appendText(b []byte, s string) ([]byte, error) {
 	return out.Bytes()[:out.Len()-1], nil // without the encoder's newline
 }
 
-// environment adds what the texts of a value have from the environment.
+// environment adds the values that the strings of a part take from the environment.
 func (p *part) environment(all []string) []string {
 	for i := range p.members {
 		all = p.members[i].environment(all)

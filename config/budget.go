@@ -10,18 +10,18 @@ const (
 
 // Budget is the section `budget` of a target.
 type Budget struct {
-	// The bytes of the whole INVITE. Default: 1300 where transport: udp is written down, else 1100.
+	// The bytes of the whole INVITE. Default: 1300 if transport: udp is set explicitly, else 1100.
 	Size int `key:"size" default:"1100" min:"500" max:"61440"`
 }
 
-// pathSize is what fits into a datagram on any path (RFC 3261 section 18.1.1).
+// pathSize fits into a datagram on any path (RFC 3261 section 18.1.1).
 const pathSize = 1300
 
-// trunkBudget is the budget of calls placed to trunks.
+// trunkBudget returns the budget of calls placed to trunks.
 func trunkBudget() Budget { return Budget{Size: pathSize} }
 
-// overBudget says what becomes of an INVITE over the budget, where the file does not. A target whose transport: udp is
-// written down gets all its INVITEs over UDP.
+// overBudget sets what happens to an INVITE over the budget if the file does not say so. A target with an explicit
+// transport: udp gets all its INVITEs over UDP.
 func (t *Target) overBudget(s section) {
 	stays := s.has("transport") && t.Transport == TransportUDP
 	if stays && t.Overflow != OverflowTCP && !s.wrote("budget", "size") {
@@ -36,8 +36,7 @@ func (t *Target) overBudget(s section) {
 	}
 }
 
-// wrote says whether the file has a key of a section within this one. What is wrong with that section is reported
-// already.
+// wrote reports whether the file has a key of a section within this one. Errors of that section have been reported.
 func (s section) wrote(name, key string) bool {
 	v, ok := s.fields[name]
 	if !ok || s.broken {

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// Certificate is a certificate that peers are shown, as its file has it now.
+// Certificate is a certificate shown to peers, with the current contents of its file.
 type Certificate struct {
-	Key, File string // of the configuration, and what it names
+	Key, File string // the key of the configuration, and the file it names
 	Leaf      *x509.Certificate
-	Problem   string // with its time; empty: it is valid for endsSoon at the least
+	Problem   string // with its validity; empty if it is valid for at least endsSoon
 	Refused   bool   // peers refuse it now
 }
 
 const endsSoon = 14 * 24 * time.Hour
 
-// Certificates reads the certificates that peers are shown, and judges their time. It leaves out what can't be read:
-// the errors of the file, or the log, have it.
+// Certificates reads the certificates shown to peers, and judges their validity. It leaves out unreadable ones, which
+// the errors of the file, or the log, report.
 func (c *Config) Certificates(now time.Time) (all []Certificate) {
 	add := func(key, file, private string) {
 		pair, err := tls.LoadX509KeyPair(file, private)
@@ -49,8 +49,8 @@ func (c *Config) Certificates(now time.Time) (all []Certificate) {
 	return all
 }
 
-// certificates are ones that peers refuse, or will soon, and one for another name than the advertised one. An
-// advertised address says nothing: few certificates have one, and peers are given the name.
+// certificates warns of certificates that peers refuse, or will soon, and of one for another name than the advertised
+// one. An advertised address does not matter: few certificates contain one, and peers are given the name.
 func (d *doubts) certificates() {
 	name := d.cfg.SIP.Advertise
 	_, notAddress := netip.ParseAddr(name)

@@ -6,21 +6,21 @@ import (
 	"flowbridge/config/template"
 )
 
-// Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API that a target prepares by has one
-// of its own, with the same settings.
+// Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API of a target's prepare step has a
+// separate one with the same settings.
 type Circuit struct {
-	// How many attempts in a row must fail, over at least a second, until it is out of use. 0: never.
+	// How many attempts in a row must fail, over at least a second, to take it out of use. 0: never.
 	Failures int `key:"failures" default:"3" max:"1000"`
 }
 
 // Ping is the section `ping` of a target or trunk.
 type Ping struct {
-	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures without an answer in a row,
-	// until two answers. 0: never. The host of uri must be the same for all calls; what registers here gets none.
+	// How often it gets an OPTIONS, from 5s to 1h. After circuit.failures without an answer in a row it is out of use
+	// until two answers. 0: never. The host of uri must be the same for all calls; peers that register here get none.
 	Interval time.Duration `key:"interval" is:"ping-interval" default:"0"`
 }
 
-// pinged reports OPTIONS that would have nowhere to go: to what registers here, or to a host that a call decides.
+// pinged reports OPTIONS without a destination: to a peer that registers here, or to a host that depends on the call.
 func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 	if p.Interval == 0 || !s.has("ping") {
 		return
@@ -33,7 +33,7 @@ func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 	}
 }
 
-// within makes the parser of a duration between two bounds; zero also allows 0.
+// within returns the kind of a duration between two bounds; zero also allows 0.
 func within(low, high time.Duration, zero bool) kind {
 	remedy := "write one from " + low.String() + " to " + high.String()
 	if zero {

@@ -7,14 +7,14 @@ import (
 	"flowbridge/media/audio"
 )
 
-// Config is the whole of flowbridge.yaml. Sections are read in this order, as later ones name what stands in earlier
+// Config is the whole of flowbridge.yaml. Its sections are read in this order, because later ones refer to earlier
 // ones.
 type Config struct {
-	// Where SIP is received, and what Flowbridge calls itself in SIP.
+	// Where SIP is received, and how Flowbridge names itself in SIP.
 	SIP SIP `key:"sip"`
-	// Where RTP is received, and what Flowbridge calls itself in SDP.
+	// Where RTP is received, and how Flowbridge names itself in SDP.
 	Media Media `key:"media"`
-	// Where calls are recorded to. Without this section no call can be recorded.
+	// Where calls are recorded. Without this section no call can be recorded.
 	Recording Recording `key:"recording"`
 	// WAV files by name: mono, 8000 Hz, 16-bit PCM or G.711, at most 10 minutes. Routes and the admin API play them.
 	Sounds map[string]*audio.Sound `key:"sounds"`
@@ -25,11 +25,11 @@ type Config struct {
 	Trunks []Trunk `key:"trunks"`
 	// The platforms and SIP addresses that calls go to.
 	Targets []Target `key:"targets"`
-	// Which call goes to which targets or trunks. The first route that matches is used.
+	// Which calls go to which targets or trunks. The first route that matches is used.
 	Routes []Route `key:"routes"`
 	// The HTTP interface for operators.
 	Admin Admin `key:"admin"`
-	// What platforms and carriers ask by HTTP. A hook is on when its section stands here.
+	// What platforms and carriers ask by HTTP. A hook is on if its section is here.
 	Hooks Hooks `key:"hooks"`
 	// The local database of finished calls, and beside it the journal of live ones.
 	Store Store `key:"store"`
@@ -42,11 +42,11 @@ type Config struct {
 	// The PostgreSQL database that several nodes share. Without dsn_file there is none.
 	Fleet Fleet `key:"fleet"`
 
-	// Warnings are what the file says, by line, that is valid but probably a mistake.
+	// Warnings are the lines of the file that are valid but probably a mistake.
 	Warnings Errors
 }
 
-// Target gives the target of a name; nil: there is none.
+// Target returns the target with the given name, or nil.
 func (c *Config) Target(name string) *Target {
 	for i := range c.Targets {
 		if c.Targets[i].Name == name {
@@ -64,14 +64,13 @@ type Recording struct {
 	Keep time.Duration `key:"keep" default:"30d"`
 	// The files of each recording: wav (PCMU, PCMA; caller left, called right), pcapng (SIP, RTP, RTCP), or both.
 	Formats []string `key:"format" is:"format" default:"wav" filled:""`
-	// How often both sides hear a beep while they are recorded, from 1s to 1h. The first beep is at the beginning. 0:
-	// never.
+	// How often both sides hear a beep while they are recorded, from 1s to 1h. The first beep is at the start. 0: never.
 	Beep time.Duration `key:"beep" is:"beep" default:"0"`
 }
 
 func (r *Recording) wanted(s section) bool { return !s.absent }
 
-// isPath reports whether a text can be the name of a file or directory.
+// isPath reports whether a string can be the name of a file or directory.
 func isPath(t string) bool { return t != "" && !strings.ContainsAny(t, "\x00\r\n") }
 
 // Store is the section `store`.
@@ -85,7 +84,7 @@ type Store struct {
 	Ladders time.Duration `key:"ladders" is:"ladders" default:"7d"`
 }
 
-// parseLadders takes a duration, or off.
+// parseLadders parses a duration, or off.
 func parseLadders(t string) (time.Duration, complaint) {
 	if isZero(t) || strings.EqualFold(t, "off") {
 		return 0, complaint{}

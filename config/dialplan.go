@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// Patterns of a dialplan, as Asterisk and FreePBX have them, perhaps with the caller's behind a slash: _X., 9|1NXX,
-// _9./_212NXX. As a regular expression such a text matches no number, or others than it should.
+// Patterns of a dialplan, as in Asterisk and FreePBX, perhaps with the caller's after a slash: _X., 9|1NXX,
+// _9./_212NXX. As a regular expression such a pattern matches no number, or the wrong ones.
 var (
 	dialplan      = regexp.MustCompile(`^_[0-9XZNxzn+*#.!|\[\]-]+(/_?[0-9XZNxzn+*#.!\[\]-]+)?$`)
 	plainDialplan = regexp.MustCompile(`^[0-9XZNx+*#.!|\[\]-]+(/_?[0-9XZNx+*#.!\[\]-]+)?$`)
 	digitLetter   = regexp.MustCompile(`[XZN]|[0-9]x`)
 
-	// prepended are the digits that FreePBX puts before a number.
+	// prepended matches the digits that FreePBX puts before a number.
 	prepended = regexp.MustCompile(`^[0-9]+\+`)
-	// halfTranslated is a letter for digits in what is a regular expression otherwise.
+	// halfTranslated matches a letter for digits in a text that is otherwise a regular expression.
 	halfTranslated = regexp.MustCompile(`[0-9XZN]X|[0-9]N`)
 	otherLetter    = regexp.MustCompile(`[A-MO-WYa-z]`)
 )
 
-// isDialplan reports whether a text is a pattern of a dialplan. Without its underscore it needs a letter that stands
-// for digits.
+// isDialplan reports whether a text is a dialplan pattern. Without its underscore it needs a letter that stands for
+// digits.
 func isDialplan(t string) bool {
 	return dialplan.MatchString(t) || plainDialplan.MatchString(t) && digitLetter.MatchString(t)
 }
@@ -31,7 +31,7 @@ func holdsDialplan(t string) bool {
 	return halfTranslated.MatchString(t) && !otherLetter.MatchString(t)
 }
 
-// fromDialplan is the remedy for a pattern of a dialplan.
+// fromDialplan returns the remedy for a dialplan pattern.
 func fromDialplan(pattern string) string {
 	number, caller, both := strings.Cut(pattern, "/")
 	remedy := "write " + written(expressionOf(number))
@@ -46,14 +46,14 @@ func fromDialplan(pattern string) string {
 
 func trimPrepended(pattern string) string { return prepended.ReplaceAllString(pattern, "") }
 
-// digits are what the letters and signs of a dialplan stand for. A dash is there for the eye.
+// digits maps the letters and signs of a dialplan to regular expressions. A dash is only for readability.
 var digits = map[rune]string{
 	'X': "[0-9]", 'x': "[0-9]", 'Z': "[1-9]", 'z': "[1-9]", 'N': "[2-9]", 'n': "[2-9]", '.': "[0-9]+", '!': "[0-9]*",
 	'+': `\+`, '*': `\*`,
 	'-': "", '|': "",
 }
 
-// expressionOf is the regular expression for a pattern.
+// expressionOf returns the regular expression for a pattern.
 func expressionOf(pattern string) string {
 	var b strings.Builder
 	class := false

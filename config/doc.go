@@ -1,22 +1,19 @@
 // Package config reads flowbridge.yaml into typed, checked values.
 //
-// The words are those of the file: a Trunk is a carrier or PBX that calls, a
-// Target is a platform or SIP address that is called, a Route says which call
-// goes to which targets.
+// It uses the words of the file: a Trunk is a carrier or PBX that calls, a Target is a platform or SIP address that is
+// called, a Route says which call goes to which targets.
 //
 //	bytes ─▶ YAML nodes ─▶ ${NAME} from the environment ─▶ typed tree with defaults
 //	                                                        │
 //	                       all errors at once, by line  ◀───┴── rules between keys and sections
 //
-// The structs of the sections are the one declaration of the keys: a field's
-// tag says key, kind, default and bounds, its comment says what the key is for.
-// The reader (keys.go), the JSON Schema (schema.go), docs/flowbridge.schema.json
-// and the tables of docs/configuration.md all come from there; run go generate
-// after a change. Rules about more than one key are in the section's check.
+// The structs of the sections are the only declaration of the keys: a field's tag says key, kind, default and bounds,
+// its comment says what the key is for. The reader (keys.go), the JSON Schema (schema.go), docs/flowbridge.schema.json
+// and the tables of docs/configuration.md are all derived from them; run go generate after a change. Rules about more
+// than one key are in the section's check.
 //
-// Every value keeps the node it was read from until the end, so that each error
-// names file, line and key path, and says what to do. An error never shows what
-// a variable of the environment or a secret file contains.
+// Every value keeps the node it was read from until the end, so that each error names file, line and key path, and says
+// what to do. An error never shows the contents of an environment variable or a secret file.
 //
-// A Config is not changed after it was parsed and may be read by any goroutine.
+// A Config is not changed after parsing and may be read by any goroutine.
 package config

@@ -13,15 +13,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// doubts are what a file says that is valid but probably a mistake: it has no effect, or another one than it seems.
-// They become Config.Warnings.
+// doubts collects what is valid in a file but probably a mistake: it has no effect, or another one than it seems. They
+// become Config.Warnings.
 type doubts struct {
 	cfg  *Config
 	root value
 	all  Errors
 }
 
-// doubtsOf goes over a file without errors.
+// doubtsOf returns the doubts about a file without errors.
 func doubtsOf(cfg *Config, root value) Errors {
 	d := &doubts{cfg: cfg, root: root}
 	d.numbers()
@@ -46,7 +46,7 @@ func doubtsOf(cfg *Config, root value) Errors {
 
 var pathPart = regexp.MustCompile(`[^.\[\]]+`)
 
-// find gives the value at a path like routes[1].to, or the last one on the way there.
+// find returns the value at a path like routes[1].to, or the last one on the way there.
 func (d *doubts) find(path string) value {
 	at := d.root
 	for _, part := range pathPart.FindAllString(path, -1) {
@@ -77,13 +77,13 @@ func (d *doubts) warn(path, problem, remedy string) {
 	d.all = append(d.all, Error{File: at.l.file, Line: at.node.Line, Path: path, Problem: problem, Remedy: remedy})
 }
 
-// warnOf is warn, with the value as the file has it before the problem.
+// warnOf is warn with the value, as written in the file, before the problem.
 func (d *doubts) warnOf(path, problem, remedy string) {
 	at := d.find(path)
 	d.warn(path, scalar{value: at, raw: at.node.Value}.quoted()+" "+problem, remedy)
 }
 
-// numbers are expressions that match more than they seem to.
+// numbers warns of expressions that match more than they seem to.
 func (d *doubts) numbers() {
 	for i := range d.cfg.Routes {
 		r := &d.cfg.Routes[i]
@@ -115,7 +115,7 @@ func (d *doubts) numbers() {
 	}
 }
 
-// callable are the numbers of a list that may be called, where nobody looks at each call.
+// callable warns of numbers in a list that may be called without further checks.
 func (d *doubts) callable(path, lets string, all []*Numbers) {
 	for i, n := range all {
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -151,7 +151,7 @@ func (d *doubts) expression(path string, n *Numbers) {
 	d.warnOf(path, problem, "write it like "+sampleNumbers)
 }
 
-// networks are those that are too large to be somebody's.
+// networks warns of networks that are too large to belong to one peer.
 func (d *doubts) networks() {
 	const noAddress = "write the networks that the peer names; a peer without fixed addresses shows credentials instead of sources"
 	peer := func(kind string, i int, sources []Source, media []netip.Prefix) {
@@ -170,7 +170,7 @@ func (d *doubts) networks() {
 		"write the networks on this side of the NAT, like 192.168.0.0/16")
 }
 
-// The shortest prefixes of a network that one organisation has.
+// The shortest prefixes of a network owned by one organisation.
 const (
 	widest4 = 8
 	widest6 = 16
@@ -199,7 +199,7 @@ func (d *doubts) wide(path string, all []netip.Prefix, so, remedy string) {
 	}
 }
 
-// within are networks that lie in one of another caller, where only the longer prefix tells the two apart.
+// within warns of networks inside another caller's, where only the longer prefix tells the two apart.
 func (d *doubts) within() {
 	claims := d.root.l.sources
 	for _, key := range slices.Sorted(maps.Keys(claims)) {
@@ -216,7 +216,8 @@ func (d *doubts) within() {
 	}
 }
 
-// codecs are lists without a codec of a trunk whose calls come to them. The two laws of G.711 count as one.
+// codecs warns of codec lists without any codec of a trunk whose calls they apply to. The two laws of G.711 count as
+// one.
 func (d *doubts) codecs() {
 	g711 := func(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
 	for i := range d.cfg.Routes {
@@ -234,14 +235,14 @@ func (d *doubts) codecs() {
 						fmt.Sprintf("has none of %s, which calls of %s have: they get 488, because no codec is changed into these",
 							strings.Join(c.Codecs, ", "), c.Name),
 						"add one of them; or write in codecs of "+c.Name+" what it really offers")
-					return // one is enough to see what is meant
+					return // one is enough to show the problem
 				}
 			}
 		}
 	}
 }
 
-// addresses are a public address for SIP or for RTP, and none for the other.
+// addresses warns of a public address for only one of SIP and RTP.
 func (d *doubts) addresses() {
 	sip, media := d.cfg.SIP.Advertise, d.cfg.Media.Advertise
 	named := media != "" || slices.ContainsFunc(d.cfg.Media.Listen,
@@ -262,10 +263,10 @@ func (d *doubts) addresses() {
 	}
 }
 
-// fewCalls is the room for calls that nobody plans.
+// fewCalls is room for too few calls to be intended.
 const fewCalls = 10
 
-// ports are too few of them.
+// ports warns of too few ports.
 func (d *doubts) ports() {
 	m := &d.cfg.Media
 	for _, l := range d.cfg.SIP.Listen {
@@ -300,7 +301,7 @@ func (d *doubts) ports() {
 	}
 }
 
-// shares are the calls with ports that are kept for each trunk, and behind those for each target that may call.
+// shares returns how many calls with ports are kept for each trunk, followed by those for each target that may call.
 func (d *doubts) shares(calls int) (all []int) {
 	for i := range d.cfg.Trunks {
 		all = append(all, d.cfg.Trunks[i].MaxCalls)
@@ -312,7 +313,7 @@ func (d *doubts) shares(calls int) (all []int) {
 	}
 	fair := FairShare(calls, len(all))
 	for i, most := range all {
-		if most == 0 || most > fair { // 0: no cap
+		if most == 0 || most > fair { // 0 means no cap
 			all[i] = fair
 		}
 	}
@@ -326,7 +327,7 @@ func sum(all []int) (n int) {
 	return n
 }
 
-// tooFew warns of a cap in the file that the calls can't reach, as so many are kept for others.
+// tooFew warns of a cap in the file that the calls can't reach, because the ports of others are kept free.
 func (d *doubts) tooFew(key string, most, calls, kept int) bool {
 	if most <= calls-kept || !d.written(key) {
 		return false
@@ -347,7 +348,7 @@ func counted(calls int) string {
 	return strconv.Itoa(calls) + " calls"
 }
 
-// tokens are sent where others may read them.
+// tokens warns of tokens that are sent where others may read them.
 func (d *doubts) tokens() {
 	for i := range d.cfg.Targets {
 		for key, api := range d.cfg.Targets[i].apis() {
@@ -374,11 +375,11 @@ func loopbackHost(host string) bool {
 	return err == nil && a.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// emptyToken is a token of X-EI without a value.
+// emptyToken matches a token of X-EI without a value.
 var emptyToken = regexp.MustCompile(`(^|;)\s*[SEO]\.\s*(;|$)`)
 
-// xei are values of X-EI with an empty token for a call that has neither Diversion nor further headers, and ids of a
-// prepare step that the platform would take for somebody else's.
+// xei warns of X-EI values with an empty token for a call that has neither Diversion nor further headers, and of ids
+// from a prepare step that the platform would take for another's.
 func (d *doubts) xei() {
 	for i := range d.cfg.Targets {
 		t := &d.cfg.Targets[i]
@@ -402,7 +403,7 @@ func (d *doubts) xei() {
 	}
 }
 
-// shared is what does not go with several nodes, as a webhook of OpenAI, which has one URL for a project.
+// shared warns of what does not work with several nodes, such as a webhook of OpenAI, which has one URL for a project.
 func (d *doubts) shared() {
 	f, a := &d.cfg.Fleet, &d.cfg.Admin
 	if f.On() && unsureDSN(f.DSN.Reveal()) {
@@ -420,7 +421,7 @@ func (d *doubts) shared() {
 	}
 }
 
-// idle are trunks that no route is for.
+// idle warns of trunks without a route.
 func (d *doubts) idle() {
 	for i := range d.cfg.Trunks {
 		name := d.cfg.Trunks[i].Name
@@ -433,7 +434,7 @@ func (d *doubts) idle() {
 	}
 }
 
-// written says whether the file has a key.
+// written reports whether the file has a key.
 func (d *doubts) written(path string) bool {
 	section, key := "", path
 	if dot := strings.LastIndexByte(path, '.'); dot >= 0 {

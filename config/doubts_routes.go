@@ -10,7 +10,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// routes are those that get no call, because one before them takes all of theirs.
+// routes warns of routes that get no calls, because an earlier one takes all of them.
 func (d *doubts) routes() {
 	for i := range d.cfg.Routes {
 		for j := range i {
@@ -33,9 +33,9 @@ func (d *doubts) takesAll(first, later *Route) bool {
 		covers(first.From, later.From, d.dials(first, from), d.dials(later, from))
 }
 
-// covers reports whether a route with the expression a certainly takes what a later one with b does, where each dials
-// the user part, or does not. A route that dials it passes over a user part that is no number and that its expression
-// does not name.
+// covers reports whether a route with the expression a certainly takes every call of a later one with b. Each of them
+// may dial the user part. A route that dials it skips a user part that is not a number and that its expression does not
+// name.
 func covers(a, b *Numbers, firstDials, laterDials bool) bool {
 	switch {
 	case (a == nil || a.every) && (a.Match("") || !b.Match("")):
@@ -53,12 +53,13 @@ func covers(a, b *Numbers, firstDials, laterDials bool) bool {
 	return open && start != "" && strings.HasPrefix(other, start) && !namesSomebody(b)
 }
 
-// namesSomebody reports whether an expression may name a user part that is no number.
+// namesSomebody reports whether an expression may name a user part that is not a number.
 func namesSomebody(n *Numbers) bool {
 	return strings.ContainsFunc(strings.ReplaceAll(n.String(), `\d`, ""), unicode.IsLetter)
 }
 
-// dials reports whether the route calls each of its destinations by what v has. A row of the table may have others.
+// dials reports whether the route calls each of its destinations by the called number in v. A row of the table may have
+// others.
 func (d *doubts) dials(r *Route, v template.Vars) bool {
 	v.Direction = r.Direction
 	dialled := func(uri *template.Template) bool { return uri == nil || len(slices.Collect(uri.Dialled(&v))) > 0 }
@@ -75,8 +76,8 @@ func (d *doubts) dials(r *Route, v template.Vars) bool {
 	return !r.Listed
 }
 
-// beginning gives the text that every match of an expression begins with. It is open if any digits may follow it, or
-// none.
+// beginning returns the text that every match of an expression starts with. It is open if any digits, or none, may
+// follow.
 func beginning(n *Numbers) (text string, open bool) {
 	tree, err := syntax.Parse(n.String(), syntax.Perl)
 	if err != nil || tree.Op != syntax.OpConcat || len(tree.Sub) < 2 || tree.Sub[0].Op != syntax.OpBeginText ||
@@ -93,7 +94,7 @@ func beginning(n *Numbers) (text string, open bool) {
 	return string(tree.Sub[1].Rune), open
 }
 
-// takesDigits reports whether one character of an expression may be each digit.
+// takesDigits reports whether one character of an expression may be any digit.
 func takesDigits(re *syntax.Regexp) bool {
 	if re.Op != syntax.OpCharClass {
 		return isDot(re)

@@ -10,15 +10,15 @@ import (
 	"flowbridge/config/template"
 )
 
-// inClass is a class of characters in an expression, separators are signs that people write between the digits of a
-// number, and separated is a number with some.
+// inClass matches a character class in an expression, separators matches the signs that people write between the digits
+// of a number, and separated a number with such signs.
 var (
 	inClass    = regexp.MustCompile(`\[[^\]]*\]`)
 	separators = regexp.MustCompile(`[-/ ]|\\[.()-]`)
 	separated  = regexp.MustCompile(`^\+?[0-9][0-9 ()./-]*[ ()./-][0-9 ()./-]*[0-9]$`)
 )
 
-// unmatched are expressions of routes that no number of a trunk matches.
+// unmatched warns of expressions of routes that match no number of a trunk.
 func (d *doubts) unmatched() {
 	for i := range d.cfg.Routes {
 		r, country := &d.cfg.Routes[i], []string{}
@@ -44,8 +44,9 @@ func (d *doubts) unmatched() {
 	}
 }
 
-// misses reports whether an expression over numbers as they are dialled in a country matches none in E.164, as which
-// they are compared. One that also matches short numbers, which stay as they are, has to begin with three digits.
+// misses reports whether an expression over numbers as dialled in a country matches no number in E.164, the form in
+// which numbers are compared. An expression that also matches short numbers, which are not converted, must start with
+// three digits.
 func misses(n *Numbers, country string) (lost bool) {
 	text, _ := beginning(n)
 	if strings.Trim(text, "0123456789") != "" {
@@ -63,13 +64,13 @@ func misses(n *Numbers, country string) (lost bool) {
 	return lost
 }
 
-// What ids of Synthflow look like: agents have either form, workspaces the older one.
+// The forms of Synthflow's ids: agents have either form, workspaces the older one.
 var (
 	idForm    = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	olderForm = regexp.MustCompile(`^[0-9]{10,}x[0-9]{10,}$`)
 )
 
-// accounts are values of a prepare step that Synthflow's API knows in another form.
+// accounts warns of values in a prepare step that have another form in Synthflow's API.
 func (d *doubts) accounts() {
 	for i := range d.cfg.Targets {
 		p := d.cfg.Targets[i].Prepare
@@ -79,11 +80,11 @@ func (d *doubts) accounts() {
 		path := fmt.Sprintf("targets[%d].prepare.", i)
 		model, fixed := p.ModelID.Constant()
 		workspace, _ := p.WorkspaceID.Constant()
-		api, _ := url.Parse(p.API) // it was checked
+		api, _ := url.Parse(p.API) // already checked
 		_, _, itsOwn := RegionOfHost(api.Hostname())
 		switch {
 		case !fixed || model == "" || model[0] == '$' || model == "MODEL_ID" || !itsOwn:
-			// a stand-in has ids of its own; check warns of $NAME and of a profile's words anyway
+			// A stand-in has its own ids; check warns of $NAME and of a profile's placeholders anyway.
 		case IsDialString(model) || separated.MatchString(model):
 			d.warnOf(path+"model_id", "is a number, and an agent is known by its id",
 				"write the agent's id; the number goes into to_number")
@@ -103,10 +104,10 @@ func (d *doubts) accounts() {
 	}
 }
 
-// fixedZones are names of a clock that knows no summer time, and a place's whose clocks do.
+// fixedZones maps names of zones without summer time to places whose clocks have it.
 var fixedZones = map[string]string{"EST": "America/New_York", "MST": "America/Denver"}
 
-// times are hours, time-outs and rescues of routes that do not do what they seem to.
+// times warns of hours, time-outs and rescues of routes that do not do what they seem to.
 func (d *doubts) times() {
 	for i := range d.cfg.Routes {
 		r, path := &d.cfg.Routes[i], fmt.Sprintf("routes[%d]", i)
@@ -134,12 +135,12 @@ func (d *doubts) times() {
 	}
 }
 
-// variables are names of the environment without braces. What stands around one may be a secret.
+// variables warns of environment names without braces. The text around one may be a secret.
 func (d *doubts) variables() {
 	for _, s := range d.root.l.bare {
 		d.warn(s.path, "has a $ and a name without braces, which stay as they are",
 			"write ${NAME} for what the variable NAME contains")
 	}
-	// some are read twice
+	// Some values are read twice.
 	d.all = slices.CompactFunc(d.all, func(a, b Error) bool { return a.Path == b.Path && a.Problem == b.Problem })
 }

@@ -13,7 +13,7 @@ var dscpNames = map[string]uint8{
 	"ef": 46, "voice-admit": 44, "le": 1,
 }
 
-// parseDSCP takes the name of a code point or its number.
+// parseDSCP parses the name or number of a code point.
 func parseDSCP(t string) (uint8, complaint) {
 	if known, ok := dscpNames[strings.ToLower(t)]; ok {
 		return known, complaint{}

@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// Error is one thing that is wrong with a configuration file.
+// Error is one problem in a configuration file.
 type Error struct {
 	// File is the name of the file.
 	File string
-	// Line counts from 1; 0 concerns the file as a whole.
+	// Line counts from 1; 0 means the file as a whole.
 	Line int
-	// Column counts the bytes of the line from 1, where it is known: in the table of numbers. Else it is 0.
+	// Column counts the bytes of the line from 1 where it is known: in the table of numbers. Otherwise it is 0.
 	Column int
-	// Path is the key's path: trunks[0].sources; in the table of numbers it is the column's name.
+	// Path is the key's path, like trunks[0].sources, or the column's name in the table of numbers.
 	Path string
-	// Problem says what is wrong. It never holds a secret or what a variable of the environment contains.
+	// Problem says what is wrong. It never contains a secret or the value of an environment variable.
 	Problem string
 	// Remedy says what to do.
 	Remedy string
-	// Refused is true for a warning about a certificate that peers refuse: check takes it for an error, and serve starts.
+	// Refused marks a warning about a certificate that peers refuse: check treats it as an error, while serve starts.
 	Refused bool
 }
 
-// Error gives the whole in one line: flowbridge.yaml:12: trunks[0].soures: unknown key; did you mean "sources"?
+// Error returns everything in one line: flowbridge.yaml:12: trunks[0].soures: unknown key; did you mean "sources"?
 func (e Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -48,10 +48,10 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Errors are all the things that are wrong with a file, by line.
+// Errors are all problems of a file, by line.
 type Errors []Error
 
-// Error gives one line for each error.
+// Error returns one line for each error.
 func (es Errors) Error() string {
 	lines := make([]string, len(es))
 	for i, e := range es {

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// sampleNumbers is an expression as it should be written.
+// sampleNumbers is an example of a correct expression.
 const sampleNumbers = `"^\\+1507[0-9]{7}$"`
 
-// twiceEscaped is what to do about a \ in double quotes.
+// twiceEscaped is the remedy for a \ in double quotes.
 const twiceEscaped = `in double quotes each \ is written twice`
 
-// parseRegexp takes an expression over numbers. What is clearly meant for something else is refused, although Go may
-// read it.
+// parseRegexp parses an expression over numbers. It refuses what is clearly meant for something else, even if Go can
+// parse it.
 func parseRegexp(t string) (*Numbers, complaint) {
 	if t == "" {
 		return nil, complaint{}
@@ -42,7 +42,7 @@ func parseRegexp(t string) (*Numbers, complaint) {
 		return nil, likeValue("is an expression over a URI, and the number alone is matched here", fromURI(t))
 	}
 	n, err := newNumbers(t)
-	if err != nil { // the expression can be read, but it is too large with what newNumbers puts around it
+	if err != nil { // valid, but too large with what newNumbers adds to it
 		return nil, refuse("is too long a regular expression", "write one like "+sampleNumbers)
 	}
 	return n, complaint{}
@@ -53,7 +53,7 @@ func likeValue(problem, remedy string) complaint {
 	return complaint{problem: problem, remedy: remedy, unseen: "write one like " + sampleNumbers}
 }
 
-// written is an expression as it stands in the file, or a sample where it is none that may stand there.
+// written returns an expression as written in the file, or a sample if it is not allowed there.
 func written(expression string) string {
 	tree, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil || repeatsAnchor(tree) != "" || holdsAt(tree) {
@@ -62,13 +62,13 @@ func written(expression string) string {
 	return strconv.Quote(expression)
 }
 
-// anchors match a place in a text, no character.
+// anchors match a position in a text, not a character.
 var anchors = []syntax.Op{
 	syntax.OpBeginText, syntax.OpEndText, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpWordBoundary,
 	syntax.OpNoWordBoundary,
 }
 
-// repeatsAnchor gives the sign that repeats an anchor: the + of ^+1507. Without one it gives "".
+// repeatsAnchor returns the sign that repeats an anchor, like the + of ^+1507, or "".
 func repeatsAnchor(re *syntax.Regexp) string {
 	signs := map[syntax.Op]string{syntax.OpPlus: "+", syntax.OpStar: "*", syntax.OpQuest: "?", syntax.OpRepeat: "{"}
 	if sign, ok := signs[re.Op]; ok && slices.Contains(anchors, re.Sub[0].Op) {
@@ -82,7 +82,7 @@ func repeatsAnchor(re *syntax.Regexp) string {
 	return ""
 }
 
-// anchorSign is a ^ that is no part of a class, and a sign of numbers behind it.
+// anchorSign matches a ^ outside a class, followed by a sign of numbers.
 var anchorSign = regexp.MustCompile(`(^|[^\[\\])\^([+*])`)
 
 func anchorRepeated(t, by string) complaint {
@@ -97,10 +97,10 @@ func anchorRepeated(t, by string) complaint {
 	return refuse(problem, "remove the "+by)
 }
 
-// uriStart is the scheme of a URI at the beginning of an expression.
+// uriStart matches the scheme of a URI at the start of an expression.
 var uriStart = regexp.MustCompile(`^\^?\(*(?i:sips?|tel):`)
 
-// holdsAt reports whether an expression holds an @, which no number has, nor any other user part.
+// holdsAt reports whether an expression contains an @, which occurs in no number or other user part.
 func holdsAt(re *syntax.Regexp) bool {
 	if re.Op == syntax.OpLiteral && strings.ContainsRune(string(re.Rune), '@') {
 		return true
@@ -108,7 +108,7 @@ func holdsAt(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, holdsAt)
 }
 
-// fromURI is the remedy for an expression over a URI: the part before the @.
+// fromURI returns the remedy for an expression over a URI: the part before the @.
 func fromURI(t string) string {
 	user, _, _ := strings.Cut(uriStart.ReplaceAllString(t, ""), "@")
 	user = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(user, "^"), `\`), "$")

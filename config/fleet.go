@@ -17,10 +17,10 @@ type Fleet struct {
 	DSN Secret `key:"dsn_file" later:""`
 	// Whether max_calls and max_cps of trunks and targets hold for all nodes together: each node has an equal part.
 	Caps bool `key:"caps" default:"false"`
-	// The name of this node, in its records too. No other node of the fleet has it. Default: the host name.
+	// The name of this node, also in its records. No other node of the fleet may have it. Default: the host name.
 	Node string `key:"node" is:"node-name"`
-	// The admin.listen of the other nodes, like "192.0.2.12:8080". A request for another node's ladder or recording goes
-	// on with its token only to these, and to nodes of seats with the same secret.
+	// The admin.listen of the other nodes, like "192.0.2.12:8080". Only these, and nodes of seats with the same secret,
+	// are sent requests for another node's ladder or recording, with their token.
 	Nodes []netip.AddrPort `key:"nodes"`
 	// The seat, by which another node continues the answered calls when this machine dies. Without it they end.
 	Takeover Takeover `key:"takeover"`
@@ -34,11 +34,11 @@ type Takeover struct {
 	// The file with the common secret of a seat's nodes, at least 32 characters. They sign with it, and encrypt the
 	// calls' states.
 	Key Secret `key:"key_file" later:""`
-	// How long the answer to a caller waits for the database. Then the call goes on unprotected.
+	// How long the answer to a caller waits for the database. Then the call continues unprotected.
 	Patience time.Duration `key:"patience" default:"50ms"`
 }
 
-// On says whether the node has a seat.
+// On reports whether the node has a seat.
 func (t *Takeover) On() bool { return t.Seat != "" }
 
 func (t *Takeover) check(s section) {
@@ -71,7 +71,7 @@ func (t *Takeover) check(s section) {
 	}
 }
 
-// Addresses are those that SIP and RTP are bound to, each once.
+// Addresses returns the distinct addresses that SIP and RTP are bound to.
 func (c *Config) Addresses() (all []netip.Addr) {
 	for _, l := range c.SIP.Listen {
 		all = append(all, l.AddrPort.Addr())
@@ -83,13 +83,13 @@ func (c *Config) Addresses() (all []netip.Addr) {
 	return slices.Compact(all)
 }
 
-// minSeatKey is how long the secret of a seat must be, in bytes.
+// minSeatKey is the minimum length of a seat's secret, in bytes.
 const minSeatKey = 32
 
-// On says whether there is a fleet.
+// On reports whether there is a fleet.
 func (f *Fleet) On() bool { return f.DSN != "" }
 
-// nodeName is what a node may be called.
+// nodeName matches the allowed names of a node.
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 func (f *Fleet) check(s section) {
@@ -123,7 +123,7 @@ func (f *Fleet) check(s section) {
 	}
 }
 
-// unsureDSN reports whether a database is on another machine, and its certificate is not looked at.
+// unsureDSN reports whether a database is on another machine and its certificate is not verified.
 func unsureDSN(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -131,14 +131,14 @@ func unsureDSN(text string) bool {
 	}
 	q := u.Query()
 	mode := q.Get("sslmode")
-	sure := mode == "verify-full" || mode == "verify-ca" || mode == "require" && q.Has("sslrootcert") // as libpq has it
+	sure := mode == "verify-full" || mode == "verify-ca" || mode == "require" && q.Has("sslrootcert") // as in libpq
 	return !sure && slices.ContainsFunc(strings.Split(cmp.Or(q.Get("host"), u.Host), ","), func(host string) bool {
 		return !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") &&
 			!loopbackHost(host) && !loopbackHost((&url.URL{Host: host}).Hostname())
 	})
 }
 
-// problemOfDSN says what is wrong with the URL of a database, and nothing of what is in it.
+// problemOfDSN says what is wrong with the URL of a database, without revealing any of it.
 func problemOfDSN(text string) string {
 	u, err := url.Parse(text)
 	switch {

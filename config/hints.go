@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// hintsText has a line for each remedy: first the paths of keys that other systems have, {} behind a value of another
-// form: a mapping or list in place of a single value, or the reverse.
+// hintsText has a line for each remedy. It starts with the paths of keys from other systems; {} follows a path whose
+// value has another form: a mapping or list instead of a single value, or the reverse.
 //
 //go:embed hints.txt
 var hintsText string
 
 var anyElement = regexp.MustCompile(`\[[0-9]+\]`)
 
-// hint says what to write in place of a key of another system; "": the key is of none.
+// hint says what to write instead of another system's key, or returns "" if it is not one.
 func hint(path string) string {
 	for line := range strings.Lines(hintsText) {
 		keys, remedy, _ := strings.Cut(strings.TrimSpace(line), ": ")

@@ -10,16 +10,16 @@ import (
 type OpenAIHook struct {
 	// The signing secret of the webhook for realtime.call.incoming or live.transport.incoming, whsec_….
 	Secret Secret `key:"secret_file" required:"the file with the secret"`
-	// The API key, with which calls are accepted and rejected.
+	// The API key for accepting and rejecting calls.
 	Token Secret `key:"token_file" required:"the file with the token"`
 	// The base URL of OpenAI's HTTP API, up to /v1. Azure's is https://RESOURCE.openai.azure.com/openai; with the path
-	// /openai the token goes out as api-key, else as Authorization: Bearer.
+	// /openai the token is sent as api-key, else as Authorization: Bearer.
 	API string `key:"api" is:"api" default:"https://api.openai.com"`
 	// The session with which a call is accepted, as OpenAI's JSON, written as YAML. Each text is a template.
 	Session *jsonBody `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
 }
 
-// TokenHeader is the header that has the token, in place of Authorization. Empty: none.
+// TokenHeader returns the header that carries the token instead of Authorization, or "".
 func (h *OpenAIHook) TokenHeader() string {
 	if u, err := url.Parse(h.API); err == nil && u.Path == "/openai" {
 		return "api-key"

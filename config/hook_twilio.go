@@ -11,24 +11,24 @@ import (
 
 // TwilioHook is the section `hooks.twilio`.
 type TwilioHook struct {
-	// The public URL that Twilio was given, up to the path. Required with auth_token and follow.
+	// The public URL given to Twilio, up to the path. Required with auth_token and follow.
 	URL string `key:"url" is:"base-url"`
 	// The account's auth token, for X-Twilio-Signature. Required unless listen is a loopback address.
 	AuthToken Secret `key:"auth_token_file"`
-	// The targets to dial, in this order: the first whose API gives an id is dialled. Required without rules.
+	// The targets to dial, in this order: the first whose API returns an id is dialled. Required without rules.
 	Targets []string `key:"targets" is:"target" filled:""`
-	// Other targets for some numbers. The first rule that matches is used, and targets where none does.
+	// Other targets for some numbers. The first rule that matches is used, or targets if none does.
 	Rules []TwilioRule `key:"rules" filled:""`
-	// The TwiML when no target can be dialled, like "<Response><Say>Please call again later.</Say></Response>". Empty:
+	// The TwiML if no target can be dialled, like "<Response><Say>Please call again later.</Say></Response>". Empty:
 	// rejected as busy.
 	Fallback string `key:"fallback" is:"twiml"`
 	// Keeps the caller's leg unanswered until the target answers.
 	AnswerOnBridge bool `key:"answer_on_bridge" default:"false"`
-	// Has Twilio tell how a call ended: the call gets a record, and another target if one does not take it. It needs
+	// Makes Twilio report how a call ended: the call gets a record, and another target if one does not take it. It needs
 	// url.
 	Follow bool `key:"follow" default:"false"`
 
-	open bool // anybody who reaches it is believed
+	open bool // requests are accepted without a signature
 }
 
 func (h *TwilioHook) check(s section) {
@@ -49,7 +49,7 @@ func (h *TwilioHook) check(s section) {
 type TwilioRule struct {
 	// A regular expression over the called number, as in routes.
 	To *Numbers `key:"to"`
-	// The same over the calling number.
+	// The same for the calling number.
 	From *Numbers `key:"from"`
 	// The targets to dial, in this order.
 	Targets []string `key:"targets" is:"target" required:"the names of the targets to dial, in order" filled:""`
@@ -57,24 +57,24 @@ type TwilioRule struct {
 
 func (r *TwilioRule) check(s section) { s.twilioTakes(r.Targets) }
 
-// FollowPath is where Twilio tells how a call ended.
+// FollowPath returns the path where Twilio reports how a call ended.
 func (h *TwilioHook) FollowPath() string { return TwilioPath + "/ended" }
 
-// ReferPath is where Twilio asks where a REFER of a target leads.
+// ReferPath returns the path where Twilio asks where to send a target's REFER.
 func (h *TwilioHook) ReferPath() string { return TwilioPath + "/transfer" }
 
-// ReferURL is what Twilio knows ReferPath by. Without a URL there is none.
+// ReferURL returns the URL of ReferPath for Twilio. Without url it is only the path.
 func (h *TwilioHook) ReferURL() string {
 	return strings.TrimSuffix(h.URL, TwilioPath) + h.ReferPath()
 }
 
-// FollowURL is what Twilio knows FollowPath by. A URL that has the path of the Voice URL in it already is taken as it
-// is.
+// FollowURL returns the URL of FollowPath for Twilio. The URL may already end in the path of the Voice
+// URL.
 func (h *TwilioHook) FollowURL() string {
 	return strings.TrimSuffix(h.URL, TwilioPath) + h.FollowPath()
 }
 
-// parseTwiML takes a document that Twilio is told.
+// parseTwiML parses a document to be sent to Twilio.
 func parseTwiML(t string) (string, complaint) {
 	if _, err := twiml.Document(t); err != nil {
 		return "", refuse("cannot be sent to Twilio: "+err.Error(), `write TwiML like "<Response><Say>Please call again.</Say></Response>"`)
@@ -103,7 +103,7 @@ func (s section) twilioTakes(names []string) {
 	}
 }
 
-// parseBase takes the beginning of a public URL.
+// parseBase parses the start of a public URL.
 func parseBase(t string) (string, complaint) {
 	u, err := url.Parse(t)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil ||

@@ -9,12 +9,12 @@ import (
 
 // vapiHook is the section `hooks.vapi`.
 type vapiHook struct {
-	// What Vapi shows as X-Vapi-Secret or bearer token. Required unless listen is a loopback address.
+	// What Vapi sends as X-Vapi-Secret or bearer token. Required unless listen is a loopback address.
 	Secret Secret `key:"secret_file"`
 	// Which assistant takes a call. The first rule that matches is used.
 	Rules []VapiRule `key:"rules" required:"which assistant takes which call, like [{assistant_id: \"…\"}]" filled:""`
 
-	open bool // anybody who reaches it is believed
+	open bool // requests are accepted without a secret
 }
 
 func (h *vapiHook) check(s section) { h.open = !s.has("secret_file") }
@@ -23,9 +23,9 @@ func (h *vapiHook) check(s section) { h.open = !s.has("secret_file") }
 type VapiRule struct {
 	// A regular expression over the called number of the carrier's call, as in routes.
 	To *Numbers `key:"to"`
-	// The same over the calling number of the carrier's call.
+	// The same for the calling number of the carrier's call.
 	From *Numbers `key:"from"`
-	// A template that gives "true" for the calls that the rule is for, like {{eq .Trunk "carrier"}}.
+	// A template that gives "true" for the calls that the rule applies to, like {{eq .Trunk "carrier"}}.
 	When *template.Template `key:"when" use:"hook"`
 	// An assistant's id. A rule has one of assistant_id, assistant, destination and error.
 	AssistantID *template.Template `key:"assistant_id" use:"hook"`
@@ -33,7 +33,7 @@ type VapiRule struct {
 	Assistant json.RawMessage `key:"assistant"`
 	// Where the call goes instead, as Vapi's JSON.
 	Destination json.RawMessage `key:"destination"`
-	// The words that the caller hears before the call ends.
+	// What the caller hears before the call ends.
 	Error *template.Template `key:"error" use:"hook"`
 	// Vapi's assistantOverrides, beside assistant_id or assistant.
 	Overrides json.RawMessage `key:"overrides"`

@@ -7,7 +7,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// The paths that hooks are asked at.
+// The paths of the hooks.
 const (
 	TwilioPath    = "/redirect_call"
 	VapiPath      = "/assistant-request"
@@ -17,17 +17,17 @@ const (
 	CommandsPath  = "/commands"
 )
 
-// Hooks is the section `hooks`. A hook that the file does not have is nil.
+// Hooks is the section `hooks`. A hook that is not in the file is nil.
 type Hooks struct {
-	// The address and port that all hooks are asked at, each at a path of its own.
+	// The address and port of all hooks, each with its own path.
 	Listen netip.AddrPort `key:"listen"`
-	// The certificate of all hooks, read again when it changes. Without it they take plain HTTP, for a proxy in front.
+	// The certificate of all hooks, reread when it changes. Without it they use plain HTTP, for a proxy in front.
 	TLS hookTLS `key:"tls"`
 	// Answers the Voice URL of Twilio numbers.
 	Twilio *TwilioHook `key:"twilio"`
 	// Answers Vapi's assistant-request.
 	Vapi *vapiHook `key:"vapi"`
-	// Takes OpenAI's webhook of calls that ring there, and accepts or rejects them.
+	// Takes OpenAI's webhook for incoming calls, and accepts or rejects them.
 	OpenAI *OpenAIHook `key:"openai"`
 	// Takes Synthflow's post-call webhook.
 	Synthflow *synthflowHook `key:"synthflow"`
@@ -37,7 +37,7 @@ type Hooks struct {
 	Commands []CommandsHook `key:"commands"`
 }
 
-// hookTLS is the section `hooks.tls`. The files are read again when they change.
+// hookTLS is the section `hooks.tls`. The files are reread when they change.
 type hookTLS struct {
 	// The PEM file of the certificate.
 	Cert string `key:"cert" is:"file"`
@@ -55,23 +55,23 @@ type synthflowHook struct {
 
 // variablesHook is the section `hooks.variables`.
 type variablesHook struct {
-	// The bearer token that must be shown.
+	// The bearer token that requests must have.
 	Token Secret `key:"token_file" required:"the file with the token"`
-	// Templates of further ids that a call has.
+	// Templates of further ids of a call.
 	IDs []*template.Template `key:"ids" use:"hook" default:"{{.Header \"X-Twilio-CallSid\"}}"`
-	// Variables by name, with a template each.
+	// Variables by name, each with a template.
 	Values []variable `key:"values" use:"hook"`
 }
 
 // CommandsHook is one of `hooks.commands`.
 type CommandsHook struct {
-	// The name in the log and in records of what is ordered with the token.
+	// The name in the log and in records for commands given with the token.
 	Name string `key:"name" is:"token-name" required:"a name for the log, like support"`
-	// The file with the bearer token that must be shown. It is good for nothing else.
+	// The file with the bearer token that requests must have. It allows nothing else.
 	Token Secret `key:"token_file" required:"the file with the token"`
 	// The targets whose calls it may command.
 	Targets []string `key:"targets" is:"target" required:"the names of the targets whose calls it may command" filled:""`
-	// The most transfers that it may ask for in any hour.
+	// The most transfers that it may request in any hour.
 	PerHour int `key:"per_hour" default:"100" max:"10000"`
 }
 
@@ -85,8 +85,8 @@ func (h *CommandsHook) check(s section) {
 	}
 }
 
-// check reports hooks without an address, hooks at the address of the admin API, and hooks without a secret where
-// others reach them.
+// check reports hooks without an address, hooks at the address of the admin API, and hooks without a secret that others
+// can reach.
 func (h *Hooks) check(s section) {
 	if h.Twilio != nil || h.AskForCalls() {
 		s.require("listen", `the address and port to be asked at, like "127.0.0.1:8081"`)
@@ -109,14 +109,14 @@ func (h *Hooks) check(s section) {
 	}
 }
 
-// overlap says whether two listeners would want the same address.
+// overlap reports whether two listeners need the same address.
 func overlap(a, b netip.AddrPort) bool {
 	x, y := a.Addr().Unmap(), b.Addr().Unmap()
 	return a.Port() == b.Port() && (x == y || x.IsUnspecified() && (x.Is6() || y.Is4()) ||
 		y.IsUnspecified() && (y.Is6() || x.Is4()))
 }
 
-// AskForCalls reports whether any hook asks for calls by foreign ids.
+// AskForCalls reports whether any hook looks calls up by foreign ids.
 func (h *Hooks) AskForCalls() bool {
 	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil || len(h.Commands) > 0
 }

@@ -10,22 +10,22 @@ import (
 	_ "time/tzdata" // an image may have no time zones of its own
 )
 
-// Hours is the section `routes[].hours`: when the route takes calls.
+// hours is the section `routes[].hours`: when the route takes calls.
 type hours struct {
-	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time is kept.
+	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time is observed.
 	Zone *time.Location `key:"zone" is:"zone" required:"the time zone that the hours are in, like Europe/Berlin"`
 	// When the route takes calls: "mon-fri 08:00-17:30". Days: mon to sun, one, a range, or several with commas; none:
-	// every day. The end is the first closed minute, at most 24:00; before the beginning: on the next day.
+	// every day. The end is the first closed minute, at most 24:00; if before the start: on the next day.
 	Open []openSpan `key:"open" is:"opening" required:"when calls are taken, like [\"mon-fri 08:00-17:30\"]" filled:""`
 }
 
-// openSpan is a time of the day, on some days of the week.
+// openSpan is a period of the day, on some days of the week.
 type openSpan struct {
 	days       uint8 // a bit for each time.Weekday
-	from, till int   // minutes since midnight; not later than from: on the next day
+	from, till int   // minutes since midnight; if till is not later than from, it is on the next day
 }
 
-// Includes reports whether it is open at a moment. No hours include all.
+// Includes reports whether the route is open at the given time. Without hours it always is.
 func (h *hours) Includes(at time.Time) bool {
 	if h == nil {
 		return true
@@ -40,7 +40,7 @@ func (h *hours) Includes(at time.Time) bool {
 	})
 }
 
-// String gives the hours as they could be written in the file.
+// String returns the hours as they could be written in the file.
 func (h *hours) String() string {
 	all := make([]string, len(h.Open))
 	for i, o := range h.Open {
@@ -49,7 +49,7 @@ func (h *hours) String() string {
 	return strings.Join(all, "; ") + " " + h.Zone.String()
 }
 
-// Clock is a moment as a clock in the zone of the hours shows it, with its day: "sat 14:03".
+// Clock returns the day and time in the zone of the hours: "sat 14:03".
 func (h *hours) Clock(at time.Time) string {
 	at = at.In(h.Zone)
 	return weekdays[at.Weekday()] + at.Format(" 15:04")
@@ -57,7 +57,7 @@ func (h *hours) Clock(at time.Time) string {
 
 func (o openSpan) on(day time.Weekday) bool { return o.days>>day&1 == 1 }
 
-// String gives the opening as it could be written in the file.
+// String returns the opening as it could be written in the file.
 func (o openSpan) String() string {
 	var days []string
 	for _, day := range weekOrder {
@@ -79,7 +79,7 @@ var (
 
 const everyDay = 1<<7 - 1
 
-// parseOpening takes days and a time of the day.
+// parseOpening parses days and a time of the day.
 func parseOpening(t string) (openSpan, complaint) {
 	const remedy = `write days and a time, like "mon-fri 08:00-17:30", "sat,sun 10:00-14:00" or "22:00-06:00"`
 	m := opening.FindStringSubmatch(t)
@@ -107,14 +107,14 @@ func parseOpening(t string) (openSpan, complaint) {
 	return o, complaint{}
 }
 
-// minuteOf gives the minute of the day. The last hour has its first minute only, if it is 24.
+// minuteOf returns the minute of the day. An hour of 24 is valid only with minute 0.
 func minuteOf(hour, minute string, last int) (int, bool) {
-	h, _ := strconv.Atoi(hour) // two digits, as opening has it
+	h, _ := strconv.Atoi(hour) // two digits, as in opening
 	m, _ := strconv.Atoi(minute)
 	return h*60 + m, h <= last && m < 60 && (h < 24 || m == 0)
 }
 
-// parseDays takes days and ranges of them. wrong is what is none.
+// parseDays parses days and ranges of days. wrong is the part that is not valid.
 func parseDays(t string) (days uint8, wrong string, ok bool) {
 	for part := range strings.SplitSeq(t, ",") {
 		first, last, isRange := strings.Cut(part, "-")
@@ -135,10 +135,10 @@ func parseDays(t string) (days uint8, wrong string, ok bool) {
 	return days, "", true
 }
 
-// parseZone takes a time zone by its name.
+// parseZone parses the name of a time zone.
 func parseZone(t string) (*time.Location, complaint) {
 	zone, err := time.LoadLocation(t)
-	if err != nil || t == "" || t == "Local" { // which another machine may not have, or have otherwise
+	if err != nil || t == "" || t == "Local" { // another machine may lack it, or define it differently
 		return nil, refuse("is not the name of a time zone",
 			"write one of the IANA database, like Europe/Berlin, America/New_York or UTC")
 	}

@@ -10,7 +10,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// json reads a mapping as JSON, as it is written but for ${NAME}.
+// json reads a mapping as JSON, as written except for ${NAME}.
 func (s section) json(key string) json.RawMessage {
 	v, ok := s.fields[key]
 	if !ok {
@@ -32,7 +32,7 @@ func (s section) json(key string) json.RawMessage {
 	return out
 }
 
-// tree is a value with everything in it.
+// tree returns a value with everything in it.
 func (v value) tree() (any, bool) {
 	v, ok := v.resolve()
 	if !ok {
@@ -70,10 +70,10 @@ func (v value) tree() (any, bool) {
 	return sc.text, true
 }
 
-// maxJSONPath bounds a path, in bytes.
+// maxJSONPath limits a path, in bytes.
 const maxJSONPath = 256
 
-// parseJSONPath takes a path as template.PrepareVars.JSON reads it, or nothing.
+// parseJSONPath parses a path as used by template.PrepareVars.JSON, or an empty text.
 func parseJSONPath(t string) (string, complaint) {
 	switch {
 	case t == "":

@@ -10,29 +10,29 @@ import (
 	"flowbridge/media/audio"
 )
 
-// key is one key of a section. The tag of a struct's field declares it, and the field's comment describes it: the
-// reader, its defaults and the schema know no other keys.
+// key is one key of a section. The tag of a struct field declares it, and the field's comment describes it: the reader,
+// its defaults and the schema know no other keys.
 type key struct {
 	field     reflect.StructField
 	name      string   // tag key; a Secret with the tag env has two keys, name_file and name_env
-	def       string   // tag default: as the file would have it; the values of a list are separated by ", "
-	is        string   // tag is: the name of the value's kind, where the field's type does not say it
-	enum      []string // tag enum: the values that there are
+	def       string   // tag default: as written in the file; the values of a list are separated by ", "
+	is        string   // tag is: the name of the value's kind, if the field's type does not determine it
+	enum      []string // tag enum: the allowed values
 	low, high int      // tags min and max of an integer
-	use       string   // tag use: what a template may name
-	required  string   // tag required: an example of what to write, for a key that must not be absent
+	use       string   // tag use: what a template may refer to
+	required  string   // tag required: an example of what to write, for a mandatory key
 	filled    bool     // tag filled: the list must not be empty
 	later     bool     // tag later: the section's check reads the key, because it depends on others
 }
 
-// typeConfig is the section that all others stand in.
+// typeConfig is the section that contains all others.
 var typeConfig = reflect.TypeFor[Config]()
 
 func isList(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8
 }
 
-// elementType is that of a list's elements, or the type itself.
+// elementType returns the type of a list's elements, or the type itself.
 func elementType(t reflect.Type) reflect.Type {
 	if isList(t) {
 		return t.Elem()
@@ -40,7 +40,7 @@ func elementType(t reflect.Type) reflect.Type {
 	return t
 }
 
-// keysOf gives the keys of a section, in the order of its struct.
+// keysOf returns the keys of a section, in the order of its struct.
 func keysOf(t reflect.Type) []key {
 	var all []key
 	for f := range t.Fields() {
@@ -61,7 +61,7 @@ func keysOf(t reflect.Type) []key {
 	return all
 }
 
-// names are the keys as the file has them.
+// names returns the key's names in the file.
 func (k key) names() []string {
 	if _, ok := k.field.Tag.Lookup("env"); ok {
 		return []string{k.name + "_file", k.name + "_env"}
@@ -69,7 +69,7 @@ func (k key) names() []string {
 	return []string{k.name}
 }
 
-// sectionType gives the struct that declares the keys of a section; ok is false for what is no section.
+// sectionType returns the struct that declares the keys of a section; ok is false if t is not a section.
 func sectionType(t reflect.Type) (declared reflect.Type, ok bool) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -77,7 +77,7 @@ func sectionType(t reflect.Type) (declared reflect.Type, ok bool) {
 	return t, t.Kind() == reflect.Struct && len(keysOf(t)) > 0
 }
 
-// kind is that of the key's value, or of each element of its list.
+// kind returns the kind of the key's value, or of each element of its list.
 func (k key) kind() kind {
 	t := elementType(k.field.Type)
 	switch {
@@ -91,7 +91,7 @@ func (k key) kind() kind {
 	return kinds[t.String()]
 }
 
-// read fills the struct dst from the section's keys and their defaults, and lets it check what concerns more than one
+// read fills the struct dst from the section's keys and their defaults, and lets it check rules about more than one
 // key.
 func (s section) read(dst reflect.Value) {
 	for _, k := range s.keys {
@@ -176,7 +176,7 @@ func (s section) fillPlain(k key, dst reflect.Value) {
 	}
 }
 
-// elementsOf reads a list of single values, or the default of the list.
+// elementsOf reads a list of single values, or its default.
 func (s section) elementsOf(k key) (all []any) {
 	parse := k.kind().parse(s)
 	if s.has(k.name) {

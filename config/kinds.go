@@ -11,27 +11,27 @@ import (
 	"flowbridge/media/audio"
 )
 
-// kind is how a single value is written: what parses it, and what the schema says of it.
+// kind describes how a single value is written: its parser, and its schema.
 type kind struct {
-	// gives the parser of one value, or of all elements of one list
+	// parse returns the parser of one value, or of all elements of one list.
 	parse func(s section) func(text string) (any, complaint)
 	title string // the kind's name in the schema and the reference
-	// what a text of it looks like; it may pass what the parser refuses
+	// pattern describes a valid text; it may also match texts that the parser refuses.
 	pattern   string
-	enum      []string // the values that there are
-	anyCase   bool     // they may be written in upper or lower case
-	types     []string // the JSON types that it may be written as; nil: a text
+	enum      []string // the allowed values
+	anyCase   bool     // enum values may be written in upper or lower case
+	types     []string // the JSON types that it may be written as; nil means a string
 	low, high int      // the bounds of a whole number
 }
 
-// parsed is the parser of a kind that needs nothing but the text.
+// parsed returns the parser of a kind that needs only the text.
 func parsed[T any](parse func(string) (T, complaint)) func(section) func(string) (any, complaint) {
 	return func(section) func(string) (any, complaint) {
 		return func(t string) (any, complaint) { got, c := parse(t); return got, c }
 	}
 }
 
-// known is the parser of a kind that depends on what the file says elsewhere.
+// known returns the parser of a kind that depends on other parts of the file.
 func known(parse func(l *loader, text string) (string, complaint)) func(section) func(string) (any, complaint) {
 	return func(s section) func(string) (any, complaint) {
 		return func(t string) (any, complaint) { got, c := parse(s.l, t); return got, c }
@@ -47,29 +47,29 @@ const (
 	hostText      = `^[A-Za-z0-9_.:\[\]%-]*$`
 )
 
-// The JSON types of what may be written as a text, too.
+// The JSON types of values that may also be written as a string.
 var (
 	boolean   = []string{"boolean", "string"}
 	number    = []string{"string", "integer"}
 	anyScalar = []string{"string", "number", "boolean"}
 )
 
-// textOf is a kind that is written as a text.
+// textOf returns a kind that is written as a string.
 func textOf[T any](title, pattern string, parse func(string) (T, complaint)) kind {
 	return kind{parse: parsed(parse), title: title, pattern: pattern}
 }
 
-// scalarOf is a kind whose text may look like a number or a boolean to YAML.
+// scalarOf returns a kind whose text may look like a number or a boolean to YAML.
 func scalarOf[T any](title, pattern string, parse func(string) (T, complaint)) kind {
 	return kind{parse: parsed(parse), title: title, pattern: pattern, types: anyScalar}
 }
 
-// hostName is the kind of host names and addresses.
+// hostName returns the kind of host names and addresses.
 func hostName[T any](parse func(string) (T, complaint)) kind {
 	return scalarOf("host name or address", hostText, parse)
 }
 
-// orZero is the kind of durations that may be 0, for none.
+// orZero returns the kind of durations that may be 0, for none.
 func orZero(parse func(string) (time.Duration, complaint)) kind {
 	return kind{
 		title: "duration or 0", pattern: `^0$|` + durationText, types: number,
@@ -82,7 +82,7 @@ func orZero(parse func(string) (time.Duration, complaint)) kind {
 	}
 }
 
-// orNone takes an empty text, too, for none.
+// orNone also accepts an empty text, for none.
 func orNone[T any](parse func(string) (T, complaint)) func(string) (T, complaint) {
 	return func(t string) (none T, c complaint) {
 		if t == "" {
@@ -92,7 +92,7 @@ func orNone[T any](parse func(string) (T, complaint)) func(string) (T, complaint
 	}
 }
 
-// matching takes a text that passes a test.
+// matching accepts a text that passes a test.
 func matching(passes func(string) bool, problem, remedy string) func(string) (string, complaint) {
 	return func(t string) (string, complaint) {
 		if !passes(t) {
@@ -102,7 +102,7 @@ func matching(passes func(string) bool, problem, remedy string) func(string) (st
 	}
 }
 
-// kinds are those of values that are not told by their bounds or an enum: by Go type, or by the tag `is`.
+// kinds are the kinds of values that neither bounds nor an enum define: by Go type, or by the tag `is`.
 var kinds = map[string]kind{
 	"string":          scalarOf("text", "", parseText),
 	"bool":            {parse: parsed(parseBool), title: boolType, types: boolean},
@@ -222,7 +222,7 @@ var kinds = map[string]kind{
 	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 
-// parseText takes any text but a template, which would be taken for the text itself.
+// parseText accepts any text except a template, which would be used literally.
 func parseText(t string) (string, complaint) {
 	if strings.Contains(t, "{{") {
 		return "", refuse("holds a template, and this key is the same for every call", "write the text itself")
@@ -244,7 +244,7 @@ func parseBool(t string) (bool, complaint) {
 	return t == "true", complaint{}
 }
 
-// integer is the kind of whole numbers within bounds.
+// integer returns the kind of whole numbers within bounds.
 func integer(low, high int) kind {
 	return kind{
 		title: integerType, types: []string{"integer", "string"}, low: low, high: high,
@@ -258,7 +258,7 @@ func integer(low, high int) kind {
 	}
 }
 
-// words is the kind of values that are listed. The remedy may name them all by itself.
+// words returns the kind of listed values. If remedy is empty, it names all of them.
 func words(anyCase bool, problem, remedy string, enum ...string) kind {
 	if remedy == "" {
 		remedy = "write one of " + strings.Join(enum, ", ")
@@ -273,7 +273,7 @@ func words(anyCase bool, problem, remedy string, enum ...string) kind {
 	})}
 }
 
-// ownName is the kind of names that only one entry of a list may have.
+// ownName returns the kind of names that must be unique in a list.
 func ownName(what string, names func(*loader) map[string]bool) kind {
 	return kind{title: "name", pattern: nameText, types: anyScalar, parse: known(
 		func(l *loader, t string) (string, complaint) {
@@ -290,10 +290,10 @@ func ownName(what string, names func(*loader) map[string]bool) kind {
 		})}
 }
 
-// namesOf are names in their order.
+// namesOf returns names in order.
 func namesOf(all map[string]bool) []string { return slices.Sorted(maps.Keys(all)) }
 
-// oneOf refuses what is no name of a list: trunks or targets.
+// oneOf refuses a text that is not a name in a list: trunks or targets.
 func (l *loader) oneOf(list string, names map[string]bool, t string) complaint {
 	if names[t] || l.unsure(list, names) {
 		return complaint{}
@@ -302,7 +302,7 @@ func (l *loader) oneOf(list string, names map[string]bool, t string) complaint {
 		meant(t, namesOf(names), "add it to "+list+", or correct the name"))
 }
 
-// trunkName takes the name of a trunk, or nothing.
+// trunkName accepts the name of a trunk, or an empty text.
 func (l *loader) trunkName(t string) (string, complaint) {
 	if t == "" {
 		return "", complaint{}
@@ -310,10 +310,10 @@ func (l *loader) trunkName(t string) (string, complaint) {
 	return t, l.oneOf("trunks", l.trunks, t)
 }
 
-// targetName takes the name of a target.
+// targetName accepts the name of a target.
 func (l *loader) targetName(t string) (string, complaint) { return t, l.oneOf("targets", l.targets, t) }
 
-// callee takes the name of a trunk that calls can be placed to.
+// callee accepts the name of a trunk that calls can be placed to.
 func (l *loader) callee(t string) (string, complaint) {
 	if l.trunks[t] && !l.callees[t] {
 		return "", refuse("is a trunk without uri, which no call can be placed to",
@@ -322,7 +322,7 @@ func (l *loader) callee(t string) (string, complaint) {
 	return t, l.oneOf("trunks", l.trunks, t)
 }
 
-// caller takes the name of a target whose calls a route is for, or nothing.
+// caller accepts the name of a target that may place calls, or an empty text.
 func (l *loader) caller(t string) (string, complaint) {
 	switch {
 	case t == "":
@@ -334,7 +334,7 @@ func (l *loader) caller(t string) (string, complaint) {
 	return t, l.oneOf("targets", l.targets, t)
 }
 
-// sound takes the name of a tone or sound, or another word.
+// sound accepts the name of a tone or sound, or one of besides.
 func (l *loader) sound(t string, besides ...string) (string, complaint) {
 	if _, ok := audio.Tone(t); ok || l.sounds[t] || slices.Contains(besides, t) {
 		return t, complaint{}
@@ -344,7 +344,7 @@ func (l *loader) sound(t string, besides ...string) (string, complaint) {
 			"write one of "+strings.Join(slices.Concat(besides, audio.Tones()), ", ")+", or add it to sounds"))
 }
 
-// uniqueListeners takes one listener of each transport and address family: a process sends from one address of each
+// uniqueListeners accepts one listener for each transport and address family: a process sends from one address of each
 // kind.
 func uniqueListeners(section) func(string) (any, complaint) {
 	taken := map[string]Listener{}
@@ -362,7 +362,7 @@ func uniqueListeners(section) func(string) (any, complaint) {
 	}
 }
 
-// uniqueAddresses takes addresses of media, each of which has an advertised address of its own.
+// uniqueAddresses accepts addresses of media, each with a unique advertised address.
 func uniqueAddresses(section) func(string) (any, complaint) {
 	taken := map[netip.Addr]bool{}
 	return func(t string) (any, complaint) {
@@ -377,7 +377,7 @@ func uniqueAddresses(section) func(string) (any, complaint) {
 	}
 }
 
-// mediaAddress takes an address that media listens on, in this file and, on a reload, in the process too.
+// mediaAddress accepts an address that media listens on in this file and, on a reload, also in the process.
 func mediaAddress(s section) func(string) (any, complaint) {
 	return func(t string) (any, complaint) {
 		if t == "" {

@@ -16,17 +16,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile bounds the file's size, in bytes.
+// maxFile limits the file's size, in bytes.
 const maxFile = 1 << 20
 
-// Stdin is the name of standard input in place of a file.
+// Stdin names standard input instead of a file.
 const Stdin = "-"
 
-// Load reads and checks a file, or Stdin, with the environment of the process. All its errors come at once, as Errors.
+// Load reads and checks a file, or Stdin, with the environment of the process. It returns all errors at once, as
+// Errors.
 func Load(path string) (*Config, error) { return load(path, nil) }
 
-// Reload is Load for a process that runs with the sections sip and media of running, whatever the file says of them:
-// trunks and targets have to be possible with both.
+// Reload is Load for a process that keeps the sections sip and media of running, whatever the file says about them:
+// trunks and targets must be possible with both.
 func Reload(path string, running *Config) (*Config, error) { return load(path, running) }
 
 func load(path string, running *Config) (*Config, error) {
@@ -43,7 +44,7 @@ func load(path string, running *Config) (*Config, error) {
 	return read(ShownName(path), data, os.LookupEnv, running)
 }
 
-// ShownName is the name of a file in errors.
+// ShownName returns the name of a file in errors.
 func ShownName(path string) string {
 	if path == Stdin {
 		return "standard input"
@@ -51,7 +52,7 @@ func ShownName(path string) string {
 	return path
 }
 
-// readFile reads a file, or Stdin, up to a byte more than it may have.
+// readFile reads a file, or Stdin, up to one byte more than allowed.
 func readFile(path string) ([]byte, error) {
 	f := os.Stdin
 	if path != Stdin {
@@ -71,8 +72,8 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Parse checks data and gives the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
-// the *_env keys. Secret files are read. All errors come at once, as Errors.
+// Parse checks data and returns the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
+// the *_env keys. Secret files are read. All errors are returned at once, as Errors.
 func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	return read(file, data, env, nil)
 }
@@ -106,22 +107,22 @@ type loader struct {
 	env  func(string) (string, bool)
 	errs Errors
 
-	cfg     *Config // as far as it is read
-	running *Config // of the process that is to take the file; nil: none
+	cfg     *Config // as far as it has been read
+	running *Config // of the process that will take the file; may be nil
 
 	root  section
-	twice map[string]int // entries of a list whose name another one has
+	twice map[string]int // duplicate names in a list
 
-	withoutSecrets bool // one that can't be read is empty
+	withoutSecrets bool // an unreadable secret is empty
 
-	bare []scalar // values with a variable that stands without braces
+	bare []scalar // values that contain a variable without braces
 
 	visits int // nodes seen; aliases could make a small file endless
 
 	trunks     map[string]bool      // names so far
 	targets    map[string]bool      // names so far
 	callees    map[string]bool      // trunks that calls can be placed to
-	callers    map[string]bool      // targets that call or transfer; false: they don't
+	callers    map[string]bool      // targets that call or transfer; false for others
 	sounds     map[string]bool      // names so far
 	webhooks   map[string]bool      // names so far
 	workspaces map[string]workspace // by id
@@ -140,7 +141,8 @@ func newLoader(file string, env func(string) (string, bool), running *Config) *l
 	}
 }
 
-// unsure reports whether a list of the file has an entry without a name that could be read: what names it may be right.
+// unsure reports whether a list of the file has an entry with an unreadable name: then a reference to the list may be
+// right.
 func (l *loader) unsure(list string, names map[string]bool) bool {
 	v, ok := l.root.fields[list]
 	return l.root.meant[list] || ok && (v.node.Kind != yaml.SequenceNode && v.node.Kind != yaml.AliasNode ||
@@ -151,7 +153,7 @@ func (l *loader) fail(line int, path, problem, remedy string) {
 	l.errs = append(l.errs, Error{File: l.file, Line: line, Path: path, Problem: problem, Remedy: remedy})
 }
 
-// document decodes the one YAML document of the file.
+// document decodes the single YAML document of the file.
 func (l *loader) document(data []byte) (value, bool) {
 	if len(data) > maxFile {
 		l.fail(0, "", fmt.Sprintf("is larger than %d bytes", maxFile), "is it the right file?")
@@ -186,7 +188,7 @@ func (l *loader) document(data []byte) (value, bool) {
 	return value{l: l, node: root}, true
 }
 
-// syntax reports what the YAML decoder found, with its line where it names one.
+// syntax reports an error of the YAML decoder, with its line if it names one.
 func (l *loader) syntax(err error, data []byte) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
@@ -205,13 +207,13 @@ func (l *loader) syntax(err error, data []byte) {
 	} else if line > 0 && line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t")) {
 		remedy = "indent this line by spaces: YAML takes no tabs"
 	} else if strings.Contains(text, "escape character") || strings.Contains(text, "hexdecimal") {
-		// spelt so by the decoder
+		// This is how the decoder spells it.
 		remedy = twiceEscaped + ", like " + sampleNumbers
 	}
 	l.fail(line, "", "is not YAML: "+text, remedy)
 }
 
-// reason gives the bare cause of a file error.
+// reason returns the bare cause of a file error.
 func reason(err error) string {
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		return pe.Err.Error()

@@ -8,11 +8,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Pass is one entry of `pass_headers`: a header that goes from one side to the other. A text is its name alone.
+// Pass is one entry of `pass_headers`: a header passed from one side to the other. A text is only its name.
 type Pass struct {
 	// The header that the other side sends.
 	From string `key:"from" is:"header-pattern" required:"the header that the other side sends, like X-Agent"`
-	// The name that it goes out by. Empty: the name in from. User-to-User (RFC 7433) goes out by another name as its
+	// The name that it is sent with. Empty: the name in from. User-to-User (RFC 7433) is sent with another name as its
 	// text; another header as User-to-User in hex with the protocol discriminator 00 (RFC 7434), unless it ends in
 	// ;encoding=….
 	To string `key:"to" is:"passed-name"`
@@ -20,17 +20,17 @@ type Pass struct {
 
 const userToUser = "User-to-User"
 
-// Decodes reports whether the entry makes texts of User-to-User.
+// Decodes reports whether the entry converts User-to-User to text.
 func (p *Pass) Decodes() bool {
 	return strings.EqualFold(p.From, userToUser) && !strings.EqualFold(p.To, userToUser)
 }
 
-// Encodes reports whether the entry makes a User-to-User of texts.
+// Encodes reports whether the entry converts text to User-to-User.
 func (p *Pass) Encodes() bool {
 	return strings.EqualFold(p.To, userToUser) && !strings.EqualFold(p.From, userToUser)
 }
 
-// PassNamed makes entries of names, which pass as they are.
+// PassNamed returns entries that pass the named headers unchanged.
 func PassNamed(names ...string) []Pass {
 	all := make([]Pass, len(names))
 	for i, name := range names {
@@ -52,7 +52,7 @@ func (p *Pass) check(s section) {
 	}
 }
 
-// passes reads a list of headers that pass: names, or mappings.
+// passes reads a list of headers to pass: names, or mappings.
 func (s section) passes(k key) (all []Pass) {
 	for _, v := range s.list(k.name) {
 		p, ok := v.pass()
@@ -87,7 +87,7 @@ func (v value) pass() (p Pass, ok bool) {
 	return PassNamed(name)[0], c.none()
 }
 
-// parsePassedName takes the name that a header goes out by.
+// parsePassedName parses the name that a header is sent with.
 func parsePassedName(t string) (string, complaint) {
 	if strings.HasSuffix(t, "*") {
 		return "", refuse("is not the name of one header", "write the whole name")

@@ -9,8 +9,8 @@ import (
 
 // Media is the section `media`.
 type Media struct {
-	// The addresses that RTP is bound to; "10.0.0.5=203.0.113.5" with its name in SDP. Trunks and targets that name
-	// none use the first of their address family.
+	// The addresses that RTP is bound to; "10.0.0.5=203.0.113.5" with its name in SDP. Trunks and targets that name none
+	// use the first of their address family.
 	Listen []MediaListener `key:"listen" is:"media-listener" default:"0.0.0.0" filled:""`
 	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
 	// auto and "stun:HOST:PORT": as in sip.advertise.
@@ -26,9 +26,9 @@ type Media struct {
 	// Whether each conversation is measured by levels of speech: waits for answers, dead air, interruptions. G.711 only.
 	// No audio is kept.
 	Insight string `key:"insight" enum:"on off" default:"on"`
-	// A call ends when no RTP came from either side for so long: with media_timeout if it had any, else with no_media.
+	// A call ends after this time without RTP from either side: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`
-	// The mark of RTP and RTCP that is sent: ef, cs0 to cs7, af11 to af43, voice-admit, le, or 0 to 63. 0: none.
+	// The mark of sent RTP and RTCP: ef, cs0 to cs7, af11 to af43, voice-admit, le, or 0 to 63. 0: none.
 	DSCP uint8 `key:"dscp" is:"dscp" default:"0"`
 }
 
@@ -41,14 +41,14 @@ func (m *Media) check(s section) {
 	s.advertisedOnce(m)
 }
 
-// Calls is how many calls there are ports for. A call takes two pairs, each of an even port and the one above it.
+// Calls returns how many calls have ports. A call takes two pairs, each of an even port and the one above it.
 func (m *Media) Calls() int {
 	first := int(m.PortLow) + int(m.PortLow)%2
 	return max(0, (int(m.PortHigh)-first+1)/2/2)
 }
 
-// FairShare is what is kept for each of several trunks, of the calls in set-up and of those with ports: half of them in
-// equal parts. The other half is for the trunks that need more.
+// FairShare returns what is kept for each of several trunks, of the calls in set-up or of those with ports: half of
+// them in equal parts. The other half is for trunks that need more.
 func FairShare(all, trunks int) int { return all / 2 / max(1, trunks) }
 
 // The values of media.engine.
@@ -61,16 +61,16 @@ const (
 // InsightOn is a value of media.insight.
 const InsightOn = "on"
 
-// MediaListener is an element of media.listen: "10.0.0.5", or "10.0.0.5=203.0.113.5" where peers reach it by another
+// MediaListener is an element of media.listen: "10.0.0.5", or "10.0.0.5=203.0.113.5" if peers reach it by another
 // address.
 type MediaListener struct {
-	// Addr is what sockets are bound to.
+	// Addr is the address that sockets are bound to.
 	Addr netip.Addr
-	// Advertise is what it is called in SDP. The zero Addr: media.advertise, else the address itself.
+	// Advertise is its address in SDP. If it is zero, media.advertise is used, else the address itself.
 	Advertise netip.Addr
 }
 
-// parseMediaListener takes an address, or "address=advertised address".
+// parseMediaListener parses an address, or "address=advertised address".
 func parseMediaListener(t string) (m MediaListener, c complaint) {
 	bind, public, named := strings.Cut(t, "=")
 	m.Addr, c = parseAddr(strings.TrimSpace(bind))
@@ -82,7 +82,7 @@ func parseMediaListener(t string) (m MediaListener, c complaint) {
 		c.remedy = `write it like "10.0.0.5=203.0.113.5"`
 		return MediaListener{}, c
 	}
-	m.Advertise, _ = netip.ParseAddr(text) // invalid where it is to be found, like auto
+	m.Advertise, _ = netip.ParseAddr(text) // invalid if it is to be found, like auto
 	if !m.Advertise.IsValid() || m.Advertise.Is4() != m.Addr.Is4() {
 		return MediaListener{}, refuse("has no advertised address of the same family", `write it like "10.0.0.5=203.0.113.5"`)
 	}
@@ -128,11 +128,11 @@ type PeerMedia struct {
 	// How the source of its RTP is found: strict (only the address in SDP), auto (learned, then kept), off (every address
 	// that auto believes, at any time).
 	Latch LatchMode `key:"latch" enum:"strict auto off" default:"auto"`
-	// Encrypted RTP: off, optional (SRTP is offered first, RTP where that is refused), required.
+	// Encrypted RTP: off, optional (SRTP is offered first, RTP if that is refused), required.
 	SRTP SRTPMode `key:"srtp" enum:"off optional required" default:"off"`
-	// Where the keys of SRTP come from: sdes (they are in the SDP), dtls (a handshake on the ports of RTP).
+	// Where the SRTP keys come from: sdes (they are in the SDP), dtls (a handshake on the ports of RTP).
 	Keying srtpKeying `key:"srtp_keying" enum:"sdes dtls" default:"sdes"`
-	// The crypto suites that are offered, in this order, and taken. Empty: three are offered, and all are taken.
+	// The crypto suites that are offered, in this order, and accepted. Empty: three are offered, and all are accepted.
 	SRTPSuites []string `key:"srtp_suites" is:"suite"`
 }
 
@@ -153,7 +153,7 @@ func (m *PeerMedia) check(s section) {
 	}
 }
 
-// srtpKeying says where the keys of SRTP come from.
+// srtpKeying says where the SRTP keys come from.
 type srtpKeying string
 
 // The values of media.srtp_keying of a trunk or target.
@@ -182,16 +182,16 @@ const (
 	SRTPRequired SRTPMode = "required"
 )
 
-// SRTPSuites are the names of all crypto suites that there are, the best one first (RFC 4568, RFC 6188, RFC 7714).
+// SRTPSuites returns the names of all crypto suites, the best one first (RFC 4568, RFC 6188, RFC 7714).
 func SRTPSuites() []string {
 	return append(DefaultSRTPSuites(), "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32")
 }
 
-// DefaultSRTPSuites are those that are offered where none are configured: few, as each is a line of 90 bytes in an
+// DefaultSRTPSuites returns the suites offered if none are configured: few, because each is a line of 90 bytes in an
 // INVITE.
 func DefaultSRTPSuites() []string {
 	return []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}
 }
 
-// dtlsSuites are those that DTLS can agree on, the best one first (RFC 5764, RFC 7714).
+// dtlsSuites returns the suites that DTLS can negotiate, the best one first (RFC 5764, RFC 7714).
 func dtlsSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC_SHA1_32") }

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxVisits bounds the nodes that are looked at in one file, aliases counted each time.
+// maxVisits limits the nodes visited in one file, counting aliases each time.
 const maxVisits = 200_000
 
 // value is a YAML node with the path that leads to it.
@@ -21,7 +21,7 @@ type value struct {
 
 func (v value) fail(problem, remedy string) { v.l.fail(v.node.Line, v.path, problem, remedy) }
 
-// resolve follows an alias to what it stands for, which keeps the alias' own line.
+// resolve follows an alias to its target, keeping the alias's own line.
 func (v value) resolve() (value, bool) {
 	v.l.visits++
 	if v.l.visits > maxVisits {
@@ -45,7 +45,7 @@ func (v value) resolve() (value, bool) {
 
 func (v value) isNull() bool { return v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!null" }
 
-// kindName says what a node is, in words for an error.
+// kindName returns what a node is, in words for an error.
 func kindName(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -66,7 +66,7 @@ type entry struct {
 	value
 }
 
-// entries gives the keys of a mapping in file order. A key that is given twice is reported and left out.
+// entries returns the keys of a mapping in file order. A duplicate key is reported and left out.
 func (v value) entries(keyPath func(path, key string) string) ([]entry, bool) {
 	v, ok := v.resolve()
 	if !ok {
@@ -102,7 +102,7 @@ func (v value) entries(keyPath func(path, key string) string) ([]entry, bool) {
 	return all, true
 }
 
-// join extends a path by a key. Keys come from the file: long ones are cut, control characters are escaped.
+// join extends a path by a key. Keys come from the file: long ones are truncated, control characters are escaped.
 func join(path, key string) string {
 	if len(key) > 60 {
 		key = key[:60] + "…"
@@ -116,17 +116,17 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// scalar is a single value: as it is written, and with ${NAME} replaced.
+// scalar is a single value: as written, and with ${NAME} replaced.
 type scalar struct {
 	value
 	raw     string
 	text    string
 	fromEnv bool
 
-	environment []string // the values of its ${NAME}, without empty ones
+	environment []string // the non-empty values of its ${NAME}
 }
 
-// quoted shows the value as the file has it, never what a variable contains.
+// quoted shows the value as written in the file, never the contents of a variable.
 func (s scalar) quoted() string {
 	if len(s.raw) > 80 {
 		return fmt.Sprintf("%q…", s.raw[:80])
@@ -181,7 +181,7 @@ func (v value) scalar() (scalar, bool) {
 	return s.expand()
 }
 
-// typographic is a text that begins with a quote as word processors and web pages write it.
+// typographic matches a text that starts with a quote as written by word processors and web pages.
 var typographic = regexp.MustCompile(`^[“”„‟‘’‚«»]`)
 
 var (
@@ -189,13 +189,13 @@ var (
 	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// unbraced is a variable as a shell takes it, action one of a template, which has variables of its own.
+// unbraced matches a variable in shell form. action matches an action of a template, which has its own variables.
 var (
 	unbraced = regexp.MustCompile(`\$([A-Z_][A-Z0-9_]+)`)
 	action   = regexp.MustCompile(`\{\{.*?\}\}`)
 )
 
-// bareVariable gives the name of a variable that stands without braces, "" if there is none.
+// bareVariable returns the name of a variable without braces, or "".
 func (s scalar) bareVariable() string {
 	if found := unbraced.FindStringSubmatch(action.ReplaceAllString(s.raw, "")); found != nil {
 		return found[1]
@@ -203,7 +203,7 @@ func (s scalar) bareVariable() string {
 	return ""
 }
 
-// expand replaces ${NAME} from the environment, once: what a variable contains is not looked at again.
+// expand replaces ${NAME} from the environment, once: the contents of a variable are not expanded again.
 func (s scalar) expand() (scalar, bool) {
 	ok := true
 	s.text = reference.ReplaceAllStringFunc(s.raw, func(ref string) string {

@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// IsDialString reports whether a text is what a number is dialled by: digits, * and #, perhaps after a +. Anything else
-// in a number ("&", ",", "w", "?" …) is an instruction to some PBX or carrier. SIP writes %23 for # (RFC 3261 section
+// IsDialString reports whether a text can be dialled as a number: digits, * and #, perhaps after a +. Anything else in
+// a number ("&", ",", "w", "?" …) is an instruction to some PBX or carrier. SIP writes %23 for # (RFC 3261 section
 // 19.1.2).
 func IsDialString(text string) bool {
 	digits := strings.TrimPrefix(plainHash(text), "+")
@@ -18,14 +18,14 @@ func IsDialString(text string) bool {
 
 func plainHash(text string) string { return strings.ReplaceAll(text, "%23", "#") }
 
-// Numbers is a regular expression over numbers. What is no number it takes only as a whole: it has to name the user
-// part from the first character to the last one.
+// Numbers is a regular expression over numbers. It matches a text that is not a number only as a whole: it must name
+// the user part from the first character to the last.
 type Numbers struct {
 	found *regexp.Regexp // matches anywhere in a number
-	whole *regexp.Regexp // matches a whole text, in which a dot stands for the characters of a number only
-	every bool           // it matches everything, like .*, but for the empty text if it is .+
+	whole *regexp.Regexp // matches a whole text; a dot in it matches only characters of numbers
+	every bool           // it matches everything, like .*; if it is .+, not the empty text
 
-	begins, ends bool // a match begins where the text does, and ends where it does
+	begins, ends bool // a match starts at the start of the text, and ends at its end
 }
 
 // newNumbers compiles an expression.
@@ -45,8 +45,8 @@ func newNumbers(text string) (*Numbers, error) {
 	return n, err
 }
 
-// Allow reports whether a text is a number that the expression matches, or a user part that it names in full. No
-// expression allows nothing.
+// Allow reports whether a text is a number that the expression matches, or a user part that it names in full. A nil
+// Numbers allows nothing.
 func (n *Numbers) Allow(text string) bool {
 	if n == nil {
 		return false
@@ -57,17 +57,17 @@ func (n *Numbers) Allow(text string) bool {
 	return n.whole.MatchString(text)
 }
 
-// Match is Allow, but an expression for everything, or none, takes every user part. That of a call without a number is
-// empty, which .+ does not take.
+// Match is Allow, except that an expression for everything, or a nil one, matches every user part. The user part of a
+// call without a number is empty, which .+ does not match.
 func (n *Numbers) Match(text string) bool { return n == nil || n.every && text != "" || n.Allow(text) }
 
-// String gives the expression as it is written in the file.
+// String returns the expression as written in the file.
 func (n *Numbers) String() string { return n.found.String() }
 
-// dialRunes are the ranges of the characters of numbers.
+// dialRunes returns the ranges of the characters of numbers.
 func dialRunes() []rune { return []rune{'#', '#', '*', '+', '0', '9'} }
 
-// narrow makes a dot, and a class of all characters but some, stand for the characters of numbers alone.
+// narrow makes a dot, and a negated class, match only characters of numbers.
 func narrow(re *syntax.Regexp) {
 	switch {
 	case isDot(re):
@@ -80,7 +80,7 @@ func narrow(re *syntax.Regexp) {
 	}
 }
 
-// common are the ranges that two lists of ranges share.
+// common returns the ranges that two lists of ranges share.
 func common(a, b []rune) []rune {
 	both := []rune{}
 	for i := 0; i+1 < len(a); i += 2 {
@@ -93,7 +93,7 @@ func common(a, b []rune) []rune {
 	return both
 }
 
-// isEvery reports whether an expression says nothing: .*, .+ or an anchor, but not ^$, which is the empty text.
+// isEvery reports whether an expression excludes nothing: .*, .+ or an anchor, but not ^$, which is the empty text.
 func isEvery(re *syntax.Regexp) bool {
 	parts := []*syntax.Regexp{re}
 	if re.Op == syntax.OpConcat {
@@ -120,7 +120,7 @@ func isDot(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
 }
 
-// anchored reports whether a match begins where the text does, and ends where it does.
+// anchored reports whether a match starts at the start of the text, and ends at its end.
 func anchored(re *syntax.Regexp) (begins, ends bool) {
 	for re.Op == syntax.OpCapture {
 		re = re.Sub[0]
@@ -141,7 +141,7 @@ func anchored(re *syntax.Regexp) (begins, ends bool) {
 	return re.Op == syntax.OpBeginText, re.Op == syntax.OpEndText
 }
 
-// National reads digits as they are dialled in a country. What is a number there gets + and the country code.
+// National converts digits as dialled in a country. Numbers of that country get + and the country code.
 func National(digits, country string) string {
 	switch {
 	case country == "":
@@ -159,13 +159,13 @@ func National(digits, country string) string {
 	}
 }
 
-// northAmerican reads a number as it is dialled under country code 1, where
-// the national prefix is the country code itself.
+// northAmerican converts a number as dialled under country code 1, where the national prefix is the country code
+// itself.
 func northAmerican(digits string) string {
 	switch {
 	case strings.HasPrefix(digits, "011") && len(digits) > 10:
 		return "+" + digits[3:]
-	case strings.HasPrefix(digits, "00") && len(digits) > 8: // as elsewhere: no number here begins so
+	case strings.HasPrefix(digits, "00") && len(digits) > 8: // as elsewhere: no number here starts like that
 		return "+" + digits[2:]
 	case len(digits) == 11 && digits[0] == '1':
 		return "+" + digits

@@ -21,7 +21,7 @@ var (
 	sipUser    = regexp.MustCompile(`^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]+$`)
 )
 
-// parseDuration takes a duration above 0.
+// parseDuration parses a duration above 0.
 func parseDuration(t string) (time.Duration, complaint) {
 	d, c := readDuration(t)
 	if c.none() && d <= 0 {
@@ -30,13 +30,13 @@ func parseDuration(t string) (time.Duration, complaint) {
 	return d, c
 }
 
-// isZero reports whether a text is no time in whatever unit: 0, 0s.
+// isZero reports whether a text is a zero duration in any unit: 0, 0s.
 func isZero(t string) bool {
 	d, c := readDuration(t)
 	return c.none() && d == 0
 }
 
-// readDuration takes Go's syntax, and whole days before it: 90d, 1d12h.
+// readDuration parses Go's syntax, with whole days before it: 90d, 1d12h.
 func readDuration(t string) (time.Duration, complaint) {
 	wrong := refuse("is not a duration", "write one like 500ms, 30s, 5m, 4h or 90d")
 	var days time.Duration
@@ -79,7 +79,7 @@ func parseAddr(t string) (netip.Addr, complaint) {
 	return a.Unmap(), complaint{}
 }
 
-// parsePrefix takes a network, or an address as a network of one.
+// parsePrefix parses a network, or an address as a network of one.
 func parsePrefix(t string) (netip.Prefix, complaint) {
 	if a, err := netip.ParseAddr(t); err == nil && a.Zone() == "" {
 		a = a.Unmap()
@@ -104,7 +104,7 @@ func parsePrefix(t string) (netip.Prefix, complaint) {
 	return p, complaint{}
 }
 
-// parseAdvertise takes an address that peers can send to.
+// parseAdvertise parses an address that peers can send to.
 func parseAdvertise(t string) (string, complaint) {
 	if findsAddress(t) {
 		return parseFound(t)
@@ -119,7 +119,7 @@ func parseAdvertise(t string) (string, complaint) {
 	return a.String(), complaint{}
 }
 
-// parseAdvertiseHost takes a host name too.
+// parseAdvertiseHost also accepts a host name.
 func parseAdvertiseHost(t string) (string, complaint) {
 	got, c := parseAdvertise(t)
 	if findsAddress(t) {
@@ -175,7 +175,7 @@ func parseAddrPort(t string) (netip.AddrPort, complaint) {
 // portRange is the value of media.ports.
 type portRange struct{ low, high uint16 }
 
-// parsePorts takes "low-high". RTP wants an even port and RTCP the odd one above it; a call needs two such pairs.
+// parsePorts parses "low-high". RTP needs an even port and RTCP the odd one above it; a call needs two such pairs.
 func parsePorts(t string) (portRange, complaint) {
 	wrong := refuse("is not a range of ports", `write it like "10000-32767"`)
 	a, b, ok := strings.Cut(t, "-")
@@ -201,7 +201,7 @@ func parsePorts(t string) (portRange, complaint) {
 	return portRange{uint16(low), uint16(high)}, complaint{}
 }
 
-// parseAPI takes the base URL of a platform's API. The token goes there, so plain http is for machines nearby only.
+// parseAPI parses the base URL of a platform's API. The token is sent there, so plain http is only for machines nearby.
 func parseAPI(t string) (string, complaint) {
 	u, err := url.Parse(t)
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -227,7 +227,7 @@ func nearby(host string) bool {
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
 }
 
-// hostOrAddress takes a host name or an address, and gives it in lower case.
+// hostOrAddress accepts a host name or an address, and returns it in lower case.
 func hostOrAddress(remedy string) func(string) (string, complaint) {
 	return func(t string) (string, complaint) {
 		if _, c := parseAddr(t); !c.none() && !isHostName(t) {
@@ -237,5 +237,5 @@ func hostOrAddress(remedy string) func(string) (string, complaint) {
 	}
 }
 
-// parseCertName takes a name as it stands in a certificate.
+// parseCertName parses a name as in a certificate.
 var parseCertName = hostOrAddress("write a name of the trunk's certificate, like pbx.example.com")

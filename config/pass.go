@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// parseHeaderPattern takes the name of a header that passes from one side to the other, or the beginning of names with
-// a * behind.
+// parseHeaderPattern parses the name of a header to pass from one side to the other, or a prefix of names followed by a
+// *.
 func parseHeaderPattern(t string) (string, complaint) {
 	begin, pattern := strings.CutSuffix(t, "*")
 	switch {
@@ -22,14 +22,14 @@ func parseHeaderPattern(t string) (string, complaint) {
 	return t, complaint{}
 }
 
-// Passable says whether a header may go from one side of a call to the other: it is none of those that the B2BUA writes
-// or that concern one dialog or hop. A name with a * stands for passable headers only.
+// Passable reports whether a header may be passed from one side of a call to the other: it is not one that the B2BUA
+// writes or that concerns one dialog or hop. A name with a * stands only for passable headers.
 func Passable(name string) bool {
 	name = strings.ToLower(name)
 	return !ownHeader(name) && !hopHeader(name)
 }
 
-// ownHeader knows the headers that the B2BUA writes, and their compact forms (RFC 3261 §7.3.3). name is in lower case.
+// ownHeader reports whether the B2BUA writes a header, or its compact form (RFC 3261 §7.3.3). name is in lower case.
 func ownHeader(name string) bool {
 	switch name {
 	case "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards",
@@ -39,8 +39,8 @@ func ownHeader(name string) bool {
 	return false
 }
 
-// hopHeader knows the headers that concern one dialog or hop, besides those that the B2BUA writes. name is in lower
-// case.
+// hopHeader reports whether a header concerns one dialog or hop, apart from the headers that the B2BUA writes. name is
+// in lower case.
 func hopHeader(name string) bool {
 	switch name {
 	case "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Account is the section `account` of a target.
+// account is the section `account` of a target.
 type account struct {
 	// The base URL of the platform's HTTP API. Default: that of the target's region.
 	API string `key:"api" is:"api"`
@@ -19,7 +19,7 @@ type account struct {
 	WorkspaceID string `key:"workspace_id"`
 }
 
-// platform reads what belongs together in a target: region, URI, API.
+// platform reads the related keys of a target: region, URI, API.
 func (s section) platform(t *Target, use templateUse) {
 	t.Region = s.region(t.Kind)
 	t.Account = s.account(t)
@@ -44,7 +44,7 @@ func (s section) platform(t *Target, use templateUse) {
 	s.oneWorkspaceRegion(t)
 }
 
-// RegionsOf are the regions of a kind of target; none for other kinds.
+// RegionsOf returns the regions of a kind of target, or none for other kinds.
 func RegionsOf(kind string) []Region {
 	switch kind {
 	case KindSynthflow:
@@ -55,7 +55,7 @@ func RegionsOf(kind string) []Region {
 	return nil
 }
 
-// RegionNames are the names of regions.
+// RegionNames returns the names of regions.
 func RegionNames(all []Region) []string {
 	var names []string
 	for _, r := range all {
@@ -64,7 +64,7 @@ func RegionNames(all []Region) []string {
 	return names
 }
 
-// region reads the name of one of the regions of a kind.
+// region reads the name of one of a kind's regions.
 func (s section) region(kind string) string {
 	all := RegionNames(RegionsOf(kind))
 	if !s.filled("region") || kind == "" {
@@ -78,7 +78,7 @@ func (s section) region(kind string) string {
 	return region
 }
 
-// apis are the APIs that a target names, by section.
+// apis returns the APIs that a target names, by section.
 func (t *Target) apis() map[string]*string {
 	all := map[string]*string{}
 	if t.Prepare != nil {
@@ -90,9 +90,9 @@ func (t *Target) apis() map[string]*string {
 	return all
 }
 
-// apiRegion is the region that the API of a target names, or "".
+// apiRegion returns the region that the API of a target belongs to, or "".
 func apiRegion(t *Target) string {
-	for _, api := range t.apis() { // of which there is one
+	for _, api := range t.apis() { // there is only one
 		if u, err := url.Parse(*api); err == nil {
 			if kind, r, ok := RegionOfHost(u.Hostname()); ok && kind == t.Kind && r.Name != regionGlobal {
 				return r.Name
@@ -102,13 +102,13 @@ func apiRegion(t *Target) string {
 	return ""
 }
 
-// synthflowURI is the URI of a Synthflow target that names none.
+// synthflowURI returns the URI of a Synthflow target that names none.
 func synthflowURI(host, transport string) string {
-	// the same in all regions
+	// The port is the same in all regions.
 	return fmt.Sprintf("sip:{{.Agent.Number}}@%s:%d", host, SynthflowRegions()[0].PortFor(transport))
 }
 
-// account reads the section of that name.
+// account reads the section account.
 func (s section) account(t *Target) *account {
 	v, ok := s.fields["account"]
 	if !ok {
@@ -131,10 +131,10 @@ func (s section) account(t *Target) *account {
 	return &a
 }
 
-// webSite is a host of Synthflow or Vapi for browsers or for HTTP.
+// webSite matches a host of Synthflow or Vapi for browsers or for HTTP.
 var webSite = regexp.MustCompile(`(?i)^(?:(?:www|app|api|docs|dashboard)\.)?(?:(?:us|eu)\.)?(synthflow|vapi)\.ai\.?$`)
 
-// oneRegion holds region, SIP host and API of a target together, and gives the API its default.
+// oneRegion checks that region, SIP host and API of a target agree, and sets the API's default.
 func (s section) oneRegion(t *Target, sipHost string) {
 	name, from := t.Region, "region"
 	if site := webSite.FindStringSubmatch(sipHost); site != nil {
@@ -166,7 +166,7 @@ func (s section) oneRegion(t *Target, sipHost string) {
 	t.Region = name
 }
 
-// apiOf checks that an API is of the region with this name, and gives one that is not written down its default.
+// apiOf checks that an API belongs to the region with this name, and sets the default of an absent one.
 func (s section) apiOf(kind, key string, api *string, region, from string) {
 	all := RegionsOf(kind)
 	if len(all) == 0 {
@@ -199,7 +199,7 @@ func (s section) apiOf(kind, key string, api *string, region, from string) {
 	}
 }
 
-// oneWorkspaceRegion reports a workspace that two targets have in different regions.
+// oneWorkspaceRegion reports a workspace that two targets place in different regions.
 func (s section) oneWorkspaceRegion(t *Target) {
 	_, _, id, _ := t.Platform()
 	if id == "" || t.Region == "" {
@@ -215,5 +215,5 @@ func (s section) oneWorkspaceRegion(t *Target) {
 	s.l.workspaces[id] = workspace{region: t.Region, target: t.Name}
 }
 
-// workspace is where a workspace was named first.
+// workspace records where a workspace was first named.
 type workspace struct{ region, target string }

@@ -15,8 +15,8 @@ import (
 
 // Prepare is the section `prepare` of a target.
 type Prepare struct {
-	// Kind synthflow: the base URL of the platform's HTTP API. Default: the region's, https://api.synthflow.ai where
-	// none is named.
+	// Kind synthflow: the base URL of the platform's HTTP API. Default: the region's, or https://api.synthflow.ai without
+	// one.
 	API string `key:"api" is:"api"`
 	// The token. It is sent as Authorization: Bearer, unless token_header says otherwise. Kind synthflow requires it.
 	Token Secret `key:"token" env:"" later:""`
@@ -34,53 +34,52 @@ type Prepare struct {
 	Method string `key:"method" enum:"POST PUT PATCH GET" default:"POST"`
 	// Kind http: the URL. Path and query may hold templates, whose values are escaped. Redirects are not followed.
 	URL *template.URL `key:"url" later:""`
-	// Kind http: the header that has only the token, in place of Authorization: Bearer.
+	// Kind http: the header that has only the token, instead of Authorization: Bearer.
 	TokenHeader string `key:"token_header" is:"header-name"`
-	// Kind http: further headers of the request. One whose template gives nothing is left out.
+	// Kind http: further headers of the request. One whose template is empty is left out.
 	Headers []Header `key:"headers" later:""`
 	// Kind http: the JSON object that is sent, written as YAML. Each text is a template. Without it there is no body.
 	Body *jsonBody `key:"body" use:"prepare"`
 	// Kind http: what the answer must have, besides a 2xx and JSON.
 	Success success `key:"success"`
-	// Kind http: where the answer has the platform's id of the call (call.id, calls.0.id), .Prepare.CallID. Empty:
-	// nowhere.
+	// Kind http: the path of the platform's call id in the answer (call.id, calls.0.id), for .Prepare.CallID. Empty: none.
 	ID string `key:"id" is:"json-path"`
 	// Kind http: a sample answer for check and explain. Default: an object with just success and id.
 	Example json.RawMessage `key:"example"`
-	// How long the step may take, one retry included. An answer over 1 MiB is not used.
+	// How long the step may take, including one retry. An answer over 1 MiB is not used.
 	Timeout time.Duration `key:"timeout" default:"3s"`
-	// What happens when the step fails: next (the next target is tried) or dial (this one is dialled without an id).
+	// What happens if the step fails: next (the next target is tried) or dial (this one is dialled without an id).
 	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`
 
 	kind   string
 	answer Answer
 }
 
-// Success is the section `success` of prepare.
+// success is the section `success` of prepare.
 type success struct {
 	// The members that the answer must have, by JSON path, and their values: texts, numbers, true or false.
 	JSON []Member `key:"json"`
 }
 
-// Member is the value that an answer must have at a path.
+// Member is a value that an answer must have at a path.
 type Member struct {
-	// Path is as for PrepareVars.JSON.
+	// Path is a path as for PrepareVars.JSON.
 	Path string
 	// Value is a string, a json.Number or a bool.
 	Value any
 }
 
-// Answer says which answers of a prepare step are a success, and where they have the id.
+// Answer says which answers of a prepare step are a success, and where they contain the id.
 type Answer struct {
 	// Members must be there.
 	Members []Member
-	// ID is the path of the platform's id; empty: there is none.
+	// ID is the path of the platform's id; empty if there is none.
 	ID string
-	// Within is the member that the answer may be wrapped in; empty: it never is.
+	// Within is the member that may wrap the answer; empty if none does.
 	Within string
 }
 
-// String says it for people.
+// String describes the answer for people.
 func (a *Answer) String() string {
 	words := []string{"any 2xx"}
 	for _, m := range a.Members {
@@ -110,7 +109,7 @@ type variable struct {
 	Value *template.Template
 }
 
-// The keys of one kind of target alone.
+// The keys of only one kind of target.
 var (
 	synthflowKeys = []string{
 		"api", "workspace_id", "model_id", "from_number", "to_number",
@@ -122,7 +121,7 @@ var (
 	} //nolint:gochecknoglobals // a table
 )
 
-// prepare reads the section of that name.
+// prepare reads the section prepare.
 func (s section) prepare(kind string) *Prepare {
 	v, ok := s.fields["prepare"]
 	if !ok {
@@ -191,7 +190,7 @@ func (s section) requestHeaders(p *Prepare) []Header {
 
 func (s section) hasToken() bool { return s.has("token_file") || s.has("token_env") }
 
-// ownRequestHeaders are the headers of a request that its form, its connection or the call's trace decides.
+// ownRequestHeaders returns the headers determined by a request's form, its connection or the call's trace.
 func ownRequestHeaders() []string {
 	return []string{
 		"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
@@ -223,10 +222,10 @@ func (s section) members(key string) (all []Member) {
 	return all
 }
 
-// Answer says which answers are a success.
+// Answer returns which answers are a success.
 func (p *Prepare) Answer() *Answer { return &p.answer }
 
-// Origin is what the step's requests go to, like https://api.example.com.
+// Origin returns where the step's requests go, like https://api.example.com.
 func (p *Prepare) Origin() string {
 	if p.URL != nil {
 		return p.URL.Origin()
@@ -234,10 +233,10 @@ func (p *Prepare) Origin() string {
 	return p.API
 }
 
-// synthflow makes the request of a target of kind synthflow.
+// synthflow builds the request of a target of kind synthflow.
 func (p *Prepare) synthflow() {
 	at, err := template.ParseURL(strings.TrimSuffix(strings.TrimRight(p.API, "/"), "/v2") + synthflowPath)
-	if err != nil { // the API is wrong, and that is reported
+	if err != nil { // the API is wrong, which has been reported
 		return
 	}
 	p.URL = at
@@ -260,18 +259,18 @@ func (p *Prepare) synthflow() {
 type Ask struct {
 	// Method is the HTTP method.
 	Method string
-	// URL is where the request goes. It belongs to the configuration where it is the same for every call: nobody changes
-	// it.
+	// URL is where the request goes. If it is the same for every call, it belongs to the configuration and must not be
+	// changed.
 	URL *url.URL
-	// Headers are further headers; nil: none.
+	// Headers are further headers; may be nil.
 	Headers http.Header
-	// Body is JSON; nil: none.
+	// Body is JSON, or nil if there is none.
 	Body []byte
 	// Answer says which answers are a success.
 	Answer *Answer
 }
 
-// Ask makes the request for one call. The error names the key whose template failed.
+// Ask builds the request for one call. The error names the key whose template failed.
 func (p *Prepare) Ask(v template.Vars) (a Ask, err error) {
 	a = Ask{Method: p.Method, Answer: &p.answer}
 	if a.URL, err = p.URL.Render(v); err != nil {
@@ -296,7 +295,7 @@ func (p *Prepare) Ask(v template.Vars) (a Ask, err error) {
 	return a, err
 }
 
-// FromEnvironment gives what the request has from the environment: it may be secret.
+// FromEnvironment returns the request's values from the environment, which may be secret.
 func (p *Prepare) FromEnvironment() []string {
 	all := slices.Clone(p.URL.FromEnvironment())
 	for _, h := range p.Headers {
@@ -311,7 +310,7 @@ func (p *Prepare) FromEnvironment() []string {
 // sampleCallID is the platform's id of a made-up call.
 const sampleCallID = "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f"
 
-// Sample is an answer that stands for the platform's: the example of the file, or the least that is a success.
+// Sample returns an answer to use instead of the platform's: the example of the file, or a minimal success.
 func (p *Prepare) Sample(id string) []byte {
 	if p.Example != nil {
 		return p.Example
@@ -324,7 +323,7 @@ func (p *Prepare) Sample(id string) []byte {
 		put(answer, p.answer.ID, id)
 	}
 	body, err := json.Marshal(answer)
-	if err != nil { // there are texts, numbers and booleans in it
+	if err != nil { // impossible: it contains only strings, numbers and booleans
 		return nil
 	}
 	return body
@@ -345,7 +344,7 @@ func put(o map[string]any, path string, v any) {
 	put(inner, rest, v)
 }
 
-// sample is what templates have of the sample; nil for a nil section.
+// sample returns the sample's values for templates; nil for a nil section.
 func (p *Prepare) sample() *template.PrepareVars {
 	if p == nil || p.kind != KindHTTP {
 		return nil
@@ -357,7 +356,7 @@ func (p *Prepare) sample() *template.PrepareVars {
 	return v
 }
 
-// SampleVars are the values of a made-up call to a target, with its sample of the platform's answer.
+// SampleVars returns the values of a made-up call to a target, with its sample of the platform's answer.
 func (t *Target) SampleVars() template.Vars {
 	v := templateUse{prepare: t.Prepare != nil, sample: t.Prepare.sample()}.vars()
 	v.Row = t.Sample

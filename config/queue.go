@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Queue is the section `routes[].queue`: callers wait in the order of their arrival while every target of the route is
-// full, by its max_calls or max_cps.
+// queue is the section `routes[].queue`: callers wait in order of arrival while every target of the route is full, by
+// its max_calls or max_cps.
 type queue struct {
 	// The most callers of the route that wait at once. Further ones get 486. 0: no caller waits.
 	Limit int `key:"limit" default:"20" max:"10000"`
-	// How long a caller waits at most until 486. setup_timeout stands still.
+	// How long a caller waits at most until 486. setup_timeout does not run meanwhile.
 	Timeout time.Duration `key:"timeout" default:"3m"`
 	// What a waiting caller hears, after 183. Empty: what ringing says, with 180 for on-target.
 	Sound string `key:"sound" is:"sound"`
 }
 
-// queues are those that no caller can come to.
+// queues warns of queues that no caller can enter.
 func (d *doubts) queues() {
 	for i := range d.cfg.Routes {
 		r := &d.cfg.Routes[i]
@@ -32,7 +32,7 @@ func (d *doubts) queues() {
 	}
 }
 
-// neverFull gives a destination of a route that takes any number of calls.
+// neverFull returns a destination of a route that takes any number of calls.
 func (d *doubts) neverFull(r *Route) (name string, is bool) {
 	for i := range d.cfg.Targets {
 		if t := &d.cfg.Targets[i]; t.MaxCalls == 0 && t.MaxCPS == 0 && slices.Contains(r.Targets, t.Name) {

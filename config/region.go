@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// Region is where a platform keeps an account: an account of one region is not known in another, so API and SIP host go
-// together.
+// Region is where a platform keeps an account: other regions do not know an account, so API and SIP host go together.
 type Region struct {
 	// Name is the value of targets[].region.
 	Name string
@@ -14,7 +13,7 @@ type Region struct {
 	API string
 	// SIP is the host that INVITEs go to.
 	SIP string
-	// Port is its port over UDP and TCP, TLSPort that over TLS.
+	// Port is the SIP port for UDP and TCP, TLSPort the port for TLS.
 	Port, TLSPort uint16
 }
 
@@ -25,11 +24,11 @@ const (
 	regionEU     = "eu"
 )
 
-// documentedHost is the host of the global region that Synthflow's older documents name. It is the default where a
-// target names no region.
+// documentedHost is the host of the global region in Synthflow's older documentation. It is the default if a target
+// names no region.
 const documentedHost = "sipin.synthflow.ai"
 
-// SynthflowRegions are the regions of Synthflow (its pages "Connect over SIP" and "Allow lists").
+// SynthflowRegions returns the regions of Synthflow (its pages "Connect over SIP" and "Allow lists").
 func SynthflowRegions() []Region {
 	return []Region{
 		{regionGlobal, "https://api.synthflow.ai", "sip.synthflow.ai", 32681, 32682},
@@ -38,7 +37,7 @@ func SynthflowRegions() []Region {
 	}
 }
 
-// VapiRegions are the regions of Vapi (its page "SIP introduction").
+// VapiRegions returns the regions of Vapi (its page "SIP introduction").
 func VapiRegions() []Region {
 	return []Region{
 		{regionUS, "https://api.vapi.ai", "sip.vapi.ai", 5060, 5061},
@@ -46,7 +45,7 @@ func VapiRegions() []Region {
 	}
 }
 
-// SynthflowHost is the host that INVITEs to a region of Synthflow go to; "" is that of the older documents.
+// SynthflowHost returns the host for INVITEs to a region of Synthflow; for "", the host in the older documentation.
 func SynthflowHost(region string) string {
 	for _, r := range SynthflowRegions() {
 		if r.Name == region {
@@ -56,7 +55,7 @@ func SynthflowHost(region string) string {
 	return documentedHost
 }
 
-// PortFor is the port of a transport.
+// PortFor returns the port of a transport.
 func (r Region) PortFor(transport string) uint16 {
 	if transport == TransportTLS {
 		return r.TLSPort
@@ -64,7 +63,7 @@ func (r Region) PortFor(transport string) uint16 {
 	return r.Port
 }
 
-// RegionOfHost gives the region, and the platform's kind, that a host of an API or of SIP belongs to. ok is false for a
+// RegionOfHost returns the platform's kind and the region that a host of an API or of SIP belongs to. ok is false for a
 // host of neither platform: a stand-in, or a proxy.
 func RegionOfHost(host string) (kind string, r Region, ok bool) {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
@@ -84,8 +83,8 @@ func RegionOfHost(host string) (kind string, r Region, ok bool) {
 	return "", Region{}, false
 }
 
-// HostPort gives the host, an IPv6 address without its brackets, and the port of a well-formed SIP URI; 0 where it
-// names none.
+// HostPort returns the host, an IPv6 address without its brackets, and the port of a well-formed SIP URI, or port 0 if
+// it names none.
 func HostPort(uri string) (host string, port uint16) {
 	_, rest, _ := strings.Cut(uri, ":")
 	rest = rest[strings.LastIndexByte(rest, '@')+1:]
@@ -103,8 +102,8 @@ func HostPort(uri string) (host string, port uint16) {
 	return host, uint16(n)
 }
 
-// Platform gives the HTTP API of a target's platform with its token, and the workspace, empty if that depends on the
-// call; ok is false where the target has none.
+// Platform returns the HTTP API of a target's platform with its token, and the workspace, which is empty if it depends
+// on the call. ok is false if the target has none.
 func (t *Target) Platform() (api string, token Secret, workspace string, ok bool) {
 	switch {
 	case t.Prepare != nil && t.Kind == KindSynthflow:

@@ -32,11 +32,10 @@ type Registrar struct {
 	User string `key:"user" is:"register-user"`
 }
 
-// RegisteredHost is the host in the uri of a trunk with registrar: it stands for what has registered.
+// RegisteredHost is the host in the uri of a trunk with registrar: it stands for the registered Contact.
 const RegisteredHost = "registered"
 
-// registered reads the uri of a trunk that registers here: of the Contact, or of the called number at the Contact's
-// host.
+// registered reads the uri of a trunk that registers here: its Contact, or the called number at the Contact's host.
 func (s section) registered(transport string) *template.Template {
 	contact, _ := template.Parse("sip:" + RegisteredHost)
 	if !s.filled("uri") {
@@ -54,7 +53,7 @@ func (s section) registered(transport string) *template.Template {
 	return t
 }
 
-// parseHostPort takes a host with or without a port.
+// parseHostPort parses a host with or without a port.
 func parseHostPort(t string) (string, complaint) {
 	if !isHostPort(t) {
 		return "", refuse("is neither a host nor an address, with or without a port",
@@ -66,5 +65,5 @@ func parseHostPort(t string) (string, complaint) {
 // isRegisterUser reports whether a text can be the user of an address-of-record.
 func isRegisterUser(t string) bool { return sipUser.MatchString(t) && len(t) <= 128 }
 
-// leastKeepAlive is the shortest keep-alive: NATs forget a flow over UDP after 20 s at the earliest.
+// leastKeepAlive is the shortest keep-alive: NATs keep a UDP flow for at least 20 s.
 const leastKeepAlive = 5 * time.Second

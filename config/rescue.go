@@ -2,10 +2,10 @@ package config
 
 import "time"
 
-// callRescue is the section `routes[].rescue`: the caller stays when the agent's leg dies in mid-call, and somebody else
-// takes over.
+// callRescue is the section `routes[].rescue`: the caller stays on the line when the agent's leg dies in mid-call, and
+// another agent takes over.
 type callRescue struct {
-	// The targets that are tried then, in this order. Empty, and trunks too: those of the route that were not tried for
+	// The targets that are tried then, in this order. Empty, with trunks empty too: those of the route not yet tried for
 	// the call.
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to then, after targets. They need a uri.
@@ -17,7 +17,7 @@ type callRescue struct {
 	DeadAir time.Duration `key:"dead_air" is:"dead-air" default:"0"`
 }
 
-// parseDeadAir takes what counts as dead air in figures, too (media/voice/turns): 3 s or more.
+// parseDeadAir parses a duration of 3 s or more, which is also dead air in the figures (media/voice/turns).
 func parseDeadAir(t string) (time.Duration, complaint) {
 	d, c := parseDuration(t)
 	if c.none() && d < 3*time.Second {
@@ -26,7 +26,7 @@ func parseDeadAir(t string) (time.Duration, complaint) {
 	return d, c
 }
 
-// parseDialled takes a number to call, or nothing.
+// parseDialled parses a number to call, or an empty text.
 func parseDialled(t string) (string, complaint) {
 	if t != "" && !IsDialString(t) {
 		return "", refuse("is not a number", `write one like "+15075550100", or 4711`)
@@ -40,7 +40,7 @@ func (r *callRescue) check(s section) {
 	}
 }
 
-// checkRescue looks at a route's rescue beside the route.
+// checkRescue checks a route's rescue together with the route.
 func (r *Route) checkRescue(s section) {
 	if r.Rescue == nil {
 		return

@@ -9,41 +9,41 @@ import (
 
 // Route is one entry of `routes`.
 type Route struct {
-	// What the route is called in records, in ladders and in the table of numbers. Empty: routes[0], by its place.
+	// The route's name in records, ladders and the table of numbers. Empty: routes[0], by its position.
 	Name string `key:"name" is:"route-name"`
-	// The trunk whose calls the route is for. Empty: any trunk.
+	// The trunk whose calls the route takes. Empty: any trunk.
 	Trunk string `key:"trunk" is:"trunk"`
-	// The target whose own calls and transfers the route is for, and no others. It stands instead of trunk.
+	// The target whose own calls and transfers the route takes, and no others. It replaces trunk.
 	Target string `key:"target" is:"caller"`
 	// A regular expression over the called number: "^\\+1507[0-9]{7}$". Empty: any.
 	To *Numbers `key:"to"`
-	// The same over the calling number. Empty: any.
+	// The same for the calling number. Empty: any.
 	From *Numbers `key:"from"`
-	// Whether the route takes only calls to numbers of the table (`numbers`) that name this route or none. Targets of a
-	// row are tried instead of the route's own. With direction outbound the calling number counts.
+	// Whether the route takes only calls to numbers of the table (`numbers`) that name this route or none. Targets in a
+	// row replace the route's own. With direction outbound the calling number counts.
 	Listed bool `key:"listed" default:"false"`
-	// When the route takes calls. Outside of these hours it does not match. Empty: always.
+	// When the route takes calls. Outside these hours it does not match. Empty: always.
 	Hours *hours `key:"hours"`
 	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Not
-	// for routes to trunks and of a target.
+	// for routes to trunks or of a target.
 	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`
 	// The targets to try, in this order. A route has either targets or trunks.
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to, in this order. They need a uri.
 	Trunks []string `key:"trunks" is:"callee"`
-	// The parts of the route's calls for its targets, or trunks: {new: 10, old: 90}. A caller always has the same one
+	// The shares of the route's calls for its targets, or trunks: {new: 10, old: 90}. A caller always gets the same one
 	// first; the others follow in order. Empty: the first one is tried first.
 	Split []share `key:"split" later:""`
-	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183
-	// at once, and ringback until the target's media or answer), none.
+	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183 at
+	// once, and ringback until the target's media or answer), none.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
 	// What the caller hears with session-progress, and while a transfer rings after the agent hung up.
 	Ringback string `key:"ringback" is:"sound" default:"us"`
-	// What a side hears while the other one holds it and sends nothing.
+	// What a side hears while the other side holds it and sends nothing.
 	Hold string `key:"hold" is:"hold" default:"none"`
-	// The SIP status when no target took the call.
+	// The SIP status if no target took the call.
 	Otherwise int `key:"otherwise" default:"503" min:"400" max:"699"`
-	// Further SIP statuses of a target upon which the next one is tried.
+	// Further SIP statuses of a target after which the next one is tried.
 	FailoverOn []int `key:"failover_on" min:"300" max:"699"`
 	// How long the whole set-up may take, over all targets.
 	SetupTimeout time.Duration `key:"setup_timeout" default:"120s"`
@@ -51,9 +51,9 @@ type Route struct {
 	Record Wanted `key:"record" enum:"off always on_demand" default:"off"`
 	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).
 	MaskDTMF Wanted `key:"mask_dtmf" enum:"off always on_demand" default:"off"`
-	// What becomes of the caller when the agent's leg dies in mid-call. Without it the call ends.
+	// What happens to the caller when the agent's leg dies in mid-call. Without it the call ends.
 	Rescue *callRescue `key:"rescue"`
-	// What becomes of a caller while every target is full. Without it the caller gets otherwise.
+	// What happens to a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
 }
 
@@ -64,7 +64,7 @@ func (r *Route) check(s section) {
 		s.fields["listed"].fail("has no effect without a table of numbers: no call would take the route",
 			"name its file in numbers at the top level, or remove it")
 	}
-	if r.Record != WantedOff && s.l.cfg.Recording.Keep == 0 { // no section
+	if r.Record != WantedOff && s.l.cfg.Recording.Keep == 0 { // the section is absent
 		s.fields["record"].fail("has no effect without the section recording",
 			"write recording: {path: …} at the top level, or remove it")
 	}
@@ -100,7 +100,7 @@ const (
 	RingingSessionProgress = "session-progress"
 )
 
-// Wanted says how a call may come to what a route has for it.
+// Wanted says when a feature of a route applies to its calls.
 type Wanted string
 
 // The values of routes[].record and routes[].mask_dtmf.
@@ -110,7 +110,7 @@ const (
 	wantedOnDemand Wanted = "on_demand"
 )
 
-// Unrouted has the options of a call that no route is for.
+// Unrouted returns the options of a call without a route.
 func Unrouted() *Route {
 	return &Route{Otherwise: 503, Record: WantedOff, MaskDTMF: WantedOff, Hold: HoldNone, Ringback: "us"}
 }

@@ -15,12 +15,12 @@ import (
 	"flowbridge/media/audio"
 )
 
-// source is where the sections are declared: the comments of their fields are the descriptions of the schema.
+// source contains the declarations of the sections: the comments of their fields are the descriptions in the schema.
 //
 //go:embed admin.go budget.go circuit.go config.go fleet.go hook_openai.go hook_twilio.go hook_vapi.go hooks.go hours.go map_headers.go media.go platform.go prepare.go queue.go register.go rescue.go route.go sip.go stir.go target.go telemetry.go trunk.go webhook.go
 var source embed.FS
 
-// environment is a reference to the environment, which may stand in every value.
+// environment matches a reference to the environment, which is allowed in every value.
 const environment = `\$\{`
 
 // object is a JSON object that keeps the order of its members.
@@ -31,7 +31,7 @@ type member struct {
 	value any
 }
 
-// MarshalJSON writes the members in their order.
+// MarshalJSON writes the members in order.
 func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -50,9 +50,9 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Schema gives the JSON Schema (draft 2020-12) of flowbridge.yaml. It says which keys there are and how their values
-// are written. Parse alone checks what concerns more than one key, names, files and templates. The schema is stricter
-// in one thing: a section that is there without values, like auth: {}, lacks its required keys.
+// Schema returns the JSON Schema (draft 2020-12) of flowbridge.yaml. It defines the keys and the form of their values.
+// Only Parse checks names, files, templates, and rules about more than one key. The schema is stricter in one respect:
+// a section without values, like auth: {}, lacks its required keys.
 func Schema() ([]byte, error) {
 	s := append(object{
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
@@ -69,15 +69,15 @@ func Schema() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// described are the comments of fields, as Struct.Field.
+// described holds the comments of fields, by Struct.Field.
 type described map[string]string
 
 var structOrField = regexp.MustCompile(`(?m)^type (\w+) struct|((?:^\t// .*\n)+)\t(\w+) [^\n]*key:`)
 
-// descriptions reads them from the source.
+// descriptions reads the comments from the source.
 func descriptions() described {
 	d, within := described{}, ""
-	files, _ := source.ReadDir(".") // there is no disk that could fail
+	files, _ := source.ReadDir(".") // an embedded directory can't fail
 	for _, f := range files {
 		text, _ := source.ReadFile(f.Name())
 		for _, m := range structOrField.FindAllStringSubmatch(string(text), -1) {
@@ -90,7 +90,7 @@ func descriptions() described {
 	return d
 }
 
-// section is the schema of a mapping with known keys.
+// section returns the schema of a mapping with known keys.
 func (d described) section(t reflect.Type) object {
 	var properties object
 	var required []string
@@ -117,7 +117,7 @@ func (d described) section(t reflect.Type) object {
 	return s
 }
 
-// textOrSection is the schema of a list's element that may be a mapping, or a text of the key's kind.
+// textOrSection returns the schema of a list's element that may be a mapping, or a string of the key's kind.
 func (d described) textOrSection(k key, t reflect.Type) object {
 	s := object{{"type", []string{"object", "string"}}}
 	for _, m := range slices.Concat(k.kind().schema(), d.section(t)) {
@@ -128,7 +128,7 @@ func (d described) textOrSection(k key, t reflect.Type) object {
 	return s
 }
 
-// value is the schema of a key's value.
+// value returns the schema of a key's value.
 func (d described) value(k key) object {
 	t, list := elementType(k.field.Type), isList(k.field.Type)
 	switch k.field.Type {
@@ -176,7 +176,7 @@ func (d described) value(k key) object {
 	return item()
 }
 
-// schema is that of a single value of the kind. Every value may be a reference to the environment instead.
+// schema returns the schema of a single value of the kind. Every value may be a reference to the environment instead.
 func (k kind) schema() (s object) {
 	if k.title != "" {
 		s = object{{"title", k.title}}
@@ -203,7 +203,7 @@ func (k kind) schema() (s object) {
 	return s
 }
 
-// caseless is a pattern for one of words, in upper or lower case.
+// caseless returns a pattern for one of the words, in upper or lower case.
 func caseless(words []string) string {
 	var b strings.Builder
 	for _, r := range strings.Join(words, "|") {

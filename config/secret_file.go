@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// maxSecret bounds a secret file, in bytes.
+// maxSecret limits a secret file, in bytes.
 const maxSecret = 8192
 
-// ReadSecret reads a secret as the keys …_file do: the file must be a regular one, not readable by everybody, and hold
-// the secret alone, in one line. The error names the file and what to do, and nothing of what is in it.
+// ReadSecret reads a secret as the keys …_file do: the file must be regular, not readable by everybody, and contain
+// only the secret, in one line. The error names the file and the remedy, without revealing any of the contents.
 func ReadSecret(file string) (Secret, error) {
 	got, c := readSecret(file)
 	return got, c.err(file)
 }
 
-// SecretFromEnv reads a secret as the keys …_env do: from a variable of the environment, which env looks up.
+// SecretFromEnv reads a secret as the keys …_env do: from an environment variable, which env looks up.
 func SecretFromEnv(name string, env func(string) (string, bool)) (Secret, error) {
 	got, c := secretFromEnv(name, env)
 	return got, c.err(name)
@@ -30,7 +30,7 @@ func CheckAPI(text string) error {
 	return c.err(fmt.Sprintf("%q", text))
 }
 
-// err is the complaint about a value outside a file; nil for none.
+// err returns the complaint about a value outside a file, or nil if there is none.
 func (c complaint) err(about string) error {
 	switch {
 	case c.none():
@@ -41,7 +41,7 @@ func (c complaint) err(about string) error {
 	return errors.New(about + " " + c.problem + "; " + strings.ReplaceAll(c.remedy, "FILE", about))
 }
 
-// secret reads exactly one of key_file and key_env, and reports where there is none.
+// secret reads exactly one of key_file and key_env, and reports if there is none.
 func (s section) secret(key string) Secret {
 	file, env := key+"_file", key+"_env"
 	switch {
@@ -69,13 +69,13 @@ func (s section) secretText(key string, read func(string) (Secret, complaint)) S
 	}
 	got, c := read(v.text)
 	if !c.none() {
-		c.remedy = strings.ReplaceAll(c.remedy, "FILE", v.raw) // never what a variable contains
+		c.remedy = strings.ReplaceAll(c.remedy, "FILE", v.raw) // never the contents of a variable
 		v.complain(c)
 	}
 	return got
 }
 
-// parseSecret refuses what cannot stand in an HTTP header.
+// parseSecret refuses a secret that can't be sent in an HTTP header.
 func parseSecret(text string) (Secret, complaint) {
 	text = strings.TrimSpace(text)
 	if len(text) > 1 && text[0] == text[len(text)-1] && (text[0] == '"' || text[0] == '\'') {
@@ -94,7 +94,7 @@ func parseSecret(text string) (Secret, complaint) {
 }
 
 func secretFromEnv(name string, env func(string) (string, bool)) (Secret, complaint) {
-	if !envName.MatchString(name) { // what stands here may be the secret itself
+	if !envName.MatchString(name) { // it may be the secret itself
 		return "", complaint{
 			problem: "is not the name of an environment variable",
 			remedy:  "write the variable's name without $, not what it contains", hide: true,
@@ -113,8 +113,8 @@ func secretFromEnv(name string, env func(string) (string, bool)) (Secret, compla
 	return "", refuse("is not set in the environment, or empty", "set it before the start")
 }
 
-// inDirectory reports whether a text is the path of a file for certain, as its first directory exists. Anything else
-// may be the secret itself.
+// inDirectory reports whether a text is certainly the path of a file, because its first directory exists. Any other
+// text may be the secret itself.
 func inDirectory(text string) bool {
 	end := strings.IndexByte(text[min(1, len(text)):], '/') + 1
 	_, err := os.Stat(text[:end])

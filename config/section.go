@@ -10,10 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// complaint is what is wrong with a value and what to do; the zero complaint means it is right.
+// complaint is what is wrong with a value and what to do; the zero complaint means that the value is right.
 type complaint struct {
 	problem, remedy string
-	unseen          string // the remedy for a value from the environment, where remedy repeats a part of the value
+	unseen          string // the remedy for a value from the environment, if remedy repeats a part of the value
 	hide            bool   // the value may hold a secret
 }
 
@@ -21,15 +21,15 @@ func refuse(problem, remedy string) complaint { return complaint{problem: proble
 
 func (c complaint) none() bool { return c == complaint{} }
 
-// section is a mapping whose keys are known. Each reading method gives the default for a key that is absent or wrong,
-// and reports what is wrong.
+// section is a mapping whose keys are known. Each reading method returns the default for a key that is absent or wrong,
+// and reports errors.
 type section struct {
 	value
 	keys   []key
 	fields map[string]value
-	meant  map[string]bool // known keys that an unknown one seems to be meant for
-	broken bool            // it is no mapping, and that is reported
-	absent bool            // the file does not have it
+	meant  map[string]bool // known keys that an unknown one seems to be a misspelling of
+	broken bool            // it is not a mapping, which has been reported
+	absent bool            // it is not in the file
 }
 
 // section reads a mapping with the keys that a struct declares, and reports every other key.
@@ -52,7 +52,7 @@ func (v value) section(t reflect.Type) section {
 	return s
 }
 
-// below says which sections within this one have a key; "": there is none.
+// below says which sections within this one have a key, or returns "" if none has.
 func (s section) below(name string) (remedy string) {
 	link := "write it below "
 	for _, k := range s.keys {
@@ -64,7 +64,7 @@ func (s section) below(name string) (remedy string) {
 	return remedy
 }
 
-// sub reads a mapping within the section; absent, it is one without keys.
+// sub reads a mapping within the section. If it is absent, sub returns a section without keys.
 func (s section) sub(k key, t reflect.Type) section {
 	if v, ok := s.fields[k.name]; ok {
 		return v.section(t)
@@ -72,14 +72,14 @@ func (s section) sub(k key, t reflect.Type) section {
 	return section{value: value{l: s.l, node: s.node, path: join(s.path, k.name)}, keys: keysOf(t), absent: true}
 }
 
-// key gives the declaration of a key that is read later.
+// key returns the declaration of a key that is read later.
 func (s section) key(name string) key {
 	return s.keys[slices.IndexFunc(s.keys, func(k key) bool { return k.name == name })]
 }
 
 func (s section) has(key string) bool { _, ok := s.fields[key]; return ok }
 
-// get reads a single value. ok is false if the key is absent or its value is reported already.
+// get reads a single value. ok is false if the key is absent or its value has been reported.
 func (s section) get(key string) (scalar, bool) {
 	v, ok := s.fields[key]
 	if !ok {
@@ -95,7 +95,7 @@ func (s section) require(key, example string) {
 	}
 }
 
-// list gives the elements of a list.
+// list returns the elements of a list.
 func (s section) list(key string) []value {
 	v, ok := s.fields[key]
 	if !ok {
@@ -120,7 +120,7 @@ func (s section) list(key string) []value {
 	return all
 }
 
-// entriesOf gives the keys of a mapping within the section; none where it is absent.
+// entriesOf returns the keys of a mapping within the section, or none if it is absent.
 func (s section) entriesOf(key string) []entry {
 	v, ok := s.fields[key]
 	if !ok {
@@ -130,7 +130,7 @@ func (s section) entriesOf(key string) []entry {
 	return all
 }
 
-// one reads a single value through parse, or the key's default.
+// one reads a single value with parse, or the key's default.
 func one[T any](s section, name string, parse func(string) (T, complaint)) (def T) {
 	if text := s.key(name).def; text != "" {
 		def, _ = parse(text)
@@ -147,7 +147,7 @@ func one[T any](s section, name string, parse func(string) (T, complaint)) (def 
 	return got
 }
 
-// each reads a list of single values through parse. Equal elements are reported.
+// each reads a list of single values with parse. Equal elements are reported.
 func each[T any](s section, name string, parse func(string) (T, complaint)) (all []T) {
 	seen := map[any]bool{}
 	for _, e := range s.list(name) {
@@ -176,13 +176,13 @@ func each[T any](s section, name string, parse func(string) (T, complaint)) (all
 // notEmpty reports a list without elements.
 func (s section) notEmpty(name string) {
 	if v, ok := s.fields[name]; ok && s.elements(name) == 0 {
-		if v, ok = v.resolve(); ok && v.node.Kind == yaml.SequenceNode { // an alias may stand for an empty one, too
+		if v, ok = v.resolve(); ok && v.node.Kind == yaml.SequenceNode { // an alias may stand for an empty list, too
 			v.fail("is an empty list", "write at least one")
 		}
 	}
 }
 
-// elements counts those of a list, right or wrong.
+// elements counts the elements of a list, right or wrong.
 func (s section) elements(name string) int {
 	v, ok := s.fields[name]
 	if ok {
@@ -194,7 +194,7 @@ func (s section) elements(name string) int {
 	return len(v.node.Content)
 }
 
-// filled says whether a key is there with more than an empty text.
+// filled reports whether a key is present with more than an empty text.
 func (s section) filled(name string) bool {
 	v, ok := s.fields[name]
 	if ok && v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value == "" {
@@ -211,7 +211,7 @@ func suggest(key string, known []string) string {
 	return "the keys here are " + strings.Join(known, ", ")
 }
 
-// meant is a remedy that begins with the nearest known value, if there is one.
+// meant returns a remedy that starts with the nearest known value, if there is one.
 func meant(text string, known []string, remedy string) string {
 	if best := Nearest(text, known); best != "" {
 		return fmt.Sprintf("did you mean %q? If not, %s", best, remedy)
@@ -219,7 +219,8 @@ func meant(text string, known []string, remedy string) string {
 	return remedy
 }
 
-// Nearest is the known word that a text was meant to be, or "": with one typing error, with two in a long word.
+// Nearest returns the known word that a text was probably meant to be, or "": with one typing error, or two in a long
+// word.
 func Nearest(text string, known []string) string {
 	best, at := "", 3
 	for _, k := range known {
@@ -230,8 +231,8 @@ func Nearest(text string, known []string) string {
 	return best
 }
 
-// distance is the number of letters to change, add, take or swap with the next one to come from a to b; long words are
-// simply far apart.
+// distance is the number of letters to change, insert, delete or swap with the next one to get from a to b. Long words
+// count as far apart.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

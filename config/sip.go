@@ -11,24 +11,23 @@ import (
 
 // SIP is the section `sip`.
 type SIP struct {
-	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener of each transport and
+	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener for each transport and
 	// address family. Port 0 lets the system choose.
 	Listen []Listener `key:"listen" default:"udp://0.0.0.0:5060" filled:""`
 	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer. auto: the
-	// public IPv4 address at the start, of an interface or the cloud's metadata (AWS, Google Cloud, Azure, Hetzner,
+	// public IPv4 address at startup, of an interface or the cloud's metadata (AWS, Google Cloud, Azure, Hetzner,
 	// DigitalOcean); "stun:HOST:PORT": from a STUN server.
 	Advertise string `key:"advertise" is:"advertise-host"`
-	// The networks on this side of the NAT. Their peers are told the interface's own address, not the one of advertise.
+	// The networks on this side of the NAT. Their peers get the interface's own address, not the one in advertise.
 	LocalNetworks []netip.Prefix `key:"local_networks"`
-	// The certificate of tls:// listeners. The files are read again when they change.
+	// The certificate of tls:// listeners. The files are reread when they change.
 	TLS ListenTLS `key:"tls"`
-	// How long calls may go on after SIGTERM.
+	// How long calls may continue after SIGTERM.
 	DrainTimeout time.Duration `key:"drain_timeout" default:"60s"`
-	// New calls get 503 when all messages have waited longer than this, for as long as this, unless their trunk has
-	// fewer calls in set-up than others. Below 50ms single calls are refused without need; near 500ms everything is
-	// sent twice.
+	// New calls get 503 when all messages have waited longer than this, for as long as this, unless their trunk has fewer
+	// calls in set-up than others. Below 50ms single calls are refused without need; near 500ms everything is sent twice.
 	MaxDelay time.Duration `key:"max_delay" default:"75ms"`
-	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads one challenge only.
+	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads only one challenge.
 	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
 	// How much of the process peers may take.
 	Limits Limits `key:"limits"`
@@ -68,16 +67,16 @@ type Limits struct {
 	// The most TCP and TLS connections from peers to one address of listen. One source gets a tenth. Strangers together
 	// get a tenth, one of them (or one IPv6 /64) a hundredth.
 	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
-	// The most calls that are not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
+	// The most calls not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
 	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`
 }
 
-// The values of a transport.
+// The values of transport.
 const (
 	TransportUDP = "udp"
 	TransportTCP = "tcp"
 	TransportTLS = "tls"
-	// TransportAuto is for calls to targets and trunks alone: what the records of a name say.
+	// TransportAuto is only for calls to targets and trunks: the DNS records of a name decide.
 	TransportAuto = "auto"
 )
 
@@ -89,10 +88,10 @@ type Listener struct {
 	AddrPort netip.AddrPort
 }
 
-// String gives the listener as it is written in the file.
+// String returns the listener as written in the file.
 func (l Listener) String() string { return l.Transport + "://" + l.AddrPort.String() }
 
-// listens says whether there is an address of a transport.
+// listens reports whether there is an address for a transport.
 func listens(all []Listener, transport string) bool {
 	return slices.ContainsFunc(all, func(l Listener) bool { return l.Transport == transport })
 }
@@ -104,7 +103,7 @@ func family(a netip.Addr) string {
 	return "IPv6"
 }
 
-// advertisable reports an address to advertise that no peer would be told: peers are told one of their own family.
+// advertisable reports an advertised address that no peer would get: peers get an address of their own family.
 func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
 	addr, err := netip.ParseAddr(advertise)
 	if findsAddress(advertise) && !listens(true) || err == nil && !listens(addr.Is4()) {
@@ -113,7 +112,7 @@ func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
 	}
 }
 
-// callable reports a target or trunk that there is no address to call from.
+// callable reports a target or trunk that can't be called from any address.
 func (v value) callable(transport string) {
 	switch {
 	case !calls(transport, &v.l.cfg.SIP):
@@ -125,12 +124,12 @@ func (v value) callable(transport string) {
 	}
 }
 
-// calls says whether there is an address to call from. A list that is empty is reported as such.
+// calls reports whether there is an address to call from. An empty list is reported elsewhere.
 func calls(transport string, sip *SIP) bool {
 	return transport != TransportUDP || len(sip.Listen) == 0 || listens(sip.Listen, TransportUDP)
 }
 
-// keyPair tries a certificate and its key. One without the other is reported.
+// keyPair loads a certificate and its key. It reports one without the other.
 func (s section) keyPair(cert, key string) {
 	switch {
 	case !s.filled(cert) && !s.filled(key):
@@ -153,7 +152,7 @@ func (s section) keyPair(cert, key string) {
 	}
 }
 
-// authorities tries a file of certificates of authorities.
+// authorities loads a file of authorities' certificates.
 func (s section) authorities(key string) {
 	if !s.filled(key) {
 		return

@@ -24,7 +24,7 @@ func (s section) sounds(name string) map[string]*audio.Sound {
 			e.l.fail(e.line, e.path, c.problem, c.remedy)
 			continue
 		}
-		e.l.sounds[e.key] = true // routes that name a broken one are not to blame
+		e.l.sounds[e.key] = true // routes that name a broken sound are not to blame
 		text, ok := e.scalar()
 		if !ok {
 			continue
@@ -39,7 +39,7 @@ func (s section) sounds(name string) map[string]*audio.Sound {
 	return all
 }
 
-// playable is what a complaint about a file asks for.
+// playable is the remedy in complaints about a file.
 const playable = "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711"
 
 func readSound(path string) (*audio.Sound, complaint) {

@@ -9,14 +9,14 @@ import (
 
 // Source is one of the places that a peer calls from: a network, or this machine.
 type Source struct {
-	netip.Prefix // not valid: all addresses of this machine
+	netip.Prefix // if invalid, all addresses of this machine
 }
 
-// thisMachine is how the addresses of this machine are written.
+// thisMachine is how the addresses of this machine are written in the file.
 const thisMachine = "local"
 
-// Covers returns how many bits of an address the source has in common with it, all of them for this machine's; -1 if
-// the address is not in the source.
+// Covers returns how many bits of an address match the source: all of them for an address of this machine, or -1 if the
+// address is not in the source.
 func (s Source) Covers(a netip.Addr) int {
 	switch {
 	case !s.IsValid() && local.Has(a):
@@ -41,7 +41,7 @@ func (s Source) Sample() netip.Addr {
 	return s.Addr()
 }
 
-// String returns the source as sources has it.
+// String returns the source as written in sources.
 func (s Source) String() string {
 	if !s.IsValid() {
 		return thisMachine
@@ -61,14 +61,14 @@ func parseSource(text string) (Source, complaint) {
 // is never challenged, and then no other caller of its network is challenged either. So callers with credentials can
 // share a network only with each other.
 const (
-	claimOpen = "open" // needs no credentials, and nothing else
-	claimAny  = "any"  // needs nothing but credentials, if these
+	claimOpen = "open" // needs no credentials, and has no other condition
+	claimAny  = "any"  // needs at most credentials, and has no other condition
 )
 
 func claimUser(name string) string { return "user " + name }
 
-// claim returns a parser of networks. A network fails if another section holds one of the claims in against. It then
-// gets the claims in mark.
+// claim returns a parser of networks. A network is refused if another section holds one of the claims in against.
+// Otherwise it gets the claims in mark.
 func (s section) claim(remedy string, against, mark []string) func(string) (Source, complaint) {
 	return func(text string) (Source, complaint) {
 		p, c := parseSource(text)
@@ -87,7 +87,7 @@ func (s section) claim(remedy string, against, mark []string) func(string) (Sour
 	}
 }
 
-// trunkSources reads the networks that a trunk calls from, and notes the user of one that calls from anywhere.
+// trunkSources reads the networks that a trunk calls from, and records the user of one that calls from anywhere.
 func (s section) trunkSources(t *Trunk) []Source {
 	match := fmt.Sprintf("match %+v", t.Match)
 	mark := []string{match}
@@ -105,8 +105,8 @@ func (s section) trunkSources(t *Trunk) []Source {
 			[]string{match}, mark))
 }
 
-// targetSources reads the networks that a target calls from. Targets of one network, as agents of one platform are, are
-// told apart by their credentials.
+// targetSources reads the networks that a target calls from. Targets of one network, such as agents of one platform,
+// are told apart by their credentials.
 func (s section) targetSources(auth *Auth) []Source {
 	if auth == nil {
 		return each(s, "sources",

@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// Share is the part that a target, or trunk, has of a route's calls.
+// share is the part of a route's calls for one target or trunk.
 type share struct {
 	Name   string
-	Weight int // of the sum of all
+	Weight int // relative to the sum of all
 }
 
-// maxWeight bounds the weight of a share.
+// maxWeight limits the weight of a share.
 const maxWeight = 1000
 
-// shares reads the key split of a route with these destinations. It is checked here, too.
+// shares reads and checks the key split of a route with these destinations.
 func (s section) shares(names []string) (all []share) {
 	v, ok := s.fields["split"]
 	if !ok {
@@ -53,7 +53,7 @@ func (s section) shares(names []string) (all []share) {
 	return all
 }
 
-// Total is the sum of the weights of a route's split; 0: it has none.
+// Total returns the sum of the weights of a route's split, or 0 if it has none.
 func (r *Route) Total() (sum int) {
 	for _, s := range r.Split {
 		sum += s.Weight
@@ -61,7 +61,7 @@ func (r *Route) Total() (sum int) {
 	return sum
 }
 
-// Weight is the share of a target, or trunk, in a route's split; 0: it has none.
+// Weight returns the share of a target or trunk in a route's split, or 0 if it has none.
 func (r *Route) Weight(name string) int {
 	if i := slices.IndexFunc(r.Split, func(s share) bool { return s.Name == name }); i >= 0 {
 		return r.Split[i].Weight

@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC
-// 8224, SHAKEN).
+// Identity is the section `identity` of a trunk: callers are verified by the Identity headers of its INVITEs (RFC 8224,
+// SHAKEN).
 type Identity struct {
-	// The PEM file of the roots of callers' certificates, as the country's policy administrator publishes them.
+	// The PEM file of the roots of callers' certificates, as published by the country's policy administrator.
 	RootsFile string `key:"roots" is:"file" required:"the PEM file of the roots that callers' certificates lead to"`
-	// The only hosts that certificates are fetched from, over HTTPS: certs.example.com, or "*.example.com" for all
-	// names below it. Without a port: 443 and 8443.
+	// The only hosts that certificates are fetched from, over HTTPS: certs.example.com, or "*.example.com" for all names
+	// below it. Without a port: 443 and 8443.
 	Hosts []string `key:"hosts" is:"certificate-host" required:"the hosts of callers' certificates, like [certs.example.com]" filled:""`
-	// The failures that a call is refused for (RFC 8224): 403 (stale), 428 (no Identity), 436 (no certificate), 437
+	// The failures for which a call is refused (RFC 8224): 403 (stale), 428 (no Identity), 436 (no certificate), 437
 	// (certificate not accepted), 438 (wrong signature, other numbers, a replay). Other calls pass.
 	Refuse []int `key:"refuse" is:"identity-status"`
-	// Roots are the certificates of the file.
+	// Roots are the certificates in the file.
 	Roots *x509.CertPool
 }
 
@@ -30,15 +30,15 @@ func (i *Identity) check(s section) {
 		return
 	}
 	i.Roots = x509.NewCertPool()
-	if data, err := os.ReadFile(i.RootsFile); err == nil { // else it is reported
+	if data, err := os.ReadFile(i.RootsFile); err == nil { // else it has been reported
 		i.Roots.AppendCertsFromPEM(data)
 	}
 }
 
-// identityStatuses are the failures of RFC 8224 section 6.2.2.
+// identityStatuses returns the failures of RFC 8224 section 6.2.2.
 func identityStatuses() []string { return []string{"403", "428", "436", "437", "438"} }
 
-// parseIdentityStatus takes one of them.
+// parseIdentityStatus parses one of these statuses.
 func parseIdentityStatus(t string) (int, complaint) {
 	if slices.Contains(identityStatuses(), t) {
 		n, _ := strconv.Atoi(t)
@@ -47,7 +47,7 @@ func parseIdentityStatus(t string) (int, complaint) {
 	return 0, refuse("is no failure of RFC 8224", "write some of "+strings.Join(identityStatuses(), ", "))
 }
 
-// parseCertificateHost takes a host, or a pattern of hosts, perhaps with a port.
+// parseCertificateHost parses a host, or a pattern of hosts, perhaps with a port.
 func parseCertificateHost(t string) (string, complaint) {
 	wrong := refuse("is not the host of certificates",
 		`write a name like certs.example.com, or "*.example.com", without https://, perhaps with a port`)

@@ -8,19 +8,19 @@ import (
 	"flowbridge/config/template"
 )
 
-// Table is the file that the key `numbers` names: what is known of each number. It holds every distinct value once.
+// Table is the file in the key `numbers`: what is known about each number. It stores every distinct value once.
 type Table struct {
-	columns []string          // of the values; the number itself is none of them
-	rows    map[string]uint32 // the place of a number's values
-	cells   []uint32          // of all rows, a number for each value
+	columns []string          // of the values, without the number itself
+	rows    map[string]uint32 // position of a number's values
+	cells   []uint32          // of all rows: an index into values for each
 	values  []string
-	sample  template.Row // a value of each column that has one somewhere
+	sample  template.Row // a value of each column that has any
 	sum     string       // see Sum
-	route   int          // the columns that routes read; -1: the file has none
+	route   int          // the columns that routes use; -1 if absent
 	targets int
 }
 
-// The columns of the table that mean something to Flowbridge. All others are for templates alone.
+// The columns of the table with a meaning for Flowbridge. All others are only for templates.
 const (
 	columnNumber  = "number"
 	columnRoute   = "route"
@@ -33,7 +33,8 @@ type Listed struct {
 	place int
 }
 
-// Find gives the row of a number; ok is false if there is none, or no table. It takes the same time in every table.
+// Find returns the row of a number; ok is false if there is none, or no table. It takes the same time for every table
+// size.
 func (t *Table) Find(number string) (l Listed, ok bool) {
 	if t == nil {
 		return l, false
@@ -42,7 +43,7 @@ func (t *Table) Find(number string) (l Listed, ok bool) {
 	return Listed{t, int(place) * len(t.columns)}, ok
 }
 
-// Size is how many numbers the table has; 0 for none.
+// Size returns how many numbers the table has; a nil table has none.
 func (t *Table) Size() int {
 	if t == nil {
 		return 0
@@ -50,7 +51,8 @@ func (t *Table) Size() int {
 	return len(t.rows)
 }
 
-// Sum tells the table from others: the first 16 digits of the file's SHA-256, as sha256sum prints it. Empty: no table.
+// Sum identifies the table's contents: the first 16 digits of the file's SHA-256, as printed by sha256sum. It is empty
+// without a table.
 func (t *Table) Sum() string {
 	if t == nil {
 		return ""
@@ -65,13 +67,13 @@ func (l Listed) value(column int) string {
 	return l.table.values[l.table.cells[l.place+column]]
 }
 
-// Route is the name of the route that the row is for; empty: every one.
+// Route returns the name of the route that the row is for, or "" if it is for every route.
 func (l Listed) Route() string { return l.value(l.table.route) }
 
-// Targets are the names of the targets that the row has instead of a route's own; none: it has no such.
+// Targets returns the targets that replace the route's own for this row, if any.
 func (l Listed) Targets() []string { return strings.Fields(l.value(l.table.targets)) }
 
-// Row gives the values for templates.
+// Row returns the values for templates.
 func (l Listed) Row() template.Row {
 	row := make(template.Row, len(l.table.columns))
 	for i, name := range l.table.columns {
@@ -80,8 +82,8 @@ func (l Listed) Row() template.Row {
 	return row
 }
 
-// AgentNumber is the number of a call that a route looks up in the table: the called one. Where a PBX hands over a call
-// that it has placed (direction outbound), it is the calling one.
+// AgentNumber returns the number of a call that a route looks up in the table: the called number. If a PBX hands over a
+// call that it has placed (direction outbound), it is the calling number.
 func (r *Route) AgentNumber(vars *template.Vars) string {
 	if r.Direction == template.DirectionOutbound && r.Target == "" {
 		return vars.From.Number
@@ -89,7 +91,7 @@ func (r *Route) AgentNumber(vars *template.Vars) string {
 	return vars.To.Number
 }
 
-// takeSample finds a value for each column, with which templates are tried.
+// takeSample finds a value for each column, for trying templates.
 func (t *Table) takeSample() {
 	t.sample = make(template.Row, len(t.columns))
 	for i, name := range t.columns {
@@ -99,8 +101,8 @@ func (t *Table) takeSample() {
 	}
 }
 
-// sampleVars are the values of a made-up call for a template. Its number has a row in the table; in one that could not
-// be read there is something in each column.
+// sampleVars returns the values of a made-up call for a template. Its number has a row in the table; if the table could
+// not be read, every column has some value.
 func (l *loader) sampleVars(use templateUse, t *template.Template) template.Vars {
 	v := use.vars()
 	v.Row = l.sampleRow()
@@ -123,7 +125,7 @@ func (l *loader) sampleRow() template.Row {
 // columnsOf says what is wrong with the columns that a template names.
 func (l *loader) columnsOf(t *template.Template) complaint {
 	table := l.cfg.Numbers
-	// it is not read, or that is reported
+	// The table is not read, or its error has been reported.
 	if len(t.Columns()) == 0 || table == nil && (l.withoutSecrets || l.root.has("numbers")) {
 		return complaint{}
 	}
@@ -140,13 +142,13 @@ func (l *loader) columnsOf(t *template.Template) complaint {
 	return complaint{}
 }
 
-// namedAt is a name in the table, and where it stands first.
+// namedAt is a name in the table, and where it first occurs.
 type namedAt struct {
 	name         string
 	line, column int
 }
 
-// check finds the routes and targets that the table names, when all of them are read.
+// check looks up the routes and targets that the table names, after all of them have been read.
 func (c *Config) check(s section) {
 	for _, t := range s.l.inTable.targets {
 		if s.l.inTable.errors > maxTableErrors {
@@ -158,7 +160,7 @@ func (c *Config) check(s section) {
 		}
 	}
 	if slices.ContainsFunc(s.l.errs, func(e Error) bool { return strings.HasPrefix(e.Path, "routes") }) {
-		return // its name may be there
+		return // a broken entry may have the name
 	}
 	for _, r := range s.l.inTable.routes {
 		if s.l.inTable.errors > maxTableErrors {
@@ -176,7 +178,7 @@ func (c *Config) check(s section) {
 	}
 }
 
-// failTable reports an error of the table's file. After maxTableErrors it says once that there are more.
+// failTable reports an error in the table's file. After maxTableErrors it says once that there are more.
 func (l *loader) failTable(line, column int, name, problem, remedy string) {
 	if l.inTable.errors++; l.inTable.errors > maxTableErrors+1 {
 		return

@@ -18,7 +18,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// The bounds of the table's file. They keep a wrong one from taking the memory that calls need.
+// The limits of the table's file. They keep a wrong file from using up the memory that calls need.
 const (
 	maxTable       = 64 << 20 // bytes
 	maxTableRows   = 1_000_000
@@ -31,10 +31,10 @@ const (
 type readTable struct {
 	file            string // its name for errors
 	routes, targets []namedAt
-	errors          int // so far
+	errors          int // number so far
 }
 
-// table reads the file of numbers that a key names.
+// table reads the file of numbers named by a key.
 func (s section) table(key string) *Table {
 	sc, ok := s.get(key)
 	if !ok || sc.text == "" {
@@ -73,7 +73,7 @@ func (s section) table(key string) *Table {
 	return nil
 }
 
-// wholeTable is what to do about a file that somebody still writes.
+// wholeTable is the remedy for a file that is still being written.
 const wholeTable = "write the file under another name and move it there (mv) when it is whole"
 
 var tooLargeTable = refuse(fmt.Sprintf("is larger than %d MB", maxTable>>20),
@@ -85,12 +85,12 @@ func openRegular(path, remedy string) (*os.File, os.FileInfo, complaint) {
 	switch {
 	case err != nil:
 		return nil, nil, refuse("cannot be read: "+reason(err), remedy)
-	case !st.Mode().IsRegular(): // a pipe is opened only when somebody writes to it, which may be never
+	case !st.Mode().IsRegular(): // opening a pipe blocks until it has a writer, perhaps forever
 		return nil, nil, refuse("is not a regular file", remedy)
 	}
 	f, err := os.Open(path)
 	if err == nil {
-		st, err = f.Stat() // of the file that is read, and not of one that was moved away
+		st, err = f.Stat() // of the opened file, which may have been replaced
 	}
 	if err != nil {
 		return nil, nil, refuse("cannot be read: "+reason(err), remedy)
@@ -98,14 +98,14 @@ func openRegular(path, remedy string) (*os.File, os.FileInfo, complaint) {
 	return f, st, complaint{}
 }
 
-// sized counts what is read, and keeps the last byte of it.
+// sized counts the bytes read, and keeps the last one.
 type sized struct {
 	from io.Reader
 	n    int64
 	last byte
 }
 
-// Read reads from the reader within.
+// Read reads from the underlying reader.
 func (c *sized) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
 	c.n += int64(n)
@@ -121,10 +121,10 @@ type tableReader struct {
 	csv    *csv.Reader
 	table  *Table
 	header []string
-	number int                // the column of the numbers
-	lines  []int              // of the rows
+	number int                // column of the numbers
+	lines  []int              // line of each row
 	known  map[string]uint32  // the values so far
-	seen   [2]map[string]bool // the cells of route and of targets so far, and the names in them
+	seen   [2]map[string]bool // the distinct cells of route and targets so far, and the names in them
 }
 
 func newTableReader(l *loader, in io.Reader) *tableReader {
@@ -140,13 +140,13 @@ func newTableReader(l *loader, in io.Reader) *tableReader {
 	return r
 }
 
-// fail reports an error at a field of the record that was read last.
+// fail reports an error at a field of the last record.
 func (r *tableReader) fail(field int, problem, remedy string) {
 	line, column := r.csv.FieldPos(field)
 	r.l.failTable(line, column, r.header[field], problem, remedy)
 }
 
-// read gives the table, or nil where something is wrong, which is reported.
+// read returns the table, or nil if something is wrong, which it reports.
 func (r *tableReader) read() *Table {
 	header, err := r.csv.Read()
 	switch {
@@ -190,17 +190,17 @@ func (r *tableReader) read() *Table {
 	return r.table
 }
 
-// tableHeader is a first line as it could be written.
+// tableHeader is an example of a first line.
 const tableHeader = "number,route,targets,agent"
 
-// malformed reports what is no CSV.
+// malformed reports a file that is not CSV.
 func (r *tableReader) malformed(err error) {
 	var p *csv.ParseError
 	if !errors.As(err, &p) {
 		r.l.failTable(0, 0, "", "cannot be read: "+reason(err), wholeTable)
 		return
 	}
-	if p.Line != p.StartLine { // the column is one of another line
+	if p.Line != p.StartLine { // the column belongs to another line
 		p.Column = 0
 	}
 	r.l.failTable(p.StartLine, p.Column, "", `is not CSV: a " stands where none may`,
@@ -209,7 +209,7 @@ func (r *tableReader) malformed(err error) {
 
 var columnName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 
-// columns takes the first line.
+// columns processes the first line.
 func (r *tableReader) columns(header []string) bool {
 	if len(header) == 1 && strings.Count(header[0], ";")+strings.Count(header[0], "\t") > 0 {
 		r.l.failTable(1, 1, "", "its values are not separated by commas",
@@ -254,7 +254,7 @@ func (r *tableReader) columns(header []string) bool {
 	return r.l.inTable.errors == 0
 }
 
-// row takes one line.
+// row processes one line.
 func (r *tableReader) row(fields []string) {
 	if len(fields) != len(r.header) {
 		line, _ := r.csv.FieldPos(0)
@@ -305,10 +305,10 @@ func (r *tableReader) plain(field int, text string) {
 	}
 }
 
-// roundedNumber is what spreadsheets make of a long number.
+// roundedNumber matches what spreadsheets make of a long number.
 var roundedNumber = regexp.MustCompile(`^[0-9][.,]?[0-9]*[eE]\+?[0-9]+$`)
 
-// numbered takes the number of a row.
+// numbered processes the number of a row.
 func (r *tableReader) numbered(text string) bool {
 	switch {
 	case IsDialString(text):
@@ -332,7 +332,7 @@ func (r *tableReader) numbered(text string) bool {
 	return true
 }
 
-// note keeps the names in a cell that no other one had, to be looked up when all routes and targets are read.
+// note records the names in a new cell, to be looked up when all routes and targets have been read.
 func (r *tableReader) note(field int, cell string, seen map[string]bool, all *[]namedAt) {
 	if cell == "" || seen[cell] {
 		return
@@ -352,7 +352,7 @@ func (r *tableReader) note(field int, cell string, seen map[string]bool, all *[]
 	seen[cell] = true
 }
 
-// place gives the place of a value among all, where it stands once.
+// place returns the index of a value in values, adding it if it is new.
 func (r *tableReader) place(text string) uint32 {
 	at, ok := r.known[text]
 	if !ok {

@@ -13,42 +13,40 @@ import (
 type Target struct {
 	// The target's name in routes, records and logs. No other target may have it.
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
-	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call that prepare describes.
+	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call, set in prepare.
 	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip or http"`
-	// Where the platform keeps the account: global (only synthflow), us, eu. Empty: what uri and api say. Hosts of
-	// another region are refused.
+	// Where the platform keeps the account: global (only synthflow), us, eu. Empty: what uri and api say. Hosts of another
+	// region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
 	// The Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the region's SIP
 	// host (sipin.synthflow.ai without region), and port 32681, or 32682 over TLS.
 	URI *template.Template `key:"uri" later:""`
-	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a
-	// port.
+	// The transport of calls to it. auto: from the host's NAPTR and SRV records; UDP if it has none, or with a port.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
-	// How its certificate is checked, and which one it is shown, with transport: tls.
+	// How its certificate is checked, and which one it gets, with transport: tls.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407.
 	Auth *Auth `key:"auth"`
-	// The headers of the carrier's INVITE and BYE that it gets, or how they are made of others. "X-*": all that begin
-	// so.
+	// The headers of the carrier's INVITE and BYE that it gets, perhaps converted. "X-*": all with that prefix.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// How large an INVITE over UDP may be before overflow applies. With overflow: tcp, credentials take 300 bytes of it.
 	Budget Budget `key:"budget"`
-	// What becomes of an INVITE over the budget: tcp (it goes over TCP) or trim (headers are left out, the last one
-	// first). Default: trim with transport: udp written down, and for kind sip; else tcp.
+	// What happens to an INVITE over the budget: tcp (it goes over TCP) or trim (headers are left out, the last one
+	// first). Default: trim with an explicit transport: udp, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim"`
-	// The HTTP request before the INVITE. Kinds synthflow and http only. Without it a Synthflow target is dialled
+	// The HTTP request before the INVITE. Only for kinds synthflow and http. Without it a Synthflow target is dialled
 	// directly.
 	Prepare *Prepare `key:"prepare" later:""`
-	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
+	// The platform's HTTP API for provisioning and check --online. Not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`
-	// Headers of the INVITE. They go out in this order, byte for byte, and replace Flowbridge's own. One whose template
-	// gives nothing is left out.
+	// Headers of the INVITE. They are sent in this order, byte for byte, and replace Flowbridge's own. One whose template
+	// is empty is left out.
 	Headers []Header `key:"headers" later:""`
 	// The audio codecs that may be used, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
 	// How long it may stay silent, 100 included, before the next target is tried.
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
-	// How long it may take for its final answer, before the next target is tried.
+	// How long it may take for its final answer before the next target is tried.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
 	// When it is taken out of use because it fails. An API of several targets has the circuit of the first one.
 	Circuit Circuit `key:"circuit"`
@@ -67,18 +65,18 @@ type Target struct {
 	Sources []Source `key:"sources" later:""`
 	// The digest credentials that its own calls must show.
 	CallAuth *Auth `key:"call_auth"`
-	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled.
+	// Lets it register here with the credentials of call_auth, as Synthflow does with uac_enabled.
 	Registrar *Registrar `key:"registrar"`
-	// What becomes of changes to a call: auto (what concerns the other side is relayed), relay (all), absorb (none).
+	// What happens to changes of a call: auto (those that concern the other side are relayed), relay (all), absorb (none).
 	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto"`
 	// Reliable provisional answers (RFC 3262).
 	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"off"`
-	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
+	// The session timer requested of it (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
 	// How it wants DTMF: relay (as it comes), info (SIP INFO), rfc4733 (telephone-events).
 	DTMF DTMFMode `key:"dtmf" enum:"relay info rfc4733" default:"relay"`
-	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it). Ordered
-	// transfers need only the lists.
+	// What happens to its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it). Ordered transfers
+	// need only the lists.
 	Transfer TransferMode `key:"transfer" enum:"refuse local relay" default:"refuse"`
 	// The numbers that its calls may be transferred to, by REFER or an order, as in routes. A transfer needs this list or
 	// transfer_hosts.
@@ -86,7 +84,7 @@ type Target struct {
 	// The hosts that its calls may be transferred to.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
 
-	// Sample is a row of the table of numbers, with which its templates are tried; nil without a table.
+	// Sample is a row of the table of numbers for trying its templates; nil without a table.
 	Sample template.Row
 }
 
@@ -103,7 +101,7 @@ func (t *Target) check(s section) {
 	t.Prepare = s.prepare(t.Kind)
 	t.Sample = s.l.sampleRow()
 	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep, sample: t.Prepare.sample()}
-	t.Headers = s.headers(use) // one that needs the id is left out where there is none
+	t.Headers = s.headers(use) // a header that needs the id is left out if there is none
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
 	s.platform(t, use)
 	if t.Kind == KindSynthflow && t.Prepare != nil {
@@ -114,10 +112,10 @@ func (t *Target) check(s section) {
 	s.callable(t.Transport)
 }
 
-// isHandedOver says whether orders may transfer the target's calls.
+// isHandedOver reports whether orders may transfer the target's calls.
 func (t *Target) isHandedOver() bool { return len(t.TransferNumbers)+len(t.TransferHosts) > 0 }
 
-// idIsThere reports headers that would have the platform's id, where the answer has none.
+// idIsThere reports headers that use the platform's id if the answer has none.
 func (s section) idIsThere(t *Target) {
 	if t.Kind != KindHTTP || t.Prepare == nil || t.Prepare.ID != "" {
 		return
@@ -130,7 +128,7 @@ func (s section) idIsThere(t *Target) {
 	}
 }
 
-// MayCall says whether a target can place calls of its own.
+// MayCall reports whether a target can place calls.
 func (t *Target) MayCall() bool { return len(t.Sources) > 0 || t.CallAuth != nil }
 
 // The values of targets[].kind.
@@ -141,10 +139,10 @@ const (
 	KindHTTP      = "http"
 )
 
-// targetKinds are these values.
+// targetKinds returns the values of targets[].kind.
 func targetKinds() []string { return []string{KindSynthflow, KindVapi, KindSIP, KindHTTP} }
 
-// ReinviteMode says what becomes of a target's, or its caller's, wish to change a call.
+// ReinviteMode says what happens when a target or its caller wants to change a call.
 type ReinviteMode string
 
 // The values of targets[].reinvite.
@@ -164,7 +162,7 @@ const (
 	DTMFRFC4733 DTMFMode = "rfc4733"
 )
 
-// TransferMode says what becomes of a target's REFER.
+// TransferMode says what happens to a target's REFER.
 type TransferMode string
 
 // The values of targets[].transfer.
@@ -178,9 +176,9 @@ const (
 type TargetTLS struct {
 	// The name in SNI, which the certificate must have. Empty: the host of the uri.
 	ServerName string `key:"server_name" is:"server-name"`
-	// The PEM file of the authorities that are trusted. Empty: those of the system.
+	// The PEM file of the trusted authorities. Empty: those of the system.
 	CA string `key:"ca" is:"file"`
-	// The PEM file of the certificate that is shown. Empty: none.
+	// The PEM file of the certificate to show. Empty: none.
 	Cert string `key:"cert" is:"file"`
 	// The PEM file of its private key.
 	Key string `key:"key" is:"file"`
@@ -200,7 +198,7 @@ func (s section) usesTLS(t TargetTLS, transport string) {
 
 // Header is one entry of targets[].headers.
 type Header struct {
-	// Name is the header's name, spelled as it goes out.
+	// Name is the header's name, spelled as it is sent.
 	Name string
 	// Value is the template of the header's value.
 	Value *template.Template
@@ -221,7 +219,7 @@ func (s section) headers(use templateUse) []Header {
 
 // headerLines reads a mapping of header names to templates, in file order. wrong says what is wrong with a name.
 func (s section) headerLines(use templateUse, wrong func(name string) complaint) (all []Header) {
-	first := map[string]string{} // as it was spelled, by its name in lower case
+	first := map[string]string{} // the spelling first used, by the name in lower case
 	for _, e := range s.entriesOf("headers") {
 		lower := strings.ToLower(e.key)
 		c := wrong(e.key)
@@ -255,7 +253,7 @@ func parseKind(t string) (string, complaint) {
 
 // transfers reports transfers without a list of destinations.
 func (s section) transfers(t *Target) {
-	if v, ok := s.get("transfer"); ok && v.text != string(t.Transfer) { // which is reported
+	if v, ok := s.get("transfer"); ok && v.text != string(t.Transfer) { // which has been reported
 		return
 	}
 	switch {
@@ -266,7 +264,7 @@ func (s section) transfers(t *Target) {
 	}
 }
 
-// parseNumberPattern takes a regular expression over numbers. An empty one would allow all of them.
+// parseNumberPattern parses a regular expression over numbers. An empty one would allow all of them.
 func parseNumberPattern(t string) (*Numbers, complaint) {
 	if t == "" {
 		return nil, refuse("is empty", `write a regular expression like "^\\+1507[0-9]{7}$"`)
@@ -274,7 +272,7 @@ func parseNumberPattern(t string) (*Numbers, complaint) {
 	return parseRegexp(t)
 }
 
-// parseTransferHost takes a host name or address, and gives it in one spelling.
+// parseTransferHost parses a host name or address, and normalises its spelling.
 func parseTransferHost(t string) (string, complaint) {
 	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(t, "["), "]")); err == nil && a.Zone() == "" {
 		return a.Unmap().String(), complaint{}

@@ -25,7 +25,7 @@ type OTLP struct {
 	Token Secret `key:"token_file" later:""`
 }
 
-// On says whether calls are traced.
+// On reports whether calls are traced.
 func (o *OTLP) On() bool { return o.Endpoint != "" }
 
 func (o *OTLP) check(s section) {
@@ -47,19 +47,19 @@ type hep struct {
 	CaptureID int `key:"capture_id" min:"1" max:"4294967295" default:"2001"`
 }
 
-// On says whether messages are sent.
+// On reports whether messages are sent.
 func (h *hep) On() bool { return h.To != "" }
 
-// Server is where messages are sent: udp or tcp, and host:port.
+// Server returns where messages are sent: udp or tcp, and host:port.
 func (h *hep) Server() (network, address string) {
 	network, address, _ = strings.Cut(h.To, "://")
 	return network, address
 }
 
-// tracesPath is where OTLP over HTTP takes traces (https://opentelemetry.io/docs/specs/otlp/#otlphttp-request).
+// tracesPath is where OTLP over HTTP receives traces (https://opentelemetry.io/docs/specs/otlp/#otlphttp-request).
 const tracesPath = "/v1/traces"
 
-// parseCollector takes the URL of a collector, and completes its path.
+// parseCollector parses the URL of a collector, and completes its path.
 func parseCollector(t string) (string, complaint) {
 	u, err := url.Parse(t)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -81,7 +81,7 @@ func parseCollector(t string) (string, complaint) {
 	return u.String(), complaint{}
 }
 
-// parseHEPServer takes a transport, a host and a port.
+// parseHEPServer parses a transport, a host and a port.
 func parseHEPServer(t string) (string, complaint) {
 	wrong := refuse("is not the address of a HEP server",
 		`write transport, host and port, like "udp://127.0.0.1:9060" or "tcp://homer.example.com:9060"`)

@@ -12,7 +12,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// templateUse says what a template may name where it stands.
+// templateUse says what a template may name in its place.
 type templateUse struct {
 	prepare bool   // the answer of a prepare step
 	mayLack bool   // a call may be dialled although that step failed
@@ -20,7 +20,7 @@ type templateUse struct {
 	sample  *template.PrepareVars
 }
 
-// vars are those of the sample call.
+// vars returns the values of the sample call.
 func (u templateUse) vars() template.Vars {
 	v := template.SampleVars(u.prepare)
 	if u.prepare && u.sample != nil {
@@ -35,7 +35,7 @@ const (
 	noTrunkStep   = "which a call to a trunk does not have"
 )
 
-// templateUse is what the key's tag `use` says.
+// templateUse returns what the key's tag `use` allows.
 func (k key) templateUse() templateUse {
 	if k.use == "prepare" {
 		return templateUse{without: ownStep}
@@ -43,7 +43,7 @@ func (k key) templateUse() templateUse {
 	return templateUse{without: "which a hook does not have"}
 }
 
-// template reads a template; nil where it is absent and has no default.
+// template reads a template; nil if it is absent and has no default.
 func (s section) template(k key) *template.Template {
 	v, ok := s.fields[k.name]
 	if !ok && k.def == "" {
@@ -56,7 +56,7 @@ func (s section) template(k key) *template.Template {
 	return t
 }
 
-// templates reads a list of templates. Its default is one.
+// templates reads a list of templates. Its default is a single one.
 func (s section) templates(k key) (all []*template.Template) {
 	list := s.list(k.name)
 	if !s.has(k.name) {
@@ -80,7 +80,7 @@ func (s section) variables(k key) (all []variable) {
 	return all
 }
 
-// constant is the default of a key, as if it were written down.
+// constant returns the default of a key, as if it were in the file.
 func (s section) constant(key, text string) value {
 	return value{
 		l: s.l, path: join(s.path, key),
@@ -88,10 +88,10 @@ func (s section) constant(key, text string) value {
 	}
 }
 
-// bareHeader is the function Header with a name that is not in quotes.
+// bareHeader matches the function Header with an unquoted name.
 var bareHeader = regexp.MustCompile(`\.Header\s+([A-Za-z][A-Za-z0-9_-]*)`)
 
-// template parses a template and tries it with sample values. It also gives the sample's result.
+// template parses a template and tries it with sample values. It also returns the sample's result.
 func (v value) template(use templateUse) (*template.Template, string, bool) {
 	s, ok := v.scalar()
 	if !ok {
@@ -130,10 +130,10 @@ func (v value) template(use templateUse) (*template.Template, string, bool) {
 	return t, sample, true
 }
 
-// undotted is a field without its dot, which text/template takes for a function.
+// undotted matches a field without its dot, which text/template takes for a function.
 var undotted = regexp.MustCompile(`(?i)^function "(\w*CallID|To|From|Prepare|Header|Trunk|Row|Lead|Agent)" not defined`)
 
-// templateRemedy says what to do about a template that can't be parsed.
+// templateRemedy returns the remedy for a template that can't be parsed.
 func (s scalar) templateRemedy(err error) string {
 	if name := bareHeader.FindStringSubmatch(s.raw); name != nil {
 		return `put the header's name in quotes, {{.Header "` + name[1] + `"}}, and the whole value in single quotes`
@@ -178,7 +178,7 @@ func (s section) urlTemplate(key string) *template.URL {
 	return u
 }
 
-// uri reads the URI of a target or trunk and checks what it gives for a sample call, which it also gives.
+// uri reads the URI of a target or trunk and checks its result for a sample call, which it also returns.
 func (s section) uri(use templateUse, transport string) (*template.Template, string) {
 	v, ok := s.fields["uri"]
 	if !ok {
@@ -201,7 +201,7 @@ func (s section) uri(use templateUse, transport string) (*template.Template, str
 	return t, sample
 }
 
-// describe shows a template's complaint without what the environment put into it.
+// describe returns a template's complaint without values from the environment.
 func (s scalar) describe(err error) string {
 	if s.fromEnv {
 		return "cannot be used"
@@ -209,7 +209,7 @@ func (s scalar) describe(err error) string {
 	return fmt.Sprintf("cannot be used: %.200s", err.Error())
 }
 
-// checkSIPURI looks at what a template gave for the sample call (RFC 3261 §19.1.1, without headers).
+// checkSIPURI checks a template's result for the sample call (RFC 3261 §19.1.1, without headers).
 func checkSIPURI(u, transport string) complaint {
 	wrong := func(why string) complaint {
 		return refuse("gives no SIP URI for a sample call: "+why, `write it like "sip:{{.To.Number}}@sip.example.com:5060"`)

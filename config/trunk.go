@@ -21,8 +21,7 @@ type Trunk struct {
 	Certificates []string `key:"certificates" is:"certificate-name"`
 	// Further conditions for a call, to tell trunks of one address apart.
 	Match Match `key:"match"`
-	// The headers of a target's answers, BYE and INVITE that it gets, or how they are made of others. "X-*": all that
-	// begin so.
+	// The headers of a target's answers, BYE and INVITE that it gets, perhaps converted. "X-*": all with that prefix.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// The networks that its RTP may come from, besides the addresses of its SDP and SIP. Media goes there before a caller
 	// is confirmed.
@@ -34,14 +33,14 @@ type Trunk struct {
 	MaxCalls int `key:"max_calls" default:"5000" max:"1000000"`
 	// The most new calls per second, from it and to it together. Over it: 503 with Retry-After. 0: no cap.
 	MaxCPS int `key:"max_cps" default:"2000" max:"1000000"`
-	// What one number, or one address, may have of them.
+	// The most of these for one number, or one address.
 	Limits TrunkLimits `key:"limits"`
-	// A call ends so long after its answer.
+	// A call ends this long after its answer.
 	MaxDuration time.Duration `key:"max_duration" default:"4h"`
-	// Where requests within a dialog go: auto (its source address where Contact is private and the source is public), on
-	// (its source address), off (as RFC 3261 says).
+	// Where requests within a dialog go: auto (its source address if Contact is private and the source is public), on (its
+	// source address), off (as in RFC 3261).
 	NAT NATMode `key:"nat" enum:"auto on off" default:"auto"`
-	// The code ("1", "49") that makes national numbers E.164. Empty: numbers stay as they came.
+	// The code ("1", "49") that makes national numbers E.164. Empty: numbers stay as received.
 	Country string `key:"country" is:"country"`
 	// Whether its P-Asserted-Identity and Remote-Party-ID are believed.
 	Trusted bool `key:"trusted" default:"true"`
@@ -49,20 +48,20 @@ type Trunk struct {
 	Identity *Identity `key:"identity"`
 	// Reliable provisional answers (RFC 3262).
 	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported"`
-	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
+	// The session timer requested of it (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
 	// The Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: no such calls. With registrar, empty
 	// means the registered Contact as it is, and "sip:{{.To.Number}}@registered" the called number there.
 	URI *template.Template `key:"uri" later:""`
 	// The transport of calls to it, as for targets, and of register.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
-	// How its certificate is checked, and which one it is shown, over TLS.
+	// How its certificate is checked, and which one it gets, over TLS.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407, to calls to it and to register.
 	DialAuth *Auth `key:"dial_auth"`
 	// Where Flowbridge registers (RFC 3261 section 10). Its calls may come from there, besides sources.
 	Register *Register `key:"register"`
-	// What registers here with the credentials of auth. Calls to the trunk go there.
+	// Lets it register here with the credentials of auth. Calls to the trunk go there.
 	Registrar *Registrar `key:"registrar"`
 	// The calls that POST /api/calls places over the trunk. Absent: none. It needs a uri.
 	Originate *Originate `key:"originate"`
@@ -100,7 +99,7 @@ func (t *Trunk) check(s section) {
 	}
 }
 
-// callee reads where calls to the trunk go, and reports what has no effect without such calls.
+// callee reads where calls to the trunk go, and reports keys that have no effect without such calls.
 func (t *Trunk) callee(s section) {
 	if t.Registrar != nil && t.Auth == nil {
 		s.fields["registrar"].fail("has no credentials to ask for", "write auth, the user and the password of what registers")
@@ -135,14 +134,14 @@ func (t *Trunk) callee(s section) {
 	}
 }
 
-// vouched says whether there are authorities for the certificates that a trunk asks for.
+// vouched reports whether there are authorities for the certificates that a trunk requires.
 func vouched(t *Trunk, sip *SIP) bool { return len(t.Certificates) == 0 || sip.TLS.ClientCA != "" }
 
-// TrunkLimits is the section `limits` of a trunk. A number counts as routes match it. Calls from the trunk and to it
-// count together, as for max_calls.
+// TrunkLimits is the section `limits` of a trunk. A number counts in the form that routes match. Calls from the trunk
+// and to it count together, as for max_calls.
 type TrunkLimits struct {
-	// The most simultaneous calls of one calling number. Over it: 403 (caller_limited). Calls without a number are those
-	// of one caller. 0: no limit.
+	// The most simultaneous calls of one calling number. Over it: 403 (caller_limited). All calls without a number count
+	// as one caller. 0: no limit.
 	PerCallerCalls int `key:"per_caller_calls" default:"0" max:"1000000"`
 	// The most simultaneous calls to one called number. Over it: 486 (destination_limited). 0: no limit.
 	PerDestinationCalls int `key:"per_destination_calls" default:"0" max:"1000000"`
@@ -152,15 +151,15 @@ type TrunkLimits struct {
 type Originate struct {
 	// The numbers that may be called, as in routes: "^\\+1507[0-9]{7}$".
 	Numbers []*Numbers `key:"numbers" is:"number-pattern"`
-	// The numbers that requests may call as. Absent: any, which check warns of.
+	// The calling numbers that requests may use. Absent: any, which check warns of.
 	From []*Numbers `key:"from" is:"number-pattern"`
-	// The most calls of an hour. Over it: 503 with Retry-After. 0: no limit.
+	// The most calls in an hour. Over it: 503 with Retry-After. 0: no limit.
 	PerHour int `key:"per_hour" default:"100" max:"1000000"`
-	// Whether it is found out who answers. Absent: it is not.
+	// Whether to detect who answers. Absent: no.
 	Answer *WhoAnswers `key:"answer"`
 }
 
-// WhoAnswers is what the trunk wants for who answers; nil: nothing.
+// WhoAnswers returns the trunk's settings for detecting who answers, or nil.
 func (o *Originate) WhoAnswers() *WhoAnswers {
 	if o == nil {
 		return nil
@@ -168,18 +167,17 @@ func (o *Originate) WhoAnswers() *WhoAnswers {
 	return o.Answer
 }
 
-// WhoAnswers is the section `answer` of `originate`: a person, an answering machine, a fax, or the tones of a network. The
-// record says it, and how clearly it was heard. A fax, and a network, is hung up on.
+// WhoAnswers is the section `answer` of `originate`: it tells a person, an answering machine, a fax and the tones of a
+// network apart. The record has the result, and how clear it was. Fax and network calls are hung up.
 type WhoAnswers struct {
-	// What becomes of a machine: bridge (the agent is called at once in any case), hangup, play (it hears the sound of
-	// play after its beep, then BYE). With hangup and play, an agent is called when a person, or an unknown, has
-	// answered.
+	// What happens to a machine: bridge (the agent is called at once in any case), hangup, play (it hears the sound of
+	// play after its beep, then BYE). With hangup and play, an agent is called when a person, or an unknown, has answered.
 	Machine MachineMode `key:"machine" enum:"bridge hangup play" default:"bridge"`
 	// The sound that an answering machine hears.
 	Play string `key:"play" is:"sound"`
 }
 
-// MachineMode says what becomes of an answering machine.
+// MachineMode says what happens to an answering machine.
 type MachineMode string
 
 // The values of trunks[].originate.answer.machine.
@@ -214,7 +212,7 @@ const (
 	NATOff  NATMode = "off"
 )
 
-// Rel100Mode says whether provisional answers are reliable toward a side (RFC 3262).
+// Rel100Mode says whether provisional answers to a side are reliable (RFC 3262).
 type Rel100Mode string
 
 // The values of trunks[].rel100 and targets[].rel100.
@@ -239,9 +237,9 @@ func (a *Auth) wanted(s section) bool {
 
 // Match is the section `match` of a trunk. An empty key matches everything.
 type Match struct {
-	// The host of the Request-URI, in upper or lower case.
+	// The host of the Request-URI; case does not matter.
 	ToDomain string `key:"to_domain" is:"domain"`
-	// A header that must be there with its value: "X-Trunk: acme".
+	// A header that must be present with its value: "X-Trunk: acme".
 	HeaderName string `key:"header" is:"header"`
 	// HeaderValue is that header's value.
 	HeaderValue string
@@ -249,7 +247,7 @@ type Match struct {
 
 func (m *Match) check(section) { m.HeaderName, m.HeaderValue, _ = strings.Cut(m.HeaderName, ": ") }
 
-// Conditions counts what is asked for: the more, the more specific.
+// Conditions counts the conditions: the more, the more specific.
 func (m Match) Conditions() (n int) {
 	for _, set := range []bool{m.ToDomain != "", m.HeaderName != ""} {
 		if set {
@@ -265,7 +263,7 @@ func isUsername(t string) bool {
 		func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' })
 }
 
-// parseHeaderLine takes "Name: value" and gives it with one space behind the colon.
+// parseHeaderLine parses "Name: value" and returns it with one space after the colon.
 func parseHeaderLine(t string) (string, complaint) {
 	name, val, ok := strings.Cut(t, ":")
 	name, val = strings.TrimSpace(name), strings.TrimSpace(val)
@@ -276,10 +274,10 @@ func parseHeaderLine(t string) (string, complaint) {
 	return name + ": " + val, complaint{}
 }
 
-// leastSE is the shortest session timer that there is (RFC 4028 section 5).
+// leastSE is the shortest session timer allowed (RFC 4028 section 5).
 const leastSE = 90 * time.Second
 
-// parseTimer takes a session timer: seconds on the wire.
+// parseTimer parses a session timer: seconds on the wire.
 func parseTimer(t string) (time.Duration, complaint) {
 	d, c := parseDuration(t)
 	switch {

@@ -6,7 +6,7 @@ import (
 
 // webhook is one of `webhooks`.
 type webhook struct {
-	// The name in the log and in metrics, and of the records that wait.
+	// The name in the log and in metrics, and of waiting records.
 	Name string `key:"name" is:"webhook-name" required:"a name for the log, like crm"`
 	// The address that records are posted to. Plain http is for loopback, private addresses and names without a dot.
 	URL string `key:"url" is:"webhook-url" required:"the address that records are posted to, like https://crm.example.com/calls"`
@@ -21,7 +21,7 @@ func (w *webhook) check(s section) {
 	}
 }
 
-// parseWebhookURL takes a whole URL. What is in its path or query may be secret.
+// parseWebhookURL parses a whole URL. Its path or query may contain a secret.
 func parseWebhookURL(t string) (string, complaint) {
 	const remedy = `write it like "https://crm.example.com/calls"`
 	u, err := url.Parse(t)

@@ -2,14 +2,14 @@ package media
 
 import "time"
 
-// Alarms are for what stages do without a packet. Only such endpoints are armed. Without an alarm the check costs one
-// comparison per turn.
+// Alarms are for stages that have something to do without a packet. Only the endpoints of such stages are armed. With
+// no alarm set, the check costs one comparison per turn.
 
-// due is when the stages must be attended to for the endpoint.
+// due returns when the endpoint's stages next need attention.
 func (ep *endpoint) due() time.Duration { return ep.relay.stages.Due(ep.side) }
 
-// arm schedules an endpoint. It is called whenever the endpoint may be due earlier than before. ring notices when it
-// is due later.
+// arm schedules an endpoint. It must be called whenever the endpoint may be due earlier than before; ring notices by
+// itself when the endpoint is due later.
 func (w *worker) arm(ep *endpoint) {
 	due := ep.due()
 	if due == never {

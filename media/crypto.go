@@ -11,16 +11,16 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// errKeys means that SetCrypto got keys of an unknown suite or of a wrong length, or an MKI of more than 128 bytes.
+// errKeys reports keys of an unknown suite or of a wrong length, or an MKI of more than 128 bytes.
 var errKeys = errors.New("not keys of a known SRTP suite")
 
 // maxMKI is the length of the longest master key identifier (RFC 4568 §9.2).
 const maxMKI = 128
 
-// Suite is an SRTP crypto suite. The zero value is none.
+// Suite is an SRTP crypto suite. The zero value is no suite.
 type Suite uint8
 
-// The suites, by the names that RFC 4568, RFC 6188 and RFC 7714 give them.
+// The suites, with their names in RFC 4568, RFC 6188 and RFC 7714.
 const (
 	SuiteAESCM128SHA80 Suite = iota + 1 // AES_CM_128_HMAC_SHA1_80
 	SuiteAESCM128SHA32                  // AES_CM_128_HMAC_SHA1_32
@@ -30,17 +30,17 @@ const (
 	SuiteAEADAES256GCM                  // AEAD_AES_256_GCM
 )
 
-// suiteData has the differences between suites. Lengths are in bytes.
+// suiteData holds the parameters of a suite. Lengths are in bytes.
 type suiteData struct {
 	name      string
 	profile   srtp.ProtectionProfile
 	key, salt int
-	tag       int  // behind an SRTP packet
-	tagRTCP   int  // behind an SRTCP packet
-	aead      bool // the tag is part of what is encrypted
+	tag       int  // of an SRTP packet
+	tagRTCP   int  // of an SRTCP packet
+	aead      bool // the tag is part of the ciphertext
 }
 
-// suites by Suite. The SHA1_32 ones have the short tag for RTP only (RFC 4568 §6.2.2).
+// suites is indexed by Suite. The SHA1_32 suites use the short tag for RTP only (RFC 4568 §6.2.2).
 var suites = [...]suiteData{
 	{name: "none"},
 	SuiteAESCM128SHA80: {"AES_CM_128_HMAC_SHA1_80", srtp.ProtectionProfileAes128CmHmacSha1_80, 16, 14, 10, 10, false},
@@ -51,7 +51,7 @@ var suites = [...]suiteData{
 	SuiteAEADAES256GCM: {"AEAD_AES_256_GCM", srtp.ProtectionProfileAeadAes256Gcm, 32, 12, 16, 16, true},
 }
 
-// ParseSuite returns the suite with this name in a=crypto, in any case (RFC 4568 section 9.2).
+// ParseSuite returns the suite with this name in a=crypto. Case does not matter (RFC 4568 section 9.2).
 func ParseSuite(name string) (Suite, bool) {
 	i := slices.IndexFunc(suites[:], func(s suiteData) bool { return strings.EqualFold(s.name, name) })
 	return Suite(max(i, 0)), i > 0
@@ -64,27 +64,27 @@ func (s Suite) data() *suiteData {
 	return &suites[s]
 }
 
-// String is the suite's name in a=crypto, or "none".
+// String returns the suite's name in a=crypto, or "none".
 func (s Suite) String() string { return s.data().name }
 
-// KeyLen is the length of the suite's master key and master salt together, in bytes. It is 0 for an unknown suite.
+// KeyLen returns the length of the suite's master key plus master salt, in bytes. It is 0 for an unknown suite.
 func (s Suite) KeyLen() int { return s.data().key + s.data().salt }
 
-// Lengths are those of the suite's master key and master salt, in bytes.
+// Lengths returns the lengths of the suite's master key and master salt, in bytes.
 func (s Suite) Lengths() (key, salt int) { return s.data().key, s.data().salt }
 
-// Keys secure one direction of one side. They must not be modified after use.
+// Keys secure one direction of one side. They must not be modified once they are in use.
 type Keys struct {
 	Suite Suite  `cbor:"1,keyasint"`
-	Key   []byte `json:"-" cbor:"2,keyasint"` // the master key and then the master salt: Suite.KeyLen bytes
-	// the master key identifier that each packet carries, 1 to 128 bytes; nil: none
+	Key   []byte `json:"-" cbor:"2,keyasint"` // the master key followed by the master salt: Suite.KeyLen bytes
+	// MKI is the master key identifier in each packet, 1 to 128 bytes; nil if there is none.
 	MKI []byte `json:"-" cbor:"3,keyasint,omitempty"`
 }
 
-// Format writes the suite and nothing of the key, for every verb.
+// Format writes the suite for every verb, and never the key.
 func (k Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.Suite.String()+" ***") }
 
-// Same reports whether two keys are equal in everything. Either may be nil.
+// Same reports whether both keys are equal in every field. Either may be nil.
 func (k *Keys) Same(o *Keys) bool {
 	if k == nil || o == nil {
 		return k == o
@@ -99,8 +99,8 @@ func (k *Keys) check() error {
 	return nil
 }
 
-// context makes the library's context for one direction. Replays are found by our own windows, which know more than
-// one context does.
+// context creates the SRTP library's context for one direction. Our own windows detect replays, because they know more
+// than one context does.
 func (k *Keys) context() (*srtp.Context, error) {
 	s := suites[k.Suite]
 	ctx, err := srtp.CreateContext(k.Key[:s.key], k.Key[s.key:], s.profile, srtp.MasterKeyIndicator(k.MKI))
@@ -112,24 +112,24 @@ func (k *Keys) context() (*srtp.Context, error) {
 
 // Crypto says how a side is secured. The zero value is plain RTP.
 type Crypto struct {
-	Receive *Keys `cbor:"1,keyasint,omitempty"` // what the side secures its packets with; nil: it sends plain RTP
-	Send    *Keys `cbor:"2,keyasint,omitempty"` // what the packets to it are secured with; nil: it gets plain RTP
+	Receive *Keys `cbor:"1,keyasint,omitempty"` // keys of the side's packets; nil if it sends plain RTP
+	Send    *Keys `cbor:"2,keyasint,omitempty"` // keys of the packets sent to it; nil if it gets plain RTP
 
-	// Awaited: the keys are being agreed on, and Receive and Send are nil. Until then nothing is sent and nothing accepted
-	// but the Datagrams that they are agreed on by.
+	// Awaited says that the keys are still being negotiated; Receive and Send are nil. Until then only the Datagrams of
+	// the negotiation are sent and accepted.
 	Awaited bool `cbor:"3,keyasint,omitempty"`
 }
 
-// SetCrypto makes a side send and receive SRTP and SRTCP (RFC 3711), or plain RTP again. A session starts with plain
-// RTP on both sides.
+// SetCrypto makes a side send and receive SRTP and SRTCP (RFC 3711), or switches it back to plain RTP. A session starts
+// with plain RTP on both sides.
 //
-// The same keys again change nothing: the counts under them go on. After new Receive keys, packets under the former
-// ones are accepted until 2 s after the first packet under the new ones. The side changes its keys when it gets our
-// answer, which may be lost once or twice, and packets overtake each other. Receive nil forgets the former keys; this
-// is necessary before another peer's keys are set. A Send key must not be another side's, and must not be used again
-// with another suite or MKI: under one key each packet number may be used once only.
+// Setting the same keys again changes nothing: their packet numbers continue. After new Receive keys are set, packets
+// under the former keys are accepted until 2 s after the first packet under the new ones. The side changes its keys
+// when it gets our answer, which may be lost once or twice, and packets overtake each other. A nil Receive forgets the
+// former keys; this is necessary before another peer's keys are set. A Send key must not be another side's, and must
+// not be used again with another suite or MKI: under one key each packet number may be used only once.
 //
-// A side with Receive keys must send SRTP, and only an authentic packet locks a source.
+// A side with Receive keys must send SRTP. Only an authentic packet locks a source.
 func (s *Session) SetCrypto(side Side, c Crypto) error {
 	change, err := c.change()
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Session) SetCrypto(side Side, c Crypto) error {
 	return nil
 }
 
-// change makes the contexts of the keys.
+// change creates the contexts of the keys.
 func (c *Crypto) change() (change cryptoChange, err error) {
 	if c.Awaited {
 		return cryptoChange{in: &opener{}, out: &sealer{}}, nil

@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	srtcpHeaderLen = 8 // what of SRTCP is not encrypted (RFC 3711 §3.4)
+	srtcpHeaderLen = 8 // unencrypted part of SRTCP (RFC 3711 §3.4)
 	srtcpIndexLen  = 4
-	srtcpEncrypted = 1 << 31 // the E flag, beside the index
+	srtcpEncrypted = 1 << 31 // the E flag, in the same word as the index
 
-	// maxSources limits the SSRCs under one key. A call has a few; a peer that invents more must not fill the memory.
+	// maxSources limits the SSRCs under one key. A call has a few; a peer that invents more must not fill memory.
 	maxSources = 256
 
 	// maxGuesses limits, per key, how often a new SSRC's packet is tried with a roll-over counter other than 0. Each
-	// try leaves a trace in the library's context, authentic or not.
+	// attempt leaves state in the library's context, whether the packet is authentic or not.
 	maxGuesses = 1000
 )
 
-// fault says why a packet is not accepted or not sent.
+// fault says why a packet was rejected or could not be sent.
 type fault uint8
 
 const (
@@ -37,12 +37,12 @@ const (
 // window remembers packet numbers: the highest one and the 63 below it (RFC 3711 §3.3.2).
 type window struct {
 	top   uint64
-	seen  uint64 // bit i: top-i was met
-	blind bool   // a process that was killed may have met numbers above top: all below the next one count as met
+	seen  uint64 // bit i: top-i was seen
+	blind bool   // a killed process may have seen numbers above top: count all below the next one as seen
 }
 
-// guess completes a packet number of which 16 bits are known: the nearest to the highest (RFC 3711 §3.3.1). False: it
-// would be negative.
+// guess completes a packet number of which 16 bits are known, choosing the number nearest to top (RFC 3711 §3.3.1). ok
+// is false if the number would be negative.
 func (w *window) guess(seq uint16) (index uint64, ok bool) {
 	i := int64(w.top) + int64(int16(seq-uint16(w.top))) // top has 48 bits
 	return uint64(i), i >= 0
@@ -71,20 +71,20 @@ func (w *window) add(index uint64) {
 type opener struct {
 	// Constant.
 	keys     Keys
-	ctx      *srtp.Context // nil: the keys are awaited
-	trailer  int           // what SRTP adds behind a packet, in bytes
-	trailerC int           // and SRTCP
-	indexAt  int           // where the index of SRTCP is, from its end
+	ctx      *srtp.Context // nil while the keys are awaited
+	trailer  int           // bytes that SRTP adds to a packet
+	trailerC int           // bytes that SRTCP adds
+	indexAt  int           // offset of the SRTCP index from the packet's end
 
 	streams map[uint32]*window // RTP by SSRC
 	reports map[uint32]*window // RTCP
-	before  map[uint32]*window // RTP under the keys before these; nil: nothing to know of
+	before  map[uint32]*window // RTP under the former keys; nil if there were none
 	guesses int
-	stale   bool       // a state that was taken earlier does not suffice any more
-	header  rtp.Header // these two to be used again
+	stale   bool       // the last saved state is too old
+	header  rtp.Header // header and headerC are reused
 	headerC rtcp.Header
 
-	datagrams *Datagrams // that its successor is agreed on by; nil: the side's DTLS goes nowhere
+	datagrams *Datagrams // negotiates the next keys; nil if the side's DTLS is dropped
 }
 
 func newOpener(k Keys, ctx *srtp.Context) *opener {
@@ -95,21 +95,21 @@ func newOpener(k Keys, ctx *srtp.Context) *opener {
 		indexAt: srtcpIndexLen + len(k.MKI),
 		streams: map[uint32]*window{}, reports: map[uint32]*window{},
 	}
-	if !s.aead { // its tag is behind all others (RFC 3711 §3.4, RFC 7714 §9)
+	if !s.aead { // its tag comes last (RFC 3711 §3.4, RFC 7714 §9)
 		o.indexAt += s.tagRTCP
 	}
 	return o
 }
 
-// keyed reports whether there is a key, and not one that is awaited.
+// keyed reports whether there is a key that is not still being negotiated.
 func (o *opener) keyed() bool { return o != nil && o.ctx != nil }
 
-// reusedHeader has room for the largest header, so that reading one allocates nothing.
+// reusedHeader has room for the largest header, so that parsing allocates nothing.
 func reusedHeader() rtp.Header {
 	return rtp.Header{CSRC: make([]uint32, 0, 15), Extensions: make([]rtp.Extension, 0, 16)}
 }
 
-// open returns what a packet carries, in dst, which must not overlap with pkt.
+// open returns the decrypted packet in dst, which must not overlap with pkt.
 func (o *opener) open(dst, pkt []byte, kind Kind) ([]byte, fault) {
 	if len(pkt) < packet.HeaderLenRTCP || pkt[0]>>6 != 2 {
 		return nil, faultMalformed
@@ -146,7 +146,7 @@ func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
 }
 
 // openFirst opens the first packet of a source. Its roll-over counter is 0 (RFC 4568 §6.4), but a source that was
-// known under the former keys continues its count (RFC 3711 §3.3.1). If the beginning of a stream was lost, or came
+// known under the former keys continues its count (RFC 3711 §3.3.1). If the start of a stream was lost, or came
 // before the key, the counter may be 1. Authentication decides.
 func (o *opener) openFirst(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) {
 	if len(o.streams) >= maxSources {
@@ -179,8 +179,8 @@ func (o *opener) openFirst(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fa
 	return nil, faultUnauthentic
 }
 
-// decrypt returns what a packet carries if it is authentic under this roll-over counter. The library's own count for
-// the SSRC is set each time. For an unknown SSRC the library begins with 0 and keeps no trace of forged packets.
+// decrypt returns the decrypted packet if it is authentic under this roll-over counter. The library's own count for the
+// SSRC is set each time. For an unknown SSRC the library starts at 0 and keeps no trace of forged packets.
 func (o *opener) decrypt(dst, pkt []byte, ssrc, counter uint32) []byte {
 	if _, known := o.ctx.ROC(ssrc); known || counter != 0 {
 		o.ctx.SetROC(ssrc, counter)
@@ -220,41 +220,42 @@ func (o *opener) openRTCP(dst, pkt []byte) ([]byte, fault) {
 	return plain, faultNone
 }
 
-// sealer protects the packets that go out under one key. The worker owns it.
+// sealer protects the packets sent under one key. The worker owns it.
 //
-// Under one key and SSRC each number may be used for one packet only: two would be encrypted alike, and one would
-// betray the other (RFC 3711 §9.1). Relayed streams and our own digits normally comply; the sealer makes sure.
-// reserve.go says how that holds if the process is killed.
+// Under one key and SSRC each number may be used for only one packet: two packets under the same number would be
+// encrypted alike, and each would reveal the other (RFC 3711 §9.1). Relayed streams and our own digits normally
+// comply; the sealer enforces it. reserve.go explains how the rule holds if the process is killed.
 type sealer struct {
 	// Constant.
 	keys Keys
-	ctx  *srtp.Context // nil: the keys are awaited
+	ctx  *srtp.Context // nil while the keys are awaited
 
 	streams map[uint32]*numbers // RTP by SSRC
-	reports map[uint32]uint64   // RTCP: by the SSRCs that the library counts for, up to where its numbers are reserved
+	reports map[uint32]uint64   // RTCP: for each SSRC that the library counts, the last reserved number
 	reserve
-	header  rtp.Header // these two to be used again
+	header  rtp.Header // header and headerC are reused
 	headerC rtcp.Header
 }
 
-// keyed reports whether there is a key, and not one that is awaited.
+// keyed reports whether there is a key that is not still being negotiated.
 func (s *sealer) keyed() bool { return s != nil && s.ctx != nil }
 
 // numbers are the packet numbers that a source has used under a key.
 type numbers struct {
 	window
-	bound  uint64 // up to where they are reserved
-	shift  uint16 // added to what the packets have
-	expect uint16 // the number after one that was too old; two in a row are a restart
+	bound  uint64 // the last reserved number
+	shift  uint16 // added to the packet's own number
+	expect uint16 // the number after one that was too old; two in a row mean a restart
 	jumped bool
-	follow bool // the next packet has the number behind top, whatever its own
+	follow bool // the next packet gets the number after top, whatever its own
 }
 
 func newSealer(k Keys, ctx *srtp.Context) *sealer {
 	return &sealer{keys: k, ctx: ctx, header: reusedHeader(), streams: map[uint32]*numbers{}, reports: map[uint32]uint64{}}
 }
 
-// seal returns a packet as it goes out, in dst, which must not overlap with pkt. False: it must not or can't go out.
+// seal returns the encrypted packet in dst, which must not overlap with pkt. It reports false if the packet must not or
+// cannot be sent.
 func (s *sealer) seal(dst, pkt []byte, kind Kind) ([]byte, bool) {
 	switch {
 	case s.ctx == nil:
@@ -281,7 +282,7 @@ func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
 		return nil, false
 	}
 	n.add(index)
-	if first { // not before: its first number is that of the first packet that is sent
+	if first { // only now: its first number must be the number of the first packet sent
 		s.streams[ssrc] = n
 	}
 	s.ctx.SetROC(ssrc, uint32(index>>16)) // 48 bits
@@ -291,8 +292,7 @@ func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
 	return out, err == nil
 }
 
-// place returns the full number for a packet. A source that restarts with lower numbers continues behind those that
-// were used.
+// place returns the full number for a packet. A source that restarts with lower numbers continues after the used ones.
 func (n *numbers) place(seq uint16) (uint64, bool) {
 	if n.seen == 0 {
 		return uint64(seq + n.shift), true

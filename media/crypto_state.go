@@ -4,26 +4,26 @@ import (
 	"time"
 )
 
-// formerKeysFor is how long after the first packet under new keys the former keys are still accepted.
+// formerKeysFor is how long the former keys are still accepted after the first packet under new keys.
 const formerKeysFor = 2 * time.Second
 
-// cryptoChange is a Crypto with its contexts; nil means plain RTP.
+// cryptoChange holds the contexts of a Crypto; nil means plain RTP.
 type cryptoChange struct {
 	in  *opener
 	out *sealer
 }
 
 // secure is the security of one side. It is a value without clock or I/O, owned by the worker. It keeps the replaced
-// context for sending: if a change is withdrawn and the key returns, the used numbers are still known.
+// sending context: if a change is withdrawn and the key returns, the used numbers are still known.
 type secure struct {
-	in          *opener // nil: the side sends plain RTP
-	former      *opener // of the keys before
+	in          *opener // nil if the side sends plain RTP
+	former      *opener // under the former keys
 	formerUntil time.Duration
-	out         *sealer // nil: the side gets plain RTP
+	out         *sealer // nil if the side gets plain RTP
 	earlier     *sealer
 }
 
-// set takes keys. Unchanged keys keep their context.
+// set applies a change. Unchanged keys keep their context.
 func (s *secure) set(c cryptoChange) {
 	var datagrams *Datagrams
 	if s.in != nil {
@@ -56,7 +56,7 @@ func (s *secure) set(c cryptoChange) {
 	}
 }
 
-// open returns what a packet carries, in dst, or why it is not accepted.
+// open returns the decrypted packet in dst, or why it was rejected.
 func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fault) {
 	plain, why := s.in.open(dst, pkt, kind)
 	if s.former == nil {
@@ -73,7 +73,7 @@ func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fa
 	return plain, why
 }
 
-// shift is what is added to the numbers of a source on its way to the side.
+// shift returns what is added to the packet numbers of a source on its way to the side.
 func (s *secure) shift(ssrc uint32) uint16 {
 	if s.out != nil && s.out.streams[ssrc] != nil {
 		return s.out.streams[ssrc].shift
@@ -81,8 +81,7 @@ func (s *secure) shift(ssrc uint32) uint16 {
 	return 0
 }
 
-// unprotect removes the protection of a packet that came to ep. It returns nil for a packet that is not accepted, and
-// counts it.
+// unprotect decrypts a packet that arrived at ep. It returns nil for a rejected packet, which it counts.
 func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	s := &ep.relay.secure[ep.side]
 	if s.in == nil {
@@ -109,7 +108,8 @@ func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	return nil
 }
 
-// protect returns a packet as it leaves for a side that may be secured. False: it must not leave, and is counted.
+// protect encrypts a packet for a side that may be secured. It reports false if the packet must not be sent, and counts
+// it.
 func (w *worker) protect(ep *endpoint, pkt []byte) ([]byte, bool) {
 	s := ep.relay.secure[ep.out.side].out
 	if s == nil {

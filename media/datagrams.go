@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	dtlsHeaderLen    = 13 // of a record (RFC 6347 §4.1)
-	datagramsWaiting = 16 // a flight of a handshake has fewer; what is more is dropped, as any datagram may be
+	dtlsHeaderLen    = 13 // length of a record header (RFC 6347 §4.1)
+	datagramsWaiting = 16 // a handshake flight has fewer; more are dropped, as any datagram may be
 )
 
-// Datagrams are the packets by which a side agrees on SRTP keys: DTLS on the ports of RTP (RFC 5764 §5.1.2, RFC 7983).
-// Sending and receiving never block the media: what there is no room for is dropped.
+// Datagrams carry the DTLS handshake by which a side agrees on SRTP keys, on the ports of RTP (RFC 5764 §5.1.2, RFC
+// 7983). Sending and receiving never block the media: datagrams without room are dropped.
 type Datagrams struct {
 	send     func(pkt []byte)
 	received chan []byte
@@ -20,22 +20,22 @@ type Datagrams struct {
 	once     sync.Once
 
 	// Owned by the worker.
-	source netip.AddrPort // of the last beginning of a handshake that came: ours go there, too
+	source netip.AddrPort // where the last handshake came from: ours go there, too
 }
 
-// NewDatagrams returns a way for datagrams, which are sent by send. Engines make it; it is exported for tests of their
-// users.
+// NewDatagrams returns a channel for datagrams that sends through send. Engines create it; it is exported for tests of
+// the packages that use engines.
 func NewDatagrams(send func(pkt []byte)) *Datagrams {
 	return &Datagrams{send: send, received: make(chan []byte, datagramsWaiting), done: make(chan struct{})}
 }
 
-// Received has what the side has sent.
+// Received returns the channel of datagrams from the side.
 func (d *Datagrams) Received() <-chan []byte { return d.received }
 
-// Done is closed when no more datagrams come or go: the session is over, or the side has other keys.
+// Done is closed when no more datagrams come or go: the session has ended, or the side has other keys.
 func (d *Datagrams) Done() <-chan struct{} { return d.done }
 
-// Send sends a datagram to the side, which keeps nothing of pkt.
+// Send sends a datagram to the side. It does not retain pkt.
 func (d *Datagrams) Send(pkt []byte) {
 	select {
 	case <-d.done:
@@ -44,9 +44,9 @@ func (d *Datagrams) Send(pkt []byte) {
 	}
 }
 
-// Deliver takes a datagram of the side, and keeps nothing of pkt.
+// Deliver passes on a datagram from the side. It does not retain pkt.
 func (d *Datagrams) Deliver(pkt []byte) {
-	if len(d.received) == cap(d.received) { // nobody else fills it
+	if len(d.received) == cap(d.received) { // only this goroutine fills the channel
 		return
 	}
 	select {
@@ -55,16 +55,16 @@ func (d *Datagrams) Deliver(pkt []byte) {
 	}
 }
 
-// Close ends it. A second call has no effect.
+// Close ends the exchange. A second call has no effect.
 func (d *Datagrams) Close() {
 	if d != nil {
 		d.once.Do(func() { close(d.done) })
 	}
 }
 
-// Datagrams returns the way for a side's DTLS, in the place of one before, which ends. It ends with the session, and
-// when SetCrypto says that the side has plain RTP. A side must have Crypto.Awaited or keys, else what it sends is no
-// DTLS.
+// Datagrams opens the channel for a side's DTLS and closes the previous one. The channel closes with the session, or
+// when SetCrypto switches the side to plain RTP. The side must have Crypto.Awaited or keys; otherwise its packets are
+// not taken for DTLS.
 func (s *Session) Datagrams(side Side) *Datagrams {
 	d := NewDatagrams(func(pkt []byte) {
 		_ = s.worker.post(command{op: opDatagrams, relay: &s.relay, side: side, datagram: pkt}, true)
@@ -81,7 +81,7 @@ func (s *Session) Datagrams(side Side) *Datagrams {
 	return d
 }
 
-// endDatagrams ends the ways for a side's DTLS. The session is locked.
+// endDatagrams closes the DTLS channels of some sides. The session is locked.
 func (s *Session) endDatagrams(sides ...Side) {
 	for _, side := range sides {
 		if s.wanted != nil {
@@ -91,17 +91,18 @@ func (s *Session) endDatagrams(sides ...Side) {
 	}
 }
 
-// isDTLS reports whether a packet on a port of RTP is a record of DTLS (RFC 7983 §7).
+// isDTLS reports whether a packet on an RTP port is a DTLS record (RFC 7983 §7).
 func isDTLS(pkt []byte) bool { return len(pkt) >= dtlsHeaderLen && pkt[0] >= 20 && pkt[0] <= 63 }
 
-// begins reports whether a record may be of the beginning of a handshake, which is not encrypted yet. What a former
-// peer still sends is none: the end of its association is encrypted.
+// begins reports whether a record may start a handshake, which is not encrypted yet. A former peer's late records do
+// not: the end of its association is encrypted.
 func begins(pkt []byte) bool {
 	return pkt[0] == 22 && pkt[1] == 0xfe && binary.BigEndian.Uint16(pkt[3:]) == 0 // RFC 6347 §4.1: type, version, epoch
 }
 
-// takesDatagram takes a packet of an admitted source that is DTLS. False: nobody waits for it, or it is something else.
-// The answer to a handshake goes to where that came from, too: a side behind NAT is not where it says.
+// takesDatagram takes a DTLS packet from an admitted source. It reports false if the packet is not DTLS or no one waits
+// for it. The answer to a handshake also goes to the address it came from: a side behind NAT is not at the address it
+// names.
 func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	d := ep.relay.secure[ep.side].in.datagrams
 	if d == nil || ep.kind != RTP || !isDTLS(pkt) {
@@ -114,7 +115,7 @@ func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	return true
 }
 
-// orderDatagrams sends a datagram to a side, or has those of the side go where they are waited for.
+// orderDatagrams sends a datagram to a side, or sets where the side's datagrams are delivered.
 func (w *worker) orderDatagrams(c command) {
 	if in := c.relay.secure[c.side].in; c.datagram != nil {
 		w.sendDatagram(c.relay, c.side, c.datagram)
@@ -123,9 +124,9 @@ func (w *worker) orderDatagrams(c command) {
 	}
 }
 
-// sendDatagram sends DTLS to a side, from the socket that its RTP comes to: to where its handshake came from, and to
-// where its media goes unless that was the address which it names. Nothing has proved yet that it is there, so one of
-// them may be a stranger's, who has not the side's certificate.
+// sendDatagram sends DTLS to a side from its RTP socket. It sends to the address its handshake came from and, unless
+// that was the address it names, also to its media destination. Neither is proved yet, so one of them may be a
+// stranger's, who does not have the side's certificate.
 func (w *worker) sendDatagram(r *relay, side Side, pkt []byte) {
 	in, dest := r.secure[side].in, r.party[side].dest(RTP)
 	if in != nil && in.datagrams != nil && in.datagrams.source.IsValid() {

@@ -18,10 +18,10 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// errNoPorts: every pair of ports is leased, or other processes use the pairs that were tried.
+	// errNoPorts reports that every pair of ports is leased, or that other processes use the pairs that were tried.
 	errNoPorts = errors.New("no free RTP ports")
 
-	// errClosed: the engine or the session is closed.
+	// errClosed reports that the engine or the session is closed.
 	errClosed = errors.New("media closed")
 
 	errAddress = errors.New("not an address that media listens on")
@@ -32,42 +32,42 @@ const bindAttempts = 32
 
 const defaultTimeout = 30 * time.Second
 
-// Config is what an engine is opened with.
+// Config configures an engine.
 type Config struct {
-	// Listen are the addresses that sessions may be bound to. There is at least one; the first is the default.
+	// Listen are the addresses that sessions may be bound to. It has at least one; the first is the default.
 	Listen []netip.Addr
 
-	// Advertised are further addresses that lead to the engine's ports, behind NAT.
+	// Advertised are further addresses that lead to the engine's ports through NAT.
 	Advertised []netip.Addr
 
-	// PortLow and PortHigh are the first and the last port. RTP takes the even ports, RTCP the odd one above. A
-	// session takes two pairs.
+	// PortLow and PortHigh are the first and the last port. RTP uses the even ports, RTCP the odd port above. A session
+	// uses two pairs.
 	PortLow, PortHigh uint16
 
-	// Workers is the number of threads that relay; 0 means 1. A second one costs more than it gains until the first
-	// is fully used.
+	// Workers is the number of threads that relay; 0 means 1. A second thread costs more than it gains until the first is
+	// fully used.
 	Workers int
 
-	// DSCP marks what is sent (RFC 2474), 0 to 63; 0 leaves it unmarked.
+	// DSCP marks sent packets (RFC 2474), 0 to 63; 0 leaves them unmarked.
 	DSCP uint8
 
-	// Timeout is how long neither side of a started session may send accepted RTP before EventSilent, after RTP has
-	// come; 0 means 30 s. It is checked every 250 ms.
+	// Timeout is how long both sides of a started session may be without accepted RTP, once there was RTP, before
+	// EventSilent; 0 means 30 s. It is checked every 250 ms.
 	Timeout time.Duration
 
-	// OnOutage is called when most sessions of a worker, five at least, have fallen silent within a second, and when that
-	// is over. EventSilent waits until most are heard again, and for Timeout from then on, five minutes at most. It must
-	// not wait. May be nil.
+	// OnOutage is called when most sessions of a worker, at least five, have fallen silent within a second, and again when
+	// the outage is over. EventSilent is delayed until most of them are heard again and for Timeout after that, at most
+	// five minutes. OnOutage must not block. It may be nil.
 	OnOutage func(Outage)
 
-	// StartTimeout is the same for a session that has had no RTP since Session.Start; 0 means 30 s.
+	// StartTimeout is Timeout for a session that has had no RTP since Session.Start; 0 means 30 s.
 	StartTimeout time.Duration
 
-	// Kernel carries the flows whose packets nobody here needs to see; nil: sockets carry all. The caller closes it after
-	// the engine. Several engines may share one.
+	// Kernel carries the flows whose packets need nothing of the engine; if it is nil, sockets carry all flows. The caller
+	// closes it after the engine. Several engines may share one.
 	Kernel *kernel.Relay
 
-	// path makes the path that carries a worker's sessions; nil: the worker itself.
+	// path creates the path that carries a worker's sessions; if it is nil, the worker itself does.
 	path func(*worker) flowPath
 }
 
@@ -77,26 +77,26 @@ type Engine struct {
 	// Constant.
 	config  Config
 	epoch   time.Time     // all durations of the engine count from here
-	began   time.Duration // the same by CLOCK_MONOTONIC
+	began   time.Duration // epoch by CLOCK_MONOTONIC
 	ports   *ports
 	workers []*worker
 
-	opening sync.WaitGroup // NewSession calls under way; added to under mu
+	opening sync.WaitGroup // NewSession calls in progress; added to under mu
 	closed  chan struct{}  // closed once Close is done
 	locals  []netip.Addr   // addresses that lead to our ports
 	isOwn   func(netip.AddrPort) bool
-	files   int            // that the process may open
+	files   int            // descriptors that the process may open
 	stop    chan struct{}  // closed to end tendSockets
-	tending sync.WaitGroup // tendSockets
+	tending sync.WaitGroup // waits for tendSockets
 
 	awake atomic.Int32 // sessions with sockets of their own
 
-	frozen atomic.Bool // Freeze has tidy
+	frozen atomic.Bool // between Freeze and Thaw, during which Freeze holds tidy
 
 	tidy    sync.Mutex    // guards trimmed: one tend at a time
 	trimmed time.Duration // when the resting pairs were last looked at
 
-	mu       sync.Mutex // guards what follows: the registry
+	mu       sync.Mutex // guards the registry below
 	sessions map[uint64]*Session
 	ending   map[uint64]*Session // being closed
 	ended    Totals              // of closed sessions
@@ -139,7 +139,7 @@ func Open(cfg Config) (*Engine, error) {
 			w.shareSockets(len(e.workers))
 		}
 		if cfg.path != nil {
-			w.path = cfg.path(w) // it has no session yet, so does not look
+			w.path = cfg.path(w) // the worker has no session yet, so it does not use path
 		}
 		e.workers = append(e.workers, w)
 	}
@@ -177,13 +177,13 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-// taken reports whether a flow of an earlier process has a port.
+// taken reports whether a flow of an earlier process uses a port.
 func (c *Config) taken(port uint16) bool {
 	return c.Kernel != nil && c.Kernel.Uses(port)
 }
 
-// Close closes every session and stops the workers. When it returns, no socket and no goroutine of the engine is
-// left. It always returns nil.
+// Close closes every session and stops the workers. When it returns, all sockets and goroutines of the engine are gone.
+// It always returns nil.
 func (e *Engine) Close() error {
 	e.Thaw()
 	e.mu.Lock()
@@ -196,13 +196,13 @@ func (e *Engine) Close() error {
 	}
 	e.opening.Wait()
 	for _, s := range e.all() {
-		s.Close() // or waits for who does
+		s.Close() // or waits for the goroutine that is closing it
 	}
 	e.end()
 	return nil
 }
 
-// all are the sessions that are not closed yet.
+// all returns the sessions that are not closed yet.
 func (e *Engine) all() []*Session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -224,10 +224,10 @@ func (e *Engine) end() {
 	close(e.closed)
 }
 
-// now is the time since the engine was opened.
+// now returns the time since the engine was opened.
 func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
 
-// Ports returns how many pairs of an RTP and an RTCP port are leased, and how many there are. A session takes two.
+// Ports returns how many pairs of an RTP and an RTCP port are leased, and how many exist. A session uses two.
 func (e *Engine) Ports() (used, total int) { return e.ports.usage() }
 
 // forbids reports whether a peer may not have its media at a. A peer may not use a leased port. It may use an address
@@ -257,11 +257,11 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	if !slices.ContainsFunc(listen, netip.Addr.IsUnspecified) {
 		return all
 	}
-	interfaces, _ := local.Addresses() // the worst is that a loop is not prevented
+	interfaces, _ := local.Addresses() // on an error, at worst a media loop is not prevented
 	return append(all, interfaces...)
 }
 
-// NewSession leases two pairs of ports with their sockets. Nothing that came to them before is relayed.
+// NewSession leases two pairs of ports with their sockets. Packets that arrived there earlier are not relayed.
 func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	for side, a := range sc.Addr {
 		if !a.IsValid() {
@@ -290,14 +290,14 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	e.awake.Add(1)
 	s.relay.own = e.isOwn
 	s.relay.init(id, local, fds, sc.OnEvent)
-	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
+	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop only when no session is being opened
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sessions[id] = s
 	return s, nil
 }
 
-// begin makes a session and announces it: until e.opening is done, Close waits.
+// begin creates a session and adds to e.opening, which Close waits for.
 func (e *Engine) begin() (id uint64, s *Session, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -309,15 +309,15 @@ func (e *Engine) begin() (id uint64, s *Session, err error) {
 	return e.lastID, &Session{engine: e, worker: e.workers[e.lastID%uint64(len(e.workers))]}, nil
 }
 
-// order returns when each worker has carried out op, and what was posted before. One that has stopped does nothing.
+// order returns when each worker has carried out op and all commands before it. A stopped worker is skipped.
 func (e *Engine) order(op op) {
 	for _, w := range e.workers {
 		_ = w.do(command{op: op})
 	}
 }
 
-// Underway gives the workers that have sessions, each with a number that changes several times a second while the
-// worker gets on.
+// Underway yields each worker that has sessions, with a number that changes several times a second while the worker
+// makes progress.
 func (e *Engine) Underway(yield func(worker string, step uint64)) {
 	for i, w := range e.workers {
 		if !w.rests.Load() {

@@ -7,71 +7,71 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// Event is what a session reports through SessionConfig.OnEvent.
+// Event is reported by a session through SessionConfig.OnEvent.
 //
 //sumtype:decl
 type Event interface{ isEvent() }
 
-// EventSilent says that no RTP was accepted from either side for Config.Timeout, or Config.StartTimeout if there was
-// none yet. It comes at most once in a session's life, never before Session.Start and never while a side is held. The
-// time counts from the end of the last hold.
+// EventSilent says that no RTP was accepted from either side for Config.Timeout, or for Config.StartTimeout if there
+// has been none yet. It comes at most once in a session's life, never before Session.Start and never while a side is
+// held. The time counts from the end of the last hold.
 type EventSilent struct {
-	Since time.Duration // how long it has been silent, at least the time-out
-	Never bool          // there was none at all since Session.Start
+	Since time.Duration // how long there has been silence, at least the time-out
+	Never bool          // there has been no RTP since Session.Start
 }
 
-// EventOneWay says that one side speaks and nothing was accepted from the other for three seconds. The time counts
-// from the latest of these: Session.Start, the speaking side's first RTP, a side's change of address, the end of a
-// hold or of Peer.Mute. The event comes at most once in a session's life, and not after both sides were heard.
+// EventOneWay says that one side speaks and nothing was accepted from the other for three seconds. The time counts from
+// the latest of these: Session.Start, the speaking side's first RTP, a side's change of address, the end of a hold or
+// of Peer.Mute. The event comes at most once in a session's life, and never after both sides have been heard.
 type EventOneWay struct {
-	Side Side // that nothing is heard from
+	Side Side // the silent side
 }
 
-// EventHeard says that the side of an EventOneWay is heard now.
+// EventHeard says that the silent side of an EventOneWay can now be heard.
 type EventHeard struct{ Side Side }
 
-// EventLatched says that a side's RTP source is known and locked. It comes once per lock: again after a change of
-// peer or a new lock.
+// EventLatched says that a side's RTP source is known and locked. It comes once per lock: again after a change of peer
+// or a new lock.
 type EventLatched struct {
 	Side   Side
 	Source netip.AddrPort
 }
 
-// EventDigit says that a side has pressed and released a key. It comes once per key, and only from sides with
+// EventDigit says that a side pressed and released a key. It comes once per key, and only from sides with
 // Session.SetTelephoneEvents.
 type EventDigit struct {
 	Side     Side
 	Digit    byte          // 0 to 9, *, #, A to D
-	Duration time.Duration // as far as it was heard
+	Duration time.Duration // as received
 }
 
-// EventPlayed says that a sound towards a side has reached its end.
+// EventPlayed says that a sound played to a side has ended.
 type EventPlayed struct {
 	Side Side
 	ID   uint64 // of its Play
 }
 
-// EventAnsweredBy says who answered a side (Session.DetectAnswer). It comes once per detection, unless the session ends
-// before.
+// EventAnsweredBy says who or what answered a side (Session.DetectAnswer). It comes once per detection, unless the
+// session ends first.
 type EventAnsweredBy struct {
 	Side Side
 	answerer.Answer
 }
 
-// EventBeep ends the wait for a beep: a beep and then silence were heard, or no beep came in time. It comes after
+// EventBeep ends the wait for a beep: a beep followed by silence was heard, or no beep came in time. It comes after
 // EventAnsweredBy, at most once per detection.
 type EventBeep struct {
 	Side Side
 	answerer.Beep
 }
 
-// EventWithheld says that a side is sent no more media until it is confirmed (Peer.Unconfirmed). It comes at most once
-// per side.
+// EventWithheld says that a side gets no more media until it is confirmed (Peer.Unconfirmed). It comes at most once per
+// side.
 type EventWithheld struct{ Side Side }
 
-// EventChanged says that the last Session.State does not suffice any more: a source was locked, what is sent to a side
-// follows another rule, or packet numbers of SRTP have gone far. It comes
-// after the first State only, and once until the next one. It comes again each second while packets wait for that.
+// EventChanged says that the last Session.State is out of date: a source was locked, the stream to a side is rewritten
+// differently, or SRTP packet numbers have advanced far. It comes only after the first State, and once until the next
+// one. It is repeated each second while packets wait for a state.
 type EventChanged struct{}
 
 func (EventChanged) isEvent()  {}

@@ -9,45 +9,46 @@ import (
 	"flowbridge/media/stream"
 )
 
-// never is a time that does not come.
+// never is a time that never comes.
 const never = stream.Never
 
 type flowID struct {
 	Session uint64
-	From    Side // the side whose packets the flow takes
+	From    Side // the side whose packets it carries
 	Kind    Kind
 }
 
 // flow is one direction of one kind of packet. A packet that arrives at In from exactly Source, with the SSRC, leaves
-// from Out to Dest, changed by Rewrite. A flow is a plain comparable value, so that every path carries the same one.
+// from Out to Dest, changed by Rewrite. A flow is a plain comparable value, so that every path can carry it.
 type flow struct {
 	ID  flowID
-	In  netip.AddrPort // our address on the side that sends
-	Out netip.AddrPort // our address on the side that receives
+	In  netip.AddrPort // our address for the sending side
+	Out netip.AddrPort // our address for the receiving side
 	course
 }
 
-// course is what of a flow changes during a call. Only that is kept of it.
+// course is the part of a flow that changes during a call. An endpoint stores only this part.
 type course struct {
-	Source      netip.AddrPort // the locked source; invalid while none is
-	Dest        netip.AddrPort // invalid: packets are dropped
-	SSRC        uint32         // of the locked stream; of RTP only
+	Source      netip.AddrPort // the locked source; invalid if none is locked
+	Dest        netip.AddrPort // if invalid, packets are dropped
+	SSRC        uint32         // of the locked stream; RTP only
 	Held        bool           // Dest wants no packets: they are counted and dropped
-	Unconfirmed bool           // Dest is: endpoint.withholds says which packets do not go
-	Rewrite     rewrite        // of RTP flows only; RTCP is made to fit it
+	Unconfirmed bool           // Dest is unconfirmed: endpoint.withholds decides which packets are not sent
+	Rewrite     rewrite        // RTP flows only; RTCP is rewritten to match it
 }
 
-// flowPath carries the packets of flows. It does not decide which sources may send: it compares with flow.Source and
-// flow.SSRC, and passes other packets to the session's latch. The goroutine that owns the session calls it.
+// flowPath carries the packets of flows. It does not decide which sources may send: it compares packets with
+// flow.Source and flow.SSRC, and passes all others to the session's latch. Only the goroutine that owns the session
+// calls it.
 type flowPath interface {
-	// Attach starts to carry f, or replaces the flow with the same ID. It adds what it carries to c, which is the
-	// same in every call for one ID.
+	// Attach starts to carry f, or replaces the flow with the same ID. It adds its counts to c, which is the same in every
+	// call for one ID.
 	Attach(f flow, c *counters) error
 	// Detach stops carrying a flow and leaves its final figures in its counters. It ignores an unknown ID.
 	Detach(id flowID)
 }
 
-// payloadOp says what happens to the payload of an RTP packet.
+// payloadOp says how to change the payload of an RTP packet.
 type payloadOp uint8
 
 // The operations of a PayloadChange.
@@ -58,24 +59,25 @@ const (
 	PayloadDrop             // the packet is not relayed
 )
 
-// PayloadChange says what happens to packets of one RTP payload type. The zero value changes nothing.
+// PayloadChange changes packets of one RTP payload type. The zero value changes nothing.
 type PayloadChange struct {
-	From uint8     `cbor:"1,keyasint,omitempty"` // 0 to 127, as To
+	From uint8     `cbor:"1,keyasint,omitempty"` // 0 to 127, as is To
 	To   uint8     `cbor:"2,keyasint,omitempty"`
 	Op   payloadOp `cbor:"3,keyasint,omitempty"`
 }
 
 const maxPayloadChanges = 8
 
-// rewrite is what a flow changes in each RTP packet. The zero value changes nothing. It has a fixed size and no
-// pointers, so that a kernel map can hold it; one with a PayloadOp other than PayloadKeep needs the userspace path.
+// rewrite is the change a flow makes to each RTP packet. The zero value changes nothing. It has a fixed size and no
+// pointers, so that a kernel map can hold it; a rewrite with a PayloadOp other than PayloadKeep needs the userspace
+// path.
 type rewrite struct {
 	stream.Shift
 
 	Payload [maxPayloadChanges]PayloadChange
 }
 
-// apply changes pkt in place, and reports whether to relay it. The RTP header has been checked.
+// apply changes pkt in place, and reports whether to relay it. The RTP header must be valid.
 func (r *rewrite) apply(pkt []byte) bool {
 	if r.SSRC != 0 {
 		binary.BigEndian.PutUint32(pkt[8:12], r.SSRC)

@@ -1,17 +1,17 @@
 package media
 
-// An engine hands its sessions over to that of another process, which is to take its place, in these steps:
+// An engine hands its sessions over to the engine of the process that replaces it in these steps:
 //
-//	the old one                          the new one
-//	Freeze: nothing is read any more
+//	old engine                           new engine
+//	Freeze: stops reading packets
 //	HandOver of each session      --->   Freeze, Resume of each with its sockets
 //	                              <---   ready
-//	Leave                                Thaw: what has waited in the sockets is relayed
+//	Leave                                Thaw: packets waiting in the sockets are relayed
 //
-// If the new one does not get ready, the old one thaws, and goes on as if nothing had happened. What the kernel relays
-// it relays all the time.
+// If the new engine does not get ready, the old one thaws and continues as if nothing had happened. The kernel relays
+// its flows all the time.
 
-// Sockets are the descriptors of a session, by Side and Kind; -1: none.
+// Sockets are the descriptors of a session, by Side and Kind; -1 means none.
 type Sockets [2][2]int
 
 func (s *Sockets) of(side Side) *[2]int {
@@ -21,8 +21,8 @@ func (s *Sockets) of(side Side) *[2]int {
 	return &s[side]
 }
 
-// Freeze stops the relaying of packets: they wait in the sockets. Sounds and digits pause. Sessions can be made,
-// changed and closed meanwhile.
+// Freeze stops relaying: packets wait in the sockets. Sounds and digits pause. Sessions can still be created, changed
+// and closed.
 func (e *Engine) Freeze() {
 	if !e.frozen.CompareAndSwap(false, true) {
 		return
@@ -48,8 +48,8 @@ func (e *Engine) Thaw() {
 	e.tidy.Unlock()
 }
 
-// HandOver returns the session's state of now, and the sockets that its packets wait in, which stay the session's. The
-// engine is frozen.
+// HandOver returns the session's current state, and the sockets that its packets wait in. The session still owns the
+// sockets. The engine must be frozen.
 func (s *Session) HandOver() (SessionState, Sockets) {
 	st := SessionState{At: s.engine.began + s.engine.now(), Exact: true}
 	s.mu.Lock()
@@ -70,9 +70,9 @@ func (s *Session) HandOver() (SessionState, Sockets) {
 	return st, fds
 }
 
-// Leave is Close for an engine whose sessions were handed over: what the kernel relays of them goes on.
+// Leave closes an engine whose sessions were handed over. The kernel keeps relaying their flows.
 func (e *Engine) Leave() {
-	e.Freeze() // it must not read what is for the other process
+	e.Freeze() // the waiting packets are for the other process
 	e.mu.Lock()
 	again := e.closing
 	e.closing = true
@@ -90,7 +90,7 @@ func (e *Engine) Leave() {
 	e.end()
 }
 
-// leave ends the session here, and not in the kernel.
+// leave ends the session in this process, but not in the kernel.
 func (s *Session) leave() {
 	s.once.Do(func() {
 		s.engine.forget(s)

@@ -8,12 +8,12 @@ import (
 	"flowbridge/media/stream"
 )
 
-// inherit goes on with what the kernel relays of a session that is being resumed, where it is. What the killed process
-// had the kernel do is later than its state. Nobody else knows the session yet, and its sockets are there: what the
-// kernel gives back comes to them.
+// inherit continues the flows of a resumed session that the kernel still relays, without moving them. What the killed
+// process gave the kernel is newer than its saved state. The session is not visible to others yet, and its sockets are
+// open: packets that the kernel gives back arrive there.
 func (s *Session) inherit() {
 	r, o := &s.relay, s.worker.offloader
-	if o == nil || !r.enter() { // it has figures read as soon as it is adopted
+	if o == nil || !r.enter() { // figures are read as soon as a flow is adopted
 		return
 	}
 	defer r.leave()
@@ -34,7 +34,7 @@ func (s *Session) inherit() {
 	}
 }
 
-// inherited finds a side's flow in the kernel: to any address of ours, if it listens on all.
+// inherited finds a side's flow in the kernel. If the side listens on all addresses, it tries each of ours.
 func (s *Session) inherited(side Side) (kernel.Flow, bool) {
 	local := s.relay.local[side]
 	if !local.Addr().IsUnspecified() {
@@ -56,20 +56,20 @@ func loopback(family netip.Addr) netip.Addr {
 	return netip.IPv6Loopback()
 }
 
-// believe locks on what a flow of a side comes from, and relays it as the flow says.
+// believe locks a side's source to the source of its kernel flow, and relays it with the flow's rewrite.
 func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 	ep, l := r.heard(side), &r.party[side].rtp
 	if l.Source() != f.Source || l.SSRC() != f.SSRC {
 		l.Adopt(f.Source, f.SSRC, now)
 		r.ledger.located(side, f.Source)
 	}
-	ep.stream.Adopt(f.SSRC) // the kernel was there
+	ep.stream.Adopt(f.SSRC) // the kernel has been carrying it
 	ep.outlet.Adopt(f.SSRC, stream.Shift{
 		SSRC: f.Rewrite.SSRC, TimeOffset: f.Rewrite.TimeOffset, SeqOffset: f.Rewrite.SeqOffset,
 	})
 }
 
-// adopt leaves the flow from ep in the kernel, if that relays it as the worker would. What the kernel has counted is
+// adopt leaves the flow from ep in the kernel if the kernel relays it as the worker would. The kernel's counts become
 // ep's.
 func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bool {
 	r := ep.relay
@@ -109,7 +109,7 @@ func (ep *endpoint) inherit(o *offloader, state *kernel.State) {
 	ep.offload.by = nil
 }
 
-// Restored ends what the kernel relays for sessions that were not resumed. It comes after the last Resume.
+// Restored ends the kernel's flows of sessions that were not resumed. It must be called after the last Resume.
 func (e *Engine) Restored() {
 	if e.config.Kernel != nil {
 		e.config.Kernel.DismissAll()

@@ -11,48 +11,47 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// A flow of RTP whose packets need nothing of this process is offloaded: the kernel relays them, and the worker does
-// not see them. Its stream's state goes with it and comes back, so there is one count, wherever a packet was relayed. A
-// flow comes back for three reasons: a command about its session, a change of the flow, and an accepted packet that the
-// kernel has sent up. It is offloaded again with a later packet. So nothing else needs to know where a flow is.
+// An RTP flow whose packets need nothing of this process is offloaded: the kernel relays them, and the worker does not
+// see them. Its stream's state goes with it and comes back, so there is one count, wherever a packet was relayed. A
+// flow comes back for three reasons: a command about its session, a change of the flow, or an accepted packet that the
+// kernel has sent up. It is offloaded again with a later packet. So no other code needs to know where a flow is.
 //
-// RTCP is not offloaded, because records have what it says.
+// RTCP is not offloaded, because call records use it.
 
 const (
-	// offloadAfter is how long a flow stays with the worker after it began or came back: changes come in groups.
+	// offloadAfter is how long a flow stays with the worker after it started or came back: changes come in groups.
 	offloadAfter = time.Second
 
-	// offloadWorth is how many packets the kernel must have relayed of a flow that comes back because of a packet. If
-	// there are fewer, it sends all of them up, because they have IP options or come through an interface without
-	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter <<
-	// offloadPatience.
+	// offloadWorth is the least number of packets that the kernel must have relayed before a packet brings a flow back. If
+	// it relayed fewer, it sends all of them up, because they have IP options or come through an interface without its
+	// program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
 	offloadWorth    = 100
 	offloadPatience = 8
 
-	// figuresAge is how old figures may be that are not those of a decision. Those of all flows are read together as
-	// often.
+	// figuresAge bounds how stale kernel counters may be, except where a decision uses them. The counters of all flows are
+	// read together at this interval.
 	figuresAge = tendEvery
 )
 
-// offloader gives flows to the kernel. It is constant.
+// offloader gives flows to the kernel. It never changes.
 type offloader struct {
 	relay *kernel.Relay
-	epoch time.Duration        // of the engine, by the kernel's clock
-	now   func() time.Duration // Engine.now: the kernel's clock, asked without a system call
+	epoch time.Duration        // the engine's epoch by the kernel's clock
+	now   func() time.Duration // Engine.now: the kernel's clock, read without a system call
 	after time.Duration        // offloadAfter
 	age   time.Duration        // figuresAge
 	dscp  uint8
-	look  func(kernel.Flow) bool // finds out how its packets leave; false: some time
+	look  func(kernel.Flow) bool // looks up a flow's route; false: not known yet
 
 	looking sync.WaitGroup
-	looks   chan struct{} // one for each goroutine that looks
+	looks   chan struct{} // limits the goroutines that look
 }
 
 // behindMost is how many waiting packets of a flow are read in a row, at most, so that it can be offloaded: more than a
-// second of them.
+// second of packets.
 const behindMost = 64
 
-// looksMost is how many routes are looked up at once. Where the kernel does not answer, no more goroutines wait for it.
+// looksMost is how many routes are looked up at once. If the kernel does not answer, no further goroutine waits for it.
 const looksMost = 16
 
 func newOffloader(relay *kernel.Relay, epoch time.Duration, now func() time.Duration, dscp uint8) *offloader {
@@ -64,7 +63,7 @@ func newOffloader(relay *kernel.Relay, epoch time.Duration, now func() time.Dura
 	return o
 }
 
-// lookSoon has a route looked up. The worker does not wait for that.
+// lookSoon looks up a route in the background.
 func (o *offloader) lookSoon(f kernel.Flow) (known bool) {
 	select {
 	case o.looks <- struct{}{}:
@@ -72,42 +71,42 @@ func (o *offloader) lookSoon(f kernel.Flow) (known bool) {
 			defer func() { <-o.looks }()
 			o.relay.Look(f)
 		})
-	default: // with another packet
+	default: // the next packet tries again
 	}
 	return false
 }
 
-// stop returns when nothing is looked up any more.
+// stop waits until all route lookups are done.
 func (o *offloader) stop() {
 	if o != nil {
 		o.looking.Wait()
 	}
 }
 
-// offload is what an endpoint of RTP knows of its flow in the kernel.
+// offload is what an endpoint knows about its RTP flow in the kernel.
 type offload struct {
-	from   time.Duration // when the flow may be offloaded
+	from   time.Duration // earliest time to offload the flow
 	since  time.Duration // when it was offloaded
-	fails  uint8         // how often in a row that was not worth it
-	by     *offloader    // nil: the worker has the flow
+	fails  uint8         // consecutive offloads that relayed too few packets
+	by     *offloader    // nil if the worker has the flow
 	in     netip.AddrPort
-	seen   kernel.State  // as it was read last
-	had    uint64        // packets, when it was offloaded
-	read   time.Duration // when that was
-	times  uint64        // that it was offloaded
-	shares *steering     // of side A: that the worker knows the session by
+	seen   kernel.State  // as last read
+	had    uint64        // packets when it was offloaded
+	read   time.Duration // when seen was read
+	times  uint64        // number of offloads
+	shares *steering     // on side A: the addresses by which the worker knows the session
 }
 
-// offload gives the kernel the flow of a packet that was just relayed, if the flow is fit for it. A waiting packet
-// would be overtaken, and a waiting command would come too late.
+// offload gives the kernel the flow of a packet that was just relayed, if the flow qualifies. It does not if a packet
+// or a command waits: the packet would be overtaken, and the command would come too late.
 func (w *worker) offload(ep *endpoint) {
 	o := w.offloader
 	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) {
 		return
 	}
 	w.behind = nil
-	if waits(ep.fd) { // always, where the worker lags behind: then it would have to relay for ever what the kernel can
-		if !w.pending.Load() { // else the packet may be later than a command that is not carried out yet
+	if waits(ep.fd) { // if the worker lags, packets always wait, and it would relay forever what the kernel can
+		if !w.pending.Load() { // else the packet may have come after a command that is not carried out yet
 			w.behind = ep
 		}
 		return
@@ -115,7 +114,7 @@ func (w *worker) offload(ep *endpoint) {
 	r := ep.relay
 	ep.offload.times++
 	r.offloaded.Add(1)
-	if w.pending.Load() { // its sender may not have seen that the flow is offloaded
+	if w.pending.Load() { // the command's sender may have missed that the flow is offloaded
 		r.offloaded.Add(-1)
 		return
 	}
@@ -127,7 +126,7 @@ func (w *worker) offload(ep *endpoint) {
 		return
 	}
 	r.offloaded.Add(-1)
-	if !errors.Is(err, kernel.ErrUnknown) { // else a later packet finds it known
+	if !errors.Is(err, kernel.ErrUnknown) { // else a later packet finds the route known
 		ep.offload.from = w.now + o.after<<offloadPatience
 	}
 }
@@ -154,9 +153,9 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	return nil
 }
 
-// aim is what of the flow from ep says how its packets leave.
+// aim returns the part of the flow from ep that determines its route.
 func (o *offloader) aim(ep *endpoint) kernel.Flow {
-	f, _ := o.flow(ep) // as much of it as is known
+	f, _ := o.flow(ep) // as far as it is known
 	return f
 }
 
@@ -177,7 +176,7 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	return true
 }
 
-// flow is the flow from ep as the kernel takes it.
+// flow returns the flow from ep in the kernel's form.
 func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	r, from := ep.relay, ep.flow
 	f := kernel.Flow{
@@ -204,8 +203,8 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	return f, err
 }
 
-// toward is one of our addresses as the peer knows it: where we listen on all, the one that its packets are answered
-// from.
+// toward returns one of our addresses as the peer knows it. If we listen on all addresses, it is the one from which the
+// peer's packets are answered.
 func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort, error) {
 	if !ours.Addr().IsUnspecified() {
 		return ours, nil
@@ -217,7 +216,7 @@ func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort
 	return netip.AddrPortFrom(a, ours.Port()), nil
 }
 
-// refresh reads what the kernel has counted of the session, where what is known is older than some age. The caller has
+// refresh reads the kernel's counters of the session's flows where the known ones are older than age. The caller has
 // the turn.
 func (r *relay) refresh(age func(*offloader) time.Duration) {
 	if r.offloaded.Load() == 0 {
@@ -248,8 +247,8 @@ func (ep *endpoint) refresh(age time.Duration) {
 	}
 }
 
-// figures returns what takes over what was read of the flow from ep with those of all others. It may have been read
-// before what ep knows, and of the flow before.
+// figures returns a function that takes over counters of the flow from ep, read together with all other counters.
+// They may be older than what ep knows, or belong to the previous offload.
 func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 	return func(s *kernel.State) {
 		if !ep.relay.enter() {
@@ -265,14 +264,14 @@ func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 	}
 }
 
-// readFigures reads what the kernel has counted of all sessions.
+// readFigures reads the kernel's counters of all sessions.
 func (e *Engine) readFigures() {
 	if e.config.Kernel != nil {
-		_ = e.config.Kernel.Read() // what fails now is read the next time
+		_ = e.config.Kernel.Read() // a failed read is repeated next time
 	}
 }
 
-// recall takes the session's flows back. Any goroutine may call it that does not have the turn.
+// recall takes the session's flows back. Any goroutine without the turn may call it.
 func (r *relay) recall() {
 	if r.offloaded.Load() > 0 && r.enter() {
 		r.reclaim()
@@ -290,7 +289,7 @@ func (r *relay) reclaim() {
 	}
 }
 
-// reclaim takes the flow from ep back, with what was counted of it. The caller has the turn.
+// reclaim takes the flow from ep back, with its counts. The caller has the turn.
 func (ep *endpoint) reclaim() {
 	if ep.rtpState == nil || ep.offload.by == nil {
 		return
@@ -304,7 +303,7 @@ func (ep *endpoint) reclaim() {
 	ep.relay.offloaded.Add(-1)
 }
 
-// cameUp takes the flow from ep back for an accepted packet that the kernel has sent up.
+// cameUp takes the flow from ep back because of an accepted packet that the kernel sent up.
 func (ep *endpoint) cameUp(now time.Duration) {
 	o := ep.offload.by
 	if o == nil {

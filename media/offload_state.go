@@ -5,8 +5,8 @@ import (
 	"flowbridge/media/packet"
 )
 
-// state is that of ep's stream as the kernel takes it. What the kernel counts goes on from what was counted, so that
-// another process finds all of it there.
+// state returns the state of ep's stream in the kernel's form. The kernel continues from these counts, so that another
+// process finds complete figures there.
 func (o *offloader) state(ep *endpoint) kernel.State {
 	c, d := ep.count, read(&ep.count.drops)
 	k := kernel.State{
@@ -19,7 +19,7 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 	return k
 }
 
-// takeOver adds what the kernel has counted since it was read last, and makes its stream ep's.
+// takeOver adds what the kernel has counted since the last read, and makes the kernel's stream state ep's.
 func (ep *endpoint) takeOver(k *kernel.State) {
 	was, c := &ep.offload.seen, ep.count
 	if k.WrongSource > was.WrongSource {
@@ -46,10 +46,10 @@ func (ep *endpoint) takeOver(k *kernel.State) {
 	}
 	ep.overhear(k)
 	*was, ep.offload.read = *k, k.At-ep.offload.by.epoch
-	was.Speech = nil // it is the kernel package's
+	was.Speech = nil // it belongs to package kernel
 }
 
-// overhear has the stages know what the kernel has heard.
+// overhear tells the stages what the kernel has heard.
 func (ep *endpoint) overhear(k *kernel.State) {
 	epoch := ep.offload.by.epoch
 	ep.relay.stages.Overhear(ep.side, k.Speech, k.At-epoch, ep.offload.read, epoch)

@@ -2,32 +2,32 @@ package media
 
 import "time"
 
-// Where most sessions fall silent at the same moment, the network on our side is gone, and the calls are not over: both
-// parties wait for it. Their time-out begins when it is back. Somebody who doubts that it is there has all calls wait.
-// Tests: TestOutage, TestNoOutage, TestFellSilent, TestDoubt.
+// If most sessions fall silent at the same moment, the network on our side is gone, and the calls are not over: both
+// parties wait for it. Their time-out starts when the network is back. While Doubt is set, all calls wait. Tests:
+// TestOutage, TestNoOutage, TestFellSilent, TestDoubt.
 const (
-	outageWithin = time.Second     // from the first to the last of the packets that came before it
+	outageWithin = time.Second     // from the first to the last of the sessions' final packets
 	outageLeast  = 5               // sessions; fewer fall silent together by chance
-	outageMost   = 5 * time.Minute // then the calls end all the same
-	outageTries  = 8               // sessions that are taken for the first one of an outage, in a tick
+	outageMost   = 5 * time.Minute // after this the calls end anyway
+	outageTries  = 8               // sessions per tick that are tried as the first of an outage
 )
 
-// Outage is told when most sessions have fallen silent at once, and again when it is over.
+// Outage is reported when most sessions fall silent at once, and again when the outage is over.
 type Outage struct {
 	Sessions int           // that fell silent
 	Since    time.Duration // how long ago
-	Over     bool          // most of them are heard again, or have ended
+	Over     bool          // most of the sessions are heard again, or have ended
 }
 
-// outage is that of a worker's sessions. The zero value is none.
+// outage is the outage of one worker's sessions. The zero value is no outage.
 type outage struct {
 	on   bool
 	at   time.Duration // when the last packet before it came
 	n    int           // sessions that fell silent
-	back time.Duration // when most of them were heard again; 0: they are not
+	back time.Duration // when most of them were heard again; 0 if they were not
 }
 
-// excuses reports whether a session that was silent for its limit need not end yet.
+// excuses reports whether a session that has reached its silence limit need not end yet.
 func (o *outage) excuses(h *hearing, now, limit time.Duration) bool {
 	if !o.on || !h.fellSilent(o.at) || now-o.at >= outageMost {
 		return false
@@ -35,8 +35,9 @@ func (o *outage) excuses(h *hearing, now, limit time.Duration) bool {
 	return o.back == 0 || now-o.back < limit
 }
 
-// FellSilent reports whether most sessions have fallen silent at once, and are still silent. With several workers that
-// is so for most of those that have sessions. It is not known before the sessions were silent for Config.Timeout.
+// FellSilent reports whether most sessions fell silent at once and are still silent. With several workers, this must
+// hold for most of the workers that have sessions. It is known only after the sessions have been silent for
+// Config.Timeout.
 func (e *Engine) FellSilent() bool {
 	silent, all := 0, 0
 	for _, w := range e.workers {
@@ -51,26 +52,25 @@ func (e *Engine) FellSilent() bool {
 	return 2*silent > all
 }
 
-// Doubt says whether this machine may be cut off from the network. As long as it may be, and for Config.Timeout from
-// then on, EventSilent waits for sessions that have been heard, however many there are: five minutes at most from the
-// last packet of each.
+// Doubt says whether this machine may be cut off from the network. While it may be, and for Config.Timeout after that,
+// EventSilent is delayed for all sessions that have been heard: at most five minutes from the last packet of each.
 func (e *Engine) Doubt(doubt bool) {
 	for _, w := range e.workers {
 		w.doubt.Store(doubt)
 	}
 }
 
-// doubts reports whether a session that was silent for its limit need not end yet, because the network may be gone.
+// doubts reports whether a session that has reached its silence limit need not end yet because the network may be gone.
 func (w *worker) doubts(h *hearing) bool {
 	return h.spoke != [2]bool{} && w.doubted > 0 && w.now-w.doubted < w.silence.mid && w.now-h.last < outageMost
 }
 
-// fellSilent reports whether the last packet of a session came within a second of a moment.
+// fellSilent reports whether the last packet of a session came within a second of at.
 func (h *hearing) fellSilent(at time.Duration) bool {
 	return h.spoke != [2]bool{} && (h.last-at).Abs() <= outageWithin
 }
 
-// judgeSilence ends the wait for sessions that were silent for their limit, but for those of an outage.
+// judgeSilence posts EventSilent for sessions that have reached their silence limit, except for sessions in an outage.
 func (w *worker) judgeSilence() {
 	o := &w.outage
 	if o.on {
@@ -95,10 +95,10 @@ func (w *worker) judgeSilence() {
 	w.silent = w.silent[:0]
 }
 
-// lookForOutage finds out whether most sessions fell silent together with one that is silent for its limit.
+// lookForOutage checks whether most sessions fell silent together with one that has reached its limit.
 func (w *worker) lookForOutage() {
 	for _, r := range w.silent[:min(len(w.silent), outageTries)] {
-		at := r.hearing.last // only this goroutine changes it in a session that is silent
+		at := r.hearing.last // only this goroutine changes it in a silent session
 		if alike, all := w.alike(at); alike >= outageLeast && 2*alike > all {
 			w.outage = outage{on: true, at: at, n: alike}
 			w.tellOutage(Outage{Sessions: alike, Since: w.now - at})
@@ -107,7 +107,7 @@ func (w *worker) lookForOutage() {
 	}
 }
 
-// lookForReturn finds out whether the outage is over.
+// lookForReturn checks whether the outage is over.
 func (w *worker) lookForReturn() {
 	o := &w.outage
 	still, _ := w.alike(o.at)
@@ -126,7 +126,8 @@ func (w *worker) tellOutage(o Outage) {
 	}
 }
 
-// alike counts the sessions that fell silent within a second of a moment, and all that have been heard and may speak.
+// alike counts the sessions that fell silent within a second of at, and all sessions that have been heard and may
+// speak.
 func (w *worker) alike(at time.Duration) (alike, all int) {
 	for _, r := range w.relays {
 		if !r.enter() {

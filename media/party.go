@@ -8,27 +8,28 @@ import (
 	"flowbridge/media/latch"
 )
 
-// party is where one side's packets come from and go to.
+// party holds where one side's packets come from and go to.
 type party struct {
-	named *Peer // normalised, and not modified: a new session has the same
+	named *Peer // normalised, never modified: a new session shares it
 	rtp   latch.Latch
 	rtcp  reports
 
-	confirmed   bool  // it is there; that stays so
-	withheld    bool  // some bytes were not sent while it was not
-	unconfirmed int32 // bytes for it then, sent or not
+	confirmed   bool  // the side has been confirmed; never reset
+	withheld    bool  // bytes were withheld while it was unconfirmed
+	unconfirmed int32 // bytes for it while unconfirmed, sent or not
 }
 
-// reports is where a side's RTCP comes from: the source that the SDP names, or a source at the address of the side's
-// RTP whose report is about that RTP. RTCP is too rare to be proved by packets in a row. It moves nothing but RTCP.
+// reports tracks where a side's RTCP comes from: the source that the SDP names, or a source at the address of the
+// side's RTP whose report is about that RTP. RTCP is too rare to be proved by packets in a row. It moves nothing but
+// RTCP.
 type reports struct {
-	source netip.AddrPort // invalid while none is locked
+	source netip.AddrPort // invalid if none is locked
 }
 
 // undescribed is a side before its first description.
 var undescribed Peer //nolint:gochecknoglobals // a constant
 
-// set takes a new description, which is normalised, and reports whether it names another RTP address.
+// set applies a new, normalised description, and reports whether it names another RTP address.
 func (p *party) set(peer *Peer, now time.Duration) (moved bool) {
 	moved = peer.RTP != p.named.RTP
 	if moved || peer.RTCP != p.named.RTCP {
@@ -59,7 +60,7 @@ func (p *party) judgeReport(src netip.AddrPort) latch.Verdict {
 	return latch.Stray
 }
 
-// source returns the accepted source; invalid while it is unknown.
+// source returns the accepted source, or an invalid address if it is unknown.
 func (p *party) source(k Kind) netip.AddrPort {
 	if k == RTCP {
 		return p.rtcp.source
@@ -67,10 +68,10 @@ func (p *party) source(k Kind) netip.AddrPort {
 	return p.rtp.Source()
 }
 
-// dest returns where packets for the party go, invalid for nowhere.
+// dest returns where packets for the party go, or an invalid address if they go nowhere.
 //
-// RTP: the locked source, else what the SDP says. RTCP: its own locked source, else what the SDP says if RTP has not
-// come from another address, else the port above the locked RTP source.
+// RTP goes to the locked source, else to the address in the SDP. RTCP goes to its own locked source, else to the
+// address in the SDP if RTP has not come from another address, else to the port above the locked RTP source.
 func (p *party) dest(k Kind) netip.AddrPort {
 	switch {
 	case !p.named.RTP.IsValid():
@@ -87,7 +88,7 @@ func (p *party) dest(k Kind) netip.AddrPort {
 	return portAbove(p.rtp.Source())
 }
 
-// trusts reports whether an address is believed or listed.
+// trusts reports whether an address is in Believed or Listed.
 func (p *Peer) trusts(a netip.Addr) bool {
 	has := func(n netip.Prefix) bool { return n.Contains(a) }
 	return slices.ContainsFunc(p.Believed, has) || slices.ContainsFunc(p.Listed, has)

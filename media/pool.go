@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// restFor is how long a pair rests between two calls, if another one can be had. A peer that is told of the end
-	// goes on sending for a moment. It is lateWindow for the same reason as within a call.
+	// restFor is how long a pair rests between two calls, if another pair is available. A peer that is told of the call's
+	// end keeps sending for a moment. It equals lateWindow for the same reason as within a call.
 	restFor = latch.LateWindow
 
-	// trimEvery is how often pairs that were not needed are given back, a quarter of them each time. So an hour's peak
-	// is forgotten within some minutes, and a pause of seconds costs nothing.
+	// trimEvery is how often a quarter of the unneeded pairs is given back. So a peak hour is forgotten within minutes,
+	// and a pause of seconds costs nothing.
 	trimEvery = 10 * time.Second
 	trimPart  = 4
 
-	// restingShare is the part of the descriptors that the process may have which may rest.
+	// restingShare limits resting sockets to this fraction, a quarter, of the process's descriptors.
 	restingShare = 4
 
 	// reportsWithin is how long after the answer an RTCP socket waits for its first packet. Reports come every 5 s, give
-	// or take a half (RFC 3550 §6.2, §6.3.1).
+	// or take half of that (RFC 3550 §6.2, §6.3.1).
 	reportsWithin = 20 * time.Second
 
 	tendEvery = time.Second
 )
 
-// sockets are descriptors: of a pair by Kind, of shared ones by IP version; -1: none.
+// sockets are descriptors: of a pair by Kind, of shared ones by IP version; -1 means none.
 type sockets [2]int32
 
 func (s sockets) close() {
@@ -42,7 +42,7 @@ func (s sockets) close() {
 	}
 }
 
-// pair is a pair of ports with its sockets. The socket of RTP is always there.
+// pair is a pair of ports with its sockets. The RTP socket always exists.
 type pair struct {
 	port uint16
 	fd   sockets
@@ -50,37 +50,37 @@ type pair struct {
 
 func (p pair) close() { p.fd.close() }
 
-// place is where pairs can be used again: sockets are bound to an address and watched by a worker.
+// place says where pairs can be reused: sockets are bound to an address and watched by a worker.
 type place struct {
 	addr   netip.Addr
 	worker *worker
 }
 
-// resting is a pair between two calls. Its sockets stay bound, and the worker reads and drops what comes to them.
+// resting is a pair between two calls. Its sockets stay bound, and the worker reads and drops their packets.
 type resting struct {
 	pair
 	since time.Duration
 }
 
-// rest is a queue of pairs, those that have rested longest first.
+// rest is a queue of pairs; the pair that has rested longest comes first.
 type rest struct {
 	pairs []resting
-	least int // the fewest that had rested for restFor, since the last trim
+	least int // the fewest pairs that had rested for restFor, since the last trim
 }
 
-// ready is how many pairs have rested for restFor.
+// ready returns how many pairs have rested for restFor.
 func (r *rest) ready(now time.Duration) int {
 	return sort.Search(len(r.pairs), func(i int) bool { return now-r.pairs[i].since < restFor })
 }
 
-// take takes the pair that has rested longest. The caller has looked that there is one.
+// take removes the pair that has rested longest. There must be one.
 func (r *rest) take() pair {
 	p := r.pairs[0].pair
-	r.pairs = r.pairs[1:] // append finds room for the rest when the end is reached
+	r.pairs = r.pairs[1:] // append reallocates when it reaches the end
 	return p
 }
 
-// rested leases the pair of a place that has rested longest, if that was for restFor, or if no more may rest.
+// rested leases the pair at a place that has rested longest, if it has rested for restFor or no more pairs may rest.
 func (p *ports) rested(at place, now time.Duration) (pair, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *ports) rested(at place, now time.Duration) (pair, bool) {
 	return p.wake(r, now), true
 }
 
-// tired leases the pair of a place that has rested longest, however short that was.
+// tired leases the pair at a place that has rested longest, however briefly.
 func (p *ports) tired(at place, now time.Duration) (pair, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,8 +126,8 @@ func (p *ports) keep(at place, got pair, now time.Duration) {
 	p.resting++
 }
 
-// surplus takes pairs out that shall not rest any more, as leased: what is above the limit, and if trim is set, a part
-// of what was not needed since the last trim.
+// surplus removes pairs that should no longer rest, and leaves them leased: all above the limit and, if trim is set, a
+// part of those not needed since the last trim.
 func (p *ports) surplus(now time.Duration, trim bool) map[place][]pair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,7 +151,7 @@ func (p *ports) surplus(now time.Duration, trim bool) map[place][]pair {
 	return out
 }
 
-// foreign takes out a pair that rests elsewhere than at a place.
+// foreign removes a pair that rests at another place.
 func (p *ports) foreign(at place, now time.Duration) (place, pair, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,14 +163,14 @@ func (p *ports) foreign(at place, now time.Duration) (place, pair, bool) {
 	return place{}, pair{}, false
 }
 
-// atRest is how many pairs rest.
+// atRest returns how many pairs rest.
 func (p *ports) atRest() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.resting
 }
 
-// maxFiles is how many descriptors the process may have.
+// maxFiles returns how many descriptors the process may have.
 func maxFiles() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -179,8 +179,8 @@ func maxFiles() int {
 	return int(min(limit.Cur, 1<<20))
 }
 
-// bindPair returns a leased pair whose sockets the worker's epoll watches: one that has rested, else a new one, else
-// one that has not rested enough.
+// bindPair returns a leased pair whose sockets the worker's epoll watches: a rested pair, else a new one, else one that
+// has not rested long enough.
 func (e *Engine) bindPair(at place) (pair, error) {
 	now := e.now()
 	for {
@@ -213,7 +213,7 @@ func (e *Engine) bindPair(at place) (pair, error) {
 	return e.newPair(at)
 }
 
-// claimPair leases a certain pair, with the sockets that another process has handed over, if it has.
+// claimPair leases a particular pair, with the sockets that another process handed over, if any.
 func (e *Engine) claimPair(at place, port uint16, handed *[2]int) (pair, error) {
 	if !e.ports.claim(port) {
 		return pair{}, errPortTaken
@@ -238,7 +238,7 @@ func (e *Engine) claimPair(at place, port uint16, handed *[2]int) (pair, error) 
 	return got, nil
 }
 
-// unclaim gives a pair back that no session has had. Sockets that were handed over stay the caller's.
+// unclaim gives back a pair that no session has used. Sockets that were handed over stay the caller's.
 func (e *Engine) unclaim(at place, p pair, handed *[2]int) {
 	for kind, fd := range p.fd {
 		if fd >= 0 && handed != nil && int(fd) == handed[kind] {
@@ -250,7 +250,7 @@ func (e *Engine) unclaim(at place, p pair, handed *[2]int) {
 	e.ports.release(p.port)
 }
 
-// newPair leases a pair of ports that can be bound. A pair that another process uses goes to the end of the queue.
+// newPair leases a pair of ports that can be bound. A pair in use by another process goes to the end of the queue.
 func (e *Engine) newPair(at place) (pair, error) {
 	for range bindAttempts {
 		port, ok := e.ports.lease()
@@ -276,8 +276,8 @@ func (e *Engine) newPair(at place) (pair, error) {
 	return pair{}, errNoPorts
 }
 
-// complete opens the RTCP socket of a leased pair that has none. If another process has taken the port, it discards the
-// pair.
+// complete opens the RTCP socket of a leased pair that lacks one. If another process has taken the port, it discards
+// the pair.
 func (e *Engine) complete(at place, p *pair) bool {
 	if p.fd[RTCP] >= 0 {
 		return true
@@ -291,7 +291,7 @@ func (e *Engine) complete(at place, p *pair) bool {
 	return true
 }
 
-// open opens a socket of a pair and has the worker's epoll watch it.
+// open opens a socket of a pair and adds it to the worker's epoll.
 func (e *Engine) open(at place, port uint16, k Kind) (int32, error) {
 	fd, err := openSocket(netip.AddrPortFrom(at.addr, port+uint16(k)), e.config.DSCP)
 	if err != nil {
@@ -304,17 +304,17 @@ func (e *Engine) open(at place, port uint16, k Kind) (int32, error) {
 	return int32(fd), nil // descriptors are small
 }
 
-// discard closes leased pairs and returns their ports. The worker knows their sockets, and forgets them first: the
-// numbers may be those of other files afterwards.
+// discard closes leased pairs and returns their ports. The worker forgets their sockets first, because their descriptor
+// numbers may be reused for other files.
 func (e *Engine) discard(at place, pairs []pair) {
-	_ = at.worker.do(command{op: opForget, pairs: pairs}) // once it has stopped, it knows no socket
+	_ = at.worker.do(command{op: opForget, pairs: pairs}) // a stopped worker knows no socket
 	for _, p := range pairs {
 		p.close()
 		e.ports.release(p.port)
 	}
 }
 
-// tendSockets gives back what is not needed until the engine is closed. Nobody waits for it.
+// tendSockets runs in the background and gives back unneeded sockets until the engine is closed.
 func (e *Engine) tendSockets() {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()

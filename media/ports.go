@@ -8,19 +8,19 @@ import (
 // ports is the pool of port pairs, each an even RTP port and the odd port above it. All listen addresses share it.
 //
 // Free pairs wait in a queue. The pair that has rested longest is leased first, so that a new call rarely meets late
-// packets of an old one. If the queue is short, a pair may go out again at once. The queue starts shuffled, so that a
-// restarted process does not begin with its predecessor's ports.
+// packets of an old one. If the queue is short, a pair may be leased again at once. The queue starts shuffled, so that
+// a restarted process does not begin with the old process's ports.
 //
-// A pair that was used keeps its sockets and rests in a queue of its place, so that most calls open and close none.
+// A used pair keeps its sockets and rests in the queue of its place, so that most calls open and close no socket.
 type ports struct {
 	// Constant.
 	first   uint16                 // the lowest RTP port
-	mayRest int                    // how many pairs with sockets
-	taken   func(port uint16) bool // by a flow of an earlier process; nil: none is
+	mayRest int                    // pairs with sockets that may rest
+	taken   func(port uint16) bool // used by a flow of an earlier process; may be nil
 
-	mu      sync.Mutex // guards what follows
-	queue   []uint16   // ring of free RTP ports without sockets, as long as there are pairs
-	at      []uint16   // where in it a pair was put last, by pair
+	mu      sync.Mutex // guards the fields below
+	queue   []uint16   // ring of free RTP ports without sockets; its length is the number of pairs
+	at      []uint16   // last position in the queue, by pair
 	head    int
 	free    int
 	used    int
@@ -41,7 +41,7 @@ func newPorts(low, high uint16) *ports {
 
 func orderedPorts(low, high uint16) *ports {
 	first := int(low) + int(low)%2
-	p := &ports{first: uint16(first), rests: map[place]*rest{}} // at most 65536, which has no pairs
+	p := &ports{first: uint16(first), rests: map[place]*rest{}} // at most 65536, for which there are no pairs
 	for port := first; port+1 <= int(high); port += 2 {
 		p.at = append(p.at, uint16(len(p.queue))) // at most 32767
 		p.queue = append(p.queue, uint16(port))   // at most high
@@ -51,7 +51,7 @@ func orderedPorts(low, high uint16) *ports {
 	return p
 }
 
-// lease takes the pair without sockets that has rested longest and returns its RTP port.
+// lease takes the pair without sockets that has rested longest, and returns its RTP port.
 func (p *ports) lease() (uint16, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,13 +70,13 @@ func (p *ports) lease() (uint16, bool) {
 	return 0, false
 }
 
-// put puts a free pair into the queue, so many behind its head.
+// put puts a free pair into the queue, behind positions after its head.
 func (p *ports) put(behind int, port uint16) {
 	at := (p.head + behind) % len(p.queue)
 	p.queue[at], p.at[p.pair(port)] = port, uint16(at) // at most 32767
 }
 
-// claim leases a certain free pair without sockets.
+// claim leases a particular free pair without sockets.
 func (p *ports) claim(port uint16) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,13 +19,13 @@ type relay struct {
 	id      uint64
 	local   [2]netip.AddrPort // RTP
 	onEvent func(Event)
-	own     func(netip.AddrPort) bool // one of our own ports
+	own     func(netip.AddrPort) bool // reports whether an address is one of our own ports
 	ledger  ledger
-	turn    atomic.Uint32 // whether it is anybody's turn
+	turn    atomic.Uint32 // who has the turn: turnFree, turnTaken or turnOver
 
-	offloaded atomic.Int32 // flows in the kernel; changed by who has the turn
+	offloaded atomic.Int32 // flows in the kernel; changed by the owner of the turn
 
-	// Owned by who has the turn.
+	// Owned by the owner of the turn.
 	worker   *worker
 	path     flowPath
 	endpoint [2][2]endpoint // by side and kind
@@ -39,22 +39,22 @@ type relay struct {
 	note      note
 }
 
-// The values of relay.turn. Who has the turn owns the session: the worker for a packet or a command, another goroutine
-// to read what the kernel has counted or to take flows back from it. Who closes the session takes the last turn, and so
-// needs no answer of the worker: afterwards nothing is counted, sent or reported.
+// The values of relay.turn. The owner of the turn owns the session: the worker for a packet or a command, or another
+// goroutine that reads the kernel's counters or takes flows back. The goroutine that closes the session takes the last
+// turn, and so needs no answer from the worker: after that nothing is counted, sent or reported.
 const (
 	turnFree uint32 = iota
 	turnTaken
 	turnOver
 )
 
-// A turn takes some microseconds.
+// A turn takes a few microseconds.
 const (
 	turnSpins = 100
 	turnPause = 50 * time.Microsecond
 )
 
-// enter begins a turn. False: the session is closed.
+// enter starts a turn. It reports false if the session is closed.
 func (r *relay) enter() bool { return r.turn.CompareAndSwap(turnFree, turnTaken) || r.await(turnTaken) }
 
 func (r *relay) leave() { r.turn.Store(turnFree) }
@@ -62,7 +62,7 @@ func (r *relay) leave() { r.turn.Store(turnFree) }
 // end takes the last turn.
 func (r *relay) end() { r.await(turnOver) }
 
-// await takes the turn when it is free. False: the session is closed.
+// await takes the turn when it is free. It reports false if the session is closed.
 func (r *relay) await(turn uint32) bool {
 	for i := 0; !r.turn.CompareAndSwap(turnFree, turn); i++ {
 		if r.turn.Load() == turnOver {
@@ -71,13 +71,13 @@ func (r *relay) await(turn uint32) bool {
 		if i < turnSpins {
 			runtime.Gosched()
 		} else {
-			time.Sleep(turnPause) // the kernel has the other's thread wait
+			time.Sleep(turnPause) // the owner's thread may be waiting for the kernel
 		}
 	}
 	return true
 }
 
-// endpoint is a socket of a session: what arrives there and where it goes on.
+// endpoint is a socket of a session: what arrives there and where it is forwarded.
 type endpoint struct {
 	// Constant.
 	relay *relay
@@ -89,14 +89,14 @@ type endpoint struct {
 	attached  bool      // to relay.path
 	rewrites  bool      // flow.Rewrite is not the identity
 	armed     bool      // among worker.armed
-	fd        int32     // -1: none, or not any more
-	out       *endpoint // the socket it is sent from
+	fd        int32     // -1 if there is none, or no longer
+	out       *endpoint // the socket that its packets are sent from
 	flow      course    // as attached
-	dest      sockaddr  // of flow.Dest; empty: none, or held
-	*rtpState           // nil with RTCP, and before the first packet
+	dest      sockaddr  // of flow.Dest; empty if there is none or it is held
+	*rtpState           // nil for RTCP, and before the first packet
 }
 
-// rtpState is what an endpoint of RTP has when there are packets. What few calls need is behind pointers.
+// rtpState is allocated for an RTP endpoint with its first packet. State that few calls need is behind pointers.
 type rtpState struct {
 	stream  stream.Stream
 	outlet  stream.Outlet
@@ -104,7 +104,7 @@ type rtpState struct {
 	refused *refused // nil before the first refused packet
 }
 
-// init makes a relay of a zero one.
+// init initialises a zero relay.
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
 	r.stages.Init(r)
@@ -120,7 +120,7 @@ func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onE
 	}
 }
 
-// heard returns the endpoint that a side's RTP comes to, with its state.
+// heard returns the endpoint of a side's RTP, creating its state if necessary.
 func (r *relay) heard(side Side) *endpoint {
 	ep := &r.endpoint[side][RTP]
 	if ep.rtpState == nil {
@@ -129,7 +129,7 @@ func (r *relay) heard(side Side) *endpoint {
 	return ep
 }
 
-// latch says which source a side's RTP is accepted from.
+// latch returns the latch that decides which source a side's RTP is accepted from.
 func (ep *endpoint) latch() *latch.Latch { return &ep.relay.party[ep.side].rtp }
 
 func (r *relay) address(side Side, kind Kind) netip.AddrPort {
@@ -162,7 +162,7 @@ func (r *relay) endpoints() [4]*endpoint {
 	return [4]*endpoint{&e[SideA][RTP], &e[SideA][RTCP], &e[SideB][RTP], &e[SideB][RTCP]}
 }
 
-// route gives the path the flows that latches, peers and rewrites have changed.
+// route attaches the flows that changes of latches, peers or rewrites affect.
 func (r *relay) route() error {
 	for _, ep := range r.endpoints() {
 		f, out := r.resolve(ep.side, ep.kind), r.outlet(ep.side.Other(), ep.kind)
@@ -200,12 +200,12 @@ func (r *relay) describe(side Side, p *Peer, now time.Duration) error {
 	return r.route()
 }
 
-// learn locks on the source and stream of an RTP packet.
+// learn locks to the source and stream of an RTP packet.
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now time.Duration) {
 	l := &r.party[ep.side].rtp
 	moved := src != l.Source()
 	if l.Source().IsValid() && src.Addr() != l.Source().Addr() {
-		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from there too
+		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from the new address, too
 	}
 	ep.outlet.Leave(&ep.stream)
 	l.Take(src, h, now)
@@ -219,8 +219,8 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	}
 }
 
-// vouches reports whether a compound proves that it is the side's: it is authentic, or begins with a report (RFC 3550
-// §6.1) of the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
+// vouches reports whether a compound packet proves that it is the side's: it is authentic, or it starts with a report
+// (RFC 3550 §6.1) on the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
 func (r *relay) vouches(side Side, compound []byte) bool {
 	return r.secure[side].in != nil || packet.ReportsOf(compound, r.party[side].rtp.SSRC())
 }

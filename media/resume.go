@@ -13,22 +13,21 @@ import (
 	"flowbridge/media/stream"
 )
 
-// Errors of Engine.Resume; errAddress is another one.
+// Errors of Engine.Resume, besides errAddress.
 var (
 	errState     = errors.New("not the state of a session")
 	errPortTaken = errors.New("its ports are outside of media.ports, or taken")
 )
 
-// presently is how soon a stream comes after a session was resumed if it was there before. An agent that answers may
-// need a moment.
+// presently is how soon after a session is resumed a stream that existed before resumes. An agent that answers may need
+// a moment.
 const presently = 2 * time.Second
 
-// Resume goes on with a session of another process, on its very ports. Its addresses are in st, and not in sc. What was
-// set stays set; sounds and digits that were being sent are over. What the kernel
-// relays of it goes on there. Take the state again at once: with SRTP nothing is sent before. Events follow as in any
-// session.
+// Resume continues a session of another process on the same ports. The addresses come from st, not from sc. Settings
+// stay; sounds and digits being sent are dropped. Flows that the kernel relays stay there. Take the state again at
+// once: with SRTP nothing is sent before that. Events follow as in any session.
 //
-// Sockets that are handed over are the session's from then on, unless there is an error.
+// The session owns the sockets that are handed over from then on, unless Resume returns an error.
 func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	secure, err := e.check(&st)
 	if err != nil {
@@ -63,7 +62,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 		s.relay.stages.CatchUp(st.Exact, e.now())
 		s.relay.leave()
 	}
-	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
+	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop only when no session is being opened
 	e.mu.Lock()
 	e.sessions[id] = s
 	e.mu.Unlock()
@@ -73,7 +72,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	return s, nil
 }
 
-// check returns the security of a state that Resume can go on with.
+// check returns the security of a state if Resume can continue it.
 func (e *Engine) check(st *SessionState) ([2]secure, error) {
 	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() ||
 		(st.Resumed > resumptionsMost && len(st.Keys) > 0 && !st.Exact) {
@@ -99,7 +98,7 @@ func (s *SideState) valid() bool {
 		s.Early <= unconfirmedBound+1
 }
 
-// resume makes the session what the state says. Nobody else knows the session yet.
+// resume sets the session up as the state says. The session is not visible to others yet.
 func (s *Session) resume(st *SessionState) {
 	e, w := s.engine, &wanted{started: st.Hearing.Started}
 	s.wanted = w
@@ -125,7 +124,7 @@ func (s *Session) resume(st *SessionState) {
 	s.relay.resume(st, stream.Clock{Now: e.now(), Epoch: e.began})
 }
 
-// resume makes a new relay what the state says.
+// resume sets a new relay up as the state says.
 func (r *relay) resume(st *SessionState, c stream.Clock) {
 	r.note.kept, r.note.paused, r.note.resumed = st.Kept, st.Paused, st.Resumed
 	if !st.Exact {
@@ -147,7 +146,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 		p.resume(s, st.Exact, c)
 		r.stages.Restore(Side(i), &s.Stages, st.Exact, c)
 		r.ledger.located(Side(i), p.rtp.Source())
-		died := !st.Exact && st.Died > 0 // then the stream may have begun after the state was taken
+		died := !st.Exact && st.Died > 0 // then the stream may have started after the state was taken
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun || died {
 			r.heard(Side(i)).stream.Rate = int64(s.Peer.ClockRate)
 			ep.stream.Restore(&s.Stream, st.Exact, c)
@@ -169,8 +168,8 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 	r.stages.Held = r.excused() || !r.complete()
 }
 
-// resume describes the party, and locks its latch again: a stranger must not take the place of a source that was not
-// heard for a while because nobody was there. What was set and not carried out follows.
+// resume describes the party, and locks its latch again: a stranger must not replace a source that seems silent only
+// because no process was listening. It also applies settings that were made but not carried out.
 func (p *party) resume(s *SideState, exact bool, c stream.Clock) {
 	l, is := s.Latch, s.Peer.normal()
 	p.named, p.rtcp.source = &is, sendable(s.RTCP)

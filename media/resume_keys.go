@@ -7,7 +7,7 @@ import (
 	"flowbridge/media/stream"
 )
 
-// crypto is what was set last for a side; nil: nothing was.
+// crypto returns the last Crypto set for a side, or nil if none was set.
 func (st *SessionState) crypto(side Side) *Crypto {
 	if c := st.Sides[side].Crypto; c != nil {
 		return c
@@ -18,7 +18,7 @@ func (st *SessionState) crypto(side Side) *Crypto {
 	return nil
 }
 
-// inUse returns the keys that a side uses.
+// inUse returns the keys in use for a side.
 func (st *SessionState) inUse(side Side) (c Crypto) {
 	for i := range st.Keys {
 		switch k := &st.Keys[i]; {
@@ -32,7 +32,7 @@ func (st *SessionState) inUse(side Side) (c Crypto) {
 	return c
 }
 
-// secure makes the security of both sides, with the packet numbers that may be used.
+// secure creates the security of both sides, with the packet numbers that may be used.
 func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err error) {
 	c := stream.Clock{Now: now, Epoch: epoch}
 	for i := range st.Keys {
@@ -85,7 +85,7 @@ func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err err
 	return all, nil
 }
 
-// reserve is that of the keys to send with.
+// reserve returns the reserve of the sending keys.
 func (st *SessionState) reserve() reserve {
 	if st.Exact {
 		return reserve{kept: st.Kept, paused: st.Paused, resumed: st.Resumed}
@@ -93,7 +93,7 @@ func (st *SessionState) reserve() reserve {
 	return reserve{kept: true, paused: true, resumed: min(st.Resumed, resumptionsMost) + 1}
 }
 
-// check reports whether the packet numbers are some that can be.
+// check reports an error if the packet numbers are impossible.
 func (k *keyState) check() error {
 	if err := k.Keys.check(); err != nil {
 		return err
@@ -109,8 +109,8 @@ func (k *keyState) check() error {
 	return nil
 }
 
-// opener knows what was received. What a killed process received after the state it does not know: it takes nothing
-// that is not above all that comes first.
+// opener creates an opener that knows the received numbers. It does not know what a killed process received after the
+// state, so it accepts only numbers above the first one that arrives.
 func (k *keyState) opener(exact bool) (*opener, error) {
 	ctx, err := k.Keys.context()
 	if err != nil {
@@ -131,7 +131,7 @@ func (k *keyState) opener(exact bool) (*opener, error) {
 	return o, nil
 }
 
-// sealer knows what was sent. If that was after the state, it is below what the state has reserved.
+// sealer creates a sealer that knows the sent numbers. Numbers sent after the state are within the state's reservation.
 func (k *keyState) sealer(st *SessionState) (*sealer, error) {
 	ctx, err := k.Keys.context()
 	if err != nil {

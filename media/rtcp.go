@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// roundTripMax is the longest round trip that is accepted.
+	// roundTripMax is the longest round trip accepted.
 	roundTripMax = 10 * time.Second
 
-	// reportsKept is how many sender reports are remembered per direction. They come every five seconds, and
-	// receivers refer to the last.
+	// reportsKept is how many sender reports are remembered per direction. They come every five seconds, and receivers
+	// refer to the latest.
 	reportsKept = 8
 
 	// roundTripShare is the weight of a new measurement in the smoothed value.
@@ -22,14 +22,14 @@ const (
 
 // relayedReport is a sender report that was relayed.
 type relayedReport struct {
-	ntp uint32 // 0: none
+	ntp uint32 // 0 if there was none
 	at  time.Duration
 }
 
-// roundTrip measures the distance to a side. It remembers when it relayed each sender report to the side. It is a
+// roundTrip measures the round trip to a side. It remembers when it relayed each sender report to the side. It is a
 // value owned by the worker.
 type roundTrip struct {
-	relayed  *[reportsKept]relayedReport // nil before the first
+	relayed  *[reportsKept]relayedReport // nil before the first report
 	next     int
 	smoothed time.Duration // 0: not measured
 }
@@ -45,14 +45,14 @@ func (t *roundTrip) note(ntp uint32, now time.Duration) {
 	t.next = (t.next + 1) % reportsKept
 }
 
-// measure takes LSR and DLSR of a report block that came at now. RTT is the time since the report was relayed, less
-// DLSR (RFC 3550 §6.4.1). Impossible values are ignored.
+// measure updates the round trip from LSR and DLSR of a report block that came at now. It is the time since the report
+// was relayed, minus DLSR (RFC 3550 §6.4.1). Impossible values are ignored.
 func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
 	if lsr == 0 || t.relayed == nil {
 		return
 	}
 	for i := range t.relayed {
-		r := &t.relayed[(t.next-1-i+2*reportsKept)%reportsKept] // the last first
+		r := &t.relayed[(t.next-1-i+2*reportsKept)%reportsKept] // the latest first
 		if r.ntp != lsr {
 			continue
 		}
@@ -68,7 +68,7 @@ func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
 	}
 }
 
-// readReports reads a compound of a side before it is rewritten.
+// readReports reads a side's compound packet before it is rewritten.
 func (r *relay) readReports(from Side, compound []byte, now time.Duration) {
 	for len(compound) > 0 {
 		var p packet.Control
@@ -86,7 +86,7 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c.RTT.Store(int64(r.roundTrip[from].smoothed))
 	heard := r.alias(from.Other())
 	if !heard.Known || binary.BigEndian.Uint32(block) != heard.To {
-		return // of a stream that we know nothing of
+		return // about an unknown stream
 	}
 	lost := int32(binary.BigEndian.Uint32(block[4:])<<8) >> 8 // 24 bits, signed
 	jitter := binary.BigEndian.Uint32(block[12:])
@@ -96,7 +96,7 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c.Reports.Add(1)
 }
 
-// alias says how the other side knows the stream that comes from a side.
+// alias returns how the other side knows the stream that comes from a side.
 func (r *relay) alias(from Side) packet.Alias {
 	ep := &r.endpoint[from][RTP]
 	if ep.rtpState == nil {

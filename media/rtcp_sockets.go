@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// socketChange gives a session sockets, or takes some away.
+// socketChange gives a session sockets or takes some away.
 type socketChange struct {
-	opened [2]sockets // by side and kind; -1: no change
-	close  [2]bool    // RTCP sockets wanted, by side
-	closed [2]bool    // of them: the worker has let the socket go
-	share  bool       // the session's ports will be steered; steer says from what addresses
-	steer  *steering  // its own sockets are to be let go; nil: no change
-	done   bool       // that: the worker has let the session's own sockets go
-	reopen *Engine    // opens all sockets that steering has closed; nil: no change
+	opened [2]sockets // by side and kind; -1 means no change
+	close  [2]bool    // RTCP sockets to close, by side
+	closed [2]bool    // those that the worker has let go
+	share  bool       // prepare to steer the session's ports; the worker sets steer to their addresses
+	steer  *steering  // let the session's own sockets go; nil means no change
+	done   bool       // of steer: the worker has let the sockets go
+	reopen *Engine    // opens all sockets that steering has closed; nil means no change
 }
 
 func newSocketChange() *socketChange {
 	return &socketChange{opened: [2]sockets{{-1, -1}, {-1, -1}}}
 }
 
-// changeSockets carries out a change. It keeps an RTCP socket that somebody has used meanwhile.
+// changeSockets carries out a change. It keeps an RTCP socket that has been used since the change was requested.
 func (w *worker) changeSockets(r *relay, c *socketChange) {
 	if c.reopen != nil {
 		w.unsteer(c.reopen, r, c)
@@ -48,7 +48,7 @@ func (w *worker) changeSockets(r *relay, c *socketChange) {
 	}
 }
 
-// reported reports whether a side has sent RTCP.
+// reported reports whether either side has sent RTCP.
 func (l *ledger) reported() bool {
 	return l.flow[SideA][RTCP].RxPackets.Load()+l.flow[SideB][RTCP].RxPackets.Load() > 0
 }
@@ -57,10 +57,10 @@ func (l *ledger) reported() bool {
 type silentRTCP struct {
 	id    uint64
 	at    time.Duration // when to look
-	muxed bool          // at sides with RTCP on their RTP port only
+	muxed bool          // only sides with RTCP on their RTP port
 }
 
-// awaitRTCP has the session's RTCP sockets closed if nothing comes to them.
+// awaitRTCP closes the session's RTCP sockets later if nothing arrives there.
 func (s *Session) awaitRTCP() { s.engine.lookAtRTCP(s, reportsWithin, false) }
 
 func (e *Engine) lookAtRTCP(s *Session, after time.Duration, muxed bool) {
@@ -69,8 +69,8 @@ func (e *Engine) lookAtRTCP(s *Session, after time.Duration, muxed bool) {
 	e.silent = append(e.silent, silentRTCP{id: s.relay.id, at: e.now() + after, muxed: muxed})
 }
 
-// reopenRTCP opens the RTCP socket of a side again that was closed, because the side has described itself anew. A side
-// with RTCP on its RTP port needs none.
+// reopenRTCP reopens a side's closed RTCP socket, because the side has a new description. A side with RTCP on its RTP
+// port needs none.
 func (s *Session) reopenRTCP(side Side, muxed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,10 +81,10 @@ func (s *Session) reopenRTCP(side Side, muxed bool) {
 	case s.closed:
 	case muxed && !was:
 		s.engine.lookAtRTCP(s, 0, true)
-	case !muxed && p.fd[RTCP] < 0 && p.fd[RTP] >= 0: // else it is steered to
+	case !muxed && p.fd[RTCP] < 0 && p.fd[RTP] >= 0: // else it is steered
 		fd, err := s.engine.open(place{s.relay.local[side].Addr(), s.worker}, p.port, RTCP)
 		if err != nil {
-			return // another process has the port: RTP goes on without RTCP
+			return // another process has the port: RTP continues without RTCP
 		}
 		p.fd[RTCP] = fd
 		c := newSocketChange()
@@ -94,10 +94,10 @@ func (s *Session) reopenRTCP(side Side, muxed bool) {
 	}
 }
 
-// closingMost is how many sessions are asked at once for their RTCP sockets.
+// closingMost is how many sessions are locked at once to close their RTCP sockets.
 const closingMost = 64
 
-// closeSilent closes the RTCP sockets that nothing has come to for reportsWithin since the answer, and those of sides
+// closeSilent closes RTCP sockets where nothing arrived for reportsWithin after the answer, and the sockets of sides
 // with RTCP on their RTP port.
 func (e *Engine) closeSilent(now time.Duration) {
 	var due []closing
@@ -107,7 +107,7 @@ func (e *Engine) closeSilent(now time.Duration) {
 			return false
 		}
 		s := e.sessions[x.id]
-		// each once: they get locked
+		// Add each session only once: it gets locked.
 		if at := slices.IndexFunc(due, func(c closing) bool { return c.Session == s }); at >= 0 {
 			due[at].muxedOnly = due[at].muxedOnly && x.muxed
 		} else if s != nil {
@@ -128,7 +128,7 @@ type closing struct {
 	change    *socketChange
 }
 
-// closeRTCP has the workers let sockets go and closes them. Meanwhile the pairs can't change hands.
+// closeRTCP makes the workers let sockets go and closes them. Until it returns, the pairs can't change hands.
 func (e *Engine) closeRTCP(some []closing) {
 	for i := range some {
 		c := &some[i]
@@ -140,7 +140,7 @@ func (e *Engine) closeRTCP(some []closing) {
 		}
 		_ = c.worker.post(command{op: opSockets, relay: &c.relay, sockets: c.change}, false)
 	}
-	e.order(opSync) // a worker that has stopped has let nothing go
+	e.order(opSync) // a stopped worker has let nothing go
 	for _, c := range some {
 		for side, closed := range c.change.closed {
 			if closed {

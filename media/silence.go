@@ -3,29 +3,29 @@ package media
 import "time"
 
 // oneWayAfter is how long one side of a started session may speak before a silent other side is reported.
-const oneWayAfter = 2750 * time.Millisecond // and a tick of the worker, at most, so within 3 s
+const oneWayAfter = 2750 * time.Millisecond // plus at most one tick of the worker: within 3 s
 
 type silenceLimits struct {
 	start time.Duration // before the first RTP since Session.Start
 	mid   time.Duration // after it
 
-	onOutage func(Outage) // nil: nobody wants to know
+	onOutage func(Outage) // may be nil
 }
 
-// hearing is what of a session's RTP counts for silence and one-way audio. It is a value owned by the worker.
+// hearing tracks a session's RTP to detect silence and one-way audio. It is a value owned by the worker.
 type hearing struct {
 	started bool
 	silent  bool    // EventSilent was posted
-	judged  bool    // one-way audio is decided; only its end may still be posted
+	judged  bool    // one-way audio has been decided; only its end may still be posted
 	spoke   [2]bool // RTP was accepted from the side since Start
 	missing [2]bool // EventOneWay was posted for the side, and it is still not heard
 
-	last    time.Duration // the last RTP accepted, or Start, or the end of a hold
-	spokeAt time.Duration // when the first of those of spoke did
-	since   time.Duration // when both sides were first, or again, free to speak
+	last    time.Duration // the last accepted RTP, Start, or the end of a hold, whichever is latest
+	spokeAt time.Duration // when the first side in spoke was heard
+	since   time.Duration // when both sides were last free to start speaking
 }
 
-// start starts the timers and opens the window for learning sources.
+// start starts the timers and opens the window in which sources are learned.
 func (r *relay) start(now time.Duration) {
 	if r.hearing.started {
 		return
@@ -52,8 +52,8 @@ func (r *relay) hears(side Side, now time.Duration) {
 	}
 }
 
-// resumed restarts the timers when a side may speak or listen again, or has moved. The parameters say how it was
-// before.
+// resumed restarts the timers when a side may speak or listen again, or has moved. The parameters describe the state
+// before the change.
 func (r *relay) resumed(wasHeld, wasExcused, moved bool, now time.Duration) {
 	if wasHeld && !r.held() {
 		r.hearing.last = now
@@ -63,10 +63,10 @@ func (r *relay) resumed(wasHeld, wasExcused, moved bool, now time.Duration) {
 	}
 }
 
-// held reports whether a side wants no media: then both may be silent.
+// held reports whether a side wants no media. Then both sides may be silent.
 func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
 
-// excused reports whether a side need not speak: it says so, or the other side does not want it.
+// excused reports whether a side need not speak, because it or the other side says so.
 func (r *relay) excused() bool {
 	return r.held() || r.party[SideA].named.Mute || r.party[SideB].named.Mute
 }
@@ -76,7 +76,7 @@ func (r *relay) complete() bool {
 	return r.party[SideA].named.RTP.IsValid() && r.party[SideB].named.RTP.IsValid()
 }
 
-// isSilent reports whether a session was silent for its limit, and that was not told yet.
+// isSilent reports whether a session has reached its silence limit, and that has not been reported yet.
 func (r *relay) isSilent(now time.Duration, p silenceLimits) bool {
 	h := &r.hearing
 	if !h.started || h.silent || r.held() {
@@ -118,7 +118,7 @@ func (r *relay) checkOneWay(now time.Duration) {
 	r.post(EventOneWay{Side: side})
 }
 
-// present reports whether there is a party to be heard. During a transfer there may be none.
+// present reports whether there is a party to listen to. During a transfer there may be none.
 func (p *party) present() bool {
 	return p.named.RTP.IsValid() || len(p.named.Believed)+len(p.named.Listed) > 0
 }

@@ -12,13 +12,13 @@ import (
 
 const errAddrInUse = unix.EADDRINUSE
 
-// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it. That holds more than a second of 50 packets/s and
-// keeps ten thousand calls small.
+// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it. It holds more than a second of 50 packets/s and keeps
+// memory small for ten thousand calls.
 const receiveBuffer = 64 << 10
 
-// openSocket returns a non-blocking UDP socket that is bound to a. Its packets carry a DSCP: the upper six bits of what
-// was TOS in IPv4 and is the traffic class in IPv6 (RFC 2474 section 3). The socket is not connected: the relay checks
-// the source of each packet and counts strays.
+// openSocket returns a non-blocking UDP socket bound to a. Its packets carry a DSCP: the upper six bits of the former
+// TOS field in IPv4 and of the traffic class in IPv6 (RFC 2474 section 3). The socket is not connected: the relay
+// checks the source of each packet and counts strays.
 func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
 	v6 := a.Addr().Is6()
 	family, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_TOS
@@ -52,10 +52,11 @@ func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
 
 func closeSocket(fd int) { _ = unix.Close(fd) }
 
-// drainMost is more packets than a receive buffer holds, so that a flood does not keep a call from its sockets.
+// drainMost is more packets than a receive buffer holds. It bounds drain, so that a flood cannot keep a call from its
+// sockets.
 const drainMost = 512
 
-// drain drops what waits in the sockets of a session. If nothing does, it is one system call.
+// drain drops the packets that wait in a session's sockets. If none wait, it costs one system call.
 func drain(fds [2]sockets) {
 	var poll [4]unix.PollFd
 	for i := range poll {
@@ -81,10 +82,10 @@ func drain(fds [2]sockets) {
 // sockaddr is a socket address in the kernel's form, IPv4 or IPv6.
 type sockaddr struct {
 	raw  [unix.SizeofSockaddrInet6]byte
-	size uint32 // of what is used of raw
+	size uint32 // used bytes of raw
 }
 
-// set encodes a; an invalid address makes s empty.
+// set encodes a. An invalid address makes s empty.
 func (s *sockaddr) set(a netip.AddrPort) {
 	*s = sockaddr{}
 	binary.BigEndian.PutUint16(s.raw[2:], a.Port())
@@ -111,8 +112,8 @@ func (s *sockaddr) addrPort() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(s.raw[8:24])), port)
 }
 
-// receive reads one packet into buf and its source into from. It returns the packet's length even if buf was too
-// short. The wrapper of x/sys would allocate the source.
+// receive reads one packet into buf and its source into from. It returns the packet's length even if buf was too short.
+// The wrapper in x/sys would allocate the source.
 func receive(fd int32, buf []byte, from *sockaddr) (int, unix.Errno) {
 	from.size = uint32(len(from.raw))
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
@@ -129,13 +130,13 @@ func send(fd int32, pkt []byte, to *sockaddr) unix.Errno {
 	return errno
 }
 
-// sharedMost is more packets than that buffer holds.
+// sharedMost is more packets than sharedBuffer holds.
 const sharedMost = 1 << 16
 
-// sharedBuffer is the receive buffer of a socket that sessions share, in bytes: some thousand packets.
+// sharedBuffer is the receive buffer of a shared socket, in bytes: several thousand packets.
 const sharedBuffer = 4 << 20
 
-// openSharedSocket returns a socket that packets to other addresses can be steered to.
+// openSharedSocket returns a socket to which packets for other addresses can be steered.
 func openSharedSocket(a netip.Addr) (int, error) {
 	fd, err := openSocket(netip.AddrPortFrom(a, 0), 0)
 	if err != nil {
@@ -155,7 +156,7 @@ func openSharedSocket(a netip.Addr) (int, error) {
 	return fd, nil
 }
 
-// steeredPacket receives packets with the address that they were sent to.
+// steeredPacket receives packets together with their destination address.
 type steeredPacket struct {
 	header  unix.Msghdr
 	part    unix.Iovec
@@ -163,7 +164,7 @@ type steeredPacket struct {
 	to      sockaddr
 }
 
-// receive is receive for a socket that packets are steered to.
+// receive is receive for a shared socket.
 func (p *steeredPacket) receive(fd int32, buf []byte, from *sockaddr) (int, unix.Errno) {
 	p.part.Base = &buf[0]
 	p.part.SetLen(len(buf))
@@ -178,7 +179,7 @@ func (p *steeredPacket) receive(fd int32, buf []byte, from *sockaddr) (int, unix
 	return int(n), errno
 }
 
-// sentTo is where the last packet was sent to; invalid: the kernel does not say.
+// sentTo returns the destination of the last packet, or an invalid address if the kernel does not say.
 func (p *steeredPacket) sentTo() netip.AddrPort {
 	const header = unix.SizeofCmsghdr
 	control := p.control[:min(int(p.header.Controllen), len(p.control))]

@@ -20,25 +20,25 @@ type Kind = stage.Kind
 // PayloadSet is a set of RTP payload types.
 type PayloadSet = packet.PayloadSet
 
-// TelephoneEvents is an order of Session.SetTelephoneEvents.
+// TelephoneEvents is the argument of Session.SetTelephoneEvents.
 type TelephoneEvents = stage.TelephoneEvents
 
-// Mask is an order of Session.SetMask.
+// Mask is the argument of Session.SetMask.
 type Mask = stage.Mask
 
-// Digit is an order of Session.SendDigit.
+// Digit is the argument of Session.SendDigit.
 type Digit = stage.Digit
 
-// Play is an order of Session.Play.
+// Play is the argument of Session.Play.
 type Play = stage.Play
 
-// Tap is what Session.SetTap wants.
+// Tap is the argument of Session.SetTap.
 type Tap = stage.Tap
 
 // Tapped is a packet for a Tap.
 type Tapped = stage.Tapped
 
-// Conversation is an order of Session.Follow.
+// Conversation is the argument of Session.Follow.
 type Conversation = stage.Conversation
 
 // The sides of a session, and the kinds of a flow.
@@ -52,14 +52,14 @@ const (
 // SetMask starts or stops masking the keys of a side.
 func (s *Session) SetMask(side Side, m Mask) { s.set(command{op: opOrder, side: side, order: m}) }
 
-// SetTelephoneEvents starts or stops reporting the telephone-events of a side as EventDigit. A session starts
-// without. A second call during an event neither loses nor doubles a digit.
+// SetTelephoneEvents starts or stops reporting the telephone-events of a side as EventDigit. A session starts without.
+// A second call during an event neither loses nor doubles a digit.
 func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 	s.set(command{op: opOrder, side: side, order: c})
 }
 
-// SendDigit presses a key towards a side, after the keys before it. The digit is a telephone-event inside the relayed
-// stream, which pauses meanwhile (RFC 4733 §2.5.1). At most 32 digits wait, with 40 ms or more between them. They are
+// SendDigit presses a key towards a side, after all earlier keys. The digit is a telephone-event inside the relayed
+// stream, which pauses for it (RFC 4733 §2.5.1). At most 32 digits wait, with at least 40 ms between them. They are
 // dropped when the side is held or its RTP address changes, because they were for another receiver.
 func (s *Session) SendDigit(to Side, d Digit) error {
 	s.wake()
@@ -69,53 +69,53 @@ func (s *Session) SendDigit(to Side, d Digit) error {
 	return nil
 }
 
-// Play plays a sound to a side and replaces the one that is playing. The sound goes on unheard while the side is held
-// or its address is unknown. It ends when the side's RTP address changes. EventPlayed comes at its end. Sounds are
-// G.711: a side with another codec can't have them.
+// Play plays a sound to a side, replacing the current one. The sound continues unheard while the side is held or its
+// address is unknown. It ends when the side's RTP address changes. EventPlayed reports its end. Sounds are G.711: they
+// can't be played to a side with another codec.
 func (s *Session) Play(to Side, p Play) {
 	s.wake()
 	_ = s.worker.post(command{op: opOrder, relay: &s.relay, side: to.Other(), order: p}, true)
 }
 
-// StopPlay ends the sound towards a side; the relayed stream goes on.
+// StopPlay ends the sound to a side; the relayed stream continues.
 func (s *Session) StopPlay(to Side) {
 	s.tell(command{op: opOrder, side: to.Other(), order: stage.Stop{}})
 }
 
-// SetTap gives t the packets of both sides from now on and replaces the tap before; nil means none. When it returns,
-// the former tap is not called any more. Packets are relayed as without a tap.
+// SetTap gives t the packets of both sides from now on, replacing the previous tap; nil removes it. When SetTap
+// returns, the previous tap is no longer called. A tap does not change what is relayed.
 func (s *Session) SetTap(t Tap) {
 	s.wake()
 	order := stage.Tapping{Tap: t, Epoch: s.engine.epoch, Local: s.relay.local}
 	_ = s.worker.do(command{op: opOrder, relay: &s.relay, order: order})
 }
 
-// DetectAnswer finds out who has answered a side, from now on. EventAnsweredBy says who. If the limits have a time for
-// a beep, EventBeep follows when it is over. Until then the kernel does not have the side's flow. A second call starts
-// the detection again. Another process does not continue it, and reports nothing.
+// DetectAnswer starts to detect who or what has answered a side, and EventAnsweredBy reports it. If the limits include
+// a time for a beep, EventBeep follows when that wait is over. Until then the kernel does not get the side's flow. A
+// second call restarts the detection. Another process does not continue it, and reports nothing.
 func (s *Session) DetectAnswer(side Side, l answerer.Limits) {
 	s.tell(command{op: opOrder, side: side, order: stage.Detect(l)})
 }
 
-// Follow has the conversation measured from the first call on.
+// Follow starts measuring the conversation. Further calls only replace the Conversation.
 func (s *Session) Follow(c Conversation) { s.set(command{op: opOrder, order: c}) }
 
-// Interrupt says that the line carries no conversation of the caller with the agent, or does again.
+// Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
 func (s *Session) Interrupt(on bool) { s.set(command{op: opOrder, order: stage.Interrupt(on)}) }
 
-// Talk returns what the conversation was like so far; nil: it is not followed. After Close it returns what it was like.
+// Talk returns the figures of the conversation so far, or nil if it is not followed. After Close they are final.
 func (s *Session) Talk() *turns.Figures {
 	r := &s.relay
 	if r.enter() {
 		defer r.leave()
 		r.refresh(anyAge)
 		r.stages.Look(s.engine.now())
-	} // else nobody changes it any more
+	} // else the session is closed, and no goroutine changes the figures
 	return r.stages.Figures()
 }
 
-// AgentWaited returns for how long the caller has been waiting for the agent to say something; 0: it does not, or that
-// is not known.
+// AgentWaited returns how long the caller has been waiting for the agent to speak; 0 if the caller is not waiting, or
+// if that is unknown.
 func (s *Session) AgentWaited() time.Duration {
 	r := &s.relay
 	if !r.enter() {
@@ -130,7 +130,7 @@ func (s *Session) AgentWaited() time.Duration {
 	return r.stages.Waiting(now)
 }
 
-// Speaking returns who speaks now, by turns.Party; false for both where the conversation is not followed.
+// Speaking returns who is speaking now, by turns.Party; both are false if the conversation is not followed.
 func (s *Session) Speaking() (now [2]bool) {
 	r := &s.relay
 	if !r.enter() {
@@ -144,8 +144,8 @@ func (s *Session) Speaking() (now [2]bool) {
 	return now
 }
 
-// Speech returns when the call was answered and what both parties said since, by turns.Party, to be shown. ok is false
-// if the conversation is not followed, or not measured.
+// Speech returns when the call was answered and when both parties have spoken since, by turns.Party, for display. ok is
+// false if the conversation is not followed or not measured.
 func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
 	r := &s.relay
 	if r.enter() {
@@ -158,14 +158,14 @@ func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
 	return s.engine.epoch.Add(at), said, true
 }
 
-// tick lets the stages know that time has passed.
+// tick tells the stages that time has passed.
 func (r *relay) tick(now time.Duration) {
 	if r.stages.Tick(now) {
 		r.outdated()
 	}
 }
 
-// What the stages of a session act on, as stage.Session says.
+// relay implements stage.Session, on which the stages of a session act.
 var _ stage.Session = (*relay)(nil)
 
 func (r *relay) Stream(from Side) (*stream.Stream, *stream.Outlet) {

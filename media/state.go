@@ -9,8 +9,8 @@ import (
 	"flowbridge/media/stream"
 )
 
-// SessionState is what another process needs to go on with a session: plain data, for any encoding. Times are of
-// CLOCK_MONOTONIC, which all processes since the machine's start share; 0 is never. It has keys in clear.
+// SessionState is the state another process needs to continue a session: plain data, for any encoding. Times are by
+// CLOCK_MONOTONIC, which all processes share until the machine restarts; 0 means never. It contains keys in clear text.
 type SessionState struct {
 	At      time.Duration `cbor:"1,keyasint"` // when it was taken
 	Sides   [2]SideState  `cbor:"2,keyasint"` // by Side
@@ -20,30 +20,30 @@ type SessionState struct {
 	// Resumed is how often the session was resumed by a process that did not know what had been sent last.
 	Resumed uint8 `cbor:"5,keyasint,omitempty"`
 
-	// Kept: State was called, so that numbers are reserved.
+	// Kept says that State was called, so that numbers are reserved.
 	Kept bool `cbor:"7,keyasint,omitempty"`
 
-	// Paused: it was resumed so, and State was not called since.
+	// Paused says that the session was resumed like that, and State has not been called since.
 	Paused bool `cbor:"8,keyasint,omitempty"`
 
-	// Talk is the conversation; nil: it is not followed.
+	// Talk is the state of the conversation, or nil if it is not followed.
 	Talk *stage.TalkState `cbor:"9,keyasint,omitempty"`
 
-	// Died is when the process ended whose state this is, or a little before; 0: not known. It is not kept.
+	// Died is when the process that took this state died, or slightly earlier; 0 if unknown. It is not saved.
 	Died time.Duration `cbor:"-"`
 
-	// Exact: nothing was relayed after At, because the session was handed over.
+	// Exact says that nothing was relayed after At, because the session was handed over.
 	Exact bool `cbor:"6,keyasint,omitempty"`
 }
 
 // SideState is one side of a SessionState.
 type SideState struct {
-	Local     netip.AddrPort  `cbor:"1,keyasint"` // our address of RTP
+	Local     netip.AddrPort  `cbor:"1,keyasint"` // our RTP address
 	Peer      Peer            `cbor:"2,keyasint,omitzero"`
 	Payloads  []PayloadChange `cbor:"3,keyasint,omitempty"`
 	Stages    stage.State     `cbor:"4,keyasint,omitzero"`
 	Confirmed bool            `cbor:"6,keyasint,omitempty"`
-	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
+	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes sent to it while it was unconfirmed
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
 
 	Latch  latch.State        `cbor:"10,keyasint,omitzero"`
@@ -54,11 +54,11 @@ type SideState struct {
 	RTPCount  countState `cbor:"14,keyasint,omitzero"`
 	RTCPCount countState `cbor:"15,keyasint,omitzero"`
 
-	// Crypto is what was set last, if it differs from the keys in use: it was set just before.
+	// Crypto is the last one set if it differs from the keys in use, because it was set just before the state was taken.
 	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
 }
 
-// countState are the counters of a flow that no stream has.
+// countState holds the counters of a flow that are not in its stream's state.
 type countState struct {
 	RxPackets    uint64         `cbor:"1,keyasint,omitempty"`
 	RxBytes      uint64         `cbor:"2,keyasint,omitempty"`
@@ -78,7 +78,7 @@ type countState struct {
 	Refused      netip.AddrPort `cbor:"17,keyasint,omitzero"`
 }
 
-// hearingState is what was heard of the sides, for EventSilent and EventOneWay.
+// hearingState is what was heard from the sides, for EventSilent and EventOneWay.
 type hearingState struct {
 	Started bool          `cbor:"1,keyasint,omitempty"`
 	Silent  bool          `cbor:"2,keyasint,omitempty"`
@@ -90,10 +90,10 @@ type hearingState struct {
 	Since   time.Duration `cbor:"8,keyasint,omitempty"`
 }
 
-// keyUse says what keys are for.
+// keyUse says what a side's SRTP keys are for.
 type keyUse uint8
 
-// What the keys of a side are for.
+// The uses of a side's SRTP keys.
 const (
 	keyReceive keyUse = iota
 	keyReceiveFormer
@@ -101,23 +101,23 @@ const (
 	keySendEarlier
 )
 
-// keyState is the keys of one direction of a side, with the packet numbers under them.
+// keyState holds the keys of one direction of a side, with the packet numbers under them.
 type keyState struct {
 	Side    Side          `cbor:"1,keyasint,omitempty"`
 	Use     keyUse        `cbor:"2,keyasint,omitempty"`
 	Keys    Keys          `cbor:"3,keyasint"`
-	Until   time.Duration `cbor:"4,keyasint,omitempty"` // of KeyReceiveFormer: when they end
+	Until   time.Duration `cbor:"4,keyasint,omitempty"` // of keyReceiveFormer: when the keys expire
 	Streams []numberState `cbor:"5,keyasint,omitempty"` // RTP
 	Reports []numberState `cbor:"6,keyasint,omitempty"` // RTCP
 }
 
-// numberState is the highest packet number of a source, with its roll-over counter, and which of the 63 below it were
-// met.
+// numberState is the highest packet number of a source, with its roll-over counter, and which of the 63 numbers below
+// it were seen.
 type numberState struct {
 	SSRC  uint32 `cbor:"1,keyasint"`
 	Top   uint64 `cbor:"2,keyasint,omitempty"`
 	Seen  uint64 `cbor:"3,keyasint,omitempty"`
 	Shift uint16 `cbor:"4,keyasint,omitempty"`
-	Bound uint64 `cbor:"5,keyasint,omitempty"` // of numbers that may be sent before the next state
-	Blind bool   `cbor:"6,keyasint,omitempty"` // they are those of a process that was killed
+	Bound uint64 `cbor:"5,keyasint,omitempty"` // numbers up to it may be sent before the next state
+	Blind bool   `cbor:"6,keyasint,omitempty"` // the numbers come from a process that was killed
 }

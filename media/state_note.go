@@ -2,26 +2,26 @@ package media
 
 import "time"
 
-// note is what a session knows of its states that were taken.
+// note is what a session knows about the states taken of it.
 type note struct {
-	kept    bool          // there is one
-	asked   bool          // EventChanged was posted since the last
+	kept    bool          // a state was taken
+	asked   bool          // EventChanged was posted since the last state
 	resumed uint8         // SessionState.Resumed
-	paused  bool          // resumed so, and no state was taken since
+	paused  bool          // resumed by such a process, and no state has been taken since
 	again   time.Duration // when EventChanged may be posted again
 }
 
-// askAgain is how long after an EventChanged the next one comes if packets wait for the state.
+// askAgain is how long after an EventChanged the next one comes while packets wait for the state.
 const askAgain = time.Second
 
-// outdates reports whether a flow's change is one that a state has to know, and that the session's owner does not.
+// outdates reports whether a change of a flow makes the last state out of date without the session's owner knowing.
 func outdates(was, is course) bool {
 	return is.Source.IsValid() && (is.Source != was.Source || is.SSRC != was.SSRC) ||
 		is.Rewrite.SSRC != was.Rewrite.SSRC || is.Rewrite.SeqOffset != was.Rewrite.SeqOffset ||
 		is.Rewrite.TimeOffset != was.Rewrite.TimeOffset
 }
 
-// outdated asks for a state, if there was one.
+// outdated asks for a new state, if there was one.
 func (r *relay) outdated() {
 	if r.note.kept && !r.note.asked {
 		r.note.asked = true
@@ -29,7 +29,7 @@ func (r *relay) outdated() {
 	}
 }
 
-// awaited asks for a state that packets wait for.
+// awaited asks for a state for which packets are waiting.
 func (r *relay) awaited(now time.Duration) {
 	if now >= r.note.again {
 		r.note.asked, r.note.again = true, now+askAgain

@@ -6,10 +6,10 @@ import (
 	"flowbridge/media/stream"
 )
 
-// State returns what another process needs to go on with the session. From the first call on, EventChanged says when to
-// take it again. With SRTP, packets wait for that then, and after Engine.Resume: their numbers are reserved in the
-// state, so it must be on file before anything else happens to the session. It is cheap, and must not be modified.
-// After Close it is worthless.
+// State returns the state another process needs to continue the session. After the first call, EventChanged says when
+// to take it again. With SRTP, packets then wait for the new state, and so they do after Engine.Resume: their numbers
+// are reserved in the state, so it must be on disk before anything else happens to the session. State is cheap, and its
+// result must not be modified. After Close it is meaningless.
 func (s *Session) State() SessionState {
 	st := SessionState{At: s.engine.began + s.engine.now()}
 	s.mu.Lock()
@@ -23,7 +23,7 @@ func (s *Session) State() SessionState {
 	return st
 }
 
-// noted takes note of a state, and reserves the packet numbers that it will tell.
+// noted records that a state is being taken, and reserves the packet numbers that it will contain.
 func (r *relay) noted() {
 	r.note.kept, r.note.asked, r.note.paused, r.note.again = true, false, false, 0
 	r.stages.Noted()
@@ -36,7 +36,7 @@ func (r *relay) noted() {
 	}
 }
 
-// state adds what was set to a state.
+// state adds the latest settings to a state.
 func (w *wanted) state(st *SessionState) {
 	if w == nil {
 		return
@@ -58,14 +58,14 @@ func (w *wanted) state(st *SessionState) {
 	}
 }
 
-// uses reports whether keys are those in use.
+// uses reports whether the keys in c are those in use.
 func (st *SessionState) uses(side Side, c *Crypto) bool {
 	is := st.inUse(side)
 	return !c.Awaited && is.Receive.Same(c.Receive) && is.Send.Same(c.Send)
 }
 
-// state writes the state of what the session has relayed. The caller has the turn. Times are made those of another
-// clock by the epoch of this one.
+// state writes the state of what the session has relayed. The caller has the turn. Times are converted to the shared
+// clock by this clock's epoch.
 func (r *relay) state(st *SessionState, epoch time.Duration) {
 	c := stream.Clock{Epoch: epoch}
 	at := c.At
@@ -116,7 +116,7 @@ func (c *counters) state(st *countState, at func(time.Duration) time.Duration) {
 	}
 }
 
-// keys writes the keys with their packet numbers, in two allocations however many there are.
+// keys writes the keys with their packet numbers, in two allocations no matter how many there are.
 func (r *relay) keys(st *SessionState, at func(time.Duration) time.Duration) {
 	keys, sources := 0, 0
 	for i := range r.secure {

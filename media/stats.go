@@ -12,28 +12,28 @@ import (
 	"flowbridge/media/stream"
 )
 
-// Drops counts the packets, RTP and RTCP together, that came from a side and were not passed on.
+// Drops counts packets, RTP and RTCP together, that came from a side and were not relayed.
 type Drops = drops[uint64]
 
-// drops has a T for each reason why a packet is not passed on.
+// drops has a T for each reason to drop a packet.
 type drops[T any] struct {
-	WrongSource   T `cbor:"1,keyasint,omitempty"`  // not from the locked source, or not believable
-	Unproven      T `cbor:"2,keyasint,omitempty"`  // believable, but not enough of them in a row yet
-	WrongSSRC     T `cbor:"3,keyasint,omitempty"`  // from the locked source, but of another stream
-	Malformed     T `cbor:"4,keyasint,omitempty"`  // not RTP or RTCP of version 2 whose lengths fit
-	NoDestination T `cbor:"5,keyasint,omitempty"`  // the other side's address is not known, or of another IP version
+	WrongSource   T `cbor:"1,keyasint,omitempty"`  // not from the locked source, or not plausible
+	Unproven      T `cbor:"2,keyasint,omitempty"`  // plausible, but not enough of them in a row yet
+	WrongSSRC     T `cbor:"3,keyasint,omitempty"`  // from the locked source, but with another SSRC
+	Malformed     T `cbor:"4,keyasint,omitempty"`  // not RTP or RTCP of version 2 with consistent lengths
+	NoDestination T `cbor:"5,keyasint,omitempty"`  // the other side's address is unknown, or of another IP version
 	Oversize      T `cbor:"6,keyasint,omitempty"`  // longer than 1500 bytes
-	SendError     T `cbor:"7,keyasint,omitempty"`  // the kernel did not take it
+	SendError     T `cbor:"7,keyasint,omitempty"`  // rejected by the kernel
 	Held          T `cbor:"8,keyasint,omitempty"`  // RTP for the other side, which wants none (Peer.Held)
-	Diverted      T `cbor:"9,keyasint,omitempty"`  // telephone-events that are not to be relayed
-	Replaced      T `cbor:"10,keyasint,omitempty"` // RTP that a digit or a sound took the place of
-	Discarded     T `cbor:"11,keyasint,omitempty"` // of a payload type that the other side does not take
+	Diverted      T `cbor:"9,keyasint,omitempty"`  // telephone-events that must not be relayed
+	Replaced      T `cbor:"10,keyasint,omitempty"` // RTP replaced by a digit or a sound
+	Discarded     T `cbor:"11,keyasint,omitempty"` // of a payload type that the other side does not accept
 	Unauthentic   T `cbor:"12,keyasint,omitempty"` // from a side with SRTP: not under its key, or not SRTP at all
-	Replayed      T `cbor:"13,keyasint,omitempty"` // from a side with SRTP: it came before, or is too old to tell
-	// for a side with SRTP: the number was sent already, or there are too many sources
+	Replayed      T `cbor:"13,keyasint,omitempty"` // from a side with SRTP: received before, or too old to tell
+	// for a side with SRTP: the number was already used, or there are too many sources
 	Unprotected T `cbor:"14,keyasint,omitempty"`
-	Masked      T `cbor:"15,keyasint,omitempty"` // RTP that would have told a masked key (Session.SetMask)
-	// beyond what the other side is sent before it is confirmed (Peer.Unconfirmed)
+	Masked      T `cbor:"15,keyasint,omitempty"` // RTP that would have revealed a masked key (Session.SetMask)
+	// beyond what the other side may be sent before it is confirmed (Peer.Unconfirmed)
 	Unconfirmed T `cbor:"16,keyasint,omitempty"`
 }
 
@@ -44,29 +44,29 @@ func (d *drops[T]) all() []*T {
 	}
 }
 
-// SideStats are one side's figures since the session was made. Rx is what was accepted from the side, Tx what was
-// sent to it. Packets and bytes are of RTP; bytes include the RTP header, without UDP and IP.
+// SideStats are one side's figures since the session was created. Rx counts what was accepted from the side, Tx what
+// was sent to it. Packets and bytes are RTP; bytes include the RTP header, but not UDP and IP.
 type SideStats struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
 	RxRTCP, TxRTCP     uint64 // packets
-	TxDigits           uint64 // of TxPackets, those of Session.SendDigit
+	TxDigits           uint64 // part of TxPackets: packets of Session.SendDigit
 
 	// Lost is how many packets of the received streams are missing by their sequence numbers (RFC 3550 §A.3), never
-	// negative. A late packet is missing until it comes. A duplicate does not replace another packet.
+	// negative. A late packet is missing until it arrives. A duplicate does not make up for another packet.
 	Lost         uint64
-	Bursts       uint64 // runs of lost packets, one packet long or longer
+	Bursts       uint64 // runs of one or more lost packets
 	LongestBurst uint64 // packets
-	Late         uint64 // that came, but too late for a phone's jitter buffer (quality.Delays)
-	Duplicates   uint64 // packets that had come already, of RxPackets
+	Late         uint64 // packets that came too late for a phone's jitter buffer (quality.Delays)
+	Duplicates   uint64 // packets received before; included in RxPackets
 	Reordered    uint64 // packets that came after a later one
 	Wraps        uint64 // of the sequence number past 65535
 	SSRCChanges  uint64 // without a change of source
 	Dropped      Drops
 	DroppedTotal uint64
 	JitterMS     float64       // interarrival jitter, milliseconds (RFC 3550 §6.4.1)
-	Gap          time.Duration // in which no process was there for the side's packets: they are in Lost
-	JitterMaxMS  float64       // the highest it was
+	Gap          time.Duration // in which no process received the side's packets; they count as Lost
+	JitterMaxMS  float64       // maximum
 	JitterMeanMS float64       // over all packets
 
 	// RTT is the smoothed round trip between us and the side, from its reception reports (RFC 3550 §6.4.1); 0 means
@@ -74,28 +74,28 @@ type SideStats struct {
 	RTT    time.Duration
 	Remote remoteReport // the side's report about the stream that is sent to it
 
-	// MOS is the listening quality of what is received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less
-	// than a second of packets, or no figures for Peer.Codec.
+	// MOS is the listening quality of what is received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less than
+	// a second of packets, or no figures for Peer.Codec.
 	MOS float64
 
-	Source      netip.AddrPort // locked RTP source; invalid while there is none
-	Refused     netip.AddrPort // last source of RTP that was not taken, noted at most once a second; invalid: none
+	Source      netip.AddrPort // locked RTP source; invalid if there is none
+	Refused     netip.AddrPort // last rejected source of RTP, noted at most once a second; invalid if there is none
 	SSRC        uint32         // last received
 	PayloadType uint8          // last received
-	FirstRTP    time.Time      // of the first RTP accepted; zero if there was none
-	LastRTP     time.Time      // of the last one
+	FirstRTP    time.Time      // first accepted RTP; zero if there was none
+	LastRTP     time.Time      // last accepted RTP
 }
 
 // remoteReport is a side's last reception report about the stream that is relayed to it (RFC 3550 §6.4.1).
 type remoteReport struct {
-	Reports      uint64  // that came so far; 0: the rest is unknown
-	FractionLost float64 // since the report before it, 0 to 1
-	Lost         int64   // since the stream began; negative where packets came twice
+	Reports      uint64  // number received so far; if 0, the rest is unknown
+	FractionLost float64 // since the previous report, 0 to 1
+	Lost         int64   // since the stream began; negative if packets came twice
 	JitterMS     float64 // milliseconds
 }
 
-// Stats are a session's figures, side by side. The counters are read one by one while packets flow, so sums may be
-// off by a few.
+// Stats are a session's figures by side. The counters are read one by one while packets flow, so sums may be off by a
+// few.
 type Stats struct{ A, B SideStats }
 
 // Of returns the figures of one side.
@@ -106,8 +106,8 @@ func (s Stats) Of(side Side) SideStats {
 	return s.B
 }
 
-// counters are what a path counts for one flow. The goroutine that owns the session writes them, every goroutine may
-// read them. What a quiet flow does not count is made when there is something to count.
+// counters are a path's counts for one flow. The goroutine that owns the session writes them, every goroutine may read
+// them. Counters that a quiet flow does not need are allocated when they are first used.
 type counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
@@ -117,9 +117,9 @@ type counters struct {
 	rtcp  atomic.Pointer[countersRTCP]
 }
 
-// countersRTP are of RTP flows only. Times are nanoseconds since the engine was opened, 0 for never.
+// countersRTP exist only for RTP flows. Times are nanoseconds since the engine was opened, 0 for never.
 type countersRTP struct {
-	Digits                                    atomic.Uint64 // of TxPackets
+	Digits                                    atomic.Uint64 // part of TxPackets
 	Lost, Bursts, LongestBurst                atomic.Uint64
 	Late, LateBursts                          atomic.Uint64
 	Duplicates, Reordered, Wraps, SSRCChanges atomic.Uint64
@@ -130,7 +130,7 @@ type countersRTP struct {
 	Gap                                       atomic.Uint64 // nanoseconds
 }
 
-// countersRTCP are of RTCP flows only, from the reports that come with them.
+// countersRTCP exist only for RTCP flows, and come from their reports.
 type countersRTCP struct {
 	RTT          atomic.Int64 // nanoseconds
 	Reports      atomic.Uint64
@@ -143,7 +143,7 @@ func (c *counters) dropped() *drops[atomic.Uint64] { return made(&c.drops) }
 func (c *counters) ofRTP() *countersRTP            { return made(&c.rtp) }
 func (c *counters) ofRTCP() *countersRTCP          { return made(&c.rtcp) }
 
-// stopped counts a packet that a stage does not let pass.
+// stopped counts a packet that a stage blocked.
 func (c *counters) stopped(v stage.Verdict) {
 	switch d := c.dropped(); v {
 	case stage.Masked, stage.Hidden:
@@ -156,7 +156,7 @@ func (c *counters) stopped(v stage.Verdict) {
 	}
 }
 
-// made returns what p points to, for the one goroutine that writes it.
+// made returns what p points to, creating it if necessary. Only the writing goroutine may call it.
 func made[T any](p *atomic.Pointer[T]) *T {
 	t := p.Load()
 	if t == nil {
@@ -174,7 +174,7 @@ func read[T any](p *atomic.Pointer[T]) *T {
 	return new(T)
 }
 
-// keep copies the figures of a stream after a packet with this header.
+// keep copies a stream's figures after a packet with this header.
 func (c *countersRTP) keep(s *stream.Stream, h packet.Header) {
 	is, mean, highest := s.Jitter()
 	change(&c.Jitter, math.Float64bits(is))
@@ -202,19 +202,19 @@ func (c *countersRTP) keep(s *stream.Stream, h packet.Header) {
 	change(&c.Gap, uint64(f.Gap))
 }
 
-// change stores a new value. Reading costs little, and most figures stay the same from packet to packet.
+// change stores a value if it differs. Reading costs little, and most figures stay the same from packet to packet.
 func change(counter *atomic.Uint64, to uint64) {
 	if counter.Load() != to {
 		counter.Store(to)
 	}
 }
 
-// ledger is what is counted for a session: by the side that a flow comes from and by kind.
+// ledger holds the counts of a session: by the side that a flow comes from and by kind.
 type ledger struct {
 	flow    [2][2]counters
 	source  [2]atomic.Pointer[netip.AddrPort]
-	refused [2]atomic.Pointer[netip.AddrPort]     // away, the last of each side
-	codec   [2]atomic.Pointer[quality.Impairment] // nil: unknown
+	refused [2]atomic.Pointer[netip.AddrPort]     // last rejected source of each side
+	codec   [2]atomic.Pointer[quality.Impairment] // nil if unknown
 }
 
 func (l *ledger) located(s Side, source netip.AddrPort) {
@@ -248,7 +248,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 			JitterMS:     math.Float64frombits(reported.RemoteJitter.Load()),
 		},
 		SSRC:        heard.SSRC.Load(),
-		PayloadType: uint8(heard.PayloadType.Load()), // stored from 7 bits
+		PayloadType: uint8(heard.PayloadType.Load()), // it has 7 bits
 	}
 	st.Dropped, st.DroppedTotal = l.dropped(s)
 	st.MOS = quality.Heard{

@@ -9,44 +9,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A session whose RTP the kernel relays has no sockets. Its ports are steered: what the kernel sends up, RTCP above
-// all, comes to a socket that the worker's sessions share, with the address that it was sent to. What the session sends
-// then leaves from a socket that is opened for that packet. The sockets are opened again with the first order to the
+// A session whose RTP the kernel relays has no sockets. Its ports are steered: packets that the kernel sends up, mostly
+// RTCP, arrive at a socket that the worker's sessions share, together with their destination address. Packets that the
+// session sends leave from a socket opened for each one. Its sockets are reopened with the first command to the
 // session, or soon after a flow has come back for another reason.
 
 // steerAfter is how long the kernel must have had both flows of a session before its sockets are closed, if there are
-// descriptors enough: as long as an RTCP socket waits, so that calls that are over by then open and close none.
+// enough descriptors. It equals the wait of an RTCP socket, so that calls that end before open and close none.
 const steerAfter = reportsWithin
 
-// steerAtOnceShare is the part, in quarters, of the descriptors that the process may have above which sessions are
-// steered as soon as the kernel has both flows. So calls that begin fast do not have to wait for those that are up.
+// steerAtOnceShare is a share, in quarters, of the process's descriptors. Above it, sessions are steered as soon as the
+// kernel has both flows, so that bursts of new calls need not wait for calls that are up.
 const steerAtOnceShare = 2
 
-// wakingMost is how many sessions get their sockets back in a second without an order: when a link goes down, the flows
-// of all come back at once. The others go on without.
+// wakingMost is how many sessions per second get their sockets back without a command: when a link goes down, the flows
+// of all sessions come back at once. The others continue without sockets.
 const wakingMost = 256
 
-// socketsShare is the part, in quarters, of the descriptors that the process may have which media's sockets may be
-// before sessions stay without. Calls that begin are in need of the rest.
+// socketsShare is a share, in quarters, of the process's descriptors. If media's sockets take more, sessions stay
+// without them: new calls need the rest.
 const socketsShare = 3
 
-// steeredMost is how many packets in a second may come to a steered port, by Kind, so that a flood to one is not in the
-// way of others: RTP while the worker has the flow, and reports, of which one comes in some seconds.
+// steeredMost is how many packets per second may arrive at a steered port, by Kind, so that a flood to one does not
+// delay others: RTP while the worker has the flow, and reports, which come every few seconds.
 var steeredMost = [2]uint32{RTP: 1000, RTCP: 50}
 
-// The values of endpoint.fd without a socket of its own.
+// The values of endpoint.fd if it has no socket of its own.
 const (
 	noSocket     = -1
 	sharedSocket = -2 // its port is steered
 )
 
-// errSteered: packets to another of our addresses would not be steered.
+// errSteered reports that packets to another of our addresses would not be steered.
 var errSteered = errors.New("its port is steered from another address")
 
-// steering is where RTP of each side of a steered session comes to. RTCP comes to the port above.
+// steering holds where each side's RTP arrives in a steered session. RTCP arrives at the port above.
 type steering [2]netip.AddrPort
 
-// steering is that of a session whose flows are, or were, in the kernel.
+// steering returns the addresses of a session whose flows are, or were, in the kernel.
 func (r *relay) steering() steering {
 	return steering{r.endpoint[SideA][RTP].offload.in, r.endpoint[SideB][RTP].offload.in}
 }
@@ -61,7 +61,7 @@ func (s steering) each(do func(side Side, kind Kind, at netip.AddrPort)) {
 
 // shared are the sockets that a worker's steered sessions share, by IP version: IPv4, IPv6.
 type shared struct {
-	first int // their number in the kernel
+	first int // number of the first one in the kernel
 	fd    sockets
 	to    map[netip.AddrPort]*endpoint // owned by the worker
 	in    steeredPacket
@@ -77,11 +77,11 @@ func family(a netip.Addr) int {
 	return 1
 }
 
-// shareSockets gives a worker that has no session yet its shared sockets. Without one for a family, its sessions of
-// that keep their own.
+// shareSockets gives a worker without sessions its shared sockets. If the socket of an IP version can't be opened, its
+// sessions keep their own.
 func (w *worker) shareSockets(number int) {
 	w.shared = &shared{first: 2 * number, fd: sockets{noSocket, noSocket}, to: map[netip.AddrPort]*endpoint{}}
-	// any: packets are steered
+	// The local address does not matter: packets are steered.
 	for i, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
 		fd, err := openSharedSocket(a)
 		if err != nil {
@@ -102,7 +102,7 @@ func (s *shared) close() {
 	}
 }
 
-// serveShared relays a packet that came to a shared socket.
+// serveShared relays a packet that arrived at a shared socket.
 func (w *worker) serveShared(fd int32) {
 	n, errno := w.shared.in.receive(fd, w.buf[:], &w.from)
 	if errno != 0 {
@@ -115,7 +115,7 @@ func (w *worker) serveShared(fd int32) {
 	}
 }
 
-// transmit sends a packet from an endpoint's socket, or one of its address.
+// transmit sends a packet from an endpoint's socket, or from a temporary one with its address.
 func (w *worker) transmit(from *endpoint, pkt []byte, to *sockaddr) unix.Errno {
 	if from.fd != sharedSocket {
 		return send(from.fd, pkt, to)
@@ -128,8 +128,8 @@ func (w *worker) transmit(from *endpoint, pkt []byte, to *sockaddr) unix.Errno {
 	return send(int32(fd), pkt, to)
 }
 
-// share has the worker know the endpoints of a session by the addresses that will be steered. Nothing may come to a
-// shared socket before.
+// share registers the endpoints of a session under the addresses that will be steered. It must come before any packet
+// arrives at a shared socket.
 func (w *worker) share(r *relay) (s steering, done bool) {
 	s = r.steering()
 	if r.offloaded.Load() < 2 || !s[SideA].IsValid() || !s[SideB].IsValid() {
@@ -141,8 +141,8 @@ func (w *worker) share(r *relay) (s steering, done bool) {
 	return s, true
 }
 
-// steer lets the sockets of a session go, unless a packet waits there that brings a flow back. Its ports have been
-// steered for so long that nothing more comes to them.
+// steer lets a session's sockets go, unless a packet waiting there brings a flow back. Its ports have been steered long
+// enough that nothing more arrives there.
 func (w *worker) steer(r *relay, s steering) (done bool) {
 	for _, ep := range r.endpoints() {
 		for i := 0; ep.fd >= 0 && i < drainMost; i++ {
@@ -163,8 +163,8 @@ func (w *worker) steer(r *relay, s steering) (done bool) {
 	return true
 }
 
-// unsteer opens the sockets of a steered session again. Where another program has a port by now, it opens none. What
-// still waits in the shared sockets is relayed.
+// unsteer reopens the sockets of a steered session. If another program has taken a port, it opens none. Packets still
+// waiting in the shared sockets are relayed.
 func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 	var failed error
 	r.steering().each(func(side Side, kind Kind, _ netip.AddrPort) {
@@ -181,21 +181,21 @@ func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 	}
 }
 
-// unshare forgets a session: it is closed, or shares other addresses.
+// unshare forgets a session that is closed or shares other addresses.
 func (w *worker) unshare(r *relay) {
 	if shares := r.shares(); shares != nil {
 		shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
 	}
 }
 
-// wake opens the sockets of a steered session again. Where descriptors are scarce, it goes on without.
+// wake reopens the sockets of a steered session, unless descriptors are scarce.
 func (s *Session) wake() {
 	if s.steered.Load() && s.engine.mayWake() {
 		s.unsteer()
 	}
 }
 
-// unsteer is wake however many descriptors there are.
+// unsteer is wake regardless of the number of descriptors.
 func (s *Session) unsteer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,8 +216,8 @@ func (s *Session) unsteer() {
 	s.awaitRTCP()
 }
 
-// unsteered ends the steering of a session that is being closed, and returns its ports. The session's mu is held, and
-// the last turn taken.
+// unsteered ends the steering of a session that is being closed, and returns its ports. The caller holds the session's
+// mu and has taken the last turn.
 func (s *Session) unsteered() {
 	_ = s.worker.post(command{op: opClose, relay: &s.relay}, false)
 	s.endSteering(s.relay.steering())
@@ -226,7 +226,7 @@ func (s *Session) unsteered() {
 	}
 }
 
-// steerCalm has the sessions steered that need no sockets of their own, and opens those of the ones that do again.
+// steerCalm steers the sessions that need no sockets of their own, and reopens the sockets of the others.
 func (e *Engine) steerCalm(now time.Duration) {
 	if e.config.Kernel == nil {
 		return
@@ -246,7 +246,7 @@ func (e *Engine) steerCalm(now time.Duration) {
 		}
 	}
 	e.mu.Unlock()
-	for _, s := range astir[:min(len(astir), wakingMost)] { // in the order of a map, so that each has its turn
+	for _, s := range astir[:min(len(astir), wakingMost)] { // in map order, so that every session gets its turn
 		s.wake()
 	}
 	var parting []*Session
@@ -261,15 +261,15 @@ func (e *Engine) steerCalm(now time.Duration) {
 	}
 }
 
-// awaitReceivers returns when each packet that has found its socket before is in it: receiving one is a read-side
-// section of RCU, and this system call waits for those.
+// awaitReceivers returns when each packet that has already been assigned a socket is in it: receiving a packet is a
+// read-side section of RCU, and this system call waits for all such sections.
 func awaitReceivers() {
 	const global = 1                                          // MEMBARRIER_CMD_GLOBAL
-	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0) // where it is not allowed, a packet may be lost
+	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0) // if it is not allowed, a packet may be lost
 }
 
-// beginSteering steers the ports of sessions to the sockets that workers share, if the kernel has had their flows since
-// some time, and returns those of which that worked. Their own sockets are still there.
+// beginSteering steers the ports of sessions to the workers' shared sockets if the kernel has had their flows since the
+// given time. It returns the sessions where that worked. Their own sockets are still open.
 func (e *Engine) beginSteering(some []*Session, since time.Duration) (parting []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {
@@ -308,7 +308,7 @@ func (s *Session) beginSteering(st steering) bool {
 	return true
 }
 
-// steer has workers let the sockets of sessions go, and closes them. Meanwhile the pairs can't change hands.
+// steer makes workers let the sockets of sessions go, and closes them. Until it returns, the pairs can't change hands.
 func (e *Engine) steer(some []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {
@@ -318,7 +318,7 @@ func (e *Engine) steer(some []*Session) {
 			continue
 		}
 		changes[i] = newSocketChange()
-		changes[i].steer = s.relay.shares() // of before the last sync
+		changes[i].steer = s.relay.shares() // set before the last sync
 		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
 	}
 	e.order(opSync)
@@ -329,7 +329,7 @@ func (e *Engine) steer(some []*Session) {
 	}
 }
 
-// calm reports whether the flows of a session have been in the kernel since some time, and it can be steered.
+// calm reports whether a session can be steered and its flows have been in the kernel since the given time.
 func (s *Session) calm(since time.Duration) bool {
 	r := &s.relay
 	if s.steered.Load() || r.offloaded.Load() < 2 || !r.enter() {
@@ -348,8 +348,8 @@ func (s *Session) calm(since time.Duration) bool {
 	return true
 }
 
-// settleSteering closes the sockets of a session that the worker has let go. If it has not, the ports are the sockets'
-// again. The session's mu is held.
+// settleSteering closes the sockets of a session if the worker has let them go. If not, the ports belong to the sockets
+// again. The caller holds the session's mu.
 func (s *Session) settleSteering(c *socketChange) {
 	s.parting = false
 	if !c.done {
@@ -364,10 +364,10 @@ func (s *Session) settleSteering(c *socketChange) {
 	s.engine.awake.Add(-1)
 }
 
-// mayWake reports whether another session may have sockets of its own without need.
+// mayWake reports whether another session may have sockets that it does not need.
 func (e *Engine) mayWake() bool { return !e.hasSockets(socketsShare) }
 
-// hasSockets reports whether media's sockets are a part, in quarters, of the descriptors that the process may have.
+// hasSockets reports whether media's sockets use this share, in quarters, of the process's descriptors.
 func (e *Engine) hasSockets(quarters int) bool {
 	return 4*int(e.awake.Load())+2*e.ports.atRest() >= e.files/4*quarters
 }
@@ -376,7 +376,7 @@ func (s *Session) endSteering(st steering) {
 	st.each(func(_ Side, _ Kind, at netip.AddrPort) { s.worker.offloader.relay.Unsteer(at) })
 }
 
-// shares are the addresses that the worker knows a session by; nil: none.
+// shares returns the addresses by which the worker knows a session, or nil if there are none.
 func (r *relay) shares() *steering {
 	if s := r.endpoint[SideA][RTP].rtpState; s != nil {
 		return s.offload.shares

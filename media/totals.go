@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// Totals count the RTP of all sessions since the engine was opened. They never go down.
+// Totals count the RTP of all sessions since the engine was opened. Counters never decrease.
 type Totals struct {
 	Sessions  int           // open now
-	Offloaded int           // their flows of RTP that the kernel carries, of two for each
+	Offloaded int           // RTP flows of open sessions that the kernel carries, two per session
 	Sides     [2]SideTotals // by Side
 }
 
-// SideTotals are what came from all sides of a kind, and what was sent to them.
+// SideTotals count what came from one side of all sessions, and what was sent to it.
 type SideTotals struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
-	Lost               uint64 // of sessions that are closed: what is missing may still come
+	Lost               uint64 // of closed sessions only: missing packets of open ones may still come
 	Dropped            Drops
 }
 
@@ -36,8 +36,8 @@ func (t *Totals) add(l *ledger) {
 	}
 }
 
-// Totals returns the sums of now. Live sessions are read one by one while packets flow: it takes less than a
-// microsecond for each.
+// Totals returns the current sums. It reads live sessions one by one while packets flow, in less than a microsecond
+// each.
 func (e *Engine) Totals() Totals {
 	e.readFigures()
 	e.mu.Lock()
@@ -52,7 +52,7 @@ func (e *Engine) Totals() Totals {
 	return t
 }
 
-// Each gives the figures of each open session.
+// Each yields the figures of each open session.
 func (e *Engine) Each(yield func(Stats)) {
 	e.readFigures()
 	e.mu.Lock()
@@ -63,7 +63,7 @@ func (e *Engine) Each(yield func(Stats)) {
 	}
 }
 
-// forget removes a session from the registry. Its figures still count: settle follows.
+// forget removes a session from the registry. Its figures still count until settle adds them.
 func (e *Engine) forget(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,7 +71,7 @@ func (e *Engine) forget(s *Session) {
 	e.ending[s.relay.id] = s
 }
 
-// settle adds the final figures of a session to those of the ended ones.
+// settle adds a session's final figures to the sums of ended sessions.
 func (e *Engine) settle(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

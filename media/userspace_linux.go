@@ -12,7 +12,7 @@ import (
 
 var _ flowPath = (*worker)(nil)
 
-// Attach implements flowPath: it stores the flow at the socket that its packets arrive at.
+// Attach implements flowPath. It stores the flow at the socket where its packets arrive.
 func (w *worker) Attach(f flow, c *counters) error {
 	r := w.relays[f.ID.Session]
 	if r == nil {
@@ -39,18 +39,18 @@ func (w *worker) Detach(id flowID) {
 	}
 }
 
-// serve reads a packet from a socket and relays it, or more of them where that lets the kernel have the flow. If the
-// socket rests, or its session is closed, the packet is late and goes nowhere.
+// serve reads a packet from a socket and relays it, or several if the kernel can then have the flow. If the socket
+// rests or its session is closed, the packet is late and dropped.
 func (w *worker) serve(ep *endpoint, fd int32) {
 	for packets := 0; packets == 0 || w.behind == ep && packets < behindMost; packets++ {
 		w.behind = nil
 		n, errno := receive(fd, w.buf[:], &w.from)
 		if errno != 0 {
-			return // nothing waited, or it was an error pending on the socket, which reading has cleared
+			return // nothing waited, or reading has cleared a pending error of the socket
 		}
 		if r := ep.relay; r != nil && r.enter() {
 			w.relay(ep, n)
-			if packets > 0 && w.behind == nil { // it was refused, for example, which leaves the flow as fit as it was
+			if packets > 0 && w.behind == nil { // it was rejected, for example, and the flow qualifies as before
 				w.offload(ep)
 			}
 			r.leave()
@@ -58,7 +58,7 @@ func (w *worker) serve(ep *endpoint, fd int32) {
 	}
 }
 
-// relay handles the packet of n bytes in buf that came to ep.
+// relay handles the packet of n bytes in buf that arrived at ep.
 func (w *worker) relay(ep *endpoint, n int) {
 	if n > maxPacket {
 		ep.count.dropped().Oversize.Add(1)
@@ -72,7 +72,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if ep.rtpState == nil {
 		ep.relay.heard(ep.side)
 	}
-	ep.refresh(0) // the latch has to know when the source was heard
+	ep.refresh(0) // the latch must know when the source was last heard
 	if src != ep.flow.Source && !w.admits(ep, src) {
 		w.refuse(ep, src)
 		return
@@ -110,7 +110,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 }
 
-// relayReport handles RTCP that came to the RTCP port.
+// relayReport handles RTCP that arrived at the RTCP port.
 func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	v := ep.relay.party[ep.side].judgeReport(src)
 	if v == latch.Stray || (v == latch.Lock && ep.relay.own(src)) {
@@ -132,7 +132,7 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	w.passReport(ep, ep, src, pkt)
 }
 
-// openReport removes the protection of RTCP. It returns nil for a packet that is not accepted, and counts it.
+// openReport decrypts RTCP. It returns nil for a rejected packet, which it counts.
 func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
 	pkt = w.unprotect(ep, pkt)
 	if pkt != nil && !packet.ValidRTCP(pkt) {
@@ -142,9 +142,9 @@ func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
 	return pkt
 }
 
-// passReport relays RTCP that came to the socket at.
+// passReport relays RTCP that arrived at the socket at.
 func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
-	ep.relay.refresh(anyAge) // what it reports on
+	ep.relay.refresh(anyAge) // the figures it reports on
 	ep.relay.confirmedBy(ep.side, src)
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
@@ -154,7 +154,7 @@ func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 	w.forward(ep, pkt)
 }
 
-// control reads a valid compound of a side and rewrites it to fit the relayed RTP.
+// control reads a side's valid compound packet and rewrites it to match the relayed RTP.
 func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
 	r.readReports(ep.side, pkt, w.now)
@@ -164,21 +164,21 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 	}
 }
 
-// admits reports whether to look at a packet that is not from the locked source. With latch.Off this is the only check
+// admits reports whether to consider a packet that is not from the locked source. With latch.Off this is the only check
 // of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	l := ep.latch()
 	return src == l.Recent() || (l.Admits(src, w.now) && (l.Mode() != latch.Off || !ep.relay.own(src)))
 }
 
-// isBeside reports whether a packet is a telephone-event that the side sends beside its stream, with an SSRC of its
-// own, as some gateways do.
+// isBeside reports whether a packet is a telephone-event that the side sends beside its stream with a separate SSRC, as
+// some gateways do.
 func (ep *endpoint) isBeside(src netip.AddrPort, h packet.Header) bool {
 	p := &ep.relay.party[ep.side]
 	return h.SSRC != p.rtp.SSRC() && p.named.Events.Has(h.PayloadType) && (src == p.rtp.Source() || src == p.rtp.Recent())
 }
 
-// guard reports whether to accept a packet of an admitted source, and counts the reason if not.
+// guard reports whether to accept a packet from an admitted source, and counts the reason if not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 	l := ep.latch()
 	v := l.Judge(src, h, w.now)
@@ -186,7 +186,7 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 		v = latch.Lock // authentication is a better proof than packets in a row
 	}
 	if v == latch.Lock && src != l.Source() && ep.relay.own(src) {
-		v = latch.Stray // what comes from a port of our own would go round for ever
+		v = latch.Stray // packets from our own port would loop forever
 	}
 	if v == latch.Keep || v == latch.Lock {
 		ep.cameUp(w.now)
@@ -217,7 +217,7 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	c.RxBytes.Add(uint64(n)) // at most maxPacket
 	now, heard := int64(w.now), c.ofRTP()
 	ep.relay.hears(ep.side, w.now)
-	if h.SSRC != ep.latch().SSRC() { // it is beside the stream, and has numbers of its own
+	if h.SSRC != ep.latch().SSRC() { // it is beside the stream, and has separate numbers
 		return
 	}
 	if heard.First.Load() == 0 {
@@ -231,7 +231,7 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	heard.keep(&ep.stream, h)
 }
 
-// blend reports whether to relay a packet: it may come too late, behind our own. The rewrite is up to date then.
+// blend reports whether to relay a packet: it may come too late, after our own packets. It also updates the rewrite.
 func (w *worker) blend(ep *endpoint, h packet.Header, pkt []byte) bool {
 	if h.SSRC != ep.latch().SSRC() {
 		ep.outlet.Fold(h, pkt, &ep.stream, w.now)
@@ -268,7 +268,7 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 	w.emit(ep, pkt)
 }
 
-// emit sends a packet to ep's destination and reports whether it went. All packets of a session leave here.
+// emit sends a packet to ep's destination and reports whether it was sent. All packets of a session leave here.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	if ep.flow.Unconfirmed && ep.withholds(len(pkt)) {
 		return false
@@ -286,7 +286,7 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	return true
 }
 
-// refusedEvery is how often another refused source may be noted, so that spoofed addresses cost no more than that.
+// refusedEvery is the least time between two notes of a refused source, so that spoofed addresses cost little.
 const refusedEvery = time.Second
 
 type refused struct {
@@ -294,7 +294,7 @@ type refused struct {
 	at     time.Duration
 }
 
-// refuse counts an RTP packet of a refused source, and notes the source for the statistics.
+// refuse counts an RTP packet from a refused source, and notes the source for the statistics.
 func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 	ep.count.dropped().WrongSource.Add(1)
 	if ep.refused == nil {
@@ -309,7 +309,7 @@ func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 	ep.relay.ledger.refused[ep.side].Store(&noted)
 }
 
-// relayMuxed relays RTCP that came to the RTP port of a side, from the source of its RTP. It locks nothing: RTP does
+// relayMuxed relays RTCP that arrived at a side's RTP port, from the source of its RTP. It locks nothing: RTP does
 // that.
 func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch()
@@ -323,10 +323,10 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	}
 }
 
-// outlet returns the endpoint whose socket packets of a kind leave from to a side.
+// outlet returns the endpoint whose socket sends packets of a kind to a side.
 func (r *relay) outlet(to Side, k Kind) *endpoint { return &r.endpoint[to][r.party[to].port(k)] }
 
-// port returns the kind of port that packets for the party leave from and go to.
+// port returns the kind of port that packets for the party are sent from and to.
 func (p *party) port(k Kind) Kind {
 	if p.named.Mux {
 		return RTP

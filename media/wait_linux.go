@@ -15,35 +15,34 @@ import (
 // wake-up through the scheduler: a tenth of a packet's cost. If the runtime knows that the thread blocks, its monitor
 // checks every 20 µs whether to take the processor away.
 //
-// The process gets one processor more for each worker. The runtime interrupts the wait by a signal when the goroutine
-// must stop, as for a garbage collection, and also every 10 ms. So a worker without sessions waits for commands like
-// any goroutine. If the runtime must not interrupt (GODEBUG=asyncpreemptoff=1), the worker lets it know that the thread
-// blocks.
+// The process gets one more processor for each worker. The runtime interrupts the wait by a signal when the goroutine
+// must stop, for a garbage collection for example, and also every 10 ms. So a worker without sessions waits for
+// commands like any goroutine. If the runtime must not interrupt (GODEBUG=asyncpreemptoff=1), the worker tells it that
+// the thread blocks.
 //
-// Calls whose packets the kernel relays cost less for that, too. While any processor is kept, the runtime's monitor
+// This also makes calls cheaper whose packets the kernel relays. While any processor is kept, the runtime's monitor
 // does not fall into its deep sleep, from which each SIP message would wake it: a call would take 59 system calls and
-// 20 context switches, and takes 45 and 7.
+// 20 context switches, and now takes 45 and 7.
 //
 // Setting the number of processors has a price: the runtime no longer follows changes of a container's CPU limit.
 
-// wait returns with events, when an alarm is due, or when it is time to check for silence.
+// wait returns when there are events, when an alarm is due, or when it is time to check for silence.
 func (w *worker) wait() {
 	if len(w.relays) == 0 {
 		w.rest()
 		return
 	}
-	// Of the batch before; what that took is too little to matter, or else
-	// there are events.
+	// w.now is from the previous batch. The time since then is too short to matter, or else there are events.
 	left := max(min(w.nextTick, w.alarm)-w.now, 0)
 	w.asleep.Store(true)
-	if w.pending.Load() { // of before it slept: nobody wakes it for these
+	if w.pending.Load() { // sent before it slept, so without waking it
 		left = 0
 	}
 	w.take((left + time.Millisecond - 1) / time.Millisecond)
 	w.asleep.Store(false)
 }
 
-// rest runs the next command. The worker finds the wake-up for it when it has a session.
+// rest runs the next command. The wake-up sent with it is consumed when the worker next has a session.
 func (w *worker) rest() {
 	w.taken = 0
 	w.fell.Store(false)
@@ -57,7 +56,7 @@ func (w *worker) rest() {
 // interrupts reports whether the runtime may interrupt a goroutine by a signal.
 func interrupts() bool { return !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1") }
 
-// take waits for events, for ms milliseconds at most.
+// take waits for events for at most ms milliseconds.
 func (w *worker) take(ms time.Duration) {
 	if !w.holds {
 		n, err := unix.EpollWait(w.epfd, w.events[:], int(ms))
@@ -75,13 +74,13 @@ func (w *worker) take(ms time.Duration) {
 	}
 }
 
-// workerNice is the nice value of a worker's thread. If processors are short, a call set-up can wait for a moment and
+// workerNice is the nice value of a worker's thread. If processors are short, call set-up can wait for a moment, but
 // speech can't.
 const workerNice = -10
 
-// raisePriority gives the worker its own thread, with a higher scheduling priority than the process's others where
+// raisePriority gives the worker its own thread, with a higher scheduling priority than the process's other threads if
 // that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
 func raisePriority() {
-	runtime.LockOSThread() // never unlocked: other goroutines must not get a thread with this priority
+	runtime.LockOSThread() // never unlocked: no other goroutine may get a thread with this priority
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), workerNice)
 }

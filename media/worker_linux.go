@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	maxPacket  = 1500                   // bytes of UDP payload that are relayed
-	bufferSize = 2048                   // a longer packet is cut, its length still known
+	maxPacket  = 1500                   // largest UDP payload that is relayed, in bytes
+	bufferSize = 2048                   // a longer packet is truncated, but its length is known
 	batch      = 128                    // events taken from epoll at a time
-	tickEvery  = 250 * time.Millisecond // how often silence and one-way audio are looked for
-	stall      = 2 * tickEvery          // from turn to turn: the machine or the process stood still
+	tickEvery  = 250 * time.Millisecond // how often it checks for silence and one-way audio
+	stall      = 2 * tickEvery          // between two turns: the machine or the process stood still
 )
 
-// worker is the userspace path: a goroutine that waits for the sockets of its sessions and relays what they receive.
-// wait_linux.go says how it waits.
+// worker is the userspace path: a goroutine that waits for its sessions' sockets and relays what they receive.
+// wait_linux.go explains how it waits.
 type worker struct {
 	// Constant.
 	epoch     time.Time
@@ -31,38 +31,38 @@ type worker struct {
 	holds     bool // it keeps its processor while it waits
 	epfd      int
 	wakefd    int
-	wake      *os.File   // of wakefd; closing it is safe against a late write
-	path      flowPath   // carries its sessions; itself, unless Open has set another
-	offloader *offloader // nil: the kernel carries nothing
-	shared    *shared    // sockets of sessions without; nil without an offloader
+	wake      *os.File   // wakefd as a file; closing it is safe against a late write
+	path      flowPath   // carries its sessions; the worker itself, unless Open sets another
+	offloader *offloader // nil if the kernel carries nothing
+	shared    *shared    // sockets of steered sessions; nil without an offloader
 	commands  chan command
-	pending   atomic.Bool   // commands wait
-	asleep    atomic.Bool   // it waits for events, and has to be woken for a command
-	ticks     atomic.Uint64 // how often it has looked for silence
-	rests     atomic.Bool   // it has no session, and waits for a command
-	fell      atomic.Bool   // most sessions are silent since the same moment
+	pending   atomic.Bool   // commands are waiting
+	asleep    atomic.Bool   // it waits for events, and must be woken for a command
+	ticks     atomic.Uint64 // number of checks for silence
+	rests     atomic.Bool   // it has no sessions, and waits for a command
+	fell      atomic.Bool   // most sessions fell silent at the same moment
 	doubt     atomic.Bool   // Engine.Doubt
-	stopped   chan struct{} // closed when the goroutine has let go of everything
+	stopped   chan struct{} // closed when the goroutine has released everything
 
 	// Owned by the goroutine.
 	now      time.Duration // since epoch, read once per wake-up
 	nextTick time.Duration
-	silent   []*relay // for their limit, in the present tick
+	silent   []*relay // sessions at their silence limit, in this tick
 	outage   outage
-	doubted  time.Duration // the last tick in which there was doubt; 0: none
-	behind   *endpoint     // whose flow could be offloaded, if no packet of it waited; nil: none
-	alarm    time.Duration // when something of armed is due, at the latest
+	doubted  time.Duration // the last tick in which there was doubt; 0 if there was none
+	behind   *endpoint     // its flow could be offloaded if no packet of it waited; may be nil
+	alarm    time.Duration // no entry of armed is due before this
 	armed    []*endpoint
 	relays   map[uint64]*relay
 	byFD     []*endpoint // by descriptor number
 	stopping bool
-	frozen   bool // it reads nothing and sends nothing by itself, but carries commands out
+	frozen   bool // it reads nothing and sends nothing of its own accord, but carries out commands
 	events   [batch]unix.EpollEvent
-	taken    int // events
+	taken    int // number of events
 	from     sockaddr
 	buf      [bufferSize]byte
-	opened   [bufferSize]byte          // what SRTP in buf carries
-	sealed   [bufferSize]byte          // SRTP that leaves
+	opened   [bufferSize]byte          // decrypted contents of buf
+	sealed   [bufferSize]byte          // encrypted packet to send
 	own      [stage.LongestPacket]byte // a packet of our own
 	inbound  stage.Packet
 }
@@ -79,7 +79,7 @@ const (
 	opStart
 	opDatagrams
 	opSockets
-	opClose // and behind it what is not about an open session
+	opClose // from here on, not about an open session
 	opForget
 	opSync
 	opFreeze
@@ -87,24 +87,24 @@ const (
 	opStop
 )
 
-// orders reports whether it changes what is done with packets, so that the kernel can't have the session's flows.
+// orders reports whether op changes how packets are handled, so that the kernel must not have the session's flows.
 func (o op) orders() bool { return o > opOpen && o < opSockets }
 
-// command is a request to a worker; op says which fields count.
+// command is a request to a worker; op says which fields are used.
 type command struct {
 	op        op
 	side      Side
 	relay     *relay
 	peer      *Peer // normalised
 	crypto    cryptoChange
-	keys      *Crypto // of crypto
+	keys      *Crypto // the keys of crypto
 	order     stage.Order
 	payloads  *[maxPayloadChanges]PayloadChange
 	sockets   *socketChange
 	datagrams *Datagrams
 	datagram  []byte
 	pairs     []pair
-	done      chan error // capacity 1; nil: the sender does not wait
+	done      chan error // capacity 1; nil if the sender does not wait
 }
 
 func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
@@ -138,7 +138,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	w.wake = os.NewFile(uintptr(w.wakefd), "eventfd")
-	if err := w.watch(w.wakefd, unix.EPOLLIN|unix.EPOLLET); err != nil { // each write wakes once, and nobody reads
+	if err := w.watch(w.wakefd, unix.EPOLLIN|unix.EPOLLET); err != nil { // each write wakes once, so it is never read
 		w.release()
 		return nil, err
 	}
@@ -159,8 +159,8 @@ func (w *worker) do(c command) error {
 	}
 }
 
-// post has the worker run c after the commands before it, and before it reads a later packet: at the latest when it
-// looks for silence the next time, or soon, for what must happen without a packet.
+// post makes the worker run c after earlier commands, and before it reads a later packet: at the latest at its next
+// check for silence or, if soon is set, at once, for things that must happen without a packet.
 func (w *worker) post(c command, soon bool) error {
 	select {
 	case <-w.stopped:
@@ -169,7 +169,7 @@ func (w *worker) post(c command, soon bool) error {
 	}
 	select {
 	case w.commands <- c:
-	default: // many wait
+	default: // the channel is full
 		w.rouse()
 		select {
 		case w.commands <- c:
@@ -179,7 +179,7 @@ func (w *worker) post(c command, soon bool) error {
 	}
 	w.pending.Store(true)
 	if c.op.orders() {
-		c.relay.recall() // so that later packets come to the worker, which looks for commands first
+		c.relay.recall() // so that later packets come to the worker, which checks for commands first
 	}
 	if soon {
 		w.rouse()
@@ -187,7 +187,7 @@ func (w *worker) post(c command, soon bool) error {
 	return nil
 }
 
-// rouse ends the worker's wait for events, if it waits.
+// rouse ends the worker's wait for events, if it is waiting.
 func (w *worker) rouse() {
 	if w.asleep.CompareAndSwap(true, false) {
 		var one [8]byte
@@ -219,9 +219,9 @@ func (w *worker) run() {
 
 // turn waits for a batch of events and handles them.
 //
-// It reads each socket once. With many calls this is cheapest, because nearly always one packet waits and a second
-// read would only find that out. A flood on one port costs the others the time of one packet. Level-triggered epoll
-// returns a socket, behind the others, while packets wait there.
+// It reads each socket once. With many calls this is cheapest, because nearly always one packet waits and a second read
+// would only find that out. A flood on one port costs the others the time of one packet. Level-triggered epoll returns
+// a socket again, behind the others, while packets wait there.
 func (w *worker) turn() {
 	w.wait()
 	before := w.now
@@ -241,7 +241,7 @@ func (w *worker) turn() {
 		}
 		if ep := w.byFD[ev.Fd]; ep == atShared {
 			w.serveShared(ev.Fd)
-		} else if ep != nil { // nil: not opened yet, or forgotten meanwhile
+		} else if ep != nil { // nil if it is not opened yet, or was forgotten
 			w.serve(ep, ev.Fd)
 		}
 	}
@@ -253,7 +253,7 @@ func (w *worker) turn() {
 	}
 }
 
-// miss tells latches of a time in which the worker did not run.
+// miss tells latches how long the worker did not run.
 func (w *worker) miss(missed time.Duration) {
 	for _, r := range w.relays {
 		if r.enter() {
@@ -324,7 +324,7 @@ func (w *worker) perform(c command) error {
 		w.frozen = false
 	case opStop:
 		w.stopping = true
-	case opSync: // it was its turn
+	case opSync: // only its turn mattered
 	default:
 		err := w.change(c)
 		c.relay.stages.Line(w.now)
@@ -333,7 +333,7 @@ func (w *worker) perform(c command) error {
 	return nil
 }
 
-// change carries out what is about an open session.
+// change carries out a command about an open session.
 func (w *worker) change(c command) error {
 	switch c.op {
 	case opPeer:
@@ -357,12 +357,12 @@ func (w *worker) change(c command) error {
 		w.orderDatagrams(c)
 	case opSockets:
 		w.changeSockets(c.relay, c.sockets)
-	case opOpen, opClose, opForget, opFreeze, opThaw, opStop, opSync: // which perform does
+	case opOpen, opClose, opForget, opFreeze, opThaw, opStop, opSync: // handled by perform
 	}
 	return nil
 }
 
-// open takes a session over with its sockets, which epoll watches already.
+// open takes over a session with its sockets, which epoll already watches.
 func (w *worker) open(r *relay) {
 	r.worker, r.path = w, w.path
 	w.relays[r.id] = r
@@ -375,7 +375,7 @@ func (w *worker) open(r *relay) {
 	_ = r.route()
 }
 
-// serves says what is done with the packets of a socket.
+// serves sets the endpoint of a socket's packets.
 func (w *worker) serves(fd int32, ep *endpoint) {
 	if fd < 0 {
 		return
@@ -386,7 +386,7 @@ func (w *worker) serves(fd int32, ep *endpoint) {
 	w.byFD[fd] = ep
 }
 
-// watch has epoll watch a socket. Any goroutine may call it.
+// watch adds a socket to the worker's epoll. Any goroutine may call it.
 func (w *worker) watch(fd int, events uint32) error {
 	ev := unix.EpollEvent{Events: events, Fd: int32(fd)} // descriptors are small
 	if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
@@ -395,10 +395,10 @@ func (w *worker) watch(fd int, events uint32) error {
 	return nil
 }
 
-// unwatch ends what watch began, for a socket that stays open.
+// unwatch undoes watch for a socket that stays open.
 func (w *worker) unwatch(fd int) { _ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// freeze ends reading. What waits in sockets that sessions share is relayed before; nothing more comes to them.
+// freeze stops reading. Packets waiting in shared sockets are relayed first; nothing more arrives there.
 func (w *worker) freeze() {
 	w.frozen = true
 	if w.shared == nil {
@@ -414,10 +414,10 @@ func (w *worker) freeze() {
 // atRest is the endpoint of sockets between two sessions.
 var atRest = new(endpoint)
 
-// close lets a session go. What still comes to its sockets is read and dropped.
+// close lets a session go. Packets that still arrive at its sockets are read and dropped.
 func (w *worker) close(r *relay, pairs []pair) {
 	for _, ep := range r.endpoints() {
-		if ep.attached { // else it was closed before it was open
+		if ep.attached { // else it was closed before it was opened
 			r.path.Detach(flowID{Session: r.id, From: ep.side, Kind: ep.kind})
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// acceptor takes the connections of callers, over TCP or TLS, and gives them to sipgo. It keeps the bytes of each
-// INVITE, which a parser does not keep.
+// acceptor accepts the connections of callers, over TCP or TLS, for sipgo. It keeps the bytes of each INVITE, which a
+// parser does not keep.
 type acceptor struct {
 	net.Listener
 	invites
@@ -19,7 +19,7 @@ type acceptor struct {
 	once  sync.Once
 }
 
-// listenEndpoint is an endpoint that takes connections.
+// listenEndpoint returns an endpoint that accepts connections.
 func listenEndpoint(ctx context.Context, o AgentOptions) (*endpoint, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", cmp.Or(o.Listen, "127.0.0.1:0"))
@@ -41,7 +41,7 @@ func listenEndpoint(ctx context.Context, o AgentOptions) (*endpoint, error) {
 	return e, nil
 }
 
-// Accept gives the next connection.
+// Accept returns the next connection.
 func (a *acceptor) Accept() (net.Conn, error) {
 	a.once.Do(func() { close(a.ready) })
 	conn, err := a.Listener.Accept()
@@ -55,7 +55,7 @@ func (a *acceptor) Accept() (net.Conn, error) {
 type accepted struct {
 	net.Conn
 	of     *acceptor
-	unread []byte // of a message that has not come whole; by the goroutine that reads
+	unread []byte // of an incomplete message; owned by the goroutine that reads
 }
 
 // Read reads, and notes each INVITE.
@@ -67,7 +67,7 @@ func (c *accepted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// wholeMessages gives each message of a stream to f (RFC 3261 section 18.3), and returns what is left.
+// wholeMessages calls f with each message of a stream (RFC 3261 section 18.3), and returns the rest.
 func wholeMessages(stream []byte, f func(message []byte)) []byte {
 	for {
 		stream = bytes.TrimLeft(stream, "\r\n")

@@ -39,13 +39,13 @@ type Agent struct {
 
 // AgentOptions say where an agent listens and how it takes calls.
 type AgentOptions struct {
-	Name        string        // of the user agent, and in errors
+	Name        string        // for the user agent, and in errors
 	Listen      string        // "127.0.0.1:0" if empty
 	Network     string        // UDP if empty, TCP or TLS
 	TLS         *tls.Config   // for TLS
 	SRTP        string        // SRTPOff, SRTPOptional or SRTPRequired
 	AnswerAfter time.Duration // how long the caller has to pause for an answer; 600ms if zero
-	EchoDelay   time.Duration // set: it does not wait for a pause
+	EchoDelay   time.Duration // if set, the agent does not wait for a pause
 	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
 	Fault       Fault
 	Log         zerolog.Logger
@@ -55,8 +55,7 @@ type AgentOptions struct {
 type Platform interface {
 	// Challenger checks the credentials of an INVITE. Nil asks for none.
 	Challenger(Invite) *Challenger
-	// NewCall is called for each INVITE that is not challenged, also for one that
-	// a fault refuses.
+	// NewCall is called for each INVITE that is not challenged, even if a fault refuses it.
 	NewCall(*Incoming) Handler
 }
 
@@ -65,12 +64,11 @@ type Platform interface {
 type Handler interface {
 	// Admit checks the INVITE. Code 0 lets it in.
 	Admit() (code int, reason string)
-	// Settle decides what becomes of the call while it rings. Code 0 answers it.
-	// Settle has to return when ctx ends.
+	// Settle decides about the call while it rings. Code 0 answers it. Settle must return when ctx ends.
 	Settle(ctx context.Context) (code int, reason string)
-	// Describe adds what the call is about to a log line.
+	// Describe adds the subject of the call to a log line.
 	Describe(e *zerolog.Event)
-	// Over is called last, also for a refused call.
+	// Over is called last, even for a refused call.
 	Over()
 }
 
@@ -111,29 +109,28 @@ func (s *Agent) Serve(p Platform) {
 	s.sip.serve()
 }
 
-// Close hangs up and waits until nothing of the agent runs.
+// Close hangs up and waits for all of the agent's goroutines.
 func (s *Agent) Close() error { return s.sip.close() }
 
-// SIPAddr is the address that takes INVITEs.
+// SIPAddr returns the address that takes INVITEs.
 func (s *Agent) SIPAddr() netip.AddrPort { return s.sip.local }
 
 // SetFault changes how the agent treats requests from now on.
 func (s *Agent) SetFault(f Fault) { s.fault.Store(&f) }
 
-// Fault is the fault in force.
+// Fault returns the fault in force.
 func (s *Agent) Fault() Fault { return *s.fault.Load() }
 
 // Context ends when the agent closes.
 func (s *Agent) Context() context.Context { return s.sip.ctx }
 
-// Enter starts work that Close waits for. It is false once the agent closes. Each
-// successful Enter needs a Leave.
+// Enter starts work that Close waits for. It returns false once the agent closes. Each successful Enter needs a Leave.
 func (s *Agent) Enter() bool { return s.sip.enter() }
 
 // Leave ends the work that Enter started.
 func (s *Agent) Leave() { s.sip.leave() }
 
-// drops says whether the agent ignores a datagram.
+// drops reports whether the agent ignores a datagram.
 func (s *Agent) drops(b []byte) bool {
 	if s.Fault().Kind != faultSilent {
 		return false
@@ -201,8 +198,7 @@ func (s *Agent) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
 	return true
 }
 
-// admit checks a call against the fault, its offer and the platform. Code 0 lets
-// it in.
+// admit checks a call against the fault, its offer and the platform. Code 0 lets it in.
 func (s *Agent) admit(c *Incoming) (media remoteMedia, code int, reason string) {
 	switch f := s.Fault(); f.Kind {
 	case FaultBusy:
@@ -222,7 +218,7 @@ func (s *Agent) admit(c *Incoming) (media remoteMedia, code int, reason string) 
 	return media, code, reason
 }
 
-// Printable drops the characters that a reason phrase cannot have.
+// Printable removes the characters that a reason phrase can't have.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -239,7 +235,7 @@ func (s *Agent) refuse(c *Incoming, code int, reason string) {
 	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Int("code", code).Str("reason", reason).Msg("invite refused")
 }
 
-// ring sends 180 and lets the call ring. It is false if the call ended meanwhile.
+// ring sends 180 and lets the call ring. It returns false if the call ends first.
 func (s *Agent) ring(c *Incoming) bool {
 	_ = c.tx.Respond(s.sip.response(c.req, sip.StatusRinging, "Ringing", nil))
 	wait := s.opts.RingFor
@@ -249,8 +245,7 @@ func (s *Agent) ring(c *Incoming) bool {
 	return s.settle(c) && s.wait(c, wait)
 }
 
-// settle waits for the platform's decision. It is false if the call ended or the
-// platform refused it.
+// settle waits for the platform's decision. It returns false if the call ended or the platform refused it.
 func (s *Agent) settle(c *Incoming) bool {
 	ctx, cancel := context.WithCancel(s.sip.ctx)
 	defer cancel()
@@ -269,7 +264,7 @@ func (s *Agent) settle(c *Incoming) bool {
 	return waits && code == 0
 }
 
-// wait leaves an INVITE unanswered for d. It is false if the call ended meanwhile.
+// wait leaves an INVITE unanswered for d. It returns false if the call ends first.
 func (s *Agent) wait(c *Incoming, d time.Duration) bool {
 	over := newSignal()
 	timer := time.AfterFunc(max(0, d), over.set)
@@ -277,12 +272,12 @@ func (s *Agent) wait(c *Incoming, d time.Duration) bool {
 	return s.attend(c, over)
 }
 
-// attend is wait, until over is set.
+// attend is wait until over is set.
 func (s *Agent) attend(c *Incoming, over *signal) bool {
 	select {
 	case <-over.ch:
 		return true
-	case <-c.cancelled.ch: // sipgo answers 487 by itself
+	case <-c.cancelled.ch: // sipgo itself answers 487
 		c.update((*AgentCall).cancel)
 	case <-c.bye.ch: // RFC 3261 §15: a caller may end an early dialog by BYE
 		s.refuse(c, sip.StatusRequestTerminated, "Request Terminated")

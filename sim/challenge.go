@@ -18,16 +18,14 @@ const (
 	maxNonces     = 10_000
 )
 
-// SIPAuth are the credentials that an INVITE has to show (RFC 3261 section 22, RFC
-// 8760).
+// SIPAuth has the credentials that an INVITE must present (RFC 3261 section 22, RFC 8760).
 type SIPAuth struct {
 	User, Password string
 	Algorithm      string // md5, sha-256 or sha-512-256; md5 if empty
 	Realm          string // of the challenge
 }
 
-// Challenger asks for credentials and checks them. Each nonce is good for a
-// minute.
+// Challenger asks for credentials and checks them. Each nonce is valid for a minute.
 type Challenger struct {
 	auth SIPAuth
 
@@ -56,7 +54,7 @@ func (a SIPAuth) Validate() error {
 	return fmt.Errorf("digest algorithm %q: md5, sha-256 or sha-512-256", a.Algorithm)
 }
 
-// NewChallenger returns nil for the zero value.
+// NewChallenger returns a challenger, or nil for the zero value.
 func NewChallenger(a SIPAuth) *Challenger {
 	if a == (SIPAuth{}) {
 		return nil
@@ -114,7 +112,7 @@ func (c *Challenger) challenge(nonce string, stale bool) *digest.Challenge {
 	}
 }
 
-// header is a value for WWW-Authenticate with a new nonce.
+// header returns a value for WWW-Authenticate with a new nonce.
 func (c *Challenger) header(stale bool, now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +129,7 @@ func (c *Challenger) header(stale bool, now time.Time) string {
 	return c.challenge(n, stale).String()
 }
 
-// spend counts a use of a nonce. Its nc has to rise.
+// spend counts a use of a nonce, and checks that its nc has risen.
 func (c *Challenger) spend(value string, count int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -37,7 +37,7 @@ func (c *clock) add(s *stream) {
 	c.next = (c.next + 1) % phases
 }
 
-// remove returns when the stream sends no more.
+// remove returns when the stream no longer sends.
 func (c *clock) remove(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

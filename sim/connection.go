@@ -17,21 +17,21 @@ import (
 	"time"
 )
 
-// Peer is the one peer that a carrier calls. What says that it can't be reached, an ICMP error or the end of the
-// connection, ends a call that has no answer.
+// Peer is the one peer that a carrier calls. Evidence that it can't be reached, an ICMP error or the end of the
+// connection, ends a call without an answer.
 type Peer struct {
 	Network string // UDP, TCP or TLS
 	Addr    netip.AddrPort
 	TLS     *tls.Config // for TLS
 }
 
-// ErrUnreachable means that the peer can't be reached: an ICMP error says so, or it takes no connection.
+// ErrUnreachable means that the peer can't be reached: an ICMP error says so, or it refuses connections.
 var ErrUnreachable = errors.New("unreachable")
 
 // connectTimeout bounds the time for a connection and its TLS handshake.
 const connectTimeout = 10 * time.Second
 
-// connectEndpoint is an endpoint with a connection to one peer instead of a socket.
+// connectEndpoint returns an endpoint with a connection to one peer instead of a socket.
 func connectEndpoint(ctx context.Context, o CarrierOptions) (*endpoint, error) {
 	conn, err := connect(ctx, o.Listen, *o.To)
 	if err != nil {
@@ -78,8 +78,7 @@ func connect(ctx context.Context, listen string, to Peer) (net.Conn, error) {
 	return secured, nil
 }
 
-// connection is a connection to a peer, and the listener that gives it to sipgo: requests go over it in both
-// directions.
+// connection is a connection to a peer, and the listener that gives it to sipgo: requests use it in both directions.
 type connection struct {
 	net.Conn
 
@@ -87,15 +86,15 @@ type connection struct {
 	tap    tap
 	lost   func(error) // gets why the connection ended
 
-	given  bool // by the goroutine of Accept
+	given  bool // owned by the goroutine of Accept
 	ready  chan struct{}
 	closed chan struct{}
 	once   sync.Once
 
-	unread []byte // of a message that has not come whole; by the goroutine that reads
+	unread []byte // of an incomplete message; owned by the goroutine that reads
 }
 
-// isReady is closed when sipgo has the connection; nil where there is none.
+// isReady returns a channel that is closed when sipgo has the connection. It returns nil if c is nil.
 func (c *connection) isReady() chan struct{} {
 	if c == nil {
 		return nil
@@ -103,7 +102,7 @@ func (c *connection) isReady() chan struct{} {
 	return c.ready
 }
 
-// Accept gives the connection once.
+// Accept returns the connection once.
 func (c *connection) Accept() (net.Conn, error) {
 	if !c.given {
 		c.given = true
@@ -114,7 +113,7 @@ func (c *connection) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Addr is the local address.
+// Addr returns the local address.
 func (c *connection) Addr() net.Addr { return c.LocalAddr() }
 
 // Close closes the connection, and with it the listener.
@@ -146,10 +145,10 @@ func (c *connection) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// maxUnread bounds a message that the tap is shown, in bytes.
+// maxUnread bounds a message for the tap, in bytes.
 const maxUnread = 64 << 10
 
-// show cuts the stream into messages (RFC 3261 section 18.3).
+// show splits the stream into messages (RFC 3261 section 18.3).
 func (c *connection) show(b []byte) {
 	if c.tap == nil || len(c.unread) > maxUnread {
 		return
@@ -157,13 +156,13 @@ func (c *connection) show(b []byte) {
 	c.unread = wholeMessages(append(c.unread, b...), func(message []byte) { c.tap.show(true, message) })
 }
 
-// bodyLength is the Content-Length of a message's head, as far as messages can be so long; 0 without one.
+// bodyLength returns the Content-Length in a message's head, within the bound on messages, or 0 without one.
 func bodyLength(head string) int {
 	n, _ := strconv.Atoi(headerOf(head, "content-length", "l"))
 	return min(max(n, 0), math.MaxInt32)
 }
 
-// watch has the kernel report ICMP errors about what the socket sent, and passes them on (ip(7), IP_RECVERR).
+// watch makes the kernel report ICMP errors about what the socket sent, and passes them on (ip(7), IP_RECVERR).
 func (s *socket) watch(lost func(error)) {
 	s.lost = lost
 	conn, ok := s.PacketConn.(*net.UDPConn)
@@ -174,13 +173,13 @@ func (s *socket) watch(lost func(error)) {
 	if err != nil {
 		return
 	}
-	_ = raw.Control(func(fd uintptr) { // without it the call waits for its time-out
+	_ = raw.Control(func(fd uintptr) { // if this fails, the call waits for its timeout
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_RECVERR, 1)
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_RECVERR, 1)
 	})
 }
 
-// icmpErrors are what the kernel makes of ICMP errors and of a refused connection, in words.
+// icmpErrors describes the kernel's errors for ICMP errors and for a refused connection.
 var icmpErrors = map[syscall.Errno]string{ //nolint:gochecknoglobals // a table
 	syscall.ECONNREFUSED: "nothing listens there",
 	syscall.EHOSTUNREACH: "the host can't be reached",
@@ -189,7 +188,7 @@ var icmpErrors = map[syscall.Errno]string{ //nolint:gochecknoglobals // a table
 	syscall.EPERM:        "a firewall of this machine forbids it",
 }
 
-// inWords is ErrUnreachable with the words for an error of the kernel; another error stays as it is.
+// inWords returns ErrUnreachable with words for an error of the kernel; other errors stay as they are.
 func inWords(err error) error {
 	var number syscall.Errno
 	var call *os.SyscallError
@@ -202,7 +201,7 @@ func inWords(err error) error {
 	return err
 }
 
-// failed passes on an ICMP error, and says whether it was one.
+// failed passes on an ICMP error, and reports whether err was one.
 func (s *socket) failed(err error) bool {
 	if s.lost == nil {
 		return false

@@ -13,15 +13,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// dialog makes the requests within a dialog (RFC 3261 §12). The goroutine of the
-// call owns it.
+// dialog makes the requests within a dialog (RFC 3261 §12). The call's goroutine owns it.
 type dialog struct {
 	callID  string
 	from    sip.FromHeader // own, with tag
-	to      sip.ToHeader   // of the peer, with tag
+	to      sip.ToHeader   // the peer's, with tag
 	target  sip.Uri
 	routes  []sip.Uri
-	source  string // address of the peer so far, used if the target is a name
+	source  string // the peer's address so far, used if the target is a name
 	network string // UDP, TCP or TLS
 	reuse   bool   // requests go over the peer's connection (RFC 5923)
 	cseq    uint32
@@ -34,8 +33,7 @@ func tagOf(p sip.HeaderParams) string {
 	return tag
 }
 
-// serverDialog is the callee's view, made from an INVITE with the own tag in its
-// To.
+// serverDialog returns the callee's dialog for an INVITE with the own tag in its To.
 func serverDialog(req *sip.Request) *dialog {
 	return &dialog{
 		callID: req.CallID().Value(),
@@ -50,8 +48,7 @@ func serverDialog(req *sip.Request) *dialog {
 	}
 }
 
-// clientDialog is the caller's view, made from its INVITE and a response
-// with a tag.
+// clientDialog returns the caller's dialog for its INVITE and a response with a tag.
 func clientDialog(req *sip.Request, res *sip.Response) *dialog {
 	d := &dialog{
 		callID: req.CallID().Value(),
@@ -81,7 +78,7 @@ func recordRoutes(hs []sip.Header) []sip.Uri {
 	return out
 }
 
-// request makes the next request. An ACK has the CSeq number of its INVITE.
+// request returns the next request. An ACK has the CSeq number of its INVITE.
 func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	if method != sip.ACK {
 		d.cseq++
@@ -102,7 +99,7 @@ func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	return req
 }
 
-// nextHop resolves no names, because the peer chose them.
+// nextHop returns the next hop's address. It resolves no names, because the peer chose them.
 func (d *dialog) nextHop() string {
 	if d.reuse {
 		return d.source

@@ -1,32 +1,25 @@
-// Package sim is one end of a call, to put on both sides of what is under test: a
-// carrier (Carrier) that places calls, and the SIP agent of a platform (Agent)
-// that takes them.
+// Package sim implements both ends of a call around a system under test: a carrier (Carrier) that places calls, and the
+// SIP agent of a platform (Agent) that takes them.
 //
 //	Carrier ── INVITE ──▶ (under test) ── INVITE ──▶ Agent
 //	   └───── RTP: words ─────────────────────────────▶ heard by the agent
 //	   heard by the caller ◀──── RTP: greeting, answers ──────┘
 //
-// What a platform adds is in the packages below: synthflow, vapi, platform for all
-// that can be described by data, and twilio, which is a carrier.
+// The packages below add what a platform needs: synthflow, vapi, platform for every platform that can be described by
+// data, and twilio, which is a carrier.
 //
-// The ends are independent of the product's SIP: their own dialogs, SDP and RTP.
-// They use sipgo, whose parser and transactions the product uses, too, so that
-// they do not show faults of the parser itself. SIPp, baresip and Kamailio in e2e
-// do. Nothing of sipgo is in the API of this package, and the platforms do not
-// import it.
+// The ends are independent of the product's SIP: they have their own dialogs, SDP and RTP. Like the product, they use
+// sipgo's parser and transactions, so they do not reveal faults of the parser itself. SIPp, baresip and Kamailio in e2e
+// do. The API of this package contains no sipgo types, and the platforms do not import sipgo.
 //
-// Words: the caller's words and the agent's greeting are audio that looks like
-// speech and that is different for every seed (SpeechLike), so that what one end
-// heard tells who spoke and when (Match). Heard is what an end decoded, laid out
+// Words: the caller's words and the agent's greeting are speech-like audio that is different for every seed
+// (SpeechLike), so that what one end heard shows who spoke and when (Match). Heard is an end's decoded audio, laid out
 // by RTP timestamp, so that loss is silence and not a shift.
 //
-// Ownership: one goroutine serves an INVITE of the agent from its first response
-// to its end, and a carrier's call is the goroutine that called Call. A stream
-// (RTP of one end of one call) is written by the clock's goroutine, read by its
-// own, and guarded by its lock where they meet. Close of either end waits for all
-// of these.
+// Ownership: one goroutine serves an INVITE of the agent from its first response to its end, and a carrier's call runs
+// on the goroutine that called Call. The clock's goroutine writes a stream (RTP of one end of one call), the stream's
+// own goroutine reads it, and the stream's lock guards what they share. Close of either end waits for all of these.
 //
-// sipgo refuses to send datagrams of more than sip.UDPMTUSize-200 bytes, 1300 by
-// default. That is a variable of the process: a program whose INVITEs are larger
-// raises it before it starts either end.
+// sipgo refuses to send datagrams of more than sip.UDPMTUSize-200 bytes, 1300 by default. That is a global variable: a
+// program with larger INVITEs raises it before it starts either end.
 package sim

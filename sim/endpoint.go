@@ -25,16 +25,15 @@ const (
 	byeTimeout = 5 * time.Second
 )
 
-// endpoint is a SIP user agent on one UDP socket. It is what the two ends of a call
-// have in common.
+// endpoint is a SIP user agent on one UDP socket or connection, the common part of a call's two ends.
 type endpoint struct {
-	sock    *socket     // nil: conn or accept
-	conn    *connection // to the one peer; nil: sock or accept
-	accept  *acceptor   // takes connections; nil: sock or conn
+	sock    *socket     // nil with conn or accept
+	conn    *connection // to the one peer; nil with sock or accept
+	accept  *acceptor   // accepts connections; nil with sock or conn
 	network string      // UDP, TCP or TLS
-	lost    chan error  // 1 error: why the one peer can't be reached
+	lost    chan error  // gets one error, if the one peer can't be reached
 	local   netip.AddrPort
-	user    string // of its Contact
+	user    string // in its Contact
 	ua      *sipgo.UserAgent
 	server  *sipgo.Server
 	client  *sipgo.Client
@@ -69,7 +68,7 @@ func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Lo
 	return e, nil
 }
 
-// open makes the user agent, whose requests come from a local address.
+// open creates the user agent, whose requests come from a local address.
 func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, from string) (err error) {
 	quiet := slog.New(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel))))
 	e.ua, err = sipgo.NewUA(
@@ -105,7 +104,7 @@ func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, fr
 func (e *endpoint) unreachable(err error) {
 	select {
 	case e.lost <- err:
-	default: // it is known already
+	default: // already known
 	}
 }
 
@@ -125,8 +124,7 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// serve starts to read and returns when requests can be sent. The handlers have
-// to be set before.
+// serve starts reading and returns when requests can be sent. The handlers must be set before.
 func (e *endpoint) serve() {
 	e.served = make(chan struct{})
 	ready := e.conn.isReady()
@@ -159,7 +157,7 @@ func (e *endpoint) invite(callID string) string {
 	return e.sock.invite(callID)
 }
 
-// enter starts work that close waits for. It is false once the endpoint closes.
+// enter starts work that close waits for. It returns false once the endpoint closes.
 func (e *endpoint) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -203,7 +201,7 @@ func (e *endpoint) close() error {
 	return err
 }
 
-// ip is the own address as a peer sees it.
+// ip returns the own address as a peer sees it.
 func (e *endpoint) ip(peer string) netip.Addr {
 	if !e.local.Addr().IsUnspecified() {
 		return e.local.Addr()
@@ -256,7 +254,7 @@ func (e *endpoint) ask(req *sip.Request) int {
 	}
 }
 
-// response makes a response within a call. The SDP may be nil.
+// response returns a response within a call. The SDP may be nil.
 func (e *endpoint) response(req *sip.Request, code int, reason string, sdp []byte) *sip.Response {
 	res := sip.NewResponseFromRequest(req, code, reason, sdp)
 	res.AppendHeader(e.contact(req.Source()))
@@ -269,8 +267,8 @@ func (e *endpoint) response(req *sip.Request, code int, reason string, sdp []byt
 	return res
 }
 
-// hangUp sends a BYE and returns the status of its response. While the endpoint
-// closes it does not wait for one.
+// hangUp sends a BYE and returns the status of its response. While the endpoint is closing, it does not wait for the
+// response.
 func (e *endpoint) hangUp(d *dialog) int {
 	bye := d.request(sip.BYE)
 	if e.ctx.Err() != nil {

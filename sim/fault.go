@@ -43,17 +43,16 @@ const (
 // Fault is a kind with its duration or status.
 type Fault struct {
 	Kind   FaultKind
-	After  time.Duration // for Fault429: Retry-After; 0: none
-	Status int           // for FaultStatus of SIP, for FaultHTML of HTTP; 0: 502
+	After  time.Duration // for Fault429: Retry-After, or 0 for none
+	Status int           // a SIP status for FaultStatus, an HTTP status for FaultHTML; 0 means 502
 }
 
-// FaultUsage lists the faults as ParseFault reads them.
+// FaultUsage lists the faults in the format of ParseFault.
 const FaultUsage = "slow[:D], hang, reset, 500, 401, 403, 429[:D], redirect, malformed, html[:N], gzipbomb, huge, echo,\n" +
 	"failed, types, reused, crlf, emptyid (the API), silent, busy, status:N, early[:D], late[:D], hangup[:D] (the agent)"
 
-// ParseFault reads "kind" or "kind:argument". slow (2s), early (1s), late (10s),
-// hangup (2s) and 429 (no Retry-After) take a duration, status takes a final SIP
-// status other than 2xx, and html (502) an HTTP status.
+// ParseFault parses "kind" or "kind:argument". slow (2s), early (1s), late (10s), hangup (2s) and 429 (no Retry-After)
+// take a duration, status takes a final SIP status other than 2xx, and html (502) an HTTP status.
 func ParseFault(s string) (Fault, error) {
 	return FaultSet{
 		Usage: FaultUsage,
@@ -69,7 +68,7 @@ func ParseFault(s string) (Fault, error) {
 	}.Parse(s)
 }
 
-// FaultSet is the faults of a stand-in, by the kind of their argument.
+// FaultSet has the faults of a stand-in, by the kind of their argument.
 type FaultSet struct {
 	Usage  string                      // lists them
 	Plain  []FaultKind                 // no argument
@@ -83,7 +82,7 @@ type statuses struct {
 	Required  bool
 }
 
-// Parse reads "kind" or "kind:argument".
+// Parse parses "kind" or "kind:argument".
 func (set FaultSet) Parse(s string) (Fault, error) {
 	name, argument, given := strings.Cut(s, ":")
 	f := Fault{Kind: FaultKind(name)}

@@ -17,10 +17,10 @@ const (
 	SideAgent  Side = "agent"
 )
 
-// AgentCall is what the agent saw of one INVITE.
+// AgentCall is the agent's view of one INVITE.
 type AgentCall struct {
-	Headers []string // every X- header line as it was on the wire, without its line end, in order
-	Raw     string   // the whole INVITE as it was on the wire
+	Headers []string // every X- header line as on the wire, without its line end, in order
+	Raw     string   // the whole INVITE as on the wire
 	CallID  string
 
 	InvitedAt  time.Time
@@ -32,9 +32,9 @@ type AgentCall struct {
 
 	Media
 	ReInvites   int
-	ReferTo     string // target of the transfer that the agent asked for
+	ReferTo     string // target of the transfer that the agent requested
 	ReferStatus int    // the answer to its REFER
-	ReferResult int    // its outcome as the other side reported it
+	ReferResult int    // its outcome, as reported by the other side
 	GotCancel   bool
 	AckReceived bool
 }
@@ -49,10 +49,10 @@ func (a *AgentCall) cancel() {
 type Address struct {
 	User string
 	Host string
-	Port int // 0: none
+	Port int // 0 if there is none
 }
 
-// String is the address as a URI.
+// String returns the address as a URI.
 func (a Address) String() string {
 	if a.Port == 0 {
 		return fmt.Sprintf("sip:%s@%s", a.User, a.Host)
@@ -72,7 +72,7 @@ func inviteOf(req *sip.Request) Invite {
 	return Invite{To: Address{to.User, to.Host, to.Port}, From: Address{from.User, from.Host, from.Port}, req: req}
 }
 
-// Header is the value of the first header of this name, or empty.
+// Header returns the value of the first header of this name, or "".
 func (i Invite) Header(name string) string {
 	if h := i.req.GetHeader(name); h != nil {
 		return h.Value()
@@ -80,10 +80,10 @@ func (i Invite) Header(name string) string {
 	return ""
 }
 
-// Referral is a transfer that an agent asks the caller's side for (RFC 3515).
+// Referral is a transfer that an agent requests from the caller's side (RFC 3515).
 type Referral struct {
-	To      string   // of Refer-To, without brackets
-	Headers []Header // of the REFER
+	To      string   // for Refer-To, without brackets
+	Headers []Header // for the REFER
 }
 
 // Incoming is a call to an agent.
@@ -96,15 +96,15 @@ type Incoming struct {
 	acked     *signal
 	bye       *signal
 	cancelled *signal
-	referred  *signal // a transfer has come to an end
+	referred  *signal // a transfer has ended
 	ended     *signal
 
 	// set by the platform before the call is answered
-	Greets string    // selects the greeting; empty: the agent does not greet
+	Greets string    // selects the greeting; if empty, the agent does not greet
 	Leaves bool      // the agent hangs up after the greeting
-	Refers *Referral // the agent asks for this transfer before it hangs up; may be nil
+	Refers *Referral // the agent requests this transfer before it hangs up; may be nil
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	seen   AgentCall
 	stream *stream
 	answer []byte // the SDP that was sent
@@ -123,7 +123,7 @@ func newIncoming(req *sip.Request, tx sip.ServerTransaction, raw string) *Incomi
 	return c
 }
 
-// update changes what is seen of the call.
+// update changes the agent's view of the call.
 func (c *Incoming) update(f func(*AgentCall)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,10 +136,10 @@ func (c *Incoming) finish() {
 	c.ended.set()
 }
 
-// Ended is closed when the call is over.
+// Ended returns a channel that is closed when the call is over.
 func (c *Incoming) Ended() <-chan struct{} { return c.ended.ch }
 
-// Seen is what the agent has seen of the call so far.
+// Seen returns the agent's view of the call so far.
 func (c *Incoming) Seen() AgentCall {
 	c.mu.Lock()
 	out, st := c.seen, c.stream

@@ -9,14 +9,13 @@ import (
 
 const (
 	hop        = 40 // samples per envelope value: 5 ms
-	candidates = 4  // offsets that are compared by their samples
+	candidates = 4  // offsets whose samples are compared
 	// An overlap of less than half the reference proves nothing.
 	minOverlap = 2
 )
 
-// Match looks for the reference in heard audio. The offset is where the reference
-// begins in it, negative if its beginning is missing. The score is the normalised
-// correlation of the samples: near 1 for the same audio through G.711, well under
+// Match looks for the reference in heard audio. The offset is the reference's start in it, negative if the start is
+// missing. The score is the normalised correlation of the samples: near 1 for the same audio through G.711, well under
 // 0.3 for any other.
 func Match(heard, reference []int16) (offset time.Duration, score float64) {
 	if len(heard) < hop || len(reference) < 2*hop {
@@ -26,7 +25,7 @@ func Match(heard, reference []int16) (offset time.Duration, score float64) {
 	h, r := each(heard, float), each(reference, float)
 	best, at := 0.0, 0
 	for _, coarse := range coarseOffsets(h, r) {
-		// The envelope is right to about one hop.
+		// The envelope is accurate to about one hop.
 		for o := coarse - hop; o <= coarse+hop; o++ {
 			if s := correlation(h, r, o); s > best {
 				best, at = s, o
@@ -36,7 +35,7 @@ func Match(heard, reference []int16) (offset time.Duration, score float64) {
 	return time.Duration(at) * time.Second / SampleRate, best
 }
 
-// coarseOffsets returns the sample offsets where the loudness fits best.
+// coarseOffsets returns the sample offsets at which the loudness fits best.
 func coarseOffsets(heard, reference []float32) []int {
 	h, r := envelopes(heard), envelopes(reference)
 	low, high := -len(r)/minOverlap, len(h)-len(r)/minOverlap
@@ -62,8 +61,7 @@ func coarseOffsets(heard, reference []float32) []int {
 	return out
 }
 
-// envelopes is the loudness of each hop, on a scale where quiet parts count
-// too, around its mean.
+// envelopes returns the loudness of each hop relative to its mean, on a scale on which quiet parts count, too.
 func envelopes(x []float32) []float32 {
 	out := make([]float32, len(x)/hop)
 	var mean float32
@@ -81,8 +79,8 @@ func envelopes(x []float32) []float32 {
 	return out
 }
 
-// correlation compares the reference with the part of heard that it covers at an
-// offset. It is 0 if that part is too short.
+// correlation compares the reference with the part of heard that it covers at an offset. It returns 0 if that part is
+// too short.
 func correlation(heard, reference []float32, offset int) float64 {
 	r := reference[max(0, -offset):]
 	start := max(0, offset)

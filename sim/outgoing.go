@@ -14,7 +14,7 @@ import (
 const (
 	// cancelTimeout bounds the wait for the final response after a CANCEL.
 	cancelTimeout = 10 * time.Second
-	// lastWords is how long responses may still be on their way through sipgo when the peer is lost.
+	// lastWords is how long responses may still be on their way through sipgo after the peer is lost.
 	lastWords      = 100 * time.Millisecond
 	maxProvisional = 32
 	maxRefers      = 4 // transfers of one call that may wait for its goroutine
@@ -23,8 +23,8 @@ const (
 // errSilent means that nothing came back within CarrierCall.Silence.
 var errSilent = errors.New("nothing came back")
 
-// outgoing is a call of a carrier. The goroutine that called Call owns it; handlers
-// use only bye, refers, stream and update.
+// outgoing is a call of a carrier. The goroutine that called Call owns it; handlers only use bye, refers, stream and
+// update.
 type outgoing struct {
 	// constant
 	carrier *Carrier
@@ -35,9 +35,9 @@ type outgoing struct {
 	tag     string
 	key     string
 	bye     *signal
-	refers  chan string // targets of the transfers that the agent asked for
+	refers  chan string // targets of the transfers that the agent requested
 
-	mu  sync.Mutex // guards what follows
+	mu  sync.Mutex // guards the fields below
 	res CarrierResult
 	ack *sip.Request // kept for a repeated answer
 }
@@ -74,8 +74,7 @@ func (o *outgoing) run(ctx context.Context) error {
 		}
 		return err
 	case !final.IsSuccess():
-		// The transaction stays, because sipgo acknowledges repeated responses
-		// with it. It holds a timer and no goroutine.
+		// The transaction stays, because sipgo acknowledges repeated responses with it. It has a timer but no goroutine.
 		o.finished(final)
 		return err
 	}
@@ -92,13 +91,13 @@ func (o *outgoing) run(ctx context.Context) error {
 	return nil
 }
 
-// challenged says whether a response is a challenge that the call can answer.
+// challenged reports whether a response is a challenge that the call can answer.
 func (o *outgoing) challenged(res *sip.Response) bool {
 	return res != nil && o.cc.Username != "" &&
 		(res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired)
 }
 
-// authorize sends the INVITE again with the credentials (RFC 3261 §22.2).
+// authorize repeats the INVITE with credentials (RFC 3261 §22.2).
 func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.ClientTransaction, error) {
 	again := o.req.Clone() // the first request belongs to its transaction
 	again.SetTransport(o.req.Transport())
@@ -113,12 +112,12 @@ func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.Client
 	return tx, nil
 }
 
-// await reads responses up to the final one, and sends the CANCEL when it is due.
-// If ctx ended, its error is returned even with a final response.
+// await reads responses up to the final one, and sends the CANCEL when it is due. If ctx has ended, it returns ctx's
+// error even with a final response.
 func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Response, error) {
 	giveUp, silence := afterSome(o.cc.CancelAfter), afterSome(o.cc.Silence)
 	var limit <-chan time.Time
-	var over <-chan time.Time // the peer is lost, and nothing more comes of it
+	var over <-chan time.Time // the peer is lost, and no more responses will come
 	var lost error
 	done := ctx.Done()
 	proceeding, wanted, sent := false, false, false
@@ -161,7 +160,7 @@ func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Re
 	}
 }
 
-// afterSome is time.After; never after 0.
+// afterSome is time.After, but never fires for 0.
 func afterSome(d time.Duration) <-chan time.Time {
 	if d <= 0 {
 		return nil
@@ -169,8 +168,7 @@ func afterSome(d time.Duration) <-chan time.Time {
 	return time.After(d)
 }
 
-// patience is how long a final response may take once the call is given up. A far
-// end that was silent so far gets less.
+// patience returns how long a final response may take after the call is given up. A silent far end gets less time.
 func (o *outgoing) patience(silent bool) time.Duration {
 	if silent || o.carrier.sip.ctx.Err() != nil {
 		return timerT1
@@ -190,7 +188,7 @@ func (o *outgoing) cancel() {
 	req.SetTransport(o.req.Transport())
 	req.SetDestination(o.req.Destination())
 	e := o.carrier.sip
-	if !e.enter() { // closing: the response is not waited for
+	if !e.enter() { // closing: don't wait for the response
 		_ = e.client.WriteRequest(req)
 		return
 	}
@@ -231,7 +229,7 @@ func (o *outgoing) finished(res *sip.Response) {
 	})
 }
 
-// acknowledge sends the ACK of the answer (RFC 3261 §13.2.2.4).
+// acknowledge sends the ACK for the answer (RFC 3261 §13.2.2.4).
 func (o *outgoing) acknowledge(d *dialog) {
 	ack := d.request(sip.ACK)
 	o.mu.Lock()
@@ -240,8 +238,8 @@ func (o *outgoing) acknowledge(d *dialog) {
 	_ = o.carrier.sip.client.WriteRequest(ack)
 }
 
-// onRepeated gets every further 2xx of the INVITE. The answer is repeated if its
-// ACK was lost and gets the ACK again; the answer of another fork gets a BYE.
+// onRepeated handles every further 2xx of the INVITE. An answer whose ACK was lost is repeated and gets the ACK again;
+// the answer of another fork gets a BYE.
 func (o *outgoing) onRepeated(res *sip.Response) {
 	o.mu.Lock()
 	ack := o.ack
@@ -317,7 +315,7 @@ func (o *outgoing) hangup(d *dialog, by Side) {
 	o.update(func(r *CarrierResult) { r.ByeStatus = status })
 }
 
-// result is complete after run has returned.
+// result returns the result, which is complete after run has returned.
 func (o *outgoing) result() CarrierResult {
 	o.mu.Lock()
 	defer o.mu.Unlock()

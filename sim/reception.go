@@ -13,7 +13,7 @@ type reception struct {
 	stats  rtpStats
 	source netip.AddrPort
 	heard  []byte // by timestamp, gaps filled with silence
-	law    codec  // of heard: that of the first packet
+	law    codec  // of heard: the first packet's
 	marks  []PacketMark
 	jitter float64 // in timestamp units
 
@@ -21,14 +21,14 @@ type reception struct {
 	ssrc     uint32
 	first    uint32 // extended sequence number
 	highest  uint32
-	window   uint64 // bit per received number, up to highest
+	window   uint64 // one bit per received number, up to highest
 	unique   uint64 // packets of this SSRC
 	pastLost uint64 // of earlier SSRCs
 	origin   uint32 // timestamp of heard[0]
 	transit  float64
 }
 
-// take counts a datagram and returns its audio in the codec of the peer, or nil.
+// take counts a datagram and returns its audio in the peer's codec, or nil.
 func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 	var p rtp.Packet
 	broken := p.Unmarshal(b) != nil || p.Version != 2 || len(p.Payload) == 0
@@ -71,7 +71,7 @@ func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 	}
 	r.started = true
 	r.ssrc = ssrc
-	r.first = 1<<16 | uint32(seq) // room for numbers below the first
+	r.first = 1<<16 | uint32(seq) // leaves room for numbers below the first
 	r.highest = r.first
 	r.window = 1
 	r.unique = 0
@@ -79,7 +79,7 @@ func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 	r.transit = 0
 }
 
-// count notes a sequence number. It is false for a duplicate.
+// count notes a sequence number. It returns false for a duplicate.
 func (r *reception) count(seq uint16) bool {
 	delta := int16(seq - uint16(r.highest))
 	if delta > 0 {

@@ -17,13 +17,13 @@ var errNoCodec = errors.New("no codec in common: want PCMU or PCMA")
 type remoteMedia struct {
 	addr  netip.AddrPort
 	codec codec // the first supported codec
-	event uint8 // payload type of telephone-event; 0: none
+	event uint8 // payload type of telephone-event, or 0
 
 	secure bool     // RTP/SAVP
-	crypto []string // its attributes crypto
+	crypto []string // its crypto attributes
 }
 
-// parseSDP reads an offer or an answer without encryption.
+// parseSDP parses an offer or an answer without encryption.
 func parseSDP(body []byte) (remoteMedia, error) {
 	m, err := parseAnySDP(body)
 	if err == nil {
@@ -32,7 +32,7 @@ func parseSDP(body []byte) (remoteMedia, error) {
 	return m, err
 }
 
-// parseAnySDP reads an offer.
+// parseAnySDP parses an offer.
 func parseAnySDP(body []byte) (remoteMedia, error) {
 	var d sdp.SessionDescription
 	if err := d.Unmarshal(body); err != nil {
@@ -91,8 +91,7 @@ func audioOf(m *sdp.MediaDescription, conn *sdp.ConnectionInformation) (remoteMe
 	return r, nil
 }
 
-// writeSDP describes audio at addr with the codecs in their order. Event 0 leaves
-// telephone-event out.
+// writeSDP describes audio at addr with the codecs in their order. Event 0 omits telephone-event.
 func writeSDP(addr netip.AddrPort, session uint64, codecs []codec, event uint8) []byte {
 	family := "IP4"
 	if addr.Addr().Is6() && !addr.Addr().Is4In6() {

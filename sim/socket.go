@@ -17,23 +17,23 @@ const (
 // Datagram is a SIP message on the wire.
 type Datagram struct {
 	At       time.Time
-	Received bool   // false: sent
+	Received bool   // if false, it was sent
 	Data     []byte // valid only during the call
 }
 
-// socket is the UDP socket under sipgo. It drops messages before they make a
-// transaction, and keeps the bytes of each INVITE, which a parser does not keep.
+// socket is the UDP socket under sipgo. It drops messages before they create a transaction, and keeps the bytes of each
+// INVITE, which a parser does not keep.
 type socket struct {
 	net.PacketConn
 	drop  func(datagram []byte) bool // may be nil
 	tap   tap                        // set before the first read
 	lost  func(error)                // gets ICMP errors; may be nil; set before the first read
-	ready chan struct{}              // closed at the first read: from then on sipgo can send
+	ready chan struct{}              // closed at the first read, from which on sipgo can send
 	once  sync.Once
 	invites
 }
 
-// invites are the bytes of the latest INVITEs.
+// invites keeps the bytes of the latest INVITEs.
 type invites struct {
 	mu    sync.Mutex
 	raw   map[string]string // by Call-ID
@@ -49,8 +49,7 @@ func newSocket(conn *net.UDPConn, drop func([]byte) bool) *socket {
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	s.once.Do(func() { close(s.ready) })
 	for {
-		// sipgo starts a goroutine per message. Without this a burst would be
-		// handled out of order.
+		// sipgo starts a goroutine per message. Without this, a burst would be handled out of order.
 		runtime.Gosched()
 		n, addr, err := s.PacketConn.ReadFrom(b)
 		if err != nil && s.failed(err) {
@@ -73,12 +72,12 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	s.tap.show(false, b)
 	n, err := s.PacketConn.WriteTo(b, addr)
 	if err != nil && s.failed(err) {
-		return len(b), nil // it was about what was sent before
+		return len(b), nil // the error was about an earlier message
 	}
 	return n, err
 }
 
-// tap gets every SIP message; nil: it is not wanted.
+// tap gets every SIP message. It may be nil.
 type tap func(Datagram)
 
 func (t tap) show(received bool, b []byte) {
@@ -115,7 +114,7 @@ func (s *invites) invite(callID string) string {
 	return s.raw[callID]
 }
 
-// headerOf is the value of a message's header with a name or its compact form; empty: it has none.
+// headerOf returns the value of a message's header with a name or its compact form, or "".
 func headerOf(message, name, compact string) string {
 	for _, line := range headerLines(message) {
 		n, value, _ := strings.Cut(line, ":")
@@ -132,7 +131,7 @@ func headerLines(message string) []string {
 	return strings.Split(head, "\r\n")[1:]
 }
 
-// extensionLines are the header lines whose name begins with X- or x-.
+// extensionLines returns the header lines whose name starts with X- or x-.
 func extensionLines(message string) []string {
 	var out []string
 	for _, line := range headerLines(message) {

@@ -31,7 +31,7 @@ var (
 	errSecure = errors.New("sdp: no audio over RTP/AVP")
 )
 
-// offeredKeys finds the keys of an offer's attribute crypto: "1 SUITE inline:KEYS|2^31". It is its tag and the keys.
+// offeredKeys returns tag and keys of an offer's crypto attribute: "1 SUITE inline:KEYS|2^31".
 func offeredKeys(crypto []string) (tag string, keys []byte, err error) {
 	for _, line := range crypto {
 		fields := strings.Fields(line)
@@ -48,12 +48,12 @@ func offeredKeys(crypto []string) (tag string, keys []byte, err error) {
 	return "", nil, errNoKeys
 }
 
-// cryptoContext encrypts or decrypts one direction.
+// cryptoContext returns the context that encrypts or decrypts one direction.
 func cryptoContext(keys []byte) (*srtp.Context, error) {
 	return srtp.CreateContext(keys[:masterKey], keys[masterKey:], srtp.ProtectionProfileAes128CmHmacSha1_80)
 }
 
-// allows refuses an offer whose encryption is not the one that is wanted.
+// allows refuses an offer whose encryption is not the wanted one.
 func (m *remoteMedia) allows(wanted string) error {
 	switch {
 	case !m.secure && wanted == SRTPRequired:
@@ -64,14 +64,14 @@ func (m *remoteMedia) allows(wanted string) error {
 	return nil
 }
 
-// encrypt makes an answer to an offer of SRTP, with keys of the stream's own.
+// encrypt returns an answer to an SRTP offer, with the stream's own keys.
 func (s *stream) encrypt(answer []byte, m *remoteMedia) ([]byte, error) {
 	tag, theirs, err := offeredKeys(m.crypto)
 	if err != nil {
 		return nil, err
 	}
 	ours := make([]byte, masterKey+masterSalt)
-	_, _ = rand.Read(ours) // it never fails
+	_, _ = rand.Read(ours) // never fails
 	lock, err := cryptoContext(ours)
 	if err != nil {
 		return nil, err

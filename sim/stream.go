@@ -20,13 +20,13 @@ const (
 	rtpHeader   = 12
 	maxHeard    = 20 * SampleRate         // samples kept
 	maxMarks    = 1024                    // packets logged each way
-	echoMargin  = maxHeard / frameSamples // frames that are queued beyond the delay
+	echoMargin  = maxHeard / frameSamples // frames queued beyond the delay
 	portRetries = 64
 	quietest    = 500 // sample of speech
 )
 
-// PacketMark is the time of a packet. Sum is a checksum of the payload, because a
-// relay may rewrite the header; it is 0 if all bytes are equal.
+// PacketMark is the time of a packet. Sum is a checksum of the payload, because a relay may rewrite the header; it is 0
+// if all bytes are equal.
 type PacketMark struct {
 	Sum uint32
 	At  int64 // Unix time in nanoseconds
@@ -39,7 +39,7 @@ type rtpStats struct {
 	Lost       uint64
 	OutOfOrder uint64
 	Duplicates uint64
-	Foreign    uint64        // not RTP, or a payload type that was not agreed
+	Foreign    uint64        // not RTP, or a payload type that was not negotiated
 	Jitter     time.Duration // RFC 3550 §6.4.1
 	FirstAt    time.Time     // first packet received
 	Codec      string
@@ -52,7 +52,7 @@ type rtpStats struct {
 type Media struct {
 	Heard      []int16 // the first 20 s, decoded, 8 kHz
 	RTP        rtpStats
-	SentMarks  []PacketMark // only of an ended call
+	SentMarks  []PacketMark // only for an ended call
 	HeardMarks []PacketMark
 	Answers    []time.Duration // from the end of each sentence of Words to the other side's; sorted
 }
@@ -72,23 +72,22 @@ type stream struct {
 	out       [rtpHeader + frameSamples]byte
 	seq       uint16
 	ts        uint32
-	said      []byte // encoded audio to send first
+	said      []byte // encoded audio, sent first
 	at        int
 	loop      bool
-	over      *signal // set after all of said was sent
+	over      *signal // set after all of said has been sent
 	sentMarks []PacketMark
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	rx      reception
-	echo    *echoQueue // nil: no echo
-	askedAt time.Time  // the end of the last sentence of Words; zero: it is answered
+	echo    *echoQueue // nil for no echo
+	askedAt time.Time  // end of the last sentence of Words; zero once it is answered
 	answers []time.Duration
 
-	lock, unlock *srtp.Context // of packets sent and received; nil: they are plain
+	lock, unlock *srtp.Context // for packets sent and received; nil if they are plain
 }
 
-// openStream binds a port pair, RTP even and RTCP the odd one above
-// (RFC 3550 §11), and starts to listen.
+// openStream binds a port pair, RTP even and RTCP the odd one above (RFC 3550 §11), and starts listening.
 func openStream(ip netip.Addr) (*stream, error) {
 	for range portRetries {
 		conn, rtcp, err := bindPair(ip)
@@ -115,8 +114,7 @@ func openStream(ip netip.Addr) (*stream, error) {
 	return nil, fmt.Errorf("no free RTP port pair on %s", ip)
 }
 
-// bindPair returns no sockets and no error if the neighbour of the port that the
-// kernel chose is taken.
+// bindPair returns no sockets and no error if the neighbour of the kernel's port is taken.
 func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 	one, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
 	if err != nil {
@@ -137,7 +135,7 @@ func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 // say sets the audio to send. The stream must not have been given to the clock.
 func (s *stream) say(encoded []byte, loop bool) { s.said, s.loop = encoded, loop }
 
-// follow sends to the address of a new offer from now on. The codec stays.
+// follow makes the stream send to the address of a new offer. The codec stays.
 func (s *stream) follow(offer []byte) error {
 	if len(offer) == 0 {
 		return nil
@@ -204,7 +202,7 @@ func (s *stream) fill(payload []byte, silence byte, now time.Time) {
 		s.at = 0
 	}
 	switch {
-	case s.at+frameSamples <= len(s.said): // replaces the echo, which is not delayed
+	case s.at+frameSamples <= len(s.said): // replaces the echo without delaying it
 		copy(payload, s.said[s.at:])
 		s.at += frameSamples
 		return
@@ -229,7 +227,7 @@ func (s *stream) readRTP() {
 		s.rx.source = from
 		packet := buf[:n]
 		if s.unlock != nil {
-			packet, _ = s.unlock.DecryptRTP(nil, packet, nil) // nothing, if it is somebody else's
+			packet, _ = s.unlock.DecryptRTP(nil, packet, nil) // empty if it is from another sender
 		}
 		peer := s.peer.Load()
 		payload := s.rx.take(packet, peer, now)
@@ -243,14 +241,14 @@ func (s *stream) readRTP() {
 	}
 }
 
-// close ends a stream that the clock has no longer.
+// close ends a stream that the clock no longer has.
 func (s *stream) close() {
 	_ = s.conn.Close()
 	_ = s.rtcp.Close()
 	s.readers.Wait()
 }
 
-// media is the audio so far. Ended says that the clock has the stream no longer.
+// media returns the audio so far. ended says that the clock no longer has the stream.
 func (s *stream) media(ended bool) Media {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,12 +276,12 @@ func payloadSum(b []byte) uint32 {
 	return crc32.ChecksumIEEE(b)
 }
 
-// echoQueue holds frames until their delay has passed, or until the one who speaks in them has paused for as long.
+// echoQueue delays frames: for a fixed time, or until their speaker has paused for that time.
 type echoQueue struct {
 	delay  time.Duration
 	waits  bool      // for a pause
-	codec  codec     // where it waits
-	loudAt time.Time // of the last frame in which somebody spoke
+	codec  codec     // with waits
+	loudAt time.Time // time of the last frame with speech
 	frames []echoFrame
 }
 
@@ -298,7 +296,7 @@ func (q *echoQueue) push(payload []byte, now time.Time) {
 	}
 	switch paused := q.waits && now.Sub(q.loudAt) >= q.delay; {
 	case q.waits && q.codec.loud(payload):
-		if paused { // what is left of an answer is not said
+		if paused { // drop the rest of an answer
 			q.frames = nil
 		}
 		q.loudAt = now
@@ -311,7 +309,7 @@ func (q *echoQueue) push(payload []byte, now time.Time) {
 	q.frames = append(q.frames, echoFrame{now.Add(q.delay), [frameSamples]byte(payload)})
 }
 
-// loud reports whether somebody speaks in encoded audio.
+// loud reports whether encoded audio contains speech.
 func (c codec) loud(b []byte) bool {
 	return slices.ContainsFunc(b, func(v byte) bool { return max(c.decode(v), -c.decode(v)) >= quietest })
 }

@@ -51,8 +51,8 @@ func (s *Agent) answer(c *Incoming, media remoteMedia) {
 	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Func(c.handler.Describe).Str("by", string(by)).Msg("call ended")
 }
 
-// openMedia opens the agent's RTP, sets its greeting and writes the SDP answer. It
-// is false if the call was refused.
+// openMedia opens the agent's RTP, sets its greeting and writes the SDP answer. It returns false if the call was
+// refused.
 func (s *Agent) openMedia(c *Incoming, media remoteMedia) (*stream, bool) {
 	ip := s.sip.ip(c.req.Source())
 	st, err := openStream(ip)
@@ -93,8 +93,7 @@ func (s *Agent) early(c *Incoming, media remoteMedia, d time.Duration) {
 	}
 }
 
-// confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE counts
-// too, because it may overtake the ACK.
+// confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE counts, too, because it may overtake the ACK.
 func (s *Agent) confirm(c *Incoming, res *sip.Response) bool {
 	wait := timerT1
 	for waited := time.Duration(0); waited < 64*timerT1; wait = min(2*wait, timerT2) {
@@ -104,7 +103,7 @@ func (s *Agent) confirm(c *Incoming, res *sip.Response) bool {
 		case <-c.bye.ch:
 			return true
 		case <-s.sip.ctx.Done():
-			select { // no BYE before the ACK (RFC 3261 §15), which mostly is on its way
+			select { // no BYE before the ACK (RFC 3261 §15), which is usually on its way
 			case <-c.acked.ch:
 			case <-c.bye.ch:
 			case <-time.After(timerT1):
@@ -163,8 +162,7 @@ func (s *Agent) onAck(req *sip.Request, _ sip.ServerTransaction) {
 
 func (s *Agent) onBye(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	c.bye.set()
-	// The response waits until the call is complete, so that its receiver finds the
-	// whole call.
+	// The response waits until the call is complete, so that its receiver finds the complete call.
 	ctx, cancel := context.WithTimeout(s.sip.ctx, timerT1)
 	defer cancel()
 	select {
@@ -174,8 +172,8 @@ func (s *Agent) onBye(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	ok(req, tx)
 }
 
-// refer asks the caller's side for a transfer and waits for its outcome. It returns
-// the side that ended the call, or SideAgent if the agent has to.
+// refer requests a transfer from the caller's side and waits for its outcome. It returns the side that ended the call,
+// or SideAgent if the agent must end it.
 func (s *Agent) refer(c *Incoming, d *dialog) Side {
 	req := d.request(sip.REFER)
 	req.AppendHeader(s.sip.contact(c.req.Source()))
@@ -209,7 +207,7 @@ func (s *Agent) onNotify(c *Incoming, req *sip.Request, tx sip.ServerTransaction
 	ok(req, tx)
 }
 
-// sipfragStatus is the code of a status line (RFC 3420), or 0.
+// sipfragStatus returns the code of a status line (RFC 3420), or 0.
 func sipfragStatus(body []byte) (code int) {
 	if _, err := fmt.Sscanf(string(body), "SIP/2.0 %3d", &code); err != nil || code < 100 {
 		return 0

@@ -12,11 +12,11 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// errReplaced means that another file is where the database was.
+// errReplaced means that another file has taken the database's place.
 var errReplaced = errors.New("another file is in the place of the database")
 
-// present makes sure that the database is where its name says. A file that was removed lives on without a name, and
-// what is written to it would be lost with the process: so it is copied back to its place.
+// present checks that the database is still where its name says. A removed file lives on without a name, and what is
+// written to it would be lost with the process. So present copies it back to its place.
 func (w *writer) present(ctx context.Context) error {
 	st, err := os.Stat(w.s.path)
 	switch {
@@ -35,7 +35,7 @@ func (w *writer) present(ctx context.Context) error {
 	return nil
 }
 
-// putBack writes a copy of the removed file to its place, and goes on with that.
+// putBack writes a copy of the removed file to its place and continues with the copy.
 func (w *writer) putBack(ctx context.Context) error {
 	lock, err := w.s.relock()
 	if err != nil {
@@ -57,17 +57,17 @@ func (w *writer) putBack(ctx context.Context) error {
 	return w.open(ctx)
 }
 
-// database is the file that the writer has, and the lock on its name.
+// database is the file that the writer has open, and the lock on its name.
 type database struct {
 	path      string
 	lock      *os.File
-	file, wal os.FileInfo // which file it is, and its log
-	// held is the database's file where it was the lock; nil: it never was. It stays open: to close it would take the
-	// process all its POSIX locks on that file (fcntl), of which SQLite would not know.
+	file, wal os.FileInfo // their identity, to notice another file under the name
+	// held is the database's own file if it once served as the lock. It stays open: closing it would release all POSIX
+	// locks (fcntl) that the process has on that file, and SQLite would not know.
 	held *os.File
 }
 
-// relock gives the lock on the database's name: the one that is held, or another if its file was removed, too.
+// relock returns the lock on the database's name: the current one, or a new one if the lock's file was removed, too.
 func (d *database) relock() (*os.File, error) {
 	held, err := d.lock.Stat()
 	if err != nil {
@@ -79,16 +79,16 @@ func (d *database) relock() (*os.File, error) {
 	return lockFile(d.path)
 }
 
-// isAt says whether a file is the one of a name.
+// isAt reports whether name still leads to file.
 func isAt(name string, file os.FileInfo) bool {
 	st, err := os.Stat(name)
 	return err == nil && os.SameFile(st, file)
 }
 
-// copyTo writes a copy of the database.
+// copyTo writes a copy of the database to path.
 func (w *writer) copyTo(ctx context.Context, path string) (os.FileInfo, error) {
 	if w.conn == nil {
-		return nil, sql.ErrConnDone // it was removed twice, and can't be read any more
+		return nil, sql.ErrConnDone // the file was removed twice and can't be read any more
 	}
 	if err := create(path); err != nil {
 		return nil, err
@@ -99,18 +99,18 @@ func (w *writer) copyTo(ctx context.Context, path string) (os.FileInfo, error) {
 	return os.Stat(path)
 }
 
-// noteLog remembers which file SQLite's log is.
+// noteLog remembers the identity of SQLite's log.
 func (d *database) noteLog() { d.wal, _ = os.Stat(d.path + "-wal") }
 
-// removeLog removes the log of a database that was replaced. It is still in its place, and SQLite would take it for
-// the log of the other file, and spoil it.
+// removeLog removes the log of a database that was replaced. The log is still in its place, and SQLite would apply it
+// to the new file and corrupt that.
 func (d *database) removeLog() {
 	if d.wal != nil && isAt(d.path+"-wal", d.wal) {
 		_, _ = os.Remove(d.path+"-wal"), os.Remove(d.path+"-shm")
 	}
 }
 
-// hint adds to an error of writing what an operator can do.
+// hint adds advice for the operator to a write error.
 func hint(path string, err error) error {
 	code := (*sqlite.Error)(nil)
 	if !errors.As(err, &code) {

@@ -17,45 +17,45 @@ import (
 	"flowbridge/store/record"
 )
 
-// keptBinding is a binding on file. Its times are by the wall clock of the moment.
+// keptBinding is a binding in the file. Its times follow the wall clock as it was at that moment.
 type keptBinding struct {
 	record.Binding
 	moment
 }
 
-// withMonotonicTimes gives a binding with times that setting the wall clock does not move.
+// withMonotonicTimes returns b with times that do not move when the wall clock is set.
 func withMonotonicTimes(b record.Binding, now time.Time) record.Binding {
 	b.Registered, b.Expires = now.Add(b.Registered.Sub(now)), now.Add(b.Expires.Sub(now))
 	return b
 }
 
-// asOf gives the binding as it is at a later moment, even if the wall clock was set in between.
+// asOf returns the binding as of a later moment, even if the wall clock was set in between.
 func (k *keptBinding) asOf(now moment) record.Binding {
 	set := now.Wall.Sub(k.Wall) - now.since(k.moment)
-	set = set.Round(time.Second) // else it was not set
+	set = set.Round(time.Second) // smaller differences do not mean that the clock was set
 	k.Registered, k.Expires = k.Registered.Add(set), k.Expires.Add(set)
 	return withMonotonicTimes(k.Binding, now.Wall)
 }
 
-// bindings are the bindings that the database does not have yet. The journal has them.
+// bindings holds the bindings that the database does not have yet. They are in the journal.
 type bindings struct {
 	store *Store
-	left  map[string]string // what an earlier process has left there, by holder, as JSON; constant after Open
+	left  map[string]string // from an earlier process, by holder, as JSON; constant after Open
 
-	mu      sync.Mutex        // guards what follows
+	mu      sync.Mutex        // guards the fields below
 	pending map[string]string // by holder, as JSON
-	asked   bool              // the writer is to come for them
+	asked   bool              // the writer has been asked to write them
 }
 
-// KeepBindings keeps the bindings of a holder in place of those before. They are in the journal when it returns, as
-// Journal has the states of calls there. What the database does not take is tried again by Alive.
+// KeepBindings replaces the bindings of a holder. They are in the journal when it returns, as calls' states are after
+// Journal. What the database did not take is retried by Alive.
 func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	now, list := b.store.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
 		list[i] = keptBinding{withMonotonicTimes(all[i], now.Wall), now}
 	}
 	text, err := json.Marshal(list)
-	if err != nil { // never: it has nothing that can't be encoded
+	if err != nil { // never: all of it can be encoded
 		return
 	}
 	b.mu.Lock()
@@ -70,13 +70,13 @@ func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	}
 }
 
-// takeBound takes up the bindings that an earlier process had only in its journal. Their entries stay until the
-// database has them. Alive sees to that, after LaterBindings has read what is there.
+// takeBound takes over the bindings that an earlier process had only in its journal. Their entries stay until Alive has
+// written them to the database, which it does after LaterBindings has read what the database has.
 func (b *bindings) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
 	left := map[string]string{}
 	for id, l := range states {
 		if holder, ok := strings.CutPrefix(id, record.BoundMark); ok && l.kind == holderBound {
-			if text := openState(seal, id, l.state); text != nil { // else it is damaged, or another key's
+			if text := openState(seal, id, l.state); text != nil { // else it is damaged, or sealed with another key
 				left[holder], stay[id] = string(text), l
 			}
 		}
@@ -125,13 +125,12 @@ func (b *bindings) writeBindings(ctx context.Context, c *sql.Conn) error {
 const (
 	selectBindings = `SELECT holder, bindings FROM registrations`
 	insertBindings = `INSERT INTO registrations (holder, bindings) VALUES (?, ?)`
-	// noBindings is the JSON of no bindings.
+	// noBindings is the JSON of an empty list of bindings.
 	noBindings = "[]"
 )
 
-// Bindings gives what was registered when the old process ended, by holder. A row that can't be read is left out:
-// the next REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or
-// read-only.
+// Bindings returns what was registered when the old process ended, by holder. It omits rows that can't be read: the
+// next REGISTER replaces them. It does not wait for the writer, and also reads a file whose disk is full or read-only.
 func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
 	err := b.store.ready(ctx)
 	var all map[string][]record.Binding
@@ -151,8 +150,8 @@ func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, e
 	return all, nil
 }
 
-// LaterBindings is Bindings where that has failed: wait returns what the writer reads once it can, before it writes
-// what is kept after this call.
+// LaterBindings replaces Bindings after that has failed: wait returns what the writer reads once it can, before it
+// writes what is kept after this call.
 func (b *bindings) LaterBindings() (wait func(context.Context) (map[string][]record.Binding, error)) {
 	var all map[string][]record.Binding
 	done := make(chan error, 1)
@@ -171,9 +170,9 @@ func (b *bindings) LaterBindings() (wait func(context.Context) (map[string][]rec
 	}
 }
 
-// withoutIndex names the file for connections that need no index of its log, which a full or read-only disk has no room
-// for. The first keeps it in memory, and all others out meanwhile. The second reads no log, so it is there only where
-// nothing is in one.
+// withoutIndex returns names of the file for connections that need no index of its log: a full or read-only disk has no
+// room for one. The first name keeps the index in memory and locks out all other connections. The second one ignores
+// the log, so it is offered only if the log is empty.
 func withoutIndex(path string) []string {
 	names := []string{dsn(path, "rw", "locking_mode(exclusive)", "query_only(1)")}
 	log, err := os.Stat(path + "-wal")
@@ -183,8 +182,8 @@ func withoutIndex(path string) []string {
 	return names
 }
 
-// bindingsIn reads them by a connection of its own: one that was opened while the disk was read-only shares its index
-// with all that come later, which then can't write.
+// bindingsIn reads the bindings over a connection of its own: a connection opened while the disk was read-only shares
+// its index with all later ones, which then can't write.
 func (b *bindings) bindingsIn(ctx context.Context, name string) (map[string][]record.Binding, error) {
 	db, err := openDB(name)
 	if err != nil {
@@ -198,7 +197,7 @@ func (b *bindings) readBindings(ctx context.Context, from querier) (map[string][
 	all, now := map[string][]record.Binding{}, b.store.journal.moment(time.Now())
 	take := func(holder, text string) {
 		var of []keptBinding
-		_ = json.Unmarshal([]byte(text), &of) // a text that can't be read has none
+		_ = json.Unmarshal([]byte(text), &of) // of stays empty if the text can't be read
 		for i := range of {
 			all[holder] = append(all[holder], of[i].asOf(now))
 		}

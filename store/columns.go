@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// columnList names the columns of calls, and selectList those with the platform's report.
+// columnList names the columns of calls; selectList adds the platform's report.
 var (
 	columnNames = record.Columns()
 	columnList  = `"` + strings.Join(columnNames, `", "`) + `"`
@@ -23,7 +23,7 @@ var (
 var insertCall = `INSERT INTO calls (` + columnList + `) VALUES (?` + strings.Repeat(", ?", len(columnNames)-1) + `)
 	ON CONFLICT (id) DO NOTHING`
 
-// columns has room for the values of one statement after the other. They are good until it is used next.
+// columns is reused for the values of one statement after another. The values are valid until its next use.
 type columns struct {
 	values []driver.NamedValue
 	text   []byte
@@ -54,15 +54,15 @@ func (c *columns) of(r *record.Record) []driver.NamedValue {
 	return c.values
 }
 
-// texts returns the arguments of a statement that has nothing but texts.
+// texts returns the arguments of a statement that takes only texts.
 func (c *columns) texts(all ...string) []driver.NamedValue {
 	c.values = c.values[:0]
 	c.addTexts(all...)
 	return c.values
 }
 
-// addTexts adds texts. Most columns of a call have the text of the call before, which is used again: each text would be
-// an object of its own.
+// addTexts appends texts. Most columns have the same text as in the call before, which is used again: otherwise each
+// text would be allocated.
 func (c *columns) addTexts(all ...string) {
 	for _, s := range all {
 		if n := len(c.values); n < cap(c.values) && c.values[:n+1][n].Value == s {
@@ -80,7 +80,7 @@ func (c *columns) add(v driver.Value) {
 // insertOther adds an id that the columns don't have.
 const insertOther = `INSERT OR IGNORE INTO other_ids (other, id) VALUES (?, ?)`
 
-// otherID is the Call-ID of an attempt that came to nothing; "" for another.
+// otherID returns the Call-ID of a failed attempt, or "" for the attempt whose Call-ID is in a column.
 func otherID(r *record.Record, attempt int) string {
 	if id := r.Attempts[attempt].SIPCallID; id != r.TargetSIPCallID {
 		return id
@@ -95,7 +95,7 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// eachRow reads each row of a query into the same places, and calls take.
+// eachRow scans each row of a query into the same variables and then calls take.
 func eachRow(ctx context.Context, from querier, into []any, take func(), query string, args ...any) error {
 	rows, err := from.QueryContext(ctx, query, args...)
 	if err != nil {

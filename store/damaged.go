@@ -18,8 +18,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// SetAside is the name that the damaged database was given last, by Open or later; empty: none was. Its records are
-// there, and so are the items of its outbox.
+// SetAside returns the name last given to a damaged database, by Open or later, or "". That file still has its records
+// and the items of its outbox.
 func (s *Store) SetAside() string {
 	if p := s.aside.Load(); p != nil {
 		return *p
@@ -27,8 +27,8 @@ func (s *Store) SetAside() string {
 	return ""
 }
 
-// openAnew opens a new file in the place of one that could not be opened because it is damaged. It keeps the signalling
-// key if that, or its copy, can still be read.
+// openAnew replaces a file that could not be opened because it is damaged. It keeps the signalling key if the key or
+// its copy can still be read.
 func openAnew(ctx context.Context, path string, why error, consumers []string) (*Store, error) {
 	if !isDamagedFile(ctx, path, why) {
 		return nil, why
@@ -51,9 +51,9 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 	return s, nil
 }
 
-// isDamagedFile says whether a file that could not be opened is a damaged database. A file of text is not: it is
-// somebody else's, and store.path is wrong. Where the disk takes nothing, the file is not looked through: calls wait
-// for the start.
+// isDamagedFile reports whether a file that could not be opened is a damaged database. A text file is not: it belongs
+// to another program, and store.path is wrong. If the disk takes no writes, the file is not checked: calls wait for the
+// start.
 func isDamagedFile(ctx context.Context, path string, why error) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -75,7 +75,7 @@ func isDamagedFile(ctx context.Context, path string, why error) bool {
 	return errors.Is(why, errCorrupt) || failsCheck(ctx, path)
 }
 
-// failsCheck says whether SQLite finds that the database is damaged. It reads all of it.
+// failsCheck reports whether SQLite finds the database damaged. It reads the whole file.
 func failsCheck(ctx context.Context, path string) bool {
 	db, err := openDB(dsn(path, "rw", "query_only(1)"))
 	if err != nil {
@@ -95,32 +95,32 @@ func failsCheck(ctx context.Context, path string) bool {
 	return says != "ok" || app != applicationID
 }
 
-// sizes are the sizes of the file and of its log.
+// sizes has the sizes of the file and of its log.
 type sizes struct{ file, wal int64 }
 
-// truncated says whether somebody has truncated the file or its log under the process. SQLite makes them shorter, too,
-// so a shorter one is looked through.
+// truncated reports whether the file or its log was truncated under the process. SQLite shortens them, too, so a
+// shorter file is checked.
 func (w *writer) truncated(ctx context.Context) bool {
 	now, was := sizes{}, w.sizes
 	switch st, err := os.Stat(w.s.path); {
 	case err == nil && os.SameFile(st, w.s.file):
 		now.file = st.Size()
-	case err == nil && st.Size() > 0: // somebody else's, which is left alone
+	case err == nil && st.Size() > 0: // another program's, which stays as it is
 		return false
-	default: // it is not there
+	default: // the file is missing
 		now.file = max(was.file, 1)
 	}
 	if st, err := os.Stat(w.s.path + "-wal"); err == nil {
 		now.wal = st.Size()
 	}
 	w.sizes = now
-	if now.file == 0 { // SQLite would take it for a new one, and remove its log
+	if now.file == 0 { // SQLite would take it for a new database and remove its log
 		return true
 	}
 	return (now.file < was.file || now.wal < was.wal) && failsCheck(ctx, w.s.path)
 }
 
-// keyOf is the signalling key of a file that is damaged or can't be written, by its dsn; nil: it can't be read.
+// keyOf returns the signalling key of a damaged or unwritable file, named by its dsn, or nil if it can't be read.
 func keyOf(ctx context.Context, name string) (key []byte) {
 	db, err := openDB(name)
 	if err != nil {
@@ -134,7 +134,7 @@ func keyOf(ctx context.Context, name string) (key []byte) {
 	return key
 }
 
-// asideName is a name that no file has: the wall clock may have been set back.
+// asideName returns a name that no file has, even if the wall clock was set back.
 func asideName(path string) string {
 	for at := time.Now().UTC(); ; at = at.Add(time.Millisecond) {
 		name := path + ".damaged-" + at.Format("20060102T150405.000Z")
@@ -144,16 +144,16 @@ func asideName(path string) string {
 	}
 }
 
-// setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file
-// any more. SQLite's index of the log is useless. The file keeps its own name, too, where it can: a process that is
-// killed before another one is in its place must find one.
+// setAside gives a damaged file and its log another name. The log may have what repairs the file; SQLite's index of it
+// is useless. given is empty if the file no longer exists. Where possible the file keeps its own name, too: a process
+// killed before the new file is in place must find one.
 func setAside(path, name string) (given string, err error) {
 	err = os.Link(path, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without links
 		err = os.Rename(path, name)
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // somebody has removed it
+	case errors.Is(err, fs.ErrNotExist): // the file was removed
 		name = ""
 		_ = os.Remove(path + "-wal")
 	case err != nil:
@@ -167,8 +167,8 @@ func setAside(path, name string) (given string, err error) {
 	return name, nil
 }
 
-// replaceDamaged sets a damaged file aside and puts a new one in its place. The new one is whole before the other,
-// which may have the only key of the journal, is touched: after an error everything is as it was.
+// replaceDamaged sets a damaged file aside and puts a new one in its place. The new file is complete before the damaged
+// one is touched, which may have the only key of the journal: after an error nothing has changed.
 func replaceDamaged(ctx context.Context, path string, key []byte, consumers []string) (name string, err error) {
 	fresh, err := beginAnew(ctx, path, key, consumers)
 	if err != nil {
@@ -181,7 +181,7 @@ func replaceDamaged(ctx context.Context, path string, key []byte, consumers []st
 	return name, os.Rename(fresh, path)
 }
 
-// removeDatabase removes what is left of a file that was begun.
+// removeDatabase removes an unfinished database file, with its log and index.
 func removeDatabase(path string) {
 	for _, more := range []string{"", "-wal", "-shm"} {
 		_ = os.Remove(path + more)
@@ -190,11 +190,11 @@ func removeDatabase(path string) {
 
 const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
-// setSequence has the outbox of a new file number its items from behind a number.
+// setSequence makes the outbox of a new file number its items from after a number.
 const setSequence = `INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)`
 
-// beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the
-// records that the journal still has; and with the registrations of the old file.
+// beginAnew creates a new file beside a database: with the signalling key, which Open makes if key is nil, the records
+// that the journal still has, and the registrations of the old file.
 func beginAnew(ctx context.Context, path string, key []byte, consumers []string) (fresh string, err error) {
 	fresh = path + ".new"
 	removeDatabase(fresh)
@@ -206,12 +206,13 @@ func beginAnew(ctx context.Context, path string, key []byte, consumers []string)
 		return fresh, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	// An item of the old file that is under way has another number: once delivered, it must not take one of these.
+	// Items of the old file that are being delivered have other numbers: once delivered, they must not delete one of
+	// these.
 	_, err = db.ExecContext(ctx, setSequence, rand.Int64N(1<<52))
 	if err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
 	}
-	if err == nil { // a disk that takes nothing is waited for; another error costs these records alone
+	if err == nil { // a full disk is waited for; any other error loses only these records
 		kept := errors.Join(keepJournalled(ctx, db, path, consumers), keepRegistered(ctx, db, path))
 		if refusesWrites(kept) {
 			err = kept
@@ -220,8 +221,8 @@ func beginAnew(ctx context.Context, path string, key []byte, consumers []string)
 	return fresh, err
 }
 
-// keepRegistered keeps the registrations of a damaged file, as far as they can be read. A process that has them keeps
-// them once more.
+// keepRegistered copies the registrations that can be read from a damaged file. A process that has them in memory
+// writes them again.
 func keepRegistered(ctx context.Context, db *sql.DB, path string) error {
 	return inTx(ctx, db, func(tx *sql.Tx) error {
 		for holder, bindings := range registeredIn(ctx, path) {
@@ -233,7 +234,7 @@ func keepRegistered(ctx context.Context, db *sql.DB, path string) error {
 	})
 }
 
-// registeredIn gives what can be read of the registrations of a file, by holder, as JSON.
+// registeredIn returns the registrations that can be read from a file, by holder, as JSON.
 func registeredIn(ctx context.Context, path string) map[string]string {
 	all := map[string]string{}
 	db, err := openDB(dsn(path, "rw", "query_only(1)"))
@@ -246,16 +247,16 @@ func registeredIn(ctx context.Context, path string) map[string]string {
 		if holder.Valid && json.Valid([]byte(bindings.String)) {
 			all[holder.String] = bindings.String
 		}
-	}, selectBindings) // the damage is known, and what came before it is kept
+	}, selectBindings) // the damage is known; what was read before it is kept
 	return all
 }
 
-// suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged.
-// Until then the last connections to the old file are closed.
+// suspectEvery is how long a file counts as whole after it was reported damaged and passed its check. By then the last
+// connections to the old file are closed.
 const suspectEvery = time.Minute
 
-// suspected says whether a reader has found that the file is damaged, and it is. Who began to read before the damaged
-// one was set aside speaks of that.
+// suspected reports whether a reader has reported damage and a check confirms it. A reader that started before the
+// damaged file was set aside may mean that file.
 func (w *writer) suspected(ctx context.Context) bool {
 	if !w.s.damaged.Swap(false) || time.Since(w.whole) < suspectEvery {
 		return false
@@ -267,7 +268,7 @@ func (w *writer) suspected(ctx context.Context) bool {
 	return false
 }
 
-// renew sets the damaged file aside under the process, and goes on with a new one. After an error it is tried again.
+// renew sets the damaged file aside under the process and continues with a new one. After an error it is retried.
 func (w *writer) renew(ctx context.Context) error {
 	if !w.renews {
 		w.close()
@@ -281,7 +282,7 @@ func (w *writer) renew(ctx context.Context) error {
 			w.s.aside.Store(&name)
 		}
 	}
-	w.forgetConnections() // with those that see the old file
+	w.forgetConnections() // including the ones that see the old file
 	file, err := os.Stat(w.s.path)
 	if err != nil {
 		return err
@@ -291,7 +292,7 @@ func (w *writer) renew(ctx context.Context) error {
 	return w.open(ctx)
 }
 
-// forgetConnections has new ones opened: connections know files, not names.
+// forgetConnections closes idle connections: a connection belongs to a file, not to a name.
 func (w *writer) forgetConnections() {
 	w.s.db.SetMaxIdleConns(0)
 	w.s.db.SetMaxIdleConns(readers)

@@ -7,17 +7,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// What was committed last may be in the pages that are lost, and a file without its schema gives nothing. The journal's
-// files still have the records of the calls that ended last, although they are over: up to some thousands. So a new
-// file begins with them. Only the old file knows whether their items of the outbox were delivered, so they are
-// delivered again, under the same id.
+// The last commits may be in the lost pages, and a file without its schema yields nothing. The journal's files still
+// have the records of the calls that ended last, up to some thousands, although these calls are over. So a new file
+// starts with them. Only the old file knows whether their outbox items were delivered, so they are delivered again,
+// under the same id.
 
-// keepJournalled keeps the records of finished calls that the journal beside a database has, and that were over. A
-// journal that can't be read costs only these.
+// keepJournalled writes the finished calls that the journal beside a database still has, although they are over. If the
+// journal can't be read, only these records are lost.
 func keepJournalled(ctx context.Context, db *sql.DB, path string, consumers []string) error {
 	files, err := readJournal(path)
 	if err != nil {
-		return nil //nolint:nilerr // the journal's own reader tells of it
+		return nil //nolint:nilerr // the journal's own reader reports it
 	}
 	return keepAll(ctx, db, consumers, func(_ *sql.Tx, keep func(record.Record) (bool, error)) error {
 		for _, e := range files.over() {
@@ -31,7 +31,7 @@ func keepJournalled(ctx context.Context, db *sql.DB, path string, consumers []st
 	})
 }
 
-// over are the last entries of finished calls that have their record in the database.
+// over returns the last entries of finished calls whose record is in the database.
 func (j *journalFiles) over() (all []entry) {
 	ended := map[string]entry{}
 	for _, text := range j.texts {

@@ -7,32 +7,33 @@ import (
 	"time"
 )
 
-// ground is what a database stands on: its file system, and SQLite's index of the log, which is mapped. A thread that
-// touches a mapped page keeps its processor, and all others with the next cycle of the collector, until it has the
-// page. So before SQLite is used, a system call finds out whether the file system takes changes.
+// ground is what a database stands on: its file system, and SQLite's memory-mapped index of the log. A thread that
+// waits for a mapped page keeps its processor, and at the next garbage collection stops all others, until it has the
+// page. So before each use of SQLite, a system call checks that the file system takes changes.
 type ground struct {
 	path  string
-	touch func(path string) // changes the file's time; it waits while the file system is frozen
+	touch func(path string) // sets the file's time; blocks while the file system is frozen
 
 	mu    sync.Mutex
-	shm   os.FileInfo   // the index, as it was seen last; nil: never
-	looks chan struct{} // closed at the end of the look under way; nil: there is none
+	shm   os.FileInfo   // the index when it was last seen, or nil
+	looks chan struct{} // closed at the end of the check under way; nil if there is none
 }
 
 func newGround(path string) *ground {
 	return &ground{path: path, touch: func(path string) {
-		_ = os.Chtimes(path, time.Time{}, time.Now()) // an error is told by what follows
+		_ = os.Chtimes(path, time.Time{}, time.Now()) // what follows reports an error
 	}}
 }
 
-// await returns when the file system takes changes. While it is frozen for a snapshot, for example, it waits.
+// await returns when the file system takes changes. It blocks while the file system is frozen, for a snapshot for
+// example.
 func (g *ground) await() {
 	g.touch(g.path)
 	g.mend()
 }
 
-// mend gives the index its size again if somebody has truncated it. To touch a page that is not there any more would
-// end the process. SQLite finds it wrong, and makes it again from the log.
+// mend restores the size of the index if it was truncated: touching a page that is gone would kill the process. SQLite
+// finds the index invalid and rebuilds it from the log.
 func (g *ground) mend() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -48,7 +49,7 @@ func (g *ground) mend() {
 	g.shm = now
 }
 
-// awaitFor is await for one who has not much time.
+// awaitFor is await bounded by ctx.
 func (g *ground) awaitFor(ctx context.Context) error {
 	g.mu.Lock()
 	looks := g.looks

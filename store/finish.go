@@ -12,11 +12,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// finish is the end of a call, as it is written.
+// finish is a finished call that is to be written.
 type finish struct {
 	id     string
-	record *record.Record // nobody changes it
-	done   []func(error)  // told of the commit
+	record *record.Record // never changed
+	done   []func(error)  // called after the commit
 }
 
 func newFinish(r *record.Record) *finish {
@@ -28,13 +28,13 @@ func newFinish(r *record.Record) *finish {
 	return &finish{id: r.ID, record: r}
 }
 
-// recorded reports whether the call has recordings that are complete. A killed process's are settled later.
+// recorded reports whether the call has complete recordings. The recordings of a killed process are settled later.
 func (f *finish) recorded() bool {
 	return len(f.record.Recordings) > 0 && f.record.Settled()
 }
 
-// keeper writes finished calls: the record, the ids that its columns don't have, and an item for each consumer. Its
-// statements are the driver's: package sql would allocate as much as the record has for each of them.
+// keeper writes finished calls: the record, the ids that its columns don't have, and an item for each consumer. It uses
+// the driver's statements: for each of them, package sql would allocate as much as the record has.
 type keeper struct {
 	call, other, item, reported statement
 	columns                     *columns
@@ -78,7 +78,7 @@ func prepareRaw(ctx context.Context, on any) (k keeper, err error) {
 	return k, nil
 }
 
-// keepAll has records kept in one transaction by a database that has no writer yet.
+// keepAll keeps records in one transaction of a database that has no writer yet.
 func keepAll(ctx context.Context, db *sql.DB, consumers []string,
 	run func(tx *sql.Tx, keep func(record.Record) (fresh bool, err error)) error,
 ) (err error) {
@@ -111,7 +111,8 @@ func (k keeper) close() {
 	}
 }
 
-// keep writes a finished call, within a transaction. The first record of an id stays; fresh says that this is it.
+// keep writes a finished call within a transaction. The first record of an id stays; fresh reports that this is the
+// first.
 func (k keeper) keep(ctx context.Context, f *finish, consumers []string) (fresh bool, err error) {
 	res, err := k.call.ExecContext(ctx, k.columns.of(f.record))
 	if err != nil {

@@ -16,27 +16,27 @@ import (
 	"flowbridge/store/record"
 )
 
-// setAlive and getAlive keep the last moment that the process is known to have lived.
+// setAlive and getAlive write and read the last moment at which the process is known to have run.
 const (
 	setAlive = `INSERT INTO meta (name, value) VALUES ('journal_alive', ?)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 	getAlive = `SELECT coalesce(max(value), '') FROM meta WHERE name = 'journal_alive'`
 )
 
-// Found is what Open finds of earlier processes.
+// Found is what Open has found of earlier processes.
 type Found struct {
-	// Interrupted are the ids of the open calls that Open has closed as interrupted.
+	// Interrupted has the ids of the open calls that Open has closed as interrupted.
 	Interrupted []string
-	// Recovered is how many finished calls Open has written that an earlier process could not write.
+	// Recovered is how many finished calls Open has written for an earlier process that could not.
 	Recovered int
-	// Left are the calls that may go on, until Disown. They are to be taken up before other calls are journalled.
+	// Left has the calls that may continue, until Disown. They must be taken over before other calls are journalled.
 	Left []record.Saved
 
-	lost error // what could not be read; nil: nothing, or it was told. Owned by the writer.
+	lost error // what could not be read, until it is reported; owned by the writer
 }
 
-// closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those
-// that were finished as they are.
+// closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. Records of calls
+// that had finished stay as they are.
 func (s *Store) closeInterrupted(ctx context.Context, seal cipher.AEAD, now time.Time) error {
 	j, err := s.readLeft(ctx, seal)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *Store) closeInterrupted(ctx context.Context, seal cipher.AEAD, now time
 				if err := s.finishLeft(l, now, keep); err != nil {
 					return fmt.Errorf("call %s: %w", id, err)
 				}
-			case !known[id]: // else the process was killed just after the record was written
+			case !known[id]: // else the process was killed just after it wrote the record
 				s.Left = append(s.Left, record.Saved{
 					Record: l.record, Interrupted: l.interrupted(now), State: l.state,
 					Alive: j.files.alive,
@@ -74,14 +74,14 @@ func (s *Store) closeInterrupted(ctx context.Context, seal cipher.AEAD, now time
 	return s.beginJournal(seal, &j.files, j.states, goesOn)
 }
 
-// leftJournal is the journal as a killed process left it.
+// leftJournal is the journal of a killed process.
 type leftJournal struct {
 	files  journalFiles
 	states map[string]lastState
 	left   []left // its calls, each with the last moment at which the process is known to have run
 }
 
-// readLeft reads the journal.
+// readLeft reads the journal of the old process.
 func (s *Store) readLeft(ctx context.Context, seal cipher.AEAD) (j leftJournal, err error) {
 	var alive string // empty in a new database
 	if err = s.db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil {
@@ -100,7 +100,7 @@ func (s *Store) readLeft(ctx context.Context, seal cipher.AEAD) (j leftJournal, 
 	return j, nil
 }
 
-// beginJournal goes on with the journal of an earlier process, or begins a new one where nothing goes on.
+// beginJournal continues the journal of an earlier process, or starts a new one if no call continues.
 func (s *Store) beginJournal(seal cipher.AEAD, files *journalFiles, states, goesOn map[string]lastState) error {
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
@@ -114,7 +114,7 @@ func (s *Store) beginJournal(seal cipher.AEAD, files *journalFiles, states, goes
 	return nil
 }
 
-// finishLeft writes the record of a call that is over, or that can't go on.
+// finishLeft writes the record of a call that is over or can't continue.
 func (f *Found) finishLeft(l *left, now time.Time, keep func(record.Record) (fresh bool, err error)) error {
 	if !l.ended {
 		l.record = l.interrupted(now)
@@ -123,7 +123,7 @@ func (f *Found) finishLeft(l *left, now time.Time, keep func(record.Record) (fre
 	switch {
 	case err != nil:
 		return err
-	case !fresh: // the process was killed just after the record was written
+	case !fresh: // the process was killed just after it wrote the record
 	case l.ended:
 		f.Recovered++
 	default:
@@ -132,8 +132,8 @@ func (f *Found) finishLeft(l *left, now time.Time, keep func(record.Record) (fre
 	return nil
 }
 
-// recorded are the ids of calls that may go on and have their records. One question is asked for all: their callers
-// hear nothing.
+// recorded returns the ids of calls that may continue although they have records. One query covers all: their callers
+// hear silence until it is answered.
 func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, error) {
 	var ids []string
 	for i := range left {
@@ -152,7 +152,7 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 	return known, err
 }
 
-// owed is what finished calls owe their peers.
+// owed returns what finished calls owe their peers.
 func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.Saved) {
 	for id, l := range states {
 		if l.kind != callOwes {
@@ -169,25 +169,25 @@ func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.
 	return left
 }
 
-// left is the last state of a call that a killed process left.
+// left is the last state of a call of a killed process.
 type left struct {
 	record record.Record
-	noted  moment        // zero: not known
+	noted  moment        // zero if unknown
 	until  record.Time   // the last moment at which the process is known to have run
 	lived  time.Duration // since noted
-	ended  bool          // the record is whole
-	state  []byte        // what it needs to go on; nil: it can't
+	ended  bool          // the record is complete
+	state  []byte        // what the call needs to continue; nil if it can't
 }
 
-// lives says that the process was alive at a moment; a zero one: not known.
+// lives notes that the process was alive at a moment, unless that is zero.
 func (l *left) lives(at moment) {
 	if d := at.since(l.noted); d > l.lived && !at.Wall.IsZero() {
 		l.until, l.lived = record.Time{Time: at.Wall}, d
 	}
 }
 
-// interrupted ends the record. What the call has lasted is not asked of the wall clock, which may have been set
-// meanwhile.
+// interrupted ends the record. The wall clock does not tell how long the call lasted, because it may have been set
+// since.
 func (l *left) interrupted(now time.Time) record.Record {
 	r := l.record.InterruptedAt(l.until, now)
 	if l.noted.Boot != 0 && !r.AnsweredAt.IsZero() {
@@ -196,7 +196,7 @@ func (l *left) interrupted(now time.Time) record.Record {
 	return r
 }
 
-// leftInFiles are the calls of the journal, in the order of their start.
+// leftInFiles returns the calls of the journal, in the order of their start.
 func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 	ids := make([]string, 0, len(states))
 	for id, e := range states {
@@ -220,7 +220,7 @@ func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 	return all
 }
 
-// leftBy reads an entry that has a record.
+// leftBy reads the entry of a call with a record.
 func leftBy(e entry) left {
 	at := min(len(record.TimeLayout), len(e.state))
 	return newLeft(e.kind, string(e.id), string(e.state[:at]), string(e.state[at:]))
@@ -232,16 +232,16 @@ func newLeft(kind entryKind, id, written, text string) left {
 		*record.Record
 		*moment
 	}{&l.record, &l.noted}) != nil {
-		l = left{} // the call took place: its id and time are worth a record
+		l = left{} // the call took place: its id and time deserve a record
 	}
-	_ = l.until.UnmarshalText([]byte(written)) // zero: not known
+	_ = l.until.UnmarshalText([]byte(written)) // zero if unknown
 	l.noted.Wall = l.until.Time
 	l.record.ID = id
 	return l
 }
 
-// SettleRecordings takes the size and the end of the interrupted calls' recordings from their files. A recording
-// whose file can't be read stays unknown: without an end, of 0 bytes.
+// SettleRecordings sets the size and the end of the interrupted calls' recordings from their files. A recording whose
+// file can't be read stays unknown: 0 bytes, and no end.
 func (s *Store) SettleRecordings(ctx context.Context, look record.FinishedFile) error {
 	settled := map[string]string{} // as JSON, by call
 	for _, id := range s.Interrupted {

@@ -15,61 +15,61 @@ import (
 )
 
 const (
-	// journalFile is how long a file of the journal gets before its live calls move to the other one; it is longer where
-	// they take more than a quarter of it.
+	// journalFile is the size at which the live calls of a file move to the other one. The size is larger if live calls
+	// take more than a quarter of it.
 	journalFile = 32 << 20
 	// journalWaiting bounds the entries that wait for the disk, in bytes.
 	journalWaiting = 16 << 20
-	// moveStep is how many entries are moved at a time, while callers wait.
+	// moveStep is how many entries move at a time while callers wait.
 	moveStep = 32
-	// journalPatience bounds how long a caller waits for another one's write, after which its own entry is written. A disk
-	// that is healthy takes some microseconds.
+	// journalPatience bounds how long a caller waits for another caller's write, which its own entry follows. A healthy
+	// disk takes some microseconds.
 	journalPatience = 20 * time.Millisecond
 )
 
 // journal keeps the states of live calls in files, so that the next process finds the calls that were live when this
-// one was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to
-// them, and wait until it is in the file, because they tell a peer next. A slow disk holds up one call, and not all:
-// after one waiter times out, later callers don't wait for that write.
+// one was killed. The caller that brings an entry writes it. If another caller is writing, the new one leaves its entry
+// to that caller and waits until it is in the file, because it tells a peer next. A slow disk delays one call and not
+// all: after one waiter times out, later callers don't wait for that write.
 type journal struct {
 	path    string
 	seal    cipher.AEAD                                // of states
 	machine func() (uptime time.Duration, boot uint64) // Uptime
 
-	mu       sync.Mutex // guards what follows; not held while a caller writes
+	mu       sync.Mutex // guards the fields below; not held while a caller writes
 	live     map[string]place
 	size     int64 // of the last entries of live calls, in bytes
 	file     *journalSegment
-	old      *journalSegment // the file before, while live calls have their last entry there; nil: there is none
-	held     bool            // old stays: its process may go on
+	old      *journalSegment // the previous file, while live calls have their last entry there
+	held     bool            // old stays: its process may continue
 	unopened bool            // a file of an earlier process could not be opened
-	writing  bool            // somebody writes to file
-	landed   chan struct{}   // closed when that write is over; nil: nobody waits for it
-	late     bool            // somebody has waited for that write in vain
-	// entries that are not in the file; they begin at file.written, or after what is being written
+	writing  bool            // a caller writes to file
+	landed   chan struct{}   // closed at the end of that write; nil if no caller waits for it
+	late     bool            // a caller has waited too long for that write
+	// entries not in the file yet; they go to file.written, or behind what is being written
 	waiting []byte
 	spare   []byte // for waiting
 	dropped int64
-	unread  int   // entries that could not be read to be moved, and were not told of
+	unread  int   // entries that could not be read for the move, and were not reported yet
 	err     error // of the last write or tend
 }
 
-// place is where the last entry of a call is.
+// place says where the last entry of a call is.
 type place struct {
 	in   *journalSegment
 	at   int64
 	size int
 }
 
-// openJournal begins a new journal, in place of one that was read. Without a file its entries wait, and it tries again.
+// openJournal starts a new journal in place of one that was read. Without a file its entries wait, and it tries again.
 func openJournal(path string, seal cipher.AEAD) *journal {
 	j := newJournal(path, seal)
 	j.begin(&journalSegment{name: journalNames(path)[1]})
 	return j
 }
 
-// openBeside begins a journal beside another process's, whose states stay until taken. On a full disk there is no
-// room for it, and the other process goes on.
+// openBeside starts a journal beside another process's, whose states stay until taken. It fails on a full disk, and the
+// other process continues.
 func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	j := newJournal(path, seal)
 	for _, name := range journalNames(path) {
@@ -84,7 +84,7 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 			j.old, s = s, j.old
 		}
 		if s != nil {
-			_ = s.f.Close() // its calls have moved to the newer one
+			_ = s.f.Close() // its calls have moved to the newer file
 		}
 	}
 	if j.old == nil {
@@ -99,14 +99,14 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	return j, nil
 }
 
-// predecessorGone notes that the process before does not go on.
+// predecessorGone notes that the old process will not continue.
 func (j *journal) predecessorGone() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.held = false
 }
 
-// removeStray removes the files that another process has begun beside this journal, and has not continued.
+// removeStray removes the files that another process has started beside this journal and abandoned.
 func (j *journal) removeStray() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -115,7 +115,7 @@ func (j *journal) removeStray() {
 	}
 }
 
-// begin begins a file after one before. Without one, entries wait for it.
+// begin starts the file after before. If that fails, entries wait for a file.
 func (j *journal) begin(before *journalSegment) {
 	if j.file, j.err = newSegment(j.otherName(before), before.number+1); j.err != nil {
 		j.file = &journalSegment{name: before.name, number: before.number}
@@ -126,11 +126,11 @@ func newJournal(path string, seal cipher.AEAD) *journal {
 	return &journal{path: path, live: map[string]place{}, seal: seal, machine: Uptime}
 }
 
-// beatEvery is how often the file's time is set, so that the next process finds when this one was killed.
+// beatEvery is how often the file's time is set, which tells the next process when this one was killed.
 const beatEvery = 100 * time.Millisecond
 
-// beat sets the file's time until the store has closed. Where the disk takes no changes, the process seems to be dead
-// for longer.
+// beat sets the file's time until the store has closed. If the disk takes no changes, the process seems to have died
+// earlier.
 func (j *journal) beat(closed <-chan struct{}) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -161,7 +161,7 @@ func (j *journal) adopt(files *journalFiles, states, left map[string]lastState) 
 		}
 	}
 	j.old, j.file = segments[0], segments[1]
-	if j.file == nil { // files that both lack their head are in no order
+	if j.file == nil { // two files without a header have no order
 		j.old, j.file = nil, j.old
 	}
 	j.unopened = true
@@ -176,8 +176,8 @@ func (j *journal) adopt(files *journalFiles, states, left map[string]lastState) 
 	j.write()
 }
 
-// keep keeps the state of a call in place of an earlier one: the record of room, and kept. kept is what the call needs
-// to go on; nil: it can't, unless an earlier state can. Of a callEnded it is what the call owes; nil: nothing.
+// keep replaces the state of a call by the record in room and by kept, which is what the call needs to continue. If
+// kept is nil, it can't continue unless an earlier state can. For a callEnded, kept is what the call owes, if anything.
 func (j *journal) keep(kind entryKind, id string, room *room, kept []byte, now time.Time) {
 	noted, keptID := j.moment(now), id
 	if kept != nil {
@@ -188,7 +188,7 @@ func (j *journal) keep(kind entryKind, id string, room *room, kept []byte, now t
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil || len(j.waiting) > journalWaiting { // it is closed, or has no disk
+	if j.file == nil || len(j.waiting) > journalWaiting { // the journal is closed, or has no disk
 		j.dropped++
 		return
 	}
@@ -228,7 +228,7 @@ func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	j.land()
 }
 
-// place appends the only entry of its id. The lock is held.
+// place appends the only entry of its id. The caller holds the lock.
 func (j *journal) place(kind entryKind, id string, state []byte) {
 	if j.file == nil || len(j.waiting) > journalWaiting || len(state) > maxState/2 {
 		j.dropped++
@@ -240,14 +240,14 @@ func (j *journal) place(kind entryKind, id string, state []byte) {
 	j.placed(id, len(j.waiting)-from)
 }
 
-// paid notes that a call owes nothing any more. It is written with the next entry: to pay twice does no harm.
+// paid notes that a call no longer owes anything. The next entry's write includes it: paying twice does no harm.
 func (j *journal) paid(id string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.end(owedID(id))
 }
 
-// placed notes that the call's last entry is the one that was appended last.
+// placed notes that the entry appended last is now the call's last one.
 func (j *journal) placed(id string, size int) {
 	j.size += int64(size - j.live[id].size)
 	j.live[id] = place{in: j.file, at: j.file.end, size: size}
@@ -274,7 +274,7 @@ func (j *journal) hasBound(holders iter.Seq[string]) {
 	j.write()
 }
 
-// end appends that nothing is left of an id. The lock is held.
+// end appends that nothing is left of an id. The caller holds the lock.
 func (j *journal) end(id string) {
 	p, ok := j.live[id]
 	if !ok || j.file == nil {
@@ -288,8 +288,8 @@ func (j *journal) end(id string) {
 	j.file.end += int64(len(j.waiting) - from)
 }
 
-// write writes what waits, unless somebody does. It gives the lock away meanwhile. What can't be written goes on
-// waiting.
+// write writes what waits, unless another caller is writing. It unlocks j.mu during the write. What can't be written
+// stays in waiting.
 func (j *journal) write() {
 	if j.writing || j.file == nil || j.file.f == nil || j.unopened {
 		return
@@ -319,7 +319,7 @@ func (j *journal) write() {
 	j.writing = false
 }
 
-// land writes what waits, or waits until the caller that writes has written it, too. It gives the lock away meanwhile.
+// land writes what waits, or waits until the caller that is writing has written it, too. It unlocks j.mu until then.
 func (j *journal) land() {
 	if j.write(); !j.writing {
 		return
@@ -334,8 +334,8 @@ func (j *journal) land() {
 	}
 }
 
-// untilLanded waits until the write that is under way is over. False: enough has come before. The lock is held, but not
-// meanwhile.
+// untilLanded waits until the current write is over, and reports false if enough fired first. It unlocks j.mu while
+// waiting.
 func (j *journal) untilLanded(enough <-chan time.Time) bool {
 	landed := j.landing()
 	j.mu.Unlock()
@@ -345,12 +345,12 @@ func (j *journal) untilLanded(enough <-chan time.Time) bool {
 		return true
 	case <-enough:
 		j.mu.Lock()
-		j.late = j.late || j.landed == landed // else it is another write that is under way
+		j.late = j.late || j.landed == landed // else another write has started
 		return false
 	}
 }
 
-// landing is closed when the write that is under way is over.
+// landing returns a channel that is closed at the end of the current write.
 func (j *journal) landing() <-chan struct{} {
 	if j.landed == nil {
 		j.landed = make(chan struct{})
@@ -358,21 +358,21 @@ func (j *journal) landing() <-chan struct{} {
 	return j.landed
 }
 
-// moves says whether calls are in two files.
+// moves reports whether calls are in two files.
 func (j *journal) moves() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.old != nil
 }
 
-// wait returns when what was noted before is in the file, or can't be written.
+// wait returns when everything noted so far is in the file or can't be written.
 func (j *journal) wait(ctx context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var file *journalSegment
 	var end int64
 	for j.writing && j.file != nil {
-		if j.file != file { // what could not be written to the one before goes there
+		if j.file != file { // the new file takes what the old one did not
 			file, end = j.file, j.file.end
 		}
 		if file.written >= end {
@@ -392,8 +392,8 @@ func (j *journal) wait(ctx context.Context) error {
 	return j.err
 }
 
-// tend tries again what could not be written, and moves live calls to the other file where this one has become long, or
-// was removed. Only one goroutine calls it.
+// tend retries what could not be written, and moves live calls to the other file if this one has become long or was
+// removed. Only one goroutine calls it.
 func (j *journal) tend() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -405,7 +405,7 @@ func (j *journal) tend() error {
 			return j.err
 		}
 	}
-	j.err = nil // of the last try; who writes meanwhile says how that went
+	j.err = nil // of the last try; a caller that is writing sets it again
 	j.write()
 	if j.file.f == nil || j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.removed()) {
 		j.turn()
@@ -435,7 +435,7 @@ func (j *journal) leave() error {
 	return j.closeFiles()
 }
 
-// lost tells once of entries that could not be read to be moved.
+// lost reports, once, the entries that could not be read for the move.
 func (j *journal) lost() (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -447,7 +447,7 @@ func (j *journal) lost() (err error) {
 	return err
 }
 
-// state is how many entries were dropped, and why the last write failed.
+// state returns how many entries were dropped, and why the last write failed.
 func (j *journal) state() (dropped int64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -16,9 +16,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// The journal is a pair of files of which one grows. Each begins with a head: magic, and a number that grows from file
-// to file, as 8 bytes, little endian. Entries follow: mark, kind, length of the body (4 bytes, little endian), CRC-32C
-// of kind, length and body (4 bytes), body. The body is the length of the call's id (uvarint), the id, and the state.
+// The journal is a pair of files of which one grows. Each starts with a header: magic, and a number that grows from
+// file to file (8 bytes, little endian). Entries follow: mark, kind, length of the body (4 bytes, little endian),
+// CRC-32C of kind, length and body (4 bytes), body. The body is the length of the call's id (uvarint), the id, and the
+// state.
 const (
 	journalMagic = "FBlive1\n"
 	headSize     = len(journalMagic) + 8
@@ -27,37 +28,37 @@ const (
 	maxState = 1 << 20
 )
 
-// journalMark begins an entry. It is not UTF-8, so no text has it.
+// journalMark starts an entry. It is not UTF-8, so no text contains it.
 var journalMark = []byte{0xfb, 0xf1}
 
-// entryKind is what an entry says of its call.
+// entryKind is what an entry says about its call.
 type entryKind byte
 
 const (
-	// callState has the time, as Time's text, and the record so far, as JSON.
+	// callState has the time, as text of record.Time, and the record so far, as JSON.
 	callState entryKind = 1
-	// callOver has nothing: the record is in the database.
+	// callOver is empty: the record is in the database.
 	callOver entryKind = 2
 	// callEnded is a callState with the record of a finished call, which waits for the database.
 	callEnded entryKind = 3
-	// callKept follows a callState: what the call needs to go on, sealed. Earlier versions pass over it.
+	// callKept follows a callState: what the call needs to continue, sealed. Earlier versions skip it.
 	callKept entryKind = 4
-	// callOwes has what a finished call owes its peers, sealed. Its id is owedID's.
+	// callOwes is what a finished call owes its peers, sealed. Its id is made by owedID.
 	callOwes entryKind = 5
-	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is record.BoundMark with the
-	// holder's.
+	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is record.BoundMark and the
+	// holder.
 	holderBound entryKind = 6
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// beginEntry appends the head of an entry, for endEntry, and the id. The state is to follow.
+// beginEntry appends the head of an entry and its id. The state follows; endEntry then fills in the head.
 func beginEntry(b []byte, kind entryKind, id string) []byte {
 	b = append(append(b, journalMark...), byte(kind), 0, 0, 0, 0, 0, 0, 0, 0)
 	return append(binary.AppendUvarint(b, uint64(len(id))), id...)
 }
 
-// endEntry completes the entry that begins at from.
+// endEntry completes the entry that starts at from.
 func endEntry(b []byte, from int) {
 	e := b[from:]
 	binary.LittleEndian.PutUint32(e[3:], uint32(len(e)-entryHead))
@@ -68,12 +69,12 @@ func entrySum(e []byte) uint32 {
 	return crc32.Update(crc32.Checksum(e[2:7], castagnoli), castagnoli, e[entryHead:])
 }
 
-// owedID is the id of what a call owes. It outlives the record's entry.
+// owedID returns the id of the entry with what a call owes. That entry outlives the record's.
 func owedID(id string) string { return id + owedMark }
 
 const owedMark = "#legs"
 
-// entry is one that was read. It refers to the file's bytes.
+// entry is an entry as read. It refers to the file's bytes.
 type entry struct {
 	kind      entryKind
 	id, state []byte
@@ -82,14 +83,13 @@ type entry struct {
 // lastState is the last entry of a call, with the callKept behind it.
 type lastState struct {
 	entry
-	kept []byte // nil: none
+	kept []byte // nil if there is none
 	in   int    // which of the files
 	at   int64
 	size int
 }
 
-// nextEntry finds the first whole entry. What is between entries, because a write was torn or a block lost, is passed
-// over.
+// nextEntry finds the first whole entry. It skips what a torn write or a lost block has left between entries.
 func nextEntry(b []byte) (e entry, rest []byte, ok bool) {
 	for {
 		at := bytes.Index(b, journalMark)
@@ -122,18 +122,18 @@ func wholeEntry(b []byte) (e entry, size int, ok bool) {
 	return entry{kind: entryKind(b[2]), id: body[used:at], state: body[at:]}, len(b), true
 }
 
-// journalNames are the two files beside the database.
+// journalNames returns the names of the two files beside the database.
 func journalNames(path string) [2]string { return [2]string{path + ".live-a", path + ".live-b"} }
 
-// journalFiles are the files of an earlier process, the newer one last.
+// journalFiles has the files of an earlier process, the newer one last.
 type journalFiles struct {
 	names [2]string
-	texts [2][]byte // nil: there is no such file
+	texts [2][]byte // nil if the file does not exist
 	alive time.Time // of the newest beat
-	lost  error     // what could not be read of them; nil: nothing
+	lost  error     // what could not be read of them
 }
 
-// beat is the moment of the newest beat. It lies before now, even if the wall clock was set back since.
+// beat returns the moment of the newest beat. It lies before now, even if the wall clock was set back since.
 func (j *journalFiles) beat() moment {
 	up, boot := Uptime()
 	return moment{Wall: record.TimeOf(j.alive).Time, Uptime: up - max(0, time.Since(j.alive)), Boot: boot}
@@ -165,7 +165,7 @@ func readJournal(path string) (j journalFiles, err error) {
 	return j, nil
 }
 
-// readWhole reads a file but for what its disk can't read.
+// readWhole reads a file except for the blocks that its disk can't read.
 func readWhole(name string) (text []byte, lost int, err error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -182,16 +182,16 @@ func readWhole(name string) (text []byte, lost int, err error) {
 	return readAround(f, st.Size())
 }
 
-// journalMost bounds a file that is read, in bytes. Another one is begun at four times what the states of its live
-// calls take: 50,000 calls of 5 KB reach that.
+// journalMost bounds a file that is read, in bytes. The journal changes files at four times the size of its live calls'
+// states: 50,000 calls of 5 KB reach the bound.
 const journalMost = 1 << 30
 
 var errJournalSize = errors.New("it is too large")
 
-// lostBlock is what is given up where the disk can't read, in bytes: a page of the kernel's.
+// lostBlock is how much is given up where the disk can't read, in bytes: a page of the kernel.
 const lostBlock = 4096
 
-// readAround reads a file of a size. Blocks that the disk can't read (EIO) are zeros, and counted in lost.
+// readAround reads size bytes of a file. Blocks that the disk can't read (EIO) are zeros and are counted in lost.
 func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
 	text = make([]byte, size)
 	for at := 0; at < len(text); {
@@ -203,7 +203,7 @@ func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
 			clear(text[at:next])
 			lost += next - at
 			at = next
-		case errors.Is(err, io.EOF): // somebody makes it shorter
+		case errors.Is(err, io.EOF): // the file has become shorter
 			return text[:at], lost, nil
 		case err != nil:
 			return nil, 0, err
@@ -212,7 +212,7 @@ func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
 	return text, lost, nil
 }
 
-// lastStates gives the last entry of each call that was not over, and of each holder. A kill may have torn a write
+// lastStates returns the last entry of each call that was not over, and of each holder. A kill may have torn a write
 // between a state and its callKept: then no peer was told (except on a slow disk), and the older state counts.
 func (j *journalFiles) lastStates() map[string]lastState {
 	states := map[string]lastState{}
@@ -244,8 +244,8 @@ func (j *journalFiles) lastStates() map[string]lastState {
 	return states
 }
 
-// fileNumber is the number in a file's head; 0: it has none, or a lost one. Its entries have checksums of their own, so
-// they count all the same, as older ones.
+// fileNumber returns the number in a file's header, or 0 if the header is missing or lost. Entries have checksums of
+// their own, so they count all the same, as older ones.
 func fileNumber(text []byte) uint64 {
 	if len(text) < headSize || string(text[:len(journalMagic)]) != journalMagic {
 		return 0
@@ -253,7 +253,7 @@ func fileNumber(text []byte) uint64 {
 	return binary.LittleEndian.Uint64(text[len(journalMagic):])
 }
 
-// removeJournal removes the files, whose calls are in the database.
+// removeJournal removes the files after their calls have reached the database.
 func removeJournal(path string) error {
 	var errs []error
 	for _, name := range journalNames(path) {

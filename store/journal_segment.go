@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journalSegment is one of its two files.
+// journalSegment is one of the journal's two files.
 type journalSegment struct {
 	name    string
 	number  uint64
-	f       *os.File // nil: there is no file yet
+	f       *os.File // nil if there is no file yet
 	written int64    // bytes in the file
-	end     int64    // the same with what waits
+	end     int64    // written, and what waits
 }
 
-// reopen opens the files of an earlier process. Where they can't be written, entries wait.
+// reopen opens the files of an earlier process. If they can't be written, entries wait.
 func (j *journal) reopen() error {
 	for _, s := range []*journalSegment{j.old, j.file} {
 		if s == nil || s.f != nil {
@@ -36,7 +36,7 @@ func (j *journal) reopen() error {
 	return nil
 }
 
-// oldSegment opens a file that is there.
+// oldSegment opens an existing file.
 func oldSegment(name string) (*journalSegment, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -47,15 +47,15 @@ func oldSegment(name string) (*journalSegment, error) {
 		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
 	}
 	head := make([]byte, headSize)
-	n, _ := f.ReadAt(head, 0) // a file without a head is an older one
+	n, _ := f.ReadAt(head, 0) // a file without a header counts as older
 	return &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}, nil
 }
 
-// newSegment makes a file that has nothing but its head.
+// newSegment creates a file that has only its header.
 func newSegment(name string, number uint64) (*journalSegment, error) {
-	_ = os.Remove(name) // a process with the old file open goes on with it
+	_ = os.Remove(name) // a process that has the old file open continues with it
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrNotExist) { // it was there at the start
+	if errors.Is(err, fs.ErrNotExist) { // the directory was there at the start
 		return nil, fmt.Errorf("journal: the file was removed with its directory: %w; make its directory again", err)
 	}
 	if err != nil {
@@ -67,7 +67,7 @@ func newSegment(name string, number uint64) (*journalSegment, error) {
 	return &journalSegment{name: name, number: number, f: f, written: int64(headSize), end: int64(headSize)}, nil
 }
 
-// removed reports whether the file is no longer where its name says. It frees the lock while it looks.
+// removed reports whether the file is no longer where its name says. It unlocks j.mu while it looks.
 func (j *journal) removed() bool {
 	file := j.file
 	j.mu.Unlock()
@@ -75,9 +75,9 @@ func (j *journal) removed() bool {
 	return !file.inPlace()
 }
 
-// turn begins the other file. What could not be written to the one before goes there.
+// turn starts the other file, which takes what could not be written to this one.
 func (j *journal) turn() {
-	if j.writing { // to this one: the next time
+	if j.writing { // to this file: retried next time
 		return
 	}
 	now := j.file
@@ -88,9 +88,9 @@ func (j *journal) turn() {
 	case err != nil:
 		j.err = err
 		return
-	case j.writing: // to the file before, since then: the next time
+	case j.writing: // a write to the old file has started: retried next time
 		j.mu.Unlock()
-		_ = next.remove() // it is empty, and made anew
+		_ = next.remove() // it is empty, and will be created again
 		j.mu.Lock()
 		return
 	}
@@ -108,7 +108,7 @@ func (j *journal) turn() {
 	j.write()
 }
 
-// move copies the last entries of live calls out of the old file, and removes that.
+// move copies the last entries of live calls out of the old file and removes that file.
 func (j *journal) move() {
 	ids := make([]string, 0, len(j.live))
 	for id, p := range j.live {
@@ -130,7 +130,7 @@ func (j *journal) move() {
 		j.waiting = append(j.waiting, make([]byte, p.size)...)
 		if _, err := j.old.f.ReadAt(j.waiting[from:], p.at); err != nil {
 			j.waiting = j.waiting[:from]
-			// somebody has truncated the file, or its disk can't read it: what is lost is not waited for
+			// the file was truncated, or its disk can't read it: lost entries are not waited for
 			if isAny(err, io.EOF, unix.EIO) {
 				j.unread++
 				delete(j.live, id)
@@ -143,11 +143,11 @@ func (j *journal) move() {
 		j.placed(id, p.size)
 	}
 	if j.write(); j.writing || len(j.waiting) > 0 {
-		return // the next time
+		return // next time
 	}
 	old, file := j.old, j.file
 	j.mu.Unlock()
-	err := file.f.Sync() // a power failure must not take the copies, and the old file, too
+	err := file.f.Sync() // a power failure must not take both the copies and the old file
 	if err == nil {
 		err = old.remove()
 	}
@@ -170,7 +170,7 @@ func (j *journal) closeFiles() error {
 	return errors.Join(errs...)
 }
 
-// otherName is the name of the other file.
+// otherName returns the name of the other file.
 func (j *journal) otherName(file *journalSegment) string {
 	names := journalNames(j.path)
 	if file.name == names[0] {
@@ -179,13 +179,13 @@ func (j *journal) otherName(file *journalSegment) string {
 	return names[0]
 }
 
-// inPlace says whether the file is where its name says.
+// inPlace reports whether the file is still where its name says.
 func (s *journalSegment) inPlace() bool {
 	held, err := s.f.Stat()
 	return err == nil && isAt(s.name, held)
 }
 
-// remove removes a file that nothing needs any more.
+// remove removes a file that is no longer needed.
 func (s *journalSegment) remove() error {
 	if err := os.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

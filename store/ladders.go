@@ -17,20 +17,20 @@ import (
 // Ladder is what is kept of the messages of one call.
 type Ladder interface {
 	ID() string
-	// Encode appends what is kept; nothing after Release.
+	// Encode appends what is kept. After Release it appends nothing.
 	Encode(b []byte) []byte
-	// Release is called when the ladder is written, or dropped.
+	// Release is called when the ladder has been written or dropped.
 	Release()
 }
 
-// LadderOptions say where ladders are kept, and how many.
+// LadderOptions say where ladders are kept, and for how long.
 type LadderOptions struct {
 	Path    string        // of the file
 	Keep    time.Duration // above 0
 	MaxSize int64         // of the file, in bytes; above 0
 }
 
-// LaddersPath is the file of the ladders, beside the records' file: flowbridge.db becomes flowbridge-ladders.db.
+// LaddersPath returns the name of the ladders' file beside the records' file: flowbridge-ladders.db for flowbridge.db.
 func LaddersPath(path string) string {
 	ext := filepath.Ext(path)
 	return strings.TrimSuffix(path, ext) + "-ladders" + ext
@@ -46,8 +46,8 @@ const (
 	laddersBackOffMax = 30 * time.Second
 )
 
-// Ladders keeps the ladders of calls in a file of their own, with a writer of its own. Nothing waits for it: ladders
-// are dropped where the disk is slow. Its methods may be called from any goroutine.
+// Ladders keeps the ladders of calls in a file of their own, with a writer of its own. Callers never wait for it: if
+// the disk is slow, ladders are dropped. Its methods may be called from any goroutine.
 type Ladders struct {
 	LadderOptions
 
@@ -55,11 +55,11 @@ type Ladders struct {
 	closing chan struct{}
 	done    chan struct{} // closed when the writer has ended
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	pending map[string]Ladder
-	order   []Ladder // those of pending, as they came
+	order   []Ladder // the pending ones, as they came
 	closed  bool
-	files   *ladderFile // nil: not open
+	files   *ladderFile // nil if not open
 
 	writing work
 	ground  *ground // constant
@@ -67,8 +67,8 @@ type Ladders struct {
 	broken  atomic.Pointer[error]
 }
 
-// OpenLadders opens the file, or creates it. A damaged file is set aside under the name that it gives, and a new one is
-// begun. After an error, which says what to do, the file is tried again from time to time, unless a newer version wrote
+// OpenLadders opens or creates the file. It sets a damaged file aside, under the name that it returns, and starts a new
+// one. After an error, which says what to do, the file is tried again from time to time, unless a newer version wrote
 // it.
 func OpenLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside string, err error) {
 	l, setAside, err = newLadders(ctx, o)
@@ -106,7 +106,7 @@ func (l *Ladders) Put(d Ladder) {
 	wake(l.kick)
 }
 
-// Get gives what Encode gave for a call; nil: there is nothing.
+// Get returns what Encode has appended for a call, or nil.
 func (l *Ladders) Get(ctx context.Context, id string) ([]byte, error) {
 	l.mu.Lock()
 	d, f := l.pending[id], l.files
@@ -136,7 +136,7 @@ func (l *Ladders) Get(ctx context.Context, id string) ([]byte, error) {
 // Dropped counts the ladders that were dropped because the disk was too slow, or the file not usable.
 func (l *Ladders) Dropped() int64 { return l.dropped.Load() }
 
-// Err is the current error of writing; nil: the last transaction was committed.
+// Err returns the current write error, or nil if the last transaction was committed.
 func (l *Ladders) Err() error {
 	if p := l.broken.Load(); p != nil {
 		return *p
@@ -144,7 +144,7 @@ func (l *Ladders) Err() error {
 	return nil
 }
 
-// Close writes what is pending, once, and closes the file.
+// Close tries once to write what is pending, and closes the file.
 func (l *Ladders) Close() error {
 	l.mu.Lock()
 	was := l.closed
@@ -157,14 +157,14 @@ func (l *Ladders) Close() error {
 	return nil
 }
 
-// take gives the ladders that are pending, oldest first.
+// take returns the pending ladders, oldest first.
 func (l *Ladders) take() []Ladder {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.order)
 }
 
-// written forgets the first ladders, which are in the file.
+// written forgets the first ladders, which are now in the file.
 func (l *Ladders) written(batch []Ladder) {
 	l.mu.Lock()
 	for _, d := range batch {

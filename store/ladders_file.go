@@ -16,17 +16,18 @@ type ladderFile struct {
 	file        os.FileInfo
 }
 
-// laddersSchema is the version of the tables below. It is noted in the file.
+// laddersSchema is the version of the tables below, which is noted in the file.
 const laddersSchema = 1
 
-// The rows are in the order of their writing, so the oldest are found without an index.
+// Rows are numbered in the order of writing, so the oldest are found without an index.
 const laddersTable = `CREATE TABLE IF NOT EXISTS ladders (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at TEXT NOT NULL, data BLOB NOT NULL)`
 
-// laddersID is the SQLite application_id of the file: "Flol".
+// laddersID is the SQLite application_id of the ladder file: "Flol".
 const laddersID = 0x466c6f6c
 
-// laddersPage is the size of a new file's pages. A ladder takes 1.4 KB, so eleven share a page, which takes two writes
-// to the log, and one more when it is moved from there; of 4 KB, two would. An older file keeps its size.
+// laddersPage is the page size of a new file. A ladder takes 1.4 KB, so eleven share a page. That takes two writes to
+// the log, and one more when the page is moved from there; with 4 KB, two ladders would share one. An older file keeps
+// its size.
 const laddersPage = 16384
 
 func openLadderFile(ctx context.Context, path string) (f *ladderFile, setAside string, err error) {
@@ -38,7 +39,7 @@ func openLadderFile(ctx context.Context, path string) (f *ladderFile, setAside s
 	if err := os.Rename(path, setAside); err != nil {
 		return nil, "", explainLadders(path, err)
 	}
-	for _, more := range []string{"-wal", "-shm"} { // of a damaged file they are of no use
+	for _, more := range []string{"-wal", "-shm"} { // useless with a damaged file
 		_ = os.Remove(path + more)
 	}
 	f, err = tryLadderFile(ctx, path)
@@ -55,8 +56,8 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 			err = errors.Join(err, f.close())
 		}
 	}()
-	// The driver runs pragmas in the order of the alphabet, and _journal_mode behind them: from then on, a file keeps its
-	// page size.
+	// The driver runs pragmas in alphabetical order, and _journal_mode after them: from then on, a file keeps its page
+	// size.
 	name := dsn(path, "rw", "page_size("+strconv.Itoa(laddersPage)+")", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)")
 	f.write, err = openDB(name + "&_journal_mode=WAL")
@@ -76,7 +77,7 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 	return f, err
 }
 
-// prepareLadders makes the tables of a new file, and checks the tables of an old one.
+// prepareLadders creates the tables of a new file, and checks the tables of an old one.
 func prepareLadders(ctx context.Context, db *sql.DB) error {
 	var app, schema, tables int64
 	for query, to := range map[string]*int64{
@@ -113,7 +114,7 @@ func (f *ladderFile) close() error {
 	return errors.Join(errs...)
 }
 
-// explainLadders adds a remedy to an error of opening.
+// explainLadders adds a remedy to an error from opening.
 func explainLadders(path string, err error) error {
 	if err == nil {
 		return nil

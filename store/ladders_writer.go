@@ -16,7 +16,7 @@ type ladderWriter struct {
 	of      *Ladders
 	buf     []byte
 	pause   time.Duration // after the next failure
-	checked time.Time     // when the age was
+	checked time.Time     // when old ladders were last looked for
 }
 
 func newLadderWriter(l *Ladders) *ladderWriter {
@@ -71,7 +71,7 @@ func (w *ladderWriter) step() error {
 	ctx := context.Background()
 	w.of.ground.await()
 	if f := w.of.files; f != nil && !isAt(w.of.Path, f.file) {
-		_ = w.closeFiles() // one that was removed lives on without a name: of what is in it, nothing can be found any more
+		_ = w.closeFiles() // a removed file lives on without a name, and its contents can't be found any more
 	}
 	if w.of.files == nil {
 		if err := w.of.Err(); errors.Is(err, errNewer) || errors.Is(err, errForeign) {
@@ -97,7 +97,7 @@ func (w *ladderWriter) step() error {
 	return nil
 }
 
-// drop forgets what is pending.
+// drop discards what is pending.
 func (w *ladderWriter) drop() {
 	batch := w.of.take()
 	w.of.dropped.Add(int64(len(batch)))
@@ -126,10 +126,10 @@ func (w *ladderWriter) closeFiles() error {
 	return f.close()
 }
 
-// end gives up what could not be written.
+// end discards what could not be written, and closes the file.
 func (w *ladderWriter) end() {
 	w.drop()
-	_ = w.closeFiles() // what is in the file is committed
+	_ = w.closeFiles() // its contents are committed
 }
 
 func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) error {
@@ -157,7 +157,7 @@ func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) error {
 // laddersStep is how many ladders one statement removes.
 const laddersStep = 100
 
-// purge removes the ladders that are too old, and the oldest where the file is too large. Their pages are used again.
+// purge removes ladders that are too old, and the oldest if the file is too large. SQLite reuses their pages.
 func (w *ladderWriter) purge(ctx context.Context, now time.Time) error {
 	if now.Sub(w.checked) >= laddersPurgeEvery {
 		w.checked = now
@@ -191,7 +191,7 @@ func (w *ladderWriter) remove(ctx context.Context, statement string, args ...any
 	return res.RowsAffected()
 }
 
-// size is the size of the pages in use, in bytes.
+// size returns the size of the pages in use, in bytes.
 func (w *ladderWriter) size(ctx context.Context) (int64, error) {
 	var pages, free, each int64
 	err := w.of.files.write.QueryRowContext(ctx,

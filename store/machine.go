@@ -13,8 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Uptime gives for how long the machine runs, whatever its wall clock is set to, and the number of its boot; 0: not
-// known. Time in which it was suspended does not count, as it does not for timers.
+// Uptime returns how long the machine has run, independent of its wall clock, and the number of its boot, or 0 if that
+// is unknown. Time in suspension does not count, as it does not for timers.
 func Uptime() (uptime time.Duration, boot uint64) {
 	b := booted()
 	if b.boot == 0 {
@@ -23,40 +23,40 @@ func Uptime() (uptime time.Duration, boot uint64) {
 	return b.uptime + time.Since(b.at), b.boot
 }
 
-// lastBoot is when the machine was started last.
+// lastBoot describes the machine's last start.
 type lastBoot struct {
-	boot   uint64 // its number; 0: not known
+	boot   uint64 // its number; 0 if unknown
 	uptime time.Duration
-	at     time.Time // when the uptime was that; from there on time.Since goes without a system call
+	at     time.Time // when the uptime was read; from there time.Since works without a system call
 }
 
 var booted = sync.OnceValue(
-	func() (b lastBoot) { //nolint:gochecknoglobals // it is the same as long as the process lives
+	func() (b lastBoot) { //nolint:gochecknoglobals // constant for the life of the process
 		id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 		var up unix.Timespec
 		if err != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &up) != nil {
 			return lastBoot{}
 		}
 		h := fnv.New64a()
-		_, _ = h.Write(append(id, "monotonic"...)) // which never fails
+		_, _ = h.Write(append(id, "monotonic"...)) // never fails
 		return lastBoot{boot: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
 	})
 
-// moment is a moment by the wall clock, and by the machine's own clock, which can't be set.
+// moment is a moment by the wall clock and by the machine's own clock, which can't be set.
 type moment struct {
 	Wall   time.Time     `json:"noted_at,omitzero"`
 	Uptime time.Duration `json:"noted_uptime,omitempty"`
-	Boot   uint64        `json:"noted_boot,omitempty"` // 0: not known
+	Boot   uint64        `json:"noted_boot,omitempty"` // 0 if unknown
 }
 
-// moment gives what the wall clock says together with what the machine's own does.
+// moment returns the given wall time with the reading of the machine's own clock.
 func (j *journal) moment(wall time.Time) moment {
 	m := moment{Wall: wall}
 	m.Uptime, m.Boot = j.machine()
 	return m
 }
 
-// append adds the moment, but for the wall time, to an object in JSON.
+// append adds the moment, except the wall time, to a JSON object.
 func (m moment) append(object []byte) []byte {
 	b := object[:len(object)-1]
 	if m.Uptime != 0 {
@@ -65,8 +65,8 @@ func (m moment) append(object []byte) []byte {
 	return append(strconv.AppendUint(append(b, `,"noted_boot":`...), m.Boot, 10), '}')
 }
 
-// since is the time that has gone by since another moment. Where the machine's own clock does not know, the wall clock
-// has to: after another start of the machine.
+// since returns the time since an earlier moment. If the machine has restarted, its own clock does not know, and the
+// wall clock has to serve.
 func (m moment) since(before moment) time.Duration {
 	if m.Boot == 0 || m.Boot != before.Boot {
 		return m.Wall.Sub(before.Wall)
@@ -74,12 +74,12 @@ func (m moment) since(before moment) time.Duration {
 	return m.Uptime - before.Uptime
 }
 
-// text is the moment as momentOf reads it.
+// text returns the moment in the format of momentOf.
 func (m moment) text() string {
 	return fmt.Sprintf("%s %d %d", record.TimeOf(m.Wall), m.Boot, m.Uptime)
 }
 
-// momentOf reads a text; what is none is the zero moment.
+// momentOf parses a text. An invalid one yields the zero moment.
 func momentOf(text string) (m moment) {
 	var wall string
 	var at record.Time

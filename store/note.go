@@ -9,7 +9,7 @@ import (
 
 const upsertNote = `INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
-// Note keeps a small text under a name, in place of an earlier one.
+// Note keeps a short text under a name, in place of an earlier one.
 func (s *Store) Note(ctx context.Context, name, value string) error {
 	return s.do(ctx, "note "+name, func(wctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(wctx, upsertNote, "note_"+name, value)
@@ -17,7 +17,7 @@ func (s *Store) Note(ctx context.Context, name, value string) error {
 	})
 }
 
-// Noted returns what was noted under a name, "" for nothing.
+// Noted returns the text under a name, or "".
 func (r *Reader) Noted(ctx context.Context, name string) (value string, err error) {
 	if err := r.ready(ctx); err != nil {
 		return "", fmt.Errorf("note %s: %w", name, err)

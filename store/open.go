@@ -25,7 +25,7 @@ var migrations embed.FS
 var (
 	errLocked = errors.New("database is in use by another process")
 	errNewer  = errors.New("database was written by a newer version of flowbridge")
-	// errCorrupt means that the file is not a SQLite database, or a damaged one.
+	// errCorrupt means that the file is not a SQLite database, or is damaged.
 	errCorrupt  = errors.New("file is not a readable database")
 	errForeign  = errors.New("database belongs to another program")
 	errNotThere = errors.New("no database there")
@@ -34,14 +34,14 @@ var (
 // applicationID marks Flowbridge's databases in the file's header: "Flow".
 const applicationID = 0x466c6f77
 
-// dsn names the file for the driver. rwc creates it, rw does not; query_only keeps readers from writing.
+// dsn returns the driver's name for the file. rwc creates it, rw does not; query_only keeps readers from writing.
 func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}}
 	for _, p := range append([]string{"busy_timeout(5000)"}, pragmas...) {
 		q.Add("_pragma", p)
 	}
 	name := (&url.URL{Path: path}).EscapedPath()
-	if strings.HasPrefix(name, "//") { // would be read as a host
+	if strings.HasPrefix(name, "//") { // the first element would be read as a host
 		name = "/" + strings.TrimLeft(name, "/")
 	}
 	return "file:" + name + "?" + q.Encode()
@@ -56,7 +56,7 @@ func lockFile(path string) (*os.File, error) {
 	return holdLock(path, f, err)
 }
 
-// openLock opens the file for the lock. One that is read-only can be locked all the same.
+// openLock opens the lock's file. A read-only file can be locked, too.
 func openLock(path string) (*os.File, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -68,7 +68,7 @@ func openLock(path string) (*os.File, error) {
 	return f, err
 }
 
-// holdLock locks a file that was opened with this error.
+// holdLock locks f, which was opened with err.
 func holdLock(path string, f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w; check store.path and the rights of its directory", path, err)
@@ -90,15 +90,15 @@ func holdLock(path string, f *os.File, err error) (*os.File, error) {
 	return f, nil
 }
 
-// sign writes this process's pid to the file of its lock. It is a courtesy: the lock holds without it.
+// sign writes this process's pid to the lock's file. It only informs: the lock holds without it.
 func sign(f *os.File) {
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 }
 
-// create makes the file before SQLite does, so that other users can't read it. The -wal and -shm files inherit its
-// rights.
+// create creates the file before SQLite does, so that other users can't read it. The -wal and -shm files inherit its
+// mode.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -108,7 +108,7 @@ func create(path string) error {
 }
 
 // openWriter opens the writing connection and updates the schema. A new file can give back free pages (auto_vacuum);
-// the setting has no effect on one that is there.
+// the setting has no effect on an existing file.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := openDB(dsn(path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)", "wal_autocheckpoint(4000)", "foreign_keys(1)"))
@@ -139,7 +139,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 	}
-	if tables > 0 { // goose tries for 3 s to read its table, and live calls have no audio before the store is open
+	if tables > 0 { // goose tries for 3 s to read its table, and live calls have no audio until the store is open
 		if err := db.QueryRowContext(ctx, `SELECT version_id FROM goose_db_version WHERE version_id = 0`).
 			Scan(new(int64)); err != nil {
 			return err
@@ -168,7 +168,7 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithLogger(goose.NopLogger()))
 }
 
-// newestSchema is the version that the migrations lead to.
+// newestSchema returns the schema version after all migrations.
 func newestSchema(db *sql.DB) (int64, error) {
 	p, err := provider(db)
 	if err != nil {
@@ -178,12 +178,12 @@ func newestSchema(db *sql.DB) (int64, error) {
 	return sources[len(sources)-1].Version, nil
 }
 
-// isDamaged says whether an error means that the file is no database, or a damaged one.
+// isDamaged reports whether an error means that the file is not a database, or is damaged.
 func isDamaged(err error) bool {
 	return isCode(err, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 }
 
-// explain adds a remedy to an error of opening.
+// explain adds a remedy to an error from opening.
 func explain(path string, err error) error {
 	if isDamaged(err) {
 		err = fmt.Errorf("%w (%w)", errCorrupt, err)
@@ -200,7 +200,7 @@ func explain(path string, err error) error {
 	return fmt.Errorf("store %s: %w%s", path, err, remedy)
 }
 
-// signalKey reads the signalling key. The first start makes it, or takes the key of a database that was removed.
+// signalKey reads the signalling key. The first start makes it, or uses the copy of a removed database's key.
 func signalKey(ctx context.Context, path string, db *sql.DB) ([32]byte, error) {
 	fresh := keyBeside(path)
 	if fresh == nil {
@@ -224,11 +224,11 @@ func signalKey(ctx context.Context, path string, db *sql.DB) ([32]byte, error) {
 
 const keySize = 32
 
-// keyName is the file with a copy of the signalling key. Without the key all live calls would be lost with a database
-// that is damaged or removed.
+// keyName returns the name of the file with a copy of the signalling key. Without the copy, a damaged or removed
+// database would cost all live calls.
 func keyName(path string) string { return path + ".key" }
 
-// keyBeside reads the copy; nil: there is none.
+// keyBeside reads the copy of the key, or returns nil if there is none.
 func keyBeside(path string) []byte {
 	key, err := os.ReadFile(keyName(path))
 	if err != nil || len(key) != keySize {
@@ -237,7 +237,7 @@ func keyBeside(path string) []byte {
 	return key
 }
 
-// keepKeyBeside writes the copy, if it is not there. An error costs only the copy; the next start tries again.
+// keepKeyBeside writes the copy if it is missing. An error costs only the copy; the next start tries again.
 func keepKeyBeside(path string, key []byte) {
 	if bytes.Equal(keyBeside(path), key) {
 		return

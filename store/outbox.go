@@ -14,15 +14,15 @@ import (
 const (
 	insertOutbox = `INSERT INTO outbox (consumer, call_id, kind, created_at) VALUES (?, ?, ?, ?)`
 
-	// insertLater adds an item of a call that is over. A live call's items come with the call's end.
+	// insertLater adds an item for a finished call. A live call's items are added at its end.
 	insertLater = `INSERT INTO outbox (consumer, call_id, kind, created_at) SELECT ?, id, ?, ? FROM calls WHERE id = ?`
 
-	// insertReported adds the item of a report that came before the end of its call.
+	// insertReported adds the item for a report that came before the end of its call.
 	insertReported = `INSERT INTO outbox (consumer, call_id, kind, created_at)
 		SELECT ?, id, '` + record.OutboxReport + `', ? FROM reports WHERE id = ?`
 )
 
-// outbox are the consumers of what changes in finished calls.
+// outbox queues changes of finished calls for its consumers.
 type outbox struct {
 	*connection
 
@@ -30,10 +30,10 @@ type outbox struct {
 	consumers []string                                        // owned by the writer
 
 	filledLock sync.Mutex
-	filled     chan struct{} // closed and replaced when the outbox got items
+	filled     chan struct{} // closed and replaced when items are added
 }
 
-// outboxLater adds the items of what was not known when the call ended: of its report, or of the end of its recordings.
+// outboxLater adds items for what came after the end of a call: its report, or the end of its recordings.
 func (o *outbox) outboxLater(ctx context.Context, tx *sql.Tx, kind, id string) error {
 	for _, consumer := range o.consumers {
 		if _, err := tx.ExecContext(ctx, insertLater, consumer, kind, record.TimeOf(time.Now()), id); err != nil {
@@ -54,16 +54,16 @@ func (o *outbox) outboxFilled() {
 	o.filled = make(chan struct{})
 }
 
-// OutboxChanged returns a channel that is closed when items are added next. A consumer takes it before it calls Outbox,
-// so it misses none. Each caller sees each change.
+// OutboxChanged returns a channel that is closed when the next items are added. A consumer takes it before it calls
+// Outbox, so it misses none. Each caller sees each change.
 func (o *outbox) OutboxChanged() <-chan struct{} {
 	o.filledLock.Lock()
 	defer o.filledLock.Unlock()
 	return o.filled
 }
 
-// SetConsumers names those who get an item for each change from now on. The items of others are deleted; lost says how
-// many, by consumer.
+// SetConsumers names the consumers that get an item for each change from now on. It deletes the items of others; lost
+// is their number, by consumer.
 func (o *outbox) SetConsumers(ctx context.Context, names ...string) (lost map[string]int64, err error) {
 	names = slices.Clone(names)
 	err = o.do(ctx, "consumers", func(context.Context, *sql.Conn) error {
@@ -92,8 +92,8 @@ func (o *outbox) SetConsumers(ctx context.Context, names ...string) (lost map[st
 	return lost, nil
 }
 
-// Outbox returns at most limit items that are due for a consumer, oldest first. Of each call it returns the first one
-// only: a later one is due when that is delivered.
+// Outbox returns at most limit items that are due for a consumer, oldest first. For each call it returns only the
+// first: a later item is due when that is delivered.
 func (r *Reader) Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error) {
 	const query = `SELECT seq, call_id, kind, tries, due_at, created_at, reason FROM outbox AS o
 		WHERE consumer = ? AND due_at <= ? AND NOT EXISTS (
@@ -114,23 +114,23 @@ func (r *Reader) Outbox(ctx context.Context, consumer string, limit int) ([]reco
 	return items, nil
 }
 
-// Delivered deletes items that their consumer has got.
+// Delivered deletes items that their consumer has received.
 func (o *outbox) Delivered(ctx context.Context, seqs []int64) error {
 	return o.eachItem(ctx, `DELETE FROM outbox WHERE seq = ?`, seqs)
 }
 
-// Postpone has items come again, at until. reason is for operators.
+// Postpone makes items due again at until. reason is for operators.
 func (o *outbox) Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error {
 	const update = `UPDATE outbox SET tries = tries + 1, due_at = ?, reason = ? WHERE seq = ?`
 	return o.eachItem(ctx, update, seqs, record.TimeOf(until).String(), reason)
 }
 
-// eachItem runs a statement whose last argument is the number of an item, for all of them in one transaction.
+// eachItem runs a statement for all items in one transaction. Its last argument is an item's number.
 func (o *outbox) eachItem(ctx context.Context, stmt string, seqs []int64, args ...any) error {
 	if len(seqs) == 0 {
 		return nil
 	}
-	seqs = slices.Clone(seqs) // the job may run when the caller has gone
+	seqs = slices.Clone(seqs) // the job may run after the caller has returned
 	return o.do(ctx, "outbox", func(wctx context.Context, c *sql.Conn) error {
 		return inTx(wctx, c, func(tx *sql.Tx) error {
 			for _, seq := range seqs {
@@ -143,9 +143,9 @@ func (o *outbox) eachItem(ctx context.Context, stmt string, seqs []int64, args .
 	})
 }
 
-// PurgeOutbox deletes the items that have waited since before olderThan. lost says how many, by consumer.
+// PurgeOutbox deletes the items that are older than olderThan. lost is their number, by consumer.
 func (o *outbox) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map[string]int64, err error) {
-	// Items are numbered in the order of their time, so the oldest are looked at, and no others.
+	// Items are numbered in the order of their time, so only the oldest are looked at.
 	const del = `DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)
 		WHERE created_at < ?1) RETURNING consumer`
 	counts := map[string]int64{}
@@ -155,13 +155,13 @@ func (o *outbox) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map
 			return err
 		})
 		if err != nil {
-			return nil, err // the job may still run: counts are its own
+			return nil, err // the job may still run and change counts
 		}
 	}
 	return counts, nil
 }
 
-// countEach counts the rows of a query by their one column, and all together.
+// countEach counts the rows of a query, by their only column and in total.
 func countEach(ctx context.Context, c *sql.Conn, by map[string]int64, query string, args ...any) (n int, err error) {
 	var name string
 	err = eachRow(ctx, c, []any{&name}, func() {
@@ -171,7 +171,7 @@ func countEach(ctx context.Context, c *sql.Conn, by map[string]int64, query stri
 	return n, err
 }
 
-// OutboxSize counts the items that wait, by consumer.
+// OutboxSize returns the number of waiting items, by consumer.
 func (r *Reader) OutboxSize(ctx context.Context) (map[string]int64, error) {
 	if err := r.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)

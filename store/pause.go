@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// Pause commits what is pending, and has nothing written any more until resume is called. Until then another process
-// may open the file by OpenTaken, with the lock that Pause gives.
+// Pause commits what is pending, and stops writing until resume is called. Until then another process may open the file
+// by OpenTaken, with the lock that Pause returns.
 func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err error) {
 	if err := s.Flush(ctx); err != nil {
 		return nil, nil, err
@@ -27,7 +27,7 @@ func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err er
 			}
 			close(paused)
 			<-resumed
-			return s.journal.tend() // its file may have been removed by the other process
+			return s.journal.tend() // the other process may have removed its file
 		})
 	}()
 	select {
@@ -44,5 +44,5 @@ func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err er
 	}
 }
 
-// errMoves means that the journal has two files, of which another process could not tell what it needs.
+// errMoves means that the journal has two files, and another process could not tell which one it needs.
 var errMoves = errors.New("the states of live calls are being moved from one file to the other")

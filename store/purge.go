@@ -12,9 +12,8 @@ import (
 // purgeStep limits how many records one transaction deletes, so that calls' writes get in between.
 const purgeStep = 250
 
-// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes the
-// reports from before then. The pages of what is gone are used again; if they are more than a quarter of the file, most
-// of them are given back to the disk.
+// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes older
+// reports. SQLite reuses the free pages; if they are more than a quarter of the file, most of them return to the disk.
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	limit := record.TimeOf(olderThan).String()
 	calls, err := s.inSteps(ctx, "purge",
@@ -30,10 +29,10 @@ func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	return calls, s.giveBack(ctx)
 }
 
-// giveBackStep is how many pages, of 4 KB, one transaction gives back.
+// giveBackStep is how many pages, of 4 KB, one transaction returns to the disk.
 const giveBackStep = 500
 
-// giveBack shortens the file while a quarter of it is free. A file from before auto_vacuum stays as long as it is.
+// giveBack shortens the file while a quarter of it is free. A file from before auto_vacuum keeps its length.
 func (c *connection) giveBack(ctx context.Context) error {
 	for before := int64(-1); ; {
 		var free, pages int64
@@ -55,8 +54,8 @@ func (c *connection) giveBack(ctx context.Context) error {
 	}
 }
 
-// inSteps repeats a statement that deletes rows, so that calls' writes get in between, until nothing is left. The
-// statement's arguments are arg and how many rows to delete. It returns their number.
+// inSteps repeats a deleting statement until no row is left, so that calls' writes get in between. The statement's
+// arguments are arg and how many rows to delete. It returns the total.
 func (c *connection) inSteps(ctx context.Context, what, del, arg string) (int64, error) {
 	var total int64
 	for {

@@ -27,7 +27,7 @@ type batch struct {
 
 // job is other work for the writing connection.
 type job struct {
-	run  func(context.Context, *sql.Conn) error // nil: the caller only waits for the commit
+	run  func(context.Context, *sql.Conn) error // nil if the caller only waits for the commit
 	done chan error
 }
 
@@ -49,7 +49,7 @@ type queue struct {
 
 	mu      sync.Mutex
 	pending *batch
-	taken   []*finish // that the writer holds
+	taken   []*finish // held by the writer
 	closed  bool
 	room    chan struct{} // closed and replaced when entries were written
 }
@@ -73,7 +73,7 @@ func wake(c chan<- struct{}) {
 
 func (q *queue) size() int { return len(q.pending.order) + len(q.taken) }
 
-// put notes a finished call. Without room it returns full, to wait for.
+// put queues a finished call. If the queue is full, it returns a channel that is closed when there is room.
 func (q *queue) put(f *finish) (full <-chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -108,10 +108,10 @@ func (q *queue) ask(j job) error {
 	return nil
 }
 
-// hurry has the writer begin the next transaction without waiting.
+// hurry makes the writer start the next transaction without waiting.
 func (q *queue) hurry() { wake(q.urgent) }
 
-// take gives the writer everything that is pending.
+// take returns the writer everything that is pending.
 func (q *queue) take() *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -130,14 +130,14 @@ func (q *queue) written() {
 	q.room = make(chan struct{})
 }
 
-// unwritten are the finished calls that are not committed.
+// unwritten returns the finished calls that are not committed.
 func (q *queue) unwritten() []*finish {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.Concat(q.taken, q.pending.order)
 }
 
-// restore returns what could not be written.
+// restore puts back what could not be written.
 func (q *queue) restore(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -155,7 +155,7 @@ func (q *queue) restore(b *batch) {
 	q.signal()
 }
 
-// close refuses later work. It reports whether it was the first call.
+// close refuses later work. It reports whether this was the first call.
 func (q *queue) close() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -174,15 +174,15 @@ func (q *queue) isClosed() bool {
 	return q.closed
 }
 
-// connection asks the writer for other work than keeping finished calls, and waits for what it does.
+// connection has the writer do work other than keeping finished calls, and waits for the result.
 type connection struct {
 	queue   *queue
 	done    chan struct{} // closed when the writer has ended
 	failing func() error  // Store.Err
 }
 
-// do waits until run has used the writing connection, and everything that was pending before is committed. what begins
-// its errors.
+// do waits until run has used the writing connection and everything that was pending before is committed. Errors start
+// with what.
 func (c *connection) do(ctx context.Context, what string, run func(context.Context, *sql.Conn) error) error {
 	done := make(chan error, 1)
 	if err := c.queue.ask(job{run: run, done: done}); err != nil {

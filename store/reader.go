@@ -20,8 +20,8 @@ const readers = 4
 type Reader struct {
 	name    string // of the file
 	db      atomic.Pointer[sql.DB]
-	ground  *ground     // nil: another process writes
-	damaged atomic.Bool // the file, as a reader or the writer has found
+	ground  *ground     // nil if another process writes
+	damaged atomic.Bool // a reader or the writer has found the file damaged
 
 	unreadable record.Unreadable
 }
@@ -34,7 +34,7 @@ func (r *Reader) ready(ctx context.Context) error {
 	return r.ground.awaitFor(ctx)
 }
 
-// noted remembers that the file is damaged, if the error says so.
+// noted remembers that the file is damaged if the error says so.
 func (r *Reader) noted(err error) error {
 	if isDamaged(err) {
 		r.damaged.Store(true)
@@ -42,7 +42,8 @@ func (r *Reader) noted(err error) error {
 	return err
 }
 
-// noFile says where no database is. A name without a directory means another file in each working directory.
+// noFile returns the error for a missing database. A name without a directory means another file in each working
+// directory.
 func noFile(path string) error {
 	where, hint := path, "the server creates the file on its first start"
 	if whole, err := filepath.Abs(path); err == nil && !filepath.IsAbs(path) {
@@ -51,7 +52,7 @@ func noFile(path string) error {
 	return fmt.Errorf("store %s: %w; check store.path: %s", where, errNotThere, hint)
 }
 
-// OpenRead opens an existing file for reading only, beside a running server or without one.
+// OpenRead opens an existing file for reading only, with or without a running server.
 func OpenRead(ctx context.Context, path string) (*Reader, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
@@ -88,18 +89,18 @@ func openPool(path string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(readers)
 	db.SetMaxIdleConns(readers)
-	db.SetConnMaxLifetime(time.Minute) // a file that was put back has another one's name
+	db.SetConnMaxLifetime(time.Minute) // a file that was put back is another file
 	return db, nil
 }
 
-// pool has the connections.
+// pool returns the connections.
 func (r *Reader) pool() *sql.DB { return r.db.Load() }
 
-// again has the file opened again by its name, because connections know files. Readers that have begun read on.
+// again reopens the file by its name, because connections belong to a file. Readers that have started read on.
 func (r *Reader) again() {
-	if fresh, err := openPool(r.name); err == nil { // always: it opens nothing yet
+	if fresh, err := openPool(r.name); err == nil { // always: this opens nothing yet
 		old := r.db.Swap(fresh)
-		go func() { _ = old.Close() }() // when the last reader is done; it was only read
+		go func() { _ = old.Close() }() // waits for the last reader
 	}
 }
 
@@ -148,7 +149,7 @@ func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool
 	return rec, true, nil
 }
 
-// List returns finished calls, newest first, and a cursor for those behind them, "" at the end. Calls that end
+// List returns finished calls, newest first, and a cursor for the ones behind them, or "" at the end. Calls that end
 // between two pages neither repeat nor hide others. Records that can't be read are left out: Unreadable names them.
 func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Record, next string, err error) {
 	query, args, err := pageQuery(f)
@@ -165,7 +166,7 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	}
 	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	records = []record.Record{}
-	var last record.Record // that says where it is in the list
+	var last record.Record // gives the position in the list
 	for read := 0; rows.Next(); read++ {
 		if read == limit {
 			next = nextCursor(last, f.Cursor)
@@ -187,8 +188,8 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	return records, next, nil
 }
 
-// nextCursor is the cursor behind a page whose last record with a time is given; zero: there is none, as all its times
-// are damaged. Such times sort before all others, or behind them, where nothing else is to come.
+// nextCursor returns the cursor behind a page. last is its last record with a time, or zero if all times are damaged.
+// Such records sort before all others, or at the end, where the list is over.
 func nextCursor(last record.Record, cursor string) string {
 	switch {
 	case !last.StartedAt.IsZero():
@@ -203,7 +204,7 @@ func nextCursor(last record.Record, cursor string) string {
 	}
 }
 
-// pageQuery finds one call more than the limit, which says that there are more.
+// pageQuery asks for one call more than the limit, which shows whether there is another page.
 func pageQuery(f record.Filter) (text string, args []any, err error) {
 	where, args, err := f.SQL()
 	if err != nil {

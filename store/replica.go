@@ -11,20 +11,19 @@ import (
 	"flowbridge/store/record"
 )
 
-// Replica keeps the states of calls, and the records of those that are over, on other machines.
+// Replica keeps the states of calls, and the records of finished ones, on other machines.
 type Replica interface {
-	// Keep keeps a text in place of an earlier one of this id. It does not block. answered says that it is the state of a
-	// call that is up.
+	// Keep replaces the text of this id. It does not block. answered says that the text is the state of an answered call.
 	Keep(id string, text []byte, answered bool)
-	// Over keeps the record of a call that is over in place of its state, if it has one. It does not block.
+	// Over replaces the state of a call, if it has one, by the record of its end. It does not block.
 	Over(id string, text []byte)
 }
 
-// Replicate has a replica keep what the journal does, from now on. It is to be called before the first call.
+// Replicate makes a replica keep what the journal keeps from now on. It must be called before the first call.
 func (s *Store) Replicate(to Replica) { s.replica = to }
 
 // replicate gives the replica the record of a call so far with its state: the kind, the record's size, the record with
-// its time, the state. The record of a call that is over is whole, and comes alone.
+// its time, the state. The record of a finished call is complete and comes without a state.
 func (s *Store) replicate(kind entryKind, r *record.Record, noted, state []byte) {
 	switch {
 	case s.replica == nil || kind == callState && state == nil:
@@ -41,8 +40,8 @@ func replicaText(kind entryKind, noted, state []byte) []byte {
 	return append(text, state...)
 }
 
-// LeaveUnwritten gives the replica the records that the disk has not taken, also of calls of which it has never heard:
-// another machine is to write them.
+// LeaveUnwritten gives the replica the records that the disk has not taken, even of calls it does not know: another
+// machine is to write them.
 func (s *Store) LeaveUnwritten() {
 	now := record.TimeOf(time.Now())
 	for _, f := range s.queue.unwritten() {
@@ -53,8 +52,8 @@ func (s *Store) LeaveUnwritten() {
 
 var errReplica = errors.New("not what a replica is given")
 
-// FromReplica reads what a replica was given, as a call that another machine has left. over: it is over, and its record
-// is whole.
+// FromReplica decodes a text that a replica was given, as a call that another machine has left. over reports that the
+// call is over and its record complete.
 func FromReplica(id string, text []byte, now time.Time) (l record.Saved, over bool, err error) {
 	const head, at = 5, len(record.TimeLayout)
 	if len(text) < head {
@@ -73,12 +72,12 @@ func FromReplica(id string, text []byte, now time.Time) (l record.Saved, over bo
 	return l, entryKind(text[0]) == callEnded, nil
 }
 
-// Disown drops the calls that a killed process has left here: another machine goes on with them, or has ended them. Of
-// the unknown ones no machine has heard: their records are written, as those of interrupted calls.
+// Disown drops the calls that a killed process has left here: another machine has continued or ended them. No machine
+// knows the unknown ones: they get the records of interrupted calls.
 func (s *Store) Disown(unknown []string) (calls int) {
 	for i := range s.Left {
 		if l := &s.Left[i]; !l.Owed && slices.Contains(unknown, l.Record.ID) {
-			_, _ = s.queue.put(newFinish(&l.Interrupted)) // a queue that is full has the journal's entry stay
+			_, _ = s.queue.put(newFinish(&l.Interrupted)) // if the queue is full, the journal's entry stays
 		}
 	}
 	s.journal.mu.Lock()
@@ -88,7 +87,7 @@ func (s *Store) Disown(unknown []string) (calls int) {
 		switch {
 		case s.Left[i].Owed:
 			id = owedID(id)
-		case slices.Contains(unknown, id): // it stays until its record is there
+		case slices.Contains(unknown, id): // its entry stays until its record is written
 			continue
 		default:
 			calls++

@@ -8,10 +8,9 @@ import (
 	"sync"
 )
 
-// The states of calls have the keys of their SRTP, so they are sealed: with a key that is made of the signalling key,
-// and only for their id.
+// The states of calls have their SRTP keys, so each is sealed for its id, with a key derived from the signalling key.
 
-// sealing makes the cipher of states.
+// sealing returns the cipher for states.
 func sealing(key [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Key(sha256.New, key[:], nil, "flowbridge journal", len(key))
 	if err != nil {
@@ -24,7 +23,7 @@ func sealing(key [32]byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// openState gives the state that was sealed for an id; nil: it is damaged, or another key's.
+// openState returns the state that was sealed for an id, or nil if it is damaged or was sealed with another key.
 func openState(aead cipher.AEAD, id string, sealed []byte) []byte {
 	state, err := aead.Open(nil, nil, sealed, []byte(id))
 	if err != nil {
@@ -33,7 +32,7 @@ func openState(aead cipher.AEAD, id string, sealed []byte) []byte {
 	return state
 }
 
-// room is for one record with its time, the state beside it that is being sealed, and its id.
+// room has space for one record with its time, for the sealed state beside it, and for its id.
 type room struct{ noted, sealed, id []byte }
 
 func (r *room) seal(aead cipher.AEAD, id string, state []byte) {

@@ -15,14 +15,14 @@ import (
 
 // Store writes and reads one database file. Its methods may be called from any goroutine.
 type Store struct {
-	*Reader // by connections of its own; constant after Open, as what follows
+	*Reader // has connections of its own; constant after Open, like the fields below
 
 	key     [32]byte
-	replica Replica // nil: there is none
+	replica Replica // may be nil
 
 	Found
-	database         // owned by the writer, as what follows
-	db       *sql.DB // nil: it is not open yet
+	database         // owned by the writer, like the fields below
+	db       *sql.DB // nil until it is open
 	journal  *journal
 
 	*connection
@@ -31,16 +31,16 @@ type Store struct {
 
 	// Atomic, written by the writer.
 	writing work
-	aside   atomic.Pointer[string] // where the damaged file is; nil: none was
+	aside   atomic.Pointer[string] // where the damaged file is, if one was set aside
 	broken  atomic.Pointer[error]
 
-	condemned atomic.Bool // the writer has found that the file is damaged
+	condemned atomic.Bool // the writer has found the file damaged
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
-// that a killed process left open. A damaged file is set aside, and a new one begun. Where the disk takes nothing, the
-// file is opened once it does, and Err says why it is not. It refuses a file that another process writes. consumers are
-// those who get an item in the outbox for each finished call; SetConsumers changes them.
+// that a killed process left open. It sets a damaged file aside and starts a new one. If the disk takes no writes, the
+// file is opened once it does, and until then Err says why not. Open refuses a file that another process writes.
+// consumers get an item in the outbox for each finished call; SetConsumers changes them.
 func Open(ctx context.Context, path string, consumers ...string) (*Store, error) {
 	s, err := open(ctx, path, defaultQueue, consumers)
 	if err != nil {
@@ -52,8 +52,8 @@ func Open(ctx context.Context, path string, consumers ...string) (*Store, error)
 	return s, err
 }
 
-// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal live
-// on: they are told by Journal again.
+// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal
+// continue: this process brings them to Journal again.
 func OpenTaken(ctx context.Context, path string, lock *os.File, consumers ...string) (*Store, error) {
 	return openLocked(ctx, path, defaultQueue, consumers, lock, true)
 }
@@ -86,7 +86,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 		if err == nil {
 			return
 		}
-		if s.journal != nil { // the next process begins with what this one has found
+		if s.journal != nil { // the next process starts with what this one has found
 			err = errors.Join(err, s.journal.leave())
 		}
 		err = errors.Join(err, s.release())
@@ -109,7 +109,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	seal, err := sealing(s.key)
 	switch {
 	case err != nil:
-	case taken: // the old process may still go on with its journal
+	case taken: // the old process may still continue its journal
 		s.journal, err = openBeside(path, seal)
 	default:
 		err = s.closeInterrupted(ctx, seal, time.Now())
@@ -130,11 +130,11 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	return s, nil
 }
 
-// Taken says that the old process has ended, and that its calls are in this one's journal: the old one is not needed
-// any more. The lock names this process from now on.
+// Taken notes that the old process has ended, and that its calls are in this one's journal: the old journal is no
+// longer needed. The lock names this process from now on.
 func (s *Store) Taken() {
 	s.journal.predecessorGone()
-	// the lock is the writer's
+	// the writer owns the lock
 	_ = s.queue.ask(job{done: make(chan error, 1), run: func(context.Context, *sql.Conn) error {
 		sign(s.lock)
 		return nil
@@ -156,10 +156,10 @@ func (s *Store) release() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
-// Key returns the signalling key: random, made once, kept in the database, with a copy beside it.
+// Key returns the random signalling key. It is made once and kept in the database, with a copy beside it.
 func (s *Store) Key() [32]byte { return s.key }
 
-// Err returns the current error of writing, nil if the last transaction was committed and the last state of a live call
+// Err returns the current write error, or nil if the last transaction was committed and the last state of a live call
 // written.
 func (s *Store) Err() error {
 	if p := s.broken.Load(); p != nil {
@@ -169,22 +169,22 @@ func (s *Store) Err() error {
 	return err
 }
 
-// Dropped counts the journal's entries that were dropped because the disk was too slow.
+// Dropped returns how many journal entries were dropped because the disk was too slow.
 func (s *Store) Dropped() int64 {
 	dropped, _ := s.journal.state()
 	return dropped
 }
 
-// Journal notes the record of a live call so far, until its Put, and what it needs to go on in another process; nil: it
-// can't. They are in the file when it returns, unless another call is writing, which then writes them, too. It waits
-// for nobody else.
+// Journal notes the record of a live call so far, until its Put, and what it needs to continue in another process, or
+// nil if it can't. They are in the file when it returns, unless another call is writing, which then writes them, too.
+// It waits for nothing else.
 func (s *Store) Journal(r record.Record, state []byte) {
 	if r.ID != "" {
 		s.note(callState, &r, state, time.Now())
 	}
 }
 
-// note notes a record with its time in the journal, and at the replica.
+// note writes a record with its time to the journal and the replica.
 func (s *Store) note(kind entryKind, r *record.Record, kept []byte, now time.Time) {
 	room := takeRoom()
 	defer room.release()
@@ -193,7 +193,7 @@ func (s *Store) note(kind entryKind, r *record.Record, kept []byte, now time.Tim
 	s.replicate(kind, r, room.noted, kept)
 }
 
-// Owe notes what a call that is over owes its peers, for the next process; nil: nothing any more.
+// Owe notes for the next process what a finished call owes its peers; nil if nothing any more.
 func (s *Store) Owe(id string, state []byte) {
 	if state == nil {
 		s.journal.paid(id)
@@ -203,8 +203,8 @@ func (s *Store) Owe(id string, state []byte) {
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
-// ctx ends first, Put returns its error, and the record is written as soon as possible. A call that finds the queue
-// full to the end of ctx is kept only by the journal, for the next Open; its error says so.
+// ctx ends first, Put returns its error, and the record is written as soon as possible. If the queue stays full until
+// ctx ends, only the journal keeps the call, for the next Open; the error says so.
 func (s *Store) Put(ctx context.Context, r record.Record) error {
 	done := make(chan error, 1)
 	f, full, err := s.begin(&r, nil, func(err error) { done <- err })
@@ -223,16 +223,16 @@ func (s *Store) Put(ctx context.Context, r record.Record) error {
 	return s.wait(ctx, done, "put: record "+r.ID)
 }
 
-// Keep is Put that does not wait: what it returned is told to done, once, by any goroutine. A record that is still not
-// committed when the store has closed is kept only by the journal, and done is not told. r must not change any more.
-// owes is as for Owe.
+// Keep is Put without waiting: done gets its result, once, on any goroutine. If a record is still not committed when
+// the store has closed, only the journal keeps it, and done is not called. r must not change any more. owes is as for
+// Owe.
 func (s *Store) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	if _, full, err := s.begin(r, owes, done); full != nil || err != nil {
 		go func() { done(s.Put(ctx, *r)) }() // ends with the store
 	}
 }
 
-// begin notes a finished call, and what it owes. Without room it returns full, to wait for.
+// begin queues a finished call, and notes what it owes. If the queue is full, it returns a channel to wait for room.
 func (s *Store) begin(r *record.Record, owes []byte, done func(error)) (f *finish, full <-chan struct{}, err error) {
 	if r.ID == "" {
 		return nil, nil, errNoID
@@ -244,7 +244,7 @@ func (s *Store) begin(r *record.Record, owes []byte, done func(error)) (f *finis
 	return f, full, err
 }
 
-// Flush returns when everything that was noted before is committed, or in the journal's file.
+// Flush returns when everything noted before is committed, or in the journal's file.
 func (s *Store) Flush(ctx context.Context) error {
 	if err := s.do(ctx, "flush", s.writeBindings); err != nil {
 		return err
@@ -252,9 +252,9 @@ func (s *Store) Flush(ctx context.Context) error {
 	return s.journal.wait(ctx)
 }
 
-// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment, or
-// the journal's last beat. What the disk did not take of the journal and of registrations is tried again. Its error
-// tells, once, what could not be read of the journal.
+// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment or
+// the journal's last beat. Alive also retries what the disk did not take of the journal and of registrations. Its error
+// reports, once, what could not be read of the journal.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		if _, err := c.ExecContext(wctx, setAlive, s.journal.moment(now).text()); err != nil {
@@ -266,8 +266,8 @@ func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	})
 }
 
-// Leave closes the store of a process that could not start: what it was to go on with stays in the journal for the next
-// one, as after a kill.
+// Leave closes the store of a process that could not start: the calls it was to continue stay in the journal for the
+// next process, as after a kill.
 func (s *Store) Leave() error {
 	s.queue.close()
 	<-s.done
@@ -275,8 +275,8 @@ func (s *Store) Leave() error {
 }
 
 // Close writes what is pending, refuses later work, and releases the file. If the disk refuses the rest for several
-// seconds, the finished calls go to a file beside the database, which the next Open takes up. The error says so, or
-// that they are lost.
+// seconds, the finished calls go to a file beside the database, which the next Open reads. The error says so, or that
+// they are lost.
 func (s *Store) Close() error {
 	first := s.queue.close()
 	<-s.done

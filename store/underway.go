@@ -2,22 +2,22 @@ package store
 
 import "sync/atomic"
 
-// work counts the beginnings and ends of a goroutine's pieces of work: while one is under way, the number is odd.
+// work counts the starts and ends of a goroutine's pieces of work: the number is odd while one is under way.
 type work struct{ steps atomic.Uint64 }
 
 func (w *work) begin() { w.steps.Add(1) }
 
 func (w *work) end() { w.steps.Add(1) }
 
-// give gives the piece of work that is under way.
+// give yields the piece of work that is under way, if any.
 func (w *work) give(what string, yield func(what string, step uint64)) {
 	if step := w.steps.Load(); step%2 == 1 {
 		yield(what, step)
 	}
 }
 
-// Underway gives who waits for the disk: the writer, and the call that writes the journal. Each has a number that
-// changes while the work gets on.
+// Underway yields what waits for the disk: the writer, and the call that writes the journal. Each has a number that
+// changes as the work progresses.
 func (s *Store) Underway(yield func(what string, step uint64)) {
 	s.writing.give("writer", yield)
 	if written, is := s.journal.underway(); is {
@@ -25,7 +25,7 @@ func (s *Store) Underway(yield func(what string, step uint64)) {
 	}
 }
 
-// underway says whether somebody writes. The number changes with each write.
+// underway reports whether a call is writing. The number changes with each write.
 func (j *journal) underway() (written uint64, is bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -9,11 +9,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// Unreadable are the ids of records that could not be read, and were left out of lists, in order; 1,000 at most.
+// Unreadable returns the ids of records that could not be read and were left out of lists, in order; at most 1,000.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
-// passOver notes a row that can't be read, and gives its id and, where it is known, when the call began. An error means
-// that it is not the row, but the file.
+// passOver notes a row that can't be read, and returns its id and, if known, the start of its call. An error means that
+// the problem is the file, not the row.
 func (r *Reader) passOver(from row, why error) (rec record.Record, err error) {
 	if _, file := errors.AsType[*sqlite.Error](why); file {
 		return record.Record{}, why
@@ -28,7 +28,7 @@ func (r *Reader) passOver(from row, why error) (rec record.Record, err error) {
 	}
 	started, _ := values[slices.Index(columnNames, "started_at")].(string)
 	rec.ID, _ = values[0].(string)
-	_ = rec.StartedAt.UnmarshalText([]byte(started)) // zero: not known
+	_ = rec.StartedAt.UnmarshalText([]byte(started)) // zero if unknown
 	r.unreadable.Add(rec.ID)
 	return rec, nil
 }

@@ -16,12 +16,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// unwrittenName is the file for finished calls that Close could not write to the database: one record in each line, as
-// JSON. The next Open takes them up.
+// unwrittenName returns the name of the file for finished calls that Close could not write to the database: one record
+// per line, as JSON. The next Open reads it.
 func unwrittenName(path string) string { return path + ".unwritten.jsonl" }
 
-// saveUnwritten writes records beside the database, or, if that can't be, to a directory that outlives the process. It
-// returns the file.
+// saveUnwritten writes records beside the database or, if that fails, to a directory that outlives the process. It
+// returns the file's name.
 func saveUnwritten(path string, records []record.Record) (file string, err error) {
 	var errs []error
 	for _, name := range append([]string{unwrittenName(path)}, spareNames()...) {
@@ -34,12 +34,12 @@ func saveUnwritten(path string, records []record.Record) (file string, err error
 	return "", errors.Join(errs...)
 }
 
-// spareNames are files for what can't be written beside the database. A service of systemd has directories of its own,
-// by variables (systemd.exec(5)); its one for temporary files may be removed when it stops.
+// spareNames returns names of files for what can't be written beside the database. A systemd service has directories of
+// its own in variables (systemd.exec(5)); its temporary directory may be removed when it stops.
 func spareNames() (names []string) {
 	for _, dir := range []string{os.Getenv("STATE_DIRECTORY"), os.Getenv("RUNTIME_DIRECTORY"), os.TempDir()} {
 		dir, _, _ = strings.Cut(dir, ":")
-		if dir != "" { // the first one
+		if dir != "" { // the first of several
 			names = append(names, filepath.Join(dir, fmt.Sprintf("flowbridge-%d.unwritten.jsonl", os.Getpid())))
 		}
 	}
@@ -64,8 +64,8 @@ func appendRecords(name string, records []record.Record) (err error) {
 }
 
 // takeUnwritten moves the records that an earlier process could not write into the database, and returns their number.
-// The file is removed when they are committed, or set aside if it can't be read to its end. A line that is not whole,
-// because the disk was full, is left out.
+// It removes the file once they are committed, or sets it aside if it can't be read to its end. An incomplete line,
+// from a full disk, is left out.
 func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 	name := unwrittenName(s.path)
 	f, err := os.Open(name)
@@ -100,8 +100,7 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 	return taken, os.Rename(name, aside)
 }
 
-// eachRecord gives the records of a file to a function, until that returns an error. unread says why the rest can't be
-// read.
+// eachRecord calls do with each record of a file until that returns an error. unread says why the rest can't be read.
 func eachRecord(from io.Reader, do func(record.Record) error) (unread, err error) {
 	for lines := bufio.NewReader(from); ; {
 		line, readErr := lines.ReadBytes('\n')

@@ -17,18 +17,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// A disk that is full or read-only must not keep a process from its calls. So where the database is there and can't be
-// opened for writing, the process begins without it: with the signalling key that is read, with the calls of the
-// journal, and with a writer that tries to open the database until it can. Records wait in memory meanwhile.
+// A full or read-only disk must not keep a process from its calls. So if the database exists but can't be opened for
+// writing, the process starts without it: with the signalling key as read, the calls of the journal, and a writer that
+// keeps trying to open the database. Records wait in memory until it can.
 
-// refusesWrites says whether an error means that the disk takes nothing, and may be mended.
+// refusesWrites reports whether an error means that the disk takes no writes, which may be repaired.
 func refusesWrites(err error) bool {
 	return takesNothing(err) || isAny(err, unix.EIO, unix.EFBIG) ||
 		isCode(err, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 }
 
-// takesNothing says whether an error means that the disk is full or read-only, and nothing else: what is there is
-// whole.
+// takesNothing reports whether an error only means that the disk is full or read-only: what is on it is intact.
 func takesNothing(err error) bool {
 	return isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS) || isCode(err, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 }
@@ -37,14 +36,14 @@ func isAny(err error, of ...error) bool {
 	return slices.ContainsFunc(of, func(is error) bool { return errors.Is(err, is) })
 }
 
-// isCode says whether an error is one of SQLite's, by their primary codes.
+// isCode reports whether an error is one of the given SQLite errors, by primary code.
 func isCode(err error, of ...int) bool {
 	code, ok := errors.AsType[*sqlite.Error](err)
 	return ok && slices.Contains(of, code.Code()&0xff)
 }
 
-// openWithout opens a store whose database could not be opened because its disk takes nothing. Without a key there is
-// none: then why is the error.
+// openWithout opens a store whose database could not be opened because its disk takes no writes. Without a key it fails
+// with why.
 func openWithout(ctx context.Context, path string, why error, consumers []string) (_ *Store, err error) {
 	key := keyReadOnly(ctx, path)
 	if key == nil {
@@ -72,8 +71,8 @@ func openWithout(ctx context.Context, path string, why error, consumers []string
 	return s, nil
 }
 
-// keyReadOnly reads the signalling key of a file that can't be written, or its copy; nil: it can't be read. Where the
-// log can't be used, the file may still have the key.
+// keyReadOnly reads the signalling key of a file that can't be written, or its copy, and returns nil if neither can be
+// read. If the log can't be used, the file may still have the key.
 func keyReadOnly(ctx context.Context, path string) []byte {
 	if key := keyOf(ctx, dsn(path, "ro")); key != nil {
 		return key
@@ -84,12 +83,12 @@ func keyReadOnly(ctx context.Context, path string) []byte {
 	return keyBeside(path)
 }
 
-// unchanging names a file that does not change: it is read without its log.
+// unchanging returns a dsn for reading the file without its log, as one that does not change.
 func unchanging(path string) string {
 	return dsn(path, "ro") + "&" + url.Values{"immutable": {"1"}}.Encode()
 }
 
-// leaveInterrupted is closeInterrupted without a database: the records of calls that do not go on wait for it, and all
+// leaveInterrupted is closeInterrupted without a database: records of calls that do not continue wait for it, and all
 // entries of the journal stay until it has them.
 func (s *Store) leaveInterrupted(now time.Time) error {
 	files, err := readJournal(s.path)
@@ -105,7 +104,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 	for _, l := range leftInFiles(states, seal) {
 		l.lives(files.beat())
 		switch {
-		case l.ended: // it is written once the disk takes it
+		case l.ended: // written once the disk takes it
 		case l.state != nil:
 			s.Left = append(s.Left, record.Saved{
 				Record: l.record, Interrupted: l.interrupted(now), State: l.state,
@@ -131,13 +130,13 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 	return nil
 }
 
-// attach opens the database of a store that has begun without.
+// attach opens the database of a store that has started without it.
 func (w *writer) attach(ctx context.Context) (err error) {
 	s := w.s
 	if err := s.lockAgain(); err != nil {
 		return err
 	}
-	switch err := unix.Access(s.path, unix.W_OK); { // which opens no file that would have to be closed, see held
+	switch err := unix.Access(s.path, unix.W_OK); { // opens no file, which would have to be closed; see held
 	case errors.Is(err, fs.ErrNotExist):
 		if err := create(s.path); err != nil {
 			return err
@@ -151,7 +150,7 @@ func (w *writer) attach(ctx context.Context) (err error) {
 	}
 	s.db = db
 	if s.file, err = os.Stat(s.path); err == nil {
-		_, err = db.ExecContext(ctx, setKey, s.key[:]) // it is the same, but in a new file
+		_, err = db.ExecContext(ctx, setKey, s.key[:]) // the same key, unless the file is new
 	}
 	if err == nil {
 		_, err = s.takeUnwritten(ctx)
@@ -163,8 +162,7 @@ func (w *writer) attach(ctx context.Context) (err error) {
 	return w.open(ctx)
 }
 
-// lockAgain sees that the lock is that of the database's name. On a disk that is read-only, it may be the database
-// itself.
+// lockAgain makes the lock the one of the database's name. On a read-only disk, the lock may be on the database itself.
 func (d *database) lockAgain() error {
 	if d.lock.Name() != d.path {
 		lock, err := d.relock()
@@ -179,7 +177,7 @@ func (d *database) lockAgain() error {
 	if err != nil {
 		return err
 	}
-	_ = unix.Flock(int(d.lock.Fd()), unix.LOCK_UN) // the other one holds
+	_ = unix.Flock(int(d.lock.Fd()), unix.LOCK_UN) // the new lock holds
 	d.held, d.lock = d.lock, lock
 	return nil
 }

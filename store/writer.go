@@ -13,16 +13,16 @@ import (
 const (
 	firstBackOff = 50 * time.Millisecond
 	lastBackOff  = 5 * time.Second
-	// tendEvery is how often the journal is looked after while the database takes nothing: live calls go on noting.
+	// tendEvery is how often the journal is tended while the database takes nothing: live calls still write to it.
 	tendEvery = 200 * time.Millisecond
 	// closeTries is how often Close tries to write the rest.
 	closeTries = 7
 	// commitEvery is the time between two transactions, for each record of the first, up to commitMost. So a busy process
-	// writes many calls at once, which share the pages they change: at 500 calls a second, a record costs two thirds of
-	// what it costs in transactions 20 ms apart, and writes half the pages that it writes in those 200 ms apart.
+	// writes many calls at once, which share the pages they change. At 500 calls a second, a record costs two thirds of
+	// what it costs in transactions 20 ms apart, and writes half the pages that it writes in transactions 200 ms apart.
 	commitEvery = 20 * time.Millisecond
 	commitMost  = 500 * time.Millisecond
-	// commitAt is how many records are not waited for any longer.
+	// commitAt is the number of pending records at which the writer waits no longer.
 	commitAt = 1000
 )
 
@@ -33,14 +33,14 @@ type writer struct {
 	keeper keeper
 
 	sizes  sizes
-	renews bool      // the damaged file is set aside, and the new one not there yet
-	whole  time.Time // when the file was found to be, in spite of what somebody had found; zero: never
+	renews bool      // the damaged file is set aside, and the new one is not in its place yet
+	whole  time.Time // when a file reported damaged was last found whole, or zero
 
 	backOff time.Duration
 	tries   int // failures in a row since Close was called
 }
 
-// open takes the connection and prepares what is done with it.
+// open takes the connection and prepares the statements on it.
 func (w *writer) open(ctx context.Context) (err error) {
 	if w.conn, err = w.s.db.Conn(ctx); err != nil {
 		w.conn = nil
@@ -54,7 +54,7 @@ func (w *writer) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// close returns the connection. What it held was committed, or Store.Close will report it.
+// close gives the connection back. Its work was committed, or Store.Close will report it.
 func (w *writer) close() {
 	if w.conn == nil {
 		return
@@ -86,7 +86,7 @@ func (w *writer) run() {
 	}
 }
 
-// take writes a batch, and reports whether it could.
+// take writes a batch and reports whether it could.
 func (w *writer) take(b *batch) bool {
 	defer processors.Lend()()
 	if err := w.write(b); err != nil {
@@ -94,7 +94,7 @@ func (w *writer) take(b *batch) bool {
 		w.s.broken.Store(&err)
 		w.s.queue.restore(b)
 		if errors.Is(err, errCorrupt) && !w.renews {
-			w.s.condemned.Store(true) // and set aside with the next try
+			w.s.condemned.Store(true) // set aside with the next try
 		}
 		return false
 	}
@@ -102,7 +102,7 @@ func (w *writer) take(b *batch) bool {
 	return true
 }
 
-// written tells of what is committed, and does the other work.
+// written reports what is committed, and does the other work.
 func (w *writer) written(b *batch) {
 	w.s.broken.Store(nil)
 	w.backOff, w.tries = firstBackOff, 0
@@ -129,10 +129,10 @@ func (w *writer) written(b *batch) {
 	if w.s.queue.isClosed() {
 		w.s.queue.signal()
 	}
-	_ = w.s.journal.tend() // Err has it
+	_ = w.s.journal.tend() // Err reports it
 }
 
-// pace waits until the next transaction is due, after one with a number of records.
+// pace waits until the next transaction is due. records is how many the last one had.
 func (w *writer) pace(begun time.Time, records int) {
 	timer := time.NewTimer(time.Until(begun.Add(min(time.Duration(max(records, 1))*commitEvery, commitMost))))
 	defer timer.Stop()
@@ -143,7 +143,7 @@ func (w *writer) pace(begun time.Time, records int) {
 	}
 }
 
-// tend looks after the journal. Store.Err has its error.
+// tend tends the journal. Store.Err reports its error.
 func (w *writer) tend() {
 	defer processors.Lend()()
 	_ = w.s.journal.tend()
@@ -179,11 +179,11 @@ func (w *writer) pause() bool {
 func (w *writer) write(b *batch) (err error) {
 	w.s.writing.begin()
 	defer w.s.writing.end()
-	ctx := context.Background() // a transaction that began is finished
+	ctx := context.Background() // a transaction that has started is finished
 	w.s.ground.await()
 	if w.s.db == nil {
 		if err := w.attach(ctx); err != nil {
-			w.s.again() // what was opened to read while the disk was read-only keeps the writer from it
+			w.s.again() // a reading connection opened while the disk was read-only keeps the writer from writing
 			return err
 		}
 	}
@@ -195,7 +195,7 @@ func (w *writer) write(b *batch) (err error) {
 	if err := w.present(ctx); err != nil {
 		return err
 	}
-	if w.conn == nil { // that of a file that was put back could not be opened
+	if w.conn == nil { // the connection to a file that was put back could not be opened
 		if err := w.open(ctx); err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func inTx(ctx context.Context, c interface {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
 	if err := run(tx); err != nil {
 		return err
 	}

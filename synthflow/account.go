@@ -16,11 +16,11 @@ import (
 // AccountOptions say how to reach an account. A trailing /v2 of the base URL is accepted.
 type AccountOptions struct {
 	rest.Options
-	WorkspaceID string // the workspace that numbers are looked for in
+	WorkspaceID string // the workspace whose numbers are used
 }
 
 // Account is a workspace at Synthflow: its numbers and agents. It may be used by many goroutines. Every error of its
-// methods that comes from the API or on the way to it is a *rest.Error.
+// methods that comes from the API or the way to it is a *rest.Error.
 type Account struct {
 	api       *rest.Client
 	workspace string
@@ -39,26 +39,26 @@ func NewAccount(o AccountOptions) (*Account, error) {
 // CloseIdle closes the connections that no request is using.
 func (a *Account) CloseIdle() { a.api.CloseIdle() }
 
-// Hide takes the token and the other secrets out of a text.
+// Hide removes the token and the other secrets from a text.
 func (a *Account) Hide(s string) string { return a.api.Hide(s) }
 
-// Assistants are the agents of the account.
+// Assistants returns the agents of the account.
 func (a *Account) Assistants() Assistants { return Assistants{a} }
 
-// Numbers are the numbers of the account's workspace.
+// Numbers returns the numbers of the account's workspace.
 func (a *Account) Numbers() Numbers { return Numbers{a} }
 
-// envelope is around most answers. Without one, the fields are the answer itself.
+// envelope wraps most answers. Without one, the fields are the answer itself.
 type envelope struct {
 	status   string
-	response rest.Object // nil: none
+	response rest.Object // may be nil
 	whole    rest.Object
 
-	unusable func(problem string) error // says that the answer can't be used
+	unusable func(problem string) error // returns an error about an unusable answer
 }
 
 // call sends a request and opens the envelope of its answer. An answer whose status says that nothing was done is an
-// error, whatever HTTP says.
+// error, even with a 2xx from HTTP.
 func (a *Account) call(ctx context.Context, r rest.Request) (e envelope, err error) {
 	answer, err := a.api.Do(ctx, r)
 	if err != nil {
@@ -91,8 +91,8 @@ func (a *Account) call(ctx context.Context, r rest.Request) (e envelope, err err
 	return e, nil
 }
 
-// meansFailure says whether a status means that nothing was done. The documents list no values, and their examples have
-// several words for success.
+// meansFailure reports whether a status means that nothing was done. The documents list no values, and their examples
+// have several words for success.
 func meansFailure(status string) bool {
 	status = strings.ToLower(status)
 	for _, word := range []string{"fail", "err", "denied", "refus", "reject", "invalid", "unauth", "forbid"} {
@@ -112,14 +112,14 @@ func (a *Account) done(ctx context.Context, r rest.Request) error {
 	return err
 }
 
-// pageSize is the documents' default number of entries of a page, because they name no limit.
+// pageSize is the documents' default number of entries of a page; they name no limit.
 const pageSize = 20
 
 // maxEntries bounds a list.
 const maxEntries = 10_000
 
-// list gets all pages of a list. key is the member of the response that has the entries; id is the member of an entry
-// that tells it from others.
+// list reads all pages of a list. key is the response's member with the entries; id is the member that identifies an
+// entry.
 func (a *Account) list(ctx context.Context, path string, query url.Values, key, id string) ([]rest.Object, error) {
 	var all []rest.Object
 	seen := map[string]bool{}
@@ -156,7 +156,7 @@ func (a *Account) list(ctx context.Context, path string, query url.Values, key, 
 	}
 }
 
-// readPage reads one page. total is -1 where the answer does not name it.
+// readPage parses one page. total is -1 if the answer lacks it.
 func readPage(e envelope, key string) (entries []rest.Object, total int, err error) {
 	if e.response == nil {
 		return nil, 0, errors.New("the answer has no response")
@@ -180,7 +180,7 @@ func readPage(e envelope, key string) (entries []rest.Object, total int, err err
 			}
 			entries = append(entries, entry)
 		}
-	case map[string]any: // the API description has a single object in this place
+	case map[string]any: // the API description has a single object here
 		entries = append(entries, list)
 	default:
 		return nil, 0, fmt.Errorf("the answer's response has no list of %s", key)
@@ -188,5 +188,5 @@ func readPage(e envelope, key string) (entries []rest.Object, total int, err err
 	return entries, total, nil
 }
 
-// apiURL is a base URL without the version of the API, which paths have.
+// apiURL returns a base URL without the API's version, which paths have.
 func apiURL(base string) string { return strings.TrimSuffix(strings.TrimRight(base, "/"), "/v2") }

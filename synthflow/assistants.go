@@ -15,15 +15,15 @@ import (
 const assistantsPath = "/v2/assistants"
 
 // VoiceEngineVersion is the voice_engine_version that the documents on direct dialling require. The API reference does
-// not have it.
+// not mention it.
 const VoiceEngineVersion = "2.0"
 
 const voiceEngineKey = "voice_engine_version"
 
-// assistantTypes are the values of an agent's type.
+// assistantTypes returns the possible types of an agent.
 func assistantTypes() []string { return []string{"inbound", "outbound", "widget"} }
 
-// CheckAssistant says what is wrong with the body that creates an agent, as far as it can be known without the API.
+// CheckAssistant says what is wrong with the body of a new agent, as far as that can be known without the API.
 func CheckAssistant(body rest.Object) error {
 	kind, _ := body.Text("type")
 	name, _ := body.Text("name")
@@ -41,9 +41,9 @@ func CheckAssistant(body rest.Object) error {
 // Assistants are the agents of an account.
 type Assistants struct{ *Account }
 
-// Create creates an agent (POST /v2/assistants). A 400 that names voice_engine_version repeats the request without it.
-// The object has model_id, name and the voice_engine_version that was accepted. known are the ids of the existing
-// agents.
+// Create creates an agent (POST /v2/assistants). After a 400 that names voice_engine_version it repeats the request
+// without it. The object has model_id, name and the voice_engine_version that was accepted. known has the ids of the
+// existing agents.
 func (a Assistants) Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPost, Path: assistantsPath, Body: body}
 	e, err := a.call(ctx, r)
@@ -71,7 +71,7 @@ func (a Assistants) Create(ctx context.Context, body rest.Object, known map[stri
 	return made, nil
 }
 
-// namesVoiceEngine says whether an error is a 400 (or 422, which the same API says elsewhere) about
+// namesVoiceEngine reports whether an error is a 400 (or 422, which the same API uses elsewhere) about
 // voice_engine_version.
 func namesVoiceEngine(err error) bool {
 	var e *rest.Error
@@ -79,7 +79,7 @@ func namesVoiceEngine(err error) bool {
 		strings.Contains(e.Words, voiceEngineKey)
 }
 
-// modelID reads the id of an agent out of an answer.
+// modelID returns the id of the agent in an answer.
 func (e *envelope) modelID() (string, error) {
 	if e.response == nil {
 		return "", e.unusable("the answer has no response")
@@ -94,12 +94,12 @@ func (e *envelope) modelID() (string, error) {
 	return id, nil
 }
 
-// List gives all agents (GET /v2/assistants/).
+// List returns all agents (GET /v2/assistants/).
 func (a Assistants) List(ctx context.Context) ([]rest.Object, error) {
 	return a.list(ctx, assistantsPath+"/", nil, "assistants", "model_id")
 }
 
-// Get gives one agent (GET /v2/assistants/{model_id}, which answers with a list of one).
+// Get returns one agent (GET /v2/assistants/{model_id}, which answers with a list of one).
 func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
 	e, err := a.call(ctx, rest.Request{Method: http.MethodGet, Path: a.assistantPath(id)})
 	if err != nil {
@@ -123,7 +123,7 @@ func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
 	return entries[0], nil
 }
 
-// Update changes what body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
+// Update changes the members that body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
 func (a Assistants) Update(ctx context.Context, id string, body rest.Object) error {
 	e, err := a.call(ctx, rest.Request{Method: http.MethodPut, Path: a.assistantPath(id), Body: body})
 	if err != nil {
@@ -143,7 +143,7 @@ func (a Assistants) Delete(ctx context.Context, id string) (rest.Object, error) 
 
 func (a Assistants) assistantPath(id string) string { return assistantsPath + "/" + rest.Segment(id) }
 
-// CompareAssistant gives the members of a body that are different in an agent from Assistants.Get.
+// CompareAssistant returns the members of a body that differ in an agent from Assistants.Get.
 func CompareAssistant(have, want rest.Object) []rest.Difference {
 	return rest.Compare(sameNumber(have, want), want)
 }

@@ -11,8 +11,8 @@ import (
 
 const callsPath = "/v2/calls"
 
-// GetCall gives the account's report of a call that has ended (GET /v2/calls/{call_id}). Unlike a webhook's, its
-// content is certain to be the platform's.
+// GetCall returns the account's report of an ended call (GET /v2/calls/{call_id}). Unlike a webhook's, its content
+// certainly comes from the platform.
 func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
 	e, err := a.call(ctx, rest.Request{Method: http.MethodGet, Path: callsPath + "/" + rest.Segment(id)})
 	if err != nil {
@@ -36,8 +36,8 @@ func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
 	return report, nil
 }
 
-// oneCall is the call of an answer. The API reference has it in a list of one; an answer without envelope is the call
-// itself.
+// oneCall returns the call in an answer. The API reference has it in a list of one; an answer without envelope is the
+// call itself.
 func (e envelope) oneCall() (map[string]any, bool) {
 	of := map[string]any(e.whole)
 	if e.response != nil {

@@ -21,23 +21,23 @@ const (
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
-// Providers are the values of a number's provider_name that the API reference and its newer copies name.
+// Providers returns the values of provider_name in the API reference and its newer copies.
 func Providers() []string {
 	return []string{"custom", "twilio", "telnyx", "vonage", "ring_central", "ringcx", "zoom", "five9", "8x8"}
 }
 
-// Slug is a number as it stands in a path of the API: without the leading +.
+// Slug returns a number as in a path of the API: without the leading +.
 func Slug(number string) string { return strings.TrimPrefix(number, "+") }
 
-// CheckNumber says what is wrong with the body that imports a number, as far as it can be known without the API. The
-// API has to judge termination_uri, for example, because the documents contradict each other about it.
+// CheckNumber says what is wrong with the body that imports a number, as far as that can be known without the API. For
+// example, the API has to judge termination_uri, because the documents contradict each other about it.
 func CheckNumber(body rest.Object) error {
 	provider, _ := body.Text("provider_name")
 	number, given := body.Text("phone_number")
 	switch {
 	case !given && body["phone_number"] != nil:
 		return errors.New(`phone_number is no text: write it in quotes, like "+15551230000"`)
-	case number == "" && provider != "8x8": // which is given one by the platform
+	case number == "" && provider != "8x8": // the platform gives it one
 		return errors.New("phone_number is missing: write it with + and country code, like +15551230000")
 	case number != "" && rest.BadID(number) != "":
 		return errors.New("phone_number holds a character that no number has: write it like +15551230000")
@@ -50,7 +50,7 @@ func CheckNumber(body rest.Object) error {
 	return checkRegistration(body)
 }
 
-// checkRegistration looks at what uac_enabled asks for.
+// checkRegistration checks the members for uac_enabled.
 func checkRegistration(body rest.Object) error {
 	if v, ok := body["uac_register_expires"]; ok {
 		n, isNumber := v.(json.Number)
@@ -74,7 +74,7 @@ func checkRegistration(body rest.Object) error {
 // Numbers are the numbers of an account's workspace.
 type Numbers struct{ *Account }
 
-// Create imports a number (POST /v2/custom-numbers) and gives the API's response: key and phone_number.
+// Create imports a number (POST /v2/custom-numbers) and returns the API's response: key and phone_number.
 func (a Numbers) Create(ctx context.Context, body rest.Object, _ map[string]bool) (rest.Object, error) {
 	e, err := a.call(ctx, rest.Request{Method: http.MethodPost, Path: customNumbersPath, Body: body})
 	if err != nil {
@@ -97,12 +97,12 @@ func (a Numbers) Create(ctx context.Context, body rest.Object, _ map[string]bool
 	return e.response, nil
 }
 
-// List gives the numbers (GET /v2/numbers): number, sid, is_available.
+// List returns the numbers (GET /v2/numbers): number, sid, is_available.
 func (a Numbers) List(ctx context.Context) ([]rest.Object, error) {
 	return a.list(ctx, numbersPath, url.Values{"workspace": {a.workspace}}, "phone_numbers", "number")
 }
 
-// Get gives one number (GET /v2/numbers/{slug}).
+// Get returns one number (GET /v2/numbers/{slug}).
 func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
 	e, err := a.call(ctx, rest.Request{
 		Method: http.MethodGet, Path: numberPath(number), Query: url.Values{"workspace": {a.workspace}},
@@ -127,8 +127,8 @@ func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
 	return got, nil
 }
 
-// Find gives the number of a body that imports it, under that spelling, or nil if the workspace does not have it. The
-// documents leave open whether the API then answers with 404 or 400. With 400 the list decides.
+// Find returns the number that a body would import, under that spelling, or nil if the workspace does not have it. The
+// documents leave open whether the API then answers 404 or 400. After 400 the list decides.
 func (a Numbers) Find(ctx context.Context, want rest.Object) (rest.Object, error) {
 	number, _ := want.Text("phone_number")
 	if number == "" {
@@ -165,16 +165,16 @@ func (a Numbers) Delete(ctx context.Context, number string) (rest.Object, error)
 
 func numberPath(number string) string { return numbersPath + "/" + rest.Segment(Slug(number)) }
 
-// CompareNumber gives the members of a body that are different in a number from Numbers.Get.
+// CompareNumber returns the members of a body that differ in a number from Numbers.Get.
 func CompareNumber(have, want rest.Object) []rest.Difference {
 	have = maps.Clone(have)
-	if uri, ok := have["sip_term_uri"]; ok { // the API's name, whichever of the two was sent
+	if uri, ok := have["sip_term_uri"]; ok { // the API's name for either member
 		have["termination_uri"] = uri
 	}
 	return rest.Compare(sameNumber(have, want), want)
 }
 
-// sameNumber is have with the phone_number of want if the two differ in the + alone.
+// sameNumber returns have, with the phone_number of want if the two only differ in the +.
 func sameNumber(have, want rest.Object) rest.Object {
 	x, ok1 := have.Text("phone_number")
 	y, ok2 := want.Text("phone_number")

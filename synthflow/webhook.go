@@ -24,7 +24,7 @@ type Report struct {
 	Status     string // completed, failed …
 	EndReason  string
 	Duration   time.Duration
-	ExternalID string // of the E token of X-EI
+	ExternalID string // from the E token of X-EI
 }
 
 // The bounds of a webhook.
@@ -35,13 +35,13 @@ const (
 	webhooks    = 16              // under way at a time
 )
 
-// signatureHeaders are the names that the signature has been seen under: the documents give it as a CGI variable (page
-// "Webhooks security").
+// signatureHeaders returns the names that the signature has been seen under: the documents give it as a CGI variable
+// (page "Webhooks security").
 func signatureHeaders() []string {
 	return []string{"Synthflow-Signature", "X-Synthflow-Signature", "HTTP_SYNTHFLOW_SIGNATURE"}
 }
 
-// Sign gives the signature of a webhook. It covers only the call's id, not the body (page "Webhooks security").
+// Sign returns the signature of a webhook. It covers only the call's id, not the body (page "Webhooks security").
 func Sign(secret, callID string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(callID))
@@ -68,8 +68,8 @@ const (
 	TakenUnknown Taken = "not a call of ours"
 )
 
-// NewWebhook gives the handler of the post-call webhook. take gets the report of a webhook with a valid signature. Its
-// error is answered with 503, after which the platform may send the webhook again.
+// NewWebhook returns the handler of the post-call webhook. take gets the report of a webhook with a valid signature.
+// Its error is answered with 503, after which the platform may send the webhook again.
 func NewWebhook(secret string, take func(ctx context.Context, r Report) (Taken, error),
 	log zerolog.Logger,
 ) http.Handler {
@@ -89,7 +89,7 @@ func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.keep(r.Context(), w, report)
 }
 
-// signed reads a report and checks its signature. The signed id is in the body, so even an unauthenticated body is
+// signed parses a report and checks its signature. The signed id is in the body, so even an unauthenticated body is
 // read.
 func (h *webhook) signed(w http.ResponseWriter, r *http.Request) (Report, *httpd.Refusal) {
 	signature := signatureOf(r.Header)
@@ -138,7 +138,7 @@ func (h *webhook) keep(ctx context.Context, w http.ResponseWriter, report Report
 	defer h.places.Free()
 	taken, err := h.take(ctx, report)
 	if err != nil {
-		// A warning only: take logs real faults itself, and a call that is still up is none.
+		// Only a warning: take itself logs real faults, and a call that is still up is not one.
 		h.log.Warn().Err(err).Str("synthflow_call_id", report.CallID).Msg("webhook not kept")
 		webhookAnswer(w, http.StatusServiceUnavailable, "not kept, send it again")
 		return
@@ -161,10 +161,10 @@ func webhookAnswer(w http.ResponseWriter, status int, words string) {
 	httpd.Answer(w, status, map[string]string{"status": words})
 }
 
-// errReport is within each error of parseReport.
+// errReport is wrapped by each error of parseReport.
 var errReport = errors.New("not a post-call webhook")
 
-// reported has the members that are read. Those that may be missing or null are pointers or raw.
+// reported has the members that are used. Members that may be missing or null are pointers or raw.
 type reported struct {
 	Status json.RawMessage `json:"status"`
 	Call   *struct {
@@ -176,7 +176,7 @@ type reported struct {
 	} `json:"call"`
 }
 
-// parseReport reads the body of a post-call webhook (page "Webhooks").
+// parseReport parses the body of a post-call webhook (page "Webhooks").
 func parseReport(body []byte) (Report, error) {
 	var r reported
 	if err := json.Unmarshal(body, &r); err != nil {
@@ -208,7 +208,7 @@ func parseReport(body []byte) (Report, error) {
 	return out, nil
 }
 
-// word reads a text that may be missing or null.
+// word parses a text that may be missing or null.
 func word(name string, raw json.RawMessage, to *string) error {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil
@@ -227,10 +227,10 @@ func word(name string, raw json.RawMessage, to *string) error {
 // maxReported is the longest duration that is believed.
 const maxReported = 7 * 24 * time.Hour
 
-// seconds reads a duration: a number, or a text with one; anything else is 0.
+// seconds parses a duration: a number, or a text with a number; anything else is 0.
 func seconds(raw json.RawMessage) time.Duration {
 	var n json.Number
-	if json.Unmarshal(raw, &n) != nil { // accepts texts, too
+	if json.Unmarshal(raw, &n) != nil { // also accepts texts
 		return 0
 	}
 	f, err := n.Float64()

@@ -23,14 +23,14 @@ type XEI struct {
 	O string
 }
 
-// ParseXEI reads a value by the grammar (Synthflow's page "X-EI SIP header"): each token ends with ';', none comes
-// twice, and there is nothing else but white space.
+// ParseXEI parses a value by the grammar (Synthflow's page "X-EI SIP header"): each token ends with ';', none comes
+// twice, and there is only white space besides.
 func ParseXEI(s string) (XEI, error) {
 	if strings.ContainsAny(s, "\r\n\x00") {
 		return XEI{}, errXEIValue
 	}
 	tokens := strings.Split(s, ";")
-	rest := tokens[len(tokens)-1] // behind the last ';'
+	rest := tokens[len(tokens)-1] // after the last ';'
 	var x XEI
 	for _, part := range tokens[:len(tokens)-1] {
 		part = strings.TrimSpace(part)
@@ -54,7 +54,7 @@ func ParseXEI(s string) (XEI, error) {
 	return x, nil
 }
 
-// token finds the field for a part of the form "T.value".
+// token returns the field for a part of the form "T.value".
 func (x *XEI) token(part string) *string {
 	if len(part) < 3 || part[1] != '.' {
 		return nil

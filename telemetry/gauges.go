@@ -11,29 +11,29 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// Gauges are what is counted elsewhere, at one moment.
+// Gauges has what is counted elsewhere, at one moment.
 type Gauges struct {
 	Node    live.Node
 	Active  map[live.Active]int
 	Targets []live.Target
-	// Trunks are their open calls and caps.
+	// Trunks has the trunks with their open calls and caps.
 	Trunks []live.Peer
-	// SIP are the messages so far.
+	// SIP counts the messages so far.
 	SIP []SIPCount
-	// RTP are the packets so far, by leg: a and b.
+	// RTP counts the packets so far, by leg: a and b.
 	RTP map[string]RTPCount
-	// Streams are relayed now, one for each direction of a call, by path: kernel or userspace.
+	// Streams counts the streams relayed now, one for each direction of a call, by path: kernel or userspace.
 	Streams map[string]int
 	Panics  uint64
 	// More adds the figures of the node's other parts.
 	More func(Add)
 }
 
-// Add takes one figure. Its name has no prefix; one that ends with _total is a counter. labels are pairs of a name and
-// a value, of closed sets or of the configuration.
+// Add adds one figure. Its name has no prefix; a name that ends with _total is a counter's. labels are pairs of a name
+// and a value, from closed sets or the configuration.
 type Add func(name, help string, value float64, labels ...string)
 
-// SIPCount are messages of a kind. A request has a method, a response a status.
+// SIPCount counts messages of a kind. A request has a method, a response a status.
 type SIPCount struct {
 	Received bool
 	Method   string
@@ -41,7 +41,7 @@ type SIPCount struct {
 	N        uint64
 }
 
-// RTPCount are the packets and bytes of a leg.
+// RTPCount counts the packets and bytes of a leg.
 type RTPCount struct {
 	RxPackets, RxBytes, TxPackets, TxBytes uint64
 	Dropped                                map[string]uint64 // by reason
@@ -51,14 +51,14 @@ type RTPCount struct {
 type gauges struct {
 	options Options
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	seen map[live.Active]bool
 }
 
-// Describe says nothing: which metrics there are depends on the node's parts.
+// Describe sends nothing: which metrics exist depends on the node's parts.
 func (*gauges) Describe(chan<- *prometheus.Desc) {}
 
-// Collect gives the figures of now.
+// Collect sends the current figures.
 func (c *gauges) Collect(out chan<- prometheus.Metric) {
 	g := c.options.Gauges()
 	add := adding(out)
@@ -75,7 +75,7 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 func (c *gauges) calls(add Add, g *Gauges) {
 	sums := map[live.Active]int{}
 	c.mu.Lock()
-	for a := range c.seen { // so that a graph goes down to 0
+	for a := range c.seen { // so that a graph returns to 0
 		sums[a] = 0
 	}
 	c.mu.Unlock()
@@ -170,7 +170,7 @@ func messages(add Add, g *Gauges) {
 	}
 }
 
-// adding returns an Add that makes metrics of figures.
+// adding returns an Add that turns figures into metrics.
 func adding(out chan<- prometheus.Metric) Add {
 	return func(name, help string, value float64, labels ...string) {
 		kind := prometheus.GaugeValue
@@ -190,7 +190,7 @@ func adding(out chan<- prometheus.Metric) Add {
 	}
 }
 
-// OneIf is the value of a figure that says whether something is so.
+// OneIf returns 1 for true and 0 for false.
 func OneIf(yes bool) float64 {
 	if yes {
 		return 1

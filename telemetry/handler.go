@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// freshFor is how long an answer is given again.
+	// freshFor is how long an answer is reused.
 	freshFor = time.Second
-	// maxScrapes bounds the answers that are written at once. Others get 503, which Prometheus shows as up == 0.
+	// maxScrapes bounds the answers that are written at once. Further scrapes get 503, which Prometheus shows as up == 0.
 	maxScrapes = 8
 )
 
@@ -26,21 +26,21 @@ func (m *Metrics) Handler(log zerolog.Logger) http.Handler {
 		ErrorHandling:       promhttp.ContinueOnError,
 		ErrorLog:            errorLog{log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})},
 		MaxRequestsInFlight: maxScrapes,
-		DisableCompression:  true, // it would cost more than all the rest
+		DisableCompression:  true, // compression would cost more than all the rest
 	})
 }
 
-// recent gives what was gathered a moment ago.
+// recent returns what was gathered a moment ago.
 type recent struct {
 	from prometheus.Gatherer // constant
 
-	mu  sync.Mutex // guards what follows; held while gathering, so that one does it for all
+	mu  sync.Mutex // guards the fields below; held while gathering, so that one scrape gathers for all
 	at  time.Time
 	got []*dto.MetricFamily
 	err error
 }
 
-// Gather gives the metrics. They must not be changed.
+// Gather returns the metrics. They must not be changed.
 func (r *recent) Gather() ([]*dto.MetricFamily, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,8 +51,7 @@ func (r *recent) Gather() ([]*dto.MetricFamily, error) {
 	return r.got, r.err
 }
 
-// errorLog logs what promhttp has to say: a metric that is wrong, which is a fault of Flowbridge. A line a minute is
-// enough.
+// errorLog logs promhttp's errors: a wrong metric, which is a fault of Flowbridge. A line a minute is enough.
 type errorLog struct{ log zerolog.Logger }
 
 // Println logs a line.

@@ -12,12 +12,12 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// Options are the parts of Metrics. Each is needed.
+// Options are the parts of Metrics. Each is required.
 type Options struct {
 	Version, Revision string
-	// IsName says whether a trunk or target of the configuration has this name.
+	// IsName reports whether a trunk or target of the configuration has this name.
 	IsName func(name string) bool
-	// Gauges gives what is counted elsewhere.
+	// Gauges returns what is counted elsewhere.
 	Gauges func() Gauges
 }
 
@@ -33,10 +33,10 @@ type Metrics struct {
 	writeErrors                                      prometheus.Counter
 }
 
-// other is the label of a name that the configuration does not have.
+// other is the label for a name that the configuration does not have.
 const other = "other"
 
-// New makes the metrics of a node.
+// New returns the metrics of a node.
 func New(o Options) *Metrics {
 	m := &Metrics{options: o, registry: prometheus.NewRegistry()}
 	m.calls = m.counter("calls_total", "Calls that ended, by how and why (docs/causes.md), and whether a request placed them.",
@@ -87,8 +87,7 @@ func (m *Metrics) counter(name, help string, labels ...string) *prometheus.Count
 	return v
 }
 
-// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, reset at most once an
-// hour.
+// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, reset at most once an hour.
 const (
 	nativeFactor  = 1.1
 	nativeBuckets = 100
@@ -105,7 +104,7 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 	return v
 }
 
-// begin makes the series of closed sets, so that a first event counts as an increase.
+// begin creates the series of closed sets, so that a first event counts as an increase.
 func (m *Metrics) begin() {
 	for _, side := range []string{"a", "b"} {
 		m.oneWay.WithLabelValues(side)
@@ -113,15 +112,14 @@ func (m *Metrics) begin() {
 	}
 }
 
-// ExpectTrunk makes the series that the answer ratio of a trunk is made of, as Expect does others.
+// ExpectTrunk creates the series behind the answer ratio of a trunk, as Expect does for others.
 func (m *Metrics) ExpectTrunk(trunk string) {
 	m.setup.WithLabelValues(trunk)
 	m.calls.WithLabelValues(trunk, "", record.DispositionFailed, "no_route", "false")
 }
 
-// Expect makes the series of how calls of a trunk to a target usually end, because the first event of a series that was
-// not there before is no increase() for Prometheus. prepared is whether the target has an API that is asked before a
-// call.
+// Expect creates the series of the usual ends of a trunk's calls to a target: for Prometheus, the first event of a new
+// series is no increase(). prepared says whether the target has an API that is asked before a call.
 func (m *Metrics) Expect(trunk, target string, prepared bool) {
 	m.attempts.WithLabelValues(target, "answered")
 	m.talk.expect(target)
@@ -145,7 +143,8 @@ func (m *Metrics) expect(trunk, target, disposition string, causes []string) {
 	}
 }
 
-// usualEnds are why calls usually end, by disposition. prepareFails are why an API usually gives no id.
+// usualEnds has the usual causes of calls' ends, by disposition. prepareFails are the usual reasons why an API gives no
+// id.
 var (
 	usualEnds = map[string][]string{
 		record.DispositionAnswered: {"caller_hangup", "agent_hangup"}, record.DispositionCancelled: {"caller_cancelled"},
@@ -158,7 +157,7 @@ var (
 	prepareFails = []string{"prepare_failed", "prepare_timeout"}
 )
 
-// label bounds a label to the names of the configuration.
+// label restricts a label to names of the configuration.
 func (o *Options) label(name string) string {
 	if name == "" || o.IsName(name) {
 		return name
@@ -166,7 +165,7 @@ func (o *Options) label(name string) string {
 	return other
 }
 
-// Rang takes a call whose caller hears that it rings.
+// Rang takes a call whose caller has learnt that it rings.
 func (m *Metrics) Rang(r record.Record, seconds float64) {
 	m.postDial.WithLabelValues(m.options.label(r.Trunk)).Observe(seconds)
 }
@@ -180,7 +179,7 @@ func (m *Metrics) Answered(r record.Record) {
 	}
 }
 
-// Tried takes an attempt that is over.
+// Tried takes a finished attempt.
 func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
 	target, outcome := m.options.label(a.Target), cmp.Or(a.Cause, "answered")
 	m.attempts.WithLabelValues(target, outcome).Inc()
@@ -193,8 +192,8 @@ func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
 	}
 }
 
-// prepareOutcome is how a request to a platform's API ended. An attempt may go on without it (prepare.on_failure:
-// dial).
+// prepareOutcome returns the outcome of a request to a platform's API. An attempt may continue without it
+// (prepare.on_failure: dial).
 func prepareOutcome(a *record.Attempt) string {
 	switch {
 	case a.FailedToPrepare():
@@ -206,7 +205,7 @@ func prepareOutcome(a *record.Attempt) string {
 	}
 }
 
-// Ended takes a call that is over.
+// Ended takes a finished call.
 func (m *Metrics) Ended(r record.Record) {
 	trunk := m.options.label(r.Trunk)
 	m.calls.WithLabelValues(trunk, m.options.label(r.Target), r.Disposition, r.Cause,

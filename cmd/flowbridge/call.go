@@ -25,14 +25,14 @@ import (
 	"flowbridge/sim"
 )
 
-// testCall is the call of the command line.
+// testCall is the call that the command line describes.
 type testCall struct {
 	to, from, listen, user string
 	passwordEnv            string
 	headers                []string
 	seconds                int
 	insecure               bool
-	authority              string // file
+	authority              string // a file
 	file                   string // configuration
 	fileNamed              bool   // by the command line
 	asJSON                 bool
@@ -82,7 +82,7 @@ func callCommand() *cobra.Command {
 	return c
 }
 
-// silences are how long a call may stay without any answer: in general, and where the configuration says that none will
+// silences are how long a call may stay without any answer: in general, and if the configuration says that none will
 // come.
 const (
 	silence      = 10 * time.Second
@@ -129,7 +129,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintln(text)
 	result, failed := carrier.Call(ctx, call)
-	err = carrier.Close() // what is still on its way belongs to the ladder
+	err = carrier.Close() // messages still on their way belong in the ladder
 	trace.Ladder(text, result.SIPCallID)
 	hint, verdict := o.verdict(ctx, text, result, failed, hint, to, carrier.Addr().Addr())
 	verdict = errors.Join(verdict, err)
@@ -140,7 +140,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	return verdict
 }
 
-// verdict prints the outcome of a call, and returns its fault with the hint that fits.
+// verdict prints the outcome of a call, and returns its fault with the fitting hint.
 func (o *testCall) verdict(ctx context.Context, text io.Writer, result sim.CarrierResult, failed error, hint string,
 	to sim.Peer, from netip.Addr,
 ) (better string, verdict error) {
@@ -163,7 +163,7 @@ func (o *testCall) verdict(ctx context.Context, text io.Writer, result sim.Carri
 	return hint, verdict
 }
 
-// notStarted is the error of a call that could not be placed.
+// notStarted returns the error of a call that could not be placed.
 func (o *testCall) notStarted(w io.Writer, err error, hint string) error {
 	if o.asJSON {
 		return errors.Join(err, cli.PrintJSON(w, testcall.Summarize(sim.CarrierResult{}, &testcall.Messages{}, err, hint)))
@@ -171,7 +171,7 @@ func (o *testCall) notStarted(w io.Writer, err error, hint string) error {
 	return err
 }
 
-// unanswered says why a call got no answer, as far as it can be told.
+// unanswered says why a call got no answer, as far as this side can tell.
 func unanswered(failed error, hint string, source netip.Addr) error {
 	switch {
 	case hint != "":
@@ -183,7 +183,7 @@ func unanswered(failed error, hint string, source netip.Addr) error {
 	return fmt.Errorf("not answered: %w\n%s", failed, hint)
 }
 
-// noListener says that the called Flowbridge does not listen there, where its configuration is at hand.
+// noListener says that the called Flowbridge does not listen there, if its configuration is at hand.
 func (o *testCall) noListener(to sim.Peer) string {
 	cfg, err := config.LoadSections(o.file, "sip")
 	if err != nil {
@@ -192,7 +192,7 @@ func (o *testCall) noListener(to sim.Peer) string {
 	return testcall.NoListener(config.ShownName(o.file), cfg, strings.ToLower(to.Network), to.Addr, o.fileNamed)
 }
 
-// explained are the options of `flowbridge explain` for this call.
+// explained returns the options of `flowbridge explain` for this call.
 func (o *testCall) explained(source netip.Addr) string {
 	number, _, _ := strings.Cut(strings.TrimPrefix(o.to, "sip:"), "@")
 	var options []string
@@ -209,14 +209,14 @@ func (o *testCall) explained(source netip.Addr) string {
 	return strings.Join(options, " ")
 }
 
-// hint says why the called Flowbridge will not answer, where its configuration is at hand.
+// hint says why the called Flowbridge will not answer, if its configuration is at hand.
 func (o *testCall) hint(to sim.Peer, source netip.Addr) (string, error) {
 	cfg, err := config.LoadSections(o.file, "sip", "media", "trunks")
 	if err != nil {
 		if o.fileNamed {
 			return "", err
 		}
-		return "", nil // it may be another Flowbridge's, or there is none here
+		return "", nil // the configuration may be another Flowbridge's, or missing
 	}
 	return testcall.Hint(config.ShownName(o.file), cfg, strings.ToLower(to.Network), source, to.Addr, o.fileNamed), nil
 }
@@ -254,7 +254,7 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, to sim.Peer, host string
 	return call, to, host, err
 }
 
-// tls is how the callee's certificate is checked.
+// tls returns the settings for checking the callee's certificate.
 func (o *testCall) tls(host string) (*tls.Config, error) {
 	c := &tls.Config{
 		ServerName: host, MinVersion: tls.VersionTLS12,
@@ -274,7 +274,7 @@ func (o *testCall) tls(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// callee is the transport, host and port of --to, a SIP URI without a password. Port 0: none is written.
+// callee returns the transport, host and port of --to, a SIP URI without a password. Without a written port, it is 0.
 func (o *testCall) callee() (network, host string, port netip.AddrPort, err error) {
 	rest, isSIP := strings.CutPrefix(o.to, "sip:")
 	user, after, hasUser := strings.Cut(rest, "@")
@@ -319,8 +319,8 @@ func headersOf(lines []string) ([]sim.Header, error) {
 	return all, nil
 }
 
-// lookUp gives the first address of a host from a flag, found as those of targets are (RFC 3263). Port 0: what the
-// records say.
+// lookUp returns the first address of a host from a flag, found as targets' addresses are (RFC 3263). If port is 0, the
+// records decide.
 func lookUp(ctx context.Context, flag, network, host string, port uint16) (netip.AddrPort, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	names := locate.New(ctx, locate.Options{})
@@ -333,7 +333,7 @@ func lookUp(ctx context.Context, flag, network, host string, port uint16) (netip
 	return hops[0].Addr, nil
 }
 
-// callFrom is the address to call from: that of --listen, else one on the way to the destination.
+// callFrom returns the address to call from: the one in --listen, or else one on the way to the destination.
 func callFrom(ctx context.Context, listen string, dest netip.AddrPort) (netip.AddrPort, error) {
 	if listen != "" {
 		at, err := netip.ParseAddrPort(listen)

@@ -77,7 +77,7 @@ func cdrExportCommand() *cobra.Command {
 	return c
 }
 
-// wanted is which records of which file a command reads.
+// wanted says which records of which file a command reads.
 type wanted struct {
 	filter                   record.Filter
 	file                     *string // the configuration
@@ -85,7 +85,7 @@ type wanted struct {
 	fleet                    bool
 }
 
-// newWanted adds the flags of a filter, with the names that the admin API has.
+// newWanted adds the flags of a filter, named as in the admin API.
 func newWanted(c *cobra.Command) *wanted {
 	w := &wanted{file: cli.ConfigFlag(c)}
 	f := c.Flags()
@@ -111,7 +111,7 @@ func newWanted(c *cobra.Command) *wanted {
 	return w
 }
 
-// read opens the database for a function.
+// read opens the database and calls do.
 func (w *wanted) read(ctx context.Context, do func(r record.Lister, filter record.Filter) error) (err error) {
 	if w.filter.Since, err = cli.Moment("since", w.since); err != nil {
 		return err
@@ -163,7 +163,7 @@ func tellUnreadable(ids []string) {
 	}
 }
 
-// readFleet opens the fleet's database for a function.
+// readFleet opens the fleet's database and calls do.
 func (w *wanted) readFleet(do func(r record.Lister, filter record.Filter) error) error {
 	r, _, err := openFleet(*w.file, "--fleet")
 	if err != nil {
@@ -175,7 +175,7 @@ func (w *wanted) readFleet(do func(r record.Lister, filter record.Filter) error)
 	return err
 }
 
-// openFleet opens the database of the fleet that a configuration names, for what needs it.
+// openFleet opens the database of the fleet in a configuration. what names the user of it for errors.
 func openFleet(file, what string) (*fleet.Reader, *config.Fleet, error) {
 	cfg, err := config.LoadSections(file, "fleet")
 	if err != nil {
@@ -216,7 +216,7 @@ func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.F
 	return t.Flush()
 }
 
-// clock gives a duration as the page does: minutes and seconds, or hours, minutes and seconds.
+// clock formats a duration as the page does: minutes and seconds, or hours, minutes and seconds.
 func clock(ms int64) string {
 	s := ms / 1000
 	if s < 3600 {

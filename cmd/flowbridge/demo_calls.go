@@ -19,11 +19,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// minScore is the least likeness of received and sent speech. The same speech through G.711 scores above 0.95, another
-// one below 0.3.
+// minScore is the minimum similarity of received and sent speech. The same speech through G.711 scores above 0.95,
+// other speech below 0.3.
 const minScore = 0.8
 
-// xeiLine is X-EI as the platform's documents want it on the wire.
+// xeiLine matches X-EI as the platform's documents want it on the wire.
 var xeiLine = regexp.MustCompile(`^X-EI: S\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12};$`)
 
 // played is a demo call as its three sides saw it.
@@ -118,7 +118,7 @@ func (p *played) toAgent() sim.MarkPair {
 	return sim.MarkPair{Sent: p.carrier.SentMarks, Heard: p.agent.HeardMarks}
 }
 
-// oneCall places one call and prints all about it.
+// oneCall places one call and prints all details.
 func (s *stage) oneCall(ctx context.Context, out io.Writer) (played, error) {
 	fmt.Fprintf(out, "calling %s …\n\n", demoCalled)
 	p, failed := s.play(ctx, 1, demoHold)
@@ -128,7 +128,7 @@ func (s *stage) oneCall(ctx context.Context, out io.Writer) (played, error) {
 	if failed == nil {
 		failed = s.judge(ctx, &p)
 	}
-	if p.record.ID == "" { // a call that failed may have one all the same
+	if p.record.ID == "" { // even a failed call may have a record
 		var err error
 		if p.record, err = s.node.RecordOf(ctx, p.carrier.SIPCallID); err != nil {
 			return p, failed
@@ -175,7 +175,7 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) (demoSums, 
 	results, failures := make([]played, n), make([]error, n)
 	finished := make(chan struct{})
 	go s.progress(out, n, &up, &done, finished)
-	hold := demoHold + time.Duration(n)*time.Second/demoRate // the first stays until the last is up
+	hold := demoHold + time.Duration(n)*time.Second/demoRate // the first call stays until the last is up
 	tick := time.NewTicker(time.Second / demoRate)
 	defer tick.Stop()
 	for i := range n {
@@ -188,7 +188,7 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) (demoSums, 
 	}
 	wg.Wait()
 	close(finished)
-	// Comparing sound takes CPU time, which would distort the measurement of the calls.
+	// Comparing sound takes CPU time, which would distort what is measured during the calls.
 	if err := s.settle(ctx); err != nil {
 		return demoSums{}, err
 	}
@@ -236,7 +236,7 @@ func percentiles(p50, p99 time.Duration) percentileMS {
 	return percentileMS{milliseconds(p50), milliseconds(p99)}
 }
 
-// summarise prints the sums, and gives them. Its error says how many calls did not hold.
+// summarise prints and returns the sums. Its error says how many calls failed the check.
 func summarise(out io.Writer, results []played, failures []error) (demoSums, error) {
 	var toCarrier, toAgent []sim.MarkPair
 	var dial, answer []time.Duration

@@ -17,7 +17,6 @@ type demoOutcome struct {
 	Sums  *demoSums `json:"sums,omitempty"` // of several
 }
 
-// demoCall is one call of a demo.
 type demoCall struct {
 	XEI      string        `json:"x_ei"` // the line as the agent received it
 	Greeting float64       `json:"greeting_likeness"`
@@ -29,7 +28,7 @@ type demoCall struct {
 	Record   record.Record `json:"record"`
 }
 
-// demoResult runs a demo and gives its result; the error is in it, too.
+// demoResult runs a demo and returns its result, which includes the error.
 func demoResult(ctx context.Context, calls int) (result demoOutcome, err error) {
 	defer func() {
 		result.OK = err == nil

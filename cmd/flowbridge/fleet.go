@@ -94,7 +94,7 @@ func printFleet(w io.Writer, all *fleet.Overview) error {
 	return t.Flush()
 }
 
-// roughly is a time of so many milliseconds, with one place after the point.
+// roughly returns a time in milliseconds as a duration, rounded to a tenth of a second.
 func roughly(ms int64) time.Duration {
 	return (time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond)
 }

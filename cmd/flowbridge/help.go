@@ -13,8 +13,9 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// The width of a text where the terminal's is not known, or is too wide to be read; how many sections help lists; and
-// how much of a question without an answer is compared with the words that there are, in bytes.
+// maxHelpWidth is the width of a text if the terminal's is unknown, or is too wide to read; maxFound bounds the
+// sections that help lists; maxQuestion bounds how many bytes of an unanswered question are compared with the known
+// words.
 const maxHelpWidth, maxFound, maxQuestion = 100, 12, 200
 
 func helpCommand() *cobra.Command {
@@ -47,7 +48,7 @@ func helpCommand() *cobra.Command {
 	return c
 }
 
-// explainWords prints what the documents have on a question.
+// explainWords prints what the documents say about a question.
 func explainWords(c *cobra.Command, question string, width int) error {
 	found, out := docs.Find(question), c.OutOrStdout()
 	for i, p := range found {
@@ -71,7 +72,7 @@ func explainWords(c *cobra.Command, question string, width int) error {
 	return errors.New(strings.Join(problem, "; "))
 }
 
-// helpWords returns the commands, and the words of the documents, that help knows.
+// helpWords returns the commands and the words of the documents that help knows.
 func helpWords(root *cobra.Command) []string {
 	words := docs.Words()
 	for _, c := range root.Commands() {

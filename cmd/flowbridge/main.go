@@ -27,7 +27,7 @@ func main() {
 	os.Exit(cli.Run(context.Background(), command(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// command is the root command with all subcommands.
+// command returns the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
 	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(),

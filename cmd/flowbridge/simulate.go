@@ -28,7 +28,7 @@ func simulateCommand() *cobra.Command {
 		append(simulatePlatforms(), simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())...)
 }
 
-// standIn starts a platform's stand-in, says where it is by announce, and runs it until a signal.
+// standIn starts a platform's stand-in, prints its addresses with announce, and runs it until a signal.
 func standIn[P io.Closer](c *cobra.Command, asJSON bool, start func(context.Context, zerolog.Logger) (P, error),
 	announce func(out io.Writer, s P) error,
 ) error {
@@ -98,11 +98,11 @@ func simulateSynthflowCommand() *cobra.Command {
 	return c
 }
 
-// mostTaken is how many ports in a row may be taken before an address is given up.
+// mostTaken is how many ports in a row may be taken before takeFreePorts gives up.
 const mostTaken = 20
 
-// takeFreePorts moves the addresses of a stand-in to the next free port, unless they are on the command line. It
-// prints where it listens, and a taken port is none of a newcomer's doing.
+// takeFreePorts moves the addresses of a stand-in to the next free port, unless they are on the command line. The
+// stand-in prints where it listens, and a newcomer can't help it if a port is taken.
 func takeFreePorts(flags *pflag.FlagSet) {
 	for _, name := range []string{"http", "sip"} {
 		f := flags.Lookup(name)
@@ -112,14 +112,14 @@ func takeFreePorts(flags *pflag.FlagSet) {
 		at, err := netip.ParseAddrPort(f.Value.String())
 		for next := at; err == nil && next.Port() < at.Port()+mostTaken; next = netip.AddrPortFrom(at.Addr(), next.Port()+1) {
 			if isFree(next) {
-				_ = f.Value.Set(next.String()) // it is text
+				_ = f.Value.Set(next.String()) // valid text
 				break
 			}
 		}
 	}
 }
 
-// isFree reports whether a port can be listened at, over TCP and UDP.
+// isFree reports whether a port is free for TCP and UDP.
 func isFree(at netip.AddrPort) bool {
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 	if err != nil {
@@ -133,7 +133,7 @@ func isFree(at netip.AddrPort) bool {
 	return l.Close() == nil
 }
 
-// synthflowFlags are the flags, before they are checked.
+// synthflowFlags has the flags before they are checked.
 type synthflowFlags struct {
 	sim     synthflow.Options
 	fault   string

@@ -19,7 +19,7 @@ import (
 	"flowbridge/sim/platform"
 )
 
-// simulatePlatforms are the stand-ins of all platforms that are described, and nothing else.
+// simulatePlatforms returns the commands for the stand-ins that need only a description of their platform.
 func simulatePlatforms() (all []*cobra.Command) {
 	for _, of := range platform.Descriptions() {
 		all = append(all, simulatePlatformCommand(&of))
@@ -27,7 +27,7 @@ func simulatePlatforms() (all []*cobra.Command) {
 	return append(all, simulateHTTPCommand())
 }
 
-// simulateHTTPCommand is the stand-in of a platform that has no other: the kind http with an answer of the operator's.
+// simulateHTTPCommand returns the stand-in for any other platform: the kind http with an answer of the operator's.
 func simulateHTTPCommand() *cobra.Command {
 	of := platform.AnyHTTP(nil, http.StatusOK, "")
 	c := simulatePlatformCommand(&of)

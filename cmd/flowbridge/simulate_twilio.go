@@ -18,7 +18,7 @@ import (
 	"flowbridge/sim/twilio"
 )
 
-// twilioCall is the call of the command line.
+// twilioCall is the call that the command line describes.
 type twilioCall struct {
 	call                      twilio.Call
 	account, token, tokenFile string
@@ -146,7 +146,7 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	result, failed := t.Call(ctx, o.call)
-	err = t.Close() // what is still on its way belongs to the ladder
+	err = t.Close() // messages still on their way belong in the ladder
 	switch {
 	case failed != nil && ctx.Err() != nil:
 		failed = errors.New("given up before there was an answer")
@@ -161,7 +161,7 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 	return errors.Join(failed, err)
 }
 
-// twilioVerdict is nil for an answered call with audio.
+// twilioVerdict returns nil for an answered call with audio.
 func twilioVerdict(r twilio.Result) error {
 	if len(r.Dials) > 0 {
 		return testcall.Report(io.Discard, r.Dials[len(r.Dials)-1].Result)
@@ -220,7 +220,7 @@ type (
 		Error      string `json:"error,omitempty"`
 		AccountSID string `json:"account_sid"`
 		CallSID    string `json:"call_sid"`
-		// dialled, number, rejected, ended; empty where it did not come to that
+		// dialled, number, rejected, ended; empty if it did not get that far
 		Outcome  string           `json:"outcome"`
 		Requests []twilio.Request `json:"requests"`
 		Verbs    []string         `json:"verbs"`

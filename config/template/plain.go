@@ -7,13 +7,13 @@ import (
 	"text/template/parse"
 )
 
-// plainPart is a part of a template of nothing but text and plain fields: one of the two.
+// plainPart is a part of a template that has only text and plain fields: one of the two.
 type plainPart struct {
 	text  string
-	field string // its path, "To.Number"; empty: text
+	field string // its path, "To.Number"; empty for text
 }
 
-// plainParts compiles a template of nothing but text and plain fields; nil: it has something else.
+// plainParts compiles a template of only text and plain fields. It returns nil for any other template.
 func plainParts(root *parse.ListNode) []plainPart {
 	parts := make([]plainPart, 0, len(root.Nodes))
 	sample := SampleVars(true)
@@ -34,7 +34,7 @@ func plainParts(root *parse.ListNode) []plainPart {
 	return parts
 }
 
-// fieldPath gives the path of a pipe that is one field of the call, "" for any other.
+// fieldPath returns the path of a pipe that is one field of the call, or "" for any other.
 func fieldPath(p *parse.PipeNode) string {
 	if len(p.Decl) > 0 || len(p.Cmds) != 1 || len(p.Cmds[0].Args) != 1 {
 		return ""
@@ -45,7 +45,7 @@ func fieldPath(p *parse.PipeNode) string {
 	return ""
 }
 
-// field gives the value of a plain field, whose text is its value. ok is false for all others, and where there is no
+// field returns the value of a plain field, one whose value is text. ok is false for all others, and if there is no
 // prepare answer.
 func (v *Vars) field(path string) (value string, ok bool) {
 	switch name, part, _ := strings.Cut(path, "."); name {
@@ -83,7 +83,7 @@ func (v *Vars) field(path string) (value string, ok bool) {
 	return "", false
 }
 
-// stageField gives the value of a plain field that only some calls have at some time.
+// stageField returns the value of a plain field that is set only for some calls or at some stage.
 func (v *Vars) stageField(path string) (value string, ok bool) {
 	switch path {
 	case "Rescue.Cause":
@@ -124,8 +124,7 @@ func (p *Party) field(name string) (value string, ok bool) {
 	return "", false
 }
 
-// renderPlain gives the result of a template of text and plain fields. ok is false where text/template would not give
-// it either.
+// renderPlain returns the result of a template of text and plain fields. ok is false if text/template would also fail.
 func renderPlain(parts []plainPart, v *Vars) (s string, ok bool) {
 	var room [8]string
 	values, size := slices.Grow(room[:0], len(parts)), 0

@@ -11,15 +11,15 @@ import (
 	"unicode"
 )
 
-// maxRendered bounds the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
+// maxRendered limits the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
 const maxRendered = 4096
 
-// redacted stands for what a template has from the environment.
+// redacted replaces values that a template has from the environment.
 const redacted = "[redacted]"
 
 var (
 	// ErrControlByte means that a template gave CR, LF, NUL or another character that ends or splits a header for some
-	// reader, or has no place in one (RFC 3261 section 25.1).
+	// reader, or is not allowed in one (RFC 3261 section 25.1).
 	ErrControlByte = errors.New("result holds a control character")
 	// ErrTooLong means that a template gave more than 4096 bytes.
 	ErrTooLong = errors.New("result is longer than 4096 bytes")
@@ -31,11 +31,11 @@ var (
 type Template struct {
 	text     string
 	parsed   *template.Template
-	plain    []plainPart // the whole of it; nil: text/template evaluates it
+	plain    []plainPart // all of the template; nil if text/template evaluates it
 	prepare  bool
 	columns  []string // of the table of numbers
 	dials    []string // see walker.dials
-	constant bool     // it gives its text for every call
+	constant bool     // the result is text for every call
 
 	environment []string // the values of ${NAME} in it
 }
@@ -64,7 +64,7 @@ func Parse(text string) (*Template, error) {
 	return t, nil
 }
 
-// xeiToken is the function xei of templates: a token of X-EI, or nothing where there is no value.
+// xeiToken is the function xei of templates: a token of X-EI, or nothing if value is empty.
 func xeiToken(name, value string) (string, error) {
 	switch {
 	case value == "":
@@ -75,8 +75,8 @@ func xeiToken(name, value string) (string, error) {
 	return name + "." + value + ";", nil
 }
 
-// Render gives the template's result for one call; nil gives nothing. A result with a character that ends a line, or of
-// more than 4096 bytes, is an error.
+// Render returns the template's result for one call; a nil template gives "". A result with a character that ends a
+// line, or of more than 4096 bytes, is an error.
 func (t *Template) Render(v Vars) (string, error) {
 	if t == nil || t.parsed.Tree == nil {
 		return "", nil
@@ -97,7 +97,7 @@ func (t *Template) Render(v Vars) (string, error) {
 	return s, nil
 }
 
-// execute evaluates the template by text/template.
+// execute evaluates the template with text/template.
 func (t *Template) execute(v Vars) (string, error) {
 	var out limited
 	if err := t.parsed.Execute(&out, v); err != nil {
@@ -110,10 +110,10 @@ func (t *Template) execute(v Vars) (string, error) {
 }
 
 // IsControl reports whether a character is not allowed in headers, because some readers take it for the end of a line,
-// or worse: the control characters, of which U+0085 is one, and the separators of lines and paragraphs in Unicode.
+// or worse: the control characters, of which U+0085 is one, and Unicode's line and paragraph separators.
 func IsControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
-// Redact hides in a result what the template has from the environment: it may be a secret.
+// Redact hides the template's values from the environment in a result: they may be secret.
 func (t *Template) Redact(text string) string {
 	for _, v := range t.environment {
 		text = strings.ReplaceAll(text, v, redacted)
@@ -121,13 +121,13 @@ func (t *Template) Redact(text string) string {
 	return text
 }
 
-// TakeEnvironment says what the template has from the environment, before anything else uses it.
+// TakeEnvironment sets the template's values from the environment, before anything else uses the template.
 func (t *Template) TakeEnvironment(values []string) {
-	// one may be within another
+	// The longest first, because one may contain another.
 	t.environment = slices.SortedFunc(slices.Values(values), func(a, b string) int { return len(b) - len(a) })
 }
 
-// FromEnvironment gives what the template has from the environment.
+// FromEnvironment returns the template's values from the environment.
 func (t *Template) FromEnvironment() []string {
 	if t == nil {
 		return nil
@@ -135,13 +135,13 @@ func (t *Template) FromEnvironment() []string {
 	return t.environment
 }
 
-// Columns are the columns of the table of numbers that the template names.
+// Columns returns the columns of the table of numbers that the template names.
 func (t *Template) Columns() []string { return t.columns }
 
-// UsesPrepare says whether the template names .Prepare anywhere.
+// UsesPrepare reports whether the template names .Prepare anywhere.
 func (t *Template) UsesPrepare() bool { return t.prepare }
 
-// Constant gives the text that the template gives for every call; ok is false if it depends on the call.
+// Constant returns the template's result if it is the same for every call; ok is false if it depends on the call.
 func (t *Template) Constant() (text string, ok bool) {
 	if t == nil {
 		return "", true
@@ -149,8 +149,8 @@ func (t *Template) Constant() (text string, ok bool) {
 	return t.text, t.constant
 }
 
-// ConstantHost gives what a URI has behind its @, with port and parameters, or behind its scheme if it has no @. ok is
-// false if that depends on the call.
+// ConstantHost returns what follows the @ of a URI, with port and parameters, or what follows its scheme if it has no
+// @. ok is false if that depends on the call.
 func (t *Template) ConstantHost() (host string, ok bool) {
 	if t == nil || t.parsed.Tree == nil {
 		return "", false
@@ -168,7 +168,7 @@ func (t *Template) ConstantHost() (host string, ok bool) {
 	return host, ok && first == 0
 }
 
-// Dialled gives what a URI has of a call's parties before its @: what the peer takes for the number to dial.
+// Dialled returns what a URI has from a call's parties before its @: what the peer takes for the number to dial.
 func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, field := range t.dials {
@@ -182,7 +182,7 @@ func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 	}
 }
 
-// DialsNobody reports whether a URI takes its user part from a call's parties, and gets none from this call:
+// DialsNobody reports whether a URI takes its user part from a call's parties, but this call leaves it empty:
 // "sip:@host".
 func (t *Template) DialsNobody(v Vars) bool {
 	if !slices.ContainsFunc(t.dials, func(field string) bool {
@@ -191,14 +191,14 @@ func (t *Template) DialsNobody(v Vars) bool {
 	}) {
 		return false
 	}
-	if v.Prepare == nil { // it comes later, and its place is not empty then
+	if v.Prepare == nil { // it comes later, and then its place is not empty
 		v.Prepare = SampleVars(true).Prepare
 	}
 	text, err := t.Render(v)
 	return err == nil && strings.HasPrefix(text, "sip:@")
 }
 
-// String gives the template's source.
+// String returns the template's source.
 func (t *Template) String() string {
 	if t == nil {
 		return ""
@@ -209,7 +209,7 @@ func (t *Template) String() string {
 // limited collects at most maxRendered bytes.
 type limited struct{ strings.Builder }
 
-// Write refuses what would pass the bound.
+// Write refuses bytes beyond the limit.
 func (l *limited) Write(p []byte) (int, error) {
 	if l.Len()+len(p) > maxRendered {
 		return 0, ErrTooLong
@@ -217,8 +217,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.Builder.Write(p)
 }
 
-// plainTemplateError takes the noise from the messages of text/template: "template: template:1:2: executing "template"
-// at <.X>: why".
+// plainTemplateError removes the noise from the messages of text/template: "template: template:1:2: executing
+// "template" at <.X>: why".
 func plainTemplateError(err error) string {
 	s := err.Error()
 	for _, prefix := range []string{"template: ", "template:"} {
@@ -230,7 +230,7 @@ func plainTemplateError(err error) string {
 	return strings.ReplaceAll(s, "\n", " ")
 }
 
-// SampleVars are the values of a made-up call, which templates are tried with when the file is loaded.
+// SampleVars returns the values of a made-up call, with which templates are tried when the file is loaded.
 func SampleVars(prepared bool) Vars {
 	v := Vars{
 		To: Party{

@@ -15,19 +15,18 @@ type URL struct {
 	template *Template
 	origin   string   // scheme, host and port
 	host     string   // host and port
-	constant *url.URL // for every call; nil: it depends on the call
+	constant *url.URL // for every call; nil if it depends on the call
 }
 
 var (
-	// errURLPath means that a value would make another path of a URL: it is nothing, or a segment . or .. (RFC 3986
-	// section 3.3).
+	// errURLPath means that a value would change a URL's path: it is empty, or a segment . or .. (RFC 3986 section 3.3).
 	errURLPath = errors.New("a value leaves its place in the URL's path empty, or by . or .. leads elsewhere")
-	// errQueryInBranch means that nobody can tell whether a value is in the path or in the query.
+	// errQueryInBranch means that it is undecidable whether a value is in the path or in the query.
 	errQueryInBranch = errors.New(
 		"the ? before the query stands within a condition: write it outside of {{if}} and {{with}}")
 )
 
-// OriginOf is the scheme, host and port that a URL begins with, right or wrong.
+// OriginOf returns the scheme, host and port that a URL starts with, right or wrong.
 func OriginOf(text string) string {
 	scheme, after, ok := strings.Cut(text, "://")
 	if !ok {
@@ -39,7 +38,7 @@ func OriginOf(text string) string {
 	return scheme + "://" + after
 }
 
-// ParseURL takes a URL whose path and query may hold templates.
+// ParseURL parses a URL whose path and query may hold templates.
 func ParseURL(text string) (*URL, error) {
 	t, err := Parse(text)
 	if err != nil {
@@ -65,13 +64,13 @@ func NewURL(t *Template) (*URL, error) {
 		return nil, err
 	}
 	t.parsed.Funcs(template.FuncMap{"inURLPath": inURLPath, "inURLQuery": url.QueryEscape})
-	t.plain = nil // text/template alone escapes
+	t.plain = nil // only text/template escapes
 	return u, nil
 }
 
-// EscapeParams has the values within the parameters of a SIP URI escaped, so that a value adds no parameter. It comes
-// before the first Render. Other places have no need: a user part may have parameters of its own, and the value of a
-// host names it.
+// EscapeParams escapes the values within the parameters of a SIP URI, so that a value can't add a parameter. It must be
+// called before the first Render. Other places need no escaping: a user part may have its own parameters, and the value
+// of a host names it.
 func (t *Template) EscapeParams() {
 	if t.parsed.Tree == nil {
 		return
@@ -80,14 +79,15 @@ func (t *Template) EscapeParams() {
 	_ = e.list(t.parsed.Root, false) // only the query of a URL can be ambiguous
 	if e.escaped {
 		t.parsed.Funcs(template.FuncMap{"inSIPParam": inSIPParam})
-		t.plain = nil // text/template alone escapes
+		t.plain = nil // only text/template escapes
 	}
 }
 
-// paramChars may be in a parameter of a SIP URI (RFC 3261 section 25.1: unreserved and param-unreserved).
+// paramChars are allowed in a parameter of a SIP URI (RFC 3261 section 25.1: unreserved and param-unreserved).
 const paramChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()[]/:&+$"
 
-// inSIPParam escapes a value for a parameter of a SIP URI. Escapes in it stay, and line ends, which Render refuses.
+// inSIPParam escapes a value for a parameter of a SIP URI. Existing escapes stay, and so do line ends, which Render
+// refuses.
 func inSIPParam(value any) string {
 	text := fmt.Sprint(value)
 	if strings.ContainsFunc(text, IsControl) {
@@ -96,7 +96,7 @@ func inSIPParam(value any) string {
 	return Escape(text, paramChars)
 }
 
-// Escape percent-encodes the bytes of a text that are not among the allowed ones and begin no escape (RFC 3261 section
+// Escape percent-encodes the bytes of a text that are neither allowed nor the start of an escape (RFC 3261 section
 // 19.1.2).
 func Escape(text, allowed string) string {
 	var b strings.Builder
@@ -110,16 +110,16 @@ func Escape(text, allowed string) string {
 	return b.String()
 }
 
-// IsEscape reports whether s begins with % and two hexadecimal digits.
+// IsEscape reports whether s starts with % and two hexadecimal digits.
 func IsEscape(s string) bool { return len(s) >= 3 && s[0] == '%' && isHex(s[1]) && isHex(s[2]) }
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
 
-// urlEscapes makes the values of a template escaped for where they stand in a URL.
+// urlEscapes makes a template escape its values according to their place in a URL.
 type urlEscapes struct {
-	query   bool // what follows is in the query; of a SIP URI, in a parameter
+	query   bool // what follows is in the query or, in a SIP URI, in a parameter
 	sip     bool
-	escaped bool // some value is
+	escaped bool // some value is escaped
 }
 
 func (e *urlEscapes) list(l *parse.ListNode, within bool) error {
@@ -162,7 +162,7 @@ func (e *urlEscapes) branches(b *parse.BranchNode) error {
 	return err
 }
 
-// action has the value of an action escaped. One that declares a variable gives nothing.
+// action escapes the value of an action. An action that declares a variable has no value.
 func (e *urlEscapes) action(n *parse.ActionNode) {
 	if len(n.Pipe.Decl) > 0 || e.sip && !e.query {
 		return
@@ -188,7 +188,7 @@ func inURLPath(value any) (string, error) {
 	return url.PathEscape(text), nil
 }
 
-// Render gives the URL for one call.
+// Render returns the URL for one call.
 func (u *URL) Render(v Vars) (*url.URL, error) {
 	if u.constant != nil {
 		return u.constant, nil
@@ -200,7 +200,7 @@ func (u *URL) Render(v Vars) (*url.URL, error) {
 	return u.parse(text)
 }
 
-// parse takes the text of a URL that must lead where its origin does.
+// parse parses the text of a URL that must have the same origin.
 func (u *URL) parse(text string) (*url.URL, error) {
 	at, err := url.Parse(text)
 	switch {
@@ -220,11 +220,11 @@ func (u *URL) parse(text string) (*url.URL, error) {
 	return at, nil
 }
 
-// FromEnvironment gives what the URL has from the environment.
+// FromEnvironment returns the URL's values from the environment.
 func (u *URL) FromEnvironment() []string { return u.template.FromEnvironment() }
 
-// Origin is the URL's scheme, host and port.
+// Origin returns the URL's scheme, host and port.
 func (u *URL) Origin() string { return u.origin }
 
-// String gives the URL's source.
+// String returns the URL's source.
 func (u *URL) String() string { return u.template.String() }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Vars is what a template can name about one call.
+// Vars are the values of one call that a template can name.
 type Vars struct {
 	// To is the called party, from the Request-URI.
 	To Party
@@ -30,19 +30,19 @@ type Vars struct {
 	Route string
 	// Attempt counts the targets tried, from 1.
 	Attempt int
-	// Diversion is the number of the topmost Diversion, or what History-Info says, or empty.
+	// Diversion is the number of the topmost Diversion, or from History-Info, or empty.
 	Diversion string
-	// Row is what the table of numbers has of the agent's number; nil where it has no row.
+	// Row is the row of the agent's number in the table of numbers; nil if it has none.
 	Row Row
-	// Prepare is what the prepare step gave; nil where there was none.
+	// Prepare is the result of the prepare step; nil if there was none.
 	Prepare *PrepareVars
-	// Rescue says what has happened, where a target takes over from an agent whose leg has died; else empty.
+	// Rescue says what happened if a target takes over from an agent whose leg has died; otherwise it is empty.
 	Rescue RescueVars
 	// Queue says how long the caller has waited in the route's queue.
 	Queue QueueVars
-	// Verified is what the verification of the caller says; nil: the trunk's calls are not verified.
+	// Verified is the result of verifying the caller; nil if the trunk's calls are not verified.
 	Verified *IdentityVars
-	// HeaderFunc gives the first value of a header of the carrier's INVITE.
+	// HeaderFunc returns the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
 }
 
@@ -52,7 +52,7 @@ const (
 	DirectionOutbound = "outbound"
 )
 
-// Lead is the customer's side of the call: the caller, or the called party of a call that is outbound.
+// Lead returns the customer's side of the call: the caller, or the called party of an outbound call.
 func (v Vars) Lead() Party { return *v.lead() }
 
 func (v *Vars) lead() *Party {
@@ -62,7 +62,7 @@ func (v *Vars) lead() *Party {
 	return &v.From
 }
 
-// Agent is the other side, whose number is the agent's.
+// Agent returns the other side, whose number is the agent's.
 func (v Vars) Agent() Party { return *v.agent() }
 
 func (v *Vars) agent() *Party {
@@ -72,7 +72,7 @@ func (v *Vars) agent() *Party {
 	return &v.To
 }
 
-// Identity is what the verification of the caller says. All is empty where the trunk's calls are not verified.
+// Identity returns the result of verifying the caller. It is empty if the trunk's calls are not verified.
 func (v Vars) Identity() IdentityVars {
 	if v.Verified == nil {
 		return IdentityVars{}
@@ -80,7 +80,7 @@ func (v Vars) Identity() IdentityVars {
 	return *v.Verified
 }
 
-// Header gives the first value of a header of the carrier's INVITE, or "".
+// Header returns the first value of a header of the carrier's INVITE, or "".
 func (v Vars) Header(name string) string {
 	if v.HeaderFunc == nil {
 		return ""
@@ -90,9 +90,9 @@ func (v Vars) Header(name string) string {
 
 // Party is one of the two sides of a call, as a template sees it.
 type Party struct {
-	// Number is digits, with + where that can be told; of what is no number, the user part.
+	// Number is digits, with + if that can be determined; if it is not a number, the user part.
 	Number string
-	// User is the user part as it came.
+	// User is the user part as received.
 	User string
 	// Name is the display name.
 	Name string
@@ -102,7 +102,8 @@ type Party struct {
 	URI string
 }
 
-// dialled gives what a field, named as walker.dials does, has of a number; ok is false if it is of no party.
+// dialled returns the number or user part in a field named as by walker.dials; ok is false if the field belongs to no
+// party.
 func (v *Vars) dialled(field string) (texts [2]string, ok bool) {
 	switch name, part, _ := strings.Cut(field, "."); name {
 	case "To":
@@ -119,7 +120,7 @@ func (v *Vars) dialled(field string) (texts [2]string, ok bool) {
 	return texts, false
 }
 
-// dialled gives what one of the party's fields, or "" for any of them, has of a number.
+// dialled returns the number or user part in one of the party's fields, or in any of them for "".
 func (p *Party) dialled(field string) (texts [2]string) {
 	switch field {
 	case "Number":
@@ -143,9 +144,9 @@ type PrepareVars struct {
 	Body []byte
 }
 
-// RescueVars is what a target may know of the agent that it takes over from. All are empty in other calls.
+// RescueVars is what a target may know about the agent that it takes over from. It is empty in other calls.
 type RescueVars struct {
-	// Cause is why the agent's leg has ended, of the causes of records.
+	// Cause is why the agent's leg ended: one of the causes of records.
 	Cause string
 	// Seconds is how long the call had been answered by then.
 	Seconds string
@@ -153,9 +154,9 @@ type RescueVars struct {
 	Target string
 }
 
-// QueueVars is what a target may know of a caller that has waited for a place. It is empty for other callers.
+// QueueVars is what a target may know about a caller that waited for a place. It is empty for other callers.
 type QueueVars struct {
-	// Seconds is how long the caller has waited.
+	// Seconds is how long the caller waited.
 	Seconds string
 }
 
@@ -163,7 +164,7 @@ type QueueVars struct {
 type IdentityVars struct {
 	// Verstat is TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
 	Verstat string
-	// Attest is A, B or C, where the call has passed and its signature says so.
+	// Attest is A, B or C if the call has passed and its signature says so.
 	Attest string
 	// OrigID is the origid of a call that has passed.
 	OrigID string
@@ -171,8 +172,8 @@ type IdentityVars struct {
 
 var errNotJSON = errors.New("the prepare answer is not JSON")
 
-// JSON gives the value at a dot path ("custom_variables.name", "labels.0") of the answer; "" where there is none or it
-// is null. Numbers and booleans come as they are written, objects and lists as JSON.
+// JSON returns the value at a dot path ("custom_variables.name", "labels.0") of the answer, or "" if it is missing or
+// null. Numbers and booleans are returned as written, objects and lists as JSON.
 func (p *PrepareVars) JSON(path string) (string, error) {
 	if p == nil {
 		return "", errors.New("there is no prepare answer")
@@ -184,7 +185,7 @@ func (p *PrepareVars) JSON(path string) (string, error) {
 	return plainJSON(AtPath(v, path))
 }
 
-// DecodeJSON reads exactly one JSON value, with its numbers as they are written.
+// DecodeJSON reads exactly one JSON value, keeping numbers as written.
 func DecodeJSON(body []byte) (v any, err error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
@@ -197,7 +198,7 @@ func DecodeJSON(body []byte) (v any, err error) {
 	return v, nil
 }
 
-// AtPath gives the value at a dot path of a decoded JSON value; nil where there is none or it is null.
+// AtPath returns the value at a dot path of a decoded JSON value, or nil if it is missing or null.
 func AtPath(v any, path string) any {
 	for key := range strings.SplitSeq(path, ".") {
 		switch at := v.(type) {

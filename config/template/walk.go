@@ -8,13 +8,13 @@ import (
 	"text/template/parse"
 )
 
-// walker goes over a parsed template once: it notes .Prepare, and finds fields that do not exist also in branches
-// that the sample values never reach.
+// walker walks a parsed template once: it records uses of .Prepare, and finds fields that do not exist, even in
+// branches that the sample values never reach.
 type walker struct {
 	prepare bool
 	columns []string // of the table of numbers
 	dials   []string // the first two names of the fields whose values come before an @: "To.Number"
-	host    bool     // the @ is there
+	host    bool     // the @ has been seen
 	asks    bool     // within a condition, which gives no value
 	err     error
 }
@@ -97,7 +97,7 @@ func (w *walker) note(fields []string) {
 	}
 }
 
-// column notes a column of the table. The row as a whole is no value.
+// column records a column of the table. The row as a whole is not a value.
 func (w *walker) column(names []string) {
 	if len(names) != 1 {
 		w.fail(".Row stands with one name of a column, like .Row.agent")
@@ -112,12 +112,12 @@ func (w *walker) fail(format string, args ...any) {
 	}
 }
 
-// resolve follows a path of fields from Vars. Methods with arguments end it: what they give has no fields.
+// resolve follows a path of fields from Vars. A method with arguments ends it: its result has no fields.
 func (w *walker) resolve(path []string) {
 	at := reflect.TypeFor[Vars]()
 	for i, name := range path {
 		if m, ok := at.MethodByName(name); ok {
-			if m.Type.NumIn() > 1 { // beside the receiver
+			if m.Type.NumIn() > 1 { // besides the receiver
 				return
 			}
 			at = m.Type.Out(0)
@@ -143,7 +143,7 @@ func (w *walker) resolve(path []string) {
 	}
 }
 
-// fieldsOf lists what could have been written instead.
+// fieldsOf lists the fields that could be meant.
 func fieldsOf(t reflect.Type, prefix []string) string {
 	at := "." + strings.Join(prefix, ".")
 	if t.Kind() != reflect.Struct {

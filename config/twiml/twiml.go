@@ -1,4 +1,4 @@
-// Package twiml knows what Twilio takes from a configuration: documents of TwiML, and headers in a SIP URI.
+// Package twiml knows what Twilio accepts from a configuration: TwiML documents, and headers in a SIP URI.
 package twiml
 
 import (
@@ -15,8 +15,8 @@ var errDocument = errors.New("twiml")
 // ErrHeaderName is the error of CheckHeader.
 var ErrHeaderName = errors.New("header name that Twilio does not take")
 
-// Document is a text of TwiML as a document with its declaration. It is an error if the text is not one element
-// Response. What is in it is Twilio's to judge.
+// Document returns a TwiML text as a document with its XML declaration. The text must be one element Response. Only
+// Twilio judges its contents.
 func Document(text string) ([]byte, error) {
 	text = strings.TrimSpace(text)
 	in, depth, responses := xml.NewDecoder(strings.NewReader(text)), 0, 0
@@ -53,8 +53,8 @@ func Document(text string) ([]byte, error) {
 // standardHeaders are the names that need no x- (twilio.com/docs, warning 13252: exactly as documented).
 var standardHeaders = []string{"User-to-User", "Remote-Party-ID", "P-Preferred-Identity", "P-Called-Party-ID"}
 
-// CheckHeader is an error if Twilio does not accept a header of this name in a SIP URI. It accepts names that begin
-// with x-, except X-Twilio, which it uses itself, and User-to-User, Remote-Party-ID, P-Preferred-Identity and
+// CheckHeader returns an error if Twilio does not accept a header of this name in a SIP URI. It accepts names that
+// start with x-, except X-Twilio, which it uses itself, and User-to-User, Remote-Party-ID, P-Preferred-Identity and
 // P-Called-Party-ID.
 func CheckHeader(name string) error {
 	if slices.Contains(standardHeaders, name) {
@@ -73,7 +73,7 @@ func CheckHeader(name string) error {
 	return nil
 }
 
-// IsWord reports whether a character is one of headers' names: a letter, a digit, '-', '_' or '.'.
+// IsWord reports whether a character may occur in header names: a letter, a digit, '-', '_' or '.'.
 func IsWord(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
 }

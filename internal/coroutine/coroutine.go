@@ -1,5 +1,5 @@
-// Package coroutine runs a task on the goroutine of its caller until the task has to wait. Another goroutine then
-// continues it. To begin it on a goroutine of its own would wake a thread, which costs more than to write a request.
+// Package coroutine runs a task on its caller's goroutine until the task has to wait. Another goroutine then continues
+// it. Starting a goroutine for each task would wake a thread, which costs more than writing a request.
 package coroutine
 
 import (
@@ -8,20 +8,20 @@ import (
 	"sync"
 )
 
-// Pool runs tasks, each on a coroutine (iter.Pull). It keeps coroutines between tasks: the stack of a new one would
-// have to grow.
+// Pool runs tasks, each on a coroutine (iter.Pull). It reuses coroutines, because the stack of a new one would have to
+// grow.
 type Pool struct {
-	// Go has a goroutine continue what would block its caller.
+	// Go runs, on another goroutine, what would block its caller.
 	Go func(func())
 
 	all sync.WaitGroup // the tasks
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	idle   []*runner
 	closed bool
 }
 
-// maxIdle is how many coroutines are kept at most.
+// maxIdle bounds how many idle coroutines are kept.
 const maxIdle = 64
 
 // runner is a coroutine. One goroutine at a time runs it.
@@ -35,13 +35,13 @@ type runner struct {
 	resume func() // run
 }
 
-// waiting is given what continues a task; nil: the task is over.
+// waiting gets the function that continues a task. It is nil if the task is over.
 type waiting func(resume func())
 
 type key struct{}
 
-// Begin begins a task, and returns when it is over or waits (Park, Leave). The context that the task gets says which
-// one it is, and belongs to the task alone. A task handles its panics.
+// Begin starts a task, and returns when it is over or waits (Park, Leave). The task's context identifies it, and must
+// not be used by another task. A task handles its own panics.
 func (p *Pool) Begin(ctx context.Context, task func(context.Context)) {
 	p.all.Add(1)
 	r := p.take()
@@ -49,7 +49,7 @@ func (p *Pool) Begin(ctx context.Context, task func(context.Context)) {
 	r.run()
 }
 
-// take takes a coroutine that is idle, or a new one.
+// take takes an idle coroutine, or a new one.
 func (p *Pool) take() (r *runner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,7 +75,7 @@ func (r *runner) tasks(yield func(waiting) bool) {
 // run runs the task until it is over or waits.
 func (r *runner) run() {
 	if to, _ := r.step(); to != nil {
-		to(r.resume) // from here on the coroutine is another goroutine's
+		to(r.resume) // from here on the coroutine belongs to another goroutine
 		return
 	}
 	if !r.of.keep(r) {
@@ -84,7 +84,7 @@ func (r *runner) run() {
 	r.of.all.Done()
 }
 
-// keep keeps a coroutine for the next task; false: it is not needed.
+// keep keeps a coroutine for the next task, and reports false if it is not needed.
 func (p *Pool) keep(r *runner) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +95,7 @@ func (p *Pool) keep(r *runner) bool {
 	return true
 }
 
-// Close waits until every task is over, and ends the coroutines. No task begins any more.
+// Close waits until every task is over, and ends the coroutines. No task may start any more.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -108,8 +108,8 @@ func (p *Pool) Close() {
 	p.all.Wait()
 }
 
-// Park has the task of a context wait. to is given what continues it, to be called once, by a goroutine that may block.
-// false: the context belongs to no task, so its goroutine has to wait itself.
+// Park suspends the task of a context. to gets the function that continues it, to be called once, by a goroutine that
+// may block. Park reports false if the context belongs to no task: then its goroutine must wait itself.
 func Park(ctx context.Context, to func(resume func())) bool {
 	r, is := ctx.Value(key{}).(*runner)
 	if is {
@@ -118,9 +118,8 @@ func Park(ctx context.Context, to func(resume func())) bool {
 	return is
 }
 
-// Leave has another goroutine continue the task of a context, where it may block. Without a task it does nothing. Each
-// function in which a task may wait calls Leave or Park before. A task that blocks without that keeps its caller
-// waiting.
+// Leave moves the task of a context to a goroutine where it may block. Without a task it does nothing. Each function in
+// which a task may wait calls Leave or Park first. A task that blocks without this keeps its caller waiting.
 func Leave(ctx context.Context) {
 	if r, is := ctx.Value(key{}).(*runner); is {
 		r.yield(r.of.Go)

@@ -1,4 +1,4 @@
-// Package docs has the documents of this version, which are in the program: what they say on a question, for a browser
+// Package docs has the documents of this version, which are embedded in the program, and searches them: for a browser
 // as HTML, for a terminal as plain text.
 package docs
 
@@ -22,12 +22,12 @@ import (
 	"flowbridge"
 )
 
-// Part is all of a document, a section from a heading to the next one, or the row of a table, in Markdown.
+// Part is a whole document, a section between headings, or the row of a table, in Markdown.
 type Part struct {
 	Name          string // of the document: docs/guides/nat.md
 	Title, Anchor string
 	Text          string
-	Answer        bool                 // it explains what is asked for; other parts only have the words
+	Answer        bool                 // it explains what the question is about; other parts only have the words
 	Page          func() template.HTML // a whole document, rendered at the first call; nil for a part of one
 
 	parts  []Part // of a whole document: its sections and rows
@@ -36,13 +36,13 @@ type Part struct {
 	points int
 }
 
-// Word is what a command calls the document: guides/nat.
+// Word returns the command's name for the document: guides/nat.
 func (p Part) Word() string { return strings.TrimSuffix(strings.TrimPrefix(p.Name, "docs/"), ".md") }
 
 // isRow reports whether the part is the row of a table.
 func (p Part) isRow() bool { return p.Text[0] == '|' }
 
-// About is the first sentence of the part.
+// About returns the first sentence of the part.
 func (p Part) About() string {
 	if p.about != "" {
 		return p.about
@@ -51,14 +51,14 @@ func (p Part) About() string {
 }
 
 var (
-	// A sentence after the first cell of a row, or after headings, heads of tables, and code.
+	// The first sentence after the first cell of a row, or after headings, heads of tables, and code.
 	sentence = regexp.MustCompile("(?s)^(?:\\|[^\n]*\n\\|[^\n]*\n\\|[^|]*\\| |(?:\n|#[^\n]*\n|\\|[^\n]*\n\\|--[^\n]*\n|```.*?```\n)*)(.*?)(?:[.]\\s|\n\n|$)")
 	// Code, a heading, or a row with its first cell.
 	pieces  = regexp.MustCompile("(?ms)^```.*?^```|^#+ ([^\n]*)\n|^\\| `?([^|`[{]+)(?:{[^|`]*)?`? \\|[^\n]*\n")
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	// Code, or a link or an image with its text and address.
 	link = regexp.MustCompile("(?s)```.*?```|`[^`]*`|!?\\[([^]]*)\\]\\(([^)\\s]*)\\)")
-	// What Plain does not break into lines, or a paragraph or an entry of a list, with what is before its words.
+	// What Plain does not wrap, or a paragraph or list entry with what precedes its words.
 	block = regexp.MustCompile("(?m)^```(?s:.*?)^```|(?:^    .*\n)+|(?:^\\|.*\n)+|^#.*\n|^<.*\n|" +
 		"^( *(?:- |\\d+\\. |> )?)(\\S.*\n(?: *(?:[^\\s|#`\\d>-]|`[^`]|-\\S|\\d+[^.\\d]).*\n)*)")
 )
@@ -72,12 +72,13 @@ var All = sync.OnceValue(func() (all []Part) {
 		if err == nil && !d.IsDir() {
 			all = append(all, read(name))
 		}
-		return err // none: they are part of the program
+		return err // never: they are part of the program
 	})
 	return all
 })
 
-// read takes a document apart. A row about a key of the configuration is called by its section, too: sip.drain_timeout.
+// read splits a document into parts. A row about a configuration key also has a name with its section:
+// sip.drain_timeout.
 func read(name string) Part {
 	source, _ := flowbridge.Documents.ReadFile(name)
 	p := Part{Name: name, Text: strings.ReplaceAll(string(source), "](#", "]("+path.Base(name)+"#")}
@@ -112,20 +113,21 @@ func read(name string) Part {
 	return p
 }
 
-// anchor is the part of a URL that a heading has at GitHub.
+// anchor returns the URL fragment that GitHub gives a heading.
 func anchor(heading string) string {
 	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
-// fillers are words of a question that say nothing of what is asked for.
+// fillers are words of a question that say nothing about its subject.
 var fillers = strings.Fields("a about after an and are at be by can do does for from get how i in is it its mean means " +
 	"my of on or that the this to was what when where which why with")
 
-// kinds are words of a question that say nothing beside the name of the thing.
+// kinds are words of a question that add nothing to the name of its subject.
 var kinds = strings.Fields("alert cause error message metric setting status")
 
-// What a part gets for having a word of the question, and for being an answer: its title or address is the question, it
-// explains a message that is in the question or has it, it explains the word that is asked for, it is the document.
+// The scores of a part: for having a word of the question, and for being an answer. It is one if its title or address
+// is the question, if it explains a message that is in the question or contains it, if it explains the word in
+// question, or if it is the document.
 const (
 	aWord = 1000 * (1 + 100*iota)
 	aTitle
@@ -134,7 +136,7 @@ const (
 	aDocument
 )
 
-// question is what somebody asks, in lower case.
+// question is a question in lower case.
 type question struct {
 	text, asked string // as it stands, and without fillers
 	words       []string
@@ -158,7 +160,7 @@ func questionOf(text string) (q question) {
 	return q
 }
 
-// kind returns why the part is an answer, as aTitle; 0: it is none.
+// kind returns how the part answers the question, as aTitle, or 0 if it does not.
 func (q question) kind(p Part) int {
 	title, isRow := strings.ToLower(p.Title), p.isRow()
 	switch same := title == q.asked || title == q.text; {
@@ -173,8 +175,8 @@ func (q question) kind(p Part) int {
 	return 0
 }
 
-// Find returns the parts that fit a question, the best ones first: the answers of the best kind with the sections that
-// their rows name, and of the others those that have most of its words.
+// Find returns the parts that fit a question, best first: the answers of the best kind with the sections that their
+// rows name, and of the other parts the ones with most of its words.
 func Find(text string) (found []Part) {
 	q, best, most := questionOf(text), aTitle, 1
 	for _, p := range All() {
@@ -229,7 +231,7 @@ func Words() (words []string) {
 	return words
 }
 
-// markdown aligns cells by an attribute, because the browser is told to refuse styles in the page.
+// markdown aligns cells by an attribute, because the page's policy makes browsers refuse styles.
 var markdown = sync.OnceValue(func() goldmark.Markdown {
 	return goldmark.New(goldmark.WithParserOptions(parser.WithAutoHeadingID()), goldmark.WithExtensions(
 		extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute))))
@@ -244,7 +246,7 @@ func (anchors) Generate(title []byte, _ ast.NodeKind) []byte {
 func (anchors) Put([]byte) {}
 
 // HTML renders the part for a browser that is at its document, or beside it. Links lead where they lead in the
-// repository; of one that leads to no document, and of an image, the text stays. Raw HTML is left out.
+// repository. Images, and links to other places, become their text. Raw HTML is left out.
 func (p Part) HTML() template.HTML {
 	source := relink(p.Text, func(whole, text, to string) string {
 		file, _, _ := strings.Cut(to, "#")
@@ -256,7 +258,7 @@ func (p Part) HTML() template.HTML {
 	})
 	var out bytes.Buffer
 	_ = markdown().Convert([]byte(source), &out, parser.WithContext(parser.NewContext(parser.WithIDs(anchors{}))))
-	return template.HTML(out.String()) //nolint:gosec // it is the program's own, without raw HTML
+	return template.HTML(out.String()) //nolint:gosec // the program's own, without raw HTML
 }
 
 // relink replaces the links and images of a text.
@@ -269,13 +271,14 @@ func relink(s string, by func(whole, text, to string) string) string {
 	})
 }
 
-// inline is a text in one line, without its marks.
+// inline returns a text in one line, without its markup.
 func inline(s string) string {
 	s = relink(strings.Join(strings.Fields(s), " "), func(_, text, _ string) string { return text })
 	return strings.NewReplacer("`", "", "**", "", `\|`, "|").Replace(s)
 }
 
-// Plain lays the part out for a terminal that is so many characters wide. After a link is what help calls it.
+// Plain lays the part out for a terminal of a width in characters. After a link it adds the name of its document in
+// help.
 func (p Part) Plain(width int) string {
 	text := relink(p.Text, func(_, text, to string) string {
 		if strings.Contains(to, text) {
@@ -295,7 +298,7 @@ func (p Part) Plain(width int) string {
 	})
 }
 
-// wrap puts words into lines, the first one after a mark, the others as far to the right.
+// wrap wraps words into lines: the first after a mark, the others indented as far.
 func wrap(mark, words string, width int) string {
 	text, used := mark, len(mark)
 	for word := range strings.FieldsSeq(words) {
@@ -308,14 +311,14 @@ func wrap(mark, words string, width int) string {
 	return text[:len(text)-1] + "\n"
 }
 
-// table lays a table out in columns, or row by row where they don't fit.
+// table lays a table out in columns, or row by row if they don't fit.
 func table(s string, width int) string {
 	var columns, rows strings.Builder
 	t := tabwriter.NewWriter(&columns, 0, 0, 2, ' ', 0)
 	var labels []string
 	for line := range strings.Lines(strings.ReplaceAll(s, `\|`, "\x00")) {
 		if strings.Trim(line, "|-:\n") == "" {
-			continue // it is between the heads and the rows
+			continue // the line between heads and rows
 		}
 		cells := strings.Split(strings.Trim(line, "|\n"), "|")
 		for i, cell := range cells {
@@ -324,7 +327,7 @@ func table(s string, width int) string {
 				rows.WriteString(wrap(strings.Repeat("    ", min(i, 1)), labels[min(i, len(labels)-1)]+cells[i], width))
 			}
 		}
-		_, _ = t.Write([]byte(strings.Join(cells, "\t") + "\n")) // a Builder takes everything
+		_, _ = t.Write([]byte(strings.Join(cells, "\t") + "\n")) // writing to a Builder never fails
 		for i := 0; i < len(cells) && len(labels) == i; i++ {
 			labels = append(labels, strings.TrimPrefix(cells[i]+": ", ": "))
 		}
@@ -332,7 +335,7 @@ func table(s string, width int) string {
 	}
 	_ = t.Flush()
 	for line := range strings.Lines(columns.String()) {
-		if utf8.RuneCountInString(line) > width+1 { // with its end
+		if utf8.RuneCountInString(line) > width+1 { // with its newline
 			return rows.String()
 		}
 	}

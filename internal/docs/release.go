@@ -6,7 +6,7 @@ import (
 	"flowbridge"
 )
 
-// LastRelease returns the newest version that has a heading in CHANGELOG.md; empty: none is released.
+// LastRelease returns the newest version with a heading in CHANGELOG.md, or "" if none is released.
 func LastRelease() string { return newestHeading(flowbridge.Changelog) }
 
 func newestHeading(changelog string) string {

@@ -21,7 +21,7 @@ type Conn struct {
 	text, oob []byte
 }
 
-// Pair makes a socket, and gives its ends: ours, and the file that the other process gets.
+// Pair creates a socket and returns its ends: ours, and the file for the other process.
 func Pair() (*Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -35,7 +35,7 @@ func Pair() (*Conn, *os.File, error) {
 	return ours, os.NewFile(uintptr(fds[1]), "handover"), nil
 }
 
-// connOf makes a Conn of a file, which it closes.
+// connOf makes a Conn from a file, which it closes.
 func connOf(f *os.File) (*Conn, error) {
 	conn, err := net.FileConn(f)
 	_ = f.Close() // conn has a copy
@@ -53,10 +53,10 @@ func connOf(f *os.File) (*Conn, error) {
 // Close closes the socket. A Receive under way ends.
 func (c *Conn) Close() error { return c.unix.Close() }
 
-// SetDeadline bounds what is sent and received from now on.
+// SetDeadline bounds sending and receiving from now on.
 func (c *Conn) SetDeadline(at time.Time) { _ = c.unix.SetDeadline(at) }
 
-// Send says something; v is nil where there is nothing more to say than the kind. The files stay the sender's.
+// Send sends a frame; v is nil if the kind says it all. The files stay the sender's.
 func (c *Conn) Send(kind Kind, v any, files ...int) error {
 	var data []byte
 	if v != nil {
@@ -82,7 +82,7 @@ func (c *Conn) Send(kind Kind, v any, files ...int) error {
 	return nil
 }
 
-// Receive gives the next frame. io.EOF: the other process has gone.
+// Receive returns the next frame, or io.EOF if the other process has gone.
 func (c *Conn) Receive() (Frame, error) {
 	for {
 		b, files, err := c.message()
@@ -97,7 +97,7 @@ func (c *Conn) Receive() (Frame, error) {
 	}
 }
 
-// Expect is Receive for one kind of frame. A Refused is an error that says why.
+// Expect is Receive for one kind of frame. A Refused frame becomes an error with its reason.
 func (c *Conn) Expect(kind Kind) (Frame, error) {
 	f, err := c.Receive()
 	switch {
@@ -116,7 +116,7 @@ func (c *Conn) Expect(kind Kind) (Frame, error) {
 	return Frame{}, fmt.Errorf("%w: kind %d instead of %d", errForm, f.Kind, kind)
 }
 
-// RefusedError says that the other process refuses.
+// RefusedError means that the other process refuses.
 type RefusedError struct{ Why string }
 
 func (e *RefusedError) Error() string { return e.Why }
@@ -124,7 +124,7 @@ func (e *RefusedError) Error() string { return e.Why }
 // message reads one message with its files.
 func (c *Conn) message() (b []byte, files []int, err error) {
 	n, rights, flags, _, err := c.unix.ReadMsgUnix(c.text, c.oob)
-	if errors.Is(err, unix.ECONNRESET) { // it has gone without reading what we said; what it said itself comes after that
+	if errors.Is(err, unix.ECONNRESET) { // it has gone without reading our message; its own messages come after this error
 		n, rights, flags, _, err = c.unix.ReadMsgUnix(c.text, c.oob)
 	}
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *Conn) message() (b []byte, files []int, err error) {
 	return c.text[:n], files, nil
 }
 
-// filesIn are the files that came with a message.
+// filesIn returns the files that came with a message.
 func filesIn(oob []byte) (files []int, err error) {
 	all, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {

@@ -10,28 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind says what a frame is.
+// Kind is the kind of a frame.
 type Kind uint8
 
-// The kinds of frames, in the order in which they go.
+// The kinds of frames, in the order in which they are sent.
 const (
-	// Loaded is the new process's: its configuration is read.
+	// Loaded comes from the new process: its configuration is read.
 	Loaded Kind = 1 + iota
-	// Refused is the new process's: it can't go on, because of Refusal.
+	// Refused comes from the new process: it can't continue, because of Refusal.
 	Refused
-	// Begin is the old process's: it has stopped, and what follows is the new one's.
+	// Begin comes from the old process: it has stopped, and what follows belongs to the new one.
 	Begin
-	// Part is the old process's: something that it gives.
+	// Part comes from the old process: something that it hands over.
 	Part
-	// End is the old process's: that was all.
+	// End comes from the old process: nothing more follows.
 	End
-	// Ready is the new process's: it could go on at once.
+	// Ready comes from the new process: it could continue at once.
 	Ready
-	// Go is the old process's: it does nothing any more.
+	// Go comes from the old process: it does nothing any more.
 	Go
 )
 
-// Refusal is why a new process can't go on.
+// Refusal is why a new process can't continue.
 type Refusal struct {
 	Why string `cbor:"1,keyasint"`
 }
@@ -39,22 +39,22 @@ type Refusal struct {
 const (
 	// maxFrame bounds the data of a frame, in bytes.
 	maxFrame = 16 << 20
-	// maxFiles bounds the files of a frame. The kernel's bound is 253.
+	// maxFiles bounds the files of a frame. The kernel's limit is 253.
 	maxFiles = 240
-	// messageSize bounds a message. It is well below the buffer that any system gives a socket.
+	// messageSize bounds a message. It is well below the socket buffer of any system.
 	messageSize = 64 << 10
-	// magic begins each frame. Its last byte is the version of the form.
+	// magic starts each frame. Its last byte is the version of the format.
 	magic = 0x46_42_48_01
 )
 
 // headSize is the size of a frame's head: magic, kind, number of files, length.
 const headSize = 12
 
-// Frame is one thing that was said.
+// Frame is one frame that was received.
 type Frame struct {
 	Kind  Kind
 	Data  []byte
-	Files []int // descriptors, the receiver's to close
+	Files []int // descriptors that the receiver must close
 }
 
 // Decode reads the data of a frame.
@@ -73,7 +73,7 @@ func (f *Frame) Close() {
 	f.Files = nil
 }
 
-// decoding bounds what the data of a frame may ask for.
+// decoding bounds what the data of a frame may allocate.
 //
 //nolint:gochecknoglobals // constant
 var decoding = func() cbor.DecMode {
@@ -89,7 +89,7 @@ var (
 	errLarge = errors.New("handover: the frame is too large")
 )
 
-// messages cuts a frame into messages. The files go with the first.
+// messages splits a frame into messages. The files go with the first.
 func messages(kind Kind, files int, data []byte) ([][]byte, error) {
 	if len(data) > maxFrame || files > maxFiles {
 		return nil, errLarge
@@ -102,14 +102,14 @@ func messages(kind Kind, files int, data []byte) ([][]byte, error) {
 	return slices.Collect(slices.Chunk(append(whole, data...), messageSize)), nil
 }
 
-// assembler makes frames of messages.
+// assembler assembles frames from messages.
 type assembler struct {
 	frame Frame
-	left  int // bytes that are to come; the frame is begun
+	left  int // bytes still missing from the frame
 }
 
-// take takes a message with its files, which are its own from then on. done: the frame is whole. After an error nothing
-// more can be read.
+// take takes a message with its files, which it then owns. done reports that the frame is complete. After an error it
+// can read nothing more.
 func (a *assembler) take(b []byte, files []int) (f Frame, done bool, err error) {
 	if a.left == 0 {
 		if err := a.begin(b, files); err != nil {

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// inherited names the variable that tells a new process which of its files is the socket.
+// inherited names the environment variable that tells a new process which of its files is the socket.
 const inherited = "FLOWBRIDGE_HANDOVER"
 
-// Program says how this process was started. The file is looked up by its name when a new process is started, so that
-// one which has replaced it is used.
+// Program says how this process was started. The file is looked up by its name when a new process starts, so that a
+// replaced file is used.
 type Program struct {
 	Path string
 	Args []string // the program's name first
 }
 
-// ThisProgram is how this process was started. Call it before the working directory changes.
+// ThisProgram returns how this process was started. Call it before the working directory changes.
 func ThisProgram() (Program, error) {
 	name := os.Args[0]
 	path, err := exec.LookPath(name)
@@ -40,7 +40,7 @@ type Process struct {
 	*Conn
 
 	PID   int
-	Ended <-chan error // gets what became of it, once
+	Ended <-chan error // gets its exit status, once
 }
 
 // Start starts a program as this process was started, with a socket to it.
@@ -64,19 +64,19 @@ func Start(p Program) (*Process, error) {
 	return &Process{Conn: ours, PID: cmd.Process.Pid, Ended: ended}, nil
 }
 
-// environment is that of this process without what is meant for its number alone.
+// environment returns this process's environment without the variables that are meant only for this process.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, inherited+"=") || strings.HasPrefix(v, "WATCHDOG_PID=")
 	})
 }
 
-// killPatience is how long a process may take to end that was killed: one that waits for a disk does later.
+// killPatience is how long a killed process may take to end: one that waits for a disk takes longer.
 const killPatience = time.Second
 
-// Kill ends the process with all that it has started, as a script does, waits for its end, and closes the socket.
+// Kill ends the process and all that it has started, as a script does, waits for its end, and closes the socket.
 func (p *Process) Kill() {
-	_ = syscall.Kill(-p.PID, syscall.SIGKILL) // its group is its own
+	_ = syscall.Kill(-p.PID, syscall.SIGKILL) // it has a process group of its own
 	select {
 	case <-p.Ended:
 	case <-time.After(killPatience):
@@ -84,8 +84,8 @@ func (p *Process) Kill() {
 	_ = p.Close()
 }
 
-// Inherited is the socket to the process that this one replaces; nil: there is none. Nothing that this process starts
-// gets it.
+// Inherited returns the socket to the process that this one replaces, or nil. Programs that this process starts don't
+// get it.
 func Inherited() (*Conn, error) {
 	value := os.Getenv(inherited)
 	if value == "" {

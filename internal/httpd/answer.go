@@ -11,11 +11,11 @@ func Refuse(w http.ResponseWriter, status int, words string) {
 	Answer(w, status, map[string]string{"error": words})
 }
 
-// Answer answers with a value as JSON. A value without JSON gives 500.
+// Answer answers with a value as JSON. If the value can't be encoded, it answers 500.
 func Answer(w http.ResponseWriter, status int, v any) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // programs read it
+	enc.SetEscapeHTML(false) // for programs, not for HTML
 	if err := enc.Encode(v); err != nil {
 		status = http.StatusInternalServerError
 		b.Reset()
@@ -26,11 +26,11 @@ func Answer(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(bytes.TrimSpace(b.Bytes())) // the client may have gone
 }
 
-// closing is an answer that ends its connection if it refuses.
+// closing is an answer that ends its connection if it is a refusal.
 type closing struct{ http.ResponseWriter }
 
-// ClosingRefusals gives an answer that ends its connection if its status says that the request was refused. So a sender
-// can't hold a connection by requests that come to nothing.
+// ClosingRefusals returns an answer that ends its connection if its status refuses the request. So a sender can't hold
+// a connection with invalid requests.
 func ClosingRefusals(w http.ResponseWriter) http.ResponseWriter { return closing{w} }
 
 // WriteHeader ends the connection of a refusal.
@@ -41,5 +41,5 @@ func (c closing) WriteHeader(status int) {
 	c.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap gives the answer to http.ResponseController.
+// Unwrap returns the answer to http.ResponseController.
 func (c closing) Unwrap() http.ResponseWriter { return c.ResponseWriter }

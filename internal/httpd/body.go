@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// small is how many bytes of each body are not counted. So large bodies cannot keep ordinary ones out, whose number
-	// is bounded by the listener's connections.
+	// small is how many bytes of each body are not counted. So large bodies can't keep out ordinary ones, whose number the
+	// listener bounds.
 	small = 64 << 10
-	// maxHeld bounds the bytes beyond that of all bodies under way. They count when they have arrived, so a sender must
-	// send them to occupy memory.
+	// maxHeld bounds the other bytes of all bodies under way. They count once they have arrived, so a sender must send
+	// them to occupy memory.
 	maxHeld = 64 << 20
 )
 
@@ -34,18 +34,18 @@ type Refusal struct {
 	Words  string
 }
 
-// HasType says whether a request's body is declared as this media type.
+// HasType reports whether a request's body is declared as this media type.
 func HasType(r *http.Request, want string) bool {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return err == nil && kind == want
 }
 
-// Read gives the body of a request. Its bytes count until release is called. A body that is too long gives 413, one
-// that is cut short or late 400, and one for which there is no memory 503 with Retry-After. Then nothing but headers
-// was written to w, and release is nil.
+// Read returns the body of a request. Its bytes count until release is called. A body that is too long gets 413, one
+// that is cut short or late 400, and one for which there is no memory 503 with Retry-After. In these cases only headers
+// have been written to w, and release is nil.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, release func(), no *Refusal) {
 	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(b.Wait)) // not every ResponseWriter has one; those of net/http's server do
+	_ = conn.SetReadDeadline(time.Now().Add(b.Wait)) // net/http's ResponseWriters have one; others may not
 	in := &counted{from: http.MaxBytesReader(w, r.Body, b.Max), all: &b.held}
 	body, err := io.ReadAll(in)
 	if err == nil {
@@ -72,7 +72,7 @@ type counted struct {
 	from io.Reader
 	all  *atomic.Int64
 	n    int64 // bytes read
-	held int64 // of them, counted in all
+	held int64 // of n, counted in maxHeld
 }
 
 func (c *counted) Read(p []byte) (int, error) {

@@ -10,7 +10,7 @@ import (
 
 // Connections is a listener that bounds the connections it accepts.
 type Connections struct {
-	net.Listener // with the bound of all
+	net.Listener // with the bound on all connections
 
 	under     net.Listener
 	perSource int
@@ -19,9 +19,9 @@ type Connections struct {
 	taken map[netip.Prefix]int
 }
 
-// Bound bounds the connections of a listener: where there are all, a further one waits. It bounds those of one source,
-// too: an IPv4 address, or an IPv6 /64. Further ones are closed. Loopback and Unix sockets have no such bound, because
-// a proxy there carries the connections of all sources.
+// Bound bounds the connections of a listener: beyond all, new ones wait. It also bounds the connections of one source,
+// an IPv4 address or an IPv6 /64: beyond perSource, new ones are closed. Loopback and Unix sockets have no such bound,
+// because a proxy there carries the connections of all sources.
 func Bound(l net.Listener, all, perSource int) *Connections {
 	return &Connections{
 		Listener: netutil.LimitListener(l, all), under: l, perSource: perSource,
@@ -36,7 +36,7 @@ type connection struct {
 	free func()
 }
 
-// Accept gives the next connection within the bounds.
+// Accept returns the next connection within the bounds.
 func (l *Connections) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -54,7 +54,7 @@ func (l *Connections) Accept() (net.Conn, error) {
 	}
 }
 
-// take counts a connection of a source, if it may be there.
+// take counts a connection of a source, and reports whether the bound allows it.
 func (l *Connections) take(source netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,8 +79,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// sourceOf is the source at an address: with IPv6 its /64, which belongs to one host (RFC 4291 section 2.5.4). It is
-// invalid for other addresses than TCP's.
+// sourceOf returns the source of an address. For IPv6 that is its /64, which belongs to one host (RFC 4291 section
+// 2.5.4). It is invalid for addresses other than TCP's.
 func sourceOf(addr net.Addr) netip.Prefix {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {

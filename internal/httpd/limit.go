@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Places bounds how many requests are under way at a time: its capacity is their number.
+// Places bounds how many requests run at a time: its capacity is their number.
 type Places chan struct{}
 
 // Take takes a place, if one is free.
@@ -22,11 +22,11 @@ func (p Places) Take() bool {
 // Free frees a place that was taken.
 func (p Places) Free() { <-p }
 
-// ErrPanic is within the error of a function that panicked.
+// ErrPanic is wrapped by the error of a function that panicked.
 var ErrPanic = errors.New("panic")
 
-// Decide calls f in a goroutine of its own. It returns when f does, or when ctx ends. The place that was taken before
-// is freed when f returns, so a late f keeps it.
+// Decide calls f on a goroutine of its own. It returns when f does, or when ctx ends. The place taken before is freed
+// when f returns, so a late f keeps it.
 func Decide[T any](ctx context.Context, p Places, f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -50,7 +50,7 @@ func Decide[T any](ctx context.Context, p Places, f func() (T, error)) (T, error
 	}
 }
 
-// Safely calls f and makes an ErrPanic of a panic.
+// Safely calls f and turns a panic into an ErrPanic.
 func Safely[T any](f func() (T, error)) (value T, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// Pause has servers take no requests for a while, without closing their listeners: who connects meanwhile waits in the
-// kernel, and who asks over a connection that is open waits, too. Its zero value takes requests.
+// Pause makes servers take no requests for a while, without closing their listeners: new connections wait in the
+// kernel, and requests over open connections wait, too. Its zero value takes requests.
 type Pause struct {
 	mu        sync.Mutex
-	over      chan struct{} // closed when requests are taken again; nil: they are
+	over      chan struct{} // closed when requests are taken again; nil if they are
 	asked     int           // requests under way
 	listeners []interface{ SetDeadline(t time.Time) error }
-	stopped   bool // they accept nothing
+	stopped   bool // the listeners accept nothing
 	left      bool
 }
 
-// Stop is Hold that accepts no connections either: another process may.
+// Stop is Hold that also stops accepting connections: another process may accept them.
 func (p *Pause) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	p.stopped = true
@@ -32,7 +32,7 @@ func (p *Pause) Stop(ctx context.Context) error {
 	return p.Hold(ctx)
 }
 
-// Hold takes no more requests, and returns when those under way are answered, or ctx ends.
+// Hold takes no more requests, and returns when the ones under way are answered, or ctx ends.
 func (p *Pause) Hold(ctx context.Context) error {
 	p.mu.Lock()
 	if p.over == nil {
@@ -70,7 +70,7 @@ func (p *Pause) Go() {
 	p.over = nil
 }
 
-// Leave has the listeners stay open when their servers are shut: another process has them.
+// Leave keeps the listeners open when their servers are shut down: another process has them.
 func (p *Pause) Leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,14 +83,14 @@ func (p *Pause) setDeadlines(at time.Time) {
 	}
 }
 
-// paused gives what is closed when the pause is over; nil: there is none.
+// paused returns a channel that is closed at the end of the pause, or nil if there is no pause.
 func (p *Pause) paused() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.over
 }
 
-// Listener gives a listener that accepts nothing in a pause.
+// Listener returns a listener that accepts nothing during a pause.
 func (p *Pause) Listener(l net.Listener) net.Listener {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,7 +111,7 @@ type pausing struct {
 	once   sync.Once
 }
 
-// Accept waits in a pause.
+// Accept waits during a pause.
 func (l *pausing) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -128,10 +128,10 @@ func (l *pausing) Accept() (net.Conn, error) {
 	}
 }
 
-// SyscallConn gives the listener's descriptor.
+// SyscallConn returns the listener's descriptor.
 func (l *pausing) SyscallConn() (syscall.RawConn, error) { return rawOf(l.Listener) }
 
-// SyscallConn gives the listener's descriptor.
+// SyscallConn returns the listener's descriptor.
 func (l *Connections) SyscallConn() (syscall.RawConn, error) { return rawOf(l.under) }
 
 func rawOf(l net.Listener) (syscall.RawConn, error) {
@@ -155,8 +155,8 @@ func (l *pausing) Close() (err error) {
 	return err
 }
 
-// Handler counts the requests that a pause waits for, and has others wait in it. exempt says which it leaves alone;
-// nil: none.
+// Handler counts the requests that a pause waits for, and makes others wait during it. exempt, which may be nil,
+// reports which requests a pause ignores.
 func (p *Pause) Handler(next http.Handler, exempt func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if exempt != nil && exempt(r) {
@@ -171,7 +171,7 @@ func (p *Pause) Handler(next http.Handler, exempt func(*http.Request) bool) http
 	})
 }
 
-// enter counts a request, after a pause; false: its client has gone.
+// enter counts a request once no pause is on. It reports false if the request's client has gone.
 func (p *Pause) enter(ctx context.Context) bool {
 	for {
 		p.mu.Lock()

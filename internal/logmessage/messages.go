@@ -1,6 +1,6 @@
-// Package logmessage explains the messages that the program logs as warnings and errors. The rows of docs/runbook.md
-// are made of its table; run go generate at the root of the repository after a change. TestEveryMessageIsExplained
-// holds the table to the code.
+// Package logmessage explains the warnings and errors that the program logs. The rows of docs/runbook.md are generated
+// from its table; run go generate at the root of the repository after a change. TestEveryMessageIsExplained compares
+// the table with the code.
 package logmessage
 
 import (
@@ -17,7 +17,7 @@ type Entry struct {
 	Message string
 	Means   string
 	Do      string
-	More    string // the file in docs that says more, and its heading; empty: none
+	More    string // the file in docs that says more, and its heading; may be empty
 }
 
 // All returns every message, in alphabetical order.

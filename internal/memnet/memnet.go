@@ -13,7 +13,7 @@ import (
 	"github.com/pion/transport/v5/deadline"
 )
 
-// queue is the number of datagrams that a socket holds. Further ones are dropped, as by a full receive buffer.
+// queue is how many datagrams a socket holds. Further ones are dropped, as by a full receive buffer.
 const queue = 1024
 
 // Verdict is a Filter's decision about one datagram.
@@ -35,7 +35,7 @@ type Switch struct {
 	conns     map[netip.AddrPort]*Conn
 	listeners map[netip.AddrPort]*Listener
 	filter    Filter
-	nextPort  uint16 // of connections, above firstEphemeral
+	nextPort  uint16 // for connections, above firstEphemeral
 }
 
 // New returns a network without sockets.
@@ -81,7 +81,7 @@ type Conn struct {
 // ReadFromUDPAddrPort blocks until a datagram comes, the socket is closed (net.ErrClosed), or the deadline has passed
 // (os.ErrDeadlineExceeded).
 func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
-	if c.readBy.Err() != nil { // also if a datagram waits
+	if c.readBy.Err() != nil { // even if a datagram waits
 		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	}
 	select {
@@ -104,7 +104,7 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 // WriteToUDPAddrPort delivers a copy of b. If the filter drops it, no socket has the address or the receiver's queue is
-// full, the sender learns nothing of that, as with UDP.
+// full, the sender does not learn of it, as with UDP.
 func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	select {
 	case <-c.closed:
@@ -147,13 +147,13 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// LocalAddr is the socket's address.
+// LocalAddr returns the socket's address.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.addr) }
 
 // SetDeadline does nothing.
 func (c *Conn) SetDeadline(time.Time) error { return nil }
 
-// SetReadDeadline sets the deadline of reads, also of one that waits; zero means none.
+// SetReadDeadline sets the deadline of reads, including waiting ones; zero means none.
 func (c *Conn) SetReadDeadline(at time.Time) error {
 	c.readBy.Set(at)
 	return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/pion/transport/v5/deadline"
 )
 
-// firstEphemeral is the local port of the first connection that is dialled.
+// firstEphemeral is the local port of the first dialled connection.
 const firstEphemeral = 40000
 
 // Listener accepts connections on one address of a Switch.
@@ -64,7 +64,7 @@ func (s *Switch) DialStream(ctx context.Context, from netip.Addr, to netip.AddrP
 	}
 }
 
-// Accept gives the next connection, net.ErrClosed, or os.ErrDeadlineExceeded.
+// Accept returns the next connection, net.ErrClosed, or os.ErrDeadlineExceeded.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.pending:
@@ -76,7 +76,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// SetDeadline bounds how long Accept waits, also one that does; zero means for ever.
+// SetDeadline bounds how long Accept waits, including a waiting one; zero means forever.
 func (l *Listener) SetDeadline(at time.Time) error {
 	l.until.Set(at)
 	return nil
@@ -101,7 +101,7 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// Addr is the address that is listened on.
+// Addr returns the listener's address.
 func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
 
 // window bounds the unread bytes of a connection.
@@ -112,7 +112,7 @@ type half struct {
 	mu     sync.Mutex
 	data   []byte
 	broken error         // the reader's error after data
-	moved  chan struct{} // closed and made anew when anything changes
+	moved  chan struct{} // closed and replaced at each change
 }
 
 func newHalf() *half { return &half{moved: make(chan struct{})} }
@@ -135,7 +135,7 @@ func streamPair(a, b netip.AddrPort) (*Stream, *Stream) {
 		&Stream{local: b, remote: a, in: ab, out: ba, readBy: deadline.New(), writeBy: deadline.New()}
 }
 
-// await waits until a half moves or the deadline is over.
+// await waits until a half moves or the deadline passes.
 func await(moved <-chan struct{}, by *deadline.Deadline) error {
 	select {
 	case <-moved:
@@ -145,7 +145,7 @@ func await(moved <-chan struct{}, by *deadline.Deadline) error {
 	}
 }
 
-// Read gives received bytes.
+// Read returns received bytes.
 func (c *Stream) Read(b []byte) (int, error) {
 	for {
 		c.in.mu.Lock()
@@ -168,7 +168,7 @@ func (c *Stream) Read(b []byte) (int, error) {
 	}
 }
 
-// Write sends, and waits while the window is full.
+// Write sends bytes, and waits while the window is full.
 func (c *Stream) Write(b []byte) (int, error) {
 	sent := 0
 	for {
@@ -195,20 +195,20 @@ func (c *Stream) Write(b []byte) (int, error) {
 	}
 }
 
-// CloseRead has each write of the peer fail from now on. What this side sends goes on.
+// CloseRead makes each write of the peer fail from now on. This side can still send.
 func (c *Stream) CloseRead() error {
 	c.in.end(net.ErrClosed)
 	return nil
 }
 
-// Close ends both directions. The peer can read what was sent.
+// Close ends both directions. The peer can read what was already sent.
 func (c *Stream) Close() error {
 	c.in.end(net.ErrClosed)
 	c.out.end(io.EOF)
 	return nil
 }
 
-// Reset ends both directions at once, as a host that crashed and came back.
+// Reset ends both directions at once, like a host that crashed and came back.
 func (c *Stream) Reset() {
 	c.in.end(syscall.ECONNRESET)
 	c.out.end(syscall.ECONNRESET)
@@ -226,10 +226,10 @@ func (h *half) end(err error) {
 	}
 }
 
-// LocalAddr is this end's address.
+// LocalAddr returns this end's address.
 func (c *Stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
 
-// RemoteAddr is the peer's address.
+// RemoteAddr returns the peer's address.
 func (c *Stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
 
 // SetDeadline sets both deadlines.
@@ -239,7 +239,7 @@ func (c *Stream) SetDeadline(at time.Time) error {
 	return nil
 }
 
-// SetReadDeadline sets the deadline of reads, also of one that waits.
+// SetReadDeadline sets the deadline of reads, including waiting ones.
 func (c *Stream) SetReadDeadline(at time.Time) error {
 	c.readBy.Set(at)
 	return nil

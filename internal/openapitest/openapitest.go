@@ -1,4 +1,4 @@
-// Package openapitest holds answers of a server to its OpenAPI description. It is for tests.
+// Package openapitest checks a server's answers against its OpenAPI description. It is for tests.
 package openapitest
 
 import (
@@ -24,11 +24,11 @@ type Spec struct {
 	compiler *jsonschema.Compiler
 }
 
-// file is the name of the description for the compiler.
+// file is the compiler's name for the description.
 const file = "openapi.json"
 
-// Load reads a description. Its objects are taken to have no other members than those that they name: so an answer with
-// a member that is not described is wrong.
+// Load reads a description. It closes objects to members that they don't name: so an answer with an undescribed member
+// is wrong.
 func Load(description []byte) (*Spec, error) {
 	s := &Spec{compiler: jsonschema.NewCompiler()}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(description))
@@ -60,7 +60,7 @@ func closeObjects(v any) {
 	}
 }
 
-// Paths are the paths with their methods, in capitals.
+// Paths returns the paths with their methods, in capitals.
 func (s *Spec) Paths() map[string][]string {
 	all := map[string][]string{}
 	paths, _ := s.doc["paths"].(map[string]any)
@@ -76,7 +76,7 @@ func (s *Spec) Paths() map[string][]string {
 	return all
 }
 
-// QueryParameters are the names of an operation's parameters in the query.
+// QueryParameters returns the names of an operation's query parameters.
 func (s *Spec) QueryParameters(path, method string) (names []string) {
 	for _, of := range [][]string{{"paths", path, "parameters"}, {"paths", path, strings.ToLower(method), "parameters"}} {
 		found, at := s.get(of...)
@@ -93,7 +93,7 @@ func (s *Spec) QueryParameters(path, method string) (names []string) {
 	return names
 }
 
-// get follows keys and references. at is the place of the value, as the fragment of a URL.
+// get follows keys and references. at is the place of the value, as a URL fragment.
 func (s *Spec) get(keys ...string) (v any, at string) {
 	v, at = s.doc, "#"
 	for _, k := range keys {
@@ -104,7 +104,7 @@ func (s *Spec) get(keys ...string) (v any, at string) {
 	return s.resolve(v, at)
 }
 
-// below is the place of a member of the value at a place.
+// below returns the place of a member of the value at a place.
 func below(at, name string) string {
 	return at + "/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 }
@@ -118,7 +118,7 @@ func (s *Spec) resolve(v any, at string) (any, string) {
 	return v, at
 }
 
-// Answer says what is wrong with an answer, by the operation that a path without its query belongs to.
+// Answer says what is wrong with an answer. The path, without its query, selects the operation.
 func (s *Spec) Answer(method, path string, status int, contentType string, body []byte) error {
 	if method == "OPTIONS" || method == "HEAD" {
 		return nil
@@ -156,7 +156,7 @@ func (s *Spec) Answer(method, path string, status int, contentType string, body 
 	return s.validate(below(below(at+"/content", kind), "schema"), body)
 }
 
-// match finds the path of the description that a path belongs to: the one with the fewest parameters.
+// match finds the description's path for a path: of several, the one with the fewest parameters.
 func (s *Spec) match(path string) (best string) {
 	fewest := 100
 	for template := range s.Paths() {
@@ -172,7 +172,7 @@ func matches(template, path string) bool {
 	for i, part := range want {
 		parameter := strings.HasPrefix(part, "{")
 		if parameter && i == len(want)-1 && template != "/api/calls/{id}" {
-			return len(got) >= len(want) // a file, slashes included
+			return len(got) >= len(want) // the rest is a file name, including slashes
 		}
 		if i >= len(got) || !parameter && part != got[i] {
 			return false
@@ -181,7 +181,7 @@ func matches(template, path string) bool {
 	return len(want) == len(got)
 }
 
-// validate holds a JSON text to the schema at a place.
+// validate checks a JSON text against the schema at a place.
 func (s *Spec) validate(at string, body []byte) error {
 	s.mu.Lock()
 	schema, err := s.compiler.Compile(file + at)
@@ -199,7 +199,7 @@ func (s *Spec) validate(at string, body []byte) error {
 	return nil
 }
 
-// Examples says which examples do not fit their schemas.
+// Examples returns the examples that do not fit their schemas.
 func (s *Spec) Examples() error { return s.examples(s.doc, "#") }
 
 func (s *Spec) examples(v any, at string) error {

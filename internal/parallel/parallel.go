@@ -1,5 +1,5 @@
-// Package parallel does the same for each of many things on all processors: what a process that takes up the calls of
-// another one does while nobody hears anything.
+// Package parallel runs the same function for many items on all processors. A process that takes over another one's
+// calls uses it while their callers hear silence.
 package parallel
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Do calls do with each of 0 to n-1, from as many goroutines as may run at a time, in no order. After an error none
-// begins any more. It returns when all have returned, with one of their errors.
+// Do calls do with each of 0 to n-1, in no order, on as many goroutines as can run at a time. After an error it starts
+// no further call. It returns when all have returned, with one of their errors.
 func Do(n int, do func(i int) error) error {
 	var next atomic.Int64
 	var all sync.WaitGroup

@@ -1,4 +1,4 @@
-// Package pgtest runs a real PostgreSQL server for a test: in a directory of its own, on a free port, ended with the
+// Package pgtest runs a real PostgreSQL server for a test: in a directory of its own, on a free port. It ends with the
 // test.
 package pgtest
 
@@ -24,7 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Password is that of the user postgres.
+// Password is the password of the user postgres.
 const Password = "pg-test-secret"
 
 // patience ends a test that hangs.
@@ -39,10 +39,10 @@ type Server struct {
 	done chan struct{} // closed when the process has ended
 }
 
-// Start makes a cluster and starts its server. settings are like "max_connections=20".
+// Start creates a cluster and starts its server. settings are like "max_connections=20".
 func Start(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // the server's user reaches it, and its path is short
+	dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // the server's user must reach it, and its path must be short
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -52,14 +52,14 @@ func Start(tb testing.TB, settings ...string) *Server {
 	return s
 }
 
-// shared is the server of a package's tests that do not stop it.
+// shared is the server for the tests of a package that do not stop it.
 var shared struct {
 	sync.Mutex
 
 	server *Server
 }
 
-// Main runs the tests of a package, and ends the server that they share.
+// Main runs the tests of a package, and stops the server that they share.
 func Main(m *testing.M) int {
 	code := m.Run()
 	if s := shared.server; s != nil {
@@ -69,13 +69,13 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// Shared is the server of the tests that don't stop it, from the first one's Start to the end of Main.
+// Shared returns the server for tests that don't stop it. It runs from the first use to the end of Main.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
-		dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // the server's user reaches it, and its path is short
+		dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // as above
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -125,12 +125,12 @@ func start(tb testing.TB, dir string, settings ...string) *Server {
 	return s
 }
 
-// Dir is the server's directory, which its user can reach.
+// Dir returns the server's directory, which its user can reach.
 func (s *Server) Dir() string { return s.dir }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// postgres is the user that the server runs as where the test is root, which it refuses.
+// postgres returns the user that the server runs as if the test is root, because the server refuses to run as root.
 func postgres(tb testing.TB) (uid, gid int) {
 	tb.Helper()
 	u, err := user.Lookup("postgres")
@@ -155,7 +155,7 @@ func program(tb testing.TB, name string) string {
 	return found[len(found)-1]
 }
 
-// command is a program as the server's user. It does not outlive the test.
+// command returns a program that runs as the server's user. It does not outlive the test.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	s.tb.Helper()
 	cmd := exec.CommandContext(context.Background(), program(s.tb, name), args...)
@@ -192,7 +192,7 @@ func freePort(tb testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// Run starts the server, again after Stop or Kill, and returns when it takes connections.
+// Run starts the server, also after Stop or Kill, and returns when it accepts connections.
 func (s *Server) Run() {
 	s.tb.Helper()
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -217,7 +217,7 @@ func (s *Server) Run() {
 			continue
 		}
 		text, _ := os.ReadFile(log.Name())
-		// The children of a server that was killed end a moment after it.
+		// The children of a killed server end a moment after it.
 		last := text[bytes.LastIndex(text, []byte("FATAL:"))+1:]
 		if bytes.Contains(last, []byte("pre-existing shared memory")) && time.Now().Before(end) {
 			s.launch(log)
@@ -242,10 +242,10 @@ func (s *Server) launch(log *os.File) {
 	}(s.cmd)
 }
 
-// Stop ends the server as its administrator does, without waiting for clients.
+// Stop stops the server as an administrator does, without waiting for clients.
 func (s *Server) Stop() { s.end(syscall.SIGINT) }
 
-// Kill ends the server the hard way: its main process, which the others notice.
+// Kill kills the server's main process, which the others notice.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 func (s *Server) end(sig syscall.Signal) {
@@ -256,11 +256,10 @@ func (s *Server) end(sig syscall.Signal) {
 	<-s.done
 }
 
-// Freeze stops all of the server's processes from doing anything: it takes connections, and does not answer. Thaw ends
-// that.
+// Freeze stops all of the server's processes: it accepts connections, but does not answer. Thaw ends that.
 func (s *Server) Freeze() { s.signalAll(syscall.SIGSTOP) }
 
-// Thaw has the server go on after Freeze.
+// Thaw lets the server continue after Freeze.
 func (s *Server) Thaw() { s.signalAll(syscall.SIGCONT) }
 
 func (s *Server) signalAll(sig syscall.Signal) {
@@ -274,22 +273,22 @@ func (s *Server) signalAll(sig syscall.Signal) {
 	}
 }
 
-// URL is that of a database over TCP.
+// URL returns the URL of a database over TCP.
 func (s *Server) URL(database string) string {
 	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", Password, s.port, database)
 }
 
-// SocketURL is that of a database over the Unix socket.
+// SocketURL returns the URL of a database over the Unix socket.
 func (s *Server) SocketURL(database string) string {
 	return fmt.Sprintf("postgres://postgres:%s@/%s?host=%s&port=%d", Password, database, s.dir, s.port)
 }
 
-// Addr is where the server listens.
+// Addr returns the server's address.
 func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 
 var lastDatabase atomic.Int64
 
-// Database makes an empty database and returns its URL.
+// Database creates an empty database and returns its URL.
 func (s *Server) Database() string {
 	s.tb.Helper()
 	name := fmt.Sprintf("fleet%d", lastDatabase.Add(1))
@@ -311,7 +310,7 @@ func Exec(tb testing.TB, url, statement string, args ...any) {
 	}
 }
 
-// One returns the one value of a query.
+// One returns the single value of a query.
 func One[T any](tb testing.TB, url, query string, args ...any) (value T) {
 	tb.Helper()
 	ctx := context.Background()

@@ -1,5 +1,5 @@
-// Package processors changes the number of the runtime's processors (GOMAXPROCS). All changes are made here, because
-// of two at once one would be lost. After the first, Go no longer follows the CPU limit of a container.
+// Package processors changes the runtime's number of processors (GOMAXPROCS). All changes are made here, because one of
+// two concurrent changes would be lost. After the first change, Go no longer follows the CPU limit of a container.
 package processors
 
 import (
@@ -8,13 +8,13 @@ import (
 )
 
 var (
-	mu    sync.Mutex // guards what follows, and the runtime's number
-	kept  int        // what Add has added
-	users int        // of Lend that have not given back
-	lent  int        // what they have got
+	mu    sync.Mutex // guards the variables below, and the runtime's number
+	kept  int        // added by Add
+	users int        // callers of Lend that have not given back
+	lent  int        // added for them
 )
 
-// Add adds n processors for threads that keep one each while they wait. A negative n takes them back.
+// Add adds n processors for threads that hold one each while they wait. A negative n removes them.
 func Add(n int) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -22,12 +22,12 @@ func Add(n int) {
 	change(n)
 }
 
-// Lend has a processor left for calls while the caller works with files, until back is called. A process with one
-// gets a second one. A system call that lasts holds its processor until the runtime's monitor takes it away, after 20
-// ms at most, and a goroutine that computes has it for 10 ms. Calls wait that long if there is no other processor. Two
+// Lend leaves a processor for calls while the caller works with files, until back is called. A process with one
+// processor gets a second one. A long system call holds its processor until the runtime's monitor takes it away, after
+// 20 ms at most, and a computing goroutine holds it for 10 ms. Without another processor, calls wait that long. Two
 // processors at all times cost 7 % more CPU for a call, because each message wakes a second thread.
 //
-// A change of the number stops all goroutines for a moment, and first waits for a garbage collection that runs.
+// A change of the number stops all goroutines for a moment, and first waits for a running garbage collection.
 func Lend() (back func()) {
 	use(1)
 	return func() { use(-1) }

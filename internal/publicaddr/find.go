@@ -1,5 +1,5 @@
-// Package publicaddr finds the address by which the internet reaches this machine: at an interface, or else, behind a
-// NAT, by asking the cloud's metadata service or a STUN server.
+// Package publicaddr finds the address at which the internet reaches this machine: at an interface or, behind a NAT, by
+// asking the cloud's metadata service or a STUN server.
 package publicaddr
 
 import (
@@ -18,21 +18,21 @@ import (
 	"flowbridge/internal/local"
 )
 
-// Patience is how long Find takes at most.
+// Patience bounds how long Find takes.
 const Patience = 3 * time.Second
 
-// maxAnswer is how long an answer with an address may be, in bytes.
+// maxAnswer bounds an answer with an address, in bytes.
 const maxAnswer = 64
 
-// cloud is how a metadata service is asked for the machine's public address.
+// cloud is how to ask a metadata service for the machine's public address.
 type cloud struct {
 	name, path, header string // the header is "Name: value"
 }
 
-// metadata is where all clouds have their service: a link-local address, which only the machine itself reaches.
+// metadata is the address of all clouds' services: a link-local address that only the machine itself reaches.
 const metadata = "http://169.254.169.254"
 
-// clouds are the services, by their own documents (November 2026). AWS asks for a token first (IMDSv2).
+// clouds are the services, according to their documents (November 2026). AWS requires a token first (IMDSv2).
 var clouds = []cloud{ //nolint:gochecknoglobals // a table
 	{"AWS", "/latest/meta-data/public-ipv4", ""},
 	{"Google Cloud", "/computeMetadata/v1/instance/network-interfaces/0/access-configs/0/external-ip", "Metadata-Flavor: Google"},
@@ -44,8 +44,8 @@ var clouds = []cloud{ //nolint:gochecknoglobals // a table
 	{"DigitalOcean", "/metadata/v1/interfaces/public/0/ipv4/address", ""},
 }
 
-// Find returns the machine's public IPv4 address, and who told it. stunServer is the host or host:port to ask in place
-// of a metadata service; "": none.
+// Find returns the machine's public IPv4 address, and its source. stunServer is the host or host:port to ask instead of
+// a metadata service; it may be empty.
 func Find(ctx context.Context, stunServer string) (addr netip.Addr, from string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
@@ -53,24 +53,24 @@ func Find(ctx context.Context, stunServer string) (addr netip.Addr, from string,
 		addr, err = askSTUN(ctx, stunServer)
 		return addr, "the STUN server " + stunServer, err
 	}
-	if a, err := local.Towards(ctx, "192.0.2.1:9"); err == nil && IsPublic(a) { // the internet
+	if a, err := local.Towards(ctx, "192.0.2.1:9"); err == nil && IsPublic(a) { // any internet address
 		return a, "an interface", nil
 	}
 	return askClouds(ctx, metadata)
 }
 
-// sharedSpace are the addresses between a provider's NAT and its customers (RFC 6598).
+// sharedSpace has the addresses between a provider's NAT and its customers (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// IsPublic reports whether an address may be one that the internet reaches.
+// IsPublic reports whether the internet may be able to reach an address.
 func IsPublic(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
 }
 
-// askClouds asks all services at once: a machine is in one of them, and does not know which.
+// askClouds asks all services at once: the machine is in at most one of the clouds, and does not know which.
 func askClouds(ctx context.Context, service string) (netip.Addr, string, error) {
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true}, // and no proxy: it is another machine
+		Transport:     &http.Transport{DisableKeepAlives: true}, // no proxy: that is another machine
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects") },
 	}
 	type answer struct {
@@ -143,7 +143,7 @@ func get(ctx context.Context, client *http.Client, method, url, header string) (
 	return text, nil
 }
 
-// judged is the address of an answer, if it is one that calls can be sent to.
+// judged parses the address in an answer, and checks that calls can be sent to it.
 func judged(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil || !a.Is4() || !IsPublic(a) {

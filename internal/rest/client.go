@@ -22,7 +22,7 @@ const (
 	defaultTimeout = 30 * time.Second
 	maxHeaders     = 64 << 10
 
-	// DefaultMaxBody is Options.MaxBody by default.
+	// DefaultMaxBody is the default of Options.MaxBody.
 	DefaultMaxBody = 1 << 20
 )
 
@@ -30,32 +30,32 @@ const (
 type Options struct {
 	BaseURL   string            // https://api.example.com; a path is kept
 	Token     string            // visible ASCII, no spaces; sent as Authorization: Bearer
-	TokenIn   string            // the header that has the token, alone, in place of Authorization
-	Anonymous bool              // there is no token
-	Timeout   time.Duration     // of a request with its retry; 30s if zero
+	TokenIn   string            // a header for the bare token, instead of Authorization
+	Anonymous bool              // without a token
+	Timeout   time.Duration     // for a request with its retry; 30s if zero
 	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
 	UserAgent string            // "flowbridge" if empty
-	Secrets   []string          // that must be in no error, besides the token
-	Transport http.RoundTripper // nil: one of the client's own
+	Secrets   []string          // besides the token, that no error may contain
+	Transport http.RoundTripper // default: one of the client's own
 }
 
-// String leaves the secrets out.
+// String omits the secrets.
 func (o Options) String() string { return fmt.Sprintf("{BaseURL:%s Timeout:%s}", o.BaseURL, o.Timeout) }
 
-// GoString leaves the secrets out.
+// GoString omits the secrets.
 func (o Options) GoString() string { return o.String() }
 
 // Client speaks to one API with one token.
 type Client struct {
-	transport http.RoundTripper // nothing of http.Client is wanted: no redirect is followed, there are no cookies
+	transport http.RoundTripper // not an http.Client: it must not follow redirects or keep cookies
 	base      string
 	timeout   time.Duration
 	maxBody   int64
 	hide      redactor
 
-	// the values of the headers of every request, which nobody changes
+	// the values of headers of every request, which never change
 	token, accept, userAgent, contentType []string
-	tokenIn                               string // the name of the token's
+	tokenIn                               string // the token's header
 }
 
 // String names the API, without the token.
@@ -110,17 +110,17 @@ func New(o Options) (*Client, error) {
 // CloseIdle closes the connections that no request is using.
 func (c *Client) CloseIdle() { (&http.Client{Transport: c.transport}).CloseIdleConnections() }
 
-// Request is one request. Path begins with a slash, and its segments are escaped (Segment).
+// Request is one request. Path starts with a slash, and its segments are escaped (Segment).
 type Request struct {
 	Method string
 	Path   string
 	Query  url.Values
-	URL    *url.URL    // of Client.URL, in place of Path and Query; nil: made of them
+	URL    *url.URL    // from Client.URL; replaces Path and Query; may be nil
 	Header http.Header // the client's own are added to it
-	Body   Object      // nil: none
+	Body   Object      // may be nil
 }
 
-// URL gives the URL of a path, for requests that are made again and again.
+// URL returns the URL of a path, for requests that are repeated.
 func (c *Client) URL(path string) (*url.URL, error) { return url.Parse(c.base + path) }
 
 // Segment escapes a value that becomes one segment of a path.
@@ -132,15 +132,15 @@ type Answer struct {
 	Body   []byte
 }
 
-// IsSegment says whether a value can become one segment of a path by Segment: it is neither empty nor one of the two
-// with a special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
+// IsSegment reports whether Segment can make a value one segment of a path: it is neither empty nor one of the two with
+// a special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
 func IsSegment(value string) bool { return value != "" && value != "." && value != ".." }
 
 // maxIDLength bounds ids, in bytes.
 const maxIDLength = 256
 
-// BadID says why a text of an API can't be an id, or "". Ids are 1 to 256 bytes of visible ASCII without ';', which
-// ends a token of X-EI and begins a parameter of a SIP URI.
+// BadID says why a text from an API can't be an id, or returns "". Ids are 1 to 256 bytes of visible ASCII without ';',
+// which ends a token of X-EI and starts a parameter of a SIP URI.
 func BadID(id string) string {
 	switch {
 	case id == "":
@@ -156,8 +156,8 @@ func BadID(id string) string {
 	return ""
 }
 
-// Do sends a request. Every error is an *Error. Everything but a 2xx with JSON or without a body is an error. Within
-// the timeout, a GET that got 429 is sent once more, after the time that the API asks for.
+// Do sends a request. Every error is an *Error, and so is any answer but a 2xx with JSON or without a body. Within the
+// timeout, a GET that got 429 is sent once more, after the time that the API asks for.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if leaves(r.Path) {
 		return Answer{}, &Error{
@@ -188,7 +188,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	}
 }
 
-// leaves says whether a path has a segment . or .., written as it is or escaped.
+// leaves reports whether a path has a segment . or .., plain or escaped.
 func leaves(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		plain, err := url.PathUnescape(segment)
@@ -206,8 +206,8 @@ func (r Request) payload() ([]byte, error) {
 	return r.Body.Marshal()
 }
 
-// Send sends a request once, with payload as its body, and gives whatever comes back. The error is a *url.Error around
-// the transport's, without secrets and without the query.
+// Send sends a request once, with payload as its body, and returns any answer. The error is a *url.Error around the
+// transport's, without secrets and without the query.
 func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
 	at, h := r.URL, r.Header
 	if at == nil {
@@ -232,7 +232,7 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 		h["Content-Type"] = c.contentType
 		body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(payload)), nil }
 		plain.Body, _ = body()
-		// sent again where a kept connection turns out to be gone
+		// sent again if a kept connection turns out to be gone
 		plain.GetBody, plain.ContentLength = body, int64(len(payload))
 	}
 	res, err := c.transport.RoundTrip(plain.WithContext(ctx))
@@ -243,7 +243,7 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 	return res, nil
 }
 
-// place is a URL for people: origin and path, without secrets, however they are escaped there.
+// place returns a URL for people: origin and path, without secrets, however they are escaped there.
 func (c *Client) place(u *url.URL) string {
 	path := c.hide.in(u.EscapedPath())
 	if plain, err := url.PathUnescape(path); err == nil && c.hide.in(plain) != plain {
@@ -252,9 +252,9 @@ func (c *Client) place(u *url.URL) string {
 	return u.Scheme + "://" + u.Host + excerpt(path)
 }
 
-// ReadBody reads the body of an answer. No more than Options.MaxBody is kept or decompressed.
+// ReadBody reads the body of an answer. It keeps and decompresses at most Options.MaxBody.
 func (c *Client) ReadBody(res *http.Response) (body []byte, tooLarge bool, err error) {
-	room := int64(511) // where the length is not known
+	room := int64(511) // if the length is unknown
 	if res.ContentLength > 0 {
 		room = min(res.ContentLength, c.maxBody, 64<<10)
 	}
@@ -296,13 +296,13 @@ func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) 
 	return Answer{Status: res.StatusCode, Body: body}, nil
 }
 
-// Fits says whether a pause leaves time for a request before the step's deadline.
+// Fits reports whether a pause leaves time for a request before the step's deadline.
 func Fits(step context.Context, wait time.Duration) bool {
 	deadline, ok := step.Deadline()
 	return step.Err() == nil && (!ok || wait < time.Until(deadline))
 }
 
-// Pause waits, until ctx ends at the latest.
+// Pause waits, at most until ctx ends.
 func Pause(ctx context.Context, wait time.Duration) error {
 	coroutine.Leave(ctx)
 	timer := time.NewTimer(wait)
@@ -315,7 +315,7 @@ func Pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// RetryAfter reads the header of this name (RFC 9110 section 10.2.3): seconds, or a date. ok is false for anything
+// RetryAfter parses the header Retry-After (RFC 9110 section 10.2.3): seconds, or a date. ok is false for anything
 // else.
 func RetryAfter(v string) (wait time.Duration, ok bool) {
 	if v == "" {

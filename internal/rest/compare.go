@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Difference is a member of an object that is not as wanted, or that can't be compared.
+// Difference is a member of an object that is not as wanted, or can't be compared.
 type Difference struct {
 	Path     string // "agent.prompt"
 	Have     any
 	Want     any
-	NotShown bool // the API does not give it back, so it can't be compared; always so for secrets
+	NotShown bool // the API does not return it, so it can't be compared; always so for secrets
 }
 
-// Compare gives the members of want that are different in have. Objects are compared member by member, because updates
-// leave members that they don't name; lists are compared as a whole.
+// Compare returns the members of want that differ in have. Objects are compared member by member, because updates leave
+// members that they don't name unchanged; lists are compared as a whole.
 func Compare(have, want Object) []Difference { return compare("", have, want) }
 
 func compare(prefix string, have, want Object) (all []Difference) {
@@ -37,7 +37,7 @@ func compare(prefix string, have, want Object) (all []Difference) {
 	return all
 }
 
-// equal says whether two values are the same JSON.
+// equal reports whether two values are the same JSON.
 func equal(a, b any) bool {
 	x, err1 := Object{"": a}.Marshal()
 	y, err2 := Object{"": b}.Marshal()

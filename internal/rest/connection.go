@@ -22,9 +22,8 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// connection carries one exchange after the other. Its own goroutine waits for what comes (attend). An exchange is made
-// by the goroutine that sends the request, and has the connection to itself from the moment at which something comes
-// until it is over.
+// connection carries one exchange after another. Its own goroutine (attend) waits for input. The goroutine that sends a
+// request conducts the exchange, and owns the connection from the first input until the exchange is over.
 type connection struct {
 	of           *Transport
 	scheme, host string
@@ -32,16 +31,16 @@ type connection struct {
 	stream       net.Conn // the socket, or TLS on it
 	in           *bufio.Reader
 	out          *bufio.Writer
-	abort        func()        // the socket's end at once, by whichever goroutine
+	abort        func()        // closes the socket at once; any goroutine may call it
 	since        time.Time     // idle since
-	resumes      chan func()   // continue the exchange when something has come
-	over         chan struct{} // closed when the exchange is over; nil: attend continues it
+	resumes      chan func()   // continue the exchange when input has come
+	over         chan struct{} // closed when the exchange is over; nil if attend continues it
 
-	mu    sync.Mutex // guards what follows, and in, until something comes
+	mu    sync.Mutex // guards the fields below, and in, until input comes
 	asked bool       // an exchange is under way
-	later bool       // it is over, and attend gives the connection back
-	ended bool       // it takes no further exchange
-	room  int64      // what may yet come of the headers, in bytes
+	later bool       // it is over, and attend returns the connection to the pool
+	ended bool       // the connection takes no further exchange
+	room  int64      // how much of the headers may still come, in bytes
 
 	sent, received int64 // of the exchange, in bytes
 }
@@ -54,10 +53,10 @@ func newConnection(of *Transport, to *url.URL, s *socket, stream net.Conn) *conn
 
 func (c *connection) close() { _ = c.stream.Close() }
 
-// errHeaders is an answer whose headers don't end.
+// errHeaders means an answer whose headers don't end.
 var errHeaders = errors.New("the answer's headers are too large")
 
-// Read reads from the stream. It counts, and bounds headers.
+// Read reads from the stream. It counts bytes and bounds headers.
 func (c *connection) Read(p []byte) (int, error) {
 	if c.room <= 0 {
 		return 0, errHeaders
@@ -68,14 +67,14 @@ func (c *connection) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes to the stream. It counts.
+// Write writes to the stream. It counts bytes.
 func (c *connection) Write(p []byte) (int, error) {
 	n, err := c.stream.Write(p)
 	c.sent += int64(n)
 	return n, err
 }
 
-// come says whether something has come, were it the end. What comes unasked ends the connection.
+// come reports whether there is input, which may be the end. Unsolicited input ends the connection.
 func (c *connection) come() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,10 +86,10 @@ func (c *connection) come() bool {
 	return come
 }
 
-// attend waits for what comes, until the connection has ended, and continues each exchange.
+// attend waits for input until the connection has ended, and continues each exchange.
 func (c *connection) attend() {
 	for {
-		_ = c.socket.wait(c.come) // an error is one of the exchange's reads, too
+		_ = c.socket.wait(c.come) // the exchange's read gets the error, too
 		c.mu.Lock()
 		c.ended = c.ended || !c.asked
 		ended := c.ended
@@ -104,7 +103,7 @@ func (c *connection) attend() {
 	}
 }
 
-// begin begins an exchange; false: something has come unasked.
+// begin starts an exchange. It reports false if there was unsolicited input.
 func (c *connection) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,7 +120,7 @@ func (c *connection) giveBack() {
 	c.of.keep(c)
 }
 
-// wait waits until something has come.
+// wait waits for input.
 func (c *connection) wait(ctx context.Context) {
 	if coroutine.Park(ctx, func(resume func()) {
 		c.resumes <- func() {
@@ -140,7 +139,7 @@ func (c *connection) wait(ctx context.Context) {
 	<-come
 }
 
-// left does what is left to do after a coroutine. An exchange that it has not ended ends with its connection.
+// left finishes after a coroutine. If the coroutine has not ended its exchange, the connection ends.
 func (c *connection) left() {
 	c.mu.Lock()
 	later, open := c.later, c.asked && !c.later
@@ -154,11 +153,11 @@ func (c *connection) left() {
 	}
 }
 
-// errEnded is a kept connection that has ended, or on which something has come.
+// errEnded means that a kept connection has ended, or had unsolicited input.
 var errEnded = errors.New("the connection has ended")
 
-// exchange sends a request and waits for the headers of its answer. After an error the connection is closed; errEnded:
-// it was of no use, and nothing was sent.
+// exchange sends a request and waits for the headers of its answer. After an error the connection is closed; errEnded
+// means that it could not be used, and nothing was sent.
 func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, error) {
 	a := &answerBody{connection: c, ctx: r.Context(), stop: context.AfterFunc(r.Context(), c.abort)}
 	if !c.begin() {
@@ -176,12 +175,12 @@ func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, err
 		failed = c.out.Flush()
 	}
 	c.wait(r.Context())
-	res, err := c.answer(r) // also after a failed write: a server may refuse a request before it is whole
+	res, err := c.answer(r) // even after a failed write: a server may refuse a request before it has all of it
 	if err != nil {
 		a.end(false)
 		return nil, cmp.Or(failed, err)
 	}
-	c.room = math.MaxInt64 // whoever reads the body bounds it
+	c.room = math.MaxInt64 // the reader of the body bounds it
 	a.keep = failed == nil && !res.Close && !r.Close && res.StatusCode != http.StatusSwitchingProtocols
 	if res.Body == http.NoBody {
 		a.end(a.keep)
@@ -196,8 +195,7 @@ func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, err
 	return res, nil
 }
 
-// answer reads the headers of an answer. Interim ones are passed over (RFC 9110 section 15.2), within the bound of the
-// headers.
+// answer reads the headers of an answer. It skips interim ones (RFC 9110 section 15.2), within the bound on headers.
 func (c *connection) answer(r *http.Request) (*http.Response, error) {
 	for {
 		res, err := http.ReadResponse(c.in, r)
@@ -207,15 +205,15 @@ func (c *connection) answer(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// answerBody is the body of an answer. At its end the connection goes back to the pool; where it is closed before, it
-// is closed with it.
+// answerBody is the body of an answer. At its end the connection returns to the pool. If it is closed before, the
+// connection is closed, too.
 type answerBody struct {
 	*connection
 	body io.ReadCloser
 	ctx  context.Context // the request's
-	stop func() bool     // its watch
-	keep bool            // the connection, at the end
-	err  error           // not nil: it is over
+	stop func() bool     // stops watching ctx
+	keep bool            // keep the connection at the end
+	err  error           // set when the body is over
 }
 
 // Read reads the body.
@@ -244,8 +242,8 @@ func (a *answerBody) Close() error {
 	return nil
 }
 
-// end ends an exchange. A connection whose goroutine continues it is given back after that: the goroutine may be busy
-// for a while.
+// end ends an exchange. If the connection's goroutine continues the exchange, the connection is given back after that,
+// because the goroutine may be busy for a while.
 func (a *answerBody) end(keep bool) {
 	over := a.over
 	a.over = nil
@@ -264,7 +262,7 @@ func (a *answerBody) end(keep bool) {
 	}
 }
 
-// unzipped is a compressed body as it was before.
+// unzipped decompresses a body.
 type unzipped struct {
 	from io.ReadCloser
 	zip  *gzip.Reader
@@ -285,11 +283,11 @@ func (u *unzipped) Read(p []byte) (int, error) {
 // Close closes the body.
 func (u *unzipped) Close() error { return u.from.Close() }
 
-// socket is a TCP connection at which one can look without waiting.
+// socket is a TCP connection that can be checked for input without waiting.
 type socket struct {
 	net.Conn
 	raw  syscall.RawConn
-	look bool // reads don't wait: where there is nothing, they end as after a deadline. Within wait alone
+	look bool // reads don't wait: without input they end as after a deadline; only within wait
 	fd   int  // within wait
 }
 
@@ -305,8 +303,8 @@ func newSocket(conn net.Conn) (*socket, error) {
 	return &socket{Conn: conn, raw: raw}, nil
 }
 
-// wait does a step until that says true, each time after something has come since the step before began, or the
-// connection's end. A step may look, not close.
+// wait calls step until that reports true: again each time after input, or the connection's end, has come since the
+// last call began. A step may look, but not close.
 func (s *socket) wait(step func() bool) error {
 	return s.raw.Read(func(fd uintptr) bool {
 		s.fd = int(fd)
@@ -321,7 +319,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	}
 	switch n, err := syscall.Read(s.fd, p); {
 	case errors.Is(err, syscall.EAGAIN):
-		return 0, os.ErrDeadlineExceeded // which TLS gets over
+		return 0, os.ErrDeadlineExceeded // TLS recovers from it
 	case err != nil:
 		return 0, err
 	case n == 0:

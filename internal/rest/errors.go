@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Error is every error of Do, and a package's error about an answer that can't be right.
+// Error is every error of Do, and other packages' error about an answer that can't be right.
 type Error struct {
 	Method string
 	Path   string
@@ -27,7 +27,7 @@ type Error struct {
 	err     error
 }
 
-// Error gives the request, its result, the API's words and, in a line of its own, what to do.
+// Error returns the request, its result, the API's words and, on a line of its own, what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", e.Method, e.Path)
@@ -45,13 +45,13 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the transport's error, if there is one.
+// Unwrap returns the transport's error, if there is one.
 func (e *Error) Unwrap() error { return e.err }
 
 // ErrTooLarge marks an answer over Options.MaxBody.
 var ErrTooLarge = errors.New("answer too large")
 
-// StatusOf gives the HTTP status of an Error, or 0.
+// StatusOf returns the HTTP status of an Error, or 0.
 func StatusOf(err error) int {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Status
@@ -62,7 +62,7 @@ func StatusOf(err error) int {
 // remedyUnusable is for answers that no API of this kind gives.
 const remedyUnusable = "is this the platform's API? check its URL and region; a proxy or a sign-in page may answer in its place"
 
-// Unusable is the error for an answer whose HTTP status says success and whose content does not.
+// Unusable returns the error for an answer with a success status and unusable content.
 func (c *Client) Unusable(r Request, a Answer, problem string) *Error {
 	e := c.unusable(r, a.Status, problem)
 	e.Words = c.words(a.Body)
@@ -91,7 +91,7 @@ func looksLikeHTML(body []byte) bool {
 	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
 }
 
-// refused is the error for an answer that is not 2xx.
+// refused returns the error for an answer that is not 2xx.
 func (c *Client) refused(r Request, res *http.Response, body []byte) *Error {
 	e := &Error{
 		Method: r.Method, Path: r.Path, Status: res.StatusCode, Words: c.words(body),
@@ -115,7 +115,7 @@ func (c *Client) refused(r Request, res *http.Response, body []byte) *Error {
 	return e
 }
 
-// destination is where a redirect leads, without parts that may be secret.
+// destination returns where a redirect leads, without parts that may be secret.
 func destination(location string) string {
 	u, err := url.Parse(location)
 	if err != nil || location == "" {
@@ -147,7 +147,7 @@ func remedy(status int) string {
 	}
 }
 
-// broken is the error for a request without a complete answer.
+// broken returns the error for a request without a complete answer.
 func (c *Client) broken(ctx, step context.Context, r Request, err error) *Error {
 	e := &Error{Method: r.Method, Path: r.Path, err: hidden{c.hide, err}}
 	e.Problem, e.Remedy = c.explain(ctx, step, err)
@@ -157,7 +157,7 @@ func (c *Client) broken(ctx, step context.Context, r Request, err error) *Error 
 	return e
 }
 
-// neverSent says whether a request failed before it was sent.
+// neverSent reports whether a request failed before it was sent.
 func neverSent(err error) bool {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -180,7 +180,7 @@ func (c *Client) explain(ctx, step context.Context, err error) (problem, remedy 
 	return c.hide.in(problem), remedy
 }
 
-// Reason says why a request to a host got no answer. It does not have the request's URL.
+// Reason says why a request to a host got no answer. It omits the request's URL.
 func Reason(err error, host string) string {
 	problem, _ := explain(err, host)
 	return problem
@@ -239,7 +239,7 @@ func tlsProblem(err error) string {
 	return ""
 }
 
-// bare removes what net/http puts around an error, because method and URL are named already.
+// bare removes net/http's wrapping of an error, because method and URL are already named.
 func bare(err error) error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		return u.Err
@@ -247,20 +247,20 @@ func bare(err error) error {
 	return err
 }
 
-// hidden is an error whose text is without secrets.
+// hidden is an error with the secrets removed from its text.
 type hidden struct {
 	redactor
 	err error
 }
 
-// Error is the text without secrets.
+// Error returns the text without secrets.
 func (h hidden) Error() string { return h.in(h.err.Error()) }
 
-// Timeout says whether time ran out, as *url.Error asks.
+// Timeout reports whether time ran out, as *url.Error asks.
 func (h hidden) Timeout() bool {
 	var timeout interface{ Timeout() bool }
 	return errors.As(h.err, &timeout) && timeout.Timeout()
 }
 
-// Unwrap lets the kind of the error be asked for.
+// Unwrap keeps the kind of the error available.
 func (h hidden) Unwrap() error { return h.err }

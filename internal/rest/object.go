@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// Object is a JSON object: strings, json.Number, bool, nil, []any and Object's own kind as map[string]any.
+// Object is a JSON object. Its values are strings, json.Number, bool, nil, []any and, for objects, map[string]any.
 type Object map[string]any
 
 // maxDepth bounds how deep an object may be.
 const maxDepth = 64
 
-// Marshal writes the object with its members in alphabetical order, and HTML's characters as they are.
+// Marshal encodes the object with its members in alphabetical order, and without escaping HTML's characters.
 func (o Object) Marshal() ([]byte, error) { return marshal(map[string]any(o)) }
 
-// marshal writes any value in this way.
+// marshal encodes any value in this way.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -29,8 +29,8 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// ParseObject reads exactly one JSON object. A duplicate member is an error, because one of the two would be lost; so
-// is anything after the object.
+// ParseObject parses exactly one JSON object. A duplicate member is an error, because one of the two would be lost, and
+// so is anything after the object.
 func ParseObject(data []byte) (Object, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -108,13 +108,13 @@ func syntax(dec *json.Decoder, err error) error {
 	return fmt.Errorf("is not JSON: %w, at byte %d", err, dec.InputOffset())
 }
 
-// Text gives a member that is a string. ok is false if it is absent, null or something else.
+// Text returns a member that is a string. ok is false if it is absent, null or something else.
 func (o Object) Text(key string) (s string, ok bool) {
 	s, ok = o[key].(string)
 	return s, ok
 }
 
-// Object gives a member that is an object. ok is false if it is absent, null or something else.
+// Object returns a member that is an object. ok is false if it is absent, null or something else.
 func (o Object) Object(key string) (Object, bool) {
 	v, ok := o[key].(map[string]any)
 	return v, ok

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// namesSecret says whether a member's name is that of a secret, or of an object or list of secrets: trunk_pwd,
+// namesSecret reports whether a member's name is one for a secret, or for an object or list of secrets: trunk_pwd,
 // authentication.password, server.secret, apiKey, X-Api-Key, … All headers count as secret, because only their receiver
 // knows which are keys.
 func namesSecret(key string) bool {
@@ -14,7 +14,7 @@ func namesSecret(key string) bool {
 	switch {
 	case strings.HasSuffix(key, "headers"):
 		return true
-	case strings.Contains(key, "max") && strings.HasSuffix(key, "tokens"): // how long a language model may speak
+	case strings.Contains(key, "max") && strings.HasSuffix(key, "tokens"): // a limit for a language model
 		return false
 	}
 	return slices.ContainsFunc([]string{
@@ -22,8 +22,8 @@ func namesSecret(key string) bool {
 	}, func(w string) bool { return strings.Contains(key, w) })
 }
 
-// Masked is a JSON value in which everything below the name of a secret is replaced: texts, numbers and booleans, at
-// any depth. Empty texts and null stay, because they show that there is no secret.
+// Masked returns a JSON value with everything below the name of a secret replaced: texts, numbers and booleans, at any
+// depth. Empty texts and null stay, because they show that there is no secret.
 func Masked(v any) any { return masked(v, false) }
 
 func masked(v any, secret bool) any {
@@ -47,7 +47,7 @@ func masked(v any, secret bool) any {
 	return v
 }
 
-// Secrets are the texts and numbers in a JSON value that Masked would replace, as text. Booleans are left out: their
+// Secrets returns the texts and numbers in a JSON value that Masked would replace, as text. It omits booleans, whose
 // words are common in any text.
 func Secrets(v any) []string { return secrets(v, false) }
 

@@ -15,37 +15,37 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// maxWritten bounds the body of a request that is written whole before its answer is looked for, in bytes. It fits into
-// what the kernel buffers, so a server that answers without reading it does not block the write.
+// maxWritten bounds the body of a request that is written completely before its answer is read, in bytes. It fits into
+// the kernel's buffers, so a server that answers without reading it does not block the write.
 const maxWritten = 32 << 10
 
-// Transport sends requests by HTTP/1.1. The goroutine that makes a request writes it. The answer wakes the goroutine
-// that each connection has, and that one continues a coroutine (coroutine.Park): no other goroutine is woken. A
-// request outside a coroutine waits for that goroutine.
+// Transport sends requests over HTTP/1.1. The goroutine that makes a request writes it. The answer wakes the
+// connection's own goroutine, which continues a coroutine (coroutine.Park): no other goroutine is woken. A request
+// outside a coroutine waits for that goroutine.
 //
 // The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with
-// these differences: it asks for no compression, but gzip is undone; the dialling of a request ends with it; an answer
-// 101 has no connection. What needs more than this is left to net/http: a proxy, a large body, a name that is not
+// these differences: it does not ask for compression, but undoes gzip; a request's dialling ends with the request; an
+// answer 101 has no connection. net/http serves requests that need more: a proxy, a large body, a name that is not
 // ASCII.
 //
-// Ownership: a connection belongs to the pool, or to one request until its answer is read or closed; after that to what
-// the coroutine of the request still does, until that is over or waits. Between the headers of an answer and the end of
-// its body a coroutine must not wait elsewhere.
+// Ownership: a connection belongs to the pool, or to one request until its answer is read or closed, and then to the
+// rest of the request's coroutine until that is over or waits. Between the headers of an answer and the end of its body
+// a coroutine must not wait elsewhere.
 type Transport struct {
-	other *http.Transport // has the settings, and does what is left to it
+	other *http.Transport // has the settings, and serves the remaining requests
 
-	mu      sync.Mutex    // guards what follows
-	idle    []*connection // the latest last
-	expiry  *time.Timer   // closes the idle ones in time; nil: there were none yet
+	mu      sync.Mutex    // guards the fields below
+	idle    []*connection // most recently used last
+	expiry  *time.Timer   // closes idle ones in time; nil before the first
 	closing bool          // connections are not kept
 }
 
-// NewTransport makes a Transport with the settings of other, which it takes. MaxIdleConnsPerHost bounds the connections
-// that are kept without a request, and IdleConnTimeout how long they are.
+// NewTransport returns a Transport with the settings of other, which it takes over. MaxIdleConnsPerHost bounds the
+// connections that are kept without a request, and IdleConnTimeout how long they are kept.
 func NewTransport(other *http.Transport) *Transport { return &Transport{other: other} }
 
-// CloseIdleConnections closes the connections that no request is using. Those in use are closed after their requests,
-// unless another request is made before.
+// CloseIdleConnections closes the connections that no request is using. Connections in use are closed after their
+// requests, unless another request is made before.
 func (t *Transport) CloseIdleConnections() {
 	t.other.CloseIdleConnections()
 	t.mu.Lock()
@@ -57,8 +57,8 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// RoundTrip sends a request. As with net/http, one that a kept connection turns out to be unable to carry is sent again
-// on another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
+// RoundTrip sends a request. As with net/http, a request that a kept connection turns out to be unable to carry is sent
+// again on another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !t.fits(r) {
 		coroutine.Leave(r.Context())
@@ -95,7 +95,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// fits says whether a request is for this transport.
+// fits reports whether this transport can carry a request itself.
 func (t *Transport) fits(r *http.Request) bool {
 	if r.URL == nil || (r.URL.Scheme != "http" && r.URL.Scheme != "https") {
 		return false
@@ -116,7 +116,7 @@ func (t *Transport) fits(r *http.Request) bool {
 	return proxy == nil && err == nil
 }
 
-// replayable says whether a request may be sent again though it may have been done, by the rule of net/http.
+// replayable reports whether a request may be repeated although it may have been carried out, by the rule of net/http.
 func replayable(r *http.Request) bool {
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -125,7 +125,7 @@ func replayable(r *http.Request) bool {
 	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
 }
 
-// connection gives a connection for a request, a kept one if there is one.
+// connection returns a connection for a request, if possible a kept one.
 func (t *Transport) connection(r *http.Request) (c *connection, reused bool, err error) {
 	c = t.take(r.URL)
 	if c == nil {
@@ -136,7 +136,7 @@ func (t *Transport) connection(r *http.Request) (c *connection, reused bool, err
 	return c, true, nil
 }
 
-// take takes the connection to a server that was used last.
+// take takes the most recently used connection to a server.
 func (t *Transport) take(to *url.URL) *connection {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -167,14 +167,14 @@ func (t *Transport) keep(c *connection) {
 	}
 }
 
-// forget takes a connection that has ended from the idle ones.
+// forget removes an ended connection from the idle ones.
 func (t *Transport) forget(c *connection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.idle = slices.DeleteFunc(t.idle, func(other *connection) bool { return other == c })
 }
 
-// expireIn sets the timer for the oldest of the idle connections.
+// expireIn sets the timer for the oldest idle connection.
 func (t *Transport) expireIn(d time.Duration) {
 	switch {
 	case t.other.IdleConnTimeout <= 0:
@@ -203,7 +203,7 @@ func (t *Transport) expire() {
 	}
 }
 
-// dial makes a connection to a server.
+// dial opens a connection to a server.
 func (t *Transport) dial(ctx context.Context, to *url.URL) (*connection, error) {
 	port := cmp.Or(to.Port(), map[string]string{"http": "80", "https": "443"}[to.Scheme])
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(to.Hostname(), port))
@@ -231,9 +231,9 @@ func (t *Transport) dial(ctx context.Context, to *url.URL) (*connection, error) 
 	return newConnection(t, to, s, secured), nil
 }
 
-// tlsConfig is that of connections to a host. Only HTTP/1.1 is offered.
+// tlsConfig returns the TLS configuration for a host. It only offers HTTP/1.1.
 func (t *Transport) tlsConfig(host string) *tls.Config {
-	c := &tls.Config{} // of the Go version: TLS 1.2 at least
+	c := &tls.Config{} // Go's default: TLS 1.2 at least
 	if t.other.TLSClientConfig != nil {
 		c = t.other.TLSClientConfig.Clone()
 	}

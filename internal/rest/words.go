@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// Redacted stands where a secret was.
+// Redacted replaces a secret.
 const Redacted = "[redacted]"
 
 const (
@@ -18,9 +18,9 @@ const (
 	maxExcerpt = 120  // characters of an answer that is not JSON
 )
 
-// words finds the API's words in the body of a refusal, and gives them in one line of at most 2000 characters, without
-// secrets. Known shapes: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc": […],
-// "msg": "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. Any other JSON is given whole;
+// words finds the API's words in the body of a refusal, and returns them in one line of at most 2000 characters,
+// without secrets. Known shapes: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc":
+// […], "msg": "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. Other JSON is returned whole;
 // without JSON the result is "".
 func (c *Client) words(body []byte) string {
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -64,9 +64,9 @@ func say(v any, depth int) string {
 	return compact(v)
 }
 
-// sayObject finds the member that holds the words, and adds category and request_id.
+// sayObject finds the member that has the words, and adds category and request_id.
 func sayObject(o map[string]any, depth int) string {
-	if loc, ok := o["loc"].([]any); ok && o["msg"] != nil { // FastAPI's list of errors
+	if loc, ok := o["loc"].([]any); ok && o["msg"] != nil { // an entry of FastAPI's list of errors
 		where := make([]string, len(loc))
 		for i, e := range loc {
 			where[i] = strings.Trim(compact(e), `"`)
@@ -103,16 +103,16 @@ func sayObject(o map[string]any, depth int) string {
 	return main
 }
 
-// compact is a value as JSON; empty if it has none.
+// compact returns a value as JSON, or "" if it has none.
 func compact(v any) string {
 	text, _ := marshal(v)
 	return string(text)
 }
 
-// excerpt is the beginning of a text, in one line.
+// excerpt returns the start of a text, in one line.
 func excerpt(s string) string { return line(s, maxExcerpt) }
 
-// line is s in one printable line of at most n characters.
+// line returns s in one printable line of at most n characters.
 func line(s string, n int) string {
 	var b strings.Builder
 	space := false
@@ -133,10 +133,10 @@ func line(s string, n int) string {
 	return b.String()
 }
 
-// MaxClean is how many characters Clean leaves of a text.
+// MaxClean is how many characters of a text Clean keeps.
 const MaxClean = 200
 
-// Clean bounds a text of an API to what may stand in a log line.
+// Clean restricts a text from an API to what may stand in a log line.
 func Clean(s string) string {
 	var b strings.Builder
 	n := 0
@@ -153,7 +153,7 @@ func Clean(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Forms are the ways in which secrets may be repeated: as they are, and escaped for JSON, HTML and URLs.
+// Forms returns the forms in which secrets may be repeated: as they are, and escaped for JSON, HTML and URLs.
 func Forms(secrets []string) (forms []string) {
 	for _, s := range secrets {
 		if s == "" {
@@ -167,12 +167,12 @@ func Forms(secrets []string) (forms []string) {
 	return forms
 }
 
-// redactor takes secrets out of text, in the ways in which an API may repeat them.
+// redactor removes secrets from text, in all forms in which an API may repeat them.
 type redactor struct{ replace *strings.Replacer }
 
 func newRedactor(secrets []string) redactor {
 	forms := Forms(secrets)
-	// Longer ones go first: a secret may be part of another.
+	// Longer ones go first: one secret may be part of another.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, f := range slices.Compact(forms) {
@@ -188,8 +188,8 @@ func (r redactor) in(s string) string {
 	return r.replace.Replace(s)
 }
 
-// HideIn applies hide to all texts in a decoded JSON value, names of members included. A number that it changes becomes
-// a text.
+// HideIn applies hide to all texts in a decoded JSON value, including names of members. A number that it changes
+// becomes a text.
 func HideIn(v any, hide func(string) string) any {
 	switch v := v.(type) {
 	case string:
@@ -214,5 +214,5 @@ func HideIn(v any, hide func(string) string) any {
 	return v
 }
 
-// Hide takes the client's secrets out of a text.
+// Hide removes the client's secrets from a text.
 func (c *Client) Hide(s string) string { return c.hide.in(s) }

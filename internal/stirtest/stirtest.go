@@ -1,5 +1,5 @@
-// Package stirtest signs calls for tests: a certificate with telephone number authority
-// below a root of its own, and PASSporTs.
+// Package stirtest signs calls for tests: it has PASSporTs, and a certificate with telephone number authority below a
+// root of its own.
 package stirtest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Signer is a certificate with its key, and the authority above it.
+// Signer is a certificate with its key and its authority.
 type Signer struct {
 	key      *ecdsa.PrivateKey
 	Leaf     *x509.Certificate
@@ -30,7 +30,7 @@ type Signer struct {
 // Provider is a TNAuthList with a service provider code.
 var Provider = []byte{0x30, 0x08, 0xa0, 0x06, 0x16, 0x04, '7', '0', '9', 'J'}
 
-// Numbers is a TNAuthList with one number, and a range of ten.
+// Numbers returns a TNAuthList with one number and a range of ten.
 func Numbers(tb testing.TB, one, first string) []byte {
 	tb.Helper()
 	ia5 := func(s string) []byte {
@@ -48,7 +48,7 @@ func Numbers(tb testing.TB, one, first string) []byte {
 	return seq(0x30, append(seq(0xa2, ia5(one)), seq(0xa1, seq(0x30, append(ia5(first), ten...)))...))
 }
 
-// New makes root, intermediate and leaf. change may spoil the leaf.
+// New creates root, intermediate and leaf. change may spoil the leaf.
 func New(tb testing.TB, list []byte, change ...func(*x509.Certificate)) *Signer {
 	tb.Helper()
 	now := time.Now()
@@ -97,17 +97,17 @@ func New(tb testing.TB, list []byte, change ...func(*x509.Certificate)) *Signer 
 	return s
 }
 
-// Header is that of a PASSporT of SHAKEN, whose certificate is at a URL.
+// Header returns the header of a SHAKEN PASSporT whose certificate is at a URL.
 func Header(url string) string {
 	return `{"alg":"ES256","ppt":"shaken","typ":"passport","x5u":"` + url + `"}`
 }
 
-// Claims says that one number calls another. The numbers are without +.
+// Claims returns the payload for a call from one number to another. The numbers are without +.
 func Claims(from, to string, at time.Time) string {
 	return fmt.Sprintf(`{"attest":"A","dest":{"tn":[%q]},"iat":%d,"orig":{"tn":%q},"origid":"123e4567-e89b-12d3-a456-426655440000"}`, to, at.Unix(), from)
 }
 
-// Sign gives the token of a PASSporT.
+// Sign returns the token of a PASSporT.
 func (s *Signer) Sign(tb testing.TB, header, payload string) string {
 	tb.Helper()
 	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
@@ -129,7 +129,7 @@ func (s *Signer) Signature(tb testing.TB, text string) []byte {
 	return out[:]
 }
 
-// Identity gives an Identity header for a call that begins now. The numbers are without +.
+// Identity returns an Identity header for a call that starts now. The numbers are without +.
 func (s *Signer) Identity(tb testing.TB, url, from, to string) string {
 	tb.Helper()
 	return s.Sign(tb, Header(url), Claims(from, to, time.Now())) + ";info=<" + url + `>;alg=ES256;ppt="shaken"`

@@ -5,10 +5,10 @@
 //
 // Decisions:
 //
-//   - Ids need no state. The trace of a call that brings none is the call's own id, which is a UUID and has as many
-//     bytes. A span's id is a hash of the call's id, its kind and its number, so what was sent while the call lived
-//     names the span that is made from the record when it has ended (TestSpans).
-//   - All traces are sampled, but those whose caller has decided otherwise (TestNew). A collector takes its share.
+//   - Ids need no state. A call that brings no trace uses its own id, a UUID, which has as many bytes. A span's id is a
+//     hash of the call's id, its kind and its number, so ids sent during the call name the spans that are made from the
+//     record after its end (TestSpans).
+//   - All traces are sampled, except if the caller decides otherwise (TestNew). A collector can reduce them.
 package tracecontext
 
 import (
@@ -22,16 +22,16 @@ import (
 // Name is the header's name, in HTTP and in SIP.
 const Name = "traceparent"
 
-// maxLength bounds a value that is read, in bytes. Version 00 has 55; later versions may append to it.
+// maxLength bounds a value that is parsed, in bytes. Version 00 has 55; later versions may append to it.
 const maxLength = 256
 
-// TraceID names a trace. Zero: none.
+// TraceID names a trace. Zero means none.
 type TraceID [16]byte
 
-// SpanID names a span of a trace. Zero: none.
+// SpanID names a span of a trace. Zero means none.
 type SpanID [8]byte
 
-// String is the id in hex digits; empty for none.
+// String returns the id in hex digits, or "" for none.
 func (t TraceID) String() string {
 	if t == (TraceID{}) {
 		return ""
@@ -39,14 +39,14 @@ func (t TraceID) String() string {
 	return hex.EncodeToString(t[:])
 }
 
-// Parent is what a traceparent header says.
+// Parent is the content of a traceparent header.
 type Parent struct {
 	Trace   TraceID
 	Span    SpanID
 	Sampled bool
 }
 
-// String is the header's value, of version 00.
+// String returns the header's value, of version 00.
 func (p Parent) String() string {
 	b := make([]byte, 0, 55)
 	b = append(b, "00-"...)
@@ -59,8 +59,8 @@ func (p Parent) String() string {
 	return string(append(b, "-00"...))
 }
 
-// Parse reads a header's value. Of a version after 00 it takes what it knows (W3C section 4.3). ok is false for a value
-// that is none, which is to be ignored.
+// Parse parses a header's value. From a version after 00 it takes what it knows (W3C section 4.3). ok is false for an
+// invalid value, which must be ignored.
 func Parse(value string) (p Parent, ok bool) {
 	v := strings.TrimSpace(value)
 	if len(v) > maxLength || len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' {
@@ -82,11 +82,11 @@ func Parse(value string) (p Parent, ok bool) {
 	return p, p.Trace != TraceID{} && p.Span != SpanID{}
 }
 
-// Kind is what a span of a call is about.
+// Kind is the subject of a span.
 type Kind string
 
-// The kinds of spans. A call has one of each of KindCall, KindRinging and KindAnswered at most, and one of the others
-// for each attempt.
+// The kinds of spans. A call has at most one each of KindCall, KindRinging and KindAnswered, and one of the others for
+// each attempt.
 const (
 	KindCall     Kind = "call"
 	KindRinging  Kind = "ringing"
@@ -96,9 +96,9 @@ const (
 	KindPrepare  Kind = "prepare"
 )
 
-// Span is the id of one span of a call. attempt counts from 1; it is 0 for what the call has one of.
+// Span returns the id of one span of a call. attempt counts from 1; it is 0 for kinds that occur once.
 func Span(callID string, kind Kind, attempt int) (id SpanID) {
-	if kind == KindTransfer { // whoever sends the id does not ask why the attempt was made
+	if kind == KindTransfer { // the id must not depend on why the attempt was made
 		kind = KindAttempt
 	}
 	var room [96]byte
@@ -109,7 +109,7 @@ func Span(callID string, kind Kind, attempt int) (id SpanID) {
 	return id
 }
 
-// OfCall is the trace of a call that brings none: the bytes of its id, a UUID. ok is false for another form of id.
+// OfCall returns the trace of a call that brings none: the bytes of its id, a UUID. ok is false for other ids.
 func OfCall(callID string) (t TraceID, ok bool) {
 	var room [2 * len(t)]byte
 	digits := room[:0]
@@ -129,16 +129,16 @@ func OfCall(callID string) (t TraceID, ok bool) {
 	return t, err == nil && t != TraceID{}
 }
 
-// Trace is the trace of one call, as the call needs it while it lives.
+// Trace is the trace of one live call.
 type Trace struct {
 	callID string
-	caller Parent // of the caller; zero: it brought none
+	caller Parent // zero if the caller brought none
 	id     TraceID
 	on     bool // spans are exported
 }
 
-// New is the trace of a call. brought is the caller's traceparent header, empty if there is none or the caller is not
-// trusted with one. on says whether spans are exported.
+// New returns the trace of a call. brought is the caller's traceparent header, or "" if there is none or the caller's
+// is not trusted. on says whether spans are exported.
 func New(callID, brought string, on bool) Trace {
 	t := Trace{callID: callID, on: on}
 	t.caller, _ = Parse(brought)
@@ -149,7 +149,7 @@ func New(callID, brought string, on bool) Trace {
 	return t
 }
 
-// ID is the trace's id for logs and the record: empty if nothing is traced.
+// ID returns the trace's id for logs and the record, or "" if the call is not traced.
 func (t Trace) ID() string {
 	if !t.on && !t.Brought() {
 		return ""
@@ -157,10 +157,10 @@ func (t Trace) ID() string {
 	return t.id.String()
 }
 
-// Brought says whether the caller brought the trace.
+// Brought reports whether the caller brought the trace.
 func (t Trace) Brought() bool { return t.caller != Parent{} }
 
-// Caller is the header that the caller brought; empty: none.
+// Caller returns the header that the caller brought, or "".
 func (t Trace) Caller() string {
 	if !t.Brought() {
 		return ""
@@ -171,8 +171,8 @@ func (t Trace) Caller() string {
 // Sampled reports whether the spans of the call are exported. A caller that brings the trace decides.
 func (t Trace) Sampled() bool { return t.on && (t.caller.Sampled || !t.Brought()) }
 
-// Header is the value to send with a request of one of the call's spans. A call without spans of its own passes on what
-// the caller brought (W3C section 3.4).
+// Header returns the value for a request in one of the call's spans. A call without spans of its own passes on the
+// caller's header (W3C section 3.4).
 func (t Trace) Header(kind Kind, attempt int) string {
 	switch {
 	case t.id == (TraceID{}):
@@ -183,15 +183,15 @@ func (t Trace) Header(kind Kind, attempt int) string {
 	return Parent{t.id, Span(t.callID, kind, attempt), t.Sampled()}.String()
 }
 
-// key is that of a header in a context.
+// key is the key of a header in a context.
 type key struct{}
 
-// With has the requests of a context carry a header.
+// With adds a header to the requests of a context.
 func With(ctx context.Context, header string) context.Context {
 	return context.WithValue(ctx, key{}, header)
 }
 
-// From is the header for the requests of a context; empty: none.
+// From returns the header for the requests of a context, or "".
 func From(ctx context.Context) string {
 	header, _ := ctx.Value(key{}).(string)
 	return header

@@ -13,12 +13,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ErrForm means that the file's form does not allow adding an element as text: it is in flow style, with aliases or
-// with several documents, for example. The element has to be added by hand then.
+// ErrForm means that the file's form does not allow adding an element as text: for example, it is in flow style, has
+// aliases or several documents. Then the element has to be added by hand.
 var ErrForm = errors.New("the file's form does not let an element be added as text")
 
-// Prepend gives text with an element as the first one of the list under the top-level key. A missing key is added at
-// the end of the file. element is the YAML of the element alone, without dash and indentation. The result is read
+// Prepend returns text with an element added as the first one of the list under the top-level key. A missing key is
+// added at the end of the file. element is only the element's YAML, without dash and indentation. The result is parsed
 // again: if it is not the old content and the element, or if text or element is not YAML, the error is ErrForm.
 func Prepend(text []byte, key, element string) ([]byte, error) {
 	root, ok := document(text)
@@ -37,8 +37,8 @@ func Prepend(text []byte, key, element string) ([]byte, error) {
 	return out, nil
 }
 
-// document reads the one document of a file. The node is nil if that is missing or null; ok is false if it can't be
-// read.
+// document parses the one document of a file. The node is nil if that is missing or null; ok is false if it can't be
+// parsed.
 func document(text []byte) (root *yaml.Node, ok bool) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, second yaml.Node
@@ -58,7 +58,7 @@ func document(text []byte) (root *yaml.Node, ok bool) {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// insert makes the new text.
+// insert returns the new text.
 func insert(text []byte, root *yaml.Node, key, element string) ([]byte, error) {
 	newline := "\n"
 	if bytes.Contains(text, []byte("\r\n")) {
@@ -83,7 +83,7 @@ func insertBelow(text []byte, name, list *yaml.Node, element, newline string) ([
 	at := 0
 	for range name.Line {
 		end := bytes.IndexByte(text[at:], '\n')
-		if end < 0 { // the key is the last line, and has no end
+		if end < 0 { // the key is on the last line, which has no newline
 			text = append(slices.Clone(text), newline...)
 			at = len(text)
 			break
@@ -106,13 +106,13 @@ func insertBelow(text []byte, name, list *yaml.Node, element, newline string) ([
 	return slices.Concat(text[:at], []byte(dashed(element, indent, newline)), text[at:]), nil
 }
 
-// emptyList is a list in brackets without elements, at the end of a line or before its comment.
+// emptyList matches a list in brackets without elements, at the end of a line or before its comment.
 var emptyList = regexp.MustCompile(`[ \t]*\[[ \t]*\]([ \t]*(#[^\n]*)?\r?\n)$`)
 
-// withoutEmpty takes the brackets of an empty list from the last line.
+// withoutEmpty removes the brackets of an empty list from the last line.
 func withoutEmpty(text []byte) []byte { return emptyList.ReplaceAll(text, []byte("$1")) }
 
-// dashColumn is the indentation of the next dash, or -1.
+// dashColumn returns the indentation of the next dash, or -1.
 func dashColumn(text []byte) int {
 	for line := range bytes.Lines(text) {
 		content := bytes.TrimLeft(line, " ")
@@ -127,7 +127,7 @@ func dashColumn(text []byte) int {
 	return -1
 }
 
-// dashed is an element as it stands in a list.
+// dashed returns an element as it stands in a list.
 func dashed(element string, indent int, newline string) string {
 	var b strings.Builder
 	first := true
@@ -142,7 +142,7 @@ func dashed(element string, indent int, newline string) string {
 	return b.String()
 }
 
-// expected is the content that the new text must have.
+// expected returns the content that the new text must have.
 func expected(root *yaml.Node, key string, added *yaml.Node) *yaml.Node {
 	want := &yaml.Node{Kind: yaml.MappingNode}
 	if root != nil {
@@ -164,7 +164,7 @@ func expected(root *yaml.Node, key string, added *yaml.Node) *yaml.Node {
 	return want
 }
 
-// equal says whether two nodes have the same content, comments and lines aside.
+// equal reports whether two nodes have the same content, comments and lines aside.
 func equal(a, b *yaml.Node) bool {
 	if a == nil || b == nil {
 		return a == b

@@ -7,7 +7,7 @@ import (
 	"flowbridge/media/voice"
 )
 
-// Verdict is who or what answered.
+// Verdict says who or what answered.
 type Verdict string
 
 // The verdicts.
@@ -24,18 +24,18 @@ type Reason string
 
 // The reasons.
 const (
-	Undecided Reason = "undecided" // speech came, but neither as of a person nor as of a machine
-	Silence   Reason = "silence"   // nothing but steady noise came
+	Undecided Reason = "undecided" // speech that fits neither a person nor a machine
+	Silence   Reason = "silence"   // only steady noise
 	Tone      Reason = "tone"      // ringing, busy or keys, for example
 	Codec     Reason = "codec"     // not G.711
-	Replaced  Reason = "replaced"  // by another process, before the verdict; the detector does not give it
+	Replaced  Reason = "replaced"  // by another process, before the verdict; never set by the detector
 )
 
-// Answer is the verdict. Confidence says how clearly its evidence was heard: 0.5 means that it just sufficed, 1 that it
-// could hardly be clearer, 0 that the verdict is Unknown. It is no probability.
+// Answer is the verdict. Confidence says how clear the evidence was: 0.5 means that it just sufficed, 1 that it could
+// hardly be clearer, 0 that the verdict is Unknown. It is not a probability.
 type Answer struct {
 	Verdict    Verdict
-	Reason     Reason // of Unknown
+	Reason     Reason // if Unknown
 	Confidence float64
 	After      time.Duration // since the answer
 }
@@ -50,11 +50,11 @@ func (a Answer) String() string {
 
 // Beep ends the wait for a beep.
 type Beep struct {
-	Heard bool // false: it did not come
+	Heard bool // false if it did not come
 	After time.Duration
 }
 
-// Limits say how long the detector listens. A value that is zero or out of range means the default.
+// Limits say how long the detector listens. A zero or out-of-range value means the default.
 type Limits struct {
 	Within  time.Duration // from the first sound to the verdict: 2 s, at most 5 s
 	Silence time.Duration // from the answer to the first sound: 4 s, at most 5 s. A fax is silent for up to 2.5 s
@@ -64,10 +64,10 @@ type Limits struct {
 const (
 	blockLen   = 160 // samples
 	blockTime  = 20 * time.Millisecond
-	mostBlocks = 512                    // until the verdict, by the longest limits
+	mostBlocks = 512                    // until the verdict, with the longest limits
 	absent     = -1                     // the level of a block without a packet
 	gone       = 200 * time.Millisecond // without a packet: the sender is silent
-	jump       = voice.Tick * 4000      // that a timestamp is away from its time: another clock
+	jump       = voice.Tick * 4000      // difference of a timestamp from its time that means another clock
 )
 
 // Detector judges one side of a call. It allocates nothing after New. Places in the stream are samples since start.
@@ -79,28 +79,28 @@ type Detector struct {
 	beep   func(Beep)
 
 	timestamp       uint32
-	next            int64         // the place of timestamp
+	next            int64         // the place that timestamp stands for
 	heard           time.Duration // when the last packet came
 	started         bool
-	judged, foreign bool // G.711 came; another codec did
+	judged, foreign bool // a packet of G.711 came; a packet of another codec came
 	window          [windowLen]float32
 	fresh           int // samples of the window that belong to the next block
 
-	blocks     int // so far; so is each place of a block below
+	blocks     int // number so far; the unit of all places below
 	levels     [mostBlocks]int8
 	tonal      [mostBlocks]bool
 	last       sound // the last block that was heard
 	run        run
-	cadence    run // the last one before run that may have been part of ringing or of a busy tone
+	cadence    run // the last earlier run that may have been part of ringing or of a busy tone
 	informed   int // special information tones so far
-	informedAt int // the last block of them
+	informedAt int // the last block of these
 	answered   bool
-	until      int // when the wait for a beep ends; 0: nobody waits
+	until      int // when the wait for a beep ends; 0 if there is none
 	over       bool
 }
 
-// New makes a detector of a call that was answered at start, by the clock of voice.Packet.Arrival. The detector calls
-// answer once, and then beep at most once.
+// New returns a detector for a call that was answered at start, by the clock of voice.Packet.Arrival. The detector
+// calls answer once, and then beep at most once.
 func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *Detector {
 	or := func(d *time.Duration, most, otherwise time.Duration) {
 		if *d <= 0 || *d > most {
@@ -113,13 +113,13 @@ func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *D
 	return &Detector{limits: l, start: start, heard: start, answer: answer, beep: beep}
 }
 
-// Over reports whether there is nothing left to tell.
+// Over reports whether there is nothing left to report.
 func (d *Detector) Over() bool { return d.over }
 
 // Due returns when Look must be called next.
 func (d *Detector) Due() time.Duration { return d.start + d.after(2) + gone }
 
-// after is how long after the answer a number of further blocks end.
+// after returns how long after the answer the given number of further blocks will have ended.
 func (d *Detector) after(more int) time.Duration { return time.Duration(d.blocks+more) * blockTime }
 
 // Packet judges a packet.
@@ -153,9 +153,9 @@ func (d *Detector) Packet(p voice.Packet) {
 	}
 }
 
-// place finds where a packet begins, and passes what is missing before it. False: it is late or came twice. Within a
-// stream the timestamp says it. After a jump, as with another stream, or where a sender's clock stood still while it
-// was silent, its arrival does.
+// place finds where a packet starts, and passes over missing blocks before it. It reports false if the packet is late
+// or a duplicate. Within a stream the timestamp gives the place. After a jump, as with another stream, or if a sender's
+// clock stood still during silence, the arrival does.
 func (d *Detector) place(p *voice.Packet) (fresh bool) {
 	n := int64(len(p.Payload))
 	due, at := int64((p.Arrival-d.start)/voice.Tick)-n, d.next+int64(int32(p.Timestamp-d.timestamp))
@@ -169,20 +169,20 @@ func (d *Detector) place(p *voice.Packet) (fresh bool) {
 	}
 	d.started, d.heard, d.next, d.timestamp = true, p.Arrival, at+n, p.Timestamp+uint32(n)
 	if int(at/blockLen) > d.blocks {
-		clear(d.window[:]) // a jump in a tone would be another frequency
+		clear(d.window[:]) // a jump within a tone would look like another frequency
 		d.pass(at)
 	}
 	return true
 }
 
-// pass judges blocks of which no packet came, before a place.
+// pass judges blocks without a packet, up to a place.
 func (d *Detector) pass(to int64) {
 	for d.fresh = 0; int64(d.blocks+1)*blockLen <= to && !d.over; {
 		d.push(sound{level: absent})
 	}
 }
 
-// Look takes notice of a moment: what did not come for a while before it was not sent.
+// Look updates the detector: what has not come by now, some time after it was due, was not sent.
 func (d *Detector) Look(now time.Duration) {
 	if now-d.heard < gone {
 		return
@@ -208,7 +208,7 @@ func (d *Detector) push(s sound) {
 	}
 }
 
-// conclude tells the verdict.
+// conclude reports the verdict.
 func (d *Detector) conclude(v Verdict, r Reason, confidence float64) {
 	d.answered = true
 	if d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec {

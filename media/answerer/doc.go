@@ -1,5 +1,5 @@
-// Package answerer says who answered a call: a person, a machine with a greeting, a fax, or the tones of a network that
-// could not connect it. It is fed the called party's RTP from the answer on. It keeps no audio and no words.
+// Package answerer detects who answered a call: a person, a machine with a greeting, a fax, or the tones of a network
+// that could not connect it. It is fed the called party's RTP from the answer on. It keeps no audio and no words.
 //
 //		packets ──▶ blocks of 20 ms: level, strongest frequencies ──▶ Detector ──▶ one [Answer], then at most one [Beep]
 //
@@ -11,15 +11,15 @@
 //	    and busy tones 0.7 s of silence must follow, and a tone that comes again is no beep.
 //
 // Only length tells a person from a machine. A person who answers with a long sentence counts as a machine. A machine
-// with a short greeting counts as a person, unless its beep comes at once. Speech is what is louder than the noise of
-// the line. All blocks are judged again with each new one, because the noise is known only after a while.
+// with a short greeting counts as a person, unless its beep comes at once. Speech is sound louder than the noise of the
+// line. All blocks are judged again with each new one, because the noise is known only after a while.
 //
 // # Decisions
 //
-// It is not part of package voice, which decodes nothing and has only steps that the kernel's verifier knows.
+// It is separate from package voice, which decodes nothing and uses only steps that the kernel's verifier accepts.
 //
-// A beep may have any frequency, so each block has one Fourier transform. A Goertzel filter for each frequency would
+// A beep may have any frequency, so each block takes one Fourier transform. A Goertzel filter for each frequency would
 // cost more than ten times as much. Benchmarks: BenchmarkPacket, BenchmarkGoertzel.
 //
-// How exact it is was measured on generated sounds, not on calls. Test: TestAnswererFigures.
+// Its accuracy was measured on generated sounds, not on calls. Test: TestAnswererFigures.
 package answerer

@@ -8,29 +8,29 @@ import (
 const (
 	rate      = 8000
 	windowLen = 256 // samples: 32 ms, of which the last 20 are the block's
-	lobe      = 2   // bins on each side that a frequency reaches, in Hann's window
+	lobe      = 2   // bins on each side over which a frequency spreads, with a Hann window
 	levelMax  = 80  // dB; 0 is -75 dBm0
-	full      = 9   // dB that a mean square of 1 is below level 0: a sine of full scale has 3.17 dBm0 (ITU-T G.711)
+	full      = 9   // dB by which a mean square of 1 is below level 0: a full-scale sine has 3.17 dBm0 (ITU-T G.711)
 )
 
-// Of tones.
+// Limits for tones.
 const (
-	purity    = 0.75 // share of the power that the frequency of a tone has
-	puritySum = 0.85 // of two
-	otherMost = 0.05 // share of a second frequency that makes two tones of one
+	purity    = 0.75 // share of the power in a tone's frequency
+	puritySum = 0.85 // the same for two frequencies
+	otherMost = 0.05 // share of a second frequency from which one tone counts as two
 	toneMin   = 350  // Hz of a beep
 	toneMax   = 2300
 )
 
-// sound is a block.
+// sound describes a block.
 type sound struct {
 	level  int     // dB, or absent
 	hertz  float32 // the strongest frequency
-	share  float32 // of the power, that it has
-	low    float32 // the lower one of the two strongest frequencies in Hz, or the only one
+	share  float32 // its share of the power
+	low    float32 // the lower of the two strongest frequencies in Hz, or the only one
 	high   float32
 	single bool // a single steady tone
-	tonal  bool // one or two tones, as the block before
+	tonal  bool // one or two tones, as in the previous block
 }
 
 //nolint:gochecknoglobals // constant tables, never modified
@@ -44,7 +44,7 @@ func tables() (hann, cosine, sine [windowLen]float32) {
 	return hann, cosine, sine
 }
 
-// spectrum returns the power in each bin: a Fourier transform of radix 2.
+// spectrum returns the power in each bin, by a radix-2 Fourier transform.
 func spectrum(samples *[windowLen]float32) (power [windowLen / 2]float32) {
 	var re, im [windowLen]float32
 	for i, x := range samples {
@@ -67,7 +67,7 @@ func spectrum(samples *[windowLen]float32) (power [windowLen / 2]float32) {
 	return power
 }
 
-// peak returns the strongest frequency and its power, which it takes away.
+// peak returns the strongest frequency and its power, and removes it from power.
 func peak(power *[windowLen / 2]float32) (hertz, strength float32) {
 	at := lobe
 	for i := lobe; i < len(power)-lobe; i++ {
@@ -106,35 +106,36 @@ func listen(w *[windowLen]float32, before sound) (s sound) {
 	return s
 }
 
-// In blocks.
+// Limits, in blocks.
 const (
 	resumes    = 4   // between two blocks of the same tone
-	settles    = 1   // windows that have the end of a tone and what follows
-	beepMin    = 3   // 0.1 s has as many windows
+	settles    = 1   // windows that contain the end of a tone and what follows
+	beepMin    = 3   // 0.1 s has that many windows
 	beepMax    = 100 // of a beep
-	beepPause  = 12  // after it
-	burstMax   = 45  // the same, of the frequency of a progress tone
+	beepPause  = 12  // after a beep
+	burstMax   = 45  // the same, for the frequency of a progress tone
 	burstPause = 35
 	burstAgain = 250 // the same tone within that time is a cadence
 	informMin  = 6   // of each special information tone
-	informGap  = 5   // at most between two
-	faxMin     = 18  // of CED and of CNG
+	informGap  = 5   // at most, between two of them
+	faxMin     = 18  // of CED or CNG
 )
 
-// informs are the frequencies of special information tones (ITU-T E.180 §6) in Hz. North American ones are near.
+// informs are the frequencies of special information tones (ITU-T E.180 §6) in Hz. The North American ones are
+// similar.
 //
 //nolint:gochecknoglobals // constant table, never modified
 var informs = [3]float32{950, 1400, 1800}
 
-// run is a single tone that goes on. Places are blocks.
+// run is a single tone in progress. Places are blocks.
 type run struct {
 	hertz, share        float32 // means
 	level               int
-	first, last, blocks int  // blocks 0: no tone
-	informs             bool // it is one of special information tones, in their order
+	first, last, blocks int  // no tone if blocks is 0
+	informs             bool // it is one of the special information tones, in their order
 }
 
-// follow goes on with a block, and reports whether it ends the silence after a beep.
+// follow processes a block, and reports whether it ends the silence after a beep.
 func (d *Detector) follow(s sound) (beep bool) {
 	r := &d.run
 	switch since := d.blocks - r.last; {
@@ -168,7 +169,7 @@ func (d *Detector) follow(s sound) (beep bool) {
 	return false
 }
 
-// forget ends a run that is no beep.
+// forget ends a run that is not a beep.
 func (d *Detector) forget() {
 	if d.run.blocks >= beepMin && d.run.progress() {
 		d.cadence = d.run
@@ -176,7 +177,7 @@ func (d *Detector) forget() {
 	d.run.blocks, d.run.informs = 0, false
 }
 
-// beeped reports whether the run was a beep, and silence for some blocks is enough.
+// beeped reports whether the run was a beep followed by enough blocks of silence.
 func (d *Detector) beeped(since int) bool {
 	r, most, pause := &d.run, beepMax, beepPause
 	if r.progress() {
@@ -194,18 +195,18 @@ func (d *Detector) beeped(since int) bool {
 	return false
 }
 
-// progress reports whether ringing and busy tones have the frequency (ITU-T E.180 Supplement 2).
+// progress reports whether the frequency is used by ringing and busy tones (ITU-T E.180 Supplement 2).
 func (r *run) progress() bool { return within(r.hertz, 440, 55) || within(r.hertz, 620, 15) }
 
 func (r *run) same(hertz float32) bool { return r.blocks > 0 && within(r.hertz, hertz, 12) }
 
-// isFax reports whether it is CED or, if there was no speech, CNG (ITU-T T.30 §4.3). Beeps may sound like CNG.
+// isFax reports whether the run is CED or, if there was no speech, CNG (ITU-T T.30 §4.3). Beeps may sound like CNG.
 func (r *run) isFax(speech bool) bool {
 	return 3*r.blocks >= 2*faxMin && r.last-r.first >= faxMin &&
 		(within(r.hertz, 2100, 25) || !speech && within(r.hertz, 1100, 40))
 }
 
-// clarity is how little else was heard, 0 to 1.
+// clarity returns how pure the tone was, 0 to 1.
 func (r *run) clarity() float64 { return min(1, max(0, float64(r.share-purity)/0.2)) }
 
 func within(a, b, most float32) bool { return a-b <= most && b-a <= most }

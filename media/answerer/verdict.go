@@ -1,33 +1,33 @@
 package answerer
 
-// In blocks.
+// Limits, in blocks.
 const (
-	firstRun = 3  // loud blocks in a row begin an utterance
-	goingOn  = 2  // and prolong it
-	clickMax = 7  // loud blocks are no utterance, if silence follows
-	greeting = 90 // an utterance as long, with no pause longer than greetMax, is a machine's
+	firstRun = 3  // loud blocks in a row that start an utterance
+	goingOn  = 2  // and that prolong it
+	clickMax = 7  // so few loud blocks are no utterance, if silence follows
+	greeting = 90 // an utterance at least as long, with no pause longer than greetMax, is a machine's
 	greetMax = 30
-	hello    = 60 // an utterance no longer is a person's, if silence follows
+	hello    = 60 // an utterance at most as long is a person's, if silence follows
 	silence  = 35
 )
 
-// In dB.
+// Limits, in dB.
 const (
-	speechMin = 30 // level of -45 dBm0: nothing below it is speech
+	speechMin = 30 // level of -45 dBm0: quieter sound is not speech
 	swingMin  = 12 // from the noise to the speaker; less is steady noise
-	above     = 5  // the noise: a loud block is that at least
-	below     = 24 // the speaker: a loud block is that at most
+	above     = 5  // a loud block is at least that far above the noise
+	below     = 24 // a loud block is at most that far below the speaker
 )
 
-// utterance is the first one. Places are blocks.
+// utterance is the first utterance. Places are blocks.
 type utterance struct {
 	first, last int // first < 0: none was heard
 	loud, tones int // blocks
-	pause       int // the longest within it
+	pause       int // the longest pause within it
 	clear       float64
 }
 
-// decide gives a verdict if there is one: by tones, or else by speech.
+// decide gives a verdict if possible: by tones, or else by speech.
 func (d *Detector) decide(beep bool) {
 	u, r := d.utterance(), &d.run
 	tone, sure := u.tones*2 > u.loud, 0.5+r.clarity()/2
@@ -49,7 +49,7 @@ func (d *Detector) decide(beep bool) {
 	}
 }
 
-// measure gives a verdict if the length of an utterance allows one, or if there is no more time.
+// measure gives a verdict if the length of the utterance allows one, or if the time is up.
 func (d *Detector) measure(u utterance, tone bool) {
 	length := u.last - u.first + 1
 	switch {
@@ -65,7 +65,7 @@ func (d *Detector) measure(u utterance, tone bool) {
 	}
 }
 
-// utterance finds the first one in all blocks so far.
+// utterance finds the first utterance in all blocks so far.
 func (d *Detector) utterance() (u utterance) {
 	u.first = -1
 	var counts [levelMax + 1]int
@@ -76,10 +76,10 @@ func (d *Detector) utterance() (u utterance) {
 			all++
 		}
 	}
-	for n := counts[low]; low < levelMax && n*10 <= all; n += counts[low] { // a tenth of all is noise
+	for n := counts[low]; low < levelMax && n*10 <= all; n += counts[low] { // a tenth of all blocks is taken for noise
 		low++
 	}
-	for n := counts[high]; high > 0 && n <= firstRun; n += counts[high] { // some blocks are the speaker's
+	for n := counts[high]; high > 0 && n <= firstRun; n += counts[high] { // the loudest few blocks are ignored
 		high--
 	}
 	if high < speechMin || high-low < swingMin {

@@ -12,7 +12,7 @@ var (
 	uLawTable = buildTable(expandULaw)
 	aLawTable = buildTable(expandALaw)
 
-	// The nearest codes of the other law (ITU-T G.711 tables 3 and 4), by way of the linear value.
+	// The nearest codes of the other law (ITU-T G.711 tables 3 and 4), converted by way of the linear value.
 	uLawToALaw = crossTable(&uLawTable, EncodeALaw)
 	aLawToULaw = crossTable(&aLawTable, EncodeULaw)
 )
@@ -23,16 +23,14 @@ const (
 	aLawMask = 0x55  // even bits are inverted on the line
 )
 
-// DecodeULaw returns the 16-bit linear sample of a G.711 µ-law (PCMU) code,
-// from -32124 to 32124.
+// DecodeULaw returns the 16-bit linear sample of a G.711 µ-law (PCMU) code, from -32124 to 32124.
 func DecodeULaw(code byte) int16 { return uLawTable[code] }
 
-// DecodeALaw returns the 16-bit linear sample of a G.711 A-law (PCMA) code,
-// from -32256 to 32256; A-law has no zero, the smallest magnitude is 8.
+// DecodeALaw returns the 16-bit linear sample of a G.711 A-law (PCMA) code, from -32256 to 32256; A-law has no zero,
+// the smallest magnitude is 8.
 func DecodeALaw(code byte) int16 { return aLawTable[code] }
 
-// EncodeULaw returns the G.711 µ-law (PCMU) code of a 16-bit linear sample.
-// Magnitudes above 32635 are clipped.
+// EncodeULaw returns the G.711 µ-law (PCMU) code of a 16-bit linear sample. Magnitudes above 32635 are clipped.
 func EncodeULaw(sample int16) byte {
 	m, sign := int(sample), byte(0)
 	if m < 0 {
@@ -76,7 +74,7 @@ func expandALaw(code byte) int16 {
 	return m
 }
 
-// Mix adds the sound of others to codes, in place, over their common length. It clips what is too loud.
+// Mix mixes others into codes, in place, over their common length. It clips samples that are too loud.
 func (l Law) Mix(codes, others []byte) {
 	n := min(len(codes), len(others))
 	for i, other := range others[:n] {

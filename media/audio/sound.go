@@ -13,10 +13,10 @@ import (
 // Rate is the sampling rate of G.711, in Hz.
 const Rate = 8000
 
-// Law is one of the two kinds of G.711.
+// Law is one of the two companding laws of G.711.
 type Law uint8
 
-// The kinds of G.711.
+// The laws of G.711.
 const (
 	ULaw Law = iota // PCMU
 	ALaw            // PCMA
@@ -30,13 +30,13 @@ func (l Law) Silence() byte {
 	return 0xff
 }
 
-// Sound is audio that can be played: mono, 8 kHz, in both kinds of G.711. It is never modified, and any number of
-// sessions may play it.
+// Sound is playable audio: mono, 8 kHz, in both laws of G.711. It is never modified, and any number of sessions may
+// play it.
 type Sound struct{ ulaw, alaw []byte }
 
 const maxSound = 10 * time.Minute
 
-// What can't be a sound.
+// Errors of samples that can't be a sound.
 var (
 	// ErrSound means that there is nothing to play, or too much.
 	ErrSound = errors.New("not a sound that can be played")
@@ -46,7 +46,7 @@ var (
 	errEmpty = fmt.Errorf("%w: it has no samples", ErrSound)
 )
 
-// NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound, or ErrLong if there are too many.
+// NewSound creates a sound from 16-bit samples at 8 kHz. The error is ErrSound, or ErrLong if there are too many.
 func NewSound(samples []int16) (*Sound, error) {
 	n := len(samples)
 	switch {
@@ -71,7 +71,7 @@ func (s *Sound) Duration() time.Duration {
 	return time.Duration(len(s.ulaw)) * time.Second / Rate
 }
 
-// In returns the sound in one kind of G.711, one byte per sample. The caller must not modify it.
+// In returns the sound in one law of G.711, one byte per sample. The caller must not modify it.
 func (s *Sound) In(l Law) []byte {
 	if l == ALaw {
 		return s.alaw
@@ -79,7 +79,7 @@ func (s *Sound) In(l Law) []byte {
 	return s.ulaw
 }
 
-// cadence is a call progress tone: frequencies in Hz that sound together, and their times on, off, on … in
+// cadence is a call progress tone: frequencies in Hz that sound together, and the durations of on, off, on … in
 // milliseconds.
 type cadence struct {
 	hertz  []float64
@@ -98,9 +98,9 @@ var tones = map[string]func() *Sound{
 	"fr": sync.OnceValue(cadence{hertz: []float64{440}, onOff: []int{1500, 3500}, volume: -13}.sound),
 	"jp": sync.OnceValue(cadence{hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16}.sound),
 
-	// a short soft beep every ten seconds
+	// A short soft beep every ten seconds.
 	"hold": sync.OnceValue(cadence{hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}.sound),
-	// the call is recorded (ITU-T E.180 Supplement 2)
+	// Signals that the call is recorded (ITU-T E.180 Supplement 2).
 	"beep":    sync.OnceValue(cadence{hertz: []float64{1400}, onOff: []int{400}, volume: -16}.sound),
 	"silence": sync.OnceValue(cadence{onOff: []int{0, 1000}}.sound),
 }
@@ -108,7 +108,7 @@ var tones = map[string]func() *Sound{
 // Tones returns the names that Tone knows: ringing tones by country or region, and hold, beep, silence.
 func Tones() []string { return slices.Sorted(maps.Keys(tones)) }
 
-// Tone returns one of Tones. All but beep are meant to be looped: a ringing tone begins with the tone and ends with
+// Tone returns one of Tones. All except beep are meant to be looped: a ringing tone starts with the tone and ends with
 // its pause.
 func Tone(name string) (*Sound, bool) {
 	tone, ok := tones[name]

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// The formats of a WAV file that can be played (RFC 2361).
+// The playable formats of a WAV file (RFC 2361).
 const (
 	wavPCM        = 1
 	wavALaw       = 6
@@ -18,7 +18,7 @@ const (
 // maxWAV limits a WAV file: ten minutes of 16-bit samples, and 64 KB of other chunks.
 const maxWAV = 2*10*60*Rate + 64<<10
 
-// ErrWAV means that a file is not a WAV file that can be played. The error that wraps it says why.
+// ErrWAV means that a file is not a WAV file that can be played. The wrapping error says why.
 var ErrWAV = errors.New("not a WAV file that can be played")
 
 // wavFormat is the chunk "fmt ".
@@ -28,8 +28,8 @@ type wavFormat struct {
 	bits          uint16
 }
 
-// ReadWAV reads a WAV file: mono, 8000 Hz, 16-bit PCM or 8-bit G.711 (A-law or
-// µ-law), up to ten minutes. The error is ErrWAV, ErrSound, or what r said.
+// ReadWAV reads a WAV file: mono, 8000 Hz, 16-bit PCM or 8-bit G.711 (A-law or µ-law), up to ten minutes. The error is
+// ErrWAV, ErrSound, or r's.
 func ReadWAV(r io.Reader) (*Sound, error) {
 	file, err := io.ReadAll(io.LimitReader(r, maxWAV+1))
 	switch {
@@ -73,7 +73,7 @@ func parseWAVFormat(chunk []byte) (*wavFormat, error) {
 		bits:     binary.LittleEndian.Uint16(chunk[14:]),
 	}
 	if f.tag == wavExtensible && len(chunk) >= 26 {
-		f.tag = binary.LittleEndian.Uint16(chunk[24:]) // the sub-format begins with the tag
+		f.tag = binary.LittleEndian.Uint16(chunk[24:]) // the sub-format starts with the tag
 	}
 	wants := uint16(8)
 	switch f.tag {

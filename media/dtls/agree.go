@@ -20,33 +20,33 @@ const (
 	// Patience is how long a handshake may take.
 	Patience = 10 * time.Second
 
-	// repeatAfter is how long the first answer to a flight is waited for, and then twice as long each time. RFC 6347
-	// §4.2.4.1 has a second, and less for media that somebody waits for: RFC 9147 §5.8.2 says so.
+	// repeatAfter is how long to wait for the first answer to a flight; the time doubles with each repetition. RFC 6347
+	// §4.2.4.1 has a second; RFC 9147 §5.8.2 allows less for media that a user waits for.
 	repeatAfter = 400 * time.Millisecond
 
 	// lingers is how long the server of a handshake answers repeated last messages: a client repeats its own until it has
-	// those of the server (RFC 6347 §4.2.4).
+	// the server's (RFC 6347 §4.2.4).
 	lingers = 10 * time.Second
 
-	// attempts bounds how often a handshake begins again because of something that can't be read.
+	// attempts limits how often a handshake is restarted because of unreadable datagrams.
 	attempts = 20
 
-	// unanswered is after how long a server that has answered nothing begins again. The library keeps the first
-	// ClientHello, readable or not, and takes that of the peer, which repeats it, for the same.
+	// unanswered is how long a server waits without having answered anything before it restarts. The library keeps the
+	// first ClientHello, readable or not, and takes the peer's repeated one for the same.
 	unanswered = 700 * time.Millisecond
 
-	// unreadable bounds what comes to a server that lingers.
+	// unreadable limits the reads of a server that lingers.
 	unreadable = 100
 )
 
-// The errors of a handshake, besides those of the library. They may go to logs and records.
+// The errors of a handshake, besides the library's. They may appear in logs and records.
 var (
 	errFingerprint = errors.New("the certificate is not the one of a=fingerprint")
 	errTimeout     = fmt.Errorf("no DTLS handshake within %v", Patience)
 	errProfile     = errors.New("no SRTP profile in common")
 )
 
-// profiles are the suites that DTLS can agree on (RFC 5764 §4.1.2, RFC 7714 §14.2).
+// profiles are the suites that DTLS can negotiate (RFC 5764 §4.1.2, RFC 7714 §14.2).
 var profiles = [...]struct {
 	suite   media.Suite
 	profile dtls.SRTPProtectionProfile
@@ -57,16 +57,16 @@ var profiles = [...]struct {
 	{media.SuiteAESCM128SHA32, dtls.SRTP_AES128_CM_HMAC_SHA1_32},
 }
 
-// Peer is who to agree with, as the SDP of both says.
+// Peer describes the handshake's other end, as the SDP of both says.
 type Peer struct {
-	Fingerprints []string // values of a=fingerprint (RFC 8122), of which one has to fit
-	Client       bool     // we begin the handshake: the peer is passive (RFC 5763 §5)
+	Fingerprints []string // values of a=fingerprint (RFC 8122), one of which must match
+	Client       bool     // we start the handshake: the peer is passive (RFC 5763 §5)
 	Suites       []media.Suite
 }
 
-// Agree runs a handshake, and gives agreed the keys. A server then goes on for a while, so that the peer has them, too.
-// An error means that agreed was not called: nothing came, the certificate was another one, the peer has refused, or d
-// has ended.
+// Agree runs a handshake, and calls agreed with the keys. A server then continues for a while, so that the peer gets
+// them, too. An error means that agreed was not called: nothing came, the certificate did not match, the peer refused,
+// or d ended.
 func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agreed func(media.Crypto)) error {
 	w := newWire(d)
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTimeout)
@@ -88,9 +88,9 @@ func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agr
 	}
 }
 
-// final reports whether it is of no use to begin again. Somebody who sends garbage must not end a handshake.
+// final reports whether a restart would be useless. Garbage from a stranger must not end a handshake.
 func final(err error) bool {
-	var alert interface{ IsFatalOrCloseNotify() bool } // of the library
+	var alert interface{ IsFatalOrCloseNotify() bool } // implemented by the library's alerts
 	return errors.Is(err, errFingerprint) || errors.Is(err, errProfile) || errors.Is(err, net.ErrClosed) ||
 		errors.As(err, &alert)
 }
@@ -109,7 +109,7 @@ func (i *Identity) handshake(ctx context.Context, w *wire, with Peer) (*dtls.Con
 			return errFingerprint
 		}),
 		dtls.WithSRTPProtectionProfiles(profilesOf(with.Suites)...),
-		// RFC 7627: else the keys are not of this handshake alone
+		// RFC 7627: otherwise the keys are not bound to this handshake
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithFlightInterval(repeatAfter),
 		dtls.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}),
@@ -166,13 +166,13 @@ func profilesOf(suites []media.Suite) (all []dtls.SRTPProtectionProfile) {
 	return all
 }
 
-// Suites are those of some suites that DTLS can agree on, in their order.
+// Suites returns the given suites that DTLS can negotiate, in their order.
 func Suites(some []media.Suite) []media.Suite {
 	return slices.DeleteFunc(slices.Clone(some),
 		func(s media.Suite) bool { return len(profilesOf([]media.Suite{s})) == 0 })
 }
 
-// keysOf exports the keys of a handshake (RFC 5764 §4.2): those of the client and of the server, then their salts.
+// keysOf exports the keys of a handshake (RFC 5764 §4.2): the client's and the server's, then their salts.
 func keysOf(conn *dtls.Conn, with Peer) (media.Crypto, error) {
 	state, ok := conn.ConnectionState()
 	if !ok || len(state.PeerCertificates) == 0 || !matches(state.PeerCertificates[0], with.Fingerprints) {
@@ -200,8 +200,8 @@ func keysOf(conn *dtls.Conn, with Peer) (media.Crypto, error) {
 	return media.Crypto{}, errProfile
 }
 
-// linger answers what the peer repeats, if it may have to, and ends our part of the association. The peer is told
-// nothing: many take that for the end of the call.
+// linger answers the peer's repeated messages if necessary, and ends our part of the association. It does not tell the
+// peer: many peers take that for the end of the call.
 func (w *wire) linger(conn *dtls.Conn, client bool) {
 	defer w.close(conn)
 	if client {
@@ -220,7 +220,7 @@ func (w *wire) linger(conn *dtls.Conn, client bool) {
 	}
 }
 
-// close ends the library's part, which sends nothing more.
+// close ends the library's part without sending anything more.
 func (w *wire) close(conn *dtls.Conn) {
 	w.silent.Store(true)
 	_ = conn.Close()

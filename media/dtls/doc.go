@@ -1,27 +1,24 @@
-// Package dtls agrees on the SRTP keys of a side by a DTLS handshake on the ports of its
-// RTP (DTLS-SRTP, RFC 5763, RFC 5764).
+// Package dtls agrees on the SRTP keys of a side by a DTLS handshake on the ports of its RTP (DTLS-SRTP, RFC 5763, RFC
+// 5764).
 //
 //	SDP: fingerprints, roles ──▶ Identity.Agree ──▶ media.Crypto, for Session.SetCrypto
 //	                                 ▲   │
 //	          media.Datagrams.Received   Send
 //
-// The handshake is pion/dtls. Here is what it is told and what comes of it: our
-// certificate, the check of the peer's by the fingerprints of its SDP, the SRTP profiles,
-// and the keys.
+// pion/dtls runs the handshake. This package supplies our certificate, the check of the peer's certificate against the
+// fingerprints in its SDP, and the SRTP profiles, and it extracts the keys.
 //
 // # Decisions
 //
-// The certificate is made of the node's key, and always the same. So a process that goes on
-// with a call says the fingerprint that the peer knows, and needs no new handshake for that.
-// Held by TestIdentityIsOfItsKey.
+// The certificate is derived from the node's key, and always the same. So a process that continues a call has the
+// fingerprint that the peer knows, and needs no new handshake. Test: TestIdentityIsOfItsKey.
 //
-// A handshake only makes keys. Once they are there, nothing of DTLS is needed, and SRTP goes on as
-// with keys in SDP, also in another process. We never close the association: peers take a
-// close_notify for the end of the call. The server of a handshake answers repeated last messages
-// for a while, as its own last ones may have been lost. Held by TestLostPackets.
+// A handshake only yields keys. After that DTLS is not needed any more, and SRTP continues as with keys in SDP, also in
+// another process. We never close the association: peers take a close_notify for the end of the call. The server of a
+// handshake answers repeated last messages for a while, because its own last ones may have been lost. Test:
+// TestLostPackets.
 //
-// What does not come from the peer ends no handshake. It runs on a goroutine of its own, for
-// Patience at most, and ends with the media session. What can't be read is dropped by the library;
-// where it gives up all the same, it begins again. Held by TestJunk and
-// TestHandshakeEndsWithItsSession.
+// Packets that are not the peer's never end a handshake. It runs on its own goroutine, for at most Patience, and ends
+// with the media session. The library drops unreadable packets; if it gives up anyway, the handshake is restarted.
+// Tests: TestJunk, TestHandshakeEndsWithItsSession.
 package dtls

@@ -18,19 +18,19 @@ import (
 	"time"
 )
 
-// Identity is our certificate, which signs itself: the peer knows it by its fingerprint alone.
+// Identity is our self-signed certificate. The peer verifies it only by its fingerprint.
 type Identity struct {
 	certificate tls.Certificate
 	fingerprint string
 }
 
-// NewIdentity makes the identity that belongs to a key: the same each time.
+// NewIdentity creates the identity of a key: the same one each time.
 func NewIdentity(key [32]byte) (*Identity, error) {
 	seed, err := hkdf.Key(sha256.New, key[:], nil, "flowbridge DTLS-SRTP certificate", 48)
 	if err != nil {
 		return nil, fmt.Errorf("dtls: %w", err)
 	}
-	// As FIPS 186-5 A.2.1 makes a key of random bits: 128 more than the order has, so that all keys are alike.
+	// FIPS 186-5 A.2.1: 128 more random bits than the order has, so that all keys are equally likely.
 	curve := elliptic.P256()
 	order := new(big.Int).Sub(curve.Params().N, big.NewInt(1))
 	d := new(big.Int).Mod(new(big.Int).SetBytes(seed), order)
@@ -53,18 +53,18 @@ func NewIdentity(key [32]byte) (*Identity, error) {
 	}, nil
 }
 
-// repeatable signs the same in the same way (RFC 6979).
+// repeatable signs the same digest with the same signature (RFC 6979).
 type repeatable struct{ *ecdsa.PrivateKey }
 
-// Sign implements crypto.Signer without its source of randomness.
+// Sign implements crypto.Signer. It ignores the source of randomness.
 func (r repeatable) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	return r.PrivateKey.Sign(nil, digest, opts)
 }
 
-// Fingerprint is what a=fingerprint says of the certificate (RFC 8122 §5).
+// Fingerprint returns the value of a=fingerprint for the certificate (RFC 8122 §5).
 func (i *Identity) Fingerprint() string { return i.fingerprint }
 
-// fingerprint is the value of an a=fingerprint.
+// fingerprint returns the value of an a=fingerprint.
 func fingerprint(name string, hash crypto.Hash, der []byte) string {
 	h := hash.New()
 	h.Write(der)
@@ -79,7 +79,8 @@ func fingerprint(name string, hash crypto.Hash, der []byte) string {
 	return string(b)
 }
 
-// matches reports whether a certificate has one of these fingerprints. A fingerprint of another hash matches nothing.
+// matches reports whether a certificate has one of these fingerprints. A fingerprint with an unknown hash never
+// matches.
 func matches(der []byte, fingerprints []string) bool {
 	for _, f := range fingerprints {
 		name, _, _ := strings.Cut(f, " ")

@@ -2,22 +2,22 @@ package dtls
 
 import "encoding/binary"
 
-// Records of DTLS 1.2 and 1.0 (RFC 6347 §4.1), as far as garbage is told from them.
+// Records of DTLS 1.2 and 1.0 (RFC 6347 §4.1), as far as needed to recognise garbage.
 const (
 	recordLen    = 13
-	handshakeLen = 12 // of a message's header (RFC 6347 §4.2.2)
+	handshakeLen = 12 // length of a message header (RFC 6347 §4.2.2)
 
 	changeCipherSpec = 20
 	handshakeRecord  = 22
 	dataRecord       = 23
 
-	// latest is the highest number of a record before encryption that is taken: far more than a handshake has. The library
-	// takes all below a high one for repeated.
+	// latest is the highest accepted number of a record before encryption: far more than a handshake uses. After a high
+	// number the library takes all lower ones for repeated.
 	latest = 1 << 10
 )
 
-// plausible reports whether the records of a datagram may be the peer's. The library gives up a handshake for some that
-// can't be, and RFC 6347 §4.1.2.7 has them dropped: anybody can send them.
+// plausible reports whether the records of a datagram may be the peer's. The library aborts a handshake for some
+// records that can't be, which RFC 6347 §4.1.2.7 wants dropped: anybody can send them.
 func plausible(datagram []byte) bool {
 	if len(datagram) == 0 {
 		return false
@@ -35,8 +35,8 @@ func plausible(datagram []byte) bool {
 	return true
 }
 
-// isRecord reports whether a record of the right length may be the peer's. An alert that is not encrypted is none: the
-// library ends a handshake for it, and RFC 6347 §4.1.2.7 warns of that where anybody can send one.
+// isRecord reports whether a record of the right length may be the peer's. An unencrypted alert is not accepted: the
+// library ends a handshake for it, and RFC 6347 §4.1.2.7 warns against that because anybody can send one.
 func isRecord(record []byte) bool {
 	epoch, number, body := binary.BigEndian.Uint16(record[3:]), binary.BigEndian.Uint64(record[3:])&(1<<48-1),
 		record[recordLen:]
@@ -55,7 +55,7 @@ func isRecord(record []byte) bool {
 	return false
 }
 
-// isHandshake reports whether a record has messages, or fragments of them, that are whole.
+// isHandshake reports whether a record contains only complete messages or complete fragments of messages.
 func isHandshake(body []byte) bool {
 	for len(body) > 0 {
 		if len(body) < handshakeLen {

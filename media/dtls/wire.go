@@ -10,16 +10,16 @@ import (
 	"flowbridge/media"
 )
 
-// wire is media.Datagrams as the library wants them. Closing it closes nothing.
+// wire adapts media.Datagrams to the DTLS library. Closing it closes nothing.
 type wire struct {
 	*media.Datagrams
 	read   *deadline.Deadline
-	silent atomic.Bool   // what is sent goes nowhere
+	silent atomic.Bool   // drop outgoing datagrams
 	spoken atomic.Uint32 // in this attempt
 }
 
-// The values of wire.spoken. Only the first one changes, once: an attempt has begun to answer, or never does. The peer
-// goes on from what it was told, and a further attempt would not know of that.
+// The values of wire.spoken. It leaves saidNothing once: the attempt has begun to answer, or never will. The peer
+// continues from what it has received, of which a further attempt would know nothing.
 const (
 	saidNothing uint32 = iota
 	hasAnswered
@@ -28,7 +28,7 @@ const (
 
 func newWire(d *media.Datagrams) *wire { return &wire{Datagrams: d, read: deadline.New()} }
 
-// The side's address is the media's to know.
+// address stands for the side's address, which only the media knows.
 type address struct{}
 
 func (address) Network() string { return "udp" }
@@ -50,7 +50,7 @@ func (w *wire) ReadFrom(p []byte) (int, net.Addr, error) {
 	}
 }
 
-// WriteTo sends a datagram, and never blocks.
+// WriteTo sends a datagram. It never blocks.
 func (w *wire) WriteTo(p []byte, _ net.Addr) (int, error) {
 	select {
 	case <-w.Done():

@@ -21,11 +21,11 @@ import (
 // attachment is the program at the ingress of an interface.
 type attachment struct {
 	name string
-	link link.Link          // tcx; nil: a filter
+	link link.Link          // tcx; nil if it is a filter
 	tc   *netlink.BpfFilter // clsact
 }
 
-// attach brings the program to the interfaces that it is missing at, and takes it from those that must not have it.
+// attach attaches the program to the interfaces that lack it, and removes it from those that must not have it.
 func (r *Relay) attach() error {
 	links, err := r.routes.LinkList()
 	if err != nil {
@@ -66,8 +66,8 @@ func (r *Relay) attach() error {
 	return errors.Join(errs...)
 }
 
-// wants reports whether an interface gets the program. What belongs to another one, such as a port of a bridge, does
-// not: the packets of both come to that.
+// wants reports whether an interface gets the program. An interface that belongs to another one, such as a port of a
+// bridge, does not: the packets of both arrive at that one.
 func wants(at *netlink.LinkAttrs) bool {
 	ethernet := at.EncapType == "ether" || at.Flags&net.FlagLoopback != 0
 	return ethernet && at.Flags&net.FlagUp != 0 && at.MasterIndex == 0
@@ -104,10 +104,11 @@ func (r *Relay) attachTCX(index int) (link.Link, error) {
 	return link.AttachTCX(link.TCXOptions{Interface: index, Program: r.program.Relay, Attach: ebpf.AttachTCXIngress})
 }
 
-// linkPrefix is how the names of all pinned links begin.
+// linkPrefix is the prefix of the names of pinned links.
 const linkPrefix = "link-"
 
-// linkPin is where the link of an interface is pinned. Interfaces are known by their number in a network namespace.
+// linkPin returns where the link of an interface is pinned. Interfaces are identified by their number in a network
+// namespace.
 func (p *place) linkPin(index int) string {
 	if p.root == nil {
 		return ""
@@ -124,8 +125,8 @@ func namespace() uint64 {
 	return st.Ino
 }
 
-// pinnedLink has the link of the process before run our program, without a packet between. It returns nil if there is
-// none, or its interface is gone.
+// pinnedLink makes the old process's link run our program, without missing a packet. It returns nil if there is no such
+// link, or its interface is gone.
 func (r *Relay) pinnedLink(pin string, index int) link.Link {
 	if pin == "" {
 		return nil
@@ -143,7 +144,7 @@ func (r *Relay) pinnedLink(pin string, index int) link.Link {
 	return nil
 }
 
-// detachPinned takes the program of a pinned link from its interface at once.
+// detachPinned detaches the program of a pinned link from its interface at once.
 func detachPinned(pin string) {
 	if l, err := link.LoadPinnedLink(pin, nil); err == nil {
 		_ = l.Detach()
@@ -169,11 +170,11 @@ func (p *place) sweep() {
 	}
 }
 
-// filterPriority is behind what others choose and before what the kernel does.
+// filterPriority comes after the priorities that others choose and before the kernel's own.
 const filterPriority = 0xb000
 
-// attachFilter is the way before Linux 6.6. A filter outlives the process by itself, so it needs a directory whose
-// next process finds it.
+// attachFilter attaches the program before Linux 6.6. A filter outlives the process by itself, so it needs a directory
+// in which the next process finds it.
 func (r *Relay) attachFilter(at *netlink.LinkAttrs) (*attachment, error) {
 	if r.place.root == nil {
 		return nil, errors.New("before Linux 6.6 a directory in a BPF file system is needed")
@@ -197,7 +198,7 @@ func (r *Relay) attachFilter(at *netlink.LinkAttrs) (*attachment, error) {
 	return &attachment{name: at.Name, tc: tc}, nil
 }
 
-// removeFilters takes the filters of a directory from all interfaces.
+// removeFilters removes the filters of a directory from all interfaces.
 func removeFilters(w *netlink.Handle, dir string) {
 	links, err := w.LinkList()
 	if err != nil {
@@ -216,7 +217,7 @@ func removeFilters(w *netlink.Handle, dir string) {
 	}
 }
 
-// end takes the program from the interface, or leaves it there for the next process.
+// end detaches the program from the interface, or leaves it there for the next process.
 func (a *attachment) end(r *Relay, leave bool) {
 	switch {
 	case a.tc != nil && !leave:
@@ -229,10 +230,10 @@ func (a *attachment) end(r *Relay, leave bool) {
 	}
 }
 
-// Path says how the program is attached and where: "tcx on eth0, lo".
+// Path says how and where the program is attached: "tcx on eth0, lo".
 func (r *Relay) Path() string { return *r.path.Load() }
 
-// tellPath renews Path. The caller holds attaching.
+// tellPath updates Path. The caller holds attaching.
 func (r *Relay) tellPath() {
 	way, names := "tcx", []string{}
 	for _, a := range r.attached {

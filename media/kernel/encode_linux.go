@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxCapacity      = 65535 // what a hint can say
+	maxCapacity      = 65535 // the largest slot that fits into a hint
 	defaultClockRate = 8000
 
 	ethernetLen = 14
@@ -24,7 +24,7 @@ const (
 	flagPayloads = 4
 	flagListens  = 8
 
-	// requestLen is the length of struct request. What comes back takes its place.
+	// requestLen is the length of struct request. The answer overwrites the request.
 	requestLen  = 16
 	requestSize = ethernetLen + int(unsafe.Sizeof(programFigures{}))
 	requestDone = 1
@@ -32,7 +32,7 @@ const (
 
 var native = binary.NativeEndian
 
-// words are an address as the program has it.
+// words returns an address in the program's form.
 func words(a netip.Addr) (w [4]uint32) {
 	b := a.As16()
 	for i := range w {
@@ -49,7 +49,7 @@ func address(w [4]uint32) netip.Addr {
 	return netip.AddrFrom16(b).Unmap()
 }
 
-// network turns a number into one whose bytes are in the network's order, or back.
+// network converts a number to or from network byte order.
 func network(port uint16) uint16 { return native.Uint16([]byte{byte(port >> 8), byte(port)}) }
 
 func network32(n uint32) uint32 {
@@ -64,7 +64,7 @@ func addrPort(w [4]uint32, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(address(w), network(port))
 }
 
-// place is what leads the program to the flow.
+// place returns the value that leads the program to the flow.
 func (c *carried) place() *programPlace {
 	p := &programPlace{Slot: c.slot}
 	if c.flow.Kind == RTCP {
@@ -73,7 +73,7 @@ func (c *carried) place() *programPlace {
 	return p
 }
 
-// value is the flow as the program has it.
+// value returns the flow in the program's form.
 func (c *carried) value() *programFlow {
 	v := &programFlow{
 		Up: c.flow.Up, Rate: cmp.Or(c.flow.ClockRate, defaultClockRate), Ssrc: network32(c.flow.SSRC),
@@ -120,7 +120,7 @@ func (o outlet) into(v *programFlow) {
 	}
 }
 
-// stateOf is a slot with a flow, or without one.
+// stateOf returns a slot's value with a flow, or without one.
 func stateOf(s *State, id uint64, f *programFlow) *programState {
 	v := &programState{F: *(*programFigures)(unsafe.Pointer(s))}
 	if f != nil {
@@ -133,7 +133,7 @@ func stateOf(s *State, id uint64, f *programFlow) *programState {
 	return v
 }
 
-// figuresOf returns the state of a slot that was read after a moment. Its Speech points into v.
+// figuresOf returns the state in a slot that was read after the time at. Its Speech points into v.
 func figuresOf(v *programState, at time.Duration) State {
 	s := State{At: at}
 	*(*programFigures)(unsafe.Pointer(&s)) = v.F
@@ -143,7 +143,7 @@ func figuresOf(v *programState, at time.Duration) State {
 	return s
 }
 
-// requestOf is the packet that tells a program of a flow.
+// requestOf returns the packet that identifies a flow to a program.
 func requestOf(slot uint32, id uint64) []byte {
 	b := make([]byte, requestSize)
 	native.PutUint64(b[ethernetLen:], id)
@@ -151,7 +151,7 @@ func requestOf(slot uint32, id uint64) []byte {
 	return b
 }
 
-// changeOf is the packet that replaces a flow.
+// changeOf returns the packet that replaces a flow.
 func changeOf(slot uint32, id uint64, f *programFlow) []byte {
 	b := requestOf(slot, id)
 	copy(b[ethernetLen+requestLen:], unsafe.Slice((*byte)(unsafe.Pointer(f)), unsafe.Sizeof(*f)))

@@ -21,15 +21,15 @@ type carried struct {
 	id      uint64
 	figures func(*State)
 
-	mu   sync.Mutex // guards what follows, and the flow in the kernel, also during system calls
+	mu   sync.Mutex // guards the fields below, and the flow in the kernel, also during system calls
 	flow Flow
 	out  outlet
-	lost bool // it is not among the program's flows any more
-	over bool // it is removed
+	lost bool // it has been removed from the program's flows
+	over bool // it has been removed
 }
 
-// Look finds out how packets of a flow leave, for Put, and for Local where an address of ours is not valid. It may wait
-// for the kernel.
+// Look finds out how packets of a flow leave, for Put, and also for Local if one of our addresses is invalid. It may
+// wait for the kernel.
 func (r *Relay) Look(f Flow) {
 	if r.enter() {
 		defer r.leave()
@@ -38,9 +38,9 @@ func (r *Relay) Look(f Flow) {
 	}
 }
 
-// Put begins to carry a flow and takes over its state. From when it returns, the next packet that comes to f.In is
-// relayed; what came before waits at the sockets. The error is ErrUnfit with a reason, ErrUnknown, ErrFull, or that of
-// a system call. A flow with the same In must have been removed. It does not wait for routes.
+// Put starts to carry a flow and takes over its state. When it returns, the next packet to f.In is relayed; earlier
+// packets wait in the sockets. The error is ErrUnfit with a reason, ErrUnknown, ErrFull, or a system call's. A flow
+// with the same In must have been removed. Put does not wait for routes.
 func (r *Relay) Put(f Flow, s State) error {
 	if !r.enter() {
 		return errClosed
@@ -74,12 +74,12 @@ func (r *Relay) reserve(f Flow) (*carried, error) {
 	last := len(r.free) - 1
 	c := &carried{in: f.In, slot: r.free[last], id: r.lastID, figures: f.Figures, flow: f}
 	r.free = r.free[:last]
-	c.mu.Lock() // nobody has it yet
+	c.mu.Lock() // cannot block: no other goroutine has it yet
 	r.flows[c.in], r.slots[c.slot] = c, c
 	return c, nil
 }
 
-// put brings a flow into the kernel. Its mu is held, so that a route that changes meanwhile is not missed.
+// put adds a flow to the kernel. The caller holds its mu, so that a concurrent change of routes is not missed.
 func (r *Relay) put(c *carried, s *State) (err error) {
 	if c.out, err = r.fits(c.flow, r.routes.known); err != nil {
 		return err
@@ -97,15 +97,15 @@ func (r *Relay) put(c *carried, s *State) (err error) {
 	return nil
 }
 
-// hint says where the flow to in is, if that is an even port, as RTP's is. A slot needs no hint, and a wrong one does
-// no harm.
+// hint records the slot of the flow to in if that is an even port, as for RTP. A slot needs no hint, and a wrong one
+// does no harm.
 func (r *Relay) hint(in netip.AddrPort, slot uint32) {
 	if in.Port()%2 == 0 {
 		_, _ = r.hints.WriteAt(native.AppendUint16(nil, uint16(slot)), int64(in.Port())) // at most maxCapacity
 	}
 }
 
-// forget gives the room of a flow back. Its mu is held.
+// forget frees the slot of a flow. The caller holds its mu.
 func (r *Relay) forget(c *carried) {
 	c.over = true
 	r.mu.Lock()
@@ -131,7 +131,7 @@ func (r *Relay) find(in netip.AddrPort) *carried {
 	return c
 }
 
-// Remove ends the flow to our address in. When it returns, no packet is relayed any more, and all that were are in the
+// Remove ends the flow to our address in. When it returns, no more packets are relayed, and all relayed ones are in the
 // state. It reports whether there was such a flow.
 func (r *Relay) Remove(in netip.AddrPort) (s State, ok bool) {
 	if !r.enter() {
@@ -146,7 +146,7 @@ func (r *Relay) Remove(in netip.AddrPort) (s State, ok bool) {
 	return r.remove(c)
 }
 
-// remove ends a flow. Its mu is held.
+// remove ends a flow. The caller holds its mu.
 func (r *Relay) remove(c *carried) (s State, ok bool) {
 	s, ok = r.take(c.slot, c.id, c.flow.Listen)
 	if !c.lost {
@@ -156,7 +156,7 @@ func (r *Relay) remove(c *carried) (s State, ok bool) {
 	return s, ok
 }
 
-// State returns the present state of the flow to in, with one system call.
+// State returns the current state of the flow to in, with one system call.
 func (r *Relay) State(in netip.AddrPort) (State, bool) {
 	if !r.enter() {
 		return State{}, false
@@ -175,7 +175,7 @@ func (r *Relay) State(in netip.AddrPort) (State, bool) {
 	return figuresOf(v, at), true
 }
 
-// stateIn is what a slot has now.
+// stateIn returns the current value of a slot.
 func (r *Relay) stateIn(slot uint32) (*programState, error) {
 	var v programState
 	if err := r.program.States.LookupWithFlags(slot, &v, ebpf.LookupLock); err != nil {
@@ -184,12 +184,12 @@ func (r *Relay) stateIn(slot uint32) (*programState, error) {
 	return &v, nil
 }
 
-// readMost is how many states Read gets with a system call.
+// readMost is how many states Read gets with one system call.
 const readMost = 256
 
-// Read calls the Figures of every flow that this process has put, from few system calls. They may call any method but
-// Read, Close and Leave, and must not keep the State. Of flows that are put or removed meanwhile none may be called, or
-// one that is over.
+// Read calls the Figures of every flow that this process has put, using few system calls. They may call any method
+// except Read, Close and Leave, and must not retain the State. For flows put or removed during Read, Figures may be
+// left out, or called after the flow has ended.
 func (r *Relay) Read() error {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -218,7 +218,7 @@ func (r *Relay) Read() error {
 	return nil
 }
 
-// readSome reads the next states and finds who wants to know of them.
+// readSome reads the next states and finds their Figures functions.
 func (r *Relay) readSome(cursor *ebpf.MapBatchCursor, figures *[readMost]func(*State)) (int, error) {
 	if !r.enter() {
 		return 0, errClosed
@@ -240,7 +240,7 @@ func (r *Relay) readSome(cursor *ebpf.MapBatchCursor, figures *[readMost]func(*S
 	return n, nil
 }
 
-// used returns how far there are flows in the slots.
+// used returns one more than the highest slot in use.
 func (r *Relay) used() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -251,7 +251,7 @@ func (r *Relay) used() int {
 	return end
 }
 
-// change replaces a flow. The program sees the one or the other.
+// change replaces a flow. The program sees either the old or the new one.
 func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
 	verdict, err := r.program.Change.Run(&ebpf.RunOptions{Data: changeOf(slot, id, f)})
 	switch {
@@ -263,7 +263,7 @@ func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
 	return nil
 }
 
-// take ends a flow's part of the program and returns its state. The program leaves a slot alone from then on.
+// take ends a flow in the program and returns its state. After that the program leaves the slot alone.
 func (r *Relay) take(slot uint32, id uint64, listens bool) (State, bool) {
 	s := State{At: Now()}
 	o := ebpf.RunOptions{Data: requestOf(slot, id), DataOut: make([]byte, requestSize)}

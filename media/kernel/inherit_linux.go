@@ -8,11 +8,11 @@ import (
 	"os"
 )
 
-// Directory is what the process that replaces this one opens its relay with: Options.Heir. It stays the relay's. Nil:
-// flows do not outlive the process.
+// Directory returns what the next process passes as Options.Heir when it replaces this one. It remains the relay's. It
+// is nil if flows do not outlive the process.
 func (r *Relay) Directory() *os.File { return r.place.root }
 
-// Inherit adopts the flows of the process that this one replaces. That one puts and changes none any more.
+// Inherit adopts the flows of the process that this one replaces. The old process must no longer put or change flows.
 func (r *Relay) Inherit() error {
 	if !r.enter() {
 		return errClosed
@@ -41,8 +41,8 @@ func (r *Relay) Inherited(in netip.AddrPort) (Flow, bool) {
 	return a.value.flow(), !a.gone
 }
 
-// Adopt makes the adopted flow to f.In one of this process, as if it had put it: it is f from now on, and its state,
-// which comes back, goes on. An error leaves it adopted. It may wait for routes.
+// Adopt makes the adopted flow to f.In a flow of this process, as if it had put it: it becomes f and keeps its state,
+// which Adopt returns. On an error it stays adopted. Adopt may wait for routes.
 func (r *Relay) Adopt(f Flow) (State, error) {
 	if !r.enter() {
 		return State{}, errClosed
@@ -83,7 +83,7 @@ func (r *Relay) Adopt(f Flow) (State, error) {
 	return figuresOf(v, at), nil
 }
 
-// Dismiss ends the adopted flow to our address in, and gives its state back.
+// Dismiss ends the adopted flow to our address in, and returns its state.
 func (r *Relay) Dismiss(in netip.AddrPort) (State, bool) {
 	if !r.enter() {
 		return State{}, false
@@ -98,8 +98,8 @@ func (r *Relay) Dismiss(in netip.AddrPort) (State, bool) {
 	return r.drop(a)
 }
 
-// DismissAll ends all adopted flows: their calls are gone. Those of another layout or capacity end with their program,
-// and RTP of their calls takes the way through the process.
+// DismissAll ends all adopted flows: their calls are gone. Flows of another layout or capacity end with their program,
+// and RTP of their calls then passes through the process.
 func (r *Relay) DismissAll() {
 	if !r.enter() {
 		return
@@ -115,7 +115,7 @@ func (r *Relay) DismissAll() {
 	}
 }
 
-// flow is a flow of an earlier process as it was put.
+// flow returns a flow of an earlier process as it was put.
 func (v *programFlow) flow() Flow {
 	f := Flow{
 		In: addrPort(v.In, v.InPort), Source: addrPort(v.Src, v.SrcPort),
@@ -131,7 +131,7 @@ func (v *programFlow) flow() Flow {
 		f.Events = v.Events
 	}
 	for i, c := range v.Changes {
-		f.Rewrite.Payload[i] = PayloadChange{From: uint8(c), To: uint8(c >> 8), Drop: c>>16 != 0} // bytes of it
+		f.Rewrite.Payload[i] = PayloadChange{From: uint8(c), To: uint8(c >> 8), Drop: c>>16 != 0} // single bytes of it
 	}
 	return f
 }

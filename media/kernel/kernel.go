@@ -13,13 +13,13 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// ErrUnfit: the program can't carry the flow; what wraps it says why. A socket can.
+	// ErrUnfit reports that the program can't carry the flow; the wrapping error says why. A socket can.
 	ErrUnfit = errors.New("not for the kernel")
 
-	// ErrUnknown: it is not known yet how packets leave to where the flow wants them. [Relay.Look] finds that out.
+	// ErrUnknown reports that the route of the flow's packets is not known yet. [Relay.Look] finds out.
 	ErrUnknown = errors.New("the route is not known yet")
 
-	// ErrFull: there are as many flows as there is room for.
+	// ErrFull reports that there is no room for another flow.
 	ErrFull = errors.New("no room for another flow in the kernel")
 )
 
@@ -36,44 +36,45 @@ const (
 )
 
 // Flow is one direction of one kind of packet. A packet that arrives at In from exactly Source leaves from Out to Dest.
-// All addresses are of one IP version. None is unspecified, and none has a zone.
+// All addresses have the same IP version. None is unspecified, and none has a zone.
 type Flow struct {
-	In     netip.AddrPort // our address on the side that sends; no two flows have the same
+	In     netip.AddrPort // our address for the sending side; unique among flows
 	Source netip.AddrPort
-	Out    netip.AddrPort // our address on the side that receives
+	Out    netip.AddrPort // our address for the receiving side
 	Dest   netip.AddrPort
 	Kind   Kind
-	DSCP   uint8 // of what is sent (RFC 2474), 0 to 63
+	DSCP   uint8 // of sent packets (RFC 2474), 0 to 63
 
-	// Of RTP only. Packets of another SSRC are not relayed. ClockRate is that of the timestamps in Hz, 0 means 8000.
+	// The following fields are for RTP only. Packets of another SSRC are not relayed. ClockRate is the rate of the
+	// timestamps in Hz, 0 means 8000.
 	SSRC      uint32
 	ClockRate uint32
 	Rewrite   Rewrite
-	Up        PayloadTypes // those that go up to the socket
+	Up        PayloadTypes // packets of these types go up to the socket
 
-	// Listen has the program find out when the source speaks, of G.711 (State.Speech). It needs [Relay.Listens]. Events
+	// Listen makes the program detect when the source speaks, for G.711 (State.Speech). It needs [Relay.Listens]. Events
 	// are the payload types that are telephone-events.
 	Listen bool
 	Events PayloadTypes
 
-	// Lost is called, in a goroutine of its own, when the flow can't be carried any more: its route is gone, for
-	// example. Its packets go up to the sockets already. What was counted is there until Remove. May be nil.
+	// Lost is called in its own goroutine when the flow can't be carried any more: its route is gone, for example. By then
+	// its packets go up to the sockets. The counts remain until Remove. May be nil.
 	Lost func(why error)
 
-	// Figures is called by [Relay.Read] with the state of the flow, which is valid during the call. May be nil.
+	// Figures is called by [Relay.Read] with the state of the flow, which is valid only during the call. May be nil.
 	Figures func(s *State)
 }
 
-// Rewrite is what a flow changes in each RTP packet. The zero value changes nothing.
+// Rewrite is the change a flow makes to each RTP packet. The zero value changes nothing.
 type Rewrite struct {
-	SSRC       uint32 // the new SSRC; 0 leaves it
+	SSRC       uint32 // the new SSRC; 0 keeps the old one
 	TimeOffset uint32 // added to the timestamp, modulo 2^32
 	SeqOffset  uint16 // added to the sequence number, modulo 2^16
 	Payload    [MaxPayloadChanges]PayloadChange
 }
 
-// PayloadChange says what happens to packets of one RTP payload type. Of several with the same From the first counts.
-// The zero value changes nothing.
+// PayloadChange changes packets of one RTP payload type. If several have the same From, the first one counts. The zero
+// value changes nothing.
 type PayloadChange struct {
 	From, To uint8 // 0 to 127
 	Drop     bool  // the packet is not relayed
@@ -82,7 +83,7 @@ type PayloadChange struct {
 // PayloadTypes is a set of RTP payload types.
 type PayloadTypes [2]uint64
 
-// Add puts a payload type, 0 to 127, into the set.
+// Add adds a payload type, 0 to 127, to the set.
 func (p *PayloadTypes) Add(payloadType uint8) { p[payloadType>>6&1] |= 1 << (payloadType & 63) }
 
 // Has reports whether a payload type is in the set.
@@ -90,20 +91,21 @@ func (p *PayloadTypes) Has(payloadType uint8) bool {
 	return p[payloadType>>6&1]>>(payloadType&63)&1 != 0
 }
 
-// State is what is known of the packets of a flow. Put takes it over, Remove gives it back, and in between the program
-// does with it what media's stream does. Counters go on from what they were. Times are those of [Now], 0 for never.
-// It is laid out as struct figures of the program, whose own fields have no name here.
+// State is what is known about the packets of a flow. Put takes it over, Remove returns it, and in between the
+// program updates it as media's stream does. Counters continue from their earlier values. Times are by the clock of
+// [Now], 0 for never. It has the layout of struct figures in the program; fields of the program's own have no name
+// here.
 type State struct {
-	Last             time.Duration // the last packet came
+	Last             time.Duration // when the last packet came
 	_                uint64
 	First            time.Duration
-	Packets, Bytes   uint64 // that came from Source, with the SSRC; bytes include the RTP header
-	Sent, SentBytes  uint64 // of them, those that left
-	WrongSource      uint64 // came from elsewhere, and did not go up
-	WrongSSRC        uint64 // came from Source with another SSRC, and did not go up
-	Discarded        uint64 // of Packets, those of a payload type that is dropped
-	Base, Top        uint64 // the first sequence number, and the highest, extended by the cycles
-	Received         uint64 // numbers from Base on that came, each once
+	Packets, Bytes   uint64 // from Source, with the SSRC; bytes include the RTP header
+	Sent, SentBytes  uint64 // the part of Packets and Bytes that left
+	WrongSource      uint64 // from elsewhere, and did not go up
+	WrongSSRC        uint64 // from Source with another SSRC, and did not go up
+	Discarded        uint64 // part of Packets: of a payload type that is dropped
+	Base, Top        uint64 // the first and the highest sequence number, extended by the cycles
+	Received         uint64 // distinct numbers received from Base on
 	LostPast         uint64 // of earlier counts
 	WrapsPast        uint64
 	Duplicates       uint64
@@ -111,7 +113,7 @@ type State struct {
 	SSRCChanges      uint64
 	Losses           Losses
 	TimestampAt      time.Duration // when the first packet with Timestamp came
-	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as the next two
+	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as are the next two
 	JitterMax        uint64
 	JitterSum        uint64 // over Timings packets
 	Timings          uint64
@@ -121,13 +123,13 @@ type State struct {
 	SSRC             uint32
 	Timestamp        uint32
 	Expect           uint16 // the number after one that jumped
-	Started, Renewed bool   // Renewed: the next packet is of another source, whatever its SSRC
+	Started, Renewed bool   // Renewed: the next packet is from another source, whatever its SSRC
 	Jumped, Timed    bool
 	LastPayloadType  uint8
 	_                uint8
 
-	// These are no part of the program's figures. Speech is that of the source; nil: the flow does not Listen. At is a
-	// moment before the state was read.
+	// The remaining fields are not part of the program's figures. Speech is the source's speech, or nil if the flow does
+	// not Listen. At is a time just before the state was read.
 	Speech *Speech
 	At     time.Duration
 }
@@ -135,25 +137,26 @@ type State struct {
 // Told is how many finished segments a [Speech] keeps.
 const Told = 7
 
-// Speech is when the source of a flow speaks, by the clock of [Now]. It is laid out as struct speech of the program.
+// Speech says when the source of a flow speaks, by the clock of [Now]. It has the layout of struct speech in the
+// program.
 type Speech struct {
 	Detector voice.Detector
-	Told     uint64       // segments that were finished so far
-	Last     [Told]Spoken // of them, the newest first; the zero value is none
+	Told     uint64       // segments finished so far
+	Last     [Told]Spoken // the latest of them, newest first; zero if there is none
 }
 
 // Spoken is a voice.Segment in ticks of 1/8000 s.
 type Spoken struct {
 	From         int64
 	Length       uint32
-	Level, Noise uint16 // Level: and sparse
+	Level, Noise uint16 // Level also holds the flag sparse
 }
 
-// sparse is a segment's Sparse.
+// sparse is the flag in Level for a segment's Sparse.
 const sparse = 0x8000
 
-// Since returns the segments, oldest first, that came after the first told ones. complete is false if there were more
-// than Speech keeps.
+// Since returns the segments after the first told ones, oldest first. complete is false if there were more than Speech
+// keeps.
 func (s *Speech) Since(told uint64) (segments []voice.Segment, complete bool) {
 	n := int(min(s.Told-min(told, s.Told), Told))
 	for ; n > 0; n-- {
@@ -164,7 +167,7 @@ func (s *Speech) Since(told uint64) (segments []voice.Segment, complete bool) {
 	return segments, told <= s.Told && uint64(len(segments)) == s.Told-told
 }
 
-// Shift moves all times to another clock, which is ahead by a duration.
+// Shift converts all times to another clock, which is ahead by the given duration.
 func (s *Speech) Shift(by time.Duration) {
 	s.Detector.Shift(by)
 	for i := range s.Last {
@@ -181,74 +184,75 @@ func (s Spoken) segment() voice.Segment {
 	}
 }
 
-// Losses is the window in which lost packets are told from late ones: bit i of Recent says that the i-th number below
-// the highest came, bit i of Older the same of the number 64 below that.
+// Losses is the window in which lost packets are told from late ones: bit i of Recent says whether the i-th number
+// below the highest came, bit i of Older the same for the number 64 below that.
 type Losses struct {
 	Recent, Older uint64
-	Run           uint64 // of the lost numbers that left the window last
-	Runs          uint64 // that began outside the window
-	Longest       uint64 // of them
+	Run           uint64 // length of the latest run of lost numbers that left the window
+	Runs          uint64 // runs that began outside the window
+	Longest       uint64 // the longest of them
 }
 
-// Delays counts packets that come too late for a receiver's jitter buffer, as quality.Delays of media does.
+// Delays counts packets that come too late for a receiver's jitter buffer, as does quality.Delays of media.
 type Delays struct {
 	Behind, Waiting uint64
 	Lasted          time.Duration
 	Late, Bursts    uint64
 }
 
-// Dirs is what all directories of Dir and OldDir match.
+// Dirs is a pattern that matches all directories of Dir and OldDir.
 const Dirs = "/sys/fs/bpf/flowbridge-*"
 
-// Dir is the directory of an instance, known by the first of its addresses and its first port: no two instances have
-// both. The other addresses and ports may be others in the next process.
+// Dir returns the directory of an instance, identified by the first of its addresses and its first port: no two
+// instances share both. The other addresses and ports may change with the next process.
 func Dir(first netip.Addr, firstPort uint16) string {
 	return fmt.Sprintf("/sys/fs/bpf/flowbridge-%s-%d", dashed.Replace(first.String()), firstPort)
 }
 
-// dashed are characters of addresses that a BPF file system, a shell or a list of paths does not take in a name.
+// dashed replaces characters of addresses that are not allowed in a name by a BPF file system, a shell or a list of
+// paths.
 var dashed = strings.NewReplacer(".", "-", ":", "-", "%", "_")
 
-// OldDir is what Dir was in versions that knew an instance by its first port alone.
+// OldDir returns the Dir of versions that identified an instance only by its first port.
 func OldDir(firstPort uint16) string { return fmt.Sprintf("/sys/fs/bpf/flowbridge-%d", firstPort) }
 
-// DirRemedy is what to do where flows can't outlive the process.
+// DirRemedy is the remedy if flows can't outlive the process.
 const DirRemedy = "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and give the process a directory there; see flowbridge help RTP in the kernel"
 
-// SlowRemedy is what to do about what Slow says.
+// SlowRemedy is the remedy for what Slow reports.
 const SlowRemedy = "give the process CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN; flowbridge help security says what that right is"
 
-// Options are what a relay is opened with.
+// Options configure a relay.
 type Options struct {
-	// Dir is a directory in a BPF file system, such as /sys/fs/bpf/flowbridge-1. It is made if it is missing. The flows
-	// outlive the process there, and the next Open with the same Dir adopts them. Empty: they end with the process.
+	// Dir is a directory in a BPF file system, such as /sys/fs/bpf/flowbridge-1. It is created if it is missing. The flows
+	// there outlive the process, and the next Open with the same Dir adopts them. If it is empty, they end with the
+	// process.
 	Dir string
 
-	// OldDir is the directory of earlier versions. The relay has it instead of Dir in two cases: where Heir is that, and
-	// where the user may not make Dir, and somebody has made OldDir for it. Else the relay does not adopt what a killed
-	// process has left there: those flows end with the other leftovers (RemoveLeftovers), when all calls are restored.
-	// They may be those of another instance. Empty: there is none.
+	// OldDir is the directory of earlier versions. The relay uses it instead of Dir in two cases: if Heir is that
+	// directory, or if the user may not create Dir and OldDir exists for the user. Otherwise the relay does not adopt what
+	// a killed process has left there, because it may belong to another instance: those flows end with the other leftovers
+	// (RemoveLeftovers), when all calls are restored. Empty means none.
 	OldDir string
 
-	// Capacity is how many flows there may be, 1 to 65,535. The kernel takes about 750 bytes for each at once, and
-	// some 100 more for those that are in use.
+	// Capacity is the maximum number of flows, 1 to 65,535. The kernel allocates about 750 bytes for each at once, and
+	// about 100 more for each in use.
 	Capacity int
 
-	// Timeout is how long an adopted flow and the one in its opposite direction may both be silent before they are
-	// removed; 0 means 30 s.
+	// Timeout is how long an adopted flow and its opposite may both be silent before they are removed; 0 means 30 s.
 	Timeout time.Duration
 
-	// MaxAge is how long an adopted flow is carried at most, whoever still sends; 0 means an hour.
+	// MaxAge is how long an adopted flow is carried at most, even if packets still come; 0 means an hour.
 	MaxAge time.Duration
 
-	// Heir is the directory of a process that this one is to replace, as its Relay.Directory. Both have it until that one
-	// leaves. It must be Dir or OldDir. Its flows are adopted by Relay.Inherit, and nothing can be put before. Nil: there
-	// is no such process.
+	// Heir is the directory of the process that this one replaces, from its Relay.Directory. Both hold it until the old
+	// process leaves. It must be Dir or OldDir. Relay.Inherit adopts its flows, and nothing can be put before that. It is
+	// nil if no process is replaced.
 	Heir *os.File
 
-	// noTCX is as if the kernel did not know tcx, as before Linux 6.6.
+	// noTCX behaves as if the kernel did not support tcx, as before Linux 6.6.
 	noTCX bool
 
-	// ipsec reports whether there are policies of IPsec; nil: the kernel says so.
+	// ipsec reports whether there are IPsec policies; if it is nil, the kernel is asked.
 	ipsec func() bool
 }

@@ -12,9 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RemoveLeftovers ends the flows of instances that are gone, in the directories of a pattern of [filepath.Match]: of
-// one that has another first address or port now, was of an earlier version, or relays in userspace. A directory that a
-// process has is left alone. It comes when all calls have been restored: until then the kernel relays for them.
+// RemoveLeftovers ends the flows of instances that are gone, in directories that match a pattern of [filepath.Match]:
+// instances whose first address or port has changed, that were of an earlier version, or that now relay in userspace. A
+// directory held by a process is left alone. It must be called when all calls have been restored: until then the kernel
+// relays for them.
 func RemoveLeftovers(pattern string) {
 	dirs, err := filepath.Glob(pattern)
 	if err != nil || len(dirs) == 0 {
@@ -28,12 +29,12 @@ func RemoveLeftovers(pattern string) {
 	for _, dir := range dirs {
 		alone(dir, func() {
 			removeOthers(h, dir, "")
-			_ = os.Remove(dir) // if nothing else is in it
+			_ = os.Remove(dir) // if it is empty
 		})
 	}
 }
 
-// removeOthers ends the programs, and with them the flows, of what is in a directory of pins but for one.
+// removeOthers ends the programs, and with them the flows, of all pins in a directory except one.
 func removeOthers(h *netlink.Handle, dir, but string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -47,7 +48,7 @@ func removeOthers(h *netlink.Handle, dir, but string) {
 	}
 }
 
-// alone calls f if no process has a directory. It takes the directory for that moment.
+// alone calls f if no process holds a directory. It holds the directory meanwhile.
 func alone(dir string, f func()) {
 	root, err := takeDir(dir)
 	if err != nil {
@@ -57,7 +58,7 @@ func alone(dir string, f func()) {
 	f()
 }
 
-// errGone: a directory was removed as it was taken.
+// errGone reports that a directory was removed while it was being taken.
 var errGone = errors.New("the directory is gone")
 
 func isDir(open *os.File, is os.FileInfo) bool {
@@ -65,7 +66,7 @@ func isDir(open *os.File, is os.FileInfo) bool {
 	return err == nil && os.SameFile(was, is)
 }
 
-// takeDir opens a directory that no other process has. It is had until it is closed.
+// takeDir opens a directory that no other process holds. It is held until it is closed.
 func takeDir(dir string) (*os.File, error) {
 	root, err := os.Open(dir)
 	switch {
@@ -89,8 +90,8 @@ func takeDir(dir string) (*os.File, error) {
 	return root, nil
 }
 
-// ownDir refuses a directory of another user, or one where others may write: its maps could be made to say where our
-// packets go. Root's are believed, because root may do that anyway.
+// ownDir refuses a directory that belongs to another user or that others may write to: its maps could redirect our
+// packets. Root's directories are trusted, because root may do that anyway.
 func ownDir(dir *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {

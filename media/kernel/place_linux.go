@@ -20,19 +20,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layout is the number of what the maps hold. It changes with struct key, place, flow, figures, speech or
-// state of the program.
+// layout is the version of the maps' contents. It changes with struct key, place, flow, figures, speech or state of the
+// program.
 const layout = 4
 
-// place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
-// Without a directory all its methods do nothing.
+// place is where the maps and links of an instance are pinned: a directory with one subdirectory for each layout and
+// capacity. Without a directory all its methods do nothing.
 type place struct {
-	root *os.File             // locked; nil: no directory
-	dir  string               // of this layout and capacity
-	maps map[string]*ebpf.Map // that were pinned in dir; nil: none
+	root *os.File             // locked; nil if there is no directory
+	dir  string               // for this layout and capacity
+	maps map[string]*ebpf.Map // maps that were pinned in dir; may be nil
 }
 
-// How long a directory is waited for that somebody has.
+// How long to wait for a directory that another process holds.
 const (
 	lockTries = 20
 	lockPause = 10 * time.Millisecond
@@ -52,7 +52,7 @@ func openPlace(o *Options) (*place, error) {
 	}
 	root, err := makeDir(dir)
 	for tries := 0; (errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, errGone)) && tries < lockTries; tries++ {
-		time.Sleep(lockPause) // RemoveLeftovers has it for a moment
+		time.Sleep(lockPause) // RemoveLeftovers holds it briefly
 		root, err = makeDir(dir)
 	}
 	if errors.Is(err, os.ErrPermission) && o.OldDir != "" {
@@ -75,8 +75,8 @@ func newPlace(dir string, capacity int, root *os.File) *place {
 	return p
 }
 
-// takePlace takes the directory of the process that this one is to replace. The lock is that of an open file, which
-// both have.
+// takePlace takes the directory of the process that this one replaces. The lock belongs to the open file, which both
+// share.
 func takePlace(o *Options) (*place, error) {
 	for _, dir := range []string{o.Dir, o.OldDir} {
 		if is, err := os.Stat(dir); err == nil && isDir(o.Heir, is) {
@@ -87,8 +87,8 @@ func takePlace(o *Options) (*place, error) {
 	return nil, fmt.Errorf("%s is not the directory of the process that is to be replaced", o.Dir)
 }
 
-// CheckDir says why a process of this user could not have flows outlive it in a directory, or in that of earlier
-// versions; nil: it could.
+// CheckDir says why flows of this user's process could not outlive it in a directory, or in OldDir.
+// It returns nil if they could.
 func CheckDir(dir, old string) error {
 	err := checkDir(dir)
 	if errors.Is(err, os.ErrPermission) && checkDir(old) == nil {
@@ -118,7 +118,7 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// makeDir takes a directory, and makes it if it is missing.
+// makeDir takes a directory, creating it if it is missing.
 func makeDir(dir string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
@@ -145,7 +145,7 @@ func inBPF(dir string) error {
 	return nil
 }
 
-// findMaps opens the maps of the process before, if they are all there.
+// findMaps opens the maps of the old process, if they all exist.
 func (p *place) findMaps() {
 	maps := map[string]*ebpf.Map{}
 	for _, name := range []string{programMapFlows, programMapStates} {
@@ -165,12 +165,12 @@ func closeAll(maps map[string]*ebpf.Map) {
 	}
 }
 
-// pin has the maps outlive the process.
+// pin makes the maps outlive the process.
 func (p *place) pin(program *programObjects) error {
 	if p.root == nil || p.maps != nil {
 		return nil
 	}
-	clearPins(p.dir) // what a process began that died just then
+	clearPins(p.dir) // started by a process that died at that moment
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		return fmt.Errorf("the directory for what outlives the process: %w", err)
 	}
@@ -182,8 +182,8 @@ func (p *place) pin(program *programObjects) error {
 	return nil
 }
 
-// clearPins removes a directory of pins. What only they hold ends: maps, links. Links are detached before, because the
-// kernel ends what nobody holds some time later.
+// clearPins removes a directory of pins, and with it the maps and links that only they hold. It detaches links first,
+// because the kernel ends unreferenced ones only some time later.
 func clearPins(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -199,7 +199,7 @@ func clearPins(dir string) {
 	_ = os.Remove(dir)
 }
 
-// close lets the directory go. Unless what is pinned is left for the next process, it is removed.
+// close releases the directory. The pins are removed unless they are left for the next process.
 func (p *place) close(leave bool) {
 	if p == nil || p.root == nil {
 		return
@@ -212,16 +212,16 @@ func (p *place) close(leave bool) {
 	_ = p.root.Close()
 }
 
-// removeOthers ends the flows of processes that had another layout or capacity: this one does not know what they are.
+// removeOthers ends the flows of processes with another layout or capacity, which this one can't read.
 func (p *place) removeOthers(h *netlink.Handle) {
 	if p.root != nil {
 		removeOthers(h, filepath.Dir(p.dir), p.dir)
 	}
 }
 
-// load loads the program, with the maps of the process before.
+// load loads the program, with the maps of the old process if there are any.
 func (r *Relay) load() error {
-	_ = rlimit.RemoveMemlock() // before Linux 5.11; what is missing shows below
+	_ = rlimit.RemoveMemlock() // before Linux 5.11; a failure shows below
 	var rejected *ebpf.VerifierError
 	r.listens = Slow() == nil
 	err := r.loadAs(r.listens)
@@ -240,7 +240,7 @@ func (r *Relay) load() error {
 	return nil
 }
 
-// loadAs loads the program with or without what it needs to listen.
+// loadAs loads the program with or without the part that listens.
 func (r *Relay) loadAs(listens bool) error {
 	spec, err := r.spec(listens)
 	if err != nil {
@@ -265,35 +265,35 @@ func (r *Relay) spec(listens bool) (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
 	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
-	// A kernel refuses types of a map of sockets. Before it says so, it waits for a grace period of RCU, behind those of
-	// network namespaces that end.
+	// A kernel rejects type information for a map of sockets. Before it does, it waits for a grace period of RCU, behind
+	// the grace periods of ending network namespaces.
 	spec.Maps[programMapSockets].Key, spec.Maps[programMapSockets].Value = nil, nil
 	return spec, nil
 }
 
-// adopted is a flow of an earlier process, whose calls nobody knows any more.
+// adopted is a flow of an earlier process, without a known call.
 type adopted struct {
 	in, out netip.AddrPort
 	slot    uint32
 	id      uint64
-	since   time.Duration // adopted
+	since   time.Duration // when it was adopted
 
-	mu    sync.Mutex // guards what follows, and the flow in the kernel, also during system calls
+	mu    sync.Mutex // guards the fields below, and the flow in the kernel, also during system calls
 	value programFlow
-	gone  bool // it is removed, or a flow of this process
+	gone  bool // it has been removed, or has become a flow of this process
 
-	last time.Duration // it was heard, or adopted; owned by the watcher
+	last time.Duration // when it was heard or adopted; owned by the watcher
 }
 
-// adopt takes over the flows of an earlier process, and says which slots are free.
+// adopt takes over the flows of an earlier process, and finds the free slots.
 func (r *Relay) adopt() error {
-	_ = r.program.Flows.Delete(keyOf(testFlows()[0].In)) // of a process that died in its test
+	_ = r.program.Flows.Delete(keyOf(testFlows()[0].In)) // left by a process that died in its test
 	_ = r.program.Flows.Delete(keyOf(testFlows()[1].In))
 	used := map[uint32]bool{}
 	var key programKey
 	var at programPlace
 	var all []*adopted
-	var halves []netip.AddrPort // of a process that died as it began or ended a flow
+	var halves []netip.AddrPort // left by a process that died while it started or ended a flow
 	flows := r.program.Flows.Iterate()
 	for flows.Next(&key, &at) {
 		var v programState
@@ -341,7 +341,7 @@ func (r *Relay) count(a *adopted, by int) {
 	}
 }
 
-// orphans are the adopted flows.
+// orphans returns the adopted flows.
 func (r *Relay) orphans() []*adopted {
 	r.mu.Lock()
 	defer r.mu.Unlock()

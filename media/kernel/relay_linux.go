@@ -32,22 +32,22 @@ type Relay struct {
 	routes  *routes
 	steerer *steerer
 	watcher *watcher
-	listens bool // the program can
+	listens bool // the program can listen
 
 	life   sync.RWMutex // held for reading while the program or its maps are used
 	closed bool         // changes under life
-	silent atomic.Bool  // Silence has begun; what is in the directory may be another process's
+	silent atomic.Bool  // Silence has begun; the directory's contents may be another process's
 
-	mu      sync.Mutex                  // guards what follows. No system call is made with it
+	mu      sync.Mutex                  // guards the fields below. Not held during system calls
 	flows   map[netip.AddrPort]*carried // of this process
-	slots   []*carried                  // those of flows, by slot; nil: an adopted one, or none
-	free    []uint32                    // slots
+	slots   []*carried                  // by slot; nil if it is adopted or free
+	free    []uint32                    // free slots
 	lastID  uint64
 	adopted map[netip.AddrPort]*adopted
-	ports   map[uint16]int // that flows of adopted have
-	heir    bool           // another process has all flows still
+	ports   map[uint16]int // uses of ports by adopted flows
+	heir    bool           // another process still owns all flows
 
-	attaching sync.Mutex          // guards what follows, also during system calls
+	attaching sync.Mutex          // guards the fields below, also during system calls
 	attached  map[int]*attachment // by interface
 	clsact    bool                // instead of tcx
 	path      atomic.Pointer[string]
@@ -59,8 +59,8 @@ type Relay struct {
 
 var errClosed = fmt.Errorf("%w: the relay is closed", ErrUnfit)
 
-// Open loads the program, has it relay known packets, and attaches it to the interfaces of the calling thread's
-// network namespace. The error says in a sentence for an operator why the kernel can't relay here.
+// Open loads the program, tests it with known packets, and attaches it to the interfaces of the calling thread's
+// network namespace. The error explains to an operator in one sentence why the kernel can't relay here.
 func Open(o Options) (*Relay, error) {
 	if o.Capacity < 1 || o.Capacity > maxCapacity {
 		return nil, fmt.Errorf("a capacity of %d flows is not in 1 to %d", o.Capacity, maxCapacity)
@@ -73,13 +73,13 @@ func Open(o Options) (*Relay, error) {
 		ports: map[uint16]int{}, slots: make([]*carried, o.Capacity+1),
 	}
 	if err := r.open(); err != nil {
-		r.end(r.place != nil && r.place.maps != nil) // what another process left is not for this one to end
+		r.end(r.place != nil && r.place.maps != nil) // what another process left must not be ended here
 		return nil, err
 	}
 	return r, nil
 }
 
-// Try loads and tests the program as Open does, and attaches it nowhere.
+// Try loads and tests the program as Open does, but does not attach it.
 func Try() error {
 	r := &Relay{options: Options{Capacity: 1}, place: &place{}, lastID: 1}
 	if err := r.load(); err != nil {
@@ -88,13 +88,13 @@ func Try() error {
 	return errors.Join(r.test(), r.program.Close())
 }
 
-// Slow says why the program is slower than it could be for this process; nil: it is not. Without CAP_PERFMON the
-// verifier adds barriers against speculation to it (docs/benchmarks.md has what they cost).
+// Slow says why the program is slower than it could be for this process, or returns nil if it is not. Without
+// CAP_PERFMON the verifier adds barriers against speculation to it (docs/benchmarks.md gives their cost).
 func Slow() error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&head, &sets[0]); err != nil {
-		return nil // what can't be found out is not told
+		return nil // unknown, so not reported
 	}
 	for _, enough := range []int{unix.CAP_PERFMON, unix.CAP_SYS_ADMIN} {
 		if sets[enough/32].Effective&(1<<(enough%32)) != 0 {
@@ -107,7 +107,7 @@ func Slow() error {
 var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel about twice as long, " +
 	"and conversations are not measured")
 
-// open does Open. What it has made when it fails is ended by end.
+// open does the work of Open. If it fails, end releases what it has created.
 func (r *Relay) open() (err error) {
 	if r.place, err = openPlace(&r.options); err != nil {
 		return err
@@ -141,16 +141,16 @@ func (r *Relay) open() (err error) {
 	return err
 }
 
-// Now is the time on the clock of all States: CLOCK_MONOTONIC, which the clock of Go's time package is, too.
+// Now returns the time on the clock of all States: CLOCK_MONOTONIC, which Go's time package uses, too.
 func Now() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0 // it is there since Linux 2.6
+		return 0 // it exists since Linux 2.6
 	}
 	return time.Duration(ts.Nano())
 }
 
-// enter begins the use of the program. False: the relay is closed, or silent.
+// enter starts a use of the program. It reports false if the relay is closed or silent.
 func (r *Relay) enter() bool {
 	r.life.RLock()
 	if r.closed || r.silent.Load() {
@@ -162,8 +162,8 @@ func (r *Relay) enter() bool {
 
 func (r *Relay) leave() { r.life.RUnlock() }
 
-// Local returns our address towards a peer, by the routes. The error is ErrUnknown until [Relay.Look] has looked, or
-// ErrUnfit: there is no route.
+// Local returns our address towards a peer, according to the routes. The error is ErrUnknown until [Relay.Look] has
+// found the route, or ErrUnfit if there is none.
 func (r *Relay) Local(peer netip.Addr) (netip.Addr, error) {
 	if !r.enter() {
 		return netip.Addr{}, errClosed
@@ -176,41 +176,41 @@ func (r *Relay) Local(peer netip.Addr) (netip.Addr, error) {
 	return out.src, out.err
 }
 
-// Uses reports whether an adopted flow has the port as one of ours. It may not be leased then.
+// Uses reports whether an adopted flow uses the port as one of ours. Then it must not be leased.
 func (r *Relay) Uses(port uint16) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ports[port] > 0
 }
 
-// Listens reports whether flows may Listen: the process had CAP_PERFMON when it opened the relay, and the kernel took
-// the whole program.
+// Listens reports whether flows may Listen: the process had CAP_PERFMON when it opened the relay, and the kernel
+// accepted the whole program.
 func (r *Relay) Listens() bool { return r.listens }
 
-// Adopted returns how many flows of an earlier process are carried. They are removed once they are silent, or too old.
+// Adopted returns how many flows of an earlier process are carried. They are removed once they are silent or too old.
 func (r *Relay) Adopted() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.adopted)
 }
 
-// Leave ends the process's part. Flows go on in the kernel for the next process, if there is a directory.
+// Leave ends the process's part. If there is a directory, flows continue in the kernel for the next process.
 func (r *Relay) Leave() { r.end(r.options.Dir != "") }
 
-// Abandon ends the part of a process that does not replace another one after all: what it has inherited is that one's
-// still.
+// Abandon ends the part of a process that does not replace the old one after all: the inherited flows still belong to
+// the old process.
 func (r *Relay) Abandon() { r.end(r.shares()) }
 
-// shares reports whether the maps and links are also those of the process that this one is to replace. Those of another
-// capacity are not.
+// shares reports whether the maps and links also belong to the process that this one replaces. Maps of another
+// capacity do not.
 func (r *Relay) shares() bool { return r.options.Heir != nil && r.place.maps != nil }
 
-// Close ends the flows of this process. Those of an earlier one go on for the next process. If there are none, the
-// program is taken off the interfaces, and the directory's contents are removed.
+// Close ends the flows of this process. Flows of an earlier process continue for the next one. If there are none, the
+// program is detached from the interfaces, and the directory's contents are removed.
 func (r *Relay) Close() { r.end(false) }
 
 func (r *Relay) end(leave bool) {
-	r.life.Lock() // what is under way ends before
+	r.life.Lock() // waits for calls in progress
 	was := r.closed
 	r.closed = true
 	r.life.Unlock()
@@ -240,7 +240,7 @@ func (r *Relay) end(leave bool) {
 	r.routes.close()
 }
 
-// all are the flows of this process.
+// all returns the flows of this process.
 func (r *Relay) all() []*carried {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -33,7 +33,7 @@ func CheckDir(dir, old string) error { return Try() }
 // Now is not supported here.
 func Now() time.Duration { return 0 }
 
-// The methods of a relay, which never exists here.
+// Methods of a Relay, which never exists here.
 
 func (*Relay) Put(Flow, State) error                   { return ErrUnfit }
 func (*Relay) Remove(netip.AddrPort) (State, bool)     { return State{}, false }
@@ -59,5 +59,5 @@ func (*Relay) Leave()                                  {}
 func (*Relay) Abandon()                                {}
 func (*Relay) Close()                                  {}
 
-// RemoveLeftovers finds none.
+// RemoveLeftovers does nothing.
 func RemoveLeftovers(string) {}

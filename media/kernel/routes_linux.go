@@ -15,21 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outlet is how packets leave to an address.
+// outlet says how packets leave to an address.
 type outlet struct {
-	index  int           // of the interface; 0: the address is on this machine
-	hop    netip.Addr    // the next one on the link; invalid on this machine
+	index  int           // of the interface; 0 if the address is on this machine
+	hop    netip.Addr    // the next hop on the link; invalid if the address is on this machine
 	mtu    int           // of IP packets
-	src    netip.Addr    // our address, if no other is asked for
-	err    error         // wraps ErrUnfit: why the program can't send there; or ErrUnknown
-	asked  time.Duration // when it was asked for, of those that are known
-	looked time.Duration // when it was looked up, if that was not to renew it
+	src    netip.Addr    // our address, if no particular one is required
+	err    error         // wraps ErrUnfit and says why the program can't send there; or ErrUnknown
+	asked  time.Duration // when a known outlet was last asked for
+	looked time.Duration // when it was looked up, other than by renew
 }
 
 // maxPacket is the longest RTP packet that media relays. Longer ones go up and are counted there.
 const maxPacket = 1500
 
-// longest is the length of an IP packet with that.
+// longest returns the length of an IP packet with maxPacket bytes of RTP.
 func longest(dst netip.Addr) int {
 	if dst.Is4() {
 		return 20 + 8 + maxPacket
@@ -37,15 +37,15 @@ func longest(dst netip.Addr) int {
 	return 40 + 8 + maxPacket
 }
 
-// routes knows how packets leave, and remembers it until something changes.
+// routes finds out how packets leave, and remembers it until something changes.
 type routes struct {
 	*netlink.Handle
 	ipsec func() bool
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	found   map[[2]netip.Addr]*outlet
-	began   time.Duration // the last renewal
-	secured bool          // by IPsec policies, which the program would go round
+	began   time.Duration // start of the last renewal
+	secured bool          // there are IPsec policies, which the program would bypass
 }
 
 func openRoutes(ipsec func() bool) (*routes, error) {
@@ -67,11 +67,11 @@ func (w *routes) close() {
 	}
 }
 
-// foundFor is how long a route is known that no flow needs.
+// foundFor is how long a route is remembered that no flow needs.
 const foundFor = time.Minute
 
-// renew looks up again how packets leave, for some pairs of addresses and those that were asked for lately, and forgets
-// others. Meanwhile what was known is.
+// renew looks up again how packets leave, for the given pairs of addresses and for recently used ones, and forgets the
+// rest. The old outlets stay valid until it is done.
 func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
 	now := Now()
 	w.mu.Lock()
@@ -94,7 +94,7 @@ func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
 		if o := found[pair]; o != nil {
 			o.asked = was.asked
 		} else if was.looked >= now {
-			found[pair] = was // meanwhile
+			found[pair] = was // looked up since renew started
 		}
 	}
 	w.found, w.secured = found, secured
@@ -108,8 +108,8 @@ func (w *routes) changed() bool {
 	return is != w.secured
 }
 
-// hasPolicies reports whether IPsec may apply to what is relayed: to what comes, which may have to be encrypted, or to
-// what is sent. What can't be found out may be so.
+// hasPolicies reports whether IPsec may apply to relayed packets: incoming ones may have to be encrypted, outgoing ones
+// may be. If in doubt, it reports true.
 func hasPolicies(policies []netlink.XfrmPolicy, err error) bool {
 	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) {
 		return false // a kernel without IPsec
@@ -132,13 +132,13 @@ func (w *routes) to(dst, src netip.Addr) outlet {
 	o.looked, o.asked = now, now
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now >= w.began && secured == w.secured { // else it may be of before
+	if now >= w.began && secured == w.secured { // else it may predate the renewal
 		w.found[[2]netip.Addr{dst, src}] = &o
 	}
 	return o.anytime()
 }
 
-// known is to for what is known. Else its error is ErrUnknown.
+// known is to without a lookup. If the outlet is not known, its error is ErrUnknown.
 func (w *routes) known(dst, src netip.Addr) outlet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,7 +150,7 @@ func (w *routes) known(dst, src netip.Addr) outlet {
 	return o.anytime()
 }
 
-// anytime is an outlet for comparison.
+// anytime returns the outlet without its times, for comparison.
 func (o outlet) anytime() outlet {
 	o.looked, o.asked = 0, 0
 	return o
@@ -214,8 +214,7 @@ func unfit(format string, a ...any) outlet {
 	return outlet{err: fmt.Errorf("%w: %w", ErrUnfit, fmt.Errorf(format, a...))}
 }
 
-// fits returns how packets of a flow leave, or why the program can't carry it. The outlets are those of routes.to or
-// routes.known.
+// fits returns how packets of a flow leave, or why the program can't carry it. outletTo is routes.to or routes.known.
 func (r *Relay) fits(f Flow, outletTo func(dst, src netip.Addr) outlet) (outlet, error) {
 	if err := f.check(); err != nil {
 		return outlet{}, fmt.Errorf("%w: %w", ErrUnfit, err)

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testSlot is the state of the flow that Open tests the program with.
+// testSlot is the slot of the flow that Open tests the program with.
 const testSlot = 0
 
-// testFlows are the flows that the program is tested with. They have addresses for documentation (RFC 5737, RFC 3849),
-// which no packet has.
+// testFlows returns the flows that the program is tested with. They use documentation addresses (RFC 5737, RFC 3849),
+// which no real packet has.
 func testFlows() (flows [2]Flow) {
 	for i, of := range [][3]string{
 		{"192.0.2.1", "192.0.2.2", "192.0.2.3"},
@@ -37,7 +37,7 @@ func testFlows() (flows [2]Flow) {
 	return flows
 }
 
-// test has the program relay known packets, and compares.
+// test makes the program relay known packets, and compares the results.
 func (r *Relay) test() error {
 	for _, f := range testFlows() {
 		if err := r.testFlow(f); err != nil {
@@ -86,7 +86,7 @@ func (r *Relay) testFlow(f Flow) error {
 // The verdicts of the program.
 const (
 	verdictUp       = -1 // TC_ACT_UNSPEC
-	verdictOK       = 0  // TC_ACT_OK: it goes on to its destination on this machine
+	verdictOK       = 0  // TC_ACT_OK: it continues to its destination on this machine
 	verdictDrop     = 2  // TC_ACT_SHOT
 	verdictRedirect = 7  // TC_ACT_REDIRECT
 )
@@ -126,7 +126,7 @@ func (p knownPacket) frame() []byte {
 	return append(append(make([]byte, 12), pkt...), udp...)
 }
 
-// internetChecksum is that of RFC 1071.
+// internetChecksum returns the checksum of RFC 1071.
 func internetChecksum(b []byte) uint16 {
 	var sum uint32
 	for i := 0; i+1 < len(b); i += 2 {

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Silence has the program relay nothing any more, and nothing outlive the process, whatever the flows are: those of
-// this process, of one before, of another layout, and of a process that has inherited them. The program is taken off
-// the interfaces, and the pins and the directory are removed. Another process can have the directory when it returns.
-// The process then ends or becomes another program. Until then packets come to its sockets, so the caller stops their
-// reader before.
+// Silence stops the program from relaying any flow and leaves nothing that outlives the process, whichever flows they
+// are: this process's, an earlier one's, those of another layout, and those of a process that has inherited them. The
+// program is detached from the interfaces, and the pins and the directory are removed. When it returns, another process
+// can have the directory. The process then ends or becomes another program. Until then packets arrive at its sockets,
+// so the caller must stop reading them first.
 //
-// It waits for nobody who uses the relay, but for a Close or Leave under way, behind which it does nothing. What was
-// not read is not known any more. All other methods find the relay closed, and Close removes nothing. The error says
-// what could not be removed.
+// It does not wait for other users of the relay, only for a Close or Leave in progress, after which it does nothing.
+// Unread figures are lost. All other methods then find the relay closed, and Close removes nothing. The error says what
+// could not be removed.
 func (r *Relay) Silence() error {
 	if !r.enter() {
 		return nil
@@ -30,7 +30,7 @@ func (r *Relay) Silence() error {
 	if r.silent.Swap(true) {
 		return nil
 	}
-	// The slots come first. To detach takes 8 to 16 ms for each interface, under the lock of all changes of the network.
+	// The slots come first. Detaching takes 8 to 16 ms for each interface, under the lock of all network changes.
 	errs := []error{r.emptySlots()}
 	r.attaching.Lock()
 	defer r.attaching.Unlock()
@@ -42,7 +42,7 @@ func (r *Relay) Silence() error {
 	return errors.Join(errs...)
 }
 
-// empty removes all that is in the directory, and lets it go.
+// empty removes everything in the directory, and releases it.
 func (p *place) empty(h *netlink.Handle) error {
 	if p.root == nil {
 		return nil
@@ -54,11 +54,11 @@ func (p *place) empty(h *netlink.Handle) error {
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		return fmt.Errorf("%s can't be removed from %s", left[0].Name(), dir)
 	}
-	_ = os.Remove(dir) // where its parent is another user's, it stays for the next process
+	_ = os.Remove(dir) // if its parent belongs to another user, it stays for the next process
 	return nil
 }
 
-// emptySlots ends all flows by their slots. Packets go up, as do those of a flow that was taken.
+// emptySlots ends all flows by emptying their slots. Packets then go up, as after a flow was taken.
 func (r *Relay) emptySlots() error {
 	slots, empty := make([]uint32, readMost), make([]programState, readMost)
 	for first := 0; first <= r.options.Capacity; first += readMost {
@@ -75,7 +75,7 @@ func (r *Relay) emptySlots() error {
 	return nil
 }
 
-// detach takes the program from the interface at once, also if another process has the link.
+// detach detaches the program from the interface at once, even if another process has the link.
 func (a *attachment) detach(r *Relay) error {
 	if a.tc != nil {
 		err := r.routes.FilterDel(a.tc)

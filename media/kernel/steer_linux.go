@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steerer finds sockets for what goes up to addresses that have none.
+// steerer delivers packets that go up to addresses without a socket.
 type steerer struct {
 	program *programObjects
 	link    *link.NetNsLink
 	sinks   []int
 }
 
-// sink is the number of the socket for what is too much, of IPv4 and of IPv6.
+// sink is the number of the socket for excess packets, of IPv4 and of IPv6.
 const sink = 1022
 
 func openSteerer(p *programObjects) (*steerer, error) {
@@ -35,7 +35,7 @@ func (s *steerer) open() error {
 	for i, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		fd, err := openSink(family)
 		if err != nil {
-			continue // the family is not there, and the kernel drops what is too much
+			continue // without the family, the kernel drops excess packets
 		}
 		s.sinks = append(s.sinks, fd)
 		if err := s.program.Sockets.Update(uint32(sink+i), uint64(fd), ebpf.UpdateAny); err != nil {
@@ -55,7 +55,7 @@ func (s *steerer) open() error {
 	return nil
 }
 
-// openSink returns a socket on loopback that holds next to nothing.
+// openSink returns a socket on loopback that holds almost nothing.
 func openSink(family int) (int, error) {
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -65,7 +65,7 @@ func openSink(family int) (int, error) {
 	if family == unix.AF_INET6 {
 		at = &unix.SockaddrInet6{Addr: [16]byte{15: 1}}
 	}
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) // the least
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) // the minimum
 	if err == nil {
 		err = unix.Bind(fd, at)
 	}
@@ -88,8 +88,8 @@ func (s *steerer) close() {
 	}
 }
 
-// Socket gives the relay a bound, unconnected UDP socket of the caller's as number i, 0 to 1021, for Steer. The caller
-// closes it, which takes it away.
+// Socket registers a bound, unconnected UDP socket of the caller as number i, 0 to 1021, for Steer. Closing the socket
+// unregisters it.
 func (r *Relay) Socket(i, fd int) error {
 	if !r.enter() {
 		return errClosed
@@ -104,10 +104,10 @@ func (r *Relay) Socket(i, fd int) error {
 	return nil
 }
 
-// Steer has packets to one of our addresses, which need not be bound, come to socket i, if they go up: most of them in
-// a second, and others are dropped. The socket is of the same IP version. It sees where they were sent to with
-// IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering comes before the sockets that are bound to the address, but not
-// before connected ones.
+// Steer sends packets to one of our addresses, which need not be bound, to socket i if they go up: at most that many
+// per second; the rest are dropped. The socket must have the same IP version. It sees their destination with
+// IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering takes precedence over sockets bound to the address, but not over
+// connected ones.
 func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
 	if !r.enter() {
 		return errClosed
@@ -120,7 +120,7 @@ func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
 	return nil
 }
 
-// Unsteer ends what Steer began.
+// Unsteer undoes Steer.
 func (r *Relay) Unsteer(to netip.AddrPort) {
 	if r.enter() {
 		defer r.leave()

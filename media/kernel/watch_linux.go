@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher follows what changes around the program.
+// watcher follows the changes around the program.
 type watcher struct {
 	relay  *Relay
 	events *os.File // messages about interfaces, addresses, routes and rules
@@ -23,10 +23,10 @@ type watcher struct {
 }
 
 const (
-	// everythingEvery is how often all is looked at without a message: path MTUs come without one.
+	// everythingEvery is how often everything is checked without a message: path MTUs change without one.
 	everythingEvery = 30 * time.Second
 
-	// settling is how long after a change the next one may wait, so that a routing daemon does not cost a lot.
+	// settling is how long after a change the next one may wait, so that a routing daemon does not cost much.
 	settling = 10 * time.Millisecond
 )
 
@@ -65,8 +65,7 @@ func watch(r *Relay) (*watcher, error) {
 	return w, nil
 }
 
-// enter brings the goroutine into the namespace of Open, if it is another one than that of the process. Its thread
-// then ends with it.
+// enter moves the goroutine into the namespace of Open, if that is not the process's. Its thread then ends with it.
 func (w *watcher) enter(at uint64) error {
 	if namespace() == at {
 		return nil
@@ -106,7 +105,8 @@ func (w *watcher) run() {
 	}
 }
 
-// wait returns after a message, with all that have come read, or after a second. An error: the watcher is stopped.
+// wait returns after a message, with all waiting messages read, or after a second. An error means that the watcher is
+// stopped.
 func (w *watcher) wait() (changed bool, err error) {
 	if err := w.events.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 		return false, err
@@ -134,12 +134,13 @@ func (w *watcher) wait() (changed bool, err error) {
 	return changed, err
 }
 
-// refresh has the flows leave as the interfaces, addresses and routes are now. Nobody waits for all of that.
+// refresh updates how flows leave to match the interfaces, addresses and routes. It blocks no other goroutine for all
+// of that time.
 func (r *Relay) refresh() {
 	r.routes.renew(r.pairs())
-	_ = r.attach() // packets of an interface that does not take the program go up
+	_ = r.attach() // if an interface does not accept the program, its packets go up
 	for _, c := range r.all() {
-		if f, known := r.reroute(c); !known { // it came meanwhile
+		if f, known := r.reroute(c); !known { // it was put after pairs was called
 			r.Look(f)
 			r.reroute(c)
 		}
@@ -149,7 +150,7 @@ func (r *Relay) refresh() {
 	}
 }
 
-// reroute has a flow leave as the routes are now, if that is known.
+// reroute updates how a flow leaves, if the route is known.
 func (r *Relay) reroute(c *carried) (f Flow, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +174,7 @@ func (r *Relay) reroute(c *carried) (f Flow, known bool) {
 	return c.flow, true
 }
 
-// pairs are what flows have to know of the routes.
+// pairs returns the pairs of addresses whose routes flows need.
 func (r *Relay) pairs() map[[2]netip.Addr]bool {
 	all := map[[2]netip.Addr]bool{}
 	for _, c := range r.all() {
@@ -191,17 +192,17 @@ func (r *Relay) pairs() map[[2]netip.Addr]bool {
 	return all
 }
 
-// lose has the packets of a flow go up, and says so. Its mu is held.
+// lose lets the packets of a flow go up, and reports it. The caller holds its mu.
 func (r *Relay) lose(c *carried, why error) {
 	_ = r.program.Flows.Delete(keyOf(c.in))
-	r.hint(c.in, 0) // the flow itself is still there
+	r.hint(c.in, 0) // the flow's slot is still there
 	c.lost = true
 	if c.flow.Lost != nil {
 		go c.flow.Lost(why)
 	}
 }
 
-// redirect has an adopted flow leave as the routes are now. Nobody else can carry it.
+// redirect updates how an adopted flow leaves. Only the kernel can carry it.
 func (r *Relay) redirect(a *adopted) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

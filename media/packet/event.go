@@ -8,20 +8,19 @@ import (
 // EventLen is the length of a telephone-event, in bytes.
 const EventLen = 4
 
-// digits are the telephone-events 0 to 15 (RFC 4733 §3.2). Higher codes are a hook flash, tones of modems and the
-// like.
+// digits are the telephone-events 0 to 15 (RFC 4733 §3.2). Higher codes are a hook flash, modem tones and the like.
 const digits = "0123456789*#ABCD"
 
-// Event is the payload of an RTP packet of that type (RFC 4733 §2.3).
+// Event is the payload of an RTP packet of type telephone-event (RFC 4733 §2.3).
 type Event struct {
 	Code     uint8  // of the event
 	End      bool   // E: the event is over
 	Volume   uint8  // 0 to 63, the level in -dBm0
-	Duration uint16 // from the packet's timestamp on, in units of the clock rate
+	Duration uint16 // from the packet's timestamp, in units of the clock rate
 }
 
-// ParseEvent reads the payload of an RTP packet. It ignores the reserved bit and what follows: nobody packs
-// several events into a packet (RFC 4733 §2.5.1.5), but some senders fill it up.
+// ParseEvent parses the payload of an RTP packet. It ignores the reserved bit and trailing bytes: senders do not pack
+// several events into a packet (RFC 4733 §2.5.1.5), but some pad it.
 func ParseEvent(payload []byte) (Event, bool) {
 	if len(payload) < EventLen {
 		return Event{}, false
@@ -34,7 +33,7 @@ func ParseEvent(payload []byte) (Event, bool) {
 	}, true
 }
 
-// Put writes the event, EventLen bytes, without the reserved bit.
+// Put writes the event, EventLen bytes, with the reserved bit clear.
 func (e Event) Put(payload []byte) {
 	payload[0], payload[1] = e.Code, e.Volume&0x3f
 	if e.End {
@@ -43,7 +42,7 @@ func (e Event) Put(payload []byte) {
 	binary.BigEndian.PutUint16(payload[2:], e.Duration)
 }
 
-// Digit returns the key that the event is of, 0 to 9, *, #, A to D. False: of none.
+// Digit returns the event's key: 0 to 9, *, #, A to D. It reports false if the event is not a key.
 func (e Event) Digit() (byte, bool) {
 	if int(e.Code) >= len(digits) {
 		return 0, false
@@ -51,18 +50,18 @@ func (e Event) Digit() (byte, bool) {
 	return digits[e.Code], true
 }
 
-// DigitCode returns the code of a key's event. False: there is no such key.
+// DigitCode returns the event code of a key. It reports false if there is no such key.
 func DigitCode(digit byte) (uint8, bool) {
 	i := strings.IndexByte(digits, digit)
 	return uint8(max(i, 0)), i >= 0 // at most 15
 }
 
-// EventID tells events apart: all packets of one carry the timestamp of its start (RFC 4733 §2.2.1).
+// EventID identifies an event: all its packets carry the timestamp of its start (RFC 4733 §2.2.1).
 type EventID struct {
 	SSRC      uint32 `cbor:"1,keyasint,omitempty"`
 	Timestamp uint32 `cbor:"2,keyasint,omitempty"`
 	Code      uint8  `cbor:"3,keyasint,omitempty"`
 }
 
-// EventID identifies the event of a packet, without its code.
+// EventID returns the identity of a packet's event, without its code.
 func (h Header) EventID() EventID { return EventID{SSRC: h.SSRC, Timestamp: h.Timestamp} }

@@ -2,7 +2,7 @@ package packet
 
 import "encoding/binary"
 
-// The packet types that are looked into: RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2.
+// The packet types that are parsed: RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2.
 const (
 	rtcpSR = 200 + iota
 	rtcpRR
@@ -16,7 +16,7 @@ const (
 
 const (
 	senderInfoLen = 24 // of an SR, from its SSRC to its first report block
-	genericNACK   = 1  // the FMT of it (RFC 4585 §6.2.1)
+	genericNACK   = 1  // the FMT of a generic NACK (RFC 4585 §6.2.1)
 )
 
 // ReportBlockLen is the length of a report block of an SR or RR, in bytes (RFC 3550 §6.4.1).
@@ -25,12 +25,12 @@ const ReportBlockLen = 24
 // Control is one packet of a valid compound.
 type Control struct {
 	kind  uint8
-	count int    // of report blocks, chunks or sources; FMT of feedback
-	body  []byte // behind the header, without padding
+	count int    // of report blocks, chunks or sources; the FMT of feedback
+	body  []byte // after the header, without padding
 }
 
 // NextRTCP splits the first packet off a valid compound. If the padding is inconsistent, the body is empty, so that it
-// is not read.
+// is not parsed.
 func NextRTCP(compound []byte) (p Control, rest []byte) {
 	size := 4 * (1 + int(binary.BigEndian.Uint16(compound[2:])))
 	p = Control{kind: compound[1], count: int(compound[0] & 0x1f), body: compound[HeaderLenRTCP:size]}
@@ -44,7 +44,7 @@ func NextRTCP(compound []byte) (p Control, rest []byte) {
 	return p, compound[size:]
 }
 
-// Reports returns the report blocks of an SR or RR, none if they do not fit.
+// Reports returns the report blocks of an SR or RR, or none if they do not fit.
 func (p Control) Reports() []byte {
 	start := 4
 	switch p.kind {
@@ -61,7 +61,7 @@ func (p Control) Reports() []byte {
 	return p.body[start:end]
 }
 
-// ReportsOf reports whether a compound begins with a report of this source and has no goodbye.
+// ReportsOf reports whether a compound starts with a report from this source and has no goodbye.
 func ReportsOf(compound []byte, ssrc uint32) bool {
 	p, rest := NextRTCP(compound)
 	if (p.kind != rtcpSR && p.kind != rtcpRR) || len(p.body) < 4 || binary.BigEndian.Uint32(p.body) != ssrc {

@@ -6,18 +6,18 @@ const (
 	// HeaderLen is the length of an RTP header without sources and extension, in bytes.
 	HeaderLen = 12
 
-	// HeaderLenRTCP is that of the header of each packet of a compound.
+	// HeaderLenRTCP is the length of the header of each packet in a compound.
 	HeaderLenRTCP = 4
 
 	// RFC 5761 §4: the packet types that RTCP may use.
 	rtcpTypeLow, rtcpTypeHigh = 192, 223
 
-	// RFC 3551 §6: RTP payload types 72 to 76 are reserved, because with the
-	// marker set they look like the RTCP packet types 200 to 204.
+	// RFC 3551 §6: RTP payload types 72 to 76 are reserved, because with the marker set they look like the RTCP packet
+	// types 200 to 204.
 	rtcpReservedLow, rtcpReservedHigh = 200, 204
 )
 
-// Header is what of an RTP header says where the packet belongs.
+// Header holds the fields of an RTP header that say where the packet belongs.
 type Header struct {
 	PayloadType uint8
 	Seq         uint16
@@ -56,8 +56,8 @@ func ParseRTP(pkt []byte) (Header, bool) {
 	}, true
 }
 
-// ValidRTCP checks that pkt is a compound of RTCP packets that fill it exactly (RFC 3550 §A.2). The first one need
-// not be a report: RFC 5506 allows others.
+// ValidRTCP checks that pkt is a compound of RTCP packets that fill it exactly (RFC 3550 §A.2). The first one need not
+// be a report: RFC 5506 allows others.
 func ValidRTCP(pkt []byte) bool {
 	if len(pkt) < HeaderLenRTCP {
 		return false
@@ -80,7 +80,7 @@ func IsRTCP(pkt []byte) bool {
 	return len(pkt) >= HeaderLenRTCP && pkt[1] >= rtcpTypeLow && pkt[1] <= rtcpTypeHigh
 }
 
-// Payload returns what an RTP packet carries, without padding. The packet must be well formed, as ParseRTP says.
+// Payload returns the payload of an RTP packet, without padding. The packet must have passed ParseRTP.
 func Payload(pkt []byte) []byte {
 	start, end := HeaderLen+4*int(pkt[0]&0x0f), len(pkt)
 	if pkt[0]&0x10 != 0 {

@@ -2,16 +2,16 @@ package packet
 
 import "encoding/binary"
 
-// Alias is what a rewrite makes of a stream: the name, times and numbers that the receiver knows.
+// Alias is the rewritten identity of a stream: the SSRC, timestamps and numbers that the receiver knows.
 type Alias struct {
 	Known    bool   // there is a stream
-	From, To uint32 // SSRC, as it comes and as it goes on
+	From, To uint32 // SSRC as received and as relayed
 	Time     uint32 // added to timestamps
 	Seq      uint16 // added to sequence numbers
-	Top      uint64 // the highest number that came, extended by the cycles
+	Top      uint64 // the highest number received, extended by the cycles
 }
 
-// name replaces the stream's own SSRC by the one that it is relayed with, and reports whether it was there.
+// name replaces the stream's own SSRC by the relayed one, and reports whether it was there.
 func (a *Alias) name(field []byte) bool {
 	if !a.Known || binary.BigEndian.Uint32(field) != a.From {
 		return false
@@ -20,7 +20,7 @@ func (a *Alias) name(field []byte) bool {
 	return true
 }
 
-// unname does the opposite.
+// unname is the inverse of name.
 func (a *Alias) unname(field []byte) bool {
 	if !a.Known || binary.BigEndian.Uint32(field) != a.To {
 		return false
@@ -33,14 +33,14 @@ func (a *Alias) shiftTime(field []byte) {
 	binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+a.Time)
 }
 
-// unshift turns a relayed sequence number into the one that came.
+// unshift converts a relayed sequence number to the received one.
 func (a *Alias) unshift(field []byte) {
 	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.Seq)
 }
 
-// unshiftExtended does so with an extended number. The receiver counts its cycles by the shifted numbers, which wrap
-// at other moments. So the result is taken to be near the highest number that came, and not above it: those are our
-// own packets.
+// unshiftExtended does the same for an extended number. The receiver counts cycles by the shifted numbers, which wrap
+// at other moments. So the result is assumed to be near the highest received number, and not above it: higher ones are
+// our own packets.
 func (a *Alias) unshiftExtended(field []byte) {
 	if a.Seq == 0 {
 		return
@@ -50,9 +50,9 @@ func (a *Alias) unshiftExtended(field []byte) {
 	binary.BigEndian.PutUint32(field, uint32(min(max(extended, 0), int64(a.Top))))
 }
 
-// Translate makes a compound of a side fit the relayed RTP, in place. What it says of its own stream is said of the
-// stream that the other side gets. What it says of the stream that it hears is said of the stream that the other side
-// sends. Lengths stay. What does not fit stays unchanged.
+// Translate makes a side's compound packet match the relayed RTP, in place. What it says about its own stream becomes a
+// statement about the stream that the other side gets. What it says about the stream that it hears becomes one about
+// the stream that the other side sends. Lengths stay. References to other streams stay unchanged.
 func Translate(compound []byte, own, heard Alias) {
 	for len(compound) > 0 {
 		var p Control
@@ -70,7 +70,7 @@ func Translate(compound []byte, own, heard Alias) {
 		if p.kind < rtcpSR || p.kind > rtcpXR || len(p.body) < 4 {
 			continue
 		}
-		mine := own.name(p.body) // the sender's SSRC comes first in all others
+		mine := own.name(p.body) // in all other types the sender's SSRC comes first
 		switch p.kind {
 		case rtcpSR, rtcpRR:
 			if mine && p.kind == rtcpSR && len(p.body) >= senderInfoLen {
@@ -101,11 +101,11 @@ func (p Control) translateChunks(own *Alias) {
 			}
 			at += 2 + int(p.body[at+1])
 		}
-		at = (at + 4) &^ 3 // at least one null ends the items
+		at = (at + 4) &^ 3 // at least one null byte ends the items
 	}
 }
 
-// translateFeedback rewrites the stream that feedback is about (RFC 4585 §6.1), and the packets that a NACK asks for.
+// translateFeedback rewrites the stream that feedback is about (RFC 4585 §6.1), and the packets that a NACK requests.
 func (p Control) translateFeedback(heard *Alias) {
 	if len(p.body) < 8 || !heard.unname(p.body[4:]) || p.kind != rtcpRTPFB || p.count != genericNACK {
 		return
@@ -125,12 +125,12 @@ func (p Control) translateExtended(heard *Alias) {
 		block := p.body[at : at+size]
 		at += size
 		switch block[0] {
-		case 1, 2, 3, 6: // loss, duplicates, receipt times, summary: of a range of packets
+		case 1, 2, 3, 6: // loss, duplicates, receipt times, summary: for a range of packets
 			if size >= 12 && heard.unname(block[4:]) {
 				heard.unshift(block[8:])
 				heard.unshift(block[10:])
 			}
-		case 5: // DLRR: of receivers
+		case 5: // DLRR: per receiver
 			for sub := 4; sub+12 <= size; sub += 12 {
 				heard.unname(block[sub:])
 			}

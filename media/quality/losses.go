@@ -1,15 +1,15 @@
 package quality
 
-// Losses distinguishes lost from late and duplicate packets. It remembers which of the last 128 sequence numbers
-// came. A number that leaves this window without having come is lost for good, and belongs to a burst: a run of lost
-// numbers. It is plain data: another process can go on with it.
+// Losses distinguishes lost from late and duplicate packets. It remembers which of the last 128 sequence numbers came.
+// A number that leaves this window without having come is lost, and belongs to a burst: a run of lost numbers. It is
+// plain data: another process can continue it.
 type Losses struct {
 	Recent uint64 // bit i: the i-th number below the highest one came
 	Older  uint64 // bit i: the number i+64 below it
 
-	Run     uint64 // of the lost numbers that left the window last
-	Runs    uint64 // that began outside the window
-	Longest uint64 // of them
+	Run     uint64 // length of the latest run of lost numbers that left the window
+	Runs    uint64 // runs that began outside the window
+	Longest uint64 // the longest of them
 }
 
 // Begin starts a window whose highest number is still to come. Numbers below the first one do not count.
@@ -17,7 +17,7 @@ func (l *Losses) Begin() {
 	l.Recent, l.Older, l.Run = ^uint64(1), ^uint64(0), 0
 }
 
-// Finish counts what is missing now as lost.
+// Finish counts all missing numbers as lost.
 func (l *Losses) Finish() {
 	l.settle(l.Older, 64)
 	l.settle(l.Recent, 64)
@@ -34,14 +34,14 @@ func (l *Losses) Advance(n uint64) {
 	}
 }
 
-// settle counts the n highest bits of a word, 1 to 64, the highest first.
+// settle counts the n highest bits of a word, 1 to 64, starting with the highest.
 func (l *Losses) settle(word, n uint64) {
 	missing := ^word >> (64 - n)
 	switch missing {
 	case 0:
 		l.Run = 0
 		return
-	case ^uint64(0): // far ahead of what came: no need to look at each
+	case ^uint64(0): // far ahead of the last one: no need to check each
 		l.lose(n)
 		return
 	}
@@ -62,7 +62,7 @@ func (l *Losses) lose(n uint64) {
 	l.Longest = max(l.Longest, l.Run)
 }
 
-// Mark notes the number that is behind below the highest one, at most 127, and reports whether it came for the first
+// Mark records the number that is behind below the highest one, at most 127, and reports whether it came for the first
 // time.
 func (l *Losses) Mark(behind uint64) (first bool) {
 	word, bit := &l.Recent, uint64(1)<<(behind%64)
@@ -74,8 +74,7 @@ func (l *Losses) Mark(behind uint64) (first bool) {
 	return first
 }
 
-// Bursts returns the number of runs of lost packets and the length of the longest, as if what is missing now were
-// lost.
+// Bursts returns the number of runs of lost packets and the length of the longest, as if all missing packets were lost.
 func (l Losses) Bursts() (runs, longest uint64) {
 	l.Finish()
 	return l.Runs, l.Longest

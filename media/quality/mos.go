@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// The E-model of ITU-T G.107 (narrow band), with the default value of each
-// parameter that is not measured.
+// The E-model of ITU-T G.107 (narrow band), with the default value of each parameter that is not measured.
 const (
-	ratingBest = 93.2 // R without delay, loss and codec: Ro - Is of the default values
+	ratingBest = 93.2 // R without delay, loss and codec: Ro - Is with the default values
 
 	talkerEcho = 65.0  // TELR, dB: the loudness of the talker's own echo
 	noiseFloor = -61.2 // No, dBm0p
 	receiveLR  = 2.0   // RLR, dB
 
-	// Delays beside the network: a packet is filled before it is sent, and a receiver's jitter buffer is assumed to
-	// hold twice the jitter.
+	// Delays besides the network: a packet is filled before it is sent, and a receiver's jitter buffer is assumed to hold
+	// twice the jitter.
 	packetDelay     = 20.0  // ms
 	bufferDelayMax  = 300.0 // ms
-	burstRatioMax   = 8.0   // above it the model was not tried
+	burstRatioMax   = 8.0   // the model was not validated above it
 	packetsToJudge  = 50    // a second, 20 ms each
 	scoreMin        = 1.0
 	scoreMax        = 4.5
@@ -29,9 +28,9 @@ const (
 // Impairment is the effect of a codec on speech: Ie, without loss, and Bpl, its robustness against loss.
 type Impairment struct{ ie, bpl float64 }
 
-// ImpairmentOf returns the impairment of an encoding name (RFC 3551), in any case; nil if no figures are published.
-// The figures are those of ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has no
-// Bpl there and gets that of the enhanced one. G.722 and Opus exceed this scale and count as G.711.
+// ImpairmentOf returns the impairment of an encoding name (RFC 3551), ignoring case, or nil if no figures are
+// published. The figures come from ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has
+// no Bpl there and gets the Bpl of enhanced full rate. G.722 and Opus exceed this scale and count as G.711.
 func ImpairmentOf(codec string) *Impairment { return impairments[strings.ToUpper(codec)] }
 
 var impairments = func() map[string]*Impairment { //nolint:gochecknoglobals // a constant
@@ -42,17 +41,17 @@ var impairments = func() map[string]*Impairment { //nolint:gochecknoglobals // a
 	}
 }()
 
-// Heard is what came of a stream.
+// Heard describes how a stream arrived.
 type Heard struct {
-	Received uint64        // packets, each once
+	Received uint64        // distinct packets
 	Lost     uint64        // packets that did not come
-	Late     uint64        // of Received, those that came too late to be heard
-	Bursts   uint64        // runs of both
-	RTT      time.Duration // to the sender and back
-	JitterMS float64       // its mean, milliseconds
+	Late     uint64        // part of Received: too late to be heard
+	Bursts   uint64        // runs of lost or late packets
+	RTT      time.Duration // round trip to the sender
+	JitterMS float64       // mean jitter, in milliseconds
 }
 
-// MOS is the listening quality, 1.0 to 4.5. 0 means unknown: less than a second of packets, or no figures for the
+// MOS returns the listening quality, 1.0 to 4.5. 0 means unknown: less than a second of packets, or no figures for the
 // codec.
 func (h Heard) MOS(codec *Impairment) float64 {
 	if codec == nil || h.Received < packetsToJudge {
@@ -67,12 +66,13 @@ func (h Heard) MOS(codec *Impairment) float64 {
 	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))
 }
 
-// burstRatio is BurstR: the length of bursts, in packets, against their length if the same share were lost at random.
+// burstRatio returns BurstR: the length of bursts, in packets, relative to their length if the same share were lost at
+// random.
 func burstRatio(length, lost float64) float64 {
 	return min(max(length*(1-lost), 1), burstRatioMax)
 }
 
-// withLoss is Ie,eff at a loss in percent (G.107 §7.5).
+// withLoss returns Ie,eff at a loss in percent (G.107 §7.5).
 func (i Impairment) withLoss(percent, burstRatio float64) float64 {
 	if percent == 0 {
 		return i.ie
@@ -80,7 +80,7 @@ func (i Impairment) withLoss(percent, burstRatio float64) float64 {
 	return i.ie + (95-i.ie)*percent/(percent/burstRatio+i.bpl)
 }
 
-// delayImpairment is Id at a delay from mouth to ear in milliseconds: talker echo and the delay itself (G.107 §7.4).
+// delayImpairment returns Id at a mouth-to-ear delay in milliseconds: talker echo and the delay itself (G.107 §7.4).
 // Listener echo, less than one, is left out.
 func delayImpairment(ms float64) float64 {
 	level := talkerEcho - 40*math.Log10((1+ms/10)/(1+ms/150)) + 6*math.Exp(-0.3*ms*ms)
@@ -93,7 +93,7 @@ func delayImpairment(ms float64) float64 {
 	return echo + 25*(math.Pow(1+math.Pow(x, 6), 1.0/6)-3*math.Pow(1+math.Pow(x/3, 6), 1.0/6)+2)
 }
 
-// opinion is the MOS of a rating R (G.107 Annex B).
+// opinion returns the MOS of a rating R (G.107 Annex B).
 func opinion(r float64) float64 {
 	switch {
 	case r <= 0:

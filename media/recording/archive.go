@@ -24,35 +24,34 @@ var (
 	ErrLocked = errors.New("in use by another process")
 )
 
-// Config says how to open an archive.
+// Config configures an archive.
 type Config struct {
-	Dir     string        // made with mode 0700 if it is missing
-	Formats []string      // FormatWAV and FormatPcapng, each once at most
-	Keep    time.Duration // how long a file stays after it was last written
+	Dir     string        // created with mode 0700 if it is missing
+	Formats []string      // FormatWAV and FormatPcapng, each at most once
+	Keep    time.Duration // how long a file is kept after its last write
 	MaxSize int64         // of one file, in bytes
 	Log     zerolog.Logger
 
-	// Lock is that of a process that this one replaces, by Archive.Lock, which finishes its own files; nil: Open locks the
-	// directory.
+	// Lock is the lock of the process that this one replaces, from its Archive.Lock. The old process finishes its own
+	// files. If it is nil, Open locks the directory.
 	Lock *os.File
 }
 
-// Archive is a directory with recordings. Its methods may be called from any
-// goroutine.
+// Archive is a directory with recordings. Its methods may be called from any goroutine.
 type Archive struct {
 	// Constant.
 	cfg     Config
 	dir     *directory
 	writers []*writer
-	create  func(name string) (medium, error) // of a file
-	cancel  context.CancelFunc                // ends what purges
+	create  func(name string) (medium, error) // creates a file
+	cancel  context.CancelFunc                // stops the purging
 	running sync.WaitGroup
 }
 
 const purgeEvery = time.Hour
 
-// Open makes the directory if it is missing, finishes the files of a killed process, removes old ones, and starts the
-// writers. The error is ErrLocked, or what the system said.
+// Open creates the directory if it is missing, finishes the files of a killed process, removes old files, and starts
+// the writers. The error is ErrLocked or the system's.
 func Open(cfg Config) (*Archive, error) {
 	a := &Archive{cfg: cfg, dir: &directory{name: cfg.Dir, given: cfg.Lock}}
 	if err := a.claim(); err != nil {
@@ -74,7 +73,7 @@ func (a *Archive) claim() error {
 		return err
 	}
 	a.create = a.dir.create
-	if a.cfg.Lock != nil { // nobody was killed; and to look through all files takes long, while calls stand still
+	if a.cfg.Lock != nil { // the old process was not killed; scanning all files takes long, and calls would stand still
 		return nil
 	}
 	finished, err := a.finishLeftovers()
@@ -87,16 +86,16 @@ func (a *Archive) claim() error {
 	return nil
 }
 
-// Lock is the lock of the directory, for the process that replaces this one; nil: the directory is gone. It stays the
-// archive's.
+// Lock returns the lock of the directory, for the process that replaces this one, or nil if the directory is gone. The
+// archive keeps owning it.
 func (a *Archive) Lock() *os.File {
 	a.dir.mu.Lock()
 	defer a.dir.mu.Unlock()
 	return a.dir.lock
 }
 
-// Record begins a recording in all formats of the archive. It does not touch the disk: errors of the disk are in the
-// recorder's Files later.
+// Record starts a recording in all formats of the archive. It does not touch the disk: disk errors appear later in the
+// recorder's Files.
 func (a *Archive) Record(c Call) (*Recorder, error) {
 	r := &Recorder{
 		call: c, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}),
@@ -121,7 +120,7 @@ func (a *Archive) Record(c Call) (*Recorder, error) {
 	return r, nil
 }
 
-// OpenFile opens a finished recording by its File.Name. For every other name the error is fs.ErrNotExist.
+// OpenFile opens a finished recording by its File.Name. For any other name the error is fs.ErrNotExist.
 func (a *Archive) OpenFile(name string) (*os.File, error) {
 	if !namePattern.MatchString(name) {
 		return nil, fs.ErrNotExist
@@ -136,7 +135,7 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// Finished returns the size in bytes of a finished recording, and when it was last written. The errors are those of
+// Finished returns the size in bytes of a finished recording, and when it was last written. It returns the errors of
 // OpenFile.
 func (a *Archive) Finished(name string) (bytes int64, written time.Time, err error) {
 	f, err := a.OpenFile(name)
@@ -150,8 +149,8 @@ func (a *Archive) Finished(name string) (bytes int64, written time.Time, err err
 	return info.Size(), info.ModTime(), nil
 }
 
-// Close stops all recordings and waits until they are written. If ctx ends first, it returns ctx's error, and the
-// next process finishes what is left.
+// Close stops all recordings and waits until they are written. If ctx ends first, it returns ctx's error, and the next
+// process finishes what is left.
 func (a *Archive) Close(ctx context.Context) error {
 	a.cancel()
 	for _, w := range a.writers {
@@ -170,7 +169,7 @@ func (a *Archive) Close(ctx context.Context) error {
 	}
 }
 
-// purgeHourly removes old files now and then every hour, until ctx ends.
+// purgeHourly removes old files now and every hour, until ctx ends.
 func (a *Archive) purgeHourly(ctx context.Context) {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
@@ -190,7 +189,7 @@ func (a *Archive) purgeHourly(ctx context.Context) {
 	}
 }
 
-// purge removes the recordings that were last written before a moment, and then the empty directories of days. Other
+// purge removes recordings that were last written before the given time, and then the empty directories of days. Other
 // files stay.
 func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err error) {
 	defer processors.Lend()()
@@ -217,7 +216,7 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 	})
 	today := time.Now().UTC()
 	for _, day := range days {
-		// no file begins there any more
+		// No new file is created there any more.
 		if at, bad := time.Parse("2006/01/02", day); bad == nil && today.Sub(at) > 48*time.Hour {
 			a.removeEmpty(day)
 		}

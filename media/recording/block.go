@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// The blocks of a capture in pcapng (draft-ietf-opsawg-pcapng, section 4). A library's writer is not used, because it
-// brings tables of 5 MB that the garbage collector would go through in each of its cycles.
+// The blocks of a pcapng capture (draft-ietf-opsawg-pcapng, section 4). A library's writer is not used, because it
+// brings tables of 5 MB that the garbage collector would scan in each of its cycles.
 const (
 	sectionHeader  = 0x0a0d0d0a
 	interfaceBlock = 1
 	packetBlock    = 6
 	blockFrame     = 12 // type, and the length twice
 
-	linkTypeRaw = 101 // an IP packet without a header of its link
+	linkTypeRaw = 101 // an IP packet without a link-layer header
 )
 
-// AppendCaptureHead appends what begins a capture: its section, and an interface whose packets are IP packets, with
+// AppendCaptureHead appends the start of a capture: its section, and an interface whose packets are IP packets, with
 // times in nanoseconds.
 func AppendCaptureHead(b []byte) []byte {
 	from := len(b)
 	b = beginBlock(b, sectionHeader)
-	b = binary.LittleEndian.AppendUint32(b, 0x1a2b3c4d) // the order of the bytes
+	b = binary.LittleEndian.AppendUint32(b, 0x1a2b3c4d) // byte-order magic
 	b = binary.LittleEndian.AppendUint32(b, 1)          // version 1.0
-	b = binary.LittleEndian.AppendUint64(b, ^uint64(0)) // the section's length is not given
+	b = binary.LittleEndian.AppendUint64(b, ^uint64(0)) // section length unspecified
 	b = appendOption(b, 4, "Flowbridge")                // shb_userappl
 	b = endBlock(appendOption(b, 0, ""), from)          // opt_endofopt
 	from = len(b)
 	b = beginBlock(b, interfaceBlock)
 	b = binary.LittleEndian.AppendUint32(b, linkTypeRaw)
-	b = binary.LittleEndian.AppendUint32(b, 0)              // packets are whole
+	b = binary.LittleEndian.AppendUint32(b, 0)              // no limit on packet length
 	b = appendOption(appendOption(b, 2, "call"), 9, "\x09") // if_name, if_tsresol
 	return endBlock(appendOption(b, 0, ""), from)
 }
@@ -37,13 +37,13 @@ func AppendCaptureHead(b []byte) []byte {
 // AppendPacket appends a packet to a capture.
 func AppendPacket(b []byte, at time.Time, packet []byte) []byte {
 	from := len(b)
-	nanoseconds := uint64(at.UnixNano()) //nolint:forbidigo // the format's time; nothing is compared
+	nanoseconds := uint64(at.UnixNano()) //nolint:forbidigo // the format's timestamp; it is not compared
 	b = beginBlock(b, packetBlock)
 	b = binary.LittleEndian.AppendUint32(b, 0) // the interface
 	b = binary.LittleEndian.AppendUint32(b, uint32(nanoseconds>>32))
 	b = binary.LittleEndian.AppendUint32(b, uint32(nanoseconds))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(packet)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(packet))) // none of it was cut
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(packet))) // original length: not truncated
 	return endBlock(append(b, packet...), from)
 }
 
@@ -51,7 +51,7 @@ func beginBlock(b []byte, kind uint32) []byte {
 	return append(binary.LittleEndian.AppendUint32(b, kind), 0, 0, 0, 0)
 }
 
-// endBlock fills a block up to four bytes, and notes its length.
+// endBlock pads a block to four bytes, and writes its length.
 func endBlock(b []byte, from int) []byte {
 	b = pad(b, from)
 	size := uint32(len(b) - from + 4)
@@ -66,5 +66,5 @@ func appendOption(b []byte, code uint16, value string) []byte {
 	return pad(append(b, value...), from)
 }
 
-// pad fills up to a multiple of four bytes.
+// pad pads to a multiple of four bytes.
 func pad(b []byte, from int) []byte { return append(b, "\x00\x00\x00"[:-(len(b)-from)&3]...) }

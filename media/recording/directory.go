@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directory is that of an archive. No other process writes into it while it is held. Any goroutine may call its
-// methods.
+// directory is the directory of an archive. No other process writes to it while its lock is held. Any goroutine may
+// call its methods.
 type directory struct {
 	name string // constant
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	root  *os.Root
 	lock  *os.File
-	given *os.File // the lock of another process, for the first open; nil: there is none
+	given *os.File // the lock of another process, for the first open; may be nil
 }
 
-// open makes the directory if it is missing, and locks it. The caller holds mu, or no other goroutine knows d yet. If
-// open fails, d is as it was.
+// open creates the directory if it is missing, and locks it. The caller holds mu, or no other goroutine knows d yet. If
+// open fails, d is unchanged.
 func (d *directory) open() error {
 	if err := os.MkdirAll(d.name, 0o700); err != nil {
 		return err
@@ -58,15 +58,14 @@ func lockFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// files is the current directory for opening, renaming and removing files.
+// files returns the current directory, for opening, renaming and removing files.
 func (d *directory) files() *os.Root {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.root
 }
 
-// create makes a new file with mode 0600, and its directories. It makes the archive's directory again if that was
-// removed.
+// create creates a file with mode 0600, and its directories. It recreates the archive's directory if that was removed.
 func (d *directory) create(name string) (medium, error) {
 	root := d.files()
 	f, err := createIn(root, name)
@@ -77,12 +76,12 @@ func (d *directory) create(name string) (medium, error) {
 		f, err = createIn(d.files(), name)
 	}
 	if err != nil {
-		return nil, err // not a nil *os.File, which is a medium
+		return nil, err // not a nil *os.File in a medium
 	}
 	return f, nil
 }
 
-// gone reports whether an error means that a file or its directory is no longer there.
+// gone reports whether an error means that a file or its directory no longer exists.
 func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrClosed) }
 
 func createIn(root *os.Root, name string) (*os.File, error) {
@@ -92,7 +91,7 @@ func createIn(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// renew makes the directory again, unless it is there, or another goroutine has done so since the caller used root.
+// renew recreates the directory, unless it exists, or another goroutine has recreated it since the caller used root.
 // The files in the removed directory are lost.
 func (d *directory) renew(root *os.Root) error {
 	d.mu.Lock()
@@ -104,11 +103,11 @@ func (d *directory) renew(root *os.Root) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	_ = errors.Join(root.Close(), lock.Close()) // there is nothing left in it to lose
+	_ = errors.Join(root.Close(), lock.Close()) // nothing is left in it to lose
 	return nil
 }
 
-// there reports whether the directory that is held still has its name.
+// there reports whether the open directory still has its name.
 func (d *directory) there() bool {
 	held, err := d.root.Stat(".")
 	named, missing := os.Stat(d.name)

@@ -1,4 +1,4 @@
-// Package recording writes calls to files: WAV to listen to, pcapng with SIP and RTP to analyse. It knows nothing of
+// Package recording writes calls to files: WAV for listening, pcapng with SIP and RTP for analysis. It knows nothing of
 // SIP dialogs.
 //
 //	media worker --Packet--> ring --+
@@ -6,8 +6,8 @@
 //	SIP readers --Message--> queue -+         \--> datagrams --> pcapng
 //
 // Words: an [Archive] is the directory with all recordings, and the writers. A [Recorder] records one call; it is the
-// media.Tap of the call's session. A side's [Payloads] say what its packets carry. A timeline puts the speech of both
-// sides in its place. A [File] is the state of one file.
+// media.Tap of the call's session. A side's [Payloads] say what its packets carry. A timeline aligns the speech of both
+// sides. A [File] is the state of one file.
 //
 // A file that is being written ends in .part. After a kill, the next process finishes such files.
 //
@@ -16,10 +16,10 @@
 // The media worker fills the ring. The recorder's writer, one of four goroutines, empties it every 100 ms. A writer
 // owns the media that it writes to, the timelines and the state of files; other goroutines get copies. Locks guard the
 // queue of SIP messages, the copies and the list of recorders, for a few memory operations each. The directory's lock
-// is held longer while a removed directory is made again; only users of files take it.
+// is held longer while a removed directory is recreated; only users of files take it.
 //
 // # Decisions
 //
 // The ring has no lock, and only writers touch the disk. Neither a call nor its media waits for a disk: a slow disk
-// costs packets of the recording, and they are counted. Tests: TestRingBetweenGoroutines, TestBlockedDisk.
+// costs packets of the recording, which are counted. Tests: TestRingBetweenGoroutines, TestBlockedDisk.
 package recording

@@ -18,13 +18,13 @@ const (
 
 // File is the state of one file of a recording.
 type File struct {
-	Name      string    // below the archive's directory, with slashes; empty: not begun, see Err
+	Name      string    // below the archive's directory, with slashes; empty if it was not started, see Err
 	Format    string    // FormatWAV or FormatPcapng
 	StartedAt time.Time // when the recording began
-	EndedAt   time.Time // zero: it goes on
-	Bytes     int64     // so far
-	Dropped   int64     // packets and SIP messages that are missing because the disk was too slow
-	Err       string    // why it ended before its time, or was not begun; empty: it did not
+	EndedAt   time.Time // zero while it is being recorded
+	Bytes     int64     // written so far
+	Dropped   int64     // packets and SIP messages lost because the disk was too slow
+	Err       string    // why it ended early or was not started; else empty
 }
 
 // partSuffix ends the name of a file that is being written.
@@ -34,7 +34,7 @@ const partSuffix = ".part"
 var namePattern = regexp.MustCompile(
 	`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)$`)
 
-// fileName names a call's first recording after the call; later ones have a number too.
+// fileName names a call's first recording after the call; later ones also have a number.
 func fileName(began time.Time, call string, part int, format string) string {
 	name := call
 	if part > 1 {
@@ -43,10 +43,10 @@ func fileName(began time.Time, call string, part int, format string) string {
 	return path.Join(began.UTC().Format("2006/01/02"), name+"."+format)
 }
 
-// errFull means that a file is as long as one may be.
+// errFull means that a file has reached its maximum size.
 var errFull = errors.New("the file is as long as one may be")
 
-// medium is what a file is written to, such as *os.File.
+// medium is what a file is written to, such as an *os.File.
 type medium interface {
 	io.Writer
 	io.WriterAt
@@ -72,7 +72,7 @@ func (s *sink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// reasonOf is an error of the disk without the file's name.
+// reasonOf returns a disk error without the file's name.
 func reasonOf(err error) string {
 	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 		return pe.Op + ": " + pe.Err.Error()

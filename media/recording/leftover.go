@@ -13,7 +13,7 @@ import (
 
 var dayPattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}$`)
 
-// finishLeftovers finishes the files of a killed process and returns their number.
+// finishLeftovers finishes the files of a killed process and returns how many there were.
 func (a *Archive) finishLeftovers() (finished int, err error) {
 	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -29,7 +29,7 @@ func (a *Archive) finishLeftovers() (finished int, err error) {
 	return finished, err
 }
 
-// finishLeftover keeps the time of the last write, which is when the recording ended.
+// finishLeftover finishes one file. It keeps the time of the last write, which is when the recording ended.
 func (a *Archive) finishLeftover(name string) error {
 	f, err := a.dir.files().OpenFile(name+partSuffix, os.O_RDWR, 0)
 	if err != nil {
@@ -91,7 +91,7 @@ func repairPcapng(f *os.File) (usable bool, err error) {
 		blocks++
 		at += size
 	}
-	if blocks <= 2 { // section and interface
+	if blocks <= 2 { // only section and interface
 		return false, nil
 	}
 	return true, f.Truncate(at)

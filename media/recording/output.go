@@ -9,20 +9,20 @@ import (
 
 // output is one file of a recording that is being written. The writer owns it.
 type output struct {
-	index  int    // among the recorder's files
-	name   string // at last
+	index  int    // in the recorder's files
+	name   string // final name
 	sink   *sink
 	format format
-	err    error // why nothing more is written
+	err    error // why writing has stopped
 	lost   bool  // the file was removed
 }
 
 type format interface {
 	packet(p tapped) error
 	message(m message) error
-	tick(now time.Duration) error  // time has passed
-	finish(at time.Duration) error // the recording ended then
-	close() error                  // after an error too
+	tick(now time.Duration) error  // called as time passes
+	finish(at time.Duration) error // the recording ended at that time
+	close() error                  // called after an error, too
 }
 
 func (a *Archive) open(r *Recorder) {
@@ -58,7 +58,7 @@ func (a *Archive) openOutput(r *Recorder, i int, f File) (*output, error) {
 	return o, nil
 }
 
-// each calls do for every output that works.
+// each calls do for every output without an error.
 func (r *Recorder) each(do func(format) error) {
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -67,7 +67,7 @@ func (r *Recorder) each(do func(format) error) {
 	}
 }
 
-// deliver is each for a packet. It needs no closure.
+// deliver is each for a packet, without a closure.
 func (r *Recorder) deliver(p tapped) {
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -76,7 +76,7 @@ func (r *Recorder) deliver(p tapped) {
 	}
 }
 
-// closeFailed closes the outputs that have failed. The recording goes on without them.
+// closeFailed closes the outputs that have failed. The recording continues without them.
 func (a *Archive) closeFailed(r *Recorder) {
 	kept := r.outputs[:0]
 	for _, o := range r.outputs {
@@ -86,7 +86,7 @@ func (a *Archive) closeFailed(r *Recorder) {
 		}
 		if err := a.closeOutput(o); gone(err) {
 			o.lost = true
-		} // else there is a reason already
+		} // else there is already a reason
 		a.fail(r, o)
 	}
 	clear(r.outputs[len(kept):])
@@ -96,7 +96,7 @@ func (a *Archive) closeFailed(r *Recorder) {
 	}
 }
 
-// refuse notes why a file was not begun.
+// refuse records why a file was not started.
 func (a *Archive) refuse(r *Recorder, i int, reason string) {
 	f := r.Files()[i]
 	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", f.Name).Str("reason", reason).
@@ -104,19 +104,19 @@ func (a *Archive) refuse(r *Recorder, i int, reason string) {
 	r.change(i, func(f *File) { f.Name, f.EndedAt, f.Err = "", time.Now(), reason })
 }
 
-// fail notes why a file ended early. Its readable part stays.
+// fail records why a file ended early. Its readable part stays.
 func (a *Archive) fail(r *Recorder, o *output) {
 	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", o.name).Str("reason", reasonOf(o.err)).Msg("recording ended early")
 	r.change(o.index, func(f *File) { f.Err = reasonOf(o.err) })
 	a.settle(r, o)
 }
 
-// closeOutput completes a file and gives it its name.
+// closeOutput completes a file and gives it its final name.
 func (a *Archive) closeOutput(o *output) error {
 	return errors.Join(o.format.close(), o.sink.Close(), a.dir.files().Rename(o.name+partSuffix, o.name))
 }
 
-// settle notes how a file has ended.
+// settle records the final state of a file.
 func (a *Archive) settle(r *Recorder, o *output) {
 	r.change(o.index, func(f *File) {
 		f.EndedAt, f.Dropped = time.Now(), r.dropped.Load()
@@ -127,7 +127,7 @@ func (a *Archive) settle(r *Recorder, o *output) {
 	})
 }
 
-// serve writes what a recorder has, and reports whether the recording is over.
+// serve writes what a recorder has queued, and reports whether the recording is over.
 func (a *Archive) serve(r *Recorder) (over bool) {
 	if r.outputs == nil {
 		a.open(r)
@@ -151,7 +151,7 @@ func (a *Archive) serve(r *Recorder) (over bool) {
 	return stopped
 }
 
-// drain gives the outputs packets and messages in the order of their times.
+// drain gives the outputs packets and messages in chronological order.
 func (r *Recorder) drain(messages []message) {
 	for {
 		p, ok := r.ring.get()

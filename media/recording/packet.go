@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// MaxDatagram is how long the data of a datagram or segment may be.
+// MaxDatagram is the maximum data length of a datagram or segment.
 const MaxDatagram = 65535 - ipv4Header - tcpHeader
 
 const (
@@ -18,8 +18,8 @@ const (
 	hops        = 64
 )
 
-// AppendDatagram appends a UDP datagram with its IP header: IPv4 if both addresses are (RFC 791), otherwise IPv6 (RFC
-// 8200). data has at most MaxDatagram bytes.
+// AppendDatagram appends a UDP datagram with its IP header: IPv4 if both addresses are IPv4 (RFC 791), otherwise IPv6
+// (RFC 8200). data has at most MaxDatagram bytes.
 func AppendDatagram(b []byte, id uint16, from, to netip.AddrPort, data []byte) []byte {
 	length := udpHeader + len(data)
 	b, pseudo := appendIP(b, id, from.Addr(), to.Addr(), protocolUDP, length)
@@ -38,8 +38,8 @@ func AppendDatagram(b []byte, id uint16, from, to netip.AddrPort, data []byte) [
 	return b
 }
 
-// AppendSegment appends a TCP segment with its IP header (RFC 9293), within a connection: seq and ack count the bytes
-// of either direction. data has at most MaxDatagram bytes.
+// AppendSegment appends a TCP segment of a connection with its IP header (RFC 9293): seq and ack count the bytes of
+// each direction. data has at most MaxDatagram bytes.
 func AppendSegment(b []byte, id uint16, from, to netip.AddrPort, seq, ack uint32, data []byte) []byte {
 	b, pseudo := appendIP(b, id, from.Addr(), to.Addr(), protocolTCP, tcpHeader+len(data))
 	tcp := len(b)
@@ -55,7 +55,7 @@ func AppendSegment(b []byte, id uint16, from, to netip.AddrPort, seq, ack uint32
 	return b
 }
 
-// appendIP appends the header of a packet, and gives the sum of its pseudo header.
+// appendIP appends the header of a packet, and returns the sum of its pseudo header.
 func appendIP(b []byte, id uint16, from, to netip.Addr, protocol byte, length int) (_ []byte, pseudo uint32) {
 	be := binary.BigEndian
 	start := len(b)
@@ -64,7 +64,7 @@ func appendIP(b []byte, id uint16, from, to netip.Addr, protocol byte, length in
 		b = append(b, 0x45, 0)
 		b = be.AppendUint16(b, uint16(ipv4Header+length))
 		b = be.AppendUint16(b, id)
-		b = append(b, 0x40, 0, hops, protocol, 0, 0) // not to be fragmented
+		b = append(b, 0x40, 0, hops, protocol, 0, 0) // don't fragment
 		b = append(append(b, src[:]...), dst[:]...)
 		be.PutUint16(b[start+10:], ^fold(sum(b[start:start+ipv4Header], 0)))
 		pseudo = sum(dst[:], sum(src[:], 0))

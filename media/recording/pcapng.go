@@ -12,12 +12,12 @@ const pcapngBatch = 16 << 10
 type pcapng struct {
 	began time.Time
 	sink  *sink
-	whole []byte        // blocks that are not written yet
-	local [2]netip.Addr // what our media addresses are called; invalid: by themselves
+	whole []byte        // complete blocks not written yet
+	local [2]netip.Addr // the addresses to show for ours; if invalid, the real ones
 	buf   []byte
 	id    uint16 // of the last IPv4 packet
 
-	flushed time.Duration // when it was written
+	flushed time.Duration // when whole was last written
 }
 
 func newPcapng(s *sink, began time.Time, local [2]netip.Addr) (*pcapng, error) {
@@ -34,7 +34,7 @@ func (c *pcapng) packet(p tapped) error {
 
 func (c *pcapng) message(m message) error { return c.write(m.at, m.from, m.to, m.data) }
 
-// tick writes what waits, once a second.
+// tick writes waiting blocks once a second.
 func (c *pcapng) tick(now time.Duration) error {
 	if now-c.flushed < time.Second {
 		return nil
@@ -47,7 +47,7 @@ func (c *pcapng) finish(time.Duration) error { return c.flush() }
 
 func (c *pcapng) close() error { return nil }
 
-// write writes one datagram. It leaves out one that is too long for IP.
+// write writes one datagram. It skips data that is too long for IP.
 func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) error {
 	if len(data) > MaxDatagram {
 		return nil
@@ -61,7 +61,7 @@ func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) e
 	return c.flush()
 }
 
-// flush writes the waiting blocks, each of them whole.
+// flush writes the waiting blocks, each one whole.
 func (c *pcapng) flush() (err error) {
 	if len(c.whole) > 0 {
 		_, err = c.sink.Write(c.whole)

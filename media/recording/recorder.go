@@ -17,44 +17,44 @@ type Call struct {
 	Part     int    // 1 for the call's first recording, 2 for the next
 	Payloads [2]Payloads
 
-	// Local are the addresses that the peers send media to, by side. A capture shows them, because dissectors look
-	// for RTP at the addresses in the SDP. Invalid: the address that packets came to.
+	// Local are the addresses that the peers send media to, by side. A capture shows them, because dissectors look for RTP
+	// at the addresses in the SDP. If one is invalid, the address that packets arrived at is shown.
 	Local [2]netip.Addr
 }
 
-// Recorder records one call. Any goroutine may call its methods; Packet is called from one at a time.
+// Recorder records one call. Any goroutine may call its methods, but only one at a time may call Packet.
 type Recorder struct {
 	// Constant.
 	call  Call
-	began time.Time // with its monotonic reading: all times of the recording count from it
+	began time.Time // includes a monotonic reading: all times of the recording count from it
 	w     *writer
 
 	ring     *ring
 	payloads [2]atomic.Pointer[Payloads]
 	paused   atomic.Bool
-	over     atomic.Bool  // it records nothing more
+	over     atomic.Bool  // it records no more
 	dropped  atomic.Int64 // packets and messages
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	queue    []message
-	queued   int // bytes of queue
+	queued   int // bytes in queue
 	files    []File
 	end      time.Duration // when it was stopped
 	stopping bool
 
-	done chan struct{} // closed when all files are
+	done chan struct{} // closed when all files are finished
 
-	outputs []*output // owned by the writer; nil: not opened yet
+	outputs []*output // owned by the writer; nil if not opened yet
 }
 
 // message is a SIP message on its way to the files.
 type message struct {
-	at       time.Duration // since the recording began; below zero: before it
+	at       time.Duration // since the recording started; negative if it came before
 	from, to netip.AddrPort
 	data     []byte
 }
 
-// queueLimit limits the SIP messages that wait to be written, in bytes.
+// queueLimit limits the SIP messages waiting to be written, in bytes.
 const queueLimit = 256 << 10
 
 var _ media.Tap = (*Recorder)(nil)
@@ -75,7 +75,7 @@ func (r *Recorder) Packet(p media.Tapped) {
 	}
 }
 
-// Message records a SIP message that was sent at a moment, possibly before the recording began. It keeps data.
+// Message records a SIP message sent at the given time, which may be before the recording started. It retains data.
 func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
 	if r.over.Load() || r.paused.Load() {
 		return
@@ -93,17 +93,17 @@ func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
 // SetPayloads says what the payload types of a side carry from now on.
 func (r *Recorder) SetPayloads(side media.Side, p Payloads) { r.payloads[side].Store(&p) }
 
-// Pause stops recording until Resume: silence in WAV, nothing in pcapng. Nothing that comes after its return is
+// Pause stops recording until Resume: WAV gets silence, pcapng nothing. Packets that arrive after Pause returns are not
 // recorded.
 func (r *Recorder) Pause() { r.paused.Store(true) }
 
 // Resume continues the recording.
 func (r *Recorder) Resume() { r.paused.Store(false) }
 
-// Paused reports whether the recording pauses.
+// Paused reports whether the recording is paused.
 func (r *Recorder) Paused() bool { return r.paused.Load() }
 
-// Stop ends the recording. The rest is written soon: Done says when. A second call has no effect.
+// Stop ends the recording. The rest is written soon; Done says when. A second call has no effect.
 func (r *Recorder) Stop() {
 	r.mu.Lock()
 	if !r.stopping {
@@ -130,7 +130,7 @@ func (r *Recorder) Files() []File {
 	return files
 }
 
-// Failed reports whether no file is being written any more although the recording was not stopped.
+// Failed reports whether all files have ended although the recording was not stopped.
 func (r *Recorder) Failed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,15 +145,15 @@ func (r *Recorder) takeMessages() (queue []message, stopped bool, end time.Durat
 	return queue, r.stopping, r.end
 }
 
-// change changes the state of a file for its readers.
+// change updates the state of a file that readers see.
 func (r *Recorder) change(i int, change func(*File)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.files[i])
 }
 
-// Payloads say what the RTP payload types of a side carry. Types in none of the sets (comfort noise,
-// telephone-events) are silence in WAV.
+// Payloads say what the RTP payload types of a side carry. Types in none of the sets (comfort noise, telephone-events)
+// are silence in WAV.
 type Payloads struct {
 	ULaw, ALaw media.PayloadSet // G.711, at 8 kHz
 	Other      media.PayloadSet // speech that can't be decoded here

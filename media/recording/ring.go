@@ -9,14 +9,14 @@ import (
 	"flowbridge/media"
 )
 
-// ringSize is how much a recording holds for a slow disk, in bytes, a power of two: five seconds of G.711 from both
+// ringSize is how many bytes a recording buffers for a slow disk, a power of two: five seconds of G.711 from both
 // sides.
 const ringSize = 128 << 10
 
 // entryHeader is the size of a packet's header in the ring.
 const entryHeader = 56
 
-// skipped marks the end of the ring as too short for an entry. It stands in place of a header's length.
+// skipped marks the end of the ring as too short for an entry. It takes the place of a header's length.
 const skipped = 0xffffffff
 
 // tapped is one packet of RTP or RTCP on its way to the files.
@@ -33,8 +33,8 @@ type tapped struct {
 // ring is a queue of packets with one writer and one reader, which never wait for each other.
 type ring struct {
 	buf  []byte        // its size is a power of two
-	head atomic.Uint64 // bytes ever put
-	tail atomic.Uint64 // bytes ever taken; a multiple of 8, as head is
+	head atomic.Uint64 // total bytes put
+	tail atomic.Uint64 // total bytes taken; a multiple of 8, as is head
 }
 
 func newRing(size int) *ring { return &ring{buf: make([]byte, size)} }
@@ -60,7 +60,7 @@ func (r *ring) put(p tapped) bool {
 	return true
 }
 
-// get reads the oldest packet without removing it. Its data belongs to the ring and is valid until drop.
+// get returns the oldest packet without removing it. Its data belongs to the ring and is valid until drop.
 func (r *ring) get() (tapped, bool) {
 	head, tail, size := r.head.Load(), r.tail.Load(), uint64(len(r.buf))
 	if tail == head {
@@ -81,7 +81,7 @@ func (r *ring) drop() {
 	r.tail.Store(tail + uint64((entryHeader+length+7)&^7))
 }
 
-// write lays the packet out: length, side, kind, codec, ports, time, addresses, data.
+// write encodes the packet: length, side, kind, codec, ports, time, addresses, data.
 func (p *tapped) write(b []byte) {
 	binary.NativeEndian.PutUint32(b, uint32(len(p.data)))
 	b[4], b[5], b[6] = byte(p.side), byte(p.kind), byte(p.codec)
@@ -95,7 +95,7 @@ func (p *tapped) write(b []byte) {
 }
 
 func readPacket(b []byte) tapped {
-	addr := func(b, port []byte) netip.AddrPort { // sockets for IPv6 take no IPv4, so what is mapped is IPv4
+	addr := func(b, port []byte) netip.AddrPort { // IPv6 sockets receive no IPv4, so a mapped address is IPv4
 		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b)).Unmap(), binary.NativeEndian.Uint16(port))
 	}
 	end := entryHeader + int(binary.NativeEndian.Uint32(b))

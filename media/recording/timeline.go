@@ -6,21 +6,21 @@ import (
 	"flowbridge/media"
 )
 
-// sampleRate is that of WAV and G.711, in Hz.
+// sampleRate is the sample rate of WAV and G.711, in Hz.
 const sampleRate = 8000
 
 const (
-	// reach is how far before or after the present a packet may be placed, in frames: one second.
+	// reach is how far from the present a packet may be placed, in frames: one second in each direction.
 	reach = sampleRate
 
-	// span is how many frames are held: a power of two above twice reach.
+	// span is how many frames are held: a power of two greater than twice reach.
 	span = 16384
 
-	// jumpFrames is how far a timestamp may be behind the present before it counts as reset: no network delays speech
-	// by ten seconds.
+	// jumpFrames is how far a timestamp may lag behind the present before it counts as reset: no network delays speech by
+	// ten seconds.
 	jumpFrames = 10 * sampleRate
 
-	// driftEvery is how often a side's delay is checked. driftFrames is the delay, in either direction, that is then
+	// driftEvery is how often a side's delay is checked. driftFrames is the delay, in either direction, from which it is
 	// corrected: 60 ms.
 	driftEvery  = 5 * time.Second
 	driftFrames = sampleRate * 60 / 1000
@@ -29,34 +29,34 @@ const (
 	lateLimit = 500 * time.Millisecond
 )
 
-// timeline puts the speech of both sides on one line of time, as frames of one sample of each. A packet's RTP
-// timestamp decides its place. The beginning of a stream ties timestamps to the time of arrival. So jitter and
-// reordering disappear, and a pause keeps its length. timeline is a value without clock or I/O; times count from the
-// beginning of the recording.
+// timeline aligns the speech of both sides on one time axis, as frames with one sample of each side. A packet's RTP
+// timestamp decides its place. The start of a stream ties timestamps to arrival times. So jitter and reordering
+// disappear, and a pause keeps its length. timeline is a value without clock or I/O; times count from the start of the
+// recording.
 type timeline struct {
-	emit   func(frames []int16) // takes what is settled, a sample of A and one of B in turn
-	done   int64                // frames that were emitted
-	frames [2 * span]int16      // what is not; by frame modulo span
+	emit   func(frames []int16) // takes settled frames: samples of A and B alternating
+	done   int64                // emitted frames
+	frames [2 * span]int16      // frames not emitted yet, by frame modulo span
 	tracks [2]track
 }
 
 type track struct {
 	tied      bool
 	ssrc      uint32
-	timestamp uint32 // of the frame place
+	timestamp uint32 // of the frame at place
 	place     int64
-	end       int64 // the frame behind the last one that was put
+	end       int64 // the frame after the last one put
 
-	lateSince time.Duration // all packets since then came too late; 0: not so
+	lateSince time.Duration // all packets have come too late since then; 0 if not
 	least     int64         // the smallest delay since watched, in frames
-	watched   time.Duration // 0: not yet
+	watched   time.Duration // 0 if not started
 }
 
 func frameAt(at time.Duration) int64 {
 	return int64(max(at, 0)) * sampleRate / int64(time.Second)
 }
 
-// put places the samples of a packet that arrived at a moment.
+// put places the samples of a packet that arrived at the given time.
 func (l *timeline) put(side media.Side, at time.Duration, ssrc, timestamp uint32, samples []int16) {
 	l.advance(at)
 	t, now := &l.tracks[side], frameAt(at)
@@ -84,7 +84,7 @@ func (l *timeline) put(side media.Side, at time.Duration, ssrc, timestamp uint32
 	t.end = max(t.end, place+int64(len(samples)))
 }
 
-// tie returns the place of what arrives at a moment, behind the side's earlier speech.
+// tie returns the place of a packet that arrives at the given time, after the side's earlier speech.
 func (t *track) tie(at time.Duration) int64 {
 	t.watched = 0
 	place := frameAt(at)
@@ -112,10 +112,10 @@ func (t *track) drift(at time.Duration, late int64) (by int64) {
 	return by
 }
 
-// advance emits what can't change any more at a moment.
+// advance emits frames that can't change any more at the given time.
 func (l *timeline) advance(at time.Duration) { l.settle(frameAt(at) - reach) }
 
-// finish emits everything up to a moment, or further if there is more.
+// finish emits everything up to the given time, or further if there is more.
 func (l *timeline) finish(at time.Duration) {
 	l.settle(max(frameAt(at), l.tracks[media.SideA].end, l.tracks[media.SideB].end))
 }

@@ -13,10 +13,10 @@ const (
 	wavHeaderSize = 44
 	frameSize     = 4 // bytes: two channels of 16 bits
 
-	// wavLimit is the largest size that a header can hold.
+	// wavLimit is the largest size that a header can express.
 	wavLimit = 1<<32 - 1
 
-	// wavBatch is how many bytes are written at a time: a second.
+	// wavBatch is how many bytes are written at a time: one second.
 	wavBatch = sampleRate * frameSize
 
 	// headerEvery is how many bytes are written between updates of the header.
@@ -29,8 +29,8 @@ type wav struct {
 	line     *timeline
 	buf      []byte
 	samples  []int16
-	inHeader int64 // size that the header says
-	failed   error // to write
+	inHeader int64 // the size in the header
+	failed   error // a write error
 	payloads func(media.Side) *Payloads
 }
 

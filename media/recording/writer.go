@@ -7,25 +7,24 @@ import (
 )
 
 const (
-	// writers is how many goroutines write. A slow file delays only the files of the same writer.
+	// writers is the number of writing goroutines. A slow file delays only the files of the same writer.
 	writers = 4
 
-	// writeEvery is how often a writer looks for something to write. A wake-up for each packet would burden the
-	// media.
+	// writeEvery is how often a writer looks for work. A wake-up for each packet would burden the media.
 	writeEvery = 100 * time.Millisecond
 )
 
 type writer struct {
 	wake chan struct{} // holds one token while there is work
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	recorders []*Recorder
 	closed    bool
 }
 
 func newWriter() *writer { return &writer{wake: make(chan struct{}, 1)} }
 
-// add gives the writer a recorder, unless it is closed.
+// add gives the writer a recorder, unless the writer is closed.
 func (w *writer) add(r *Recorder) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -37,7 +36,7 @@ func (w *writer) add(r *Recorder) bool {
 	return true
 }
 
-// poke makes the writer look at once.
+// poke makes the writer look for work at once.
 func (w *writer) poke() {
 	select {
 	case w.wake <- struct{}{}:
@@ -45,7 +44,7 @@ func (w *writer) poke() {
 	}
 }
 
-// close ends the writer when it has written everything.
+// close ends the writer once it has written everything.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -63,7 +62,7 @@ func (w *writer) load() int {
 	return len(w.recorders)
 }
 
-// run writes until close. It sleeps while nothing is recorded.
+// run writes until close. It sleeps while nothing is being recorded.
 func (w *writer) run(serve func(*Recorder) (over bool)) {
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()

@@ -9,14 +9,14 @@ import (
 	"flowbridge/media/voice"
 )
 
-// Detect finds out who has answered a side, from now on. A second one starts again. Another process does not
-// continue it, and reports nothing.
+// Detect starts to detect who or what has answered a side. A second Detect restarts the detection. Another process does
+// not continue it, and reports nothing.
 type Detect answerer.Limits
 
-// answer finds out who has answered.
+// answer detects who or what has answered.
 type answer struct {
 	idle
-	detector *answerer.Detector // nil: it has nothing more to say
+	detector *answerer.Detector // nil once it has nothing more to report
 }
 
 func (c Detect) apply(w *way, now time.Duration) {

@@ -9,15 +9,15 @@ import (
 	"flowbridge/media/stream"
 )
 
-// Why a Digit is refused.
+// Reasons why a Digit is refused.
 var (
-	// ErrDigit: the digit, payload type or clock rate is invalid.
+	// ErrDigit reports an invalid digit, payload type or clock rate.
 	ErrDigit = errors.New("not a digit that can be sent")
 
-	// ErrDigitsWait: there are 32 already.
+	// ErrDigitsWait reports that 32 digits are waiting already.
 	ErrDigitsWait = errors.New("too many digits wait")
 
-	// ErrNoDestination: the side is held, or its address is unknown or of another IP version.
+	// ErrNoDestination reports that the side is held, or that its address is unknown or of another IP version.
 	ErrNoDestination = errors.New("no destination for a digit")
 )
 
@@ -25,11 +25,11 @@ const (
 	digitDefault               = 100 * time.Millisecond
 	digitShortest              = 40 * time.Millisecond
 	digitLongest               = 5 * time.Second
-	digitUnits                 = 65535        // the longest that one event can say, without segments
+	digitUnits                 = 65535        // the longest that one event can express, without segments
 	digitRateMin, digitRateMax = 1000, 192000 // clock rates, Hz
 
-	digitVolume   = 10                    // -10 dBm0, usual and well in what is detected
-	digitInterval = 20 * time.Millisecond // between packets, of the end too (RFC 4733 §2.5.1.4)
+	digitVolume   = 10                    // -10 dBm0: usual, and well within what detectors accept
+	digitInterval = 20 * time.Millisecond // between packets, also at the end (RFC 4733 §2.5.1.4)
 	digitEnds     = 3                     // how often the end is sent (RFC 4733 §2.5.1.4)
 	digitGap      = 40 * time.Millisecond // from the last end to the next digit
 	digitsWaiting = 32
@@ -39,12 +39,12 @@ const (
 type Digit struct {
 	Digit byte // 0 to 9, *, #, A to D
 
-	// Duration is the length of the press, clamped to 40 ms to 5 s; 0 means 100 ms. Clocks above 13107 Hz allow less
-	// than 5 s: 65535 units.
+	// Duration is the length of the press, clamped to 40 ms to 5 s; 0 means 100 ms. Clocks above 13107 Hz allow less than
+	// 5 s: 65535 units.
 	Duration time.Duration
 
-	PayloadType uint8  // of telephone-event as the side wants it, 0 to 127
-	ClockRate   uint32 // of it, in Hz, 1000 to 192000; 0 means 8000
+	PayloadType uint8  // of telephone-event as the side expects it, 0 to 127
+	ClockRate   uint32 // of telephone-event in Hz, 1000 to 192000; 0 means 8000
 }
 
 // tone is a valid Digit.
@@ -52,7 +52,7 @@ type tone struct {
 	Code        uint8         `cbor:"1,keyasint,omitempty"`
 	PayloadType uint8         `cbor:"2,keyasint,omitempty"`
 	Rate        int64         `cbor:"3,keyasint"` // Hz
-	Duration    time.Duration `cbor:"4,keyasint"` // digitUnits at most
+	Duration    time.Duration `cbor:"4,keyasint"` // at most digitUnits
 }
 
 func (d Digit) tone() (tone, error) {
@@ -69,15 +69,14 @@ func (d Digit) tone() (tone, error) {
 	}, nil
 }
 
-// dialer puts digits into the stream that is relayed to a side. It is a value without clock or I/O, owned by the
-// worker.
+// dialer inserts digits into the stream relayed to a side. It is a value without clock or I/O, owned by the worker.
 //
-//	            +--------- a gap later, another waits ---------+
-//	            v                                              |
+//	           +-- after a gap, if another digit waits --+
+//	           v                                         |
 //	idle --> dialing: 20 ms, 20 ms ... end, end, end --> relaying --> idle
 //
-// While it dials, nothing is relayed: the receiver gets speech or the digit (RFC 4733 §2.5.1.2). The relayed stream
-// follows on, see outlet.
+// While it dials, nothing is relayed: the receiver gets either speech or the digit (RFC 4733 §2.5.1.2). The relayed
+// stream continues afterwards, see outlet.
 type dialer struct {
 	idle
 	way     *way
@@ -85,14 +84,14 @@ type dialer struct {
 	first   int
 	count   int
 
-	next    time.Duration // when to call the dialer again
+	next    time.Duration // when to call the dialer next
 	dialing bool
 	tone    tone
 	started time.Duration
-	sent    int // packets of it
-	ends    int // of these
+	sent    int // packets of the digit
+	ends    int // end packets among sent
 
-	timestamp uint32 // of all packets of the digit
+	timestamp uint32 // the same in all packets of the digit
 }
 
 func (d *dialer) add(t tone, now time.Duration) bool {
@@ -117,7 +116,7 @@ func (d *dialer) begin(o *stream.Outlet, s *stream.Stream, now time.Duration) {
 }
 
 // write writes the packet that is due, and reports whether it ends the digit. If the worker was late, it skips the
-// packets between.
+// packets in between.
 func (d *dialer) write(o *stream.Outlet, pkt []byte, now time.Duration) (over bool) {
 	e := packet.Event{Code: d.tone.Code, Volume: digitVolume}
 	reached := d.tone.Duration
@@ -139,7 +138,7 @@ func (d *dialer) write(o *stream.Outlet, pkt []byte, now time.Duration) (over bo
 	return !d.dialing
 }
 
-// drop drops the current digit and those that wait.
+// drop drops the current digit and all waiting ones.
 func (d *dialer) drop(now time.Duration) {
 	d.first, d.count = 0, 0
 	if d.dialing {
@@ -180,7 +179,7 @@ func (d *dialer) attend(now time.Duration) {
 			d.next = stream.Never
 			return
 		case l != nil && l.listening && !l.config.Divert:
-			d.next = now + digitInterval // a key of the other side's is being relayed
+			d.next = now + digitInterval // a key of the other side is being relayed
 			return
 		}
 		d.begin(w.out, w.in, now)
@@ -195,9 +194,9 @@ func (d *dialer) attend(now time.Duration) {
 	}
 }
 
-// dialerState is what a hand-over tells of digits.
+// dialerState is the state of digits that a hand-over passes on.
 type dialerState struct {
-	Tones     []tone        `cbor:"1,keyasint,omitempty"` // the first is being sent, if Dialing
+	Tones     []tone        `cbor:"1,keyasint,omitempty"` // the first is being sent if Dialing is set
 	Dialing   bool          `cbor:"2,keyasint,omitempty"`
 	Next      time.Duration `cbor:"3,keyasint,omitempty"`
 	Started   time.Duration `cbor:"4,keyasint,omitempty"`

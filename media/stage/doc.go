@@ -1,12 +1,13 @@
-// Package stage has what stands in the way of the packets that a side sends, and what is sent in their place. A side
-// has a stage for each kind of order that it was given, always in this order:
+// Package stage filters the packets that a side sends, and sends others in their place. A side has one stage for each
+// kind of order it was given, always in this order:
 //
-//	a packet that was accepted → ear, who speaks? → answer, who answered? → mask, hides keys → tap, a recording
-//	→ listener, reads keys → dialer and player, send digits and sounds in its place
-//	→ rewritten, by package media → player, mixes a sound in
+//	an accepted packet → ear, who speaks? → answer, who answered? → mask, hides keys → tap, a recording
+//	→ listener, reads keys → dialer and player, send digits and sounds instead
+//	→ rewriting, by package media → player, mixes a sound in
 //
-// The same order counts where stages are attended to without a packet. What a stage has hidden or dropped no later one
-// sees. Tests: TestOrderOfStages, TestMaskComesAfterDetection, TestOrderOfAttention, all in package media.
+// Stages are also attended to in this order when there is no packet. A packet that one stage hides or drops does not
+// reach later stages. Tests: TestOrderOfStages, TestMaskComesAfterDetection, TestOrderOfAttention, all in package
+// media.
 //
-// Who has the turn of a session owns its stages. They read no clock and no socket.
+// The owner of a session's turn owns its stages. They read no clock and no socket.
 package stage

@@ -8,50 +8,50 @@ import (
 )
 
 const (
-	// eventTimeout is how long after its last packet an event has ended. Senders repeat it every 20 to 50 ms (RFC
+	// eventTimeout is how long after its last packet an event counts as ended. Senders repeat it every 20 to 50 ms (RFC
 	// 4733 §2.5.1.2).
 	eventTimeout = time.Second
 
-	// digitsPerSecond limits the reported digits of one side. People press 5 and dialers 12; a peer that invents more
-	// must not flood the session's owner.
+	// digitsPerSecond limits the reported digits of one side. People press 5 and dialers 12; a peer that invents more must
+	// not flood the session's owner.
 	digitsPerSecond = 50
 )
 
-// TelephoneEvents says which of a side's RTP packets are telephone-events (RFC 4733), for EventDigit. The zero value
-// is off: packets are relayed unread.
+// TelephoneEvents says which of a side's RTP packets are telephone-events (RFC 4733), for EventDigit. The zero value is
+// off: packets are relayed unread.
 type TelephoneEvents struct {
 	On          bool   `cbor:"1,keyasint,omitempty"`
 	PayloadType uint8  `cbor:"2,keyasint,omitempty"` // 0 to 127, as the side sends it, before any Rewrite
-	ClockRate   uint32 `cbor:"3,keyasint,omitempty"` // of their durations, in Hz; 0 means 8000
+	ClockRate   uint32 `cbor:"3,keyasint,omitempty"` // for their durations, in Hz; 0 means 8000
 
-	// Divert stops relaying the packets, for an owner that passes digits on in another way. The other side sees them
-	// as lost. Events that are not digits, codes above 15, are still relayed.
+	// Divert stops relaying the packets, for an owner that passes digits on in another way. The other side sees them as
+	// lost. Events that are not digits, codes above 15, are still relayed.
 	Divert bool `cbor:"4,keyasint,omitempty"`
 }
 
-// listener turns a side's telephone-events into digits, each once. It is a value without clock or I/O, owned by the
-// worker.
+// listener turns a side's telephone-events into digits, reporting each once. It is a value without clock or I/O, owned
+// by the worker.
 //
-//	idle --packet of a new event--> listening --end, another, 1 s--> idle
+//	idle --packet of a new event--> listening --end, another event, 1 s--> idle
 type listener struct {
 	idle
 	config TelephoneEvents
 	way    *way
 
-	listening bool           // an event is going on
-	current   packet.EventID // it, or its segment
-	earlier   uint64         // its earlier segments, in units
-	duration  uint16         // the longest it has said, in units
+	listening bool           // an event is in progress
+	current   packet.EventID // the event, or its current segment
+	earlier   uint64         // total length of its earlier segments, in units
+	duration  uint16         // the longest duration reported so far, in units
 	heard     time.Duration
 
-	past pastEvents // segments too
+	past pastEvents // including segments
 
-	second   time.Duration // when the second began that reported counts for
+	second   time.Duration // start of the second that reported counts for
 	reported int
 }
 
-// set takes a configuration. An event that is going on continues, so that a repeated configuration does not press a
-// key twice.
+// set applies a configuration. An event in progress continues, so that a repeated configuration does not press a key
+// twice.
 func (l *listener) set(c TelephoneEvents) {
 	if !c.On && l.listening {
 		l.finish(l.heard)
@@ -71,7 +71,7 @@ func (l *listener) packet(p *Packet) Verdict {
 		_, ok = e.Digit()
 		l.way.session.Arm(l.way.side)
 	} else {
-		ok = true // who diverts digits wants no nonsense relayed
+		ok = true // with Divert, malformed events are not relayed either
 	}
 	if l.config.Divert && ok {
 		return Diverted
@@ -83,7 +83,7 @@ func (l *listener) follow(id packet.EventID, e packet.Event, first bool, now tim
 	switch {
 	case l.listening && id == l.current:
 	case l.past.has(id):
-		return // the end again, or a packet that was overtaken
+		return // the end repeated, or a packet that was overtaken
 	case l.listening && !first && l.continues(id):
 		l.past.add(l.current)
 		l.earlier += uint64(l.duration)
@@ -100,7 +100,7 @@ func (l *listener) follow(id packet.EventID, e packet.Event, first bool, now tim
 	}
 }
 
-// continues reports whether an event is the next segment of a long one: it begins where that one ends (RFC 4733
+// continues reports whether an event is the next segment of the current one: it starts where that one ends (RFC 4733
 // §2.5.1.3).
 func (l *listener) continues(id packet.EventID) bool {
 	start := l.current
@@ -151,7 +151,7 @@ func (c TelephoneEvents) apply(w *way, _ time.Duration) {
 	w.listener.set(c)
 }
 
-// listenerState is what a hand-over tells of keys that the side presses.
+// listenerState is the state of the side's keys that a hand-over passes on.
 type listenerState struct {
 	Listening bool             `cbor:"1,keyasint,omitempty"`
 	Current   packet.EventID   `cbor:"2,keyasint,omitzero"`

@@ -14,8 +14,8 @@ const (
 	// §2.5.1.2).
 	keyGap = 250 * time.Millisecond
 
-	// keyTail is how long after the end of a key its tone may still be in the speech. A gateway delays speech less
-	// than the event.
+	// keyTail is how long after the end of a key its tone may remain in the speech. A gateway delays speech less than the
+	// event.
 	keyTail = 100 * time.Millisecond
 
 	// maskCode is the event that replaces a masked one: the key *.
@@ -23,27 +23,27 @@ const (
 )
 
 // Mask starts or stops hiding the keys that a side presses from the other side and from the tap. Its telephone-events
-// are dropped, and the tap sees the key * instead. During a key, and 100 ms longer, G.711 speech becomes silence and
-// other speech is dropped, because a gateway may leave the tone in it. The zero value is off, as a
-// session starts. If it is put on during a key, what was relayed before has been heard; if it is lifted, that key stays
-// masked to its end.
+// are dropped, and the tap sees the key * instead. During a key, and for 100 ms afterwards, G.711 speech becomes
+// silence and other speech is dropped, because a gateway may leave the tone in it. The zero value is off, the default
+// of a session. If the mask is set during a key, packets relayed earlier have been heard; if it is lifted during a key,
+// that key stays masked to its end.
 type Mask struct {
 	On bool `cbor:"1,keyasint,omitempty"`
 
-	// Always mutes the speech while the mask is on, for a side whose keys can't be told from it.
+	// Always mutes all speech while the mask is on, for a side whose keys can't be told from speech.
 	Always bool `cbor:"2,keyasint,omitempty"`
 
-	Events packet.PayloadSet `cbor:"3,keyasint,omitzero"` // those of the side's payload types that are telephone-events
+	Events packet.PayloadSet `cbor:"3,keyasint,omitzero"` // the side's payload types that are telephone-events
 	ULaw   packet.PayloadSet `cbor:"4,keyasint,omitzero"`
-	ALaw   packet.PayloadSet `cbor:"5,keyasint,omitzero"` // and those that are G.711
+	ALaw   packet.PayloadSet `cbor:"5,keyasint,omitzero"` // ULaw and ALaw are its G.711 payload types
 }
 
 // masker masks the keys of a side. It is a value without clock or I/O, owned by the worker.
 type masker struct {
 	idle
 	config Mask
-	until  time.Duration // a key is pressed for that long, as far as is known
-	past   pastEvents    // that were masked
+	until  time.Duration // a key is assumed to be pressed until then
+	past   pastEvents    // masked events
 }
 
 func (m *masker) packet(p *Packet) Verdict {
@@ -69,11 +69,11 @@ func (m *masker) pauses(now time.Duration) turns.Why {
 	return turns.Mask
 }
 
-// up are the repeated packets of keys that were masked.
+// up returns the payload types of masked keys, whose packets may be repeated.
 func (m *masker) up() packet.PayloadSet { return m.config.Events }
 
-// concerns reports whether to mask a telephone-event: every one while the mask is on, and afterwards the rest of a
-// key that was pressed before, its repeated packets and its further segments (RFC 4733 §2.5.1.3).
+// concerns reports whether to mask a telephone-event. While the mask is on, every event is masked; afterwards, the rest
+// of a key that was pressed before: its repeated packets and further segments (RFC 4733 §2.5.1.3).
 func (m *masker) concerns(h packet.Header, pkt []byte, now time.Duration) bool {
 	return m.config.On || m.past.has(h.EventID()) || (now < m.until && !packet.Marker(pkt))
 }
@@ -88,7 +88,7 @@ func (m *masker) press(h packet.Header, pkt []byte, now time.Duration) {
 	if ok && e.End {
 		m.until = now + keyTail
 	}
-	for i := 0; i < len(payload); i += packet.EventLen { // a packet may hold several
+	for i := 0; i < len(payload); i += packet.EventLen { // a packet may contain several events
 		payload[i] = maskCode
 	}
 }
@@ -121,7 +121,7 @@ func (c Mask) apply(w *way, _ time.Duration) {
 	w.mask.config = c
 }
 
-// maskerState is what a hand-over tells of masked keys.
+// maskerState is the state of masked keys that a hand-over passes on.
 type maskerState struct {
 	Until time.Duration    `cbor:"1,keyasint,omitempty"`
 	Past  []packet.EventID `cbor:"2,keyasint,omitempty"`

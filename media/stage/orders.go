@@ -6,22 +6,22 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// Order is what a stage is told to do: a Mask, TelephoneEvents, a Digit, a Play or Stop, a Detect,
-// a Tapping, a Conversation, or an Interrupt.
+// Order tells a stage what to do: a Mask, TelephoneEvents, a Digit, a Play or Stop, a Detect, a Tapping, a
+// Conversation, or an Interrupt.
 type Order interface {
 	apply(w *way, now time.Duration)
 }
 
-// Reports are told what stages find out.
+// Reports receives what stages find out.
 type Reports interface {
 	Pressed(by Side, digit byte, duration time.Duration)
-	Dialed(from Side) // one packet of a digit
+	Dialed(from Side) // once per packet of a digit
 	Played(to Side, id uint64)
 	Answered(side Side, a answerer.Answer)
 	Beeped(side Side, b answerer.Beep)
 }
 
-// State is what another process needs of the stages of a side.
+// State is the state of one side's stages that another process needs.
 type State struct {
 	Settings Settings       `cbor:"1,keyasint,omitzero"`
 	Listener *listenerState `cbor:"2,keyasint,omitempty"`
@@ -35,7 +35,7 @@ type Settings struct {
 	Mask   Mask            `cbor:"2,keyasint,omitzero"`
 }
 
-// Note takes an order down, if it stays in force.
+// Note records an order if it stays in force.
 func (s *Settings) Note(o Order) {
 	switch o := o.(type) {
 	case TelephoneEvents:
@@ -45,5 +45,5 @@ func (s *Settings) Note(o Order) {
 	}
 }
 
-// Valid reports whether the settings can be.
+// Valid reports whether the settings are possible.
 func (s *Settings) Valid() bool { return s.Events.PayloadType <= 127 }

@@ -6,10 +6,10 @@ import (
 	"flowbridge/media/packet"
 )
 
-// eventsKept is how many events are remembered, so that their late and repeated packets count as theirs.
+// eventsKept is how many events are remembered, so that their late and repeated packets are recognised.
 const eventsKept = 8
 
-// pastEvents is a ring of the last events.
+// pastEvents is a ring of the latest events.
 type pastEvents struct {
 	ids       [eventsKept]packet.EventID
 	next, met int
@@ -22,7 +22,7 @@ func (e *pastEvents) add(id packet.EventID) {
 
 func (e *pastEvents) has(id packet.EventID) bool { return slices.Contains(e.ids[:e.met], id) }
 
-// all are the events from the oldest on.
+// all returns the events, oldest first.
 func (e *pastEvents) all() (all []packet.EventID) {
 	for i := range e.met {
 		all = append(all, e.ids[(e.next-e.met+i+eventsKept)%eventsKept])

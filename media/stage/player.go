@@ -11,47 +11,47 @@ import (
 )
 
 const (
-	playFrame   = 20 * time.Millisecond // between packets, unless Play.Frame says otherwise
+	playFrame   = 20 * time.Millisecond // between packets, unless Play.Frame sets another interval
 	playLongest = 60 * time.Millisecond
 
-	// yieldFor is how long the other side must be silent before a sound that has yielded goes on. Speech has packets
-	// every 20 to 60 ms.
+	// yieldFor is how long the other side must be silent before a yielding sound resumes. Speech has packets every 20 to
+	// 60 ms.
 	yieldFor = 400 * time.Millisecond
 
-	// playBehind is how late a frame may be sent. A later one is skipped, because the receiver has played something
-	// else by then.
+	// playBehind is how late a frame may be sent. A later frame is skipped, because the receiver has already played
+	// something else.
 	playBehind = 60 * time.Millisecond
 )
 
-// Play is a sound to be put into the stream towards a side.
+// Play is a sound to insert into the stream to a side.
 type Play struct {
 	Sound       *audio.Sound
 	Law         audio.Law
-	PayloadType uint8         // of Law, as the side wants it
-	Frame       time.Duration // of a packet: a multiple of 10 ms up to 60 ms; 0 means 20 ms
-	Loop        bool          // again and again, until Stop
+	PayloadType uint8         // of Law, as the side expects it
+	Frame       time.Duration // length of a packet: a multiple of 10 ms up to 60 ms; 0 means 20 ms
+	Loop        bool          // repeat until Stop
 
-	// Mix adds the sound to the relayed packets of PayloadType instead of replacing them. Without packets nothing is
-	// heard.
+	// Mix adds the sound to the relayed packets of PayloadType instead of replacing them. Without such packets the sound
+	// is not heard.
 	Mix bool
 
-	// Yield pauses the sound while RTP of the other side could be relayed, and for 400 ms after the last of it.
-	// Without Yield that RTP is dropped during the sound.
+	// Yield pauses the sound while RTP of the other side could be relayed, and until 400 ms after its last packet. Without
+	// Yield that RTP is dropped during the sound.
 	Yield bool
 
-	// ID comes back in Reports.Played.
+	// ID is passed to Reports.Played.
 	ID uint64
 }
 
-// player puts a sound into the stream towards a side, one frame at a time on a steady clock. It is a value without
-// clock or I/O, owned by the worker.
+// player inserts a sound into the stream to a side, one frame at a time on a steady clock. It is a value without clock
+// or I/O, owned by the worker.
 type player struct {
 	idle
 	way     *way
 	play    Play
-	audio   []byte // of the sound, in the law
-	at      int    // of audio, the next sample
-	size    int    // of a frame, in samples
+	audio   []byte // the sound's samples, in Law
+	at      int    // next sample in audio
+	size    int    // samples per frame
 	next    time.Duration
 	frames  int // sent
 	playing bool
@@ -64,7 +64,7 @@ func (p *player) start(play Play, now time.Duration) {
 		way: p.way, play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000),
 		next: now, playing: true,
 	}
-	if play.Mix { // it ends in time, whether there is anything to be mixed with or not
+	if play.Mix { // a mixed sound ends on time, even if there are no packets to mix it with
 		p.next = stream.Never
 		if !play.Loop {
 			p.next = now + play.Sound.Duration()
@@ -72,10 +72,10 @@ func (p *player) start(play Play, now time.Duration) {
 	}
 }
 
-// speaks reports whether the sound replaces what is relayed.
+// speaks reports whether the sound replaces the relayed packets.
 func (p *player) speaks() bool { return p.playing && !p.play.Mix && !p.paused }
 
-// leave adds the sound to a packet that is being relayed.
+// leave mixes the sound into a packet that is being relayed.
 func (p *player) leave(pkt []byte) {
 	if !p.playing || !p.play.Mix || pkt[1]&0x7f != p.play.PayloadType {
 		return
@@ -90,11 +90,11 @@ func (p *player) leave(pkt []byte) {
 
 func (p *player) stop() { *p = player{way: p.way, next: stream.Never} }
 
-// LongestPacket is what a packet of our own has room in.
+// LongestPacket is the size of the longest packet of our own.
 const LongestPacket = packet.HeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000
 
-// write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames
-// that are far too late are skipped.
+// write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames that
+// are far too late are skipped.
 func (p *player) write(o *stream.Outlet, pkt []byte, now time.Duration) (frame []byte, over bool) {
 	behind := 0
 	for ; now-p.next > playBehind; p.next += p.play.Frame {
@@ -113,7 +113,7 @@ func (p *player) write(o *stream.Outlet, pkt []byte, now time.Duration) (frame [
 	return frame, over
 }
 
-// fill takes the next samples of the sound, and reports whether they are the last.
+// fill copies the next samples of the sound, and reports whether they are the last.
 func (p *player) fill(payload []byte) (over bool) {
 	for n := 0; n < len(payload); {
 		if p.at >= len(p.audio) {
@@ -157,10 +157,10 @@ func (c Play) apply(w *way, now time.Duration) {
 		w.out.Begin(w.in, now)
 	}
 	w.player.start(c, now)
-	w.quiet(now) // where one that took the place of speech is followed by one that does not
+	w.quiet(now) // needed if a mixed sound follows one that replaced speech
 }
 
-// Stop ends the sound, and the relayed stream goes on.
+// Stop ends the sound; the relayed stream continues.
 type Stop struct{}
 
 func (Stop) apply(w *way, now time.Duration) {
@@ -211,7 +211,7 @@ func (p *player) attend(now time.Duration) {
 	}
 }
 
-// played ends a sound that has reached its end.
+// played ends a sound that has reached its end, and reports it.
 func (p *player) played(now time.Duration) {
 	id := p.play.ID
 	p.stop()

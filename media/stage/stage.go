@@ -9,33 +9,33 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// stage is one thing that is done with what a side sends, or in its place. One that has nothing to do at some of these
-// moments embeds idle.
+// stage is one thing that is done with a side's packets or sent in their place. A stage that does nothing in some of
+// these methods embeds idle.
 type stage interface {
-	// packet is given an RTP packet that was accepted from the side.
+	// packet handles an RTP packet accepted from the side.
 	packet(p *Packet) Verdict
 
-	// leave is given an RTP packet of the side as it goes to the other side.
+	// leave handles an RTP packet of the side as it is sent to the other side.
 	leave(pkt []byte)
 
-	// due is when to attend to the stage without a packet.
+	// due returns when attend must be called even without a packet.
 	due() time.Duration
 	attend(now time.Duration)
 
-	// plain reports whether the kernel may relay the side's packets, but those of the payload types up.
+	// plain reports whether the kernel may relay the side's packets, except the payload types in up.
 	plain(now time.Duration) bool
 	up() packet.PayloadSet
 
-	// pauses are the reasons of the stage's for which the line carries no conversation.
+	// pauses returns the stage's reasons why the line carries no conversation.
 	pauses(now time.Duration) turns.Why
 
-	// speaks reports whether packets of the stage's own replace those of the side.
+	// speaks reports whether the stage's own packets replace the side's.
 	speaks() bool
 
-	// silence ends what is for a receiver that is on hold, or has moved.
+	// silence ends what is meant for a receiver that is on hold or has moved.
 	silence(moved bool, now time.Duration)
 
-	// save writes what a hand-over tells, and restore goes on with it. After a kill it is over.
+	// save writes the state that a hand-over passes on, and restore continues it. A kill loses it.
 	save(st *State, c stream.Clock)
 	restore(st *State, c stream.Clock)
 }
@@ -55,63 +55,64 @@ func (idle) silence(bool, time.Duration)    {}
 func (idle) save(*State, stream.Clock)      {}
 func (idle) restore(*State, stream.Clock)   {}
 
-// Packet is a packet that was accepted from a side.
+// Packet is a packet accepted from a side.
 type Packet struct {
-	packet.Header // of RTP
+	packet.Header // RTP only
 
 	Data   []byte // RTP, which stages may change, or RTCP
 	Now    time.Duration
 	Source netip.AddrPort // that it came from
-	Key    bool           // of a payload type that the side has for keys
-	Port   Kind           // of the socket that it came to
+	Key    bool           // its payload type is one of the side's telephone-events
+	Port   Kind           // the socket it arrived at
 }
 
-// Verdict says what becomes of a packet.
+// Verdict says what happens to a packet.
 type Verdict uint8
 
 // The verdicts of stages.
 const (
 	Relay    Verdict = iota
-	Masked           // the tap sees it, and nobody else
-	Hidden           // nobody sees it
-	Diverted         // it is reported instead
-	Replaced         // packets of our own are sent in its place
+	Masked           // only the tap sees it
+	Hidden           // not even the tap sees it
+	Diverted         // reported instead of relayed
+	Replaced         // our own packets are sent in its place
 )
 
-// Session is what stages act on. Its sides are those that send: what stages send to a side goes into the stream from
-// the other one.
+// Session is what stages act on. Its sides are senders: what stages send to a side goes into the stream from the other
+// side.
 type Session interface {
 	Stream(from Side) (*stream.Stream, *stream.Outlet)
 
-	// Send sends a packet of our own in the stream from a side, and reports whether it went. Scratch is room for one.
+	// Send sends a packet of our own in the stream from a side, and reports whether it was sent. Scratch is a buffer for
+	// one packet.
 	Send(from Side, pkt []byte) bool
 	Scratch() []byte
 
-	// Receives reports whether somebody is sent the stream from a side.
+	// Receives reports whether the stream from a side has a receiver.
 	Receives(from Side) bool
 
-	// Shifted says that an outlet was changed.
+	// Shifted tells the session that an outlet was changed.
 	Shifted()
 
-	// Arm says that the stages of a side may be due earlier than before.
+	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
 
-	// Away reports whether the kernel has the stream from a side, and when it was asked about it last.
+	// Away reports whether the kernel carries the stream from a side, and when its state was last read.
 	Away(from Side) (read time.Duration, away bool)
 
 	Reports
 }
 
-// Stages are those of both sides of a session.
+// Stages are the stages of both sides of a session.
 type Stages struct {
-	Held bool // a side wants no media, or there is nobody yet
+	Held bool // a side wants no media, or is not there yet
 
 	session Session
 	ways    [2]*way // nil before the first order to a side
-	talk    *talk   // nil: the conversation is not followed
+	talk    *talk   // nil if the conversation is not followed
 }
 
-// way is what stands in the way of a side's packets.
+// way is the sequence of stages that a side's packets pass.
 type way struct {
 	session Session
 	both    *Stages
@@ -127,11 +128,11 @@ type way struct {
 	dialer   *dialer
 	player   *player
 
-	all   [7]stage // those that there are, in order
+	all   [7]stage // the existing stages, in order
 	count int
 }
 
-// arrange puts the stages that there are in their order. No stage ever goes.
+// arrange puts the existing stages in their order. A stage is never removed.
 func (w *way) arrange() {
 	w.count = 0
 	add := func(is bool, s stage) {
@@ -149,10 +150,10 @@ func (w *way) arrange() {
 	add(w.player != nil, w.player)
 }
 
-// Init makes the stages of a session.
+// Init prepares the stages of a session.
 func (s *Stages) Init(of Session) { s.session, s.Held = of, true }
 
-// at has the way of a side, from now on.
+// at returns the way of a side, creating it if necessary.
 func (s *Stages) at(side Side) *way {
 	if s.ways[side] == nil {
 		w := &way{session: s.session, both: s, side: side}
@@ -162,7 +163,7 @@ func (s *Stages) at(side Side) *way {
 	return s.ways[side]
 }
 
-// stages are those of a side, in order.
+// stages returns a side's stages in order.
 func (s *Stages) stages(from Side) []stage {
 	if w := s.ways[from]; w != nil {
 		return w.all[:w.count]
@@ -170,7 +171,7 @@ func (s *Stages) stages(from Side) []stage {
 	return nil
 }
 
-// Order carries an order out that concerns the packets of a side. Only a Digit can be refused.
+// Order carries out an order about a side's packets. Only a Digit can be refused.
 func (s *Stages) Order(from Side, o Order, now time.Duration) error {
 	w := s.at(from)
 	if d, ok := o.(Digit); ok {
@@ -180,7 +181,7 @@ func (s *Stages) Order(from Side, o Order, now time.Duration) error {
 	return nil
 }
 
-// Packet gives the stages of a side an RTP packet of it, and returns what becomes of it.
+// Packet passes an RTP packet of a side through its stages, and returns their verdict.
 func (s *Stages) Packet(from Side, p *Packet) Verdict {
 	for _, is := range s.stages(from) {
 		switch v := is.packet(p); v {
@@ -198,17 +199,17 @@ func (s *Stages) Packet(from Side, p *Packet) Verdict {
 	return Relay
 }
 
-// Report gives the stages of a side an RTCP packet of it.
+// Report passes an RTCP packet of a side to its stages.
 func (s *Stages) Report(from Side, p *Packet) { s.show(from, p, RTCP) }
 
-// Leave gives the stages of a side an RTP packet as it goes to the other side.
+// Leave passes an RTP packet to a side's stages as it is sent to the other side.
 func (s *Stages) Leave(from Side, pkt []byte) {
 	for _, is := range s.stages(from) {
 		is.leave(pkt)
 	}
 }
 
-// Due is when Attend must be called for a side.
+// Due returns when Attend must be called for a side.
 func (s *Stages) Due(from Side) time.Duration {
 	due := stream.Never
 	for _, is := range s.stages(from) {
@@ -217,7 +218,7 @@ func (s *Stages) Due(from Side) time.Duration {
 	return due
 }
 
-// Attend attends to the stages of a side that are due.
+// Attend calls the stages of a side that are due.
 func (s *Stages) Attend(from Side, now time.Duration) {
 	for _, is := range s.stages(from) {
 		if is.due() <= now {
@@ -226,7 +227,7 @@ func (s *Stages) Attend(from Side, now time.Duration) {
 	}
 }
 
-// Plain reports whether the kernel may relay the packets of a side, but those of the payload types that Up returns.
+// Plain reports whether the kernel may relay the packets of a side, except the payload types that Up returns.
 func (s *Stages) Plain(from Side, now time.Duration) bool {
 	for _, is := range s.stages(from) {
 		if !is.plain(now) {
@@ -245,7 +246,7 @@ func (s *Stages) Up(from Side) (all packet.PayloadSet) {
 	return all
 }
 
-// Speaks reports whether our own packets replace those of a side.
+// Speaks reports whether our own packets replace a side's.
 func (s *Stages) Speaks(from Side) bool {
 	for _, is := range s.stages(from) {
 		if is.speaks() {
@@ -255,7 +256,7 @@ func (s *Stages) Speaks(from Side) bool {
 	return false
 }
 
-// Pauses are the reasons of a side's stages for which the line carries no conversation.
+// Pauses returns the reasons of a side's stages why the line carries no conversation.
 func (s *Stages) Pauses(from Side, now time.Duration) (why turns.Why) {
 	for _, is := range s.stages(from) {
 		why |= is.pauses(now)
@@ -263,7 +264,7 @@ func (s *Stages) Pauses(from Side, now time.Duration) (why turns.Why) {
 	return why
 }
 
-// Silence ends what is sent in place of a side's packets to a receiver that is on hold, or has moved.
+// Silence ends what replaces a side's packets if the receiver is on hold or has moved.
 func (s *Stages) Silence(from Side, moved bool, now time.Duration) {
 	spoke := s.Speaks(from)
 	for _, is := range s.stages(from) {
@@ -275,7 +276,7 @@ func (s *Stages) Silence(from Side, moved bool, now time.Duration) {
 	}
 }
 
-// quiet resumes the stream of the side, unless our own packets still replace it.
+// quiet resumes the side's stream, unless our own packets still replace it.
 func (w *way) quiet(now time.Duration) {
 	if !w.both.Speaks(w.side) {
 		w.out.End(w.in, now)
@@ -284,14 +285,14 @@ func (w *way) quiet(now time.Duration) {
 	w.both.Line(now)
 }
 
-// Save writes what a hand-over tells of the stages of a side.
+// Save writes the state of a side's stages that a hand-over passes on.
 func (s *Stages) Save(from Side, st *State, c stream.Clock) {
 	for _, is := range s.stages(from) {
 		is.save(st, c)
 	}
 }
 
-// Restore goes on with the stages of a side. After a kill, which is not exact, only its settings are left.
+// Restore continues the stages of a side. After a kill, when the state is not exact, only the settings remain.
 func (s *Stages) Restore(from Side, st *State, exact bool, c stream.Clock) {
 	if set := &st.Settings; set.Events.On || set.Mask.On || exact && st.Dialer != nil {
 		w := s.at(from)

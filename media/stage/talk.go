@@ -10,54 +10,54 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// Conversation says how the speech of both sides is followed, from the first one on.
+// Conversation says how to follow the speech of both sides, starting with the first one applied.
 type Conversation struct {
-	// Agent is the side that answers; the other one is the caller.
+	// Agent is the side that answers; the other side is the caller.
 	Agent Side `cbor:"1,keyasint,omitempty"`
 }
 
-// Interrupt says that the line carries no conversation of the caller with the agent, or does again.
+// Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
 type Interrupt bool
 
 // talk follows the conversation of a session.
 type talk struct {
 	config      Conversation
-	answered    time.Duration // since the engine's epoch, as noted
+	answered    time.Duration // since the engine's epoch, as recorded
 	turns       turns.Talk
-	why         turns.Why // that the line carries no conversation
+	why         turns.Why // why the line carries no conversation
 	interrupted bool
 	changed     bool          // since the last state
-	noted       time.Duration // when that was
+	noted       time.Duration // when that state was taken
 	over        bool          // the call has ended
 
-	// restoring: what the kernel has heard since the state that is being resumed waits in caught, by side, because it
-	// has to be known first whether that is all.
+	// restoring is set until CatchUp. What the kernel has heard since the state being resumed waits in caught, by side,
+	// because it must first be known whether it is complete.
 	restoring bool
-	known     time.Duration // until when the state has all that was said
+	known     time.Duration // the state has all speech until then
 	relayed   [2]bool       // by side: the kernel relayed, and may have heard more
 	caught    [2]*caught
 }
 
-// caught is what the kernel has heard of a side until a moment.
+// caught is what the kernel heard of a side up to at.
 type caught struct {
 	kernel.Speech
 	at time.Duration
 }
 
-// ear hears what a side says, wherever its packets are relayed.
+// ear listens to a side, wherever its packets are relayed.
 type ear struct {
 	idle
 	voice.Detector
 	way   *way
 	told  uint64 // segments so far
-	noted uint64 // of them, those of the last state
+	noted uint64 // segments in the last state
 }
 
-// talkNoted is how old a state may be while both go on to speak: a kill costs as much of the conversation's figures.
+// talkNoted is how old a state may be while both sides keep speaking: a kill loses that much of the figures.
 const talkNoted = 20 * time.Second
 
-// talkNotedMuch is the same where the kernel has much to tell. Keys are told, too: a flood of them asks for no more
-// states.
+// talkNotedMuch is the same limit if the kernel has much to report. It also counts keys, so that a flood of them asks
+// for no more states.
 const talkNotedMuch = 3 * time.Second
 
 func (c Conversation) apply(w *way, now time.Duration) {
@@ -84,7 +84,7 @@ func (on Interrupt) apply(w *way, _ time.Duration) {
 	}
 }
 
-// heard is what is heard of a side; nil: the conversation is not followed, or the kernel relays and does not listen.
+// heard returns the ear of a side, or nil if the conversation is not followed, or the kernel relays without listening.
 func (s *Stages) heard(side Side) *ear {
 	if s.talk == nil || s.talk.turns.Missed() {
 		return nil
@@ -119,18 +119,18 @@ func (e *ear) packet(p *Packet) Verdict {
 	return Relay
 }
 
-// Listens reports whether what a side says is to be heard.
+// Listens reports whether to listen to a side.
 func (s *Stages) Listens(from Side) bool { return s.heard(from) != nil }
 
-// Miss ends the listening: the kernel relays from now on, and its program does not listen.
+// Miss ends the listening: from now on the kernel relays, and its program does not listen.
 func (s *Stages) Miss() {
 	if s.talk != nil {
 		s.talk.turns.Miss(turns.Kernel)
 	}
 }
 
-// Speech is what is heard of a side, for the kernel to go on with; nil: nothing is. epoch is of our times, by the
-// kernel's clock.
+// Speech returns what has been heard of a side, for the kernel to continue, or nil if the side is not listened to.
+// epoch is the epoch of our times by the kernel's clock.
 func (s *Stages) Speech(from Side, epoch time.Duration) *kernel.Speech {
 	e := s.heard(from)
 	if e == nil {
@@ -141,7 +141,7 @@ func (s *Stages) Speech(from Side, epoch time.Duration) *kernel.Speech {
 	return k
 }
 
-// Overhear takes what the kernel has heard of a side until a moment, since it was read last.
+// Overhear adds what the kernel heard of a side until at, since its state was last read.
 func (s *Stages) Overhear(from Side, heard *kernel.Speech, at, read, epoch time.Duration) {
 	t, e := s.talk, s.heard(from)
 	if heard == nil || e == nil || t.over {
@@ -153,13 +153,13 @@ func (s *Stages) Overhear(from Side, heard *kernel.Speech, at, read, epoch time.
 		t.caught[from] = &caught{speech, at}
 		return
 	}
-	if _, complete := speech.Since(e.told); !complete { // it was not asked for long
+	if _, complete := speech.Since(e.told); !complete { // it had not been read for too long
 		t.turns.Unheard(read, at)
 	}
 	e.take(&speech, at)
 }
 
-// take goes on with what the kernel has heard until a moment.
+// take adds what the kernel heard until at.
 func (e *ear) take(speech *kernel.Speech, at time.Duration) {
 	t := e.way.both.talk
 	segments, _ := speech.Since(e.told)
@@ -171,7 +171,7 @@ func (e *ear) take(speech *kernel.Speech, at time.Duration) {
 	t.turns.Look(t.party(e.way.side), e.View(at))
 }
 
-// Look brings what is known of the conversation up to date, and reports whether it is followed.
+// Look updates the conversation, and reports whether it is followed.
 func (s *Stages) Look(now time.Duration) bool {
 	for side := range s.ways {
 		if e := s.heard(Side(side)); e != nil {
@@ -185,7 +185,7 @@ func (s *Stages) Look(now time.Duration) bool {
 	return s.talk != nil
 }
 
-// Figures is what the conversation was like so far; nil: it is not followed.
+// Figures returns the figures of the conversation so far, or nil if it is not followed.
 func (s *Stages) Figures() *turns.Figures {
 	if s.talk == nil {
 		return nil
@@ -194,7 +194,7 @@ func (s *Stages) Figures() *turns.Figures {
 	return &f
 }
 
-// Waiting is how long the caller has been waiting for the agent; 0: it does not.
+// Waiting returns how long the caller has been waiting for the agent, or 0 if the caller is not waiting.
 func (s *Stages) Waiting(now time.Duration) time.Duration {
 	if party, since, ok := s.talk.turns.Waiting(); ok && party == turns.Agent {
 		return now - since
@@ -202,10 +202,10 @@ func (s *Stages) Waiting(now time.Duration) time.Duration {
 	return 0
 }
 
-// Speaking returns who speaks now, by turns.Party.
+// Speaking returns who is speaking now, by turns.Party.
 func (s *Stages) Speaking() [2]bool { return s.talk.turns.Speaking() }
 
-// Said returns when the call was answered, and what both said since. False: that is not known.
+// Said returns when the call was answered, and when both parties have spoken since. ok is false if that is not known.
 func (s *Stages) Said() (answered time.Duration, said [2]turns.Spans, ok bool) {
 	if s.talk == nil || s.talk.turns.Figures().Confidence == turns.NotMeasured {
 		return 0, said, false
@@ -213,7 +213,7 @@ func (s *Stages) Said() (answered time.Duration, said [2]turns.Spans, ok bool) {
 	return s.talk.answered, s.talk.turns.Spans(), true
 }
 
-// End judges what was said until the end of the call.
+// End evaluates the speech until the end of the call.
 func (s *Stages) End(now time.Duration) {
 	if s.Look(now) {
 		s.talk.turns.Finish(now)
@@ -221,7 +221,7 @@ func (s *Stages) End(now time.Duration) {
 	}
 }
 
-// Line looks whether the line carries a conversation now. It comes after each change of that.
+// Line checks whether the line carries a conversation now. It must be called after each change that affects this.
 func (s *Stages) Line(now time.Duration) {
 	t := s.talk
 	if t == nil {
@@ -243,20 +243,20 @@ func (s *Stages) Line(now time.Duration) {
 	t.why = is
 }
 
-// TalkState is what another process needs of the conversation.
+// TalkState is the state of the conversation that another process needs.
 type TalkState struct {
 	Conversation Conversation      `cbor:"1,keyasint"`
 	Answered     time.Duration     `cbor:"2,keyasint"`
 	Interrupted  bool              `cbor:"3,keyasint,omitempty"`
 	Why          turns.Why         `cbor:"4,keyasint,omitempty"`
 	Turns        turns.State       `cbor:"5,keyasint"`
-	Heard        [2]voice.Detector `cbor:"6,keyasint"` // by Side, as the next one
+	Heard        [2]voice.Detector `cbor:"6,keyasint"` // by Side, as is Told
 	Told         [2]uint64         `cbor:"7,keyasint"`
-	Known        time.Duration     `cbor:"8,keyasint"` // until when all that was said is in it
+	Known        time.Duration     `cbor:"8,keyasint"` // it contains all speech until then
 	Relayed      [2]bool           `cbor:"9,keyasint"` // by the kernel
 }
 
-// SaveTalk returns the conversation as it is now, in a state's times; nil: it is not followed.
+// SaveTalk returns the state of the conversation, in a state's times, or nil if it is not followed.
 func (s *Stages) SaveTalk(c stream.Clock) *TalkState {
 	t := s.talk
 	if t == nil {
@@ -280,7 +280,7 @@ func (s *Stages) SaveTalk(c stream.Clock) *TalkState {
 	return st
 }
 
-// RestoreTalk goes on with a conversation; CatchUp follows. A state that makes no sense costs the figures alone.
+// RestoreTalk continues a conversation; CatchUp must follow. An invalid state loses only the figures.
 func (s *Stages) RestoreTalk(st *TalkState, c stream.Clock) {
 	if st == nil {
 		return
@@ -303,9 +303,8 @@ func (s *Stages) RestoreTalk(st *TalkState, c stream.Clock) {
 	}
 }
 
-// CatchUp adds what was said between a state and now. The kernel may have heard it; if its flows could not be
-// adopted, it tells nothing. A state that is exact has all that the worker relayed. What is not known is not
-// measured.
+// CatchUp adds what was said between a state and now. The kernel may have heard it; if its flows could not be adopted,
+// nothing is added. An exact state contains everything that the worker relayed. Unknown speech is not measured.
 func (s *Stages) CatchUp(exact bool, now time.Duration) {
 	t := s.talk
 	if t == nil || !t.restoring {
@@ -331,8 +330,8 @@ func (s *Stages) CatchUp(exact bool, now time.Duration) {
 	t.caught = [2]*caught{}
 }
 
-// Tick brings the conversation up to date. It reports whether a state is to be taken: the last one is old and something
-// was said since, or the kernel could not tell soon what came after it.
+// Tick updates the conversation. It reports whether to take a new state: the last one is old and there was speech
+// since, or the kernel might soon be unable to report everything after it.
 func (s *Stages) Tick(now time.Duration) (outdated bool) {
 	t := s.talk
 	if !s.Look(now) || !t.changed || now-t.noted < talkNotedMuch {
@@ -351,7 +350,7 @@ func (s *Stages) Tick(now time.Duration) (outdated bool) {
 	return outdated
 }
 
-// Noted says that a state was taken.
+// Noted records that a state was taken.
 func (s *Stages) Noted() {
 	if s.talk == nil {
 		return

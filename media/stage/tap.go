@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Tap is given the packets that a session accepts, for a recording.
+// Tap receives the packets that a session accepts, for a recording.
 type Tap interface {
 	// Packet is called for each accepted packet of RTP and RTCP, in order of arrival, before it is rewritten. Masked keys
 	// are masked in it. The caller is an engine goroutine that also carries other calls' media: Packet must not block,
@@ -15,22 +15,22 @@ type Tap interface {
 
 // Tapped is one packet for a tap.
 type Tapped struct {
-	At     time.Time      // when the engine woke up for it, within a millisecond or so of its arrival
-	Side   Side           // that it came from
-	Kind   Kind           // RTP or RTCP, which may have come to the RTP port (RFC 5761)
-	Source netip.AddrPort // that it came from
-	Local  netip.AddrPort // that it came to; the address is unspecified where the engine listens on that
-	Data   []byte         // RTP or RTCP, well formed; valid during the call alone
+	At     time.Time      // when the engine woke up for it, within about a millisecond of its arrival
+	Side   Side           // the sender
+	Kind   Kind           // RTP or RTCP; RTCP may have arrived at the RTP port (RFC 5761)
+	Source netip.AddrPort // source address
+	Local  netip.AddrPort // destination; the address is unspecified if the engine listens on that
+	Data   []byte         // RTP or RTCP, well formed; valid only during the call
 }
 
-// Tapping gives a tap the packets of both sides from now on, and replaces the one before.
+// Tapping gives a tap the packets of both sides from now on, replacing the previous tap.
 type Tapping struct {
-	Tap   Tap               // nil: none
+	Tap   Tap               // nil means none
 	Epoch time.Time         // of all times
-	Local [2]netip.AddrPort // that RTP comes to, by side
+	Local [2]netip.AddrPort // where RTP arrives, by side
 }
 
-// tapper gives a tap the packets of a side.
+// tapper gives a tap the packets of one side.
 type tapper struct {
 	idle
 	Tapping

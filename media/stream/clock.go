@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// Never is a time that does not come.
+// Never is a time that never comes.
 const Never = time.Duration(math.MaxInt64)
 
-// DefaultRate is that of G.711, G.722, G.729 and their telephone-events, in Hz.
+// DefaultRate is the clock rate of G.711, G.722, G.729 and their telephone-events, in Hz.
 const DefaultRate = 8000
 
-// ShortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have
-// passed.
+// ShortestFrame is the shortest packet in use. In any period a sender has sent at most one packet per ShortestFrame.
 const ShortestFrame = 10 * time.Millisecond
 
-// Units is d in units of a clock rate in Hz, rounded down and modulo 2^32. 0 Hz means 8000.
+// Units returns d in units of a clock rate in Hz, rounded down and modulo 2^32. 0 Hz means 8000.
 func Units(d time.Duration, rate int64) uint32 {
 	if rate == 0 {
 		rate = DefaultRate
@@ -23,18 +22,18 @@ func Units(d time.Duration, rate int64) uint32 {
 	return uint32(d.Microseconds() * rate / 1e6)
 }
 
-// Span is the duration of n units of a clock. 0 Hz means 8000.
+// Span returns the duration of n units of a clock. 0 Hz means 8000.
 func Span(n uint64, rate uint32) time.Duration {
 	if rate == 0 {
 		rate = DefaultRate
 	}
-	return time.Duration(n * uint64(time.Second) / uint64(rate)) // 18 hours at the least fit
+	return time.Duration(n * uint64(time.Second) / uint64(rate)) // at least 18 hours fit
 }
 
-// Clock has an engine's time. States have another one's.
+// Clock converts between an engine's times and the times in states, which have another epoch.
 type Clock struct{ Now, Epoch time.Duration }
 
-// At is a time of the engine in a state. 0 is never.
+// At converts a time of the engine for a state. 0 means never.
 func (c Clock) At(t time.Duration) time.Duration {
 	if t == 0 {
 		return 0
@@ -42,10 +41,10 @@ func (c Clock) At(t time.Duration) time.Duration {
 	return c.Epoch + t
 }
 
-// Past is a time of a state that is not later than now.
+// Past converts a time of a state, limited to now.
 func (c Clock) Past(t time.Duration) time.Duration { return c.Until(t, 0) }
 
-// Until is a time of a state that is at most that much later.
+// Until converts a time of a state, limited to later after now.
 func (c Clock) Until(t, later time.Duration) time.Duration {
 	if t <= 0 {
 		return 0

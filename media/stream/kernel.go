@@ -7,7 +7,7 @@ import (
 	"flowbridge/media/quality"
 )
 
-// ToKernel writes the stream as the kernel goes on with it. epoch is of our times, by the kernel's clock.
+// ToKernel writes the stream's state for the kernel to continue. epoch is the epoch of our times by the kernel's clock.
 func (s *Stream) ToKernel(k *kernel.State, epoch time.Duration) {
 	k.Started, k.Jumped, k.Timed = s.started, s.jumped, s.timed
 	k.SSRC, k.Base, k.Top, k.Received, k.Expect = s.ssrc, s.base, s.top, s.received, s.expect
@@ -20,7 +20,7 @@ func (s *Stream) ToKernel(k *kernel.State, epoch time.Duration) {
 	k.Delays = kernel.Delays(s.delays)
 }
 
-// FromKernel goes on with the stream as the kernel has followed it.
+// FromKernel continues the stream from the state that the kernel has tracked.
 func (s *Stream) FromKernel(k *kernel.State, epoch time.Duration) {
 	s.jumped, s.timed, s.irregular = k.Jumped, k.Timed, true
 	s.base, s.top, s.received, s.expect = k.Base, k.Top, k.Received, k.Expect

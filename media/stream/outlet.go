@@ -9,55 +9,55 @@ import (
 	"flowbridge/media/packet"
 )
 
-// frame is the assumed length of the packet before the first of our own.
+// frame is the assumed length of the packet before the first of our own packets.
 const frame = 20 * time.Millisecond
 
-// Overtaken is how long after our own packets late ones from before them are looked for.
+// Overtaken is how long after our own packets a late packet from before them is recognised.
 const Overtaken = time.Second
 
-// TimeSlack is how far the timestamps of a resumed stream may be from the expected ones. Clocks drift less in an
-// hour; a larger difference means that the timestamps stood still.
+// TimeSlack is how far the timestamps of a resumed stream may be from the expected ones. Clocks drift less in an hour;
+// a larger difference means that the timestamps stood still.
 const TimeSlack = 200 * time.Millisecond
 
-// Shift is what is changed in each packet of a source. The zero value changes nothing.
+// Shift is the change made to each packet of a source. The zero value changes nothing.
 type Shift struct {
-	SSRC       uint32 // the new SSRC; 0 leaves it
+	SSRC       uint32 // the new SSRC; 0 keeps the old one
 	TimeOffset uint32 // added to the timestamp, modulo 2^32
 	SeqOffset  uint16 // added to the sequence number, modulo 2^16
 }
 
-// Outlet makes one stream of all the RTP that a side is sent, relayed or our own (digits, sounds): one SSRC, with
-// numbers and timestamps that follow each other. Receivers play what they have locked on. Some drop a second source
-// that comes beside a recent one, mix it in, or take it for a collision.
+// Outlet merges all RTP that a side is sent, relayed or our own (digits, sounds), into one stream: one SSRC with
+// consecutive numbers and timestamps. Receivers play the stream they have locked on. Some drop a second source beside a
+// recent one, mix it in, or take it for a collision.
 //
-// The first source is relayed unchanged. A source that comes after our own packets, or after another source, is
-// shifted to follow on. Outlet is a value without clock or I/O, owned by the worker.
+// The first source is relayed unchanged. A source that comes after our own packets, or after another source, is shifted
+// to continue the stream. Outlet is a value without clock or I/O, owned by the worker.
 type Outlet struct {
 	begun bool   // something was sent
-	ssrc  uint32 // of all that is sent
+	ssrc  uint32 // of the sent stream
 
-	sourced bool   // there is a source that is relayed
+	sourced bool   // a source is being relayed
 	source  uint32 // its SSRC
 	Shift   Shift
 
-	// What was sent last: the next relayed packet follows it. It was our own, or of another source.
+	// The last packet sent, which was our own or of another source: the next relayed packet continues from it.
 	owed      bool
 	seq       uint16
 	timestamp uint32
 	at        time.Duration
 
-	// blind: the source has not been heard since a process was killed. What it sent last is estimated, in seq, timestamp
-	// and at.
+	// blind says that the source has not been heard since a process was killed. seq, timestamp and at are estimates of its
+	// last packet.
 	blind   bool
-	unsure  bool          // the timestamps of the source have to be looked at
-	edge    uint16        // its number up to which packets come too late
-	lateTil time.Duration // when that is forgotten
+	unsure  bool          // the timestamps of the source must be checked
+	edge    uint16        // source packets up to this number come too late
+	lateTil time.Duration // when edge expires
 
-	folded   packet.EventID // the key that came last beside the source
-	foldedAs uint32         // its timestamp here
+	folded   packet.EventID // the latest key sent beside the source
+	foldedAs uint32         // its timestamp in the sent stream
 }
 
-// Leave notes where the relayed source stands, before another one follows.
+// Leave records where the relayed source stands, before another source follows.
 func (o *Outlet) Leave(s *Stream) {
 	if !o.sourced || !s.started || o.owed {
 		return
@@ -80,15 +80,15 @@ func (o *Outlet) Begin(s *Stream, now time.Duration) {
 	o.Leave(s)
 }
 
-// Moment is the timestamp of now, at least a frame later than the last one.
+// Moment returns the timestamp for now, at least one frame after the last one.
 func (o *Outlet) Moment(rate int64, now time.Duration) uint32 {
 	return o.timestamp + Units(max(now-o.at, frame), rate)
 }
 
-// After is a timestamp that is so many units after the last one.
+// After returns the timestamp that many units after the last one.
 func (o *Outlet) After(units int) uint32 { return o.timestamp + uint32(units) }
 
-// Put writes the RTP header of the next packet of our own, whose timestamp is that of a moment.
+// Put writes the RTP header of the next packet of our own, which has the timestamp for the time at.
 func (o *Outlet) Put(pkt []byte, payloadType uint8, first bool, timestamp uint32, at time.Duration) {
 	o.seq++
 	o.timestamp, o.at = timestamp, at
@@ -101,19 +101,19 @@ func (o *Outlet) Put(pkt []byte, payloadType uint8, first bool, timestamp uint32
 	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 }
 
-// End resumes the source behind the numbers that were used. What it lost meanwhile, or what was replaced, is not
-// counted as missing.
+// End resumes the source after the used numbers. Packets that it lost during our own, or that were replaced, do not
+// count as missing.
 func (o *Outlet) End(s *Stream, now time.Duration) {
 	if !o.owed || !o.sourced || !s.started || s.ssrc != o.source || o.blind {
-		return // the next packet follows on
+		return // the next packet continues from the last one
 	}
 	o.owed, o.unsure = false, true
 	o.Shift.SeqOffset = o.seq - uint16(s.top)
 	o.edge, o.lateTil = uint16(s.top), now+Overtaken
 }
 
-// Fold makes a telephone-event that came beside the source the next packet of the stream: the shift turns what it
-// writes into pkt into the right numbers. The packets of a key have one timestamp (RFC 4733 §2.2.2).
+// Fold makes a telephone-event beside the source the next packet of the stream: it writes numbers into pkt that the
+// shift turns into the right ones. The packets of a key have one timestamp (RFC 4733 §2.2.2).
 func (o *Outlet) Fold(h packet.Header, pkt []byte, s *Stream, now time.Duration) {
 	o.Begin(s, now)
 	if id := h.EventID(); id != o.folded {
@@ -126,7 +126,7 @@ func (o *Outlet) Fold(h packet.Header, pkt []byte, s *Stream, now time.Duration)
 	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 }
 
-// Pass reports whether to relay a packet, and whether the shift changes with this packet.
+// Pass reports whether to relay a packet, and whether the shift changes with it.
 func (o *Outlet) Pass(h packet.Header, rate int64, now time.Duration) (relay, shifted bool) {
 	switch {
 	case !o.begun:
@@ -143,7 +143,7 @@ func (o *Outlet) Pass(h packet.Header, rate int64, now time.Duration) (relay, sh
 	return true, o.unsure && o.settle(h, rate, now)
 }
 
-// follow makes h the packet after the last one.
+// follow makes h the next packet after the last one.
 func (o *Outlet) follow(h packet.Header, rate int64, now time.Duration) {
 	o.sourced, o.source, o.owed, o.unsure, o.blind = true, h.SSRC, false, false, false
 	o.Shift = Shift{SeqOffset: o.seq + 1 - h.Seq, TimeOffset: o.Moment(rate, now) - h.Timestamp}
@@ -153,7 +153,7 @@ func (o *Outlet) follow(h packet.Header, rate int64, now time.Duration) {
 	o.edge, o.lateTil = h.Seq-1, now+Overtaken
 }
 
-// settle corrects the timestamps of a source that stood still while it was not heard, and reports whether they did.
+// settle corrects the timestamps of a source that stood still during a pause, and reports whether they did.
 func (o *Outlet) settle(h packet.Header, rate int64, now time.Duration) bool {
 	o.unsure = false
 	want, got := o.Moment(rate, now), h.Timestamp+o.Shift.TimeOffset
@@ -166,20 +166,20 @@ func (o *Outlet) settle(h packet.Header, rate int64, now time.Duration) bool {
 	return true
 }
 
-// Steady reports whether the source is relayed and sent as it is shifted now.
+// Steady reports whether the source is relayed and its shift is settled.
 func (o *Outlet) Steady(now time.Duration) bool {
 	return o.sourced && !o.owed && !o.unsure && now >= o.lateTil
 }
 
-// Relays reports whether an SSRC is that of the source.
+// Relays reports whether the SSRC belongs to the source.
 func (o *Outlet) Relays(ssrc uint32) bool { return ssrc == o.source }
 
-// Adopt says that somebody else has sent a source as it is shifted.
+// Adopt records that another process or the kernel has sent a source with this shift.
 func (o *Outlet) Adopt(ssrc uint32, shift Shift) {
 	*o = Outlet{begun: true, ssrc: cmp.Or(shift.SSRC, ssrc), sourced: true, source: ssrc, Shift: shift}
 }
 
-// Alias says how the receiver knows a stream that is relayed. It has no alias before its first packet.
+// Alias returns how the receiver knows a relayed stream. A stream has no alias before its first packet.
 func (o *Outlet) Alias(s *Stream) packet.Alias {
 	return packet.Alias{
 		Known: s.started && o.sourced && s.ssrc == o.source,

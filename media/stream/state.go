@@ -6,7 +6,7 @@ import (
 	"flowbridge/media/quality"
 )
 
-// State is what is known of the RTP that a side sends.
+// State is what is known about the RTP that a side sends.
 type State struct {
 	Started     bool          `cbor:"1,keyasint,omitempty"`
 	SSRC        uint32        `cbor:"2,keyasint,omitempty"`
@@ -39,14 +39,14 @@ type State struct {
 	Delays quality.Delays `cbor:"28,keyasint,omitzero"`
 }
 
-// OutletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the
-// last packet, relayed or our own.
+// OutletState is the position in the stream sent to a side. Sequence, Timestamp and SentAt belong to the last
+// packet, relayed or our own.
 type OutletState struct {
 	Begun     bool          `cbor:"1,keyasint,omitempty"`
 	SSRC      uint32        `cbor:"2,keyasint,omitempty"`
 	Sourced   bool          `cbor:"3,keyasint,omitempty"`
 	Source    uint32        `cbor:"4,keyasint,omitempty"`
-	NewSSRC   uint32        `cbor:"5,keyasint,omitempty"` // these three are the shift
+	NewSSRC   uint32        `cbor:"5,keyasint,omitempty"` // NewSSRC, NewTime and NewSeq are the shift
 	NewTime   uint32        `cbor:"6,keyasint,omitempty"`
 	NewSeq    uint16        `cbor:"7,keyasint,omitempty"`
 	Owed      bool          `cbor:"8,keyasint,omitempty"`
@@ -59,7 +59,7 @@ type OutletState struct {
 	Blind     bool          `cbor:"15,keyasint,omitempty"`
 }
 
-// Save writes what is known of the stream.
+// Save writes what is known about the stream.
 func (s *Stream) Save(st *State, c Clock) {
 	*st = State{
 		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
@@ -72,7 +72,7 @@ func (s *Stream) Save(st *State, c Clock) {
 	}
 }
 
-// Save writes where the stream stands. If the source is relayed, its last packet was sent last.
+// Save writes the position in the stream. If the source is relayed, its last packet was the last one sent.
 func (o *Outlet) Save(st *OutletState, s *Stream, exact bool, c Clock) {
 	*st = OutletState{
 		Begun: o.begun, SSRC: o.ssrc, Sourced: o.sourced, Source: o.source,
@@ -86,7 +86,7 @@ func (o *Outlet) Save(st *OutletState, s *Stream, exact bool, c Clock) {
 	st.Sequence, st.Timestamp, st.SentAt = last.seq, last.timestamp, c.At(last.at)
 }
 
-// Restore goes on with a stream.
+// Restore continues a stream.
 func (s *Stream) Restore(st *State, exact bool, c Clock) {
 	rate := s.Rate
 	*s = Stream{
@@ -97,14 +97,13 @@ func (s *Stream) Restore(st *State, exact bool, c Clock) {
 		ssrcChanges: st.SSRCChanges,
 		timed:       st.Timed, timestamp: st.Timestamp, timestampAt: c.Past(st.TimestampAt),
 		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
-		renewed:   st.Renewed || !exact, // what came meanwhile is not lost, but unknown
+		renewed:   st.Renewed || !exact, // packets in between are not lost, but unknown
 		irregular: true, gap: st.Gap, delays: st.Delays,
 	}
 }
 
-// Restore goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no
-// break.
-// If something else follows, that begins behind all that can have been sent meanwhile.
+// Restore continues the stream to the other side. The source is relayed with the same shift, so that the receiver sees
+// no break. Any other source starts after all numbers that can have been sent in between.
 func (o *Outlet) Restore(st *OutletState, exact bool, c Clock) {
 	*o = Outlet{
 		begun: st.Begun, ssrc: st.SSRC, sourced: st.Sourced, source: st.Source,

@@ -7,51 +7,51 @@ import (
 	"flowbridge/media/quality"
 )
 
-// RFC 3550 §A.1: a sequence number that is further ahead or behind means that the sender has restarted.
+// RFC 3550 §A.1: a sequence number further ahead or behind than this means that the sender has restarted.
 const (
 	maxDropout  = 3000
 	MaxMisorder = 100
 )
 
-// maxTransitJump is the change in transit time, in seconds, above which it is not jitter. The sender has reset its
-// timestamps if these have jumped as far.
+// maxTransitJump is the change in transit time, in seconds, above which it is not jitter. If the timestamps have jumped
+// as far, the sender has reset them.
 const maxTransitJump = 2
 
-// Stream follows the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A
-// new SSRC or a new peer starts a new count; all counts but the jitter add up.
+// Stream tracks the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A new
+// SSRC or a new peer starts a new count; all counts except the jitter add up.
 type Stream struct {
-	Rate int64 // of the timestamps, Hz
+	Rate int64 // of the timestamps, in Hz
 
 	started   bool
-	renewed   bool // the next packet is of another source, whatever its SSRC
+	renewed   bool // the next packet is from another source, whatever its SSRC
 	ssrc      uint32
 	base      uint64 // first sequence number
-	top       uint64 // highest one, extended by the cycles
-	received  uint64 // numbers from base on that came, each once
-	expect    uint16 // the number after one that jumped; two in a row are a restart
+	top       uint64 // highest sequence number, extended by the cycles
+	received  uint64 // distinct numbers received from base on
+	expect    uint16 // the number after one that jumped; two in a row mean a restart
 	jumped    bool
 	losses    quality.Losses
-	irregular bool // since Figures was called, something else came than the next packet
+	irregular bool // something other than the next packet has come since Figures was called
 
 	lostPast, wrapsPast                uint64 // of earlier counts
-	duplicates, reordered, ssrcChanges uint64 // of all
+	duplicates, reordered, ssrcChanges uint64 // over all counts
 
-	missed   time.Duration // how long no process was there, until that is counted
-	MissedBy time.Duration // when the stream has come at the latest if it was there meanwhile
-	sent     uint64        // packets since the state, and before the first one after it
-	gap      time.Duration // what of missed was counted
+	missed   time.Duration // how long no process was running, until it is counted
+	MissedBy time.Duration // when the stream must have come if it existed in that time
+	sent     uint64        // packets from the state to the first one after it
+	gap      time.Duration // the part of missed that was counted
 
 	timed       bool
 	timestamp   uint32
 	timestampAt time.Duration // when the first packet with it came
-	jitter      uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as the next two
+	jitter      uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as are jitterMax and jitterSum
 	jitterMax   uint64
 	jitterSum   uint64 // over timings packets
 	timings     uint64
 	delays      quality.Delays
 }
 
-// SetRate changes the rate of the timestamps. What was measured stays the same time.
+// SetRate changes the rate of the timestamps. Measured values keep their duration.
 func (s *Stream) SetRate(rate uint32) {
 	was := s.Clock()
 	s.Rate = int64(rate)
@@ -62,7 +62,7 @@ func (s *Stream) SetRate(rate uint32) {
 	}
 }
 
-// Observe counts a packet. seen is how many more the process before has counted for itself.
+// Observe counts a packet. seen is how many additional packets the old process has counted for itself.
 func (s *Stream) Observe(h packet.Header, now time.Duration) (seen uint64) {
 	if s.missed > 0 {
 		seen = s.bridge(h, now)
@@ -82,8 +82,8 @@ func (s *Stream) Observe(h packet.Header, now time.Duration) (seen uint64) {
 	return seen
 }
 
-// bridge counts what was sent while no process was there as lost, and returns how many packets the process before has
-// had since its state was taken, modulo 2^16. How long a packet lasts is known with the second one.
+// bridge counts packets sent while no process was running as lost, and returns how many packets the old process
+// received after its state was taken, modulo 2^16. The second packet shows how long a packet lasts.
 func (s *Stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 	ahead := h.Seq - uint16(s.top) // modulo 2^16 on purpose, as in count
 	switch {
@@ -111,7 +111,7 @@ func (s *Stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 // Renew says that later packets are from another source.
 func (s *Stream) Renew() { s.renewed = true }
 
-// Lost returns how many packets are missing so far. A duplicate does not replace another packet.
+// Lost returns how many packets are missing so far. A duplicate does not make up for another packet.
 func (s *Stream) Lost() uint64 {
 	if expected := s.top - s.base + 1; s.started && expected > s.received {
 		return s.lostPast + expected - s.received
@@ -121,7 +121,7 @@ func (s *Stream) Lost() uint64 {
 
 func (s *Stream) wraps() uint64 { return s.wrapsPast + s.top>>16 }
 
-// Jitter returns the interarrival jitter, its mean and the highest it was, in milliseconds.
+// Jitter returns the interarrival jitter, its mean and its maximum, in milliseconds.
 func (s *Stream) Jitter() (is, mean, highest float64) {
 	return s.milliseconds(s.jitter), s.milliseconds(s.jitterSum) / float64(max(s.timings, 1)), s.milliseconds(s.jitterMax)
 }
@@ -168,7 +168,7 @@ func (s *Stream) advance(by uint64) {
 	s.losses.Advance(by)
 }
 
-// late counts a number below the highest one. A number below the first one was sent before the count began.
+// late counts a number below the highest one. A number below the first one was sent before the count started.
 func (s *Stream) late(by uint64) {
 	s.jumped, s.irregular = false, true
 	if by > s.top-s.base || s.mark(by) {
@@ -176,7 +176,7 @@ func (s *Stream) late(by uint64) {
 	}
 }
 
-// mark notes a number and reports whether it came for the first time.
+// mark records a number and reports whether it came for the first time.
 func (s *Stream) mark(behind uint64) (first bool) {
 	first = s.losses.Mark(behind)
 	if first {
@@ -188,9 +188,9 @@ func (s *Stream) mark(behind uint64) (first bool) {
 	return first
 }
 
-// time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC 4733
-// §2.2), also where audio is sent beside them. So a timestamp that repeats says nothing, and an earlier one only if the
-// packet was sent earlier.
+// time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC
+// 4733 §2.2), even if audio is sent beside them. So a repeated timestamp says nothing, and an earlier one only if
+// the packet was sent earlier.
 func (s *Stream) time(h packet.Header, now time.Duration) {
 	jump, step := maxTransitJump*s.Clock(), int64(int32(h.Timestamp-s.timestamp)) // modulo 2^32 on purpose
 	if s.timed && (step == 0 || step < 0 && step >= -jump && h.Seq == uint16(s.top)) {
@@ -215,7 +215,7 @@ func (s *Stream) time(h packet.Header, now time.Duration) {
 	s.jitterMax = max(s.jitterMax, s.jitter)
 }
 
-// Clock is the rate of the timestamps in Hz.
+// Clock returns the rate of the timestamps in Hz.
 func (s *Stream) Clock() int64 {
 	if s.Rate == 0 {
 		return DefaultRate
@@ -223,26 +223,26 @@ func (s *Stream) Clock() int64 {
 	return s.Rate
 }
 
-// SSRC is that of the last packet that was counted.
+// SSRC returns the SSRC of the last counted packet.
 func (s *Stream) SSRC() uint32 { return s.ssrc }
 
-// Steady reports whether it goes on as it is known.
+// Steady reports whether the stream continues as known.
 func (s *Stream) Steady() bool { return s.started && !s.renewed && s.missed == 0 }
 
-// Moves says that another source has sent a packet, though its address is the same.
+// Moves records that another source has sent a packet from the same address.
 func (s *Stream) Moves(ssrc uint32) {
 	if ssrc != s.ssrc {
 		s.ssrcChanges++
 	}
 }
 
-// Miss says for how long no process was there, and when the stream comes at the latest if it was there meanwhile.
+// Miss says for how long no process was running, and when the stream must have come if it existed in that time.
 func (s *Stream) Miss(missed, by time.Duration) { s.missed, s.MissedBy = missed, by }
 
-// Adopt says that somebody else has followed it.
+// Adopt records that another process or the kernel has tracked the stream.
 func (s *Stream) Adopt(ssrc uint32) { s.started, s.ssrc, s.renewed, s.missed = true, ssrc, false, 0 }
 
-// Figures are those of a stream that do not change with each packet.
+// Figures are the figures of a stream that do not change with each packet.
 type Figures struct {
 	Lost, Bursts, LongestBurst uint64
 	Late, LateBursts           uint64
@@ -251,8 +251,8 @@ type Figures struct {
 	Gap                        time.Duration
 }
 
-// Figures returns them if anything but the next packet in turn has come since its last call. Otherwise they are the
-// same.
+// Figures returns the figures. If only the next packets in sequence have come since the last call, it reports that they
+// have not changed.
 func (s *Stream) Figures() (f Figures, changed bool) {
 	if !s.irregular {
 		return f, false

@@ -2,7 +2,7 @@ package voice
 
 import "time"
 
-// Tick is the unit of times within a stream: G.711 has 8000 codes a second. Clocks have no part in it.
+// Tick is the unit of times within a stream: G.711 has 8000 codes a second, whatever the clocks say.
 const Tick = time.Second / 8000
 
 const (
@@ -11,44 +11,44 @@ const (
 	second      = 1000 * millisecond
 )
 
-// A packet is judged in blocks of 20 ms, and of 10 ms where that is left. What is left beyond counts as sounding like
-// the block before it. So a packet of 10 to 60 ms has at most three blocks, a bound that the kernel's verifier needs.
+// A packet is judged in blocks of 20 ms, and one of 10 ms if that much remains. The rest counts as sounding like the
+// block before it. So a packet of 10 to 60 ms has at most three blocks, a bound that the kernel's verifier needs.
 const (
 	blockLen  = 160 // codes
 	blockHalf = 80
 	blocksMax = 3
 )
 
-// Levels, in units of level. They were found by a random search, on synthetic voices, espeak-ng and prompts of two
-// speakers, for the least error of turn latency and barge-in, and rounded. Tests use other voices.
+// Levels, in units of level. A random search on synthetic voices, espeak-ng and prompts of two speakers found them for
+// the least error of turn latency and barge-in; then they were rounded. Tests use other voices.
 const (
-	least    = 128           // nothing below it is speech: some -50 dBm0
+	least    = 128           // quieter sound is not speech: about -50 dBm0
 	onset    = 170           // above the noise: clear speech
-	offset   = 60            // above the noise: speech goes on
+	offset   = 60            // above the noise: speech continues
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 800           // below the speaker's level now: no speech any more. A word ends some 22 dB below it
-	reach    = 450           // below the speaker's usual level: speech does not begin without louder blocks
-	usual    = 900           // level of a speaker that was not heard yet, some -25 dBm0
+	depth    = 800           // below the speaker's current level: no longer speech. A word ends some 22 dB below it
+	reach    = 450           // below the speaker's usual level: speech does not start without louder blocks
+	usual    = 900           // level of a speaker not heard yet, about -25 dBm0
 	spread   = 15            // eighths of the noise's own swing that raise onset and offset
 	fine     = 64            // floor, swing and usual level are counted in 64ths,
 	toLevel  = 6             // shifted by this
-	floorMin = least * 3 / 4 // of offset
+	floorMin = least * 3 / 4 // minimum of offset
 )
 
 // Times, in ticks.
 const (
-	begin    = 70 * millisecond  // of blocks above onset and reach: speech has begun
-	restart  = 40 * millisecond  // of blocks above onset: it goes on, after a gap longer than bridge
+	begin    = 70 * millisecond  // of blocks above onset and reach: speech has started
+	restart  = 40 * millisecond  // of blocks above onset: it continues, after a gap longer than bridge
 	bridge   = 50 * millisecond  // a longer gap ends a run of blocks above offset
 	hangover = 200 * millisecond // a longer gap ends a segment
-	longest  = 60 * second       // a segment is handed out then, though speech goes on
+	longest  = 60 * second       // a segment is returned then even if speech continues
 
-	steady      = 800 * millisecond // of sound that hardly varies: it is noise
+	steady      = 800 * millisecond // sound that hardly varies for that long is noise
 	steadyFirst = steady * 5 / 8    // the same, before any speech was heard
 
 	pause     = 200 * millisecond // without a packet: the sender's clock may have stood still
-	jump      = 2 * second        // that a timestamp is away from its time: another clock
-	lateInRow = 8                 // late packets in a row are a clock that was set back
+	jump      = 2 * second        // difference of a timestamp from its time that means another clock
+	lateInRow = 8                 // late packets in a row that mean a clock was set back
 )
 
 // Reason says why speech is not measured.
@@ -62,66 +62,66 @@ const (
 	OtherLength Reason = "packet_length" // G.711 in packets below 10 ms, or of 70 ms and more
 )
 
-// Segment is speech of one side. No pause in it is longer than 200 ms, and no segment is longer than a minute: then
-// another one follows without a gap.
+// Segment is speech of one side. It contains no pause longer than 200 ms, and is at most a minute long: longer speech
+// continues in another segment without a gap.
 type Segment struct {
 	From, To time.Duration // by the clock of Packet.Arrival
-	Level    int32         // of its clear blocks, mean, 0 to LevelMax; Decibels says what it means
-	Noise    int32         // of the background when it was over, in the same units; Level: the sound was steady
-	Sparse   bool          // less than two fifths of it are clear blocks, as of typing; a voice seldom has so few
+	Level    int32         // mean of its clear blocks, 0 to LevelMax; see Decibels
+	Noise    int32         // of the background at its end, in the same units; equal to Level if the sound was steady
+	Sparse   bool          // less than two fifths of it are clear blocks, as with typing; a voice seldom has so few
 }
 
-// Packet is an RTP packet, as far as a detector looks at it. The payload is without header extension and padding.
+// Packet holds what a detector uses of an RTP packet. The payload is without header extension and padding.
 type Packet struct {
-	Arrival   time.Duration // by any monotonic clock, always the same
+	Arrival   time.Duration // by any one monotonic clock
 	SSRC      uint32
 	Timestamp uint32
 	Content   Content
 	Payload   []byte
 }
 
-// Detector finds the segments of one side of a call. The zero value is ready. It has a fixed size and no pointers, so
-// that the same fields can lie in a map of the kernel, and that another process can go on with it: its fields are for
-// that only. Places in the stream are ticks since an arbitrary start, and only grow.
+// Detector finds the segments of one side of a call. The zero value is ready to use. It has a fixed size and no
+// pointers, so that the same fields can lie in a kernel map, and that another process can continue it: that is why they
+// are exported. Places in the stream are ticks since an arbitrary start, and only grow.
 type Detector struct {
-	Base    int64 `cbor:"1,keyasint,omitempty"` // added to a place, it is the arrival of the fastest recent packets
-	Next    int64 `cbor:"2,keyasint,omitempty"` // place behind the last judged block
-	Heard   int64 `cbor:"3,keyasint,omitempty"` // arrival of the last packet, as the next one
-	Window  int64 `cbor:"4,keyasint,omitempty"` // since when Fastest is measured
-	Run     int64 `cbor:"5,keyasint,omitempty"` // places of the run of blocks above offset
+	Base    int64 `cbor:"1,keyasint,omitempty"` // added to a place, it gives the arrival of the fastest recent packets
+	Next    int64 `cbor:"2,keyasint,omitempty"` // place after the last judged block
+	Heard   int64 `cbor:"3,keyasint,omitempty"` // arrival of the last packet; Window is on the same clock
+	Window  int64 `cbor:"4,keyasint,omitempty"` // start of the measurement of Fastest
+	Run     int64 `cbor:"5,keyasint,omitempty"` // Run and RunEnd are the places of the run of blocks above offset
 	RunEnd  int64 `cbor:"6,keyasint,omitempty"`
-	Start   int64 `cbor:"7,keyasint,omitempty"` // places of the segment
+	Start   int64 `cbor:"7,keyasint,omitempty"` // Start and End are the places of the segment
 	End     int64 `cbor:"8,keyasint,omitempty"`
-	Said    int64 `cbor:"9,keyasint,omitempty"` // when the segment before it ended, as Heard
+	Said    int64 `cbor:"9,keyasint,omitempty"` // when the previous segment ended, on the clock of Heard
 	Sum     int64 `cbor:"10,keyasint,omitempty"`
-	Weight  int64 `cbor:"11,keyasint,omitempty"` // ticks of clear blocks of the segment; Sum is their level times that
-	Fastest int32 `cbor:"12,keyasint,omitempty"` // the least delay since Window, ticks
+	Weight  int64 `cbor:"11,keyasint,omitempty"` // ticks of the segment's clear blocks; Sum weights their level by them
+	Fastest int32 `cbor:"12,keyasint,omitempty"` // the least delay since Window, in ticks
 	Loud    int32 `cbor:"13,keyasint,omitempty"` // ticks of the run above onset and reach
 	Clear   int32 `cbor:"14,keyasint,omitempty"` // ticks of the run above onset
-	Even    int32 `cbor:"15,keyasint,omitempty"` // ticks for which the level stayed between Low and High
+	Even    int32 `cbor:"15,keyasint,omitempty"` // ticks for which the level has stayed between Low and High
 	High    int32 `cbor:"16,keyasint,omitempty"`
 	Low     int32 `cbor:"17,keyasint,omitempty"`
 	Floor   int32 `cbor:"18,keyasint,omitempty"` // of the noise, in 64ths
 	Swing   int32 `cbor:"19,keyasint,omitempty"` // mean distance of the noise from it, in 64ths
 	Usual   int32 `cbor:"21,keyasint,omitempty"` // level of the speaker, in 64ths
-	Now     int32 `cbor:"33,keyasint,omitempty"` // the same within the last second of the segment
+	Now     int32 `cbor:"33,keyasint,omitempty"` // the same, within the last second of the segment
 
-	Key       uint32 `cbor:"34,keyasint,omitempty"` // timestamp of the last telephone-event; 0: none
+	Key       uint32 `cbor:"34,keyasint,omitempty"` // timestamp of the last telephone-event; 0 if there was none
 	SSRC      uint32 `cbor:"22,keyasint,omitempty"`
-	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // that Next has
+	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // the timestamp that stands for Next
 	Judged    uint32 `cbor:"24,keyasint,omitempty"` // packets
-	Foreign   uint16 `cbor:"25,keyasint,omitempty"` // packets of other codecs since the last one that was judged
+	Foreign   uint16 `cbor:"25,keyasint,omitempty"` // packets of other codecs since the last judged one
 	Long      uint16 `cbor:"26,keyasint,omitempty"` // packets of other lengths since then
-	Late      uint8  `cbor:"27,keyasint,omitempty"` // packets in a row
+	Late      uint8  `cbor:"27,keyasint,omitempty"` // late packets in a row
 	Started   bool   `cbor:"28,keyasint,omitempty"`
-	Running   bool   `cbor:"29,keyasint,omitempty"` // a run goes on
-	Talking   bool   `cbor:"30,keyasint,omitempty"` // a segment goes on
-	Varied    bool   `cbor:"31,keyasint,omitempty"` // it is no steady noise
+	Running   bool   `cbor:"29,keyasint,omitempty"` // a run is in progress
+	Talking   bool   `cbor:"30,keyasint,omitempty"` // a segment is in progress
+	Varied    bool   `cbor:"31,keyasint,omitempty"` // it is not steady noise
 	Known     bool   `cbor:"32,keyasint,omitempty"` // Usual has been measured
 }
 
-// Packet judges a packet. It returns a segment that the packet shows to be over, if any. A key is a segment without
-// length, told with its first packet.
+// Packet judges a packet. If the packet shows that a segment has ended, Packet returns the segment. A key is a segment
+// without length, returned with its first packet.
 func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 	n := int64(len(p.Payload))
 	switch p.Content {
@@ -133,7 +133,7 @@ func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 	case ComfortNoise:
 		n = 0
 	case Keys:
-		if p.Timestamp == d.Key { // it goes on
+		if p.Timestamp == d.Key { // the key is still pressed
 			return Segment{}, false
 		}
 		d.Key = p.Timestamp
@@ -168,9 +168,9 @@ func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 	return ended, ok
 }
 
-// place returns where a packet of n ticks stands, and false for one that is late or came twice. Within a stream the
-// timestamp says it. Of another stream, after a jump, or where a sender's clock stood still while it was silent, its
-// arrival does.
+// place returns where a packet of n ticks stands, and false if it is late or a duplicate. Within a stream the timestamp
+// gives the place. For another stream, after a jump, or if a sender's clock stood still during silence, the arrival
+// does.
 func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh bool) {
 	if !d.Started {
 		*d = Detector{
@@ -211,7 +211,7 @@ func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 		if ended.Noise < ended.Level {
 			d.learn(int64(ended.Level)*fine, d.End-d.Start)
 		}
-		ok = ended.To > ended.From // else all of it came before what was told already: the path has become faster
+		ok = ended.To > ended.From // else all of it lies before an earlier segment: the path has become faster
 		d.Talking, d.Running = false, d.RunEnd > d.End
 		d.Sum, d.Weight = 0, 0
 	}
@@ -234,7 +234,7 @@ func (d *Detector) segment() Segment {
 	}
 }
 
-// learn makes a segment part of the speaker's usual level: at once if it is louder, slowly if not.
+// learn adds a segment to the speaker's usual level: at once if it is louder, slowly if not.
 func (d *Detector) learn(level, ticks int64) {
 	over := level - int64(d.Usual)
 	ticks = min(ticks, 1<<13)
@@ -245,7 +245,7 @@ func (d *Detector) learn(level, ticks int64) {
 	d.Known = true
 }
 
-// hear judges a block of n ticks. It shifts where it could divide: a program in the kernel has no signed division.
+// hear judges a block of n ticks. It shifts instead of dividing: a program in the kernel has no signed division.
 func (d *Detector) hear(at, n, level int64) {
 	if d.Floor < 0 {
 		d.Floor = int32(min(level, least) * fine)
@@ -258,14 +258,14 @@ func (d *Detector) hear(at, n, level int64) {
 		far = int64(d.Now)>>toLevel - depth
 	}
 	if far > off {
-		if level >= on && level < far { // it may be somebody else, who is not as loud
+		if level >= on && level < far { // it may be another, quieter speaker
 			d.Usual -= int32(n / 32)
 		}
 		off = far
 	}
 	on, off = max(on, off, least), max(off, floorMin)
 
-	// The floor falls at once, a quarter of the way in 20 ms. It rises by 2 dB a second, by 1 dB while somebody speaks.
+	// The floor falls fast, a quarter of the way in 20 ms. It rises by 2 dB a second, by 1 dB during speech.
 	rise := 108 * n / blockLen
 	if d.Talking || d.Running {
 		rise = 50 * n / blockLen
@@ -276,8 +276,8 @@ func (d *Detector) hear(at, n, level int64) {
 		floor += min(rise, above)
 	}
 	d.Floor = int32(floor)
-	if !d.Talking && level < on { // within a second or so
-		d.Swing = int32(max(0, swing+(level*fine-floor-swing)*n*51>>19)) // noise that falls has no negative one
+	if !d.Talking && level < on { // within about a second
+		d.Swing = int32(max(0, swing+(level*fine-floor-swing)*n*51>>19)) // falling noise has no negative swing
 	}
 	if level >= off {
 		d.speak(at, n, level, on, max(on, speaker-reach))
@@ -286,7 +286,7 @@ func (d *Detector) hear(at, n, level int64) {
 	}
 }
 
-// speak takes a block that may be speech. It is clear from on, and begins a segment from first.
+// speak processes a block that may be speech. It is clear from level on, and can start a segment from level first.
 func (d *Detector) speak(at, n, level, on, first int64) {
 	if !d.Running {
 		d.Running, d.Run, d.Loud, d.Clear = true, at, 0, 0
@@ -312,7 +312,7 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 	}
 }
 
-// steady finds noise that has begun, tones and the like: its level hardly varies. Then it is the floor.
+// steady detects noise that has started, such as a tone: its level hardly varies. Then it becomes the floor.
 func (d *Detector) steady(n, level int64) {
 	if d.Even == 0 {
 		d.High, d.Low = int32(level), int32(level)
@@ -327,24 +327,24 @@ func (d *Detector) steady(n, level int64) {
 	}
 }
 
-// View is what is known of a side beyond its finished segments.
+// View is what is known about a side beyond its finished segments.
 type View struct {
-	// By the clock of Packet.Arrival.
-	Settled   time.Duration // no segment that begins before it is still to come
+	// The times are by the clock of Packet.Arrival.
+	Settled   time.Duration // no later segment will start before it
 	Until     time.Duration // all speech before it is known, unless the missing packets are only late
-	Speaking  bool          // a segment goes on
-	Since, To time.Duration // it, so far
+	Speaking  bool          // a segment is in progress
+	Since, To time.Duration // that segment, so far
 	Reason    Reason
 }
 
-// absent is for how long nothing may come of a side before that means silence, in ticks.
+// absent is how long a side may send nothing before that means silence, in ticks.
 const absent = 500 * millisecond
 
-// foreignMax is how many packets of another codec are a change of the codec: a second of 20 ms each.
+// foreignMax is how many packets of another codec mean a change of codec: one second at 20 ms each.
 const foreignMax = 50
 
-// View returns what is known at a moment, by the clock of Packet.Arrival. What it says of speech that goes on, or of a
-// side that sends nothing, may turn out to be wrong: a segment that goes on may be noise. What is Settled stays true.
+// View returns what is known at the time now, by the clock of Packet.Arrival. What it says about speech in progress, or
+// about a side that sends nothing, may turn out to be wrong: a segment in progress may be noise. Settled stays true.
 func (d *Detector) View(now time.Duration) View {
 	at := int64(now / tick)
 	until := d.Next
@@ -385,7 +385,7 @@ func (d *Detector) reason() Reason {
 	return Measured
 }
 
-// Shift moves all times to the clock of another process, which is ahead by a duration.
+// Shift converts all times to the clock of another process, which is ahead by the given duration.
 func (d *Detector) Shift(by time.Duration) {
 	if d.Started {
 		ticks := int64(by / tick)

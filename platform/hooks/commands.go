@@ -22,19 +22,19 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Command is what the tool of an agent asks for.
+// Command is what an agent's tool asks for.
 type Command struct {
-	// IDs are candidates for the call's id. Sure: the tool sent exactly one, which its configuration has; else they are
+	// IDs are candidates for the call's id. If Sure, the tool sent exactly one, from its configuration. Otherwise they are
 	// all that the platform says of the call, some of them written by callers.
 	IDs  []string
 	Sure bool
-	// Argument is the id in the model's arguments, where the platform says which call it is; else empty.
+	// Argument is the id in the model's arguments if the platform itself says which call it is; otherwise it is empty.
 	Argument string
 
 	Arguments
 }
 
-// Arguments are those of a command: Do is transfer, hold, resume, dtmf, hangup or status.
+// Arguments are the arguments of a command: Do is transfer, hold, resume, dtmf, hangup or status.
 type Arguments struct {
 	Call     json.RawMessage `json:"call"`
 	Do       Text            `json:"do"`
@@ -44,13 +44,13 @@ type Arguments struct {
 	Digits   Text            `json:"digits"`
 }
 
-// Text is a JSON text, or a whole number without exponent as it stands there: models send such for digits.
+// Text is a JSON string, or the digits of a whole number without exponent: models send numbers for digits.
 type Text string
 
-// clipped is the text, as long as an id may be, for the log.
+// clipped returns the text for the log, cut to the length of an id.
 func (t Text) clipped() string { return string(t[:min(maxID, len(t))]) }
 
-// UnmarshalJSON takes a text or a number. null changes nothing.
+// UnmarshalJSON accepts a string or a number. null changes nothing.
 func (t *Text) UnmarshalJSON(b []byte) error {
 	kind := map[byte]string{'n': "null", '"': "string", '[': "array", '{': "object", 't': "bool", 'f': "bool"}[b[0]]
 	switch whole := strings.Trim(string(b), "0123456789") == ""; {
@@ -65,22 +65,22 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 	return &json.UnmarshalTypeError{Value: cmp.Or(kind, "number "+string(b)), Type: reflect.TypeFor[Text]()}
 }
 
-// Token is one that may command calls.
+// Token is a token that may command calls.
 type Token struct {
 	Name, Secret string
-	Targets      []string // whose calls they are
-	PerHour      int      // the most transfers that it may ask for in any hour
+	Targets      []string // whose calls it may command
+	PerHour      int      // maximum of transfers in any hour
 
 	mu     sync.Mutex
-	second *rate.Limiter // nil: it has asked for nothing yet
-	hour   []time.Time   // when it has asked for transfers
+	second *rate.Limiter // nil before the first command
+	hour   []time.Time   // times of its transfers
 }
 
 // The bounds of a token's commands.
 const (
 	commandsPerSecond = 5
 	commandsAtOnce    = 10
-	maxCommand        = 1 << 20 // bytes; a platform may send the whole conversation
+	maxCommand        = 1 << 20 // in bytes; a platform may send the whole conversation
 	maxToolCalls      = 8
 	maxCommandIDs     = 64
 )
@@ -93,10 +93,10 @@ type RefusalError struct {
 
 func (e *RefusalError) Error() string { return cmp.Or(e.Cause, e.Words) }
 
-// Commands answers POST with the commands of agents, as their platforms' tools send them.
+// Commands answers POST requests with agents' commands, as their platforms' tools send them.
 type Commands struct {
 	Tokens []*Token
-	// Do carries out a command of a token, and gives the words for the agent. Its error is a *RefusalError, or another
+	// Do carries out a command of a token, and returns the words for the agent. Its error is a *RefusalError, or another
 	// one if the call does not answer.
 	Do  func(ctx context.Context, by *Token, c Command) (words string, err error)
 	Log zerolog.Logger
@@ -144,7 +144,7 @@ func (h *Commands) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var tooMany = said{Result: "There are too many requests. Try again in a moment."} //nolint:gochecknoglobals // constant
 
-// said is the answer to a tool, and toolResult that to one tool call of Vapi.
+// said is the answer to a tool, and toolResult the answer to one tool call of Vapi.
 type said struct {
 	Result string `json:"result"`
 	Error  string `json:"error,omitempty"`
@@ -155,7 +155,7 @@ type toolResult struct {
 	Result string `json:"result"`
 }
 
-// answer carries out commands. Vapi takes nothing but 200, with a result for each tool call.
+// answer carries out commands. Vapi only accepts 200, with a result for each tool call.
 func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, asked []toolCall) {
 	results := []toolResult{}
 	for _, one := range asked {
@@ -183,7 +183,7 @@ func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, ask
 	httpd.Answer(w, http.StatusOK, map[string]any{"results": results})
 }
 
-// tokenOf finds the token that a request shows; nil: none.
+// tokenOf returns the token in a request, or nil.
 func (h *Commands) tokenOf(r *http.Request) (found *Token) {
 	shown := httpd.Bearer(r)
 	for _, t := range h.Tokens { // all of them, so that the time does not tell which one was close
@@ -221,7 +221,7 @@ type toolCall struct {
 	id string
 }
 
-// tool is a tool call of Vapi. Arguments are an object, or that as text.
+// tool is a tool call of Vapi. Its arguments are an object, or an object as text.
 type tool struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
@@ -236,8 +236,8 @@ var (
 	errTools     = errors.New("there are no tool calls, or more than 8")
 )
 
-// parseCommands reads what a tool sends: our own form, Retell's custom function (name, call, args), or Vapi's message
-// tool-calls. Parameters of the URL stand above it, so that a tool can be tied to one destination.
+// parseCommands parses what a tool sends: our own form, Retell's custom function (name, call, args), or Vapi's message
+// tool-calls. Parameters of the URL take precedence, so that a tool can be tied to one destination.
 func parseCommands(body []byte, query string) ([]toolCall, error) {
 	var all struct {
 		Arguments
@@ -270,7 +270,7 @@ func parseCommands(body []byte, query string) ([]toolCall, error) {
 	return calls, nil
 }
 
-// misread names the field of an error about one; else the error is other.
+// misread returns an error that names the field if err is about one, and other if not.
 func misread(err, other error) error {
 	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is && kind.Field != "" {
 		return fmt.Errorf("%w: %q is a JSON %s", errNoObject, strings.TrimPrefix(kind.Field, "Arguments."), kind.Value)
@@ -278,8 +278,8 @@ func misread(err, other error) error {
 	return other
 }
 
-// commandOf makes a command of arguments, with those of a tool call above them. call is what the platform says of the
-// call.
+// commandOf builds a command from arguments, over which a tool call's take precedence. call is what the platform says
+// of the call.
 func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Command, err error) {
 	args, text := t.Arguments, ""
 	if json.Unmarshal(args, &text) == nil {
@@ -305,8 +305,8 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 		return c, errNoCommand
 	}
 	c.Arguments = a
-	_ = json.Unmarshal(a.Call, &c.Argument) // else it is no text
-	var said struct{ Call_ID, ID string }   //nolint:revive // as in JSON, in any case
+	_ = json.Unmarshal(a.Call, &c.Argument) // else it is not a string
+	var said struct{ Call_ID, ID string }   //nolint:revive // names as in JSON, in any case
 	var id string
 	var all any
 	// The body has one of these forms.
@@ -328,7 +328,7 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 	return c, nil
 }
 
-// idsIn adds the texts in a JSON value that may be ids.
+// idsIn appends the texts in a JSON value that may be ids.
 func idsIn(all []string, v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -348,7 +348,8 @@ func idsIn(all []string, v any) []string {
 	return all
 }
 
-// queryValue is a parameter. A plus is not a space: numbers and Call-IDs have it, and clients may not escape it.
+// queryValue returns a parameter. A plus is not a space: numbers and Call-IDs contain it, and clients may not escape
+// it.
 func queryValue(query, name string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		if text, ok := strings.CutPrefix(pair, name+"="); ok {

@@ -9,11 +9,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// lookInterval is how often the files of a certificate are looked at, at most.
+// lookInterval is the minimum time between two looks at the files of a certificate.
 const lookInterval = time.Second
 
-// keyPair is a certificate with its key, read again when a file has changed. An unusable one leaves the old one in
-// force.
+// keyPair is a certificate with its key, read again when a file has changed. If the new one is unusable, the old one
+// stays in force.
 type keyPair struct {
 	cert, key string
 	log       zerolog.Logger
@@ -22,11 +22,11 @@ type keyPair struct {
 	mu     sync.Mutex
 	looked time.Time
 	pair   *tls.Certificate
-	stamps stamps // of pair
-	warned stamps // of the last unusable one
+	stamps stamps // those of pair
+	warned stamps // those of the last unusable pair
 }
 
-// stamps are the files' times of change; zero for a missing file.
+// stamps are the files' modification times; zero for a missing file.
 type stamps [2]time.Time
 
 func newKeyPair(o Options) (*keyPair, error) {
@@ -40,7 +40,7 @@ func newKeyPair(o Options) (*keyPair, error) {
 	return k, err
 }
 
-// get gives the certificate in force.
+// get returns the certificate in force.
 func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -57,7 +57,7 @@ func (k *keyPair) renew() {
 	if seen == k.stamps {
 		return
 	}
-	// An unusable one is tried again, because its files may be readable by now.
+	// An unusable pair is tried again, because its files may be readable by now.
 	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
 	switch {
 	case err == nil:

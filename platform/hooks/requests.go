@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// requests are the requests under way. http.Server.Close does not wait for them.
+// requests tracks the requests under way, because http.Server.Close does not wait for them.
 type requests struct {
-	// ctx is above the context of each.
+	// ctx is the parent of each request's context.
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -17,18 +17,18 @@ type requests struct {
 	ended   bool
 }
 
-// counted makes end wait for a handler. After end, the handler does not run any more.
+// counted makes end wait for a handler. After end, the handler no longer runs.
 func (q *requests) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q.running.RLock()
 		defer q.running.RUnlock()
-		if !q.ended { // else the connection is closed already
+		if !q.ended { // else the connection is already closed
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// end returns when no handler runs, and lets none start.
+// end waits until no handler runs, and lets none start.
 func (q *requests) end() {
 	q.running.Lock()
 	defer q.running.Unlock()

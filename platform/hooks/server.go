@@ -22,7 +22,7 @@ import (
 type Endpoint struct {
 	Name    string // in the log
 	Path    string
-	Below   bool // it serves what is below Path, too
+	Below   bool // it also serves what is below Path
 	Handler http.Handler
 }
 
@@ -34,12 +34,12 @@ type Options struct {
 	Cert, Key string
 	Log       zerolog.Logger
 
-	// Listener gives a listener that another process has opened, by the address in the configuration; nil: there is none.
+	// Listener returns the listener that another process has opened for a configured address, or nil.
 	Listener func(at string) net.Listener
-	// Pause has the hooks take no requests for a while; nil: they never do.
+	// Pause can stop the hooks from taking requests for a while; it may be nil.
 	Pause *httpd.Pause
 
-	now func() time.Time // for tests; nil: time.Now
+	now func() time.Time // for tests; default: time.Now
 }
 
 const (
@@ -48,9 +48,9 @@ const (
 	// maxShare bounds the connections of one source, so one source can't take them all.
 	maxShare = 100
 	// headerTimeout bounds the wait for a request's headers, and for the TLS handshake before them. An endpoint's own time
-	// begins after it.
+	// starts after that.
 	headerTimeout = 2 * time.Second
-	// idleTimeout is short, because an idle connection takes the place of another.
+	// idleTimeout is short, because an idle connection takes another's place.
 	idleTimeout = 10 * time.Second
 )
 
@@ -61,7 +61,7 @@ type Server struct {
 	listener net.Listener
 	serving  sync.WaitGroup
 	asked    requests
-	mux      *atomic.Pointer[http.ServeMux] // of the endpoints
+	mux      *atomic.Pointer[http.ServeMux] // the endpoints'
 }
 
 // Start listens and serves until Close.
@@ -94,7 +94,7 @@ func muxOf(all []Endpoint) *http.ServeMux {
 	return mux
 }
 
-// Use has the server answer by these endpoints from now on. A request under way keeps its handler.
+// Use replaces the endpoints. A request under way keeps its handler.
 func (s *Server) Use(all []Endpoint) { s.mux.Store(muxOf(all)) }
 
 func listen(ctx context.Context, o Options) (l net.Listener, err error) {
@@ -141,18 +141,18 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, o Options) (*Ser
 	return s, nil
 }
 
-// Listener gives the listener, and its address in the configuration.
+// Listener returns the listener, and its address in the configuration.
 func (s *Server) Listener() (at netip.AddrPort, l net.Listener) { return s.at, s.listener }
 
-// closeTimeout is how long requests may go on after Close is called.
+// closeTimeout is how long requests may continue after Close is called.
 const closeTimeout = 2 * time.Second
 
-// Close accepts no more requests and gives those under way two seconds. Then it ends their contexts and connections,
+// Close accepts no more requests and gives the ones under way two seconds. Then it ends their contexts and connections,
 // and returns when no handler runs any more.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = s.server.Shutdown(ctx) // Close ends what is left
+	_ = s.server.Shutdown(ctx) // the rest is closed below
 	s.asked.cancel()
 	err := s.server.Close()
 	s.serving.Wait()

@@ -14,9 +14,9 @@ import (
 
 // The errors of Variables.Find.
 var (
-	// ErrUnknown means that no live call has an id.
+	// ErrUnknown means that no live call has the id.
 	ErrUnknown = errors.New("no live call has this id")
-	// ErrSeveral means that several have it.
+	// ErrSeveral means that several live calls have the id.
 	ErrSeveral = errors.New("several live calls have this id, so it is none's")
 )
 
@@ -46,7 +46,7 @@ const maxID = 256
 type Variables struct {
 	Path  string // before the id
 	Token string // the bearer token
-	// Find gives the live call with an id. Its error is ErrUnknown, ErrSeveral, or another one if the call does not
+	// Find returns the live call with an id. Its error is ErrUnknown, ErrSeveral, or another one if the call does not
 	// answer.
 	Find func(ctx context.Context, id string) (Call, error)
 	Log  zerolog.Logger

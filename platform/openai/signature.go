@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// tolerance is how far the time of a webhook may be from ours.
+// tolerance is how far the time of a webhook may differ from ours.
 const tolerance = 5 * time.Minute
 
 // maxWebhookID bounds the id of a webhook, in bytes.
@@ -24,7 +24,7 @@ var (
 	errForged   = errors.New("the signature is wrong")
 )
 
-// keyOf reads a webhook's secret: whsec_ and the key in base64.
+// keyOf decodes a webhook's secret: whsec_ and the key in base64.
 func keyOf(secret string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil || len(key) == 0 {
@@ -33,7 +33,7 @@ func keyOf(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// Sign gives the headers that a webhook with this id, time and body has. The error is about the secret.
+// Sign returns the headers for a webhook with this id, time and body. The error is about the secret.
 func Sign(secret, id string, at time.Time, body []byte) (http.Header, error) {
 	key, err := keyOf(secret)
 	if err != nil {
@@ -53,7 +53,8 @@ func sum(key []byte, id, stamp string, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// signed checks the signature of a webhook and its time. Several signatures may be there, while a secret is replaced.
+// signed checks the signature of a webhook and its time. There may be several signatures while a secret is being
+// replaced.
 func signed(key []byte, h http.Header, body []byte, now time.Time) (id string, err error) {
 	id, stamp := h.Get("Webhook-Id"), h.Get("Webhook-Timestamp")
 	if id == "" || len(id) > maxWebhookID || stamp == "" || h.Get("Webhook-Signature") == "" {

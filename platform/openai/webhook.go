@@ -21,39 +21,39 @@ import (
 type Call struct {
 	ID      string      // OpenAI's
 	Live    bool        // GPT-Live asks for a session, not the Realtime API
-	Headers http.Header // of the INVITE, as OpenAI tells them. Whoever calls the project's address has written them.
+	Headers http.Header // of the INVITE, according to OpenAI; written by any caller of the project's address
 }
 
-// Decision is what becomes of a call.
+// Decision is what to do with a call.
 type Decision struct {
-	Session rest.Object // with which it is accepted; nil: it is rejected
+	Session rest.Object // to accept the call with; nil rejects it
 	Status  int         // the SIP status of a rejection
-	// Attempt names our INVITE that rings. One call is accepted for it: what comes with another id is rejected.
+	// Attempt names our ringing INVITE. One call is accepted for it: calls with other ids are rejected.
 	Attempt string
-	// Accepted is called when OpenAI has taken the acceptance; nil: nobody wants to know.
+	// Accepted is called when OpenAI has taken the acceptance. It may be nil.
 	Accepted func()
 }
 
 // Options say how webhooks are answered.
 type Options struct {
 	Secret string // whsec_…
-	// API is how OpenAI's API is reached. Its Timeout is that of one request.
+	// API is how to reach OpenAI's API. Its Timeout bounds one request.
 	API rest.Options
-	// Decide says what becomes of a call. It returns when ctx ends. Its error has OpenAI send the webhook again.
+	// Decide decides about a call. It returns when ctx ends. After an error, OpenAI sends the webhook again.
 	Decide func(ctx context.Context, c Call) (Decision, error)
-	// Timeout bounds the whole of a webhook.
+	// Timeout bounds the handling of a webhook as a whole.
 	Timeout time.Duration
 	Log     zerolog.Logger
-	// Before is the handler that this one replaces: what that one took is not taken again. nil: there is none.
+	// Before is the handler that this one replaces, or nil: what it has taken is not taken again.
 	Before *Webhook
 }
 
 // The bounds of webhooks.
 const (
-	maxBody  = 256 << 10 // bytes: the headers of an INVITE, and little else
+	maxBody  = 256 << 10 // in bytes: the headers of an INVITE, and little else
 	maxCalls = 256       // under way at a time
-	maxTaken = 10_000    // that are remembered
-	// maxTries bounds the requests of one decision, and pause is the wait before the second one, doubled with each.
+	maxTaken = 10_000    // remembered
+	// maxTries bounds the requests for one decision. pause is the wait before the second, doubled each time.
 	maxTries = 3
 	pause    = 200 * time.Millisecond
 	// statusTaken is the SIP status for a call whose INVITE was accepted under another id.
@@ -71,19 +71,19 @@ type Webhook struct {
 	*memory
 }
 
-// memory is what was taken.
+// memory remembers what was taken.
 type memory struct {
 	mu    sync.Mutex
 	taken map[string]taken // by id of the webhook, and by attempt
 }
 
-// taken is what must not be taken again.
+// taken is something that must not be taken again.
 type taken struct {
-	by    string    // who may, all the same; empty: nobody
-	until time.Time // it is known
+	by    string    // who may take it again; may be empty
+	until time.Time // when it is forgotten
 }
 
-// NewWebhook makes the handler. The error is about the secret or the API.
+// NewWebhook returns the handler. The error is about the secret or the API.
 func NewWebhook(o Options) (*Webhook, error) {
 	key, err := keyOf(o.Secret)
 	if err != nil {
@@ -133,7 +133,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Msg("openai event not understood: a call that rings stays without an answer")
 	}
 	switch {
-	case err != nil && !errors.Is(err, errUnknown): // what is unknown today is unknown when it comes again
+	case err != nil && !errors.Is(err, errUnknown): // an unknown event would be as unknown when sent again
 		httpd.Refuse(w, http.StatusBadRequest, err.Error())
 	case !rings:
 		httpd.Answer(w, http.StatusOK, map[string]string{"status": "not for us"})
@@ -144,7 +144,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer has a call decided, and tells OpenAI.
+// answer gets the decision about a call, and answers the webhook.
 func (h *Webhook) answer(w http.ResponseWriter, r *http.Request, id string, call Call) {
 	if !h.places.Take() {
 		h.forget(id)
@@ -165,14 +165,14 @@ func (h *Webhook) answer(w http.ResponseWriter, r *http.Request, id string, call
 	httpd.Answer(w, http.StatusOK, map[string]string{"status": word})
 }
 
-// decide tells OpenAI what becomes of a call. word says what that was.
+// decide tells OpenAI the decision about a call. word names it.
 func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error) {
 	d, err := h.opts.Decide(ctx, call)
 	if err != nil {
 		return "", err
 	}
 	if d.Session != nil && call.Live != (d.Session["type"] == "live") {
-		// OpenAI may tell of one call by both events. The session fits one of them.
+		// OpenAI may report one call with both events. The session fits one of them.
 		h.strangers.Warn().Str("openai_call_id", call.ID).Bool("live", call.Live).
 			Msg("openai event does not fit the type of hooks.openai.session: it is left alone")
 		return "left alone", nil
@@ -194,11 +194,11 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).
 			Msg("openai does not take the session: the call is rejected")
 		d.Session, word = nil, "rejected"
-		// of SIP, too: the next target has its turn
+		// also the SIP status: the next target is tried
 		err = h.tell(ctx, call, "reject", rest.Object{"status_code": http.StatusInternalServerError})
 	}
 	if status := rest.StatusOf(err); status == http.StatusNotFound || status == http.StatusGone {
-		return "gone", nil // the caller has hung up meanwhile
+		return "gone", nil // the caller has hung up
 	}
 	if err == nil && d.Session != nil && d.Accepted != nil {
 		d.Accepted()
@@ -214,7 +214,7 @@ func final(status int) bool {
 	}, status)
 }
 
-// tell makes the request, again where the API is overloaded or says nothing, within ctx's time.
+// tell sends the request, and repeats it within ctx's time if the API is overloaded or does not answer.
 func (h *Webhook) tell(ctx context.Context, call Call, action string, body rest.Object) (err error) {
 	wait, path := pause, "/v1/realtime/calls/"
 	if call.Live {
@@ -237,7 +237,7 @@ func (h *Webhook) tell(ctx context.Context, call Call, action string, body rest.
 	}
 }
 
-// take notes that something was taken; false: it was before, by another.
+// take notes that something was taken. It reports false if another has already taken it.
 func (h *Webhook) take(id, by string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -246,7 +246,7 @@ func (h *Webhook) take(id, by string, now time.Time) bool {
 	}
 	if len(h.taken) >= maxTaken {
 		for one, was := range h.taken {
-			if !now.Before(was.until) || len(h.taken) >= maxTaken { // at least one
+			if !now.Before(was.until) || len(h.taken) >= maxTaken { // makes room for at least one
 				delete(h.taken, one)
 			}
 		}
@@ -261,10 +261,10 @@ func (h *Webhook) forget(id string) {
 	delete(h.taken, id)
 }
 
-// errUnknown is an event that seems to be about a call.
+// errUnknown means an unknown event that seems to be about a call.
 var errUnknown = errors.New("unknown type of event")
 
-// parseEvent reads a webhook. rings: it is a call that rings.
+// parseEvent parses a webhook. rings reports that it is about a ringing call.
 func parseEvent(body []byte) (c Call, rings bool, err error) {
 	var e struct {
 		Type string `json:"type"`
@@ -282,7 +282,7 @@ func parseEvent(body []byte) (c Call, rings bool, err error) {
 		return c, false, errors.New("the body is no event as JSON")
 	}
 	key := "call_id"
-	switch live := e.Type == "live.transport.incoming" || e.Type == "live.call.incoming"; { // the second is its older name
+	switch live := e.Type == "live.transport.incoming" || e.Type == "live.call.incoming"; { // the second is the older name
 	case e.Type == "realtime.call.incoming":
 		c.ID = e.Data.CallID
 	case live && (e.Data.Transport == "" || e.Data.Transport == "sip"):

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// errNoCalled is a request without the number that was called. The words are those of Synthflow's document.
+// errNoCalled means that a request lacks the called number. The words are from Synthflow's document.
 //
 //nolint:staticcheck // an answer's text, given as it is
 var errNoCalled = errors.New(`Missing "Called" query parameter`)
 
-// Call is a call that came in to Twilio, by the parameters of the webhook (twilio.com/docs, "Twilio's request to your
+// Call is a call that came in to Twilio, from the parameters of the webhook (twilio.com/docs, "Twilio's request to your
 // application"). Numbers are E.164 with their plus; calls of SIP domains have SIP URIs instead. A missing value is
 // empty.
 type Call struct {
@@ -20,19 +20,19 @@ type Call struct {
 	AccountSID    string // AccountSid
 	Called        string // the Twilio number
 	Caller        string // From, or Caller
-	Direction     string // inbound, or outbound-api where Twilio placed it
+	Direction     string // inbound, or outbound-api if Twilio placed the call
 	Status        string // CallStatus: ringing, in-progress
-	ForwardedFrom string // the number that forwarded the call, where the carrier says so
-	CallerName    string // of a number with caller name lookup
+	ForwardedFrom string // the number that forwarded the call, if the carrier says so
+	CallerName    string // for a number with caller name lookup
 
 	sipHeaders map[string]string // by name in lower case
 }
 
-// Header gives an X- header of the INVITE that a SIP domain received, or "". Twilio passes it as SipHeader_<name>. The
-// case of the name does not matter.
+// Header returns an X- header of the INVITE that a SIP domain received, or "". Twilio passes it as SipHeader_<name>.
+// The name's case does not matter.
 func (c Call) Header(name string) string { return c.sipHeaders[strings.ToLower(name)] }
 
-// sipHeaderPrefix is what Twilio puts before the name of a header.
+// sipHeaderPrefix is Twilio's prefix for names of headers.
 const sipHeaderPrefix = "SipHeader_"
 
 // parseCall reads the parameters of a request.
@@ -78,7 +78,7 @@ func number(s string) string {
 	return digits
 }
 
-// parseParameters reads a query or a form body. Unlike url.ParseQuery it accepts ';' within a value, as other programs
+// parseParameters parses a query or a form body. Unlike url.ParseQuery it accepts ';' within a value, as other programs
 // do.
 func parseParameters(raw string) (url.Values, error) {
 	params := url.Values{}

@@ -14,13 +14,13 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Ended is how a <Dial> ended, as Twilio tells its action URL (twilio.com/docs, "TwiML Voice: <Dial>" and "TwiML Voice:
-// <Sip>"). A missing or impossible value is empty or zero.
+// Ended is how a <Dial> ended, according to Twilio's request to its action URL (twilio.com/docs, "TwiML Voice: <Dial>"
+// and "TwiML Voice: <Sip>"). A missing or impossible value is empty or zero.
 type Ended struct {
-	Call    string // of ActionURL
-	Attempt int    // of ActionURL, from 1
+	Call    string // from ActionURL
+	Attempt int    // from ActionURL, starting at 1
 
-	SID        string        // CallSid: of the call that came in, not of the one that was dialled
+	SID        string        // CallSid: of the incoming call, not of the dialled one
 	CallStatus string        // of that call: in-progress while the caller is there
 	Status     string        // DialCallStatus: completed, answered, busy, no-answer, failed, canceled
 	Duration   time.Duration // DialCallDuration, in whole seconds
@@ -34,13 +34,13 @@ const (
 	paramAttempt = "attempt"
 )
 
-// ActionURL is the URL that Twilio asks when an attempt at a call has ended. base is the URL of NewEndedHandler's
+// ActionURL returns the URL that Twilio asks when an attempt at a call has ended. base is the URL of NewEndedHandler's
 // handler, without a query.
 func ActionURL(base, call string, attempt int) string {
 	return base + "?" + paramCall + "=" + url.QueryEscape(call) + "&" + paramAttempt + "=" + strconv.Itoa(attempt)
 }
 
-// maxDuration is the longest that <Dial timeLimit> can be.
+// maxDuration is the maximum of <Dial timeLimit>.
 const maxDuration = 24 * time.Hour
 
 // parseEnded reads the parameters of a request to the action URL.
@@ -54,7 +54,7 @@ func parseEnded(params url.Values) Ended {
 	}
 }
 
-// bounded is the number that s is, or 0 if s is none or out of bounds.
+// bounded parses a number, and returns 0 if s is not one or is out of bounds.
 func bounded(s string, low, high int) int {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high {
@@ -63,7 +63,7 @@ func bounded(s string, low, high int) int {
 	return n
 }
 
-// clean is s if a record can keep it, or "".
+// clean returns s if a record can keep it, or "".
 func clean(s string) string {
 	if len(s) > maxURI || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
@@ -72,10 +72,10 @@ func clean(s string) string {
 	return s
 }
 
-// Answered says that the caller was connected. A <Dial> to a conference says answered, anything else completed.
+// Answered reports whether the caller was connected. A <Dial> to a conference says answered, any other completed.
 func (e Ended) Answered() bool { return e.Status == "completed" || e.Status == "answered" }
 
-// CallerGone says that the call that came in is over, so no other target can serve it.
+// CallerGone reports whether the incoming call is over, so that no other target can serve it.
 func (e Ended) CallerGone() bool {
 	return e.Status == "canceled" || slices.Contains([]string{"completed", "canceled", "busy", "no-answer", "failed"},
 		e.CallStatus)
@@ -87,10 +87,10 @@ type Next struct {
 	Fallback bool         // no target is left: the caller gets Options.Fallback
 }
 
-// NewEndedHandler gives the handler of the action URL of Destination.Action. It asks ended, whose error is logged, and
-// which has to return when its context ends, after Options.Timeout at the latest. The call is answered by then, so it
-// is hung up on where it would be rejected without a fallback. Requests are refused as by NewHandler; every request of
-// Twilio is answered with 200 and TwiML. The error is about the options, whose Route is not asked.
+// NewEndedHandler returns the handler for the action URL in Destination.Action. It calls ended, whose error is logged,
+// and which must return when its context ends, after Options.Timeout at the latest. The call is already answered, so
+// without a fallback it is hung up instead of rejected. Requests are refused as by NewHandler; every request of Twilio
+// is answered with 200 and TwiML. The error is about the options, whose Route is not called.
 func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)) (http.Handler, error) {
 	if ended == nil {
 		return nil, errors.New("twilio: no function for ended calls")
@@ -122,8 +122,8 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 	return h, err
 }
 
-// newAnswered makes a handler for calls that are answered: only one that is not can be rejected, so a hang-up replaces
-// that.
+// newAnswered returns a handler for answered calls. Only an unanswered call can be rejected, so a hang-up replaces the
+// rejection.
 func newAnswered(o Options) (*handler, error) {
 	if o.Fallback == "" || strings.Contains(o.Fallback, "<Reject") {
 		o.Fallback = "<Response><Hangup></Hangup></Response>"
@@ -131,7 +131,7 @@ func newAnswered(o Options) (*handler, error) {
 	return newHandler(o)
 }
 
-// next asks ended. If that panics, the caller gets the fallback.
+// next calls ended. If that panics, the caller gets the fallback.
 func (h *handler) next(ctx context.Context, e Ended, ended func(context.Context, Ended) (Next, error)) (Next, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.opts.Timeout, errLate)
 	defer cancel()

@@ -27,47 +27,47 @@ const (
 type Destination struct {
 	URI     string
 	Headers []Header
-	Number  string // that Twilio calls itself, in place of URI
-	Action  string // URL that Twilio asks by POST when that call has ended; empty: that of Options.Dial
-	Refer   string // URL that Twilio asks by POST when the target sends a REFER; empty: none
+	Number  string // called by Twilio itself, instead of URI
+	Action  string // URL that Twilio asks by POST when that call has ended; default: Options.Dial's
+	Refer   string // URL that Twilio asks by POST when the target sends a REFER; may be empty
 }
 
 // Options say how the webhook is answered.
 type Options struct {
-	// AuthToken is the account's. Twilio signs its requests with it. Empty: signatures are not checked.
+	// AuthToken is the account's. Twilio signs its requests with it. If it is empty, signatures are not checked.
 	AuthToken string
-	// URL is how Twilio reaches the webhook, as it is set in Twilio's console: https://voice.example.com, with the part of
-	// the path that a proxy removes, or with the whole path. It is needed with AuthToken, because Twilio signs it.
+	// URL is how Twilio reaches the webhook, as set in Twilio's console: https://voice.example.com, with the part of the
+	// path that a proxy removes, or with the whole path. It is required with AuthToken, because Twilio signs it.
 	URL string
-	// Route gives the destination of a call. It has to return when its context ends. Its error is logged, and the caller
+	// Route returns the destination of a call. It must return when its context ends. Its error is logged, and the caller
 	// gets the fallback.
 	Route func(context.Context, Call) (Destination, error)
-	// Fallback is the TwiML for calls without a destination. Empty: they are rejected as busy.
+	// Fallback is the TwiML for calls without a destination. If it is empty, they are rejected as busy.
 	Fallback string
 	// Dial are attributes of <Dial>.
 	Dial DialOptions
 	// Timeout is how long Route may take. Default: 10s; Twilio waits for 15 s.
 	Timeout time.Duration
-	// MaxRequests bounds the requests that are under way at a time. Further ones get the fallback. Default: 200.
+	// MaxRequests bounds the requests under way at a time. Further ones get the fallback. Default: 200.
 	MaxRequests int
 	// Log gets one line for each request.
 	Log zerolog.Logger
 }
 
-// handler is a webhook. Its answer depends on the webhook; all else is common.
+// handler is a webhook. Only its answer depends on the webhook.
 type handler struct {
 	opts     Options
-	verifier *verifier // nil: signatures are not checked
+	verifier *verifier // nil if signatures are not checked
 	fallback []byte
 	places   httpd.Places
-	refusals *rate.Limiter // of log lines that unauthenticated requests cause
+	refusals *rate.Limiter // for log lines that unauthenticated requests cause
 	answer   func(context.Context, url.Values) ([]byte, *httpd.Refusal)
 }
 
-// NewHandler gives the webhook. A request of Twilio that names a number is always answered with 200 and TwiML, because
-// the caller hears anything else as an application error (Twilio's error 11200). Other requests get 405 for another
-// method, 415 for a body that is no form, 413 for one that is too long, 400 for one that can't be read, 403 for a wrong
-// signature and 400 without Called.
+// NewHandler returns the webhook. A request of Twilio that names a number is always answered with 200 and TwiML,
+// because the caller hears anything else as an application error (Twilio's error 11200). Other requests get 405 for
+// another method, 415 for a body that is not a form, 413 for a body that is too long, 400 for one that can't be read,
+// 403 for a wrong signature and 400 without Called.
 //
 // The server bounds headers and the time that a body takes to arrive. The error is about the options.
 func NewHandler(o Options) (http.Handler, error) {
@@ -121,7 +121,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// answerCall answers the question where a call goes, and logs the answer.
+// answerCall answers where a call goes, and logs the answer.
 func (h *handler) answerCall(ctx context.Context, params url.Values) ([]byte, *httpd.Refusal) {
 	call, err := parseCall(params)
 	if err != nil {
@@ -138,7 +138,7 @@ func (h *handler) answerCall(ctx context.Context, params url.Values) ([]byte, *h
 	return body, nil
 }
 
-// levelOf is the level of a request's log line.
+// levelOf returns the level of a request's log line.
 func levelOf(err error) zerolog.Level {
 	if err != nil {
 		return zerolog.WarnLevel
@@ -163,8 +163,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, no *httpd.Refus
 	_, _ = io.WriteString(w, no.Words)
 }
 
-// admit checks method, size and signature, in this order, and gives the parameters: those of the body before those of
-// the query.
+// admit checks method, size and signature, in this order, and returns the parameters: the body's before the query's.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
@@ -194,7 +193,7 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *ht
 	return params, nil
 }
 
-// readForm gives the body's parameters, nil for a GET.
+// readForm returns the body's parameters, or nil for a GET.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusal) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var long *http.MaxBytesError
@@ -221,13 +220,13 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusa
 	return form, nil
 }
 
-// The reasons for a fallback besides errors of Route.
+// The reasons for a fallback besides Route's errors.
 var (
 	errBusy = errors.New("too many requests at a time")
 	errLate = errors.New("no route in time")
 )
 
-// dial is the TwiML that dials a destination. If it can't be dialled, it is the fallback, with an error.
+// dial returns the TwiML that dials a destination. If it can't be dialled, dial returns the fallback with an error.
 func (h *handler) dial(dest Destination) ([]byte, error) {
 	o := h.opts.Dial
 	o.ReferURL = dest.Refer
@@ -247,7 +246,7 @@ func (h *handler) dial(dest Destination) ([]byte, error) {
 	return body, nil
 }
 
-// route asks Route while there is time. A late Route keeps its place.
+// route calls Route while there is time. A late Route keeps its place.
 func (h *handler) route(ctx context.Context, call Call) (Destination, error) {
 	if !h.places.Take() {
 		return Destination{}, errBusy

@@ -10,15 +10,15 @@ import (
 
 const paramTarget = "target"
 
-// ReferURL is the URL that Twilio asks when a target sends it a REFER. base is the URL of NewReferHandler's handler.
-// call and attempt are those of ActionURL, where the call is followed.
+// ReferURL returns the URL that Twilio asks when a target sends a REFER. base is the URL of NewReferHandler's handler.
+// call and attempt are ActionURL's, if the call is followed.
 func ReferURL(base, call string, attempt int, target string) string {
 	return ActionURL(base, call, attempt) + "&" + paramTarget + "=" + url.QueryEscape(target)
 }
 
-// NewReferHandler gives the handler of referUrl (twilio.com/docs, "Inbound SIP REFER to Twilio"). It asks refer where
-// the caller goes: with the end that ReferURL names, the target, and the Refer-To as Twilio gives it. Its error is
-// logged. The call is answered by then, so the caller gets a fallback like that of NewEndedHandler.
+// NewReferHandler returns the handler of referUrl (twilio.com/docs, "Inbound SIP REFER to Twilio"). It asks refer where
+// the caller goes, with the call and attempt in ReferURL, the target, and the Refer-To as Twilio gives it. Its error is
+// logged. The call is already answered, so the caller gets a fallback like NewEndedHandler's.
 func NewReferHandler(o Options, refer func(e Ended, target, to string) (Destination, error)) (http.Handler, error) {
 	h, err := newAnswered(o)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"strings"
 )
 
-// SignatureHeader carries the signature of Twilio's requests.
+// SignatureHeader has the signature of Twilio's requests.
 const SignatureHeader = "X-Twilio-Signature"
 
 // errPublicURL is NewHandler's error about Options.URL.
 var errPublicURL = errors.New("twilio: public URL")
 
-// Sign gives the signature of a request: base64 of the HMAC-SHA1, keyed with the account's auth token, of the URL
+// Sign returns the signature of a request: base64 of the HMAC-SHA1, keyed with the account's auth token, of the URL
 // followed by name and value of each form parameter, in the order of the names (twilio.com/docs, "Webhooks security").
 // The URL is as it was sent, with its query; form is the body of a POST, nil for a GET. Several values of a name are
 // sorted, and each counts once, as in Twilio's own libraries.
@@ -35,15 +35,15 @@ func Sign(token, address string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// verifier checks signatures against the URL that is set at Twilio. Behind a proxy, another URL arrives.
+// verifier checks signatures against the URL that is set at Twilio. Behind a proxy, a different URL arrives.
 type verifier struct {
 	token   string
 	origins []string // scheme and host: as configured first, then with and without a port
 	path    string
 }
 
-// newVerifier takes the public URL of the server, with the part of the path that a proxy removes, or that of the
-// webhook as it is set at Twilio.
+// newVerifier takes the public URL of the server, with the part of the path that a proxy removes, or the URL of the
+// webhook as set at Twilio.
 func newVerifier(token, public string) (*verifier, error) {
 	u, err := url.Parse(public)
 	switch {
@@ -61,8 +61,8 @@ func newVerifier(token, public string) (*verifier, error) {
 	return &verifier{token, origins(u), strings.TrimSuffix(u.EscapedPath(), "/")}, nil
 }
 
-// origins are the equal spellings of scheme and host. The signed URL may or may not have a port, whatever is
-// configured; so Twilio's libraries try both, too.
+// origins returns the equivalent spellings of scheme and host. The signed URL may or may not have a port, independent
+// of the configuration, so Twilio's libraries try both, too.
 func origins(u *url.URL) []string {
 	host := u.Hostname()
 	if strings.Contains(host, ":") {
@@ -79,12 +79,12 @@ func origins(u *url.URL) []string {
 	return []string{full, bare}
 }
 
-// signedURLs are the URLs that may have been signed: the configured one, with path and query as they were sent, not
+// signedURLs returns the URLs that may have been signed: the configured one, with path and query as they were sent, not
 // decoded. A proxy may have removed a part of the path or replaced it, so these forms are tried, too: signing any of
-// them takes the token. The log shows them for finding a mistake.
+// them requires the token. The log shows them for finding a mistake.
 func (v *verifier) signedURLs(r *http.Request) []string {
 	path, query, asked := strings.Cut(r.RequestURI, "?")
-	if !strings.HasPrefix(path, "/") { // a proxy's absolute form
+	if !strings.HasPrefix(path, "/") { // the absolute form, from a proxy
 		path, query, asked = r.URL.EscapedPath(), r.URL.RawQuery, r.URL.RawQuery != ""
 	}
 	if asked {
@@ -103,7 +103,7 @@ func (v *verifier) signedURLs(r *http.Request) []string {
 	return all
 }
 
-// verify says whether the request is signed with the token.
+// verify reports whether the request is signed with the token.
 func (v *verifier) verify(r *http.Request, form url.Values) bool {
 	given, good := []byte(r.Header.Get(SignatureHeader)), false
 	for _, address := range v.signedURLs(r) {

@@ -9,7 +9,7 @@ import (
 	"flowbridge/config/twiml"
 )
 
-// Twilio's limits of a <Sip> URI (twilio.com/docs, "TwiML Voice: <Sip>", and its warning 21227).
+// Twilio's limits on a <Sip> URI (twilio.com/docs, "TwiML Voice: <Sip>", and its warning 21227).
 const (
 	maxURI     = 254  // characters before the headers
 	maxHeaders = 1023 // characters of the headers
@@ -27,8 +27,8 @@ type Header struct{ Name, Value string }
 
 // SIPURI appends headers to a SIP URI, for Twilio to send in its INVITE (RFC 3261 section 19.1.1). Values are
 // percent-encoded once, as section 25.1 requires of an hvalue, with two exceptions. ';' stays, because Synthflow's
-// documents print it so in X-EI=S.<id>; and Twilio takes it as it takes %3B. '+' is encoded, because programs that read
-// the headers as a query take it for a space. The URI must have no headers of its own.
+// documents print it so in X-EI=S.<id>, and Twilio treats it like %3B. '+' is encoded, because programs that read the
+// headers as a query take it for a space. The URI must have no headers of its own.
 //
 // An error names what Twilio would refuse or change.
 func SIPURI(uri string, headers []Header) (string, error) {
@@ -87,8 +87,8 @@ func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// unescaped are the characters of an hvalue besides letters and digits: mark and hnv-unreserved of RFC 3261 section
-// 25.1, without the '+'.
+// unescaped has the characters of an hvalue besides letters and digits: mark and hnv-unreserved of RFC 3261 section
+// 25.1, without '+'.
 const unescaped = "-_.!~*'()" + "[]/?:$"
 
 func escape(b *strings.Builder, value string) {

@@ -13,21 +13,21 @@ import (
 	"flowbridge/config/twiml"
 )
 
-// contentType is what TwiML is sent as.
+// contentType is the media type of TwiML.
 const contentType = "text/xml; charset=utf-8"
 
-// errTwiML is a document that Twilio would not accept.
+// errTwiML means a document that Twilio would not accept.
 var errTwiML = errors.New("twiml")
 
 // DialOptions are the attributes of <Dial> (twilio.com/docs, "TwiML Voice: <Dial>"). A zero value leaves an attribute
 // at Twilio's default.
 type DialOptions struct {
 	AnswerOnBridge bool          // the caller hears ringing, and is not charged, until the far end answers
-	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero: 30 s
-	CallerID       string        // number or name that is shown; empty: the caller's
-	Action         string        // URL that Twilio asks when the call has ended; empty: the call is over
-	Method         string        // of that request, GET or POST; empty: POST
-	ReferURL       string        // URL that Twilio asks when the far end sends a REFER; empty: the REFER is refused
+	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero means 30 s
+	CallerID       string        // number or name that is shown; default: the caller's
+	Action         string        // URL that Twilio asks when the call has ended; if empty, the call is over
+	Method         string        // of that request, GET or POST; default: POST
+	ReferURL       string        // URL that Twilio asks when the far end sends a REFER; if empty, the REFER is refused
 }
 
 // The elements of TwiML.
@@ -49,7 +49,7 @@ type (
 	}
 )
 
-// dialSIP gives the TwiML that dials a SIP URI, as SIPURI makes it.
+// dialSIP returns the TwiML that dials a SIP URI from SIPURI.
 func dialSIP(uri string, o DialOptions) ([]byte, error) {
 	d, err := o.element()
 	if err != nil {
@@ -59,7 +59,7 @@ func dialSIP(uri string, o DialOptions) ([]byte, error) {
 	return document(response{Dial: d})
 }
 
-// dialNumber gives the TwiML that dials a number.
+// dialNumber returns the TwiML that dials a number.
 func dialNumber(number string, o DialOptions) ([]byte, error) {
 	digits := strings.TrimPrefix(number, "+")
 	if strings.Trim(digits, "0123456789") != "" || len(digits) < minDialled || len(digits) > maxE164 {
@@ -76,7 +76,7 @@ func dialNumber(number string, o DialOptions) ([]byte, error) {
 // minDialled is the length of a short code.
 const minDialled = 3
 
-// element checks the attributes.
+// element checks the attributes and returns the element.
 func (o DialOptions) element() (*dial, error) {
 	switch {
 	case o.Timeout != 0 && (o.Timeout < 5*time.Second || o.Timeout > 600*time.Second || o.Timeout%time.Second != 0):

@@ -12,7 +12,7 @@ import (
 )
 
 // Account is an organisation at Vapi. It may be used by many goroutines. Every error of its methods that comes from the
-// API or on the way to it is a *rest.Error.
+// API or the way to it is a *rest.Error.
 type Account struct{ api *rest.Client }
 
 // NewAccount checks the options. It sends nothing. The token is the private key.
@@ -24,13 +24,13 @@ func NewAccount(o rest.Options) (*Account, error) {
 // CloseIdle closes the connections that no request is using.
 func (a *Account) CloseIdle() { a.api.CloseIdle() }
 
-// Hide takes the token and the other secrets out of a text.
+// Hide removes the token and the other secrets from a text.
 func (a *Account) Hide(s string) string { return a.api.Hide(s) }
 
-// Assistants are the assistants of the account.
+// Assistants returns the assistants of the account.
 func (a *Account) Assistants() Collection { return Collection{a, "/assistant"} }
 
-// Numbers are the phone numbers of the account.
+// Numbers returns the phone numbers of the account.
 func (a *Account) Numbers() Collection { return Collection{a, "/phone-number"} }
 
 // Collection is the assistants or the phone numbers of an account.
@@ -39,7 +39,7 @@ type Collection struct {
 	path string
 }
 
-// Create creates an object (POST). known are the ids of the objects that exist already.
+// Create creates an object (POST). known has the ids of the existing objects.
 func (c Collection) Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPost, Path: c.path, Body: body}
 	o, err := c.one(ctx, r, "", known)
@@ -58,25 +58,25 @@ func (c Collection) Create(ctx context.Context, body rest.Object, known map[stri
 	return o, nil
 }
 
-// Get gives one object (GET).
+// Get returns one object (GET).
 func (c Collection) Get(ctx context.Context, id string) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodGet, Path: c.at(id)}, id, nil)
 }
 
-// Update changes the members that body has (PATCH), and gives the whole object.
+// Update changes the members that body has (PATCH), and returns the whole object.
 func (c Collection) Update(ctx context.Context, id string, body rest.Object) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodPatch, Path: c.at(id), Body: body}, id, nil)
 }
 
-// Delete removes an object (DELETE), and gives it as it was.
+// Delete removes an object (DELETE), and returns it as it was.
 func (c Collection) Delete(ctx context.Context, id string) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodDelete, Path: c.at(id)}, id, nil)
 }
 
 func (c Collection) at(id string) string { return c.path + "/" + rest.Segment(id) }
 
-// one sends a request that is answered with one object, and checks its id: it is the given one or, for a new object (id
-// is empty), none of the known ones.
+// one sends a request that is answered with one object, and checks the object's id: it must be the given one or, for a
+// new object (id is empty), none of the known ones.
 func (c Collection) one(ctx context.Context, r rest.Request, id string, known map[string]bool) (rest.Object, error) {
 	answer, err := c.api.Do(ctx, r)
 	if err != nil {
@@ -121,8 +121,8 @@ const (
 	maxEntries = 10_000
 )
 
-// List gives all objects, the newest first (GET). Each page begins with the objects created when the last one of the
-// page before was.
+// List returns all objects, the newest first (GET). Each page starts with the objects created at the same time as the
+// last one of the previous page.
 func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 	var all []rest.Object
 	seen := map[string]bool{}
@@ -134,7 +134,7 @@ func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 		}
 		answer, err := c.api.Do(ctx, r)
 		if errors.Is(err, rest.ErrTooLarge) && limit > 1 {
-			limit = max(1, limit/5) // long prompts
+			limit = max(1, limit/5) // for long prompts
 			continue
 		}
 		if err != nil {
@@ -166,7 +166,7 @@ func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 	}
 }
 
-// readList reads a list of objects with ids.
+// readList parses a list of objects with ids.
 func readList(body []byte) ([]rest.Object, error) {
 	whole, _ := rest.ParseObject([]byte(`{"list":` + string(body) + `}`))
 	list, ok := whole["list"].([]any)

@@ -14,7 +14,7 @@ import (
 type Answer struct {
 	// AssistantID is the id of an assistant of the account.
 	AssistantID string `json:"assistantId,omitempty"`
-	// Assistant is an assistant for this call alone, as a JSON object with the members of POST /assistant.
+	// Assistant is an assistant only for this call, as a JSON object with the members of POST /assistant.
 	Assistant json.RawMessage `json:"assistant,omitempty"`
 	// Overrides change the assistant of AssistantID or Assistant for this call: a JSON object (assistantOverrides), whose
 	// variableValues fill template variables.
@@ -27,7 +27,7 @@ type Answer struct {
 
 var errAnswer = errors.New("want exactly one of an assistant id, an assistant, a destination and an error")
 
-// validate is an error about what the platform would not accept.
+// validate returns an error for what the platform would not accept.
 func (a Answer) validate() error {
 	n := 0
 	for _, given := range []bool{a.AssistantID != "", len(a.Assistant) > 0, len(a.Destination) > 0, a.Error != ""} {
@@ -59,7 +59,7 @@ func isObject(name string, raw json.RawMessage) error {
 }
 
 // checkDestination requires what both descriptions of a destination agree on. The number's member is "number" in the
-// platform's API reference, "phoneNumber" on its page "Server events".
+// platform's API reference, and "phoneNumber" on its page "Server events".
 func checkDestination(raw json.RawMessage) error {
 	if len(raw) == 0 {
 		return nil
@@ -93,7 +93,7 @@ func checkDestination(raw json.RawMessage) error {
 	return nil
 }
 
-// MarshalJSON writes the answer in the documented shape. An invalid answer is an error.
+// MarshalJSON encodes the answer in the documented form. An invalid answer is an error.
 func (a Answer) MarshalJSON() ([]byte, error) {
 	if err := a.validate(); err != nil {
 		return nil, err

@@ -11,8 +11,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// CheckAssistant says what is wrong with the body of a new assistant. The API requires no member at all, but assistants
-// are found by their names.
+// CheckAssistant says what is wrong with the body of a new assistant. The API requires no member, but assistants are
+// found by name.
 func CheckAssistant(body rest.Object) error {
 	if name, _ := body.Text("name"); strings.TrimSpace(name) == "" {
 		return errors.New("name is missing: assistants are found by it")
@@ -20,15 +20,15 @@ func CheckAssistant(body rest.Object) error {
 	return nil
 }
 
-// ProviderVapi is the provider of numbers that are SIP URIs of the platform's own.
+// ProviderVapi is the provider of numbers that are SIP URIs of the platform itself.
 const ProviderVapi = "vapi"
 
-// sipURI is the format of the page "SIP introduction": a chosen user name and the region's SIP host. A port is for
+// sipURI is the format on the page "SIP introduction": a chosen user name and the region's SIP host. The port is for
 // stand-ins.
 var sipURI = regexp.MustCompile(`^sip:([A-Za-z0-9_.!~*'()&=+$,-]+)@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
-// CheckNumber says what is wrong with the body of a new phone number. host is the SIP host of the account's region;
-// empty accepts any.
+// CheckNumber says what is wrong with the body of a new phone number. host is the SIP host of the account's region; an
+// empty one allows any.
 func CheckNumber(body rest.Object, host string) error {
 	uri, _ := body.Text("sipUri")
 	switch provider, _ := body.Text("provider"); {
@@ -85,5 +85,5 @@ func checkServerURL(key string, v any) error {
 	return nil
 }
 
-// SameSIPURI says whether two SIP URIs are one number: the platform ignores case.
+// SameSIPURI reports whether two SIP URIs name the same number: the platform ignores case.
 func SameSIPURI(a, b string) bool { return strings.EqualFold(a, b) }

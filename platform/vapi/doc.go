@@ -1,11 +1,11 @@
-// Package vapi speaks to Vapi beside SIP, in both directions.
+// Package vapi speaks to Vapi outside SIP, in both directions.
 //
 //	Account     what calls need at the platform: assistants and SIP phone numbers, by its API
 //	NewHandler  the platform's question while a call rings: which assistant takes it?
 //
-// Words: an assistant is an agent. A phone number of provider "vapi" is a SIP URI of the platform, which calls go to. A
-// custom assistant is one that the platform asks this server for, for each call.
+// Words: an assistant is an agent. A phone number of provider "vapi" is a SIP URI of the platform, to which calls go. A
+// custom assistant is an assistant that the platform requests from this server for each call.
 //
-// Ownership: neither an Account nor a handler's configuration changes after it was made. Tokens and secrets are in no
-// error and no log.
+// Ownership: neither an Account nor a handler's configuration changes after creation. No error and no log contains
+// tokens or secrets.
 package vapi

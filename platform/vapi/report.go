@@ -16,13 +16,13 @@ type Report struct {
 	Duration    time.Duration // from its answer to its end
 }
 
-// ErrReport is within each error of ParseReport.
+// ErrReport is wrapped by each error of ParseReport.
 var ErrReport = errors.New("not an end-of-call-report")
 
 // maxReported is the longest duration that is believed.
 const maxReported = 7 * 24 * time.Hour
 
-// ParseReport reads a message of type end-of-call-report.
+// ParseReport parses a message of type end-of-call-report.
 func ParseReport(body []byte) (Report, error) {
 	m, err := parseMessage(body)
 	switch {
@@ -37,7 +37,7 @@ func ParseReport(body []byte) (Report, error) {
 	return Report{CallID: r.CallID, SIPCallID: r.SIPCallID, EndedReason: reason, Duration: m.duration()}, nil
 }
 
-// duration is durationSeconds, or the time between startedAt and endedAt.
+// duration returns durationSeconds, or the time between startedAt and endedAt.
 func (m message) duration() time.Duration {
 	d := time.Duration(0)
 	if n, ok := scalarOf(m.DurationSeconds).(json.Number); ok {

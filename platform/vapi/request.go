@@ -17,37 +17,37 @@ const maxRequest = 1 << 20
 
 const (
 	maxDepth       = 64
-	maxValues      = 20000 // decoded of a message
+	maxValues      = 20000 // decoded from a message
 	maxHeaders     = 128
 	maxHeaderName  = 128
 	maxHeaderValue = 4096
-	maxField       = 1024 // of any other member that is kept
+	maxField       = 1024 // for any other member that is kept
 )
 
 // Request is the platform's question which assistant takes a call: its server message "assistant-request" (Vapi's page
-// "Server events"). A field that the platform did not send is empty. Callers control the content of all of them.
+// "Server events"). A field that the platform did not send is empty. Callers control the content of all fields.
 type Request struct {
 	// CallID is the platform's id of the call (call.id).
 	CallID string
 	// SIPCallID is the Call-ID of the INVITE, by which Flowbridge finds its call. The platform does not document its
 	// place; its messages have it in call.phoneCallProviderDetails.sbcCallId and call.transport.sbcCallSid.
 	SIPCallID string
-	// PhoneNumberID is the platform's id of the number that was called.
+	// PhoneNumberID is the platform's id of the called number.
 	PhoneNumberID string
-	// CalledNumber and CalledURI are that number (phoneNumber.number, phoneNumber.sipUri). One of provider "vapi" has only
-	// a URI.
+	// CalledNumber and CalledURI are that number (phoneNumber.number, phoneNumber.sipUri). A number of provider "vapi"
+	// only has a URI.
 	CalledNumber, CalledURI string
 	// CustomerNumber and CustomerURI are the caller (customer.number, customer.sipUri).
 	CustomerNumber, CustomerURI string
-	// Headers are the call's SIP headers that the platform passes on, by name in lower case. See Header.
+	// Headers are the call's SIP headers that the platform passes on, by lower-case name. See Header.
 	Headers map[string]string
 }
 
-// Header gives a header of the call, or "". The case of its name does not matter.
+// Header returns a header of the call, or "". The name's case does not matter.
 //
 // The platform does not document the place of headers. The first of these counts: members of objects named headers or
-// sipHeaders; members anywhere whose own names begin with x-; and the template variables that the platform makes of x-
-// headers (call.assistantOverrides.variableValues, names without x- and in lower case), where calls over SIP have them.
+// sipHeaders; members anywhere with a name that starts with x-; and the template variables that the platform makes from
+// x- headers of calls over SIP (call.assistantOverrides.variableValues, lower-case names without x-).
 func (r Request) Header(name string) string { return r.Headers[strings.ToLower(name)] }
 
 // message is a server message of the platform. Its parts are decoded when they are needed; others, such as transcripts,
@@ -68,7 +68,7 @@ type parts struct {
 	EndedAt         json.RawMessage `json:"endedAt"`
 }
 
-// parseMessage reads {"message": {"type": …, …}}.
+// parseMessage parses {"message": {"type": …, …}}.
 func parseMessage(body []byte) (message, error) {
 	if err := checkDepth(body); err != nil {
 		return message{}, err
@@ -98,7 +98,7 @@ func parseMessage(body []byte) (message, error) {
 	return m, nil
 }
 
-// valueOf decodes a part of a message; nil if it is missing.
+// valueOf decodes a part of a message, and returns nil if it is missing.
 func valueOf(raw json.RawMessage) any {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -109,7 +109,7 @@ func valueOf(raw json.RawMessage) any {
 	return v
 }
 
-// scalarOf decodes a part that should be a text or a number; nil for anything else.
+// scalarOf decodes a part that should be a text or a number, and returns nil for anything else.
 func scalarOf(raw json.RawMessage) any {
 	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' {
 		return nil
@@ -117,8 +117,8 @@ func scalarOf(raw json.RawMessage) any {
 	return valueOf(raw)
 }
 
-// countValues is the highest number of values that valid JSON can have, because each takes memory when it is decoded,
-// many times its size. The first value of a list or object follows a bracket, every other one a comma.
+// countValues returns the maximum number of values that the JSON can have, because decoding each takes memory, many
+// times its size. The first value of a list or object follows a bracket, every other one a comma.
 func countValues(raw []byte) int {
 	n, quoted := 1, false
 	for i := 0; i < len(raw); i++ {
@@ -145,7 +145,7 @@ func explainJSON(err error) error {
 	return fmt.Errorf("not JSON: %w", err)
 }
 
-// checkDepth refuses nesting that no message of the platform has, before it is decoded.
+// checkDepth refuses, before decoding, nesting that no message of the platform has.
 func checkDepth(body []byte) error {
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
@@ -166,7 +166,7 @@ func checkDepth(body []byte) error {
 	return nil
 }
 
-// request reads an assistant-request. Missing or malformed members are left out.
+// request reads an assistant-request. It leaves out missing or malformed members.
 func (m message) request() Request {
 	body := map[string]any{"call": valueOf(m.Call), "customer": valueOf(m.Customer), "phoneNumber": valueOf(m.PhoneNumber)}
 	call := memberObject(body, "call")
@@ -193,7 +193,7 @@ func memberObject(in map[string]any, name string) map[string]any {
 	return out
 }
 
-// memberText is a member that is a string, or a number written as one.
+// memberText returns a member that is a string, or a number as text.
 func memberText(in map[string]any, name string) string { return text(in[name]) }
 
 func text(v any) string {
@@ -234,10 +234,10 @@ func headersOf(body map[string]any) map[string]string {
 	return out
 }
 
-// headerWalk is the headers that were found as a header, as a member named like one, and as a template variable.
+// headerWalk has the headers that were found as a header, as a member named like one, and as a template variable.
 type headerWalk [3]map[string]string
 
-// walk visits members in the order of their names, so the same message always gives the same headers.
+// walk visits members in the order of their names, so that the same message always yields the same headers.
 func (w *headerWalk) walk(v any, headers bool) {
 	switch v := v.(type) {
 	case []any:
@@ -254,7 +254,7 @@ func (w *headerWalk) walk(v any, headers bool) {
 func (w *headerWalk) member(name string, v any, headers bool) {
 	lower := strings.ToLower(name)
 	switch lower {
-	// The platform's own requests and credentials, and assistants: no SIP.
+	// The platform's own requests and credentials, and assistants: no SIP headers.
 	case "server", "authentication", "assistant", "squad", "credentials", "artifact":
 		return
 	case "headers", "sipheaders":

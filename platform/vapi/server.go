@@ -15,24 +15,24 @@ import (
 )
 
 const (
-	// defaultTimeout is HandlerOptions.Timeout by default.
+	// defaultTimeout is the default of HandlerOptions.Timeout.
 	defaultTimeout = 5 * time.Second
-	// MaxTimeout is the platform's own limit, which cannot be changed. It counts from sending the message to the whole
-	// answer (Vapi's page "Server events"), so a timeout should leave the time that the HTTP server grants to the headers.
+	// MaxTimeout is the platform's own limit, which cannot be changed. It runs from sending the message to the complete
+	// answer (Vapi's page "Server events"), so a timeout should leave the time that the HTTP server grants the headers.
 	MaxTimeout = 7500 * time.Millisecond
 
 	defaultApology = "Sorry, this call cannot be taken right now. Please try again later."
 
-	// maxUndecided bounds the requests under decision, including those whose platform has given up.
+	// maxUndecided bounds the requests being decided, including those that the platform has given up.
 	maxUndecided = 256
-	// maxOther bounds the other messages under way. They have places of their own, so reports cost no call its answer.
+	// maxOther bounds the other messages under way. Their places are separate, so reports cost no call its answer.
 	maxOther = 32
 )
 
 // HandlerOptions say how messages of the platform are answered.
 type HandlerOptions struct {
-	// Secret is what a message has to show, as X-Vapi-Secret or as Authorization: Bearer (Vapi's page "Server
-	// authentication"). Empty accepts all messages, which is for loopback only.
+	// Secret is what a message must present, as X-Vapi-Secret or as Authorization: Bearer (Vapi's page "Server
+	// authentication"). An empty one accepts all messages, which is only for loopback.
 	Secret string
 	// Decide answers an assistant-request. It should return when ctx ends. If it fails or is late, the caller hears
 	// Apology.
@@ -40,10 +40,10 @@ type HandlerOptions struct {
 	// Other, if set, gets every other message, such as end-of-call-report; body is the whole message. Its error is
 	// answered with 503, after which the platform may send the message again.
 	Other func(kind string, body []byte) error
-	// Timeout is how long a message may take from its headers to its answer; 5s if zero, at most MaxTimeout. Headers and
-	// TLS come on top, with the HTTP server's timeout.
+	// Timeout bounds a message from its headers to its answer; 5s if zero, at most MaxTimeout. Headers and TLS come on
+	// top, within the HTTP server's timeout.
 	Timeout time.Duration
-	// Apology is spoken to the caller if nothing could be decided; a sentence in English if empty.
+	// Apology is spoken to the caller if no decision could be made; default: a sentence in English.
 	Apology string
 	// Log gets every request that was decided or failed.
 	Log zerolog.Logger
@@ -58,11 +58,11 @@ type handler struct {
 	bodies    httpd.Bodies
 }
 
-// NewHandler is a handler for the server URL of a phone number, an assistant or an account.
+// NewHandler returns a handler for the server URL of a phone number, an assistant or an account.
 //
 // An assistant-request always gets 200 with an Answer in time, if need be an error to be spoken. Other messages get 200
-// and {}, so that the platform repeats nothing, or 503 if they could not be kept. All other requests get a status and
-// {"error": words}.
+// and {}, so that the platform does not repeat them, or 503 if they could not be kept. All other requests get a status
+// and {"error": words}.
 func NewHandler(o HandlerOptions) (http.Handler, error) {
 	o.Timeout, o.Apology = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.Apology, defaultApology)
 	switch {
@@ -102,7 +102,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refusal checks method, secret and type, before the body is read.
+// refusal checks method, secret and type before the body is read.
 func (h *handler) refusal(w http.ResponseWriter, r *http.Request) *httpd.Refusal {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -121,14 +121,15 @@ func (h *handler) refusal(w http.ResponseWriter, r *http.Request) *httpd.Refusal
 	return nil
 }
 
-// knows says whether the secret was shown, in any of its forms.
+// knows reports whether the secret was presented, in any of its forms.
 func (h *handler) knows(r *http.Request) bool {
 	secret := h.opts.Secret
 	return secret == "" || httpd.Same(r.Header.Get("X-Vapi-Secret"), secret) ||
 		httpd.Same(httpd.Bearer(r), secret) || httpd.Same(r.Header.Get("Authorization"), secret)
 }
 
-// answer has a call decided, and answers in time. Beyond the limit, a message is not even parsed further.
+// answer gets the decision about a call, and answers in time. Beyond the limit, it does not even parse the message
+// further.
 func (h *handler) answer(ctx context.Context, w http.ResponseWriter, m message) {
 	start := time.Now()
 	var r Request
@@ -159,8 +160,8 @@ var (
 	errLate = errors.New("nothing was decided in time")
 )
 
-// tell passes on a message that needs no answer. A panic of Other is logged, and the message is not asked for again,
-// because it would cause the same.
+// tell passes on a message that needs no answer. A panic of Other is logged, and the message is not requested again,
+// because it would cause another one.
 func (h *handler) tell(w http.ResponseWriter, kind string, body []byte) {
 	err := errBusy
 	if h.others.Take() {

@@ -1,10 +1,10 @@
-// Command abuse is what scripts/bench throws at a server while calls run:
+// Command abuse sends abusive traffic to a server while calls run, for scripts/bench:
 //
-//	abuse halves TO SECONDS   200 TCP connections that never finish a message, opened again when they are closed
+//	abuse halves TO SECONDS   200 TCP connections that never finish a message, reopened when they are closed
 //	abuse junk TO SECONDS     20,000 datagrams a second from 250 addresses, none of them a trunk's
 //	abuse flood TO SECONDS N  N INVITEs a second from one of a trunk's addresses, never acknowledged
 //
-// TO is a loopback address and port. It prints what it did, and what came back.
+// TO is a loopback address and port. The command prints what it did, and what came back.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// The loopback networks that it sends from: the first is a trunk's.
+// The loopback networks that it sends from: trunkNet is a trunk's.
 var (
 	trunkNet    = [3]byte{127, 0, 6}
 	strangerNet = [3]byte{127, 9, 0}
@@ -77,7 +77,7 @@ func at(network [3]byte, host int) netip.Addr {
 	return netip.AddrFrom4([4]byte{network[0], network[1], network[2], byte(host)})
 }
 
-// halves keeps connections open that say the beginning of an INVITE and no more.
+// halves keeps connections open that send only the start of an INVITE.
 func halves(to netip.AddrPort, until time.Time) {
 	var opened, closed atomic.Int64
 	var group sync.WaitGroup
@@ -94,7 +94,7 @@ func halves(to netip.AddrPort, until time.Time) {
 				_, _ = fmt.Fprintf(conn, "INVITE sip:+15075785607@%v SIP/2.0\r\n"+
 					"Via: SIP/2.0/TCP half;branch=z9hG4bK%d\r\nX-Half: ", to, i)
 				_ = conn.SetReadDeadline(until)
-				for err == nil { // a byte now and then keeps it from being idle
+				for err == nil { // an occasional byte keeps it from being idle
 					_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 					if _, err = conn.Read(make([]byte, 512)); errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(until) {
 						_, err = conn.Write([]byte("x"))
@@ -111,7 +111,7 @@ func halves(to netip.AddrPort, until time.Time) {
 	fmt.Fprintf(os.Stdout, "%d connections opened, %d of them closed by the server\n", opened.Load(), closed.Load())
 }
 
-// newSender opens a socket of one source address, and counts what comes back.
+// newSender opens a socket with one source address, and counts the answers.
 func newSender(from netip.Addr, answers *atomic.Int64) (*net.UDPConn, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)))
 	if err != nil {
@@ -141,7 +141,7 @@ func pace(until time.Time, rate int, send func(n int)) (sent int) {
 	return sent
 }
 
-// junk sends what strangers send: noise, halves of messages, whole ones.
+// junk sends what strangers send: noise, partial messages, whole ones.
 func junk(to netip.AddrPort, until time.Time) error {
 	var answers atomic.Int64
 	senders := make([]*net.UDPConn, junkSources)
@@ -170,7 +170,7 @@ func junk(to netip.AddrPort, until time.Time) error {
 	return nil
 }
 
-// flood sends INVITEs that are in order, and takes no notice of the answers.
+// flood sends correct INVITEs, and ignores the answers.
 func flood(to netip.AddrPort, until time.Time, rate int) error {
 	var answers atomic.Int64
 	from := at(trunkNet, 200)

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// limit95 is the delay of set-up that 19 of 20 calls must stay under: more is
-// no capacity.
+// limit95 is the set-up delay that 19 of 20 calls must stay under; a rate with longer delays does not count as
+// capacity.
 const limit95 = 200.0 // ms
 
 const (
-	first   = 100   // calls a second at which a search begins
-	lowest  = 10    // no search goes further
-	highest = 20000 // and none here
-	apart   = 1.05  // a search ends when what is clean and what is not differ by no more
+	first   = 100   // calls a second at which a search starts
+	lowest  = 10    // lowest rate tried
+	highest = 20000 // highest rate tried
+	apart   = 1.05  // a search ends when the clean and the dirty rate differ by at most this factor
 )
 
 var errNoCapacity = errors.New("not even the lowest rate is clean")
 
-// capacity finds the highest rate at which no call is refused, failed or lost, and the delay stays under the
-// limit. A rate counts when two of at most three tries are clean, because other things have the processors, too.
+// capacity finds the highest rate at which no call is refused, failed or lost, and the delay stays under the limit. A
+// rate counts if two of at most three tries are clean, because other programs use the processors, too.
 func (b *bench) capacity(s *system) (int, error) {
 	fmt.Fprintf(b.out, "capacity: %d s at each rate; clean is nothing refused, failed or lost, p95 under %.0f ms\n%s\n",
 		b.seconds, limit95, heading)
 	return search(func(rate int) (bool, error) { return b.twice(s, rate) })
 }
 
-// search finds the highest rate that is clean.
+// search finds the highest clean rate.
 func search(try func(rate int) (clean bool, err error)) (int, error) {
 	clean, dirty := 0, 0
 	for rate := first; rate < highest; {

@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// costs are what a call costs besides time, counted in a round of its own.
+// costs are what a call costs besides time, counted in a separate round.
 type costs struct {
 	System   string  `json:"system"`
 	Rate     int     `json:"rate"`
 	Calls    int     `json:"calls"`
-	Good     int     `json:"good"`             // less than all: the others make the counts smaller
-	Objects  float64 `json:"objects_per_call"` // allocated on the heap; 0: not known
+	Good     int     `json:"good"`             // if less than Calls, the other calls lower the counts
+	Objects  float64 `json:"objects_per_call"` // allocated on the heap; 0 if unknown
 	Bytes    float64 `json:"bytes_per_call"`
-	Syscalls float64 `json:"syscalls_per_call"` // 0: not known
-	Switches float64 `json:"switches_per_call"` // of context
+	Syscalls float64 `json:"syscalls_per_call"` // 0 if unknown
+	Switches float64 `json:"switches_per_call"` // context switches
 }
 
-// warmUp is how long a system carries calls before they are counted: until the sockets that calls have left are
-// enough for those that come.
+// warmUp is how long a system carries calls before they are counted: until the sockets left by old calls suffice for
+// new ones.
 const warmUp = 5 * time.Second
 
-// costs counts while a system carries calls, as it has for a while.
+// costs counts while a warmed-up system carries calls.
 func (b *bench) costs(s *system, rate int) (c costs, err error) {
 	c = costs{System: s.name, Rate: rate}
 	if _, err = b.round(s, rate, min(warmUp, time.Duration(b.seconds)*time.Second)); err != nil {
@@ -56,8 +56,8 @@ func (b *bench) costs(s *system, rate int) (c costs, err error) {
 	return c, err
 }
 
-// countSyscalls has perf count the processes' system calls until stop. It is 0 without perf, or without the right to
-// it.
+// countSyscalls makes perf count the processes' system calls until stop, which returns 0 without perf or the right to
+// use it.
 func (s *system) countSyscalls() (stop func() int64) {
 	var pids []string
 	for _, pid := range s.group {
@@ -71,11 +71,11 @@ func (s *system) countSyscalls() (stop func() int64) {
 	if c.Start() != nil {
 		return func() int64 { cancel(); return 0 }
 	}
-	time.Sleep(500 * time.Millisecond) // until it counts
+	time.Sleep(500 * time.Millisecond) // until perf counts
 	return func() int64 {
 		defer cancel()
 		_ = c.Process.Signal(syscall.SIGINT)
-		_ = c.Wait() // the signal is its status
+		_ = c.Wait() // its status is only the signal
 		for line := range strings.Lines(out.String()) {
 			if fields := strings.Split(line, ","); len(fields) > 2 && fields[2] == event {
 				n, _ := strconv.ParseInt(fields[0], 10, 64)

@@ -1,11 +1,11 @@
-// Command bench-calls is what scripts/bench signalling, overload, soak and outage run: it has Flowbridge, and
-// what it is compared with, carry calls.
+// Command bench-calls is run by scripts/bench signalling, overload, soak and outage: it makes Flowbridge, and the
+// systems compared with it, carry calls.
 //
 //	bench-calls signalling|overload|soak|outage -flowbridge BINARY [flags] [RATE...]
 //
-// One thread plays the carrier and the agent of all calls: user agents of package sip. Calls begin when they
-// should, whatever has become of those before. Every half a millisecond it reads and sends what there is, in batches,
-// and the kernel notes when datagrams came: its own cost stays small and the same whatever is in between, and the
-// delays are not its own. `flowbridge simulate synthflow` plays the platform's HTTP API. With -cpus apart, what is
-// measured has the last processor alone, and the load and the API have the others.
+// One thread plays the carrier and the agent of all calls: user agents of package sip. Calls start on schedule,
+// whatever happened to earlier ones. Every half a millisecond it reads and sends in batches, and the kernel timestamps
+// datagrams on arrival: so its own cost stays small and constant whatever system is in between, and the delays do not
+// include it. `flowbridge simulate synthflow` plays the platform's HTTP API. With -cpus apart, the measured system has
+// the last processor to itself, and the load and the API have the others.
 package main

@@ -12,21 +12,21 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// outcome is what became of a call.
+// outcome is how a call ended.
 type outcome uint8
 
 const (
-	pending outcome = iota // still under way
-	good                   // answered, held and ended as it should, audio relayed
+	pending outcome = iota // still in progress
+	good                   // answered, held and ended as planned, audio relayed
 	refused                // 503
 	failed                 // another final answer, ended by the other side, or audio not relayed
 	lost                   // no final answer to the INVITE or the BYE
 )
 
-// call is a call of the carrier. Times are since the load began.
+// call is a call of the carrier. Times count from the start of the load.
 type call struct {
 	start    time.Duration // first INVITE
-	setUp    time.Duration // from there to the 200; 0: none
+	setUp    time.Duration // from start to the 200; 0 if there was none
 	outcome  outcome
 	up       bool // it is held
 	anchored bool // the audio is relayed
@@ -36,20 +36,20 @@ type call struct {
 // carrier is the near end of all calls.
 type carrier struct {
 	l       *load
-	ends    []*sip.End // calls have them in turn
+	ends    []*sip.End // used by the calls in turn
 	plan    plan
 	calls   []call
-	came    time.Duration   // when the message came that is read
-	open    int             // calls that are under way
-	up      int             // calls that are held
+	came    time.Duration   // when the message being read arrived
+	open    int             // calls in progress
+	up      int             // held calls
 	hangUp  bool            // end all that are up
-	causes  map[int]int     // finals of failed calls; 200: audio not relayed; 0: a BYE of the other side
-	ended   [lost + 1]int   // calls by what became of them
-	setUps  []time.Duration // of those that were answered since somebody looked
-	offered []string        // descriptions, by end
+	causes  map[int]int     // final answers of failed calls; 200: audio not relayed; 0: a BYE from the other side
+	ended   [lost + 1]int   // calls by outcome
+	setUps  []time.Duration // of the calls answered since the last look
+	offered []string        // session descriptions, by end
 }
 
-// newEnd is an end at a port of the load.
+// newEnd returns an end at a port of the load.
 func (l *load) newEnd(p *batch.Port, peer netip.AddrPort) *sip.End {
 	return &sip.End{Name: series() + "-", Addr: p.At, Peer: peer, Send: p.Queue, After: l.after, Impatient: true}
 }
@@ -67,13 +67,13 @@ func newCarrier(l *load, ports []*batch.Port, p plan) *carrier {
 	return c
 }
 
-// description is an offer, or an answer that takes it: G.711 and telephone events, as scripts/sipp has it.
+// description returns an offer, or an answer that accepts it: G.711 and telephone events, as in scripts/sipp.
 func description(at netip.Addr, port uint16) string {
 	return sip.WithBody(strings.Replace(sip.Description(netip.AddrPortFrom(at, port)), "AVP 0\r\n", "AVP 0 101\r\n", 1) +
 		"a=rtpmap:101 telephone-event/8000\r\n")
 }
 
-// begin sends the INVITE of a further call.
+// begin sends the INVITE of another call.
 func (c *carrier) begin() {
 	i := len(c.calls)
 	n := i % len(c.ends)
@@ -85,13 +85,13 @@ func (c *carrier) begin() {
 	d.Ask("INVITE", c.offered[n], func(m sip.Message) {
 		if c.calls[i].outcome == pending {
 			c.invited(i, m)
-		} else { // given up before
+		} else { // the carrier had given up
 			d.Ask("BYE", sip.Empty, func(sip.Message) {})
 		}
 	})
 }
 
-// end notes what became of a call.
+// end records how a call ended.
 func (c *carrier) end(i int, o outcome) {
 	p := &c.calls[i]
 	if p.outcome != pending {
@@ -105,7 +105,7 @@ func (c *carrier) end(i int, o outcome) {
 	p.dialog = nil
 }
 
-// down notes that a call is not held any more.
+// down records that a call is no longer held.
 func (c *carrier) down(p *call) {
 	if p.up {
 		c.up--
@@ -113,7 +113,7 @@ func (c *carrier) down(p *call) {
 	p.up = false
 }
 
-// invited takes the final answer to an INVITE, and ends the call after its hold.
+// invited handles the final answer to an INVITE, and ends the call after its hold.
 func (c *carrier) invited(i int, m sip.Message) {
 	p := &c.calls[i]
 	switch status := m.Status(); {
@@ -132,7 +132,7 @@ func (c *carrier) invited(i int, m sip.Message) {
 	}
 }
 
-// hold is how long call i is held.
+// hold returns how long call i is held.
 func (c *carrier) hold(i int) time.Duration {
 	if share := c.plan.share; math.Floor(float64(i)*share) < math.Floor(float64(i+1)*share) {
 		return c.plan.long
@@ -159,24 +159,24 @@ func (c *carrier) bye(i int) {
 	})
 }
 
-// byeAll ends the calls that are up, some at a time.
+// byeAll ends the calls that are up, several per tick.
 func (c *carrier) byeAll() {
 	n := 0
 	for i := range c.calls {
 		if c.calls[i].up {
 			c.bye(i)
-			if n++; n == 5 { // each tick
+			if n++; n == 5 { // in each tick
 				return
 			}
 		}
 	}
 }
 
-// agent is the far end of all calls: it rings and answers at once (180, 200). It takes no INVITE without an X-EI,
-// unless the system prepares no call, and none whose audio is not relayed.
+// agent is the far end of all calls: it rings and answers at once (180, 200). It rejects an INVITE without an X-EI,
+// unless the system does not prepare calls, and one whose audio is not relayed.
 type agent struct {
 	*sip.End
-	taken, open int // calls: all, and those that are not over
+	taken, open int // all calls, and those in progress
 }
 
 func newAgent(l *load, p *batch.Port, of plan) *agent {
@@ -202,7 +202,7 @@ func newAgent(l *load, p *batch.Port, of plan) *agent {
 	return a
 }
 
-// anchored says whether the audio of a message's description goes through one of a system's addresses.
+// anchored reports whether the audio in a message's description goes through one of a system's addresses.
 func anchored(m sip.Message, media []string) bool {
 	return slices.Contains(media, sip.Host(m.Body()))
 }

@@ -23,7 +23,7 @@ admin: {listen: "unix://%[7]s"}
 log: {level: warn}
 `
 
-// A lane is a trunk and a target with an address each for audio: room for 27,500 calls.
+// A lane is a trunk and a target, each with an address for audio: room for 27,500 calls.
 const (
 	trunkConfig = `  - name: carrier%[1]d
     sources: [%[2]v]
@@ -42,12 +42,12 @@ const (
 `
 )
 
-// startFlowbridge starts a binary at the last byte of an address.
+// startFlowbridge starts a binary at the address with this last byte.
 func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error) {
 	return b.startConfigured(name, binary, last, b.configure)
 }
 
-// startConfigured starts a binary with a configuration of its own.
+// startConfigured starts a binary with a particular configuration.
 func (b *bench) startConfigured(name, binary string, last byte, configure configuration) (*system, error) {
 	server, err := flowbridge.New(binary, b.dir, namespace.Here, "BENCH_TOKEN="+token)
 	if err != nil {
@@ -67,10 +67,10 @@ func (b *bench) startConfigured(name, binary string, last byte, configure config
 	return s, nil
 }
 
-// configuration is that of a system, whose addresses it notes.
+// configuration returns the configuration of a system, and sets its addresses.
 type configuration func(*system, *flowbridge.Server) string
 
-// configure is the configuration of Flowbridge with its lanes.
+// configure returns the configuration of Flowbridge with its lanes.
 func (b *bench) configure(s *system, f *flowbridge.Server) string {
 	var trunks, targets, routes strings.Builder
 	for i := range b.lanes {

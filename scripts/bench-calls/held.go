@@ -5,12 +5,11 @@ import (
 	"time"
 )
 
-// held is what each of some calls takes while it is up, beyond what a warm
-// process takes without any.
+// held is what each of a number of calls costs while it is up, beyond a warm process without calls.
 type held struct {
 	System      string  `json:"system"`
 	Offered     int     `json:"offered"`
-	Calls       int     `json:"calls"` // that were up
+	Calls       int     `json:"calls"` // calls that were up
 	RSS         float64 `json:"rss_kb_per_call"`
 	PSS         float64 `json:"pss_kb_per_call"`
 	Descriptors float64 `json:"descriptors_per_call"`
@@ -21,7 +20,7 @@ const (
 	settle   = 45 * time.Second
 )
 
-// held measures calls that are up, in a process of their own.
+// held measures calls that are up, in a separate process.
 func (b *bench) held(name string, calls int) (h held, err error) {
 	h = held{System: name, Calls: calls}
 	s, err := b.startSystem(name)

@@ -14,15 +14,15 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// kamailioConfig does for a call what Flowbridge does: it prepares it by HTTP, sends the INVITE to
-// the agent with the id in X-EI, and has rtpengine relay the audio.
+// kamailioConfig makes Kamailio do the same for a call as Flowbridge: prepare it by HTTP, send the INVITE to the agent
+// with the id in X-EI, and have rtpengine relay the audio.
 //
-// http_client blocks its process while it waits, so that there are eight of them; four or sixteen cost the same CPU
-// time. Debian's packages do not have http_async_client, which would wait without blocking. http_connect keeps its
-// connection, http_client_query opens one for each request; the former has no argument for headers, so that the token
-// goes with the type of the body.
+// http_client blocks its process while it waits, so there are eight processes; four or sixteen cost the same CPU time.
+// Debian's packages lack http_async_client, which would wait without blocking. http_connect keeps its connection, while
+// http_client_query opens one for each request; http_connect has no argument for headers, so the token is sent with the
+// type of the body.
 //
-// With BARE it is a proxy that keeps transactions and dialogs, and does nothing else.
+// With BARE it is a proxy that only keeps transactions and dialogs.
 const kamailioConfig = `
 children=%[6]d
 log_stderror=yes
@@ -100,8 +100,8 @@ failure_route[ended] { rtpengine_delete(); }
 
 const kamailioChildren = 8
 
-// startKamailio starts Kamailio: with rtpengine without its kernel module, or as a bare proxy, which leaves
-// descriptions as they are.
+// startKamailio starts Kamailio: with rtpengine without its kernel module, or as a bare proxy, which does not change
+// session descriptions.
 func (b *bench) startKamailio(name string, last byte) (*system, error) {
 	at := b.at.at(last)
 	s := &system{name: name, sut: netip.AddrPortFrom(at, 5060), bare: name == "proxy"}
@@ -146,11 +146,11 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 // launchMedia starts rtpengine.
 func (b *bench) launchMedia(s *system, at netip.Addr) (process.Group, error) {
 	empty, log := filepath.Join(b.dir, "rtpengine.conf"), filepath.Join(b.dir, "rtpengine.log")
-	if err := os.WriteFile(empty, []byte("[rtpengine]\n"), 0o600); err != nil { // not what this machine has in /etc
+	if err := os.WriteFile(empty, []byte("[rtpengine]\n"), 0o600); err != nil { // instead of this machine's file in /etc
 		return nil, err
 	}
 	ready := func() error { return ping(netip.AddrPortFrom(at, 2223)) }
-	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
+	// Ended calls are forgotten at once: by default rtpengine keeps them, with their sockets, for half a minute.
 	media, err := s.launch("rtpengine", log, ready, b.alone("rtpengine", "--config-file="+empty, "--foreground",
 		"--log-stderr", "--log-level=3", "--table=-1", "--delete-delay=0", fmt.Sprintf("--interface=%v", at),
 		fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")...)
@@ -161,7 +161,7 @@ func (b *bench) launchMedia(s *system, at netip.Addr) (process.Group, error) {
 }
 
 func (b *bench) launchProxy(s *system, file string) (*process.Child, error) {
-	log, own := filepath.Join(b.dir, s.name+".log"), filepath.Join(b.dir, s.name) // -Y: its sockets
+	log, own := filepath.Join(b.dir, s.name+".log"), filepath.Join(b.dir, s.name) // for -Y: its sockets
 	if err := os.MkdirAll(own, 0o700); err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (b *bench) launchProxy(s *system, file string) (*process.Child, error) {
 	return s.launch("kamailio", log, func() error { return options(s.sut) }, b.alone(line...)...)
 }
 
-// await waits until Kamailio has started all its processes: until no more of them come for a second.
+// await waits until Kamailio has started all its processes: until no new one has appeared for a second.
 func (s *system) await(pid int) error {
 	const still = 50
 	same := 0
@@ -189,7 +189,7 @@ func (s *system) await(pid int) error {
 	})
 }
 
-// modulesOf is where Kamailio's modules are.
+// modulesOf returns where Kamailio's modules are.
 func modulesOf() (string, error) {
 	for _, pattern := range []string{"/usr/lib/*/kamailio/modules", "/usr/lib*/kamailio/modules"} {
 		if all, _ := filepath.Glob(pattern); len(all) > 0 {
@@ -207,10 +207,10 @@ func modulesOf() (string, error) {
 		"apt-get install kamailio kamailio-utils-modules rtpengine-daemon", err)
 }
 
-// ping asks rtpengine by its NG protocol whether it is there.
+// ping checks with rtpengine's NG protocol whether it is running.
 func ping(at netip.AddrPort) error { return ask(at, "1 d7:command4:pinge", "pong") }
 
-// options asks a SIP server whether it is there. Any answer will do.
+// options checks whether a SIP server is running. Any answer will do.
 func options(at netip.AddrPort) error {
 	return ask(at, fmt.Sprintf("OPTIONS sip:%[1]v SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK%[2]s\r\n"+
 		"Max-Forwards: 1\r\nFrom: <sip:bench@%[1]v>;tag=1\r\nTo: <sip:%[1]v>\r\nCall-ID: %[2]s\r\nCSeq: 1 OPTIONS\r\n"+

@@ -12,43 +12,42 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// tick is how often the load looks for datagrams, timers and calls to begin.
+// tick is how often the load checks for datagrams, timers and calls to start.
 const tick = 500 * time.Microsecond
 
-// largest is more than a message has, in bytes.
+// largest is more than the length of any message, in bytes.
 const largest = 4096
 
 // load plays the carrier and the agent of all calls, in one thread.
 type load struct {
 	carrier *carrier
 	agent   *agent
-	ports   []*batch.Port      // of the agent, and those of the carrier
-	begun   int64              // monotonic clock, ns
-	wall    int64              // the wall clock then
-	timers  map[int64][]func() // by their tick
-	fired   int64              // the last tick whose timers were called
+	ports   []*batch.Port      // the agent's, followed by the carrier's
+	begun   int64              // start by the monotonic clock, ns
+	wall    int64              // start by the wall clock
+	timers  map[int64][]func() // by tick
+	fired   int64              // the last tick whose timers have been called
 
-	cpu  time.Duration   // that the thread has used
-	late []time.Duration // how long requests waited for the agent to look
+	cpu  time.Duration   // used by the thread
+	late []time.Duration // how long requests waited until the agent read them
 }
 
 // step is a part of a load: calls at a rate, for a time.
 type step struct {
-	rate  float64 // calls a second; 0: none
+	rate  float64 // calls a second; may be 0
 	lasts time.Duration
 }
 
-// plan is what a load has to do. Its calls begin when they should, whatever has
-// become of those before.
+// plan describes a load. Its calls start on schedule, whatever happened to earlier ones.
 type plan struct {
 	sut   netip.AddrPort
 	media []string // the system's addresses for audio
-	bare  bool     // the system prepares no call
+	bare  bool     // the system does not prepare calls
 	hold  time.Duration
-	long  time.Duration // that some calls are held instead
-	share float64       // how many: 0 none, 1 all
+	long  time.Duration // hold of the long calls
+	share float64       // of long calls, 0 to 1
 	steps []step
-	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; nil: never
+	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; may be nil
 }
 
 // run carries out a plan with a system, and returns when no call is left.
@@ -67,7 +66,7 @@ func (b *bench) run(s *system, p plan) (*load, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	batch.Punctual()
-	before, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()) // of the system call: 20 less the nice value
+	before, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()) // the system call returns 20 minus the nice value
 	if err == nil && unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), outside) == nil {
 		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 20-before) }()
 	}
@@ -83,14 +82,14 @@ func (l *load) close() {
 	}
 }
 
-// outside is the nice value of what is not part of the measured system: in life it has its own processors. The
-// threads of Flowbridge that relay have −10. Without the right to it, it stays as it is.
+// outside is the nice value of everything that is not part of the measured system: in production that runs on other
+// processors. The threads of Flowbridge that relay have −10. Without the right to change it, it stays as it is.
 const outside = -15
 
-// farewell is how long the agent waits for the last BYE, once the carrier has no call.
+// farewell is how long the agent waits for the last BYE once the carrier has no calls left.
 const farewell = 2 * time.Second
 
-// repeats are the requests that were sent or came again, and the 200s of INVITEs.
+// repeats returns how many repeated requests, and repeated 200s of INVITEs, were sent or received.
 func (l *load) repeats() (requests, answers int) {
 	for _, e := range append(l.carrier.ends, l.agent.End) {
 		requests, answers = requests+e.Repeats, answers+e.Repeats200
@@ -104,7 +103,7 @@ func (l *load) loop(p plan) {
 	l.begun, l.wall = batch.Clock(unix.CLOCK_MONOTONIC), batch.Clock(unix.CLOCK_REALTIME)
 	c, a := l.carrier, l.agent
 	var due schedule
-	var seen, last time.Duration // that somebody watched; that there were calls
+	var seen, last time.Duration // last watch; last time there were calls
 	for next := l.begun; ; next = max(next+tick.Nanoseconds(), batch.Clock(unix.CLOCK_MONOTONIC)) {
 		batch.SleepUntil(next)
 		for i, e := range c.ends {
@@ -142,12 +141,12 @@ func (l *load) loop(p plan) {
 
 // schedule counts the calls that are due.
 type schedule struct {
-	before  int           // calls of the steps that are over
-	began   time.Duration // of the current step
+	before  int           // calls of the finished steps
+	began   time.Duration // start of the current step
 	current int
 }
 
-// upTo is how many calls should have begun by now.
+// upTo returns how many calls should have started by now.
 func (s *schedule) upTo(steps []step, now time.Duration) int {
 	for s.current < len(steps) {
 		this := steps[s.current]
@@ -166,13 +165,13 @@ func (s *schedule) over(steps []step, now time.Duration) bool {
 	return s.current == len(steps)
 }
 
-// after has f called in the load's thread, in the tick after so long.
+// after calls f in the load's thread, in the first tick after d.
 func (l *load) after(d time.Duration, f func()) {
 	at := max(int64((l.now()+d)/tick), l.fired) + 1
 	l.timers[at] = append(l.timers[at], f)
 }
 
-// fire calls what is due.
+// fire calls the due timers.
 func (l *load) fire(now time.Duration) {
 	for l.fired < int64(now/tick) {
 		l.fired++

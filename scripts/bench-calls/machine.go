@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine is what the figures were measured on.
+// machine describes where the figures were measured.
 type machine struct {
 	Processor  string `json:"processor"`
 	Processors int    `json:"processors"`
 	Kernel     string `json:"kernel"`
 	Date       string `json:"date"`
-	System     string `json:"system_processor"` // the only one that the system has; empty: it shares all with the load
+	System     string `json:"system_processor"` // the system's only processor; empty if it shares all with the load
 }
 
-// thisMachine describes the machine. system is the processor of the system under test, if it has one of its own.
+// thisMachine describes the machine. system is the processor of the system under test, if it has a separate one.
 func thisMachine(system string) machine {
 	m := machine{Processors: runtime.NumCPU(), Date: time.Now().UTC().Format(time.RFC3339), System: system}
 	text, _ := os.ReadFile("/proc/cpuinfo")
@@ -38,7 +38,7 @@ func thisMachine(system string) machine {
 	return m
 }
 
-// openFiles is how many files a process may open.
+// openFiles returns how many files a process may open.
 func openFiles() uint64 {
 	var now syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) != nil {
@@ -47,7 +47,7 @@ func openFiles() uint64 {
 	return now.Max
 }
 
-// moreFiles raises the limit of open files, which what is started inherits. Only root may.
+// moreFiles raises the limit of open files, which child processes inherit. Only root may do this.
 func moreFiles() {
 	const wanted = 1 << 20
 	var now syscall.Rlimit
@@ -56,7 +56,7 @@ func moreFiles() {
 	}
 }
 
-// setCPUs reads the flag -cpus.
+// setCPUs parses the flag -cpus.
 func (b *bench) setCPUs(value string) error {
 	b.apart = value == "apart"
 	if !b.apart && value != "shared" {
@@ -65,8 +65,8 @@ func (b *bench) setCPUs(value string) error {
 	return nil
 }
 
-// setApart leaves the last processor to the system under test. This process, and all that it starts from now on, gets
-// the others: startSystem has the system run on its own by taskset(1).
+// setApart leaves the last processor to the system under test. This process, and all children started from now on, get
+// the others: startSystem runs the system on its processor with taskset(1).
 func (b *bench) setApart() error {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
@@ -82,7 +82,7 @@ func (b *bench) setApart() error {
 		}
 	}
 	all.Clear(last)
-	threads, err := filepath.Glob("/proc/self/task/*") // a new thread has the processors of the one that starts it
+	threads, err := filepath.Glob("/proc/self/task/*") // a new thread inherits the processors of its creator
 	for _, name := range threads {
 		id, _ := strconv.Atoi(filepath.Base(name))
 		if e := unix.SchedSetaffinity(id, &all); e != nil && !errors.Is(e, unix.ESRCH) {
@@ -93,7 +93,7 @@ func (b *bench) setApart() error {
 	return err
 }
 
-// alone returns the command that runs line on the processor of the system, if it has one of its own.
+// alone returns the command that runs line on the system's processor, if it has a separate one.
 func (b *bench) alone(line ...string) []string {
 	if b.processor == "" {
 		return line
@@ -101,7 +101,7 @@ func (b *bench) alone(line ...string) []string {
 	return append([]string{"taskset", "-c", b.processor}, line...)
 }
 
-// placement says which processors the system and the load have.
+// placement says which processors the system and the load use.
 func (b *bench) placement() string {
 	if b.processor == "" {
 		return "processors: the system and the load share all"

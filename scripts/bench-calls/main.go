@@ -16,7 +16,8 @@ import (
 var errUsage = errors.New("usage: bench-calls signalling|overload|soak|outage " +
 	"-flowbridge BINARY [flags] [RATE...]")
 
-// ownMemory is what this process may take before it collects garbage, in bytes: that of some 80,000 calls.
+// ownMemory is how much memory this process may use before it collects garbage, in bytes: enough for about 80,000
+// calls.
 const ownMemory = 1 << 30
 
 func main() {
@@ -26,26 +27,26 @@ func main() {
 	}
 }
 
-// bench is what a command has been told.
+// bench holds the settings of a command.
 type bench struct {
 	binary  string // Flowbridge
-	other   string // another build of it, beside which it is measured; may be empty
+	other   string // another build of it to compare with; may be empty
 	systems []string
 	rounds  int
 	seconds int
 	rates   []int
-	hold    []int         // calls that are held
-	sustain time.Duration // of percent of the capacity
-	holds   time.Duration // of a call in a soak
-	lasts   time.Duration // of a soak
+	hold    []int         // number of held calls
+	sustain time.Duration // duration at percent of the capacity
+	holds   time.Duration // duration of a call in a soak
+	lasts   time.Duration // duration of a soak
 	json    string
 	out     io.Writer
-	dir     string // for what the systems write
+	dir     string // for the files of the systems
 	at      endpoints
-	lanes   int // of Flowbridge, more than one if a soak needs the room
+	lanes   int // of Flowbridge; more than one if a soak needs the room
 
-	apart     bool   // the system has a processor of its own
-	processor string // its number, if so
+	apart     bool   // the system has a separate processor
+	processor string // its number, if apart
 	percent   int    // of the capacity that overload offers for long
 }
 
@@ -62,13 +63,13 @@ func start(args []string, out io.Writer) error {
 		}
 	}
 	fmt.Fprintln(out, b.placement())
-	debug.SetGCPercent(-1) // while a collection begins and ends, the load's thread waits for others
+	debug.SetGCPercent(-1) // when a collection starts or ends, the load's thread waits for others
 	debug.SetMemoryLimit(ownMemory)
 	if b.dir, err = os.MkdirTemp("", "bench-calls"); err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
-	if args[0] == "outage" { // it has an API of its own
+	if args[0] == "outage" { // it has a separate API
 		return do()
 	}
 	platform, err := b.startPlatform()
@@ -79,7 +80,7 @@ func start(args []string, out io.Writer) error {
 	return do()
 }
 
-// parse reads a command with its flags and arguments.
+// parse parses a command with its flags and arguments.
 func parse(args []string) (b *bench, do func() error, err error) {
 	if len(args) == 0 {
 		return nil, nil, errUsage

@@ -14,13 +14,14 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// part is a part of an outage: what the API does, and how long.
+// part is a part of an outage: what the API does, and for how long.
 type part struct {
 	name  string
 	lasts time.Duration
 }
 
-// outageOfLength has the API work, hang for six times as long as a round, fail every second time, and work.
+// outageOfLength returns parts in which the API works, hangs for six times the length of a round, fails every second
+// time, and works.
 func outageOfLength(round time.Duration) []part {
 	return []part{{"works", round / 2}, {"hangs", 6 * round}, {"half fails", 2 * round}, {"works again", round / 2}}
 }
@@ -32,10 +33,10 @@ func lengthOf(parts []part) (whole time.Duration) {
 	return whole
 }
 
-// outageRate is how many calls a second begin.
+// outageRate is how many calls start per second.
 const outageRate = 50
 
-// outageConfig has two targets: one that is prepared by the API, and one to fall back on.
+// outageConfig has two targets: one that the API prepares, and one to fall back on.
 const outageConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: 10000-64999}
@@ -56,13 +57,13 @@ admin: {listen: "unix://%[7]s"}
 log: {level: error}
 `
 
-// caller is one call of an outage: when it began, and how long until it was answered, in ms; negative: it was not.
+// caller is one call of an outage: when it started, and how long until it was answered, in ms; negative if it was not.
 type caller struct {
 	At float64 `json:"at_s"`
 	MS float64 `json:"ms"`
 }
 
-// outagePart are the callers of a part.
+// outagePart summarises the callers of one part.
 type outagePart struct {
 	Part     string  `json:"part"`
 	Calls    int     `json:"calls"`
@@ -71,19 +72,19 @@ type outagePart struct {
 	P95      float64 `json:"p95_ms"`
 	P99      float64 `json:"p99_ms"`
 	Max      float64 `json:"max_ms"`
-	Waited   int     `json:"waited"` // over a second
+	Waited   int     `json:"waited"` // more than a second
 }
 
-// outage is what callers had of an outage.
+// outage is what callers experienced in an outage.
 type outage struct {
 	Circuit bool         `json:"circuit"`
 	Parts   []outagePart `json:"parts"`
 	Callers []caller     `json:"callers"`
 
-	refusals map[int]int // of calls that were not answered, but 503
+	refusals map[int]int // statuses of unanswered calls, except 503
 }
 
-// outages has the API hang and fail, with circuits and without.
+// outages makes the API hang and fail, with circuits and without.
 func (b *bench) outages() error {
 	var all []outage
 	parts := outageOfLength(time.Duration(b.seconds) * time.Second)
@@ -163,7 +164,7 @@ func outageOf(parts []part, circuit bool, calls []call) *outage {
 type faultyAPI struct {
 	parts  []part
 	server *http.Server
-	at     atomic.Int64 // ns since the load began
+	at     atomic.Int64 // ns since the load started
 	asked  atomic.Int64
 }
 
@@ -180,7 +181,7 @@ func (b *bench) startFaultyAPI(parts []part) (*faultyAPI, error) {
 
 func (a *faultyAPI) stop() { _ = a.server.Close() }
 
-// answer answers as the part of the outage wants it.
+// answer answers according to the part of the outage.
 func (a *faultyAPI) answer(w http.ResponseWriter, r *http.Request) {
 	var in map[string]any
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil && !errors.Is(err, context.Canceled) {

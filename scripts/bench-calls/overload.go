@@ -9,17 +9,17 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// flood is what twice the capacity did to a system. Memory is resident, in MB.
+// flood is the effect of twice the capacity on a system. Memory is resident, in MB.
 type flood struct {
 	System   string  `json:"system"`
 	Capacity int     `json:"capacity"`
 	Offered  figures `json:"offered"`
 	Seconds  float64 `json:"seconds"`
-	Goodput  float64 `json:"goodput"`    // good calls of the flood, of those that the capacity is
-	Recovery float64 `json:"recovery_s"` // -1: not within the time
+	Goodput  float64 `json:"goodput"`    // good calls during the flood, relative to the capacity
+	Recovery float64 `json:"recovery_s"` // -1 if not within the time
 	After    figures `json:"after"`      // calls at half the capacity after the flood
 
-	StartedMB float64 `json:"rss_started_mb"` // new, without a call so far
+	StartedMB float64 `json:"rss_started_mb"` // new, before the first call
 	BeforeMB  float64 `json:"rss_before_mb"`  // at rest after ten seconds at half the capacity
 	PeakMB    float64 `json:"rss_peak_mb"`
 	AfterMB   float64 `json:"rss_after_mb"`
@@ -29,7 +29,7 @@ type flood struct {
 	Sustained figures `json:"sustained"`
 }
 
-// floods are what overload writes.
+// floods is the output of overload.
 type floods struct {
 	Machine machine `json:"machine"`
 	Floods  []flood `json:"floods"`
@@ -38,12 +38,12 @@ type floods struct {
 const (
 	floodLasts   = 20 * time.Second
 	recoverLasts = 20 * time.Second
-	window       = 200 * time.Millisecond // of calls that are looked at together for the recovery
-	calm         = 10                     // windows in a row that show that it has recovered
+	window       = 200 * time.Millisecond // of calls that are judged together for the recovery
+	calm         = 10                     // good windows in a row that prove the recovery
 	recovered95  = 100.0                  // ms
 )
 
-// overload finds each system's capacity, or takes that of the arguments, and offers twice as much.
+// overload finds each system's capacity, or takes it from the arguments, and offers twice as much.
 func (b *bench) overload() error {
 	all := floods{Machine: thisMachine(b.processor)}
 	for _, name := range b.systems {
@@ -60,7 +60,7 @@ func (b *bench) overload() error {
 	return report.Write(b.json, all)
 }
 
-// capacityOf is that of the arguments, or the capacity of a system that is started only for that.
+// capacityOf returns the capacity from the arguments, or measures it with a separately started system.
 func (b *bench) capacityOf(name string) (n int, err error) {
 	if len(b.rates) > 0 {
 		return b.rates[0], nil
@@ -77,7 +77,7 @@ func (b *bench) capacityOf(name string) (n int, err error) {
 	return n, err
 }
 
-// flood has a new process carry twice its capacity, and then less.
+// flood makes a new process carry twice its capacity, and then less.
 func (b *bench) flood(s *system, f *flood) (err error) {
 	f.StartedMB = s.group.Resident()
 	if _, err = b.round(s, f.Capacity/2, 10*time.Second); err != nil {
@@ -129,8 +129,8 @@ func (b *bench) offer(s *system, f *flood) error {
 	return nil
 }
 
-// recovery is how long after the end of a flood calls are good and quick again: until the first of some windows in a
-// row. It is false if there is no such row.
+// recovery returns how long after the end of a flood calls are good and fast again: the time of the first of several
+// good windows in a row. It reports false if there is no such row.
 func recovery(calls []call, from, lasts time.Duration) (time.Duration, bool) {
 	row := 0
 	for at := from; at < from+lasts; at += window {
@@ -148,7 +148,7 @@ func recovery(calls []call, from, lasts time.Duration) (time.Duration, bool) {
 	return 0, false
 }
 
-// begunBefore counts the calls that began before a time. Calls are in the order in which they began.
+// begunBefore counts the calls that started before a time. Calls are in order of their start.
 func begunBefore(at time.Duration, calls []call) int {
 	n, _ := slices.BinarySearchFunc(calls, at, func(c call, at time.Duration) int { return cmp.Compare(c.start, at) })
 	return n

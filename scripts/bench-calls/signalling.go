@@ -8,27 +8,27 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// figures are those of a system in a round, or medians. Times are ms.
+// figures are the figures of a system in a round, or medians. Times are in ms.
 type figures struct {
 	System  string      `json:"system"`
 	Rate    int         `json:"rate"`
-	Round   int         `json:"round"` // 0: medians of all
+	Round   int         `json:"round"` // 0 for the medians of all rounds
 	Calls   int         `json:"calls"`
 	Good    int         `json:"good"`
 	Refused int         `json:"refused"` // 503
 	Failed  int         `json:"failed"`
 	Lost    int         `json:"lost"`
-	Causes  map[int]int `json:"causes,omitempty"` // of failed: finals; 200: audio not relayed; 0: a BYE of the other side
+	Causes  map[int]int `json:"causes,omitempty"` // finals of failed calls; 200: audio not relayed; 0: a BYE came
 	Resent  int         `json:"resent"`
-	CPU     float64     `json:"cpu_ms_per_call"` // that was good
+	CPU     float64     `json:"cpu_ms_per_call"` // per good call
 	P50     float64     `json:"p50_ms"`
 	P95     float64     `json:"p95_ms"`
 	P99     float64     `json:"p99_ms"`
-	LateMS  float64     `json:"load_late_p99_ms"`     // that requests waited for the agent to look
+	LateMS  float64     `json:"load_late_p99_ms"`     // how long requests waited until the agent read them
 	LoadCPU float64     `json:"load_cpu_ms_per_call"` // of the load itself
 }
 
-// take fills in what a load has shown besides its calls.
+// take fills in a load's figures, except for its calls.
 func (f *figures) take(l *load) {
 	f.Causes = l.carrier.causes
 	requests, answers := l.repeats()
@@ -38,7 +38,7 @@ func (f *figures) take(l *load) {
 	f.LateMS = at(l.late, 0.99)
 }
 
-// count fills in what became of calls.
+// count fills in the outcomes of calls.
 func (f *figures) count(calls []call) {
 	var setUp []time.Duration
 	for i := range calls {
@@ -58,13 +58,13 @@ func (f *figures) count(calls []call) {
 	f.P50, f.P95, f.P99 = delays(setUp)
 }
 
-// delays sorts times, and gives their quantiles in ms.
+// delays sorts times, and returns their quantiles in ms.
 func delays(times []time.Duration) (p50, p95, p99 float64) {
 	slices.Sort(times)
 	return at(times, 0.5), at(times, 0.95), at(times, 0.99)
 }
 
-// at is a quantile of sorted times, in ms.
+// at returns a quantile of sorted times, in ms.
 func at(sorted []time.Duration, q float64) float64 {
 	return float64(report.At(sorted, q)) / float64(time.Millisecond)
 }
@@ -87,7 +87,7 @@ func (b *bench) startAll() (all []*system, stop func(), err error) {
 	return all, stop, nil
 }
 
-// with starts a system by its name, does something with it, and ends it.
+// with starts a system by its name, calls do with it, and stops it.
 func (b *bench) with(name string, do func(s *system) error) error {
 	s, err := b.startSystem(name)
 	if err == nil {
@@ -112,7 +112,7 @@ func (b *bench) startSystem(name string) (*system, error) {
 	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio, proxy", name)
 }
 
-// results is what signalling writes.
+// results is the output of signalling.
 type results struct {
 	Machine machine   `json:"machine"`
 	Rounds  []figures `json:"rounds"`
@@ -122,7 +122,8 @@ type results struct {
 	Held    []held    `json:"held"`
 }
 
-// signalling has the systems take turns at each rate, then counts what a call of each costs, and measures held calls.
+// signalling lets the systems take turns at each rate, then counts what a call costs each of them, and measures held
+// calls.
 func (b *bench) signalling() error {
 	if len(b.rates) == 0 {
 		b.rates = []int{500, 700}
@@ -147,7 +148,7 @@ func (b *bench) signalling() error {
 	return report.Write(b.json, r)
 }
 
-// turns is the part with all systems up.
+// turns is the part in which all systems are up.
 func (b *bench) turns(r *results) error {
 	all, stop, err := b.startAll()
 	if err != nil {
@@ -192,7 +193,7 @@ func (b *bench) turns(r *results) error {
 	return nil
 }
 
-// round has one system carry calls that are held for a second.
+// round makes one system carry calls that are held for a second.
 func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err error) {
 	f = figures{System: s.name, Rate: rate}
 	before, err := s.group.CPU()
@@ -203,14 +204,14 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 	if err != nil {
 		return f, err
 	}
-	time.Sleep(2 * time.Second) // records are written, transactions forgotten
+	time.Sleep(2 * time.Second) // until records are written and transactions forgotten
 	after, err := s.group.CPU()
 	if err != nil {
 		return f, err
 	}
 	f.take(l)
 	f.count(l.carrier.calls)
-	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Good, 1)) // who refuses saves nothing
+	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Good, 1)) // refusals save nothing
 	return f, nil
 }
 
@@ -227,7 +228,7 @@ func (f figures) row() string {
 	return row
 }
 
-// ratio is the median of the rounds' ratios of two systems' figures, and the least and the most.
+// ratio is the median, minimum and maximum of the rounds' ratios of two systems' figures.
 type ratio struct {
 	Rate   int     `json:"rate"`
 	Figure string  `json:"figure"`
@@ -238,7 +239,7 @@ type ratio struct {
 	Most   float64 `json:"most"`
 }
 
-// compared are the figures that have ratios.
+// compared lists the figures to compute ratios of.
 var compared = []struct {
 	name string
 	of   func(figures) float64
@@ -269,7 +270,7 @@ func (b *bench) summary(r *results) {
 				var all []float64
 				mine, other := of(x.Of), of(x.To)
 				for i := range mine {
-					if o := c.of(other[i]); o > 0 { // else nothing was answered
+					if o := c.of(other[i]); o > 0 { // else no call was answered
 						all = append(all, c.of(mine[i])/o)
 					}
 				}

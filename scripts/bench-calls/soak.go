@@ -8,7 +8,7 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// minute is what happened within a minute of a soak. Delays are ms.
+// minute is what happened within a minute of a soak. Delays are in ms.
 type minute struct {
 	Minute  int     `json:"minute"`
 	Begun   int     `json:"begun"`
@@ -23,28 +23,28 @@ type minute struct {
 	RSS     float64 `json:"rss_mb"` // at its end
 }
 
-// soaked is a soak.
+// soaked is the result of a soak.
 type soaked struct {
 	Machine machine  `json:"machine"`
 	System  string   `json:"system"`
 	Rate    int      `json:"rate"`
 	Hold    string   `json:"hold"`
-	Share   float64  `json:"share_held"` // of the calls; the others are held for a second
+	Share   float64  `json:"share_held"` // of calls held long; the others are held for a second
 	Minutes []minute `json:"minutes"`
 
-	// How the mean of the last third of the minutes with all calls up compares with that of the first.
+	// The mean of the last third of the minutes with all calls up, relative to the mean of the first third.
 	RSSGrowth float64 `json:"rss_growth"`
 	P99Growth float64 `json:"p99_growth"`
 
-	After   float64 `json:"rss_minute_after_mb"` // the last call
+	After   float64 `json:"rss_minute_after_mb"` // a minute after the last call
 	Started float64 `json:"rss_started_mb"`
 }
 
-// laneCalls are the calls that a lane of Flowbridge is given: less than its ports are good for, which rest
-// after a call.
+// laneCalls is the number of calls given to a lane of Flowbridge: fewer than it has ports for, because ports rest after
+// a call.
 const laneCalls = 20000
 
-// soak has calls that are held for long come for long, at 60 % of the capacity or at the rate of the arguments.
+// soak runs long calls for a long time, at 60 % of the capacity or at the rate in the arguments.
 func (b *bench) soak() error {
 	name := b.systems[0]
 	rate, err := b.capacityOf(name)
@@ -99,7 +99,7 @@ func (b *bench) soakSystem(s *system, rate int, share float64) error {
 	return report.Write(b.json, k)
 }
 
-// share is how many of the calls can be held for long, with as many files as a process here may open.
+// share returns the share of calls that can be held long, given how many files a process may open here.
 func (b *bench) share(name string, rate int) (float64, error) {
 	files, up := 0, 1
 	if err := b.with(name, func(s *system) error {
@@ -124,10 +124,10 @@ func (b *bench) share(name string, rate int) (float64, error) {
 	return min(max(share, 0), 1), nil
 }
 
-// roomShare is how much of the files a soak takes: sockets rest after a call.
+// roomShare is the share of the files that a soak uses: sockets rest after a call.
 const roomShare = 0.8
 
-// note adds a minute that is over.
+// note adds a finished minute.
 func (k *soaked) note(c *carrier, s *system) {
 	m := minute{
 		Minute: len(k.Minutes) + 1, Begun: len(c.calls), Good: c.ended[good], Refused: c.ended[refused],
@@ -144,7 +144,7 @@ func (k *soaked) note(c *carrier, s *system) {
 
 // compare fills in the growth.
 func (k *soaked) compare(hold, lasts time.Duration) {
-	var full []minute // with all calls up
+	var full []minute // the minutes with all calls up
 	for _, m := range k.Minutes {
 		if end := time.Duration(m.Minute) * time.Minute; end > hold+time.Minute && end <= lasts {
 			full = append(full, m)

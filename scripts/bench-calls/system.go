@@ -18,13 +18,13 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// endpoints are addresses of a measurement, all of one network of loopback.
+// endpoints are the addresses of a measurement, all in one loopback network.
 type endpoints struct {
 	carrier, agent, api netip.AddrPort
 	network             netip.Addr
 }
 
-// at is an address of the network.
+// at returns an address of the network.
 func (e endpoints) at(last byte) netip.Addr {
 	a := e.network.As4()
 	a[3] = last
@@ -40,15 +40,15 @@ func newEndpoints(network string) (e endpoints, err error) {
 	return e, nil
 }
 
-// system is something that runs and takes calls.
+// system is a running system that takes calls.
 type system struct {
 	name     string
 	sut      netip.AddrPort
-	carriers []netip.AddrPort  // that it takes calls from
+	carriers []netip.AddrPort  // addresses that it takes calls from
 	media    []string          // its addresses for audio
-	group    process.Group     // all that belongs to it
-	bare     bool              // it prepares no call: the INVITE to the agent has no X-EI
-	admin    *flowbridge.Admin // of Flowbridge
+	group    process.Group     // all its processes
+	bare     bool              // it does not prepare calls: the INVITE to the agent has no X-EI
+	admin    *flowbridge.Admin // only for Flowbridge
 	closers  []func()          // run in reverse
 }
 
@@ -59,7 +59,7 @@ func (s *system) stop() {
 	s.closers = nil
 }
 
-// launch starts a process that stop ends, and returns when it is ready. What it says goes to a file. Errors have the
+// launch starts a process that stop ends, and returns when it is ready. Its output goes to a file. Errors contain the
 // name.
 func (s *system) launch(name, log string, ready func() error, line ...string) (*process.Child, error) {
 	c, err := process.Start(namespace.Here, log, exec.CommandContext(context.Background(), line[0], line[1:]...))
@@ -73,7 +73,7 @@ func (s *system) launch(name, log string, ready func() error, line ...string) (*
 	return c, nil
 }
 
-// startsWithin bounds the start of a process.
+// startsWithin limits the start of a process.
 const startsWithin = 10 * time.Second
 
 // startPlatform starts the HTTP API that prepares calls.
@@ -98,10 +98,10 @@ func dial(at netip.AddrPort) error {
 	return err
 }
 
-// token is that of the platform's API.
+// token is the token of the platform's API.
 const token = "bench"
 
-// series is a part of the ids of a load's calls.
+// series returns a random part for the ids of a load's calls.
 func series() string {
 	var b [4]byte
 	_, _ = rand.Read(b[:])

@@ -21,8 +21,8 @@ func bencode(d map[string]string) string {
 	return b.String()
 }
 
-// field is a string of an encoded dictionary; empty: it has none of that name. The key is looked for as it is
-// encoded, which no description of a session has in it.
+// field returns a string from an encoded dictionary, or "" if it has none of that name. It searches for the encoded
+// key, which occurs in no session description.
 func field(text, key string) string {
 	_, after, found := strings.Cut(text, fmt.Sprintf("%d:%s", len(key), key))
 	digits, rest, colon := strings.Cut(after, ":")

@@ -29,7 +29,7 @@ func (s *system) startFlowbridge(binary, name, dir string) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.server.Kill)
-	if name == limited { // without CAP_SYS_ADMIN, too, which includes it
+	if name == limited { // also without CAP_SYS_ADMIN, which includes CAP_PERFMON
 		s.server.Serve = append([]string{"setpriv", "--bounding-set=-perfmon,-sys_admin"}, s.server.Serve...)
 	}
 	engine, _, _ := strings.Cut(name, ",")

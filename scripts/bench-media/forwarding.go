@@ -15,29 +15,30 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// passage is what a packet takes of the processor between the ends' system calls: the kernel does all for it while it
+// passage is the processor time of a packet between the ends' system calls: the kernel does everything for it while it
 // is sent. Times are nanoseconds, medians of batches.
 type passage struct {
 	System     string  `json:"system"`
 	Calls      int     `json:"calls"`
 	Batches    int     `json:"batches"`
 	PacketNS   float64 `json:"packet_ns"`   // sending, passing, reading
-	DirectNS   float64 `json:"direct_ns"`   // the same with nothing in between
-	MarginalNS float64 `json:"marginal_ns"` // of each batch, less the next one's with nothing in between
+	DirectNS   float64 `json:"direct_ns"`   // the same over the direct link
+	MarginalNS float64 `json:"marginal_ns"` // of each batch, minus the next one over the direct link
 	Quarter    float64 `json:"marginal_quarter_ns"`
 	Ratio      float64 `json:"ratio"` // of the marginal times to forward's
 	Lost       int64   `json:"lost"`
 }
 
-// passing is a system with its load, and one with nothing in between.
+// passing is a system with its load, and a load over the direct link.
 type passing struct {
 	passage
 	load, direct           *load
 	took, without, between []float64
 }
 
-// forwarding compares what a packet takes that the kernel relays with one that it forwards. All take turns, a packet
-// of each call at a time, so that all meet the same processor. The time of the relay's process is not in it.
+// forwarding compares the cost of a packet that the kernel relays with one that it forwards. All systems take turns,
+// one packet of each call at a time, so that all see the same processor. The time of the relay's process is not
+// included.
 func (b *bench) forwarding() error {
 	var all []passage
 	fmt.Fprintf(b.out, "%-18s %6s %10s %10s %12s %12s %7s %8s\n", "system", "calls", "packet ns", "direct ns",
@@ -70,7 +71,7 @@ func (b *bench) pass(calls int) (got []passage, err error) {
 	defer runtime.UnlockOSThread()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for until := time.Now().Add(time.Duration(b.seconds) * time.Second); time.Now().Before(until); {
-		for _, i := range rand.Perm(len(each)) { // no system is always the one after another's
+		for _, i := range rand.Perm(len(each)) { // so that no system always follows the same other one
 			p := each[i]
 			took, without := p.load.burst(), p.direct.burst()
 			p.took, p.without, p.between = append(p.took, took), append(p.without, without), append(p.between, took-without)
@@ -92,7 +93,7 @@ func (b *bench) pass(calls int) (got []passage, err error) {
 	return got, nil
 }
 
-// prepare starts a system with calls whose packets the kernel has already, if it relays them.
+// prepare starts a system with calls whose packets the kernel already relays, if it can.
 func (b *bench) prepare(name string, calls int) (p *passing, stop func(), err error) {
 	s, err := b.start(name)
 	if err != nil {
@@ -109,11 +110,11 @@ func (b *bench) prepare(name string, calls int) (p *passing, stop func(), err er
 	return p, s.stop, nil
 }
 
-// settling is longer than flows take to get to the kernel.
+// settling is longer than flows take to reach the kernel.
 const settling = 4 * time.Second
 
-// burst sends a packet of each call from each side and reads them, and returns what each took of this thread's time
-// in nanoseconds.
+// burst sends a packet of each call from each side and reads them, and returns this thread's time per packet in
+// nanoseconds.
 func (l *load) burst() float64 {
 	number := l.next
 	l.first, l.last, l.next = number, number+1, number+1

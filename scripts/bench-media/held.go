@@ -9,7 +9,7 @@ import (
 	"flowbridge/scripts/internal/rtp"
 )
 
-// holding is what a call takes that is held.
+// holding is the cost of a held call.
 type holding struct {
 	System      string  `json:"system"`
 	Calls       int     `json:"calls"` // that could be set up
@@ -22,16 +22,16 @@ type holding struct {
 	Refused     string  `json:"refused,omitempty"` // why there are not more calls
 }
 
-// sparse is how rarely a held call has a packet each way: once a second.
+// sparse is the number of intervals between two packets of a held call: one packet a second.
 const sparse = int(time.Second / rtp.Interval)
 
-// beginning is how many calls are set up at once, before those that are up have their packets for as long as so many
-// calls are to take.
+// beginning is how many calls are set up before the calls that are up get packets, for as long as setting up this many
+// should take.
 const beginning = 500
 
 func noUsage() (usage, error) { return usage{}, nil }
 
-// held sets calls up that have a packet a second, and shows what each takes after the time of a measurement.
+// held sets up calls with a packet a second, and shows what each costs after the time of a measurement.
 func (b *bench) held() error {
 	fmt.Fprintf(b.out, "%-10s %7s %9s %9s %11s %8s %10s\n",
 		"engine", "calls", "KB/call", "map KB", "files/call", "lost", "sent")
@@ -68,7 +68,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 		}
 		l.connect(h.Calls, toA, toB)
 		h.Calls++
-		if h.Calls%beginning == 0 { // so that the calls that are up have RTP while others begin
+		if h.Calls%beginning == 0 { // so that the calls that are up have RTP while others start
 			l.calls = h.Calls
 			if _, _, err = l.run(beginning*time.Second/time.Duration(b.rate), 0, noUsage); err != nil {
 				return h, err
@@ -90,7 +90,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 	return h, err
 }
 
-// taken is what a process has: memory and its maps in the kernel in bytes, and open files.
+// taken is what a process uses: memory and its maps in the kernel in bytes, and open files.
 type taken struct {
 	memory, maps int64
 	files        int

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	tick     = 500 * time.Microsecond // each call has its tick in an interval
+	tick     = 500 * time.Microsecond // each call has a fixed tick within an interval
 	ticks    = int(rtp.Interval / tick)
 	maxCalls = 10_000
 )
@@ -24,14 +24,14 @@ const (
 // side is one end of all calls.
 type side struct {
 	*batch.Port
-	number int              // which one
+	number int              // 0 or 1
 	to     []netip.AddrPort // by call
 	due    [ticks][]int     // calls, by tick
-	count  int64            // received, of the measurement
-	delays [maxDelay]uint32 // packets by microseconds, those over it in the last
-	unsent int64            // that the system did not take
-	heard  []int64          // when the last packet of a call came, wall clock in nanoseconds; 0: none has
-	last   []int64          // that, or at last the end of the measurement
+	count  int64            // packets received in the measurement
+	delays [maxDelay]uint32 // packets by microseconds; longer delays are in the last
+	unsent int64            // not accepted by the system
+	heard  []int64          // when the last packet of a call came, by the wall clock in nanoseconds; 0 if none has come
+	last   []int64          // the same; at the end, the end of the measurement
 	gaps   []int64          // the longest time between two packets of a call, in nanoseconds
 }
 
@@ -41,12 +41,12 @@ const maxDelay = 200_000 // µs
 type load struct {
 	side  [2]*side
 	calls int
-	every int // a call sends in every so many intervals
+	every int // a call sends in one of this many intervals
 
-	next        uint32        // number of the first packet of the next run
-	first, last uint32        // numbers of the packets that are measured; last not among them
-	sent        int64         // packets that were measured, of all runs
-	late        time.Duration // that the processors were not had for, beyond an interval each time
+	next        uint32        // number of the next run's first packet
+	first, last uint32        // numbers of the measured packets, last excluded
+	sent        int64         // measured packets, in all runs
+	late        time.Duration // time beyond an interval for which no processor was available
 }
 
 // newLoad opens the sockets of the two ends, carrier and agent.
@@ -75,18 +75,18 @@ func (l *load) close() {
 	}
 }
 
-// connect says where the packets of a call go, from each side.
+// connect sets where the packets of a call go, from each side.
 func (l *load) connect(call int, toA, toB netip.AddrPort) {
 	for i, to := range []netip.AddrPort{toA, toB} {
 		s := l.side[i]
 		s.to[call] = to
-		at := (call + i*ticks/2) % ticks // the two sides of a call in turns
+		at := (call + i*ticks/2) % ticks // the two sides of a call alternate
 		s.due[at] = append(s.due[at], call)
 	}
 }
 
-// run sends for as long as it is told, after warming up, and asks for the usage
-// at the start and the end of the measurement. A later run goes on with the same streams, and adds to what was counted.
+// run warms up, sends for the measured time, and asks for the usage at the start and the end of the measurement. A
+// later run continues the same streams, and adds to the counts.
 func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (start, end usage, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -142,7 +142,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	return start, end, nil
 }
 
-// send sends what is due at a tick: of all calls, or of a part of them, in turns.
+// send sends what is due at a tick: for all calls, or for a part of them in turn.
 func (s *side) send(at int, number uint32, every int) {
 	turn, n := int(number)%every, len(s.due[at])
 	for calls := range slices.Chunk(s.due[at][turn*n/every:(turn+1)*n/every], batch.Size) {
@@ -157,7 +157,7 @@ func (s *side) send(at int, number uint32, every int) {
 	}
 }
 
-// read takes what has come to both sides.
+// read reads what has arrived at both sides.
 func (l *load) read() {
 	for _, s := range l.side {
 		s.Read(func(p []byte, _ netip.AddrPort, came int64) { l.take(s, p, came) })
@@ -179,7 +179,7 @@ func (l *load) take(s *side, p []byte, came int64) {
 	s.delays[min(max(µs, 0), maxDelay-1)]++
 }
 
-// came notes that a packet of a call came, or that the measurement is over.
+// came records that a packet of a call came, or that the measurement has ended.
 func (s *side) came(call int, at int64) {
 	if last := s.last[call]; last != 0 {
 		s.gaps[call] = max(s.gaps[call], at-last)
@@ -189,8 +189,7 @@ func (s *side) came(call int, at int64) {
 
 func (l *load) received() int64 { return l.side[0].count + l.side[1].count }
 
-// delay is how many microseconds a part of the packets took at most, 0.5 for
-// half of them.
+// delay returns the maximum delay of the given part of the packets in microseconds, 0.5 for half of them.
 func (l *load) delay(part float64) float64 {
 	wanted := int64(part * float64(l.received()))
 	var seen int64

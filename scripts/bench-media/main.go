@@ -61,10 +61,10 @@ type bench struct {
 	calls      []int
 	rounds     int
 	seconds    int
-	rate       int    // held: calls a second that begin
-	json       string // file; empty: none
+	rate       int    // held: new calls per second
+	json       string // output file; may be empty
 	out        io.Writer
-	dir        string // for what the systems write
+	dir        string // for the files of the systems
 }
 
 func parse(args []string) (*bench, error) {
@@ -123,7 +123,7 @@ func (b *bench) run() error {
 // result is a line of a table and an entry of its file.
 type result interface{ row() string }
 
-// eachEngine measures something with each engine of Flowbridge and number of calls.
+// eachEngine measures each engine of Flowbridge with each number of calls.
 func eachEngine[R result](b *bench, measure func(name string, calls int) (R, error)) error {
 	var all []R
 	for _, name := range b.systems {
@@ -144,17 +144,17 @@ func eachEngine[R result](b *bench, measure func(name string, calls int) (R, err
 
 const (
 	warmUp  = 2 * time.Second
-	settled = 2 * time.Second // for packets under way at the end, if there are any
+	settled = 2 * time.Second // for packets still in transit at the end
 )
 
-// A measurement is in slices, with and without the relay in turns: what is compared is so of the same moments.
-// Processors of shared machines are not equally fast for long.
+// A measurement consists of slices, alternately with and without the relay, so that compared figures are from the same
+// time. The speed of shared processors varies.
 const (
 	slice     = time.Second
 	sliceWarm = 200 * time.Millisecond
 )
 
-// measure has one system carry calls, in turns with a link between the same ends.
+// measure makes one system carry calls, in turns with a link between the same ends.
 func (b *bench) measure(name string, calls int) (f figures, err error) {
 	f = figures{System: name, Calls: calls}
 	s, err := b.start(name)
@@ -188,7 +188,7 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 	return f, nil
 }
 
-// takeTurns runs two loads, a slice of each for each second of the measurement, and returns what they have used.
+// takeTurns runs the loads in turn, a slice of each for each second of the measurement, and returns their usage.
 func (b *bench) takeTurns(s *system, loads ...*load) (used []usage, err error) {
 	for _, l := range loads {
 		if _, _, err := l.run(warmUp, 0, noUsage); err != nil {
@@ -198,7 +198,7 @@ func (b *bench) takeTurns(s *system, loads ...*load) (used []usage, err error) {
 	used = make([]usage, len(loads))
 	for i := range b.seconds {
 		for turn := range loads {
-			at := (i + turn) % len(loads) // who begins changes
+			at := (i + turn) % len(loads) // a different one starts each time
 			start, end, err := loads[at].run(sliceWarm, slice, func() (usage, error) { return usageOf(s.relay) })
 			if err != nil {
 				return nil, err
@@ -221,14 +221,14 @@ func (s *system) connect(l *load) error {
 	return nil
 }
 
-// connectDirectly has each end of a load send to the other one, with nothing in between.
+// connectDirectly makes each end of a load send directly to the other.
 func (l *load) connectDirectly() {
 	for i := range l.calls {
 		l.connect(i, l.side[1].At, l.side[0].At)
 	}
 }
 
-// loads are one with calls by the system, and one by the link between the ends. They end with the system.
+// loads returns a load with calls through the system, and one over the link between the ends. They end with the system.
 func (s *system) loads(calls int) (relayed, linked *load, err error) {
 	if relayed, err = newLoad(s.network, relayAddrs, calls); err != nil {
 		return nil, nil, err

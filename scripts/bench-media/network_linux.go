@@ -7,12 +7,12 @@ import (
 	"flowbridge/scripts/internal/namespace"
 )
 
-// network is what carrier, relay and agents are in, with a link between carrier and agent for what nothing relays:
+// network contains carrier, relay and agents, with a direct link between carrier and agent for packets without a relay:
 //
 //	carrier d0 --- d0 agent
 type network struct{ *namespace.Network }
 
-// The addresses of the two ends of a load. What is measured is compared with directAddrs: the link, and nothing else.
+// The addresses of the two ends of a load. Measurements are compared with directAddrs: only the link.
 var (
 	relayAddrs  = [2]netip.Addr{namespace.CarrierAddr, namespace.AgentAddr}
 	directAddrs = [2]netip.Addr{netip.MustParseAddr("10.205.4.1"), netip.MustParseAddr("10.205.4.2")}
@@ -28,7 +28,7 @@ func newNetwork() (n network, err error) {
 	return n, err
 }
 
-// forward has the relay's machine forward packets by itself.
+// forward makes the relay's machine forward packets itself.
 func (n network) forward() error {
 	return n.Relay.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
 }

@@ -8,7 +8,7 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// usage is CPU time that was used so far.
+// usage is the CPU time used so far.
 type usage struct{ relay, generator, kernel time.Duration }
 
 func (u usage) since(before usage) usage {
@@ -19,8 +19,8 @@ func (u usage) plus(v usage) usage {
 	return usage{u.relay + v.relay, u.generator + v.generator, u.kernel + v.kernel}
 }
 
-// usageOf reads the CPU time of a relay, of ourselves and of the kernel's threads. What the kernel does for packets on
-// loopback is counted as the sender's.
+// usageOf reads the CPU time of a relay, of this process and of the kernel's threads. The kernel's work for packets on
+// loopback counts as the sender's.
 func usageOf(relay process.Group) (u usage, err error) {
 	var own syscall.Rusage
 	if err = syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {

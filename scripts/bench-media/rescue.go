@@ -9,19 +9,19 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// rescue is what became of calls whose agents' legs all died at once.
+// rescue is what happened to calls whose agents' legs all died at once.
 type rescue struct {
 	System string  `json:"system"`
 	Calls  int     `json:"calls"`
-	Kept   int     `json:"kept"`       // the caller hears an agent again, and is heard, at the end
-	P50MS  float64 `json:"gap_p50_ms"` // without audio of an agent for the caller
+	Kept   int     `json:"kept"`       // at the end the caller hears an agent again, and is heard
+	P50MS  float64 `json:"gap_p50_ms"` // time in which the caller heard no agent
 	P99MS  float64 `json:"gap_p99_ms"`
 	MaxMS  float64 `json:"gap_max_ms"`
-	LastMS float64 `json:"last_ms"` // from the death until the last successor had its ACK
+	LastMS float64 `json:"last_ms"` // from the death until the last successor got its ACK
 }
 
-// rescue has all agents hang up with the reason of a failure, a third of the time in, and takes the calls of those who
-// take over.
+// rescue makes all agents hang up with the reason of a failure, a third of the time in, and answers the calls as their
+// successors.
 func (b *bench) rescue() error {
 	fmt.Fprintf(b.out, "%-10s %6s %6s %10s %10s %10s %12s\n",
 		"engine", "calls", "kept", "gap p50 ms", "gap p99 ms", "gap max ms", "last back ms")
@@ -55,7 +55,7 @@ func (b *bench) rescued(name string, calls int) (r rescue, err error) {
 	return r, nil
 }
 
-// hears says whether a call's packets came to a side until the end of the measurement.
+// hears reports whether a call's packets came to a side until the end of the measurement.
 func (l *load) hears(side, call int) bool {
 	heard := l.side[side].heard
 	return slices.Max(heard)-heard[call] < int64(time.Second)

@@ -16,15 +16,15 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// startRTPEngine starts rtpengine without its kernel module, as it is configured
-// by default, and controls it by its NG protocol.
+// startRTPEngine starts rtpengine without its kernel module, in its default configuration, and controls it with its NG
+// protocol.
 func (s *system) startRTPEngine(dir string) error {
 	binary, err := exec.LookPath("rtpengine")
 	if err != nil {
 		return fmt.Errorf("%w: apt-get install rtpengine-daemon", err)
 	}
 	config, log := filepath.Join(dir, "rtpengine.conf"), filepath.Join(dir, "rtpengine.log")
-	if err := os.WriteFile(config, []byte("[rtpengine]\n"), 0o600); err != nil { // not what this machine has in /etc
+	if err := os.WriteFile(config, []byte("[rtpengine]\n"), 0o600); err != nil { // instead of this machine's file in /etc
 		return err
 	}
 	const control = 2223
@@ -55,15 +55,14 @@ func (s *system) startRTPEngine(dir string) error {
 	return nil
 }
 
-// ngClient talks rtpengine's NG protocol: a cookie, and a dictionary in the
-// encoding of BitTorrent.
+// ngClient speaks rtpengine's NG protocol: a cookie, and a dictionary in BitTorrent's encoding.
 type ngClient struct {
 	conn   *net.UDPConn
 	cookie int
 }
 
-// call has rtpengine connect two ends: an offer of A's description, an answer of
-// B's. What it makes of each is what the other end has to send to.
+// call makes rtpengine connect two ends: an offer with A's description, an answer with B's. The rewritten description
+// of each is where the other end must send.
 func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) {
 	request := map[string]string{
 		"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": sip.Description(a), "ICE": "remove",
@@ -81,7 +80,7 @@ func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, 
 	return forA, forB, valid(forA, forB)
 }
 
-// ask sends a request and returns the reply, which has to be a good one.
+// ask sends a request and returns the reply, which must be a success.
 func (c *ngClient) ask(request map[string]string) (reply string, err error) {
 	c.cookie++
 	cookie := fmt.Sprint(c.cookie, " ")
@@ -98,7 +97,7 @@ func (c *ngClient) ask(request map[string]string) (reply string, err error) {
 			return "", err
 		}
 		text, ours := strings.CutPrefix(string(b[:n]), cookie)
-		if !ours { // of a request that was given up
+		if !ours { // for a request that was given up
 			continue
 		}
 		if r := field(text, "result"); r != "ok" && r != "pong" {

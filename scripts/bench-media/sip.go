@@ -10,15 +10,15 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// ends are a carrier and an agent, as far as it takes to set calls up one after the other and to leave them up.
+// ends are a carrier and an agent, with just enough SIP to set up calls one after the other and to leave them up.
 type ends struct {
 	carrier, agent sip.UDP
-	taken          chan call // that the agent has taken: the ACK came
-	calls          []call    // of the agent, in the order of the carrier's
+	taken          chan call // calls taken by the agent: their ACK came
+	calls          []call    // the agent's, in the order of the carrier's
 	media          netip.AddrPort
 }
 
-// call is one of the agent, and where its RTP has to go.
+// call is one of the agent's calls, and where its RTP must go.
 type call struct {
 	dialog *sip.Dialog
 	to     netip.AddrPort
@@ -80,7 +80,7 @@ func (e *ends) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err 
 	return forA, forB, valid(forA, forB)
 }
 
-// valid says whether each end of a call knows where to send.
+// valid returns an error unless each end of a call knows where to send.
 func valid(forA, forB netip.AddrPort) error {
 	if !forA.IsValid() || !forB.IsValid() {
 		return fmt.Errorf("no address for RTP: %v, %v", forA, forB)
@@ -88,7 +88,7 @@ func valid(forA, forB netip.AddrPort) error {
 	return nil
 }
 
-// die ends the agent's legs with the reason of a failure, answers as their successors, and says how long that took.
+// die ends the agent's legs with the reason of a failure, answers as their successors, and returns how long that took.
 func (e *ends) die(calls int, media netip.AddrPort) (took time.Duration, err error) {
 	begin := time.Now()
 	for _, c := range e.calls {

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// survival is what calls went through when their relay was killed and started again.
+// survival is what happened to calls when their relay was killed and restarted.
 type survival struct {
 	System string  `json:"system"`
 	Calls  int     `json:"calls"`
 	Sent   int64   `json:"sent"`
 	Lost   int64   `json:"lost"`
 	GapMS  float64 `json:"longest_gap_ms"` // without a packet, of any call in any direction
-	AwayMS float64 `json:"away_ms"`        // until the new process took calls; of an upgrade: without messages
+	AwayMS float64 `json:"away_ms"`        // until the new process took calls; for an upgrade, without messages
 }
 
 const awayFor = 2 * time.Second // until the next process starts
 
-// survive has Flowbridge replaced while it relays, and counts what the calls lost.
+// survive replaces Flowbridge while it relays, and counts what the calls lost.
 func (b *bench) survive(replace replacement) error {
 	fmt.Fprintf(b.out, "%-10s %6s %10s %8s %15s %9s\n", "engine", "calls", "sent", "lost", "longest gap ms", "away ms")
 	return eachEngine(b, func(name string, calls int) (survival, error) { return b.replaced(name, calls, replace) })
@@ -29,10 +29,10 @@ func (s survival) row() string {
 	return fmt.Sprintf("%-10s %6d %10d %8d %15.0f %9.0f", s.System, s.Calls, s.Sent, s.Lost, s.GapMS, s.AwayMS)
 }
 
-// replacement has another process take the place of Flowbridge.
+// replacement replaces the process of Flowbridge.
 type replacement func(s *system, v *survival) error
 
-// replaced has an engine carry calls, and its process replaced a third of the time in.
+// replaced makes an engine carry calls, and replaces its process a third of the time in.
 func (b *bench) replaced(name string, calls int, replace replacement) (v survival, err error) {
 	v = survival{System: name, Calls: calls}
 	l, err := b.during(name, calls, func(s *system, _ *load) error { return replace(s, &v) })
@@ -44,7 +44,7 @@ func (b *bench) replaced(name string, calls int, replace replacement) (v surviva
 	return v, nil
 }
 
-// during has an engine carry calls, and does something a third of the time in.
+// during makes an engine carry calls, and calls do a third of the time in.
 func (b *bench) during(name string, calls int, do func(*system, *load) error) (*load, error) {
 	s, err := b.start(name)
 	if err != nil {
@@ -78,7 +78,7 @@ func killed(s *system, v *survival) error {
 	return err
 }
 
-// upgraded has the process replaced by flowbridge upgrade.
+// upgraded replaces the process with flowbridge upgrade.
 func upgraded(s *system, v *survival) error {
 	out, err := s.server.Upgrade().CombinedOutput()
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// forward is what a relay costs at least: a machine between the two ends that forwards their packets by itself.
+// forward is the minimum cost of a relay: a machine between the two ends that forwards their packets itself.
 const forward = "forward"
 
 // limited is the kernel engine in a process that has CAP_BPF and CAP_NET_ADMIN, but not CAP_PERFMON.
 const limited = "kernel, no perfmon"
 
-// The engines that do not measure what both sides say.
+// The engines without media.insight.
 const (
 	noInsight       = "no-insight" // userspace
 	kernelNoInsight = "kernel-no-insight"
@@ -24,16 +24,16 @@ const (
 
 var systemNames = []string{"kernel", kernelNoInsight, "userspace", noInsight, "rtpengine", forward}
 
-// system is a relay that runs.
+// system is a running relay.
 type system struct {
 	network network
-	relay   process.Group      // empty: no process
-	server  *flowbridge.Server // nil: it is not Flowbridge
+	relay   process.Group      // empty if there is no process
+	server  *flowbridge.Server // nil if it is not Flowbridge
 
-	// open sets a call up between two ends and says where each has to send.
+	// open sets up a call between two ends and returns where each must send.
 	open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)
 
-	ends *ends // that call by SIP; nil: the system has none
+	ends *ends // the ends that call by SIP; nil if the system has none
 
 	closers []func() // run in reverse
 }
@@ -44,7 +44,7 @@ func (s *system) stop() {
 	}
 }
 
-// start starts a relay in a network of its own, and waits until it takes calls.
+// start starts a relay in a separate network, and waits until it takes calls.
 func (b *bench) start(name string) (s *system, err error) {
 	s = &system{}
 	if s.network, err = newNetwork(); err != nil {
@@ -66,10 +66,10 @@ func (b *bench) start(name string) (s *system, err error) {
 	return s, nil
 }
 
-// crossed has each end send to the other one.
+// crossed makes each end send directly to the other.
 func crossed(_ int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) { return b, a, nil }
 
-// launch starts a process in the relay's namespace, which stop ends. What it says goes to a file.
+// launch starts a process in the relay's namespace, which stop ends. Its output goes to a file.
 func (s *system) launch(log string, c *exec.Cmd) error {
 	child, err := process.Start(s.network.Relay, log, c)
 	if err != nil {

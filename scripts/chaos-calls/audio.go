@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	tick  = time.Millisecond // each call has its tick in an interval
+	tick  = time.Millisecond // each call has a fixed tick within an interval
 	ticks = int(rtp.Interval / tick)
 )
 
-// audio sends and counts the RTP of the held calls, from one socket on each side: 0 the carrier's, 1 the targets'.
+// audio sends and counts the RTP of the held calls, from one socket on each side: 0 is the carrier's, 1 the targets'.
 type audio struct {
 	port [2]*batch.Port
 	stop chan struct{}
@@ -29,8 +29,8 @@ type audio struct {
 	talks map[uint32]*talk
 	due   [ticks][]*talk
 	all   []*talk
-	worst time.Duration // the longest gap of a call since somebody asked
-	late  time.Duration // the longest time that we were late ourselves since then
+	worst time.Duration // the longest gap of a call since the last query
+	late  time.Duration // the longest delay of our own since then
 }
 
 // talk is the RTP of one call, in both directions.
@@ -46,8 +46,8 @@ type half struct {
 	to   netip.AddrPort
 	sent uint32
 	came uint32
-	last int64         // when, by the monotonic clock; 0: nothing has come
-	gap  time.Duration // the longest one since somebody asked
+	last int64         // when the last packet came, by the monotonic clock; 0 if none has come
+	gap  time.Duration // the longest gap since the last query
 }
 
 // newAudio opens the socket of each side, in its namespace and at its address.
@@ -70,14 +70,14 @@ func (a *audio) close() {
 	a.port[1].Close()
 }
 
-// stream is the side of a talk that a leg has.
+// stream is a leg's side of a talk.
 type stream struct {
 	a    *audio
 	t    *talk
 	side int
 }
 
-// stream gives a leg of a call its audio.
+// stream returns the audio of a call's leg.
 func (a *audio) stream(call uint32, side int) *stream {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,7 +92,7 @@ func (a *audio) stream(call uint32, side int) *stream {
 	return &stream{a, t, side}
 }
 
-// aim says where the packets of a side go.
+// aim sets where the packets of a side go.
 func (s *stream) aim(to netip.AddrPort) {
 	s.a.mu.Lock()
 	defer s.a.mu.Unlock()
@@ -118,7 +118,7 @@ func (s *stream) stop() {
 	s.a.due[at] = slices.DeleteFunc(s.a.due[at], func(t *talk) bool { return t == s.t })
 }
 
-// came notes that a packet came, or that the audio is over.
+// came records that a packet came, or that the audio has ended.
 func (a *audio) came(h *half, now int64) {
 	if h.last != 0 {
 		gap := time.Duration(now - h.last)
@@ -127,7 +127,7 @@ func (a *audio) came(h *half, now int64) {
 	h.last = now
 }
 
-// gaps are the longest ones of each call that is on, of both directions, since they were last asked for, in ms.
+// gaps returns the longest gap of each active call, in either direction, since the last query, in ms.
 func (a *audio) gaps() (ms []float64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -150,8 +150,7 @@ func (a *audio) gaps() (ms []float64) {
 	return ms
 }
 
-// lull is the longest gap since it was last asked, of those that are over and of those that are not, and how late we
-// were ourselves.
+// lull returns the longest gap since the last query, whether finished or not, and how late our own packets were.
 func (a *audio) lull() (gap, late time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -171,7 +170,7 @@ func (a *audio) run() {
 	defer close(a.done)
 	runtime.LockOSThread()
 	batch.Punctual()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -15) // in life the ends have processors of their own
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -15) // in production the ends have other processors
 	pace := rtp.NewPace(tick)
 	for n := int64(0); ; n++ {
 		select {
@@ -192,7 +191,7 @@ func (a *audio) run() {
 	}
 }
 
-// send sends a packet of each talk that is on.
+// send sends a packet of each active talk.
 func (a *audio) send(side int, due []*talk) {
 	for talks := range slices.Chunk(due, batch.Size) {
 		n := 0
@@ -219,7 +218,7 @@ func (a *audio) read(side int) {
 	})
 }
 
-// lost counts the packets that were sent and never came, and all.
+// lost counts the packets that were sent and never came, and all packets.
 func (a *audio) lost() (lost, sent int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -234,8 +233,8 @@ func (a *audio) lost() (lost, sent int64) {
 	return lost, sent
 }
 
-// deaf are the calls that are on and to a side of which nothing has come since somebody began to listen, for as long
-// as that may take on a machine with much to do.
+// deaf returns the active calls with a side that has received nothing since the start of listening. It waits for as
+// long as that may take on a busy machine.
 func (a *audio) deaf(listen time.Duration) (calls []uint32) {
 	begun := batch.Clock(unix.CLOCK_MONOTONIC)
 	for end := time.Now().Add(listen); ; time.Sleep(50 * time.Millisecond) {

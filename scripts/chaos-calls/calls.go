@@ -12,17 +12,17 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// kind is how a call is meant to go. It is a digit of the called number, so that the targets know, too.
+// kind is how a call is meant to go. It is a digit of the called number, so that the targets know it, too.
 type kind uint8
 
 const (
 	held      kind = iota // until the end, with RTP
 	byCaller              // the caller hangs up
-	byAgent               // the agent does
+	byAgent               // the agent hangs up
 	cancelled             // the caller gives up while it rings
 	busy                  // 486
 	unheeded              // the agent never answers
-	elsewhere             // the first target refuses, the second one takes it
+	elsewhere             // the first target refuses, the second one answers
 	changed               // a re-INVITE in mid-call
 	keyed                 // digits by INFO
 	timed                 // a session timer
@@ -35,7 +35,7 @@ const (
 	prefix    = "+1507"
 )
 
-// numberFor is a number that only one call has.
+// numberFor returns a number that only one call has.
 func numberFor(k kind, serial int) string { return fmt.Sprintf("%s%d%07d", prefix, k, serial) }
 
 func kindOf(number string) kind {
@@ -50,14 +50,14 @@ func serialOf(number string) uint32 {
 	return uint32(n)
 }
 
-// hold is how long a call lasts: the same for the same number.
+// hold returns how long a call lasts: the same for the same number.
 func hold(number string) time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(number))
 	return time.Second + time.Duration(h.Sum32()%uint32((callHold-time.Second).Milliseconds()))*time.Millisecond
 }
 
-// place dials a call as the carrier does, with the lock held.
+// place dials a call as the carrier does. The lock must be held.
 func (e *end) place(k kind, serial int) {
 	number := numberFor(k, serial)
 	l := e.newLeg(e.Dial("+15075550100", number), number, true)
@@ -77,7 +77,7 @@ func (e *end) place(k kind, serial int) {
 			l.finish(unheard)
 		case status >= 300:
 			l.finish(refused)
-		case given || l.fate != open: // it was given up
+		case given || l.fate != open: // the caller had given up
 			l.answered, l.fate = true, open
 			l.bye("")
 		default:
@@ -125,7 +125,7 @@ func (l *leg) live() {
 	}
 }
 
-// numbered sets a variable of the call by the API.
+// numbered sets a variable of the call through the API.
 func (l *leg) numbered() {
 	set := l.end.set(l.callID, l.number)
 	l.end.Lock()
@@ -133,7 +133,7 @@ func (l *leg) numbered() {
 	l.set = set
 }
 
-// taker is what a target does with a call; second says whether it is the one behind the first.
+// taker returns what a target does with a call; second is true for the second target.
 func taker(second bool) func(*leg, *sip.Server) {
 	return func(l *leg, s *sip.Server) {
 		l.sound(1)
@@ -166,13 +166,13 @@ func taker(second bool) func(*leg, *sip.Server) {
 	}
 }
 
-// refuse answers the INVITE.
+// refuse answers the INVITE with an error.
 func (l *leg) refuse(s *sip.Server, status string) {
 	l.finish(refused)
 	s.Refuse(status)
 }
 
-// legsOf gives all legs of some ends, with the lock of their end held.
+// legsOf yields all legs of the ends, with the lock of their end held.
 func legsOf(ends ...*end) iter.Seq[*leg] {
 	return func(yield func(*leg) bool) {
 		more := true
@@ -186,7 +186,7 @@ func legsOf(ends ...*end) iter.Seq[*leg] {
 	}
 }
 
-// count counts the legs that fit.
+// count counts the matching legs.
 func (e *end) count(fits func(*leg) bool) (n int) {
 	for l := range legsOf(e) {
 		if fits(l) {
@@ -196,10 +196,10 @@ func (e *end) count(fits func(*leg) bool) (n int) {
 	return n
 }
 
-// hangUp ends the calls that fit and are up.
+// hangUp ends the matching calls that are up.
 func (e *end) hangUp(fits func(*leg) bool) { e.eachUp(fits, func(l *leg) { l.bye("") }) }
 
-// eachUp calls do for the calls that fit and are up, a tenth of a second for each twenty.
+// eachUp calls do for the matching calls that are up, at most twenty per tenth of a second.
 func (e *end) eachUp(fits func(*leg) bool, do func(*leg)) {
 	e.Lock()
 	all := slices.Clone(e.all)

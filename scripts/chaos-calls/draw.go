@@ -14,7 +14,7 @@ import (
 type step struct {
 	pause time.Duration
 	fault string
-	seed  uint64 // of what the fault draws itself
+	seed  uint64 // for the random choices of the fault
 }
 
 const (
@@ -22,8 +22,8 @@ const (
 	longestPause  = 4 * time.Second
 )
 
-// draw draws steps that last for a time together: the same for the same seed. Each fault comes once before one comes
-// again. One fault at a time is what the product promises to serve.
+// draw draws steps that last for the given time in total: the same for the same seed. Each fault comes once before any
+// is repeated. The product promises to survive one fault at a time.
 func draw(seed uint64, length time.Duration) (all []step) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var deck []string
@@ -49,7 +49,7 @@ func drawn(r *rand.Rand, fault string) step {
 
 var errNoFault = errors.New("there is no such fault")
 
-// replay is the steps of a list, "kill,stop", with pauses by the seed.
+// replay returns the steps of a list, "kill,stop", with pauses by the seed.
 func replay(seed uint64, list string) (all []step, err error) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for name := range strings.SplitSeq(list, ",") {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// fault is something that happens to Flowbridge or around it. do begins it; undo, which may be nil, ends it.
+// fault is something that happens to Flowbridge or around it. do starts it; undo, which may be nil, ends it.
 type fault struct {
 	lasts time.Duration
 	do    func(w *world, r *rand.Rand) (undo func(), err error)
@@ -16,7 +16,7 @@ type fault struct {
 
 var errNeeds = errors.New("left out: needs")
 
-// faults are all that there are, by name.
+// faults are all faults, by name.
 var faults = map[string]fault{
 	"kill":         {time.Second, kill},
 	"kill-twice":   {2 * time.Second, killTwice},
@@ -74,7 +74,7 @@ func upgrade(w *world, _ *rand.Rand) (func(), error) {
 	return nil, errors.New("upgrade: the old process is still there")
 }
 
-// killUpgrade kills the old or the new process while one takes over from the other.
+// killUpgrade kills the old or the new process while the new one takes over.
 func killUpgrade(w *world, r *rand.Rand) (func(), error) {
 	w.supervisor.excuse(1)
 	asked := make(chan struct{})
@@ -102,7 +102,7 @@ func reload(w *world, _ *rand.Rand) (func(), error) {
 	return nil, nil
 }
 
-// targetDies has the first target lose a tenth of its calls.
+// targetDies makes the first target lose a tenth of its calls.
 func targetDies(w *world, r *rand.Rand) (func(), error) {
 	for l := range legsOf(w.first) {
 		if r.IntN(10) == 0 {
@@ -112,7 +112,7 @@ func targetDies(w *world, r *rand.Rand) (func(), error) {
 	return nil, nil
 }
 
-// repeats has the carrier and the first target send everything twice.
+// repeats makes the carrier and the first target send everything twice.
 func repeats(w *world, _ *rand.Rand) (func(), error) {
 	w.carrier.Twice.Store(true)
 	w.first.Twice.Store(true)

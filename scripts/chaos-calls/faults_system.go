@@ -13,7 +13,7 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// diskFull makes the disk as small as what is on it.
+// diskFull shrinks the disk to the size of its contents.
 func diskFull(w *world, _ *rand.Rand) (func(), error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(w.disk, &s); err != nil {
@@ -21,7 +21,7 @@ func diskFull(w *world, _ *rand.Rand) (func(), error) {
 	}
 	used := int64(s.Blocks-s.Bfree) * s.Bsize
 	var err error
-	for try := range int64(50) { // it grows all the time
+	for try := range int64(50) { // the contents keep growing
 		if err = unix.Mount("", w.disk, "", unix.MS_REMOUNT, fmt.Sprintf("size=%d", used+try*256<<10)); err == nil {
 			break
 		}
@@ -29,7 +29,7 @@ func diskFull(w *world, _ *rand.Rand) (func(), error) {
 	return func() { _ = unix.Mount("", w.disk, "", unix.MS_REMOUNT, w.diskSize()) }, os.NewSyscallError("remount", err)
 }
 
-// dbLocked holds the lock that another program has which writes: byte 120 of the index of the log
+// dbLocked holds the lock that another writing program would hold: byte 120 of the index of the log
 // (https://sqlite.org/walformat.html#the_wal_index_file_format, WAL_WRITE_LOCK).
 func dbLocked(w *world, _ *rand.Rand) (func(), error) {
 	f, err := os.OpenFile(w.store()+"-shm", os.O_RDWR, 0)
@@ -63,7 +63,7 @@ func linkDown(name string) func(*world, *rand.Rand) (func(), error) {
 	}
 }
 
-// memory lets the process have little more than it has.
+// memory limits the process to little more memory than it has.
 func memory(w *world, _ *rand.Rand) (func(), error) {
 	s := w.supervisor
 	if s.cgroup == "" {
@@ -73,7 +73,7 @@ func memory(w *world, _ *rand.Rand) (func(), error) {
 	return func() { _ = s.writeCgroup("limit_in_bytes", -1) }, s.writeCgroup("limit_in_bytes", limit)
 }
 
-// descriptors lets the process open a few files more than it has.
+// descriptors limits the process to a few more files than it has open.
 func descriptors(w *world, _ *rand.Rand) (func(), error) {
 	pid := w.supervisor.current()
 	var before unix.Rlimit
@@ -86,7 +86,7 @@ func descriptors(w *world, _ *rand.Rand) (func(), error) {
 	return func() { _ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil) }, os.NewSyscallError("prlimit", err)
 }
 
-// adminHang opens connections to the admin API that say half a request, and others that never read the answer.
+// adminHang opens connections to the admin API that send half a request, and others that never read the answer.
 func adminHang(w *world, _ *rand.Rand) (func(), error) {
 	var all []net.Conn
 	for i := range 80 {
@@ -108,7 +108,7 @@ func adminHang(w *world, _ *rand.Rand) (func(), error) {
 	}, nil
 }
 
-// clock has the process's wall clock go back or forth, by up to two days, and then right again.
+// clock makes the process's wall clock jump back or forth, by up to two days, and then back again.
 func clock(w *world, r *rand.Rand) (func(), error) {
 	if !w.clock {
 		return nil, fmt.Errorf("%w a binary with a clock of its own, as scripts/chaos builds it", errNeeds)

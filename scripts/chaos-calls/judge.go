@@ -11,27 +11,27 @@ import (
 	"flowbridge/scripts/internal/flowbridge"
 )
 
-// invariant is something that should hold at the end, whatever happened.
+// invariant is something that must hold at the end, whatever happened.
 type invariant struct {
 	name   string
-	of     int      // how many things it was held to
-	broken []string // what did not hold; the first word may be a called number
+	of     int      // number of checks
+	broken []string // the failed checks; the first word may be a called number
 }
 
 // side is what is judged of a leg.
 type side struct {
 	name     string // of its end
-	number   string // the called number: no other call has it
+	number   string // the called number, unique to the call
 	callID   string
-	caller   bool   // it has sent the INVITE
-	rung     bool   // it has sent or got 18x
-	answered bool   // it has sent or got 200
-	set      bool   // the API has confirmed a variable of the call
-	wanted   bool   // it hung up by itself
-	why      string // it hung up, if that was not planned
+	caller   bool   // it sent the INVITE
+	rung     bool   // it sent or got 18x
+	answered bool   // it sent or got 200
+	set      bool   // the API confirmed a variable of the call
+	wanted   bool   // it hung up itself
+	why      string // why it hung up, if that was not planned
 	fate     fate
 	over     time.Duration
-	parted   time.Duration // when its BYE was sent first
+	parted   time.Duration // when its BYE was first sent
 }
 
 func (s side) String() string {
@@ -42,7 +42,7 @@ func (s side) String() string {
 	return text
 }
 
-// byNumber has the legs of each call together.
+// byNumber groups the legs by call.
 func byNumber(all []side) map[string][]side {
 	calls := map[string][]side{}
 	for _, s := range all {
@@ -51,8 +51,7 @@ func byNumber(all []side) map[string][]side {
 	return calls
 }
 
-// judgeCalls holds what both ends of all calls have seen to what should be. audible says that the calls' audio is
-// judged, too.
+// judgeCalls checks what both ends of all calls have seen.
 func judgeCalls(all []side) []invariant {
 	isTold := invariant{name: "both ends of an answered call were told of its end"}
 	ringing := invariant{name: "nothing is left ringing"}
@@ -82,16 +81,16 @@ func judgeCalls(all []side) []invariant {
 	return []invariant{isTold, ringing, final, lived}
 }
 
-// holds counts a thing that the invariant is held to, and keeps the words about it if it does not hold.
+// holds counts a check of the invariant, and records the words if it failed.
 func (i *invariant) holds(is bool, words ...any) {
 	if i.of++; !is {
 		i.broken = append(i.broken, strings.TrimSuffix(fmt.Sprintln(words...), "\n"))
 	}
 }
 
-// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died. A BYE
-// that is answered by 481 has ended it if the others were told after it: the answer was lost, and a process that was
-// started since knows nothing of the call any more.
+// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up or dies. A BYE
+// answered by 481 has ended it if the other ends were told after it: the answer was lost, and a process started since
+// then no longer knows the call.
 func lostCall(legs []side) string {
 	var ended []string
 	caller := false
@@ -112,8 +111,8 @@ func lostCall(legs []side) string {
 	return strings.Join(ended, ", ")
 }
 
-// toldAfter says whether all others of an answered call were told of its end after a side has sent its BYE, of whom
-// there is one.
+// toldAfter reports whether there are other sides of an answered call and all of them were told of its end after by
+// sent its BYE.
 func toldAfter(legs []side, by side) (is bool) {
 	for _, s := range legs {
 		if s.callID == by.callID || !s.answered {
@@ -129,7 +128,7 @@ func toldAfter(legs []side, by side) (is bool) {
 
 type record = flowbridge.Record
 
-// judgeRecords holds the records to the calls. before are those of a database that was removed since.
+// judgeRecords checks the records against the calls. before are the records of a database that has since been removed.
 func judgeRecords(all []side, now []record, before map[string]record, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}
@@ -171,10 +170,10 @@ func judgeRecords(all []side, now []record, before map[string]record, causes map
 	return []invariant{one, rang, twice, closed, interrupted, kept}
 }
 
-// byCallID has the records of each Call-ID, by their ids.
+// byCallID groups the records by Call-ID, and by their ids.
 func byCallID(now []record, before map[string]record) map[string]map[string]record {
 	known := map[string]map[string]record{}
-	for _, r := range append(slices.Collect(maps.Values(before)), now...) { // of the same record, that of now
+	for _, r := range append(slices.Collect(maps.Values(before)), now...) { // of the same record, the current one wins
 		if known[r.SIPCallID] == nil {
 			known[r.SIPCallID] = map[string]record{}
 		}
@@ -183,7 +182,7 @@ func byCallID(now []record, before map[string]record) map[string]map[string]reco
 	return known
 }
 
-// slack is what a process may have more of than before the calls.
+// slack is how much more the process may have than before the calls.
 var slack = []struct {
 	name, metric string
 	more, times  float64
@@ -193,12 +192,12 @@ var slack = []struct {
 	{"no RTP stream is relayed, in the kernel neither", "flowbridge_media_streams", 0, 0},
 	{"no record waits", "flowbridge_unwritten_records", 0, 0},
 	{"descriptors are back", "process_open_fds", 16, 1},
-	{"goroutines are back", "go_goroutines", 16, 1}, // the idle ones of pools are not counted
+	{"goroutines are back", "go_goroutines", 16, 1}, // idle goroutines of pools are not counted
 	{"memory is back", "process_resident_memory_bytes", 128 << 20, 1},
 	{"no panic was recovered", "flowbridge_panics_recovered_total", 0, 0},
 }
 
-// judgeProcess holds what the process has to what it had before the calls.
+// judgeProcess compares the process with its state before the calls.
 func judgeProcess(before, after flowbridge.Figures) (all []invariant) {
 	for _, s := range slack {
 		i := invariant{name: s.name}
@@ -211,7 +210,7 @@ func judgeProcess(before, after flowbridge.Figures) (all []invariant) {
 	return all
 }
 
-// judgeLog looks for what no log should have.
+// judgeLog looks for lines that no log should have.
 func judgeLog(text string) invariant {
 	i := invariant{name: "no panic and no data race in the log", of: 1}
 	for line := range strings.Lines(text) {

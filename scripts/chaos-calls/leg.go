@@ -11,14 +11,14 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// end is a user agent of the carrier or of a target, whose legs can be judged by what they were told.
+// end is a user agent of the carrier or of a target. Its legs are judged by the messages they got.
 type end struct {
 	sip.UDP
-	media netip.AddrPort // where its RTP comes to
+	media netip.AddrPort // where its RTP arrives
 	begun time.Time
 	audio *audio
-	heard int                              // as of the world
-	set   func(callID, number string) bool // sets a variable of a call; nil: none is set
+	heard int                              // see world.heard
+	set   func(callID, number string) bool // sets a variable of a call; may be nil
 	all   []*leg
 }
 
@@ -26,7 +26,7 @@ func newEnd(name string, in namespace.Namespace, at, peer netip.AddrPort) (e *en
 	e = &end{}
 	err = e.Listen(name, in, at, peer)
 	e.Saw = func(d *sip.Dialog, sent bool, m sip.Message) {
-		if d.Of == nil { // it comes
+		if d.Of == nil { // an incoming call
 			e.newLeg(d, numberIn(m), false)
 		}
 		legOf(d).note(sent, m)
@@ -49,14 +49,14 @@ func newEnd(name string, in namespace.Namespace, at, peer netip.AddrPort) (e *en
 type fate uint8
 
 const (
-	open      fate = iota // it has not
+	open      fate = iota // it has not ended
 	refused               // never answered: a final answer other than 200, or a CANCEL
 	unheard               // never answered: no answer to its INVITE ended it
 	hungUp                // our BYE was answered by 200
-	gone                  // what we sent was answered by 481
+	gone                  // our request was answered by 481
 	told                  // we got a BYE
 	untold                // our BYE was never answered
-	forgotten             // we died, and know nothing of it
+	forgotten             // we died, and know nothing of the call
 )
 
 var fates = [...]string{"open", "refused", "unheard", "hung up", "481", "told by BYE", "BYE not answered", "forgotten"}
@@ -78,7 +78,7 @@ type leg struct {
 	kind    kind
 	version int  // of our session description
 	asking  bool // a re-INVITE of ours is open
-	changed int  // requests of ours to change the session that got a 200
+	changed int  // our requests to change the session that got a 200
 	expiry  *time.Timer
 	stream  *stream
 	moments []moment
@@ -95,7 +95,7 @@ func (e *end) newLeg(d *sip.Dialog, number string, caller bool) *leg {
 	return l
 }
 
-// numberIn is the called number of an INVITE.
+// numberIn returns the called number of an INVITE.
 func numberIn(m sip.Message) string {
 	number, _, _ := strings.Cut(strings.TrimPrefix(strings.Fields(m.Start())[1], "sip:"), "@")
 	return strings.Clone(number)
@@ -115,10 +115,10 @@ func (l *leg) note(sent bool, m sip.Message) {
 	l.moments = append(l.moments, moment{time.Since(l.end.begun), sent, what})
 }
 
-// established says whether the leg has a dialog that lives.
+// established reports whether the leg has a live dialog.
 func (l *leg) established() bool { return l.answered && l.fate == open }
 
-// finish notes how the leg ended.
+// finish records how the leg ended.
 func (l *leg) finish(f fate) {
 	if l.fate != open {
 		return
@@ -133,7 +133,7 @@ func (l *leg) finish(f fate) {
 	l.dialog.Finish()
 }
 
-// within does what a request within the dialog asks for.
+// within handles a request within the dialog.
 func (l *leg) within(s *sip.Server) {
 	m, body := s.Request, ""
 	switch s.Method {
@@ -160,7 +160,7 @@ func (l *leg) within(s *sip.Server) {
 	}
 }
 
-// timer sets the session timer that a request asks for, and is what its answer says of it.
+// timer sets the session timer that a request asks for, and returns its header for the answer.
 func (l *leg) timer(value string) string {
 	l.refreshed(value, false)
 	if value == "" {
@@ -175,20 +175,20 @@ func (l *leg) contact() string {
 	return fmt.Sprintf("Contact: <sip:%v>\r\n%sSupported: timer\r\n", l.end.Addr, allow)
 }
 
-// description is ours of the session, a new one each time.
+// description returns our session description, with a new version each time.
 func (l *leg) description() string {
 	l.version++
 	return strings.Replace(sip.Description(l.end.media), "o=- 1 1 ", fmt.Sprintf("o=- 1 %d ", l.version), 1)
 }
 
-// listen takes where the other side wants its audio.
+// listen reads where the other side wants its audio.
 func (l *leg) listen(m sip.Message) {
 	if at := sip.Media(m.Body()); at.Port() != 0 && l.stream != nil {
 		l.stream.aim(at)
 	}
 }
 
-// bye ends the call. why is empty if that is how it was planned.
+// bye ends the call. why is empty if this was planned.
 func (l *leg) bye(why string) {
 	if !l.established() || l.wanted {
 		return
@@ -206,7 +206,7 @@ func (l *leg) bye(why string) {
 	})
 }
 
-// change asks for something within the dialog: a method with its headers and body.
+// change sends a request within the dialog: a method with its headers and body.
 func (l *leg) change(method, more string) {
 	if !l.established() || l.wanted || l.asking {
 		return
@@ -217,7 +217,7 @@ func (l *leg) change(method, more string) {
 		switch status := m.Status(); {
 		case m == "" || status == 408:
 			l.bye(method + " not answered")
-		case status == 481: // RFC 5057: the dialog is gone
+		case status == 481: // RFC 5057: the dialog no longer exists
 			l.finish(gone)
 		case status < 300:
 			l.changed++
@@ -227,8 +227,8 @@ func (l *leg) change(method, more string) {
 	})
 }
 
-// refreshed sets the session timer (RFC 4028). The value is that of a request and its answer; asked: the request was
-// ours.
+// refreshed sets the session timer (RFC 4028). The value comes from a request and its answer; asked says that the
+// request was ours.
 func (l *leg) refreshed(value string, asked bool) {
 	if value == "" {
 		return
@@ -249,7 +249,7 @@ func (l *leg) refreshed(value string, asked bool) {
 	l.expiry = l.end.Later(wait, then)
 }
 
-// forget loses a call as one does who dies and starts again.
+// forget loses a call, as an end does that dies and restarts.
 func (l *leg) forget() {
 	if l.established() && !l.wanted {
 		l.finish(forgotten)

@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-// settings are what the command line says.
+// settings are the settings from the command line.
 type settings struct {
 	world
 	seed uint64
@@ -51,7 +51,7 @@ func run(args []string, out io.Writer) error {
 	if err := s.parse(args); err != nil {
 		return err
 	}
-	if os.Getpid() != 1 { // else its mounts and networks would be everybody's
+	if os.Getpid() != 1 { // else its mounts and networks would affect the whole machine
 		return errUsage
 	}
 	causes, err := causesOf("b2bua/cause/causes.yaml")

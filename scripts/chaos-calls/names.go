@@ -10,7 +10,7 @@ import (
 // names is a DNS server that knows the targets' name.
 type names struct {
 	conn *net.UDPConn
-	away atomic.Bool // it says nothing
+	away atomic.Bool // it does not answer
 }
 
 func newNames(in namespace.Namespace) (n *names, err error) {
@@ -37,7 +37,7 @@ func (n *names) run() {
 	}
 }
 
-// answerName answers a question (RFC 1035): the targets' address to one for A, nothing to others.
+// answerName answers a question (RFC 1035): the targets' address for A, nothing for other types.
 func answerName(query []byte) []byte {
 	const header, typeA = 12, 1
 	if len(query) < header || query[2]&0x80 != 0 {
@@ -48,7 +48,7 @@ func answerName(query []byte) []byte {
 		end += int(query[end]) + 1
 	}
 	end += 5
-	if end > len(query) { // the root, type and class
+	if end > len(query) { // the root label, type and class
 		return nil
 	}
 	answer := append([]byte{query[0], query[1], 0x85, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, query[header:end]...)
@@ -56,6 +56,6 @@ func answerName(query []byte) []byte {
 		return answer
 	}
 	answer[7] = 1
-	answer = append(answer, 0xc0, header, 0, typeA, 0, 1, 0, 0, 0, 1, 0, 4) // for a second
+	answer = append(answer, 0xc0, header, 0, typeA, 0, 1, 0, 0, 0, 1, 0, 4) // TTL one second
 	return append(answer, namespace.AgentAddr.AsSlice()...)
 }

@@ -29,9 +29,9 @@ type phones struct {
 	stop chan struct{}
 	done chan struct{}
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	sent      [phoneCount]int
-	confirmed [phoneCount]int // the last one that had its 200; 0: none
+	confirmed [phoneCount]int // the last one that got its 200; 0 if none did
 	lost      invariant
 }
 
@@ -75,7 +75,7 @@ func (p *phones) run() {
 	}
 }
 
-// register says whether a REGISTER had its 200. The first one asks for the challenge.
+// register reports whether a REGISTER got its 200. The first request asks for the challenge.
 func (p *phones) register(phone, serial int) bool {
 	address := fmt.Sprintf("<sip:%s@%v>", phoneUser, p.end.Peer.Addr())
 	p.end.Lock()
@@ -104,7 +104,7 @@ func (p *phones) register(phone, serial int) bool {
 	return p.ask(d, contact+"Authorization: "+credentials.String()+"\r\n").Status() == 200
 }
 
-// ask sends a REGISTER until there is an answer; empty: none came.
+// ask sends a REGISTER until there is an answer; it returns "" if none came.
 func (p *phones) ask(d *sip.Dialog, more string) sip.Message {
 	answer := make(chan sip.Message, 1)
 	p.end.Lock()
@@ -123,7 +123,7 @@ func (p *phones) ask(d *sip.Dialog, more string) sip.Message {
 	}
 }
 
-// look holds what the admin API has of the phones to what these were told.
+// look compares the admin API's registrations with what the phones were told.
 func (p *phones) look(a *flowbridge.Admin) {
 	p.mu.Lock()
 	confirmed := p.confirmed
@@ -134,7 +134,7 @@ func (p *phones) look(a *flowbridge.Admin) {
 		} `json:"incoming"`
 	}
 	if a.Read("/api/registrations", &all) != nil {
-		return // that it is not ready is judged elsewhere
+		return // its readiness is judged elsewhere
 	}
 	has := map[int]int{}
 	for _, c := range all.Incoming {
@@ -147,7 +147,7 @@ func (p *phones) look(a *flowbridge.Admin) {
 	p.lost.judge(confirmed, p.sent, has)
 }
 
-// judge holds the serial number of each phone's Contact to that of its last REGISTER with a 200, and of the last one
+// judge compares the serial number of each phone's Contact with its last REGISTER that got a 200, and with the last one
 // that was sent.
 func (i *invariant) judge(confirmed, sent [phoneCount]int, has map[int]int) {
 	for phone, serial := range confirmed {
@@ -160,7 +160,7 @@ func (i *invariant) judge(confirmed, sent [phoneCount]int, has map[int]int) {
 	}
 }
 
-// phoneOf reads a Contact.
+// phoneOf parses a Contact.
 func phoneOf(contact string) (phone, serial int, ok bool) {
 	user, _, _ := strings.Cut(strings.TrimPrefix(contact, "sip:p"), "@")
 	first, second, ok := strings.Cut(user, "-")
@@ -169,7 +169,7 @@ func phoneOf(contact string) (phone, serial int, ok bool) {
 	return phone, serial, ok && wrong == nil && wrongToo == nil
 }
 
-// forget has nothing asked for that registered before now: its database is about to be damaged, and has the only copy.
+// forget expects no registration from before now: the database is about to be damaged, and has the only copy.
 func (p *phones) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

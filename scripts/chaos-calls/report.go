@@ -10,7 +10,7 @@ import (
 	"flowbridge/scripts/internal/flowbridge"
 )
 
-// report judges, and prints what was found.
+// report judges the run, and prints the findings.
 func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint32, causes map[string]bool) error {
 	var all []side
 	for l := range legsOf(r.ends()...) {
@@ -46,7 +46,7 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	return nil
 }
 
-// look adds what a process that has too many goroutines does with them.
+// look adds what the goroutines are doing if a process has too many.
 func (r *runner) look(found []invariant) []invariant {
 	for n, i := range found {
 		if len(i.broken) == 0 || !strings.HasPrefix(i.name, "goroutines") {

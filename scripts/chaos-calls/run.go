@@ -26,7 +26,7 @@ type runner struct {
 
 const (
 	warmUp   = 3 * time.Second
-	settling = 75 * time.Second // for what waits for a timer of RFC 3261, for ports to be free again, for memory
+	settling = 75 * time.Second // for timers of RFC 3261, resting ports, and memory
 )
 
 var errStopped = errors.New("stopped by a signal")
@@ -73,7 +73,7 @@ func (r *runner) pause(d time.Duration) error {
 	}
 }
 
-// step has a fault happen, and says what it did.
+// step makes a fault happen, and prints what it did.
 func (r *runner) step(i int, s step) error {
 	if err := r.pause(s.pause); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (r *runner) step(i int, s step) error {
 	return nil
 }
 
-// startLoad keeps calls coming until it is told to stop.
+// startLoad keeps placing calls until it is told to stop.
 func (r *runner) startLoad() (stop func()) {
 	over, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -125,7 +125,7 @@ func (r *runner) startLoad() (stop func()) {
 			for ; opened < min(r.held, int(since*50)); opened++ {
 				r.place(held)
 			}
-			if opened == r.held && time.Since(looked) > time.Second { // those that ended are replaced
+			if opened == r.held && time.Since(looked) > time.Second { // replace those that ended
 				looked = time.Now()
 				up := r.carrier.count(func(l *leg) bool { return l.kind == held && l.fate == open })
 				for range min(r.held-up, 50) {
@@ -147,7 +147,7 @@ func (r *runner) place(k kind) {
 	r.carrier.Unlock()
 }
 
-// finish lets the short calls end, and ends those that are held, from both sides.
+// finish lets the short calls end, and ends the held calls, from both sides.
 func (r *runner) finish() {
 	if !r.over(func(l *leg) bool { return l.kind != held && l.fate == open }) {
 		return
@@ -159,7 +159,7 @@ func (r *runner) finish() {
 	r.over(func(l *leg) bool { return l.fate == open })
 }
 
-// over waits until there are no such legs any more, for as long as that may take. It is false if the run is stopped.
+// over waits until no matching legs are left, for as long as that may take. It reports false if the run is stopped.
 func (r *runner) over(such func(*leg) bool) bool {
 	n := 1
 	for end := time.Now().Add(sip.Patience + callHold); time.Now().Before(end) && n > 0; {
@@ -174,7 +174,7 @@ func (r *runner) over(such func(*leg) bool) bool {
 	return true
 }
 
-// settle waits until the process has no more than before, or for as long as it may take.
+// settle waits until the process has no more than before, or for as long as that may take.
 func (r *runner) settle(before flowbridge.Figures) (after flowbridge.Figures) {
 	for end := time.Now().Add(settling); ; {
 		after, _ = r.figures()
@@ -188,13 +188,13 @@ func (r *runner) settle(before flowbridge.Figures) (after flowbridge.Figures) {
 	}
 }
 
-// figures are the metrics, without what pools keep between calls: sockets, which are closed over minutes, and
+// figures returns the metrics, without what pools keep between calls: sockets, which are closed over minutes, and
 // goroutines.
 func (r *runner) figures() (flowbridge.Figures, error) {
 	f, err := r.admin.Metrics()
 	profile, _ := r.admin.Get("/debug/pprof/goroutine?debug=1")
 	f["go_goroutines"] -= float64(idleIn(profile))
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", r.supervisor.current())) // of its network
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", r.supervisor.current())) // of its network namespace
 	if f["flowbridge_rtp_ports_in_use"] == 0 {
 		f["process_open_fds"] -= float64(restingIn(string(b)))
 	}
@@ -231,7 +231,7 @@ func restingIn(table string) (n int) {
 	return n
 }
 
-// remember keeps what records there are, because the file is about to be lost, and forgets who has registered.
+// remember keeps the existing records, because the file is about to be lost, and forgets which phones have registered.
 func (w *world) remember() error {
 	all, err := w.admin.Records()
 	for _, r := range all {

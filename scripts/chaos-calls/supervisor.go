@@ -16,18 +16,18 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// supervisor starts Flowbridge, and starts it again at once when it ends, as systemd does with Restart=always. It
-// follows an upgrade to the new process.
+// supervisor starts Flowbridge, and restarts it at once when it ends, as systemd does with Restart=always. It follows
+// an upgrade to the new process.
 type supervisor struct {
 	w      *world
-	cgroup string // directory of one for its memory; empty: there is none
+	cgroup string // directory of its memory cgroup; may be empty
 	done   chan struct{}
 
 	mu      sync.Mutex
 	pid     int
 	since   time.Time
 	closing bool
-	excused int // somebody does what a process may end by
+	excused int // greater than 0 while a process may end
 	ends    []ending
 }
 
@@ -41,7 +41,7 @@ type ending struct {
 func newSupervisor(w *world) (*supervisor, error) {
 	s := &supervisor{w: w, done: make(chan struct{})}
 	dir := "/sys/fs/cgroup/memory/chaos-" + filepath.Base(w.dir)
-	if os.Mkdir(dir, 0o755) == nil { //nolint:gosec // as all cgroups are
+	if os.Mkdir(dir, 0o755) == nil { //nolint:gosec // as for all cgroups
 		s.cgroup = dir
 		w.closers = append(w.closers, func() { _ = os.Remove(dir) })
 	}
@@ -71,7 +71,7 @@ func (s *supervisor) start() (*exec.Cmd, error) {
 	return c, nil
 }
 
-// began notes the process that serves from now on.
+// began records the process that serves from now on.
 func (s *supervisor) began(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *supervisor) run(c *exec.Cmd) {
 	}
 }
 
-// await waits for the end of a process that others have started.
+// await waits for the end of a process that others started.
 func await(pid int) (status syscall.WaitStatus) {
 	for {
 		if _, err := syscall.Wait4(pid, &status, 0, nil); err != syscall.EINTR {
@@ -118,13 +118,13 @@ func await(pid int) (status syscall.WaitStatus) {
 	}
 }
 
-// ended notes how the process ended.
+// ended records how the process ended.
 func (s *supervisor) ended(status syscall.WaitStatus) {
 	s.mu.Lock()
 	e := ending{at: time.Since(s.w.begun), lived: time.Since(s.since), excused: s.excused > 0 || s.closing}
 	if status.Signaled() {
 		e.how = status.Signal().String()
-		e.excused = e.excused || status.Signal() == syscall.SIGKILL // ours, or the kernel's for want of memory
+		e.excused = e.excused || status.Signal() == syscall.SIGKILL // by us, or by the kernel for lack of memory
 	} else {
 		e.how = fmt.Sprintf("exit %d", status.ExitStatus())
 	}
@@ -135,20 +135,20 @@ func (s *supervisor) ended(status syscall.WaitStatus) {
 	}
 }
 
-// successor is a process that an upgrade started, if the one before ended well.
+// successor returns a process that an upgrade started, if the old process ended well, or 0.
 func (s *supervisor) successor(well bool) int {
 	others := s.processes()
 	if well && len(others) > 0 {
 		return others[len(others)-1]
 	}
-	for _, pid := range others { // as systemd ends what a service has left
+	for _, pid := range others { // as systemd ends leftover processes
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 		_ = await(pid)
 	}
 	return 0
 }
 
-// processes are those that serve, by their number.
+// processes returns the serving processes, by number.
 func (s *supervisor) processes() (pids []int) {
 	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	want := []byte(strings.Join(s.w.server.Serve[1:], "\x00") + "\x00")
@@ -163,7 +163,7 @@ func (s *supervisor) processes() (pids []int) {
 	return pids
 }
 
-// current is the process that serves.
+// current returns the process that serves.
 func (s *supervisor) current() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +172,7 @@ func (s *supervisor) current() int {
 
 func (s *supervisor) signal(sig syscall.Signal) { _ = syscall.Kill(s.current(), sig) }
 
-// excuse says that the process may end by itself, until it is called again with −1.
+// excuse allows the process to end until it is called with −1.
 func (s *supervisor) excuse(by int) {
 	s.mu.Lock()
 	s.excused += by
@@ -191,7 +191,7 @@ func (s *supervisor) close() {
 	last.Stop()
 }
 
-// kills counts the ends of processes, and names those that nothing excuses.
+// kills counts the ends of processes, and lists those without an excuse.
 func (s *supervisor) kills() (n int, strange []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,7 +204,7 @@ func (s *supervisor) kills() (n int, strange []string) {
 	return len(s.ends), strange
 }
 
-// cgroupFile is a file of the memory's cgroup.
+// cgroupFile returns a file of the memory cgroup.
 func (s *supervisor) cgroupFile(name string) string { return filepath.Join(s.cgroup, "memory."+name) }
 
 func (s *supervisor) readCgroup(name string) int64 {

@@ -19,7 +19,7 @@ import (
 
 var errTakeOver = errors.New("usage: chaos-calls takeover -flowbridge BINARY [flags] [CASE…]; start it by scripts/bench")
 
-// takeover is what scripts/bench takeover has been told, and what it found.
+// takeover holds the settings and findings of scripts/bench takeover.
 type takeover struct {
 	binary, script string
 	engine, by     string
@@ -28,12 +28,12 @@ type takeover struct {
 	away, lasting  time.Duration
 	out            io.Writer
 
-	dir   string // of all that is written; other users may pass through it
+	dir   string // for all output; other users may traverse it
 	name  string // of the case
 	found []finding
 }
 
-// finding is a line of a case: what something was, and what it must be. Without a must it is a figure.
+// finding is a line of a case: what was observed, and what was required. Without a requirement it is a figure.
 type finding struct {
 	Case string `json:"case"`
 	What string `json:"what"`
@@ -42,10 +42,10 @@ type finding struct {
 	Good bool   `json:"good"`
 }
 
-// takeOverCase is a case of the bench, with the load that it has.
+// takeOverCase is a case of the bench, with its load.
 type takeOverCase struct {
 	name    string
-	by      string // who moves the address of a dead node; empty: keepalived
+	by      string // moves the address of a dead node; empty means keepalived
 	prepare func(*lab)
 	run     func(*lab)
 }
@@ -69,16 +69,16 @@ var takeOverCases = []takeOverCase{
 
 func holding(l *lab) { l.held = l.calls }
 
-// mixed are calls of all phases, and some that are held.
+// mixed is a load of calls in all phases, some of them held.
 func mixed(l *lab) { l.held, l.settings.rate = l.calls/6, l.rate }
 
-// manyCalls are held, few of them with RTP.
+// manyCalls is a load of held calls, few of them with RTP.
 func manyCalls(l *lab) { l.held, l.silent, l.heard = 2000, time.Hour, 20 }
 
-// capped has a cap that is some 20 above the calls, which last 4.5 s on average.
+// capped sets a cap about 20 above the number of calls, which last 4.5 s on average.
 func capped(l *lab) { l.held, l.settings.rate, l.more = 60, 5, ", max_calls: 105" }
 
-// takeOver runs the cases that are asked for.
+// takeOver runs the requested cases.
 func takeOver(args []string, out io.Writer) (err error) {
 	t := &takeover{out: out}
 	f := flag.NewFlagSet("takeover", flag.ContinueOnError)
@@ -95,7 +95,7 @@ func takeOver(args []string, out io.Writer) (err error) {
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
-	go func() { // with this process all others of its namespace end, and with them networks and mounts
+	go func() { // when this process ends, all others of its namespace end, and with them networks and mounts
 		<-stop
 		os.Exit(2)
 	}()
@@ -142,17 +142,17 @@ func (t *takeover) verdict() error {
 	return nil
 }
 
-// figure notes something that need not be anything.
+// figure records a value without a requirement.
 func (t *takeover) figure(what, form string, values ...any) {
 	t.holds(what, true, "", fmt.Sprintf(form, values...))
 }
 
-// is notes a count that must be exact.
+// is records a count that must be exact.
 func (t *takeover) is(what string, must, was int) {
 	t.holds(what, was == must, fmt.Sprint(must), fmt.Sprint(was))
 }
 
-// atMost notes a time in ms.
+// atMost records a time in ms.
 func (t *takeover) atMost(what string, must, was float64) {
 	t.holds(what, was <= must, fmt.Sprintf("≤ %.0f ms", must), fmt.Sprintf("%.0f ms", was))
 }
@@ -166,7 +166,7 @@ func (t *takeover) holds(what string, good bool, must, was string) {
 	fmt.Fprintf(t.out, "  %-58s %-10s %s%s\n", what, must, strings.TrimSpace(was), mark)
 }
 
-// holdsAll notes invariants. The first that are broken are shown.
+// holdsAll records invariants. It shows the first broken ones.
 func (t *takeover) holdsAll(all ...invariant) {
 	for _, i := range all {
 		was := strings.Join(append([]string{fmt.Sprintf("%d of %d", len(i.broken), i.of)}, i.broken[:min(3, len(i.broken))]...), "\n      ")

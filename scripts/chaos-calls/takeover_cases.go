@@ -9,7 +9,7 @@ import (
 // underLoad is how long calls come and go before their owner dies.
 const underLoad = 10 * time.Second
 
-// afterDeath has the owner's machine die, after so long under load, and judges what another one makes of it.
+// afterDeath makes the owner's machine die after the given time under load, and judges how another one continues.
 func (l *lab) afterDeath(load time.Duration) {
 	stop := l.begin(load)
 	if load == 0 {
@@ -25,7 +25,7 @@ func (l *lab) afterDeath(load time.Duration) {
 	l.judge(death, 3000)
 }
 
-// cutOff has the owner cut off from all others for a time, while its process lives, and then come back.
+// cutOff cuts the owner off from all others for a time, while its process lives, and then reconnects it.
 func (l *lab) cutOff(away time.Duration, keepsAddress bool) {
 	stop, begin := l.begin(0), time.Now()
 	l.do("link", "a", "down")
@@ -44,8 +44,8 @@ func (l *lab) cutOff(away time.Duration, keepsAddress bool) {
 	l.figure("the former owner says", "%v", l.nodes[0].server.Admin.Ready())
 }
 
-// stopped has the owner's process stand still, and then have little of the processors. Either no other one takes the
-// seat, or one does and the owner falls silent.
+// stopped freezes the owner's process, and then gives it little processor time. Either no other node takes the seat, or
+// one does and the owner falls silent.
 func (l *lab) stopped() {
 	stop, note := l.begin(0), func() {}
 	owner := l.nodes[0].server
@@ -72,7 +72,7 @@ func (l *lab) noteOwner(what string) {
 	}
 }
 
-// large has a seat of many calls, of which few have RTP, go from the first node to the second and on to the third.
+// large moves a seat of many calls, of which few have RTP, from the first node to the second and on to the third.
 func (l *lab) large() {
 	stop := l.begin(0)
 	stop()
@@ -85,7 +85,7 @@ func (l *lab) large() {
 	l.judge(death, 3000)
 }
 
-// move gives the seat from node to node under load, and has each one stopped and started then, as an update does.
+// move moves the seat from node to node under load, and then restarts each old owner, as an update does.
 func (l *lab) move() {
 	stop := l.begin(0)
 	for i, n := range l.nodes {
@@ -107,7 +107,7 @@ func (l *lab) move() {
 	l.judge(0, 300)
 }
 
-// caps has the owner die while there are fewer calls than a cap allows.
+// caps makes the owner die while there are fewer calls than a cap allows.
 func (l *lab) caps() {
 	l.afterDeath(underLoad)
 	if l.err == nil {

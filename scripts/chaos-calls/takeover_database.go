@@ -29,7 +29,7 @@ func (l *lab) databaseFailsOver() {
 	})
 }
 
-// withoutDatabase has the database be lost and found again under load.
+// withoutDatabase makes the database fail and come back under load.
 func (l *lab) withoutDatabase(outage func()) {
 	stop := l.begin(underLoad)
 	gone := time.Since(l.begun)
@@ -66,7 +66,7 @@ func (l *lab) noteStates() {
 	l.figure("states there", "%d", l.ask("SELECT count(*) FROM flowbridge_states"))
 }
 
-// noteSetUps notes how long callers of a time waited for their 200, less what the first target took for its own, in ms.
+// noteSetUps records how long the callers of a period waited for their 200, minus the first target's own time, in ms.
 func (l *lab) noteSetUps(part string, from, to time.Duration) (p50, p99 float64) {
 	own, ms := map[string]time.Duration{}, []float64(nil)
 	for g := range legsOf(l.first, l.carrier) {
@@ -90,10 +90,10 @@ func (l *lab) noteSetUps(part string, from, to time.Duration) (p50, p99 float64)
 	return p50, p99
 }
 
-// costs are what a round of calls took: times of the set-up, and of the processors for each call, in ms.
+// costs are the costs of a round of calls: set-up times, and processor time per call, in ms.
 type costs struct{ P50, P99, Node, Database float64 }
 
-// cost has calls with takeover and without, in turns, with all nodes started anew each time.
+// cost runs calls with takeover and without, in turns, restarting all nodes each time.
 func (l *lab) cost() {
 	all := map[bool][]costs{}
 	for round := range 6 {
@@ -139,7 +139,7 @@ func (l *lab) costs() (c costs) {
 	return c
 }
 
-// postgresProcesses are those that there are now. Those that come later are left out.
+// postgresProcesses returns the current processes of PostgreSQL, but none that start later.
 func postgresProcesses() (g process.Group) {
 	all, _ := filepath.Glob("/proc/[0-9]*/comm")
 	for _, file := range all {

@@ -11,7 +11,7 @@ import (
 // settleAfter is how long a fleet has after each fault.
 const settleAfter = 8 * time.Second
 
-// fleetFault is something that happens to the owner of the seat. next is a node that stands by.
+// fleetFault is something that happens to the owner of the seat. next is a standby node.
 type fleetFault struct {
 	name string
 	do   func(l *lab, owner, next *node)
@@ -59,7 +59,7 @@ var fleetFaults = []fleetFault{
 
 var errNoOwner = errors.New("no node serves")
 
-// owner is the node that serves, and next another one.
+// owner returns the node that serves, and another one.
 func (l *lab) owner() (owner, next *node) {
 	l.step(func() error {
 		for i, n := range l.nodes {
@@ -73,8 +73,8 @@ func (l *lab) owner() (owner, next *node) {
 	return owner, next
 }
 
-// faults has one fault after the other happen for a while, each in its turn at first and then by chance. Whatever owns
-// the seat, calls go on.
+// faults makes one fault after the other happen for a while, at first each in its turn and then at random. Whichever
+// node owns the seat, calls continue.
 func (l *lab) faults() {
 	stop := l.begin(0)
 	for i, end := 0, time.Now().Add(l.lasting); time.Now().Before(end) && l.err == nil; i++ {

@@ -44,7 +44,7 @@ fleet: {dsn_file: %[9]q, node: %[10]s, caps: true%[11]s}
 )
 
 // lab is a carrier, agents, a database with its standby and three nodes, one of which has the seat. After the first
-// error nothing more is done.
+// error it does nothing more.
 type lab struct {
 	*takeover
 	runner // the load
@@ -53,23 +53,23 @@ type lab struct {
 	in     map[string]namespace.Namespace
 	nodes  []*node
 	undo   []func()        // run in reverse
-	plain  bool            // without takeover: nodes have a journal of their own
-	more   string          // of the trunk
+	plain  bool            // without takeover: each node has a separate journal
+	more   string          // further keys of the trunk
 	silent time.Duration   // media.timeout
-	waited map[string]bool // numbers of those that nobody had answered when their machine died
+	waited map[string]bool // numbers of the calls not answered when their machine died
 }
 
 // node is a machine that can have the seat.
 type node struct {
-	name   string // of its link, its namespace and in the fleet
+	name   string // of its link and namespace, and in the fleet
 	server *flowbridge.Server
-	keeper *process.Child // keepalived; nil: none
+	keeper *process.Child // keepalived; may be nil
 }
 
-// newLab builds a lab, in which no node runs yet.
+// newLab builds a lab in which no node runs yet.
 func (t *takeover) newLab(prepare func(*lab)) *lab {
 	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}}
-	l.silent = 20 * time.Second // calls that end by themselves have no RTP, and may last for half of that
+	l.silent = 20 * time.Second // calls that end as planned have no RTP, and may last half as long
 	l.runner = runner{settings: &settings{}, out: t.out}
 	prepare(l)
 	l.dir, l.err = os.MkdirTemp(t.dir, t.name)
@@ -114,17 +114,17 @@ func (l *lab) wait(d time.Duration) {
 
 func (l *lab) file(name string) string { return filepath.Join(l.dir, name) }
 
-// command is one of scripts/takeover-lab.
+// command returns a command of scripts/takeover-lab.
 func (l *lab) command(args ...string) *exec.Cmd {
 	c := exec.CommandContext(context.Background(), l.script, args...)
 	c.Env = append(os.Environ(), "LAB="+l.dir, "CASE="+l.name)
 	return c
 }
 
-// do runs a command of scripts/takeover-lab, and returns what it says.
+// do runs a command of scripts/takeover-lab, and returns its output.
 func (l *lab) do(args ...string) (text string) {
 	l.step(func() error {
-		file := l.file("said") // not a pipe: what goes on in the background would keep it open
+		file := l.file("said") // not a pipe: background processes would keep it open
 		c, err := process.Start(namespace.Here, file, l.command(args...))
 		if err != nil {
 			return err
@@ -140,7 +140,7 @@ func (l *lab) do(args ...string) (text string) {
 	return text
 }
 
-// ask is a query of the database, whose one value is a number; -1: it fails.
+// ask queries the database for a single number, and returns -1 if the query fails.
 func (l *lab) ask(query string) int {
 	n := -1
 	text, err := l.command("query", query).CombinedOutput()
@@ -157,7 +157,7 @@ func (l *lab) buildEnds() error {
 		netip.AddrPortFrom(seatAddr, 5060))
 }
 
-// buildNodes writes what the nodes are told, and the secrets that they share.
+// buildNodes writes the nodes' settings, and the secrets that they share.
 func (l *lab) buildNodes() error {
 	err := errors.Join(os.WriteFile(l.file("dsn"), []byte(databaseURL), 0o600),
 		os.WriteFile(l.file("key"), []byte(rand.Text()+rand.Text()), 0o600))
@@ -171,7 +171,7 @@ func (l *lab) buildNodes() error {
 	return err
 }
 
-// configure tells a node the same as all others, but for its name and files.
+// configure gives a node the same configuration as all others, except for its name and files.
 func (l *lab) configure(n *node) error {
 	seat := ""
 	if !l.plain {
@@ -200,7 +200,7 @@ func (l *lab) start() {
 	}
 }
 
-// keep starts keepalived, which moves the address; the first node has it then.
+// keep starts keepalived, which moves the address. At first the first node has it.
 func (l *lab) keep(n *node, i int) {
 	l.step(func() (err error) {
 		n.keeper, err = process.Start(namespace.Here, l.file("keepalived-"+n.name+".log"), l.command("keepalived", n.name,
@@ -212,14 +212,14 @@ func (l *lab) keep(n *node, i int) {
 	})
 }
 
-// die kills all processes of the node, and takes its cable out. What its process has said before has left.
+// die kills all processes of the node, and unplugs its cable. Messages that its process sent before have left.
 func (l *lab) die(n *node) {
 	n.server.Kill()
 	l.do("link", n.name, "down")
 	n.kill()
 }
 
-// kill ends the processes of the node. keepalived would say good-bye.
+// kill kills the processes of the node. If keepalived ended normally, it would announce that.
 func (n *node) kill() {
 	n.server.Kill()
 	if n.keeper != nil {
@@ -227,8 +227,8 @@ func (n *node) kill() {
 	}
 }
 
-// take has the node take the seat over from one that is dead or cut off, and returns when it serves. A script needs a
-// second to find that out, as keepalived does.
+// take makes the node take the seat over from one that is dead or cut off, and returns when it serves. A script needs a
+// second to detect this, as keepalived does.
 func (l *lab) take(n, from *node) {
 	begin := time.Now()
 	if l.by != "keepalived" {
@@ -240,7 +240,7 @@ func (l *lab) take(n, from *node) {
 	l.atMost(fmt.Sprintf("node %s serves after the end of %s", n.name, from.name), 3000, took)
 }
 
-// listen counts from now on what a node sends by UDP, and notes it in the end.
+// listen counts the packets a node sends by UDP from now on; note records the count.
 func (l *lab) listen(name string) (note func()) {
 	log := l.file("wire.log")
 	var c *process.Child

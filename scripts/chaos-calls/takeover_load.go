@@ -13,7 +13,7 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// begin starts the nodes and the load, and returns after so long under all of it.
+// begin starts the nodes and the load, and returns after the given time under full load.
 func (l *lab) begin(under time.Duration) (stop func()) {
 	if l.start(); l.err != nil {
 		return func() {}
@@ -35,14 +35,14 @@ func (l *lab) begin(under time.Duration) (stop func()) {
 
 func upAndHeld(g *leg) bool { return g.kind == held && g.established() }
 
-// refusedBy503 says whether a call was refused that the first agent would have taken, and no agent has refused.
+// refusedBy503 reports whether a call was refused with 503 that the first agent would have taken.
 func refusedBy503(g *leg) bool {
 	return g.kind != cancelled && g.kind != busy && g.kind != unheeded && g.kind != elsewhere &&
 		slices.ContainsFunc(g.moments, func(m moment) bool { return !m.sent && strings.HasPrefix(m.what, "503 ") })
 }
 
-// judge notes all that there is to know of the calls, and ends them. Their owner was lost at a moment; 0: it was not.
-// gap is how long their audio may have paused, in ms; 0: for any time.
+// judge records everything known about the calls, and ends them. death is when their owner was lost, or 0. gap is how
+// long their audio may have paused, in ms; 0 means any time.
 func (l *lab) judge(death time.Duration, gap float64) {
 	if l.err != nil {
 		return
@@ -61,7 +61,7 @@ func (l *lab) judge(death time.Duration, gap float64) {
 	l.noteRecords(all)
 }
 
-// noteGaps notes the longest gap of each call since the last time.
+// noteGaps records the longest gap of each call since the last query.
 func (l *lab) noteGaps(most float64) {
 	gaps := l.audio.gaps()
 	_, late := l.audio.lull()
@@ -72,8 +72,8 @@ func (l *lab) noteGaps(most float64) {
 	}
 }
 
-// noteUnanswered judges the agents whose callers had no answer when the owner died, and have none by now: they must
-// know within 5 s that the call is over. Those that do not, and their callers, are given up.
+// noteUnanswered judges the agents whose callers had no answer when the owner died, and still have none: they must
+// learn within 5 s that the call is over. Agents that do not, and their callers, are given up.
 func (l *lab) noteUnanswered(death time.Duration) {
 	told := invariant{name: "agents of unanswered calls are told within 5 s"}
 	underWay := func(g *leg) bool { return g.moments[0].at < death && (g.fate == open || g.over > death) }
@@ -106,7 +106,7 @@ func (l *lab) noteHeld() {
 	l.is("re-INVITE of the agent answered by 200", l.held, answered[1])
 }
 
-// change has the end change the session of each held call, and counts the answers.
+// change makes the end change the session of each held call, and counts the answers.
 func (e *end) change() int {
 	e.eachUp(upAndHeld, func(g *leg) { g.change("INVITE", g.contact()+sip.WithBody(g.description())) })
 	_ = process.Until(10*time.Second, func() error {
@@ -118,7 +118,7 @@ func (e *end) change() int {
 	return e.count(func(g *leg) bool { return g.kind == held && g.changed > 0 })
 }
 
-// sides are all legs that there were, but of callers who were given up.
+// sides returns all legs, except for callers that were given up.
 func (l *lab) sides() (all []side) {
 	for g := range legsOf(l.ends()...) {
 		if !g.caller || g.answered || !l.waited[g.number] {
@@ -128,7 +128,7 @@ func (l *lab) sides() (all []side) {
 	return all
 }
 
-// noteRecords holds the database to one record of each answered call.
+// noteRecords checks that the database has one record of each answered call.
 func (l *lab) noteRecords(all []side) {
 	answered, got := 0, 0
 	for _, s := range all {

@@ -18,7 +18,7 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// What there is besides the addresses of namespace.Network.
+// Addresses that namespace.Network does not have.
 var (
 	phoneAddr = netip.MustParseAddr("10.205.2.3") // beside the carrier
 	resolver  = netip.MustParseAddrPort("127.0.0.53:53")
@@ -55,17 +55,17 @@ log: {level: %[9]s}
 %[10]s
 `
 
-// world is all that takes part.
+// world is everything that takes part.
 type world struct {
-	dir     string // what is written, but the store
+	dir     string // for all output except the store
 	disk    string // the store's file system
 	engine  string
 	binary  string
 	level   string
-	more    string // configuration
-	clock   bool   // the binary has one of its own
+	more    string // further configuration
+	clock   bool   // the binary has a clock that can be set
 	minutes float64
-	heard   int // so many of the calls that are held have RTP; 0: all
+	heard   int // how many of the held calls have RTP; 0 means all
 	begun   time.Time
 
 	net                    *namespace.Network
@@ -77,7 +77,7 @@ type world struct {
 	api                    *api
 	supervisor             *supervisor
 	admin                  *flowbridge.Admin
-	seen                   map[string]record // by id: those of a database that is gone
+	seen                   map[string]record // by id: records of a database that is gone
 	closers                []func()
 }
 
@@ -87,7 +87,7 @@ func (w *world) close() {
 	}
 }
 
-// build makes the networks, the disk, the ends, and starts Flowbridge.
+// build creates the networks, the disk and the ends, and starts Flowbridge.
 func (w *world) build() (err error) {
 	w.begun, w.seen = time.Now(), map[string]record{}
 	for _, step := range []func() error{w.buildNetwork, w.buildDisk, w.buildEnds, w.buildAPI, w.configure} {
@@ -114,7 +114,7 @@ func (w *world) buildNetwork() (err error) {
 	return w.net.Carrier.IP("address add %v/24 dev c0", phoneAddr)
 }
 
-// buildDisk mounts what Flowbridge has for itself: the store's disk, the file system of BPF, and the resolver's file.
+// buildDisk mounts file systems for Flowbridge: the store's disk, the BPF file system, and the resolver's file.
 func (w *world) buildDisk() error {
 	w.disk = filepath.Join(w.dir, "disk")
 	if err := os.Mkdir(w.disk, 0o700); err != nil {
@@ -122,7 +122,7 @@ func (w *world) buildDisk() error {
 	}
 	resolv := filepath.Join(w.dir, "resolv.conf")
 	text := fmt.Sprintf("nameserver %v\noptions timeout:1 attempts:2\n", resolver.Addr())
-	if err := os.WriteFile(resolv, []byte(text), 0o644); err != nil { //nolint:gosec // as /etc/resolv.conf is
+	if err := os.WriteFile(resolv, []byte(text), 0o644); err != nil { //nolint:gosec // as for /etc/resolv.conf
 		return err
 	}
 	if err := unix.Mount("chaos", w.disk, "tmpfs", 0, w.diskSize()); err != nil {
@@ -156,7 +156,7 @@ func (w *world) buildEnds() (err error) {
 	return err
 }
 
-// openEnds opens carrier and targets, and their audio: the one on side 0, the others on side 1.
+// openEnds opens carrier and targets with their audio: the carrier on side 0, the targets on side 1.
 func (w *world) openEnds(in [2]namespace.Namespace, at [2]netip.Addr, peer netip.AddrPort) (err error) {
 	if w.audio, err = newAudio(in, at); err != nil {
 		return err

@@ -1,10 +1,10 @@
-// Oci writes Flowbridge's image for both architectures, with nothing to pull and without an engine: what the Dockerfile
-// makes. scripts/image calls it.
+// Oci writes Flowbridge's image for both architectures, without pulling anything and without a container engine. It is
+// the same image as the Dockerfile's. scripts/image calls it.
 //
 //	go run ./oci -version 1.2.3 -revision ... -created 1700000000 -dir DIR ARCH=BINARY=SBOM...
 //
-// DIR gets the folder oci, a layout of the OCI with one index, and for each architecture a file that docker load takes.
-// The same input gives the same bytes.
+// DIR gets the directory oci, an OCI layout with one index, and for each architecture a file for docker load. The same
+// input gives the same bytes.
 package main
 
 import (
@@ -48,7 +48,7 @@ type release struct {
 	created           time.Time
 }
 
-// write writes the images of programs, each as ARCH=BINARY=SBOM.
+// write writes the images of programs, each given as ARCH=BINARY=SBOM.
 func (r *release) write(dir string, programs []string) error {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range programs {
@@ -72,7 +72,7 @@ func (r *release) write(dir string, programs []string) error {
 			Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: part[0]}},
 		})
 	}
-	// A layout names one thing, which here is the index of both.
+	// A layout names one thing, here the index of both.
 	named := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{
 		Add: index, Descriptor: v1.Descriptor{
 			Annotations: map[string]string{"org.opencontainers.image.ref.name": tagOf(r.version)},
@@ -82,13 +82,13 @@ func (r *release) write(dir string, programs []string) error {
 	return err
 }
 
-// tagOf is a version as a tag, which has neither + nor ~.
+// tagOf returns a version as a tag, which may contain neither + nor ~.
 func tagOf(version string) string { return strings.NewReplacer("+", "-", "~", "-").Replace(version) }
 
-// user is the image's user, who has no name in it.
+// user is the image's user, which has no name in it.
 const user = 65532
 
-// settings is what the Dockerfile's last stage says. TestImageIsThatOfTheDockerfile compares.
+// settings returns the settings of the Dockerfile's last stage. TestImageIsThatOfTheDockerfile compares them.
 func (r *release) settings() v1.Config {
 	return v1.Config{
 		User: fmt.Sprintf("%d:%d", user, user), WorkingDir: "/data", Volumes: map[string]struct{}{"/data": {}},
@@ -139,7 +139,7 @@ func (r *release) image(arch, binary, sbom string) (v1.Image, error) {
 	return mutate.ConfigFile(mutate.ConfigMediaType(image, types.OCIConfigJSON), config)
 }
 
-// entry is a file of the image, or with a slash at its end a directory.
+// entry is a file of the image or, with a trailing slash, a directory.
 type entry struct {
 	name  string
 	mode  int64
@@ -170,8 +170,8 @@ func (r *release) layer(all ...entry) (v1.Layer, error) {
 	return tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer))
 }
 
-// roots are the certificates that Mozilla trusts, as a module has them: those of the machine would differ from the next
-// one's. Certificates that are trusted with a constraint are left out, because a file can't say that.
+// roots returns the certificates that Mozilla trusts, from a Go module: those of the machine would differ between
+// machines. Certificates trusted with a constraint are left out, because a file can't express it.
 func roots() (all []byte) {
 	for root := range bundle.Roots() {
 		if root.Constraint == nil {

@@ -6,24 +6,24 @@ import (
 	"flowbridge/media/audio"
 )
 
-// Condition is what happens to a conversation on its way.
+// Condition describes what happens to a conversation on its way.
 type Condition struct {
 	Name          string
 	Caller, Agent float64       // active speech level, dBm0
-	Noise         string        // of the caller's side, a key of Sounds.Noise; "": none
-	SNR           float64       // of it, dB
-	Echo          float64       // of the agent in the caller's direction, dB; 0: none
-	DTX           bool          // the caller's phone sends nothing while it is silent, but comfort noise once
-	Comfort       float64       // noise of the agent's side, dBm0; 0: none
-	Loss          float64       // share of the packets
+	Noise         string        // on the caller's side, a key of Sounds.Noise; may be empty
+	SNR           float64       // of the noise, dB
+	Echo          float64       // of the agent in the caller's direction, dB; 0 for none
+	DTX           bool          // the caller's phone sends one comfort noise and then nothing while the caller is silent
+	Comfort       float64       // noise on the agent's side, dBm0; 0 for none
+	Loss          float64       // share of packets
 	Jitter        float64       // standard deviation, ms
-	Keys          bool          // a keyboard on the agent's side while it is silent
+	Keys          bool          // a keyboard on the agent's side while the agent is silent
 	Length        time.Duration // of a packet, a multiple of 10 ms
 	Law           audio.Law
 }
 
-// Conditions returns the conditions that figures are given for. The first one is a quiet line, from which each of the
-// others differs in one respect.
+// Conditions returns the conditions for which figures are published. The first one is a quiet line; each other one
+// differs from it in one respect.
 func Conditions() []Condition {
 	quiet := Condition{Caller: -20, Agent: -20, Noise: "line", SNR: 35, Length: 20 * time.Millisecond}
 	var all []Condition

@@ -27,23 +27,23 @@ type Packet struct {
 // Span is the time of an utterance, since the answer.
 type Span struct{ From, To time.Duration }
 
-// Conversation is what was said, at an active level of 0 dB.
+// Conversation has the utterances, at an active level of 0 dB.
 type Conversation struct {
 	said [2][]utterance
 	end  int // samples
 	rng  *rand.Rand
 }
 
-// utterance is what one says at a time. Places are in samples.
+// utterance is what a side says at a time. Positions are in samples.
 type utterance struct {
 	at      int
-	level   float64 // of this one: people are not equally loud all the time
+	level   float64 // of this one: people are not always equally loud
 	samples []float64
 	truth   map[int][2]int // the first and last sample by decibels below the active level
 }
 
-// New makes a conversation of a number of turns. A fifth of the caller's are interruptions, of which the agent falls
-// silent after 150 to 900 ms. The agent answers after 300 ms to some seconds.
+// New makes a conversation with a number of turns. A fifth of the caller's turns are interruptions, which silence
+// the agent after 150 to 900 ms. The agent answers after 300 ms to some seconds.
 func New(seed uint64, s Sounds, turns int) *Conversation {
 	rng := rand.New(rand.NewPCG(seed, 0xc0))
 	c := &Conversation{rng: rng}
@@ -67,7 +67,7 @@ func New(seed uint64, s Sounds, turns int) *Conversation {
 	return c
 }
 
-// put has a side speak at a moment, in ms, and returns when it ends by the truth at 20 dB.
+// put makes a side speak at a moment, in ms, and returns when that ends by the truth at 20 dB.
 func (c *Conversation) put(side, at int, samples []float64) (end int) {
 	level := active(samples)
 	u := utterance{truth: map[int][2]int{}, samples: slices.Clone(samples)}
@@ -81,7 +81,7 @@ func (c *Conversation) put(side, at int, samples []float64) (end int) {
 	return (u.at + u.truth[20][1]) * 1000 / rate
 }
 
-// hear notes what is audible of an utterance.
+// hear notes the audible part of an utterance.
 func (u *utterance) hear() {
 	for _, db := range []int{20, 30} {
 		u.truth[db] = audible(u.samples, u.level*gain(-float64(db)))
@@ -98,7 +98,7 @@ func (c *Conversation) interrupt(stop int) {
 	u.hear()
 }
 
-// Truth is when a side speaks: what is within so many decibels of an utterance's level, 20 or 30.
+// Truth returns when a side speaks: what is within a number of decibels, 20 or 30, of an utterance's level.
 func (c *Conversation) Truth(side, decibels int) (spans []Span) {
 	for _, u := range c.said[side] {
 		t := u.truth[decibels]
@@ -107,12 +107,12 @@ func (c *Conversation) Truth(side, decibels int) (spans []Span) {
 	return spans
 }
 
-// End is when the call ends, since the answer.
+// End returns when the call ends, since the answer.
 func (c *Conversation) End() time.Duration { return moment(c.end) }
 
 func moment(sample int) time.Duration { return time.Duration(sample) * time.Second / rate }
 
-// Packets is a side of the conversation as it comes in, in order of arrival.
+// Packets returns a side of the conversation as it is received, in order of arrival.
 func (c *Conversation) Packets(side int, k Condition, s Sounds, seed uint64) (all []Packet) {
 	rng := rand.New(rand.NewPCG(seed, uint64(side)))
 	clean := c.voice(side, gain(map[int]float64{Caller: k.Caller, Agent: k.Agent}[side]-overload))
@@ -184,7 +184,7 @@ func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, cle
 	return out
 }
 
-// keys adds clicks of 5 ms, some five a second, where the agent does not speak.
+// keys adds clicks of 5 ms, some five a second, while the agent does not speak.
 func (c *Conversation) keys(rng *rand.Rand, out []float64) {
 	level := gain(-24 - overload)
 	for i := 0; i+40 < len(out); i += 1200 + rng.IntN(800) {
@@ -221,7 +221,7 @@ func rms(s []float64) float64 {
 	return math.Sqrt(e / float64(max(len(s), 1)))
 }
 
-// active is the level of the speech in s: the mean power of its frames of 10 ms within 30 dB of the loudest.
+// active returns the level of the speech in s: the mean power of its frames of 10 ms within 30 dB of the loudest.
 func active(s []float64) float64 {
 	top, e, n := 0.0, 0.0, 0
 	for i := 0; i+frame <= len(s); i += frame {
@@ -235,7 +235,7 @@ func active(s []float64) float64 {
 	return math.Sqrt(e / float64(max(n, 1)))
 }
 
-// audible returns the places of the first and last frame within decibels of the active level, which is 1.
+// audible returns the positions of the first and last frame within decibels of the active level, which is 1.
 func audible(s []float64, level float64) [2]int {
 	first, last := -1, 0
 	for i := 0; i+frame <= len(s); i += frame {

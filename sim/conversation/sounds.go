@@ -10,13 +10,13 @@ import (
 // rate is the sample rate of all sounds, in Hz.
 const rate = speech.Rate
 
-// Sounds are what conversations are put together from: samples of 8 kHz at any level.
+// Sounds are the material of conversations: samples at 8 kHz at any level.
 type Sounds struct {
-	Caller, Agent [][]float64            // utterances, each with the silence around it or without
-	Noise         map[string][][]float64 // of the caller's side by name: line, babble, street, music
+	Caller, Agent [][]float64            // utterances, with or without surrounding silence
+	Noise         map[string][][]float64 // on the caller's side, by name: line, babble, street, music
 }
 
-// Synthetic returns sounds of a seed: four callers and two agents. Two seeds have no voice in common.
+// Synthetic returns sounds made from a seed: four callers and two agents. Two seeds have no voice in common.
 func Synthetic(seed uint64) Sounds {
 	rng := rand.New(rand.NewPCG(seed, 0x70ca1))
 	s := Sounds{Noise: map[string][][]float64{}}
@@ -50,7 +50,7 @@ func Synthetic(seed uint64) Sounds {
 	return s
 }
 
-// street is rumble in which cars pass.
+// street returns rumble with passing cars.
 func street(rng *rand.Rand, n int) []float64 {
 	low, car := 0.0, 0.0
 	return fill(n, func() float64 {
@@ -64,7 +64,7 @@ func street(rng *rand.Rand, n int) []float64 {
 	})
 }
 
-// music is a melody over chords, with a drum.
+// music returns a melody over chords, with a drum.
 func music(rng *rand.Rand, n int) []float64 {
 	out := make([]float64, n)
 	beat := rate * 60 / (80 + rng.IntN(70))
@@ -106,7 +106,7 @@ func fill(n int, next func() float64) []float64 {
 	return out
 }
 
-// add adds a sound to another one at a place and returns its length.
+// add adds a sound to another one at a position and returns its length.
 func add(to, s []float64, at int, gain float64) int {
 	for i := 0; i < len(s) && at+i < len(to); i++ {
 		to[at+i] += s[i] * gain

@@ -13,7 +13,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// describeAPI makes the API of the description.
+// describeAPI returns the API of the description.
 func (p *Platform) describeAPI() standin.API {
 	tokenIn, created, routes := "", 0, map[string]standin.Route{}
 	if a := p.of.API; a != nil {
@@ -34,7 +34,7 @@ func (p *Platform) describeAPI() standin.API {
 	}
 }
 
-// routes are the requests that the API takes.
+// routes returns the requests that the API accepts.
 func (a *API) routes() []string {
 	if a.Route != "" {
 		return []string{a.Route}
@@ -42,7 +42,7 @@ func (a *API) routes() []string {
 	return []string{"GET /", "PATCH /", "POST /", "PUT /"}
 }
 
-// announce takes the request before a call.
+// announce accepts the request before a call.
 func (p *Platform) announce(r standin.Request) (any, *standin.Refusal) {
 	id := p.remember(r.Sent, time.Now())
 	answer := filled(p.of.API.Answer, p.told(id), p.agent.SIPAddr().String(), r.Sent).(map[string]any)
@@ -53,7 +53,7 @@ func (p *Platform) announce(r standin.Request) (any, *standin.Refusal) {
 	return answer, nil
 }
 
-// told is an id for an answer.
+// told returns an id for an answer.
 func (p *Platform) told(id string) any { return p.given.Told(p.agent.Fault(), "call", id) }
 
 // remember gives a call an id.
@@ -66,7 +66,7 @@ func (p *Platform) remember(body standin.Object, now time.Time) string {
 	return id
 }
 
-// filled is a template of an answer with its places filled in. An id that is no text stands alone.
+// filled returns a template of an answer with its placeholders replaced. An id that is not a text must stand alone.
 func filled(v any, id any, at string, body standin.Object) any {
 	switch v := v.(type) {
 	case standin.Object:

@@ -15,49 +15,49 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Asks is a webhook that is asked while an INVITE rings, and that has the call accepted or rejected by the API.
+// Asks describes a webhook that is asked while an INVITE rings, and the API that accepts or rejects the call.
 type Asks struct {
 	Questions []Question // about one call, in this order; the first decision counts
-	TokenIn   string     // the header that has the API's token; empty: Authorization: Bearer
+	TokenIn   string     // the header for the API's token; default: Authorization: Bearer
 }
 
-// Question is an event about a call, and where in the API it is answered.
+// Question is an event about a call, and the place in the API for the answer.
 type Question struct {
 	Event  string // its type
 	Data   map[string]any
-	ID     string // the member of data that has the call's id
-	Prefix string // of that
+	ID     string // the member of data for the call's id
+	Prefix string // of the id
 	Path   string // of a call in the API; it has {id}
 	Accept standin.Shape
-	In     string // the member of an acceptance that has the session; empty: it is the session
+	In     string // an acceptance's member with the session; if empty, the acceptance is the session
 	Reject standin.Shape
 }
 
 // Webhook is where the question goes.
 type Webhook struct {
-	URL    string // empty: every call is taken as accepted
+	URL    string // if empty, every call counts as accepted
 	Secret string // DefaultWebhookSecret if empty
 }
 
-// DefaultWebhookSecret signs the question unless the stand-in is told otherwise.
+// DefaultWebhookSecret signs the question unless the options have a secret.
 const DefaultWebhookSecret = "whsec_c2ltLXdlYmhvb2stc2VjcmV0" //nolint:gosec // the stand-in's
 
 const (
 	askTries    = 3
 	askPause    = 500 * time.Millisecond
 	askTimeout  = 10 * time.Second
-	askPatience = 20 * time.Second // for the decision, after the webhook was taken
+	askPatience = 20 * time.Second // for the decision after the webhook was accepted
 	maxAnswer   = 64 << 10
 )
 
-// verdict is what becomes of a call. Status 0: it is accepted.
+// verdict is the decision about a call. Status 0 accepts it.
 type verdict struct {
-	id      string // by which the API was told
+	id      string // used in the request to the API
 	status  int
 	session standin.Object
 }
 
-// ask has the owner of the project decide about a call that rings.
+// ask asks the owner of the project to decide about a ringing call.
 func (c *call) ask(ctx context.Context) (code int, reason string) {
 	p, unique := c.platform, strings.ReplaceAll(uuid.NewString(), "-", "")
 	decided := make(chan verdict, 1)
@@ -93,7 +93,7 @@ func (c *call) ask(ctx context.Context) (code int, reason string) {
 	}
 }
 
-// deliver sends the webhook, again until it is taken.
+// deliver sends the webhook until it is accepted.
 func (c *call) deliver(ctx context.Context, q Question, id string) error {
 	p, data := c.platform, maps.Clone(q.Data)
 	if data == nil {
@@ -128,7 +128,7 @@ func (c *call) deliver(ctx context.Context, q Question, id string) error {
 	return errors.Join(err, errors.New(strings.TrimSpace(string(answer.Body))))
 }
 
-// decide takes the decision about a call.
+// decide returns the route that receives the decision about a call.
 func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) verdict) standin.Route {
 	return standin.Route{Body: &shape, Do: func(r standin.Request) (any, *standin.Refusal) {
 		p.mu.Lock()
@@ -143,12 +143,12 @@ func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) v
 	}}
 }
 
-// forget has a call asked about no more. The lock is held.
+// forget removes the question about a call. The caller holds the lock.
 func (p *Platform) forget(decided chan<- verdict) {
 	maps.DeleteFunc(p.undecided, func(_ string, d chan<- verdict) bool { return d == decided })
 }
 
-// decisions are the routes of the API.
+// decisions returns the routes for decisions.
 func (p *Platform) decisions() map[string]standin.Route {
 	routes := map[string]standin.Route{}
 	for _, q := range p.of.Asks.Questions {

@@ -12,15 +12,15 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Call is what the platform saw of one INVITE.
+// Call is the platform's view of one INVITE.
 type Call struct {
 	sim.AgentCall
 
 	To        string            // the user part of the Request-URI
-	Asked     standin.Object    // the request before it; nil: none
-	ID        string            // of a call whose owner was asked; empty: nobody was
-	Session   standin.Object    // with which it was accepted; nil: it was not, or nobody was asked
-	Variables map[string]string // its X- headers, by the names of variables
+	Asked     standin.Object    // the request before it; may be nil
+	ID        string            // of a call whose owner was asked; empty if it was not
+	Session   standin.Object    // of the acceptance; nil if it was not accepted or not asked about
+	Variables map[string]string // its X- headers, by variable names
 }
 
 // call is a call at the platform.
@@ -49,14 +49,14 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	return c
 }
 
-// Snapshot is what was seen of the call.
+// Snapshot returns what was seen of the call.
 func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
 	return out
 }
 
-// Admit holds the INVITE to the description.
+// Admit checks the INVITE against the description.
 func (c *call) Admit() (code int, reason string) {
 	p, of := c.platform, c.platform.of.Agent
 	user := c.In.To.User
@@ -81,8 +81,8 @@ func (c *call) Admit() (code int, reason string) {
 	return 0, ""
 }
 
-// secret says what is wrong with the secret in a header, or "". The header's name has to be spelled as it is
-// documented.
+// secret says what is wrong with the secret in a header, or returns "". The header's name must have the documented
+// spelling.
 func (c *call) secret(name, want string) string {
 	for _, line := range c.In.Seen().Headers {
 		got, value, _ := strings.Cut(line, ":")
@@ -97,7 +97,7 @@ func (c *call) secret(name, want string) string {
 	return "no header " + name
 }
 
-// Settle answers every call that was admitted, unless somebody is to decide about it.
+// Settle answers every admitted call, unless its owner must decide about it.
 func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	if c.platform.opts.Webhook.URL == "" {
 		return 0, ""
@@ -105,10 +105,10 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	return c.ask(ctx)
 }
 
-// Over has nothing to do.
+// Over does nothing.
 func (c *call) Over() {}
 
-// Describe adds what the call is about to a log line.
+// Describe adds the subject of the call to a log line.
 func (c *call) Describe(e *zerolog.Event) {
 	seen := c.Seen()
 	e.Str("to", seen.To)

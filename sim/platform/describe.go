@@ -14,20 +14,20 @@ import (
 type Description struct {
 	Name   string // as in `flowbridge simulate NAME`
 	Title  string
-	Source string // of all this, with the date at which it was read
-	API    *API   // nil: the platform wants no request before a call
-	Asks   *Asks  // nil: it asks nobody whether it may answer
+	Source string // of the whole description, with the date of reading
+	API    *API   // nil if the platform requires no request before a call
+	Asks   *Asks  // nil if it answers without asking
 	Agent  Agent
 }
 
 // API is the request before a call.
 type API struct {
-	Route    string // method and path; empty: every request is taken
-	TokenIn  string // the header that has the token; empty: Authorization: Bearer
+	Route    string // method and path; if empty, every request is accepted
+	TokenIn  string // the header for the token; default: Authorization: Bearer
 	Body     standin.Shape
 	Status   int
 	Answer   standin.Object // texts may have {id}, {sip} (the agent's address) and {body.NAME} (a member of the request)
-	Failed   standin.Object // what is different in an answer of sim.FaultFailed
+	Failed   standin.Object // differences in an answer for sim.FaultFailed
 	Digits   bool           // ids are digits, not UUIDs
 	Lifetime time.Duration  // of an id
 }
@@ -35,21 +35,21 @@ type API struct {
 // Agent is the SIP side.
 type Agent struct {
 	Transports []string       // UDP, TCP, TLS; the first is the default
-	User       *regexp.Regexp // what the user part of the Request-URI must look like; nil: it is an id of the API
+	User       *regexp.Regexp // required form of the Request-URI's user part; nil for an id of the API
 	UserIs     string         // in words
 	SRTP       string         // as sim.AgentOptions.SRTP
-	Digest     bool           // an INVITE has to show credentials
-	SecretIn   string         // the header that has to have the secret, spelled so; empty: none
-	Prefix     string         // what a variable's name has lost of its header's: "X-" or nothing
+	Digest     bool           // an INVITE must present credentials
+	SecretIn   string         // the header that must have the secret, spelled like this; may be empty
+	Prefix     string         // what the variable's name lacks of its header's: "X-" or nothing
 }
 
-// call_id and the like, of the two kinds that occur.
+// User parts of a Request-URI, in the two forms that occur.
 var (
 	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	anyName = regexp.MustCompile(`^\+?[A-Za-z0-9][A-Za-z0-9._-]*$`)
 )
 
-// Descriptions are those of all platforms, in alphabetical order.
+// Descriptions returns the descriptions of all platforms, in alphabetical order.
 func Descriptions() []Description {
 	all := []Description{
 		retell, elevenLabs, liveKit, openAI, telnyx, bland, polyAI, ultravox, daily, pipecat, trunk,
@@ -155,7 +155,7 @@ var cartesia = Description{
 	},
 }
 
-// realtime is the question of the Realtime API about a call, which is decided at this path.
+// realtime returns the Realtime API's question about a call, with the decision at this path.
 func realtime(path string) Question {
 	return Question{
 		Event: "realtime.call.incoming", ID: "call_id", Prefix: "rtc_", Path: path,
@@ -230,9 +230,9 @@ var pipecat = Description{
 	Agent: Agent{Transports: every},
 }
 
-// AnyHTTP is a platform of the kind http that answers each request with one answer, and takes each call. Texts of the
-// answer may have {id}, {sip} and {body.NAME}, as API.Answer. tokenIn is API.TokenIn, status that of the answer to a
-// POST.
+// AnyHTTP returns a platform of the kind http that answers each request with the same answer, and takes each call.
+// Texts of the answer may have {id}, {sip} and {body.NAME}, as in API.Answer. tokenIn is API.TokenIn, and status is for
+// a POST.
 func AnyHTTP(answer map[string]any, status int, tokenIn string) Description {
 	return Description{
 		Name: "http", Title: "A platform that is asked by HTTP", Source: "the answer that you give it",

@@ -1,11 +1,11 @@
-// Package platform is a stand-in for any platform that can be described: which request it wants before a call, over
-// which transport its agent is called, whom it lets in, and what its Request-URI and headers must have.
+// Package platform is a stand-in for any platform that can be described: the request that it wants before a call, the
+// transport of its agent, which calls it lets in, and what their Request-URI and headers must have.
 //
 //	(under test) ── POST … ──▶ API, as described     {id}
 //	(under test) ── INVITE ──▶ agent, as described   (user part: id, number or name; digest; secret header; SRTP)
 //
-// One engine serves all of them. What a platform documents is data (Descriptions), with its source. It is as strict as
-// the documents: what they do not have is refused, with words that say what.
+// One engine serves all of them. A platform's documentation is data (Descriptions), with its source. The stand-in is as
+// strict as the documents: it refuses what they do not have, and says what that is.
 //
-// Ownership: the goroutine of a call calls its methods. The platform's lock guards the calls whose owner is asked.
+// Ownership: a call's goroutine calls its methods. The platform's lock guards the calls whose owner was asked.
 package platform

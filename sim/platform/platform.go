@@ -18,7 +18,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// What the stand-in asks for unless it is told otherwise.
+// The default credentials.
 const (
 	DefaultToken    = "sim-token"
 	DefaultUser     = "sim-user"
@@ -28,14 +28,14 @@ const (
 
 // Options configure a stand-in.
 type Options struct {
-	HTTPListen  string // of its API; "127.0.0.1:0" if empty
+	HTTPListen  string // for its API; "127.0.0.1:0" if empty
 	SIPListen   string // "127.0.0.1:0" if empty
-	Transport   string // UDP, TCP or TLS; the first of the description's if empty
-	Token       string // that the API asks for; DefaultToken if empty
+	Transport   string // UDP, TCP or TLS; default: the description's first
+	Token       string // required by the API; DefaultToken if empty
 	Auth        sim.SIPAuth
-	Secret      string // that the header asks for; DefaultSecret if empty
+	Secret      string // required in the header; DefaultSecret if empty
 	Webhook     Webhook
-	Number      string        // the one user part that is let in; empty: all that look right
+	Number      string        // the only user part that is let in; if empty, all that have the right form
 	AnswerAfter time.Duration // 600ms if zero
 	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
 	RingFor     time.Duration
@@ -47,17 +47,17 @@ type Options struct {
 type Platform struct {
 	standin.History[*call, Call]
 	agent *sim.Agent
-	api   *standin.Server // nil: none
+	api   *standin.Server // may be nil
 	of    Description
 	opts  Options
-	asks  *sim.Challenger // nil: no credentials are asked for
+	asks  *sim.Challenger // nil if no credentials are required
 	ca    []byte
 	given standin.GivenIDs
 	ids   standin.IDs[standin.Object]
-	count atomic.Int64 // of ids that are digits
+	count atomic.Int64 // for ids that are digits
 
 	mu        sync.Mutex                // guards undecided
-	undecided map[string]chan<- verdict // calls whose owner was asked, by their ids
+	undecided map[string]chan<- verdict // calls whose owner was asked, by id
 }
 
 // Start listens and serves until Close. Cancelling ctx ends the calls, but not the listeners.
@@ -114,12 +114,12 @@ func (p *Platform) Close() error {
 	return c.Close()
 }
 
-// SIPAddr is where the agent takes INVITEs, with its transport.
+// SIPAddr returns the agent's address and transport.
 func (p *Platform) SIPAddr() (at, transport string) {
 	return p.agent.SIPAddr().String(), p.opts.Transport
 }
 
-// APIURL is the base URL of the API; empty: there is none.
+// APIURL returns the base URL of the API, or "" if there is none.
 func (p *Platform) APIURL() string {
 	if p.api == nil {
 		return ""
@@ -127,7 +127,7 @@ func (p *Platform) APIURL() string {
 	return p.api.APIURL()
 }
 
-// CA is the certificate of the agent, as PEM; nil: it does not speak TLS.
+// CA returns the agent's certificate as PEM, or nil if it does not use TLS.
 func (p *Platform) CA() []byte { return p.ca }
 
 // SetFault changes how requests are treated from now on.

@@ -22,10 +22,10 @@ type Authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	File string // of its certificate, PEM
+	File string // its certificate's, PEM
 }
 
-// NewAuthority makes one whose files are gone when the test is over.
+// NewAuthority creates an authority whose files are removed after the test.
 func NewAuthority(tb testing.TB, name string) *Authority {
 	tb.Helper()
 	a := &Authority{t: tb, dir: tb.TempDir()}
@@ -33,7 +33,7 @@ func NewAuthority(tb testing.TB, name string) *Authority {
 	return a
 }
 
-// Sign makes a certificate for names and addresses, or an authority's own.
+// Sign creates a certificate for names and addresses, or an authority's own.
 func (a *Authority) Sign(file string, names []string) (*x509.Certificate, *ecdsa.PrivateKey, string) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -81,7 +81,7 @@ func (a *Authority) write(path, kind string, der []byte) {
 	}
 }
 
-// Pair makes a certificate and gives it as a peer shows it.
+// Pair creates a certificate and returns it as a peer presents it.
 func (a *Authority) Pair(file string, names ...string) tls.Certificate {
 	a.t.Helper()
 	_, _, path := a.Sign(file, names)
@@ -92,7 +92,7 @@ func (a *Authority) Pair(file string, names ...string) tls.Certificate {
 	return pair
 }
 
-// Pool trusts the authority alone.
+// Pool returns a pool that trusts only this authority.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// AuthorityFile makes the certificate of an authority, and gives its file.
+// AuthorityFile creates the certificate of an authority, and returns its file's name.
 func AuthorityFile(tb testing.TB) string {
 	tb.Helper()
 	public, private, err := ed25519.GenerateKey(nil)

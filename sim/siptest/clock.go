@@ -6,9 +6,8 @@ import (
 	"unsafe"
 )
 
-// SetBack returns a time as time.Now gives it after somebody has set the machine's
-// clock back: it shows another hour, and its monotonic reading is that of now. A time
-// of a synctest bubble has none.
+// SetBack returns a time as time.Now would return it after the machine's clock was set back: with an earlier wall time
+// and the current monotonic reading, which times in a synctest bubble lack.
 func SetBack(tb testing.TB, now time.Time, by time.Duration) time.Time {
 	tb.Helper()
 	moved := now.Add(-by)

@@ -17,7 +17,7 @@ import (
 	"flowbridge/media"
 )
 
-// SentCredentials reads the credentials of a request.
+// SentCredentials parses the credentials of a request.
 func SentCredentials(tb testing.TB, req *sip.Request, name string) []*digest.Credentials {
 	tb.Helper()
 	var all []*digest.Credentials
@@ -61,7 +61,7 @@ func CheckCredentials(tb testing.TB, req *sip.Request, c *digest.Credentials, us
 	}
 }
 
-// SRTPKey is that which a seed stands for, as a=crypto has it.
+// SRTPKey returns the key for a seed, as in a=crypto.
 func SRTPKey(s media.Suite, seed byte) string {
 	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{seed}, s.KeyLen()))
 }

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// Files gives the files of a golden file by name.
+// Files returns the files of a golden file by name.
 func Files(a *txtar.Archive) map[string]string {
 	files := map[string]string{}
 	for _, f := range a.Files {

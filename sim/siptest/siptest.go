@@ -13,8 +13,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// The addresses of the tests' network (RFC 5737): the server, a carrier and two
-// agents.
+// The addresses of the tests' network (RFC 5737): the server, a carrier and two agents.
 var (
 	Ours    = netip.MustParseAddrPort("198.51.100.1:5060")
 	Carrier = netip.MustParseAddrPort("192.0.2.10:5060")
@@ -22,7 +21,7 @@ var (
 	Agent2  = netip.MustParseAddrPort("192.0.2.21:32681")
 )
 
-// CRLF gives text the line ends of the wire.
+// CRLF converts the line ends of a text to those of the wire.
 func CRLF(s string) []byte { return []byte(strings.ReplaceAll(s, "\n", "\r\n")) }
 
 // OptionsOverTCP is a request with plain line ends.
@@ -37,7 +36,7 @@ Content-Length: 0
 
 `
 
-// Request parses a request that is written with plain line ends.
+// Request parses a request with plain line ends.
 func Request(tb testing.TB, text string) *sip.Request {
 	tb.Helper()
 	msg, err := sip.ParseMessage(CRLF(text))
@@ -47,7 +46,7 @@ func Request(tb testing.TB, text string) *sip.Request {
 	return msg.(*sip.Request)
 }
 
-// InviteFrom is an INVITE with this From and further header lines.
+// InviteFrom returns an INVITE with this From and further header lines.
 func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
 	tb.Helper()
 	extra := strings.Join(append(slices.Clip(headers), ""), "\n")
@@ -56,7 +55,7 @@ func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
 		"\nTo: <sip:c@d>\nCall-ID: one\nCSeq: 7 INVITE\n"+extra+"Content-Length: 0\n\n")
 }
 
-// SessionAt is a session description of audio in these formats at host:port,
+// SessionAt returns a session description of audio in these formats at host:port,
 // with further lines.
 func SessionAt(host string, port int, formats string, lines ...string) string {
 	var b strings.Builder
@@ -79,8 +78,7 @@ func SessionAt(host string, port int, formats string, lines ...string) string {
 	return string(CRLF(b.String()))
 }
 
-// RFC4475 reads the messages of RFC 4475, which the SIP library's module has
-// among its test data.
+// RFC4475 reads the messages of RFC 4475, which are among the test data of the SIP library's module.
 func RFC4475(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	dir, err := exec.CommandContext(tb.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/emiago/sipgo").Output()

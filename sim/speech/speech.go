@@ -9,12 +9,12 @@ import (
 // Rate is the sample rate, in Hz.
 const Rate = 8000
 
-// Speaker is one person: pitch, vocal tract, pace, the room around it.
+// Speaker is a person: pitch, vocal tract, pace, and the surrounding room.
 type Speaker struct {
 	pitch, tract, pace, breath, room float64
 }
 
-// New makes a person.
+// New returns a random person.
 func New(rng *rand.Rand) Speaker {
 	return Speaker{
 		pitch: 85 + 140*rng.Float64(), tract: 0.85 + 0.35*rng.Float64(), pace: 0.8 + 0.5*rng.Float64(),
@@ -22,8 +22,8 @@ func New(rng *rand.Rand) Speaker {
 	}
 }
 
-// Say makes an utterance: syllables of a fricative or stop, a vowel that glides, sometimes a final consonant. As in a
-// sentence, pitch and level fall towards the end. Short pauses lie between phrases.
+// Say makes an utterance: syllables of a fricative or stop, a gliding vowel, and sometimes a final consonant. As in a
+// sentence, pitch and level fall towards the end. There are short pauses between phrases.
 func (v Speaker) Say(rng *rand.Rand, syllables int) []float64 {
 	var out []float64
 	phrase := 3 + rng.IntN(5)
@@ -101,7 +101,7 @@ func (v Speaker) hiss(rng *rand.Rand, n int, level float64) []float64 {
 	return out
 }
 
-// resonator is a filter of two poles: one formant.
+// resonator is a two-pole filter: one formant.
 type resonator struct{ a, b, c, y1, y2 float64 }
 
 func newResonator(freq, width float64) resonator {

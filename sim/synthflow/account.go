@@ -16,19 +16,19 @@ import (
 
 // Account is the customer's account at the platform. The API can fill an empty one.
 type Account struct {
-	Workspaces         []string // of the token; empty: any
-	Numbers            []Number // imported already
-	DemoAgent          string   // id of an agent that is there; while it is the only one, any model_id is prepared
-	RefusesVoiceEngine bool     // a new agent may not have voice_engine_version, which the API reference does not have
+	Workspaces         []string // the token's; empty for any
+	Numbers            []Number // already imported
+	DemoAgent          string   // id of an existing agent; while it is the only one, any model_id is prepared
+	RefusesVoiceEngine bool     // a new agent may not have voice_engine_version, which the API reference lacks
 }
 
 // Number is an imported number with its inbound agent.
 type Number struct {
 	Number  string // E.164, with +
-	ModelID string // of its agent; a new one if empty
+	ModelID string // its agent's; a new one if empty
 }
 
-// ParseNumber reads "+15550100002" or "+15550100002=<model id>".
+// ParseNumber parses "+15550100002" or "+15550100002=<model id>".
 func ParseNumber(s string) (Number, error) {
 	number, model, given := strings.Cut(s, "=")
 	if !e164.MatchString(number) {
@@ -68,7 +68,7 @@ func (o Account) Validate() error {
 type account struct {
 	opts Account
 
-	mu      sync.Mutex                    // guards what follows
+	mu      sync.Mutex                    // guards the fields below
 	numbers standin.Table[standin.Object] // by slug: the number without its +
 	agents  standin.Table[standin.Object] // by model_id, which is one of the fields
 }
@@ -98,7 +98,7 @@ func (a *account) mayUse(workspace string) bool {
 
 func slugOf(number string) string { return strings.TrimPrefix(number, "+") }
 
-// inboundAgent returns the agent that answers a number, or nil. The caller has the lock.
+// inboundAgent returns the agent that answers a number, or nil. The caller holds the lock.
 func (a *account) inboundAgent(number string) standin.Object {
 	for _, g := range a.agents.All() {
 		if bound := g.Text("phone_number"); g.Text("type") == agentInbound && bound != "" && slugOf(bound) == slugOf(number) {
@@ -108,11 +108,11 @@ func (a *account) inboundAgent(number string) standin.Object {
 	return nil
 }
 
-// dialled is what the account knows of a called number.
+// dialled is what the account knows about a called number.
 type dialled struct {
-	strict   bool        // the account has numbers, so only those can be called
+	strict   bool        // the account has numbers, so only they can be called
 	imported bool        // the number is one of them
-	agent    agentOfCall // of the number
+	agent    agentOfCall // the number's
 }
 
 // agentOfCall is the part of an agent that its calls need.

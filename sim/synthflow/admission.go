@@ -9,12 +9,12 @@ import (
 
 // INVITEs that need no prepare_inbound.
 const (
-	DirectDialAuto = "auto" // those to an imported number
-	DirectDialOn   = "on"   // also those to any number while the account has none
+	DirectDialAuto = "auto" // to an imported number
+	DirectDialOn   = "on"   // to any number while the account has none, too
 	DirectDialOff  = "off"  // none
 )
 
-// direct says whether a number may be called without a prepared call.
+// direct reports whether a number may be called without a prepared call.
 func (p *Platform) direct(number dialled) bool {
 	switch p.opts.DirectDial {
 	case DirectDialOff:
@@ -25,9 +25,8 @@ func (p *Platform) direct(number dialled) bool {
 	return number.imported
 }
 
-// readXEI reads the header X-EI. The string is the reason of a refusal. With direct
-// dial, the header may be absent, have no S token, or be a bare id as in the guide
-// to direct dialling (X-EI=<CallSid>).
+// readXEI parses the header X-EI. The string is the reason of a refusal. With direct dial, the header may be absent,
+// have no S token, or be a bare id as in the guide to direct dialling (X-EI=<CallSid>).
 func (c *call) readXEI(direct bool) (synthflow.XEI, string) {
 	headers := 0
 	for _, line := range c.In.Seen().Headers {
@@ -70,8 +69,8 @@ var (
 
 var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
-// variablesOf makes variables of X- header lines, by their whole names. Case counts
-// (pass-call-context page). The first of two equal names counts.
+// variablesOf makes variables of X- header lines, by their whole names. Case counts (pass-call-context page). Of two
+// equal names, the first counts.
 func variablesOf(lines []string) map[string]string {
 	all := map[string]string{}
 	for _, line := range lines {
@@ -90,7 +89,7 @@ func variablesOf(lines []string) map[string]string {
 
 var uriUser = regexp.MustCompile(`(?i)\b(?:sips?|tel):([^@;>?, ]*)`)
 
-// numberIn is the user part of the first URI in a header's value, or the value
+// numberIn returns the user part of the first URI in a header's value, or the value
 // itself.
 func numberIn(value string) string {
 	if m := uriUser.FindStringSubmatch(value); m != nil {

@@ -15,8 +15,8 @@ const (
 	maxPage     = 100
 )
 
-// api is the platform's HTTP API: prepare_inbound, and the account as the API
-// reference has it (phone numbers, assistants, calls).
+// api returns the platform's HTTP API: prepare_inbound, and the account according to the API reference (phone numbers,
+// assistants, calls).
 func (p *Platform) api() standin.API {
 	agents, numbers := &p.account.agents, &p.account.numbers
 	routes := map[string]standin.Route{
@@ -38,7 +38,7 @@ func (p *Platform) api() standin.API {
 	return standin.API{Token: p.opts.Token, Lock: &p.account.mu, Routes: routes, Envelope: envelope}
 }
 
-// envelope is the error body of a region.
+// envelope returns the error body of a region.
 func envelope(code int, words []string) any {
 	return map[string]any{"detail": map[string]string{
 		"status": "error", "description": strings.Join(words, ", "), "request_id": uuid.NewString(),
@@ -46,7 +46,7 @@ func envelope(code int, words []string) any {
 	}}
 }
 
-// orFailed lets a successful route answer with a failure if the fault says so.
+// orFailed makes a successful route answer with a failure if the fault says so.
 func (p *Platform) orFailed(do standin.Do) standin.Do {
 	return func(r request) (any, *standin.Refusal) {
 		out, refusal := do(r)
@@ -59,7 +59,7 @@ func (p *Platform) orFailed(do standin.Do) standin.Do {
 
 type request = standin.Request
 
-// one finds the object that the path names by its id.
+// one finds the object whose id is in the path.
 func one(all *standin.Table[standin.Object], name string,
 	do func(request, standin.Object) (any, *standin.Refusal),
 ) standin.Do {
@@ -72,7 +72,7 @@ func one(all *standin.Table[standin.Object], name string,
 	}
 }
 
-// shape is the shape of a body of the account that has these texts.
+// shape returns the shape of an account request's body that requires these texts.
 func shape(texts ...string) *standin.Shape {
 	return &standin.Shape{
 		Fields: standin.Fields{}.With(standin.IsString, texts...), Required: texts, Code: http.StatusUnprocessableEntity,
@@ -96,12 +96,12 @@ func notYours(workspace string) *standin.Refusal {
 	return standin.Refuse(http.StatusForbidden, "workspace %q is not yours", workspace)
 }
 
-// okAnswer is the envelope of the account API.
+// okAnswer returns the envelope of the account API.
 func okAnswer(response any) map[string]any {
 	return map[string]any{"status": "ok", "response": response}
 }
 
-// page answers with the part of a list that the query asks for.
+// page answers with the part of a list that the query selects.
 func page[T any](r request, name string, all []T) (any, *standin.Refusal) {
 	part, asked, refusal := standin.Page(r.Request, all, defaultPage, maxPage)
 	if refusal != nil {

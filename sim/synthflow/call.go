@@ -13,18 +13,18 @@ import (
 	"flowbridge/synthflow"
 )
 
-// Call is what the platform saw of one INVITE.
+// Call is the platform's view of one INVITE.
 type Call struct {
 	sim.AgentCall
 
 	SynthflowID   string            // empty for a refused call
-	XEI           string            // the X-EI header line as it was on the wire, without its line end
-	ModelID       string            // of the agent, if known
+	XEI           string            // the X-EI header line as on the wire, without its line end
+	ModelID       string            // the agent's, if known
 	ExternalID    string            // E token of X-EI, or a bare X-EI
 	Diversion     string            // O token of X-EI, or the number in Diversion or X-Diversion
 	Variables     map[string]string // X- headers without X-EI, by their names on the wire
 	WebhookTries  int               // deliveries of the webhook after the call
-	WebhookStatus int               // HTTP status of the last delivery; 0: no answer
+	WebhookStatus int               // HTTP status of the last delivery; 0 if there was no answer
 }
 
 // call is a call at the platform.
@@ -34,7 +34,7 @@ type call struct {
 	from, to string // numbers
 }
 
-// state is what the platform keeps of a call.
+// state is the platform's data about a call.
 type state struct {
 	Call
 	agent agentOfCall    // takes the call
@@ -59,14 +59,14 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	return c
 }
 
-// Snapshot is what was seen of the call.
+// Snapshot returns what was seen of the call.
 func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen().Call
 	out.AgentCall = agent
 	return out
 }
 
-// id is empty for a refused call.
+// id returns the call's id, which is empty for a refused call.
 func (c *call) id() string { return c.Seen().SynthflowID }
 
 // Admit checks the number and X-EI.
@@ -114,7 +114,7 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	return 0, ""
 }
 
-// Settle takes every call that was admitted.
+// Settle takes every admitted call.
 func (c *call) Settle(context.Context) (code int, reason string) { return 0, "" }
 
 // Describe adds the ids and variables of the call to a log line.

@@ -9,8 +9,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// status is the platform's word for the state of a call (API reference,
-// get-phone-call).
+// status returns the platform's word for the state of a call (API reference, get-phone-call).
 func (a Call) status() string {
 	switch {
 	case !a.EndedAt.IsZero() && !a.AnsweredAt.IsZero():
@@ -25,7 +24,7 @@ func (a Call) status() string {
 	return "ringing"
 }
 
-// spoken is how long the call was answered, in seconds.
+// spoken returns how long the call was answered, in seconds.
 func (a Call) spoken() int {
 	if a.AnsweredAt.IsZero() || a.EndedAt.IsZero() {
 		return 0
@@ -33,7 +32,8 @@ func (a Call) spoken() int {
 	return int(a.EndedAt.Sub(a.AnsweredAt).Round(time.Second) / time.Second)
 }
 
-// reasons are the platform's words for the end of a call: in the webhook, in the API, and by whom it was hung up.
+// reasons returns the platform's words for the end of a call: in the webhook, in the API, and for the side that hung
+// up.
 func (a Call) reasons() (webhook string, api, hangup any) {
 	switch {
 	case a.EndedAt.IsZero():
@@ -48,8 +48,8 @@ func (a Call) reasons() (webhook string, api, hangup any) {
 	return "undefined", "error", nil
 }
 
-// getCall answers with a list of one, as in the API reference, and adds the external
-// id and the diversion of the post-call webhook.
+// getCall answers with a list of one, as in the API reference, and adds the external id and the diversion of the
+// post-call webhook.
 func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 	id := r.PathValue("call")
 	c := p.byID(id)
@@ -61,7 +61,7 @@ func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 	return okAnswer(map[string]any{"pagination": pagination(1, defaultPage, 0), "calls": []any{one}}), nil
 }
 
-// reported is a call with an INVITE, also before its end.
+// reported returns a call with an INVITE, even before its end.
 func (c *call) reported() map[string]any {
 	a, variables := c.Snapshot(), c.prepared()
 	_, reason, hangup := a.reasons()
@@ -76,7 +76,7 @@ func (c *call) reported() map[string]any {
 	}
 }
 
-// prepared are the custom variables of prepare_inbound.
+// prepared returns the custom variables of prepare_inbound.
 func (c *call) prepared() map[string]any {
 	variables := map[string]any{}
 	maps.Copy(variables, c.Seen().asked.Object("custom_variables"))

@@ -9,7 +9,8 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// numberShape is the body of POST /v2/custom-numbers: the members that a call depends on. Others are kept as they are.
+// numberShape returns the shape of the body of POST /v2/custom-numbers: the members that a call depends on. Others are
+// kept as they are.
 func numberShape() *standin.Shape { return shape("workspace_id", "phone_number") }
 
 func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
@@ -21,8 +22,8 @@ func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 		return nil, badRequest(`field "phone_number": %q is not E.164`, number)
 	case a.numbers.Get(slugOf(number)) != nil:
 		return nil, badRequest("phone number %s exists already", number)
-	// The API reference requires termination_uri for a provider whose domain is not known; the setup guides
-	// import a number without either. Both forms are accepted.
+	// The API reference requires termination_uri for a provider whose domain is unknown; the setup guides import a number
+	// without either. Both forms are accepted.
 	case r.Sent.Text("termination_uri") == "" &&
 		slices.Contains([]string{"custom", "twilio", "telnyx", "vonage", "ring_central"}, provider):
 		return nil, badRequest(`field "termination_uri" is required for provider %q`, provider)
@@ -37,7 +38,7 @@ func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 	return okAnswer(map[string]any{"key": p.told("number", uuid.NewString()), "phone_number": number}), nil
 }
 
-// inWorkspace refuses a request whose query does not name a workspace of the token.
+// inWorkspace refuses a request whose query does not name one of the token's workspaces.
 func (a *account) inWorkspace(r request) *standin.Refusal {
 	switch id := r.URL.Query().Get("workspace"); {
 	case id == "":

@@ -22,12 +22,12 @@ const (
 type Options struct {
 	HTTPListen  string        // "127.0.0.1:0" if empty
 	SIPListen   string        // UDP; "127.0.0.1:0" if empty
-	Token       string        // bearer token that is required; "sim-token" if empty
+	Token       string        // required bearer token; "sim-token" if empty
 	AnswerAfter time.Duration // 600ms if zero
 	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
 	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
-	IDLifetime  time.Duration // of a prepared id; 60s if zero
-	Auth        sim.SIPAuth   // credentials that an INVITE needs; zero: none; the realm is "synthflow-sim" if empty
+	IDLifetime  time.Duration // for a prepared id; 60s if zero
+	Auth        sim.SIPAuth   // required of an INVITE; zero for none; the realm is "synthflow-sim" if empty
 
 	Account    Account
 	DirectDial string // DirectDialAuto if empty
@@ -45,11 +45,10 @@ type Platform struct {
 	ids     standin.IDs[standin.Object]
 	given   standin.GivenIDs
 	account *account
-	asks    *sim.Challenger // nil: an INVITE need not show credentials
+	asks    *sim.Challenger // nil if an INVITE needs no credentials
 }
 
-// Start listens on both addresses and serves until Close. Cancelling ctx ends
-// the calls, but not the listeners.
+// Start listens on both addresses and serves until Close. Cancelling ctx ends the calls, but not the listeners.
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	o.Token = cmp.Or(o.Token, defaultToken)
 	o.IDLifetime = cmp.Or(o.IDLifetime, time.Minute)
@@ -81,7 +80,7 @@ func (o Options) Validate() error {
 	return errors.Join(o.Auth.Validate(), o.Account.Validate(), o.Webhook.validate())
 }
 
-// Token is the bearer token that the API requires.
+// Token returns the bearer token that the API requires.
 func (p *Platform) Token() string { return p.opts.Token }
 
 // Call returns the call that used this id.
@@ -101,7 +100,7 @@ func (p *Platform) byID(id string) *call {
 	return nil
 }
 
-// told is an id for an answer.
+// told returns an id for an answer.
 func (p *Platform) told(sort, id string) any { return p.given.Told(p.Fault(), sort, id) }
 
 // Challenger checks the credentials of the options.

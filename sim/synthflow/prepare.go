@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// prepareShape has exactly the five documented fields.
+// prepareShape returns the shape with exactly the five documented fields.
 func prepareShape() *standin.Shape {
 	all := []string{"from_number", "to_number", "model_id", "workspace_id", "custom_variables"}
 	return &standin.Shape{Required: all, Fields: standin.Fields{
@@ -38,7 +38,7 @@ func isFlat(v any) string {
 }
 
 // prepare registers a call and gives it an id. It refuses an unknown workspace, and an unknown agent once the account
-// has agents besides the one for demonstrations.
+// has agents besides the demo agent.
 func (p *Platform) prepare(r request) (any, *standin.Refusal) {
 	a := p.account
 	switch workspace, model := r.Sent.Text("workspace_id"), r.Sent.Text("model_id"); {
@@ -56,7 +56,7 @@ func (p *Platform) prepare(r request) (any, *standin.Refusal) {
 	return prepared(r.Sent, "registered", p.told("call", id), nil), nil
 }
 
-// hasAgents says whether there are agents besides the one for demonstrations. The account is locked.
+// hasAgents reports whether there are agents besides the demo agent. The caller holds the lock.
 func (a *account) hasAgents() bool {
 	n := a.agents.Len()
 	if a.agents.Get(a.opts.DemoAgent) != nil {
@@ -65,7 +65,7 @@ func (a *account) hasAgents() bool {
 	return n > 0
 }
 
-// prepared is the answer of prepare_inbound, without the many members that are always empty in the documents.
+// prepared returns the answer of prepare_inbound, without the many members that are always empty in the documents.
 func prepared(asked standin.Object, status string, id, problem any) any {
 	answer := map[string]any{
 		"call_status": status, "synthflow_call_id": id, "direction": "inbound", "error_message": problem,

@@ -21,11 +21,11 @@ const (
 	userAgent     = "synthflow-sim"
 )
 
-// Webhook says where webhooks are sent. Synthflow's documents say nothing about
-// retries, and spell the signature's header as a CGI variable.
+// Webhook says where webhooks are sent. Synthflow's documents say nothing about retries, and spell the signature's
+// header as a CGI variable.
 type Webhook struct {
 	URL    string // for agents without external_webhook_url; none if empty
-	Secret string // of the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
+	Secret string // for the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
 }
 
 func (o Webhook) validate() error {
@@ -50,7 +50,7 @@ func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer
 	return standin.Post(ctx, to, header, body, maxHookAnswer)
 }
 
-// Over sends the webhook after a call in the background.
+// Over sends the webhook after a call, in the background.
 func (c *call) Over() {
 	to := cmp.Or(c.Seen().agent.webhook, c.platform.opts.Webhook.URL)
 	if c.id() == "" || to == "" || !c.platform.Enter() {
@@ -73,7 +73,7 @@ func (c *call) deliver(to string) {
 	})
 }
 
-// afterCall is the body of the webhook after a call (webhooks page).
+// afterCall returns the body of the webhook after a call (webhooks page).
 func (c *call) afterCall() map[string]any {
 	a := c.Snapshot()
 	reason, _, _ := a.reasons()

@@ -9,21 +9,20 @@ import (
 	"strings"
 )
 
-// Error is an entry of Twilio's debugger, with its code
-// (twilio.com/docs/api/errors).
+// Error is an entry of Twilio's debugger, with its code (twilio.com/docs/api/errors).
 type Error struct {
 	Code  int
 	Words string
 }
 
-// Error is the code and the words.
+// Error returns the code and the words.
 func (e *Error) Error() string { return fmt.Sprintf("%d: %s", e.Code, e.Words) }
 
 func failure(code int, format string, args ...any) *Error {
 	return &Error{code, fmt.Sprintf(format, args...)}
 }
 
-// Codes of Twilio's list.
+// Codes from Twilio's list.
 const (
 	codeRetrieval   = 11200 // HTTP retrieval failure
 	codeTooLarge    = 11750 // TwiML response body too large
@@ -34,7 +33,7 @@ const (
 	codeURI         = 13243 // Dial->SIP: invalid SIP URI
 	codeHeaderName  = 13252 // Dial: invalid header name
 	codeUnresolved  = 13254 // Dial->Sip: the host does not resolve
-	codeHeadersLong = 21227 // headers of 1024 characters and more
+	codeHeadersLong = 21227 // headers of 1024 characters or more
 	codeHeaderValue = 21229 // illegal characters in a header's value
 	codeUnescaped   = 32110 // a character of the URI should have been escaped
 )
@@ -47,7 +46,7 @@ type verb struct {
 	nouns []verb
 }
 
-// UnmarshalXML reads an element with all that is in it.
+// UnmarshalXML decodes an element with its content.
 func (v *verb) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
 	var in struct {
 		Text  string `xml:",chardata"`
@@ -63,7 +62,7 @@ func (v *verb) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
 	return nil
 }
 
-// The verbs that are supported, and what a Dial may have in it (twilio.com/docs/voice/twiml).
+// The supported verbs, and what a Dial may contain (twilio.com/docs/voice/twiml).
 var (
 	supported = []string{"Dial", "Reject", "Redirect", "Say", "Pause", "Hangup"}
 	nouns     = []string{"Sip", "Number"}
@@ -74,8 +73,7 @@ var phoneNumber = regexp.MustCompile(`^\+?[0-9()\-. ]{3,24}$`)
 // maxTwiML bounds TwiML (Twilio's error 11750).
 const maxTwiML = 64 << 10
 
-// parseTwiML reads the answer of a webhook. What Twilio would only warn about is an
-// error.
+// parseTwiML parses the answer of a webhook. What Twilio would only warn about is an error.
 func parseTwiML(contentType string, body []byte) ([]verb, *Error) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	charset := params["charset"]
@@ -102,7 +100,7 @@ func parseTwiML(contentType string, body []byte) ([]verb, *Error) {
 	return root.nouns, nil
 }
 
-// check accepts a verb that is supported. Several nouns would ring at the same time, which is not.
+// check accepts a supported verb. Several nouns would ring at the same time, which is not supported.
 func (v verb) check() *Error {
 	text, several := v.text, len(v.nouns) > 1 || len(v.nouns) == 1 && v.text != ""
 	if len(v.nouns) == 1 {

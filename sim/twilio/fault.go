@@ -10,10 +10,10 @@ const (
 	faultNoPlus       sim.FaultKind = "noplus"       // the plus of numbers is not escaped and reads as a space
 )
 
-// FaultUsage lists the faults as ParseFault reads them.
+// FaultUsage lists the faults in the format of ParseFault.
 const FaultUsage = "badsignature, nosignature, nocalled, noplus (GET)"
 
-// ParseFault reads the name of a fault.
+// ParseFault parses the name of a fault.
 func ParseFault(s string) (sim.Fault, error) {
 	return sim.FaultSet{
 		Usage: FaultUsage,

@@ -17,13 +17,13 @@ import (
 
 // Dial is an INVITE that Twilio sent.
 type Dial struct {
-	CallSID string       // of the INVITE; the call of the webhook has another one
+	CallSID string       // of the INVITE; the webhook's call has another one
 	URI     string       // with its headers
 	Headers []sim.Header // added to the INVITE, in order
 	Result  sim.CarrierResult
 }
 
-// run is a call under way. The goroutine of Call owns it.
+// run is a call in progress. The goroutine of Call owns it.
 type run struct {
 	platform *Platform
 	call     Call
@@ -35,10 +35,10 @@ type run struct {
 	gone     bool // the caller has hung up
 }
 
-// webhookURL is a URL to ask. Signed is the same URL as the public knows it.
+// webhookURL is a URL to ask. signed is the same URL as seen from outside.
 type webhookURL struct{ at, signed *url.URL }
 
-// webhook asks the Voice URL and runs document after document.
+// webhook asks the Voice URL and runs one document after another.
 func (r *run) webhook(ctx context.Context) error {
 	at, err := url.Parse(r.call.VoiceURL)
 	if err != nil {
@@ -59,7 +59,7 @@ func (r *run) webhook(ctx context.Context) error {
 		if failed != nil {
 			return failed
 		}
-		if r.gone { // the action was asked, but nobody is there for its answer
+		if r.gone { // the action was asked, but the caller is no longer there
 			return nil
 		}
 		if next, err = r.run(ctx, home, next.webhookURL, verbs); err != nil {
@@ -73,7 +73,7 @@ func (r *run) webhook(ctx context.Context) error {
 type webhookStep struct {
 	webhookURL
 	method string
-	params url.Values // in addition to those of every request
+	params url.Values // in addition to the parameters of every request
 }
 
 // run runs the verbs of a document. Without a next document the call is over.
@@ -106,7 +106,7 @@ func (r *run) run(ctx context.Context, home, here webhookURL, verbs []verb) (*we
 	return nil, nil
 }
 
-// String is the verb on one line.
+// String returns the verb on one line.
 func (v verb) String() string {
 	text := v.text
 	for _, n := range v.nouns {
@@ -118,8 +118,7 @@ func (v verb) String() string {
 	return strings.TrimSpace(strings.ToLower(v.name) + " " + text)
 }
 
-// nextStep is the request for the next document. A document may only name the host of
-// the Voice URL or loopback.
+// nextStep returns the request for the next document. A document may only name loopback or the host of the Voice URL.
 func nextStep(home, here webhookURL, ref, method string, params url.Values) (*webhookStep, error) {
 	u, err := here.signed.Parse(ref)
 	if err != nil {
@@ -143,8 +142,7 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() || host == "localhost"
 }
 
-// dial runs <Dial> and returns the parameters for the action URL
-// (twilio.com/docs/voice/twiml/dial and /sip).
+// dial runs <Dial> and returns the parameters for the action URL (twilio.com/docs/voice/twiml/dial and /sip).
 func (r *run) dial(ctx context.Context, v verb) (url.Values, error) {
 	if len(v.nouns) == 0 || v.nouns[0].name != "Sip" {
 		r.result.Outcome = OutcomeNumber
@@ -186,7 +184,7 @@ func (r *run) dial(ctx context.Context, v verb) (url.Values, error) {
 	return params, nil
 }
 
-// patience is how long the caller still waits for an answer.
+// patience returns how long the caller still waits for an answer.
 func (r *run) patience() time.Duration {
 	if r.call.GiveUp == 0 {
 		return time.Hour // longer than <Dial> rings
@@ -194,7 +192,7 @@ func (r *run) patience() time.Duration {
 	return max(time.Until(r.began.Add(r.call.GiveUp)), time.Millisecond)
 }
 
-// callStatus is Twilio's word for the state of the caller's call.
+// callStatus returns Twilio's word for the state of the caller's call.
 func (r *run) callStatus() string {
 	switch {
 	case r.gone:
@@ -206,7 +204,7 @@ func (r *run) callStatus() string {
 	}
 }
 
-// dialStatus is Twilio's word for the end of a dialled call.
+// dialStatus returns Twilio's word for the end of a dialled call.
 func (r *run) dialStatus(c sim.CarrierResult) string {
 	switch {
 	case !c.AnsweredAt.IsZero():
@@ -245,7 +243,7 @@ func (r *run) trunk(ctx context.Context) error {
 	})
 }
 
-// trunkURI puts the called number into an origination URI.
+// trunkURI inserts the called number into an origination URI.
 func trunkURI(trunk, called string) (string, error) {
 	rest, ok := strings.CutPrefix(trunk, "sip:")
 	uri := "sip:" + called + "@" + rest
@@ -255,7 +253,7 @@ func trunkURI(trunk, called string) (string, error) {
 	return uri, nil
 }
 
-// callerUser is the number of a caller, or the user of a SIP URI.
+// callerUser returns the number of a caller, or the user of a SIP URI.
 func callerUser(party string) string {
 	if rest, ok := strings.CutPrefix(party, "sip:"); ok {
 		party, _, _ = strings.Cut(rest, "@")
@@ -280,8 +278,7 @@ func (r *run) invite(ctx context.Context, d *Dial, to string, cc sim.CarrierCall
 	return err
 }
 
-// destination is the address of the call, or that of the URI if it is loopback. Names
-// are not looked up.
+// destination returns the address of the call, or the URI's if that is loopback. Names are not looked up.
 func (r *run) destination(to string) (netip.AddrPort, error) {
 	parts := sipAddress.FindStringSubmatch(to)
 	if parts == nil {

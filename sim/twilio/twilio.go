@@ -22,20 +22,19 @@ const (
 	apiVersion      = "2010-04-01"
 	webhookPatience = 15 * time.Second // for an answer of a webhook
 	defaultRinging  = 30 * time.Second // <Dial timeout>
-	maxDocuments    = 10               // TwiML of one call; more are a loop
+	maxDocuments    = 10               // TwiML documents of one call; more are a loop
 )
 
 // Options configure the stand-in.
 type Options struct {
 	Listen     string             // SIP over UDP; "127.0.0.1:0" if empty
 	AccountSID string             // a new one if empty
-	AuthToken  string             // signs requests; empty: no signature
+	AuthToken  string             // signs requests; no signature if empty
 	Tap        func(sim.Datagram) // gets every SIP message; must not block; may be nil
 	Log        zerolog.Logger
 }
 
-// Call is a call to a Twilio number, which has a Voice URL or belongs to an Elastic SIP
-// trunk.
+// Call is a call to a Twilio number, which has a Voice URL or belongs to an Elastic SIP trunk.
 type Call struct {
 	VoiceURL  string // returns TwiML; empty with Trunk
 	PublicURL string // the signed URL, if VoiceURL is behind a proxy; VoiceURL if empty
@@ -51,9 +50,9 @@ type Call struct {
 	Asserted      bool         // P-Asserted-Identity in a trunk's INVITE
 	SIPHeaders    []sim.Header // X- headers of a call to a SIP domain; not for trunks
 
-	Dest   netip.AddrPort // where INVITEs are sent; zero: the address in the URI, if it is loopback
-	GiveUp time.Duration  // time until the caller of an unanswered call hangs up; zero: for ever
-	Hold   time.Duration  // from the answer to the BYE; zero: until the far end or ctx ends it
+	Dest   netip.AddrPort // where INVITEs are sent; default: the address in the URI, if it is loopback
+	GiveUp time.Duration  // until the caller of an unanswered call hangs up; zero for never
+	Hold   time.Duration  // from the answer to the BYE; if zero, until the far end or ctx ends it
 	Heard  int            // packets of audio to receive before the BYE, in addition to Hold
 	Fault  sim.Fault
 }
@@ -73,7 +72,7 @@ type Result struct {
 	Requests   []Request // to webhooks, in order
 	Verbs      []string  // in order
 	Dials      []Dial    // INVITEs, in order
-	Warnings   []string  // of Twilio's debugger
+	Warnings   []string  // entries of Twilio's debugger
 	Outcome    string
 }
 
@@ -93,7 +92,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	return &Platform{o, carrier}, nil
 }
 
-// newSID makes an identifier of Twilio's form: two letters and 32 hex digits.
+// newSID returns an identifier in Twilio's form: two letters and 32 hex digits.
 func newSID(kind string) string { return kind + strings.ReplaceAll(uuid.NewString(), "-", "") }
 
 // Close hangs up and waits for all goroutines.
@@ -144,9 +143,8 @@ func isPlainURL(text string) bool {
 
 func (c Call) method() string { return cmp.Or(c.Method, http.MethodPost) }
 
-// Call places a call and returns when it is over. A refused INVITE is a result and no
-// error. The error is an *Error if Twilio would tell the caller that an application
-// error has occurred.
+// Call places a call and returns when it is over. A refused INVITE is a result, not an error. The error is an *Error if
+// Twilio would tell the caller that an application error has occurred.
 func (t *Platform) Call(ctx context.Context, c Call) (Result, error) {
 	if err := c.Validate(); err != nil {
 		return Result{}, err

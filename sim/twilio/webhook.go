@@ -19,14 +19,14 @@ import (
 // Request is a request to a webhook and its answer.
 type Request struct {
 	Method      string  `json:"method"`
-	URL         string  `json:"url"` // with the query of a GET
+	URL         string  `json:"url"` // including the query of a GET
 	Status      int     `json:"status"`
 	ContentType string  `json:"content_type"`
 	Body        string  `json:"body"` // at most 64 kB
-	MS          float64 `json:"ms"`   // that the answer took
+	MS          float64 `json:"ms"`   // until the answer
 }
 
-// fetch asks for a document.
+// fetch requests a document.
 func (r *run) fetch(ctx context.Context, s webhookStep) ([]verb, error) {
 	fault := r.call.Fault
 	if r.asked > 1 {
@@ -46,7 +46,7 @@ func (r *run) fetch(ctx context.Context, s webhookStep) ([]verb, error) {
 	return verbs, nil
 }
 
-// firstLine is the start of an answer, for an error.
+// firstLine returns the start of an answer, for an error.
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	return sim.Printable(s[:min(len(s), 200)])
@@ -55,7 +55,7 @@ func firstLine(s string) string {
 // ask makes one request and adds it to the result.
 func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request, error) {
 	if r.gone {
-		ctx = context.WithoutCancel(ctx) // the action URL is always told of the end
+		ctx = context.WithoutCancel(ctx) // the action URL always learns of the end
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, webhookPatience, fmt.Errorf("no answer within %v", webhookPatience))
 	defer cancel()
@@ -73,13 +73,13 @@ func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request,
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if err != nil && !errors.Is(err, standin.ErrTooLarge) { // parseTwiML refuses it
+	if err != nil && !errors.Is(err, standin.ErrTooLarge) { // parseTwiML refuses an answer that is too large
 		return got, failure(codeRetrieval, "%s: %v", s.at.Redacted(), err)
 	}
 	return got, nil
 }
 
-// request makes the signed request of a step.
+// request returns the signed request of a step.
 func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*http.Request, error) {
 	params := r.params(fault)
 	maps.Copy(params, s.params)
@@ -122,8 +122,7 @@ func withQuery(own, more string) string {
 	return own + "&" + more
 }
 
-// params are the parameters of each request (twilio.com/docs/voice/twiml, "Twilio's
-// request to your application").
+// params returns the parameters of each request (twilio.com/docs/voice/twiml, "Twilio's request to your application").
 func (r *run) params(fault sim.Fault) url.Values {
 	c := r.call
 	p := url.Values{

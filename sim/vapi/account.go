@@ -19,10 +19,10 @@ import (
 type account struct {
 	org string
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	assistants objects
 	numbers    objects
-	asks       map[string]*sim.Challenger // by id of a number that has an authentication
+	asks       map[string]*sim.Challenger // by id of a number with authentication
 }
 
 // objects are the objects of one kind.
@@ -46,7 +46,7 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
 }
 
-// put creates an object, or changes the given members of the one in the path. The account is locked.
+// put creates an object, or changes the given members of the object in the path. The caller holds the lock.
 func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
 	id, now := r.PathValue("id"), stamp(time.Now())
 	object := standin.Object{"id": uuid.NewString(), "orgId": a.org, "createdAt": now}
@@ -76,7 +76,7 @@ func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.R
 	return object, nil
 }
 
-// remove removes the object of the path. The account is locked.
+// remove removes the object in the path. The caller holds the lock.
 func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
 	id := r.PathValue("id")
 	old, refusal := t.find(id)
@@ -85,7 +85,7 @@ func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standi
 	return old, refusal
 }
 
-// check checks the members that a call to a number needs. The caller has the lock.
+// check checks the members that a call to a number needs. The caller holds the lock.
 func (a *account) check(number standin.Object) *standin.Refusal {
 	uri := number.Text("sipUri")
 	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
@@ -105,7 +105,8 @@ func (a *account) check(number standin.Object) *standin.Refusal {
 	return nil
 }
 
-// numberOf finds the number of a sipUri's user, or nil. Case does not count (API reference). The caller has the lock.
+// numberOf returns the number for a sipUri's user, or nil. Case does not count (API reference). The caller holds the
+// lock.
 func (a *account) numberOf(user string) standin.Object {
 	for _, n := range a.numbers.All() {
 		if sipURI.FindStringSubmatch(strings.ToLower(n.Text("sipUri")))[1] == strings.ToLower(user) {
@@ -115,7 +116,7 @@ func (a *account) numberOf(user string) standin.Object {
 	return nil
 }
 
-// called finds the number of a Request-URI, and what it asks for. The words are the reason of a refusal.
+// called returns the number for a Request-URI, and its challenger. words are the reason of a refusal.
 func (a *account) called(to sim.Address) (number standin.Object, asks *sim.Challenger, words string) {
 	if isForeign(to.Host) {
 		return nil, nil, "the Request-URI has a host that is not this region's (" + sipHost + ")"
@@ -139,5 +140,5 @@ func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) 
 // The parts of a sipUri in lower case: user and host.
 var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::[0-9]{1,5})?$`)
 
-// isForeign reports whether a host is Vapi's, but of the other region.
+// isForeign reports whether a host is Vapi's, but in the other region.
 func isForeign(host string) bool { return strings.EqualFold(strings.TrimSuffix(host, "."), otherHost) }

@@ -14,11 +14,10 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// transferWords are the default words before a transfer (the API reference,
-// TransferDestinationSip.message).
+// transferWords are the default words before a transfer (API reference, TransferDestinationSip.message).
 const transferWords = "Transferring the call now"
 
-// Challenger checks the credentials of the number, if it has an authentication.
+// Challenger returns the challenger of the number, if it has an authentication.
 func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
 	_, asks, _ := p.account.called(in.To)
 	return asks
@@ -42,8 +41,8 @@ func (c *call) Admit() (code int, reason string) {
 	return 0, ""
 }
 
-// headerVariables are the template variables of a call: its X- headers without the
-// X-. Case does not count (page "SIP introduction").
+// headerVariables returns the template variables of a call: its X- headers without the X-. Case does not count (page
+// "SIP introduction").
 func headerVariables(lines []string) map[string]string {
 	out := map[string]string{}
 	for _, line := range lines {
@@ -56,8 +55,7 @@ func headerVariables(lines []string) map[string]string {
 	return out
 }
 
-// Settle decides about a call that rings: an assistant takes it, it is transferred,
-// or it ends.
+// Settle decides about a ringing call: an assistant takes it, it is transferred, or it ends.
 func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	a, log := c.choose(ctx), c.platform.opts.Log
 	if ctx.Err() != nil { // the caller is gone
@@ -74,8 +72,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 		c.In.Leaves = true
 		c.Update(func(seen *Call) { seen.Says, seen.why = a.words, endedError })
 	case a.why != "":
-		// The documents name no status, only "hung up with an error message". 503
-		// makes a caller try its next target.
+		// The documents name no status, only "hung up with an error message". 503 makes a caller try its next target.
 		log.Warn().Str("id", c.Seen().ID).Str("reason", a.why).Msg("no assistant for the call")
 		return 503, a.why
 	default:
@@ -113,7 +110,7 @@ func (c *call) choose(ctx context.Context) answer {
 	return a
 }
 
-// greet lets the assistant take the call.
+// greet makes the assistant take the call.
 func (c *call) greet(a answer) {
 	pick := func(name string) string {
 		if s, ok := a.overrides[name].(string); ok {
@@ -140,8 +137,7 @@ func (c *call) greet(a answer) {
 
 var liquid = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
 
-// fill replaces variables by their values. An unknown variable is empty, as in the
-// platform's template language.
+// fill replaces variables by their values. An unknown variable is empty, as in the platform's template language.
 func fill(text string, c Call) string {
 	return liquid.ReplaceAllStringFunc(text, func(in string) string {
 		name := strings.ToLower(liquid.FindStringSubmatch(in)[1])
@@ -155,9 +151,9 @@ func fill(text string, c Call) string {
 	})
 }
 
-// forward answers the call and transfers it by REFER, without an assistant. The documents say
-// that the headers go into the REFER. They do not say that the call is answered first, nor that
-// a number becomes a SIP URI at the caller's host.
+// forward answers the call and transfers it by REFER, without an assistant. According to the documents the headers go
+// into the REFER. The documents do not say that the call is answered first, nor that a number becomes a SIP URI at the
+// caller's host.
 func (c *call) forward(a answer) {
 	words, given := a.destination["message"].(string)
 	if !given {

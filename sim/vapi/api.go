@@ -9,12 +9,11 @@ import (
 )
 
 const (
-	defaultLimit = 100 // of objects in a list, as the API reference says
+	defaultLimit = 100 // objects in a list, according to the API reference
 	maxLimit     = 1000
 )
 
-// api has the routes of Assistants, Phone Numbers and Calls in the API reference that
-// are of use here.
+// api returns the routes for Assistants, Phone Numbers and Calls in the API reference that are useful here.
 func (p *Platform) api() standin.API {
 	a := p.account
 	routes := map[string]standin.Route{
@@ -33,7 +32,7 @@ func (p *Platform) api() standin.API {
 	return standin.API{Token: p.opts.Key, Created: http.StatusCreated, Lock: &a.mu, Routes: routes, Envelope: envelope}
 }
 
-// addObjects adds the routes of a sort of objects, which are created with members of this shape.
+// addObjects adds the routes for a sort of objects, which are created with members of this shape.
 func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created standin.Shape) {
 	one := func(do func(*objects, standin.Request) (standin.Object, *standin.Refusal)) standin.Do {
 		return func(r standin.Request) (any, *standin.Refusal) {
@@ -48,7 +47,7 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 		}
 	}
 	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
-	if sort == "phone-number" { // whose change the documents describe
+	if sort == "phone-number" { // the documents describe how to change it
 		change := standin.Shape{Open: true, Fields: created.Fields}
 		routes["PATCH /"+sort+"/{id}"] = standin.Route{Body: &change, Do: one(p.account.put)}
 	}
@@ -67,7 +66,7 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 	}}
 }
 
-// envelope is the platform's error body. Several faults of a body are a list.
+// envelope returns the platform's error body. Several faults of a body become a list.
 func envelope(code int, words []string) any {
 	var message any = words
 	if len(words) == 1 {
@@ -82,14 +81,14 @@ func listed(r standin.Request, list []standin.Object) (any, *standin.Refusal) {
 	return part, refusal
 }
 
-// shown is an object for an answer.
+// shown returns an object for an answer.
 func (p *Platform) shown(sort string, object standin.Object) standin.Object {
 	out := withoutSecrets(object)
 	out["id"] = p.given.Told(p.Fault(), sort, object.Text("id"))
 	return out
 }
 
-// withoutSecrets is a copy of an object without its secrets.
+// withoutSecrets returns a copy of an object without its secrets.
 func withoutSecrets(object map[string]any) standin.Object { return clean(object).(map[string]any) }
 
 func clean(v any) any {

@@ -9,27 +9,26 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Call is what the platform saw of one INVITE.
+// Call is the platform's view of one INVITE.
 type Call struct {
 	sim.AgentCall
 
 	ID             string
 	PhoneNumberID  string
-	AssistantID    string            // empty without an assistant, or with one for this call alone
-	CustomerNumber string            // of the caller, if it is a number
-	CustomerURI    string            // of the caller
-	Variables      map[string]string // template variables by name in lower case
-	Says           string            // the first words with their variables; empty: the agent waits
+	AssistantID    string            // empty without an assistant, or with one for this call only
+	CustomerNumber string            // the caller's, if it is a number
+	CustomerURI    string            // the caller's
+	Variables      map[string]string // template variables by lower-case name
+	Says           string            // the first words with variables filled in; if empty, the agent waits
 	Asked          string            // the assistant-request
-	Answer         string            // the answer to it, or the error
-	EndedReason    string            // the platform's word for the end of the call; empty before
+	Answer         string            // the answer to the request, or the error
+	EndedReason    string            // the platform's word for the end of the call; empty before it
 
-	callback server // gets the report of the end
+	callback server // gets the report at the end
 	why      string // EndedReason of a call without CANCEL
 }
 
-// The platform's words for the end of a call that occur here (API reference,
-// Call.endedReason).
+// The platform's words for the end of a call that occur here (API reference, Call.endedReason).
 const (
 	endedByCaller     = "customer-ended-call"
 	endedByAgent      = "assistant-ended-call"
@@ -50,7 +49,7 @@ const (
 type call struct {
 	standin.Call[Call]
 	platform *Platform
-	number   standin.Object // the called one; nil if there is none
+	number   standin.Object // the called one, or nil
 }
 
 // NewCall keeps the call.
@@ -61,7 +60,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	return c
 }
 
-// Snapshot is what was seen of the call.
+// Snapshot returns what was seen of the call.
 func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
@@ -92,7 +91,7 @@ func endedReason(c Call) string {
 	return endedByAgent
 }
 
-// callObjects are all calls for the API, latest first.
+// callObjects returns all calls for the API, latest first.
 func (p *Platform) callObjects() []standin.Object {
 	calls := p.Calls()
 	out := make([]standin.Object, 0, len(calls))
@@ -104,9 +103,8 @@ func (p *Platform) callObjects() []standin.Object {
 	return out
 }
 
-// callObject has the members of a SIP call in the platform's messages. They have the
-// SIP headers as template variables, without X-; the API reference does not mention
-// them.
+// callObject returns the members of a SIP call in the platform's messages. They have the SIP headers as template
+// variables, without X-; the API reference does not mention them.
 func (p *Platform) callObject(c Call) standin.Object {
 	variables := map[string]any{}
 	for name, value := range c.Variables {

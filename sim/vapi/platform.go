@@ -14,8 +14,8 @@ import (
 
 const (
 	defaultKey = "sim-key"
-	// requestLimit bounds the answer to an assistant-request, to its last byte. It
-	// is fixed (Vapi's page "Server events").
+	// requestLimit bounds the answer to an assistant-request, up to its last byte. It is fixed (Vapi's page "Server
+	// events").
 	requestLimit = 7500 * time.Millisecond
 )
 
@@ -23,7 +23,7 @@ const (
 type Options struct {
 	HTTPListen  string        // "127.0.0.1:0" if empty
 	SIPListen   string        // UDP; "127.0.0.1:0" if empty
-	Key         string        // private key that the API requires; "sim-key" if empty
+	Key         string        // private key required by the API; "sim-key" if empty
 	AnswerAfter time.Duration // 600ms if zero
 	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
 	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
@@ -41,14 +41,13 @@ type Platform struct {
 	given   standin.GivenIDs
 }
 
-// The SIP hosts of Vapi's regions (its page "SIP introduction"): of the stand-in's region, us, and of the other one.
+// The SIP hosts of Vapi's regions (its page "SIP introduction"): the stand-in's region, us, and the other one.
 const (
 	sipHost   = "sip.vapi.ai"
 	otherHost = "sip.eu.vapi.ai"
 )
 
-// Start listens on both addresses and serves until Close. Cancelling ctx ends
-// the calls, but not the listeners.
+// Start listens on both addresses and serves until Close. Cancelling ctx ends the calls, but not the listeners.
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	o.Key = cmp.Or(o.Key, defaultKey)
 	o.Limit = cmp.Or(o.Limit, requestLimit)
@@ -75,5 +74,5 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// Key is the private key that the API requires.
+// Key returns the private key that the API requires.
 func (p *Platform) Key() string { return p.opts.Key }

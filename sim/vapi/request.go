@@ -24,8 +24,8 @@ type server struct {
 	headers     standin.Object
 }
 
-// serverOf is the server of a number or an assistant: its member server, or serverUrl
-// and serverUrlSecret of older pages. The url is empty without a server.
+// serverOf returns the server of a number or an assistant: its member server, or serverUrl and serverUrlSecret from
+// older pages. The url is empty without a server.
 func serverOf(object standin.Object) server {
 	part := object.Object("server")
 	if part.Text("url") == "" {
@@ -34,7 +34,7 @@ func serverOf(object standin.Object) server {
 	return server{part.Text("url"), part.Text("secret"), part.Object("headers")}
 }
 
-// message is the body of a server message about a call.
+// message returns the body of a server message about a call.
 func (c *call) message(kind string, more map[string]any) []byte {
 	about := c.platform.callObject(c.Snapshot())
 	m := map[string]any{
@@ -65,8 +65,7 @@ func (s server) post(ctx context.Context, body []byte) ([]byte, error) {
 	return answer.Body, err
 }
 
-// assistantRequest asks the server for the assistant. An error is the platform's
-// assistant-request-failed.
+// assistantRequest asks the server for the assistant. An error means the platform's assistant-request-failed.
 func (c *call) assistantRequest(ctx context.Context, to server) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.platform.opts.Limit)
 	defer cancel()
@@ -81,19 +80,18 @@ func (c *call) assistantRequest(ctx context.Context, to server) (answer, error) 
 	return parseAnswer(raw)
 }
 
-// answer is the answer to an assistant-request. Either one part is set, or why says
-// what is wrong.
+// answer is the answer to an assistant-request. Either one part is set, or why says what is wrong.
 type answer struct {
 	assistantID string
 	assistant   standin.Object
 	overrides   standin.Object
 	destination standin.Object
-	words       string // of an error
+	words       string // the error's
 	why         string // an EndedReason
 }
 
-// parseAnswer follows the API reference where members exclude each other: an error
-// counts first, then a destination, then assistants.
+// parseAnswer parses an answer. Where members exclude each other it follows the API reference: an error counts first,
+// then a destination, then assistants.
 func parseAnswer(raw []byte) (answer, error) {
 	body, err := standin.ParseObject(raw)
 	if err != nil {
@@ -125,8 +123,7 @@ func parseAnswer(raw []byte) (answer, error) {
 	return answer{why: endedInvalid}, nil
 }
 
-// Over reports the end of the call to the server (page "Server events",
-// end-of-call-report).
+// Over reports the end of the call to the server (page "Server events", end-of-call-report).
 func (c *call) Over() {
 	seen := c.Snapshot()
 	if seen.callback.url == "" {

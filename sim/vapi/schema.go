@@ -7,7 +7,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// The shapes of the API reference, as far as they make a difference to a call: other members are kept as they are.
+// The shapes of the API reference, as far as they matter to a call: other members are kept as they are.
 var (
 	assistantShape = standin.Shape{Open: true, Fields: standin.Fields{
 		"firstMessageMode": standin.IsOneOf("assistant-speaks-first", "assistant-waits-for-user",
@@ -54,8 +54,8 @@ func isDestination(v any) string {
 
 var e164 = regexp.MustCompile(`^\+[0-9]{1,15}$`)
 
-// numberOf is the E.164 number of a destination, or empty. Its name is "number" in the
-// API reference and "phoneNumber" on the page "Server events".
+// numberOf returns the E.164 number of a destination, or "". Its name is "number" in the API reference and
+// "phoneNumber" on the page "Server events".
 func numberOf(destination map[string]any) string {
 	for _, name := range []string{"number", "phoneNumber"} {
 		if n, _ := destination[name].(string); e164.MatchString(n) {

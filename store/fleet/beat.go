@@ -12,8 +12,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Admission is who keeps to this node's part of the caps: it has a place, from 0, among so many nodes. Share returns
-// the smallest cap; 0: there is none.
+// Admission enforces this node's part of the caps. Share gives it the node's place, from 0, among the nodes, and
+// returns the smallest cap, or 0 if there is none.
 type Admission interface {
 	Share(place, nodes int) (least int)
 	// Busy reports whether the node has calls, or took one in the last minutes.
@@ -22,13 +22,13 @@ type Admission interface {
 
 // member is this node in the database.
 type member struct {
-	id      string // of the node: that of its own database
-	process string // of this start
+	id      string // from the signalling key of the node's own database
+	process string // of this process start
 	proof   string // as Member.Proof
 	calls   string // busy or idle
 	name    string
 	version string
-	seat    string // empty: none
+	seat    string // may be empty
 	standby bool
 	joined  bool
 	api     string // as Member.API
@@ -37,21 +37,21 @@ type member struct {
 }
 
 const (
-	// plausible holds for a heartbeat of the last day. One of the future would hold for as long as it is ahead, so it
-	// counts for nothing. A row larger than any node writes counts for nothing, either.
+	// plausible holds for a heartbeat of the last day. A heartbeat from the future would hold for as long as it is ahead,
+	// so it does not count. Nor does a row that is larger than any node writes.
 	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'
 		AND octet_length(id) + octet_length(process) + octet_length(name) + octet_length(version) + octet_length(seat)
 			+ octet_length(api) + octet_length(numbers) + octet_length(seat_key) <= 4096`
-	// No registration lasts for longer than 15 minutes, and each REGISTER writes its row. Rows that are being written are
-	// left, or both would wait for each other.
+	// No registration lasts longer than 15 minutes, and each REGISTER writes its row. Rows that are being written are
+	// skipped, or both sides would wait for each other.
 	forget = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `);
 		DELETE FROM flowbridge_registrations WHERE (holder, place) IN (SELECT holder, place FROM flowbridge_registrations
 			WHERE NOT (written_at BETWEEN clock_timestamp() - interval '15 minutes' AND clock_timestamp() + interval '1 day')
 			FOR UPDATE SKIP LOCKED)`
 
-	// beat writes this node's heartbeat, and returns the age of the one before. A process that has just started takes the
-	// row of an earlier one: only one can have the node's own database. There is no row if another one has taken it since.
-	// Behind the process is what earlier versions don't know.
+	// beat writes this node's heartbeat and returns the age of the previous one. A process that has just started takes
+	// over the row of an earlier one: only one process can have the node's own database. No row is returned if another
+	// process has taken it since. The columns after process are unknown to earlier versions.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
 		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seat_key, seen_at)
 		VALUES ($1, concat_ws(' ', $2::text, $11::text, $12::text), $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
@@ -71,7 +71,7 @@ const (
 // errStolen means that another process has this member's id.
 var errStolen = errors.New("another process has this node's id")
 
-// beat shows that the member is there. steady says that its last heartbeat was not long ago.
+// beat writes the member's heartbeat. steady reports that the last one was not long ago.
 func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err error) {
 	if _, err := pool.Exec(ctx, forget); err != nil {
 		return false, err
@@ -80,7 +80,7 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby, m.api, m.numbers,
 		m.seatKey, m.proof, m.calls).Scan(&last)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one is a node of its own now
+	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one gets an id of its own
 		m.id, m.joined = uuid.NewString(), false
 		return false, errStolen
 	case err != nil:
@@ -90,13 +90,13 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 	return last != nil && *last >= 0 && *last <= steadyFor, nil
 }
 
-// membersOf are all nodes that the database has.
+// membersOf returns all nodes that the database has.
 func membersOf(ctx context.Context, pool *pgxpool.Pool) ([]Member, error) {
 	rows, _ := pool.Query(ctx, selectMembers) // the rows have its error
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
 }
 
-// runBeat shows that the node is there, and who has registered, until ctx ends.
+// runBeat writes heartbeats and shares registrations until ctx ends.
 func (f *Fleet) runBeat(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -109,7 +109,7 @@ func (f *Fleet) runBeat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if f.beatOutage.state() != nil { // until a heartbeat has landed
+		if f.beatOutage.state() != nil { // until a heartbeat has been written
 			continue
 		}
 		if err := f.share(ctx); err != nil && ctx.Err() == nil {
@@ -118,7 +118,7 @@ func (f *Fleet) runBeat(ctx context.Context) {
 	}
 }
 
-// beatOnce makes one heartbeat, and looks who else is there. Without the database the node keeps the place that it had.
+// beatOnce writes one heartbeat and reads the others. Without the database the node keeps its last place.
 func (f *Fleet) beatOnce(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, f.beatWithin)
 	defer cancel()
@@ -155,13 +155,13 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	}
 }
 
-// ofRows is the log of lines about single rows of nodes, of which a database can have many: 20 a minute and level.
+// ofRows returns the log for lines about single nodes, of which a database can have many: 20 a minute and level.
 func ofRows(log zerolog.Logger) zerolog.Logger {
 	few := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: 20, Period: time.Minute} }
 	return log.Sample(zerolog.LevelSampler{InfoSampler: few(), WarnSampler: few(), ErrorSampler: few()})
 }
 
-// count goes by the members that are there, and tells of changes.
+// count updates this node's place from the members and logs changes.
 func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 	before := f.census.place
 	vanished, back := f.census.take(f.member.id, members, steady, time.Now())
@@ -182,7 +182,7 @@ func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 	f.remember(ctx, f.census.place)
 }
 
-// take has the admission keep to this node's part.
+// take makes the admission keep to this node's part.
 func (f *Fleet) take(p Place) {
 	f.nodes.Store(int64(p.Nodes))
 	if f.admission == nil {
@@ -194,7 +194,7 @@ func (f *Fleet) take(p Place) {
 	}
 }
 
-// noticeTwin warns of another node of this name, once each time that it appears.
+// noticeTwin warns, each time it appears, of another node with this node's name.
 func (f *Fleet) noticeTwin(members []Member) {
 	i := slices.IndexFunc(members, func(m Member) bool {
 		return m.Live() && m.Name == f.member.name && m.ID != f.member.id
@@ -206,7 +206,7 @@ func (f *Fleet) noticeTwin(members []Member) {
 	f.twin = i >= 0
 }
 
-// noticeOthers warns of nodes that have another table of numbers than this one, or another secret of its seat, once for
+// noticeOthers warns of nodes whose table of numbers, or secret of the same seat, differs from this node's: once for
 // each change of either.
 func (f *Fleet) noticeOthers(members []Member) {
 	told := map[string]string{}

@@ -14,22 +14,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The bounds of what a node waits for.
+// The bounds on waiting for the database.
 const (
 	connectTimeout = 5 * time.Second
-	// statementTimeout is the database's own bound, so that it does not go on with what nobody waits for. The URL may have
-	// another one.
+	// statementTimeout is the database's own bound, so that it stops work whose result is no longer awaited. The URL may
+	// set another one.
 	statementTimeout = "30s"
 	batchTimeout     = 40 * time.Second
-	// idleTimeout bounds what a machine that dies within a transaction keeps locked: the lock of its seat, too.
+	// idleTimeout bounds how long a machine that dies within a transaction keeps its locks, including its seat's.
 	idleTimeout = "2s"
 )
 
-// errURL hides what is in the URL: it has a password.
+// errURL omits the URL, which has a password.
 var errURL = errors.New(
 	"the URL in fleet.dsn_file is not one of a PostgreSQL database; write postgres://USER:PASSWORD@HOST:5432/DATABASE")
 
-// openPool makes a pool, which connects when it is used.
+// openPool returns a pool that connects on first use.
 func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -39,7 +39,7 @@ func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 	cfg.MaxConnIdleTime = time.Minute
 	if !strings.Contains(url, "connect_timeout") {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
-		if len(cfg.ConnConfig.Fallbacks) > 0 { // a host that is gone must not keep the others from being tried
+		if len(cfg.ConnConfig.Fallbacks) > 0 { // an unreachable host must not keep the others from being tried
 			cfg.ConnConfig.ConnectTimeout = connectTimeout / 10
 		}
 	}
@@ -58,8 +58,8 @@ func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// reset has a pool connect anew where a database has answered, and not as it should: it may be no primary any more.
-// Connections that broke are gone by themselves, and one that is being made must not be given up.
+// reset makes a pool reconnect if the database answered with an error: it may no longer be the primary. Broken
+// connections are dropped anyway, and one that is being set up must be kept.
 func reset(pool *pgxpool.Pool, err error) {
 	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
 		pool.Reset()
@@ -68,7 +68,7 @@ func reset(pool *pgxpool.Pool, err error) {
 
 // AwayError means that the fleet's database can't be used at the moment.
 type AwayError struct {
-	// Problem is why, and Remedy what to do, both without any secret.
+	// Problem is the reason and Remedy what to do, both without secrets.
 	Problem, Remedy string
 
 	err error
@@ -80,7 +80,7 @@ func (e *AwayError) Error() string { return e.Problem + "; " + e.Remedy }
 // Unwrap returns the error of the database.
 func (e *AwayError) Unwrap() error { return e.err }
 
-// remedies are what to do about the states of PostgreSQL (its manual, appendix A).
+// remedies are keyed by PostgreSQL's error codes (its manual, appendix A).
 var remedies = map[string]string{
 	"28P01": "check user and password of the URL in fleet.dsn_file",
 	"28000": "check user and host of the URL in fleet.dsn_file, and pg_hba.conf",
@@ -95,7 +95,7 @@ var remedies = map[string]string{
 	"42P01": "the first node that starts makes the tables; restore them if they were there",
 }
 
-// explain makes an error one that operators understand. It never contains the URL.
+// explain turns an error into one that operators understand. It never contains the URL.
 func explain(err error) error {
 	var away *AwayError
 	if err == nil || errors.As(err, &away) {
@@ -134,7 +134,7 @@ func explain(err error) error {
 	}
 }
 
-// lastOf is the innermost error, which says why.
+// lastOf returns the text of the innermost error, which has the reason.
 func lastOf(err error) string {
 	for {
 		inner := errors.Unwrap(err)
@@ -145,8 +145,8 @@ func lastOf(err error) string {
 	}
 }
 
-// isRefusal says whether an error is about the rows and not about the database: bad data, constraints, sizes, and what
-// triggers raise.
+// isRefusal reports whether an error is about the rows and not the database: bad data, constraints, sizes, and errors
+// that triggers raise.
 func isRefusal(err error) bool {
 	var db *pgconn.PgError
 	if !errors.As(err, &db) || len(db.Code) != 5 {
@@ -159,7 +159,7 @@ func isRefusal(err error) bool {
 	return db.Code == "P0001"
 }
 
-// isSlow says whether the time was not enough.
+// isSlow reports whether time ran out.
 func isSlow(err error) bool {
 	var db *pgconn.PgError
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &db) && db.Code == "57014"

@@ -28,9 +28,9 @@ const (
 	minBatch = 10
 	// batchEvery is the time between transactions that are not full.
 	batchEvery = time.Second
-	// lookEvery is how often the outbox is looked at without being told of a change: for items that were put off.
+	// lookEvery is how often the outbox is read without a change, for postponed items.
 	lookEvery = 5 * time.Second
-	// firstWait and lastWait bound the time between tries of a database that is away.
+	// firstWait and lastWait bound the time between attempts to reach the database.
 	firstWait = time.Second
 	lastWait  = 30 * time.Second
 	// firstAside and lastAside bound how long a record that the database refuses is set aside.
@@ -38,7 +38,7 @@ const (
 	lastAside  = 6 * time.Hour
 )
 
-// runDrain sends what is in the outbox until ctx ends.
+// runDrain sends the outbox's items until ctx ends.
 func (f *Fleet) runDrain(ctx context.Context) {
 	wait, size := firstWait, maxBatch
 	for ctx.Err() == nil {
@@ -83,7 +83,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// drainOnce sends one batch, and returns how many items were dealt with.
+// drainOnce sends one batch and returns how many items it dealt with.
 func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
@@ -95,7 +95,7 @@ func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
 		return 0, err
 	}
 	batch, gone, refused := f.stage(ctx, items)
-	if err := ctx.Err(); err != nil { // else records that there was no time to read would be set aside
+	if err := ctx.Err(); err != nil { // otherwise records that could not be read in time would be set aside
 		return 0, fmt.Errorf("read records of the outbox: %w", err)
 	}
 	sent, more, err := send(ctx, f.write, batch)
@@ -103,14 +103,14 @@ func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
 	if err != nil {
 		f.unready(err)
 		err = explain(err)
-	} else if len(sent) == 0 && len(more) > 1 { // not the records, then
+	} else if len(sent) == 0 && len(more) > 1 { // then the records are not the reason
 		refused = nil
 		err = explain(more[0].err)
 	}
 	for _, s := range sent {
 		gone = append(gone, s.seqs...)
 	}
-	// What was committed leaves the outbox, also if the rest was not, or ctx has ended.
+	// Committed items leave the outbox even if the rest failed or ctx has ended.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
 	err = errors.Join(err, f.outbox.Delivered(settle, gone), f.setAside(settle, refused))
@@ -127,8 +127,8 @@ type refusal struct {
 	err error
 }
 
-// stage reads the records of items. gone are the items whose record is not there: that of a live call's report, which
-// comes again with the call's end, or one that was removed.
+// stage reads the records of items. gone has the items without a record: it was removed, or the item is about a live
+// call's report, which comes again at the call's end.
 func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []staged, gone []int64,
 	refused []refusal,
 ) {
@@ -150,7 +150,8 @@ func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []s
 	return batch, gone, refused
 }
 
-// send writes a batch. Where a record is refused, it halves the batch until that one is alone. err means the database.
+// send writes a batch. If the database refuses a record, send halves the batch until the record stands alone. err means
+// the database.
 func send(ctx context.Context, write func(context.Context, []staged) error, batch []staged) (sent []staged,
 	refused []refusal, err error,
 ) {
@@ -175,7 +176,7 @@ func send(ctx context.Context, write func(context.Context, []staged) error, batc
 	return append(slices.Clip(sent), more...), append(refused, others...), err
 }
 
-// setAside lets the other records go on without those that were refused.
+// setAside postpones the refused records, so that the others can proceed.
 func (f *Fleet) setAside(ctx context.Context, refused []refusal) error {
 	for _, r := range refused {
 		aside := min(firstAside<<min(r.try, 10), lastAside)

@@ -7,25 +7,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Elsewhere is the state of a call that this node does not have: of another seat, or of its own while it stands by.
+// Elsewhere is the state of a call that this node does not have: of another seat, or of its own seat while it stands
+// by.
 type Elsewhere struct {
 	State
 
 	Seat string
-	// Node is the name of the seat's owner; empty: the database does not have the seat.
+	// Node is the name of the seat's owner; empty if the database does not have the seat.
 	Node string
 }
 
-// maxElsewhere bounds the states of one answer. They are for people to look at.
+// maxElsewhere bounds the states of one answer, which people read.
 const maxElsewhere = 10_000
 
-// fromElsewhere leaves out the seat that this node serves, because it has these calls itself; and calls whose record is
-// there, because they are over.
+// fromElsewhere leaves out the seat that this node serves, because it has these calls itself, and calls that are over,
+// because they have a record.
 const fromElsewhere = ` FROM flowbridge_states AS s LEFT JOIN flowbridge_seats AS o USING (seat)
 	WHERE s.seat <> $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)`
 
-// Elsewhere reads the states of calls of other seats. hidden counts those that it could not read, because their secret
-// is another one, and those that were too many. The error is an AwayError.
+// Elsewhere reads the states of calls of other seats. hidden counts the ones that it could not read, because they have
+// another secret, and the ones beyond the limit. The error is an AwayError.
 func (f *Fleet) Elsewhere(ctx context.Context) (calls []Elsewhere, hidden int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.within)
 	defer cancel()
@@ -55,7 +56,7 @@ func (f *Fleet) FindElsewhere(ctx context.Context, id string) (call Elsewhere, o
 	return calls[0], true, nil
 }
 
-// serves is the name of the seat that this node serves; empty: it serves none.
+// serves returns the name of the seat that this node serves, or "".
 func (f *Fleet) serves() string {
 	if f.Seat == nil || !f.Seat.Serves() {
 		return ""
@@ -63,8 +64,8 @@ func (f *Fleet) serves() string {
 	return f.Seat.name
 }
 
-// elsewhere reads the states that a condition leaves. Seats that have the secret of this node's own have keys of their
-// own from it.
+// elsewhere reads the states that match a condition. For seats with the secret of this node's seat it derives their
+// keys.
 func (f *Fleet) elsewhere(ctx context.Context, condition string, arg any) (calls []Elsewhere, err error) {
 	rows, _ := f.Reader.pool.Query(ctx, `SELECT left(s.id, 600), CASE WHEN octet_length(s.state) <= 1 << 20 THEN s.state END,
 		left(s.seat, 64), left(coalesce(o.node, ''), 64)`+fromElsewhere+condition,
@@ -87,7 +88,7 @@ func (f *Fleet) elsewhere(ctx context.Context, condition string, arg any) (calls
 	return calls, explain(err)
 }
 
-// sealFor opens the states of any seat whose secret is that of this one.
+// sealFor returns the cipher for states of any seat that has the secret of this one.
 func (s *Seat) sealFor(seat string) (cipher.AEAD, error) {
 	key, err := derive(&SeatOptions{Name: seat, Secret: s.secret}, "states")
 	if err != nil {
@@ -96,5 +97,5 @@ func (s *Seat) sealFor(seat string) (cipher.AEAD, error) {
 	return sealOf(key)
 }
 
-// Node is the name of this node.
+// Node returns the name of this node.
 func (f *Fleet) Node() string { return f.member.name }

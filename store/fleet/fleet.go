@@ -19,19 +19,19 @@ import (
 
 // Options are what Open needs.
 type Options struct {
-	// URL is that of the database.
+	// URL is the database's.
 	URL string
-	// Node is this node's name; Version is that of the program.
+	// Node is this node's name; Version is the program's.
 	Node, Version string
-	// API is where other nodes reach the node's admin API; empty: they don't.
+	// API is where other nodes reach the node's admin API; empty if they don't.
 	API string
-	// Numbers gives Member.Numbers of now. Default: the node has no table.
+	// Numbers returns the current Member.Numbers. By default the node has no table.
 	Numbers func() string
-	// Key is the signalling key of the node's own database, by which the node is known again.
+	// Key is the signalling key of the node's own database. It identifies the node.
 	Key [32]byte
 	// Outbox is the node's own database.
 	Outbox Outbox
-	// Seat is the seat that the node has or stands by for; nil: there is none.
+	// Seat is the seat that the node has or stands by for, or nil.
 	Seat *SeatOptions
 	Log  zerolog.Logger
 }
@@ -41,13 +41,12 @@ type Fleet struct {
 	*Reader
 
 	// Constant.
-	Seat   *Seat // nil: the node has none
-	log    zerolog.Logger
-	rows   zerolog.Logger // of lines about single rows of nodes
-	pool   *pgxpool.Pool  // a connection for each goroutine
-	outbox Outbox
-	write  func(context.Context, []staged) error
-	// numbers is Options.Numbers.
+	Seat    *Seat // may be nil
+	log     zerolog.Logger
+	rows    zerolog.Logger // for lines about single nodes
+	pool    *pgxpool.Pool  // a connection for each goroutine
+	outbox  Outbox
+	write   func(context.Context, []staged) error
 	numbers func() string
 
 	ctx     context.Context // ends with Close
@@ -55,21 +54,21 @@ type Fleet struct {
 	started sync.Once
 	running sync.WaitGroup
 
-	beating   sync.Mutex // guards what follows
-	admission Admission  // nil: the caps are each node's own
-	member    member     // id changes where another process has it
+	beating   sync.Mutex // guards the fields below
+	admission Admission  // if nil, each node has caps of its own
+	member    member     // its id changes if another process takes it
 	census    census
 	twin      bool // another node has this one's name
-	// toldOthers are the last warnings of another table of numbers or another secret, by subject and the node's id.
+	// toldOthers has the last warnings about differing tables of numbers or secrets, by subject and the node's id.
 	toldOthers map[string]string
 
 	preparing sync.Mutex // guards prepared
-	prepared  bool       // the tables are of this version, as far as is known
+	prepared  bool       // the tables have this version, as far as is known
 
 	drainOutage, beatOutage outage
 
 	registered registrations
-	beatWithin time.Duration // beatTimeout, but in tests that a slow machine is to leave alone
+	beatWithin time.Duration // beatTimeout, or longer in tests for slow machines
 
 	// Atomic.
 	delivered      atomic.Pointer[time.Time]
@@ -77,10 +76,10 @@ type Fleet struct {
 	nodes, missing atomic.Int64
 }
 
-// notePlace is the name of the note of this node's last place.
+// notePlace names the note of this node's last place.
 const notePlace = "fleet_place"
 
-// Open makes the node's part of a fleet. It does not wait for the database. Join begins.
+// Open returns the node's part of a fleet without waiting for the database. Join starts it.
 func Open(ctx context.Context, o Options) (*Fleet, error) {
 	application := "flowbridge " + o.Node
 	pool, err := openPool(o.URL, application, 3)
@@ -130,8 +129,8 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	return f, nil
 }
 
-// Join takes part from now on. admission is who keeps to the caps of the fleet; nil: the caps are each node's own. It
-// waits for a first look at the nodes, but not for long: without the database the node begins with its last place.
+// Join takes part from now on. admission enforces the fleet's caps; if it is nil, each node has caps of its own. Join
+// waits briefly for a first look at the nodes: without the database the node starts with its last place.
 func (f *Fleet) Join(admission Admission) {
 	f.beating.Lock()
 	f.admission, f.member.standby = admission, false
@@ -142,7 +141,7 @@ func (f *Fleet) Join(admission Admission) {
 	f.Serve()
 }
 
-// Serve renews the lease of the seat from now on, if there is one, and writes states.
+// Serve renews the lease of the seat, if there is one, and writes states from now on.
 func (f *Fleet) Serve() {
 	if f.Seat != nil {
 		f.Seat.begun.Do(func() {
@@ -152,7 +151,7 @@ func (f *Fleet) Serve() {
 	}
 }
 
-// Stand takes part as a node that has no calls, and no part of the caps, until Join.
+// Stand takes part as a node without calls and without a part of the caps, until Join.
 func (f *Fleet) Stand() {
 	f.beatOnce(f.ctx)
 	f.start()
@@ -165,10 +164,10 @@ func (f *Fleet) start() {
 	})
 }
 
-// lastTry bounds what Close waits for.
+// lastTry bounds how long Close waits.
 const lastTry = 3 * time.Second
 
-// Close sends the last records, if the database takes them, and takes the node off the list.
+// Close sends the last records, if the database takes them, and removes the node from the list.
 func (f *Fleet) Close() error {
 	f.stop()
 	joined := true
@@ -188,7 +187,7 @@ func (f *Fleet) farewell() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastTry)
 	defer cancel()
 	if f.drainOutage.state() == nil {
-		_ = f.share(ctx) // the next REGISTER makes up for it
+		_ = f.share(ctx) // the next REGISTER makes up for a failure
 		for n := 1; n > 0; {
 			var err error
 			if n, err = f.drainOnce(ctx, maxBatch); err != nil {
@@ -202,7 +201,7 @@ func (f *Fleet) farewell() {
 	}
 }
 
-// ready makes or updates the tables, once for as long as the database is there.
+// ready creates or updates the tables, once until the database fails.
 func (f *Fleet) ready(ctx context.Context) error {
 	f.preparing.Lock()
 	defer f.preparing.Unlock()
@@ -214,7 +213,7 @@ func (f *Fleet) ready(ctx context.Context) error {
 	return explain(err)
 }
 
-// unready has the node connect anew, and look at the tables again: it may be another database when it comes back.
+// unready makes the node reconnect and check the tables again: it may be another database when it returns.
 func (f *Fleet) unready(err error) {
 	reset(f.pool, err)
 	f.preparing.Lock()
@@ -230,7 +229,7 @@ func (f *Fleet) remember(ctx context.Context, p Place) {
 	}
 }
 
-// remembered is the place that was noted. A node that has never seen the fleet is the only one.
+// remembered returns the noted place. A node that has never seen the fleet is the only one.
 func (f *Fleet) remembered(ctx context.Context) (p Place) {
 	text, err := f.outbox.Noted(ctx, notePlace)
 	if err == nil {
@@ -242,21 +241,21 @@ func (f *Fleet) remembered(ctx context.Context) (p Place) {
 	return p
 }
 
-// Status is how a node's part in a fleet goes.
+// Status describes a node's part in a fleet.
 type Status struct {
-	// Delivered is when the outbox was empty or a batch was taken last; zero: never yet.
+	// Delivered is when the outbox was last empty or a batch was last taken; zero if never.
 	Delivered time.Time
-	// Drained is how many records were taken since the start.
+	// Drained is how many records the database has taken since the start.
 	Drained int64
 	// Nodes is how many nodes share the caps.
 	Nodes int
 	// Missing is how many nodes have vanished, and are neither back nor forgotten.
 	Missing int
-	// DrainError and BeatError are why the database takes no records or heartbeats at the moment; nil: it does.
+	// DrainError and BeatError say why the database takes no records or heartbeats at the moment; nil if it does.
 	DrainError, BeatError error
 }
 
-// Status returns the state. It does not ask the database.
+// Status returns the status without asking the database.
 func (f *Fleet) Status() Status {
 	s := Status{Drained: f.drained.Load(), Nodes: int(f.nodes.Load()), Missing: int(f.missing.Load())}
 	if at := f.delivered.Load(); at != nil {

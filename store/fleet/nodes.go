@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The times of heartbeats.
+// The timing of heartbeats.
 const (
 	// beatEvery is the time between two heartbeats, and beatTimeout bounds one.
 	beatEvery   = 2 * time.Second
@@ -21,43 +21,43 @@ const (
 // Member is a node as the database has it.
 type Member struct {
 	ID, Name, Version string
-	// Seat is the seat that the node has or, with Standby, stands by for; empty: none.
+	// Seat is the seat that the node has or, with Standby, stands by for; it may be empty.
 	Seat    string
 	Standby bool
-	// API is where other nodes reach its admin API, like http://203.0.113.5:8080; empty: they don't.
+	// API is where other nodes reach its admin API, like http://203.0.113.5:8080; empty if they don't.
 	API string
-	// Numbers tells its table of numbers from others: see NoNumbers. Empty: it is not known.
+	// Numbers identifies its table of numbers: see NoNumbers. Empty if unknown.
 	Numbers string
-	// SeatKey tells the secret of Seat from others: see Seat.SameSecret. Empty: it is not known.
+	// SeatKey identifies the secret of Seat: see Seat.SameSecret. Empty if unknown.
 	SeatKey string
-	// Proof shows that a node with the secret of its seat has written Name and API: see Fleet.Find. Empty: there is none.
+	// Proof shows that a node with the secret of its seat has written Name and API: see Fleet.Find. It may be empty.
 	Proof string
 	// Spare is why a node that does not stand by has no part of the caps: it is idle, or unknown, as in rows of older
-	// versions and those that somebody has written by hand. Empty: it took a call lately, or has a seat.
+	// versions and rows written by hand. Empty if it took a call lately or has a seat.
 	Spare string
-	// Age is that of its last heartbeat, by the database's clock.
+	// Age is the age of its last heartbeat, by the database's clock.
 	Age time.Duration
 }
 
-// NoNumbers is Member.Numbers of a node without a table of numbers. Of others it is the beginning of the file's
+// NoNumbers is Member.Numbers of a node without a table of numbers. For other nodes it is the start of the file's
 // SHA-256.
 const NoNumbers = "none"
 
-// Live reports whether the node is there.
+// Live reports whether the node has had a recent heartbeat.
 func (m Member) Live() bool { return m.Age <= liveFor }
 
 // Place is a node's place, from 0, among the nodes that share the caps.
 type Place struct{ Index, Nodes int }
 
-// Live returns the members that may take calls, in the order of their names, which is that of their places.
+// Live returns the members that may take calls, in the order of their names, which is the order of places.
 func Live(members []Member) []Member {
 	live := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.Live() || m.Standby })
 	slices.SortFunc(live, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return live
 }
 
-// sharing returns those of Live that share the caps with one of them. A node without calls leaves its part to the
-// others, and has for its next calls the part that it would have if all such nodes had calls, too.
+// sharing returns the members of live that share the caps with node id. A node without calls leaves its part to the
+// others; for its next calls it has the part that it would have if all such nodes had calls, too.
 func sharing(live []Member, id string) []Member {
 	spare := slices.ContainsFunc(live, func(m Member) bool { return m.ID == id && m.Spare != "" })
 	return slices.DeleteFunc(slices.Clone(live), func(m Member) bool {
@@ -65,16 +65,16 @@ func sharing(live []Member, id string) []Member {
 	})
 }
 
-// census is what a node knows of the others. It has no lock and no clock of its own.
+// census is what a node knows of the others. It has neither a lock nor a clock.
 type census struct {
 	place   Place
-	there   []Member  // those that were there last, also those that stand by
-	missing []Member  // those that do not, and have neither left nor been replaced by one of their name
-	settled time.Time // until then, a node that does not count may be late for the reason for which this one was
+	there   []Member  // live at the last look, including standbys
+	missing []Member  // not live, and neither left nor replaced by a node of the same name
+	settled time.Time // until then a missing node may be late for the same reason as this one
 }
 
 // take counts the members. steady says that this node's own heartbeats are regular. vanished and back are the members
-// whose state is another one than at the last look.
+// whose state has changed since the last look.
 func (c *census) take(id string, members []Member, steady bool, now time.Time) (vanished, back []Member) {
 	if !steady {
 		c.settled = now.Add(liveFor)
@@ -99,7 +99,7 @@ func (c *census) take(id string, members []Member, steady bool, now time.Time) (
 	return vanished, back
 }
 
-// both returns the members of one list that are in another one, too.
+// both returns the members that are in both lists.
 func both(these, those []Member) []Member {
 	return slices.DeleteFunc(slices.Clone(these), func(m Member) bool {
 		return !slices.ContainsFunc(those, func(o Member) bool { return o.ID == m.ID })

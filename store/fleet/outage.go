@@ -7,22 +7,22 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// outageEvery bounds the log lines of an outage that comes and goes.
+// outageEvery bounds the log lines of a recurring outage.
 const outageEvery = time.Minute
 
-// outage is a time in which something does not work. Its beginning and its end are one log line each.
+// outage is a time in which something does not work. It logs one line at its start and one at its end.
 type outage struct {
-	log         zerolog.Logger // constant, as the messages
+	log         zerolog.Logger // constant, like the messages
 	began, over string
 
-	mu     sync.Mutex // guards what follows
-	since  time.Time  // zero: there is none
-	logged time.Time  // when a beginning was logged last
+	mu     sync.Mutex // guards the fields below
+	since  time.Time  // zero if there is no outage
+	logged time.Time  // when a start was last logged
 	quiet  bool       // this one is not logged
 	err    error
 }
 
-// begin notes that it does not work.
+// begin notes a failure.
 func (o *outage) begin(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -37,7 +37,7 @@ func (o *outage) begin(err error) {
 	}
 }
 
-// end notes that it works.
+// end notes a success.
 func (o *outage) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -50,7 +50,7 @@ func (o *outage) end() {
 	o.since, o.err = time.Time{}, nil
 }
 
-// state is why it does not work; nil: it does.
+// state returns why it does not work, or nil if it does.
 func (o *outage) state() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

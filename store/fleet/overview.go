@@ -10,9 +10,9 @@ import (
 type Overview struct {
 	Nodes []NodeSeen `json:"nodes"`
 	Seats []SeatSeen `json:"seats"`
-	// NumbersDiffer says that nodes that are there have different tables of numbers.
+	// NumbersDiffer says that live nodes have different tables of numbers.
 	NumbersDiffer bool `json:"numbers_differ"`
-	// SecretsDiffer are the seats whose nodes that are there have different secrets.
+	// SecretsDiffer are the seats whose live nodes have different secrets.
 	SecretsDiffer []string `json:"secrets_differ"`
 }
 
@@ -29,13 +29,14 @@ type NodeSeen struct {
 	Version string `json:"version"`
 	SeenMS  int64  `json:"seen_ms"` // how long ago
 	State   string `json:"state"`
-	Live    bool   `json:"live"` // it has had a heartbeat lately, also while it stands by
-	// Seat is the seat that it has or stands by for; empty: none.
+	Live    bool   `json:"live"` // it has had a heartbeat lately, even as a standby
+	// Seat is the seat that it has or stands by for; it may be empty.
 	Seat string `json:"seat"`
-	// Part is the node's part of the caps: the 1st, 2nd … of so many. 0: it has none, or the caps are each node's own.
+	// Part is the node's part of the caps: the 1st, 2nd … of Of. It is 0 if it has none, or if each node has caps of its
+	// own.
 	Part int `json:"part"`
 	Of   int `json:"of"`
-	// API is where other nodes reach its admin API; empty: they don't.
+	// API is where other nodes reach its admin API; empty if they don't.
 	API string `json:"api"`
 	// Numbers is as Member.Numbers.
 	Numbers string `json:"numbers"`
@@ -61,8 +62,8 @@ type SeatSeen struct {
 	Unprotected int   `json:"unprotected"`
 }
 
-// Overview returns the nodes in the order of their names, and the seats. caps says that nodes share the caps. The error
-// is an AwayError.
+// Overview returns the nodes in the order of their names, and the seats. caps says that the nodes share the caps. The
+// error is an AwayError.
 func (r *Reader) Overview(ctx context.Context, caps bool) (*Overview, error) {
 	members, err := r.Members(ctx)
 	if err != nil {
@@ -114,7 +115,7 @@ func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
 	return o
 }
 
-// leftFor is the least age of a lease that was left: Leave writes the beginning of time.
+// leftFor is the minimum age of a lease that was given up: Leave writes the epoch as its time.
 const leftFor = 365 * 24 * time.Hour
 
 func seenOf(o *Owner) SeatSeen {

@@ -18,20 +18,20 @@ import (
 	"flowbridge/store/record"
 )
 
-// readTimeout bounds one query, in place of the caller's patience.
+// readTimeout bounds one query, whatever the caller's own deadline.
 const readTimeout = 10 * time.Second
 
-// errShape means that a record is of another call than its row.
+// errShape means that a record belongs to another call than its row.
 var errShape = errors.New("a record without the id of its row")
 
 // Reader reads the records of all nodes.
 type Reader struct {
 	pool       *pgxpool.Pool
 	unreadable record.Unreadable
-	within     time.Duration // for one query: readTimeout
+	within     time.Duration // bounds one query; readTimeout outside tests
 }
 
-// OpenReader makes a reader, which connects when it is used. application names it to the database.
+// OpenReader returns a reader that connects on first use. application names it to the database.
 func OpenReader(url, application string) (*Reader, error) {
 	pool, err := openPool(url, application, 4)
 	if err != nil {
@@ -43,8 +43,8 @@ func OpenReader(url, application string) (*Reader, error) {
 // Close closes the connections.
 func (r *Reader) Close() { r.pool.Close() }
 
-// Unreadable returns the ids of records that this version could not read and that lists left out, in order; 1,000 at
-// most.
+// Unreadable returns the ids of records that this version could not read and that lists left out, in order; at most
+// 1,000.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
 // A record that is cut off can't be read.
@@ -102,8 +102,9 @@ func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 	return members, explain(err)
 }
 
-// Find finds a node that is there by its name; its ID is empty if there is none. proven: its address is listed, or a
-// node that has the secret of this one's seat has written it. Of several with the name, it is one that is proven.
+// Find returns the live node with a name; its ID is empty if there is none. proven reports that its address is listed,
+// or was written by a node that has the secret of this one's seat. Of several nodes with the name, it prefers a proven
+// one.
 func (f *Fleet) Find(ctx context.Context, name string, listed []netip.AddrPort) (found Member, proven bool, err error) {
 	members, err := f.Members(ctx)
 	for i := range members {
@@ -120,8 +121,8 @@ func (f *Fleet) Find(ctx context.Context, name string, listed []netip.AddrPort) 
 	return found, false, err
 }
 
-// query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an
-// error and has no more than its place in a list.
+// query calls each with every record. A record of another shape, as a newer version may write it, comes with an error
+// and only has its place in a list.
 func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad error), query string, args ...any) error {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok {
@@ -153,12 +154,12 @@ func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad err
 	return explain(err)
 }
 
-// asText is a text as PostgreSQL may have it. No record has another one.
+// asText returns a text as PostgreSQL may store it. No record has another form.
 func asText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 }
 
-// asIndexed is an id as its column has it.
+// asIndexed returns an id as its column has it.
 func asIndexed(id string) string {
 	n := 0
 	for i := range id {
@@ -169,10 +170,10 @@ func asIndexed(id string) string {
 	return id
 }
 
-// ofPostgres are the words of record.Filter that PostgreSQL has other ones for.
+// ofPostgres replaces the words of record.Filter that differ in PostgreSQL.
 var ofPostgres = strings.NewReplacer("instr(", "strpos(", "other_ids", "flowbridge_other_ids")
 
-// translated writes a query for SQLite as one for PostgreSQL, with $1, $2 … for its question marks.
+// translated turns a query for SQLite into one for PostgreSQL, with $1, $2 … for its question marks.
 func translated(query string) string {
 	var b strings.Builder
 	n := 0

@@ -13,17 +13,17 @@ import (
 )
 
 // maxIndexed is how many characters of an id its column has: left() below. Peers choose ids as long as a SIP message
-// may be, and PostgreSQL refuses a row with more than 2,704 bytes in an index. The record has the whole.
+// allows, and PostgreSQL refuses a row with more than 2,704 bytes in an index. The record has the whole id.
 const maxIndexed = 600
 
 const createStaging = `CREATE TEMP TABLE IF NOT EXISTS flowbridge_staging (id text, record text) ON COMMIT DELETE ROWS`
 
-// columns are those of flowbridge_calls that come from the record's members of the same names.
+// columns are the columns of flowbridge_calls that are filled from members of the record with the same names.
 const columns = `node, trunk, route, target, direction, "from", "to", lead, sip_call_id, target_sip_call_id, synthflow_call_id,
 	external_id, trace_id, started_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850,
 	cause, ended_by, codec`
 
-// upsert takes the staged records. One that is there already stays if it is the same.
+// upsert writes the staged records. An existing record stays if it is the same.
 const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
 	SELECT s.id, r.node, r.trunk, r.route, r.target, r.direction, r."from", r."to", r.lead, left(r.sip_call_id, 600),
 		left(r.target_sip_call_id, 600), left(r.synthflow_call_id, 600), left(r.external_id, 600), coalesce(r.trace_id, ''),
@@ -45,7 +45,7 @@ const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
 		AND coalesce((flowbridge_calls.record ->> 'restored')::int, 0) <= coalesce((excluded.record ->> 'restored')::int, 0)
 		AND (excluded.disposition <> 'interrupted' OR flowbridge_calls.disposition = 'interrupted')`
 
-// insertOther takes the ids of the staged records that their columns don't have.
+// insertOther writes the ids of the staged records that have no column.
 const insertOther = `INSERT INTO flowbridge_other_ids (other, id)
 	SELECT left(o.other, 600), s.id FROM flowbridge_staging AS s, LATERAL (
 		SELECT a ->> 'sip_call_id' AS other FROM jsonb_array_elements(s.record::jsonb -> 'attempts') AS a
@@ -54,16 +54,16 @@ const insertOther = `INSERT INTO flowbridge_other_ids (other, id)
 	WHERE o.other NOT IN ('', s.record::jsonb ->> 'target_sip_call_id')
 	ON CONFLICT DO NOTHING`
 
-// staged is a record on its way.
+// staged is a record on its way to the database.
 type staged struct {
 	id   string
 	text string
-	seqs []int64 // of the outbox
+	seqs []int64 // in the outbox
 	try  int     // how often the database has refused it
 }
 
-// textOf is a record as the database takes it. PostgreSQL has no text with a NUL in it, so that is a replacement
-// character, as of other bytes that are no text.
+// textOf returns a record as the database takes it. PostgreSQL's text can't contain NUL, so it is replaced by U+FFFD,
+// like other bytes that are not text.
 func textOf(r *record.Record) (string, error) {
 	if r.Attempts == nil { // an empty list, as the store has it
 		r.Attempts = []record.Attempt{}
@@ -97,8 +97,8 @@ func withoutNUL(text []byte) []byte {
 	return out
 }
 
-// withhold takes out the staged records of calls with which the node of another seat's epoch goes on: it writes theirs.
-// settle takes out the states of the others, whose calls are over.
+// withhold removes the staged records of calls that another owner of the seat has continued: that node writes them.
+// settle removes the states of the other calls, which are over.
 const (
 	holdSeat = `SELECT FROM flowbridge_seats WHERE seat = $1 FOR KEY SHARE`
 	withhold = `DELETE FROM flowbridge_staging AS r USING flowbridge_states AS s, flowbridge_seats AS t
@@ -106,8 +106,8 @@ const (
 	settle = `DELETE FROM flowbridge_states AS s USING flowbridge_staging AS r WHERE s.seat = $1 AND s.id = r.id`
 )
 
-// settled has the records of a seat's calls take the place of their states. withheld gets the calls that go on
-// elsewhere.
+// settled replaces the states of a seat's calls by their records. withheld gets the calls that another node has
+// continued.
 func (s *Seat) settled(b *pgx.Batch, withheld *[]string) {
 	b.Queue(holdSeat, s.name)
 	b.Queue(withhold, s.name, s.id).Query(func(rows pgx.Rows) (err error) {
@@ -124,7 +124,7 @@ func idsOf(batch []staged) (ids []string) {
 	return ids
 }
 
-// write keeps records in the database: all of them, or none with an error. seat is that of their calls; nil: none.
+// write writes all records to the database, or none and returns an error. seat is the seat of their calls, or nil.
 func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) error {
 	var withheld []string
 	if seat != nil {
@@ -142,7 +142,7 @@ func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) 
 			return err
 		}
 		if err = stageIn(ctx, tx, batch); err == nil {
-			// one message: a machine that dies in between would keep the seat locked
+			// sent as one message: a machine that died in between would keep the seat locked
 			b := &pgx.Batch{}
 			if seat != nil {
 				seat.settled(b, &withheld)
@@ -153,13 +153,13 @@ func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) 
 			err = tx.SendBatch(ctx, b).Close()
 		}
 		if err != nil {
-			_ = tx.Rollback(context.WithoutCancel(ctx)) // the error says more
+			_ = tx.Rollback(context.WithoutCancel(ctx)) // the first error says more
 		}
 		return err
 	})
 }
 
-// stageIn gives a transaction the records.
+// stageIn copies the records into a staging table of the transaction.
 func stageIn(ctx context.Context, tx pgx.Tx, batch []staged) error {
 	var version int64
 	if err := tx.QueryRow(ctx, querySchema).Scan(&version); err != nil {

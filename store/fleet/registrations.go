@@ -13,8 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// The bindings at a node are in its own database. Here they are for the other nodes, and the next owner of the seat.
-// They come soon after the 200 to the REGISTER, which does not wait for them.
+// A node's own database has the bindings at the node. Here are copies for the other nodes and the seat's next owner.
+// They are written soon after the 200 to the REGISTER, which does not wait for them.
 
 const (
 	// A node that has lost its seat writes nothing, as with states.
@@ -29,16 +29,16 @@ const (
 			AND octet_length(bindings) <= 1 << 20 AND `
 )
 
-// registrations are the bindings at this node that the database does not have yet.
+// registrations has the bindings at this node that the database does not have yet.
 type registrations struct {
-	seal cipher.AEAD // that of all seats with a secret; nil: this node has none
+	seal cipher.AEAD // shared by all seats with a secret; nil if this node has none
 	wake chan struct{}
 
-	mu      sync.Mutex                  // guards what follows
+	mu      sync.Mutex                  // guards the fields below
 	waiting map[string][]record.Binding // by holder
 }
 
-// KeepBindings has the database keep the bindings of a holder at this node instead of those before. It does not block.
+// KeepBindings replaces the bindings of a holder at this node in the database. It does not block.
 func (f *Fleet) KeepBindings(holder string, all []record.Binding) {
 	f.registered.mu.Lock()
 	defer f.registered.mu.Unlock()
@@ -48,7 +48,7 @@ func (f *Fleet) KeepBindings(holder string, all []record.Binding) {
 
 // share writes the bindings that wait. After an error they wait again, unless there are newer ones.
 func (f *Fleet) share(ctx context.Context) error {
-	f.beating.Lock() // which guards the member, and has only one list of a holder under way
+	f.beating.Lock() // guards the member, and keeps a second list of a holder from being under way
 	defer f.beating.Unlock()
 	r := &f.registered
 	r.mu.Lock()
@@ -81,7 +81,7 @@ func (f *Fleet) writeBindings(ctx context.Context, some map[string][]record.Bind
 	var holders []string
 	var texts [][]byte
 	for holder, all := range some {
-		text, _ := json.Marshal(all) // it has nothing that can't be encoded
+		text, _ := json.Marshal(all) // always encodable
 		if f.registered.seal != nil {
 			text = f.registered.seal.Seal(nil, nil, text, bound(place, holder))
 		}
@@ -91,29 +91,29 @@ func (f *Fleet) writeBindings(ctx context.Context, some map[string][]record.Bind
 	return err
 }
 
-// Bindings returns the bindings of a holder at other nodes, each with its node, and those that were removed there
-// lately. The error is an AwayError.
+// Bindings returns the bindings of a holder at other nodes, each with its node, including recently removed ones. The
+// error is an AwayError.
 func (f *Fleet) Bindings(ctx context.Context, holder string) ([]record.Binding, error) {
-	if err := f.beatOutage.state(); err != nil { // nobody waits for it
+	if err := f.beatOutage.state(); err != nil { // callers don't wait for it
 		return nil, err
 	}
 	all, err := f.bindings(ctx, `node <> $1 AND holder = $2`, f.member.name, holder)
 	return all[holder], err
 }
 
-// Bindings returns what has registered at the seat, by holder, for its new owner. The error is an AwayError.
+// Bindings returns the registrations at the seat, by holder, for its new owner. The error is an AwayError.
 func (s *Seat) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
 	return s.fleet.bindings(ctx, `place = $1`, s.name)
 }
 
-// bindings reads those of a condition, but for those that are sealed with another secret.
+// bindings reads the bindings that match a condition, except those sealed with another secret.
 func (f *Fleet) bindings(ctx context.Context, condition string, args ...any) (map[string][]record.Binding, error) {
 	rows, _ := f.Reader.pool.Query(ctx, readBindings+condition, args...) // the rows have its error
 	all, now := map[string][]record.Binding{}, time.Now()
 	var holder, place, node string
 	var text []byte
 	_, err := pgx.ForEachRow(rows, []any{&holder, &place, &node, &text}, func() error {
-		if f.Seat != nil && place == f.Seat.name { // it is this node's now
+		if f.Seat != nil && place == f.Seat.name { // it belongs to this node now
 			node = ""
 		}
 		all[holder] = append(all[holder], bindingsOf(f.registered.seal, place, holder, node, text, now)...)
@@ -122,11 +122,11 @@ func (f *Fleet) bindings(ctx context.Context, condition string, args ...any) (ma
 	return all, explain(err)
 }
 
-// bindingsOf reads the bindings at a node, with times that do not move with the wall clock. A text that can't be read
-// has none.
+// bindingsOf decodes the bindings at a node, with times that do not move with the wall clock. It returns none if the
+// text can't be read.
 func bindingsOf(seal cipher.AEAD, place, holder, node string, text []byte, now time.Time) (all []record.Binding) {
 	if seal != nil {
-		text, _ = seal.Open(nil, nil, text, bound(place, holder)) // else it is no text
+		text, _ = seal.Open(nil, nil, text, bound(place, holder)) // not JSON if this fails
 	}
 	if json.Unmarshal(text, &all) != nil {
 		return nil

@@ -17,7 +17,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// versionTable is goose's. Other programs may use the same database.
+// versionTable is goose's table. Other programs may use the same database.
 const versionTable = "flowbridge_version"
 
 // The keys of the advisory locks: "flow" and a number.
@@ -29,16 +29,16 @@ const (
 // errSchema means that another version of Flowbridge has made the tables.
 var errSchema = errors.New("schema of another version")
 
-// querySchema is the version of the tables. It fails where there are none.
+// querySchema reads the version of the tables. It fails if there are none.
 const querySchema = `SELECT coalesce(max(version_id), 0) FROM ` + versionTable + ` WHERE is_applied`
 
-// newestSchema is the version that the migrations lead to.
+// newestSchema returns the schema version after all migrations.
 func newestSchema() int64 {
 	files, _ := fs.Glob(migrations, "migrations/*.sql") // the pattern is well-formed
 	return int64(len(files))
 }
 
-// prepare makes or updates the tables, if they are not of this version. One node does it, and others wait for it.
+// prepare creates the tables or updates them to this version. One node does it, and others wait.
 func prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := schemaOf(ctx, pool)
 	if err == nil && version < newestSchema() {
@@ -63,7 +63,7 @@ func checkSchema(version int64) error {
 	return nil
 }
 
-// schemaOf is the version of the tables, 0 for none.
+// schemaOf returns the version of the tables, or 0 if there are none.
 func schemaOf(ctx context.Context, pool *pgxpool.Pool) (version int64, err error) {
 	var there bool
 	if err := pool.QueryRow(ctx, `SELECT to_regclass('`+versionTable+`') IS NOT NULL`).Scan(&there); err != nil || !there {
@@ -73,7 +73,7 @@ func schemaOf(ctx context.Context, pool *pgxpool.Pool) (version int64, err error
 	return version, err
 }
 
-// migrate updates the tables under a lock of the database.
+// migrate updates the tables under a lock in the database.
 func migrate(ctx context.Context, pool *pgxpool.Pool) (err error) {
 	db := stdlib.OpenDB(*pool.Config().ConnConfig)
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -106,7 +106,7 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 		goose.WithDisableGlobalRegistry(true))
 }
 
-// Check tries a database: its URL, user, tables and rights. Nothing is changed. The answer describes what is there.
+// Check tries a database: its URL, user, tables and rights. It changes nothing. The answer describes what it found.
 func Check(ctx context.Context, url string) (string, error) {
 	pool, err := openPool(url, "flowbridge check", 1)
 	if err != nil {

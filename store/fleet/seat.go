@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A seat is addresses with their calls. One node at a time has it: the owner of its newest epoch, which is the number
-// of times that it was taken. Whatever an owner writes names its epoch, and an older one is refused: so an owner that
-// was cut off changes nothing, and learns by the refusal that it has the seat no more.
+// A seat is a set of addresses with their calls. One node at a time has it: the owner of its newest epoch, which counts
+// how often the seat was taken. Everything an owner writes names its epoch, and an older epoch is refused. So an owner
+// that was cut off changes nothing, and learns from the refusal that it has lost the seat.
 
 // The times of a seat's lease.
 const (
@@ -28,14 +28,14 @@ const (
 	leaseFor = 1200 * time.Millisecond
 	// promiseFor is how long only the node to which the owner leaves the seat may take it.
 	promiseFor = 5 * time.Second
-	// doubtAfter is how long without a renewal makes an owner doubt that it still has the seat.
+	// doubtAfter is how long an owner without a renewal trusts that it still has the seat.
 	doubtAfter = 3 * time.Second
 )
 
 // SeatOptions name a seat.
 type SeatOptions struct {
 	Name string
-	// Secret is what the nodes of the seat have in common.
+	// Secret is shared by the nodes of the seat.
 	Secret string
 	// Patience is how long a call waits until the database has its state.
 	Patience time.Duration
@@ -45,44 +45,44 @@ type SeatOptions struct {
 type Seat struct {
 	fleet *Fleet
 	name  string
-	id    string   // of the node
-	node  string   // its name
+	id    string   // the node's
+	node  string   // the node's name
 	key   [32]byte // signalling key of the seat
 
 	lease, promise time.Duration // leaseFor and promiseFor
 
 	secret string // as SeatOptions.Secret
-	vouch  []byte // key of Member.Proof, of all seats with the secret
+	vouch  []byte // key of Member.Proof, for all seats with the secret
 	print  string // as Member.SeatKey
 
 	// Guarded by Fleet.beating.
 	live  map[string]bool      // calls of the seat at a standby's last heartbeat
-	ended map[string]time.Time // when they were gone
-	order []string             // the ids of ended, the first to go first
+	ended map[string]time.Time // when each was gone
+	order []string             // the ids of ended, oldest first
 
 	states *states
 	begun  sync.Once
 
-	confirmed atomic.Pointer[time.Time] // when the last renewal that was granted began
-	epoch     atomic.Int64              // 0: the node stands by
-	cleared   bool                      // the note of an epoch was to be removed; owned by Take
+	confirmed atomic.Pointer[time.Time] // when the last granted renewal started
+	epoch     atomic.Int64              // 0 while the node stands by
+	cleared   bool                      // the note of an epoch was removed, or that was tried; owned by Take
 	look      chan struct{}             // asks for a renewal now
-	lost      chan Owner                // gets who has the seat in this node's place, once
+	lost      chan Owner                // receives the seat's new owner, once
 }
 
-// Owner is who has a seat.
+// Owner is the node that has a seat.
 type Owner struct {
 	Seat string `json:"seat"`
-	// Node is its name, and ID what it is known by.
+	// Node is its name, and ID identifies it.
 	Node string `json:"node"`
 	ID   string `json:"-"`
 	// Epoch is how often the seat was taken.
 	Epoch int64 `json:"epoch"`
-	// Since is when it took the seat; zero: the database's value can't be read.
+	// Since is when it took the seat; zero if the database's value can't be read.
 	Since time.Time `json:"since"`
-	// Unseen is how long ago it renewed its lease, by the database's clock.
+	// Unseen is the time since it renewed its lease, by the database's clock.
 	Unseen time.Duration `json:"-"`
-	// Calls are those whose state the database has, and Unprotected the answered calls beside them.
+	// Calls counts the calls whose state the database has, and Unprotected the other answered calls.
 	Calls       int `json:"calls"`
 	Unprotected int `json:"unprotected"`
 }
@@ -96,7 +96,7 @@ const (
 		CASE WHEN since BETWEEN 'epoch' AND clock_timestamp() + interval '1 day' THEN since ELSE '0001-01-01 00:00Z' END,
 		clock_timestamp() - greatest(least(renewed_at, clock_timestamp() + interval '1 day'), 'epoch'), calls, unprotected
 		FROM flowbridge_seats`
-	// The lock is against those who write with an epoch, which hold FOR KEY SHARE until they have committed.
+	// This locks out transactions that write with an epoch, which hold FOR KEY SHARE until their commit.
 	lockSeat = selectSeats + ` WHERE seat = $1 FOR UPDATE`
 	takeSeat = `INSERT INTO flowbridge_seats AS s (seat, owner, node, epoch, since, renewed_at)
 		VALUES ($1, $2, $3, 1, clock_timestamp(), clock_timestamp())
@@ -107,7 +107,7 @@ const (
 			OR s.renewed_at > clock_timestamp() + $6::interval
 		RETURNING epoch`
 	standIn = `UPDATE flowbridge_nodes SET standby = true WHERE id = $1 AND id <> $2`
-	// A renewal need not outlive the database: no disk and no standby of it is waited for.
+	// A renewal need not outlive the database, so it waits neither for its disk nor for its standby.
 	renewSeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), calls = $4, unprotected = $5
 		FROM set_config('synchronous_commit', 'off', true)
 		WHERE seat = $1 AND owner = $2 AND epoch = $3 AND renewed_at > 'epoch'`
@@ -116,7 +116,7 @@ const (
 	staySeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), promised = '' WHERE seat = $1 AND owner = $2 AND epoch = $3`
 )
 
-// noteSeat is the name of the note of the seat's epoch that this node had last.
+// noteSeat names the note of the last epoch in which this node had the seat.
 const noteSeat = "fleet_seat"
 
 func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
@@ -146,17 +146,17 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	return s, err
 }
 
-// SameSecret reports whether a node of the seat has the secret of this one, as far as that is known.
+// SameSecret reports whether a node of the seat has the secret of this one, as far as is known.
 func (s *Seat) SameSecret(m *Member) bool { return m.SeatKey == "" || m.SeatKey == s.print }
 
-// proofOf is Member.Proof of a node.
+// proofOf returns Member.Proof of a node.
 func (s *Seat) proofOf(name, api string) string {
 	mac := hmac.New(sha256.New, s.vouch)
 	mac.Write([]byte(name + "\x00" + api))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// derive makes a key of the seat from its secret.
+// derive derives a key of the seat from its secret.
 func derive(o *SeatOptions, use string) ([]byte, error) {
 	return hkdf.Key(sha256.New, []byte(o.Secret), nil, "flowbridge seat "+o.Name+" "+use, 32)
 }
@@ -170,7 +170,7 @@ func (s *Seat) Key() [32]byte { return s.key }
 // Lost receives the new owner of the seat, once.
 func (s *Seat) Lost() <-chan Owner { return s.lost }
 
-// Doubtful reports whether the lease is unconfirmed for so long that another node may have the seat.
+// Doubtful reports whether the lease has been unconfirmed for so long that another node may have the seat.
 func (s *Seat) Doubtful() bool {
 	at := s.confirmed.Load()
 	return s.epoch.Load() != 0 && (at == nil || time.Since(*at) > doubtAfter)
@@ -179,30 +179,30 @@ func (s *Seat) Doubtful() bool {
 // Serves reports whether the node has the seat, as far as it knows.
 func (s *Seat) Serves() bool { return s.epoch.Load() != 0 }
 
-// Figures are the epoch of the node that has the seat, 0 of a standby; how many answered calls the database has; and
-// how many it should have by now and has not.
+// Figures returns the epoch of the node that has the seat, or 0 on a standby; how many answered calls the database has;
+// and how many it lacks that it should have by now.
 func (s *Seat) Figures() (epoch int64, protected, unprotected int) {
 	protected, unprotected = s.states.counts()
 	return s.epoch.Load(), protected, unprotected
 }
 
-// Look has the lease renewed now: the network has changed.
+// Look renews the lease now, because the network has changed.
 func (s *Seat) Look() { wake(s.look) }
 
 // Taken is what a node gets with a seat.
 type Taken struct {
 	Epoch int64
-	// Before is who had the seat. Its Node is empty if nobody had.
+	// Before is the previous owner. Its Node is empty if there was none.
 	Before Owner
-	// Own says that this node had it, and nobody since: the node's own journal has the calls.
+	// Own says that this node was the last owner: its own journal has the calls.
 	Own bool
-	// Alive is when the database heard of Before last, by this machine's clock. It is too early to be true where Before
-	// has given the seat up.
+	// Alive is when the database last heard of Before, by this machine's clock. If Before has given the seat up, it is too
+	// early.
 	Alive time.Time
 }
 
-// Take takes the seat, if its lease has ended, or this node was its last owner, or by force. Without the seat it
-// returns who has it. The error is an AwayError.
+// Take takes the seat if its lease has ended, if this node was its last owner, or by force. Otherwise it returns the
+// owner. The error is an AwayError.
 func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
@@ -224,7 +224,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if had != 0 && t.Before.ID != s.id && !s.cleared { // without the database, this must not serve the new owner's seat
+		if had != 0 && t.Before.ID != s.id && !s.cleared { // or, without the database, this would serve the new owner's seat
 			s.cleared = true
 			s.note(ctx, 0)
 		}
@@ -244,21 +244,21 @@ func rowToOwner(row pgx.CollectableRow) (o Owner, err error) {
 	return o, err
 }
 
-// goOn has the node serve the seat in an epoch.
+// goOn makes the node serve the seat in an epoch.
 func (s *Seat) goOn(ctx context.Context, epoch int64, at time.Time) {
 	s.confirmed.Store(&at)
 	s.epoch.Store(epoch)
 	s.note(ctx, epoch)
 }
 
-// note notes the epoch for this node's next process; 0: another node has had the seat since.
+// note notes the epoch for this node's next process; 0 means that another node has had the seat since.
 func (s *Seat) note(ctx context.Context, epoch int64) {
 	if err := s.fleet.outbox.Note(ctx, noteSeat, fmt.Sprintf("%d %s", epoch, s.name)); err != nil {
 		s.fleet.log.Warn().Err(err).Str("seat", s.name).Msg("epoch not noted: after a restart the calls come from the database")
 	}
 }
 
-// noted is the epoch in which this node had the seat last; 0: it never had.
+// noted returns the epoch in which this node last had the seat, or 0 if it never had it.
 func (s *Seat) noted(ctx context.Context) (epoch int64) {
 	text, err := s.fleet.outbox.Noted(ctx, noteSeat)
 	var name string
@@ -268,8 +268,8 @@ func (s *Seat) noted(ctx context.Context) (epoch int64) {
 	return epoch
 }
 
-// Resume serves the seat without asking the database: it is away, and this node had the seat last, or goes on in place
-// of an earlier process. It reports whether there is such an epoch. The next renewal tells whether it still counts.
+// Resume serves the seat without asking the database: it is away and this node last had the seat, or this process
+// replaces an earlier one. It reports whether an epoch is noted. The next renewal shows whether that still counts.
 func (s *Seat) Resume(ctx context.Context) bool {
 	epoch := s.noted(ctx)
 	if epoch != 0 {
@@ -280,8 +280,8 @@ func (s *Seat) Resume(ctx context.Context) bool {
 	return epoch != 0
 }
 
-// Leave gives up what this node still has of the lease; to is the name of the node that alone may take the seat in the
-// next seconds, "" for any. Nothing of the seat may be served meanwhile.
+// Leave gives up what this node still has of the lease. Only the node named to may take the seat in the next seconds,
+// or any node if to is empty. The seat must not be served at that time.
 func (s *Seat) Leave(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
@@ -295,7 +295,7 @@ func (s *Seat) Leave(ctx context.Context, to string) error {
 
 var errTaken = errors.New("another node has taken the seat")
 
-// Stay takes back what Leave gave away, unless the other node has taken the seat.
+// Stay takes back the seat after Leave, unless the other node has taken it.
 func (s *Seat) Stay(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
@@ -306,7 +306,7 @@ func (s *Seat) Stay(ctx context.Context) error {
 	return explain(err)
 }
 
-// run renews the lease until ctx ends, or the seat is another node's.
+// run renews the lease until ctx ends or another node has the seat.
 func (s *Seat) run(ctx context.Context) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
@@ -324,11 +324,11 @@ func (s *Seat) run(ctx context.Context) {
 	}
 }
 
-// renew renews the lease. lost: another node has the seat, and the answer says which.
+// renew renews the lease. If lost is true, owner is the node that has the seat.
 func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
-	if s.fleet.ready(ctx) != nil { // the heartbeat tells of it
+	if s.fleet.ready(ctx) != nil { // the heartbeat reports it
 		return owner, false
 	}
 	begun := time.Now()
@@ -344,9 +344,10 @@ func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 	return s.asked(ctx)
 }
 
-// Confirm renews the lease until the database has answered, or ctx ends. lost: another node has the seat.
+// Confirm renews the lease until the database has answered or ctx ends. If lost is true, owner is the node that has the
+// seat.
 func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
-	s.fleet.pool.Reset() // connections of before are of no use
+	s.fleet.pool.Reset() // older connections are useless
 	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, 50*time.Millisecond) {
 		owner, lost = s.renew(ctx)
 		if lost {
@@ -359,8 +360,8 @@ func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
 	return Owner{}, false
 }
 
-// asked finds out who has a seat that was refused. A database without it is a new one, or an old copy: the node goes
-// on, and its next try makes the seat again.
+// asked looks up the owner of a seat whose renewal was refused. A database without the seat is new, or an old copy: the
+// node continues, and creates the seat again.
 func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
 	rows, _ := s.fleet.pool.Query(ctx, selectSeats+` WHERE seat = $1`, s.name) // the rows have its error
 	owner, err := pgx.CollectExactlyOneRow(rows, rowToOwner)
@@ -368,13 +369,13 @@ func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
 		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database does not have the seat: it is made again")
 		_, _ = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
 			VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`,
-			s.name, s.id, s.node, s.epoch.Load()) // the next renewal finds whether it was
+			s.name, s.id, s.node, s.epoch.Load()) // the next renewal shows whether it was
 		return owner, false
 	}
 	return owner, err == nil && (owner.ID != s.id || owner.Epoch != s.epoch.Load())
 }
 
-// Copied returns the name of the node that serves with a copy of this node's own database; empty: none is known.
+// Copied returns the name of the node that serves with a copy of this node's own database, or "" if none is known.
 func (s *Seat) Copied(ctx context.Context) string {
 	owners, _ := s.fleet.Seats(ctx)
 	for i := range owners {
@@ -385,7 +386,7 @@ func (s *Seat) Copied(ctx context.Context) string {
 	return ""
 }
 
-// Unknown returns those of calls of which the database has neither state nor record. The error is an AwayError.
+// Unknown returns the calls of which the database has neither state nor record. The error is an AwayError.
 func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, err error) {
 	if len(calls) == 0 {
 		return nil, nil
@@ -400,15 +401,15 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 	return unknown, explain(err)
 }
 
-// maxWatched is how many calls of a seat, and how many ended ones, a standby knows at most.
+// maxWatched bounds the calls of a seat, and the ended ones, that a standby knows.
 const maxWatched = 100_000
 
-// watch notes which calls of the seat end while this node stands by, for a day: whoever writes into the database may
-// put the state of one back.
+// watch notes for a day which calls of the seat end while this node stands by: anyone who writes to the database may
+// put an old state back.
 func (s *Seat) watch(ctx context.Context) {
 	rows, _ := s.fleet.pool.Query(ctx, readLive, s.name, maxWatched) // the rows have its error
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(ids) == maxWatched { // which of more are gone can't be told
+	if err != nil || len(ids) == maxWatched { // with more, the gone ones can't be told
 		return
 	}
 	gone, now := s.live, time.Now()
@@ -427,7 +428,7 @@ func (s *Seat) watch(ctx context.Context) {
 	}
 }
 
-// Ended reports whether this node saw a call end after its state was noted. Then it removes the state.
+// Ended reports whether this node saw a call end after its state was noted. If so, it removes the state.
 func (s *Seat) Ended(ctx context.Context, id string, noted time.Time) bool {
 	s.fleet.beating.Lock()
 	defer s.fleet.beating.Unlock()

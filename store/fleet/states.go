@@ -19,21 +19,22 @@ import (
 )
 
 const (
-	// gatherFor is how long a state that somebody waits for waits for more of them, and lagFor how long the others do:
-	// they mostly go with an answer. A statement costs more than a row. maxStates is how many it has at most.
+	// A state that a call waits for waits gatherFor for others to join its statement; any other state waits lagFor,
+	// because it mostly goes with an answer. A statement costs more than a row. maxStates bounds the states of a
+	// statement.
 	gatherFor = 2 * time.Millisecond
 	lagFor    = 100 * time.Millisecond
 	maxStates = 200
-	// statesTimeout bounds a write, and awayTimeout one to a database that was away. retryEvery is the time between tries.
+	// statesTimeout bounds a write, and awayTimeout a write after a failed one. retryEvery is the time between tries.
 	statesTimeout = 3 * time.Second
 	awayTimeout   = time.Second
 	retryEvery    = 500 * time.Millisecond
-	// maxStateSize bounds a state of the database, in bytes, before it was compressed.
+	// maxStateSize bounds a state of the database, in bytes, before compression.
 	maxStateSize = 1 << 20
 )
 
-// writeStates writes nothing if the epoch is another one. The lock keeps whoever takes the seat waiting until this is
-// committed, but no renewal.
+// writeStates writes nothing if the epoch has changed. Its lock makes a node that takes the seat wait for the commit,
+// but not a renewal.
 const (
 	writeStates = `WITH mine AS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3 FOR KEY SHARE)
 		INSERT INTO flowbridge_states AS s (seat, id, state)
@@ -41,10 +42,10 @@ const (
 		ON CONFLICT (seat, id) DO UPDATE SET state = excluded.state`
 	removeStates = `DELETE FROM flowbridge_states WHERE seat = $1 AND id = ANY($4)
 		AND EXISTS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3)`
-	// A call whose record is there is over.
+	// A call with a record is over.
 	readLive = `SELECT left(id, 600) FROM flowbridge_states AS s
 		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id) LIMIT $2`
-	// The smallest states come first: large ones that somebody has written are left out as unreadable.
+	// The smallest states come first: oversized forgeries are left out as unreadable.
 	readStates = `SELECT left(id, 600), CASE WHEN octet_length(state) <= 1 << 20 AND total <= 1 << 28 THEN state END FROM (
 			SELECT id, state, sum(octet_length(state)) OVER (ORDER BY octet_length(state), id) AS total
 			FROM flowbridge_states AS s
@@ -54,7 +55,7 @@ const (
 var errState = errors.New("not the state of a call of this seat")
 
 // states queues rows for the database: the states of the seat's calls, from their first INVITE to a target on, finished
-// records, and registrations. Of each id it keeps the newest one until the database has it.
+// records, and registrations. It keeps the newest row of each id until the database has it.
 type states struct {
 	seat     *Seat
 	pool     *pgxpool.Pool // of one connection
@@ -63,26 +64,26 @@ type states struct {
 	wake     chan struct{}
 	squeezed []byte // room for a state; owned by run
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	waiting map[string]*waitingState
-	written map[string]*waitingState // that are being written
-	landed  chan struct{}            // closed when that is over
-	there   map[string]bool          // ids that the database has; true: of an answered call
-	lag     *time.Timer              // hurries what nobody waits for
-	lags    bool                     // it runs
-	away    bool                     // the last write failed: nobody waits for the next one
-	gaveUp  bool                     // a waiter timed out: nobody waits again until a write succeeds
+	written map[string]*waitingState // being written
+	landed  chan struct{}            // closed when that write is over
+	there   map[string]bool          // ids that the database has; true for an answered call
+	lag     *time.Timer              // writes states that no call waits for
+	lags    bool                     // lag is running
+	away    bool                     // the last write failed: calls don't wait for the next one
+	gaveUp  bool                     // a call timed out: calls don't wait until a write succeeds
 }
 
-// waitingState is one on its way.
+// waitingState is a state on its way to the database.
 type waitingState struct {
 	text     []byte
 	answered bool
-	told     []func() // called when it has landed, or can't in time
+	told     []func() // called when it is written, or can't be in time
 	kept     time.Time
 }
 
-// sealOf makes what seals and opens states, by a key.
+// sealOf returns the cipher for states with a key.
 func sealOf(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -91,7 +92,7 @@ func sealOf(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// tell tells those that wait for the state; nil: nobody does.
+// tell calls the functions that wait for the state; w may be nil.
 func (w *waitingState) tell() {
 	if w != nil {
 		for _, told := range w.told {
@@ -119,8 +120,8 @@ func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
 	return all, nil
 }
 
-// statesPool is a pool like another one, whose writes are safe when the standby of the database has them in memory: a
-// disk would have everybody wait for longer, and both machines to die at once.
+// statesPool returns a pool like another, whose writes count as safe once the database's standby has them in memory:
+// waiting for its disk would take longer, and only helps if both machines die at once.
 func statesPool(like *pgxpool.Pool) (*pgxpool.Pool, error) {
 	if like == nil { // nothing is written
 		return nil, nil
@@ -133,8 +134,8 @@ func statesPool(like *pgxpool.Pool) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(context.Background(), cfg)
 }
 
-// Keep has the database keep a call's state in place of an earlier one, or another text. It does not block. answered
-// says that the call is up, and so is to be protected.
+// Keep replaces a call's state, or another text, in the database. It does not block. answered says that the call is
+// answered, and so must be protected.
 func (s *Seat) Keep(id string, text []byte, answered bool) {
 	all := s.states
 	all.mu.Lock()
@@ -142,8 +143,8 @@ func (s *Seat) Keep(id string, text []byte, answered bool) {
 	all.keep(id, text, answered)
 }
 
-// Over has the database keep the record of a call that is over in place of its state. If it has none, it needs no
-// record: while it is away, these would pile up.
+// Over replaces the state of a finished call by its record. If the database has no state, it needs no record: while it
+// is away, these would pile up.
 func (s *Seat) Over(id string, text []byte) {
 	all := s.states
 	all.mu.Lock()
@@ -160,7 +161,7 @@ func (s *Seat) Over(id string, text []byte) {
 	w.tell()
 }
 
-// keep has a text written. The lock is held.
+// keep queues a text. The caller holds the lock.
 func (all *states) keep(id string, text []byte, answered bool) {
 	if _, there := all.there[id]; there && !answered {
 		all.there[id] = false
@@ -176,7 +177,7 @@ func (all *states) keep(id string, text []byte, answered bool) {
 	}
 }
 
-// hurry has what waits written now.
+// hurry writes now what waits.
 func (all *states) hurry() { wake(all.wake) }
 
 // wake puts a token into a channel, unless it holds one.
@@ -187,8 +188,8 @@ func wake(c chan<- struct{}) {
 	}
 }
 
-// Await has told called once, by another goroutine, when the database has the call's newest state, or at the end of the
-// patience. False: nobody waits, because it has it already, or is away.
+// Await calls told once, on another goroutine, when the database has the call's newest state, or when the patience
+// ends. It reports false, and does not call told, if the database already has the state or is away.
 func (s *Seat) Await(id string, told func()) bool {
 	all := s.states
 	all.mu.Lock()
@@ -203,7 +204,7 @@ func (s *Seat) Await(id string, told func()) bool {
 	once := sync.OnceFunc(told)
 	late := time.AfterFunc(all.patience, func() {
 		all.mu.Lock()
-		if all.waiting[id] == w || all.written[id] == w { // else it has just landed
+		if all.waiting[id] == w || all.written[id] == w { // else it has just been written
 			all.gaveUp = true
 		}
 		all.mu.Unlock()
@@ -214,10 +215,11 @@ func (s *Seat) Await(id string, told func()) bool {
 	return true
 }
 
-// lateAfter is how long a state may be on its way. A busy node has some on their way at any time, and that is no news.
+// lateAfter is how long a state may be on its way before it counts as unprotected. A busy node always has some on their
+// way.
 const lateAfter = time.Second
 
-// counts are how many answered calls the database has, and how many it should have by now and has not.
+// counts returns how many answered calls the database has, and how many it lacks that it should have by now.
 func (all *states) counts() (protected, unprotected int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -258,7 +260,7 @@ func (all *states) run(ctx context.Context) {
 	}
 }
 
-// take takes states to be written, and reports whether there are any.
+// take takes states for the next write, and reports whether there are any.
 func (all *states) take() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -279,7 +281,6 @@ func (all *states) take() bool {
 	return len(all.written) > 0
 }
 
-// write writes what was taken.
 func (all *states) write(ctx context.Context) error {
 	timeout := statesTimeout
 	if all.away { // only this goroutine changes it
@@ -312,11 +313,12 @@ func (all *states) sealed(id string, text []byte) []byte {
 	return all.seal.Seal(nil, nil, all.squeezed, bound(all.seat.name, id))
 }
 
-// bound is what a state is sealed for.
+// bound returns the data that a state is sealed for.
 func bound(seat, id string) []byte { return []byte(seat + "\x00" + id) }
 
-// settle tells of a write that is over. After an error, states wait again, unless there are newer ones. more: the next
-// write is due. What has come meanwhile is not, unless somebody waits for it, and so hurries it.
+// settle ends a write. After an error its states wait again, unless there are newer ones. more reports that the next
+// write is due. States that arrived during the write are not due, unless a call waits for them and so hurries the
+// write.
 func (all *states) settle(err error) (more bool) {
 	all.mu.Lock()
 	written := all.written
@@ -345,8 +347,8 @@ func (all *states) settle(err error) (more bool) {
 	return err != nil || len(written) == maxStates
 }
 
-// over forgets calls whose records are about to be written, with the deletion of their states: no write of theirs is
-// under way any more.
+// over forgets calls whose records are about to be written while their states are deleted. It returns when no write of
+// their states is under way.
 func (all *states) over(ctx context.Context, ids []string) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -394,15 +396,15 @@ func (s *Seat) Flush(ctx context.Context) error {
 	}
 }
 
-// State is that of a call, as Keep was given it.
+// State is the state of a call, as given to Keep.
 type State struct {
 	ID   string
 	Text []byte
 }
 
-// States reads the states of the seat's calls. unreadable counts those that are damaged, or sealed with another secret.
-// They are removed, so that the owner before may write the records of these calls; but not if they are all that there
-// are: this node may have the wrong secret. The error is an AwayError.
+// States reads the states of the seat's calls. unreadable counts the states that are damaged or sealed with another
+// secret. They are removed, so that the old owner may write the records of these calls, unless no state can be read:
+// then this node may have the wrong secret. The error is an AwayError.
 func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err error) {
 	rows, _ := s.fleet.pool.Query(ctx, readStates, s.name) // the rows have its error
 	read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[State])
@@ -421,13 +423,13 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 		}
 		return one.Text == nil
 	})
-	if len(good) > 0 && len(lost) > 0 { // what fails here is removed by who takes the seat next
+	if len(good) > 0 && len(lost) > 0 { // after a failure the seat's next owner removes them
 		_, _ = s.fleet.pool.Exec(ctx, removeStates, s.name, s.id, s.epoch.Load(), lost)
 	}
 	return good, len(lost), nil
 }
 
-// opened is a state that was sealed for a seat; nil: it is damaged, or was sealed with another secret.
+// opened returns a state that was sealed for a seat, or nil if it is damaged or was sealed with another secret.
 func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []byte {
 	squeezed, err := seal.Open(nil, nil, sealed, bound(seat, id))
 	if err != nil {
@@ -443,7 +445,7 @@ func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []by
 	return text
 }
 
-// Has notes which calls the database has from before, and whether they were answered.
+// Has notes which calls the database already has, and whether they were answered.
 func (s *Seat) Has(calls map[string]bool) {
 	s.states.mu.Lock()
 	defer s.states.mu.Unlock()

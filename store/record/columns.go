@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Columns are the columns of a call in the database, by the JSON names of Record's fields, in order. Problems are found
-// when a record is read, and the report is in a table of its own.
+// Columns returns the columns of a call in the database, by the JSON names of Record's fields, in order. It leaves out
+// the problems, which are found when a record is read, and the report, which has a table of its own.
 func Columns() (names []string) {
 	for _, i := range columnFields {
 		names = append(names, reflect.TypeFor[Record]().Field(i).Tag.Get("json"))
@@ -15,7 +15,6 @@ func Columns() (names []string) {
 	return names
 }
 
-// columnFields are the fields of Columns.
 var columnFields = func() (all []int) { //nolint:gochecknoglobals // a table
 	for i := range reflect.TypeFor[Record]().NumField() {
 		switch reflect.TypeFor[Record]().Field(i).Tag.Get("json") {
@@ -27,12 +26,12 @@ var columnFields = func() (all []int) { //nolint:gochecknoglobals // a table
 	return all
 }()
 
-// Column returns the address of what a column holds: *string, *int, *int64, *Time, or of what it holds as JSON.
+// Column returns the address of a column's value: *string, *int, *int64, *Time, or of a value that is stored as JSON.
 func (r *Record) Column(i int) any {
 	return reflect.ValueOf(r).Elem().Field(columnFields[i]).Addr().Interface()
 }
 
-// AppendColumn appends what a column holds as JSON, from its address.
+// AppendColumn appends the JSON of the value at a column's address.
 func AppendColumn(b []byte, column any) []byte {
 	switch v := column.(type) {
 	case *[]Attempt:
@@ -45,13 +44,13 @@ func AppendColumn(b []byte, column any) []byte {
 		return appendVariables(b, *v)
 	}
 	text, err := json.Marshal(column)
-	if err != nil { // never: it was read from JSON, or has finite numbers
+	if err != nil { // never: the value was read from JSON, or has finite numbers
 		text = []byte("null")
 	}
 	return append(b, text...)
 }
 
-// plainColumns are columns of the CSV that hold one value, in its order.
+// plainColumns returns the columns of the CSV that hold one value, in its order.
 func plainColumns() (all []column) {
 	names := Columns()
 	for _, name := range []string{

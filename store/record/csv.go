@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// column is one column of CSV.
+// column is one column of the CSV.
 type column struct {
 	name string
 	of   func(r *Record) string
@@ -19,13 +19,13 @@ type column struct {
 // Encoder writes records as JSON Lines, or as comma-separated values (RFC 4180, with LF at the end of a line). Their
 // first line names the columns.
 //
-// Cells are safe to open in a spreadsheet: a text that it would take for a formula (= + - @ at its beginning) has an
-// apostrophe before it. A number in E.164 form, + and digits, stays as it is: taken for a formula, it is its digits.
-// Control characters, and characters that change the direction of text, are written as \u and four digits.
+// Cells are safe to open in a spreadsheet: a text that it would take for a formula (starting with = + - @) gets an
+// apostrophe in front. A number in E.164 form, + and digits, stays as it is: as a formula it yields its digits. Control
+// characters, and characters that change the direction of text, are written as \u and four digits.
 func Encoder(w io.Writer, asCSV bool) (write func(*Record) error, flush func() error) {
 	if !asCSV {
 		lines := json.NewEncoder(w)
-		lines.SetEscapeHTML(false) // programs read it
+		lines.SetEscapeHTML(false) // for programs, not for HTML
 		return func(r *Record) error { return lines.Encode(r) }, func() error { return nil }
 	}
 	to, columns := csv.NewWriter(w), recordColumns()
@@ -44,7 +44,7 @@ func Encoder(w io.Writer, asCSV bool) (write func(*Record) error, flush func() e
 	}
 }
 
-// safeCell makes a text harmless to what opens it.
+// safeCell makes a text harmless to the program that opens it.
 func safeCell(s string) string {
 	if strings.ContainsFunc(s, unsafe) {
 		var b strings.Builder
@@ -66,8 +66,8 @@ func safeCell(s string) string {
 	return "'" + s
 }
 
-// unsafe says whether a character does something else than being shown: control characters, the marks and overrides of
-// direction (UAX #9), line and paragraph separators, and what is no character at all.
+// unsafe reports whether a character does more than show itself: control characters, the marks and overrides of
+// direction (UAX #9), line and paragraph separators, and invalid characters.
 func unsafe(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' ||
 		r == unicode.ReplacementChar
@@ -99,10 +99,10 @@ func recordColumns() []column {
 		column{"report", func(r *Record) string { return compact(r.Report) }})
 }
 
-// decimal writes a number as JSON does, but never with an exponent.
+// decimal formats a number as JSON does, but never with an exponent.
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// measured is empty where nothing was measured.
+// measured returns "" for a value that was not measured.
 func measured(f float64) string {
 	if f == 0 {
 		return ""
@@ -110,11 +110,11 @@ func measured(f float64) string {
 	return decimal(f)
 }
 
-// compact is a list or object as JSON; empty where there is none.
+// compact returns a list or object as JSON, or "" if there is none.
 func compact(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil || string(text) == "null" || string(text) == "[]" {
-		return "" // a record that was read from the database can be encoded
+		return "" // a record from the database can be encoded
 	}
 	return string(text)
 }

@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// The functions below append JSON as encoding/json writes it, byte for byte, in a tenth of its time: each call is
-// written several times. TestEncoding compares them for every field.
+// The functions below append JSON exactly as encoding/json writes it, in a tenth of its time: each call is written
+// several times. TestEncoding compares them for every field.
 
-// key begins a member of an object.
+// key starts a member of an object.
 func key(b []byte, name string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')
@@ -21,7 +21,7 @@ func key(b []byte, name string) []byte {
 
 func textOf(b []byte, name, s string) []byte { return appendString(key(b, name), s) }
 
-// textIf leaves an empty text out, as numberIf and timeIf leave out zero.
+// textIf omits an empty text, as numberIf and timeIf omit zero.
 func textIf(b []byte, name, s string) []byte {
 	if s == "" {
 		return b
@@ -62,7 +62,7 @@ func score(b []byte, name string, f float64) []byte {
 	return appendFloat(key(b, name), f)
 }
 
-// appendFloat takes a number that is not finite for 0: JSON can't hold it, and a wrong statistic must not cost the
+// appendFloat writes 0 for a number that is not finite: JSON can't hold it, and a wrong statistic must not cost the
 // record.
 func appendFloat(b []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
@@ -80,7 +80,7 @@ func appendFloat(b []byte, f float64) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// plain are the bytes that a quoted text has as they are.
+// plain marks the bytes that need no escape in a quoted text.
 var plain = func() (all [256]bool) {
 	for c := byte(0x20); c < utf8.RuneSelf; c++ {
 		all[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
@@ -88,7 +88,7 @@ var plain = func() (all [256]bool) {
 	return all
 }()
 
-// appendString appends a quoted text. What is not UTF-8 becomes U+FFFD.
+// appendString appends a quoted text. Invalid UTF-8 becomes U+FFFD.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	from := 0
@@ -129,7 +129,7 @@ func appendString(b []byte, s string) []byte {
 	return append(append(b, s[from:]...), '"')
 }
 
-// appendList appends a list; an empty one is [], not null.
+// appendList appends a list. An empty one is [], not null.
 func appendList[T any](b []byte, items []T, one func([]byte, *T) []byte) []byte {
 	b = append(b, '[')
 	for i := range items {
@@ -177,7 +177,6 @@ func appendRecording(b []byte, r *Recording) []byte {
 	return append(textIf(b, "error", r.Error), '}')
 }
 
-// appendVariables appends the column variables.
 func appendVariables(b []byte, all map[string]string) []byte {
 	if all == nil {
 		return append(b, "null"...)
@@ -192,7 +191,6 @@ func appendVariables(b []byte, all map[string]string) []byte {
 	return append(b, '}')
 }
 
-// appendMedia appends the column media.
 func appendMedia(b []byte, m *Media) []byte {
 	b = appendSide(key(append(b, '{'), "a"), &m.A)
 	b = appendSide(key(b, "b"), &m.B)
@@ -240,7 +238,7 @@ func appendDropped(b []byte, d *DroppedBy) []byte {
 	return append(numberIf(b, "unconfirmed", d.Unconfirmed), '}')
 }
 
-// AppendRecord appends what the journal keeps: a record without its zeros, which most fields of a live call are.
+// AppendRecord appends a record as the journal keeps it: without zeros, which most fields of a live call are.
 func AppendRecord(b []byte, r *Record) []byte {
 	b = append(b, '{')
 	for _, f := range [...]struct{ name, text string }{

@@ -16,7 +16,7 @@ const (
 	MaxLimit     = 1000
 )
 
-// Filter says which finished calls List returns. Its zero value means all.
+// Filter selects the finished calls that List returns. Its zero value selects all.
 type Filter struct {
 	// Since is the earliest started_at; zero means no limit.
 	Since time.Time
@@ -24,17 +24,17 @@ type Filter struct {
 	Until time.Time
 	// Trunk, Target, Route, Direction, Disposition and Cause must be equal; empty means any.
 	Trunk, Target, Route, Direction, Disposition, Cause string
-	// Problem must be one of the call's problems; empty means any. The functions List and Each apply it; a Lister does
-	// not.
+	// Problem must be one of the call's problems; empty means any. The functions List and Each apply it; a Lister
+	// does not.
 	Problem string
 	// Number must be a part of from, to or lead; empty means any.
 	Number string
-	// ID must be one of the call's ids: ours, a Call-ID of either side, that of an attempt that came to nothing, the
-	// platform's, the external one, or the trace's. Empty means any.
+	// ID must be one of the call's ids: ours, a Call-ID of either side or of a failed attempt, the platform's, the
+	// external one, or the trace's. Empty means any.
 	ID string
-	// Limit is the length of a page: 0 means 100, and MaxLimit is the most.
+	// Limit is the length of a page: 0 means 100, and the maximum is MaxLimit.
 	Limit int
-	// Cursor continues a list behind its last record: next, from the List before.
+	// Cursor continues a list behind its last record: next, from the previous List.
 	Cursor string
 }
 
@@ -43,7 +43,7 @@ const byID = `(id = ? OR sip_call_id = ? AND sip_call_id <> '' OR target_sip_cal
 	OR synthflow_call_id = ? AND synthflow_call_id <> '' OR external_id = ? AND external_id <> ''
 	OR trace_id = ? AND trace_id <> '' OR id IN (SELECT o.id FROM other_ids AS o WHERE o.other = ?))`
 
-// PageSize is the number of records of a page.
+// PageSize returns the number of records of a page.
 func (f Filter) PageSize() int {
 	if f.Limit <= 0 {
 		return defaultLimit
@@ -51,8 +51,8 @@ func (f Filter) PageSize() int {
 	return min(f.Limit, MaxLimit)
 }
 
-// SQL returns the filter as a WHERE clause, "" for none, with a ? for each argument. The columns are those of Record's
-// JSON. A fleet's database is asked with it, too. The error is ErrCursor.
+// SQL returns the filter as a WHERE clause, or "", with a ? for each argument. The columns are those of Record's JSON.
+// It also serves a fleet's database. The error is ErrCursor.
 func (f Filter) SQL() (where string, args []any, err error) {
 	var terms []string
 	add := func(term string, arg ...any) {
@@ -96,8 +96,8 @@ func (f Filter) SQL() (where string, args []any, err error) {
 	return ` WHERE ` + strings.Join(terms, ` AND `), args, nil
 }
 
-// Digits gives the digits of a number as people write it, with +, spaces, brackets, dots and dashes. ok is false if it
-// has anything else, or no digit.
+// Digits returns the digits of a number as people write it, with +, spaces, brackets, dots and dashes. ok is false if
+// it has anything else, or no digit.
 func Digits(number string) (digits string, ok bool) {
 	digits = strings.Map(func(r rune) rune {
 		if strings.ContainsRune("+ -().\u00a0", r) {
@@ -117,7 +117,7 @@ func ceil(t time.Time) string {
 	return c.String()
 }
 
-// CursorOf is the cursor behind a record.
+// CursorOf returns the cursor behind a record.
 func CursorOf(r Record) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(r.StartedAt.String() + " " + r.ID))
 }

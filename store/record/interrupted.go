@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
+// q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that neither party asked for.
 const q850Unspecified = 31
 
-// Saved is a call as one process leaves it to the next, whichever way that one comes: after a kill, by an upgrade, or
-// on another machine. The call of a killed process stays in the journal until its record is written.
+// Saved is a call as one process leaves it to the next: after a kill, in an upgrade, or to another machine. The call of
+// a killed process stays in the journal until its record is written.
 type Saved struct {
 	Record Record // so far
-	State  []byte // as it was given to Journal or Owe
+	State  []byte // as given to Journal or Owe
 	Owed   bool   // the call is over, and owes its peers something
 
-	// Of a killed process: the record if the call can't go on, and when the process was alive last, or up to beatEvery
-	// before that.
+	// For a killed process: the record if the call can't continue, and when the process was last alive, up to beatEvery
+	// early.
 	Interrupted Record
 	Alive       time.Time
 }
 
-// InterruptedAt ends a record at the last moment at which its process is known to have run; zero: now.
+// InterruptedAt ends a record at the last moment at which its process is known to have run, or now if that is zero.
 func (r Record) InterruptedAt(alive Time, now time.Time) Record {
 	r.EndedAt = cmp.Or(alive, TimeOf(now))
 	r.StartedAt = cmp.Or(r.StartedAt, r.EndedAt)
@@ -38,10 +38,10 @@ func (r Record) InterruptedAt(alive Time, now time.Time) Record {
 	return r
 }
 
-// Interrupted is the record of a call that ended now with its process.
+// Interrupted returns the record of a call that ended now with its process.
 func (r Record) Interrupted(now time.Time) Record { return r.InterruptedAt(TimeOf(now), now) }
 
-// Killed notes that the recordings which had not ended did so with their process. SettleRecordings knows more.
+// Killed ends the recordings that were running when their process died. SettleRecordings has better figures.
 func (r *Record) Killed() {
 	for i := range r.Recordings {
 		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
@@ -50,8 +50,8 @@ func (r *Record) Killed() {
 	}
 }
 
-// The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so the files are
-// asked.
+// The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so SettleRecordings
+// asks the files.
 const (
 	killed        = "the process was killed"
 	killedUnknown = killed + ": it is not known how the file ended"
@@ -66,8 +66,8 @@ func (r *Record) Settled() bool {
 // there is no such file.
 type FinishedFile func(file string) (bytes int64, ended time.Time, err error)
 
-// SettleRecordings takes the size and the end of a killed process's recordings from their files, and says whether it
-// has changed the record.
+// SettleRecordings sets the size and the end of a killed process's recordings from their files, and reports whether the
+// record has changed.
 func (r *Record) SettleRecordings(look FinishedFile) (changed bool) {
 	for i := range r.Recordings {
 		f := &r.Recordings[i]

@@ -12,9 +12,10 @@ type Lister interface {
 	List(ctx context.Context, f Filter) (records []Record, next string, err error)
 }
 
-// Each gives all finished calls of a filter to a function, newest first, until that returns an error. Filter.Limit
-// counts them all; 0 means no limit. It reads in steps, and nothing is held open between them. So a slow function keeps
-// neither memory nor the database's log from being freed. A call that ends meanwhile comes or not; none comes twice.
+// Each calls do with all finished calls of a filter, newest first, until that returns an error. Filter.Limit counts
+// them all; 0 means no limit. Each reads in steps and holds nothing open between them, so a slow function keeps neither
+// memory nor the database's log from being freed. A call that ends during the run may or may not be included; none
+// comes twice.
 func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) error {
 	for left := f.Limit; ; {
 		f.Limit = eachStep

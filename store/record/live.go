@@ -2,8 +2,8 @@ package record
 
 import "time"
 
-// Live is what a live call keeps of its record, beside what it needs for itself. A whole Record is several times as
-// large, most of it for the counts of the media.
+// Live is the part of its record that a live call keeps, beside its own data. A whole Record is several times as large,
+// most of it media counters.
 type Live struct {
 	Trunk, Target string
 
@@ -12,18 +12,18 @@ type Live struct {
 	StartedAt, RingingAt, PreparedAt, DialedAt, AnsweredAt Time
 
 	SetupMS  int64
-	Queued   time.Duration // waited for a place at a target, but for a wait that goes on
-	Waits    time.Time     // since then; zero: it does not wait now
-	Placed   bool          // by us, and it has no agent so far
+	Queued   time.Duration // waited for a place at a target, without a wait that still lasts
+	Waits    time.Time     // start of a wait that still lasts; zero: none
+	Placed   bool          // we placed it, and it has had no agent yet
 	Restored int           // by how many processes
 	Attempts []Attempt
 
 	Verstat, Attest, OrigID string
 
-	Variables map[string]string // by orders; a new map with each change
+	Variables map[string]string // set by orders; a new map with each change
 }
 
-// Waited is how long the call has waited so far.
+// Waited returns how long the call has waited so far.
 func (l *Live) Waited() time.Duration {
 	if l.Waits.IsZero() {
 		return l.Queued
@@ -31,7 +31,7 @@ func (l *Live) Waited() time.Duration {
 	return l.Queued + time.Since(l.Waits)
 }
 
-// Record returns the record that has these, and nothing else.
+// Record returns a record with these fields and no others.
 func (l *Live) Record() Record {
 	attempts := l.Attempts
 	if attempts == nil {
@@ -46,7 +46,7 @@ func (l *Live) Record() Record {
 	}
 }
 
-// LiveOf returns what a call that goes on keeps of its record.
+// LiveOf returns the part of its record that a continued call keeps.
 func LiveOf(r *Record) Live {
 	return Live{
 		Trunk: r.Trunk, Target: r.Target, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,

@@ -15,8 +15,8 @@ const (
 	OutboxReport = "report"
 )
 
-// OutboxItem is one change of a finished call that a consumer has yet to get. The record itself is got by its id: so a
-// consumer always sees the newest state.
+// OutboxItem is one change of a finished call that a consumer has not received yet. The consumer reads the record by
+// its id, so it always sees the newest state.
 type OutboxItem struct {
 	// Seq orders the items. It is never used twice.
 	Seq int64
@@ -26,15 +26,15 @@ type OutboxItem struct {
 	Kind string
 	// Tries is how often the item was postponed.
 	Tries int
-	// DueAt is when it was due after the last postponement; zero: it was not postponed.
+	// DueAt is when the item is due after the last postponement; zero if it was not postponed.
 	DueAt Time
 	// CreatedAt is when the change was committed.
 	CreatedAt Time
-	// Reason is why it was postponed last.
+	// Reason says why it was last postponed.
 	Reason string
 }
 
-// Outbox is what waits for consumers, and the records it is about.
+// Outbox has what waits for consumers, and the records that it is about.
 type Outbox interface {
 	Outbox(ctx context.Context, consumer string, limit int) ([]OutboxItem, error)
 	OutboxChanged() <-chan struct{}

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Problems lists the words for what may be wrong with a call. ProblemsOf is the only place that says what they mean:
-// the page, the commands and the API have them from there.
+// Problems returns the words for what may be wrong with a call. Only ProblemsOf defines their meaning: the page, the
+// commands and the API use it.
 func Problems() []string { return []string{"one-way", "loss", "dead-air", "no-answer", "rescue"} }
 
-// ProblemsOf returns the problems that a record tells of; nil: none.
+// ProblemsOf returns the problems that a record shows.
 func ProblemsOf(r *Record) (words []string) {
 	t := r.Talk
 	is := []bool{
@@ -27,14 +27,14 @@ func ProblemsOf(r *Record) (words []string) {
 	return words
 }
 
-// loses reports whether over 2 % of a side's packets did not arrive, or too late to be heard.
+// loses reports whether over 2 % of a side's packets did not arrive or came too late to be heard.
 func (s *MediaSide) loses() bool { return 50*(s.Lost+s.Late) > s.Rx+s.Lost }
 
-// searched bounds how many records List reads for one page of the calls with a problem: a second's work.
+// searched bounds how many records List reads for one page of calls with a problem: a second's work.
 const searched = 20_000
 
-// List is from.List with Filter.Problem. A page of the calls with a problem may be shorter than its limit, or empty,
-// though more follow: then next says so.
+// List is from.List with Filter.Problem. A page of calls with a problem may be shorter than its limit, or empty,
+// although more follow: then next is set.
 func List(ctx context.Context, from Lister, f Filter) (found []Record, next string, err error) {
 	if f.Problem == "" {
 		return from.List(ctx, f)

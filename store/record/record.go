@@ -26,7 +26,7 @@ const (
 	EndedByOperator = "operator"
 )
 
-// CauseProcessRestart is the cause of a call whose end the process did not live to see.
+// CauseProcessRestart is the cause of a call that ended while its process was dead.
 const CauseProcessRestart = "process_restart"
 
 // Dispositions lists every value of Record.Disposition.
@@ -41,7 +41,7 @@ func Dispositions() []string {
 const (
 	// DirectionInbound is a call that the customer placed.
 	DirectionInbound = "inbound"
-	// DirectionOutbound is a call to the customer. A target placed it, or a PBX, which then handed it over.
+	// DirectionOutbound is a call to the customer, placed by a target, or by a PBX that then handed it over.
 	DirectionOutbound = "outbound"
 )
 
@@ -85,40 +85,40 @@ type Record struct {
 
 	// Lead is the customer's number: From, or To of an outbound call.
 	Lead string `json:"lead"`
-	// ExternalID is the id that the platform got in X-EI: its E token, or the bare value. Empty: none.
+	// ExternalID is the id that the platform got in X-EI: its E token, or the bare value. It may be empty.
 	ExternalID string `json:"external_id"`
-	// TraceID is the id of the call's trace, 32 hex digits. Empty: it was not traced.
+	// TraceID is the id of the call's trace, 32 hex digits. Empty if the call was not traced.
 	TraceID string `json:"trace_id"`
-	// Traceparent is the header that the caller brought; empty: none. It is not kept.
+	// Traceparent is the caller's header, if any. It is not stored.
 	Traceparent string `json:"-"`
-	// Restored is how often another process went on with the call, because its own was killed. Upgrades do not count.
+	// Restored is how often another process continued the call because its own was killed. Upgrades do not count.
 	Restored int `json:"restored"`
-	// QueuedMS is how long the caller waited for a place at a target. 0: it did not have to.
+	// QueuedMS is how long the caller waited for a place at a target.
 	QueuedMS int64 `json:"queued_ms"`
-	// Waiting says that the caller of a live call waits for one now. It is not kept.
+	// Waiting says that the caller of a live call is waiting for such a place. It is not stored.
 	Waiting bool `json:"-"`
-	// Placed says that a request has ordered a live call. It is not kept: ReasonCustomer says it in a record.
+	// Placed says that a live call was ordered by a request. It is not stored: in a record, ReasonCustomer says it.
 	Placed bool `json:"-"`
-	// Verstat is what the verification of the caller says: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
-	// Empty: the trunk's calls are not verified.
+	// Verstat is the result of verifying the caller: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation. Empty
+	// if the trunk's calls are not verified.
 	Verstat string `json:"verstat"`
-	// Attest is A, B or C, where the call has passed.
+	// Attest is A, B or C if the call has passed.
 	Attest string `json:"attest"`
 	// OrigID is the origid of a call that has passed.
 	OrigID string `json:"orig_id"`
-	// Talk is what the conversation was like. nil: the call was not answered, or media.insight is off.
+	// Talk describes the conversation. It is nil if the call was not answered, or media.insight is off.
 	Talk *Talk `json:"talk"`
-	// Variables are set by orders, and by the request that placed the call. The keys are names. nil: none was set.
+	// Variables are set by orders, and by the request that placed the call. The keys are names. It is nil if none was set.
 	Variables map[string]string `json:"variables"`
-	// Problems are those of the words of Problems that the rest of the record tells of. They are found when it is read.
+	// Problems are the words of Problems that the rest of the record shows. They are found when the record is read.
 	Problems []string `json:"problems,omitempty"`
-	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
+	// Report is what the platform later said of the call; nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }
 
 // Recording is one file that a call was recorded to.
 type Recording struct {
-	// File is its name below recording.path. Empty: there is none, see Error.
+	// File is its name below recording.path. Empty if there is none: see Error.
 	File string `json:"file"`
 	// Format is wav or pcapng.
 	Format    string `json:"format"`
@@ -127,14 +127,14 @@ type Recording struct {
 	Bytes     int64  `json:"bytes"`
 	// Dropped counts the packets and SIP messages that are missing because the disk was too slow.
 	Dropped int64 `json:"dropped"`
-	// Error is why the recording ended early or was not begun. Empty: neither.
+	// Error is why the recording ended early or did not start. It may be empty.
 	Error string `json:"error,omitempty"`
 }
 
-// The reasons of attempts that are not for the call's route.
+// The reasons of attempts that the call's route does not give.
 const (
 	ReasonSplit    = "split"    // the route's split has chosen the target
-	ReasonTransfer = "transfer" // a REFER of the agent
+	ReasonTransfer = "transfer" // the agent sent a REFER
 	ReasonRescue   = "rescue"   // the agent's leg has died
 	ReasonCustomer = "customer" // the customer of a call that we place is called
 )
@@ -145,25 +145,25 @@ type Attempt struct {
 	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer,
 	// ReasonRescue or ReasonCustomer.
 	Reason string `json:"reason,omitempty"`
-	// By is the name of the token that ordered a transfer or a placed call. Empty: no token ordered the attempt.
+	// By is the name of the token that ordered a transfer or a placed call. Empty if no token ordered the attempt.
 	By            string `json:"by,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
 	MS            int64  `json:"ms"`
-	// AnsweredBy is who answered a call that we placed: human, machine, fax, sit or unknown. Empty: nobody asked, or it is
-	// not known yet. Confidence says how clearly that was heard, from 0.5, just enough, to 1.
+	// AnsweredBy is who answered a call that we placed: human, machine, fax, sit or unknown. Empty if the order did not
+	// ask, or the answer is not known yet. Confidence says how clear the evidence was, from 0.5, just enough, to 1.
 	AnsweredBy string  `json:"answered_by,omitempty"`
 	Confidence float64 `json:"confidence,omitempty"`
-	// StartedAt is when it began.
+	// StartedAt is when the attempt started.
 	StartedAt Time `json:"started_at,omitzero"`
-	// SIPCallID is the Call-ID of its INVITE. Empty: none was sent.
+	// SIPCallID is the Call-ID of its INVITE. Empty if none was sent.
 	SIPCallID string `json:"sip_call_id,omitempty"`
-	// Transport is the transport of the INVITE: udp, tcp or tls. Empty: none was sent.
+	// Transport is the transport of the INVITE: udp, tcp or tls. Empty if none was sent.
 	Transport string `json:"transport,omitempty"`
-	// Tried are the addresses of the target that failed before the last one, as transport://address:port, each with how.
-	// Of Contacts that only another node reaches, how is where they have registered.
+	// Tried has the addresses of the target that failed before the last one, as transport://address:port, each with the
+	// failure. For a Contact that only another node reaches, that node stands in place of the failure.
 	Tried []string `json:"tried,omitempty"`
 	// DroppedHeaders names the headers that were left out of the INVITE.
 	DroppedHeaders []string `json:"dropped_headers,omitempty"`
@@ -175,14 +175,14 @@ type Media struct {
 	B MediaSide `json:"b"`
 	// MOS is the worse of both sides' (SetMOS).
 	MOS Score `json:"mos"`
-	// OneWay is the side, a or b, from which nothing was heard at the start of the call. Empty: both were heard.
+	// OneWay is the side, a or b, from which nothing was heard at the start of the call. Empty if both were heard.
 	OneWay string `json:"one_way,omitempty"`
-	// GapMS is how long no process was there for the packets of a leg, because its own was killed: of the leg that has
-	// missed more.
+	// GapMS is how long no process received the packets of a leg, because its own was killed: the longer gap of the two
+	// legs.
 	GapMS int64 `json:"gap_ms,omitempty"`
 }
 
-// Score is a mean opinion score, 1 to 5; 0, and null in JSON, where it was not measured.
+// Score is a mean opinion score, 1 to 5; 0, and null in JSON, if it was not measured.
 type Score float64
 
 // MarshalJSON returns the number, or null for zero.
@@ -193,13 +193,14 @@ func (s Score) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(s))
 }
 
-// Millis is a time in milliseconds; 0, and null in JSON, where it was not measured.
+// Millis is a time in milliseconds; 0, and null in JSON, if it was not measured.
 type Millis float64
 
 // MarshalJSON returns the number, or null for zero.
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
-// SetMOS makes the MOS the worse of both sides'. With a mute side there is none: the other's would be said of both.
+// SetMOS sets the MOS to the lower one of both sides. With a mute side there is none: it would be only the other
+// side's.
 func (m *Media) SetMOS() {
 	m.MOS = m.A.MOS
 	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
@@ -218,32 +219,32 @@ type MediaSide struct {
 	Dropped   int64     `json:"dropped"`
 	DroppedBy DroppedBy `json:"dropped_by"`
 	JitterMS  float64   `json:"jitter_ms"`
-	// Duplicates, of Rx, had come already; Reordered came after a later one.
+	// Duplicates, of Rx, had arrived before; Reordered arrived after a later one.
 	Duplicates int64 `json:"duplicates"`
 	Reordered  int64 `json:"reordered"`
 	// Bursts is how many runs of packets were lost.
 	Bursts int64 `json:"bursts"`
 	// Late, of Rx, came over 200 ms later than others: a phone drops them, so they count as lost in the MOS.
 	Late int64 `json:"late,omitempty"`
-	// SSRCChanges is how often the leg began another stream from the same address.
+	// SSRCChanges is how often the leg started another stream from the same address.
 	SSRCChanges int64 `json:"ssrc_changes"`
 	// RTT is the round trip between us and the leg's peer.
 	RTT Millis `json:"rtt_ms"`
-	// MOS is the MOS of the audio that was received from the leg.
+	// MOS rates the audio that was received from the leg.
 	MOS Score `json:"mos"`
 	// Codec is the leg's last codec. It differs between the legs if PCMU was converted to PCMA.
 	Codec string `json:"codec,omitempty"`
-	// Expected is where its last description wanted RTP. Source is where its RTP came from and went to. Empty:
-	// nowhere.
+	// Expected is where its last description wanted RTP. Source is where its RTP came from and went to. Either may be
+	// empty.
 	Expected string `json:"expected,omitempty"`
 	Source   string `json:"source,omitempty"`
-	// Refused is a source of RTP that was not accepted; empty: none was refused for its address.
+	// Refused is a source of RTP that was not accepted; empty if none was refused for its address.
 	Refused string `json:"refused,omitempty"`
-	// SRTP is the suite that last secured the leg; empty: plain RTP.
+	// SRTP is the suite that last secured the leg; empty for plain RTP.
 	SRTP string `json:"srtp,omitempty"`
 }
 
-// DroppedBy is Dropped by reason. JSON leaves out reasons that did not occur.
+// DroppedBy splits Dropped by reason. JSON omits reasons that did not occur.
 type DroppedBy struct {
 	WrongSource   int64 `json:"wrong_source,omitempty"`
 	Unproven      int64 `json:"unproven,omitempty"`
@@ -268,15 +269,15 @@ func (a *Attempt) Prepared() bool {
 	return a.PrepareMS > 0 || a.PrepareStatus > 0 || a.FailedToPrepare()
 }
 
-// FailedToPrepare reports whether an attempt ended because its platform's API gave no id.
+// FailedToPrepare reports whether an attempt ended because its platform's API returned no id.
 func (a *Attempt) FailedToPrepare() bool { return strings.HasPrefix(a.Cause, "prepare_") }
 
-// IsPlaced reports whether a request has ordered the call.
+// IsPlaced reports whether a request ordered the call.
 func (r *Record) IsPlaced() bool {
 	return r.Placed || len(r.Attempts) > 0 && r.Attempts[0].Reason == ReasonCustomer
 }
 
-// AnsweredCustomer returns the attempt that the customer of a placed call has answered; nil: none.
+// AnsweredCustomer returns the attempt that the customer of a placed call has answered, or nil.
 func AnsweredCustomer(attempts []Attempt) *Attempt {
 	for i := range attempts {
 		if a := &attempts[i]; a.Reason == ReasonCustomer && a.SIPStatus == 200 && a.Cause == "" {
@@ -286,19 +287,19 @@ func AnsweredCustomer(attempts []Attempt) *Attempt {
 	return nil
 }
 
-// IsConnected reports whether an agent has answered a call that a request has ordered.
+// IsConnected reports whether an agent has answered a call that a request ordered.
 func (r *Record) IsConnected() bool {
 	return slices.ContainsFunc(r.Attempts, func(a Attempt) bool {
 		return a.Reason != ReasonCustomer && a.SIPStatus == 200 && a.Cause == ""
 	})
 }
 
-// IDOf is the id of the call that a request with an idempotency key places. It is not sortable by time.
+// IDOf returns the id of the call that a request with an idempotency key places. It does not sort by time.
 func IDOf(key string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("flowbridge:call:"+key)).String()
 }
 
-// NewID is a call's id: sortable by time, unique over nodes.
+// NewID returns a new id for a call: sortable by time, unique over nodes.
 func NewID() string {
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -4,32 +4,32 @@ import (
 	"strconv"
 )
 
-// Talk is what the conversation of the caller with the agent was like (media/voice/turns says how it is measured, and
-// what the words mean). What was not measured is nil, and null in JSON.
+// Talk describes the conversation between the caller and the agent. Package media/voice/turns defines its measurements
+// and words. Values that were not measured are nil, and null in JSON.
 type Talk struct {
 	// Confidence is good, noisy (the figures may be wrong, and count in no percentile) or not_measured.
 	Confidence string `json:"confidence"`
-	// Reason is why it is not good: background, ceaseless, two_levels, echo, steady, gaps, edge; no_audio, codec,
-	// packet_length, line_cut, kernel.
+	// Reason is why the confidence is not good: background, ceaseless, two_levels, echo, steady, gaps, edge; no_audio,
+	// codec, packet_length, line_cut, kernel.
 	Reason string `json:"reason,omitempty"`
 
-	// FirstAgentMS is from the answer to the agent's first audio; or else FirstAgentReason says why it is not known.
+	// FirstAgentMS is from the answer to the agent's first audio. If it is unknown, FirstAgentReason says why.
 	FirstAgentMS     *int64 `json:"first_agent_ms"`
 	FirstAgentReason string `json:"first_agent_reason,omitempty"`
 
-	// Turns are how long the caller waited for the agent's answers. nil: there was none.
+	// Turns are how long the caller waited for the agent's answers; nil if there was none.
 	Turns *Durations `json:"turns"`
-	// BargeIns are how long the agent went on when the caller interrupted it, where it stopped. nil: it never did.
+	// BargeIns are how long the agent kept talking when the caller interrupted and stopped it; nil if that never happened.
 	BargeIns *Durations `json:"barge_ins"`
 	// Ignored is how many interruptions did not stop the agent within 3 s.
 	Ignored *int64 `json:"barge_ins_ignored"`
-	// CutOffs is how often the agent began while the caller spoke.
+	// CutOffs is how often the agent started while the caller spoke.
 	CutOffs *int64 `json:"cut_offs"`
-	// Backchannels is how many short words of the caller left the agent speaking.
+	// Backchannels is how many short words of the caller did not stop the agent.
 	Backchannels *int64 `json:"backchannels"`
 
-	// MeasuredMS is for how long the line was open for a conversation, of it BothMS while both spoke, and DeadAirMS in
-	// silences of 3 s and more: the longest, and those in which the agent was waited for.
+	// MeasuredMS is how long the line was open for a conversation, BothMS how long both spoke, and DeadAirMS how long
+	// silences of 3 s and more lasted: then the longest one, and the silences in which the agent was due.
 	MeasuredMS       *int64 `json:"measured_ms"`
 	BothMS           *int64 `json:"both_ms"`
 	DeadAirMS        *int64 `json:"dead_air_ms"`
@@ -40,18 +40,18 @@ type Talk struct {
 	Agent  *Voice `json:"agent"`
 }
 
-// Durations sum up how long something took, in milliseconds.
+// Durations summarizes how long something took, in milliseconds.
 type Durations struct {
 	N   int   `json:"n"`
 	P50 int64 `json:"p50_ms"`
 	P95 int64 `json:"p95_ms"`
 	Max int64 `json:"max_ms"`
 
-	// Values are the durations, or of more than 255 an even sample.
+	// Values are the durations, or an even sample if there are more than 255.
 	Values []uint16 `json:"values_ms"`
 }
 
-// Voice is a party's part of a Talk: how long it spoke, its level, and that of what lies behind it, in dBm0.
+// Voice is a party's part of a Talk: how long it spoke, its level, and its background level, in dBm0.
 type Voice struct {
 	SpokeMS    int64   `json:"spoke_ms"`
 	Level      float64 `json:"level_dbm0"`
@@ -61,7 +61,7 @@ type Voice struct {
 // TalkGood is the confidence of a Talk whose figures count.
 const TalkGood = "good"
 
-// talkColumns are columns of the CSV. They are empty where nothing was measured.
+// talkColumns returns columns of the CSV. They are empty if nothing was measured.
 func talkColumns() (all []column) {
 	add := func(name string, of func(*Talk) *int64) {
 		all = append(all, column{name, func(r *Record) string {

@@ -31,7 +31,7 @@ func (t Time) String() string {
 	return string(t.AppendTo(make([]byte, 0, len(TimeLayout))))
 }
 
-// AppendTo appends the text of a time that is not zero, as TimeLayout has it.
+// AppendTo appends the text of a nonzero time in TimeLayout.
 func (t Time) AppendTo(b []byte) []byte {
 	u := t.UTC()
 	year, month, day := u.Date()

@@ -2,13 +2,13 @@ package record
 
 import "fmt"
 
-// Transfer is how far a transfer of a live call is. No record has it: Attempts have what became of it.
+// Transfer is the state of a live call's transfer. It is not recorded: Attempts have its result.
 type Transfer struct {
 	To string `cbor:"1,keyasint,omitempty" json:"to"`
-	// By is the token that ordered it. Empty: the agent asked by REFER.
+	// By is the token that ordered it. Empty if the agent asked by REFER.
 	By    string `cbor:"2,keyasint,omitempty" json:"by,omitempty"`
 	State string `cbor:"3,keyasint,omitempty" json:"state"`
-	// Code and Reason are the last status of SIP, and Cause is why it has failed.
+	// Code and Reason are the last SIP status, and Cause is why the transfer failed.
 	Code   int    `cbor:"4,keyasint,omitempty" json:"code,omitempty"`
 	Reason string `cbor:"5,keyasint,omitempty" json:"reason,omitempty"`
 	Cause  string `cbor:"6,keyasint,omitempty" json:"cause,omitempty"`
@@ -23,14 +23,14 @@ const (
 	TransferFailed     = "failed"
 )
 
-// Is sets the state. A transfer of which no state is kept is nil.
+// Is sets the state. t is nil if the transfer's state is not kept.
 func (t *Transfer) Is(state string, code int, reason string) {
 	if t != nil {
 		t.State, t.Code, t.Reason = state, code, reason
 	}
 }
 
-// Words says the state as an agent can speak it.
+// Words returns the state in words that an agent can speak.
 func (t *Transfer) Words() string {
 	switch {
 	case t == nil:

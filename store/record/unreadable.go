@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// Unreadable are the records that a reader could not read: its lists leave them out, and it names them.
+// Unreadable has the records that a reader could not read. Its lists leave them out, and it names them.
 type Unreadable struct {
-	mu  sync.Mutex // guards what follows
+	mu  sync.Mutex // guards the fields below
 	ids map[string]bool
 }
 
-// maxUnreadable bounds what is remembered.
+// maxUnreadable bounds the ids that are remembered.
 const maxUnreadable = 1000
 
-// IDs returns the ids in order, 1,000 at most.
+// IDs returns the ids in order, at most 1,000.
 func (u *Unreadable) IDs() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()

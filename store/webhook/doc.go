@@ -4,20 +4,20 @@
 //	                                                ▲                                 └────▶ else: it comes again, later
 //	                                                └─────────────────────────────────────────┘
 //
-// Nothing here is on a call's path: a call's end is a row in the database, and everything else is done from there.
+// A call never waits for this package: a call's end is a row in the database, and everything else follows from there.
 //
 // # Decisions
 //
-// An item is delivered at least once, with the same id each time. It is deleted after a 2xx only, or when it is given
-// up: after Hook.GiveUp, or at once where the receiver says 410 Gone. Tests: TestDeliveredOnce, TestGivenUp.
+// An item is delivered at least once, with the same id each time. It is deleted only after a 2xx, or when it is given
+// up: after Hook.GiveUp, or at once if the receiver answers 410 Gone. Tests: TestDeliveredOnce, TestGivenUp.
 //
-// The items of one call keep their order, because the outbox gives the first of each call only. Test:
+// The items of one call keep their order, because the outbox returns only the first item of each call. Test:
 // TestOrderOfOneCall.
 //
-// Each receiver has a worker of its own, so a slow one delays no other. While a receiver fails, only one item is
-// tried at a time, at growing intervals; an item that alone fails does not hold up those of other calls. Tests:
+// Each receiver has a worker of its own, so a slow one delays no other. While a receiver fails, only one item is tried
+// at a time, at growing intervals. If only one item fails, the items of other calls don't wait for it. Tests:
 // TestReceiverThatFails, TestOneItemThatFails.
 //
-// Redirects are not followed: a signed record goes to the address in the configuration and to no other. An answer's
-// body is not kept. Test: TestHostileReceivers.
+// Redirects are not followed: a signed record goes only to the address in the configuration. An answer's body is not
+// kept. Test: TestHostileReceivers.
 package webhook

@@ -9,10 +9,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// How far a placed call has come, and how an ordered transfer has ended. Unlike the outbox's items, such a message is
-// sent once, and is lost if the receiver does not take it. The record that follows has all of it.
+// Messages about the progress of a placed call and the end of an ordered transfer. Unlike the outbox's items, such a
+// message is sent once, and is lost if the receiver does not take it. The later record has all of it.
 
-// EventProgress says that a placed call has come further, or that an ordered transfer is over.
+// EventProgress says that a placed call has made progress, or that an ordered transfer is over.
 const EventProgress = "call.progress"
 
 // Progress is how far a call has come.
@@ -21,11 +21,11 @@ type Progress string
 // The steps of a call that is placed.
 const (
 	ProgressDialing  Progress = "dialing"
-	ProgressRinging  Progress = "ringing"  // at the customer's
+	ProgressRinging  Progress = "ringing"  // at the customer
 	ProgressAnswered Progress = "answered" // by the customer
 	ProgressBridged  Progress = "bridged"  // to an agent
 
-	progressTransfer = "transfer_" // and the state of a transfer, of any call
+	progressTransfer = "transfer_" // with the state of a transfer, of any call
 )
 
 // ProgressMessage is the body of a request with EventProgress.
@@ -36,18 +36,18 @@ type ProgressMessage struct {
 	Transfer *record.Transfer `json:"transfer,omitempty"`
 }
 
-// maxNews is how many such messages wait for a slow receiver. Further ones are lost.
+// maxNews bounds the messages that wait for a slow receiver. Further ones are lost.
 const maxNews = 256
 
-// Reporter tells receivers how far placed calls have come. It watches the journal.
+// Reporter tells receivers of the progress of placed calls. It watches the journal.
 type Reporter struct {
 	Sender *Sender
 
 	mu   sync.Mutex
-	said map[string]Progress // the last step of each live call
+	said map[string]Progress // the last reported step of each live call
 }
 
-// Changed tells receivers of a live call, if it has come further.
+// Changed tells receivers of a live call that has come further.
 func (p *Reporter) Changed(r record.Record) {
 	if !r.IsPlaced() {
 		return
@@ -63,7 +63,7 @@ func (p *Reporter) Changed(r record.Record) {
 		p.said = map[string]Progress{}
 	}
 	p.said[r.ID] = now
-	if known || now == ProgressDialing { // else the process before this one has told it
+	if known || now == ProgressDialing { // else the old process has told it
 		p.Sender.tellAs(now, nil, r, "")
 	}
 }
@@ -94,7 +94,7 @@ func (s *Sender) TellTransfer(t record.Transfer, r record.Record) {
 	s.tellAs(progressTransfer+Progress(t.State), &t, r, "."+strconv.Itoa(len(r.Attempts)))
 }
 
-// tellAs gives all receivers a step of a call. It does not block.
+// tellAs queues a step of a call for all receivers. It does not block.
 func (s *Sender) tellAs(state Progress, t *record.Transfer, r record.Record, which string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *Sender) tellAs(state Progress, t *record.Transfer, r record.Record, whi
 	}
 }
 
-// tellNews sends the messages that come until ctx ends.
+// tellNews sends these messages until ctx ends.
 func (w *worker) tellNews(ctx context.Context) {
 	for {
 		select {

@@ -28,7 +28,7 @@ const (
 	EventReported = "call.reported"
 )
 
-// eventOf is the event of an item's kind.
+// eventOf returns the event of an item's kind.
 func eventOf(kind string) string {
 	switch kind {
 	case record.OutboxRecording:
@@ -46,16 +46,16 @@ type Hook struct {
 	Secret string
 	// Timeout bounds one request with its answer.
 	Timeout time.Duration
-	// GiveUp is the age at which an item is not tried any more.
+	// GiveUp is the age at which an item is given up.
 	GiveUp time.Duration
-	// Concurrent is how many requests are under way at a time.
+	// Concurrent is how many requests may be under way at a time.
 	Concurrent int
 }
 
-// Consumer is the name of the receiver's items in the outbox.
+// Consumer returns the name of the receiver's items in the outbox.
 func (h *Hook) Consumer() string { return consumerPrefix + h.Name }
 
-// consumerPrefix begins the name of each consumer that is a webhook.
+// consumerPrefix starts the name of each consumer that is a webhook.
 const consumerPrefix = "webhook:"
 
 // The headers of a request, besides Content-Type and User-Agent.
@@ -69,15 +69,15 @@ const (
 // Message is the body of a request.
 type Message struct {
 	Event string `json:"event"`
-	// ID is the same each time that the message is sent.
+	// ID is the same each time the message is sent.
 	ID string `json:"id"`
-	// CreatedAt is when it happened.
+	// CreatedAt is when the event happened.
 	CreatedAt record.Time `json:"created_at"`
 	// Record is the call's record as it is now.
 	Record record.Record `json:"record"`
 }
 
-// Sign gives the value of HeaderSignature: "v1=" and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot and the
+// Sign returns the value of HeaderSignature: "v1=" and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot and the
 // body.
 func Sign(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -86,7 +86,7 @@ func Sign(secret, timestamp string, body []byte) string {
 	return "v1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// request makes a signed request.
+// request returns a signed request.
 func (h *Hook) request(ctx context.Context, event, id, userAgent string, m any, now time.Time) (*http.Request, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -112,7 +112,7 @@ type Options struct {
 	Outbox    record.Outbox
 	UserAgent string
 	Log       zerolog.Logger
-	Transport http.RoundTripper // nil: one of its own
+	Transport http.RoundTripper // default: one of its own
 }
 
 // Sender sends to all receivers.
@@ -124,7 +124,7 @@ type Sender struct {
 	closed  bool
 }
 
-// New gives a Sender without receivers.
+// New returns a Sender without receivers.
 func New(o Options) *Sender {
 	if o.Transport == nil {
 		o.Transport = newTransport()
@@ -132,8 +132,8 @@ func New(o Options) *Sender {
 	return &Sender{Options: o}
 }
 
-// Set names the receivers from now on. Requests to receivers that are changed or gone are cut off; their items come
-// again. After Close it has no effect.
+// Set replaces the receivers. Requests to receivers that are changed or gone are cut off; their items come again. After
+// Close it has no effect.
 func (s *Sender) Set(hooks []Hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +149,7 @@ func (s *Sender) Set(hooks []Hook) {
 			gone = append(gone, w)
 		}
 	}
-	for _, w := range gone { // together, as each may wait for the store
+	for _, w := range gone { // together, because each may wait for the store
 		<-w.ended
 	}
 	for _, h := range hooks {
@@ -160,7 +160,7 @@ func (s *Sender) Set(hooks []Hook) {
 	s.workers = kept
 }
 
-// Close ends all requests and returns when nothing runs any more.
+// Close ends all requests, and returns when no goroutine runs any more.
 func (s *Sender) Close() error {
 	s.Set(nil)
 	s.mu.Lock()
@@ -175,13 +175,13 @@ type Stats struct {
 	Delivered int64
 	Failed    int64 // requests
 	GivenUp   int64 // items
-	// Failing is since when no request has succeeded; zero: the last one did.
+	// Failing is since when no request has succeeded; zero if the last one did.
 	Failing time.Time
-	// Reason is why the last request failed.
+	// Reason says why the last request failed.
 	Reason string
 }
 
-// Stats gives the figures of all receivers. How many items wait is for the outbox to say.
+// Stats returns the figures of all receivers. The outbox knows how many items wait.
 func (s *Sender) Stats() []Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

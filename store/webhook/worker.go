@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// idle is how often the outbox is looked at for items that were postponed.
+	// idle is how often the outbox is read for postponed items.
 	idle = 15 * time.Second
 	// settle lets several changes come together.
 	settle = 100 * time.Millisecond
-	// storeTime bounds what the store is waited for.
+	// storeTime bounds waiting for the store.
 	storeTime = 10 * time.Second
-	// firstWait and lastWait are between tries of one item; firstPause and lastPause between tries of a receiver that
-	// fails.
+	// firstWait and lastWait bound the time between tries of one item, firstPause and lastPause between tries of a failing
+	// receiver.
 	firstWait, lastWait   = 10 * time.Second, time.Hour
 	firstPause, lastPause = time.Second, time.Minute
 	// batch is how many items a worker takes for each request that may be under way.
@@ -104,7 +104,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// pause waits for a time, or a change.
+// pause waits for a duration, or until changed is closed.
 func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -115,7 +115,7 @@ func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) {
 	}
 }
 
-// backOff grows with the tries, and is never the same for many.
+// backOff returns a wait that grows with the tries, with a random part so that waits differ.
 func backOff(first, last time.Duration, factor, tries int) time.Duration {
 	d := first
 	for range tries {
@@ -128,8 +128,8 @@ func backOff(first, last time.Duration, factor, tries int) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d)/4)) // at least 4ns
 }
 
-// round delivers what is due now, as much as one round takes; more says that there may be more, asked that there was a
-// request.
+// round delivers what is due now, as much as fits one round. more reports that there may be more, asked that a request
+// was sent.
 func (w *worker) round(ctx context.Context) (more, asked bool, err error) {
 	if err := w.settleDone(ctx); err != nil {
 		return false, false, err
@@ -153,7 +153,7 @@ func (w *worker) round(ctx context.Context) (more, asked bool, err error) {
 		})
 	}
 	all.Wait()
-	if ctx.Err() != nil { // what was cut off did not fail
+	if ctx.Err() != nil { // a request that was cut off did not fail
 		for i, r := range results {
 			if r.sent {
 				w.done[items[i].Seq] = true
@@ -167,18 +167,18 @@ func (w *worker) round(ctx context.Context) (more, asked bool, err error) {
 	return len(items) == limit, asked, w.note(ctx, items, results)
 }
 
-// result is what came of one item.
+// result is the outcome of one item.
 type result struct {
-	sent   bool // or it does not concern the receiver
-	asked  bool // there was a request
-	gone   bool // it is not wanted: never again
+	sent   bool // or the receiver does not want this item
+	asked  bool // a request was sent
+	gone   bool // not wanted: never retry
 	reason string
-	wait   time.Duration // that the receiver asks for
+	wait   time.Duration // requested by the receiver
 	err    error         // of the store
 }
 
-// note keeps the results in the store, and says when a receiver begins to fail, or ends to. What is delivered is noted
-// even if the store fails. Its first error is returned.
+// note writes the results to the store, and logs when a receiver starts or stops failing. What is delivered is noted
+// even if the store fails. It returns the store's first error.
 func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []result) (broken error) {
 	good, bad, last := 0, 0, result{}
 	for i, r := range results {
@@ -199,7 +199,7 @@ func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []
 				Str("reason", r.reason).Msg("webhook given up")
 			w.count(func(s *Stats) { s.GivenUp++ })
 			w.done[item.Seq] = true
-		case broken == nil: // else it comes again as it is
+		case broken == nil: // else it comes again unchanged
 			wait := max(r.wait, backOff(firstWait, lastWait, 3, item.Tries))
 			bounded, cancel := context.WithTimeout(ctx, storeTime)
 			broken = w.Outbox.Postpone(bounded, []int64{item.Seq}, time.Now().Add(wait), r.reason)
@@ -243,8 +243,7 @@ func (w *worker) count(add func(s *Stats)) {
 	add(&w.stats)
 }
 
-// settleDone tells the store what is delivered. If it can't be told, that is remembered, so nothing is sent again
-// meanwhile.
+// settleDone tells the store what is delivered. It remembers what it could not tell, so that no item is sent again.
 func (w *worker) settleDone(ctx context.Context) error {
 	if len(w.done) == 0 {
 		return nil
@@ -258,7 +257,6 @@ func (w *worker) settleDone(ctx context.Context) error {
 	return nil
 }
 
-// deliver sends one item.
 func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 	record, found, err := w.Outbox.Get(ctx, item.CallID)
 	if err != nil {
@@ -279,8 +277,8 @@ func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 	return r
 }
 
-// idOf is the id of an item's message. It has no number in it, because the item gets another one where a damaged
-// database is set aside. A call has one item of each kind, but two reports where the first was not confirmed.
+// idOf returns the id of an item's message. It does not contain the item's number, which changes when a damaged
+// database is set aside. A call has one item of each kind, but two reports if the first was not confirmed.
 func idOf(item *record.OutboxItem) string {
 	id := item.CallID + "." + item.Kind
 	if item.Kind == record.OutboxReport {
@@ -289,14 +287,14 @@ func idOf(item *record.OutboxItem) string {
 	return id
 }
 
-// send sends a request and judges the answer.
+// send sends a request and evaluates the answer.
 func (w *worker) send(req *http.Request) result {
 	res, err := w.client.Do(req)
 	if err != nil {
 		return result{asked: true, reason: reasonOf(err, req.URL.Host, w.hook.Timeout)}
 	}
 	rest.WithoutUpgrade(res)
-	// a short body leaves the connection for the next request; a longer one ends it
+	// reading a short body keeps the connection for the next request; a longer one closes it
 	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
 	_ = res.Body.Close()
 	switch {
@@ -317,7 +315,7 @@ func (w *worker) send(req *http.Request) result {
 	}
 }
 
-// reasonOf says in words why there was no answer, without the URL, which may have a secret in it.
+// reasonOf says in words why there was no answer, without the URL, which may contain a secret.
 func reasonOf(err error, host string, timeout time.Duration) string {
 	var late interface{ Timeout() bool }
 	if errors.As(err, &late) && late.Timeout() {

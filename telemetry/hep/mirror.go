@@ -21,30 +21,30 @@ const (
 	// freshFor is how long a UDP socket is used before the server's name is looked up again.
 	freshFor   = 5 * time.Minute
 	warnEvery  = time.Minute
-	closeAfter = 2 * time.Second // how long Close writes what waits
+	closeAfter = 2 * time.Second // how long Close keeps writing
 )
 
-// errAway stands for the error of the last try.
+// errAway replaces the error of the last try.
 var errAway = errors.New("not reached some seconds ago")
 
 // Options say where packets go.
 type Options struct {
 	Network   string // udp or tcp
 	Address   string // host:port
-	CaptureID uint32 // of this node
+	CaptureID uint32 // identifies this node
 	Log       zerolog.Logger
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // default: the network
 }
 
 // Message is one SIP message of a call.
 type Message struct {
 	Call          string // our id
 	At            time.Time
-	Received      bool // else sent
+	Received      bool // if false, it was sent
 	Local, Remote netip.AddrPort
-	Stream        bool   // TCP or TLS, else UDP
-	Data          []byte // may be used again afterwards
+	Stream        bool   // TCP or TLS; if false, UDP
+	Data          []byte // may be reused afterwards
 }
 
 // Mirror sends copies. Any number of goroutines may use it.
@@ -65,7 +65,7 @@ type Mirror struct {
 	reported uint64 // of dropped
 }
 
-// New begins to mirror. The server need not be there yet.
+// New starts mirroring. The server need not be up yet.
 func New(o Options) *Mirror {
 	m := &Mirror{o: o, waiting: make(chan *[]byte, maxWaiting), closing: make(chan struct{}), done: make(chan struct{})}
 	m.buffers.New = func() any { b := make([]byte, 0, 2048); return &b }
@@ -104,21 +104,20 @@ func (m *Mirror) queue(p *packet) {
 	}
 }
 
-// free takes a buffer back, unless a long message has made it large.
+// free returns a buffer to the pool, unless a long message has made it large.
 func (m *Mirror) free(b *[]byte) {
 	if cap(*b) <= maxKept {
 		m.buffers.Put(b)
 	}
 }
 
-// Sent counts the packets that were written.
+// Sent returns how many packets were written.
 func (m *Mirror) Sent() uint64 { return m.sent.Load() }
 
-// Dropped counts the packets that were not: the server was away, or too slow.
+// Dropped returns how many packets were not written because the server was away or too slow.
 func (m *Mirror) Dropped() uint64 { return m.dropped.Load() }
 
-// Close writes what waits, and ends. It takes four seconds at most: two of a write that is under way, and two for the
-// rest.
+// Close writes what waits, and stops. It takes at most four seconds: two for the write under way, and two for the rest.
 func (m *Mirror) Close() error {
 	if !m.stopped.Swap(true) {
 		close(m.closing)
@@ -127,7 +126,6 @@ func (m *Mirror) Close() error {
 	return nil
 }
 
-// run writes packets.
 func (m *Mirror) run() {
 	defer close(m.done)
 	defer m.hangUp()
@@ -135,7 +133,7 @@ func (m *Mirror) run() {
 	defer cancel()
 	go func() {
 		<-m.closing
-		time.AfterFunc(closeAfter, cancel) // also if it connects just now
+		time.AfterFunc(closeAfter, cancel) // even if it is just connecting
 	}()
 	for {
 		select {
@@ -159,7 +157,7 @@ func (m *Mirror) write(ctx context.Context, b *[]byte, until time.Time) {
 	defer m.free(b)
 	err := m.connect(ctx)
 	if err == nil {
-		_ = m.conn.SetWriteDeadline(until) // a connection that has none fails as a whole
+		_ = m.conn.SetWriteDeadline(until) // if this fails, so does the write
 		if _, err = m.conn.Write(*b); err == nil {
 			m.sent.Add(1)
 			return
@@ -170,7 +168,7 @@ func (m *Mirror) write(ctx context.Context, b *[]byte, until time.Time) {
 	m.warn(err)
 }
 
-// connect sees to it that there is a connection. Between two tries some seconds pass.
+// connect ensures that there is a connection. Some seconds pass between two tries.
 func (m *Mirror) connect(ctx context.Context) (err error) {
 	now := time.Now()
 	if m.conn != nil && m.o.Network == "udp" && now.Sub(m.dialled) > freshFor {

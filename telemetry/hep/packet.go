@@ -30,7 +30,7 @@ const (
 	typeRTCP = 5
 )
 
-// The values of chunkFamily, as Linux has them, and of chunkProtocol.
+// The values of chunkFamily, as in Linux, and of chunkProtocol.
 const (
 	familyIPv4 = 2
 	familyIPv6 = 10
@@ -38,24 +38,23 @@ const (
 	protoUDP   = 17
 )
 
-// maxPayload bounds what one packet carries, in bytes: with the other chunks it fits into one datagram.
+// maxPayload bounds the payload of a packet, in bytes: with the other chunks it fits into one datagram.
 const maxPayload = 64<<10 - 1024
 
 // maxText bounds the correlation id, in bytes.
 const maxText = 256
 
-// packet is one HEP3 packet.
 type packet struct {
 	at          time.Time
 	from, to    netip.AddrPort
-	stream      bool // TCP or TLS, else UDP
+	stream      bool // TCP or TLS; if false, UDP
 	kind        byte // typeSIP or typeRTCP
 	captureID   uint32
 	correlation string
 	payload     []byte
 }
 
-// append adds the packet's bytes to b. What is too long is cut.
+// append appends the packet's bytes to b. It cuts what is too long.
 func (p *packet) append(b []byte) []byte {
 	begin := len(b)
 	b = append(b, "HEP3\x00\x00"...)
@@ -92,7 +91,7 @@ func (p *packet) append(b []byte) []byte {
 	return b
 }
 
-// as16 is an address as IPv6; an invalid one is ::.
+// as16 returns an address as IPv6; an invalid one becomes ::.
 func as16(a netip.Addr) [16]byte {
 	if !a.IsValid() {
 		return [16]byte{}
@@ -100,7 +99,7 @@ func as16(a netip.Addr) [16]byte {
 	return a.As16()
 }
 
-// appendHead begins a chunk whose value has size bytes.
+// appendHead starts a chunk whose value has size bytes.
 func appendHead(b []byte, kind uint16, size int) []byte {
 	b = binary.BigEndian.AppendUint16(b, 0) // vendor: generic
 	b = binary.BigEndian.AppendUint16(b, kind)

@@ -11,17 +11,17 @@ import (
 type Report struct {
 	Call     string // our id
 	At       time.Time
-	From, To netip.AddrPort // of RTP: who reports, and who sent the stream; RTCP has the next port
-	SSRC     uint32         // of the stream; 0: not known
+	From, To netip.AddrPort // of RTP: the reporting end, and the sender of the stream; RTCP has the next port
+	SSRC     uint32         // of the stream; 0 if unknown
 	Packets  int64          // received
 	Lost     int64          // on the way
-	Loss     float64        // the share of those, 0 to 1
+	Loss     float64        // Lost as a share, 0 to 1
 	JitterMS float64
-	RTTMS    float64 // 0: not measured
-	MOS      float64 // 0: not measured
+	RTTMS    float64 // 0 if not measured
+	MOS      float64 // 0 if not measured
 }
 
-// clock is how many units of jitter a second has: G.711's.
+// clock is the number of jitter units in a second: G.711's.
 const clock = 8000
 
 // rtcp is a receiver report (RFC 3550 section 6.4.2) as Homer reads it.
@@ -62,7 +62,7 @@ func (m *Mirror) Report(r Report) {
 		RTT: math.Round(100*finite(r.RTTMS)) / 100,
 	})
 	if err != nil {
-		return // no value in it can fail
+		return // never: each value can be encoded
 	}
 	m.queue(&packet{
 		at: r.At, from: rtcpOf(r.From), to: rtcpOf(r.To), kind: typeRTCP, correlation: r.Call,
@@ -77,7 +77,7 @@ func finite(f float64) float64 {
 	return f
 }
 
-// rtcpOf is the address of RTCP beside one of RTP.
+// rtcpOf returns the RTCP address that belongs to an RTP address.
 func rtcpOf(rtp netip.AddrPort) netip.AddrPort {
 	if !rtp.IsValid() || rtp.Port() == 0 || rtp.Port() == math.MaxUint16 {
 		return rtp

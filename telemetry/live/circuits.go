@@ -20,22 +20,22 @@ const (
 	CircuitOpen     = "open"
 )
 
-// Circuit is how the circuit breaker of a target does, of its SIP side or of its API.
+// Circuit is the state of a target's circuit breaker, for its SIP side or its API.
 type Circuit struct {
 	Of    string `json:"of"`
 	State string `json:"state"`
-	// Since is when it was closed, or stopped being closed; tries in between do not count. Zero: at the start.
+	// Since is when it was closed, or stopped being closed; tries in between do not count. Zero if since the start.
 	Since record.Time `json:"since"`
-	// RetryAt is when an open one lets the next call or ping try.
+	// RetryAt is when an open circuit lets the next call or ping try.
 	RetryAt record.Time `json:"retry_at"`
-	// Opened and Refused are how often it opened, and how many attempts it refused, since the start.
+	// Opened and Refused count how often it opened, and how many attempts it refused, since the start.
 	Opened  uint64 `json:"opened"`
 	Refused uint64 `json:"refused"`
-	// Ping is what was wrong with the latest OPTIONS; empty: nothing, or none are sent.
+	// Ping is what was wrong with the latest OPTIONS; empty if it was answered, or none is sent.
 	Ping string `json:"ping"`
 }
 
-// Words says in words what a circuit does that is not closed.
+// Words describes a circuit that is not closed.
 func (c Circuit) Words(now time.Time) string {
 	of := "it"
 	if c.Of == CircuitAPI {
@@ -49,13 +49,13 @@ func (c Circuit) Words(now time.Time) string {
 		next, c.Refused)
 }
 
-// Address is one address that a target's host name leads to, as calls have found it.
+// Address is one address of a target's host name, as calls have found it.
 type Address struct {
 	// Address is transport://address:port.
 	Address string `json:"address"`
-	// State is ok, or avoided: it failed, and the others have their turn before it.
+	// State is ok, or avoided: it failed, and the other addresses are tried before it.
 	State string `json:"state"`
-	// Until is until when an avoided one is.
+	// Until is when an avoided address is tried normally again.
 	Until record.Time `json:"until"`
 	// Cause is why it is avoided.
 	Cause string `json:"cause"`

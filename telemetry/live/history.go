@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// The history is one ring of an hour. A point is what Stats and Targets said at the end of its step.
+// The history is one ring of an hour. A point is the content of Stats and Targets at the end of its step.
 const (
 	historyStep   = 10 * time.Second
 	historyPoints = 360
@@ -16,11 +16,11 @@ const (
 	historyTargets = 256
 )
 
-// History is the last hour, as GET /api/history gives it. Every series has a point for each step, the oldest first;
-// null: nothing was measured then. A point of a rate or of a percentile is of the window (Stats.WindowS) before it.
-// It is shared by its readers, and not to be changed.
+// History is the last hour, as returned by GET /api/history. Every series has a point for each step, the oldest first;
+// null if nothing was measured then. A point of a rate or of a percentile covers the window (Stats.WindowS) before it.
+// Readers share a History, so it must not be changed.
 type History struct {
-	// Start is the time of the first point; null: there is none yet. StepS is from one point to the next, in seconds.
+	// Start is the time of the first point, or null before it. StepS is the time from one point to the next, in seconds.
 	Start   record.Time     `json:"start"`
 	StepS   int             `json:"step_s"`
 	Figures Series          `json:"figures"`
@@ -33,16 +33,16 @@ type TargetHistory struct {
 	Series Series `json:"series"`
 }
 
-// Series are numbers over time, by the name of the field of Stats or Target that they are of.
+// Series has numbers over time, by the name of their field in Stats or Target.
 type Series map[string][]*float64
 
-// figure is a number that the history keeps. NaN: it was not measured.
+// figure is a number that the history keeps. NaN if it was not measured.
 type figure[T any] struct {
 	name string
 	of   func(*T) float64
 }
 
-// figuresOfNode and figuresOfTarget are what the history keeps, in the order of a point.
+// figuresOfNode and figuresOfTarget return what the history keeps, in the order of a point.
 func figuresOfNode() []figure[Stats] {
 	return []figure[Stats]{
 		{"calls", func(s *Stats) float64 { return float64(s.Calls) }},
@@ -103,19 +103,19 @@ func (l *Latency) p95() float64 {
 	return l.P95
 }
 
-// ring has the points of one series by their step; NaN: no point.
+// ring has the points of one series by their step; NaN if there is no point.
 type ring [historyPoints]float32
 
-// history keeps an hour. Its memory is 1.4 KB for each series: 17 KB of the node, 9 KB of a target, 2.2 MB at most.
+// history keeps an hour. Its memory is 1.4 KB for each series: 17 KB for the node, 9 KB for a target, at most 2.2 MB.
 type history struct {
-	began   time.Time // of step 0, by the monotonic clock
-	step    int       // of the last point
+	began   time.Time // start of step 0, by the monotonic clock
+	step    int       // the last point's
 	points  int       // how many steps there are, at most historyPoints
 	at      record.Time
 	node    []ring
 	targets map[string][]ring
 	order   []string // of targets, as in the configuration
-	answer  *History // of the points so far; nil: nobody has asked for it yet
+	answer  *History // for the points so far; nil until it is requested
 }
 
 // due reports whether a step has ended since the last point.
@@ -123,7 +123,7 @@ func (h *history) due(now time.Time) bool {
 	return h.points == 0 || now.Sub(h.began)/historyStep > time.Duration(h.step)
 }
 
-// add takes a point. Steps without one, because the process stood still, stay empty.
+// add adds a point. Steps without one, because the process stood still, stay empty.
 func (h *history) add(now time.Time, s *Stats, targets []Target) {
 	step := int(now.Sub(h.began) / historyStep)
 	if h.points == 0 {
@@ -151,7 +151,7 @@ func (h *history) add(now time.Time, s *Stats, targets []Target) {
 		put(rings, figuresOfTarget(), was, step, t)
 		kept[t.Name], order[i] = rings, t.Name
 	}
-	h.targets, h.order = kept, order // those of targets that a reload has removed are gone
+	h.targets, h.order = kept, order // without targets that a reload has removed
 }
 
 func emptyRings(n int) []ring {
@@ -164,7 +164,7 @@ func emptyRings(n int) []ring {
 	return all
 }
 
-// put writes the point of a step, and empties those since the last one.
+// put writes the point of a step, and empties the steps since the last point.
 func put[T any](rings []ring, figures []figure[T], was, step int, of *T) {
 	for i, f := range figures {
 		for s := max(was+1, step-historyPoints+1); s < step; s++ {
@@ -174,7 +174,7 @@ func put[T any](rings []ring, figures []figure[T], was, step int, of *T) {
 	}
 }
 
-// copied is the history as it is now, which add does not change.
+// copied returns the current history, which add does not change.
 func (h *history) copied() history {
 	c := *h
 	c.node = slices.Clone(h.node)
@@ -185,7 +185,7 @@ func (h *history) copied() history {
 	return c
 }
 
-// told makes the answer.
+// told builds the answer.
 func (h *history) told() *History {
 	out := &History{StepS: int(historyStep / time.Second), Figures: Series{}, Targets: []TargetHistory{}}
 	if h.points == 0 {
@@ -215,8 +215,8 @@ func seriesOf[T any](h *history, rings []ring, figures []figure[T]) Series {
 	return all
 }
 
-// History returns the last hour. Targets are those of the configuration at its last point, in its order. It is made
-// once for each point, at the first request, while points go on to be added.
+// History returns the last hour. Its targets are the configuration's at the last point, in its order. It is built once
+// for each point, at the first request, while further points can be added.
 func (w *Watcher) History() History {
 	w.telling.Lock()
 	defer w.telling.Unlock()
@@ -236,7 +236,7 @@ func (w *Watcher) History() History {
 	return *out
 }
 
-// remember adds a point to the history if it is time.
+// remember adds a point to the history if it is due.
 func (w *Watcher) remember() {
 	now := time.Now()
 	w.past.Lock()

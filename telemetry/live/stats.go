@@ -8,44 +8,43 @@ import (
 	"flowbridge/store/record"
 )
 
-// Stats are the figures of a node, as GET /api/stats gives them.
+// Stats are the figures of a node, as returned by GET /api/stats.
 type Stats struct {
 	At record.Time `json:"at"`
-	// Calls are live: the sum of Phases. Calls that ended while the disk takes no record are in Unwritten only.
+	// Calls counts live calls: the sum of Phases. Calls that ended while the disk takes no record only count in Unwritten.
 	Calls    int    `json:"calls"`
 	Phases   Phases `json:"phases"`
 	Draining bool   `json:"draining"`
-	// CallsPerSecond began in the last ten seconds, on average.
+	// CallsPerSecond is the average rate of new calls in the last ten seconds.
 	CallsPerSecond float64 `json:"calls_per_second"`
-	// WindowS is how far back the rest goes, in seconds.
+	// WindowS is how far back the other figures go, in seconds.
 	WindowS int `json:"window_s"`
 	// Ended counts the calls that ended. Answered counts the callers' calls that were answered, and Decided these and the
-	// ones that ended without an answer and were not interrupted, so that a call counts once, and before its end.
-	// AnswerRatio is Answered of Decided; nil without any. Calls that we place are in none of these three.
+	// calls that ended without an answer and were not interrupted, so that a call counts once, and before its end.
+	// AnswerRatio is Answered of Decided, or nil without any. Calls that we place count in none of these three.
 	Ended       uint64   `json:"ended"`
 	Answered    uint64   `json:"answered"`
 	Decided     uint64   `json:"decided"`
 	AnswerRatio *float64 `json:"answer_ratio"`
-	// PostDialDelay is from the INVITE to the first 18x or 200 that the caller got (RFC 6076 section 4.3), Setup to the
-	// 200.
+	// PostDialDelay is from the INVITE to the caller's first 18x or 200 (RFC 6076 section 4.3), Setup to the 200.
 	PostDialDelay *Percentiles `json:"post_dial_delay_ms"`
 	Prepare       *Percentiles `json:"prepare_ms"`
 	Setup         *Percentiles `json:"setup_ms"`
-	// Loss, Jitter and MOS are also of the calls that are up. Loss is the part of the packets of both sides that did not
-	// arrive; nil without packets.
+	// Loss, Jitter and MOS include the calls that are up. Loss is the part of both sides' packets that did not arrive; nil
+	// without packets.
 	Loss   *float64     `json:"loss"`
 	Jitter *Percentiles `json:"jitter_ms"`
 	MOS    *MOS         `json:"mos"`
 	Ports  Ports        `json:"ports"`
 	Media  Media        `json:"media"`
-	// Capacity is what the process takes at most, by its ports.
+	// Capacity is the maximum of calls that the process takes, by its ports.
 	Capacity Capacity `json:"capacity"`
 	// Unwritten counts the records of ended calls that wait for the disk.
 	Unwritten int `json:"unwritten"`
-	// Certificate is what is wrong with the time of a certificate that peers are shown. Empty: all are valid for 14 days
+	// Certificate is what is wrong with the validity of a certificate shown to peers. Empty if all are valid for 14 days
 	// or more.
 	Certificate string `json:"certificate"`
-	// Rejected counts the requests that were refused before they became a call, Causes the calls that ended, by reason.
+	// Rejected counts requests refused before they became a call, Causes the calls that ended; both by reason.
 	Rejected map[string]uint64 `json:"rejected"`
 	Causes   map[string]uint64 `json:"causes"`
 }
@@ -53,32 +52,32 @@ type Stats struct {
 // Phases count live calls.
 type Phases struct {
 	Preparing int `json:"preparing"`
-	// Queued are the callers that wait for a place at a target.
+	// Queued counts the callers that wait for a place at a target.
 	Queued  int `json:"queued"`
 	Dialing int `json:"dialing"`
 	Bridged int `json:"bridged"`
 }
 
-// Percentiles are the values that half, 95 % and 99 % of the measured ones are not above.
+// Percentiles are the values that half, 95 % and 99 % of the measured values do not exceed.
 type Percentiles struct {
 	P50 float64 `json:"p50"`
 	P95 float64 `json:"p95"`
 	P99 float64 `json:"p99"`
 }
 
-// MOS is the median of the calls' quality, and what 5 % of the calls are not above.
+// MOS is the median of the calls' quality, and the value that 5 % of the calls do not exceed.
 type MOS struct {
 	P50 float64 `json:"p50"`
 	P5  float64 `json:"p5"`
 }
 
-// Ports are pairs of an RTP and an RTCP port. A call has two.
+// Ports counts pairs of an RTP and an RTCP port. A call has two.
 type Ports struct {
 	InUse int `json:"in_use"`
 	Limit int `json:"limit"`
 }
 
-// Media is what carries RTP.
+// Media says what carries RTP.
 type Media struct {
 	// Engine is kernel or userspace.
 	Engine string `json:"engine"`
@@ -86,10 +85,10 @@ type Media struct {
 	Detail string `json:"detail"`
 }
 
-// String is both in one line.
+// String returns both in one line.
 func (m Media) String() string { return m.Engine + ": " + m.Detail }
 
-// Capacity is how many calls there are and can be. Calls whose record is not written yet count. A limit of 0 is none.
+// Capacity is how many calls there are and can be. Calls without a written record count. A limit of 0 means none.
 type Capacity struct {
 	Calls int `json:"calls"`
 	Limit int `json:"limit"`
@@ -106,7 +105,7 @@ type Node struct {
 	Rejected map[string]uint64
 }
 
-// Stats gives the figures of now.
+// Stats returns the current figures.
 func (w *Watcher) Stats() Stats {
 	n := w.options.Node()
 	w.mu.Lock()
@@ -129,11 +128,11 @@ func (w *Watcher) Stats() Stats {
 	return s
 }
 
-// bestMOS is more than a MOS can be. Quality is kept as the difference from it, because the buckets are finer there.
+// bestMOS is above any MOS. Quality is kept as the difference from it, because the buckets are finer there.
 const bestMOS = 5
 
-// mosOf is the MOS in the middle of a bucket. The middle of the worst bucket would be below the scale, which begins at
-// 1.
+// mosOf returns the MOS in the middle of a bucket. The middle of the worst bucket would be below the scale, which
+// starts at 1.
 func mosOf(harm float64) float64 { return rounded(max(1, bestMOS-harm), 2) }
 
 func ratio(part, of uint64) *float64 {
@@ -157,7 +156,7 @@ func rounded(v float64, digits int) float64 {
 	return math.Round(v*unit) / unit
 }
 
-// sums are the numbers of the window that are not 0.
+// sums returns the numbers of the window that are not 0.
 func sums(all map[string]*tally) map[string]uint64 {
 	out := map[string]uint64{}
 	for name, t := range all {
@@ -168,7 +167,7 @@ func sums(all map[string]*tally) map[string]uint64 {
 	return out
 }
 
-// sample notes how many requests have been refused since it was last called.
+// sample adds the requests refused since its last call.
 func (w *Watcher) sample(rejected map[string]uint64) {
 	for reason, n := range rejected {
 		if k := n - w.sampled[reason]; k > 0 && k <= n {
@@ -178,7 +177,7 @@ func (w *Watcher) sample(rejected map[string]uint64) {
 	w.sampled = maps.Clone(rejected)
 }
 
-// rateOver is how many seconds the rate of new calls is taken over.
+// rateOver is the number of seconds over which the rate of new calls is averaged.
 const rateOver = 10
 
 // rate counts events of the last seconds.
@@ -201,7 +200,7 @@ func (r *rate) add(now time.Time) {
 	r.seconds[r.second%len(r.seconds)]++
 }
 
-// perSecond is the average of the last whole seconds.
+// perSecond returns the average of the last whole seconds.
 func (r *rate) perSecond(now time.Time) float64 {
 	r.advance(now)
 	sum := uint32(0)

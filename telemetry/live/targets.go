@@ -12,32 +12,32 @@ import (
 
 // The values of Target.Health.
 const (
-	// HealthOK is a target most of whose last attempts did not fail for a reason of its own.
+	// HealthOK means that most of a target's last attempts did not fail for a reason of its own.
 	HealthOK = "ok"
-	// HealthFailing is one most of whose last attempts did, one that is out of use because a circuit of it is not closed,
-	// or one that does not answer OPTIONS.
+	// HealthFailing means that most of them did, that the target is out of use because one of its circuits is not closed,
+	// or that it does not answer OPTIONS.
 	HealthFailing = "failing"
-	// HealthIdle had no attempt in the window.
+	// HealthIdle means that the window has no attempt.
 	HealthIdle = "idle"
 )
 
-// judged is how many of a target's last attempts its health is judged by.
+// judged is how many of a target's last attempts determine its health.
 const judged = 5
 
-// Peer is a target, or a trunk that can be called, as it is configured.
+// Peer is a target, or a trunk that can be called, as configured.
 type Peer struct {
 	Name string
 	// Kind is the configured kind, or trunk.
 	Kind string
 	// Address is its URI, a template.
 	Address string
-	// Calls are open, MaxCalls its cap; 0: none.
+	// Calls counts its open calls, and MaxCalls is its cap, or 0.
 	Calls, MaxCalls int
 	Circuits        []Circuit
 	Addresses       []Address
 }
 
-// Target is how a target does, as GET /api/targets gives it.
+// Target is the state of a target, as returned by GET /api/targets.
 type Target struct {
 	Name     string `json:"name"`
 	Kind     string `json:"kind"`
@@ -45,27 +45,27 @@ type Target struct {
 	Health   string `json:"health"`
 	Calls    int    `json:"calls"`
 	MaxCalls int    `json:"max_calls"`
-	// Attempts are the attempts of the window that are over, Failed the ones that were not answered for a reason of the
+	// Attempts counts the finished attempts of the window, and Failed the ones that were not answered for a reason of the
 	// target.
 	Attempts uint64 `json:"attempts"`
 	Failed   uint64 `json:"failed"`
-	// AnswerRatio is the part of Attempts that was answered; nil without any.
+	// AnswerRatio is the answered part of Attempts; nil without any.
 	AnswerRatio *float64 `json:"answer_ratio"`
 	Prepare     *Latency `json:"prepare_ms"`
 	Answer      *Latency `json:"answer_ms"`
-	// Turns is how long callers waited for the agent's answers within a conversation, of calls that ended in the window.
-	// nil: nothing was measured that can be believed.
+	// Turns is how long callers waited for the agent's answers within a conversation, in calls that ended in the window.
+	// It is nil if there is no reliable measurement.
 	Turns          *Latency    `json:"turns_ms"`
 	LastAnsweredAt record.Time `json:"last_answered_at"`
-	// LastError is the last failure for a reason of the target, however long ago; nil: none since the start.
+	// LastError is the last failure for a reason of the target, however long ago; nil if none since the start.
 	LastError *TargetError `json:"last_error"`
-	// Circuits are the circuits of its SIP side and of its API, Addresses the addresses that its host name led calls to
-	// lately.
+	// Circuits are the circuits of its SIP side and of its API. Addresses are the addresses to which its host name
+	// recently led calls.
 	Circuits  []Circuit `json:"circuits"`
 	Addresses []Address `json:"addresses"`
 }
 
-// Latency is the median of a time, and what 95 % are not above.
+// Latency is the median of a time, and the value that 95 % do not exceed.
 type Latency struct {
 	P50 float64 `json:"p50"`
 	P95 float64 `json:"p95"`
@@ -79,7 +79,7 @@ type TargetError struct {
 	PrepareStatus int         `json:"prepare_status"`
 	// Call is the call's id.
 	Call string `json:"call"`
-	// Text says it in words.
+	// Text describes the failure.
 	Text string `json:"text"`
 }
 
@@ -88,12 +88,12 @@ type target struct {
 	attempts, failed, answered tally
 	prepare, answer, turns     series // milliseconds
 	last                       [judged]bool
-	tried                      int // attempts since the start; of the last ones, last says whether they failed
+	tried                      int // attempts since the start; last says which of the last ones failed
 	lastAnswered               record.Time
 	lastError                  *TargetError
 }
 
-// target finds or makes the entry of a peer; nil: there is no such peer, for example because a REFER named it.
+// target returns the entry of a peer, or nil if there is no such peer, for example because a REFER named it.
 func (w *Watcher) target(name string) *target {
 	t := w.targets[name]
 	if t == nil && w.options.IsPeer(name) {
@@ -112,8 +112,8 @@ func (t *target) clear(slot int) {
 	t.turns.clear(slot)
 }
 
-// converse counts the turns of a call that is over at its target. A call that went on to another target counts at none,
-// because its turns are of two.
+// converse counts the turns of a finished call at its target. A call that moved to another target counts at neither,
+// because its turns belong to both.
 func (w *Watcher) converse(slot int, r *record.Record) {
 	talk := r.Talk
 	if talk == nil || talk.Confidence != record.TalkGood || talk.Turns == nil ||
@@ -153,7 +153,7 @@ func (t *target) note(slot int, r *record.Record, a *record.Attempt) {
 	}
 }
 
-// health judges the last attempts, as far as they are in the window.
+// health judges the last attempts that are in the window.
 func (t *target) health() string {
 	n := int(min(t.attempts.sum, judged))
 	if n == 0 {
@@ -171,7 +171,7 @@ func (t *target) health() string {
 	return HealthOK
 }
 
-// Targets gives how each target does, in the order of Options.Peers.
+// Targets returns the state of each target, in the order of Options.Peers.
 func (w *Watcher) Targets() []Target {
 	peers := w.options.Peers()
 	w.mu.Lock()
@@ -198,7 +198,7 @@ func (w *Watcher) Targets() []Target {
 		all = append(all, out)
 	}
 	for name := range w.targets {
-		if !is[name] { // a reload has removed it
+		if !is[name] { // removed by a reload
 			delete(w.targets, name)
 		}
 	}
@@ -213,8 +213,8 @@ func latency(s *series) *Latency {
 	return &Latency{P50: p.P50, P95: p.P95}
 }
 
-// countsForTarget says whether an attempt says anything of its target. One that the caller gave up, or that was never
-// made because of a limit or a template of ours, does not.
+// countsForTarget reports whether an attempt says anything about its target. It does not if the caller gave up, or if
+// our limit or template prevented the attempt.
 func countsForTarget(a *record.Attempt) bool {
 	switch a.Cause {
 	case "", "target_busy", "target_refused", "ring_timeout":
@@ -224,8 +224,8 @@ func countsForTarget(a *record.Attempt) bool {
 	}
 }
 
-// faultOf says in words how an attempt failed for a reason of its target or of the way there, which the next call would
-// meet, too. Empty: it did not. A target that is busy, or whose user does not answer or declines, does its work.
+// faultOf says in words how an attempt failed for a reason of its target, or of the way there, that the next call would
+// meet, too. Otherwise it returns "". A target that is busy, or whose user does not answer or declines, works.
 func faultOf(a *record.Attempt) string {
 	switch {
 	case a.Cause == "":
@@ -255,7 +255,7 @@ func faultOf(a *record.Attempt) string {
 	}[a.Cause]
 }
 
-// statusText is an HTTP status with its name.
+// statusText returns an HTTP status with its name.
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }

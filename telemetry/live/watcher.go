@@ -8,27 +8,27 @@ import (
 	"flowbridge/store/record"
 )
 
-// Observer is told what is new of a call, once for each. It must not block. Several calls may tell it at once.
+// Observer learns each piece of news about a call once. It must not block. Several calls may use it at once.
 type Observer interface {
-	// Rang has a call that the caller got its first 18x or 200 for. seconds is since the INVITE.
+	// Rang gets a call whose caller got its first 18x or 200. seconds is the time since the INVITE.
 	Rang(r record.Record, seconds float64)
-	// Tried has an attempt of a call that is over: answered, or failed.
+	// Tried gets a finished attempt of a call: answered, or failed.
 	Tried(r record.Record, a *record.Attempt)
-	// Answered has a call that was answered. It may still turn out that the caller never acknowledged that.
+	// Answered gets a call that was answered. Its caller may still turn out never to have acknowledged that.
 	Answered(r record.Record)
-	// Ended has a call that is over.
+	// Ended gets a finished call.
 	Ended(r record.Record)
 }
 
-// Options are the parts of a watcher. Each is needed unless its comment says otherwise.
+// Options are the parts of a watcher. Each is required unless its comment says otherwise.
 type Options struct {
-	// Node gives what only the node knows.
+	// Node returns what only the node knows.
 	Node func() Node
-	// Media gives how the calls that are up sound so far.
+	// Media returns the quality so far of the calls that are up.
 	Media func() []record.Media
-	// Peers gives the targets, and the trunks that can be called, of the configuration in force.
+	// Peers returns the targets, and the trunks that can be called, of the configuration in force.
 	Peers func() []Peer
-	// IsPeer says whether a name is one of Peers.
+	// IsPeer reports whether a name is one of Peers.
 	IsPeer func(name string) bool
 	// Observer may be nil.
 	Observer Observer
@@ -38,26 +38,26 @@ type Options struct {
 type Watcher struct {
 	options Options // constant
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	clock clock
 	rate  rate
 	calls map[string]*call // live, by id
 
 	phases                           Phases
 	postDial, prepare, setup, jitter series // milliseconds
-	harm                             series // bestMOS less a call's MOS
+	harm                             series // bestMOS minus a call's MOS
 	ended, lost, received            tally
-	answered, unanswered             tally // callers' calls, at the moment at which it is known
+	answered, unanswered             tally // callers' calls, counted as soon as the result is known
 	causes, rejected                 map[string]*tally
 	sampled                          map[string]uint64 // rejected since the start
 	targets                          map[string]*target
 
-	telling sync.Mutex // held while an answer of the history is made; taken before past
+	telling sync.Mutex // held while an answer of the history is built; taken before past
 	past    sync.Mutex // guards history; taken before mu
 	history history
 }
 
-// New makes a watcher.
+// New returns a watcher.
 func New(o Options) *Watcher {
 	now := time.Now()
 	return &Watcher{
@@ -66,14 +66,14 @@ func New(o Options) *Watcher {
 	}
 }
 
-// call is what is known of a live call already.
+// call is what is already counted of a live call.
 type call struct {
 	at             Active
-	attempts       int // that were counted
+	attempts       int // already counted
 	rang, answered bool
 }
 
-// Active is what live calls are told apart by.
+// Active has the attributes by which live calls are counted.
 type Active struct{ Trunk, Target, Phase string }
 
 // The phases of a live call, by its record.
@@ -84,7 +84,7 @@ const (
 	phaseBridged   = "bridged"
 )
 
-// PhaseOf is the phase of a live call: preparing, queued, dialing or bridged.
+// PhaseOf returns the phase of a live call: preparing, queued, dialing or bridged.
 func PhaseOf(r *record.Record) string {
 	switch {
 	case r.Waiting:
@@ -100,7 +100,7 @@ func PhaseOf(r *record.Record) string {
 	}
 }
 
-// of counts the calls of a phase.
+// of returns the counter of a phase.
 func (p *Phases) of(phase string) *int {
 	switch phase {
 	case phaseBridged:
@@ -114,7 +114,7 @@ func (p *Phases) of(phase string) *int {
 	}
 }
 
-// news is what a record says of its call for the first time.
+// news is what a record says about its call for the first time.
 type news struct {
 	rang, answered bool
 	attempts       []record.Attempt
@@ -127,7 +127,7 @@ func (w *Watcher) Changed(r record.Record) {
 	}
 }
 
-// Ended takes the record of a call that is over.
+// Ended takes the record of a finished call.
 func (w *Watcher) Ended(r record.Record) { w.tell(r, w.over(&r), true) }
 
 func (w *Watcher) changed(r *record.Record) news {
@@ -149,15 +149,15 @@ func (w *Watcher) changed(r *record.Record) news {
 	return w.note(c, r)
 }
 
-// counted is a call of which another process has counted what its record says. The first record of a call that began
-// here says nothing yet.
+// counted returns a call whose record was already counted by another process. The first record of a call that started
+// here has nothing to count yet.
 func counted(r *record.Record) *call {
 	answered := !r.AnsweredAt.IsZero()
 	return &call{attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered}
 }
 
-// over counts a call that has ended. It may be one that was never live here. What its own process could not end is no
-// failure of a target: such a call is in no ratio.
+// over counts an ended call, which may never have been live here. A call that its own process could not end is not a
+// failure of a target: it counts in no ratio.
 func (w *Watcher) over(r *record.Record) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -186,7 +186,7 @@ func (w *Watcher) over(r *record.Record) news {
 	return n
 }
 
-// hear counts how a call sounded, or sounds so far.
+// hear counts the quality of a call, final or so far.
 func (w *Watcher) hear(slot int, m *record.Media) {
 	for _, side := range []*record.MediaSide{&m.A, &m.B} {
 		if side.Rx > 0 {
@@ -200,11 +200,11 @@ func (w *Watcher) hear(slot int, m *record.Media) {
 	}
 }
 
-// note counts what is new of a call.
+// note counts what is new about a call.
 func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	slot := w.clock.slot()
 	is := counted(r)
-	byCaller := !r.IsPlaced() // whether and when a customer answers says nothing of us, nor of an agent
+	byCaller := !r.IsPlaced() // a customer's answer says nothing about us or the agent
 	if is.rang && !c.rang {
 		c.rang, n.rang = true, byCaller
 		if byCaller {
@@ -253,17 +253,17 @@ func (w *Watcher) tell(r record.Record, n news, over bool) {
 	}
 }
 
-// postDialDelay is from the INVITE to the first answer but 100.
+// postDialDelay returns the time from the INVITE to the first answer except 100.
 func postDialDelay(r *record.Record) time.Duration {
 	return max(0, cmp.Or(r.RingingAt, r.AnsweredAt).Sub(r.StartedAt.Time))
 }
 
 func millis(d time.Duration) float64 { return d.Seconds() * 1000 }
 
-// count is a number of packets, which is not negative.
+// count returns a number of packets as unsigned, or 0 if it is negative.
 func count(n int64) uint64 { return uint64(max(0, n)) }
 
-// maxNames bounds the reasons and causes that are told apart. Both are closed sets, far smaller.
+// maxNames bounds the reasons and causes that are counted apart. Both are closed sets, far smaller.
 const maxNames = 256
 
 // named counts under a name.
@@ -279,7 +279,7 @@ func (w *Watcher) named(all map[string]*tally, name string, n uint64) {
 	t.add(w.clock.slot(), n)
 }
 
-// advance empties what has become too old, and gives the time.
+// advance empties slots that have become too old, and returns the time.
 func (w *Watcher) advance() time.Time {
 	now := time.Now()
 	w.clock.advance(now, w.empty)
@@ -303,8 +303,8 @@ func (w *Watcher) empty(slot int) {
 	}
 }
 
-// Tend notes what is counted elsewhere, and adds a point to the history each ten seconds. It is to be called every five
-// seconds or more often, so that nothing counts for a later time.
+// Tend takes what is counted elsewhere, and adds a point to the history every ten seconds. It must be called every five
+// seconds or more often, so that counts are not attributed to a later time.
 func (w *Watcher) Tend() {
 	n, up := w.options.Node(), w.options.Media()
 	w.mu.Lock()

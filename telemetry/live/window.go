@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// window is how far back the figures go. The oldest slot leaves as a whole, so it is at most one slot less.
+// window is how far back the figures go. The oldest slot is dropped as a whole, so it may be up to one slot less.
 const window = 300 * time.Second
 
 const (
 	slots      = 20
 	slotLength = window / slots
-	liveSlot   = slots // of calls that are up; filled anew with each Tend
+	liveSlot   = slots // for calls that are up; refilled by each Tend
 )
 
-// A histogram's buckets are eight for each doubling, so that a percentile is at most 1/16 off: from 1/8 to 2^18. In
+// A histogram has eight buckets for each doubling, from 1/8 to 2^18, so that a percentile is at most 1/16 off. In
 // milliseconds that is up to four minutes.
 const (
 	perDoubling = 8
-	mantissa    = 52 - 3 // of a float64, without the bits that tell the buckets of a doubling apart
+	mantissa    = 52 - 3 // of a float64, without the bits that distinguish the buckets of a doubling
 	lowest      = 1.0 / 8
 	doublings   = 21
 	buckets     = doublings * perDoubling
@@ -30,7 +30,7 @@ type histogram struct {
 	buckets [buckets]uint32
 }
 
-// bucketOf is the bucket of a value. What is too small or too large is in the first or last one.
+// bucketOf returns the bucket of a value. Values that are too small or too large are in the first or last bucket.
 func bucketOf(v float64) int {
 	if !(v > lowest) { // NaN, too
 		return 0
@@ -39,12 +39,13 @@ func bucketOf(v float64) int {
 	return int(min(math.Float64bits(v)>>mantissa-first, buckets-1))
 }
 
-// floor is the least value of a bucket.
+// floor returns the lower bound of a bucket.
 func floor(bucket int) float64 {
 	return math.Float64frombits((math.Float64bits(lowest)>>mantissa + uint64(bucket)) << mantissa)
 }
 
-// quantile is the value that a part q, 0 to 1, of all values is not above: the middle of its bucket. There are values.
+// quantile returns the value that a part q, 0 to 1, of all values does not exceed: the middle of its bucket. h must
+// have values.
 func (h *histogram) quantile(q float64) float64 {
 	rank := max(uint32(math.Ceil(q*float64(h.count))), 1)
 	for i, n := range h.buckets {
@@ -83,7 +84,7 @@ func (s *series) clear(slot int) {
 	*old = histogram{}
 }
 
-// tally is a number of the window.
+// tally is a count over the window.
 type tally struct {
 	sum   uint64
 	slots [slots + 1]uint64
@@ -99,16 +100,16 @@ func (t *tally) clear(slot int) {
 	t.slots[slot] = 0
 }
 
-// clock tells which slot the time is in.
+// clock says which slot is current.
 type clock struct {
 	began time.Time
 	step  int // slots since then
 }
 
-// slot is the current slot.
+// slot returns the current slot.
 func (c *clock) slot() int { return c.step % slots }
 
-// advance empties the slots that have begun since it was last called.
+// advance empties the slots that have started since its last call.
 func (c *clock) advance(now time.Time, empty func(slot int)) {
 	step := int(now.Sub(c.began) / slotLength)
 	for n := min(step-c.step, slots); n > 0; n-- {

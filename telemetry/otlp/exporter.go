@@ -26,26 +26,26 @@ const (
 	maxBatch   = 100              // calls in one request
 	batchEvery = time.Second      // how long a call waits for others
 	timeout    = 10 * time.Second // of a request
-	retryFor   = 30 * time.Second // how long a batch is sent again
+	retryFor   = 30 * time.Second // how long sending a batch is retried
 	retryPause = time.Second
 	warnEvery  = time.Minute
-	closeAfter = 3 * time.Second // how long Close sends what waits
+	closeAfter = 3 * time.Second // how long Close keeps sending
 	maxAnswer  = 64 << 10        // bytes of a collector's answer
-	maxReason  = 200             // bytes of it in the log
+	maxReason  = 200             // bytes of the answer in the log
 )
 
 // Options say where the traces go.
 type Options struct {
 	Endpoint string // the whole URL
-	Token    string // a bearer token; empty: none
-	Node     string // service.instance.id; empty: none
+	Token    string // a bearer token; may be empty
+	Node     string // service.instance.id; may be empty
 	Version  string // service.version
 	Log      zerolog.Logger
 
-	transport http.RoundTripper // nil: the network
+	transport http.RoundTripper // default: the network
 }
 
-// Exporter sends the traces of calls that have ended. Any number of goroutines may use it.
+// Exporter sends the traces of finished calls. Any number of goroutines may use it.
 type Exporter struct {
 	o       Options
 	idle    func() // closes connections
@@ -60,13 +60,13 @@ type Exporter struct {
 	exported, dropped atomic.Uint64 // calls
 
 	// owned by run
-	status   int // of the last answer; 0: none
+	status   int // of the last answer, or 0
 	warned   time.Time
 	reported uint64 // of dropped
 	broken   bool
 }
 
-// New begins to send. It reaches for no network yet.
+// New starts the exporter. It does not use the network yet.
 func New(o Options) (*Exporter, error) {
 	e := &Exporter{
 		o: o, made: &collected{}, idle: func() {}, waiting: make(chan record.Record, maxWaiting),
@@ -89,7 +89,7 @@ func New(o Options) (*Exporter, error) {
 		otlptracehttp.WithHeaders(o.headers()),
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
 		otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
-		// run repeats by itself
+		// run repeats requests itself
 		otlptracehttp.WithMaxResponseSize(maxAnswer), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}),
 	}
 	var err error
@@ -123,7 +123,7 @@ type answers struct {
 	to *Exporter
 }
 
-// RoundTrip sends a request. Only run has requests sent.
+// RoundTrip sends a request. Only run sends requests.
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.to.status = 0
 	res, err := a.RoundTripper.RoundTrip(r)
@@ -134,10 +134,10 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// Changed has nothing to do: spans are made when the call has ended.
+// Changed does nothing: spans are made after the end of a call.
 func (*Exporter) Changed(record.Record) {}
 
-// Ended queues the spans of a finished call. It does not block: without room the call is dropped.
+// Ended queues a finished call. It does not block: without room the call is dropped.
 func (e *Exporter) Ended(r record.Record) {
 	if t := traceOfRecord(&r); !t.Sampled() {
 		return
@@ -152,13 +152,13 @@ func (e *Exporter) Ended(r record.Record) {
 	e.dropped.Add(1)
 }
 
-// Exported counts the calls whose spans the collector has taken.
+// Exported returns how many calls' spans the collector has taken.
 func (e *Exporter) Exported() uint64 { return e.exported.Load() }
 
-// Dropped counts the calls whose spans were lost: the collector was away, slow or refused them.
+// Dropped returns how many calls' spans were lost because the collector was away or slow, or refused them.
 func (e *Exporter) Dropped() uint64 { return e.dropped.Load() }
 
-// Close sends what waits, for at most three seconds, and ends.
+// Close sends what waits, for at most three seconds, and stops.
 func (e *Exporter) Close() error {
 	if !e.stopped.Swap(true) {
 		close(e.closing)
@@ -189,7 +189,7 @@ func (e *Exporter) run() {
 	}
 }
 
-// next takes the calls of one request: the calls that come within a second after the first. last is true if no more
+// next returns the calls of one request: the calls that come within a second after the first. last reports that no more
 // will come.
 func (e *Exporter) next() (batch []record.Record, last bool) {
 	select {
@@ -201,7 +201,7 @@ func (e *Exporter) next() (batch []record.Record, last bool) {
 	defer timer.Stop()
 	for len(batch) < maxBatch {
 		select {
-		case <-e.closing: // what waits goes at once
+		case <-e.closing: // sends what waits at once
 			select {
 			case r := <-e.waiting:
 				batch = append(batch, r)
@@ -222,7 +222,7 @@ func (e *Exporter) next() (batch []record.Record, last bool) {
 	return batch, false
 }
 
-// send sends a batch, again if the collector is away, until it is too old.
+// send sends a batch, and retries while the collector is away, until the batch is too old.
 func (e *Exporter) send(ctx context.Context, batch []record.Record) {
 	e.made.spans = e.made.spans[:0]
 	for i := range batch {
@@ -250,13 +250,13 @@ func (e *Exporter) send(ctx context.Context, batch []record.Record) {
 	}
 }
 
-// again says whether the last request is worth another try: the collector did not answer, or cannot take it now.
+// again reports whether the last request is worth a retry: the collector did not answer, or can't take it now.
 func (e *Exporter) again() bool {
 	return e.status == 0 || e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests ||
 		e.status >= 500
 }
 
-// wait pauses; it returns false once the exporter closes.
+// wait pauses. It returns false once the exporter closes.
 func (e *Exporter) wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -269,7 +269,7 @@ func (e *Exporter) wait(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// warn logs what is wrong with the collector, and that calls were dropped, at most once a minute.
+// warn logs problems with the collector, and dropped calls, at most once a minute.
 func (e *Exporter) warn(err error) {
 	dropped := e.dropped.Load()
 	if err != nil {
@@ -287,7 +287,7 @@ func (e *Exporter) warn(err error) {
 	line.Msg("collector does not take spans")
 }
 
-// reasonOf is an error's text for the log, without what a collector wrote at length.
+// reasonOf returns an error's text for the log, without a collector's long texts.
 func reasonOf(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"

@@ -15,18 +15,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// ids gives the spans of a call the ids that follow from the call's. They come in the context.
+// ids gives the spans of a call ids that follow from the call's id. They come in the context.
 type ids struct{}
 
 type idKey struct{}
 
-// NewIDs gives the ids of a span without a parent.
+// NewIDs returns the ids of a span without a parent.
 func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	parent, _ := ctx.Value(idKey{}).(tracecontext.Parent)
 	return trace.TraceID(parent.Trace), trace.SpanID(parent.Span)
 }
 
-// NewSpanID gives the id of a span that has a parent.
+// NewSpanID returns the id of a span that has a parent.
 func (ids) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
 	parent, _ := ctx.Value(idKey{}).(tracecontext.Parent)
 	return trace.SpanID(parent.Span)
@@ -40,22 +40,21 @@ func (c *collected) OnEnd(s sdktrace.ReadOnlySpan)                 { c.spans = a
 func (*collected) Shutdown(context.Context) error                  { return nil }
 func (*collected) ForceFlush(context.Context) error                { return nil }
 
-// span is what is said of one span.
 type span struct {
 	kind       tracecontext.Kind
 	attempt    int
 	spanKind   trace.SpanKind
 	start, end time.Time
-	problem    string // why it failed; empty: it did not
+	problem    string // why it failed; may be empty
 	attributes []attribute.KeyValue
 }
 
-// traceOfRecord is the trace of a finished call.
+// traceOfRecord returns the trace of a finished call.
 func traceOfRecord(r *record.Record) tracecontext.Trace {
 	return tracecontext.New(r.ID, r.Traceparent, true)
 }
 
-// makeSpans makes the spans of a finished call.
+// makeSpans creates the spans of a finished call.
 func makeSpans(tracer trace.Tracer, r *record.Record) {
 	id, ok := tracecontext.OfCall(r.ID)
 	ctx := context.Background()
@@ -100,7 +99,7 @@ func makeSpans(tracer trace.Tracer, r *record.Record) {
 	endCall()
 }
 
-// latest keeps a span from ending before it begins, which a clock that was set would have it do.
+// latest keeps a span from ending before it starts, which could happen after the clock was set.
 func latest(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return a
@@ -131,7 +130,7 @@ func callSpan(r *record.Record) span {
 	return s
 }
 
-// stages are the spans of what a call went through.
+// stages returns the spans of the stages of a call.
 func stages(r *record.Record) (all []span) {
 	if !r.RingingAt.IsZero() {
 		all = append(all, span{
@@ -165,7 +164,7 @@ func attemptSpan(a *record.Attempt, number int) span {
 	return s
 }
 
-// prepareSpan is the request to the platform's API that an attempt began with; did is false if it had none.
+// prepareSpan returns the request to the platform's API at the start of an attempt; did is false if there was none.
 func prepareSpan(a *record.Attempt, number int) (s span, did bool) {
 	if !a.Prepared() {
 		return span{}, false
@@ -187,7 +186,7 @@ func prepareSpan(a *record.Attempt, number int) (s span, did bool) {
 	return s, true
 }
 
-// texts are attributes of pairs of a name and a value; those without a value are left out.
+// texts turns pairs of a name and a value into attributes; pairs without a value are left out.
 func texts(pairs ...string) (all []attribute.KeyValue) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {

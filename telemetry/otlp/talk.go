@@ -6,7 +6,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// talk is what the conversation of a call was like, as attributes of its span.
+// talk returns a description of the call's conversation, as attributes of its span.
 func talk(t *record.Talk) (all []attribute.KeyValue) {
 	if t == nil {
 		return nil

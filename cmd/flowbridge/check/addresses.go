@@ -12,7 +12,7 @@ import (
 	"flowbridge/internal/publicaddr"
 )
 
-// listeners: the start fails at an address that this machine does not have. For those of a seat, a node waits.
+// listeners reports addresses that this machine lacks. They stop the start, except a seat's, for which a node waits.
 func (m machine) listeners(cfg *config.Config) (found, waits []warning) {
 	own, err := m.addresses()
 	if err != nil {
@@ -28,7 +28,7 @@ func (m machine) listeners(cfg *config.Config) (found, waits []warning) {
 			true:  "net.ipv4",
 			false: "net.ipv6",
 		}[a.Is4()] + ".ip_nonlocal_bind"); err == nil && later == "1" {
-			return // one that moves between machines can be bound to before it is here
+			return // an address that moves between machines can be bound before it is here
 		}
 		if seat != "" && slices.Contains(cfg.Addresses(), a) {
 			waits = []warning{{
@@ -54,7 +54,7 @@ func (m machine) listeners(cfg *config.Config) (found, waits []warning) {
 	return found, waits
 }
 
-// publicAddress is what advertise: auto stands for, and who told it; "" where nothing asks for it.
+// publicAddress returns the address for advertise: auto, and its source, or "" if no setting asks for it.
 func (m machine) publicAddress(cfg *config.Config) (found string, err error) {
 	if m.elsewhere {
 		return "", nil
@@ -72,7 +72,7 @@ func (m machine) publicAddress(cfg *config.Config) (found string, err error) {
 	return found, nil
 }
 
-// outside gives a target that is called at a public address, or by a name that may have one.
+// outside returns a target that is called at a public address, or by a name that may have one.
 func outside(cfg *config.Config) (name, host string) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -85,12 +85,12 @@ func outside(cfg *config.Config) (name, host string) {
 	return "", ""
 }
 
-// onLoopback reports whether SIP has addresses only that other machines can't reach.
+// onLoopback reports whether SIP only has addresses that other machines can't reach.
 func onLoopback(cfg *config.Config) bool {
 	return !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return !l.AddrPort.Addr().IsLoopback() })
 }
 
-// inner: what is sent from loopback does not leave the machine.
+// inner warns that packets sent from loopback do not leave the machine.
 func inner(cfg *config.Config) []warning {
 	name, host := outside(cfg)
 	if name == "" {
@@ -114,7 +114,7 @@ func inner(cfg *config.Config) []warning {
 	}}
 }
 
-// private: behind a NAT a peer outside is told an address that it can't reach.
+// private warns that, behind a NAT, outside peers are told an address that they can't reach.
 func (m machine) private(cfg *config.Config) []warning {
 	own, err := m.addresses()
 	inside := slices.IndexFunc(own, func(a netip.Addr) bool { return a.Is4() && a.IsGlobalUnicast() })
@@ -132,7 +132,7 @@ func (m machine) private(cfg *config.Config) []warning {
 	}}
 }
 
-// insideName is a name of a private network (RFC 6761, RFC 6762, RFC 8375), or one without a domain.
+// insideName matches names of private networks (RFC 6761, RFC 6762, RFC 8375), and names without a domain.
 var insideName = regexp.MustCompile(
 	`(?i)^[^.]+$|\.(local|localdomain|localhost|lan|internal|intranet|home\.arpa|test)\.?$`)
 
@@ -146,7 +146,7 @@ func everywhere(a netip.Addr) string {
 // maxListed is how many addresses a warning names.
 const maxListed = 4
 
-// listed names the addresses that peers on other machines can reach.
+// listed returns the addresses that peers on other machines can reach, for a warning.
 func listed(own []netip.Addr) string {
 	var names []string
 	for _, a := range own {

@@ -13,7 +13,7 @@ import (
 	"flowbridge/config"
 )
 
-// Command is `flowbridge check`.
+// Command returns the command `flowbridge check`.
 func Command() *cobra.Command {
 	c := cli.Command("check", "Validate a configuration, and the machine's limits for it",
 		"Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit code\n"+
@@ -43,7 +43,7 @@ func Command() *cobra.Command {
 	return c
 }
 
-// checked is the outcome of a check as JSON.
+// checked is the result of a check as JSON.
 type checked struct {
 	File     string    `json:"file"`
 	Valid    bool      `json:"valid"` // the file, wherever the service runs
@@ -51,17 +51,17 @@ type checked struct {
 	Targets  int       `json:"targets"`
 	Routes   int       `json:"routes"`
 	Numbers  int       `json:"numbers"`           // in the table
-	Media    string    `json:"media,omitempty"`   // what would carry RTP, for a file that is valid
-	Address  string    `json:"address,omitempty"` // what advertise: auto stands for, and its source
+	Media    string    `json:"media,omitempty"`   // what would carry RTP, if the file is valid
+	Address  string    `json:"address,omitempty"` // for advertise: auto, with its source
 	Errors   []flaw    `json:"errors"`
 	Warnings []flaw    `json:"warnings"`
-	Online   []finding `json:"online,omitempty"` // with --online, for a file that is valid
+	Online   []finding `json:"online,omitempty"` // with --online, if the file is valid
 }
 
 // flaw is one error or warning.
 type flaw struct {
-	File    string `json:"file,omitempty"`   // where it is not the configuration itself
-	Line    int    `json:"line"`             // 0: the file as a whole, or the machine
+	File    string `json:"file,omitempty"`   // if not the configuration itself
+	Line    int    `json:"line"`             // 0 for the whole file, or the machine
 	Column  int    `json:"column,omitempty"` // in the table of numbers
 	Key     string `json:"key"`
 	Problem string `json:"problem"`
@@ -69,7 +69,7 @@ type flaw struct {
 	Refused bool   `json:"-"` // see config.Error
 }
 
-// flawsOf are the errors or warnings of a configuration file, and of the table that it names.
+// flawsOf returns the errors or warnings of a configuration file and of its table of numbers.
 func flawsOf(all config.Errors, file string) []flaw {
 	flaws := []flaw{}
 	for _, e := range all {
@@ -81,7 +81,7 @@ func flawsOf(all config.Errors, file string) []flaw {
 	return flaws
 }
 
-// text is an error or a warning for people. One of the machine has no place in the file.
+// text formats an error or a warning for people. A problem of the machine has no place in the file.
 func (f flaw) text(what, file string) string {
 	if f.Line == 0 {
 		file = ""
@@ -95,7 +95,7 @@ func (f flaw) text(what, file string) string {
 var errStops, errRefused = errors.New("the service can't start on this machine; check --elsewhere looks at the file only"),
 	errors.New("peers refuse a certificate; the service starts all the same")
 
-// print writes the result for a reader. names are the targets whose REFER is refused.
+// print writes the result for people. names are the targets whose REFER is refused.
 func (c *checked) print(w io.Writer, file string, names []string) error {
 	for _, x := range c.Errors {
 		fmt.Fprintln(w, x.text("error", config.ShownName(file)))
@@ -114,7 +114,7 @@ func (c *checked) print(w io.Writer, file string, names []string) error {
 		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n",
 			strings.Join(names, ", "))
 	}
-	if len(c.Errors) > 0 { // the file is valid, and does not start here
+	if len(c.Errors) > 0 { // the file is valid, but the start would fail here
 		return nil
 	}
 	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file),

@@ -33,11 +33,11 @@ type machine struct {
 	setting   func(name string) (string, error) // of the kernel
 	writable  func(path string) error
 	mode      func(path string) (fs.FileMode, error)
-	addresses func() ([]netip.Addr, error) // of its interfaces
+	addresses func() ([]netip.Addr, error) // of the machine's interfaces
 	relays    func() error                 // why its kernel can't relay RTP
-	outlives  func(dir, old string) error  // why that would end with the process
-	slow      func() error                 // why the kernel would relay slower than it can
-	elsewhere bool                         // the service runs on another one
+	outlives  func(dir, old string) error  // why relayed RTP would end with the process
+	slow      func() error                 // why the kernel would relay slower than it could
+	elsewhere bool                         // the service runs on another machine
 }
 
 func thisMachine() machine {
@@ -45,7 +45,7 @@ func thisMachine() machine {
 		openFiles: func() (uint64, error) {
 			var limit unix.Rlimit
 			err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-			return limit.Max, err // a Go program raises itself to that
+			return limit.Max, err // a Go program raises its own limit to this
 		},
 		setting: func(name string) (string, error) {
 			b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
@@ -66,8 +66,8 @@ func thisMachine() machine {
 	}
 }
 
-// writable is an error where this user can't write a file, or make files in a directory. The kernel's own file systems
-// grant root access but keep no files.
+// writable returns an error if this user can't write a file, or create files in a directory. The kernel's own file
+// systems grant root access but keep no files.
 func writable(path string) error {
 	if err := unix.Access(path, unix.W_OK); err != nil {
 		return err
@@ -83,11 +83,11 @@ func writable(path string) error {
 	return nil
 }
 
-// spareFiles are open files of a process besides calls and connections.
+// spareFiles is how many files a process has open besides its calls and connections.
 const spareFiles = 128
 
 // problems lists what this machine lacks for a configuration: what stops the start, and what does not. Missing rights
-// are no error, because the service may run as another user. What can't be found out is left out.
+// are not errors, because the service may run as another user. Unknown values are left out.
 func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 	if m.elsewhere {
 		return nil, nil
@@ -105,9 +105,8 @@ func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 		m.kernel(cfg))
 }
 
-// kernel: with media.engine kernel the start fails where the kernel can't relay. Where it can, RTP of calls goes on
-// while the process is replaced, if that is possible, and takes more of the processor without a right that is not
-// needed.
+// kernel checks RTP in the kernel. With media.engine kernel the start fails if the kernel can't relay. If it can, RTP
+// may still end with the process, or take more of the processor for lack of an optional right.
 func (m machine) kernel(cfg *config.Config) (found []warning) {
 	if cfg.Media.Engine == config.EngineUserspace {
 		return nil
@@ -139,8 +138,8 @@ func (m machine) mortal(cfg *config.Config) error {
 	return m.outlives(kernel.Dir(cfg.Media.Listen[0].Addr, cfg.Media.PortLow), kernel.OldDir(cfg.Media.PortLow))
 }
 
-// media says what would carry RTP if this user ran the service, and if not the kernel, why. For another machine it is
-// the setting.
+// media says what would carry RTP if this user ran the service and, if that is not the kernel, why. For another machine
+// it returns the setting.
 func (m machine) media(cfg *config.Config) string {
 	if cfg.Media.Engine == config.EngineUserspace || m.elsewhere {
 		return cfg.Media.Engine
@@ -155,11 +154,11 @@ func (m machine) media(cfg *config.Config) string {
 	return config.EngineKernel + ": the kernel relays audio"
 }
 
-// enoughCalls is the number of calls that every process has to have files for, if its configuration has room for them.
-// The defaults of ports and trunks have room for thousands, which few machines see.
+// enoughCalls is how many calls every process must have files for, if its configuration allows that many. The defaults
+// of ports and trunks allow thousands, which few machines see.
 const enoughCalls = 1000
 
-// files compares the limit of open files with the need of calls, four sockets each at the start, and connections.
+// files compares the limit of open files with the need: four sockets for each call at its start, and connections.
 func (m machine) files(cfg *config.Config) []warning {
 	limit, err := m.openFiles()
 	if err != nil {
@@ -186,7 +185,7 @@ func (m machine) files(cfg *config.Config) []warning {
 	}}
 }
 
-// maxCalls is the limit of calls of all trunks together.
+// maxCalls returns the sum of all trunks' call limits.
 func maxCalls(cfg *config.Config) int {
 	if len(cfg.Trunks) == 0 {
 		return math.MaxInt
@@ -201,7 +200,7 @@ func maxCalls(cfg *config.Config) int {
 	return sum
 }
 
-// buffer: only with CAP_NET_ADMIN a socket gets a larger buffer than the kernel's limit.
+// buffer warns that without CAP_NET_ADMIN a socket's buffer can't exceed the kernel's limit.
 func (m machine) buffer() []warning {
 	text, err := m.setting("net.core.rmem_max")
 	if err != nil {
@@ -219,7 +218,7 @@ func (m machine) buffer() []warning {
 	}}
 }
 
-// ports: the kernel gives ports of its ephemeral range to any program.
+// ports warns that the kernel gives ports of its ephemeral range to any program.
 func (m machine) ports(cfg *config.Config) []warning {
 	text, err := m.setting("net.ipv4.ip_local_port_range")
 	if err != nil {
@@ -230,7 +229,7 @@ func (m machine) ports(cfg *config.Config) []warning {
 		return nil
 	}
 	first, last := max(low, int(cfg.Media.PortLow)), min(high, int(cfg.Media.PortHigh))
-	reserved, _ := m.setting("net.ipv4.ip_local_reserved_ports") // none is as good as unknown
+	reserved, _ := m.setting("net.ipv4.ip_local_reserved_ports") // no answer counts as none reserved
 	if first > last || covered(reserved, first, last) {
 		return nil
 	}
@@ -242,17 +241,17 @@ func (m machine) ports(cfg *config.Config) []warning {
 	}}
 }
 
-// warnOfPorts logs what ports finds: calls would lack a port now and then, and the cause would be hard to see.
+// warnOfPorts logs the warnings of ports: calls would lack a port now and then, and the cause would be hard to see.
 func (m machine) warnOfPorts(cfg *config.Config, log zerolog.Logger) {
 	for _, x := range m.ports(cfg) {
 		log.Warn().Str("problem", x.Problem).Str("remedy", x.Remedy).Msg("other programs may take media.ports")
 	}
 }
 
-// WarnOfPorts logs whether other programs may take ports of media.ports.
+// WarnOfPorts warns if other programs may take ports of media.ports.
 func WarnOfPorts(cfg *config.Config, log zerolog.Logger) { thisMachine().warnOfPorts(cfg, log) }
 
-// covered says whether a list like "8080,10000-20000" has all ports from first to last.
+// covered reports whether a list like "8080,10000-20000" contains all ports from first to last.
 func covered(list string, first, last int) bool {
 	next := first
 	for part := range strings.SplitSeq(list, ",") { // the kernel sorts it
@@ -274,12 +273,12 @@ func covered(list string, first, last int) bool {
 	return next > last
 }
 
-// stateDirectory is what the systemd unit makes when it starts the service.
+// stateDirectory is created by systemd when it starts the service.
 const stateDirectory = "/var/lib/flowbridge"
 
 var errMadeByUnit = errors.New("it is not there yet; the systemd unit makes it")
 
-// store: the database and its directory must be writable.
+// store checks that the database and its directory are writable.
 func (m machine) store(cfg *config.Config) ([]warning, error) {
 	path := cfg.Store.Path
 	dir := filepath.Dir(path)
@@ -301,7 +300,7 @@ func (m machine) store(cfg *config.Config) ([]warning, error) {
 	return nil, nil
 }
 
-// recordings: a missing directory is made, so the nearest existing one must be writable.
+// recordings checks the directory. A missing one is created, so the nearest existing one must be writable.
 func (m machine) recordings(cfg *config.Config) ([]warning, error) {
 	path := cfg.Recording.Path
 	if path == "" {
@@ -325,7 +324,7 @@ func (m machine) recordings(cfg *config.Config) ([]warning, error) {
 	}}, err
 }
 
-// keys: a private key that other users can read is no secret.
+// keys warns of private keys that other users can read.
 func (m machine) keys(cfg *config.Config) []warning {
 	files := []string{cfg.SIP.TLS.Key}
 	for _, t := range cfg.Targets {

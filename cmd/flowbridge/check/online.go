@@ -20,7 +20,7 @@ import (
 	"flowbridge/config"
 )
 
-// finding is the result of one step for one target, or trunk that registers.
+// finding is the result of one step for one target, or for a trunk that registers.
 type finding struct {
 	Target  string `json:"target"`
 	Step    string `json:"step"` // api, agent, dns, tls, options; database
@@ -47,8 +47,8 @@ var errOffline = errors.New("not every target can be reached")
 // prober tries targets as calls use them, without placing a call.
 type prober struct {
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
-	locate  func(ctx context.Context, q locate.Query) ([]locate.Hop, error) // nil: by lookup
-	timeout time.Duration                                                   // of each step
+	locate  func(ctx context.Context, q locate.Query) ([]locate.Hop, error) // if nil, lookup is used
+	timeout time.Duration                                                   // for each step
 }
 
 const onlineTimeout = 5 * time.Second
@@ -119,9 +119,9 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 	return append(all, p.host(ctx, t, uri, host, port)...)
 }
 
-// host looks a host up, and asks it for an answer.
+// host looks up a host and asks it for an answer.
 func (p prober) host(ctx context.Context, t *config.Target, uri, host string, port uint16) (all []finding) {
-	if t.Transport == config.TransportAuto { // RFC 3263 section 4.1, where there is a port
+	if t.Transport == config.TransportAuto { // RFC 3263 section 4.1, for a URI with a port
 		by := *t
 		by.Transport = config.TransportUDP
 		t = &by
@@ -136,7 +136,7 @@ func (p prober) host(ctx context.Context, t *config.Target, uri, host string, po
 	return all
 }
 
-// registrars tries where a trunk registers, without registering it: that would take the calls from a process that runs.
+// registrars tries where a trunk registers, without registering: that would take calls from a running process.
 func (p prober) registrars(ctx context.Context, t *config.Trunk) (all []finding) {
 	hosts := t.Register.Registrars
 	if t.Register.OutboundProxy != "" {
@@ -150,7 +150,7 @@ func (p prober) registrars(ctx context.Context, t *config.Trunk) (all []finding)
 	return all
 }
 
-// records tries what the records of a host without a port lead to (RFC 3263).
+// records tries what the DNS records of a host without a port lead to (RFC 3263).
 func (p prober) records(ctx context.Context, t *config.Target, uri, host string) []finding {
 	found, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -174,7 +174,7 @@ func (p prober) records(ctx context.Context, t *config.Target, uri, host string)
 // maxTried is how many addresses of a name are tried.
 const maxTried = 4
 
-// first is the address that calls use: IPv4 if there is one.
+// first returns the address that calls use: IPv4 if there is one.
 func first(addrs []netip.Addr) netip.Addr {
 	for _, a := range addrs {
 		if a.Unmap().Is4() {
@@ -184,7 +184,7 @@ func first(addrs []netip.Addr) netip.Addr {
 	return addrs[0]
 }
 
-// sampleURI is what a call would dial, with its host and port.
+// sampleURI returns a URI that a call might dial, with its host and port.
 func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
 	uri, err = t.URI.Render(t.SampleVars())
 	if err != nil {
@@ -194,7 +194,7 @@ func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
 	return uri, host, cmp.Or(port, defaultPort(t.Transport)), nil
 }
 
-// defaultPort is that of RFC 3261 section 19.1.2.
+// defaultPort returns the default port of a transport (RFC 3261 section 19.1.2).
 func defaultPort(transport string) uint16 {
 	if transport == config.TransportTLS {
 		return 5061
@@ -227,7 +227,7 @@ func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, d
 		"does /etc/resolv.conf name a server that this machine reaches?"
 }
 
-// replacement names the current host in place of one of older documents.
+// replacement names the current host for one from older documents.
 func replacement(host string) string {
 	if kind, r, ok := config.RegionOfHost(host); ok && kind == config.KindSynthflow && !strings.EqualFold(host, r.SIP) {
 		return "; Synthflow's current documents name " + r.SIP + " instead: write region: " + r.Name
@@ -258,7 +258,7 @@ func (p prober) options(ctx context.Context, t *config.Target, uri, host string,
 	return f
 }
 
-// dialTarget opens a connection to a target, with TLS as its calls have it.
+// dialTarget opens a connection to a target, with TLS as for its calls.
 func dialTarget(ctx context.Context, t *config.Target, host string, at netip.AddrPort) (net.Conn, error) {
 	network := "tcp"
 	if t.Transport == config.TransportUDP {
@@ -347,7 +347,7 @@ func portHint(t *config.Target, at netip.AddrPort) string {
 	return "is the port right" + documented(t, at) + "?"
 }
 
-// documented names the documented port of a platform, the same in all regions, if another one is dialled.
+// documented returns the documented port of a platform, the same in all regions, if another one is dialled.
 func documented(t *config.Target, at netip.AddrPort) string {
 	regions := map[string][]config.Region{
 		config.KindSynthflow: config.SynthflowRegions(),

@@ -37,8 +37,8 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	return f
 }
 
-// reach opens a connection to the API of a target of kind http. Nobody knows what its request does there, so it is not
-// sent.
+// reach opens a connection to the API of a target of kind http. It sends no request, because the request's effect is
+// unknown.
 func (p prober) reach(ctx context.Context, t *config.Target) finding {
 	f := finding{Step: "api"}
 	origin := t.Prepare.Origin()
@@ -82,7 +82,7 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 		return "", err
 	}
 	defer a.CloseIdle()
-	if workspace == "" { // numbers can't be listed without it
+	if workspace == "" { // required for listing numbers
 		agents, err := a.Assistants().List(ctx)
 		return cli.Count(len(agents), "agent"), err
 	}
@@ -98,7 +98,7 @@ func (p prober) access(api string, token config.Secret) rest.Options {
 	return rest.Options{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()}
 }
 
-// agents looks for the agent of prepare.model_id, unless that depends on the call.
+// agents looks for the agent of prepare.model_id, unless the id depends on the call.
 func (p prober) agents(ctx context.Context, t *config.Target, workspace string) []finding {
 	model, ok := t.Prepare.ModelID.Constant()
 	switch {

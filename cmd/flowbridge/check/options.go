@@ -18,7 +18,7 @@ import (
 
 var errNotSIP = errors.New("not SIP")
 
-// askOptions sends OPTIONS and gives the status line of the final answer. Over UDP it repeats the request (RFC 3261
+// askOptions sends OPTIONS and returns the status line of the final answer. Over UDP it repeats the request (RFC 3261
 // section 17.1.2.2).
 func askOptions(ctx context.Context, conn net.Conn, transport, uri string) (string, error) {
 	id := uuid.NewString()
@@ -121,13 +121,13 @@ func awaitStream(conn io.Reader, id string) (string, error) {
 			if status, final := finalStatus(message.String(), id); final {
 				return status, nil
 			}
-			message.Reset() // answers to OPTIONS that are provisional have no body
+			message.Reset() // provisional answers to OPTIONS have no body
 		}
 	}
 	return "", fmt.Errorf("%w: no final answer within %d bytes", errNotSIP, maxAnswers)
 }
 
-// finalStatus is the status line of a final answer to this request, without the version.
+// finalStatus returns the status line, without the version, of a final answer to this request.
 func finalStatus(message, id string) (status string, final bool) {
 	line, headers, _ := strings.Cut(message, "\r\n")
 	status, ok := strings.CutPrefix(line, "SIP/2.0 ")

@@ -12,10 +12,10 @@ import (
 	"flowbridge/config"
 )
 
-// fromEnvironment is a value that the environment has.
+// fromEnvironment matches a value from the environment.
 var fromEnvironment = regexp.MustCompile(`\$\{[^}]*\}`)
 
-// placeholders are the values of targets that were pasted from a profile and not replaced. file is one that is valid.
+// placeholders returns the values of targets that were pasted from a profile and not replaced. file must be valid.
 func placeholders(file string) []flaw {
 	if file == config.Stdin { // it can't be read again
 		return nil
@@ -39,7 +39,7 @@ func placeholdersIn(n *yaml.Node, key string, all []flaw) []flaw {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			// which go nowhere
+			// these are names, not values
 			if name := n.Content[i].Value; name != "example" && !strings.HasSuffix(name, "_env") &&
 				!strings.HasSuffix(name, "_file") {
 				all = placeholdersIn(n.Content[i+1], key+"."+name, all)
@@ -52,7 +52,7 @@ func placeholdersIn(n *yaml.Node, key string, all []flaw) []flaw {
 				Problem: "has the profile's " + found + ", which stands for a value of your account", Remedy: "write that value",
 			})
 		}
-	case yaml.DocumentNode, yaml.AliasNode: // is the anchor's
+	case yaml.DocumentNode, yaml.AliasNode: // an alias repeats its anchor
 	}
 	return all
 }

@@ -12,7 +12,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// platformWarnings are about settings that a platform does not accept or understands otherwise.
+// platformWarnings warns of settings that a platform does not accept, or understands differently.
 func platformWarnings(cfg *config.Config) (all []warning) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -34,7 +34,7 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 	return append(all, hookWarnings(&cfg.Hooks)...)
 }
 
-// hookWarnings are about hooks without authentication. They may only listen on loopback, but a proxy can make them
+// hookWarnings warns of hooks without authentication. They may only listen on loopback, but a proxy can make them
 // public.
 func hookWarnings(h *config.Hooks) (all []warning) {
 	if h.Twilio != nil && h.Twilio.AuthToken == "" {
@@ -46,7 +46,7 @@ func hookWarnings(h *config.Hooks) (all []warning) {
 	return all
 }
 
-// prepareWarnings are about a prepare step without effect.
+// prepareWarnings warns of a prepare step without effect.
 func prepareWarnings(t *config.Target) (all []warning) {
 	if t.Prepare == nil {
 		return nil
@@ -89,7 +89,7 @@ func prepareWarnings(t *config.Target) (all []warning) {
 	return all
 }
 
-// headerWarnings are about headers that no platform makes a variable of, and about an X-EI that the platform does not
+// headerWarnings warns of headers that no platform turns into a variable, and of an X-EI that the platform does not
 // understand.
 func headerWarnings(t *config.Target) (all []warning) {
 	for _, h := range t.Headers {
@@ -115,20 +115,20 @@ func headerWarnings(t *config.Target) (all []warning) {
 	return all
 }
 
-// variableName is a header that both platforms make a variable of (Synthflow: "Pass call context", Vapi: "SIP
+// variableName matches headers that both platforms turn into a variable (Synthflow: "Pass call context", Vapi: "SIP
 // introduction").
 var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
-// knownHeaders have a meaning to platforms.
+// knownHeaders are headers that platforms understand.
 var knownHeaders = []string{
 	"Diversion", "History-Info", "User-to-User", "P-Asserted-Identity", "Remote-Party-ID",
 	"Privacy", "User-Agent",
 }
 
-// almostToken is a mistyped token of X-EI.
+// almostToken matches a mistyped token of X-EI.
 var almostToken = regexp.MustCompile(`^[SEO][.:=]`)
 
-// xeiWarning is about an X-EI that is neither tokens, each ending with a semicolon, nor one bare value.
+// xeiWarning warns of an X-EI that is neither tokens, each ending with a semicolon, nor one bare value.
 func xeiWarning(t *config.Target, h config.Header) []warning {
 	value, err := h.Value.Render(t.SampleVars())
 	if err != nil || value == "" {
@@ -138,7 +138,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 		return nil
 	}
 	if !strings.ContainsAny(value, "; \t") && !almostToken.MatchString(value) {
-		return nil // bare
+		return nil // a bare value
 	}
 	return []warning{{
 		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%s)", t.Name,
@@ -147,7 +147,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 	}}
 }
 
-// portWarning is about a port other than the documented one.
+// portWarning warns of a port other than the documented one.
 func portWarning(t *config.Target, host string, port uint16) []warning {
 	_, r, ok := config.RegionOfHost(host)
 	if !ok || port == r.PortFor(t.Transport) {
@@ -167,7 +167,7 @@ func outboundTo(cfg *config.Config, target string) bool {
 	})
 }
 
-// leadWarnings are about templates that take the customer's number for the agent's.
+// leadWarnings warns of templates that use the customer's number as the agent's.
 func leadWarnings(t *config.Target) (all []warning) {
 	type place struct {
 		key string
@@ -226,7 +226,7 @@ func readableKeys(cfg *config.Config) []warning {
 	return found
 }
 
-// keepers are the targets whose platform sends REFER, and that may neither transfer nor call.
+// keepers returns the targets whose platform sends REFER, but which may neither transfer nor call.
 func keepers(cfg *config.Config) (names []string) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -238,8 +238,8 @@ func keepers(cfg *config.Config) (names []string) {
 	return names
 }
 
-// deadTransfers warns of targets that may transfer calls to numbers without a route for them, while the trunk of the
-// call has no uri.
+// deadTransfers warns of targets that may transfer calls to numbers for which there is no route, while the call's trunk
+// has no uri.
 func deadTransfers(cfg *config.Config) []warning {
 	var found []warning
 	for i := range cfg.Targets {
@@ -259,7 +259,7 @@ func deadTransfers(cfg *config.Config) []warning {
 	return found
 }
 
-// deadEnds are the trunks without uri whose calls go to a target.
+// deadEnds returns the trunks without uri whose calls go to a target.
 func deadEnds(cfg *config.Config, target string) []string {
 	var names []string
 	for i := range cfg.Trunks {

@@ -28,15 +28,15 @@ const (
 // errUsage marks a wrong command line: exit code 2.
 var errUsage = errors.New("wrong usage")
 
-// Usage is an error of usage.
+// Usage returns an error that means wrong usage.
 func Usage(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
 }
 
-// UserAgent names this program in HTTP requests.
+// UserAgent returns this program's name for HTTP requests.
 func UserAgent() string { return "flowbridge/" + Version() }
 
-// Root is the command that has all others below it.
+// Root returns the root command.
 func Root() *cobra.Command {
 	root := Group("flowbridge", "A SIP back-to-back user agent between carriers and voice-AI platforms", "", "")
 	root.Version, root.SilenceUsage, root.SilenceErrors = Version(), true, true
@@ -45,12 +45,12 @@ func Root() *cobra.Command {
 	return root
 }
 
-// Command is a command without arguments.
+// Command returns a command without arguments.
 func Command(use, short, long, example string) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: Args(cobra.NoArgs)}
 }
 
-// Group is a command that only has others below it.
+// Group returns a command that only has subcommands.
 func Group(use, short, long, example string, below ...*cobra.Command) *cobra.Command {
 	c := Command(use, short, long, example)
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
@@ -58,7 +58,7 @@ func Group(use, short, long, example string, below ...*cobra.Command) *cobra.Com
 	return c
 }
 
-// Run executes a command line, prints its error to errs, and gives the exit code.
+// Run executes a command line, prints its error to errs, and returns the exit code.
 func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
@@ -73,12 +73,12 @@ func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.W
 	return ExitCode(err)
 }
 
-// Interruptible is a context that SIGINT and SIGTERM end.
+// Interruptible returns a context that SIGINT and SIGTERM end.
 func Interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
 
-// ExitCode is the exit code for an error.
+// ExitCode returns the exit code for an error.
 func ExitCode(err error) int {
 	var bad config.Errors
 	if errors.Is(err, errUsage) || errors.As(err, &bad) {
@@ -87,7 +87,7 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// Args turns an error about arguments into one of usage.
+// Args turns an error about arguments into an error of usage.
 func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
@@ -97,14 +97,13 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// DefaultConfig is the configuration file of commands that are not told another one. Where there is none, they take the
-// package's.
+// DefaultConfig is the configuration file of commands without --config. If it does not exist, they use the package's.
 const (
 	DefaultConfig  = "flowbridge.yaml"
 	packagedConfig = "/etc/flowbridge/flowbridge.yaml"
 )
 
-// orPackaged is said of --config.
+// orPackaged completes the help of --config.
 const orPackaged = "; without this flag and that file, " + packagedConfig
 
 // ConfigFlag adds --config, which most commands have.
@@ -114,12 +113,12 @@ func ConfigFlag(c *cobra.Command) *string {
 	return &file
 }
 
-// ConfigFlagTo is ConfigFlag of a command that has another use for the file.
+// ConfigFlagTo is ConfigFlag for a command that has another use for the file.
 func ConfigFlagTo(c *cobra.Command, file *string, usage string) {
 	c.Flags().StringVarP(file, "config", "c", DefaultConfig, usage+orPackaged)
 }
 
-// findConfig has a command that was not told of a configuration take the package's, if there is none where it runs.
+// findConfig makes a command without --config use the package's file if there is none in the working directory.
 func findConfig(c *cobra.Command, packaged string) {
 	f := c.Flags().Lookup("config")
 	if f == nil || f.Changed || f.DefValue != DefaultConfig {
@@ -129,27 +128,27 @@ func findConfig(c *cobra.Command, packaged string) {
 		return
 	}
 	if _, err := os.Stat(packaged); err == nil {
-		_ = f.Value.Set(packaged) // any text is one
+		_ = f.Value.Set(packaged) // any text is valid
 	}
 }
 
-// CompleteWords has a shell complete a flag by words.
+// CompleteWords makes a shell complete a flag with words.
 func CompleteWords(c *cobra.Command, flag string, words []string) {
-	// The only error is that the flag does not exist.
+	// It only fails if the flag does not exist.
 	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// CompleteNames has a shell complete a flag by the names in a section of the configuration file, trunks or targets.
+// CompleteNames makes a shell complete a flag with the names in a section of the configuration, trunks or targets.
 func CompleteNames(c *cobra.Command, flag, section string, file *string) {
 	_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return config.Names(*file, section), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
-// OrDash is a text as it is shown in a table; "-" where there is none.
+// OrDash returns a text for a table, or "-" if it is empty.
 func OrDash(s string) string { return cmp.Or(Shown(s), "-") }
 
-// OrNone is a value as it is shown in a table; "-" where there is none.
+// OrNone returns a value for a table, or "-" if there is none.
 func OrNone[T any](v *T, show func(T) string) string {
 	if v == nil {
 		return "-"
@@ -157,7 +156,7 @@ func OrNone[T any](v *T, show func(T) string) string {
 	return show(*v)
 }
 
-// Table writes columns, which are separated by tabs in what it is given.
+// Table returns a writer that aligns columns separated by tabs.
 func Table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
 // PrintJSON prints a value with indentation and without escaping <, > and &.

@@ -1,3 +1,3 @@
-// Package cli is what all commands share: the root command, errors of usage, the version, and how texts are read and
-// printed.
+// Package cli has what all commands share: the root command, errors of usage, the version, and functions that read and
+// print texts.
 package cli

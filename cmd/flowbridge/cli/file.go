@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// maxFile is the size of the largest file that is read, in bytes, as of a configuration.
+// maxFile bounds a file that is read, in bytes, as it does a configuration.
 const maxFile = 1 << 20
 
 // ReadText reads a file of at most 1 MiB, or standard input for -.

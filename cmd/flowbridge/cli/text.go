@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Shown is a text from outside, safe for a terminal.
+// Shown makes an outside text safe for a terminal.
 func Shown(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
@@ -20,7 +20,7 @@ func Shown(s string) string {
 	}, s)
 }
 
-// Count is a number of things: "1 trunk", "2 trunks".
+// Count formats a number of things: "1 trunk", "2 trunks".
 func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -28,8 +28,7 @@ func Count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// Counts says how much a configuration has: "1 trunk, 2 targets, 3 routes", and the numbers of its table if there is
-// one.
+// Counts summarizes a configuration: "1 trunk, 2 targets, 3 routes", and the numbers of its table if there is one.
 func Counts(trunks, targets, routes, numbers int) string {
 	text := Count(trunks, "trunk") + ", " + Count(targets, "target") + ", " + Count(routes, "route")
 	if numbers > 0 {
@@ -46,7 +45,7 @@ func CallsLeft(n int) string {
 	return Count(n, "call") + " are left"
 }
 
-// Joined is a list of values as text, with commas between.
+// Joined returns a list of values as text, separated by commas.
 func Joined[T fmt.Stringer](all []T) string {
 	texts := make([]string, len(all))
 	for i, v := range all {
@@ -55,7 +54,7 @@ func Joined[T fmt.Stringer](all []T) string {
 	return strings.Join(texts, ", ")
 }
 
-// ShellWord is a text as one word of a shell, in quotes if it needs them.
+// ShellWord returns a text as one word for a shell, quoted if needed.
 func ShellWord(s string) string {
 	needsQuotes := func(r rune) bool {
 		return !strings.ContainsRune("+-_./:@=,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
@@ -66,12 +65,12 @@ func ShellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// IsPrintable says whether s has only visible ASCII.
+// IsPrintable reports whether s has only visible ASCII.
 func IsPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// ASCII is a text from outside, safe for a terminal and one column a byte.
+// ASCII makes an outside text safe for a terminal, at one column a byte.
 func ASCII(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -81,10 +80,10 @@ func ASCII(s string) string {
 	}, s)
 }
 
-// hostPort is a host, an IPv6 address in brackets, and maybe a port.
+// hostPort matches a host, an IPv6 address in brackets, and an optional port.
 var hostPort = regexp.MustCompile(`^(\[[^]]+\]|[A-Za-z0-9._-]+)(?::([0-9]+))?$`)
 
-// HostPort reads a host and a port. Without a port in the text it gives the default, or not ok where that is 0.
+// HostPort splits a host and a port. If the text has no port, it returns the default; ok is false if that is 0.
 func HostPort(s string, defaultPort uint16) (host string, port uint16, ok bool) {
 	m := hostPort.FindStringSubmatch(s)
 	if m == nil {

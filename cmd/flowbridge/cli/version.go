@@ -9,15 +9,15 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// version is set when a release is built, and revision where that is done without git's directory.
+// version is set when a release is built, and revision if that is done without git's directory.
 var version, revision string
 
 // Build says what this program was built from.
 type Build struct {
 	Version  string `json:"version"`
-	Revision string `json:"revision"` // the commit; empty: it was built without one
+	Revision string `json:"revision"` // the commit; empty if it was built without one
 	Time     string `json:"time"`     // of the commit
-	Modified bool   `json:"modified"` // the source had changes beside it
+	Modified bool   `json:"modified"` // the source had uncommitted changes
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -43,8 +43,8 @@ func BuildOf() Build {
 	return b
 }
 
-// versionAmong returns the version: the one that the build was given, or the last release with the commit, or the
-// module's.
+// versionAmong returns the version given to the build, or the last release that contains the commit, or the module's
+// version.
 func (b Build) versionAmong(given, module, last string) string {
 	const unnamed = "dev"
 	switch {
@@ -66,7 +66,7 @@ func (b Build) versionAmong(given, module, last string) string {
 	}
 }
 
-// String is the version in the first line, and where it comes from in the second.
+// String returns the version in the first line, and its origin in the second.
 func (b Build) String() string {
 	from := []string{"revision unknown: built without git"}
 	if b.Revision != "" {
@@ -81,5 +81,5 @@ func (b Build) String() string {
 	return fmt.Sprintf("%s\n%s, %s %s", b.Version, strings.Join(from, ", "), b.Go, b.Platform)
 }
 
-// Version is the release, or the commit that the program was built from.
+// Version returns the release, or the commit that the program was built from.
 func Version() string { return BuildOf().Version }

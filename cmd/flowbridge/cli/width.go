@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Width is the width of the terminal that w is, in characters; 0: it is none.
+// Width returns the width of w in characters if w is a terminal, and 0 if not.
 func Width(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -1,12 +1,12 @@
 // Package compare sums up records by group, so that two agents, platforms or trunks can be compared on live callers. It
 // has no clock and no I/O.
 //
-// A call counts in the group that its caller was given first, whatever came of it: a target that fails would look well
-// otherwise. Its conversation counts only where that target held it, and only if its figures can be believed.
+// A call counts in the group that its caller was first given, whatever the result: otherwise a failing target would
+// look good. Its conversation counts only if that target held it, and only if its figures are reliable.
 //
-// Each figure has the number behind it and an interval of 95 %: for shares that of Wilson, for quantiles the values at
-// both ends of the ranks that the quantile can have (a binomial, taken as normal). Turns of one call resemble each
-// other, so with few calls the interval of a turn's figure is too narrow.
+// Each figure comes with its number of calls and its 95 % interval: for shares Wilson's, for quantiles the values at
+// both ends of the ranks that the quantile can have (a binomial, approximated by a normal distribution). Turns of one
+// call resemble each other, so with few calls the interval of a turn's figure is too narrow.
 package compare
 
 import (
@@ -22,14 +22,14 @@ import (
 // By lists what calls can be grouped by.
 func By() []string { return []string{"target", "trunk", "route", "split"} }
 
-// Share is a part of a number. Its interval is where it may be by chance.
+// Share is a part of a number, with its interval.
 type Share struct {
 	Of       int        `json:"of"`
 	Share    float64    `json:"share"`
 	Interval [2]float64 `json:"interval"`
 }
 
-// Durations are quantiles of a number of durations, in milliseconds, with their intervals.
+// Durations has quantiles of some durations, in milliseconds, with their intervals.
 type Durations struct {
 	N           int      `json:"n"`
 	P50         int64    `json:"p50_ms"`
@@ -38,13 +38,13 @@ type Durations struct {
 	P95Interval [2]int64 `json:"p95_interval_ms"`
 }
 
-// Group is what the calls of a group were like. nil: there is nothing to say it from.
+// Group describes the calls of a group. A figure is nil if there is nothing to compute it from.
 type Group struct {
 	Name       string     `json:"name"`
 	Calls      int        `json:"calls"`
-	Answered   *Share     `json:"answered"` // of calls that no request has placed
+	Answered   *Share     `json:"answered"` // of calls that were not placed by a request
 	SetUp      *Durations `json:"set_up"`
-	DurationMS *int64     `json:"mean_duration_ms"` // of calls that an agent has answered
+	DurationMS *int64     `json:"mean_duration_ms"` // of calls that an agent answered
 	Rescued    *Share     `json:"rescued"`          // of answered calls
 
 	Measured      *Share     `json:"measured"` // whose conversation counts below, of answered calls
@@ -56,20 +56,20 @@ type Group struct {
 	CutOffsPerMin *float64   `json:"cut_offs_per_minute"`
 }
 
-// Groups are the groups of records.
+// Groups collects records by group.
 type Groups struct {
 	by  string
 	all map[string]*sums
 }
 
 type sums struct {
-	calls, decided, answered, rescued, measured int // decided: but for placed calls
+	calls, decided, answered, rescued, measured int // decided: without placed calls
 	setUp, first, turns, bargeIns               []int64
 	durationMS, deadMS, measuredMS              int64
 	ignored, cutOffs                            int64
 }
 
-// New makes groups by one of By.
+// New returns empty groups by one of By.
 func New(by string) *Groups { return &Groups{by: by, all: map[string]*sums{}} }
 
 // Add counts a record.
@@ -85,7 +85,7 @@ func (g *Groups) Add(r *record.Record) {
 	}
 	s.calls++
 	switch {
-	case r.IsPlaced(): // whether and when a customer answers says nothing of an agent
+	case r.IsPlaced(): // whether and when a customer answers says nothing about an agent
 		if !r.IsConnected() {
 			return
 		}
@@ -106,7 +106,7 @@ func (g *Groups) Add(r *record.Record) {
 	}
 }
 
-// groupOf returns the name of a record's group, and whether the record's conversation is that group's.
+// groupOf returns the name of a record's group, and whether the record's conversation belongs to it.
 func (g *Groups) groupOf(r *record.Record) (name string, holds, ok bool) {
 	switch g.by {
 	case "trunk":
@@ -123,7 +123,7 @@ func (g *Groups) groupOf(r *record.Record) (name string, holds, ok bool) {
 		return "", false, false // no agent was called
 	case slices.ContainsFunc(attempts, func(a record.Attempt) bool { return a.Target == r.Target }):
 		first = attempts[0].Target
-	} // else the target has placed the call itself
+	} // else the target itself placed the call
 	if g.by == "split" {
 		if len(attempts) == 0 || attempts[0].Reason != record.ReasonSplit {
 			return "", false, false
@@ -159,7 +159,7 @@ func (s *sums) converse(t *record.Talk) {
 	}
 }
 
-// All returns the groups, that with most calls first.
+// All returns the groups, the largest first.
 func (g *Groups) All() []Group {
 	all := []Group{}
 	for _, name := range slices.Sorted(maps.Keys(g.all)) {
@@ -187,10 +187,10 @@ func mean(sum int64, n int) *int64 {
 	return new(sum / int64(n))
 }
 
-// z is the normal quantile of an interval of 95 %.
+// z is the normal quantile of a 95 % interval.
 const z = 1.96
 
-// share is k of n, with Wilson's interval.
+// share returns k of n, with Wilson's interval.
 func share(k, n int) *Share {
 	if n == 0 {
 		return nil
@@ -212,7 +212,7 @@ func durations(all []int64) *Durations {
 	return d
 }
 
-// quantile returns that of sorted values, and those at the ranks between which it may be by chance.
+// quantile returns a quantile of sorted values, and the values at the ends of its interval of ranks.
 func quantile(sorted []int64, q float64) (v int64, interval [2]int64) {
 	n := float64(len(sorted))
 	at := func(rank float64) int64 { return sorted[min(max(int(math.Ceil(rank))-1, 0), len(sorted)-1)] }

@@ -1,3 +1,3 @@
-// Package explain is `flowbridge explain`: what a call would do and send. It asks the functions that calls go through,
-// and sends nothing.
+// Package explain implements `flowbridge explain`: what a call would do and send. It uses the functions that calls go
+// through, and sends nothing.
 package explain

@@ -27,7 +27,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// Command is `flowbridge explain`.
+// Command returns the command `flowbridge explain`.
 func Command() *cobra.Command {
 	c := cli.Command("explain", "Show what a call would do and send, without sending it",
 		"Show what a call from one number to another would do: its trunk and route, each target in order with the\n"+
@@ -124,14 +124,14 @@ var unfound = netip.MustParseAddr("192.0.2.1")
 // sampleID stands for the platform's call id.
 const sampleID = "00000000-0000-4000-8000-000000000000"
 
-// unsentAPI keeps the requests to platforms' APIs and answers them with sampleID.
+// unsentAPI records the requests to platforms' APIs and answers them with sampleID.
 type unsentAPI struct{ requests map[string]apiRequest } // by target
 
 // apiRequest is a request as it would be sent.
 type apiRequest struct {
 	Method  string          `json:"method"`
 	URL     string          `json:"url"`
-	Headers []string        `json:"headers"` // the token hidden
+	Headers []string        `json:"headers"` // with the token hidden
 	Body    json.RawMessage `json:"body,omitempty"`
 }
 
@@ -154,7 +154,7 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 	})
 }
 
-// shown is a request without its secrets.
+// shown returns a request without its secrets.
 func shown(r *http.Request, body []byte, p *config.Prepare) apiRequest {
 	req := apiRequest{
 		Method: r.Method, URL: redacted(r.URL.String(), p),
@@ -169,17 +169,17 @@ func shown(r *http.Request, body []byte, p *config.Prepare) apiRequest {
 	return req
 }
 
-// shortestSecret is the length from which a value of the environment can be one. A shorter one would be hidden
+// shortestSecret is the minimum length of an environment value that counts as a secret. A shorter one would be hidden
 // everywhere.
 const shortestSecret = 4
 
-// redacted is a part of a request without its token, and without what it has from the environment.
+// redacted returns a part of a request without its token and without values from the environment.
 func redacted(text string, p *config.Prepare) string {
 	secrets := p.FromEnvironment()
 	if p.Token != "" {
 		secrets = append(secrets, p.Token.Reveal())
 	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may be within another
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may contain another
 	var pairs []string
 	for _, secret := range secrets {
 		if len(secret) < shortestSecret && secret != p.Token.Reveal() {
@@ -192,7 +192,7 @@ func redacted(text string, p *config.Prepare) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// inJSON is a text as the API's client writes it within a string.
+// inJSON returns a text as the API's client writes it within a JSON string.
 func inJSON(text string) string {
 	var b strings.Builder
 	if err := cli.PrintJSON(&b, text); err != nil {
@@ -211,10 +211,10 @@ type explained struct {
 	report.Explanation
 	Prepare map[string]apiRequest `json:"prepare"` // by target
 
-	asked bool // for a time
+	asked bool // the question was about a certain time
 }
 
-// text is the explanation for people.
+// text formats the explanation for people.
 func (x *explained) text() string {
 	var b strings.Builder
 	row := func(name, format string, args ...any) {
@@ -240,7 +240,7 @@ func (x *explained) text() string {
 	return b.String()
 }
 
-// call writes who calls whom, and which route that finds.
+// call writes who calls whom, and which route matches.
 func (x *explained) call(row func(name, format string, args ...any)) {
 	switch {
 	case x.Target != "":
@@ -275,7 +275,7 @@ func (x *explained) call(row func(name, format string, args ...any)) {
 	}
 }
 
-// route writes what the route says of the call.
+// route writes what the route does with the call.
 func (x *explained) route(row func(name, format string, args ...any)) {
 	if x.Direction == template.DirectionOutbound && x.Target == "" {
 		row("direction", "outbound: %s was called, and is the lead", x.Lead)
@@ -302,7 +302,7 @@ func (x *explained) route(row func(name, format string, args ...any)) {
 	}
 }
 
-// answer is the final answer of a refused call, with the reason unless the answer has it.
+// answer returns the final answer of a refused call, and the reason if the answer lacks it.
 func (x *explained) answer() string {
 	s := strconv.Itoa(x.Status) + " " + x.Reason
 	if x.Why != "" {

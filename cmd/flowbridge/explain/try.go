@@ -22,7 +22,7 @@ import (
 	"flowbridge/config"
 )
 
-// Try is `flowbridge targets try`.
+// Try returns the command `flowbridge targets try`.
 func Try() *cobra.Command {
 	c := cli.Command("try NAME", "Ask a target's API once, and show what its answer makes of a call",
 		"Send the request that a target's API gets before a call, once and for real, and show the answer, whether it is a\n"+

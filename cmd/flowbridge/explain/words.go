@@ -13,7 +13,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// limits are those of the trunk for its numbers and addresses.
+// limits describes the trunk's limits for its numbers and addresses.
 func limits(l report.Limits) string {
 	var all []string
 	for _, limit := range []struct {
@@ -38,7 +38,7 @@ func caps(calls, cps int) string {
 	return s
 }
 
-// rowWords are the values of a row that are not empty, by column.
+// rowWords returns the nonempty values of a row, by column.
 func rowWords(row template.Row) string {
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(row)) {
@@ -68,8 +68,7 @@ func mediaWords(t *report.Target) string {
 	return strings.Join(words, ", ")
 }
 
-// sizeWords says how large an INVITE over UDP is, and what becomes of a larger one; empty:
-// it does not go over UDP.
+// sizeWords says how large an INVITE over UDP is, and what happens to a larger one. It is empty for other transports.
 func sizeWords(t *report.Target) string {
 	if t.UDPBudget == 0 {
 		return ""

@@ -13,8 +13,8 @@ import (
 	"flowbridge/internal/publicaddr"
 )
 
-// FindAddress has a configuration name the public address where its advertise asks to find it. It warns of one that is
-// not the one of the last start: carriers and firewalls may still have that.
+// FindAddress sets the public address of a configuration whose advertise asks to find it. It warns if the address
+// differs from the one at the last start: carriers and firewalls may still have that.
 func FindAddress(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 	if !cfg.FindsAddress() {
 		return nil

@@ -31,13 +31,13 @@ import (
 // api is the HTTP server of the admin API.
 type api struct {
 	log      zerolog.Logger
-	server   *http.Server // nil: nothing is served yet
+	server   *http.Server // nil until the API is served
 	pause    *httpd.Pause
 	handler  atomic.Pointer[http.Handler]
 	listener net.Listener
 }
 
-// serve serves a handler, in place of the one before. given is the old process's listener; nil: there is none.
+// serve replaces the served handler. given is the old process's listener, or nil.
 func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, given net.Listener) (err error) {
 	h = a.pause.Handler(h, exempt)
 	if a.handler.Store(&h); a.server != nil {
@@ -62,14 +62,14 @@ func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, give
 	return nil
 }
 
-// leave waits for the answers that are being sent. What is left are streams of events.
+// leave waits for the answers that are being sent. Only streams of events remain.
 func (a *api) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
 	_ = a.server.Shutdown(ctx)
 }
 
-// close ends the server. A request under way gets its answer: the one that ends the process is among them.
+// close stops the server. Requests under way get their answers, including the one that ends the process.
 func (a *api) close() error {
 	if a.server == nil {
 		return nil
@@ -91,7 +91,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 	return n.answer(ctx, options)
 }
 
-// answer serves the admin API, in place of what was served before: what options have, and what a standby has, too.
+// answer replaces what the admin API serves by options, completed with what a standby has, too.
 func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	options.Records, options.Ladders, options.Metrics = n.store, &n.ladders, n.metrics.Handler(n.log)
 	options.Log, options.Operator = n.log, n.operator
@@ -118,7 +118,7 @@ func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	return n.api.serve(ctx, &n.config().Admin, admin.New(options), given)
 }
 
-// tokensOf are the tokens of the configuration; token_file is good for everything.
+// tokensOf returns the tokens of the configuration. token_file has all rights.
 func tokensOf(cfg *config.Admin) (all []admin.Token) {
 	if cfg.Token != "" {
 		all = append(all, admin.Token{Name: "token_file", Secret: cfg.Token.Reveal(), Rights: admin.RightsOperate})
@@ -140,7 +140,7 @@ func rightsOf(word string) admin.Rights {
 	}
 }
 
-// liveCalls are the calls for the admin API.
+// liveCalls provides the calls for the admin API.
 type liveCalls struct{ server *b2bua.Server }
 
 func (l liveCalls) Live(ctx context.Context) []admin.Call {
@@ -195,7 +195,7 @@ type report struct{ groups *compare.Groups }
 func (r report) Add(of *record.Record) { r.groups.Add(of) }
 func (r report) Groups() any           { return r.groups.All() }
 
-// control passes the admin API's orders to the server.
+// control passes orders of the admin API to the server.
 type control struct {
 	*b2bua.Server
 	hooks *callHooks
@@ -273,7 +273,7 @@ func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call
 	return answered(live, err)
 }
 
-// answered is the admin API's form of an answer to an order.
+// answered returns the admin API's form of an answer to an order.
 func answered(live registry.LiveCall, err error) (admin.Call, error) {
 	var refused *bridge.OrderError
 	switch {

@@ -10,8 +10,7 @@ import (
 
 const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"
 
-// logCircuit logs what becomes of a circuit. One that opens is told at once; each try that fails afterwards is a
-// detail.
+// logCircuit logs the changes of a circuit. Its opening is logged at once; each failed try after that is a detail.
 func logCircuit(log *zerolog.Logger, c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Again:
@@ -24,7 +23,7 @@ func logCircuit(log *zerolog.Logger, c circuit.Change) {
 	}
 }
 
-// addresses are those that calls to a target went to lately.
+// addresses returns the addresses that calls to a target went to lately.
 func (f *figures) addresses(target string) []live.Address {
 	states := f.node.server.Stack().Names().States(target)
 	all := make([]live.Address, len(states))
@@ -37,7 +36,6 @@ func (f *figures) addresses(target string) []live.Address {
 	return all
 }
 
-// circuits are the circuits by target.
 func (f *figures) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}
 	for _, s := range f.node.admission.Circuits() {

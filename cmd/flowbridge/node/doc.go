@@ -1,9 +1,9 @@
 // Package node is what `flowbridge serve` runs: a B2BUA with its store, media, recordings, hooks and admin API.
 //
-// Start opens these parts in the order of their dependencies, begins them once no other process serves any more, and
+// Start opens these parts in the order of their dependencies and begins them once no other process serves any more.
 // Close stops them in the reverse order (type part). Serve adds an operator, which carries out signals and the admin
-// API's requests: reload and drain. callHooks answers the platforms, and figures reads what all parts say of
-// themselves. A part with a state of its own has a type: rtp, ladders, seat, api. Node only puts the parts together.
+// API's requests: reload and drain. callHooks answers the platforms, and figures reads the figures of all parts. A part
+// with a state of its own has a type: rtp, ladders, seat, api. Node only puts the parts together.
 //
 // Ownership: the configuration in force is one immutable value in Node.inForce, which a reload replaces as a whole.
 // Hooks, operator and API read it from there.

@@ -11,15 +11,15 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// otherNodes are the nodes of the fleet for the admin API.
+// otherNodes provides the nodes of the fleet for the admin API.
 type otherNodes struct{ node *Node }
 
-// Overview gives the nodes and seats.
+// Overview returns the nodes and seats.
 func (o otherNodes) Overview(ctx context.Context) (any, error) {
 	return o.node.fleet.Overview(ctx, o.node.config().Fleet.Caps)
 }
 
-// Live gives the live calls of other nodes, and how many there are that this one can't read.
+// Live returns the live calls of other nodes, and how many of them this node can't read.
 func (o otherNodes) Live(ctx context.Context) (calls []admin.Call, hidden int, err error) {
 	states, hidden, err := o.node.fleet.Elsewhere(ctx)
 	for i := range states {
@@ -33,7 +33,7 @@ func (o otherNodes) Live(ctx context.Context) (calls []admin.Call, hidden int, e
 	return calls, hidden, err
 }
 
-// Find finds one of them.
+// Find returns the live call of another node with an id.
 func (o otherNodes) Find(ctx context.Context, id string) (c admin.Call, ok bool, err error) {
 	state, ok, err := o.node.fleet.FindElsewhere(ctx, id)
 	if !ok || err != nil {
@@ -43,15 +43,15 @@ func (o otherNodes) Find(ctx context.Context, id string) (c admin.Call, ok bool,
 	return c, err == nil && !over, nil // else this version can't read it, or its record is under way
 }
 
-// callElsewhere is a call of another node, by its state.
+// callElsewhere decodes the state of another node's call.
 func callElsewhere(e *fleet.Elsewhere) (c admin.Call, over bool, err error) {
 	left, over, err := store.FromReplica(e.ID, e.Text, time.Now())
 	r := &left.Record
-	r.Node = cmp.Or(e.Node, r.Node) // which may have had it before
+	r.Node = cmp.Or(e.Node, r.Node) // the record may name an earlier node
 	return admin.Call{Record: *r, Phase: live.PhaseOf(r), Seat: e.Seat}, over, err
 }
 
-// Where says where a node is.
+// Where returns the address of a node.
 func (o otherNodes) Where(ctx context.Context, node string) (at admin.Where, err error) {
 	at.Own = node == o.node.fleet.Node()
 	if at.Own {

@@ -5,7 +5,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 )
 
-// openEvents makes the events of the admin API. They are told of calls, and tell what the figures say.
+// openEvents sets up the admin API's events about calls and figures.
 func (n *Node) openEvents(name string) {
 	n.events = admin.NewEvents(admin.EventSources{
 		Node: name, Version: cli.Version(), Fleet: n.fleet != nil, Figures: n.live,

@@ -13,15 +13,15 @@ import (
 // kindTrunk is the kind of a trunk in the list of targets.
 const kindTrunk = "trunk"
 
-// figures reads what the parts of a node say of themselves: for the admin API, Prometheus and the statistics of calls.
-// It changes nothing of them.
+// figures reads the figures of a node's parts for the admin API, Prometheus and the statistics of calls. It changes
+// nothing.
 type figures struct {
 	node    *Node
 	reloads reloads
 	sampled atomic.Pointer[sampled]
 }
 
-// ofNode is what the statistics of calls do not have from their records.
+// ofNode returns what the statistics of calls can't take from records.
 func (f *figures) ofNode() live.Node {
 	used, total := f.node.rtp.engine.Ports()
 	return live.Node{
@@ -32,7 +32,7 @@ func (f *figures) ofNode() live.Node {
 	}
 }
 
-// media are how the calls that are up sound so far. A side that has sent nothing yet counts as mute.
+// media returns the media quality so far of the calls that are up. A side that has sent nothing yet counts as mute.
 func (f *figures) media() (all []record.Media) {
 	f.node.rtp.engine.Each(func(s media.Stats) {
 		var m record.Media
@@ -49,7 +49,7 @@ func (f *figures) media() (all []record.Media) {
 	return all
 }
 
-// peers are the targets, and the trunks that can be called.
+// peers returns the targets, and the trunks that can be called.
 func (f *figures) peers() []live.Peer {
 	cfg, open, circuits := f.node.config(), f.node.admission.Open(), f.circuits()
 	var all []live.Peer
@@ -71,7 +71,7 @@ func (f *figures) peers() []live.Peer {
 	return all
 }
 
-// isPeer says whether peers has the name.
+// isPeer reports whether a target, or a trunk that can be called, has the name.
 func (f *figures) isPeer(name string) bool {
 	cfg := f.node.config()
 	return slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Name == name }) ||

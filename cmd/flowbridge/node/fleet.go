@@ -14,7 +14,7 @@ import (
 	"flowbridge/telemetry"
 )
 
-// nodeName is the name of this node in records.
+// nodeName returns the name of this node in records.
 func nodeName(cfg *config.Fleet) (string, error) {
 	if cfg.Node != "" {
 		return cfg.Node, nil
@@ -26,7 +26,7 @@ func nodeName(cfg *config.Fleet) (string, error) {
 	return host, nil
 }
 
-// openFleet makes this node's part in a fleet, if there is one.
+// openFleet opens this node's part in a fleet, if there is one.
 func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (err error) {
 	if !cfg.On() {
 		return nil
@@ -43,7 +43,7 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	return nil
 }
 
-// apiURL is where other machines reach the admin API; empty: they don't.
+// apiURL returns where other machines reach the admin API, or "" if they don't.
 func apiURL(at config.AdminAddress) string {
 	if at.IsLocal() || at.Addr().IsUnspecified() {
 		return ""
@@ -51,7 +51,7 @@ func apiURL(at config.AdminAddress) string {
 	return "http://" + at.String()
 }
 
-// admit has the fleet and the memory bound the calls, before the first one.
+// admit makes the fleet and the memory limit calls, before the first one.
 func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 	return func(a *peers.Admission) {
 		told := func(c circuit.Change) { logCircuit(&n.log, c) }
@@ -67,7 +67,7 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		if cfg.Caps {
 			join = func() { n.fleet.Join(a) }
 		}
-		if n.before != nil { // the other process may go on, and is this node until then
+		if n.before != nil { // the other process may continue, and is this node until then
 			n.add(part{begin: join})
 			return
 		}

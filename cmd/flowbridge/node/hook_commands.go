@@ -17,7 +17,7 @@ import (
 	"flowbridge/platform/hooks"
 )
 
-// tokensOfTools are the tokens of a configuration. One that is as before keeps its counts.
+// tokensOfTools returns the tokens of a configuration. An unchanged one keeps its counts.
 func tokensOfTools(cfg []config.CommandsHook, before []*hooks.Token) (all []*hooks.Token) {
 	for _, t := range cfg {
 		next := &hooks.Token{Name: t.Name, Secret: t.Token.Reveal(), Targets: t.Targets, PerHour: t.PerHour}
@@ -32,7 +32,7 @@ func tokensOfTools(cfg []config.CommandsHook, before []*hooks.Token) (all []*hoo
 	return all
 }
 
-// command carries out what an agent asks for, in a call that is at a target of its token.
+// command carries out an agent's command in a call that is at a target of its token.
 func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Command) (words string, err error) {
 	live, err := h.commanded(ctx, c)
 	id := live.Record.ID
@@ -75,8 +75,9 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 	return words, nil
 }
 
-// commanded finds the call of a command. Of ids that callers may have written, only those count that nobody can guess.
-// Where the platform says which call it is, the model's argument finds none: a caller can talk the model into it.
+// commanded finds the call of a command. An id that callers may have written counts only if it can't be guessed. If the
+// platform says which call it is, the model's argument is ignored, because a caller can talk the model into another
+// one.
 func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found registry.LiveCall, err error) {
 	for _, id := range c.IDs {
 		live, err := h.find(ctx, id)
@@ -116,7 +117,7 @@ func inWords(err error) error {
 		http.StatusBadRequest: "That is not understood.",
 		http.StatusGone:       "The call has ended.",
 		http.StatusForbidden:  "The call may not be transferred there.", http.StatusNotFound: "No way leads there.",
-		http.StatusConflict: refused.Problem + ".", // how much of it was done
+		http.StatusConflict: refused.Problem + ".", // how much of the order was carried out
 	}[refused.Code]
 	return &hooks.RefusalError{
 		Status: cmp.Or(refused.Code, http.StatusConflict), Words: cmp.Or(words, "That is not possible now."),

@@ -17,14 +17,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// sessions accept the calls of this process that ring at OpenAI, and reject all others.
+// sessions accepts the calls of this process that ring at OpenAI, and rejects all others.
 type sessions struct {
 	hooks *callHooks
 	hook  *config.OpenAIHook
 }
 
-// The SIP statuses of rejections: of a call that is none of ours (603 is OpenAI's own default), and of ours whose
-// session can't be made, so that the next target has its turn.
+// The SIP statuses of rejections: of an unknown call (603 is OpenAI's own default), and of a call of ours whose session
+// can't be created, so that the next target is tried.
 const (
 	statusNotOurs   = 603
 	statusNoSession = 500
@@ -53,12 +53,12 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 	return openai.Decision{Session: session, Attempt: attempt, Accepted: func() { s.note(ctx, live.Record.ID, c.ID) }}, nil
 }
 
-// callHeader is the header of the INVITE to OpenAI that has the id of the call here.
+// callHeader is the header of the INVITE to OpenAI that has our id of the call.
 const callHeader = "X-Call"
 
 // callOf finds the call that rings at OpenAI: by the Call-ID of our INVITE, or else by the header, which a caller may
-// have written where pass_headers has it. Both are random, so nobody who calls the project's address can name another's
-// call.
+// have written if pass_headers includes it. Both are random, so a caller who dials the project's address directly can't
+// name another caller's call.
 func (s sessions) callOf(ctx context.Context, h http.Header) (registry.LiveCall, bool, error) {
 	for _, name := range []string{"Call-ID", callHeader} {
 		id := h.Get(name)
@@ -76,8 +76,8 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (registry.LiveCall,
 	return registry.LiveCall{}, false, nil
 }
 
-// ringing gives the Call-ID of the INVITE of a call that has no final answer yet, or "". While a call is answered, that
-// is the INVITE of a rescue or a transfer.
+// ringing returns the Call-ID of the INVITE of a call that has no final answer yet, or "". In an answered call, that is
+// the INVITE of a rescue or a transfer.
 func ringing(live registry.LiveCall) string {
 	all := live.Record.Attempts
 	switch last := len(all) - 1; {
@@ -101,7 +101,7 @@ func (s sessions) sessionOf(vars template.Vars) (session rest.Object, err error)
 	return session, nil
 }
 
-// note puts OpenAI's id of a call into its record. The call goes on without.
+// note puts OpenAI's id of a call into its record. The call continues if that fails.
 func (s sessions) note(ctx context.Context, id, platformID string) {
 	_, err := s.hooks.store.PutReport(ctx, id,
 		record.Report{CallID: platformID, Status: "accepted", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true})

@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// twilioOptions are those of the handler of /redirect_call.
+// twilioOptions returns the options for the handler of /redirect_call.
 func (h *callHooks) twilioOptions(t *config.TwilioHook) twilio.Options {
 	return twilio.Options{
 		AuthToken: t.AuthToken.Reveal(), URL: t.URL, Route: h.redirect, Log: h.log,
@@ -24,7 +24,7 @@ func (h *callHooks) twilioOptions(t *config.TwilioHook) twilio.Options {
 	}
 }
 
-// redirectOptions are those of the calls that Twilio dials.
+// redirectOptions returns the options for the calls that Twilio dials.
 func (h *callHooks) redirectOptions() redirected.Options {
 	cfg := &h.config().Hooks
 	o := redirected.Options{Route: "hooks.twilio"}
@@ -42,8 +42,7 @@ func (h *callHooks) redirectOptions() redirected.Options {
 	return o
 }
 
-// redirect says where Twilio dials a call: the first target that can be dialled,
-// prepared as for a call of a trunk.
+// redirect says where Twilio dials a call: the first target that can be dialled, prepared as for a call of a trunk.
 func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Destination, error) {
 	to, err := h.redirects.Begin(ctx, redirectVars(call))
 	if err != nil {
@@ -52,7 +51,7 @@ func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Dest
 	return h.twilioDestination(to), nil
 }
 
-// twilioEnded says what Twilio does when an attempt has ended.
+// twilioEnded says what Twilio does after an attempt.
 func (h *callHooks) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, error) {
 	next, err := h.redirects.Ended(ctx, redirected.End{
 		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus,
@@ -67,8 +66,8 @@ func (h *callHooks) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Nex
 	return out, err
 }
 
-// twilioDestination is what Twilio dials; where calls are followed, with the URL
-// that it tells the end to.
+// twilioDestination returns what Twilio dials. If calls are followed, it includes the URL to which Twilio reports the
+// end.
 func (h *callHooks) twilioDestination(to redirected.Destination) twilio.Destination {
 	dest := destinationOf(to)
 	t := h.config().Hooks.Twilio
@@ -81,7 +80,8 @@ func (h *callHooks) twilioDestination(to redirected.Destination) twilio.Destinat
 	return dest
 }
 
-// twilioRefer says where a REFER of a target leads. The end of a followed call is then that of the call to there.
+// twilioRefer says where a REFER of a target leads. From then on, a followed call ends with the call to that
+// destination.
 func (h *callHooks) twilioRefer(e twilio.Ended, target, referTo string) (twilio.Destination, error) {
 	to, number, err := h.redirects.Refer(target, referTo)
 	dest := destinationOf(to)
@@ -101,16 +101,15 @@ func destinationOf(to redirected.Destination) twilio.Destination {
 	return dest
 }
 
-// The final answers (RFC 3261 section 21) that an outcome stands for, whatever
-// Twilio says of them.
+// The final answers (RFC 3261 section 21) for an outcome, whatever Twilio calls it.
 const (
 	statusAnswered  = 200
 	statusBusy      = 486
 	statusCancelled = 487
 )
 
-// outcomeOf says what the end of an attempt means. The target's answer decides if
-// there was one; 487 is what a target says to Twilio's CANCEL.
+// outcomeOf interprets the end of an attempt. The target's answer decides if there was one; 487 is a target's answer to
+// Twilio's CANCEL.
 func outcomeOf(e twilio.Ended) outbound.Outcome {
 	switch {
 	case e.Answered() && e.CallerGone():
@@ -130,9 +129,8 @@ func outcomeOf(e twilio.Ended) outbound.Outcome {
 	}
 }
 
-// redirectVars is what templates see of a call that is at Twilio. Its CallSid
-// stands for the Call-ID, and for the header that Twilio's own INVITEs have it in,
-// so that one target serves calls by SIP and redirects.
+// redirectVars returns the template variables of a call at Twilio. Its CallSid stands for the Call-ID, and for the
+// header in which Twilio's own INVITEs have it, so that one target serves calls by SIP and redirects.
 func redirectVars(call twilio.Call) template.Vars {
 	return template.Vars{
 		To: redirected.PartyOf(call.Called), From: withName(redirected.PartyOf(call.Caller), call.CallerName),

@@ -22,7 +22,7 @@ import (
 type assistants struct {
 	hooks  *callHooks
 	rules  []config.VapiRule
-	secret bool // the platform shows one
+	secret bool // the platform presents a secret
 }
 
 var errNoRule = errors.New("no rule of hooks.vapi matches")
@@ -51,8 +51,8 @@ func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, er
 	return vapi.Answer{}, errNoRule
 }
 
-// varsOf are the variables for the rules. They come from the carrier's INVITE if the call came through this process,
-// else from the platform's request.
+// varsOf returns the variables for the rules. They come from the carrier's INVITE if the call came through this
+// process, or else from the platform's request.
 func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars template.Vars, known bool) {
 	if live, ok := a.hooks.vapiCall(ctx, r); ok {
 		vars := live.Vars
@@ -78,9 +78,9 @@ func partyOf(number, uri string) template.Party {
 	return redirected.PartyOf(uri)
 }
 
-// vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform, else by the
-// call's id in a header of it, which callers may have written. Both are random, so a caller who dials the platform
-// directly can't name another's call. Headers with the ids of several calls identify none.
+// vapiCall finds the call that the platform asks about: by the Call-ID of the INVITE to the platform, or else by the
+// call's id in a header of that INVITE, which callers may have written. Both are random, so a caller who dials the
+// platform directly can't name another caller's call. Headers with the ids of several calls identify none.
 func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (registry.LiveCall, bool) {
 	var found []registry.LiveCall
 	for i, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
@@ -121,7 +121,7 @@ func (a assistants) takeReport(kind string, body []byte) error {
 	}
 	h.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).
 		Bool("first", first).Msg("end-of-call-report")
-	if errors.Is(err, vapi.ErrReport) { // it would be none again
+	if errors.Is(err, vapi.ErrReport) { // a retry would be as invalid
 		return nil
 	}
 	return err
@@ -129,8 +129,7 @@ func (a assistants) takeReport(kind string, body []byte) error {
 
 const reportTimeout = 5 * time.Second
 
-// dialled is the id of the live or finished call whose INVITE to a target of kind vapi had a Call-ID; empty without
-// one.
+// dialled returns the id of the live or finished call with this Call-ID in its INVITE to a target of kind vapi, or "".
 func (h *callHooks) dialled(ctx context.Context, callID string) (string, error) {
 	id, target := "", ""
 	if live, err := h.find(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {

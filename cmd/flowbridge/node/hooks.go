@@ -28,34 +28,34 @@ import (
 	"flowbridge/synthflow"
 )
 
-// openaiTimeout is how long a webhook of OpenAI may take, with all requests to the API.
+// openaiTimeout bounds a webhook of OpenAI, including all requests to the API.
 const openaiTimeout = 5 * time.Second
 
-// callHooks answers what platforms ask and tell of calls by their hooks.
+// callHooks answers the platforms' questions and reports about calls.
 type callHooks struct {
 	log       zerolog.Logger
 	inForce   *atomic.Pointer[inForce]
 	server    *b2bua.Server
 	find      func(ctx context.Context, id string) (registry.LiveCall, error) // the server's FindNamed
 	store     *store.Store
-	redirects *redirected.Calls // that Twilio dials
+	redirects *redirected.Calls // dialled by Twilio
 
-	// What the endpoints before a reload know, for those after it.
+	// What the endpoints keep across a reload.
 	tokens []*hooks.Token
 	openai *openai.Webhook
 }
 
-// newCallHooks makes the hooks of a server's calls, and the calls that Twilio dials by them.
+// newCallHooks returns the hooks for a server's calls, and for the calls that Twilio dials by them.
 func newCallHooks(n *Node) *callHooks {
 	h := &callHooks{log: n.log, inForce: &n.inForce, server: n.server, find: n.server.FindNamed, store: n.store}
 	h.redirects = n.server.Redirected(h.redirectOptions())
 	return h
 }
 
-// config is the configuration in force.
+// config returns the configuration in force.
 func (h *callHooks) config() *config.Config { return h.inForce.Load().cfg }
 
-// serve opens the configured hooks, with what o says beside. It gives nil if there are none.
+// serve opens the configured hooks, with the options o. It returns nil if there are none.
 func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, error) {
 	cfg := &h.config().Hooks
 	o.Listen, o.Cert, o.Key, o.Log = cfg.Listen, cfg.TLS.Cert, cfg.TLS.Key, h.log
@@ -66,7 +66,7 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 	return hooks.Start(ctx, o)
 }
 
-// endpoints are those of a configuration, made at the start and by each reload. One caller at a time.
+// endpoints creates the endpoints of a configuration, at the start and at each reload, for one caller at a time.
 func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err error) {
 	add := func(name, path string) func(http.Handler, error) {
 		return func(handler http.Handler, failed error) {
@@ -79,10 +79,10 @@ func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err erro
 	if t := cfg.Twilio; t != nil {
 		options := h.twilioOptions(t)
 		add("twilio", config.TwilioPath)(twilio.NewHandler(options))
-		if t.URL != "" { // of its transfers
+		if t.URL != "" { // for transfers
 			add("twilio", t.ReferPath())(twilio.NewReferHandler(options, h.twilioRefer))
 		}
-		if t.Follow { // of its calls' ends
+		if t.Follow { // for the ends of calls
 			add("twilio", t.FollowPath())(twilio.NewEndedHandler(options, h.twilioEnded))
 		}
 	}
@@ -118,11 +118,11 @@ func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err erro
 	return all, err
 }
 
-// variablesOf is a live or redirected call as the hook for variables gives it to the agent.
+// variablesOf returns a live or redirected call as the hook for variables gives it to the agent.
 func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	live, err := h.find(ctx, id)
 	elsewhere, other := h.redirects.Find(id)
-	// If a live and a redirected call both have the id, the one whose caller did not write it counts.
+	// If a live and a redirected call both have the id, the call whose caller did not write it wins.
 	here, there := err == nil && live.Given(id), other == nil && elsewhere.Given(id)
 	switch {
 	case other == nil && (there && !here || errors.Is(err, redirected.ErrUnknownCall)):
@@ -149,7 +149,7 @@ func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, err
 	}, nil
 }
 
-// redirectedCall is a call that Twilio dials as the hook for variables gives it.
+// redirectedCall returns a call that Twilio dials as the hook for variables gives it.
 func redirectedCall(c redirected.Call) hooks.Call {
 	return hooks.Call{
 		ID: c.ID, SIPCallID: c.SIPCallID, SynthflowCallID: c.SynthflowCallID, ExternalID: c.ExternalID, Target: c.Target,
@@ -157,7 +157,7 @@ func redirectedCall(c redirected.Call) hooks.Call {
 	}
 }
 
-// variables are headers of the carrier's INVITE and the configured values.
+// variables returns headers of the carrier's INVITE and the configured values.
 func (h *callHooks) variables(id string, vars template.Vars, headers []peers.Variable) map[string]string {
 	all := map[string]string{}
 	for _, h := range headers {
@@ -169,7 +169,7 @@ func (h *callHooks) variables(id string, vars template.Vars, headers []peers.Var
 	}
 	for _, value := range of.Values {
 		text, err := value.Value.Render(vars)
-		if err != nil { // the others are good all the same
+		if err != nil { // the others are still good
 			h.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not given")
 			continue
 		}

@@ -29,14 +29,14 @@ type inForce struct {
 	preparers map[string]peers.Preparer // by target
 }
 
-// newInForce makes the clients of a configuration that replaces another one.
+// newInForce creates the clients of a configuration that replaces another.
 func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 	clients, err := newPreparers(cfg, before.preparers)
 	return &inForce{cfg, clients}, err
 }
 
-// running is a configuration as read, but with the running process's sections that only a restart can change. It names
-// those that differ.
+// running returns a configuration as read, but with the running process's values of sections that need a restart. It
+// also names the sections that differ.
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
 	is, wanted := reflect.ValueOf(*old), reflect.ValueOf(&merged).Elem()
@@ -46,7 +46,7 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 		}
 		wanted.FieldByName(section).Set(is.FieldByName(section))
 	}
-	// A token that is revoked does not wait for a restart, but the listener stays.
+	// A revoked token takes effect without a restart, but the listener stays.
 	var waits bool
 	merged.Hooks, waits = hooksAfter(old.Hooks, read.Hooks)
 	if waits {
@@ -60,9 +60,9 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	return &merged, needRestart
 }
 
-// hooksAfter returns the hooks after a reload, and reports whether a change waits for a restart. These wait: another
-// socket, because it may be open to more peers; a new hook, because no call has its ids yet; and Twilio's settings
-// except the token, because its calls have begun.
+// hooksAfter returns the hooks after a reload, and reports whether a change waits for a restart. These changes wait:
+// another socket, because it may be open to more peers; a new hook, because no call has its ids yet; and Twilio's
+// settings except the token, because they belong to calls that have started.
 func hooksAfter(is, read config.Hooks) (next config.Hooks, waits bool) {
 	if is.Listen != read.Listen || is.TLS != read.TLS {
 		return is, true
@@ -89,24 +89,24 @@ func hooksAfter(is, read config.Hooks) (next config.Hooks, waits bool) {
 type preparer struct {
 	of     access
 	client *prepare.Client
-	given  *prepare.GivenIDs // by the API lately, whichever of its targets asked
+	given  *prepare.GivenIDs // lately by the API, to any of its targets
 }
 
-// access is how an API is reached. Clients with the same one are the same.
+// access is how an API is reached. Targets with equal access share a client.
 type access struct {
 	origin  string
 	token   config.Secret
 	tokenIn string
 	timeout time.Duration
-	secrets string // of the environment, one a line
+	secrets string // from the environment, one a line
 }
 
 func accessOf(p *config.Prepare) access {
 	return access{p.Origin(), p.Token, p.TokenHeader, p.Timeout, strings.Join(p.FromEnvironment(), "\n")}
 }
 
-// newPreparers makes a client for each target with a prepare section. A client of before stays, with its connections,
-// if its API, secrets and timeout are the same. The ids that an API gave are remembered in any case.
+// newPreparers returns a client for each target with a prepare section. An old client stays, with its connections, if
+// its API, secrets and timeout are the same. The ids that an API gave are remembered in any case.
 func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[string]peers.Preparer, error) {
 	given := map[string]*prepare.GivenIDs{} // by API
 	for _, client := range before {
@@ -138,11 +138,11 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[str
 	return clients, nil
 }
 
-// shortestSecret is the length from which a value of the environment is taken for a secret. A shorter one would be
-// hidden in other words.
+// shortestSecret is the minimum length of an environment value that counts as a secret. A shorter one would be hidden
+// within other words.
 const shortestSecret = 8
 
-// secretsOf is what a request has from the environment, as far as it may be secret.
+// secretsOf returns a request's values from the environment that may be secret.
 func secretsOf(p *config.Prepare) (all []string) {
 	for _, text := range p.FromEnvironment() {
 		if len(text) >= shortestSecret {
@@ -152,7 +152,7 @@ func secretsOf(p *config.Prepare) (all []string) {
 	return all
 }
 
-// unreadable are the texts that ladders hide. They hide what Authorization carries without being told.
+// unreadable returns the texts that ladders must hide. They always hide what Authorization carries.
 func unreadable(p *config.Prepare) (all [][]byte) {
 	secrets := secretsOf(p)
 	if p.TokenHeader != "" {
@@ -178,7 +178,7 @@ func newPreparer(t *config.Target, transport http.RoundTripper, given *prepare.G
 	return &preparer{accessOf(p), client, given}, nil
 }
 
-// NewPreparer makes the client of one target, without ids from before.
+// NewPreparer returns the client of one target, without ids from before.
 func NewPreparer(t *config.Target, transport http.RoundTripper) (peers.Preparer, error) {
 	return newPreparer(t, transport, &prepare.GivenIDs{})
 }
@@ -195,7 +195,7 @@ func (p *preparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.P
 	return peers.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
 }
 
-// causeOf is the cause for the record when the step failed.
+// causeOf returns the cause for the record after the step failed.
 func causeOf(err error) cause.Cause {
 	var e *prepare.Error
 	if !errors.As(err, &e) {
@@ -214,7 +214,7 @@ func causeOf(err error) cause.Cause {
 	return cause.PrepareFailed
 }
 
-// closeReplaced closes the idle connections of clients that are no longer used. Their requests under way end normally.
+// closeReplaced closes the idle connections of replaced clients. Their requests under way end normally.
 func closeReplaced(old, now map[string]peers.Preparer) {
 	for name, client := range old {
 		if p, ok := client.(*preparer); ok && now[name] != client {

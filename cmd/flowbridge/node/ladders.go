@@ -13,21 +13,21 @@ import (
 	"flowbridge/telemetry"
 )
 
-// laddersSize is the size of their file at which the oldest ladders go.
+// laddersSize is the size of the file at which the oldest ladders are removed.
 const laddersSize = 2e9
 
-// ladders gives what was said in calls, live or over.
+// ladders provides the ladders of calls, live or over.
 type ladders struct {
 	log    zerolog.Logger
-	kept   *store.Ladders // nil: none are kept
-	server *b2bua.Server  // nil: the node stands by
+	kept   *store.Ladders // nil if none are kept
+	server *b2bua.Server  // nil while the node stands by
 
-	// What the log says of the file.
+	// What was last logged about the file.
 	broken  error
 	dropped int64
 }
 
-// open opens the file of the ladders, if they are kept. The node goes on without it.
+// open opens the file of the ladders, if they are kept. The node continues without it after an error.
 func (l *ladders) open(ctx context.Context, cfg *config.Store) {
 	if cfg.Ladders <= 0 {
 		return
@@ -44,7 +44,7 @@ func (l *ladders) open(ctx context.Context, cfg *config.Store) {
 	l.kept = kept
 }
 
-// collects says what becomes of what is said in calls.
+// collects returns the options for collecting ladders.
 func (l *ladders) collects(parts []part) (o ladder.Options) {
 	for _, p := range parts {
 		if p.follower != nil {
@@ -57,7 +57,7 @@ func (l *ladders) collects(parts []part) (o ladder.Options) {
 	return o
 }
 
-// of is what was said in a call. A NoLadderError says why there is none.
+// of returns the ladder of a call. A NoLadderError says why there is none.
 func (l *ladders) of(ctx context.Context, id string) (*ladder.Ladder, error) {
 	if l.kept == nil {
 		return nil, &admin.NoLadderError{Reason: "no ladders are kept", Remedy: "write store: {ladders: 7d} and restart"}
@@ -81,7 +81,7 @@ func (l *ladders) of(ctx context.Context, id string) (*ladder.Ladder, error) {
 	return ladder.Decode(data)
 }
 
-// Ladder gives a ladder for the admin API.
+// Ladder returns a ladder for the admin API.
 func (l *ladders) Ladder(ctx context.Context, id string) (admin.Ladder, error) {
 	said, err := l.of(ctx, id)
 	if err != nil {
@@ -90,7 +90,7 @@ func (l *ladders) Ladder(ctx context.Context, id string) (admin.Ladder, error) {
 	return said, nil
 }
 
-// look logs when ladders can't be written, and when they can again. Only one goroutine calls it.
+// look logs when ladders can no longer be written, and when they can again. Only one goroutine calls it.
 func (l *ladders) look() {
 	if l.kept == nil {
 		return

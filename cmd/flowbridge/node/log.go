@@ -15,16 +15,16 @@ import (
 // Log is the writer and the sampler of a logger. Its level and format may change while it is in use.
 type Log struct {
 	file  *os.File
-	lines *lines       // to the file
+	lines *lines       // written to file
 	level atomic.Int32 // in force
 	out   atomic.Pointer[io.Writer]
 
-	mu         sync.Mutex // guards what follows, and changes of level
+	mu         sync.Mutex // guards the fields below, and changes of level
 	configured zerolog.Level
-	changed    *change // nil: the configured level is in force
+	changed    *change // nil while the configured level is in force
 }
 
-// NewLog is a log that writes to a file.
+// NewLog returns a log that writes to a file.
 func NewLog(cfg config.Log, file *os.File) *Log {
 	l := &Log{file: file, lines: linesTo(file)}
 	l.set(cfg)
@@ -45,13 +45,13 @@ func (l *Log) set(cfg config.Log) {
 	l.endChange()
 }
 
-// Sample says whether an event is written.
+// Sample reports whether an event is written.
 func (l *Log) Sample(level zerolog.Level) bool { return level >= zerolog.Level(l.level.Load()) }
 
 // Write writes an event.
 func (l *Log) Write(p []byte) (int, error) { return (*l.out.Load()).Write(p) }
 
-// Console is a logger for people, on standard error.
+// Console returns a logger for people, on standard error.
 func Console(level zerolog.Level) zerolog.Logger {
 	return zerolog.New(console(os.Stderr, os.Stderr)).Level(level).With().Timestamp().Logger()
 }
@@ -59,7 +59,7 @@ func Console(level zerolog.Level) zerolog.Logger {
 func logLevel(cfg config.Log) zerolog.Level {
 	level, err := zerolog.ParseLevel(cfg.Level)
 	if err != nil {
-		return zerolog.InfoLevel // the configuration was checked
+		return zerolog.InfoLevel // never: the configuration was checked
 	}
 	return level
 }
@@ -87,7 +87,7 @@ func logWarnings(cfg *config.Config, log zerolog.Logger) {
 	}
 }
 
-// underway gives the write of the log that is under way. The number changes with each one.
+// underway yields the current write of the log. Each write has another number.
 func (l *Log) underway(yield func(what string, step uint64)) {
 	l.lines.mu.Lock()
 	defer l.lines.mu.Unlock()
@@ -96,7 +96,7 @@ func (l *Log) underway(yield func(what string, step uint64)) {
 	}
 }
 
-// gauges are the figures of the log.
+// gauges adds the figures of the log.
 func (l *Log) gauges(add telemetry.Add) {
 	dropped, _ := l.lines.state()
 	add("log_dropped_total", "Lines of the log that were left out, because nobody took them.", float64(dropped))

@@ -9,13 +9,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// change is a level that is in force for a while.
+// change is a temporary level.
 type change struct {
 	until time.Time
 	back  *time.Timer
 }
 
-// SetLevel changes the level for a while. A reload of the configuration ends that, too.
+// SetLevel changes the level for a while. A reload of the configuration ends the change, too.
 func (l *Log) SetLevel(level zerolog.Level, during time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -35,7 +35,7 @@ func (l *Log) SetLevel(level zerolog.Level, during time.Duration) {
 	l.sayLevel(level, until)
 }
 
-// endChange puts the configured level into force. The caller holds the lock.
+// endChange restores the configured level. The caller holds the lock.
 func (l *Log) endChange() {
 	if l.changed != nil {
 		l.changed.back.Stop()
@@ -44,7 +44,7 @@ func (l *Log) endChange() {
 	l.level.Store(int32(l.configured))
 }
 
-// sayLevel logs the level, whatever it is: the line has none of its own.
+// sayLevel logs the level at every level: the line has no level of its own.
 func (l *Log) sayLevel(level zerolog.Level, until time.Time) {
 	log := l.Logger()
 	line := log.Log().Str("level", zerolog.InfoLevel.String()).Stringer("log_level", level)
@@ -54,7 +54,7 @@ func (l *Log) sayLevel(level zerolog.Level, until time.Time) {
 	line.Msg("log level changed")
 }
 
-// Level is the level in force, the configured one, and until when they differ.
+// Level returns the current level, the configured one, and until when they differ.
 func (l *Log) Level() (now, configured zerolog.Level, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +64,7 @@ func (l *Log) Level() (now, configured zerolog.Level, until time.Time) {
 	return zerolog.Level(l.level.Load()), l.configured, until
 }
 
-// LogLevel is the level for the admin API.
+// LogLevel returns the level for the admin API.
 func (l *Log) LogLevel() admin.LogLevel {
 	now, configured, until := l.Level()
 	return admin.LogLevel{Level: now.String(), Configured: configured.String(), Until: record.TimeOf(until)}

@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	// maxWaitingLog is how much of the log waits for who reads it, in bytes.
+	// maxWaitingLog bounds the log lines that wait for their reader, in bytes.
 	maxWaitingLog = 1 << 20
-	// flushLog is how long the end of the process waits for that.
+	// flushLog bounds how long the end of the process waits for them.
 	flushLog = time.Second
 )
 
-// lines writes the log, and lets no call wait for who reads it. A line is written by whoever logs it: to hand each one
-// to a goroutine would cost more than all that is logged. A pipe or socket that is full does not take it, so it waits,
-// and a goroutine writes it when there is room. A file on a disk that hangs makes its writer wait, and nobody else:
-// what others log meanwhile is written after it.
+// lines writes the log so that no call waits for the log's reader. The goroutine that logs a line writes it: passing
+// each line to another goroutine would cost more than the logging. If a pipe or socket is full, the line waits, and a
+// goroutine writes it when there is room. If a disk hangs, only the goroutine that is writing waits: later lines of
+// others follow its line.
 type lines struct {
 	write func([]byte) (int, error) // waits for room
-	try   func([]byte) (int, error) // does not: EAGAIN
+	try   func([]byte) (int, error) // does not wait: EAGAIN
 
-	mu      sync.Mutex // guards what follows; not held while somebody writes
+	mu      sync.Mutex // guards the fields below; not held during a write
 	writing bool
-	steps   uint64 // writes begun
+	steps   uint64 // writes started
 	blind   bool   // try can't be used with this file
 	waiting []byte // whole lines, behind what is being written
-	dropped int64  // lines for which there was no room
+	dropped int64  // lines dropped for lack of room
 }
 
-// linesTo writes to a file.
+// linesTo returns a lines that writes to a file.
 func linesTo(file *os.File) *lines {
 	fd := int(file.Fd())
 	return &lines{write: file.Write, try: func(p []byte) (int, error) {
@@ -68,7 +68,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// begin writes lines. full: there was no room for what is left of them.
+// begin writes lines. full reports that there was no room for the ones in left.
 func (l *lines) begin(p []byte) (left []byte, full bool, err error) {
 	if !l.blind {
 		n, err := l.outside(l.try, p)
@@ -78,7 +78,7 @@ func (l *lines) begin(p []byte) (left []byte, full bool, err error) {
 		case err == nil, errors.Is(err, unix.EAGAIN):
 			return p[max(n, 0):], true, nil
 		case errors.Is(err, unix.EINTR):
-		default: // the file can't tell: EOPNOTSUPP, or ENOSYS of an old kernel
+		default: // not supported by the file: EOPNOTSUPP, or ENOSYS of an old kernel
 			l.blind = true
 		}
 	}
@@ -91,12 +91,12 @@ func (l *lines) finish() {
 	for len(l.waiting) > 0 {
 		b := l.waiting
 		l.waiting = nil
-		_, _ = l.outside(l.write, b) // there is nobody to tell
+		_, _ = l.outside(l.write, b) // there is no place to report an error
 	}
 	l.writing = false
 }
 
-// outside writes without the lock.
+// outside writes without holding the lock.
 func (l *lines) outside(write func([]byte) (int, error), p []byte) (int, error) {
 	l.steps++
 	l.mu.Unlock()
@@ -104,14 +104,14 @@ func (l *lines) outside(write func([]byte) (int, error), p []byte) (int, error) 
 	return write(p)
 }
 
-// state says how many lines were dropped, and whether somebody writes.
+// state returns how many lines were dropped, and whether a write is under way.
 func (l *lines) state() (dropped int64, writing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dropped, l.writing
 }
 
-// flush waits until what was logged before is written, but not for long.
+// flush waits briefly until what was logged before is written.
 func (l *lines) flush() {
 	for until := time.Now().Add(flushLog); time.Now().Before(until); time.Sleep(flushLog / 100) {
 		if _, writing := l.state(); !writing {

@@ -17,11 +17,11 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// mediaWorkers is the number of relay threads for a number of processors. A thread can carry some 1,500 calls; idle
-// ones cost wake-ups.
+// mediaWorkers returns the number of relay threads for a number of processors. A thread can carry some 1,500 calls;
+// idle threads cost wake-ups.
 func mediaWorkers(processors int) int { return max(processors/4, 1) }
 
-// mediaConfig is the configuration of the media engine.
+// mediaConfig returns the configuration of the media engine.
 func mediaConfig(m *config.Media) media.Config {
 	c := media.Config{
 		Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh,
@@ -43,13 +43,13 @@ func mediaConfig(m *config.Media) media.Config {
 type rtp struct {
 	log     zerolog.Logger
 	engine  *media.Engine
-	kernel  *kernel.Relay  // nil: it relays nothing
+	kernel  *kernel.Relay  // nil if it relays nothing
 	without string         // why it relays nothing
-	closers []func() error // of what is open
+	closers []func() error // for everything that is open
 }
 
-// open opens the media engine, on the path that media.engine wants. In a process that replaces another one, the engine
-// stands still.
+// open opens the media engine on the path given by media.engine. In a process that replaces another, the engine starts
+// frozen.
 func (r *rtp) open(m *config.Media, before *Predecessor) error {
 	c := mediaConfig(m)
 	heir := before.file(partKernel)
@@ -91,12 +91,12 @@ func (r *rtp) tellOutage(o media.Outage) {
 		Msg("most calls fell silent at once: they wait for the network")
 }
 
-// errOtherKernel: nobody would know of the flows that the kernel relays.
+// errOtherKernel prevents flows in the kernel that no process knows of.
 var errOtherKernel = errors.New(
 	"media.engine, the first address of media.listen, or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
 
-// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is
-// that of the process before; nil: it has none.
+// openKernel opens the relay in the kernel, pinned to a directory that outlives the process if there is one. heir is
+// the old process's relay, or nil.
 func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 	o := kernel.Options{
 		Dir: kernel.Dir(m.Listen[0].Addr, m.PortLow), OldDir: kernel.OldDir(m.PortLow),
@@ -117,7 +117,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 		r.closers = append(r.closers, func() error { relay.Close(); return nil })
 		r.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
 		if mortal != nil {
-			level := zerolog.InfoLevel // a machine without a BPF file system is no fault where nothing asks for the kernel
+			level := zerolog.InfoLevel // without BPF, that is no fault unless the configuration asks for the kernel
 			if m.Engine == config.EngineKernel {
 				level = zerolog.WarnLevel
 			}
@@ -133,7 +133,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 	return nil
 }
 
-// path is what carries RTP.
+// path says what carries RTP.
 func (r *rtp) path() live.Media {
 	if r.kernel == nil {
 		return live.Media{Engine: config.EngineUserspace, Detail: r.without}
@@ -153,7 +153,7 @@ func (e engineRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 	return s, nil
 }
 
-// Resume goes on with the session of another process.
+// Resume continues the session of another process.
 func (e engineRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
 	s, err := e.Engine.Resume(c, st)
 	if err != nil {

@@ -18,50 +18,50 @@ import (
 
 const (
 	mib = 1 << 20
-	// minHeadroom is what may be allocated between two cycles of the collector at least. A busy process may allocate for
-	// busyCycle, up to busyHeadroom: a call takes some 52 KB, and a cycle delays calls. But what lives among the garbage
-	// of a cycle keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
+	// minHeadroom is how much may at least be allocated between two cycles of the collector. A busy process may allocate
+	// for busyCycle, up to busyHeadroom: a call takes some 52 KB, and a cycle delays calls. But what lives among the
+	// garbage of a cycle keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
 	minHeadroom  = 24 * mib
 	busyHeadroom = 2 * minHeadroom
 	busyCycle    = 1500 * time.Millisecond
-	// leastCycle is what a forced cycle just after another one counts as.
+	// leastCycle is what a forced cycle right after another one counts as.
 	leastCycle = 100 * time.Millisecond
-	// smallestHeap is what the collector takes for its percentage where less is live.
+	// smallestHeap is the heap from which the collector computes its percentage if less is live.
 	smallestHeap = 4 * mib
-	// minRest is what may be allocated between two cycles if the limit leaves no room. Otherwise, the collector would run
-	// without end.
+	// minRest is how much may be allocated between two cycles if the limit leaves no room. Otherwise the collector would
+	// run without end.
 	minRest = 16 * mib
-	// quietEvery is how often a process is asked whether it is quiet: whether it has allocated less than quietBytes since
-	// then.
+	// quietEvery is how often the process checks whether it is quiet: whether it has allocated less than quietBytes since
+	// the last check.
 	quietEvery = 5 * time.Second
 	quietBytes = 4 * mib
-	// worthwhile is what a release must be able to give back.
+	// worthwhile is the minimum that a release must be able to give back.
 	worthwhile = 16 * mib
 )
 
-// memory is the process's policy of memory. The collector may let garbage stand as large as half of what lives, or
-// minHeadroom, or up to busyHeadroom. This follows what lives after each cycle. Under a limit of the cgroup it gets
-// less. A process that has become quiet gives back what it does not need. GOGC and GOMEMLIMIT in the environment
-// override it.
+// memory is the process's memory policy. Garbage may be as large as half of what is live, or minHeadroom, or up to
+// busyHeadroom. The policy follows what is live after each cycle. Under a limit of the cgroup garbage gets less. A
+// process that has become quiet returns the memory that it does not need. GOGC and GOMEMLIMIT in the environment
+// override the policy.
 type memory struct {
 	setsPercent, setsLimit bool // the environment does not
 	budget                 *budget
 	scarcity               *scarcity
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	adjusted  time.Time  // the last time
-	allocated uint64     // until then
+	allocated uint64     // up to that time
 
-	percent atomic.Int64 // as set last
+	percent atomic.Int64 // as last set
 	closed  atomic.Bool
-	live    atomic.Uint64 // bytes that the last cycle found
-	room    atomic.Uint64 // headroom that it left
-	given   atomic.Uint64 // how often a quiet process gave memory back
+	live    atomic.Uint64 // bytes found by the last cycle
+	room    atomic.Uint64 // headroom left by it
+	given   atomic.Uint64 // how often a quiet process returned memory
 	group   sync.WaitGroup
 	stop    context.CancelFunc
 }
 
-// governMemory puts the policy into force, until close is called.
+// governMemory enforces the policy until close is called.
 func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m := &memory{
@@ -74,7 +74,7 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	m.group.Go(func() { m.scarcity.watch(ctx) })
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
-		limit = 0 // none, as in the other two
+		limit = 0 // none, as in the other two places
 	}
 	log.Info().Uint64("cgroup_bytes", b.group().limit).Int64("limit_bytes", limit).
 		Bool("gogc_from_environment", !m.setsPercent).
@@ -88,11 +88,11 @@ func (m *memory) close() {
 	m.group.Wait()
 }
 
-// cycle is an object that lives until the next cycle of the collector. The pointer keeps it from sharing a block with
+// cycle is an object that lives until the collector's next cycle. The pointer keeps it from sharing a block with
 // others.
 type cycle struct{ _ *byte }
 
-// afterCycle has the policy adjusted after each cycle.
+// afterCycle adjusts the policy after each cycle.
 func (m *memory) afterCycle() {
 	runtime.AddCleanup(new(cycle), func(m *memory) {
 		if !m.closed.Load() {
@@ -102,7 +102,7 @@ func (m *memory) afterCycle() {
 	}, m)
 }
 
-// adjust follows what the last cycle has found.
+// adjust applies the results of the last cycle.
 func (m *memory) adjust() {
 	h := readHeap()
 	room := headroom(h.live, m.since(h.allocated))
@@ -117,7 +117,7 @@ func (m *memory) adjust() {
 	if !m.setsLimit {
 		return
 	}
-	limit := int64(math.MaxInt64) // that there was may have been lifted
+	limit := int64(math.MaxInt64) // an earlier limit may have been lifted
 	if allowed := m.budget.allowed(); allowed > 0 {
 		beside := m.scarcity.used.Load()
 		limit = int64(memoryLimit(allowed, beside-min(beside, h.mapped), h))
@@ -125,7 +125,7 @@ func (m *memory) adjust() {
 	debug.SetMemoryLimit(limit)
 }
 
-// since says what is allocated in busyCycle by the rate since it was asked before, in bytes.
+// since returns how much would be allocated in busyCycle at the rate since the last call, in bytes.
 func (m *memory) since(allocated uint64) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,34 +134,34 @@ func (m *memory) since(allocated uint64) uint64 {
 	return uint64(float64(more) * busyCycle.Seconds() / within.Seconds())
 }
 
-// headroom is how much garbage may stand beside what lives, in bytes, where so many are allocated in busyCycle.
+// headroom returns how much garbage may stand beside live objects, in bytes. busy is what is allocated in busyCycle.
 func headroom(live, busy uint64) uint64 {
 	return max(live/2, min(max(busy, minHeadroom), busyHeadroom))
 }
 
-// gcPercent is the GOGC for a headroom: a share of what the collector has to look at.
+// gcPercent returns the GOGC for a headroom: its ratio to what the collector has to scan.
 func gcPercent(room, scanned uint64) int {
 	return int((room*100 + scanned - 1) / max(scanned, smallestHeap))
 }
 
-// memoryLimit is the limit for the Go runtime where a number of bytes is allowed, of which some are used beside it: by
-// the kernel's buffers and SQLite, a twentieth at least. Garbage is never the reason why calls are refused, so with
-// these it is less than scarceAbove. What lives always gets a bit more: a process that needs more than it is allowed is
-// to be killed, and not to hang.
+// memoryLimit returns the limit for the Go runtime. Of allowed bytes, beside are used outside of it, by the kernel's
+// buffers and SQLite: a twentieth at least. Garbage must never be the reason why calls are refused, so limit and
+// beside together stay below scarceAbove. Live objects always get a bit more: a process that needs more than it is
+// allowed should be killed, not hang.
 func memoryLimit(allowed, beside uint64, h heap) uint64 {
 	beside = min(max(beside, allowed/20), allowed/2)
 	return max(allowed/100*amplyBelow-beside, h.live+h.other+max(h.live/8, minRest))
 }
 
-// heap are the figures of the Go runtime, in bytes.
+// heap has figures of the Go runtime, in bytes.
 type heap struct {
 	live      uint64 // found by the last cycle
-	roots     uint64 // stacks and globals that it has scanned
-	mapped    uint64 // what the runtime has from the system
-	other     uint64 // what the runtime has from the system for other things than objects
-	idle      uint64 // pages that are free, and not given back
-	allocated uint64 // objects, since the process began
-	objects   uint64 // with those that are garbage
+	roots     uint64 // scanned stacks and globals
+	mapped    uint64 // mapped from the system
+	other     uint64 // of mapped, for other things than objects
+	idle      uint64 // free pages that are not returned
+	allocated uint64 // objects, since the start of the process
+	objects   uint64 // including garbage
 }
 
 func readHeap() heap {
@@ -183,18 +183,18 @@ func readHeap() heap {
 	}
 }
 
-// quiet finds the moments at which a process has memory to give back.
+// quiet finds the moments at which a process has memory to return.
 type quiet struct {
-	allocated uint64 // heap.allocated at the look before
-	looks     int    // in a row at which little had been allocated
+	allocated uint64 // heap.allocated at the last look
+	looks     int    // in a row with few allocations
 }
 
-// settled is the look, after 35 s, at which a quiet process gives memory back again. What is remembered of the set-up
-// of a call dies after 32 s (64*T1, RFC 3261 section 17). Only a cycle of the collector finds it, and a quiet process
-// runs none for two minutes.
+// settled is the look, after 35 s, at which a quiet process returns memory again. What is remembered of a call's set-up
+// dies after 32 s (64*T1, RFC 3261 section 17). Only a cycle of the collector finds it, and a quiet process runs none
+// for two minutes.
 const settled = 7
 
-// look says whether to release now.
+// look reports whether to release memory now.
 func (q *quiet) look(h heap) bool {
 	busy := h.allocated-q.allocated > quietBytes
 	q.allocated = h.allocated
@@ -206,7 +206,7 @@ func (q *quiet) look(h heap) bool {
 	return q.looks == settled || h.objects+h.idle-min(h.live, h.objects) >= worthwhile
 }
 
-// releaseWhenQuiet gives back what a flood, or the set-up of calls that are held now, has left behind.
+// releaseWhenQuiet gives back the memory that a flood, or the set-up of calls that are now held, has left behind.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
 	var q quiet
 	every(ctx, quietEvery, func() {
@@ -217,7 +217,7 @@ func (m *memory) releaseWhenQuiet(ctx context.Context) {
 	})
 }
 
-// gauges are the figures of the policy.
+// gauges adds the figures of the policy.
 func (m *memory) gauges(add telemetry.Add) {
 	m.scarcity.gauges(add)
 	add("memory_allowed_bytes", "What the cgroup allows the process. 0: no limit.", float64(m.budget.allowed()))

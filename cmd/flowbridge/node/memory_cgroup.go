@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// cgroup is the one that bounds the process's memory: its own, or one above it.
+// cgroup is the cgroup that bounds the process's memory: its own, or one above it.
 type cgroup struct {
-	dir   string // empty: there is none
+	dir   string // empty if there is none
 	limit uint64 // bytes
 	files cgroupFiles
 }
 
-// cgroupFiles are the names of one version of the interface.
+// cgroupFiles has the file names of one version of the interface.
 type cgroupFiles struct {
 	limits []string
 	use    string
-	cache  []string // the lines of memory.stat that say what the kernel would give back at once
+	cache  []string // lines of memory.stat with memory that the kernel would reclaim at once
 }
 
 var (
@@ -53,7 +53,7 @@ func findCgroup(root fs.FS) (least cgroup) {
 		default:
 			continue
 		}
-		// A container may see its own cgroup as the root, where the path is that of the machine.
+		// A container may see its own cgroup as the root, while the path is the machine's.
 		for at = path.Clean("/" + at); ; at = path.Dir(at) {
 			for _, file := range files.limits {
 				if limit := readLimit(root, path.Join(dir, at, file)); limit > 0 && (least.limit == 0 || limit < least.limit) {
@@ -68,7 +68,7 @@ func findCgroup(root fs.FS) (least cgroup) {
 	return least
 }
 
-// use is what counts against the limit, less the cache of files that the kernel would give back. 0: it can't be read.
+// use returns what counts against the limit, less the reclaimable cache of files, or 0 if it can't be read.
 func (c cgroup) use(root fs.FS) uint64 {
 	if c.dir == "" {
 		return 0
@@ -89,10 +89,10 @@ func (c cgroup) use(root fs.FS) uint64 {
 	return used
 }
 
-// unlimited is where version 1 begins to mean that there is no limit: it gives the largest number of whole pages.
+// unlimited is the smallest value that means no limit in version 1, which shows the largest number of whole pages.
 const unlimited = 1 << 62
 
-// readLimit is the number in a file; 0: there is no limit.
+// readLimit returns the number in a file, or 0 if there is no limit.
 func readLimit(root fs.FS, name string) uint64 {
 	text, err := fs.ReadFile(root, name)
 	if err != nil {

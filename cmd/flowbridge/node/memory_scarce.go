@@ -15,31 +15,31 @@ import (
 )
 
 const (
-	// scarceAbove and amplyBelow are percentages of what is allowed: above the first no new call is taken, until less than
-	// the second is in use.
+	// scarceAbove and amplyBelow are percentages of the allowed memory: above the first, new calls are refused until use
+	// falls below the second.
 	scarceAbove, amplyBelow = 80, 75
-	// scarceEvery is how often that is looked at.
+	// scarceEvery is how often use is checked.
 	scarceEvery = time.Second
-	// collectEvery is how often the collector is made to look for garbage while memory is scarce.
+	// collectEvery is how often the collector is run while memory is scarce.
 	collectEvery = 10 * time.Second
 )
 
-// budget is what the process may have of the memory, and what it has.
+// budget is how much memory the process may use, and how much it uses.
 type budget struct {
 	root fs.FS
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	cgroup cgroup
 }
 
-// group is the cgroup that bounds the process, as it was found last.
+// group returns the cgroup that bounds the process, as last found.
 func (b *budget) group() cgroup {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.cgroup
 }
 
-// find finds the cgroup's limit, which may be changed while the process runs.
+// find finds the cgroup's limit again, which may change while the process runs.
 func (b *budget) find() cgroup {
 	now := findCgroup(b.root)
 	b.mu.Lock()
@@ -48,10 +48,10 @@ func (b *budget) find() cgroup {
 	return now
 }
 
-// allowed is the limit, in bytes; 0: there is none.
+// allowed returns the limit in bytes, or 0 if there is none.
 func (b *budget) allowed() uint64 { return b.group().limit }
 
-// use is what counts against the limit: all that the cgroup's processes have. And the limit; 0: there is none.
+// use returns what all processes of the cgroup use, and the limit, or 0 if there is none.
 func (b *budget) use() (used, limit uint64) {
 	if g := b.find(); g.limit > 0 {
 		used, limit = g.use(b.root), g.limit
@@ -59,24 +59,24 @@ func (b *budget) use() (used, limit uint64) {
 	return used, limit
 }
 
-// scarcity has new calls refused while the process uses nearly all the memory that it may have. Live ones go on.
+// scarcity refuses new calls while the process uses nearly all the memory that it may have. Live ones continue.
 type scarcity struct {
 	log     zerolog.Logger
 	use     func() (used, limit uint64)
-	collect func() // gives garbage back to the system
+	collect func() // returns garbage to the system
 	used    atomic.Uint64
-	times   atomic.Uint64 // that memory became scarce
+	times   atomic.Uint64 // how often memory became scarce
 
-	mu     sync.Mutex // guards what follows
-	refuse func(bool) // nil: nobody is told yet
+	mu     sync.Mutex // guards the fields below
+	refuse func(bool) // nil until tell is called
 	is     bool
 	detail string
 
-	// owned by the goroutine that looks
+	// owned by the goroutine of watch
 	since, collected time.Time
 }
 
-// tell has somebody refuse new calls from now on, when memory is scarce.
+// tell sets the function that refuses new calls while memory is scarce.
 func (s *scarcity) tell(refuse func(bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *scarcity) tell(refuse func(bool)) {
 	refuse(s.is)
 }
 
-// watch looks until ctx ends.
+// watch checks until ctx ends.
 func (s *scarcity) watch(ctx context.Context) {
 	s.look(time.Now())
 	every(ctx, scarceEvery, func() { s.look(time.Now()) })
@@ -125,7 +125,7 @@ func (s *scarcity) set(is bool, detail string) {
 	s.is, s.detail = is, detail
 }
 
-// state says that memory is scarce; empty: it is not.
+// state says that memory is scarce, or returns "".
 func (s *scarcity) state() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,13 +145,13 @@ func (s *scarcity) gauges(add telemetry.Add) {
 	add("memory_scarce_total", "How often memory became scarce.", float64(s.times.Load()))
 }
 
-// newBudget reads what the process may have.
+// newBudget reads what the process may use.
 func newBudget() *budget {
 	root := os.DirFS("/")
 	return &budget{root: root, cgroup: findCgroup(root)}
 }
 
-// scarce says that the memory is; empty: it is not, or is not looked at.
+// scarce says that memory is scarce, or returns "". m may be nil.
 func (m *memory) scarce() string {
 	if m == nil {
 		return ""

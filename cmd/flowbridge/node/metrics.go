@@ -12,7 +12,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// observe makes what watches calls for the admin API and for Prometheus.
+// observe creates the observers of calls for the admin API and for Prometheus.
 func (n *Node) observe() {
 	build := cli.BuildOf()
 	n.metrics = telemetry.New(telemetry.Options{
@@ -26,11 +26,10 @@ func (n *Node) observe() {
 	})
 }
 
-// expectedPairs bounds the pairs of a trunk and a target whose series are made before anything happens. Each has some
-// twenty.
+// expectedPairs bounds the pairs of a trunk and a target whose series are created in advance. Each has some twenty.
 const expectedPairs = 100
 
-// expect makes the series of the calls that the routes lead from trunks to targets.
+// expect creates the series of the calls that the routes lead from trunks to targets.
 func (f *figures) expect() {
 	current, pairs := f.node.inForce.Load(), 0
 	for i := range current.cfg.Trunks {
@@ -49,10 +48,10 @@ func (f *figures) expect() {
 	}
 }
 
-// reloads is how the attempts to read the configuration again went.
+// reloads has the results of attempts to read the configuration again.
 type reloads struct {
 	at     atomic.Pointer[time.Time] // of the last success
-	failed atomic.Bool               // the last one
+	failed atomic.Bool               // the last attempt
 }
 
 func (r *reloads) note(err error) {
@@ -62,7 +61,7 @@ func (r *reloads) note(err error) {
 	}
 }
 
-// gauges is what a scrape asks for.
+// gauges returns the gauges of a scrape.
 func (f *figures) gauges() telemetry.Gauges {
 	g := telemetry.Gauges{More: f.partGauges}
 	if f.node.server == nil { // it stands by
@@ -79,7 +78,7 @@ func (f *figures) gauges() telemetry.Gauges {
 	return g
 }
 
-// trunks are the trunks with their open calls.
+// trunks returns the trunks with their open calls.
 func (f *figures) trunks() []live.Peer {
 	cfg, open := f.node.config(), f.node.admission.Open()
 	all := make([]live.Peer, len(cfg.Trunks))
@@ -90,7 +89,7 @@ func (f *figures) trunks() []live.Peer {
 	return all
 }
 
-// isName says whether a trunk or target has the name.
+// isName reports whether a trunk or target has the name.
 func (f *figures) isName(name string) bool {
 	cfg := f.node.config()
 	return slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Name == name }) ||

@@ -11,19 +11,19 @@ import (
 	"flowbridge/telemetry"
 )
 
-// sampleEvery is how often the figures are taken that a scrape must not wait for.
+// sampleEvery is how often the figures that a scrape must not wait for are taken.
 const sampleEvery = 15 * time.Second
 
-// sampled are those figures.
+// sampled has those figures.
 type sampled struct {
 	at     time.Time
-	outbox map[string]int64     // items that wait, by consumer
-	expiry map[string]time.Time // of the certificates that peers are shown, by file
+	outbox map[string]int64     // waiting items, by consumer
+	expiry map[string]time.Time // of the certificates shown to peers, by file
 
-	certificate string // what is wrong with the time of one; empty: nothing
+	certificate string // what is wrong with the time of one, or ""
 }
 
-// sample takes the figures anew if they are too old. One goroutine alone calls it.
+// sample takes the figures again if they are too old. Only one goroutine calls it.
 func (f *figures) sample(ctx context.Context, now time.Time) {
 	last := f.sampled.Load()
 	if now.Sub(last.at) < sampleEvery {
@@ -34,10 +34,10 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 	defer cancel()
 	var err error
 	if s.outbox, err = f.node.store.OutboxSize(ctx); err != nil {
-		s.outbox = maps.Clone(last.outbox) // a scrape may be reading it; the store's own alert says what is wrong
+		s.outbox = maps.Clone(last.outbox) // a scrape may be reading it; the store's own alert has the reason
 	}
 	cfg := f.node.config()
-	for _, consumer := range consumers(cfg) { // one whose outbox is empty has 0
+	for _, consumer := range consumers(cfg) { // an empty outbox counts as 0
 		if s.outbox == nil {
 			s.outbox = map[string]int64{}
 		}
@@ -52,7 +52,7 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 	f.sampled.Store(s)
 }
 
-// identityGauges count the callers that were verified.
+// identityGauges adds the counts of verified callers.
 func identityGauges(add telemetry.Add, v *stir.Verifier) {
 	v.Counts(func(result string, n uint64) {
 		add("identity_verifications_total", "Calls whose caller was verified.", float64(n), "result", result)
@@ -106,7 +106,7 @@ func (f *figures) partGauges(add telemetry.Add) {
 	}
 }
 
-// serverGauges are the figures of a node that takes calls.
+// serverGauges adds the figures of a node that takes calls.
 func (f *figures) serverGauges(add telemetry.Add) {
 	for _, q := range f.node.admission.Waiting() {
 		add("queue_calls", "Callers that wait for a place at a target of a route.", float64(q.Calls), "route", q.Route)
@@ -125,7 +125,7 @@ func fleetGauges(add telemetry.Add, s fleet.Status) {
 	add("fleet_records_delivered_total", "Records that the fleet's database took.", float64(s.Drained))
 }
 
-// exporting are the figures of a part that sends something elsewhere, and never waits for it.
+// exporting adds the figures of a part that exports something and never waits for it.
 func exporting(name, what string, sent, dropped func() uint64) func(telemetry.Add) {
 	return func(add telemetry.Add) {
 		add(name+"_sent_total", what+" that were sent.", float64(sent()))

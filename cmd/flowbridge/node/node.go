@@ -41,20 +41,20 @@ type Node struct {
 	log       zerolog.Logger
 	store     *store.Store
 	rtp       rtp
-	archive   *recording.Archive // nil: nothing is recorded
+	archive   *recording.Archive // nil if nothing is recorded
 	server    *b2bua.Server
 	admission *peers.Admission // of server
-	fleet     *fleet.Fleet     // nil: there is none
-	seat      *seat            // nil: there is none
+	fleet     *fleet.Fleet     // nil if there is none
+	seat      *seat            // nil if there is none
 
 	api      api
 	pause    httpd.Pause // of the admin API and hooks
 	standing sync.Mutex  // held while the node stands still
-	tending  sync.Mutex  // held while something is done now and then
+	tending  sync.Mutex  // held during periodic tasks
 
 	ladders    ladders
 	inForce    atomic.Pointer[inForce]
-	hookServer *hooks.Server // nil: no hook is on
+	hookServer *hooks.Server // nil if no hook is on
 	hooks      *callHooks
 	webhooks   *webhook.Sender
 	live       *live.Watcher
@@ -65,16 +65,16 @@ type Node struct {
 	requests   admin.Requests
 
 	stop  context.CancelFunc
-	parts []part // in the order of their start, closed from the last one on; constant once the node runs
+	parts []part // in the order of their start, closed in reverse; constant once the node runs
 }
 
-// part is a part of a node with its life. A node opens its parts one after the other, begins them in that order, and
-// closes them in the reverse one. A part has only what it needs.
+// part is a part of a node with its life cycle. A node opens its parts one after the other, begins them in that order,
+// and closes them in reverse. A part only has what it needs.
 type part struct {
-	begin    func() // once no other process serves any more
+	begin    func() // gets records of calls
 	gauges   func(telemetry.Add)
 	watcher  watcher         // of calls
-	follower ladder.Follower // of the SIP of calls
+	follower ladder.Follower // gets the SIP of calls
 	close    func() error
 }
 
@@ -82,12 +82,12 @@ func (n *Node) add(p part) { n.parts = append(n.parts, p) }
 
 // Options are what only some nodes have.
 type Options struct {
-	operator admin.Operator // nil: nobody
-	out      *Log           // nil: its level can't be changed
-	memory   *memory        // nil: nobody looks whether it suffices
-	before   *Predecessor   // that the node replaces; nil: none
+	operator admin.Operator // may be nil
+	out      *Log           // if nil, its level can't be changed
+	memory   *memory        // if nil, memory is not watched
+	before   *Predecessor   // the process that the node replaces, or nil
 
-	// Of a node with a seat: what ends a standby, what is told of one, and what has the process begin anew.
+	// For a node with a seat: what ends a standby, what learns of one, and what restarts the process.
 	signals   <-chan os.Signal
 	standsBy  func(seat string)
 	beginAnew func()
@@ -119,8 +119,8 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	return n, nil
 }
 
-// abandon leaves the calls of a killed process, which a node that could not start has taken up, to the next one: nobody
-// is told anything. What else there is ends with the process, as in a kill.
+// abandon leaves the calls of a killed process, which a node that could not start has taken over, to the next process:
+// no peer is told anything. Everything else ends with the process, as in a kill.
 func (n *Node) abandon() error {
 	if n.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), legsTimeout)
@@ -132,12 +132,12 @@ func (n *Node) abandon() error {
 	return n.store.Leave()
 }
 
-// replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
+// replace starts a node in place of the old one. After an error nothing is closed: it belongs to the old one.
 func (n *Node) replace(ctx context.Context, cfg *config.Config) error {
-	_ = n.pause.Stop(ctx) // nobody has asked yet
+	_ = n.pause.Stop(ctx) // there are no requests yet
 	err := n.before.receive()
 	if err == nil {
-		err = n.rtp.open(&cfg.Media, n.before) // which takes longest
+		err = n.rtp.open(&cfg.Media, n.before) // this takes longest
 	}
 	if err == nil {
 		err = n.before.loaded()
@@ -159,11 +159,11 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config) error {
 	n.server.Serve()
 	n.server.Begun()
 	n.pause.Go()
-	n.begin() // which may take seconds
+	n.begin() // this may take seconds
 	return nil
 }
 
-// begin begins what must not run in two processes.
+// begin starts what must not run in two processes.
 func (n *Node) begin() {
 	n.rtp.engine.Restored()
 	kernel.RemoveLeftovers(kernel.Dirs)
@@ -174,7 +174,7 @@ func (n *Node) begin() {
 	}
 }
 
-// openStore opens the store, or takes it from the process before.
+// openStore opens the store, or takes it over from the old process.
 func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
 	if fd, ok := n.before.Take(partLock); ok {
 		n.store, err = store.OpenTaken(ctx, cfg.Store.Path, os.NewFile(uintptr(fd), cfg.Store.Path+".lock"),
@@ -264,7 +264,7 @@ func (n *Node) logFound() {
 	}
 }
 
-// openServer opens the SIP server, which takes up the calls of an earlier process.
+// openServer opens the SIP server, which takes over the calls of an earlier process.
 func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	preparers map[string]peers.Preparer,
 ) (err error) {
@@ -278,7 +278,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if n.fleet != nil {
 		o.Others = n.fleet
 	}
-	if n.before == nil { // the calls of a killed process have news before the parts begin
+	if n.before == nil { // the calls of a killed process change before the parts begin
 		o.Left = n.store.Left
 		n.webhooks.Set(hooksOf(cfg))
 	} else {
@@ -291,8 +291,8 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if o.Bindings == nil {
 		o.Bindings = registered.read(ctx, n.store)
 	}
-	n.add(part{begin: func() { // before the fleet's, which the admission adds and which may wait for the database
-		if n.fleet != nil { // which may not have the registrations as this node's
+	n.add(part{begin: func() { // before the fleet's part, which the admission adds and which may wait for the database
+		if n.fleet != nil { // the fleet may lack the registrations at this node
 			n.server.Registrar().KeepAll()
 		}
 		if registered.later != nil {
@@ -312,7 +312,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	return nil
 }
 
-// tendAll has what is to be looked after in the background begin with the node.
+// tendAll starts the background tasks of the node.
 func (n *Node) tendAll(ctx context.Context) {
 	stalls := newStalls(n.log, n.watched()...)
 	n.health = &health{server: n.server, store: n.store, memory: n.memory, stalls: stalls}
@@ -326,7 +326,7 @@ func (n *Node) tendAll(ctx context.Context) {
 	}, close: func() error { tended.Wait(); return nil }})
 }
 
-// recordingSize is how long one file of a recording may be, in bytes.
+// recordingSize bounds one file of a recording, in bytes.
 const recordingSize = 1e9
 
 // openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed
@@ -377,7 +377,7 @@ func (n *Node) tend(ctx context.Context) {
 		n.tending.Lock()
 		n.hooks.redirects.Tend(now)
 		n.live.Tend()
-		n.server.Registrar() // which forgets what has ended
+		n.server.Registrar() // forgets what has expired
 		n.figures.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
@@ -412,8 +412,8 @@ func (n *Node) tend(ctx context.Context) {
 	every(ctx, aliveEvery, look)
 }
 
-// closeTimeout is how long Close waits for records to be written, legsTimeout how long for answers of peers: enough
-// for a lost BYE to be repeated twice.
+// closeTimeout bounds how long Close waits for records to be written, legsTimeout for answers of peers: enough for a
+// lost BYE to be repeated twice.
 const (
 	closeTimeout = 5 * time.Second
 	legsTimeout  = 2 * time.Second
@@ -443,24 +443,24 @@ func (n *Node) Close() error {
 	return errors.Join(errs...)
 }
 
-// config is the configuration in force.
+// config returns the configuration in force.
 func (n *Node) config() *config.Config { return n.inForce.Load().cfg }
 
-// APIAddr is where the admin API listens.
+// APIAddr returns the address of the admin API.
 func (n *Node) APIAddr() net.Addr { return n.api.listener.Addr() }
 
-// SIPAddr is the first address that SIP listens on.
+// SIPAddr returns the first address of SIP.
 func (n *Node) SIPAddr() netip.AddrPort { return n.server.Stack().Listeners()[0].AddrPort }
 
 // WaitIdle waits until no call is left.
 func (n *Node) WaitIdle(ctx context.Context) error { return n.server.WaitIdle(ctx) }
 
-// Ladder is what was said in a call, live or over. A NoLadderError says why there is none.
+// Ladder returns the ladder of a call, live or over. A NoLadderError says why there is none.
 func (n *Node) Ladder(ctx context.Context, id string) (*ladder.Ladder, error) {
 	return n.ladders.of(ctx, id)
 }
 
-// RecordOf is the record of the call that came in with a Call-ID, once it is written.
+// RecordOf returns the record of the call that came in with a Call-ID, once it is written.
 func (n *Node) RecordOf(ctx context.Context, sipCallID string) (record.Record, error) {
 	records, _, err := n.store.List(ctx, record.Filter{ID: sipCallID, Limit: 1})
 	switch {

@@ -20,8 +20,8 @@ import (
 	"flowbridge/internal/handover"
 )
 
-// Serve runs a configuration until a signal or the admin API ends it, or another process goes on with it. before is the
-// process that this one replaces; nil: there is none.
+// Serve runs a configuration until a signal or the admin API ends it, or another process continues. before is the
+// process that this one replaces, or nil.
 func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, before *Predecessor) error {
 	defer out.lines.flush()
 	log := out.Logger()
@@ -82,7 +82,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	return nil
 }
 
-// standsBy tells the supervisor of a standby, and those who ask it for more, until ctx ends.
+// standsBy reports to the supervisor that the node is a standby, and refuses its reloads and upgrades, until ctx ends.
 func (o *operator) standsBy(ctx context.Context, hangups, upgrades <-chan os.Signal) func(seat string) {
 	return func(seat string) {
 		o.mu.Lock()
@@ -107,21 +107,21 @@ type operator struct {
 	out        *Log
 	supervisor *supervisor
 	asked      chan struct{} // closed when the API has asked to drain
-	left       chan struct{} // closed when another process goes on
+	left       chan struct{} // closed when another process continues
 	program    handover.Program
-	parent     int           // process that has started this one
+	parent     int           // the process that started this one
 	patience   time.Duration // of an upgrade
 
-	heir     *handover.Process // that goes on; set before left is closed
-	passesOn bool              // who has told this process to end means it, too
+	heir     *handover.Process // continues the calls; set before left is closed
+	passesOn bool              // a stop signal also goes to heir
 
-	reloads  sync.Mutex // one at a time; held while the file is read and the store told, so never waited for by Drain
-	mu       sync.Mutex // guards what follows
-	node     *Node      // nil: not started yet
-	idle     error      // why it is not; nil: it starts
+	reloads  sync.Mutex // one at a time; held while the file is read and the store informed, so Drain never waits for it
+	mu       sync.Mutex // guards the fields below
+	node     *Node      // nil until it has started
+	idle     error      // why it has not started; nil while it starts
 	server   reloader
 	draining bool
-	replaced bool // another process goes on, or is about to
+	replaced bool // another process continues, or is about to
 }
 
 // Reasons why a request can't be carried out.
@@ -132,14 +132,14 @@ var (
 	errReplaced = errors.New("another process goes on in a moment: ask that one")
 )
 
-// begin names the node to operate.
+// begin sets the node to operate.
 func (o *operator) begin(n *Node) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.node, o.server = n, n.server
 }
 
-// Drain refuses new calls from now on and makes Serve end.
+// Drain refuses new calls from now on and makes Serve return.
 func (o *operator) Drain() (admin.Drained, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -157,8 +157,7 @@ func (o *operator) Drain() (admin.Drained, error) {
 	return admin.Drained{Calls: o.node.server.Calls(), LimitMS: o.node.config().SIP.DrainTimeout.Milliseconds()}, nil
 }
 
-// Reload reads the file again and puts its trunks, targets, routes and log into force. An invalid file changes
-// nothing.
+// Reload reads the file again and applies its trunks, targets, routes and log. An invalid file changes nothing.
 func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	o.reloads.Lock()
 	defer o.reloads.Unlock()
@@ -221,7 +220,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	}, nil
 }
 
-// putInForce has new calls use a configuration.
+// putInForce makes new calls use a configuration.
 func (o *operator) putInForce(next *inForce) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -234,7 +233,7 @@ func (o *operator) putInForce(next *inForce) error {
 	return nil
 }
 
-// beginReload tells the supervisor about a reload and gives what is in force.
+// beginReload tells the supervisor about a reload and returns what is in force.
 func (o *operator) beginReload() (current *inForce, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -249,7 +248,7 @@ func (o *operator) beginReload() (current *inForce, err error) {
 	}
 }
 
-// endReload tells the supervisor the result, but not while draining: the process is not ready again then.
+// endReload tells the supervisor the result, unless the process is draining: it is no longer ready then.
 func (o *operator) endReload(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -265,7 +264,7 @@ func (o *operator) endReload(err error) {
 	}
 }
 
-// problemsOf makes one line for each problem of a file.
+// problemsOf returns one line for each problem of a file.
 func problemsOf(err error) error {
 	var all config.Errors
 	if !errors.As(err, &all) {
@@ -278,7 +277,7 @@ func problemsOf(err error) error {
 	return bad
 }
 
-// on does something at each signal, until ctx ends.
+// on calls do for each signal, until ctx ends.
 func on(ctx context.Context, asked <-chan os.Signal, do func()) {
 	for {
 		select {
@@ -290,27 +289,27 @@ func on(ctx context.Context, asked <-chan os.Signal, do func()) {
 	}
 }
 
-// follow reloads and upgrades at signals, until ctx ends. The results are in the log.
+// follow reloads and upgrades at signals until ctx ends. The log has the results.
 func (o *operator) follow(ctx context.Context, hangups, upgrades <-chan os.Signal) {
 	go on(ctx, hangups, func() { _, _ = o.Reload(ctx) })
 	go on(ctx, upgrades, func() { _, _ = o.Upgrade(ctx) })
 }
 
-// untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It gives the
-// number of further signals that end the calls at once. replaced: another process goes on, and this one does nothing
-// any more.
+// untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It returns the
+// number of further signals that end the calls at once. replaced reports that another process continues, so this one
+// must do nothing more.
 func (o *operator) untilTold(signals <-chan os.Signal) (more int, replaced bool) {
 	by := "admin API"
 	select {
 	case got := <-signals:
 		by, more = got.String(), 1
 	case <-o.asked:
-		more = 2 // the first may be that of a supervisor which asked for the drain
+		more = 2 // the first may come from a supervisor that asked for the drain
 	case <-o.left:
 		return 0, true
 	}
 	d, err := o.Drain()
-	for ; errors.Is(err, errReplaced); d, err = o.Drain() { // unless the last word can't be said
+	for ; errors.Is(err, errReplaced); d, err = o.Drain() { // unless the last word of an upgrade fails
 		select {
 		case <-o.left:
 			o.passesOn = true
@@ -322,7 +321,7 @@ func (o *operator) untilTold(signals <-chan os.Signal) (more int, replaced bool)
 	return more, false
 }
 
-// drain lets calls go on up to the limit, or until a number of signals came.
+// drain lets calls continue up to the limit, or until count signals have arrived.
 func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -342,7 +341,7 @@ func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count in
 }
 
 // leave waits until no calls are left, the limit is reached or ctx ends, and reports the number of calls to the
-// supervisor meanwhile. It says whether calls are left.
+// supervisor. It reports whether calls are left.
 func (o *operator) leave(ctx context.Context) bool {
 	n := o.node
 	limit := n.config().SIP.DrainTimeout
@@ -360,7 +359,7 @@ func (o *operator) leave(ctx context.Context) bool {
 	}
 }
 
-// statusEvery is how often the supervisor hears the number of calls; closeMargin is added to the time that closing may
+// statusEvery is how often the supervisor gets the number of calls; closeMargin is added to the time that closing may
 // take.
 const (
 	statusEvery = 5 * time.Second
@@ -375,7 +374,7 @@ var errHeirEnded = errors.New("the process that has replaced this one has ended:
 func (o *operator) giveWay() error {
 	select {
 	case was := <-o.heir.Ended:
-		return fmt.Errorf("%w (%v)", errHeirEnded, was) //nolint:errorlint // what became of it is no reason of ours
+		return fmt.Errorf("%w (%v)", errHeirEnded, was) //nolint:errorlint // its exit status is not a cause to unwrap
 	default:
 	}
 	o.supervisor.replaced(o.heir.PID)

@@ -12,12 +12,12 @@ import (
 )
 
 // The kernel relays for a process that holds no sockets at the ports of its calls, so the system does not keep another
-// process from using them: each would get what is for the other. So processes announce their ports by the name of an
+// process from using them: each would get the other's packets. So processes announce their ports in the name of an
 // abstract Unix socket (unix(7)). All processes of the network namespace can read it, and it ends with the process,
-// whatever that ends by.
+// however that ends.
 const announcement = "flowbridge-media"
 
-// portsInUse are the media ports of a process at one address.
+// portsInUse has the media ports of a process at one address.
 type portsInUse struct {
 	Process   int
 	Engine    string
@@ -29,7 +29,7 @@ func (p portsInUse) name() string {
 	return fmt.Sprintf("@%s %d %s %s %d %d", announcement, p.Process, p.Engine, p.Addr, p.Low, p.High)
 }
 
-// parsePortsInUse reads a line of /proc/net/unix. False: it is another socket's.
+// parsePortsInUse parses a line of /proc/net/unix. ok is false for other sockets.
 func parsePortsInUse(line string) (p portsInUse, ok bool) {
 	_, said, found := strings.Cut(line, "@"+announcement+" ")
 	if !found {
@@ -51,8 +51,8 @@ func (p portsInUse) clashes(q portsInUse) bool {
 		(p.Engine == config.EngineKernel || q.Engine == config.EngineKernel)
 }
 
-// announce announces the ports of this process, and warns of each process that has some of them too, but not of the one
-// that it replaces.
+// announce announces the ports of this process, and warns of other processes with some of the same ports, except the
+// process that it replaces.
 func (r *rtp) announce(m *config.Media, replaces bool) {
 	for _, l := range m.Listen {
 		own := portsInUse{Process: os.Getpid(), Engine: r.path().Engine, Addr: l.Addr, Low: m.PortLow, High: m.PortHigh}
@@ -71,7 +71,7 @@ func (r *rtp) announce(m *config.Media, replaces bool) {
 	}
 }
 
-// portsOfOthers are those of other processes that clash.
+// portsOfOthers returns the clashing ports of other processes.
 func portsOfOthers(own portsInUse) (clashing []portsInUse) {
 	f, err := os.Open("/proc/net/unix")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/webhook"
 )
 
-// consumers are those who get an item in the store's outbox for each change of a finished call.
+// consumers returns the consumers that get an outbox item for each change of a finished call.
 func consumers(cfg *config.Config) (names []string) {
 	if cfg.Fleet.On() {
 		names = append(names, fleet.Consumer)
@@ -23,7 +23,7 @@ func consumers(cfg *config.Config) (names []string) {
 	return names
 }
 
-// hooksOf are the receivers of a configuration.
+// hooksOf returns the receivers of a configuration.
 func hooksOf(cfg *config.Config) (all []webhook.Hook) {
 	for i := range cfg.Webhooks {
 		w := &cfg.Webhooks[i]
@@ -35,8 +35,8 @@ func hooksOf(cfg *config.Config) (all []webhook.Hook) {
 	return all
 }
 
-// tellOthers has the outbox and its consumers follow a configuration. What waits for a consumer that is not configured
-// any more is lost.
+// tellOthers sets the outbox's consumers to those of a configuration. Items of a consumer that is no longer configured
+// are lost.
 func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
@@ -50,14 +50,14 @@ func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 	n.webhooks.Set(hooksOf(cfg))
 }
 
-// purgeHourly removes old records, beside tend: many of them may take a while.
+// purgeHourly removes old records. It runs beside tend, because many records may take a while.
 func purgeHourly(ctx context.Context, s *store.Store, keep func() time.Duration, log *zerolog.Logger) {
 	removeOld := func() { purge(ctx, s, time.Now().Add(-keep()), log) }
 	removeOld()
 	every(ctx, purgeEvery, removeOld)
 }
 
-// purge deletes what is older than a limit.
+// purge deletes what is older than limit.
 func purge(ctx context.Context, s *store.Store, limit time.Time, log *zerolog.Logger) {
 	gone, err := s.Purge(ctx, limit)
 	if gone > 0 {

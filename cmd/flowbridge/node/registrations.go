@@ -15,16 +15,16 @@ import (
 	"flowbridge/telemetry"
 )
 
-// bindingsPatience is how long a start waits for the registrations of before.
+// bindingsPatience bounds how long a start waits for the old registrations.
 const bindingsPatience = 2 * time.Second
 
-// bindings are those of who had registered at the old process.
+// bindings reads what had registered at the old process.
 type bindings struct {
 	log   zerolog.Logger
-	later func(context.Context) (map[string][]record.Binding, error) // reads them once they can be; nil: they are read
+	later func(context.Context) (map[string][]record.Binding, error) // reads them once possible; nil after that
 }
 
-// read reads them, if that can be.
+// read reads the bindings, if that is possible now.
 func (b *bindings) read(ctx context.Context, s *store.Store) map[string][]record.Binding {
 	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)
 	defer cancel()
@@ -37,7 +37,7 @@ func (b *bindings) read(ctx context.Context, s *store.Store) map[string][]record
 	return all
 }
 
-// takeUp takes up what could not be read at the start. It ends with ctx.
+// takeUp adopts what could not be read at the start. It ends with ctx.
 func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
 	all, err := b.later(ctx)
 	switch {
@@ -51,7 +51,7 @@ func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
 	}
 }
 
-// registrations are those of the trunks at others, and of others here, for the admin API.
+// registrations returns, for the admin API, the registrations of trunks elsewhere and of peers here.
 func (f *figures) registrations() admin.Registrations {
 	all := admin.Registrations{Outgoing: []admin.Outgoing{}, Incoming: []admin.Incoming{}}
 	for _, r := range f.node.server.Registrations() {
@@ -67,13 +67,13 @@ func (f *figures) registrations() admin.Registrations {
 	ctx, cancel := context.WithTimeout(context.Background(), bindingsPatience)
 	defer cancel()
 	for _, holder := range f.holders() {
-		left, _ := f.node.server.Registrar().Elsewhere(ctx, holder) // without the database: those here
+		left, _ := f.node.server.Registrar().Elsewhere(ctx, holder) // without the database, only those here
 		all.Incoming = append(all.Incoming, incoming(holder, left)...)
 	}
 	return all
 }
 
-// incoming are Contacts of a holder for the admin API.
+// incoming returns the Contacts of a holder for the admin API.
 func incoming(holder string, bindings []record.Binding) (all []admin.Incoming) {
 	trunk, target := holderOf(holder)
 	for _, b := range bindings {
@@ -90,7 +90,7 @@ func incoming(holder string, bindings []record.Binding) (all []admin.Incoming) {
 	return all
 }
 
-// holders are the trunks and targets that may register here.
+// holders returns the trunks and targets that may register here.
 func (f *figures) holders() (all []string) {
 	cfg := f.node.config()
 	for i := range cfg.Trunks {
@@ -106,7 +106,7 @@ func (f *figures) holders() (all []string) {
 	return all
 }
 
-// holderOf splits what the server calls a trunk or target.
+// holderOf splits the server's name for a trunk or target.
 func holderOf(kindAndName string) (trunk, target string) {
 	if name, ok := strings.CutPrefix(kindAndName, "target "); ok {
 		return "", name
@@ -114,7 +114,7 @@ func holderOf(kindAndName string) (trunk, target string) {
 	return strings.TrimPrefix(kindAndName, "trunk "), ""
 }
 
-// registrationGauges tell who is registered.
+// registrationGauges adds the figures of registrations.
 func (f *figures) registrationGauges(add telemetry.Add) {
 	for _, r := range f.node.server.Registrations() {
 		add("registration_up", "1: the trunk is registered where it should be.",

@@ -25,8 +25,8 @@ import (
 )
 
 // A node with a seat (fleet.takeover) serves while it has the seat's addresses and its lease. Without them it stands
-// by. Where it loses one of them, another node may go on with its calls. So it says nothing more: it begins anew as a
-// standby, by exec, as if it had been killed.
+// by. If it loses one of them, another node may continue its calls. So it sends nothing more and restarts as a standby,
+// by exec, as if it had been killed.
 
 // standbyEvery is how often a standby that has the addresses asks for the lease.
 const standbyEvery = 100 * time.Millisecond
@@ -37,10 +37,10 @@ var errLostMeanwhile = errors.New("another node has taken the seat before this o
 // errNoSeat refuses an upgrade.
 var errNoSeat = errors.New("fleet.takeover names another seat than before: drain and restart instead")
 
-// errCopied ends a node that another one would be taken for.
+// errCopied ends a node that would be mistaken for another one.
 var errCopied = errors.New("another node has the same database: give each machine a store.path of its own, empty at first")
 
-// errStoodBy ends a standby that was told to end.
+// errStoodBy ends a standby that was told to stop.
 var errStoodBy = errors.New("stopped while it stood by")
 
 // seat is a node's part in its seat.
@@ -52,29 +52,29 @@ type seat struct {
 	fleet     *fleet.Fleet
 	store     *store.Store
 	rtp       *rtp
-	server    *b2bua.Server // nil: the node stands by
+	server    *b2bua.Server // nil while the node stands by
 	standing  *sync.Mutex   // held while the node stands still
 	pause     *httpd.Pause
 	addresses []netip.Addr
 	changes   <-chan struct{} // of the machine's addresses and links
-	asked     chan chan error // who wants the seat taken now, for an answer
+	asked     chan chan error // requests to take the seat now, each with a channel for the answer
 	served    chan struct{}   // closed when the node has the seat
 	serving   atomic.Bool     // the server takes calls
-	leaving   atomic.Bool     // it is to go to another node
-	silent    sync.Once       // this node has fallen silent
+	leaving   atomic.Bool     // it is being moved to another node
+	silent    sync.Once       // makes this node fall silent
 
 	// show serves the admin API of a standby. ready says what it waits for.
 	show  func(ready func() error) error
 	shown bool
 
-	left  []record.Saved              // the calls with which the node goes on
-	bound map[string][]record.Binding // who is registered, by holder; nil: this node's store has it
+	left  []record.Saved              // the calls that the node continues
+	bound map[string][]record.Binding // registrations, by holder; nil if this node's store has them
 
-	// Of a standby: its addresses were here before it fell silent, and are another node's now.
+	// stale says that the standby had the addresses before it fell silent, and that another node has them now.
 	stale bool
 }
 
-// openSeat waits until the node has its seat. Without a seat there is nothing to wait for.
+// openSeat waits until the node has its seat, if there is one.
 func (n *Node) openSeat(ctx context.Context) error {
 	if n.fleet == nil || n.fleet.Seat == nil {
 		return nil
@@ -105,14 +105,14 @@ func (n *Node) openSeat(ctx context.Context) error {
 	return nil
 }
 
-// take waits for the seat, and finds the calls with which the node goes on.
+// take waits for the seat, and finds the calls that the node continues.
 func (s *seat) take(ctx context.Context) error {
 	taken, err := s.standBy(ctx)
 	if err != nil {
 		return err
 	}
 	close(s.served)
-	if s.shown { // who asks waits until the node is whole
+	if s.shown { // requests wait until the node is complete
 		paused, cancel := context.WithTimeout(ctx, requestPatience)
 		_ = s.pause.Hold(paused)
 		cancel()
@@ -139,7 +139,7 @@ func (s *seat) take(ctx context.Context) error {
 
 // standBy waits for the addresses and the lease.
 func (s *seat) standBy(ctx context.Context) (fleet.Taken, error) {
-	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // nobody need wait for the end of our lease
+	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // other nodes need not wait for our lease to end
 		_ = s.Leave(ctx, "")
 	}
 	t, force := fleet.Taken{}, false
@@ -183,7 +183,7 @@ func (s *seat) standBy(ctx context.Context) (fleet.Taken, error) {
 	}
 }
 
-// tryTake takes the seat, or says why it can't. A node that had it last goes on without the database.
+// tryTake takes the seat, or says why it can't. The last owner continues even without the database.
 func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	if why := s.missing(); why != nil {
 		s.stale = s.stale && errors.Is(why, errLinkDown)
@@ -244,7 +244,7 @@ func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 			unreadable++
 		case s.Ended(ctx, l.Record.ID, l.Interrupted.EndedAt.Time):
 			s.log.Warn().Str("call", l.Record.ID).Msg("the state of an ended call is in the fleet's database again: the call stays over")
-		case over: // its owner has died before its record was here
+		case over: // its owner died before the record reached the database
 			s.store.Keep(ctx, &l.Record, nil, func(error) {})
 		default:
 			l.Alive = t.Alive
@@ -267,7 +267,7 @@ func (s *seat) giveUp(ctx context.Context) error {
 	return nil
 }
 
-// callsOf says of the calls that may go on, by id, whether they are answered.
+// callsOf returns, by id, whether each of the calls that may continue is answered.
 func callsOf(left []record.Saved) map[string]bool {
 	calls := map[string]bool{}
 	for i := range left {
@@ -290,7 +290,7 @@ func gaugesOfSeat(add telemetry.Add, name string, epoch int64, protected, unprot
 		float64(unprotected))
 }
 
-// seatOptions are those of the configuration; nil: there is no seat.
+// seatOptions returns the options of the configured seat, or nil if there is none.
 func seatOptions(t *config.Takeover) *fleet.SeatOptions {
 	if !t.On() {
 		return nil

@@ -17,20 +17,20 @@ import (
 	"flowbridge/store/fleet"
 )
 
-// What has a node fall silent: an address that is gone, a link that stays down, a lease that is another node's, or one
-// that is not confirmed while all calls are silent.
+// A node falls silent if an address is gone, a link stays down, another node has the lease, or the lease is not
+// confirmed while all calls are silent.
 
 const (
-	// silenced is the variable of the environment of a process that has fallen silent. It serves only when the database
-	// says that the seat is its own, and takes the addresses off the machine when that is another node's.
+	// silenced is the environment variable of a process that has fallen silent. The process serves only if the database
+	// confirms that it has the seat, and removes the addresses from the machine if another node has the seat.
 	silenced = "FLOWBRIDGE_SEAT_SILENCED"
 	// linkPatience is how long the link of the seat's addresses may be down.
 	linkPatience = time.Second
-	// confirmPatience is how long the first word of the database is waited for when a link is back.
+	// confirmPatience bounds the wait for the database's first answer after a link is back.
 	confirmPatience = 2 * time.Second
 )
 
-// watchNetwork tells when addresses or links of the machine change, and each second.
+// watchNetwork signals changes of the machine's addresses and links, and each second.
 func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
 	changes := make(chan struct{}, 1)
 	addresses, links := make(chan netlink.AddrUpdate, 16), make(chan netlink.LinkUpdate, 16)
@@ -58,14 +58,14 @@ func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
 	return changes
 }
 
-// errLinkDown means that an address is here, and nobody is reached from it.
+// errLinkDown means that an address is here, but no peer can be reached from it.
 var errLinkDown = errors.New("the link of an address is down")
 
-// missing says why the machine can't serve one of the seat's addresses; nil: it can.
+// missing says why the machine can't serve one of the seat's addresses, or returns nil.
 func (s *seat) missing() error {
 	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return nil // nothing is known, so nothing has changed
+		return nil // nothing is known, so nothing counts as changed
 	}
 	for _, a := range s.addresses {
 		if err := missingOf(a, all); err != nil {
@@ -91,7 +91,7 @@ func missingOf(a netip.Addr, all []netlink.Addr) error {
 			return nil
 		}
 	}
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0))) // a whole network may be here
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0))) // the whole network may be local
 	if err == nil {
 		_ = c.Close()
 	}
@@ -101,7 +101,7 @@ func missingOf(a netip.Addr, all []netlink.Addr) error {
 	return nil
 }
 
-// guard has the node fall silent when the seat may be another node's.
+// guard makes the node fall silent when another node may have the seat.
 func (s *seat) guard(ctx context.Context) {
 	doubt := false
 	for {
@@ -146,18 +146,18 @@ func lostTo(o *fleet.Owner) string {
 	return fmt.Sprintf("the seat is node %s's since %s", o.Node, o.Since.UTC().Format(time.RFC3339))
 }
 
-// waitForLink stands still while the link of an address is down, and until the database says that the seat is still
-// this node's: what was waiting to be sent would be sent when the link is back. The error says why the node can't go
-// on.
+// waitForLink stands still while the link of an address is down, and then until the database confirms that this node
+// still has the seat: otherwise queued messages would be sent when the link is back. The error says why the node can't
+// continue.
 func (s *seat) waitForLink(ctx context.Context, down error) error {
 	frozen, cancel := context.WithTimeout(ctx, linkPatience)
 	defer cancel()
-	if !s.standing.TryLock() { // an upgrade or a move does
+	if !s.standing.TryLock() { // an upgrade or a move holds it
 		return nil
 	}
 	defer s.standing.Unlock()
 	if err := s.server.Stack().Freeze(frozen, nil); err != nil {
-		return s.missing() // what waits is a connection being opened
+		return s.missing() // a connection that is being opened still waits
 	}
 	s.rtp.engine.Freeze()
 	for down != nil {
@@ -184,7 +184,8 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 	return nil
 }
 
-// takeOff takes the seat's addresses off this machine, which another node has now: whoever asks for one would find two.
+// takeOff removes the seat's addresses from this machine, because another node has them now: a query would find two
+// owners.
 func (s *seat) takeOff(other string) {
 	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	for i := range all {
@@ -201,13 +202,13 @@ func (s *seat) takeOff(other string) {
 			}
 		}
 	}
-	s.stale = false // once
+	s.stale = false // only once
 	if err != nil {
 		s.log.Error().Err(err).Msg("the seat's addresses stay on this machine: take them off, or peers find two machines")
 	}
 }
 
-// fallSilent has nothing more be said by this process, which begins anew.
+// fallSilent stops all output of this process, which then restarts.
 func (s *seat) fallSilent(why string) {
 	s.silent.Do(func() {
 		level := zerolog.ErrorLevel
@@ -225,7 +226,7 @@ func (s *seat) fallSilent(why string) {
 	})
 }
 
-// beginAnew has the program begin anew in this process.
+// beginAnew restarts the program in this process.
 func (o *operator) beginAnew() {
 	o.out.lines.flush()
 	o.mu.Lock()

@@ -19,37 +19,37 @@ import (
 const (
 	// lookEvery is how often the watchdog looks.
 	lookEvery = time.Second
-	// maxNamed is how many things that stand still in one part are logged; all are counted.
+	// maxNamed is how many stalled things of one part are logged; all are counted.
 	maxNamed = 10
 	// maxUnlogged is how many lines wait while the log takes none.
 	maxUnlogged = 64
-	// looksLate is how late a look is if the process as a whole stood still meanwhile.
+	// looksLate is the delay of a look that shows that the process as a whole stood still.
 	looksLate = 2 * time.Second
-	// looksDead is how old the last look is if the watchdog itself stands still.
+	// looksDead is the age of the last look at which the watchdog itself counts as stalled.
 	looksDead = 5 * lookEvery
 )
 
-// watchedPart is a part of the process that gets on, or stands still.
+// watchedPart is a part of the process that makes progress or stalls.
 type watchedPart struct {
 	name  string
 	vital bool // without it there are no calls
-	looks int  // in a row at which a thing has not got on: it stands still
-	// underway gives the things that are under way, each with a number that changes when it gets on. It does not block.
+	looks int  // in a row without progress: then a thing is stalled
+	// underway yields the things under way, each with a number that changes with its progress. It does not block.
 	underway func(yield func(id string, step uint64))
 }
 
-// stalls is the watchdog within the process. It names what stands still. It counts looks and not time, so a process
-// that was stopped as a whole does not seem to stand still part by part.
+// stalls is the watchdog within the process. It names what is stalled. It counts looks and not time, so that a process
+// that was stopped as a whole does not seem to stall part by part.
 type stalls struct {
 	log   zerolog.Logger
 	parts []watchedPart
-	lines chan func() // for the log, which may be what stands still
+	lines chan func() // for the log, which may itself be stalled
 
-	looked atomic.Pointer[time.Time] // when it looked last
-	now    atomic.Pointer[[]stalled] // what stands still
-	begun  []atomic.Uint64           // by part: how many stalls there were
+	looked atomic.Pointer[time.Time] // time of the last look
+	now    atomic.Pointer[[]stalled] // what is stalled
+	begun  []atomic.Uint64           // number of stalls, by part
 
-	seen []map[thing]*sight // by part; owned by the goroutine that looks
+	seen []map[thing]*sight // by part; owned by the goroutine of watch
 }
 
 // thing is a piece of work between two steps.
@@ -58,15 +58,15 @@ type thing struct {
 	step uint64
 }
 
-// sight is how long a thing has been seen without getting on.
+// sight is how long a thing has been seen without progress.
 type sight struct {
 	first time.Time
 	looks int
-	last  bool // it was seen at this look
+	last  bool // seen at this look
 	named bool // in the log
 }
 
-// stalled is a thing that stands still.
+// stalled is a thing that is stalled.
 type stalled struct {
 	part  string
 	vital bool
@@ -95,7 +95,7 @@ func (s *stalls) watch(ctx context.Context) {
 	every(ctx, lookEvery, func() { s.look(time.Now()) })
 }
 
-// tell logs. While the log takes nothing, it waits, and nobody else.
+// tell logs, so that only this goroutine waits while the log takes nothing.
 func (s *stalls) tell(ctx context.Context) {
 	for {
 		select {
@@ -110,7 +110,7 @@ func (s *stalls) tell(ctx context.Context) {
 func (s *stalls) say(line func()) {
 	select {
 	case s.lines <- line:
-	default: // the log stands still
+	default: // the log is stalled
 	}
 }
 
@@ -128,7 +128,7 @@ func (s *stalls) look(now time.Time) {
 	s.looked.Store(&now)
 }
 
-// lookAt looks at one part, and gives what stands still there.
+// lookAt looks at one part, and returns what is stalled there.
 func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 	p, seen, named := &s.parts[i], s.seen[i], 0
 	for _, was := range seen {
@@ -176,8 +176,7 @@ func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 	return all
 }
 
-// vital is an error when something stands still without which there are no calls. It waits for a look that is not too
-// old.
+// vital returns an error if a stalled part is one without which there are no calls. It waits for a recent enough look.
 func (s *stalls) vital(ctx context.Context) error {
 	for time.Since(*s.looked.Load()) > looksDead {
 		select {
@@ -198,7 +197,7 @@ func (s stalled) String() string {
 	return fmt.Sprintf("%s %s stands still since %s", s.part, s.id, s.since.UTC().Format(time.RFC3339))
 }
 
-// troubles names what stands still.
+// troubles names what is stalled.
 func (s *stalls) troubles() (all []string) {
 	for _, one := range *s.now.Load() {
 		all = append(all, one.String())
@@ -224,8 +223,8 @@ func (s *stalls) gauges(add telemetry.Add) {
 	}
 }
 
-// watched are the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second is
-// long.
+// watched returns the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second
+// is long.
 func (n *Node) watched() []watchedPart {
 	parts := []watchedPart{
 		{name: "call", looks: 2, underway: n.server.Underway},
@@ -243,15 +242,15 @@ func (n *Node) watched() []watchedPart {
 	return parts
 }
 
-// health says how a node is that takes calls.
+// health describes a node that takes calls.
 type health struct {
 	server *b2bua.Server
 	store  *store.Store
-	memory *memory // nil: nobody looks whether it suffices
+	memory *memory // if nil, memory is not watched
 	stalls *stalls
 }
 
-// ready says why no calls are accepted, or their records wait; nil: neither.
+// ready says why no calls are accepted or records wait, or returns nil.
 func (h *health) ready() error {
 	if h.server.Draining() {
 		return errors.New("draining")
@@ -262,7 +261,7 @@ func (h *health) ready() error {
 	return h.store.Err()
 }
 
-// troubles are what is wrong with a process that goes on.
+// troubles returns what is wrong with a process that nevertheless continues.
 func (h *health) troubles() (all []string) {
 	if err := h.store.Err(); err != nil {
 		all = append(all, "records wait in memory: "+err.Error())
@@ -276,8 +275,8 @@ func (h *health) troubles() (all []string) {
 	return append(all, h.stalls.troubles()...)
 }
 
-// alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin
-// API is none: calls go on.
+// alive returns an error if RTP, SIP or calls are stalled. Problems of records, ladders or the admin API don't count:
+// calls continue.
 func (h *health) alive(ctx context.Context) error {
 	if err := h.stalls.vital(ctx); err != nil {
 		return err

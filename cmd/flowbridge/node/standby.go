@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/fleet"
 )
 
-// whyStandby says whose the seat is.
+// whyStandby says which node has the seat.
 func (s *seat) whyStandby() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -29,13 +29,13 @@ func (s *seat) whyStandby() error {
 	return errors.New(text + ", which is nobody's at the moment") //nolint:err113 // as above
 }
 
-// noCalls are those of a standby.
+// noCalls is the empty list of calls of a standby.
 type noCalls struct{}
 
 func (noCalls) Live(context.Context) []admin.Call                       { return nil }
 func (noCalls) Find(context.Context, string) (c admin.Call, found bool) { return c, false }
 
-// seats carries out what the admin API is asked of the node's seat.
+// seats carries out the admin API's orders about the node's seat.
 type seats struct{ *seat }
 
 // Reasons why a seat stays where it is.
@@ -48,7 +48,7 @@ var (
 	errNotThere  = errors.New("no node of this name stands by for the seat: flowbridge fleet lists them")
 )
 
-// Take has a standby take its seat now, whatever the lease of another node says.
+// Take makes a standby take its seat now, even if another node's lease holds.
 func (s seats) Take(ctx context.Context, name string) error {
 	switch {
 	case name != s.Name():
@@ -68,8 +68,8 @@ func (s seats) Take(ctx context.Context, name string) error {
 	}
 }
 
-// Move leaves the seat to another node: what the calls need is in the database, nothing is said any more, and RTP flows
-// until the address has gone.
+// Move leaves the seat to another node: the database has what the calls need, this node sends no more SIP, and RTP
+// flows until the address has gone.
 func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved, err error) {
 	switch {
 	case name != s.Name():
@@ -93,8 +93,8 @@ func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved
 	return s.move(ctx, to)
 }
 
-// movePatience bounds the waits for the database and for the move of the addresses, and moveSetups that for calls which
-// are being set up: it is for as long that new calls wait.
+// movePatience bounds waiting for the database and for the move of the addresses. moveSetups bounds waiting for calls
+// that are being set up, while new calls wait.
 const (
 	movePatience = 3 * time.Second
 	moveSetups   = 1500 * time.Millisecond
@@ -135,7 +135,7 @@ func (s *seat) move(ctx context.Context, to string) (moved admin.SeatMoved, err 
 	return moved, nil
 }
 
-// goWith has the process begin anew once an address has gone. Where none goes, the node goes on.
+// goWith restarts the process once an address has gone. If none goes, the node continues.
 func (s *seat) goWith(ctx context.Context, to string, h *standstill) {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()

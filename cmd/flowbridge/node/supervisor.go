@@ -11,11 +11,12 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 )
 
-// supervisor tells systemd (Type=notify or notify-reload) how the process is. Without systemd it does nothing.
+// supervisor reports the state of the process to systemd (Type=notify or notify-reload). Without systemd it does
+// nothing.
 type supervisor struct {
 	log    zerolog.Logger
 	notify func(state string) error
-	every  time.Duration // how often a sign of life is wanted; 0: never
+	every  time.Duration // how often a sign of life is wanted; 0 for never
 }
 
 func newSupervisor(log zerolog.Logger) *supervisor {
@@ -44,7 +45,7 @@ func (s *supervisor) reloading() {
 	s.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() + "STATUS=Reading the configuration")
 }
 
-// replaced says that another process is the service from now on. This one is not heard any more.
+// replaced reports that another process is the service from now on. Later messages of this one are ignored.
 func (s *supervisor) replaced(pid int) {
 	s.tell(fmt.Sprintf("MAINPID=%d\n%s\nSTATUS=Taking calls; upgraded", pid, daemon.SdNotifyReady))
 }
@@ -55,7 +56,7 @@ func (s *supervisor) stopping(calls int, within time.Duration) {
 		daemon.SdNotifyStopping, cli.CallsLeft(calls), within.Microseconds()))
 }
 
-// watch sends a sign of life twice per interval while alive gives no error. It returns when ctx ends.
+// watch sends a sign of life twice per interval while alive returns no error. It returns when ctx ends.
 func (s *supervisor) watch(ctx context.Context, alive func(context.Context) error) {
 	if s.every <= 0 {
 		return
@@ -64,7 +65,7 @@ func (s *supervisor) watch(ctx context.Context, alive func(context.Context) erro
 		bounded, cancel := context.WithTimeout(ctx, s.every/4)
 		defer cancel()
 		switch err := alive(bounded); {
-		case ctx.Err() != nil: // nobody waits for it
+		case ctx.Err() != nil: // the process stops
 		case err != nil:
 			s.log.Error().Err(err).Msg("the process hangs: the watchdog gets no sign of life")
 		default:

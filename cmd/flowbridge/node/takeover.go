@@ -26,8 +26,8 @@ import (
 type Predecessor struct {
 	conn *handover.Conn
 
-	mu    sync.Mutex       // guards what follows
-	files map[string][]int // given and not taken yet
+	mu    sync.Mutex       // guards the fields below
+	files map[string][]int // given, but not taken yet
 
 	states  []transport.State // of the SIP stack
 	streams []stream
@@ -40,7 +40,7 @@ type stream struct {
 	fd    int
 }
 
-// FindPredecessor finds the process that has started this one to be replaced by it; nil: none has.
+// FindPredecessor returns the process that started this one as its replacement, or nil.
 func FindPredecessor() (*Predecessor, error) {
 	conn, err := handover.Inherited()
 	if conn == nil || err != nil {
@@ -49,18 +49,18 @@ func FindPredecessor() (*Predecessor, error) {
 	return &Predecessor{conn: conn, files: map[string][]int{}}, nil
 }
 
-// Refuse tells the old process why this one can't go on, and gives that back.
+// Refuse tells the old process why this one can't continue, and returns that error.
 func (p *Predecessor) Refuse(err error) error {
 	if p != nil && err != nil {
-		_ = p.conn.Send(handover.Refused, handover.Refusal{Why: err.Error()}) // it finds out by our end otherwise
+		_ = p.conn.Send(handover.Refused, handover.Refusal{Why: err.Error()}) // if this fails, the end of this process tells
 	}
 	return err
 }
 
-// errAbandoned means that the old process goes on itself.
+// errAbandoned means that the old process itself continues.
 var errAbandoned = errors.New("the process that was to be replaced goes on, or has ended")
 
-// loaded says that this process is as far as it can be while the old one serves, and takes what that gives then.
+// loaded reports that this process is ready to receive, and takes what the old process then gives.
 func (p *Predecessor) loaded() error {
 	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version(), Format: snapshot.Format}); err != nil {
 		return abandoned(err)
@@ -68,7 +68,7 @@ func (p *Predecessor) loaded() error {
 	return p.receive()
 }
 
-// file gives a file of the old process; nil: it had none of this name.
+// file returns a file of the old process, or nil if it had none of this name.
 func (p *Predecessor) file(name string) *os.File {
 	if fd, ok := p.Take(name); ok {
 		return os.NewFile(uintptr(fd), name)
@@ -83,7 +83,7 @@ func (p *Predecessor) receive() error {
 		return abandoned(err)
 	}
 	var is begins
-	if len(f.Data) > 0 { // else the other one is older than formats
+	if len(f.Data) > 0 { // else the other process is older than formats
 		err = f.Decode(&is)
 	}
 	if err != nil || is.Format != snapshot.Format {
@@ -116,7 +116,7 @@ func abandoned(err error) error {
 	return err
 }
 
-// keep keeps what was given until it is asked for.
+// keep keeps what was given until it is taken.
 func (p *Predecessor) keep(given handedPart, f *handover.Frame) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,15 +170,15 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 	return nil
 }
 
-// Calls are those of the other process.
+// Calls returns the calls of the other process.
 func (p *Predecessor) Calls() []record.Saved { return p.calls }
 
-// Sockets carry the media of a call; nil: it has none.
+// Sockets returns the sockets of a call's media, or nil.
 func (p *Predecessor) Sockets(call string) *media.Sockets { return p.sockets[call] }
 
 var errPart = errors.New("a part of the hand-over has not what it should have")
 
-// Take gives a file of the old process, once.
+// Take returns a file of the old process, once.
 func (p *Predecessor) Take(name string) (fd int, ok bool) {
 	if p == nil {
 		return 0, false
@@ -193,7 +193,7 @@ func (p *Predecessor) Take(name string) (fd int, ok bool) {
 	return all[0], true
 }
 
-// listener gives a listener of the old process; nil: it had none of this name.
+// listener returns a listener of the old process, or nil if it had none of this name.
 func (p *Predecessor) listener(name string) (net.Listener, error) {
 	f := p.file(name)
 	if f == nil {
@@ -207,14 +207,14 @@ func (p *Predecessor) listener(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// hookListener gives the listener of a hook; nil: it is opened anew, or that fails.
+// hookListener returns the old process's listener of a hook, or nil: then the hook opens one or fails.
 func (p *Predecessor) hookListener(at string) net.Listener {
 	l, _ := p.listener(partHook + at)
 	return l
 }
 
-// ready says that this process could go on, and waits until it shall. What was not taken is closed: this process's
-// configuration does not have it.
+// ready reports that this process could continue, and waits until it should. It closes what was not taken, because this
+// process's configuration does not have it.
 func (p *Predecessor) ready() error {
 	p.mu.Lock()
 	for _, files := range p.files {
@@ -233,7 +233,7 @@ func (p *Predecessor) ready() error {
 	return p.conn.Close()
 }
 
-// Restore gives the SIP stack what the other one's had beside its sockets.
+// Restore gives the SIP stack what the old process's stack had beside its sockets.
 func (p *Predecessor) Restore(stack *transport.Stack) error {
 	for _, s := range p.streams {
 		if err := stack.AddStream(&s.state, s.fd); err != nil {

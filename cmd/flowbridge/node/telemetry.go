@@ -11,7 +11,7 @@ import (
 	"flowbridge/telemetry/otlp"
 )
 
-// startTelemetry begins to send the traces of calls, and to mirror their SIP, if the configuration says where to.
+// startTelemetry starts sending the traces of calls and mirroring their SIP, if configured.
 func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 	if cfg.HEP.On() {
 		network, address := cfg.HEP.Server()
@@ -51,7 +51,7 @@ func (m mirror) Message(f ladder.Followed) {
 	})
 }
 
-// Media mirrors what each side's stream was like: as we have received it, and as the side has received ours by its
+// Media mirrors the quality of each side's stream: as we received it, and as the side received ours according to its
 // RTCP.
 func (m mirror) Media(f ladder.Measured) {
 	for _, side := range []media.Side{media.SideA, media.SideB} {

@@ -25,21 +25,21 @@ import (
 	"flowbridge/store/record"
 )
 
-// The times of the old process's part of an upgrade: internal/handover has the whole.
+// The timing of the old process's part of an upgrade. Package internal/handover describes the whole.
 const (
-	// upgradePatience is how long a new process may take to go on, while calls stand still. Before that it may take
+	// upgradePatience is how long a new process may take to continue while calls stand still. Before that it may take
 	// loadPatience times as long to load: a busy machine takes seconds for the kernel's programs.
 	upgradePatience = 10 * time.Second
 	loadPatience    = 3
-	// settlePatience is how long calls that are being changed are waited for, and setupPatience those that are being set
-	// up: it is for as long that new calls wait. settleEvery is how often they are looked at.
+	// settlePatience bounds waiting for calls that are being changed, and setupPatience for calls that are being set up,
+	// while new calls wait. settleEvery is how often they are checked.
 	settlePatience = 2 * time.Second
 	setupPatience  = 500 * time.Millisecond
 	settleEvery    = 5 * time.Millisecond
-	// storePatience is how long the store may take to write what it has, before anything stands still, and while
+	// storePatience is how long the store may take to write what it has: once before anything stands still, and once while
 	// everything does.
 	storePatience = 2 * time.Second
-	// requestPatience is how long HTTP requests under way are waited for.
+	// requestPatience bounds waiting for HTTP requests under way.
 	requestPatience = time.Second
 )
 
@@ -50,13 +50,13 @@ var (
 	errTooLate   = errors.New("the new process was not ready in time")
 )
 
-// handedPart is what a frame of a hand-over has: a name, with data or a file or both.
+// handedPart is the content of a hand-over frame: a name, with data or a file or both.
 type handedPart struct {
 	Name string `cbor:"1,keyasint"`
 	Data []byte `cbor:"2,keyasint,omitempty"`
 }
 
-// The names of parts; sockets of SIP have those that package transport gives them.
+// The names of parts. Package transport names the SIP sockets.
 const (
 	partKernel  = "kernel"
 	partLock    = "store.lock"
@@ -69,13 +69,13 @@ const (
 	partCall   = "call"
 )
 
-// loaded is what a new process says when its configuration is read.
+// loaded is a new process's message after it has read its configuration.
 type loaded struct {
 	Version string `cbor:"1,keyasint"`
 	Format  int    `cbor:"2,keyasint,omitempty"` // of calls' states
 }
 
-// begins is what an old process says first.
+// begins is an old process's first message.
 type begins struct {
 	Format int `cbor:"1,keyasint,omitempty"` // of calls' states
 }
@@ -83,14 +83,14 @@ type begins struct {
 // errFormat means that neither process can read the calls of the other.
 var errFormat = errors.New("the two versions write calls in different forms, so none can go over: drain, and start the new version")
 
-// endsAll says whether the end of a process would be that of all others: the first one's, or its whose parent at its
-// start was an init of containers. Such an init ends with the process that it has started, whoever is there besides.
+// endsAll reports whether the end of a process would end all others: it is the first process, or its parent at its
+// start was a container's init. Such an init exits when its child does, even if other processes remain.
 func endsAll(pid, parent int, first string) bool {
 	reapers := []string{"docker-init", "podman-init", "tini", "tini-static", "dumb-init", "catatonit"}
 	return pid == 1 || parent == 1 && slices.Contains(reapers, strings.TrimSpace(first))
 }
 
-// Upgrade has a new process go on in place of this one.
+// Upgrade replaces this process by a new one that continues its calls.
 func (o *operator) Upgrade(ctx context.Context) (admin.Upgraded, error) {
 	done, err := o.upgrade(context.WithoutCancel(ctx))
 	if err != nil {
@@ -110,11 +110,11 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	defer cancel(nil)
 	late := time.AfterFunc(loadPatience*o.patience, func() { cancel(errTooLate) })
 	defer late.Stop()
-	first, _ := os.ReadFile("/proc/1/comm") // where it can't be read, nobody knows
+	first, _ := os.ReadFile("/proc/1/comm") // if it can't be read, first stays empty
 	if endsAll(os.Getpid(), o.parent, string(first)) {
 		return done, errFirst
 	}
-	if !o.reloads.TryLock() { // nor is the configuration read meanwhile
+	if !o.reloads.TryLock() { // also keeps the configuration from being read
 		return done, errUpgrading
 	}
 	defer o.reloads.Unlock()
@@ -138,7 +138,7 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	return done, nil
 }
 
-// written waits until the store has written what it was given: another process would not have the rest.
+// written waits until the store has written everything: another process would not have the rest.
 func (n *Node) written(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
@@ -148,9 +148,9 @@ func (n *Node) written(ctx context.Context) error {
 	return nil
 }
 
-// ended ends a new process that can't go on, and says why it can't.
+// ended ends a new process that can't continue, and says why it can't.
 func ended(ctx context.Context, p *handover.Process, err error) error {
-	// it had gone before it was told; it may have said why
+	// it was gone before it could be told; it may have said why
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		for err = nil; err == nil; { // it may be ready for the next step, and then refuse
 			_, err = p.Expect(handover.Loaded)
@@ -171,8 +171,8 @@ func ended(ctx context.Context, p *handover.Process, err error) error {
 	return fmt.Errorf("the new process: %w", err)
 }
 
-// giveUp is asked before the last word: from then on this process can't be drained. Who was told to drain does not hand
-// over.
+// giveUp is called before the last word: from then on this process can't be drained. A process that was told to drain
+// does not hand over.
 func (o *operator) giveUp() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -183,7 +183,7 @@ func (o *operator) giveUp() error {
 	return nil
 }
 
-// endUpgrade has Serve end, or this process go on.
+// endUpgrade makes Serve return, or this process continue.
 func (o *operator) endUpgrade(p *handover.Process, err error) {
 	if err == nil {
 		o.heir = p
@@ -197,8 +197,9 @@ func (o *operator) endUpgrade(p *handover.Process, err error) {
 	}
 }
 
-// handOver gives a new process what this one has. still is told before this one stands still, and last is asked before
-// the last word. After an error this one goes on, and the new process has ended: it writes files that this one needs.
+// handOver gives a new process everything this one has. still is called before this process stands still, and last
+// before the last word. After an error this process continues, and the new one has ended: it writes files that this one
+// needs.
 func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), last func() error) (
 	done admin.Upgraded, err error,
 ) {
@@ -248,29 +249,29 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), 
 	return done, nil
 }
 
-// standstill has all calls stand still, to be handed over.
+// standstill stops all calls for a hand-over.
 type standstill struct {
 	server *b2bua.Server
 	engine *media.Engine
 	store  *store.Store
-	media  func()        // freezes RTP; nil: it flows on
-	setups time.Duration // for how long calls that are being set up are waited for
-	leaves bool          // to another machine, which writes what the disk does not take
+	media  func()        // freezes RTP; nil to let it flow
+	setups time.Duration // how long to wait for calls that are being set up
+	leaves bool          // to another machine, which writes what this disk does not take
 	frozen time.Time     // since when nothing is handled
-	thaws  []func()      // undo what was done, the last first
+	thaws  []func()      // undo functions, called in reverse
 }
 
-// handing is a hand-over under way.
+// handing is a hand-over in progress.
 type handing struct {
 	standstill
 
 	node *Node
 	to   *handover.Process
 	done *admin.Upgraded
-	lock *os.File // of the store
+	lock *os.File // the store's
 }
 
-// prepare gives what the new process needs while this one serves.
+// prepare gives the new process what it needs while this one still serves.
 func (h *handing) prepare() error {
 	err := h.to.Send(handover.Begin, begins{Format: snapshot.Format})
 	if k := h.node.rtp.kernel; err == nil && k != nil && k.Directory() != nil {
@@ -282,7 +283,7 @@ func (h *handing) prepare() error {
 	return h.to.Send(handover.End, nil)
 }
 
-// freeze has the node stand still.
+// freeze stops the node.
 func (h *handing) freeze(ctx context.Context) error {
 	n := h.node
 	undo := func(f func()) { h.thaws = append(h.thaws, f) }
@@ -292,7 +293,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	if err := n.pause.Stop(requests); err != nil {
 		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
 	}
-	n.tending.Lock() // while calls go on: a slow disk holds it
+	n.tending.Lock() // while calls continue: a slow disk holds it
 	undo(n.tending.Unlock)
 	undo(n.server.Thaw)
 	undo(n.rtp.engine.Thaw)
@@ -312,8 +313,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	return nil
 }
 
-// still has the server stand still at a moment when every call can be handed over. New calls wait meanwhile, and not
-// for long.
+// still stops the server at a moment when every call can be handed over. New calls wait briefly until then.
 func (s *standstill) still(ctx context.Context) error {
 	s.server.Stack().Hold()
 	begun := time.Now()
@@ -345,14 +345,14 @@ func (s *standstill) still(ctx context.Context) error {
 	}
 }
 
-// thaw has the node go on.
+// thaw makes the node continue.
 func (s *standstill) thaw() {
 	for i := range s.thaws {
 		s.thaws[len(s.thaws)-1-i]()
 	}
 }
 
-// give tells the new process all that it needs.
+// give sends the new process everything that it needs.
 func (h *handing) give() error {
 	n := h.node
 	if err := h.to.Send(handover.Begin, begins{Format: snapshot.Format}); err != nil {
@@ -395,12 +395,12 @@ func (h *handing) give() error {
 	return h.to.Send(handover.End, nil)
 }
 
-// giveSIP gives what the SIP stack knows beside its sockets. The INVITEs of calls that begin again come first.
+// giveSIP sends what the SIP stack knows beside its sockets, starting with the INVITEs of calls that are restarted.
 func (h *handing) giveSIP(invites []transport.HeldState) error {
 	stack := h.node.server.Stack()
 	st := stack.State()
 	st.Held = append(invites, st.Held...)
-	for len(st.Answered)+len(st.Held) > 0 { // in frames of a size that is accepted
+	for len(st.Answered)+len(st.Held) > 0 { // in frames of an accepted size
 		var some transport.State
 		some.Answered, st.Answered = cut(st.Answered)
 		some.Held, st.Held = cut(st.Held)
@@ -415,13 +415,13 @@ func (h *handing) giveSIP(invites []transport.HeldState) error {
 	})
 }
 
-// handedCall is a call as a part has it.
+// handedCall is a call in a part.
 type handedCall struct {
 	State   []byte     `cbor:"1,keyasint"`
 	Record  []byte     `cbor:"2,keyasint"` // JSON
 	Owed    bool       `cbor:"3,keyasint,omitempty"`
 	Media   bool       `cbor:"4,keyasint,omitempty"`
-	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
+	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // which files follow the part, in this order
 }
 
 func (h *handing) giveCall(c record.Saved, sockets *media.Sockets) error {
@@ -448,7 +448,7 @@ func (h *handing) giveCall(c record.Saved, sockets *media.Sockets) error {
 	return h.giveData(partCall, given, files...)
 }
 
-// perFrame is how many messages a frame has at most.
+// perFrame bounds the messages of a frame.
 const perFrame = 64
 
 func cut[T any](all []T) (first, rest []T) {
@@ -473,7 +473,7 @@ func (h *handing) giveFile(name string, of any) error {
 	return h.to.Send(handover.Part, handedPart{Name: name}, fd)
 }
 
-// leave waits for the answers of the admin API, after everything has gone over. It closes nothing.
+// leave waits for the answers of the admin API after the hand-over. It closes nothing.
 func (n *Node) leave() {
 	n.rtp.engine.Leave()
 	if n.rtp.kernel != nil {
@@ -483,8 +483,8 @@ func (n *Node) leave() {
 	n.api.leave()
 }
 
-// exempt are the requests of the admin API that a pause leaves alone: the upgrade itself, those that last, and whether
-// the process lives.
+// exempt reports whether a pause leaves a request of the admin API alone: the upgrade itself, streams of events, and
+// the liveness check.
 func exempt(r *http.Request) bool {
 	return r.URL.Path == "/api/upgrade" || r.URL.Path == "/api/events" || r.URL.Path == "/healthz"
 }

@@ -7,25 +7,25 @@ import (
 	"flowbridge/store/record"
 )
 
-// watcher is told of calls when the journal and the store are. It must not block.
+// watcher is told of calls along with the journal and the store. It must not block.
 type watcher interface {
-	// Changed has the record of a live call so far: at its start, when it is dialled, answered, recorded, transferred.
+	// Changed gets the record of a live call so far: at its start, when it is dialled, answered, recorded, transferred.
 	Changed(r record.Record)
-	// Ended has the record of a call that is over, after it was committed, or could not be; or at once (watchedSink).
+	// Ended gets the record of a finished call: after the commit succeeded or failed, or at once (watchedSink).
 	Ended(r record.Record)
 }
 
-// watchedSink is a Sink whose records are seen by watchers, too.
+// watchedSink is a Sink that also shows records to watchers.
 type watchedSink struct {
 	snapshot.Sink
 
-	// counts and events are told of the end of a call at once: they are wanted most while the disk takes nothing.
+	// counts and events are told of the end of a call at once: they are needed most while the disk takes nothing.
 	counts, events watcher
 	watchers       []watcher
-	refused        func() // is told when a record could not be written
+	refused        func() // called when a record could not be written
 }
 
-// sink keeps records in the store, and shows them to all who watch calls.
+// sink returns the store as a Sink whose records also go to all watchers of calls.
 func (n *Node) sink() *watchedSink {
 	s := &watchedSink{Sink: n.store, counts: n.live, events: n.events, refused: n.metrics.NotWritten}
 	for _, p := range n.parts {
@@ -55,7 +55,7 @@ func (s *watchedSink) Put(ctx context.Context, r record.Record) error {
 	return err
 }
 
-// Keep is Put that does not wait.
+// Keep is Put without waiting.
 func (s *watchedSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	s.counts.Ended(*r)
 	s.events.Ended(*r)
@@ -65,7 +65,7 @@ func (s *watchedSink) Keep(ctx context.Context, r *record.Record, owes []byte, d
 	})
 }
 
-// ended tells the watchers of a call whose record was kept, or not.
+// ended tells the watchers of a finished call, whether or not its record was kept.
 func (s *watchedSink) ended(ctx context.Context, r record.Record, err error) {
 	if err != nil && ctx.Err() == nil {
 		s.refused()

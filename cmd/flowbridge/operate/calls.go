@@ -20,7 +20,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Calls is `flowbridge calls`.
+// Calls returns the command `flowbridge calls`.
 func Calls() *cobra.Command {
 	return cli.Group("calls", "Show calls, and command live ones", "",
 		"  flowbridge calls list\n  flowbridge calls ladder 0199f0c1-…\n  flowbridge calls hangup 0199f0c1-…",
@@ -55,7 +55,7 @@ func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
 	return t.Flush()
 }
 
-// callAccess is accessFlags of a command that takes the id of a call, and completes it.
+// callAccess is accessFlags for a command that takes the id of a call, and completes it.
 func callAccess(c *cobra.Command, count cobra.PositionalArgs) *access {
 	at := accessFlags(c)
 	c.Args = cli.Args(count)
@@ -99,7 +99,7 @@ func showCommand() *cobra.Command {
 	return c
 }
 
-// phaseOf is a call's phase, with the number that a waiting caller has.
+// phaseOf returns a call's phase, with the position of a waiting caller.
 func phaseOf(c *admin.Call) string {
 	if c.Position > 0 {
 		return fmt.Sprintf("%s %d", c.Phase, c.Position)
@@ -191,7 +191,7 @@ func hangupCommand() *cobra.Command {
 	return c
 }
 
-// statusOrDash is a status of HTTP or SIP; 0: there was no answer.
+// statusOrDash returns an HTTP or SIP status, or "-" for 0, which means no answer.
 func statusOrDash(status int) string {
 	if status == 0 {
 		return "-"

@@ -25,19 +25,19 @@ import (
 // timeout bounds a request. A hangup waits for the call's end.
 const timeout = 15 * time.Second
 
-// upgradeTimeout bounds an upgrade: the server waits 30 s for the new process to load, and 10 s for it to go on.
+// upgradeTimeout bounds an upgrade: the server waits 30 s for the new process to load, and 10 s for it to continue.
 const (
 	upgradePath    = "/api/upgrade"
 	upgradeTimeout = time.Minute
 )
 
-// maxAnswer bounds what is read of an answer, in bytes.
+// maxAnswer bounds how much of an answer is read, in bytes.
 const maxAnswer = 64 << 20
 
-// access are the flags that name the admin API.
+// access has the flags that name the admin API.
 type access struct {
 	file, url, tokenFile string
-	body                 []byte // of a POST; may be empty
+	body                 []byte // for a POST; may be empty
 	flags                interface{ Changed(name string) bool }
 }
 
@@ -52,19 +52,19 @@ func accessFlags(c *cobra.Command) *access {
 	return a
 }
 
-// client asks an admin API.
+// client sends requests to an admin API.
 type client struct {
 	http  *http.Client
 	base  string
 	token string
-	spare string // sent where a request without a token is refused
-	shown string // where it asks, for errors
-	body  []byte // of a POST
-	// unnamed is what an error adds where the address is a guess, because there is no configuration.
+	spare string // sent if a request without a token is refused
+	shown string // the address, for errors
+	body  []byte // for a POST
+	// unnamed is added to errors if the address is a guess, because there is no configuration.
 	unnamed string
 }
 
-// open finds the API. rights are those that the command needs of a token.
+// open finds the API. rights are what the command needs from a token.
 func (a *access) open(rights string) (*client, error) {
 	var token, spare config.Secret
 	at, unnamed := a.url, ""
@@ -81,7 +81,7 @@ func (a *access) open(rights string) (*client, error) {
 			}
 		case a.flags.Changed("config") || exists(a.file):
 			return nil, err
-		default: // no configuration: where the API listens unless it is told otherwise
+		default: // without a configuration: the API's default address
 			at = "http://127.0.0.1:8080"
 			unnamed = "; there is no " + a.file + " here: name the server's file with --config"
 		}
@@ -106,7 +106,7 @@ func exists(file string) bool {
 	return file == config.Stdin || err == nil
 }
 
-// urlOf is the URL of the address that the API listens at.
+// urlOf returns the URL of the address that the API listens at.
 func urlOf(at config.AdminAddress) (string, error) {
 	switch addr := at.Addr(); {
 	case at.Socket != "":
@@ -122,7 +122,7 @@ func urlOf(at config.AdminAddress) (string, error) {
 	}
 }
 
-// tokenFor is a token of the file that is good for it; "" where this user can read none.
+// tokenFor returns a token of the file that has the rights, or "" if this user can't read one.
 func tokenFor(a *config.Admin, rights string) config.Secret {
 	for _, t := range a.Tokens {
 		if t.Token != "" && (t.Rights == rights || t.Rights == config.RightsOperate) {
@@ -132,13 +132,13 @@ func tokenFor(a *config.Admin, rights string) config.Secret {
 	return a.Token
 }
 
-// list is the API's answer of several.
+// list is the API's answer with several items.
 type list[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next"`
 }
 
-// asks has a command send one request, and print its answer by show or as JSON.
+// asks makes a command send one request, and print its answer with show or as JSON.
 func asks[T any](c *cobra.Command, method, path string, show func(w io.Writer, got *T) error) *cobra.Command {
 	at := accessFlags(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
@@ -149,7 +149,7 @@ func asks[T any](c *cobra.Command, method, path string, show func(w io.Writer, g
 	return c
 }
 
-// answer sends a command's one request and prints the answer, which into takes: as JSON, or by show.
+// answer sends a command's one request and prints the answer, which into receives: as JSON, or with show.
 func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON bool,
 	show func(w io.Writer) error,
 ) error {
@@ -171,8 +171,8 @@ func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON 
 	return show(c.OutOrStdout())
 }
 
-// needsNoToken says whether the server knows a request of this machine as the user's own. A token would put another
-// name into its log.
+// needsNoToken reports whether the server recognizes a local request as the user's own. A token would put another name
+// into its log.
 func needsNoToken(a *config.Admin, rights string) bool {
 	reached := a.Listen.IsLocal() || a.Listen.Addr().IsUnspecified() // over loopback, see urlOf
 	return reached && (a.Local == rights || a.Local == config.RightsOperate)
@@ -192,13 +192,13 @@ func newClient(at string) (*client, error) {
 	c.http = &http.Client{
 		Timeout: timeout, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // a token goes to nobody else
+			return http.ErrUseLastResponse // a token must not go to another host
 		},
 	}
 	return c, nil
 }
 
-// refusedError is what the API says instead of an answer.
+// refusedError is what the API answers to a refused request.
 type refusedError struct {
 	Problem  string   `json:"error"`
 	Remedy   string   `json:"remedy"`
@@ -212,7 +212,7 @@ func (e *refusedError) Error() string {
 	return e.Problem + "; " + e.Remedy
 }
 
-// Unwrap makes a configuration that is not valid an error of usage, as it is for the other commands.
+// Unwrap makes an invalid configuration an error of usage, as it is for the other commands.
 func (e *refusedError) Unwrap() error {
 	if len(e.Problems) > 0 {
 		return config.Errors{}
@@ -248,8 +248,8 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 	return nil
 }
 
-// ask sends a request and gives status and body of the answer. A request that is refused without a token is sent again
-// with the spare one, and so are those after it.
+// ask sends a request and returns status and body of the answer. If a request without a token is refused, it is
+// repeated with the spare one, which later requests then use, too.
 func (c *client) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	status, body, err = c.send(ctx, method, path)
 	if c.spare != "" && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
@@ -283,10 +283,10 @@ func (c *client) send(ctx context.Context, method, path string) (status int, bod
 	return res.StatusCode, bytes.TrimSpace(body), err
 }
 
-// callsPath is what the paths of calls begin with.
+// callsPath starts the paths of calls.
 const callsPath = "/api/calls/"
 
-// idPath is the path of a call.
+// idPath returns the path of a call.
 func idPath(id string) string { return callsPath + url.PathEscape(id) }
 
 func seconds(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', 1, 64) }

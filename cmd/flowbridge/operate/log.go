@@ -15,7 +15,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 )
 
-// Log is `flowbridge log`.
+// Log returns the command `flowbridge log`.
 func Log() *cobra.Command {
 	return cli.Group("log", "Show and change how much a running server logs", "", "  flowbridge log level debug --for 10m",
 		levelCommand())

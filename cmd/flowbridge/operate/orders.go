@@ -18,8 +18,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// ordersCall makes a command send an order for a call, whose body is made of the arguments after the id. It prints what
-// was done, which is done where the answer does not say it.
+// ordersCall makes a command send an order for a call. body returns the order's body for the arguments after the id.
+// The command prints what was done: the answer's words, or else done.
 func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order, done string,
 	body func(args []string) (any, error),
 ) *cobra.Command {
@@ -33,7 +33,7 @@ func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order, done string
 		if at.body, err = json.Marshal(says); err != nil {
 			return err
 		}
-		got := &struct { // what the answers have
+		got := &struct { // the members of the answers
 			ID        string            `json:"id,omitempty"`
 			Transfer  *record.Transfer  `json:"transfer,omitempty"`
 			Variables map[string]string `json:"variables,omitempty"`
@@ -76,7 +76,7 @@ func transferCommand() *cobra.Command {
 	})
 }
 
-// transferLine is a transfer in one line.
+// transferLine formats a transfer in one line.
 func transferLine(t *record.Transfer) string {
 	line := fmt.Sprintf("to %s by %s: %s", cli.Shown(t.To), cmp.Or(cli.Shown(t.By), "the agent"), t.State)
 	if t.Code > 0 {
@@ -110,7 +110,7 @@ func variablesCommand() *cobra.Command {
 	})
 }
 
-// shownPairs are names with their values in one line.
+// shownPairs formats names and values in one line.
 func shownPairs(all map[string]string) string {
 	var shown []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {

@@ -20,15 +20,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// Placing are the flags of a call that a running server places.
+// Placing has the flags of a call that a running server places.
 type Placing struct {
-	Via       string // the trunk; empty: the server places no call
+	Via       string // the trunk; if empty, the server places no call
 	target    string
 	key       string
 	variables []string
 	within    time.Duration
 	at        access
-	own       *pflag.FlagSet // its flags, which mean nothing to a test call
+	own       *pflag.FlagSet // flags that mean nothing to a test call
 }
 
 // PlacingFlags adds the flags to `flowbridge call`, which has --config already.
@@ -68,12 +68,12 @@ func (p *Placing) Check(f *pflag.FlagSet) (err error) {
 	return nil
 }
 
-// followEvery is how often a call that was placed is looked at.
+// followEvery is how often a placed call is checked.
 const followEvery = 200 * time.Millisecond
 
 var errNotConnected = errors.New("no agent was connected to the customer")
 
-// Place has the server place a call from one number to another, and follows it to its end. The end of ctx hangs up.
+// Place makes the server place a call from one number to another, and follows it to its end. The end of ctx hangs up.
 func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string, headers []string, asJSON bool) error {
 	o := admin.Origination{
 		To: to, From: from, Trunk: p.Via, Target: p.target, IdempotencyKey: p.key,
@@ -117,7 +117,7 @@ func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string,
 				return err
 			}
 		}
-		fresh := admin.Call{} // a member that is not there any more must not stay
+		fresh := admin.Call{} // members that are gone must not stay
 		if err := api.do(ctx, http.MethodGet, idPath(c.ID), &fresh); err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func progress(c *admin.Call) string {
 		return "connected to " + cli.Shown(c.Target)
 	case slices.ContainsFunc(c.Attempts, func(a record.Attempt) bool { return a.Reason != record.ReasonCustomer }):
 		return "answered; calling " + cli.Shown(c.Target)
-	case !c.AnsweredAt.IsZero(): // it is being found out who that is
+	case !c.AnsweredAt.IsZero(): // the answering party is being determined
 		return "answered"
 	case !c.RingingAt.IsZero():
 		return "ringing"
@@ -153,7 +153,7 @@ func progress(c *admin.Call) string {
 	return "dialing"
 }
 
-// pairs reads names with their values.
+// pairs parses names and values.
 func pairs(flag, sign string, all []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, text := range all {

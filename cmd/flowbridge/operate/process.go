@@ -17,7 +17,7 @@ import (
 	"flowbridge/config"
 )
 
-// Drain is `flowbridge drain`.
+// Drain returns the command `flowbridge drain`.
 func Drain() *cobra.Command {
 	c := cli.Command("drain", "Have a running server refuse new calls and end with the last one",
 		"Have a running server refuse new calls, and end when the others are over, or at sip.drain_timeout. It may be repeated,\n"+
@@ -30,7 +30,7 @@ func Drain() *cobra.Command {
 	})
 }
 
-// Reload is `flowbridge reload`.
+// Reload returns the command `flowbridge reload`.
 func Reload() *cobra.Command {
 	c := cli.Command("reload", "Have a running server read its configuration again",
 		"Have a running server read its configuration again. A file with an error changes nothing: its errors are shown, and the\n"+
@@ -46,7 +46,7 @@ func Reload() *cobra.Command {
 	})
 }
 
-// Upgrade is `flowbridge upgrade`.
+// Upgrade returns the command `flowbridge upgrade`.
 func Upgrade() *cobra.Command {
 	c := cli.Command("upgrade", "Have a new process of the program's file go on with the calls of a running server",
 		"Have a running server start its program's file anew, as it was started itself, and give calls, sockets and connections to\n"+
@@ -62,10 +62,10 @@ func Upgrade() *cobra.Command {
 	})
 }
 
-// health is the answer of healthcheck as JSON.
+// health is the result of healthcheck as JSON.
 type health struct {
 	Ready  bool   `json:"ready"`
-	Status int    `json:"status"`          // of HTTP; 0: nobody answers
+	Status int    `json:"status"`          // of HTTP; 0 for no answer
 	Error  string `json:"error,omitempty"` // why it is not ready
 }
 
@@ -79,7 +79,7 @@ func (c *client) ready(ctx context.Context, path string) (status int, err error)
 	return status, err
 }
 
-// Healthcheck is `flowbridge healthcheck`.
+// Healthcheck returns the command `flowbridge healthcheck`.
 func Healthcheck() *cobra.Command {
 	c := cli.Command("healthcheck", "Ask a running server whether it takes calls; exit code 0 if so",
 		"Ask a running server whether it takes calls, and can write their records. The exit code is 0 if so, else 1.\n"+
@@ -90,7 +90,7 @@ func Healthcheck() *cobra.Command {
 	wait := c.Flags().Duration("wait", 0, "how long to wait for a server that starts, like 10s")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		path := "/readyz"
-		if u, err := url.Parse(at.url); err == nil && u.Scheme != "unix" && len(u.Path) > 1 { // the whole URL is named
+		if u, err := url.Parse(at.url); err == nil && u.Scheme != "unix" && len(u.Path) > 1 { // the flag has the whole URL
 			at.url, path = u.Scheme+"://"+u.Host, u.Path
 		}
 		api, err := at.open(config.RightsRead)

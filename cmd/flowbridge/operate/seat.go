@@ -14,7 +14,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 )
 
-// Seat is `flowbridge seat`.
+// Seat returns the command `flowbridge seat`.
 func Seat() *cobra.Command {
 	return cli.Group("seat", "Take a seat of the fleet, or move it to another node", "",
 		"  flowbridge seat take east\n  flowbridge seat move east --to node-b -- /usr/local/sbin/give-address node-b",
@@ -57,7 +57,7 @@ func moveSeatCommand() *cobra.Command {
 			return cli.Usage("--to %q: write the name of the node that is to have the seat; flowbridge fleet lists them", to)
 		}
 		if len(args) > 1 {
-			if _, err := exec.LookPath(args[1]); err != nil { // before anything is moved
+			if _, err := exec.LookPath(args[1]); err != nil { // checked before the move
 				return cli.Usage("the command after -- can't be run: %w; write its full path", err)
 			}
 		}
@@ -65,7 +65,7 @@ func moveSeatCommand() *cobra.Command {
 		var moved admin.SeatMoved
 		return at.answer(c, http.MethodPost, "/api/seat/move", &moved, *asJSON, func(w io.Writer) error {
 			if len(args) > 1 {
-				command := exec.CommandContext(c.Context(), args[1], args[2:]...) //nolint:gosec // it is the operator's
+				command := exec.CommandContext(c.Context(), args[1], args[2:]...) //nolint:gosec // the operator's own command
 				command.Stdout, command.Stderr = c.OutOrStdout(), c.ErrOrStderr()
 				if err := command.Run(); err != nil {
 					return fmt.Errorf("%s: %w; this node goes on within 3 s if the addresses are still here", args[1], err)
@@ -78,7 +78,7 @@ func moveSeatCommand() *cobra.Command {
 	return c
 }
 
-// bodyOf is the body of a request for a seat.
+// bodyOf returns the body of a request about a seat.
 func bodyOf(seat, to string) []byte {
 	body, _ := json.Marshal(map[string]string{"seat": seat, "to": to}) // text can always be encoded
 	return body

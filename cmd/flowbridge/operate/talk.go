@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// TalkLine says in a line what the conversation was like, if there was one.
+// TalkLine describes the conversation, if there was one, in a line.
 func TalkLine(t *record.Talk) string {
 	if t == nil {
 		return ""
@@ -42,7 +42,7 @@ func TalkLine(t *record.Talk) string {
 	return strings.Join(parts, "; ")
 }
 
-// drawTalk draws who spoke when, where the call's ladder has it.
+// drawTalk draws who spoke when, if the call's ladder has it.
 func drawTalk(c *cobra.Command, at *access, id string, w io.Writer) {
 	api, err := at.open(config.RightsRead)
 	if err != nil {

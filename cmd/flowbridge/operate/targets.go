@@ -13,7 +13,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// Targets is `flowbridge targets`, with a command that tries one.
+// Targets returns the command `flowbridge targets`, with a command that tries one.
 func Targets(try *cobra.Command) *cobra.Command {
 	return cli.Group("targets", "Show how targets do, and profiles of platforms", "",
 		"  flowbridge targets list\n  flowbridge targets profiles retell",
@@ -64,14 +64,14 @@ func printTargets(w io.Writer, targets []live.Target) error {
 	return nil
 }
 
-// healthOf is a target's health, with what is wrong with its OPTIONS.
+// healthOf returns a target's health, with what is wrong with its OPTIONS.
 func healthOf(t *live.Target) string {
 	for _, c := range t.Circuits {
 		if c.Ping != "" {
 			return t.Health + " (" + cli.Shown(c.Ping) + ")"
 		}
 	}
-	// Without a call since its last failure, idle would sound well.
+	// If no call was answered since the last failure, idle would look too good.
 	if e := t.LastError; e != nil && t.Health == live.HealthIdle && !t.LastAnsweredAt.After(e.At.Time) {
 		return fmt.Sprintf("unknown since %s, last: %s", e.At.Format("15:04"), cli.Shown(e.Text))
 	}

@@ -1,2 +1,2 @@
-// Package profiles has a configuration of a target for each platform, and what in it stands for a value of an account.
+// Package profiles has a target configuration for each platform, and knows its placeholders for values of an account.
 package profiles

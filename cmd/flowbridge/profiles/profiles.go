@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// files are configurations of targets, one file a platform. Their first lines say what they are.
+// files has the target configurations, one file a platform. Their first lines describe them.
 //
 //go:embed *.yaml
 var files embed.FS
 
-// Placeholder is what stands in a profile for a value of the operator's account.
+// Placeholder matches what stands in a profile for a value of the operator's account.
 var Placeholder = regexp.MustCompile(
 	`ACCOUNT_SIP_DOMAIN|AGENT_ID|DOMAIN-TRUNK|GOOGLE_PROJECT|INTERNAL_ID|MODEL_ID|PROJECT_ID|SIP_USER|SUBDOMAIN|USERNAME|WORKSPACE_ID`)
 
-// exampleHost is a host of the operator's.
+// exampleHost matches a host name that the operator has to replace.
 var exampleHost = regexp.MustCompile(`[a-z]+\.example\.com`)
 
-// Profile is the configuration of a target as its platform documents calls, for pasting.
+// Profile is a target configuration for pasting that follows its platform's documents.
 type Profile struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title"`
 	Version string   `json:"version"`
 	Date    string   `json:"date"`    // of the version
-	Sources []string `json:"sources"` // what it follows
+	Sources []string `json:"sources"` // the documents that it follows
 	YAML    string   `json:"yaml"`    // comments included
 }
 
-// All are all profiles, by name.
+// All returns all profiles, by name.
 func All() []Profile {
-	entries, _ := files.ReadDir(".") // there is no disk that could fail
+	entries, _ := files.ReadDir(".") // embedded files can always be read
 	all := make([]Profile, 0, len(entries))
 	for _, f := range entries {
 		text, _ := files.ReadFile(f.Name())
@@ -41,7 +41,7 @@ func All() []Profile {
 	return all
 }
 
-// Names are the names of all profiles.
+// Names returns the names of all profiles.
 func Names() (names []string) {
 	for _, p := range All() {
 		names = append(names, p.Name)
@@ -49,7 +49,7 @@ func Names() (names []string) {
 	return names
 }
 
-// profileOf reads what the comments at the beginning of a file say.
+// profileOf reads the comments at the start of a file.
 func profileOf(name, text string) Profile {
 	p := Profile{Name: name, YAML: text}
 	for line := range strings.Lines(text) {
@@ -72,7 +72,7 @@ func profileOf(name, text string) Profile {
 	return p
 }
 
-// Words are what in a profile stands for values of an account: placeholders, and hosts of example.com.
+// Words returns the words of a profile that stand for values of an account: placeholders, and hosts of example.com.
 func (p *Profile) Words() []string {
 	_, text, _ := strings.Cut(p.YAML, "\ntargets:")
 	words := append(Placeholder.FindAllString(text, -1), exampleHost.FindAllString(text, -1)...)
@@ -80,7 +80,7 @@ func (p *Profile) Words() []string {
 	return slices.Compact(words)
 }
 
-// Replace is what a profile says of its words; empty: it has none.
+// Replace returns what a profile says about its words, or "".
 func (p *Profile) Replace() string {
 	_, text, _ := strings.Cut(p.YAML, "# Replace ")
 	text, _, _ = strings.Cut(text, "\ntargets:")

@@ -8,7 +8,7 @@ import (
 	"flowbridge/sim/platform"
 )
 
-// StandIn is where a stand-in listens, and the files that a configuration of it names.
+// StandIn is where a stand-in listens, and the files that its configuration names.
 type StandIn struct {
 	API    string // URL of its HTTP API
 	SIP    string // host:port of its agent
@@ -25,15 +25,15 @@ const (
 var (
 	sipHost = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
 	apiHost = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
-	// SecretFile is where a profile has its secret.
+	// SecretFile matches the name of a profile's secret file.
 	SecretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
-	// Variable is a variable of the environment in a profile.
+	// Variable matches an environment variable in a profile.
 	Variable = regexp.MustCompile(`\$\{([A-Z0-9_]+)\}`)
 	comments = regexp.MustCompile(`^(#.*\n)+`)
 )
 
-// Simulated is the profile with a stand-in's addresses and secrets in place of the platform's. Nothing else of it is
-// changed but what it says in capitals.
+// Simulated returns the profile with a stand-in's addresses and secrets in place of the platform's. Otherwise only the
+// words in capitals change.
 func (p *Profile) Simulated(at StandIn) string {
 	text := SecretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
 	text = sipHost.ReplaceAllString(text, "@"+at.SIP+`$1"`)
@@ -42,7 +42,7 @@ func (p *Profile) Simulated(at StandIn) string {
 		"demo-agent", "WORKSPACE_ID", "demo", "sip:PROJECT_ID@", "sip:proj_4711@",
 		"sip:proj_INTERNAL_ID@", "sip:proj_4711@", "agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").
 		Replace(text)
-	if p.Name == "synthflow" { // whose API is in no line of the profile
+	if p.Name == "synthflow" { // its API is in no line of the profile
 		text = strings.Replace(text, "    prepare:\n", "    prepare:\n      api: "+at.API+"\n", 1)
 	}
 	host, _, _ := strings.Cut(at.SIP, ":")
@@ -50,7 +50,7 @@ func (p *Profile) Simulated(at StandIn) string {
 		"    transport: tls\n    tls: {server_name: "+host+", ca: "+at.CA+"}", 1)
 }
 
-// Secret is what the file of a profile's stand-in has to have.
+// Secret returns the required content of the secret file for a profile's stand-in.
 func (p *Profile) Secret() string {
 	if strings.Contains(p.YAML, "password_file") {
 		return platform.DefaultPassword
@@ -58,7 +58,7 @@ func (p *Profile) Secret() string {
 	return platform.DefaultToken
 }
 
-// SimulatedFile is a whole configuration for a profile's stand-in, with the commands that it needs as comments.
+// SimulatedFile returns a whole configuration for a profile's stand-in, with the required commands as comments.
 func (p *Profile) SimulatedFile() string {
 	at := StandIn{API: standInAPI, SIP: standInSIP, Secret: p.Name + ".secret", CA: p.Name + ".pem"}
 	if p.Name == "synthflow" {

@@ -37,7 +37,7 @@ type bodyFlags struct {
 	file   string
 }
 
-// newBodyFlags adds a flag for each field, and --body. A command with several bodies gives that one another name.
+// newBodyFlags adds a flag for each field, and --body. A command with several bodies gives --body another name.
 func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	b := &bodyFlags{fields: fields, flag: name}
 	f := c.Flags()
@@ -53,7 +53,7 @@ func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	return b
 }
 
-// read makes the body and lists its secrets.
+// read builds the body and lists its secrets.
 func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, err error) {
 	body = rest.Object{}
 	if b.file != "" {
@@ -80,7 +80,7 @@ func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, 
 	return body, rest.Secrets(map[string]any(body)), nil
 }
 
-// value is the value of the flag; given is false if the flag is not there.
+// value returns the value of the flag; given is false if the flag was not used.
 func (x field) value(c *cobra.Command) (v any, given bool, err error) {
 	f := c.Flags()
 	if x.kind == fieldSecret {
@@ -114,7 +114,7 @@ func (x field) secret(c *cobra.Command) (v any, given bool, err error) {
 	return secret.Reveal(), true, err
 }
 
-// place puts a value into a body and makes the objects on the way.
+// place puts a value into a body and creates the objects on the way.
 func place(body rest.Object, path string, v any) error {
 	at := map[string]any(body)
 	for {

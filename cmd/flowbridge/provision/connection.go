@@ -17,7 +17,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// connection is the flags that say how to reach an account.
+// connection has the flags for reaching an account.
 type connection struct {
 	kind    string // of target
 	regions []config.Region
@@ -33,7 +33,7 @@ type connection struct {
 type access struct {
 	rest.Options
 	workspace string
-	region    config.Region // zero: an API of no known region
+	region    config.Region // zero if the API's region is unknown
 	asJSON    bool          // how results are printed
 }
 
@@ -57,14 +57,13 @@ func newConnection(c *cobra.Command, kind string, regions []config.Region, token
 	return o
 }
 
-// access reads the flags. With --dry-run no token is needed, and the transport prints requests instead of sending
-// them.
+// access reads the flags. With --dry-run it needs no token, and the transport prints requests instead of sending them.
 func (o *connection) access(c *cobra.Command) (access, error) {
 	a, err := o.find(c)
 	if err != nil {
 		return access{}, cli.Usage("%w", err)
 	}
-	a.asJSON, _ = c.Flags().GetBool("json") // some have none
+	a.asJSON, _ = c.Flags().GetBool("json") // some commands don't have the flag
 	if o.dryRun {
 		a.Transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
 	}
@@ -158,7 +157,7 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	return a, nil
 }
 
-// args are the connection's flags as they were written, for a suggested command.
+// args returns the connection's flags as they were written, for a suggested command.
 func (o *connection) args(c *cobra.Command) string {
 	var b strings.Builder
 	for _, flag := range []string{"region", "api", "workspace-id", "token-file", "token-env", "target", "config"} {
@@ -169,8 +168,8 @@ func (o *connection) args(c *cobra.Command) string {
 	return b.String()
 }
 
-// regionOfAPI is the region of an API's host, zero for an unknown host. A host of the other platform or of another
-// region than --region is an error, because an account exists in one region only.
+// regionOfAPI returns the region of an API's host, or zero for an unknown host. A host of the other platform, or of
+// another region than --region, is an error, because an account exists in one region only.
 func (o *connection) regionOfAPI(named bool) (config.Region, error) {
 	err := config.CheckAPI(o.api)
 	u, bad := url.Parse(o.api)

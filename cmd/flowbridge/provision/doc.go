@@ -1,9 +1,9 @@
-// Package provision is `flowbridge synthflow` and `flowbridge vapi`: numbers and agents in accounts at platforms; and
-// `flowbridge init`, a first configuration.
+// Package provision implements `flowbridge synthflow` and `flowbridge vapi`, which set up numbers and agents in
+// accounts at platforms, and `flowbridge init`, which writes a first configuration.
 //
-// A resource is one kind of things in an account. resource.go writes create, show and delete once;
-// synthflow.go and vapi.go are the table of resources. The setup files are `flowbridge synthflow setup`, which goes
-// from an account to a call. The init files ask and write; setup_file.go writes for both.
+// A resource is one kind of things in an account. resource.go implements create, show and delete once; synthflow.go and
+// vapi.go have the table of resources. The setup files implement `flowbridge synthflow setup`, which goes from an
+// account to a call. The init files ask and write; setup_file.go writes for both.
 //
 // Decisions:
 //

@@ -19,17 +19,17 @@ import (
 	"flowbridge/config"
 )
 
-// firstConfig is `flowbridge init`: a configuration from a few answers.
+// firstConfig implements `flowbridge init`: a configuration from a few answers.
 type firstConfig struct {
 	answers
 	values   map[string]string // of the account, by the profile's words
 	secret   string            // file
 	file     string
 	dryRun   bool
-	terminal func() bool // whether somebody can be asked
+	terminal func() bool // reports whether a user can be asked
 }
 
-// Init is `flowbridge init`.
+// Init returns the command `flowbridge init`.
 func Init() *cobra.Command {
 	return initCommand(&firstConfig{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }})
 }
@@ -77,7 +77,7 @@ func (b *firstConfig) run(c *cobra.Command) error {
 	if b.secret, err = filepath.Abs(cmp.Or(b.secret, beside)); err != nil {
 		return err
 	}
-	if strings.Contains(b.secret, "${") { // the configuration would put a variable of the environment there
+	if strings.Contains(b.secret, "${") { // the configuration would substitute a variable of the environment
 		return cli.Usage("--secret-file %s: the configuration reads ${NAME} as a variable of the environment: name another",
 			b.secret)
 	}
@@ -101,7 +101,7 @@ func (b *firstConfig) run(c *cobra.Command) error {
 	return b.printNext(c, cfg)
 }
 
-// lacksSecret reports whether the profile has its secret in a file, which is not there.
+// lacksSecret reports whether the profile has its secret in a file that does not exist.
 func (b *firstConfig) lacksSecret() bool {
 	_, err := os.Stat(b.secret)
 	return err != nil && profiles.SecretFile.MatchString(b.profile.YAML)
@@ -110,7 +110,7 @@ func (b *firstConfig) lacksSecret() bool {
 // withoutVariables is an environment in which each variable is set: serve may have another one than this command.
 func withoutVariables(string) (string, bool) { return "x", true }
 
-// head is what stands before trunks, targets and routes.
+// head returns what stands before trunks, targets and routes.
 func (b *firstConfig) head() string {
 	if b.advertise == "" {
 		return ""
@@ -122,7 +122,7 @@ func (b *firstConfig) head() string {
 	return fmt.Sprintf("sip: {advertise: %s%s}\nmedia: {advertise: %[1]s}\n", yamlText(b.advertise), inside)
 }
 
-// near are the sources on this side of a NAT.
+// near returns the sources on this side of a NAT.
 func (b *firstConfig) near() (all []string) {
 	for _, s := range b.source {
 		if s.Addr().IsPrivate() {
@@ -132,7 +132,7 @@ func (b *firstConfig) near() (all []string) {
 	return all
 }
 
-// additions are trunk, targets and route, in the order in which they are put first in their lists.
+// additions returns trunk, targets and route, in the order in which they are prepended to their lists.
 func (b *firstConfig) additions() []addition {
 	trunk := fmt.Sprintf("name: %s\n%s", b.trunk, sourcesText(b.source...))
 	if b.country != "" {
@@ -150,7 +150,7 @@ func (b *firstConfig) additions() []addition {
 	}
 	route := "trunk: " + b.trunk + "\n"
 	switch {
-	case b.trunk == trunkPBX: // the PBX decides what it sends here
+	case b.trunk == trunkPBX: // the PBX decides which calls come here
 		route += "ringing: on-target   # the PBX hears ringing when the agent rings\n"
 	case b.number != "":
 		route += fmt.Sprintf("to: %s\n", yamlText(`^\+?`+b.number[1:]+"$"))
@@ -158,12 +158,12 @@ func (b *firstConfig) additions() []addition {
 	return append(all, addition{"routes", route + "targets: [" + strings.Join(names, ", ") + "]\n"})
 }
 
-// sourcesText are the sources of a trunk, and this machine.
+// sourcesText returns the sources of a trunk, and this machine, as YAML.
 func sourcesText(all ...config.Source) string {
 	return "sources: [" + cli.Joined(append(all, config.Source{})) + "]   # local: this machine, for test calls\n"
 }
 
-// targets are the elements of the profile's list, with the values of the account.
+// targets returns the elements of the profile's list, with the values of the account.
 func (b *firstConfig) targets() (all []string) {
 	_, text, _ := strings.Cut(b.profile.YAML, "\ntargets:\n  - ")
 	text = strings.ReplaceAll(text, "\n    ", "\n")
@@ -185,7 +185,7 @@ func (b *firstConfig) targets() (all []string) {
 	return all
 }
 
-// printNext says what is still to do.
+// printNext prints what remains to be done.
 func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	var out strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
@@ -209,7 +209,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	return err
 }
 
-// family is the word of nftables for addresses of a network.
+// family returns nftables' word for the addresses of a network.
 func family(p netip.Prefix) string {
 	if p.Addr().Is4() {
 		return "ip"

@@ -27,21 +27,21 @@ const (
 	trunkPBX     = "pbx"
 )
 
-// exampleNumber is called where no number was named.
+// exampleNumber is called if no number was given.
 const exampleNumber = "+15075785607"
 
-// answers are those to the questions.
+// answers has the answers to the questions.
 type answers struct {
 	trunk, platform, country, number, advertise string
 	source                                      []config.Source // besides this machine
 	profile                                     profiles.Profile
-	region                                      config.Region // zero: the platform has none
+	region                                      config.Region // zero if the platform has none
 }
 
-// question is one that a flag answers, too.
+// question is a question that a flag can answer, too.
 type question struct {
 	flag, asks string
-	standard   string // the answer that an empty line is
+	standard   string // the meaning of an empty line
 	optional   bool   // may be empty
 	take       func(a *answers, text string) error
 }
@@ -67,15 +67,15 @@ var questions = []question{
 	},
 	{
 		flag: "advertise", asks: "public address, if this machine is behind NAT: an address, auto, or stun:HOST:PORT",
-		optional: true, // the configuration's reader knows what is one
+		optional: true, // the configuration's reader checks it
 		take:     matching(``, "", func(a *answers) *string { return &a.advertise }),
 	},
 }
 
-// accountValue is a value of an account, which stands in quotes or in a host name.
+// accountValue matches a value of an account, which stands in quotes or in a host name.
 const accountValue = `^[A-Za-z0-9+._~-]+$`
 
-// matching takes a text of a form.
+// matching takes a text that matches a pattern.
 func matching(form, wrong string, into func(*answers) *string) func(*answers, string) error {
 	match := regexp.MustCompile(form).MatchString
 	return func(a *answers, text string) error {
@@ -97,7 +97,7 @@ func takePlatform(a *answers, text string) error {
 	return nil
 }
 
-// takeRegion takes a region of the platform, the first one where none is named.
+// takeRegion takes a region of the platform, by default the first one.
 func takeRegion(a *answers, text string) error {
 	all := config.RegionsOf(a.platform)
 	if i := slices.IndexFunc(all, func(r config.Region) bool { return text == "" || text == r.Name }); i >= 0 {
@@ -111,7 +111,7 @@ func takeRegion(a *answers, text string) error {
 func takeSources(a *answers, text string) error {
 	a.source = nil
 	for one := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
-		if one == "local" { // is there in any case
+		if one == "local" { // always included
 			continue
 		}
 		p, err := sourceOf(one)
@@ -123,8 +123,8 @@ func takeSources(a *answers, text string) error {
 	return nil
 }
 
-// ask has all questions answered, by flags or at the terminal. values begins with the values of --set, and gets the
-// answers for the profile's other words.
+// ask gets answers to all questions from flags or the terminal. values starts with the values of --set, and receives
+// the answers for the profile's other words.
 func ask(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]string) (a answers, err error) {
 	for _, q := range questions {
 		f := c.Flags().Lookup(q.flag)
@@ -154,7 +154,7 @@ func ask(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]st
 	return a, a.askValues(c, in, terminal, values)
 }
 
-// put asks a question until the answer is one.
+// put repeats a question until the answer is valid.
 func (q question) put(c *cobra.Command, in *bufio.Reader, a *answers) error {
 	hint := ""
 	switch {
@@ -181,7 +181,7 @@ func (q question) put(c *cobra.Command, in *bufio.Reader, a *answers) error {
 	}
 }
 
-// askValues has the words of the profile answered that stand for values of an account.
+// askValues asks for the words of the profile that stand for values of an account.
 func (a *answers) askValues(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]string) error {
 	words := a.profile.Words()
 	for word := range values {
@@ -214,7 +214,7 @@ func (a *answers) askValues(c *cobra.Command, in *bufio.Reader, terminal bool, v
 	return nil
 }
 
-// askSecret has the secret typed that a file will have; an empty line leaves that for later.
+// askSecret asks for the secret that a file will contain; an empty line leaves that for later.
 func (a *answers) askSecret(c *cobra.Command, in *bufio.Reader, file string) (string, error) {
 	for {
 		fmt.Fprintf(c.OutOrStdout(), "token or password of %s, for %s; it is not shown [later]: ", a.platform, file)
@@ -235,17 +235,17 @@ func (a *answers) askSecret(c *cobra.Command, in *bufio.Reader, file string) (st
 	}
 }
 
-// hideInput keeps a terminal from showing what is typed until show is called, or a signal ends the process.
+// hideInput keeps a terminal from showing what is typed, until show is called or a signal ends the process.
 func hideInput(in io.Reader) (show func()) {
-	file, _ := in.(*os.File) // that of nil is none
+	file, _ := in.(*os.File) // nil if in is not a file
 	fd := int(file.Fd())
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil { // it is no terminal
+	if err != nil { // not a terminal
 		return func() {}
 	}
 	quiet := *was
 	quiet.Lflag = quiet.Lflag&^unix.ECHO | unix.ECHONL
-	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, was) } // it has just been read
+	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, was) } // it worked just before
 	ctx, free := cli.Interruptible(context.Background())
 	ignore := context.AfterFunc(ctx, func() { restore(); os.Exit(cli.ExitFailed) })
 	_ = unix.IoctlSetTermios(fd, unix.TCSETS, &quiet)

@@ -17,8 +17,8 @@ import (
 // errNotSent is the error of a request that was printed instead of sent.
 var errNotSent = errors.New("not sent: --dry-run")
 
-// requestPrinter is a transport that prints a request, secrets masked, instead of sending it. Without an answer a
-// command ends there, so it prints one request.
+// requestPrinter is a transport that prints a request, secrets masked, instead of sending it. A command ends there for
+// lack of an answer, so it prints one request.
 type requestPrinter struct {
 	out    io.Writer
 	asJSON bool // as an object with method, url, headers and body
@@ -51,7 +51,7 @@ func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errNotSent
 }
 
-// maskedBody is the body of a request without secrets, or nil.
+// maskedBody returns the body of a request without secrets, or nil.
 func maskedBody(r *http.Request) (any, error) {
 	if r.Body == nil {
 		return nil, nil
@@ -95,11 +95,11 @@ func sent(err error) error {
 // shower prints objects.
 type shower struct {
 	out    io.Writer
-	hide   func(string) string // takes known secrets out of a text
+	hide   func(string) string // removes known secrets from a text
 	asJSON bool
 }
 
-// clean is an object without secrets, whatever the API gave.
+// clean returns an object without secrets, whatever the API returned.
 func (s shower) clean(o rest.Object) map[string]any {
 	without, _ := rest.HideIn(rest.Masked(map[string]any(o)), s.hide).(map[string]any)
 	return without
@@ -118,7 +118,7 @@ func (s shower) one(o rest.Object) error {
 	return t.Flush()
 }
 
-// plainValue is a JSON value in one line of at most n characters.
+// plainValue formats a JSON value in one line of at most n characters.
 func plainValue(v any, n int) string {
 	text, isText := v.(string)
 	switch {
@@ -139,7 +139,7 @@ func plainValue(v any, n int) string {
 	return cli.Shown(text)
 }
 
-// difference is a member that is not as wanted.
+// difference is a member whose value is not as wanted.
 type difference struct {
 	Key  string `json:"key"`
 	Have any    `json:"have"`
@@ -169,7 +169,7 @@ type found struct {
 	what        string // "number +15551230000"
 	id          string
 	differences []rest.Difference
-	remedy      string // how it becomes as wanted
+	remedy      string // how to change it as wanted
 }
 
 // report prints the comparison. Differences are an error.
@@ -211,7 +211,7 @@ func (s shower) value(key string, v any) any {
 	return s.clean(rest.Object{key: v})[key]
 }
 
-// did prints that something was done.
+// did prints what was done.
 func (s shower) did(result, what, id string, o rest.Object) error {
 	if !s.asJSON {
 		_, err := fmt.Fprintf(s.out, "%s %s\n", result, cli.Shown(what))

@@ -11,50 +11,50 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// resource is one kind of things in accounts at a platform. All kinds have the commands create, show and delete; update
-// has the kind whose change the platform's documents describe.
+// resource is one kind of things in accounts at a platform. All kinds have the commands create, show and delete. A kind
+// has update if the platform's documents describe the change.
 type resource struct {
 	*connection
 	use, noun string // "assistant", "agent"
-	key       string // the member that lists have the id in
-	idName    string // how show and delete call the id: "MODEL_ID"
+	key       string // the member of lists that has the id
+	idName    string // the id's name in show and delete: "MODEL_ID"
 	args      cobra.PositionalArgs
-	help      map[string]help // by command; "": of the commands together
+	help      map[string]help // by command; "" for the group of commands
 
 	fields []field // of create and update
-	again  string  // usage of --again; "": one of a name at most
+	again  string  // usage of --again; empty if names must be unique
 
-	flags    func(c *cobra.Command)                                    // further flags of create and update; nil: none
+	flags    func(c *cobra.Command)                                    // further flags of create and update; may be nil
 	complete func(c *cobra.Command, a *access, body rest.Object) error // adds what further flags say and checks the body
-	// change is what update asks for; nil: there is no such command.
+	// change makes the change for update; nil if there is no such command.
 	change  func(ctx context.Context, t things, id string, body rest.Object) (rest.Object, error)
 	open    func(a access) (things, error)
 	same    func(have, want rest.Object) bool     // whether two have the same name
 	named   func(want rest.Object) string         // several of one name: `agents named "Ann"`
 	label   func(o rest.Object) (what, id string) // `agent "Ann", model_id M`
 	compare func(have, want rest.Object) []rest.Difference
-	note    func(want, made rest.Object) string // what the operator should know of a new thing, or ""; nil: nothing
+	note    func(want, made rest.Object) string // what the operator should know of a new thing, or ""; may be nil
 
-	sparse bool // lists, and the answer to create, have only a part of the object
+	sparse bool // lists, and the answer to create, have only part of the object
 	echoes bool // the API answers delete with the object
 }
 
 // help is the help of a command.
 type help struct{ short, long, example string }
 
-// things are the things of one kind in an account. Those of Synthflow's numbers can also be found without a list.
+// things are the things of one kind in an account. Synthflow's numbers can also be found without a list.
 type things interface {
 	List(ctx context.Context) ([]rest.Object, error)
 	Get(ctx context.Context, id string) (rest.Object, error)
-	// Create gives what the API says about the new thing. known are the ids of the existing things.
+	// Create returns what the API says about the new thing. known has the ids of the existing things.
 	Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error)
-	// Delete gives the object if the API does.
+	// Delete returns the object if the API does.
 	Delete(ctx context.Context, id string) (rest.Object, error)
-	Hide(s string) string // takes known secrets out of a text
+	Hide(s string) string // removes known secrets from a text
 	CloseIdle()
 }
 
-// text is a text member of an object, or "".
+// text returns a text member of an object, or "".
 func text(o rest.Object, member string) string {
 	s, _ := o.Text(member)
 	return s
@@ -82,7 +82,7 @@ func (r *resource) command() *cobra.Command {
 	return c
 }
 
-// sub makes a command with its help.
+// sub returns a command with its help.
 func (r *resource) sub(name, use string) *cobra.Command {
 	h := r.help[name]
 	c := cli.Command(use, h.short, h.long, h.example)
@@ -92,7 +92,7 @@ func (r *resource) sub(name, use string) *cobra.Command {
 	return c
 }
 
-// with opens the account for f.
+// with opens the account and calls f.
 func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(things, shower) error) error {
 	a.Secrets = secrets
 	t, err := r.open(a)
@@ -166,7 +166,7 @@ func (r *resource) sends(
 	return c
 }
 
-// ensure creates a thing, unless it exists: then it reports how that differs from the wanted one.
+// ensure creates a thing unless it exists: then it reports how it differs from the wanted one.
 func (r *resource) ensure(c *cobra.Command, t things, want rest.Object, again bool, show shower) error {
 	known := map[string]bool{}
 	if !r.dryRun {
@@ -198,8 +198,8 @@ func (r *resource) ensure(c *cobra.Command, t things, want rest.Object, again bo
 	return show.did(wasCreated, what, id, made)
 }
 
-// find gives the one existing thing of the wanted name, or nil, and the ids of all things. An error with ids means
-// several of that name.
+// find returns the one existing thing of the wanted name, or nil, and the ids of all things. An error with ids means
+// that several have that name.
 func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object,
 	ids map[string]bool, err error,
 ) {
@@ -257,7 +257,7 @@ func (r *resource) showCommand() *cobra.Command {
 	})
 }
 
-// titled is the name of a thing that was removed: its id, or its label if the API has given the object.
+// titled returns the name of a removed thing: its id, or its label if the API has returned the object.
 func (r *resource) titled(id string, o rest.Object) string {
 	if !r.echoes {
 		return r.noun + " " + id

@@ -20,7 +20,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// setup is `flowbridge synthflow setup`: from an account to a call, in the steps of the platform's documents.
+// setup implements `flowbridge synthflow setup`: from an account to a call, in the steps of the platform's documents.
 type setup struct {
 	*synthflowCLI
 	numberFlags, agentFlags *bodyFlags
@@ -32,9 +32,9 @@ type setup struct {
 	targetName           string
 	from                 string
 	seconds              int
-	terminal             func() bool // whether somebody can be asked
+	terminal             func() bool // reports whether a user can be asked
 
-	// made by check
+	// set by check
 	at            access
 	number, agent rest.Object // the bodies
 }
@@ -119,7 +119,7 @@ func (u *setup) run(c *cobra.Command) error {
 		show.out, cfg)
 }
 
-// configure adds target and route to the configuration file and gives the resulting configuration.
+// configure adds target and route to the configuration file and returns the resulting configuration.
 func (u *setup) configure(c *cobra.Command, model string) (*config.Config, error) {
 	f, plan, err := u.planned(model)
 	if err != nil {
@@ -133,7 +133,7 @@ func (u *setup) configure(c *cobra.Command, model string) (*config.Config, error
 	}})
 }
 
-// planned is the configuration file and the additions that it needs.
+// planned returns the configuration file and the additions that it needs.
 func (u *setup) planned(model string) (*setupFile, []addition, error) {
 	f, err := openSetupFile(u.file)
 	if err != nil {
@@ -155,9 +155,9 @@ func confirm(in io.Reader, out io.Writer, question string) (bool, error) {
 
 // setupAgent is the agent of a setup.
 type setupAgent struct {
-	id    string          // "": it has to be created
-	have  rest.Object     // as it is in the account
-	known map[string]bool // ids of the agents that are there
+	id    string          // empty if it must be created
+	have  rest.Object     // as in the account
+	known map[string]bool // ids of the existing agents
 }
 
 // findAgent looks for the agent by its id or name. It changes nothing.
@@ -197,7 +197,7 @@ func (u *setup) completeAgent() error {
 	return nil
 }
 
-// haveAgent creates the agent if it is missing, checks that it is bound to the number, and gives its id.
+// haveAgent creates the agent if it is missing, checks that it is bound to the number, and returns its id.
 func (u *setup) haveAgent(c *cobra.Command, agents synthflow.Assistants, agent setupAgent,
 	show shower,
 ) (string, error) {

@@ -14,7 +14,7 @@ import (
 
 // Placeholders for the id of an agent that does not exist yet.
 const (
-	dryModelID = "MODEL_ID"                  // it is not known whether there is one
+	dryModelID = "MODEL_ID"                  // whether there is one is unknown
 	newModelID = "MODEL_ID_OF_THE_NEW_AGENT" // it will be created
 )
 
@@ -54,7 +54,7 @@ func (u *setup) check(c *cobra.Command) (err error) {
 	return u.checkRest()
 }
 
-// missing is an error that names the missing flags.
+// missing returns an error that names the missing flags.
 func (u *setup) missing() error {
 	var lacks []string
 	if u.workspace == "" {
@@ -124,8 +124,7 @@ func (u *setup) checkRegion() error {
 	return nil
 }
 
-// rehearse checks the configuration file with the additions, before anything is changed in the account. It writes
-// nothing.
+// rehearse checks the configuration file with the additions before the account is changed. It writes nothing.
 func (u *setup) rehearse(c *cobra.Command, model string) error {
 	f, plan, err := u.planned(model)
 	if err != nil {
@@ -135,13 +134,13 @@ func (u *setup) rehearse(c *cobra.Command, model string) error {
 	if !errors.Is(err, yamledit.ErrForm) {
 		return err
 	}
-	if model == dryModelID { // what is to be put in by hand has the id, once it is known
+	if model == dryModelID { // what is to be added by hand has the id, once it is known
 		return nil
 	}
 	return f.byHand(plan, c.OutOrStdout())
 }
 
-// env is the environment for the configuration. --dry-run needs no token.
+// env is the environment for the configuration. With --dry-run no token is needed.
 func (u *setup) env(name string) (string, bool) {
 	v, set := os.LookupEnv(name)
 	if u.dryRun && name == u.tokenEnv && v == "" {

@@ -23,12 +23,12 @@ import (
 type setupFile struct {
 	path string // with symbolic links followed
 	name string // as it was written
-	old  []byte // nil: there is none
+	old  []byte // nil if there is none
 	mode fs.FileMode
 
-	owner *syscall.Stat_t // nil: that of a new file
+	owner *syscall.Stat_t // nil for a new file's own
 
-	head  string // what a new file begins with
+	head  string // the start of a new file
 	parse func(file string, text []byte, env func(string) (string, bool)) (*config.Config, error)
 }
 
@@ -55,10 +55,10 @@ func openSetupFile(name string) (*setupFile, error) {
 type writer struct {
 	out     io.Writer
 	dryRun  bool
-	allowed func() (bool, error) // asked when the change was shown
+	allowed func() (bool, error) // called after the change was shown
 }
 
-// apply shows the changes, writes them, and gives the resulting configuration.
+// apply shows the changes, writes them, and returns the resulting configuration.
 func (f *setupFile) apply(all []addition, env func(string) (string, bool), w writer) (*config.Config, error) {
 	text, cfg, err := f.edited(all, env)
 	if errors.Is(err, yamledit.ErrForm) {
@@ -92,7 +92,7 @@ func (f *setupFile) apply(all []addition, env func(string) (string, bool), w wri
 	return cfg, err
 }
 
-// edited is the text with the additions, and its configuration. The error is yamledit.ErrForm if the text can't be
+// edited returns the text with the additions, and its configuration. The error is yamledit.ErrForm if the text can't be
 // edited.
 func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte,
 	cfg *config.Config, err error,
@@ -131,14 +131,14 @@ func (f *setupFile) byHand(all []addition, out io.Writer) error {
 		"write each element of these lists on a line of its own (- name: …), and repeat the command; or add the above by hand%s", f.name, how)
 }
 
-// write replaces the file in one step, so a reader or a crash never sees half of it. Mode and owner stay.
+// write replaces the file in one step, so that neither a reader nor a crash sees half of it. Mode and owner stay.
 func (f *setupFile) write(text []byte) error {
 	dir := filepath.Dir(f.path)
 	tmp, err := os.CreateTemp(dir, ".flowbridge-*.yaml")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone once it has its name
+	defer os.Remove(tmp.Name()) // no longer there after the rename
 	_, err = tmp.Write(text)
 	err = errors.Join(err, tmp.Chmod(f.mode), f.keepOwner(tmp), tmp.Sync(), tmp.Close())
 	if err != nil {
@@ -165,7 +165,7 @@ func (f *setupFile) keepOwner(tmp *os.File) error {
 	return tmp.Chown(int(f.owner.Uid), int(f.owner.Gid))
 }
 
-// unchanged is an error if the file was changed since it was read.
+// unchanged returns an error if the file was changed since it was read.
 func (f *setupFile) unchanged() error {
 	now, err := cli.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) && f.old == nil {
@@ -180,7 +180,7 @@ func (f *setupFile) unchanged() error {
 	return nil
 }
 
-// isBlank says whether a file has nothing but comments.
+// isBlank reports whether a file contains nothing but comments.
 func isBlank(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSpace(line)

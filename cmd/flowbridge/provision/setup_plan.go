@@ -60,7 +60,7 @@ func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 // defaultTrunk is the name of a new trunk without --trunk.
 const defaultTrunk = "carrier"
 
-// whichTrunk gives the trunk of the route. fresh says that it does not exist yet.
+// whichTrunk returns the trunk of the route. fresh says that it does not exist yet.
 func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err error) {
 	name = u.trunk
 	if name == "" && u.trunkSource != "" {
@@ -88,7 +88,7 @@ func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err err
 	return "", false, cli.Usage("there are several trunks: write --trunk, one of %s", strings.Join(names, ", "))
 }
 
-// sendsFrom is an error if an existing trunk lacks the source of --trunk-source.
+// sendsFrom returns an error if an existing trunk lacks the source in --trunk-source.
 func (u *setup) sendsFrom(t *config.Trunk) error {
 	source, err := sourceOf(u.trunkSource)
 	if u.trunkSource == "" || err == nil && slices.Contains(t.Sources, config.Source{Prefix: source}) {
@@ -97,7 +97,7 @@ func (u *setup) sendsFrom(t *config.Trunk) error {
 	return fmt.Errorf("trunk %s is in the configuration already, without the source %s; add it by hand, or write another --trunk", t.Name, u.trunkSource)
 }
 
-// sourceOf reads a network or an address.
+// sourceOf parses a network or an address.
 func sourceOf(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		return netip.PrefixFrom(a, a.BitLen()), nil
@@ -105,14 +105,14 @@ func sourceOf(text string) (netip.Prefix, error) {
 	return netip.ParsePrefix(text)
 }
 
-// targetURI is the URI of the target. Its user is the imported number, in whatever form the carrier dials it, so that
-// it equals to_number.
+// targetURI returns the URI of the target. Its user is the imported number, however the carrier dials it, so that it
+// equals to_number.
 func (u *setup) targetURI() string {
 	ofRegion := fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
 	return "sip:" + u.phoneNumber + "@" + cmp.Or(u.sip, ofRegion)
 }
 
-// regionName is the region of --region or --api, or "" for the host in the documents.
+// regionName returns the region of --region or --api, or "" for the host in the documents.
 func (u *setup) regionName() string {
 	if u.flags.Changed("region") || u.api != "" {
 		return u.at.region.Name
@@ -120,14 +120,14 @@ func (u *setup) regionName() string {
 	return ""
 }
 
-// targetText is the target as YAML.
+// targetText returns the target as YAML.
 func (u *setup) targetText(model string) (string, error) {
 	token, err := u.tokenKey()
 	if err != nil {
 		return "", err
 	}
 	for _, v := range []string{model, u.at.workspace, u.at.BaseURL, token, u.targetName} {
-		if strings.Contains(v, "${") { // the configuration would put a variable of the environment there
+		if strings.Contains(v, "${") { // the configuration would substitute a variable of the environment
 			return "", fmt.Errorf(
 				"%.100q can't stand in the configuration, which reads ${NAME} as a variable of the environment", v)
 		}
@@ -160,7 +160,7 @@ func (u *setup) targetText(model string) (string, error) {
 	return b.String(), nil
 }
 
-// targetThere says whether the target exists. Other values in it are an error.
+// targetThere reports whether the target exists. Other values in it are an error.
 func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	t := cfg.Target(u.targetName)
 	if t == nil {
@@ -174,7 +174,7 @@ func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	return true, nil
 }
 
-// otherwise lists the differences of an existing target.
+// otherwise lists what differs in an existing target.
 func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	differs := func(what, have, want string) {
 		if have != want {
@@ -199,7 +199,7 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	default:
 		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(u.at.BaseURL, "/"))
 		switch model {
-		case dryModelID: // may be that one
+		case dryModelID: // it may be the wanted agent
 		case newModelID:
 			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID.String()))
 		default:
@@ -210,14 +210,14 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	return wrong
 }
 
-// routeThere says whether the first matching route leads calls to the number to the target.
+// routeThere reports whether the first matching route leads calls to the number to the target.
 func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		switch {
 		case r.Target != "", r.Trunk != "" && r.Trunk != trunk, !r.To.Match(u.phoneNumber):
 			continue
-		case r.From != nil: // it takes some callers only
+		case r.From != nil: // only takes some callers
 			return false
 		}
 		return len(r.Targets) > 0 && r.Targets[0] == u.targetName
@@ -225,7 +225,7 @@ func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 	return false
 }
 
-// yamlText is a text in YAML, in double quotes unless it is a plain word.
+// yamlText formats a text for YAML, in double quotes unless it is a plain word.
 func yamlText(s string) string {
 	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r != '-' && r != '_' && r != '/' && r != '.' && (r < '0' || r > '9') && (r < 'A' ||
@@ -238,18 +238,18 @@ func yamlText(s string) string {
 	return yamlQuoted(s)
 }
 
-// yamlQuoted is a text in double quotes, also for ids that look like numbers.
+// yamlQuoted returns a text in double quotes, which ids that look like numbers need.
 func yamlQuoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// yamlWords have a meaning of their own in YAML, in any case.
+// yamlWords have a meaning of their own in YAML, in upper or lower case.
 var yamlWords = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 // errNotWritten means that the operator refused the change.
 var errNotWritten = errors.New("the configuration was not written")
 
-// tokenKey is the configuration's key for the token.
+// tokenKey returns the configuration's key for the token.
 func (u *setup) tokenKey() (string, error) {
 	if u.tokenFile == "" {
 		return "token_env: " + yamlText(u.tokenEnv), nil

@@ -13,10 +13,10 @@ import (
 	"flowbridge/synthflow"
 )
 
-// synthflowCLI is the connection with what only Synthflow has.
+// synthflowCLI is a connection with Synthflow's own additions.
 type synthflowCLI struct{ *connection }
 
-// Synthflow is `flowbridge synthflow`.
+// Synthflow returns the command `flowbridge synthflow`.
 func Synthflow() *cobra.Command {
 	c := cli.Group("synthflow", "Set up numbers and agents at Synthflow",
 		"Set up numbers and agents at Synthflow by its API. The token is read from a file or a variable of the\n"+
@@ -37,7 +37,7 @@ func (s *synthflowCLI) account(a access) (*synthflow.Account, error) {
 	return account, nil
 }
 
-// needWorkspace is an error without a workspace.
+// needWorkspace returns an error if there is no workspace.
 func needWorkspace(a access) error {
 	if a.workspace == "" {
 		return cli.Usage("--workspace-id is needed: it is in the platform's workspace settings")
@@ -45,7 +45,7 @@ func needWorkspace(a access) error {
 	return nil
 }
 
-// numbers is the resource of imported numbers.
+// numbers returns the resource of imported numbers.
 func (s *synthflowCLI) numbers() *resource {
 	return &resource{
 		connection: s.connection, use: "number", noun: "number", idName: "NUMBER", args: numberArg(),
@@ -93,7 +93,7 @@ func (s *synthflowCLI) openNumbers(a access) (things, error) {
 	return synthflow.Numbers{Account: account}, err
 }
 
-// numberFields are the members of a new number with a flag, besides the number itself. The others are written in
+// numberFields returns the members of a new number that have a flag, besides the number itself. Other members need
 // --body.
 func numberFields() []field {
 	return []field{
@@ -130,7 +130,7 @@ func numberArg() cobra.PositionalArgs {
 	})
 }
 
-// assistants is the resource of agents.
+// assistants returns the resource of agents.
 func (s *synthflowCLI) assistants() *resource {
 	return &resource{
 		connection: s.connection, use: "assistant", noun: "agent", key: "model_id", idName: "MODEL_ID", args: idArg("agent"),
@@ -173,7 +173,7 @@ func (s *synthflowCLI) openAssistants(a access) (things, error) {
 	return synthflow.Assistants{Account: account}, err
 }
 
-// droppedEngine is a note that a new agent was refused with voice_engine_version, or "".
+// droppedEngine returns a note if a new agent was refused with voice_engine_version, or "".
 func droppedEngine(want, made rest.Object) string {
 	if want["voice_engine_version"] == nil || made["voice_engine_version"] != nil {
 		return ""
@@ -181,7 +181,7 @@ func droppedEngine(want, made rest.Object) string {
 	return "the API refused voice_engine_version; the request was repeated without it"
 }
 
-// assistantFields are the members of a new agent with a flag, besides its number. The others are written in --body.
+// assistantFields returns the members of a new agent that have a flag, besides its number. Other members need --body.
 func assistantFields() []field {
 	return []field{
 		{"name", "name", fieldText, "name of the agent"},

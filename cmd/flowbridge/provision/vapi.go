@@ -14,7 +14,7 @@ import (
 	"flowbridge/platform/vapi"
 )
 
-// Vapi is `flowbridge vapi`.
+// Vapi returns the command `flowbridge vapi`.
 func Vapi() *cobra.Command {
 	c := cli.Group("vapi", "Set up assistants and SIP phone numbers at Vapi",
 		"Set up assistants and SIP phone numbers at Vapi by its API. The token, a private key, is read from a file or a\n"+
@@ -25,7 +25,7 @@ func Vapi() *cobra.Command {
 	return c
 }
 
-// openVapi opens the account and takes one collection of it.
+// openVapi returns a function that opens the account and takes one of its collections.
 func openVapi(of func(*vapi.Account) vapi.Collection) func(access) (things, error) {
 	return func(a access) (things, error) {
 		account, err := vapi.NewAccount(a.Options)
@@ -36,7 +36,7 @@ func openVapi(of func(*vapi.Account) vapi.Collection) func(access) (things, erro
 	}
 }
 
-// vapiAssistants is the resource of assistants.
+// vapiAssistants returns the resource of assistants.
 func vapiAssistants(o *connection) *resource {
 	return &resource{
 		connection: o, use: "assistant", noun: "assistant", key: "id", idName: "ID", args: idArg("assistant"),
@@ -69,7 +69,7 @@ func vapiAssistants(o *connection) *resource {
 	}
 }
 
-// vapiNumbers is the resource of SIP phone numbers.
+// vapiNumbers returns the resource of SIP phone numbers.
 func vapiNumbers(o *connection) *resource {
 	return &resource{
 		connection: o, use: "number", noun: "phone number", key: "id", idName: "ID", args: idArg("phone number"),
@@ -95,7 +95,7 @@ func vapiNumbers(o *connection) *resource {
 		named:   func(o rest.Object) string { return "phone numbers with " + text(o, "sipUri") },
 		compare: rest.Compare,
 		label: func(o rest.Object) (what, id string) {
-			uri := cmp.Or(text(o, "sipUri"), text(o, "number")) // the latter of another provider
+			uri := cmp.Or(text(o, "sipUri"), text(o, "number")) // the latter is another provider's
 			return "phone number " + uri + ", id " + text(o, "id"), text(o, "id")
 		},
 		note:   nobodyAnswers,
@@ -126,19 +126,19 @@ func vapiNumberHelp() map[string]help {
 	}
 }
 
-// vapiServer is the URL of the server that chooses the assistant of each call, or "". server.url (API reference) comes
-// before serverUrl (guides).
+// vapiServer returns the URL of the server that chooses the assistant of each call, or "". It prefers server.url (API
+// reference) to serverUrl (guides).
 func vapiServer(number rest.Object) string {
 	server, _ := number.Object("server")
 	return cmp.Or(text(server, "url"), text(number, "serverUrl"))
 }
 
-// nobodyAnswers is a note that all calls to the number fail because nothing takes them, or "".
+// nobodyAnswers returns a note if all calls to the number would fail because no assistant or server takes them, or "".
 func nobodyAnswers(_, number rest.Object) string {
 	if vapiServer(number) != "" {
 		return ""
 	}
-	// who else the API reference knows
+	// the other destinations in the API reference
 	for _, member := range []string{"assistantId", "squadId", "workflowId", "fallbackDestination"} {
 		if number[member] != nil {
 			return ""
@@ -164,7 +164,7 @@ func completeVapiNumber(c *cobra.Command, a *access, body rest.Object) error {
 		body["sipUri"] = "sip:" + user + "@" + a.region.SIP
 	}
 	if server != "" {
-		// The documents have serverUrl, and null for the assistant; a secret has its place only in server.
+		// The documents have serverUrl, and null for the assistant; a secret only fits in server.
 		body["assistantId"] = nil
 		if in, ok := body.Object("server"); ok {
 			in["url"] = server

@@ -11,8 +11,8 @@ import (
 )
 
 // Hint says why the Flowbridge of a configuration does not answer a call from a source to one of its addresses, and
-// what to write; "" if it does, or if the address is none of it. Unless isIts, an address of another machine is none of
-// it.
+// what to write. It is empty if it does answer, or if the address is not its own. Unless isIts, no other machine's
+// address is.
 func Hint(file string, cfg *config.Config, transport string, source netip.Addr, dest netip.AddrPort,
 	isIts bool,
 ) string {
@@ -33,7 +33,7 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 }
 
 // NoListener says that the Flowbridge of a configuration does not listen at an address that can't be reached, and what
-// to do; "" if it does, or if the address is none of it. Unless isIts, an address of another machine is none of it.
+// to do. It is empty if it does listen, or if the address is not its own. Unless isIts, no other machine's address is.
 func NoListener(file string, cfg *config.Config, transport string, dest netip.AddrPort, isIts bool) string {
 	if listensAt(cfg, transport, dest) || !isIts && !local.Has(dest.Addr()) {
 		return ""
@@ -42,14 +42,14 @@ func NoListener(file string, cfg *config.Config, transport string, dest netip.Ad
 	if !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == transport }) {
 		missing = "no " + transport
 	} else if !isIts {
-		return "" // it may be another program's port
+		return "" // the port may be another program's
 	}
 	return fmt.Sprintf("if it is the Flowbridge of %s: its sip.listen has %s, but %s; call that, or add %s://%v there and restart Flowbridge",
 		file, missing, cli.Joined(cfg.SIP.Listen), transport, dest)
 }
 
-// Refused says where a Flowbridge shows why it refuses a call; "" if the status says it all. options are those that
-// name the call to explain.
+// Refused says where a Flowbridge shows why it refuses a call, or returns "" if the status says it all. options name
+// the call to explain.
 func Refused(status int, options string) string {
 	switch status {
 	case 404:
@@ -60,7 +60,7 @@ func Refused(status int, options string) string {
 	return ""
 }
 
-// listensAt says whether a configuration receives SIP at an address.
+// listensAt reports whether a configuration receives SIP at an address.
 func listensAt(cfg *config.Config, transport string, at netip.AddrPort) bool {
 	return slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool {
 		a := l.AddrPort.Addr()

@@ -18,7 +18,7 @@ const RingLimit = 60 * time.Second
 type message struct {
 	at       time.Time
 	received bool
-	line     string // the first
+	line     string // the first line
 	text     string
 }
 
@@ -45,10 +45,10 @@ func (m *Messages) Add(d sim.Datagram) {
 	}
 }
 
-// arrowWidth is the distance of the two ends of a ladder.
+// arrowWidth is the distance between the two ends of a ladder.
 const arrowWidth = 60
 
-// lines gives the messages with a Call-ID.
+// lines returns the messages with a Call-ID.
 func (m *Messages) lines(callID string) []OneLine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,7 +85,7 @@ func (m *Messages) Ladder(w io.Writer, callID string) {
 	fmt.Fprintln(w)
 }
 
-// Report prints how a call went. Its error says that the call was not answered or that no audio came back.
+// Report prints the result of a call. Its error says that the call was not answered or that no audio came back.
 func Report(w io.Writer, r sim.CarrierResult) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
@@ -123,7 +123,7 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 	if n := len(r.Answers); n > 0 {
 		row("answers", "%d, p50 %.2f s from the end of our words to the other side's", n, r.Answers[(n-1)/2].Seconds())
 	}
-	if r.Repeated > 1 { // one may have crossed the ACK
+	if r.Repeated > 1 { // one repetition may have crossed the ACK
 		row("ack", "the ACK went to %s, the Contact of the 200, and does not arrive: the 200 came %d times more. Nothing of this call answers there; for a Flowbridge set sip.advertise",
 			r.AckTo, r.Repeated)
 		return errors.New("answered, but the ACK does not arrive")
@@ -134,7 +134,7 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 	return nil
 }
 
-// rounded is a duration in whole milliseconds.
+// rounded returns a duration in whole milliseconds.
 func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 func ringing(r sim.CarrierResult) string {

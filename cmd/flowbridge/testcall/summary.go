@@ -6,22 +6,22 @@ import (
 	"flowbridge/sim"
 )
 
-// Summary is how a test call went, as JSON.
+// Summary is the result of a test call as JSON.
 type Summary struct {
 	OK        bool      `json:"ok"`
 	Error     string    `json:"error,omitempty"`
 	Hint      string    `json:"hint,omitempty"` // why it got no answer, or what shows why it was refused
 	SIPCallID string    `json:"sip_call_id"`
-	Status    int       `json:"sip_status"` // 0: no final answer
+	Status    int       `json:"sip_status"` // 0 if there was no final answer
 	Reason    string    `json:"reason"`
-	RingingMS *int64    `json:"ringing_ms"` // from the INVITE; null: it did not ring
-	AnswerMS  *int64    `json:"answer_ms"`  // from the INVITE; null: it was not answered
+	RingingMS *int64    `json:"ringing_ms"` // from the INVITE; null if it did not ring
+	AnswerMS  *int64    `json:"answer_ms"`  // from the INVITE; null if it was not answered
 	TalkedMS  int64     `json:"talked_ms"`
 	Answers   int       `json:"answers"`        // of the other side to our words
-	AnswersMS *int64    `json:"answers_p50_ms"` // from the end of our words; null: none was heard
+	AnswersMS *int64    `json:"answers_p50_ms"` // from the end of our words; null if none was heard
 	EndedBy   string    `json:"ended_by"`
 	ByeStatus int       `json:"bye_status"`
-	RTP       *Audible  `json:"rtp"` // null: it was not answered
+	RTP       *Audible  `json:"rtp"` // null if it was not answered
 	Messages  []OneLine `json:"messages"`
 }
 
@@ -30,7 +30,7 @@ type Audible struct {
 	Codec      string  `json:"codec"`
 	Local      string  `json:"local"`
 	Remote     string  `json:"remote"` // of the SDP
-	Source     string  `json:"source"` // where it came from; empty: nothing came
+	Source     string  `json:"source"` // where it came from; empty if nothing came
 	Sent       uint64  `json:"sent"`
 	Received   uint64  `json:"received"`
 	Lost       uint64  `json:"lost"`
@@ -48,7 +48,7 @@ type OneLine struct {
 	Line     string  `json:"line"`
 }
 
-// Summarize is how a call went. failed is nil for one that was answered and heard.
+// Summarize summarizes a call. failed is nil if it was answered and heard.
 func Summarize(r sim.CarrierResult, trace *Messages, failed error, hint string) Summary {
 	s := Summary{
 		OK: failed == nil, Hint: hint, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason, ByeStatus: r.ByeStatus,

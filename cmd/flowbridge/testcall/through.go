@@ -27,8 +27,8 @@ type Through struct {
 	Seconds  int
 }
 
-// Place places the call through a B2BUA in this process. Ports and database are its own, so it does not disturb a
-// running one.
+// Place places the call through a B2BUA in this process. Its ports and database are its own, so it does not disturb a
+// running process.
 func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
 	ctx, stop := cli.Interruptible(ctx)
 	defer stop()
@@ -75,15 +75,15 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	return errors.Join(Report(out, result), failed)
 }
 
-// asideConfig are the settings that two processes can't share.
+// asideConfig has the settings that two processes can't share.
 const asideConfig = `
 sip: {listen: ["udp://%s:0"], max_delay: 1m}
 admin: {listen: "127.0.0.1:0"}
 store: {path: %q}
 `
 
-// aside is a configuration for a process beside another one: one UDP address with a free port, a database of its own,
-// and one trunk, whose calls come from the address at.
+// aside returns a configuration for a process beside another one: one UDP address with a free port, a database of its
+// own, and one trunk, whose calls come from the address at.
 func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.Addr, err error) {
 	at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	listen := netip.IPv4Unspecified()
@@ -111,7 +111,7 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	return &c, at, nil
 }
 
-// recordAfter waits for the end of the call and gives its record.
+// recordAfter waits for the end of the call and returns its record.
 func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (record.Record, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

@@ -7,53 +7,53 @@ import (
 	"flowbridge/media/voice"
 )
 
-// Confidence says how far the figures of a call can be believed.
+// Confidence says how far a call's figures can be trusted.
 type Confidence string
 
 // The confidences.
 const (
 	Good        Confidence = "good"
-	Noisy       Confidence = "noisy"        // what is near may be wrong: out of all percentiles
+	Noisy       Confidence = "noisy"        // close decisions may be wrong: excluded from all percentiles
 	NotMeasured Confidence = "not_measured" // there are no figures
 )
 
 // Reason says why a call is noisy, or why something is not measured. It may be one of package voice.
 type Reason string
 
-// The reasons beside those of package voice.
+// Reasons that package voice does not have.
 const (
 	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 27 dB where that varies
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
-	Echo       Reason = "echo"       // a side hears much of the other one again
-	Steady     Reason = "steady"     // a side has sound as loud as its speech that hardly varies: a tone, or a voice?
-	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as typing is
-	Edge       Reason = "edge"       // 50 ms decide: both fell silent at once, or a word over the agent took some 600 ms
+	Echo       Reason = "echo"       // a side picks up much of the other side
+	Steady     Reason = "steady"     // a side has hardly varying sound as loud as its speech: a tone, or a voice?
+	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as with typing
+	Edge       Reason = "edge"       // 50 ms decide: both fell silent at once, or a word over the agent took about 600 ms
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
 	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen
-	Silent     Reason = "silent"     // of the agent's first audio: it was listened to, and said nothing
+	Silent     Reason = "silent"     // of the agent's first audio: the agent was listened to, and said nothing
 )
 
-// When a call is noisy.
+// Limits from which a call is noisy.
 const (
 	gapMin    = 15.0            // dB between a side's speech and its background
-	gapWorst  = 12.0            // the same of a segment that may be wrong,
+	gapWorst  = 12.0            // the same for a segment that may be wrong,
 	worstMax  = 4               // percent of a side's speech
-	gapNoise  = 8.0             // the same of a segment: it is no speech
+	gapNoise  = 8.0             // the same for a segment that is not speech
 	gapVaries = 27.0            // dB between a side's speech and a background that varies,
 	varies    = 1               // by so many steps of loudness
-	steadyMin = 12.0            // dB below a side's speech: a steady sound might be speech
-	burstMax  = 1300            // ms of a burst of a tone. It differs from the one before it
-	burstMS   = 20              // by so many ms,
-	burstStep = 16              // and by so much of its level, .4 dB
-	echoMax   = 45              // percent of the caller's speech in which the agent speaks, too,
-	echoAgent = 30              // and of the agent's speech
-	shareMax  = 7               // tenths of the measured time that a side speaks
+	steadyMin = 12.0            // dB below a side's speech: louder steady sound might be speech
+	burstMax  = 1300            // ms of a burst of a tone. It differs from the previous one
+	burstMS   = 20              // by at most so many ms,
+	burstStep = 16              // and by at most so much of its level, .4 dB
+	echoMax   = 45              // percent of the caller's speech during which the agent speaks, too,
+	echoAgent = 30              // and percent of the agent's speech
+	shareMax  = 7               // tenths of the measured time in which a side speaks
 	behindMax = 3               // percent of a side's speech that is behind it
-	tooLittle = 2 * time.Second // of speech, to judge it
+	tooLittle = 2 * time.Second // of speech, too little to judge it
 )
 
-// Loudness of segments is counted in steps of 3 dB. Speech that is four of them below the upper quarter is behind the
+// The loudness of segments is counted in steps of 3 dB. Speech four steps below the upper quarter is behind the
 // speaker.
 const (
 	loudness     = 16
@@ -61,46 +61,46 @@ const (
 	behind       = 3
 )
 
-// Spread is what durations of a kind were like. With N 0 there were none, and the rest is not measured.
+// Spread describes the distribution of durations of one kind. If N is 0 there were none, and the rest is not measured.
 type Spread struct {
 	N             int
 	P50, P95, Max time.Duration
 	Values        []uint16 // the durations in milliseconds, or an even sample of them
 }
 
-// Voice is a party in a call.
+// Voice describes a party in a call.
 type Voice struct {
 	Spoke             time.Duration // within Figures.Measured
-	Level, Background float64       // as voice.Decibels; 0 where nothing was said
+	Level, Background float64       // see voice.Decibels; 0 if the party said nothing
 }
 
-// Figures are what a conversation was like.
+// Figures describe a conversation.
 type Figures struct {
 	Confidence Confidence
-	Reason     Reason // of a confidence other than Good
+	Reason     Reason // if Confidence is not Good
 
-	// FirstAgent is from the answer to the agent's first audio. It may be known where nothing else is. Otherwise nil,
-	// and FirstReason says why.
+	// FirstAgent is the time from the answer to the agent's first audio. It may be known even if nothing else is. It is
+	// nil if unknown; FirstReason then says why.
 	FirstAgent  *time.Duration
 	FirstReason Reason
 
 	Latency  Spread // of the turns
-	Reaction Spread // of the agent to barge-ins that it obeyed
+	Reaction Spread // of the agent to barge-ins that stopped it
 
-	BargeIns     int // obeyed or Ignored
+	BargeIns     int // including Ignored
 	Ignored      int
 	CutOffs      int // of the caller by the agent
 	Backchannels int
 
 	Measured time.Duration // time in which the line was open for a conversation
 	Parties  [2]Voice      // by Party
-	Both     time.Duration // in which both spoke
-	Dead     time.Duration // dead air, and of it the longest, and that in which each was waited for
+	Both     time.Duration // time in which both spoke
+	Dead     time.Duration // dead air; Longest is its longest part, and Waited how long each party was waited for
 	Longest  time.Duration
 	Waited   [2]time.Duration
 }
 
-// Figures returns what is known so far. In the middle of a call Look comes before it.
+// Figures returns what is known so far. During a call, call Look first.
 func (t *Talk) Figures() Figures {
 	s := t.now()
 	f := Figures{Confidence: Good}
@@ -144,7 +144,7 @@ func (s *Sample) spread() Spread {
 	return Spread{N: int(s.N), P50: p50, P95: p95, Max: s.Max, Values: slices.Clone(s.Values)}
 }
 
-// unmeasured returns why nothing of a call is measured.
+// unmeasured returns why nothing in a call is measured.
 func (s *State) unmeasured() Reason {
 	if s.Missed != "" {
 		return s.Missed
@@ -193,11 +193,11 @@ func (s *State) noisy() Reason {
 	return ""
 }
 
-// hear counts a segment of so many milliseconds. It reports whether it is speech.
+// hear counts a segment of the given milliseconds. It reports whether it is speech.
 func (s *side) hear(h voice.Segment, ms uint64) bool {
 	level, noise := uint64(min(max(h.Level, 0), voice.LevelMax)), uint64(min(max(h.Noise, 0), voice.LevelMax))
 	switch {
-	case level == 0: // as a test tells it
+	case level == 0: // only in tests
 	case noise == level:
 		s.Steady = max(s.Steady, uint32(level))
 		return false
@@ -219,7 +219,7 @@ func (s *side) hear(h voice.Segment, ms uint64) bool {
 	return true
 }
 
-// isAlike reports whether a segment is the third in a row of one length and level.
+// isAlike reports whether a segment is the third in a row with the same length and level.
 func (s *side) isAlike(ms, level uint32) bool {
 	was := s.Last
 	s.Last = [2]uint32{ms, level}
@@ -231,13 +231,13 @@ func (s *side) isAlike(ms, level uint32) bool {
 	return s.Alike == 2
 }
 
-// isLoud reports whether a level is near that of the side's speech.
+// isLoud reports whether a level is near the level of the side's speech.
 func (s *side) isLoud(level uint32) bool {
 	speech, _ := s.levels()
 	return s.Heard == 0 || voice.Decibels(float64(level)) > speech-steadyMin
 }
 
-// quantile returns the step below which are so many milliseconds.
+// quantile returns the step below which there are the given milliseconds.
 func quantile(all *[loudness]uint32, ms uint64) (step int) {
 	for below := uint64(all[0]); below <= ms && step < loudness-1; below += uint64(all[step]) {
 		step++
@@ -245,7 +245,7 @@ func quantile(all *[loudness]uint32, ms uint64) (step int) {
 	return step
 }
 
-// levels returns those of a side's speech and background, in dBm0.
+// levels returns the levels of a side's speech and background, in dBm0.
 func (s *side) levels() (speech, background float64) {
 	if s.Heard == 0 {
 		return 0, 0

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// spansMax bounds Spans in bytes: some five hundred utterances of a party.
+// spansMax limits Spans in bytes: about five hundred utterances of a party.
 const spansMax = 2048
 
-// Spans are a party's utterances, to be shown: for each how long after the end of the one before it, or the answer,
-// it began, and how long it took, both in milliseconds as a variable-length number (encoding/binary). Those beyond 2 KB
-// are left out.
+// Spans are a party's utterances, for display: for each, how long after the end of the previous one, or after the
+// answer, it started, and how long it took, both in milliseconds as a variable-length number (encoding/binary). Those
+// beyond 2 KB are left out.
 type Spans []byte
 
-// add appends an utterance, behind one that ended at a moment.
+// add appends an utterance that follows one that ended at last.
 func (s Spans) add(last, from, to time.Duration) Spans {
 	if len(s) > spansMax-2*binary.MaxVarintLen32 {
 		return s
@@ -22,7 +22,7 @@ func (s Spans) add(last, from, to time.Duration) Spans {
 	return binary.AppendUvarint(s, uint64(to.Milliseconds()-from.Milliseconds()))
 }
 
-// Each calls a function with each utterance, in milliseconds since the answer. It ends at what is no number.
+// Each calls see with each utterance, in milliseconds since the answer. It stops at an invalid number.
 func (s Spans) Each(see func(from, to int64)) {
 	for at := int64(0); len(s) > 0; {
 		gap, n := binary.Uvarint(s)
@@ -36,7 +36,7 @@ func (s Spans) Each(see func(from, to int64)) {
 	}
 }
 
-// Spans returns the utterances of both parties that are over.
+// Spans returns the finished utterances of both parties.
 func (t *Talk) Spans() (all [2]Spans) {
 	for p := range all {
 		all[p] = append(Spans(nil), t.s.Sides[p].Spans...)

@@ -8,26 +8,26 @@ import (
 	"flowbridge/media/voice"
 )
 
-// stateVersion changes when a field gets another meaning. New fields need no new version: absent, they are zero.
+// stateVersion changes when a field changes its meaning. New fields need no new version: if absent, they are zero.
 const stateVersion = 1
 
-// State is a Talk as another process goes on with it. Times are since the answer.
+// State is the state of a Talk that another process continues. Times count from the answer.
 type State struct {
-	// small fields stand together, for their room
+	// Small fields are grouped to save space.
 	Version uint8 `cbor:"1,keyasint"`
 	Paused  Why   `cbor:"5,keyasint,omitempty"`  // at At
 	Waiting Party `cbor:"7,keyasint,omitempty"`  // for whom both are silent, if they are
 	Asked   bool  `cbor:"8,keyasint,omitempty"`  // the caller spoke last
-	Cutting bool  `cbor:"10,keyasint,omitempty"` // the agent began over the caller
-	Barging bool  `cbor:"12,keyasint,omitempty"` // the caller began over the agent, which still speaks
-	Over    bool  `cbor:"14,keyasint,omitempty"` // and is silent again
-	Edge    bool  `cbor:"30,keyasint,omitempty"` // something hung on less than a moment
+	Cutting bool  `cbor:"10,keyasint,omitempty"` // the agent started over the caller
+	Barging bool  `cbor:"12,keyasint,omitempty"` // the caller started over the agent, which still speaks
+	Over    bool  `cbor:"14,keyasint,omitempty"` // and has fallen silent again
+	Edge    bool  `cbor:"30,keyasint,omitempty"` // less than the constant edge decided something
 	First   first `cbor:"17,keyasint,omitempty"`
 
 	Sides   [2]side       `cbor:"2,keyasint"`            // by Party
-	Marks   []mark        `cbor:"3,keyasint,omitempty"`  // that lie beyond At, in order
-	At      time.Duration `cbor:"4,keyasint"`            // all before it is judged
-	Quiet   time.Duration `cbor:"6,keyasint,omitempty"`  // since when both are silent, if they are
+	Marks   []mark        `cbor:"3,keyasint,omitempty"`  // marks after At, in order
+	At      time.Duration `cbor:"4,keyasint"`            // everything before it is judged
+	Quiet   time.Duration `cbor:"6,keyasint,omitempty"`  // since when both have been silent, if they are
 	AskedAt time.Duration `cbor:"9,keyasint,omitempty"`  // until when the caller spoke
 	CutAt   time.Duration `cbor:"11,keyasint,omitempty"` // when Cutting began
 	BargeAt time.Duration `cbor:"13,keyasint,omitempty"` // when Barging began
@@ -41,14 +41,14 @@ type State struct {
 	Backchannels uint32 `cbor:"23,keyasint,omitempty"`
 
 	Missed    Reason           `cbor:"29,keyasint,omitempty"` // a part was not listened to
-	Measured  time.Duration    `cbor:"24,keyasint,omitempty"` // time that is not paused
-	Both      time.Duration    `cbor:"25,keyasint,omitempty"` // of it, while both speak
-	Dead      time.Duration    `cbor:"26,keyasint,omitempty"` // of it, dead air
-	Longest   time.Duration    `cbor:"27,keyasint,omitempty"` // of dead air
+	Measured  time.Duration    `cbor:"24,keyasint,omitempty"` // time without pauses
+	Both      time.Duration    `cbor:"25,keyasint,omitempty"` // part of Measured in which both speak
+	Dead      time.Duration    `cbor:"26,keyasint,omitempty"` // dead air in Measured
+	Longest   time.Duration    `cbor:"27,keyasint,omitempty"` // the longest dead air
 	WaitedFor [3]time.Duration `cbor:"28,keyasint,omitzero"`  // dead air by Party
 }
 
-// first says what is known of the agent's first audio.
+// first says what is known about the agent's first audio.
 type first uint8
 
 const (
@@ -57,27 +57,27 @@ const (
 	void // the line was cut before it
 )
 
-// side is what is known of a party.
+// side is what is known about a party.
 type side struct {
 	Until  time.Duration `cbor:"1,keyasint,omitempty"` // all speech before it is in Ahead, or judged
-	Ahead  []span        `cbor:"2,keyasint,omitempty"` // utterances that are not judged to their end, in order
+	Ahead  []span        `cbor:"2,keyasint,omitempty"` // utterances not completely judged, in order
 	Speaks bool          `cbor:"3,keyasint,omitempty"` // the first of Ahead has begun
-	Began  time.Duration `cbor:"4,keyasint,omitempty"` // the last utterance
-	Ended  time.Duration `cbor:"5,keyasint,omitempty"` // the last one that is over
-	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // in all
-	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // that nothing is measured
+	Began  time.Duration `cbor:"4,keyasint,omitempty"` // start of the last utterance
+	Ended  time.Duration `cbor:"5,keyasint,omitempty"` // end of the last finished one
+	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // total
+	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // why nothing is measured
 	Short  span          `cbor:"13,keyasint,omitzero"` // the last sound, if it is too short for a word and more may follow
 
 	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
-	Level  uint64           `cbor:"9,keyasint,omitempty"`  // of them, times their milliseconds, as the next one
-	Noise  uint64           `cbor:"10,keyasint,omitempty"` // of their background
+	Level  uint64           `cbor:"9,keyasint,omitempty"`  // level times milliseconds of the segments; Noise is the same
+	Noise  uint64           `cbor:"10,keyasint,omitempty"` // for their background
 	Spans  Spans            `cbor:"12,keyasint,omitempty"`
-	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level, and by background
+	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // Levels and Noises are milliseconds by level and by background
 	Noises [loudness]uint32 `cbor:"14,keyasint,omitzero"`
 	Near   uint64           `cbor:"16,keyasint,omitempty"` // milliseconds of segments near their background
-	Steady uint32           `cbor:"15,keyasint,omitempty"` // the highest level of sound that hardly varied
+	Steady uint32           `cbor:"15,keyasint,omitempty"` // the highest level of hardly varying sound
 	Last   [2]uint32        `cbor:"17,keyasint,omitzero"`  // milliseconds and level of the last segment
-	Alike  uint8            `cbor:"18,keyasint,omitempty"` // short segments in a row that are as the one before
+	Alike  uint8            `cbor:"18,keyasint,omitempty"` // consecutive short segments like the one before
 	Gaps   bool             `cbor:"19,keyasint,omitempty"` // an utterance was sparse
 }
 
@@ -85,10 +85,10 @@ type side struct {
 type span struct {
 	From   time.Duration `cbor:"1,keyasint,omitempty"`
 	To     time.Duration `cbor:"2,keyasint,omitempty"`
-	Sparse bool          `cbor:"3,keyasint,omitempty"` // each of its segments is
+	Sparse bool          `cbor:"3,keyasint,omitempty"` // all of its segments are
 }
 
-// mark is a change of the line. One that neither sets nor clears a reason is a cut.
+// mark is a change of the line. A mark that neither sets nor clears a reason is a cut.
 type mark struct {
 	At    time.Duration `cbor:"1,keyasint,omitempty"`
 	Set   Why           `cbor:"2,keyasint,omitempty"`
@@ -114,7 +114,7 @@ func (t *Talk) State() State {
 	return s
 }
 
-// Resume goes on with a state. What was said while no process listened counts as silence, unless the detectors went on:
+// Resume continues from a state. Time in which no process listened counts as silence, unless the detectors continued:
 // the owner pauses the line for that time. answered is as in New.
 func Resume(answered time.Duration, s State) (*Talk, error) {
 	if s.Version != stateVersion {

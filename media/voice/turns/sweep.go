@@ -2,7 +2,7 @@ package turns
 
 import "time"
 
-// next returns what happens next, at most at a moment; nil: nothing.
+// next returns the next event up to the time to, or nil if there is none.
 func (t *Talk) next(to time.Duration) (at time.Duration, do func(at time.Duration)) {
 	s := &t.s
 	at = to
@@ -36,7 +36,7 @@ func (t *Talk) next(to time.Duration) (at time.Duration, do func(at time.Duratio
 	return max(at, s.At), do
 }
 
-// pass counts the time until a moment.
+// pass counts the time until at.
 func (t *Talk) pass(at time.Duration) {
 	s := &t.s
 	took := at - s.At
@@ -71,7 +71,7 @@ func (t *Talk) begins(p Party, at time.Duration) {
 		switch {
 		case !other.Speaks || at-other.Began < overlap:
 		case s.Barging:
-			s.Over = false // it was no short word
+			s.Over = false // it was not a short word
 		default:
 			s.Barging, s.BargeAt, s.Over = true, at, false
 		}
@@ -141,7 +141,7 @@ func (t *Talk) noticed(time.Duration) {
 	t.tell(Moment{Kind: Backchannel, At: t.s.BargeAt, Took: t.s.OverAt - t.s.BargeAt})
 }
 
-// silence counts that of both that ends at a moment.
+// silence counts the silence of both that ends at the given time.
 func (t *Talk) silence(at time.Duration) {
 	s := &t.s
 	took := at - s.Quiet
@@ -155,7 +155,7 @@ func (t *Talk) silence(at time.Duration) {
 	s.Quiet = at
 }
 
-// mark cuts the line.
+// mark applies the first mark to the line.
 func (t *Talk) mark(at time.Duration) {
 	s, m := &t.s, t.s.Marks[0]
 	s.Marks = s.Marks[:copy(s.Marks, s.Marks[1:])]

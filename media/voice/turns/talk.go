@@ -6,41 +6,41 @@ import (
 	"flowbridge/media/voice"
 )
 
-// Party is one of the two who speak.
+// Party is one of the two speakers.
 type Party uint8
 
-// The parties of a call. Nobody is neither of them.
+// The parties of a call. Nobody means neither of them.
 const (
 	Caller Party = iota
 	Agent
 	Nobody
 )
 
-// What counts as what. Package documentation has the words.
+// Limits between the kinds of events. The package documentation defines the terms.
 const (
 	word        = 120 * time.Millisecond // the shortest speech
 	within      = 400 * time.Millisecond // the shortest pause that ends an utterance
-	backchannel = 600 * time.Millisecond // the shortest utterance that wants the turn
+	backchannel = 600 * time.Millisecond // the shortest utterance that claims the turn
 	overlap     = 200 * time.Millisecond // at either end of an utterance, where another one does not interrupt
 	patience    = 3 * time.Second        // of a caller who interrupts
 	deadAir     = 3 * time.Second        // the shortest silence of both that counts
-	edge        = 50 * time.Millisecond  // what is nearer to a limit may lie beyond it
+	edge        = 50 * time.Millisecond  // a duration this close to a limit may lie beyond it
 )
 
 const (
 	aheadMax = 32              // utterances of a side that wait for the other side to be known
 	marksMax = 32              // cuts and pauses that wait for both
-	lifetime = 1e6 * time.Hour // no call is as long, so that sums of times fit
+	lifetime = 1e6 * time.Hour // longer than any call, so that sums of times fit
 )
 
-// Why is a set of reasons for which the line carries no conversation.
+// Why is a set of reasons why the line carries no conversation.
 type Why uint8
 
-// The reasons of a pause. Each is set and removed by itself.
+// The reasons of a pause. Each is set and removed separately.
 const (
 	Hold     Why = 1 << iota // a side wants no media
-	Transfer                 // the agent is being replaced, or was by somebody who is none
-	Sound                    // of ours: an announcement, music on hold
+	Transfer                 // the agent is being replaced, or was replaced by a party that is not an agent
+	Sound                    // one of ours: an announcement, music on hold
 	Mask                     // keys are hidden, and speech perhaps with them
 	Away                     // no process listened
 
@@ -51,41 +51,41 @@ const (
 // Kind says what a Moment is.
 type Kind uint8
 
-// The kinds of moments. At is when it began, Took what the text says.
+// The kinds of moments. At is when it started; Took depends on the kind.
 const (
-	Answer      Kind = iota // the agent begins; Took: the turn latency
-	BargeIn                 // the caller begins over the agent; Took: until it stopped
-	Ignored                 // the same, but the agent went on; Took: 3 s
-	CutOff                  // the agent begins over the caller
+	Answer      Kind = iota // the agent starts; Took is the turn latency
+	BargeIn                 // the caller starts over the agent; Took is the time until the agent stopped
+	Ignored                 // the same, but the agent continued; Took is 3 s
+	CutOff                  // the agent starts over the caller
 	Backchannel             // a short word of the caller over the agent
-	DeadAir                 // both are silent; Took: how long
+	DeadAir                 // both are silent; Took is for how long
 )
 
-// Moment is something that is counted, for those who show it. For is the party that was waited for in dead air.
+// Moment is a counted event, for display. For is the party that was waited for in dead air.
 type Moment struct {
 	Kind     Kind
 	For      Party
 	At, Took time.Duration // At by the caller's clock, as in New
 }
 
-// Talk follows a conversation. Its memory is bounded: some hundred bytes, and 2 KB after hundreds of turns. It is not
+// Talk tracks a conversation. Its memory is bounded: a few hundred bytes, and 2 KB after hundreds of turns. It is not
 // safe for concurrent use.
 type Talk struct {
-	// Each, if set, is called with each moment, 400 ms later or more.
+	// Each, if set, is called with each moment, at least 400 ms after it.
 	Each func(Moment)
 
-	answered time.Duration // by the clock of those who call; all times of s are since then
+	answered time.Duration // by the callers' clock; all times in s count from it
 	s        State
-	seen     [2]voice.View // by the last looks, by Party; no part of s
+	seen     [2]voice.View // from the last looks, by Party; not part of s
 }
 
-// New follows a call that was answered at a moment of any monotonic clock, which is the clock of all times that Talk is
-// given.
+// New starts tracking a call answered at the given time of any monotonic clock. All times passed to Talk are by that
+// clock.
 func New(answered time.Duration) *Talk {
 	return &Talk{answered: answered, s: State{Version: stateVersion, Waiting: Agent}}
 }
 
-// Hear takes a finished segment of a party. Those of one party come in order. A key cuts the line.
+// Hear adds a finished segment of a party. The segments of one party must come in order. A key cuts the line.
 func (t *Talk) Hear(p Party, heard voice.Segment) {
 	if heard.From == heard.To {
 		t.Cut(heard.From)
@@ -101,9 +101,9 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 	t.know(p, heard.To-t.answered)
 }
 
-// Look takes what else is known of a party: speech that goes on, and until when it was silent. What follows is asked of
-// the last looks of both. They change no figure, whenever they come, because speech that goes on may turn out to be
-// noise: only what is settled is judged for good.
+// Look takes what else is known about a party: speech in progress, and until when it was silent. The methods below
+// answer from the last looks at both parties. Looks change no figure, because speech in progress may turn out to be
+// noise: only what is settled is judged finally.
 func (t *Talk) Look(p Party, v voice.View) {
 	side, blind := &t.s.Sides[p], blindCaller<<p
 	t.seen[p], side.Reason = v, v.Reason
@@ -116,14 +116,14 @@ func (t *Talk) Look(p Party, v voice.View) {
 	t.know(p, v.Settled-t.answered)
 }
 
-// now returns the state as if both had stopped speaking when they were looked at.
+// now returns the state as if both had stopped speaking at the last look.
 func (t *Talk) now() *State {
 	now := Talk{answered: t.answered, s: t.State(), seen: t.seen}
 	now.take()
 	return &now.s
 }
 
-// take judges what both said until they were looked at.
+// take judges what both said until the last look.
 func (t *Talk) take() {
 	for p, v := range t.seen {
 		if v.Speaking {
@@ -134,38 +134,38 @@ func (t *Talk) take() {
 	t.seen = [2]voice.View{}
 }
 
-// Cut says that nothing before a moment is to be measured against anything after it: a digit was pressed or sent.
+// Cut says that nothing before the given time may be measured against anything after it: a digit was pressed or sent.
 func (t *Talk) Cut(at time.Duration) { t.put(mark{At: at - t.answered}) }
 
-// Pause says that the line carries no conversation from a moment on, until Resume with the same reason.
+// Pause says that the line carries no conversation from the given time on, until Resume with the same reason.
 func (t *Talk) Pause(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Set: why}) }
 
-// Resume ends a pause. What both say from then on is measured, if no other reason is left.
+// Resume ends a pause. Speech after that is measured, if no other reason is left.
 func (t *Talk) Resume(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Clear: why}) }
 
-// Unheard says that nobody listened between two moments. An utterance that goes on then is not taken for one that
-// begins: it is heard again within its longest pause.
+// Unheard says that no process listened between two times. An utterance in progress at the end is not taken for a new
+// one: it is heard again within its longest pause.
 func (t *Talk) Unheard(from, to time.Duration) {
 	t.Pause(Away, from)
 	t.Resume(Away, to+within)
 }
 
-// Miss says that a part of the conversation was not listened to, for a reason: nothing of it is measured, because what
-// was heard says nothing of the rest.
+// Miss says why a part of the conversation was not listened to. Then nothing is measured, because what was heard says
+// nothing about the rest.
 func (t *Talk) Miss(why Reason) { t.s.Missed = why }
 
 // Missed reports whether Miss was called.
 func (t *Talk) Missed() bool { return t.s.Missed != "" }
 
-// Finish judges all that was said before the end of the call. Look comes before it.
+// Finish judges everything said before the end of the call. Call Look first.
 func (t *Talk) Finish(at time.Duration) {
 	t.take()
 	t.settle(at - t.answered + within)
 	t.silence(t.s.At)
 }
 
-// Waiting returns who is waited for, and since when: both are silent, and the other party spoke last. ok is false if
-// one of them speaks, the line is paused, or a party's speech is not measured. Look comes before it.
+// Waiting returns which party is waited for, and since when: both are silent, and the other party spoke last. ok is
+// false if one of them speaks, the line is paused, or a party's speech is not measured. Call Look first.
 func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	s := t.now()
 	speak := len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0
@@ -175,8 +175,8 @@ func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	return s.Waiting, t.answered + s.Quiet, true
 }
 
-// Speaking returns who speaks, by Party; a pause of 400 ms and more has ended. It is false for both where the line is
-// paused or a party's speech is not measured. Look comes before it.
+// Speaking returns who is speaking, by Party; a pause of 400 ms or more ends an utterance. Both are false if the line
+// is paused or a party's speech is not measured. Call Look first.
 func (t *Talk) Speaking() (now [2]bool) {
 	s := t.now()
 	if s.unmeasured() != "" || s.asked(s.Paused) != 0 {
@@ -188,7 +188,7 @@ func (t *Talk) Speaking() (now [2]bool) {
 	return now
 }
 
-// add takes speech of a party, again as far as it is known already.
+// add adds speech of a party. It may repeat what is already known.
 func (t *Talk) add(p Party, said span) {
 	side, from, to := &t.s.Sides[p], said.From, said.To
 	short := side.Short
@@ -228,7 +228,7 @@ func (t *Talk) put(m mark) {
 	}
 }
 
-// settle judges what was said until a moment. A party that was not heard until then counts as silent.
+// settle judges what was said up to the given time. A party that was not heard until then counts as silent.
 func (t *Talk) settle(until time.Duration) {
 	for p := range t.s.Sides {
 		t.s.Sides[p].Short = span{}
@@ -236,8 +236,8 @@ func (t *Talk) settle(until time.Duration) {
 	}
 }
 
-// know notes that all speech of a party before a moment is known, and judges what can be judged now. A sound that is
-// too short for a word waits until its pause is too long for one.
+// know records that all speech of a party before the given time is known, and judges what can now be judged. A sound
+// too short for a word waits until the pause after it is too long to be within one.
 func (t *Talk) know(p Party, until time.Duration) {
 	side := &t.s.Sides[p]
 	if short := side.Short; until-short.To >= within {

@@ -1,6 +1,5 @@
-// Package batch sends and reads datagrams many at a time, without telling the
-// runtime: for loads that look at their sockets by the clock, so that their own
-// cost stays small and the same whatever they load.
+// Package batch sends and reads datagrams many at a time, without telling the runtime: for loads that poll their
+// sockets by the clock, so that their own cost stays small and constant whatever they load.
 package batch
 
 import (
@@ -15,17 +14,17 @@ import (
 // message is struct mmsghdr of sendmmsg(2) and recvmmsg(2), on 64-bit machines.
 type message struct {
 	header unix.Msghdr
-	length uint32 // of what was read or sent, in bytes
+	length uint32 // bytes read or sent
 	_      uint32
 }
 
-// control is room for the time stamp of a datagram.
+// control is room for the timestamp of a datagram.
 type control [64]byte
 
 const bufferSize = 32 << 20 // of a socket, in bytes
 
-// open returns a UDP socket that never waits, with as large a receive buffer as can be had, whose datagrams get
-// the time when they came.
+// open returns a non-blocking UDP socket with the largest possible receive buffer, whose datagrams are timestamped on
+// arrival.
 func open(want netip.AddrPort) (fd int, at netip.AddrPort, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -61,7 +60,7 @@ func prepare(fd int, want netip.AddrPort) (at netip.AddrPort, err error) {
 	return netip.AddrPortFrom(want.Addr(), uint16(sa.Port)), nil // a port is 16 bits
 }
 
-// sockaddr is an IPv4 socket address as the kernel reads it.
+// sockaddr returns an IPv4 socket address in the kernel's form.
 func sockaddr(a netip.AddrPort) unix.RawSockaddrInet4 {
 	sa := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Addr().As4()}
 	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
@@ -69,13 +68,13 @@ func sockaddr(a netip.AddrPort) unix.RawSockaddrInet4 {
 	return sa
 }
 
-// addrPort is an IPv4 socket address that the kernel wrote.
+// addrPort returns an IPv4 socket address written by the kernel.
 func addrPort(sa *unix.RawSockaddrInet4) netip.AddrPort {
 	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
 	return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(port[0])<<8|uint16(port[1]))
 }
 
-// prepare has a message send or take what vector is, to or from peer. control is for the time when it comes. peer and
+// prepare sets a message up to send or receive vector, to or from peer. control receives the time of arrival. peer and
 // control may be nil.
 func (m *message) prepare(vector *unix.Iovec, peer *unix.RawSockaddrInet4, control *control) {
 	m.header = unix.Msghdr{Iov: vector}
@@ -89,7 +88,7 @@ func (m *message) prepare(vector *unix.Iovec, peer *unix.RawSockaddrInet4, contr
 	}
 }
 
-// send sends the messages and returns how many the system took, and why not more.
+// send sends the messages and returns how many the system accepted, and why not more.
 func send(fd int, all []message) (sent int, errno unix.Errno) {
 	for sent < len(all) {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&all[sent])),
@@ -105,17 +104,17 @@ func send(fd int, all []message) (sent int, errno unix.Errno) {
 	return sent, 0
 }
 
-// receive reads what waits, and returns how many of the messages it filled.
+// receive reads waiting datagrams, and returns how many of the messages it filled.
 func receive(fd int, room []message) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&room[0])), uintptr(len(room)),
 		unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
-		return 0 // nothing waits
+		return 0 // nothing is waiting
 	}
 	return int(n)
 }
 
-// came is when a message came, in nanoseconds of the wall clock: now, if the kernel did not say.
+// came returns when a message came, in nanoseconds of the wall clock: now, if the kernel did not say.
 func (m *message) came(control *control) int64 {
 	header := (*unix.Cmsghdr)(unsafe.Pointer(control))
 	has := m.header.Controllen >= unix.SizeofCmsghdr
@@ -125,8 +124,8 @@ func (m *message) came(control *control) int64 {
 	return Clock(unix.CLOCK_REALTIME)
 }
 
-// SleepUntil waits for a moment of the monotonic clock, in nanoseconds. The
-// runtime is not told: its monitor would be kept busy by that.
+// SleepUntil waits for a time of the monotonic clock, in nanoseconds. The runtime is not told: that would keep its
+// monitor busy.
 func SleepUntil(ns int64) {
 	at := unix.NsecToTimespec(ns)
 	const absolute = 1 // TIMER_ABSTIME
@@ -139,12 +138,12 @@ func SleepUntil(ns int64) {
 	}
 }
 
-// Punctual has this thread woken up when it should: else it is 50 µs late.
+// Punctual makes this thread wake up on time: otherwise it is 50 µs late.
 func Punctual() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }
 
-// Clock is the time of a clock, such as unix.CLOCK_MONOTONIC, in nanoseconds.
+// Clock returns the time of a clock, such as unix.CLOCK_MONOTONIC, in nanoseconds.
 func Clock(id int32) int64 {
 	var t unix.Timespec
-	_ = unix.ClockGettime(id, &t) // all that are asked for exist
+	_ = unix.ClockGettime(id, &t) // all clocks used here exist
 	return t.Nano()
 }

@@ -12,18 +12,18 @@ import (
 // Size is how many datagrams are sent or read at a time.
 const Size = 64
 
-// Port is a UDP socket that never waits, with room for a batch of datagrams, of one direction at a time. All calls
-// share it: what each call had of its own would not stay in the processor's cache.
+// Port is a non-blocking UDP socket with room for a batch of datagrams, in one direction at a time. All calls share it:
+// separate buffers for each call would not stay in the processor's cache.
 type Port struct {
 	At       netip.AddrPort
 	fd       int
-	out      []datagram // that wait for the next Flush
+	out      []datagram // waiting for the next Flush
 	messages [Size]message
 	vectors  [Size]unix.Iovec
 	peers    [Size]unix.RawSockaddrInet4
 	control  [Size]control
 	packets  [Size][]byte
-	used     int // messages that are not ready to read
+	used     int // messages that are not ready for reading
 }
 
 type datagram struct {
@@ -31,7 +31,8 @@ type datagram struct {
 	to   netip.AddrPort
 }
 
-// Listen opens a port in a namespace, for datagrams of so many bytes. What is longer is cut. Port 0 is any.
+// Listen opens a port in a namespace, for datagrams of up to largest bytes. Longer ones are truncated. Port 0 means any
+// port.
 func Listen(in namespace.Namespace, at netip.AddrPort, largest int) (*Port, error) {
 	p := &Port{used: Size}
 	for i := range p.packets {
@@ -46,10 +47,10 @@ func Listen(in namespace.Namespace, at netip.AddrPort, largest int) (*Port, erro
 // Close closes the socket.
 func (p *Port) Close() { _ = unix.Close(p.fd) }
 
-// Packet is room for the bytes of datagram i.
+// Packet returns the buffer of datagram i.
 func (p *Port) Packet(i int) []byte { return p.packets[i] }
 
-// Put has datagram i be b, which has a byte at least, to an address.
+// Put sets datagram i to b, which must not be empty, for an address.
 func (p *Port) Put(i int, b []byte, to netip.AddrPort) {
 	p.peers[i] = sockaddr(to)
 	p.point(i, b)
@@ -62,13 +63,13 @@ func (p *Port) point(i int, b []byte) {
 	p.vectors[i].SetLen(len(b))
 }
 
-// Send sends the first n datagrams, and returns how many the system took, and why not more.
+// Send sends the first n datagrams, and returns how many the system accepted, and why not more.
 func (p *Port) Send(n int) (sent int, errno unix.Errno) { return send(p.fd, p.messages[:n]) }
 
-// Queue has a text sent to an address by the next Flush.
+// Queue queues a text to be sent to an address by the next Flush.
 func (p *Port) Queue(text string, to netip.AddrPort) { p.out = append(p.out, datagram{text, to}) }
 
-// Flush sends what waits. What the system has no room for stays for the next time.
+// Flush sends the queue. Datagrams without room stay for the next time.
 func (p *Port) Flush() {
 	for len(p.out) > 0 {
 		n := min(len(p.out), Size)
@@ -77,7 +78,7 @@ func (p *Port) Flush() {
 		}
 		sent, errno := p.Send(n)
 		full := errno == unix.EAGAIN || errno == unix.ENOBUFS
-		if errno != 0 && !full { // what cannot be sent is lost, as on a network
+		if errno != 0 && !full { // what cannot be sent is lost, as in a network
 			sent++
 		}
 		p.out = append(p.out[:0], p.out[sent:]...)
@@ -87,8 +88,8 @@ func (p *Port) Flush() {
 	}
 }
 
-// Read hands on all datagrams that wait, with their sender and the time of the wall clock at which the kernel took
-// them, in nanoseconds.
+// Read passes on all waiting datagrams, with their sender and the wall-clock time at which the kernel received them, in
+// nanoseconds.
 func (p *Port) Read(take func(b []byte, from netip.AddrPort, came int64)) {
 	for n := Size; n == Size; {
 		for i := range p.used {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Admin asks the admin API.
+// Admin is a client of the admin API.
 type Admin struct{ client http.Client }
 
 func newAdmin(socket string) *Admin {
@@ -25,7 +25,7 @@ func newAdmin(socket string) *Admin {
 	}}}
 }
 
-// Get returns what the API has at a path.
+// Get returns the response of the API for a path.
 func (a *Admin) Get(path string) (string, error) { return a.ask(http.MethodGet, path, "") }
 
 func (a *Admin) ask(method, path, body string) (string, error) {
@@ -45,7 +45,7 @@ func (a *Admin) ask(method, path, body string) (string, error) {
 	return string(b), err
 }
 
-// Read reads the JSON at a path.
+// Read decodes the JSON at a path.
 func (a *Admin) Read(path string, to any) error {
 	text, err := a.Get(path)
 	if err == nil {
@@ -61,13 +61,13 @@ func (a *Admin) Number(callID, number string) bool {
 	return err == nil
 }
 
-// Ready is an error unless the process takes calls.
+// Ready returns an error unless the process takes calls.
 func (a *Admin) Ready() error {
 	_, err := a.Get("/readyz")
 	return err
 }
 
-// Live counts the calls that there are.
+// Live counts the live calls.
 func (a *Admin) Live() (int, error) {
 	var page struct {
 		Items []json.RawMessage `json:"items"`
@@ -76,7 +76,7 @@ func (a *Admin) Live() (int, error) {
 	return len(page.Items), err
 }
 
-// Record is what is judged of a record.
+// Record holds the judged fields of a record.
 type Record struct {
 	ID          string `json:"id"`
 	SIPCallID   string `json:"sip_call_id"`
@@ -86,7 +86,7 @@ type Record struct {
 	Variables   struct{ Number string }
 }
 
-// Records are those of all finished calls.
+// Records returns the records of all finished calls.
 func (a *Admin) Records() (all []Record, err error) {
 	for cursor := ""; ; {
 		var page struct {
@@ -104,10 +104,10 @@ func (a *Admin) Records() (all []Record, err error) {
 	}
 }
 
-// Figures are the metrics: of a name, the sum of its samples.
+// Figures are the metrics: for each name, the sum of its samples.
 type Figures map[string]float64
 
-// Metrics are those of now.
+// Metrics returns the current metrics.
 func (a *Admin) Metrics() (Figures, error) {
 	text, err := a.Get("/metrics")
 	f := Figures{}

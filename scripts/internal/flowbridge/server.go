@@ -1,4 +1,4 @@
-// Package flowbridge runs the binary that is loaded, and asks its admin API.
+// Package flowbridge runs the loaded binary, and queries its admin API.
 package flowbridge
 
 import (
@@ -26,7 +26,8 @@ type Server struct {
 	children    []*process.Child
 }
 
-// New makes a directory for a server within another one. Its process is in a namespace, and has further variables.
+// New creates a directory for a server within another one. Its process runs in a namespace, with further environment
+// variables.
 func New(binary, within string, in namespace.Namespace, environment ...string) (*Server, error) {
 	dir, err := os.MkdirTemp(within, "flowbridge")
 	if err != nil {
@@ -37,29 +38,29 @@ func New(binary, within string, in namespace.Namespace, environment ...string) (
 	return s, nil
 }
 
-// Config is the file of the configuration.
+// Config returns the configuration file.
 func (s *Server) Config() string { return filepath.Join(s.dir, "flowbridge.yaml") }
 
-// Log is the file that all processes of the server write to.
+// Log returns the file that all processes of the server write to.
 func (s *Server) Log() string { return filepath.Join(s.dir, "log") }
 
-// Store is where the configuration may have the database.
+// Store returns a path for the database, to be used in the configuration.
 func (s *Server) Store() string { return filepath.Join(s.dir, "calls.db") }
 
-// Socket is where the configuration must have the admin API listen.
+// Socket returns the path where the configuration must make the admin API listen.
 func (s *Server) Socket() string { return filepath.Join(s.dir, "admin.sock") }
 
 // Configure writes the configuration.
 func (s *Server) Configure(text string) error { return os.WriteFile(s.Config(), []byte(text), 0o600) }
 
-// Command is a command with the variables of the server.
+// Command returns a command with the server's environment.
 func (s *Server) Command(line ...string) *exec.Cmd {
 	c := exec.CommandContext(context.Background(), line[0], line[1:]...)
 	c.Env = append(os.Environ(), s.environment...)
 	return c
 }
 
-// Upgrade is the command that has the process replaced.
+// Upgrade returns the command that replaces the process.
 func (s *Server) Upgrade() *exec.Cmd {
 	return s.Command(s.binary, "upgrade", "--config", s.Config(), "--json")
 }
@@ -81,7 +82,7 @@ func (s *Server) Launch() error {
 	return err
 }
 
-// Ready returns when the server is ready, or says why it is not.
+// Ready returns when the server is ready, or an error that says why it is not.
 func (s *Server) Ready(within time.Duration) error {
 	if err := process.Until(within, s.Admin.Ready); err != nil {
 		return fmt.Errorf("flowbridge is not ready: %w; %s", err, process.Tail(s.Log()))
@@ -96,7 +97,7 @@ func (s *Server) Stop() {
 	}
 }
 
-// Kill kills the processes without warning, one that an upgrade has started, too.
+// Kill kills the processes without warning, including one started by an upgrade.
 func (s *Server) Kill() {
 	for _, c := range s.children {
 		c.Kill()

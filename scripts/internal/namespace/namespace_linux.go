@@ -1,5 +1,5 @@
-// Package namespace makes network namespaces, and links between them, for loads whose ends are as if they were machines
-// of their own. It needs root.
+// Package namespace creates network namespaces, and links between them, for loads whose ends behave like separate
+// machines. It needs root.
 package namespace
 
 import (
@@ -19,10 +19,10 @@ import (
 // Namespace is a descriptor of a network namespace.
 type Namespace int
 
-// Here is the namespace that this process is in.
+// Here is the namespace of this process.
 const Here Namespace = -1
 
-// New makes a namespace whose loopback is up.
+// New creates a namespace whose loopback interface is up.
 func New() (ns Namespace, err error) {
 	err = onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -38,13 +38,13 @@ func New() (ns Namespace, err error) {
 	return ns, ns.IP("link set lo up")
 }
 
-// Named is a namespace that ip-netns(8) has made.
+// Named returns a namespace created by ip-netns(8).
 func Named(name string) (Namespace, error) {
 	fd, err := unix.Open("/run/netns/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	return Namespace(fd), os.NewSyscallError("open "+name, err)
 }
 
-// Close gives the namespace up. It ends with the last process and descriptor in it.
+// Close releases the namespace. It ends with the last process and descriptor in it.
 func (ns Namespace) Close() error { return unix.Close(int(ns)) }
 
 // Do runs f on a thread in the namespace. Sockets that f opens and processes that it starts stay there.
@@ -69,11 +69,11 @@ func (ns Namespace) ListenUDP(at netip.AddrPort) (conn *net.UDPConn, err error) 
 	return conn, err
 }
 
-// onThread runs f on a thread of its own, which ends with it.
+// onThread runs f on a new thread, which ends afterwards.
 func onThread(f func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked
+		runtime.LockOSThread() // never unlocked
 		done <- f()
 	}()
 	return <-done
@@ -93,7 +93,8 @@ func (ns Namespace) IP(form string, values ...any) error {
 	return nil
 }
 
-// Link links the namespace to another one, with an address of a network of 24 bits at each end. Both have the name.
+// Link links the namespace to another one, with an address in a 24-bit network at each end. Both interfaces have the
+// name.
 func (ns Namespace) Link(name string, at netip.Addr, to Namespace, far netip.Addr) error {
 	if err := ns.IP("link add %s type veth peer name %s netns /proc/%d/fd/%d", name, name, os.Getpid(), to); err != nil {
 		return err

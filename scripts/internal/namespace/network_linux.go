@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Network is what carrier, relay and agents are in: a namespace each, as if they were three machines.
+// Network holds carrier, relay and agents: a namespace each, as if they were three machines.
 //
 //	carrier c0 --- c0 relay a0 --- a0 agent
 //
-// The relay has one address, which both reach through it. A namespace ends with the last process and descriptor in it.
+// The relay has one address, which the other two reach through it. A namespace ends with its last process and
+// descriptor.
 type Network struct{ Carrier, Relay, Agent Namespace }
 
 // The addresses of the three machines.
@@ -24,7 +25,7 @@ var (
 	gateways = [2]netip.Addr{netip.MustParseAddr("10.205.2.1"), netip.MustParseAddr("10.205.3.1")} // the relay's
 )
 
-// NewNetwork makes the three machines and their links.
+// NewNetwork creates the three machines and their links.
 func NewNetwork() (n *Network, err error) {
 	n = &Network{Here, Here, Here}
 	for _, ns := range []*Namespace{&n.Carrier, &n.Relay, &n.Agent} {
@@ -44,7 +45,7 @@ func NewNetwork() (n *Network, err error) {
 	return n, nil
 }
 
-// Close gives the namespaces up.
+// Close releases the namespaces.
 func (n *Network) Close() {
 	for _, ns := range []Namespace{n.Carrier, n.Relay, n.Agent} {
 		if ns != Here {

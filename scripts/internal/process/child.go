@@ -9,14 +9,14 @@ import (
 	"flowbridge/scripts/internal/namespace"
 )
 
-// Child is a process that we have started. It ends with us.
+// Child is a process that we started. It ends with us.
 type Child struct {
 	cmd   *exec.Cmd
-	ended chan struct{} // closed by then
+	ended chan struct{} // closed when it has ended
 }
 
-// Start starts a command in a namespace. What it says is added to a file. Its thread lives as long as the process,
-// because the thread's end would be the process's, too (PR_SET_PDEATHSIG).
+// Start starts a command in a namespace. Its output is appended to a file. Its thread lives as long as the process,
+// because the thread's end would end the process, too (PR_SET_PDEATHSIG).
 func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -39,7 +39,7 @@ func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
 			_ = c.Wait()
 			return nil
 		})
-		started <- err // is not read if the process has started
+		started <- err // not read if the process has started
 	}()
 	if err := <-started; err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
 	return child, nil
 }
 
-// PID is the number of the process.
+// PID returns the number of the process.
 func (c *Child) PID() int { return c.cmd.Process.Pid }
 
 // Kill kills the process, and returns when it is gone.
@@ -56,13 +56,13 @@ func (c *Child) Kill() {
 	<-c.ended
 }
 
-// Wait waits for the end of the process, and says whether it ended well.
+// Wait waits for the end of the process, and reports whether it ended well.
 func (c *Child) Wait() bool {
 	<-c.ended
 	return c.cmd.ProcessState.Success()
 }
 
-// Stop ends the process as an operator does: the second signal has Flowbridge end its calls. It is killed after 5 s.
+// Stop ends the process as an operator does: the second signal makes Flowbridge end its calls. It is killed after 5 s.
 func (c *Child) Stop() {
 	terminate := func() { _ = c.cmd.Process.Signal(syscall.SIGTERM) }
 	terminate()
@@ -73,7 +73,7 @@ func (c *Child) Stop() {
 	last.Stop()
 }
 
-// Until asks again and again within a time, and then says why not.
+// Until calls ready repeatedly until it succeeds or the time is up, and returns its last error.
 func Until(within time.Duration, ready func() error) error {
 	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
 		err := ready()

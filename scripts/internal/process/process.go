@@ -1,4 +1,4 @@
-// Package process starts the processes that are loaded, ends them, and reads their time and memory.
+// Package process starts and ends the loaded processes, and reads their time and memory.
 package process
 
 import (
@@ -12,17 +12,16 @@ import (
 	"time"
 )
 
-// hertz is the unit of times in /proc: USER_HZ, which is 100 on all machines of
-// ours.
+// hertz is the unit of times in /proc: USER_HZ, which is 100 on all our machines.
 const hertz = 100
 
-// Stat is a process's parent, and the CPU time that it has had: user and system.
+// Stat is a process's parent, and the CPU time that it has used: user and system.
 type Stat struct {
 	Parent int
 	CPU    time.Duration
 }
 
-// StatOf reads a process's line, see proc_pid_stat(5).
+// StatOf reads a process's stat line, see proc_pid_stat(5).
 func StatOf(pid int) (Stat, error) {
 	b, err := os.ReadFile(file(pid, "stat"))
 	if err != nil {
@@ -34,7 +33,7 @@ func StatOf(pid int) (Stat, error) {
 func file(pid int, name string) string { return filepath.Join("/proc", strconv.Itoa(pid), name) }
 
 func parseStat(b []byte) (s Stat, err error) {
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // the name may have anything in it
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // the name may contain anything
 	if len(fields) < 13 {
 		return s, fmt.Errorf("a stat of %d fields", len(fields))
 	}
@@ -47,7 +46,7 @@ func parseStat(b []byte) (s Stat, err error) {
 	return Stat{parent, time.Duration(user+system) * time.Second / hertz}, nil
 }
 
-// Children are the processes that a process has started and that still run.
+// Children returns the running child processes of a process.
 func Children(parent int) (pids []int, err error) {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	for _, name := range all {
@@ -59,10 +58,10 @@ func Children(parent int) (pids []int, err error) {
 	return pids, err
 }
 
-// Group is the processes of a system, which are measured together. An empty one has nothing.
+// Group is the processes of a system, which are measured together. All figures of an empty group are 0.
 type Group []int
 
-// CPU is the time that the processes have had, user and system.
+// CPU returns the time that the processes have used, user and system.
 func (g Group) CPU() (sum time.Duration, err error) {
 	for _, pid := range g {
 		s, err := StatOf(pid)
@@ -74,7 +73,7 @@ func (g Group) CPU() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// Memory is resident memory in bytes: all of it, and with its share only of what others have, too (PSS).
+// Memory returns resident memory in bytes: in total, and counting shared memory proportionally (PSS).
 func (g Group) Memory() (rss, pss int64, err error) {
 	for _, pid := range g {
 		b, err := os.ReadFile(file(pid, "smaps_rollup"))
@@ -91,7 +90,7 @@ func (g Group) Memory() (rss, pss int64, err error) {
 	return rss, pss, nil
 }
 
-// Resident is resident memory in MB, what the processes share for each of them. It is had sooner than Memory.
+// Resident returns resident memory in MB, counting shared memory for each process. It is faster than Memory.
 func (g Group) Resident() (mb float64) {
 	for _, pid := range g {
 		b, _ := os.ReadFile(file(pid, "statm"))
@@ -103,7 +102,7 @@ func (g Group) Resident() (mb float64) {
 	return mb
 }
 
-// Switches are the context switches of all threads, by themselves and forced.
+// Switches returns the context switches of all threads, voluntary and forced.
 func (g Group) Switches() (n int64) {
 	for _, pid := range g {
 		threads, _ := filepath.Glob(file(pid, "task/*/status"))
@@ -118,7 +117,7 @@ func (g Group) Switches() (n int64) {
 	return n
 }
 
-// Descriptors are the files that the processes have open.
+// Descriptors returns how many files the processes have open.
 func (g Group) Descriptors() (n int) {
 	for _, pid := range g {
 		all, _ := os.ReadDir(file(pid, "fd"))
@@ -127,13 +126,13 @@ func (g Group) Descriptors() (n int) {
 	return n
 }
 
-// Maps is the memory of the BPF maps that the processes have descriptors of, in bytes.
+// Maps returns the memory of the BPF maps for which the processes have descriptors, in bytes.
 func (g Group) Maps() (n int64) {
 	seen := make(map[int64]bool)
 	for _, pid := range g {
 		all, _ := filepath.Glob(file(pid, "fdinfo/*"))
 		for _, name := range all {
-			b, _ := os.ReadFile(name) // it may be closed since
+			b, _ := os.ReadFile(name) // it may have been closed since
 			id, err := figure(string(b), "map_id")
 			if size, _ := figure(string(b), "memlock"); err == nil && !seen[id] {
 				n, seen[id] = n+size, true
@@ -143,7 +142,7 @@ func (g Group) Maps() (n int64) {
 	return n
 }
 
-// figure is the number after a name, in lines such as "Rss:   10 kB".
+// figure returns the number after a name, in lines such as "Rss:   10 kB".
 func figure(text, name string) (int64, error) {
 	for line := range strings.Lines(text) {
 		if f := strings.Fields(line); len(f) >= 2 && f[0] == name+":" {
@@ -153,7 +152,7 @@ func figure(text, name string) (int64, error) {
 	return 0, fmt.Errorf("there is no %s", name)
 }
 
-// Tail is the end of what a process wrote to a file, for an error.
+// Tail returns the end of a process's output file, for an error.
 func Tail(file string) string {
 	b, _ := os.ReadFile(file)
 	return fmt.Sprintf("%s: %s", filepath.Base(file), b[max(0, len(b)-500):])

@@ -1,4 +1,4 @@
-// Package report has what the loads do with what they have measured.
+// Package report evaluates and writes what the loads have measured.
 package report
 
 import (
@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Write writes figures to a file as JSON; none: nowhere.
+// Write writes figures to a file as JSON. If file is empty, it does nothing.
 func Write(file string, all any) error {
 	if file == "" {
 		return nil
@@ -20,13 +20,13 @@ func Write(file string, all any) error {
 	return os.WriteFile(file, append(text, '\n'), 0o644) //nolint:gosec // for people to read
 }
 
-// Middle is the median of sorted values.
+// Middle returns the median of sorted values.
 func Middle(sorted []float64) float64 {
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// At is the value that a part q of sorted values is not above; 0: there are none.
+// At returns the value that a part q of sorted values does not exceed; the zero value if there are none.
 func At[T any](sorted []T, q float64) (value T) {
 	if len(sorted) > 0 {
 		value = sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
@@ -34,8 +34,8 @@ func At[T any](sorted []T, q float64) (value T) {
 	return value
 }
 
-// Medians is one of some rounds, whose fields are float64, int and others: each float64 is the median of the rounds',
-// each int their sum, and the rest is empty.
+// Medians combines rounds, whose fields are float64, int and others: each float64 is the rounds' median, each int their
+// sum, and the rest is empty.
 func Medians[T any](rounds []T) (m T) {
 	to := reflect.ValueOf(&m).Elem()
 	for i := range to.NumField() {

@@ -1,4 +1,4 @@
-// Package rtp has the RTP that the loads send: 20 ms of G.711 in a packet, which says its call, number and time.
+// Package rtp defines the RTP that the loads send: packets of 20 ms of G.711 that contain their call, number and time.
 package rtp
 
 import (
@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// Size is that of a packet, in bytes.
+	// Size is the length of a packet, in bytes.
 	Size = 172
-	// Room is more than that of a packet, so that a longer one is told from ours.
+	// Room is longer than a packet, so that longer packets can be told from ours.
 	Room = Size + 4
-	// Interval is the time from a packet of a call to the next one.
+	// Interval is the time between two packets of a call.
 	Interval = 20 * time.Millisecond
 
 	magic = 0x466c6f77626e6368
 )
 
-// Where the payload of a packet has what.
+// The layout of a packet's payload.
 const (
 	atMagic  = 12
 	atCall   = atMagic + 8
@@ -29,7 +29,7 @@ const (
 	atTime   = atNumber + 4 // wall clock, nanoseconds
 )
 
-// Write makes a packet of a call's side, 0 or 1.
+// Write writes a packet of a call's side, 0 or 1.
 func Write(p []byte, call uint32, side int, number uint32, now int64) {
 	p[0] = 2 << 6 // RFC 3550 §5.1: version 2, payload type 0
 	binary.BigEndian.PutUint16(p[2:], uint16(number))
@@ -41,7 +41,7 @@ func Write(p []byte, call uint32, side int, number uint32, now int64) {
 	binary.BigEndian.PutUint64(p[atTime:], uint64(now))
 }
 
-// Read says which packet it is, and when it was written. ok is false if it is none of ours.
+// Read returns which packet p is, and when it was written. ok is false if it is not ours.
 func Read(p []byte) (call, number uint32, written int64, ok bool) {
 	if len(p) != Size || binary.BigEndian.Uint64(p[atMagic:]) != magic {
 		return 0, 0, 0, false
@@ -50,17 +50,17 @@ func Read(p []byte) (call, number uint32, written int64, ok bool) {
 	return call, number, int64(binary.BigEndian.Uint64(p[atTime:])), true
 }
 
-// Pace has its ticks come one after the other.
+// Pace schedules ticks one after the other.
 type Pace struct {
 	tick  time.Duration
 	begin int64 // monotonic clock, nanoseconds
 }
 
-// NewPace begins now.
+// NewPace returns a pace that starts now.
 func NewPace(tick time.Duration) *Pace { return &Pace{tick, batch.Clock(unix.CLOCK_MONOTONIC)} }
 
-// Wait waits for tick n, and returns how late it is. After more than an interval the ticks that follow are later,
-// too: calls never send faster than in life.
+// Wait waits for tick n, and returns how late it is. If that is more than an interval, the following ticks are delayed,
+// too: calls never send faster than in production.
 func (p *Pace) Wait(n int64) (late time.Duration) {
 	due := p.begin + n*int64(p.tick)
 	late = time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - due)

@@ -11,15 +11,15 @@ import (
 // Dialog is a call of an end, from the INVITE on.
 type Dialog struct {
 	End      *End
-	Of       any // whatever who uses it has of the call
+	Of       any // for the user of the package
 	CallID   string
-	Answered bool // a 200 was sent or came
+	Answered bool // a 200 was sent or received
 
-	local, remote  string // From and To of our requests, the former without its tag
+	local, remote  string // From and To of our requests, From without its tag
 	tag            string
 	target, routes string
 	cseq, theirs   int
-	over, gone     bool // it has ended; nothing is known of it any more
+	over, gone     bool // it has ended; all knowledge of it is lost
 	clients        []*Client
 	servers        []*Server
 }
@@ -35,7 +35,7 @@ func (d *Dialog) send(text string, to netip.AddrPort) {
 	d.End.Send(text, to)
 }
 
-// Finish notes that the call is over. What comes again is answered again for as long as something may.
+// Finish records that the call is over. Repeated messages are still answered for as long as they may come.
 func (d *Dialog) Finish() {
 	if d.over {
 		return
@@ -44,13 +44,13 @@ func (d *Dialog) Finish() {
 	d.End.After(Patience+T2, d.Forget)
 }
 
-// Forget loses the dialog, as one does who dies and starts again.
+// Forget loses the dialog, as an end does that dies and restarts.
 func (d *Dialog) Forget() {
 	d.over, d.gone, d.clients, d.servers = true, true, nil, nil
 	delete(d.End.dialogs, d.CallID)
 }
 
-// Text is a request of the dialog. more is further headers, a Contact of its own among them, and the body.
+// Text returns a request of the dialog. more is further headers, perhaps including a Contact, and the body.
 func (d *Dialog) Text(method, branch string, cseq int, more string) string {
 	at := d.End.Addr.String()
 	if method != "ACK" && method != "BYE" && method != "CANCEL" && !strings.HasPrefix(more, "Contact: ") {
@@ -70,13 +70,13 @@ type Client struct {
 	text, ack string
 	cseq      int
 	wait, so  time.Duration
-	heard     bool // a provisional answer
+	heard     bool // got a provisional answer
 	settled   bool
 	done      func(Message)
 }
 
-// Ask sends a request within the dialog, or its INVITE. done gets the final answer; "": none came. It gets the 200 of
-// an INVITE also if that had been given up.
+// Ask sends a request within the dialog, or its INVITE. done gets the final answer, or "" if none came. It gets the 200
+// of an INVITE even if that had been given up.
 func (d *Dialog) Ask(method, more string, done func(Message)) *Client {
 	d.cseq++
 	branch := "z9hG4bK" + d.End.Unique()
@@ -185,7 +185,7 @@ func (c *Client) acknowledge(m Message, status int, late bool) {
 	d.send(c.ack, d.End.Peer)
 }
 
-// Cancel gives the INVITE up.
+// Cancel cancels the INVITE.
 func (c *Client) Cancel() {
 	if c.settled {
 		return

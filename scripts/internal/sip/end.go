@@ -19,37 +19,37 @@ const Empty = "Content-Length: 0\r\n\r\n"
 
 const noDialog = "481 Call/Transaction Does Not Exist"
 
-// End is a user agent, which does as RFC 3261 says: repeats, timers, 481 to what it does not know. It has no lock: one
-// goroutine uses it at a time.
+// End is a user agent that follows RFC 3261: repeats, timers, 481 to unknown dialogs. It has no lock: only one
+// goroutine may use it at a time.
 type End struct {
-	Name       string // the beginning of its branches, tags and Call-IDs: no other end has it
+	Name       string // prefix of its branches, tags and Call-IDs, unique to the end
 	Addr, Peer netip.AddrPort
 	Via        string // further parameters of its Via
 	Send       func(text string, to netip.AddrPort)
 	After      func(time.Duration, func())
-	Impatient  bool // an INVITE that rings is given up, too, after as long as one without any answer
+	Impatient  bool // a ringing INVITE is also given up, after as long as one without any answer
 
-	// Who uses the end is told by these. Those that are nil are not called.
-	Arrive func(*Dialog, *Server)                      // a call comes; nil: none is taken
-	Asked  func(*Dialog, *Server)                      // a request within a dialog; nil: 200, to an INVITE 488
+	// These functions tell the user of the end what happens. Each may be nil.
+	Arrive func(*Dialog, *Server)                      // a call arrives; if nil, none is taken
+	Asked  func(*Dialog, *Server)                      // a request within a dialog; if nil, it gets 200, an INVITE 488
 	Acked  func(*Dialog)                               // the ACK of a 200 came
-	Ended  func(d *Dialog, by string)                  // by the other side's BYE or CANCEL; ACK: a 200 had none
+	Ended  func(d *Dialog, by string)                  // by the other side's BYE or CANCEL; "ACK" if a 200 got none
 	Saw    func(d *Dialog, sent bool, message Message) // a message of a dialog
 
-	Repeats    int // requests that were sent or came again
-	Repeats200 int // 200s of an INVITE that were sent or came again
+	Repeats    int // repeated requests, sent or received
+	Repeats200 int // repeated 200s of an INVITE, sent or received
 
 	dialogs map[string]*Dialog // by Call-ID
 	next    int
 }
 
-// Unique is a part of a branch or a tag that nothing else has.
+// Unique returns a unique part for a branch or a tag.
 func (e *End) Unique() string {
 	e.next++
 	return e.Name + strconv.Itoa(e.next)
 }
 
-// Heard takes a message that came.
+// Heard handles an incoming message.
 func (e *End) Heard(m Message, from netip.AddrPort) {
 	d, method := e.dialogs[m.Header("Call-ID")], m.Method()
 	if d != nil {
@@ -81,7 +81,7 @@ func (e *End) add(d *Dialog) *Dialog {
 	return d
 }
 
-// accept is the dialog of an INVITE that came.
+// accept returns the dialog of an incoming INVITE.
 func (e *End) accept(m Message) *Dialog {
 	return e.add(&Dialog{
 		End: e, CallID: strings.Clone(m.Header("Call-ID")), tag: e.Unique(), local: strings.Clone(m.Header("To")),
@@ -90,21 +90,21 @@ func (e *End) accept(m Message) *Dialog {
 	})
 }
 
-// Dial is the dialog of a call of ours, which its INVITE begins.
+// Dial returns the dialog of an outgoing call, for its INVITE.
 func (e *End) Dial(from, to string) *Dialog {
 	target := "sip:" + to + "@" + e.Peer.String()
 	return e.Open(target, "<sip:"+from+"@"+e.Addr.Addr().String()+">", "<"+target+">")
 }
 
-// Open is a dialog of ours, or the Call-ID, From and To that some requests have.
+// Open returns an outgoing dialog, or the Call-ID, From and To for some requests.
 func (e *End) Open(target, from, to string) *Dialog {
 	return e.add(&Dialog{
 		End: e, CallID: e.Unique() + "@" + e.Addr.Addr().String(), tag: e.Unique(), target: target, local: from, remote: to,
 	})
 }
 
-// routes are the Route lines of a dialog whose INVITE, or 200 of ours, has been sent through proxies: in the order of
-// the Record-Route of a request, and in the reverse one of an answer (RFC 3261 12.1).
+// routes returns the Route lines of a dialog whose INVITE, or 200 to us, passed through proxies: in the order of the
+// Record-Route in a request, and in reverse order for an answer (RFC 3261 12.1).
 func (m Message) routes(answer bool) (all string) {
 	for line := range strings.SplitSeq(m.Lines("Record-Route"), "\r\n") {
 		if _, value, ok := strings.Cut(line, ":"); ok && answer {

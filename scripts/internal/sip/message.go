@@ -1,4 +1,4 @@
-// Package sip has the two ends of calls, of which they are loads: user agents, and the text of their messages.
+// Package sip provides the two ends of calls for loads: user agents, and the text of their messages.
 package sip
 
 import (
@@ -11,13 +11,13 @@ import (
 // Message is a SIP message as text.
 type Message string
 
-// Start is the first line.
+// Start returns the first line.
 func (m Message) Start() string {
 	line, _, _ := strings.Cut(string(m), "\r\n")
 	return line
 }
 
-// Header gives the value of a header's first line.
+// Header returns the value of a header's first line.
 func (m Message) Header(name string) string {
 	for line := range strings.SplitSeq(string(m), "\r\n") {
 		if is(line, name) {
@@ -30,12 +30,12 @@ func (m Message) Header(name string) string {
 	return ""
 }
 
-// is says whether a line has a header of a name.
+// is reports whether a line has a header with this name.
 func is(line, name string) bool {
 	return len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(line[:len(name)], name)
 }
 
-// Lines gives all lines of some headers, in their order.
+// Lines returns all lines of some headers, in order.
 func (m Message) Lines(names ...string) string {
 	var all strings.Builder
 	for line := range strings.SplitSeq(string(m), "\r\n") {
@@ -51,30 +51,30 @@ func (m Message) Lines(names ...string) string {
 	return all.String()
 }
 
-// Body is what follows the headers.
+// Body returns what follows the headers.
 func (m Message) Body() string {
 	_, body, _ := strings.Cut(string(m), "\r\n\r\n")
 	return body
 }
 
-// Tag is that of From or To; empty: it has none.
+// Tag returns the tag of From or To, or "" if it has none.
 func (m Message) Tag(header string) string {
 	return between(m.Header(header), ";tag=", ";")
 }
 
-// between is the part of a text behind the first from, up to the next to; empty: there is no from.
+// between returns the part of a text from the first occurrence of from up to the next to, or "" if from does not occur.
 func between(text, from, to string) string {
 	_, rest, _ := strings.Cut(text, from)
 	part, _, _ := strings.Cut(rest, to)
 	return part
 }
 
-// Branch is that of the topmost Via.
+// Branch returns the branch of the topmost Via.
 func (m Message) Branch() string {
 	return between(m.Header("Via"), "branch=", ";")
 }
 
-// Status is that of an answer; 0: it is none.
+// Status returns the status of an answer, or 0 for a request.
 func (m Message) Status() int {
 	text, answer := strings.CutPrefix(m.Start(), "SIP/2.0 ")
 	text, _, _ = strings.Cut(text, " ")
@@ -85,25 +85,25 @@ func (m Message) Status() int {
 	return n
 }
 
-// Number is that of the CSeq.
+// Number returns the number in CSeq.
 func (m Message) Number() int {
 	text, _, _ := strings.Cut(m.Header("CSeq"), " ")
 	n, _ := strconv.Atoi(text)
 	return n
 }
 
-// Method is that of the CSeq.
+// Method returns the method in CSeq.
 func (m Message) Method() string {
 	_, method, _ := strings.Cut(m.Header("CSeq"), " ")
 	return strings.TrimSpace(method)
 }
 
-// Contact is the URI of the Contact.
+// Contact returns the URI in Contact.
 func (m Message) Contact() string {
 	return between(m.Header("Contact"), "<", ">")
 }
 
-// Answer is an answer to a request. tag is for a To that has none, more the rest of the headers and the body.
+// Answer returns an answer to a request. tag is for a To without one, more the rest of the headers and the body.
 func (m Message) Answer(status, tag, more string) string {
 	to := m.Header("To")
 	if m.Tag("To") == "" && !strings.HasPrefix(status, "100") {
@@ -113,22 +113,22 @@ func (m Message) Answer(status, tag, more string) string {
 		"To: " + to + "\r\n" + more
 }
 
-// Media is the address in the one c= and m= line of a session description; the zero value: there is none.
+// Media returns the address in the only c= and m= lines of a session description, or the zero value if there is none.
 func Media(description string) netip.AddrPort {
 	at, _ := netip.ParseAddrPort(Host(description) + ":" + between(description, "\nm=audio ", " "))
 	return at
 }
 
-// Host is the address in the one c= line of a session description.
+// Host returns the address in the only c= line of a session description.
 func Host(description string) string { return between(description, "\nc=IN IP4 ", "\r\n") }
 
-// Description is a session description of PCMU at an address.
+// Description returns a session description with PCMU at an address.
 func Description(a netip.AddrPort) string {
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]v\r\ns=-\r\nc=IN IP4 %[1]v\r\nt=0 0\r\n"+
 		"m=audio %[2]d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", a.Addr(), a.Port())
 }
 
-// WithBody ends a message's headers.
+// WithBody ends a message's headers and adds the body.
 func WithBody(sdp string) string {
 	if sdp == "" {
 		return "Content-Length: 0\r\n\r\n"

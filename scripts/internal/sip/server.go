@@ -16,7 +16,7 @@ type Server struct {
 	cseq     int
 	from     netip.AddrPort
 	response string // the last one
-	acked    bool   // of an INVITE
+	acked    bool   // for an INVITE
 }
 
 func (d *Dialog) serve(m Message, method string, from netip.AddrPort) *Server {
@@ -36,7 +36,7 @@ func (d *Dialog) served(branch, method string) *Server {
 	return nil
 }
 
-// request takes a request to a dialog that there is.
+// request handles a request to an existing dialog.
 func (d *Dialog) request(m Message, method string, from netip.AddrPort) {
 	if method == "ACK" {
 		d.confirmed(m.Number())
@@ -63,7 +63,7 @@ func (d *Dialog) request(m Message, method string, from netip.AddrPort) {
 	}
 }
 
-// confirmed takes an ACK.
+// confirmed handles an ACK.
 func (d *Dialog) confirmed(cseq int) {
 	for _, s := range d.servers {
 		if s.Method == "INVITE" && s.cseq == cseq && !s.acked {
@@ -76,7 +76,7 @@ func (d *Dialog) confirmed(cseq int) {
 	}
 }
 
-// within takes a request within the dialog that is in order.
+// within handles an in-order request within the dialog.
 func (d *Dialog) within(s *Server) {
 	switch {
 	case s.Method == "BYE":
@@ -130,7 +130,7 @@ func (s *Server) Accept(more string) {
 	s.again(s.d.over, T1, 0)
 }
 
-// Refuse answers the INVITE of a call, and repeats that until the ACK (timers G and H).
+// Refuse rejects the INVITE of a call, and repeats the answer until the ACK (timers G and H).
 func (s *Server) Refuse(status string) {
 	s.Respond(status, Empty)
 	s.d.Finish()

@@ -11,11 +11,11 @@ import (
 	"flowbridge/scripts/internal/namespace"
 )
 
-// UDP is an end with a socket. Its lock is that of its dialogs, too.
+// UDP is an end with a socket. Its lock also guards its dialogs.
 type UDP struct {
 	End
 	sync.Mutex
-	Twice atomic.Bool // everything is sent twice
+	Twice atomic.Bool // send everything twice
 	conn  *net.UDPConn
 }
 
@@ -29,10 +29,10 @@ func (u *UDP) Listen(name string, in namespace.Namespace, at, peer netip.AddrPor
 	return err
 }
 
-// Close ends the end.
+// Close closes the end's socket.
 func (u *UDP) Close() { _ = u.conn.Close() }
 
-// Run takes what comes until the end is closed.
+// Run handles incoming messages until the end is closed.
 func (u *UDP) Run() {
 	b := make([]byte, 65536)
 	for {
@@ -54,7 +54,7 @@ func (u *UDP) send(text string, to netip.AddrPort) {
 	}
 }
 
-// Later has f called with the lock held.
+// Later calls f later, with the lock held.
 func (u *UDP) Later(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(d, func() {
 		u.Lock()

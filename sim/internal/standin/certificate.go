@@ -18,8 +18,8 @@ import (
 // certificateLifetime is how long a certificate of a stand-in is valid.
 const certificateLifetime = 30 * 24 * time.Hour
 
-// Certificate makes a certificate for an address that a stand-in listens on, which vouches for itself. It is also given
-// as PEM, for whoever has to trust it.
+// Certificate returns a self-signed certificate for an address that a stand-in listens on. ca is the same as PEM, for
+// peers that must trust it.
 func Certificate(listen string) (pair tls.Certificate, ca []byte, err error) {
 	host, _, err := net.SplitHostPort(cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {

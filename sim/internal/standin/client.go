@@ -13,19 +13,18 @@ import (
 
 // Answer is the answer of a server.
 type Answer struct {
-	Status      int // 0: it did not answer
+	Status      int // 0 if it did not answer
 	ContentType string
 	Body        []byte
 }
 
-// OK says whether the status is 2xx.
+// OK reports whether the status is 2xx.
 func (a Answer) OK() bool { return a.Status/100 == 2 }
 
-// ErrTooLarge is the error of an answer over its bound. Its body is cut one byte
-// after the bound.
+// ErrTooLarge is the error of an answer over its bound. Its body is cut one byte after the bound.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// client keeps no connections, follows no redirects and uses no proxy.
+// client returns a client that keeps no connections, follows no redirects and uses no proxy.
 func client() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
@@ -33,8 +32,8 @@ func client() *http.Client {
 	}
 }
 
-// Ask sends a request and reads its answer, up to a bound in bytes. Errors leave
-// out the URL, because it may contain a secret.
+// Ask sends a request and reads its answer, up to a bound in bytes. Errors omit the URL, because it may contain a
+// secret.
 func Ask(r *http.Request, bound int64) (a Answer, err error) {
 	res, err := client().Do(r)
 	if err != nil {
@@ -62,7 +61,7 @@ func Post(ctx context.Context, to string, header http.Header, body []byte, bound
 	return Ask(r, bound)
 }
 
-// Deliver sends a message until its answer is 2xx, so many times at most. The pause between two doubles.
+// Deliver sends a message until the answer is 2xx, at most tries times. The pause between two tries doubles.
 func Deliver(ctx context.Context, tries int, pause time.Duration, send func(try int) (Answer, error)) (Answer, error) {
 	for try := 1; ; try++ {
 		answer, err := send(try)

@@ -20,8 +20,7 @@ const (
 	hugeAnswer  = 10 << 20
 )
 
-// carryOut carries out the faults that all APIs share. It is false if the request
-// is finished.
+// carryOut carries out the faults that all APIs share. It returns false if the request is finished.
 func (s *Server) carryOut(w http.ResponseWriter, r *http.Request) bool {
 	f := s.Fault()
 	fail := func(code int, words string) { s.refuse(w, Refuse(code, "%s", words)) }
@@ -67,8 +66,7 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// stall holds a request back, for ever if d is 0. It is false if the client is gone
-// or the server closes.
+// stall delays a request, forever if d is 0. It returns false if the client is gone or the server closes.
 func (s *Server) stall(r *http.Request, d time.Duration) bool {
 	var over <-chan time.Time
 	if d > 0 {
@@ -83,9 +81,8 @@ func (s *Server) stall(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-// Bomb is some 128 KiB of gzip that unpack to a thousand times as many spaces, which
-// JSON may begin with. It repeats one part, as a gzip file may have several (RFC
-// 1952 section 2.2).
+// Bomb is some 128 KiB of gzip that unpack to a thousand times as many spaces, which JSON may start with. It repeats
+// one part, as a gzip file may have several (RFC 1952 section 2.2).
 var Bomb = sync.OnceValue(func() string {
 	var member bytes.Buffer
 	z := gzip.NewWriter(&member)
@@ -125,8 +122,7 @@ type GivenIDs struct {
 	first map[string]string // by sort
 }
 
-// Told returns an id for an answer: the id itself, or what the fault makes of it. The
-// sort says what the id belongs to.
+// Told returns an id for an answer: the id itself, or the fault's replacement. sort says what the id belongs to.
 func (g *GivenIDs) Told(f sim.Fault, sort, id string) any {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -33,28 +33,28 @@ type Server struct {
 
 // API describes an HTTP API.
 type API struct {
-	Token   string           // that each request has to show
-	TokenIn string           // the header that has it, alone; empty: Authorization: Bearer
+	Token   string           // that each request must present
+	TokenIn string           // the header for the bare token; default: Authorization: Bearer
 	Created int              // status of the answer to a POST; 200 if zero
-	Lock    sync.Locker      // held while a request is carried out; nil: none
+	Lock    sync.Locker      // held while a request is carried out; may be nil
 	Routes  map[string]Route // by method and path: "POST /v2/numbers/{slug}"
-	// Envelope makes the body of a refusal.
+	// Envelope returns the body of a refusal.
 	Envelope func(code int, words []string) any
 }
 
-// Route is what a request may have in its body, and what it does.
+// Route says what a request may have in its body, and what it does.
 type Route struct {
-	Body *Shape // nil: it has none
+	Body *Shape // nil if it has none
 	Do   Do
 }
 
 // Do answers a request with a value for JSON, or refuses it.
 type Do func(r Request) (any, *Refusal)
 
-// Request is a request whose body is checked.
+// Request is a request with a checked body.
 type Request struct {
 	*http.Request
-	Sent Object // the body; nil: none
+	Sent Object // the body; may be nil
 }
 
 // Refusal is an error answer.
@@ -63,7 +63,7 @@ type Refusal struct {
 	Words []string
 }
 
-// Refuse makes a refusal.
+// Refuse returns a refusal.
 func Refuse(code int, format string, args ...any) *Refusal {
 	return &Refusal{code, []string{fmt.Sprintf(format, args...)}}
 }
@@ -96,7 +96,7 @@ func (s *Server) Serve(p sim.Platform, api API) {
 	}()
 }
 
-// APIURL is the base URL of the HTTP API.
+// APIURL returns the base URL of the HTTP API.
 func (s *Server) APIURL() string { return "http://" + s.listener.Addr().String() }
 
 // Close hangs up, stops listening and waits for all goroutines.
@@ -130,8 +130,7 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// serve checks the token, the route and the body of a request, carries out the
-// fault and calls the route.
+// serve checks the token, the route and the body of a request, carries out the fault and calls the route.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[string]Route) {
 	route := methods[r.Method]
 	switch {
@@ -165,7 +164,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[strin
 	s.refuse(w, refusal)
 }
 
-// shown is the token of a request.
+// shown returns the token of a request.
 func (s *Server) shown(r *http.Request) string {
 	if s.api.TokenIn != "" {
 		return r.Header.Get(s.api.TokenIn)
@@ -181,7 +180,7 @@ func (s *Server) do(route Route, r Request) (any, *Refusal) {
 	return route.Do(r)
 }
 
-// body reads a body of JSON, up to its bound, and holds it to its shape.
+// body reads a body of JSON, up to its bound, and checks its shape.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, shape *Shape) (Object, *Refusal) {
 	if shape == nil || shape.Open && len(shape.Required) == 0 && r.ContentLength == 0 {
 		return nil, nil
@@ -196,7 +195,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, shape *Shape) (Obj
 	return shape.Read(raw)
 }
 
-// Page is the part of a list that the query's limit and offset ask for, and these two.
+// Page returns the part of a list selected by the query's limit and offset, and these two.
 func Page[T any](r *http.Request, all []T, limit, most int) (part []T, asked map[string]int, refusal *Refusal) {
 	asked = map[string]int{"limit": limit, "offset": 0}
 	for name := range asked {

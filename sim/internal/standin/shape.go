@@ -14,10 +14,10 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// Object is a JSON object: strings, json.Number, bool, nil, []any and map[string]any.
+// Object is a JSON object. Its values are strings, json.Number, bool, nil, []any and map[string]any.
 type Object map[string]any
 
-// ParseObject reads one JSON object. Members must not appear twice.
+// ParseObject parses one JSON object. Members must not appear twice.
 func ParseObject(body []byte) (Object, error) {
 	o, err := rest.ParseObject(body)
 	if err != nil {
@@ -26,16 +26,16 @@ func ParseObject(body []byte) (Object, error) {
 	return Object(o), nil
 }
 
-// Has says whether a member exists.
+// Has reports whether a member exists.
 func (o Object) Has(name string) bool { _, has := o[name]; return has }
 
-// Text is a member that is a string, or empty.
+// Text returns a member that is a string, or "".
 func (o Object) Text(name string) string { s, _ := o[name].(string); return s }
 
-// Object is a member that is an object, or nil.
+// Object returns a member that is an object, or nil.
 func (o Object) Object(name string) Object { m, _ := o[name].(map[string]any); return m }
 
-// Check returns what is wrong with a value, as "must be …", or nothing.
+// Check returns what is wrong with a value, as "must be …", or "".
 type Check func(v any) string
 
 // Fields are the members that an object may have.
@@ -49,15 +49,15 @@ func (f Fields) With(check Check, names ...string) Fields {
 	return f
 }
 
-// Shape is the members that an object may have and must have.
+// Shape has the members that an object may have and must have.
 type Shape struct {
 	Fields   Fields
 	Required []string
-	Code     int  // status of the refusal of a body of another shape; 400 if zero
-	Open     bool // other members are taken, too; and where none is required, a request without a body
+	Code     int  // status for a refused body; 400 if zero
+	Open     bool // allows other members and, if none is required, a request without a body
 }
 
-// Read reads a body of this shape.
+// Read parses a body of this shape.
 func (s Shape) Read(raw []byte) (Object, *Refusal) {
 	body, err := ParseObject(raw)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s Shape) Read(raw []byte) (Object, *Refusal) {
 	return body, nil
 }
 
-// Wrong lists the faults of an object, in the order of its names.
+// Wrong lists the faults of an object, in the order of its members' names.
 func (s Shape) Wrong(object map[string]any) (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		check, known := s.Fields[name]
@@ -160,7 +160,7 @@ func IsOneOf(values ...string) Check {
 	}
 }
 
-// NumberWithin accepts a number of a range.
+// NumberWithin accepts a number within a range.
 func NumberWithin(low, high float64) Check {
 	return func(v any) string {
 		n, _ := v.(json.Number)
@@ -171,7 +171,7 @@ func NumberWithin(low, high float64) Check {
 	}
 }
 
-// TextWithin accepts a string of this many characters.
+// TextWithin accepts a string whose number of characters is within a range.
 func TextWithin(shortest, longest int) Check {
 	return func(v any) string {
 		s, ok := v.(string)

@@ -13,7 +13,7 @@ const (
 	maxIDs     = 100_000 // ids of announced calls remembered
 )
 
-// Table holds objects by id, in the order of their addition. The owner locks it.
+// Table holds objects by id, in the order in which they were added. The owner locks it.
 type Table[T any] struct {
 	byID  map[string]T
 	order []string
@@ -39,7 +39,7 @@ func (t *Table[T]) Remove(id string) {
 	t.order = slices.DeleteFunc(t.order, func(other string) bool { return other == id })
 }
 
-// Len is the number of objects.
+// Len returns the number of objects.
 func (t *Table[T]) Len() int { return len(t.order) }
 
 // All lists the objects.
@@ -51,7 +51,7 @@ func (t *Table[T]) All() []T {
 	return all
 }
 
-// IDs are the ids of announced calls. Each is good for one INVITE.
+// IDs has the ids of announced calls. Each is valid for one INVITE.
 type IDs[T any] struct {
 	mu    sync.Mutex
 	ids   map[string]*announced[T]
@@ -65,7 +65,7 @@ type announced[T any] struct {
 	used       bool
 }
 
-// Add keeps an id for its lifetime, and for another one in which it is known as expired.
+// Add keeps an id for its lifetime, and then for another lifetime in which it counts as expired.
 func (t *IDs[T]) Add(id string, about T, now time.Time, lifetime time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +90,7 @@ func (t *IDs[T]) Find(id string) (about T, at time.Time, known bool) {
 	return about, at, false
 }
 
-// Use spends an id on an INVITE. The reason is empty if it is good.
+// Use spends an id on an INVITE. The reason is empty if the id is valid.
 func (t *IDs[T]) Use(id string, now time.Time) (about T, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,32 +107,32 @@ func (t *IDs[T]) Use(id string, now time.Time) (about T, reason string) {
 	return a.about, ""
 }
 
-// Call is a call at a platform: its SIP side and what the platform keeps of it.
+// Call is a call at a platform: its SIP side and the platform's data about it.
 type Call[Seen any] struct {
 	In *sim.Incoming
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	seen Seen
 }
 
-// Update changes what the platform keeps.
+// Update changes the platform's data.
 func (c *Call[Seen]) Update(f func(*Seen)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(&c.seen)
 }
 
-// Seen is what the platform keeps at present.
+// Seen returns the platform's current data.
 func (c *Call[Seen]) Seen() Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seen
 }
 
-// Snapshotter is a call that says what was seen of it.
+// Snapshotter is a call that returns what was seen of it.
 type Snapshotter[Seen any] interface{ Snapshot() Seen }
 
-// History is the latest calls of a stand-in.
+// History has the latest calls of a stand-in.
 type History[C Snapshotter[Seen], Seen any] struct {
 	mu    sync.Mutex
 	calls []C
@@ -155,7 +155,7 @@ func (h *History[C, Seen]) All() []C {
 	return slices.Clone(h.calls)
 }
 
-// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones and with refused ones.
+// Calls returns the latest INVITEs, oldest first. It includes refused ones, but not dropped or challenged ones.
 func (h *History[C, Seen]) Calls() (all []Seen) {
 	for _, c := range h.All() {
 		all = append(all, c.Snapshot())
