@@ -20,13 +20,13 @@ func TestHostileRows(t *testing.T) {
 	a.put("good", "huge", "odd")
 	eventually(t, "the records are there", func() bool { return count(t, url) == 3 })
 	for _, bad := range []string{
-		`INSERT INTO flowbridge_nodes (id, process, name, version, seen_at) VALUES ('x', '', repeat('x', 30000000), '', now())`,
-		`INSERT INTO flowbridge_nodes (id, process, name, version, seen_at) VALUES ('y', repeat('x', 30000000), 'y', '', now())`,
-		`INSERT INTO flowbridge_states SELECT 'east', 'id' || i, convert_to(repeat('x', 40000000), 'UTF8') FROM generate_series(1, 3) AS i`,
-		`INSERT INTO flowbridge_states SELECT 'west', 'id', convert_to(repeat('x', 40000000), 'UTF8')`,
-		`INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at) VALUES ('west', repeat('x', 1000000), repeat('x', 30000000), 1, 'infinity', 'infinity')`,
-		`INSERT INTO flowbridge_registrations VALUES ('t', 'p', repeat('x', 30000000), '[]', 'infinity'), ('t', 'q', 'q', convert_to(repeat(' ', 40000000), 'UTF8'), now())`,
-		`UPDATE flowbridge_calls SET record = record || jsonb_build_object('x', repeat('x', 30000000)) WHERE id = 'huge'`,
+		`INSERT INTO flowbridge_nodes (id, process, name, version, seen_at) VALUES ('x', '', repeat('x', 3000000), '', now())`,
+		`INSERT INTO flowbridge_nodes (id, process, name, version, seen_at) VALUES ('y', repeat('x', 3000000), 'y', '', now())`,
+		`INSERT INTO flowbridge_states SELECT 'east', 'id' || i, convert_to(repeat('x', 4000000), 'UTF8') FROM generate_series(1, 3) AS i`,
+		`INSERT INTO flowbridge_states SELECT 'west', 'id', convert_to(repeat('x', 4000000), 'UTF8')`,
+		`INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at) VALUES ('west', repeat('x', 1000000), repeat('x', 3000000), 1, 'infinity', 'infinity')`,
+		`INSERT INTO flowbridge_registrations VALUES ('t', 'p', repeat('x', 3000000), '[]', 'infinity'), ('t', 'q', 'q', convert_to(repeat(' ', 4000000), 'UTF8'), now())`,
+		`UPDATE flowbridge_calls SET record = record || jsonb_build_object('x', repeat('x', 3000000)) WHERE id = 'huge'`,
 		`UPDATE flowbridge_calls SET started_at = 'infinity' WHERE id = 'odd'`,
 		`UPDATE flowbridge_seats SET since = 'infinity' WHERE seat = 'east'`,
 	} {
