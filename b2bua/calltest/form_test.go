@@ -88,7 +88,9 @@ var spoilers = []struct {
 	{"lower-case method", "INVITE sip", "invite sip", "400 CSeq Is of Another Method"},
 	{"lower-case version", " SIP/2.0\nVia", " sip/2.0\nVia", ""},
 	{"no version", " SIP/2.0\nVia", "\nVia", "400 Start Line Has No Version"},
-	{"another version", " SIP/2.0\nVia", " SIP/2.1\nVia", "505 Version Not Supported"},
+	{"another version", " SIP/2.0\nVia", " SIP/2.1\nVia", "505 Version Not Supported"}, // RFC 3261 section 21.5.6
+	{"no version", " SIP/2.0\nVia", " SIP/\nVia", "505 Version Not Supported"},
+	{"something behind the version", " SIP/2.0\nVia", " SIP/2.0\tx\nVia", "505 Version Not Supported"},
 	{"two spaces", "INVITE sip", "INVITE  sip", "400 Request-URI Has No URI of a Known Form"},
 	{"space at the end", " SIP/2.0\nVia", " SIP/2.0 \nVia", "400 Start Line Ends in a Space"},
 	{"URI without scheme", "INVITE sip:", "INVITE ", "400 Request-URI Has No URI of a Known Form"},
