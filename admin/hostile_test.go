@@ -268,7 +268,7 @@ func TestManyRequests(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			for n := range 250 {
+			for n := range 100 {
 				path := []string{"/api/cdrs", "/api/calls", "/nothing", "/api/cdrs?limit=0", "/api/openapi.json"}[n%5]
 				req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+at+path, nil)
 				if err != nil {

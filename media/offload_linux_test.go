@@ -192,7 +192,7 @@ func TestMovesInMidCall(t *testing.T) {
 				}
 			}()
 			k := startTalk(t, br)
-			for range 5 {
+			for range 3 {
 				k.offloaded(t)
 				change.begin(t, br)
 				if change.end == nil {

@@ -69,6 +69,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path, remount := diskOf(t)
 			tt.breaks(t, path, remount)
 			for range 2 {

@@ -116,22 +116,32 @@ func TestShutdownHangsUp(t *testing.T) {
 	})
 }
 
-// A stranger's packets are not heard; an in-dialog request with our tag is,
-// from any address.
+// What a stranger sends is not heard, whatever it is, but counted, as is what a target sends that has neither sources nor
+// call_auth. An in-dialog request with our tag is heard, from any address.
 func TestStrangers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.peer(netip.MustParseAddrPort("203.0.113.66:5060"))
 		defer stranger.conn.Close()
-		d := stranger.dials("+15075785607")
-		stranger.send(d.request("OPTIONS"))
-		d.toTag = "forged"
-		stranger.bye(d)
-		stranger.silent(time.Second)
-		if n := w.server.Rejected().UnknownSource.Load(); n != 3 {
-			t.Errorf("%d strangers counted; want 3", n)
+		d := stranger.newCall("+15075785607")
+		invite, forged := d.request("INVITE"), *d
+		forged.toTag = "forged"
+		for i, text := range []string{
+			invite, d.request("OPTIONS"), forged.request("BYE"), strings.Replace(invite, "Call-ID: ", "X: ", 1),
+			strings.Replace(invite, "SIP/2.0\n", "SIP/3.0\n", 1), strings.Replace(invite, "INVITE sip", "INVITE nosip", 1), sized(d, maxMessage+1),
+		} {
+			stranger.send(text)
+			stranger.silent(time.Minute)
+			if n := w.server.Rejected().UnknownSource.Load(); n != uint64(i+1) {
+				t.Errorf("%d strangers counted; want %d, after\n%.60s", n, i+1, text)
+			}
 		}
-		_, invite := w.established()
-		stranger.agentRequest("BYE", invite, "agent1", 1) // the platform's, from an address that nobody announced
+		w.agent.dials("+15075785607")
+		w.agent.silent(time.Second)
+		if n := w.server.Rejected().UnknownSource.Load(); n != 8 {
+			t.Errorf("%d strangers counted; want 8", n)
+		}
+		_, own := w.established()
+		stranger.agentRequest("BYE", own, "agent1", 1) // the platform's, from an address that nobody announced
 		stranger.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.record()
@@ -228,6 +238,12 @@ with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU]
 carrier: calls 15075785607 (9 18 101) ; gets 488 | Warning: ~no codec in common ; acks
 record: failed no_common_codec system
 
+== a hold lacks what was agreed besides the codec: the other side of a translated call can't be asked for it, and need not be
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMA]
+carrier: calls 15075785607 (0 101) ; gets 180
+agent: gets INVITE ; takes (8 101)
+carrier: gets 200 ; acks ; says INVITE (0 sendonly) ; gets 200 (0 recvonly) ; acks ; hangs up on agent
+
 == what was told with early media stays: the next target, which has the other kind of G.711 alone, is translated for
 carrier: calls 15085785607
 agent: gets INVITE ; says 183 (0 101)
@@ -255,4 +271,19 @@ agent: says BYE ; gets 200
 carrier: BYE-COMES
 record: hung up by agent`))
 	}
+}
+
+// RFC 3261 sections 12 and 12.2.2: a dialog is Call-ID and both tags. A
+// request with another From tag belongs to no dialog and gets 481. The call goes
+// on.
+func TestByeWithOtherFromTagGets481(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		d.from = strings.Replace(d.from, "tag=ann", "tag=eve", 1)
+		w.carrier.bye(d)
+		if got := w.carrier.expect("SIP/2.0 "); !strings.HasPrefix(got.raw, "SIP/2.0 481") {
+			t.Errorf("BYE with another From tag: %s", strings.SplitN(got.raw, "\r\n", 2)[0])
+		}
+		w.settle()
+	})
 }

@@ -68,8 +68,9 @@ func TestHoldAndResume(t *testing.T) {
 			if step.host != "0.0.0.0" {
 				want = netip.AddrPortFrom(netip.MustParseAddr(step.host), uint16(step.port))
 			}
-			if p := e.peer(); p.Held != step.held || p.RTP != want {
-				t0(c).Errorf("step %d: the media has %v, held %v; want %v, %v", i, p.RTP, p.Held, want, step.held)
+			mute := step.way == "recvonly" || step.way == "inactive"
+			if p := e.peer(); p.Held != step.held || p.Mute != mute || p.RTP != want {
+				t0(c).Errorf("step %d: the media has %v, held %v, mute %v; want %v, %v, %v", i, p.RTP, p.Held, p.Mute, want, step.held, mute)
 			}
 		}
 		c.other(e).p.silent(time.Second)

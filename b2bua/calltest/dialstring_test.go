@@ -174,16 +174,3 @@ func TestTransferDialStrings(t *testing.T) {
 		})
 	}
 }
-
-// What an agent adds to an allowed number is not dialled, either.
-func TestTransferWithoutParameters(t *testing.T) {
-	yaml := strings.Replace(transferConfig, `country: "1", uri: "sip:{{.To.Number}}@`, `country: "1", uri: "sip:{{.To.User}}@`, 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177;rn=+19005550100@x.example>", "Refer-Sub: false")
-		w.agent.expect("SIP/2.0 202")
-		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060 SIP/2.0")
-		w.carrier.concludes(called, 486, "Busy Here", "b", "")
-		w.callerEnds(w.agent, d)
-	})
-}

@@ -90,19 +90,19 @@ func TestDirection(t *testing.T) {
 	}
 }
 
-// What a PBX withholds of itself is for the customer, who is not told it by the
-// platform: the lead's number is known.
-func TestDirectionPrivacy(t *testing.T) {
-	inWorldWith(t, leadYAML(t), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.extra = "Privacy: id\n"
-		invite := w.carrier.ringsAt(w.agent, d)
-		if got := invite.req().From().Address.User; got != "+15075785607" || invite.value("Privacy") != "" {
-			t.Errorf("From: %s, Privacy: %s", got, invite.value("Privacy"))
-		}
-		w.carrier.isBusyAt(w.agent, invite, "a", d)
-		w.record()
-	})
+// The customer of an outbound call is known: what a PBX withholds of itself is not withheld from the platform, and it is the
+// customer who calls when the agent hands over.
+func TestDirectionAsSeen(t *testing.T) {
+	tell(t, leadYAML(t), `
+== privacy
+carrier: calls 15075785607 | Privacy: id ; gets 180
+agent: gets INVITE | From: ~sip:+15075785607@ | Privacy: ; busy
+
+== a transfer
+up: agent
+agent: says REFER | Refer-To: <sip:+15075550177@198.51.100.1> | Refer-Sub: false ; gets 202
+carrier: gets INVITE | URI: sip:+15075550177@192.0.2.10:5060 | P-Asserted-Identity: <sip:+15075785607@198.51.100.1> ; says 486 ; gets ACK
+carrier: hangs up on agent`)
 }
 
 // A call is found by any of its ids while it lives, and by none afterwards. An id that two callers have written is
@@ -175,22 +175,6 @@ func TestNoNamesWithoutHooks(t *testing.T) {
 			t.Errorf("a call by its Call-ID: got %v; want %v", err, redirected.ErrUnknownCall)
 		}
 		w.carrier.isBusyAt(w.agent2, invite, "a", d)
-		w.record()
-	})
-}
-
-// The customer of an outbound call is who calls when the agent hands over.
-func TestDirectionTransfer(t *testing.T) {
-	inWorldWith(t, leadYAML(t), func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177@198.51.100.1>", "Refer-Sub: false")
-		w.agent.expect("SIP/2.0 202")
-		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060")
-		if got := called.value("P-Asserted-Identity"); got != "<sip:+15075785607@198.51.100.1>" {
-			t.Errorf("P-Asserted-Identity: %s; want the customer's", got)
-		}
-		w.carrier.concludes(called, 486, "Busy Here", "human", "")
-		w.carrier.hangsUpOn(w.agent, d)
 		w.record()
 	})
 }

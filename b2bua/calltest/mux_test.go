@@ -9,7 +9,6 @@ import (
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
-	"flowbridge/media"
 	"flowbridge/sim/siptest"
 )
 
@@ -84,17 +83,4 @@ func TestCodecOfAPeer(t *testing.T) {
 			t.Errorf("%s: got %s; want %s", name, got, want)
 		}
 	}
-}
-
-func TestMuteByDirection(t *testing.T) {
-	bothEnds(t, "", "", func(c *talk, e *end, method string) {
-		for way, want := range map[string]media.Peer{
-			"sendrecv": {}, "sendonly": {Held: true}, "recvonly": {Mute: true}, "inactive": {Held: true, Mute: true},
-		} {
-			e.changes(method, siptest.SessionAt(e.address, 40000, "0 101", "a="+way), "200")
-			if p := e.peer(); p.Held != want.Held || p.Mute != want.Mute {
-				t0(c).Errorf("%s: held %v, mute %v; want %v, %v", way, p.Held, p.Mute, want.Held, want.Mute)
-			}
-		}
-	})
 }

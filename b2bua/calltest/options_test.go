@@ -11,7 +11,7 @@ import (
 
 // wantCapabilities checks the headers that RFC 3261 section 11.2 asks for, and
 // that nothing is claimed that we don't have.
-func wantCapabilities(t *testing.T, m received, extensions string) {
+func wantCapabilities(t testing.TB, m received, extensions string) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Allow": leg.Methods + ", INFO", "Accept": message.AcceptedBodies, "Accept-Encoding": "identity", "Accept-Language": "en",
@@ -23,16 +23,23 @@ func wantCapabilities(t *testing.T, m received, extensions string) {
 	}
 }
 
+// Who asks has an answer, in whatever form that is allowed.
 func TestOptions(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.send(d.request("OPTIONS"))
-		answer := w.carrier.expect("SIP/2.0 200")
-		wantCapabilities(t, answer, "timer, 100rel")
-		if !strings.Contains(answer.value("To"), ";tag=") {
-			t.Errorf("no To tag:\n%s", answer.raw)
-		}
-	})
+	for name, spoil := range map[string][2]string{
+		"plain": {},
+		"white space around ; and =, RFC 3261 section 25.1": {";tag=ann", " ;  tag   = ann"},
+		"a header that is not needed, RFC 3261 section 8.2": {"Contact: <", "Contact: <<<"},
+	} {
+		runIn(t, name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.send(strings.Replace(d.request("OPTIONS"), spoil[0], spoil[1], 1))
+			answer := w.carrier.expect("SIP/2.0 200")
+			wantCapabilities(w.t, answer, "timer, 100rel")
+			if !strings.Contains(answer.value("To"), ";tag=") {
+				w.t.Errorf("no To tag:\n%s", answer.raw)
+			}
+		})
+	}
 }
 
 // Within a dialog the answer is the same, on either leg, and goes on being

@@ -257,14 +257,6 @@ func TestWarmTransferIsLeft(t *testing.T) {
 		return d, invite, called
 	}
 	key := func(w *world, digit byte) { w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: digit}) }
-	runIn(t, "by the caller", orderConfig, func(w *world) {
-		d, _, _ := begin(w)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.leavesPBX()
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-	})
 	runIn(t, "by the agent, and taken", orderConfig, func(w *world) {
 		d, invite, _ := begin(w)
 		w.agent.agentRequest("BYE", invite, "agent1", 11)

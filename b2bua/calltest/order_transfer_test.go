@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/registry"
 	"flowbridge/media"
@@ -149,34 +148,21 @@ func TestWarmTransfer(t *testing.T) {
 	})
 }
 
-// A party that declines leaves the caller with the agent.
+// A party that does not accept in time leaves the caller with the agent. TestTransferMatrix has those that decline.
 func TestWarmTransferDeclined(t *testing.T) {
-	for name, declines := range map[string]func(w *world, called received){
-		"a key": func(w *world, _ received) {
-			w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '2'})
-			w.leavesPBX()
-		},
-		"time": func(w *world, _ received) { time.Sleep(20 * time.Second); w.leavesPBX() },
-		"hangup": func(w *world, called received) {
-			w.agent2.agentRequest("BYE", called, "human", 1)
-			w.agent2.expect("SIP/2.0 200")
-		},
-	} {
-		runIn(t, name, orderConfig, func(w *world) {
-			d, _ := w.established()
-			w.transfers(warm("4711", "beep", "1"), "")
-			called := w.agent2.expect("INVITE")
-			w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
-			declines(w, called)
-			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
-			w.goes("failed")
-			if got := w.session().peers[media.SideB].RTP.Port(); got != 30000 {
-				w.t.Errorf("side B is at port %d", got)
-			}
-			w.callerHangsUp(d)
-			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 200 || r.Attempts[1].Cause == "" {
-				w.t.Errorf("attempts %+v", r.Attempts)
-			}
-		})
-	}
+	inWorldWith(t, orderConfig, func(w *world) {
+		d, _ := w.established()
+		w.transfers(warm("4711", "beep", "1"), "")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		time.Sleep(20 * time.Second)
+		w.leavesPBX()
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
+		w.goes("failed")
+		if got := w.session().peers[media.SideB].RTP.Port(); got != 30000 {
+			t.Errorf("side B is at port %d", got)
+		}
+		if r := w.callerEnds(w.agent, d); len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 200 || r.Attempts[1].Cause == "" {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
 }

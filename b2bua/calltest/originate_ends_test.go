@@ -52,6 +52,13 @@ carrier: says BYE ; gets 200
 agent: ceases
 record: answered caller_hangup caller
 
+== the agent ends the call
+operator: calls
+carrier: takes
+agent: gets INVITE ; takes ; says BYE ; gets 200
+carrier: gets BYE ; says 200
+record: answered agent_hangup agent
+
 == no agent answers
 operator: calls
 carrier: takes

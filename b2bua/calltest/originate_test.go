@@ -71,8 +71,10 @@ func (w *world) customerHangsUp(invite received) {
 
 func TestOriginate(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
-		live, invite := w.originates(origination())
-		if live.Phase != "dialing" || live.Record.Direction != record.DirectionOutbound || live.Record.Route != "day" {
+		o := origination()
+		o.ID = "01890000-0000-7000-8000-000000000001"
+		live, invite := w.originates(o)
+		if live.Record.ID != o.ID || live.Phase != "dialing" || live.Record.Direction != record.DirectionOutbound || live.Record.Route != "day" {
 			t.Errorf("phase %q, record %+v", live.Phase, live.Record)
 		}
 		if from := invite.value("From"); !strings.Contains(from, "sip:+12125550100@") || invite.value("x-first_name") != "" {
@@ -102,24 +104,6 @@ func TestOriginate(t *testing.T) {
 			!maps.Equal(r.Variables, map[string]string{"first_name": "Ann", "more": "900"}) {
 			t.Errorf("record %+v", r)
 		}
-	})
-}
-
-// The agent ends the call, which has the id of the request.
-func TestOriginateWithID(t *testing.T) {
-	inWorldWith(t, originateConfig, func(w *world) {
-		o := origination()
-		o.ID = "01890000-0000-7000-8000-000000000001"
-		live, invite := w.originates(o)
-		if live.Record.ID != o.ID {
-			t.Errorf("call %s", live.Record.ID)
-		}
-		called := w.customerTakes(invite)
-		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
-		w.agent.agentRequest("BYE", called, "agent1", 10)
-		w.agent.expect("SIP/2.0 200")
-		hungUpOn(w.carrier)
-		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 

@@ -193,17 +193,6 @@ func TestTargetWithoutRoute(t *testing.T) {
 	})
 }
 
-// A target without sources and call_auth is a stranger.
-func TestTargetThatMayNotCall(t *testing.T) {
-	inWorldWith(t, testConfig, func(w *world) {
-		w.agent.dials("+15075785607")
-		w.agent.silent(time.Second)
-		if n := w.server.Rejected().UnknownSource.Load(); n != 1 {
-			t.Errorf("%d strangers; want 1", n)
-		}
-	})
-}
-
 // Calls to a trunk and from it count together for its caps; the target of the
 // same name has its own.
 func TestPlacedCallsCount(t *testing.T) {

@@ -309,42 +309,18 @@ func TestQueueOfARate(t *testing.T) {
 	})
 }
 
-// A process that ends leaves callers that wait: they are refused, their records say so, and one that replaces it has them wait on, in
-// their order.
+// A process that is killed leaves callers that wait: they are refused, and their records say so. TestCallersKeepTheirOrder has one
+// that is replaced.
 func TestQueueOutlivesItsProcess(t *testing.T) {
-	t.Run("killed", func(t *testing.T) {
-		inQueue(t, func(w *world) {
-			first := w.carrier.dialsTillRung("+15075780001")
-			w.served(w.agent, first)
-			second := w.carrier.dialsTillRung("+15075780002")
-			time.Sleep(10 * time.Second)
-			w.restart()
-			w.refused(second, "500")
-			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-			w.callerEnds(w.agent, first)
-		})
-	})
-	t.Run("replaced", func(t *testing.T) {
-		inQueue(t, func(w *world) {
-			first := w.carrier.dialsTillRung("+15075780001")
-			w.served(w.agent, first)
-			second := w.carrier.dialsTillRung("+15075780002")
-			time.Sleep(time.Second)
-			third := w.carrier.dialsTillRung("+15075780003")
-			must(t, w.upgrade())
-			w.carrier.rest() // 180 again
-			if got := w.waiting(); got != "0002 0003" {
-				t.Errorf("waiting: %s", got)
-			}
-			w.callerHangsUp(first)
-			w.served(w.agent, second)
-			w.callerHangsUp(second)
-			w.served(w.agent, third)
-			w.callerHangsUp(third)
-			for range 3 {
-				w.record()
-			}
-		})
+	inQueue(t, func(w *world) {
+		first := w.carrier.dialsTillRung("+15075780001")
+		w.served(w.agent, first)
+		second := w.carrier.dialsTillRung("+15075780002")
+		time.Sleep(10 * time.Second)
+		w.restart()
+		w.refused(second, "500")
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+		w.callerEnds(w.agent, first)
 	})
 }
 

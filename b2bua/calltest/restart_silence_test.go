@@ -64,8 +64,8 @@ func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 	})
 }
 
-// TestSilentSideThatAnswersStays: a side that is on hold answers each process, and stays.
-func TestSilentSideThatAnswersStays(t *testing.T) {
+// TestSilentCallIsAskedOnce: a side that is on hold answers each process, and stays. One that sends RTP is not asked.
+func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
 		time.Sleep(2 * noteDelay)
@@ -76,6 +76,7 @@ func TestSilentSideThatAnswersStays(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			w.agent.silent(0)
 		}
+		w.carrier.silent(time.Minute) // it sends RTP
 		c.hangsUp()
 	})
 }

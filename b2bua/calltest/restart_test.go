@@ -21,19 +21,6 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestSilentCallIsAskedOnce: a call whose sides both still have it goes on, and one that sends RTP is not asked.
-func TestSilentCallIsAskedOnce(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		w.restart()
-		w.session().relayed.Add(50)
-		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
-		w.carrier.silent(time.Minute)
-		c.hangsUp()
-	})
-}
-
 // TestCancelOfAChangeOverARestart: a CANCEL that comes after its re-INVITE was answered, by a process that was killed, is too late.
 func TestCancelOfAChangeOverARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {

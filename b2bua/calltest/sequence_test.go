@@ -1,8 +1,6 @@
 package calltest
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -41,21 +39,6 @@ func TestReorderedRequests(t *testing.T) {
 		time.Sleep(time.Second)
 		w.agent2.agentHangsUpOn(w.carrier, called, "human", 5)
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-	})
-}
-
-// An address that media can't go to is refused, and the session stands.
-func TestReofferOfOtherFamily(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, _ := w.established()
-		seq := w.carrier.reinvite(d, strings.ReplaceAll(sdpAt("2001:db8::9", 20000), "IN IP4", "IN IP6"))
-		w.carrier.expect("SIP/2.0 488")
-		ack := strings.Replace(d.inDialog("INVITE", seq, ""), "INVITE sip:", "ACK sip:", 1)
-		w.carrier.send(strings.Replace(ack, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d ACK", seq), 1))
-		if got := w.relay.sessions[0].peers[0].RTP.String(); got != "192.0.2.10:20000" {
-			t.Errorf("media goes to %s", got)
-		}
-		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
 )
@@ -108,18 +107,5 @@ func TestHoldDuringABeep(t *testing.T) {
 		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=inactive"), "200")
 		w.hears("a hears 10s of law 0 as 0, loop true, yield true")
 		c.hangsUp()
-	})
-}
-
-// A hold whose offer lacks what was agreed besides the codec, in a call that is
-// translated: the other side can't be asked for it, and need not be.
-func TestHoldOfATranslatedCall(t *testing.T) {
-	inWorldWith(t, talkYAML("", "codecs: [PCMA]"), func(w *world) {
-		c := w.talkIn("0 101", "8 101")
-		ok := c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0", "a=sendonly"), "200")
-		if d := described(t, ok); d.Direction() != sdp.RecvOnly || formatsOf(t, ok) != "0" {
-			t.Errorf("answer\n%s", ok.raw)
-		}
-		w.callerEnds(w.agent, c.d)
 	})
 }

@@ -36,38 +36,29 @@ func TestEmptyLinesBehindMessage(t *testing.T) {
 	}
 }
 
-// A message that comes a byte a second is not waited for.
+// What comes slowly is not waited for: a message at a byte a second, nor the first one of a stranger that keeps its connection alive.
 func TestTrickle(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		p := w.connect(carrierAddr.Addr())
-		synctest.Wait()
-		begin := time.Now()
-		for i := 0; w.connections() > 0; i++ {
-			_, _ = p.conn.(net.Conn).Write([]byte{siptest.OptionsOverTCP[i]})
-			time.Sleep(time.Second)
+	for name, tt := range map[string]struct {
+		from  string
+		part  func(i int) string
+		every time.Duration
+	}{
+		"a message":                {"192.0.2.10", func(i int) string { return siptest.OptionsOverTCP[i : i+1] }, time.Second},
+		"a stranger's keep-alives": {"203.0.113.66", func(int) string { return "\r\n\r\n" }, firstMessage / 20},
+	} {
+		runIn(t, name, streamConfig, func(w *world) {
+			p := w.connect(netip.MustParseAddr(tt.from))
 			synctest.Wait()
-		}
-		if took := time.Since(begin); took != firstMessage {
-			t.Errorf("the connection was open for %v; want %v", took, firstMessage)
-		}
-		p.conn.Close()
-	})
-}
-
-// A stranger can't hold its connection by keep-alives.
-func TestStrangersKeepAlives(t *testing.T) {
-	inWorldWith(t, streamConfig, func(w *world) {
-		stranger := w.connect(netip.MustParseAddr("203.0.113.66"))
-		synctest.Wait()
-		begin := time.Now()
-		for w.connections() > 0 && time.Since(begin) < 2*firstMessage {
-			_, _ = stranger.conn.(net.Conn).Write([]byte("\r\n\r\n"))
-			time.Sleep(firstMessage / 20)
-			synctest.Wait()
-		}
-		if took := time.Since(begin); took != firstMessage {
-			t.Errorf("the connection was open for %v; want %v", took, firstMessage)
-		}
-		stranger.conn.Close()
-	})
+			begin := time.Now()
+			for i := 0; w.connections() > 0 && time.Since(begin) < 2*firstMessage; i++ {
+				_, _ = p.conn.(net.Conn).Write([]byte(tt.part(i)))
+				time.Sleep(tt.every)
+				synctest.Wait()
+			}
+			if took := time.Since(begin); took != firstMessage {
+				w.t.Errorf("the connection was open for %v; want %v", took, firstMessage)
+			}
+			p.conn.Close()
+		})
+	}
 }

@@ -186,6 +186,30 @@ agent: gets 202 ; says REFER | Refer-To: <sip:+15075550177@x.example?X-a%250d=v>
 agent: says REFER | Refer-To: <tel:+15075550177> | Require: nothing ; gets 420
 carrier: hangs up on agent
 
+== what an agent adds to an allowed number is not dialled, either
+with: country: "1", uri: "sip:{{.To.Number}}@ => country: "1", uri: "sip:{{.To.User}}@
+agent: says REFER | Refer-To: <sip:+15075550177;rn=+19005550100@x.example> | Refer-Sub: false ; gets 202
+carrier: gets INVITE | URI: sip:+15075550177@192.0.2.10:5060 ; says 486 ; gets ACK ; hangs up on agent
+
+== one that has failed is over for the next process, too: nobody is told again
+agent: refers to <tel:4711>
+spare: gets INVITE ; says 503 ; gets ACK
+carrier: gets INVITE ; says 486 ; gets ACK
+agent: notified 486 terminated
+server: restarts
+agent: silent 0s
+carrier: silent 0s ; hangs up on agent
+
+== an agent that has left meanwhile is not there for the next process: the call ends, because nobody has the caller
+agent: refers to <tel:4711>
+spare: gets INVITE ; says 180
+agent: notified 180 active ; says BYE ; gets 200
+server: restarts
+carrier: gets BYE ; says 200
+spare: ceases
+agent: silent 0s
+record: interrupted process_restart system
+
 == only parameters that are known go along to a host
 agent: refers to <sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User=`
 

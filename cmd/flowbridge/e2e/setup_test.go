@@ -8,23 +8,9 @@ import (
 	"time"
 )
 
-// TestCancelWhileRinging has the carrier give up after the agent's 180.
-func TestCancelWhileRinging(t *testing.T) {
-	s := newPreparedStage(t)
-	b := s.serve(setup{route: ", ringing: on-target"})
-	agent := s.sippAgent("cancel")
-	carrier := s.sippCarrier("cancel")
-	carrier.received("SIP/2.0 180", 1)
-	carrier.leaves(agent, carrier.sent("INVITE ", 1)[0].header("Call-ID"))
-	invite, cancel := agent.received("INVITE ", 1)[0], agent.received("CANCEL ", 1)[0]
-	if cancel.header("Via") != invite.header("Via") || cancel.header("CSeq") != "1 CANCEL" {
-		t.Errorf("CANCEL with Via %q and CSeq %q; want the INVITE's Via %q", cancel.header("Via"), cancel.header("CSeq"), invite.header("Via"))
-	}
-	b.finish(want{"cancelled", "caller_cancelled", "caller", 487, []try{{"caller_cancelled", 200, 0}}})
-}
-
 // TestRefused has the target, or the way to it, fail; the carrier gets one
-// final answer and the record says why.
+// final answer and the record says why. What else an API may answer is in
+// TestPrepareAgainstEachFault of sim/synthflow and in TestFailover of calltest.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -35,10 +21,6 @@ func TestRefused(t *testing.T) {
 		after  time.Duration // at the least
 	}{
 		{"busy", setup{}, 486, want{"busy", "target_busy", "agent", 486, []try{{"target_busy", 200, 486}}}, 0},
-		{"500", setup{}, 503, want{"failed", "prepare_failed", "system", 503, []try{{"prepare_failed", 500, 0}}}, 0},
-		{"failed", setup{}, 503, want{"failed", "prepare_refused", "system", 503, []try{{"prepare_refused", 200, 0}}}, 0},
-		{"malformed", setup{}, 503, want{"failed", "prepare_invalid", "system", 503, []try{{"prepare_invalid", 200, 0}}}, 0},
-		{"reset", setup{}, 503, want{"failed", "prepare_failed", "system", 503, []try{{"prepare_failed", 0, 0}}}, 0},
 		{
 			"hang",
 			setup{prepare: ", timeout: 700ms"},

@@ -23,6 +23,7 @@ import (
 func TestStartOnADiskThatTakesNothing(t *testing.T) {
 	for name, later := range map[string]bool{"at once": false, "later": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
 				t.Skipf("needs root, for a disk of its own: %v", err)
