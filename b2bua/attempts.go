@@ -34,7 +34,8 @@ type attempts struct {
 // save keeps the attempt that made the bridge, or without one the one under way.
 func (all *attempts) save(k *snapshot.Attempts) {
 	c, a := all.call, all.current
-	if k.Tried = all.tried; c.isUp() {
+	k.Tried = all.tried
+	if c.isUp() {
 		a, k.Beside = c.connected, all.beside()
 	} else if a != nil && a.recorded {
 		a = nil
@@ -192,7 +193,8 @@ func (all *attempts) try(p *outbound.Plan) bool {
 		if !p.Replaces() {
 			c.noteDestination(a.target)
 			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
-			if c.record.PreparedAt = (record.Time{}); c.whoIs() == ringing {
+			c.record.PreparedAt = (record.Time{})
+			if c.whoIs() == ringing {
 				c.record.DialedAt = record.Time{}
 			}
 		}
@@ -227,7 +229,8 @@ func (all *attempts) possible(a *attempt) bool {
 		return all.tryCircuit(a)
 	}
 	try, over := occupy(a.target, a.parties)
-	if a.try, a.placed = try, over == peers.LimitNone; a.placed {
+	a.try, a.placed = try, over == peers.LimitNone
+	if a.placed {
 		c.placed = false
 	} else {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {

@@ -181,7 +181,8 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	} else {
 		r.SIPStatus, r.Disposition = 200, record.DispositionAnswered
 		r.DurationMS = now.Sub(c.times.answered).Milliseconds()
-		if r.Q850 = q850; q850 == 0 {
+		r.Q850 = q850
+		if q850 == 0 {
 			r.Q850 = cause.Q850OfCause(why)
 		}
 	}
@@ -263,7 +264,8 @@ func (c *Call) recovered() {
 	if !c.finished {
 		c.safely(c.finish)
 	}
-	if c.now = (*Call).linger; c.broken {
+	c.now = (*Call).linger
+	if c.broken {
 		c.now = nil
 	}
 	c.broken = true

@@ -124,7 +124,8 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 		return registry.LiveCall{}, outbound.NotNow(why)
 	}
 	c.claimed, cu.reserved = true, reserved
-	if c.vars.Direction = template.DirectionOutbound; placing.Route >= 0 {
+	c.vars.Direction = template.DirectionOutbound
+	if placing.Route >= 0 {
 		c.takeRoute(placing.Route)
 	} else {
 		c.route, c.vars.Row = config.Unrouted(), p.RowOf(c.vars.From.Number)
@@ -160,7 +161,8 @@ func (cu *customer) takePlace(a *attempt) bool {
 // tryCircuit begins an attempt at the circuit of a target whose place is taken, and reports whether that is closed.
 func (all *attempts) tryCircuit(a *attempt) bool {
 	try, closed := a.target.SIP.Begin(time.Now())
-	if a.try = try; !closed {
+	a.try = try
+	if !closed {
 		all.failed(attemptEnd{cause: cause.TargetCircuitOpen})
 	}
 	return closed
@@ -361,7 +363,8 @@ func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 		return errGoneTrunk
 	}
 	cu.placement = newPlacement(&placing, c.vars)
-	if cu.reserved = c.peers.CalleeNamed(k.Reserved); k.Playing {
+	cu.reserved = c.peers.CalleeNamed(k.Reserved)
+	if k.Playing {
 		cu.heard = sound
 	} else if k.Machine {
 		cu.heard = tillBeep

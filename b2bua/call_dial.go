@@ -158,7 +158,8 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 			c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")
 		},
 	}
-	if in.CallID, in.Rings = message.NewCallID(), f.RingTimeout(a.target.Dial); a.side() == media.SideA {
+	in.CallID, in.Rings = message.NewCallID(), f.RingTimeout(a.target.Dial)
+	if a.side() == media.SideA {
 		in.CallID, in.Rings = c.vars.SIPCallID, 0 // setupUntil limits it
 	}
 	if a.line != nil { // at another address

@@ -75,7 +75,8 @@ func (idle) show(*registry.LiveCall)                      {}
 // give gives a fact or an event to the part that it concerns; false: it concerns the call itself.
 func (c *Call) give(h happening) (next phase, taken bool) {
 	for _, p := range c.all() {
-		if next, taken = p.on(h); taken {
+		next, taken = p.on(h)
+		if taken {
 			break
 		}
 	}

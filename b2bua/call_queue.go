@@ -35,7 +35,8 @@ func (q *queue) on(h happening) (next phase, mine bool) {
 	if h.event == (expired{cause.QueueTimeout}) {
 		return q.timedOut(), true
 	}
-	if mine = h.event == (ofPart{called{}}); mine && q.waits() {
+	mine = h.event == (ofPart{called{}})
+	if mine && q.waits() {
 		next = q.called()
 	}
 	return next, mine
@@ -53,7 +54,8 @@ func (q *queue) due(now time.Time) {
 // restore has the waiting time count on.
 func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
-	if c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond; c.record.Queued > 0 {
+	c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond
+	if c.record.Queued > 0 {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
 	}
 	return nil

@@ -227,7 +227,8 @@ func (rs *replacements) rings(f leg.Progress) {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
 	}
-	if r.early = answer; r.Left {
+	r.early = answer
+	if r.Left {
 		c.bridge.Plug(c.attempts.current.formats, answer)
 	}
 }

@@ -46,7 +46,8 @@ func (tr *transfers) restore(k *snapshot.Call, _ *record.Record) error {
 // on takes a REFER within the call.
 func (tr *transfers) on(h happening) (next phase, mine bool) {
 	f, is := h.fact.(leg.Asked)
-	if mine = is && f.Req.Method == sip.REFER && tr.call.whoIs() != ringing; mine {
+	mine = is && f.Req.Method == sip.REFER && tr.call.whoIs() != ringing
+	if mine {
 		tr.asked(h.from, f.Req)
 	}
 	return nil, mine

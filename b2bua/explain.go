@@ -54,7 +54,8 @@ func (x *explainer) call(c *Call) error {
 	if by := c.trunk.Caller.Identity; by != nil {
 		policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
 		var goesOn bool
-		if c.vars.Verified, goesOn = o.Verify(policy, request, by.Refuse); !goesOn {
+		c.vars.Verified, goesOn = o.Verify(policy, request, by.Refuse)
+		if !goesOn {
 			return nil
 		}
 	}

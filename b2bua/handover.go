@@ -261,7 +261,8 @@ func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error
 func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each giving) error {
 	state := &snapshot.Sheet{}
 	owes(state)
-	if state.ID = of.ID; len(state.Legs) == 0 {
+	state.ID = of.ID
+	if len(state.Legs) == 0 {
 		return nil
 	}
 	text, err := state.Encode()

@@ -195,7 +195,8 @@ func (n *notes) write() {
 
 // owe notes what the legs of a call that is over owe their peers; nil: nothing.
 func (n *notes) owe(note func(state []byte)) {
-	if n.owes = len(n.call.legs) > 0; n.owes {
+	n.owes = len(n.call.legs) > 0
+	if n.owes {
 		snapshot.Note(n.owed, note)
 	} else {
 		note(nil)

@@ -169,7 +169,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 func (s *Server) collect(o Options) transport.Tap {
 	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)
 	o.Ladders.Source = func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) }
-	if s.ladders = ladder.New(o.Ladders); s.ladders == nil {
+	s.ladders = ladder.New(o.Ladders)
+	if s.ladders == nil {
 		return nil
 	}
 	return s.ladders

@@ -64,7 +64,8 @@ func (rs *replacements) announced(f bridge.Announced) {
 	if r := rs.current; r == nil || rs.call.attempts.current.answer == nil || r.announce.Sound == "" {
 		return // it is over
 	}
-	if rs.current.accepted = f.Accepted; f.Accepted {
+	rs.current.accepted = f.Accepted
+	if f.Accepted {
 		rs.answered(*rs.call.attempts.current.answer)
 		return
 	}

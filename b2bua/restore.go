@@ -163,14 +163,16 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 	if err != nil {
 		return err
 	}
-	if v.now = func(*Call) phase { return v.revived() }; su.replaces {
+	v.now = func(*Call) phase { return v.revived() }
+	if su.replaces {
 		v.now = func(*Call) phase { return v.handed() }
 		v.notes.write() // in the files of this process
 	}
 	own := peers.PartiesOf(&v.vars)
 	callee, parties := v.customer.place(own)
 	if a := v.connected; a != nil {
-		if parties = a.parties; a.placed {
+		parties = a.parties
+		if a.placed {
 			callee = a.target
 		}
 	}
@@ -214,7 +216,8 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 		v.closeAttempt(r)
 	}
 	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
-	if v.why = cause.ProcessRestart; k.Ended != "" {
+	v.why = cause.ProcessRestart
+	if k.Ended != "" {
 		v.why = cause.Cause(k.Ended)
 	}
 	v.notes.owe(v.notes.oweOnly)
@@ -233,7 +236,8 @@ func (v *restoring) closeAttempt(r *record.Record) {
 	}
 	if target := v.target(k.Target); target != nil {
 		a := restoreAttempt(k, target, v.b).recordOf(cause.ProcessRestart, 0)
-		if a.SIPCallID = r.TargetSIPCallID; k.Reason == record.ReasonCustomer {
+		a.SIPCallID = r.TargetSIPCallID
+		if k.Reason == record.ReasonCustomer {
 			a.SIPCallID = r.SIPCallID
 		}
 		r.Attempts = append(r.Attempts, a)

@@ -88,7 +88,8 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 // saveOrigin writes what a call began with.
 func (c *Call) saveOrigin(k *snapshot.Call) {
 	k.ID, k.Trunk, k.Source = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}
-	if k.Invite.Settled = c.invite == nil; k.Invite.Settled {
+	k.Invite.Settled = c.invite == nil
+	if k.Invite.Settled {
 		k.Invite.Text = string(c.caller)
 		return
 	}
@@ -201,7 +202,8 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 		if k.Role != snapshot.RoleCaller { // else it is a customer, whom we have called
 			side = media.SideB
 		}
-		if target = v.target(k.Target); target == nil {
+		target = v.target(k.Target)
+		if target == nil {
 			target = peers.NewReferred(k.Target, nil, "", &peers.Dial{})
 		}
 		peer = &target.Dial.Peer
@@ -227,7 +229,8 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)
-	if v.legs = append(v.legs, l); r.Sending || r.Pending != nil {
+	v.legs = append(v.legs, l)
+	if r.Sending || r.Pending != nil {
 		v.sending = append(v.sending, l)
 	}
 	switch k.Role {

@@ -44,7 +44,8 @@ type Media struct {
 }
 
 func (m *Media) save(k *snapshot.Sheet) {
-	if k.Bridge.Media = m.Media; m.session != nil {
+	k.Bridge.Media = m.Media
+	if m.session != nil {
 		k.SetSession(m.session.State())
 	}
 }
@@ -131,7 +132,8 @@ func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
 // OpenToward is Open for a customer who is called at an address before any agent. The agent's side has the address
 // family of its own configuration, or else the customer's. It returns our address in the customer's description.
 func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Addr, error) {
-	if m.bridge.Source = customer; m.session != nil { // for another address of the customer
+	m.bridge.Source = customer
+	if m.session != nil { // for another address of the customer
 		m.session.Close()
 		m.session = nil
 	}

@@ -36,7 +36,8 @@ type tapSession interface {
 
 func (rs *Recordings) save(sheet *snapshot.Sheet) {
 	k := &sheet.Bridge.Recordings
-	if *k = rs.again; rs.current != nil {
+	*k = rs.again
+	if rs.current != nil {
 		k.On, k.Paused = !rs.current.Failed(), !rs.current.Failed() && rs.current.Paused()
 	}
 	k.Parts = rs.parts + len(rs.All)
@@ -213,7 +214,8 @@ func (rs *Recordings) due(now time.Time) {
 	if b.Beep == 0 || rs.current == nil || rs.current.Failed() {
 		return
 	}
-	if rs.beepAt = now.Add(b.Beep); !rs.current.Paused() {
+	rs.beepAt = now.Add(b.Beep)
+	if !rs.current.Paused() {
 		b.Sounds.beep()
 	}
 }

@@ -73,7 +73,8 @@ func alwaysPassed() []config.Pass {
 
 // asked passes a request to the other side.
 func (r *Relays) asked(from *Half, req *sip.Request) (taken bool) {
-	if taken = r.isReport(from, req) || req.Method == sip.INFO; taken {
+	taken = r.isReport(from, req) || req.Method == sip.INFO
+	if taken {
 		r.Relay(from, req, contentOf(req), nil)
 	}
 	return taken

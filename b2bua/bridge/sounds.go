@@ -129,7 +129,8 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 		}
 		ss.unheard[side] = v.name
 	}
-	if ss.voices[side] = nil; before != nil {
+	ss.voices[side] = nil
+	if before != nil {
 		b.Media.session.StopPlay(side)
 	}
 }

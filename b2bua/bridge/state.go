@@ -35,7 +35,8 @@ func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool)
 
 // Restart restores what the caller of a call without an answer knows: what was ordered, and with a session our answer.
 func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
-	if b.Media.session = session; session != nil {
+	b.Media.session = session
+	if session != nil {
 		b.Agreement = agreement.Restore(&k.Agreement)
 	}
 	b.each(func(p part) { p.restore(k) })
