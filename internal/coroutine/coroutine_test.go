@@ -56,22 +56,26 @@ func TestCloseLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
 	p := &Pool{Go: func(resume func()) { go resume() }}
 	var done sync.WaitGroup
+	var parked []func() // all at once: else a slow machine gives the coroutine of one to the next
 	for range 3 * maxIdle {
 		done.Add(1)
 		p.Begin(t.Context(), func(ctx context.Context) {
 			defer done.Done()
-			Park(ctx, func(resume func()) { time.AfterFunc(time.Millisecond, resume) })
+			Park(ctx, func(resume func()) { parked = append(parked, resume) })
 		})
+	}
+	for _, resume := range parked {
+		go resume()
 	}
 	done.Wait()
 	for len(p.kept()) < maxIdle {
-		runtime.Gosched()
+		time.Sleep(time.Millisecond)
 	}
 	p.Begin(t.Context(), func(ctx context.Context) {
 		Park(ctx, func(resume func()) { time.AfterFunc(time.Millisecond, resume) })
 	})
 	p.Close()
-	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines; %d before", runtime.NumGoroutine(), before)
 		}
