@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"flowbridge/internal/pgtest"
 )
@@ -315,7 +316,15 @@ func TestAddressesAreProven(t *testing.T) {
 	}
 	find := func(asks, name, api string, proven bool) {
 		t.Helper()
-		m, ok, err := nodes[asks].Find(t.Context(), name, listed)
+		var m Member
+		var ok bool
+		var err error
+		eventually(t, "the answer comes while all nodes are there", func() bool {
+			at := time.Now()
+			pgtest.Exec(t, url, `UPDATE flowbridge_nodes SET seen_at = now()`)
+			m, ok, err = nodes[asks].Find(t.Context(), name, listed)
+			return time.Since(at) < liveFor
+		})
 		if m.API != api || ok != proven || err != nil {
 			t.Errorf("%s finds %s at %q, %t, %v; want %q, %t", asks, name, m.API, ok, err, api, proven)
 		}
