@@ -362,7 +362,7 @@ func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
 		return errGoneTrunk
 	}
-	cu.placement = newPlacement(&placing, c.vars)
+	cu.placement, c.record.Placed = newPlacement(&placing, c.vars), true
 	cu.reserved = c.peers.CalleeNamed(k.Reserved)
 	if k.Playing {
 		cu.heard = sound

@@ -205,7 +205,9 @@ func (c *Call) onTimer(now time.Time) {
 	}
 	c.bridge.OnTimer(now)
 	for _, p := range c.all() {
-		p.due(now)
+		if isDue(p.deadline(), now) {
+			p.due(now)
+		}
 	}
 	if isDue(c.times.askAt, now) {
 		c.askSilent()

@@ -14,7 +14,7 @@ type part interface {
 
 	// on handles a fact or an event that is the part's, and returns the next phase; nil: the same one.
 	on(h happening) (next phase, mine bool)
-	// deadline is when due is to be called; zero: not.
+	// deadline is when due is to be called; zero: not. After a kill it is as old as the last note.
 	deadline() time.Time
 	due(now time.Time)
 

@@ -44,11 +44,9 @@ func (q *queue) on(h happening) (next phase, mine bool) {
 
 func (q *queue) deadline() time.Time { return q.until }
 
-func (q *queue) due(now time.Time) {
-	if isDue(q.until, now) {
-		q.until = time.Time{}
-		q.call.mailbox.happened(expired{cause.QueueTimeout})
-	}
+func (q *queue) due(time.Time) {
+	q.until = time.Time{}
+	q.call.mailbox.happened(expired{cause.QueueTimeout})
 }
 
 // restore has the waiting time count on.
@@ -100,9 +98,10 @@ func (q *queue) join() phase {
 	if over := c.server.admission.Wait(q.waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
 		return q.unplaced(over)
 	}
-	c.record.Waits, q.left, c.bridge.Sounds.Instead = now, c.times.setupUntil.Sub(now), c.route.Queue.Sound
+	c.record.Waits, q.left = now, c.times.setupUntil.Sub(now)
 	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-c.record.Waited())
 	if n := c.server.admission.Position(q.waiter); n > 0 { // else there is a place after all
+		c.bridge.Sounds.Instead = c.route.Queue.Sound
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
 		q.sound()
@@ -136,7 +135,7 @@ func (q *queue) called() phase {
 	if !ok { // it was told of one that it has had already
 		return (*Call).waiting
 	}
-	q.end()
+	q.over()
 	if place.Why != peers.LimitNone {
 		return q.unplaced(place.Why)
 	}
@@ -155,8 +154,14 @@ func (q *queue) timedOut() phase {
 	return q.unplaced(peers.LimitWait)
 }
 
-// end ends the wait, and lets the set-up go on. The call has the place that it was called for, or release gives it on.
+// end gives up the wait before the call's place in set-up, in whose stead it counts.
 func (q *queue) end() {
+	q.over()
+	q.release()
+}
+
+// over ends the wait, and lets the set-up go on. The call has the place that it was called for, or release gives it on.
+func (q *queue) over() {
 	if c := q.call; q.waits() {
 		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
 		q.until, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)

@@ -61,6 +61,7 @@ func (c *Call) routing() phase {
 		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
 			c.ladder.Decide("%s", why)
 		}
+		c.notes.before(true) // with what is known of the caller
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)

@@ -35,11 +35,9 @@ func (tr *trial) on(h happening) (next phase, mine bool) {
 
 func (tr *trial) deadline() time.Time { return tr.at }
 
-func (tr *trial) due(now time.Time) {
-	if isDue(tr.at, now) {
-		tr.at = time.Time{}
-		tr.call.mailbox.happened(ofPart{lags{tr.call.attempts.current}})
-	}
+func (tr *trial) due(time.Time) {
+	tr.at = time.Time{}
+	tr.call.mailbox.happened(ofPart{lags{tr.call.attempts.current}})
 }
 
 func (tr *trial) end() { tr.at = time.Time{} }

@@ -219,7 +219,12 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	state := &snapshot.Sheet{Handed: true}
 	c.save(state)
 	sockets := c.bridge.HandOver(state)
-	c.server.undoHandOver = append(c.server.undoHandOver, func() { c.bridge.Tell(bridge.Undone{}) })
+	c.server.undoHandOver = append(c.server.undoHandOver, func() {
+		c.bridge.Tell(bridge.Undone{})
+		if len(c.bridge.Recordings.All) > 0 { // one of them may be a new file
+			c.notes.mark()
+		}
+	})
 	l := record.Saved{Record: c.cdr()}
 	l.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
 	var err error

@@ -25,7 +25,7 @@ type part interface {
 	obey(o Order) (taken bool, err error)
 
 	deadline() time.Time // zero: none
-	due(now time.Time)   // the deadline has come
+	due(now time.Time)   // the deadline has come; after a kill it is as old as the call's last note
 	waits() bool         // for what a process that replaces this one would not get
 
 	save(k *snapshot.Sheet)
@@ -56,7 +56,7 @@ func (*idle) end()                           {}
 // Routed says that the call has its route.
 type Routed struct{}
 
-// Answered says that the caller gets the answer next.
+// Answered says that the caller gets the answer next, or that the customer of a placed call has answered.
 type Answered struct{}
 
 // Turned says that a turn of the call ends.

@@ -302,3 +302,18 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		}
 	}
 }
+
+// The order of a bridge's parts is behaviour: what hides a digit acts before what plays one, and what plays before what
+// records.
+func TestOrderOfParts(t *testing.T) {
+	want := []string{
+		"Masking", "Media", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
+	}
+	var order []string
+	for _, p := range (&Bridge{}).parts() {
+		order = append(order, strings.TrimPrefix(fmt.Sprintf("%T", p), "*bridge."))
+	}
+	if !slices.Equal(order, want) {
+		t.Errorf("%q, want %q", order, want)
+	}
+}

@@ -31,13 +31,13 @@ func (m *Media) follow() {
 // Interrupt says that the caller does not talk with the agent now, but waits for somebody else or talks to them, or
 // that it talks with the agent again.
 func (m *Media) Interrupt(on bool) {
-	if m.session != nil {
+	if m.session != nil && (m.bridge.Config.Insight == config.InsightOn || m.session.Talk() != nil) {
 		m.session.Interrupt(on)
 	}
 }
 
-// DetectAnswer has the media find out who has answered a side. AnsweredBy says who. If the limits have a time for a
-// beep, Beeped follows when it is over. Another process does not continue it.
+// DetectAnswer has the media find out who has answered a side: media.EventAnsweredBy says it. If the limits have a time
+// for a beep, media.EventBeep follows when that is over. Another process does not continue it.
 func (m *Media) DetectAnswer(side media.Side, l answerer.Limits) {
 	if m.session != nil {
 		m.session.DetectAnswer(side, l)

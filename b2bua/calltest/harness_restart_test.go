@@ -2,6 +2,7 @@ package calltest
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"net/netip"
 	"strings"
@@ -130,8 +131,13 @@ func (w *world) handOver() (*handed, error) {
 	}
 	h := &handed{sockets: map[string]*media.Sockets{}}
 	invites, err := s.HandOver(func(c record.Saved, sockets *media.Sockets) error {
+		text, err := json.Marshal(&c.Record) // as the other process gets it
+		if err == nil {
+			c.Record = record.Record{}
+			err = json.Unmarshal(text, &c.Record)
+		}
 		h.calls, h.sockets[c.Record.ID] = append(h.calls, c), sockets
-		return nil
+		return err
 	})
 	h.stack = s.Stack().State()
 	h.stack.Held = append(invites, h.stack.Held...)

@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +103,11 @@ func TestOriginateUpgradedAnyTime(t *testing.T) {
 				synctest.Wait()
 				must(t, w.upgrade())
 				synctest.Wait()
+				for _, l := range w.server.Live(context.Background()) {
+					if !l.Record.IsPlaced() {
+						t.Error("the call counts as a caller's")
+					}
+				}
 				tt.after(w, invite, called)
 				if tt.why == cause.CallerHangup {
 					synctest.Wait()

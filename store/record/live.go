@@ -52,7 +52,7 @@ func LiveOf(r *Record) Live {
 		Trunk: r.Trunk, Target: r.Target, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
 		ExternalID: r.ExternalID, StartedAt: r.StartedAt, RingingAt: r.RingingAt, PreparedAt: r.PreparedAt,
 		DialedAt: r.DialedAt, AnsweredAt: r.AnsweredAt, SetupMS: r.SetupMS, Attempts: r.Attempts, Restored: r.Restored,
-		Queued: time.Duration(r.QueuedMS) * time.Millisecond, Variables: r.Variables, Placed: r.Placed,
+		Queued: time.Duration(r.QueuedMS) * time.Millisecond, Variables: r.Variables,
 		Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID,
 	}
 }
