@@ -98,7 +98,7 @@ func (cu *customer) place(own peers.Parties) (*peers.Target, peers.Parties) {
 	return cu.reserved, own
 }
 
-// policy is that of the platform whose agent is called; nil: a caller has placed the call.
+// policy returns the policy of the platform whose agent is called, or nil if a caller has placed the call.
 func (cu *customer) policy() *peers.Policy {
 	if cu.placement == nil {
 		return nil
@@ -277,7 +277,7 @@ func (cu *customer) callAgent() {
 	c.replacements.next()
 }
 
-// firstAgent is the reason of a replacement of nobody.
+// firstAgent calls the first agent of a placed call.
 type firstAgent struct {
 	unwatched
 	call *Call
@@ -301,7 +301,7 @@ func (f firstAgent) failed(*replacement) {
 }
 
 // A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
-// unknown from then on, the beep of a machine is waited for anew, and an agent that is called is called again.
+// unknown from then on, waiting for a machine's beep starts over, and an agent that was ringing is called again.
 
 // busy is restless for a placed call without an agent.
 func (cu *customer) busy() error {

@@ -36,7 +36,7 @@ type part interface {
 	show(l *registry.LiveCall)
 }
 
-// parts are those of a call.
+// parts has the parts of a call.
 type parts struct {
 	queue        queue
 	identity     identity

@@ -260,7 +260,7 @@ func keyed(b *Bridge, side media.Side) {
 	b.Tell(media.EventDigit{Side: side, Digit: '1', Duration: time.Second})
 }
 
-// TestEachEventHasOneOwner: an event is for one part, or for the call. Steps of the call are for whoever wants them.
+// Each event belongs to one part, or to the call. Several parts may take a step of the call.
 func TestEachEventHasOneOwner(t *testing.T) {
 	known := map[string]bool{}
 	for _, tt := range []struct {

@@ -26,7 +26,7 @@ type voice struct {
 	mix   bool // with it
 	lasts bool // until its end, even if the state of the call wants another sound
 
-	over   func()     // its end has come; nil: nobody asks
+	over   func()     // called at its end, if set
 	played media.Play // as the relay plays it
 	id     uint64     // of played
 }

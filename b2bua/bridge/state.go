@@ -33,7 +33,8 @@ func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool)
 	return true, nil
 }
 
-// Restart restores what the caller of a call without an answer knows: what was ordered, and with a session our answer.
+// Restart restores a call that is not answered yet: what was ordered, and with a session the answer that its caller
+// has.
 func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.Media.session = session
 	if session != nil {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// talkSession is the media as it follows what is said.
+// talkSession measures a conversation.
 type talkSession interface {
 	Follow(media.Conversation)
 	Interrupt(on bool)
@@ -36,7 +36,7 @@ func (m *Media) Interrupt(on bool) {
 	}
 }
 
-// DetectAnswer has the media find out who has answered a side: media.EventAnsweredBy says it. If the limits have a time
+// DetectAnswer listens for who has answered a side: media.EventAnsweredBy says who. If the limits have a time
 // for a beep, media.EventBeep follows when that is over. Another process does not continue it.
 func (m *Media) DetectAnswer(side media.Side, l answerer.Limits) {
 	if m.session != nil {

@@ -215,8 +215,7 @@ func (m *Machine) reached(now time.Time, in Reached) {
 // register sends a REGISTER.
 func (m *Machine) register(now time.Time) {
 	expires := m.expires
-	m.removing = m.leaving
-	if m.removing {
+	if m.removing = m.leaving; m.removing {
 		expires = 0
 	}
 	contact := m.local.Contact(m.o.Token)
