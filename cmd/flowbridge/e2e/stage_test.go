@@ -162,7 +162,7 @@ func (s *stage) serve(o setup) *server {
 	if s.seat != nil {
 		return s.seat.serve(s, o)
 	}
-	s.server = startServer(s.T, s.TempDir(), s.config(o))
+	s.server = startPredecessor(s.T, s.TempDir(), s.config(o))
 	s.server.targets = []uint16{s.agent.Port()}
 	return s.server
 }
