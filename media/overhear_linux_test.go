@@ -202,7 +202,7 @@ func TestOverheardAsksForAState(t *testing.T) {
 	}
 }
 
-// TestOverhearAllocatesNothing: what is asked of each flow once a second, while nobody has spoken.
+// TestOverhearAllocatesNothing: what is asked of each flow once a second, before anyone has spoken.
 func TestOverhearAllocatesNothing(t *testing.T) {
 	o := newTalker(t).offloads()
 	o.read()

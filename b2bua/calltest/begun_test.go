@@ -295,7 +295,7 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 	})
 }
 
-// TestAnotherINVITEBeginsNothing: an INVITE that only looks like that of a caller who waits, from the same address, does not get its call.
+// TestAnotherINVITEBeginsNothing: an INVITE that only resembles a waiting caller's, from the same address, does not get its call.
 func TestAnotherINVITEBeginsNothing(t *testing.T) {
 	inWorldWith(t, soundingQueue(""), func(w *world) {
 		first := w.carrier.dialsTillRung("+15085780001")

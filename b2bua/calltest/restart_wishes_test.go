@@ -20,7 +20,7 @@ import (
 )
 
 // TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording
-// stays paused, and a sound that was ended does not begin again.
+// stays paused, and a sound that was stopped stays stopped.
 func TestOrdersOutliveTheProcess(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)

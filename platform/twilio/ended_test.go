@@ -101,7 +101,7 @@ func TestEndedHandlerFails(t *testing.T) {
 
 func noEnd(context.Context, Ended) (Next, error) { return Next{}, nil }
 
-// What is not Twilio's is refused as at the Voice URL, nobody is told of it, and
+// A request not from Twilio is refused as at the Voice URL, no call is told of it, and
 // no secret is seen.
 func TestEndedHandlerRefuses(t *testing.T) {
 	told := 0

@@ -274,7 +274,7 @@ func (s *server) documents() {
 	}
 }
 
-// optionalMetrics are those of parts that this server does not have, and of a rescue and a queue, which its agents give no reason for.
+// optionalMetrics belong to parts that this server does not have, and to rescue and queue, for which its agents give no reason.
 var optionalMetrics = []string{
 	"flowbridge_fleet_nodes", "flowbridge_fleet_reached", "flowbridge_fleet_draining_ok", "flowbridge_fleet_nodes_vanished", "flowbridge_fleet_records_delivered_total",
 	"flowbridge_seat_epoch", "flowbridge_calls_protected", "flowbridge_calls_unprotected",

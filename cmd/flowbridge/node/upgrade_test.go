@@ -229,7 +229,7 @@ func (p *optionsPhone) answered() {
 }
 
 // TestUpgradeBelowAnInit: the init of a container ends with the process that it has started, and the container with it. So that
-// process can't be replaced. Others below it can, and those of a machine.
+// process can't be replaced. Others below it can, and so can a machine's.
 func TestUpgradeBelowAnInit(t *testing.T) {
 	for _, tt := range []struct {
 		pid, parent int
