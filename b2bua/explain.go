@@ -74,10 +74,6 @@ func (x *explainer) call(c *Call) error {
 	o.Note("tags, branches, Call-ID and the o= line are new for each call")
 	o.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one",
 		x.server.cfg.Media.PortLow)
-	if q := c.route.Queue; q != nil {
-		o.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
-			q.Timeout, peers.LimitQueue.Status(0))
-	}
 	for i, t := range o.LeadTo(c.peers, c.route, &c.vars) {
 		c.attempts.current = &attempt{number: i + 1, plan: &ofRoute, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))

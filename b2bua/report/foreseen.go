@@ -89,6 +89,9 @@ func (e *Explanation) Take(r *config.Route, vars *template.Vars) {
 // LeadTo returns the targets that the route leads the call to, in the order in which they are tried. It reports whose
 // share the call is, and which targets are left out.
 func (e *Explanation) LeadTo(p *peers.Snapshot, r *config.Route, vars *template.Vars) []*peers.Target {
+	if q := r.Queue; q != nil {
+		e.Note("while every target is full, up to %d callers wait for up to %v; others get 486", q.Limit, q.Timeout)
+	}
 	targets, share := p.DestinationsFor(r, vars)
 	if share > 0 {
 		e.Split = &Share{Target: targets[0].Dial.Name, Weight: share, Of: r.Total()}
