@@ -51,13 +51,8 @@ type explainer struct {
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
-	if by := c.trunk.Caller.Identity; by != nil {
-		policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
-		var goesOn bool
-		c.vars.Verified, goesOn = o.Verify(policy, request, by.Refuse)
-		if !goesOn {
-			return nil
-		}
+	if !o.Verify(c.invite, c.trunk.Caller, &c.vars, c.times.started) {
+		return nil
 	}
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	o.Before(index, c.peers, &c.vars, c.times.started)
