@@ -95,14 +95,15 @@ type sides struct {
 type routed struct {
 	vars  template.Vars
 	route *config.Route  // nil: it is not found yet
-	plan  *outbound.Plan // of the route; nil: it is not found yet, or not needed any more
+	plan  *outbound.Plan // of its agents; nil: they are not found yet, or not needed any more
 }
 
 // places are what a call takes up of limits.
 type places struct {
-	claimed bool // it counts for the limits of its numbers
-	again   bool // an earlier process has admitted it
-	placed  bool // it had a place at a target there, and has none here yet
+	claimed bool     // it counts for the limits of its numbers
+	again   bool     // an earlier process has admitted it
+	placed  bool     // it had a place at a target there, and has none here yet
+	kept    *attempt // has a place for the next attempt at its target; nil: none does
 }
 
 // ending is the end of a call.
@@ -227,6 +228,7 @@ func (c *Call) finish() {
 	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
+	c.server.vacate(c.kept)
 	for _, p := range c.all() {
 		p.release()
 	}

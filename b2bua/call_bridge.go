@@ -49,12 +49,12 @@ func (b bridgeCall) Called() *peers.Target {
 	return nil
 }
 
-// Policy is the configuration of the platform that the caller is connected to, now or last, or that has placed the
-// call.
+// Policy is the configuration of the platform that the caller is connected to, now or last, or is to be, or that has
+// placed the call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil:
-		return c.customer.policy()
+		return &c.plan.Targets[0].Dial.Policy
 	case c.trunk.Platform != nil:
 		return c.trunk.Platform
 	default:

@@ -21,6 +21,9 @@ import (
 // identity is who calls.
 type identity struct{ idle }
 
+// Verifier verifies who calls.
+func (s *Server) Verifier() *stir.Verifier { return s.verifier }
+
 // verified is what the verification of the caller says.
 type verified struct{ stir.Result }
 

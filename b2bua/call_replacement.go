@@ -233,7 +233,7 @@ func (rs *replacements) rings(f leg.Progress) {
 	}
 }
 
-// answered bridges the caller to the new target, once that can be heard.
+// answered judges an answer. The caller gets who has given it, once that can be heard.
 func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
 	answer, err := c.attempts.readAnswer(f.SDP)
@@ -250,9 +250,14 @@ func (rs *replacements) answered(f leg.Answered) {
 		rs.next()
 		return
 	}
-	if rs.waits(f, answer) {
-		return
+	if !rs.waits(f, answer) {
+		rs.takes(answer, seen)
 	}
+}
+
+// takes gives the caller to who has answered. seen is the answer as the caller sees it.
+func (rs *replacements) takes(answer, seen *sdp.Description) {
+	c, r := rs.call, rs.current
 	c.attempts.note(cause.None, 200)
 	before, agent := c.connected, cmp.Or(r.waiting, c.b)
 	held := r.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()

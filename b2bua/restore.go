@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -169,12 +170,10 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 		v.notes.write() // in the files of this process
 	}
 	own := peers.PartiesOf(&v.vars)
-	callee, parties := v.customer.place(own)
-	if a := v.connected; a != nil {
-		parties = a.parties
-		if a.placed {
-			callee = a.target
-		}
+	var callee *peers.Target
+	var parties peers.Parties
+	if a := cmp.Or(v.connected, v.kept); a != nil && a.placed {
+		callee, parties = a.target, a.parties
 	}
 	su.server.admission.Resume(t, own, v.times.answered.IsZero(), callee, parties)
 	su.server.resume(v.Call, true)

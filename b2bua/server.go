@@ -78,9 +78,6 @@ func (s *Server) Stack() *transport.Stack { return s.stack }
 // Registrations returns the registrations of the trunks at their registrars.
 func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
 
-// Verifier verifies who calls.
-func (s *Server) Verifier() *stir.Verifier { return s.verifier }
-
 // Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are
 // forgotten.
 func (s *Server) Registrar() *registrar.Registrar {

@@ -303,3 +303,18 @@ func (m *Media) Unplug() {
 	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
 	m.bridge.Keying.secured[media.SideB] = secured{plain: true}
 }
+
+// Plug has side B's media flow to a party with this description, which was offered these formats.
+func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
+	b.Agreement.SentTo[media.SideB] = offered
+	b.Media.SetPeer(media.SideB, d)
+}
+
+// Replace connects the caller to another party on side B, which has answered an offer of these formats. addr is our
+// address there.
+func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
+	b.Media.Addr[media.SideB] = addr
+	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
+	b.Agreement.Tell(media.SideB, answer.Formats())
+	b.Plug(offered, answer)
+}

@@ -21,8 +21,6 @@ const (
 	LimitCircuit           // it is out of use, because it has failed
 	LimitCaller            // of the calling number
 	LimitDestination       // of the called number
-	LimitQueue             // of the route's queue
-	LimitWait              // of the time in it
 	LimitClosed            // no new call is taken
 )
 
@@ -37,10 +35,6 @@ func (l Limit) Cause() cause.Cause {
 		return cause.CallerLimited
 	case LimitDestination:
 		return cause.DestinationLimited
-	case LimitQueue:
-		return cause.QueueFull
-	case LimitWait:
-		return cause.QueueTimeout
 	case LimitClosed:
 		return cause.Shutdown
 	case LimitNone:
@@ -114,7 +108,7 @@ func (l Limit) Status(otherwise int) int {
 	switch l {
 	case LimitCaller:
 		return 403
-	case LimitDestination, LimitQueue, LimitWait:
+	case LimitDestination:
 		return 486
 	case LimitClosed:
 		return 503

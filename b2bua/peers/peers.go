@@ -408,11 +408,7 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	all[ToneBeep], _ = audio.Tone(ToneBeep)
 	all[ToneSilence], _ = audio.Tone(ToneSilence)
 	for i := range cfg.Routes {
-		names := []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold}
-		if q := cfg.Routes[i].Queue; q != nil {
-			names = append(names, q.Sound)
-		}
-		for _, name := range names {
+		for _, name := range cfg.Routes[i].Sounds() {
 			if all[name] != nil {
 				continue
 			}
