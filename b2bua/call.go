@@ -211,13 +211,13 @@ func (c *Call) finish() {
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
 	if c.a != nil && c.times.answered.IsZero() {
-		c.notes.oweRefusal()
+		c.checkpoint.saveRefusal()
 	}
 	if len(c.bridge.Recordings.All) == 0 {
-		c.notes.owe(func(state []byte) { c.keep(r, state) })
+		c.checkpoint.saveOutstanding(func(state []byte) { c.keep(r, state) })
 	} else {
-		c.notes.over(r)
-		c.notes.owe(c.notes.oweOnly) // the record comes later
+		c.checkpoint.saveEnded(r)
+		c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding) // the record comes later
 		settled := c.bridge.Recordings.Settled()
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
@@ -225,7 +225,7 @@ func (c *Call) finish() {
 			c.keep(&whole, nil)
 		})
 	}
-	c.notes.release() // a target with one place hears of this call's end before the next one comes
+	c.checkpoint.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
 	c.server.vacate(c.kept)

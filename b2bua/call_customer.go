@@ -131,7 +131,7 @@ func (cu *customer) begins() phase {
 	c := cu.call
 	c.nameByIDs()
 	c.bridge.Tell(bridge.Routed{})
-	c.notes.before(true) // before the answer to the request
+	c.checkpoint.flush(true) // before the answer to the request
 	return cu.next()
 }
 
@@ -162,7 +162,7 @@ func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 		c.attempts.current.judge(cause.None, f.Code)
 		if f.Code >= 180 && c.record.RingingAt.IsZero() {
 			c.record.RingingAt = record.TimeOf(time.Now())
-			c.notes.before(true) // those who watch the call are shown it
+			c.checkpoint.flush(true) // those who watch the call are shown it
 		}
 	case leg.Answered:
 		return cu.answered(f)
@@ -210,7 +210,7 @@ func (cu *customer) answered(f leg.Answered) phase {
 	if !cu.asksWhoAnswers() {
 		cu.callAgent()
 	}
-	if c.notes.before(true); c.finished {
+	if c.checkpoint.flush(true); c.finished {
 		return (*Call).linger
 	}
 	return (*Call).bridged
@@ -279,7 +279,7 @@ func (cu *customer) busy() error {
 	switch {
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
 		return errExchange
-	case c.notes.shares, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.checkpoint.awaiting, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	return errSetUp
@@ -367,7 +367,7 @@ func (cu *customer) begin(v *restoring) phase {
 		}
 		cu.callAgent()
 	}
-	if c.notes.before(true); c.finished {
+	if c.checkpoint.flush(true); c.finished {
 		return (*Call).linger
 	}
 	return (*Call).bridged

@@ -79,7 +79,7 @@ func (i *identity) verified(e verified) phase {
 	if !slices.Contains(c.trunk.Caller.Identity.Refuse, e.Status) {
 		return c.routing()
 	}
-	c.notes.before(true) // with who calls
+	c.checkpoint.flush(true) // with who calls
 	refusal := leg.Refuse{Code: e.Status, Reason: stir.ReasonPhrase(e.Status)}
 	if e.Status == stir.StatusStale { // RFC 8224 section 6.2.2: the caller sets its clock by it
 		refusal.Headers = []sip.Header{sip.NewHeader("Date", time.Now().UTC().Format(http.TimeFormat))}

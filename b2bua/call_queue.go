@@ -98,7 +98,7 @@ func (q *queue) join() phase {
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
 		q.sound()
-		c.notes.before(true)
+		c.checkpoint.flush(true)
 	}
 	return (*Call).waiting
 }

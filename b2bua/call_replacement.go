@@ -272,8 +272,8 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c.server.vacate(before)
 	c.limitDuration()
 	c.connected.settle()
-	c.notes.before(true) // the agent leaves when it is told, and the target stays after its ACK
-	c.notes.share()
+	c.checkpoint.flush(true) // the agent leaves when it is told, and the target stays after its ACK
+	c.checkpoint.awaitReplica()
 	r.why.report(r, 200, message.StatusText(200))
 	if held {
 		rs.resume()
@@ -306,7 +306,7 @@ func (rs *replacements) failed() {
 	rs.current, c.attempts.current = nil, c.connected
 	c.bridge.Media.Interrupt(false)
 	r.why.failed(r)
-	c.notes.before(true) // the next process must not tell the agent again
+	c.checkpoint.flush(true) // the next process must not tell the agent again
 }
 
 // agentLeft: the agent hung up meanwhile, as some do once their REFER is accepted. The caller waits for the new target.

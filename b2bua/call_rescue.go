@@ -145,7 +145,7 @@ func (rs *rescues) giveUp(l snapshot.Loss) {
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
 	if rs.keep(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
-		rs.call.notes.before(true)
+		rs.call.checkpoint.flush(true)
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
 		rs.end() // nobody is left to take over

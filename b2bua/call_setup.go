@@ -61,7 +61,7 @@ func (c *Call) routing() phase {
 		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
 			c.ladder.Decide("%s", why)
 		}
-		c.notes.before(true) // with what is known of the caller
+		c.checkpoint.flush(true) // with what is known of the caller
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)
@@ -338,7 +338,7 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
-	c.notes.before(c.notes.invite == "") // where this is the first that it says
+	c.checkpoint.flush(c.checkpoint.invite == "") // where this is the first that it says
 	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, record.EndedBySystem, code, c.attempts.last.q850)
 }

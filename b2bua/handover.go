@@ -172,7 +172,7 @@ func (s *Server) writes() bool {
 func (s *Server) NoteAll() (answered int) {
 	for _, c := range s.registry.Open() {
 		if !c.finished {
-			c.notes.write()
+			c.checkpoint.write()
 			if !c.times.answered.IsZero() {
 				answered++
 			}
@@ -196,7 +196,7 @@ func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error
 	for _, c := range all {
 		switch {
 		case c.finished:
-			err = c.handOverOwed(record.Record{ID: c.id}, c.notes.owed, each)
+			err = c.handOverOwed(record.Record{ID: c.id}, c.checkpoint.outstanding, each)
 		case c.restarts() && errors.Is(c.restless(), errSetUp):
 			var invite transport.HeldState
 			invite, err = c.handOverSetUp(each)
@@ -222,7 +222,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	c.server.undoHandOver = append(c.server.undoHandOver, func() {
 		c.bridge.Tell(bridge.Undone{})
 		if len(c.bridge.Recordings.All) > 0 { // one of them may be a new file
-			c.notes.mark()
+			c.checkpoint.markDirty()
 		}
 	})
 	l := record.Saved{Record: c.cdr()}

@@ -125,7 +125,7 @@ func (c *Call) carryOut(o *order) {
 		err = o.do(c)
 	}
 	if err == nil { // who is told that keys are masked relies on it, whatever becomes of this process
-		c.notes.before(true)
+		c.checkpoint.flush(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}
 }

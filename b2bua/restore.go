@@ -167,7 +167,7 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 	v.now = func(*Call) phase { return v.revived() }
 	if su.replaces {
 		v.now = func(*Call) phase { return v.handed() }
-		v.notes.write() // in the files of this process
+		v.checkpoint.write() // in the files of this process
 	}
 	own := peers.PartiesOf(&v.vars)
 	var callee *peers.Target
@@ -219,7 +219,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	if k.Ended != "" {
 		v.why = cause.Cause(k.Ended)
 	}
-	v.notes.owe(v.notes.oweOnly)
+	v.checkpoint.saveOutstanding(v.checkpoint.writeOutstanding)
 	if !l.Owed || len(v.legs) == 0 {
 		su.keepInterrupted(l)
 	}

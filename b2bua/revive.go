@@ -77,7 +77,7 @@ func (v *restoring) revived() phase {
 	v.bridge.GoOn()
 	c.hasAgent()
 	c.askLater()
-	c.notes.before(true)
+	c.checkpoint.flush(true)
 	return (*Call).bridged
 }
 
@@ -92,7 +92,7 @@ func (v *restoring) handed() phase {
 		}
 	}
 	v.bridge.GoOn()
-	c.notes.before(v.k.Bridge.Recordings.On) // in a new file
+	c.checkpoint.flush(v.k.Bridge.Recordings.On) // in a new file
 	c.hasAgent()
 	if !c.times.askAt.IsZero() {
 		c.askLater()
@@ -134,7 +134,7 @@ func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)
 	if c.a != nil {
-		c.notes.oweRefusal()
+		c.checkpoint.saveRefusal()
 	}
 	return (*Call).linger
 }

@@ -44,7 +44,7 @@ func (c *Call) save(k *snapshot.Sheet) {
 	}
 	switch {
 	case !whole || c.ladder == nil || c.restarts():
-	case time.Since(c.times.answered) < noteDelay && !k.Handed: // another note mostly follows
+	case time.Since(c.times.answered) < flushDelay && !k.Handed: // another note mostly follows
 		k.Ladder = c.ladder.Plain(k.Ladder)
 	default:
 		k.Ladder = c.ladder.Encode(k.Ladder)
@@ -93,13 +93,13 @@ func (c *Call) saveOrigin(k *snapshot.Call) {
 		k.Invite.Text = string(c.caller)
 		return
 	}
-	if c.notes.invite == "" {
+	if c.checkpoint.invite == "" {
 		b := message.TakeBuffer()
 		defer b.Release()
 		b.Append(c.invite)
-		c.notes.invite = string(b.Bytes)
+		c.checkpoint.invite = string(b.Bytes)
 	}
-	k.Invite.Text = c.notes.invite
+	k.Invite.Text = c.checkpoint.invite
 }
 
 // restoring is a call of an earlier process that is restored.

@@ -23,8 +23,8 @@ import (
 
 // Times of the server that the tests of restarts wait for.
 const (
-	noteDelay = 2 * time.Second // how long the note of an ACK waits for what comes behind it
-	askAfter  = 2 * time.Second // how long a side may be silent after a restart until it is asked, at most twice that
+	flushDelay = 2 * time.Second // how long the note of an ACK waits for what comes behind it
+	askAfter   = 2 * time.Second // how long a side may be silent after a restart until it is asked, at most twice that
 )
 
 // What an upgrade says that a call waits for.

@@ -366,11 +366,11 @@ func parsed[M sip.Message](text []byte) (m M, ok bool) {
 	return m, ok
 }
 
-// IsNotable reports whether effects tell the peer something that the next process has to know.
+// NeedsCheckpoint reports whether effects tell the peer something that the next process has to know.
 // An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
 // begins an exchange, and an ACK ends one; the first 200's ACK is noted when the call is
 // settled. Other requests only count on, which a restored leg allows for if it knows one of every few.
-func (l *Leg) IsNotable(effects []Effect) bool {
+func (l *Leg) NeedsCheckpoint(effects []Effect) bool {
 	return slices.ContainsFunc(effects, func(e Effect) bool {
 		switch e := e.(type) {
 		case SendResponse:
