@@ -114,12 +114,12 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 
 // addListener has connections accepted by a listener once the stack serves.
 func (s *Stack) addListener(l streamListener) {
-	l.door = &door{}
+	l.conns = &listenerConns{}
 	s.listeners = append(s.listeners, l)
 	var begin func()
 	begin = func() {
 		s.readers.Go(func() {
-			for errors.Is(s.streams.listen(l, l.transport, l.door), errStill) {
+			for errors.Is(s.streams.listen(l, l.transport, l.conns), errStill) {
 				if s.still.rests(begin) {
 					return
 				}

@@ -190,10 +190,10 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 	if st.Dialled {
 		peer = &streamPeer{dialled: true}
 	}
-	var at *door
+	var at *listenerConns
 	for _, l := range s.listeners {
 		if l.transport == config.TransportTCP && (at == nil || l.local.String() == st.Local) {
-			at = l.door
+			at = l.conns
 		}
 	}
 	if bad != nil || (peer == nil && at == nil) {
@@ -207,7 +207,7 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 		c.sentBy.Store(&sentBy{host: st.ViaHost, port: st.ViaPort})
 	}
 	switch {
-	case peer == nil && !s.streams.enter(c, at), peer != nil && !s.streams.reserveDial():
+	case peer == nil && !s.streams.reserveAccepted(c, at), peer != nil && !s.streams.reserveDial():
 		_ = conn.Close()
 		return errTooMany
 	}

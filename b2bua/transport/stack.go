@@ -66,7 +66,7 @@ type streamListener struct {
 	transport string
 	local     netip.AddrPort
 	name      string // in a hand-over
-	door      *door
+	conns     *listenerConns
 }
 
 // newStack makes a stack without sockets. ctx ends what is under way.

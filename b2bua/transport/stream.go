@@ -18,17 +18,17 @@ import (
 // is gone.
 type Stream struct {
 	net.Conn
-	hub       *streams
-	id        uint64
-	transport string // config.TransportTCP or TransportTLS
-	local     netip.AddrPort
-	remote    netip.AddrPort
-	peer      *streamPeer // that we connected to; nil: the peer connected to us
-	names     []string    // of the peer's verified certificate
-	firstBy   time.Time   // by when a stranger has to show who it is
-	door      *door       // that it came by; nil: we opened it
-	source    netip.Addr  // that it counts for
-	stranger  atomic.Bool // it came from an address that no trunk has, and has shown no more
+	hub        *streams
+	id         uint64
+	transport  string // config.TransportTCP or TransportTLS
+	local      netip.AddrPort
+	remote     netip.AddrPort
+	peer       *streamPeer    // that we connected to; nil: the peer connected to us
+	names      []string       // of the peer's verified certificate
+	firstBy    time.Time      // by when a stranger has to show who it is
+	acceptedBy *listenerConns // a listener; nil: we opened it
+	source     netip.Addr     // that it counts for
+	stranger   atomic.Bool    // it came from an address that no trunk has, and has shown no more
 
 	waiting   map[*request]struct{} // for an answer; guarded by streams.mu
 	closed    chan struct{}

@@ -175,7 +175,7 @@ func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	s.forget(c)
 	delete(s.every, c)
 	if c.peer == nil {
-		s.leave(c)
+		s.releaseAccepted(c)
 	} else {
 		s.dialled--
 	}
@@ -184,8 +184,8 @@ func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	return c.Conn, waiting
 }
 
-// await has a connection tell a request when it breaks; false: it is broken.
-func (s *streams) await(c *Stream, r *request) bool {
+// subscribe has a connection tell a request when it breaks; false: it is broken.
+func (s *streams) subscribe(c *Stream, r *request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.isClosed() {
@@ -198,8 +198,8 @@ func (s *streams) await(c *Stream, r *request) bool {
 	return true
 }
 
-// leaves undoes await.
-func (s *streams) leaves(c *Stream, r *request) {
+// unsubscribe undoes subscribe.
+func (s *streams) unsubscribe(c *Stream, r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(c.waiting, r)
@@ -246,7 +246,7 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *St
 	return nil
 }
 
-// close ends every connection. Connections that are still being greeted end with the
+// close ends every connection. Connections that still shake hands end with the
 // context.
 func (s *streams) close() {
 	s.mu.Lock()

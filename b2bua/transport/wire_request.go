@@ -59,7 +59,7 @@ func (r *request) start() (err error) {
 			return err
 		}
 		if err = r.wire.stack.transactions.Send(&r.tx, r.sent.Req, way, r); err == nil {
-			r.awaitOver(way)
+			r.watchConnection(way)
 			return nil
 		}
 		if !way.Reliable {
@@ -69,8 +69,8 @@ func (r *request) start() (err error) {
 	return err
 }
 
-// awaitOver has the connection of the request tell when it breaks.
-func (r *request) awaitOver(way transaction.Way) {
+// watchConnection has the connection of the request tell when it breaks.
+func (r *request) watchConnection(way transaction.Way) {
 	c, ok := way.Over.(*Stream)
 	if !ok {
 		return
@@ -79,10 +79,10 @@ func (r *request) awaitOver(way transaction.Way) {
 	r.over = c
 	r.wire.mu.Unlock()
 	switch {
-	case !c.hub.await(c, r):
+	case !c.hub.subscribe(c, r):
 		r.broken()
 	case r.tx.IsOver(): // its answer was faster
-		c.hub.leaves(c, r)
+		c.hub.unsubscribe(c, r)
 	}
 }
 
@@ -126,22 +126,22 @@ func (r *request) finished() {
 	}
 	w.others = slices.DeleteFunc(w.others, func(o *request) bool { return o == r })
 	w.mu.Unlock()
-	r.leave()
+	r.unsubscribe()
 }
 
-// leave takes the request from its connection.
-func (r *request) leave() {
+// unsubscribe takes the request from its connection.
+func (r *request) unsubscribe() {
 	r.wire.mu.Lock()
 	c := r.over
 	r.wire.mu.Unlock()
 	if c != nil {
-		c.hub.leaves(c, r)
+		c.hub.unsubscribe(c, r)
 	}
 }
 
 // end ends a request without a word, and says whether it had no final answer yet.
 func (r *request) end() bool {
-	r.leave()
+	r.unsubscribe()
 	return r.tx.Terminate()
 }
 
@@ -186,7 +186,7 @@ func (r *request) again() error {
 	if err := r.tx.Resend(way); err != nil {
 		return err
 	}
-	r.awaitOver(way)
+	r.watchConnection(way)
 	return nil
 }
 
