@@ -70,7 +70,7 @@ func (s *Server) rested() error {
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
 // again: calls in set-up may begin again, if their state allows it.
 func (s *Server) Settled(ctx context.Context, again bool) (err error) {
-	late := s.stack.Turns().Apart(ctx, func() { err = s.settled(again) })
+	late := s.stack.Turns().Exclusive(ctx, func() { err = s.settled(again) })
 	return errors.Join(late, err)
 }
 

@@ -35,7 +35,7 @@ Content-Length: 0
 
 var ours = netip.MustParseAddrPort("198.51.100.1:5060") //nolint:gochecknoglobals // constant
 
-// TestFreeze: a stack that stands still reads, accepts and runs nothing, and afterwards what has come meanwhile, with half a message from
+// TestFreeze: a frozen stack reads, accepts and runs nothing, and afterwards what has come meanwhile, with half a message from
 // before.
 func TestFreeze(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
@@ -90,7 +90,7 @@ func TestFreeze(t *testing.T) {
 	})
 }
 
-// TestFreezeGivesUp: where something does not come to rest, the stack says what, and serves on.
+// TestFreezeGivesUp: where something does not stop, the stack says what, and serves on.
 func TestFreezeGivesUp(t *testing.T) {
 	busy := errors.New("it has something to do")
 	for _, rests := range []int{0, 1} { // so often before it is busy: with 1, turns are kept from running already
@@ -111,7 +111,7 @@ func TestFreezeGivesUp(t *testing.T) {
 	})
 }
 
-// givesUp has the stack give up to stand still, for a reason.
+// givesUp has the stack give up freezing, for a reason.
 func givesUp(p *place, why error, rested func() error) {
 	p.t.Helper()
 	phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))

@@ -41,7 +41,7 @@ type guard struct {
 	// taken takes an admitted message, which it must not keep.
 	taken func(text []byte, from netip.AddrPort)
 	load  *load
-	still *stillness
+	reads *readFreeze
 
 	// owned by the reader
 	out   []byte      // the refusal being written
@@ -55,7 +55,7 @@ func newGuard(s *Stack, socket Socket, tap Tap, name string) *guard {
 	g := &guard{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap),
 		local: message.ParseSource(socket.LocalAddr().String()),
-		name:  name, load: &s.load, still: &s.still,
+		name:  name, load: &s.load, reads: &s.reads,
 	}
 	g.turns = s.turns.newReader(g.serve)
 	g.begin = func() {
@@ -63,12 +63,12 @@ func newGuard(s *Stack, socket Socket, tap Tap, name string) *guard {
 		s.turns.Go(g.serve)
 	}
 	g.ended = func(err error) {
-		if !errors.Is(err, errStill) && s.ctx.Err() == nil {
+		if !errors.Is(err, errFrozen) && s.ctx.Err() == nil {
 			s.log.Error().Stringer("listen", g.local).Msg("listener ended")
 		}
 		s.readers.Done()
 	}
-	s.still.add(g.begin)
+	s.reads.addPaused(g.begin)
 	g.taken = func(text []byte, from netip.AddrPort) {
 		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, name: g.names.of(from), over: g})
 	}
@@ -89,11 +89,11 @@ func (g *guard) serve() {
 			if !g.turns.run(g.wait) {
 				return
 			}
-		case !errors.Is(err, errStill):
-			g.still.readerStopped()
+		case !errors.Is(err, errFrozen):
+			g.reads.readerStopped()
 			g.ended(err)
 			return
-		case g.still.rests(g.begin):
+		case g.reads.pause(g.begin):
 			g.ended(err)
 			return
 		}
@@ -118,7 +118,7 @@ func (g *guard) next() (over error) {
 	case errors.Is(err, net.ErrClosed):
 		return net.ErrClosed
 	case err != nil && isTimeout(err):
-		return errStill
+		return errFrozen
 	case err != nil: // a passing error
 		if g.budget.Allow() {
 			g.log.Error().Err(err).Msg("sip not received")

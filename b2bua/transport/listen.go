@@ -119,15 +119,15 @@ func (s *Stack) addListener(l streamListener) {
 	var begin func()
 	begin = func() {
 		s.readers.Go(func() {
-			for errors.Is(s.streams.listen(l, l.transport, l.conns), errStill) {
-				if s.still.rests(begin) {
+			for errors.Is(s.streams.listen(l, l.transport, l.conns), errFrozen) {
+				if s.reads.pause(begin) {
 					return
 				}
 			}
-			s.still.readerStopped()
+			s.reads.readerStopped()
 		})
 	}
-	s.still.add(begin)
+	s.reads.addPaused(begin)
 }
 
 // Unplugged is Listen without a network: the stack has the addresses in the

@@ -17,7 +17,7 @@ import (
 	"flowbridge/config"
 )
 
-// What a stack that stands still gives to the stack of another process, beside its sockets.
+// What a frozen stack gives to the stack of another process, beside its sockets.
 
 // State is what a stack knows of messages.
 type State struct {
@@ -73,7 +73,7 @@ func (s *Stack) named(name string) transaction.Sender {
 	return nil
 }
 
-// State gives what a stack that stands still knows of messages.
+// State gives what a frozen stack knows of messages.
 func (s *Stack) State() (st State) {
 	st.Answered = s.transactions.Answered(nameOf)
 	s.held.mu.Lock()
@@ -149,7 +149,7 @@ func (s *Stack) holdAll(all []HeldState) {
 	}
 }
 
-// Streams gives the connections over TCP of a stack that stands still, each with a copy of its descriptor, which is the
+// Streams gives the connections over TCP of a frozen stack, each with a copy of its descriptor, which is the
 // receiver's to close. Those over TLS can't go to another process.
 func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 	for _, c := range s.streams.all() {

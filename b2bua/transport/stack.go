@@ -46,7 +46,7 @@ type Stack struct {
 	rejecting rejectionLog // of messages that were parsed
 	strangers *strangers   // constant
 	load      load
-	still     stillness
+	reads     readFreeze
 	group     sync.WaitGroup // of wires, and others that end by themselves
 	readers   sync.WaitGroup
 	turns     Turns
@@ -114,10 +114,10 @@ func (s *Stack) recovered(where string) {
 // Serve reads from all sockets, and accepts connections, until Close or Freeze.
 func (s *Stack) Serve() {
 	s.thaw()
-	s.Release()            // before what is read: a request within its dialog has to find the call
-	if s.still.on.Load() { // else connections that are read have deadlines of their own
+	s.Release()                  // before what is read: a request within its dialog has to find the call
+	if s.reads.freezing.Load() { // else connections that are read have deadlines of their own
 		s.setDeadlines(time.Time{})
-		s.still.resume()
+		s.reads.thaw()
 	}
 }
 

@@ -29,7 +29,7 @@ type streams struct {
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	taken   func(text []byte, from arrival)
 	group   sync.WaitGroup // handshakes and readers
-	still   *stillness
+	reads   *readFreeze
 	opening singleflight.Group
 	ctx     context.Context
 
@@ -48,7 +48,7 @@ func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
 		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
 		probe: func(read time.Time) { s.load.probe(s.group.Go, read) },
-		taken: s.receive, still: &s.still,
+		taken: s.receive, reads: &s.reads,
 		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
 		perSource: map[netip.Addr]int{}, unproven: map[netip.Addr]int{},
 	}
@@ -144,7 +144,7 @@ func (s *streams) admit(c *Stream) error {
 	if c.peer != nil {
 		s.remotes[c.remoteKey()] = c
 	}
-	if s.still.begun(c.begin) {
+	if s.reads.started(c.begin) {
 		c.begin()
 	}
 	return nil

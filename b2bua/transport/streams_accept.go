@@ -30,7 +30,7 @@ func (s *streams) listen(l net.Listener, transport string, conns *listenerConns)
 		case errors.Is(err, net.ErrClosed):
 			return net.ErrClosed
 		case err != nil && isTimeout(err):
-			return errStill
+			return errFrozen
 		}
 		if err != nil { // the connection failed, or no descriptor is free
 			if s.screens[transport].budget.Allow() {

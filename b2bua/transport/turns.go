@@ -22,7 +22,7 @@ import (
 // keep their order.
 type Turns struct {
 	all  sync.WaitGroup // the goroutines
-	gate gate
+	gate turnGate
 
 	mu        sync.Mutex      // guards what follows, and the readers
 	idle      []chan<- func() // the goroutines that wait for work, the latest last
