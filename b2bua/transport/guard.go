@@ -141,7 +141,7 @@ func (g *guard) next() (over error) {
 	if g.tap != nil {
 		g.tap.Message(v.received(text, read, g.transport, g.local, from))
 	}
-	g.turns.attend()
+	g.turns.startMessage()
 	g.taken(text, from)
 	return nil
 }

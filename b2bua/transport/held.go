@@ -40,7 +40,7 @@ func (s *Stack) Release() {
 	r := s.turns.newReader(func() {}) // of messages that are read already
 	defer s.turns.forget(r)
 	for _, m := range all {
-		r.attend()
+		r.startMessage()
 		s.receive(m.text, m.from)
 		r.run(0)
 	}
