@@ -182,7 +182,7 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 	}
 	ok := !s.isStranger(req)
 	if !ok {
-		ok, _ = s.strangers.allows(message.TransportOf(req), []byte(req.Method), message.ParseSource(req.Source()).Addr())
+		ok, _ = s.strangerLimits.allow(message.TransportOf(req), []byte(req.Method), message.ParseSource(req.Source()).Addr())
 	}
 	if ok {
 		s.Reply(req, tx, code, reason, headers...)

@@ -73,9 +73,11 @@
 // A known peer's new requests have a rate for each address, judged before the parser. In
 // a dialog they have none: those end calls. TestFlood, TestFloodSparesPendingCalls.
 //
-// A stranger's answers have a rate by its network, because its address may be forged, and an address that has shown
-// right credentials has its own part. TestFloodSparesTheProven. Only a REGISTER, which has to be answered, and such an
-// address get answers that are longer than their requests. TestShortRegisterIsAnswered.
+// A sender that belongs to no trunk or target is a stranger here, because operators know it by that word: from the
+// glossary, docs/security.md and the reason stranger_rate. Its answers have a rate by its network, because its address
+// may be forged, and an address that has shown right credentials has its own part. TestFloodSparesTheProven. Only a
+// REGISTER, which has to be answered, and such an address get answers that are longer than their requests.
+// TestShortRegisterIsAnswered.
 //
 // A message that the kernel does not take counts as lost (guard.Send). SIP repeats what
 // matters, whereas an error would end the transaction. Only an INVITE that begins a call

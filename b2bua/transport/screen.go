@@ -31,15 +31,16 @@ type screen struct {
 	passed *Messages
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangers *strangers // answers to them
-	refusals  *refusals
+	strangerLimits *strangerLimits // of the answers to them
+	refusals       *refusals
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed,
-		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangers,
-		refusals: s.refusals,
+		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log),
+		strangerLimits: s.strangerLimits,
+		refusals:       s.refusals,
 	}
 }
 
@@ -127,7 +128,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 		return v
 	}
 	if !who.Known {
-		ok, proven := s.strangers.allows(s.transport, msg.Method, from.Addr())
+		ok, proven := s.strangerLimits.allow(s.transport, msg.Method, from.Addr())
 		if !ok {
 			if v.offer != nil { // what is refused for another reason has been counted for it
 				s.rejected(&s.count.StrangerRate, from, "stranger_rate")

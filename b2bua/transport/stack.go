@@ -41,19 +41,19 @@ type Stack struct {
 	transactions *transaction.Table
 	parked       atomic.Int32 // CANCELs that wait for their INVITE
 
-	rejected  Rejections
-	passed    Messages
-	rejecting rejectionLog // of messages that were parsed
-	strangers *strangers   // constant
-	load      load
-	reads     readFreeze
-	group     sync.WaitGroup // of wires, and others that end by themselves
-	readers   sync.WaitGroup
-	turns     Turns
-	writing   atomic.Int32 // goroutines of wires that perform effects
-	held      held
-	refusals  *refusals            // constant
-	auth      *peers.Authenticator // constant
+	rejected       Rejections
+	passed         Messages
+	rejecting      rejectionLog    // of messages that were parsed
+	strangerLimits *strangerLimits // constant
+	load           load
+	reads          readFreeze
+	group          sync.WaitGroup // of wires, and others that end by themselves
+	readers        sync.WaitGroup
+	turns          Turns
+	writing        atomic.Int32 // goroutines of wires that perform effects
+	held           held
+	refusals       *refusals            // constant
+	auth           *peers.Authenticator // constant
 
 	mu     sync.Mutex                   // guards what follows
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
@@ -73,7 +73,7 @@ type streamListener struct {
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
-		rejecting: newRejectionLog(o.Log), strangers: newStrangers(), load: load{limit: o.Config.MaxDelay},
+		rejecting: newRejectionLog(o.Log), strangerLimits: newStrangerLimits(), load: load{limit: o.Config.MaxDelay},
 		routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
