@@ -192,7 +192,7 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 
 // isStranger says whether a request comes from an address that no trunk has.
 func (s *Stack) isStranger(req *sip.Request) bool {
-	return !s.server.Peers().Standing(s.SenderOf(req)).Known
+	return !s.server.Peers().TrustOf(s.SenderOf(req)).Known
 }
 
 // SenderOf is the sender of a message: its address and certificate names.
