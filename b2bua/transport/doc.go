@@ -5,7 +5,7 @@
 // A message's way in, on the goroutine that has read it:
 //
 //	UDP socket (socket_linux)    TCP or TLS connection (streams)
-//	  guard                        message.Framer  cuts it into messages
+//	  udpEndpoint                  message.Framer  cuts it into messages
 //	    │                          stream
 //	    └────────────┬─────────────┘
 //	  screen       before the parser: strangers, form, size, rates, caps; stateless
@@ -79,7 +79,7 @@
 // REGISTER, which has to be answered, and such an address get answers that are longer than their requests.
 // TestShortRegisterIsAnswered.
 //
-// A message that the kernel does not take counts as lost (guard.Send). SIP repeats what
+// A message that the kernel does not take counts as lost (udpEndpoint.Send). SIP repeats what
 // matters, whereas an error would end the transaction. Only an INVITE that begins a call
 // fails at once. TestUnsentMessages.
 package transport

@@ -101,7 +101,7 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 		} else {
 			var socket Socket
 			if socket, err = o.Network.Listen(l.AddrPort); err == nil {
-				s.sockets = append(s.sockets, newGuard(s, socket, o.Tap, datagramName(l.AddrPort)))
+				s.sockets = append(s.sockets, newUDPEndpoint(s, socket, o.Tap, datagramName(l.AddrPort)))
 			}
 		}
 		if err != nil {

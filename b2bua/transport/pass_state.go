@@ -48,7 +48,7 @@ type StreamState struct {
 // nameOf names what messages come by, for another process; empty: it does not go there.
 func nameOf(over transaction.Sender) string {
 	switch over := over.(type) {
-	case *guard:
+	case *udpEndpoint:
 		return "udp " + over.local.String()
 	case *Stream:
 		if over.transport == config.TransportTCP && !over.isClosed() {

@@ -66,7 +66,7 @@ func (s *Stack) Bound(local leg.Local) bool {
 }
 
 // socketAt returns the socket at an address; nil: there is none.
-func (s *Stack) socketAt(local netip.AddrPort) *guard {
+func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 	for _, g := range s.sockets {
 		if g.local == local {
 			return g

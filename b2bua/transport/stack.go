@@ -33,7 +33,7 @@ type Stack struct {
 	stop      context.CancelFunc
 	cfg       config.SIP
 	network   Network
-	sockets   []*guard
+	sockets   []*udpEndpoint
 	listeners []streamListener
 	streams   *streams
 	names     *locate.Resolver

@@ -92,7 +92,7 @@ func (c *Stream) read() (err error) {
 		if err != nil {
 			return err
 		}
-		c.hub.taken(text, from)
+		c.hub.handle(text, from)
 	}
 }
 

@@ -27,7 +27,7 @@ type streams struct {
 	network Network
 	probe   func(read time.Time) // measures how long a message waits
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
-	taken   func(text []byte, from arrival)
+	handle  func(text []byte, from arrival)
 	group   sync.WaitGroup // handshakes and readers
 	reads   *readFreeze
 	opening singleflight.Group
@@ -47,8 +47,8 @@ type streams struct {
 func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
 		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
-		probe: func(read time.Time) { s.load.probe(s.group.Go, read) },
-		taken: s.receive, reads: &s.reads,
+		probe:  func(read time.Time) { s.load.probe(s.group.Go, read) },
+		handle: s.receive, reads: &s.reads,
 		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
 		perSource: map[netip.Addr]int{}, unproven: map[netip.Addr]int{},
 	}

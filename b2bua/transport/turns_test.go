@@ -15,7 +15,7 @@ type fakeMessage struct {
 	turn   func()
 }
 
-// fakeSocket reads messages as a guard does.
+// fakeSocket reads messages as a udpEndpoint does.
 type fakeSocket struct {
 	t      *testing.T
 	turns  *Turns
