@@ -194,7 +194,7 @@ func (all *attempts) connect(f ready) {
 func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 	a := all.current
 	if f.Cause == cause.TargetSilent {
-		a.line.wire.Distrust()
+		a.line.wire.RetireFlow()
 	}
 	all.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge ||

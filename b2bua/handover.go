@@ -148,7 +148,7 @@ func (c *Call) restlessInSetUp() error {
 		return errEarly
 	case c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees():
 		return errRequest
-	case !c.a.wire.Passes():
+	case !c.a.wire.CanHandOver():
 		return errConnection
 	}
 	return errSetUp
@@ -238,7 +238,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 // the caller's INVITE. That gets the same To tag there, so the caller hears nothing of it. A sound of ours that the
 // caller hears goes on, on the same ports.
 func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {
-	invite, ok := c.a.wire.Again(c.invite, c.source)
+	invite, ok := c.a.wire.HeldInvite(c.invite, c.source)
 	if !ok {
 		return invite, errSetUp
 	}

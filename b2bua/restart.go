@@ -59,7 +59,7 @@ func (su *successor) restartOf(req *sip.Request) *restart {
 	r := v.(*restart)
 	before := message.HeaderText(r.k.Invite.Text).Request()
 	if message.ParseSource(req.Source()) != r.k.Source.AddrPort ||
-		!bytes.Equal(transport.AsItCame(req), transport.AsItCame(before)) {
+		!bytes.Equal(transport.OriginalText(req), transport.OriginalText(before)) {
 		return nil
 	}
 	return r

@@ -217,7 +217,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	if r.Done() {
 		return
 	}
-	flow := s.stack.Lost(&k.Flow, *tls)
+	flow := s.stack.RestoreFlow(&k.Flow, *tls)
 	l := v.putOnWire(r.Leg, side, peer, tls, flow)
 	l.Confirmed, l.Crypto = k.Confirmed, sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
 	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target, From: k.From.AddrPort}

@@ -17,8 +17,9 @@
 //
 // A Handler asks back which trunk has sent a request, and whether that has proven it (identify).
 //
-// A message's way out: a Wire performs the effects of its leg in order. It finds
-// the socket or connection of each (wire_aim), begins its transaction
+// A message's way out: a Wire performs the effects of its leg in order. A leg does
+// no I/O: what it says goes out by its Wire, which has its name from that. It finds
+// the socket or connection of each (wire_route), begins its transaction
 // (wire_request) and posts the answers to the leg. Reply and Send answer messages
 // that belong to no leg.
 //

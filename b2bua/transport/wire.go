@@ -191,8 +191,8 @@ func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
 	w.Perform(effects)
 }
 
-// Distrust keeps the connection of a silent target from being used for another call.
-func (w *Wire) Distrust() {
+// RetireFlow keeps the connection of a silent target from being used for another call.
+func (w *Wire) RetireFlow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.flow != nil && w.flow.peer != nil {

@@ -55,7 +55,7 @@ func (w *Wire) keep(r *request) {
 func (r *request) start() (err error) {
 	for range 2 {
 		var way transaction.Way
-		if way, err = r.wire.aim(r.sent.Req, r.sent.To); err != nil {
+		if way, err = r.wire.route(r.sent.Req, r.sent.To); err != nil {
 			return err
 		}
 		if err = r.wire.stack.transactions.Send(&r.tx, r.sent.Req, way, r); err == nil {
@@ -171,15 +171,15 @@ func (r *request) broken() {
 			return // its timer, or the call's, ends it
 		}
 		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: the request goes over another")
-		if err := r.again(); err != nil && r.tx.Terminate() {
+		if err := r.resend(); err != nil && r.tx.Terminate() {
 			r.failed(cause.TargetUnreachable, errBroken)
 		}
 	})
 }
 
-// again sends a request over another connection.
-func (r *request) again() error {
-	way, err := r.wire.aim(r.sent.Req.Clone(), r.sent.To)
+// resend sends a request over another connection.
+func (r *request) resend() error {
+	way, err := r.wire.route(r.sent.Req.Clone(), r.sent.To)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func responseIn(res *sip.Response) leg.ResponseIn {
 }
 
 func (w *Wire) acknowledge(e leg.SendACK) {
-	way, err := w.aim(e.Req, e.To)
+	way, err := w.route(e.Req, e.To)
 	if err == nil {
 		err = way.Send(e.Req)
 	}

@@ -86,26 +86,26 @@ func (s *Stack) State() (st State) {
 	return st
 }
 
-// Again is an INVITE of the wire's peer that has no final answer, as a new one for another stack. false: the way that
-// it came is not there any more.
-func (w *Wire) Again(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
+// HeldInvite returns an INVITE of the wire's peer that has no final answer as a held one, for another stack. false: the
+// way that it came is not there any more.
+func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
 	over := w.way()
 	if over == nil {
 		return h, false
 	}
-	return HeldState{Text: AsItCame(invite), Source: source.String(), Over: nameOf(over)}, true
+	return HeldState{Text: OriginalText(invite), Source: source.String(), Over: nameOf(over)}, true
 }
 
-// AsItCame is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
-func AsItCame(invite *sip.Request) []byte {
+// OriginalText is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
+func OriginalText(invite *sip.Request) []byte {
 	req := invite.Clone()
 	req.To().Params.Remove("tag")
 	req.Via().Params.Remove("received")
 	return slices.Clone(message.Text(req))
 }
 
-// Passes says whether the way to the wire's peer can go to another process.
-func (w *Wire) Passes() bool { return w.way() != nil }
+// CanHandOver says whether the way to the wire's peer can go to another process.
+func (w *Wire) CanHandOver() bool { return w.way() != nil }
 
 // way is what the wire's peer is reached by; nil: it does not go to another process.
 func (w *Wire) way() transaction.Sender {
