@@ -135,7 +135,7 @@ func (c *Call) restless() error {
 
 // busy reports whether something that the leg or its peer has asked for waits.
 func (l *legOnWire) busy() bool {
-	return !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero()
+	return !l.Leg.IsIdle() || !l.wire.IsIdle() || !l.sequence.Until.IsZero()
 }
 
 // restarts says whether the next process begins with the caller's INVITE again.

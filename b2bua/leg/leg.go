@@ -110,8 +110,8 @@ func (l *Leg) byeAt() time.Time {
 	return l.hangupOwed.at
 }
 
-// Rests says whether nothing that the leg or its peer has asked for waits for an answer.
-func (l *Leg) Rests() bool {
+// IsIdle says whether nothing that the leg or its peer has asked for waits for an answer.
+func (l *Leg) IsIdle() bool {
 	return l.state == legConfirmed && l.session.pending == nil && l.session.wish == nil && !l.session.sending &&
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
 }
