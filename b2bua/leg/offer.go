@@ -224,7 +224,7 @@ func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRe
 	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)},
 		l.timer.ask()...)
 	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, contentSDP()), passing...)...)
-	req.SetBody(l.Describe(l.dialog.origin.Again(sdp))) // another one may have been sent since
+	req.SetBody(l.Describe(l.dialog.origin.Restamp(sdp))) // another one may have been sent since
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(GiveUp)
 	return l.send(req, to)
