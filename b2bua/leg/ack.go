@@ -100,8 +100,8 @@ func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 }
 
-// ackAgain sends the ACK of the INVITE with this CSeq again; false: it is not kept.
-func (l *Leg) ackAgain(seq uint32) bool {
+// resendACK sends the ACK of the INVITE with this CSeq again; false: it is not kept.
+func (l *Leg) resendACK(seq uint32) bool {
 	for _, a := range l.acks {
 		if a.seq == seq {
 			ack, to := l.newACK(&l.dialog, seq, a.branch)
@@ -115,7 +115,7 @@ func (l *Leg) ackAgain(seq uint32) bool {
 // ackLate acknowledges a 200 to a re-INVITE that comes too late or again (RFC 3261
 // section 13.2.2.4).
 func (l *Leg) ackLate(seq uint32) {
-	if !l.ackAgain(seq) && seq <= l.dialog.localSeq && (l.UAS || seq > l.InviteSeq) {
+	if !l.resendACK(seq) && seq <= l.dialog.localSeq && (l.UAS || seq > l.InviteSeq) {
 		l.sendACK(&l.dialog, seq)
 	}
 }

@@ -234,7 +234,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Reply:
 		l.replyTo(in)
 	}
-	l.goOn(now)
+	l.sendWaiting(now)
 	return l.facts, l.effects
 }
 
@@ -297,11 +297,11 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.awaited().resendAt):
 		l.resendReliable(now)
 	case due(s.ringAt):
-		l.ringAgain(now)
+		l.resendRinging(now)
 	case due(l.timer.refreshAt):
 		l.refresh(now)
 	case due(l.session.retryAt()):
-		l.session.wish.retryAt = time.Time{} // goOn sends it
+		l.session.wish.retryAt = time.Time{} // sendWaiting sends it
 	}
 }
 
@@ -322,7 +322,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		l.respond(req, 200, message.StatusText(200)) // the first answer was lost
 		return
 	}
-	if req.Method == sip.INVITE && l.cameBefore(req) {
+	if req.Method == sip.INVITE && l.answerRetransmission(req) {
 		return
 	}
 	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200 to the
@@ -355,9 +355,9 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	}
 }
 
-// cameBefore handles a re-INVITE that comes again after its transaction (RFC 6026
+// answerRetransmission handles a re-INVITE that comes again after its transaction (RFC 6026
 // section 7.1): it is late, or the answer was lost.
-func (l *Leg) cameBefore(req *sip.Request) bool {
+func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	switch branch := message.BranchOf(req); {
 	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // no copy, even under a branch that was used
 		return false

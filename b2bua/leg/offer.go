@@ -183,7 +183,7 @@ func (l *Leg) reject(now time.Time, in Reject) {
 	l.afterPRACK(now)
 }
 
-// offer notes an offer, which goOn sends as soon as a re-INVITE is allowed.
+// offer notes an offer, which sendWaiting sends as soon as a re-INVITE is allowed.
 func (l *Leg) offer(in Offer) {
 	switch l.state {
 	case legConfirmed, legAccepted:
@@ -196,9 +196,9 @@ func (l *Leg) offer(in Offer) {
 	}
 }
 
-// goOn sends the refresh of the session timer, or the offer, that had to wait for
+// sendWaiting sends the refresh of the session timer, or the offer, that had to wait for
 // something that is over now.
-func (l *Leg) goOn(now time.Time) {
+func (l *Leg) sendWaiting(now time.Time) {
 	if l.state != legConfirmed {
 		return
 	}

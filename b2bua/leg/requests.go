@@ -23,7 +23,7 @@ type sentRequest struct {
 	ref     int  // of Send
 	offer   int  // Ref of the Offer that it makes
 	refresh bool // of the session timer, without an offer
-	again   bool // sent again after a challenge
+	retried bool // sent again after a challenge
 	heard   bool // a provisional answer came
 	givenUp bool // CANCEL sent
 	sent    SendRequest
@@ -122,7 +122,7 @@ func replied(ref int, res *sip.Response) Replied {
 
 // challengedAgain sends a request again with credentials, once.
 func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
-	if r.again || l.digest.Learn(res, false) != cause.None {
+	if r.retried || l.digest.Learn(res, false) != cause.None {
 		return false
 	}
 	seq := r.seq + 1
@@ -134,8 +134,8 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 		d.localSeq++
 		seq = d.localSeq
 	}
-	req := l.again(r.sent.Req, seq)
-	r.sent.Req, r.seq, r.branch, r.again, r.heard = req, seq, message.BranchOf(req), true, false
+	req := l.retryOf(r.sent.Req, seq)
+	r.sent.Req, r.seq, r.branch, r.retried, r.heard = req, seq, message.BranchOf(req), true, false
 	l.sent = append(l.sent, r)
 	l.effects = append(l.effects, r.sent)
 	if r.method == sip.INVITE {

@@ -66,9 +66,9 @@ func (l *Leg) ring(now time.Time, in Ring) {
 	l.ringAt = now.Add(timerProvisional)
 }
 
-// ringAgain repeats the last provisional answer, so that proxies keep the INVITE (RFC
+// resendRinging repeats the last provisional answer, so that proxies keep the INVITE (RFC
 // 3261 section 13.3.1.1).
-func (l *Leg) ringAgain(now time.Time) {
+func (l *Leg) resendRinging(now time.Time) {
 	l.ringAt = time.Time{}
 	if l.state == legProceeding && l.lastProvisional != nil {
 		l.ring(now, *l.lastProvisional)

@@ -43,7 +43,7 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 	l := leg.NewUAC(in.Options, in.CallID, out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
 	if in.Before != nil {
-		l.Repeats(in.Before)
+		l.RetryOf(in.Before)
 	}
 	req, whole, err := out.Fit(t, l, r.Flow != nil, in.TriedTCP)
 	if !errors.Is(err, outbound.ErrWantsTCP) {
