@@ -57,9 +57,9 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	l.acknowledged(now)
 }
 
-// onMediaHeard takes the peer's RTP for the ACK of the leg's 200 that another process has sent, and that has no offer.
+// onMediaReceived takes the peer's RTP for the ACK of the leg's 200 that another process has sent, without an offer.
 // Behind NAT, a peer whose connection has gone can't be sent the 200 again, and repeats no ACK.
-func (l *Leg) onMediaHeard(now time.Time) {
+func (l *Leg) onMediaReceived(now time.Time) {
 	if l.state == legAccepted && !l.ok.offers {
 		l.acknowledged(now)
 	}

@@ -23,7 +23,7 @@ type Dialog struct {
 	RemoteParty  string // the peer's From or To value without tag
 	localSeq     uint32 // CSeq of the last request to the peer
 	remoteSeq    uint32 // CSeq of the peer's last request
-	heard        bool   // the peer has sent one
+	requestSeen  bool   // the peer has sent one
 	unsure       bool   // its answer may not have left: the process ended
 	RemoteTarget string // URI of the peer's Contact
 	routeSet     []string

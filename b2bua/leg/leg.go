@@ -121,8 +121,8 @@ func (l *Leg) Calls() bool {
 	return !l.UAS && (l.state == legCalling || l.state == legProceeding) && l.session.state == offerOurs
 }
 
-// Unheard reports whether the peer has said nothing at all to the leg's INVITE.
-func (l *Leg) Unheard() bool { return !l.deadlines().firstAnswerAt.IsZero() }
+// AwaitsResponse reports whether the peer has said nothing at all to the leg's INVITE.
+func (l *Leg) AwaitsResponse() bool { return !l.deadlines().firstAnswerAt.IsZero() }
 
 // AwaitsPRACK says whether a provisional answer has no PRACK yet.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
@@ -138,7 +138,7 @@ type setup struct {
 	inviteHop  Hop          // the INVITE's, for its CANCEL
 	added      []sip.Header // the leg's own of an INVITE that is not sent yet
 	shorten    func(more int) (*sip.Request, bool)
-	heard      func(code int)
+	report     func(code int)
 	cancelled  bool   // CANCEL sent
 	leftEarly  string // To tag of a peer that hung up before its 200
 	why        cause.Cause
@@ -147,7 +147,7 @@ type setup struct {
 
 	// of another process
 	answeredEarly []byte // the SDP answer that it had reliably before the 200
-	unheard       bool   // its INVITE has had no answer
+	unanswered    bool   // its INVITE has had no answer
 
 	intervals int // answered 422s
 
@@ -207,8 +207,8 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 		l.onRequestFailed(now, in)
 	case FinalLost:
 		l.onCancel(in.Seq, cause.Reasons{})
-	case MediaHeard:
-		l.onMediaHeard(now)
+	case MediaReceived:
+		l.onMediaReceived(now)
 	case DeadlineReached:
 		l.onDeadline(now)
 	case Ring:
@@ -333,12 +333,12 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		return
 	}
 	switch {
-	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.heard && !d.mayRepeat(req.Method):
+	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.requestSeen && !d.mayRepeat(req.Method):
 		// RFC 3261 section 12.2.2
 		l.respond(req, 500, "CSeq Out Of Order")
 		return
 	}
-	d.remoteSeq, d.heard, d.unsure = cseq.SeqNo, true, false
+	d.remoteSeq, d.requestSeen, d.unsure = cseq.SeqNo, true, false
 	switch req.Method {
 	case sip.BYE:
 		l.onBye(req)

@@ -240,7 +240,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	switch {
 	case i < 0:
 		return
-	case !l.sent[i].heard: // an answer may still come before its transaction ends
+	case !l.sent[i].provisional: // an answer may still come before its transaction ends
 		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}

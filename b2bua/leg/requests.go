@@ -16,17 +16,17 @@ import (
 // sentRequest is a request of the leg without a final answer. The message belongs to
 // the wire until then, so its branch and CSeq are copied here.
 type sentRequest struct {
-	method  sip.RequestMethod
-	seq     uint32
-	branch  string
-	fork    bool // of another dialog than the leg's
-	ref     int  // of Send
-	offer   int  // Ref of the Offer that it makes
-	refresh bool // of the session timer, without an offer
-	retried bool // sent again after a challenge
-	heard   bool // a provisional answer came
-	givenUp bool // CANCEL sent
-	sent    SendRequest
+	method      sip.RequestMethod
+	seq         uint32
+	branch      string
+	fork        bool // of another dialog than the leg's
+	ref         int  // of Send
+	offer       int  // Ref of the Offer that it makes
+	refresh     bool // of the session timer, without an offer
+	retried     bool // sent again after a challenge
+	provisional bool // a provisional answer came
+	givenUp     bool // CANCEL sent
+	sent        SendRequest
 }
 
 // request makes a request within one of the leg's dialogs, with these headers more.
@@ -135,7 +135,7 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 		seq = d.localSeq
 	}
 	req := l.retryOf(r.sent.Req, seq)
-	r.sent.Req, r.seq, r.branch, r.retried, r.heard = req, seq, message.BranchOf(req), true, false
+	r.sent.Req, r.seq, r.branch, r.retried, r.provisional = req, seq, message.BranchOf(req), true, false
 	l.sent = append(l.sent, r)
 	l.effects = append(l.effects, r.sent)
 	if r.method == sip.INVITE {

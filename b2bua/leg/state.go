@@ -144,7 +144,8 @@ func (l *Leg) State() State {
 		},
 		Dialog: DialogState{
 			CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.remoteTag, LocalParty: d.localParty, RemoteParty: d.RemoteParty,
-			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.heard, RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
+			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.requestSeen,
+			RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
 			Source: message.KeptAddr{AddrPort: d.Source}, Transport: d.transport, Own: d.own, Origin: d.origin.State(),
 		},
 		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wish != nil,
@@ -290,8 +291,9 @@ func (t *sessionTimer) resume(now time.Time) {
 func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
 	return Dialog{
 		CallID: s.CallID, LocalTag: s.LocalTag, remoteTag: s.RemoteTag, localParty: s.LocalParty, RemoteParty: s.RemoteParty,
-		localSeq: s.LocalSeq + unnoted, remoteSeq: s.RemoteSeq, heard: s.Heard, unsure: s.Heard, RemoteTarget: s.RemoteTarget,
-		routeSet: slices.Clone(s.RouteSet), Source: s.Source.AddrPort, transport: s.Transport, nat: nat, own: s.Own,
+		localSeq: s.LocalSeq + unnoted, remoteSeq: s.RemoteSeq, requestSeen: s.Heard, unsure: s.Heard,
+		RemoteTarget: s.RemoteTarget,
+		routeSet:     slices.Clone(s.RouteSet), Source: s.Source.AddrPort, transport: s.Transport, nat: nat, own: s.Own,
 		origin: sdp.RestoreOrigin(&s.Origin),
 	}
 }
@@ -329,12 +331,12 @@ func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	if !ok || sent.Via() == nil || sent.From() == nil || sent.To() == nil || sent.CallID() == nil || sent.CSeq() == nil {
 		return false
 	}
-	unheard := l.state == legCalling
+	unanswered := l.state == legCalling
 	l.state = legProceeding
 	l.session.state = offerOurs
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
-		why: cause.Cause(s.Why), answeredEarly: s.Early, unheard: unheard,
+		why: cause.Cause(s.Why), answeredEarly: s.Early, unanswered: unanswered,
 	}
 	return true
 }

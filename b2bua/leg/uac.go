@@ -65,7 +65,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	req.PrependHeader(l.inviteHeaders()...)
 	l.added = nil
 	l.invite, l.inviteHop = req, Hop{Transport: in.Transport, Addr: in.Dest}
-	l.digest.auth, l.firstResponse, l.shorten, l.heard = in.Auth, in.FirstResponse, in.Shorten, in.Heard
+	l.digest.auth, l.firstResponse, l.shorten, l.report = in.Auth, in.FirstResponse, in.Shorten, in.OnResponse
 	l.inviteSent(now)
 	if in.RingTimeout > 0 {
 		l.ringUntil = now.Add(in.RingTimeout)
@@ -106,7 +106,7 @@ func (l *Leg) resendInvite(now time.Time) {
 // Resend gives what sends the INVITE of a restored leg again, if it has had no answer. Until one comes, the peer may
 // not know it, and gets no CANCEL.
 func (l *Leg) Resend() []Effect {
-	if l.setup == nil || !l.unheard {
+	if l.setup == nil || !l.unanswered {
 		return nil
 	}
 	l.state = legCalling
@@ -232,7 +232,7 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 	branch := message.BranchOf(res)
 	if res.StatusCode < 200 {
 		for i := range l.sent {
-			l.sent[i].heard = l.sent[i].heard || l.sent[i].branch == branch && l.sent[i].method == cseq.MethodName
+			l.sent[i].provisional = l.sent[i].provisional || l.sent[i].branch == branch && l.sent[i].method == cseq.MethodName
 		}
 		return
 	}
@@ -258,7 +258,7 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	switch l.state {
 	case legCalling, legProceeding:
 		l.state = legProceeding
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		if res.StatusCode > 100 && l.early100rel(in) {
 			l.fact(Progress{
 				Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in),
@@ -266,16 +266,16 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 			})
 		}
 	case legAbandoned:
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		l.sendCancel(now)
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // overtaken by the final answer
 	}
 }
 
-// tellHeard tells of an answer to the INVITE.
-func (l *Leg) tellHeard(code int) {
-	if l.setup != nil && l.heard != nil {
-		l.heard(code)
+// reportResponse tells of an answer to the INVITE.
+func (l *Leg) reportResponse(code int) {
+	if l.setup != nil && l.report != nil {
+		l.report(code)
 	}
 }
 
@@ -302,7 +302,7 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	case legAbandoned:
 		why := l.why
 		l.giveUpAt = time.Time{}
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		l.confirm(in)
 		l.sendBye(now, Hangup{Why: why})
 	case legConfirmed, legEnding, legDone:
@@ -401,7 +401,7 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 		})
 		l.done()
 	case legAbandoned:
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		l.done()
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone:
 	}

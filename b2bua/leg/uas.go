@@ -29,7 +29,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 			localParty:  message.NameAddr(to.DisplayName, &to.Address, to.Params),
 			RemoteParty: message.NameAddr(from.DisplayName, &from.Address, from.Params),
 			remoteSeq:   invite.CSeq().SeqNo,
-			heard:       true,
+			requestSeen: true,
 			Source:      source,
 			transport:   o.Local.Transport,
 			nat:         o.Peer.NAT,

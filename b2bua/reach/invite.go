@@ -54,7 +54,7 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 	}
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: r.Dest, Transport: in.Options.Local.Transport,
-		FirstResponse: r.Turn(t), RingTimeout: in.Rings, Auth: t.Auth, Heard: in.Heard,
+		FirstResponse: r.Turn(t), RingTimeout: in.Rings, Auth: t.Auth, OnResponse: in.Heard,
 	}
 	if r.Flow == nil {
 		invite.Shorten = func(more int) (*sip.Request, bool) { return in.shorten(&out, l, more) }
