@@ -149,7 +149,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	switch {
 	case slices.ContainsFunc(facts, leg.IsAnswer):
 		c.notes.acks = append(c.notes.acks, held{&l.wire, slices.Clone(effects)})
-	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, leg.IsFarewell)):
+	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, leg.IsBye)):
 		c.notes.byes = append(c.notes.byes, held{&l.wire, slices.Clone(effects)})
 	default:
 		c.notes.perform(l, effects)

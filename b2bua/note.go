@@ -124,7 +124,7 @@ func (n *notes) share() {
 
 // perform sends what a leg tells its peer, once the call is noted.
 func (n *notes) perform(l *legOnWire, effects []leg.Effect) {
-	n.before(!n.call.finished && l.Leg.IsNotable(effects))
+	n.before(!n.call.finished && l.Leg.NeedsCheckpoint(effects))
 	if l == n.call.a && l.Leg.AnswersCall(effects) {
 		n.share()
 	}

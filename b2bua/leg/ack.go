@@ -72,11 +72,11 @@ func (l *Leg) acknowledged(now time.Time) {
 	l.ok = &acknowledgedAll
 	if l.state == legAccepted {
 		l.state = legConfirmed
-		l.settle()
+		l.releaseSetup()
 		l.fact(Confirmed{})
 	}
-	if l.hangupOwed != nil {
-		l.sendBye(now, l.hangupOwed.in)
+	if l.hangupDeferred != nil {
+		l.sendBye(now, l.hangupDeferred.in)
 	}
 	l.sendHeld()
 }

@@ -105,8 +105,8 @@ func (d *Dialog) setRoutes(recordRoute []string, reverse bool) {
 	}
 }
 
-// settle copies what the dialog has of messages.
-func (d *Dialog) settle() {
+// copyTexts copies what the dialog has of messages.
+func (d *Dialog) copyTexts() {
 	message.Compact(&d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
 	for i := range d.routeSet {
 		d.routeSet[i] = strings.Clone(d.routeSet[i])

@@ -348,8 +348,8 @@ func IsAnswer(f Fact) bool {
 	return ok
 }
 
-// IsFarewell reports whether a fact is the BYE of a peer.
-func IsFarewell(f Fact) bool {
+// IsBye reports whether a fact is the BYE of a peer.
+func IsBye(f Fact) bool {
 	gone, ok := f.(Gone)
 	return ok && gone.ByPeer
 }

@@ -59,16 +59,16 @@ type Leg struct {
 
 	dialog Dialog
 
-	*setup          // nil once the INVITE is over, see settle
+	*setup          // nil once the INVITE is over, see releaseSetup
 	invited invited // UAC: what is left of the INVITE
 
 	session negotiation
 	timer   sessionTimer
 
-	ok         *unacknowledged
-	hangupOwed *owedHangup
-	asked      []*sip.Request // the peer's requests without a final answer
-	held       []Send         // requests of the other side that wait for the ACK
+	ok             *unacknowledged
+	hangupDeferred *deferredHangup
+	asked          []*sip.Request // the peer's requests without a final answer
+	held           []Send         // requests of the other side that wait for the ACK
 
 	AnsweredBye string // branch of the peer's BYE
 	acked       string // branch of the peer's last INVITE whose 200 it has acknowledged
@@ -96,24 +96,24 @@ type outcome struct {
 	effects []Effect
 }
 
-// owedHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
-type owedHangup struct {
+// deferredHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
+type deferredHangup struct {
 	in Hangup
 	at time.Time // it is sent, although a NOTIFY has no answer; zero: never
 }
 
-// byeAt is the deadline of a BYE that is owed; zero: none.
+// byeAt is the deadline of a deferred BYE; zero: none.
 func (l *Leg) byeAt() time.Time {
-	if l.hangupOwed == nil {
+	if l.hangupDeferred == nil {
 		return time.Time{}
 	}
-	return l.hangupOwed.at
+	return l.hangupDeferred.at
 }
 
 // IsIdle says whether nothing that the leg or its peer has asked for waits for an answer.
 func (l *Leg) IsIdle() bool {
-	return l.state == legConfirmed && l.session.pending == nil && l.session.wish == nil && !l.session.sending &&
-		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
+	return l.state == legConfirmed && l.session.pending == nil && l.session.wanted == nil && !l.session.sending &&
+		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupDeferred == nil || l.Done()
 }
 
 // Calls reports whether the leg's INVITE has no final answer, and no description of the peer.
@@ -277,7 +277,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.giveUpAt):
 		l.done()
 	case due(l.byeAt()):
-		l.sendBye(now, l.hangupOwed.in)
+		l.sendBye(now, l.hangupDeferred.in)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
 		l.end(now, cause.NoACK)
 	case due(l.awaited().giveUpAt):
@@ -301,7 +301,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.timer.refreshAt):
 		l.refresh(now)
 	case due(l.session.retryAt()):
-		l.session.wish.retryAt = time.Time{} // sendWaiting sends it
+		l.session.wanted.retryAt = time.Time{} // sendWaiting sends it
 	}
 }
 
@@ -372,7 +372,7 @@ func (l *Leg) answerRetransmission(req *sip.Request) bool {
 }
 
 // mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left, or
-// was replaced. An UPDATE is noted before that, and does the same again; an INVITE has its answer in the note.
+// was replaced. An UPDATE is in a checkpoint before that, and does the same again; an INVITE has its answer there.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
 // onOther handles a request that the call answers.
@@ -412,12 +412,12 @@ type invited struct {
 	credentials []sip.Header // nearly always none
 }
 
-// settle lets go of what only the set-up of the dialog needed. What stays is copied, so
+// releaseSetup lets go of what only the set-up of the dialog needed. What stays is copied, so
 // that the messages of the set-up can go.
-func (l *Leg) settle() {
+func (l *Leg) releaseSetup() {
 	l.keepInvited()
 	l.setup = nil
-	l.dialog.settle()
+	l.dialog.copyTexts()
 }
 
 func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }
@@ -438,8 +438,8 @@ func (l *Leg) clearDeadlines() {
 		l.setupDeadlines = setupDeadlines{}
 	}
 	l.giveUpAt = time.Time{}
-	if l.hangupOwed != nil {
-		l.hangupOwed.at = time.Time{}
+	if l.hangupDeferred != nil {
+		l.hangupDeferred.at = time.Time{}
 	}
 	l.ok, l.reliable = &acknowledgedAll, nil
 	l.session = negotiation{}

@@ -89,8 +89,8 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 		l.onRefreshed(now, r, res)
 	case sip.PRACK, sip.BYE:
 	case sip.NOTIFY:
-		if l.hangupOwed != nil && !l.reporting() {
-			l.sendBye(now, l.hangupOwed.in)
+		if l.hangupDeferred != nil && !l.reporting() {
+			l.sendBye(now, l.hangupDeferred.in)
 			return
 		}
 		l.fact(replied(r.ref, res))

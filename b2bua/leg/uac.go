@@ -329,7 +329,7 @@ func (l *Leg) confirm(in ResponseIn) {
 	delete(l.early, message.TagOf(in.Res.To().Params))
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
-	l.settle()
+	l.releaseSetup()
 	l.sendACK(&l.dialog, l.InviteSeq)
 }
 

@@ -147,13 +147,13 @@ func (l *Leg) onCancelWithin(seq uint32) {
 	switch {
 	case pending != nil && pending.Method == sip.INVITE && pending.CSeq().SeqNo == seq:
 		l.session.pending = nil
-	case l.ok.res != nil && l.ok.seq == seq && l.session.before == nil:
-		// a process before this one has answered: it is too late
+	case l.ok.res != nil && l.ok.seq == seq && l.session.previous == nil:
+		// the old process has answered: it is too late
 		return
 	case l.ok.res != nil && l.ok.seq == seq:
 		l.ok = &acknowledgedAll
 		// the peer has never seen the last ones
-		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin
+		l.session.local, l.dialog.origin = l.session.previous.local, l.session.previous.origin
 	default:
 		return
 	}

@@ -176,7 +176,7 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 // optionsTo makes an OPTIONS outside of a dialog.
 func optionsTo(uri sip.Uri, local leg.Local, stack *transport.Stack) *sip.Request {
 	tag := stack.Minter().Tag()
-	out := leg.Outside{
+	out := leg.OutOfDialog{
 		Method: sip.OPTIONS, URI: uri, From: "<" + local.URI("ping") + ">", To: message.AddrText(&uri), Tag: tag,
 		Branch: stack.Minter().Branch(tag),
 		CallID: message.NewCallID(), Seq: 1, Agent: outbound.AgentName,
