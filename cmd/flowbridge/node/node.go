@@ -375,7 +375,7 @@ func (n *Node) tend(ctx context.Context) {
 	look := func() {
 		now := time.Now()
 		n.tending.Lock()
-		n.hooks.redirects.Tend(now)
+		n.hooks.redirects.Expire(now)
 		n.live.Tend()
 		n.server.Registrar() // forgets what has expired
 		n.figures.sample(ctx, now)
