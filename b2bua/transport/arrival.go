@@ -112,7 +112,7 @@ func (a arrival) back(req *sip.Request) transaction.Way {
 // headers don't matter.
 func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	switch {
-	case res.IsSuccess() && message.SpoiledIn(res.Headers()) != "":
+	case res.IsSuccess() && message.BadHeaderIn(res.Headers()) != "":
 		s.rejected.Malformed.Add(1)
 	case !s.transactions.Answer(res, from.isStream()):
 		s.server.StrayResponse(res)
