@@ -38,7 +38,7 @@ type Snapshot struct {
 type Trunk struct {
 	Caller   *Caller
 	Platform *Policy // of the target that it is; nil: a real trunk
-	*tally
+	*usage
 	secret      *secret // nil: it need not show credentials
 	kindAndName string
 }
@@ -50,15 +50,15 @@ type Target struct {
 	Preparer Preparer
 	SIP      *circuit.Breaker // of the target itself; nil: it never opens
 	API      *circuit.Breaker // of what Preparer asks; nil: it never opens
-	*tally
+	*usage
 }
 
-func newTrunk(c *Caller, platform *Policy, n *tally) *Trunk {
+func newTrunk(c *Caller, platform *Policy, n *usage) *Trunk {
 	kind := "trunk "
 	if platform != nil {
 		kind = "target "
 	}
-	return &Trunk{Caller: c, Platform: platform, tally: n, secret: newSecret(c.auth), kindAndName: kind + c.Name}
+	return &Trunk{Caller: c, Platform: platform, usage: n, secret: newSecret(c.auth), kindAndName: kind + c.Name}
 }
 
 // NeedsCredentials reports whether calls of the trunk must show credentials.
@@ -135,7 +135,7 @@ func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 		}
 	}
 	_, name, _ := strings.Cut(kindAndName, " ")
-	return newTrunk(&Caller{Peer: Peer{Name: name}}, nil, &tally{}), false
+	return newTrunk(&Caller{Peer: Peer{Name: name}}, nil, &usage{}), false
 }
 
 // CalleeNamed returns the target, or trunk that is called, of this name; nil: there is none.
