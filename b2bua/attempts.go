@@ -334,7 +334,7 @@ func (all *attempts) detach(a *attempt) {
 }
 
 // judge tells the target's circuit how the attempt went.
-func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
+func (a *attempt) judge(why cause.Cause, code int) { a.target.RecordOutcome(&a.try, why, code) }
 
 func (all *attempts) note(cause cause.Cause, code int) {
 	a := all.current

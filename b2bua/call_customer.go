@@ -219,7 +219,7 @@ func (cu *customer) answered(f leg.Answered) phase {
 // timeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
 func (cu *customer) timeout() (why cause.Cause, status int) {
 	c := cu.call
-	if c.a != nil && !c.a.Leg.Unheard() {
+	if c.a != nil && !c.a.Leg.AwaitsResponse() {
 		return cause.RingTimeout, 408
 	}
 	c.attempts.current.judge(cause.RingTimeout, 0)

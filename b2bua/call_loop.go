@@ -149,7 +149,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	switch {
 	case slices.ContainsFunc(facts, leg.IsAnswer):
 		c.checkpoint.untilFlushed = append(c.checkpoint.untilFlushed, pendingSend{&l.wire, slices.Clone(effects)})
-	case !c.finished && (len(c.checkpoint.byes) > 0 || slices.ContainsFunc(facts, leg.IsFarewell)):
+	case !c.finished && (len(c.checkpoint.byes) > 0 || slices.ContainsFunc(facts, leg.IsBye)):
 		c.checkpoint.byes = append(c.checkpoint.byes, pendingSend{&l.wire, slices.Clone(effects)})
 	default:
 		c.checkpoint.perform(l, effects)

@@ -70,7 +70,7 @@ func (s *Server) rested() error {
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
 // again: calls in set-up may begin again, if their state allows it.
 func (s *Server) Settled(ctx context.Context, again bool) (err error) {
-	late := s.stack.Turns().Apart(ctx, func() { err = s.settled(again) })
+	late := s.stack.Turns().Exclusive(ctx, func() { err = s.settled(again) })
 	return errors.Join(late, err)
 }
 
@@ -135,7 +135,7 @@ func (c *Call) restless() error {
 
 // busy reports whether something that the leg or its peer has asked for waits.
 func (l *legOnWire) busy() bool {
-	return !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero()
+	return !l.Leg.IsIdle() || !l.wire.IsIdle() || !l.sequence.Until.IsZero()
 }
 
 // restarts says whether the next process begins with the caller's INVITE again.
@@ -148,7 +148,7 @@ func (c *Call) restlessInSetUp() error {
 		return errEarly
 	case c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees():
 		return errRequest
-	case !c.a.wire.Passes():
+	case !c.a.wire.CanHandOver():
 		return errConnection
 	}
 	return errSetUp
@@ -238,7 +238,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 // the caller's INVITE. That gets the same To tag there, so the caller hears nothing of it. A sound of ours that the
 // caller hears goes on, on the same ports.
 func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {
-	invite, ok := c.a.wire.Again(c.invite, c.source)
+	invite, ok := c.a.wire.HeldInvite(c.invite, c.source)
 	if !ok {
 		return invite, errSetUp
 	}

@@ -167,7 +167,7 @@ func (c *Call) askSilent() {
 		switch l := [2]*legOnWire{c.a, c.b}[side]; {
 		case l == nil:
 		case rx != c.heard[side]:
-			c.step(l, leg.MediaHeard{})
+			c.step(l, leg.MediaReceived{})
 		default:
 			accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
 			c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})

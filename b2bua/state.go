@@ -120,7 +120,7 @@ func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Sn
 	}
 	req.SetSource(source.String())
 	v := restoring{k: k, invite: req, Call: su.server.newCall(k.ID, leg.TimeOf(k.Times.Started), req, p, t, source)}
-	v.ladder.GoOn(k.Ladder)
+	v.ladder.Continue(k.Ladder)
 	if k.Invite.Settled {
 		v.caller = message.HeaderText(k.Invite.Text)
 		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.Value
@@ -217,7 +217,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	if r.Done() {
 		return
 	}
-	flow := s.stack.Lost(&k.Flow, *tls)
+	flow := s.stack.RestoreFlow(&k.Flow, *tls)
 	l := v.putOnWire(r.Leg, side, peer, tls, flow)
 	l.Confirmed, l.Crypto = k.Confirmed, sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
 	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target, From: k.From.AddrPort}

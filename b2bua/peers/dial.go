@@ -121,7 +121,7 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 // called with that target's codecs and time limits, and counts nowhere.
 func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
-	return &Target{tally: &tally{}, Dial: DialOf(referred)}
+	return &Target{usage: &usage{}, Dial: DialOf(referred)}
 }
 
 var errNoName = errors.New("a user part that is neither a number nor a name")

@@ -59,7 +59,7 @@ func (n *numbers) add(number string, calls int) {
 
 // claim counts a call of these parties, unless it is over a limit: then it counts for
 // neither of them. It counts without limits, too, so that a reload can bring them.
-func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
+func (t *usage) claim(l *config.TrunkLimits, p Parties) Limit {
 	switch {
 	case t.callers.open[p.From] >= capOf(l.PerCallerCalls):
 		return LimitCaller
@@ -70,12 +70,12 @@ func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
 	return LimitNone
 }
 
-func (t *tally) count(p Parties) {
+func (t *usage) count(p Parties) {
 	t.callers.add(p.From, 1)
 	t.destinations.add(p.To, 1)
 }
 
-func (t *tally) release(p Parties) {
+func (t *usage) release(p Parties) {
 	t.callers.add(p.From, -1)
 	t.destinations.add(p.To, -1)
 }

@@ -79,7 +79,7 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	}
 	now := time.Now()
 	for _, t := range targets { // a place may have become free since the call was refused it
-		a.serve(t.tally, now)
+		a.serve(t.usage, now)
 	}
 	return LimitNone
 }
@@ -162,11 +162,11 @@ func (a *Admission) Waiting() (all []Waiting) {
 
 // serveAll gives every place that there is to those who wait for it.
 func (a *Admission) serveAll(now time.Time) {
-	var all []*tally
+	var all []*usage
 	for _, w := range a.queue.all {
 		for _, t := range w.targets {
-			if !slices.Contains(all, t.tally) {
-				all = append(all, t.tally)
+			if !slices.Contains(all, t.usage) {
+				all = append(all, t.usage)
 			}
 		}
 	}
@@ -176,7 +176,7 @@ func (a *Admission) serveAll(now time.Time) {
 }
 
 // serve gives the places of a target to those who wait for it, the first ones first. The lock is held.
-func (a *Admission) serve(at *tally, now time.Time) {
+func (a *Admission) serve(at *usage, now time.Time) {
 	for at.waiters > 0 {
 		w, t := a.queue.firstFor(at)
 		if !a.hasRoom(at, now) {
@@ -197,10 +197,10 @@ func (a *Admission) serve(at *tally, now time.Time) {
 }
 
 // firstFor returns the first call that waits for a target, and the target as its configuration has it.
-func (q *queue) firstFor(at *tally) (*Waiter, *Target) {
+func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 	for _, w := range q.all {
 		for _, t := range w.targets {
-			if t.tally == at {
+			if t.usage == at {
 				return w, t
 			}
 		}

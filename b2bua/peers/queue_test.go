@@ -282,7 +282,7 @@ func TestQueueModel(t *testing.T) {
 				a.called = nil
 				for _, w := range a.queue.all {
 					for _, target := range w.targets {
-						if target.SIP.Status().State == circuit.Closed && a.hasRoom(target.tally, time.Now()) {
+						if target.SIP.Status().State == circuit.Closed && a.hasRoom(target.usage, time.Now()) {
 							t.Fatalf("seed %d: %s waits for %s, which has room", seed, w.ID, target.Dial.Name)
 						}
 					}

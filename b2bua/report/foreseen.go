@@ -32,7 +32,7 @@ func (c *Caller) Register(q *Question, a *peers.Admission, e *Explanation) {
 // Screened reports whether the screen would refuse the call before it is parsed.
 // Capacity is taken for granted.
 func (c *Caller) Screened(text []byte, p *peers.Snapshot, s *transport.Stack, e *Explanation) bool {
-	if who := p.Standing(c.Sender()); !who.Known && !who.Open {
+	if who := p.TrustOf(c.Sender()); !who.Known && !who.Open {
 		e.Refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources", c.Source))
 		return true
 	}
