@@ -226,7 +226,7 @@ func (all *attempts) possible(a *attempt) bool {
 		all.failed(attemptEnd{cause: over.Cause()})
 		return false
 	}
-	c.placed = false
+	c.hadPlace = false
 	return true
 }
 
@@ -249,7 +249,7 @@ func (all *attempts) occupy(a *attempt) (over peers.Limit) {
 			return peers.LimitCircuit
 		}
 		return peers.LimitNone
-	case c.placed:
+	case c.hadPlace:
 		occupy = c.server.admission.Reoccupy
 	}
 	a.try, over = occupy(a.target, a.parties)

@@ -83,12 +83,12 @@ type turn struct {
 
 // sides are the legs of a call.
 type sides struct {
-	legs      []*legOnWire // that still owe their peer something
-	a         *legOnWire   // the caller
-	b         *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
-	connected *attempt     // to the caller, now or last
-	heard     [2]uint64    // packets of each side before a restart
-	told      toldCaller   // before its answer
+	legs          []*legOnWire // that still owe their peer something
+	a             *legOnWire   // the caller
+	b             *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
+	connected     *attempt     // to the caller, now or last
+	progressSent  progressSent // to the caller, before its answer
+	packetsBefore [2]uint64    // received from each side before a restart
 }
 
 // routed is where a call goes.
@@ -100,10 +100,10 @@ type routed struct {
 
 // places are what a call takes up of limits.
 type places struct {
-	claimed bool     // it counts for the limits of its numbers
-	again   bool     // an earlier process has admitted it
-	placed  bool     // it had a place at a target there, and has none here yet
-	kept    *attempt // has a place for the next attempt at its target; nil: none does
+	counted    bool     // it counts for the limits of its numbers
+	readmitted bool     // an earlier process has admitted it
+	hadPlace   bool     // at a target in that process, and has none here yet
+	kept       *attempt // has a place for the next attempt at its target; nil: none does
 }
 
 // ending is the end of a call.
@@ -130,7 +130,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		id: id, server: s, peers: p, origin: origin{trunk: t, invite: req, source: source},
 		turn: turn{now: (*Call).admitted}, times: times{started: started},
 	}
-	c.tie()
+	c.bindParts()
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.vars = outbound.VarsOf(c.id, req, t)
@@ -149,8 +149,8 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	return c
 }
 
-// tie gives the parts of a call their call.
-func (c *Call) tie() {
+// bindParts gives the parts of a call their call.
+func (c *Call) bindParts() {
 	c.log, c.peerLog = c.bridge.Logs()
 	c.attempts.call = c
 	for _, p := range c.all() {
@@ -202,7 +202,7 @@ func (c *Call) finish() {
 	}
 	r := c.ended
 	r.Attempts = slices.Clone(r.Attempts) // a record that waits keeps no attempt
-	if c.claimed {
+	if c.counted {
 		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())

@@ -105,7 +105,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 		c.ladder.Discard()
 		return registry.LiveCall{}, outbound.NotNow(why)
 	}
-	c.claimed = true
+	c.counted = true
 	c.keepPlace(reserved, circuit.Try{})
 	c.vars.Direction = template.DirectionOutbound
 	if placing.Route >= 0 {
@@ -264,7 +264,7 @@ func (f firstAgent) failed(*replacement) {
 // A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
 // unknown from then on, waiting for a machine's beep starts over, and an agent that was ringing is called again.
 
-// busy is restless for a placed call without an agent.
+// busy is unready for a placed call without an agent.
 func (cu *customer) busy() error {
 	c := cu.call
 	switch a := c.attempts.current; {

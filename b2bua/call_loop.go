@@ -20,7 +20,7 @@ func (c *Call) run() {
 	turns.Enter()
 	defer turns.Leave()
 	for c.now != nil {
-		if c.goOn() {
+		if c.runPhases() {
 			return // another goroutine may have the call by now
 		}
 	}
@@ -28,9 +28,9 @@ func (c *Call) run() {
 	c.server.calls.Done()
 }
 
-// goOn goes through phases until nothing is left to handle and the call rests; false:
+// runPhases runs phases until nothing is left to handle and the call rests; false:
 // it is over, or a phase has panicked.
-func (c *Call) goOn() (rests bool) {
+func (c *Call) runPhases() (rests bool) {
 	defer c.recovered()
 	for c.now != nil {
 		c.idle = false

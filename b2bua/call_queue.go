@@ -111,9 +111,9 @@ func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 func (q *queue) sound() {
 	c := q.call
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
-	case sound && (c.told.earlyMedia || c.ring(c.plan.Full)):
+	case sound && (c.progressSent.earlyMedia || c.ring(c.plan.Full)):
 		c.bridge.Sounds.Ringing = true
-	case c.told.earlyMedia, c.told.ringing:
+	case c.progressSent.earlyMedia, c.progressSent.ringing:
 	case c.route.Ringing == config.RingingNone:
 		c.sendRinging(leg.Progress{Code: 182, Reason: message.StatusText(182)}, nil)
 	default:

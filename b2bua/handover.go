@@ -29,7 +29,7 @@ func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 			freeze()
 			freeze = nil
 		}
-		return s.rested()
+		return s.unready()
 	})
 	if err != nil {
 		return err
@@ -54,8 +54,8 @@ var (
 	errMailbox = errors.New("it has something to do")
 )
 
-// rested returns what the calls still have to do, of which no record is being written; nil: nothing.
-func (s *Server) rested() error {
+// unready returns what the calls still have to do, of which no record is being written; nil: nothing.
+func (s *Server) unready() error {
 	if s.writes() {
 		return errRecords
 	}
@@ -78,7 +78,7 @@ func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.Open() {
-		why := c.restless()
+		why := c.unready()
 		if again && s.leaves.Load() != nil && c.times.answered.IsZero() {
 			why = nil
 		}
@@ -105,8 +105,8 @@ var (
 	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
 
-// restless says why a call can't be handed over; nil: it can. No call has a turn.
-func (c *Call) restless() error {
+// unready says why a call can't be handed over; nil: it can. No call has a turn.
+func (c *Call) unready() error {
 	if c.finished {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (c *Call) restless() error {
 	}
 	switch {
 	case c.restarts():
-		return c.restlessInSetUp()
+		return c.unreadyInSetUp()
 	case c.whoIs() == ringing: // a customer, who goes on ringing
 		return nil
 	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
@@ -141,10 +141,10 @@ func (l *legOnWire) busy() bool {
 // restarts says whether the next process begins with the caller's INVITE again.
 func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
-// restlessInSetUp is restless for a call without an answer.
-func (c *Call) restlessInSetUp() error {
+// unreadyInSetUp is unready for a call without an answer.
+func (c *Call) unreadyInSetUp() error {
 	switch {
-	case c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
+	case c.progressSent.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
 		return errEarly
 	case c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees():
 		return errRequest
@@ -197,7 +197,7 @@ func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error
 		switch {
 		case c.finished:
 			err = c.handOverOwed(record.Record{ID: c.id}, c.checkpoint.outstanding, each)
-		case c.restarts() && errors.Is(c.restless(), errSetUp):
+		case c.restarts() && errors.Is(c.unready(), errSetUp):
 			var invite transport.HeldState
 			invite, err = c.handOverSetUp(each)
 			invites = append(invites, invite)
@@ -213,7 +213,7 @@ func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error
 
 // handOver gives a call that goes on as it is.
 func (c *Call) handOver(ctx context.Context, each giving) error {
-	if err := c.restless(); err != nil && !errors.Is(err, errSetUp) {
+	if err := c.unready(); err != nil && !errors.Is(err, errSetUp) {
 		return err
 	}
 	state := &snapshot.Sheet{Handed: true}
@@ -252,7 +252,7 @@ func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error
 		return invite, err
 	}
 	var sockets *media.Sockets
-	if c.told.earlyMedia {
+	if c.progressSent.earlyMedia {
 		sockets = c.bridge.HandOver(state)
 	}
 	l := record.Saved{Record: c.cdr()}

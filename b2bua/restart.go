@@ -100,7 +100,7 @@ func (r *restart) restore(c *Call) {
 	// which is made again
 	c.record.Attempts = slices.DeleteFunc(slices.Clone(r.Record.Attempts),
 		func(a record.Attempt) bool { return a.SIPCallID == "" })
-	c.again, c.placed = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
+	c.readmitted, c.hadPlace = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
 	for i := range k.Legs { // the caller's
 		l := &k.Legs[i]
 		c.a.Leg.ContinueFrom(&l.State)
@@ -110,7 +110,7 @@ func (r *restart) restore(c *Call) {
 	}
 	c.bridge.Restart(&k.Bridge, r.media)
 	if r.media != nil {
-		c.told = toldCaller{ringing: true, earlyMedia: true}
+		c.progressSent = progressSent{ringing: true, earlyMedia: true}
 	}
 }
 

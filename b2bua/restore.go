@@ -76,7 +76,7 @@ func (su *successor) take(l *record.Saved) error {
 		su.keepInterrupted(l)
 		return errOver
 	default:
-		err = su.server.safely(func() error { return su.goOn(k, l, nil) })
+		err = su.server.safely(func() error { return su.resume(k, l, nil) })
 	}
 	if err == nil {
 		return nil
@@ -120,7 +120,7 @@ func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	case k.Times.Answered == 0 && !k.IsPlaced():
 		return su.keepToRestart(k, l, sockets)
 	}
-	return su.goOn(k, l, sockets)
+	return su.resume(k, l, sockets)
 }
 
 // safely does a part of the restoration, of which a panic costs one call.
@@ -134,8 +134,8 @@ func (s *Server) safely(do func() error) (err error) {
 	return do()
 }
 
-// goOn goes on with a call that was answered, or that we place.
-func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
+// resume continues a call that was answered, or that we place.
+func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
 	switch {

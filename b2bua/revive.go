@@ -155,7 +155,7 @@ const (
 // askLater has the sides asked that are silent from now on.
 func (c *Call) askLater() {
 	stats := c.bridge.Media.Stats()
-	c.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	c.packetsBefore = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
 }
 
@@ -166,7 +166,7 @@ func (c *Call) askSilent() {
 	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
 		switch l := [2]*legOnWire{c.a, c.b}[side]; {
 		case l == nil:
-		case rx != c.heard[side]:
+		case rx != c.packetsBefore[side]:
 			c.step(l, leg.MediaReceived{})
 		default:
 			accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}

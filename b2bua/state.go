@@ -56,7 +56,7 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	k := v.k
 	v.restoreRoute(&k.Route)
 	v.times.restore(&k.Times)
-	v.phase, v.claimed = "bridged", true
+	v.phase, v.counted = "bridged", true
 	v.attempts.tried = k.Attempts.Tried
 	if !k.IsPlaced() {
 		target := v.target(k.Attempts.Current.Target)
