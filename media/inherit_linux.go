@@ -95,7 +95,7 @@ func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bo
 	ep.inherit(o, &state)
 	ep.offload.by = o
 	if !f.Listen {
-		r.stages.Miss()
+		r.stages.Miss(ep.side)
 	}
 	r.offloaded.Add(1)
 	return true

@@ -148,7 +148,7 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	ep.offload.seen, ep.offload.read = state, now
 	ep.offload.seen.Speech = nil
 	if !f.Listen {
-		ep.relay.stages.Miss()
+		ep.relay.stages.Miss(ep.side)
 	}
 	return nil
 }

@@ -186,8 +186,6 @@ func (r *relay) Away(from Side) (read time.Duration, away bool) {
 	return ep.offload.read, true
 }
 
-func (r *relay) Dialed(from Side) { r.ledger.flow[from][RTP].ofRTP().Digits.Add(1) }
-
 func (r *relay) Pressed(by Side, digit byte, d time.Duration) {
 	r.post(EventDigit{Side: by, Digit: digit, Duration: d})
 }
