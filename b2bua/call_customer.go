@@ -248,7 +248,6 @@ func (cu *customer) answered(f leg.Answered) phase {
 	c.attempts.current = nil
 	c.bridge.Media.Start()
 	c.bridge.Tell(bridge.Answered{})
-	c.bridge.Media.Interrupt(true)
 	if !cu.asksWhoAnswers() {
 		cu.callAgent()
 	}
@@ -290,7 +289,6 @@ func (f firstAgent) answered(seen *sdp.Description) {
 }
 
 func (f firstAgent) connected() (how, message string) {
-	f.call.bridge.Media.Interrupt(false)
 	f.call.customer.release()
 	f.call.settle()
 	return "answered", "agent connected"
