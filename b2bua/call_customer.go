@@ -395,7 +395,7 @@ func (cu *customer) begin(v *restoring) phase {
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case cu.heard == sound:
 	case cu.heard == tillBeep:
-		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: bridge.BeepWithin})
+		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: beepWithin})
 	default:
 		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
 			cu.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})

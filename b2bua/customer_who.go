@@ -3,6 +3,7 @@ package b2bua
 import (
 	"math"
 	"slices"
+	"time"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
@@ -40,6 +41,9 @@ func (cu *customer) whoAnswered(event bridge.Event) bool {
 	return is
 }
 
+// beepWithin is how long a machine's beep is waited for.
+const beepWithin = 40 * time.Second
+
 // asksWhoAnswers has the media find out who answered, if the trunk wants that. It reports whether the agent is called
 // only when that is known.
 func (cu *customer) asksWhoAnswers() (waits bool) {
@@ -48,7 +52,11 @@ func (cu *customer) asksWhoAnswers() (waits bool) {
 	if wanted == nil {
 		return false
 	}
-	c.bridge.Media.DetectAnswer(media.SideA, bridge.LimitsOf(wanted))
+	limits := answerer.Limits{}
+	if wanted.Machine == config.MachinePlay {
+		limits.Beep = beepWithin
+	}
+	c.bridge.Media.DetectAnswer(media.SideA, limits)
 	return wanted.Machine != config.MachineBridge
 }
 

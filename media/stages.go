@@ -11,35 +11,19 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// Side is one of the two sides of a session.
-type Side = stage.Side
-
-// Kind tells RTP from RTCP.
-type Kind = stage.Kind
-
-// PayloadSet is a set of RTP payload types.
-type PayloadSet = packet.PayloadSet
-
-// TelephoneEvents is the argument of Session.SetTelephoneEvents.
-type TelephoneEvents = stage.TelephoneEvents
-
-// Mask is the argument of Session.SetMask.
-type Mask = stage.Mask
-
-// Digit is the argument of Session.SendDigit.
-type Digit = stage.Digit
-
-// Play is the argument of Session.Play.
-type Play = stage.Play
-
-// Tap is the argument of Session.SetTap.
-type Tap = stage.Tap
-
-// Tapped is a packet for a Tap.
-type Tapped = stage.Tapped
-
-// Conversation is the argument of Session.Follow.
-type Conversation = stage.Conversation
+// What the methods of a session take.
+type (
+	Side            = stage.Side        // one of the two sides of a session
+	Kind            = stage.Kind        // RTP or RTCP
+	PayloadSet      = packet.PayloadSet // of RTP payload types
+	TelephoneEvents = stage.TelephoneEvents
+	Mask            = stage.Mask
+	Digit           = stage.Digit
+	Play            = stage.Play
+	Tap             = stage.Tap
+	Tapped          = stage.Tapped // a packet for a Tap
+	Conversation    = stage.Conversation
+)
 
 // The sides of a session, and the kinds of a flow.
 const (
@@ -103,45 +87,34 @@ func (s *Session) Follow(c Conversation) { s.set(command{op: opOrder, order: c})
 // Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
 func (s *Session) Interrupt(on bool) { s.set(command{op: opOrder, order: stage.Interrupt(on)}) }
 
-// Talk returns the figures of the conversation so far, or nil if it is not followed. After Close they are final.
-func (s *Session) Talk() *turns.Figures {
-	r := &s.relay
+// look reads the conversation, which is brought up to date by figures of the kernel that are no older than age.
+func (s *Session) look(age func(*offloader) time.Duration, read func(is *stage.Stages, now time.Duration)) {
+	r, now := &s.relay, s.engine.now()
 	if r.enter() {
 		defer r.leave()
-		r.refresh(anyAge)
-		r.stages.Look(s.engine.now())
+		r.refresh(age)
+		r.stages.Look(now)
 	} // else the session is closed, and no goroutine changes the figures
-	return r.stages.Figures()
+	read(&r.stages, now)
+}
+
+// Talk returns the figures of the conversation so far, or nil if it is not followed. After Close they are final.
+func (s *Session) Talk() (f *turns.Figures) {
+	s.look(anyAge, func(is *stage.Stages, _ time.Duration) { f = is.Figures() })
+	return f
 }
 
 // AgentWaited returns how long the caller has been waiting for the agent to speak; 0 if the caller is not waiting, or
 // if that is unknown.
-func (s *Session) AgentWaited() time.Duration {
-	r := &s.relay
-	if !r.enter() {
-		return 0
-	}
-	defer r.leave()
-	r.refresh(atOnce)
-	now := s.engine.now()
-	if !r.stages.Look(now) {
-		return 0
-	}
-	return r.stages.Waiting(now)
+func (s *Session) AgentWaited() (waited time.Duration) {
+	s.look(atOnce, func(is *stage.Stages, now time.Duration) { waited = is.Waiting(now) })
+	return waited
 }
 
 // Speaking returns who is speaking now, by turns.Party; both are false if the conversation is not followed.
-func (s *Session) Speaking() (now [2]bool) {
-	r := &s.relay
-	if !r.enter() {
-		return now
-	}
-	defer r.leave()
-	r.refresh(anyAge)
-	if r.stages.Look(s.engine.now()) {
-		now = r.stages.Speaking()
-	}
-	return now
+func (s *Session) Speaking() (who [2]bool) {
+	s.look(anyAge, func(is *stage.Stages, _ time.Duration) { who = is.Speaking() })
+	return who
 }
 
 // Speech returns when the call was answered and when both parties have spoken since, by turns.Party, for display. ok is

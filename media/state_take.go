@@ -11,11 +11,18 @@ import (
 // are reserved in the state, so it must be on disk before anything else happens to the session. State is cheap, and its
 // result must not be modified. After Close it is meaningless.
 func (s *Session) State() SessionState {
-	st := SessionState{At: s.engine.began + s.engine.now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.state(false)
+}
+
+// state returns the state. The lock is held.
+func (s *Session) state(exact bool) SessionState {
+	st := SessionState{At: s.engine.began + s.engine.now(), Exact: exact}
 	if r := &s.relay; r.enter() {
-		r.noted()
+		if !exact {
+			r.noted()
+		}
 		r.state(&st, s.engine.began)
 		r.leave()
 	}

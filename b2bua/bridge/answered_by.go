@@ -1,9 +1,6 @@
 package bridge
 
 import (
-	"time"
-
-	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
 )
@@ -19,15 +16,4 @@ func (m *Media) DetectAnswer(side media.Side, l answerer.Limits) {
 	if m.session != nil {
 		m.session.DetectAnswer(side, l)
 	}
-}
-
-// BeepWithin is how long a machine's beep is waited for.
-const BeepWithin = 40 * time.Second
-
-// LimitsOf is how long is waited to find out who answers, as a trunk wants it.
-func LimitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
-	if wanted.Machine == config.MachinePlay {
-		l.Beep = BeepWithin
-	}
-	return l
 }

@@ -39,7 +39,7 @@ type Play struct {
 	// Yield that RTP is dropped during the sound.
 	Yield bool
 
-	// ID is passed to Reports.Played.
+	// ID is passed to Session.Played.
 	ID uint64
 }
 

@@ -42,15 +42,15 @@ type stage interface {
 	restore(st *SideState, c stream.Clock)
 }
 
-// hearer is a stage that must also know the packets that the kernel relays: its program listens to them.
-type hearer interface {
+// Hearer is a stage that must also know the packets that the kernel relays: its program listens to them.
+type Hearer interface {
 	hears() bool
-	miss() // the kernel relays without listening
+	Miss() // the kernel relays without listening
 
-	// speech returns what has been heard, for the kernel to continue, and overhear adds what the kernel has heard until
+	// Speech returns what has been heard, for the kernel to continue, and Overhear adds what the kernel has heard until
 	// at, since its state was last read. epoch is the epoch of our times by the kernel's clock.
-	speech(epoch time.Duration) *kernel.Speech
-	overhear(heard *kernel.Speech, at, read, epoch time.Duration)
+	Speech(epoch time.Duration) *kernel.Speech
+	Overhear(heard *kernel.Speech, at, read, epoch time.Duration)
 }
 
 // idle is a stage that does nothing.
@@ -72,14 +72,6 @@ func (idle) restore(*SideState, stream.Clock) {}
 // Conversation, or an Interrupt.
 type Order interface {
 	apply(w *way, now time.Duration)
-}
-
-// Reports receives what stages find out.
-type Reports interface {
-	Pressed(by Side, digit byte, duration time.Duration)
-	Played(to Side, id uint64)
-	Answered(side Side, a answerer.Answer)
-	Beeped(side Side, b answerer.Beep)
 }
 
 // State is the state of a session's stages that another process needs.
@@ -160,7 +152,11 @@ type Session interface {
 	// Away reports whether the kernel carries the stream from a side, and when its state was last read.
 	Away(from Side) (read time.Duration, away bool)
 
-	Reports
+	// What stages find out:
+	Pressed(by Side, digit byte, duration time.Duration)
+	Played(to Side, id uint64)
+	Answered(side Side, a answerer.Answer)
+	Beeped(side Side, b answerer.Beep)
 }
 
 // Stages are the stages of both sides of a session.
@@ -306,39 +302,14 @@ func (s *Stages) Up(from Side) (all packet.PayloadSet) {
 	return all
 }
 
-// hearer returns the stage that hears a side now, or nil.
-func (s *Stages) hearer(from Side) hearer {
+// Hearer returns the stage that hears a side now, or nil.
+func (s *Stages) Hearer(from Side) Hearer {
 	for _, is := range s.stages(from) {
-		if h, ok := is.(hearer); ok && h.hears() {
+		if h, ok := is.(Hearer); ok && h.hears() {
 			return h
 		}
 	}
 	return nil
-}
-
-// Listens reports whether a stage must know the packets of a side that the kernel relays.
-func (s *Stages) Listens(from Side) bool { return s.hearer(from) != nil }
-
-// Miss says that the kernel relays the packets of a side without listening.
-func (s *Stages) Miss(from Side) {
-	if h := s.hearer(from); h != nil {
-		h.miss()
-	}
-}
-
-// Speech returns what has been heard of a side, for the kernel to continue, or nil if no stage listens to the side.
-func (s *Stages) Speech(from Side, epoch time.Duration) *kernel.Speech {
-	if h := s.hearer(from); h != nil {
-		return h.speech(epoch)
-	}
-	return nil
-}
-
-// Overhear adds what the kernel heard of a side until at, since its state was last read.
-func (s *Stages) Overhear(from Side, heard *kernel.Speech, at, read, epoch time.Duration) {
-	if h := s.hearer(from); h != nil && heard != nil {
-		h.overhear(heard, at, read, epoch)
-	}
 }
 
 // Speaks reports whether our own packets replace a side's.
@@ -398,7 +369,7 @@ func (s *Stages) Tick(now time.Duration) (outdated bool) { return s.talk.tick(no
 // Noted records that a state was taken.
 func (s *Stages) Noted() { s.talk.note() }
 
-// CatchUp tells the stages that Overhear was called for what the kernel heard between a restored state and now.
+// CatchUp tells the stages that Hearer was told what the kernel heard between a restored state and now.
 func (s *Stages) CatchUp(exact bool, now time.Duration) { s.talk.catchUp(exact, now) }
 
 // End tells the stages that the call has ended.

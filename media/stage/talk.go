@@ -123,15 +123,15 @@ func (e *ear) packet(p *Packet) Verdict {
 // hears reports whether the conversation is still measured.
 func (e *ear) hears() bool { return !e.way.both.talk.turns.Missed() }
 
-func (e *ear) miss() { e.way.both.talk.turns.Miss(turns.Kernel) }
+func (e *ear) Miss() { e.way.both.talk.turns.Miss(turns.Kernel) }
 
-func (e *ear) speech(epoch time.Duration) *kernel.Speech {
+func (e *ear) Speech(epoch time.Duration) *kernel.Speech {
 	k := &kernel.Speech{Detector: e.Detector, Told: e.told}
 	k.Shift(epoch)
 	return k
 }
 
-func (e *ear) overhear(heard *kernel.Speech, at, read, epoch time.Duration) {
+func (e *ear) Overhear(heard *kernel.Speech, at, read, epoch time.Duration) {
 	t := e.way.both.talk
 	if t.over {
 		return
@@ -161,7 +161,7 @@ func (e *ear) take(speech *kernel.Speech, at time.Duration) {
 }
 
 // Look updates the conversation, and reports whether it is followed.
-func (s *Stages) Look(now time.Duration) bool { return s.talk.look(now) }
+func (s *Stages) Look(now time.Duration) (followed bool) { return s.talk.look(now) }
 
 func (t *talk) look(now time.Duration) (followed bool) {
 	if t == nil {
@@ -190,6 +190,9 @@ func (s *Stages) Figures() *turns.Figures {
 
 // Waiting returns how long the caller has been waiting for the agent, or 0 if the caller is not waiting.
 func (s *Stages) Waiting(now time.Duration) time.Duration {
+	if s.talk == nil {
+		return 0
+	}
 	if party, since, ok := s.talk.turns.Waiting(); ok && party == turns.Agent {
 		return now - since
 	}
@@ -197,7 +200,12 @@ func (s *Stages) Waiting(now time.Duration) time.Duration {
 }
 
 // Speaking returns who is speaking now, by turns.Party.
-func (s *Stages) Speaking() [2]bool { return s.talk.turns.Speaking() }
+func (s *Stages) Speaking() (who [2]bool) {
+	if s.talk != nil {
+		who = s.talk.turns.Speaking()
+	}
+	return who
+}
 
 // Said returns when the call was answered, and when both parties have spoken since. ok is false if that is not known.
 func (s *Stages) Said() (answered time.Duration, said [2]turns.Spans, ok bool) {
