@@ -11,19 +11,35 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// What the methods of a session take.
-type (
-	Side            = stage.Side        // one of the two sides of a session
-	Kind            = stage.Kind        // RTP or RTCP
-	PayloadSet      = packet.PayloadSet // of RTP payload types
-	TelephoneEvents = stage.TelephoneEvents
-	Mask            = stage.Mask
-	Digit           = stage.Digit
-	Play            = stage.Play
-	Tap             = stage.Tap
-	Tapped          = stage.Tapped // a packet for a Tap
-	Conversation    = stage.Conversation
-)
+// Side is one of the two sides of a session.
+type Side = stage.Side
+
+// Kind tells RTP from RTCP.
+type Kind = stage.Kind
+
+// PayloadSet is a set of RTP payload types.
+type PayloadSet = packet.PayloadSet
+
+// TelephoneEvents is the argument of Session.SetTelephoneEvents.
+type TelephoneEvents = stage.TelephoneEvents
+
+// Mask is the argument of Session.SetMask.
+type Mask = stage.Mask
+
+// Digit is the argument of Session.SendDigit.
+type Digit = stage.Digit
+
+// Play is the argument of Session.Play.
+type Play = stage.Play
+
+// Tap is the argument of Session.SetTap.
+type Tap = stage.Tap
+
+// Tapped is a packet for a Tap.
+type Tapped = stage.Tapped
+
+// Conversation is the argument of Session.Follow.
+type Conversation = stage.Conversation
 
 // The sides of a session, and the kinds of a flow.
 const (
