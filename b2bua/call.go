@@ -168,9 +168,8 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	}
 	c.times = times{started: c.times.started, answered: c.times.answered}
 	now := time.Now()
-	counted, talk := c.bridge.End()
 	r := new(c.cdr())
-	r.Media, r.Talk = counted, talk
+	c.bridge.End(r)
 	r.EndedAt = record.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
 	if r.AnsweredAt.IsZero() {
@@ -213,15 +212,14 @@ func (c *Call) finish() {
 	if c.a != nil && c.times.answered.IsZero() {
 		c.checkpoint.saveRefusal()
 	}
-	if len(c.bridge.Recordings.All) == 0 {
+	if settled := c.bridge.Settled(); settled == nil {
 		c.checkpoint.saveOutstanding(func(state []byte) { c.keep(r, state) })
 	} else {
 		c.checkpoint.saveEnded(r)
 		c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding) // the record comes later
-		settled := c.bridge.Recordings.Settled()
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
-			whole.Recordings = settled(c.server.ctx)
+			settled(c.server.ctx, &whole)
 			c.keep(&whole, nil)
 		})
 	}
@@ -345,7 +343,7 @@ func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
 func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
-	live := registry.LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
+	live := registry.LiveCall{Record: r, Phase: c.phase}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}

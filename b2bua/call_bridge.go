@@ -5,6 +5,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // What the bridge of a call may ask of it.
@@ -72,6 +73,7 @@ func (b bridgeCall) Moment() bridge.Moment {
 	return bridge.Moment{
 		Answered: who != ringing, Transfer: calls, AgentLeft: calls && (who == alone || who == first),
 		Rescue: c.replacements.lost(), First: who == first,
+		Apart: calls || who == first || who != ringing && c.connected.plan.Reason == record.ReasonTransfer,
 	}
 }
 

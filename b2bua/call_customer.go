@@ -206,7 +206,6 @@ func (cu *customer) answered(f leg.Answered) phase {
 	c.attempts.current = nil
 	c.bridge.Media.Start()
 	c.bridge.Tell(bridge.Answered{})
-	c.bridge.Media.Interrupt(true)
 	if !cu.asksWhoAnswers() {
 		cu.callAgent()
 	}
@@ -249,7 +248,6 @@ func (f firstAgent) answered(seen *sdp.Description) {
 
 func (f firstAgent) connected() (how, message string) {
 	c := f.call
-	c.bridge.Media.Interrupt(false)
 	c.customer.release()
 	c.server.vacate(c.kept)
 	c.kept = nil

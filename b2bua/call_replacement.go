@@ -304,7 +304,6 @@ func (rs *replacements) failed() {
 	c.log.Warn().Int("code", r.code).Bool("agent_left", r.Left).Bool("rescue", rs.lost()).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", r.code, r.phrase)
 	rs.current, c.attempts.current = nil, c.connected
-	c.bridge.Media.Interrupt(false)
 	r.why.failed(r)
 	c.checkpoint.flush(true) // the next process must not tell the agent again
 }

@@ -159,7 +159,6 @@ func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, 
 	tr.Last = &record.Transfer{State: record.TransferDialing}
 	r := &replacement{why: tr.reason(), plan: tr.way().Plan(dest, with, by, req)}
 	c.replacements.try(r)
-	c.bridge.Media.Interrupt(true)
 	return r
 }
 

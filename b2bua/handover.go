@@ -188,8 +188,8 @@ type giving = func(record.Saved, *media.Sockets) error
 // sets up again, in the order in which the calls came: the longest wait for a target is served first. An error means
 // that a call can't go.
 func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error) {
-	// bounds the wait for all recordings: no audio flows until they are done
-	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
+	// bounds the wait for the files of all calls: no audio flows until they are written
+	ctx, cancel := context.WithTimeout(s.ctx, bridge.SettleWait)
 	defer cancel()
 	all := s.registry.Open()
 	slices.SortFunc(all, func(a, b *Call) int { return strings.Compare(a.id, b.id) })
@@ -221,12 +221,14 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	sockets := c.bridge.HandOver(state)
 	c.server.undoHandOver = append(c.server.undoHandOver, func() {
 		c.bridge.Tell(bridge.Undone{})
-		if len(c.bridge.Recordings.All) > 0 { // one of them may be a new file
+		if c.bridge.Settled() != nil { // the record may have a new file
 			c.checkpoint.markDirty()
 		}
 	})
 	l := record.Saved{Record: c.cdr()}
-	l.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
+	if settled := c.bridge.Settled(); settled != nil {
+		settled(ctx, &l.Record)
+	}
 	var err error
 	if l.State, err = state.Encode(); err != nil {
 		return err

@@ -260,9 +260,7 @@ func (su *successor) keepInterrupted(l *record.Saved) {
 	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
 		su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk).EmbedObject(bridge.Ended{Record: &r}).Msg("call ended")
 	}
-	if su.server.bridges.Archive != nil {
-		r.SettleRecordings(su.server.bridges.Archive.Finished)
-	}
+	su.server.bridges.Settle(&r)
 	su.server.unwritten.Add(1)
 	su.server.keep(&r, nil, func() {})
 }

@@ -21,23 +21,20 @@ import (
 
 // The life of a call that has outlived its process.
 
-// restoreRecord takes the record so far. The recordings of the old process end with it.
+// restoreRecord takes the record so far. What a killed process was writing has ended with it.
 func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
 	v.record.Restored = v.k.Restored
-	if v.server.successor.replaces {
-		v.bridge.Recordings.Past = r.Recordings
-		return
+	if !v.server.successor.replaces {
+		v.record.Restored++
+		var try record.Attempt
+		if json.Unmarshal(v.k.Attempts.Beside, &try) == nil {
+			v.record.Attempts = append(v.record.Attempts, try)
+		}
+		r.Killed()
+		v.server.bridges.Settle(r)
 	}
-	v.record.Restored++
-	var try record.Attempt
-	if json.Unmarshal(v.k.Attempts.Beside, &try) == nil {
-		v.record.Attempts = append(v.record.Attempts, try)
-	}
-	if r.Killed(); v.server.bridges.Archive != nil {
-		r.SettleRecordings(v.server.bridges.Archive.Finished)
-	}
-	v.bridge.Recordings.Past = r.Recordings
+	v.bridge.RestoreRecord(r)
 }
 
 // discard undoes what was begun for a call that can't go on.
@@ -92,7 +89,7 @@ func (v *restoring) handed() phase {
 		}
 	}
 	v.bridge.GoOn()
-	c.checkpoint.flush(v.k.Bridge.Recordings.On) // in a new file
+	c.checkpoint.flush(v.bridge.Settled() != nil) // the record has a new file
 	c.hasAgent()
 	if !c.times.askAt.IsZero() {
 		c.askLater()

@@ -25,7 +25,7 @@ func (k *talker) offloads() *overheard {
 	for side := range k.r.endpoint {
 		ep := k.r.heard(Side(side))
 		ep.offload.by, ep.offload.read = &offloader{epoch: aheadOfUs}, k.w.now
-		o.heard[side] = *k.r.stages.Speech(ep.side, aheadOfUs)
+		o.heard[side] = *k.r.stages.Hearer(ep.side).Speech(aheadOfUs)
 	}
 	return o
 }

@@ -216,11 +216,8 @@ func (m *Media) Confirm(l *Half, from netip.Addr) {
 // IsOpen reports whether the media is open.
 func (m *Media) IsOpen() bool { return m.session != nil }
 
-// Start begins to judge whether the sides are heard, and what they say: the call is answered.
-func (m *Media) Start() {
-	m.session.Start()
-	m.follow()
-}
+// Start begins to judge whether the sides are heard: the call is answered.
+func (m *Media) Start() { m.session.Start() }
 
 // Stats are the counts of the media so far; zero if it is not open.
 func (m *Media) Stats() (s media.Stats) {

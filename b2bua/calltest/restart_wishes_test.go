@@ -242,7 +242,7 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		begun := time.Now()
 		h, err := w.handOver()
 		must(t, err)
-		if took := time.Since(begun); took < bridge.RecordingWait || took > bridge.RecordingWait+time.Second {
+		if took := time.Since(begun); took < bridge.SettleWait || took > bridge.SettleWait+time.Second {
 			t.Errorf("the calls stood still for %v", took)
 		}
 		w.beginWith(nil, h)
