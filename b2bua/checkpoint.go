@@ -16,16 +16,16 @@ import (
 // A call writes its state to the journal for the process after this one: before its 200 leaves, and before each later
 // change is confirmed. Such a write is a checkpoint.
 
-// pendingSend is what a leg sends once the call's state is in the journal. The ACK to a target waits for that: the target
-// has the call from then on, and the next process could not cancel it. So do the answer to a BYE and what follows from it:
-// the peer will not repeat its BYE.
+// pendingSend is what a leg sends once the call's state is in the journal. The ACK to a target waits for that: the
+// target has the call from then on, and the next process could not cancel it. So do the answer to a BYE and what
+// follows from it: the peer will not repeat its BYE.
 type pendingSend struct {
 	wire    *transport.Wire
 	effects []leg.Effect
 }
 
-// checkpoint writes a call's state to the journal, so that the next process or a standby can continue the call. The rule:
-// a peer is told nothing that is not in the journal yet (ARCHITECTURE.md, decision 4).
+// checkpoint writes a call's state to the journal, so that the next process or a standby can continue the call. The
+// rule: a peer is told nothing that is not in the journal yet (ARCHITECTURE.md, decision 4).
 type checkpoint struct {
 	idle
 	invite  string    // the INVITE as it is in the journal; empty until the first write
@@ -45,11 +45,11 @@ type urgency int
 const (
 	atOnce    urgency = iota // before its next message, at the latest at the end of the turn
 	inAMoment                // by flushSoon
-	quiet                    // not for this: the call's answer to it is preceded by flush, or the next process need not know
+	quiet                    // not for this: flush precedes what the call answers, or the next process need not know
 )
 
-// urgency returns when the state is written after a fact or an event: at once, except for the ones listed here. Before a
-// call is answered, only what it sends has its state written.
+// urgency returns when the state is written after a fact or an event: at once, except for the ones listed here. Before
+// a call is answered, only what it sends has its state written.
 func (h happening) urgency() urgency {
 	switch h.fact.(type) {
 	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
@@ -102,8 +102,8 @@ func (p *checkpoint) busy() error {
 
 func (p *checkpoint) end() { p.flushAt = time.Time{} }
 
-// flush writes the state if it changed, by what is sent next (changes) or before that, or if an ACK is waiting, and then
-// sends the ACKs. Nothing else writes to the journal while the call is up.
+// flush writes the state if it changed, by what is sent next (changes) or before that, or if an ACK is waiting, and
+// then sends the ACKs. Nothing else writes to the journal while the call is up.
 func (p *checkpoint) flush(changes bool) {
 	acks := p.untilFlushed
 	p.untilFlushed = nil
@@ -116,8 +116,8 @@ func (p *checkpoint) flush(changes bool) {
 	p.send(acks)
 }
 
-// awaitReplica holds everything that the call sends until a standby has its newest state. A standby with an older one would
-// hang up a call that was just answered.
+// awaitReplica holds everything that the call sends until a standby has its newest state. A standby with an older one
+// would hang up a call that was just answered.
 func (p *checkpoint) awaitReplica() {
 	c := p.call
 	p.awaiting = p.awaiting || !c.finished && c.server.await != nil &&
@@ -161,9 +161,9 @@ func (p *checkpoint) release() {
 	p.send(byes)
 }
 
-// flushSoon schedules a write in flushDelay. After an answer the ACK, the media sources and the first speech arrive one by
-// one; one write covers them. If the process dies before, the next one sends the 200 again and learns the sources again.
-// SRTP counters can't be learned, so with SRTP the write is immediate.
+// flushSoon schedules a write in flushDelay. After an answer the ACK, the media sources and the first speech arrive one
+// by one; one write covers them. If the process dies before, the next one sends the 200 again and learns the sources
+// again. SRTP counters can't be learned, so with SRTP the write is immediate.
 func (p *checkpoint) flushSoon() {
 	c := p.call
 	if c.bridge.Keying.Suite(media.SideA) != "" || c.bridge.Keying.Suite(media.SideB) != "" {
@@ -204,7 +204,8 @@ func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 // writeOutstanding writes it to the journal without the record.
 func (p *checkpoint) writeOutstanding(state []byte) { p.call.server.sink.Owe(p.call.id, state) }
 
-// saveEnded writes that the call has ended while its record waits for its recordings: the next process must not continue it.
+// saveEnded writes that the call has ended while its record waits for its recordings: the next process must not
+// continue it.
 func (p *checkpoint) saveEnded(r *record.Record) {
 	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended = p.call.id, r.Cause },
 		func(text []byte) { p.call.server.sink.Journal(*r, text) })
@@ -213,8 +214,9 @@ func (p *checkpoint) saveEnded(r *record.Record) {
 // refusedMark follows the call's id in the id of its refusal, which has nothing to do with its legs.
 const refusedMark = "#refused"
 
-// saveRefusal keeps the refusal of the caller's INVITE in the journal until its ACK has come: a caller with a provisional
-// answer does not send its INVITE again (RFC 3261 section 17.1.1.2), so the next process repeats the refusal.
+// saveRefusal keeps the refusal of the caller's INVITE in the journal until its ACK has come: a caller with a
+// provisional answer does not send its INVITE again (RFC 3261 section 17.1.1.2), so the next process repeats the
+// refusal.
 func (p *checkpoint) saveRefusal() {
 	c := p.call
 	refused, onSettled := c.a.wire.Refused()

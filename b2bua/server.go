@@ -182,8 +182,8 @@ func (s *Server) Close() error {
 	return s.stack.Close()
 }
 
-// stopCalls returns when every call is over. A call that does not rest yet finds the
-// context's end before it does.
+// stopCalls cancels the server's context, wakes resting calls and waits until all are over. A busy call notices the
+// cancellation before it next rests.
 func (s *Server) stopCalls() {
 	s.cancel()
 	for _, c := range s.registry.Open() {

@@ -67,7 +67,6 @@ func TestBrokenStates(t *testing.T) {
 	}
 }
 
-// change changes the state of a call that is left.
 // changeState changes what a process has left of a call.
 func changeState(l *record.Saved, how func(k *snapshot.Call)) {
 	k, err := snapshot.Decode(l.State)

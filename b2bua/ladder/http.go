@@ -210,8 +210,8 @@ func appendHeaders(b []byte, h http.Header) []byte {
 	return append(b, "\r\n"...)
 }
 
-// credentialMin is how long credentials are that are looked for in bodies, too. A shorter one would be found in other
-// words.
+// credentialMin is the length of the shortest credential that is also hidden in bodies: a shorter one would match
+// ordinary words.
 const credentialMin = 8
 
 // hidden stands for a secret.

@@ -182,8 +182,8 @@ func (l *Leg) State() State {
 	return s
 }
 
-// ContinueFrom has the leg of an INVITE that is begun again continue behind the answers of another process, whose state
-// this is: with the next RSeq (RFC 3262 section 3), and the description that the peer has.
+// ContinueFrom has a leg whose INVITE is handled afresh carry on after the responses that another process sent. s is
+// that process's state: it has the next RSeq (RFC 3262 section 3), and the description that the peer already has.
 func (l *Leg) ContinueFrom(s *State) {
 	l.dialog = restoreDialog(&s.Dialog, l.Peer.NAT)
 	l.updates = s.Updates

@@ -206,8 +206,8 @@ func (a *Admission) Open() Open {
 	return open
 }
 
-// Capacity returns the capacity for a new call from this sender: the capacity of the trunk with
-// most room. It takes nothing.
+// Capacity returns CapacityFree if any trunk that this sender may belong to has room, otherwise the reason of the last
+// such trunk. It reserves nothing.
 func (a *Admission) Capacity(from Sender) Capacity {
 	p := a.Peers.Load()
 	a.mu.Lock()

@@ -23,7 +23,8 @@ type Caller struct {
 	Identity     *config.Identity  // nil: its calls are not verified
 }
 
-// bound reports whether nothing but a registration tells where the calls come from.
+// bound reports whether the trunk registers, and has neither credentials nor certificates: besides configured sources,
+// only its registration identifies its calls.
 func (c *Caller) bound() bool { return c.Register != nil && c.auth == nil && len(c.Certificates) == 0 }
 
 func callerOfTrunk(t *config.Trunk) *Caller {

@@ -196,7 +196,8 @@ func (a *Admission) serve(at *usage, now time.Time) {
 	}
 }
 
-// firstFor returns the first call that waits for a target, and the target as its configuration has it.
+// firstFor returns the first call that waits for a target with this usage, and the target as that call's configuration
+// has it.
 func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 	for _, w := range q.all {
 		for _, t := range w.targets {

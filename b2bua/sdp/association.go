@@ -231,7 +231,7 @@ type Handshake struct {
 	of   int // the number of its association
 }
 
-// Handshake returns the handshake that the leg needs now, once; false: none.
+// Handshake returns the handshake that the leg needs now, each once; needed is false if there is none.
 func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
 	a := l.dtls
 	if a == nil || a.peer == nil || a.begun || l.current == nil || l.current.association == nil {

@@ -26,7 +26,7 @@ type certificates struct {
 	pools map[string]*watched[*x509.CertPool]      // by file
 }
 
-// watched is a value from files, with their times.
+// watched is a value read from files, with the times of their last change, and of the last look at them.
 type watched[T any] struct {
 	value   T
 	stamps  [2]time.Time

@@ -107,7 +107,7 @@ func OriginalText(invite *sip.Request) []byte {
 // CanHandOver says whether the way to the wire's peer can go to another process.
 func (w *Wire) CanHandOver() bool { return w.way() != nil }
 
-// way is what the wire's peer is reached by; nil: it does not go to another process.
+// way returns the sender that reaches the wire's peer, or nil if it can't be handed over to another process.
 func (w *Wire) way() transaction.Sender {
 	w.mu.Lock()
 	defer w.mu.Unlock()

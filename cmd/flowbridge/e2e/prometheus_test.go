@@ -229,7 +229,7 @@ func (s *server) scrapeAllTheTime() (stop func()) {
 
 var metricName = regexp.MustCompile(`\b(flowbridge|process|go)_[a-z0-9_]+`)
 
-// knows checks that there is each metric that an expression names.
+// knows checks that each metric named in an expression exists, apart from the optional ones.
 func (p *prometheus) knows(name, expr string) {
 	p.t.Helper()
 	for _, metric := range metricName.FindAllString(expr, -1) {

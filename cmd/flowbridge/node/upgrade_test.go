@@ -184,7 +184,7 @@ func TestOneUpgradeAtATime(t *testing.T) {
 	}
 }
 
-// optionsPhone is a trunk's phone that asks by OPTIONS.
+// optionsPhone sends OPTIONS and INVITE from a trunk's address.
 type optionsPhone struct {
 	t    *testing.T
 	conn *net.UDPConn
