@@ -104,8 +104,8 @@ func (c *Call) ring(targets []*peers.Target) bool {
 	return true
 }
 
-// resumeEarlyMedia goes on with a caller that has its answer, and its sound, from the old process. The answer is repeated
-// for proxies (RFC 3261 section 13.3.1.1).
+// resumeEarlyMedia goes on with a caller that has its answer, and its sound, from the old process. The answer is
+// repeated for proxies (RFC 3261 section 13.3.1.1).
 func (c *Call) resumeEarlyMedia() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
 	return c.nextAttempt()
