@@ -58,9 +58,18 @@ func TestReleaseIsVerified(t *testing.T) {
 	check(0, "signed by", "--signer", "ours.pub")
 	check(0, "was not verified")
 	check(1, "is not a signature by", "--signer", "other.pub")
+	check(2, "there is no gone.pub", "--signer", "gone.pub")
+	check(2, "is not a public key", "--signer", "ours")
 	write("extra", "")
 	check(1, "does not list: extra", "--signer", "ours.pub")
 	if err := os.Remove(filepath.Join(dir, "extra")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "flowbridge_1.2.3_arm64.deb")); err != nil {
+		t.Fatal(err)
+	}
+	check(1, "symbolic links", "--signer", "ours.pub")
+	if err := os.Remove(filepath.Join(dir, "flowbridge_1.2.3_arm64.deb")); err != nil {
 		t.Fatal(err)
 	}
 	write("flowbridge_1.2.3_amd64.deb", "another")
@@ -96,5 +105,5 @@ func TestReleaseHasItsHeading(t *testing.T) {
 	if v := version(); !strings.HasPrefix(v, "1.2.3+") {
 		t.Errorf("version %s after the release", v)
 	}
-	said(t, command(t, dir, 2, "scripts/release"), "no heading")
+	said(t, command(t, dir, 2, "scripts/release"), "is not that of a release")
 }

@@ -55,6 +55,9 @@ func promised(t *testing.T, source string) map[string][]string {
 		must(t, yaml.Unmarshal(text(file), &tree)) // JSON is YAML
 		all[subject] = namesIn(tree, "")
 	}
+	for _, cause := range regexp.MustCompile(`(?m)^- name: (\w+)`).FindAllStringSubmatch(string(text("b2bua/cause/causes.yaml")), -1) {
+		all["causes"] = append(all["causes"], cause[1])
+	}
 	for _, metric := range regexp.MustCompile("(?m)^\\| `(flowbridge_\\w+)(?:\\{(.*?)\\})?`").FindAllStringSubmatch(string(text("docs/metrics.md")), -1) {
 		all["metrics"] = append(all["metrics"], metric[1])
 		for label := range strings.SplitSeq(metric[2], ", ") {
@@ -64,7 +67,8 @@ func promised(t *testing.T, source string) map[string][]string {
 	return all
 }
 
-// namesIn returns the paths of what a JSON schema or an OpenAPI file gives names to.
+// namesIn returns the paths of what a JSON schema or an OpenAPI file gives names to: properties, paths with their methods
+// and parameters, schemas.
 func namesIn(tree any, path string) (names []string) {
 	if list, ok := tree.([]any); ok {
 		for _, item := range list {
@@ -72,15 +76,22 @@ func namesIn(tree any, path string) (names []string) {
 		}
 	}
 	node, _ := tree.(map[string]any)
+	if name, ok := node["name"].(string); ok && node["in"] != nil {
+		names = append(names, path+" parameter "+name)
+	}
 	for _, key := range slices.Sorted(maps.Keys(node)) {
 		children, ok := node[key].(map[string]any)
-		if !ok || key != "properties" && key != "paths" && key != "schemas" {
+		switch {
+		case ok && slices.Contains([]string{"properties", "paths", "schemas"}, key):
+			for name, child := range children {
+				names = append(names, path+"."+name)
+				names = append(names, namesIn(child, path+"."+name)...)
+			}
+		case ok && slices.Contains([]string{"get", "post", "put", "patch", "delete"}, key):
+			names = append(names, path+" "+key)
+			names = append(names, namesIn(children, path+" "+key)...)
+		default:
 			names = append(names, namesIn(node[key], path)...)
-			continue
-		}
-		for name, child := range children {
-			names = append(names, path+"."+name)
-			names = append(names, namesIn(child, path+"."+name)...)
 		}
 	}
 	return names
