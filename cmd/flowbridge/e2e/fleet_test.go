@@ -132,17 +132,17 @@ type seen struct {
 
 var logStamp = regexp.MustCompile(`-{10,} (\d{4}-\d\d-\d\d[ \tT]\d\d:\d\d:\d\d\.\d+)[^\n]*\n(?:UDP|TCP) message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)
 
-// comings reads from an agent's log when calls came and went, in order.
+// comings returns when calls came to an agent and went, in order, from its log.
 func (p *sipp) comings() []seen {
-	return p.seen(func(m message) (came, went bool, node string) {
+	return p.came.read(p, func(m message) (came, went bool, node string) {
 		return m.received && strings.HasPrefix(m.raw, "INVITE "), m.received && strings.HasPrefix(m.raw, "BYE "), m.header("Via")
 	})
 }
 
-// held reads from a carrier's log when it had calls, from their 200 to their BYE, in order. A trunk's limit holds for these: the agent
-// may hear of a next call before the end of the last one, because a place is free with the carrier's BYE.
+// held returns when a carrier had calls, from their 200 to their BYE, in order, from its log. A trunk's limit holds for these: the agent
+// may get a next call before the end of the last one, because a place is free with the carrier's BYE.
 func (p *sipp) held() []seen {
-	return p.seen(func(m message) (came, went bool, node string) {
+	return p.had.read(p, func(m message) (came, went bool, node string) {
 		answer := m.received && strings.HasPrefix(m.raw, "SIP/2.0 200 ") && strings.HasSuffix(m.header("CSeq"), " INVITE")
 		return answer, strings.HasPrefix(m.raw, "BYE "), m.header("Contact")
 	})
@@ -150,40 +150,58 @@ func (p *sipp) held() []seen {
 
 var firstAddress = regexp.MustCompile(`127(?:\.\d+){3}`)
 
-// seen reads a log. kind says whether a call came or went with a message, and which header of it names the node.
-func (p *sipp) seen(kind func(message) (came, went bool, node string)) (all []seen) {
-	text := p.log(p.messages)
-	nodes := map[string]netip.Addr{} // of the calls that are there
+// history is what a log has said of calls so far. A test polls it while the log grows by megabytes, so each message is read once.
+type history struct {
+	size  int                   // of the log that was read
+	nodes map[string]netip.Addr // of the calls that are there
+	all   []seen
+}
+
+// read reads what is new in a log, and returns all calls. kind says whether a call came or went with a message, and which header of it
+// names the node.
+func (h *history) read(p *sipp, kind func(message) (came, went bool, node string)) []seen {
+	if h.nodes == nil {
+		h.nodes = map[string]netip.Addr{}
+	}
+	text := p.log(p.messages)[h.size:]
 	for {
 		at := logStamp.FindSubmatchIndex(text)
 		if at == nil {
-			return all
+			break
 		}
 		var size int
 		fmt.Sscan(string(text[at[6]:at[7]]), &size)
 		if at[1]+size > len(text) {
-			return all
+			break
 		}
 		m := message{received: string(text[at[4]:at[5]]) == "received", raw: string(text[at[1] : at[1]+size])}
 		when, err := time.Parse("2006-01-02 15:04:05.999999", strings.NewReplacer("\t", " ", "T", " ").Replace(string(text[at[2]:at[3]])))
 		must(p.t, err)
 		text = text[at[1]+size:]
-		id := m.header("Call-ID")
-		came, went, host := kind(m)
-		node, there := nodes[id]
-		switch {
-		case came && !there:
-			if node, err = netip.ParseAddr(firstAddress.FindString(host)); err != nil {
-				p.t.Fatalf("%v in %q", err, m.raw)
-			}
-			nodes[id] = node
-		case went && there:
-			delete(nodes, id)
-		default:
-			continue
-		}
-		all = append(all, seen{when, id, node, came})
+		h.size += at[1] + size
+		h.add(p.t, m, when, kind)
 	}
+	return slices.Clone(h.all)
+}
+
+// add notes a call that came or went with a message.
+func (h *history) add(t *testing.T, m message, when time.Time, kind func(message) (came, went bool, node string)) {
+	id := m.header("Call-ID")
+	came, went, host := kind(m)
+	node, there := h.nodes[id]
+	switch {
+	case came && !there:
+		var err error
+		if node, err = netip.ParseAddr(firstAddress.FindString(host)); err != nil {
+			t.Fatalf("%v in %q", err, m.raw)
+		}
+		h.nodes[id] = node
+	case went && there:
+		delete(h.nodes, id)
+	default:
+		return
+	}
+	h.all = append(h.all, seen{when, id, node, came})
 }
 
 // peak is the largest number of calls that there were at once.

@@ -23,6 +23,8 @@ type sipp struct {
 	network  string // that it listens at: udp or tcp
 	messages string // file
 	errors   string // file
+
+	came, had history // of calls, by comings and held
 }
 
 // sippCarrier plays the carrier of a scenario, toward the B2BUA.
