@@ -18,7 +18,7 @@ import (
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
 	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config internal/docs internal/httpd internal/local internal/rest sim sim/platform sim/synthflow sim/twilio sim/vapi store store/fleet store/record",
-	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/rest internal/yamledit platform/vapi synthflow",
+	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/local internal/publicaddr internal/rest internal/yamledit platform/vapi synthflow",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config internal/local sim store/record",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config config/template",
 	"cmd/flowbridge/node":      "admin b2bua b2bua/bridge b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/prepare b2bua/reach b2bua/redirected b2bua/registration b2bua/registry b2bua/snapshot b2bua/stir b2bua/transport cmd/flowbridge/cli cmd/flowbridge/compare config config/template config/twiml internal/handover internal/httpd internal/publicaddr internal/rest internal/tracecontext media media/kernel media/recording platform/hooks platform/openai platform/twilio platform/vapi store store/fleet store/record store/webhook synthflow telemetry telemetry/hep telemetry/live telemetry/otlp",

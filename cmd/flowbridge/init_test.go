@@ -22,7 +22,7 @@ func TestInit(t *testing.T) {
 				file := filepath.Join(dir, "flowbridge.yaml")
 				args := []string{
 					"init", "--config", file, "--trunk", trunk, "--source", "203.0.113.0/24,2001:db8::1",
-					"--number", "+15075785607", "--country", "1", "--platform", p.Name,
+					"--number", "+15075785607", "--country", "1", "--platform", p.Name, "--advertise", "203.0.113.5",
 				}
 				for _, word := range p.Words() {
 					value := strings.ToLower(strings.ReplaceAll(word, "_", "-"))

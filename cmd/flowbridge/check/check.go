@@ -158,7 +158,8 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 			result.Errors = append(result.Errors, flaw{Problem: x.Problem, Remedy: x.Remedy})
 			failed = errStops
 		}
-		for _, x := range slices.Concat(more, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), lacks) {
+		all := slices.Concat(more, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), carrierWarnings(cfg), lacks)
+		for _, x := range all {
 			result.Warnings = append(result.Warnings, flaw{Problem: x.Problem, Remedy: x.Remedy})
 		}
 		if try != nil {

@@ -52,6 +52,52 @@ func profilesCommand() *cobra.Command {
 	return c
 }
 
+// Trunks returns the command `flowbridge trunks`.
+func Trunks() *cobra.Command {
+	return cli.Group("trunks", "Print the networks of carriers", "",
+		"  flowbridge trunks profiles\n  flowbridge trunks profiles twilio", carriersCommand())
+}
+
+func carriersCommand() *cobra.Command {
+	c := cli.Command("profiles [NAME]", "List profiles of carriers, or print one to paste",
+		"List the profiles of carriers, or print the one with a name. A profile is a trunk with the networks that the carrier\n"+
+			"publishes, with its version, its date and its source. Paste it below trunks; flowbridge init --carrier NAME writes it.\n"+
+			"check warns if a trunk has some of a carrier's networks and lacks others.",
+		"  flowbridge trunks profiles\n  flowbridge trunks profiles twilio\n  flowbridge trunks profiles --json")
+	asJSON := c.Flags().Bool("json", false, "as JSON")
+	c.Args = cli.Args(cobra.MaximumNArgs(1))
+	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return profiles.CarrierNames(), cobra.ShellCompDirectiveNoFileComp
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return listCarriers(c.OutOrStdout(), *asJSON)
+		}
+		carrier, ok := profiles.CarrierNamed(args[0])
+		switch {
+		case !ok:
+			return cli.Usage("there is no profile %q: flowbridge trunks profiles lists them", args[0])
+		case *asJSON:
+			return cli.PrintJSON(c.OutOrStdout(), carrier)
+		}
+		_, err := io.WriteString(c.OutOrStdout(), carrier.YAML)
+		return err
+	}
+	return c
+}
+
+func listCarriers(w io.Writer, asJSON bool) error {
+	all := profiles.Carriers()
+	if asJSON {
+		return cli.PrintJSON(w, map[string]any{"items": all, "next": ""})
+	}
+	shared := make([]profiles.Profile, len(all))
+	for i := range all {
+		shared[i] = all[i].Profile
+	}
+	return listProfiles(w, shared)
+}
+
 func listProfiles(w io.Writer, all []profiles.Profile) error {
 	t := cli.Table(w)
 	fmt.Fprintln(t, "NAME\tVERSION\tDATE\tTITLE")

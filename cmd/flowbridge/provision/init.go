@@ -17,6 +17,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/profiles"
 	"flowbridge/config"
+	"flowbridge/internal/local"
 )
 
 // firstConfig implements `flowbridge init`: a configuration from a few answers.
@@ -26,12 +27,14 @@ type firstConfig struct {
 	secret   string            // file
 	file     string
 	dryRun   bool
-	terminal func() bool // reports whether a user can be asked
+	terminal func() bool  // reports whether a user can be asked
+	own      []netip.Addr // of this machine
 }
 
 // Init returns the command `flowbridge init`.
 func Init() *cobra.Command {
-	return initCommand(&firstConfig{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }})
+	own, _ := local.Addresses() // without them the default stays
+	return initCommand(&firstConfig{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }, own: own})
 }
 
 func initCommand(b *firstConfig) *cobra.Command {
@@ -42,6 +45,7 @@ func initCommand(b *firstConfig) *cobra.Command {
 		"  flowbridge init\n"+
 			"  flowbridge init --trunk carrier --source 203.0.113.0/24 --country 1 --number +15075785607 \\\n"+
 			"      --platform retell --set AGENT_ID=agent_4711 --config flowbridge.yaml\n"+
+			"  flowbridge init --carrier twilio --platform vapi --set SIP_USER=support --advertise auto\n"+
 			"  flowbridge init --trunk pbx --source 192.168.10.2 --platform vapi --set SIP_USER=support --dry-run")
 	f := c.Flags()
 	for _, q := range questions {
@@ -49,6 +53,7 @@ func initCommand(b *firstConfig) *cobra.Command {
 	}
 	cli.CompleteWords(c, "trunk", []string{trunkCarrier, trunkPBX})
 	cli.CompleteWords(c, "platform", profiles.Names())
+	cli.CompleteWords(c, "carrier", profiles.CarrierNames())
 	f.StringToStringVar(&b.values, "set", nil, "a value of your account, by the profile's word: AGENT_ID=…; repeatable")
 	f.StringVar(&b.secret, "secret-file", "",
 		"file with the platform's token or password (default PLATFORM.secret beside the configuration)")
@@ -70,7 +75,7 @@ func (b *firstConfig) run(c *cobra.Command) error {
 		b.values = map[string]string{}
 	}
 	in := bufio.NewReader(io.LimitReader(c.InOrStdin(), 64<<10))
-	if b.answers, err = ask(c, in, b.terminal(), b.values); err != nil {
+	if b.answers, err = ask(c, in, b.terminal(), b.own, b.values); err != nil {
 		return err
 	}
 	beside := filepath.Join(filepath.Dir(b.file), b.platform+".secret")
@@ -134,7 +139,11 @@ func (b *firstConfig) near() (all []string) {
 
 // additions returns trunk, targets and route, in the order in which they are prepended to their lists.
 func (b *firstConfig) additions() []addition {
-	trunk := fmt.Sprintf("name: %s\n%s", b.trunk, sourcesText(b.source...))
+	name := cmp.Or(b.carrier.Name, b.trunk)
+	trunk := fmt.Sprintf("name: %s\n%s", name, sourcesText(b.source...))
+	if len(b.carrier.Media) > 0 {
+		trunk += "media_sources: [" + cli.Joined(b.carrier.Media) + "]\n"
+	}
 	if b.country != "" {
 		trunk += fmt.Sprintf("country: %s   # completes numbers without one\n", yamlQuoted(b.country))
 	}
@@ -148,7 +157,7 @@ func (b *firstConfig) additions() []addition {
 		name, _, _ := strings.Cut(strings.TrimPrefix(t, "name: "), "\n")
 		names = append(names, name)
 	}
-	route := "trunk: " + b.trunk + "\n"
+	route := "trunk: " + name + "\n"
 	switch {
 	case b.trunk == trunkPBX: // the PBX decides which calls come here
 		route += "ringing: on-target   # the PBX hears ringing when the agent rings\n"
@@ -201,6 +210,9 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 		line("    %s saddr %s udp dport %d accept", family(s.Prefix), s, cfg.SIP.Listen[0].AddrPort.Port())
 	}
 	line("    udp dport %d-%d accept", cfg.Media.PortLow, cfg.Media.PortHigh)
+	if b.advertise == "auto" {
+		line("\nThe start asks the cloud for the public address. Elsewhere write it in place of auto, in sip and in media.")
+	}
 	line("\nThen check it, start it, and call it from this machine:")
 	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", cli.ShellWord(b.file))
 	line("    flowbridge call --to sip:%s@127.0.0.1", cmp.Or(b.number, exampleNumber))

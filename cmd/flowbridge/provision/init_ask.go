@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/profiles"
 	"flowbridge/config"
+	"flowbridge/internal/publicaddr"
 )
 
 // The trunks of a first configuration, by their names.
@@ -35,7 +37,8 @@ type answers struct {
 	trunk, platform, country, number, advertise string
 	source                                      []config.Source // besides this machine
 	profile                                     profiles.Profile
-	region                                      config.Region // zero if the platform has none
+	carrier                                     profiles.Carrier // zero if its networks are not known
+	region                                      config.Region    // zero if the platform has none
 }
 
 // question is a question that a flag can answer, too.
@@ -43,6 +46,7 @@ type question struct {
 	flag, asks string
 	standard   string // the meaning of an empty line
 	optional   bool   // may be empty
+	flagOnly   bool   // is not asked at a terminal
 	take       func(a *answers, text string) error
 }
 
@@ -51,7 +55,15 @@ var questions = []question{
 		flag: "trunk", asks: "where calls come from: carrier or pbx", standard: trunkCarrier,
 		take: matching(`^(carrier|pbx)$`, "write carrier or pbx", func(a *answers) *string { return &a.trunk }),
 	},
-	{flag: "source", asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas or blanks between", take: takeSources},
+	{
+		flag: "carrier", optional: true, flagOnly: true, take: takeCarrier,
+		asks: "carrier whose networks are known, in place of --source: " + strings.Join(profiles.CarrierNames(), " or "),
+	},
+	{
+		flag: "source", take: takeSources,
+		asks: "networks or addresses of its SIP, like 203.0.113.0/24, with commas or blanks between; or " +
+			strings.Join(profiles.CarrierNames(), " or "),
+	},
 	{flag: "platform", asks: "platform: " + strings.Join(profiles.Names(), ", "), take: takePlatform},
 	{flag: "region", asks: "region of the account at Synthflow or Vapi: global, us or eu", optional: true, take: takeRegion},
 	{
@@ -108,8 +120,30 @@ func takeRegion(a *answers, text string) error {
 	return nil
 }
 
+// takeCarrier takes the networks of a carrier's profile.
+func takeCarrier(a *answers, text string) error {
+	if text == "" {
+		return nil
+	}
+	c, ok := profiles.CarrierNamed(text)
+	if !ok {
+		return errors.New("there is no such profile; flowbridge trunks profiles lists all. Give its networks by --source")
+	}
+	if a.trunk == trunkPBX {
+		return errors.New("a PBX has an address of your own: give it by --source")
+	}
+	a.carrier = c
+	for _, n := range c.Networks {
+		a.source = append(a.source, config.Source{Prefix: n.Prefix})
+	}
+	return nil
+}
+
 func takeSources(a *answers, text string) error {
-	a.source = nil
+	if _, ok := profiles.CarrierNamed(text); ok {
+		return takeCarrier(a, text)
+	}
+	var all []config.Source
 	for one := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		if one == "local" { // always included
 			continue
@@ -118,21 +152,21 @@ func takeSources(a *answers, text string) error {
 		if err != nil {
 			return fmt.Errorf("%q is no network: write one like 203.0.113.0/24, or an address", one)
 		}
-		a.source = append(a.source, config.Source{Prefix: p})
+		all = append(all, config.Source{Prefix: p})
 	}
+	a.source = append(a.source, all...)
 	return nil
 }
 
-// ask gets answers to all questions from flags or the terminal. values starts with the values of --set, and receives
-// the answers for the profile's other words.
-func ask(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]string) (a answers, err error) {
+// ask gets answers to all questions from flags or the terminal. own has the addresses of this machine. values starts
+// with the values of --set, and receives the answers for the profile's other words.
+func ask(
+	c *cobra.Command, in *bufio.Reader, terminal bool, own []netip.Addr, values map[string]string,
+) (a answers, err error) {
 	for _, q := range questions {
 		f := c.Flags().Lookup(q.flag)
-		if all := config.RegionsOf(a.platform); q.flag == "region" && terminal && !f.Changed {
-			if all == nil {
-				continue
-			}
-			q.asks, q.standard = "region of the account: "+strings.Join(config.RegionNames(all), ", "), all[0].Name
+		if !f.Changed && !q.fit(&a, terminal, own) {
+			continue
 		}
 		switch {
 		case f.Changed || !terminal && (q.optional || q.standard != ""):
@@ -152,6 +186,31 @@ func ask(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]st
 		}
 	}
 	return a, a.askValues(c, in, terminal, values)
+}
+
+// fit adapts a question that no flag answers to the answers so far. It reports whether the question is open.
+func (q *question) fit(a *answers, terminal bool, own []netip.Addr) (open bool) {
+	switch q.flag {
+	case "source":
+		return len(a.source) == 0
+	case "advertise":
+		if a.isHidden(own) {
+			q.standard = "auto"
+		}
+	case "region":
+		if all := config.RegionsOf(a.platform); terminal && all == nil {
+			return false
+		} else if terminal {
+			q.asks, q.standard = "region of the account: "+strings.Join(config.RegionNames(all), ", "), all[0].Name
+		}
+	}
+	return !q.flagOnly
+}
+
+// isHidden reports whether calls come from the internet, which can reach none of the machine's own addresses.
+func (a *answers) isHidden(own []netip.Addr) bool {
+	outside := slices.ContainsFunc(a.source, func(s config.Source) bool { return publicaddr.IsPublic(s.Addr()) })
+	return outside && len(own) > 0 && !slices.ContainsFunc(own, publicaddr.IsPublic)
 }
 
 // put repeats a question until the answer is valid.

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,11 +38,18 @@ func TestInitAsks(t *testing.T) {
 			"\n203.0.113.0/24\nvapi\n\n\n\n\ndesk\n", 0, // no secret
 			[]string{"region of the account: us, eu [us]: ", "!secret"}, []string{"region: us", "sip:desk@sip.vapi.ai"},
 		},
+		{
+			"\ntwilio\ntrunk\n\n\n\nsip.agents.test\n", 0,
+			[]string{"stun:HOST:PORT [auto]: ", "The start asks the cloud for the public address."},
+			[]string{"name: twilio", "54.172.60.0/30", "media_sources: [168.86.128.0/18]", "advertise: auto", "trunk: twilio"},
+		},
 		{"\n203.0.113.0/24\n", 1, []string{`no answer to "platform"`, "nothing was written"}, nil},
 	} {
 		file := filepath.Join(t.TempDir(), "flowbridge.yaml")
 		c := cli.Root()
-		c.AddCommand(initCommand(&firstConfig{terminal: func() bool { return true }}))
+		c.AddCommand(initCommand(&firstConfig{
+			terminal: func() bool { return true }, own: []netip.Addr{netip.MustParseAddr("10.0.0.5"), netip.IPv6LinkLocalAllNodes()},
+		}))
 		c.SetIn(strings.NewReader(tt.typed))
 		var out bytes.Buffer
 		if code := cli.Run(t.Context(), c, []string{"init", "--config", file}, &out, &out); code != tt.code {
