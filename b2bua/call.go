@@ -70,12 +70,12 @@ type origin struct {
 type reports struct {
 	log     bridge.Log
 	peerLog bridge.Log   // for lines that a peer can provoke without end
-	ladder  *ladder.Call // nil: no ladder is kept
+	ladder  *ladder.Call // nil means no ladder is kept
 }
 
 // turn is where a call is between two facts.
 type turn struct {
-	now    phase  // in which it rests; nil: it is over
+	now    phase  // in which it rests; nil means it is over
 	phase  string // its name
 	idle   bool   // nothing is left to handle
 	broken bool   // it has panicked
@@ -85,7 +85,7 @@ type turn struct {
 type sides struct {
 	legs          []*legOnWire // that still owe their peer something
 	a             *legOnWire   // the caller
-	b             *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
+	b             *legOnWire   // connected to the caller; nil if none, or it has gone and another one is called
 	connected     *attempt     // to the caller, now or last
 	progressSent  progressSent // to the caller, before its answer
 	packetsBefore [2]uint64    // received from each side before a restart
@@ -94,8 +94,8 @@ type sides struct {
 // routed is where a call goes.
 type routed struct {
 	vars  template.Vars
-	route *config.Route  // nil: it is not found yet
-	plan  *outbound.Plan // of its agents; nil: they are not found yet, or not needed any more
+	route *config.Route  // nil means it is not found yet
+	plan  *outbound.Plan // of its agents; nil means they are not found yet, or not needed any more
 }
 
 // places are what a call takes up of limits.
@@ -103,18 +103,18 @@ type places struct {
 	counted    bool     // it counts for the limits of its numbers
 	readmitted bool     // an earlier process has admitted it
 	hadPlace   bool     // at a target in that process, and has none here yet
-	kept       *attempt // has a place for the next attempt at its target; nil: none does
+	kept       *attempt // has a place for the next attempt at its target; nil if none does
 }
 
 // ending is the end of a call.
 type ending struct {
-	ended    *record.Record // nil: the call goes on
+	ended    *record.Record // nil means the call goes on
 	finished bool           // the record is handed over
 	why      cause.Cause    // for the legs of a call that a killed process has left
 }
 
-// times have their monotonic reading, because the clock may be set during a call.
-// Zero: not yet, or no limit.
+// times have their monotonic reading, because the clock may be set during a call. Zero
+// means not yet, or no limit.
 type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
@@ -302,7 +302,7 @@ func (s *Server) vacate(a *attempt) {
 	}
 }
 
-// putOnWire gives a leg its wire, with the configuration of its peer. flow is its connection, nil over UDP.
+// putOnWire opens a leg's wire, with the configuration of its peer. flow is its connection, nil over UDP.
 func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, tls *config.TargetTLS,
 	flow *transport.Stream,
 ) *legOnWire {

@@ -40,8 +40,8 @@ func (all *attempts) takeAnswer(body []byte) error {
 	return all.call.bridge.TakeAnswer(all.current.target, answer, all.current.formats)
 }
 
-// triesPlain plans one more attempt at a target that has refused optional SRTP, with RTP. False: SRTP was not offered,
-// or not optional, or RTP was tried already.
+// triesPlain plans one more attempt at a target that has refused optional SRTP, with RTP. False means SRTP was not
+// offered, or not optional, or RTP was tried already.
 func (all *attempts) triesPlain() bool {
 	a := all.current
 	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {

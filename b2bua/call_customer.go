@@ -29,7 +29,7 @@ import (
 // customer is the party that we call first.
 type customer struct {
 	idle
-	*placement // nil: a caller has placed the call, or its agent is connected
+	*placement // nil means a caller has placed the call, or its agent is connected
 }
 
 // placement is what a call needs that we place, until its agent is connected.
@@ -126,7 +126,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	return registry.LiveCall{}, ctx.Err()
 }
 
-// begins is the call's first turn.
+// begins returns the call's first turn.
 func (cu *customer) begins() phase {
 	c := cu.call
 	c.nameByIDs()
@@ -154,7 +154,7 @@ func (cu *customer) next() phase {
 // calling: the customer is called, and has not answered.
 func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
-// fact is the next phase after a fact of the customer's leg; nil: the same one.
+// fact returns the next phase after a fact of the customer's leg; nil means the same one.
 func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 	c := cu.call
 	switch f := f.(type) {

@@ -28,7 +28,7 @@ func (c *Call) run() {
 	c.server.calls.Done()
 }
 
-// runPhases runs phases until nothing is left to handle and the call rests; false:
+// runPhases runs phases until nothing is left to handle and the call rests; false means
 // it is over, or a phase has panicked.
 func (c *Call) runPhases() (rests bool) {
 	defer c.recovered()
@@ -44,8 +44,8 @@ func (c *Call) runPhases() (rests bool) {
 	return false
 }
 
-// next gives the next fact or event that concerns the call. false: there is none, and
-// the phase returns itself, in which the call rests.
+// next returns the next fact or event that concerns the call. false means there is none,
+// and the phase returns itself, in which the call rests.
 func (c *Call) next() (h happening, ok bool) {
 	for {
 		h, ok := c.mailbox.pending.Pop()
@@ -64,7 +64,7 @@ func (c *Call) next() (h happening, ok bool) {
 }
 
 // handle handles one posted item, or the deadlines that have come, or that the server
-// stops; false: none of these.
+// stops; false means none of these.
 func (c *Call) handle() bool {
 	if c.nextDue() {
 		return true
@@ -176,7 +176,7 @@ func (c *Call) drop(l *legOnWire) {
 	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 
-// deadline is the earliest of the call and its legs; zero: none.
+// deadline returns the earliest of the call and its legs; zero means none.
 func (c *Call) deadline() time.Time {
 	first := leg.Earliest(c.times.setupUntil, c.times.expiresAt, c.times.durationUntil, c.bridge.Deadline(), c.times.askAt)
 	for _, p := range c.all() {

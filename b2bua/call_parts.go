@@ -12,18 +12,18 @@ import (
 type part interface {
 	of(c *Call) // once, before all else
 
-	// on handles a fact or an event that is the part's, and returns the next phase; nil: the same one.
+	// on handles a fact or an event that is the part's, and returns the next phase; nil means the same one.
 	on(h happening) (next phase, mine bool)
-	// deadline is when due is to be called; zero: not. After a kill it is as old as the last note.
+	// deadline returns when due is to be called; zero means not. After a kill it is as old as the last note.
 	deadline() time.Time
 	due(now time.Time)
 
-	// busy says why the call can't be handed over; nil: it can.
+	// busy says why the call can't be handed over; nil means it can.
 	busy() error
 	save(k *snapshot.Sheet)
 	// restore restores the part of a state with its record, before the call's first turn.
 	restore(k *snapshot.Call, r *record.Record) error
-	// begin is the first turn of a call that was restored. It returns the next phase where the part says what it is.
+	// begin returns the first turn of a call that was restored. It returns the next phase where the part says what it is.
 	begin(v *restoring) phase
 	// connected: the caller has an agent, or has it still after a restart.
 	connected()
@@ -49,7 +49,7 @@ type parts struct {
 	orders       orders
 }
 
-// all gives the parts in the order in which they are asked.
+// all returns the parts in the order in which they are asked.
 func (p *parts) all() [9]part {
 	return [...]part{
 		&p.queue, &p.identity, &p.trial, &p.customer, &p.replacements, &p.transfers, &p.rescues, &p.checkpoint, &p.orders,
@@ -72,7 +72,7 @@ func (idle) end()                                         {}
 func (idle) release()                                     {}
 func (idle) show(*registry.LiveCall)                      {}
 
-// give gives a fact or an event to the part that it concerns; false: it concerns the call itself.
+// give passes a fact or an event to the part that it concerns; false means it concerns the call itself.
 func (c *Call) give(h happening) (next phase, taken bool) {
 	for _, p := range c.all() {
 		next, taken = p.on(h)
@@ -90,5 +90,5 @@ func (c *Call) hasAgent() {
 	}
 }
 
-// isDue says whether a deadline has come.
+// isDue reports whether a deadline has come.
 func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

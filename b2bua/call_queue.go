@@ -21,7 +21,7 @@ import (
 // queue is a call's wait.
 type queue struct {
 	idle
-	waiter *peers.Waiter // nil: it never had to
+	waiter *peers.Waiter // nil means it never had to
 	left   time.Duration // of setup_timeout, which stands still
 	until  time.Time     // deadline
 }
@@ -71,10 +71,11 @@ func (q *queue) show(l *registry.LiveCall) {
 	}
 }
 
-// waits says whether the call waits for a place now.
+// waits reports whether the call waits for a place now.
 func (q *queue) waits() bool { return !q.call.record.Waits.IsZero() }
 
-// join has the caller wait for a place at one of the targets that were full; nil: its route has no queue, or none was.
+// join has the caller wait for a place at one of the targets that were full; nil means its route has no queue, or none
+// was.
 func (q *queue) join() phase {
 	c := q.call
 	if c.route.Queue == nil || !c.plan.Capped {

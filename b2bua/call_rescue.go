@@ -28,7 +28,7 @@ const (
 type rescues struct {
 	idle
 	snapshot.Rescues
-	hearing *bridge.Hearing // whether the agent is heard; nil: that is not looked for
+	hearing *bridge.Hearing // whether the agent is heard; nil means that is not looked for
 }
 
 func (rs *rescues) save(k *snapshot.Sheet) { k.Rescues = rs.Rescues }
@@ -73,8 +73,8 @@ func (rs *rescues) end() { rs.hearing = nil }
 // configured reports whether the call's route keeps the caller of an agent that dies.
 func (rs *rescues) configured() bool { return rs.call.route != nil && rs.call.route.Rescue != nil }
 
-// isDead says whether an agent's leg has ended by a failure: without a BYE; by a BYE that
-// gives one as its reason (RFC 3326); by one without a reason soon after the answer.
+// isDead reports whether an agent's leg has ended by a failure: without a BYE; by a BYE
+// that gives one as its reason (RFC 3326); by one without a reason soon after the answer.
 func (rs *rescues) isDead(f leg.Gone) bool {
 	switch {
 	case !f.ByPeer:
@@ -86,8 +86,8 @@ func (rs *rescues) isDead(f leg.Gone) bool {
 	}
 }
 
-// answeredAt is when an attempt was answered that has made the bridge. After a restart, that of
-// the call.
+// answeredAt returns when an attempt was answered that has made the bridge. After a
+// restart, that of the call.
 func (a *attempt) answeredAt(c *Call) time.Time {
 	if a.answered.IsZero() {
 		return c.times.answered
@@ -96,7 +96,7 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 }
 
 // keep keeps the caller of an agent whose leg has died, and tries the rescue's targets.
-// False: the route has none, and the call ends.
+// False means the route has none, and the call ends.
 func (rs *rescues) keep(l snapshot.Loss) bool {
 	c := rs.call
 	if !rs.configured() || rs.Count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||

@@ -57,7 +57,7 @@ func (a *attempt) settle() {
 // ofRoute is what stays of a route's plan.
 var ofRoute outbound.Plan //nolint:gochecknoglobals // a constant
 
-// callerInvite is the caller's INVITE: as it came, and once the call is settled without its body.
+// callerInvite returns the caller's INVITE: as it came, and once the call is settled without its body.
 func (c *Call) callerInvite() *sip.Request {
 	if c.invite != nil {
 		return c.invite

@@ -153,7 +153,7 @@ func (tr *transfers) way() *outbound.Transfer {
 	}
 }
 
-// take begins the replacement. req is the agent's REFER; nil: it is ordered.
+// take begins the replacement. req is the agent's REFER; nil means it is ordered.
 func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, req *sip.Request) *replacement {
 	c := tr.call
 	by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)

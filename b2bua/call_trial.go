@@ -54,8 +54,8 @@ func (tr *trial) from(now time.Time, a *attempt, prepares bool) {
 	}
 }
 
-// lags goes on to the next target that can take the call, while the current one is tried; nil: there is none, or no
-// trial.
+// lags goes on to the next target that can take the call, while the current one is tried; nil means there is none, or
+// no trial.
 func (tr *trial) lags(a *attempt) phase {
 	c := tr.call
 	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }

@@ -56,7 +56,7 @@ func (cu *customer) asksWhoAnswers() (waits bool) {
 // beepWithin is how long a machine's beep is waited for.
 const beepWithin = 40 * time.Second
 
-// limitsOf is how long is waited to find out who answers, as a trunk wants it.
+// limitsOf returns how long is waited to find out who answers, as a trunk wants it.
 func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 	if wanted.Machine == config.MachinePlay {
 		l.Beep = beepWithin

@@ -54,7 +54,7 @@ var (
 	errMailbox = errors.New("it has something to do")
 )
 
-// unready returns what the calls still have to do, of which no record is being written; nil: nothing.
+// unready returns what the calls still have to do, of which no record is being written; nil means nothing.
 func (s *Server) unready() error {
 	if s.writes() {
 		return errRecords
@@ -105,7 +105,7 @@ var (
 	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
 
-// unready says why a call can't be handed over; nil: it can. No call has a turn.
+// unready says why a call can't be handed over; nil means it can. No call has a turn.
 func (c *Call) unready() error {
 	if c.finished {
 		return nil
@@ -138,7 +138,7 @@ func (l *legOnWire) busy() bool {
 	return !l.Leg.IsIdle() || !l.wire.IsIdle() || !l.sequence.Until.IsZero()
 }
 
-// restarts says whether the next process begins with the caller's INVITE again.
+// restarts reports whether the next process begins with the caller's INVITE again.
 func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
 // unreadyInSetUp is unready for a call without an answer.
@@ -162,7 +162,7 @@ func (s *Server) Leave(full func() bool) {
 	}
 }
 
-// writes says whether there are records to wait for.
+// writes reports whether there are records to wait for.
 func (s *Server) writes() bool {
 	full := s.leaves.Load()
 	return s.unwritten.Load() > 0 && (full == nil || !(*full)())
@@ -181,7 +181,7 @@ func (s *Server) NoteAll() (answered int) {
 	return answered
 }
 
-// giving gives another process a call, with the sockets of its media; nil: it has none.
+// giving hands a call to another process, with the sockets of its media; nil means it has none.
 type giving = func(record.Saved, *media.Sockets) error
 
 // HandOver gives away the calls of a server that stands still. It returns the INVITEs of calls that the other process
@@ -236,7 +236,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	return each(l, sockets)
 }
 
-// handOverSetUp gives a call that is being set up: the other process cancels what was dialled, and begins again with
+// handOverSetUp returns a call that is being set up: the other process cancels what was dialled, and begins again with
 // the caller's INVITE. That gets the same To tag there, so the caller hears nothing of it. A sound of ours that the
 // caller hears goes on, on the same ports.
 func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {

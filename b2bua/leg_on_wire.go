@@ -29,8 +29,8 @@ func (l *legOnWire) Trying() {
 	l.wire.Trying()
 }
 
-// post leaves an input in the inbox of the leg's call. False: the call is over.
+// post leaves an input in the inbox of the leg's call. False means the call is over.
 func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.Post(item{line: l, in: in}) }
 
-// Call is the leg's call.
+// Call returns the leg's call.
 func (l *legOnWire) Call() *Call { return l.call }

@@ -15,9 +15,8 @@ import (
 // probed is how many calls Responsive asks.
 const probed = 8
 
-// Responsive says whether calls are handled: one of several live calls answers
-// before ctx ends. It never returns if a lock is stuck, so only a watchdog should
-// call it.
+// Responsive reports whether calls are handled: one of several live calls answers before
+// ctx ends. It never returns if a lock is stuck, so only a watchdog should call it.
 func (s *Server) Responsive(ctx context.Context) error {
 	calls := s.registry.All() // in the order of a map, which is by chance
 	calls = calls[:min(len(calls), probed)]
@@ -49,8 +48,8 @@ func (s *Server) Underway(yield func(id string, step uint64)) {
 	}
 }
 
-// Live gives the calls that are live, in no order. One that is over is none, though it can be found until its record is
-// kept.
+// Live returns the calls that are live, in no order. One that is over is none, though it can be found until its record
+// is kept.
 func (s *Server) Live(ctx context.Context) []registry.LiveCall {
 	var all []registry.LiveCall
 	for _, c := range s.registry.All() {
@@ -61,7 +60,7 @@ func (s *Server) Live(ctx context.Context) []registry.LiveCall {
 	return all
 }
 
-// Find gives the live call with this id.
+// Find returns the live call with this id.
 func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) {
 	c := s.registry.Call(id)
 	if c == nil {
@@ -70,7 +69,7 @@ func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) 
 	return c.ask(ctx)
 }
 
-// cdr is the call's CDR so far.
+// cdr returns the call's CDR so far.
 func (c *Call) cdr() record.Record {
 	if c.ended != nil {
 		return *c.ended

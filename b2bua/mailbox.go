@@ -89,7 +89,7 @@ type killed struct {
 	By    string // store.EndedBy…
 }
 
-// status is the final answer to a caller who has none yet.
+// status returns the final answer to a caller who has none yet.
 func (k killed) status() int {
 	if k.Cause == cause.OperatorHangup {
 		return 480 // 503 would have the carrier think that its next calls fail, too

@@ -23,8 +23,8 @@ var errNoAnswer = errors.New("the call with this id does not answer")
 // askFor bounds the wait for a call's answer.
 const askFor = 500 * time.Millisecond
 
-// FindNamed gives the live call that has an id: ours, a leg's Call-ID, the platform's, or an external one. Its error is
-// redirected.ErrUnknownCall, redirected.ErrSeveralCalls, or that the call does not answer.
+// FindNamed returns the live call that has an id: ours, a leg's Call-ID, the platform's, or an external one. Its error
+// is redirected.ErrUnknownCall, redirected.ErrSeveralCalls, or that the call does not answer.
 func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, error) {
 	calls := s.registry.Named(id)
 	switch len(calls) {

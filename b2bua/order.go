@@ -19,7 +19,7 @@ var ErrNoCall = errors.New("no such call is live")
 
 // order is an order on its way to a call.
 type order struct {
-	do    func(*Call) error // nil: the call is to end
+	do    func(*Call) error // nil means the call is to end
 	reply chan<- ordered
 }
 
@@ -64,7 +64,7 @@ func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
 }
 
-// Called gives our id of the call that has an id of any origin. Its errors are those of Order.
+// Called returns our id of the call that has an id of any origin. Its errors are those of Order.
 func (s *Server) Called(id string) (ours string, err error) {
 	c, err := s.called(id)
 	if err != nil {

@@ -229,8 +229,8 @@ func (l *legOnWire) postIf(wanted bool, in leg.Input) {
 	}
 }
 
-// invitedBy is the Request-URI of the INVITE that a response is to. If its leg is gone, the INVITE began a dialog, and
-// its Request-URI was the same as To.
+// invitedBy returns the Request-URI of the INVITE that a response is to. If its leg is gone, the INVITE began a dialog,
+// and its Request-URI was the same as To.
 func (l *legOnWire) invitedBy(res *sip.Response) sip.Uri {
 	if l == nil {
 		return res.To().Address
@@ -241,14 +241,14 @@ func (l *legOnWire) invitedBy(res *sip.Response) sip.Uri {
 // front is the server's side toward its transport, a transport.Handler.
 type front struct{ *Server }
 
-// Peers are the trunks and targets in force.
+// Peers returns the trunks and targets in force.
 func (s front) Peers() *peers.Snapshot { return s.admission.Peers.Load() }
 
 // maxUnwritten is how many records may wait for a slow disk before new calls are
 // refused.
 const maxUnwritten = 10_000
 
-// Capacity says whether there is room for a new call.
+// Capacity reports whether there is room for a new call.
 func (s front) Capacity(from peers.Sender) peers.Capacity {
 	switch {
 	case s.unwritten.Load() >= maxUnwritten:
@@ -263,7 +263,7 @@ func (s front) Capacity(from peers.Sender) peers.Capacity {
 // InDialog reports whether a To tag belongs to a leg, or did a moment ago.
 func (s front) InDialog(toTag []byte) bool { return s.registry.KnowsTag(toTag) }
 
-// InProgress says whether the INVITE that gets this To tag is known.
+// InProgress reports whether the INVITE that gets this To tag is known.
 func (s front) InProgress(toTag message.Minted) bool { return s.registry.Has(toTag) }
 
 // Panicked counts and logs a panic that was recovered.

@@ -19,7 +19,7 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
-// waits has who is called wait for its keys, or for the announcement. False: it gets the caller now.
+// waits has who is called wait for its keys, or for the announcement. False means it gets the caller now.
 func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 	warm := rs.current.announce.Sound != "" && !rs.current.accepted
 	if (warm || answer.OverDTLS()) && rs.call.attempts.current.answer == nil && rs.tryOut(f, answer) {
@@ -32,7 +32,7 @@ func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 }
 
 // tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's
-// turn. An agent that is still there waits until then, without media. False: the keys are there.
+// turn. An agent that is still there waits until then, without media. False means the keys are there.
 func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 	c := rs.call
 	a := c.attempts.current
@@ -110,7 +110,7 @@ func (rs *replacements) goneInTry(from *legOnWire, f leg.Gone) {
 	c.server.vacate(c.connected)
 }
 
-// secured goes on with who is called and has its keys, or with the next one. False: it is of another side.
+// secured goes on with who is called and has its keys, or with the next one. False means it is of another side.
 func (rs *replacements) secured(e bridge.HandshakeOver, err error) bool {
 	a := rs.call.attempts.current
 	switch {

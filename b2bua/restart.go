@@ -24,7 +24,7 @@ import (
 type restart struct {
 	record.Saved
 	k     *snapshot.Call
-	media bridge.RelaySession // the caller has its description; nil: it has none
+	media bridge.RelaySession // the caller has its description; nil means it has none
 }
 
 // keepToRestart keeps a call until its INVITE comes again, with its media. A kill before that leaves it to the next

@@ -36,7 +36,7 @@ func (su *successor) restore(all []record.Saved) {
 	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
 		return // the server ends
 	}
-	errs := make([]error, len(all)) // nil: the call goes on
+	errs := make([]error, len(all)) // nil means the call goes on
 	_ = parallel.Do(len(all), func(i int) error {
 		errs[i] = su.take(&all[i])
 		return nil
@@ -107,7 +107,7 @@ func (su *successor) replace(before snapshot.Predecessor) error {
 	})
 }
 
-// takeOver goes on with one call that was handed over. sockets carry its media; nil: it has none.
+// takeOver goes on with one call that was handed over. sockets carry its media; nil means it has none.
 func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {

@@ -46,8 +46,8 @@ func (v *restoring) discard() {
 	v.ladder.Discard()
 }
 
-// revived is the first turn of a call that goes on: what was under way is refused or asked
-// again, and what the media's state does not have begins again.
+// revived returns the first turn of a call that goes on: what was under way is refused or
+// asked again, and what the media's state does not have begins again.
 func (v *restoring) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
@@ -78,7 +78,7 @@ func (v *restoring) revived() phase {
 	return (*Call).bridged
 }
 
-// handed is the first turn of a call that another process has handed over.
+// handed returns the first turn of a call that another process has handed over.
 func (v *restoring) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")

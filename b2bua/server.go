@@ -44,7 +44,7 @@ type Server struct {
 	admission    *peers.Admission
 	registry     *registry.Registry[*Call, *legOnWire]
 	keepsNames   bool              // hooks ask for calls by foreign ids
-	ladders      *ladder.Collector // nil: nobody wants the messages of calls
+	ladders      *ladder.Collector // nil means nobody wants the messages of calls
 	stack        *transport.Stack
 	strays       *rate.Limiter // answers to responses that no transaction waits for
 	panics       atomic.Uint64
@@ -54,7 +54,7 @@ type Server struct {
 	undoHandOver []func()              // restarts recordings that HandOver ended; its caller owns this
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
-	await        func(id string, told func()) bool // nil: no other machine takes over
+	await        func(id string, told func()) bool // nil means no other machine takes over
 	transferred  func(record.Transfer, record.Record)
 	leaves       atomic.Pointer[func() bool] // Leave
 	unwritten    atomic.Int64                // records that the sink has not taken yet
@@ -72,7 +72,7 @@ type successor struct {
 	restarts sync.Map // *restart, by the tag of the caller's leg
 }
 
-// Stack is the server's transport.
+// Stack returns the server's transport.
 func (s *Server) Stack() *transport.Stack { return s.stack }
 
 // Registrations returns the registrations of the trunks at their registrars.
@@ -85,7 +85,7 @@ func (s *Server) Registrar() *registrar.Registrar {
 	return s.registrar
 }
 
-// Ladder gives what has been said in a call that lives, or whose legs still do; nil: there is no such call.
+// Ladder returns what has been said in a call that lives, or whose legs still do; nil means there is no such call.
 func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 
 // Reload makes new calls use the trunks, targets and routes of cfg; preparers are as
@@ -140,7 +140,7 @@ func (s *Server) Calls() int {
 // Unwritten counts the records of ended calls that the sink has not taken yet.
 func (s *Server) Unwritten() int { return int(s.unwritten.Load()) }
 
-// Draining says whether Drain was called.
+// Draining reports whether Drain was called.
 func (s *Server) Draining() bool { return s.admission.IsDraining() }
 
 // HangupAll ends every call that is live.
@@ -165,7 +165,7 @@ func (s *Server) WaitLegs(ctx context.Context) error {
 	return parallel.Until(ctx, func() bool { return s.Idle() && s.clients.Left() })
 }
 
-// Idle says whether nothing is left of any call: no call, no leg.
+// Idle reports whether nothing is left of any call: no call, no leg.
 func (s *Server) Idle() bool {
 	calls, lines := s.registry.Counts()
 	return calls == 0 && lines == 0

@@ -20,7 +20,7 @@ import (
 
 // What the next process needs to go on with a call. TestStateIsRestored holds that it restores what is saved.
 
-// isUp says whether the call is answered, and has or had an agent.
+// isUp reports whether the call is answered, and has or had an agent.
 func (c *Call) isUp() bool {
 	return c.connected != nil && !c.times.answered.IsZero() && c.bridge.Media.IsOpen()
 }

@@ -16,9 +16,9 @@ import (
 
 // Announce is what a party hears that a call is transferred to.
 type Announce struct {
-	Sound  string        // of the configuration's sounds, or one of audio.Tones; empty: it is connected at once
-	Accept string        // the key by which it takes the call; empty: it takes it when the sound is over
-	Within time.Duration // how long it may take for that; 0: acceptWithin
+	Sound  string        // of the configuration's sounds, or one of audio.Tones; empty means it is connected at once
+	Accept string        // the key by which it takes the call; empty means it takes it when the sound is over
+	Within time.Duration // how long it may take for that; 0 means acceptWithin
 }
 
 // acceptWithin is how long a party may take to accept, unless the order says otherwise.
@@ -60,7 +60,7 @@ func (a *Announcement) Begin(what Announce) {
 	a.bridge.Sounds.update() // before it is heard
 }
 
-// Speak plays the announcement: the new party can be heard. False: it can't hear it.
+// Speak plays the announcement: the new party can be heard. False means it can't hear it.
 func (a *Announcement) Speak() bool {
 	b := a.bridge
 	if b.Sounds.canHear(media.SideB) != nil {
@@ -87,7 +87,7 @@ func (a *Announcement) on(e Event) (taken bool) {
 	return is && a.key(k.Side, k.Digit)
 }
 
-// Underway says whether the sides are kept apart.
+// Underway reports whether the sides are kept apart.
 func (a *Announcement) Underway() bool { return a.what.Sound != "" }
 
 // wanted returns the sound that a side hears until then.

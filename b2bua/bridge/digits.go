@@ -88,9 +88,9 @@ func (ds *Digits) listen() {
 	}
 }
 
-// diverts says whether a side's telephone-events go to the other one as INFO: to a
-// platform that wants INFO, and from one that wants telephone-events to a caller that
-// has none. Allow is not asked: Asterisk takes INFO and does not say so.
+// diverts reports whether a side's telephone-events go to the other one as INFO: to a
+// platform that wants INFO, and from one that wants telephone-events to a caller that has
+// none. Allow is not asked: Asterisk takes INFO and does not say so.
 func (b *Bridge) diverts(side media.Side) bool {
 	if b.Announcement.speaks && side == media.SideB {
 		return true
@@ -114,7 +114,7 @@ type pressing struct {
 	length time.Duration // of each
 	went   int           // how many the peer has taken
 	until  time.Time     // when the others are dropped
-	result chan<- error  // of an order, with room for it; nil: the keys come from the other side
+	result chan<- error  // of an order, with room for it; nil means the keys come from the other side
 }
 
 const (
@@ -131,7 +131,7 @@ type Pressed struct {
 // keysAsInfo are the keys for one side.
 type keysAsInfo struct {
 	pressed []*pressing // the first ones are under way
-	asked   *Half       // has not answered a key yet; nil: none is out
+	asked   *Half       // has not answered a key yet; nil means none is out
 	at      time.Time   // when the next one may leave
 }
 
@@ -267,7 +267,7 @@ func (ps *Pressed) deadline() (first time.Time) {
 type DigitsRequest struct {
 	Side     media.Side
 	Digits   string
-	Duration time.Duration // of each; 0: 100 ms
+	Duration time.Duration // of each; 0 means 100 ms
 }
 
 // maxOrderedDigits is how many keys one order presses at most: as many may wait in the media.

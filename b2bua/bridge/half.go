@@ -22,7 +22,7 @@ type Half struct {
 	Side   media.Side     // constant
 	Leg    *leg.Leg       // constant
 	Peer   *peers.Peer    // constant: its configuration
-	Crypto *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
+	Crypto *sdp.LegCrypto // its SRTP state; nil means nothing is offered yet
 
 	// Confirmed: the peer is where its signalling comes from, it has answered what was sent there. The INVITE of a
 	// caller may be forged.

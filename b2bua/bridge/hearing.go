@@ -13,11 +13,11 @@ import (
 // Hearing is whether the agent is heard, by looks at the counts of packets, and whether it says something that the
 // caller waits for.
 type Hearing struct {
-	at    time.Time // deadline of the next look; zero: nobody asks
+	at    time.Time // deadline of the next look; zero means nobody asks
 	since time.Time // nothing was heard since
 	rx    [2]uint64 // by side
 
-	hushAt  time.Time     // deadline of the next look whether it says something; zero: nobody asks
+	hushAt  time.Time     // deadline of the next look whether it says something; zero means nobody asks
 	deadAir time.Duration // for how long it may say nothing
 }
 
@@ -31,7 +31,7 @@ const (
 	hushEvery = 250 * time.Millisecond
 )
 
-// NewHearing begins to look. deadAir is for how long the agent may say nothing; 0: as long as it likes.
+// NewHearing begins to look. deadAir is for how long the agent may say nothing; 0 means as long as it likes.
 func NewHearing(now time.Time, deadAir time.Duration) *Hearing {
 	h := &Hearing{at: now.Add(deadAfter / looksPerSilence), since: now, deadAir: deadAir}
 	if deadAir > 0 {
@@ -40,7 +40,7 @@ func NewHearing(now time.Time, deadAir time.Duration) *Hearing {
 	return h
 }
 
-// Deadline is the time of the next look; zero: none is due.
+// Deadline returns the time of the next look; zero means none is due.
 func (h *Hearing) Deadline() time.Time {
 	if h == nil {
 		return time.Time{}

@@ -66,7 +66,7 @@ type HandshakeOver struct {
 	keys media.Crypto
 }
 
-// TakeKeys gives a side's media its keys, unless they are of an association that was given up.
+// TakeKeys sets a side's media keys, unless they are of an association that was given up.
 func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 	b := k.bridge
 	if e.Leg != k.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || b.Media.session == nil {
@@ -112,5 +112,5 @@ func (k *Keying) secure(side media.Side, d *sdp.Description) error {
 	return k.bridge.Media.session.SetCrypto(side, l.Crypto())
 }
 
-// Suite is the name of a side's SRTP suite, empty for plain RTP.
+// Suite returns the name of a side's SRTP suite, empty for plain RTP.
 func (k *Keying) Suite(side media.Side) string { return k.secured[side].leg.Suite() }

@@ -68,7 +68,7 @@ func (m *Masking) obey(o Order) (taken bool, err error) {
 	return true, nil
 }
 
-// mode is the route's mode; without a route nothing is masked.
+// mode returns the route's mode; without a route nothing is masked.
 func (m *Masking) mode() config.Wanted {
 	if m.bridge.Call.Route() == nil {
 		return config.WantedOff
@@ -108,7 +108,7 @@ func (m *Masking) apply() {
 	b.Media.session.SetMask(side, mask)
 }
 
-// isCaller says whether a leg is on the side whose keys are masked.
+// isCaller reports whether a leg is on the side whose keys are masked.
 func (m *Masking) isCaller(l *Half) bool { return l.Side != m.bridge.Platform() }
 
 // came notes a request that came while keys were masked. Its key stays hidden,

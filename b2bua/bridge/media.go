@@ -40,7 +40,7 @@ type mediaSession interface {
 type Media struct {
 	idle
 	snapshot.Media
-	session RelaySession // nil: not open
+	session RelaySession // nil means not open
 }
 
 func (m *Media) save(k *snapshot.Sheet) {
@@ -74,7 +74,7 @@ func (m *Media) on(e Event) (taken bool) {
 	return true
 }
 
-// handOver gives the media to another process, with its state in the sheet; nil: there are no sockets to give.
+// handOver gives the media to another process, with its state in the sheet; nil means there are no sockets to give.
 func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
 	s, can := m.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
@@ -154,7 +154,7 @@ func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Ad
 // On posts an event of the media session.
 func (m *Media) On(e media.Event) { m.bridge.Call.Post(e) }
 
-// CauseOf is the cause of an error of Open or Toward.
+// CauseOf returns the cause of an error of Open or Toward.
 func CauseOf(err error) cause.Cause {
 	if errors.Is(err, errNoFamily) || errors.Is(err, errBound) {
 		return cause.TargetUnreachable
@@ -219,7 +219,7 @@ func (m *Media) IsOpen() bool { return m.session != nil }
 // Start begins to judge whether the sides are heard: the call is answered.
 func (m *Media) Start() { m.session.Start() }
 
-// Stats are the counts of the media so far; zero if it is not open.
+// Stats returns the counts of the media so far; zero if it is not open.
 func (m *Media) Stats() (s media.Stats) {
 	if m.session != nil {
 		s = m.session.Stats()
@@ -241,7 +241,7 @@ func (m *Media) Detach() {
 	b.Tell(cut{media.SideB})
 }
 
-// at is our RTP address on a side, as SDP names it.
+// at returns our RTP address on a side, as SDP names it.
 func (m *Media) at(side media.Side) netip.AddrPort {
 	return netip.AddrPortFrom(m.Addr[side], m.Port(side))
 }
@@ -287,7 +287,7 @@ func (m *Media) reopen(target, wanted netip.Addr) (netip.Addr, error) {
 	return m.Addr[media.SideB], err
 }
 
-// answering is the stream's transport in our answer to a leg's offer.
+// answering returns the stream's transport in our answer to a leg's offer.
 func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
 	before := m.bridge.Agreement.Description[l.Side]
 	return l.Crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())

@@ -44,12 +44,12 @@ type TransferRequest struct {
 	Of       []string // the targets whose calls it may concern; none: any
 }
 
-// NotAnswered is the error of an order that needs an answered call.
+// NotAnswered returns the error of an order that needs an answered call.
 func NotAnswered() *OrderError {
 	return refused("the call is not answered yet", "ask again when its phase is bridged")
 }
 
-// NoAgent is the error of an order that needs an agent, while none is there or a transfer is under way.
+// NoAgent returns the error of an order that needs an agent, while none is there or a transfer is under way.
 func (m Moment) NoAgent() *OrderError {
 	switch {
 	case m.First && m.Transfer:

@@ -24,7 +24,7 @@ type part interface {
 	// obey carries out an order, if it is one for this part.
 	obey(o Order) (taken bool, err error)
 
-	deadline() time.Time // zero: none
+	deadline() time.Time // zero if none
 	due(now time.Time)   // the deadline has come; after a kill it is as old as the call's last note
 	waits() bool         // for what a process that replaces this one would not get
 
@@ -117,7 +117,7 @@ func (b *Bridge) Obey(what Order) error {
 	return noOrder(what)
 }
 
-// Deadline is the earliest one; zero: none.
+// Deadline returns the earliest one; zero means none.
 func (b *Bridge) Deadline() (first time.Time) {
 	b.each(func(p part) { first = leg.Earliest(first, p.deadline()) })
 	return first
@@ -132,7 +132,7 @@ func (b *Bridge) OnTimer(now time.Time) {
 	})
 }
 
-// Waits says whether something is under way that a process which replaces this one could not go on with.
+// Waits reports whether something is under way that a process which replaces this one could not go on with.
 func (b *Bridge) Waits() (waits bool) {
 	b.each(func(p part) { waits = waits || p.waits() })
 	return waits

@@ -25,7 +25,7 @@ func (m *Media) record(r *record.Record) {
 	}
 }
 
-// counted is the media's part of the record by these counts.
+// counted returns the media's part of the record by these counts.
 func (m *Media) counted(s media.Stats, a *agreement.Agreement) record.Media {
 	r := record.Media{
 		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.OneWay,

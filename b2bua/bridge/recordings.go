@@ -20,11 +20,11 @@ import (
 // Recordings are the recordings of a call, one at a time.
 type Recordings struct {
 	idle
-	current *recording.Recorder   // nil: none
+	current *recording.Recorder   // nil if none
 	all     []*recording.Recorder // of this process, past and current
 	past    []record.Recording    // of earlier processes
 	parts   int                   // of these
-	beepAt  time.Time             // zero: no beep is due
+	beepAt  time.Time             // zero means no beep is due
 
 	again snapshot.Recordings // the one that an earlier process had begun, until begin
 }
@@ -261,7 +261,7 @@ func (rs *Recordings) record(r *record.Record) {
 	r.Recordings = append(append([]record.Recording{}, rs.past...), filesOf(rs.all)...)
 }
 
-// filesOf are the recordings' entries in the record.
+// filesOf returns the recordings' entries in the record.
 func filesOf(all []*recording.Recorder) []record.Recording {
 	files := []record.Recording{}
 	for _, r := range all {

@@ -19,7 +19,7 @@ import (
 
 // relayed is a request of one side that went to the other.
 type relayed struct {
-	from   *Half // nil: it is a key of ours
+	from   *Half // nil means it is a key of ours
 	to     *Half
 	method sip.RequestMethod
 	seq    uint32
@@ -31,7 +31,7 @@ type Relays struct {
 	idle
 	requests map[int]relayed // without an answer, by Ref
 	last     int             // Ref of the last one
-	Watcher  *Half           // the agent whose REFER the caller's side reports on; nil: none
+	Watcher  *Half           // the agent whose REFER the caller's side reports on; nil if none
 }
 
 func (r *Relays) save(k *snapshot.Sheet) {
@@ -64,7 +64,7 @@ func (r *Relays) on(e Event) (taken bool) {
 	return false
 }
 
-// alwaysPassed are the headers of a request or answer that pass without
+// alwaysPassed returns the headers of a request or answer that pass without
 // configuration: they describe the body and the request.
 func alwaysPassed() []config.Pass {
 	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event",
@@ -121,7 +121,7 @@ func (r *Relays) add(request relayed) (ref int) {
 	return r.last
 }
 
-// Replied passes the answer to a request back. False: the request was our own.
+// Replied passes the answer to a request back. False means the request was our own.
 func (r *Relays) Replied(f leg.Replied) bool {
 	waits, ok := r.requests[f.Ref]
 	if !ok {
@@ -140,7 +140,7 @@ func (r *Relays) Replied(f leg.Replied) bool {
 	return true
 }
 
-// contentOf is the part of a request that goes to the other side.
+// contentOf returns the part of a request that goes to the other side.
 func contentOf(req *sip.Request) leg.Content {
 	content := leg.Content{Headers: alwaysOf(req.Headers())}
 	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {

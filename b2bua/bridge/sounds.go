@@ -17,7 +17,7 @@ import (
 // Our own sounds to the sides: ringing before the answer and while a transfer
 // rings, a tone for a side on hold, sounds that the admin API asks for.
 
-// voice is our sound that a side hears; nil: none.
+// voice is our sound that a side hears; nil means none.
 type voice struct {
 	name  string
 	sound *audio.Sound
@@ -38,7 +38,7 @@ type Sounds struct {
 	plays   uint64    // begun so far
 	unheard [2]string // by side: the sound that it can't hear for its codec
 	Ringing bool      // the caller has a 183 and hears our ringing
-	Instead string    // of the route's ringback, while the caller waits; empty: that one
+	Instead string    // of the route's ringback, while the caller waits; empty means that one
 	OnHold  bool      // by an order: neither side hears the other
 }
 
@@ -135,7 +135,7 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 	}
 }
 
-// playing is how a sound is played to a side: in its kind of G.711, with its number
+// playing returns how a sound is played to a side: in its kind of G.711, with its number
 // for that, in packets of the length that it wants. ok is false if the side speaks none.
 func (ss *Sounds) playing(side media.Side, p media.Play) (as media.Play, ok bool) {
 	a := &ss.bridge.Agreement
@@ -166,7 +166,7 @@ func (ss *Sounds) beep() {
 	}
 }
 
-// ringback is the sound for a caller that waits.
+// ringback returns the sound for a caller that waits.
 func (ss *Sounds) ringback() *voice {
 	b := ss.bridge
 	name := cmp.Or(ss.Instead, b.Call.Route().Ringback)
@@ -189,7 +189,7 @@ func (ss *Sounds) update() {
 	}
 }
 
-// wanted is the sound that the call's state wants a side to hear.
+// wanted returns the sound that the call's state wants a side to hear.
 func (ss *Sounds) wanted(side media.Side) *voice {
 	b, now := ss.bridge, ss.bridge.Call.Moment()
 	switch {
@@ -224,7 +224,7 @@ func (ss *Sounds) music() *voice {
 	return &voice{name: name, sound: sound, loop: true}
 }
 
-// silence is the sound that the other side hears during a hold.
+// silence returns the sound that the other side hears during a hold.
 func (ss *Sounds) silence() *voice {
 	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
 }
@@ -261,8 +261,8 @@ func (ss *Sounds) hold(on bool) error {
 	return nil
 }
 
-// Ring makes the answer to the caller's offer by which the caller hears our ringing once side A has its peer. False:
-// the caller has no G.711 that a target could use, or no offer.
+// Ring makes the answer to the caller's offer by which the caller hears our ringing once side A has its peer. False
+// means the caller has no G.711 that a target could use, or no offer.
 func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	b := ss.bridge
 	k, ok := b.Agreement.Playable(targets)
@@ -323,7 +323,7 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	return nil
 }
 
-// named is a sound of the configuration, or a tone.
+// named returns a sound of the configuration, or a tone.
 func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	if sound, ok := ss.bridge.Tones[name]; ok {
 		return sound, true
@@ -331,7 +331,7 @@ func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	return audio.Tone(name)
 }
 
-// Heard is the name of the sound that a side hears; empty: none.
+// Heard returns the name of the sound that a side hears; empty means none.
 func (ss *Sounds) Heard(side media.Side) string {
 	if v := ss.voices[side]; v != nil {
 		return v.name

@@ -42,8 +42,8 @@ func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.each(func(p part) { p.restore(k) })
 }
 
-// HandOver gives the media to another process, with its state in the sheet, and ends what goes on without that. nil:
-// there are no sockets to give.
+// HandOver gives the media to another process, with its state in the sheet, and ends what goes on without that. nil
+// means there are no sockets to give.
 func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 	sockets = b.Media.handOver(k)
 	b.Tell(replaced{&k.Bridge})

@@ -66,7 +66,7 @@ func (t *Talk) record(r *record.Record) {
 	}
 }
 
-// AgentWaited is for how long the caller has been waiting for the agent to say something; 0: it does not.
+// AgentWaited is for how long the caller has been waiting for the agent to say something; 0 means it does not.
 func (t *Talk) AgentWaited() time.Duration {
 	if t.bridge.Media.session == nil {
 		return 0
@@ -74,7 +74,7 @@ func (t *Talk) AgentWaited() time.Duration {
 	return t.bridge.Media.session.AgentWaited()
 }
 
-// talkRecord is the conversation's part of the record. nil: it was not followed.
+// talkRecord returns the conversation's part of the record. nil means it was not followed.
 func talkRecord(f *turns.Figures) *record.Talk {
 	if f == nil {
 		return nil

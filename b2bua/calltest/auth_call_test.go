@@ -30,7 +30,7 @@ func authorize(d *dialogue, challenge received, algorithm, username, password st
 	return credentialsFor(d, nonceOf(challenge, algorithm), algorithm, username, password, nc)
 }
 
-// nonceOf is the nonce of a challenge, for the algorithm.
+// nonceOf returns the nonce of a challenge, for the algorithm.
 func nonceOf(challenge received, algorithm string) (nonce string) {
 	for line := range strings.SplitSeq(challenge.raw, "\r\n") {
 		if v, ok := strings.CutPrefix(line, "WWW-Authenticate: Digest "); ok && strings.Contains(v, "algorithm="+algorithm) {
@@ -94,7 +94,7 @@ func (w *world) answersCall(p *peer, d *dialogue, extra string) {
 
 var roamingAddr = netip.MustParseAddrPort("203.0.113.77:6060")
 
-// roaming is a PBX at an address that no trunk names.
+// roaming returns a PBX at an address that no trunk names.
 func (w *world) roaming() *peer {
 	p := w.peer(roamingAddr)
 	p.seq = 500 // Call-IDs of its own
@@ -221,7 +221,7 @@ func TestCredentialsForAnotherNumber(t *testing.T) {
 	const bare, ours, other = "sip:198.51.100.1:5060", "sip:+15075785607@198.51.100.1", "sip:+15075785608@198.51.100.1"
 	for name, tt := range map[string]struct {
 		challenged, uri, called string
-		refused                 string // empty: taken
+		refused                 string // empty means taken
 	}{
 		"its number":             {"+15075785607", ours, "+15075785607", ""},
 		"another number":         {"+15075785607", other, "+15075785607", "wrong"},

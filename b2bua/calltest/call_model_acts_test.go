@@ -85,7 +85,7 @@ func (m *callModel) somebody(choose func(int) int, is func(*modelPeer) bool) *mo
 	return nil
 }
 
-// pendingINVITE is the oldest INVITE of a new call without a final answer.
+// pendingINVITE returns the oldest INVITE of a new call without a final answer.
 func (p *modelPeer) pendingINVITE() *modelAsk {
 	for _, a := range p.asks {
 		if a.msg.method == "INVITE" && !a.inside && a.code < 200 {

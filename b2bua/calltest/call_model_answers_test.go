@@ -142,8 +142,8 @@ func (m *callModel) checkProvisional(e modelEvent, r *theirRequest, msg wireMsg)
 	r.reliable = append(r.reliable, &reliableSent{raw: msg.raw, rseq: msg.get("rseq"), sdp: msg.sdp != ""})
 }
 
-// isRinging says whether a peer has sent BYE before it answered, which it may
-// not: its INVITE goes on.
+// isRinging reports whether a peer has sent BYE before it answered, which it may not: its
+// INVITE goes on.
 func (m *callModel) isRinging(bye wireMsg) bool {
 	called := false
 	for _, o := range m.ours {

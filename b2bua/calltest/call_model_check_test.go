@@ -342,8 +342,8 @@ func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 	}
 }
 
-// reinvited says whether the peer has sent another INVITE after the 200 to this
-// one, which stands for its ACK.
+// reinvited reports whether the peer has sent another INVITE after the 200 to this one,
+// which stands for its ACK.
 func (m *callModel) reinvited(r *theirRequest) bool {
 	for _, o := range m.theirs {
 		if o.msg.method == "INVITE" && o.msg.callID == r.msg.callID && o.msg.fromTag == r.msg.fromTag && o.msg.seq > r.msg.seq {
@@ -353,13 +353,13 @@ func (m *callModel) reinvited(r *theirRequest) bool {
 	return false
 }
 
-// alive says whether a 2xx to an INVITE of ours still gets an answer.
+// alive reports whether a 2xx to an INVITE of ours still gets an answer.
 func (o *ourRequest) alive(at time.Time) bool {
 	return at.Sub(o.lastAt) <= 31*time.Second || (o.code == 0 && o.provisional && !o.cancelled)
 }
 
-// isOver says whether a request of a peer is within a dialog that there is no
-// more, which need no answer.
+// isOver reports whether a request of a peer is within a dialog that there is no more,
+// which need no answer.
 func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 	if msg.toTag == "" {
 		return false
@@ -377,7 +377,7 @@ func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 	return m.leg(msg.callID, msg.toTag).over != ""
 }
 
-// pendingOffer is a re-INVITE of ours on a leg that has no final answer.
+// pendingOffer returns a re-INVITE of ours on a leg that has no final answer.
 func (m *callModel) pendingOffer(callID, tag string) *ourRequest {
 	for _, o := range m.ours {
 		if o.msg.method == "INVITE" && o.msg.toTag != "" && o.msg.callID == callID && o.msg.fromTag == tag && o.code == 0 {

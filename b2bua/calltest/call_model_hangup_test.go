@@ -33,7 +33,7 @@ func (m *callModel) actHangup(choose func(int) int) string {
 	}
 }
 
-// hasEnded says whether a call has ended, though its record may not be written yet.
+// hasEnded reports whether a call has ended, though its record may not be written yet.
 func (m *callModel) hasEnded(ctx context.Context, id string) bool {
 	for _, l := range m.w.server.Live(ctx) {
 		if l.Record.ID == id {

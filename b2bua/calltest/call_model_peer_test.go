@@ -97,7 +97,7 @@ func (d *modelDialog) request(method string, seq int, branch, sdp string, header
 	return branch, raw
 }
 
-// describe is the next session description of a dialog.
+// describe returns the next session description of a dialog.
 func (d *modelDialog) describe(kind string) string {
 	if kind == "" {
 		return ""
@@ -206,7 +206,7 @@ func answerHeaders(code, n int) []string {
 	return nil
 }
 
-// answerKind is the session description that a sensible peer answers with.
+// answerKind returns the session description that a sensible peer answers with.
 func answerKind(a *modelAsk) string {
 	switch {
 	case a.msg.method == "INVITE" && a.msg.sdp == "", a.msg.sdp == "":

@@ -13,7 +13,7 @@ import (
 type wireMsg struct {
 	raw, start      string
 	method          string // of a response: CSeq's
-	code            int    // 0: a request
+	code            int    // 0 means a request
 	seq             int
 	callID, branch  string
 	fromTag, toTag  string
@@ -77,7 +77,7 @@ func (m wireMsg) has(header, option string) bool {
 	return strings.Contains(strings.Join(m.headers[header], ","), option)
 }
 
-// short is a message in a line of the trace.
+// short returns a message in a line of the trace.
 func (m wireMsg) short() string {
 	s := m.start
 	if m.code == 0 {
@@ -102,7 +102,7 @@ func (m wireMsg) short() string {
 
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// paramIn is a parameter of a header's value.
+// paramIn returns a parameter of a header's value.
 func paramIn(value, name string) string {
 	if i := strings.LastIndex(value, ">"); i >= 0 {
 		value = value[i:]
@@ -115,7 +115,7 @@ func paramIn(value, name string) string {
 	return ""
 }
 
-// originVersion is the version in a description's o= line, and the rest of the
+// originVersion returns the version in a description's o= line, and the rest of the
 // description.
 func originVersion(sdp string) (version, rest string) {
 	for line := range strings.SplitSeq(sdp, "\r\n") {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// tlsConfig is a server on TLS with targets at agent.test and spare.test.
+// tlsConfig returns a server on TLS with targets at agent.test and spare.test.
 func tlsConfig(a *siptest.Authority) string {
 	_, _, own := a.Sign("own", []string{"bridge.test"})
 	return fmt.Sprintf(`

@@ -26,7 +26,7 @@ func (w *world) endAll() {
 	hungUpOn(w.carrier, w.agent)
 }
 
-// noted is the last note of the first call.
+// noted returns the last note of the first call.
 func (w *world) noted() (r record.Record, state []byte) {
 	w.sink.mu.Lock()
 	defer w.sink.mu.Unlock()

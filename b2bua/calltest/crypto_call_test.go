@@ -21,7 +21,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 		name, mode, sdp string
 		code            int
 		cause           cause.Cause
-		tag             string // of the answer's line; empty: plain RTP
+		tag             string // of the answer's line; empty means plain RTP
 	}{
 		{"off, RTP", "off", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
 		{"off, SRTP", "off", securedAt("192.0.2.10", 20000, one), 488, cause.NoCommonCodec, ""},
@@ -205,8 +205,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 	}
 }
 
-// securedTalk is a call with SRTP on both sides, of different suites, with our
-// keys.
+// securedTalk returns a call with SRTP on both sides, of different suites, with our keys.
 func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 	t.Helper()
 	d := w.carrier.newCall("+15075785607")

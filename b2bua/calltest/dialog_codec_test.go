@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// formatsOf are the formats of the audio stream in a message.
+// formatsOf returns the formats of the audio stream in a message.
 func formatsOf(t testing.TB, m received) string {
 	t.Helper()
 	var numbers []string

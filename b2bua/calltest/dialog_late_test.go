@@ -2,7 +2,7 @@ package calltest
 
 import "testing"
 
-// lateCall is an INVITE of the carrier without session description.
+// lateCall returns an INVITE of the carrier without session description.
 func (w *world) lateCall(to, extra string) (d *dialogue) {
 	w.t.Helper()
 	d = w.carrier.newCall(to)

@@ -63,7 +63,7 @@ func TestContactThatCanNotBeReached(t *testing.T) {
 	}
 }
 
-// agentUpdate is an UPDATE of the agent without session description, as text.
+// agentUpdate returns an UPDATE of the agent without session description, as text.
 func (c *talk) agentUpdate(seq int) string {
 	return fmt.Sprintf("UPDATE sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKagentU%[1]d\n"+
 		"Max-Forwards: 70\nFrom: %[2]s;tag=agent1\nTo: %[3]s\nCall-ID: %[4]s\nCSeq: %[1]d UPDATE\nContact: <sip:agent@192.0.2.20:32681>\nContent-Length: 0\n\n",

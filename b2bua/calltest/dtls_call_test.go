@@ -30,7 +30,7 @@ func (w *world) dtlsEnd(side media.Side, seed byte) *dtlsEnd {
 	return &dtlsEnd{w: w, id: id, side: side}
 }
 
-// describes is the side's SDP.
+// describes returns the side's SDP.
 func (e *dtlsEnd) describes(host string, port int, setup string, lines ...string) string {
 	lines = append(lines, "a=fingerprint:"+e.id.Fingerprint(), "a=setup:"+setup, "a=rtcp-mux")
 	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), "RTP/AVP", "UDP/TLS/RTP/SAVP", 1)
@@ -262,7 +262,7 @@ func TestDTLSSessionChanges(t *testing.T) {
 	})
 }
 
-// dtlsTalk is a call from a caller with DTLS.
+// dtlsTalk returns a call from a caller with DTLS.
 func (w *world) dtlsTalk(phone *dtlsEnd) *dtlsTalk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")

@@ -39,10 +39,10 @@ type failure struct {
 	replace []string       // in the configuration: old, new
 	begin   func(w *world) // before the call
 	play    func(w *world) // the target's part
-	says    string         // what the carrier gets of it before: 180, 183; empty: nothing
+	says    string         // what the carrier gets of it before: 180, 183; empty means nothing
 	after   func(w *world)
 	want    record.Attempt // without its target
-	passed  string         // what the carrier gets of it; empty: the next target's turn
+	passed  string         // what the carrier gets of it; empty means the next target's turn
 	refused wantEnd        // the record where no other target is left
 }
 
@@ -53,7 +53,7 @@ type wantEnd struct {
 	status, q850 int
 }
 
-// lost is the record of a call that no target took.
+// lost returns the record of a call that no target took.
 func lost(disposition string) wantEnd { return wantEnd{disposition, record.EndedBySystem, 502, 38} }
 
 func statusFailures() (all []failure) {
@@ -95,7 +95,7 @@ func prepareFailures() (all []failure) {
 	return all
 }
 
-// unsent is a failure before the INVITE.
+// unsent returns a failure before the INVITE.
 func unsent(name string, cause cause.Cause, prepared int, replace ...string) failure {
 	return failure{
 		name: name, replace: replace, play: func(*world) {},

@@ -29,7 +29,7 @@ type fakeRelay struct {
 	sessions []*fakeSession
 	fail     error
 	broken   bool          // sessions panic when they start or play
-	hold     chan struct{} // the next session is opened when it is closed; nil: at once
+	hold     chan struct{} // the next session is opened when it is closed; nil means at once
 }
 
 type fakeSession struct {
@@ -219,7 +219,7 @@ type fakeSink struct {
 	journal []record.Record
 	done    []record.Record
 	hold    chan struct{} // Put waits until it is closed
-	stay    chan struct{} // the next Journal waits until it is closed; nil: none does
+	stay    chan struct{} // the next Journal waits until it is closed; nil if none does
 
 	states map[string]record.Saved // of calls that have no record yet
 	owed   map[string][]byte
@@ -295,7 +295,7 @@ type fakePreparer struct {
 	trace []string // the traceparent of each
 	after time.Duration
 	err   error
-	given *peers.Prepared // the answer to all; nil: an id for each
+	given *peers.Prepared // the answer to all; nil means an id for each
 }
 
 func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
@@ -318,7 +318,7 @@ func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (pee
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
 }
 
-// testLog is where servers under test log to.
+// testLog returns where servers under test log to.
 func testLog(t *testing.T) zerolog.Logger {
 	t.Helper()
 	if testing.Verbose() {

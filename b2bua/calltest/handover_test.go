@@ -132,7 +132,7 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 	})
 }
 
-// ringing is a call whose target rings.
+// ringing returns a call whose target rings.
 func (w *world) ringing() (*dialogue, received) {
 	w.t.Helper()
 	d := w.carrier.dialsTillRung("+15075785607")

@@ -27,7 +27,7 @@ func (w *world) hungUp(id string) registry.LiveCall {
 	return l
 }
 
-// onlyID is the id of the one live call.
+// onlyID returns the id of the one live call.
 func (w *world) onlyID() string {
 	w.t.Helper()
 	synctest.Wait()

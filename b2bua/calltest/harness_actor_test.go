@@ -149,7 +149,7 @@ func (a *actor) calls(st step) {
 	a.d.extra = ""
 }
 
-// described is a session description: of these formats, at :port, host=address, with other words as attributes.
+// described returns a session description: of these formats, at :port, host=address, with other words as attributes.
 func (a *actor) described(st step) string {
 	if !st.has {
 		return strings.ReplaceAll(st.body, `\n`, "\n")

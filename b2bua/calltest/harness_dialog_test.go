@@ -12,8 +12,8 @@ import (
 func (m received) req() *sip.Request  { return m.Message.(*sip.Request) }
 func (m received) res() *sip.Response { return m.Message.(*sip.Response) }
 
-// value is the first value of a header as it stands on the wire, "" if the
-// header is missing.
+// value returns the first value of a header as it stands on the wire, "" if the header is
+// missing.
 func (m received) value(name string) string {
 	for _, v := range m.values(name) {
 		return v
@@ -39,7 +39,7 @@ func (p *peer) within(d *dialogue, method, body string, headers ...string) int {
 	return seq
 }
 
-// inDialog gives a request of the carrier within its dialog as text.
+// inDialog returns a request of the carrier within its dialog as text.
 func (d *dialogue) inDialog(method string, seq int, body string, headers ...string) string {
 	extra := ""
 	for _, h := range headers {

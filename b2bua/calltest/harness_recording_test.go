@@ -62,7 +62,8 @@ func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
 	})
 }
 
-// session is the media of the first call when the server has done everything it has to.
+// session returns the media of the first call when the server has done everything it has
+// to.
 func (w *world) session() *fakeSession {
 	synctest.Wait()
 	return w.relay.sessions[0]
@@ -139,7 +140,7 @@ type datagram struct {
 	data     string
 }
 
-// capture gives the SIP and the RTP of a capture.
+// capture returns the SIP and the RTP of a capture.
 func (w *recorded) capture(f record.Recording) (sip, rtp []datagram) {
 	w.t.Helper()
 	r, err := pcapgo.NewNgReader(bytes.NewReader(w.file(f)), pcapgo.DefaultNgReaderOptions)

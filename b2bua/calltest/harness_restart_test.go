@@ -52,7 +52,7 @@ type life struct {
 // begin starts a server in place of one that was killed, with the calls that it has left.
 func (w *world) begin(left []record.Saved) { w.beginWith(left, nil) }
 
-// beginWith is begin with what another server has handed over; nil: none has.
+// beginWith is begin with what another server has handed over; nil means none has.
 func (w *world) beginWith(left []record.Saved, before snapshot.Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
@@ -196,7 +196,7 @@ func (s lifeSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
 	return s.Socket.WriteToUDPAddrPort(b, to)
 }
 
-// ReadTimed gives the time of a socket that knows it.
+// ReadTimed returns the time of a socket that knows it.
 func (s lifeSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	if timed, ok := s.Socket.(interface {
 		ReadTimed(b []byte) (int, netip.AddrPort, time.Time, error)

@@ -65,7 +65,7 @@ func (p *peer) transport() string {
 	}
 }
 
-// transportParam is the parameter of a URI that is reached by a transport.
+// transportParam returns the parameter of a URI that is reached by a transport.
 func transportParam(transport string) string {
 	if transport == "" {
 		return ""
@@ -118,7 +118,7 @@ func readMessage(raw []byte) (sip.Message, error) {
 	return sip.ParseMessage(raw)
 }
 
-// remote is the server's end of a connection.
+// remote returns the server's end of a connection.
 func (p *peer) remote() net.Addr { return p.conn.(net.Conn).RemoteAddr() }
 
 // streamAgent accepts connections of the server.

@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// talkYAML is a configuration whose trunk and target have further keys.
+// talkYAML returns a configuration whose trunk and target have further keys.
 func talkYAML(trunk, target string) string {
 	more := func(keys string) string {
 		if keys == "" {
@@ -91,7 +91,7 @@ func (w *world) talkIn(offer, answer string) *talk {
 	return w.talkOf(d, in)
 }
 
-// talkOf is a call with its ends.
+// talkOf returns a call with its ends.
 func (w *world) talkOf(d *dialogue, invite received) *talk {
 	c := &talk{w: w, d: d, invite: invite}
 	c.carrier = &end{p: w.carrier, side: media.SideA, address: "192.0.2.10"}
@@ -125,7 +125,7 @@ func (w *world) talkOf(d *dialogue, invite received) *talk {
 	return c
 }
 
-// other is the end that one talks to.
+// other returns the end that one talks to.
 func (c *talk) other(e *end) *end {
 	if e == c.carrier {
 		return c.agent
@@ -180,8 +180,8 @@ func (e *end) peer() media.Peer {
 	return s.peers[e.side]
 }
 
-// payloads are the changes of what the end sends, for short: 96>101 a number,
-// 8a>0 the law too, -13 what is dropped.
+// payloads returns the changes of what the end sends, for short: 96>101 a number, 8a>0
+// the law too, -13 what is dropped.
 func (e *end) payloads() string {
 	synctest.Wait()
 	s := e.p.w.relay.sessions[len(e.p.w.relay.sessions)-1]
@@ -215,7 +215,7 @@ func described(t testing.TB, m received) *sdp.Description {
 	return d
 }
 
-// sdpVersion is the version in the o= line of a message.
+// sdpVersion returns the version in the o= line of a message.
 func sdpVersion(t testing.TB, m received) (version uint64) {
 	t.Helper()
 	_, line, _ := strings.Cut(m.raw, "\r\no=- ")

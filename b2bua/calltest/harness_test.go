@@ -346,7 +346,7 @@ func (p *peer) rest() (left []received) {
 // dialogue is a call as the carrier sees it.
 type dialogue struct {
 	callID, from, to, branch string
-	transport                string // empty: udp
+	transport                string // empty means udp
 	toTag                    string
 	refused                  bool   // the ACK belongs to the INVITE's transaction
 	seq                      int    // of the INVITE
@@ -364,7 +364,7 @@ func (p *peer) newCall(to string) *dialogue {
 	}
 }
 
-// request gives a request of the call as text.
+// request returns a request of the call as text.
 func (d *dialogue) request(method string) string {
 	to := "<sip:" + d.to + "@198.51.100.1>"
 	if d.toTag != "" {

@@ -157,8 +157,8 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	}
 }
 
-// wantsAnswer says whether a message is a request that has to be answered. One
-// with the branch of a message before it is a retransmission.
+// wantsAnswer reports whether a message is a request that has to be answered. One with
+// the branch of a message before it is a retransmission.
 func wantsAnswer(msg message.Scanned, before ...[]byte) bool {
 	for _, b := range before {
 		if first, _ := message.Scan(b); bytes.Equal(msg.Branch, first.Branch) {

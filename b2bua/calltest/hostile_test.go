@@ -47,7 +47,7 @@ func (w *world) goodCall() {
 	w.callerEnds(w.agent, d)
 }
 
-// hostileAnswer is an answer to our INVITE as text, for a test to spoil.
+// hostileAnswer returns an answer to our INVITE as text, for a test to spoil.
 func hostileAnswer(invite received, code int, tag, sdp string, headers ...string) string {
 	to := invite.value("To")
 	if tag != "" {

@@ -61,7 +61,7 @@ func inVerifyingWorld(t *testing.T, settings string, test func(w *world, s *stir
 	})
 }
 
-// signed is a call with an Identity of this certificate; at is added to now.
+// signed returns a call with an Identity of this certificate; at is added to now.
 func signed(w *world, s *stirtest.Signer, url string, at time.Duration) *dialogue {
 	d := w.carrier.newCall("+15095785607")
 	d.sdp = callerSDP()

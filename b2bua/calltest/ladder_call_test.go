@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// lines is a ladder in short: who says what to whom.
+// lines returns a ladder in short: who says what to whom.
 func lines(l *ladder.Ladder) (all []string) {
 	for _, m := range l.Messages {
 		what := m.Summary

@@ -24,7 +24,7 @@ func padSDP(sdp string, size int) string {
 	return sdp
 }
 
-// sized is an INVITE of this many bytes.
+// sized returns an INVITE of this many bytes.
 func sized(d *dialogue, size int) string {
 	text := func(pad int) string {
 		lines := ""

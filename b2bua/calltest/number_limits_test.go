@@ -15,7 +15,7 @@ func limited(limits string) string {
 	return strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, limits: {"+limits+"}", 1)
 }
 
-// fromTo is a call between two numbers.
+// fromTo returns a call between two numbers.
 func (p *peer) fromTo(from, to string) *dialogue {
 	d := p.newCall(to)
 	d.from = "<sip:" + from + "@192.0.2.10>;tag=ann"

@@ -13,7 +13,7 @@ import (
 	"flowbridge/media"
 )
 
-// everyOrder gives each order but a hangup, and what became of it.
+// everyOrder returns each order but a hangup, and what became of it.
 func (w *world) everyOrder(ctx context.Context, id string) map[string]error {
 	all := map[string]error{}
 	_, all["transfer"] = w.server.Transfer(ctx, id, toNumber("4711"))

@@ -18,7 +18,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// headed is an order with a header.
+// headed returns an order with a header.
 func headed(name, value string) bridge.TransferRequest {
 	return bridge.TransferRequest{Order: outbound.Order{To: "4711", Headers: []outbound.HeaderLine{{Name: name, Value: value}}}}
 }

@@ -18,7 +18,7 @@ import (
 // orderConfig is transferConfig for agents that can't send REFER: orders need the lists alone.
 var orderConfig = strings.Replace(transferConfig, "    transfer: local\n", "", 1)
 
-// transfers orders a transfer of the one call, and wants a refusal that has these words; empty: none.
+// transfers orders a transfer of the one call, and wants a refusal that has these words; empty means none.
 func (w *world) transfers(r bridge.TransferRequest, refusal string) registry.LiveCall {
 	w.t.Helper()
 	return w.transfersBy(w.server.Live(context.Background())[0].Record.ID, r, refusal)

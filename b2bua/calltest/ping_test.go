@@ -23,7 +23,7 @@ func inPingedWorld(t *testing.T, ping string, test func(w *world)) {
 	})
 }
 
-// agentCircuit is the circuit of the agent's SIP side.
+// agentCircuit returns the circuit of the agent's SIP side.
 func (w *world) agentCircuit() circuit.Status {
 	return w.admission.Peers.Load().Targets["agent"].SIP.Status()
 }

@@ -72,7 +72,7 @@ func (w *world) placed(from, pbx *peer, d *dialogue) (invite received) {
 	return invite
 }
 
-// sdpWith is a description with one format.
+// sdpWith returns a description with one format.
 func sdpWith(addr string, format int) string {
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP %[2]d\r\n", addr, format)
 }

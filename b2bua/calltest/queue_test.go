@@ -52,7 +52,7 @@ func (w *world) refused(d *dialogue, start string) {
 	synctest.Wait()
 }
 
-// waiting are the positions of the live calls, by called number.
+// waiting returns the positions of the live calls, by called number.
 func (w *world) waiting() string {
 	synctest.Wait()
 	all := ""
@@ -366,7 +366,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 	})
 }
 
-// callTo is the live call to a number.
+// callTo returns the live call to a number.
 func (w *world) callTo(number string) (call registry.LiveCall, ok bool) {
 	for _, l := range w.server.Live(context.Background()) {
 		if l.Vars.To.Number == number {

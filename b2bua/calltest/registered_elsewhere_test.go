@@ -34,7 +34,7 @@ func (f *fleetOfTwo) Bindings(ctx context.Context, _ string) ([]record.Binding, 
 	return f.has, f.err
 }
 
-// boundAt is a binding at node edge-2.
+// boundAt returns a binding at node edge-2.
 func boundAt(transport, from, contact string, path ...string) record.Binding {
 	now := time.Now()
 	return record.Binding{

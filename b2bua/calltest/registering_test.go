@@ -12,7 +12,7 @@ import (
 // lineConfig has one trunk that is registered.
 var lineConfig = strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 
-// contactIn is the URI of a REGISTER's Contact.
+// contactIn returns the URI of a REGISTER's Contact.
 func contactIn(m received) string {
 	contact, _, _ := strings.Cut(strings.TrimPrefix(m.value("Contact"), "<"), ">")
 	return contact

@@ -218,7 +218,7 @@ routes:
   - {target: agent, trunks: [phone]}
 `
 
-// registerText is a REGISTER of a user, with further lines.
+// registerText returns a REGISTER of a user, with further lines.
 func registerText(transport, user, callID string, seq int, lines string) string {
 	return "REGISTER sip:198.51.100.1 SIP/2.0\nVia: SIP/2.0/" + message.ViaTransport(transport) + " 10.0.0.5:5060;branch=z9hG4bK" + callID + strings.Repeat("x", seq) +
 		";rport\nMax-Forwards: 70\nFrom: <sip:" + user + "@198.51.100.1>;tag=f\nTo: <sip:" + user + "@198.51.100.1>\nCall-ID: " + callID +

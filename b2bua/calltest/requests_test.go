@@ -41,7 +41,7 @@ func (w *world) answeredBySpareTo(d *dialogue, sdp string) (invite, ok received)
 
 func callerSDP() string { return sdpAt("192.0.2.10", 20000) }
 
-// noEvents is a session description without telephone-events.
+// noEvents returns a session description without telephone-events.
 func noEvents(sdp string) string {
 	return strings.NewReplacer(" 101\r", "\r", "a=rtpmap:101 telephone-event/8000\r\n", "", "a=fmtp:101 0-15\r\n", "").Replace(sdp)
 }

@@ -22,7 +22,7 @@ targets:
   - {name: sibling, kind: sip, uri: "sip:a@192.0.2.60", sources: ["192.0.2.60/31"]}
 `, 1)
 
-// neighbour is a peer of the other trunk.
+// neighbour returns a peer of the other trunk.
 func (w *world) neighbour() *peer { return w.otherAt("192.0.2.50:5060") }
 
 func (w *world) otherAt(addr string) *peer {

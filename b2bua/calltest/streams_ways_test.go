@@ -65,7 +65,7 @@ func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 	}
 }
 
-// hearOn gives what comes by new connections within d.
+// hearOn returns what comes by new connections within d.
 func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 	a.w.t.Helper()
 	opened := make(chan *peer, 100)

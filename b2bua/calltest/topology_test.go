@@ -50,7 +50,7 @@ var agentTells = []string{
 	"Supported: agentsecret", "Allow: INVITE, AGENTSECRET",
 }
 
-// telling is a description that says who made it wherever it can.
+// telling returns a description that says who made it wherever it can.
 func telling(word, host, net string) string {
 	return strings.ReplaceAll(strings.NewReplacer("WORD", word, "HOST", host, "NET", net).Replace(`v=0
 o=WORD 4711 4712 IN IP4 NET1

@@ -30,7 +30,7 @@ routes:
 
 // torture is a message of RFC 4475 and what it must get.
 type torture struct {
-	via     uint16 // port in Via, where the answer goes over UDP; 0: the one that it is sent from
+	via     uint16 // port in Via, where the answer goes over UDP; 0 means the one that it is sent from
 	name    string
 	section string // of RFC 4475
 	want    []int  // statuses, any of them; none: silence

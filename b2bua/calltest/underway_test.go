@@ -46,7 +46,7 @@ type sighting struct {
 	step uint64
 }
 
-// seen gives what is under way now.
+// seen returns what is under way now.
 func seen(look func(func(string, uint64))) (all []sighting) {
 	synctest.Wait()
 	look(func(id string, step uint64) { all = append(all, sighting{id, step}) })

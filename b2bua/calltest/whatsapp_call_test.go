@@ -12,7 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// whatsAppSDP is how WhatsApp describes audio where its keys are in SDP (SDES) and there is no ICE: Opus and telephone-event.
+// whatsAppSDP returns how WhatsApp describes audio where its keys are in SDP (SDES) and there is no ICE: Opus and
+// telephone-event.
 func whatsAppSDP(host string, port int, key string) string {
 	s := strings.Replace(siptest.SessionAt(host, port, "126", key, "a=rtpmap:111 opus/48000/2",
 		"a=fmtp:111 maxaveragebitrate=20000;maxplaybackrate=16000;minptime=20;sprop-maxcapturerate=16000;useinbandfec=1", "a=maxptime:20", "a=ptime:20"),

@@ -7,7 +7,7 @@ import (
 
 // Settings say when a circuit opens.
 type Settings struct {
-	// Failures in a row open it. 0: it never opens.
+	// Failures in a row open it. 0 means it never opens.
 	Failures int
 	// Pause is how long an open circuit refuses all at first, MaxPause how long at most.
 	Pause, MaxPause time.Duration
@@ -25,7 +25,7 @@ const (
 	Open                  // all are refused
 )
 
-// String is the state in the API's spelling.
+// String returns the state in the API's spelling.
 func (s State) String() string {
 	switch s {
 	case HalfOpen:
@@ -72,11 +72,11 @@ type Change struct {
 // Status is how a circuit does.
 type Status struct {
 	State   State
-	Since   time.Time // it is closed, or is not; zero: from the start
+	Since   time.Time // it is closed, or is not; zero means from the start
 	RetryAt time.Time // with Open: when the next attempt or probe may go through
 	Opened  uint64    // times since the start
 	Refused uint64    // attempts since the start
-	Probe   string    // what was wrong with the latest probe; empty: it was answered, or there was none
+	Probe   string    // what was wrong with the latest probe; empty means it was answered, or there was none
 }
 
 // Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never
@@ -85,7 +85,7 @@ type Breaker struct {
 	name    string       // constant, as is the next
 	changed func(Change) // called without the lock; must not block
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	set        Settings
 	state      State
 	openedAt   time.Time // when it left closed
@@ -122,7 +122,7 @@ func (b *Breaker) Configure(now time.Time, s Settings) {
 	b.notify(change)
 }
 
-// Begin says whether an attempt may begin. Its end must be told with End.
+// Begin reports whether an attempt may begin. Its end must be told with End.
 func (b *Breaker) Begin(now time.Time) (Try, bool) {
 	if b == nil {
 		return Try{}, true
@@ -216,7 +216,7 @@ func (b *Breaker) answered(try Try) {
 	}
 }
 
-// Probe says what was wrong with a probe that no call depends on; empty: it was answered.
+// Probe says what was wrong with a probe that no call depends on; empty means it was answered.
 func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.mu.Lock()
 	var change *Change

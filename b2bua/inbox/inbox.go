@@ -62,10 +62,10 @@ func (q *Queue[T]) Pop() (v T, ok bool) {
 	return v, true
 }
 
-// Len is how many are in the queue.
+// Len returns how many are in the queue.
 func (q *Queue[T]) Len() int { return len(q.all) - q.next }
 
-// Left gives what is in the queue.
+// Left returns what is in the queue.
 func (q *Queue[T]) Left() []T { return q.all[q.next:] }
 
 // Inbox takes items for a call from other goroutines. Posting never blocks:
@@ -79,14 +79,14 @@ type Inbox[T Item] struct {
 	run   func()           // a turn of the call
 	turns *transport.Turns // run it
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	items    Queue[T]
 	turn     bool   // a goroutine has it
 	steps    uint32 // turns begun and items asked for
 	closed   bool
 	overflow bool
-	alarm    *time.Timer // for a call that rests; nil: it has had no deadline yet
-	alarmAt  time.Time   // zero: the alarm is off
+	alarm    *time.Timer // for a call that rests; nil means it has had no deadline yet
+	alarmAt  time.Time   // zero means the alarm is off
 }
 
 // Open gives the inbox of a call its first turn, which the caller has taken. run is a turn of
@@ -142,16 +142,16 @@ func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	return taken, begins
 }
 
-// Rests says whether the call has no turn, or its last one, and nothing to handle.
+// Rests reports whether the call has no turn, or its last one, and nothing to handle.
 func (b *Inbox[T]) Rests() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.closed || !b.turn && b.items.Len() == 0
 }
 
-// Rest ends the turn of a call until something is posted, or this deadline has come;
-// zero: there is none. It refuses where something has been posted already, or where
-// the server stops. After true the turn is another goroutine's to take.
+// Rest ends the turn of a call until something is posted, or this deadline has come; zero
+// means there is none. It refuses where something has been posted already, or where the
+// server stops. After true the turn is another goroutine's to take.
 func (b *Inbox[T]) Rest(server context.Context, until time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -196,8 +196,8 @@ func (b *Inbox[T]) Rouse() {
 	}
 }
 
-// takeTurn takes the turn of a call that rests; false: another goroutine has it, or the
-// call is over.
+// takeTurn takes the turn of a call that rests; false means another goroutine has it, or
+// the call is over.
 func (b *Inbox[T]) takeTurn() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -209,7 +209,7 @@ func (b *Inbox[T]) takeTurn() bool {
 	return true
 }
 
-// Underway says whether a goroutine has the turn. The number changes while that gets on.
+// Underway reports whether a goroutine has the turn. The number changes while that gets on.
 func (b *Inbox[T]) Underway() (step uint64, is bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -227,7 +227,7 @@ func (b *Inbox[T]) Take() (it T, ok, overflow bool) {
 	return it, ok, overflow
 }
 
-// Closed says whether the call is over, and nothing is taken any more.
+// Closed reports whether the call is over, and nothing is taken any more.
 func (b *Inbox[T]) Closed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

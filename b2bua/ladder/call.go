@@ -55,9 +55,9 @@ type Call struct {
 	of   *Collector
 	legs []*legOf // guarded by of.mu
 
-	mu       sync.Mutex // guards what follows
-	id       string     // Flowbridge's; empty: not known yet
-	trace    string     // the id of its trace; empty: none
+	mu       sync.Mutex // guards the fields below
+	id       string     // Flowbridge's; empty means not known yet
+	trace    string     // the id of its trace; empty if none
 	over     bool       // the call has ended, its legs may not have
 	closed   bool
 	released bool
@@ -68,13 +68,13 @@ type Call struct {
 	pages    pages
 	ends     []ends
 
-	rec   Recorder  // nil: not recorded now
+	rec   Recorder  // nil means not recorded now
 	until time.Time // keys that come before are masked, too
 
 	failed  string // what the last attempt came to, until it is known what is next
 	asked   int    // requests to the API of the current attempt
 	series  series
-	figures Figures // nil: the media does not run
+	figures Figures // nil means the media does not run
 
 	usual usual
 }
@@ -90,7 +90,7 @@ func newCall(s *Collector, callID, tag string) *Call {
 	return c
 }
 
-// assignID gives the call its id. False: it has one.
+// assignID sets the call's id. False means it has one.
 func (c *Call) assignID(id, caller string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,7 +149,7 @@ func (c *Call) Join(callID, tag, target string, customer bool) {
 	c.of.join(c, callID, tag, lane)
 }
 
-// laneOf gives the index of a lane, which is added if it is new.
+// laneOf returns the index of a lane, which is added if it is new.
 func (c *Call) laneOf(name, kind string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,7 +176,7 @@ func (c *Call) Unrecorded() {
 	}
 }
 
-// Attach gives a recorder the messages so far and from now on; nil: no recorder.
+// Attach gives a recorder the messages so far and from now on; nil means no recorder.
 func (c *Call) Attach(r Recorder) {
 	if c == nil {
 		return
@@ -261,7 +261,7 @@ func (c *Call) sip(m transport.TapMessage, lane int) {
 	}
 }
 
-// repeated says whether a message has come before, in the last pages. It counts it as
+// repeated reports whether a message has come before, in the last pages. It counts it as
 // left out.
 func (c *Call) repeated(e entry) bool {
 	text := bytes.Clone(e.text[:min(len(e.text), textMax)])
@@ -278,7 +278,7 @@ func (c *Call) repeated(e entry) bool {
 	return false
 }
 
-// since is a time as entries have it. The first one begins the ladder.
+// since returns a time as entries have it. The first one begins the ladder.
 func (c *Call) since(at time.Time) time.Duration {
 	if c.begin.IsZero() {
 		c.begin = at
@@ -286,7 +286,7 @@ func (c *Call) since(at time.Time) time.Duration {
 	return at.Sub(c.begin)
 }
 
-// endsOf gives the index of a pair of addresses, from 1; 0: there are too many.
+// endsOf returns the index of a pair of addresses, from 1; 0 means there are too many.
 func (c *Call) endsOf(at ends) int {
 	if i := slices.Index(c.ends, at); i >= 0 {
 		return i + 1
@@ -315,7 +315,7 @@ func (c *Call) http(at time.Time, received bool, lane int, between ends, text []
 	c.pages.add(e)
 }
 
-// decides says whether decisions are kept.
+// decides reports whether decisions are kept.
 func (c *Call) decides() bool { return c != nil && c.of.Keep != nil }
 
 // Decide notes a decision: what, and why.

@@ -164,7 +164,7 @@ func (c *Call) Continue(encoded []byte) {
 	}
 }
 
-// Ladder gives the ladder of a call so far; nil after Release.
+// Ladder returns the ladder of a call so far; nil after Release.
 func (c *Call) Ladder() (*Ladder, error) {
 	raw := c.append(nil)
 	if raw == nil {
@@ -248,7 +248,7 @@ func parse(raw []byte) (l *Ladder, begin time.Time, all []ends, entries []entry,
 	return l, begin, all, entries, r.err
 }
 
-// Shown is an address in a log or ladder, empty where there is none.
+// Shown returns an address in a log or ladder, empty where there is none.
 func Shown(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return ""
@@ -256,7 +256,7 @@ func Shown(a netip.AddrPort) string {
 	return a.String()
 }
 
-// messageOf is an entry as it is shown.
+// messageOf returns an entry as it is shown.
 func messageOf(e entry, begin time.Time) Message {
 	at := begin.Add(e.at)
 	m := Message{
@@ -295,7 +295,7 @@ func messageOf(e entry, begin time.Time) Message {
 	return m
 }
 
-// statusOf reads the status in front of a phrase; 0: there is none.
+// statusOf reads the status in front of a phrase; 0 means there is none.
 func statusOf(text string) (n int) {
 	if len(text) < 3 {
 		return 0

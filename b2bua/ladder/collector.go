@@ -20,7 +20,7 @@ const (
 
 // Options are the uses of a Collector. Without any, there is none.
 type Options struct {
-	// gets each call at its end, and releases it; nil: ladders are not kept
+	// gets each call at its end, and releases it; nil means ladders are not kept
 	Keep      func(*Call)
 	Record    bool                                        // calls may be recorded with their SIP
 	Followers []Follower                                  // may be empty
@@ -110,7 +110,7 @@ func (s *Collector) begin(callID, tag string, now time.Time) *legOf {
 	return l
 }
 
-// find gives the leg with a Call-ID and tag; nil: none. s.mu is held.
+// find returns the leg with a Call-ID and tag; nil means none. s.mu is held.
 func (s *Collector) find(callID, tag string) *legOf {
 	for l := s.legs[callID]; l != nil; l = l.next {
 		if l.tag == tag {
@@ -174,7 +174,7 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	return l.call
 }
 
-// Find gives the call with this id while it lives; nil: none.
+// Find returns the call with this id while it lives; nil means none.
 func (s *Collector) Find(id string) *Call {
 	if s == nil {
 		return nil

@@ -13,9 +13,9 @@ import (
 type Attempt struct {
 	Target        string
 	Cause         cause.Cause
-	Code          int    // the target's final answer; 0: none
+	Code          int    // the target's final answer; 0 if none
 	Reason        string // its phrase
-	PrepareStatus int    // of the API; 0: no answer
+	PrepareStatus int    // of the API; 0 means no answer
 	Prepare       time.Duration
 	Took          time.Duration
 	Err           error
@@ -79,7 +79,8 @@ func (a Attempt) sentence(asked int) string {
 	return b.String()
 }
 
-// Split notes the target that the route's split has chosen by a weight; 0: it has chosen none.
+// Split notes the target that the route's split has chosen by a weight; 0 means it has
+// chosen none.
 func (c *Call) Split(target string, weight, of int) {
 	if weight > 0 {
 		c.Decide("split: target %s has this caller, by %d of %d", target, weight, of)

@@ -58,7 +58,7 @@ type httpLane struct {
 	call *Call
 	lane int
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	ends ends       // of the connection that is used
 }
 
@@ -119,7 +119,7 @@ func (x *exchange) keep(at time.Time, received bool) {
 	x.call.http(at, received, x.lane, between, x.text, x.cut)
 }
 
-// addrPort is the address of a connection; invalid where it is none of TCP.
+// addrPort returns the address of a connection; invalid where it is none of TCP.
 func addrPort(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -245,7 +245,7 @@ func isSecret[T string | []byte](name T) bool {
 	return hasAny(lower, secretWords[:])
 }
 
-// hasAny says whether one of the parts is in a text.
+// hasAny reports whether one of the parts is in a text.
 func hasAny(text []byte, parts [][]byte) bool {
 	return slices.ContainsFunc(parts, func(part []byte) bool { return bytes.Contains(text, part) })
 }

@@ -9,7 +9,7 @@ import (
 // Ladder is what was said in a call, as the API shows it.
 type Ladder struct {
 	ID       string    `json:"id"`
-	TraceID  string    `json:"trace_id"` // empty: none
+	TraceID  string    `json:"trace_id"` // empty if none
 	Lanes    []Lane    `json:"lanes"`
 	Messages []Message `json:"messages"` // in the order of time
 	Dropped  int       `json:"dropped"`  // messages that are left out
@@ -72,13 +72,14 @@ type Figure struct {
 	Jitter float64 `json:"jitter_ms"`
 }
 
-// stamp is a moment in JSON: UTC, with milliseconds.
+// stamp returns a moment in JSON: UTC, with milliseconds.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 // clean makes a peer's text valid UTF-8.
 func clean(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
-// oneLine is a peer's text without anything that moves a cursor or turns the direction of text.
+// oneLine returns a peer's text without anything that moves a cursor or turns the
+// direction of text.
 func oneLine(b []byte) string { return harmless(string(b), false) }
 
 // harmless replaces what a terminal would act on; lines says whether line ends and tabs stay.

@@ -48,7 +48,7 @@ type entry struct {
 	kind     Kind
 	received bool
 	lane     int // of the other end
-	ends     int // index of the addresses, from 1; 0: none
+	ends     int // index of the addresses, from 1; 0 if none
 	cut      int // bytes of the text that are left out
 	text     []byte
 }
@@ -67,7 +67,7 @@ type page struct {
 	packed  bool
 }
 
-// raw gives the page's entries. They are not to be changed.
+// raw returns the page's entries. They are not to be changed.
 func (p *page) raw() []byte {
 	if !p.packed {
 		return p.data
@@ -85,7 +85,7 @@ type pages struct {
 	list        []page
 	room        [2]page // for list, which most calls need
 	size        int     // bytes of list, unpacked
-	tail        int     // index of the first page of the tail; 0: none yet
+	tail        int     // index of the first page of the tail; 0 if none yet
 	dropped     int
 	added       int           // entries, the dropped ones included
 	addedBefore int           // added, when compress ran last
@@ -141,7 +141,7 @@ var pool spares //nolint:gochecknoglobals // a pool
 // entryMax is what an entry needs besides its text, at most.
 const entryMax = 2 + 5*binary.MaxVarintLen64
 
-// full says whether entries fall out now. Then repeated messages are not worth their
+// full reports whether entries fall out now. Then repeated messages are not worth their
 // room.
 func (p *pages) full() bool { return p.tail > 0 }
 
@@ -164,7 +164,7 @@ func (p *pages) add(e entry) []byte {
 }
 
 // grow adds a page, and drops the oldest ones of the tail where the call has too many.
-// False: all calls together have too many.
+// False means all calls together have too many.
 func (p *pages) grow(need int) bool {
 	size := max(need, pageSize)
 	if p.held.Load()+int64(size) > p.limit {

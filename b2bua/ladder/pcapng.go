@@ -34,7 +34,7 @@ type capture struct {
 	streams map[netip.AddrPort]*[2]uint32 // bytes sent so far, by our end: by us, by the peer
 }
 
-// packet is the packet of a message; nil: there is none.
+// packet returns the packet of a message; nil means there is none.
 func (c *capture) packet(m *Message) []byte {
 	from, to := m.ends.local, m.ends.remote
 	if m.Kind == HTTP.String() {
@@ -63,8 +63,8 @@ func (c *capture) packet(m *Message) []byte {
 	}
 }
 
-// withLength is an HTTP message with the length of its body, without which a dissector waits for more. The client takes
-// the header away where the body was compressed or came in chunks.
+// withLength returns an HTTP message with the length of its body, without which a dissector waits for more. The client
+// takes the header away where the body was compressed or came in chunks.
 func withLength(text []byte) []byte {
 	head, body, found := bytes.Cut(text, []byte("\r\n\r\n"))
 	if !found || bytes.Contains(head, []byte("\r\nContent-Length:")) {

@@ -19,7 +19,7 @@ const (
 // series are the points of one call. They are encoded, because most calls are held, and many are quiet.
 type series struct {
 	begin  time.Time
-	every  time.Duration // between points; 0: none yet
+	every  time.Duration // between points; 0 if none yet
 	count  int           // of points
 	points []byte
 	last   [2]counters   // at the last point
@@ -139,7 +139,7 @@ func (s *Collector) sampled() {
 	s.start()
 }
 
-// start is sampled; false: there is none any more. s.mu is held.
+// start is sampled; false means there is none any more. s.mu is held.
 func (s *Collector) start() bool {
 	if s.sample.shut || s.sample.running {
 		return s.sample.running

@@ -47,8 +47,8 @@ func spansOf(said turns.Spans) [][2]int64 {
 	return all
 }
 
-// DrawTalk draws who spoke when for a terminal of a width, a line for each party; 0: DefaultWidth. It draws nothing
-// where that was not measured.
+// DrawTalk draws who spoke when for a terminal of a width, a line for each party; 0 means DefaultWidth. It draws
+// nothing where that was not measured.
 func (l *Ladder) DrawTalk(w io.Writer, width int) error {
 	if l.Talk == nil {
 		return nil

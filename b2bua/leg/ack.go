@@ -13,7 +13,7 @@ import (
 // unacknowledged is the leg's 200 to an INVITE that waits for its ACK. There is one at
 // a time.
 type unacknowledged struct {
-	res      *sip.Response // nil: none
+	res      *sip.Response // nil if none
 	seq      uint32
 	offers   bool          // its SDP is an offer, and the ACK has the answer
 	resend   time.Duration // until the next retransmission
@@ -100,7 +100,7 @@ func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 }
 
-// resendACK sends the ACK of the INVITE with this CSeq again; false: it is not kept.
+// resendACK sends the ACK of the INVITE with this CSeq again; false means it is not kept.
 func (l *Leg) resendACK(seq uint32) bool {
 	for _, a := range l.acks {
 		if a.seq == seq {

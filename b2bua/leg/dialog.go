@@ -28,7 +28,7 @@ type Dialog struct {
 	RemoteTarget string // URI of the peer's Contact
 	routeSet     []string
 	Source       netip.AddrPort // of the peer's messages
-	transport    string         // of the peer's messages: config.Transport…; empty: udp
+	transport    string         // of the peer's messages: config.Transport…; empty means udp
 	nat          config.NATMode
 	own          netip.Addr // this server's address toward the peer; not valid: not known
 	origin       sdp.Origin // of this side's session descriptions
@@ -36,7 +36,7 @@ type Dialog struct {
 
 // Local is this server's address on one leg, as in Via and Contact.
 type Local struct {
-	Transport string         // config.Transport…; empty: udp
+	Transport string         // config.Transport…; empty means udp
 	Listen    netip.AddrPort // the socket of requests; of connections, the address that they are bound to
 	Host      string         // in Via and Contact: an address, or sip.advertise
 	Port      uint16
@@ -182,8 +182,8 @@ func (d *Dialog) routing(recipient *sip.Uri) (routes []string, next Hop) {
 	return append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">"), d.nextHop(&first, d.routeTransport())
 }
 
-// routeTransport is the transport to a route that names none: UDP (RFC 3263 section 4.1),
-// but TLS where the dialog came by TLS.
+// routeTransport returns the transport to a route that names none: UDP (RFC 3263 section
+// 4.1), but TLS where the dialog came by TLS.
 func (d *Dialog) routeTransport() string {
 	if d.transport == config.TransportTLS {
 		return d.transport

@@ -29,11 +29,12 @@ const (
 // Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it
 // has the credentials for the peer and each realm that asked for them. Data only.
 type Digest struct {
-	auth   *config.Auth // nil: none
+	auth   *config.Auth // nil if none
 	realms []realm
 }
 
-// NewDigest returns what answers challenges with these credentials; nil: there are none.
+// NewDigest returns what answers challenges with these credentials; nil means there are
+// none.
 func NewDigest(auth *config.Auth) Digest { return Digest{auth: auth} }
 
 // realm is a protection space: its last challenge, and how often that was answered.
@@ -41,7 +42,7 @@ func NewDigest(auth *config.Auth) Digest { return Digest{auth: auth} }
 type realm struct {
 	proxy     bool
 	challenge digest.Challenge // with the algorithm of the hash and the qop that is used
-	algorithm string           // in the challenge's spelling; empty: it names none
+	algorithm string           // in the challenge's spelling; empty means it names none
 	cnonce    string
 	count     int // nc of the last credentials
 }
@@ -169,7 +170,7 @@ type challenge struct {
 	params map[string]string
 }
 
-// realm returns the realm of a challenge; false: it can't be answered.
+// realm returns the realm of a challenge; false means it can't be answered.
 func (c challenge) realm() (realm, bool) {
 	for _, name := range []string{"realm", "nonce", "opaque"} {
 		if v, there := c.params[name]; !echoable(v) || (!there && name != "opaque") {
@@ -283,7 +284,7 @@ func (t *challengeText) until(set string) (s string) {
 
 func (t *challengeText) word() string { return t.until(" \t\r\n,=\"") }
 
-// value reads a token, or a quoted string without its quotes and escapes; false: the
+// value reads a token, or a quoted string without its quotes and escapes; false means the
 // string does not end.
 func (t *challengeText) value() (string, bool) {
 	t.skip(" \t\r\n")

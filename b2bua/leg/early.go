@@ -11,7 +11,7 @@ import (
 // 4).
 type earlyDialog struct {
 	dialog Dialog
-	rseq   uint32 // of the last reliable answer; 0: none yet
+	rseq   uint32 // of the last reliable answer; 0 if none yet
 	pracks int
 	answer []byte // SDP
 	fixed  bool   // the answer came reliably: no other counts
@@ -20,8 +20,8 @@ type earlyDialog struct {
 // maxPRACKs bounds the PRACKs in one early dialog.
 const maxPRACKs = 64
 
-// earlyOf finds or makes the early dialog of a provisional answer; nil: it has no tag,
-// or there are too many.
+// earlyOf finds or makes the early dialog of a provisional answer; nil means it has no
+// tag, or there are too many.
 func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	tag := message.TagOf(in.Res.To().Params)
 	if e := l.early[tag]; e != nil || tag == "" || len(l.early) >= maxForks {
@@ -36,7 +36,7 @@ func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	return e
 }
 
-// early100rel acknowledges a reliable provisional answer. False: the answer does not
+// early100rel acknowledges a reliable provisional answer. False means the answer does not
 // count, because it is repeated or out of order.
 func (l *Leg) early100rel(in ResponseIn) bool {
 	if !message.HasOption(in.Res, "Require", "100rel") {
@@ -108,7 +108,7 @@ func (l *Leg) keepEarly(req *sip.Request) {
 	}
 }
 
-// dialogOf returns the dialog of the peer's request, which may be an early one; nil:
+// dialogOf returns the dialog of the peer's request, which may be an early one; nil means
 // there is none. Before the 200 to the leg's INVITE, any tag of the peer is allowed.
 func (l *Leg) dialogOf(req *sip.Request) *Dialog {
 	tag := message.TagOf(req.From().Params)

@@ -25,8 +25,8 @@ func NewEndedLegs() *EndedLegs {
 	return &EndedLegs{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]endedLeg{}}
 }
 
-// Add notes the end of the leg with this tag, by the branches of the INVITE that made it and of
-// its peer's BYE; empty: none.
+// Add notes the end of the leg with this tag, by the branches of the INVITE that made it
+// and of its peer's BYE; empty means none.
 func (m *EndedLegs) Add(tag, invite, bye string) {
 	now := time.Since(m.begun)
 	if now-m.since > GiveUp {
@@ -35,7 +35,8 @@ func (m *EndedLegs) Add(tag, invite, bye string) {
 	m.recent[maphash.String(m.seed, tag)] = endedLeg{maphash.String(m.seed, invite), maphash.String(m.seed, bye), now}
 }
 
-// Has says whether the leg with this tag ended less than 64*T1 ago. It allocates nothing.
+// Has reports whether the leg with this tag ended less than 64*T1 ago. It allocates
+// nothing.
 func (m *EndedLegs) Has(tag []byte) bool {
 	_, ok := m.find(tag)
 	return ok
@@ -53,7 +54,7 @@ func (m *EndedLegs) EndedBy(tag, bye string) bool {
 	return ok && bye != "" && was.bye == maphash.String(m.seed, bye)
 }
 
-// IsYoung says whether it was made less than 64*T1 ago: legs may have ended before.
+// IsYoung reports whether it was made less than 64*T1 ago: legs may have ended before.
 func (m *EndedLegs) IsYoung() bool { return time.Since(m.begun) <= GiveUp }
 
 func (m *EndedLegs) find(tag []byte) (was endedLeg, ok bool) {

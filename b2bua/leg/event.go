@@ -74,15 +74,15 @@ type (
 		Offer         []byte         // the session description in it
 		Dest          netip.AddrPort // where it is sent
 		Transport     string         // config.Transport…
-		FirstResponse time.Duration  // the limit for any response, 100 included; 0: none
-		RingTimeout   time.Duration  // the limit for a final answer; 0: none
-		Auth          *config.Auth   // credentials for challenges; nil: none
+		FirstResponse time.Duration  // the limit for any response, 100 included; 0 if none
+		RingTimeout   time.Duration  // the limit for a final answer; 0 if none
+		Auth          *config.Auth   // credentials for challenges; nil if none
 		// Shorten makes the request again for an INVITE that gets so many bytes more, of
-		// credentials or of a session timer. It gives nil where they fit as it is, and
-		// false where nothing that may be left out makes room for them. nil: no limit.
+		// credentials or of a session timer. It gives nil where they fit as it is, and false
+		// where nothing that may be left out makes room for them. nil means no limit.
 		Shorten func(more int) (req *sip.Request, fits bool)
-		// OnResponse is called at each provisional answer, 100 included, and at the final one of an abandoned INVITE; nil:
-		// not.
+		// OnResponse is called at each provisional answer, 100 included, and at the final one of an abandoned INVITE; nil
+		// means not.
 		OnResponse func(code int)
 	}
 	// Abandon gives up an INVITE without a final answer: with CANCEL as soon as that is
@@ -94,7 +94,7 @@ type (
 	// Hangup ends a confirmed dialog with BYE.
 	Hangup struct {
 		Why     cause.Cause
-		Q850    int          // from the other side; 0: Why's own
+		Q850    int          // from the other side; 0 means Why's own
 		Headers []sip.Header // of the other side's BYE that are passed on
 	}
 
@@ -136,7 +136,7 @@ type (
 // Content is the part of a request or answer that goes from one side to the other.
 type Content struct {
 	Headers     []sip.Header
-	ContentType string // empty: no body
+	ContentType string // empty means no body
 	Body        []byte
 }
 
@@ -184,7 +184,7 @@ type (
 		Code    int
 		Reason  string
 		Cause   cause.Cause
-		Q850    int // from the answer's Reason header (RFC 3326); 0: none
+		Q850    int // from the answer's Reason header (RFC 3326); 0 if none
 		Err     error
 		Headers []sip.Header // all of the answer's
 	}
@@ -203,7 +203,7 @@ type (
 	// waits for Accept or Reject.
 	Offered struct {
 		Method sip.RequestMethod
-		SDP    []byte // nil: it asks for an offer
+		SDP    []byte // nil means it asks for an offer
 
 		Headers []sip.Header // all of the request's
 	}
@@ -212,9 +212,9 @@ type (
 	// AnswerReady is the answer to the leg's offer: in the 200 to a re-INVITE, or in ACK
 	// or PRACK if a 200 or provisional answer had the offer.
 	AnswerReady struct {
-		SDP      []byte // nil: it is missing
+		SDP      []byte // nil means it is missing
 		Late     bool   // in ACK or PRACK
-		Ref      int    // of the Offer; 0: to a refresh, or to an offer that another one has replaced
+		Ref      int    // of the Offer; 0 means to a refresh, or to an offer that another one has replaced
 		Overtook bool   // the offer counts as refused: the peer has another session than this side
 
 		Headers []sip.Header // all of the answer's to a re-INVITE
@@ -222,7 +222,7 @@ type (
 	// OfferRefused says that the peer refused an offer. The session stays as it was.
 	OfferRefused struct {
 		Ref  int // of the Offer
-		Code int // 0: it was not sent
+		Code int // 0 means it was not sent
 	}
 	// Asked is a request of the peer that the call has to Reply to.
 	Asked struct{ Req *sip.Request }
@@ -288,15 +288,15 @@ func (Forgotten) isEffect()    {}
 
 // Hop is the next hop of a request: an address, or a host that the wire looks up.
 type Hop struct {
-	Transport string         // config.Transport…; empty: udp
+	Transport string         // config.Transport…; empty means udp
 	Addr      netip.AddrPort // valid: no lookup
 	Host      string
 	Port      uint16
 
-	back *wayBack // nil: Addr is valid, or the source is not known
+	back *wayBack // nil means Addr is valid, or the source is not known
 }
 
-// wayBack leads to the source of the peer's messages; zero: that is not known.
+// wayBack leads to the source of the peer's messages; zero means that is not known.
 type wayBack struct {
 	nat       config.NATMode
 	own       netip.Addr // this server's
@@ -319,7 +319,7 @@ func (h Hop) at(addr netip.Addr) Hop {
 	return Hop{Transport: h.Transport, Addr: netip.AddrPortFrom(addr.Unmap(), h.Port), Host: h.Host}
 }
 
-// or is the hop at this address, or the way back instead.
+// or returns the hop at this address, or the way back instead.
 func (b *wayBack) or(h Hop, addr netip.Addr) Hop {
 	if b.insteadOf(addr.Unmap()) {
 		return b.hop()

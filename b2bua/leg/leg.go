@@ -76,7 +76,7 @@ type Leg struct {
 	sent []sentRequest // requests within the dialog, and to forks, without a final answer
 
 	// UAS
-	reliable *reliable // nil: no provisional answer was sent reliably
+	reliable *reliable // nil means no provisional answer was sent reliably
 
 	// UAC
 	acks  []sentACK               // sent again with each 200 that comes again
@@ -85,7 +85,7 @@ type Leg struct {
 
 	digest Digest
 
-	giveUpAt time.Time // CANCEL or BYE without effect; zero: none
+	giveUpAt time.Time // CANCEL or BYE without effect; zero if none
 
 	*outcome // of the last Step; nil once that was handled and the INVITE is over
 }
@@ -99,10 +99,10 @@ type outcome struct {
 // deferredHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
 type deferredHangup struct {
 	in Hangup
-	at time.Time // it is sent, although a NOTIFY has no answer; zero: never
+	at time.Time // it is sent, although a NOTIFY has no answer; zero means never
 }
 
-// byeAt is the deadline of a deferred BYE; zero: none.
+// byeAt returns the deadline of a deferred BYE; zero means none.
 func (l *Leg) byeAt() time.Time {
 	if l.hangupDeferred == nil {
 		return time.Time{}
@@ -110,7 +110,7 @@ func (l *Leg) byeAt() time.Time {
 	return l.hangupDeferred.at
 }
 
-// IsIdle says whether nothing that the leg or its peer has asked for waits for an answer.
+// IsIdle reports whether nothing that the leg or its peer has asked for waits for an answer.
 func (l *Leg) IsIdle() bool {
 	return l.state == legConfirmed && l.session.pending == nil && l.session.wanted == nil && !l.session.sending &&
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupDeferred == nil || l.Done()
@@ -124,7 +124,7 @@ func (l *Leg) Calls() bool {
 // AwaitsResponse reports whether the peer has said nothing at all to the leg's INVITE.
 func (l *Leg) AwaitsResponse() bool { return !l.deadlines().firstAnswerAt.IsZero() }
 
-// AwaitsPRACK says whether a provisional answer has no PRACK yet.
+// AwaitsPRACK reports whether a provisional answer has no PRACK yet.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
 
 // setup is the state of the INVITE that begins the dialog, until its 200 is acknowledged.
@@ -151,21 +151,21 @@ type setup struct {
 
 	intervals int // answered 422s
 
-	firstResponse time.Duration // to each INVITE; 0: no limit
+	firstResponse time.Duration // to each INVITE; 0 means no limit
 
 	first unacknowledged // UAS: the 200, as Leg.ok
 
 	setupDeadlines
 }
 
-// setupDeadlines are the deadlines of the set-up; zero: none.
+// setupDeadlines are the deadlines of the set-up; zero means none.
 type setupDeadlines struct {
 	ringAt        time.Time // UAS: another provisional
 	firstAnswerAt time.Time // UAC: no response at all
 	ringUntil     time.Time // UAC: no final answer
 }
 
-// deadlines returns the deadlines of the set-up; nil: it is over.
+// deadlines returns the deadlines of the set-up; nil means it is over.
 func (s *setup) deadlines() setupDeadlines {
 	if s == nil {
 		return setupDeadlines{}
@@ -175,10 +175,10 @@ func (s *setup) deadlines() setupDeadlines {
 
 // PeerOptions are the configuration of a leg's peer.
 type PeerOptions struct {
-	Rel100         config.Rel100Mode // empty: off
-	SessionExpires time.Duration     // the session timer to ask for; 0: only the peer's
+	Rel100         config.Rel100Mode // empty means off
+	SessionExpires time.Duration     // the session timer to ask for; 0 means only the peer's
 	Allow          string            // the methods of Allow
-	NAT            config.NATMode    // where requests within the dialog go; empty: off
+	NAT            config.NATMode    // where requests within the dialog go; empty means off
 }
 
 // Options are the arguments of both kinds of leg.
@@ -253,7 +253,7 @@ func (l *Leg) Handled() {
 // transactions' business.
 func (l *Leg) Done() bool { return l.state == legDone }
 
-// Deadline returns when the leg wants a DeadlineReached; zero: never.
+// Deadline returns when the leg wants a DeadlineReached; zero means never.
 func (l *Leg) Deadline() time.Time {
 	s := l.deadlines()
 	r := l.awaited()
@@ -371,8 +371,8 @@ func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	return false
 }
 
-// mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left, or
-// was replaced. An UPDATE is in a checkpoint before that, and does the same again; an INVITE has its answer there.
+// mayRepeat reports whether the peer's last request may come once more, because a process ended before its answer left,
+// or was replaced. An UPDATE is in a checkpoint before that, and does the same again; an INVITE has its answer there.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
 // onOther handles a request that the call answers.
@@ -400,7 +400,7 @@ func (l *Leg) onOther(req *sip.Request) {
 // maxAsked bounds the peer's requests that wait for the other side.
 const maxAsked = 16
 
-// via is the Via of a new request.
+// via returns the Via of a new request.
 func (l *Leg) via() *sip.ViaHeader { return l.viaOf(l.mint.Branch(l.dialog.LocalTag)) }
 
 func (l *Leg) viaOf(branch string) *sip.ViaHeader { return l.Local.Via(branch) }

@@ -32,8 +32,8 @@ type negotiation struct {
 	state    offerState
 	pending  *sip.Request // the peer's offer that waits for Accept or Reject
 	local    []byte       // this side's description that the peer has agreed to
-	previous *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
-	wanted   *wantedOffer // the call's offer without an answer; nil: there is none
+	previous *describedAs // the state before the last answer, which may lose to a CANCEL; nil means there was none
+	wanted   *wantedOffer // the call's offer without an answer; nil means there is none
 	sending  bool         // the leg's re-INVITE has no final answer
 
 	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
@@ -48,7 +48,7 @@ type wantedOffer struct {
 	retryAt time.Time // when it is sent again, after a glare
 }
 
-// retryAt is when the call's offer is sent again; zero: no time is set.
+// retryAt returns when the call's offer is sent again; zero means no time is set.
 func (n *negotiation) retryAt() time.Time {
 	if n.wanted == nil {
 		return time.Time{}
@@ -258,7 +258,8 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	}
 }
 
-// onOfferAnswered handles the final answer to the leg's re-INVITE, nil: there is none.
+// onOfferAnswered handles the final answer to the leg's re-INVITE, nil means there is
+// none.
 func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	l.session.sending, l.session.state, l.session.giveUpAt = false, offerAgreed, time.Time{}
 	switch code := statusOf(res); {
@@ -347,7 +348,7 @@ func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte
 	return message.Reply(req, code, reason, sdp, all...)
 }
 
-// contentSDP is the Content-Type of a session description, one for all messages.
+// contentSDP returns the Content-Type of a session description, one for all messages.
 func contentSDP() sip.Header { return sdpType }
 
 var sdpType = sip.NewHeader("Content-Type", message.SDPType)

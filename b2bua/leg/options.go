@@ -55,7 +55,7 @@ func can(req *sip.Request, tag string) bool {
 // Supported returns the header that names the supported extensions.
 func Supported(o PeerOptions) sip.Header { return sip.NewHeader("Supported", SupportedValue(o)) }
 
-// SupportedValue is the value of that header.
+// SupportedValue returns the value of that header.
 func SupportedValue(o PeerOptions) string {
 	if all := o.extensions(); len(all) == 1 {
 		return all[0]
@@ -134,7 +134,8 @@ func acceptsSDP(accept []sip.Header) bool {
 	return len(accept) == 0
 }
 
-// RetryAfter is the header of a refusal for lack of capacity (RFC 3261 section 20.33).
+// RetryAfter returns the header of a refusal for lack of capacity (RFC 3261 section
+// 20.33).
 func RetryAfter() sip.Header { return sip.NewHeader("Retry-After", message.RetrySeconds) }
 
 // Methods are the methods that every peer may send within a dialog. PeerOptions has

@@ -14,7 +14,7 @@ type OutOfDialog struct {
 	Tag            string  // of From
 	Branch, CallID string
 	Seq            uint32
-	Route          string // value; empty: none
+	Route          string // value; empty if none
 	Agent          string // User-Agent
 }
 

@@ -18,7 +18,7 @@ import (
 // behind it. There is one at a time (RFC 3262 section 3).
 type reliable struct {
 	last      uint32        // RSeq of the last one
-	res       *sip.Response // nil: none waits
+	res       *sip.Response // nil if none waits
 	described bool          // it has SDP
 	offers    bool          // the SDP is an offer: PRACK has the answer
 	queue     []Ring

@@ -59,7 +59,7 @@ func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 	return sentRequest{}, false
 }
 
-// answered handles the final answer to a request of the leg, nil: there is none.
+// answered handles the final answer to a request of the leg, nil means there is none.
 func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 	if l.isCurrent(r) && res != nil && isChallenge(res.StatusCode) && l.challengedAgain(now, r, res) {
 		return
@@ -239,8 +239,8 @@ func (l *Leg) respondWith(req *sip.Request, res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: req.Method, Seq: req.CSeq().SeqNo, Res: res})
 }
 
-// ReportOfRefer is the NOTIFY that reports the progress of a REFER with this parameter of its Event (RFC 3515 section
-// 2.4.4).
+// ReportOfRefer returns the NOTIFY that reports the progress of a REFER with this parameter of its Event (RFC 3515
+// section 2.4.4).
 func ReportOfRefer(id string, code int, reason string) Send {
 	state := "active;expires=180"
 	if code >= 200 {

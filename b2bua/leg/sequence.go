@@ -11,7 +11,7 @@ import (
 // by one (RFC 3261 section 12.2.1.1). Requests overtake each other on the network. A leg
 // would refuse a late one. The call's goroutine owns it.
 type Sequence struct {
-	Next  uint32 // the next CSeq; 0: there was no request yet
+	Next  uint32 // the next CSeq; 0 means there was no request yet
 	held  []RequestIn
 	Until time.Time // when held requests go on without the missing one
 }

@@ -12,8 +12,8 @@ import (
 // sessionTimer is the session timer of one leg (RFC 4028): how long the session may go
 // on without a sign of life. Each leg has its own. Data only.
 type sessionTimer struct {
-	interval  time.Duration // agreed; 0: none
-	least     time.Duration // the peer's Min-SE; 0: not known
+	interval  time.Duration // agreed; 0 if none
+	least     time.Duration // the peer's Min-SE; 0 means not known
 	refreshAt time.Time
 	expireAt  time.Time
 	ours      bool // this side refreshes it
@@ -27,7 +27,7 @@ const (
 	refreshRetry = 5 * time.Second
 )
 
-// start begins an interval now; 0: there is no session timer.
+// start begins an interval now; 0 means there is no session timer.
 func (t *sessionTimer) start(now time.Time, interval time.Duration, ours bool) {
 	t.stop()
 	if t.interval, t.ours = interval, ours; interval == 0 {
@@ -137,8 +137,8 @@ func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	t.start(now, interval, refresher != "uas")
 }
 
-// lengthen takes the Min-SE of a 422; false: another request would be refused, too (RFC
-// 4028 section 7.3).
+// lengthen takes the Min-SE of a 422; false means another request would be refused, too
+// (RFC 4028 section 7.3).
 func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	least := leastOf(res)
 	if least <= t.least || least > maxInterval {
@@ -175,7 +175,7 @@ func (l *Leg) refresh(now time.Time) {
 	l.send(req, to).refresh = true
 }
 
-// onRefreshed handles the final answer to a refresh, nil: there is none. A 2xx to a
+// onRefreshed handles the final answer to a refresh, nil means there is none. A 2xx to a
 // re-INVITE goes to offerTaken.
 func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 	switch code := statusOf(res); {
@@ -194,8 +194,8 @@ func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 	}
 }
 
-// askedFor returns the interval and refresher of a message's Session-Expires; 0: there
-// is none that can be read.
+// askedFor returns the interval and refresher of a message's Session-Expires; 0 means
+// there is none that can be read.
 func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 	s, err := message.SessionExpiresOf(msg)
 	if err != nil || s == nil {

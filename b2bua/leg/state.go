@@ -17,7 +17,7 @@ import (
 // A leg as plain data, for the process that goes on with it after this one. Messages are
 // kept as text, if a party still waits for them.
 
-// State is what a leg needs to go on. Times are Unix times in nanoseconds; 0: none.
+// State is what a leg needs to go on. Times are Unix times in nanoseconds; 0 means none.
 type State struct {
 	UAS       bool        `cbor:"1,keyasint,omitempty"`
 	Phase     int         `cbor:"2,keyasint,omitempty"`
@@ -52,7 +52,7 @@ type State struct {
 	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP answer of a reliable provisional answer to Invite
 }
 
-// At is where the leg is.
+// At returns where the leg is.
 func (s *State) At() Local {
 	return Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure}
 }
@@ -111,7 +111,7 @@ type Timings struct {
 	Expire   int64         `cbor:"5,keyasint,omitempty"`
 }
 
-// Instant is a time as State has it: what the wall clock will show then, or did, as it goes now.
+// Instant returns a time as State has it: what the wall clock will show then, or did, as it goes now.
 func Instant(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -121,7 +121,7 @@ func Instant(t time.Time) int64 {
 	return now.UnixNano() + int64(t.Sub(now))
 }
 
-// TimeOf is the time of an Instant. From now on it does not move where the wall clock is set.
+// TimeOf returns the time of an Instant. From now on it does not move where the wall clock is set.
 func TimeOf(at int64) time.Time {
 	if at == 0 {
 		return time.Time{}
@@ -203,7 +203,7 @@ func (s *State) described() []byte {
 	return s.Described
 }
 
-// answeredSeq is the CSeq of the last request of the peer that, with all before it, is answered.
+// answeredSeq returns the CSeq of the last request of the peer that, with all before it, is answered.
 func (l *Leg) answeredSeq() uint32 {
 	seq := l.dialog.remoteSeq
 	if p := l.session.pending; p != nil && p.Method != sip.INVITE {
@@ -228,17 +228,16 @@ const (
 // Restored is a leg that goes on, with what its wire and its call have to know.
 type Restored struct {
 	*Leg
-	Invite  *sip.Request  // of a UAC leg, while it has no final answer; nil: it has one
-	Pending *sip.Request  // the peer's INVITE within the dialog, to Reject; nil: none
-	OK      *sip.Response // the 200 that waits for its ACK; nil: none
+	Invite  *sip.Request  // of a UAC leg, while it has no final answer; nil means it has one
+	Pending *sip.Request  // the peer's INVITE within the dialog, to Reject; nil if none
+	OK      *sip.Response // the 200 that waits for its ACK; nil if none
 	// Unanswered: a UAS leg whose INVITE has no final answer.
 	Unanswered bool
 	Sending    bool // a re-INVITE of the leg's has no final answer, or an offer was not sent
 }
 
-// Restore makes the leg of a state. invite is the one that made a UAS leg, nil once its
-// answer is acknowledged. auth has the credentials for a UAC leg's peer, nil: none. A leg of a state that no leg has is
-// done.
+// Restore makes the leg of a state. invite is the one that made a UAS leg, nil once its answer is acknowledged. auth
+// has the credentials for a UAC leg's peer, nil means none. A leg of a state that no leg has is done.
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
@@ -298,7 +297,7 @@ func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
 	}
 }
 
-// restore restores what a leg's state has beside its dialog. False: no leg is like that.
+// restore restores what a leg's state has beside its dialog. False means no leg is like that.
 func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 	switch l.state {
 	case legCalling, legProceeding, legAbandoned:

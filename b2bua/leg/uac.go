@@ -103,7 +103,7 @@ func (l *Leg) resendInvite(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 }
 
-// Resend gives what sends the INVITE of a restored leg again, if it has had no answer. Until one comes, the peer may
+// Resend returns what sends the INVITE of a restored leg again, if it has had no answer. Until one comes, the peer may
 // not know it, and gets no CANCEL.
 func (l *Leg) Resend() []Effect {
 	if l.setup == nil || !l.unanswered {

@@ -26,8 +26,8 @@ func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
 // maxIntervals bounds how often a target may refuse the session timer as too short.
 const maxIntervals = 2
 
-// renewInvite makes the INVITE a new request with the next CSeq; false: it would be too
-// large.
+// renewInvite makes the INVITE a new request with the next CSeq; false means it would be
+// too large.
 func (l *Leg) renewInvite() bool {
 	base := l.invite
 	if l.shorten != nil {
@@ -53,8 +53,8 @@ func (l *Leg) renewInvite() bool {
 	return true
 }
 
-// addedBytes is how much larger the INVITE is than the first one: by credentials, and by
-// a session timer that the target wanted longer.
+// addedBytes returns how much larger the INVITE is than the first one: by credentials,
+// and by a session timer that the target wanted longer.
 func (l *Leg) addedBytes() int {
 	probe := sip.NewRequest(sip.INVITE, *l.invite.Recipient.Clone())
 	d := Digest{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // the count of the real ones stays

@@ -12,12 +12,12 @@ import (
 type record struct {
 	priority, weight uint16 // SRV; of NAPTR order and preference
 	port             uint16 // SRV
-	target           string // SRV, NAPTR: without the last dot; empty: "."
+	target           string // SRV, NAPTR: without the last dot; empty means "."
 	service, flags   string // NAPTR
 	addr             netip.Addr
 }
 
-// readAnswer gives the records of a kind that an answer has for a name, following its aliases. next is an alias that
+// readAnswer returns the records of a kind that an answer has for a name, following its aliases. next is an alias that
 // the answer does not follow to its end. Records of other names count for nothing.
 func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next string, ttl time.Duration, err error) {
 	ttl = maxTTL
@@ -73,7 +73,7 @@ func recordOf(rr dns.RR, kind uint16) (record, bool) {
 	return record{}, false
 }
 
-// plain is a name as it is compared and kept.
+// plain returns a name as it is compared and kept.
 func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 func hasSOA(m *dns.Msg) bool {
@@ -85,7 +85,7 @@ func hasSOA(m *dns.Msg) bool {
 	return false
 }
 
-// negativeTTL is how long it holds that there is no record (RFC 2308 section 5).
+// negativeTTL returns how long it holds that there is no record (RFC 2308 section 5).
 func negativeTTL(m *dns.Msg) time.Duration {
 	for _, rr := range m.Ns {
 		if soa, ok := rr.(*dns.SOA); ok {

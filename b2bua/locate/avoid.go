@@ -93,11 +93,11 @@ func (r *Resolver) noteFound(now time.Time, of string, hops []Hop) {
 // State is how an address does.
 type State struct {
 	Hop
-	Until time.Time // it is avoided until then; zero: it is not
+	Until time.Time // it is avoided until then; zero means it is not
 	Cause string
 }
 
-// States gives the addresses that an owner's calls were to go to within the last hour. It sends no question.
+// States returns the addresses that an owner's calls were to go to within the last hour. It sends no question.
 func (r *Resolver) States(of string) (all []State) {
 	now := time.Now()
 	r.mu.Lock()

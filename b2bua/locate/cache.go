@@ -34,9 +34,9 @@ type entry struct {
 	records []record
 	err     error
 	until   time.Time     // good until then
-	stale   time.Time     // of use until then where there is no other; zero: it is none
+	stale   time.Time     // of use until then where there is no other; zero means it is none
 	owned   bool          // the name is one of the configuration
-	asking  chan struct{} // closed when the question is answered; nil: none is under way
+	asking  chan struct{} // closed when the question is answered; nil means none is under way
 }
 
 // begin asks, if the answer is not known and not asked for already. The entry is nil if too many questions are under
@@ -114,7 +114,7 @@ func (e *entry) take(now time.Time, records []record, ttl time.Duration, err err
 	}
 }
 
-// records gives the records of a name, of the kind that is asked for. None is no error.
+// records returns the records of a name, of the kind that is asked for. None is no error.
 func (r *Resolver) records(ctx context.Context, q question, owned bool) ([]record, error) {
 	e, asking := r.begin(q, owned)
 	if e == nil {

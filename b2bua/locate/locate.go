@@ -42,7 +42,7 @@ const wholeTimeout = 4 * time.Second
 // Query is the part of a URI that says where it leads.
 type Query struct {
 	Host      string
-	Port      int    // 0: none
+	Port      int    // 0 if none
 	Transport string // udp, tcp or tls; auto: what the records say, udp where they say nothing
 }
 
@@ -52,14 +52,14 @@ type Hop struct {
 	Addr      netip.AddrPort
 }
 
-// String is the hop as transport://address:port.
+// String returns the hop as transport://address:port.
 func (h Hop) String() string { return h.Transport + "://" + h.Addr.String() }
 
 // Options are what a resolver works with. The zero value is the system's.
 type Options struct {
-	// Ask asks a name server; nil: the name servers of /etc/resolv.conf, behind /etc/hosts.
+	// Ask asks a name server; nil means the name servers of /etc/resolv.conf, behind /etc/hosts.
 	Ask Ask
-	// Random gives a number from 0 to n-1, for the weights of SRV records; nil: math/rand.
+	// Random gives a number from 0 to n-1, for the weights of SRV records; nil means math/rand.
 	Random func(n int) int
 }
 
@@ -74,7 +74,7 @@ type Resolver struct {
 	ctx    context.Context
 	group  sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	cache   map[question]*entry
 	foreign int // questions under way about names that are not configured here
 	avoided map[Hop]avoidance
@@ -100,8 +100,8 @@ func New(ctx context.Context, o Options) *Resolver {
 func (r *Resolver) Wait() { r.group.Wait() }
 
 // Locate gives the places for requests to a URI, those to be tried first in front. There is at least one without an
-// error. of is their owner, for States; empty: they have none. Then it fails at once while too many such questions are
-// under way.
+// error. of is their owner, for States; empty means they have none. Then it fails at once while too many such questions
+// are under way.
 func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error) {
 	if a, err := netip.ParseAddr(strings.Trim(q.Host, "[]")); err == nil {
 		return r.usableFirst(of, []Hop{q.hop(a.Unmap(), 0)}), nil // RFC 3263 section 4.1: there is nothing to ask
@@ -122,7 +122,7 @@ func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error
 	return r.usableFirst(of, hops), nil
 }
 
-// hop is a place at an address. port is what the records say, 0 for nothing.
+// hop returns a place at an address. port is what the records say, 0 for nothing.
 func (q Query) hop(a netip.Addr, port uint16) Hop {
 	h := Hop{Transport: q.Transport}
 	if h.Transport == auto || h.Transport == "" {
@@ -168,7 +168,7 @@ func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, erro
 // service is the name of SRV records, with the transport that they are for.
 type service struct{ name, transport string }
 
-// services are the SRV names of a host: of its NAPTR records if no transport is given, else those by the rule.
+// services returns the SRV names of a host: of its NAPTR records if no transport is given, else those by the rule.
 func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service {
 	rule := []service{{"_sip._udp." + q.Host, udp}, {"_sip._tcp." + q.Host, tcp}, {"_sips._tcp." + q.Host, tls}}
 	switch q.Transport {
@@ -200,7 +200,7 @@ func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service 
 	return all
 }
 
-// byService gives the places of SRV records. none: the service is said not to exist.
+// byService returns the places of SRV records. none: the service is said not to exist.
 func (r *Resolver) byService(ctx context.Context, q Query, name string, owned bool) (hops []Hop, none bool, err error) {
 	records, err := r.records(ctx, question{name, dns.TypeSRV}, owned)
 	if err != nil {
@@ -223,13 +223,13 @@ func (r *Resolver) byService(ctx context.Context, q Query, name string, owned bo
 	return hops, false, err
 }
 
-// hostPort is a host, and the port that the records say; 0: nothing.
+// hostPort is a host, and the port that the records say; 0 means nothing.
 type hostPort struct {
 	host string
 	port uint16
 }
 
-// addresses gives the places of a host: IPv4 first, because the platforms publish it and more networks carry it.
+// addresses returns the places of a host: IPv4 first, because the platforms publish it and more networks carry it.
 func (r *Resolver) addresses(ctx context.Context, q Query, at hostPort, owned bool) (hops []Hop, err error) {
 	four, six := question{at.host, dns.TypeA}, question{at.host, dns.TypeAAAA}
 	r.begin(six, owned) // at the same time

@@ -36,7 +36,7 @@ const (
 type system struct {
 	conf, file string // constant
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	readAt  time.Time
 	servers []string // address:port
 	hosts   map[string][]netip.Addr
@@ -132,7 +132,7 @@ func exchange(ctx context.Context, q *dns.Msg, at string) (*dns.Msg, error) {
 	return nil, fmt.Errorf("name server %s: the answer is truncated over TCP, too", at)
 }
 
-// hostsAnswer is the answer of the hosts file.
+// hostsAnswer returns the answer of the hosts file.
 func hostsAnswer(name string, kind uint16, own []netip.Addr) *dns.Msg {
 	m := new(dns.Msg)
 	for _, a := range own {

@@ -29,7 +29,7 @@ func Compact(all ...*string) {
 // HeaderText is a request without its body as text, which Parse reads.
 type HeaderText string
 
-// HeaderTextOf gives the text of a request.
+// HeaderTextOf returns the text of a request.
 func HeaderTextOf(req *sip.Request) HeaderText {
 	b := TakeBuffer()
 	defer b.Release()
@@ -55,7 +55,7 @@ func (t HeaderText) Request() *sip.Request {
 	return sip.NewRequest(sip.INVITE, sip.Uri{}) // never: it has been read before
 }
 
-// Value is the first value of a header, as template.Vars.HeaderFunc.
+// Value returns the first value of a header, as template.Vars.HeaderFunc.
 func (t HeaderText) Value(name string) string { return FirstHeader(t.Request(), name) }
 
 // Text returns a message as text, which Parse reads.

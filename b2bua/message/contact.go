@@ -13,14 +13,14 @@ type Contact struct {
 	URI      sip.Uri
 	Expires  time.Duration // less than 0: it names none
 	Q        int           // thousandths; 1000 where it names none
-	Instance string        // +sip.instance with its reg-id (RFC 5626 section 4.1); empty: none
+	Instance string        // +sip.instance with its reg-id (RFC 5626 section 4.1); empty if none
 }
 
 // misread is what an expiration counts as that can't be read (RFC 3261 sections 10.3 and 20.19).
 const misread = time.Hour
 
 // ContactsIn reads the Contacts of a message. all: there is a Contact of "*", which stands for all of them (RFC 3261
-// section 10.2.2). wrong says what is malformed; empty: nothing.
+// section 10.2.2). wrong says what is malformed; empty means nothing.
 func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 	for _, h := range headersOf(msg) {
 		if !EqualFold(h.Name(), "contact") && !EqualFold(h.Name(), "m") {

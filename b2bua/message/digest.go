@@ -99,7 +99,7 @@ type holder [nonceHolderLen]byte
 
 // ReceivedNonce is a nonce of this server that came back.
 type ReceivedNonce struct {
-	made   time.Time // zero: by an earlier process
+	made   time.Time // zero means by an earlier process
 	id     nonceID
 	holder holder
 	called called
@@ -147,7 +147,7 @@ func (m *Minter) IsFor(n ReceivedNonce, user string) bool {
 	return n.called == m.calledOf([]byte(user))
 }
 
-// ReadNonce reads a nonce; false: it is not one of this server.
+// ReadNonce reads a nonce; false means it is not one of this server.
 func (m *Minter) ReadNonce(nonce []byte) (n ReceivedNonce, ok bool) {
 	var raw [nonceDataLen + nonceMACLen]byte
 	if len(nonce) != challengeLen {

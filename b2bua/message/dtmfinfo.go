@@ -84,7 +84,7 @@ func millis(digits string) time.Duration {
 	return BoundDigit(time.Duration(n) * time.Millisecond)
 }
 
-// BoundDigit is how long INFO says that a digit is, which takes this long.
+// BoundDigit returns how long INFO says that a digit is, which takes this long.
 func BoundDigit(d time.Duration) time.Duration { return min(max(d, shortestDigit), longestDigit) }
 
 // DTMFInfo returns the body of an INFO with a digit, nothing if it is not a digit.

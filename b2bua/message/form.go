@@ -12,7 +12,7 @@ type via[T text] struct {
 	params                   T // without the first semicolon
 }
 
-// splitVia splits one Via value; false: it has no protocol or no host.
+// splitVia splits one Via value; false means it has no protocol or no host.
 func splitVia[T text](value T) (v via[T], ok bool) {
 	rest := value
 	v.name, rest, ok = CutByte(rest, '/')

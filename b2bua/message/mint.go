@@ -98,7 +98,7 @@ func (m *Minter) TagOfInvite(req *sip.Request) Minted {
 	return m.tagFor(k, ParseSource(req.Source()).Addr())
 }
 
-// tagFor gives the tag for what is in k and for a sender. It gives k back.
+// tagFor returns the tag for what is in k and for a sender. It gives k back.
 func (m *Minter) tagFor(k *keyedHash, from netip.Addr) Minted {
 	defer m.macs.Put(k)
 	source := from.Unmap().As16()
@@ -143,7 +143,7 @@ func (m *Minter) OwnsBranch(branch, fromTag []byte) bool {
 		m.minted(branchDomain, branch[cookie:], fromTag)
 }
 
-// seal makes a minted value of its nonce, for the leg with this tag; nil: for none.
+// seal makes a minted value of its nonce, for the leg with this tag; nil means for none.
 func (m *Minter) seal(domain byte, nonce [nonceLen]byte, legTag []byte) (out Minted) {
 	mac := m.mac(domain, nonce[:], legTag)
 	hex.Encode(out[:], nonce[:])
@@ -163,8 +163,8 @@ func (m *Minter) minted(domain byte, value, legTag []byte) bool {
 	return hmac.Equal(mac[:macLen], raw[nonceLen:])
 }
 
-// mac is the keyed hash of values for one purpose, their domain. All but the last value
-// have the length that their domain gives them.
+// mac returns the keyed hash of values for one purpose, their domain. All but the last
+// value have the length that their domain gives them.
 func (m *Minter) mac(domain byte, values ...[]byte) [sha256.Size]byte {
 	k := m.take()
 	defer m.macs.Put(k)

@@ -36,7 +36,7 @@ type HeaderLine struct{ Name, Value string }
 // bodyPart is one part of a body, such as ISUP (RFC 3204) or a location (RFC 6442).
 type bodyPart struct {
 	header      []HeaderLine
-	contentType string // media type in lower case without parameters; empty: malformed
+	contentType string // media type in lower case without parameters; empty means malformed
 	body        []byte // as it came, a slice of the message
 }
 

@@ -78,8 +78,8 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 // parsing is a message that is being read. The message and what nearly every one has are
 // one piece of memory: a call has six of them, of some fifteen headers and parameters each.
 type parsing struct {
-	req    *sip.Request  // nil: a response
-	res    *sip.Response // nil: a request
+	req    *sip.Request  // nil means a response
+	res    *sip.Response // nil means a request
 	usual  *usualHeaders
 	taken  headerSet      // of usual
 	params []sip.HeaderKV // room for parameters
@@ -127,7 +127,7 @@ func (p *parsing) startLine(line string) bool {
 	return err == nil && !p.req.Recipient.Wildcard && strings.EqualFold(third, version)
 }
 
-// methodOf is a method, without the message that it is in.
+// methodOf returns a method, without the message that it is in.
 func methodOf(name string) sip.RequestMethod {
 	for _, m := range [...]sip.RequestMethod{
 		sip.INVITE, sip.ACK, sip.BYE, sip.CANCEL, sip.OPTIONS, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER,
@@ -140,7 +140,7 @@ func methodOf(name string) sip.RequestMethod {
 	return sip.RequestMethod(strings.Clone(name))
 }
 
-// message gives what was read, with its body.
+// message returns what was read, with its body.
 func (p *parsing) message(all []sip.Header, rest []byte) (sip.Message, error) {
 	if p.length < 0 {
 		p.length = len(rest)
@@ -214,7 +214,7 @@ func (p *parsing) read(kind headerKind, name, value string) sip.Header {
 	return sip.NewHeader(name, value)
 }
 
-// isFirst says whether a header is the first of its kind, for which there is room.
+// isFirst reports whether a header is the first of its kind, for which there is room.
 func (p *parsing) isFirst(kind headerKind) bool {
 	first := p.taken&setOf(kind) == 0
 	p.taken |= setOf(kind)

@@ -47,7 +47,7 @@ func (p *parsing) readVia(value string) sip.Header {
 // commonParams are the parameters of Via, From and To that a message usually has.
 const commonParams = 4
 
-// room gives room for n parameters.
+// room returns room for n parameters.
 func (p *parsing) room(n int) sip.HeaderParams {
 	if n > len(p.params) {
 		p.params = make([]sip.HeaderKV, n)

@@ -38,7 +38,7 @@ func (r *Replays) Fresh(n ReceivedNonce, now time.Time) bool {
 	return n.made.After(r.since) && !n.made.After(now) && now.Sub(n.made) <= nonceTTL
 }
 
-// Use notes an nc of a nonce. False: it came before or is too far behind the highest
+// Use notes an nc of a nonce. False means it came before or is too far behind the highest
 // one, or the nonce is too old by now.
 func (r *Replays) Use(n ReceivedNonce, nc uint32, now time.Time) bool {
 	r.mu.Lock()

@@ -55,7 +55,7 @@ func Reply(req *sip.Request, code int, reason string, body []byte, headers ...si
 	return res
 }
 
-// viaBack is a request's Via in its response.
+// viaBack returns a request's Via in its response.
 func viaBack(via *sip.ViaHeader, first bool, source string) *sip.ViaHeader {
 	if rport, asked := via.Params.Get("rport"); !first || !asked || rport != "" {
 		return via

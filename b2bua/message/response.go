@@ -10,7 +10,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Warning is a Warning header (RFC 3261 section 20.43) without our host name, of a code and a text behind one space.
+// Warning returns a Warning header (RFC 3261 section 20.43) without our host name, of a code and a text behind one
+// space.
 func Warning(text string) sip.Header {
 	return sip.NewHeader("Warning", text[:3]+" flowbridge "+Quote(text[4:]))
 }
@@ -107,8 +108,8 @@ func appendRefusal[T string | []byte](out, request []byte, from netip.AddrPort, 
 	return out
 }
 
-// shortName returns the compact form of a header's name with its colon; empty: it has
-// none.
+// shortName returns the compact form of a header's name with its colon; empty means it
+// has none.
 func shortName(kind headerKind) string {
 	switch kind {
 	case kindVia:
@@ -198,8 +199,8 @@ func echoed(kind headerKind) bool {
 // RetrySeconds is the Retry-After of a refusal for lack of capacity.
 const RetrySeconds = "5"
 
-// RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33); 0: it has
-// none that can be read.
+// RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33); 0 means
+// it has none that can be read.
 func RetryAfter(headers []sip.Header) time.Duration {
 	for _, h := range headers {
 		if EqualFold(h.Name(), "retry-after") {

@@ -10,7 +10,7 @@ type Scanned struct {
 	Version  []byte // "SIP/2.0", or the text in its place
 	vias     int    // header lines
 	ViaHost  []byte // of the topmost Via, as ViaPort, Rport and Branch
-	ViaPort  int    // 0: none
+	ViaPort  int    // 0 if none
 	Rport    bool   // the answer goes to the source port of the request (RFC 3581)
 	Branch   []byte
 	ToTag    []byte
@@ -19,12 +19,12 @@ type Scanned struct {
 	CSeq     []byte // the number
 
 	Authorized bool   // there are credentials
-	Nonce      []byte // that they answer, of the length of this server's; nil: none
+	Nonce      []byte // that they answer, of the length of this server's; nil if none
 	Body       []byte
 
 	Readable bool   // the topmost Via says where an answer goes
-	Header   string // that Wrong is about; empty: the message as a whole
-	Wrong    string // the first fault, in words; empty: none
+	Header   string // that Wrong is about; empty means the message as a whole
+	Wrong    string // the first fault, in words; empty if none
 	Headers  int
 	Longest  int // header, in bytes
 
@@ -104,9 +104,9 @@ type headerSet uint16
 
 func setOf(kind headerKind) headerSet { return 1 << kind }
 
-// Scan reads the start line of a message and the headers that decide how it is
-// handled. It allocates nothing. A fault does not stop it, because a refusal needs the
-// other headers; false: the bytes are not SIP at all.
+// Scan reads the start line of a message and the headers that decide how it is handled.
+// It allocates nothing. A fault does not stop it, because a refusal needs the other
+// headers; false means the bytes are not SIP at all.
 func Scan(message []byte) (s Scanned, ok bool) {
 	s.length = -1
 	line, rest := CutLine(message)
@@ -363,7 +363,8 @@ func CallIDOf(message []byte) (id []byte, found bool) {
 	return id, len(id) > 0
 }
 
-// CSeqMethod is the method in CSeq: the method of the request that a response answers.
+// CSeqMethod returns the method in CSeq: the method of the request that a response
+// answers.
 func (s *Scanned) CSeqMethod() []byte { return s.cseqMethod }
 
 // UnknownScheme reports whether the Request-URI has a scheme that can't be called,

@@ -17,7 +17,7 @@ const maxPooled = 16 << 10
 
 var buffers = sync.Pool{New: func() any { return &Buffer{Bytes: make([]byte, 0, 2048)} }}
 
-// TakeBuffer gives an empty buffer.
+// TakeBuffer returns an empty buffer.
 func TakeBuffer() *Buffer {
 	b, ok := buffers.Get().(*Buffer)
 	if !ok {
@@ -188,7 +188,7 @@ func (b *Buffer) uri(u *sip.Uri) {
 	b.params('?', '&', u.Headers)
 }
 
-// host appends a host, with brackets around an IPv6 address, and a port; 0: none.
+// host appends a host, with brackets around an IPv6 address, and a port; 0 means none.
 func (b *Buffer) host(host string, port int) {
 	ip, err := netip.Addr{}, error(nil)
 	if strings.IndexByte(host, ':') >= 0 {
@@ -226,7 +226,7 @@ func (b *Buffer) param(p sip.HeaderKV) {
 	}
 }
 
-// AddrText is a URI as the address in From or To, without a name.
+// AddrText returns a URI as the address in From or To, without a name.
 func AddrText(uri *sip.Uri) string {
 	b := TakeBuffer()
 	defer b.Release()
@@ -236,13 +236,13 @@ func AddrText(uri *sip.Uri) string {
 	return string(b.Bytes)
 }
 
-// TargetText is a Contact's URI as the Request-URI that it is in its dialog.
+// TargetText returns a Contact's URI as the Request-URI that it is in its dialog.
 func TargetText(c *sip.ContactHeader) string {
 	uri := AsRequestURI(c.Address)
 	return URIText(&uri)
 }
 
-// URIText is a URI as text, with one allocation.
+// URIText returns a URI as text, with one allocation.
 func URIText(uri *sip.Uri) string {
 	b := TakeBuffer()
 	defer b.Release()

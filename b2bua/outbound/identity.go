@@ -163,7 +163,7 @@ func WithheldFrom(vars template.Vars, p Privacy) Privacy {
 	return p
 }
 
-// VarsOf are the variables of templates in a call with this id.
+// VarsOf returns the variables of templates in a call with this id.
 func VarsOf(id string, invite *sip.Request, t *peers.Trunk) template.Vars {
 	return template.Vars{
 		To: CalledOf(invite, t), From: CallerOf(invite, t.Caller), CallID: id,

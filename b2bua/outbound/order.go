@@ -20,7 +20,7 @@ type HeaderLine = message.HeaderLine
 type Order struct {
 	To      string // a number, a host, user@host, or a URI of the agent's lists; with Named also the name of a target
 	Named   bool
-	Trunk   string // that calls the number; empty: as a REFER's
+	Trunk   string // that calls the number; empty means as a REFER's
 	Headers []HeaderLine
 }
 
@@ -64,8 +64,8 @@ func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err er
 	return d, to.Headers, nil
 }
 
-// lastTarget is the last target of the configuration that answered the call. Its lists count also where the call is at
-// a trunk, or at a host of a REFER: these have none.
+// lastTarget returns the last target of the configuration that answered the call. Its lists count also where the call
+// is at a trunk, or at a host of a REFER: these have none.
 func (t *Transfer) lastTarget() *peers.Dial {
 	for _, a := range slices.Backward(t.Tried) {
 		if last := t.Peers.Targets[a.Target]; last != nil && a.SIPStatus == 200 && a.Cause == "" {

@@ -18,14 +18,14 @@ import (
 
 // Origination is a call that a request orders: first the customer is called over a trunk, then an agent.
 type Origination struct {
-	ID      string           // of the call; empty: a new one
+	ID      string           // of the call; empty means a new one
 	By      string           // who orders it, for the record
 	To      string           // the customer's number
 	From    string           // the number that the customer sees
 	Trunk   string           // by its name
-	Target  string           // the agent, by its name; empty: the route says who
+	Target  string           // the agent, by its name; empty means the route says who
 	Headers []peers.Variable // of the INVITE that stands for a caller's: templates and pass_headers see them
-	// AnswerWithin is how long the customer may take to answer. 0: ring_timeout of the trunk.
+	// AnswerWithin is how long the customer may take to answer. 0 means ring_timeout of the trunk.
 	AnswerWithin time.Duration
 }
 
@@ -139,7 +139,7 @@ func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
 	return customer, Plan{Targets: p.Agents, Shared: p.Share > 0}
 }
 
-// Variables are the headers as variables, by name without X-. nil: there are none.
+// Variables returns the headers as variables, by name without X-. nil means there are none.
 func (o *Origination) Variables() map[string]string {
 	if len(o.Headers) == 0 {
 		return nil

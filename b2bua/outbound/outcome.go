@@ -9,7 +9,7 @@ import (
 type Outcome struct {
 	Cause       cause.Cause
 	Disposition string // the record's, where the call ends with it
-	Q850        int    // the record's; 0: none
+	Q850        int    // the record's; 0 if none
 	Next        bool   // the next target is to be tried
 }
 
@@ -30,7 +30,7 @@ func OutcomeOf(status int, why cause.Cause) Outcome {
 	return v
 }
 
-// DispositionOf is the record's disposition of a call that was not answered.
+// DispositionOf returns the record's disposition of a call that was not answered.
 func DispositionOf(why cause.Cause, status int) string {
 	switch {
 	case why == cause.CallerCancelled, why == cause.OperatorHangup:

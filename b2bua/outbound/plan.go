@@ -20,15 +20,15 @@ type Plan struct {
 
 	Reason  string         // of the attempts in the record: "" for the route, else record.ReasonTransfer and the like
 	By      string         // the token that ordered it
-	Vars    *template.Vars // of its templates; nil: the call's
-	Source  *sip.Request   // whose headers pass on; nil: the caller's INVITE
+	Vars    *template.Vars // of its templates; nil means the call's
+	Source  *sip.Request   // whose headers pass on; nil means the caller's INVITE
 	Headers []Field        // further headers of its INVITEs
 }
 
 // Replaces reports whether a plan is not the route's: it is for an agent's successor, or for the customer.
 func (p *Plan) Replaces() bool { return p.Reason != "" }
 
-// Next takes out the next target; nil: none is left. shared: the route's split has chosen it.
+// Next takes out the next target; nil means none is left. shared: the route's split has chosen it.
 func (p *Plan) Next() (t *peers.Target, shared bool) {
 	if len(p.Targets) == 0 {
 		return nil, false
@@ -48,7 +48,7 @@ func (p *Plan) VarsFor(attempt int, call template.Vars) template.Vars {
 }
 
 // Plan plans the calls to the destination of a transfer, with these headers. by is the agent in Referred-By, req its
-// REFER; nil: the transfer is ordered.
+// REFER; nil means the transfer is ordered.
 func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req *sip.Request) Plan {
 	headers := []Field{{Name: "Referred-By", Values: []string{by}, Kept: true}}
 	for _, h := range with {

@@ -18,7 +18,7 @@ import (
 // PrepareError says why there is no id.
 type PrepareError struct {
 	Cause  cause.Cause
-	Status int // HTTP; 0: no answer
+	Status int // HTTP; 0 means no answer
 	Err    error
 }
 
@@ -37,7 +37,8 @@ type Requested struct {
 	AskedAPI bool
 }
 
-// Answer is the platform's answer for the templates of headers; nil: there is none. An answer may be without an id.
+// Answer returns the platform's answer for the templates of headers; nil means there is none. An answer may be without
+// an id.
 func (out *Requested) Answer() *template.PrepareVars {
 	if !out.AskedAPI || (out.Prepared.CallID == "" && len(out.Prepared.Body) == 0) {
 		return nil
@@ -108,7 +109,7 @@ func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.Prepar
 	return err
 }
 
-// PrepareCause is the cause of an attempt whose preparation failed.
+// PrepareCause returns the cause of an attempt whose preparation failed.
 func PrepareCause(err error) cause.Cause {
 	if pe, ok := errors.AsType[*PrepareError](err); ok && pe.Cause != cause.None {
 		return pe.Cause

@@ -25,7 +25,7 @@ type Destination struct {
 	Party      template.Party
 	Targets    []*peers.Target // that are tried, in order
 	FailoverOn []int           // of their route
-	Route      string          // of these targets, empty: none
+	Route      string          // of these targets, empty if none
 	ReferTo    string          // the value of Refer-To, where the caller's side transfers
 }
 
@@ -78,12 +78,12 @@ func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) 
 	return d, 0, nil
 }
 
-// isOurs says whether a host is our own address as a leg's peer knows it.
+// isOurs reports whether a host is our own address as a leg's peer knows it.
 func (t *Transfer) isOurs(host string) bool {
 	return peers.SameHost(host, t.Ours[0]) || peers.SameHost(host, t.Ours[1])
 }
 
-// directly is a destination that is called by the agent's URI.
+// directly returns a destination that is called by the agent's URI.
 func (t *Transfer) directly(to message.Referral, d Destination) (Destination, int, error) {
 	parsed, code, err := peers.ReferredURI(to)
 	if err != nil {
@@ -135,7 +135,7 @@ func (t *Transfer) routeOfTarget(to template.Party) (targets []*peers.Target, ro
 	return nil, "", nil
 }
 
-// referToNumber is the Refer-To of a number at the caller's side, as the agent knows
+// referToNumber returns the Refer-To of a number at the caller's side, as the agent knows
 // only our address. Numbers are at the proxy in front of the caller, which may be a
 // phone, or at the caller itself where there is none. It has the listed number without
 // parameters, because parameters could make it another number (rn, RFC 4694).
@@ -151,8 +151,8 @@ func (t *Transfer) referToNumber(to message.Referral, who template.Party) string
 	return message.WithEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
 }
 
-// Referrer is the party in Referred-By (RFC 3892): the one in the agent's REFER, else the number that the caller has
-// called, at our own address. req is nil where an order is carried out.
+// Referrer returns the party in Referred-By (RFC 3892): the one in the agent's REFER, else the number that the caller
+// has called, at our own address. req is nil where an order is carried out.
 func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
 	if req != nil {
 		if by, err := message.ReferredBy(req); err == nil && by != "" {

@@ -21,7 +21,7 @@ type Admission struct {
 
 	began time.Time
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	draining bool
 	scarce   bool              // the process's memory is
 	setups   pool              // calls without an answer
@@ -32,7 +32,7 @@ type Admission struct {
 	circuits circuits
 	sources  *Rates // new requests by address
 	place    int    // of this node among the nodes that share the caps
-	nodes    int    // that share the caps; 0: there is no fleet
+	nodes    int    // that share the caps; 0 means there is no fleet
 	queue    queue
 	queues   atomic.Int32 // calls that wait in it
 }
@@ -41,9 +41,9 @@ type Admission struct {
 type usage struct {
 	rate *rate.Limiter
 	cps  int // the limit of the configuration, as is the next
-	most int // calls; 0: any number
+	most int // calls; 0 means any number
 
-	registered atomic.Pointer[registered] // nil: it is not
+	registered atomic.Pointer[registered] // nil means it is not
 
 	// guarded by Admission.mu
 	calls         int
@@ -157,7 +157,7 @@ func (a *Admission) forget(p *Snapshot) {
 	}
 }
 
-// limiter allows n events a second, and n at once; nil: no limit, for 0.
+// limiter allows n events a second, and n at once; nil means no limit, for 0.
 func limiter(n int) *rate.Limiter {
 	if n <= 0 {
 		return nil
@@ -430,7 +430,7 @@ func (a *Admission) IsDraining() bool {
 	return a.draining
 }
 
-// Scarce says whether the process's memory is: as long as it is, all new calls are refused.
+// Scarce reports whether the process's memory is: as long as it is, all new calls are refused.
 func (a *Admission) Scarce(is bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -17,10 +17,10 @@ type Caller struct {
 	Country      string
 	MaxDuration  time.Duration
 	Limits       config.TrunkLimits
-	Originate    *config.Originate // nil: no request may call over it
-	Registrar    *config.Registrar // nil: it does not register here
-	Register     *config.Register  // nil: we do not register there
-	Identity     *config.Identity  // nil: its calls are not verified
+	Originate    *config.Originate // nil means no request may call over it
+	Registrar    *config.Registrar // nil means it does not register here
+	Register     *config.Register  // nil means we do not register there
+	Identity     *config.Identity  // nil means its calls are not verified
 }
 
 // bound reports whether the trunk registers, and has neither credentials nor certificates: besides configured sources,

@@ -28,7 +28,7 @@ const (
 	longestPause = 30 * time.Second
 )
 
-// settingsOf are a circuit's settings. probed: OPTIONS find out whether it may close.
+// settingsOf returns a circuit's settings. probed: OPTIONS find out whether it may close.
 func settingsOf(c config.Circuit, probed bool) circuit.Settings {
 	return circuit.Settings{Failures: c.Failures, Pause: firstPause, MaxPause: longestPause, Probed: probed}
 }

@@ -49,13 +49,13 @@ type Dial struct {
 	FirstResponseTimeout time.Duration
 	RingTimeout          time.Duration
 	Registered           bool   // calls go to what has registered here for the trunk
-	Proxy                string // host and port that calls are sent to instead of the URI's; empty: none
+	Proxy                string // host and port that calls are sent to instead of the URI's; empty if none
 	Circuit              config.Circuit
 	Ping                 config.Ping
 }
 
-// PingAt is where OPTIONS to the target go. ok is false if it gets none, and calls find out whether it answers. What
-// registers here shows itself, and there is no single place to ask where each call has a host of its own.
+// PingAt returns where OPTIONS to the target go. ok is false if it gets none, and calls find out whether it answers.
+// What registers here shows itself, and there is no single place to ask where each call has a host of its own.
 func (d *Dial) PingAt() (uri sip.Uri, ok bool) {
 	if d.Ping.Interval == 0 || d.Registered {
 		return uri, false
@@ -126,7 +126,7 @@ func NewReferred(name string, uri *template.Template, transport string, agent *D
 
 var errNoName = errors.New("a user part that is neither a number nor a name")
 
-// ReferredURI gives the URI of a host that an agent may name, without the parameters that lead elsewhere (maddr), or
+// ReferredURI returns the URI of a host that an agent may name, without the parameters that lead elsewhere (maddr), or
 // the status of a refusal.
 func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 	if to.Scheme == "sips" {

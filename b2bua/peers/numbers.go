@@ -24,7 +24,7 @@ const (
 	LimitClosed            // no new call is taken
 )
 
-// Cause is the cause of a call, or an attempt, that is over a limit.
+// Cause returns the cause of a call, or an attempt, that is over a limit.
 func (l Limit) Cause() cause.Cause {
 	switch l {
 	case LimitCap:
@@ -102,8 +102,8 @@ func (a *Admission) Release(t *Trunk, p Parties) {
 	t.release(p)
 }
 
-// Status is the answer to a caller over a limit; otherwise: the limit is a target's. It is not 503 for the limit of a
-// number: the carrier would hold back all its calls, instead of the calls of one number.
+// Status returns the answer to a caller over a limit; otherwise: the limit is a target's. It is not 503 for the limit
+// of a number: the carrier would hold back all its calls, instead of the calls of one number.
 func (l Limit) Status(otherwise int) int {
 	switch l {
 	case LimitCaller:
@@ -117,7 +117,7 @@ func (l Limit) Status(otherwise int) int {
 	return otherwise
 }
 
-// PartiesOf are the numbers for whose limits a call counts.
+// PartiesOf returns the numbers for whose limits a call counts.
 func PartiesOf(vars *template.Vars) Parties {
 	return Parties{From: vars.From.Number, To: vars.To.Number}
 }

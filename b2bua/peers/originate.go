@@ -57,8 +57,8 @@ func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Ti
 	return agent, ""
 }
 
-// reserve takes a place at the first target that has one, for an attempt later. nil: none has, and full is the limit of
-// the last.
+// reserve takes a place at the first target that has one, for an attempt later. nil means none has, and full is the
+// limit of the last.
 func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Target, full Limit) {
 	for _, t := range targets {
 		var try circuit.Try

@@ -23,7 +23,7 @@ import (
 // reload makes another, and a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
-	Numbers *config.Table           // nil: there is none
+	Numbers *config.Table           // nil means there is none
 	Marks   []uint64                // of the routes, in their order
 	Trunks  []*Trunk                // in file order, and behind them the targets that may call
 	Targets map[string]*Target      // by name
@@ -37,19 +37,19 @@ type Snapshot struct {
 // Trunk is a trunk with its open calls, or a target that may call.
 type Trunk struct {
 	Caller   *Caller
-	Platform *Policy // of the target that it is; nil: a real trunk
+	Platform *Policy // of the target that it is; nil means a real trunk
 	*usage
-	secret      *secret // nil: it need not show credentials
+	secret      *secret // nil means it need not show credentials
 	kindAndName string
 }
 
 // Target is a target with its open calls, or a trunk that can be called.
 type Target struct {
 	Dial     *Dial
-	Trunk    *Caller // of the trunk that it is; nil: a real target
+	Trunk    *Caller // of the trunk that it is; nil means a real target
 	Preparer Preparer
-	SIP      *circuit.Breaker // of the target itself; nil: it never opens
-	API      *circuit.Breaker // of what Preparer asks; nil: it never opens
+	SIP      *circuit.Breaker // of the target itself; nil means it never opens
+	API      *circuit.Breaker // of what Preparer asks; nil means it never opens
 	*usage
 }
 
@@ -126,8 +126,8 @@ func (t *Trunk) LogField() (key, name string) {
 // KindAndName returns a description for people: "trunk carrier".
 func (t *Trunk) KindAndName() string { return t.kindAndName }
 
-// CallerNamed returns the trunk, or target that calls, of this kind and name; false: there is none, and it stands for
-// the one that there was.
+// CallerNamed returns the trunk, or target that calls, of this kind and name; false means there is none, and it stands
+// for the one that there was.
 func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 	for _, t := range p.Trunks {
 		if t.KindAndName() == kindAndName {
@@ -138,7 +138,7 @@ func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 	return newTrunk(&Caller{Peer: Peer{Name: name}}, nil, &usage{}), false
 }
 
-// CalleeNamed returns the target, or trunk that is called, of this name; nil: there is none.
+// CalleeNamed returns the target, or trunk that is called, of this name; nil means there is none.
 func (p *Snapshot) CalleeNamed(name string) *Target {
 	if t := p.Targets[name]; t != nil {
 		return t
@@ -306,8 +306,8 @@ func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
 // Record returns the user of the address-of-record of a trunk that registers here.
 func (t *Trunk) Record() string { return cmp.Or(t.Caller.Registrar.User, t.secret.username) }
 
-// Contenders are the fitting trunks whose credentials are checked, and the fallback
-// for a request without credentials; nil: the request needs some. A trunk with
+// Contenders returns the fitting trunks whose credentials are checked, and the fallback
+// for a request without credentials; nil means the request needs some. A trunk with
 // credentials comes before one that is no more specific, but does not hide it.
 func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	open := slices.IndexFunc(fit, func(t *Trunk) bool { return !t.NeedsCredentials() })
@@ -321,7 +321,8 @@ func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	}
 }
 
-// MergeKey is the same for the copies of an INVITE that come from a trunk by several ways (RFC 3261 section 8.2.2.2).
+// MergeKey returns the same for the copies of an INVITE that come from a trunk by several ways (RFC 3261 section
+// 8.2.2.2).
 func (t *Trunk) MergeKey(req *sip.Request) string {
 	return t.KindAndName() + "\n" + req.CallID().
 		Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
@@ -339,7 +340,7 @@ func (t *Trunk) IsContact(user string) bool {
 	return r != nil && user != "" && r.token == user && t.Caller.Register != nil
 }
 
-// Likely returns the trunk that a request seems to come from, before any proof; nil:
+// Likely returns the trunk that a request seems to come from, before any proof; nil means
 // its sender can be no trunk.
 func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	var best *Trunk
@@ -436,7 +437,7 @@ func (t *Trunk) CallerTLS(own *config.TargetTLS) *config.TargetTLS {
 	return own
 }
 
-// NamesOf are the names of targets.
+// NamesOf returns the names of targets.
 func NamesOf(targets []*Target) (names []string) {
 	for _, t := range targets {
 		names = append(names, t.Dial.Name)

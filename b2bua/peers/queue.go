@@ -46,8 +46,8 @@ type queue struct {
 	routes map[uint64]int
 	called []func() // of the callers that were called, until the lock is free
 
-	alarm   *time.Timer // serves the queue when time alone makes room; nil: it has never been needed
-	alarmAt time.Time   // zero: it is off
+	alarm   *time.Timer // serves the queue when time alone makes room; nil means it has never been needed
+	alarmAt time.Time   // zero means it is off
 }
 
 // Wait has a call wait for a place at one of the targets of its route, all of which are full or out of use, in this
@@ -87,7 +87,7 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 // mayFree reports whether a full target is one to wait for: it is not out of use.
 func mayFree(t *Target) bool { return t.SIP.Status().State != circuit.Open }
 
-// Place gives what a waiting call was called for, once; ok is false if it was not.
+// Place returns what a waiting call was called for, once; ok is false if it was not.
 func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -122,7 +122,7 @@ func (a *Admission) StopWaiting(w *Waiter) {
 	}
 }
 
-// Position is a waiting call's place in the queue of its route, from 1. 0: it does not wait.
+// Position returns a waiting call's place in the queue of its route, from 1. 0 means it does not wait.
 func (a *Admission) Position(w *Waiter) (n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

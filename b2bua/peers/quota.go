@@ -8,7 +8,7 @@ import (
 
 // Share makes this node keep to its part of each cap from now on: it is one of so many nodes, and place, from 0, is its
 // place among them. Calls that are open stay. Before the first Share the node has the whole of each limit. It returns
-// the smallest limit; 0: there is none.
+// the smallest limit; 0 means there is none.
 func (a *Admission) Share(place, nodes int) (least int) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -22,7 +22,7 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	return least
 }
 
-// Part returns how many calls of a limit are this node's. 0: there is no limit.
+// Part returns how many calls of a limit are this node's. 0 means there is no limit.
 func (a *Admission) Part(limit int) int {
 	if limit <= 0 {
 		return 0

@@ -14,7 +14,7 @@ type Rates struct {
 	seed maphash.Seed // strangers can't choose keys that displace each other
 	born time.Time
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	sets [][rateWays]rateSlot
 }
 
@@ -35,8 +35,8 @@ func NewRates() *Rates {
 	return &Rates{seed: maphash.MakeSeed(), born: time.Now(), sets: make([][rateWays]rateSlot, rateSets)}
 }
 
-// Allow counts an event of a key, and reports whether it is within n a second, of which
-// n may come at once. An event that is refused does not count. 0: no limit.
+// Allow counts an event of a key, and reports whether it is within n a second, of which n
+// may come at once. An event that is refused does not count. 0 means no limit.
 func (r *Rates) Allow(key []byte, n int, now time.Time) bool {
 	if n <= 0 {
 		return true

@@ -10,7 +10,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// FirstRoute is the index of the first route that a call matches at a time and that leads it anywhere, -1: none.
+// FirstRoute returns the index of the first route that a call matches at a time and that leads it anywhere, -1: none.
 func (p *Snapshot) FirstRoute(vars *template.Vars, at time.Time) int {
 	for i := range p.Routes {
 		if r := &p.Routes[i]; p.Mismatch(r, vars, at) == "" && p.reaches(r, vars) {
@@ -20,14 +20,13 @@ func (p *Snapshot) FirstRoute(vars *template.Vars, at time.Time) int {
 	return -1
 }
 
-// RouteName is how a route is called: by its name, or without one by its place.
+// RouteName returns how a route is called: by its name, or without one by its place.
 func (p *Snapshot) RouteName(index int) string {
 	return cmp.Or(p.Routes[index].Name, "routes["+strconv.Itoa(index)+"]")
 }
 
-// Mismatch is the first key of a route that a call does not match at a time: target, trunk,
-// to, from, listed or hours; "" when it matches them all. A route without target does not take the
-// calls of targets.
+// Mismatch returns the first key of a route that a call does not match at a time: target, trunk, to, from, listed or
+// hours; "" when it matches them all. A route without target does not take the calls of targets.
 func (p *Snapshot) Mismatch(r *config.Route, vars *template.Vars, at time.Time) string {
 	switch {
 	case r.Target != vars.Target:
@@ -88,10 +87,11 @@ func (p *Snapshot) Destinations(r *config.Route, vars *template.Vars) []*Target 
 	return all
 }
 
-// DestinationsFor are the targets and trunks of a route that can be called for a call
+// DestinationsFor returns the targets and trunks of a route that can be called for a call
 // that matches it, in the order in which they are tried. A caller who names "+1507&SIP/x"
-// gets to an agent, but not into the Request-URI of one that is called by the number. share
-// is the weight by which the first one has the call; 0: it is simply the first.
+// gets to an agent, but not into the Request-URI of one that is called by the number.
+// share is the weight by which the first one has the call; 0 means it is simply the
+// first.
 func (p *Snapshot) DestinationsFor(r *config.Route, vars *template.Vars) (all []*Target, share int) {
 	v := *vars
 	v.Direction = r.Direction
@@ -110,7 +110,7 @@ func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars,
 	return all, share
 }
 
-// RowOf is what templates have of a number in the table; nil: it is not there.
+// RowOf is what templates have of a number in the table; nil means it is not there.
 func (p *Snapshot) RowOf(number string) template.Row {
 	if row, ok := p.Numbers.Find(number); ok {
 		return row.Row()
@@ -154,7 +154,7 @@ func (p *Snapshot) RescueTargets(r *config.Route, vars, rescue *template.Vars, l
 	return DialableOf(all, rescue, r.To, r.From)
 }
 
-// IndexOf is where a route stands; -1: it is none of these.
+// IndexOf returns where a route stands; -1: it is none of these.
 func (p *Snapshot) IndexOf(r *config.Route) int {
 	for i := range p.Routes {
 		if &p.Routes[i] == r {
@@ -164,8 +164,8 @@ func (p *Snapshot) IndexOf(r *config.Route) int {
 	return -1
 }
 
-// MaxDuration is how long a call of a trunk to the target may last after its answer: the shorter limit where two trunks
-// have one. 0: there is no limit.
+// MaxDuration returns how long a call of a trunk to the target may last after its answer: the shorter limit where two
+// trunks have one. 0 means there is no limit.
 func (t *Target) MaxDuration(from *Trunk) time.Duration {
 	limit := from.Caller.MaxDuration
 	if t.Trunk != nil && t.Trunk.MaxDuration > 0 && (limit <= 0 || t.Trunk.MaxDuration < limit) {

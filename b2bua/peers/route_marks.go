@@ -8,8 +8,8 @@ import (
 	"flowbridge/config"
 )
 
-// routeMarks are the marks of routes: of whose calls they take and where these go, and not of how that is done or where
-// the route stands. By its mark a route is known again under another configuration.
+// routeMarks returns the marks of routes: of whose calls they take and where these go, and not of how that is done or
+// where the route stands. By its mark a route is known again under another configuration.
 func routeMarks(routes []config.Route) []uint64 {
 	all := make([]uint64, len(routes))
 	for i := range routes {
@@ -36,8 +36,8 @@ func textOf(n *config.Numbers) string {
 	return n.String()
 }
 
-// RouteMarked is the index of the route with a mark, -1: none has it. Of several it is the one at a place, if it has
-// the mark, or the first.
+// RouteMarked returns the index of the route with a mark, -1: none has it. Of several it is the one at a place, if it
+// has the mark, or the first.
 func (p *Snapshot) RouteMarked(mark uint64, place int) int {
 	if place >= 0 && place < len(p.Marks) && p.Marks[place] == mark {
 		return place

@@ -17,9 +17,9 @@ import (
 type Senders struct {
 	Peers  *Snapshot
 	Caller *Trunk         // that has placed the call
-	Callee *Target        // of the leg; nil: it is the caller's
+	Callee *Target        // of the leg; nil means it is the caller's
 	From   netip.AddrPort // of the caller's INVITE, or of the callee
-	Shown  string         // credentials of the caller's INVITE; empty: it needed none
+	Shown  string         // credentials of the caller's INVITE; empty means it needed none
 }
 
 // Trust is what a request within a dialog gets for its sender.
@@ -54,7 +54,7 @@ func (s *Senders) AreShown(by *sip.Request) bool {
 	return s.Shown != "" && subtle.ConstantTimeCompare([]byte(CredentialsIn(by)), []byte(s.Shown)) == 1
 }
 
-// CredentialsIn gives the credentials that a request shows, as text; empty: none.
+// CredentialsIn returns the credentials that a request shows, as text; empty means none.
 func CredentialsIn(req *sip.Request) string {
 	return strings.Join(message.RawValues(req, "authorization", "authorization"), "\n")
 }

@@ -83,7 +83,7 @@ func (a *Admission) Spared(from Sender) bool {
 	return spared
 }
 
-// Reserved are the set-ups and the calls that are kept for a trunk.
+// Reserved returns the set-ups and the calls that are kept for a trunk.
 func (a *Admission) Reserved(t *Trunk) (setups, calls int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -33,8 +33,8 @@ func (p *Snapshot) MayRegister(from Sender, now time.Time) bool {
 // with the repetitions of some.
 const leastSourceRate = 4000
 
-// sourceRate is how many new requests a second a sender's address may send: twice the calls of its trunk, at least
-// leastSourceRate. 0: it has no trunk.
+// sourceRate returns how many new requests a second a sender's address may send: twice the calls of its trunk, at least
+// leastSourceRate. 0 means it has no trunk.
 func (p *Snapshot) sourceRate(from Sender) (most int) {
 	for _, t := range p.Trunks {
 		if t.Has(from) {

@@ -9,8 +9,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// splitBy puts the one first to whose share of a route's calls a call belongs, and gives its
-// weight; 0: the call belongs to no share. The others stay in their order behind it.
+// splitBy puts the one first to whose share of a route's calls a call belongs, and gives
+// its weight; 0 means the call belongs to no share. The others stay in their order behind
+// it.
 //
 // This is weighted rendezvous hashing: each share draws a lot by the customer's number, and
 // the heavier it is, the better its lots are. It has no state, so a reload or a restart

@@ -22,7 +22,7 @@ type explanation struct {
 	Error        json.RawMessage `json:"error"`
 }
 
-// Judge says why the body of an answer is no success; nil: it is one.
+// Judge says why the body of an answer is no success; nil means it is one.
 func Judge(body []byte, want *config.Answer) error {
 	if _, err := readAnswer(body, want); err != nil {
 		return err
@@ -76,7 +76,7 @@ func readAnswer(body []byte, want *config.Answer) (string, *Error) {
 	}
 }
 
-// compare says how a value is not what an answer must have; nil: it is that.
+// compare says how a value is not what an answer must have; nil means it is that.
 func compare(got any, want config.Member, body []byte) *Error {
 	switch {
 	case got == nil:
@@ -155,7 +155,7 @@ func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok b
 	return found, ok && wanted < 0 && !slices.Contains(found[:n], "")
 }
 
-// usualNames are the n members that usualAnswer looks for; 0: the answer is not one that it can read.
+// usualNames returns the n members that usualAnswer looks for; 0 means the answer is not one that it can read.
 func usualNames(want *config.Answer) (names [maxUsual]string, n int) {
 	for _, m := range want.Members {
 		if _, text := m.Value.(string); !text || n == maxUsual-1 || strings.Contains(m.Path, ".") {

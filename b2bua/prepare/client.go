@@ -149,7 +149,7 @@ func (c *Client) try(ctx, step context.Context, in Request) attempt {
 	return a
 }
 
-// broken is an attempt without a complete answer.
+// broken returns an attempt without a complete answer.
 func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt {
 	a.err = stepError(ctx, step, err)
 	if a.err.Kind == KindConnect {
@@ -159,7 +159,7 @@ func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt
 	return a
 }
 
-// refused is an attempt with an answer other than 2xx.
+// refused returns an attempt with an answer other than 2xx.
 func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt {
 	a.err = &Error{Kind: KindHTTPStatus, Detail: errorDetail(a.body)}
 	switch {
@@ -179,7 +179,7 @@ func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt
 	return a
 }
 
-// stepError says whether the caller, the clock or the network ended the step.
+// stepError reports whether the caller, the clock or the network ended the step.
 func stepError(ctx, step context.Context, err error) *Error {
 	var known *Error
 	var timeout interface{ Timeout() bool }

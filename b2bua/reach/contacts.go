@@ -36,10 +36,10 @@ func (elsewhere) Is(target error) bool { return target == ErrNotRegistered }
 type contacts struct {
 	by       *registrar.Registrar
 	holder   string
-	user     string           // of the URI; empty: the Contact's
+	user     string           // of the URI; empty means the Contact's
 	bindings []record.Binding // that had no turn yet
 	asked    bool             // the other nodes were asked for further ones
-	Node     string           // of the fleet, that the present Contact is registered at; empty: this one
+	Node     string           // of the fleet, that the present Contact is registered at; empty means this one
 }
 
 func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {
@@ -111,7 +111,7 @@ func wayTo(ctx context.Context, b *record.Binding, t *peers.Dial, stack *transpo
 	return flow, dest, err
 }
 
-// nameOf is the address that the first hop to a Contact names itself; invalid: it names none.
+// nameOf returns the address that the first hop to a Contact names itself; invalid: it names none.
 func nameOf(b *record.Binding) netip.AddrPort {
 	uri := message.ParseURI(b.Contact)
 	if len(b.Path) > 0 {
@@ -130,7 +130,7 @@ func (r *Reached) contactFailed(t *peers.Dial, how string) bool {
 	return true
 }
 
-// RingTimeout is how long the present address may ring: all Contacts together have the trunk's time.
+// RingTimeout returns how long the present address may ring: all Contacts together have the trunk's time.
 func (r *Reached) RingTimeout(t *peers.Dial) time.Duration {
 	if !t.Registered {
 		return t.RingTimeout

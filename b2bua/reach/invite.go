@@ -21,9 +21,9 @@ type Invitation struct {
 	Offer       []byte
 	Options     leg.Options // of its leg
 	CallID      string
-	RingTimeout time.Duration  // how long the target may take for its final answer; 0: the call limits that
+	RingTimeout time.Duration  // how long the target may take for its final answer; 0 means the call limits that
 	TriedTCP    bool           // it is over the budget, and no connection can be opened
-	RetryOf     *leg.Leg       // dialled at another address; nil: none
+	RetryOf     *leg.Leg       // dialled at another address; nil if none
 	OnResponse  func(code int) // is told of each answer
 	// OnDropped is told of the headers that are left out, and of the size without that.
 	OnDropped  func(headers []string, whole int)

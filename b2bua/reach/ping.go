@@ -63,8 +63,8 @@ func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport
 	}
 }
 
-// nextPing is when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so that an
-// outage ends for calls when it ends.
+// nextPing returns when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so
+// that an outage ends for calls when it ends.
 func nextPing(now time.Time, t *peers.Target) time.Time {
 	next := now.Add(t.Dial.Ping.Interval)
 	s := t.SIP.Status()
@@ -100,7 +100,7 @@ func queryOf(t *peers.Dial, uri *sip.Uri) locate.Query {
 	return locate.Query{Host: message.TrimBrackets(uri.Host), Port: uri.Port, Transport: t.Transport}
 }
 
-// pingAll says what was wrong at the last address; empty: one has answered.
+// pingAll says what was wrong at the last address; empty means one has answered.
 func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri,
 	hops []locate.Hop,
 ) (wrong string) {

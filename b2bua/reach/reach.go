@@ -26,10 +26,10 @@ import (
 type Reached struct {
 	outbound.Requested
 	Dest  netip.AddrPort
-	Flow  *transport.Stream // the connection to dial over; nil: UDP
+	Flow  *transport.Stream // the connection to dial over; nil means UDP
 	Route []string          // of the proxies on the way
-	// Unprepared is why it is dialled without the platform's answer (on_failure: dial); nil: it has the answer, or needs
-	// none.
+	// Unprepared is why it is dialled without the platform's answer (on_failure: dial); nil means it has the answer, or
+	// needs none.
 	Unprepared error
 
 	via  sip.Uri      // of the next hop: the Request-URI, or a proxy's
@@ -42,8 +42,8 @@ type Reached struct {
 	contacts
 }
 
-// nextHop is where a request to a target goes, and its Route: the Request-URI, or the proxy in front of it (RFC 3261
-// section 8.1.2).
+// nextHop returns where a request to a target goes, and its Route: the Request-URI, or the proxy in front of it (RFC
+// 3261 section 8.1.2).
 func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 	if t.Proxy == "" {
 		return uri, nil
@@ -140,8 +140,8 @@ func (r *Reached) ReleaseAnswer() {
 // addFailed adds the present address to the failed ones.
 func (r *Reached) addFailed(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
 
-// Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses
-// have the same.
+// Turn returns how long the present address may stay silent: its part of the target's whole time, of which all
+// addresses have the same.
 func (r *Reached) Turn(t *peers.Dial) time.Duration {
 	if t.Registered { // a phone that rings is not hurried by one that does not
 		return t.FirstResponseTimeout
@@ -187,7 +187,7 @@ func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused)
 	return true
 }
 
-// Describe is where an attempt goes next, for the ladder.
+// Describe returns where an attempt goes next, for the ladder.
 func (r *Reached) Describe() string {
 	if len(r.more) == 0 {
 		return strings.Join(r.Tried[len(r.Tried)-1:], "") + "; its next Contact is tried"
@@ -195,7 +195,7 @@ func (r *Reached) Describe() string {
 	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
 }
 
-// Local is our own address toward where it leads.
+// Local returns our own address toward where it leads.
 func (r *Reached) Local(stack *transport.Stack) (leg.Local, error) {
 	if r.Flow != nil {
 		return stack.LocalOver(r.Flow)

@@ -28,8 +28,8 @@ type Options struct {
 	Route   string              // of the calls in their records
 	Follow  bool                // the ends of attempts are reported, and each call gets a record
 
-	Accept    func(Destination) error               // whether the dialling party can use it; nil: always
-	Variables func(template.Vars) map[string]string // for agents that ask; nil: none asks
+	Accept    func(Destination) error               // whether the dialling party can use it; nil means always
+	Variables func(template.Vars) map[string]string // for agents that ask; nil if none asks
 }
 
 // Calls are the redirected calls of a server. Its methods may be called from
@@ -38,7 +38,7 @@ type Calls struct {
 	server   Server
 	options  Options
 	memory   *memory
-	followed *followed // nil: no end is reported
+	followed *followed // nil means no end is reported
 }
 
 // Server is what redirected calls need of the server whose targets they go to.
@@ -64,7 +64,7 @@ func New(s Server, o Options) *Calls {
 
 // Next tells the dialling party what to do next.
 type Next struct {
-	Dial     *Destination // dial this target; nil: none
+	Dial     *Destination // dial this target; nil if none
 	Fallback bool         // no target is left, and the caller is told so
 }
 
@@ -75,7 +75,7 @@ type End struct {
 
 	SIPCallID       string // of the call at the dialling party
 	Outcome         outbound.Outcome
-	SIPStatus       int    // the target's final answer; 0: none
+	SIPStatus       int    // the target's final answer; 0 if none
 	TargetSIPCallID string // of the INVITE to it
 	Answered        bool
 	CallerGone      bool          // no other target is to be tried
@@ -98,9 +98,9 @@ const (
 	statusCancelled = 487
 )
 
-// Begin gives a new call its first target that can be dialled. vars.CallID is from
-// NewID. A question that is repeated within 30 s, because the answer was lost, is
-// about the same call.
+// Begin gives a new call its first target that can be dialled. vars.CallID is from NewID.
+// A question that is repeated within 30 s, because the answer was lost, is about the same
+// call.
 func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, error) {
 	if r.followed == nil {
 		to, _, err := r.next(ctx, r.newCall(vars))
@@ -121,7 +121,7 @@ func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, err
 	return *next.Dial, nil
 }
 
-// newCall is a new call, with the targets of the configuration in force.
+// newCall returns a new call, with the targets of the configuration in force.
 func (r *Calls) newCall(vars template.Vars) *call {
 	now, inForce := time.Now(), r.server.Peers()
 	vars.Row = inForce.RowOf(vars.To.Number)
@@ -190,7 +190,7 @@ func (r *Calls) afterAttempt(ctx context.Context, c *call, e End) (Next, error) 
 	return Next{}, nil
 }
 
-// dialNext gives the next target that can be dialled. Without one the call ends like
+// dialNext returns the next target that can be dialled. Without one the call ends like
 // the last attempt.
 func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 	to, failed, err := r.next(ctx, c)
@@ -291,7 +291,7 @@ func (r *Calls) keep(ctx context.Context, rec record.Record) {
 	}
 }
 
-// Find gives the redirected call that has an id. Its error is ErrUnknownCall or
+// Find returns the redirected call that has an id. Its error is ErrUnknownCall or
 // ErrSeveralCalls.
 func (r *Calls) Find(id string) (Call, error) {
 	c, err := r.memory.find(id, time.Now())
@@ -301,9 +301,9 @@ func (r *Calls) Find(id string) (Call, error) {
 	return c.Call, nil
 }
 
-// Reported gives the followed call that a platform's report is about: by the
-// platform's id, or, for a call that was not prepared, by the external one.
-// unwritten says that its record is still to come.
+// Reported returns the followed call that a platform's report is about: by the platform's
+// id, or, for a call that was not prepared, by the external one. unwritten says that its
+// record is still to come.
 func (r *Calls) Reported(platformID, externalID string) (c Call, unwritten, found bool) {
 	m := r.memory.reported(platformID, externalID, time.Now())
 	if m == nil {
@@ -366,7 +366,7 @@ func destinationOf(ctx context.Context, a *attempt, vars template.Vars) (Destina
 	return out, nil
 }
 
-// IDs are the ids in X-EI, for the platform.
+// IDs returns the ids in X-EI, for the platform.
 func (r Destination) IDs() []outbound.PlatformID {
 	for _, h := range r.Headers {
 		if strings.EqualFold(h.Name, "X-EI") {
@@ -376,7 +376,7 @@ func (r Destination) IDs() []outbound.PlatformID {
 	return nil
 }
 
-// externalID is the external id in X-EI; empty: none.
+// externalID returns the external id in X-EI; empty means none.
 func (r Destination) externalID() (id string) {
 	for _, i := range r.IDs() {
 		if i.External {

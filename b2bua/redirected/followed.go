@@ -43,12 +43,12 @@ type call struct {
 
 	// owned by the step that is being decided
 	left    []*peers.Target // not tried yet
-	current *attempt        // nil: none
+	current *attempt        // nil if none
 	begun   int             // attempts so far
 
 	// guarded by followed.mu
 	record  record.Record // so far
-	at      *attempt      // being dialled; nil: none
+	at      *attempt      // being dialled; nil if none
 	dialled time.Time     // it
 	steps   map[int]*decision
 	over    bool
@@ -66,7 +66,7 @@ type attempt struct {
 	prepareStatus int
 }
 
-// next begins an attempt at the next target; nil: none is left.
+// next begins an attempt at the next target; nil means none is left.
 func (c *call) next() *attempt {
 	c.current = nil
 	if len(c.left) == 0 {
@@ -78,7 +78,7 @@ func (c *call) next() *attempt {
 	return c.current
 }
 
-// recordOf is an attempt's entry in the record.
+// recordOf returns an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, status int) record.Attempt {
 	return record.Attempt{
 		StartedAt: record.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS,
@@ -154,8 +154,8 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	return c, nil
 }
 
-// find gives the call of an end: of an attempt that is under way, or whose end has
-// been reported before. nil: there is none.
+// find returns the call of an end: of an attempt that is under way, or whose end has been
+// reported before. nil means there is none.
 func (s *followed) find(e End) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -317,7 +317,7 @@ func (s *followed) finishLocked(c *call, v outbound.Outcome, status int, by stri
 	})
 }
 
-// unwritten says whether the record of a call is still to come.
+// unwritten reports whether the record of a call is still to come.
 func (s *followed) unwritten(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -85,8 +85,8 @@ func (c *Call) Given(id string) bool {
 	return id != "" && slices.Contains([]string{c.ID, c.SIPCallID, c.SynthflowCallID}, id)
 }
 
-// find gives the call with an id. A call that was given the id comes before calls whose callers wrote it. The error is
-// ErrUnknownCall or ErrSeveralCalls.
+// find returns the call with an id. A call that was given the id comes before calls whose callers wrote it. The error
+// is ErrUnknownCall or ErrSeveralCalls.
 func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +103,7 @@ func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	return found, err
 }
 
-// reported gives the followed call of a platform's report, or nil. The external id finds only a call that was not
+// reported returns the followed call of a platform's report, or nil. The external id finds only a call that was not
 // prepared.
 func (r *memory) reported(platformID, externalID string, now time.Time) *entry {
 	if c, err := r.find(platformID, now); err == nil && c.Call.SynthflowCallID == platformID && r.isLatest(c) {
@@ -116,7 +116,7 @@ func (r *memory) reported(platformID, externalID string, now time.Time) *entry {
 	return nil
 }
 
-// isLatest says whether this is the last attempt of a followed call.
+// isLatest reports whether this is the last attempt of a followed call.
 func (r *memory) isLatest(c *entry) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,7 +15,7 @@ type Others interface {
 	// KeepBindings has them find the bindings of a holder at this node. What was removed here lately is among them, as a
 	// binding without an end: it replaces older ones at other nodes. It does not block.
 	KeepBindings(holder string, all []record.Binding)
-	// Bindings gives those at other nodes.
+	// Bindings returns those at other nodes.
 	Bindings(ctx context.Context, holder string) ([]record.Binding, error)
 }
 

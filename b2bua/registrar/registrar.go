@@ -19,9 +19,9 @@ import (
 // Registrar has the bindings of all holders. It is safe for concurrent use.
 type Registrar struct {
 	save   func(holder string, all []record.Binding)
-	others Others // nil: there are none
+	others Others // nil means there are none
 
-	mu              sync.Mutex                  // guards what follows
+	mu              sync.Mutex                  // guards the fields below
 	of              map[string][]record.Binding // by holder, in no order
 	recentlyRemoved map[string][]record.Binding // what was removed lately, by holder; for others
 	total           int
@@ -89,7 +89,7 @@ type Request struct {
 	Holder string
 	Record string         // the user of the holder's address-of-record
 	From   netip.AddrPort // where it came from
-	Flow   uint64         // the connection that it came by; 0: none
+	Flow   uint64         // the connection that it came by; 0 if none
 
 	path    []string         // of the proxies on the way, once it is read
 	removed []record.Binding // what it removes, which other nodes may have
@@ -133,8 +133,8 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 // mostContacts is how many Contacts a holder may have, and how many REGISTERs a second it may send, so many at once.
 const mostContacts = 100
 
-// tooOften says whether a holder sends more REGISTERs than its Contacts need at once. It counts this one.
-// The lock is held.
+// tooOften reports whether a holder sends more REGISTERs than its Contacts need at once. It counts this one. The lock
+// is held.
 func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 	refilledAt := r.refilledAt[q.Holder]
 	if refilledAt.Before(now) {
@@ -264,7 +264,7 @@ func extensions(req *sip.Request) string {
 	return strings.Join(strange, ", ")
 }
 
-// isOld says whether a binding was made by the same user agent with a later REGISTER, or this one.
+// isOld reports whether a binding was made by the same user agent with a later REGISTER, or this one.
 func (q *Request) isOld(b record.Binding) bool {
 	return b.CallID == clip(q.CallID().Value()) && q.CSeq().SeqNo <= b.CSeq
 }
@@ -332,7 +332,7 @@ func clip(text string) string { return strings.Clone(text[:min(len(text), maxWor
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-// granted is the answer to a REGISTER that was taken: all bindings, each with what is left of its time (RFC 3261
+// granted returns the answer to a REGISTER that was taken: all bindings, each with what is left of its time (RFC 3261
 // section 10.3, step 8).
 func granted(now time.Time, all []record.Binding, q *Request) Answer {
 	out := Answer{Code: 200, Reason: message.StatusText(200)}

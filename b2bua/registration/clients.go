@@ -38,7 +38,7 @@ type Clients struct {
 	stop  context.CancelFunc
 	group sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	all     map[string]*client
 	last    map[string]*client // that was told to leave, and may not have yet
 	paused  bool               // no registration starts before Go
@@ -124,7 +124,7 @@ func (c *Clients) Leave() {
 	}
 }
 
-// Left says whether every registration is removed, or none is to be.
+// Left reports whether every registration is removed, or none is to be.
 func (c *Clients) Left() bool {
 	c.mu.Lock()
 	leaving := c.leaving
@@ -187,7 +187,7 @@ type client struct {
 	wire       *transport.Wire
 	local      leg.Local
 	hop        locate.Hop
-	flow       *transport.Stream // nil: over UDP, or none yet
+	flow       *transport.Stream // nil means over UDP, or none yet
 	cancelFind context.CancelFunc
 
 	mu     sync.Mutex // guards status
@@ -215,7 +215,7 @@ func (c *client) isOf(t *config.Trunk) bool {
 	return reflect.DeepEqual(c.trunk.Register, t.Register) && c.trunk.Transport == t.Transport && c.trunk.TLS == t.TLS
 }
 
-// ended says whether it has.
+// ended reports whether it has.
 func (c *client) ended() bool {
 	select {
 	case <-c.done:
@@ -225,7 +225,7 @@ func (c *client) ended() bool {
 	}
 }
 
-// deliver leaves an input; false: there are too many. Deadlines make up for what is lost.
+// deliver leaves an input; false means there are too many. Deadlines make up for what is lost.
 func (c *client) deliver(in Input) bool { return c.enqueue(inboxItem{in: in}) }
 
 func (c *client) enqueue(t inboxItem) bool {
@@ -384,8 +384,8 @@ type inboxItem struct {
 // found is what find found besides.
 type found struct {
 	ctx  context.Context
-	at   Reached           // zero: nothing
-	flow *transport.Stream // nil: over UDP
+	at   Reached           // zero means nothing
+	flow *transport.Stream // nil means over UDP
 }
 
 // find finds the address of a registrar, and connects to it, beside.
@@ -425,7 +425,7 @@ func (c *client) connect(ctx context.Context, e Reach) (in Reached, flow *transp
 	return in, flow, err
 }
 
-// use takes what find found for the next requests; false: another try has begun since.
+// use takes what find found for the next requests; false means another try has begun since.
 func (c *client) use(f *found) bool {
 	if f.ctx.Err() != nil {
 		return false

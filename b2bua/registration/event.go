@@ -54,7 +54,7 @@ func (Leave) isInput()           {}
 
 // Place is an address of a registrar.
 type Place struct {
-	Hop  locate.Hop // zero: none was found
+	Hop  locate.Hop // zero if none was found
 	More bool       // there are others that were not tried
 }
 
@@ -70,7 +70,7 @@ type (
 		locate.Query
 		Tried []locate.Hop
 	}
-	// Avoid says that an address has failed, and for how long it does not want to be asked; 0: it says nothing.
+	// Avoid says that an address has failed, and for how long it does not want to be asked; 0 means it says nothing.
 	Avoid struct {
 		Hop   locate.Hop
 		Why   string

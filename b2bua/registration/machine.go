@@ -32,11 +32,11 @@ type Status struct {
 	Registrar string    // that is in use, or was tried last
 	Contact   string    // the URI that is registered there
 	Since     time.Time // that the State holds
-	Until     time.Time // the binding does; zero: there is none
-	Next      time.Time // the next REGISTER; zero: one is under way
+	Until     time.Time // the binding does; zero means there is none
+	Next      time.Time // the next REGISTER; zero means one is under way
 	Failures  int       // rounds over all registrars in a row
-	Code      int       // the last refusal; 0: there was none, or no answer
-	Reason    string    // why the last try failed; empty: it did not
+	Code      int       // the last refusal; 0 means there was none, or no answer
+	Reason    string    // why the last try failed; empty means it did not
 }
 
 // Options are the constants of a registration.
@@ -90,7 +90,7 @@ type Machine struct {
 	boundBy   string            // the registrar of the last grant
 	triedAt   time.Time         // of the last try
 	seq       uint32            // of the last request
-	asking    sip.RequestMethod // of the request under way; empty: none
+	asking    sip.RequestMethod // of the request under way; empty if none
 	expires   time.Duration
 	leaving   bool
 	removing  bool          // the last REGISTER removes the binding
@@ -98,7 +98,7 @@ type Machine struct {
 
 	challenged, intervals int // of the REGISTER under way
 
-	// deadlines; zero: none
+	// deadlines; zero means none
 	giveUpAt, renewAt, keepAt time.Time
 
 	changed bool // the Status has, in this step
@@ -121,7 +121,7 @@ func New(o Options) *Machine {
 // Status returns what is known of the registration.
 func (m *Machine) Status() Status { return m.status }
 
-// Deadline returns when the registration wants a DeadlineReached; zero: never.
+// Deadline returns when the registration wants a DeadlineReached; zero means never.
 func (m *Machine) Deadline() time.Time { return leg.Earliest(m.giveUpAt, m.renewAt, m.keepAt) }
 
 // Step takes an input, and returns what is to be done.
@@ -190,7 +190,7 @@ func (m *Machine) find(now time.Time) {
 	m.effects = append(m.effects, Reach{Query: m.hop(), Tried: m.tried})
 }
 
-// hop is where requests go to.
+// hop returns where requests go to.
 func (m *Machine) hop() locate.Query {
 	text := m.o.Config.OutboundProxy
 	if text == "" {
@@ -453,7 +453,7 @@ func (m *Machine) failed(now time.Time, code int, why string) {
 	m.status.Next = m.renewAt
 }
 
-// patience is how long the address at hand may take for an answer.
+// patience returns how long the address at hand may take for an answer.
 func (m *Machine) patience() time.Duration {
 	if m.place.More {
 		return impatience

@@ -17,14 +17,14 @@ type LiveCall struct {
 	Record record.Record
 	Phase  string // preparing, queued, dialing, bridged or ending
 
-	Position int // in the queue of its route, from 1; 0: it does not wait for a place
+	Position int // in the queue of its route, from 1; 0 means it does not wait for a place
 
-	Recording string // bridge.RecordingOff, …; empty: the call is over
+	Recording string // bridge.RecordingOff, …; empty means the call is over
 	Masked    bool   // the caller's keys are
 	OnHold    bool   // by an order
-	At        string // the target that the caller is connected to; empty: it is not answered
+	At        string // the target that the caller is connected to; empty means it is not answered
 
-	Transfer *record.Transfer // the last one; nil: there was none
+	Transfer *record.Transfer // the last one; nil means there was none
 
 	Held  [2]bool   // by media.Side: it wants no media
 	Hears [2]string // by media.Side: our tone or sound that it hears

@@ -85,7 +85,7 @@ func (r *Registry[C, L]) Resume(id string, c C, legs []L, live bool) {
 	}
 }
 
-// MergedWith gives the leg that another copy of an INVITE has made; nil: none.
+// MergedWith returns the leg that another copy of an INVITE has made; nil means none.
 func (r *Registry[C, L]) MergedWith(key string) L {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -99,7 +99,7 @@ func (r *Registry[C, L]) AddLeg(l L) {
 	r.legs[l.Known().Tag] = l
 }
 
-// RemoveLeg removes a leg that is over. bye is the branch of the BYE that has ended it; empty: none has.
+// RemoveLeg removes a leg that is over. bye is the branch of the BYE that has ended it; empty means none has.
 func (r *Registry[C, L]) RemoveLeg(l L, bye string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,8 +109,8 @@ func (r *Registry[C, L]) RemoveLeg(l L, bye string) {
 	r.gone.Add(k.Tag, k.Branch, bye)
 }
 
-// ByeAnswered says whether the BYE of this branch ended the leg with this tag. Then
-// it is repeated, because our answer was lost.
+// ByeAnswered reports whether the BYE of this branch ended the leg with this tag. Then it
+// is repeated, because our answer was lost.
 func (r *Registry[C, L]) ByeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -120,7 +120,7 @@ func (r *Registry[C, L]) ByeAnswered(tag, branch string) bool {
 // isLeg reports whether there is a leg with this tag.
 func (r *Registry[C, L]) isLeg(tag string) bool { return r.legs[tag] != r.none }
 
-// KnowsTag says whether there is a leg with this tag, or was one 64*T1 ago. It
+// KnowsTag reports whether there is a leg with this tag, or was one 64*T1 ago. It
 // allocates nothing.
 func (r *Registry[C, L]) KnowsTag(tag []byte) bool {
 	r.mu.RLock()
@@ -128,10 +128,10 @@ func (r *Registry[C, L]) KnowsTag(tag []byte) bool {
 	return r.isLeg(string(tag)) || r.gone.Has(tag)
 }
 
-// IsYoung says whether the server began less than 64*T1 ago. So long there may be answers to a process before it.
+// IsYoung reports whether the server began less than 64*T1 ago. So long there may be answers to a process before it.
 func (r *Registry[C, L]) IsYoung() bool { return r.gone.IsYoung() }
 
-// IsGone says whether the leg with this tag, made by the INVITE of this branch, ended
+// IsGone reports whether the leg with this tag, made by the INVITE of this branch, ended
 // less than 64*T1 ago. So long the INVITE may be retransmitted.
 func (r *Registry[C, L]) IsGone(tag, branch string) bool {
 	r.mu.RLock()
@@ -149,21 +149,21 @@ func (r *Registry[C, L]) RemoveCall(id string, c C) {
 	}
 }
 
-// Leg returns the leg with this tag; nil: there is none.
+// Leg returns the leg with this tag; nil means there is none.
 func (r *Registry[C, L]) Leg(tag string) L {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.legs[tag]
 }
 
-// Has says whether there is a leg of this tag.
+// Has reports whether there is a leg of this tag.
 func (r *Registry[C, L]) Has(tag message.Minted) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.isLeg(string(tag[:]))
 }
 
-// Call returns the live call with this id; nil: there is none.
+// Call returns the live call with this id; nil means there is none.
 func (r *Registry[C, L]) Call(id string) C {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

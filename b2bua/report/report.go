@@ -14,8 +14,8 @@ import (
 
 // Explanation is what a call would do and send.
 type Explanation struct {
-	Trunk  string     `json:"trunk"`  // empty: the source belongs to none
-	Target string     `json:"target"` // that places the call, instead of a trunk; empty: none
+	Trunk  string     `json:"trunk"`  // empty means the source belongs to none
+	Target string     `json:"target"` // that places the call, instead of a trunk; empty if none
 	Source netip.Addr `json:"source"` // where the call would come from
 	At     time.Time  `json:"at"`     // when it would come
 	From   Party      `json:"from"`
@@ -23,13 +23,13 @@ type Explanation struct {
 
 	Diversion string `json:"diversion"`
 
-	Identity *Identity `json:"identity"` // nil: the trunk's calls are not verified
+	Identity *Identity `json:"identity"` // nil means the trunk's calls are not verified
 
 	Direction string `json:"direction"` // inbound, outbound
 	Lead      string `json:"lead"`      // the customer's number
 
-	// Status and Reason are the answer to a call that gets to no target; 0:
-	// none at all. Why is what they don't say.
+	// Status and Reason are the answer to a call that gets to no target; 0 means none at
+	// all. Why is what they don't say.
 	Refused bool   `json:"refused"`
 	Status  int    `json:"status"`
 	Reason  string `json:"reason"`
@@ -38,7 +38,7 @@ type Explanation struct {
 	Row template.Row `json:"row"` // of the agent's number in the table; null: it is not there
 
 	Routes  []Route  `json:"routes"` // up to the one that matches
-	Route   string   `json:"route"`  // empty: none matches
+	Route   string   `json:"route"`  // empty if none matches
 	Split   *Share   `json:"split"`  // null: its first target is simply the first
 	Targets []Target `json:"targets"`
 
@@ -78,11 +78,11 @@ type Identity struct {
 	Attest      string `json:"attest"`
 	OrigID      string `json:"orig_id"`
 	Result      string `json:"result"`      // in words
-	Certificate string `json:"certificate"` // its URL; empty: none would be fetched
+	Certificate string `json:"certificate"` // its URL; empty if none would be fetched
 	Refuse      []int  `json:"refuse"`      // the failures that a call is refused for
 }
 
-// Limits are the limits of a trunk for its numbers and addresses; 0: none.
+// Limits are the limits of a trunk for its numbers and addresses; 0 means none.
 type Limits struct {
 	PerCallerCalls      int `json:"per_caller_calls"`
 	PerDestinationCalls int `json:"per_destination_calls"`
@@ -127,7 +127,7 @@ type Target struct {
 
 	PrepareSuccess string `json:"prepare_success"` // which answers of the API are a success, in words
 
-	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
+	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty means it does not
 	Error string      `json:"error"`
 
 	URI     string   `json:"uri"`     // Request-URI
@@ -138,16 +138,16 @@ type Target struct {
 	Codecs  []string `json:"codecs"`
 
 	Bytes         int          `json:"bytes"`          // of the INVITE
-	UDPBudget     int          `json:"udp_budget"`     // its most bytes; 0: it does not go over UDP
+	UDPBudget     int          `json:"udp_budget"`     // its most bytes; 0 means it does not go over UDP
 	Overflow      string       `json:"overflow"`       // what becomes of a larger one: tcp, trim
-	ForChallenges *Credentials `json:"for_challenges"` // nil: no credentials, or not over UDP
+	ForChallenges *Credentials `json:"for_challenges"` // nil means no credentials, or not over UDP
 
 	MediaAddress netip.Addr `json:"media_address"`         // that its RTP is bound to; zero: the first of the IP version
 	Latch        string     `json:"latch"`                 // auto, strict, off
 	SRTP         string     `json:"srtp"`                  // off, optional, required
 	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty: the keys are in the SDP, or there is no SRTP
 
-	Username string `json:"username"` // of the credentials that answer 401 and 407; empty: there are none
+	Username string `json:"username"` // of the credentials that answer 401 and 407; empty means there are none
 
 	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
 	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`

@@ -28,10 +28,10 @@ const maxFingerprints = 8
 type association struct {
 	fingerprints []string // a hash and its digits each, in capitals; sorted
 	setup        string
-	id           string // a=tls-id; empty: none
+	id           string // a=tls-id; empty if none
 }
 
-// readAssociation reads the attributes of a stream, else of the session (RFC 5763 section 5). nil: there is none
+// readAssociation reads the attributes of a stream, else of the session (RFC 5763 section 5). nil means there is none
 // that can be used.
 func readAssociation(session, stream string, answer bool) *association {
 	a := &association{fingerprints: fingerprintsIn(stream)}
@@ -129,11 +129,11 @@ func appendAssociation(b []byte, fingerprint, setup, id string) []byte {
 // legAssociation is the DTLS-SRTP of one leg. An association stays as long as both certificates, ids and roles do, and
 // with it the keys, through all changes of the session.
 type legAssociation struct {
-	fingerprint string // ours; empty: the leg has no DTLS
+	fingerprint string // ours; empty means the leg has no DTLS
 	id          string // ours
 	offered     bool   // this side's last offer was of DTLS-SRTP
 
-	peer    *association // in force; nil: none
+	peer    *association // in force; nil if none
 	client  bool         // we begin, or began, the handshake
 	keys    media.Crypto // of it, or of the one before while it is under way; none: neither
 	keyed   int          // the number of the association that keys are of
@@ -173,7 +173,7 @@ func (l *legAssociation) isKeptBy(peer *association) bool {
 	return peer.same(l.peer) && l.roleWith(peer) == l.client
 }
 
-// offering is our part of an offer.
+// offering returns our part of an offer.
 func (l *legAssociation) offering(proto string) StreamTransport {
 	l.offered = true
 	if proto == "" {
@@ -182,7 +182,7 @@ func (l *legAssociation) offering(proto string) StreamTransport {
 	return StreamTransport{proto: proto, association: l, setup: setupActPass, id: l.id, muxes: true}
 }
 
-// answering is our part of the answer to an offer.
+// answering returns our part of the answer to an offer.
 func (l *legAssociation) answering(offer *Description) StreamTransport {
 	peer := offer.securing.association
 	if l.peer != nil && !l.isKeptBy(peer) {
@@ -217,7 +217,7 @@ func (l *legAssociation) reset() {
 	*l = legAssociation{fingerprint: l.fingerprint, id: newTLSID(), offered: l.offered, counter: l.counter + 1}
 }
 
-// crypto is the keys in force, or that they are awaited.
+// crypto returns the keys in force, or that they are awaited.
 func (l *legAssociation) crypto() media.Crypto {
 	if l.keys.Receive == nil {
 		return media.Crypto{Awaited: true}

@@ -115,8 +115,8 @@ func isLifetime(s string) bool {
 	return err == nil && message.AllDigits(s) && n > 0 && n <= 1<<48
 }
 
-// parseMKI reads a master key identifier, "value:length" with the length in bytes;
-// nil: it is malformed.
+// parseMKI reads a master key identifier, "value:length" with the length in bytes; nil
+// means it is malformed.
 func parseMKI(s string) []byte {
 	value, length, _ := strings.Cut(s, ":")
 	size, ok := message.Decimal(length, 128)
@@ -154,8 +154,9 @@ type Accept struct {
 	NoIP4, NoIP6 bool // our media has no address of the family
 }
 
-// rank returns the rank of an audio stream, 0: it is not taken. chosen is how it is secured,
-// if it is. spoilt: a secured stream could be taken, but for what is wrong with its keys.
+// rank returns the rank of an audio stream, 0 means it is not taken. chosen is how it is
+// secured, if it is. spoilt: a secured stream could be taken, but for what is wrong with
+// its keys.
 func (p Accept) rank(proto, session, stream string) (rank int, chosen *securing, spoilt bool) {
 	if p.Any {
 		return 1, nil, false
@@ -178,7 +179,7 @@ func (p Accept) rank(proto, session, stream string) (rank int, chosen *securing,
 	return 0, nil, spoilt
 }
 
-// secure says how a stream is secured; nil: not in a way that can be taken.
+// secure says how a stream is secured; nil means not in a way that can be taken.
 func (p Accept) secure(plain bool, session, stream string) (chosen *securing, spoilt bool) {
 	if p.dtls {
 		if plain { // without a transport of its own it could not be told from RTP
@@ -253,9 +254,9 @@ func knownProto(proto string) string {
 type securing struct {
 	tag  string      // of the a=crypto lines
 	peer *media.Keys // for received packets
-	own  *media.Keys // for sent packets; nil: not decided yet
+	own  *media.Keys // for sent packets; nil means not decided yet
 
-	association *association // by which the leg gets its keys; nil: they are in the SDP
+	association *association // by which the leg gets its keys; nil means they are in the SDP
 }
 
 // Secured reports whether the stream is SRTP.
@@ -267,10 +268,10 @@ func (d *Description) OverDTLS() bool { return d.securing != nil && d.securing.a
 // StreamTransport is the transport of the audio stream in a description that is made:
 // RTP, or SRTP with its crypto lines or its DTLS.
 type StreamTransport struct {
-	proto string // empty: RTP/AVP
+	proto string // empty means RTP/AVP
 	lines []cryptoLine
 
-	association *legAssociation // nil: no DTLS
+	association *legAssociation // nil means no DTLS
 	setup, id   string          // of it, ours
 	muxes       bool            // RTCP on the port of RTP is offered
 }

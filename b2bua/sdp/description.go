@@ -31,7 +31,7 @@ var (
 type Description struct {
 	session string   // its lines that pass on
 	stream  string   // the audio stream's lines that count, without m=
-	streams []string // the values of all m= lines; nil: there is but one
+	streams []string // the values of all m= lines; nil means there is but one
 	audio   int      // which of them
 
 	formats    []Format
@@ -44,7 +44,7 @@ type Description struct {
 	way        Direction
 	ptime      time.Duration
 	proto      string
-	securing   *securing // nil: plain RTP
+	securing   *securing // nil means plain RTP
 }
 
 // Parse reads an offer or answer of plain RTP.
@@ -106,11 +106,11 @@ func Read(body []byte, accept Accept) (*Description, error) {
 // mediaLine is an m= line (RFC 8866 section 5.14).
 type mediaLine struct {
 	kind, port string
-	proto      string // empty: one that can't be relayed
+	proto      string // empty means one that can't be relayed
 	formats    string
 }
 
-// readMedia reads the value of an m= line. False: it has too few fields.
+// readMedia reads the value of an m= line. False means it has too few fields.
 func readMedia(value string) (m mediaLine, ok bool) {
 	m.kind, value = cutField(value)
 	m.port, value = cutField(value)
@@ -298,7 +298,7 @@ func (d *Description) rtcpAddr(value string) netip.AddrPort {
 	return netip.AddrPortFrom(d.rtp.Addr(), uint16(port))
 }
 
-// packetTime reads the value of a=ptime; 0: it is not usual.
+// packetTime reads the value of a=ptime; 0 means it is not usual.
 func packetTime(value string) time.Duration {
 	ms, ok := message.Decimal(strings.TrimSpace(value), 60)
 	if !ok || ms < 10 || ms%10 != 0 {
@@ -329,7 +329,7 @@ func (d *Description) RTCP() netip.AddrPort { return d.rtcp }
 // Connection returns the address in the c= line of the stream, else of the session.
 func (d *Description) Connection() string { return d.connection }
 
-// Ptime returns the packet time that the peer wants (RFC 8866 section 6.4); 0: it
+// Ptime returns the packet time that the peer wants (RFC 8866 section 6.4); 0 means it
 // names none, or one that is not usual.
 func (d *Description) Ptime() time.Duration { return d.ptime }
 

@@ -22,9 +22,9 @@ type LegCrypto struct {
 	Offers  bool          // this side's offers are of SRTP
 	current *securing     // in force
 	proto   string        // of it
-	last    []cryptoLine  // of this side's last offer; nil: plain RTP, or DTLS
+	last    []cryptoLine  // of this side's last offer; nil means plain RTP, or DTLS
 
-	dtls *legAssociation // nil: the keys are in SDP
+	dtls *legAssociation // nil means the keys are in SDP
 }
 
 // unsecured is what all legs share that never have SRTP. It never changes.

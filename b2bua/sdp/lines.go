@@ -66,7 +66,7 @@ func condensed(body []byte) (string, error) {
 	return string(text), nil
 }
 
-// sectionOf is the section that an m= line begins.
+// sectionOf returns the section that an m= line begins.
 func sectionOf(media []byte) int {
 	if bytes.HasPrefix(media, []byte("audio ")) || bytes.HasPrefix(media, []byte("audio\t")) {
 		return inAudio

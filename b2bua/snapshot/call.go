@@ -48,7 +48,7 @@ type Call struct {
 	Bridge      Bridge       `cbor:"19,keyasint,omitempty"`
 }
 
-// IsPlaced says whether we place the call, and it has no agent yet.
+// IsPlaced reports whether we place the call, and it has no agent yet.
 func (c *Call) IsPlaced() bool { return c.Customer.Agents != nil }
 
 // Noted is when a state was written.
@@ -75,7 +75,7 @@ type Times struct {
 
 // Route is the route of a call.
 type Route struct {
-	Place int    `cbor:"1,keyasint,omitempty"` // from 1; 0: none yet
+	Place int    `cbor:"1,keyasint,omitempty"` // from 1; 0 if none yet
 	Mark  uint64 `cbor:"2,keyasint,omitempty"`
 }
 
@@ -89,7 +89,7 @@ type Attempts struct {
 // Transfers are the transfers of a call so far.
 type Transfers struct {
 	Referrals int              `cbor:"1,keyasint,omitempty"` // how many were asked for
-	Last      *record.Transfer `cbor:"2,keyasint,omitempty"` // nil: none was
+	Last      *record.Transfer `cbor:"2,keyasint,omitempty"` // nil if none was
 }
 
 // Rescues are the rescues of a call so far.
@@ -120,7 +120,7 @@ type Bridge struct {
 // Media is the media of a call beside its session.
 type Media struct {
 	Addr      [2]netip.Addr `cbor:"1,keyasint,omitempty"` // ours as SDP names it, by side
-	OneWay    string        `cbor:"2,keyasint,omitempty"` // the side that was silent; empty: none
+	OneWay    string        `cbor:"2,keyasint,omitempty"` // the side that was silent; empty if none
 	Listening [2]bool       `cbor:"3,keyasint,omitempty"` // for digits, by side
 }
 
@@ -200,7 +200,7 @@ type Replacement struct {
 	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up since, or before
 	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants to hear about its progress
 	ID      string   `cbor:"3,keyasint,omitempty"`
-	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // of the agent, whose place somebody takes; nil: it asked for this
+	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // of the agent, whose place somebody takes; nil means it asked for this
 	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // the agent, while the new target agrees on its keys
 }
 
@@ -218,7 +218,7 @@ type Waiting struct {
 	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // to the agent
 }
 
-// Rescues says whether the call has lost its agent, and somebody is to take over.
+// Rescues reports whether the call has lost its agent, and somebody is to take over.
 func (r *Replacement) Rescues() bool { return r != nil && r.Lost != nil }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
@@ -238,7 +238,7 @@ type Sheet struct {
 
 var sheets = sync.Pool{New: func() any { return &Sheet{} }} //nolint:gochecknoglobals // spare memory
 
-// TakeSheet gives an empty sheet, for Release.
+// TakeSheet returns an empty sheet, for Release.
 func TakeSheet() *Sheet { return sheets.Get().(*Sheet) }
 
 // Release gives the sheet back. Neither it nor its text may be used any more.
@@ -297,7 +297,7 @@ func Decode(text []byte) (*Call, error) {
 }
 
 // Machine gives for how long the machine runs, which can't be set, and a number that is another one after each of its
-// starts; 0: not known.
+// starts; 0 means not known.
 type Machine func() (uptime time.Duration, boot uint64)
 
 // Note notes when the state is written. now is an Instant.

@@ -24,7 +24,7 @@ import (
 // shape is how the values of a type are written.
 type shape struct {
 	kind   reflect.Kind
-	form   func(b []byte, at unsafe.Pointer) []byte // of a type with a form of its own; nil: it has none
+	form   func(b []byte, at unsafe.Pointer) []byte // of a type with a form of its own; nil means it has none
 	size   uintptr
 	of     *shape  // what a pointer, a slice or an array has
 	count  int     // of an array
@@ -85,7 +85,7 @@ var errKind = errors.New("nothing writes this kind")
 // shapes has the shape of each type once, so that the few that most fields have stay in the processor's cache.
 type shapes map[reflect.Type]*shape
 
-// of is the shape of a type. An error means that the state has a type that can't be written.
+// of returns the shape of a type. An error means that the state has a type that can't be written.
 func (all shapes) of(t reflect.Type) (s *shape, err error) {
 	s = all[t]
 	if s != nil {
@@ -182,7 +182,7 @@ func (s *shape) addFields(b []byte, at unsafe.Pointer) []byte {
 	return b
 }
 
-// isZero says whether a value is zero or empty. One with such values in it may not be.
+// isZero reports whether a value is zero or empty. One with such values in it may not be.
 func (s *shape) isZero(at unsafe.Pointer) bool {
 	switch s.kind {
 	case reflect.String:

@@ -10,11 +10,11 @@ import (
 
 // Sink takes the records of calls; *store.Store is one.
 type Sink interface {
-	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
-	// It does not block.
+	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil means it
+	// can't. It does not block.
 	Journal(r record.Record, state []byte)
-	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block. It keeps nothing of
-	// the state, as Journal and Keep.
+	// Owe notes what a call that is over owes its peers; nil means nothing any more. It does not block. It keeps nothing
+	// of the state, as Journal and Keep.
 	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r record.Record) error
@@ -25,13 +25,13 @@ type Sink interface {
 
 // Predecessor is a process that this one replaces.
 type Predecessor interface {
-	// Take gives a socket by its name, once.
+	// Take returns a socket by its name, once.
 	Take(name string) (fd int, ok bool)
 	// Restore gives a stack what the other one's had beside its sockets.
 	Restore(s *transport.Stack) error
-	// Calls are the calls of the old process.
+	// Calls returns the calls of the old process.
 	Calls() []record.Saved
-	// Sockets carry the media of a call; nil: it has none.
+	// Sockets carry the media of a call; nil means it has none.
 	Sockets(call string) *media.Sockets
 }
 

@@ -161,7 +161,7 @@ func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	return f, nil
 }
 
-// flightsOf counts the flights of a trunk to the hosts of one entry; "": to all.
+// flightsOf counts the flights of a trunk to the hosts of one entry; "" means to all.
 func (c *cache) flightsOf(trunk, entry string) (n int) {
 	for _, f := range c.flights {
 		if f.trunk == trunk && (entry == "" || f.of == entry) {
@@ -171,7 +171,7 @@ func (c *cache) flightsOf(trunk, entry string) (n int) {
 	return n
 }
 
-// hostKey is the key of a host for a trunk: what one trunk's callers name there does not count for another.
+// hostKey returns the key of a host for a trunk: what one trunk's callers name there does not count for another.
 func hostKey(trunk string, u *url.URL) string { return u.Host + " " + trunk }
 
 // fly makes the request of a flight.
@@ -253,7 +253,7 @@ func newShelf(most int) shelf {
 	return shelf{most: most, entries: map[string]*list.Element{}, recent: list.New()}
 }
 
-// at returns the entry of a key, which may have ended; nil: there is none.
+// at returns the entry of a key, which may have ended; nil means there is none.
 func (s *shelf) at(key string) *entry {
 	at := s.entries[key]
 	if at == nil {
@@ -313,8 +313,8 @@ func (c *cache) fetch(ctx context.Context, u *url.URL) (data []byte, fresh time.
 	return data, freshness(res.Header, time.Now()), nil
 }
 
-// freshness is how long an answer may be used (RFC 9111 section 4.2), within bounds: who
-// answers a flood of calls does not make a flood of requests of it.
+// freshness returns how long an answer may be used (RFC 9111 section 4.2), within bounds:
+// who answers a flood of calls does not make a flood of requests of it.
 func freshness(h http.Header, now time.Time) time.Duration {
 	fresh := usuallyFresh
 	if at, err := http.ParseTime(h.Get("Expires")); err == nil {

@@ -18,8 +18,8 @@ import (
 // maxChain bounds the certificates at one URL.
 const maxChain = 8
 
-// tnAuthList is the extension that says for which numbers a certificate speaks (RFC 8226
-// section 9).
+// tnAuthList returns the extension that says for which numbers a certificate speaks (RFC
+// 8226 section 9).
 func tnAuthList() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 26} }
 
 var (
@@ -138,7 +138,7 @@ func delegated(certs []*x509.Certificate) error {
 	return nil
 }
 
-// authorityOf returns the TNAuthList of a certificate; nil: it has none.
+// authorityOf returns the TNAuthList of a certificate; nil means it has none.
 func authorityOf(cert *x509.Certificate) (*authority, error) {
 	for _, e := range cert.Extensions {
 		if e.Id.Equal(tnAuthList()) {

@@ -20,7 +20,7 @@ type header struct {
 	payload   string // the claims; empty in the compact form
 	signature []byte
 	info      string // where the certificate is
-	ppt       string // the extension; empty: none
+	ppt       string // the extension; empty if none
 }
 
 // compact reports whether the claims have to be made of the SIP request (RFC 8224

@@ -153,8 +153,8 @@ func (c *claims) names(r *Request) error {
 
 var errMismatch = errors.New("a PASSporT of another call")
 
-// canonical returns a telephone number as PASSporTs have it (RFC 8224 section 8.3): digits
-// with the country code, and no plus. Empty: it is none.
+// canonical returns a telephone number as PASSporTs have it (RFC 8224 section 8.3):
+// digits with the country code, and no plus. Empty means it is none.
 func canonical(number string) string {
 	var b strings.Builder
 	for _, r := range strings.TrimPrefix(number, "+") {

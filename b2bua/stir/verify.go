@@ -58,9 +58,9 @@ const (
 // Result is what a verification says.
 type Result struct {
 	Verstat string // Passed, Failed or None
-	Attest  string // A, B or C of a call that has passed; empty: none was claimed
+	Attest  string // A, B or C of a call that has passed; empty if none was claimed
 	OrigID  string // of a call that has passed
-	Status  int    // one of RFC 8224 section 6.2.2; 0: the call has passed
+	Status  int    // one of RFC 8224 section 6.2.2; 0 means the call has passed
 	Err     error  // why it has not
 }
 
@@ -84,7 +84,7 @@ var outcomes = [...]struct {
 	{StatusInvalid, "invalid"},
 }
 
-// New makes a verifier, whose requests end with ctx. transport makes them; nil: the
+// New makes a verifier, whose requests end with ctx. transport makes them; nil means the
 // network.
 func New(ctx context.Context, transport http.RoundTripper) *Verifier {
 	return &Verifier{cache: newCache(ctx, transport)}
@@ -236,8 +236,8 @@ func (c *cache) leadsTo(e *entry, roots *x509.CertPool, now time.Time) error {
 
 func passed(c *claims) Result { return Result{Verstat: Passed, Attest: c.Attest, OrigID: c.OrigID} }
 
-// failed is the result of a call that has not passed. Where there was nothing to judge,
-// there was no validation.
+// failed returns the result of a call that has not passed. Where there was nothing to
+// judge, there was no validation.
 func failed(status int, err error) Result {
 	verstat := Failed
 	if status == StatusMissing || status == StatusUnfetched {
@@ -246,7 +246,7 @@ func failed(status int, err error) Result {
 	return Result{Verstat: verstat, Status: status, Err: err}
 }
 
-// Unverified is the result of a verification that has come to nothing.
+// Unverified returns the result of a verification that has come to nothing.
 func Unverified() Result { return failed(StatusUnfetched, errNothing) }
 
 // ReasonPhrase returns the phrase of a status (RFC 8224 section 6.2.2).
@@ -265,7 +265,7 @@ func ReasonPhrase(status int) string {
 	}
 }
 
-// String is the result in words.
+// String returns the result in words.
 func (r Result) String() string {
 	var b strings.Builder
 	b.WriteString(r.Verstat)

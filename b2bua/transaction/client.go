@@ -118,7 +118,7 @@ func (c *Client) Terminate() bool {
 	return live
 }
 
-// IsOver says whether a transaction has ended.
+// IsOver reports whether a transaction has ended.
 func (c *Client) IsOver() bool {
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
@@ -150,7 +150,7 @@ func (c *Client) forget() {
 	}
 }
 
-// newACK is the ACK of a refusal (section 17.1.1.3).
+// newACK returns the ACK of a refusal (section 17.1.1.3).
 func newACK(invite *sip.Request, refusal *sip.Response) *sip.Request {
 	ack := sip.NewRequest(sip.ACK, *invite.Recipient.Clone())
 	ack.SipVersion = invite.SipVersion

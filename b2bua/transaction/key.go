@@ -23,8 +23,8 @@ type Key struct {
 // The keys of Key.via.
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()} //nolint:gochecknoglobals // constant
 
-// KeyOf gives the key of a request that came from source, over a connection or a datagram.
-// Without Via, From, Call-ID or CSeq it has none.
+// KeyOf returns the key of a request that came from source, over a connection or a
+// datagram. Without Via, From, Call-ID or CSeq it has none.
 func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) {
 	key, ok = keyOf(req, source, stream)
 	key.method = req.Method
@@ -34,7 +34,7 @@ func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) 
 	return key, ok
 }
 
-// keyOf gives the key of a request of the method in CSeq, or of the request of an answer, which has the headers that
+// keyOf returns the key of a request of the method in CSeq, or of the request of an answer, which has the headers that
 // count.
 func keyOf(msg interface {
 	sip.Message
@@ -77,8 +77,8 @@ func hasCookie(branch string) bool {
 	return strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) && len(branch) > len(sip.RFC3261BranchMagicCookie)
 }
 
-// twins are the keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2). It may
-// come another way.
+// twins returns the keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2). It
+// may come another way.
 func (k Key) twins() [2]Key {
 	if k.method == sip.INVITE {
 		k.method = sip.CANCEL

@@ -15,7 +15,7 @@ const (
 // client has given up.
 const unanswered = 2 * Patience
 
-// instant is a time since its Table was made; 0: never.
+// instant is a time since its Table was made; 0 means never.
 type instant time.Duration
 
 // lingerGrain is the grain of the deadlines at which a transaction is only forgotten.
@@ -95,7 +95,7 @@ func (m *machine) begin(now instant) {
 	m.startResending(now)
 }
 
-// deadline is the next one; 0: none.
+// deadline returns the next one; 0 means none.
 func (m *machine) deadline() instant {
 	if m.resendAt != 0 && (m.end == 0 || m.resendAt < m.end) {
 		return m.resendAt
@@ -103,7 +103,7 @@ func (m *machine) deadline() instant {
 	return m.end
 }
 
-// step gives a machine an input.
+// step returns a machine an input.
 func (m *machine) step(now instant, in input) action {
 	if m.state == terminated {
 		return 0
@@ -118,7 +118,7 @@ func (m *machine) step(now instant, in input) action {
 	}
 }
 
-// stepClient is a client's step. Timer B does not run in Proceeding (section 17.1.1.2).
+// stepClient returns a client's step. Timer B does not run in Proceeding (section 17.1.1.2).
 func (m *machine) stepClient(now instant, in input) action {
 	switch in {
 	case provisional:
@@ -176,7 +176,7 @@ func (m *machine) stepInviteServer(now instant, in input) action {
 	return 0
 }
 
-// stepAcknowledged is the step of a server for an INVITE at an ACK.
+// stepAcknowledged returns the step of a server for an INVITE at an ACK.
 func (m *machine) stepAcknowledged(now instant) action {
 	switch {
 	case m.state == completed && m.reliable:
@@ -191,7 +191,7 @@ func (m *machine) stepAcknowledged(now instant) action {
 	return 0
 }
 
-// stepDue is the step of a server for an INVITE at its deadline.
+// stepDue returns the step of a server for an INVITE at its deadline.
 func (m *machine) stepDue(now instant) action {
 	switch {
 	case reached(m.end, now):
@@ -203,7 +203,7 @@ func (m *machine) stepDue(now instant) action {
 	return 0
 }
 
-// stepServer is the step of a server for another request.
+// stepServer returns the step of a server for another request.
 func (m *machine) stepServer(now instant, in input) action {
 	switch {
 	case m.state <= proceeding && in == provisional:

@@ -3,7 +3,7 @@ package transaction
 // queue is a heap of transactions by their deadlines.
 type queue struct{ members []member }
 
-// first is the earliest deadline; 0: there is none.
+// first returns the earliest deadline; 0 means there is none.
 func (q *queue) first() instant {
 	if len(q.members) == 0 {
 		return 0
@@ -11,7 +11,7 @@ func (q *queue) first() instant {
 	return q.members[0].common().at
 }
 
-// move gives a transaction another deadline; 0: none.
+// move gives a transaction another deadline; 0 means none.
 func (q *queue) move(m member, at instant) {
 	c := m.common()
 	was := c.at

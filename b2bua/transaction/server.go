@@ -11,7 +11,7 @@ type Server struct {
 	transaction
 	key        Key
 	seq        uint32
-	sameBranch *Server      // an earlier request with the same branch; nil: none
+	sameBranch *Server      // an earlier request with the same branch; nil if none
 	req        *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
 	cancelled  bool
 	cancel     *sip.Request // that no user was told of yet
@@ -20,9 +20,8 @@ type Server struct {
 	settled    func()
 }
 
-// Receive gives the transaction of a request other than ACK that has not come before; nil: it has,
-// and it gets the last answer again. twin is the CANCEL without an answer of an INVITE, or
-// the INVITE of a CANCEL.
+// Receive returns the transaction of a request other than ACK that has not come before; nil means it has, and it gets
+// the last answer again. twin is the CANCEL without an answer of an INVITE, or the INVITE of a CANCEL.
 func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	t.mu.Lock()
 	if t.closed {
@@ -119,7 +118,7 @@ func (s *Server) OnSettled(f func()) {
 	}
 }
 
-// settledOf gives what is to be called after a step, without the lock; nil: nothing.
+// settledOf gives what is to be called after a step, without the lock; nil means nothing.
 func settledOf(m member) (f func()) {
 	if s, ok := m.(*Server); ok && s.state > completed {
 		f, s.settled = s.settled, nil
@@ -212,7 +211,7 @@ func (s *Server) send(way Way, text []byte) error {
 	return err
 }
 
-// Request is the CANCEL or INVITE without a final answer; nil: it has one.
+// Request returns the CANCEL or INVITE without a final answer; nil means it has one.
 func (s *Server) Request() *sip.Request {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
@@ -243,7 +242,7 @@ func (s *Server) OnTaken(f func()) {
 	s.taken = f
 }
 
-// IsReliable says whether answers go over a connection: sending one may block.
+// IsReliable reports whether answers go over a connection: sending one may block.
 func (s *Server) IsReliable() bool { return s.reliable }
 
 // Cancel has a CANCEL end an INVITE without a final answer, with 487 (RFC 3261 section

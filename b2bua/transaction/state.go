@@ -23,8 +23,8 @@ type AnsweredState struct {
 	End      time.Duration `cbor:"9,keyasint,omitempty"`
 }
 
-// Answered gives the requests that have their final answer, and whose answer is kept. name gives the name of a way;
-// empty: it does not go to another process.
+// Answered returns the requests that have their final answer, and whose answer is kept. name gives the name of a way;
+// empty means it does not go to another process.
 func (t *Table) Answered(name func(Sender) string) (all []AnsweredState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,7 +37,7 @@ func (t *Table) Answered(name func(Sender) string) (all []AnsweredState) {
 	return all
 }
 
-// Answered is the state of a request of Answered; false: it is none of them.
+// Answered returns the state of a request of Answered; false means it is none of them.
 func (s *Server) Answered(name func(Sender) string) (AnsweredState, bool) {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
@@ -63,7 +63,7 @@ func (s *Server) answered(now instant, name func(Sender) string) (a AnsweredStat
 	return a, true
 }
 
-// Restore takes up a request that another process has answered; nil: it is none.
+// Restore takes up a request that another process has answered; nil means it is none.
 func (t *Table) Restore(a *AnsweredState, over Sender) *Server {
 	msg, err := message.Parse(a.Answer)
 	res, ok := msg.(*sip.Response)

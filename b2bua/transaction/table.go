@@ -40,12 +40,12 @@ func (w Way) Send(msg sip.Message) error {
 type Table struct {
 	begun time.Time // constant; a moment before: no instant is 0
 
-	mu      sync.Mutex // guards what follows, and the transactions
+	mu      sync.Mutex // guards the fields below, and the transactions
 	clients map[clientKey]*Client
 	servers map[Key]*Server
 	queue   queue
 	timer   *time.Timer // runs expire
-	armed   instant     // when it fires; 0: it does not
+	armed   instant     // when it fires; 0 means it does not
 	firing  bool        // expire runs
 	frozen  bool        // no deadline is handled
 	closed  bool
@@ -72,7 +72,7 @@ func NewTable() *Table {
 	return t
 }
 
-// Len is how many transactions live.
+// Len returns how many transactions live.
 func (t *Table) Len() (clients, servers int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,8 +102,8 @@ type transaction struct {
 	machine
 	table *Table
 	way   Way
-	text  []byte  // what is sent again; nil: nothing
-	at    instant // in the queue; 0: it is not there
+	text  []byte  // what is sent again; nil means nothing
+	at    instant // in the queue; 0 means it is not there
 	place int     // in the queue
 }
 

@@ -37,7 +37,7 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 // Names is what finds addresses, and knows which of them fail.
 func (s *Stack) Names() *locate.Resolver { return s.names }
 
-// Locate gives the places for a request to a URI, in the order in which they are to be tried. Those whose address
+// Locate returns the places for a request to a URI, in the order in which they are to be tried. Those whose address
 // family or transport this server has no socket for are left out, unless there are no others. of is whom they belong
 // to.
 func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate.Hop, error) {
@@ -55,7 +55,7 @@ func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate
 	return usable, nil
 }
 
-// Resolve gives the address of a host with a port, within a dialog.
+// Resolve returns the address of a host with a port, within a dialog.
 func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	hops, err := s.Locate(ctx, "", locate.Query{Host: host, Port: anyPort})
 	if err != nil {
@@ -67,9 +67,9 @@ func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 // anyPort has the addresses of a host looked up, and no services.
 const anyPort = 1
 
-// LocalFor is our own address toward a peer over a transport: the socket of its
-// family, and the address at which it reaches us. Without a listener Port is 0,
-// because each connection has its own.
+// LocalFor returns our own address toward a peer over a transport: the socket of its
+// family, and the address at which it reaches us. Without a listener Port is 0, because
+// each connection has its own.
 func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	if !message.IsStream(transport) {
 		transport = ""
@@ -94,7 +94,7 @@ func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	return s.localAt(transport, netip.AddrPortFrom(any, 0), peer)
 }
 
-// bound are the addresses that a transport is received on.
+// bound returns the addresses that a transport is received on.
 func (s *Stack) bound(transport string) []netip.AddrPort {
 	var all []netip.AddrPort
 	if transport == "" {
@@ -127,7 +127,7 @@ func (s *Stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (l
 	return l, nil
 }
 
-// LocalOver is our own address over a connection.
+// LocalOver returns our own address over a connection.
 func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	l, err := s.LocalFor(c.transport, c.remote.Addr())
 	if l.Port == 0 {
@@ -136,9 +136,8 @@ func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	return l, err
 }
 
-// IsAdvertised says whether a peer is told the advertised address. It is not if there
-// is none, if it has the other address family, or if the peer is on our side of the
-// NAT.
+// IsAdvertised reports whether a peer is told the advertised address. It is not if there
+// is none, if it has the other address family, or if the peer is on our side of the NAT.
 func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
 	if host == "" { // nearly always: an error of ParseAddr is not free
 		return false
@@ -149,7 +148,7 @@ func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
 	return !slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// SourceToward is the address from which the kernel would send to peer. It sends
+// SourceToward returns the address from which the kernel would send to peer. It sends
 // nothing.
 func (s *Stack) SourceToward(peer netip.Addr) (netip.Addr, error) {
 	now := time.Now()

@@ -97,7 +97,7 @@ func (a arrival) isStream() bool {
 	return ok
 }
 
-// back is the way of the answers to a request (RFC 3261 section 18.2.2, RFC 3581
+// back returns the way of the answers to a request (RFC 3261 section 18.2.2, RFC 3581
 // section 4).
 func (a arrival) back(req *sip.Request) transaction.Way {
 	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.isStream()}
@@ -190,18 +190,18 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 	tx.Terminate()
 }
 
-// isStranger says whether a request comes from an address that no trunk has.
+// isStranger reports whether a request comes from an address that no trunk has.
 func (s *Stack) isStranger(req *sip.Request) bool {
 	return !s.server.Peers().TrustOf(s.SenderOf(req)).Known
 }
 
-// SenderOf is the sender of a message: its address and certificate names.
+// SenderOf returns the sender of a message: its address and certificate names.
 func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
 	source := message.ParseSource(msg.Source())
 	return peers.Sender{Addr: source, Names: s.streams.certNames(msg.Transport(), source)}
 }
 
-// StreamOf is the connection that a message came by; nil over UDP.
+// StreamOf returns the connection that a message came by; nil over UDP.
 func (s *Stack) StreamOf(msg sip.Message) *Stream {
 	if t := message.TransportOf(msg); t != "" {
 		return s.streams.findAny(t, message.ParseSource(msg.Source()))

@@ -43,7 +43,7 @@ func newCertificates(own config.ListenTLS, log zerolog.Logger) *certificates {
 	}
 }
 
-// server is the configuration of a handshake with a peer that called us.
+// server returns the configuration of a handshake with a peer that called us.
 func (c *certificates) server() *tls.Config {
 	cfg := &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -108,7 +108,7 @@ func (c *certificates) pool(file string) (*x509.CertPool, error) {
 	})
 }
 
-// fresh gives the value of files, read again if they have changed.
+// fresh returns the value of files, read again if they have changed.
 func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string,
 	read func() (V, error),
 ) (V, error) {

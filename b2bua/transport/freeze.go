@@ -15,7 +15,7 @@ import (
 type readFreeze struct {
 	freezing atomic.Bool // nothing is read
 
-	mu      sync.Mutex // guards what follows, and changes of on
+	mu      sync.Mutex // guards the fields below, and changes of on
 	reading int
 	paused  []func() // each restarts a paused reader
 }
@@ -28,7 +28,7 @@ func (s *readFreeze) addPaused(begin func()) {
 	s.paused = append(s.paused, begin)
 }
 
-// started adds a reader that begins now; false: nothing is read now, and begin starts it later.
+// started adds a reader that begins now; false means nothing is read now, and begin starts it later.
 func (s *readFreeze) started(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *readFreeze) started(begin func()) bool {
 	return true
 }
 
-// pause notes that a reader stops for the freeze, and begin restarts it; false: it should read on.
+// pause notes that a reader stops for the freeze, and begin restarts it; false means it should read on.
 func (s *readFreeze) pause(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ var errFrozen = errors.New("nothing is read now")
 // Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
 // the stack serves on.
 //
-// rested returns why calls are not idle yet; nil: they are. It is called repeatedly.
+// rested returns why calls are not idle yet; nil means they are. It is called repeatedly.
 //
 // A stack that was not served yet may be frozen, too.
 func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
@@ -160,7 +160,7 @@ func (s *Stack) setDeadlines(at time.Time) {
 	}
 }
 
-// all gives the connections that may be read.
+// all returns the connections that may be read.
 func (s *streams) all() []*Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()

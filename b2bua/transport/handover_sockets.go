@@ -16,7 +16,7 @@ type File struct {
 	FD   int    // a copy, the receiver's to close
 }
 
-// Sockets gives the sockets and listeners.
+// Sockets returns the sockets and listeners.
 func (s *Stack) Sockets() (all []File, err error) {
 	add := func(name string, of any) {
 		if err != nil {
@@ -42,7 +42,7 @@ func (s *Stack) Sockets() (all []File, err error) {
 	return all, nil
 }
 
-// CopyOf gives a copy of the descriptor of a socket, listener or connection.
+// CopyOf returns a copy of the descriptor of a socket, listener or connection.
 func CopyOf(of any) (fd int, err error) {
 	conn, ok := of.(syscall.Conn)
 	if !ok {
@@ -64,8 +64,8 @@ func CopyOf(of any) (fd int, err error) {
 func datagramName(at netip.AddrPort) string { return "udp " + at.String() }
 func streamName(at netip.AddrPort) string   { return "tcp " + at.String() }
 
-// taking is a Network that takes sockets and listeners from another process, where there are any. take gives one, and
-// does not give it again; false: there is none of this name.
+// taking returns a Network that takes sockets and listeners from another process, where there are any. take gives one,
+// and does not give it again; false means there is none of this name.
 func (n Network) taking(take func(name string) (fd int, ok bool)) Network {
 	open, openStream := n.Listen, n.ListenStream
 	n.Listen = func(at netip.AddrPort) (Socket, error) {

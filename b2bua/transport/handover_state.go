@@ -45,7 +45,7 @@ type StreamState struct {
 	ID       uint64        `cbor:"9,keyasint,omitempty"`
 }
 
-// nameOf names what messages come by, for another process; empty: it does not go there.
+// nameOf names what messages come by, for another process; empty means it does not go there.
 func nameOf(over transaction.Sender) string {
 	switch over := over.(type) {
 	case *udpEndpoint:
@@ -58,7 +58,7 @@ func nameOf(over transaction.Sender) string {
 	return ""
 }
 
-// named finds what another process has named; nil: it is not there.
+// named finds what another process has named; nil means it is not there.
 func (s *Stack) named(name string) transaction.Sender {
 	for _, g := range s.sockets {
 		if nameOf(g) == name {
@@ -73,7 +73,7 @@ func (s *Stack) named(name string) transaction.Sender {
 	return nil
 }
 
-// State gives what a frozen stack knows of messages.
+// State returns what a frozen stack knows of messages.
 func (s *Stack) State() (st State) {
 	st.Answered = s.transactions.Answered(nameOf)
 	s.held.mu.Lock()
@@ -86,8 +86,8 @@ func (s *Stack) State() (st State) {
 	return st
 }
 
-// HeldInvite returns an INVITE of the wire's peer that has no final answer as a held one, for another stack. false: the
-// way that it came is not there any more.
+// HeldInvite returns an INVITE of the wire's peer that has no final answer as a held one, for another stack. false
+// means the way that it came is not there any more.
 func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
 	over := w.way()
 	if over == nil {
@@ -96,7 +96,7 @@ func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldSta
 	return HeldState{Text: OriginalText(invite), Source: source.String(), Over: nameOf(over)}, true
 }
 
-// OriginalText is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
+// OriginalText returns the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
 func OriginalText(invite *sip.Request) []byte {
 	req := invite.Clone()
 	req.To().Params.Remove("tag")
@@ -104,7 +104,7 @@ func OriginalText(invite *sip.Request) []byte {
 	return slices.Clone(message.Text(req))
 }
 
-// CanHandOver says whether the way to the wire's peer can go to another process.
+// CanHandOver reports whether the way to the wire's peer can go to another process.
 func (w *Wire) CanHandOver() bool { return w.way() != nil }
 
 // way returns the sender that reaches the wire's peer, or nil if it can't be handed over to another process.

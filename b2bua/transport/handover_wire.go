@@ -60,12 +60,12 @@ func (s *Stack) RestoreFlow(f *FlowState, tls config.TargetTLS) *Stream {
 	return c
 }
 
-// Bound says whether there is still a socket at a leg's address.
+// Bound reports whether there is still a socket at a leg's address.
 func (s *Stack) Bound(local leg.Local) bool {
 	return message.IsStream(local.Transport) || s.socketAt(local.Listen) != nil
 }
 
-// socketAt returns the socket at an address; nil: there is none.
+// socketAt returns the socket at an address; nil means there is none.
 func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 	for _, g := range s.sockets {
 		if g.local == local {
@@ -116,9 +116,9 @@ func (w *Wire) Invited(req *sip.Request) {
 	w.invited = message.URIText(&req.Recipient)
 }
 
-// Refused is the refusal of the peer's INVITE, of which nothing but a repeat would tell the peer if it was lost: over
-// UDP, as long as no ACK has come. nil: there is none. settled is called, once, when it has come or is not waited for
-// any more.
+// Refused returns the refusal of the peer's INVITE, of which nothing but a repeat would tell the peer if it was lost:
+// over UDP, as long as no ACK has come. nil means there is none. settled is called, once, when it has come or is not
+// waited for any more.
 func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	w.mu.Lock()
 	tx := w.refused

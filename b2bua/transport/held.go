@@ -16,7 +16,7 @@ const maxHeld = 4096
 type held struct {
 	on atomic.Bool
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	messages []heldMessage
 }
 

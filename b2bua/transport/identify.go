@@ -40,8 +40,8 @@ func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Sna
 	return p, t
 }
 
-// ProvenTrunk finds the one of these trunks whose credentials a request shows; nil: it shows none of theirs, and is
-// answered.
+// ProvenTrunk finds the one of these trunks whose credentials a request shows; nil means it shows none of theirs, and
+// is answered.
 func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peers.Trunk) *peers.Trunk {
 	t, how := s.auth.Check(req, of, time.Now())
 	if how != peers.ProofRight {

@@ -34,14 +34,14 @@ type Options struct {
 // Handler is the server that a stack works for. Its methods are called from many
 // goroutines, among them the readers: none may block.
 type Handler interface {
-	// Peers are the trunks and targets in force.
+	// Peers returns the trunks and targets in force.
 	Peers() *peers.Snapshot
-	// Capacity says whether there is room for a new call from there now.
+	// Capacity reports whether there is room for a new call from there now.
 	Capacity(from peers.Sender) peers.Capacity
-	// InDialog says whether a To tag belongs to a leg, or to one that ended less than
+	// InDialog reports whether a To tag belongs to a leg, or to one that ended less than
 	// 64*T1 ago.
 	InDialog(toTag []byte) bool
-	// InProgress says whether the INVITE that gets this To tag is known.
+	// InProgress reports whether the INVITE that gets this To tag is known.
 	InProgress(toTag message.Minted) bool
 	// Request takes a well-formed request that is not a retransmission, nor a CANCEL. An
 	// ACK has no transaction.
@@ -54,14 +54,15 @@ type Handler interface {
 
 // Network gives a stack its sockets, connections and names.
 type Network struct {
-	// Listen opens a UDP socket; nil: the kernel's, with a receive buffer of 4 MB.
+	// Listen opens a UDP socket; nil means the kernel's, with a receive buffer of 4 MB.
 	Listen func(netip.AddrPort) (Socket, error)
 	// ListenStream opens a TCP listener.
 	ListenStream func(netip.AddrPort) (net.Listener, error)
 	// Dial opens a TCP connection from one of our addresses, or from any where
 	// that is not valid.
 	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
-	// Names says who answers questions about host names; zero: the name servers of the system.
+	// Names says who answers questions about host names; zero means the name servers of the
+	// system.
 	Names locate.Options
 }
 
@@ -153,7 +154,7 @@ type unpluggedSocket struct {
 	at net.Addr
 }
 
-// LocalAddr is the address in the configuration.
+// LocalAddr returns the address in the configuration.
 func (s unpluggedSocket) LocalAddr() net.Addr { return s.at }
 
 // ReadFromUDPAddrPort fails, which ends the reader.
@@ -170,7 +171,7 @@ type unpluggedListener struct{ at net.Addr }
 // Accept fails.
 func (unpluggedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 
-// Addr is the address in the configuration.
+// Addr returns the address in the configuration.
 func (l unpluggedListener) Addr() net.Addr { return l.at }
 
 // Close has nothing to do.

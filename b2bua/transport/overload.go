@@ -16,8 +16,8 @@ type load struct {
 	limit   time.Duration // and the interval, if it holds two measurements
 	probing atomic.Bool   // a goroutine measures
 
-	mu    sync.Mutex // guards what follows
-	since time.Time  // every message since then has waited for too long; zero: not so
+	mu    sync.Mutex // guards the fields below
+	since time.Time  // every message since then has waited for too long; zero means not so
 	last  time.Time  // measured
 	over  bool
 }
@@ -46,14 +46,14 @@ func (l *load) note(now time.Time, delay time.Duration) {
 	}
 }
 
-// overloaded says whether new calls should be refused.
+// overloaded reports whether new calls should be refused.
 func (l *load) overloaded(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.over && now.Sub(l.last) <= loadMemory
 }
 
-// due says whether it is time for another measurement.
+// due reports whether it is time for another measurement.
 func (l *load) due(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -64,7 +64,7 @@ func (r *refusals) note(tag []byte) {
 	oldest.Store(entry | uint64(now)&refusedTime)
 }
 
-// has says whether an INVITE was refused just before. Its tag is asked for only where something was.
+// has reports whether an INVITE was refused just before. Its tag is asked for only where something was.
 func (r *refusals) has(tag func() message.Minted) bool {
 	sets := r.sets.Load()
 	if sets == nil {
@@ -90,7 +90,7 @@ func (r *refusals) find(sets *[refusedSets]refusedSet, tag []byte) (set *refused
 	return &sets[hash%refusedSets], max(hash&^refusedTime, refusedTime+1)
 }
 
-// age is how many seconds ago an entry was made; one that is empty is the oldest.
+// age returns how many seconds ago an entry was made; one that is empty is the oldest.
 func age(entry uint64, now int64) uint64 {
 	if entry == 0 {
 		return refusedTime + 1

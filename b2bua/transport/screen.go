@@ -23,7 +23,7 @@ type screen struct {
 	mint      *message.Minter
 	server    Handler
 	transport string // udp, tcp or tls
-	// names gives the names in the verified certificate of a connection; nil: no
+	// names gives the names in the verified certificate of a connection; nil means no
 	// transport with certificates.
 	names  func(source netip.AddrPort) []string
 	tap    Tap
@@ -44,7 +44,7 @@ func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	}
 }
 
-// sender is the sender of a message.
+// sender returns the sender of a message.
 func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	if s.names == nil {
 		return peers.Sender{Addr: source}
@@ -57,14 +57,14 @@ type verdict struct {
 	admitted bool
 	proven   bool   // the message belongs to a leg, and so its sender does
 	hangup   bool   // the connection of the message is closed
-	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
+	status   string // of the refusal: "503 Service Unavailable"; empty means no answer
 	toTag    message.Minted
-	port     uint16              // destination of the refusal over UDP; 0: the port that the request came from
+	port     uint16              // destination of the refusal over UDP; 0 means the port that the request came from
 	headers  string              // of the refusal, each line with its end
 	nonce    message.Nonce       // of a 401; then headers are its challenges
 	stale    bool                // of a 401
 	offer    []message.Algorithm // of a 401
-	atMost   int                 // bytes of the refusal over UDP: a longer one is not sent; 0: any
+	atMost   int                 // bytes of the refusal over UDP: a longer one is not sent; 0 means any
 	more     int                 // bytes that one in short form may have besides
 	viaHost  []byte              // in the topmost Via of an admitted request, within the message
 	viaPort  int
@@ -192,15 +192,15 @@ func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, trust peers
 	return s.refuse(msg, from, "481 Call/Transaction Does Not Exist", "")
 }
 
-// trustOf says whether the sender of a message is, or can be, a trunk.
+// trustOf reports whether the sender of a message is, or can be, a trunk.
 func (s *screen) trustOf(from peers.Sender) peers.SourceTrust { return s.server.Peers().TrustOf(from) }
 
-// knows says whether an address belongs to a trunk.
+// knows reports whether an address belongs to a trunk.
 func (s *screen) knows(source netip.AddrPort) bool { return s.trustOf(s.sender(source)).Known }
 
-// mayBeTrunk says whether a message may come from a trunk at any address that has not
-// proven itself yet: a request that can be challenged, or the CANCEL of a pending
-// INVITE. A CANCEL that has overtaken its INVITE will be repeated.
+// mayBeTrunk reports whether a message may come from a trunk at any address that has not
+// proven itself yet: a request that can be challenged, or the CANCEL of a pending INVITE.
+// A CANCEL that has overtaken its INVITE will be repeated.
 func (s *screen) mayBeTrunk(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) bool {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return false
@@ -275,9 +275,8 @@ func (s *screen) refuseAgain(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
 }
 
-// showsCredentials says whether a request has credentials that are worth a look. A stranger's need
-// a nonce that was given to its address: then the address is not forged. moved: the
-// nonce was given to another address.
+// showsCredentials reports whether a request has credentials that are worth a look. A stranger's need a nonce that was
+// given to its address: then the address is not forged. moved: the nonce was given to another address.
 func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (shown, moved bool) {
 	if !msg.Authorized || trust.Known {
 		return msg.Authorized, false
@@ -287,8 +286,8 @@ func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust 
 	return given, ours && !given
 }
 
-// objection is the status that refuses a message for its form; empty: the form is
-// right. It is counted.
+// objection returns the status that refuses a message for its form; empty means the form
+// is right. It is counted.
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	switch {
@@ -315,8 +314,8 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 	return status
 }
 
-// Objection is the status that would refuse a message for its form; empty: the form
-// is right.
+// Objection returns the status that would refuse a message for its form; empty means the
+// form is right.
 func (s *Stack) Objection(msg message.Scanned, size int) string {
 	return s.newScreen(config.TransportUDP, nil).objection(msg, size)
 }
@@ -337,7 +336,7 @@ var (
 	longBody    = fmt.Sprintf("513 Body Longer Than %d Bytes", maxBody)
 )
 
-// ours says whether a message from any address belongs to a transaction or dialog of
+// ours reports whether a message from any address belongs to a transaction or dialog of
 // this server: a response with our branch, or a request with our tag.
 func (s *screen) ours(msg message.Scanned) bool {
 	if msg.Response {
@@ -358,7 +357,7 @@ func (s *screen) inProgress(msg message.Scanned, from peers.Sender) bool {
 	return s.server.InProgress(s.mint.InviteTag(originOf(msg, from)))
 }
 
-// refuse is the verdict that answers a request. An ACK, or a request without a
+// refuse returns the verdict that answers a request. An ACK, or a request without a
 // readable Via, gets no answer.
 func (s *screen) refuse(msg message.Scanned, from peers.Sender, status, headers string) verdict {
 	if msg.Response || !msg.Readable || string(msg.Method) == "ACK" {

@@ -56,7 +56,7 @@ type udpSocket struct {
 	control [64]byte // of the datagram that was read last; owned by the reader
 }
 
-// ReadTimed is ReadFromUDPAddrPort with the time when the datagram came; zero: not
+// ReadTimed is ReadFromUDPAddrPort with the time when the datagram came; zero means not
 // known.
 func (s *udpSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	n, controls, _, from, err := s.ReadMsgUDPAddrPort(b, s.control[:])
@@ -117,7 +117,7 @@ func remedyOf(err error) string {
 	}
 }
 
-// noRoom says whether the kernel had no room for a datagram at the moment.
+// noRoom reports whether the kernel had no room for a datagram at the moment.
 func noRoom(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)
 }

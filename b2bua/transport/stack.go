@@ -55,7 +55,7 @@ type Stack struct {
 	refusals       *refusals            // constant
 	auth           *peers.Authenticator // constant
 
-	mu     sync.Mutex                   // guards what follows
+	mu     sync.Mutex                   // guards the fields below
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
 	noTCP  map[netip.AddrPort]time.Time // until when TCP is not tried
 }
@@ -85,7 +85,7 @@ func newStack(ctx context.Context, o Options) *Stack {
 	return s
 }
 
-// Listeners are the addresses that SIP is received on: UDP first, otherwise in
+// Listeners returns the addresses that SIP is received on: UDP first, otherwise in
 // configuration order.
 func (s *Stack) Listeners() []config.Listener {
 	var all []config.Listener
@@ -101,7 +101,7 @@ func (s *Stack) Listeners() []config.Listener {
 // Minter makes tags and branches of this server.
 func (s *Stack) Minter() *message.Minter { return s.mint }
 
-// IsOverloaded says whether messages wait so long that new calls should be refused.
+// IsOverloaded reports whether messages wait so long that new calls should be refused.
 func (s *Stack) IsOverloaded() bool { return s.load.overloaded(time.Now()) }
 
 // recovered ends a goroutine that panicked without ending the process.
@@ -124,7 +124,7 @@ func (s *Stack) Serve() {
 // Turns runs what messages begin, until Close.
 func (s *Stack) Turns() *Turns { return &s.turns }
 
-// Transactions is how many transactions live: of our requests, and of the peers'.
+// Transactions returns how many transactions live: of our requests, and of the peers'.
 func (s *Stack) Transactions() (clients, servers int) { return s.transactions.Len() }
 
 // Close ends transactions, sockets and goroutines, and waits for them.

@@ -30,7 +30,7 @@ const (
 type strangerLimits struct {
 	rates *peers.Rates // of networks, of addresses that have proven themselves, and of all
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	proven map[netip.Addr]time.Time
 }
 

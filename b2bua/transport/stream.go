@@ -23,10 +23,10 @@ type Stream struct {
 	transport  string // config.TransportTCP or TransportTLS
 	local      netip.AddrPort
 	remote     netip.AddrPort
-	peer       *streamPeer    // that we connected to; nil: the peer connected to us
+	peer       *streamPeer    // that we connected to; nil means the peer connected to us
 	names      []string       // of the peer's verified certificate
 	firstBy    time.Time      // by when a stranger has to show who it is
-	acceptedBy *listenerConns // a listener; nil: we opened it
+	acceptedBy *listenerConns // a listener; nil means we opened it
 	source     netip.Addr     // that it counts for
 	stranger   atomic.Bool    // it came from an address that no trunk has, and has shown no more
 
@@ -253,7 +253,7 @@ func (c *Stream) Send(b []byte, _ netip.AddrPort) error {
 	return c.hub.detour(c, b)
 }
 
-// way is the way over the connection.
+// way returns the way over the connection.
 func (c *Stream) way() transaction.Way {
 	return transaction.Way{Over: c, To: c.remote, Reliable: true}
 }
@@ -302,7 +302,7 @@ func isTimeout(err error) bool {
 	return ok && ne.Timeout()
 }
 
-// certificateNames are the names in a verified client certificate, in the form of
+// certificateNames returns the names in a verified client certificate, in the form of
 // config.Trunk.Certificates.
 func certificateNames(conn net.Conn) []string {
 	tc, ok := conn.(*tls.Conn)

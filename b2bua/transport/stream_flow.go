@@ -10,7 +10,7 @@ import (
 	"flowbridge/config"
 )
 
-// Gone is closed when the connection is; nil: there is no connection, and it never is.
+// Gone is closed when the connection is; nil means there is no connection, and it never is.
 func (c *Stream) Gone() <-chan struct{} {
 	if c == nil {
 		return nil
@@ -40,7 +40,7 @@ var ErrFlowGone = errors.New("the connection that it has registered by is gone")
 type Registered struct {
 	Transport string
 	From      netip.AddrPort
-	Flow      uint64   // the ID of the connection; 0: UDP
+	Flow      uint64   // the ID of the connection; 0 means UDP
 	Path      []string // of the proxies on the way (RFC 3327), the nearest first
 }
 

@@ -66,7 +66,7 @@ func newStreams(s *Stack, o Options) *streams {
 type streamKey struct {
 	transport string
 	remote    netip.AddrPort
-	peer      streamPeer // zero: the peer opened it
+	peer      streamPeer // zero means the peer opened it
 }
 
 // streamPeer says how a peer that we connect to over TLS is checked, and what we
@@ -100,7 +100,7 @@ const (
 // errTLS marks a failure of the handshake: wrong name, unknown authority …
 var errTLS = errors.New("handshake failed")
 
-// certNames gives the names in the verified client certificate of a message's
+// certNames returns the names in the verified client certificate of a message's
 // connection.
 func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 	if !strings.EqualFold(transport, config.TransportTLS) {
@@ -184,7 +184,7 @@ func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	return c.Conn, waiting
 }
 
-// subscribe has a connection tell a request when it breaks; false: it is broken.
+// subscribe has a connection tell a request when it breaks; false means it is broken.
 func (s *streams) subscribe(c *Stream, r *request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,7 +211,7 @@ func (s *streams) find(key streamKey) *Stream {
 	return s.live[key].orNone()
 }
 
-// orNone is the connection, unless it has ended and is about to leave the table.
+// orNone returns the connection, unless it has ended and is about to leave the table.
 func (c *Stream) orNone() *Stream {
 	if c == nil || c.isClosed() {
 		return nil
@@ -230,7 +230,7 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	return s.remotes[key].orNone()
 }
 
-// findSentBy gives a live connection from the same host whose peer has this name in
+// findSentBy returns a live connection from the same host whose peer has this name in
 // Via: the peer has opened it after another one broke.
 func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *Stream {
 	s.mu.Lock()

@@ -94,7 +94,7 @@ func (s *streams) reserveAccepted(c *Stream, conns *listenerConns) bool {
 }
 
 // evictable returns the connection that ends for a newcomer's: the oldest stranger of the source that has the most of
-// them; nil: no source has two more than the newcomer's.
+// them; nil means no source has two more than the newcomer's.
 func (s *streams) evictable(conns *listenerConns, newcomer netip.Addr) *Stream {
 	var most *Stream
 	for _, c := range conns.strangers {

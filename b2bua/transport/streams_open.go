@@ -168,7 +168,8 @@ const noTCPFor = 30 * time.Second
 
 var errTriedBefore = errors.New("it could not be opened a moment ago")
 
-// CauseOf is the cause of a failed connection or of a request that could not be sent.
+// CauseOf returns the cause of a failed connection or of a request that could not be
+// sent.
 func CauseOf(err error) cause.Cause {
 	switch {
 	case errors.Is(err, locate.ErrNotFound):

@@ -22,7 +22,7 @@ type TapMessage struct {
 	Invite                 bool // outside a dialog
 }
 
-// received is an admitted message, for the Tap.
+// received returns an admitted message, for the Tap.
 func (v *verdict) received(data []byte, at time.Time, transport string, local, remote netip.AddrPort) TapMessage {
 	return TapMessage{
 		At: at, Received: true, Transport: transport, Local: local, Remote: remote, Data: data,

@@ -8,9 +8,9 @@ import (
 
 // turnGate lets turns run, or keeps them waiting.
 type turnGate struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	running int
-	opens   chan struct{} // closed when turns may run again; nil: they may
+	opens   chan struct{} // closed when turns may run again; nil means they may
 	idle    chan struct{} // closed when none runs any more; nil if no goroutine waits for that
 }
 

@@ -24,14 +24,14 @@ type Turns struct {
 	all  sync.WaitGroup // the goroutines
 	gate turnGate
 
-	mu         sync.Mutex      // guards what follows, and the readers
+	mu         sync.Mutex      // guards the fields below, and the readers
 	idle       []chan<- func() // the goroutines that wait for work, the latest last
 	readers    []*reader
 	handling   int         // readers that handle a message
 	begun      []func()    // turns for these, the oldest first; one for each at most
 	taken      uint64      // turns that readers have taken
 	checked    uint64      // taken when checkReaders ran last
-	checkTimer *time.Timer // runs checkReaders; nil: it has never been needed
+	checkTimer *time.Timer // runs checkReaders; nil means it has never been needed
 	checkSet   bool        // the timer is set
 	closed     bool
 }
@@ -52,7 +52,7 @@ type reader struct {
 
 	// guarded by the lock of turns
 	handles bool
-	turn    uint64 // number of the turn that the socket's reader runs; 0: none
+	turn    uint64 // number of the turn that the socket's reader runs; 0 if none
 }
 
 // newReader makes the reader of a socket.
@@ -132,7 +132,7 @@ func (t *Turns) Go(work func()) {
 	t.start(idle, work)
 }
 
-// takeIdle takes a goroutine that waits for work; nil: none does. The lock is held.
+// takeIdle takes a goroutine that waits for work; nil means none does. The lock is held.
 func (t *Turns) takeIdle() (next chan<- func()) {
 	if n := len(t.idle); n > 0 {
 		next, t.idle = t.idle[n-1], t.idle[:n-1]
@@ -160,7 +160,7 @@ func (t *Turns) work(work func()) {
 	}
 }
 
-// wait has a goroutine wait for more work; false: it is not needed.
+// wait has a goroutine wait for more work; false means it is not needed.
 func (t *Turns) wait(next chan<- func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -195,8 +195,8 @@ func (r *reader) startMessage() {
 	t.handling++
 }
 
-// run runs the turn that was begun while the reader handled a message which had waited for so long;
-// false: another goroutine reads by now.
+// run runs the turn that was begun while the reader handled a message which had waited for so long; false means another
+// goroutine reads by now.
 func (r *reader) run(waited time.Duration) (reads bool) {
 	turn, number := r.take()
 	if turn == nil {
@@ -229,7 +229,7 @@ func (r *reader) take() (turn func(), number uint64) {
 	return turn, t.taken
 }
 
-// release ends the reader's part in its turn with this number; false: another goroutine reads by now.
+// release ends the reader's part in its turn with this number; false means another goroutine reads by now.
 func (r *reader) release(number uint64) bool {
 	t := r.turns
 	t.mu.Lock()

@@ -23,7 +23,7 @@ type Socket interface {
 
 // timedSocket is a Socket that knows when each datagram came.
 type timedSocket interface {
-	// ReadTimed is ReadFromUDPAddrPort with that time; zero: not known.
+	// ReadTimed is ReadFromUDPAddrPort with that time; zero means not known.
 	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
 }
 
@@ -155,7 +155,7 @@ func (g *udpEndpoint) receive(b []byte) (n int, from netip.AddrPort, came time.T
 	return n, from, came, err
 }
 
-// waitOf is how long a datagram was in its socket. It is never negative, though the
+// waitOf returns how long a datagram was in its socket. It is never negative, though the
 // clock may be set meanwhile.
 func waitOf(came, read time.Time) time.Duration {
 	if came.IsZero() {
@@ -164,7 +164,7 @@ func waitOf(came, read time.Time) time.Duration {
 	return max(0, read.Sub(came))
 }
 
-// admit says whether a datagram is parsed, and answers a refused one.
+// admit reports whether a datagram is parsed, and answers a refused one.
 func (g *udpEndpoint) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1), of which line ends are left off
 		return v
@@ -186,7 +186,7 @@ func (g *udpEndpoint) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 	return v
 }
 
-// wayTo is the way over the socket to an address.
+// wayTo returns the way over the socket to an address.
 func (g *udpEndpoint) wayTo(to netip.AddrPort) transaction.Way {
 	return transaction.Way{Over: g, To: to}
 }
@@ -219,7 +219,7 @@ func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	}
 }
 
-// beginsCall says whether a message of ours is an INVITE outside of a dialog.
+// beginsCall reports whether a message of ours is an INVITE outside of a dialog.
 func beginsCall(b []byte) bool {
 	if !bytes.HasPrefix(b, []byte("INVITE ")) {
 		return false

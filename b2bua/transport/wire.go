@@ -23,7 +23,7 @@ type Wire struct {
 	tls   *config.TargetTLS // for connections that the leg opens
 	post  func(leg.Input) bool
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	queue   []leg.Effect
 	room    [1]leg.Effect // for queue
 	next    int           // of queue
@@ -31,13 +31,13 @@ type Wire struct {
 	invite  *request   // our INVITE, until it has a final answer
 	others  []*request // our other requests within the dialog, until they have one; not BYE
 	invited string     // Request-URI of the last INVITE
-	flow    *Stream    // the connection to the peer; nil: none yet, or UDP
-	latest  *Stream    // of the peer's last request; nil: none but flow
+	flow    *Stream    // the connection to the peer; nil if none yet, or UDP
+	latest  *Stream    // of the peer's last request; nil if none but flow
 	sending bool
 	brief   bool // the wire never counts as a user of its connection
 	closed  bool // the wire no longer counts as one
 
-	refused *transaction.Server // the peer's INVITE that was refused last; nil: none
+	refused *transaction.Server // the peer's INVITE that was refused last; nil if none
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -71,7 +71,7 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	w.servers = append(w.servers, s)
 }
 
-// IsIdle says whether no request waits for an answer, the peer's or ours. A 200 may still wait for its ACK.
+// IsIdle reports whether no request waits for an answer, the peer's or ours. A 200 may still wait for its ACK.
 func (w *Wire) IsIdle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,7 +134,7 @@ func (w *Wire) Perform(effects []leg.Effect) {
 	}
 }
 
-// mayBlock says whether an effect may wait for a name server or a connection.
+// mayBlock reports whether an effect may wait for a name server or a connection.
 func (w *Wire) mayBlock(e leg.Effect) bool {
 	far := func(to leg.Hop) bool { return message.IsStream(to.Transport) || !to.Addr.IsValid() }
 	switch e := e.(type) {

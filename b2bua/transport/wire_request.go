@@ -21,7 +21,7 @@ type request struct {
 	method sip.RequestMethod
 	seq    uint32
 
-	over       *Stream // nil: UDP; guarded by the wire's lock
+	over       *Stream // nil means UDP; guarded by the wire's lock
 	reconnects int     // owned by the goroutine that sends it again
 }
 
@@ -203,7 +203,7 @@ func (w *Wire) stopOthers() {
 	}
 }
 
-// LastInvited is the Request-URI of the leg's last INVITE.
+// LastInvited returns the Request-URI of the leg's last INVITE.
 func (w *Wire) LastInvited() sip.Uri {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// route gives the way of a request: over a socket, or a connection.
+// route returns the way of a request: over a socket, or a connection.
 func (w *Wire) route(req *sip.Request, to leg.Hop) (way transaction.Way, err error) {
 	addr := to.Addr
 	if !addr.IsValid() {
@@ -47,8 +47,8 @@ func (w *Wire) route(req *sip.Request, to leg.Hop) (way transaction.Way, err err
 // errNoSocket means that the stack does not listen on a leg's address.
 var errNoSocket = errors.New("no udp listener")
 
-// usableTransport is the transport of a hop, or the leg's own if the peer asks for UDP and
-// we have none.
+// usableTransport returns the transport of a hop, or the leg's own if the peer asks for
+// UDP and we have none.
 func (w *Wire) usableTransport(transport string, peer netip.Addr) string {
 	if message.IsStream(transport) || !message.IsStream(w.local.Transport) {
 		return transport
