@@ -2,7 +2,7 @@ package transport
 
 import "sync/atomic"
 
-// All returns the counts by reason, which the log has in the same words. Those without a line of their own are
+// All returns the counts by reason; the log uses the same words. Three reasons have no log line of their own:
 // malformed, no_dialog (481) and challenged (401 to a request without credentials).
 func (r *Rejections) All() map[string]uint64 {
 	all := map[string]uint64{}
