@@ -18,7 +18,7 @@ type OutOfDialog struct {
 	Agent          string // User-Agent
 }
 
-// Request makes the request, with further headers, as one that goes out from an address of this server.
+// Request makes the request with these additional headers, to be sent from the address local.
 func (o OutOfDialog) Request(local Local, headers ...sip.Header) *sip.Request {
 	req := message.NewRequest(o.Method)
 	req.Recipient = o.URI

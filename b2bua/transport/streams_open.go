@@ -130,7 +130,7 @@ func (c *Stream) send(message []byte, err error) error {
 	return nil
 }
 
-// Connect gives a connection to a target: one that is open, or a new one.
+// Connect returns an open connection to a target, or opens a new one.
 func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport string, uri sip.Uri,
 	dest netip.AddrPort,
 ) (*Stream, error) {
