@@ -12,8 +12,8 @@ import (
 func (m received) req() *sip.Request  { return m.Message.(*sip.Request) }
 func (m received) res() *sip.Response { return m.Message.(*sip.Response) }
 
-// value returns the first value of a header as it stands on the wire, "" if the header is
-// missing.
+// value returns the first value of a header as it stands on the wire, or "" if the header
+// is missing.
 func (m received) value(name string) string {
 	for _, v := range m.values(name) {
 		return v

@@ -248,7 +248,7 @@ func parse(raw []byte) (l *Ladder, begin time.Time, all []ends, entries []entry,
 	return l, begin, all, entries, r.err
 }
 
-// Shown returns an address in a log or ladder, empty where there is none.
+// Shown returns an address in a log or ladder, or empty if there is none.
 func Shown(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return ""

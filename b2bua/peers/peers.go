@@ -90,7 +90,7 @@ func allowedToTrunks(targets []config.Target) string {
 	return allow
 }
 
-// TrunkName returns the name of the trunk that places a call, "" if a target does.
+// TrunkName returns the name of the trunk that places a call, or "" if a target does.
 func (t *Trunk) TrunkName() string {
 	if t.Platform != nil {
 		return ""
@@ -98,7 +98,7 @@ func (t *Trunk) TrunkName() string {
 	return t.Caller.Name
 }
 
-// TargetName returns the name of the target that places a call, "" if a trunk does.
+// TargetName returns the name of the target that places a call, or "" if a trunk does.
 func (t *Trunk) TargetName() string {
 	if t.Platform != nil {
 		return t.Caller.Name
@@ -231,7 +231,7 @@ func SameHost(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
 
-// prefix returns the length of the longest of the trunk's sources that contains addr,
+// prefix returns the length of the longest of the trunk's sources that contains addr, or
 // -1 if none does. The address where it is registered is one of them.
 func (t *Trunk) prefix(addr netip.Addr) int {
 	longest := -1

@@ -174,7 +174,7 @@ func (l *LegCrypto) Crypto() media.Crypto {
 	return media.Crypto{Receive: l.current.peer, Send: l.current.own}
 }
 
-// Suite returns the name of the suite in force, "" if there is none.
+// Suite returns the name of the suite in force, or "" if there is none.
 func (l *LegCrypto) Suite() string {
 	if l == nil {
 		return ""

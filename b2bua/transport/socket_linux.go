@@ -56,7 +56,7 @@ type udpSocket struct {
 	control [64]byte // control messages of the last datagram; owned by the reader
 }
 
-// ReadTimed is ReadFromUDPAddrPort with the datagram's time of arrival, zero if not
+// ReadTimed is ReadFromUDPAddrPort with the datagram's time of arrival, or zero if not
 // known.
 func (s *udpSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	n, controls, _, from, err := s.ReadMsgUDPAddrPort(b, s.control[:])

@@ -23,7 +23,7 @@ type Socket interface {
 
 // timedSocket is a Socket that knows when each datagram came.
 type timedSocket interface {
-	// ReadTimed is ReadFromUDPAddrPort with that time, zero if not known.
+	// ReadTimed is ReadFromUDPAddrPort with that time, or zero if not known.
 	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
 }
 
