@@ -266,9 +266,9 @@ func settable(name string) string {
 	}
 }
 
-// ReferredBy returns the URI of a message's Referred-By, "" if there is none (RFC
-// 3892 section 3). Its parameters are left out: they may name a signature in the body,
-// which is not passed on.
+// ReferredBy returns the URI of a message's Referred-By, or "" if there is none (RFC 3892
+// section 3). Its parameters are left out: they may name a signature in the body, which
+// is not passed on.
 func ReferredBy(msg sip.Message) (string, error) {
 	all := RawValues(msg, "referred-by", "b")
 	if len(all) == 0 {
