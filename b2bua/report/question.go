@@ -16,23 +16,23 @@ import (
 	"flowbridge/config/template"
 )
 
-// Question is a call that explain is asked about.
+// Question describes a call that explain is asked about.
 type Question struct {
 	From    string     // number, SIP URI or From value of the caller
-	To      string     // number or URI that is called
-	Headers []string   // further header lines of its INVITE, "Name: value"
+	To      string     // called number or URI
+	Headers []string   // additional header lines of its INVITE, "Name: value"
 	Trunk   string     // the trunk that it comes from; empty means the trunk of Source
 	Target  string     // the target that places it, instead of a trunk
-	Source  netip.Addr // the address that it comes from; zero means one of the trunk's
-	At      time.Time  // when; zero means now
+	Source  netip.Addr // its source address; zero means one of the trunk's
+	At      time.Time  // time of the call; zero means now
 }
 
 // ErrQuestion means that a question makes no sense.
 var ErrQuestion = errors.New("not a call")
 
 // Invite returns the INVITE of the question as it comes from an address over a transport,
-// config.Transport…; empty means udp. It offers every codec that is configured. We are at
-// the address ours.
+// config.Transport…; empty means udp. It offers every configured codec. ours is our
+// address.
 func (q *Question) Invite(cfg *config.Config, transport string, source netip.AddrPort,
 	ours netip.Addr,
 ) ([]byte, error) {
@@ -97,7 +97,8 @@ func hasScheme(s string) bool {
 }
 
 // questionHeaders returns the question's header lines as text, and Max-Forwards apart.
-// The screen finds their faults, except faults that would change other headers.
+// The screen finds their faults, so it checks only for faults that would change other
+// headers.
 func questionHeaders(lines []string) (text, hops string, err error) {
 	hops = "Max-Forwards: 70\r\n"
 	for _, line := range lines {
@@ -137,7 +138,7 @@ func SampleOffer(cfg *config.Config, at netip.Addr) string {
 		pt, static := types[name]
 		if !static {
 			pt = next
-			if next++; next == 101 { // mostly telephone-event's number
+			if next++; next == 101 { // usually the number of telephone-event
 				next++
 			}
 		}
