@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The suites of the tests, as a=crypto spells them.
+// The suites of the tests, as spelled in a=crypto.
 const (
 	cm80  = media.SuiteAESCM128SHA80
 	gcm   = media.SuiteAEADAES128GCM
@@ -59,8 +59,8 @@ func cryptoOf(t testing.TB, m received) (proto string, lines map[string]cryptoLi
 	return proto, lines
 }
 
-// wantCrypto checks that a message has one a=crypto line, with this tag and
-// suite, and gives its keys.
+// wantCrypto checks that a message has one a=crypto line, with this tag and suite, and
+// returns its keys.
 func wantCrypto(t testing.TB, m received, tag string, s media.Suite) *media.Keys {
 	t.Helper()
 	proto, lines := cryptoOf(t, m)
@@ -79,8 +79,8 @@ func wantPlain(t testing.TB, m received) {
 	}
 }
 
-// wantMedia checks what the media of a side has: the peer's key that a seed stands for,
-// and ours; nil means plain.
+// wantMedia checks the keys of a side's media: the peer's key that a seed stands for, and
+// ours; nil means plain RTP.
 func (w *world) wantMedia(side media.Side, seed byte, ours *media.Keys) {
 	w.t.Helper()
 	synctest.Wait()

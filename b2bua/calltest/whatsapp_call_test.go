@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// whatsAppSDP returns how WhatsApp describes audio where its keys are in SDP (SDES) and there is no ICE: Opus and
+// whatsAppSDP returns WhatsApp's description of audio with keys in SDP (SDES) and without ICE: Opus and
 // telephone-event.
 func whatsAppSDP(host string, port int, key string) string {
 	s := strings.Replace(siptest.SessionAt(host, port, "126", key, "a=rtpmap:111 opus/48000/2",
@@ -21,8 +21,8 @@ func whatsAppSDP(host string, port int, key string) string {
 	return strings.Replace(s, "s=-", "s=WhatsApp", 1)
 }
 
-// A call of a WhatsApp user comes over TLS, known by its certificate, with SRTP keys in SDP and Opus. The agent gets Opus as it is, with its
-// parameters, and keys of its own.
+// A WhatsApp user's call comes over TLS, known by its certificate, with SRTP keys in SDP and with Opus. The agent gets
+// Opus unchanged, with its parameters, but its own keys.
 func TestCallOfWhatsApp(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	agentPair, metaPair := ca.Pair("agent", "agent.test"), ca.Pair("meta", "wa.meta.vc")
