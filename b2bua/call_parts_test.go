@@ -31,7 +31,7 @@ func TestOrderOfParts(t *testing.T) {
 	}
 }
 
-// answeredCall is a call as its parts see it, with an agent if it has one.
+// answeredCall returns a call as its parts see it, with an agent if it has one.
 func answeredCall(agent *legOnWire) *Call {
 	c := &Call{}
 	c.attempts.call = c
@@ -45,7 +45,7 @@ func answeredCall(agent *legOnWire) *Call {
 	return c
 }
 
-// takes says whether a part has a fact or an event. One without the rest of its call can't go on with it.
+// takes reports whether a part has a fact or an event. One without the rest of its call can't go on with it.
 func takes(p part, h happening) (mine bool) {
 	defer func() {
 		if recover() != nil {

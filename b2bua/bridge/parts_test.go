@@ -106,7 +106,7 @@ type told struct {
 func (l told) Step(in leg.Input) { l.add("leg %s: %T", l.name, in) }
 func (l told) Trying()           { l.add("leg %s: trying", l.name) }
 
-// joined gives a bridge between two legs that speak PCMU, which records effects from now on.
+// joined returns a bridge between two legs that speak PCMU, which records effects from now on.
 func joined(t *testing.T) (*Bridge, *effects) {
 	t.Helper()
 	e := &effects{connected: true, moment: Moment{Answered: true}, route: config.Route{

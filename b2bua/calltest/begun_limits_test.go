@@ -52,7 +52,7 @@ func TestWaitersForARateWaitOn(t *testing.T) {
 	})
 }
 
-// invites are the INVITEs among messages.
+// invites returns the INVITEs among messages.
 func invites(all []received) []received {
 	return slices.DeleteFunc(all, func(m received) bool { return !strings.HasPrefix(m.raw, "INVITE ") })
 }

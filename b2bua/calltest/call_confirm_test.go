@@ -16,7 +16,7 @@ import (
 var confirmYAML = strings.Replace(talkYAML("rel100: supported", ""),
 	`{to: "^\\+1507", targets: [agent]}`, `{to: "^\\+1507", targets: [agent], ringing: session-progress}`, 1)
 
-// wantConfirmed says whether the media takes the caller for confirmed.
+// wantConfirmed reports whether the media takes the caller for confirmed.
 func (w *world) wantConfirmed(when string, want bool) {
 	w.t.Helper()
 	synctest.Wait()
@@ -29,7 +29,7 @@ func (w *world) wantConfirmed(when string, want bool) {
 	}
 }
 
-// elsewhere is a call whose SDP names another address than its signalling has.
+// elsewhere returns a call whose SDP names another address than its signalling has.
 func (p *peer) elsewhere() *dialogue {
 	d := p.newCall("+15075785607")
 	d.sdp = sdpAt("192.0.2.99", 20000)

@@ -20,7 +20,7 @@ type item struct {
 
 func (it item) Kind() Kind { return it.kind }
 
-// busy is the inbox of a call that has its turn.
+// busy returns the inbox of a call that has its turn.
 func busy() *Inbox[item] { return &Inbox[item]{turn: true} }
 
 // drain takes everything out.
@@ -198,7 +198,7 @@ func TestPostLastRunsTheTurn(t *testing.T) {
 	}
 }
 
-// rested is an inbox whose call rests.
+// rested returns an inbox whose call rests.
 func rested(t *testing.T, run func(b *Inbox[item]), until time.Time) *Inbox[item] {
 	t.Helper()
 	b := &Inbox[item]{turn: true, turns: &transport.Turns{}}
@@ -320,7 +320,7 @@ func TestOneTurnAtATime(t *testing.T) {
 	}
 }
 
-// isIdle says whether no goroutine has the turn.
+// isIdle reports whether no goroutine has the turn.
 func (b *Inbox[item]) isIdle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// whole is the ladder of a call with all kinds of entries, before its compression.
+// whole returns the ladder of a call with all kinds of entries, before its compression.
 func whole(t testing.TB) []byte {
 	var k kept
 	s := collector(&k)

@@ -41,7 +41,7 @@ func collector(k *kept) *Collector {
 	return New(Options{Keep: k.keep, Source: func(a netip.Addr) (netip.Addr, error) { return a, nil }})
 }
 
-// begun is a call that has its INVITE.
+// begun returns a call that has its INVITE.
 func begun(s *Collector, id string, n int) *Call {
 	for _, m := range spoken(n)[:1] {
 		s.Message(m)

@@ -69,7 +69,7 @@ func TestUACAnswersChallenge(t *testing.T) {
 	}
 }
 
-// withoutHop is a request without what may change when it is sent again.
+// withoutHop returns a request without what may change when it is sent again.
 func withoutHop(req *sip.Request) string {
 	var kept []string
 	for line := range strings.SplitSeq(req.String(), "\r\n") {

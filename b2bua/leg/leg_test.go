@@ -96,7 +96,7 @@ func (lt *legTest) want(got, want string) {
 	}
 }
 
-// request is the request or ACK that came out last.
+// request returns the request or ACK that came out last.
 func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, Hop) {
 	lt.t.Helper()
 	for _, e := range lt.last {

@@ -11,8 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// within draws what can happen to a leg within its dialog: what the peer sends
-// and answers there, and what the call wants. nil: not now.
+// within draws what can happen to a leg within its dialog: what the peer sends and
+// answers there, and what the call wants. nil means not now.
 func (lt *legTest) within(choose chooser, request func(method string, headers ...string) RequestIn) Input {
 	l := lt.Leg
 	switch choose(13) {

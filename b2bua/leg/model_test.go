@@ -85,7 +85,7 @@ func (l *life) see(t *testing.T, in Input, facts []Fact) {
 	}
 }
 
-// modelStep gives one input, with the checks of legTest and of life.
+// modelStep takes one input, with the checks of legTest and of life.
 func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	t.Helper()
 	was := lt.Leg.state

@@ -152,7 +152,7 @@ answer -> 200/INVITE
 ACK 10 -> confirmed`)
 }
 
-// reliableTo is a reliable provisional answer of the target.
+// reliableTo returns a reliable provisional answer of the target.
 func reliableTo(lt *legTest, tag string, rseq int, sdp string, headers ...string) ResponseIn {
 	headers = append([]string{"Require: 100rel", fmt.Sprintf("RSeq: %d", rseq), "Contact: <sip:" + tag + "@192.0.2.20:5099>"}, headers...)
 	return lt.answerTo(183, tag, sdp, headers...)

@@ -100,7 +100,7 @@ func (lt *legTest) play(script string) {
 	}
 }
 
-// gives gives the leg the input of a step.
+// gives feeds the leg the input of a step.
 func (lt *legTest) gives(text string) string {
 	lt.t.Helper()
 	at, deadline := strings.CutPrefix(text, "deadline")
@@ -158,7 +158,7 @@ func (lt *legTest) holds(step string) bool {
 	return true
 }
 
-// line gives all values of a header of what came out last. Besides headers there are URI, Hop, Tag (of To), SDP, and
+// line returns all values of a header of what came out last. Besides headers there are URI, Hop, Tag (of To), SDP, and
 // Digest: realm, nonce and count of the credentials, which are checked.
 func (lt *legTest) line(what, name string) string {
 	lt.t.Helper()
@@ -196,7 +196,7 @@ func (lt *legTest) line(what, name string) string {
 	return strings.Join(values, ", ")
 }
 
-// responseOf is the response with the code among what came out last.
+// responseOf returns the response with the code among what came out last.
 func (lt *legTest) responseOf(code int) *sip.Response {
 	lt.t.Helper()
 	for _, e := range lt.last {
@@ -296,7 +296,7 @@ func (lt *legTest) input(text string) Input {
 	return lt.answerTo(code, words[1], sdp, headers...)
 }
 
-// peers is a request of the peer within the dialog.
+// peers returns a request of the peer within the dialog.
 func (lt *legTest) peers(method string, seq uint32, carries bool, headers []string) RequestIn {
 	lt.t.Helper()
 	var in RequestIn

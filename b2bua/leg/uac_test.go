@@ -15,7 +15,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// newUAC is a leg that has not called yet.
+// newUAC returns a leg that has not called yet.
 func newUAC(t testing.TB) *legTest {
 	t.Helper()
 	o := Options{Side: media.SideB, Minter: LegMint, Local: LegLocal, Agent: "Flowbridge", Peer: PeerOptions{Allow: Methods}}
@@ -34,7 +34,7 @@ func inviteOut(headers ...sip.Header) Invite {
 	return Invite{Request: req, Offer: req.Body(), Dest: siptest.Agent, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
 }
 
-// answerTo is a response to the leg's INVITE as it comes from the wire.
+// answerTo returns a response to the leg's INVITE as it comes from the wire.
 func (lt *legTest) answerTo(code int, tag, body string, headers ...string) ResponseIn {
 	lt.t.Helper()
 	invite := lt.invite
@@ -78,7 +78,7 @@ var uacState = map[string]string{ //nolint:gochecknoglobals // constant
 	"refused": "invite ; 486 agent", "hung up": "invite ; 200 agent ; BYE 5",
 }
 
-// agentDialog is a request of the agent within the dialog.
+// agentDialog returns a request of the agent within the dialog.
 func agentDialog(t testing.TB, lt *legTest, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
 	extra := ""

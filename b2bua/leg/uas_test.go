@@ -24,7 +24,7 @@ Content-Length: 4
 v=0
 `
 
-// newUAS is a leg that an INVITE with these header lines made.
+// newUAS returns a leg that an INVITE with these header lines made.
 func newUAS(t testing.TB, headers ...string) *legTest {
 	t.Helper()
 	extra := ""
@@ -37,7 +37,7 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	return newLegTest(t, NewUAS(o, invite, siptest.Carrier))
 }
 
-// inDialog is a request of the carrier within the dialog.
+// inDialog returns a request of the carrier within the dialog.
 func inDialog(t testing.TB, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
 	extra := ""

@@ -74,7 +74,7 @@ func (z *zone) ask(ctx context.Context, name string, kind uint16) (*dns.Msg, err
 	return m, nil
 }
 
-// asks gives what was asked since the last time, sorted.
+// asks returns what was asked since the last time, sorted.
 func (z *zone) asks() string {
 	z.mu.Lock()
 	defer z.mu.Unlock()

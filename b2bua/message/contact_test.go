@@ -8,7 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// registerWith is a REGISTER with these lines.
+// registerWith returns a REGISTER with these lines.
 func registerWith(lines string) []byte {
 	text := "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a@example.com>;tag=1\nTo: <sip:a@example.com>\n" +
 		"Call-ID: c\nCSeq: 1 REGISTER\nMax-Forwards: 70\n" + lines + "Content-Length: 0\n\n"

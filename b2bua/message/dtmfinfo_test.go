@@ -10,7 +10,7 @@ func TestParseDTMFInfo(t *testing.T) {
 	const relay, alone = "application/dtmf-relay", "application/dtmf"
 	for _, tt := range []struct {
 		kind, body string
-		digit      byte // 0: none
+		digit      byte // 0 if none
 		ms         int
 	}{
 		{relay, "Signal=5\r\nDuration=160\r\n", '5', 160},

@@ -34,7 +34,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// all gives the messages of a stream, a keep-alive as "", and how it ended.
+// all returns the messages of a stream, a keep-alive as "", and how it ended.
 func (f *Framer) all() (messages []string, err error) {
 	for {
 		m, err := f.Next()

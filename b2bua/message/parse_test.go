@@ -80,8 +80,8 @@ func TestParserFindsTopmost(t *testing.T) {
 	}
 }
 
-// libraryParser is the library's parser, which splits messages into headers by its own
-// rules, with the readers of Parse.
+// libraryParser returns the library's parser, which splits messages into headers by its
+// own rules, with the readers of Parse.
 func libraryParser() *sip.Parser {
 	all := map[string]sip.HeaderParser{}
 	for _, name := range []string{

@@ -152,8 +152,8 @@ func compareScan(t *testing.T, datagram []byte) {
 	}
 }
 
-// sane says whether a datagram has no header lines that parsers read in
-// different ways; FuzzScan compares only those.
+// sane reports whether a datagram has no header lines that parsers read in different
+// ways; FuzzScan compares only those.
 func sane(datagram []byte) bool {
 	head, _, _ := bytes.Cut(datagram, []byte("\r\n\r\n"))
 	for line := range bytes.SplitSeq(head, []byte("\r\n")) {

@@ -79,7 +79,7 @@ func headersTarget(t testing.TB, country, trusted string) *config.Config {
 // update has the golden files written anew.
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// sent is an INVITE to the target as it stands on the wire, but for what is
+// sent returns an INVITE to the target as it stands on the wire, but for what is
 // different each time, and what was left out of it.
 func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Draft, err error) {
 	all := peers.NewAdmission(cfg, nil).Peers.Load()

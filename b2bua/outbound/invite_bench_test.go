@@ -19,8 +19,8 @@ const carriersInvite = "INVITE sip:+15075785607@198.51.100.1:5060 SIP/2.0\n" +
 	"To: <sip:+15075785607@198.51.100.1>\nCall-ID: c1\nCSeq: 1 INVITE\nContact: <sip:192.0.2.10:5060>\n" +
 	"User-Agent: carrier\nContent-Length: 0\n\n"
 
-// inviteToTarget gives a function that makes the INVITE to a target from what the call knows of it, measured, up to the
-// effect that sends it.
+// inviteToTarget returns a function that makes the INVITE to a target from what the call knows of it, measured, up to
+// the effect that sends it.
 func inviteToTarget(t testing.TB) func() {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(`

@@ -17,7 +17,7 @@ type noAPI struct{}
 
 func (noAPI) Prepare(context.Context, PrepareRequest) (Prepared, error) { return Prepared{}, nil }
 
-// mustAdmit is the admission by a configuration, whose targets with an API have a client.
+// mustAdmit returns the admission by a configuration, whose targets with an API have a client.
 func mustAdmit(t *testing.T, text string) *Admission {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(text), func(string) (string, bool) { return "secret", true })

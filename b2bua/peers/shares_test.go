@@ -8,8 +8,8 @@ import (
 	"flowbridge/config"
 )
 
-// trunksOf is a configuration of trunks by cap, with so many set-ups, and ports for so
-// many calls.
+// trunksOf returns a configuration of trunks by cap, with so many set-ups, and ports for
+// so many calls.
 func trunksOf(setups, calls int, caps ...int) *config.Config {
 	cfg := &config.Config{}
 	cfg.SIP.Limits.Setups = setups

@@ -40,7 +40,7 @@ func callFrom(number string) *template.Vars {
 	return &template.Vars{From: template.Party{Number: number}, To: template.Party{Number: "+15075785607"}, SIPCallID: "call", Trunk: "carrier"}
 }
 
-// chosen gives the first target of each of many callers.
+// chosen returns the first target of each of many callers.
 func chosen(t *testing.T, route string) (first []string) {
 	t.Helper()
 	p := splitPeers(t, route)
@@ -61,7 +61,7 @@ func parts(first []string) map[string]float64 {
 	return all
 }
 
-// moved gives the part of the callers that go from one target to another: "a b".
+// moved returns the part of the callers that go from one target to another: "a b".
 func moved(before, after []string) map[string]float64 {
 	all := map[string]float64{}
 	for i, name := range before {

@@ -26,7 +26,7 @@ func TestKindsByAnswer(t *testing.T) {
 		kind     Kind
 		detail   string
 		attempts int
-		only     string // kind; empty: both
+		only     string // kind; empty means both
 	}{
 		{"flat", 200, good(), nil, "", "", 1, ""},
 		{"wrapped", 201, `{"status":"ok","response":` + good() + `}`, nil, "", "", 1, config.KindSynthflow},
@@ -101,7 +101,7 @@ func TestKindsByAnswer(t *testing.T) {
 	}
 }
 
-// usual is the rule of kind synthflow.
+// usual returns the rule of kind synthflow.
 func usual() *config.Answer {
 	return &config.Answer{Members: []config.Member{{Path: "call_status", Value: "registered"}}, ID: "synthflow_call_id", Within: "response"}
 }
@@ -131,7 +131,7 @@ func FuzzPrepareAnswer(f *testing.F) {
 	})
 }
 
-// long is an answer with all its members.
+// long returns an answer with all its members.
 func long() string {
 	return `{"status":"ok","n":[1,{"call_status":"x"}],"custom_variables":{"synthflow_call_id":"y","a\u0041":"\""},"e":1.5e3,` + strings.TrimPrefix(good(), "{")
 }

@@ -25,7 +25,7 @@ func (a *oneAnswer) RoundTrip(*http.Request) (*http.Response, error) {
 // sampleVars are those of a call.
 var sampleVars = template.Vars{From: template.Party{Number: "+15550100001"}, To: template.Party{Number: "+15550100002"}, CallID: "0190a1b2c3d4"}
 
-// targetOf is a target with a prepare step at an API.
+// targetOf returns a target with a prepare step at an API.
 func targetOf(t testing.TB, api string) *config.Target {
 	t.Helper()
 	cfg, err := config.Parse("t.yaml", []byte(`targets: [{name: t, kind: synthflow, prepare: {api: "`+api+`", token_env: T, model_id: m, custom_variables: {name: Ann}}}]`),

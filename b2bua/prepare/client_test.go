@@ -52,7 +52,7 @@ func answerWith(status int, body string, headers ...string) *http.Response {
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// askOf is the request of a target of this kind, for a call without numbers.
+// askOf returns the request of a target of this kind, for a call without numbers.
 func askOf(t testing.TB, kind, api string) config.Ask {
 	t.Helper()
 	section := map[string]string{
@@ -371,7 +371,7 @@ func TestKindsAreDistinct(t *testing.T) {
 	}
 }
 
-// kindOf is the Kind of an error of the step, or "".
+// kindOf returns the Kind of an error of the step, or "".
 func kindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind

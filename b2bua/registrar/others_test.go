@@ -30,7 +30,7 @@ func (n *node) Bindings(context.Context, string) (all []record.Binding, err erro
 	return all, n.err
 }
 
-// found are the Contacts that a node finds at the other one.
+// found returns the Contacts that a node finds at the other one.
 func (n *node) found(t *testing.T) string {
 	t.Helper()
 	all, err := n.Elsewhere(t.Context(), "trunk phone")

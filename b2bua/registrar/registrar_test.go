@@ -20,7 +20,7 @@ var (
 	source = netip.MustParseAddrPort("203.0.113.7:40000")
 )
 
-// register is a REGISTER of alice, read as from the network.
+// register returns a REGISTER of alice, read as from the network.
 func register(t testing.TB, callID string, seq int, lines string) Request {
 	t.Helper()
 	text := fmt.Sprintf("REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bK1\nFrom: <sip:alice@example.com>;tag=1\nTo: <sip:alice@example.com>\n"+
@@ -45,7 +45,7 @@ func (a Answer) values(name string) string {
 	return strings.Join(all, ", ")
 }
 
-// contacts is a header with so many.
+// contacts returns a header with so many.
 func contacts(n int) string {
 	all := make([]string, n)
 	for i := range all {

@@ -64,7 +64,7 @@ func (b *bench) reachOne(host string, port int, place Place, tried ...locate.Hop
 	b.do(Reached{Local: leg.Local{Transport: b.m.o.Transport, Host: "198.51.100.1", Port: 5060}, Place: place})
 }
 
-// sent is the request of the last step.
+// sent returns the request of the last step.
 func (b *bench) sent(method sip.RequestMethod) *sip.Request {
 	b.Helper()
 	for _, e := range b.effects {

@@ -19,7 +19,7 @@ func printOf(digits string) string {
 	return "a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat(digits+":", 32), ":")
 }
 
-// dtlsText is a description of DTLS-SRTP with these lines of the stream.
+// dtlsText returns a description of DTLS-SRTP with these lines of the stream.
 func dtlsText(lines ...string) []byte {
 	return []byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n" + strings.Join(lines, "\r\n") + "\r\n")
 }

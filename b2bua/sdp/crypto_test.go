@@ -20,7 +20,7 @@ func TestParseCrypto(t *testing.T) {
 	k80 := siptest.SRTPKey(media.SuiteAESCM128SHA80, 7)
 	gcm := siptest.SRTPKey(media.SuiteAEADAES256GCM, 7)
 	for _, c := range []struct {
-		value, want string // as it is written again; empty: refused
+		value, want string // as it is written again; empty means refused
 	}{
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80, "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
 		{"1  AES_CM_128_HMAC_SHA1_80\tinline:" + k80 + " ", "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
@@ -75,7 +75,7 @@ func TestParseCrypto(t *testing.T) {
 	}
 }
 
-// streamsLike is a description with these audio streams, each "proto port" and its
+// streamsLike returns a description with these audio streams, each "proto port" and its
 // a=crypto values.
 func streamsLike(t *testing.T, streams ...[]string) []byte {
 	t.Helper()
@@ -105,8 +105,8 @@ func TestWhichStreamIsTaken(t *testing.T) {
 		name    string
 		accept  Accept
 		streams [][]string
-		port    int    // of the stream that is taken; 0: none
-		tag     string // of what is taken of it; empty: plain
+		port    int    // of the stream that is taken; 0 if none
+		tag     string // of what is taken of it; empty means plain
 		err     error
 	}{
 		{"off: RTP", Accept{mode: config.SRTPOff}, [][]string{savp, avp, best}, 4000, "", nil},

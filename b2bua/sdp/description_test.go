@@ -234,7 +234,7 @@ func FuzzPayloadTypes(f *testing.F) {
 	})
 }
 
-// numbersIn is the payload types of a description.
+// numbersIn returns the payload types of a description.
 func numbersIn(d *Description) string {
 	var b []string
 	for _, f := range d.Formats() {

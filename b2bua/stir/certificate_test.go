@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// tnList is a TNAuthList: entries of one letter and a text, like "s709J", "n15075550100" and "r15075550100+10".
+// tnList returns a TNAuthList: entries of one letter and a text, like "s709J", "n15075550100" and "r15075550100+10".
 func tnList(t testing.TB, entries string) []byte {
 	t.Helper()
 	var all []asn1.RawValue

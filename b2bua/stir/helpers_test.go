@@ -29,7 +29,7 @@ func newSigner(t testing.TB, list []byte, change ...func(*x509.Certificate)) *si
 	return &signer{stirtest.New(t, list, change...)}
 }
 
-// identity gives an Identity header that is right.
+// identity returns an Identity header that is right.
 func (s *signer) identity(t testing.TB) string {
 	t.Helper()
 	return s.Identity(t, where, "15075550100", "15075785607")

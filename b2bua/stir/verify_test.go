@@ -85,7 +85,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// tampered is a header whose claims were changed after they were signed.
+// tampered returns a header whose claims were changed after they were signed.
 func tampered(t *testing.T, s *signer) string {
 	t.Helper()
 	b := strings.Replace(body(time.Now()), `"A"`, `"C"`, 1)
@@ -94,7 +94,7 @@ func tampered(t *testing.T, s *signer) string {
 	return parts[0] + "." + forged + "." + parts[2] + ";info=<" + where + ">"
 }
 
-// moved is a header whose certificate is elsewhere.
+// moved returns a header whose certificate is elsewhere.
 func moved(t *testing.T, s *signer, url string) string {
 	t.Helper()
 	return s.Sign(t, strings.Replace(jose, where, url, 1), body(time.Now())) + ";info=<" + url + ">"

@@ -34,7 +34,7 @@ func (a action) String() string {
 // at is a moment of a table that is not its first.
 const at = instant(time.Hour)
 
-// inState is a machine in a state, whose deadlines are due at the given times; 0: never.
+// inState returns a machine in a state, whose deadlines are due at the given times; 0 means never.
 func inState(k kind, s state, again, end time.Duration) machine {
 	m := machine{kind: k, state: s, interval: T1, keep: Patience}
 	if again != 0 {

@@ -13,7 +13,7 @@ func TestQueue(t *testing.T) {
 		var q queue
 		var all [20]Server
 		for _, move := range rapid.SliceOfN(rapid.IntRange(0, 20*100-1), 0, 200).Draw(t, "moves") {
-			q.move(&all[move%20], instant(move/20%50)) // half of them near, 0: out
+			q.move(&all[move%20], instant(move/20%50)) // half of them near, 0 means out
 		}
 		var want, got []instant
 		for i := range all {

@@ -82,7 +82,7 @@ func (n *network) left(clients, servers int) {
 
 func (n *network) way(reliable bool) Way { return Way{Over: n, To: peer, Reliable: reliable} }
 
-// request is the request with this method and branch.
+// request returns the request with this method and branch.
 func request(method, branch string) *sip.Request {
 	text := fmt.Sprintf("%s sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:b@h>;tag=b\r\nTo: <sip:a@h>;tag=a\r\nCall-ID: c\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n", method, branch, method)
@@ -102,7 +102,7 @@ func response(req *sip.Request, code int) *sip.Response {
 	return sip.NewResponseFromRequest(req, code, message.StatusText(code), nil)
 }
 
-// receives gives the table a request.
+// receives returns the table a request.
 func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 	n.t.Helper()
 	key, ok := KeyOf(req, peer.Addr(), false)
@@ -112,7 +112,7 @@ func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 	return n.table.Receive(req, key, n.way(reliable))
 }
 
-// acks gives the table an ACK.
+// acks returns the table an ACK.
 func (n *network) acks(branch string) bool {
 	n.t.Helper()
 	key, ok := KeyOf(request("ACK", branch), peer.Addr(), false)

@@ -18,7 +18,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// asking is a request of a peer.
+// asking returns a request of a peer.
 func asking(method, branch string, via net.Addr) []byte {
 	return siptest.CRLF(fmt.Sprintf(`%[1]s sip:b@198.51.100.1 SIP/2.0
 Via: SIP/2.0/%[3]s %[4]s;branch=z9hG4bK%[2]s

@@ -14,7 +14,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// newCall is a request of a call that does not exist yet.
+// newCall returns a request of a call that does not exist yet.
 func newCall(method, body string) []byte {
 	body = string(siptest.CRLF(strings.ReplaceAll(body, "\r\n", "\n")))
 	return append(siptest.CRLF(fmt.Sprintf(`%[1]s sip:+15075785607@198.51.100.1:5060 SIP/2.0

@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 )
 
-// knows says whether a refusal is remembered.
+// knows reports whether a refusal is remembered.
 func (r *refusals) knows(tag string) bool {
 	return r.has(func() (m message.Minted) {
 		copy(m[:], tag)

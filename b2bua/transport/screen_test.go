@@ -59,7 +59,7 @@ func wantSafe(t *testing.T, status string) {
 	}
 }
 
-// openScreen is a screen that knows the carrier and has room.
+// openScreen returns a screen that knows the carrier and has room.
 func openScreen(t testing.TB) *screen {
 	t.Helper()
 	return newHost(t, stackConfig, Network{}, Unplugged).stack.newScreen(config.TransportUDP, nil)

@@ -46,7 +46,7 @@ type host struct {
 	panics atomic.Int32
 
 	pending bool                                    // every INVITE is known
-	takes   func(*sip.Request, *transaction.Server) // instead of the answer; nil: it is given
+	takes   func(*sip.Request, *transaction.Server) // instead of the answer; nil means it is given
 }
 
 func (h *host) Peers() *peers.Snapshot { return h.Admission.Peers.Load() }
@@ -73,7 +73,7 @@ func (h *host) Request(req *sip.Request, tx *transaction.Server) {
 	h.stack.Reply(req, tx, 200, "OK")
 }
 
-// newHost is a host on a stack that opens makes.
+// newHost returns a host on a stack that opens makes.
 func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, Options) (*Stack, error)) *host {
 	t.Helper()
 	h := &host{}
@@ -129,7 +129,7 @@ func inPlace(t *testing.T, yaml string, test func(p *place)) {
 	})
 }
 
-// socket is a peer's, closed with the test.
+// socket returns a peer's, closed with the test.
 func (p *place) socket(at netip.AddrPort) *memnet.Conn {
 	p.t.Helper()
 	c, err := p.sw.Listen(at)
@@ -138,7 +138,7 @@ func (p *place) socket(at netip.AddrPort) *memnet.Conn {
 	return c
 }
 
-// listener is where a peer would accept connections, closed with the test.
+// listener returns where a peer would accept connections, closed with the test.
 func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	p.t.Helper()
 	l, err := p.sw.ListenStream(at)
@@ -147,7 +147,7 @@ func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	return l
 }
 
-// gets gives the next datagram that a peer gets within a second.
+// gets returns the next datagram that a peer gets within a second.
 func (p *place) gets(at *memnet.Conn) string {
 	p.t.Helper()
 	_ = at.SetReadDeadline(time.Now().Add(time.Second))
@@ -173,7 +173,7 @@ func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
 	w.Perform([]leg.Effect{leg.SendRequest{Req: req, To: to}})
 }
 
-// optionsFrom is the nth request of somebody, with a header of some length.
+// optionsFrom returns the nth request of somebody, with a header of some length.
 func optionsFrom(at, transport string, n, pad int) string {
 	return fmt.Sprintf(`OPTIONS sip:h SIP/2.0
 Via: SIP/2.0/%s %s;branch=z9hG4bKasks%d
