@@ -76,7 +76,7 @@ func (d *Detector) utterance() (u utterance) {
 			all++
 		}
 	}
-	for n := counts[low]; low < levelMax && n*10 <= all; n += counts[low] { // the quietest tenth of all blocks counts as noise
+	for n := counts[low]; low < levelMax && n*10 <= all; n += counts[low] { // the quietest tenth counts as noise
 		low++
 	}
 	for n := counts[high]; high > 0 && n <= firstRun; n += counts[high] { // the loudest few blocks are ignored

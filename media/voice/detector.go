@@ -26,7 +26,7 @@ const (
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech continues
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 800           // further below the speaker's current level, sound is no longer speech. A word ends some 22 dB below it
+	depth    = 800           // below the speaker's current level: no longer speech. A word ends some 22 dB below it
 	reach    = 450           // if all blocks are further below the speaker's usual level, speech does not start
 	usual    = 900           // assumed level of a speaker who has not spoken yet, about -25 dBm0
 	spread   = 15            // onset and offset are raised by this many eighths of the noise's swing
@@ -94,7 +94,7 @@ type Detector struct {
 	End     int64 `cbor:"8,keyasint,omitempty"`
 	Said    int64 `cbor:"9,keyasint,omitempty"` // when the previous segment ended, on the same clock as Heard
 	Sum     int64 `cbor:"10,keyasint,omitempty"`
-	Weight  int64 `cbor:"11,keyasint,omitempty"` // ticks of the segment's clear blocks; Sum is their level times their ticks
+	Weight  int64 `cbor:"11,keyasint,omitempty"` // ticks of the segment's clear blocks; Sum is level times ticks
 	Fastest int32 `cbor:"12,keyasint,omitempty"` // the least delay since Window, in ticks
 	Loud    int32 `cbor:"13,keyasint,omitempty"` // ticks of the run above onset and reach
 	Clear   int32 `cbor:"14,keyasint,omitempty"` // ticks of the run above onset

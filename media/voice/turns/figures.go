@@ -22,7 +22,7 @@ type Reason string
 
 // Reasons that package voice does not have.
 const (
-	Background Reason = "background" // a side's speech is less than 15 dB above its background, or less than 27 dB if that varies
+	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 27 dB if that varies
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side picks up much of the other side
