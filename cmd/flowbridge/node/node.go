@@ -227,7 +227,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	n.add(part{close: n.rtp.close})
 	if n.before == nil {
 		err = n.rtp.open(&cfg.Media, nil)
-	} else if n.rtp.kernel != nil { // it was opened before the old process stopped, which has since put its last flow there
+	} else if n.rtp.kernel != nil { // opened before the old process stopped, which has since put its last flow there
 		err = n.rtp.kernel.Inherit()
 	}
 	if err != nil {
@@ -292,7 +292,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if o.Bindings == nil {
 		o.Bindings = registered.read(ctx, n.store)
 	}
-	n.add(part{begin: func() { // comes before the fleet's part, which the admission adds and which may wait for the database
+	n.add(part{begin: func() { // before the fleet's part, which the admission adds and which may wait for the database
 		if n.fleet != nil { // the fleet may not know the registrations at this node
 			n.server.Registrar().SaveAll()
 		}

@@ -116,7 +116,7 @@ type operator struct {
 	heir     *handover.Process // the process that has taken over the calls; set before left is closed
 	passesOn bool              // a stop signal also goes to heir
 
-	reloads  sync.Mutex // allows one reload at a time; held while the file is read and the store told. Drain does not need it
+	reloads  sync.Mutex // one reload at a time; held while the file is read and the store told; not needed by Drain
 	mu       sync.Mutex // guards the fields below
 	node     *Node      // nil until it has started
 	idle     error      // why the node has not started; nil while it is starting

@@ -92,7 +92,7 @@ func missingOf(a netip.Addr, all []netlink.Addr) error {
 			return nil
 		}
 	}
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0))) // needed if the whole network is local
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0))) // the whole network may be local
 	if err == nil {
 		_ = c.Close()
 	}

@@ -52,7 +52,7 @@ func FindPredecessor() (*Predecessor, error) {
 // Refuse tells the old process why this one can't take over, and returns that error.
 func (p *Predecessor) Refuse(err error) error {
 	if p != nil && err != nil {
-		_ = p.conn.Send(handover.Refused, handover.Refusal{Why: err.Error()}) // if this fails, the end of this process tells the old one
+		_ = p.conn.Send(handover.Refused, handover.Refusal{Why: err.Error()}) // if this fails, the end of this process tells
 	}
 	return err
 }

@@ -25,7 +25,7 @@ type resource struct {
 	again  string  // usage text of --again; empty if names must be unique
 
 	flags    func(c *cobra.Command)                                    // further flags of create and update; may be nil
-	complete func(c *cobra.Command, a *access, body rest.Object) error // adds the values of further flags and checks the body
+	complete func(c *cobra.Command, a *access, body rest.Object) error // adds further flags' values and checks the body
 	// change makes the change for update; nil if there is no such command.
 	change  func(ctx context.Context, t things, id string, body rest.Object) (rest.Object, error)
 	open    func(a access) (things, error)
