@@ -139,7 +139,7 @@ func (s *seat) take(ctx context.Context) error {
 
 // standBy waits for the addresses and the lease.
 func (s *seat) standBy(ctx context.Context) (fleet.Taken, error) {
-	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // so other nodes need not wait for our lease to end
+	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // so others need not wait for our lease to end
 		_ = s.Leave(ctx, "")
 	}
 	t, force := fleet.Taken{}, false
