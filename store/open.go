@@ -139,7 +139,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 	}
-	if tables > 0 { // otherwise goose tries for 3 s to read its table, and live calls have no audio until the store is open
+	if tables > 0 { // goose tries for 3 s to read its table, and live calls have no audio until the store is open
 		if err := db.QueryRowContext(ctx, `SELECT version_id FROM goose_db_version WHERE version_id = 0`).
 			Scan(new(int64)); err != nil {
 			return err

@@ -95,7 +95,7 @@ func (c *census) take(id string, members []Member, steady bool, now time.Time) (
 	vanished, back = both(missing, c.there), both(there, c.missing)
 	c.there, c.missing = there, missing
 	share := sharing(live, id)
-	if i := slices.IndexFunc(share, func(m Member) bool { return m.ID == id }); i >= 0 { // not found if this node stands by
+	if i := slices.IndexFunc(share, func(m Member) bool { return m.ID == id }); i >= 0 { // else this node stands by
 		c.place = Place{i, len(share)}
 	}
 	return vanished, back

@@ -225,7 +225,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if had != 0 && t.Before.ID != s.id && !s.cleared { // otherwise, without the database, this node would serve the new owner's seat
+		if had != 0 && t.Before.ID != s.id && !s.cleared { // or, without the database, this would serve the new owner's seat
 			s.cleared = true
 			s.note(ctx, 0)
 		}
@@ -291,7 +291,7 @@ func (s *Seat) Leave(ctx context.Context, to string) error {
 	if epoch == 0 {
 		epoch = s.noted(ctx)
 	}
-	_, err := s.fleet.pool.Exec(ctx, leaveSeat, s.name, s.id, epoch, to, s.node) // the process with a copy of s.id has another name
+	_, err := s.fleet.pool.Exec(ctx, leaveSeat, s.name, s.id, epoch, to, s.node) // a copy of s.id has another node
 	return explain(err)
 }
 
@@ -437,7 +437,7 @@ func (s *Seat) Ended(ctx context.Context, id string, noted time.Time) bool {
 	if !noted.Before(s.ended[id]) {
 		return false
 	}
-	_, _ = s.fleet.pool.Exec(ctx, removeStates, s.name, s.id, s.epoch.Load(), []string{id}) // if this fails, the next owner removes it
+	_, _ = s.fleet.pool.Exec(ctx, removeStates, s.name, s.id, s.epoch.Load(), []string{id}) // else the next owner does
 	return true
 }
 

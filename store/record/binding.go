@@ -20,7 +20,7 @@ type Binding struct {
 	Path       []string       `json:"path,omitempty"` // proxies on the way (RFC 3327), the nearest to us first
 	Received   netip.AddrPort `json:"received"`       // source of the REGISTER
 	Transport  string         `json:"transport"`      // udp, tcp or tls
-	Flow       uint64         `json:"flow,omitempty"` // the connection that it came over, while that lasts; 0 if there is none
+	Flow       uint64         `json:"flow,omitempty"` // the connection it came over, while that lasts; 0 if none
 	Node       string         `json:"node,omitempty"` // the node of the fleet where it has registered; empty for this one
 	Agent      string         `json:"user_agent,omitempty"`
 	Registered time.Time      `json:"registered_at"` // time of the last REGISTER
