@@ -165,7 +165,7 @@ func northAmerican(digits string) string {
 	switch {
 	case strings.HasPrefix(digits, "011") && len(digits) > 10:
 		return "+" + digits[3:]
-	case strings.HasPrefix(digits, "00") && len(digits) > 8: // the international prefix of other countries: no number here starts with it
+	case strings.HasPrefix(digits, "00") && len(digits) > 8: // the 00 of other countries: no number here starts so
 		return "+" + digits[2:]
 	case len(digits) == 11 && digits[0] == '1':
 		return "+" + digits
