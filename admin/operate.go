@@ -122,7 +122,7 @@ func (a *api) drain(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(upgradeTimeout)) // not every ResponseWriter supports it
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(upgradeTimeout)) // not every ResponseWriter has one
 	done, err := a.Operator.Upgrade(r.Context())
 	if err != nil {
 		a.fail(w, http.StatusConflict, "not upgraded: "+err.Error(), "this process goes on; see the log, and try again")

@@ -93,7 +93,7 @@ func read(name string) Part {
 			}
 			title := inline(p.Text[at[2]:at[3]])
 			p.parts = append(p.parts, Part{Name: name, Title: title, Anchor: anchor(title), Text: p.Text[at[0]:]})
-		case at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, p.Word()): // a row below the table's head
+		case at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, p.Word()): // a row below the head
 			row := Part{
 				Name: name, Title: p.Text[at[4]:at[5]], Anchor: p.parts[last].Anchor,
 				Text: strings.Join(strings.SplitAfterN(table, "\n", 3)[:2], "") + p.Text[at[0]:at[1]],
