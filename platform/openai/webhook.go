@@ -21,7 +21,7 @@ import (
 type Call struct {
 	ID      string      // OpenAI's id of the call
 	Live    bool        // the session is for GPT-Live, not for the Realtime API
-	Headers http.Header // headers of the INVITE, according to OpenAI; any caller of the project's address may have written them
+	Headers http.Header // of the INVITE, according to OpenAI; any caller of the project's address may have written them
 }
 
 // Decision says what to do with a call.
