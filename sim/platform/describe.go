@@ -26,7 +26,7 @@ type API struct {
 	TokenIn  string // the header for the token; if empty, Authorization: Bearer is used
 	Body     standin.Shape
 	Status   int
-	Answer   standin.Object // texts may contain {id}, {sip} (the agent's address) and {body.NAME} (a member of the request)
+	Answer   standin.Object // texts may have {id}, {sip} (the agent's address) and {body.NAME} (a member of the request)
 	Failed   standin.Object // members that differ in an answer for sim.FaultFailed
 	Digits   bool           // ids are digits, not UUIDs
 	Lifetime time.Duration  // how long an id is valid

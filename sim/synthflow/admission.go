@@ -9,8 +9,8 @@ import (
 
 // Which INVITEs need no prepare_inbound.
 const (
-	DirectDialAuto = "auto" // those to an imported number
-	DirectDialOn   = "on"   // in addition those to any number, while the account has none
+	DirectDialAuto = "auto" // to an imported number
+	DirectDialOn   = "on"   // in addition to any number, while the account has none
 	DirectDialOff  = "off"  // none
 )
 
