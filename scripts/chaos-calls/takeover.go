@@ -33,7 +33,7 @@ type takeover struct {
 	found []finding
 }
 
-// finding is a line of a case: what was observed, and what was required. Without a requirement it is a figure.
+// finding is a line of a case: an observation, and the requirement. Without a requirement it is a figure.
 type finding struct {
 	Case string `json:"case"`
 	What string `json:"what"`
@@ -45,7 +45,7 @@ type finding struct {
 // takeOverCase is a case of the bench, with its load.
 type takeOverCase struct {
 	name    string
-	by      string // moves the address of a dead node; empty means keepalived
+	by      string // what moves the address of a dead node; empty means keepalived
 	prepare func(*lab)
 	run     func(*lab)
 }
@@ -90,7 +90,7 @@ func takeOver(args []string, out io.Writer) (err error) {
 	f.DurationVar(&t.away, "away", time.Minute, "how long the database is away, and an owner cut off")
 	f.DurationVar(&t.lasting, "lasting", 2*time.Minute, "how long the case faults has one after the other")
 	json := f.String("json", "", "file for all that was found")
-	if err := f.Parse(args); err != nil || t.binary == "" || os.Getpid() != 1 { // else its processes might outlive it
+	if err := f.Parse(args); err != nil || t.binary == "" || os.Getpid() != 1 { // outside its own namespace, its processes might outlive it
 		return errTakeOver
 	}
 	stop := make(chan os.Signal, 1)
