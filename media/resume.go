@@ -154,6 +154,9 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 				ep.stream.Miss(c.Now-max(c.Past(st.Died), c.Past(st.At)), c.Now+presently)
 			}
 			ep.outlet.Restore(&s.Outlet, st.Exact, c)
+			if r.stages.Transcoded(Side(i)) {
+				ep.outlet.Restart()
+			}
 			ep.count.ofRTP().resume(&s.RTPCount, &ep.stream, c)
 		}
 		r.ledger.flow[i][RTP].resume(&s.RTPCount)

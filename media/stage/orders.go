@@ -6,7 +6,7 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// Order tells a stage what to do: a Mask, TelephoneEvents, a Digit, a Play or Stop, a Detect, a Tapping, a
+// Order tells a stage what to do: a Mask, TelephoneEvents, a Transcode, a Digit, a Play or Stop, a Detect, a Tapping, a
 // Conversation, or an Interrupt.
 type Order interface {
 	apply(w *way, now time.Duration)
@@ -33,6 +33,8 @@ type State struct {
 type Settings struct {
 	Events TelephoneEvents `cbor:"1,keyasint,omitzero"`
 	Mask   Mask            `cbor:"2,keyasint,omitzero"`
+
+	Transcode *Transcode `cbor:"3,keyasint,omitempty"` // nil: off
 }
 
 // Note records an order if it stays in force.
@@ -42,8 +44,13 @@ func (s *Settings) Note(o Order) {
 		s.Events = o
 	case Mask:
 		s.Mask = o
+	case Transcode:
+		s.Transcode = nil
+		if o.codec = nil; o.On {
+			s.Transcode = &o
+		}
 	}
 }
 
 // Valid reports whether the settings are possible.
-func (s *Settings) Valid() bool { return s.Events.PayloadType <= 127 }
+func (s *Settings) Valid() bool { return s.Events.PayloadType <= 127 && s.Transcode.valid() }

@@ -97,6 +97,12 @@ type Session interface {
 	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
 
+	// Pass has a packet of a side that a transcoder has made go on to the stages, and Put sends one to a side. Broke says
+	// that a side's codec has failed, which ends its audio.
+	Pass(from Side, p *Packet)
+	Put(to Side, pkt []byte) bool
+	Broke(side Side, err error)
+
 	// Away reports whether the kernel carries the stream from a side, and when its state was last read.
 	Away(from Side) (read time.Duration, away bool)
 
@@ -120,6 +126,7 @@ type way struct {
 	in      *stream.Stream
 	out     *stream.Outlet
 
+	edge     *edge // before and behind all stages; nil if the side is not transcoded
 	ear      *ear
 	answer   *answer
 	mask     *masker
@@ -215,11 +222,12 @@ func (s *Stages) Due(from Side) time.Duration {
 	for _, is := range s.stages(from) {
 		due = min(due, is.due())
 	}
-	return due
+	return min(due, s.edgeDue(from))
 }
 
 // Attend calls the stages of a side that are due.
 func (s *Stages) Attend(from Side, now time.Duration) {
+	s.attendEdge(from, now)
 	for _, is := range s.stages(from) {
 		if is.due() <= now {
 			is.attend(now)
@@ -229,6 +237,9 @@ func (s *Stages) Attend(from Side, now time.Duration) {
 
 // Plain reports whether the kernel may relay the packets of a side, except the payload types that Up returns.
 func (s *Stages) Plain(from Side, now time.Duration) bool {
+	if s.Transcoded(SideA) || s.Transcoded(SideB) {
+		return false
+	}
 	for _, is := range s.stages(from) {
 		if !is.plain(now) {
 			return false
@@ -294,8 +305,11 @@ func (s *Stages) Save(from Side, st *State, c stream.Clock) {
 
 // Restore continues the stages of a side. After a kill, when the state is not exact, only the settings remain.
 func (s *Stages) Restore(from Side, st *State, exact bool, c stream.Clock) {
-	if set := &st.Settings; set.Events.On || set.Mask.On || exact && st.Dialer != nil {
+	if set := &st.Settings; set.Transcode != nil || set.Events.On || set.Mask.On || exact && st.Dialer != nil {
 		w := s.at(from)
+		if set.Transcode != nil {
+			set.Transcode.apply(w, c.Now)
+		}
 		set.Events.apply(w, c.Now)
 		set.Mask.apply(w, c.Now)
 		if exact && st.Dialer != nil {
