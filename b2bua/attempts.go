@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
@@ -218,7 +219,7 @@ func (all *attempts) possible(a *attempt) bool {
 	}
 	c.queue.take(a)
 	if err := all.offerTo(a); err != nil {
-		all.failed(attemptEnd{cause: cause.NoCommonCodec})
+		all.failed(attemptEnd{cause: bridge.CauseOfOffer(err), err: err})
 		return false
 	}
 	if a.placed {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/message"
@@ -150,6 +152,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Lines: &s.log,
 		Config: &s.cfg.Media,
 		Beep:   s.cfg.Recording.Beep,
+
+		Transcoders: agreement.NewTranscoders(s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
 				defer s.recovered(what)

@@ -24,6 +24,7 @@ type Agreement struct {
 	StreamOrder [2]*sdp.Description
 	Changes     [2][]media.PayloadChange // of the media from a side
 	Before      [2]*Before               // the session before the last change, by the side that wanted it
+	Transcoder  Place                    // of the call among those with transcoders
 
 	offers int // made in mid-call
 }
@@ -48,7 +49,7 @@ func (a *Agreement) SharesCodec(t *peers.Target) bool {
 	if a.Late {
 		return true
 	}
-	_, _, err := a.Offer.Offerable(t.Dial.Codecs)
+	_, _, err := a.offerable(a.Offer, t.Dial.Codecs)
 	return err == nil
 }
 
@@ -57,13 +58,14 @@ func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 	if a.Late {
 		return sdp.Codec{}, false
 	}
+	a.turnForSounds(targets)
 	for _, f := range a.Offer.Formats() {
 		if f.Codec != sdp.PCMU && f.Codec != sdp.PCMA {
 			continue
 		}
 		only := a.Offer.Only(f.Codec, nil)
 		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
-			_, _, err := only.Offerable(t.Dial.Codecs)
+			_, _, err := only.Outside().Offerable(t.Dial.Codecs)
 			return err == nil
 		}) {
 			return f.Codec, true
@@ -90,7 +92,8 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 	if keyed == media.SideB {
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	return offer.Offerable(t.Codecs)
+	offer, formats, err = a.offerable(offer, t.Codecs)
+	return offer, formats, a.claim(formats, err)
 }
 
 // OfferFirst is the offer to a customer who is called before any agent: the codecs of its trunk that an agent may use,

@@ -7,6 +7,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/latch"
+	"flowbridge/media/opus"
 )
 
 // PeerOf says where a side's media goes, and which sources of its media are
@@ -21,6 +22,9 @@ func PeerOf(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configu
 	peer := media.Peer{
 		Listed: configured, ClockRate: speaks.Clock, Codec: speaks.Name, Held: d.Held(), Mute: d.Mute(),
 		Latch: latchMode(mode),
+	}
+	if d.Transcoded() {
+		peer.ClockRate, peer.Codec = opus.Clock, "OPUS"
 	}
 	if signalling.IsValid() {
 		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}

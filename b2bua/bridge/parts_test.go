@@ -273,6 +273,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		{media.EventOneWay{Side: media.SideB}, "*bridge.Media"},
 		{media.EventHeard{Side: media.SideB}, "*bridge.Media"},
 		{media.EventWithheld{}, "*bridge.Media"},
+		{media.EventCodecFailed{}, "*bridge.Transcoding"},
 		{media.EventSilent{}, ""},
 		{media.EventChanged{}, ""},
 		{media.EventAnsweredBy{}, ""},
@@ -307,7 +308,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 // records.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
-		"Masking", "Media", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
+		"Masking", "Transcoding", "Media", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
 	}
 	var order []string
 	for _, p := range (&Bridge{}).parts() {

@@ -28,6 +28,7 @@ const (
 	SRTPRequired  Cause = "srtp_required"
 	NoCommonCodec Cause = "no_common_codec"
 	NoPorts       Cause = "no_ports"
+	NoTranscoder  Cause = "no_transcoder"
 
 	CallerLimited      Cause = "caller_limited"
 	DestinationLimited Cause = "destination_limited"
