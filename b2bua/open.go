@@ -168,6 +168,9 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	return s, nil
 }
 
+// Transcoders are the places for transcoded calls; nil: none is.
+func (s *Server) Transcoders() *agreement.Transcoders { return s.bridges.Transcoders }
+
 // collect makes the collector of messages, and gives it as a Tap; nil where nobody
 // wants any.
 func (s *Server) collect(o Options) transport.Tap {

@@ -3,11 +3,18 @@ package media
 import (
 	"fmt"
 
+	"flowbridge/media/opus"
 	"flowbridge/media/stage"
 )
 
 // Transcode is the argument of Session.SetTranscode.
 type Transcode = stage.Transcode
+
+// OpusClock is the rate of the RTP timestamps of Opus, in Hz (RFC 7587 section 4.1).
+const OpusClock = opus.Clock
+
+// OpusWishes are what a receiver of Opus wishes (RFC 7587 section 6.1).
+type OpusWishes = opus.Settings
 
 // SetTranscode has G.711 stand for the Opus of a side, everywhere in the session, or ends that. A session starts
 // without. The codec is made here, in 1 ms. EventCodecFailed says that it has failed.

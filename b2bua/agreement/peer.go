@@ -7,7 +7,6 @@ import (
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/latch"
-	"flowbridge/media/opus"
 )
 
 // PeerOf says where a side's media goes, and which sources of its media are
@@ -24,7 +23,7 @@ func PeerOf(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configu
 		Latch: latchMode(mode),
 	}
 	if d.Transcoded() {
-		peer.ClockRate, peer.Codec = opus.Clock, "OPUS"
+		peer.ClockRate, peer.Codec = media.OpusClock, "OPUS"
 	}
 	if signalling.IsValid() {
 		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}

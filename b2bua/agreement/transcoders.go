@@ -28,12 +28,12 @@ func (t *Transcoders) take(must bool) bool {
 	return true
 }
 
-// Figures returns how many calls have a place, and how often there was none.
-func (t *Transcoders) Figures() (used int, refused uint64) {
+// Figures returns how many calls have a place and may have one, and how often there was none.
+func (t *Transcoders) Figures() (used, most int, refused uint64) {
 	if t == nil {
-		return 0, 0
+		return 0, 0, 0
 	}
-	return int(t.used.Load()), t.refused.Load()
+	return int(t.used.Load()), t.most, t.refused.Load()
 }
 
 // Place is a call's place among the Transcoders. The zero value has none, and can get none.

@@ -66,7 +66,7 @@ func (t *Transcoding) apply() {
 		if b.Media.session == nil || wants == t.is[side] {
 			continue
 		}
-		if wants.On != t.is[side].On || wants.Law != t.is[side].Law {
+		if wants.On != t.is[side].On || wants.Number != t.is[side].Number {
 			if names := b.Agreement.Transcodes(side); names != "" {
 				b.Ladder.Decide("side %v: %s", side, names)
 			} else {

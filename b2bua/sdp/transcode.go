@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"flowbridge/media"
-	"flowbridge/media/audio"
-	"flowbridge/media/opus"
 )
 
 // A side that speaks Opus while the other one has only G.711 is described as the call sees it behind the transcoder
@@ -16,7 +14,7 @@ import (
 // treats the side as one that speaks G.711, and a text for the side names Opus.
 
 // opusCodec is Opus as RFC 7587 section 7 has it written.
-var opusCodec = Codec{Name: "OPUS", Clock: opus.Clock, channels: "2"} //nolint:gochecknoglobals // a constant
+var opusCodec = Codec{Name: "OPUS", Clock: media.OpusClock, channels: "2"} //nolint:gochecknoglobals // a constant
 
 // opusWanted are our wishes as a receiver (RFC 7587 section 6.1): sound above 4 kHz would be lost.
 const opusWanted = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1"
@@ -25,7 +23,7 @@ const opusWanted = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=
 func (k Codec) isG711() bool { return k == PCMU || k == PCMA }
 
 // isOpus reports whether a format is Opus that can be transcoded.
-func (f *Format) isOpus() bool { return f.Name == "OPUS" && f.Clock == opus.Clock && f.Number > 0 }
+func (f *Format) isOpus() bool { return f.Name == "OPUS" && f.Clock == media.OpusClock && f.Number > 0 }
 
 // Transcoded reports whether the format stands for another one of its side, see Inside.
 func (f *Format) Transcoded() bool { return f.wire > 0 }
@@ -45,7 +43,7 @@ func (f Format) inside(law Codec) (Format, bool) {
 		return f, true
 	case f.isOpus():
 		f.Codec, f.wire, f.Number = law, f.Number, staticNumber(law)
-	case f.Events() && f.Clock == opus.Clock && f.Number > 0:
+	case f.Events() && f.Clock == media.OpusClock && f.Number > 0:
 		f.wire, f.Clock = f.Number, law.Clock
 	default:
 		return f, f.Events() && f.Clock == law.Clock
@@ -182,9 +180,6 @@ func TranscodeOf(d *Description, sends []Format) (t media.Transcode) {
 	for _, f := range d.formats {
 		if f.Transcoded() && f.Speech() {
 			t.Opus, t.Number, t.Wants = f.wire, f.Number, d.opusWishes(f.wire)
-			if f.Codec == PCMA {
-				t.Law = audio.ALaw
-			}
 		}
 	}
 	for _, f := range slices.Concat(d.Whole().formats, sends) {
@@ -202,7 +197,7 @@ func TranscodeOf(d *Description, sends []Format) (t media.Transcode) {
 }
 
 // opusWishes reads the a=fmtp of a payload type (RFC 7587 section 6.1).
-func (d *Description) opusWishes(number uint8) (s opus.Settings) {
+func (d *Description) opusWishes(number uint8) (s media.OpusWishes) {
 	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
 		n, value, ok := aboutFormat(line)
 		if !ok || n != number || !strings.HasPrefix(line, "a=fmtp:") {

@@ -5,8 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/media/audio"
-	"flowbridge/media/opus"
+	"flowbridge/media"
 )
 
 // described reads a description with these formats and lines.
@@ -46,8 +45,8 @@ func TestInside(t *testing.T) {
 		t.Errorf("the side is told\n%s", told)
 	}
 	c := TranscodeOf(near, near.Formats())
-	if !c.On || c.Opus != 111 || c.Law != audio.ALaw || c.Number != 8 || !c.Takes.Has(111) || !c.Events.Has(102) || !c.Scaled.Has(102) ||
-		c.Wants != (opus.Settings{Bitrate: 16000, FEC: true, DTX: true, CBR: true}) {
+	if !c.On || c.Opus != 111 || c.Number != 8 || !c.Takes.Has(111) || !c.Events.Has(102) || !c.Scaled.Has(102) ||
+		c.Wants != (media.OpusWishes{Bitrate: 16000, FEC: true, DTX: true, CBR: true}) {
 		t.Errorf("%+v", c)
 	}
 	if plain := near.Outside(); plain.Transcoded() || plain.formats[0].Mapping != "PCMA/8000" {

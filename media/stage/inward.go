@@ -259,7 +259,7 @@ func (in *inward) send(now time.Duration) {
 		PayloadType: c.Number, Seq: in.seq, Timestamp: in.clock - frameLen, SSRC: in.order.ssrc,
 	}
 	putHeader(in.pkt[:], h, in.marked)
-	c.Law.Encode(in.pkt[packet.HeaderLen:], in.waiting[:])
+	c.law().Encode(in.pkt[packet.HeaderLen:], in.waiting[:])
 	in.wait, in.marked = 0, false
 	in.hand(h, in.pkt[:], now, in.source)
 }

@@ -93,7 +93,7 @@ func (out *outward) audio(h packet.Header, marker bool, payload []byte) {
 		out.end = h.Timestamp
 	}
 	out.marked = out.marked || marker
-	law := out.edge.config.Law
+	law := out.edge.config.law()
 	for len(payload) > 0 {
 		n := law.Decode(out.samples[out.wait:], payload)
 		payload, out.wait, out.end = payload[n:], out.wait+n, out.end+uint32(n)

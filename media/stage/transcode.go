@@ -17,8 +17,7 @@ type Transcode struct {
 	On     bool              `cbor:"1,keyasint,omitempty"`
 	Takes  packet.PayloadSet `cbor:"2,keyasint,omitzero"`  // that it may send Opus with
 	Opus   uint8             `cbor:"3,keyasint,omitempty"` // that it is sent Opus with
-	Law    audio.Law         `cbor:"4,keyasint,omitempty"` // of the G.711 that stands for it
-	Number uint8             `cbor:"5,keyasint,omitempty"` // of that G.711 within the session: 0 or 8
+	Number uint8             `cbor:"5,keyasint,omitempty"` // of the G.711 that stands for it: 0 (PCMU) or 8 (PCMA)
 	Events packet.PayloadSet `cbor:"6,keyasint,omitzero"`  // its telephone-events
 	Scaled packet.PayloadSet `cbor:"7,keyasint,omitzero"`  // of these, the ones with durations of 48 kHz
 	Wants  opus.Settings     `cbor:"8,keyasint,omitzero"`
@@ -51,7 +50,15 @@ func (c Transcode) Ready() (Transcode, error) {
 
 // valid reports whether a state can have the order.
 func (c *Transcode) valid() bool {
-	return c == nil || c.Opus <= 127 && c.Law <= audio.ALaw && c.Number <= 127
+	return c == nil || c.Opus <= 127 && (c.Number == 0 || c.Number == 8)
+}
+
+// law returns the kind of G.711 that stands for Opus.
+func (c *Transcode) law() audio.Law {
+	if c.Number == 8 {
+		return audio.ALaw
+	}
+	return audio.ULaw
 }
 
 func (c Transcode) apply(w *way, _ time.Duration) {
