@@ -203,8 +203,8 @@ func dtlsSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC
 // transcodeOff is a value of media.transcode.
 const transcodeOff = "off"
 
-// transcodedEach is the default of media.max_transcoded for each processor. Four of them share a thread that relays, a
-// third of which that many take.
+// transcodedEach is the default of media.max_transcoded for each processor. Four of them share a thread that relays,
+// half of which that many take.
 const transcodedEach = 10
 
 // Transcoded returns how many calls may be transcoded at a time, with this number of processors.

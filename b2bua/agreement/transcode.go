@@ -57,7 +57,7 @@ func (a *Agreement) Turn(answer *sdp.Description) bool {
 	if a.Answer != nil {
 		near = a.OnlyAgreedCodec(media.SideA, near)
 	}
-	if !a.Transcoder.Possible() || near.Transcoded() || !near.LacksG711() || (law != sdp.PCMU && law != sdp.PCMA) {
+	if !a.Transcoder.Possible() || near.Transcoded() || !near.LacksG711() || !isG711(law) {
 		return true
 	}
 	if !a.Transcoder.Claim(false) {
@@ -66,6 +66,8 @@ func (a *Agreement) Turn(answer *sdp.Description) bool {
 	a.turn(media.SideA, near, law)
 	return true
 }
+
+func isG711(k sdp.Codec) bool { return k == sdp.PCMU || k == sdp.PCMA }
 
 // turn has G.711 stand for the Opus of a side, which has this description.
 func (a *Agreement) turn(side media.Side, d *sdp.Description, law sdp.Codec) {
@@ -89,7 +91,8 @@ func (a *Agreement) turnForSounds(targets []*peers.Target) {
 		func(t *peers.Target) bool { return slices.ContainsFunc(t.Dial.Codecs, opus) }) {
 		return
 	}
-	if _, formats, err := a.offerable(a.Offer, targets[0].Dial.Codecs); err == nil && a.Transcoder.Claim(false) {
+	_, formats, err := a.offerable(a.Offer, targets[0].Dial.Codecs)
+	if err == nil && isG711(formats[0].Codec) && a.Transcoder.Claim(false) {
 		a.turn(media.SideA, a.Offer, formats[0].Codec)
 	}
 }
@@ -103,7 +106,7 @@ func (a *Agreement) Inside(side media.Side, d *sdp.Description, mayAsk []string)
 		other = sdp.PCMU
 	}
 	switch was := a.Description[side]; {
-	case !a.Transcoder.Possible(), law != sdp.PCMU && law != sdp.PCMA, sdp.Includes(d.Formats(), law),
+	case !a.Transcoder.Possible(), !isG711(law), sdp.Includes(d.Formats(), law),
 		sdp.Includes(d.Formats(), other):
 		return d
 	case was.Transcoded():

@@ -167,6 +167,7 @@ func (s *fakeSession) StopPlay(to media.Side) {
 	defer s.mu.Unlock()
 	s.heard = append(s.heard, to.String()+" hears nothing")
 }
+
 func (s *fakeSession) SetTranscode(side media.Side, t media.Transcode) error {
 	s.transcodes[side] = t
 	return nil

@@ -9,9 +9,9 @@ import (
 )
 
 // A side that speaks Opus while the other one has only G.711 is described as the call sees it behind the transcoder
-// (media.Transcode): G.711 stands for its Opus, and telephone-event/8000 for its telephone-event/48000. Such a format has
-// its number on the wire beside the one within the call, and the wire's a=rtpmap. So whatever is made of a description
-// treats the side as one that speaks G.711, and a text for the side names Opus.
+// (media.Transcode): G.711 stands for its Opus, and telephone-event/8000 for its telephone-event/48000. Such a format
+// has its number on the wire beside the one within the call, and the wire's a=rtpmap. So whatever is made of a
+// description treats the side as one that speaks G.711, and a text for the side names Opus.
 
 // opusCodec is Opus as RFC 7587 section 7 has it written.
 var opusCodec = Codec{Name: "OPUS", Clock: media.OpusClock, channels: "2"} //nolint:gochecknoglobals // a constant

@@ -35,8 +35,10 @@ func TestInside(t *testing.T) {
 	}
 	seen := describedBy(t, "8 96", "a=rtpmap:96 telephone-event/8000").InNumbersOf(near)
 	told := string(seen.Answering(offer, netip.MustParseAddrPort("192.0.2.9:10000"), StreamTransport{}, seen.Common(near), SendRecv))
-	for _, want := range []string{"m=audio 10000 RTP/AVP 111 102\r\n", "a=rtpmap:111 opus/48000/2\r\n", "a=fmtp:111 " + opusWanted,
-		"a=rtpmap:102 telephone-event/48000\r\na=fmtp:102 0-15\r\n"} {
+	for _, want := range []string{
+		"m=audio 10000 RTP/AVP 111 102\r\n", "a=rtpmap:111 opus/48000/2\r\n", "a=fmtp:111 " + opusWanted,
+		"a=rtpmap:102 telephone-event/48000\r\na=fmtp:102 0-15\r\n",
+	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("no %q in\n%s", want, told)
 		}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// fillAfter is how long after a packet its stream counts as pausing: by DTX, which sends a packet every 400 ms (RFC 7587
-	// section 3.1.3), by loss or by jitter. The pause is filled until fillUntil after the packet.
+	// fillAfter is how long after a packet its stream counts as pausing: by DTX, which sends a packet every 400 ms (RFC
+	// 7587 section 3.1.3), by loss or by jitter. The pause is filled until fillUntil after the packet.
 	fillAfter = 60 * time.Millisecond
 	fillUntil = 500 * time.Millisecond
 
@@ -49,6 +49,7 @@ type inward struct {
 	waiting [frameLen]int16 // less than a frame, before clock
 	wait    int
 	pkt     [packet.HeaderLen + frameLen]byte
+	made    Packet // of pkt
 }
 
 // take handles a packet of the side.
@@ -296,6 +297,6 @@ func (in *inward) hand(h packet.Header, pkt []byte, now time.Duration, source ne
 	if h.SSRC == in.order.ssrc {
 		in.stream.Observe(h, now)
 	}
-	p := Packet{Header: h, Data: pkt, Now: now, Source: source, Key: e.config.Events.Has(h.PayloadType)}
-	e.way.session.Pass(e.way.side, &p)
+	in.made = Packet{Header: h, Data: pkt, Now: now, Source: source, Key: e.config.Events.Has(h.PayloadType)}
+	e.way.session.Pass(e.way.side, &in.made)
 }

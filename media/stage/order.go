@@ -75,8 +75,8 @@ func (o *order) due(h packet.Header, marker bool, payload []byte, now time.Durat
 // isFar reports whether a packet can't be held yet.
 func (o *order) isFar(h packet.Header) bool { return int16(h.Seq-o.next) >= orderLen }
 
-// pop returns the held packet whose turn it is. If none has its turn, it gives up the missing ones once enough are held,
-// or anyway if all is set.
+// pop returns the held packet whose turn it is. If none has its turn, it gives up the missing ones once enough are
+// held, or anyway if all is set.
 func (o *order) pop(now time.Duration, all bool) *held {
 	if o.count == 0 {
 		return nil

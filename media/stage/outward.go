@@ -10,8 +10,9 @@ import (
 // outward makes packets of Opus, of 20 ms, from the G.711 that a side is sent, in packets of any length. A lost packet
 // stays lost: the receiver conceals it better than we could. Telephone-events pass with the other clock.
 //
-// The timestamps are those of the stream that comes, six times, which is continuous also where 32 bits wrap. The numbers
-// begin with those of that stream, and are the same as long as its packets have 20 ms. So they go on after a kill.
+// The timestamps are those of the stream that comes, six times, which is continuous also where 32 bits wrap. The
+// numbers begin with those of that stream, and are the same as long as its packets have 20 ms. So they go on after a
+// kill.
 type outward struct {
 	edge  *edge
 	order order

@@ -64,7 +64,8 @@ func (c *Transcode) law() audio.Law {
 func (c Transcode) apply(w *way, _ time.Duration) {
 	was := w.edge
 	if was != nil && c.On && c.Wants == was.config.Wants {
-		c.codec, was.config = nil, c // the streams go on
+		c.codec = nil
+		was.config = c // the streams go on
 		return
 	}
 	if was == nil && !c.On {

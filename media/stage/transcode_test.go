@@ -30,6 +30,7 @@ type edges struct {
 func (e *edges) Stream(from Side) (*stream.Stream, *stream.Outlet) {
 	return &e.streams[from], &e.outlets[from]
 }
+
 func (e *edges) Send(from Side, pkt []byte) bool {
 	sent, is := e.Exit(from.Other(), pkt)
 	return sent && is
@@ -48,6 +49,7 @@ func (e *edges) Broke(_ Side, err error)           { e.broke = err }
 func (e *edges) Pass(from Side, p *Packet) {
 	e.passed[from] = append(e.passed[from], slices.Clone(p.Data))
 }
+
 func (e *edges) Put(to Side, pkt []byte) bool {
 	e.put[to] = append(e.put[to], slices.Clone(pkt))
 	return true
@@ -194,8 +196,12 @@ func TestDecodedLengths(t *testing.T) {
 		units uint32
 		want  int
 	}{
-		{[]byte{16 << 3}, 120, 12}, {[]byte{0}, 480, 50}, {[]byte{2 << 3}, 1920, 200}, {[]byte{3 << 3}, 2880, 300},
-		{[]byte{3<<3 | 3, 2}, 5760, 600}, {[]byte{8, 0}, 960, 100},
+		{[]byte{16 << 3}, 120, 12},
+		{[]byte{0}, 480, 50},
+		{[]byte{2 << 3}, 1920, 200},
+		{[]byte{3 << 3}, 2880, 300},
+		{[]byte{3<<3 | 3, 2}, 5760, 600},
+		{[]byte{8, 0}, 960, 100},
 	} {
 		e := newEdges(t, opusSide())
 		for i := range uint16(100) {
@@ -389,4 +395,60 @@ func FuzzTranscode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTranscodeAllocations: a packet in either direction costs no allocation.
+func TestTranscodeAllocations(t *testing.T) {
+	e, all := newEdges(t, opusSide()), spoken(t, 200)
+	codes, i := make([]byte, 160), 0
+	in, out := make([][]byte, 200), make([][]byte, 200)
+	for k := range all {
+		in[k], out[k] = rtpOf(111, uint16(k), uint32(k)*960, all[k]), rtpOf(0, uint16(k), uint32(k)*160, codes)
+	}
+	quiet := &quietEdges{edges: e}
+	e.ways[SideA].session = quiet
+	turn := func() {
+		h, _ := packet.ParseRTP(in[i])
+		quiet.p = Packet{Header: h, Data: in[i], Now: time.Duration(i) * 20 * time.Millisecond}
+		e.Enter(SideA, &quiet.p)
+		e.Exit(SideA, out[i])
+		i++
+	}
+	for range 80 {
+		turn()
+	}
+	if n := testing.AllocsPerRun(100, turn); n > 0 {
+		t.Errorf("%.1f allocations", n)
+	}
+	if quiet.passed < 180 || quiet.put < 180 {
+		t.Errorf("%d and %d packets", quiet.passed, quiet.put)
+	}
+}
+
+// quietEdges only counts what the transcoders make.
+type quietEdges struct {
+	*edges
+	p           Packet
+	passed, put int
+}
+
+func (q *quietEdges) Pass(Side, *Packet)    { q.passed++ }
+func (q *quietEdges) Put(Side, []byte) bool { q.put++; return true }
+
+// BenchmarkTranscode is 20 ms of a call in both directions.
+func BenchmarkTranscode(b *testing.B) {
+	e, all := newEdges(b, opusSide()), spoken(b, 100)
+	e.ways[SideA].session = &quietEdges{edges: e}
+	var codes [100][]byte
+	for i := range codes {
+		codes[i] = make([]byte, 160)
+		audio.ULaw.Encode(codes[i], sine(i))
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		pkt := rtpOf(111, uint16(i), uint32(i)*960, all[i%100])
+		h, _ := packet.ParseRTP(pkt)
+		e.Enter(SideA, &Packet{Header: h, Data: pkt, Now: time.Duration(i) * 20 * time.Millisecond})
+		e.Exit(SideA, rtpOf(0, uint16(i), uint32(i)*160, codes[i%100]))
+	}
 }
