@@ -214,8 +214,8 @@ func (c *Call) nextAttempt() phase {
 	if next := c.queue.join(); next != nil {
 		return next
 	}
-	if c.attempts.last.cause == cause.NoTranscoder { // it may be there in a moment
-		return c.refuse(c.route.Otherwise, cause.NoTranscoder, leg.RetryAfter())
+	if why := c.attempts.last.cause; why.Passes() {
+		return c.refuse(c.route.Otherwise, why, leg.RetryAfter())
 	}
 	return c.refuse(c.route.Otherwise, c.attempts.last.cause)
 }

@@ -65,7 +65,7 @@ func (h happening) noted() noting {
 		return quiet
 	case media.EventChanged:
 		return inAMoment
-	case media.EventSilent, media.EventCodecFailed, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
+	case media.EventSilent, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
 		media.EventOneWay, media.EventHeard: // those who watch the call are shown it
 	}
 	if _, is := h.event.(ready); is {

@@ -45,12 +45,6 @@ type EventDigit struct {
 	Duration time.Duration // as received
 }
 
-// EventCodecFailed says that a side's Opus can't be transcoded any more. The call has no audio in either direction.
-type EventCodecFailed struct {
-	Side Side
-	Err  error
-}
-
 // EventPlayed says that a sound played to a side has ended.
 type EventPlayed struct {
 	Side Side
@@ -91,5 +85,3 @@ func (EventWithheld) isEvent() {}
 
 func (EventAnsweredBy) isEvent() {}
 func (EventBeep) isEvent()       {}
-
-func (EventCodecFailed) isEvent() {}

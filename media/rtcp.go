@@ -96,13 +96,6 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c.Reports.Add(1)
 }
 
-// timeReports converts the timestamps of sender reports from or for a side with a transcoder.
-func (r *relay) timeReports(side Side, compound []byte, convert func(Side, uint32) uint32) {
-	if r.stages.Transcoded(side) {
-		packet.MapTimes(compound, func(timestamp uint32) uint32 { return convert(side, timestamp) })
-	}
-}
-
 // alias returns how the other side knows the stream that comes from a side.
 func (r *relay) alias(from Side) packet.Alias {
 	ep := &r.endpoint[from][RTP]

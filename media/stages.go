@@ -174,15 +174,10 @@ func (r *relay) Stream(from Side) (*stream.Stream, *stream.Outlet) {
 }
 
 func (r *relay) Send(from Side, pkt []byte) bool { return r.worker.emit(&r.endpoint[from][RTP], pkt) }
-func (r *relay) Pass(from Side, p *stage.Packet) { r.worker.pass(&r.endpoint[from][RTP], p) }
-func (r *relay) Put(to Side, pkt []byte) bool {
-	return r.worker.put(&r.endpoint[to.Other()][RTP], pkt)
-}
-func (r *relay) Broke(side Side, err error) { r.post(EventCodecFailed{Side: side, Err: err}) }
-func (r *relay) Scratch() []byte            { return r.worker.own[:] }
-func (r *relay) Receives(from Side) bool    { return r.endpoint[from][RTP].dest.size > 0 }
-func (r *relay) Shifted()                   { _ = r.route() }
-func (r *relay) Arm(from Side)              { r.worker.arm(&r.endpoint[from][RTP]) }
+func (r *relay) Scratch() []byte                 { return r.worker.own[:] }
+func (r *relay) Receives(from Side) bool         { return r.endpoint[from][RTP].dest.size > 0 }
+func (r *relay) Shifted()                        { _ = r.route() }
+func (r *relay) Arm(from Side)                   { r.worker.arm(&r.endpoint[from][RTP]) }
 func (r *relay) Away(from Side) (read time.Duration, away bool) {
 	ep := &r.endpoint[from][RTP]
 	if ep.rtpState == nil || ep.offload.by == nil {

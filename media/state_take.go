@@ -82,7 +82,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		s.Latch = p.rtp.State(at)
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
 			ep.stream.Save(&s.Stream, c)
-			ep.outlet.Save(&s.Outlet, ep.relayed(), st.Exact && !r.stages.Transcoded(Side(i)), c)
+			ep.saveOutlet(&s.Outlet, st.Exact, c)
 		}
 		if st.Exact {
 			r.stages.Save(Side(i), &s.Stages, c)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"flowbridge/media/opus"
+	"flowbridge/media/packet"
 	"flowbridge/media/stage"
 )
 
@@ -25,4 +26,28 @@ func (s *Session) SetTranscode(side Side, t Transcode) error {
 	}
 	s.set(command{op: opOrder, side: side, order: t})
 	return nil
+}
+
+// EventCodecFailed says that a side's Opus can't be transcoded any more. The call has no audio in either direction.
+type EventCodecFailed struct {
+	Side Side
+	Err  error
+}
+
+func (EventCodecFailed) isEvent() {}
+
+// Pass implements stage.Session.
+func (r *relay) Pass(from Side, p *stage.Packet) { r.worker.pass(&r.endpoint[from][RTP], p) }
+
+// Put implements stage.Session.
+func (r *relay) Put(to Side, pkt []byte) bool { return r.worker.put(&r.endpoint[to.Other()][RTP], pkt) }
+
+// Broke implements stage.Session.
+func (r *relay) Broke(side Side, err error) { r.post(EventCodecFailed{Side: side, Err: err}) }
+
+// timeReports converts the timestamps of sender reports from or for a side with a transcoder.
+func (r *relay) timeReports(side Side, compound []byte, convert func(Side, uint32) uint32) {
+	if r.stages.Transcoded(side) {
+		packet.MapTimes(compound, func(timestamp uint32) uint32 { return convert(side, timestamp) })
+	}
 }

@@ -142,3 +142,26 @@ func (a *Agreement) NextOffer() int {
 	a.offers++
 	return a.offers
 }
+
+// Seen returns a target's answer as the caller sees it that has its own answer already, and turns to G.711 for it where
+// necessary (Turn).
+func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
+	if !a.Turn(answer) {
+		return nil, ErrNoTranscoder
+	}
+	seen := answer.InNumbersOf(a.OnlyAgreedCodec(media.SideA, a.Offer))
+	if seen.Speaks() != a.Codec[media.SideA] {
+		return nil, sdp.ErrNoCodec
+	}
+	return seen, nil
+}
+
+// Following returns a side's new offer in mid-call as the agreement sees it, with what the side's last description had
+// beside speech. policy is the platform's; nil: there is none yet.
+func (a *Agreement) Following(side media.Side, d *sdp.Description, policy *peers.Policy) *sdp.Description {
+	var mayAsk []string
+	if policy != nil {
+		mayAsk = policy.Codecs
+	}
+	return a.inside(side, d, mayAsk).Following(a.Description[side], nil)
+}

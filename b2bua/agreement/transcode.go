@@ -97,9 +97,9 @@ func (a *Agreement) turnForSounds(targets []*peers.Target) {
 	}
 }
 
-// Inside returns a side's new offer in mid-call as the agreement needs it: with G.711 in place of Opus, if the side
+// inside returns a side's new offer in mid-call as the agreement needs it: with G.711 in place of Opus, if the side
 // has no codec of the call otherwise, and the other side can't be asked for Opus.
-func (a *Agreement) Inside(side media.Side, d *sdp.Description, mayAsk []string) *sdp.Description {
+func (a *Agreement) inside(side media.Side, d *sdp.Description, mayAsk []string) *sdp.Description {
 	law := a.Codec[side]
 	other := sdp.PCMA
 	if law == sdp.PCMA {
@@ -130,17 +130,4 @@ func (a *Agreement) Transcodes(side media.Side) string {
 		return ""
 	}
 	return "opus <-> " + a.Description[side].Speaks().Name
-}
-
-// Seen returns a target's answer as the caller sees it that has its own answer already, and turns to G.711 for it where
-// necessary (Turn).
-func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
-	if !a.Turn(answer) {
-		return nil, ErrNoTranscoder
-	}
-	seen := answer.InNumbersOf(a.OnlyAgreedCodec(media.SideA, a.Offer))
-	if seen.Speaks() != a.Codec[media.SideA] {
-		return nil, sdp.ErrNoCodec
-	}
-	return seen, nil
 }

@@ -135,6 +135,14 @@ func CauseOfAnswer(err error) cause.Cause {
 	return cause.BadAnswer
 }
 
+// CauseOfOffer is the cause of an attempt whose target can be offered nothing.
+func CauseOfOffer(err error) cause.Cause {
+	if errors.Is(err, agreement.ErrNoTranscoder) {
+		return cause.NoTranscoder
+	}
+	return cause.NoCommonCodec
+}
+
 // Platform is the platform's side of the media.
 func (b *Bridge) Platform() media.Side {
 	if b.Trunk.Platform != nil {

@@ -64,7 +64,7 @@ func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 		from.Step(Rejection(code, why))
 		return nil, false
 	}
-	return b.inside(from.Side, d).Following(b.Agreement.Description[from.Side], nil), true
+	return b.Agreement.Following(from.Side, d, b.Call.Policy()), true
 }
 
 // Offered is a re-INVITE or UPDATE of a call that is up.

@@ -1,11 +1,7 @@
 package bridge
 
 import (
-	"errors"
-
 	"flowbridge/b2bua/agreement"
-	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 )
@@ -81,20 +77,3 @@ func (t *Transcoding) apply() {
 }
 
 func (t *Transcoding) end() { t.bridge.Agreement.Transcoder.Release() }
-
-// inside is an offer in mid-call with G.711 in place of a side's Opus, where it needs that.
-func (b *Bridge) inside(side media.Side, d *sdp.Description) *sdp.Description {
-	var mayAsk []string
-	if p := b.Call.Policy(); p != nil {
-		mayAsk = p.Codecs
-	}
-	return b.Agreement.Inside(side, d, mayAsk)
-}
-
-// CauseOfOffer is the cause of an attempt whose target can be offered nothing.
-func CauseOfOffer(err error) cause.Cause {
-	if errors.Is(err, agreement.ErrNoTranscoder) {
-		return cause.NoTranscoder
-	}
-	return cause.NoCommonCodec
-}

@@ -83,6 +83,9 @@ const (
 	Transferred     Cause = "transferred"
 )
 
+// Passes reports whether a caller that is refused for this cause is told to try again soon.
+func (c Cause) Passes() bool { return c == NoTranscoder }
+
 // OfStatus returns the cause of a target's final answer.
 func OfStatus(code int) Cause {
 	switch {
