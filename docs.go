@@ -5,7 +5,7 @@ import "embed"
 
 // Documents are the documents of this version, by their paths in the repository.
 //
-//go:embed README.md ARCHITECTURE.md docs/*.md docs/*/*.md
+//go:embed README.md ARCHITECTURE.md SECURITY.md docs/*.md docs/*/*.md
 var Documents embed.FS
 
 // Changelog is CHANGELOG.md: its newest heading is the last release.

@@ -57,7 +57,7 @@ func TestLinksOfDocuments(t *testing.T) {
 func TestLinksOfPackage(t *testing.T) {
 	packaged := func(file string) bool {
 		ending := filepath.Ext(file)
-		return slices.Contains([]string{"README.md", "CHANGELOG.md", "ARCHITECTURE.md"}, file) ||
+		return slices.Contains([]string{"README.md", "CHANGELOG.md", "ARCHITECTURE.md", "SECURITY.md"}, file) ||
 			strings.HasPrefix(file, "contrib/") && !strings.HasPrefix(file, "contrib/debian/") ||
 			strings.HasPrefix(file, "docs/") && (slices.Contains([]string{".md", ".json", ".png"}, ending) || strings.HasPrefix(file, "docs/examples/"))
 	}

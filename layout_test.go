@@ -118,7 +118,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/e2e":    "",
 }
 
-// knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
+// knowsSIP are the packages that may import the SIP library: the B2BUA's, and
 // the other end of its calls in tests, which is made on purpose without them.
 const knowsSIP = "b2bua b2bua/bridge b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim sim/siptest"
 

@@ -111,7 +111,7 @@ func testChangesAreLoggedByNameIn(t *testing.T) {
 	}
 }
 
-// Requests of this machine need no token where local says so. Those of a proxy on it are others' requests.
+// Requests of this machine need no token where local says so. A proxy on it forwards others' requests.
 func TestLocal(t *testing.T) { synctest.Test(t, testLocalIn) } // wrong tokens wait
 
 func testLocalIn(t *testing.T) {

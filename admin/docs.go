@@ -51,7 +51,7 @@ func (a *api) serveDocs(mux *router, frame, version string) {
 		}
 		a.asset(w, r, status, "docs.html", out.Bytes(), "no-cache", docsPolicy)
 	})
-	for _, path := range []string{"/docs/", "/README.md", "/ARCHITECTURE.md"} {
+	for _, path := range []string{"/docs/", "/README.md", "/ARCHITECTURE.md", "/SECURITY.md"} {
 		mux.HandleFunc(path, show)
 	}
 }

@@ -194,7 +194,7 @@ func TestEventsWithoutCalls(t *testing.T) {
 	})
 }
 
-// There are so many readers and no more; nothing is kept and nothing runs when nobody reads; a closed Events ends them.
+// The number of readers is bounded; nothing is kept and nothing runs without a reader; a closed Events ends them.
 func TestEventsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var figures countedFigures
@@ -275,7 +275,7 @@ func TestReadersShareThePlaces(t *testing.T) {
 	})
 }
 
-// A reader that does not read holds nobody up: others hear everything, and it is dropped with the event lagged.
+// A reader that does not read delays no other: they hear everything, and it is dropped with the event lagged.
 func TestSlowReaderIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e, _ := told(EventSources{})
@@ -385,7 +385,7 @@ func TestOrdersAreTold(t *testing.T) {
 	})
 }
 
-// BenchmarkEvents is what a change of a call costs the call, while nobody reads and while some do.
+// BenchmarkEvents is what a change of a call costs the call, with and without readers.
 func BenchmarkEvents(b *testing.B) {
 	for _, readers := range []int{0, 1, 8} {
 		b.Run(fmt.Sprint(readers), func(b *testing.B) {

@@ -205,7 +205,7 @@ func TestGuessedTokens(t *testing.T) {
 	}
 }
 
-// Who sends a request byte by byte loses the connection, and holds up nobody.
+// A client that sends a request byte by byte loses the connection, and delays no other.
 func TestSlowHeaders(t *testing.T) {
 	at := served(t)
 	var slow []net.Conn

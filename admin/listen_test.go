@@ -76,7 +76,7 @@ func TestUnixSocketAtUmaskZero(t *testing.T) {
 	}
 }
 
-// A socket that nobody listens at is replaced. Anything else at its path stays, and so do wrong groups.
+// A socket without a listener is replaced. Anything else at its path stays, and so do wrong groups.
 func TestUnixSocketOfAKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)

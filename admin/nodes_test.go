@@ -54,7 +54,7 @@ func TestFleetIsShown(t *testing.T) {
 	}
 }
 
-// The live calls of the fleet are those of this node and of the others' seats. Those that can't be read are counted. A
+// The live calls of the fleet are this node's and those in the others' seats. States that can't be read are counted. A
 // call that this node has itself is there once, as it has it.
 func TestLiveCallsOfTheFleet(t *testing.T) {
 	opts, _ := fixture()

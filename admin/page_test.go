@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "write the page's files that are made of others")
 
 // The page has the addresses that profiles of platforms know of their own page of a call, by the host that the target's uri names.
-// With -update, web/platforms.json is written anew.
+// With -update, web/platforms.json is rewritten.
 func TestPageKnowsEveryPlatform(t *testing.T) {
 	files, err := filepath.Glob("../cmd/flowbridge/profiles/*.yaml")
 	must(t, err)

@@ -21,7 +21,7 @@ func (fakeFigures) History() live.History {
 	return live.History{Start: start, StepS: 10, Figures: live.Series{"calls": {nil, new(7.0)}}, Targets: []live.TargetHistory{{Name: "synthflow", Series: live.Series{"turns_ms": {nil, nil}}}}}
 }
 
-// Figures that were not measured are null, so that nobody takes them for 0.
+// Figures that were not measured are null, so that they are not mistaken for 0.
 func TestFigures(t *testing.T) {
 	o, _ := fixture()
 	h := New(o)

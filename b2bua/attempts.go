@@ -213,33 +213,49 @@ func (all *attempts) possible(a *attempt) bool {
 	c := all.call
 	vars := a.plan.VarsFor(a.number, c.vars)
 	a.parties = peers.PartiesOf(&vars)
-	occupy := c.server.admission.Occupy
-	if c.placed {
-		occupy = c.server.admission.Reoccupy
+	if k := c.kept; k != nil && k.target == a.target && a.side() == media.SideB {
+		a.try, a.placed, c.kept = k.try, true, nil
 	}
-	c.queue.take(a)
 	if err := all.offerTo(a); err != nil {
 		all.failed(attemptEnd{cause: bridge.CauseOfOffer(err), err: err})
 		return false
 	}
-	if a.placed {
-		c.placed = false
-		return true
-	}
-	if c.customer.takePlace(a) {
-		return all.tryCircuit(a)
-	}
-	try, over := occupy(a.target, a.parties)
-	a.try, a.placed = try, over == peers.LimitNone
-	if a.placed {
-		c.placed = false
-	} else {
+	if over := all.occupy(a); over != peers.LimitNone {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
 			a.plan.Full, a.plan.Capped = append(a.plan.Full, a.target), a.plan.Capped || full
 		}
 		all.failed(attemptEnd{cause: over.Cause()})
+		return false
 	}
-	return a.placed
+	c.hadPlace = false
+	return true
+}
+
+// keepPlace keeps a place, perhaps with a try at its circuit, for the next attempt at a target.
+func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
+	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
+}
+
+// occupy takes a place at an attempt's target, unless it has one already: the kept one, or on side A the call's own.
+// Then only the circuit has to be closed.
+func (all *attempts) occupy(a *attempt) (over peers.Limit) {
+	c := all.call
+	occupy := c.server.admission.Occupy
+	switch {
+	case a.try != (circuit.Try{}):
+		return peers.LimitNone
+	case a.placed, a.side() == media.SideA:
+		try, closed := a.target.SIP.Begin(time.Now())
+		if a.try = try; !closed {
+			return peers.LimitCircuit
+		}
+		return peers.LimitNone
+	case c.hadPlace:
+		occupy = c.server.admission.Reoccupy
+	}
+	a.try, over = occupy(a.target, a.parties)
+	a.placed = over == peers.LimitNone
+	return over
 }
 
 // offerTo sets the offer to an attempt's target.
@@ -247,7 +263,7 @@ func (all *attempts) offerTo(a *attempt) (err error) {
 	c := all.call
 	a.crypto = all.cryptoFor(a.target, c.server.bridges.Identity.Fingerprint())
 	if a.side() == media.SideA {
-		a.offer, a.formats, err = c.bridge.Agreement.OfferFirst(a.target.Dial, c.customer.agents.Targets)
+		a.offer, a.formats, err = c.bridge.Agreement.OfferFirst(a.target.Dial, c.plan.Targets)
 		return err
 	}
 	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial, c.bridge.EventsFor(a.target))
@@ -319,7 +335,7 @@ func (all *attempts) detach(a *attempt) {
 }
 
 // judge tells the target's circuit how the attempt went.
-func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
+func (a *attempt) judge(why cause.Cause, code int) { a.target.RecordOutcome(&a.try, why, code) }
 
 func (all *attempts) note(cause cause.Cause, code int) {
 	a := all.current

@@ -83,26 +83,27 @@ type turn struct {
 
 // sides are the legs of a call.
 type sides struct {
-	legs      []*legOnWire // that still owe their peer something
-	a         *legOnWire   // the caller
-	b         *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
-	connected *attempt     // to the caller, now or last
-	heard     [2]uint64    // packets of each side before a restart
-	told      toldCaller   // before its answer
+	legs          []*legOnWire // that still owe their peer something
+	a             *legOnWire   // the caller
+	b             *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
+	connected     *attempt     // to the caller, now or last
+	progressSent  progressSent // to the caller, before its answer
+	packetsBefore [2]uint64    // received from each side before a restart
 }
 
 // routed is where a call goes.
 type routed struct {
 	vars  template.Vars
 	route *config.Route  // nil: it is not found yet
-	plan  *outbound.Plan // of the route; nil: it is not found yet, or not needed any more
+	plan  *outbound.Plan // of its agents; nil: they are not found yet, or not needed any more
 }
 
 // places are what a call takes up of limits.
 type places struct {
-	claimed bool // it counts for the limits of its numbers
-	again   bool // an earlier process has admitted it
-	placed  bool // it had a place at a target there, and has none here yet
+	counted    bool     // it counts for the limits of its numbers
+	readmitted bool     // an earlier process has admitted it
+	hadPlace   bool     // at a target in that process, and has none here yet
+	kept       *attempt // has a place for the next attempt at its target; nil: none does
 }
 
 // ending is the end of a call.
@@ -129,7 +130,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		id: id, server: s, peers: p, origin: origin{trunk: t, invite: req, source: source},
 		turn: turn{now: (*Call).admitted}, times: times{started: started},
 	}
-	c.tie()
+	c.bindParts()
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.vars = outbound.VarsOf(c.id, req, t)
@@ -148,8 +149,8 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	return c
 }
 
-// tie gives the parts of a call their call.
-func (c *Call) tie() {
+// bindParts gives the parts of a call their call.
+func (c *Call) bindParts() {
 	c.log, c.peerLog = c.bridge.Logs()
 	c.attempts.call = c
 	for _, p := range c.all() {
@@ -167,9 +168,8 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	}
 	c.times = times{started: c.times.started, answered: c.times.answered}
 	now := time.Now()
-	counted, talk := c.bridge.End()
 	r := new(c.cdr())
-	r.Media, r.Talk = counted, talk
+	c.bridge.End(r)
 	r.EndedAt = record.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
 	if r.AnsweredAt.IsZero() {
@@ -201,7 +201,7 @@ func (c *Call) finish() {
 	}
 	r := c.ended
 	r.Attempts = slices.Clone(r.Attempts) // a record that waits keeps no attempt
-	if c.claimed {
+	if c.counted {
 		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
@@ -210,23 +210,23 @@ func (c *Call) finish() {
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
 	if c.a != nil && c.times.answered.IsZero() {
-		c.notes.oweRefusal()
+		c.checkpoint.saveRefusal()
 	}
-	if len(c.bridge.Recordings.All) == 0 {
-		c.notes.owe(func(state []byte) { c.keep(r, state) })
+	if settled := c.bridge.Settled(); settled == nil {
+		c.checkpoint.saveOutstanding(func(state []byte) { c.keep(r, state) })
 	} else {
-		c.notes.over(r)
-		c.notes.owe(c.notes.oweOnly) // the record comes later
-		settled := c.bridge.Recordings.Settled()
+		c.checkpoint.saveEnded(r)
+		c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding) // the record comes later
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
-			whole.Recordings = settled(c.server.ctx)
+			settled(c.server.ctx, &whole)
 			c.keep(&whole, nil)
 		})
 	}
-	c.notes.release() // a target with one place hears of this call's end before the next one comes
+	c.checkpoint.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
+	c.server.vacate(c.kept)
 	for _, p := range c.all() {
 		p.release()
 	}
@@ -343,7 +343,7 @@ func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
 func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
-	live := registry.LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
+	live := registry.LiveCall{Record: r, Phase: c.phase}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}

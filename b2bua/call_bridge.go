@@ -5,6 +5,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // What the bridge of a call may ask of it.
@@ -49,12 +50,12 @@ func (b bridgeCall) Called() *peers.Target {
 	return nil
 }
 
-// Policy is the configuration of the platform that the caller is connected to, now or last, or that has placed the
-// call.
+// Policy is the configuration of the platform that the caller is connected to, now or last, or is to be, or that has
+// placed the call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil:
-		return c.customer.policy()
+		return &c.plan.Targets[0].Dial.Policy
 	case c.trunk.Platform != nil:
 		return c.trunk.Platform
 	default:
@@ -72,6 +73,7 @@ func (b bridgeCall) Moment() bridge.Moment {
 	return bridge.Moment{
 		Answered: who != ringing, Transfer: calls, AgentLeft: calls && (who == alone || who == first),
 		Rescue: c.replacements.lost(), First: who == first,
+		Apart: calls || who == first || who != ringing && c.connected.plan.Reason == record.ReasonTransfer,
 	}
 }
 

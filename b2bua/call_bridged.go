@@ -28,7 +28,7 @@ func (c *Call) bridged() phase {
 		default:
 			c.factInBridge(h.from, h.fact)
 		}
-		c.notes.after(h)
+		c.checkpoint.after(h)
 	}
 	return (*Call).linger
 }

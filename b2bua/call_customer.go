@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
@@ -33,16 +34,15 @@ type customer struct {
 
 // placement is what a call needs that we place, until its agent is connected.
 type placement struct {
-	plan     outbound.Plan // of the customer
-	agents   outbound.Plan
-	heard    heard         // by a customer that is a machine
-	reserved *peers.Target // has kept a place since before the customer was called; nil: an attempt has taken it
+	plan  outbound.Plan // of the customer
+	heard heard         // by a customer that is a machine
 }
 
-func newPlacement(placing *outbound.Placing, vars template.Vars) *placement {
-	p := &placement{}
-	p.plan, p.agents = placing.Plans(vars)
-	return p
+// placed plans the calls to the customer and to the agents.
+func (cu *customer) placed(placing *outbound.Placing) {
+	c := cu.call
+	plan, agents := placing.Plans(c.vars)
+	cu.placement, c.plan, c.record.Placed = &placement{plan: plan}, &agents, true
 }
 
 // on handles all that happens while the customer is called, and later who answered.
@@ -76,11 +76,8 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 	return next, true
 }
 
-// release lets go of what only the time without an agent needs. It gives back a place that no attempt has taken.
+// release lets go of what only the time without an agent needs.
 func (cu *customer) release() {
-	if c := cu.call; cu.placement != nil && cu.reserved != nil {
-		c.server.admission.Vacate(cu.reserved, peers.PartiesOf(&c.vars))
-	}
 	cu.placement, cu.call.record.Placed = nil, false
 }
 
@@ -88,22 +85,6 @@ func (cu *customer) show(l *registry.LiveCall) {
 	if cu.call.whoIs() == first {
 		l.Phase = "dialing"
 	}
-}
-
-// place is the target that has kept a place for the call, and for whom; nil: none.
-func (cu *customer) place(own peers.Parties) (*peers.Target, peers.Parties) {
-	if cu.placement == nil {
-		return nil, own
-	}
-	return cu.reserved, own
-}
-
-// policy returns the policy of the platform whose agent is called, or nil if a caller has placed the call.
-func (cu *customer) policy() *peers.Policy {
-	if cu.placement == nil {
-		return nil
-	}
-	return &cu.agents.Targets[0].Dial.Policy
 }
 
 // Originate places a call, and returns its state while the customer is called. No other call may have the origination's
@@ -117,13 +98,15 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	t := placing.Trunk
 	c := s.newCall(cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
 	cu := &c.customer
-	cu.placement, c.record.Placed, c.record.Variables = newPlacement(&placing, c.vars), true, o.Variables()
+	cu.placed(&placing)
+	c.record.Variables = o.Variables()
 	reserved, why := s.admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()
 		return registry.LiveCall{}, outbound.NotNow(why)
 	}
-	c.claimed, cu.reserved = true, reserved
+	c.counted = true
+	c.keepPlace(reserved, circuit.Try{})
 	c.vars.Direction = template.DirectionOutbound
 	if placing.Route >= 0 {
 		c.takeRoute(placing.Route)
@@ -133,7 +116,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	c.noteDestination(placing.Agents[0])
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total())
-	cu.agents.FailoverOn = c.route.FailoverOn
+	c.plan.FailoverOn = c.route.FailoverOn
 	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
 	c.now = func(*Call) phase { return cu.begins() }
 	s.resume(c, true)
@@ -143,37 +126,12 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	return registry.LiveCall{}, ctx.Err()
 }
 
-// takePlace reports whether an attempt needs no further place: the customer's is the call's own, and an agent may have
-// the reserved one, which the attempt takes over.
-func (cu *customer) takePlace(a *attempt) bool {
-	switch {
-	case cu.placement == nil:
-		return false
-	case a.side() == media.SideA:
-		return true
-	case cu.reserved == a.target:
-		cu.reserved, a.placed = nil, true
-		return true
-	}
-	return false
-}
-
-// tryCircuit begins an attempt at the circuit of a target whose place is taken, and reports whether that is closed.
-func (all *attempts) tryCircuit(a *attempt) bool {
-	try, closed := a.target.SIP.Begin(time.Now())
-	a.try = try
-	if !closed {
-		all.failed(attemptEnd{cause: cause.TargetCircuitOpen})
-	}
-	return closed
-}
-
 // begins is the call's first turn.
 func (cu *customer) begins() phase {
 	c := cu.call
 	c.nameByIDs()
 	c.bridge.Tell(bridge.Routed{})
-	c.notes.before(true) // before the answer to the request
+	c.checkpoint.flush(true) // before the answer to the request
 	return cu.next()
 }
 
@@ -204,7 +162,7 @@ func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 		c.attempts.current.judge(cause.None, f.Code)
 		if f.Code >= 180 && c.record.RingingAt.IsZero() {
 			c.record.RingingAt = record.TimeOf(time.Now())
-			c.notes.before(true) // those who watch the call are shown it
+			c.checkpoint.flush(true) // those who watch the call are shown it
 		}
 	case leg.Answered:
 		return cu.answered(f)
@@ -248,11 +206,10 @@ func (cu *customer) answered(f leg.Answered) phase {
 	c.attempts.current = nil
 	c.bridge.Media.Start()
 	c.bridge.Tell(bridge.Answered{})
-	c.bridge.Media.Interrupt(true)
 	if !cu.asksWhoAnswers() {
 		cu.callAgent()
 	}
-	if c.notes.before(true); c.finished {
+	if c.checkpoint.flush(true); c.finished {
 		return (*Call).linger
 	}
 	return (*Call).bridged
@@ -261,7 +218,7 @@ func (cu *customer) answered(f leg.Answered) phase {
 // timeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
 func (cu *customer) timeout() (why cause.Cause, status int) {
 	c := cu.call
-	if c.a != nil && !c.a.Leg.Unheard() {
+	if c.a != nil && !c.a.Leg.AwaitsResponse() {
 		return cause.RingTimeout, 408
 	}
 	c.attempts.current.judge(cause.RingTimeout, 0)
@@ -272,7 +229,7 @@ func (cu *customer) timeout() (why cause.Cause, status int) {
 func (cu *customer) callAgent() {
 	c := cu.call
 	c.replacements.try(&replacement{
-		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: cu.agents,
+		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: *c.plan,
 	})
 	c.replacements.next()
 }
@@ -290,9 +247,11 @@ func (f firstAgent) answered(seen *sdp.Description) {
 }
 
 func (f firstAgent) connected() (how, message string) {
-	f.call.bridge.Media.Interrupt(false)
-	f.call.customer.release()
-	f.call.settle()
+	c := f.call
+	c.customer.release()
+	c.server.vacate(c.kept)
+	c.kept = nil
+	c.settle()
 	return "answered", "agent connected"
 }
 
@@ -303,7 +262,7 @@ func (f firstAgent) failed(*replacement) {
 // A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
 // unknown from then on, waiting for a machine's beep starts over, and an agent that was ringing is called again.
 
-// busy is restless for a placed call without an agent.
+// busy is unready for a placed call without an agent.
 func (cu *customer) busy() error {
 	c := cu.call
 	switch a := c.attempts.current; {
@@ -318,7 +277,7 @@ func (cu *customer) busy() error {
 	switch {
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
 		return errExchange
-	case c.notes.shares, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.checkpoint.awaiting, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	return errSetUp
@@ -330,20 +289,20 @@ func (cu *customer) save(k *snapshot.Sheet) {
 	if cu.placement == nil || !k.Handed {
 		return
 	}
-	agents, reserved := cu.agents, cu.reserved
+	agents, kept := *c.plan, c.kept
 	if c.replacements.underway() {
 		a := c.attempts.current
 		agents.Targets, agents.Shared = c.replacements.targets(), a.shared
 		if a.placed {
-			reserved = a.target
+			kept = a
 		}
 	}
 	k.Customer = snapshot.Customer{
 		Agents: peers.NamesOf(agents.Targets), Shared: agents.Shared,
 		Machine: cu.heard != nothing, Playing: cu.heard == sound,
 	}
-	if reserved != nil {
-		k.Customer.Reserved = reserved.Dial.Name
+	if kept != nil {
+		k.Customer.Reserved = kept.target.Dial.Name
 	}
 }
 
@@ -362,15 +321,17 @@ func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	if len(placing.Agents) == 0 || rings && placing.Customer == nil {
 		return errGoneTrunk
 	}
-	cu.placement, c.record.Placed = newPlacement(&placing, c.vars), true
-	cu.reserved = c.peers.CalleeNamed(k.Reserved)
+	cu.placed(&placing)
+	if t := c.peers.CalleeNamed(k.Reserved); t != nil {
+		c.keepPlace(t, circuit.Try{})
+	}
 	if k.Playing {
 		cu.heard = sound
 	} else if k.Machine {
 		cu.heard = tillBeep
 	}
-	cu.plan.Targets, cu.agents.FailoverOn = nil, c.route.FailoverOn
-	cu.agents.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
+	cu.plan.Targets, c.plan.FailoverOn = nil, c.route.FailoverOn
+	c.plan.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
 	if rings {
 		a := restoreAttempt(called, placing.Customer, c.a)
 		a.plan, a.reached = &cu.plan, &reach.Reached{}
@@ -397,14 +358,14 @@ func (cu *customer) begin(v *restoring) phase {
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case cu.heard == sound:
 	case cu.heard == tillBeep:
-		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: bridge.BeepWithin})
+		c.bridge.Media.DetectAnswer(media.SideA, answerer.Limits{Within: 1, Silence: 1, Beep: beepWithin})
 	default:
 		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
 			cu.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
 		}
 		cu.callAgent()
 	}
-	if c.notes.before(true); c.finished {
+	if c.checkpoint.flush(true); c.finished {
 		return (*Call).linger
 	}
 	return (*Call).bridged

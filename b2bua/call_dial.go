@@ -103,7 +103,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	}
 	if a.side() == media.SideA {
 		c.source = f.Dest
-		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.customer.agents.Targets[0].Dial)
+		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.plan.Targets[0].Dial)
 	} else {
 		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
 	}
@@ -132,7 +132,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	}
 	c.step(a.line, invite)
 	c.trial.from(time.Now(), a, false)
-	a.reached.Sent()
+	a.reached.ReleaseAnswer()
 	return cause.None, nil
 }
 
@@ -145,7 +145,7 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	a := all.current
 	invited, vars := c.callerInvite(), a.plan.VarsFor(a.number, c.vars)
 	in := &reach.Invitation{
-		Target: a.target, Vars: vars, TriedTCP: f.TriedTCP, Heard: a.heard,
+		Target: a.target, Vars: vars, TriedTCP: f.TriedTCP, OnResponse: a.heard,
 		Options: c.server.legOptions(a.side(), local, a.target.Options()),
 		Offer:   a.offer.ForTarget(at, a.crypto.Offering(), a.formats, sdp.SendRecv),
 		In: outbound.Inbound{
@@ -153,17 +153,17 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 			Privacy: outbound.WithheldFrom(vars, c.privacy),
 			Extra:   append(outbound.TraceField(c.trace, a.number), a.plan.Headers...),
 		},
-		Dropped: func(headers []string, whole int) { all.noteDropped(a, headers, whole) },
-		NoRoom: func(err error) {
+		OnDropped: func(headers []string, whole int) { all.noteDropped(a, headers, whole) },
+		OnTooLarge: func(err error) {
 			c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")
 		},
 	}
-	in.CallID, in.Rings = message.NewCallID(), f.RingTimeout(a.target.Dial)
+	in.CallID, in.RingTimeout = message.NewCallID(), f.RingTimeout(a.target.Dial)
 	if a.side() == media.SideA {
-		in.CallID, in.Rings = c.vars.SIPCallID, 0 // setupUntil limits it
+		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // setupUntil limits it
 	}
 	if a.line != nil { // at another address
-		in.Before = a.line.Leg
+		in.RetryOf = a.line.Leg
 	}
 	return f.Invite(in)
 }
@@ -194,7 +194,7 @@ func (all *attempts) connect(f ready) {
 func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 	a := all.current
 	if f.Cause == cause.TargetSilent {
-		a.line.wire.Distrust()
+		a.line.wire.RetireFlow()
 	}
 	all.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge ||
@@ -209,7 +209,7 @@ func (all *attempts) elsewhere(f leg.Refused) bool {
 	if !a.reached.FailedAt(a.target.Dial, c.server.stack, f) {
 		return false
 	}
-	c.ladder.Decide("target %s: %s", a.target.Dial.Name, a.reached.Says())
+	c.ladder.Decide("target %s: %s", a.target.Dial.Name, a.reached.Describe())
 	all.detach(a)
 	c.drop(a.line)
 	ctx, cancel := context.WithCancel(c.server.ctx)

@@ -21,6 +21,9 @@ import (
 // identity is who calls.
 type identity struct{ idle }
 
+// Verifier verifies who calls.
+func (s *Server) Verifier() *stir.Verifier { return s.verifier }
+
 // verified is what the verification of the caller says.
 type verified struct{ stir.Result }
 
@@ -76,7 +79,7 @@ func (i *identity) verified(e verified) phase {
 	if !slices.Contains(c.trunk.Caller.Identity.Refuse, e.Status) {
 		return c.routing()
 	}
-	c.notes.before(true) // with who calls
+	c.checkpoint.flush(true) // with who calls
 	refusal := leg.Refuse{Code: e.Status, Reason: stir.ReasonPhrase(e.Status)}
 	if e.Status == stir.StatusStale { // RFC 8224 section 6.2.2: the caller sets its clock by it
 		refusal.Headers = []sip.Header{sip.NewHeader("Date", time.Now().UTC().Format(http.TimeFormat))}

@@ -20,7 +20,7 @@ func (c *Call) run() {
 	turns.Enter()
 	defer turns.Leave()
 	for c.now != nil {
-		if c.goOn() {
+		if c.runPhases() {
 			return // another goroutine may have the call by now
 		}
 	}
@@ -28,15 +28,15 @@ func (c *Call) run() {
 	c.server.calls.Done()
 }
 
-// goOn goes through phases until nothing is left to handle and the call rests; false:
+// runPhases runs phases until nothing is left to handle and the call rests; false:
 // it is over, or a phase has panicked.
-func (c *Call) goOn() (rests bool) {
+func (c *Call) runPhases() (rests bool) {
 	defer c.recovered()
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
 		c.bridge.Tell(bridge.Turned{})
-		c.notes.release()
+		c.checkpoint.release()
 		if c.idle && c.now != nil && c.mailbox.Rest(c.server.ctx, c.deadline()) {
 			return true
 		}
@@ -97,7 +97,7 @@ func (c *Call) take(it item) {
 	case it.ask != nil:
 		it.ask <- c.snapshot()
 	case it.kept:
-		c.notes.letGo()
+		c.checkpoint.replicated()
 	case it.order != nil:
 		c.carryOut(it.order)
 	case it.line != nil:
@@ -148,11 +148,11 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	c.bridge.LogRefusals(&l.Half, effects)
 	switch {
 	case slices.ContainsFunc(facts, leg.IsAnswer):
-		c.notes.acks = append(c.notes.acks, held{&l.wire, slices.Clone(effects)})
-	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, leg.IsFarewell)):
-		c.notes.byes = append(c.notes.byes, held{&l.wire, slices.Clone(effects)})
+		c.checkpoint.untilFlushed = append(c.checkpoint.untilFlushed, pendingSend{&l.wire, slices.Clone(effects)})
+	case !c.finished && (len(c.checkpoint.byes) > 0 || slices.ContainsFunc(facts, leg.IsBye)):
+		c.checkpoint.byes = append(c.checkpoint.byes, pendingSend{&l.wire, slices.Clone(effects)})
 	default:
-		c.notes.perform(l, effects)
+		c.checkpoint.perform(l, effects)
 	}
 	for _, f := range facts {
 		c.mailbox.pending.Push(happening{from: l, fact: f})
@@ -163,8 +163,8 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			_, effects = l.Leg.Step(time.Now(), in)
 			l.wire.Perform(effects)
 		}
-		if c.drop(l); c.notes.owes { // the others still do
-			c.notes.owe(c.notes.oweOnly)
+		if c.drop(l); c.checkpoint.outstandingSaved { // the others still do
+			c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding)
 		}
 	}
 }
@@ -231,14 +231,14 @@ func (c *Call) linger() phase {
 		}
 	}
 	if len(c.legs) == 0 {
-		c.notes.paid()
+		c.checkpoint.clearOutstanding()
 	}
 	return nil
 }
 
 // leave refuses items from now on, and answers the items that are left.
 func (c *Call) leave() {
-	c.notes.letGo()
+	c.checkpoint.replicated()
 	for _, it := range c.mailbox.Close() {
 		c.safely(func() { c.take(it) }) // questions and requests want an answer
 	}
@@ -254,5 +254,5 @@ func (c *Call) leave() {
 	c.bridge.Forget()
 	c.ladder.Close()
 	// not needed while the record waits to be written
-	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil
+	c.invite, c.checkpoint.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil
 }

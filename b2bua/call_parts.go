@@ -45,14 +45,14 @@ type parts struct {
 	replacements replacements
 	transfers    transfers
 	rescues      rescues
-	notes        notes
+	checkpoint   checkpoint
 	orders       orders
 }
 
 // all gives the parts in the order in which they are asked.
 func (p *parts) all() [9]part {
 	return [...]part{
-		&p.queue, &p.identity, &p.trial, &p.customer, &p.replacements, &p.transfers, &p.rescues, &p.notes, &p.orders,
+		&p.queue, &p.identity, &p.trial, &p.customer, &p.replacements, &p.transfers, &p.rescues, &p.checkpoint, &p.orders,
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
 		"*b2bua.queue", "*b2bua.identity", "*b2bua.trial", "*b2bua.customer", "*b2bua.replacements", "*b2bua.transfers",
-		"*b2bua.rescues", "*b2bua.notes", "*b2bua.orders",
+		"*b2bua.rescues", "*b2bua.checkpoint", "*b2bua.orders",
 	}
 	var order []string
 	for _, p := range (&Call{}).all() {

@@ -71,13 +71,6 @@ func (q *queue) show(l *registry.LiveCall) {
 	}
 }
 
-// take gives an attempt the place that the call has waited for.
-func (q *queue) take(a *attempt) {
-	if q.waiter != nil {
-		a.try, a.placed = q.call.server.admission.Take(q.waiter, a.target)
-	}
-}
-
 // waits says whether the call waits for a place now.
 func (q *queue) waits() bool { return !q.call.record.Waits.IsZero() }
 
@@ -105,7 +98,7 @@ func (q *queue) join() phase {
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
 		q.sound()
-		c.notes.before(true)
+		c.checkpoint.flush(true)
 	}
 	return (*Call).waiting
 }
@@ -118,9 +111,9 @@ func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 func (q *queue) sound() {
 	c := q.call
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
-	case sound && (c.told.earlyMedia || c.ring(c.plan.Full)):
+	case sound && (c.progressSent.earlyMedia || c.ring(c.plan.Full)):
 		c.bridge.Sounds.Ringing = true
-	case c.told.earlyMedia, c.told.ringing:
+	case c.progressSent.earlyMedia, c.progressSent.ringing:
 	case c.route.Ringing == config.RingingNone:
 		c.sendRinging(leg.Progress{Code: 182, Reason: message.StatusText(182)}, nil)
 	default:
@@ -142,6 +135,7 @@ func (q *queue) called() phase {
 	c.ladder.Decide("after %d s there is a place at target %s", int(c.record.Waited().Seconds()), place.Target.Dial.Name)
 	c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
 	others := slices.DeleteFunc(c.plan.Full, func(t *peers.Target) bool { return t == place.Target })
+	c.keepPlace(place.Target, place.Try)
 	c.plan.Targets, c.plan.Full, c.plan.Capped = append([]*peers.Target{place.Target}, others...), nil, false
 	return c.nextAttempt()
 }
@@ -151,7 +145,7 @@ func (q *queue) timedOut() phase {
 	if p := q.called(); !q.waits() {
 		return p
 	}
-	return q.unplaced(peers.LimitWait)
+	return q.call.refuse(486, cause.QueueTimeout)
 }
 
 // end gives up the wait before the call's place in set-up, in whose stead it counts.
@@ -160,7 +154,7 @@ func (q *queue) end() {
 	q.release()
 }
 
-// over ends the wait, and lets the set-up go on. The call has the place that it was called for, or release gives it on.
+// over ends the wait, and lets the set-up go on.
 func (q *queue) over() {
 	if c := q.call; q.waits() {
 		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
@@ -170,8 +164,12 @@ func (q *queue) over() {
 
 // unplaced refuses a caller who gets no place.
 func (q *queue) unplaced(why peers.Limit) phase {
-	if why == peers.LimitClosed {
+	switch why {
+	case peers.LimitCap:
+		return q.call.refuse(486, cause.QueueFull)
+	case peers.LimitClosed:
 		return q.call.refuse(503, why.Cause(), leg.RetryAfter())
+	default:
+		return q.call.refuse(why.Status(q.call.route.Otherwise), why.Cause())
 	}
-	return q.call.refuse(why.Status(q.call.route.Otherwise), why.Cause())
 }

@@ -233,7 +233,7 @@ func (rs *replacements) rings(f leg.Progress) {
 	}
 }
 
-// answered bridges the caller to the new target, once that can be heard.
+// answered judges an answer. The caller gets who has given it, once that can be heard.
 func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
 	answer, err := c.attempts.readAnswer(f.SDP)
@@ -247,9 +247,14 @@ func (rs *replacements) answered(f leg.Answered) {
 		rs.next()
 		return
 	}
-	if rs.waits(f, answer) {
-		return
+	if !rs.waits(f, answer) {
+		rs.takes(answer, seen)
 	}
+}
+
+// takes gives the caller to who has answered. seen is the answer as the caller sees it.
+func (rs *replacements) takes(answer, seen *sdp.Description) {
+	c, r := rs.call, rs.current
 	c.attempts.note(cause.None, 200)
 	before, agent := c.connected, cmp.Or(r.waiting, c.b)
 	held := r.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()
@@ -264,8 +269,8 @@ func (rs *replacements) answered(f leg.Answered) {
 	c.server.vacate(before)
 	c.limitDuration()
 	c.connected.settle()
-	c.notes.before(true) // the agent leaves when it is told, and the target stays after its ACK
-	c.notes.share()
+	c.checkpoint.flush(true) // the agent leaves when it is told, and the target stays after its ACK
+	c.checkpoint.awaitReplica()
 	r.why.report(r, 200, message.StatusText(200))
 	if held {
 		rs.resume()
@@ -296,9 +301,8 @@ func (rs *replacements) failed() {
 	c.log.Warn().Int("code", r.code).Bool("agent_left", r.Left).Bool("rescue", rs.lost()).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", r.code, r.phrase)
 	rs.current, c.attempts.current = nil, c.connected
-	c.bridge.Media.Interrupt(false)
 	r.why.failed(r)
-	c.notes.before(true) // the next process must not tell the agent again
+	c.checkpoint.flush(true) // the next process must not tell the agent again
 }
 
 // agentLeft: the agent hung up meanwhile, as some do once their REFER is accepted. The caller waits for the new target.

@@ -115,7 +115,6 @@ func (rs *rescues) keep(l snapshot.Loss) bool {
 	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.Cause)).Int("q850", l.Q850).
 		Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.Cause.Words())
-	c.bridge.Media.Interrupt(true)
 	c.replacements.loseAgent()
 	c.replacements.next()
 	return true
@@ -145,7 +144,7 @@ func (rs *rescues) giveUp(l snapshot.Loss) {
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
 	if rs.keep(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
-		rs.call.notes.before(true)
+		rs.call.checkpoint.flush(true)
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
 		rs.end() // nobody is left to take over
@@ -159,7 +158,6 @@ type rescue struct {
 }
 
 func (rs rescue) connected() (how, message string) {
-	rs.call.bridge.Media.Interrupt(false)
 	return "rescued", "call rescued"
 }
 

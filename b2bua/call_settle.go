@@ -17,7 +17,7 @@ func (c *Call) settle() {
 		return
 	}
 	c.caller = message.HeaderTextOf(c.invite)
-	c.invite, c.notes.invite, c.vars.HeaderFunc = nil, "", c.caller.Value
+	c.invite, c.checkpoint.invite, c.vars.HeaderFunc = nil, "", c.caller.Value
 	c.compact()
 }
 

@@ -43,13 +43,13 @@ func (c *Call) admitted() phase {
 
 // limited says which limit of the trunk a new call is over, and what the caller gets.
 func (c *Call) limited() (why cause.Cause, status int) {
-	if c.again {
+	if c.readmitted {
 		c.server.admission.Reclaim(c.trunk, peers.PartiesOf(&c.vars))
-		c.claimed = true
+		c.counted = true
 		return cause.None, 0
 	}
 	over := c.server.admission.Claim(c.trunk, peers.PartiesOf(&c.vars))
-	c.claimed = over == peers.LimitNone
+	c.counted = over == peers.LimitNone
 	return over.Cause(), over.Status(0)
 }
 
@@ -61,7 +61,7 @@ func (c *Call) routing() phase {
 		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
 			c.ladder.Decide("%s", why)
 		}
-		c.notes.before(true) // with what is known of the caller
+		c.checkpoint.flush(true) // with what is known of the caller
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)
@@ -79,8 +79,8 @@ func (c *Call) routing() phase {
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))
 	}
-	if c.told.earlyMedia {
-		return c.toldBefore()
+	if c.progressSent.earlyMedia {
+		return c.resumeEarlyMedia()
 	}
 	if err := c.bridge.Media.Open(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
@@ -98,15 +98,15 @@ func (c *Call) ring(targets []*peers.Target) bool {
 	if !c.bridge.Sounds.Ring(targets) {
 		return false
 	}
-	c.told.earlyMedia = true
+	c.progressSent.earlyMedia = true
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
 	c.bridge.Media.SetPeer(media.SideA, c.bridge.Agreement.Offer)
 	return true
 }
 
-// toldBefore goes on with a caller that has its answer, and its sound, from the old process. The answer is repeated
+// resumeEarlyMedia goes on with a caller that has its answer, and its sound, from the old process. The answer is repeated
 // for proxies (RFC 3261 section 13.3.1.1).
-func (c *Call) toldBefore() phase {
+func (c *Call) resumeEarlyMedia() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
 	return c.nextAttempt()
 }
@@ -242,13 +242,13 @@ func (c *Call) onProgress(f leg.Progress) {
 		c.sendEarlyMedia(f)
 		return
 	}
-	if c.route.Ringing == config.RingingOnTarget && !c.told.ringing {
+	if c.route.Ringing == config.RingingOnTarget && !c.progressSent.ringing {
 		c.sendRinging(f, nil)
 	}
 }
 
-// toldCaller says which provisional answers the caller has.
-type toldCaller struct {
+// progressSent says which provisional answers the caller has got.
+type progressSent struct {
 	ringing    bool // 180
 	earlyMedia bool // a provisional answer with SDP
 }
@@ -256,11 +256,11 @@ type toldCaller struct {
 // sendEarlyMedia passes a provisional answer with SDP on, once. As a 180 is
 // not repeated, and not sent at all where the route says none, it is 183 then.
 func (c *Call) sendEarlyMedia(f leg.Progress) {
-	if c.told.earlyMedia {
+	if c.progressSent.earlyMedia {
 		return
 	}
-	c.told.earlyMedia = true
-	if f.Code == 180 && (c.told.ringing || c.route.Ringing == config.RingingNone) {
+	c.progressSent.earlyMedia = true
+	if f.Code == 180 && (c.progressSent.ringing || c.route.Ringing == config.RingingNone) {
 		f.Code, f.Reason = 183, message.StatusText(183)
 	}
 	c.sendRinging(f, c.bridge.Agreement.Answer)
@@ -268,7 +268,7 @@ func (c *Call) sendEarlyMedia(f leg.Progress) {
 
 func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	if f.Code == 180 {
-		c.told.ringing = true
+		c.progressSent.ringing = true
 	}
 	if c.record.RingingAt.IsZero() {
 		c.record.RingingAt = record.TimeOf(time.Now())
@@ -341,7 +341,7 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
-	c.notes.before(c.notes.invite == "") // where this is the first that it says
+	c.checkpoint.flush(c.checkpoint.invite == "") // where this is the first that it says
 	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, record.EndedBySystem, code, c.attempts.last.q850)
 }

@@ -122,7 +122,7 @@ func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral
 	}
 	if c.connected.target.Dial.Transfer == config.TransferRelay {
 		by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
-		c.bridge.Relays.Refer(&from.Half, req, dest.ReferTo, by, func() { c.notes.before(true) })
+		c.bridge.Relays.Refer(&from.Half, req, dest.ReferTo, by, func() { c.checkpoint.flush(true) })
 		return
 	}
 	r := tr.take(dest, to.Headers, req)
@@ -136,7 +136,7 @@ func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral
 	if !r.Reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
-	c.notes.before(true) // the next process tells the agent, who has heard that its transfer is under way
+	c.checkpoint.flush(true) // the next process tells the agent, who has heard that its transfer is under way
 	c.bridge.Reply(&from.Half, req, 202, accepted...)
 	r.why.report(r, 100, "Trying")
 	c.replacements.next()
@@ -159,7 +159,6 @@ func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, 
 	tr.Last = &record.Transfer{State: record.TransferDialing}
 	r := &replacement{why: tr.reason(), plan: tr.way().Plan(dest, with, by, req)}
 	c.replacements.try(r)
-	c.bridge.Media.Interrupt(true)
 	return r
 }
 

@@ -98,6 +98,6 @@ func (a *attempt) heard(code int) {
 	case a.endTrial != nil:
 		a.endTrial(cause.OfStatus(code), code)
 	case code < 200:
-		a.target.SIP.Heard(time.Now(), a.try)
+		a.target.SIP.Provisional(time.Now(), a.try)
 	}
 }

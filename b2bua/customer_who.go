@@ -3,6 +3,7 @@ package b2bua
 import (
 	"math"
 	"slices"
+	"time"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
@@ -48,8 +49,19 @@ func (cu *customer) asksWhoAnswers() (waits bool) {
 	if wanted == nil {
 		return false
 	}
-	c.bridge.Media.DetectAnswer(media.SideA, bridge.LimitsOf(wanted))
+	c.bridge.Media.DetectAnswer(media.SideA, limitsOf(wanted))
 	return wanted.Machine != config.MachineBridge
+}
+
+// beepWithin is how long a machine's beep is waited for.
+const beepWithin = 40 * time.Second
+
+// limitsOf is how long is waited to find out who answers, as a trunk wants it.
+func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
+	if wanted.Machine == config.MachinePlay {
+		l.Beep = beepWithin
+	}
+	return l
 }
 
 // answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.

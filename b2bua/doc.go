@@ -57,7 +57,7 @@
 // TestHoldByOrder, TestManyOrders.
 //
 // A call notes its state before its 200 leaves, and before each later change of its
-// session is confirmed (note.go). A target's ACK waits for that, too: from its ACK on the
+// session is confirmed (checkpoint.go). A target's ACK waits for that, too: from its ACK on the
 // target has the call, and it could not be cancelled. An INVITE gets its 100 when it is
 // noted, and not before, so that the peer repeats it to the next process. (A note that
 // comes while another one is written waits for that; the 100 does not.) What comes in

@@ -52,13 +52,8 @@ type explainer struct {
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
-	if by := c.trunk.Caller.Identity; by != nil {
-		policy, request := outbound.Verification(c.invite, c.trunk.Caller, &c.vars, c.times.started)
-		var goesOn bool
-		c.vars.Verified, goesOn = o.Verify(policy, request, by.Refuse)
-		if !goesOn {
-			return nil
-		}
+	if !o.Verify(c.invite, c.trunk.Caller, &c.vars, c.times.started) {
+		return nil
 	}
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	o.Before(index, c.peers, &c.vars, c.times.started)
@@ -75,10 +70,6 @@ func (x *explainer) call(c *Call) error {
 	o.Note("tags, branches, Call-ID and the o= line are new for each call")
 	o.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one",
 		x.server.cfg.Media.PortLow)
-	if q := c.route.Queue; q != nil {
-		o.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
-			q.Timeout, peers.LimitQueue.Status(0))
-	}
 	for i, t := range o.LeadTo(c.peers, c.route, &c.vars) {
 		c.attempts.current = &attempt{number: i + 1, plan: &ofRoute, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))

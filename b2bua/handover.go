@@ -29,7 +29,7 @@ func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 			freeze()
 			freeze = nil
 		}
-		return s.rested()
+		return s.unready()
 	})
 	if err != nil {
 		return err
@@ -54,8 +54,8 @@ var (
 	errMailbox = errors.New("it has something to do")
 )
 
-// rested returns what the calls still have to do, of which no record is being written; nil: nothing.
-func (s *Server) rested() error {
+// unready returns what the calls still have to do, of which no record is being written; nil: nothing.
+func (s *Server) unready() error {
 	if s.writes() {
 		return errRecords
 	}
@@ -70,7 +70,7 @@ func (s *Server) rested() error {
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
 // again: calls in set-up may begin again, if their state allows it.
 func (s *Server) Settled(ctx context.Context, again bool) (err error) {
-	late := s.stack.Turns().Apart(ctx, func() { err = s.settled(again) })
+	late := s.stack.Turns().Exclusive(ctx, func() { err = s.settled(again) })
 	return errors.Join(late, err)
 }
 
@@ -78,7 +78,7 @@ func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.Open() {
-		why := c.restless()
+		why := c.unready()
 		if again && s.leaves.Load() != nil && c.times.answered.IsZero() {
 			why = nil
 		}
@@ -105,8 +105,8 @@ var (
 	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
 
-// restless says why a call can't be handed over; nil: it can. No call has a turn.
-func (c *Call) restless() error {
+// unready says why a call can't be handed over; nil: it can. No call has a turn.
+func (c *Call) unready() error {
 	if c.finished {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (c *Call) restless() error {
 	}
 	switch {
 	case c.restarts():
-		return c.restlessInSetUp()
+		return c.unreadyInSetUp()
 	case c.whoIs() == ringing: // a customer, who goes on ringing
 		return nil
 	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
@@ -135,20 +135,20 @@ func (c *Call) restless() error {
 
 // busy reports whether something that the leg or its peer has asked for waits.
 func (l *legOnWire) busy() bool {
-	return !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero()
+	return !l.Leg.IsIdle() || !l.wire.IsIdle() || !l.sequence.Until.IsZero()
 }
 
 // restarts says whether the next process begins with the caller's INVITE again.
 func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
-// restlessInSetUp is restless for a call without an answer.
-func (c *Call) restlessInSetUp() error {
+// unreadyInSetUp is unready for a call without an answer.
+func (c *Call) unreadyInSetUp() error {
 	switch {
-	case c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
+	case c.progressSent.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
 		return errEarly
 	case c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees():
 		return errRequest
-	case !c.a.wire.Passes():
+	case !c.a.wire.CanHandOver():
 		return errConnection
 	}
 	return errSetUp
@@ -172,7 +172,7 @@ func (s *Server) writes() bool {
 func (s *Server) NoteAll() (answered int) {
 	for _, c := range s.registry.Open() {
 		if !c.finished {
-			c.notes.write()
+			c.checkpoint.write()
 			if !c.times.answered.IsZero() {
 				answered++
 			}
@@ -188,16 +188,16 @@ type giving = func(record.Saved, *media.Sockets) error
 // sets up again, in the order in which the calls came: the longest wait for a target is served first. An error means
 // that a call can't go.
 func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error) {
-	// bounds the wait for all recordings: no audio flows until they are done
-	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
+	// bounds the wait for the files of all calls: no audio flows until they are written
+	ctx, cancel := context.WithTimeout(s.ctx, bridge.SettleWait)
 	defer cancel()
 	all := s.registry.Open()
 	slices.SortFunc(all, func(a, b *Call) int { return strings.Compare(a.id, b.id) })
 	for _, c := range all {
 		switch {
 		case c.finished:
-			err = c.handOverOwed(record.Record{ID: c.id}, c.notes.owed, each)
-		case c.restarts() && errors.Is(c.restless(), errSetUp):
+			err = c.handOverOwed(record.Record{ID: c.id}, c.checkpoint.outstanding, each)
+		case c.restarts() && errors.Is(c.unready(), errSetUp):
 			var invite transport.HeldState
 			invite, err = c.handOverSetUp(each)
 			invites = append(invites, invite)
@@ -213,7 +213,7 @@ func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error
 
 // handOver gives a call that goes on as it is.
 func (c *Call) handOver(ctx context.Context, each giving) error {
-	if err := c.restless(); err != nil && !errors.Is(err, errSetUp) {
+	if err := c.unready(); err != nil && !errors.Is(err, errSetUp) {
 		return err
 	}
 	state := &snapshot.Sheet{Handed: true}
@@ -221,12 +221,14 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	sockets := c.bridge.HandOver(state)
 	c.server.undoHandOver = append(c.server.undoHandOver, func() {
 		c.bridge.Tell(bridge.Undone{})
-		if len(c.bridge.Recordings.All) > 0 { // one of them may be a new file
-			c.notes.mark()
+		if c.bridge.Settled() != nil { // the record may have a new file
+			c.checkpoint.markDirty()
 		}
 	})
 	l := record.Saved{Record: c.cdr()}
-	l.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
+	if settled := c.bridge.Settled(); settled != nil {
+		settled(ctx, &l.Record)
+	}
 	var err error
 	if l.State, err = state.Encode(); err != nil {
 		return err
@@ -238,7 +240,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 // the caller's INVITE. That gets the same To tag there, so the caller hears nothing of it. A sound of ours that the
 // caller hears goes on, on the same ports.
 func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {
-	invite, ok := c.a.wire.Again(c.invite, c.source)
+	invite, ok := c.a.wire.HeldInvite(c.invite, c.source)
 	if !ok {
 		return invite, errSetUp
 	}
@@ -252,7 +254,7 @@ func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error
 		return invite, err
 	}
 	var sockets *media.Sockets
-	if c.told.earlyMedia {
+	if c.progressSent.earlyMedia {
 		sockets = c.bridge.HandOver(state)
 	}
 	l := record.Saved{Record: c.cdr()}

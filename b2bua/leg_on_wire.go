@@ -25,7 +25,7 @@ func (l *legOnWire) Step(in leg.Input) { l.call.step(l, in) }
 
 // Trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
 func (l *legOnWire) Trying() {
-	l.call.notes.before(true)
+	l.call.checkpoint.flush(true)
 	l.wire.Trying()
 }
 

@@ -83,7 +83,7 @@ func (c *Call) cdr() record.Record {
 	r.From, r.To, r.Lead = c.vars.From.Number, c.vars.To.Number, c.vars.Lead().Number
 	r.SIPCallID, r.Codec = c.vars.SIPCallID, c.bridge.Agreement.CodecName
 	r.TraceID, r.Traceparent = c.trace.ID(), c.trace.Caller()
-	r.Recordings = c.bridge.Recordings.Files()
+	c.bridge.Record(&r)
 	return r
 }
 

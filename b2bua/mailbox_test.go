@@ -61,7 +61,7 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	silent := zerolog.Nop()
 	c := &Call{server: &Server{registry: registry.New[*Call, *legOnWire]()}}
 	c.bridge.Open(bridgeCall{c}, bridge.Options{Resources: &bridge.Resources{Lines: &silent}})
-	c.tie()
+	c.bindParts()
 	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}}
 	l.wire.Open(&transport.Stack{}, &machine.Local, nil, nil, nil)
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")

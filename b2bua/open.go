@@ -129,10 +129,6 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if o.Admission != nil {
 		o.Admission(s.admission)
 	}
-	identity, err := dtls.NewIdentity(o.Key)
-	if err != nil {
-		return nil, err
-	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.verifier = stir.New(s.ctx, o.Certificates)
 	t := transport.Options{
@@ -142,17 +138,29 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if o.Before != nil {
 		t.Take = o.Before.Take
 	}
-	s.stack, err = listen(s.ctx, t)
+	err := s.openBridges(o)
+	if err == nil {
+		s.stack, err = listen(s.ctx, t)
+	}
 	if err != nil {
 		s.cancel()
 		return nil, err
 	}
+	s.bridges.Names = s.stack
 	s.coroutines.Go = s.stack.Turns().Go
-	s.bridges = bridge.Resources{
-		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Lines: &s.log,
-		Config: &s.cfg.Media,
-		Beep:   s.cfg.Recording.Beep,
+	s.clients = registration.NewClients(registration.ClientsOptions{
+		Stack: s.stack, Minter: s.mint, Agent: outbound.AgentName, Log: s.log, Reached: s.admission.Registered,
+	})
+	s.clients.Use(s.cfg.Trunks)
+	return s, nil
+}
 
+// openBridges makes what the bridges share, but for the addresses that the stack knows.
+func (s *Server) openBridges(o Options) error {
+	identity, err := dtls.NewIdentity(o.Key)
+	s.bridges = bridge.Resources{
+		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
+		Beep: s.cfg.Recording.Beep,
 		Transcoders: agreement.NewTranscoders(s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
@@ -161,11 +169,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 			})
 		},
 	}
-	s.clients = registration.NewClients(registration.ClientsOptions{
-		Stack: s.stack, Minter: s.mint, Agent: outbound.AgentName, Log: s.log, Reached: s.admission.Registered,
-	})
-	s.clients.Use(s.cfg.Trunks)
-	return s, nil
+	return err
 }
 
 // Transcoders are the places for transcoded calls; nil: none is.

@@ -125,12 +125,13 @@ func (c *Call) carryOut(o *order) {
 		err = o.do(c)
 	}
 	if err == nil { // who is told that keys are masked relies on it, whatever becomes of this process
-		c.notes.before(true)
+		c.checkpoint.flush(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}
 }
 
-// setVariables is for calls that are settled: until then the caller's INVITE stays as it came.
+// setVariables sets variables of a settled call. Before that it fails, because the caller's INVITE must stay as it
+// came.
 func (c *Call) setVariables(by string, all map[string]string) error {
 	if c.invite != nil {
 		return &bridge.OrderError{

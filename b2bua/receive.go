@@ -26,7 +26,7 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 		s.onInDialog(req, tx)
 	case req.Method == sip.OPTIONS:
 		s.stack.AnswerOptions(req, tx, s.Draining())
-	case req.Method == sip.REGISTER && s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Registers:
+	case req.Method == sip.REGISTER && s.admission.Peers.Load().TrustOf(s.stack.SenderOf(req)).Registers:
 		s.onRegister(req, tx)
 	case req.Method == sip.ACK: // of no dialog
 	case leg.Allowed(leg.Methods, req.Method): // BYE without a dialog

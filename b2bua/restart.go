@@ -59,7 +59,7 @@ func (su *successor) restartOf(req *sip.Request) *restart {
 	r := v.(*restart)
 	before := message.HeaderText(r.k.Invite.Text).Request()
 	if message.ParseSource(req.Source()) != r.k.Source.AddrPort ||
-		!bytes.Equal(transport.AsItCame(req), transport.AsItCame(before)) {
+		!bytes.Equal(transport.OriginalText(req), transport.OriginalText(before)) {
 		return nil
 	}
 	return r
@@ -100,17 +100,17 @@ func (r *restart) restore(c *Call) {
 	// which is made again
 	c.record.Attempts = slices.DeleteFunc(slices.Clone(r.Record.Attempts),
 		func(a record.Attempt) bool { return a.SIPCallID == "" })
-	c.again, c.placed = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
+	c.readmitted, c.hadPlace = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
 	for i := range k.Legs { // the caller's
 		l := &k.Legs[i]
-		c.a.Leg.Succeed(&l.State)
+		c.a.Leg.ContinueFrom(&l.State)
 		c.a.sequence.Next = max(c.a.sequence.Next, l.State.Dialog.RemoteSeq+1)
 		c.a.Confirmed = c.a.Confirmed || l.Confirmed
 		c.a.Crypto = sdp.RestoreLegCrypto(c.trunk.Caller.Media, c.server.bridges.Identity.Fingerprint(), &l.Crypto)
 	}
 	c.bridge.Restart(&k.Bridge, r.media)
 	if r.media != nil {
-		c.told = toldCaller{ringing: true, earlyMedia: true}
+		c.progressSent = progressSent{ringing: true, earlyMedia: true}
 	}
 }
 

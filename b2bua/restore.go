@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -75,7 +76,7 @@ func (su *successor) take(l *record.Saved) error {
 		su.keepInterrupted(l)
 		return errOver
 	default:
-		err = su.server.safely(func() error { return su.goOn(k, l, nil) })
+		err = su.server.safely(func() error { return su.resume(k, l, nil) })
 	}
 	if err == nil {
 		return nil
@@ -119,7 +120,7 @@ func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	case k.Times.Answered == 0 && !k.IsPlaced():
 		return su.keepToRestart(k, l, sockets)
 	}
-	return su.goOn(k, l, sockets)
+	return su.resume(k, l, sockets)
 }
 
 // safely does a part of the restoration, of which a panic costs one call.
@@ -133,8 +134,8 @@ func (s *Server) safely(do func() error) (err error) {
 	return do()
 }
 
-// goOn goes on with a call that was answered, or that we place.
-func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
+// resume continues a call that was answered, or that we place.
+func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
 	switch {
@@ -166,15 +167,13 @@ func (su *successor) goOn(k *snapshot.Call, l *record.Saved, sockets *media.Sock
 	v.now = func(*Call) phase { return v.revived() }
 	if su.replaces {
 		v.now = func(*Call) phase { return v.handed() }
-		v.notes.write() // in the files of this process
+		v.checkpoint.write() // in the files of this process
 	}
 	own := peers.PartiesOf(&v.vars)
-	callee, parties := v.customer.place(own)
-	if a := v.connected; a != nil {
-		parties = a.parties
-		if a.placed {
-			callee = a.target
-		}
+	var callee *peers.Target
+	var parties peers.Parties
+	if a := cmp.Or(v.connected, v.kept); a != nil && a.placed {
+		callee, parties = a.target, a.parties
 	}
 	su.server.admission.Resume(t, own, v.times.answered.IsZero(), callee, parties)
 	su.server.resume(v.Call, true)
@@ -220,7 +219,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	if k.Ended != "" {
 		v.why = cause.Cause(k.Ended)
 	}
-	v.notes.owe(v.notes.oweOnly)
+	v.checkpoint.saveOutstanding(v.checkpoint.writeOutstanding)
 	if !l.Owed || len(v.legs) == 0 {
 		su.keepInterrupted(l)
 	}
@@ -261,9 +260,7 @@ func (su *successor) keepInterrupted(l *record.Saved) {
 	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
 		su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk).EmbedObject(bridge.Ended{Record: &r}).Msg("call ended")
 	}
-	if su.server.bridges.Archive != nil {
-		r.SettleRecordings(su.server.bridges.Archive.Finished)
-	}
+	su.server.bridges.Settle(&r)
 	su.server.unwritten.Add(1)
 	su.server.keep(&r, nil, func() {})
 }

@@ -21,23 +21,20 @@ import (
 
 // The life of a call that has outlived its process.
 
-// restoreRecord takes the record so far. The recordings of the old process end with it.
+// restoreRecord takes the record so far. What a killed process was writing has ended with it.
 func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
 	v.record.Restored = v.k.Restored
-	if v.server.successor.replaces {
-		v.bridge.Recordings.Past = r.Recordings
-		return
+	if !v.server.successor.replaces {
+		v.record.Restored++
+		var try record.Attempt
+		if json.Unmarshal(v.k.Attempts.Beside, &try) == nil {
+			v.record.Attempts = append(v.record.Attempts, try)
+		}
+		r.Killed()
+		v.server.bridges.Settle(r)
 	}
-	v.record.Restored++
-	var try record.Attempt
-	if json.Unmarshal(v.k.Attempts.Beside, &try) == nil {
-		v.record.Attempts = append(v.record.Attempts, try)
-	}
-	if r.Killed(); v.server.bridges.Archive != nil {
-		r.SettleRecordings(v.server.bridges.Archive.Finished)
-	}
-	v.bridge.Recordings.Past = r.Recordings
+	v.bridge.RestoreRecord(r)
 }
 
 // discard undoes what was begun for a call that can't go on.
@@ -77,7 +74,7 @@ func (v *restoring) revived() phase {
 	v.bridge.GoOn()
 	c.hasAgent()
 	c.askLater()
-	c.notes.before(true)
+	c.checkpoint.flush(true)
 	return (*Call).bridged
 }
 
@@ -92,7 +89,7 @@ func (v *restoring) handed() phase {
 		}
 	}
 	v.bridge.GoOn()
-	c.notes.before(v.k.Bridge.Recordings.On) // in a new file
+	c.checkpoint.flush(v.bridge.Settled() != nil) // the record has a new file
 	c.hasAgent()
 	if !c.times.askAt.IsZero() {
 		c.askLater()
@@ -134,7 +131,7 @@ func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)
 	if c.a != nil {
-		c.notes.oweRefusal()
+		c.checkpoint.saveRefusal()
 	}
 	return (*Call).linger
 }
@@ -155,7 +152,7 @@ const (
 // askLater has the sides asked that are silent from now on.
 func (c *Call) askLater() {
 	stats := c.bridge.Media.Stats()
-	c.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	c.packetsBefore = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
 }
 
@@ -166,8 +163,8 @@ func (c *Call) askSilent() {
 	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
 		switch l := [2]*legOnWire{c.a, c.b}[side]; {
 		case l == nil:
-		case rx != c.heard[side]:
-			c.step(l, leg.MediaHeard{})
+		case rx != c.packetsBefore[side]:
+			c.step(l, leg.MediaReceived{})
 		default:
 			accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
 			c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})

@@ -78,9 +78,6 @@ func (s *Server) Stack() *transport.Stack { return s.stack }
 // Registrations returns the registrations of the trunks at their registrars.
 func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
 
-// Verifier verifies who calls.
-func (s *Server) Verifier() *stir.Verifier { return s.verifier }
-
 // Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are
 // forgotten.
 func (s *Server) Registrar() *registrar.Registrar {
@@ -185,8 +182,8 @@ func (s *Server) Close() error {
 	return s.stack.Close()
 }
 
-// stopCalls returns when every call is over. A call that does not rest yet finds the
-// context's end before it does.
+// stopCalls cancels the server's context, wakes resting calls and waits until all are over. A busy call notices the
+// cancellation before it next rests.
 func (s *Server) stopCalls() {
 	s.cancel()
 	for _, c := range s.registry.Open() {

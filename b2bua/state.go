@@ -44,7 +44,7 @@ func (c *Call) save(k *snapshot.Sheet) {
 	}
 	switch {
 	case !whole || c.ladder == nil || c.restarts():
-	case time.Since(c.times.answered) < noteDelay && !k.Handed: // another note mostly follows
+	case time.Since(c.times.answered) < flushDelay && !k.Handed: // another note mostly follows
 		k.Ladder = c.ladder.Plain(k.Ladder)
 	default:
 		k.Ladder = c.ladder.Encode(k.Ladder)
@@ -56,7 +56,7 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	k := v.k
 	v.restoreRoute(&k.Route)
 	v.times.restore(&k.Times)
-	v.phase, v.claimed = "bridged", true
+	v.phase, v.counted = "bridged", true
 	v.attempts.tried = k.Attempts.Tried
 	if !k.IsPlaced() {
 		target := v.target(k.Attempts.Current.Target)
@@ -93,13 +93,13 @@ func (c *Call) saveOrigin(k *snapshot.Call) {
 		k.Invite.Text = string(c.caller)
 		return
 	}
-	if c.notes.invite == "" {
+	if c.checkpoint.invite == "" {
 		b := message.TakeBuffer()
 		defer b.Release()
 		b.Append(c.invite)
-		c.notes.invite = string(b.Bytes)
+		c.checkpoint.invite = string(b.Bytes)
 	}
-	k.Invite.Text = c.notes.invite
+	k.Invite.Text = c.checkpoint.invite
 }
 
 // restoring is a call of an earlier process that is restored.
@@ -120,7 +120,7 @@ func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Sn
 	}
 	req.SetSource(source.String())
 	v := restoring{k: k, invite: req, Call: su.server.newCall(k.ID, leg.TimeOf(k.Times.Started), req, p, t, source)}
-	v.ladder.GoOn(k.Ladder)
+	v.ladder.Continue(k.Ladder)
 	if k.Invite.Settled {
 		v.caller = message.HeaderText(k.Invite.Text)
 		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.Value
@@ -217,7 +217,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	if r.Done() {
 		return
 	}
-	flow := s.stack.Lost(&k.Flow, *tls)
+	flow := s.stack.RestoreFlow(&k.Flow, *tls)
 	l := v.putOnWire(r.Leg, side, peer, tls, flow)
 	l.Confirmed, l.Crypto = k.Confirmed, sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
 	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target, From: k.From.AddrPort}

@@ -57,7 +57,7 @@ func TestRegions(t *testing.T) {
 	}
 }
 
-// The lead is the customer, whoever called whom.
+// The lead is the customer, in either direction.
 func TestLead(t *testing.T) {
 	tmpl, err := template.Parse("{{.Direction}} {{.Lead.Number}} {{.Agent.Number}}")
 	if err != nil {

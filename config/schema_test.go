@@ -155,7 +155,7 @@ func leaves(t *testing.T) (all []leaf, sections map[string][]string) {
 	return all, sections
 }
 
-// TestSettingsAreFew: a reader of the reference has to know each key. A list's keys count once, and those of trunks
+// TestSettingsAreFew: a reader of the reference has to know each key. A list's keys count once, and the keys of trunks
 // and targets for each.
 func TestSettingsAreFew(t *testing.T) {
 	const most = 229
@@ -223,7 +223,7 @@ func deep(e *jsonschema.ValidationError, path []string) error {
 	return nil
 }
 
-// TestSchemaHasTheParsersKeys: in each section, the keys that the parser names are those of the schema, in both directions.
+// TestSchemaHasTheParsersKeys: in each section, parser and schema have the same keys.
 func TestSchemaHasTheParsersKeys(t *testing.T) {
 	d := descriptions()
 	s := compiled(t)
@@ -273,7 +273,7 @@ func judgeKey(t *testing.T, s *jsonschema.Schema, section []string, name string)
 	return parser, err != nil && strings.Contains(err.Error(), "additional properties '"+name+"' not allowed")
 }
 
-// parserKeys are those that the parser names for a section.
+// parserKeys returns the keys that the parser names for a section.
 func parserKeys(t *testing.T, section []string) []string {
 	t.Helper()
 	text, err := yaml.Marshal(around(slices.Concat(section, []string{"qqqqqqqqqqqq"}), nil))

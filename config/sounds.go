@@ -39,6 +39,15 @@ func (s section) sounds(name string) map[string]*audio.Sound {
 	return all
 }
 
+// Sounds are the names of the sounds and tones that a route plays.
+func (r *Route) Sounds() []string {
+	names := []string{r.Ringback, r.Hold}
+	if r.Queue != nil {
+		names = append(names, r.Queue.Sound)
+	}
+	return names
+}
+
 // playable is the remedy in complaints about a file.
 const playable = "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711"
 

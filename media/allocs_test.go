@@ -6,7 +6,7 @@ import "testing"
 const allocationCounts = 5
 
 // allocations returns the least number of allocations that a call of f was seen to make. testing.AllocsPerRun counts for all
-// goroutines, and those of other tests' engines may still be ending: then it counts again. So f is called between runs+1 and
+// goroutines, and goroutines of other tests' engines may still be ending: then it counts again. So f is called between runs+1 and
 // allocationCounts*(runs+1) times.
 func allocations(runs int, f func()) float64 {
 	least := testing.AllocsPerRun(runs, f)

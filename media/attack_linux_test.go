@@ -69,7 +69,7 @@ func (c *attacked) report() {
 	c.aRTCP.expect(rtcpOf(c.Local(SideA)), back)
 }
 
-// undisturbed checks that nobody of the call got anything that was not expected,
+// undisturbed checks that neither side of the call got anything unexpected,
 // and that what was dropped of both sides was all from wrong sources.
 func (c *attacked) undisturbed(strays uint64) {
 	t := c.a.t
@@ -248,7 +248,7 @@ func TestForgedReports(t *testing.T) {
 		strays++
 	}
 	c.speak()
-	// Before any RTCP of the side: nobody else is it, and the side's own address is
+	// Before any RTCP of the side: no other address is taken for it, and the side's own address is
 	// only with the stream's SSRC, and not to say goodbye.
 	for _, pkt := range forgedReports(t, ssrcA, ssrcB) {
 		forge(stranger, pkt)

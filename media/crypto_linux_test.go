@@ -236,8 +236,8 @@ func TestSecureDigits(t *testing.T) {
 		}
 	}
 	s.carriesShifted(rtpPacket(t, 0, 9, "speech"), packets)
-	if st := s.Close(); st.A.DroppedTotal != 0 || st.B.TxDigits != uint64(packets) {
-		t.Errorf("A %+v, %d digits sent; want %d", st.A.Dropped, st.B.TxDigits, packets)
+	if st := s.Close(); st.A.DroppedTotal != 0 || st.B.TxPackets != uint64(packets)+6 {
+		t.Errorf("A %+v, %d packets sent; want %d of the digit and 6", st.A.Dropped, st.B.TxPackets, packets)
 	}
 }
 

@@ -58,7 +58,7 @@ func TestCounterBeginsAnewWithKeys(t *testing.T) {
 }
 
 // TestNumbersAreUsedOnce has random streams go out, of sources that jump, begin
-// anew and repeat themselves. Of zeros, AES-CM makes its keystream: no part of
+// again and repeat themselves. Of zeros, AES-CM makes its keystream: no part of
 // that may be seen twice. What goes out is to be taken by the far side, and
 // packets in their order all go out.
 func TestNumbersAreUsedOnce(t *testing.T) {

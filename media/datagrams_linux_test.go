@@ -66,7 +66,7 @@ func TestDatagramsEnd(t *testing.T) {
 	<-s.Datagrams(SideA).Done()
 }
 
-// What nobody reads is dropped, and holds nothing up.
+// A datagram without a reader is dropped, and holds nothing up.
 func TestDatagramsAreBounded(t *testing.T) {
 	d := NewDatagrams(func([]byte) {})
 	for range 10 * datagramsWaiting {

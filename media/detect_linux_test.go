@@ -44,7 +44,7 @@ func sine(parts ...[2]float64) (samples []float64) {
 	return samples
 }
 
-// TestDetectAnswer: the verdict and the beep of a side's packets are told once each. Then nothing listens any more.
+// TestDetectAnswer: the verdict on a side's packets and the beep are each reported once. After that no detector is left.
 func TestDetectAnswer(t *testing.T) {
 	all, k := answers(t, answerer.Limits{Beep: 10 * time.Second}, sine([2]float64{800, 0}, [2]float64{300, 1000}, [2]float64{2000, 0}))
 	told := *all

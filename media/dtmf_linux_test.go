@@ -14,10 +14,10 @@ import (
 	"flowbridge/media/stream"
 )
 
-// press are the packets of a key as RFC 4733 has them: the marker on the first
+// press returns the packets of a key press, after RFC 4733: the marker on the first
 // (§2.5.1.1), one timestamp, a duration that grows by step to the last (§2.5.1.2),
-// and the end three times (§2.5.1.4). What is longer than a duration can say is in
-// segments (§2.5.1.3).
+// and the end three times (§2.5.1.4). An event too long for the duration
+// field is split into segments (§2.5.1.3).
 func press(tb testing.TB, seq uint16, timestamp uint32, e packet.Event, step, units int) (packets [][]byte) {
 	tb.Helper()
 	add := func(e packet.Event) {

@@ -158,7 +158,7 @@ func TestSourceChangesItsSSRC(t *testing.T) {
 	}
 }
 
-// Nobody is at the other side's port for a while, so that each packet is answered
+// The other side's port is closed for a while, so that each packet is answered
 // by ICMP. The sockets are not connected: they hear nothing of it.
 func TestPeerIsUnreachable(t *testing.T) {
 	noLeaks(t)

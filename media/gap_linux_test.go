@@ -30,7 +30,7 @@ func (b *bridge) speaks(t *testing.T, from, to uint16) {
 	}
 }
 
-// TestGapOfAKill: the packets that came while no process was there are lost. Those that the kernel has relayed meanwhile are not.
+// TestGapOfAKill: the packets that came while no process was there are lost. Packets that the kernel has relayed meanwhile are not.
 func TestGapOfAKill(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, nil)

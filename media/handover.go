@@ -51,14 +51,8 @@ func (e *Engine) Thaw() {
 // HandOver returns the session's current state, and the sockets that its packets wait in. The session still owns the
 // sockets. The engine must be frozen.
 func (s *Session) HandOver() (SessionState, Sockets) {
-	st := SessionState{At: s.engine.began + s.engine.now(), Exact: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := &s.relay; r.enter() {
-		r.state(&st, s.engine.began)
-		r.leave()
-	}
-	s.wanted.state(&st)
 	fds := Sockets{{noSocket, noSocket}, {noSocket, noSocket}}
 	for side, p := range s.pair {
 		for kind, fd := range p.fd {
@@ -67,7 +61,7 @@ func (s *Session) HandOver() (SessionState, Sockets) {
 			}
 		}
 	}
-	return st, fds
+	return s.state(true), fds
 }
 
 // Leave closes an engine whose sessions were handed over. The kernel keeps relaying their flows.

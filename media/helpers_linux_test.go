@@ -144,7 +144,7 @@ func await(tb testing.TB, what string, ok func() bool) {
 	}
 }
 
-// openFiles is how many descriptors there are. Those of the kernel's relay are left out, because there are more of them
+// openFiles counts the descriptors. The kernel relay's are left out, because there are more of them
 // when an interface appears, and the log of an earlier path's tests, because garbage collection closes it.
 func openFiles(tb testing.TB) int {
 	tb.Helper()

@@ -94,8 +94,8 @@ func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bo
 	ep.offload.since, ep.offload.in, ep.offload.had = now, in, state.Packets
 	ep.inherit(o, &state)
 	ep.offload.by = o
-	if !f.Listen {
-		r.stages.Miss()
+	if h := r.stages.Hearer(ep.side); h != nil && !f.Listen {
+		h.Miss()
 	}
 	r.offloaded.Add(1)
 	return true

@@ -8,7 +8,7 @@ import (
 	"flowbridge/media/latch"
 )
 
-// Whoever forges a side's source, address and port, is not told from the side but
+// An attacker that forges a side's source, address and port, is not told from the side but
 // by the SSRC. These tests say how far that goes. Forged packets and true ones
 // leave one socket here, as they would arrive. The clock is the test's.
 

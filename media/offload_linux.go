@@ -147,8 +147,8 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
 	ep.offload.seen, ep.offload.read = state, now
 	ep.offload.seen.Speech = nil
-	if !f.Listen {
-		ep.relay.stages.Miss()
+	if h := ep.relay.stages.Hearer(ep.side); h != nil && !f.Listen {
+		h.Miss()
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		Lost:    func(error) { r.recall() },
 		Figures: ep.figures(ep.offload.times),
 	}
-	f.Listen = r.stages.Listens(ep.side) && o.relay.Listens()
+	f.Listen = r.stages.Hearer(ep.side) != nil && o.relay.Listens()
 	if f.Listen {
 		f.Events = kernel.PayloadTypes(r.party[ep.side].named.Events)
 	}

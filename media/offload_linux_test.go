@@ -398,7 +398,7 @@ func newLateBench(t *testing.T) *bench {
 }
 
 // TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all
-// the same, behind those that wait, and none of them is lost or overtaken. Strays among them change nothing.
+// the same, behind the waiting ones, and none of them is lost or overtaken. Strays among them change nothing.
 func TestOffloadsThoughBehind(t *testing.T) {
 	for name, strays := range map[string]int{"alone": 0, "a stray behind each": 1, "several behind each": 3} {
 		t.Run(name, func(t *testing.T) {

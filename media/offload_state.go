@@ -13,7 +13,9 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 		Last:    ep.latch().Heard() + o.epoch,
 		Packets: c.RxPackets.Load(), Bytes: c.RxBytes.Load(), Sent: c.TxPackets.Load(), SentBytes: c.TxBytes.Load(),
 		WrongSource: d.WrongSource.Load(), WrongSSRC: d.WrongSSRC.Load(), Discarded: d.Discarded.Load(),
-		Speech: ep.relay.stages.Speech(ep.side, o.epoch),
+	}
+	if h := ep.relay.stages.Hearer(ep.side); h != nil {
+		k.Speech = h.Speech(o.epoch)
 	}
 	ep.stream.ToKernel(&k, o.epoch)
 	return k
@@ -51,6 +53,7 @@ func (ep *endpoint) takeOver(k *kernel.State) {
 
 // overhear tells the stages what the kernel has heard.
 func (ep *endpoint) overhear(k *kernel.State) {
-	epoch := ep.offload.by.epoch
-	ep.relay.stages.Overhear(ep.side, k.Speech, k.At-epoch, ep.offload.read, epoch)
+	if h := ep.relay.stages.Hearer(ep.side); h != nil && k.Speech != nil {
+		h.Overhear(k.Speech, k.At-ep.offload.by.epoch, ep.offload.read, ep.offload.by.epoch)
+	}
 }

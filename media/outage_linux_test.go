@@ -37,7 +37,7 @@ func (c *calls) until(at time.Duration, heard ...*relay) {
 	}
 }
 
-// TestOutage: calls that fall silent together wait until most of them are heard again. Those that are not end a time-out
+// TestOutage: calls that fall silent together wait until most of them are heard again. The others end a time-out
 // later.
 func TestOutage(t *testing.T) {
 	c := newCalls(t, 10)

@@ -25,7 +25,7 @@ func (k *talker) offloads() *overheard {
 	for side := range k.r.endpoint {
 		ep := k.r.heard(Side(side))
 		ep.offload.by, ep.offload.read = &offloader{epoch: aheadOfUs}, k.w.now
-		o.heard[side] = *k.r.stages.Speech(ep.side, aheadOfUs)
+		o.heard[side] = *k.r.stages.Hearer(ep.side).Speech(aheadOfUs)
 	}
 	return o
 }
@@ -202,7 +202,7 @@ func TestOverheardAsksForAState(t *testing.T) {
 	}
 }
 
-// TestOverhearAllocatesNothing: what is asked of each flow once a second, while nobody has spoken.
+// TestOverhearAllocatesNothing: what is asked of each flow once a second, before anyone has spoken.
 func TestOverhearAllocatesNothing(t *testing.T) {
 	o := newTalker(t).offloads()
 	o.read()

@@ -156,7 +156,7 @@ type audit struct {
 	wrong []string
 }
 
-// audits are those of the test that is running.
+// audits has the running test's audits.
 var audits struct {
 	mu  sync.Mutex
 	all []*audit

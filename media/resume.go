@@ -83,7 +83,7 @@ func (e *Engine) check(st *SessionState) ([2]secure, error) {
 		if !slices.Contains(e.config.Listen, s.Local.Addr()) {
 			return [2]secure{}, fmt.Errorf("%v: %w", s.Local.Addr(), errAddress)
 		}
-		if !s.valid() {
+		if !s.valid() || !st.Stages.Sides[i].Valid() {
 			return [2]secure{}, errState
 		}
 	}
@@ -94,7 +94,7 @@ func (s *SideState) valid() bool {
 	unknown := func(c PayloadChange) bool { return c.From > 127 || c.To > 127 || c.Op > PayloadDrop }
 	return !slices.ContainsFunc(s.Payloads, unknown) &&
 		s.Peer.Latch <= latch.Off && s.Latch.Mode <= latch.Off && len(s.Payloads) <= maxPayloadChanges &&
-		s.Stages.Settings.Valid() && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
+		s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
 		s.Early <= unconfirmedBound+1
 }
 
@@ -114,7 +114,7 @@ func (s *Session) resume(st *SessionState) {
 		st.Sides[i].Peer = p
 		s.muxed[i] = p.Mux
 		w.peer[i], w.confirmed[i] = &p, st.Sides[i].Confirmed
-		w.crypto[i], w.settings[i] = st.crypto(Side(i)), st.Sides[i].Stages.Settings
+		w.crypto[i], w.settings[i] = st.crypto(Side(i)), st.Stages.Sides[i].Settings
 		if c := st.Sides[i].Payloads; len(c) > 0 {
 			w.payloads[i] = new([maxPayloadChanges]PayloadChange)
 			copy(w.payloads[i][:], c)
@@ -139,12 +139,11 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 	if !st.Exact {
 		r.hearing.last, r.hearing.since = c.Now, c.Now
 	}
-	r.stages.RestoreTalk(st.Talk, c)
+	r.stages.Restore(&st.Stages, st.Exact, c)
 	for i := range st.Sides {
 		s, p := &st.Sides[i], &r.party[i]
 		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early
 		p.resume(s, st.Exact, c)
-		r.stages.Restore(Side(i), &s.Stages, st.Exact, c)
 		r.ledger.located(Side(i), p.rtp.Source())
 		died := !st.Exact && st.Died > 0 // then the stream may have started after the state was taken
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun || died {
@@ -187,7 +186,6 @@ func (p *party) resume(s *SideState, exact bool, c stream.Clock) {
 }
 
 func (c *countersRTP) resume(st *countState, s *stream.Stream, k stream.Clock) {
-	c.Digits.Store(st.Digits)
 	if st.First == 0 {
 		return
 	}

@@ -130,7 +130,7 @@ func TestResumeOnTakenPorts(t *testing.T) {
 	s.Close()
 }
 
-// What the kernel relays goes on while nobody is there, and the next process has all figures of it, whatever the state says
+// The kernel relays on while there is no process, and the next one has all figures of it, whatever the state says
 // that it finds: it is of before the source was known.
 func TestResumeFromKernel(t *testing.T) {
 	onKernelPath(t)

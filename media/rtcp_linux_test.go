@@ -164,7 +164,7 @@ func TestControlAllocatesNothing(t *testing.T) {
 	}
 }
 
-// RTCP of one side is muxed, that of the other is not.
+// One side's RTCP is muxed, the other's is not.
 func TestMux(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	bRTCP := newClient(t, "127.0.2.1:0")

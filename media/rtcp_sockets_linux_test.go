@@ -31,7 +31,7 @@ func rtcpSockets(t *testing.T, s *Session) (n int) {
 	return n
 }
 
-// refuses reports whether nobody listens at an address: ICMP says so.
+// refuses reports whether an address has no listener: ICMP says so.
 func refuses(t *testing.T, to netip.AddrPort) bool {
 	t.Helper()
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
@@ -166,7 +166,7 @@ func TestMuxedSideHasNoRTCPSocket(t *testing.T) {
 	}
 }
 
-// Sessions are closed and described anew while their RTCP sockets are closed. Nobody reads from, or closes, what is not
+// Sessions are closed and described again while their RTCP sockets are closed. No one reads from, or closes, what is not
 // theirs: the engine ends with as many descriptors as it began with, and calls carry packets all the time.
 func TestRTCPSocketsCloseBesideEverything(t *testing.T) {
 	noLeaks(t)

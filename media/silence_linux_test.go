@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// quietSession is a session that nobody runs but the test, with what it posts.
+// quietSession is a session that only the test runs, with what it posts.
 type quietSession struct {
 	*relay
 	t      *testing.T

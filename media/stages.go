@@ -103,45 +103,34 @@ func (s *Session) Follow(c Conversation) { s.set(command{op: opOrder, order: c})
 // Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
 func (s *Session) Interrupt(on bool) { s.set(command{op: opOrder, order: stage.Interrupt(on)}) }
 
-// Talk returns the figures of the conversation so far, or nil if it is not followed. After Close they are final.
-func (s *Session) Talk() *turns.Figures {
-	r := &s.relay
+// look reads the conversation, which is brought up to date by figures of the kernel that are no older than age.
+func (s *Session) look(age func(*offloader) time.Duration, read func(is *stage.Stages, now time.Duration)) {
+	r, now := &s.relay, s.engine.now()
 	if r.enter() {
 		defer r.leave()
-		r.refresh(anyAge)
-		r.stages.Look(s.engine.now())
+		r.refresh(age)
+		r.stages.Look(now)
 	} // else the session is closed, and no goroutine changes the figures
-	return r.stages.Figures()
+	read(&r.stages, now)
+}
+
+// Talk returns the figures of the conversation so far, or nil if it is not followed. After Close they are final.
+func (s *Session) Talk() (f *turns.Figures) {
+	s.look(anyAge, func(is *stage.Stages, _ time.Duration) { f = is.Figures() })
+	return f
 }
 
 // AgentWaited returns how long the caller has been waiting for the agent to speak; 0 if the caller is not waiting, or
 // if that is unknown.
-func (s *Session) AgentWaited() time.Duration {
-	r := &s.relay
-	if !r.enter() {
-		return 0
-	}
-	defer r.leave()
-	r.refresh(atOnce)
-	now := s.engine.now()
-	if !r.stages.Look(now) {
-		return 0
-	}
-	return r.stages.Waiting(now)
+func (s *Session) AgentWaited() (waited time.Duration) {
+	s.look(atOnce, func(is *stage.Stages, now time.Duration) { waited = is.Waiting(now) })
+	return waited
 }
 
 // Speaking returns who is speaking now, by turns.Party; both are false if the conversation is not followed.
-func (s *Session) Speaking() (now [2]bool) {
-	r := &s.relay
-	if !r.enter() {
-		return now
-	}
-	defer r.leave()
-	r.refresh(anyAge)
-	if r.stages.Look(s.engine.now()) {
-		now = r.stages.Speaking()
-	}
-	return now
+func (s *Session) Speaking() (who [2]bool) {
+	s.look(anyAge, func(is *stage.Stages, _ time.Duration) { who = is.Speaking() })
+	return who
 }
 
 // Speech returns when the call was answered and when both parties have spoken since, by turns.Party, for display. ok is
@@ -185,8 +174,6 @@ func (r *relay) Away(from Side) (read time.Duration, away bool) {
 	}
 	return ep.offload.read, true
 }
-
-func (r *relay) Dialed(from Side) { r.ledger.flow[from][RTP].ofRTP().Digits.Add(1) }
 
 func (r *relay) Pressed(by Side, digit byte, d time.Duration) {
 	r.post(EventDigit{Side: by, Digit: digit, Duration: d})

@@ -6,7 +6,7 @@ import (
 )
 
 // TestStallIsNoSilence: the machine stands still, and packets wait meanwhile. A source is not silent because its
-// packets wait behind those of a stray, and the late ones of a former source stay late.
+// packets wait behind a stray's, and the late ones of a former source stay late.
 func TestStallIsNoSilence(t *testing.T) {
 	const strays = 6 // more than prove a source
 	for name, moves := range map[string]bool{"in mid-call": false, "in a transfer": true} {

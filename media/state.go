@@ -26,8 +26,7 @@ type SessionState struct {
 	// Paused says that the session was resumed like that, and State has not been called since.
 	Paused bool `cbor:"8,keyasint,omitempty"`
 
-	// Talk is the state of the conversation, or nil if it is not followed.
-	Talk *stage.TalkState `cbor:"9,keyasint,omitempty"`
+	Stages stage.State `cbor:"9,keyasint,omitzero"`
 
 	// Died is when the process that took this state died, or slightly earlier; 0 if unknown. It is not saved.
 	Died time.Duration `cbor:"-"`
@@ -41,7 +40,6 @@ type SideState struct {
 	Local     netip.AddrPort  `cbor:"1,keyasint"` // our RTP address
 	Peer      Peer            `cbor:"2,keyasint,omitzero"`
 	Payloads  []PayloadChange `cbor:"3,keyasint,omitempty"`
-	Stages    stage.State     `cbor:"4,keyasint,omitzero"`
 	Confirmed bool            `cbor:"6,keyasint,omitempty"`
 	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes sent to it while it was unconfirmed
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
@@ -65,7 +63,6 @@ type countState struct {
 	TxPackets    uint64         `cbor:"3,keyasint,omitempty"`
 	TxBytes      uint64         `cbor:"4,keyasint,omitempty"`
 	Dropped      Drops          `cbor:"5,keyasint,omitzero"`
-	Digits       uint64         `cbor:"6,keyasint,omitempty"`
 	SSRC         uint32         `cbor:"8,keyasint,omitempty"`
 	PayloadType  uint8          `cbor:"9,keyasint,omitempty"`
 	First        time.Duration  `cbor:"10,keyasint,omitempty"`

@@ -11,11 +11,18 @@ import (
 // are reserved in the state, so it must be on disk before anything else happens to the session. State is cheap, and its
 // result must not be modified. After Close it is meaningless.
 func (s *Session) State() SessionState {
-	st := SessionState{At: s.engine.began + s.engine.now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.state(false)
+}
+
+// state returns the state. The lock is held.
+func (s *Session) state(exact bool) SessionState {
+	st := SessionState{At: s.engine.began + s.engine.now(), Exact: exact}
 	if r := &s.relay; r.enter() {
-		r.noted()
+		if !exact {
+			r.noted()
+		}
 		r.state(&st, s.engine.began)
 		r.leave()
 	}
@@ -50,7 +57,7 @@ func (w *wanted) state(st *SessionState) {
 		if c := w.payloads[i]; c != nil {
 			s.Payloads = c[:]
 		}
-		s.Stages.Settings = w.settings[i]
+		st.Stages.Sides[i].Settings = w.settings[i]
 		s.Confirmed = s.Confirmed || w.confirmed[i]
 		if c := w.crypto[i]; c != nil && !st.uses(Side(i), c) {
 			s.Crypto = c
@@ -67,7 +74,7 @@ func (st *SessionState) uses(side Side, c *Crypto) bool {
 // state writes the state of what the session has relayed. The caller has the turn. Times are converted to the shared
 // clock by this clock's epoch.
 func (r *relay) state(st *SessionState, epoch time.Duration) {
-	c := stream.Clock{Epoch: epoch}
+	c := stream.Clock{Now: st.At - epoch, Epoch: epoch}
 	at := c.At
 	h := &r.hearing
 	st.Hearing = hearingState{
@@ -84,16 +91,13 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 			ep.stream.Save(&s.Stream, c)
 			ep.saveOutlet(&s.Outlet, st.Exact, c)
 		}
-		if st.Exact {
-			r.stages.Save(Side(i), &s.Stages, c)
-		}
 		r.ledger.flow[i][RTP].state(&s.RTPCount, at)
 		r.ledger.flow[i][RTCP].state(&s.RTCPCount, at)
 		if refused := r.ledger.refused[i].Load(); refused != nil {
 			s.RTPCount.Refused = *refused
 		}
 	}
-	st.Talk = r.stages.SaveTalk(stream.Clock{Now: st.At - epoch, Epoch: epoch})
+	r.stages.Save(&st.Stages, st.Exact, c)
 	r.keys(st, at)
 }
 
@@ -107,7 +111,7 @@ func (c *counters) state(st *countState, at func(time.Duration) time.Duration) {
 		}
 	}
 	if h := c.rtp.Load(); h != nil {
-		st.Digits, st.SSRC, st.PayloadType = h.Digits.Load(), h.SSRC.Load(), uint8(h.PayloadType.Load())
+		st.SSRC, st.PayloadType = h.SSRC.Load(), uint8(h.PayloadType.Load())
 		st.First, st.Last = at(time.Duration(h.First.Load())), at(time.Duration(h.Last.Load()))
 	}
 	if h := c.rtcp.Load(); h != nil {

@@ -50,7 +50,6 @@ type SideStats struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
 	RxRTCP, TxRTCP     uint64 // packets
-	TxDigits           uint64 // part of TxPackets: packets of Session.SendDigit
 
 	// Lost is how many packets of the received streams are missing by their sequence numbers (RFC 3550 §A.3), never
 	// negative. A late packet is missing until it arrives. A duplicate does not make up for another packet.
@@ -119,7 +118,6 @@ type counters struct {
 
 // countersRTP exist only for RTP flows. Times are nanoseconds since the engine was opened, 0 for never.
 type countersRTP struct {
-	Digits                                    atomic.Uint64 // part of TxPackets
 	Lost, Bursts, LongestBurst                atomic.Uint64
 	Late, LateBursts                          atomic.Uint64
 	Duplicates, Reordered, Wraps, SSRCChanges atomic.Uint64
@@ -227,13 +225,12 @@ func (l *ledger) located(s Side, source netip.AddrPort) {
 func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	in, inRTCP := &l.flow[s][RTP], &l.flow[s][RTCP]
 	out, outRTCP := &l.flow[s.Other()][RTP], &l.flow[s.Other()][RTCP]
-	heard, sent, reported := read(&in.rtp), read(&out.rtp), read(&inRTCP.rtcp)
+	heard, reported := read(&in.rtp), read(&inRTCP.rtcp)
 	st := SideStats{
 		RxPackets: in.RxPackets.Load(), RxBytes: in.RxBytes.Load(),
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
-		TxDigits: sent.Digits.Load(),
-		Lost:     heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
+		Lost: heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
 		Late:       heard.Late.Load(),
 		Duplicates: heard.Duplicates.Load(), Reordered: heard.Reordered.Load(),
 		Wraps: heard.Wraps.Load(), SSRCChanges: heard.SSRCChanges.Load(), Gap: time.Duration(heard.Gap.Load()),

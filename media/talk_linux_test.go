@@ -119,10 +119,15 @@ func (k *talker) forget() {
 }
 
 // why is why the line carries no conversation.
-func (k *talker) why() turns.Why { return k.r.stages.SaveTalk(stream.Clock{}).Why }
+func (k *talker) why() turns.Why { return k.saved().Talk.Why }
 
 // utterances is how often a side has said something.
-func (k *talker) utterances(side Side) uint64 { return k.r.stages.SaveTalk(stream.Clock{}).Told[side] }
+func (k *talker) utterances(side Side) uint64 { return k.saved().Talk.Told[side] }
+
+func (k *talker) saved() (st stage.State) {
+	k.r.stages.Save(&st, false, stream.Clock{})
+	return st
+}
 
 func (k *talker) figures() turns.Figures {
 	k.r.stages.End(k.w.now)

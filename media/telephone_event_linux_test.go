@@ -124,7 +124,7 @@ func keysBeside(tb testing.TB, seq uint16, code uint8) [][]byte {
 }
 
 // TestKeysBesideTheStream: telephone-events that some gateways send beside their audio, with an SSRC of their own, become
-// part of the one stream that the other side is sent. Whoever listens, or masks, has them as those of the stream.
+// part of the one stream that the other side is sent. A listener or a mask sees them as the stream's.
 func TestKeysBesideTheStream(t *testing.T) {
 	for name, tt := range map[string]struct {
 		events   uint8 // the number that was agreed

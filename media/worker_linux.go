@@ -327,7 +327,7 @@ func (w *worker) perform(c command) error {
 	case opSync: // only its turn mattered
 	default:
 		err := w.change(c)
-		c.relay.stages.Line(w.now)
+		c.relay.stages.Changed(w.now)
 		return err
 	}
 	return nil

@@ -167,7 +167,7 @@ func underWay(c *Carrier) []*outgoing {
 	return slices.Collect(maps.Values(c.dialogs.calls))
 }
 
-// goroutines is their number once those of earlier tests that are about to end
+// goroutines returns their number once the ones of earlier tests that are about to end
 // have ended.
 func goroutines() int {
 	n := runtime.NumGoroutine()

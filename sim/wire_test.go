@@ -133,7 +133,7 @@ func TestWildcardListener(t *testing.T) {
 	}
 }
 
-// Nobody is at the address: the caller's own patience ends the call, and not the
+// Nothing listens at the address: the caller's own patience ends the call, and not the
 // half minute of the transaction.
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()

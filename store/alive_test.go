@@ -10,7 +10,7 @@ import (
 )
 
 // A call of a killed process lasted at least as long as the process is known to have lived, whatever its wall clock was set to
-// meanwhile. Where the machine's own clock is not known, or was begun anew, the wall clock has to do.
+// meanwhile. Where the machine's own clock is unknown, or was reset, the wall clock has to do.
 func TestInterruptedLastsUntilAlive(t *testing.T) {
 	const talked, lived = 10 * time.Minute, 3 * time.Hour
 	for name, tt := range map[string]struct {

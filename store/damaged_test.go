@@ -240,7 +240,7 @@ func TestLateWordOfDamage(t *testing.T) {
 	}
 }
 
-// A list that is being read when the damaged file is set aside reads on, and whoever asks next reads the new one.
+// A list that is being read when the damaged file is set aside reads on, and the next reader has the new one.
 func TestListOverASetAside(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	mustPut(t, s, sample("old"))

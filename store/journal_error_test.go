@@ -75,7 +75,7 @@ func TestJournalTorn(t *testing.T) {
 	must(t, j.close())
 }
 
-// The entries behind a head that was lost are read as those of the older file.
+// The entries behind a lost head are read as the older file's.
 func TestJournalWithoutHead(t *testing.T) {
 	j := journalAt(t)
 	noteCalls(j, "one", "two")

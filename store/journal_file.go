@@ -191,7 +191,8 @@ var errJournalSize = errors.New("it is too large")
 // lostBlock is how much is given up where the disk can't read, in bytes: a page of the kernel.
 const lostBlock = 4096
 
-// readAround reads size bytes of a file. Blocks that the disk can't read (EIO) are zeros and are counted in lost.
+// readAround reads size bytes of a file. Blocks that the disk can't read (EIO) are left as
+// zeros; lost is their total size in bytes.
 func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
 	text = make([]byte, size)
 	for at := 0; at < len(text); {

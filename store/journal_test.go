@@ -45,7 +45,7 @@ func turnFile(j *journal) {
 	j.turn()
 }
 
-// wantLive compares the calls in the files with those that are live.
+// wantLive compares the calls in the files with the live ones.
 func wantLive(t *testing.T, j *journal, ids ...string) {
 	t.Helper()
 	states, err := statesAt(j.path)

@@ -88,7 +88,7 @@ func TestLadders(t *testing.T) {
 	}
 }
 
-// TestLaddersPath puts the file beside that of the records.
+// TestLaddersPath puts the file beside the records'.
 func TestLaddersPath(t *testing.T) {
 	for path, want := range map[string]string{"flowbridge.db": "flowbridge-ladders.db", "/x.d/y": "/x.d/y-ladders", "/x.d/y.sqlite": "/x.d/y-ladders.sqlite"} {
 		if got := LaddersPath(path); got != want {
@@ -243,7 +243,7 @@ func TestLaddersRemoved(t *testing.T) {
 	}
 }
 
-// TestLaddersFullDisk: on a full disk ladders wait, up to a number; then they are dropped, and nobody waits.
+// TestLaddersFullDisk: on a full disk ladders wait, up to a number; then they are dropped, and no call waits.
 func TestLaddersFullDisk(t *testing.T) {
 	l, w := laddersAt(t, testLadders(t))
 	limit := func(pages int) {

@@ -44,7 +44,7 @@ func bare(id string) record.Record {
 	return r
 }
 
-// Each consumer gets each change of a finished call, once, and in its order; nobody gets anything where there are no
+// Each consumer gets each change of a finished call, once, and in its order; no one gets anything where there are no
 // consumers.
 func TestOutbox(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
@@ -111,7 +111,7 @@ func TestOutboxOrder(t *testing.T) {
 	}
 }
 
-// A postponed item is due later, holds back those of its call and no others, and survives a restart.
+// A postponed item is due later, holds back only the items of its call, and survives a restart.
 func TestOutboxPostponed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openOutbox(t, path, "a")
@@ -179,7 +179,7 @@ func TestOutboxIsWrittenWithTheRecord(t *testing.T) {
 	}
 }
 
-// An item that nobody takes is lost at last, in steps, counted by its consumer.
+// An item that is never accepted is given up at last, in steps, counted by its consumer.
 func TestOutboxIsBounded(t *testing.T) {
 	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a", "b")
 	for i := range purgeStep + 5 {
@@ -209,7 +209,7 @@ func cancelled(t *testing.T) context.Context {
 	return ctx
 }
 
-// An item that was under way when the database was set aside is none of the new one's: once it is delivered, those of other calls stay.
+// An item that was under way when the database was set aside is not in the new one: once it is delivered, the items of other calls stay.
 func TestOutboxOfANewFile(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
 	must(t, err)

@@ -15,7 +15,7 @@ type heldTexts map[string][]byte
 func (h heldTexts) Keep(id string, text []byte, _ bool) { h[id] = text }
 func (h heldTexts) Over(id string, text []byte)         { h[id] = text }
 
-// A replica is given the states of calls and the records of those that are over, and what it was given is read again.
+// A replica is given the states of calls and the records of finished ones, and what it was given is read again.
 func TestReplica(t *testing.T) {
 	_, s := openNew(t)
 	held := heldTexts{}

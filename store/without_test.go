@@ -132,7 +132,7 @@ func TestFirstStartOnADiskThatTakesNothing(t *testing.T) {
 	}
 }
 
-// Who has registered is known where the disk takes nothing, at once: nobody waits for it. Where the file can't be read either, it is
+// A registration is known at once where the disk takes nothing: no one waits for it. Where the file can't be read either, it is
 // known once it can be, and nothing that registers meanwhile takes the place of what was not read.
 func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 	one, two := []record.Binding{{Contact: "sip:a@10.0.0.5"}}, []record.Binding{{Contact: "sip:b@10.0.0.6"}}

@@ -53,7 +53,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// What is not a rightly signed webhook reaches nobody.
+// A webhook without a valid signature is not passed on.
 func TestWebhookRefuses(t *testing.T) {
 	var log bytes.Buffer
 	h := NewWebhook("s3cret", func(context.Context, Report) (Taken, error) {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// Gauges has what is counted elsewhere, at one moment.
+// Gauges is a snapshot of figures that other packages count.
 type Gauges struct {
 	Node    live.Node
 	Active  map[live.Active]int

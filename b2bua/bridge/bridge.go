@@ -19,6 +19,7 @@ import (
 	"flowbridge/media/audio"
 	"flowbridge/media/dtls"
 	"flowbridge/media/recording"
+	"flowbridge/store/record"
 )
 
 // Call is what a bridge asks of its call, and tells it. Only Post may be called outside of the call's turn.
@@ -45,6 +46,7 @@ type Moment struct {
 	AgentLeft bool // during that
 	Rescue    bool // the one under way is for an agent's successor
 	First     bool // we have placed the call, and no agent has answered yet
+	Apart     bool // the caller waits for somebody, or talks with somebody who is no agent
 }
 
 // Resources are what the bridges of a server share.
@@ -89,6 +91,7 @@ type Bridge struct {
 	Masking      Masking
 	Transcoding  Transcoding
 	Media        Media
+	Talk         Talk
 	Keying       Keying
 	Digits       Digits
 	Sounds       Sounds
@@ -100,12 +103,33 @@ type Bridge struct {
 }
 
 // parts gives the parts of a bridge, in the order in which they act. They end in the reverse order. TestOrderOfEffects.
-func (b *Bridge) parts() [11]part {
+func (b *Bridge) parts() [12]part {
 	return [...]part{
-		&b.Masking, &b.Transcoding, &b.Media, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
+		&b.Masking, &b.Transcoding, &b.Media, &b.Talk, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
 		&b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
 	}
 }
+
+// Settle asks what has become of the files in the record of a killed process.
+func (rs *Resources) Settle(r *record.Record) {
+	if rs.Archive != nil {
+		r.SettleRecordings(rs.Archive.Finished)
+	}
+}
+
+// Record adds to the record of a call that goes on what its process has written so far.
+func (b *Bridge) Record(r *record.Record) { b.Recordings.record(r) }
+
+// RestoreRecord goes on with what earlier processes have written.
+func (b *Bridge) RestoreRecord(r *record.Record) { b.Recordings.past = r.Recordings }
+
+// SettleWait is how long the record of a call waits for its files to be finished. Files that take longer are finished
+// all the same.
+const SettleWait = 2 * time.Second
+
+// Settled returns what completes the call's record when its files are written, or after SettleWait. It may be called on
+// another goroutine, and bounds are those of ctx, too. nil: this process has written none.
+func (b *Bridge) Settled() func(context.Context, *record.Record) { return b.Recordings.settled() }
 
 // RelaySession is the media of one call, as each part uses it; *media.Session is one.
 type RelaySession interface {
@@ -117,6 +141,7 @@ type RelaySession interface {
 	soundSession
 	tapSession
 	talkSession
+	answerSession
 }
 
 // Open makes the bridge of a call.

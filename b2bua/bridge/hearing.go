@@ -7,9 +7,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/media/answerer"
 )
 
 // Hearing is whether the agent is heard, by looks at the counts of packets, and whether it says something that the
@@ -67,7 +65,7 @@ func (h *Hearing) Look(now time.Time, b *Bridge) cause.Cause {
 
 // isHushed reports whether the agent says nothing, while the caller waits for it.
 func (h *Hearing) isHushed(now time.Time, b *Bridge) bool {
-	waited := b.Media.AgentWaited()
+	waited := b.Talk.AgentWaited()
 	h.hushAt = now.Add(max(h.deadAir-waited, hushEvery))
 	return waited >= h.deadAir && b.Call.Connected() != nil && !b.Call.Moment().Transfer
 }
@@ -92,15 +90,4 @@ func (b *Bridge) bothSpeak() bool {
 	return !slices.ContainsFunc(b.Agreement.Description[:], func(d *sdp.Description) bool {
 		return d == nil || d.Direction() != sdp.SendRecv
 	})
-}
-
-// BeepWithin is how long a machine's beep is waited for.
-const BeepWithin = 40 * time.Second
-
-// LimitsOf is how long is waited to find out who answers, as a trunk wants it.
-func LimitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
-	if wanted.Machine == config.MachinePlay {
-		l.Beep = BeepWithin
-	}
-	return l
 }

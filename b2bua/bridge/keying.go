@@ -1,9 +1,6 @@
 package bridge
 
 import (
-	"net/netip"
-
-	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
@@ -86,21 +83,6 @@ func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 	}
 	b.Ladder.Decide("side %v: SRTP keys by DTLS, %s", e.Side, e.Leg.Suite())
 	return nil
-}
-
-// Plug has side B's media flow to a party with this description, which was offered these formats.
-func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
-	b.Agreement.SentTo[media.SideB] = offered
-	b.Media.SetPeer(media.SideB, d)
-}
-
-// Replace connects the caller to another party on side B, which has answered an offer of these formats. addr is our
-// address there.
-func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
-	b.Media.Addr[media.SideB] = addr
-	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
-	b.Agreement.Tell(media.SideB, answer.Formats())
-	b.Plug(offered, answer)
 }
 
 // secured says which leg's keys the media of a side has.

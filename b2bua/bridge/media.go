@@ -216,11 +216,8 @@ func (m *Media) Confirm(l *Half, from netip.Addr) {
 // IsOpen reports whether the media is open.
 func (m *Media) IsOpen() bool { return m.session != nil }
 
-// Start begins to judge whether the sides are heard, and what they say: the call is answered.
-func (m *Media) Start() {
-	m.session.Start()
-	m.follow()
-}
+// Start begins to judge whether the sides are heard: the call is answered.
+func (m *Media) Start() { m.session.Start() }
 
 // Stats are the counts of the media so far; zero if it is not open.
 func (m *Media) Stats() (s media.Stats) {
@@ -302,4 +299,19 @@ func (m *Media) Unplug() {
 	m.session.SetPeer(media.SideB, media.Peer{})
 	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
 	m.bridge.Keying.secured[media.SideB] = secured{plain: true}
+}
+
+// Plug has side B's media flow to a party with this description, which was offered these formats.
+func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
+	b.Agreement.SentTo[media.SideB] = offered
+	b.Media.SetPeer(media.SideB, d)
+}
+
+// Replace connects the caller to another party on side B, which has answered an offer of these formats. addr is our
+// address there.
+func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
+	b.Media.Addr[media.SideB] = addr
+	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
+	b.Agreement.Tell(media.SideB, answer.Formats())
+	b.Plug(offered, answer)
 }

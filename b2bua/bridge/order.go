@@ -63,7 +63,7 @@ func (m Moment) NoAgent() *OrderError {
 	return refused("a transfer is under way already", "ask again when it is over")
 }
 
-// Refusal is an *outbound.PlaceError as the error of an order.
+// Refusal turns an *outbound.PlaceError into an *OrderError. It returns any other error unchanged.
 func Refusal(err error) error {
 	if not, is := errors.AsType[*outbound.PlaceError](err); is {
 		return &OrderError{not.Problem, not.Remedy, not.Status}

@@ -33,6 +33,7 @@ type part interface {
 	begin()                     // the first turn after restore: again, what the state of the media does not have
 
 	show(live *registry.LiveCall) // adds to what others see of a call
+	record(r *record.Record)      // adds what was counted so far; after end for the last time
 	end()                         // may be repeated
 }
 
@@ -51,6 +52,7 @@ func (*idle) save(*snapshot.Sheet)           {}
 func (*idle) restore(*snapshot.Bridge)       {}
 func (*idle) begin()                         {}
 func (*idle) show(*registry.LiveCall)        {}
+func (*idle) record(*record.Record)          {}
 func (*idle) end()                           {}
 
 // Routed says that the call has its route.
@@ -141,13 +143,18 @@ func (b *Bridge) Show(live *registry.LiveCall) {
 	for side, d := range b.Agreement.Description {
 		live.Held[side] = d != nil && d.Held()
 	}
-	b.each(func(p part) { p.show(live) })
+	b.each(func(p part) {
+		p.record(&live.Record)
+		p.show(live)
+	})
 }
 
-// End ends everything that lies between the legs, and returns the media's parts of the record.
-func (b *Bridge) End() (counted record.Media, talk *record.Talk) {
+// End ends everything that lies between the legs, and completes the call's record.
+func (b *Bridge) End(r *record.Record) {
 	b.endParts()
-	return b.Media.close()
+	b.Media.close()
+	b.each(func(p part) { p.record(r) })
+	b.Media.session = nil
 }
 
 func (b *Bridge) endParts() {

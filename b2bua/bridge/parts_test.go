@@ -25,6 +25,7 @@ import (
 	"flowbridge/media/recording"
 	"flowbridge/media/voice/turns"
 	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
 )
 
 // effects are what a bridge does, in its order: to its media, to its legs, to its call, and lines of its log.
@@ -145,7 +146,7 @@ func joined(t *testing.T) (*Bridge, *effects) {
 // TestOrderOfEffects pins in which order the parts of a bridge act where several have something to do.
 func TestOrderOfEffects(t *testing.T) {
 	past := func() time.Time { return time.Now().Add(-time.Millisecond) }
-	record := func(t *testing.T, b *Bridge, e *effects) {
+	recorded := func(t *testing.T, b *Bridge, e *effects) {
 		t.Helper()
 		if err := b.Recordings.start(false); err != nil {
 			t.Fatal(err)
@@ -162,7 +163,7 @@ func TestOrderOfEffects(t *testing.T) {
 		want []string
 	}{
 		"all deadlines": {func(t *testing.T, b *Bridge, e *effects) {
-			record(t, b, e)
+			recorded(t, b, e)
 			b.Exchanges.current = &exchange{from: e.halves[0], to: e.halves[1], until: past()}
 			b.Announcement.speaks, b.Announcement.until = true, past()
 			press(b, e, nil)
@@ -175,9 +176,9 @@ func TestOrderOfEffects(t *testing.T) {
 			"post {Accepted:false}", "leg b: leg.Send",
 		}},
 		"the end": {func(t *testing.T, b *Bridge, e *effects) {
-			record(t, b, e)
+			recorded(t, b, e)
 			press(b, e, make(chan error, 1))
-			b.End()
+			b.End(new(record.Record))
 		}, []string{"log: digit not sent", "media: tap false", "log: recording stopped", "media: close"}},
 		"what a killed process has left": {func(_ *testing.T, b *Bridge, _ *effects) {
 			b.Recordings.again.On = true
@@ -188,7 +189,7 @@ func TestOrderOfEffects(t *testing.T) {
 			"media: play a, mix false", "media: tap true", "log: recording started", "media: play b, mix true",
 		}},
 		"another process": {func(t *testing.T, b *Bridge, e *effects) {
-			record(t, b, e)
+			recorded(t, b, e)
 			b.HandOver(&snapshot.Sheet{})
 		}, []string{"media: hand over", "media: tap false", "log: recording stopped"}},
 		"a description": {func(_ *testing.T, b *Bridge, e *effects) {
@@ -308,7 +309,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 // records.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
-		"Masking", "Transcoding", "Media", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
+		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
 	}
 	var order []string
 	for _, p := range (&Bridge{}).parts() {

@@ -7,34 +7,26 @@ import (
 	"time"
 
 	"flowbridge/b2bua/agreement"
-	"flowbridge/b2bua/registry"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
-func (m *Media) show(live *registry.LiveCall) {
+// close ends the media. Its session has the last figures.
+func (m *Media) close() {
 	if m.session != nil {
-		r := &live.Record
-		r.Media, r.Talk = m.record(m.session.Stats(), &m.bridge.Agreement), talkRecord(m.session.Talk())
-		live.Speaks = m.session.Speaking()
+		m.bridge.Ladder.Unwatch(m.session.Close())
 	}
 }
 
-// close ends the media, and returns its parts of the record.
-func (m *Media) close() (counted record.Media, talk *record.Talk) {
-	if m.session == nil {
-		return counted, nil
+func (m *Media) record(r *record.Record) {
+	if m.session != nil {
+		r.Media = m.counted(m.session.Stats(), &m.bridge.Agreement)
 	}
-	last := m.session.Close()
-	m.bridge.Ladder.Unwatch(last)
-	counted, talk = m.record(last, &m.bridge.Agreement), talkRecord(m.session.Talk())
-	m.session = nil
-	return counted, talk
 }
 
-// record is the media's part of the record by these counts.
-func (m *Media) record(s media.Stats, a *agreement.Agreement) record.Media {
+// counted is the media's part of the record by these counts.
+func (m *Media) counted(s media.Stats, a *agreement.Agreement) record.Media {
 	r := record.Media{
 		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.OneWay,
 		GapMS: max(s.A.Gap, s.B.Gap).Milliseconds(),

@@ -38,7 +38,7 @@ func TestMediaRecord(t *testing.T) {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
 	for _, tt := range []struct{ a, b, want float64 }{{0, 0, 0}, {4.1, 0, 4.1}, {0, 4.1, 4.1}, {4.1, 3.2, 3.2}, {3.2, 4.1, 3.2}} {
-		got := b.Media.record(media.Stats{A: media.SideStats{MOS: tt.a}, B: media.SideStats{MOS: tt.b}}, &agreement.Agreement{})
+		got := b.Media.counted(media.Stats{A: media.SideStats{MOS: tt.a}, B: media.SideStats{MOS: tt.b}}, &agreement.Agreement{})
 		if float64(got.MOS) != tt.want {
 			t.Errorf("MOS %v and %v: got %v; want %v", tt.a, tt.b, got.MOS, tt.want)
 		}

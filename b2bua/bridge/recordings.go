@@ -21,8 +21,8 @@ import (
 type Recordings struct {
 	idle
 	current *recording.Recorder   // nil: none
-	All     []*recording.Recorder // of this process, past and current
-	Past    []record.Recording    // of earlier processes
+	all     []*recording.Recorder // of this process, past and current
+	past    []record.Recording    // of earlier processes
 	parts   int                   // of these
 	beepAt  time.Time             // zero: no beep is due
 
@@ -40,7 +40,7 @@ func (rs *Recordings) save(sheet *snapshot.Sheet) {
 	if rs.current != nil {
 		k.On, k.Paused = !rs.current.Failed(), !rs.current.Failed() && rs.current.Paused()
 	}
-	k.Parts = rs.parts + len(rs.All)
+	k.Parts = rs.parts + len(rs.all)
 }
 
 func (rs *Recordings) restore(k *snapshot.Bridge) {
@@ -95,10 +95,6 @@ const (
 	RecordingPaused = "paused"
 	RecordingFailed = "failed" // why is in the record's recordings
 )
-
-// RecordingWait is how long the record of a call waits for its files to be finished.
-// Files that take longer are finished all the same.
-const RecordingWait = 2 * time.Second
 
 // orderStart begins a recording for an operator.
 func (rs *Recordings) orderStart() error {
@@ -155,7 +151,7 @@ func (rs *Recordings) start(paused bool) error {
 	b := rs.bridge
 	rs.stop() // one that failed
 	r, err := b.Archive.Record(recording.Call{
-		ID: b.ID, Part: rs.parts + len(rs.All) + 1, Local: b.Media.Addr,
+		ID: b.ID, Part: rs.parts + len(rs.all) + 1, Local: b.Media.Addr,
 		Payloads: rs.payloads(),
 	})
 	if err != nil {
@@ -165,13 +161,13 @@ func (rs *Recordings) start(paused bool) error {
 		r.Pause()
 	}
 	rs.current = r
-	rs.All = append(slices.Clip(rs.All), r)
+	rs.all = append(slices.Clip(rs.all), r)
 	b.Ladder.Attach(r)
 	b.Media.session.SetTap(r)
 	// Every recording begins here, by the route or by an order. So announcements to
 	// the parties belong here.
-	b.Log.Info().Int("part", len(rs.All)).Msg("recording started")
-	b.Ladder.Decide("recording %d starts", len(rs.All))
+	b.Log.Info().Int("part", len(rs.all)).Msg("recording started")
+	b.Ladder.Decide("recording %d starts", len(rs.all))
 	rs.due(time.Now())
 	return nil
 }
@@ -201,8 +197,8 @@ func (rs *Recordings) stop() {
 	b.Ladder.Attach(nil)
 	rs.current.Stop()
 	rs.current = nil
-	b.Log.Info().Int("part", len(rs.All)).Msg("recording stopped")
-	b.Ladder.Decide("recording %d ends", len(rs.All))
+	b.Log.Info().Int("part", len(rs.all)).Msg("recording stopped")
+	b.Ladder.Decide("recording %d ends", len(rs.all))
 }
 
 func (rs *Recordings) deadline() time.Time { return rs.beepAt }
@@ -260,9 +256,9 @@ func (r *Recordings) State() string {
 	}
 }
 
-// Files returns the recordings of earlier processes, and of this one so far.
-func (rs *Recordings) Files() []record.Recording {
-	return append(append([]record.Recording{}, rs.Past...), filesOf(rs.All)...)
+// record adds the recordings of earlier processes, and of this one so far.
+func (rs *Recordings) record(r *record.Record) {
+	r.Recordings = append(append([]record.Recording{}, rs.past...), filesOf(rs.all)...)
 }
 
 // filesOf are the recordings' entries in the record.
@@ -279,17 +275,20 @@ func filesOf(all []*recording.Recorder) []record.Recording {
 	return files
 }
 
-// Settled returns what gives all files once all are written, or after a bounded time. It may be called on another
-// goroutine, and bounds are those of ctx, too.
-func (rs *Recordings) Settled() func(ctx context.Context) []record.Recording {
-	past, all := rs.Past, rs.All
-	return func(ctx context.Context) []record.Recording { return append(slices.Clip(past), settled(ctx, all)...) }
+// settled is Bridge.Settled.
+func (rs *Recordings) settled() func(context.Context, *record.Record) {
+	past, all := rs.past, rs.all
+	if len(all) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, r *record.Record) {
+		r.Recordings = append(slices.Clip(past), settled(ctx, all)...)
+	}
 }
 
-// settled is filesOf when all files are written, or after
-// RecordingWait.
+// settled is filesOf when all files are written, or after SettleWait.
 func settled(ctx context.Context, all []*recording.Recorder) []record.Recording {
-	limit := time.NewTimer(RecordingWait)
+	limit := time.NewTimer(SettleWait)
 	defer limit.Stop()
 	for _, r := range all {
 		select {

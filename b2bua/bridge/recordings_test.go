@@ -22,7 +22,7 @@ func TestSlowRecording(t *testing.T) {
 		}
 		begin := time.Now()
 		files := settled(t.Context(), []*recording.Recorder{r, r}) // which nobody has stopped
-		if took := time.Since(begin); took != RecordingWait || len(files) != 2 || !strings.Contains(files[1].Error, "slow") {
+		if took := time.Since(begin); took != SettleWait || len(files) != 2 || !strings.Contains(files[1].Error, "slow") {
 			t.Errorf("%+v after %v", files, took)
 		}
 		if err := a.Close(t.Context()); err != nil {

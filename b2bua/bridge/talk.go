@@ -4,9 +4,10 @@ import (
 	"math"
 	"time"
 
+	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/media/answerer"
 	"flowbridge/media/voice/turns"
 	"flowbridge/store/record"
 )
@@ -15,41 +16,62 @@ import (
 type talkSession interface {
 	Follow(media.Conversation)
 	Interrupt(on bool)
-	DetectAnswer(media.Side, answerer.Limits)
 	Talk() *turns.Figures
 	AgentWaited() time.Duration
 	Speaking() [2]bool
 }
 
-// follow has the conversation measured, if that is configured.
-func (m *Media) follow() {
-	if m.bridge.Config.Insight == config.InsightOn {
-		m.session.Follow(media.Conversation{Agent: m.bridge.Platform()})
+// Talk has the conversation of caller and agent measured.
+type Talk struct {
+	idle
+	apart bool // as the media was told
+}
+
+func (t *Talk) on(e Event) (taken bool) {
+	switch e.(type) {
+	case Answered:
+		if t.bridge.Config.Insight == config.InsightOn {
+			t.bridge.Media.session.Follow(media.Conversation{Agent: t.bridge.Platform()})
+		}
+	case Turned:
+		t.interrupt()
+	}
+	return false
+}
+
+// interrupt tells the media that the caller is apart from the agent, or talks with it again.
+func (t *Talk) interrupt() {
+	s := t.bridge.Media.session
+	if s == nil || t.apart == t.bridge.Call.Moment().Apart {
+		return
+	}
+	t.apart = !t.apart
+	if t.bridge.Config.Insight == config.InsightOn || s.Talk() != nil {
+		s.Interrupt(t.apart)
 	}
 }
 
-// Interrupt says that the caller does not talk with the agent now, but waits for somebody else or talks to them, or
-// that it talks with the agent again.
-func (m *Media) Interrupt(on bool) {
-	if m.session != nil && (m.bridge.Config.Insight == config.InsightOn || m.session.Talk() != nil) {
-		m.session.Interrupt(on)
+// restore: the state of the media has what it was told.
+func (t *Talk) restore(*snapshot.Bridge) { t.apart = t.bridge.Call.Moment().Apart }
+
+func (t *Talk) show(live *registry.LiveCall) {
+	if s := t.bridge.Media.session; s != nil {
+		live.Speaks = s.Speaking()
 	}
 }
 
-// DetectAnswer listens for who has answered a side: media.EventAnsweredBy says who. If the limits have a time
-// for a beep, media.EventBeep follows when that is over. Another process does not continue it.
-func (m *Media) DetectAnswer(side media.Side, l answerer.Limits) {
-	if m.session != nil {
-		m.session.DetectAnswer(side, l)
+func (t *Talk) record(r *record.Record) {
+	if s := t.bridge.Media.session; s != nil {
+		r.Talk = talkRecord(s.Talk())
 	}
 }
 
 // AgentWaited is for how long the caller has been waiting for the agent to say something; 0: it does not.
-func (m *Media) AgentWaited() time.Duration {
-	if m.session == nil {
+func (t *Talk) AgentWaited() time.Duration {
+	if t.bridge.Media.session == nil {
 		return 0
 	}
-	return m.session.AgentWaited()
+	return t.bridge.Media.session.AgentWaited()
 }
 
 // talkRecord is the conversation's part of the record. nil: it was not followed.

@@ -295,7 +295,7 @@ func TestStaleNonce(t *testing.T) {
 		w.answersCall(p, d, extra)
 		w.record()
 
-		// Whoever recorded that can't use it, from wherever.
+		// A recorded request can't be used again, from any address.
 		thief := w.otherAt("203.0.113.66:5060")
 		e := thief.newCall("+15075785607")
 		e.callID, e.extra = "thief", extra

@@ -12,7 +12,7 @@ import (
 	"flowbridge/config"
 )
 
-// Callers that the process before has let in are not refused by rates: they all begin again in the same moment.
+// Callers that the old process admitted are not refused by rates, although all of them restart at the same moment.
 func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 	for name, tt := range map[string]struct{ trunk, target string }{
 		"of the target": {"", "max_cps: 1"},
@@ -117,7 +117,7 @@ func (w *world) ringOn() {
 }
 
 // TestBegunUnderAnotherTrunk: an upgrade renames the trunk of a call that begins again. The call is one of the renamed
-// trunk. Where the trunk is gone, the call does not begin again.
+// trunk. If the trunk is gone, the call is not restarted.
 func TestBegunUnderAnotherTrunk(t *testing.T) {
 	for name, into := range map[string]string{
 		"renamed": `{name: carrier2, sources: ["192.0.2.10"], country: "1"}`,

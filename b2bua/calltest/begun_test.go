@@ -18,7 +18,7 @@ func soundingQueue(trunk string) string {
 	return strings.NewReplacer("timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", `country: "1"}`, `country: "1"`+trunk+"}").Replace(queueConfig)
 }
 
-// sounds has a caller call whom the route lets hear a sound by the answer that it gives.
+// sounds places a call on a route that plays the caller a sound before the answer. It returns the dialogue and the 183.
 func (w *world) sounds(to, extra, offer string) (*dialogue, received) {
 	w.t.Helper()
 	d := w.carrier.newCall(to)
@@ -295,7 +295,7 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 	})
 }
 
-// TestAnotherINVITEBeginsNothing: an INVITE that only looks like that of a caller who waits, from the same address, does not get its call.
+// TestAnotherINVITEBeginsNothing: an INVITE that only resembles a waiting caller's, from the same address, does not get its call.
 func TestAnotherINVITEBeginsNothing(t *testing.T) {
 	inWorldWith(t, soundingQueue(""), func(w *world) {
 		first := w.carrier.dialsTillRung("+15085780001")

@@ -112,7 +112,7 @@ func (m *callModel) prelude(how int) {
 	}
 }
 
-// actProceed does what gets a call on.
+// actProceed takes the next step that moves a call forward.
 func (m *callModel) actProceed(func(int) int) string {
 	if len(m.peers[0].dialogs) == 0 {
 		m.peers[0].newCall("+15075785607", "plain")

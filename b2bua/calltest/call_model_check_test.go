@@ -359,7 +359,7 @@ func (o *ourRequest) alive(at time.Time) bool {
 }
 
 // isOver says whether a request of a peer is within a dialog that there is no
-// more, to which nobody owes an answer.
+// more, which need no answer.
 func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 	if msg.toTag == "" {
 		return false

@@ -91,7 +91,7 @@ routes:
 		pick([]string{"", ", answer: {machine: hangup}", ", answer: {}", "", ", answer: {machine: play, play: us}"}, c.Prelude))
 }
 
-// modelChecks is how many cases are run where nobody says how many.
+// modelChecks is the default number of cases.
 const modelChecks = "800"
 
 func TestCallModel(t *testing.T) {

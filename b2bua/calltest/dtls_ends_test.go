@@ -102,7 +102,7 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 	inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
 		k := w.dtlsTalk(w.dtlsEnd(media.SideA, 9))
-		time.Sleep(noteDelay + time.Second) // its ACK is noted
+		time.Sleep(flushDelay + time.Second) // its ACK is noted
 		left := w.die()
 		cfg, err := config.Parse("test.yaml", []byte(talkYAML("", "")), os.LookupEnv)
 		must(t, err)

@@ -44,7 +44,7 @@ func TestMediaGoOnWhileARecordWaits(t *testing.T) {
 }
 
 // TestSetUpIsBegunAgain: a call that is being set up is begun again by the other process, as the same call: its target is
-// cancelled and called anew, and the caller hears no more than another 180.
+// cancelled and called again, and the caller hears no more than another 180.
 func TestSetUpIsBegunAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()

@@ -6,7 +6,7 @@ import (
 	"flowbridge/b2bua/ladder"
 )
 
-// ladders are those of the calls that are over, by id.
+// ladders has the ladders of finished calls, by id.
 type ladders struct {
 	mu  sync.Mutex
 	all map[string][]byte
@@ -22,7 +22,7 @@ func (w *world) keepLadder(c *ladder.Call) {
 	c.Release()
 }
 
-// ladder is that of a call that is over.
+// ladder returns the ladder of a finished call.
 func (w *world) ladder(id string) *ladder.Ladder {
 	w.t.Helper()
 	w.ladders.mu.Lock()

@@ -163,7 +163,7 @@ func (w *recorded) capture(f record.Recording) (sip, rtp []datagram) {
 	}
 }
 
-// startLines are those of messages, by what they begin with.
+// startLines returns the start lines of messages, by their beginning.
 func startLines(sip []datagram) (lines []string) {
 	for _, d := range sip {
 		line, _, _ := strings.Cut(d.data, "\r\n")

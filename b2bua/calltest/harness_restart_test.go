@@ -23,8 +23,8 @@ import (
 
 // Times of the server that the tests of restarts wait for.
 const (
-	noteDelay = 2 * time.Second // how long the note of an ACK waits for what comes behind it
-	askAfter  = 2 * time.Second // how long a side may be silent after a restart until it is asked, at most twice that
+	flushDelay = 2 * time.Second // how long the note of an ACK waits for what comes behind it
+	askAfter   = 2 * time.Second // how long a side may be silent after a restart until it is asked, at most twice that
 )
 
 // What an upgrade says that a call waits for.
@@ -40,7 +40,7 @@ func isStopped(err error, why string) bool { return err != nil && strings.Contai
 // minter makes tags and branches by the key of the server.
 func (w *world) minter() *message.Minter { return message.NewMinter(w.options.Key) }
 
-// life is that of one process: when it is killed, nothing that it does reaches anybody.
+// life is the time of one process: once it is killed, nothing it does reaches anybody.
 type life struct {
 	w    *world
 	dead atomic.Bool
@@ -105,7 +105,7 @@ func (w *world) die() []record.Saved {
 	return left
 }
 
-// handed is what a server hands over, but for its sockets, which the other one opens anew.
+// handed is what a server hands over, except its sockets, which the other one opens itself.
 type handed struct {
 	stack   transport.State
 	calls   []record.Saved
@@ -261,7 +261,7 @@ func (s lifeSink) Put(ctx context.Context, r record.Record) error {
 	return s.Sink.Put(ctx, r)
 }
 
-// lifeRelay opens sessions that nobody touches any more once the process is dead: their ports are the next one's.
+// lifeRelay opens sessions that stay untouched once the process is dead: their ports belong to the next one.
 type lifeRelay struct {
 	bridge.Relay
 	*life

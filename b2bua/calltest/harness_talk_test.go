@@ -62,7 +62,7 @@ func inTalk(t *testing.T, trunk, target string, test func(c *talk)) {
 	})
 }
 
-// talk sets a call up. The header lines are those of the carrier's INVITE and
+// talk sets a call up. The header lines are for the carrier's INVITE and
 // the agent's 200.
 func (w *world) talk(invite, ok []string) *talk {
 	w.t.Helper()

@@ -325,7 +325,7 @@ func (p *peer) silent(d time.Duration) {
 	}
 }
 
-// rest is what has come when nobody has anything left to do, without 100 Trying.
+// rest returns what came until nothing is left to do, without 100 Trying.
 func (p *peer) rest() (left []received) {
 	synctest.Wait()
 	for {

@@ -12,7 +12,7 @@ func TestLadderOfACallThatGoesOn(t *testing.T) {
 	for name, next := range map[string]func(*world){"a kill": (*world).restart, "an upgrade": (*world).upgraded} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
 			c := w.talk(nil, nil)
-			time.Sleep(2 * noteDelay)
+			time.Sleep(2 * flushDelay)
 			next(w)
 			synctest.Wait()
 			w.callerHangsUp(c.d)

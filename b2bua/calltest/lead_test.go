@@ -54,7 +54,7 @@ func leadYAML(t *testing.T) string {
 }
 
 // The customer is the lead in the prepare step, in the Request-URI, in From and
-// P-Asserted-Identity, and in the record, whoever has called whom.
+// P-Asserted-Identity, and in the record, in either direction.
 func TestDirection(t *testing.T) {
 	for to, want := range map[string]struct {
 		direction, lead, agent, from, identity string

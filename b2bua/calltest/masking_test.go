@@ -141,7 +141,7 @@ func TestMaskFollowsTheSession(t *testing.T) {
 	})
 }
 
-// TestMaskWhereThePlatformHasNoEvents: a caller whose telephone-events nobody took
+// TestMaskWhereThePlatformHasNoEvents: a caller whose telephone-events were not accepted
 // sends its keys as tones: it is muted.
 func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: always", ""), func(w *recorded) {

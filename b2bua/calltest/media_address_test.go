@@ -90,7 +90,7 @@ func TestMediaAddressOfPeers(t *testing.T) {
 	}
 }
 
-// The next target's media is bound anew where that names another address, as
+// The next target's media gets a new socket if it names another address, as
 // long as the carrier has not been told ours.
 func TestMediaAddressOfTheNextTarget(t *testing.T) {
 	for _, early := range []bool{false, true} {

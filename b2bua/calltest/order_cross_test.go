@@ -48,8 +48,8 @@ func TestOrderCrossesBYE(t *testing.T) {
 	})
 }
 
-// While somebody is to take over from a dead agent, a call is not transferred, and nobody is there for keys. Who takes over can
-// be put on hold.
+// While a replacement of a dead agent is being called, a call is not transferred, and there is no one to send keys to. The
+// replacement can be put on hold.
 func TestOrderCrossesRescue(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, invite := w.established()

@@ -30,7 +30,7 @@ type handover struct {
 	why    cause.Cause
 }
 
-// TestTransferMatrix: whoever orders a transfer, whatever becomes of it and whoever leaves first, the caller is with whom it
+// TestTransferMatrix: no matter who orders a transfer, how it ends and who leaves first, the caller is with whom it
 // should be, nothing is left, and receivers are told of the end of what was ordered.
 func TestTransferMatrix(t *testing.T) {
 	yaml := strings.NewReplacer("trunks: [pbx, carrier]", "trunks: [pbx]", `192.0.2.21:32681"}`, `192.0.2.21:32681", ring_timeout: 10s}`).

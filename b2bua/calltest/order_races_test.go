@@ -82,7 +82,7 @@ func TestOrderedTransferRefused(t *testing.T) {
 	})
 }
 
-// An order while a transfer is under way is refused, whoever has asked for that, and a REFER while an order is.
+// An order is refused during a transfer, no matter who asked for the transfer, and a REFER during an order.
 func TestOrderCrossesTransfer(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()

@@ -148,7 +148,7 @@ func TestWarmTransfer(t *testing.T) {
 	})
 }
 
-// A party that does not accept in time leaves the caller with the agent. TestTransferMatrix has those that decline.
+// A party that does not accept in time leaves the caller with the agent. TestTransferMatrix has the parties that decline.
 func TestWarmTransferDeclined(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()

@@ -116,7 +116,7 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 	})
 }
 
-// A trunk without anybody registered is no outage: it costs nobody a wait, and whoever registers next is called at once.
+// A trunk with no phone registered is no outage: no caller waits for it, and the next phone to register is called at once.
 func TestNobodyRegisteredIsNoOutage(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		got := attemptsOf(w.callsFor(5*time.Second, "+15075785607"))

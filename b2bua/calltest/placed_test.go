@@ -235,7 +235,7 @@ func TestPlacedCallEnds(t *testing.T) {
 	})
 }
 
-// Calls that nobody answers yet count together, whoever places them.
+// Calls not answered yet count together, no matter who places them.
 func TestPlacedCallsInSetup(t *testing.T) {
 	yaml := strings.Replace(placedConfig, "sip: {", "sip: {limits: {setups: 1}, ", 1)
 	inWorldWith(t, yaml, func(w *world) {

@@ -181,7 +181,7 @@ func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, bef
 	e.away = true
 	d, invite := w.established()
 	e.away = false
-	time.Sleep(2 * noteDelay)
+	time.Sleep(2 * flushDelay)
 	w.referred(invite, "<tel:4711>")
 	called = w.agent2.progresses(180, "Ringing", "human", "")
 	w.agent.notified("180", "active")

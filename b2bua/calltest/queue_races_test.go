@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// parties plays the carrier and both agents by the book: whoever is called answers at once.
+// parties plays the carrier and both agents by the book: each answers at once.
 type parties struct {
 	w       *world
 	callers map[string]*dialogue
@@ -30,7 +30,7 @@ func (w *world) parties(callers ...*dialogue) *parties {
 	return p
 }
 
-// play goes on until nobody says anything.
+// play goes on until there are no more messages.
 func (p *parties) play() {
 	p.w.t.Helper()
 	for again := true; again; {
@@ -78,7 +78,7 @@ func (p *parties) agent(agent *peer, m received) {
 }
 
 // The caller gives up, or its time is over, in the instant in which a place becomes free. Whatever comes first: one of those who wait
-// has the place, and nobody waits while there is one.
+// has the place, and no caller waits while there is one.
 func TestQueueInOneInstant(t *testing.T) {
 	for name, order := range map[string][]string{
 		"cancel, then free": {"cancel", "free"}, "free, then cancel": {"free", "cancel"}, "free as the time is over": {"free"},

@@ -272,7 +272,7 @@ func (w *world) reloadWith(yaml string) {
 	synctest.Wait()
 }
 
-// The target has a rate: the places come with time, and nobody new gets one before those who wait.
+// The target has a rate: the places come with time, and waiting callers get them before new ones.
 func TestQueueOfARate(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "max_calls: 1", "max_cps: 1", 1), func(w *world) {
 		var all []*dialogue

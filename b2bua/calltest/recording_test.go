@@ -66,7 +66,7 @@ func TestRecordsEveryCall(t *testing.T) {
 	})
 }
 
-// within are the elements of all, in order, that are those of want.
+// within returns the elements of all that are also in want, in order.
 func within(all, want []string) (found []string) {
 	for _, s := range all {
 		if len(found) < len(want) && s == want[len(found)] {

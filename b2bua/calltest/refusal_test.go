@@ -105,7 +105,7 @@ func TestMethodsInDialog(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 7: lines end with CRLF. So do those of the answer to a request
+// RFC 3261 section 7: lines end with CRLF. So do the lines of the answer to a request
 // with bare line feeds and a folded header.
 func TestRefusalHasNoBareLineFeeds(t *testing.T) {
 	request := []byte("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\n ;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\n\n")

@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A Path says which proxies a call passes, and not where it is sent: whoever registers writes it.
+// A Path says which proxies a call passes, and not where it is sent: the registering client writes it.
 func TestPathLeadsNowhereElse(t *testing.T) {
 	for _, path := range []string{"<sip:203.0.113.66;lr>", "<sip:127.0.0.1:5060;lr>", "<sip:nowhere.test;lr>"} {
 		runIn(t, path, phoneConfig, func(w *world) {
@@ -104,7 +104,7 @@ func TestCancelKeepsBinding(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 19.1.1: headers and the parameter method of a Contact have no place in the Request-URI, nor in that of the
+// RFC 3261 section 19.1.1: headers and the parameter method of a Contact have no place in the Request-URI, nor in the one of the
 // requests in a dialog.
 func TestContactAsRequestURI(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {

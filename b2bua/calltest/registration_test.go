@@ -364,7 +364,7 @@ func TestStolenNonce(t *testing.T) {
 	})
 }
 
-// A REGISTER of nobody who may register gets no answer, and from a trunk that may not 405.
+// A REGISTER from an unknown sender gets no answer, and 405 from a trunk that may not register.
 func TestRegisterOfOthers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.otherAt("203.0.113.66:5060")

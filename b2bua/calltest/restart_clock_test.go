@@ -34,7 +34,7 @@ func clockSet(t *testing.T, yaml string, test func(w *world, restart func(wall, 
 func TestClockSetForth(t *testing.T) {
 	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
 		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		restart(48*time.Hour, time.Second)
 		w.session().relayed.Add(50)
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
@@ -50,7 +50,7 @@ func TestClockSetForth(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
 		w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		restart(time.Second, 9*time.Minute)
 		w.session().relayed.Add(50)
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")

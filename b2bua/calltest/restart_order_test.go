@@ -43,7 +43,7 @@ func TestMediaFirstAfterARestart(t *testing.T) {
 		for range 7 {
 			calls = append(calls, w.talk(nil, nil))
 		}
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		left := w.die()
 		relay, sink := w.options.Relay, w.options.Sink
 		slow := &slowRelay{Relay: relay}

@@ -68,7 +68,7 @@ func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		for range 5 {
 			w.restart()
 			w.session().relayed.Add(50)

@@ -52,7 +52,7 @@ func TestBrokenStates(t *testing.T) {
 	} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
 			w.talk(nil, nil)
-			time.Sleep(2 * noteDelay)
+			time.Sleep(2 * flushDelay)
 			left := w.die()
 			spoil(&left[0])
 			w.begin(left)
@@ -67,7 +67,6 @@ func TestBrokenStates(t *testing.T) {
 	}
 }
 
-// change changes the state of a call that is left.
 // changeState changes what a process has left of a call.
 func changeState(l *record.Saved, how func(k *snapshot.Call)) {
 	k, err := snapshot.Decode(l.State)
@@ -113,7 +112,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 	} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
 			c := w.talk(nil, nil)
-			time.Sleep(noteDelay + time.Second) // its ACK is noted
+			time.Sleep(flushDelay + time.Second) // its ACK is noted
 			left := w.die()
 			text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
 			cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)

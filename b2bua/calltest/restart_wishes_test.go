@@ -20,11 +20,11 @@ import (
 )
 
 // TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording
-// stays paused, and a sound that was ended does not begin again.
+// stays paused, and a sound that was stopped stays stopped.
 func TestOrdersOutliveTheProcess(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay) // its ACK is noted
+		time.Sleep(2 * flushDelay) // its ACK is noted
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.restart()
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
@@ -52,7 +52,7 @@ func TestOrdersOutliveTheProcess(t *testing.T) {
 func TestRecordedCallIsOver(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		sink := w.options.Sink
 		w.options.Sink = &lostSink{Sink: sink}
 		w.restart()
@@ -76,7 +76,7 @@ func TestSilenceAfterAnUpgrade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inRescue(t, "", func(w *world) {
 				d, _ := w.established()
-				time.Sleep(2 * noteDelay)
+				time.Sleep(2 * flushDelay)
 				next(w)
 				s := w.session()
 				s.answered.Add(1)
@@ -101,7 +101,7 @@ func TestSilenceAfterAnUpgrade(t *testing.T) {
 func TestAnnouncementOverAnUpgrade(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu"}, "")
 		w.upgraded()
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false")
@@ -163,7 +163,7 @@ routes:
 `, 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d, invite := w.established()
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		w.prepare.after = 2 * time.Second
 		w.referred(invite, "<tel:4711>")
 		w.restart()
@@ -237,12 +237,12 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		for range 3 {
 			all = append(all, w.talk(nil, nil))
 		}
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		synctest.Wait()
 		begun := time.Now()
 		h, err := w.handOver()
 		must(t, err)
-		if took := time.Since(begun); took < bridge.RecordingWait || took > bridge.RecordingWait+time.Second {
+		if took := time.Since(begun); took < bridge.SettleWait || took > bridge.SettleWait+time.Second {
 			t.Errorf("the calls stood still for %v", took)
 		}
 		w.beginWith(nil, h)

@@ -10,7 +10,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A 200 that nobody acknowledges is sent again for 64*T1 (RFC 3261 section
+// A 200 without an ACK is sent again for 64*T1 (RFC 3261 section
 // 13.3.1.4), also when the library has long forgotten its transaction; an
 // INVITE that is repeated meanwhile makes no second call.
 func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {

@@ -140,7 +140,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 	})
 }
 
-// A CANCEL counts only from the address of its INVITE, though it has its branch; that of
+// A CANCEL counts only from the address of its INVITE, though it has its branch; the one of
 // a re-INVITE, too.
 func TestCancelOfAnother(t *testing.T) {
 	inWorldWith(t, strings.Replace(neighboursConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
@@ -174,7 +174,7 @@ func TestCancelOfAnother(t *testing.T) {
 	})
 }
 
-// An answer with a branch that is not that of the leg's own INVITE answers nothing: not
+// An answer whose branch is not the one of the leg's own INVITE answers nothing: not
 // from another trunk, and not from the target of another call.
 func TestForgedAnswers(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {

@@ -8,7 +8,7 @@ import (
 )
 
 // A flood of INVITEs whose addresses are forged leaves the challenges of an address that has shown its credentials lately,
-// and one of a single network those of all others.
+// and one of a single network the places of all others.
 func TestFloodSparesTheProven(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()

@@ -17,7 +17,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Connections are bounded per source and in all, and those that never finish a
+// Connections are bounded per source and in all, and the ones that never finish a
 // message are ended, while a call goes on.
 func TestHalfMessages(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
@@ -140,7 +140,7 @@ func TestStrangersConnections(t *testing.T) {
 	})
 }
 
-// A peer that does not read holds nobody up for long.
+// A peer that does not read delays no other for long.
 func TestPeerThatDoesNotRead(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)

@@ -118,7 +118,7 @@ func TestTwoRecordRoutes(t *testing.T) {
 	})
 }
 
-// A caller behind NAT opens a connection anew in mid-call and says so by a
+// A caller behind NAT opens a new connection in mid-call and says so by a
 // request of the call: what it is sent goes there, as it can't be called.
 func TestCallGoesOnOverNewConnection(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {

@@ -87,7 +87,7 @@ func TestTableReloaded(t *testing.T) {
 func TestTableOutlivesProcess(t *testing.T) {
 	inWorldWith(t, tableYAML(t, "+15075785607,any,,a-7\n"), func(w *world) {
 		d, _ := w.established()
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		w.restart()
 		for _, p := range []*peer{w.carrier, w.agent} {
 			p.reply(p.expect("OPTIONS"), 200, "OK", "", "")

@@ -45,7 +45,7 @@ type torture struct {
 
 var tortures = []torture{
 	{name: "wsinv", section: "3.1.1.1", want: []int{481}}, // valid; its To tag is of no dialog
-	// Well-formed, of a method that nobody knows (RFC 3261 section 8.2.1).
+	// Well-formed, of an unknown method (RFC 3261 section 8.2.1).
 	{name: "intmeth", section: "3.1.1.2", want: []int{405, 501}},
 	{name: "esc01", section: "3.1.1.3", want: []int{486}, called: true},
 	{name: "escnull", section: "3.1.1.4", want: []int{405, 501}}, // REGISTER

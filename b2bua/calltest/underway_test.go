@@ -53,7 +53,7 @@ func seen(look func(func(string, uint64))) (all []sighting) {
 	return all
 }
 
-// A call whose turn does not end is seen at the same step. It holds up nobody else.
+// A call whose turn does not end is seen at the same step. It delays no other call.
 func TestUnderway(t *testing.T) {
 	disk := &hangingSink{hangs: make(chan struct{})}
 	inWorldOf(t, testConfig, func(o *b2bua.Options) {

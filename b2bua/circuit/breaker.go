@@ -50,8 +50,8 @@ const (
 
 // row is how long a row of failures must last, and goodProbes how many probes in a row close a circuit.
 const (
-	row        = time.Second
-	goodProbes = 2
+	minFailureSpan = time.Second
+	goodProbes     = 2
 )
 
 // Try is an attempt that was let through. The zero value is none.
@@ -62,11 +62,11 @@ type Try struct {
 
 // Change is a change of a circuit's state.
 type Change struct {
-	Name  string
-	State State
-	Pause time.Duration // until the next try, with Open
-	Again bool          // with Open: a try has failed
-	For   time.Duration // how long it was not closed, with Closed
+	Name     string
+	State    State
+	Pause    time.Duration // until the next try, with Open
+	Reopened bool          // with Open: a try has failed
+	For      time.Duration // how long it was not closed, with Closed
 }
 
 // Status is how a circuit does.
@@ -114,12 +114,12 @@ func (b *Breaker) Configure(now time.Time, s Settings) {
 	if b.set = s; !s.Probed {
 		b.probe = ""
 	}
-	var told *Change
+	var change *Change
 	if s.Failures == 0 && b.state != Closed {
-		told = b.close(now)
+		change = b.close(now)
 	}
 	b.mu.Unlock()
-	b.tell(told)
+	b.notify(change)
 }
 
 // Begin says whether an attempt may begin. Its end must be told with End.
@@ -153,17 +153,17 @@ func (b *Breaker) End(now time.Time, t *Try, o Outcome) {
 		return
 	}
 	b.mu.Lock()
-	var told *Change
+	var change *Change
 	if try.generation == b.generation {
 		b.waiting--
-		told = b.judge(now, try, o)
+		change = b.record(now, try, o)
 	}
 	b.mu.Unlock()
-	b.tell(told)
+	b.notify(change)
 }
 
-// judge counts the end of an attempt.
-func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
+// record counts the end of an attempt.
+func (b *Breaker) record(now time.Time, try Try, o Outcome) *Change {
 	switch o {
 	case Neutral:
 		return nil
@@ -186,27 +186,27 @@ func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
 	if b.failures++; b.began.IsZero() || began.Before(b.began) {
 		b.began = began
 	}
-	if b.state == HalfOpen || (count >= b.set.Failures && now.Sub(b.began) >= row) {
+	if b.state == HalfOpen || (count >= b.set.Failures && now.Sub(b.began) >= minFailureSpan) {
 		return b.open(now)
 	}
 	return nil
 }
 
-// Heard says that an attempt got a word that is not its answer yet. It closes a circuit that this attempt tries. A
+// Provisional says that an attempt got a provisional answer. It closes a circuit that this attempt tries. A
 // closed one still waits for the attempt's end: a proxy says 100 to what it refuses a moment later.
-func (b *Breaker) Heard(now time.Time, try Try) {
+func (b *Breaker) Provisional(now time.Time, try Try) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
-	var told *Change
+	var change *Change
 	if try.generation == b.generation {
 		if b.answered(try); b.state == HalfOpen {
-			told = b.close(now)
+			change = b.close(now)
 		}
 	}
 	b.mu.Unlock()
-	b.tell(told)
+	b.notify(change)
 }
 
 // answered notes that an attempt was.
@@ -219,22 +219,22 @@ func (b *Breaker) answered(try Try) {
 // Probe says what was wrong with a probe that no call depends on; empty: it was answered.
 func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.mu.Lock()
-	var told *Change
+	var change *Change
 	if b.probe = wrong; wrong == "" {
 		b.good, b.bad = b.good+1, 0
 		if b.state != Closed && b.good >= goodProbes && !now.Before(b.retryAt) {
-			told = b.close(now)
+			change = b.close(now)
 		}
 	} else {
 		b.good, b.bad = 0, b.bad+1
 		switch {
 		case b.set.Failures == 0:
 		case b.state != Closed && !now.Before(b.retryAt), b.state == Closed && b.bad >= b.set.Failures:
-			told = b.open(now)
+			change = b.open(now)
 		}
 	}
 	b.mu.Unlock()
-	b.tell(told)
+	b.notify(change)
 }
 
 // Status returns how the circuit does.
@@ -256,20 +256,20 @@ func (b *Breaker) Status() Status {
 
 // open begins a pause. One that follows another soon is twice as long.
 func (b *Breaker) open(now time.Time) *Change {
-	again := b.state != Closed
+	reopened := b.state != Closed
 	switch {
-	case again, !b.closedAt.IsZero() && now.Sub(b.closedAt) < b.set.MaxPause:
+	case reopened, !b.closedAt.IsZero() && now.Sub(b.closedAt) < b.set.MaxPause:
 		b.pause = min(2*b.pause, b.set.MaxPause)
 	default:
 		b.pause = min(b.set.Pause, b.set.MaxPause)
 	}
-	if !again {
+	if !reopened {
 		b.openedAt = now
 		b.opened++
 	}
 	b.retryAt = now.Add(b.pause)
 	b.enter(Open)
-	return &Change{Name: b.name, State: Open, Pause: b.pause, Again: again}
+	return &Change{Name: b.name, State: Open, Pause: b.pause, Reopened: reopened}
 }
 
 func (b *Breaker) close(now time.Time) *Change {
@@ -285,7 +285,7 @@ func (b *Breaker) enter(s State) {
 	b.waiting, b.failures, b.began, b.good, b.bad = 0, 0, time.Time{}, 0, 0
 }
 
-func (b *Breaker) tell(c *Change) {
+func (b *Breaker) notify(c *Change) {
 	if c != nil && b.changed != nil {
 		b.changed(*c)
 	}

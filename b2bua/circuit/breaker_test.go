@@ -12,15 +12,15 @@ var settings = Settings{Failures: 3, Pause: time.Second, MaxPause: 8 * time.Seco
 // clock is a breaker with a clock that tests turn.
 type clock struct {
 	*Breaker
-	now   time.Time
-	heard []string
+	now     time.Time
+	changes []string
 }
 
 func newClock(s Settings) *clock {
 	c := &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	began := c.now
 	c.Breaker = New("x", s, func(h Change) {
-		c.heard = append(c.heard, fmt.Sprintf("%v %v after %v", h.State, h.Pause+h.For, c.now.Sub(began)))
+		c.changes = append(c.changes, fmt.Sprintf("%v %v after %v", h.State, h.Pause+h.For, c.now.Sub(began)))
 	})
 	return c
 }
@@ -34,10 +34,10 @@ func (c *clock) ends(o Outcome, took time.Duration) bool {
 	return ok
 }
 
-func (c *clock) hears(t *testing.T, want ...string) {
+func (c *clock) wantChanges(t *testing.T, want ...string) {
 	t.Helper()
-	if !slices.Equal(c.heard, want) {
-		t.Errorf("changes %q; want %q", c.heard, want)
+	if !slices.Equal(c.changes, want) {
+		t.Errorf("changes %q; want %q", c.changes, want)
 	}
 }
 
@@ -61,7 +61,7 @@ func TestHangingAPI(t *testing.T) {
 		}
 		c.now = c.now.Add(20 * time.Millisecond)
 	}
-	c.hears(t, "open 1s after 3s", "open 2s after 7s", "open 4s after 12s", "open 8s after 19s")
+	c.wantChanges(t, "open 1s after 3s", "open 2s after 7s", "open 4s after 12s", "open 8s after 19s")
 	if s := c.Status(); waited != 150+4 || s.State != HalfOpen || s.Refused != 50*30-154 {
 		t.Errorf("%d waited, %+v", waited, s)
 	}
@@ -79,7 +79,7 @@ func TestHalfOfThemFail(t *testing.T) {
 			t.Fatal("refused")
 		}
 	}
-	c.hears(t)
+	c.wantChanges(t)
 }
 
 // Failures within a moment open nothing; the same over a second do.
@@ -89,11 +89,11 @@ func TestBurst(t *testing.T) {
 		c.ends(Failed, 5*time.Millisecond)
 	}
 	c.ends(Succeeded, time.Millisecond)
-	c.hears(t)
+	c.wantChanges(t)
 	for range 100 {
 		c.ends(Failed, 20*time.Millisecond)
 	}
-	c.hears(t, "open 1s after 1.501s")
+	c.wantChanges(t, "open 1s after 1.501s")
 }
 
 // What is slow among others that are answered opens nothing, however many wait.
@@ -110,7 +110,7 @@ func TestOneIsSlow(t *testing.T) {
 			try := slow
 			c.End(c.now, &try, o) // counts by itself
 		}
-		c.hears(t)
+		c.wantChanges(t)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestSomeAreSlow(t *testing.T) {
 		waiting = append(waiting, w)
 		c.now = c.now.Add(20 * time.Millisecond)
 	}
-	c.hears(t)
+	c.wantChanges(t)
 }
 
 // A circuit that opens again and again is tried ever more rarely; once it has been closed for long enough, the pause is short
@@ -164,12 +164,12 @@ func TestFlapping(t *testing.T) {
 	if s := c.Status(); !s.Since.Equal(c.now) {
 		t.Errorf("closed since %v; want %v", s.Since, c.now)
 	}
-	c.hears(t, "open 1s after 3s", "closed 1s after 4s", "open 2s after 7s", "closed 2s after 9s", "open 4s after 12s",
+	c.wantChanges(t, "open 1s after 3s", "closed 1s after 4s", "open 2s after 7s", "closed 2s after 9s", "open 4s after 12s",
 		"closed 4s after 16s", "open 8s after 19s", "closed 8s after 27s", "open 8s after 30s", "closed 8s after 38s")
-	c.heard = nil
+	c.changes = nil
 	c.now = c.now.Add(time.Minute)
 	flap()
-	c.hears(t, "open 1s after 1m41s", "closed 1s after 1m42s")
+	c.wantChanges(t, "open 1s after 1m41s", "closed 1s after 1m42s")
 }
 
 // While one is let through, all others are refused; if it says nothing, the next is let through.
@@ -212,17 +212,17 @@ func TestHeard(t *testing.T) {
 		if !ok {
 			t.Fatal("refused")
 		}
-		c.Heard(c.now, try)
+		c.Provisional(c.now, try)
 		c.now = c.now.Add(took)
 		c.End(c.now, &try, Failed)
 	}
 	for range 3 {
 		refused(time.Second)
 	}
-	c.hears(t, "open 1s after 3s")
+	c.wantChanges(t, "open 1s after 3s")
 	c.now = c.Status().RetryAt
 	try, _ := c.Begin(c.now)
-	c.Heard(c.now.Add(time.Millisecond), try)
+	c.Provisional(c.now.Add(time.Millisecond), try)
 	if c.Status().State != Closed || !c.ends(Neutral, 0) {
 		t.Errorf("%+v; want it closed", c.Status())
 	}
@@ -231,12 +231,12 @@ func TestHeard(t *testing.T) {
 	for range 100 {
 		c.now = c.now.Add(time.Millisecond)
 		rings, _ := c.Begin(c.now)
-		c.Heard(c.now, rings)
+		c.Provisional(c.now, rings)
 	}
 	c.now = c.now.Add(4 * time.Second)
 	c.End(c.now, &silent, Silent)
-	c.hears(t, "open 1s after 3s", "closed 1.001s after 4s")
-	(*Breaker)(nil).Heard(c.now, try)
+	c.wantChanges(t, "open 1s after 3s", "closed 1.001s after 4s")
+	(*Breaker)(nil).Provisional(c.now, try)
 }
 
 // Where there are probes, they open the circuit without calls, and no call is let through to try.
@@ -251,13 +251,13 @@ func TestProbes(t *testing.T) {
 		}
 	}
 	probe(false, false, true, false, false, false)
-	c.hears(t, "open 1s after 6s")
+	c.wantChanges(t, "open 1s after 6s")
 	c.now = c.now.Add(time.Minute)
 	if c.ends(Succeeded, 0) {
 		t.Error("a call was let through")
 	}
 	probe(true, false, true, true)
-	c.hears(t, "open 1s after 6s", "open 2s after 1m8s", "closed 1m4s after 1m10s")
+	c.wantChanges(t, "open 1s after 6s", "open 2s after 1m8s", "closed 1m4s after 1m10s")
 }
 
 // Without a limit for failures nothing opens, and one that is open is closed by a reload that takes the limit away.
@@ -276,7 +276,7 @@ func TestNeverOpens(t *testing.T) {
 		c.ends(Silent, time.Second)
 	}
 	c.Configure(c.now, Settings{})
-	c.hears(t, "open 1s after 1m43s", "closed 0s after 1m43s")
+	c.wantChanges(t, "open 1s after 1m43s", "closed 0s after 1m43s")
 	if none.Status() != (Status{}) {
 		t.Error("no circuit has a status")
 	}

@@ -260,7 +260,7 @@ func KindOf(in leg.Input) Kind {
 		return Request
 	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
 		return Ending
-	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup,
+	case leg.DeadlineReached, leg.MediaReceived, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup,
 		leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply:
 		// never left
 	}

@@ -178,7 +178,7 @@ func TestFullInboxRefusesRequests(t *testing.T) {
 	}
 }
 
-// Whoever posts as the last thing runs the turn that begins, and none where there is one already, or where the call is over.
+// PostLast runs the turn that it begins, and nothing if a turn is running or the call is over.
 func TestPostLastRunsTheTurn(t *testing.T) {
 	b := &Inbox[item]{}
 	turns := 0

@@ -90,8 +90,8 @@ func newCall(s *Collector, callID, tag string) *Call {
 	return c
 }
 
-// own gives the call its id. False: it has one.
-func (c *Call) own(id, caller string) bool {
+// assignID gives the call its id. False: it has one.
+func (c *Call) assignID(id, caller string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.id != "" || c.closed {
@@ -101,12 +101,12 @@ func (c *Call) own(id, caller string) bool {
 	if len(c.of.Followers) > 0 {
 		c.eachSIP(func(e entry, at ends) { c.follow(e, at) })
 	}
-	c.settle()
+	c.dropUnwanted()
 	return true
 }
 
-// settle forgets the entries of a call whose ladder is not kept, and which is not recorded.
-func (c *Call) settle() {
+// dropUnwanted forgets the entries of a call whose ladder is not kept, and which is not recorded.
+func (c *Call) dropUnwanted() {
 	c.keeps = c.of.Keep != nil || c.of.Record
 	if !c.keeps {
 		c.pages.clear()
@@ -411,7 +411,7 @@ func (c *Call) Context(ctx context.Context, target string) context.Context {
 	if !c.decides() {
 		return ctx
 	}
-	h := &heard{call: c, lane: c.laneOf(target+" API", KindAPI)}
+	h := &httpLane{call: c, lane: c.laneOf(target+" API", KindAPI)}
 	c.mu.Lock()
 	c.asked = 0
 	c.mu.Unlock()

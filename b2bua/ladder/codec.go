@@ -144,8 +144,8 @@ func (r *reader) point() Point {
 	return p
 }
 
-// GoOn has a new call's ladder begin with what another process has encoded of it. What can't be read is left out.
-func (c *Call) GoOn(encoded []byte) {
+// Continue has a new call's ladder begin with what another process has encoded of it. What can't be read is left out.
+func (c *Call) Continue(encoded []byte) {
 	raw, err := unpack(encoded)
 	if err != nil || !c.decides() {
 		return

@@ -13,9 +13,9 @@ import (
 
 // The bounds of all calls.
 const (
-	heldMax  = 512 << 20 // bytes of pages
-	looseMax = 1024      // INVITEs that have no call yet, or will have none
-	looseFor = 5 * time.Second
+	heldMax      = 512 << 20 // bytes of pages
+	unclaimedMax = 1024      // INVITEs that have no call yet, or will have none
+	unclaimedFor = 5 * time.Second
 )
 
 // Options are the uses of a Collector. Without any, there is none.
@@ -32,12 +32,12 @@ type Collector struct {
 	Options
 	held atomic.Int64 // bytes of pages
 
-	mu     sync.RWMutex
-	legs   map[string]*legOf // by SIP Call-ID
-	calls  map[string]*Call  // by our id
-	loose  []looseLeg        // oldest first; some belong to a call meanwhile
-	ending []endingCall      // oldest first
-	sample sampler
+	mu        sync.RWMutex
+	legs      map[string]*legOf // by SIP Call-ID
+	calls     map[string]*Call  // by our id
+	unclaimed []unclaimedLeg    // oldest first; some belong to a call meanwhile
+	ending    []endingCall      // oldest first
+	sample    sampler
 }
 
 // legOf is one leg, by its Call-ID and the tag of the side that began it. Several legs may have
@@ -50,7 +50,7 @@ type legOf struct {
 	next *legOf // of the same Call-ID
 }
 
-type looseLeg struct {
+type unclaimedLeg struct {
 	leg *legOf
 	at  time.Time
 }
@@ -106,7 +106,7 @@ func (s *Collector) begin(callID, tag string, now time.Time) *legOf {
 	s.forget(now)
 	l := &newCall(s, callID, tag).usual.first
 	s.enter(l)
-	s.loose = append(s.loose, looseLeg{l, now})
+	s.unclaimed = append(s.unclaimed, unclaimedLeg{l, now})
 	return l
 }
 
@@ -145,12 +145,12 @@ func (s *Collector) remove(gone *legOf) {
 
 // forget forgets the oldest INVITEs that no call has claimed. s.mu is held.
 func (s *Collector) forget(now time.Time) {
-	for len(s.loose) > 0 && (len(s.loose) >= looseMax || now.Sub(s.loose[0].at) > looseFor) {
-		if old := s.loose[0].leg; old.call.closeUnclaimed() {
+	for len(s.unclaimed) > 0 && (len(s.unclaimed) >= unclaimedMax || now.Sub(s.unclaimed[0].at) > unclaimedFor) {
+		if old := s.unclaimed[0].leg; old.call.closeUnclaimed() {
 			s.remove(old)
 		}
-		s.loose[0] = looseLeg{}
-		s.loose = s.loose[1:]
+		s.unclaimed[0] = unclaimedLeg{}
+		s.unclaimed = s.unclaimed[1:]
 	}
 }
 
@@ -164,9 +164,9 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.find(callID, tag)
-	if l == nil || !l.call.own(id, caller) { // another call has it: each sees the messages of both
+	if l == nil || !l.call.assignID(id, caller) { // another call has it: each sees the messages of both
 		l = &newCall(s, callID, tag).usual.first
-		l.call.own(id, caller)
+		l.call.assignID(id, caller)
 		s.enter(l)
 	}
 	l.call.legs = append(l.call.legs, l)

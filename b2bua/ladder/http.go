@@ -34,7 +34,7 @@ func (t RoundTripper) CloseIdleConnections() {
 
 // RoundTrip sends a request.
 func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	h, ok := r.Context().Value(contextKey{}).(*heard)
+	h, ok := r.Context().Value(contextKey{}).(*httpLane)
 	if !ok {
 		return t.RoundTripper.RoundTrip(r)
 	}
@@ -53,8 +53,8 @@ func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// heard says where the messages of HTTP exchanges belong, which come one after the other.
-type heard struct {
+// httpLane says where the messages of HTTP exchanges belong, which come one after the other.
+type httpLane struct {
 	call *Call
 	lane int
 
@@ -62,7 +62,7 @@ type heard struct {
 	ends ends       // of the connection that is used
 }
 
-func (h *heard) connected(i httptrace.GotConnInfo) {
+func (h *httpLane) connected(i httptrace.GotConnInfo) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ends.local, h.ends.remote = addrPort(i.Conn.LocalAddr()), addrPort(i.Conn.RemoteAddr())
@@ -70,7 +70,7 @@ func (h *heard) connected(i httptrace.GotConnInfo) {
 
 // exchange is a request and its answer. It is the body of the answer, too.
 type exchange struct {
-	*heard
+	*httpLane
 	secrets [][]byte
 
 	// the message that is being noted
@@ -90,11 +90,11 @@ type room struct{ text, credential []byte }
 var rooms = sync.Pool{New: func() any { return &room{text: make([]byte, 0, 2048)} }} //nolint:gochecknoglobals // a pool
 
 // begin notes a request.
-func (h *heard) begin(r *http.Request, secrets [][]byte) *exchange {
+func (h *httpLane) begin(r *http.Request, secrets [][]byte) *exchange {
 	h.mu.Lock()
 	h.ends = ends{transport: r.URL.Scheme}
 	h.mu.Unlock()
-	x := &exchange{heard: h, secrets: secrets, room: rooms.Get().(*room)}
+	x := &exchange{httpLane: h, secrets: secrets, room: rooms.Get().(*room)}
 	x.text, x.room.credential = x.room.text[:0], x.room.credential[:0]
 	if _, own, found := strings.Cut(r.Header.Get("Authorization"), " "); found && len(own) >= credentialMin {
 		x.room.credential = append(x.room.credential, own...)
@@ -210,8 +210,8 @@ func appendHeaders(b []byte, h http.Header) []byte {
 	return append(b, "\r\n"...)
 }
 
-// credentialMin is how long credentials are that are looked for in bodies, too. A shorter one would be found in other
-// words.
+// credentialMin is the length of the shortest credential that is also hidden in bodies: a shorter one would match
+// ordinary words.
 const credentialMin = 8
 
 // hidden stands for a secret.

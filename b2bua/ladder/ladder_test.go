@@ -80,14 +80,14 @@ func TestNobodys(t *testing.T) {
 		m.At = at
 		s.Message(m)
 	}
-	for n := range 3 * looseMax {
+	for n := range 3 * unclaimedMax {
 		invite(n)
 		if n == 3 {
 			begun(s, "a", 3)
 		}
 	}
-	if n := len(s.legs); n != looseMax+1 {
-		t.Errorf("%d are kept; want %d and the call's", n, looseMax)
+	if n := len(s.legs); n != unclaimedMax+1 {
+		t.Errorf("%d are kept; want %d and the call's", n, unclaimedMax)
 	}
 	at = at.Add(time.Minute)
 	invite(-1)

@@ -82,15 +82,15 @@ func (p *page) raw() []byte {
 // pages are the entries of a call: the first, then the last. What falls out between is
 // counted.
 type pages struct {
-	list    []page
-	room    [2]page // for list, which most calls need
-	size    int     // bytes of list, unpacked
-	tail    int     // index of the first page of the tail; 0: none yet
-	dropped int
-	added   int           // entries, the dropped ones included
-	rested  int           // added, when rest looked last
-	held    *atomic.Int64 // bytes of all calls
-	limit   int64         // of held
+	list        []page
+	room        [2]page // for list, which most calls need
+	size        int     // bytes of list, unpacked
+	tail        int     // index of the first page of the tail; 0: none yet
+	dropped     int
+	added       int           // entries, the dropped ones included
+	addedBefore int           // added, when compress ran last
+	held        *atomic.Int64 // bytes of all calls
+	limit       int64         // of held
 }
 
 // spares are free pages. A sync.Pool would lose them at each collection, although the next
@@ -208,11 +208,11 @@ func (p *pages) free(room []byte) {
 	}
 }
 
-// rest makes the pages small if nothing was added since it was called last: a call is quiet once it is answered. What
-// comes later goes to a new page. Unless pages fall out, they become one.
-func (p *pages) rest() {
-	quiet := p.added == p.rested
-	p.rested = p.added
+// compress makes the pages small if nothing was added since it was called last: a call is quiet once it is answered.
+// What comes later goes to a new page. Unless pages fall out, they become one.
+func (p *pages) compress() {
+	quiet := p.added == p.addedBefore
+	p.addedBefore = p.added
 	if !quiet || len(p.list) == 0 || p.list[len(p.list)-1].packed {
 		return
 	}

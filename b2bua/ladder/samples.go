@@ -22,22 +22,22 @@ type series struct {
 	every  time.Duration // between points; 0: none yet
 	count  int           // of points
 	points []byte
-	last   [2]tally      // at the last point
+	last   [2]counters   // at the last point
 	lastAt time.Duration // of it, since begin
 }
 
-// tally is the packets of a side so far.
-type tally struct{ rx, tx, lost uint64 }
+// counters is the packets of a side so far.
+type counters struct{ rx, tx, lost uint64 }
 
-func tallyOf(f *media.SideStats) tally {
-	return tally{rx: f.RxPackets, tx: f.TxPackets, lost: f.Lost}
+func countersOf(f *media.SideStats) counters {
+	return counters{rx: f.RxPackets, tx: f.TxPackets, lost: f.Lost}
 }
 
 // add adds the figures of a moment.
 func (s *series) add(now time.Time, m media.Stats) {
 	if s.begin.IsZero() {
 		s.begin, s.every = now, sampleEvery
-		s.last = [2]tally{tallyOf(&m.A), tallyOf(&m.B)}
+		s.last = [2]counters{countersOf(&m.A), countersOf(&m.B)}
 		return
 	}
 	if now.Sub(s.begin)-s.lastAt < s.every-sampleEvery/2 {
@@ -50,7 +50,7 @@ func (s *series) append(now time.Time, m media.Stats) {
 	s.lastAt = now.Sub(s.begin)
 	p := Point{MS: s.lastAt.Milliseconds()}
 	for side, f := range [2]*media.SideStats{&m.A, &m.B} {
-		was, now := &s.last[side], tallyOf(f)
+		was, now := &s.last[side], countersOf(f)
 		*p.of(side) = Figure{
 			Rx: since(now.rx, was.rx), Tx: since(now.tx, was.tx), Lost: since(now.lost, was.lost), Jitter: f.JitterMS,
 		}
@@ -229,7 +229,7 @@ func (s *Collector) ended(now time.Time) (gone []endingCall) {
 func (c *Call) sampleNow(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pages.rest()
+	c.pages.compress()
 	if c.figures != nil {
 		f := c.figures.Stats()
 		c.series.add(now, f)

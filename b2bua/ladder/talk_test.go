@@ -43,7 +43,7 @@ func TestTalk(t *testing.T) {
 		t.Errorf("not compressed: %+v, %v; want %+v", got, err, want)
 	}
 	next := begun(s, "b", 2)
-	next.GoOn(c.Encode(nil)) // the next process hears the rest
+	next.Continue(c.Encode(nil)) // the next process hears the rest
 	next.Close()
 	figures.said = [2]turns.Spans{said[:4], said}
 	c.Unwatch(figures.Stats())

@@ -57,9 +57,9 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	l.acknowledged(now)
 }
 
-// onMediaHeard takes the peer's RTP for the ACK of the leg's 200 that another process has sent, and that has no offer.
+// onMediaReceived takes the peer's RTP for the ACK of the leg's 200 that another process has sent, without an offer.
 // Behind NAT, a peer whose connection has gone can't be sent the 200 again, and repeats no ACK.
-func (l *Leg) onMediaHeard(now time.Time) {
+func (l *Leg) onMediaReceived(now time.Time) {
 	if l.state == legAccepted && !l.ok.offers {
 		l.acknowledged(now)
 	}
@@ -72,11 +72,11 @@ func (l *Leg) acknowledged(now time.Time) {
 	l.ok = &acknowledgedAll
 	if l.state == legAccepted {
 		l.state = legConfirmed
-		l.settle()
+		l.releaseSetup()
 		l.fact(Confirmed{})
 	}
-	if l.hangupOwed != nil {
-		l.sendBye(now, l.hangupOwed.in)
+	if l.hangupDeferred != nil {
+		l.sendBye(now, l.hangupDeferred.in)
 	}
 	l.sendHeld()
 }
@@ -100,8 +100,8 @@ func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 }
 
-// ackAgain sends the ACK of the INVITE with this CSeq again; false: it is not kept.
-func (l *Leg) ackAgain(seq uint32) bool {
+// resendACK sends the ACK of the INVITE with this CSeq again; false: it is not kept.
+func (l *Leg) resendACK(seq uint32) bool {
 	for _, a := range l.acks {
 		if a.seq == seq {
 			ack, to := l.newACK(&l.dialog, seq, a.branch)
@@ -115,7 +115,7 @@ func (l *Leg) ackAgain(seq uint32) bool {
 // ackLate acknowledges a 200 to a re-INVITE that comes too late or again (RFC 3261
 // section 13.2.2.4).
 func (l *Leg) ackLate(seq uint32) {
-	if !l.ackAgain(seq) && seq <= l.dialog.localSeq && (l.UAS || seq > l.InviteSeq) {
+	if !l.resendACK(seq) && seq <= l.dialog.localSeq && (l.UAS || seq > l.InviteSeq) {
 		l.sendACK(&l.dialog, seq)
 	}
 }

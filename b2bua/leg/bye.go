@@ -49,10 +49,10 @@ func (l *Leg) hangupCause() cause.Cause {
 func (l *Leg) hangup(now time.Time, in Hangup) {
 	switch l.state {
 	case legAccepted:
-		l.hangupOwed = &owedHangup{in: in}
+		l.hangupDeferred = &deferredHangup{in: in}
 	case legConfirmed:
 		if l.reporting() { // the peer gets the NOTIFY first
-			l.hangupOwed = &owedHangup{in, now.Add(reportPatience)}
+			l.hangupDeferred = &deferredHangup{in, now.Add(reportPatience)}
 			return
 		}
 		l.sendBye(now, in)

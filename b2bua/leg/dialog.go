@@ -23,7 +23,7 @@ type Dialog struct {
 	RemoteParty  string // the peer's From or To value without tag
 	localSeq     uint32 // CSeq of the last request to the peer
 	remoteSeq    uint32 // CSeq of the peer's last request
-	heard        bool   // the peer has sent one
+	requestSeen  bool   // the peer has sent one
 	unsure       bool   // its answer may not have left: the process ended
 	RemoteTarget string // URI of the peer's Contact
 	routeSet     []string
@@ -105,8 +105,8 @@ func (d *Dialog) setRoutes(recordRoute []string, reverse bool) {
 	}
 }
 
-// settle copies what the dialog has of messages.
-func (d *Dialog) settle() {
+// copyTexts copies what the dialog has of messages.
+func (d *Dialog) copyTexts() {
 	message.Compact(&d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
 	for i := range d.routeSet {
 		d.routeSet[i] = strings.Clone(d.routeSet[i])

@@ -44,8 +44,8 @@ type (
 	// FinalLost says that a CANCEL was faster than the final answer to the INVITE with
 	// this CSeq.
 	FinalLost struct{ Seq uint32 }
-	// MediaHeard says that the peer's RTP comes, to a process that was not there when the peer began to send it.
-	MediaHeard struct{}
+	// MediaReceived says that the peer's RTP comes, to a process that was not there when the peer began to send it.
+	MediaReceived struct{}
 	// DeadlineReached says that the leg's Deadline has come.
 	DeadlineReached struct{}
 
@@ -81,9 +81,9 @@ type (
 		// credentials or of a session timer. It gives nil where they fit as it is, and
 		// false where nothing that may be left out makes room for them. nil: no limit.
 		Shorten func(more int) (req *sip.Request, fits bool)
-		// Heard is called at each provisional answer, 100 included, and at the final one if the INVITE was abandoned; nil:
+		// OnResponse is called at each provisional answer, 100 included, and at the final one of an abandoned INVITE; nil:
 		// not.
-		Heard func(code int)
+		OnResponse func(code int)
 	}
 	// Abandon gives up an INVITE without a final answer: with CANCEL as soon as that is
 	// allowed, and with ACK and BYE if a 200 comes nevertheless.
@@ -145,7 +145,7 @@ func (CancelIn) isInput()        {}
 func (ResponseIn) isInput()      {}
 func (RequestFailed) isInput()   {}
 func (FinalLost) isInput()       {}
-func (MediaHeard) isInput()      {}
+func (MediaReceived) isInput()   {}
 func (DeadlineReached) isInput() {}
 func (Ring) isInput()            {}
 func (Answer) isInput()          {}
@@ -348,8 +348,8 @@ func IsAnswer(f Fact) bool {
 	return ok
 }
 
-// IsFarewell reports whether a fact is the BYE of a peer.
-func IsFarewell(f Fact) bool {
+// IsBye reports whether a fact is the BYE of a peer.
+func IsBye(f Fact) bool {
 	gone, ok := f.(Gone)
 	return ok && gone.ByPeer
 }

@@ -59,16 +59,16 @@ type Leg struct {
 
 	dialog Dialog
 
-	*setup          // nil once the INVITE is over, see settle
+	*setup          // nil once the INVITE is over, see releaseSetup
 	invited invited // UAC: what is left of the INVITE
 
 	session negotiation
 	timer   sessionTimer
 
-	ok         *unacknowledged
-	hangupOwed *owedHangup
-	asked      []*sip.Request // the peer's requests without a final answer
-	held       []Send         // requests of the other side that wait for the ACK
+	ok             *unacknowledged
+	hangupDeferred *deferredHangup
+	asked          []*sip.Request // the peer's requests without a final answer
+	held           []Send         // requests of the other side that wait for the ACK
 
 	AnsweredBye string // branch of the peer's BYE
 	acked       string // branch of the peer's last INVITE whose 200 it has acknowledged
@@ -96,24 +96,24 @@ type outcome struct {
 	effects []Effect
 }
 
-// owedHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
-type owedHangup struct {
+// deferredHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
+type deferredHangup struct {
 	in Hangup
 	at time.Time // it is sent, although a NOTIFY has no answer; zero: never
 }
 
-// byeAt is the deadline of a BYE that is owed; zero: none.
+// byeAt is the deadline of a deferred BYE; zero: none.
 func (l *Leg) byeAt() time.Time {
-	if l.hangupOwed == nil {
+	if l.hangupDeferred == nil {
 		return time.Time{}
 	}
-	return l.hangupOwed.at
+	return l.hangupDeferred.at
 }
 
-// Rests says whether nothing that the leg or its peer has asked for waits for an answer.
-func (l *Leg) Rests() bool {
-	return l.state == legConfirmed && l.session.pending == nil && l.session.wish == nil && !l.session.sending &&
-		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
+// IsIdle says whether nothing that the leg or its peer has asked for waits for an answer.
+func (l *Leg) IsIdle() bool {
+	return l.state == legConfirmed && l.session.pending == nil && l.session.wanted == nil && !l.session.sending &&
+		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupDeferred == nil || l.Done()
 }
 
 // Calls reports whether the leg's INVITE has no final answer, and no description of the peer.
@@ -121,8 +121,8 @@ func (l *Leg) Calls() bool {
 	return !l.UAS && (l.state == legCalling || l.state == legProceeding) && l.session.state == offerOurs
 }
 
-// Unheard reports whether the peer has said nothing at all to the leg's INVITE.
-func (l *Leg) Unheard() bool { return !l.deadlines().firstAnswerAt.IsZero() }
+// AwaitsResponse reports whether the peer has said nothing at all to the leg's INVITE.
+func (l *Leg) AwaitsResponse() bool { return !l.deadlines().firstAnswerAt.IsZero() }
 
 // AwaitsPRACK says whether a provisional answer has no PRACK yet.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
@@ -138,7 +138,7 @@ type setup struct {
 	inviteHop  Hop          // the INVITE's, for its CANCEL
 	added      []sip.Header // the leg's own of an INVITE that is not sent yet
 	shorten    func(more int) (*sip.Request, bool)
-	heard      func(code int)
+	report     func(code int)
 	cancelled  bool   // CANCEL sent
 	leftEarly  string // To tag of a peer that hung up before its 200
 	why        cause.Cause
@@ -147,7 +147,7 @@ type setup struct {
 
 	// of another process
 	answeredEarly []byte // the SDP answer that it had reliably before the 200
-	unheard       bool   // its INVITE has had no answer
+	unanswered    bool   // its INVITE has had no answer
 
 	intervals int // answered 422s
 
@@ -207,8 +207,8 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 		l.onRequestFailed(now, in)
 	case FinalLost:
 		l.onCancel(in.Seq, cause.Reasons{})
-	case MediaHeard:
-		l.onMediaHeard(now)
+	case MediaReceived:
+		l.onMediaReceived(now)
 	case DeadlineReached:
 		l.onDeadline(now)
 	case Ring:
@@ -234,7 +234,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Reply:
 		l.replyTo(in)
 	}
-	l.goOn(now)
+	l.sendWaiting(now)
 	return l.facts, l.effects
 }
 
@@ -277,7 +277,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.giveUpAt):
 		l.done()
 	case due(l.byeAt()):
-		l.sendBye(now, l.hangupOwed.in)
+		l.sendBye(now, l.hangupDeferred.in)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
 		l.end(now, cause.NoACK)
 	case due(l.awaited().giveUpAt):
@@ -297,11 +297,11 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.awaited().resendAt):
 		l.resendReliable(now)
 	case due(s.ringAt):
-		l.ringAgain(now)
+		l.resendRinging(now)
 	case due(l.timer.refreshAt):
 		l.refresh(now)
 	case due(l.session.retryAt()):
-		l.session.wish.retryAt = time.Time{} // goOn sends it
+		l.session.wanted.retryAt = time.Time{} // sendWaiting sends it
 	}
 }
 
@@ -322,7 +322,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		l.respond(req, 200, message.StatusText(200)) // the first answer was lost
 		return
 	}
-	if req.Method == sip.INVITE && l.cameBefore(req) {
+	if req.Method == sip.INVITE && l.answerRetransmission(req) {
 		return
 	}
 	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200 to the
@@ -333,12 +333,12 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		return
 	}
 	switch {
-	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.heard && !d.mayRepeat(req.Method):
+	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.requestSeen && !d.mayRepeat(req.Method):
 		// RFC 3261 section 12.2.2
 		l.respond(req, 500, "CSeq Out Of Order")
 		return
 	}
-	d.remoteSeq, d.heard, d.unsure = cseq.SeqNo, true, false
+	d.remoteSeq, d.requestSeen, d.unsure = cseq.SeqNo, true, false
 	switch req.Method {
 	case sip.BYE:
 		l.onBye(req)
@@ -355,9 +355,9 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	}
 }
 
-// cameBefore handles a re-INVITE that comes again after its transaction (RFC 6026
+// answerRetransmission handles a re-INVITE that comes again after its transaction (RFC 6026
 // section 7.1): it is late, or the answer was lost.
-func (l *Leg) cameBefore(req *sip.Request) bool {
+func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	switch branch := message.BranchOf(req); {
 	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // no copy, even under a branch that was used
 		return false
@@ -372,7 +372,7 @@ func (l *Leg) cameBefore(req *sip.Request) bool {
 }
 
 // mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left, or
-// was replaced. An UPDATE is noted before that, and does the same again; an INVITE has its answer in the note.
+// was replaced. An UPDATE is in a checkpoint before that, and does the same again; an INVITE has its answer there.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
 // onOther handles a request that the call answers.
@@ -412,12 +412,12 @@ type invited struct {
 	credentials []sip.Header // nearly always none
 }
 
-// settle lets go of what only the set-up of the dialog needed. What stays is copied, so
+// releaseSetup lets go of what only the set-up of the dialog needed. What stays is copied, so
 // that the messages of the set-up can go.
-func (l *Leg) settle() {
+func (l *Leg) releaseSetup() {
 	l.keepInvited()
 	l.setup = nil
-	l.dialog.settle()
+	l.dialog.copyTexts()
 }
 
 func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }
@@ -438,8 +438,8 @@ func (l *Leg) clearDeadlines() {
 		l.setupDeadlines = setupDeadlines{}
 	}
 	l.giveUpAt = time.Time{}
-	if l.hangupOwed != nil {
-		l.hangupOwed.at = time.Time{}
+	if l.hangupDeferred != nil {
+		l.hangupDeferred.at = time.Time{}
 	}
 	l.ok, l.reliable = &acknowledgedAll, nil
 	l.session = negotiation{}

@@ -349,7 +349,7 @@ func responseToBye(bye *sip.Request, code int) ResponseIn {
 func TestHeard(t *testing.T) {
 	lt, heard := newUAC(t), 0
 	in := inviteOut()
-	in.Heard = func(int) { heard++ }
+	in.OnResponse = func(int) { heard++ }
 	lt.do(in)
 	lt.want(lt.do(lt.answerTo(100, "", "")), "")
 	if heard != 1 {

@@ -110,7 +110,7 @@ func (lt *legTest) settled(t *testing.T, in Input) {
 	if l.state != legConfirmed {
 		return
 	}
-	if l.session.wish != nil && !l.session.sending && l.session.retryAt().IsZero() && !l.busy() {
+	if l.session.wanted != nil && !l.session.sending && l.session.retryAt().IsZero() && !l.busy() {
 		t.Errorf("an offer is forgotten after %T", in)
 	}
 	if l.timer.waiting && !l.session.sending && !l.busy() {

@@ -29,18 +29,18 @@ const (
 
 // negotiation is the offer/answer state of a leg.
 type negotiation struct {
-	state   offerState
-	pending *sip.Request // the peer's offer that waits for Accept or Reject
-	local   []byte       // this side's description that the peer has agreed to
-	before  *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
-	wish    *wish        // the call's offer without an answer; nil: there is none
-	sending bool         // the leg's re-INVITE has no final answer
+	state    offerState
+	pending  *sip.Request // the peer's offer that waits for Accept or Reject
+	local    []byte       // this side's description that the peer has agreed to
+	previous *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
+	wanted   *wantedOffer // the call's offer without an answer; nil: there is none
+	sending  bool         // the leg's re-INVITE has no final answer
 
 	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
 }
 
-// wish is an offer that the call wants to make.
-type wish struct {
+// wantedOffer is an offer that the call wants to make.
+type wantedOffer struct {
 	sdp     []byte
 	passing []sip.Header // with it, of the other side's
 	ref     int
@@ -50,10 +50,10 @@ type wish struct {
 
 // retryAt is when the call's offer is sent again; zero: no time is set.
 func (n *negotiation) retryAt() time.Time {
-	if n.wish == nil {
+	if n.wanted == nil {
 		return time.Time{}
 	}
-	return n.wish.retryAt
+	return n.wanted.retryAt
 }
 
 // describedAs is how this side was described.
@@ -155,7 +155,7 @@ func (l *Leg) accept(now time.Time, sdp []byte, headers []sip.Header) {
 		return // withdrawn meanwhile
 	}
 	late := l.session.state != offerTheirs
-	l.session.before = &describedAs{l.session.local, l.dialog.origin}
+	l.session.previous = &describedAs{l.session.local, l.dialog.origin}
 	sdp = l.Describe(sdp)
 	l.session.pending = nil
 	l.session.state, l.session.local = offerAgreed, sdp
@@ -183,7 +183,7 @@ func (l *Leg) reject(now time.Time, in Reject) {
 	l.afterPRACK(now)
 }
 
-// offer notes an offer, which goOn sends as soon as a re-INVITE is allowed.
+// offer notes an offer, which sendWaiting sends as soon as a re-INVITE is allowed.
 func (l *Leg) offer(in Offer) {
 	switch l.state {
 	case legConfirmed, legAccepted:
@@ -191,14 +191,14 @@ func (l *Leg) offer(in Offer) {
 		l.fact(OfferRefused{Ref: in.Ref})
 		return
 	}
-	if l.session.wish = nil; in.SDP != nil {
-		l.session.wish = &wish{sdp: in.SDP, ref: in.Ref, passing: in.Headers}
+	if l.session.wanted = nil; in.SDP != nil {
+		l.session.wanted = &wantedOffer{sdp: in.SDP, ref: in.Ref, passing: in.Headers}
 	}
 }
 
-// goOn sends the refresh of the session timer, or the offer, that had to wait for
+// sendWaiting sends the refresh of the session timer, or the offer, that had to wait for
 // something that is over now.
-func (l *Leg) goOn(now time.Time) {
+func (l *Leg) sendWaiting(now time.Time) {
 	if l.state != legConfirmed {
 		return
 	}
@@ -211,7 +211,7 @@ func (l *Leg) goOn(now time.Time) {
 // sendOffer sends the wanted offer, unless another exchange is going on (RFC 3261
 // section 14.1), whose end sends it.
 func (l *Leg) sendOffer(now time.Time) {
-	w := l.session.wish
+	w := l.session.wanted
 	if w == nil || l.session.sending || l.state != legConfirmed || l.busy() || !w.retryAt.IsZero() {
 		return
 	}
@@ -224,7 +224,7 @@ func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRe
 	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)},
 		l.timer.ask()...)
 	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, contentSDP()), passing...)...)
-	req.SetBody(l.Describe(l.dialog.origin.Again(sdp))) // another one may have been sent since
+	req.SetBody(l.Describe(l.dialog.origin.Restamp(sdp))) // another one may have been sent since
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(GiveUp)
 	return l.send(req, to)
@@ -240,7 +240,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	switch {
 	case i < 0:
 		return
-	case !l.sent[i].heard: // an answer may still come before its transaction ends
+	case !l.sent[i].provisional: // an answer may still come before its transaction ends
 		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}
@@ -253,7 +253,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	l.session.giveUpAt = now.Add(GiveUp)
 	l.effects = append(l.effects, SendRequest{Req: cancelOf(r.sent.Req), To: r.sent.To})
 	if !r.refresh {
-		l.session.wish = nil
+		l.session.wanted = nil
 		l.fact(OfferRefused{Ref: r.offer, Code: 408})
 	}
 }
@@ -287,7 +287,7 @@ func statusOf(res *sip.Response) int {
 // timer, else reports the refusal.
 func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 	code := res.StatusCode
-	if w := l.session.wish; w.tries < maxOfferTries {
+	if w := l.session.wanted; w.tries < maxOfferTries {
 		switch {
 		case code == 491, code == 500 && res.GetHeader("Retry-After") != nil:
 			w.retryAt = now.Add(l.backOff(code, res))
@@ -296,13 +296,13 @@ func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 			return
 		}
 	}
-	l.session.wish = nil
+	l.session.wanted = nil
 	l.fact(OfferRefused{Ref: r.offer, Code: code})
 }
 
 // asWanted reports whether a re-INVITE has the offer that is wanted now.
 func (l *Leg) asWanted(r sentRequest) bool {
-	return l.session.wish != nil && r.offer == l.session.wish.ref
+	return l.session.wanted != nil && r.offer == l.session.wanted.ref
 }
 
 // offerTaken handles a 2xx to a re-INVITE.
@@ -314,7 +314,7 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	wanted := !r.refresh && l.asWanted(r)
 	answer := AnswerReady{SDP: l.answerSDP(res), Overtook: r.givenUp && !r.refresh, Headers: res.Headers()}
 	if wanted {
-		answer.Ref, l.session.wish = r.offer, nil
+		answer.Ref, l.session.wanted = r.offer, nil
 	}
 	l.fact(answer)
 }

@@ -16,17 +16,17 @@ import (
 // sentRequest is a request of the leg without a final answer. The message belongs to
 // the wire until then, so its branch and CSeq are copied here.
 type sentRequest struct {
-	method  sip.RequestMethod
-	seq     uint32
-	branch  string
-	fork    bool // of another dialog than the leg's
-	ref     int  // of Send
-	offer   int  // Ref of the Offer that it makes
-	refresh bool // of the session timer, without an offer
-	again   bool // sent again after a challenge
-	heard   bool // a provisional answer came
-	givenUp bool // CANCEL sent
-	sent    SendRequest
+	method      sip.RequestMethod
+	seq         uint32
+	branch      string
+	fork        bool // of another dialog than the leg's
+	ref         int  // of Send
+	offer       int  // Ref of the Offer that it makes
+	refresh     bool // of the session timer, without an offer
+	retried     bool // sent again after a challenge
+	provisional bool // a provisional answer came
+	givenUp     bool // CANCEL sent
+	sent        SendRequest
 }
 
 // request makes a request within one of the leg's dialogs, with these headers more.
@@ -89,8 +89,8 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 		l.onRefreshed(now, r, res)
 	case sip.PRACK, sip.BYE:
 	case sip.NOTIFY:
-		if l.hangupOwed != nil && !l.reporting() {
-			l.sendBye(now, l.hangupOwed.in)
+		if l.hangupDeferred != nil && !l.reporting() {
+			l.sendBye(now, l.hangupDeferred.in)
 			return
 		}
 		l.fact(replied(r.ref, res))
@@ -122,7 +122,7 @@ func replied(ref int, res *sip.Response) Replied {
 
 // challengedAgain sends a request again with credentials, once.
 func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
-	if r.again || l.digest.Learn(res, false) != cause.None {
+	if r.retried || l.digest.Learn(res, false) != cause.None {
 		return false
 	}
 	seq := r.seq + 1
@@ -134,8 +134,8 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 		d.localSeq++
 		seq = d.localSeq
 	}
-	req := l.again(r.sent.Req, seq)
-	r.sent.Req, r.seq, r.branch, r.again, r.heard = req, seq, message.BranchOf(req), true, false
+	req := l.retryOf(r.sent.Req, seq)
+	r.sent.Req, r.seq, r.branch, r.retried, r.provisional = req, seq, message.BranchOf(req), true, false
 	l.sent = append(l.sent, r)
 	l.effects = append(l.effects, r.sent)
 	if r.method == sip.INVITE {

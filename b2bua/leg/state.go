@@ -144,10 +144,11 @@ func (l *Leg) State() State {
 		},
 		Dialog: DialogState{
 			CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.remoteTag, LocalParty: d.localParty, RemoteParty: d.RemoteParty,
-			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.heard, RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
+			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.requestSeen,
+			RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
 			Source: message.KeptAddr{AddrPort: d.Source}, Transport: d.transport, Own: d.own, Origin: d.origin.State(),
 		},
-		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wish != nil,
+		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
 		AnsweredBye: l.AnsweredBye, Acked: l.acked, RSeq: l.awaited().last,
 		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, Instant(l.timer.refreshAt), Instant(l.timer.expireAt)},
 	}
@@ -166,8 +167,8 @@ func (l *Leg) State() State {
 	if n.pending != nil && n.pending.Method == sip.INVITE {
 		s.Pending.Msg = n.pending
 	}
-	if l.hangupOwed != nil {
-		s.Hangup, s.HangupQ850 = string(l.hangupOwed.in.Why), l.hangupOwed.in.Q850
+	if l.hangupDeferred != nil {
+		s.Hangup, s.HangupQ850 = string(l.hangupDeferred.in.Why), l.hangupDeferred.in.Q850
 	}
 	if l.setup != nil && !l.UAS && l.invite != nil {
 		s.Invite.Msg, s.Hop = l.invite, HopState{l.inviteHop.Transport, message.KeptAddr{AddrPort: l.inviteHop.Addr}}
@@ -181,9 +182,9 @@ func (l *Leg) State() State {
 	return s
 }
 
-// Succeed has the leg of an INVITE that is begun again go on behind the answers of another process, whose state this
-// is: with the next RSeq (RFC 3262 section 3), and the description that the peer has.
-func (l *Leg) Succeed(s *State) {
+// ContinueFrom has a leg whose INVITE is handled afresh carry on after the responses that another process sent. s is
+// that process's state: it has the next RSeq (RFC 3262 section 3), and the description that the peer already has.
+func (l *Leg) ContinueFrom(s *State) {
 	l.dialog = restoreDialog(&s.Dialog, l.Peer.NAT)
 	l.updates = s.Updates
 	if l.session.state = offerState(s.Negotiation); l.session.state == offerAgreed {
@@ -218,10 +219,10 @@ func (l *Leg) answeredSeq() uint32 {
 func (l *Leg) Asks() bool { return l.session.pending != nil }
 
 const (
-	// unnoted is how many requests a leg may have sent after its state was noted.
-	unnoted = 100
-	// NotedEvery says before which requests a leg's state is noted: those whose CSeq is a multiple of this.
-	NotedEvery = unnoted / 2
+	// checkpointGap is how many requests a leg may have sent after its last checkpoint.
+	checkpointGap = 100
+	// CheckpointEvery says before which requests a leg has a checkpoint: those whose CSeq is a multiple of this.
+	CheckpointEvery = checkpointGap / 2
 )
 
 // Restored is a leg that goes on, with what its wire and its call have to know.
@@ -258,10 +259,10 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 		l.acks = append(l.acks, sentACK{a.Seq, a.Branch})
 	}
 	if s.Hangup != "" {
-		l.hangupOwed = &owedHangup{in: Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}}
+		l.hangupDeferred = &deferredHangup{in: Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}}
 	}
-	l.timer.resume(now)
-	if !l.resume(now, s, invite) {
+	l.timer.restore(now)
+	if !l.restore(now, s, invite) {
 		l.state = legDone
 	}
 	r := Restored{Leg: l, OK: l.ok.res, Unanswered: l.UAS && l.state == legProceeding, Sending: s.Sending || s.Asked}
@@ -275,9 +276,9 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 	return r
 }
 
-// resume goes on with the timer of another process. A refresh of ours may have come too late, or its answer. The peer's
+// restore continues the timer of another process. A refresh of ours may have come too late, or its answer. The peer's
 // may be on its way again.
-func (t *sessionTimer) resume(now time.Time) {
+func (t *sessionTimer) restore(now time.Time) {
 	if t.interval == 0 {
 		return
 	}
@@ -290,25 +291,26 @@ func (t *sessionTimer) resume(now time.Time) {
 func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
 	return Dialog{
 		CallID: s.CallID, LocalTag: s.LocalTag, remoteTag: s.RemoteTag, localParty: s.LocalParty, RemoteParty: s.RemoteParty,
-		localSeq: s.LocalSeq + unnoted, remoteSeq: s.RemoteSeq, heard: s.Heard, unsure: s.Heard, RemoteTarget: s.RemoteTarget,
-		routeSet: slices.Clone(s.RouteSet), Source: s.Source.AddrPort, transport: s.Transport, nat: nat, own: s.Own,
+		localSeq: s.LocalSeq + checkpointGap, remoteSeq: s.RemoteSeq, requestSeen: s.Heard, unsure: s.Heard,
+		RemoteTarget: s.RemoteTarget,
+		routeSet:     slices.Clone(s.RouteSet), Source: s.Source.AddrPort, transport: s.Transport, nat: nat, own: s.Own,
 		origin: sdp.RestoreOrigin(&s.Origin),
 	}
 }
 
-// resume restores what a leg's state has beside its dialog. False: no leg is like that.
-func (l *Leg) resume(now time.Time, s *State, invite *sip.Request) bool {
+// restore restores what a leg's state has beside its dialog. False: no leg is like that.
+func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 	switch l.state {
 	case legCalling, legProceeding, legAbandoned:
-		return l.resumeSetup(s, invite)
+		return l.restoreSetup(s, invite)
 	case legAccepted:
-		if !l.resumeAnswer(now, s) {
+		if !l.restoreAnswer(now, s) {
 			return false
 		}
 		l.setup = &setup{invite: invite}
 		return l.UAS && invite != nil
 	case legConfirmed:
-		return l.resumeAnswer(now, s) || len(s.OK.Text) == 0
+		return l.restoreAnswer(now, s) || len(s.OK.Text) == 0
 	case legEnding: // its BYE may have been lost
 		l.state = legConfirmed
 		return true
@@ -317,10 +319,10 @@ func (l *Leg) resume(now time.Time, s *State, invite *sip.Request) bool {
 	return false
 }
 
-// resumeSetup restores a leg whose INVITE has no final answer. It can be refused, or
+// restoreSetup restores a leg whose INVITE has no final answer. It can be refused, or
 // cancelled: it is not known which provisional answers have come since, so a CANCEL does not
 // wait for one.
-func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
+func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	if l.UAS {
 		l.setup = &setup{invite: invite}
 		return l.state == legProceeding && invite != nil
@@ -329,18 +331,18 @@ func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	if !ok || sent.Via() == nil || sent.From() == nil || sent.To() == nil || sent.CallID() == nil || sent.CSeq() == nil {
 		return false
 	}
-	unheard := l.state == legCalling
+	unanswered := l.state == legCalling
 	l.state = legProceeding
 	l.session.state = offerOurs
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
-		why: cause.Cause(s.Why), answeredEarly: s.Early, unheard: unheard,
+		why: cause.Cause(s.Why), answeredEarly: s.Early, unanswered: unanswered,
 	}
 	return true
 }
 
-// resumeAnswer restores the 200 that waits for its ACK. It is sent again at once.
-func (l *Leg) resumeAnswer(now time.Time, s *State) bool {
+// restoreAnswer restores the 200 that waits for its ACK. It is sent again at once.
+func (l *Leg) restoreAnswer(now time.Time, s *State) bool {
 	res, ok := parsed[*sip.Response](s.OK.Text)
 	if !ok || res.Via() == nil || res.CSeq() == nil {
 		return false
@@ -366,17 +368,17 @@ func parsed[M sip.Message](text []byte) (m M, ok bool) {
 	return m, ok
 }
 
-// IsNotable reports whether effects tell the peer something that the next process has to know.
+// NeedsCheckpoint reports whether effects tell the peer something that the next process has to know.
 // An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
-// begins an exchange, and an ACK ends one; the first 200's ACK is noted when the call is
+// begins an exchange, and an ACK ends one; the first 200's ACK is saved when the call is
 // settled. Other requests only count on, which a restored leg allows for if it knows one of every few.
-func (l *Leg) IsNotable(effects []Effect) bool {
+func (l *Leg) NeedsCheckpoint(effects []Effect) bool {
 	return slices.ContainsFunc(effects, func(e Effect) bool {
 		switch e := e.(type) {
 		case SendResponse:
 			return e.Res.IsSuccess() && (e.Method == sip.INVITE || e.Method == sip.UPDATE)
 		case SendRequest:
-			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE || e.Req.CSeq().SeqNo%NotedEvery == 0
+			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE || e.Req.CSeq().SeqNo%CheckpointEvery == 0
 		case Acknowledged:
 			return !l.UAS || e.Seq != l.InviteSeq
 		case SendACK, Forgotten:

@@ -29,10 +29,10 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	}
 }
 
-// Repeats gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so
+// RetryOf gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so
 // that its INVITE is that one in a new transaction (RFC 3263 section 4.3). A proxy that both lead to can tell that it
 // has it already (RFC 3261 section 8.2.2.2).
-func (l *Leg) Repeats(failed *Leg) {
+func (l *Leg) RetryOf(failed *Leg) {
 	l.dialog.CallID, l.dialog.LocalTag, l.added = failed.dialog.CallID, failed.dialog.LocalTag, nil
 }
 
@@ -65,25 +65,25 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	req.PrependHeader(l.inviteHeaders()...)
 	l.added = nil
 	l.invite, l.inviteHop = req, Hop{Transport: in.Transport, Addr: in.Dest}
-	l.digest.auth, l.firstResponse, l.shorten, l.heard = in.Auth, in.FirstResponse, in.Shorten, in.Heard
-	l.called(now)
+	l.digest.auth, l.firstResponse, l.shorten, l.report = in.Auth, in.FirstResponse, in.Shorten, in.OnResponse
+	l.inviteSent(now)
 	if in.RingTimeout > 0 {
 		l.ringUntil = now.Add(in.RingTimeout)
 	}
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
 }
 
-// called notes that an INVITE was sent.
-func (l *Leg) called(now time.Time) {
+// inviteSent notes that an INVITE was sent.
+func (l *Leg) inviteSent(now time.Time) {
 	l.state = legCalling
 	if l.firstResponse > 0 {
 		l.firstAnswerAt = now.Add(l.firstResponse)
 	}
 }
 
-// inviteAgain answers a challenge to the INVITE with a new INVITE. The limit for its
+// retryInvite answers a challenge to the INVITE with a new INVITE. The limit for its
 // ringing is what is left of the first one's. cause.None: it was sent.
-func (l *Leg) inviteAgain(now time.Time, res *sip.Response) cause.Cause {
+func (l *Leg) retryInvite(now time.Time, res *sip.Response) cause.Cause {
 	if why := l.digest.Learn(res, l.challenged > 0); why != cause.None {
 		return why
 	}
@@ -99,23 +99,23 @@ func (l *Leg) inviteAgain(now time.Time, res *sip.Response) cause.Cause {
 
 // resendInvite sends the renewed INVITE.
 func (l *Leg) resendInvite(now time.Time) {
-	l.called(now)
+	l.inviteSent(now)
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 }
 
 // Resend gives what sends the INVITE of a restored leg again, if it has had no answer. Until one comes, the peer may
 // not know it, and gets no CANCEL.
 func (l *Leg) Resend() []Effect {
-	if l.setup == nil || !l.unheard {
+	if l.setup == nil || !l.unanswered {
 		return nil
 	}
 	l.state = legCalling
 	return []Effect{SendRequest{Req: l.invite, To: l.inviteHop}}
 }
 
-// again makes a request a second time, with credentials: Call-ID, From and To stay, CSeq and
+// retryOf makes a request a second time, with credentials: Call-ID, From and To stay, CSeq and
 // branch change (RFC 3261 section 8.1.3.5).
-func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
+func (l *Leg) retryOf(old *sip.Request, seq uint32) *sip.Request {
 	req := sip.NewRequest(old.Method, *old.Recipient.Clone())
 	req.AppendHeader(l.via())
 	for _, h := range old.Headers() {
@@ -232,7 +232,7 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 	branch := message.BranchOf(res)
 	if res.StatusCode < 200 {
 		for i := range l.sent {
-			l.sent[i].heard = l.sent[i].heard || l.sent[i].branch == branch && l.sent[i].method == cseq.MethodName
+			l.sent[i].provisional = l.sent[i].provisional || l.sent[i].branch == branch && l.sent[i].method == cseq.MethodName
 		}
 		return
 	}
@@ -258,7 +258,7 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	switch l.state {
 	case legCalling, legProceeding:
 		l.state = legProceeding
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		if res.StatusCode > 100 && l.early100rel(in) {
 			l.fact(Progress{
 				Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in),
@@ -266,16 +266,16 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 			})
 		}
 	case legAbandoned:
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		l.sendCancel(now)
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // overtaken by the final answer
 	}
 }
 
-// tellHeard tells of an answer to the INVITE.
-func (l *Leg) tellHeard(code int) {
-	if l.setup != nil && l.heard != nil {
-		l.heard(code)
+// reportResponse tells of an answer to the INVITE.
+func (l *Leg) reportResponse(code int) {
+	if l.setup != nil && l.report != nil {
+		l.report(code)
 	}
 }
 
@@ -302,12 +302,12 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	case legAbandoned:
 		why := l.why
 		l.giveUpAt = time.Time{}
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		l.confirm(in)
 		l.sendBye(now, Hangup{Why: why})
 	case legConfirmed, legEnding, legDone:
 		switch {
-		case tag == l.dialog.remoteTag && l.ackAgain(l.InviteSeq):
+		case tag == l.dialog.remoteTag && l.resendACK(l.InviteSeq):
 		case l.forks[tag]:
 			l.dropFork(in, false)
 		default:
@@ -329,7 +329,7 @@ func (l *Leg) confirm(in ResponseIn) {
 	delete(l.early, message.TagOf(in.Res.To().Params))
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
-	l.settle()
+	l.releaseSetup()
 	l.sendACK(&l.dialog, l.InviteSeq)
 }
 
@@ -383,7 +383,7 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 	case legCalling, legProceeding:
 		why := cause.OfStatus(res.StatusCode)
 		if isChallenge(res.StatusCode) {
-			if why = l.inviteAgain(now, res); why == cause.None {
+			if why = l.retryInvite(now, res); why == cause.None {
 				return
 			}
 		}
@@ -401,7 +401,7 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 		})
 		l.done()
 	case legAbandoned:
-		l.tellHeard(res.StatusCode)
+		l.reportResponse(res.StatusCode)
 		l.done()
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone:
 	}

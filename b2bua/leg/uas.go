@@ -29,7 +29,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 			localParty:  message.NameAddr(to.DisplayName, &to.Address, to.Params),
 			RemoteParty: message.NameAddr(from.DisplayName, &from.Address, from.Params),
 			remoteSeq:   invite.CSeq().SeqNo,
-			heard:       true,
+			requestSeen: true,
 			Source:      source,
 			transport:   o.Local.Transport,
 			nat:         o.Peer.NAT,
@@ -66,9 +66,9 @@ func (l *Leg) ring(now time.Time, in Ring) {
 	l.ringAt = now.Add(timerProvisional)
 }
 
-// ringAgain repeats the last provisional answer, so that proxies keep the INVITE (RFC
+// resendRinging repeats the last provisional answer, so that proxies keep the INVITE (RFC
 // 3261 section 13.3.1.1).
-func (l *Leg) ringAgain(now time.Time) {
+func (l *Leg) resendRinging(now time.Time) {
 	l.ringAt = time.Time{}
 	if l.state == legProceeding && l.lastProvisional != nil {
 		l.ring(now, *l.lastProvisional)
@@ -147,13 +147,13 @@ func (l *Leg) onCancelWithin(seq uint32) {
 	switch {
 	case pending != nil && pending.Method == sip.INVITE && pending.CSeq().SeqNo == seq:
 		l.session.pending = nil
-	case l.ok.res != nil && l.ok.seq == seq && l.session.before == nil:
-		// a process before this one has answered: it is too late
+	case l.ok.res != nil && l.ok.seq == seq && l.session.previous == nil:
+		// the old process has answered: it is too late
 		return
 	case l.ok.res != nil && l.ok.seq == seq:
 		l.ok = &acknowledgedAll
 		// the peer has never seen the last ones
-		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin
+		l.session.local, l.dialog.origin = l.session.previous.local, l.session.previous.origin
 	default:
 		return
 	}

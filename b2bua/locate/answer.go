@@ -20,7 +20,7 @@ type record struct {
 // readAnswer gives the records of a kind that an answer has for a name, following its aliases. next is an alias that
 // the answer does not follow to its end. Records of other names count for nothing.
 func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next string, ttl time.Duration, err error) {
-	ttl = longestTTL
+	ttl = maxTTL
 	owner := plain(name)
 	for links := 0; ; links++ {
 		if links > maxLinks {
@@ -46,7 +46,7 @@ func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next st
 		case alias == "" && owner != plain(name) && m.Rcode == dns.RcodeSuccess && !hasSOA(m):
 			return nil, owner, ttl, nil // the server leaves it to us
 		case alias == "":
-			return nil, "", min(ttl, noneFor(m)), nil
+			return nil, "", min(ttl, negativeTTL(m)), nil
 		}
 		owner = alias
 	}
@@ -85,8 +85,8 @@ func hasSOA(m *dns.Msg) bool {
 	return false
 }
 
-// noneFor is how long it holds that there is no record (RFC 2308 section 5).
-func noneFor(m *dns.Msg) time.Duration {
+// negativeTTL is how long it holds that there is no record (RFC 2308 section 5).
+func negativeTTL(m *dns.Msg) time.Duration {
 	for _, rr := range m.Ns {
 		if soa, ok := rr.(*dns.SOA); ok {
 			return time.Duration(min(soa.Minttl, rr.Header().Ttl)) * time.Second

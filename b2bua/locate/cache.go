@@ -14,11 +14,11 @@ import (
 
 // How long answers are kept. Their TTL does not count.
 const (
-	leastTTL    = time.Second
-	longestTTL  = time.Hour
-	longestNone = time.Minute     // that there is no such name or record
-	failureTTL  = 2 * time.Second // that no name server answered
-	staleFor    = 24 * time.Hour
+	minTTL         = time.Second
+	maxTTL         = time.Hour
+	maxNegativeTTL = time.Minute     // that there is no such name or record
+	failureTTL     = 2 * time.Second // that no name server answered
+	staleFor       = 24 * time.Hour
 	// refresh is how long a call waits for a new answer where there is an old one.
 	refresh = 100 * time.Millisecond
 )
@@ -108,9 +108,9 @@ func (e *entry) take(now time.Time, records []record, ttl time.Duration, err err
 	case err != nil:
 		e.until, e.stale = now.Add(failureTTL), time.Time{}
 	case len(records) == 0:
-		e.until = now.Add(min(max(ttl, leastTTL), longestNone))
+		e.until = now.Add(min(max(ttl, minTTL), maxNegativeTTL))
 	default:
-		e.until = now.Add(min(max(ttl, leastTTL), longestTTL))
+		e.until = now.Add(min(max(ttl, minTTL), maxTTL))
 	}
 }
 
@@ -157,7 +157,7 @@ var errTooManyLinks = errors.New("too many aliases, or they lead in a circle")
 
 // fetch asks a name server, and follows aliases that it did not follow itself.
 func (r *Resolver) fetch(ctx context.Context, q question) ([]record, time.Duration, error) {
-	name, ttl := q.name, longestTTL
+	name, ttl := q.name, maxTTL
 	for range maxLinks {
 		m, err := r.ask(ctx, name+".", q.kind)
 		if err != nil {

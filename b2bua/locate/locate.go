@@ -143,7 +143,7 @@ func (q Query) hop(a netip.Addr, port uint16) Hop {
 // locate asks. owned: the name is one of the configuration.
 func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, error) {
 	if q.Port != 0 {
-		return r.addresses(ctx, q, place{q.Host, 0}, owned)
+		return r.addresses(ctx, q, hostPort{q.Host, 0}, owned)
 	}
 	var absent error
 	for _, s := range r.services(ctx, q, owned) {
@@ -162,7 +162,7 @@ func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, erro
 	if absent != nil {
 		return nil, absent
 	}
-	return r.addresses(ctx, q, place{q.Host, 0}, owned)
+	return r.addresses(ctx, q, hostPort{q.Host, 0}, owned)
 }
 
 // service is the name of SRV records, with the transport that they are for.
@@ -217,20 +217,20 @@ func (r *Resolver) byService(ctx context.Context, q Query, name string, owned bo
 		if names++; names > maxNames {
 			break
 		}
-		more, failed := r.addresses(ctx, q, place{s.target, s.port}, owned)
+		more, failed := r.addresses(ctx, q, hostPort{s.target, s.port}, owned)
 		hops, err = append(hops, more...), cmp.Or(err, failed)
 	}
 	return hops, false, err
 }
 
-// place is a host, and the port that the records say; 0: nothing.
-type place struct {
+// hostPort is a host, and the port that the records say; 0: nothing.
+type hostPort struct {
 	host string
 	port uint16
 }
 
 // addresses gives the places of a host: IPv4 first, because the platforms publish it and more networks carry it.
-func (r *Resolver) addresses(ctx context.Context, q Query, at place, owned bool) (hops []Hop, err error) {
+func (r *Resolver) addresses(ctx context.Context, q Query, at hostPort, owned bool) (hops []Hop, err error) {
 	four, six := question{at.host, dns.TypeA}, question{at.host, dns.TypeAAAA}
 	r.begin(six, owned) // at the same time
 	for _, ask := range []question{four, six} {

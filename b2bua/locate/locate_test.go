@@ -410,7 +410,7 @@ func FuzzAnswer(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if len(records) > maxRecords || ttl < 0 || ttl > max(longestTTL, failureTTL) || (next != "" && len(records) > 0) {
+			if len(records) > maxRecords || ttl < 0 || ttl > max(maxTTL, failureTTL) || (next != "" && len(records) > 0) {
 				t.Errorf("%d records, next %q, ttl %v", len(records), next, ttl)
 			}
 			for _, r := range ordered(records, func(n int) int { return n - 1 }) {

@@ -17,11 +17,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The files of the system's resolver, and how often they are looked at.
+// The files of the system's resolver, and how often they are reread.
 const (
-	resolvConf = "/etc/resolv.conf"
-	hostsFile  = "/etc/hosts"
-	lookEvery  = 5 * time.Second
+	resolvConf  = "/etc/resolv.conf"
+	hostsFile   = "/etc/hosts"
+	rereadEvery = 5 * time.Second
 )
 
 const (
@@ -37,19 +37,19 @@ type system struct {
 	conf, file string // constant
 
 	mu      sync.Mutex // guards what follows
-	looked  time.Time
+	readAt  time.Time
 	servers []string // address:port
 	hosts   map[string][]netip.Addr
 }
 
 func newSystem() *system { return &system{conf: resolvConf, file: hostsFile} }
 
-// look reads the files again if that was a while ago.
-func (s *system) look() ([]string, map[string][]netip.Addr) {
+// reread reads the files again if that was a while ago.
+func (s *system) reread() ([]string, map[string][]netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); s.looked.IsZero() || now.Sub(s.looked) >= lookEvery {
-		s.looked = now
+	if now := time.Now(); s.readAt.IsZero() || now.Sub(s.readAt) >= rereadEvery {
+		s.readAt = now
 		s.servers = []string{"127.0.0.1:53"} // resolv.conf(5): without a name server, the one of this machine
 		if c, err := dns.ClientConfigFromFile(s.conf); err == nil && len(c.Servers) > 0 {
 			s.servers = nil
@@ -87,7 +87,7 @@ func readHosts(text []byte) map[string][]netip.Addr {
 
 // ask answers from the hosts file, or asks the name servers in turn.
 func (s *system) ask(ctx context.Context, name string, kind uint16) (*dns.Msg, error) {
-	servers, hosts := s.look()
+	servers, hosts := s.reread()
 	if own := hosts[plain(name)]; len(own) > 0 && (kind == dns.TypeA || kind == dns.TypeAAAA) {
 		return hostsAnswer(name, kind, own), nil
 	}
@@ -136,7 +136,7 @@ func exchange(ctx context.Context, q *dns.Msg, at string) (*dns.Msg, error) {
 func hostsAnswer(name string, kind uint16, own []netip.Addr) *dns.Msg {
 	m := new(dns.Msg)
 	for _, a := range own {
-		h := dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: uint32(lookEvery / time.Second)}
+		h := dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: uint32(rereadEvery / time.Second)}
 		switch {
 		case a.Is4() && kind == dns.TypeA:
 			m.Answer = append(m.Answer, &dns.A{Hdr: h, A: a.AsSlice()})

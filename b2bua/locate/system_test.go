@@ -52,7 +52,7 @@ func TestSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &system{conf: "/nonexistent", file: hosts}
-	if servers, _ := s.look(); !slices.Equal(servers, []string{"127.0.0.1:53"}) {
+	if servers, _ := s.reread(); !slices.Equal(servers, []string{"127.0.0.1:53"}) {
 		t.Errorf("servers %v", servers)
 	}
 	s.servers = []string{at.String()}
@@ -63,7 +63,7 @@ func TestSystem(t *testing.T) {
 		"other.test":   "look up other.test: name not found: name server " + at.String() + " answers another question",
 	} {
 		s.mu.Lock()
-		s.looked = time.Now()
+		s.readAt = time.Now()
 		s.mu.Unlock()
 		if got := r.leads(t.Context(), Query{host, 5060, udp}); got != want {
 			t.Errorf("%s: %s; want %s", host, got, want)

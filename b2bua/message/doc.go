@@ -11,8 +11,8 @@
 // Parse splits headers by the same functions. So every message that passes the check can
 // be parsed, and both read it alike. The library's parser would drop a message without an
 // answer for one bad header. A Contact or Record-Route that can't be read stays in the
-// message as spoiled, and only code that needs it refuses. Held by FuzzScan, FuzzParse, TestScanAgreesWithParser and
-// TestScanDoesNotAllocate here, and by TestRefusalWithSpoiledContact in calltest.
+// message as a badHeader, and only code that needs it refuses. Held by FuzzScan, FuzzParse, TestScanAgreesWithParser
+// and TestScanDoesNotAllocate here, and by TestRefusalWithSpoiledContact in calltest.
 //
 // Tags and branches are keyed: a random value and a truncated HMAC. Messages that belong
 // to this server are recognised without a table, also after a restart, because the store

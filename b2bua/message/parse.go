@@ -13,7 +13,7 @@ import (
 var errUnreadable = errors.New("the message can't be read")
 
 // Parse reads a message into the library's types, and splits headers as Scan does. A
-// header that can't be read stays in the message as spoiled, and only code that needs the
+// header that can't be read stays in the message as a badHeader, and only code that needs the
 // header refuses the message. Headers without a reader here are left as they came. Parse
 // keeps nothing of text, but each part of the message keeps all of its headers in memory:
 // see Compact. It reads every message that Scan finds well-formed.
@@ -221,25 +221,25 @@ func (p *parsing) isFirst(kind headerKind) bool {
 	return first
 }
 
-// spoiled is a header that can't be read.
-type spoiled struct {
+// badHeader is a header that can't be read.
+type badHeader struct {
 	sip.Header        // as it came
 	wrong      string // in the words of splitAddress
 }
 
-// SpoiledIn returns what is wrong with the first spoiled header of a message, "" if
+// BadHeaderIn returns what is wrong with the first bad header of a message, "" if
 // there is none.
-func SpoiledIn(headers []sip.Header) string {
+func BadHeaderIn(headers []sip.Header) string {
 	for _, h := range headers {
-		if s, ok := h.(*spoiled); ok {
+		if s, ok := h.(*badHeader); ok {
 			return s.Name() + " " + s.wrong
 		}
 	}
 	return ""
 }
 
-func spoil(name, value, wrong string) sip.Header {
-	return &spoiled{sip.NewHeader(name, Trim(value)), wrong}
+func markBad(name, value, wrong string) sip.Header {
+	return &badHeader{sip.NewHeader(name, Trim(value)), wrong}
 }
 
 // RefreshesTarget reports whether requests of a method make a dialog or change its target
@@ -252,9 +252,9 @@ func RefreshesTarget(m sip.RequestMethod) bool {
 // has checked all but Contact and Record-Route, which matter only if a dialog is made
 // or its target changes (RFC 3261 section 8.2 ignores headers that are not needed).
 func Malformed(req *sip.Request) string {
-	switch spoiled := SpoiledIn(req.Headers()); {
-	case spoiled != "" && RefreshesTarget(req.Method):
-		return spoiled
+	switch wrong := BadHeaderIn(req.Headers()); {
+	case wrong != "" && RefreshesTarget(req.Method):
+		return wrong
 	case req.From() == nil || TagOf(req.From().Params) == "":
 		return "From with a tag is missing"
 	case req.To() == nil:

@@ -76,16 +76,16 @@ func bare(value string) string {
 }
 
 // readAddress reads a From, To or Contact into h, which has this name, URI and these
-// parameters. A header that can't be read is spoiled.
+// parameters. A header that can't be read becomes a badHeader.
 func (p *parsing) readAddress(header, value string, h sip.Header, name *string, uri *sip.Uri,
 	params *sip.HeaderParams,
 ) sip.Header {
 	a, wrong := splitAddress(value)
 	if wrong != "" {
-		return spoil(header, value, wrong)
+		return markBad(header, value, wrong)
 	}
 	if err := sip.ParseUri(a.uri, uri); err != nil {
-		return spoil(header, value, "Has a Malformed URI")
+		return markBad(header, value, "Has a Malformed URI")
 	}
 	*name = a.name
 	n := strings.Count(a.params, ";")
@@ -110,11 +110,11 @@ func (p *parsing) readAddress(header, value string, h sip.Header, name *string, 
 func readRecordRoute(value string) sip.Header {
 	a, wrong := splitAddress(value)
 	if wrong != "" {
-		return spoil("Record-Route", value, wrong)
+		return markBad("Record-Route", value, wrong)
 	}
 	h := &sip.RecordRouteHeader{}
 	if err := sip.ParseUri(a.uri, &h.Address); err != nil {
-		return spoil("Record-Route", value, "Has a Malformed URI")
+		return markBad("Record-Route", value, "Has a Malformed URI")
 	}
 	return h
 }
@@ -131,7 +131,7 @@ func (p *parsing) readCallID(value string) sip.Header {
 func (p *parsing) readCSeq(value string) sip.Header {
 	number, method, wrong := splitCSeq(value)
 	if wrong != "" {
-		return spoil("CSeq", value, wrong)
+		return markBad("CSeq", value, wrong)
 	}
 	h := &p.usual.cseq
 	if !p.isFirst(kindCSeq) {
@@ -149,7 +149,7 @@ func (p *parsing) readMaxForwards(value string) sip.Header {
 	}
 	n, err := strconv.ParseUint(value, 10, 32)
 	*h = sip.MaxForwardsHeader(n)
-	return spoiledIf(err != nil, h, value)
+	return badHeaderIf(err != nil, h, value)
 }
 
 func (p *parsing) readContentLength(value string) sip.Header {
@@ -161,13 +161,13 @@ func (p *parsing) readContentLength(value string) sip.Header {
 	if *h = sip.ContentLengthHeader(n); err == nil {
 		p.length = int(n)
 	}
-	return spoiledIf(err != nil, h, value)
+	return badHeaderIf(err != nil, h, value)
 }
 
-// spoiledIf returns the header, spoiled if it is malformed.
-func spoiledIf(malformed bool, h sip.Header, value string) sip.Header {
+// badHeaderIf returns the header, a badHeader if it is malformed.
+func badHeaderIf(malformed bool, h sip.Header, value string) sip.Header {
 	if malformed {
-		return spoil(h.Name(), value, "Is Malformed")
+		return markBad(h.Name(), value, "Is Malformed")
 	}
 	return h
 }

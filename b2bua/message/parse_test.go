@@ -43,7 +43,7 @@ func TestParserReadsLists(t *testing.T) {
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("got %q; want %q", got, tt.want)
 			}
-			if got := SpoiledIn(msg.(*sip.Request).Headers()); got != tt.spoiled {
+			if got := BadHeaderIn(msg.(*sip.Request).Headers()); got != tt.spoiled {
 				t.Errorf("spoiled: %q; want %q", got, tt.spoiled)
 			}
 		})

@@ -27,9 +27,9 @@ func Redact(message []byte, keys bool) {
 		switch name = Trim(name); {
 		case namesCredentials(name):
 			value = bytes.TrimLeft(value, " \t\r\n")
-			blot(value[bytes.IndexAny(value, " \t\r\n")+1:]) // all but the scheme
+			mask(value[bytes.IndexAny(value, " \t\r\n")+1:]) // all but the scheme
 		case namesSecret(name):
-			blot(value)
+			mask(value)
 		}
 	}
 	body := rest
@@ -88,8 +88,8 @@ func namesSecret(name []byte) bool {
 	return false
 }
 
-// blot replaces everything but blanks and line ends.
-func blot(b []byte) {
+// mask replaces everything but blanks and line ends.
+func mask(b []byte) {
 	for i, c := range b {
 		if bytes.IndexByte([]byte(" \t\r\n"), c) < 0 {
 			b[i] = redacted
@@ -118,7 +118,7 @@ func redactKeying(body []byte) {
 			if _, key, found := bytes.Cut(value, []byte("inline:")); found {
 				value = key
 			}
-			blot(value)
+			mask(value)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func redactKeys(body []byte) {
 		if _, after, found := bytes.Cut(line, []byte{'='}); found {
 			value = after
 		}
-		blot(value)
+		mask(value)
 	}
 }
 
@@ -142,7 +142,7 @@ func hideInline(text []byte) {
 		if end < 0 {
 			end = len(text)
 		}
-		blot(text[:end])
+		mask(text[:end])
 		text = text[end:]
 	}
 }

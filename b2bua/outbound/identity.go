@@ -3,13 +3,11 @@ package outbound
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/stir"
 	"flowbridge/config/template"
 )
 
@@ -163,22 +161,6 @@ func WithheldFrom(vars template.Vars, p Privacy) Privacy {
 		return Privacy{history: p.history}
 	}
 	return p
-}
-
-// Verification is what the INVITE of a caller says for its verification (RFC 8224 section 5.1).
-func Verification(invite *sip.Request, by *peers.Caller, vars *template.Vars, came time.Time) (*stir.Policy,
-	*stir.Request,
-) {
-	to := message.PartyOf("", &invite.To().Address, by.Country)
-	p := &stir.Policy{
-		Trunk: by.Name, Roots: by.Identity.Roots, Hosts: by.Identity.Hosts, Fresh: stir.Fresh, Timeout: stir.Timeout,
-	}
-	return p, &stir.Request{
-		Identity: message.RawValues(invite, "Identity", "y"), Date: message.FirstHeader(invite, "Date"),
-		From: vars.From.Number, To: to.Number, Called: vars.To.Number, CallID: vars.SIPCallID,
-		FromTag: message.TagOf(invite.From().Params), Came: came,
-		Diverted: vars.Diversion != "" || message.FirstHeader(invite, "Diversion") != "",
-	}
 }
 
 // VarsOf are the variables of templates in a call with this id.

@@ -3,7 +3,6 @@ package outbound
 import (
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/store/record"
 )
 
 // Origination is a call that a request orders: first the customer is called over a trunk, then an agent.
@@ -29,16 +29,6 @@ type Origination struct {
 	AnswerWithin time.Duration
 }
 
-// PlaceError says why a call is not placed.
-type PlaceError struct {
-	Status          int // of HTTP
-	Problem, Remedy string
-}
-
-func (e *PlaceError) Error() string { return e.Problem + "; " + e.Remedy }
-
-func refused(status int, problem, remedy string) error { return &PlaceError{status, problem, remedy} }
-
 // NotNow is a PlaceError for want of room.
 func NotNow(why string) error { return refused(http.StatusServiceUnavailable, why, "try again later") }
 
@@ -52,12 +42,6 @@ type Placing struct {
 	Share    int             // the weight of the first one, where the route's split has chosen it; else 0
 	By       string          // who has ordered it
 }
-
-// The bounds of an origination.
-const (
-	maxOriginatedHeaders = 64
-	maxOriginatedBytes   = 8 << 10
-)
 
 // Place checks an origination against a configuration at a time. Its error is a *PlaceError.
 func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
@@ -79,7 +63,7 @@ func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 		}
 	}
 	var err error
-	if out.Invite, err = o.invite(); err != nil {
+	if out.Invite, err = standIn(o.To, o.From, o.Headers); err != nil {
 		return out, err
 	}
 	vars := template.Vars{
@@ -143,6 +127,18 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 	return nil
 }
 
+// Plans plans a call that is placed: the customer first, and then the agents. The INVITE to the customer has From and
+// To of the origination, and none of its headers: these are for the agent.
+func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
+	vars.Direction, vars.HeaderFunc = template.DirectionInbound, func(string) string { return "" }
+	vars.From.User, vars.To.User = strings.Clone(vars.From.Number), strings.Clone(vars.To.Number)
+	customer = Plan{
+		Targets: []*peers.Target{p.Customer}, Reason: record.ReasonCustomer, By: p.By, Vars: &vars,
+		Source: message.NewRequest(sip.INVITE),
+	}
+	return customer, Plan{Targets: p.Agents, Shared: p.Share > 0}
+}
+
 // Variables are the headers as variables, by name without X-. nil: there are none.
 func (o *Origination) Variables() map[string]string {
 	if len(o.Headers) == 0 {
@@ -153,39 +149,4 @@ func (o *Origination) Variables() map[string]string {
 		all[h.Name[len("X-"):]] = strings.TrimSpace(h.Value)
 	}
 	return all
-}
-
-var headerName = regexp.MustCompile("^[Xx]-[A-Za-z0-9.!%*_+`'~-]{1,60}$") // a token of RFC 3261 section 25.1
-
-func errHeader(name string) error {
-	return refused(http.StatusBadRequest, "not a variable or header that a call can have: "+strconv.Quote(name),
-		"write a name of at most 60 letters, digits and .!%*_+`'~-, that of a header with X- before it, and a value of one line")
-}
-
-// invite makes the INVITE that stands for a caller's. It is never sent.
-func (o *Origination) invite() (*sip.Request, error) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "INVITE sip:%[1]s@originate.invalid SIP/2.0\r\nVia: SIP/2.0/UDP originate.invalid;branch=z9hG4bK%[2]s\r\n"+
-		"From: <sip:%[3]s@originate.invalid>;tag=%[2]s\r\nTo: <sip:%[1]s@originate.invalid>\r\nCall-ID: %[4]s\r\nCSeq: 1 INVITE\r\n",
-		message.EscapeUser(o.To), "1", message.EscapeUser(o.From), message.NewCallID())
-	begin := b.Len()
-	for _, h := range o.Headers {
-		if !headerName.MatchString(h.Name) || strings.ContainsFunc(h.Value, template.IsControl) {
-			return nil, errHeader(h.Name)
-		}
-		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, strings.TrimSpace(h.Value))
-	}
-	if len(o.Headers) > maxOriginatedHeaders || b.Len()-begin > maxOriginatedBytes {
-		return nil, refused(http.StatusBadRequest,
-			fmt.Sprintf("more than %d headers and variables, or %d bytes of them", maxOriginatedHeaders, maxOriginatedBytes),
-			"leave some out")
-	}
-	b.WriteString("Content-Length: 0\r\n\r\n")
-	msg, err := message.Parse([]byte(b.String()))
-	req, is := msg.(*sip.Request)
-	if err != nil || !is {
-		return nil, refused(http.StatusBadRequest, fmt.Sprintf("no INVITE can be made of it: %v", err),
-			"look at its headers")
-	}
-	return req, nil
 }

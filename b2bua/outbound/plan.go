@@ -1,8 +1,6 @@
 package outbound
 
 import (
-	"strings"
-
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
@@ -82,14 +80,12 @@ func RescuePlan(p *peers.Snapshot, r *config.Route, call template.Vars, lost *pe
 	}
 }
 
-// Plans plans a call that is placed: the customer first, and then the agents. The INVITE to the customer has From and
-// To of the origination, and none of its headers: these are for the agent.
-func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
-	vars.Direction, vars.HeaderFunc = template.DirectionInbound, func(string) string { return "" }
-	vars.From.User, vars.To.User = strings.Clone(vars.From.Number), strings.Clone(vars.To.Number)
-	customer = Plan{
-		Targets: []*peers.Target{p.Customer}, Reason: record.ReasonCustomer, By: p.By, Vars: &vars,
-		Source: message.NewRequest(sip.INVITE),
-	}
-	return customer, Plan{Targets: p.Agents, Shared: p.Share > 0}
+// PlaceError says why nobody is called.
+type PlaceError struct {
+	Status          int // of HTTP
+	Problem, Remedy string
 }
+
+func (e *PlaceError) Error() string { return e.Problem + "; " + e.Remedy }
+
+func refused(status int, problem, remedy string) error { return &PlaceError{status, problem, remedy} }

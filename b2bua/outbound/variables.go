@@ -13,7 +13,7 @@ import (
 
 // SetVariables sets variables of a call: headers X-NAME of the caller's INVITE, so that templates and pass_headers of
 // later legs have them. An empty value removes one. before has the variables set earlier; the returned set has all that
-// are set now. The bounds are the same as at an origination. An error is a *PlaceError.
+// are set now. The bounds are those of standIn. An error is a *PlaceError.
 func SetVariables(invite message.HeaderText, before, change map[string]string) (_ message.HeaderText,
 	set map[string]string, err error,
 ) {
@@ -30,24 +30,24 @@ func SetVariables(invite message.HeaderText, before, change map[string]string) (
 			set[name] = value
 		}
 	}
-	o := Origination{To: "0", From: "0"}
+	var headers []peers.Variable
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		replaced["x-"+strings.ToLower(name)] = true
-		o.Headers = append(o.Headers, peers.Variable{Name: "X-" + name, Value: set[name]})
+		headers = append(headers, peers.Variable{Name: "X-" + name, Value: set[name]})
 	}
-	if _, err = o.invite(); err != nil {
+	if _, err = standIn("0", "0", headers); err != nil {
 		return "", nil, err
 	}
 	came := invite.Request()
-	headers := slices.DeleteFunc(slices.Clone(came.Headers()), func(h sip.Header) bool {
+	all := slices.DeleteFunc(slices.Clone(came.Headers()), func(h sip.Header) bool {
 		return replaced[strings.ToLower(h.Name())]
 	})
-	for _, h := range o.Headers {
-		headers = append(headers, sip.NewHeader(h.Name, h.Value))
+	for _, h := range headers {
+		all = append(all, sip.NewHeader(h.Name, h.Value))
 	}
 	req := message.NewRequest(sip.INVITE)
 	req.Recipient = came.Recipient
-	message.SetHeaders(req, headers...)
+	message.SetHeaders(req, all...)
 	if len(set) == 0 {
 		set = nil
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Admission limits the calls. Its counts outlive reloads. The lock is held while counts
-// are compared and taken, and while a reload goes through the tallies.
+// are compared and taken, and while a reload goes through the usages.
 type Admission struct {
 	Peers atomic.Pointer[Snapshot] // in force
 	// CircuitChanged is told when a circuit opens, is tried or closes. It must not block. It may be nil.
@@ -26,9 +26,9 @@ type Admission struct {
 	scarce   bool              // the process's memory is
 	setups   pool              // calls without an answer
 	ports    pool              // calls with ports
-	trunks   map[string]*tally // by name
-	targets  map[string]*tally // by name
-	callers  map[string]*tally // of targets' own calls, by name
+	trunks   map[string]*usage // by name
+	targets  map[string]*usage // by name
+	callers  map[string]*usage // of targets' own calls, by name
 	circuits circuits
 	sources  *Rates // new requests by address
 	place    int    // of this node among the nodes that share the caps
@@ -37,8 +37,8 @@ type Admission struct {
 	queues   atomic.Int32 // calls that wait in it
 }
 
-// tally counts the open calls of a trunk or target. It outlives reloads.
-type tally struct {
+// usage counts the open calls of a trunk or target. It outlives reloads.
+type usage struct {
 	rate *rate.Limiter
 	cps  int // the limit of the configuration, as is the next
 	most int // calls; 0: any number
@@ -52,7 +52,7 @@ type tally struct {
 	setups, ports share     // of the calls that come from it
 	callers       numbers
 	destinations  numbers
-	placed        hour // by requests
+	placed        lastHour // by requests
 }
 
 // registered says how calls come to a trunk that is registered: for the user of its Contact, and from its registrar.
@@ -75,7 +75,7 @@ func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
-		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(),
+		trunks: map[string]*usage{}, targets: map[string]*usage{}, callers: map[string]*usage{}, circuits: newCircuits(),
 		sources: NewRates(), queue: queue{routes: map[uint64]int{}}, began: time.Now(),
 	}
 	a.Reload(cfg, preparers)
@@ -98,39 +98,39 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	old := a.Peers.Load()
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
-		own := newTrunk(callerOfTrunk(t), nil, tallied(a.trunks, t.Name, t.MaxCalls, t.MaxCPS))
+		own := newTrunk(callerOfTrunk(t), nil, usageOf(a.trunks, t.Name, t.MaxCalls, t.MaxCPS))
 		p.Trunks = append(p.Trunks, own)
-		if t.URI != nil { // calls in both directions take the same channels: one tally
-			p.Callees[t.Name] = &Target{Dial: dialOfTrunk(t), Trunk: own.Caller, tally: own.tally}
+		if t.URI != nil { // calls in both directions take the same channels: one usage
+			p.Callees[t.Name] = &Target{Dial: dialOfTrunk(t), Trunk: own.Caller, usage: own.usage}
 		}
 	}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		own := &Target{Dial: DialOf(t), Preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCalls, t.MaxCPS)}
+		own := &Target{Dial: DialOf(t), Preparer: preparers[t.Name], usage: usageOf(a.targets, t.Name, t.MaxCalls, t.MaxCPS)}
 		p.Targets[t.Name] = own
 		if t.MayCall() {
 			caller := callerOfTrunk(t.Caller())
 			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy,
-				tallied(a.callers, t.Name, caller.MaxCalls, caller.MaxCPS)))
+				usageOf(a.callers, t.Name, caller.MaxCalls, caller.MaxCPS)))
 		}
 	}
 	a.assignCircuits(p, cfg)
 	a.share(p)
 	a.Peers.Store(p)
 	now := time.Now()
-	a.pace(now)
+	a.setRates(now)
 	if old != nil {
 		a.forget(p)
 		a.serveAll(now)
 	}
 }
 
-// tallied finds or makes the tally of this name. Its rate restarts if it has changed.
-func tallied(tallies map[string]*tally, name string, most, cps int) *tally {
-	t := tallies[name]
+// usageOf finds or makes the usage of this name. Its rate restarts if it has changed.
+func usageOf(usages map[string]*usage, name string, most, cps int) *usage {
+	t := usages[name]
 	if t == nil {
-		t = &tally{}
-		tallies[name] = t
+		t = &usage{}
+		usages[name] = t
 	}
 	t.most = most
 	if t.rate == nil || cps <= 0 || t.cps != cps {
@@ -139,19 +139,19 @@ func tallied(tallies map[string]*tally, name string, most, cps int) *tally {
 	return t
 }
 
-// forget drops the tallies that count nothing and belong to no peer.
+// forget drops the usages that count nothing and belong to no peer.
 func (a *Admission) forget(p *Snapshot) {
-	has := map[*tally]bool{}
+	has := map[*usage]bool{}
 	for _, t := range p.Trunks {
-		has[t.tally] = true
+		has[t.usage] = true
 	}
 	for _, t := range p.Targets {
-		has[t.tally] = true
+		has[t.usage] = true
 	}
-	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
-		for name, t := range tallies {
+	for _, usages := range []map[string]*usage{a.trunks, a.targets, a.callers} {
+		for name, t := range usages {
 			if !has[t] && t.calls+t.waiters == 0 {
-				delete(tallies, name)
+				delete(usages, name)
 			}
 		}
 	}
@@ -193,9 +193,9 @@ func (a *Admission) Open() Open {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	numbers := 0
-	counts := func(tallies map[string]*tally) map[string]int {
+	counts := func(usages map[string]*usage) map[string]int {
 		all := map[string]int{}
-		for name, t := range tallies {
+		for name, t := range usages {
 			all[name] = t.calls
 			numbers += len(t.callers.open) + len(t.destinations.open)
 		}
@@ -206,8 +206,8 @@ func (a *Admission) Open() Open {
 	return open
 }
 
-// Capacity returns the capacity for a new call from this sender: the capacity of the trunk with
-// most room. It takes nothing.
+// Capacity returns CapacityFree if any trunk that this sender may belong to has room, otherwise the reason of the last
+// such trunk. It reserves nothing.
 func (a *Admission) Capacity(from Sender) Capacity {
 	p := a.Peers.Load()
 	a.mu.Lock()
@@ -243,7 +243,7 @@ func (a *Admission) closed() Capacity {
 // room returns the capacity for a new call from a trunk.
 func (a *Admission) room(t *Trunk, now time.Time) Capacity {
 	switch {
-	case !a.hasRoom(t.tally, now):
+	case !a.hasRoom(t.usage, now):
 		return CapacityNone
 	case !a.setups.hasRoom(&t.setups):
 		return CapacitySetups
@@ -263,7 +263,7 @@ func capOf(n int) int {
 }
 
 // take counts a call that there is room for.
-func (t *tally) take(now time.Time) {
+func (t *usage) take(now time.Time) {
 	if t.rate != nil {
 		t.rate.AllowN(now, 1)
 	}
@@ -318,11 +318,12 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	if inSetup {
 		a.setups.add(&t.setups, -1)
 	}
-	a.serve(t.tally, time.Now())
+	a.serve(t.usage, time.Now())
 }
 
 // Occupy takes a place for a call to the target, unless its circuit is open. Vacate gives it back. A trunk that is
-// called has limits for its numbers. A call that is refused takes nothing. The try is to be ended with Judge.
+// called has limits for its numbers. A call that is refused takes nothing. The try is to be ended with
+// RecordOutcome.
 func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -330,7 +331,7 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 }
 
 func (a *Admission) occupyIfRoom(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
-	if !a.hasRoom(t.tally, now) || t.waiters > 0 { // who waits has the next place
+	if !a.hasRoom(t.usage, now) || t.waiters > 0 { // who waits has the next place
 		return circuit.Try{}, LimitCap
 	}
 	return a.occupy(t, p, now)
@@ -340,7 +341,7 @@ func (a *Admission) occupyIfRoom(t *Target, p Parties, now time.Time) (circuit.T
 func (a *Admission) Takes(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.hasRoom(t.tally, time.Now()) && t.waiters == 0 && t.SIP.Status().State == circuit.Closed && t.API.Status().
+	return a.hasRoom(t.usage, time.Now()) && t.waiters == 0 && t.SIP.Status().State == circuit.Closed && t.API.Status().
 		State == circuit.Closed
 }
 
@@ -391,7 +392,7 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	if t.Trunk != nil {
 		t.release(p)
 	}
-	a.serve(t.tally, now)
+	a.serve(t.usage, now)
 }
 
 // Resume counts a call of the old process that goes on, beyond the limits, too: its trunk, there also as a call in

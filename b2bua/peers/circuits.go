@@ -88,9 +88,9 @@ func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	}
 }
 
-// Judge tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final answer, 0
-// for none. Only the first word about an attempt counts.
-func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
+// RecordOutcome tells the circuit of the target how its part of an attempt ended, or that it rings. code is its
+// final answer, 0 for none. Only the first word about an attempt counts.
+func (t *Target) RecordOutcome(try *circuit.Try, why cause.Cause, code int) {
 	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
 
@@ -98,7 +98,7 @@ func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
 func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why cause.Cause, code int)) {
 	left, once := *try, sync.Once{}
 	*try = circuit.Try{}
-	end = func(why cause.Cause, code int) { once.Do(func() { t.Judge(&left, why, code) }) }
+	end = func(why cause.Cause, code int) { once.Do(func() { t.RecordOutcome(&left, why, code) }) }
 	time.AfterFunc(after, func() { end(cause.TargetSilent, 0) })
 	return end
 }

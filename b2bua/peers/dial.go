@@ -34,26 +34,6 @@ type Peer struct {
 	MaxCPS         int
 }
 
-// Caller is the configuration of calls that come from a trunk or target.
-type Caller struct {
-	Peer
-	Sources      []config.Source
-	Certificates []string
-	Match        config.Match
-	auth         *config.Auth
-	Trusted      bool
-	Country      string
-	MaxDuration  time.Duration
-	Limits       config.TrunkLimits
-	Originate    *config.Originate // nil: no request may call over it
-	Registrar    *config.Registrar // nil: it does not register here
-	Register     *config.Register  // nil: we do not register there
-	Identity     *config.Identity  // nil: its calls are not verified
-}
-
-// bound reports whether nothing but a registration tells where the calls come from.
-func (c *Caller) bound() bool { return c.Register != nil && c.auth == nil && len(c.Certificates) == 0 }
-
 // Dial is the configuration of calls to a target or trunk.
 type Dial struct {
 	Peer
@@ -112,14 +92,6 @@ func peerOfTarget(t *config.Target) Peer {
 	}
 }
 
-func callerOfTrunk(t *config.Trunk) *Caller {
-	return &Caller{
-		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
-		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
-		Limits: t.Limits, Originate: t.Originate, Registrar: t.Registrar, Register: t.Register, Identity: t.Identity,
-	}
-}
-
 // DialOf returns the configuration of calls to a target.
 func DialOf(t *config.Target) *Dial {
 	return &Dial{
@@ -149,7 +121,7 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 // called with that target's codecs and time limits, and counts nowhere.
 func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
-	return &Target{tally: &tally{}, Dial: DialOf(referred)}
+	return &Target{usage: &usage{}, Dial: DialOf(referred)}
 }
 
 var errNoName = errors.New("a user part that is neither a number nor a name")

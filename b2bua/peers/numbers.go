@@ -21,8 +21,6 @@ const (
 	LimitCircuit           // it is out of use, because it has failed
 	LimitCaller            // of the calling number
 	LimitDestination       // of the called number
-	LimitQueue             // of the route's queue
-	LimitWait              // of the time in it
 	LimitClosed            // no new call is taken
 )
 
@@ -37,10 +35,6 @@ func (l Limit) Cause() cause.Cause {
 		return cause.CallerLimited
 	case LimitDestination:
 		return cause.DestinationLimited
-	case LimitQueue:
-		return cause.QueueFull
-	case LimitWait:
-		return cause.QueueTimeout
 	case LimitClosed:
 		return cause.Shutdown
 	case LimitNone:
@@ -65,7 +59,7 @@ func (n *numbers) add(number string, calls int) {
 
 // claim counts a call of these parties, unless it is over a limit: then it counts for
 // neither of them. It counts without limits, too, so that a reload can bring them.
-func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
+func (t *usage) claim(l *config.TrunkLimits, p Parties) Limit {
 	switch {
 	case t.callers.open[p.From] >= capOf(l.PerCallerCalls):
 		return LimitCaller
@@ -76,12 +70,12 @@ func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
 	return LimitNone
 }
 
-func (t *tally) count(p Parties) {
+func (t *usage) count(p Parties) {
 	t.callers.add(p.From, 1)
 	t.destinations.add(p.To, 1)
 }
 
-func (t *tally) release(p Parties) {
+func (t *usage) release(p Parties) {
 	t.callers.add(p.From, -1)
 	t.destinations.add(p.To, -1)
 }
@@ -114,7 +108,7 @@ func (l Limit) Status(otherwise int) int {
 	switch l {
 	case LimitCaller:
 		return 403
-	case LimitDestination, LimitQueue, LimitWait:
+	case LimitDestination:
 		return 486
 	case LimitClosed:
 		return 503

@@ -8,12 +8,12 @@ import (
 	"flowbridge/b2bua/circuit"
 )
 
-// hour counts the calls that requests have placed over a trunk within the last hour. Its memory is bounded by the
+// lastHour counts the calls that requests have placed over a trunk within the last hour. Its memory is bounded by the
 // limit.
-type hour struct{ began []time.Time }
+type lastHour struct{ began []time.Time }
 
-// last returns how many of the calls began within the last hour.
-func (h *hour) last(now time.Time) int {
+// count returns how many of the calls began within the last hour.
+func (h *lastHour) count(now time.Time) int {
 	first := slices.IndexFunc(h.began, func(at time.Time) bool { return now.Sub(at) < time.Hour })
 	if first < 0 {
 		first = len(h.began)
@@ -36,7 +36,7 @@ func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Ti
 	switch {
 	case capacity != CapacityFree:
 		return nil, capacity.words(t)
-	case limit > 0 && t.placed.last(now) >= a.part(limit):
+	case limit > 0 && t.placed.count(now) >= a.part(limit):
 		return nil, "the trunk " + t.Caller.Name + " has placed as many calls within an hour as originate.per_hour allows: " +
 			strconv.Itoa(limit)
 	}

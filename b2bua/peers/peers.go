@@ -38,7 +38,7 @@ type Snapshot struct {
 type Trunk struct {
 	Caller   *Caller
 	Platform *Policy // of the target that it is; nil: a real trunk
-	*tally
+	*usage
 	secret      *secret // nil: it need not show credentials
 	kindAndName string
 }
@@ -50,15 +50,15 @@ type Target struct {
 	Preparer Preparer
 	SIP      *circuit.Breaker // of the target itself; nil: it never opens
 	API      *circuit.Breaker // of what Preparer asks; nil: it never opens
-	*tally
+	*usage
 }
 
-func newTrunk(c *Caller, platform *Policy, n *tally) *Trunk {
+func newTrunk(c *Caller, platform *Policy, n *usage) *Trunk {
 	kind := "trunk "
 	if platform != nil {
 		kind = "target "
 	}
-	return &Trunk{Caller: c, Platform: platform, tally: n, secret: newSecret(c.auth), kindAndName: kind + c.Name}
+	return &Trunk{Caller: c, Platform: platform, usage: n, secret: newSecret(c.auth), kindAndName: kind + c.Name}
 }
 
 // NeedsCredentials reports whether calls of the trunk must show credentials.
@@ -135,7 +135,7 @@ func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 		}
 	}
 	_, name, _ := strings.Cut(kindAndName, " ")
-	return newTrunk(&Caller{Peer: Peer{Name: name}}, nil, &tally{}), false
+	return newTrunk(&Caller{Peer: Peer{Name: name}}, nil, &usage{}), false
 }
 
 // CalleeNamed returns the target, or trunk that is called, of this name; nil: there is none.
@@ -356,8 +356,8 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	return best
 }
 
-// Standing is what only its transport says of a sender.
-type Standing struct {
+// SourceTrust is how far a sender is trusted by its address or certificate only.
+type SourceTrust struct {
 	Known bool // it has the address or certificate of a trunk
 	Open  bool // it can be a trunk that comes from anywhere and shows credentials
 	Asked bool // every trunk that it can be must show credentials
@@ -369,7 +369,7 @@ type Standing struct {
 
 // BehindNAT reports whether a peer with this host in Via is answered at its source port
 // although it does not ask for that.
-func (s Standing) BehindNAT(viaHost []byte, source netip.Addr) bool {
+func (s SourceTrust) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	if !s.natOn && !s.natAuto {
 		return false
 	}
@@ -380,9 +380,9 @@ func (s Standing) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	return s.natOn || (err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source))
 }
 
-// Standing returns the standing of a sender. It allocates nothing.
-func (p *Snapshot) Standing(from Sender) Standing {
-	s := Standing{Asked: true}
+// TrustOf returns how far a sender is trusted. It allocates nothing.
+func (p *Snapshot) TrustOf(from Sender) SourceTrust {
+	s := SourceTrust{Asked: true}
 	for _, t := range p.Trunks {
 		if !t.couldBe(from) {
 			continue
@@ -408,11 +408,7 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	all[ToneBeep], _ = audio.Tone(ToneBeep)
 	all[ToneSilence], _ = audio.Tone(ToneSilence)
 	for i := range cfg.Routes {
-		names := []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold}
-		if q := cfg.Routes[i].Queue; q != nil {
-			names = append(names, q.Sound)
-		}
-		for _, name := range names {
+		for _, name := range cfg.Routes[i].Sounds() {
 			if all[name] != nil {
 				continue
 			}

@@ -87,19 +87,19 @@ func TestStanding(t *testing.T) {
 	const cert = "  - {name: cert, certificates: [pbx.example.com]}\n"
 	for _, tt := range []struct {
 		trunks      string
-		here, there Standing
+		here, there SourceTrust
 	}{
-		{plain, Standing{Known: true}, Standing{}},
-		{auth, Standing{Open: true, Asked: true}, Standing{Open: true, Asked: true}},
-		{both, Standing{Known: true, Asked: true}, Standing{}},
-		{plain + auth, Standing{Known: true, Open: true}, Standing{Open: true, Asked: true}},
-		{plain + both, Standing{Known: true}, Standing{}},
-		{both + auth, Standing{Known: true, Open: true, Asked: true}, Standing{Open: true, Asked: true}},
-		{cert, Standing{}, Standing{}},
-		{cert + plain, Standing{Known: true}, Standing{}},
+		{plain, SourceTrust{Known: true}, SourceTrust{}},
+		{auth, SourceTrust{Open: true, Asked: true}, SourceTrust{Open: true, Asked: true}},
+		{both, SourceTrust{Known: true, Asked: true}, SourceTrust{}},
+		{plain + auth, SourceTrust{Known: true, Open: true}, SourceTrust{Open: true, Asked: true}},
+		{plain + both, SourceTrust{Known: true}, SourceTrust{}},
+		{both + auth, SourceTrust{Known: true, Open: true, Asked: true}, SourceTrust{Open: true, Asked: true}},
+		{cert, SourceTrust{}, SourceTrust{}},
+		{cert + plain, SourceTrust{Known: true}, SourceTrust{}},
 	} {
 		p := mustPeers(t, tt.trunks)
-		a, b := p.Standing(here), p.Standing(there)
+		a, b := p.TrustOf(here), p.TrustOf(there)
 		a.natAuto, b.natAuto = false, false
 		if a != tt.here || b != tt.there {
 			t.Errorf("%s%+v and %+v; want %+v and %+v", tt.trunks, a, b, tt.here, tt.there)

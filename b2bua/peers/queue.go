@@ -30,11 +30,10 @@ const (
 	waitsNot  waiting = iota
 	waits             // it is in the queue
 	wasCalled         // Place has something
-	hasPlace          // until Take
 )
 
-// Place is a place at a target, which the waiting call takes with Take, or gives back with StopWaiting; or why there
-// will be none.
+// Place is a place at a target, which Vacate gives back, and whose try is to be ended with Judge; or why there will be
+// none.
 type Place struct {
 	Target *Target
 	Try    circuit.Try
@@ -52,8 +51,8 @@ type queue struct {
 }
 
 // Wait has a call wait for a place at one of the targets of its route, all of which are full or out of use, in this
-// order. A call that finds as many as limit waiting is not taken, unless it has waited before. While it waits it does
-// not count as a set-up. LimitNone: it waits, and Called is told.
+// order. A call that finds as many as limit waiting is not taken, unless it has waited before: LimitCap. While it waits
+// it does not count as a set-up. LimitNone: it waits, and Called is told.
 func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Limit {
 	a.mu.Lock()
 	defer a.unlock()
@@ -64,7 +63,7 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	case !slices.ContainsFunc(targets, mayFree):
 		return LimitCircuit
 	case !again && q.routes[w.Mark] >= limit:
-		return LimitQueue
+		return LimitCap
 	}
 	w.targets, w.state, w.place = slices.Clone(targets), waits, Place{}
 	at := len(q.all)
@@ -80,7 +79,7 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	}
 	now := time.Now()
 	for _, t := range targets { // a place may have become free since the call was refused it
-		a.serve(t.tally, now)
+		a.serve(t.usage, now)
 	}
 	return LimitNone
 }
@@ -88,30 +87,14 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 // mayFree reports whether a full target is one to wait for: it is not out of use.
 func mayFree(t *Target) bool { return t.SIP.Status().State != circuit.Open }
 
-// Place gives what a waiting call was called for; ok is false if it was not.
+// Place gives what a waiting call was called for, once; ok is false if it was not.
 func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w.state != wasCalled {
 		return Place{}, false
 	}
-	p = a.collect(w)
-	if p.Why == LimitNone {
-		w.state = hasPlace
-	}
-	return p, true
-}
-
-// Take has a call keep the place at a target that Place has given it; ok is false if it has none there. Vacate gives it
-// back, and the try is to be ended with Judge.
-func (a *Admission) Take(w *Waiter, t *Target) (try circuit.Try, ok bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if w.state != hasPlace || w.place.Target != t {
-		return circuit.Try{}, false
-	}
-	w.state = waitsNot
-	return w.place.Try, true
+	return a.collect(w), true
 }
 
 // collect has the call be one in set-up again.
@@ -121,7 +104,8 @@ func (a *Admission) collect(w *Waiter) Place {
 	return w.place
 }
 
-// StopWaiting ends the wait of a call, whether or not it waits. A place that it has not taken yet goes to the next one.
+// StopWaiting ends the wait of a call, whether or not it waits. A place that Place has not given yet goes to the next
+// one.
 func (a *Admission) StopWaiting(w *Waiter) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -131,20 +115,11 @@ func (a *Admission) StopWaiting(w *Waiter) {
 		a.remove(w)
 		a.collect(w)
 	case wasCalled:
-		if a.collect(w).Why == LimitNone {
-			a.pass(w)
+		if p, now := a.collect(w), time.Now(); p.Why == LimitNone {
+			p.Target.SIP.End(now, &p.Try, circuit.Neutral)
+			a.vacate(p.Target, w.Parties, now)
 		}
-	case hasPlace:
-		w.state = waitsNot
-		a.pass(w)
 	}
-}
-
-// pass gives a place that a call has not taken to the next one.
-func (a *Admission) pass(w *Waiter) {
-	now := time.Now()
-	w.place.Target.SIP.End(now, &w.place.Try, circuit.Neutral)
-	a.vacate(w.place.Target, w.Parties, now)
 }
 
 // Position is a waiting call's place in the queue of its route, from 1. 0: it does not wait.
@@ -187,11 +162,11 @@ func (a *Admission) Waiting() (all []Waiting) {
 
 // serveAll gives every place that there is to those who wait for it.
 func (a *Admission) serveAll(now time.Time) {
-	var all []*tally
+	var all []*usage
 	for _, w := range a.queue.all {
 		for _, t := range w.targets {
-			if !slices.Contains(all, t.tally) {
-				all = append(all, t.tally)
+			if !slices.Contains(all, t.usage) {
+				all = append(all, t.usage)
 			}
 		}
 	}
@@ -201,7 +176,7 @@ func (a *Admission) serveAll(now time.Time) {
 }
 
 // serve gives the places of a target to those who wait for it, the first ones first. The lock is held.
-func (a *Admission) serve(at *tally, now time.Time) {
+func (a *Admission) serve(at *usage, now time.Time) {
 	for at.waiters > 0 {
 		w, t := a.queue.firstFor(at)
 		if !a.hasRoom(at, now) {
@@ -221,11 +196,12 @@ func (a *Admission) serve(at *tally, now time.Time) {
 	}
 }
 
-// firstFor returns the first call that waits for a target, and the target as its configuration has it.
-func (q *queue) firstFor(at *tally) (*Waiter, *Target) {
+// firstFor returns the first call that waits for a target with this usage, and the target as that call's configuration
+// has it.
+func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 	for _, w := range q.all {
 		for _, t := range w.targets {
-			if t.tally == at {
+			if t.usage == at {
 				return w, t
 			}
 		}

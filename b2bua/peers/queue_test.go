@@ -122,20 +122,17 @@ func TestQueueOrder(t *testing.T) {
 		if _, ok := a.Place(third); ok {
 			t.Error("a place is given twice")
 		}
-		a.Place(second)
-		if _, ok := a.Take(second, a.targets("a")[0]); ok {
-			t.Error("a place at another target is taken")
-		}
-		if _, ok := a.Take(second, a.targets("b")[0]); !ok {
-			t.Error("the place can't be taken")
+		if p, ok := a.Place(second); !ok || p.Target.Dial.Name != "b" || p.Why != LimitNone {
+			t.Errorf("place %+v, %t", p, ok)
 		}
 		a.StopWaiting(second) // it keeps what it has taken
 		late, _ := a.arrives("", "a")
 		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: a.tells("000")}
 		a.setups.add(&late.Trunk.setups, 1)
 		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
-		a.StopWaiting(third)                   // before it has taken its place
-		a.StopWaiting(third)
+		a.StopWaiting(third)                   // so does this one
+		a.wants()
+		a.Vacate(a.targets("a")[0], Parties{})
 		a.wants("000")
 		a.StopWaiting(late)
 		a.StopWaiting(again)
@@ -165,7 +162,7 @@ func TestQueueRefuses(t *testing.T) {
 		for range 5 {
 			a.arrives("", "a")
 		}
-		if _, why := a.arrives("", "a"); why != LimitQueue {
+		if _, why := a.arrives("", "a"); why != LimitCap {
 			t.Errorf("one too many: %d", why)
 		}
 		a.Drain()
@@ -271,12 +268,12 @@ func TestQueueModel(t *testing.T) {
 				}
 				for _, id := range a.called {
 					if w := waiting[id]; w != nil {
-						if p, ok := a.Place(w); !ok || p.Why != LimitNone || random.IntN(4) == 0 {
+						if random.IntN(4) == 0 {
 							a.StopWaiting(w) // before it has taken the place
-						} else if try, ok := a.Take(w, p.Target); !ok {
+						} else if p, ok := a.Place(w); !ok {
 							t.Fatalf("seed %d: %s has lost its place", seed, w.ID)
-						} else {
-							p.Target.SIP.End(time.Now(), &try, circuit.Succeeded)
+						} else if p.Why == LimitNone {
+							p.Target.SIP.End(time.Now(), &p.Try, circuit.Succeeded)
 							up = append(up, p.Target)
 						}
 						delete(waiting, id)
@@ -285,7 +282,7 @@ func TestQueueModel(t *testing.T) {
 				a.called = nil
 				for _, w := range a.queue.all {
 					for _, target := range w.targets {
-						if target.SIP.Status().State == circuit.Closed && a.hasRoom(target.tally, time.Now()) {
+						if target.SIP.Status().State == circuit.Closed && a.hasRoom(target.usage, time.Now()) {
 							t.Fatalf("seed %d: %s waits for %s, which has room", seed, w.ID, target.Dial.Name)
 						}
 					}

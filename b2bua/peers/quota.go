@@ -15,7 +15,7 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	now := time.Now()
 	a.place, a.nodes = place, nodes
 	defer a.serveAll(now)
-	least = a.pace(now)
+	least = a.setRates(now)
 	if least == capOf(0) {
 		return 0
 	}
@@ -41,8 +41,8 @@ func (a *Admission) Busy() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	last := a.began
-	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
-		for _, t := range tallies {
+	for _, usages := range []map[string]*usage{a.trunks, a.targets, a.callers} {
+		for _, t := range usages {
 			if t.calls > 0 {
 				return true
 			}
@@ -67,11 +67,11 @@ func (a *Admission) part(limit int) int {
 	return max(1, part)
 }
 
-// pace sets every rate to this node's part of it, and returns the smallest limit.
-func (a *Admission) pace(now time.Time) (least int) {
+// setRates sets every rate to this node's part of it, and returns the smallest limit.
+func (a *Admission) setRates(now time.Time) (least int) {
 	least = capOf(0)
-	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
-		for _, t := range tallies {
+	for _, usages := range []map[string]*usage{a.trunks, a.targets, a.callers} {
+		for _, t := range usages {
 			least = min(least, capOf(t.most), capOf(t.cps))
 			if t.rate == nil {
 				continue
@@ -86,6 +86,6 @@ func (a *Admission) pace(now time.Time) (least int) {
 }
 
 // hasRoom reports whether this node's part of cap and rate allows one more call. It takes nothing.
-func (a *Admission) hasRoom(t *tally, now time.Time) bool {
+func (a *Admission) hasRoom(t *usage, now time.Time) bool {
 	return t.calls < a.part(t.most) && (t.rate == nil || t.rate.TokensAt(now) >= 1)
 }

@@ -134,8 +134,8 @@ func Dialable(t *Target, vars *template.Vars, naming ...*config.Numbers) bool {
 	return !t.Dial.URI.DialsNobody(*vars)
 }
 
-// Named reports whether one of the expressions matches a number, or names a user part in
-// full.
+// Named reports whether one of the expressions allows a text: it has to match a number, and the whole of any other user
+// part.
 func Named(naming []*config.Numbers, text string) bool {
 	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
 }

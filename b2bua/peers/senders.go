@@ -32,8 +32,8 @@ const (
 	TrustNone               // it is refused
 )
 
-// Judge judges a request within the leg's dialog by its sender.
-func (s *Senders) Judge(from Sender) Trust {
+// TrustOf returns what a request within the leg's dialog gets for its sender.
+func (s *Senders) TrustOf(from Sender) Trust {
 	trunk := s.Caller.Platform == nil && s.Callee == nil
 	switch {
 	case from.Addr.Addr() == s.From.Addr() || (trunk && s.Caller.Has(from)):

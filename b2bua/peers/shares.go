@@ -50,8 +50,8 @@ func (p *pool) reserve(s *share, n int) {
 // share gives every trunk of a snapshot its part of set-ups and ports, and a trunk that is
 // gone none. A trunk with a cap needs no more than that.
 func (a *Admission) share(p *Snapshot) {
-	for _, tallies := range []map[string]*tally{a.trunks, a.callers} {
-		for _, t := range tallies {
+	for _, usages := range []map[string]*usage{a.trunks, a.callers} {
+		for _, t := range usages {
 			a.setups.reserve(&t.setups, 0)
 			a.ports.reserve(&t.ports, 0)
 		}

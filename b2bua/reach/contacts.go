@@ -126,7 +126,7 @@ func (r *Reached) contactFailed(t *peers.Dial, how string) bool {
 	if len(r.bindings) == 0 || time.Since(r.since) >= t.RingTimeout {
 		return false
 	}
-	r.note(how)
+	r.addFailed(how)
 	return true
 }
 

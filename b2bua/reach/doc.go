@@ -8,6 +8,9 @@
 //
 // # Decisions
 //
+// To reach a target is all of it: to prepare, resolve, connect and ping. The package is not called contact, because a
+// Contact is a header, and what has registered here.
+//
 // The tests are in calltest.
 //
 // All addresses of a target share its time for the first answer. Each has an equal part of what is left, but at least

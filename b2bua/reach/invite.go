@@ -15,19 +15,19 @@ import (
 
 // Invitation is what the INVITE of an attempt is made of, beside what was reached for it.
 type Invitation struct {
-	Target   *peers.Target
-	Vars     template.Vars // of its templates, without the platform's answer
-	In       outbound.Inbound
-	Offer    []byte
-	Options  leg.Options // of its leg
-	CallID   string
-	Rings    time.Duration  // how long the target may take for its final answer; 0: the call limits that
-	TriedTCP bool           // it is over the budget, and no connection can be opened
-	Before   *leg.Leg       // dialled at another address; nil: none
-	Heard    func(code int) // is told of each answer
-	// Dropped is told of the headers that are left out, and of the size without that.
-	Dropped func(headers []string, whole int)
-	NoRoom  func(err error) // is told that credentials do not fit
+	Target      *peers.Target
+	Vars        template.Vars // of its templates, without the platform's answer
+	In          outbound.Inbound
+	Offer       []byte
+	Options     leg.Options // of its leg
+	CallID      string
+	RingTimeout time.Duration  // how long the target may take for its final answer; 0: the call limits that
+	TriedTCP    bool           // it is over the budget, and no connection can be opened
+	RetryOf     *leg.Leg       // dialled at another address; nil: none
+	OnResponse  func(code int) // is told of each answer
+	// OnDropped is told of the headers that are left out, and of the size without that.
+	OnDropped  func(headers []string, whole int)
+	OnTooLarge func(err error) // is told that credentials do not fit
 }
 
 // Invite makes the leg of an attempt and the input for its INVITE. It sends nothing.
@@ -42,19 +42,19 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 	}
 	l := leg.NewUAC(in.Options, in.CallID, out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
-	if in.Before != nil {
-		l.Repeats(in.Before)
+	if in.RetryOf != nil {
+		l.RetryOf(in.RetryOf)
 	}
 	req, whole, err := out.Fit(t, l, r.Flow != nil, in.TriedTCP)
 	if !errors.Is(err, outbound.ErrWantsTCP) {
-		in.Dropped(out.Dropped, whole) // also what can't be passed on
+		in.OnDropped(out.Dropped, whole) // also what can't be passed on
 	}
 	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: r.Dest, Transport: in.Options.Local.Transport,
-		FirstResponse: r.Turn(t), RingTimeout: in.Rings, Auth: t.Auth, Heard: in.Heard,
+		FirstResponse: r.Turn(t), RingTimeout: in.RingTimeout, Auth: t.Auth, OnResponse: in.OnResponse,
 	}
 	if r.Flow == nil {
 		invite.Shorten = func(more int) (*sip.Request, bool) { return in.shorten(&out, l, more) }
@@ -66,10 +66,10 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 func (in *Invitation) shorten(out *outbound.Draft, l *leg.Leg, more int) (req *sip.Request, fits bool) {
 	req, whole, err := out.Shorten(in.Target.Dial, l, more)
 	if req != nil || err != nil {
-		in.Dropped(out.Dropped, whole)
+		in.OnDropped(out.Dropped, whole)
 	}
 	if err != nil {
-		in.NoRoom(err)
+		in.OnTooLarge(err)
 	}
 	return req, err == nil
 }

@@ -19,8 +19,8 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// lookEvery is how often it is looked whose OPTIONS is due: a reload may have changed that.
-const lookEvery = time.Second
+// checkEvery is how often it is looked whose OPTIONS is due: a reload may have changed that.
+const checkEvery = time.Second
 
 // pingTimeout is how long an answer may take.
 const pingTimeout = 2 * time.Second
@@ -28,7 +28,7 @@ const pingTimeout = 2 * time.Second
 // Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. Their circuits
 // are told what comes of it. It returns when no OPTIONS is under way.
 func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport.Stack) {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -71,12 +71,12 @@ func nextPing(now time.Time, t *peers.Target) time.Time {
 	if s.State == circuit.Closed {
 		return next
 	}
-	soon := now.Add(pingTimeout)
-	if s.RetryAt.After(soon) {
-		soon = s.RetryAt
+	earliest := now.Add(pingTimeout)
+	if s.RetryAt.After(earliest) {
+		earliest = s.RetryAt
 	}
-	if soon.Before(next) {
-		return soon
+	if earliest.Before(next) {
+		return earliest
 	}
 	return next
 }
@@ -176,7 +176,7 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 // optionsTo makes an OPTIONS outside of a dialog.
 func optionsTo(uri sip.Uri, local leg.Local, stack *transport.Stack) *sip.Request {
 	tag := stack.Minter().Tag()
-	out := leg.Outside{
+	out := leg.OutOfDialog{
 		Method: sip.OPTIONS, URI: uri, From: "<" + local.URI("ping") + ">", To: message.AddrText(&uri), Tag: tag,
 		Branch: stack.Minter().Branch(tag),
 		CallID: message.NewCallID(), Seq: 1, Agent: outbound.AgentName,

@@ -81,7 +81,7 @@ func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *tran
 // enough for two retransmissions over UDP.
 const (
 	maxAddresses = 8
-	leastTurn    = 1500 * time.Millisecond
+	minTurn      = 1500 * time.Millisecond
 )
 
 // Next goes on to the next address or Contact that can be reached, as long as the target's time for its first answer is
@@ -110,7 +110,7 @@ func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.St
 		if len(r.more) == 0 || time.Since(r.since) >= t.Dial.FirstResponseTimeout {
 			return
 		}
-		r.note(string(r.Cause))
+		r.addFailed(string(r.Cause))
 	}
 }
 
@@ -129,15 +129,16 @@ func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.S
 	return flow, err
 }
 
-// Sent lets go of the platform's answer, which may be large, unless a further address may need an INVITE made of it.
-func (r *Reached) Sent() {
+// ReleaseAnswer lets go of the platform's answer, which may be large, unless a further address may need an INVITE
+// made of it.
+func (r *Reached) ReleaseAnswer() {
 	if len(r.bindings) == 0 && (len(r.more) == 0 || r.left == 0) {
 		r.Prepared.Body = nil
 	}
 }
 
-// note adds the present address to the failed ones.
-func (r *Reached) note(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
+// addFailed adds the present address to the failed ones.
+func (r *Reached) addFailed(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
 
 // Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses
 // have the same.
@@ -151,9 +152,9 @@ func (r *Reached) Turn(t *peers.Dial) time.Duration {
 		if len(r.Tried) == 0 {
 			return t.FirstResponseTimeout // as if there were no other addresses
 		}
-		return max(left, min(leastTurn, t.FirstResponseTimeout))
+		return max(left, min(minTurn, t.FirstResponseTimeout))
 	}
-	return max(left/time.Duration(others+1), min(leastTurn, t.FirstResponseTimeout))
+	return max(left/time.Duration(others+1), min(minTurn, t.FirstResponseTimeout))
 }
 
 // FailedAt notes that the present address has failed, and says whether another one has its turn: after 503, silence and
@@ -182,12 +183,12 @@ func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused)
 	if len(r.more) == 0 || r.left == 0 || time.Since(r.since) >= t.FirstResponseTimeout {
 		return false
 	}
-	r.note(how)
+	r.addFailed(how)
 	return true
 }
 
-// Says is where an attempt goes next, for the ladder.
-func (r *Reached) Says() string {
+// Describe is where an attempt goes next, for the ladder.
+func (r *Reached) Describe() string {
 	if len(r.more) == 0 {
 		return strings.Join(r.Tried[len(r.Tried)-1:], "") + "; its next Contact is tried"
 	}

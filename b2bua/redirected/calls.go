@@ -203,7 +203,7 @@ func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 	if r.followed.ctx.Err() != nil {
 		return Next{Fallback: true}, errStopping
 	}
-	last := r.followed.untaken(c, failed)
+	last := r.followed.noneLeft(c, failed)
 	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus,
 		record.EndedBySystem, time.Now())
 	return Next{Fallback: true}, err
@@ -312,10 +312,10 @@ func (r *Calls) Reported(platformID, externalID string) (c Call, unwritten, foun
 	return m.Call, r.followed.unwritten(m.Call.ID), true
 }
 
-// Tend gives up the calls whose end is overdue. Call it every few seconds.
-func (r *Calls) Tend(now time.Time) {
+// Expire gives up the calls whose end is overdue. Call it every few seconds.
+func (r *Calls) Expire(now time.Time) {
 	if r.followed != nil {
-		r.followed.tend(now)
+		r.followed.expire(now)
 	}
 }
 

@@ -32,8 +32,7 @@ func (p *preparer) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Pre
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", len(p.asked)), Status: 200}, nil
 }
 
-// What is to be dialled for a call that somebody else dials is what an INVITE
-// of ours would be.
+// A platform that dials a call itself is given the URI and the headers that our own INVITE would have.
 func TestRedirect(t *testing.T) {
 	cfg, err := config.Parse("x.yaml", []byte(`
 targets:

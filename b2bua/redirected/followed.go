@@ -184,7 +184,7 @@ func (s *followed) decide(ctx context.Context, c *call, number int,
 		}
 		st = &decision{done: make(chan struct{})}
 		c.steps[number] = st
-		s.working.Go(func() { s.take(c, st, how) })
+		s.working.Go(func() { s.runStep(c, st, how) })
 	}
 	s.mu.Unlock()
 	select {
@@ -195,8 +195,8 @@ func (s *followed) decide(ctx context.Context, c *call, number int,
 	}
 }
 
-// take takes a step. A panic ends the call.
-func (s *followed) take(c *call, st *decision, how func(context.Context) (Next, error)) {
+// runStep takes a step. A panic ends the call.
+func (s *followed) runStep(c *call, st *decision, how func(context.Context) (Next, error)) {
 	defer close(st.done)
 	defer func() {
 		if p := recover(); p != nil {
@@ -218,7 +218,7 @@ func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now
 	if c.over {
 		return false
 	}
-	c.tried(failed)
+	c.recordFailed(failed)
 	c.at, c.dialled = c.current, now
 	r := &c.record
 	r.Target, r.SynthflowCallID, r.ExternalID, r.TargetSIPCallID = to.Target, to.CallID, to.externalID(), ""
@@ -230,20 +230,20 @@ func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now
 	return true
 }
 
-// untaken notes that no target is left, and gives the last attempt, or one that says that
+// noneLeft notes that no target is left, and gives the last attempt, or one that says that
 // there was no target at all.
-func (s *followed) untaken(c *call, failed []record.Attempt) record.Attempt {
+func (s *followed) noneLeft(c *call, failed []record.Attempt) record.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.tried(failed)
+	c.recordFailed(failed)
 	if len(c.record.Attempts) == 0 {
 		return record.Attempt{SIPStatus: 404, Cause: string(cause.NoRoute)}
 	}
 	return c.record.Attempts[len(c.record.Attempts)-1]
 }
 
-// tried notes the attempts that failed before they were given out.
-func (c *call) tried(failed []record.Attempt) {
+// recordFailed notes the attempts that failed before they were given out.
+func (c *call) recordFailed(failed []record.Attempt) {
 	for _, a := range failed {
 		c.record.Target = a.Target
 		c.record.Attempts = append(c.record.Attempts, a)
@@ -258,7 +258,7 @@ func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	if c.over || c.at == nil {
 		return false
 	}
-	c.settle(why, e.SIPStatus, e.TargetSIPCallID)
+	c.recordAttempt(why, e.SIPStatus, e.TargetSIPCallID)
 	if e.Answered {
 		r := &c.record
 		answered := now.Add(-e.Duration)
@@ -271,8 +271,8 @@ func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	return true
 }
 
-// settle moves the attempt that is under way into the record.
-func (c *call) settle(why cause.Cause, status int, callID string) {
+// recordAttempt moves the attempt that is under way into the record.
+func (c *call) recordAttempt(why cause.Cause, status int, callID string) {
 	a := c.at.recordOf(why, status)
 	a.SIPCallID = callID
 	c.record.Attempts = append(c.record.Attempts, a)
@@ -334,15 +334,15 @@ func (s *followed) forget(c *call) {
 // interrupt ends a call whose end was not reported. The lock is held.
 func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 	if c.at != nil {
-		c.settle(why, 0, "")
+		c.recordAttempt(why, 0, "")
 	}
 	s.finishLocked(c, outbound.Outcome{Cause: why, Disposition: record.DispositionInterrupted}, 0,
 		record.EndedBySystem, now)
 }
 
-// tend gives up the calls whose end is overdue, and forgets the calls that have
+// expire gives up the calls whose end is overdue, and forgets the calls that have
 // been over for long enough.
-func (s *followed) tend(now time.Time) {
+func (s *followed) expire(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

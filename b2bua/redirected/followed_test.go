@@ -80,13 +80,13 @@ func TestFollowedGivenUp(t *testing.T) {
 		c := openCall(t, s, "a", "CA1")
 		dialCall(t, s, c, 1)
 		time.Sleep(followFor)
-		s.tend(time.Now())
+		s.expire(time.Now())
 		synctest.Wait()
 		if len(k.all) != 0 {
 			t.Fatalf("given up early: %+v", k.all)
 		}
 		time.Sleep(time.Second)
-		s.tend(time.Now())
+		s.expire(time.Now())
 		synctest.Wait()
 		if len(k.all) != 1 || k.all[0].Disposition != record.DispositionInterrupted || k.all[0].Cause != string(cause.DialogLost) ||
 			attemptsText(k.all[0]) != "t 0 dialog_lost" {
@@ -97,7 +97,7 @@ func TestFollowedGivenUp(t *testing.T) {
 		}
 		s.finish(c, outbound.Outcome{}, 200, record.EndedByAgent, time.Now())
 		time.Sleep(endedFor + time.Second)
-		s.tend(time.Now())
+		s.expire(time.Now())
 		if len(s.byID) != 0 || s.over.Len() != 0 {
 			t.Errorf("%d calls are known", len(s.byID))
 		}
@@ -125,10 +125,10 @@ func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 		t.Fatal("its end is not heard")
 	}
 	s.finish(c, outbound.Outcome{}, 200, record.EndedByAgent, after(10*time.Second))
-	if s.tend(after(10*time.Second + endedFor)); len(s.byID) != 1 {
+	if s.expire(after(10*time.Second + endedFor)); len(s.byID) != 1 {
 		t.Error("forgotten early")
 	}
-	if s.tend(after(11*time.Second + endedFor)); len(s.byID) != 0 {
+	if s.expire(after(11*time.Second + endedFor)); len(s.byID) != 0 {
 		t.Error("still known")
 	}
 	s.close()
@@ -248,7 +248,7 @@ func TestFollowedClose(t *testing.T) {
 		if next, err := s.decide(t.Context(), waiting, 1, nil); err == nil || !next.Fallback {
 			t.Errorf("afterwards: %+v, %v", next, err)
 		}
-		s.tend(time.Now().Add(24 * time.Hour))
+		s.expire(time.Now().Add(24 * time.Hour))
 		if len(k.all) != 2 {
 			t.Error("tended afterwards")
 		}

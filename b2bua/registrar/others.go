@@ -25,12 +25,12 @@ const maxMerged = 3 * mostContacts
 // noteRemoved keeps what a REGISTER has removed for as long as an older binding may last: a phone that finds nodes in
 // turn may have one at another node. The lock is held.
 func (r *Registrar) noteRemoved(now time.Time, q *Request) {
-	all := slices.DeleteFunc(slices.Concat(r.gone[q.Holder], q.removed), func(b record.Binding) bool {
+	all := slices.DeleteFunc(slices.Concat(r.recentlyRemoved[q.Holder], q.removed), func(b record.Binding) bool {
 		return now.Sub(b.Registered) >= maxExpires
 	})
-	r.gone[q.Holder] = all[max(0, len(all)-mostContacts):]
+	r.recentlyRemoved[q.Holder] = all[max(0, len(all)-mostContacts):]
 	if len(all) == 0 {
-		delete(r.gone, q.Holder)
+		delete(r.recentlyRemoved, q.Holder)
 	}
 }
 
@@ -42,7 +42,7 @@ func (r *Registrar) Elsewhere(ctx context.Context, holder string) (left []record
 	}
 	all, err := r.others.Bindings(ctx, holder)
 	r.mu.Lock()
-	all = slices.Concat(r.of[holder], r.gone[holder], all)
+	all = slices.Concat(r.of[holder], r.recentlyRemoved[holder], all)
 	r.mu.Unlock()
 	slices.SortStableFunc(all, func(a, b record.Binding) int {
 		if a.CallID == b.CallID && a.CSeq != b.CSeq {

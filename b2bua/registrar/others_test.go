@@ -123,7 +123,7 @@ func TestElsewhereIsBounded(t *testing.T) {
 		}
 		time.Sleep(maxExpires)
 		n.Register(time.Now(), register(t, "y", 1, "Contact: <sip:a@10.0.0.5>\n"))
-		if len(n.kept) != 1 || len(n.gone) != 0 {
+		if len(n.kept) != 1 || len(n.recentlyRemoved) != 0 {
 			t.Errorf("kept is %+v", n.kept)
 		}
 		if all, err := New(nil, nil, nil).Elsewhere(t.Context(), "trunk phone"); len(all) > 0 || err != nil {

@@ -18,14 +18,14 @@ import (
 
 // Registrar has the bindings of all holders. It is safe for concurrent use.
 type Registrar struct {
-	keep   func(holder string, all []record.Binding)
+	save   func(holder string, all []record.Binding)
 	others Others // nil: there are none
 
-	mu    sync.Mutex                  // guards what follows
-	of    map[string][]record.Binding // by holder, in no order
-	gone  map[string][]record.Binding // what was removed lately, by holder; for others
-	total int
-	whole map[string]time.Time // when a holder may register as often as it may at once, by holder
+	mu              sync.Mutex                  // guards what follows
+	of              map[string][]record.Binding // by holder, in no order
+	recentlyRemoved map[string][]record.Binding // what was removed lately, by holder; for others
+	total           int
+	refilledAt      map[string]time.Time // when a holder may register as often as it may at once, by holder
 }
 
 // maxBindings bounds the bindings of all holders.
@@ -39,14 +39,14 @@ const (
 	maxExpires = 15 * time.Minute
 )
 
-// New makes a registrar with the bindings that the old process had. keep is told the bindings of a holder when they
+// New makes a registrar with the bindings that the old process had. save is told the bindings of a holder when they
 // change, while a lock is held: it does not block. It may be nil, as others.
-func New(before map[string][]record.Binding, keep func(holder string, all []record.Binding), others Others) *Registrar {
-	if keep == nil {
-		keep = func(string, []record.Binding) {}
+func New(before map[string][]record.Binding, save func(holder string, all []record.Binding), others Others) *Registrar {
+	if save == nil {
+		save = func(string, []record.Binding) {}
 	}
-	r := &Registrar{keep: keep, others: others, whole: map[string]time.Time{}}
-	r.of, r.gone = map[string][]record.Binding{}, map[string][]record.Binding{}
+	r := &Registrar{save: save, others: others, refilledAt: map[string]time.Time{}}
+	r.of, r.recentlyRemoved = map[string][]record.Binding{}, map[string][]record.Binding{}
 	for holder, all := range before {
 		r.of[holder] = all
 		r.total += len(all)
@@ -54,16 +54,16 @@ func New(before map[string][]record.Binding, keep func(holder string, all []reco
 	return r
 }
 
-// TakeUp adds bindings of the old process that could not be read in time for New. What has registered since stays as
+// Restore adds bindings of the old process that could not be read in time for New. What has registered since stays as
 // it is.
-func (r *Registrar) TakeUp(now time.Time, before map[string][]record.Binding) {
+func (r *Registrar) Restore(now time.Time, before map[string][]record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for holder, all := range before {
 		next := slices.Clone(r.of[holder])
 		for _, b := range all {
-			again := func(o record.Binding) bool { return isSame(&o, &b) }
-			if now.Before(b.Expires) && !slices.ContainsFunc(r.of[holder], again) &&
+			known := func(o record.Binding) bool { return isSame(&o, &b) }
+			if now.Before(b.Expires) && !slices.ContainsFunc(r.of[holder], known) &&
 				r.total-len(r.of[holder])+len(next) < maxBindings {
 				next = append(next, b)
 			}
@@ -74,8 +74,8 @@ func (r *Registrar) TakeUp(now time.Time, before map[string][]record.Binding) {
 	}
 }
 
-// KeepAll has the bindings of all holders kept once more: what keeps them has lost them.
-func (r *Registrar) KeepAll() {
+// SaveAll saves the bindings of all holders once more: what keeps them has lost them.
+func (r *Registrar) SaveAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for holder, all := range r.of {
@@ -136,15 +136,15 @@ const mostContacts = 100
 // tooOften says whether a holder sends more REGISTERs than its Contacts need at once. It counts this one.
 // The lock is held.
 func (r *Registrar) tooOften(now time.Time, q *Request) bool {
-	whole := r.whole[q.Holder]
-	if whole.Before(now) {
-		whole = now
+	refilledAt := r.refilledAt[q.Holder]
+	if refilledAt.Before(now) {
+		refilledAt = now
 	}
-	whole = whole.Add(time.Second / mostContacts)
-	if whole.Sub(now) > time.Second {
+	refilledAt = refilledAt.Add(time.Second / mostContacts)
+	if refilledAt.Sub(now) > time.Second {
 		return true
 	}
-	r.whole[q.Holder] = whole
+	r.refilledAt[q.Holder] = refilledAt
 	return false
 }
 
@@ -155,9 +155,9 @@ func (r *Registrar) set(holder string, all []record.Binding) {
 	if len(all) == 0 {
 		delete(r.of, holder)
 	}
-	r.keep(holder, all)
+	r.save(holder, all)
 	if r.others != nil {
-		r.others.KeepBindings(holder, slices.Concat(all, r.gone[holder]))
+		r.others.KeepBindings(holder, slices.Concat(all, r.recentlyRemoved[holder]))
 	}
 }
 
@@ -387,8 +387,8 @@ func (r *Registrar) Drop(holder string, gone record.Binding) {
 func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	maps.DeleteFunc(r.whole, func(holder string, _ time.Time) bool { return !isHolder(holder) })
-	maps.DeleteFunc(r.gone, func(holder string, _ []record.Binding) bool { return !isHolder(holder) })
+	maps.DeleteFunc(r.refilledAt, func(holder string, _ time.Time) bool { return !isHolder(holder) })
+	maps.DeleteFunc(r.recentlyRemoved, func(holder string, _ []record.Binding) bool { return !isHolder(holder) })
 	for holder, all := range r.of {
 		left := slices.DeleteFunc(slices.Clone(all),
 			func(b record.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })

@@ -171,13 +171,13 @@ func TestBindingsEnd(t *testing.T) {
 	}
 }
 
-// Bindings of the process before that are read late are added to those that were made since, which stay, and all are kept.
+// Bindings of the old process that are read late are added to those that were made since, which stay, and all are kept.
 func TestTakeUp(t *testing.T) {
 	kept := map[string]int{}
 	r := New(nil, func(holder string, all []record.Binding) { kept[holder] = len(all) }, nil)
 	r.Register(start, register(t, "one", 7, "Contact: <sip:a@10.0.0.5>\nContact: <sip:b@10.0.0.5>;+sip.instance=\"<urn:b>\"\n"))
 	ends := start.Add(time.Hour)
-	r.TakeUp(start, map[string][]record.Binding{
+	r.Restore(start, map[string][]record.Binding{
 		"trunk phone": {
 			{Contact: "sip:a@10.0.0.5:5060;x=y", Expires: ends},
 			{Contact: "sip:a@10.0.0.5", CSeq: 3, Expires: ends},
@@ -199,11 +199,11 @@ func TestTakeUp(t *testing.T) {
 		t.Errorf("%q, %d in all, kept %v", got, r.total, kept)
 	}
 	clear(kept)
-	if r.KeepAll(); kept["trunk phone"] != 4 || kept["trunk other"] != 1 {
+	if r.SaveAll(); kept["trunk phone"] != 4 || kept["trunk other"] != 1 {
 		t.Errorf("kept once more: %v", kept)
 	}
 	r = New(map[string][]record.Binding{"trunk other": make([]record.Binding, maxBindings)}, nil, nil)
-	if r.TakeUp(start, map[string][]record.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
+	if r.Restore(start, map[string][]record.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
 		t.Errorf("%d in all", r.total)
 	}
 }
@@ -261,8 +261,8 @@ func TestRegistersASecond(t *testing.T) {
 	if code := at("trunk phone", 2+mostContacts, start.Add(100*time.Millisecond)); code != 200 {
 		t.Errorf("a moment later, it is answered by %d", code)
 	}
-	if r.Tidy(start, func(holder string) bool { return holder == "trunk phone" }); len(r.whole) != 1 {
-		t.Errorf("%d holders are kept", len(r.whole))
+	if r.Tidy(start, func(holder string) bool { return holder == "trunk phone" }); len(r.refilledAt) != 1 {
+		t.Errorf("%d holders are kept", len(r.refilledAt))
 	}
 }
 

@@ -91,7 +91,7 @@ func (c *Clients) Use(trunks []config.Trunk) {
 // retire has a client leave that is not wanted any more. The lock is held.
 func (c *Clients) retire(one *client) {
 	if one.begun {
-		one.quit()
+		one.askToLeave()
 		c.last[one.trunk.Name] = one
 	}
 }
@@ -120,7 +120,7 @@ func (c *Clients) Leave() {
 	c.leaving = true
 	c.mu.Unlock()
 	for _, one := range c.clients() {
-		one.quit()
+		one.askToLeave()
 	}
 }
 
@@ -174,21 +174,21 @@ func (c *Clients) Statuses() (all []TrunkStatus) {
 
 // client is one registration. Its goroutine owns every field that is not marked otherwise.
 type client struct {
-	of    *Clients
-	trunk config.Trunk
-	log   zerolog.Logger
-	inbox chan told
-	leave chan struct{} // has room for the one Leave that counts
-	after *client       // that it waits for, if any
-	over  chan struct{} // closed when it has ended
-	begun bool          // guarded by the lock of Clients
+	of       *Clients
+	trunk    config.Trunk
+	log      zerolog.Logger
+	inbox    chan inboxItem
+	leave    chan struct{} // has room for the one Leave that counts
+	waitsFor *client       // that it waits for, if any
+	done     chan struct{} // closed when it has ended
+	begun    bool          // guarded by the lock of Clients
 
-	machine *Machine
-	wire    *transport.Wire
-	local   leg.Local
-	hop     locate.Hop
-	flow    *transport.Stream // nil: over UDP, or none yet
-	reach   context.CancelFunc
+	machine    *Machine
+	wire       *transport.Wire
+	local      leg.Local
+	hop        locate.Hop
+	flow       *transport.Stream // nil: over UDP, or none yet
+	cancelFind context.CancelFunc
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -199,8 +199,8 @@ const waiting = 16
 
 func (c *Clients) newClient(t *config.Trunk) *client {
 	one := &client{
-		of: c, trunk: *t, log: c.o.Log.With().Str("trunk", t.Name).Logger(), after: c.last[t.Name], reach: func() {},
-		inbox: make(chan told, waiting), leave: make(chan struct{}, 1), over: make(chan struct{}),
+		of: c, trunk: *t, log: c.o.Log.With().Str("trunk", t.Name).Logger(), waitsFor: c.last[t.Name], cancelFind: func() {},
+		inbox: make(chan inboxItem, waiting), leave: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	one.machine = New(Options{
 		Config: t.Register, Transport: t.Transport, Token: c.o.Minter.TrunkToken(t.Name), Minter: c.o.Minter,
@@ -218,17 +218,17 @@ func (c *client) isOf(t *config.Trunk) bool {
 // ended says whether it has.
 func (c *client) ended() bool {
 	select {
-	case <-c.over:
+	case <-c.done:
 		return true
 	default:
 		return false
 	}
 }
 
-// tell leaves an input; false: there are too many. Deadlines make up for what is lost.
-func (c *client) tell(in Input) bool { return c.put(told{in: in}) }
+// deliver leaves an input; false: there are too many. Deadlines make up for what is lost.
+func (c *client) deliver(in Input) bool { return c.enqueue(inboxItem{in: in}) }
 
-func (c *client) put(t told) bool {
+func (c *client) enqueue(t inboxItem) bool {
 	select {
 	case c.inbox <- t:
 		return true
@@ -237,8 +237,8 @@ func (c *client) put(t told) bool {
 	}
 }
 
-// quit has it leave. That is never lost: no deadline makes up for it.
-func (c *client) quit() {
+// askToLeave has it leave. That is never lost: no deadline makes up for it.
+func (c *client) askToLeave() {
 	select {
 	case c.leave <- struct{}{}:
 	default: // it was told before
@@ -247,10 +247,10 @@ func (c *client) quit() {
 
 // begin begins, unless it is to leave by now.
 func (c *client) begin() {
-	if c.after != nil {
+	if c.waitsFor != nil {
 		select {
-		case <-c.after.over:
-			c.after = nil
+		case <-c.waitsFor.done:
+			c.waitsFor = nil
 		case <-c.of.ctx.Done():
 			return
 		}
@@ -264,14 +264,14 @@ func (c *client) begin() {
 }
 
 // take takes what has waited for it.
-func (c *client) take(t told) {
+func (c *client) take(t inboxItem) {
 	if t.found == nil || c.use(t.found) {
 		c.step(t.in)
 	}
 }
 
 func (c *client) run() {
-	defer close(c.over)
+	defer close(c.done)
 	defer c.hangup()
 	timer := time.NewTimer(0)
 	<-timer.C
@@ -306,7 +306,7 @@ func (c *client) run() {
 
 // hangup ends what is under way.
 func (c *client) hangup() {
-	c.reach()
+	c.cancelFind()
 	if c.wire != nil {
 		c.wire.Close()
 	}
@@ -375,8 +375,8 @@ func (c *client) changed(before Status) {
 // withdraw says that the trunk's calls come from no registrar.
 func (c *client) withdraw() { c.of.o.Reached(c.trunk.Name, c.machine.o.Token, netip.Addr{}) }
 
-// told is what waits for a client.
-type told struct {
+// inboxItem is what waits for a client.
+type inboxItem struct {
 	in    Input
 	found *found // with Reached and Unreached
 }
@@ -393,14 +393,14 @@ func (c *client) find(e Reach) {
 	c.hangup()
 	c.wire, c.flow = nil, nil
 	ctx, cancel := context.WithCancel(c.of.ctx)
-	c.reach = cancel
+	c.cancelFind = cancel
 	c.of.group.Go(func() {
 		at, flow, err := c.connect(ctx, e)
-		t := told{in: at, found: &found{ctx: ctx, at: at, flow: flow}}
+		t := inboxItem{in: at, found: &found{ctx: ctx, at: at, flow: flow}}
 		if err != nil {
-			t = told{in: Unreached{Err: err, Place: at.Place}, found: &found{ctx: ctx}}
+			t = inboxItem{in: Unreached{Err: err, Place: at.Place}, found: &found{ctx: ctx}}
 		}
-		c.put(t)
+		c.enqueue(t)
 	})
 }
 
@@ -441,7 +441,7 @@ func (c *client) use(f *found) bool {
 // post takes the outcome of a request from the wire.
 func (c *client) post(in leg.Input) bool {
 	if r, ok := in.(leg.ResponseIn); ok {
-		return r.Res.StatusCode < 200 || c.tell(Answered{Res: r.Res})
+		return r.Res.StatusCode < 200 || c.deliver(Answered{Res: r.Res})
 	}
 	f, ok := in.(leg.RequestFailed)
 	if !ok {
@@ -451,7 +451,7 @@ func (c *client) post(in leg.Input) bool {
 	if f.Err != nil {
 		reason += ": " + f.Err.Error()
 	}
-	return c.tell(Failed{Method: f.Method, Seq: f.Seq, Err: failure(reason)})
+	return c.deliver(Failed{Method: f.Method, Seq: f.Seq, Err: failure(reason)})
 }
 
 // errNoOther means that the records of a host have changed since its last address failed.

@@ -21,7 +21,7 @@ func TestLeaveOfBusyClient(t *testing.T) {
 		defer c.Close()
 		c.Use([]config.Trunk{{Name: "line", Register: &config.Register{Registrars: []string{"one.test"}, User: "acme", Auth: &config.Auth{}}}})
 		one := c.all["line"]
-		for one.tell(DeadlineReached{}) {
+		for one.deliver(DeadlineReached{}) {
 		}
 		one.begun = true
 		c.Leave()
@@ -51,14 +51,14 @@ func TestReloadWhileLeaving(t *testing.T) {
 func TestLeftAfterReload(t *testing.T) {
 	c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
 	defer c.Close()
-	one := &client{begun: true, leave: make(chan struct{}, 1), over: make(chan struct{})}
+	one := &client{begun: true, leave: make(chan struct{}, 1), done: make(chan struct{})}
 	c.all["line"] = one
 	c.Use(nil)
 	c.Leave()
 	if c.Left() {
 		t.Error("its removal is not waited for")
 	}
-	if close(one.over); !c.Left() {
+	if close(one.done); !c.Left() {
 		t.Error("it has left")
 	}
 }

@@ -234,7 +234,7 @@ func (m *Machine) send(now time.Time, method sip.RequestMethod, headers ...sip.H
 	m.asking, m.giveUpAt, m.renewAt, m.status.Next = method, now.Add(m.patience()), time.Time{}, time.Time{}
 	registrar := m.o.Config.Registrars[m.at]
 	record := "<sip:" + m.o.Config.User + "@" + message.ParseURI("sip:"+registrar).Host + ">"
-	out := leg.Outside{
+	out := leg.OutOfDialog{
 		Method: method, URI: message.ParseURI("sip:" + registrar), From: record, To: record, Tag: m.tag,
 		Branch: m.o.Minter.Branch(m.tag),
 		CallID: m.callID[m.at], Seq: m.seq, Agent: m.o.Agent,

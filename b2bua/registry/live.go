@@ -19,7 +19,7 @@ type LiveCall struct {
 
 	Position int // in the queue of its route, from 1; 0: it does not wait for a place
 
-	Recording string // RecordingOff, …
+	Recording string // bridge.RecordingOff, …; empty: the call is over
 	Masked    bool   // the caller's keys are
 	OnHold    bool   // by an order
 	At        string // the target that the caller is connected to; empty: it is not answered

@@ -41,7 +41,7 @@ type Registry[C comparable, L Leg[C]] struct {
 	legs   map[string]L    // by our tag
 	merged map[string]L    // by Keys.Merged
 	calls  map[string]C    // by our id
-	gone   *leg.Memory     // tags of legs that are over
+	gone   *leg.EndedLegs  // tags of legs that are over
 	names  [ranks]names[C] // further ids of calls
 	none   L               // no leg
 	noCall C
@@ -52,7 +52,7 @@ func New[C comparable, L Leg[C]]() *Registry[C, L] {
 	return &Registry[C, L]{
 		legs: map[string]L{}, merged: map[string]L{}, calls: map[string]C{},
 		names: [ranks]names[C]{newNames[C](), newNames[C]()},
-		gone:  leg.NewMemory(),
+		gone:  leg.NewEndedLegs(),
 	}
 }
 

@@ -113,7 +113,7 @@ func (c *Caller) TrunkOf(req *sip.Request, all *peers.Snapshot, e *Explanation) 
 	from := c.Sender()
 	fit := all.Candidates(req, from)
 	if len(fit) == 0 {
-		if all.Standing(from).Known {
+		if all.TrustOf(from).Known {
 			e.Refuse(403, message.StatusText(403), "the address belongs to a trunk, but the call does not meet its match")
 		} else {
 			e.Refuse(0, "", fmt.Sprintf(

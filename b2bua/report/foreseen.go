@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
@@ -31,7 +32,7 @@ func (c *Caller) Register(q *Question, a *peers.Admission, e *Explanation) {
 // Screened reports whether the screen would refuse the call before it is parsed.
 // Capacity is taken for granted.
 func (c *Caller) Screened(text []byte, p *peers.Snapshot, s *transport.Stack, e *Explanation) bool {
-	if who := p.Standing(c.Sender()); !who.Known && !who.Open {
+	if who := p.TrustOf(c.Sender()); !who.Known && !who.Open {
 		e.Refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources", c.Source))
 		return true
 	}
@@ -58,9 +59,19 @@ func (e *Explanation) Admit(t *peers.Trunk, a *peers.Admission) {
 	e.Reserved.Setups, e.Reserved.Calls = a.Reserved(t)
 }
 
-// Verify foresees the verification of the caller as far as that goes without a certificate. It returns what templates
-// get of it, and whether the call goes on: refuse are the failures that a call is refused for.
-func (e *Explanation) Verify(policy *stir.Policy, request *stir.Request, refuse []int) (found *template.IdentityVars,
+// Verify foresees the verification of the caller, if the trunk wants one, as far as that goes without a certificate. It
+// reports whether the call goes on.
+func (e *Explanation) Verify(invite *sip.Request, by *peers.Caller, vars *template.Vars, came time.Time) (goesOn bool) {
+	if by.Identity == nil {
+		return true
+	}
+	policy, request := outbound.Verification(invite, by, vars, came)
+	vars.Verified, goesOn = e.verify(policy, request, by.Identity.Refuse)
+	return goesOn
+}
+
+// verify returns what templates get of a verification. refuse are the failures that a call is refused for.
+func (e *Explanation) verify(policy *stir.Policy, request *stir.Request, refuse []int) (found *template.IdentityVars,
 	goesOn bool,
 ) {
 	out, url := stir.Foresee(policy, request)
@@ -89,6 +100,9 @@ func (e *Explanation) Take(r *config.Route, vars *template.Vars) {
 // LeadTo returns the targets that the route leads the call to, in the order in which they are tried. It reports whose
 // share the call is, and which targets are left out.
 func (e *Explanation) LeadTo(p *peers.Snapshot, r *config.Route, vars *template.Vars) []*peers.Target {
+	if q := r.Queue; q != nil {
+		e.Note("while every target is full, up to %d callers wait for up to %v; others get 486", q.Limit, q.Timeout)
+	}
 	targets, share := p.DestinationsFor(r, vars)
 	if share > 0 {
 		e.Split = &Share{Target: targets[0].Dial.Name, Weight: share, Of: r.Total()}

@@ -29,7 +29,7 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &Explanation{}
-			found, goesOn := e.Verify(policy, &stir.Request{
+			found, goesOn := e.verify(policy, &stir.Request{
 				Identity: tt.identity, From: "+15075550100", To: "+15095785607", Called: "+15095785607", Came: now,
 			}, tt.refuse)
 			if goesOn != tt.goesOn || e.Refused == goesOn || e.Status != tt.status {

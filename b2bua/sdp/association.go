@@ -167,9 +167,9 @@ func (l *legAssociation) roleWith(peer *association) (client bool) {
 	return l.client || !peer.same(l.peer)
 }
 
-// goesOn reports whether a description of the peer keeps the association in force: certificate, id and roles are as
+// isKeptBy reports whether a description of the peer keeps the association in force: certificate, id and roles are as
 // they were.
-func (l *legAssociation) goesOn(peer *association) bool {
+func (l *legAssociation) isKeptBy(peer *association) bool {
 	return peer.same(l.peer) && l.roleWith(peer) == l.client
 }
 
@@ -185,7 +185,7 @@ func (l *legAssociation) offering(proto string) StreamTransport {
 // answering is our part of the answer to an offer.
 func (l *legAssociation) answering(offer *Description) StreamTransport {
 	peer := offer.securing.association
-	if l.peer != nil && !l.goesOn(peer) {
+	if l.peer != nil && !l.isKeptBy(peer) {
 		l.id = newTLSID() // RFC 8842 section 5.3
 	}
 	t := StreamTransport{proto: offer.proto, association: l, setup: setupPassive}
@@ -200,7 +200,7 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 
 // apply puts a peer's description into force. The keys of the old association stay until the new keys are there.
 func (l *legAssociation) apply(peer *association) {
-	if l.goesOn(peer) {
+	if l.isKeptBy(peer) {
 		if peer.id != "" {
 			l.peer = peer // whose id may have been unknown
 		}
@@ -211,9 +211,9 @@ func (l *legAssociation) apply(peer *association) {
 	l.counter++
 }
 
-// leave gives the association up, for the peer has none in its description. Its keys must not be used again: the media
+// reset gives the association up, for the peer has none in its description. Its keys must not be used again: the media
 // forgets the numbers of the packets under them.
-func (l *legAssociation) leave() {
+func (l *legAssociation) reset() {
 	*l = legAssociation{fingerprint: l.fingerprint, id: newTLSID(), offered: l.offered, counter: l.counter + 1}
 }
 
@@ -231,7 +231,7 @@ type Handshake struct {
 	of   int // the number of its association
 }
 
-// Handshake returns the handshake that the leg needs now, once; false: none.
+// Handshake returns the handshake that the leg needs now, each once; needed is false if there is none.
 func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
 	a := l.dtls
 	if a == nil || a.peer == nil || a.begun || l.current == nil || l.current.association == nil {

@@ -159,7 +159,7 @@ func (l *LegCrypto) Apply(d *Description) {
 	if d.OverDTLS() {
 		l.dtls.apply(d.securing.association)
 	} else if l.dtls != nil && l.dtls.peer != nil {
-		l.dtls.leave()
+		l.dtls.reset()
 	}
 }
 

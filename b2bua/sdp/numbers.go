@@ -26,7 +26,7 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	near = near.Whole()
 	var space [16]Format // nothing is allocated where nothing changes
 	news, changed := space[:0], false
-	used, told := numbersOf(near.formats), numbers{}
+	used, listed := numbersOf(near.formats), numbers{}
 	for _, f := range d.formats {
 		n, ok := f, true
 		if same, has := Find(near.formats, f.Codec); has {
@@ -37,11 +37,11 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 			n.Number, ok = used.free()
 		}
 		changed = changed || n != f || !ok
-		if !ok || told.has(n.Number) {
+		if !ok || listed.has(n.Number) {
 			continue
 		}
 		used.add(n.Number)
-		told.add(n.Number)
+		listed.add(n.Number)
 		news = append(news, n)
 	}
 	if !changed {

@@ -113,7 +113,7 @@ func (d *Description) appendStream(b []byte, port uint16, over StreamTransport, 
 // appendAttributes appends the attributes of the audio stream that pass on: those about
 // these formats, and those about none. If the offer multiplexes, RTCP has no port of its
 // own (RFC 5761 section 5.1.1), else the next one, as always (RFC 3605).
-func (d *Description) appendAttributes(b []byte, port uint16, told numbers, way Direction, muxes bool) []byte {
+func (d *Description) appendAttributes(b []byte, port uint16, listed numbers, way Direction, muxes bool) []byte {
 	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
 		key, _ := cutAttribute(line[2:])
 		switch {
@@ -122,22 +122,22 @@ func (d *Description) appendAttributes(b []byte, port uint16, told numbers, way 
 		case key == "rtcp":
 			b = strconv.AppendUint(append(b, "a=rtcp:"...), uint64(port)+1, 10)
 			b = append(b, "\r\n"...)
-		case !namesFormat(line) || !d.grouped && d.tells(line, told):
+		case !namesFormat(line) || !d.grouped && d.concerns(line, listed):
 			b = append(append(b, line...), "\r\n"...)
 		}
 	}
 	for i := range d.formats {
-		if f := &d.formats[i]; told.has(f.Number) {
+		if f := &d.formats[i]; listed.has(f.Number) {
 			b = d.appendFormat(b, f)
 		}
 	}
 	return b
 }
 
-// tells reports whether a line of the text is about one of these formats.
-func (d *Description) tells(line string, told numbers) bool {
+// concerns reports whether a line of the text is about one of these formats.
+func (d *Description) concerns(line string, listed numbers) bool {
 	n, _, ok := aboutFormat(line)
-	if !ok || !told.has(n) {
+	if !ok || !listed.has(n) {
 		return false
 	}
 	for i := range d.formats {
@@ -271,9 +271,9 @@ func NewOrigin() Origin {
 	return Origin{id: id, version: id}
 }
 
-// Again stamps a description that was sent before: another one may have been sent and
+// Restamp stamps a description that was sent before: another one may have been sent and
 // refused since.
-func (o *Origin) Again(sdp []byte) []byte {
+func (o *Origin) Restamp(sdp []byte) []byte {
 	rest, ok := bytes.CutPrefix(sdp, o.prefix(make([]byte, 0, 48)))
 	if !ok {
 		return sdp

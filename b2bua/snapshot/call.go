@@ -21,7 +21,7 @@ import (
 
 // Format is the number of the form of states. It grows with each change that an older process could not read: there is
 // no way from one format to another.
-const Format = 2
+const Format = 3
 
 // Call is the state of a call beside its record: what names it, and a section for each of its parts. A part has its
 // section in itself, or its save and restore side by side. Times are leg.Instants.

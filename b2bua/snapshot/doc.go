@@ -21,5 +21,5 @@
 //
 // States are written often and read hardly ever. So they are written without reflection, in
 // room that is used again (Sheet), and read by a library. What a file has is no state, or one
-// whose parts can be made. TestEncode, FuzzDecode, and TestNoteAllocatesLittle in calltest.
+// whose parts can be made. TestEncode, FuzzDecode, and TestCheckpointAllocatesLittle in calltest.
 package snapshot

@@ -76,7 +76,7 @@ type machine struct {
 	reliable bool          // the transport is
 	interval time.Duration // of Timers A, E and G
 	keep     time.Duration // Timer J
-	again    instant       // when Timer A, E or G fires
+	resendAt instant       // when Timer A, E or G fires
 	end      instant       // when B, F, H, I, J or L fires
 }
 
@@ -92,13 +92,13 @@ func (m *machine) begin(now instant) {
 		return
 	}
 	m.end = now + instant(Patience)
-	m.repeatFrom(now)
+	m.startResending(now)
 }
 
 // deadline is the next one; 0: none.
 func (m *machine) deadline() instant {
-	if m.again != 0 && (m.end == 0 || m.again < m.end) {
-		return m.again
+	if m.resendAt != 0 && (m.end == 0 || m.resendAt < m.end) {
+		return m.resendAt
 	}
 	return m.end
 }
@@ -124,7 +124,7 @@ func (m *machine) stepClient(now instant, in input) action {
 	case provisional:
 		m.state = proceeding
 		if m.kind == inviteClient {
-			m.again, m.end = 0, 0
+			m.resendAt, m.end = 0, 0
 		}
 		m.interval = T2 // Timer E (section 17.1.2.2)
 		return pass
@@ -139,8 +139,8 @@ func (m *machine) stepClient(now instant, in input) action {
 		switch {
 		case reached(m.end, now):
 			return m.terminate(expired)
-		case reached(m.again, now):
-			m.repeat(now)
+		case reached(m.resendAt, now):
+			m.scheduleResend(now)
 			return resend
 		}
 	case unsent:
@@ -160,7 +160,7 @@ func (m *machine) stepInviteServer(now instant, in input) action {
 		return pass
 	case m.state == proceeding && in == refusal:
 		m.state, m.end = completed, now+instant(Patience) // Timer H
-		m.repeatFrom(now)
+		m.startResending(now)
 		return pass
 	case in == repeated && (m.state == proceeding || m.state == completed):
 		return resend
@@ -182,7 +182,7 @@ func (m *machine) stepAcknowledged(now instant) action {
 	case m.state == completed && m.reliable:
 		return m.terminate(0)
 	case m.state == completed:
-		m.state, m.again = confirmed, 0
+		m.state, m.resendAt = confirmed, 0
 		m.linger(now, T4) // Timer I
 	case m.state == accepted: // no more copies but those on their way, as in Confirmed
 		m.linger(now, T4)
@@ -196,8 +196,8 @@ func (m *machine) stepDue(now instant) action {
 	switch {
 	case reached(m.end, now):
 		return m.terminate(0)
-	case reached(m.again, now):
-		m.repeat(now)
+	case reached(m.resendAt, now):
+		m.scheduleResend(now)
 		return resend
 	}
 	return 0
@@ -225,26 +225,26 @@ func (m *machine) stepServer(now instant, in input) action {
 }
 
 func (m *machine) terminate(last action) action {
-	m.state, m.again, m.end = terminated, 0, 0
+	m.state, m.resendAt, m.end = terminated, 0, 0
 	return last | over
 }
 
 // linger sets the deadline at which the transaction is forgotten.
 func (m *machine) linger(now instant, d time.Duration) {
 	at := now + instant(d) + lingerGrain - 1
-	m.again, m.end = 0, at-at%lingerGrain
+	m.resendAt, m.end = 0, at-at%lingerGrain
 }
 
-// repeatFrom starts retransmissions, where the transport is not reliable.
-func (m *machine) repeatFrom(now instant) {
+// startResending starts retransmissions, where the transport is not reliable.
+func (m *machine) startResending(now instant) {
 	if !m.reliable {
 		m.interval = T1
-		m.again = now + instant(T1)
+		m.resendAt = now + instant(T1)
 	}
 }
 
-// repeat sets the next retransmission.
-func (m *machine) repeat(now instant) {
+// scheduleResend sets the next retransmission.
+func (m *machine) scheduleResend(now instant) {
 	switch {
 	case m.kind == inviteClient:
 		m.interval *= 2
@@ -253,8 +253,8 @@ func (m *machine) repeat(now instant) {
 	default:
 		m.interval = min(2*m.interval, T2)
 	}
-	if m.again += instant(m.interval); m.again <= now { // from the deadline: lateness would add up
-		m.again = now + instant(m.interval)
+	if m.resendAt += instant(m.interval); m.resendAt <= now { // from the deadline: lateness would add up
+		m.resendAt = now + instant(m.interval)
 	}
 }
 

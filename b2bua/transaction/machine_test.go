@@ -38,7 +38,7 @@ const at = instant(time.Hour)
 func inState(k kind, s state, again, end time.Duration) machine {
 	m := machine{kind: k, state: s, interval: T1, keep: Patience}
 	if again != 0 {
-		m.again = at + instant(again)
+		m.resendAt = at + instant(again)
 	}
 	if end != 0 {
 		m.end = at + instant(end)
@@ -168,11 +168,11 @@ func TestLateDeadlines(t *testing.T) {
 	m := machine{kind: otherClient}
 	m.begin(at)
 	m.step(at+instant(600*time.Millisecond), due)
-	if got := time.Duration(m.again - at); got != 1500*time.Millisecond {
+	if got := time.Duration(m.resendAt - at); got != 1500*time.Millisecond {
 		t.Errorf("100 ms late: next at %v; want 1.5s", got)
 	}
 	m.step(at+instant(10*time.Second), due)
-	if got := time.Duration(m.again - at); got != 12*time.Second {
+	if got := time.Duration(m.resendAt - at); got != 12*time.Second {
 		t.Errorf("8.5 s late: next at %v; want 12s", got)
 	}
 }

@@ -9,15 +9,15 @@ import (
 // Server is a request of a peer, until no copy of it is to be expected any more.
 type Server struct {
 	transaction
-	key       Key
-	seq       uint32
-	before    *Server      // whose branch this request has again; nil: none
-	req       *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
-	cancelled bool
-	cancel    *sip.Request // that no user was told of yet
-	onCancel  func(cancel *sip.Request)
-	taken     func()
-	settled   func()
+	key        Key
+	seq        uint32
+	sameBranch *Server      // an earlier request with the same branch; nil: none
+	req        *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
+	cancelled  bool
+	cancel     *sip.Request // that no user was told of yet
+	onCancel   func(cancel *sip.Request)
+	taken      func()
+	settled    func()
 }
 
 // Receive gives the transaction of a request other than ACK that has not come before; nil: it has,
@@ -32,16 +32,16 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	// with another CSeq it is no copy, though its peer uses a branch again (RFC 3261 section 8.1.1.7)
 	known := t.servers[key]
 	if known != nil && (known.seq == req.CSeq().SeqNo || known.state <= proceeding) {
-		t.repeat(known)
+		t.resendAnswer(known)
 		return nil, nil
 	}
 	defer t.mu.Unlock()
 	s := &Server{transaction: transaction{
 		machine: machine{kind: otherServer, reliable: way.Reliable, keep: Patience},
 		table:   t, way: way,
-	}, key: key, seq: req.CSeq().SeqNo, before: known}
+	}, key: key, seq: req.CSeq().SeqNo, sameBranch: known}
 	if known != nil {
-		known.before = nil
+		known.sameBranch = nil
 	}
 	switch key.method { //nolint:exhaustive // methods beyond these three are alike
 	case sip.INVITE:
@@ -69,8 +69,8 @@ func (t *Table) twin(key Key) *Server {
 	return nil
 }
 
-// repeat sends the last answer again. It releases the lock.
-func (t *Table) repeat(s *Server) {
+// resendAnswer sends the last answer again. It releases the lock.
+func (t *Table) resendAnswer(s *Server) {
 	b := message.TakeBuffer()
 	defer b.Release()
 	if s.step(t.now(), repeated)&resend != 0 {
@@ -89,8 +89,8 @@ func (t *Table) repeat(s *Server) {
 func (t *Table) Acknowledge(key Key, seq uint32) bool {
 	t.mu.Lock()
 	s := t.servers[key]
-	if s != nil && s.seq != seq && s.before != nil && s.before.seq == seq && s.before.state != terminated {
-		s = s.before
+	if s != nil && s.seq != seq && s.sameBranch != nil && s.sameBranch.seq == seq && s.sameBranch.state != terminated {
+		s = s.sameBranch
 	}
 	if s == nil {
 		t.mu.Unlock()
@@ -166,9 +166,9 @@ func (s *Server) Respond(res *sip.Response) error {
 // Trying answers an INVITE with 100, unless it has got an answer before. It fails as Respond does.
 func (s *Server) Trying(req *sip.Request) error {
 	s.table.mu.Lock()
-	told := s.text != nil && !s.cancelled
+	answered := s.text != nil && !s.cancelled
 	s.table.mu.Unlock()
-	if told {
+	if answered {
 		return nil
 	}
 	b := message.TakeBuffer()
@@ -250,20 +250,20 @@ func (s *Server) IsReliable() bool { return s.reliable }
 // 9.2).
 func (s *Server) Cancel(cancel *sip.Request) {
 	s.table.mu.Lock()
-	req, told := s.req, s.onCancel
+	req, onCancel := s.req, s.onCancel
 	can := s.state == proceeding && !s.cancelled && req != nil
 	if can {
 		s.cancelled = true
 	}
-	if can && told == nil {
+	if can && onCancel == nil {
 		s.cancel = cancel
 	}
 	s.table.mu.Unlock()
 	if !can {
 		return
 	}
-	if told != nil {
-		told(cancel)
+	if onCancel != nil {
+		onCancel(cancel)
 	}
 	b := message.TakeBuffer()
 	defer b.Release()

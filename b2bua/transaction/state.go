@@ -57,8 +57,8 @@ func (s *Server) answered(now instant, name func(Sender) string) (a AnsweredStat
 		Reliable: s.reliable,
 		State:    uint8(s.state), Interval: s.interval, End: time.Duration(s.end - now),
 	}
-	if s.again != 0 {
-		a.Again = time.Duration(s.again - now)
+	if s.resendAt != 0 {
+		a.Again = time.Duration(s.resendAt - now)
 	}
 	return a, true
 }
@@ -94,7 +94,7 @@ func (t *Table) Restore(a *AnsweredState, over Sender) *Server {
 		s.kind = inviteServer
 	}
 	if a.Again != 0 {
-		s.again = at(a.Again)
+		s.resendAt = at(a.Again)
 	}
 	t.servers[key] = s
 	t.keep(&s.transaction, a.Answer)

@@ -195,8 +195,8 @@ func (t *Table) expire() {
 	t.expiring.Add(1)
 	defer t.expiring.Done()
 	t.firing, t.armed = true, 0
-	again := message.TakeBuffer()
-	defer again.Release()
+	copied := message.TakeBuffer()
+	defer copied.Release()
 	for {
 		now := t.now()
 		if next := t.queue.first(); t.closed || t.frozen || next == 0 || next > now {
@@ -205,8 +205,8 @@ func (t *Table) expire() {
 		m := t.queue.members[0]
 		c := m.common()
 		do := c.step(now, due)
-		if again.Bytes = again.Bytes[:0]; do&resend != 0 {
-			again.Bytes = append(again.Bytes, c.text...)
+		if copied.Bytes = copied.Bytes[:0]; do&resend != 0 {
+			copied.Bytes = append(copied.Bytes, c.text...)
 		}
 		way := c.way
 		t.settle(m)
@@ -215,9 +215,9 @@ func (t *Table) expire() {
 		if settled != nil {
 			settled()
 		}
-		if do&resend != 0 && len(again.Bytes) > 0 {
+		if do&resend != 0 && len(copied.Bytes) > 0 {
 			// as if lost on the way: the peer may have the first one, and is not left with it
-			_ = way.Over.Send(again.Bytes, way.To)
+			_ = way.Over.Send(copied.Bytes, way.To)
 		}
 		if client, ok := m.(*Client); ok && do&expired != 0 {
 			client.user.Failed(ErrTimeout)

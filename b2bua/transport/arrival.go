@@ -112,7 +112,7 @@ func (a arrival) back(req *sip.Request) transaction.Way {
 // headers don't matter.
 func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	switch {
-	case res.IsSuccess() && message.SpoiledIn(res.Headers()) != "":
+	case res.IsSuccess() && message.BadHeaderIn(res.Headers()) != "":
 		s.rejected.Malformed.Add(1)
 	case !s.transactions.Answer(res, from.isStream()):
 		s.server.StrayResponse(res)
@@ -182,7 +182,7 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 	}
 	ok := !s.isStranger(req)
 	if !ok {
-		ok, _ = s.strangers.allows(message.TransportOf(req), []byte(req.Method), message.ParseSource(req.Source()).Addr())
+		ok, _ = s.strangerLimits.allow(message.TransportOf(req), []byte(req.Method), message.ParseSource(req.Source()).Addr())
 	}
 	if ok {
 		s.Reply(req, tx, code, reason, headers...)
@@ -192,7 +192,7 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 
 // isStranger says whether a request comes from an address that no trunk has.
 func (s *Stack) isStranger(req *sip.Request) bool {
-	return !s.server.Peers().Standing(s.SenderOf(req)).Known
+	return !s.server.Peers().TrustOf(s.SenderOf(req)).Known
 }
 
 // SenderOf is the sender of a message: its address and certificate names.

@@ -26,11 +26,11 @@ type certificates struct {
 	pools map[string]*watched[*x509.CertPool]      // by file
 }
 
-// watched is a value from files, with their times.
+// watched is a value read from files, with the times of their last change, and of the last look at them.
 type watched[T any] struct {
-	value  T
-	stamps [2]time.Time
-	looked time.Time
+	value   T
+	stamps  [2]time.Time
+	checked time.Time
 }
 
 // certificateAge is how long files are not checked for changes.
@@ -116,7 +116,7 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 	defer c.mu.Unlock()
 	w := known[key]
 	now := time.Now()
-	if w != nil && now.Sub(w.looked) < certificateAge {
+	if w != nil && now.Sub(w.checked) < certificateAge {
 		return w.value, nil
 	}
 	var stamps [2]time.Time
@@ -126,7 +126,7 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 		}
 	}
 	if w != nil && w.stamps == stamps {
-		w.looked = now
+		w.checked = now
 		return w.value, nil
 	}
 	value, err := read()
@@ -138,7 +138,7 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 		}
 		return value, nil
 	case w != nil: // half written, or gone
-		w.looked = now
+		w.checked = now
 		c.log.Warn().Err(err).Str("file", files[0]).Msg("certificate changed, but can't be used: the old one stays")
 		return w.value, nil
 	default:

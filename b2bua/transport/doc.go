@@ -5,7 +5,7 @@
 // A message's way in, on the goroutine that has read it:
 //
 //	UDP socket (socket_linux)    TCP or TLS connection (streams)
-//	  guard                        message.Framer  cuts it into messages
+//	  udpEndpoint                  message.Framer  cuts it into messages
 //	    │                          stream
 //	    └────────────┬─────────────┘
 //	  screen       before the parser: strangers, form, size, rates, caps; stateless
@@ -17,8 +17,9 @@
 //
 // A Handler asks back which trunk has sent a request, and whether that has proven it (identify).
 //
-// A message's way out: a Wire performs the effects of its leg in order. It finds
-// the socket or connection of each (wire_aim), begins its transaction
+// A message's way out: a Wire performs the effects of its leg in order. A leg does
+// no I/O: what it says goes out by its Wire, which has its name from that. It finds
+// the socket or connection of each (wire_route), begins its transaction
 // (wire_request) and posts the answers to the leg. Reply and Send answer messages
 // that belong to no leg.
 //
@@ -73,11 +74,13 @@
 // A known peer's new requests have a rate for each address, judged before the parser. In
 // a dialog they have none: those end calls. TestFlood, TestFloodSparesPendingCalls.
 //
-// A stranger's answers have a rate by its network, because its address may be forged, and an address that has shown
-// right credentials has its own part. TestFloodSparesTheProven. Only a REGISTER, which has to be answered, and such an
-// address get answers that are longer than their requests. TestShortRegisterIsAnswered.
+// A sender that belongs to no trunk or target is a stranger here, because operators know it by that word: from the
+// glossary, docs/security.md and the reason stranger_rate. Its answers have a rate by its network, because its address
+// may be forged, and an address that has shown right credentials has its own part. TestFloodSparesTheProven. Only a
+// REGISTER, which has to be answered, and such an address get answers that are longer than their requests.
+// TestShortRegisterIsAnswered.
 //
-// A message that the kernel does not take counts as lost (guard.Send). SIP repeats what
+// A message that the kernel does not take counts as lost (udpEndpoint.Send). SIP repeats what
 // matters, whereas an error would end the transaction. Only an INVITE that begins a call
 // fails at once. TestUnsentMessages.
 package transport

@@ -11,96 +11,96 @@ import (
 	"time"
 )
 
-// stillness says whether anything is read, and knows the readers. Before the first Serve nothing is.
-type stillness struct {
-	on atomic.Bool // nothing is read
+// readFreeze stops all readers of a stack, and restarts them. Before the first Serve nothing is read.
+type readFreeze struct {
+	freezing atomic.Bool // nothing is read
 
 	mu      sync.Mutex // guards what follows, and changes of on
 	reading int
-	rest    []func() // what has those read that rest
+	paused  []func() // each restarts a paused reader
 }
 
-// add adds a reader that rests; begin has it read.
-func (s *stillness) add(begin func()) {
+// addPaused adds a reader that has not begun; begin starts it.
+func (s *readFreeze) addPaused(begin func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.on.Store(true)
-	s.rest = append(s.rest, begin)
+	s.freezing.Store(true)
+	s.paused = append(s.paused, begin)
 }
 
-// begun adds a reader that reads, unless nothing is read now: then begin has it read later.
-func (s *stillness) begun(begin func()) bool {
+// started adds a reader that begins now; false: nothing is read now, and begin starts it later.
+func (s *readFreeze) started(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.on.Load() {
-		s.rest = append(s.rest, begin)
+	if s.freezing.Load() {
+		s.paused = append(s.paused, begin)
 		return false
 	}
 	s.reading++
 	return true
 }
 
-// rests has a reader rest, which begin has read again; false: it should read on.
-func (s *stillness) rests(begin func()) bool {
+// pause notes that a reader stops for the freeze, and begin restarts it; false: it should read on.
+func (s *readFreeze) pause(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.on.Load() {
+	if !s.freezing.Load() {
 		return false
 	}
 	s.reading--
-	s.rest = append(s.rest, begin)
+	s.paused = append(s.paused, begin)
 	return true
 }
 
 // readerStopped notes that a reader has ended.
-func (s *stillness) readerStopped() {
+func (s *readFreeze) readerStopped() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading--
 }
 
-// stop has nothing read from now on.
-func (s *stillness) stop() {
+// freeze stops all reading.
+func (s *readFreeze) freeze() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.on.Store(true)
+	s.freezing.Store(true)
 }
 
-// resume has the resting readers read again.
-func (s *stillness) resume() {
+// thaw restarts the paused readers.
+func (s *readFreeze) thaw() {
 	s.mu.Lock()
-	rest := s.rest
-	s.rest = nil
-	s.reading += len(rest)
-	s.on.Store(false)
+	paused := s.paused
+	s.paused = nil
+	s.reading += len(paused)
+	s.freezing.Store(false)
 	s.mu.Unlock()
-	for _, begin := range rest {
+	for _, begin := range paused {
 		begin()
 	}
 }
 
-// stopped reports whether all readers have stopped.
-func (s *stillness) stopped() bool {
+// allStopped reports whether all readers have stopped.
+func (s *readFreeze) allStopped() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.on.Load() && s.reading == 0
+	return s.freezing.Load() && s.reading == 0
 }
 
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // constant
 
-// errStill means that nothing is read now.
-var errStill = errors.New("nothing is read now")
+// errFrozen means that nothing is read now.
+var errFrozen = errors.New("nothing is read now")
 
-// Freeze has the stack stand still until Serve: nothing is read or accepted, no turn runs, no transaction is repeated.
+// Freeze stops the stack until Serve: nothing is read or accepted, no turn runs, no transaction is repeated.
 // Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
 // the stack serves on.
 //
-// rested gives the reason why calls do not rest yet; nil: they do. It is asked again and again.
+// rested returns why calls are not idle yet; nil: they are. It is called repeatedly.
 //
 // A stack that was not served yet may be frozen, too.
 func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
-	s.still.stop()
+	s.reads.freeze()
 	s.setDeadlines(longAgo)
 	if rested == nil {
 		rested = func() error { return nil }
@@ -108,8 +108,8 @@ func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	written := errUnless("a connection is being opened, or its peer does not read",
 		func() bool { return s.writing.Load() == 0 })
 	for _, step := range []func() error{
-		errUnless("a socket or connection is still read, because its peer does not read", s.still.stopped),
-		written, s.shutWhen(rested), written,
+		errUnless("a socket or connection is still read, because its peer does not read", s.reads.allStopped),
+		written, s.closeGateWhen(rested), written,
 	} {
 		if err := until(ctx, step); err != nil {
 			s.Serve()
@@ -170,33 +170,33 @@ func (s *streams) all() []*Stream {
 // errTurn means that a turn runs. The other turns wait until it has ended.
 var errTurn = errors.New("a turn of a call takes long")
 
-// shutWhen keeps turns from running when calls have rested. It gives an error until they do and none runs.
-func (s *Stack) shutWhen(rested func() error) func() error {
-	var still func() bool
+// closeGateWhen keeps turns from running once calls are idle. It returns an error until they are and no turn runs.
+func (s *Stack) closeGateWhen(rested func() error) func() error {
+	var idle func() bool
 	return func() error {
-		if still != nil && !still() {
+		if idle != nil && !idle() {
 			return errTurn
 		}
 		why := rested()
 		switch {
-		case why == nil && still != nil:
+		case why == nil && idle != nil:
 			return nil
 		case why == nil:
-			still, why = s.shut(), errTurn
-		case still != nil: // a deadline was faster
-			still = nil
+			idle, why = s.closeGate(), errTurn
+		case idle != nil: // a deadline was faster
+			idle = nil
 			s.turns.gate.open()
 		}
 		return why
 	}
 }
 
-// shut keeps turns from running, and says when none does.
-func (s *Stack) shut() (still func() bool) {
-	shut := s.turns.gate.shut()
+// closeGate keeps turns from running, and says when none does.
+func (s *Stack) closeGate() (stopped func() bool) {
+	idle := s.turns.gate.close()
 	return func() bool {
 		select {
-		case <-shut:
+		case <-idle:
 			return true
 		default:
 			return false

@@ -35,7 +35,7 @@ Content-Length: 0
 
 var ours = netip.MustParseAddrPort("198.51.100.1:5060") //nolint:gochecknoglobals // constant
 
-// TestFreeze: a stack that stands still reads, accepts and runs nothing, and afterwards what has come meanwhile, with half a message from
+// TestFreeze: a frozen stack reads, accepts and runs nothing, and afterwards what has come meanwhile, with half a message from
 // before.
 func TestFreeze(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
@@ -90,7 +90,7 @@ func TestFreeze(t *testing.T) {
 	})
 }
 
-// TestFreezeGivesUp: where something does not come to rest, the stack says what, and serves on.
+// TestFreezeGivesUp: where something does not stop, the stack says what, and serves on.
 func TestFreezeGivesUp(t *testing.T) {
 	busy := errors.New("it has something to do")
 	for _, rests := range []int{0, 1} { // so often before it is busy: with 1, turns are kept from running already
@@ -111,7 +111,7 @@ func TestFreezeGivesUp(t *testing.T) {
 	})
 }
 
-// givesUp has the stack give up to stand still, for a reason.
+// givesUp has the stack give up freezing, for a reason.
 func givesUp(p *place, why error, rested func() error) {
 	p.t.Helper()
 	phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
@@ -181,7 +181,7 @@ func TestSocketsGoOver(t *testing.T) {
 	must(t, old.stack.Freeze(t.Context(), nil))
 	files, err := old.stack.Sockets()
 	must(t, err)
-	heir := newHost(t, yaml, Network{}, func(ctx context.Context, o Options) (*Stack, error) {
+	next := newHost(t, yaml, Network{}, func(ctx context.Context, o Options) (*Stack, error) {
 		o.Take = func(name string) (int, bool) {
 			for i, f := range files {
 				if f.Name == name {
@@ -193,14 +193,14 @@ func TestSocketsGoOver(t *testing.T) {
 		}
 		return Listen(ctx, o)
 	})
-	defer heir.stack.Close()
+	defer next.stack.Close()
 	if len(files) > 0 {
 		t.Errorf("nobody took %v", files)
 	}
-	must(t, heir.stack.Freeze(t.Context(), nil))
-	must(t, old.stack.Streams(func(st StreamState, fd int) error { return heir.stack.AddStream(&st, fd) }))
+	must(t, next.stack.Freeze(t.Context(), nil))
+	must(t, old.stack.Streams(func(st StreamState, fd int) error { return next.stack.AddStream(&st, fd) }))
 	ids := map[uint64]bool{}
-	for _, c := range slices.Concat(old.stack.streams.all(), heir.stack.streams.all()) {
+	for _, c := range slices.Concat(old.stack.streams.all(), next.stack.streams.all()) {
 		ids[c.ID()] = true
 	}
 	if len(ids) != 1 || ids[0] { // the one connection
@@ -208,16 +208,16 @@ func TestSocketsGoOver(t *testing.T) {
 	}
 	before := old.stack.NewWire(leg.Local{Transport: "tcp"}, old.stack.streams.all()[0], nil)
 	flow := before.Flow()
-	goesOn := heir.stack.Lost(&flow, config.TargetTLS{})
-	after := heir.stack.NewWire(leg.Local{Transport: "tcp"}, goesOn, nil)
-	if goesOn.isClosed() || !after.carries(heir.stack.streams.all()[0]) || goesOn.users.Load() != 1 {
+	restored := next.stack.RestoreFlow(&flow, config.TargetTLS{})
+	after := next.stack.NewWire(leg.Local{Transport: "tcp"}, restored, nil)
+	if restored.isClosed() || !after.carries(next.stack.streams.all()[0]) || restored.users.Load() != 1 {
 		t.Error("a leg does not go on with its connection")
 	}
 	after.Close()
 	before.Close()
 	st := old.stack.State()
-	heir.stack.Restore(&st)
-	heir.stack.Serve()
+	next.stack.Restore(&st)
+	next.stack.Serve()
 	_, _ = phone.Write(asked)
 	if got := gets(phone); got != answer {
 		t.Errorf("a copy gets\n%s\nand not\n%s", got, answer)

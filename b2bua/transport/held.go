@@ -26,7 +26,7 @@ type heldMessage struct {
 	branch string
 }
 
-// Hold keeps new calls waiting until Release, so that those under way can come to where they rest. Their INVITEs are
+// Hold keeps new calls waiting until Release, so that those under way can become idle. Their INVITEs are
 // kept, and their CANCELs behind them.
 func (s *Stack) Hold() { s.held.on.Store(true) }
 
@@ -40,7 +40,7 @@ func (s *Stack) Release() {
 	r := s.turns.newReader(func() {}) // of messages that are read already
 	defer s.turns.forget(r)
 	for _, m := range all {
-		r.attend()
+		r.startMessage()
 		s.receive(m.text, m.from)
 		r.run(0)
 	}

@@ -21,7 +21,7 @@ func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Sna
 	p = s.server.Peers()
 	fit := p.Candidates(req, from)
 	if len(fit) == 0 {
-		s.nobody(req, tx, p.Standing(from), from)
+		s.refuseUnmatched(req, tx, p.TrustOf(from), from)
 		return p, nil
 	}
 	asked, fallback := peers.Contenders(fit, from)
@@ -33,7 +33,7 @@ func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Sna
 		return p, fallback
 	}
 	if how != peers.ProofRight {
-		s.unproven(req, tx, how, from)
+		s.refuseUnproven(req, tx, how, from)
 		return p, nil
 	}
 	s.Prove(req)
@@ -45,7 +45,7 @@ func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Sna
 func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peers.Trunk) *peers.Trunk {
 	t, how := s.auth.Check(req, of, time.Now())
 	if how != peers.ProofRight {
-		s.unproven(req, tx, how, s.SenderOf(req))
+		s.refuseUnproven(req, tx, how, s.SenderOf(req))
 		return nil
 	}
 	s.Prove(req)
@@ -60,7 +60,7 @@ func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.S
 		return true
 	}
 	from := s.SenderOf(req)
-	trusted := senders.Judge(from)
+	trusted := senders.TrustOf(from)
 	switch {
 	case trusted == peers.TrustFull:
 		return true
@@ -71,7 +71,7 @@ func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.S
 	case trusted == peers.TrustProof:
 		_, how := s.auth.Check(req, []*peers.Trunk{senders.Caller}, time.Now())
 		if how != peers.ProofRight {
-			s.unproven(req, tx, how, from)
+			s.refuseUnproven(req, tx, how, from)
 		}
 		return how == peers.ProofRight
 	}
@@ -80,8 +80,8 @@ func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.S
 	return false
 }
 
-// unproven answers a request without the credentials that it needs.
-func (s *Stack) unproven(req *sip.Request, tx *transaction.Server, how peers.Proof, from peers.Sender) {
+// refuseUnproven answers a request without the credentials that it needs.
+func (s *Stack) refuseUnproven(req *sip.Request, tx *transaction.Server, how peers.Proof, from peers.Sender) {
 	switch how {
 	case peers.ProofNone, peers.ProofStale, peers.ProofRight:
 		s.rejected.Challenged.Add(1)
@@ -95,10 +95,10 @@ func (s *Stack) unproven(req *sip.Request, tx *transaction.Server, how peers.Pro
 	s.Refuse(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), req, how == peers.ProofStale, time.Now())...)
 }
 
-// nobody refuses a request that meets no trunk's conditions. It gets an answer if its sender's
+// refuseUnmatched refuses a request that meets no trunk's conditions. It gets an answer if its sender's
 // address belongs to a trunk.
-func (s *Stack) nobody(req *sip.Request, tx *transaction.Server, who peers.Standing, from peers.Sender) {
-	if !who.Known {
+func (s *Stack) refuseUnmatched(req *sip.Request, tx *transaction.Server, trust peers.SourceTrust, from peers.Sender) {
+	if !trust.Known {
 		tx.Terminate()
 		return
 	}
@@ -121,7 +121,7 @@ func (s *Stack) Refuse(req *sip.Request, tx *transaction.Server, code int, heade
 // AnswerOptions answers OPTIONS of trunks: by their address or certificate, others by credentials.
 func (s *Stack) AnswerOptions(req *sip.Request, tx *transaction.Server, drains bool) {
 	p := s.server.Peers()
-	if !p.Standing(s.SenderOf(req)).Known {
+	if !p.TrustOf(s.SenderOf(req)).Known {
 		if _, t := s.Identify(req, tx); t == nil {
 			return
 		}

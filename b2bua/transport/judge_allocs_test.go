@@ -10,7 +10,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// What the guard refuses costs no memory. The race detector empties pools at
+// What the screen refuses costs no memory. The race detector empties pools at
 // random, so this runs without it (scripts/test.sh). In a bubble no rate comes back
 // meanwhile.
 func TestJudgeDoesNotAllocate(t *testing.T) { synctest.Test(t, judgeDoesNotAllocate) }

@@ -101,7 +101,7 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 		} else {
 			var socket Socket
 			if socket, err = o.Network.Listen(l.AddrPort); err == nil {
-				s.sockets = append(s.sockets, newGuard(s, socket, o.Tap, datagramName(l.AddrPort)))
+				s.sockets = append(s.sockets, newUDPEndpoint(s, socket, o.Tap, datagramName(l.AddrPort)))
 			}
 		}
 		if err != nil {
@@ -114,20 +114,20 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 
 // addListener has connections accepted by a listener once the stack serves.
 func (s *Stack) addListener(l streamListener) {
-	l.door = &door{}
+	l.conns = &listenerConns{}
 	s.listeners = append(s.listeners, l)
 	var begin func()
 	begin = func() {
 		s.readers.Go(func() {
-			for errors.Is(s.streams.listen(l, l.transport, l.door), errStill) {
-				if s.still.rests(begin) {
+			for errors.Is(s.streams.listen(l, l.transport, l.conns), errFrozen) {
+				if s.reads.pause(begin) {
 					return
 				}
 			}
-			s.still.readerStopped()
+			s.reads.readerStopped()
 		})
 	}
-	s.still.add(begin)
+	s.reads.addPaused(begin)
 }
 
 // Unplugged is Listen without a network: the stack has the addresses in the

@@ -31,15 +31,16 @@ type screen struct {
 	passed *Messages
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangers *strangers // answers to them
-	refusals  *refusals
+	strangerLimits *strangerLimits // of the answers to them
+	refusals       *refusals
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed,
-		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangers,
-		refusals: s.refusals,
+		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log),
+		strangerLimits: s.strangerLimits,
+		refusals:       s.refusals,
 	}
 }
 
@@ -119,15 +120,15 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 		return verdict{hangup: true}
 	}
 	sender := s.sender(from)
-	who := s.standing(sender)
-	v := s.decide(msg, len(text), sender, who)
+	trust := s.trustOf(sender)
+	v := s.decide(msg, len(text), sender, trust)
 	v.callID, v.fromTag, v.toTagOf = msg.CallID, msg.FromTag, msg.ToTag
 	v.invite = len(msg.ToTag) == 0 && string(msg.Method) == "INVITE"
 	if v.status == "" {
 		return v
 	}
-	if !who.Known {
-		ok, proven := s.strangers.allows(s.transport, msg.Method, from.Addr())
+	if !trust.Known {
+		ok, proven := s.strangerLimits.allow(s.transport, msg.Method, from.Addr())
 		if !ok {
 			if v.offer != nil { // what is refused for another reason has been counted for it
 				s.rejected(&s.count.StrangerRate, from, "stranger_rate")
@@ -135,19 +136,19 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 			return verdict{hangup: v.hangup}
 		}
 		v.atMost = len(text)
-		if proven || who.Registers && string(msg.Method) == "REGISTER" {
+		if proven || trust.Registers && string(msg.Method) == "REGISTER" {
 			v.more = moreThanAsked
 		}
 	}
-	if !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
+	if !msg.Rport && !trust.BehindNAT(msg.ViaHost, from.Addr()) {
 		// RFC 3261 section 18.2.2, as for parsed requests
 		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
 	}
 	return v
 }
 
-func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who peers.Standing) verdict {
-	if !who.Known && (!who.Open || !s.newcomer(msg, from, who)) && !s.ours(msg) {
+func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, trust peers.SourceTrust) verdict {
+	if !trust.Known && (!trust.Open || !s.mayBeTrunk(msg, from, trust)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
 		return verdict{hangup: !msg.Response} // a response may come by a connection that others use
 	}
@@ -160,9 +161,9 @@ func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who pe
 		return verdict{}
 	}
 	if !msg.Response && len(msg.ToTag) > 0 && string(msg.Method) != "ACK" && !s.server.InDialog(msg.ToTag) {
-		return s.outOfDialog(msg, from, who)
+		return s.outOfDialog(msg, from, trust)
 	}
-	if v, refused := s.refuseNew(msg, from, who); refused {
+	if v, refused := s.refuseNew(msg, from, trust); refused {
 		return v
 	}
 	if msg.Response {
@@ -182,8 +183,8 @@ func (s *screen) countChallenge(v verdict) {
 // outOfDialog answers a request whose To tag belongs to no leg, without keeping state
 // (RFC 3261 section 12.2.2). A stranger gets an answer only to BYE, because our tags
 // stay known for longer than their dialogs live.
-func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, who peers.Standing) verdict {
-	if !who.Known && string(msg.Method) != "BYE" {
+func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) verdict {
+	if !trust.Known && string(msg.Method) != "BYE" {
 		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
 		return verdict{}
 	}
@@ -191,16 +192,16 @@ func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, who peers.S
 	return s.refuse(msg, from, "481 Call/Transaction Does Not Exist", "")
 }
 
-// standing says whether the sender of a message is, or can be, a trunk.
-func (s *screen) standing(from peers.Sender) peers.Standing { return s.server.Peers().Standing(from) }
+// trustOf says whether the sender of a message is, or can be, a trunk.
+func (s *screen) trustOf(from peers.Sender) peers.SourceTrust { return s.server.Peers().TrustOf(from) }
 
 // knows says whether an address belongs to a trunk.
-func (s *screen) knows(source netip.AddrPort) bool { return s.standing(s.sender(source)).Known }
+func (s *screen) knows(source netip.AddrPort) bool { return s.trustOf(s.sender(source)).Known }
 
-// newcomer says whether a message may come from a trunk at any address that has not
+// mayBeTrunk says whether a message may come from a trunk at any address that has not
 // proven itself yet: a request that can be challenged, or the CANCEL of a pending
 // INVITE. A CANCEL that has overtaken its INVITE will be repeated.
-func (s *screen) newcomer(msg message.Scanned, from peers.Sender, who peers.Standing) bool {
+func (s *screen) mayBeTrunk(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) bool {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return false
 	}
@@ -208,7 +209,7 @@ func (s *screen) newcomer(msg message.Scanned, from peers.Sender, who peers.Stan
 	case "INVITE", "OPTIONS":
 		return true
 	case "REGISTER":
-		return who.Registers
+		return trust.Registers
 	case "CANCEL":
 		return s.inProgress(msg, from)
 	default:
@@ -219,7 +220,7 @@ func (s *screen) newcomer(msg message.Scanned, from peers.Sender, who peers.Stan
 // refuseNew refuses a call for which there is no room, and challenges a request
 // without credentials from an address whose trunks all need them. Neither keeps
 // state. It ignores messages other than new requests.
-func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Standing) (v verdict, refused bool) {
+func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (v verdict, refused bool) {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
 	}
@@ -236,13 +237,13 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		}
 		why = s.server.Capacity(from)
 	}
-	shown, moved := s.shows(msg, from, who)
-	register := who.Registers && string(msg.Method) == "REGISTER"
-	if register && shown && !who.Known && !s.server.Peers().MayRegister(from, time.Now()) {
+	shown, moved := s.showsCredentials(msg, from, trust)
+	register := trust.Registers && string(msg.Method) == "REGISTER"
+	if register && shown && !trust.Known && !s.server.Peers().MayRegister(from, time.Now()) {
 		s.rejected(&s.count.Flood, from.Addr, "source_rate")
 		return s.refuseAgain(msg, from), true
 	}
-	challenged := !shown && (register || who.Asked && asksCredentials(msg, who))
+	challenged := !shown && (register || trust.Asked && asksCredentials(msg, trust))
 	if (why == peers.CapacityFree && !challenged) || (invite && s.inProgress(msg, from)) {
 		return v, false
 	}
@@ -256,8 +257,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 }
 
 // asksCredentials reports whether a request of this method needs credentials from a sender that is asked for them.
-func asksCredentials(msg message.Scanned, who peers.Standing) bool {
-	return string(msg.Method) == "INVITE" || string(msg.Method) == "OPTIONS" && !who.Known
+func asksCredentials(msg message.Scanned, trust peers.SourceTrust) bool {
+	return string(msg.Method) == "INVITE" || string(msg.Method) == "OPTIONS" && !trust.Known
 }
 
 // noRoom refuses a request, and remembers that it did.
@@ -274,11 +275,11 @@ func (s *screen) refuseAgain(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
 }
 
-// shows says whether a request has credentials that are worth a look. A stranger's need
+// showsCredentials says whether a request has credentials that are worth a look. A stranger's need
 // a nonce that was given to its address: then the address is not forged. moved: the
 // nonce was given to another address.
-func (s *screen) shows(msg message.Scanned, from peers.Sender, who peers.Standing) (shown, moved bool) {
-	if !msg.Authorized || who.Known {
+func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (shown, moved bool) {
+	if !msg.Authorized || trust.Known {
 		return msg.Authorized, false
 	}
 	nonce, ours := s.mint.ReadNonce(msg.Nonce)

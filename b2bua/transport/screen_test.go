@@ -12,7 +12,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The guard refuses what has no Via and every ACK with silence.
+// The screen refuses what has no Via and every ACK with silence.
 func TestGuardRefusesOnlyRequests(t *testing.T) {
 	for text, want := range map[string]bool{
 		"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n\n": true,

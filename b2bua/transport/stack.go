@@ -33,7 +33,7 @@ type Stack struct {
 	stop      context.CancelFunc
 	cfg       config.SIP
 	network   Network
-	sockets   []*guard
+	sockets   []*udpEndpoint
 	listeners []streamListener
 	streams   *streams
 	names     *locate.Resolver
@@ -41,19 +41,19 @@ type Stack struct {
 	transactions *transaction.Table
 	parked       atomic.Int32 // CANCELs that wait for their INVITE
 
-	rejected  Rejections
-	passed    Messages
-	rejecting rejectionLog // of messages that were parsed
-	strangers *strangers   // constant
-	load      load
-	still     stillness
-	group     sync.WaitGroup // of wires, and others that end by themselves
-	readers   sync.WaitGroup
-	turns     Turns
-	writing   atomic.Int32 // goroutines of wires that perform effects
-	held      held
-	refusals  *refusals            // constant
-	auth      *peers.Authenticator // constant
+	rejected       Rejections
+	passed         Messages
+	rejecting      rejectionLog    // of messages that were parsed
+	strangerLimits *strangerLimits // constant
+	load           load
+	reads          readFreeze
+	group          sync.WaitGroup // of wires, and others that end by themselves
+	readers        sync.WaitGroup
+	turns          Turns
+	writing        atomic.Int32 // goroutines of wires that perform effects
+	held           held
+	refusals       *refusals            // constant
+	auth           *peers.Authenticator // constant
 
 	mu     sync.Mutex                   // guards what follows
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
@@ -66,14 +66,14 @@ type streamListener struct {
 	transport string
 	local     netip.AddrPort
 	name      string // in a hand-over
-	door      *door
+	conns     *listenerConns
 }
 
 // newStack makes a stack without sockets. ctx ends what is under way.
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
-		rejecting: newRejectionLog(o.Log), strangers: newStrangers(), load: load{limit: o.Config.MaxDelay},
+		rejecting: newRejectionLog(o.Log), strangerLimits: newStrangerLimits(), load: load{limit: o.Config.MaxDelay},
 		routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
@@ -114,10 +114,10 @@ func (s *Stack) recovered(where string) {
 // Serve reads from all sockets, and accepts connections, until Close or Freeze.
 func (s *Stack) Serve() {
 	s.thaw()
-	s.Release()            // before what is read: a request within its dialog has to find the call
-	if s.still.on.Load() { // else connections that are read have deadlines of their own
+	s.Release()                  // before what is read: a request within its dialog has to find the call
+	if s.reads.freezing.Load() { // else connections that are read have deadlines of their own
 		s.setDeadlines(time.Time{})
-		s.still.resume()
+		s.reads.thaw()
 	}
 }
 

@@ -18,17 +18,17 @@ import (
 // is gone.
 type Stream struct {
 	net.Conn
-	hub       *streams
-	id        uint64
-	transport string // config.TransportTCP or TransportTLS
-	local     netip.AddrPort
-	remote    netip.AddrPort
-	peer      *streamPeer // that we connected to; nil: the peer connected to us
-	names     []string    // of the peer's verified certificate
-	firstBy   time.Time   // by when a stranger has to show who it is
-	door      *door       // that it came by; nil: we opened it
-	source    netip.Addr  // that it counts for
-	stranger  atomic.Bool // it came from an address that no trunk has, and has shown no more
+	hub        *streams
+	id         uint64
+	transport  string // config.TransportTCP or TransportTLS
+	local      netip.AddrPort
+	remote     netip.AddrPort
+	peer       *streamPeer    // that we connected to; nil: the peer connected to us
+	names      []string       // of the peer's verified certificate
+	firstBy    time.Time      // by when a stranger has to show who it is
+	acceptedBy *listenerConns // a listener; nil: we opened it
+	source     netip.Addr     // that it counts for
+	stranger   atomic.Bool    // it came from an address that no trunk has, and has shown no more
 
 	waiting   map[*request]struct{} // for an answer; guarded by streams.mu
 	closed    chan struct{}
@@ -65,13 +65,13 @@ const (
 // start of the next message can't be found. A panic costs the connection, and not the
 // process.
 func (c *Stream) serve() {
-	err := errStill
-	for errors.Is(err, errStill) {
-		if err = c.read(); errors.Is(err, errStill) && c.hub.still.rests(c.begin) {
+	err := errFrozen
+	for errors.Is(err, errFrozen) {
+		if err = c.read(); errors.Is(err, errFrozen) && c.hub.reads.pause(c.begin) {
 			return
 		}
 	}
-	c.hub.still.readerStopped()
+	c.hub.reads.readerStopped()
 	c.drop()
 }
 
@@ -92,7 +92,7 @@ func (c *Stream) read() (err error) {
 		if err != nil {
 			return err
 		}
-		c.hub.taken(text, from)
+		c.hub.handle(text, from)
 	}
 }
 
@@ -110,8 +110,8 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 			c.refuseLost(lost)
 			c.linger()
 			return nil, net.ErrClosed
-		case isTimeout(err) && (c.hub.still.on.Load() || time.Now().Before(c.by)):
-			return nil, errStill
+		case isTimeout(err) && (c.hub.reads.freezing.Load() || time.Now().Before(c.by)):
+			return nil, errFrozen
 		case isTimeout(err) && c.users.Load() > 0 && !c.framing.Midway():
 			continue // quiet, but in use by a leg
 		case err != nil:
@@ -168,7 +168,7 @@ func (c *Stream) begun() { c.readUntil(c.noLater(time.Now().Add(streamFirst))) }
 func (c *Stream) readUntil(by time.Time) {
 	c.by = by
 	_ = c.SetReadDeadline(by)
-	if c.hub.still.on.Load() {
+	if c.hub.reads.freezing.Load() {
 		_ = c.SetReadDeadline(longAgo)
 	}
 }

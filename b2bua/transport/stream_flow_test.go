@@ -21,7 +21,7 @@ func TestWayBack(t *testing.T) {
 		conn, err := l.Accept()
 		must(t, err)
 		c := s.newStream(conn, config.TransportTCP, siptest.Carrier, nil)
-		if !s.enter(c, &door{}) || s.admit(c) != nil {
+		if !s.reserveAccepted(c, &listenerConns{}) || s.admit(c) != nil {
 			t.Fatal("the connection is not taken")
 		}
 		by := Registered{Transport: config.TransportTCP, From: siptest.Carrier, Flow: c.ID()}

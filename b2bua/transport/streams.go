@@ -27,9 +27,9 @@ type streams struct {
 	network Network
 	probe   func(read time.Time) // measures how long a message waits
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
-	taken   func(text []byte, from arrival)
+	handle  func(text []byte, from arrival)
 	group   sync.WaitGroup // handshakes and readers
-	still   *stillness
+	reads   *readFreeze
 	opening singleflight.Group
 	ctx     context.Context
 
@@ -47,8 +47,8 @@ type streams struct {
 func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
 		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
-		probe: func(read time.Time) { s.load.probe(s.group.Go, read) },
-		taken: s.receive, still: &s.still,
+		probe:  func(read time.Time) { s.load.probe(s.group.Go, read) },
+		handle: s.receive, reads: &s.reads,
 		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
 		perSource: map[netip.Addr]int{}, unproven: map[netip.Addr]int{},
 	}
@@ -144,7 +144,7 @@ func (s *streams) admit(c *Stream) error {
 	if c.peer != nil {
 		s.remotes[c.remoteKey()] = c
 	}
-	if s.still.begun(c.begin) {
+	if s.reads.started(c.begin) {
 		c.begin()
 	}
 	return nil
@@ -175,7 +175,7 @@ func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	s.forget(c)
 	delete(s.every, c)
 	if c.peer == nil {
-		s.leave(c)
+		s.releaseAccepted(c)
 	} else {
 		s.dialled--
 	}
@@ -184,8 +184,8 @@ func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	return c.Conn, waiting
 }
 
-// await has a connection tell a request when it breaks; false: it is broken.
-func (s *streams) await(c *Stream, r *request) bool {
+// subscribe has a connection tell a request when it breaks; false: it is broken.
+func (s *streams) subscribe(c *Stream, r *request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.isClosed() {
@@ -198,8 +198,8 @@ func (s *streams) await(c *Stream, r *request) bool {
 	return true
 }
 
-// leaves undoes await.
-func (s *streams) leaves(c *Stream, r *request) {
+// unsubscribe undoes subscribe.
+func (s *streams) unsubscribe(c *Stream, r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(c.waiting, r)
@@ -246,7 +246,7 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *St
 	return nil
 }
 
-// close ends every connection. Connections that are still being greeted end with the
+// close ends every connection. Connections that still shake hands end with the
 // context.
 func (s *streams) close() {
 	s.mu.Lock()

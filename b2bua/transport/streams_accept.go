@@ -12,8 +12,8 @@ import (
 	"flowbridge/config"
 )
 
-// door is a listener's share of the connections. streams.mu guards it.
-type door struct {
+// listenerConns are the connections that one listener has accepted. streams.mu guards them.
+type listenerConns struct {
 	accepted  int
 	strangers []*Stream // that have not shown who they are, the oldest first
 }
@@ -23,14 +23,14 @@ type door struct {
 const share = 10
 
 // listen accepts connections until the listener is closed, or nothing is read: net.ErrClosed, errStill.
-func (s *streams) listen(l net.Listener, transport string, d *door) error {
+func (s *streams) listen(l net.Listener, transport string, conns *listenerConns) error {
 	for {
 		conn, err := l.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return net.ErrClosed
 		case err != nil && isTimeout(err):
-			return errStill
+			return errFrozen
 		}
 		if err != nil { // the connection failed, or no descriptor is free
 			if s.screens[transport].budget.Allow() {
@@ -40,20 +40,20 @@ func (s *streams) listen(l net.Listener, transport string, d *door) error {
 			continue
 		}
 		c := s.newStream(conn, transport, message.ParseSource(conn.RemoteAddr().String()), nil)
-		if !s.enter(c, d) {
+		if !s.reserveAccepted(c, conns) {
 			sc := s.screens[transport]
 			sc.rejected(&sc.count.Connections, c.remote, "connections")
 			conn.Close()
 			continue
 		}
-		s.group.Go(func() { s.greet(c) })
+		s.group.Go(func() { s.handshake(c) })
 	}
 }
 
-// enter counts a connection that a listener has accepted, or refuses it. Strangers have
+// reserveAccepted counts a connection that a listener has accepted, or refuses it. Strangers have
 // few places. If these are full, the oldest of the source that has the most makes room
 // for one that has fewer, so that a few strangers can't keep the others out.
-func (s *streams) enter(c *Stream, d *door) bool {
+func (s *streams) reserveAccepted(c *Stream, conns *listenerConns) bool {
 	stranger := !c.screen().knows(c.remote)
 	all := s.limits.Connections
 	each := max(all/share, 1)
@@ -69,35 +69,35 @@ func (s *streams) enter(c *Stream, d *door) bool {
 	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || d.accepted >= all || s.perSource[c.source] >= each {
+	if s.closed || conns.accepted >= all || s.perSource[c.source] >= each {
 		return false
 	}
 	if stranger {
 		if s.unproven[c.source] >= max(each/share, 1) {
 			return false
 		}
-		if len(d.strangers) >= max(all/share, 1) {
-			leaving = s.crowding(d, c.source)
+		if len(conns.strangers) >= max(all/share, 1) {
+			leaving = s.evictable(conns, c.source)
 			if leaving == nil {
 				return false
 			}
 			s.proven(leaving)
 		}
-		d.strangers = append(d.strangers, c)
+		conns.strangers = append(conns.strangers, c)
 		s.unproven[c.source]++
 	}
-	c.door = d
+	c.acceptedBy = conns
 	c.stranger.Store(stranger)
-	d.accepted++
+	conns.accepted++
 	s.perSource[c.source]++
 	return true
 }
 
-// crowding is the oldest stranger of the source that has the most of them; nil: no
-// source has two more than the newcomer's.
-func (s *streams) crowding(d *door, newcomer netip.Addr) *Stream {
+// evictable returns the connection that ends for a newcomer's: the oldest stranger of the source that has the most of
+// them; nil: no source has two more than the newcomer's.
+func (s *streams) evictable(conns *listenerConns, newcomer netip.Addr) *Stream {
 	var most *Stream
-	for _, c := range d.strangers {
+	for _, c := range conns.strangers {
 		if most == nil || s.unproven[c.source] > s.unproven[most.source] {
 			most = c
 		}
@@ -108,10 +108,10 @@ func (s *streams) crowding(d *door, newcomer netip.Addr) *Stream {
 	return most
 }
 
-// leave undoes enter.
-func (s *streams) leave(c *Stream) {
+// releaseAccepted undoes reserveAccepted.
+func (s *streams) releaseAccepted(c *Stream) {
 	s.proven(c)
-	c.door.accepted--
+	c.acceptedBy.accepted--
 	countOut(s.perSource, c.source)
 }
 
@@ -125,7 +125,7 @@ func countOut(counts map[netip.Addr]int, source netip.Addr) {
 func (s *streams) proven(c *Stream) {
 	if c.stranger.Swap(false) {
 		countOut(s.unproven, c.source)
-		c.door.strangers = slices.DeleteFunc(c.door.strangers, func(o *Stream) bool { return o == c })
+		c.acceptedBy.strangers = slices.DeleteFunc(c.acceptedBy.strangers, func(o *Stream) bool { return o == c })
 	}
 }
 
@@ -140,8 +140,8 @@ func (c *Stream) Prove() {
 	c.hub.proven(c)
 }
 
-// greet shakes hands and has the connection read.
-func (s *streams) greet(c *Stream) {
+// handshake shakes hands and has the connection read.
+func (s *streams) handshake(c *Stream) {
 	if c.transport == config.TransportTLS {
 		tc := tls.Server(c.Conn, s.certs.server())
 		_ = c.SetDeadline(c.firstBy)

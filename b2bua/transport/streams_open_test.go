@@ -97,13 +97,13 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 		must(t, err)
 		conn, err := l.Accept()
 		must(t, err)
-		d := &door{}
+		d := &listenerConns{}
 		c := s.newStream(conn, config.TransportTCP, message.ParseSource(conn.RemoteAddr().String()), nil)
-		if ok := s.enter(c, d); !ok || len(d.strangers) != 1 {
+		if ok := s.reserveAccepted(c, d); !ok || len(d.strangers) != 1 {
 			t.Errorf("%v is let in: %v, with %d strangers", c.remote, ok, len(d.strangers))
 		}
 		p.Reload(parsed(t, strings.Replace(stackConfig, `"192.0.2.10"`, `"192.0.2.10", "203.0.113.66"`, 1)), nil)
-		s.greet(c)
+		s.handshake(c)
 		peer.Close()
 		synctest.Wait()
 		if len(d.strangers) != 0 || d.accepted != 0 || len(s.perSource)+len(s.unproven) != 0 {
@@ -117,11 +117,11 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 func TestPlacesOfStrangers(t *testing.T) {
 	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 400}, ", 1)
 	inPlace(t, yaml, func(p *place) {
-		s, tcp, tls := p.stack.streams, &door{}, &door{}
-		enter := func(d *door, addr string, port uint16) bool {
+		s, tcp, tls := p.stack.streams, &listenerConns{}, &listenerConns{}
+		enter := func(d *listenerConns, addr string, port uint16) bool {
 			here, _ := net.Pipe()
 			c := s.newStream(here, config.TransportTCP, netip.AddrPortFrom(netip.MustParseAddr(addr), port), nil)
-			return s.enter(c, d)
+			return s.reserveAccepted(c, d)
 		}
 		for i := range 34 { // which leaves six places
 			enter(tcp, fmt.Sprintf("192.0.2.%d", 100+i), 1)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Tap sees every SIP message that passes the guard, before it is parsed or
-// after it was written. It must not block, nor keep what it is given.
+// Tap sees every SIP message: one that the screen admits before it is parsed, and one of
+// ours after it was written. It must not block, nor keep what it is given.
 type Tap interface{ Message(m TapMessage) }
 
 // TapMessage is one SIP message on the wire.

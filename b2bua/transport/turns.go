@@ -22,18 +22,18 @@ import (
 // keep their order.
 type Turns struct {
 	all  sync.WaitGroup // the goroutines
-	gate gate
+	gate turnGate
 
-	mu        sync.Mutex      // guards what follows, and the readers
-	idle      []chan<- func() // the goroutines that wait for work, the latest last
-	readers   []*reader
-	attending int         // readers that handle a message
-	begun     []func()    // turns for these, the oldest first; one for each at most
-	taken     uint64      // turns that readers have taken
-	looked    uint64      // taken when lookout looked last
-	watch     *time.Timer // runs lookout; nil: it has never been needed
-	watching  bool        // the timer is set
-	closed    bool
+	mu         sync.Mutex      // guards what follows, and the readers
+	idle       []chan<- func() // the goroutines that wait for work, the latest last
+	readers    []*reader
+	handling   int         // readers that handle a message
+	begun      []func()    // turns for these, the oldest first; one for each at most
+	taken      uint64      // turns that readers have taken
+	checked    uint64      // taken when checkReaders ran last
+	checkTimer *time.Timer // runs checkReaders; nil: it has never been needed
+	checkSet   bool        // the timer is set
+	closed     bool
 }
 
 const (
@@ -51,7 +51,7 @@ type reader struct {
 	serve func() // reads until the socket is closed, or run says that another goroutine reads
 
 	// guarded by the lock of turns
-	attends bool
+	handles bool
 	turn    uint64 // number of the turn that the socket's reader runs; 0: none
 }
 
@@ -74,51 +74,51 @@ func (t *Turns) forget(r *reader) {
 // Begin begins a turn.
 func (t *Turns) Begin(turn func()) {
 	t.mu.Lock()
-	if len(t.begun) == t.attending {
-		idle := t.idler()
+	if len(t.begun) == t.handling {
+		idle := t.takeIdle()
 		t.mu.Unlock()
 		t.start(idle, turn)
 		return
 	}
 	t.begun = append(t.begun, turn)
-	if !t.watching {
-		t.look()
+	if !t.checkSet {
+		t.scheduleCheck()
 	}
 	t.mu.Unlock()
 }
 
-// look has lookout look after a while. The lock is held.
-func (t *Turns) look() {
-	t.watching = true
-	if t.watch == nil {
-		t.watch = time.AfterFunc(longTurn, t.lookout)
+// scheduleCheck has checkReaders run after a while. The lock is held.
+func (t *Turns) scheduleCheck() {
+	t.checkSet = true
+	if t.checkTimer == nil {
+		t.checkTimer = time.AfterFunc(longTurn, t.checkReaders)
 	} else {
-		t.watch.Reset(longTurn)
+		t.checkTimer.Reset(longTurn)
 	}
 }
 
-// lookout has other goroutines read in place of those whose turn takes long. It also gives away a turn that
-// waits for a reader while none takes any. It looks again as long as readers take turns.
-func (t *Turns) lookout() {
+// checkReaders has other goroutines read in place of those whose turn takes long. It also gives away a turn that
+// waits for a reader while none takes any. It runs again as long as readers take turns.
+func (t *Turns) checkReaders() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.watching = false
+	t.checkSet = false
 	if t.closed {
 		return
 	}
 	for _, r := range t.readers {
-		if r.turn != 0 && r.turn <= t.looked {
+		if r.turn != 0 && r.turn <= t.checked {
 			r.turn = 0
-			t.start(t.idler(), r.serve)
+			t.start(t.takeIdle(), r.serve)
 		}
 	}
-	if t.taken != t.looked {
-		t.looked = t.taken
-		t.look()
+	if t.taken != t.checked {
+		t.checked = t.taken
+		t.scheduleCheck()
 		return
 	}
 	for _, turn := range t.begun {
-		t.start(t.idler(), turn)
+		t.start(t.takeIdle(), turn)
 	}
 	clear(t.begun)
 	t.begun = t.begun[:0]
@@ -127,20 +127,20 @@ func (t *Turns) lookout() {
 // Go does something on a goroutine of its own.
 func (t *Turns) Go(work func()) {
 	t.mu.Lock()
-	idle := t.idler()
+	idle := t.takeIdle()
 	t.mu.Unlock()
 	t.start(idle, work)
 }
 
-// idler takes a goroutine that waits for work; nil: none does. The lock is held.
-func (t *Turns) idler() (next chan<- func()) {
+// takeIdle takes a goroutine that waits for work; nil: none does. The lock is held.
+func (t *Turns) takeIdle() (next chan<- func()) {
 	if n := len(t.idle); n > 0 {
 		next, t.idle = t.idle[n-1], t.idle[:n-1]
 	}
 	return next
 }
 
-// start has an idler do something, or a new goroutine where there is none.
+// start has an idle goroutine do something, or a new one where there is none.
 func (t *Turns) start(idle chan<- func(), work func()) {
 	if idle != nil {
 		idle <- work // has room
@@ -175,8 +175,8 @@ func (t *Turns) wait(next chan<- func()) bool {
 func (t *Turns) Close() {
 	t.mu.Lock()
 	t.closed = true
-	if t.watch != nil {
-		t.watch.Stop()
+	if t.checkTimer != nil {
+		t.checkTimer.Stop()
 	}
 	for _, next := range t.idle {
 		close(next)
@@ -186,13 +186,13 @@ func (t *Turns) Close() {
 	t.all.Wait()
 }
 
-// attend says that the reader handles a message: a turn that is begun now is its to run.
-func (r *reader) attend() {
+// startMessage says that the reader handles a message: a turn that is begun now is its to run.
+func (r *reader) startMessage() {
 	t := r.turns
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.attends = true
-	t.attending++
+	r.handles = true
+	t.handling++
 }
 
 // run runs the turn that was begun while the reader handled a message which had waited for so long;
@@ -214,11 +214,11 @@ func (r *reader) take() (turn func(), number uint64) {
 	t := r.turns
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !r.attends {
+	if !r.handles {
 		return nil, 0
 	}
-	r.attends = false
-	t.attending--
+	r.handles = false
+	t.handling--
 	if len(t.begun) == 0 {
 		return nil, 0
 	}

@@ -9,31 +9,31 @@ import (
 	"time"
 )
 
-// mail is a message: how long it was in its socket, and the turn that it begins.
-type mail struct {
+// fakeMessage is a message: how long it was in its socket, and the turn that it begins.
+type fakeMessage struct {
 	waited time.Duration
 	turn   func()
 }
 
-// desk reads messages as a guard does.
-type desk struct {
+// fakeSocket reads messages as a udpEndpoint does.
+type fakeSocket struct {
 	t      *testing.T
 	turns  *Turns
 	reader *reader
-	in     chan mail
+	in     chan fakeMessage
 	inside atomic.Int32 // goroutines that read
 	waited time.Duration
 	ended  chan struct{}
 }
 
-func newDesk(t *testing.T, turns *Turns) *desk {
-	d := &desk{t: t, turns: turns, in: make(chan mail, 64), ended: make(chan struct{})}
+func newFakeSocket(t *testing.T, turns *Turns) *fakeSocket {
+	d := &fakeSocket{t: t, turns: turns, in: make(chan fakeMessage, 64), ended: make(chan struct{})}
 	d.reader = turns.newReader(d.serve)
 	turns.Go(d.serve)
 	return d
 }
 
-func (d *desk) serve() {
+func (d *fakeSocket) serve() {
 	for d.next() {
 		if !d.reader.run(d.waited) {
 			return
@@ -42,27 +42,27 @@ func (d *desk) serve() {
 	close(d.ended)
 }
 
-func (d *desk) next() bool {
+func (d *fakeSocket) next() bool {
 	if d.inside.Add(1) != 1 {
 		d.t.Error("two goroutines read")
 	}
 	defer d.inside.Add(-1)
 	m, ok := <-d.in
 	if d.waited = m.waited; ok {
-		d.reader.attend()
+		d.reader.startMessage()
 		d.turns.Begin(m.turn)
 	}
 	return ok
 }
 
 // post leaves messages that begin these turns.
-func (d *desk) post(turns ...func()) {
+func (d *fakeSocket) post(turns ...func()) {
 	for _, turn := range turns {
-		d.in <- mail{turn: turn}
+		d.in <- fakeMessage{turn: turn}
 	}
 }
 
-func (d *desk) close() {
+func (d *fakeSocket) close() {
 	close(d.in)
 	<-d.ended
 }
@@ -74,11 +74,11 @@ func (t *Turns) idlers() int {
 	return len(t.idle)
 }
 
-// atDesk runs a test in a bubble, which must end empty.
-func atDesk(t *testing.T, test func(t *testing.T, d *desk)) {
+// onFakeSocket runs a test in a bubble, which must end empty.
+func onFakeSocket(t *testing.T, test func(t *testing.T, d *fakeSocket)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(t, &Turns{})
+		d := newFakeSocket(t, &Turns{})
 		defer d.turns.Close()
 		defer d.close()
 		test(t, d)
@@ -87,7 +87,7 @@ func atDesk(t *testing.T, test func(t *testing.T, d *desk)) {
 
 // Who reads a message runs its turn, too, and then reads on: no goroutine is woken.
 func TestReaderRunsTurns(t *testing.T) {
-	atDesk(t, func(t *testing.T, d *desk) {
+	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		var order []int // without a lock: one goroutine writes it
 		for i := range 100 {
 			d.post(func() { time.Sleep(longTurn - 1); order = append(order, i) })
@@ -106,7 +106,7 @@ func TestReaderRunsTurns(t *testing.T) {
 // A turn that does not end stops nobody: another goroutine reads on within 2*longTurn, and so
 // again. Each turn runs once, and the goroutines of long ones are used again.
 func TestLongTurn(t *testing.T) {
-	atDesk(t, func(t *testing.T, d *desk) {
+	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		held := make(chan struct{})
 		release := sync.OnceFunc(func() { close(held) })
 		defer release()
@@ -143,7 +143,7 @@ func TestLongTurn(t *testing.T) {
 // A turn of a quiet socket is watched, too, after any pause.
 func TestLongTurnAfterPause(t *testing.T) {
 	for pause := time.Duration(0); pause < 3*longTurn; pause += longTurn / 4 {
-		atDesk(t, func(t *testing.T, d *desk) {
+		onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 			release := make(chan struct{})
 			defer close(release)
 			d.post(func() {})
@@ -158,15 +158,15 @@ func TestLongTurnAfterPause(t *testing.T) {
 	}
 }
 
-// Without messages nobody looks.
+// Without messages no check runs.
 func TestLookoutEnds(t *testing.T) {
-	atDesk(t, func(t *testing.T, d *desk) {
+	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		d.post(func() {})
 		time.Sleep(2 * longTurn)
 		synctest.Wait()
 		d.turns.mu.Lock()
 		defer d.turns.mu.Unlock()
-		if d.turns.watching {
+		if d.turns.checkSet {
 			t.Error("the lookout goes on")
 		}
 	})
@@ -174,11 +174,11 @@ func TestLookoutEnds(t *testing.T) {
 
 // Where others wait in the socket, another goroutine reads before the turn runs.
 func TestReaderBehind(t *testing.T) {
-	atDesk(t, func(t *testing.T, d *desk) {
+	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		release := make(chan struct{})
 		var began atomic.Int32
 		for range 5 {
-			d.in <- mail{waited: behind, turn: func() { began.Add(1); <-release }}
+			d.in <- fakeMessage{waited: behind, turn: func() { began.Add(1); <-release }}
 		}
 		if synctest.Wait(); began.Load() != 5 {
 			t.Errorf("%d turns run at once; want 5", began.Load())
@@ -205,7 +205,7 @@ func TestTurnsOfOthers(t *testing.T) {
 		if synctest.Wait(); ran.Load() != 1 {
 			t.Error("a turn waits although no reader handles a message")
 		}
-		r.attend()
+		r.startMessage()
 		turns.Begin(turn)
 		turns.Begin(turn)
 		if synctest.Wait(); ran.Load() != 2 {
@@ -214,7 +214,7 @@ func TestTurnsOfOthers(t *testing.T) {
 		if !r.run(0) || ran.Load() != 3 {
 			t.Error("the reader has not run its turn")
 		}
-		r.attend()
+		r.startMessage()
 		turns.Begin(turn)
 		time.Sleep(2 * longTurn)
 		if synctest.Wait(); ran.Load() != 4 {
@@ -236,14 +236,14 @@ func TestReadersRelieved(t *testing.T) {
 		ran   atomic.Int32
 	)
 	for range sockets {
-		d := newDesk(t, &turns)
+		d := newFakeSocket(t, &turns)
 		all.Go(func() {
 			for i := range each {
-				m := mail{turn: func() { ran.Add(1) }}
+				m := fakeMessage{turn: func() { ran.Add(1) }}
 				switch i % 40 {
 				case 0:
 					m.waited = behind
-				case 1: // as long as the lookout takes
+				case 1: // as long as checkReaders takes
 					m.turn = func() { time.Sleep(2 * longTurn); ran.Add(1) }
 				}
 				d.in <- m

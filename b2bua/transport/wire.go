@@ -71,8 +71,8 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	w.servers = append(w.servers, s)
 }
 
-// Rests says whether no request waits for an answer, the peer's or ours. A 200 may still wait for its ACK.
-func (w *Wire) Rests() bool {
+// IsIdle says whether no request waits for an answer, the peer's or ours. A 200 may still wait for its ACK.
+func (w *Wire) IsIdle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return !w.sending && w.invite == nil && len(w.others) == 0 &&
@@ -191,8 +191,8 @@ func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
 	w.Perform(effects)
 }
 
-// Distrust keeps the connection of a silent target from being used for another call.
-func (w *Wire) Distrust() {
+// RetireFlow keeps the connection of a silent target from being used for another call.
+func (w *Wire) RetireFlow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.flow != nil && w.flow.peer != nil {

@@ -55,11 +55,11 @@ func (w *Wire) keep(r *request) {
 func (r *request) start() (err error) {
 	for range 2 {
 		var way transaction.Way
-		if way, err = r.wire.aim(r.sent.Req, r.sent.To); err != nil {
+		if way, err = r.wire.route(r.sent.Req, r.sent.To); err != nil {
 			return err
 		}
 		if err = r.wire.stack.transactions.Send(&r.tx, r.sent.Req, way, r); err == nil {
-			r.awaitOver(way)
+			r.watchConnection(way)
 			return nil
 		}
 		if !way.Reliable {
@@ -69,8 +69,8 @@ func (r *request) start() (err error) {
 	return err
 }
 
-// awaitOver has the connection of the request tell when it breaks.
-func (r *request) awaitOver(way transaction.Way) {
+// watchConnection has the connection of the request tell when it breaks.
+func (r *request) watchConnection(way transaction.Way) {
 	c, ok := way.Over.(*Stream)
 	if !ok {
 		return
@@ -79,10 +79,10 @@ func (r *request) awaitOver(way transaction.Way) {
 	r.over = c
 	r.wire.mu.Unlock()
 	switch {
-	case !c.hub.await(c, r):
+	case !c.hub.subscribe(c, r):
 		r.broken()
 	case r.tx.IsOver(): // its answer was faster
-		c.hub.leaves(c, r)
+		c.hub.unsubscribe(c, r)
 	}
 }
 
@@ -126,22 +126,22 @@ func (r *request) finished() {
 	}
 	w.others = slices.DeleteFunc(w.others, func(o *request) bool { return o == r })
 	w.mu.Unlock()
-	r.leave()
+	r.unsubscribe()
 }
 
-// leave takes the request from its connection.
-func (r *request) leave() {
+// unsubscribe takes the request from its connection.
+func (r *request) unsubscribe() {
 	r.wire.mu.Lock()
 	c := r.over
 	r.wire.mu.Unlock()
 	if c != nil {
-		c.hub.leaves(c, r)
+		c.hub.unsubscribe(c, r)
 	}
 }
 
 // end ends a request without a word, and says whether it had no final answer yet.
 func (r *request) end() bool {
-	r.leave()
+	r.unsubscribe()
 	return r.tx.Terminate()
 }
 
@@ -171,22 +171,22 @@ func (r *request) broken() {
 			return // its timer, or the call's, ends it
 		}
 		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: the request goes over another")
-		if err := r.again(); err != nil && r.tx.Terminate() {
+		if err := r.resend(); err != nil && r.tx.Terminate() {
 			r.failed(cause.TargetUnreachable, errBroken)
 		}
 	})
 }
 
-// again sends a request over another connection.
-func (r *request) again() error {
-	way, err := r.wire.aim(r.sent.Req.Clone(), r.sent.To)
+// resend sends a request over another connection.
+func (r *request) resend() error {
+	way, err := r.wire.route(r.sent.Req.Clone(), r.sent.To)
 	if err != nil {
 		return err
 	}
 	if err := r.tx.Resend(way); err != nil {
 		return err
 	}
-	r.awaitOver(way)
+	r.watchConnection(way)
 	return nil
 }
 
@@ -215,7 +215,7 @@ func responseIn(res *sip.Response) leg.ResponseIn {
 }
 
 func (w *Wire) acknowledge(e leg.SendACK) {
-	way, err := w.aim(e.Req, e.To)
+	way, err := w.route(e.Req, e.To)
 	if err == nil {
 		err = way.Send(e.Req)
 	}

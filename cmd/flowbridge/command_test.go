@@ -84,8 +84,8 @@ func TestCheckOfStandardInput(t *testing.T) {
 	}
 }
 
-// A command without a configuration asks the default address, and says so if nobody answers there. It can't be known that
-// nobody does, so the request has no time.
+// A command without a configuration asks the default address, and says so if nobody answers there. It can't be known
+// that nothing listens there, so the request has no time.
 func TestGuessedAddress(t *testing.T) {
 	t.Chdir(t.TempDir())
 	done, cancel := context.WithCancel(t.Context())

@@ -283,7 +283,7 @@ func TestCancelledAnywhere(t *testing.T) {
 	})
 }
 
-// An answer that nobody reads to its end costs its connection, not the reading of it.
+// An answer that is not read to its end costs its connection, not the reading of it.
 func TestBodyIsClosedEarly(t *testing.T) {
 	b := serveBytes(t, func(p *peer) {
 		p.request()

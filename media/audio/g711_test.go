@@ -48,7 +48,7 @@ func TestG711Vectors(t *testing.T) {
 	}
 }
 
-// Every sample goes to a code whose value is at least as near as that of any
+// Every sample goes to a code whose value is at least as near as the value of any
 // other, but for the clipping at the top and A-law's rounding towards zero by
 // up to its dropped three bits.
 func TestG711RoundTrip(t *testing.T) {

@@ -24,7 +24,7 @@ const (
 	// §4.2.4.1 has a second; RFC 9147 §5.8.2 allows less for media that a user waits for.
 	repeatAfter = 400 * time.Millisecond
 
-	// lingers is how long the server of a handshake answers repeated last messages: a client repeats its own until it has
+	// lingers is how long a DTLS server keeps answering a retransmitted final flight: a client retransmits until it has
 	// the server's (RFC 6347 §4.2.4).
 	lingers = 10 * time.Second
 

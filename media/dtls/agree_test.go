@@ -238,7 +238,7 @@ func TestForgedAlerts(t *testing.T) {
 	})
 }
 
-// The certificate is that of its key, in every process.
+// A key gives the same certificate in every process.
 func TestIdentityIsOfItsKey(t *testing.T) {
 	a, again, b := identity(t, 1), identity(t, 1), identity(t, 2)
 	if a.Fingerprint() != again.Fingerprint() || a.Fingerprint() == b.Fingerprint() {
@@ -275,7 +275,7 @@ func TestForeignPeer(t *testing.T) {
 	})
 }
 
-// What nobody can be meant to send never fails, and is never taken for more than it is.
+// Lines that no peer is meant to send never fail, and are never taken for more than they are.
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{20, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 2, 40})

@@ -256,7 +256,7 @@ func TestSteersSoMany(t *testing.T) {
 			if seconds := int((Now()-began)/time.Second) + 2; flood < most || flood > most*seconds {
 				t.Errorf("%d packets of the flood came in %d s; want %d a second", flood, seconds, most)
 			}
-			// Nor does the flooder hear of it, who may be another than it says.
+			// Nor does the flooder get an error: its source address may be forged.
 			if _, err := from.conn.WriteToUDPAddrPort([]byte("flood"), ap(tt.flooded)); err != nil {
 				t.Errorf("the flooder hears %v", err)
 			}

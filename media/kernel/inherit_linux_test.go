@@ -79,7 +79,7 @@ func TestHeir(t *testing.T) {
 	})
 }
 
-// replacing are options with which a process replaces that of a relay.
+// replacing has the options with which a process takes over a relay of another.
 func replacing(t *testing.T, old *Relay, o Options) Options {
 	t.Helper()
 	fd, err := unix.Dup(int(old.Directory().Fd()))

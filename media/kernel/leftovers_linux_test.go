@@ -114,7 +114,7 @@ func TestCloseEndsItsOwn(t *testing.T) {
 	})
 }
 
-// A sender that never stops does not keep a flow that nobody knows of for ever.
+// A sender that never stops does not keep an unknown flow for ever.
 func TestAdoptedFlowGetsTooOld(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}

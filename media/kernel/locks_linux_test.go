@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// While the routes are looked up again, which may take long, nobody else waits: a worker would hold up all its calls.
+// While the routes are looked up again, which may take long, no other user waits: a worker would hold up all its calls.
 func TestNobodyWaitsForRoutes(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		var slow atomic.Bool

@@ -206,7 +206,7 @@ func refusal(t fataler, was, is programFigures, foreign bool, verdict int32, beg
 	return verdictDrop
 }
 
-// sameSums fails unless the checksums are as right or wrong as they were, summed anew.
+// sameSums fails unless the checksums, summed again, are as right or wrong as before.
 func sameSums(t fataler, was, is []byte) {
 	t.Helper()
 	wasIP, wasUDP := sums(was)

@@ -311,7 +311,8 @@ func (l *Latch) Believes(a netip.Addr) bool {
 	return (l.named.IsValid() && l.named.Addr() == a) || contains(l.believed, a)
 }
 
-// Lists reports whether an address is believed at any time.
+// Lists reports whether an address is among Description.Listed, so that it may take over from a silent source at any
+// point of the call.
 func (l *Latch) Lists(a netip.Addr) bool { return contains(l.listed, a) }
 
 func contains(list []netip.Prefix, a netip.Addr) bool {

@@ -12,7 +12,7 @@ import (
 )
 
 // TestRemovedDirectory: a directory that is removed while calls are recorded costs
-// these recordings, which say so, and is made anew for the next one.
+// these recordings, which say so, and is made again for the next one.
 func TestRemovedDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := opened(t, nil)
@@ -46,7 +46,7 @@ func TestRemovedDirectory(t *testing.T) {
 	})
 }
 
-// TestDirectoryThatCannotBeAgain: where the directory can't be made anew, nothing is
+// TestDirectoryThatCannotBeAgain: where the directory can't be made again, nothing is
 // recorded, until it can.
 func TestDirectoryThatCannotBeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 )
 
 // TestFullDisk: on a disk that is full a recording is not begun. Its files have the
-// reason and no name, the log says so once for each, and nobody else notices.
+// reason and no name, the log says so once for each, and nothing else changes.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -165,7 +165,7 @@ func TestBlockedDisk(t *testing.T) {
 	})
 }
 
-// TestMessagesAreBounded: SIP messages that nobody writes are counted.
+// TestMessagesAreBounded: SIP messages that are not written are counted.
 func TestMessagesAreBounded(t *testing.T) {
 	r := &Recorder{ring: newRing(64), began: time.Now()}
 	for range 20 {

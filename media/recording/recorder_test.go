@@ -241,7 +241,7 @@ func TestUndecodable(t *testing.T) {
 	})
 }
 
-// TestSilentPayloads: comfort noise, telephone-events and what nobody knows are
+// TestSilentPayloads: comfort noise, telephone-events and unknown payloads are
 // silence.
 func TestSilentPayloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -139,7 +139,7 @@ func TestTimelineSides(t *testing.T) {
 	wantTones(t, l.channel(media.SideB), places[media.SideB])
 }
 
-// TestTimelineAfresh: a stream that begins anew, or whose timestamps do, is where
+// TestTimelineAfresh: a stream that restarts, or whose timestamps do, is where
 // it arrives.
 func TestTimelineAfresh(t *testing.T) {
 	for name, timestamp := range map[string]uint32{

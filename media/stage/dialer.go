@@ -186,9 +186,7 @@ func (d *dialer) attend(now time.Duration) {
 	}
 	pkt := w.session.Scratch()[:packet.HeaderLen+packet.EventLen]
 	over := d.write(w.out, pkt, now)
-	if w.session.Send(w.side, pkt) { // if not, the next packet says the same
-		w.session.Dialed(w.side)
-	}
+	_ = w.session.Send(w.side, pkt) // if it was not sent, the next packet says the same
 	if over {
 		w.quiet(now)
 	}
@@ -205,7 +203,7 @@ type dialerState struct {
 	Timestamp uint32        `cbor:"7,keyasint,omitempty"`
 }
 
-func (d *dialer) save(st *State, c stream.Clock) {
+func (d *dialer) save(st *SideState, c stream.Clock) {
 	if !d.dialing && d.count == 0 {
 		return
 	}
@@ -221,7 +219,7 @@ func (d *dialer) save(st *State, c stream.Clock) {
 	st.Dialer = s
 }
 
-func (d *dialer) restore(st *State, c stream.Clock) {
+func (d *dialer) restore(st *SideState, c stream.Clock) {
 	s := st.Dialer
 	if s == nil || len(s.Tones) == 0 {
 		return

@@ -161,14 +161,14 @@ type listenerState struct {
 	Past      []packet.EventID `cbor:"6,keyasint,omitempty"`
 }
 
-func (l *listener) save(st *State, c stream.Clock) {
+func (l *listener) save(st *SideState, c stream.Clock) {
 	st.Listener = &listenerState{
 		Listening: l.listening, Current: l.current, Earlier: l.earlier, Duration: l.duration, Heard: c.At(l.heard),
 		Past: l.past.all(),
 	}
 }
 
-func (l *listener) restore(st *State, c stream.Clock) {
+func (l *listener) restore(st *SideState, c stream.Clock) {
 	if s := st.Listener; s != nil {
 		l.listening, l.current, l.earlier, l.duration = s.Listening, s.Current, s.Earlier, s.Duration
 		l.heard, l.past = c.Past(s.Heard), pastOf(s.Past)

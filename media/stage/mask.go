@@ -127,11 +127,11 @@ type maskerState struct {
 	Past  []packet.EventID `cbor:"2,keyasint,omitempty"`
 }
 
-func (m *masker) save(st *State, c stream.Clock) {
+func (m *masker) save(st *SideState, c stream.Clock) {
 	st.Masker = &maskerState{Until: c.At(m.until), Past: m.past.all()}
 }
 
-func (m *masker) restore(st *State, c stream.Clock) {
+func (m *masker) restore(st *SideState, c stream.Clock) {
 	if s := st.Masker; s != nil {
 		m.until, m.past = c.Until(s.Until, keyGap), pastOf(s.Past)
 	}

@@ -39,7 +39,7 @@ type Play struct {
 	// Yield that RTP is dropped during the sound.
 	Yield bool
 
-	// ID is passed to Reports.Played.
+	// ID is passed to Session.Played.
 	ID uint64
 }
 
@@ -185,21 +185,20 @@ func (p *player) packet(is *Packet) Verdict {
 // attend sends the due frame. A digit goes first.
 func (p *player) attend(now time.Duration) {
 	w := p.way
-	d := w.dialer
-	dials := d != nil && d.dialing
+	first := w.speaker(p)
 	switch {
 	case p.play.Mix:
 		p.played(now)
 		return
 	case p.paused: // nothing came for a while
 		p.paused, p.frames = false, 0
-		if !dials {
+		if first == nil {
 			w.out.Begin(w.in, now)
 		}
-		w.both.Line(now)
+		w.both.Changed(now)
 	}
-	if dials {
-		p.next, p.frames = d.next, 0
+	if first != nil {
+		p.next, p.frames = first.due(), 0
 		return
 	}
 	frame, over := p.write(w.out, w.session.Scratch(), now)

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"flowbridge/media/answerer"
+	"flowbridge/media/kernel"
 	"flowbridge/media/packet"
 	"flowbridge/media/stream"
 	"flowbridge/media/voice/turns"
@@ -36,24 +38,81 @@ type stage interface {
 	silence(moved bool, now time.Duration)
 
 	// save writes the state that a hand-over passes on, and restore continues it. A kill loses it.
-	save(st *State, c stream.Clock)
-	restore(st *State, c stream.Clock)
+	save(st *SideState, c stream.Clock)
+	restore(st *SideState, c stream.Clock)
+}
+
+// Hearer is a stage that must also know the packets that the kernel relays: its program listens to them.
+type Hearer interface {
+	hears() bool
+	Miss() // the kernel relays without listening
+
+	// Speech returns what has been heard, for the kernel to continue, and Overhear adds what the kernel has heard until
+	// at, since its state was last read. epoch is the epoch of our times by the kernel's clock.
+	Speech(epoch time.Duration) *kernel.Speech
+	Overhear(heard *kernel.Speech, at, read, epoch time.Duration)
 }
 
 // idle is a stage that does nothing.
 type idle struct{}
 
-func (idle) packet(*Packet) Verdict         { return Relay }
-func (idle) leave([]byte)                   {}
-func (idle) due() time.Duration             { return stream.Never }
-func (idle) attend(time.Duration)           {}
-func (idle) plain(time.Duration) bool       { return true }
-func (idle) up() (none packet.PayloadSet)   { return none }
-func (idle) pauses(time.Duration) turns.Why { return 0 }
-func (idle) speaks() bool                   { return false }
-func (idle) silence(bool, time.Duration)    {}
-func (idle) save(*State, stream.Clock)      {}
-func (idle) restore(*State, stream.Clock)   {}
+func (idle) packet(*Packet) Verdict           { return Relay }
+func (idle) leave([]byte)                     {}
+func (idle) due() time.Duration               { return stream.Never }
+func (idle) attend(time.Duration)             {}
+func (idle) plain(time.Duration) bool         { return true }
+func (idle) up() (none packet.PayloadSet)     { return none }
+func (idle) pauses(time.Duration) turns.Why   { return 0 }
+func (idle) speaks() bool                     { return false }
+func (idle) silence(bool, time.Duration)      {}
+func (idle) save(*SideState, stream.Clock)    {}
+func (idle) restore(*SideState, stream.Clock) {}
+
+// Order tells a stage what to do: a Mask, TelephoneEvents, a Transcode, a Digit, a Play or Stop, a Detect, a
+// Tapping, a Conversation, or an Interrupt.
+type Order interface {
+	apply(w *way, now time.Duration)
+}
+
+// State is the state of a session's stages that another process needs.
+type State struct {
+	Sides [2]SideState `cbor:"1,keyasint"`
+	Talk  *talkState   `cbor:"2,keyasint,omitempty"`
+}
+
+// SideState is the state of one side's stages.
+type SideState struct {
+	Settings Settings       `cbor:"1,keyasint,omitzero"`
+	Listener *listenerState `cbor:"2,keyasint,omitempty"`
+	Masker   *maskerState   `cbor:"3,keyasint,omitempty"`
+	Dialer   *dialerState   `cbor:"4,keyasint,omitempty"`
+}
+
+// Settings are the orders that stay in force, also in another process.
+type Settings struct {
+	Events TelephoneEvents `cbor:"1,keyasint,omitzero"`
+	Mask   Mask            `cbor:"2,keyasint,omitzero"`
+
+	Transcode *Transcode `cbor:"3,keyasint,omitempty"` // nil: off
+}
+
+// Note records an order if it stays in force.
+func (s *Settings) Note(o Order) {
+	switch o := o.(type) {
+	case TelephoneEvents:
+		s.Events = o
+	case Mask:
+		s.Mask = o
+	case Transcode:
+		s.Transcode = nil
+		if o.codec = nil; o.On {
+			s.Transcode = &o
+		}
+	}
+}
+
+// Valid reports whether the side's settings are possible.
+func (s *SideState) Valid() bool { return s.Settings.Events.PayloadType <= 127 && s.Settings.Transcode.valid() }
 
 // Packet is a packet accepted from a side.
 type Packet struct {
@@ -106,7 +165,11 @@ type Session interface {
 	// Away reports whether the kernel carries the stream from a side, and when its state was last read.
 	Away(from Side) (read time.Duration, away bool)
 
-	Reports
+	// What stages find out:
+	Pressed(by Side, digit byte, duration time.Duration)
+	Played(to Side, id uint64)
+	Answered(side Side, a answerer.Answer)
+	Beeped(side Side, b answerer.Beep)
 }
 
 // Stages are the stages of both sides of a session.
@@ -257,18 +320,37 @@ func (s *Stages) Up(from Side) (all packet.PayloadSet) {
 	return all
 }
 
-// Speaks reports whether our own packets replace a side's.
-func (s *Stages) Speaks(from Side) bool {
+// Hearer returns the stage that hears a side now, or nil.
+func (s *Stages) Hearer(from Side) Hearer {
 	for _, is := range s.stages(from) {
-		if is.speaks() {
-			return true
+		if h, ok := is.(Hearer); ok && h.hears() {
+			return h
 		}
 	}
-	return false
+	return nil
 }
 
-// Pauses returns the reasons of a side's stages why the line carries no conversation.
-func (s *Stages) Pauses(from Side, now time.Duration) (why turns.Why) {
+// Speaks reports whether our own packets replace a side's.
+func (s *Stages) Speaks(from Side) bool {
+	w := s.ways[from]
+	return w != nil && w.speaker(nil) != nil
+}
+
+// speaker returns the first stage before another one whose packets replace the side's, or nil.
+func (w *way) speaker(before stage) stage {
+	for _, is := range w.all[:w.count] {
+		switch {
+		case is == before:
+			return nil
+		case is.speaks():
+			return is
+		}
+	}
+	return nil
+}
+
+// pauses returns the reasons of a side's stages why the line carries no conversation.
+func (s *Stages) pauses(from Side, now time.Duration) (why turns.Why) {
 	for _, is := range s.stages(from) {
 		why |= is.pauses(now)
 	}
@@ -293,18 +375,46 @@ func (w *way) quiet(now time.Duration) {
 		w.out.End(w.in, now)
 		w.session.Shifted()
 	}
-	w.both.Line(now)
+	w.both.Changed(now)
 }
 
-// Save writes the state of a side's stages that a hand-over passes on.
-func (s *Stages) Save(from Side, st *State, c stream.Clock) {
-	for _, is := range s.stages(from) {
-		is.save(st, c)
+// Changed tells the stages that something of the session has changed.
+func (s *Stages) Changed(now time.Duration) { s.talk.line(now) }
+
+// Tick tells the stages that time has passed. It reports whether to take a new state.
+func (s *Stages) Tick(now time.Duration) (outdated bool) { return s.talk.tick(now) }
+
+// Noted records that a state was taken.
+func (s *Stages) Noted() { s.talk.note() }
+
+// CatchUp tells the stages that Hearer was told what the kernel heard between a restored state and now.
+func (s *Stages) CatchUp(exact bool, now time.Duration) { s.talk.catchUp(exact, now) }
+
+// End tells the stages that the call has ended.
+func (s *Stages) End(now time.Duration) { s.talk.end(now) }
+
+// Save writes the state of the stages. An exact one is for a hand-over.
+func (s *Stages) Save(st *State, exact bool, c stream.Clock) {
+	st.Talk = s.talk.save(c)
+	for side := range st.Sides {
+		for _, is := range s.stages(Side(side)) {
+			if exact {
+				is.save(&st.Sides[side], c)
+			}
+		}
 	}
 }
 
-// Restore continues the stages of a side. After a kill, when the state is not exact, only the settings remain.
-func (s *Stages) Restore(from Side, st *State, exact bool, c stream.Clock) {
+// Restore continues the stages; CatchUp must follow. After a kill, when the state is not exact, what they were doing is
+// lost.
+func (s *Stages) Restore(st *State, exact bool, c stream.Clock) {
+	s.restoreTalk(st.Talk, c)
+	for side := range st.Sides {
+		s.restoreSide(Side(side), &st.Sides[side], exact, c)
+	}
+}
+
+func (s *Stages) restoreSide(from Side, st *SideState, exact bool, c stream.Clock) {
 	if set := &st.Settings; set.Transcode != nil || set.Events.On || set.Mask.On || exact && st.Dialer != nil {
 		w := s.at(from)
 		if set.Transcode != nil {

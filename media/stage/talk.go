@@ -21,6 +21,7 @@ type Interrupt bool
 
 // talk follows the conversation of a session.
 type talk struct {
+	of          *Stages
 	config      Conversation
 	answered    time.Duration // since the engine's epoch, as recorded
 	turns       turns.Talk
@@ -63,15 +64,15 @@ const talkNotedMuch = 3 * time.Second
 func (c Conversation) apply(w *way, now time.Duration) {
 	s := w.both
 	if s.talk == nil {
-		s.talk = &talk{answered: now, turns: *turns.New(now), noted: now}
+		s.talk = &talk{of: s, answered: now, turns: *turns.New(now), noted: now}
 	}
-	s.follow(c)
+	s.talk.follow(c)
 }
 
-func (s *Stages) follow(c Conversation) {
-	s.talk.config = c
-	for side := range s.ways {
-		if w := s.at(Side(side)); w.ear == nil {
+func (t *talk) follow(c Conversation) {
+	t.config = c
+	for side := range t.of.ways {
+		if w := t.of.at(Side(side)); w.ear == nil {
 			w.ear = &ear{way: w}
 			w.arrange()
 		}
@@ -84,12 +85,12 @@ func (on Interrupt) apply(w *way, _ time.Duration) {
 	}
 }
 
-// heard returns the ear of a side, or nil if the conversation is not followed, or the kernel relays without listening.
-func (s *Stages) heard(side Side) *ear {
-	if s.talk == nil || s.talk.turns.Missed() {
+// heard returns the ear of a side, or nil if the kernel relays without listening.
+func (t *talk) heard(side Side) *ear {
+	if t.turns.Missed() {
 		return nil
 	}
-	return s.ways[side].ear
+	return t.of.ways[side].ear
 }
 
 func (t *talk) party(side Side) turns.Party {
@@ -119,38 +120,26 @@ func (e *ear) packet(p *Packet) Verdict {
 	return Relay
 }
 
-// Listens reports whether to listen to a side.
-func (s *Stages) Listens(from Side) bool { return s.heard(from) != nil }
+// hears reports whether the conversation is still measured.
+func (e *ear) hears() bool { return !e.way.both.talk.turns.Missed() }
 
-// Miss ends the listening: from now on the kernel relays, and its program does not listen.
-func (s *Stages) Miss() {
-	if s.talk != nil {
-		s.talk.turns.Miss(turns.Kernel)
-	}
-}
+func (e *ear) Miss() { e.way.both.talk.turns.Miss(turns.Kernel) }
 
-// Speech returns what has been heard of a side, for the kernel to continue, or nil if the side is not listened to.
-// epoch is the epoch of our times by the kernel's clock.
-func (s *Stages) Speech(from Side, epoch time.Duration) *kernel.Speech {
-	e := s.heard(from)
-	if e == nil {
-		return nil
-	}
+func (e *ear) Speech(epoch time.Duration) *kernel.Speech {
 	k := &kernel.Speech{Detector: e.Detector, Told: e.told}
 	k.Shift(epoch)
 	return k
 }
 
-// Overhear adds what the kernel heard of a side until at, since its state was last read.
-func (s *Stages) Overhear(from Side, heard *kernel.Speech, at, read, epoch time.Duration) {
-	t, e := s.talk, s.heard(from)
-	if heard == nil || e == nil || t.over {
+func (e *ear) Overhear(heard *kernel.Speech, at, read, epoch time.Duration) {
+	t := e.way.both.talk
+	if t.over {
 		return
 	}
 	speech := *heard
 	speech.Shift(-epoch)
 	if t.restoring {
-		t.caught[from] = &caught{speech, at}
+		t.caught[e.way.side] = &caught{speech, at}
 		return
 	}
 	if _, complete := speech.Since(e.told); !complete { // it had not been read for too long
@@ -172,17 +161,22 @@ func (e *ear) take(speech *kernel.Speech, at time.Duration) {
 }
 
 // Look updates the conversation, and reports whether it is followed.
-func (s *Stages) Look(now time.Duration) bool {
-	for side := range s.ways {
-		if e := s.heard(Side(side)); e != nil {
+func (s *Stages) Look(now time.Duration) (followed bool) { return s.talk.look(now) }
+
+func (t *talk) look(now time.Duration) (followed bool) {
+	if t == nil {
+		return false
+	}
+	for side := range t.of.ways {
+		if e := t.heard(Side(side)); e != nil {
 			at := now
-			if read, away := s.session.Away(Side(side)); away {
+			if read, away := t.of.session.Away(Side(side)); away {
 				at = read
 			}
-			s.talk.turns.Look(s.talk.party(Side(side)), e.View(at))
+			t.turns.Look(t.party(Side(side)), e.View(at))
 		}
 	}
-	return s.talk != nil
+	return true
 }
 
 // Figures returns the figures of the conversation so far, or nil if it is not followed.
@@ -196,6 +190,9 @@ func (s *Stages) Figures() *turns.Figures {
 
 // Waiting returns how long the caller has been waiting for the agent, or 0 if the caller is not waiting.
 func (s *Stages) Waiting(now time.Duration) time.Duration {
+	if s.talk == nil {
+		return 0
+	}
 	if party, since, ok := s.talk.turns.Waiting(); ok && party == turns.Agent {
 		return now - since
 	}
@@ -203,7 +200,12 @@ func (s *Stages) Waiting(now time.Duration) time.Duration {
 }
 
 // Speaking returns who is speaking now, by turns.Party.
-func (s *Stages) Speaking() [2]bool { return s.talk.turns.Speaking() }
+func (s *Stages) Speaking() (who [2]bool) {
+	if s.talk != nil {
+		who = s.talk.turns.Speaking()
+	}
+	return who
+}
 
 // Said returns when the call was answered, and when both parties have spoken since. ok is false if that is not known.
 func (s *Stages) Said() (answered time.Duration, said [2]turns.Spans, ok bool) {
@@ -213,25 +215,24 @@ func (s *Stages) Said() (answered time.Duration, said [2]turns.Spans, ok bool) {
 	return s.talk.answered, s.talk.turns.Spans(), true
 }
 
-// End evaluates the speech until the end of the call.
-func (s *Stages) End(now time.Duration) {
-	if s.Look(now) {
-		s.talk.turns.Finish(now)
-		s.talk.over = true
+// end evaluates the speech until the end of the call.
+func (t *talk) end(now time.Duration) {
+	if t.look(now) {
+		t.turns.Finish(now)
+		t.over = true
 	}
 }
 
-// Line checks whether the line carries a conversation now. It must be called after each change that affects this.
-func (s *Stages) Line(now time.Duration) {
-	t := s.talk
+// line checks whether the line carries a conversation now.
+func (t *talk) line(now time.Duration) {
 	if t == nil {
 		return
 	}
-	is := s.Pauses(SideA, now) | s.Pauses(SideB, now)
+	is := t.of.pauses(SideA, now) | t.of.pauses(SideB, now)
 	if t.interrupted {
 		is |= turns.Transfer
 	}
-	if s.Held {
+	if t.of.Held {
 		is |= turns.Hold
 	}
 	if ends := t.why &^ is; ends != 0 {
@@ -243,8 +244,8 @@ func (s *Stages) Line(now time.Duration) {
 	t.why = is
 }
 
-// TalkState is the state of the conversation that another process needs.
-type TalkState struct {
+// talkState is the state of the conversation that another process needs.
+type talkState struct {
 	Conversation Conversation      `cbor:"1,keyasint"`
 	Answered     time.Duration     `cbor:"2,keyasint"`
 	Interrupted  bool              `cbor:"3,keyasint,omitempty"`
@@ -256,32 +257,31 @@ type TalkState struct {
 	Relayed      [2]bool           `cbor:"9,keyasint"` // by the kernel
 }
 
-// SaveTalk returns the state of the conversation, in a state's times, or nil if it is not followed.
-func (s *Stages) SaveTalk(c stream.Clock) *TalkState {
-	t := s.talk
+// save returns the state of the conversation, in a state's times, or nil if it is not followed.
+func (t *talk) save(c stream.Clock) *talkState {
 	if t == nil {
 		return nil
 	}
-	st := &TalkState{
+	st := &talkState{
 		Conversation: t.config, Answered: c.Epoch + t.answered, Interrupted: t.interrupted, Why: t.why,
 		Turns: t.turns.State(), Known: c.Epoch + c.Now,
 	}
 	for side := range st.Heard {
-		e := s.heard(Side(side))
+		e := t.heard(Side(side))
 		if e == nil {
 			continue
 		}
 		st.Heard[side], st.Told[side] = e.Detector, e.told
 		st.Heard[side].Shift(c.Epoch)
-		if read, away := s.session.Away(Side(side)); away {
+		if read, away := t.of.session.Away(Side(side)); away {
 			st.Relayed[side], st.Known = true, min(st.Known, c.Epoch+read)
 		}
 	}
 	return st
 }
 
-// RestoreTalk continues a conversation; CatchUp must follow. An invalid state loses only the figures.
-func (s *Stages) RestoreTalk(st *TalkState, c stream.Clock) {
+// restoreTalk continues a conversation. An invalid state loses only the figures.
+func (s *Stages) restoreTalk(st *talkState, c stream.Clock) {
 	if st == nil {
 		return
 	}
@@ -291,22 +291,21 @@ func (s *Stages) RestoreTalk(st *TalkState, c stream.Clock) {
 		return
 	}
 	s.talk = &talk{
-		answered: answered, turns: *t, why: st.Why, interrupted: st.Interrupted, noted: c.Now,
+		of: s, answered: answered, turns: *t, why: st.Why, interrupted: st.Interrupted, noted: c.Now,
 		restoring: true, known: c.Past(st.Known), relayed: st.Relayed,
 	}
-	s.follow(st.Conversation)
+	s.talk.follow(st.Conversation)
 	for side := range st.Heard {
-		if e := s.heard(Side(side)); e != nil {
+		if e := s.talk.heard(Side(side)); e != nil {
 			e.Detector, e.told, e.noted = st.Heard[side], st.Told[side], st.Told[side]
 			e.Shift(-c.Epoch)
 		}
 	}
 }
 
-// CatchUp adds what was said between a state and now. The kernel may have heard it; if its flows could not be adopted,
+// catchUp adds what was said between a state and now. The kernel may have heard it; if its flows could not be adopted,
 // nothing is added. An exact state contains everything that the worker relayed. Unknown speech is not measured.
-func (s *Stages) CatchUp(exact bool, now time.Duration) {
-	t := s.talk
+func (t *talk) catchUp(exact bool, now time.Duration) {
 	if t == nil || !t.restoring {
 		return
 	}
@@ -314,7 +313,7 @@ func (s *Stages) CatchUp(exact bool, now time.Duration) {
 	complete := true
 	for side, c := range t.caught {
 		is := exact && !t.relayed[side]
-		if e := s.heard(Side(side)); c != nil && e != nil {
+		if e := t.heard(Side(side)); c != nil && e != nil {
 			_, is = c.Since(e.told)
 		}
 		complete = complete && is
@@ -323,24 +322,23 @@ func (s *Stages) CatchUp(exact bool, now time.Duration) {
 		t.turns.Unheard(t.known, now)
 	}
 	for side, c := range t.caught {
-		if e := s.heard(Side(side)); c != nil && e != nil {
+		if e := t.heard(Side(side)); c != nil && e != nil {
 			e.take(&c.Speech, c.at)
 		}
 	}
 	t.caught = [2]*caught{}
 }
 
-// Tick updates the conversation. It reports whether to take a new state: the last one is old and there was speech
+// tick updates the conversation. It reports whether to take a new state: the last one is old and there was speech
 // since, or the kernel might soon be unable to report everything after it.
-func (s *Stages) Tick(now time.Duration) (outdated bool) {
-	t := s.talk
-	if !s.Look(now) || !t.changed || now-t.noted < talkNotedMuch {
+func (t *talk) tick(now time.Duration) (outdated bool) {
+	if !t.look(now) || !t.changed || now-t.noted < talkNotedMuch {
 		return false
 	}
 	outdated = now-t.noted >= talkNoted
-	for side := range s.ways {
-		e := s.heard(Side(side))
-		if _, away := s.session.Away(Side(side)); away && e != nil {
+	for side := range t.of.ways {
+		e := t.heard(Side(side))
+		if _, away := t.of.session.Away(Side(side)); away && e != nil {
 			outdated = outdated || e.told-e.noted >= kernel.Told-2
 		}
 	}
@@ -350,13 +348,13 @@ func (s *Stages) Tick(now time.Duration) (outdated bool) {
 	return outdated
 }
 
-// Noted records that a state was taken.
-func (s *Stages) Noted() {
-	if s.talk == nil {
+// note records that a state was taken.
+func (t *talk) note() {
+	if t == nil {
 		return
 	}
-	s.talk.changed = false
-	for _, w := range s.ways {
+	t.changed = false
+	for _, w := range t.of.ways {
 		w.ear.noted = w.ear.told
 	}
 }

@@ -41,7 +41,7 @@ func (c Clock) At(t time.Duration) time.Duration {
 	return c.Epoch + t
 }
 
-// Past converts a time of a state, limited to now.
+// Past converts a time of a saved state to this engine's clock, no later than now.
 func (c Clock) Past(t time.Duration) time.Duration { return c.Until(t, 0) }
 
 // Until converts a time of a state, limited to later after now.

@@ -169,7 +169,7 @@ func TestCommandsRefused(t *testing.T) {
 	}
 }
 
-// A token commands so much in a second, and asks for so many transfers in any hour, also for those that are refused.
+// A token may give so many commands in a second, and ask for so many transfers in any hour, refused ones included.
 func TestCommandsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, did := commanded(&Token{Name: "a", Secret: "hush", PerHour: 3}, &Token{Name: "b", Secret: "rush", PerHour: 3})

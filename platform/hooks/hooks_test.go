@@ -254,7 +254,7 @@ func writePair(t *testing.T, cert, key string, serial int64, at time.Time) {
 	}
 }
 
-// An agent is told of its call, whatever it calls it; nobody else is.
+// An agent is told of its call, by whatever name it has for it; no other is.
 func TestVariables(t *testing.T) {
 	var log bytes.Buffer
 	v := &Variables{Path: "/variables", Token: "hush-token", Log: zerolog.New(&log), Find: func(_ context.Context, id string) (Call, error) {

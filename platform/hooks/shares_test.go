@@ -30,7 +30,7 @@ type comingFrom struct {
 func (c comingFrom) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.source), Port: 4000} }
 
 // A source with many connections leaves room for others, and has its share
-// again when they are closed. Those on loopback share with nobody.
+// again when they are closed. Listeners on loopback share with no other.
 func TestShares(t *testing.T) {
 	came := make(arrivals)
 	s, err := serve(t.Context(), came, saying("served"), Options{})
@@ -94,7 +94,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// A request that is refused takes its connection with it, so nobody holds one by such requests. Others keep theirs.
+// A request that is refused takes its connection with it, so no client holds one by such requests. Others keep theirs.
 func TestRefusedConnectionsEnd(t *testing.T) {
 	s, err := Start(t.Context(), Options{Listen: anywhere, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}})
 	if err != nil {

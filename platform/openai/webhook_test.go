@@ -215,7 +215,7 @@ func TestUndecided(t *testing.T) {
 	})
 }
 
-// A webhook that was taken is not taken again, whoever sends a copy, and what is remembered is bounded.
+// A webhook that was accepted is not accepted again, no matter who sends a copy, and what is remembered is bounded.
 func TestTakenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(int) int { return 200 }, func(context.Context, Call) (Decision, error) { return Decision{Session: session}, nil })
@@ -238,7 +238,7 @@ func TestTakenOnce(t *testing.T) {
 	})
 }
 
-// What is no event of a call that rings is answered, and nobody is asked.
+// An event of no ringing call is answered, and the platform is not asked.
 func TestOthers(t *testing.T) {
 	b := newBench(t, func(int) int { return 200 }, func(context.Context, Call) (Decision, error) {
 		t.Error("it is decided")

@@ -101,7 +101,7 @@ func TestEndedHandlerFails(t *testing.T) {
 
 func noEnd(context.Context, Ended) (Next, error) { return Next{}, nil }
 
-// What is not Twilio's is refused as at the Voice URL, nobody is told of it, and
+// A request not from Twilio is refused as at the Voice URL, no call is told of it, and
 // no secret is seen.
 func TestEndedHandlerRefuses(t *testing.T) {
 	told := 0
@@ -180,8 +180,7 @@ func TestEndedSays(t *testing.T) {
 	}
 }
 
-// What is read is what a record can keep, and an action URL is read as it was
-// made.
+// Everything parsed fits into a record, and an action URL parses back to the values that it was built from.
 func FuzzEnded(f *testing.F) {
 	f.Add(actionPath, endedForm, "0190-ab", 2)
 	f.Add("/x?call=%00&attempt=-1", "DialCallDuration=1e9&DialSipResponseCode=+200&CallSid=%ff", "a&b=c;d %", 1)

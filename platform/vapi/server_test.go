@@ -200,7 +200,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 	})
 }
 
-// TestOtherMessagesAreBounded: messages that nobody waits for have places of
+// TestOtherMessagesAreBounded: messages that need no answer have places of
 // their own; more than that are to be sent again, and calls are answered still.
 func TestOtherMessagesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

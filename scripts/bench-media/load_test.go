@@ -92,7 +92,7 @@ func TestLoadSparse(t *testing.T) {
 	}
 }
 
-// What is not of the measurement does not count: other packets, those of the
+// What is not of the measurement does not count: other packets, packets of the
 // warming up, foreign ones.
 func TestLoadCountsItsOwn(t *testing.T) {
 	l, err := newLoad(inNetwork(t).network, directAddrs, 1)

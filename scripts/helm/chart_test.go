@@ -86,7 +86,7 @@ func TestStatefulSet(t *testing.T) {
 	}
 }
 
-// The scheduler keeps a second pod off a node by the ports, so they are those of the configuration.
+// The scheduler keeps a second pod off a node by the ports, so they are the configuration's.
 func TestPorts(t *testing.T) {
 	o := install(t, file+`
 sip: {listen: ["udp://${NODE_IP}:5062", "tcp://${NODE_IP}:5062", "tls://${NODE_IP}:5061", "udp://[::]:5062"], tls: {cert: /run/tls/tls.crt, key: /run/tls/tls.key}}

@@ -64,7 +64,7 @@ func address(second int) string {
 	return fmt.Sprintf("127.%d.%d.%d", second+pid>>16&63, pid>>8&255, 1+pid%254)
 }
 
-// container runs the commands of the product as those of the pod run: with its file, its variables, its secrets and,
+// container runs the product's commands as the pod runs them: with its file, its variables, its secrets and,
 // where the test may, as its user.
 type container struct {
 	core.Container
@@ -128,7 +128,7 @@ func pull(t *testing.T, o objects, secrets map[string]string) *container {
 	return c
 }
 
-// run gives a command of the container; the path of its file is that of this machine.
+// run returns a command of the container, with the path of its file on this machine.
 func (c *container) run(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.program, args...)
 	for i, arg := range cmd.Args {

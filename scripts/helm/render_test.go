@@ -36,7 +36,7 @@ routes:
   - {trunk: carrier, to: "^\\+1507[0-9]{7}$", targets: [agent]}
 `
 
-// values are those of an installation: the image, the configuration, and further ones as YAML.
+// values returns an installation's values: the image, the configuration, and further ones as YAML.
 func values(t *testing.T, config, more string) map[string]any {
 	t.Helper()
 	v, err := common.ReadValues([]byte(more))
@@ -138,7 +138,7 @@ func (o *objects) decode(t *testing.T, text string) {
 	}
 }
 
-// strictly decodes a manifest, and refuses keys that the type does not have, and those that stand twice.
+// strictly decodes a manifest, and refuses keys that the type does not have, and keys that stand twice.
 func strictly[T any](t *testing.T, before []T, text string) []T {
 	t.Helper()
 	var object T

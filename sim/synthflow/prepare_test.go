@@ -58,7 +58,7 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// With the agent for demonstrations alone any agent is prepared. Once there is another, only those of the account are.
+// With the agent for demonstrations alone any agent is prepared. Once there is another, only the account's agents are.
 func TestDemoAgent(t *testing.T) {
 	s := startPlatform(t, Options{Account: Account{DemoAgent: "demo-agent"}})
 	if got := accountCall(t, s, "GET", "/v2/assistants/demo-agent", ""); got.code != 200 || !strings.Contains(got.body, `"name":"Demo"`) {

@@ -184,7 +184,7 @@ func TestServerFails(t *testing.T) {
 }
 
 // asking serves assistant-requests, and takes every other message. The request
-// is read before: a server sees only then that nobody waits.
+// is read before: a server sees only then that the client has left.
 func asking(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"type":"assistant-request"`) {

@@ -15,7 +15,7 @@ func memberAt(name string, age time.Duration) Member {
 	return Member{ID: "id-" + name, Name: name, Age: age}
 }
 
-// names are those of members.
+// names returns the members' names.
 func names(all []Member) string {
 	var list []string
 	for _, m := range all {
@@ -187,7 +187,7 @@ func (w *world) parts(limit int) (sum int) {
 }
 
 // A node's death gives its part to the others within 6 s and a heartbeat, whatever the moment and whatever the clocks of
-// the nodes. Until then nobody has more than before.
+// the nodes. Until then no node has more than before.
 func TestDeathFreesItsPart(t *testing.T) {
 	for late := time.Duration(0); late < beatEvery; late += 100 * time.Millisecond {
 		w := newWorld(3)

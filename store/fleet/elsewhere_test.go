@@ -21,7 +21,7 @@ func seatedAt(t *testing.T, url, name, seat, secret string) *node {
 	return n
 }
 
-// A node reads the states of all seats that have its secret, and counts the others. It does not read those of the seat
+// A node reads the states of all seats that have its secret, and counts the others. It does not read the states of the seat
 // that it serves, which it has itself, nor of calls that are over.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()

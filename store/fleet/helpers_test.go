@@ -81,7 +81,7 @@ func (n *node) open() {
 	n.store = s
 }
 
-// options are those of the node's part in a fleet.
+// options returns the options of the node's part in a fleet.
 func (n *node) options(url string) Options {
 	return Options{
 		URL: url, Node: filepath.Base(n.path), Version: "test", Key: n.store.Key(), Outbox: n.store,

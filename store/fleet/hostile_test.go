@@ -71,7 +71,7 @@ func TestHostileRows(t *testing.T) {
 	}
 }
 
-// The state of a call that has ended is of no use to whoever puts it back, also where its record is gone. A state that
+// Putting back the state of a call that has ended is of no use, even if its record is gone. A state that
 // is noted later counts: the database had lost it.
 func TestStateOfAnEndedCallIsPutBack(t *testing.T) {
 	t.Parallel()

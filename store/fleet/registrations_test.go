@@ -66,7 +66,7 @@ func TestBindingsOfOtherNodes(t *testing.T) {
 	}
 }
 
-// While the database is away nobody waits for it. What registers then is there afterwards, in its newest state.
+// While the database is away no registration waits for it. What registers then is there afterwards, in its newest state.
 func TestBindingsWait(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)

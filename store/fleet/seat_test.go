@@ -200,8 +200,8 @@ func TestSeatIsLeft(t *testing.T) {
 	must1(a, 4)
 }
 
-// Whoever waits for the database is told once: when it has the state, when that takes too long, or when it is away. Then
-// nobody waits, and all states are there when it is back.
+// A call that waits for the database is told once: when it has the state, when that takes too long, or when it is away. Then
+// no call waits, and all states are there when it is back.
 func TestStatesWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)

@@ -84,7 +84,7 @@ func TestHostileReceivers(t *testing.T) {
 	}
 }
 
-// A receiver whose certificate nobody vouches for gets nothing.
+// A receiver with an untrusted certificate gets nothing.
 func TestBadCertificate(t *testing.T) {
 	got := atomic.Int64{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got.Add(1) }))

@@ -115,7 +115,7 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// A sender that was closed has no receivers, whoever names some.
+// A closed sender has no receivers, whatever is configured afterwards.
 func TestClosed(t *testing.T) {
 	s := New(Options{})
 	_ = s.Close()

@@ -223,7 +223,7 @@ func TestDeliveredOnce(t *testing.T) {
 	})
 }
 
-// renumbered is a store that gives items numbers anew, and forgets that they were delivered, as where its database was set aside.
+// renumbered is a store that numbers items afresh, and forgets that they were delivered, as after its database was set aside.
 type renumbered struct {
 	*store.Store
 

@@ -74,7 +74,7 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// The history of a large configuration is that of its first targets, whatever a reload puts before them.
+// The history of a large configuration has its first targets only, whatever a reload puts before them.
 func TestHistoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()

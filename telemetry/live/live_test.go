@@ -165,7 +165,7 @@ func TestAnswerRatio(t *testing.T) {
 	})
 }
 
-// What is older than the window is forgotten, however long nobody looked.
+// What is older than the window is forgotten, however long no reader asked.
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
@@ -190,7 +190,7 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// The counts of refused requests are those of the window, although they are counted since the start.
+// The counts of refused requests are the window's, although they are counted since the start.
 func TestRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()

@@ -181,7 +181,7 @@ ID prepare < attempt CLIENT 00.001 +3000ms failed: prepare_timeout
 	}
 }
 
-// The ids of spans are those that were sent while the call lived.
+// The spans have the ids that were sent while the call lived.
 func TestSpanIDs(t *testing.T) {
 	got := export(t, Options{}, answered())
 	ids := map[string]bool{}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestCarrierConnectionBreaks has the carrier's connection end like that of a host that
+// TestCarrierConnectionBreaks has the carrier's connection end like the one of a host that
 // crashed, while it rings and in mid-call: what it gets comes to where its Via and
 // Contact say.
 func TestCarrierConnectionBreaks(t *testing.T) {

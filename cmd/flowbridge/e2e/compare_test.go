@@ -22,7 +22,7 @@ type passage struct {
 	missing  int // said between the first and the last one that is heard, but not heard
 }
 
-// compare looks for packets of G.711 among those that were said. Silence, which is
+// compare looks for packets of G.711 among the ones that were said. Silence, which is
 // what a sender has when it has nothing, is left out.
 func compare(said, heard []byte) (p passage) {
 	at := map[string]int{}

@@ -145,7 +145,7 @@ func follows(next, last []byte) bool {
 		int32(timestamp(next)-timestamp(last)) > 0
 }
 
-// timestamp is that of an RTP packet.
+// timestamp returns the timestamp of an RTP packet.
 func timestamp(packet []byte) uint32 { return binary.BigEndian.Uint32(packet[4:]) }
 
 // both has both sides speak and be heard.

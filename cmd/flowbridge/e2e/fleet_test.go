@@ -45,7 +45,11 @@ func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
 	for i := range nodes {
 		// A port that stays over a restart, on an address of the node's own.
 		f.addrs = append(f.addrs, s.freePort(netip.AddrFrom4([4]byte{127, 0, byte(10 + i), place})))
-		f.nodes = append(f.nodes, startServer(t, t.TempDir(), f.config(i)))
+		version := program
+		if i == 0 { // while a fleet is upgraded, two versions are side by side
+			version = predecessor
+		}
+		f.nodes = append(f.nodes, startVersion(t, version, t.TempDir(), f.config(i)))
 	}
 	// Until then a node knows of too few others, and takes more of the caps.
 	for _, n := range f.nodes {

@@ -49,8 +49,8 @@ func TestKamailio(t *testing.T) {
 	}
 }
 
-// pageKamailio runs Kamailio with the page's files, of which the main one may be
-// edited, and this replaced in its list of Flowbridges.
+// pageKamailio runs Kamailio with the page's files. edit, if not nil, changes kamailio.cfg; list has the replacements for
+// its list of Flowbridges.
 func pageKamailio(t *testing.T, edit func(string) string, list ...string) *kamailio {
 	t.Helper()
 	newLabStage(t)

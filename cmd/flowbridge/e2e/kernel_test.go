@@ -84,7 +84,7 @@ func withPins(t *testing.T) bool {
 	return false
 }
 
-// freePorts is a range of n ports for RTP, the first of which nobody has. Those that others have are left out by the B2BUA.
+// freePorts is a range of n ports for RTP, the first of which is free. The B2BUA leaves out the ones in use.
 func (s *stage) freePorts(n uint16) string {
 	s.Helper()
 	for {

@@ -14,8 +14,12 @@ import (
 	"time"
 )
 
-// program is the program under test, built once.
-var program string
+// program is the program under test, built once. predecessor is what a stage's server runs until it is killed or
+// upgraded: the same, or an earlier version, of which predecessorEnv names a directory with the program (flowbridge) and
+// its source.
+var program, predecessor, predecessorSource = "", "", "../../.."
+
+const predecessorEnv = "FLOWBRIDGE_E2E_PREDECESSOR"
 
 // raceBuilt says that the binary has the race detector; raceEnv keeps that from
 // waiting a second at each exit.
@@ -57,6 +61,10 @@ func run(m *testing.M) (int, error) {
 		if err := build(); err != nil {
 			return 1, err
 		}
+	}
+	predecessor = program
+	if dir := os.Getenv(predecessorEnv); dir != "" {
+		predecessor, predecessorSource = filepath.Join(dir, "flowbridge"), filepath.Join(dir, "source")
 	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "1000"); err != nil { // places say how many

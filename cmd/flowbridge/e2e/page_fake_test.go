@@ -121,7 +121,7 @@ type compared struct{ groups *reporting.Groups }
 func (c compared) Add(r *record.Record) { c.groups.Add(r) }
 func (c compared) Groups() any          { return c.groups.All() }
 
-// OpenFile gives a recording of two voices, that of the caller left: a second of sound and a second of silence by turns.
+// OpenFile gives a recording of two voices, the caller's left: a second of sound and a second of silence by turns.
 func (n *fakeNode) OpenFile(name string) (*os.File, error) {
 	if name != fakeRecording {
 		return nil, fs.ErrNotExist

@@ -189,7 +189,7 @@ func TestPageKeys(t *testing.T) {
 	page.shows(`document.querySelector('.message h3').innerText === '100 Trying'`)
 }
 
-// TestPageFoldsFilters: on a phone the filters of finished calls are folded, on a desk they are not.
+// TestPageFoldsFilters: on a phone the filters of finished calls are folded, on a desktop they are not.
 func TestPageFoldsFilters(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")

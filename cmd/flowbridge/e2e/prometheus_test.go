@@ -229,7 +229,7 @@ func (s *server) scrapeAllTheTime() (stop func()) {
 
 var metricName = regexp.MustCompile(`\b(flowbridge|process|go)_[a-z0-9_]+`)
 
-// knows checks that there is each metric that an expression names.
+// knows checks that each metric named in an expression exists, apart from the optional ones.
 func (p *prometheus) knows(name, expr string) {
 	p.t.Helper()
 	for _, metric := range metricName.FindAllString(expr, -1) {
@@ -274,7 +274,7 @@ func (s *server) documents() {
 	}
 }
 
-// optionalMetrics are those of parts that this server does not have, and of a rescue and a queue, which its agents give no reason for.
+// optionalMetrics belong to parts that this server does not have, and to rescue and queue, for which its agents give no reason.
 var optionalMetrics = []string{
 	"flowbridge_fleet_nodes", "flowbridge_fleet_reached", "flowbridge_fleet_draining_ok", "flowbridge_fleet_nodes_vanished", "flowbridge_fleet_records_delivered_total",
 	"flowbridge_seat_epoch", "flowbridge_calls_protected", "flowbridge_calls_unprotected",

@@ -17,7 +17,7 @@ import (
 	"flowbridge/internal/pgtest"
 )
 
-// registrations are those of the server, by its admin API.
+// registrations returns the server's registrations, by its admin API.
 func (s *server) registrations() admin.Registrations {
 	s.t.Helper()
 	return read[admin.Registrations](s, "/api/registrations")

@@ -29,6 +29,7 @@ const apiToken = "e2e-token"
 type server struct {
 	*process
 	dir   string // configuration and database
+	file  string // the program's, if the next upgrade is to replace it
 	sip   netip.AddrPort
 	sips  []listener // all of them
 	admin string
@@ -77,11 +78,40 @@ func configure(t *testing.T, dir, config string) {
 // environment, and returns when it listens.
 func startServer(t *testing.T, dir, config string, env ...string) *server {
 	t.Helper()
+	return startVersion(t, program, dir, config, env...)
+}
+
+// startVersion is startServer for a program in a file of any version.
+func startVersion(t *testing.T, file, dir, config string, env ...string) *server {
+	t.Helper()
 	configure(t, dir, config)
-	cmd := exec.Command(program, "serve")
+	cmd := exec.Command(file, "serve")
 	cmd.Dir = dir
 	cmd.Env = append(append(os.Environ(), "E2E_TOKEN="+apiToken, raceEnv), env...)
 	return serveCommand(t, dir, cmd)
+}
+
+// startPredecessor is startServer for the program that is there before the one under test, in
+// a file that an upgrade replaces.
+func startPredecessor(t *testing.T, dir, config string) *server {
+	t.Helper()
+	if predecessor == program {
+		return startServer(t, dir, config)
+	}
+	file := filepath.Join(dir, "flowbridge")
+	install(t, predecessor, file)
+	s := startVersion(t, file, dir, config)
+	s.file = file
+	return s
+}
+
+// install puts a program into a file that may be running.
+func install(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	must(t, err)
+	must(t, os.WriteFile(to+".new", text, 0o700))
+	must(t, os.Rename(to+".new", to))
 }
 
 // serveCommand is startServer for a command that is more than the program, or

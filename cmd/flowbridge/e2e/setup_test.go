@@ -87,7 +87,7 @@ func TestFailover(t *testing.T) {
 	carrier.ringsOnce()
 }
 
-// TestNoMedia has nobody send RTP.
+// TestNoMedia places a call in which neither side sends RTP.
 func TestNoMedia(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{media: ", timeout: 1s"})

@@ -64,7 +64,7 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 	}
 	args := []string{
 		"-sf", file, "-i", host, "-p", strconv.Itoa(int(at.Port())), "-mi", host,
-		// Its remote control, which nobody uses, takes IPv4 only.
+		// Its remote control, unused here, takes IPv4 only.
 		"-ci", s.stranger.String(), "-cp", strconv.Itoa(int(s.freePort(s.stranger).Port())),
 		"-trace_err", "-error_file", p.errors, "-trace_msg", "-message_file", p.messages,
 		"-nostdin",

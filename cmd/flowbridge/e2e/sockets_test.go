@@ -26,7 +26,7 @@ func (s *server) rtpPorts() (first, last uint16) {
 	return 10000, 32767
 }
 
-// sockets counts the server's open sockets: UDP sockets, those that listen, and
+// sockets counts the server's open sockets: UDP sockets, listeners, and
 // connections to the admin API and of SIP. Connections that are kept open toward a
 // platform's API, which is at no port of SIP, and sockets of RTP are not among them:
 // they are meant to stay for a while. Of those portsInUse tells.

@@ -97,7 +97,7 @@ type setup struct {
 
 const usualHeaders = `{X-EI: "S.{{.Prepare.CallID}};"}`
 
-// orElse adds a key to those of a flow mapping that don't have it.
+// orElse adds a key to a flow mapping that doesn't have it.
 func orElse(keys, key, value string) string {
 	if strings.Contains(keys, " "+key+":") {
 		return keys
@@ -162,7 +162,7 @@ func (s *stage) serve(o setup) *server {
 	if s.seat != nil {
 		return s.seat.serve(s, o)
 	}
-	s.server = startServer(s.T, s.TempDir(), s.config(o))
+	s.server = startPredecessor(s.T, s.TempDir(), s.config(o))
 	s.server.targets = []uint16{s.agent.Port()}
 	return s.server
 }

@@ -30,7 +30,7 @@ func TestStopTwiceAfterSilence(t *testing.T) {
 }
 
 // TestStopWithDeadPeers signals twice with a call up whose both sides are
-// gone: nobody answers the BYEs.
+// gone: the BYEs get no answer.
 func TestStopWithDeadPeers(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})

@@ -163,13 +163,13 @@ func (p *streamPeer) contact() string {
 	return fmt.Sprintf("<sip:peer@%v;transport=%s>", p.conn.LocalAddr(), strings.ToLower(p.transport()))
 }
 
-// sdp offers or answers audio at an address where nobody listens.
+// sdp offers or answers audio at an address where nothing listens.
 func (p *streamPeer) sdp() string {
 	host := p.conn.LocalAddr().(*net.TCPAddr).IP
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", host)
 }
 
-// request is one of a carrier's: outside a dialog, or within that of an answer.
+// request returns a carrier's request: outside a dialog, or within the dialog of an answer.
 func (p *streamPeer) request(method, callID string, seq int, answer message) string {
 	uri, to, sdp, kind := "sip:"+called+"@"+p.conn.RemoteAddr().String(), "", "", ""
 	to = "<" + uri + ">"

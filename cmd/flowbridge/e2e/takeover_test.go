@@ -97,7 +97,7 @@ func (e *seat) config(s *stage, o setup, node string) string {
 
 // serve starts a node that has the seat, and one that stands by. A machine that is slow must not have the lease end.
 func (e *seat) serve(s *stage, o setup) *server {
-	s.server = startServer(s.T, s.TempDir(), e.config(s, o, "a"))
+	s.server = startPredecessor(s.T, s.TempDir(), e.config(s, o, "a"))
 	s.server.targets = []uint16{s.agent.Port()}
 	dir := s.TempDir()
 	configure(s.T, dir, e.config(s, o, "b"))

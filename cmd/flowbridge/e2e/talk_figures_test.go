@@ -32,7 +32,7 @@ type calledFor struct {
 
 // TestFiguresThroughTheBinary prints how far the figures of the real binary are from the truth, on both paths, undisturbed
 // and when the process is killed or replaced in the middle of all calls (scripts/bench talk). TALK_CALLS is how many calls
-// each condition has. The kernel's flows outlive a process where /sys/fs/bpf is a BPF file system. Voices and noises are those that nothing was tuned on.
+// each condition has. The kernel's flows outlive a process where /sys/fs/bpf is a BPF file system. Nothing was tuned on these voices and noises.
 func TestFiguresThroughTheBinary(t *testing.T) {
 	calls := 1
 	if n, err := strconv.Atoi(os.Getenv("TALK_CALLS")); err == nil {

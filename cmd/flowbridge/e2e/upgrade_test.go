@@ -21,6 +21,9 @@ import (
 // upgrade has another process go on in place of the B2BUA.
 func (s *server) upgrade() (done admin.Upgraded) {
 	s.t.Helper()
+	if s.file != "" {
+		install(s.t, program, s.file)
+	}
 	begun := func() int { return strings.Count(strings.Join(s.output(), "\n"), `"admin API listening"`) }
 	before := begun()
 	eventually(s.t, "it is upgraded", func() bool {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,8 +160,8 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 
 func callOf(c registry.LiveCall) admin.Call {
 	call := admin.Call{
-		Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: c.Recording, Masked: c.Masked, OnHold: c.OnHold,
-		Transfer: c.Transfer,
+		Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: cmp.Or(c.Recording, bridge.RecordingOff),
+		Masked: c.Masked, OnHold: c.OnHold, Transfer: c.Transfer,
 	}
 	for side, name := range []string{"a", "b"} {
 		if c.Held[side] {

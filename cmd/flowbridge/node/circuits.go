@@ -13,7 +13,7 @@ const circuitRemedy = "see flowbridge targets list; what failed is in the log's 
 // logCircuit logs the changes of a circuit. Its opening is logged at once; each failed try after that is a detail.
 func logCircuit(log *zerolog.Logger, c circuit.Change) {
 	switch {
-	case c.State == circuit.Open && !c.Again:
+	case c.State == circuit.Open && !c.Reopened:
 		log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).
 			Str("remedy", circuitRemedy).Msg("circuit open: the platform fails, and calls skip it")
 	case c.State == circuit.Open:

@@ -249,7 +249,7 @@ func TestTwilioFollowed(t *testing.T) {
 	}
 }
 
-// The next target is prepared anew, those that can't be are noted, and the one
+// The next target is prepared again, the ones that can't be are noted, and the one
 // that takes the call is the record's.
 func TestTwilioFailover(t *testing.T) {
 	s := newFollowStage(t, "unready, first, broken, second")

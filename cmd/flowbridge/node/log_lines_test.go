@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whoever reads the log can stop to read: nobody who logs waits for that, and all lines come in their order when it is read again.
+// If the log's reader stops reading, no one who logs waits for it, and all lines come in their order when it is read again.
 func TestLogPipeFull(t *testing.T) {
 	r, w, err := os.Pipe()
 	must(t, err)

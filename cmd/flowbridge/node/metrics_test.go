@@ -60,7 +60,7 @@ func TestWatchedSink(t *testing.T) {
 	}
 }
 
-// wantDocumented takes figures, and fails for those that are not in the documents.
+// wantDocumented takes figures, and fails for each that is not in the documents.
 func wantDocumented(t *testing.T) telemetry.Add {
 	t.Helper()
 	page := read(t, "../../../docs/metrics.md")

@@ -293,7 +293,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	}
 	n.add(part{begin: func() { // before the fleet's part, which the admission adds and which may wait for the database
 		if n.fleet != nil { // the fleet may lack the registrations at this node
-			n.server.Registrar().KeepAll()
+			n.server.Registrar().SaveAll()
 		}
 		if registered.later != nil {
 			go registered.takeUp(ctx, n.server)
@@ -375,7 +375,7 @@ func (n *Node) tend(ctx context.Context) {
 	look := func() {
 		now := time.Now()
 		n.tending.Lock()
-		n.hooks.redirects.Tend(now)
+		n.hooks.redirects.Expire(now)
 		n.live.Tend()
 		n.server.Registrar() // forgets what has expired
 		n.figures.sample(ctx, now)
@@ -395,7 +395,7 @@ func (n *Node) tend(ctx context.Context) {
 		if file := n.store.SetAside(); file != aside {
 			aside = file
 			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
-			n.server.Registrar().KeepAll()
+			n.server.Registrar().SaveAll()
 		}
 		ids := n.store.Unreadable()
 		if n.fleet != nil {

@@ -207,8 +207,8 @@ func TestReloadByAPI(t *testing.T) {
 	}
 }
 
-// The connections of a client that is replaced are closed: those that are
-// idle, and that of a step which is still under way.
+// The connections of a client that is replaced are closed: the ones that are
+// idle, and the one of a step which is still under way.
 func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 	var mu sync.Mutex
 	open := map[net.Conn]bool{}

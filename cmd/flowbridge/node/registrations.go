@@ -46,7 +46,7 @@ func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
 		b.log.Error().Err(err).
 			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 	default:
-		by.Registrar().TakeUp(time.Now(), all)
+		by.Registrar().Restore(time.Now(), all)
 		b.log.Info().Msg("registrations of before are read now")
 	}
 }

@@ -95,7 +95,7 @@ func TestRegistrationsGoOver(t *testing.T) {
 	}
 	a, west := start("a", "east"), start("w", "west")
 	now := time.Now()
-	a.server.Registrar().TakeUp(now, map[string][]record.Binding{
+	a.server.Registrar().Restore(now, map[string][]record.Binding{
 		"trunk phone": {{Contact: "sip:a@127.0.72.5", Transport: "udp", Registered: now, Expires: now.Add(time.Hour)}},
 	})
 	must(t, a.seat.Flush(t.Context()))

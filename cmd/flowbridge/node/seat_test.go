@@ -22,7 +22,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// seatedConfig is that of a node with the seat east, whose files are in dir.
+// seatedConfig is the configuration of a node with the seat east, whose files are in dir.
 func seatedConfig(t *testing.T, dir, url string) *config.Config {
 	t.Helper()
 	files := t.TempDir()
@@ -41,7 +41,7 @@ fleet: {dsn_file: %[3]s/dsn, node: a, takeover: {seat: east, key_file: %[3]s/key
 	return cfg
 }
 
-// A node whose seat another one has taken begins anew. With the word that it does so, it waits for the database, shows
+// A node whose seat another one has taken restarts. It says so, waits for the database, shows
 // whose the seat is, and ends when it is told.
 func TestSeatTakenByAnother(t *testing.T) {
 	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &logged{}

@@ -100,7 +100,7 @@ admin: {listen: "unix://SOCKET"}
 	}, log
 }
 
-// The metrics of a standby are whole: those of its parts, and none of parts that it does not have yet.
+// A standby's metrics are whole: all of its parts, and none of parts that it does not have yet.
 func TestStandbyMetrics(t *testing.T) {
 	t.Parallel()
 	get, log := standsBy(t, pgtest.Shared(t).Database())

@@ -184,7 +184,7 @@ func TestOneUpgradeAtATime(t *testing.T) {
 	}
 }
 
-// optionsPhone is a trunk's phone that asks by OPTIONS.
+// optionsPhone sends OPTIONS and INVITE from a trunk's address.
 type optionsPhone struct {
 	t    *testing.T
 	conn *net.UDPConn
@@ -229,7 +229,7 @@ func (p *optionsPhone) answered() {
 }
 
 // TestUpgradeBelowAnInit: the init of a container ends with the process that it has started, and the container with it. So that
-// process can't be replaced. Others below it can, and those of a machine.
+// process can't be replaced. Others below it can, and so can a machine's.
 func TestUpgradeBelowAnInit(t *testing.T) {
 	for _, tt := range []struct {
 		pid, parent int

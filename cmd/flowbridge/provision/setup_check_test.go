@@ -155,7 +155,7 @@ func TestSetupSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// The region that the API says is that of the SIP host, too.
+// The region that the API says is the SIP host's, too.
 func TestSetupRegionOfTheAPI(t *testing.T) {
 	s := newSetupStage(t, synthflow.Account{})
 	out, code := run(t, "synthflow", "setup", "--workspace-id", "W", "--phone-number", setupNumber, "--model-id", "M", "--dry-run", "--trunk-source", "203.0.113.1",

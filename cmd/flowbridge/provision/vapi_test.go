@@ -56,7 +56,7 @@ func TestVapiUsage(t *testing.T) {
 	})
 }
 
-// A number whose calls nobody takes is created with a note. A secret goes where the API has a place for it.
+// A number without anything to take its calls is created with a note. A secret goes where the API has a place for it.
 func TestVapiNumberServer(t *testing.T) {
 	a, p := newVapi(t)
 	create := func(user string, more ...string) []string {

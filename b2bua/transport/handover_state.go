@@ -17,7 +17,7 @@ import (
 	"flowbridge/config"
 )
 
-// What a stack that stands still gives to the stack of another process, beside its sockets.
+// What a frozen stack gives to the stack of another process, beside its sockets.
 
 // State is what a stack knows of messages.
 type State struct {
@@ -48,7 +48,7 @@ type StreamState struct {
 // nameOf names what messages come by, for another process; empty: it does not go there.
 func nameOf(over transaction.Sender) string {
 	switch over := over.(type) {
-	case *guard:
+	case *udpEndpoint:
 		return "udp " + over.local.String()
 	case *Stream:
 		if over.transport == config.TransportTCP && !over.isClosed() {
@@ -73,7 +73,7 @@ func (s *Stack) named(name string) transaction.Sender {
 	return nil
 }
 
-// State gives what a stack that stands still knows of messages.
+// State gives what a frozen stack knows of messages.
 func (s *Stack) State() (st State) {
 	st.Answered = s.transactions.Answered(nameOf)
 	s.held.mu.Lock()
@@ -86,28 +86,28 @@ func (s *Stack) State() (st State) {
 	return st
 }
 
-// Again is an INVITE of the wire's peer that has no final answer, as a new one for another stack. false: the way that
-// it came is not there any more.
-func (w *Wire) Again(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
+// HeldInvite returns an INVITE of the wire's peer that has no final answer as a held one, for another stack. false: the
+// way that it came is not there any more.
+func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
 	over := w.way()
 	if over == nil {
 		return h, false
 	}
-	return HeldState{Text: AsItCame(invite), Source: source.String(), Over: nameOf(over)}, true
+	return HeldState{Text: OriginalText(invite), Source: source.String(), Over: nameOf(over)}, true
 }
 
-// AsItCame is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
-func AsItCame(invite *sip.Request) []byte {
+// OriginalText is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
+func OriginalText(invite *sip.Request) []byte {
 	req := invite.Clone()
 	req.To().Params.Remove("tag")
 	req.Via().Params.Remove("received")
 	return slices.Clone(message.Text(req))
 }
 
-// Passes says whether the way to the wire's peer can go to another process.
-func (w *Wire) Passes() bool { return w.way() != nil }
+// CanHandOver says whether the way to the wire's peer can go to another process.
+func (w *Wire) CanHandOver() bool { return w.way() != nil }
 
-// way is what the wire's peer is reached by; nil: it does not go to another process.
+// way returns the sender that reaches the wire's peer, or nil if it can't be handed over to another process.
 func (w *Wire) way() transaction.Sender {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,7 +149,7 @@ func (s *Stack) holdAll(all []HeldState) {
 	}
 }
 
-// Streams gives the connections over TCP of a stack that stands still, each with a copy of its descriptor, which is the
+// Streams gives the connections over TCP of a frozen stack, each with a copy of its descriptor, which is the
 // receiver's to close. Those over TLS can't go to another process.
 func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 	for _, c := range s.streams.all() {
@@ -190,10 +190,10 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 	if st.Dialled {
 		peer = &streamPeer{dialled: true}
 	}
-	var at *door
+	var at *listenerConns
 	for _, l := range s.listeners {
 		if l.transport == config.TransportTCP && (at == nil || l.local.String() == st.Local) {
-			at = l.door
+			at = l.conns
 		}
 	}
 	if bad != nil || (peer == nil && at == nil) {
@@ -207,7 +207,7 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 		c.sentBy.Store(&sentBy{host: st.ViaHost, port: st.ViaPort})
 	}
 	switch {
-	case peer == nil && !s.streams.enter(c, at), peer != nil && !s.streams.reserveDial():
+	case peer == nil && !s.streams.reserveAccepted(c, at), peer != nil && !s.streams.reserveDial():
 		_ = conn.Close()
 		return errTooMany
 	}

@@ -5,58 +5,58 @@ import (
 	"time"
 )
 
-// Memory knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
+// EndedLegs knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
 // Timer L), by hashes: after a flood, each text would keep the whole page that it is in.
 // It has no lock.
-type Memory struct {
+type EndedLegs struct {
 	seed          maphash.Seed
-	recent, older map[uint64]memento // by tag
+	recent, older map[uint64]endedLeg // by tag
 	begun         time.Time
 	since         time.Duration // after begun: when recent was made
 }
 
-type memento struct {
+type endedLeg struct {
 	branch, bye uint64 // of the INVITE that made a UAS leg, and of the peer's BYE
 	at          time.Duration
 }
 
-// NewMemory makes an empty memory.
-func NewMemory() *Memory {
-	return &Memory{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]memento{}}
+// NewEndedLegs makes an empty EndedLegs.
+func NewEndedLegs() *EndedLegs {
+	return &EndedLegs{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]endedLeg{}}
 }
 
 // Add notes the end of the leg with this tag, by the branches of the INVITE that made it and of
 // its peer's BYE; empty: none.
-func (m *Memory) Add(tag, invite, bye string) {
+func (m *EndedLegs) Add(tag, invite, bye string) {
 	now := time.Since(m.begun)
 	if now-m.since > GiveUp {
-		m.recent, m.older, m.since = map[uint64]memento{}, m.recent, now
+		m.recent, m.older, m.since = map[uint64]endedLeg{}, m.recent, now
 	}
-	m.recent[maphash.String(m.seed, tag)] = memento{maphash.String(m.seed, invite), maphash.String(m.seed, bye), now}
+	m.recent[maphash.String(m.seed, tag)] = endedLeg{maphash.String(m.seed, invite), maphash.String(m.seed, bye), now}
 }
 
 // Has says whether the leg with this tag ended less than 64*T1 ago. It allocates nothing.
-func (m *Memory) Has(tag []byte) bool {
+func (m *EndedLegs) Has(tag []byte) bool {
 	_, ok := m.find(tag)
 	return ok
 }
 
 // MadeBy says the same, and that the INVITE of this branch made the leg.
-func (m *Memory) MadeBy(tag, invite string) bool {
+func (m *EndedLegs) MadeBy(tag, invite string) bool {
 	was, ok := m.find([]byte(tag))
 	return ok && was.branch == maphash.String(m.seed, invite)
 }
 
 // EndedBy says the same, and that the BYE of this branch ended the leg.
-func (m *Memory) EndedBy(tag, bye string) bool {
+func (m *EndedLegs) EndedBy(tag, bye string) bool {
 	was, ok := m.find([]byte(tag))
 	return ok && bye != "" && was.bye == maphash.String(m.seed, bye)
 }
 
-// IsYoung says whether the memory was made less than 64*T1 ago: legs may have ended before.
-func (m *Memory) IsYoung() bool { return time.Since(m.begun) <= GiveUp }
+// IsYoung says whether it was made less than 64*T1 ago: legs may have ended before.
+func (m *EndedLegs) IsYoung() bool { return time.Since(m.begun) <= GiveUp }
 
-func (m *Memory) find(tag []byte) (was memento, ok bool) {
+func (m *EndedLegs) find(tag []byte) (was endedLeg, ok bool) {
 	key := maphash.Bytes(m.seed, tag)
 	if was, ok = m.recent[key]; !ok {
 		was, ok = m.older[key]

@@ -51,12 +51,12 @@ func nameOf(h happening) string {
 	return fmt.Sprintf("%T", h.fact)
 }
 
-// Each fact and event of an answered call is noted, or is quiet: a note of an ordinary call costs a write to the disk.
-func TestWhatIsNoted(t *testing.T) {
+// Each fact and event of an answered call is followed by a checkpoint, or is quiet: each checkpoint costs a write to the disk.
+func TestUrgencyOfCheckpoints(t *testing.T) {
 	udp, tcp := &legOnWire{}, &legOnWire{}
 	udp.Leg, tcp.Leg = &leg.Leg{Local: leg.Local{Transport: "udp"}}, &leg.Leg{Local: leg.Local{Transport: "tcp"}}
 	seen := []string{"b2bua.inBridge", "b2bua.ofPart"}
-	for when, all := range map[noting][]happening{
+	for when, all := range map[urgency][]happening{
 		atOnce: {
 			{fact: leg.Gone{}},
 			{fact: leg.Cancelled{}},
@@ -92,7 +92,7 @@ func TestWhatIsNoted(t *testing.T) {
 		},
 	} {
 		for _, h := range all {
-			if is := h.noted(); is != when {
+			if is := h.urgency(); is != when {
 				t.Errorf("%s is noted %d, want %d", nameOf(h), is, when)
 			}
 			seen = append(seen, nameOf(h))

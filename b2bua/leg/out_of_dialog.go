@@ -6,8 +6,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Outside is a request that belongs to no dialog, like REGISTER and OPTIONS (RFC 3261 section 8.1.1).
-type Outside struct {
+// OutOfDialog is a request that belongs to no dialog, like REGISTER and OPTIONS (RFC 3261 section 8.1.1).
+type OutOfDialog struct {
 	Method         sip.RequestMethod
 	URI            sip.Uri // Request-URI
 	From, To       string  // values without tags
@@ -19,7 +19,7 @@ type Outside struct {
 }
 
 // Request makes the request, with further headers, as one that goes out from an address of this server.
-func (o Outside) Request(local Local, headers ...sip.Header) *sip.Request {
+func (o OutOfDialog) Request(local Local, headers ...sip.Header) *sip.Request {
 	req := message.NewRequest(o.Method)
 	req.Recipient = o.URI
 	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(o.CallID), sip.ContentLengthHeader(0)

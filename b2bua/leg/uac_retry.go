@@ -42,7 +42,7 @@ func (l *Leg) renewInvite() bool {
 	}
 	l.dialog.localSeq++
 	l.InviteSeq = l.dialog.localSeq
-	l.invite = l.again(base, l.InviteSeq)
+	l.invite = l.retryOf(base, l.InviteSeq)
 	if l.intervals > 0 {
 		for l.invite.RemoveHeader("Session-Expires") || l.invite.RemoveHeader("Min-SE") {
 		}

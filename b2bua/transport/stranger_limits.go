@@ -25,22 +25,22 @@ const (
 	maxProven = 10_000
 )
 
-// strangers bounds the answers to senders whom no trunk's address or certificate fits. A flood of one network, or of
-// many that are forged, leaves the answers to addresses that have lately shown right credentials.
-type strangers struct {
+// strangerLimits bounds the answers to senders whom no trunk's address or certificate fits. A flood of one network, or
+// of many that are forged, leaves the answers to addresses that have lately shown right credentials.
+type strangerLimits struct {
 	rates *peers.Rates // of networks, of addresses that have proven themselves, and of all
 
 	mu     sync.Mutex // guards what follows
 	proven map[netip.Addr]time.Time
 }
 
-func newStrangers() *strangers {
-	return &strangers{rates: peers.NewRates(), proven: map[netip.Addr]time.Time{}}
+func newStrangerLimits() *strangerLimits {
+	return &strangerLimits{rates: peers.NewRates(), proven: map[netip.Addr]time.Time{}}
 }
 
-// allows reports whether a stranger's request may be answered, and counts the answer. proven: its address has proven
+// allow reports whether a stranger's request may be answered, and counts the answer. proven: its address has proven
 // itself.
-func (s *strangers) allows(transport string, method []byte, from netip.Addr) (ok, proven bool) {
+func (s *strangerLimits) allow(transport string, method []byte, from netip.Addr) (ok, proven bool) {
 	network, now := message.NetworkOf(from), time.Now()
 	s.mu.Lock()
 	at, proven := s.proven[network]
@@ -78,7 +78,7 @@ func (s *strangers) allows(transport string, method []byte, from netip.Addr) (ok
 // Prove notes that a request showed the credentials of a trunk: neither its connection nor its address is a stranger's.
 func (s *Stack) Prove(req *sip.Request) {
 	s.StreamOf(req).Prove()
-	all, from, now := s.strangers, message.NetworkOf(message.ParseSource(req.Source()).Addr()), time.Now()
+	all, from, now := s.strangerLimits, message.NetworkOf(message.ParseSource(req.Source()).Addr()), time.Now()
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for addr := range all.proven {

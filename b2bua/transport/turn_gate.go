@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// gate lets turns run, or keeps them waiting.
-type gate struct {
+// turnGate lets turns run, or keeps them waiting.
+type turnGate struct {
 	mu      sync.Mutex // guards what follows
 	running int
 	opens   chan struct{} // closed when turns may run again; nil: they may
-	still   chan struct{} // closed when none runs any more; nil if no goroutine waits for that
+	idle    chan struct{} // closed when none runs any more; nil if no goroutine waits for that
 }
 
 // Enter is called by each turn at its beginning, and waits while Freeze keeps turns from running. Leave is called at
@@ -34,18 +34,18 @@ func (t *Turns) Leave() {
 	g := &t.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.running--; g.running == 0 && g.still != nil {
-		close(g.still)
-		g.still = nil
+	if g.running--; g.running == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
 	}
 }
 
-// Apart does something while no turn runs. Turns may run before it. If ctx ends before, it is not done.
-func (t *Turns) Apart(ctx context.Context, do func()) error {
-	still := t.gate.shut()
+// Exclusive does something while no turn runs. Turns may run before it. If ctx ends before, it is not done.
+func (t *Turns) Exclusive(ctx context.Context, do func()) error {
+	idle := t.gate.close()
 	defer t.gate.open()
 	select {
-	case <-still:
+	case <-idle:
 		do()
 		return nil
 	case <-ctx.Done():
@@ -53,27 +53,27 @@ func (t *Turns) Apart(ctx context.Context, do func()) error {
 	}
 }
 
-// shut keeps turns from running. What it gives is closed when none does. It is not called twice without open in
+// close keeps turns from running. What it gives is closed when none does. It is not called twice without open in
 // between.
-func (g *gate) shut() <-chan struct{} {
+func (g *turnGate) close() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.opens = make(chan struct{})
-	still := make(chan struct{})
+	idle := make(chan struct{})
 	if g.running == 0 {
-		close(still)
+		close(idle)
 	} else {
-		g.still = still
+		g.idle = idle
 	}
-	return still
+	return idle
 }
 
 // open lets turns run, if they may not.
-func (g *gate) open() {
+func (g *turnGate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.opens != nil {
 		close(g.opens)
-		g.opens, g.still = nil, nil
+		g.opens, g.idle = nil, nil
 	}
 }

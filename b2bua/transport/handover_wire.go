@@ -38,9 +38,9 @@ func (w *Wire) Flow() (f FlowState) {
 	return f
 }
 
-// Lost returns the connection of a leg of another process, nil for none: the one that this process has been given, or
+// RestoreFlow returns the connection of a leg of another process, nil for none: the one that this process was given, or
 // one that has ended with the other. Messages go the ways that lead around a connection that is gone.
-func (s *Stack) Lost(f *FlowState, tls config.TargetTLS) *Stream {
+func (s *Stack) RestoreFlow(f *FlowState, tls config.TargetTLS) *Stream {
 	remote, err := netip.ParseAddrPort(f.Remote)
 	if err != nil || !message.IsStream(f.Transport) {
 		return nil
@@ -66,7 +66,7 @@ func (s *Stack) Bound(local leg.Local) bool {
 }
 
 // socketAt returns the socket at an address; nil: there is none.
-func (s *Stack) socketAt(local netip.AddrPort) *guard {
+func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 	for _, g := range s.sockets {
 		if g.local == local {
 			return g

@@ -12,8 +12,8 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// aim gives the way of a request: over a socket, or a connection.
-func (w *Wire) aim(req *sip.Request, to leg.Hop) (way transaction.Way, err error) {
+// route gives the way of a request: over a socket, or a connection.
+func (w *Wire) route(req *sip.Request, to leg.Hop) (way transaction.Way, err error) {
 	addr := to.Addr
 	if !addr.IsValid() {
 		found, err := w.stack.Resolve(w.stack.ctx, to.Host)
@@ -23,12 +23,12 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (way transaction.Way, err error
 		to = to.At(found)
 		addr = to.Addr
 	}
-	to.Transport = w.speakable(to.Transport, addr.Addr())
-	if err := w.nameOurselves(req, to.Transport, addr.Addr()); err != nil {
+	to.Transport = w.usableTransport(to.Transport, addr.Addr())
+	if err := w.setVia(req, to.Transport, addr.Addr()); err != nil {
 		return way, err
 	}
 	if message.IsStream(to.Transport) {
-		return w.aimStream(req, to, addr)
+		return w.routeStream(req, to, addr)
 	}
 	listen := w.local.Listen
 	if message.IsStream(w.local.Transport) {
@@ -47,9 +47,9 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (way transaction.Way, err error
 // errNoSocket means that the stack does not listen on a leg's address.
 var errNoSocket = errors.New("no udp listener")
 
-// speakable is the transport of a hop, or the leg's own if the peer asks for UDP and
+// usableTransport is the transport of a hop, or the leg's own if the peer asks for UDP and
 // we have none.
-func (w *Wire) speakable(transport string, peer netip.Addr) string {
+func (w *Wire) usableTransport(transport string, peer netip.Addr) string {
 	if message.IsStream(transport) || !message.IsStream(w.local.Transport) {
 		return transport
 	}
@@ -59,9 +59,9 @@ func (w *Wire) speakable(transport string, peer netip.Addr) string {
 	return transport
 }
 
-// nameOurselves corrects the Via of a request whose transport is not the leg's own,
+// setVia corrects the Via of a request whose transport is not the leg's own,
 // because of the peer's Contact or route.
-func (w *Wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr) error {
+func (w *Wire) setVia(req *sip.Request, transport string, peer netip.Addr) error {
 	via := req.Via()
 	if via.Transport == message.ViaTransport(transport) {
 		return nil
@@ -74,7 +74,7 @@ func (w *Wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr
 	return nil
 }
 
-func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (way transaction.Way, err error) {
+func (w *Wire) routeStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (way transaction.Way, err error) {
 	c, err := w.streamTo(&req.Recipient, to, addr)
 	if err != nil {
 		return way, err

@@ -10,7 +10,7 @@ import (
 )
 
 // A note takes few allocations. The race detector empties pools at random.
-func TestNoteAllocatesLittle(t *testing.T) {
+func TestCheckpointAllocatesLittle(t *testing.T) {
 	inWorldOf(t, maskedYAML(), func(o *b2bua.Options) { o.Sink = lossySink{o.Sink} }, func(w *world) {
 		w.talk(nil, nil)
 		ctx, id := w.t.Context(), w.server.Live(w.t.Context())[0].Record.ID

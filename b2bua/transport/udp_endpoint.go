@@ -27,21 +27,21 @@ type timedSocket interface {
 	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
 }
 
-// guard is a UDP socket: it hands on the messages that screen admits, and taps each one.
-type guard struct {
+// udpEndpoint is a UDP socket: it hands on the messages that screen admits, and taps each one.
+type udpEndpoint struct {
 	Socket
 	*screen
-	local netip.AddrPort
-	name  string  // in a hand-over
-	turns *reader // runs turns that messages start
-	begin func()  // has it read
-	ended func(why error)
-	steps atomic.Uint64 // of the reader; odd: it handles a message
+	local  netip.AddrPort
+	name   string  // in a hand-over
+	reader *reader // runs turns that messages start
+	begin  func()  // has it read
+	ended  func(why error)
+	steps  atomic.Uint64 // of the reader; odd: it handles a message
 
-	// taken takes an admitted message, which it must not keep.
-	taken func(text []byte, from netip.AddrPort)
-	load  *load
-	still *stillness
+	// handle takes an admitted message, which it must not keep.
+	handle func(text []byte, from netip.AddrPort)
+	load   *load
+	reads  *readFreeze
 
 	// owned by the reader
 	out   []byte      // the refusal being written
@@ -50,26 +50,26 @@ type guard struct {
 	wait  time.Duration // of the message that was read last, in the socket
 }
 
-// newGuard makes a socket that the stack receives on.
-func newGuard(s *Stack, socket Socket, tap Tap, name string) *guard {
-	g := &guard{
+// newUDPEndpoint makes a socket that the stack receives on.
+func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint {
+	g := &udpEndpoint{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap),
 		local: message.ParseSource(socket.LocalAddr().String()),
-		name:  name, load: &s.load, still: &s.still,
+		name:  name, load: &s.load, reads: &s.reads,
 	}
-	g.turns = s.turns.newReader(g.serve)
+	g.reader = s.turns.newReader(g.serve)
 	g.begin = func() {
 		s.readers.Add(1)
 		s.turns.Go(g.serve)
 	}
 	g.ended = func(err error) {
-		if !errors.Is(err, errStill) && s.ctx.Err() == nil {
+		if !errors.Is(err, errFrozen) && s.ctx.Err() == nil {
 			s.log.Error().Stringer("listen", g.local).Msg("listener ended")
 		}
 		s.readers.Done()
 	}
-	s.still.add(g.begin)
-	g.taken = func(text []byte, from netip.AddrPort) {
+	s.reads.addPaused(g.begin)
+	g.handle = func(text []byte, from netip.AddrPort) {
 		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, name: g.names.of(from), over: g})
 	}
 	return g
@@ -80,20 +80,20 @@ const readPause = 10 * time.Millisecond
 
 // serve reads until the socket is closed, nothing is to be read, or another goroutine reads. It runs the turns that
 // messages begin.
-func (g *guard) serve() {
+func (g *udpEndpoint) serve() {
 	runtime.Gosched() // what waits for a processor comes before the next datagram
 	for {
 		err := g.next()
 		switch {
 		case err == nil:
-			if !g.turns.run(g.wait) {
+			if !g.reader.run(g.wait) {
 				return
 			}
-		case !errors.Is(err, errStill):
-			g.still.readerStopped()
+		case !errors.Is(err, errFrozen):
+			g.reads.readerStopped()
 			g.ended(err)
 			return
-		case g.still.rests(g.begin):
+		case g.reads.pause(g.begin):
 			g.ended(err)
 			return
 		}
@@ -102,7 +102,7 @@ func (g *guard) serve() {
 
 // next handles one datagram. net.ErrClosed: the socket is closed; errStill: nothing is to be read. A panic costs that
 // datagram, and not the process.
-func (g *guard) next() (over error) {
+func (g *udpEndpoint) next() (over error) {
 	handles := false
 	defer func() {
 		if handles {
@@ -118,7 +118,7 @@ func (g *guard) next() (over error) {
 	case errors.Is(err, net.ErrClosed):
 		return net.ErrClosed
 	case err != nil && isTimeout(err):
-		return errStill
+		return errFrozen
 	case err != nil: // a passing error
 		if g.budget.Allow() {
 			g.log.Error().Err(err).Msg("sip not received")
@@ -141,13 +141,13 @@ func (g *guard) next() (over error) {
 	if g.tap != nil {
 		g.tap.Message(v.received(text, read, g.transport, g.local, from))
 	}
-	g.turns.attend()
-	g.taken(text, from)
+	g.reader.startMessage()
+	g.handle(text, from)
 	return nil
 }
 
 // receive reads one datagram, with the time when it came if that is known.
-func (g *guard) receive(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
+func (g *udpEndpoint) receive(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	if timed, ok := g.Socket.(timedSocket); ok {
 		return timed.ReadTimed(b)
 	}
@@ -165,7 +165,7 @@ func waitOf(came, read time.Time) time.Duration {
 }
 
 // admit says whether a datagram is parsed, and answers a refused one.
-func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
+func (g *udpEndpoint) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1), of which line ends are left off
 		return v
 	}
@@ -187,14 +187,16 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 }
 
 // wayTo is the way over the socket to an address.
-func (g *guard) wayTo(to netip.AddrPort) transaction.Way { return transaction.Way{Over: g, To: to} }
+func (g *udpEndpoint) wayTo(to netip.AddrPort) transaction.Way {
+	return transaction.Way{Over: g, To: to}
+}
 
 // Send sends a message. One that the kernel does not take counts as lost on the way: it is
 // sent again, by its timer or with its request or 200, whereas an error would end its
 // transaction. A link that is down for some seconds then costs no BYE. An INVITE that
 // begins a call fails at once, because another target may take the call, unless the kernel
 // has no room at the moment.
-func (g *guard) Send(b []byte, to netip.AddrPort) error {
+func (g *udpEndpoint) Send(b []byte, to netip.AddrPort) error {
 	g.passed.sent.note(b)
 	if g.tap != nil {
 		g.tap.Message(TapMessage{At: time.Now(), Transport: g.transport, Local: g.local, Remote: to, Data: b})
@@ -211,7 +213,7 @@ func (g *guard) Send(b []byte, to netip.AddrPort) error {
 // number changes with each message.
 func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	for _, g := range s.sockets {
-		if step := g.steps.Load(); step%2 == 1 || g.turns.busy() {
+		if step := g.steps.Load(); step%2 == 1 || g.reader.busy() {
 			yield(g.transport+"://"+g.local.String(), step)
 		}
 	}

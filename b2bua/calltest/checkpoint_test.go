@@ -38,7 +38,7 @@ func (w *world) noted() (r record.Record, state []byte) {
 func TestNoteIsSmall(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
+		time.Sleep(2 * flushDelay)
 		synctest.Wait()
 		if _, state := w.noted(); len(state) == 0 || len(state) > 4096 {
 			t.Errorf("%d bytes; want at most 4096", len(state))

@@ -1,0 +1,246 @@
+package b2bua
+
+import (
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/snapshot"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// A call writes its state to the journal for the process after this one: before its 200 leaves, and before each later
+// change is confirmed. Such a write is a checkpoint.
+
+// pendingSend is what a leg sends once the call's state is in the journal. The ACK to a target waits for that: the
+// target has the call from then on, and the next process could not cancel it. So do the answer to a BYE and what
+// follows from it: the peer will not repeat its BYE.
+type pendingSend struct {
+	wire    *transport.Wire
+	effects []leg.Effect
+}
+
+// checkpoint writes a call's state to the journal, so that the next process or a standby can continue the call. The
+// rule: a peer is told nothing that is not in the journal yet (ARCHITECTURE.md, decision 4).
+type checkpoint struct {
+	idle
+	invite  string    // the INVITE as it is in the journal; empty until the first write
+	dirty   bool      // the state has changed: to be written before the next message, or at the end of the turn
+	flushAt time.Time // when flushSoon's write is due
+
+	untilFlushed     []pendingSend // ACKs to targets
+	byes             []pendingSend // the answer to a BYE, and what follows from it
+	untilReplicated  []pendingSend // all that the call sends after its answer or a transfer, until a standby has its state
+	awaiting         bool          // the standby is being waited for
+	outstandingSaved bool          // the journal has what the legs still have to send
+}
+
+// urgency says when an answered call's state is written after something has happened to it.
+type urgency int
+
+const (
+	atOnce    urgency = iota // before its next message, at the latest at the end of the turn
+	inAMoment                // by flushSoon
+	quiet                    // not for this: flush precedes what the call answers, or the next process need not know
+)
+
+// urgency returns when the state is written after a fact or an event: at once, except for the ones listed here. Before
+// a call is answered, only what it sends has its state written.
+func (h happening) urgency() urgency {
+	switch h.fact.(type) {
+	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
+		return quiet
+	case leg.Confirmed:
+		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP the peer repeats it
+			return inAMoment
+		}
+	case leg.Gone, leg.Cancelled, leg.Answered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused:
+	}
+	in, _ := h.event.(inBridge)
+	switch in.Event.(type) {
+	case media.EventWithheld, media.EventDigit, media.EventLatched, media.EventBeep, media.EventPlayed:
+		return quiet
+	case media.EventChanged:
+		return inAMoment
+	case media.EventSilent, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
+		media.EventOneWay, media.EventHeard: // shown to those who watch the call
+	}
+	if _, is := h.event.(ready); is {
+		return quiet
+	}
+	return atOnce
+}
+
+// after schedules a write after a fact or an event. Several changes in one turn are written once.
+func (p *checkpoint) after(h happening) {
+	switch h.urgency() {
+	case atOnce:
+		p.markDirty()
+	case inAMoment:
+		p.flushSoon()
+	case quiet:
+	}
+}
+
+// markDirty schedules a write before the call's next message, or at the end of the turn.
+func (p *checkpoint) markDirty() { p.dirty, p.flushAt = true, time.Time{} }
+
+func (p *checkpoint) deadline() time.Time { return p.flushAt }
+
+func (p *checkpoint) due(time.Time) { p.markDirty() }
+
+func (p *checkpoint) busy() error {
+	if p.awaiting {
+		return errRequest
+	}
+	return nil
+}
+
+func (p *checkpoint) end() { p.flushAt = time.Time{} }
+
+// flush writes the state if it changed, by what is sent next (changes) or before that, or if an ACK is waiting, and
+// then sends the ACKs. Nothing else writes to the journal while the call is up.
+func (p *checkpoint) flush(changes bool) {
+	acks := p.untilFlushed
+	p.untilFlushed = nil
+	if changes || p.dirty || len(acks) > 0 {
+		p.write()
+	}
+	if len(acks) > 0 {
+		p.awaitReplica()
+	}
+	p.send(acks)
+}
+
+// awaitReplica holds everything that the call sends until a standby has its newest state. A standby with an older one
+// would hang up a call that was just answered.
+func (p *checkpoint) awaitReplica() {
+	c := p.call
+	p.awaiting = p.awaiting || !c.finished && c.server.await != nil &&
+		c.server.await(c.id, func() { c.mailbox.Post(item{kept: true}) })
+}
+
+// perform sends what a leg tells its peer, once the state is written.
+func (p *checkpoint) perform(l *legOnWire, effects []leg.Effect) {
+	p.flush(!p.call.finished && l.Leg.NeedsCheckpoint(effects))
+	if l == p.call.a && l.Leg.AnswersCall(effects) {
+		p.awaitReplica()
+	}
+	if p.awaiting {
+		effects = slices.Clone(effects)
+	}
+	p.send([]pendingSend{{&l.wire, effects}})
+}
+
+func (p *checkpoint) send(all []pendingSend) {
+	if p.awaiting {
+		p.untilReplicated = append(p.untilReplicated, all...)
+		return
+	}
+	for _, h := range all {
+		h.wire.Perform(h.effects)
+	}
+}
+
+// replicated sends what has waited for the standby.
+func (p *checkpoint) replicated() {
+	all := p.untilReplicated
+	p.untilReplicated, p.awaiting = nil, false
+	p.send(all)
+}
+
+// release writes the state if needed and sends what has waited for that, the answer to a BYE included.
+func (p *checkpoint) release() {
+	byes := p.byes
+	p.byes = nil
+	p.flush(len(byes) > 0)
+	p.send(byes)
+}
+
+// flushSoon schedules a write in flushDelay. After an answer the ACK, the media sources and the first speech arrive one
+// by one; one write covers them. If the process dies before, the next one sends the 200 again and learns the sources
+// again. SRTP counters can't be learned, so with SRTP the write is immediate.
+func (p *checkpoint) flushSoon() {
+	c := p.call
+	if c.bridge.Keying.Suite(media.SideA) != "" || c.bridge.Keying.Suite(media.SideB) != "" {
+		p.markDirty()
+	} else if p.flushAt.IsZero() && !c.finished {
+		p.flushAt = time.Now().Add(flushDelay)
+	}
+}
+
+// flushDelay is how long flushSoon waits.
+const flushDelay = 2 * time.Second
+
+// write writes the call's state, and its record so far, to the journal.
+func (p *checkpoint) write() {
+	c := p.call
+	p.dirty = false
+	if c.finished {
+		return
+	}
+	p.flushAt = time.Time{}
+	snapshot.Note(c.save, func(text []byte) {
+		r := c.cdr()
+		r.Attempts = slices.Clip(r.Attempts) // which are only appended to
+		c.server.sink.Journal(r, text)
+	})
+}
+
+// saveOutstanding gives write what the legs of a finished call still have to send; nil if nothing.
+func (p *checkpoint) saveOutstanding(write func(state []byte)) {
+	p.outstandingSaved = len(p.call.legs) > 0
+	if p.outstandingSaved {
+		snapshot.Note(p.outstanding, write)
+	} else {
+		write(nil)
+	}
+}
+
+// writeOutstanding writes it to the journal without the record.
+func (p *checkpoint) writeOutstanding(state []byte) { p.call.server.sink.Owe(p.call.id, state) }
+
+// saveEnded writes that the call has ended while its record waits for its recordings: the next process must not
+// continue it.
+func (p *checkpoint) saveEnded(r *record.Record) {
+	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended = p.call.id, r.Cause },
+		func(text []byte) { p.call.server.sink.Journal(*r, text) })
+}
+
+// refusedMark follows the call's id in the id of its refusal, which has nothing to do with its legs.
+const refusedMark = "#refused"
+
+// saveRefusal keeps the refusal of the caller's INVITE in the journal until its ACK has come: a caller with a
+// provisional answer does not send its INVITE again (RFC 3261 section 17.1.1.2), so the next process repeats the
+// refusal.
+func (p *checkpoint) saveRefusal() {
+	c := p.call
+	refused, onSettled := c.a.wire.Refused()
+	if refused == nil {
+		return
+	}
+	sink, id := c.server.sink, c.id+refusedMark
+	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended, k.Refused = id, c.ended.Cause, refused },
+		func(text []byte) { sink.Owe(id, text) })
+	onSettled(func() { sink.Owe(id, nil) })
+}
+
+// outstanding saves what the legs of a finished call still have to send.
+func (p *checkpoint) outstanding(k *snapshot.Sheet) {
+	c := p.call
+	c.saveOrigin(&k.Call)
+	c.saveLegs(&k.Call)
+	k.Ended = c.ended.Cause
+}
+
+// clearOutstanding says that the legs have sent everything.
+func (p *checkpoint) clearOutstanding() {
+	if p.outstandingSaved {
+		p.outstandingSaved = false
+		p.writeOutstanding(nil)
+	}
+}

@@ -1,0 +1,36 @@
+package peers
+
+import (
+	"time"
+
+	"flowbridge/config"
+)
+
+// Caller is the configuration of calls that come from a trunk or target.
+type Caller struct {
+	Peer
+	Sources      []config.Source
+	Certificates []string
+	Match        config.Match
+	auth         *config.Auth
+	Trusted      bool
+	Country      string
+	MaxDuration  time.Duration
+	Limits       config.TrunkLimits
+	Originate    *config.Originate // nil: no request may call over it
+	Registrar    *config.Registrar // nil: it does not register here
+	Register     *config.Register  // nil: we do not register there
+	Identity     *config.Identity  // nil: its calls are not verified
+}
+
+// bound reports whether the trunk registers, and has neither credentials nor certificates: besides configured sources,
+// only its registration identifies its calls.
+func (c *Caller) bound() bool { return c.Register != nil && c.auth == nil && len(c.Certificates) == 0 }
+
+func callerOfTrunk(t *config.Trunk) *Caller {
+	return &Caller{
+		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
+		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
+		Limits: t.Limits, Originate: t.Originate, Registrar: t.Registrar, Register: t.Register, Identity: t.Identity,
+	}
+}

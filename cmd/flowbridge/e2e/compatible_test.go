@@ -1,0 +1,94 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// TestCompatible: what docs/compatibility.md promises of names is still there: each key of the configuration and of the
+// chart, each path and field of the API, each metric with its labels, each column of the CSV.
+func TestCompatible(t *testing.T) {
+	const config = `
+sip: {listen: ["udp://127.0.0.1:0"]}
+media: {listen: ["127.0.0.1"]}
+store: {path: calls.db}
+admin: {listen: "127.0.0.1:0"}
+`
+	before := promised(t, predecessorSource)
+	before["columns"] = columns(startPredecessor(t, t.TempDir(), config))
+	now := promised(t, "../../..")
+	now["columns"] = columns(startServer(t, t.TempDir(), config))
+	for subject, names := range before {
+		if len(names) < 20 {
+			t.Errorf("%s: only %d names", subject, len(names))
+		}
+		for _, name := range names {
+			if !slices.Contains(now[subject], name) {
+				t.Errorf("%s: %s is gone; docs/compatibility.md promises that it stays", subject, name)
+			}
+		}
+	}
+}
+
+// promised returns the names that the files of a version's source promise.
+func promised(t *testing.T, source string) map[string][]string {
+	t.Helper()
+	text := func(file string) []byte {
+		text, err := os.ReadFile(filepath.Join(source, file))
+		must(t, err)
+		return text
+	}
+	all := map[string][]string{}
+	for subject, file := range map[string]string{
+		"configuration": "docs/flowbridge.schema.json", "API": "admin/openapi.yaml", "chart": "contrib/helm/flowbridge/values.schema.json",
+	} {
+		var tree any
+		must(t, yaml.Unmarshal(text(file), &tree)) // JSON is YAML
+		all[subject] = namesIn(tree, "")
+	}
+	for _, metric := range regexp.MustCompile("(?m)^\\| `(flowbridge_\\w+)(?:\\{(.*?)\\})?`").FindAllStringSubmatch(string(text("docs/metrics.md")), -1) {
+		all["metrics"] = append(all["metrics"], metric[1])
+		for label := range strings.SplitSeq(metric[2], ", ") {
+			all["metrics"] = append(all["metrics"], metric[1]+" "+label)
+		}
+	}
+	return all
+}
+
+// namesIn returns the paths of what a JSON schema or an OpenAPI file gives names to.
+func namesIn(tree any, path string) (names []string) {
+	if list, ok := tree.([]any); ok {
+		for _, item := range list {
+			names = append(names, namesIn(item, path)...)
+		}
+	}
+	node, _ := tree.(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(node)) {
+		children, ok := node[key].(map[string]any)
+		if !ok || key != "properties" && key != "paths" && key != "schemas" {
+			names = append(names, namesIn(node[key], path)...)
+			continue
+		}
+		for name, child := range children {
+			names = append(names, path+"."+name)
+			names = append(names, namesIn(child, path+"."+name)...)
+		}
+	}
+	return names
+}
+
+// columns returns the first line of the records as CSV.
+func columns(s *server) []string {
+	s.t.Helper()
+	line, _, _ := strings.Cut(s.text("/api/cdrs?format=csv"), "\n")
+	return strings.Split(line, ",")
+}
