@@ -160,7 +160,7 @@ func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
 	s.bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
-		Beep: s.cfg.Recording.Beep,
+		Beep:        s.cfg.Recording.Beep,
 		Transcoders: agreement.NewTranscoders(s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
