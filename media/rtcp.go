@@ -102,7 +102,7 @@ func (r *relay) alias(from Side) packet.Alias {
 	if ep.rtpState == nil {
 		return packet.Alias{}
 	}
-	a := ep.outlet.Alias(&ep.stream)
+	a := ep.outlet.Alias(ep.relayed())
 	a.Seq += r.secure[from.Other()].shift(a.To)
 	return a
 }

@@ -89,6 +89,18 @@ func Translate(compound []byte, own, heard Alias) {
 	}
 }
 
+// MapTimes converts the RTP timestamps of the sender reports in a compound (RFC 3550 section 6.4.1), in place.
+func MapTimes(compound []byte, convert func(timestamp uint32) uint32) {
+	for len(compound) > 0 {
+		var p Control
+		p, compound = NextRTCP(compound)
+		if p.kind == rtcpSR && len(p.body) >= senderInfoLen {
+			at := p.body[12:]
+			binary.BigEndian.PutUint32(at, convert(binary.BigEndian.Uint32(at)))
+		}
+	}
+}
+
 // translateChunks rewrites the sources of SDES chunks (RFC 3550 §6.5).
 func (p Control) translateChunks(own *Alias) {
 	at := 0

@@ -166,6 +166,9 @@ func (o *Outlet) settle(h packet.Header, rate int64, now time.Duration) bool {
 	return true
 }
 
+// Restart says that the source begins anew: its next packet continues from the last one that was sent.
+func (o *Outlet) Restart() { o.owed = o.begun }
+
 // Steady reports whether the source is relayed and its shift is settled.
 func (o *Outlet) Steady(now time.Duration) bool {
 	return o.sourced && !o.owed && !o.unsure && now >= o.lateTil
