@@ -9,7 +9,7 @@ package media
 //	Leave                                Thaw: packets waiting in the sockets are relayed
 //
 // If the new engine does not get ready, the old one thaws and continues as if nothing had happened. The kernel relays
-// its flows all the time.
+// its flows all the time, unless they end with the process: then their packets wait in the sockets, too.
 
 // Sockets are the descriptors of a session, by Side and Kind; -1 means none.
 type Sockets [2][2]int
@@ -37,6 +37,11 @@ func (e *Engine) Freeze() {
 		awaitReceivers()
 	}
 	e.order(opFreeze)
+	if k := e.config.Kernel; k != nil && k.Directory() == nil { // the new engine can't read what the kernel counted
+		for _, s := range e.all() {
+			s.relay.recall()
+		}
+	}
 }
 
 // Thaw ends Freeze.
@@ -64,7 +69,7 @@ func (s *Session) HandOver() (SessionState, Sockets) {
 	return s.state(true), fds
 }
 
-// Leave closes an engine whose sessions were handed over. The kernel keeps relaying their flows.
+// Leave closes an engine whose sessions were handed over. The kernel keeps relaying the flows that it still has.
 func (e *Engine) Leave() {
 	e.Freeze() // the waiting packets are for the other process
 	e.mu.Lock()

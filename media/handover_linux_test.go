@@ -2,10 +2,13 @@ package media
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/media/kernel"
 )
 
 // sent duplicates sockets as sending them to another process does.
@@ -163,4 +166,72 @@ func TestHandOverOfKeys(t *testing.T) {
 		t.Errorf("got %+v besides", e)
 	default:
 	}
+}
+
+// TestHandOverOfFlowsThatEnd: where flows in the kernel end with the process, they come back before the session is handed
+// over. Each packet is relayed once and counted, whether the hand-over fails or not.
+func TestHandOverOfFlowsThatEnd(t *testing.T) {
+	onKernelPath(t)
+	inNetwork(t, func(t *testing.T, n *network) {
+		open := func() (*Engine, *kernel.Relay) {
+			relay, err := kernel.Open(kernel.Options{Capacity: 16}) // of this network, without a directory
+			must(t, err)
+			return openEngine(t, func(c *Config) { c.Listen, c.Kernel = []netip.Addr{nearEnd}, relay }), relay
+		}
+		old, before := open()
+		defer before.Close()
+		br := &bridge{a: n.client(), b: n.client()}
+		br.Session = newSession(t, old, SessionConfig{})
+		br.SetPeer(SideA, Peer{RTP: br.a.addr})
+		br.SetPeer(SideB, Peer{RTP: br.b.addr})
+		seq := br.talk(0, 3)
+		inKernel := func() bool { return br.relay.offloaded.Load() == 2 }
+		say := func(k int) {
+			for range k {
+				br.a.send(br.Local(SideA), rtpPacket(t, 0, seq, "there"))
+				br.b.send(br.Local(SideB), rtpPacket(t, 0, seq, "back"))
+				seq++
+			}
+		}
+		hear := func(k int) { // in any order: the kernel may begin in the middle of them
+			for range k {
+				br.a.read()
+				br.b.read()
+			}
+		}
+
+		for _, fails := range []bool{true, false} {
+			seq = br.talk(seq, 3)
+			await(t, "the kernel has both flows", inKernel)
+			seq = br.talk(seq, 20) // what the engine has not read yet
+			old.Freeze()
+			say(10)
+			st, fds := br.HandOver()
+			say(10)
+			if fails {
+				old.Thaw()
+				hear(20)
+				continue
+			}
+			next, after := open()
+			defer after.Close()
+			next.Freeze()
+			s, err := next.Resume(SessionConfig{Sockets: fds.sent(t)}, filed(t, st))
+			must(t, err)
+			br.Session = s
+			old.Leave()
+			before.Leave()
+			next.Thaw()
+			hear(20)
+			seq = br.talk(seq, 3)
+			await(t, "the kernel has both flows again", inKernel)
+			seq = br.talk(seq, 3)
+		}
+		ended := br.Close()
+		for side, is := range []SideStats{ended.A, ended.B} {
+			if is.RxPackets != uint64(seq) || is.TxPackets != uint64(seq) || is.Lost+is.Duplicates+is.DroppedTotal != 0 {
+				t.Errorf("%v: of %d packets, %+v", Side(side), seq, is)
+			}
+		}
+	})
 }
