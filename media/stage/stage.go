@@ -112,7 +112,9 @@ func (s *Settings) Note(o Order) {
 }
 
 // Valid reports whether the side's settings are possible.
-func (s *SideState) Valid() bool { return s.Settings.Events.PayloadType <= 127 && s.Settings.Transcode.valid() }
+func (s *SideState) Valid() bool {
+	return s.Settings.Events.PayloadType <= 127 && s.Settings.Transcode.valid()
+}
 
 // Packet is a packet accepted from a side.
 type Packet struct {
