@@ -12,7 +12,7 @@ import (
 // targets' codecs, and the caller's answer comes with its ACK or PRACK. On false the
 // call is over.
 func (c *Call) readOffer() (phase, bool) {
-	if c.progressSent.earlyMedia { // the process before has read it
+	if c.progressSent.earlyMedia { // the old process has read it
 		return nil, true
 	}
 	body := message.SDPBody(c.invite) // refusal has checked it

@@ -233,7 +233,7 @@ func (rs *replacements) rings(f leg.Progress) {
 	}
 }
 
-// answered judges an answer. The caller gets who has given it, once that can be heard.
+// answered reads the new party's answer. The caller is connected to it once its media can be heard.
 func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
 	answer, err := c.attempts.readAnswer(f.SDP)
@@ -252,7 +252,7 @@ func (rs *replacements) answered(f leg.Answered) {
 	}
 }
 
-// takes gives the caller to who has answered. seen is the answer as the caller sees it.
+// takes connects the caller to the party that has answered. seen is the answer in the caller's payload types.
 func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c, r := rs.call, rs.current
 	c.attempts.note(cause.None, 200)

@@ -136,7 +136,9 @@ func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral
 	if !r.Reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
-	c.checkpoint.flush(true) // the next process tells the agent, who has heard that its transfer is under way
+	// The agent hears now that its transfer is under way: the process that
+	// runs the call next has to report how it ends.
+	c.checkpoint.flush(true)
 	c.bridge.Reply(&from.Half, req, 202, accepted...)
 	r.why.report(r, 100, "Trying")
 	c.replacements.next()

@@ -146,14 +146,14 @@ func (p *checkpoint) send(all []pendingSend) {
 	}
 }
 
-// replicated sends what has waited for the standby.
+// replicated sends everything that was held for the standby.
 func (p *checkpoint) replicated() {
 	all := p.untilReplicated
 	p.untilReplicated, p.awaiting = nil, false
 	p.send(all)
 }
 
-// release writes the state if needed and sends what has waited for that, the answer to a BYE included.
+// release writes the state if needed, and sends everything that was held for that, the answer to a BYE included.
 func (p *checkpoint) release() {
 	byes := p.byes
 	p.byes = nil

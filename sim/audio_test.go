@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -89,6 +90,17 @@ func TestSeedsDoNotMatch(t *testing.T) {
 	t.Logf("worst score %.3f", worst)
 	if worst >= 0.3 {
 		t.Errorf("worst score of two seeds %.3f", worst)
+	}
+}
+
+// A long pause and more speech behind what is looked for don't hide it. These greetings were not found, one in 600.
+func TestMatchBeforeAPause(t *testing.T) {
+	for _, seed := range []uint64{422, 712, 1626, 1684, 2598} {
+		greeting := Greeting(fmt.Sprint("call-", seed))
+		heard := slices.Concat(greeting, make([]int16, 3600*SampleRate/1000), SpeechLike(seed, 1600*time.Millisecond))
+		if offset, score := Match(heard, greeting); offset != 0 || score < 0.95 {
+			t.Errorf("greeting %d: found at %v, likeness %.2f", seed, offset, score)
+		}
 	}
 }
 

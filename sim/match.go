@@ -93,15 +93,26 @@ func correlation(heard, reference []float32, offset int) float64 {
 		return 0
 	}
 	h, r = h[:n], r[:n]
-	var dot, hh, rr float32
+	var dot, hh, rr, sumH, sumR float32
 	for i, v := range r {
 		w := h[i]
 		dot += v * w
 		hh += w * w
 		rr += v * v
+		sumH += w
+		sumR += v
 	}
-	if hh == 0 || rr == 0 {
+	// Both about the mean of the overlap: else a long pause elsewhere, which moves the mean of all that was heard, makes
+	// other offsets look as good as the right one.
+	size := float32(n)
+	variance := func(squares, sum float32) float64 {
+		if v := squares - sum*sum/size; v > squares/1e4 { // less is the rounding of a constant
+			return float64(v)
+		}
 		return 0
 	}
-	return float64(dot) / math.Sqrt(float64(hh)*float64(rr))
+	if both := variance(hh, sumH) * variance(rr, sumR); both > 0 {
+		return float64(dot-sumH*sumR/size) / math.Sqrt(both)
+	}
+	return 0
 }

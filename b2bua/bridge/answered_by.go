@@ -5,13 +5,13 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// answerSession finds out who or what has answered.
+// answerSession detects whether a person, a machine or a fax has answered.
 type answerSession interface {
 	DetectAnswer(media.Side, answerer.Limits)
 }
 
-// DetectAnswer listens for who has answered a side: media.EventAnsweredBy says who. If the limits have a time
-// for a beep, media.EventBeep follows when that is over. Another process does not continue it.
+// DetectAnswer starts the detector on a side: media.EventAnsweredBy has its verdict. If the limits have a time for a
+// beep, media.EventBeep follows when the beep is over. The detector does not continue in another process.
 func (m *Media) DetectAnswer(side media.Side, l answerer.Limits) {
 	if m.session != nil {
 		m.session.DetectAnswer(side, l)

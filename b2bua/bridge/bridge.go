@@ -110,7 +110,7 @@ func (b *Bridge) parts() [12]part {
 	}
 }
 
-// Settle asks what has become of the files in the record of a killed process.
+// Settle completes the recordings in a killed process's record by the files that are there.
 func (rs *Resources) Settle(r *record.Record) {
 	if rs.Archive != nil {
 		r.SettleRecordings(rs.Archive.Finished)

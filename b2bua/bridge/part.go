@@ -33,7 +33,7 @@ type part interface {
 	begin()                     // the first turn after restore: again, what the state of the media does not have
 
 	show(live *registry.LiveCall) // adds to what others see of a call
-	record(r *record.Record)      // adds what was counted so far; after end for the last time
+	record(r *record.Record)      // adds the figures so far; called once more after end
 	end()                         // may be repeated
 }
 

@@ -33,8 +33,7 @@ func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool)
 	return true, nil
 }
 
-// Restart restores a call that is not answered yet: what was ordered, and with a session the answer that its caller
-// has.
+// Restart restores an unanswered call: its orders, and with a session the answer that its caller already has.
 func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.Media.session = session
 	if session != nil {

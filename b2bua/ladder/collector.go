@@ -35,7 +35,7 @@ type Collector struct {
 	mu        sync.RWMutex
 	legs      map[string]*legOf // by SIP Call-ID
 	calls     map[string]*Call  // by our id
-	unclaimed []unclaimedLeg    // oldest first; some belong to a call meanwhile
+	unclaimed []unclaimedLeg    // oldest first; some have got their call since
 	ending    []endingCall      // oldest first
 	sample    sampler
 }

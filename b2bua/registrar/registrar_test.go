@@ -203,7 +203,8 @@ func TestTakeUp(t *testing.T) {
 		t.Errorf("kept once more: %v", kept)
 	}
 	r = New(map[string][]record.Binding{"trunk other": make([]record.Binding, maxBindings)}, nil, nil)
-	if r.Restore(start, map[string][]record.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
+	late := map[string][]record.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}
+	if r.Restore(start, late); r.total != maxBindings {
 		t.Errorf("%d in all", r.total)
 	}
 }

@@ -37,7 +37,10 @@ func TestUnsentMessages(t *testing.T) {
 		{bye, unix.ENETUNREACH, true},
 		{"CANCEL sip:a@b SIP/2.0\r\n", unix.ENETUNREACH, true},
 	} {
-		g := &udpEndpoint{Socket: refusingSocket{err: tt.err}, screen: &screen{passed: &Messages{}, rejectionLog: newRejectionLog(zerolog.Nop())}}
+		g := &udpEndpoint{
+			Socket: refusingSocket{err: tt.err},
+			screen: &screen{passed: &Messages{}, rejectionLog: newRejectionLog(zerolog.Nop())},
+		}
 		switch err := g.Send([]byte(tt.text), to); {
 		case tt.lost && err != nil:
 			t.Errorf("%.8s after %v: %v; want it to count as sent", tt.text, tt.err, err)

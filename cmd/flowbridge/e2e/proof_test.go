@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"os"
 	"path/filepath"
@@ -145,9 +146,21 @@ func TestRingingOfOurs(t *testing.T) {
 				one.awaits(60) // 1.2 s
 			}
 			said := reference(3, 2*time.Second)
-			if c.agent == "early_media" {
-				agent.sent("SIP/2.0 183", 1) // which the B2BUA has, a second later
-				two.says(said)
+			speaks, stop := context.WithCancel(t.Context())
+			defer stop()
+			stopped := make(chan struct{})
+			if c.agent == "early_media" { // it speaks until it has answered: after 400 ms of silence the caller would hear ringing
+				agent.sent("SIP/2.0 183", 1)
+				eventually(t, "the B2BUA knows where the agent's early media comes from", func() bool {
+					live := b.calls()
+					return len(live) == 1 && live[0].Media.B.Expected != ""
+				})
+				said = slices.Repeat(said, int(patience/(2*time.Second)))
+				go func() {
+					defer close(stopped)
+					two.saysUntil(said, speaks.Done())
+				}()
+				eventually(t, "the agent's early media comes", func() bool { return b.logged(`"media source learned"`) > 0 })
 			}
 			agent.proceed(invite.header("Call-ID"))
 			ids := carrier.answered(1)
@@ -155,7 +168,11 @@ func TestRingingOfOurs(t *testing.T) {
 			if answer := carrier.received("SIP/2.0 200", 1)[0]; answer.body() != early.body() {
 				t.Errorf("the 200 has another description than the 183:\n%s\n%s", answer.body(), early.body())
 			}
-			if c.agent != "early_media" {
+			if c.agent == "early_media" {
+				stop()
+				<-stopped
+				said = said[:len(two.said)*frame]
+			} else {
 				two.says(said)
 			}
 			ends := codes(audio.ULaw, said)
