@@ -3,6 +3,7 @@ package opus
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/thesyncim/gopus"
 )
@@ -50,8 +51,10 @@ type Settings struct {
 	CBR     bool   `cbor:"4,keyasint,omitempty"` // cbr
 }
 
-// guarded turns a panic of the codec into ErrBroken.
-func guarded(err *error) {
+// guarded turns a panic of the codec into ErrBroken, and a fault of its assembly, which would end the process, into a
+// panic. before is what debug.SetPanicOnFault has returned.
+func guarded(before bool, err *error) {
+	debug.SetPanicOnFault(before)
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%w: %v", ErrBroken, p)
 	}
@@ -62,7 +65,7 @@ type Encoder struct{ codec *gopus.Encoder }
 
 // NewEncoder returns an encoder for a receiver with these wishes. It takes 0.2 ms and 160 KB.
 func NewEncoder(s Settings) (e *Encoder, err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	c, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: Rate, Channels: 1, Application: gopus.ApplicationVoIP})
 	if err != nil {
 		return nil, fmt.Errorf("opus: %w", err)
@@ -92,7 +95,7 @@ func NewEncoder(s Settings) (e *Encoder, err error) {
 // Encode encodes Frame samples into packet, which has room for MaxPacket bytes, and returns the packet's size. 0 means
 // that DTX sends nothing for this frame.
 func (e *Encoder) Encode(samples []int16, packet []byte) (n int, err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	n, err = e.codec.EncodeInt16(samples, packet)
 	if n <= 2 && err == nil { // a frame of DTX (RFC 7587 section 3.1.3)
 		n = 0
@@ -102,7 +105,7 @@ func (e *Encoder) Encode(samples []int16, packet []byte) (n int, err error) {
 
 // Reset has the next frame encoded as the first of a stream.
 func (e *Encoder) Reset() (err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	e.codec.Reset()
 	return nil
 }
@@ -115,7 +118,7 @@ type Decoder struct {
 
 // NewDecoder returns a decoder. It takes 0.6 ms and 320 KB.
 func NewDecoder() (d *Decoder, err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	c, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(Rate, 1))
 	if err != nil {
 		return nil, fmt.Errorf("opus: %w", err)
@@ -125,7 +128,7 @@ func NewDecoder() (d *Decoder, err error) {
 
 // Decode decodes a packet into samples, which has room for Longest, and returns their number. Stereo becomes mono.
 func (d *Decoder) Decode(packet []byte, samples []int16) (n int, err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	if Samples(packet) == 0 {
 		return 0, errLength // to the codec, an empty packet is a lost one
 	}
@@ -134,7 +137,7 @@ func (d *Decoder) Decode(packet []byte, samples []int16) (n int, err error) {
 
 // Conceal fills samples, 2.5 ms or a multiple up to Longest, in place of lost packets.
 func (d *Decoder) Conceal(samples []int16) (err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	n, err := d.codec.DecodeInt16(nil, samples)
 	clear(samples[min(max(n, 0), len(samples)):])
 	return err
@@ -143,7 +146,7 @@ func (d *Decoder) Conceal(samples []int16) (err error) {
 // Recover fills samples, the last ones before a packet that were lost, with what that packet says about them (in-band
 // FEC, RFC 6716 section 2.1.7). If it says nothing they are concealed.
 func (d *Decoder) Recover(packet []byte, samples []int16) (err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	if Samples(packet) == 0 || !gopus.PacketHasLBRR(packet) {
 		return d.Conceal(samples)
 	}
@@ -158,7 +161,7 @@ func (d *Decoder) Recover(packet []byte, samples []int16) (err error) {
 
 // Reset has the next packet decoded as the first of a stream.
 func (d *Decoder) Reset() (err error) {
-	defer guarded(&err)
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	d.codec.Reset()
 	return nil
 }
