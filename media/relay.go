@@ -132,10 +132,12 @@ func (r *relay) heard(side Side) *endpoint {
 // relayed returns the stream that the outlet continues: what the side sends, or what its transcoder makes of that.
 func (ep *endpoint) relayed() *stream.Stream { return ep.relay.stages.Relayed(ep.side, &ep.stream) }
 
-// saveOutlet writes the position in the stream to the other side. A transcoder begins anew, and continues from the last
+// saveOutlet writes the position in the stream to the other side. A transcoder restarts, and continues from the last
 // packet that was sent.
 func (ep *endpoint) saveOutlet(st *stream.OutletState, exact bool, c stream.Clock) {
 	ep.outlet.Save(st, ep.relayed(), exact && !ep.relay.stages.Transcoded(ep.side), c)
+	ahead := ep.relay.stages.Ahead(ep.side.Other())
+	st.Sequence, st.NewSeq = st.Sequence+ahead, st.NewSeq+ahead
 }
 
 // restoreOutlet continues that stream.

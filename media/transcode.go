@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"flowbridge/media/opus"
-	"flowbridge/media/packet"
 	"flowbridge/media/stage"
 )
 
@@ -44,10 +43,3 @@ func (r *relay) Put(to Side, pkt []byte) bool { return r.worker.put(&r.endpoint[
 
 // Broke implements stage.Session.
 func (r *relay) Broke(side Side, err error) { r.post(EventCodecFailed{Side: side, Err: err}) }
-
-// timeReports converts the timestamps of sender reports from or for a side with a transcoder.
-func (r *relay) timeReports(side Side, compound []byte, convert func(Side, uint32) uint32) {
-	if r.stages.Transcoded(side) {
-		packet.MapTimes(compound, func(timestamp uint32) uint32 { return convert(side, timestamp) })
-	}
-}

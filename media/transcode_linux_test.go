@@ -64,3 +64,33 @@ func TestTranscodedSession(t *testing.T) {
 	got, _ := br.b.read()
 	hears(SideB, got, 0, 1)
 }
+
+// TestTranscodedHandOver: what a side with Opus and SRTP is sent goes on without a gap when the session is handed over,
+// also where the other side's packets have 60 ms, so that the numbers are far from theirs.
+func TestTranscodedHandOver(t *testing.T) {
+	needsNextKernel(t)
+	noLeaks(t)
+	s := newSecured(t, [2]Suite{SuiteAESCM128SHA80, 0})
+	s.SetPeer(SideA, Peer{RTP: s.a.addr, ClockRate: opus.Clock, Codec: "OPUS"})
+	var takes PayloadSet
+	takes.Add(111)
+	must(t, s.SetTranscode(SideA, Transcode{On: true, Takes: takes, Opus: 111}))
+	s.Start()
+	var want packet.Header
+	for i := range uint16(80) {
+		if i > 0 && i%20 == 0 {
+			s.next(t)
+		}
+		pkt := rtpPacket(t, 0, i, string(make([]byte, 480)))
+		binary.BigEndian.PutUint32(pkt[4:], uint32(i)*480)
+		s.says(SideB, pkt)
+		for k := range 3 {
+			h, _ := packet.ParseRTP(s.hears(SideA))
+			if want.SSRC != 0 && h != want {
+				t.Fatalf("part %d of packet %d: %+v; want %+v", k, i, h, want)
+			}
+			want = h
+			want.Seq, want.Timestamp = h.Seq+1, h.Timestamp+960
+		}
+	}
+}

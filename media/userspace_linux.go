@@ -164,13 +164,13 @@ func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 // control reads a side's valid compound packet and rewrites it to match the relayed RTP.
 func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
+	r.stages.Retime(ep.side, pkt, false)
 	r.readReports(ep.side, pkt, w.now)
-	r.timeReports(ep.side, pkt, r.stages.InTime)
 	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil ||
 		r.secure[SideB].out != nil {
 		packet.Translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
 	}
-	r.timeReports(ep.side.Other(), pkt, r.stages.OutTime)
+	r.stages.Retime(ep.side.Other(), pkt, true)
 }
 
 // admits reports whether to consider a packet that is not from the locked source. With latch.Off this is the only check
@@ -280,7 +280,7 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 // emit sends a packet to ep's destination, by the receiver's transcoder if it has one, and reports whether it was sent.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	if ep.kind == RTP {
-		if sent, is := ep.relay.stages.Exit(ep.side.Other(), pkt); is {
+		if sent, is := ep.relay.stages.Exit(ep.side.Other(), pkt, w.now); is {
 			return sent
 		}
 	}

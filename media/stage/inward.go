@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
@@ -13,13 +12,10 @@ import (
 const (
 	// fillAfter is how long after a packet its stream counts as pausing: by DTX, which sends a packet every 400 ms (RFC
 	// 7587 section 3.1.3), by loss or by jitter. The pause is filled until fillUntil after the packet.
-	fillAfter = 60 * time.Millisecond
+	fillAfter = 100 * time.Millisecond
 	fillUntil = 500 * time.Millisecond
 
 	fillEvery = 20 * time.Millisecond
-
-	// budgetMost is how much more than real time a side may send at once, in samples. What is above it is dropped.
-	budgetMost = 2 * opus.Rate
 
 	frameLen = opus.Frame
 )
@@ -29,11 +25,13 @@ const (
 type inward struct {
 	edge   *edge
 	order  order
+	budget budget
 	stream stream.Stream // what it has made
 	source netip.AddrPort
 
 	seq    uint16 // last
 	clock  uint32 // timestamp of the next sample to come
+	ahead  int    // samples before clock that fill a pause; what comes late for their place is dropped
 	marked bool   // the next packet begins after a pause
 	begun  bool
 	heard  bool // audio of this stream was decoded
@@ -42,8 +40,6 @@ type inward struct {
 	filled bool // nothing more is filled until a packet comes
 
 	base8, base48 uint32 // timestamps of the same moment
-	budget        int64  // samples that may be decoded
-	at            time.Duration
 
 	samples [opus.Longest]int16
 	waiting [frameLen]int16 // less than a frame, before clock
@@ -54,57 +50,32 @@ type inward struct {
 
 // take handles a packet of the side.
 func (in *inward) take(p *Packet) {
-	o, payload := &in.order, packet.Payload(p.Data)
-	events := in.edge.config.Events.Has(p.PayloadType)
-	if events && o.started && p.SSRC != o.ssrc { // beside the stream
-		in.event(p.Header, packet.Marker(p.Data), payload, p.Now, p.Source)
+	in.source = p.Source
+	o, is := &in.order, pieceOf(p.Data, p.Header)
+	if o.started && p.SSRC != o.ssrc && in.edge.config.Events.Has(p.PayloadType) { // beside the stream
+		in.event(is, p.Now)
 		return
 	}
-	if o.begins(p.Header) {
-		in.begin(p.Header, p.Now)
-	}
-	in.source = p.Source
-	if o.isFar(p.Header) {
-		in.drain(p.Now, true)
-		if o.isFar(p.Header) {
-			o.skip(p.Header)
-		}
-	}
-	if o.due(p.Header, packet.Marker(p.Data), payload, p.Now) {
-		in.pass(p.Header, packet.Marker(p.Data), payload, p.Now)
-	}
-	in.drain(p.Now, false)
+	o.take(is, p.Now)
 	in.last, in.filled = p.Now, false
 	in.schedule()
 }
 
 // begin starts with the first packet of a stream, or continues the numbers of a sender that has restarted.
-func (in *inward) begin(h packet.Header, now time.Duration) {
-	if in.heard {
-		in.check(in.edge.codec.decoder.Reset())
-	}
-	if !in.begun {
-		in.budget, in.at = budgetMost, now
-	}
-	if !in.begun || in.stream.SSRC() != h.SSRC {
+func (in *inward) begin(p piece, now time.Duration) {
+	if !in.begun || in.stream.SSRC() != p.SSRC {
 		in.stream.Renew()
-		in.begun, in.seq, in.clock = true, h.Seq-1, h.Timestamp/opus.Scale
+		in.begun, in.seq, in.clock = true, p.Seq-1, p.Timestamp/opus.Scale
 	} else {
 		in.clock += uint32(in.passed(now)) // at most an hour
 	}
-	in.wait, in.marked, in.heard = 0, true, false
-	in.base8, in.base48, in.last = in.clock, h.Timestamp, now
+	in.wait, in.ahead, in.marked, in.heard = 0, 0, true, false
+	in.base8, in.base48, in.last = in.clock, p.Timestamp, now
 }
 
 // passed returns the time since the last packet, in samples.
 func (in *inward) passed(now time.Duration) int64 {
 	return min(now-in.last, time.Hour).Microseconds() * opus.Rate / 1e6
-}
-
-func (in *inward) drain(now time.Duration, all bool) {
-	for p := in.order.pop(now, all); p != nil; p = in.order.pop(now, all) {
-		in.pass(p.Header, p.marker, p.payload[:p.size], now)
-	}
 }
 
 // schedule sets when attend is called without a packet.
@@ -124,9 +95,13 @@ func (in *inward) attend(now time.Duration) {
 		in.due = stream.Never
 		return
 	}
-	in.drain(now, false)
-	if in.filled = now-in.last >= fillUntil; in.heard && !in.filled && now-in.last >= fillAfter {
-		in.conceal(frameLen, nil, now)
+	in.order.drain(now, false)
+	in.filled = now-in.last >= fillUntil
+	if in.heard && !in.filled && now-in.last >= fillAfter {
+		if in.budget.affords(frameLen, false, now) {
+			in.conceal(frameLen, nil, now)
+			in.ahead += frameLen
+		}
 		in.due = now + fillEvery
 		return
 	}
@@ -134,15 +109,15 @@ func (in *inward) attend(now time.Duration) {
 }
 
 // pass handles a packet whose turn it is.
-func (in *inward) pass(h packet.Header, marker bool, payload []byte, now time.Duration) {
+func (in *inward) pass(p piece, now time.Duration) {
 	c := &in.edge.config
 	switch {
-	case c.Events.Has(h.PayloadType):
-		in.event(h, marker, payload, now, in.source)
-	case c.Takes.Has(h.PayloadType):
-		in.audio(h, payload, now)
+	case in.edge.broken:
+	case c.Events.Has(p.PayloadType):
+		in.event(p, now)
+	case c.Takes.Has(p.PayloadType):
+		in.audio(p, now)
 	}
-	in.order.lost = 0
 }
 
 // inner converts a timestamp of the side.
@@ -151,55 +126,42 @@ func (in *inward) inner(timestamp uint32) uint32 {
 }
 
 // audio decodes a packet of Opus, after what is missing before it.
-func (in *inward) audio(h packet.Header, payload []byte, now time.Duration) {
-	n := opus.Samples(payload)
-	if !in.affords(int64(max(n, frameLen)), now) {
-		return
+func (in *inward) audio(p piece, now time.Duration) {
+	n := opus.Samples(p.payload)
+	if n == 0 || !in.budget.affords(n, !in.heard, now) {
+		return // missing before the next packet
 	}
-	is := in.inner(h.Timestamp)
-	in.base8, in.base48 = is, h.Timestamp
-	gap := int32(is - in.clock) // modulo 2^32 on purpose
-	switch {
-	case int64(gap) > in.passed(now)+2*opus.Rate || gap < -2*opus.Rate: // the sender's clock has jumped
+	is := in.inner(p.Timestamp)
+	in.base8, in.base48 = is, p.Timestamp
+	switch gap := int(int32(is - in.clock)); { // modulo 2^32 on purpose
+	case int64(gap) > in.passed(now)+2*opus.Rate, gap < -in.ahead-opus.Longest, // the sender's clock has jumped
+		p.marker && gap <= -in.ahead: // or has stood still
 		in.base8 = in.clock
 	case gap > 0:
-		in.bridge(int(gap), n, payload, now)
-	case gap < -opus.Longest: // what was filled stands for it
+		in.bridge(gap, n, p.payload, now)
+	}
+	codec := in.edge.codec.decoder
+	if !in.heard && in.edge.broke(codec.Reset()) || in.edge.broken {
 		return
 	}
-	if in.edge.broken {
-		return
-	}
-	samples, err := in.edge.codec.decoder.Decode(payload, in.samples[:])
-	if errors.Is(err, opus.ErrBroken) {
-		in.edge.fail(err)
-		return
-	}
-	if err != nil {
-		in.conceal(max(n, frameLen), nil, now)
+	samples, err := codec.Decode(p.payload, in.samples[:])
+	if in.edge.broke(err) || err != nil {
 		return
 	}
 	in.heard = true
-	in.push(in.samples[:samples], now)
-}
-
-// affords reports whether so many samples may be decoded: at most a quarter more than real time for long.
-func (in *inward) affords(samples int64, now time.Duration) bool {
-	passed := min(now-in.at, time.Second).Microseconds() * opus.Rate / 1e6
-	in.budget, in.at = min(in.budget+passed*5/4, budgetMost), now
-	if in.budget < samples {
-		return false
-	}
-	in.budget -= samples
-	return true
+	in.ahead = max(min(in.ahead, int(int32(in.clock-in.base8))), 0)
+	late := min(in.ahead, samples)
+	in.ahead -= late
+	in.push(in.samples[late:samples], now)
 }
 
 // bridge fills the gap before a packet of n samples. A longer one than a packet can be is a pause.
 func (in *inward) bridge(gap, n int, next []byte, now time.Duration) {
 	missing := min(gap, opus.Longest) / 20 * 20 // the codec wants multiples of 2.5 ms
-	if in.heard && (in.order.lost > 0 || gap <= opus.Longest) {
+	lost := in.order.lost > 0
+	if in.heard && (lost || gap <= opus.Longest) && in.budget.affords(missing, false, now) {
 		last := 0
-		if in.order.lost > 0 {
+		if lost {
 			last = min(n, missing)
 		}
 		in.conceal(missing-last, nil, now)
@@ -207,29 +169,22 @@ func (in *inward) bridge(gap, n int, next []byte, now time.Duration) {
 	}
 	if gap > opus.Longest || !in.heard {
 		in.flush(now)
-		in.clock, in.marked = in.inner(in.base48), true
+		in.clock, in.marked = in.base8, true
 	}
 }
 
 // conceal makes up samples, from the packet behind them if there is one.
 func (in *inward) conceal(n int, next []byte, now time.Duration) {
-	for n > 0 && !in.edge.broken {
+	for n > 0 {
 		samples := in.samples[:min(n, frameLen)]
 		if next != nil {
 			samples = in.samples[:n]
-			in.check(in.edge.codec.decoder.Recover(next, samples))
-		} else {
-			in.check(in.edge.codec.decoder.Conceal(samples))
+		}
+		if in.edge.broke(in.edge.codec.decoder.Recover(next, samples)) {
+			return
 		}
 		n -= len(samples)
 		in.push(samples, now)
-	}
-}
-
-// check ends the audio if the codec has failed. Any other error is about one packet.
-func (in *inward) check(err error) {
-	if errors.Is(err, opus.ErrBroken) {
-		in.edge.fail(err)
 	}
 }
 
@@ -262,41 +217,41 @@ func (in *inward) send(now time.Duration) {
 	putHeader(in.pkt[:], h, in.marked)
 	c.law().Encode(in.pkt[packet.HeaderLen:], in.waiting[:])
 	in.wait, in.marked = 0, false
-	in.hand(h, in.pkt[:], now, in.source)
+	in.hand(h, in.pkt[:], now)
 }
 
-// event passes a telephone-event on. The audio continues behind it.
-func (in *inward) event(h packet.Header, marker bool, payload []byte, now time.Duration, source netip.AddrPort) {
-	e, ok := packet.ParseEvent(payload)
-	if !ok || len(payload) > len(in.pkt)-packet.HeaderLen {
+// event passes a telephone-event on. The audio continues behind it, unless it is beside the stream.
+func (in *inward) event(p piece, now time.Duration) {
+	e, ok := packet.ParseEvent(p.payload)
+	if !ok || len(p.payload) > len(in.pkt)-packet.HeaderLen {
 		return
 	}
-	beside := h.SSRC != in.order.ssrc
-	if !beside {
+	factor := 1
+	if in.edge.config.Scaled.Has(p.PayloadType) {
+		factor = opus.Scale
+	}
+	h := p.Header
+	h.Timestamp = in.inner(h.Timestamp)
+	if h.SSRC == in.order.ssrc {
 		in.flush(now)
 		in.seq++
 		h.Seq = in.seq
+		if end := h.Timestamp + uint32(e.Duration)/uint32(factor); int32(end-in.clock) > 0 { // modulo 2^32 on purpose
+			in.clock = end
+		}
 	}
-	factor := 1
-	if in.edge.config.Scaled.Has(h.PayloadType) {
-		factor = opus.Scale
-	}
-	h.Timestamp = in.inner(h.Timestamp)
-	if end := h.Timestamp + uint32(e.Duration)/uint32(factor); int32(end-in.clock) > 0 { // modulo 2^32 on purpose
-		in.clock = end
-	}
-	pkt := in.pkt[:packet.HeaderLen+copy(in.pkt[packet.HeaderLen:], payload)]
-	putHeader(pkt, h, marker)
+	pkt := in.pkt[:packet.HeaderLen+copy(in.pkt[packet.HeaderLen:], p.payload)]
+	putHeader(pkt, h, p.marker)
 	scaled(packet.Payload(pkt), -factor)
-	in.hand(h, pkt, now, source)
+	in.hand(h, pkt, now)
 }
 
 // hand gives a packet to the stages.
-func (in *inward) hand(h packet.Header, pkt []byte, now time.Duration, source netip.AddrPort) {
+func (in *inward) hand(h packet.Header, pkt []byte, now time.Duration) {
 	e := in.edge
 	if h.SSRC == in.order.ssrc {
 		in.stream.Observe(h, now)
 	}
-	in.made = Packet{Header: h, Data: pkt, Now: now, Source: source, Key: e.config.Events.Has(h.PayloadType)}
+	in.made = Packet{Header: h, Data: pkt, Now: now, Source: in.source, Key: e.config.Events.Has(h.PayloadType)}
 	e.way.session.Pass(e.way.side, &in.made)
 }

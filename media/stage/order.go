@@ -19,84 +19,94 @@ const (
 	orderJump = 100
 )
 
+// piece is an RTP packet on its way to a codec.
+type piece struct {
+	packet.Header
+
+	marker  bool
+	payload []byte
+}
+
+func pieceOf(pkt []byte, h packet.Header) piece {
+	return piece{h, packet.Marker(pkt), packet.Payload(pkt)}
+}
+
+// ordered gets packets from an order.
+type ordered interface {
+	begin(p piece, now time.Duration) // a stream begins with p, which is passed later
+	pass(p piece, now time.Duration)  // it is p's turn
+}
+
 // order puts the packets of one stream in order, because a codec has to have them so. A packet in its turn is not held.
 type order struct {
+	to      ordered
 	started bool
 	ssrc    uint32
 	next    uint16 // number whose turn it is
-	lost    int    // numbers that were given up before it, until a packet is taken
+	lost    int    // numbers that were given up before it, until a packet is passed
 	count   int    // of held
 	since   time.Duration
 	held    [orderLen]held // by number
 }
 
 type held struct {
-	packet.Header
+	piece
 
-	is, marker bool
-	size       int
-	payload    [1500]byte
+	is   bool
+	room [1500]byte // of piece.payload
 }
 
-// begins reports whether a packet is the first of another stream, and prepares for that.
-func (o *order) begins(h packet.Header) bool {
-	d := int16(h.Seq - o.next) // modulo 2^16 on purpose
-	if o.started && h.SSRC == o.ssrc && d > -orderJump && d < orderJump {
-		return false
+// take passes a packet on if it has its turn, and then the held ones behind it. Else the packet is held, or dropped
+// because it came too late or twice.
+func (o *order) take(p piece, now time.Duration) {
+	ahead := int16(p.Seq - o.next) // modulo 2^16 on purpose
+	if !o.started || p.SSRC != o.ssrc || ahead <= -orderJump || ahead >= orderJump {
+		for i := range o.held {
+			o.held[i].is = false
+		}
+		o.started, o.ssrc, o.next, o.lost, o.count, ahead = true, p.SSRC, p.Seq, 0, 0, 0
+		o.to.begin(p, now)
 	}
-	o.started, o.ssrc, o.next, o.lost, o.count = true, h.SSRC, h.Seq, 0, 0
-	for i := range o.held {
-		o.held[i].is = false
+	if ahead >= orderLen {
+		o.drain(now, true)
+		if ahead = int16(p.Seq - o.next); ahead >= orderLen {
+			o.lost, o.next, ahead = o.lost+int(ahead), p.Seq, 0
+		}
 	}
-	return true
-}
-
-// due reports whether it is a packet's turn. If not, the packet is held, or dropped because it came too late or twice.
-func (o *order) due(h packet.Header, marker bool, payload []byte, now time.Duration) bool {
-	ahead := int16(h.Seq - o.next) // modulo 2^16 on purpose
-	switch {
+	switch h := &o.held[p.Seq%orderLen]; {
 	case ahead == 0:
-		o.next++
-		return true
-	case ahead < 0 || ahead >= orderLen: // drain has made room
-		return false
+		o.pass(p, now)
+	case ahead > 0 && !h.is && len(p.payload) <= len(h.room):
+		h.piece, h.is = p, true
+		h.payload = h.room[:copy(h.room[:], p.payload)]
+		if o.count++; o.count == 1 {
+			o.since = now
+		}
 	}
-	p := &o.held[h.Seq%orderLen]
-	if p.is || len(payload) > len(p.payload) {
-		return false
-	}
-	p.Header, p.is, p.marker, p.size = h, true, marker, copy(p.payload[:], payload)
-	if o.count++; o.count == 1 {
-		o.since = now
-	}
-	return false
+	o.drain(now, false)
 }
 
-// isFar reports whether a packet can't be held yet.
-func (o *order) isFar(h packet.Header) bool { return int16(h.Seq-o.next) >= orderLen }
-
-// pop returns the held packet whose turn it is. If none has its turn, it gives up the missing ones once enough are
-// held, or anyway if all is set.
-func (o *order) pop(now time.Duration, all bool) *held {
-	if o.count == 0 {
-		return nil
-	}
-	if !o.held[o.next%orderLen].is {
-		if !all && o.count < orderPatience && now-o.since < orderWait {
-			return nil
+// drain passes on the held packets whose turn it is. If one is missing before them, it is given up once enough are
+// held, or for long enough, or anyway if all is set.
+func (o *order) drain(now time.Duration, all bool) {
+	for o.count > 0 {
+		if !o.held[o.next%orderLen].is {
+			if !all && o.count < orderPatience && now-o.since < orderWait {
+				return
+			}
+			for !o.held[o.next%orderLen].is {
+				o.next, o.lost = o.next+1, o.lost+1
+			}
+			o.since = now
 		}
-		for !o.held[o.next%orderLen].is {
-			o.next, o.lost = o.next+1, o.lost+1
-		}
-		o.since = now
+		p := &o.held[o.next%orderLen]
+		p.is, o.count = false, o.count-1
+		o.pass(p.piece, now)
 	}
-	p := &o.held[o.next%orderLen]
-	p.is = false
-	o.next, o.count = o.next+1, o.count-1
-	return p
 }
 
-// skip gives up everything before a packet. Nothing is held.
-func (o *order) skip(h packet.Header) {
-	o.lost, o.next = o.lost+int(h.Seq-o.next), h.Seq // modulo 2^16 on purpose
+func (o *order) pass(p piece, now time.Duration) {
+	o.next++
+	o.to.pass(p, now)
+	o.lost = 0
 }

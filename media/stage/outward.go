@@ -1,7 +1,7 @@
 package stage
 
 import (
-	"errors"
+	"time"
 
 	"flowbridge/media/opus"
 	"flowbridge/media/packet"
@@ -11,13 +11,15 @@ import (
 // stays lost: the receiver conceals it better than we could. Telephone-events pass with the other clock.
 //
 // The timestamps are those of the stream that comes, six times, which is continuous also where 32 bits wrap. The
-// numbers begin with those of that stream, and are the same as long as its packets have 20 ms. So they go on after a
-// kill.
+// numbers begin with those of that stream, and are the same as long as its packets have 20 ms. Stages.Ahead tells the
+// difference to what comes next, so that they go on after a hand-over; after a kill only if there is none.
 type outward struct {
-	edge  *edge
-	order order
+	edge   *edge
+	order  order
+	budget budget
 
 	begun  bool
+	fresh  bool   // the next frame is the first of a stream
 	seq    uint16 // last
 	end    uint32 // timestamp of the next sample to come
 	marked bool   // the next packet begins after a pause
@@ -29,120 +31,102 @@ type outward struct {
 }
 
 // take handles a packet for the side, and reports whether what became of it was sent.
-func (out *outward) take(pkt []byte) bool {
+func (out *outward) take(pkt []byte, now time.Duration) bool {
 	h, ok := packet.ParseRTP(pkt)
 	if !ok {
 		return false
 	}
-	o, payload, marker := &out.order, packet.Payload(pkt), packet.Marker(pkt)
-	if o.begins(h) {
-		out.begin(h)
-	}
 	out.sent = true
-	if o.isFar(h) {
-		out.drain(true)
-		if o.isFar(h) {
-			o.skip(h)
-		}
-	}
-	if o.due(h, marker, payload, 0) {
-		out.pass(h, marker, payload)
-	}
-	out.drain(false)
+	out.order.take(pieceOf(pkt, h), now)
 	return out.sent
 }
 
-func (out *outward) begin(h packet.Header) {
-	if out.begun {
-		if err := out.edge.codec.encoder.Reset(); err != nil {
-			out.edge.fail(err)
-		}
-	} else {
-		out.seq = h.Seq - 1
+func (out *outward) begin(p piece, _ time.Duration) {
+	if !out.begun {
+		out.seq = p.Seq - 1
 	}
-	out.begun, out.end, out.wait, out.marked = true, h.Timestamp, 0, true
-}
-
-func (out *outward) drain(all bool) {
-	for p := out.order.pop(0, all); p != nil; p = out.order.pop(0, all) {
-		out.pass(p.Header, p.marker, p.payload[:p.size])
-	}
+	out.begun, out.fresh, out.end, out.wait, out.marked = true, true, p.Timestamp, 0, true
 }
 
 // pass handles a packet whose turn it is.
-func (out *outward) pass(h packet.Header, marker bool, payload []byte) {
+func (out *outward) pass(p piece, now time.Duration) {
 	c := &out.edge.config
 	switch {
 	case out.edge.broken:
-	case c.Events.Has(h.PayloadType):
-		out.event(h, marker, payload)
-	case h.PayloadType == c.Number:
-		out.audio(h, marker, payload)
+	case c.Events.Has(p.PayloadType):
+		out.event(p, now)
+	case p.PayloadType == c.Number:
+		out.audio(p, now)
 	}
-	out.order.lost = 0
 }
 
 // audio encodes a packet of G.711.
-func (out *outward) audio(h packet.Header, marker bool, payload []byte) {
-	if gap := int32(h.Timestamp - out.end); gap != 0 { // modulo 2^32 on purpose
-		out.flush()
+func (out *outward) audio(p piece, now time.Duration) {
+	if gap := int32(p.Timestamp - out.end); gap != 0 { // modulo 2^32 on purpose
+		out.flush(now)
 		if out.order.lost > 0 && gap > 0 {
 			out.seq += uint16(min(gap/frameLen, orderJump))
 		} else {
 			out.marked = true
 		}
-		out.end = h.Timestamp
+		out.end = p.Timestamp
 	}
-	out.marked = out.marked || marker
+	out.marked = out.marked || p.marker
 	law := out.edge.config.law()
-	for len(payload) > 0 {
+	for payload := p.payload; len(payload) > 0; {
 		n := law.Decode(out.samples[out.wait:], payload)
 		payload, out.wait, out.end = payload[n:], out.wait+n, out.end+uint32(n)
 		if out.wait == frameLen {
-			out.encode()
+			out.encode(now)
 		}
 	}
 }
 
 // flush encodes what waits, with silence behind it.
-func (out *outward) flush() {
+func (out *outward) flush(now time.Duration) {
 	if out.wait > 0 {
 		clear(out.samples[out.wait:])
 		out.end += uint32(frameLen - out.wait)
-		out.encode()
+		out.encode(now)
 	}
 }
 
-func (out *outward) encode() {
-	e := out.edge
+// encode sends a frame, if the other side may have us encode it.
+func (out *outward) encode(now time.Duration) {
+	codec := out.edge.codec.encoder
 	out.wait = 0
-	n, err := e.codec.encoder.Encode(out.samples[:], out.pkt[packet.HeaderLen:])
-	switch {
-	case errors.Is(err, opus.ErrBroken):
-		e.fail(err)
-		return
-	case err != nil, n == 0: // a pause by DTX
+	if !out.budget.affords(frameLen, out.fresh, now) {
 		out.marked = true
 		return
 	}
-	out.put(packet.Header{PayloadType: e.config.Opus, Timestamp: out.end - frameLen}, out.marked, n)
+	if out.fresh && out.edge.broke(codec.Reset()) {
+		return
+	}
+	out.fresh = false
+	n, err := codec.Encode(out.samples[:], out.pkt[packet.HeaderLen:])
+	if out.edge.broke(err) {
+		return
+	}
+	if err != nil || n == 0 { // a pause by DTX
+		out.marked = true
+		return
+	}
+	out.put(packet.Header{PayloadType: out.edge.config.Opus, Timestamp: out.end - frameLen}, out.marked, n)
 	out.marked = false
 }
 
 // event passes a telephone-event on. What waits before it comes first.
-func (out *outward) event(h packet.Header, marker bool, payload []byte) {
-	if len(payload) > opus.MaxPacket {
+func (out *outward) event(p piece, now time.Duration) {
+	if len(p.payload) > opus.MaxPacket {
 		return
 	}
-	out.flush()
-	if out.order.lost > 0 {
-		out.seq += uint16(min(out.order.lost, orderJump))
-	}
-	n := copy(out.pkt[packet.HeaderLen:], payload)
-	if out.edge.config.Scaled.Has(h.PayloadType) {
+	out.flush(now)
+	out.seq += uint16(min(out.order.lost, orderJump))
+	n := copy(out.pkt[packet.HeaderLen:], p.payload)
+	if out.edge.config.Scaled.Has(p.PayloadType) {
 		scaled(out.pkt[packet.HeaderLen:packet.HeaderLen+n], opus.Scale)
 	}
-	out.put(h, marker, n)
+	out.put(p.Header, p.marker, n)
 }
 
 // put sends a packet with n bytes of payload. The header has the timestamp of the stream that comes.

@@ -284,15 +284,20 @@ func (s *Stages) Leave(from Side, pkt []byte) {
 // Due returns when Attend must be called for a side.
 func (s *Stages) Due(from Side) time.Duration {
 	due := stream.Never
+	if e := s.edge(from); e != nil {
+		due = e.in.due
+	}
 	for _, is := range s.stages(from) {
 		due = min(due, is.due())
 	}
-	return min(due, s.edgeDue(from))
+	return due
 }
 
 // Attend calls the stages of a side that are due.
 func (s *Stages) Attend(from Side, now time.Duration) {
-	s.attendEdge(from, now)
+	if e := s.edge(from); e != nil && e.in.due <= now {
+		e.in.attend(now)
+	}
 	for _, is := range s.stages(from) {
 		if is.due() <= now {
 			is.attend(now)

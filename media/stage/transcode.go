@@ -2,6 +2,7 @@ package stage
 
 import (
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"flowbridge/media/audio"
@@ -71,17 +72,27 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 	if was == nil && !c.On {
 		return
 	}
-	w.out.Leave(w.in) // what the side sends next continues from here
+	w.out.Leave(w.in) // what the side sends next continues from here, as does what it is sent
+	if ahead := w.both.Ahead(w.side); ahead != 0 {
+		_, o := w.session.Stream(w.side.Other())
+		o.Advance(ahead)
+		w.session.Shifted()
+	}
 	w.edge = nil
 	w.in, _ = w.session.Stream(w.side)
 	if !c.On {
 		return
 	}
-	if c, err := c.Ready(); err != nil { // never: Ready was called before
+	c, err := c.Ready()
+	if err != nil { // never: Ready was called before
 		w.session.Broke(w.side, err)
-	} else {
-		w.edge = newEdge(w, c)
+		return
 	}
+	e := &edge{way: w, codec: c.codec, config: c}
+	e.config.codec = nil
+	e.in.edge, e.in.order.to, e.out.edge, e.out.order.to = e, &e.in, e, &e.out
+	e.in.due, e.in.stream.Rate = stream.Never, opus.Rate
+	w.edge, w.in = e, &e.in.stream
 }
 
 // edge lies between a side that speaks Opus and the stages. It is a value without clock or I/O, owned by the worker.
@@ -94,21 +105,40 @@ type edge struct {
 	broken bool // the codec has failed, and nothing passes any more
 }
 
-func newEdge(w *way, c Transcode) *edge {
-	e := &edge{way: w, codec: c.codec, config: c}
-	e.config.codec = nil
-	e.in.edge, e.out.edge = e, e
-	e.in.due, e.in.stream.Rate = stream.Never, opus.Rate
-	w.in = &e.in.stream
-	return e
-}
-
-// fail ends the audio of both directions for good.
-func (e *edge) fail(err error) {
-	if !e.broken {
+// broke reports whether the codec has failed, which ends the audio of both directions for good. Other errors are of one
+// packet.
+func (e *edge) broke(err error) bool {
+	if !e.broken && errors.Is(err, opus.ErrBroken) {
 		e.broken = true
 		e.way.session.Broke(e.way.side, err)
 	}
+	return e.broken
+}
+
+// budgetMost is how much more than real time a side may have us decode or encode at once.
+const budgetMost = 2 * time.Second
+
+// budget bounds what a direction costs, whatever packets come: for long a quarter more than real time. Charged is the
+// length of the audio that the codec is to decode (by the packet's own head, at least 2.5 ms), make up or encode, before
+// it does, and 20 ms for a reset. What is above the budget is dropped. Packets of G.711 may be as short as they like:
+// only whole frames are charged, also those filled up because the timestamps jump.
+type budget struct {
+	spent time.Duration // above real time
+	at    time.Duration
+}
+
+// affords reports whether samples may be handled, and charges for them.
+func (b *budget) affords(samples int, reset bool, now time.Duration) bool {
+	if reset {
+		samples += frameLen
+	}
+	spent := time.Duration(samples) * time.Second / opus.Rate
+	b.spent, b.at = max(b.spent-min(now-b.at, time.Hour)*5/4, 0), now
+	if b.spent+spent > budgetMost {
+		return false
+	}
+	b.spent += spent
+	return true
 }
 
 // edge returns the transcoder of a side, nil if it has none.
@@ -144,47 +174,34 @@ func (s *Stages) Enter(from Side, p *Packet) bool {
 }
 
 // Exit gives a packet for a side to its transcoder, which sends what it makes of it. is is false if the side has none.
-func (s *Stages) Exit(to Side, pkt []byte) (sent, is bool) {
+func (s *Stages) Exit(to Side, pkt []byte, now time.Duration) (sent, is bool) {
 	e := s.edge(to)
 	if e == nil {
 		return false, false
 	}
-	if e.broken {
-		return false, true
-	}
-	return e.out.take(pkt), true
+	return !e.broken && e.out.take(pkt, now), true
 }
 
-// InTime converts a timestamp of a side's RTCP to the stream that stages see, and OutTime one of that stream to what
-// the side is sent.
-func (s *Stages) InTime(from Side, timestamp uint32) uint32 {
-	if e := s.edge(from); e != nil {
-		return e.in.inner(timestamp)
+// Ahead returns how far the numbers of what a side is sent are ahead of those that its transcoder takes, modulo 2^16.
+func (s *Stages) Ahead(to Side) uint16 {
+	if e := s.edge(to); e != nil && e.out.begun {
+		return e.out.seq + 1 - e.out.order.next
 	}
-	return timestamp
+	return 0
 }
 
-// OutTime is described at InTime.
-func (s *Stages) OutTime(to Side, timestamp uint32) uint32 {
-	if s.edge(to) != nil {
-		return timestamp * opus.Scale
+// Retime converts the timestamps and the jitter in a compound of RTCP: of one from a side with a transcoder to the clock
+// of the stages, or of one to the side to the clock of what it is sent.
+func (s *Stages) Retime(side Side, compound []byte, out bool) {
+	e := s.edge(side)
+	switch {
+	case e == nil:
+	case out:
+		outer := func(units uint32) uint32 { return units * opus.Scale }
+		packet.Retime(compound, outer, outer)
+	default:
+		packet.Retime(compound, e.in.inner, func(units uint32) uint32 { return units / opus.Scale })
 	}
-	return timestamp
-}
-
-// attendEdges calls the transcoder of a side if it is due.
-func (s *Stages) attendEdge(from Side, now time.Duration) {
-	if e := s.edge(from); e != nil && e.in.due <= now {
-		e.in.attend(now)
-	}
-}
-
-// edgeDue returns when the transcoder of a side has to do something without a packet.
-func (s *Stages) edgeDue(from Side) time.Duration {
-	if e := s.edge(from); e != nil {
-		return e.in.due
-	}
-	return stream.Never
 }
 
 // scaled changes the duration of telephone-events by a factor, or by its inverse if that is negative.

@@ -32,7 +32,7 @@ func (e *edges) Stream(from Side) (*stream.Stream, *stream.Outlet) {
 }
 
 func (e *edges) Send(from Side, pkt []byte) bool {
-	sent, is := e.Exit(from.Other(), pkt)
+	sent, is := e.Exit(from.Other(), pkt, e.now)
 	return sent && is
 }
 func (e *edges) Scratch() []byte                   { return e.buf[:] }
@@ -200,7 +200,7 @@ func TestDecodedLengths(t *testing.T) {
 		{[]byte{0}, 480, 50},
 		{[]byte{2 << 3}, 1920, 200},
 		{[]byte{3 << 3}, 2880, 300},
-		{[]byte{3<<3 | 3, 2}, 5760, 600},
+		{[]byte{3<<3 | 3, 2, 0}, 5760, 600},
 		{[]byte{8, 0}, 960, 100},
 	} {
 		e := newEdges(t, opusSide())
@@ -245,6 +245,7 @@ func TestEncodedStream(t *testing.T) {
 			codes = append(codes, frame[:]...)
 		}
 		for i := range len(codes) / size {
+			e.now = time.Duration(i*ms) * time.Millisecond
 			e.Send(SideB, rtpOf(0, 65530+uint16(i), 4294960000+uint32(i*size), codes[i*size:(i+1)*size]))
 		}
 		if n := len(e.put[SideA]); n != 120 {
@@ -411,7 +412,7 @@ func TestTranscodeAllocations(t *testing.T) {
 		h, _ := packet.ParseRTP(in[i])
 		quiet.p = Packet{Header: h, Data: in[i], Now: time.Duration(i) * 20 * time.Millisecond}
 		e.Enter(SideA, &quiet.p)
-		e.Exit(SideA, out[i])
+		e.Exit(SideA, out[i], quiet.p.Now)
 		i++
 	}
 	for range 80 {
@@ -448,7 +449,8 @@ func BenchmarkTranscode(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		pkt := rtpOf(111, uint16(i), uint32(i)*960, all[i%100])
 		h, _ := packet.ParseRTP(pkt)
-		e.Enter(SideA, &Packet{Header: h, Data: pkt, Now: time.Duration(i) * 20 * time.Millisecond})
-		e.Exit(SideA, rtpOf(0, uint16(i), uint32(i)*160, codes[i%100]))
+		now := time.Duration(i) * 20 * time.Millisecond
+		e.Enter(SideA, &Packet{Header: h, Data: pkt, Now: now})
+		e.Exit(SideA, rtpOf(0, uint16(i), uint32(i)*160, codes[i%100]), now)
 	}
 }
