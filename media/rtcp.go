@@ -92,7 +92,8 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	jitter := binary.BigEndian.Uint32(block[12:])
 	c.RemoteLost.Store(int64(lost))
 	c.RemoteLoss.Store(math.Float64bits(float64(block[4]) / 256))
-	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(r.endpoint[from.Other()][RTP].relayed().Clock())))
+	clock := r.endpoint[from.Other()][RTP].relayed().Clock()
+	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(clock)))
 	c.Reports.Add(1)
 }
 

@@ -3,8 +3,8 @@
 //
 // The codec is github.com/thesyncim/gopus. Packets come from strangers, so a panic in it becomes ErrBroken, and the
 // value that had it is used no more. So does an access to memory that is not mapped: some of the codec is assembly,
-// without the compiler's checks, and such a fault would end the process (debug.SetPanicOnFault; 13 ns for a packet). The
-// build tag purego would leave that assembly out, but that of AES, SHA and GCM, too. Tests: TestPanicIsAnError,
+// without the compiler's checks, and such a fault would end the process (debug.SetPanicOnFault, 13 ns for a call). The
+// build tag purego would leave that assembly out, but also that of AES, SHA and GCM. Tests: TestPanicIsAnError,
 // TestFaultIsAnError, FuzzDecode.
 //
 // Decoder and encoder are compared with libopus 1.3.1 by TestReference and TestSound.

@@ -89,8 +89,8 @@ func Translate(compound []byte, own, heard Alias) {
 	}
 }
 
-// Retime converts a compound to another clock, in place: timestamps of sender reports (RFC 3550 section 6.4.1) by times,
-// and the jitter in report blocks by spans.
+// Retime converts a compound to another clock, in place: the timestamps of sender reports (RFC 3550 section 6.4.1) by
+// times, and the jitter in report blocks by spans.
 func Retime(compound []byte, times, spans func(units uint32) uint32) {
 	for len(compound) > 0 {
 		var p Control

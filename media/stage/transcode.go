@@ -118,10 +118,14 @@ func (e *edge) broke(err error) bool {
 // budgetMost is how much more than real time a side may have us decode or encode at once.
 const budgetMost = 2 * time.Second
 
-// budget bounds what a direction costs, whatever packets come: for long a quarter more than real time. Charged is the
-// length of the audio that the codec is to decode (by the packet's own head, at least 2.5 ms), make up or encode, before
-// it does, and 20 ms for a reset. What is above the budget is dropped. Packets of G.711 may be as short as they like:
-// only whole frames are charged, also those filled up because the timestamps jump.
+// budget bounds what a direction costs, whatever packets come: for long a quarter more than real time, which with the
+// most costly packets is 2.5 % of a processor. What is above the budget is dropped. Before the codec does it, a side is
+// charged for
+//
+//   - decoding: the length that a packet of Opus says it has, 2.5 to 120 ms. One that says something else is dropped
+//   - what is made up in place of lost packets and in pauses: its length, 2.5 to 120 ms
+//   - encoding: 20 ms for a frame, also for one filled up with silence because a timestamp jumps or a key is pressed
+//   - the reset of a codec, when a stream begins: 20 ms
 type budget struct {
 	spent time.Duration // above real time
 	at    time.Duration

@@ -348,24 +348,6 @@ func TestBrokenCodec(t *testing.T) {
 	}
 }
 
-// TestFloodOfOpus: a side that sends faster than real time costs no more than a side that doesn't, and is heard again.
-func TestFloodOfOpus(t *testing.T) {
-	e, all := newEdges(t, opusSide()), spoken(t, 100)
-	for i := range 20000 {
-		e.from(rtpOf(111, uint16(i), uint32(i)*960, all[i%100]), time.Duration(i)*100*time.Microsecond)
-	}
-	if n := len(e.passed[SideA]); n > 300 {
-		t.Errorf("%d packets in 2 s", n)
-	}
-	e.passed[SideA] = nil
-	for i := range 100 {
-		e.from(rtpOf(111, uint16(20000+i), uint32(20000+i)*960, all[i]), 2*time.Second+time.Duration(i)*20*time.Millisecond)
-	}
-	if n := len(e.passed[SideA]); n < 90 {
-		t.Errorf("%d packets of 2 s afterwards", n)
-	}
-}
-
 // FuzzTranscode: whatever a side sends and is sent, at whatever times, nothing panics, and what the side is sent has its
 // payload types.
 func FuzzTranscode(f *testing.F) {
