@@ -135,20 +135,15 @@ func (d *Decoder) Decode(packet []byte, samples []int16) (n int, err error) {
 	return d.codec.DecodeInt16(packet, samples)
 }
 
-// Conceal fills samples, 2.5 ms or a multiple up to Longest, in place of lost packets.
-func (d *Decoder) Conceal(samples []int16) (err error) {
-	defer guarded(debug.SetPanicOnFault(true), &err)
-	n, err := d.codec.DecodeInt16(nil, samples)
-	clear(samples[min(max(n, 0), len(samples)):])
-	return err
-}
-
-// Recover fills samples, the last ones before a packet that were lost, with what that packet says about them (in-band
-// FEC, RFC 6716 section 2.1.7). If it says nothing they are concealed.
+// Recover fills samples, 2.5 ms or a multiple up to Longest, in place of lost packets: the last ones before packet, with
+// what that packet says about them (in-band FEC, RFC 6716 section 2.1.7). If it is nil or says nothing, they are made
+// up.
 func (d *Decoder) Recover(packet []byte, samples []int16) (err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	if Samples(packet) == 0 || !gopus.PacketHasLBRR(packet) {
-		return d.Conceal(samples)
+		n, err := d.codec.DecodeInt16(nil, samples)
+		clear(samples[min(max(n, 0), len(samples)):])
+		return err
 	}
 	found := d.found[:len(samples)]
 	n, err := d.codec.DecodeWithFEC(packet, found, true)
@@ -171,7 +166,7 @@ func Samples(packet []byte) int {
 	if len(packet) == 0 {
 		return 0
 	}
-	config, frames := packet[0]>>3, 1
+	frames := 1
 	switch packet[0] & 3 {
 	case 1, 2:
 		frames = 2
@@ -181,16 +176,7 @@ func Samples(packet []byte) int {
 		}
 		frames = int(packet[1] & 0x3f)
 	}
-	var one int // of a frame, in samples
-	switch {
-	case config < 12: // SILK: 10, 20, 40, 60 ms
-		one = [4]int{80, 160, 320, 480}[config&3]
-	case config < 16: // hybrid: 10, 20 ms
-		one = [2]int{80, 160}[config&1]
-	default: // CELT: 2.5, 5, 10, 20 ms
-		one = [4]int{20, 40, 80, 160}[config&3]
-	}
-	if n := one * frames; n <= Longest {
+	if n := gopus.ParseTOC(packet[0]).FrameSize / Scale * frames; n <= Longest {
 		return n
 	}
 	return 0
