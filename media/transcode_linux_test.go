@@ -2,6 +2,7 @@ package media
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"flowbridge/media/opus"
@@ -65,32 +66,43 @@ func TestTranscodedSession(t *testing.T) {
 	hears(SideB, got, 0, 1)
 }
 
-// TestTranscodedHandOver: what a side with Opus and SRTP is sent goes on without a gap when the session is handed over,
-// also where the other side's packets have 60 ms, so that the numbers are far from theirs.
-func TestTranscodedHandOver(t *testing.T) {
+// TestTranscodedNumbers: what a side with Opus and SRTP is sent goes on without a gap when the session is handed over,
+// also where the other side's packets have 60 ms, so that the numbers are far from theirs. After a kill it goes on above
+// the numbers that were reserved.
+func TestTranscodedNumbers(t *testing.T) {
 	needsNextKernel(t)
-	noLeaks(t)
-	s := newSecured(t, [2]Suite{SuiteAESCM128SHA80, 0})
-	s.SetPeer(SideA, Peer{RTP: s.a.addr, ClockRate: opus.Clock, Codec: "OPUS"})
-	var takes PayloadSet
-	takes.Add(111)
-	must(t, s.SetTranscode(SideA, Transcode{On: true, Takes: takes, Opus: 111}))
-	s.Start()
-	var want packet.Header
-	for i := range uint16(80) {
-		if i > 0 && i%20 == 0 {
-			s.next(t)
-		}
-		pkt := rtpPacket(t, 0, i, string(make([]byte, 480)))
-		binary.BigEndian.PutUint32(pkt[4:], uint32(i)*480)
-		s.says(SideB, pkt)
-		for k := range 3 {
-			h, _ := packet.ParseRTP(s.hears(SideA))
-			if want.SSRC != 0 && h != want {
-				t.Fatalf("part %d of packet %d: %+v; want %+v", k, i, h, want)
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprint("killed ", killed), func(t *testing.T) {
+			noLeaks(t)
+			s := newSecured(t, [2]Suite{SuiteAESCM128SHA80, 0})
+			s.SetPeer(SideA, Peer{RTP: s.a.addr, ClockRate: opus.Clock, Codec: "OPUS"})
+			var takes PayloadSet
+			takes.Add(111)
+			must(t, s.SetTranscode(SideA, Transcode{On: true, Takes: takes, Opus: 111}))
+			s.Start()
+			var last packet.Header
+			for i := range uint16(50) { // 20 and 30 packets, which no process takes for a flood
+				most := uint16(1)
+				switch {
+				case i == 20 && !killed:
+					s.next(t)
+				case i == 20:
+					s.resumed(t, s.State())
+					s.State()
+					most = reservedRTP + 1
+				}
+				pkt := rtpPacket(t, 0, i, string(make([]byte, 480)))
+				binary.BigEndian.PutUint32(pkt[4:], uint32(i)*480)
+				s.says(SideB, pkt)
+				for k := range 3 {
+					h, _ := packet.ParseRTP(s.hears(SideA))
+					ahead, later := h.Seq-last.Seq, h.Timestamp-last.Timestamp
+					if last.SSRC != 0 && (h.SSRC != last.SSRC || ahead == 0 || ahead > most || later != 960) {
+						t.Fatalf("part %d of packet %d: %+v after %+v", k, i, h, last)
+					}
+					last, most = h, 1
+				}
 			}
-			want = h
-			want.Seq, want.Timestamp = h.Seq+1, h.Timestamp+960
-		}
+		})
 	}
 }

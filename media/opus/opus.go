@@ -135,9 +135,9 @@ func (d *Decoder) Decode(packet []byte, samples []int16) (n int, err error) {
 	return d.codec.DecodeInt16(packet, samples)
 }
 
-// Recover fills samples, 2.5 ms or a multiple up to Longest, in place of lost packets: the last ones before packet, with
-// what that packet says about them (in-band FEC, RFC 6716 section 2.1.7). If it is nil or says nothing, they are made
-// up.
+// Recover fills samples, 2.5 ms or a multiple up to Longest, in place of lost packets: the last ones before packet,
+// with what that packet says about them (in-band FEC, RFC 6716 section 2.1.7). If it is nil or says nothing, they are
+// made up.
 func (d *Decoder) Recover(packet []byte, samples []int16) (err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	if Samples(packet) == 0 || !gopus.PacketHasLBRR(packet) {

@@ -140,7 +140,7 @@ func (in *inward) audio(p piece, now time.Duration) {
 	case gap > 0:
 		in.bridge(gap, n, p.payload, now)
 	}
-	codec := in.edge.codec.decoder
+	codec := in.edge.config.codec.decoder
 	if !in.heard && in.edge.broke(codec.Reset()) || in.edge.broken {
 		return
 	}
@@ -180,7 +180,7 @@ func (in *inward) conceal(n int, next []byte, now time.Duration) {
 		if next != nil {
 			samples = in.samples[:n]
 		}
-		if in.edge.broke(in.edge.codec.decoder.Recover(next, samples)) {
+		if in.edge.broke(in.edge.config.codec.decoder.Recover(next, samples)) {
 			return
 		}
 		n -= len(samples)

@@ -93,7 +93,7 @@ func (out *outward) flush(now time.Duration) {
 
 // encode sends a frame, if the other side may have us encode it.
 func (out *outward) encode(now time.Duration) {
-	codec := out.edge.codec.encoder
+	codec := out.edge.config.codec.encoder
 	out.wait = 0
 	if !out.budget.affords(frameLen, out.fresh, now) {
 		out.marked = true

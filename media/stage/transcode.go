@@ -65,7 +65,7 @@ func (c *Transcode) law() audio.Law {
 func (c Transcode) apply(w *way, _ time.Duration) {
 	was := w.edge
 	if was != nil && c.On && c.Wants == was.config.Wants {
-		c.codec = nil
+		c.codec = was.config.codec
 		was.config = c // the streams go on
 		return
 	}
@@ -88,8 +88,7 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 		w.session.Broke(w.side, err)
 		return
 	}
-	e := &edge{way: w, codec: c.codec, config: c}
-	e.config.codec = nil
+	e := &edge{way: w, config: c}
 	e.in.edge, e.in.order.to, e.out.edge, e.out.order.to = e, &e.in, e, &e.out
 	e.in.due, e.in.stream.Rate = stream.Never, opus.Rate
 	w.edge, w.in = e, &e.in.stream
@@ -99,7 +98,6 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 type edge struct {
 	way    *way
 	config Transcode
-	codec  *codec
 	in     inward
 	out    outward
 	broken bool // the codec has failed, and nothing passes any more
@@ -119,7 +117,7 @@ func (e *edge) broke(err error) bool {
 const budgetMost = 2 * time.Second
 
 // budget bounds what a direction costs, whatever packets come: for long a quarter more than real time, which with the
-// most costly packets is 2.5 % of a processor. What is above the budget is dropped. Before the codec does it, a side is
+// most costly packets is 3 % of a processor. What is above the budget is dropped. Before the codec does it, a side is
 // charged for
 //
 //   - decoding: the length that a packet of Opus says it has, 2.5 to 120 ms. One that says something else is dropped
@@ -194,8 +192,8 @@ func (s *Stages) Ahead(to Side) uint16 {
 	return 0
 }
 
-// Retime converts the timestamps and the jitter in a compound of RTCP: of one from a side with a transcoder to the clock
-// of the stages, or of one to the side to the clock of what it is sent.
+// Retime converts the timestamps and the jitter in a compound of RTCP: of one from a side with a transcoder to the
+// clock of the stages, or if out is set, of one to the side to the clock of what it is sent.
 func (s *Stages) Retime(side Side, compound []byte, out bool) {
 	e := s.edge(side)
 	switch {

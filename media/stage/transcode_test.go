@@ -336,7 +336,7 @@ func TestTranscodedEvents(t *testing.T) {
 // TestBrokenCodec: a codec that panics ends the audio of its call, once and for good.
 func TestBrokenCodec(t *testing.T) {
 	e, all := newEdges(t, opusSide()), spoken(t, 2)
-	e.ways[SideA].edge.codec.decoder = &opus.Decoder{}
+	e.ways[SideA].edge.config.codec.decoder = &opus.Decoder{}
 	for i, payload := range all {
 		e.from(rtpOf(111, uint16(i), uint32(i)*960, payload), time.Duration(i)*20*time.Millisecond)
 	}
