@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
@@ -216,7 +217,7 @@ func (all *attempts) possible(a *attempt) bool {
 		a.try, a.placed, c.kept = k.try, true, nil
 	}
 	if err := all.offerTo(a); err != nil {
-		all.failed(attemptEnd{cause: cause.NoCommonCodec})
+		all.failed(attemptEnd{cause: bridge.CauseOfOffer(err), err: err})
 		return false
 	}
 	if over := all.occupy(a); over != peers.LimitNone {

@@ -92,6 +92,9 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 	switch e := e.(type) {
 	case media.EventSilent:
 		c.onMediaLost(e)
+	case media.EventCodecFailed:
+		c.bridge.Tell(e)
+		c.hangup(cause.InternalError, record.EndedBySystem)
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
 	default:

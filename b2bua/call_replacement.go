@@ -239,10 +239,7 @@ func (rs *replacements) answered(f leg.Answered) {
 	answer, err := c.attempts.readAnswer(f.SDP)
 	var seen *sdp.Description // by the caller
 	if err == nil {
-		seen = answer.InNumbersOf(c.bridge.Agreement.OnlyAgreedCodec(media.SideA, c.bridge.Agreement.Offer))
-		if seen.Speaks() != c.bridge.Agreement.Codec[media.SideA] {
-			err = sdp.ErrNoCodec
-		}
+		seen, err = c.bridge.Agreement.Seen(answer)
 	}
 	if err != nil {
 		c.attempts.badAnswer(err)

@@ -214,6 +214,9 @@ func (c *Call) nextAttempt() phase {
 	if next := c.queue.join(); next != nil {
 		return next
 	}
+	if why := c.attempts.last.cause; why.Passes() {
+		return c.refuse(c.route.Otherwise, why, leg.RetryAfter())
+	}
 	return c.refuse(c.route.Otherwise, c.attempts.last.cause)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -81,7 +82,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	r := report.TargetOf(a.target)
 	if err := c.attempts.offerTo(a); err != nil {
-		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
+		r.Cause, r.Error = bridge.CauseOfOffer(err), err.Error()
 		return r
 	}
 	if a.crypto.Offers && r.SRTPKeying == "" {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/message"
@@ -158,7 +160,8 @@ func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
 	s.bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
-		Beep: s.cfg.Recording.Beep,
+		Beep:        s.cfg.Recording.Beep,
+		Transcoders: agreement.NewTranscoders(s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
 				defer s.recovered(what)
@@ -168,6 +171,9 @@ func (s *Server) openBridges(o Options) error {
 	}
 	return err
 }
+
+// Transcoders are the places for transcoded calls; nil: none is.
+func (s *Server) Transcoders() *agreement.Transcoders { return s.bridges.Transcoders }
 
 // collect makes the collector of messages, and gives it as a Tap; nil where nobody
 // wants any.

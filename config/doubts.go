@@ -217,9 +217,11 @@ func (d *doubts) within() {
 }
 
 // codecs warns of codec lists without any codec of a trunk whose calls they apply to. The two laws of G.711 count as
-// one.
+// one, and Opus as one with both where it is made of them.
 func (d *doubts) codecs() {
-	g711 := func(codec string) bool { return codec == "PCMU" || codec == "PCMA" }
+	g711 := func(codec string) bool {
+		return codec == "PCMU" || codec == "PCMA" || codec == "opus" && d.cfg.Media.Transcode != transcodeOff
+	}
 	for i := range d.cfg.Routes {
 		r := &d.cfg.Routes[i]
 		for j := range d.cfg.Trunks {

@@ -26,6 +26,10 @@ type Media struct {
 	// Whether each conversation is measured by levels of speech: waits for answers, dead air, interruptions. G.711 only.
 	// No audio is kept.
 	Insight string `key:"insight" enum:"on off" default:"on"`
+	// Whether Opus is made of G.711 and the reverse, where caller and target have no codec in common: auto, off.
+	Transcode string `key:"transcode" enum:"auto off" default:"auto"`
+	// How many calls may be transcoded at a time. 0: 10 for each processor, or of the cgroup's quota.
+	MaxTranscoded int `key:"max_transcoded" default:"0" max:"100000"`
 	// A call ends after this time without RTP from either side: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`
 	// The mark of sent RTP and RTCP: ef, cs0 to cs7, af11 to af43, voice-admit, le, or 0 to 63. 0: none.
@@ -195,3 +199,21 @@ func DefaultSRTPSuites() []string {
 
 // dtlsSuites returns the suites that DTLS can negotiate, the best one first (RFC 5764, RFC 7714).
 func dtlsSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC_SHA1_32") }
+
+// transcodeOff is a value of media.transcode.
+const transcodeOff = "off"
+
+// transcodedEach is the default of media.max_transcoded for each processor. Four of them share a thread that relays,
+// half of which that many take.
+const transcodedEach = 10
+
+// Transcoded returns how many calls may be transcoded at a time, with this number of processors.
+func (m *Media) Transcoded(processors int) int {
+	switch {
+	case m.Transcode == transcodeOff:
+		return 0
+	case m.MaxTranscoded > 0:
+		return m.MaxTranscoded
+	}
+	return transcodedEach * processors
+}

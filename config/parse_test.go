@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 			Limits: Limits{Connections: 1000, Setups: 2000},
 		},
 		Media: Media{
-			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: engineAuto, Insight: InsightOn,
+			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: engineAuto, Insight: InsightOn, Transcode: "auto",
 			Timeout: 30 * time.Second,
 		},
 		Store:     Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},

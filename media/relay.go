@@ -129,6 +129,25 @@ func (r *relay) heard(side Side) *endpoint {
 	return ep
 }
 
+// relayed returns the stream that the outlet continues: what the side sends, or what its transcoder makes of that.
+func (ep *endpoint) relayed() *stream.Stream { return ep.relay.stages.Relayed(ep.side, &ep.stream) }
+
+// saveOutlet writes the position in the stream to the other side. A transcoder restarts, and continues from the last
+// packet that was sent.
+func (ep *endpoint) saveOutlet(st *stream.OutletState, exact bool, c stream.Clock) {
+	ep.outlet.Save(st, ep.relayed(), exact && !ep.relay.stages.Transcoded(ep.side), c)
+	ahead := ep.relay.stages.Ahead(ep.side.Other())
+	st.Sequence, st.NewSeq = st.Sequence+ahead, st.NewSeq+ahead
+}
+
+// restoreOutlet continues that stream.
+func (ep *endpoint) restoreOutlet(st *stream.OutletState, exact bool, c stream.Clock) {
+	ep.outlet.Restore(st, exact, c)
+	if ep.relay.stages.Transcoded(ep.side) {
+		ep.outlet.Restart()
+	}
+}
+
 // latch returns the latch that decides which source a side's RTP is accepted from.
 func (ep *endpoint) latch() *latch.Latch { return &ep.relay.party[ep.side].rtp }
 
@@ -207,7 +226,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	if l.Source().IsValid() && src.Addr() != l.Source().Addr() {
 		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from the new address, too
 	}
-	ep.outlet.Leave(&ep.stream)
+	ep.outlet.Leave(ep.relayed())
 	l.Take(src, h, now)
 	if !moved {
 		ep.stream.Moves(h.SSRC)

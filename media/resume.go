@@ -152,7 +152,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 			if died {
 				ep.stream.Miss(c.Now-max(c.Past(st.Died), c.Past(st.At)), c.Now+presently)
 			}
-			ep.outlet.Restore(&s.Outlet, st.Exact, c)
+			ep.restoreOutlet(&s.Outlet, st.Exact, c)
 			ep.count.ofRTP().resume(&s.RTPCount, &ep.stream, c)
 		}
 		r.ledger.flow[i][RTP].resume(&s.RTPCount)

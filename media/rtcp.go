@@ -68,7 +68,7 @@ func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
 	}
 }
 
-// readReports reads a side's compound packet before it is rewritten.
+// readReports reads a side's compound packet, in the clock of the stages, before it is rewritten.
 func (r *relay) readReports(from Side, compound []byte, now time.Duration) {
 	for len(compound) > 0 {
 		var p packet.Control
@@ -92,7 +92,8 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	jitter := binary.BigEndian.Uint32(block[12:])
 	c.RemoteLost.Store(int64(lost))
 	c.RemoteLoss.Store(math.Float64bits(float64(block[4]) / 256))
-	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(r.endpoint[from.Other()][RTP].stream.Clock())))
+	clock := r.endpoint[from.Other()][RTP].relayed().Clock()
+	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(clock)))
 	c.Reports.Add(1)
 }
 
@@ -102,7 +103,7 @@ func (r *relay) alias(from Side) packet.Alias {
 	if ep.rtpState == nil {
 		return packet.Alias{}
 	}
-	a := ep.outlet.Alias(&ep.stream)
-	a.Seq += r.secure[from.Other()].shift(a.To)
+	a := ep.outlet.Alias(ep.relayed())
+	a.Seq += r.secure[from.Other()].shift(a.To) + r.stages.Ahead(from.Other())
 	return a
 }

@@ -245,3 +245,40 @@ func TestScoreOfASession(t *testing.T) {
 		t.Errorf("got %.2f for a codec without figures; want 0", got)
 	}
 }
+
+// TestReportsAcrossClocks: the jitter in a report has the clock of what its sender hears, and that of the other side
+// once it is relayed there.
+func TestReportsAcrossClocks(t *testing.T) {
+	for _, side := range []Side{SideA, SideB} {
+		l := newLine(t)
+		order := Transcode{On: true, Opus: 111}
+		order.Takes.Add(111)
+		order, err := order.Ready()
+		must(t, err)
+		l.gives(l.r, side, order)
+		for seq := range uint16(5) {
+			pkt := rtpPacket(t, 0, seq, string(make([]byte, 160)))
+			if side == SideA {
+				pkt = rtpPacket(t, 111, seq, "\x08\x00\x00\x00")
+				binary.BigEndian.PutUint32(pkt[4:], uint32(seq)*960)
+			}
+			if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
+				t.Fatal(errno)
+			}
+			l.serve()
+			l.w.now += 20 * ms
+		}
+		jitter, relayed := uint32(80), uint32(480) // 10 ms
+		if side == SideB {
+			jitter, relayed = relayed, jitter
+		}
+		block := rtcp.ReceptionReport{SSRC: 0xcafe0001, LastSequenceNumber: 4, Jitter: jitter}
+		rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{block}}))
+		if got := l.r.ledger.stats(l.w.epoch).B.Remote; got.JitterMS != 10 || got.Reports != 1 {
+			t.Errorf("Opus on side %v: %+v", side, got)
+		}
+		if got := rr.Reports[0]; got.Jitter != relayed || got.LastSequenceNumber != 4 {
+			t.Errorf("Opus on side %v: relayed as %+v; want a jitter of %d", side, got, relayed)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		s.Latch = p.rtp.State(at)
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
 			ep.stream.Save(&s.Stream, c)
-			ep.outlet.Save(&s.Outlet, &ep.stream, st.Exact, c)
+			ep.saveOutlet(&s.Outlet, st.Exact, c)
 		}
 		r.ledger.flow[i][RTP].state(&s.RTPCount, at)
 		r.ledger.flow[i][RTCP].state(&s.RTCPCount, at)

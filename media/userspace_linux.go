@@ -100,12 +100,19 @@ func (w *worker) relay(ep *endpoint, n int) {
 	w.inbound = stage.Packet{
 		Header: header, Data: pkt, Now: w.now, Source: src, Key: ep.relay.party[ep.side].named.Events.Has(header.PayloadType),
 	}
-	if v := ep.relay.stages.Packet(ep.side, &w.inbound); v != stage.Relay {
+	if !ep.relay.stages.Enter(ep.side, &w.inbound) {
+		w.pass(ep, &w.inbound)
+	}
+}
+
+// pass gives a packet to the stages and relays it.
+func (w *worker) pass(ep *endpoint, p *stage.Packet) {
+	if v := ep.relay.stages.Packet(ep.side, p); v != stage.Relay {
 		ep.count.stopped(v)
 		return
 	}
-	if w.blend(ep, header, pkt) {
-		w.forward(ep, pkt)
+	if w.blend(ep, p.Header, p.Data) {
+		w.forward(ep, p.Data)
 		w.offload(ep)
 	}
 }
@@ -157,11 +164,13 @@ func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 // control reads a side's valid compound packet and rewrites it to match the relayed RTP.
 func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
+	r.stages.Retime(ep.side, pkt, false)
 	r.readReports(ep.side, pkt, w.now)
 	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil ||
 		r.secure[SideB].out != nil {
 		packet.Translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
 	}
+	r.stages.Retime(ep.side.Other(), pkt, true)
 }
 
 // admits reports whether to consider a packet that is not from the locked source. With latch.Off this is the only check
@@ -194,7 +203,7 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 	switch v {
 	case latch.Keep:
 		if !ep.outlet.Relays(h.SSRC) && l.Mode() == latch.Off {
-			ep.outlet.Leave(&ep.stream)
+			ep.outlet.Leave(ep.relayed())
 		}
 		l.Hear(w.now)
 		return true
@@ -234,11 +243,11 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 // blend reports whether to relay a packet: it may come too late, after our own packets. It also updates the rewrite.
 func (w *worker) blend(ep *endpoint, h packet.Header, pkt []byte) bool {
 	if h.SSRC != ep.latch().SSRC() {
-		ep.outlet.Fold(h, pkt, &ep.stream, w.now)
+		ep.outlet.Fold(h, pkt, ep.relayed(), w.now)
 		_ = ep.relay.route()
 		return true
 	}
-	relay, shifted := ep.outlet.Pass(h, ep.stream.Rate, w.now)
+	relay, shifted := ep.outlet.Pass(h, ep.relayed().Rate, w.now)
 	if shifted {
 		_ = ep.relay.route()
 	}
@@ -268,8 +277,18 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 	w.emit(ep, pkt)
 }
 
-// emit sends a packet to ep's destination and reports whether it was sent. All packets of a session leave here.
+// emit sends a packet to ep's destination, by the receiver's transcoder if it has one, and reports whether it was sent.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
+	if ep.kind == RTP {
+		if sent, is := ep.relay.stages.Exit(ep.side.Other(), pkt, w.now); is {
+			return sent
+		}
+	}
+	return w.put(ep, pkt)
+}
+
+// put sends a packet to ep's destination as it is. All packets of a session leave here.
+func (w *worker) put(ep *endpoint, pkt []byte) bool {
 	if ep.flow.Unconfirmed && ep.withholds(len(pkt)) {
 		return false
 	}

@@ -24,6 +24,7 @@ type Agreement struct {
 	StreamOrder [2]*sdp.Description
 	Changes     [2][]media.PayloadChange // of the media from a side
 	Before      [2]*Before               // the session before the last change, by the side that wanted it
+	Transcoder  Place                    // of the call among those with transcoders
 
 	offers int // made in mid-call
 }
@@ -48,7 +49,7 @@ func (a *Agreement) SharesCodec(t *peers.Target) bool {
 	if a.Late {
 		return true
 	}
-	_, _, err := a.Offer.Offerable(t.Dial.Codecs)
+	_, _, err := a.offerable(a.Offer, t.Dial.Codecs)
 	return err == nil
 }
 
@@ -57,13 +58,14 @@ func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 	if a.Late {
 		return sdp.Codec{}, false
 	}
+	a.turnForSounds(targets)
 	for _, f := range a.Offer.Formats() {
 		if f.Codec != sdp.PCMU && f.Codec != sdp.PCMA {
 			continue
 		}
 		only := a.Offer.Only(f.Codec, nil)
 		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
-			_, _, err := only.Offerable(t.Dial.Codecs)
+			_, _, err := only.Outside().Offerable(t.Dial.Codecs)
 			return err == nil
 		}) {
 			return f.Codec, true
@@ -90,7 +92,8 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 	if keyed == media.SideB {
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	return offer.Offerable(t.Codecs)
+	offer, formats, err = a.offerable(offer, t.Codecs)
+	return offer, formats, a.claim(formats, err)
 }
 
 // OfferFirst is the offer to a customer who is called before any agent: the codecs of its trunk that an agent may use,
@@ -138,4 +141,27 @@ func (a *Agreement) KeepBefore(side media.Side, asked bool) {
 func (a *Agreement) NextOffer() int {
 	a.offers++
 	return a.offers
+}
+
+// Seen returns a target's answer as the caller sees it that has its own answer already, and turns to G.711 for it where
+// necessary (Turn).
+func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
+	if !a.Turn(answer) {
+		return nil, ErrNoTranscoder
+	}
+	seen := answer.InNumbersOf(a.OnlyAgreedCodec(media.SideA, a.Offer))
+	if seen.Speaks() != a.Codec[media.SideA] {
+		return nil, sdp.ErrNoCodec
+	}
+	return seen, nil
+}
+
+// Following returns a side's new offer in mid-call as the agreement sees it, with what the side's last description had
+// beside speech. policy is the platform's; nil: there is none yet.
+func (a *Agreement) Following(side media.Side, d *sdp.Description, policy *peers.Policy) *sdp.Description {
+	var mayAsk []string
+	if policy != nil {
+		mayAsk = policy.Codecs
+	}
+	return a.inside(side, d, mayAsk).Following(a.Description[side], nil)
 }

@@ -22,6 +22,9 @@ func PeerOf(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configu
 		Listed: configured, ClockRate: speaks.Clock, Codec: speaks.Name, Held: d.Held(), Mute: d.Mute(),
 		Latch: latchMode(mode),
 	}
+	if d.Transcoded() {
+		peer.ClockRate, peer.Codec = media.OpusClock, "OPUS"
+	}
 	if signalling.IsValid() {
 		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}
 	}

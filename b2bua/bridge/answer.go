@@ -64,6 +64,9 @@ func (b *Bridge) TakeOffer(body []byte) error {
 // TakeAnswer puts the answer of a target that was offered these formats into force. The carrier's first answer stays:
 // its address, port and codec don't change during the set-up.
 func (b *Bridge) TakeAnswer(t *peers.Target, answer *sdp.Description, offered []sdp.Format) error {
+	if !b.Agreement.Turn(answer) {
+		return agreement.ErrNoTranscoder
+	}
 	near := b.Agreement.Offer
 	if b.Agreement.Answer != nil {
 		near = b.Agreement.OnlyAgreedCodec(media.SideA, near)
@@ -123,10 +126,21 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 
 // CauseOfAnswer is the cause of an attempt with an unusable answer.
 func CauseOfAnswer(err error) cause.Cause {
+	if errors.Is(err, agreement.ErrNoTranscoder) {
+		return cause.NoTranscoder
+	}
 	if errors.Is(err, sdp.ErrNotSecured) {
 		return cause.SRTPRefused
 	}
 	return cause.BadAnswer
+}
+
+// CauseOfOffer is the cause of an attempt whose target can be offered nothing.
+func CauseOfOffer(err error) cause.Cause {
+	if errors.Is(err, agreement.ErrNoTranscoder) {
+		return cause.NoTranscoder
+	}
+	return cause.NoCommonCodec
 }
 
 // Platform is the platform's side of the media.

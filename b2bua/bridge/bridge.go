@@ -60,6 +60,8 @@ type Resources struct {
 	Config   *config.Media
 	Beep     time.Duration // between the beeps of a recording; 0: none
 
+	Transcoders *agreement.Transcoders // nil: Opus and G.711 are not made of each other
+
 	// Beside does something on a goroutine of its own, in which a panic ends only that.
 	Beside func(what string, do func())
 }
@@ -87,6 +89,7 @@ type Bridge struct {
 	Agreement agreement.Agreement
 
 	Masking      Masking
+	Transcoding  Transcoding
 	Media        Media
 	Talk         Talk
 	Keying       Keying
@@ -100,9 +103,9 @@ type Bridge struct {
 }
 
 // parts gives the parts of a bridge, in the order in which they act. They end in the reverse order. TestOrderOfEffects.
-func (b *Bridge) parts() [11]part {
+func (b *Bridge) parts() [12]part {
 	return [...]part{
-		&b.Masking, &b.Media, &b.Talk, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
+		&b.Masking, &b.Transcoding, &b.Media, &b.Talk, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
 		&b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
 	}
 }
@@ -134,6 +137,7 @@ type RelaySession interface {
 	keySession
 	digitSession
 	maskSession
+	transcodeSession
 	soundSession
 	tapSession
 	talkSession

@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -64,7 +65,11 @@ func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 		from.Step(Rejection(code, why))
 		return nil, false
 	}
-	return d.Following(b.Agreement.Description[from.Side], nil), true
+	var platform *peers.Policy
+	if b.Call.Moment().Answered {
+		platform = b.Call.Policy()
+	}
+	return b.Agreement.Following(from.Side, d, platform), true
 }
 
 // Offered is a re-INVITE or UPDATE of a call that is up.

@@ -274,6 +274,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		{media.EventOneWay{Side: media.SideB}, "*bridge.Media"},
 		{media.EventHeard{Side: media.SideB}, "*bridge.Media"},
 		{media.EventWithheld{}, "*bridge.Media"},
+		{media.EventCodecFailed{}, "*bridge.Transcoding"},
 		{media.EventSilent{}, ""},
 		{media.EventChanged{}, ""},
 		{media.EventAnsweredBy{}, ""},
@@ -308,7 +309,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 // records.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
-		"Masking", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
+		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
 	}
 	var order []string
 	for _, p := range (&Bridge{}).parts() {

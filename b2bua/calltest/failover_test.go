@@ -116,7 +116,7 @@ func otherFailures() []failure {
 	busy.after = func(w *world) {
 		w.admission.Vacate(w.admission.Peers.Load().Targets["agent"], peers.Parties{})
 	}
-	codec := unsent("no codec in common", cause.NoCommonCodec, 0, "- name: agent\n", "- name: agent\n    codecs: [opus]\n")
+	codec := unsent("no codec in common", cause.NoCommonCodec, 0, "- name: agent\n", "- name: agent\n    codecs: [G722]\n")
 	codec.passed, codec.refused = "SIP/2.0 488", wantEnd{"failed", record.EndedBySystem, 488, 65}
 	tls := unsent("no TLS", cause.TLSFailed, 200, "- name: agent\n", "- name: agent\n    transport: tls\n")
 	tls.begin = func(w *world) { w.listenInVain() }

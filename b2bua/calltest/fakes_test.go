@@ -43,6 +43,7 @@ type fakeSession struct {
 	forgot     [2]bool             // a side's keys were dropped, since the session was opened or resumed
 	events     [2]media.TelephoneEvents
 	payloads   [2][]media.PayloadChange
+	transcodes [2]media.Transcode
 	digits     []string
 	mu         sync.Mutex // guards plays and heard, which tests read between two sounds
 	plays      [2]media.Play
@@ -91,7 +92,7 @@ func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge
 	old := r.sessions[i]
 	s := &fakeSession{
 		onEvent: c.OnEvent, local: old.local, peers: old.peers, confirmed: old.confirmed, crypto: old.crypto, events: old.events,
-		payloads: old.payloads, masks: old.masks, stats: old.stats,
+		payloads: old.payloads, transcodes: old.transcodes, masks: old.masks, stats: old.stats,
 	}
 	s.started.Store(old.started.Load())
 	old.closed.Store(true)
@@ -166,6 +167,12 @@ func (s *fakeSession) StopPlay(to media.Side) {
 	defer s.mu.Unlock()
 	s.heard = append(s.heard, to.String()+" hears nothing")
 }
+
+func (s *fakeSession) SetTranscode(side media.Side, t media.Transcode) error {
+	s.transcodes[side] = t
+	return nil
+}
+
 func (s *fakeSession) SetMask(side media.Side, m media.Mask)    { s.masks[side] = m }
 func (s *fakeSession) SetTap(t media.Tap)                       { s.tap = t }
 func (s *fakeSession) Follow(c media.Conversation)              { s.follows = c }

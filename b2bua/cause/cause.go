@@ -28,6 +28,7 @@ const (
 	SRTPRequired  Cause = "srtp_required"
 	NoCommonCodec Cause = "no_common_codec"
 	NoPorts       Cause = "no_ports"
+	NoTranscoder  Cause = "no_transcoder"
 
 	CallerLimited      Cause = "caller_limited"
 	DestinationLimited Cause = "destination_limited"
@@ -81,6 +82,9 @@ const (
 	AnotherAnswered Cause = "another_answered" // this and the next are used in Reason alone
 	Transferred     Cause = "transferred"
 )
+
+// Passes reports whether a caller that is refused for this cause is told to try again soon.
+func (c Cause) Passes() bool { return c == NoTranscoder }
 
 // OfStatus returns the cause of a target's final answer.
 func OfStatus(code int) Cause {

@@ -21,6 +21,7 @@ type Format struct {
 	Mapping string // the value of a=rtpmap behind the number
 	Number  uint8
 
+	wire   uint8 // its number for its side, for which it stands for another codec (see Inside); 0: it does not
 	source uint8 // its number in the description's text
 	lines  formatLines
 }
@@ -231,6 +232,9 @@ func Includes(formats []Format, k Codec) bool {
 // no speech is left. An answer may have its own number for a codec, or leave out what an
 // offered number means.
 func (d *Description) KeepOffered(offered []Format) (*Description, error) {
+	if i := slices.IndexFunc(offered, func(f Format) bool { return f.Transcoded() && f.Speech() }); i >= 0 {
+		d, _ = d.Inside(offered[i].Codec)
+	}
 	meant := func(f *Format) *Format { // by a number alone
 		for i := range offered {
 			if o := &offered[i]; f.Name == "" && o.Number == f.Number && o.Name != "" {

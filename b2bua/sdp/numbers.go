@@ -30,10 +30,10 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	for _, f := range d.formats {
 		n, ok := f, true
 		if same, has := Find(near.formats, f.Codec); has {
-			n.Number = same.Number
+			n = f.facing(same)
 		} else if made, can := f.converted(d.formats, near.formats); can && translated {
 			n = made
-		} else if used.has(f.Number) {
+		} else if n = f.outside(); used.has(f.Number) {
 			n.Number, ok = used.free()
 		}
 		changed = changed || n != f || !ok
@@ -66,7 +66,7 @@ func (f Format) converted(own, theirs []Format) (Format, bool) {
 		return Format{}, false
 	}
 	same, ok := Find(theirs, other)
-	return f.as(other, same.Number), ok
+	return f.as(other, same.Number).facing(same), ok
 }
 
 // as returns a format of G.711 as another one that the text has nothing about.

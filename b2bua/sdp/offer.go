@@ -105,7 +105,7 @@ func (d *Description) appendStream(b []byte, port uint16, over StreamTransport, 
 	}
 	b = append(b, over.proto...)
 	for _, f := range formats {
-		b = strconv.AppendUint(append(b, ' '), uint64(f.Number), 10)
+		b = strconv.AppendUint(append(b, ' '), uint64(f.shown()), 10)
 	}
 	return appendLines(append(b, "\r\n"...), d.stream, 'b', AsIs)
 }
@@ -156,10 +156,13 @@ func (f *Format) has(line string) bool {
 // appendFormat appends the attributes of a format that are not as in the text.
 func (d *Description) appendFormat(b []byte, f *Format) []byte {
 	if f.lines == linesOfOurs || f.lines == mappingAndText && staticMapping(f.Number) != f.Mapping {
-		b = append(append(appendAbout(b, "a=rtpmap:", f.Number), f.Mapping...), "\r\n"...)
+		b = append(append(appendAbout(b, "a=rtpmap:", f.shown()), f.Mapping...), "\r\n"...)
 	}
-	if f.lines == linesOfOurs && f.Events() {
-		b = append(appendAbout(b, "a=fmtp:", f.Number), "0-15\r\n"...)
+	switch {
+	case f.lines == linesOfOurs && f.Events():
+		b = append(appendAbout(b, "a=fmtp:", f.shown()), "0-15\r\n"...)
+	case f.Transcoded():
+		b = append(appendAbout(b, "a=fmtp:", f.shown()), opusWanted+"\r\n"...)
 	}
 	if f.lines == linesOfOurs || !d.grouped {
 		return b

@@ -98,7 +98,11 @@ func (s FormatStates) AppendText(b []byte) ([]byte, error) {
 		f := &s[i]
 		b = f.appendTo(b)
 		b = append(append(b, f.Mapping...), fieldEnd)
-		b = append(append(b, f.Number, f.source, byte(f.lines)), formatEnd)
+		b = append(b, f.Number, f.source, byte(f.lines))
+		if f.wire > 0 {
+			b = append(b, f.wire)
+		}
+		b = append(b, formatEnd)
 	}
 	return b, nil
 }
@@ -116,12 +120,19 @@ func (s *FormatStates) UnmarshalText(text []byte) error {
 	for rest != "" {
 		k, behind, ok := readCodec(rest)
 		mapping, behind, found := strings.Cut(behind, string(rune(fieldEnd)))
-		if !ok || !found || len(behind) < 4 || behind[3] != formatEnd {
+		if !ok || !found || len(behind) < 4 {
 			return nil
+		}
+		var wire byte
+		if behind[3] != formatEnd {
+			if len(behind) < 5 || behind[4] != formatEnd || behind[3] > 127 {
+				return nil
+			}
+			wire, behind = behind[3], behind[:3]+behind[4:]
 		}
 		if f := (Format{
 			Codec: k, Mapping: mapping, Number: behind[0], source: behind[1],
-			lines: formatLines(behind[2]),
+			lines: formatLines(behind[2]), wire: wire,
 		}); f.Number < 128 && f.source < 128 {
 			*s = append(*s, f)
 		}

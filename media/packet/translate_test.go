@@ -120,6 +120,26 @@ func TestUnshiftExtended(t *testing.T) {
 	}
 }
 
+// TestRetime: timestamps and jitter change, and nothing else.
+func TestRetime(t *testing.T) {
+	get := func(at uint32, jitter uint32) []byte {
+		b, err := rtcp.Marshal([]rtcp.Packet{
+			&rtcp.SenderReport{SSRC: 1, NTPTime: 5, RTPTime: at, Reports: []rtcp.ReceptionReport{{SSRC: 2, Jitter: jitter}, {SSRC: 3, Jitter: 2 * jitter}}},
+			&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 2, Jitter: jitter, Delay: 7}}},
+			&rtcp.Goodbye{Sources: []uint32{1}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	pkt := get(100, 6)
+	Retime(pkt, func(v uint32) uint32 { return v + 1 }, func(v uint32) uint32 { return v * 2 })
+	if want := get(101, 12); !bytes.Equal(pkt, want) {
+		t.Errorf("got % x; want % x", pkt, want)
+	}
+}
+
 func TestTranslateAllocatesNothing(t *testing.T) {
 	pkt := rtcpPacket(t, 0x11)
 	if n := testing.AllocsPerRun(100, func() { Translate(pkt, ownAlias, heardAlias) }); n != 0 {

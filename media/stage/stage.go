@@ -68,8 +68,8 @@ func (idle) silence(bool, time.Duration)      {}
 func (idle) save(*SideState, stream.Clock)    {}
 func (idle) restore(*SideState, stream.Clock) {}
 
-// Order tells a stage what to do: a Mask, TelephoneEvents, a Digit, a Play or Stop, a Detect, a Tapping, a
-// Conversation, or an Interrupt.
+// Order tells a stage what to do: a Mask, TelephoneEvents, a Transcode, a Digit, a Play or Stop, a Detect, a
+// Tapping, a Conversation, or an Interrupt.
 type Order interface {
 	apply(w *way, now time.Duration)
 }
@@ -92,6 +92,8 @@ type SideState struct {
 type Settings struct {
 	Events TelephoneEvents `cbor:"1,keyasint,omitzero"`
 	Mask   Mask            `cbor:"2,keyasint,omitzero"`
+
+	Transcode *Transcode `cbor:"3,keyasint,omitempty"` // nil: off
 }
 
 // Note records an order if it stays in force.
@@ -101,11 +103,18 @@ func (s *Settings) Note(o Order) {
 		s.Events = o
 	case Mask:
 		s.Mask = o
+	case Transcode:
+		s.Transcode = nil
+		if o.codec = nil; o.On {
+			s.Transcode = &o
+		}
 	}
 }
 
 // Valid reports whether the side's settings are possible.
-func (s *SideState) Valid() bool { return s.Settings.Events.PayloadType <= 127 }
+func (s *SideState) Valid() bool {
+	return s.Settings.Events.PayloadType <= 127 && s.Settings.Transcode.valid()
+}
 
 // Packet is a packet accepted from a side.
 type Packet struct {
@@ -149,6 +158,12 @@ type Session interface {
 	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
 
+	// Pass has a packet of a side that a transcoder has made go on to the stages, and Put sends one to a side. Broke says
+	// that a side's codec has failed, which ends its audio.
+	Pass(from Side, p *Packet)
+	Put(to Side, pkt []byte) bool
+	Broke(side Side, err error)
+
 	// Away reports whether the kernel carries the stream from a side, and when its state was last read.
 	Away(from Side) (read time.Duration, away bool)
 
@@ -176,6 +191,7 @@ type way struct {
 	in      *stream.Stream
 	out     *stream.Outlet
 
+	edge     *edge // before and behind all stages; nil if the side is not transcoded
 	ear      *ear
 	answer   *answer
 	mask     *masker
@@ -268,6 +284,9 @@ func (s *Stages) Leave(from Side, pkt []byte) {
 // Due returns when Attend must be called for a side.
 func (s *Stages) Due(from Side) time.Duration {
 	due := stream.Never
+	if e := s.edge(from); e != nil {
+		due = e.in.due
+	}
 	for _, is := range s.stages(from) {
 		due = min(due, is.due())
 	}
@@ -276,6 +295,9 @@ func (s *Stages) Due(from Side) time.Duration {
 
 // Attend calls the stages of a side that are due.
 func (s *Stages) Attend(from Side, now time.Duration) {
+	if e := s.edge(from); e != nil && e.in.due <= now {
+		e.in.attend(now)
+	}
 	for _, is := range s.stages(from) {
 		if is.due() <= now {
 			is.attend(now)
@@ -285,6 +307,9 @@ func (s *Stages) Attend(from Side, now time.Duration) {
 
 // Plain reports whether the kernel may relay the packets of a side, except the payload types that Up returns.
 func (s *Stages) Plain(from Side, now time.Duration) bool {
+	if s.Transcoded(SideA) || s.Transcoded(SideB) {
+		return false
+	}
 	for _, is := range s.stages(from) {
 		if !is.plain(now) {
 			return false
@@ -397,8 +422,11 @@ func (s *Stages) Restore(st *State, exact bool, c stream.Clock) {
 }
 
 func (s *Stages) restoreSide(from Side, st *SideState, exact bool, c stream.Clock) {
-	if set := &st.Settings; set.Events.On || set.Mask.On || exact && st.Dialer != nil {
+	if set := &st.Settings; set.Transcode != nil || set.Events.On || set.Mask.On || exact && st.Dialer != nil {
 		w := s.at(from)
+		if set.Transcode != nil {
+			set.Transcode.apply(w, c.Now)
+		}
 		set.Events.apply(w, c.Now)
 		set.Mask.apply(w, c.Now)
 		if exact && st.Dialer != nil {

@@ -166,6 +166,13 @@ func (o *Outlet) settle(h packet.Header, rate int64, now time.Duration) bool {
 	return true
 }
 
+// Restart says that the source restarts: its next packet continues from the last one that was sent.
+func (o *Outlet) Restart() { o.owed = o.begun }
+
+// Advance says that the receiver was sent n numbers more than passed here, modulo 2^16. The source continues after
+// them.
+func (o *Outlet) Advance(n uint16) { o.seq, o.Shift.SeqOffset = o.seq+n, o.Shift.SeqOffset+n }
+
 // Steady reports whether the source is relayed and its shift is settled.
 func (o *Outlet) Steady(now time.Duration) bool {
 	return o.sourced && !o.owed && !o.unsure && now >= o.lateTil

@@ -11,7 +11,7 @@ import (
 
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
-media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s, insight: %[7]s}
+media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s, insight: %[7]s%[8]s}
 trunks: [{name: carrier, sources: [%[2]v], max_calls: 20000}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
 routes: [{targets: [agent], rescue: {targets: [agent]}}]
@@ -40,13 +40,17 @@ func (s *system) startFlowbridge(binary, name, dir string) (err error) {
 	case kernelNoInsight:
 		engine, insight = "kernel", "off"
 	}
+	more := ""
+	if s.transcode {
+		more = fmt.Sprintf(", max_transcoded: %d", maxCalls)
+	}
 	text := fmt.Sprintf(flowbridgeConfig, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,
-		s.server.Store(), s.server.Socket(), engine, insight)
+		s.server.Store(), s.server.Socket(), engine, insight, more)
 	if err = s.server.Configure(text); err == nil {
 		err = s.restart()
 	}
 	if err == nil {
-		s.ends, err = newEnds(s.network)
+		s.ends, err = newEnds(s.network, s.caller)
 	}
 	if err == nil {
 		s.closers = append(s.closers, s.ends.close)

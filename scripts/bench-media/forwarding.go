@@ -100,7 +100,7 @@ func (b *bench) prepare(name string, calls int) (p *passing, stop func(), err er
 		return nil, nil, err
 	}
 	p = &passing{passage: passage{System: name}}
-	if p.load, p.direct, err = s.loads(calls); err == nil {
+	if p.load, p.direct, err = s.loads(calls, nil); err == nil {
 		_, _, err = p.load.run(settling, 0, noUsage)
 	}
 	if err != nil {
@@ -122,7 +122,7 @@ func (l *load) burst() float64 {
 	began := batch.Clock(unix.CLOCK_THREAD_CPUTIME_ID)
 	for at := range ticks {
 		for _, s := range l.side {
-			s.send(at, number, 1)
+			s.send(at, number, 1, nil)
 		}
 		l.read()
 	}

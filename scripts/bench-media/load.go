@@ -43,6 +43,8 @@ type load struct {
 	calls int
 	every int // a call sends in one of this many intervals
 
+	speech *speech // nil: packets that say what they are
+
 	next        uint32        // number of the next run's first packet
 	first, last uint32        // numbers of the measured packets, last excluded
 	sent        int64         // measured packets, in all runs
@@ -80,6 +82,9 @@ func (l *load) connect(call int, toA, toB netip.AddrPort) {
 	for i, to := range []netip.AddrPort{toA, toB} {
 		s := l.side[i]
 		s.to[call] = to
+		if l.speech != nil {
+			l.speech.calls[i][to] = call
+		}
 		at := (call + i*ticks/2) % ticks // the two sides of a call alternate
 		s.due[at] = append(s.due[at], call)
 	}
@@ -115,7 +120,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 				l.late += max(late-rtp.Interval, 0)
 			}
 			for _, s := range l.side {
-				s.send(at, number, l.every)
+				s.send(at, number, l.every, l.speech)
 			}
 			l.read()
 		}
@@ -143,13 +148,16 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 }
 
 // send sends the packets that are due at a tick: those of all calls, or of a part of the calls in turn.
-func (s *side) send(at int, number uint32, every int) {
+func (s *side) send(at int, number uint32, every int, is *speech) {
 	turn, n := int(number)%every, len(s.due[at])
 	for calls := range slices.Chunk(s.due[at][turn*n/every:(turn+1)*n/every], batch.Size) {
 		now := batch.Clock(unix.CLOCK_REALTIME)
 		for i, call := range calls {
 			p := s.Packet(i)[:rtp.Size]
 			rtp.Write(p, uint32(call), s.number, number, now)
+			if is != nil {
+				p = is.write(p, call, s.number, number, now)
+			}
 			s.Put(i, p, s.to[call])
 		}
 		sent, _ := s.Send(len(calls))
@@ -160,13 +168,16 @@ func (s *side) send(at int, number uint32, every int) {
 // read reads the packets that have arrived at both sides.
 func (l *load) read() {
 	for _, s := range l.side {
-		s.Read(func(p []byte, _ netip.AddrPort, came int64) { l.take(s, p, came) })
+		s.Read(func(p []byte, from netip.AddrPort, came int64) { l.take(s, p, from, came) })
 	}
 }
 
 // take counts a packet that belongs to the measurement.
-func (l *load) take(s *side, p []byte, came int64) {
+func (l *load) take(s *side, p []byte, from netip.AddrPort, came int64) {
 	call, number, written, ours := rtp.Read(p)
+	if l.speech != nil {
+		call, number, written, ours = l.speech.read(p, from, s.number)
+	}
 	if !ours || number < l.first || number >= l.last {
 		return
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 // packet came once.
 func carried(t *testing.T, s *system) {
 	t.Helper()
-	relayed, linked, err := s.loads(3)
+	relayed, linked, err := s.loads(3, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,10 +106,10 @@ func TestLoadCountsItsOwn(t *testing.T) {
 	p := make([]byte, rtp.Size)
 	for _, number := range []uint32{4, 5, 6} {
 		rtp.Write(p, 0, 0, number, 0)
-		l.take(l.side[1], p, 1_500_000)
+		l.take(l.side[1], p, netip.AddrPort{}, 1_500_000)
 	}
-	l.take(l.side[1], p[:100], 0)
-	l.take(l.side[1], make([]byte, rtp.Size), 0)
+	l.take(l.side[1], p[:100], netip.AddrPort{}, 0)
+	l.take(l.side[1], make([]byte, rtp.Size), netip.AddrPort{}, 0)
 	if l.received() != 1 || l.delay(0.5) != 1500 {
 		t.Errorf("%d came, after %v µs; want 1 after 1500", l.received(), l.delay(0.5))
 	}

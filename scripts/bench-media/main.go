@@ -61,7 +61,8 @@ type bench struct {
 	calls      []int
 	rounds     int
 	seconds    int
-	rate       int    // held: new calls per second
+	rate       int // held: new calls per second
+	speech     *speech
 	json       string // output file; may be empty
 	out        io.Writer
 	dir        string // for the files of the systems
@@ -75,9 +76,16 @@ func parse(args []string) (*bench, error) {
 	f.IntVar(&b.seconds, "seconds", 10, "length of a measurement")
 	f.IntVar(&b.rate, "rate", 500, "held: calls that begin in a second")
 	f.StringVar(&b.json, "json", "", "file for all figures")
+	transcode := f.String("transcode", "", "media/opus/testdata/speech.bin: carriers send Opus, agents PCMU")
 	systems := f.String("systems", strings.Join(systemNames, ","), "which systems")
 	if err := f.Parse(args); err != nil {
 		return nil, err
+	}
+	if *transcode != "" {
+		var err error
+		if b.speech, err = readSpeech(*transcode); err != nil {
+			return nil, err
+		}
 	}
 	b.systems = strings.Split(*systems, ",")
 	for _, name := range b.systems {
@@ -166,7 +174,7 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	l, d, err := s.loads(calls)
+	l, d, err := s.loads(calls, b.speech)
 	if err != nil {
 		return f, err
 	}
@@ -190,13 +198,18 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 
 // takeTurns runs the loads in turn, a slice of each for each second of the measurement, and returns their usage.
 func (b *bench) takeTurns(s *system, loads ...*load) (used []usage, err error) {
-	for _, l := range loads {
-		if _, _, err := l.run(warmUp, 0, noUsage); err != nil {
-			return nil, err
+	used = make([]usage, len(loads))
+	seconds, slice, sliceWarm := b.seconds, slice, sliceWarm
+	if b.speech != nil { // which has no pauses
+		seconds, slice, sliceWarm = 1, time.Duration(b.seconds)*slice, warmUp
+	} else {
+		for _, l := range loads {
+			if _, _, err := l.run(warmUp, 0, noUsage); err != nil {
+				return nil, err
+			}
 		}
 	}
-	used = make([]usage, len(loads))
-	for i := range b.seconds {
+	for i := range seconds {
 		for turn := range loads {
 			at := (i + turn) % len(loads) // a different one starts each time
 			start, end, err := loads[at].run(sliceWarm, slice, func() (usage, error) { return usageOf(s.relay) })
@@ -229,10 +242,11 @@ func (l *load) connectDirectly() {
 }
 
 // loads returns a load with calls through the system, and one over the link between the ends. They end with the system.
-func (s *system) loads(calls int) (relayed, linked *load, err error) {
+func (s *system) loads(calls int, is *speech) (relayed, linked *load, err error) {
 	if relayed, err = newLoad(s.network, relayAddrs, calls); err != nil {
 		return nil, nil, err
 	}
+	relayed.speech = is.begin(calls)
 	s.closers = append(s.closers, relayed.close)
 	if linked, err = newLoad(s.network, directAddrs, calls); err != nil {
 		return nil, nil, err

@@ -44,7 +44,10 @@ func (s *system) startRTPEngine(dir string) error {
 		return err
 	}
 	s.closers = append(s.closers, func() { _ = conn.Close() })
-	c := &ngClient{conn: conn}
+	c := &ngClient{conn: conn, describe: s.caller}
+	if s.transcode {
+		c.flags = "5:flagsl14:codec-mask-all20:codec-transcode-PCMU28:codec-set-opus/48000/2/24000e"
+	}
 	if err := process.Until(10*time.Second, func() error {
 		_, err := c.ask(map[string]string{"command": "ping"})
 		return err
@@ -57,15 +60,17 @@ func (s *system) startRTPEngine(dir string) error {
 
 // ngClient is a client for rtpengine's NG protocol: a cookie, and a dictionary in BitTorrent's encoding.
 type ngClient struct {
-	conn   *net.UDPConn
-	cookie int
+	conn     *net.UDPConn
+	cookie   int
+	describe func(netip.AddrPort) string // the carrier's end
+	flags    string                      // an encoded entry of requests; may be empty
 }
 
 // call makes rtpengine connect two ends: an offer with A's description, an answer with B's. The rewritten description
 // of each is where the other end must send.
 func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) {
 	request := map[string]string{
-		"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": sip.Description(a), "ICE": "remove",
+		"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": c.describe(a), "ICE": "remove",
 	}
 	offer, err := c.ask(request)
 	if err != nil {
@@ -84,7 +89,7 @@ func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, 
 func (c *ngClient) ask(request map[string]string) (reply string, err error) {
 	c.cookie++
 	cookie := fmt.Sprint(c.cookie, " ")
-	if _, err := c.conn.Write([]byte(cookie + bencode(request))); err != nil {
+	if _, err := c.conn.Write([]byte(cookie + "d" + c.flags + bencode(request)[1:])); err != nil {
 		return "", err
 	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {

@@ -112,6 +112,10 @@ func (f *figures) serverGauges(add telemetry.Add) {
 		add("queue_calls", "Callers that wait for a place at a target of a route.", float64(q.Calls), "route", q.Route)
 		add("queue_limit", "How many may wait at once, queue.limit.", float64(q.Limit), "route", q.Route)
 	}
+	used, most, refused := f.node.server.Transcoders().Figures()
+	add("transcoded_calls", "Calls with a transcoder between Opus and G.711, or with a place for one.", float64(used))
+	add("transcoded_calls_limit", "How many calls may have one, media.max_transcoded. 0: none.", float64(most))
+	add("transcoders_refused_total", "How often a call needed a transcoder and found none free.", float64(refused))
 	identityGauges(add, f.node.server.Verifier())
 }
 

@@ -1,0 +1,64 @@
+package agreement
+
+import "sync/atomic"
+
+// Transcoders are the places for calls with a transcoder on this node. A call has one at most.
+type Transcoders struct {
+	most int // calls
+
+	used    atomic.Int64
+	refused atomic.Uint64
+}
+
+// NewTranscoders returns places for so many calls; nil for 0.
+func NewTranscoders(most int) *Transcoders {
+	if most == 0 {
+		return nil
+	}
+	return &Transcoders{most: most}
+}
+
+// take takes a place, if one is free or must is set.
+func (t *Transcoders) take(must bool) bool {
+	if n := t.used.Add(1); n > int64(t.most) && !must {
+		t.used.Add(-1)
+		t.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+// Figures returns how many calls have a place and may have one, and how often there was none.
+func (t *Transcoders) Figures() (used, most int, refused uint64) {
+	if t == nil {
+		return 0, 0, 0
+	}
+	return int(t.used.Load()), t.most, t.refused.Load()
+}
+
+// Place is a call's place among the Transcoders. The zero value has none, and can get none.
+type Place struct {
+	of  *Transcoders
+	has bool
+}
+
+// PlaceAt returns a place that a call does not have yet. Without transcoders it can get none.
+func PlaceAt(t *Transcoders) Place { return Place{of: t} }
+
+// Possible reports whether the call may ask for the place.
+func (p *Place) Possible() bool { return p.of != nil }
+
+// Claim takes the place, if the call has none yet. A call of another process keeps its place (must). It reports whether
+// the call has it.
+func (p *Place) Claim(must bool) bool {
+	p.has = p.has || p.of != nil && p.of.take(must)
+	return p.has
+}
+
+// Release gives the place back, if there is one.
+func (p *Place) Release() {
+	if p.has {
+		p.of.used.Add(-1)
+		p.has = false
+	}
+}

@@ -1,0 +1,79 @@
+package bridge
+
+import (
+	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/snapshot"
+	"flowbridge/media"
+)
+
+// Opus for a side that has no G.711, where the other one has no Opus. The agreement says where a transcoder stands
+// (agreement.Turn, sdp.Description.Inside), and the media has it (media.Transcode).
+
+// Transcoding has the media transcode as the descriptions of the sides say.
+type Transcoding struct {
+	idle
+	is [2]media.Transcode // by side
+}
+
+// transcodeSession is the media as transcoding needs it.
+type transcodeSession interface {
+	SetTranscode(side media.Side, t media.Transcode) error
+}
+
+func (t *Transcoding) open(b *Bridge) {
+	t.bridge = b
+	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
+}
+
+// restore counts a call of another process, whose place it keeps. Its media transcodes already.
+func (t *Transcoding) restore(*snapshot.Bridge) {
+	b := t.bridge
+	b.Agreement.Transcoder.Release()
+	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
+	for side := range t.is {
+		if t.is[side] = b.Agreement.Transcode(media.Side(side)); t.is[side].On {
+			b.Agreement.Transcoder.Claim(true)
+		}
+	}
+}
+
+func (t *Transcoding) on(e Event) (taken bool) {
+	switch e := e.(type) {
+	case Answered:
+		if t.is == ([2]media.Transcode{}) { // the target takes the caller's codec after all
+			t.bridge.Agreement.Transcoder.Release()
+		}
+	case describing:
+		t.apply()
+	case media.EventCodecFailed:
+		t.bridge.Log.Error().Err(e.Err).Stringer("side", e.Side).Msg("transcoder failed")
+		t.bridge.Ladder.Decide("the transcoder of side %v has failed: %v", e.Side, e.Err)
+		return true
+	}
+	return false
+}
+
+// apply gives the media what has changed.
+func (t *Transcoding) apply() {
+	b := t.bridge
+	for side := range t.is {
+		side := media.Side(side)
+		wants := b.Agreement.Transcode(side)
+		if b.Media.session == nil || wants == t.is[side] {
+			continue
+		}
+		if wants.On != t.is[side].On || wants.Number != t.is[side].Number {
+			if names := b.Agreement.Transcodes(side); names != "" {
+				b.Ladder.Decide("side %v: %s", side, names)
+			} else {
+				b.Ladder.Decide("side %v is not transcoded any more", side)
+			}
+		}
+		t.is[side] = wants
+		if err := b.Media.session.SetTranscode(side, wants); err != nil {
+			b.Media.On(media.EventCodecFailed{Side: side, Err: err})
+		}
+	}
+}
+
+func (t *Transcoding) end() { t.bridge.Agreement.Transcoder.Release() }

@@ -1,0 +1,165 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/media"
+	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
+)
+
+// opusSDP describes audio of Opus with the number 111, and telephone-events of its clock.
+func opusSDP(host string, port int, more string, lines ...string) string {
+	s := siptest.SessionAt(host, port, strings.TrimSpace(more+" 101"), append([]string{"a=rtpmap:111 opus/48000/2", "a=fmtp:111 useinbandfec=1"}, lines...)...)
+	s = strings.Replace(s, "RTP/AVP ", "RTP/AVP 111 ", 1)
+	return strings.Replace(s, "101 telephone-event/8000", "101 telephone-event/48000", 1)
+}
+
+// TestTranscoding: which side has a transcoder, by what the sides have and the target's list.
+func TestTranscoding(t *testing.T) {
+	const caller, agent = "192.0.2.10", "192.0.2.20"
+	for _, tt := range []struct {
+		name    string
+		target  string // keys
+		offer   string
+		offered string // formats for the target
+		answer  string
+		told    string // formats for the caller
+		codec   string
+		on      [2]bool
+	}{
+		{"a caller with Opus alone", "", opusSDP(caller, 20000, ""), "0 8 101", siptest.SessionAt(agent, 30000, "0 101"), "111 101", "opus", [2]bool{true, false}},
+		{"an agent with PCMA", "codecs: [PCMA]", opusSDP(caller, 20000, ""), "8 101", siptest.SessionAt(agent, 30000, "8 101"), "111 101", "opus", [2]bool{true, false}},
+		{"G.711 in common", "", opusSDP(caller, 20000, "0"), "0 101", siptest.SessionAt(agent, 30000, "0"), "0", "PCMU", [2]bool{}},
+		{"Opus in common", "codecs: [opus]", opusSDP(caller, 20000, ""), "111 101", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
+		{"a target that takes Opus of both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101 0 96", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
+		{"a target that takes PCMU of both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101 0 96", siptest.SessionAt(agent, 30000, "0 96"), "111 101", "opus", [2]bool{true, false}},
+		{"an agent with Opus alone", "codecs: [opus]", siptest.SessionAt(caller, 20000, "0 101"), "96 101", opusSDP(agent, 30000, ""), "0 101", "PCMU", [2]bool{false, true}},
+	} {
+		runIn(t, tt.name, talkYAML("", tt.target), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = tt.offer
+			in := w.carrier.ringsAt(w.agent, d)
+			if got := numbersIn(in); got != tt.offered {
+				w.t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
+			}
+			w.agent.concludes(in, 200, "OK", "agent1", tt.answer)
+			ok := w.carrier.expect("SIP/2.0 200")
+			if got := numbersIn(ok); got != tt.told {
+				w.t.Errorf("the caller is told %s; want %s:\n%s", got, tt.told, ok.raw)
+			}
+			w.carrier.ack(d)
+			c := w.talkOf(d, in)
+			w.wantTranscoders(tt.on)
+			for _, e := range []*end{c.carrier, c.agent} { // a refresh changes nothing, nor does hold, nor our own offer
+				theirs, told := tt.offer, tt.told
+				if e == c.agent {
+					theirs, told = tt.answer, numbersIn(received{raw: tt.answer})
+				}
+				for _, way := range []string{"a=sendrecv", "a=sendonly", "a=sendrecv"} {
+					again := e.changes("INVITE", theirs+way+"\r\n", "200")
+					if got := numbersIn(again); got != told {
+						w.t.Errorf("side %v is answered %s; want %s", e.side, got, told)
+					}
+					w.wantTranscoders(tt.on)
+				}
+				seq := e.offers("INVITE", "")
+				if got := numbersIn(e.p.expect("SIP/2.0 200")); got != told {
+					w.t.Errorf("side %v is offered %s; want %s", e.side, got, told)
+				}
+				e.acks(seq, theirs)
+				w.wantTranscoders(tt.on)
+			}
+			w.callerHangsUp(d)
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); !strings.EqualFold(r.Codec, tt.codec) {
+				w.t.Errorf("codec %s; want %s", r.Codec, tt.codec)
+			}
+		})
+	}
+}
+
+// numbersIn returns the payload types of a message's audio, as they are on the wire.
+func numbersIn(m received) string {
+	_, line, _ := strings.Cut(m.raw, "m=audio ")
+	line, _, _ = strings.Cut(line, "\r\n")
+	return strings.Join(strings.Fields(line)[2:], " ")
+}
+
+// wantTranscoders checks at which sides the media transcodes.
+func (w *world) wantTranscoders(on [2]bool) {
+	w.t.Helper()
+	for side, c := range w.session().transcodes {
+		if c.On != on[side] || c.On && (c.Opus != 111 || !c.Takes.Has(111)) {
+			w.t.Errorf("side %v: %+v; want a transcoder: %t", media.Side(side), c, on[side])
+		}
+	}
+}
+
+// TestNoTranscoder: beyond media.max_transcoded a target that can do without is called, and a caller of the others gets
+// 503. A call that ends gives its place back. With media.transcode: off nothing is made.
+func TestNoTranscoder(t *testing.T) {
+	config := strings.Replace(talkYAML("", ""), `media: {`, `media: {max_transcoded: 1, `, 1)
+	inWorldWith(t, config, func(w *world) {
+		answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
+		first := w.carrier.newCall("+15075785607")
+		first.sdp = opusSDP("192.0.2.10", 20000, "")
+		in := w.carrier.ringsAt(w.agent, first)
+		w.agent.concludes(in, 200, "OK", "agent1", answer)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(first)
+		w.talkOf(first, in)
+
+		second := w.carrier.newCall("+15075785608")
+		second.sdp = opusSDP("192.0.2.10", 20002, "")
+		w.carrier.invite(second)
+		w.carrier.expect("SIP/2.0 180")
+		if refused := w.carrier.expect("SIP/2.0 503"); refused.value("Retry-After") == "" {
+			t.Errorf("no Retry-After:\n%s", refused.raw)
+		}
+		w.carrier.ackRefused(second)
+		w.wantRecord("failed", cause.NoTranscoder, record.EndedBySystem)
+
+		third := w.carrier.newCall("+15075785609") // needs none
+		in = w.carrier.ringsAt(w.agent, third)
+		w.agent.concludes(in, 200, "OK", "agent3", answer)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(third)
+		w.callerHangsUp(first)
+		w.callerHangsUp(third)
+	})
+	inWorldWith(t, strings.Replace(talkYAML("", ""), `media: {`, `media: {transcode: off, `, 1), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = opusSDP("192.0.2.10", 20000, "")
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 488")
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
+	})
+}
+
+// TestChangeToOpus: a caller who goes from PCMU to Opus in mid-call, and back, is transcoded in between. The agent is
+// not asked.
+func TestChangeToOpus(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101")
+		in := w.carrier.ringsAt(w.agent, d)
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		c := w.talkOf(d, in)
+		for range 2 {
+			if got := numbersIn(c.carrier.changes("INVITE", opusSDP("192.0.2.10", 20000, ""), "200")); got != "111 101" {
+				t.Errorf("the caller is answered %s", got)
+			}
+			w.wantTranscoders([2]bool{true, false})
+			if got := numbersIn(c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101"), "200")); got != "0 101" {
+				t.Errorf("the caller is answered %s", got)
+			}
+			w.wantTranscoders([2]bool{})
+		}
+		w.callerEnds(w.agent, d)
+	})
+}

@@ -1,0 +1,147 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// startOpusPhone runs a softphone that has Opus alone.
+func (s *stage) startOpusPhone(number string, at netip.AddrPort, words []int16) *baresip {
+	s.Helper()
+	account := fmt.Sprintf("\"Opus Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=opus/48000/2\n", number, at)
+	p := s.softphone(s.TempDir(), nil, account, at, words, "module opus.so", "opus_inbandfec yes")
+	must(s, os.WriteFile(filepath.Join(p.dir, "words.wav"), fullband(words), 0o600))
+	return p
+}
+
+// fullband is a file of the same audio in stereo at 48 kHz, the only one from which this softphone makes Opus.
+func fullband(words []int16) []byte {
+	words = words[:min(len(words), 20*8000)]
+	samples := make([]int16, 0, 12*len(words))
+	for i, v := range words {
+		next := int(words[min(i+1, len(words)-1)])
+		for k := range 6 {
+			between := int16(int(v) + (next-int(v))*k/6)
+			samples = append(samples, between, between)
+		}
+	}
+	b := wav(samples)
+	b[22], b[32] = 2, 4
+	binary.LittleEndian.PutUint32(b[24:], 48000)
+	binary.LittleEndian.PutUint32(b[28:], 4*48000)
+	return b
+}
+
+// TestOpusToG711 has a softphone with Opus alone call one with PCMU alone, and the reverse. Both hear each other's words,
+// keys arrive, and the record has what the sides speak.
+func TestOpusToG711(t *testing.T) {
+	t.Parallel()
+	for _, opusCalls := range []bool{true, false} {
+		name, target, codec := "a caller with Opus", "", "opus"
+		if !opusCalls {
+			name, target, codec = "an agent with Opus", ", codecs: [opus]", "PCMU"
+		}
+		t.Run(name, func(t *testing.T) {
+			s := newPreparedStage(t)
+			b := s.serve(setup{trunk: fromLoopback, target: fromLoopback + target})
+			hers, his := softWords(51), softWords(52)
+			at := s.freePort(s.carrier)
+			var phone, callee *baresip
+			if opusCalls {
+				callee = s.startBaresipAs(called, s.agent, his)
+				phone = s.startOpusPhone(caller, at, hers)
+			} else {
+				callee = s.startOpusPhone(called, s.agent, his)
+				phone = s.startBaresipAs(caller, at, hers)
+			}
+			phone.calls(s.to())
+			for _, p := range []*baresip{phone, callee} {
+				eventually(t, "six seconds are heard", func() bool { return len(envelope(t, p)) > 300 })
+			}
+			phone.hangUp()
+			callee.command("quit", "")
+			callee.exit()
+			r := b.finish(hungUpByCaller)[0]
+			if !strings.EqualFold(r.Codec, codec) || r.Media.A.Rx < 250 || r.Media.B.Rx < 250 || r.Media.A.Tx < 250 || r.Media.B.Tx < 250 {
+				t.Errorf("codec %s, media %+v", r.Codec, r.Media)
+			}
+			if m := r.Media; m.A.Lost+m.B.Lost != 0 {
+				t.Errorf("media %+v", m)
+			}
+			if r.Talk == nil || r.Talk.Caller == nil || r.Talk.Caller.SpokeMS < 1000 || r.Talk.Agent.SpokeMS < 1000 {
+				t.Errorf("talk %+v", r.Talk)
+			}
+			like(t, "the agent hears", levels(hers, 8000, 1), envelope(t, callee))
+			like(t, "the caller hears", levels(his, 8000, 1), envelope(t, phone))
+		})
+	}
+}
+
+// envelope is how loud each 20 ms are that a softphone has heard, at whatever rate it has recorded them.
+func envelope(t *testing.T, p *baresip) []float64 {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-dec.wav"))
+	must(t, err)
+	var all []float64
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil || len(b) < wavHeader {
+			continue
+		}
+		channels, rate := int(binary.LittleEndian.Uint16(b[22:])), int(binary.LittleEndian.Uint32(b[24:]))
+		var samples []int16
+		for i := wavHeader; i+1 < len(b); i += 2 {
+			samples = append(samples, int16(binary.LittleEndian.Uint16(b[i:])))
+		}
+		all = append(all, levels(samples, rate, channels)...)
+	}
+	return all
+}
+
+// levels are the levels of each 20 ms of samples, in dB above a least one.
+func levels(samples []int16, rate, channels int) (all []float64) {
+	for n := rate / 50 * channels; n > 0 && len(samples) >= n; samples = samples[n:] {
+		sum := 0.0
+		for _, v := range samples[:n] {
+			sum += float64(v) * float64(v)
+		}
+		all = append(all, max(20*math.Log10(math.Sqrt(sum/float64(n))+1), 30))
+	}
+	return all
+}
+
+// like checks that what was heard is what was said: the levels of five seconds go together, at some delay.
+func like(t *testing.T, what string, said, heard []float64) {
+	t.Helper()
+	const length = 250
+	best := -1.0
+	for from := 0; from+length <= len(heard); from += 25 {
+		for at := 0; at+length <= min(len(said), len(heard)+100); at++ {
+			best = max(best, together(said[at:at+length], heard[from:from+length]))
+		}
+	}
+	if t.Logf("%s: %.3f", what, best); best < 0.9 {
+		t.Errorf("%s other words than were said: %.3f", what, best)
+	}
+}
+
+// together is the correlation of two series.
+func together(a, b []float64) float64 {
+	var ma, mb float64
+	for i := range a {
+		ma, mb = ma+a[i]/float64(len(a)), mb+b[i]/float64(len(b))
+	}
+	var ab, aa, bb float64
+	for i := range a {
+		ab, aa, bb = ab+(a[i]-ma)*(b[i]-mb), aa+(a[i]-ma)*(a[i]-ma), bb+(b[i]-mb)*(b[i]-mb)
+	}
+	return ab / math.Sqrt(aa*bb+1e-9)
+}

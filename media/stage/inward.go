@@ -1,0 +1,257 @@
+package stage
+
+import (
+	"net/netip"
+	"time"
+
+	"flowbridge/media/opus"
+	"flowbridge/media/packet"
+	"flowbridge/media/stream"
+)
+
+const (
+	// fillAfter is how long after a packet its stream counts as pausing: by DTX, which sends a packet every 400 ms (RFC
+	// 7587 section 3.1.3), by loss or by jitter. The pause is filled until fillUntil after the packet.
+	fillAfter = 100 * time.Millisecond
+	fillUntil = 500 * time.Millisecond
+
+	fillEvery = 20 * time.Millisecond
+
+	frameLen = opus.Frame
+)
+
+// inward makes packets of G.711, of 20 ms, from the Opus that a side sends: one stream without a hole, with its own
+// numbers and timestamps of 8 kHz. Telephone-events pass in it.
+type inward struct {
+	edge   *edge
+	order  order
+	budget budget
+	stream stream.Stream // what it has made
+	source netip.AddrPort
+
+	seq    uint16 // last
+	clock  uint32 // timestamp of the next sample to come
+	ahead  int    // samples before clock that fill a pause; what comes late for their place is dropped
+	marked bool   // the next packet begins after a pause
+	begun  bool
+	heard  bool // audio of this stream was decoded
+	last   time.Duration
+	due    time.Duration
+	filled bool // nothing more is filled until a packet comes
+
+	base8, base48 uint32 // timestamps of the same moment
+
+	samples [opus.Longest]int16
+	waiting [frameLen]int16 // less than a frame, before clock
+	wait    int
+	pkt     [packet.HeaderLen + frameLen]byte
+	made    Packet // of pkt
+}
+
+// take handles a packet of the side.
+func (in *inward) take(p *Packet) {
+	in.source = p.Source
+	o, is := &in.order, pieceOf(p.Data, p.Header)
+	if o.started && p.SSRC != o.ssrc && in.edge.config.Events.Has(p.PayloadType) { // beside the stream
+		in.event(is, p.Now)
+		return
+	}
+	o.take(is, p.Now)
+	in.last, in.filled = p.Now, false
+	in.schedule()
+}
+
+// begin starts with the first packet of a stream, or continues the numbers of a sender that has restarted.
+func (in *inward) begin(p piece, now time.Duration) {
+	if !in.begun || in.stream.SSRC() != p.SSRC {
+		in.stream.Renew()
+		in.begun, in.seq, in.clock = true, p.Seq-1, p.Timestamp/opus.Scale
+	} else {
+		in.clock += uint32(in.passed(now)) // at most an hour
+	}
+	in.wait, in.ahead, in.marked, in.heard = 0, 0, true, false
+	in.base8, in.base48, in.last = in.clock, p.Timestamp, now
+}
+
+// passed returns the time since the last packet, in samples.
+func (in *inward) passed(now time.Duration) int64 {
+	return min(now-in.last, time.Hour).Microseconds() * opus.Rate / 1e6
+}
+
+// schedule sets when attend is called without a packet.
+func (in *inward) schedule() {
+	in.due = stream.Never
+	if in.heard && !in.filled {
+		in.due = in.last + fillAfter
+	}
+	if in.order.count > 0 {
+		in.due = min(in.due, in.order.since+orderWait)
+	}
+}
+
+// attend fills a pause, and gives up packets that were waited for.
+func (in *inward) attend(now time.Duration) {
+	if in.edge.broken {
+		in.due = stream.Never
+		return
+	}
+	in.order.drain(now, false)
+	in.filled = now-in.last >= fillUntil
+	if in.heard && !in.filled && now-in.last >= fillAfter {
+		if in.budget.affords(frameLen, false, now) {
+			in.conceal(frameLen, nil, now)
+			in.ahead += frameLen
+		}
+		in.due = now + fillEvery
+		return
+	}
+	in.schedule()
+}
+
+// pass handles a packet whose turn it is.
+func (in *inward) pass(p piece, now time.Duration) {
+	c := &in.edge.config
+	switch {
+	case in.edge.broken:
+	case c.Events.Has(p.PayloadType):
+		in.event(p, now)
+	case c.Takes.Has(p.PayloadType):
+		in.audio(p, now)
+	}
+}
+
+// inner converts a timestamp of the side.
+func (in *inward) inner(timestamp uint32) uint32 {
+	return in.base8 + uint32(int32(timestamp-in.base48)/opus.Scale) // modulo 2^32 on purpose
+}
+
+// audio decodes a packet of Opus, after what is missing before it.
+func (in *inward) audio(p piece, now time.Duration) {
+	n := opus.Samples(p.payload)
+	if n == 0 || !in.budget.affords(n, !in.heard, now) {
+		return // missing before the next packet
+	}
+	is := in.inner(p.Timestamp)
+	in.base8, in.base48 = is, p.Timestamp
+	switch gap := int(int32(is - in.clock)); { // modulo 2^32 on purpose
+	case int64(gap) > in.passed(now)+2*opus.Rate, gap < -in.ahead-opus.Longest, // the sender's clock has jumped
+		p.marker && gap <= -in.ahead: // or has stood still
+		in.base8 = in.clock
+	case gap > 0:
+		in.bridge(gap, n, p.payload, now)
+	}
+	codec := in.edge.config.codec.decoder
+	if !in.heard && in.edge.broke(codec.Reset()) || in.edge.broken {
+		return
+	}
+	samples, err := codec.Decode(p.payload, in.samples[:])
+	if in.edge.broke(err) || err != nil {
+		return
+	}
+	in.heard = true
+	in.ahead = max(min(in.ahead, int(int32(in.clock-in.base8))), 0)
+	late := min(in.ahead, samples)
+	in.ahead -= late
+	in.push(in.samples[late:samples], now)
+}
+
+// bridge fills the gap before a packet of n samples. A longer one than a packet can be is a pause.
+func (in *inward) bridge(gap, n int, next []byte, now time.Duration) {
+	missing := min(gap, opus.Longest) / 20 * 20 // the codec wants multiples of 2.5 ms
+	lost := in.order.lost > 0
+	if in.heard && (lost || gap <= opus.Longest) && in.budget.affords(missing, false, now) {
+		last := 0
+		if lost {
+			last = min(n, missing)
+		}
+		in.conceal(missing-last, nil, now)
+		in.conceal(last, next, now)
+	}
+	if gap > opus.Longest || !in.heard {
+		in.flush(now)
+		in.clock, in.marked = in.base8, true
+	}
+}
+
+// conceal makes up samples, from the packet behind them if there is one.
+func (in *inward) conceal(n int, next []byte, now time.Duration) {
+	for n > 0 {
+		samples := in.samples[:min(n, frameLen)]
+		if next != nil {
+			samples = in.samples[:n]
+		}
+		if in.edge.broke(in.edge.config.codec.decoder.Recover(next, samples)) {
+			return
+		}
+		n -= len(samples)
+		in.push(samples, now)
+	}
+}
+
+// push sends samples on, in whole frames.
+func (in *inward) push(samples []int16, now time.Duration) {
+	for len(samples) > 0 {
+		n := copy(in.waiting[in.wait:], samples)
+		samples, in.wait, in.clock = samples[n:], in.wait+n, in.clock+uint32(n)
+		if in.wait == frameLen {
+			in.send(now)
+		}
+	}
+}
+
+// flush sends what waits, with silence behind it.
+func (in *inward) flush(now time.Duration) {
+	if in.wait > 0 {
+		clear(in.waiting[in.wait:])
+		in.clock += uint32(frameLen - in.wait)
+		in.send(now)
+	}
+}
+
+func (in *inward) send(now time.Duration) {
+	c := &in.edge.config
+	in.seq++
+	h := packet.Header{
+		PayloadType: c.Number, Seq: in.seq, Timestamp: in.clock - frameLen, SSRC: in.order.ssrc,
+	}
+	putHeader(in.pkt[:], h, in.marked)
+	c.law().Encode(in.pkt[packet.HeaderLen:], in.waiting[:])
+	in.wait, in.marked = 0, false
+	in.hand(h, in.pkt[:], now)
+}
+
+// event passes a telephone-event on. The audio continues behind it, unless it is beside the stream.
+func (in *inward) event(p piece, now time.Duration) {
+	e, ok := packet.ParseEvent(p.payload)
+	if !ok || len(p.payload) > len(in.pkt)-packet.HeaderLen {
+		return
+	}
+	factor := 1
+	if in.edge.config.Scaled.Has(p.PayloadType) {
+		factor = opus.Scale
+	}
+	h := p.Header
+	h.Timestamp = in.inner(h.Timestamp)
+	if h.SSRC == in.order.ssrc {
+		in.flush(now)
+		in.seq++
+		h.Seq = in.seq
+		if end := h.Timestamp + uint32(e.Duration)/uint32(factor); int32(end-in.clock) > 0 { // modulo 2^32 on purpose
+			in.clock = end
+		}
+	}
+	pkt := in.pkt[:packet.HeaderLen+copy(in.pkt[packet.HeaderLen:], p.payload)]
+	putHeader(pkt, h, p.marker)
+	scaled(packet.Payload(pkt), -factor)
+	in.hand(h, pkt, now)
+}
+
+// hand gives a packet to the stages.
+func (in *inward) hand(h packet.Header, pkt []byte, now time.Duration) {
+	e := in.edge
+	if h.SSRC == in.order.ssrc {
+		in.stream.Observe(h, now)
+	}
+	in.made = Packet{Header: h, Data: pkt, Now: now, Source: in.source, Key: e.config.Events.Has(h.PayloadType)}
+	e.way.session.Pass(e.way.side, &in.made)
+}

@@ -1,0 +1,112 @@
+package stage
+
+import (
+	"time"
+
+	"flowbridge/media/packet"
+)
+
+const (
+	// orderLen is how far ahead of a missing packet others are held, in packets.
+	orderLen = 8
+
+	// orderPatience is how many packets are held before a missing one counts as lost, and orderWait how long the first of
+	// them is held.
+	orderPatience = 3
+	orderWait     = 60 * time.Millisecond
+
+	// orderJump is the difference of numbers that means a new stream (RFC 3550 section A.1).
+	orderJump = 100
+)
+
+// piece is an RTP packet on its way to a codec.
+type piece struct {
+	packet.Header
+
+	marker  bool
+	payload []byte
+}
+
+func pieceOf(pkt []byte, h packet.Header) piece {
+	return piece{h, packet.Marker(pkt), packet.Payload(pkt)}
+}
+
+// ordered gets packets from an order.
+type ordered interface {
+	begin(p piece, now time.Duration) // a stream begins with p, which is passed later
+	pass(p piece, now time.Duration)  // it is p's turn
+}
+
+// order puts the packets of one stream in order, because a codec has to have them so. A packet in its turn is not held.
+type order struct {
+	to      ordered
+	started bool
+	ssrc    uint32
+	next    uint16 // number whose turn it is
+	lost    int    // numbers that were given up before it, until a packet is passed
+	count   int    // of held
+	since   time.Duration
+	held    [orderLen]held // by number
+}
+
+type held struct {
+	piece
+
+	is   bool
+	room [1500]byte // of piece.payload
+}
+
+// take passes a packet on if it has its turn, and then the held ones behind it. Else the packet is held, or dropped
+// because it came too late or twice.
+func (o *order) take(p piece, now time.Duration) {
+	ahead := int16(p.Seq - o.next) // modulo 2^16 on purpose
+	if !o.started || p.SSRC != o.ssrc || ahead <= -orderJump || ahead >= orderJump {
+		for i := range o.held {
+			o.held[i].is = false
+		}
+		o.started, o.ssrc, o.next, o.lost, o.count, ahead = true, p.SSRC, p.Seq, 0, 0, 0
+		o.to.begin(p, now)
+	}
+	if ahead >= orderLen {
+		o.drain(now, true)
+		if ahead = int16(p.Seq - o.next); ahead >= orderLen {
+			o.lost, o.next, ahead = o.lost+int(ahead), p.Seq, 0
+		}
+	}
+	switch h := &o.held[p.Seq%orderLen]; {
+	case ahead == 0:
+		o.pass(p, now)
+	case ahead > 0 && !h.is && len(p.payload) <= len(h.room):
+		h.piece, h.is = p, true
+		h.payload = h.room[:copy(h.room[:], p.payload)]
+		if o.count++; o.count == 1 {
+			o.since = now
+		}
+	}
+	o.drain(now, false)
+}
+
+// drain passes on the held packets whose turn it is. If one is missing before them, it is given up once enough are
+// held, or for long enough, or anyway if all is set.
+func (o *order) drain(now time.Duration, all bool) {
+	for o.count > 0 {
+		if !o.held[o.next%orderLen].is {
+			if !all && o.count < orderPatience && now-o.since < orderWait {
+				return
+			}
+			for !o.held[o.next%orderLen].is {
+				o.next, o.lost = o.next+1, o.lost+1
+			}
+			o.since = now
+		}
+		p := &o.held[o.next%orderLen]
+		p.is, o.count = false, o.count-1
+		o.pass(p.piece, now)
+	}
+}
+
+func (o *order) pass(p piece, now time.Duration) {
+	o.next++
+	o.to.pass(p, now)
+	o.lost = 0
+}

@@ -1,0 +1,138 @@
+package stage
+
+import (
+	"time"
+
+	"flowbridge/media/opus"
+	"flowbridge/media/packet"
+)
+
+// outward makes packets of Opus, of 20 ms, from the G.711 that a side is sent, in packets of any length. A lost packet
+// stays lost: the receiver conceals it better than we could. Telephone-events pass with the other clock.
+//
+// The timestamps are those of the stream that comes, six times, which is continuous also where 32 bits wrap. The
+// numbers begin with those of that stream, and are the same as long as its packets have 20 ms. Stages.Ahead tells the
+// difference to what comes next, so that they go on after a hand-over; after a kill only if there is none.
+type outward struct {
+	edge   *edge
+	order  order
+	budget budget
+
+	begun  bool
+	fresh  bool   // the next frame is the first of a stream
+	seq    uint16 // last
+	end    uint32 // timestamp of the next sample to come
+	marked bool   // the next packet begins after a pause
+	sent   bool   // the last packet was
+
+	samples [frameLen]int16 // less than a frame, before end
+	wait    int
+	pkt     [packet.HeaderLen + opus.MaxPacket]byte
+}
+
+// take handles a packet for the side, and reports whether what became of it was sent.
+func (out *outward) take(pkt []byte, now time.Duration) bool {
+	h, ok := packet.ParseRTP(pkt)
+	if !ok {
+		return false
+	}
+	out.sent = true
+	out.order.take(pieceOf(pkt, h), now)
+	return out.sent
+}
+
+func (out *outward) begin(p piece, _ time.Duration) {
+	if !out.begun {
+		out.seq = p.Seq - 1
+	}
+	out.begun, out.fresh, out.end, out.wait, out.marked = true, true, p.Timestamp, 0, true
+}
+
+// pass handles a packet whose turn it is.
+func (out *outward) pass(p piece, now time.Duration) {
+	c := &out.edge.config
+	switch {
+	case out.edge.broken:
+	case c.Events.Has(p.PayloadType):
+		out.event(p, now)
+	case p.PayloadType == c.Number:
+		out.audio(p, now)
+	}
+}
+
+// audio encodes a packet of G.711.
+func (out *outward) audio(p piece, now time.Duration) {
+	if gap := int32(p.Timestamp - out.end); gap != 0 { // modulo 2^32 on purpose
+		out.flush(now)
+		if out.order.lost > 0 && gap > 0 {
+			out.seq += uint16(min(gap/frameLen, orderJump))
+		} else {
+			out.marked = true
+		}
+		out.end = p.Timestamp
+	}
+	out.marked = out.marked || p.marker
+	law := out.edge.config.law()
+	for payload := p.payload; len(payload) > 0; {
+		n := law.Decode(out.samples[out.wait:], payload)
+		payload, out.wait, out.end = payload[n:], out.wait+n, out.end+uint32(n)
+		if out.wait == frameLen {
+			out.encode(now)
+		}
+	}
+}
+
+// flush encodes what waits, with silence behind it.
+func (out *outward) flush(now time.Duration) {
+	if out.wait > 0 {
+		clear(out.samples[out.wait:])
+		out.end += uint32(frameLen - out.wait)
+		out.encode(now)
+	}
+}
+
+// encode sends a frame, if the other side may have us encode it.
+func (out *outward) encode(now time.Duration) {
+	codec := out.edge.config.codec.encoder
+	out.wait = 0
+	if !out.budget.affords(frameLen, out.fresh, now) {
+		out.marked = true
+		return
+	}
+	if out.fresh && out.edge.broke(codec.Reset()) {
+		return
+	}
+	out.fresh = false
+	n, err := codec.Encode(out.samples[:], out.pkt[packet.HeaderLen:])
+	if out.edge.broke(err) {
+		return
+	}
+	if err != nil || n == 0 { // a pause by DTX
+		out.marked = true
+		return
+	}
+	out.put(packet.Header{PayloadType: out.edge.config.Opus, Timestamp: out.end - frameLen}, out.marked, n)
+	out.marked = false
+}
+
+// event passes a telephone-event on. What waits before it comes first.
+func (out *outward) event(p piece, now time.Duration) {
+	if len(p.payload) > opus.MaxPacket {
+		return
+	}
+	out.flush(now)
+	out.seq += uint16(min(out.order.lost, orderJump))
+	n := copy(out.pkt[packet.HeaderLen:], p.payload)
+	if out.edge.config.Scaled.Has(p.PayloadType) {
+		scaled(out.pkt[packet.HeaderLen:packet.HeaderLen+n], opus.Scale)
+	}
+	out.put(p.Header, p.marker, n)
+}
+
+// put sends a packet with n bytes of payload. The header has the timestamp of the stream that comes.
+func (out *outward) put(h packet.Header, marker bool, n int) {
+	out.seq++
+	h.Seq, h.SSRC, h.Timestamp = out.seq, out.order.ssrc, h.Timestamp*opus.Scale
+	putHeader(out.pkt[:], h, marker)
+	out.sent = out.edge.way.session.Put(out.edge.way.side, out.pkt[:packet.HeaderLen+n])
+}

@@ -1,0 +1,45 @@
+package media
+
+import (
+	"fmt"
+
+	"flowbridge/media/opus"
+	"flowbridge/media/stage"
+)
+
+// Transcode is the argument of Session.SetTranscode.
+type Transcode = stage.Transcode
+
+// OpusClock is the rate of the RTP timestamps of Opus, in Hz (RFC 7587 section 4.1).
+const OpusClock = opus.Clock
+
+// OpusWishes are what a receiver of Opus wishes (RFC 7587 section 6.1).
+type OpusWishes = opus.Settings
+
+// SetTranscode has G.711 stand for the Opus of a side, everywhere in the session, or ends that. A session starts
+// without. The codec is made here, in 1 ms. EventCodecFailed says that it has failed.
+func (s *Session) SetTranscode(side Side, t Transcode) error {
+	t, err := t.Ready()
+	if err != nil {
+		return fmt.Errorf("media: %w", err)
+	}
+	s.set(command{op: opOrder, side: side, order: t})
+	return nil
+}
+
+// EventCodecFailed says that a side's Opus can't be transcoded any more. The call has no audio in either direction.
+type EventCodecFailed struct {
+	Side Side
+	Err  error
+}
+
+func (EventCodecFailed) isEvent() {}
+
+// Pass implements stage.Session.
+func (r *relay) Pass(from Side, p *stage.Packet) { r.worker.pass(&r.endpoint[from][RTP], p) }
+
+// Put implements stage.Session.
+func (r *relay) Put(to Side, pkt []byte) bool { return r.worker.put(&r.endpoint[to.Other()][RTP], pkt) }
+
+// Broke implements stage.Session.
+func (r *relay) Broke(side Side, err error) { r.post(EventCodecFailed{Side: side, Err: err}) }
