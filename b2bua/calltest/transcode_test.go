@@ -34,8 +34,7 @@ func TestTranscoding(t *testing.T) {
 		{"an agent with PCMA", "codecs: [PCMA]", opusSDP(caller, 20000, ""), "8 101", siptest.SessionAt(agent, 30000, "8 101"), "111 101", "opus", [2]bool{true, false}},
 		{"G.711 in common", "", opusSDP(caller, 20000, "0"), "0 101", siptest.SessionAt(agent, 30000, "0"), "0", "PCMU", [2]bool{}},
 		{"Opus in common", "codecs: [opus]", opusSDP(caller, 20000, ""), "111 101", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
-		{"a target that takes Opus of both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101 0 96", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
-		{"a target that takes PCMU of both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101 0 96", siptest.SessionAt(agent, 30000, "0 96"), "111 101", "opus", [2]bool{true, false}},
+		{"a target that takes both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
 		{"an agent with Opus alone", "codecs: [opus]", siptest.SessionAt(caller, 20000, "0 101"), "96 101", opusSDP(agent, 30000, ""), "0 101", "PCMU", [2]bool{false, true}},
 	} {
 		runIn(t, tt.name, talkYAML("", tt.target), func(w *world) {
@@ -100,7 +99,8 @@ func (w *world) wantTranscoders(on [2]bool) {
 // TestNoTranscoder: beyond media.max_transcoded a target that can do without is called, and a caller of the others gets
 // 503. A call that ends gives its place back. With media.transcode: off nothing is made.
 func TestNoTranscoder(t *testing.T) {
-	config := strings.Replace(talkYAML("", ""), `media: {`, `media: {max_transcoded: 1, `, 1)
+	config := strings.Replace(talkYAML("", "")+`  - {to: "^\\+1509", targets: [spare]}`, `media: {`, `media: {max_transcoded: 1, `, 1)
+	config = strings.Replace(config, "codecs: [PCMA]", "codecs: [opus, PCMU]", 1)
 	inWorldWith(t, config, func(w *world) {
 		answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
 		first := w.carrier.newCall("+15075785607")
@@ -126,8 +126,19 @@ func TestNoTranscoder(t *testing.T) {
 		w.agent.concludes(in, 200, "OK", "agent3", answer)
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(third)
+
+		fourth := w.carrier.newCall("+15095785609") // nor does Opus that both have
+		fourth.sdp = opusSDP("192.0.2.10", 20004, "")
+		in = w.carrier.ringsAt(w.agent2, fourth)
+		if got := numbersIn(in); got != "111 101" {
+			t.Errorf("the target is offered %s:\n%s", got, in.raw)
+		}
+		w.agent2.concludes(in, 200, "OK", "agent4", opusSDP("192.0.2.21", 30000, ""))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(fourth)
 		w.callerHangsUp(first)
 		w.callerHangsUp(third)
+		w.callerHangsUpAt(w.agent2, fourth)
 	})
 	inWorldWith(t, strings.Replace(talkYAML("", ""), `media: {`, `media: {transcode: off, `, 1), func(w *world) {
 		d := w.carrier.newCall("+15075785607")

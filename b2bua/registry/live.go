@@ -29,6 +29,8 @@ type LiveCall struct {
 	Held  [2]bool   // by media.Side: it wants no media
 	Hears [2]string // by media.Side: our tone or sound that it hears
 
+	Transcodes string // what is made of what, as "opus <-> PCMU"; empty: nothing
+
 	Speaks [2]bool // by turns.Party: it speaks now
 
 	Vars   template.Vars      // of its templates
