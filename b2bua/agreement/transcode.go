@@ -47,25 +47,25 @@ func (a *Agreement) Turn(answer *sdp.Description) bool {
 	if a.Answer != nil {
 		near = a.OnlyAgreedCodec(media.SideA, near)
 	}
-	return a.fit(media.SideA, near, answer.Speaks())
+	return a.fit(media.SideA, near, answer.Speaks(), false)
 }
 
-// Fit has a side speak what the other one speaks, as far as it has that. It has a place for a transcoder, if it needs one.
+// Fit has a side speak what the other one speaks already, as far as it has that.
 func (a *Agreement) Fit(side media.Side) {
 	if d := a.Description[side]; d != nil {
-		_ = a.fit(side, d, a.Codec[side.Other()])
+		a.fit(side, d, a.Codec[side.Other()], true)
 	}
 }
 
 // fit has G.711 stand for the Opus of a side if it has no G.711 in near, and the other one speaks that. If the other one
 // speaks anything else, nothing stands for the side's Opus any more.
-func (a *Agreement) fit(side media.Side, near *sdp.Description, law sdp.Codec) bool {
+func (a *Agreement) fit(side media.Side, near *sdp.Description, law sdp.Codec, must bool) bool {
 	switch {
 	case !a.Transcoder.Possible(), !near.Own().LacksG711():
 		return true
 	case !isG711(law):
 		law = sdp.Codec{}
-	case !a.Transcoder.Claim(false):
+	case !a.Transcoder.Claim(must):
 		return false
 	}
 	a.turn(side, law)
@@ -89,7 +89,7 @@ func (a *Agreement) Suit(party *sdp.Description) {
 		a.Fit(media.SideA)
 		return
 	}
-	_ = a.Turn(party) // the offer to it has a place for a transcoder, if it needs one
+	a.Turn(party) // the offer to it has a place for a transcoder, if it needs one
 	a.Tell(media.SideB, party.Formats())
 }
 

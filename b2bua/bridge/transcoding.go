@@ -85,7 +85,9 @@ func (t *Transcoding) apply() {
 				b.Ladder.Decide("side %v is not transcoded any more", side)
 			}
 		}
-		t.is[side] = wants
+		if t.is[side] = wants; wants.On {
+			b.Agreement.Transcoder.Claim(true) // mostly it has the place
+		}
 		if err := b.Media.session.SetTranscode(side, wants); err != nil {
 			b.Media.On(media.EventCodecFailed{Side: side, Err: err})
 		}

@@ -240,6 +240,32 @@ carrier: gets 200 (111 110) ; acks ; hangs up on agent
 `)
 }
 
+// TestTranscodedCallGoesOn: its transcoder and its place outlive the process.
+func TestTranscodedCallGoesOn(t *testing.T) {
+	tell(t, talkYAML("", ""), `
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (0 8 110) ; takes (0 101)
+carrier: gets 200 (111 110) ; acks
+
+== after an upgrade
+server: is replaced
+places: 1
+carrier: says INVITE (111 110 sendonly) ; gets 200 (111 110) ; acks ; transcoded 111 as 0 keys 110
+carrier: says INVITE (0 101) ; gets 200 (0 101) ; acks ; transcoded
+places: 0
+carrier: hangs up on agent
+
+== after a kill
+carrier: +4s
+server: restarts
+places: 1
+carrier: says INVITE (111 110 sendonly) ; gets 200 (111 110) ; acks ; transcoded 111 as 0 keys 110
+agent: says INVITE (0 101 :30002) ; gets 200 (0 101) ; acks
+carrier: hangs up on agent
+places: 0
+`)
+}
+
 // TestOpusInAQueue: a caller with Opus hears that it waits.
 func TestOpusInAQueue(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s", "timeout: 50s, sound: hold", 1), func(w *world) {

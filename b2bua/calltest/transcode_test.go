@@ -1,10 +1,13 @@
 package calltest
 
 import (
+	"context"
 	"strings"
 	"testing"
 
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/report"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
@@ -121,6 +124,11 @@ func TestNoTranscoder(t *testing.T) {
 		w.carrier.ackRefused(second)
 		w.wantRecord("failed", cause.NoTranscoder, record.EndedBySystem)
 
+		live := w.server.Live(context.Background())
+		if len(live) != 1 || live[0].Transcodes != "opus <-> PCMU" {
+			t.Errorf("live: %+v", live)
+		}
+
 		third := w.carrier.newCall("+15075785609") // needs none
 		in = w.carrier.ringsAt(w.agent, third)
 		w.agent.concludes(in, 200, "OK", "agent3", answer)
@@ -173,4 +181,22 @@ func TestChangeToOpus(t *testing.T) {
 		}
 		w.callerEnds(w.agent, d)
 	})
+}
+
+// TestExplainNamesWhatIsMade: for a caller with none of a target's codecs.
+func TestExplainNamesWhatIsMade(t *testing.T) {
+	for _, tt := range []struct{ media, codecs, want string }{
+		{"", "", "opus <-> PCMU"},
+		{"", "codecs: [G722, PCMA]", "opus <-> PCMA"},
+		{"", "codecs: [opus]", "opus <-> PCMU"},
+		{"", "codecs: [opus, PCMU]", ""},
+		{"", "codecs: [G722]", ""},
+		{"transcode: off, ", "codecs: [opus]", ""},
+	} {
+		cfg := testConfigured(t, strings.Replace(talkYAML("", tt.codecs), "media: {", "media: {"+tt.media, 1))
+		x, err := b2bua.Explain(cfg, nil, report.Question{From: "1", To: "+15075785607"})
+		if err != nil || len(x.Targets) != 1 || x.Targets[0].Transcodes != tt.want {
+			t.Errorf("%s %s: %+v, %v; want %q", tt.media, tt.codecs, x.Targets, err, tt.want)
+		}
+	}
 }

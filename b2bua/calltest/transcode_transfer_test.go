@@ -6,9 +6,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
 	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
 )
 
 // opusTalk sets up a call of a caller with Opus, whose agent answers with this session.
@@ -155,6 +157,62 @@ func TestRescueToAnotherCodec(t *testing.T) {
 			}
 			w.wantPlaces(places)
 			w.callerHangsUpAt(w.agent2, d)
+		})
+	}
+}
+
+// TestOriginateToOpus: a customer is offered the codecs of its trunk of which the agents' can be made; and before it is
+// called, there is a place for a transcoder.
+func TestOriginateToOpus(t *testing.T) {
+	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    codecs: [opus]\n", 1)
+	yaml = strings.Replace(yaml, `agent@192.0.2.21:32681"}`, `agent@192.0.2.21:32681", codecs: [opus]}`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		_, invite := w.originates(origination())
+		if got := numbersIn(invite); got != "0 8 101" {
+			t.Errorf("the customer is offered %s", got)
+		}
+		w.wantPlaces(1)
+		called := w.customerTakes(invite)
+		if got := numbersIn(called); got != "96 101" {
+			t.Errorf("the agent is offered %s", got)
+		}
+		w.agent.concludes(called, 200, "OK", "agent1", opusSDP("192.0.2.20", 30000, ""))
+		w.wantTranscoders([2]bool{false, true})
+		w.wantPlaces(1)
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.wantPlaces(0)
+	})
+	inWorldWith(t, strings.Replace(yaml, "media: {", "media: {transcode: off, ", 1), func(w *world) {
+		_, err := w.server.Originate(w.t.Context(), origination())
+		must(t, err)
+		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
+	})
+}
+
+// TestKeysOfOpus: keys of a side with Opus end here as those of any other side, and are made for it from INFO, with the clock
+// that they have behind the transcoder.
+func TestKeysOfOpus(t *testing.T) {
+	for _, mode := range []string{"info", "rfc4733"} {
+		inWorldWith(t, talkYAML("", "dtmf: "+mode), func(w *world) {
+			d, invite := w.opusTalk(siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			s := w.session()
+			if c, p := s.transcodes[media.SideA], s.peers[media.SideA]; !c.Events.Has(101) || !c.Scaled.Has(101) || !p.Events.Has(101) ||
+				p.ClockRate != media.OpusClock {
+				t.Errorf("dtmf %s: %+v of %+v", mode, c, p)
+			}
+			if mode == "info" {
+				if want := (media.TelephoneEvents{On: true, PayloadType: 101, ClockRate: 8000, Divert: true}); s.events[media.SideA] != want {
+					t.Errorf("keys of the caller: %+v", s.events[media.SideA])
+				}
+				w.agent.agentSends("INFO", invite, "agent1", 2, "Signal=5\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
+				w.agent.expect("SIP/2.0 200")
+				if got := strings.Join(s.digits, " "); got != "a 5 160ms as 101/8000" {
+					t.Errorf("the caller gets %q", got)
+				}
+			}
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
