@@ -319,7 +319,7 @@ func (es *Exchanges) Withdrawn(from *Half) {
 	if before := b.Agreement.Before[side]; before != nil && before.Description != nil {
 		b.Agreement.Before[side] = nil
 		b.Agreement.Terms = before.Terms
-		b.Agreement.Tell(media.SideA, b.Agreement.SentTo[media.SideA]) // for the record
+		b.Agreement.Tell(media.SideA, b.Agreement.Told[media.SideA]) // for the record
 		b.Agreement.Fit(side.Other())
 		b.Media.SetPeer(side, before.Description)
 		if before.Asked {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
@@ -199,4 +200,42 @@ func TestExplainNamesWhatIsMade(t *testing.T) {
 			t.Errorf("%s %s: %+v, %v; want %q", tt.media, tt.codecs, x.Targets, err, tt.want)
 		}
 	}
+}
+
+// TestCancelOvertakesChangeToOpus: a CANCEL that was faster than our 200 undoes what a change to Opus has done to either side.
+func TestCancelOvertakesChangeToOpus(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) { // the agent was not asked
+		c := w.talk(nil, nil)
+		c.carrier.overtakes(2, func() { c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, "")) })
+		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
+		synctest.Wait()
+		w.wantTranscoders([2]bool{})
+		w.wantPlaces(0)
+		c.hangsUp()
+	})
+	inWorldWith(t, talkYAML("", "codecs: [opus]"), func(w *world) { // the agent was asked
+		opus, pcmu := opusSDP("192.0.2.20", 30000, ""), siptest.SessionAt("192.0.2.10", 20000, "0 101")
+		d := w.lateCall("+15075785607", "")
+		w.carrier.expect("SIP/2.0 180")
+		in := w.agent.expect("INVITE")
+		w.agent.concludes(in, 200, "OK", "agent1", opus)
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		c := w.talkOf(d, in)
+		c.carrier.acks(d.seq, pcmu)
+		w.wantTranscoders([2]bool{false, true})
+		seq := c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, ""))
+		asked := w.agent.expect("INVITE")
+		if got := numbersIn(asked); got != "111 101" {
+			t.Errorf("the agent is asked for %s", got)
+		}
+		c.carrier.overtakes(seq, func() { w.agent.reply(asked, 200, "OK", "", opus) })
+		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
+		w.agent.expect("ACK")
+		if again := c.agent.takes(opus); numbersIn(again) != "111 101" {
+			t.Errorf("the agent is offered\n%s", again.raw)
+		}
+		w.wantTranscoders([2]bool{false, true})
+		w.wantPlaces(1)
+		c.hangsUp()
+	})
 }
