@@ -158,8 +158,8 @@ func (a *Agreement) NextOffer() int {
 	return a.offers
 }
 
-// Seen returns a target's answer as the caller sees it that has its own answer already, and has it speak what the target
-// needs (Turn).
+// Seen returns a target's answer as the caller sees it that has its own answer already, and has it speak what the
+// target needs (Turn).
 func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 	if !a.Turn(answer) {
 		return nil, ErrNoTranscoder
@@ -174,7 +174,9 @@ func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 // Following returns a side's new offer in mid-call as the agreement sees it, with what the side's last description had
 // beside speech. The other side may be offered a codec of its last description, and the platform those of mayAsk; nil:
 // none yet.
-func (a *Agreement) Following(side media.Side, d *sdp.Description, mayAsk []string, platform media.Side) *sdp.Description {
+func (a *Agreement) Following(side media.Side, d *sdp.Description, mayAsk []string,
+	platform media.Side,
+) *sdp.Description {
 	other := a.Description[side.Other()]
 	asks := slices.ContainsFunc(mayAsk, isOpus) && (platform != side || other != nil && other.HasOpus())
 	return a.inside(side, d, asks).Following(a.Description[side], nil)

@@ -58,7 +58,9 @@ func (s *State) Transcoded() bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(s.Described, func(d sdp.DescriptionState) bool { return d.Formats.Transcoded() || d.Former.Transcoded() })
+	return slices.ContainsFunc(s.Described, func(d sdp.DescriptionState) bool {
+		return d.Formats.Transcoded() || d.Former.Transcoded()
+	})
 }
 
 // Restore makes the agreement of a state. Exchanges that were under way are over.

@@ -11,8 +11,8 @@ import (
 )
 
 // Where one side has Opus and the other G.711, a transcoder stands at the side with Opus, and the agreement is that of
-// two sides with G.711 (sdp.Description.Inside). Nothing is made as long as a side takes a codec that the other one has.
-// A target is offered what the caller has (Own), so what stands for the caller's Opus follows from its answer.
+// two sides with G.711 (sdp.Description.Inside). Nothing is made as long as a side takes a codec that the other one
+// has. A target is offered what the caller has (Own), so what stands for the caller's Opus follows from its answer.
 
 // ErrNoTranscoder means that a codec could be made, but not now: media.max_transcoded calls are transcoded.
 var ErrNoTranscoder = errors.New("no transcoder is free")
@@ -57,8 +57,8 @@ func (a *Agreement) Fit(side media.Side) {
 	}
 }
 
-// fit has G.711 stand for the Opus of a side if it has no G.711 in near, and the other one speaks that. If the other one
-// speaks anything else, nothing stands for the side's Opus any more.
+// fit has G.711 stand for the Opus of a side if it has no G.711 in near, and the other one speaks that. If the other
+// one speaks anything else, nothing stands for the side's Opus any more. must: without regard to free places.
 func (a *Agreement) fit(side media.Side, near *sdp.Description, law sdp.Codec, must bool) bool {
 	switch {
 	case !a.Transcoder.Possible(), !near.Own().LacksG711():
@@ -81,7 +81,9 @@ func isG711Named(codec string) bool {
 }
 
 // isMadeOf reports whether one of two codecs is Opus and the other G.711.
-func isMadeOf(k, other string) bool { return isOpus(k) && isG711Named(other) || isG711Named(k) && isOpus(other) }
+func isMadeOf(k, other string) bool {
+	return isOpus(k) && isG711Named(other) || isG711Named(k) && isOpus(other)
+}
 
 // Suit has the caller speak what a party with this description needs, which gets side B for now.
 func (a *Agreement) Suit(party *sdp.Description) {

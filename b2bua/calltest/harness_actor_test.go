@@ -134,26 +134,6 @@ func (a *actor) moves(verb string) bool {
 	return true
 }
 
-// transcoded is what stands for what the side speaks: "111 as 0", the numbers that it sends Opus with, if these are not only
-// that, and the keys with a clock of 48 kHz.
-func (a *actor) transcoded() string {
-	synctest.Wait()
-	c := a.w.session().transcodes[a.side]
-	if !c.On {
-		return ""
-	}
-	text := fmt.Sprintf("%d as %d", c.Opus, c.Number)
-	for n := range uint8(128) {
-		if c.Takes.Has(n) && n != c.Opus {
-			text += fmt.Sprintf(" takes %d", n)
-		}
-		if c.Scaled.Has(n) {
-			text += fmt.Sprintf(" keys %d", n)
-		}
-	}
-	return text
-}
-
 func (a *actor) calls(st step) {
 	a.d = a.p.newCall("+" + st.words[1])
 	if a.d.extra = strings.Join(append(st.headers, ""), "\n"); st.has {

@@ -201,7 +201,6 @@ func (s *story) do(who, text string) {
 			t.Errorf("media of side B goes to %s; want %s", got, text)
 		}
 	case "places":
-		synctest.Wait()
 		want, _ := strconv.Atoi(text)
 		s.w.wantPlaces(want)
 	case "played":

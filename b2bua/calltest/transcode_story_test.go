@@ -1,14 +1,36 @@
 package calltest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"flowbridge/media"
 )
 
 // opusAgent has the agent take only Opus.
 const opusAgent = `with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]` + "\n"
+
+// transcoded is what stands for what the side speaks: "111 as 0", the numbers that it sends Opus with, if these are not only
+// that, and the keys with a clock of 48 kHz.
+func (a *actor) transcoded() string {
+	synctest.Wait()
+	c := a.w.session().made()[a.side]
+	if !c.On {
+		return ""
+	}
+	text := fmt.Sprintf("%d as %d", c.Opus, c.Number)
+	for n := range uint8(128) {
+		if c.Takes.Has(n) && n != c.Opus {
+			text += fmt.Sprintf(" takes %d", n)
+		}
+		if c.Scaled.Has(n) {
+			text += fmt.Sprintf(" keys %d", n)
+		}
+	}
+	return text
+}
 
 // TestTranscodingOfLateOffers: what a caller without an offer is offered, and what stands for what after its answer.
 func TestTranscodingOfLateOffers(t *testing.T) {
@@ -278,8 +300,8 @@ func TestOpusInAQueue(t *testing.T) {
 			t.Errorf("the caller is told %s", got)
 		}
 		s := w.relay.sessions[1]
-		if p := s.plays[media.SideA]; !s.transcodes[media.SideA].On || p.PayloadType != 0 || p.Sound == nil {
-			t.Errorf("the caller hears %+v by %+v", p, s.transcodes[media.SideA])
+		if p := s.plays[media.SideA]; !s.made()[media.SideA].On || p.PayloadType != 0 || p.Sound == nil {
+			t.Errorf("the caller hears %+v by %+v", p, s.made()[media.SideA])
 		}
 		w.wantPlaces(1)
 		w.callerEnds(w.agent, first)

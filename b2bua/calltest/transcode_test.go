@@ -93,7 +93,8 @@ func numbersIn(m received) string {
 // wantTranscoders checks at which sides the media transcodes.
 func (w *world) wantTranscoders(on [2]bool) {
 	w.t.Helper()
-	for side, c := range w.session().transcodes {
+	synctest.Wait()
+	for side, c := range w.session().made() {
 		if c.On != on[side] || c.On && (c.Opus != 111 || !c.Takes.Has(111)) {
 			w.t.Errorf("side %v: %+v; want a transcoder: %t", media.Side(side), c, on[side])
 		}

@@ -40,7 +40,6 @@ func TestDTLSTransferFromOpus(t *testing.T) {
 				t.Errorf("the party is offered\n%s", called.raw)
 			}
 			human := w.answersDTLS(called)
-			synctest.Wait()
 			w.wantTranscoders([2]bool{true, false})
 			w.wantPlaces(1)
 			if heard {
@@ -60,7 +59,6 @@ func TestDTLSTransferFromOpus(t *testing.T) {
 			}
 			w.agent.notified("488", "terminated")
 			w.agent.concludes(again, 200, "OK", "", opus)
-			synctest.Wait()
 			w.wantTranscoders([2]bool{})
 			w.wantPlaces(0)
 			if a, b := changesText(w.session().payloads[media.SideA]), changesText(w.session().payloads[media.SideB]); a+b != "" {
@@ -92,7 +90,7 @@ func TestWarmTransferOfOpus(t *testing.T) {
 		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.goes("failed")
 		w.wantTranscoders([2]bool{true, false})
-		if n := w.session().transcodes[media.SideA].Number; n != 0 {
+		if n := w.session().made()[media.SideA].Number; n != 0 {
 			t.Errorf("the caller is one with the format %d", n)
 		}
 		w.callerEnds(w.agent, d)
@@ -102,6 +100,7 @@ func TestWarmTransferOfOpus(t *testing.T) {
 // wantPlaces checks how many calls have a place for a transcoder.
 func (w *world) wantPlaces(want int) {
 	w.t.Helper()
+	synctest.Wait()
 	if used, _, _ := w.server.Transcoders().Figures(); used != want {
 		w.t.Errorf("%d places are taken; want %d", used, want)
 	}
@@ -198,7 +197,7 @@ func TestKeysOfOpus(t *testing.T) {
 		inWorldWith(t, talkYAML("", "dtmf: "+mode), func(w *world) {
 			d, invite := w.opusTalk(siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			s := w.session()
-			if c, p := s.transcodes[media.SideA], s.peers[media.SideA]; !c.Events.Has(101) || !c.Scaled.Has(101) || !p.Events.Has(101) ||
+			if c, p := s.made()[media.SideA], s.peers[media.SideA]; !c.Events.Has(101) || !c.Scaled.Has(101) || !p.Events.Has(101) ||
 				p.ClockRate != media.OpusClock {
 				t.Errorf("dtmf %s: %+v of %+v", mode, c, p)
 			}
@@ -215,4 +214,29 @@ func TestKeysOfOpus(t *testing.T) {
 			w.callerEnds(w.agent, d)
 		})
 	}
+}
+
+// TestRingingInOpusGoesOver: a caller with Opus that hears our ringing does so after an upgrade.
+func TestRingingInOpusGoesOver(t *testing.T) {
+	yaml := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], ringing: session-progress}", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = opusSDP("192.0.2.10", 20000, "")
+		w.carrier.invite(d)
+		told := d.learn(w.carrier.expect("SIP/2.0 183"))
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		if m := w.carrier.expect("SIP/2.0 183"); string(m.Body()) != string(told.Body()) || numbersIn(again) != "0 8 101" {
+			t.Errorf("the caller is told\n%s\nand the agent is offered %s", m.raw, numbersIn(again))
+		}
+		w.wantTranscoders([2]bool{true, false})
+		w.wantPlaces(1)
+		w.agent.concludes(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
+		w.carrier.isAnswered(d)
+		if n := w.session().made()[media.SideA].Number; n != 8 {
+			t.Errorf("the caller is one with the format %d", n)
+		}
+		w.callerEnds(w.agent, d)
+	})
 }

@@ -73,11 +73,13 @@ func TestFormatOfTranscoded(t *testing.T) {
 		change func(c *Call)
 		want   byte
 	}{
-		"none":      {func(*Call) {}, 3},
-		"Opus":      {func(c *Call) { c.Bridge.Agreement.Described[0] = opus.State() }, 3},
-		"a side":    {func(c *Call) { c.Bridge.Agreement.Described[0] = opus.Inside(sdp.PCMU).State() }, 4},
-		"an offer":  {func(c *Call) { c.Bridge.Agreement.SentTo[1] = opus.Inside(sdp.PCMU).Formats() }, 4},
-		"who waits": {func(c *Call) { c.Replacement = &Replacement{Waiting: &Waiting{Description: opus.Inside(sdp.PCMA).State()}} }, 4},
+		"none":     {func(*Call) {}, 3},
+		"Opus":     {func(c *Call) { c.Bridge.Agreement.Described[0] = opus.State() }, 3},
+		"a side":   {func(c *Call) { c.Bridge.Agreement.Described[0] = opus.Inside(sdp.PCMU).State() }, 4},
+		"an offer": {func(c *Call) { c.Bridge.Agreement.SentTo[1] = opus.Inside(sdp.PCMU).Formats() }, 4},
+		"who waits": {func(c *Call) {
+			c.Replacement = &Replacement{Waiting: &Waiting{Description: opus.Inside(sdp.PCMA).State()}}
+		}, 4},
 	} {
 		c := sample(t)
 		tt.change(c)
