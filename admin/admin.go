@@ -36,6 +36,8 @@ type Call struct {
 	Held []string `json:"held,omitempty"`
 	// Hears has the tone or sound that Flowbridge plays to a side, by side: a or b.
 	Hears map[string]string `json:"hears,omitempty"`
+	// Transcodes says what is made of what between the sides, as "opus <-> PCMU".
+	Transcodes string `json:"transcodes,omitempty"`
 	// Speaks lists the parties, caller and agent, that are speaking now, if the conversation is measured.
 	Speaks []string `json:"speaks,omitempty"`
 	// Seat is the seat of a live call at another node. The record names that node.

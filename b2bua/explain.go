@@ -81,6 +81,7 @@ func (x *explainer) call(c *Call) error {
 func (x *explainer) attempt(c *Call) report.Target {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	r := report.TargetOf(a.target)
+	r.Transcodes = c.bridge.Agreement.Makes(t.Codecs)
 	if err := c.attempts.offerTo(a); err != nil {
 		r.Cause, r.Error = bridge.CauseOfOffer(err), err.Error()
 		return r

@@ -69,7 +69,7 @@ export function call(main, id) {
     renew(head, el('h1', {}, peer(c.from, 48), el('span.to', { 'aria-label': 'to' }, ' → '), peer(c.to, 48)),
       el('p', {}, live ? el('span.outcome.live', {}, c.phase === 'bridged' ? 'in call' : c.position ? `waiting, no. ${c.position}` : words(c.phase)) : el(`span.outcome.${c.disposition}`, {}, words(c.disposition)),
         ' ', live ? '' : el('b', {}, words(c.cause)), ' ', el('span.problem', {}, c.problems?.join(' ')), ' ', el('span.hint', {}, `${dateOf(c.started_at)} ${timeOf(c.started_at)}`,
-          c.recording === 'on' || c.recording === 'paused' ? ` · recording ${c.recording === 'on' ? '' : 'paused'}` : '', c.masked ? ' · keys masked' : '',
+          c.recording === 'on' || c.recording === 'paused' ? ` · recording ${c.recording === 'on' ? '' : 'paused'}` : '', c.masked ? ' · keys masked' : '', c.transcodes ? ` · ${c.transcodes}` : '',
           c.held?.length ? ` · held by ${c.held.map((s) => (s === 'a' ? 'the caller' : 'the called side')).join(' and ')}` : '')));
     const cause = causes[c.cause];
     renew(said, el('p', {}, story(c, live)),

@@ -49,7 +49,7 @@ func (a *Agreement) SharesCodec(t *peers.Target) bool {
 	if a.Late {
 		return true
 	}
-	_, _, err := a.offerable(a.Offer, t.Dial.Codecs)
+	_, _, _, err := a.offerable(a.Offer.Own(), t.Dial.Codecs)
 	return err == nil
 }
 
@@ -58,15 +58,16 @@ func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 	if a.Late {
 		return sdp.Codec{}, false
 	}
-	a.turnForSounds(targets)
+	a.turnForSounds(targets[0])
 	for _, f := range a.Offer.Formats() {
 		if f.Codec != sdp.PCMU && f.Codec != sdp.PCMA {
 			continue
 		}
 		only := a.Offer.Only(f.Codec, nil)
 		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
-			_, _, err := only.Outside().Offerable(t.Dial.Codecs)
-			return err == nil
+			_, _, made, err := a.offerable(only.Own(), t.Dial.Codecs)
+			_, _, must, _ := a.offerable(a.Offer.Own(), t.Dial.Codecs)
+			return err == nil && made == must
 		}) {
 			return f.Codec, true
 		}
@@ -85,15 +86,19 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 			return nil, nil, err
 		}
 	}
-	offer = a.Offer.Whole()
+	offer = a.Offer
 	if a.Answer != nil {
-		offer = a.OnlyAgreedCodec(media.SideA, offer)
+		offer = a.OnlyAgreedCodec(media.SideA, offer.Whole())
 	}
+	offer = offer.Own().Whole()
 	if keyed == media.SideB {
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	offer, formats, err = a.offerable(offer, t.Codecs)
-	return offer, formats, a.claim(formats, err)
+	offer, formats, made, err := a.offerable(offer, t.Codecs)
+	if err == nil {
+		err = a.claim(made)
+	}
+	return offer, formats, err
 }
 
 // OfferFirst is the offer to a customer who is called before any agent: the codecs of its trunk that an agent may use,
@@ -101,15 +106,25 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sdp.Description, formats []sdp.Format,
 	err error,
 ) {
-	both := slices.DeleteFunc(slices.Clone(t.Codecs), func(codec string) bool {
-		is := func(other string) bool { return strings.EqualFold(codec, other) }
-		return !slices.ContainsFunc(agents, func(t *peers.Target) bool { return slices.ContainsFunc(t.Dial.Codecs, is) })
-	})
+	both := usableTo(agents, t.Codecs, strings.EqualFold)
+	if len(both) == 0 && a.Transcoder.Possible() {
+		if both = usableTo(agents, t.Codecs, isMadeOf); len(both) > 0 && !a.Transcoder.Claim(false) {
+			return nil, nil, ErrNoTranscoder
+		}
+	}
 	if a.Offer, err = sdp.Synthetic(both); err != nil {
 		return nil, nil, err
 	}
 	a.Late = true
 	return a.Offer.Offerable(both)
+}
+
+// usableTo returns the codecs that one of the agents has a codec for.
+func usableTo(agents []*peers.Target, codecs []string, fits func(own, agents string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(codecs), func(codec string) bool {
+		is := func(other string) bool { return fits(codec, other) }
+		return !slices.ContainsFunc(agents, func(t *peers.Target) bool { return slices.ContainsFunc(t.Dial.Codecs, is) })
+	})
 }
 
 // SessionToward describes the present session to a side, with our media at this
@@ -143,8 +158,8 @@ func (a *Agreement) NextOffer() int {
 	return a.offers
 }
 
-// Seen returns a target's answer as the caller sees it that has its own answer already, and turns to G.711 for it where
-// necessary (Turn).
+// Seen returns a target's answer as the caller sees it that has its own answer already, and has it speak what the
+// target needs (Turn).
 func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 	if !a.Turn(answer) {
 		return nil, ErrNoTranscoder
@@ -157,11 +172,12 @@ func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 }
 
 // Following returns a side's new offer in mid-call as the agreement sees it, with what the side's last description had
-// beside speech. policy is the platform's; nil: there is none yet.
-func (a *Agreement) Following(side media.Side, d *sdp.Description, policy *peers.Policy) *sdp.Description {
-	var mayAsk []string
-	if policy != nil {
-		mayAsk = policy.Codecs
-	}
-	return a.inside(side, d, mayAsk).Following(a.Description[side], nil)
+// beside speech. The other side may be offered a codec of its last description, and the platform those of mayAsk; nil:
+// none yet.
+func (a *Agreement) Following(side media.Side, d *sdp.Description, mayAsk []string,
+	platform media.Side,
+) *sdp.Description {
+	other := a.Description[side.Other()]
+	asks := slices.ContainsFunc(mayAsk, isOpus) && (platform != side || other != nil && other.HasOpus())
+	return a.inside(side, d, asks).Following(a.Description[side], nil)
 }

@@ -51,6 +51,18 @@ func (a *Agreement) State(room []sdp.DescriptionState) State {
 	return k
 }
 
+// Transcoded reports whether one of the sides is described behind a transcoder, or offered that.
+func (s *State) Transcoded() bool {
+	for side := range s.SentTo {
+		if s.SentTo[side].Transcoded() || s.Told[side].Transcoded() {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.Described, func(d sdp.DescriptionState) bool {
+		return d.Formats.Transcoded() || d.Former.Transcoded()
+	})
+}
+
 // Restore makes the agreement of a state. Exchanges that were under way are over.
 func Restore(k *State) Agreement {
 	all := make([]*sdp.Description, 0, len(k.Described))

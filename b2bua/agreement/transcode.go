@@ -11,112 +11,150 @@ import (
 )
 
 // Where one side has Opus and the other G.711, a transcoder stands at the side with Opus, and the agreement is that of
-// two sides with G.711 (sdp.Description.Inside). Of a side's own codecs nothing is made as long as the other one takes
-// one of them.
+// two sides with G.711 (sdp.Description.Inside). Nothing is made as long as a side takes a codec that the other one
+// has. A target is offered what the caller has (Own), so what stands for the caller's Opus follows from its answer.
 
 // ErrNoTranscoder means that a codec could be made, but not now: media.max_transcoded calls are transcoded.
 var ErrNoTranscoder = errors.New("no transcoder is free")
 
-// offerable returns a caller's offer and the formats that a target is offered with this codec list. If the offer has
-// Opus and no G.711, G.711 is made of it for a list that has that, beside Opus itself. If the two have nothing in
-// common, the one is made of the other.
-func (a *Agreement) offerable(offer *sdp.Description, codecs []string) (*sdp.Description, []sdp.Format, error) {
-	d, formats, err := offer.Outside().Offerable(codecs)
-	switch {
-	case !a.Transcoder.Possible(), err == nil && !d.LacksG711():
-		return d, formats, err
-	case err == nil:
-		if both, more, err := d.WithG711(formats, codecs); err == nil {
-			return both, more, nil
-		}
-		return d, formats, nil
+// offerable returns a caller's offer and the formats that a target is offered with this codec list. If the two have
+// nothing in common, G.711 is made of Opus or the reverse.
+func (a *Agreement) offerable(offer *sdp.Description, codecs []string) (d *sdp.Description, formats []sdp.Format,
+	made bool, err error,
+) {
+	d, formats, err = offer.Offerable(codecs)
+	if err == nil || !a.Transcoder.Possible() {
+		return d, formats, false, err
 	}
-	return offer.Outside().Transcodable(codecs)
+	d, formats, err = offer.Transcodable(codecs)
+	return d, formats, err == nil, err
 }
 
-// claim takes a place for a transcoder if these offered formats can't do without.
-func (a *Agreement) claim(formats []sdp.Format, err error) error {
-	if err != nil || !a.Transcoder.Possible() {
-		return err
-	}
-	own := a.Offer.Formats()
-	needs := a.Offer.Transcoded() || !slices.ContainsFunc(formats, func(f sdp.Format) bool {
-		return f.Speech() && !f.Transcoded() && (sdp.Includes(own, f.Codec) || !a.Offer.LacksG711())
-	})
-	if needs && !a.Transcoder.Claim(false) {
+// claim takes a place for a transcoder if what is offered has to be made, and else gives up one that is of no use.
+func (a *Agreement) claim(made bool) error {
+	switch {
+	case made && !a.Transcoder.Claim(false):
 		return ErrNoTranscoder
+	case !made && !a.Description[media.SideA].Transcoded() && !a.Description[media.SideB].Transcoded():
+		a.Transcoder.Release()
 	}
 	return nil
 }
 
-// Turn has G.711 stand for the caller's Opus from now on, if a target with this answer has only that. It reports false
-// if no transcoder is free.
+// Turn has the caller speak what a target with this answer needs. It reports false if no transcoder is free.
 func (a *Agreement) Turn(answer *sdp.Description) bool {
-	law := answer.Speaks()
 	near := a.Offer
 	if a.Answer != nil {
 		near = a.OnlyAgreedCodec(media.SideA, near)
 	}
-	if !a.Transcoder.Possible() || near.Transcoded() || !near.LacksG711() || !isG711(law) {
-		return true
+	return a.fit(media.SideA, near, answer.Speaks(), false)
+}
+
+// Fit has a side speak what the other one speaks already, as far as it has that.
+func (a *Agreement) Fit(side media.Side) {
+	if d := a.Description[side]; d != nil {
+		a.fit(side, d, a.Codec[side.Other()], true)
 	}
-	if !a.Transcoder.Claim(false) {
+}
+
+// fit has G.711 stand for the Opus of a side if it has no G.711 in near, and the other one speaks that. If the other
+// one speaks anything else, nothing stands for the side's Opus any more. must: without regard to free places.
+func (a *Agreement) fit(side media.Side, near *sdp.Description, law sdp.Codec, must bool) bool {
+	switch {
+	case !a.Transcoder.Possible(), !near.Own().LacksG711():
+		return true
+	case !isG711(law):
+		law = sdp.Codec{}
+	case !a.Transcoder.Claim(must):
 		return false
 	}
-	a.turn(media.SideA, near, law)
+	a.turn(side, law)
 	return true
 }
 
 func isG711(k sdp.Codec) bool { return k == sdp.PCMU || k == sdp.PCMA }
 
-// turn has G.711 stand for the Opus of a side, which has this description.
-func (a *Agreement) turn(side media.Side, d *sdp.Description, law sdp.Codec) {
-	inside, _ := d.Inside(law)
-	if a.Description[side] != nil {
-		a.Description[side] = inside
+func isOpus(codec string) bool { return strings.EqualFold(codec, "opus") }
+
+func isG711Named(codec string) bool {
+	return strings.EqualFold(codec, sdp.PCMU.Name) || strings.EqualFold(codec, sdp.PCMA.Name)
+}
+
+// isMadeOf reports whether one of two codecs is Opus and the other G.711.
+func isMadeOf(k, other string) bool {
+	return isOpus(k) && isG711Named(other) || isG711Named(k) && isOpus(other)
+}
+
+// Suit has the caller speak what a party with this description needs, which gets side B for now.
+func (a *Agreement) Suit(party *sdp.Description) {
+	if sdp.Includes(party.Formats(), a.Codec[media.SideB]) {
+		a.Fit(media.SideA)
+		return
 	}
+	a.Turn(party) // the offer to it has a place for a transcoder, if it needs one
+	a.Tell(media.SideB, party.Formats())
+}
+
+// Wanted returns a side's new offer as the other one is offered it.
+func (a *Agreement) Wanted(to media.Side, d *sdp.Description) *sdp.Description {
+	near := a.Description[to]
+	if d.LacksG711() {
+		near = near.Own()
+	}
+	return d.Whole().NumberedAs(near)
+}
+
+// turn has G.711 of this kind stand for the Opus of a side; without a kind, nothing.
+func (a *Agreement) turn(side media.Side, law sdp.Codec) {
+	d := a.Description[side]
 	if side == media.SideA {
-		a.Offer = inside
+		d = a.Offer.Inside(law)
+		a.Offer = d
 	}
-	a.SentTo[side], a.Told[side] = sdp.InsideOf(a.SentTo[side], law), sdp.InsideOf(a.Told[side], law)
+	if a.Description[side] != nil {
+		a.Description[side] = d.Inside(law)
+	}
+	a.SentTo[side] = sdp.InsideOf(a.SentTo[side], law)
 	if a.Codec[side].Name != "" {
-		a.Codec[side] = law
+		a.Tell(side, sdp.InsideOf(a.Told[side], law))
 	}
 }
 
-// turnForSounds has G.711 stand for a caller's Opus that no target takes, so that the caller can hear our sounds.
-func (a *Agreement) turnForSounds(targets []*peers.Target) {
-	opus := func(codec string) bool { return strings.EqualFold(codec, "opus") }
-	if !a.Transcoder.Possible() || a.Offer.Transcoded() || !a.Offer.LacksG711() || slices.ContainsFunc(targets,
-		func(t *peers.Target) bool { return slices.ContainsFunc(t.Dial.Codecs, opus) }) {
+// turnForSounds has G.711 stand for a caller's Opus that the first target does not take, so that the caller can hear our
+// sounds.
+func (a *Agreement) turnForSounds(first *peers.Target) {
+	if !a.Offer.LacksG711() {
 		return
 	}
-	_, formats, err := a.offerable(a.Offer, targets[0].Dial.Codecs)
-	if err == nil && isG711(formats[0].Codec) && a.Transcoder.Claim(false) {
-		a.turn(media.SideA, a.Offer, formats[0].Codec)
+	_, formats, made, err := a.offerable(a.Offer, first.Dial.Codecs)
+	if err == nil && made && a.Transcoder.Claim(false) {
+		a.turn(media.SideA, formats[0].Codec)
 	}
 }
 
 // inside returns a side's new offer in mid-call as the agreement needs it: with G.711 in place of Opus, if the side
 // has no codec of the call otherwise, and the other side can't be asked for Opus.
-func (a *Agreement) inside(side media.Side, d *sdp.Description, mayAsk []string) *sdp.Description {
+func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.Description {
 	law := a.Codec[side]
-	other := sdp.PCMA
-	if law == sdp.PCMA {
-		other = sdp.PCMU
-	}
-	switch was := a.Description[side]; {
-	case !a.Transcoder.Possible(), !isG711(law), sdp.Includes(d.Formats(), law),
-		sdp.Includes(d.Formats(), other):
+	switch {
+	case !a.Transcoder.Possible(), !isG711(law), !d.LacksG711():
 		return d
-	case was.Transcoded():
-	case slices.ContainsFunc(mayAsk, func(codec string) bool { return strings.EqualFold(codec, "opus") }):
-		return d
-	case !a.Transcoder.Claim(false):
+	case a.Description[side].Transcoded():
+	case asks, !a.Transcoder.Claim(false):
 		return d
 	}
-	inside, _ := d.Inside(law)
-	return inside
+	return d.Inside(law)
+}
+
+// LateOffer returns the offer to a caller that has made none, after a target's answer: what that has, and the G.711 that
+// can be made of its Opus, if a transcoder is free.
+func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {
+	answer = answer.Decided()
+	_, made, err := answer.Transcodable([]string{sdp.PCMU.Name, sdp.PCMA.Name})
+	if err != nil || !answer.LacksG711() || !a.Transcoder.Claim(false) {
+		return answer
+	}
+	return answer.With(made)
 }
 
 // Transcode returns what a side's transcoder has to do; the zero value: it has none.
@@ -129,5 +167,19 @@ func (a *Agreement) Transcodes(side media.Side) string {
 	if !a.Description[side].Transcoded() {
 		return ""
 	}
-	return "opus <-> " + a.Description[side].Speaks().Name
+	return transcodes + a.Description[side].Speaks().Name
+}
+
+const transcodes = "opus <-> "
+
+// Makes names what is made for a caller with none of these codecs; empty: nothing.
+func (a *Agreement) Makes(codecs []string) string {
+	law := slices.IndexFunc(codecs, isG711Named)
+	switch {
+	case !a.Transcoder.Possible() || slices.ContainsFunc(codecs, isOpus) == (law >= 0):
+		return ""
+	case law < 0:
+		return transcodes + sdp.PCMU.Name
+	}
+	return transcodes + codecs[law]
 }

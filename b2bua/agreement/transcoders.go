@@ -48,6 +48,9 @@ func PlaceAt(t *Transcoders) Place { return Place{of: t} }
 // Possible reports whether the call may ask for the place.
 func (p *Place) Possible() bool { return p.of != nil }
 
+// Has reports whether the call has it.
+func (p *Place) Has() bool { return p.has }
+
 // Claim takes the place, if the call has none yet. A call of another process keeps its place (must). It reports whether
 // the call has it.
 func (p *Place) Claim(must bool) bool {

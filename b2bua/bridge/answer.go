@@ -108,7 +108,7 @@ func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 func (b *Bridge) tellCaller(answer *sdp.Description) {
 	a := b.Call.Half(media.SideA)
 	if b.Agreement.Late {
-		answer = answer.Decided()
+		answer = b.Agreement.LateOffer(answer)
 		formats := answer.Formats()
 		b.Agreement.Answer = answer.ForTarget(b.Media.at(media.SideA), a.Crypto.Offering(), formats, sdp.SendRecv)
 		b.Agreement.SentTo[media.SideA] = formats

@@ -9,7 +9,6 @@ import (
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -65,11 +64,11 @@ func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 		from.Step(Rejection(code, why))
 		return nil, false
 	}
-	var platform *peers.Policy
+	var mayAsk []string
 	if b.Call.Moment().Answered {
-		platform = b.Call.Policy()
+		mayAsk = b.Call.Policy().Codecs
 	}
-	return b.Agreement.Following(from.Side, d, platform), true
+	return b.Agreement.Following(from.Side, d, mayAsk, b.Platform()), true
 }
 
 // Offered is a re-INVITE or UPDATE of a call that is up.
@@ -151,7 +150,7 @@ func (es *Exchanges) sessionTo(side media.Side) ([]byte, error) {
 func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
 	b := es.bridge
 	to := b.Other(from)
-	wanted := d.Whole().NumberedAs(b.Agreement.Description[to.Side])
+	wanted := b.Agreement.Wanted(to.Side, d)
 	formats, err := wanted.Usable(b.Call.Policy().Codecs)
 	switch {
 	case err == nil:
@@ -320,7 +319,8 @@ func (es *Exchanges) Withdrawn(from *Half) {
 	if before := b.Agreement.Before[side]; before != nil && before.Description != nil {
 		b.Agreement.Before[side] = nil
 		b.Agreement.Terms = before.Terms
-		b.Agreement.Tell(media.SideA, b.Agreement.SentTo[media.SideA]) // for the record
+		b.Agreement.Tell(media.SideA, b.Agreement.Told[media.SideA]) // for the record
+		b.Agreement.Fit(side.Other())
 		b.Media.SetPeer(side, before.Description)
 		if before.Asked {
 			es.Restore(b.Other(from))
@@ -360,6 +360,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 	if late {
 		b.Agreement.Late, b.Agreement.Offer = false, answer
 		b.Agreement.Tell(side, answer.Formats())
+		b.Agreement.Fit(side.Other())
 	}
 	b.Media.SetPeer(side, answer)
 	return nil

@@ -304,6 +304,7 @@ func (m *Media) Unplug() {
 
 // Plug makes side B's media flow to a party with this description, which was offered these formats.
 func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
+	b.Agreement.Suit(d)
 	b.Agreement.SentTo[media.SideB] = offered
 	b.Media.SetPeer(media.SideB, d)
 }

@@ -1,7 +1,10 @@
 package bridge
 
 import (
+	"cmp"
+
 	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 )
@@ -28,7 +31,6 @@ func (t *Transcoding) open(b *Bridge) {
 // restore counts a call of another process, whose place it keeps. Its media transcodes already.
 func (t *Transcoding) restore(*snapshot.Bridge) {
 	b := t.bridge
-	b.Agreement.Transcoder.Release()
 	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
 	for side := range t.is {
 		if t.is[side] = b.Agreement.Transcode(media.Side(side)); t.is[side].On {
@@ -39,10 +41,8 @@ func (t *Transcoding) restore(*snapshot.Bridge) {
 
 func (t *Transcoding) on(e Event) (taken bool) {
 	switch e := e.(type) {
-	case Answered:
-		if t.is == ([2]media.Transcode{}) { // the target takes the caller's codec after all
-			t.bridge.Agreement.Transcoder.Release()
-		}
+	case Turned:
+		t.spare()
 	case describing:
 		t.apply()
 	case media.EventCodecFailed:
@@ -51,6 +51,22 @@ func (t *Transcoding) on(e Event) (taken bool) {
 		return true
 	}
 	return false
+}
+
+// spare gives the place back once it is certain that the call needs none.
+func (t *Transcoding) spare() {
+	b := t.bridge
+	if t.is != ([2]media.Transcode{}) || !b.Agreement.Transcoder.Has() || b.Agreement.Late || b.Exchanges.Underway() {
+		return
+	}
+	if now := b.Call.Moment(); now.Answered && !now.Transfer && !now.First {
+		b.Agreement.Transcoder.Release()
+	}
+}
+
+// show names what is made.
+func (t *Transcoding) show(live *registry.LiveCall) {
+	live.Transcodes = cmp.Or(t.bridge.Agreement.Transcodes(media.SideA), t.bridge.Agreement.Transcodes(media.SideB))
 }
 
 // apply gives the media what has changed.
@@ -69,7 +85,9 @@ func (t *Transcoding) apply() {
 				b.Ladder.Decide("side %v is not transcoded any more", side)
 			}
 		}
-		t.is[side] = wants
+		if t.is[side] = wants; wants.On {
+			b.Agreement.Transcoder.Claim(true) // mostly it has the place
+		}
 		if err := b.Media.session.SetTranscode(side, wants); err != nil {
 			b.Media.On(media.EventCodecFailed{Side: side, Err: err})
 		}

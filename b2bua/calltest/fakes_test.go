@@ -45,7 +45,7 @@ type fakeSession struct {
 	payloads   [2][]media.PayloadChange
 	transcodes [2]media.Transcode
 	digits     []string
-	mu         sync.Mutex // guards plays and heard, which tests read between two sounds
+	mu         sync.Mutex // guards plays, heard and transcodes, which tests read between two sounds
 	plays      [2]media.Play
 	heard      []string // by Play and StopPlay
 	follows    media.Conversation
@@ -169,8 +169,17 @@ func (s *fakeSession) StopPlay(to media.Side) {
 }
 
 func (s *fakeSession) SetTranscode(side media.Side, t media.Transcode) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.transcodes[side] = t
 	return nil
+}
+
+// made returns what stands for what the sides speak.
+func (s *fakeSession) made() [2]media.Transcode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transcodes
 }
 
 func (s *fakeSession) SetMask(side media.Side, m media.Mask)    { s.masks[side] = m }

@@ -102,6 +102,10 @@ func (a *actor) moves(verb string) bool {
 		if got, want := e.payloads(), strings.Join(st.words[1:], " "); got != want {
 			t.Errorf("what it sends is changed by %q; want %q", got, want)
 		}
+	case "transcoded":
+		if got, want := a.transcoded(), strings.Join(st.words[1:], " "); got != want {
+			t.Errorf("transcoded is %q; want %q", got, want)
+		}
 	case "listens":
 		a.l = a.w.streamAgent(a.at)
 	case "leaves":
@@ -309,6 +313,9 @@ func (a *actor) describes(m received, want string) {
 	}
 	w := strings.Join(formats, " ")
 	speaks := map[byte]string{'0': "PCMU", '8': "PCMA"}[got[0]]
+	if d.HasOpus() && (got[:2] == "11" || got[:2] == "96") {
+		speaks = "OPUS"
+	}
 	if w != "" && got != w || d.Connection() != ourAddr.Addr().String() || d.Streams() != 1 || speaks != d.Speaks().Name {
 		a.w.t.Errorf("the session has %q of %s; want %q\n%s", got, d.Connection(), w, m.raw)
 	}

@@ -50,6 +50,8 @@ import (
 //	carrier: presses 12                                  keys, as telephone-events that the relay keeps back
 //	operator: presses 12# ; is told 1 of 3 keys          towards the called side, and what becomes of it; "is told yes"
 //	carrier: changed 96>101                              what the media makes of what it sends
+//	agent: transcoded 111 as 0 keys 110                  what stands for what it speaks (see actor.transcoded); "transcoded": nothing
+//	places: 1                                            for transcoders, that calls have
 //	played: a hears nothing                              by the media (see world.hears), or: "nothing"
 //	platform: takes 3s ; fails prepare_timeout 500       what is asked before an INVITE; "was asked 2"
 //	record: busy target_busy agent | Q850: 17            of the call, and its fields; or: "record: hung up by e"
@@ -199,8 +201,11 @@ func (s *story) do(who, text string) {
 		if got := s.w.session().peers[media.SideB].RTP.String(); got != text {
 			t.Errorf("media of side B goes to %s; want %s", got, text)
 		}
+	case "places":
+		want, _ := strconv.Atoi(text)
+		s.w.wantPlaces(want)
 	case "played":
-		s.w.hears(slices.DeleteFunc([]string{text}, func(s string) bool { return s == "nothing" })...)
+		s.w.hears(slices.DeleteFunc(strings.Split(text, " | "), func(s string) bool { return s == "nothing" })...)
 	case "platform":
 		s.platform(words)
 	case "connections":

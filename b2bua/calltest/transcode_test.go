@@ -1,10 +1,14 @@
 package calltest
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/report"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
@@ -34,8 +38,7 @@ func TestTranscoding(t *testing.T) {
 		{"an agent with PCMA", "codecs: [PCMA]", opusSDP(caller, 20000, ""), "8 101", siptest.SessionAt(agent, 30000, "8 101"), "111 101", "opus", [2]bool{true, false}},
 		{"G.711 in common", "", opusSDP(caller, 20000, "0"), "0 101", siptest.SessionAt(agent, 30000, "0"), "0", "PCMU", [2]bool{}},
 		{"Opus in common", "codecs: [opus]", opusSDP(caller, 20000, ""), "111 101", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
-		{"a target that takes Opus of both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101 0 96", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
-		{"a target that takes PCMU of both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101 0 96", siptest.SessionAt(agent, 30000, "0 96"), "111 101", "opus", [2]bool{true, false}},
+		{"a target that takes both", "codecs: [opus, PCMU]", opusSDP(caller, 20000, ""), "111 101", opusSDP(agent, 30000, ""), "111 101", "opus", [2]bool{}},
 		{"an agent with Opus alone", "codecs: [opus]", siptest.SessionAt(caller, 20000, "0 101"), "96 101", opusSDP(agent, 30000, ""), "0 101", "PCMU", [2]bool{false, true}},
 	} {
 		runIn(t, tt.name, talkYAML("", tt.target), func(w *world) {
@@ -90,7 +93,8 @@ func numbersIn(m received) string {
 // wantTranscoders checks at which sides the media transcodes.
 func (w *world) wantTranscoders(on [2]bool) {
 	w.t.Helper()
-	for side, c := range w.session().transcodes {
+	synctest.Wait()
+	for side, c := range w.session().made() {
 		if c.On != on[side] || c.On && (c.Opus != 111 || !c.Takes.Has(111)) {
 			w.t.Errorf("side %v: %+v; want a transcoder: %t", media.Side(side), c, on[side])
 		}
@@ -100,7 +104,8 @@ func (w *world) wantTranscoders(on [2]bool) {
 // TestNoTranscoder: beyond media.max_transcoded a target that can do without is called, and a caller of the others gets
 // 503. A call that ends gives its place back. With media.transcode: off nothing is made.
 func TestNoTranscoder(t *testing.T) {
-	config := strings.Replace(talkYAML("", ""), `media: {`, `media: {max_transcoded: 1, `, 1)
+	config := strings.Replace(talkYAML("", "")+`  - {to: "^\\+1509", targets: [spare]}`, `media: {`, `media: {max_transcoded: 1, `, 1)
+	config = strings.Replace(config, "codecs: [PCMA]", "codecs: [opus, PCMU]", 1)
 	inWorldWith(t, config, func(w *world) {
 		answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
 		first := w.carrier.newCall("+15075785607")
@@ -121,13 +126,29 @@ func TestNoTranscoder(t *testing.T) {
 		w.carrier.ackRefused(second)
 		w.wantRecord("failed", cause.NoTranscoder, record.EndedBySystem)
 
+		live := w.server.Live(context.Background())
+		if len(live) != 1 || live[0].Transcodes != "opus <-> PCMU" {
+			t.Errorf("live: %+v", live)
+		}
+
 		third := w.carrier.newCall("+15075785609") // needs none
 		in = w.carrier.ringsAt(w.agent, third)
 		w.agent.concludes(in, 200, "OK", "agent3", answer)
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(third)
+
+		fourth := w.carrier.newCall("+15095785609") // nor does Opus that both have
+		fourth.sdp = opusSDP("192.0.2.10", 20004, "")
+		in = w.carrier.ringsAt(w.agent2, fourth)
+		if got := numbersIn(in); got != "111 101" {
+			t.Errorf("the target is offered %s:\n%s", got, in.raw)
+		}
+		w.agent2.concludes(in, 200, "OK", "agent4", opusSDP("192.0.2.21", 30000, ""))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(fourth)
 		w.callerHangsUp(first)
 		w.callerHangsUp(third)
+		w.callerHangsUpAt(w.agent2, fourth)
 	})
 	inWorldWith(t, strings.Replace(talkYAML("", ""), `media: {`, `media: {transcode: off, `, 1), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -161,5 +182,61 @@ func TestChangeToOpus(t *testing.T) {
 			w.wantTranscoders([2]bool{})
 		}
 		w.callerEnds(w.agent, d)
+	})
+}
+
+// TestExplainNamesWhatIsMade: for a caller with none of a target's codecs.
+func TestExplainNamesWhatIsMade(t *testing.T) {
+	for _, tt := range []struct{ media, codecs, want string }{
+		{"", "", "opus <-> PCMU"},
+		{"", "codecs: [G722, PCMA]", "opus <-> PCMA"},
+		{"", "codecs: [opus]", "opus <-> PCMU"},
+		{"", "codecs: [opus, PCMU]", ""},
+		{"", "codecs: [G722]", ""},
+		{"transcode: off, ", "codecs: [opus]", ""},
+	} {
+		cfg := testConfigured(t, strings.Replace(talkYAML("", tt.codecs), "media: {", "media: {"+tt.media, 1))
+		x, err := b2bua.Explain(cfg, nil, report.Question{From: "1", To: "+15075785607"})
+		if err != nil || len(x.Targets) != 1 || x.Targets[0].Transcodes != tt.want {
+			t.Errorf("%s %s: %+v, %v; want %q", tt.media, tt.codecs, x.Targets, err, tt.want)
+		}
+	}
+}
+
+// TestCancelOvertakesChangeToOpus: a CANCEL that was faster than our 200 undoes what a change to Opus has done to either side.
+func TestCancelOvertakesChangeToOpus(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) { // the agent was not asked
+		c := w.talk(nil, nil)
+		c.carrier.overtakes(2, func() { c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, "")) })
+		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
+		synctest.Wait()
+		w.wantTranscoders([2]bool{})
+		w.wantPlaces(0)
+		c.hangsUp()
+	})
+	inWorldWith(t, talkYAML("", "codecs: [opus]"), func(w *world) { // the agent was asked
+		opus, pcmu := opusSDP("192.0.2.20", 30000, ""), siptest.SessionAt("192.0.2.10", 20000, "0 101")
+		d := w.lateCall("+15075785607", "")
+		w.carrier.expect("SIP/2.0 180")
+		in := w.agent.expect("INVITE")
+		w.agent.concludes(in, 200, "OK", "agent1", opus)
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		c := w.talkOf(d, in)
+		c.carrier.acks(d.seq, pcmu)
+		w.wantTranscoders([2]bool{false, true})
+		seq := c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, ""))
+		asked := w.agent.expect("INVITE")
+		if got := numbersIn(asked); got != "111 101" {
+			t.Errorf("the agent is asked for %s", got)
+		}
+		c.carrier.overtakes(seq, func() { w.agent.reply(asked, 200, "OK", "", opus) })
+		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
+		w.agent.expect("ACK")
+		if again := c.agent.takes(opus); numbersIn(again) != "111 101" {
+			t.Errorf("the agent is offered\n%s", again.raw)
+		}
+		w.wantTranscoders([2]bool{false, true})
+		w.wantPlaces(1)
+		c.hangsUp()
 	})
 }

@@ -29,6 +29,8 @@ type LiveCall struct {
 	Held  [2]bool   // by media.Side: whether it wants no media
 	Hears [2]string // by media.Side: the tone or sound that we play to it
 
+	Transcodes string // what is made of what, as "opus <-> PCMU"; empty if nothing is transcoded
+
 	Speaks [2]bool // by turns.Party: whether it speaks now
 
 	Vars   template.Vars      // for its templates

@@ -136,6 +136,8 @@ type Target struct {
 	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
 	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
 	Codecs  []string `json:"codecs"`
+	// Transcodes is what is made for a caller with none of the codecs, as "opus <-> PCMU".
+	Transcodes string `json:"transcodes,omitempty"`
 
 	Bytes         int          `json:"bytes"`          // of the INVITE
 	UDPBudget     int          `json:"udp_budget"`     // maximum bytes; 0 if it does not go over UDP

@@ -233,7 +233,7 @@ func Includes(formats []Format, k Codec) bool {
 // offered number means.
 func (d *Description) KeepOffered(offered []Format) (*Description, error) {
 	if i := slices.IndexFunc(offered, func(f Format) bool { return f.Transcoded() && f.Speech() }); i >= 0 {
-		d, _ = d.Inside(offered[i].Codec)
+		d = d.Inside(offered[i].Codec)
 	}
 	meant := func(f *Format) *Format { // by a number alone
 		for i := range offered {
@@ -246,7 +246,9 @@ func (d *Description) KeepOffered(offered []Format) (*Description, error) {
 	var changed bool
 	formats := kept(d.formats, func(f *Format) bool {
 		unsaid := meant(f) != nil
-		known := unsaid || f.Name != "" && Includes(offered, f.Codec)
+		known := unsaid || f.Name != "" && slices.ContainsFunc(offered, func(o Format) bool {
+			return o.Codec == f.Codec && (o.Transcoded() == f.Transcoded() || !f.Speech())
+		})
 		changed = changed || unsaid || !known
 		return known
 	})

@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +91,14 @@ type FormatStates []Format
 const (
 	fieldEnd  = '\x1f'
 	formatEnd = '\x1e'
+
+	wireMark = 0x80 // beside a format's number for its side, which no version before 1.1 reads
 )
+
+// Transcoded reports whether one of the formats stands for another one, see Inside.
+func (s FormatStates) Transcoded() bool {
+	return slices.ContainsFunc(s, func(f Format) bool { return f.Transcoded() })
+}
 
 // AppendText appends the formats as text. There is no error.
 func (s FormatStates) AppendText(b []byte) ([]byte, error) {
@@ -100,7 +108,7 @@ func (s FormatStates) AppendText(b []byte) ([]byte, error) {
 		b = append(append(b, f.Mapping...), fieldEnd)
 		b = append(b, f.Number, f.source, byte(f.lines))
 		if f.wire > 0 {
-			b = append(b, f.wire)
+			b = append(b, wireMark|f.wire)
 		}
 		b = append(b, formatEnd)
 	}
@@ -124,11 +132,11 @@ func (s *FormatStates) UnmarshalText(text []byte) error {
 			return nil
 		}
 		var wire byte
-		if behind[3] != formatEnd {
-			if len(behind) < 5 || behind[4] != formatEnd || behind[3] > 127 {
-				return nil
-			}
-			wire, behind = behind[3], behind[:3]+behind[4:]
+		if behind[3]&wireMark != 0 {
+			wire, behind = behind[3]&^wireMark, behind[:3]+behind[4:]
+		}
+		if len(behind) < 4 || behind[3] != formatEnd {
+			return nil
 		}
 		if f := (Format{
 			Codec: k, Mapping: mapping, Number: behind[0], source: behind[1],

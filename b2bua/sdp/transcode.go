@@ -36,11 +36,17 @@ func (f *Format) shown() uint8 {
 	return f.Number
 }
 
+// own returns the format as the text of its side has it.
+func (f Format) own() Format {
+	if f.wire > 0 {
+		f.Codec, f.Number, f.wire, f.lines = codecOf(f.Mapping), f.wire, 0, linesOfText
+	}
+	return f
+}
+
 // inside returns the format as a call sees it in which G.711 of this kind stands for Opus; false: it is left out.
 func (f Format) inside(law Codec) (Format, bool) {
 	switch {
-	case f.wire > 0:
-		return f, true
 	case f.isOpus():
 		f.Codec, f.wire, f.Number = law, f.Number, staticNumber(law)
 	case f.Events() && f.Clock == media.OpusClock && f.Number > 0:
@@ -53,11 +59,14 @@ func (f Format) inside(law Codec) (Format, bool) {
 }
 
 // InsideOf returns formats as a call sees them in which G.711 of this kind stands for Opus: one for speech, and one of
-// telephone-events, those with the clock of Opus if there are two.
+// telephone-events, those with the clock of Opus if there are two. Without a kind they are as the side has them.
 func InsideOf(formats []Format, law Codec) []Format {
-	out := make([]Format, 0, 2)
+	out := make([]Format, 0, len(formats))
 	for _, f := range formats {
-		is, ok := f.inside(law)
+		is, ok := f.own(), true
+		if law.Name != "" {
+			is, ok = is.inside(law)
+		}
 		at := slices.IndexFunc(out, func(o Format) bool { return o.Codec == is.Codec })
 		switch {
 		case !ok:
@@ -70,25 +79,38 @@ func InsideOf(formats []Format, law Codec) []Format {
 	return out
 }
 
-// Inside returns the description as a call sees it in which G.711 of this kind stands for the side's Opus; false: it
-// has no Opus.
-func (d *Description) Inside(law Codec) (*Description, bool) {
-	if !slices.ContainsFunc(d.formats, func(f Format) bool { return f.isOpus() }) {
-		return d, false
+// Inside returns the description as a call sees it in which G.711 of this kind stands for the side's Opus, if it has
+// any. Without a kind it is as the side has given it.
+func (d *Description) Inside(law Codec) *Description {
+	own := d
+	if d.Transcoded() {
+		own = d.regrouped(InsideOf(d.formats, Codec{}))
+		own.former = nil
 	}
-	out := d.regrouped(InsideOf(d.formats, law))
+	if law.Name == "" || !own.HasOpus() {
+		return own
+	}
+	out := own.regrouped(InsideOf(own.formats, law))
 	out.former = nil
-	return out, true
+	return out
 }
+
+// Own is Inside without a kind.
+func (d *Description) Own() *Description { return d.Inside(Codec{}) }
 
 // Transcoded reports whether G.711 stands for the Opus of the side.
 func (d *Description) Transcoded() bool {
 	return d != nil && slices.ContainsFunc(d.formats, func(f Format) bool { return f.Transcoded() && f.Speech() })
 }
 
-// LacksG711 reports whether the side has Opus, but no G.711.
+// HasOpus reports whether the side has Opus.
+func (d *Description) HasOpus() bool {
+	return slices.ContainsFunc(d.formats, func(f Format) bool { return f.isOpus() || f.Transcoded() && f.Speech() })
+}
+
+// LacksG711 reports whether the side has Opus, but no G.711, not even in its place.
 func (d *Description) LacksG711() bool {
-	return slices.ContainsFunc(d.formats, func(f Format) bool { return f.isOpus() }) &&
+	return d.HasOpus() &&
 		!slices.ContainsFunc(d.formats, func(f Format) bool { return f.isG711() })
 }
 
@@ -113,21 +135,6 @@ func (f Format) facing(same Format) Format {
 	return f
 }
 
-// Outside returns the description with formats for a side without a transcoder.
-func (d *Description) Outside() *Description {
-	if !slices.ContainsFunc(d.formats, func(f Format) bool { return f.Transcoded() }) {
-		return d
-	}
-	formats := d.Formats()
-	for i := range formats {
-		if i == 0 {
-			formats = slices.Clone(formats)
-		}
-		formats[i] = formats[i].outside()
-	}
-	return d.regrouped(formats)
-}
-
 // Transcodable makes an offer for a codec list that has nothing of a description: G.711 of its Opus, or Opus of its
 // G.711, and telephone-events. ErrNoCodec: neither can be made.
 func (d *Description) Transcodable(codecs []string) (*Description, []Format, error) {
@@ -142,10 +149,11 @@ func (d *Description) Transcodable(codecs []string) (*Description, []Format, err
 				}
 			}
 		case f.isG711() && allowed(opusCodec):
-			used := numbersOf(d.formats)
-			n, _ := used.free() // a description has fewer than 32 formats, or else 0 says that Opus can't be made
-			f.wire, f.Mapping, f.lines = n, "opus/48000/2", linesOfOurs
-			formats = append(formats, f)
+			used := numbersOf(kept(d.formats, func(f *Format) bool { return f.Events() }))
+			if n, ok := used.free(); ok {
+				f.wire, f.Mapping, f.lines = n, "opus/48000/2", linesOfOurs
+				formats = append(formats, f)
+			}
 		default:
 			continue
 		}
@@ -222,26 +230,18 @@ func (d *Description) opusWishes(number uint8) (s media.OpusWishes) {
 	return s
 }
 
-// WithG711 adds to the formats of an offer, which has Opus, the G.711 that can be made of it for a codec list.
-// ErrNoCodec: the list has none.
-func (d *Description) WithG711(formats []Format, codecs []string) (*Description, []Format, error) {
-	_, made, err := d.Transcodable(codecs)
-	if err != nil {
-		return nil, nil, err
-	}
-	used := numbersOf(d.formats)
-	for _, f := range made {
-		if Includes(formats, f.Codec) {
-			continue
+// With returns the description with further formats, under free numbers where theirs are taken.
+func (d *Description) With(more []Format) *Description {
+	formats, used := d.Formats(), numbersOf(d.formats)
+	for _, f := range more {
+		ok := !Includes(formats, f.Codec)
+		if ok && used.has(f.Number) {
+			f.Number, ok = used.free()
 		}
-		if n := f.Number; used.has(n) {
-			if f.Number, _ = used.free(); f.Number == 0 {
-				continue
-			}
+		if ok {
+			used.add(f.Number)
+			formats = append(formats, f)
 		}
-		used.add(f.Number)
-		formats = append(slices.Clip(formats), f)
 	}
-	out := d.regrouped(formats)
-	return out, out.Formats(), nil
+	return d.regrouped(formats)
 }

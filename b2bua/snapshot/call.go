@@ -20,8 +20,11 @@ import (
 )
 
 // Format is the version of the format of states. It grows with each change that an older process could not read. States
-// are not converted between formats.
+// are not converted between formats. A call with a transcoder has the next one, which 1.0.0 refuses.
 const Format = 3
+
+// formatTranscoded is the format of a call with a transcoder.
+const formatTranscoded = Format + 1
 
 // Call is the state of a call in addition to its record: its names, and a section for each of its parts. A part embeds
 // its section, or has save and restore methods next to each other. Times are leg.Instants.
@@ -259,13 +262,22 @@ func (s *Sheet) SetSession(m media.SessionState) {
 	s.Bridge.Session = &s.session
 }
 
+// format returns the format of the state.
+func (c *Call) format() byte {
+	w := c.Replacement
+	if c.Bridge.Agreement.Transcoded() || w != nil && w.Waiting != nil && w.Waiting.Description.Formats.Transcoded() {
+		return formatTranscoded
+	}
+	return Format
+}
+
 // Encode returns the state as bytes, which are valid until Release. The first byte is the format.
 func (s *Sheet) Encode() ([]byte, error) {
 	shape, err := callShape()
 	if err != nil {
 		return nil, err
 	}
-	s.text = shape.add(append(s.text[:0], Format), unsafe.Pointer(&s.Call))
+	s.text = shape.add(append(s.text[:0], s.format()), unsafe.Pointer(&s.Call))
 	return s.text, nil
 }
 
@@ -283,7 +295,7 @@ func Decode(text []byte) (*Call, error) {
 		return nil, err
 	case len(text) == 0:
 		return nil, errNoCall
-	case text[0] != Format:
+	case text[0] != Format && text[0] != formatTranscoded:
 		return nil, ErrFormat
 	}
 	c := &Call{}

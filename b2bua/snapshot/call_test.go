@@ -61,6 +61,42 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// TestFormatOfTranscoded: the state of a call with a transcoder has another format, which 1.0.0 refuses instead of
+// misreading it. All others have that of 1.0.0.
+func TestFormatOfTranscoded(t *testing.T) {
+	opus, err := sdp.Parse([]byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n" +
+		"m=audio 20000 RTP/AVP 30\r\na=rtpmap:30 opus/48000/2\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		change func(c *Call)
+		want   byte
+	}{
+		"none":     {func(*Call) {}, 3},
+		"Opus":     {func(c *Call) { c.Bridge.Agreement.Described[0] = opus.State() }, 3},
+		"a side":   {func(c *Call) { c.Bridge.Agreement.Described[0] = opus.Inside(sdp.PCMU).State() }, 4},
+		"an offer": {func(c *Call) { c.Bridge.Agreement.SentTo[1] = opus.Inside(sdp.PCMU).Formats() }, 4},
+		"who waits": {func(c *Call) {
+			c.Replacement = &Replacement{Waiting: &Waiting{Description: opus.Inside(sdp.PCMA).State()}}
+		}, 4},
+	} {
+		c := sample(t)
+		tt.change(c)
+		text, err := (&Sheet{Call: *c}).Encode()
+		if err != nil || text[0] != tt.want {
+			t.Errorf("%s: format %d, %v; want %d", name, text[0], err, tt.want)
+		}
+		if got, err := Decode(text); err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: %v:\n got %+v\nwant %+v", name, err, got, c)
+		}
+		text[0] = 5
+		if _, err := Decode(text); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s of a later version: %v", name, err)
+		}
+	}
+}
+
 // FuzzDecode: whatever a file has, it is no state or one whose parts can be made.
 func FuzzDecode(f *testing.F) {
 	text, err := (&Sheet{Call: *sample(f)}).Encode()

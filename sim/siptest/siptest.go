@@ -55,8 +55,8 @@ func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
 		"\nTo: <sip:c@d>\nCall-ID: one\nCSeq: 7 INVITE\n"+extra+"Content-Length: 0\n\n")
 }
 
-// SessionAt returns a session description of audio in these formats at host:port,
-// with further lines.
+// SessionAt returns a session description of audio in these formats at host:port, with further lines. 111 is Opus, 110 its
+// telephone-events, and other dynamic ones are telephone-events.
 func SessionAt(host string, port int, formats string, lines ...string) string {
 	var b strings.Builder
 	family := "IP4"
@@ -68,6 +68,10 @@ func SessionAt(host string, port int, formats string, lines ...string) string {
 	for f := range strings.FieldsSeq(formats) {
 		if name := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722", "13": "CN", "18": "G729"}[f]; name != "" {
 			b.WriteString("a=rtpmap:" + f + " " + name + "/8000\n")
+		} else if f == "111" {
+			b.WriteString("a=rtpmap:111 opus/48000/2\na=fmtp:111 useinbandfec=1\n")
+		} else if f == "110" {
+			b.WriteString("a=rtpmap:110 telephone-event/48000\na=fmtp:110 0-15\n")
 		} else {
 			b.WriteString("a=rtpmap:" + f + " telephone-event/8000\na=fmtp:" + f + " 0-15\n")
 		}

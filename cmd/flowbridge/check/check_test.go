@@ -115,6 +115,8 @@ func TestMachineWarnings(t *testing.T) {
 		mode:      func(string) (fs.FileMode, error) { return 0, errors.New("?") },
 		addresses: func() ([]netip.Addr, error) { return nil, errors.New("?") },
 	}
+	two := roomy()
+	two.processors = 2
 	for name, tt := range map[string]struct {
 		m    machine
 		yaml string
@@ -165,6 +167,8 @@ func TestMachineWarnings(t *testing.T) {
 		"barriers":                {slow, "", []string{"media.engine: without CAP_PERFMON", "CAP_PERFMON beside CAP_BPF"}, false},
 		"no barriers":             {slow, "media: {engine: userspace}", nil, false},
 		"no kernel, pins":         {mortal, "media: {engine: userspace}", nil, false},
+		"transcoded":              {two, "media: {max_transcoded: 40}", nil, false},
+		"transcoded too much":     {two, "media: {max_transcoded: 41}", []string{"max_transcoded: 41 calls", "2 processors carry 40", "leave it out for 20"}, false},
 		"file":                    {readOnly, "", []string{"store.path: flowbridge.db"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,8 @@ type machine struct {
 	outlives  func(dir, old string) error  // returns why relayed RTP would end with the process
 	slow      func() error                 // returns why the kernel would relay slower than it could
 	elsewhere bool                         // the service will run on another machine
+
+	processors int // GOMAXPROCS, or 0 if not known
 }
 
 func thisMachine() machine {
@@ -63,6 +66,8 @@ func thisMachine() machine {
 		relays:    kernel.Try,
 		outlives:  kernel.CheckDir,
 		slow:      kernel.Slow,
+
+		processors: runtime.GOMAXPROCS(0),
 	}
 }
 
@@ -102,7 +107,21 @@ func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 		}
 	}
 	return stops, slices.Concat(warnings, inner(cfg), m.private(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.keys(cfg),
-		m.kernel(cfg))
+		m.kernel(cfg), m.transcoders(cfg))
+}
+
+// transcoders compares media.max_transcoded with what the threads that relay could carry if they did nothing else, which
+// is twice the default.
+func (m machine) transcoders(cfg *config.Config) []warning {
+	all := 2 * (&config.Media{}).Transcoded(m.processors)
+	if most := cfg.Media.Transcoded(m.processors); m.processors > 0 && most > all {
+		return []warning{{
+			fmt.Sprintf("media.max_transcoded: %s would take the threads that relay from all other calls: %s carry %d at most",
+				cli.Count(most, "call"), cli.Count(m.processors, "processor"), all),
+			fmt.Sprintf("write at most %d, or leave it out for %d", all, all/2),
+		}}
+	}
+	return nil
 }
 
 // kernel checks RTP in the kernel. With media.engine kernel, the start fails if the kernel can't relay. Even if it can,

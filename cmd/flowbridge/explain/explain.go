@@ -376,6 +376,9 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 		again = ", and by failover_on" + again
 	}
 	fmt.Fprintf(b, "\n  codecs %s, of those that the caller offers\n", strings.Join(t.Codecs, ", "))
+	if t.Transcodes != "" {
+		fmt.Fprintf(b, "  a caller with none of them is transcoded: %s\n", t.Transcodes)
+	}
 	if media := mediaWords(t); media != "" {
 		fmt.Fprintf(b, "  media: %s\n", media)
 	}

@@ -162,7 +162,7 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 func callOf(c registry.LiveCall) admin.Call {
 	call := admin.Call{
 		Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: cmp.Or(c.Recording, bridge.RecordingOff),
-		Masked: c.Masked, OnHold: c.OnHold, Transfer: c.Transfer,
+		Masked: c.Masked, OnHold: c.OnHold, Transfer: c.Transfer, Transcodes: c.Transcodes,
 	}
 	for side, name := range []string{"a", "b"} {
 		if c.Held[side] {

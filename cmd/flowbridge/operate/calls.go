@@ -145,6 +145,9 @@ func printCall(w io.Writer, c *admin.Call) {
 	if c.Recording != "" && c.Recording != "off" {
 		row("recording", "%s", c.Recording)
 	}
+	if c.Transcodes != "" {
+		row("transcodes", "%s", c.Transcodes)
+	}
 	if len(c.Held) > 0 {
 		row("held", "by %s", strings.Join(c.Held, ", "))
 	}

@@ -1,0 +1,242 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/media"
+	"flowbridge/media/dtls"
+	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
+)
+
+// opusTalk sets up a call of a caller with Opus, whose agent answers with this session.
+func (w *world) opusTalk(answer string) (d *dialogue, invite received) {
+	w.t.Helper()
+	d = w.carrier.newCall("+15075785607")
+	d.sdp = opusSDP("192.0.2.10", 20000, "")
+	invite = w.carrier.ringsAt(w.agent, d)
+	w.agent.concludes(invite, 200, "OK", "agent1", answer)
+	w.carrier.isAnswered(d)
+	return d, invite
+}
+
+// TestDTLSTransferFromOpus: while a party with PCMU agrees on its keys, the caller is transcoded. If the party can't be
+// heard, caller and agent have their Opus again.
+func TestDTLSTransferFromOpus(t *testing.T) {
+	yaml := strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n    codecs: [opus]\n", 1)
+	yaml = strings.Replace(yaml, "trunks: [pbx, carrier]", "trunks: [pbx]", 1)
+	opus := opusSDP("192.0.2.20", 30000, "")
+	for _, heard := range []bool{false, true} {
+		inWorldWith(t, yaml, func(w *world) {
+			d, invite := w.opusTalk(opus)
+			w.wantTranscoders([2]bool{})
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			if _, line, _ := strings.Cut(called.raw, "UDP/TLS/RTP/SAVP "); !strings.HasPrefix(line, "0 8 101\r\n") {
+				t.Errorf("the party is offered\n%s", called.raw)
+			}
+			human := w.answersDTLS(called)
+			w.wantTranscoders([2]bool{true, false})
+			w.wantPlaces(1)
+			if heard {
+				human.shakes(called, true)
+				w.agent.notified("200", "terminated")
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				w.wantTranscoders([2]bool{true, false})
+				w.wantPlaces(1)
+				w.callerEnds(w.agent2, d)
+				return
+			}
+			time.Sleep(dtls.Patience)
+			w.leavesPBX()
+			again := w.agent.expect("INVITE")
+			if got := numbersIn(again); got != "111 101" {
+				t.Errorf("the agent is offered %s", got)
+			}
+			w.agent.notified("488", "terminated")
+			w.agent.concludes(again, 200, "OK", "", opus)
+			w.wantTranscoders([2]bool{})
+			w.wantPlaces(0)
+			if a, b := changesText(w.session().payloads[media.SideA]), changesText(w.session().payloads[media.SideB]); a+b != "" {
+				t.Errorf("changes %q and %q", a, b)
+			}
+			w.callerEnds(w.agent, d)
+		})
+	}
+}
+
+// TestWarmTransferOfOpus: an announced transfer of a caller whose Opus passes is refused, because it would hear nothing. A
+// transcoded one may be announced to a party with G.711.
+func TestWarmTransferOfOpus(t *testing.T) {
+	inWorldWith(t, strings.Replace(orderConfig, "    transfer_hosts", "    codecs: [opus]\n    transfer_hosts", 1), func(w *world) {
+		d, _ := w.opusTalk(opusSDP("192.0.2.20", 30000, ""))
+		w.transfers(warm("4711", "beep", "1"), "side a does not speak G.711")
+		w.callerEnds(w.agent, d)
+	})
+	inWorldWith(t, orderConfig, func(w *world) {
+		d, _ := w.opusTalk(siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.transfers(warm("4711", "beep", "1"), "")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "human", siptest.SessionAt("192.0.2.21", 41000, "8 101"))
+		w.goes("announcing")
+		w.wantTranscoders([2]bool{true, false})
+		w.hears("a hears 6s of law 1 as 8, loop true, yield false", "b hears 1s of law 0 as 0, loop true, yield false",
+			"b hears 1s of law 1 as 8, loop true, yield false", "b hears 400ms of law 1 as 8, loop true, yield false")
+		time.Sleep(20 * time.Second)
+		w.leavesPBX()
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.goes("failed")
+		w.wantTranscoders([2]bool{true, false})
+		if n := w.session().made()[media.SideA].Number; n != 0 {
+			t.Errorf("the caller is one with the format %d", n)
+		}
+		w.callerEnds(w.agent, d)
+	})
+}
+
+// wantPlaces checks how many calls have a place for a transcoder.
+func (w *world) wantPlaces(want int) {
+	w.t.Helper()
+	synctest.Wait()
+	if used, _, _ := w.server.Transcoders().Figures(); used != want {
+		w.t.Errorf("%d places are taken; want %d", used, want)
+	}
+}
+
+// TestTransferWithinOpus: from an agent with PCMU to a party with Opus, which the caller has.
+func TestTransferWithinOpus(t *testing.T) {
+	yaml := strings.Replace(orderConfig, `{{.To.Number}}@192.0.2.21:32681"}`, `{{.To.Number}}@192.0.2.21:32681", codecs: [opus]}`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, _ := w.opusTalk(siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.wantTranscoders([2]bool{true, false})
+		w.transfers(toNumber("4711"), "")
+		called := w.agent2.expect("INVITE")
+		if got := numbersIn(called); got != "111 101" {
+			t.Errorf("the party is offered %s", got)
+		}
+		w.agent2.concludes(called, 200, "OK", "human", opusSDP("192.0.2.21", 41000, ""))
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.goes("done")
+		w.wantTranscoders([2]bool{})
+		w.wantPlaces(0)
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// TestRescueToAnotherCodec: an agent with Opus is lost, and one with PCMU takes over; and the reverse.
+func TestRescueToAnotherCodec(t *testing.T) {
+	for _, opusFirst := range []bool{true, false} {
+		agent, spare, now := opusSDP("192.0.2.20", 30000, ""), siptest.SessionAt("192.0.2.21", 41000, "0 101"), [2]bool{true, false}
+		yaml := strings.Replace(rescueConfig, "@RESCUE@", "", 1)
+		at, offered := `@192.0.2.20:32681"`, "0 8 101"
+		if !opusFirst {
+			agent, spare, now = siptest.SessionAt("192.0.2.20", 30000, "0 101"), opusSDP("192.0.2.21", 41000, ""), [2]bool{}
+			yaml = strings.Replace(yaml, `    headers: {X-Lost`, "    codecs: [opus]\n    headers: {X-Lost", 1)
+			offered = "111 101"
+		} else {
+			yaml = strings.Replace(yaml, at, at+", codecs: [opus]", 1)
+		}
+		inWorldWith(t, yaml, func(w *world) {
+			d, invite := w.opusTalk(agent)
+			w.wantTranscoders([2]bool{!opusFirst, false})
+			w.agentDies(time.Second, invite, "Reason: Q.850;cause=41")
+			called := w.agent2.expect("INVITE")
+			if got := numbersIn(called); got != offered {
+				t.Errorf("the next agent is offered %s; want %s", got, offered)
+			}
+			w.agent2.concludes(called, 200, "OK", "spare", spare)
+			w.carrier.silent(time.Second)
+			w.wantTranscoders(now)
+			places := 0
+			if now[media.SideA] {
+				places = 1
+			}
+			w.wantPlaces(places)
+			w.callerHangsUpAt(w.agent2, d)
+		})
+	}
+}
+
+// TestOriginateToOpus: a customer is offered the codecs of its trunk of which the agents' can be made; and before it is
+// called, there is a place for a transcoder.
+func TestOriginateToOpus(t *testing.T) {
+	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    codecs: [opus]\n", 1)
+	yaml = strings.Replace(yaml, `agent@192.0.2.21:32681"}`, `agent@192.0.2.21:32681", codecs: [opus]}`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		_, invite := w.originates(origination())
+		if got := numbersIn(invite); got != "0 8 101" {
+			t.Errorf("the customer is offered %s", got)
+		}
+		w.wantPlaces(1)
+		called := w.customerTakes(invite)
+		if got := numbersIn(called); got != "96 101" {
+			t.Errorf("the agent is offered %s", got)
+		}
+		w.agent.concludes(called, 200, "OK", "agent1", opusSDP("192.0.2.20", 30000, ""))
+		w.wantTranscoders([2]bool{false, true})
+		w.wantPlaces(1)
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.wantPlaces(0)
+	})
+	inWorldWith(t, strings.Replace(yaml, "media: {", "media: {transcode: off, ", 1), func(w *world) {
+		_, err := w.server.Originate(w.t.Context(), origination())
+		must(t, err)
+		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
+	})
+}
+
+// TestKeysOfOpus: keys of a side with Opus end here as those of any other side, and are made for it from INFO, with the clock
+// that they have behind the transcoder.
+func TestKeysOfOpus(t *testing.T) {
+	for _, mode := range []string{"info", "rfc4733"} {
+		inWorldWith(t, talkYAML("", "dtmf: "+mode), func(w *world) {
+			d, invite := w.opusTalk(siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			s := w.session()
+			if c, p := s.made()[media.SideA], s.peers[media.SideA]; !c.Events.Has(101) || !c.Scaled.Has(101) || !p.Events.Has(101) ||
+				p.ClockRate != media.OpusClock {
+				t.Errorf("dtmf %s: %+v of %+v", mode, c, p)
+			}
+			if mode == "info" {
+				if want := (media.TelephoneEvents{On: true, PayloadType: 101, ClockRate: 8000, Divert: true}); s.events[media.SideA] != want {
+					t.Errorf("keys of the caller: %+v", s.events[media.SideA])
+				}
+				w.agent.agentSends("INFO", invite, "agent1", 2, "Signal=5\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
+				w.agent.expect("SIP/2.0 200")
+				if got := strings.Join(s.digits, " "); got != "a 5 160ms as 101/8000" {
+					t.Errorf("the caller gets %q", got)
+				}
+			}
+			w.callerEnds(w.agent, d)
+		})
+	}
+}
+
+// TestRingingInOpusGoesOver: a caller with Opus that hears our ringing does so after an upgrade.
+func TestRingingInOpusGoesOver(t *testing.T) {
+	yaml := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], ringing: session-progress}", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = opusSDP("192.0.2.10", 20000, "")
+		w.carrier.invite(d)
+		told := d.learn(w.carrier.expect("SIP/2.0 183"))
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		if m := w.carrier.expect("SIP/2.0 183"); string(m.Body()) != string(told.Body()) || numbersIn(again) != "0 8 101" {
+			t.Errorf("the caller is told\n%s\nand the agent is offered %s", m.raw, numbersIn(again))
+		}
+		w.wantTranscoders([2]bool{true, false})
+		w.wantPlaces(1)
+		w.agent.concludes(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
+		w.carrier.isAnswered(d)
+		if n := w.session().made()[media.SideA].Number; n != 8 {
+			t.Errorf("the caller is one with the format %d", n)
+		}
+		w.callerEnds(w.agent, d)
+	})
+}
