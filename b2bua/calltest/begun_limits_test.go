@@ -33,7 +33,8 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 	}
 }
 
-// Who has waited for the rate of a target waits on: those who had a place there, and no others, are let in whatever the rate.
+// Callers that wait for a target's rate continue to wait. Only those that had a place there are admitted whatever the
+// rate.
 func TestWaitersForARateWaitOn(t *testing.T) {
 	yaml := strings.NewReplacer("max_calls: 1", "max_cps: 1").Replace(soundingQueue(""))
 	inWorldWith(t, yaml, func(w *world) {
@@ -44,7 +45,7 @@ func TestWaitersForARateWaitOn(t *testing.T) {
 		w.carrier.rest()
 		before := len(invites(w.agent.rest()))
 		w.upgraded()
-		if again := len(invites(w.agent.rest())); before != 1 || again > 2 { // that one, and the first of those that wait
+		if again := len(invites(w.agent.rest())); before != 1 || again > 2 { // the first call, and the first waiting one
 			t.Errorf("%d were dialled, and %d after the upgrade", before, again)
 		}
 		w.server.HangupAll()

@@ -118,7 +118,7 @@ func (a *actor) moves(verb string) bool {
 		a.p.send(siptest.OptionsOverTCP)
 	case "resets":
 		a.p.conn.(*memnet.Stream).Reset()
-	case "reads": // no more
+	case "reads": // reads no more
 		must(t, a.p.conn.(*memnet.Stream).CloseRead())
 	case "cut": // off
 		a.p.hungUp(time.Second)

@@ -179,7 +179,7 @@ func TestHalfOpen(t *testing.T) {
 	for c.Status().State == Closed {
 		c.ends(Failed, 400*time.Millisecond)
 	}
-	c.End(c.now, &late, Succeeded) // of before: it counts no more
+	c.End(c.now, &late, Succeeded) // from before the change, so it no longer counts
 	if c.Status().State != Open || c.ends(Succeeded, 0) {
 		t.Errorf("%+v; want it open", c.Status())
 	}
@@ -227,7 +227,7 @@ func TestHeard(t *testing.T) {
 	if c.Status().State != Closed || !c.ends(Neutral, 0) {
 		t.Errorf("%+v; want it closed", c.Status())
 	}
-	c.End(c.now, &try, Failed) // of before: it counts no more
+	c.End(c.now, &try, Failed) // from before the change, so it no longer counts
 	silent, _ := c.Begin(c.now)
 	for range 100 {
 		c.now = c.now.Add(time.Millisecond)

@@ -13,7 +13,7 @@ import (
 const keyed = "INVITE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP pbx.Example:5070;branch=z9hG4bKx\r\n" +
 	"From: <sip:b@h>;tag=b\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
 
-// keyIn returns the key of a request as it came; false means it has none.
+// keyIn returns the key of a request as it came, or false if it has none.
 func keyIn(text string, source netip.Addr) (Key, bool) {
 	msg, err := message.Parse([]byte(text))
 	if err != nil {
