@@ -202,7 +202,7 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 }
 
 // elsewhere continues the attempt at the target's next address if the refusal is a reason
-// for that (RFC 3263 section 4.3). Then ready comes again.
+// for that (RFC 3263 section 4.3), and reports whether it does. Then ready comes again.
 func (all *attempts) elsewhere(f leg.Refused) bool {
 	c := all.call
 	a := all.current

@@ -51,7 +51,8 @@ func nameOf(h happening) string {
 	return fmt.Sprintf("%T", h.fact)
 }
 
-// Each fact and event of an answered call is followed by a checkpoint, or is quiet: each checkpoint costs a write to the disk.
+// Each fact and event of an answered call either causes a checkpoint or is listed as quiet, because each checkpoint
+// costs a write to the disk.
 func TestUrgencyOfCheckpoints(t *testing.T) {
 	udp, tcp := &legOnWire{}, &legOnWire{}
 	udp.Leg, tcp.Leg = &leg.Leg{Local: leg.Local{Transport: "udp"}}, &leg.Leg{Local: leg.Local{Transport: "tcp"}}

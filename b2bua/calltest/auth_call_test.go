@@ -391,8 +391,8 @@ func TestCancelBesideAuth(t *testing.T) {
 	})
 }
 
-// Who is refused for his credentials gets that once, not until he acknowledges:
-// his address may be forged.
+// A refusal because of credentials is sent once, and not repeated until the ACK, because
+// the address may be forged.
 func TestUnprovenIsToldOnce(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -404,7 +404,7 @@ func TestUnprovenIsToldOnce(t *testing.T) {
 	})
 }
 
-// A tag that we gave with a challenge opens no door.
+// A tag from one of our challenges gives no access.
 func TestTagOfChallenge(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// modelAct is something that may happen in a call. It says in words what it
-// did, "" where there was nothing to be done.
+// modelAct is an action that may happen in a call. It returns a description of what it
+// did, or "" if there was nothing to do.
 type modelAct struct {
 	name string
 	do   func(m *callModel, choose func(n int) int) string
 }
 
-// modelActs has the frequent ones several times, and the simplest first: what
-// rapid shrinks to.
+// modelActs returns the actions: frequent ones several times, and the simplest first,
+// because rapid shrinks to these.
 func modelActs() []modelAct {
 	pass := modelAct{"time", (*callModel).actTime}
 	answer := modelAct{"answer", (*callModel).actAnswer}
@@ -69,7 +69,7 @@ func (m *callModel) step(s modelStep) {
 	m.mu.Lock()
 	m.trace[line] = fmt.Sprintf("%10.3f === %s: %s", time.Since(m.start).Seconds(), a.name, what)
 	m.mu.Unlock()
-	if !m.crosses || s.Args[len(s.Args)-1]%4 != 3 { // else the next one crosses it
+	if !m.crosses || s.Args[len(s.Args)-1]%4 != 3 { // otherwise the next step crosses it
 		m.settle()
 	}
 }

@@ -304,7 +304,7 @@ func (m *callModel) checkFirstInvite(leg *ourLeg, msg wireMsg) {
 func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 	d := m.half(msg.callID, msg.fromTag, msg.toTag)
 	bye := msg.method == "BYE"
-	stray := bye && m.strays[msg.callID+" "+msg.toTag].Equal(e.at) // a BYE made from the 2xx alone, after the call
+	stray := bye && m.strays[msg.callID+" "+msg.toTag].Equal(e.at) // a BYE made only from the 2xx, after the call
 	switch {
 	case d.ended != "" && !stray && (!bye || !d.challenged):
 		m.wrong("%s although the dialog has ended: %s", msg.short(), d.ended)

@@ -323,7 +323,7 @@ func (p *modelPeer) onResponse(m wireMsg) {
 }
 
 // ack acknowledges the answers to an INVITE, once for each. If an answer had an offer,
-// the ACK has an SDP answer.
+// the ACK has an SDP answer. It returns false if there is nothing to acknowledge.
 func (d *modelDialog) ack(i *modelInvite, answer string) bool {
 	if len(i.oks) == 0 {
 		return false

@@ -41,7 +41,7 @@ type actor struct {
 	dialled    string  // text of its INVITE
 }
 
-// signals does the steps of SIP.
+// signals does a SIP step, and reports whether verb is one.
 func (a *actor) signals(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -82,7 +82,7 @@ func (a *actor) signals(verb string) bool {
 	return true
 }
 
-// moves does the steps of connections and media.
+// moves does a step of connections or media, and reports whether verb is one.
 func (a *actor) moves(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -122,7 +122,7 @@ func (a *actor) moves(verb string) bool {
 		a.p.send(siptest.OptionsOverTCP)
 	case "resets":
 		a.p.conn.(*memnet.Stream).Reset()
-	case "reads": // no more
+	case "reads": // reads no more
 		must(t, a.p.conn.(*memnet.Stream).CloseRead())
 	case "cut": // off
 		a.p.hungUp(time.Second)

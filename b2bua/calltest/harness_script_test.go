@@ -258,7 +258,7 @@ func (s *story) operator(words []string) {
 		go func() { _, _ = s.w.server.Order(context.Background(), s.placed, bridge.OrderHangup) }()
 		return
 	}
-	if words[0] == "ends" { // it, and the order's answer says so
+	if words[0] == "ends" { // ends the call, and the order's answer says so
 		s.w.hungUp(s.w.onlyID())
 		return
 	}

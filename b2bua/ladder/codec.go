@@ -166,7 +166,7 @@ func (c *Call) Continue(encoded []byte) {
 	}
 }
 
-// Ladder returns the ladder of a call so far; nil after Release.
+// Ladder returns the ladder of a call so far, or nil after Release.
 func (c *Call) Ladder() (*Ladder, error) {
 	raw := c.append(nil)
 	if raw == nil {

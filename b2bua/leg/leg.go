@@ -356,7 +356,8 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 }
 
 // answerRetransmission handles a re-INVITE that comes again after its transaction's end
-// (RFC 6026 section 7.1), because the copy is late or our answer was lost.
+// (RFC 6026 section 7.1), because the copy is late or our answer was lost. It returns
+// false for other requests.
 func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	switch branch := message.BranchOf(req); {
 	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // not a copy, even if the branch was used before

@@ -120,7 +120,7 @@ func replied(ref int, res *sip.Response) Replied {
 	return r
 }
 
-// challengedAgain sends a request again with credentials, once.
+// challengedAgain sends a request again with credentials, once, and reports whether it did.
 func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
 	if r.retried || l.digest.Learn(res, false) != cause.None {
 		return false

@@ -319,9 +319,9 @@ func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 	return false
 }
 
-// restoreSetup restores a leg whose INVITE has no final answer. The call can then refuse
-// or cancel the INVITE. It is not known which provisional answers have come since, so a
-// CANCEL does not wait for one.
+// restoreSetup restores a leg whose INVITE has no final answer. It returns false if the
+// state is impossible. The call can then refuse or cancel the INVITE. It is not known
+// which provisional answers have come since, so a CANCEL does not wait for one.
 func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	if l.UAS {
 		l.setup = &setup{invite: invite}
@@ -341,7 +341,8 @@ func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	return true
 }
 
-// restoreAnswer restores the 200 that waits for its ACK. It is sent again at once.
+// restoreAnswer restores the 200 that waits for its ACK. The 200 is sent again at once. It returns false if the 200
+// can't be read.
 func (l *Leg) restoreAnswer(now time.Time, s *State) bool {
 	res, ok := parsed[*sip.Response](s.OK.Text)
 	if !ok || res.Via() == nil || res.CSeq() == nil {

@@ -83,7 +83,7 @@ func TestSameURI(t *testing.T) {
 	}
 }
 
-// FuzzContacts: whatever is in a REGISTER, what is read of it is within bounds, and a URI is the same as itself.
+// FuzzContacts checks that the values read from any REGISTER are within their limits, and that a URI equals itself.
 func FuzzContacts(f *testing.F) {
 	for _, s := range []string{
 		"Contact: *\nExpires: 0\n", "Contact: <sip:a@h>;expires=1;q=0.1,<sips:b@[::1]:5061>\n", "m: sip:a@h;q=.\nExpires: x\n",

@@ -83,7 +83,7 @@ func (o *Draft) Trim(b Budget, size func() int) error {
 	return nil
 }
 
-// dropLast drops the last optional header of a list.
+// dropLast drops the last optional header of a list, and reports whether there was one.
 func (o *Draft) dropLast(list *[]Field) bool {
 	for i, f := range slices.Backward(*list) {
 		if !f.Kept {

@@ -209,7 +209,7 @@ func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 	return nil, nil // can't happen: waiters counts them
 }
 
-// dropTarget removes a target from those that a call waits for. Without any target left, the wait is over.
+// dropTarget removes a target from a call's list. Without any target left, the wait is over.
 func (a *Admission) dropTarget(w *Waiter, t *Target, why Limit) {
 	if len(w.targets) == 1 {
 		a.call(w, Place{Why: why})

@@ -24,7 +24,8 @@ func (p *Snapshot) WithinRate(from Sender, now time.Time) bool {
 // costs little.
 const strangerRegisters = 50
 
-// MayRegister counts a REGISTER with credentials from a stranger's address, or its IPv6 /64, before they are checked.
+// MayRegister counts a REGISTER with credentials from a stranger's address, or its IPv6 /64, and reports whether it is
+// within the rate. It is called before the credentials are checked.
 func (p *Snapshot) MayRegister(from Sender, now time.Time) bool {
 	key := message.NetworkOf(from.Addr.Addr()).As16()
 	return p.sources.Allow(key[:], strangerRegisters, now)

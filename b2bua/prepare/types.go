@@ -12,10 +12,10 @@ import (
 type Request struct {
 	config.Ask
 
-	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, and the retry has the same;
-	// empty sends none. A repeated id is accepted only for the same key.
+	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, and the retry has the same.
+	// If it is empty, none is sent. A repeated id is accepted only for the same key.
 	IdempotencyKey string
-	// Traceparent is the W3C header of the call's trace; empty sends none.
+	// Traceparent is the W3C header of the call's trace. If it is empty, none is sent.
 	Traceparent string
 }
 

@@ -28,7 +28,7 @@ type Options struct {
 	Route   string              // route in the records of the calls
 	Follow  bool                // ends of attempts are reported, and each call gets a record
 
-	Accept    func(Destination) error               // fails if the dialling party can't use it; nil: never
+	Accept    func(Destination) error               // fails if the dialling party can't use it; nil means never
 	Variables func(template.Vars) map[string]string // variables for agents that ask; nil if none asks
 }
 

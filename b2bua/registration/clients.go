@@ -438,7 +438,7 @@ func (c *client) use(f *found) bool {
 	return true
 }
 
-// post delivers the outcome of a request from the wire.
+// post delivers the outcome of a request from the wire. It returns false if the queue is full.
 func (c *client) post(in leg.Input) bool {
 	if r, ok := in.(leg.ResponseIn); ok {
 		return r.Res.StatusCode < 200 || c.deliver(Answered{Res: r.Res})

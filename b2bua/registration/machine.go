@@ -294,7 +294,8 @@ func (m *Machine) challenge(now time.Time, res *sip.Response) {
 	m.failed(now, res.StatusCode, why.Words())
 }
 
-// lengthen asks for the minimum time that the registrar wants (RFC 3261 section 10.2.8).
+// lengthen adopts the minimum time that the registrar wants (RFC 3261 section 10.2.8), and reports whether another try
+// makes sense.
 func (m *Machine) lengthen(res *sip.Response) bool {
 	least, ok := message.Seconds(message.FirstHeader(res, "Min-Expires"))
 	if !ok || least <= m.expires || least > mostExpires || m.leaving {

@@ -147,7 +147,7 @@ type Target struct {
 	MediaAddress netip.Addr `json:"media_address"`         // bind address of its RTP; zero: the first of the IP version
 	Latch        string     `json:"latch"`                 // auto, strict, off
 	SRTP         string     `json:"srtp"`                  // off, optional, required
-	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty: the keys are in the SDP, or there is no SRTP
+	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty if the keys are in the SDP, or without SRTP
 
 	Username string `json:"username"` // in the credentials that answer 401 and 407; empty if none
 

@@ -59,7 +59,8 @@ func (r *Target) Budget(t *peers.Dial, in leg.Invite, dropped func() []string) {
 	r.ForChallenges = &Credentials{Bytes: outbound.TypicalCredentials, Fits: fits, Dropped: dropped()[before:]}
 }
 
-// Before reports why the routes before the matching one, which has the index found, don't match the call.
+// Before reports on the routes up to the matching one, which has the index found: why they don't match the call, or
+// which conditions it meets.
 func (x *Explanation) Before(found int, p *peers.Snapshot, vars *template.Vars, came time.Time) {
 	for i := range p.Routes {
 		why := mismatch(i, p, vars, came)

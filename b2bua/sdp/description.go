@@ -334,7 +334,8 @@ func (d *Description) Connection() string { return d.connection }
 func (d *Description) Ptime() time.Duration { return d.ptime }
 
 // Muxes reports whether the peer offers RTP and RTCP on one port (RFC 5761) for its
-// audio. Such an offer is always accepted. We make it only to a peer that does.
+// audio. Such an offer is always accepted. We offer it only to a peer that has offered
+// it, or with DTLS.
 func (d *Description) Muxes() bool { return d != nil && d.muxes }
 
 // broadcast is the limited broadcast address (RFC 919), which gets no media.

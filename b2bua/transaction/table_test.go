@@ -17,7 +17,7 @@ import (
 
 var peer = netip.MustParseAddrPort("192.0.2.10:5060")
 
-// network notes what is sent, and when.
+// network records sent messages with their times.
 type network struct {
 	t     *testing.T
 	table *Table
@@ -28,7 +28,7 @@ type network struct {
 	fail error
 }
 
-// inNetwork runs a test in a bubble, which has to end empty.
+// inNetwork runs a test in a bubble, which must end empty.
 func inNetwork(t *testing.T, test func(n *network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,14 +47,14 @@ func (n *network) Send(text []byte, _ netip.AddrPort) error {
 	return n.fail
 }
 
-// fails has nothing be sent from now on.
+// fails makes all sending fail from now on.
 func (n *network) fails(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fail = err
 }
 
-// wants compares what was sent since the last look.
+// wants checks the messages sent since the last check.
 func (n *network) wants(want ...string) {
 	n.t.Helper()
 	synctest.Wait()
@@ -66,7 +66,7 @@ func (n *network) wants(want ...string) {
 	n.sent = nil
 }
 
-// left holds the table to its size.
+// left checks the size of the table.
 func (n *network) left(clients, servers int) {
 	n.t.Helper()
 	synctest.Wait()
@@ -102,7 +102,7 @@ func response(req *sip.Request, code int) *sip.Response {
 	return sip.NewResponseFromRequest(req, code, message.StatusText(code), nil)
 }
 
-// receives returns the table a request.
+// receives gives the table a request.
 func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 	n.t.Helper()
 	key, ok := KeyOf(req, peer.Addr(), false)
@@ -112,7 +112,7 @@ func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 	return n.table.Receive(req, key, n.way(reliable))
 }
 
-// acks returns the table an ACK.
+// acks gives the table an ACK.
 func (n *network) acks(branch string) bool {
 	n.t.Helper()
 	key, ok := KeyOf(request("ACK", branch), peer.Addr(), false)
@@ -129,7 +129,7 @@ func (n *network) responds(tx *Server, req *sip.Request, code int) {
 	}
 }
 
-// waiting is a user who notes what becomes of its request.
+// waiting is a user that records the outcome of its request.
 type waiting struct {
 	mu  sync.Mutex
 	got []string
@@ -164,7 +164,7 @@ func (n *network) sends(req *sip.Request, reliable bool) (*Client, *waiting) {
 	return c, w
 }
 
-// A table that is closed forgets everything and takes nothing.
+// A closed table forgets everything and accepts nothing.
 func TestClose(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		c, w := n.sends(request("INVITE", "1"), false)
@@ -189,7 +189,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// What a flood has made large is not kept by a table that has become empty, and works on.
+// An empty table drops maps that a flood has made large, and continues to work.
 func TestTableShrinks(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		open := make([]*Server, crowd+1)

@@ -200,7 +200,7 @@ func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
 	return peers.Sender{Addr: source, Names: s.streams.certNames(msg.Transport(), source)}
 }
 
-// StreamOf returns the connection that a message came by; nil over UDP.
+// StreamOf returns the connection that a message came by, or nil over UDP.
 func (s *Stack) StreamOf(msg sip.Message) *Stream {
 	if t := message.TransportOf(msg); t != "" {
 		return s.streams.findAny(t, message.ParseSource(msg.Source()))

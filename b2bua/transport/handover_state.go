@@ -17,7 +17,7 @@ import (
 	"flowbridge/config"
 )
 
-// The state, besides sockets, that a frozen stack hands over to the stack of another process.
+// The state, in addition to sockets, that a frozen stack hands over to the stack of another process.
 
 // State is what a stack knows about messages.
 type State struct {
@@ -149,8 +149,8 @@ func (s *Stack) holdAll(all []HeldState) {
 	}
 }
 
-// Streams gives the connections over TCP of a frozen stack, each with a copy of its descriptor, which the receiver must
-// close. Connections over TLS can't be handed over.
+// Streams calls each with the connections over TCP of a frozen stack, each with a copy of its descriptor, which the
+// receiver must close. Connections over TLS can't be handed over.
 func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 	for _, c := range s.streams.all() {
 		if c.transport != config.TransportTCP || c.isClosed() {

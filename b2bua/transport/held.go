@@ -46,7 +46,7 @@ func (s *Stack) Release() {
 	}
 }
 
-// hold keeps a message if it begins a call, or cancels one that is held.
+// hold stores a message if it begins a call, or cancels a held one, and reports whether the message is done with.
 func (s *Stack) hold(text []byte, from arrival) bool {
 	if !bytes.HasPrefix(text, []byte("INVITE ")) && !bytes.HasPrefix(text, []byte("CANCEL ")) {
 		return false

@@ -23,8 +23,8 @@ type screen struct {
 	mint      *message.Minter
 	server    Handler
 	transport string // udp, tcp or tls
-	// names gives the names in the verified certificate of a connection; nil means no
-	// transport with certificates.
+	// names returns the names in the verified certificate of a connection. It is nil if the
+	// transport has no certificates.
 	names  func(source netip.AddrPort) []string
 	tap    Tap
 	count  *Rejections

@@ -121,8 +121,8 @@ func noRoom(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)
 }
 
-// setReceiveBuffer sets the size of a socket's receive buffer, beyond the system's
-// limit (net.core.rmem_max) if that is permitted, and gives the resulting size.
+// setReceiveBuffer sets the size of a socket's receive buffer, beyond the system's limit
+// (net.core.rmem_max) if that is permitted, and returns the resulting size.
 func setReceiveBuffer(conn *net.UDPConn, bytes int) (got int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

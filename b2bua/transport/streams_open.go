@@ -144,8 +144,8 @@ func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport str
 	return s.streams.connect(ctx, transport, dest, peer)
 }
 
-// ConnectTCP gives a TCP connection to a target over UDP. After a failure TCP is not
-// tried again for a while, because each call would wait for it.
+// ConnectTCP returns a TCP connection to a target over UDP. After a failure it does not
+// try TCP again for a while, because each call would wait for it.
 func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	now := time.Now()
 	s.mu.Lock()

@@ -86,9 +86,9 @@ func (w *Wire) routeStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (w
 	return c.way(), nil
 }
 
-// streamTo gives the connection to an address: the leg's own if it leads to the same peer, one that the peer has opened
-// since, or a new one. A peer behind NAT is recognised because its name in Via is the same as in its Contact, which is
-// the request's URI.
+// streamTo returns the connection to an address: the leg's own if it leads to the same peer, one that the peer has
+// opened since, or a new one. A peer behind NAT is recognised because its name in Via is the same as in its Contact,
+// which is the request's URI.
 func (w *Wire) streamTo(uri *sip.Uri, to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	w.mu.Lock()
 	flow, latest := w.flow, w.latest
