@@ -64,7 +64,7 @@ func profileOf(name, text string) Profile {
 			p.Date = value
 		case "Source":
 			p.Sources = append(p.Sources, value)
-		case "Call page": // for the call page: admin/web/platforms.json
+		case "Call page": // for the page: admin/web/platforms.json
 		default:
 			p.Title = cmp.Or(p.Title, words)
 		}

@@ -42,7 +42,7 @@ type answers struct {
 type question struct {
 	flag, asks string
 	standard   string // the meaning of an empty line
-	optional   bool   // the answer may be empty
+	optional   bool   // may be empty
 	take       func(a *answers, text string) error
 }
 
@@ -123,7 +123,7 @@ func takeSources(a *answers, text string) error {
 	return nil
 }
 
-// ask gets answers to all questions from flags or the terminal. values initially holds the values of --set; ask adds
+// ask gets answers to all questions from flags or the terminal. values starts with the values of --set, and receives
 // the answers for the profile's other words.
 func ask(c *cobra.Command, in *bufio.Reader, terminal bool, values map[string]string) (a answers, err error) {
 	for _, q := range questions {
