@@ -90,7 +90,7 @@ func takeOver(args []string, out io.Writer) (err error) {
 	f.DurationVar(&t.away, "away", time.Minute, "how long the database is away, and an owner cut off")
 	f.DurationVar(&t.lasting, "lasting", 2*time.Minute, "how long the case faults has one after the other")
 	json := f.String("json", "", "file for all that was found")
-	if err := f.Parse(args); err != nil || t.binary == "" || os.Getpid() != 1 { // outside its own namespace, its processes might outlive it
+	if err := f.Parse(args); err != nil || t.binary == "" || os.Getpid() != 1 { // else its processes might outlive it
 		return errTakeOver
 	}
 	stop := make(chan os.Signal, 1)
