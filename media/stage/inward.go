@@ -83,12 +83,13 @@ func (in *inward) passed(now time.Duration) int64 {
 
 // schedule sets when attend is called without a packet.
 func (in *inward) schedule() {
-	in.due = stream.Never
-	if in.heard && !in.filled {
+	switch {
+	case in.order.count > 0:
+		in.due = in.order.since + orderWait
+	case in.heard && !in.filled:
 		in.due = in.fill
-	}
-	if in.order.count > 0 {
-		in.due = min(in.due, in.order.since+orderWait)
+	default:
+		in.due = stream.Never
 	}
 }
 
@@ -100,7 +101,7 @@ func (in *inward) attend(now time.Duration) {
 	}
 	in.order.drain(now, false)
 	in.filled = now-in.last >= fillUntil
-	if in.heard && !in.filled && now >= in.fill {
+	if in.heard && !in.filled && in.order.count == 0 && now >= in.fill {
 		if in.budget.affords(frameLen, false, now) {
 			in.conceal(frameLen, nil, now)
 			in.ahead += frameLen
@@ -135,7 +136,9 @@ func (in *inward) audio(p piece, now time.Duration) {
 	}
 	is := in.inner(p.Timestamp)
 	in.base8, in.base48 = is, p.Timestamp
-	switch gap := int(int32(is - in.clock)); { // modulo 2^32 on purpose
+	gap := int(int32(is - in.clock)) // modulo 2^32 on purpose
+	dtx := in.ahead > 0 && gap >= 0 || len(p.payload) <= 2
+	switch {
 	case int64(gap) > in.passed(now)+2*opus.Rate, gap < -in.ahead-opus.Longest, // the sender's clock has jumped
 		p.marker && gap <= -in.ahead: // or has stood still
 		in.base8 = in.clock
@@ -151,7 +154,7 @@ func (in *inward) audio(p piece, now time.Duration) {
 		return
 	}
 	in.heard, in.fill = true, now+time.Duration(samples)*time.Second/opus.Rate
-	if in.ahead > 0 || len(p.payload) <= 2 { // DTX: an update, or its begin
+	if dtx { // an update, or its begin
 		in.fill += fillAgain
 	} else {
 		in.fill += fillAfter
