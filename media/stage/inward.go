@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// fillAfter is how long after a packet its stream counts as pausing: by DTX, which sends a packet every 400 ms (RFC
-	// 7587 section 3.1.3), by loss or by jitter. The pause is filled until fillUntil after the packet.
-	fillAfter = 100 * time.Millisecond
+	// fillAfter is how long after the end of a packet's audio its stream counts as pausing: by DTX, which sends a packet
+	// every 400 ms (RFC 7587 section 3.1.3), by loss or by jitter. Within DTX it is fillAgain. The pause is filled until
+	// fillUntil after the packet.
+	fillAfter = 80 * time.Millisecond
+	fillAgain = 20 * time.Millisecond
 	fillUntil = 500 * time.Millisecond
 
 	fillEvery = 20 * time.Millisecond
@@ -36,6 +38,7 @@ type inward struct {
 	begun  bool
 	heard  bool // audio of this stream was decoded
 	last   time.Duration
+	fill   time.Duration // when to fill, if no packet comes
 	due    time.Duration
 	filled bool // nothing more is filled until a packet comes
 
@@ -80,12 +83,13 @@ func (in *inward) passed(now time.Duration) int64 {
 
 // schedule sets when attend is called without a packet.
 func (in *inward) schedule() {
-	in.due = stream.Never
-	if in.heard && !in.filled {
-		in.due = in.last + fillAfter
-	}
-	if in.order.count > 0 {
-		in.due = min(in.due, in.order.since+orderWait)
+	switch {
+	case in.order.count > 0:
+		in.due = in.order.since + orderWait
+	case in.heard && !in.filled:
+		in.due = in.fill
+	default:
+		in.due = stream.Never
 	}
 }
 
@@ -97,13 +101,12 @@ func (in *inward) attend(now time.Duration) {
 	}
 	in.order.drain(now, false)
 	in.filled = now-in.last >= fillUntil
-	if in.heard && !in.filled && now-in.last >= fillAfter {
+	if in.heard && !in.filled && in.order.count == 0 && now >= in.fill {
 		if in.budget.affords(frameLen, false, now) {
 			in.conceal(frameLen, nil, now)
 			in.ahead += frameLen
 		}
-		in.due = now + fillEvery
-		return
+		in.fill = now + fillEvery
 	}
 	in.schedule()
 }
@@ -133,7 +136,9 @@ func (in *inward) audio(p piece, now time.Duration) {
 	}
 	is := in.inner(p.Timestamp)
 	in.base8, in.base48 = is, p.Timestamp
-	switch gap := int(int32(is - in.clock)); { // modulo 2^32 on purpose
+	gap := int(int32(is - in.clock)) // modulo 2^32 on purpose
+	dtx := in.ahead > 0 && gap >= 0 || len(p.payload) <= 2
+	switch {
 	case int64(gap) > in.passed(now)+2*opus.Rate, gap < -in.ahead-opus.Longest, // the sender's clock has jumped
 		p.marker && gap <= -in.ahead: // or has stood still
 		in.base8 = in.clock
@@ -148,7 +153,12 @@ func (in *inward) audio(p piece, now time.Duration) {
 	if in.edge.broke(err) || err != nil {
 		return
 	}
-	in.heard = true
+	in.heard, in.fill = true, now+time.Duration(samples)*time.Second/opus.Rate
+	if dtx { // an update, or its begin
+		in.fill += fillAgain
+	} else {
+		in.fill += fillAfter
+	}
 	in.ahead = max(min(in.ahead, int(int32(in.clock-in.base8))), 0)
 	late := min(in.ahead, samples)
 	in.ahead -= late
@@ -234,6 +244,7 @@ func (in *inward) event(p piece, now time.Duration) {
 	h.Timestamp = in.inner(h.Timestamp)
 	if h.SSRC == in.order.ssrc {
 		in.flush(now)
+		in.fill = now + fillAfter
 		in.seq++
 		h.Seq = in.seq
 		if end := h.Timestamp + uint32(e.Duration)/uint32(factor); int32(end-in.clock) > 0 { // modulo 2^32 on purpose

@@ -60,8 +60,8 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// TestShortPackets: packets of 2.5, 5 and 10 ms are heard for as long as they come.
-func TestShortPackets(t *testing.T) {
+// TestPacketLengths: packets of 2.5 to 120 ms, in all modes, are heard as they are decoded, for as long as they come.
+func TestPacketLengths(t *testing.T) {
 	file, err := os.ReadFile("../opus/testdata/modes.bin")
 	if err != nil {
 		t.Fatal(err)
@@ -70,18 +70,32 @@ func TestShortPackets(t *testing.T) {
 		packets := split(file)
 		file = file[2*len(packets)+len(slices.Concat(packets...))+2:]
 		file = file[2+(binary.LittleEndian.Uint16(file)+6)/7*2:]
-		units := opus.Samples(packets[0]) * opus.Scale
-		if units > 480 {
-			continue
-		}
 		e := newEdges(t, opusSide())
-		for i := range 10 * opus.Clock / units {
-			at := time.Duration(i*units) * time.Second / opus.Clock
-			e.from(rtpOf(111, uint16(i), uint32(i*units), packets[i%len(packets)]), at)
+		dec, err := opus.NewDecoder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []int16
+		for i := 0; len(want) < 8*opus.Rate; i++ {
+			pkt := packets[i%len(packets)]
+			e.from(rtpOf(111, uint16(i), uint32(len(want)*opus.Scale), pkt), time.Duration(len(want))*time.Second/opus.Rate)
+			var s [opus.Longest]int16
+			n, err := dec.Decode(pkt, s[:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, s[:n]...)
 		}
 		heard := clean(t, e.passed[SideA])
-		if begin, end := level(heard[:2*opus.Rate]), level(heard[len(heard)-2*opus.Rate:]); begin < 500 || end < begin*0.9 {
-			t.Errorf("mode %d: a level of %.0f at first, and of %.0f in the end", mode, begin, end)
+		if len(heard) <= len(want)-opus.Frame {
+			t.Fatalf("mode %d: %d samples; want %d", mode, len(heard), len(want))
+		}
+		off := make([]int16, len(heard))
+		for i := range off {
+			off[i] = heard[i] - want[i]
+		}
+		if level(off) > level(want)/30 {
+			t.Errorf("mode %d: a level of %.0f, and one of %.0f of the difference", mode, level(want), level(off))
 		}
 	}
 }
@@ -192,5 +206,46 @@ func TestClockStoodStill(t *testing.T) {
 	}
 	if n := len(e.passed[SideA]); n < 95 {
 		t.Errorf("%d of 100 packets with one timestamp", n)
+	}
+}
+
+// TestKeyIsNoPause: nothing is filled up while a key is pressed.
+func TestKeyIsNoPause(t *testing.T) {
+	e, all := newEdges(t, opusSide()), spoken(t, 40)
+	for i := range all {
+		pkt := rtpOf(111, uint16(i), uint32(i)*960, all[i])
+		if i >= 10 && i < 30 {
+			pkt = rtpOf(101, uint16(i), 10*960, []byte{4, 10, byte((i - 9) * 960 >> 8), byte((i - 9) * 960)})
+		}
+		e.from(pkt, time.Duration(i)*20*time.Millisecond)
+	}
+	if n := len(e.passed[SideA]); n != 40 {
+		t.Errorf("%d packets; want 40", n)
+	}
+}
+
+// TestDTXIsSteady: while Opus sends an update each 400 ms, the packets that are made come one by one, or two, once the
+// pause is known.
+func TestDTXIsSteady(t *testing.T) {
+	e, all, sent := newEdges(t, opusSide()), spoken(t, 200), uint16(0)
+	at := map[time.Duration]int{}
+	for i := range all {
+		now := time.Duration(i) * 20 * time.Millisecond
+		for ; e.now < now; e.now += 10 * time.Millisecond {
+			if e.Due(SideA) <= e.now {
+				e.Attend(SideA, e.now)
+			}
+			at[e.now] += len(e.passed[SideA])
+			e.passed[SideA] = nil
+		}
+		if i < 20 || i%20 == 0 {
+			e.from(rtpOf(111, sent, uint32(i)*960, all[i]), now)
+			sent++
+		}
+	}
+	for when, n := range at {
+		if n > 2 && when > 900*time.Millisecond {
+			t.Errorf("%d packets at %v", n, when)
+		}
 	}
 }
