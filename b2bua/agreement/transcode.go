@@ -137,7 +137,7 @@ func (a *Agreement) turnForSounds(first *peers.Target) {
 func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.Description {
 	law := a.Codec[side]
 	switch {
-	case !a.Transcoder.Possible(), !isG711(law), !d.LacksG711():
+	case !isG711(law), !d.LacksG711():
 		return d
 	case a.Description[side].Transcoded():
 	case asks, !a.Transcoder.Claim(false):
