@@ -51,8 +51,8 @@ func (t *Transcoding) on(e Event) (taken bool) {
 	return false
 }
 
-// settle counts a call that is transcoded, also one of another process, and gives the place back once it is certain that
-// the call needs none.
+// settle counts a call that is transcoded, also one of another process, and gives the place back once it is certain
+// that the call needs none.
 func (t *Transcoding) settle() {
 	b := t.bridge
 	switch place := &b.Agreement.Transcoder; {
