@@ -379,6 +379,10 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	e, is := event.(bridge.HandshakeOver)
 	if !is {
 		c.bridge.Tell(event)
+		if _, failed := event.(media.EventCodecFailed); failed {
+			c.abandon(cause.InternalError, cause.Reasons{})
+			return c.refuse(500, cause.InternalError)
+		}
 		return nil
 	}
 	a := c.attempts.current

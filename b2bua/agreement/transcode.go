@@ -120,8 +120,8 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 	}
 }
 
-// turnForSounds has G.711 stand for a caller's Opus that the first target does not take, so that the caller can hear our
-// sounds.
+// turnForSounds has G.711 stand for a caller's Opus that the first target does not take, so that the caller can hear
+// our sounds.
 func (a *Agreement) turnForSounds(first *peers.Target) {
 	if !a.Offer.LacksG711() {
 		return
@@ -137,7 +137,7 @@ func (a *Agreement) turnForSounds(first *peers.Target) {
 func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.Description {
 	law := a.Codec[side]
 	switch {
-	case !a.Transcoder.Possible(), !isG711(law), !d.LacksG711():
+	case !isG711(law), !d.LacksG711():
 		return d
 	case a.Description[side].Transcoded():
 	case asks, !a.Transcoder.Claim(false):
@@ -146,8 +146,8 @@ func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.
 	return d.Inside(law)
 }
 
-// LateOffer returns the offer to a caller that has made none, after a target's answer: what that has, and the G.711 that
-// can be made of its Opus, if a transcoder is free.
+// LateOffer returns the offer to a caller that has made none, after a target's answer: what that has, and the G.711
+// that can be made of its Opus, if a transcoder is free.
 func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {
 	answer = answer.Decided()
 	_, made, err := answer.Transcodable([]string{sdp.PCMU.Name, sdp.PCMA.Name})

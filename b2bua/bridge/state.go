@@ -52,10 +52,7 @@ func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 }
 
 // Discard undoes Restore.
-func (b *Bridge) Discard() {
-	b.Transcoding.end()
-	b.Media.close()
-}
+func (b *Bridge) Discard() { b.Media.close() }
 
 // GoOn restarts the activities that the media's state does not have.
 func (b *Bridge) GoOn() { b.each(part.begin) }

@@ -28,21 +28,19 @@ func (t *Transcoding) open(b *Bridge) {
 	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
 }
 
-// restore counts a call of another process, whose place it keeps. Its media transcodes already.
+// restore goes on with a call of another process, whose media transcodes already.
 func (t *Transcoding) restore(*snapshot.Bridge) {
 	b := t.bridge
 	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
 	for side := range t.is {
-		if t.is[side] = b.Agreement.Transcode(media.Side(side)); t.is[side].On {
-			b.Agreement.Transcoder.Claim(true)
-		}
+		t.is[side] = b.Agreement.Transcode(media.Side(side))
 	}
 }
 
 func (t *Transcoding) on(e Event) (taken bool) {
 	switch e := e.(type) {
 	case Turned:
-		t.spare()
+		t.settle()
 	case describing:
 		t.apply()
 	case media.EventCodecFailed:
@@ -53,14 +51,17 @@ func (t *Transcoding) on(e Event) (taken bool) {
 	return false
 }
 
-// spare gives the place back once it is certain that the call needs none.
-func (t *Transcoding) spare() {
+// settle counts a call that is transcoded, also one of another process, and gives the place back once it is certain
+// that the call needs none.
+func (t *Transcoding) settle() {
 	b := t.bridge
-	if t.is != ([2]media.Transcode{}) || !b.Agreement.Transcoder.Has() || b.Agreement.Late || b.Exchanges.Underway() {
-		return
-	}
-	if now := b.Call.Moment(); now.Answered && !now.Transfer && !now.First {
-		b.Agreement.Transcoder.Release()
+	switch place := &b.Agreement.Transcoder; {
+	case t.is != [2]media.Transcode{}:
+		place.Claim(true)
+	case place.Has() && !b.Agreement.Late && !b.Exchanges.Underway():
+		if now := b.Call.Moment(); now.Answered && !now.Transfer && !now.First {
+			place.Release()
+		}
 	}
 }
 
@@ -85,13 +86,14 @@ func (t *Transcoding) apply() {
 				b.Ladder.Decide("side %v is not transcoded any more", side)
 			}
 		}
-		if t.is[side] = wants; wants.On {
-			b.Agreement.Transcoder.Claim(true) // mostly it has the place
-		}
+		t.is[side] = wants
 		if err := b.Media.session.SetTranscode(side, wants); err != nil {
 			b.Media.On(media.EventCodecFailed{Side: side, Err: err})
 		}
 	}
 }
 
-func (t *Transcoding) end() { t.bridge.Agreement.Transcoder.Release() }
+func (t *Transcoding) end() {
+	t.is = [2]media.Transcode{}
+	t.bridge.Agreement.Transcoder.Release()
+}

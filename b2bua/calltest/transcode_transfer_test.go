@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -238,5 +239,30 @@ func TestRingingInOpusGoesOver(t *testing.T) {
 			t.Errorf("the caller is one with the format %d", n)
 		}
 		w.callerEnds(w.agent, d)
+	})
+}
+
+// TestCodecFails: a codec that fails ends the call, whether or not it is answered.
+func TestCodecFails(t *testing.T) {
+	failed := media.EventCodecFailed{Side: media.SideA, Err: errors.New("it panicked")}
+	answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.opusTalk(answer)
+		w.session().onEvent(failed)
+		hungUpOn(w.carrier, w.agent)
+		w.wantRecord(record.DispositionAnswered, cause.InternalError, record.EndedBySystem)
+		w.wantPlaces(0)
+	})
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = opusSDP("192.0.2.10", 20000, "")
+		in := w.carrier.ringsAt(w.agent, d)
+		w.agent.reply(in, 183, "Session Progress", "agent1", answer)
+		w.carrier.expect("SIP/2.0 183")
+		w.session().onEvent(failed)
+		w.carrier.isRefused(d, "500")
+		w.agent.takesCancel(in, "agent1")
+		w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
+		w.wantPlaces(0)
 	})
 }

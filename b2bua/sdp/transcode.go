@@ -25,6 +25,11 @@ func (k Codec) isG711() bool { return k == PCMU || k == PCMA }
 // isOpus reports whether a format is Opus that can be transcoded.
 func (f *Format) isOpus() bool { return f.Name == "OPUS" && f.Clock == media.OpusClock && f.Number > 0 }
 
+// besideG711 reports whether the number of a format is none of G.711's.
+func (f *Format) besideG711() bool {
+	return f.Number != staticNumber(PCMU) && f.Number != staticNumber(PCMA)
+}
+
 // Transcoded reports whether the format stands for another one of its side, see Inside.
 func (f *Format) Transcoded() bool { return f.wire > 0 }
 
@@ -49,10 +54,10 @@ func (f Format) inside(law Codec) (Format, bool) {
 	switch {
 	case f.isOpus():
 		f.Codec, f.wire, f.Number = law, f.Number, staticNumber(law)
-	case f.Events() && f.Clock == media.OpusClock && f.Number > 0:
+	case f.Events() && f.Clock == media.OpusClock && f.besideG711():
 		f.wire, f.Clock = f.Number, law.Clock
 	default:
-		return f, f.Events() && f.Clock == law.Clock
+		return f, f.Events() && f.Clock == law.Clock && f.besideG711()
 	}
 	f.lines = linesOfOurs
 	return f, true
@@ -162,7 +167,7 @@ func (d *Description) Transcodable(codecs []string) (*Description, []Format, err
 	if len(formats) == 0 {
 		return nil, nil, ErrNoCodec
 	}
-	if i := slices.IndexFunc(d.formats, func(f Format) bool { return f.Events() }); i >= 0 {
+	if i := slices.IndexFunc(d.formats, func(f Format) bool { return f.Events() && f.besideG711() }); i >= 0 {
 		formats = append(formats, d.formats[i].eventsBeside(formats[0]))
 	}
 	out := d.regrouped(formats)

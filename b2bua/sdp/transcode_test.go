@@ -56,6 +56,10 @@ func TestInside(t *testing.T) {
 	if plain.Transcoded() || plain.formats[0] != offer.formats[0] || !strings.Contains(again, wishes) || strings.Contains(again, opusWanted) {
 		t.Errorf("%+v in\n%s", plain.formats, again)
 	}
+	odd := describedBy(t, "8 0 30", "a=rtpmap:8 telephone-event/8000", "a=rtpmap:0 telephone-event/48000", "a=rtpmap:30 opus/48000/2").Inside(PCMU)
+	if len(odd.formats) != 1 || odd.formats[0].shown() != 30 {
+		t.Errorf("keys with the numbers of G.711: %+v", odd.formats)
+	}
 	if d := describedBy(t, "0 8"); d.Inside(PCMU) != d || d.Own() != d {
 		t.Error("Opus of nothing")
 	}
@@ -71,6 +75,7 @@ func TestTranscodable(t *testing.T) {
 	}{
 		{"111 101", "a=rtpmap:111 opus/48000/2\r\na=rtpmap:101 telephone-event/48000", []string{"PCMA", "PCMU"}, "8 0 101"},
 		{"111", "a=rtpmap:111 opus/48000/2", []string{"PCMU"}, "0"},
+		{"111 8", "a=rtpmap:111 opus/48000/2\r\na=rtpmap:8 telephone-event/48000", []string{"PCMA", "PCMU"}, "8 0"},
 		{"8 101", "a=rtpmap:101 telephone-event/8000", []string{"opus"}, "96 101"},
 		{"0 96", "a=rtpmap:96 telephone-event/8000", []string{"Opus"}, "97 96"},
 		{"9", "a=ptime:20", []string{"opus", "PCMU"}, ""},

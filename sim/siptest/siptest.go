@@ -55,8 +55,8 @@ func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
 		"\nTo: <sip:c@d>\nCall-ID: one\nCSeq: 7 INVITE\n"+extra+"Content-Length: 0\n\n")
 }
 
-// SessionAt returns a session description of audio in these formats at host:port, with further lines. 111 is Opus, 110 its
-// telephone-events, and other dynamic ones are telephone-events.
+// SessionAt returns a session description of audio in these formats at host:port, with further lines. 111 is Opus, 110
+// its telephone-events, and other dynamic ones are telephone-events of 8 kHz.
 func SessionAt(host string, port int, formats string, lines ...string) string {
 	var b strings.Builder
 	family := "IP4"
