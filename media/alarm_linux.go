@@ -25,8 +25,9 @@ func (w *worker) arm(ep *endpoint) {
 // ring attends to the endpoints that are due and sets the next alarm.
 func (w *worker) ring() {
 	w.alarm = never
-	rest := w.armed[:0]
-	for _, ep := range w.armed {
+	kept := 0
+	for i := 0; i < len(w.armed); i++ { // to attend to one may arm others
+		ep := w.armed[i]
 		if !ep.relay.enter() {
 			continue
 		}
@@ -35,12 +36,13 @@ func (w *worker) ring() {
 		}
 		if due := ep.due(); due != never {
 			w.alarm = min(w.alarm, due)
-			rest = append(rest, ep)
+			w.armed[kept] = ep
+			kept++
 		} else {
 			ep.armed = false
 		}
 		ep.relay.leave()
 	}
-	clear(w.armed[len(rest):])
-	w.armed = rest
+	clear(w.armed[kept:])
+	w.armed = w.armed[:kept]
 }

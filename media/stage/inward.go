@@ -39,8 +39,7 @@ type inward struct {
 	heard  bool // audio of this stream was decoded
 	last   time.Duration
 	fill   time.Duration // when to fill, if no packet comes
-	due    time.Duration
-	filled bool // nothing more is filled until a packet comes
+	filled bool          // nothing more is filled until a packet comes
 
 	base8, base48 uint32 // timestamps of the same moment
 
@@ -61,7 +60,6 @@ func (in *inward) take(p *Packet) {
 	}
 	o.take(is, p.Now)
 	in.last, in.filled = p.Now, false
-	in.schedule()
 }
 
 // begin starts with the first packet of a stream, or continues the numbers of a sender that has restarted.
@@ -81,34 +79,25 @@ func (in *inward) passed(now time.Duration) int64 {
 	return min(now-in.last, time.Hour).Microseconds() * opus.Rate / 1e6
 }
 
-// schedule sets when attend is called without a packet.
-func (in *inward) schedule() {
-	switch {
-	case in.order.count > 0:
-		in.due = in.order.since + orderWait
-	case in.heard && !in.filled:
-		in.due = in.fill
-	default:
-		in.due = stream.Never
+// due returns when attend must be called without a packet.
+func (in *inward) due() time.Duration {
+	if in.order.count == 0 && in.heard && !in.filled && !in.edge.broken {
+		return in.fill
 	}
+	return in.order.due()
 }
 
 // attend fills a pause, and gives up packets that were waited for.
 func (in *inward) attend(now time.Duration) {
-	if in.edge.broken {
-		in.due = stream.Never
-		return
-	}
 	in.order.drain(now, false)
 	in.filled = now-in.last >= fillUntil
-	if in.heard && !in.filled && in.order.count == 0 && now >= in.fill {
+	if in.due() <= now { // nothing is held
 		if in.budget.affords(frameLen, false, now) {
 			in.conceal(frameLen, nil, now)
 			in.ahead += frameLen
 		}
 		in.fill = now + fillEvery
 	}
-	in.schedule()
 }
 
 // pass handles a packet whose turn it is.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 const (
@@ -103,6 +104,14 @@ func (o *order) drain(now time.Duration, all bool) {
 		p.is, o.count = false, o.count-1
 		o.pass(p.piece, now)
 	}
+}
+
+// due returns when drain gives up a missing packet without another one.
+func (o *order) due() time.Duration {
+	if o.count > 0 {
+		return o.since + orderWait
+	}
+	return stream.Never
 }
 
 func (o *order) pass(p piece, now time.Duration) {

@@ -285,7 +285,7 @@ func (s *Stages) Leave(from Side, pkt []byte) {
 func (s *Stages) Due(from Side) time.Duration {
 	due := stream.Never
 	if e := s.edge(from); e != nil {
-		due = e.in.due
+		due = min(e.in.due(), e.out.order.due())
 	}
 	for _, is := range s.stages(from) {
 		due = min(due, is.due())
@@ -295,8 +295,9 @@ func (s *Stages) Due(from Side) time.Duration {
 
 // Attend calls the stages of a side that are due.
 func (s *Stages) Attend(from Side, now time.Duration) {
-	if e := s.edge(from); e != nil && e.in.due <= now {
+	if e := s.edge(from); e != nil {
 		e.in.attend(now)
+		e.out.order.drain(now, false)
 	}
 	for _, is := range s.stages(from) {
 		if is.due() <= now {

@@ -90,7 +90,7 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 	}
 	e := &edge{way: w, config: c}
 	e.in.edge, e.in.order.to, e.out.edge, e.out.order.to = e, &e.in, e, &e.out
-	e.in.due, e.in.stream.Rate = stream.Never, opus.Rate
+	e.in.stream.Rate = opus.Rate
 	w.edge, w.in = e, &e.in.stream
 }
 
@@ -181,7 +181,9 @@ func (s *Stages) Exit(to Side, pkt []byte, now time.Duration) (sent, is bool) {
 	if e == nil {
 		return false, false
 	}
-	return !e.broken && e.out.take(pkt, now), true
+	sent = !e.broken && e.out.take(pkt, now)
+	e.way.session.Arm(to)
+	return sent, true
 }
 
 // Ahead returns how far the numbers of what a side is sent are ahead of those that its transcoder takes, modulo 2^16.

@@ -23,6 +23,7 @@ type edges struct {
 	passed  [2][][]byte // by the side that it comes from
 	put     [2][][]byte // by the side that it goes to
 	broke   error
+	armed   [2]time.Duration
 	buf     [LongestPacket]byte
 	now     time.Duration
 }
@@ -38,7 +39,7 @@ func (e *edges) Send(from Side, pkt []byte) bool {
 func (e *edges) Scratch() []byte                   { return e.buf[:] }
 func (e *edges) Receives(Side) bool                { return true }
 func (e *edges) Shifted()                          {}
-func (e *edges) Arm(Side)                          {}
+func (e *edges) Arm(from Side)                     { e.armed[from] = e.Due(from) }
 func (e *edges) Away(Side) (time.Duration, bool)   { return 0, false }
 func (e *edges) Pressed(Side, byte, time.Duration) {}
 func (e *edges) Dialed(Side)                       {}
@@ -288,6 +289,22 @@ func TestEncodedLoss(t *testing.T) {
 	}
 	if want := []uint16{0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11}; !slices.Equal(got, want) {
 		t.Errorf("got %v; want %v", got, want)
+	}
+}
+
+// TestHeldIsEncoded: what is held for a lost packet is sent in 60 ms, also if nothing comes after it.
+func TestHeldIsEncoded(t *testing.T) {
+	e := newEdges(t, opusSide())
+	for _, i := range []uint16{0, 2, 3} {
+		e.Send(SideB, rtpOf(0, i, uint32(i)*160, make([]byte, 160)))
+	}
+	due := e.armed[SideA]
+	if e.Attend(SideA, due-1); due != orderWait || len(e.put[SideA]) != 1 {
+		t.Errorf("due at %v, and %d packets before that", due, len(e.put[SideA]))
+	}
+	e.Attend(SideA, due)
+	if n := len(e.put[SideA]); n != 3 || e.Due(SideA) != stream.Never {
+		t.Errorf("%d packets, and due at %v", n, e.Due(SideA))
 	}
 }
 
