@@ -64,7 +64,7 @@ func (c *Transcode) law() audio.Law {
 
 func (c Transcode) apply(w *way, _ time.Duration) {
 	was := w.edge
-	if was != nil && c.On && c.Wants == was.config.Wants {
+	if was != nil && !was.broken && c.On && c.Wants == was.config.Wants {
 		c.codec = was.config.codec
 		was.config = c // the streams go on
 		return
@@ -103,8 +103,8 @@ type edge struct {
 	broken bool // the codec has failed, and nothing passes any more
 }
 
-// broke reports whether the codec has failed, which ends the audio of both directions for good. Other errors are of one
-// packet.
+// broke reports whether the codec has failed, which ends the audio of both directions until the next order. Other errors
+// are of one packet.
 func (e *edge) broke(err error) bool {
 	if !e.broken && errors.Is(err, opus.ErrBroken) {
 		e.broken = true

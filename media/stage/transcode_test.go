@@ -350,7 +350,7 @@ func TestTranscodedEvents(t *testing.T) {
 	}
 }
 
-// TestBrokenCodec: a codec that panics ends the audio of its call, once and for good.
+// TestBrokenCodec: a codec that panics ends the audio of its call, once, until another order makes a new one.
 func TestBrokenCodec(t *testing.T) {
 	e, all := newEdges(t, opusSide()), spoken(t, 2)
 	e.ways[SideA].edge.config.codec.decoder = &opus.Decoder{}
@@ -362,6 +362,13 @@ func TestBrokenCodec(t *testing.T) {
 	}
 	if e.Send(SideB, rtpOf(0, 1, 1, make([]byte, 160))) {
 		t.Error("sent all the same")
+	}
+	if err := e.Order(SideA, opusSide(), e.now); err != nil {
+		t.Fatal(err)
+	}
+	e.from(rtpOf(111, 2, 1920, all[0]), 40*time.Millisecond)
+	if !e.Send(SideB, rtpOf(0, 2, 161, make([]byte, 160))) || len(e.passed[SideA]) != 1 {
+		t.Error("no new codec after the order")
 	}
 }
 
