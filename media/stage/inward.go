@@ -112,9 +112,11 @@ func (in *inward) pass(p piece, now time.Duration) {
 	}
 }
 
-// inner converts a timestamp of the side.
+// inner converts a timestamp of the side, modulo 2^32. It rounds down, also before the last one: up times Scale is above
+// 2^31, so that nothing negative is divided.
 func (in *inward) inner(timestamp uint32) uint32 {
-	return in.base8 + uint32(int32(timestamp-in.base48)/opus.Scale) // modulo 2^32 on purpose
+	const up = 1 << 29
+	return in.base8 + uint32((int64(int32(timestamp-in.base48))+up*opus.Scale)/opus.Scale-up)
 }
 
 // audio decodes a packet of Opus, after what is missing before it.

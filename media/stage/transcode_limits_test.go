@@ -157,6 +157,20 @@ func TestNumbersGoOn(t *testing.T) {
 	}
 }
 
+// TestTimestampsRoundDown: the timestamps of a side are rounded down, in reports and before its last packet, too.
+func TestTimestampsRoundDown(t *testing.T) {
+	e := newEdges(t, opusSide())
+	e.from(rtpOf(111, 1, 96, spoken(t, 1)[0]), 0) // 16 in the clock of 8 kHz
+	for timestamp, want := range map[uint32]uint32{
+		107: 17, 102: 17, 101: 16, 96: 16, 95: 15, 90: 15, 89: 14, 0: 0, 0xffffffff: 0xffffffff,
+		96 + 1<<31 - 2: 16 + 357913941, 96 + 1<<31: 1<<32 + 16 - 357913942,
+	} {
+		if got := e.ways[SideA].edge.in.inner(timestamp); got != want {
+			t.Errorf("%d: %d; want %d", timestamp, got, want)
+		}
+	}
+}
+
 // TestKeyBesideTheStream: a key with an SSRC of its own moves no clock.
 func TestKeyBesideTheStream(t *testing.T) {
 	e, all := newEdges(t, opusSide()), spoken(t, 100)
