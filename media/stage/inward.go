@@ -58,8 +58,9 @@ func (in *inward) take(p *Packet) {
 		in.event(is, p.Now)
 		return
 	}
-	o.take(is, p.Now)
-	in.last, in.filled = p.Now, false
+	if o.take(is, p.Now) {
+		in.last, in.filled = p.Now, false
+	}
 }
 
 // begin starts with the first packet of a stream, or continues the numbers of a sender that has restarted.

@@ -16,7 +16,7 @@ const (
 	orderPatience = 3
 	orderWait     = 60 * time.Millisecond
 
-	// orderJump is the difference of numbers that means a new stream (RFC 3550 section A.1).
+	// orderJump is the difference of numbers that means a restart, once a second packet confirms it (RFC 3550 section A.1).
 	orderJump = 100
 )
 
@@ -44,6 +44,7 @@ type order struct {
 	started bool
 	ssrc    uint32
 	next    uint16 // number whose turn it is
+	far     int    // modulo 2^16, number that would confirm a restart; 0: none
 	lost    int    // numbers that were given up before it, until a packet is passed
 	count   int    // of held
 	since   time.Duration
@@ -58,14 +59,18 @@ type held struct {
 }
 
 // take passes a packet on if it has its turn, and then the held ones behind it. Else the packet is held, or dropped
-// because it came too late or twice.
-func (o *order) take(p piece, now time.Duration) {
+// because it came too late or twice. False: it was dropped because its number is far away.
+func (o *order) take(p piece, now time.Duration) bool {
 	ahead := int16(p.Seq - o.next) // modulo 2^16 on purpose
-	if !o.started || p.SSRC != o.ssrc || ahead <= -orderJump || ahead >= orderJump {
+	if far := ahead <= -orderJump || ahead >= orderJump; far || !o.started || p.SSRC != o.ssrc {
+		if o.started && p.SSRC == o.ssrc && (o.far == 0 || p.Seq != uint16(o.far)) {
+			o.far = int(p.Seq) + 1
+			return false
+		}
 		for i := range o.held {
 			o.held[i].is = false
 		}
-		o.started, o.ssrc, o.next, o.lost, o.count, ahead = true, p.SSRC, p.Seq, 0, 0, 0
+		o.started, o.ssrc, o.next, o.far, o.lost, o.count, ahead = true, p.SSRC, p.Seq, 0, 0, 0, 0
 		o.to.begin(p, now)
 	}
 	if ahead >= orderLen {
@@ -85,6 +90,7 @@ func (o *order) take(p piece, now time.Duration) {
 		}
 	}
 	o.drain(now, false)
+	return true
 }
 
 // drain passes on the held packets whose turn it is. If one is missing before them, it is given up once enough are

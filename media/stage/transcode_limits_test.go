@@ -18,13 +18,15 @@ func TestFloods(t *testing.T) {
 	all := spoken(t, 100)
 	short := []byte{16 << 3, 0, 0, 0} // 2.5 ms
 	for name, packet := range map[string]func(i int) []byte{
-		"Opus":                   func(i int) []byte { return rtpOf(111, uint16(i), uint32(i)*960, all[i%100]) },
-		"Opus, with gaps":        func(i int) []byte { return rtpOf(111, uint16(i), uint32(i)*5760, short) },
-		"Opus, each behind loss": func(i int) []byte { return rtpOf(111, uint16(i*2), uint32(i)*5760, all[i%100]) },
-		"Opus, each a restart":   func(i int) []byte { return rtpOf(111, uint16(i*200), uint32(i)*120, short) },
-		"G.711 of 1,400 bytes":   func(i int) []byte { return rtpOf(0, uint16(i), uint32(i)*1400, make([]byte, 1400)) },
-		"G.711 of a sample":      func(i int) []byte { return rtpOf(0, uint16(i), uint32(i)*1000, make([]byte, 1)) },
-		"G.711, each a restart":  func(i int) []byte { return rtpOf(0, uint16(i*200), uint32(i)*160, make([]byte, 160)) },
+		"Opus":                    func(i int) []byte { return rtpOf(111, uint16(i), uint32(i)*960, all[i%100]) },
+		"Opus, with gaps":         func(i int) []byte { return rtpOf(111, uint16(i), uint32(i)*5760, short) },
+		"Opus, each behind loss":  func(i int) []byte { return rtpOf(111, uint16(i*2), uint32(i)*5760, all[i%100]) },
+		"Opus, each 2nd restarts": func(i int) []byte { return rtpOf(111, uint16(i/2*200+i%2), uint32(i)*120, short) },
+		"G.711 of 1,400 bytes":    func(i int) []byte { return rtpOf(0, uint16(i), uint32(i)*1400, make([]byte, 1400)) },
+		"G.711 of a sample":       func(i int) []byte { return rtpOf(0, uint16(i), uint32(i)*1000, make([]byte, 1)) },
+		"G.711, each 2nd restarts": func(i int) []byte {
+			return rtpOf(0, uint16(i/2*200+i%2), uint32(i)*160, make([]byte, 160))
+		},
 		"keys between samples": func(i int) []byte {
 			return rtpOf(uint8(i%2*101), uint16(i), uint32(i), []byte{4, 10, 0, 160}[:1+i%2*3])
 		},
@@ -168,6 +170,30 @@ func TestTimestampsRoundDown(t *testing.T) {
 		if got := e.ways[SideA].edge.in.inner(timestamp); got != want {
 			t.Errorf("%d: %d; want %d", timestamp, got, want)
 		}
+	}
+}
+
+// TestStrayNumber: one number far away is dropped and changes nothing, in both directions; a second one behind it is a
+// restart.
+func TestStrayNumber(t *testing.T) {
+	e, all := newEdges(t, opusSide()), spoken(t, 100)
+	both := func(seq uint16, i int) {
+		e.from(rtpOf(111, seq, uint32(i)*960, all[i%100]), time.Duration(i)*20*time.Millisecond)
+		e.Send(SideB, rtpOf(0, seq, uint32(i)*160, make([]byte, 160)))
+	}
+	for i := range all {
+		if both(uint16(i), i); i%10 == 5 {
+			both(30000+uint16(i), i)
+		}
+	}
+	if in, out := len(clean(t, e.passed[SideA]))/160, len(e.put[SideA]); in != 100 || out != 100 {
+		t.Errorf("%d and %d packets; want 100", in, out)
+	}
+	for i := range all {
+		both(50000+uint16(i), 100+i)
+	}
+	if in, out := len(e.passed[SideA]), len(e.put[SideA]); in != 199 || out != 199 {
+		t.Errorf("%d and %d packets with those after the restart; want 199", in, out)
 	}
 }
 
