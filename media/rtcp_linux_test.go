@@ -105,6 +105,31 @@ func TestReportsBehindADigit(t *testing.T) {
 	}
 }
 
+// TestReportsOfOpus: a side with PCMU in packets of 60 ms is told its own numbers, of which Opus has three.
+func TestReportsOfOpus(t *testing.T) {
+	l := newLine(t)
+	l.gives(l.r, SideB, Transcode{On: true, Opus: 111})
+	var last packet.Header
+	for i := range uint16(10) {
+		pkt := rtpPacket(t, 0, 100+i, string(make([]byte, 480)))
+		binary.BigEndian.PutUint32(pkt[4:], uint32(i)*480)
+		if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
+			t.Fatal(errno)
+		}
+		l.serve()
+		for pkt := l.next(); pkt != nil; pkt = l.next() {
+			last, _ = packet.ParseRTP(pkt)
+		}
+		l.pass(60 * ms)
+	}
+	rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{
+		{SSRC: last.SSRC, LastSequenceNumber: uint32(last.Seq)},
+	}}))
+	if got := rr.Reports[0].LastSequenceNumber; last.Seq != 129 || got != 109 {
+		t.Errorf("number %d became %d; want 129, 109", last.Seq, got)
+	}
+}
+
 // What a side is sent is one stream, whatever its source calls itself.
 func TestReportsOfAnotherStream(t *testing.T) {
 	l := newLine(t)

@@ -166,10 +166,7 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
 	r.stages.Retime(ep.side, pkt, false)
 	r.readReports(ep.side, pkt, w.now)
-	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil ||
-		r.secure[SideB].out != nil {
-		packet.Translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
-	}
+	packet.Translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
 	r.stages.Retime(ep.side.Other(), pkt, true)
 }
 
