@@ -90,8 +90,8 @@ func Translate(compound []byte, own, heard Alias) {
 }
 
 // Retime converts a compound to another clock, in place: the timestamps of sender reports (RFC 3550 section 6.4.1) by
-// times, and the jitter in report blocks by spans.
-func Retime(compound []byte, times, spans func(units uint32) uint32) {
+// times, and report blocks by convert.
+func Retime(compound []byte, times func(units uint32) uint32, convert func(block []byte)) {
 	for len(compound) > 0 {
 		var p Control
 		p, compound = NextRTCP(compound)
@@ -100,7 +100,7 @@ func Retime(compound []byte, times, spans func(units uint32) uint32) {
 			binary.BigEndian.PutUint32(at, times(binary.BigEndian.Uint32(at)))
 		}
 		for blocks := p.Reports(); len(blocks) > 0; blocks = blocks[ReportBlockLen:] {
-			binary.BigEndian.PutUint32(blocks[12:], spans(binary.BigEndian.Uint32(blocks[12:])))
+			convert(blocks[:ReportBlockLen])
 		}
 	}
 }

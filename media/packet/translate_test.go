@@ -134,7 +134,7 @@ func TestRetime(t *testing.T) {
 		return b
 	}
 	pkt := get(100, 6)
-	Retime(pkt, func(v uint32) uint32 { return v + 1 }, func(v uint32) uint32 { return v * 2 })
+	Retime(pkt, func(v uint32) uint32 { return v + 1 }, func(block []byte) { block[15] *= 2 })
 	if want := get(101, 12); !bytes.Equal(pkt, want) {
 		t.Errorf("got % x; want % x", pkt, want)
 	}

@@ -101,6 +101,8 @@ type edge struct {
 	in     inward
 	out    outward
 	broken bool // the codec has failed, and nothing passes any more
+
+	top, lost uint64 // of the side's stream, at the last report to it
 }
 
 // broke reports whether the codec has failed, which ends the audio of both directions until the next order. Other errors
@@ -201,11 +203,30 @@ func (s *Stages) Retime(side Side, compound []byte, out bool) {
 	switch {
 	case e == nil:
 	case out:
-		outer := func(units uint32) uint32 { return units * opus.Scale }
-		packet.Retime(compound, outer, outer)
+		packet.Retime(compound, func(units uint32) uint32 { return units * opus.Scale }, e.report)
 	default:
-		packet.Retime(compound, e.in.inner, func(units uint32) uint32 { return units / opus.Scale })
+		packet.Retime(compound, e.in.inner, func(block []byte) {
+			binary.BigEndian.PutUint32(block[12:], binary.BigEndian.Uint32(block[12:])/opus.Scale)
+		})
 	}
+}
+
+// report converts a report block to the side. Where it is about the side's stream, its highest number and its losses
+// become those of the packets that came from the side (RFC 3550 section 6.4.1): the reporter knows only ours.
+func (e *edge) report(block []byte) {
+	binary.BigEndian.PutUint32(block[12:], binary.BigEndian.Uint32(block[12:])*opus.Scale)
+	own, out := e.way.session.Stream(e.way.side)
+	is := out.Alias(own)
+	if !is.Known || is.From != binary.BigEndian.Uint32(block) {
+		return
+	}
+	lost, fraction := own.Lost(), uint64(0)
+	if e.top > 0 && is.Top > e.top && lost > e.lost {
+		fraction = min((lost-e.lost)*256/(is.Top-e.top), 255)
+	}
+	e.top, e.lost = is.Top, lost
+	binary.BigEndian.PutUint32(block[4:], uint32(fraction<<24|min(lost, 1<<23-1)))
+	binary.BigEndian.PutUint32(block[8:], uint32(is.Top))
 }
 
 // scaled changes the duration of telephone-events by a factor, or by its inverse if that is negative.

@@ -350,6 +350,32 @@ func TestTranscodedEvents(t *testing.T) {
 	}
 }
 
+// TestReportsToOpus: reports to a side are about the numbers and losses of what it has sent, in its clock.
+func TestReportsToOpus(t *testing.T) {
+	e, all := newEdges(t, opusSide()), spoken(t, 200)
+	told := func() []byte {
+		e.outlets[SideA].Pass(packet.Header{SSRC: 7}, opus.Rate, e.now)
+		rr := append([]byte{0x81, 201, 0, 7, 0, 0, 0, 9, 0, 0, 0, 7}, make([]byte, 20)...)
+		rr[23] = 5 // the jitter
+		e.Retime(SideA, rr, true)
+		return rr[12:24]
+	}
+	for i := range all {
+		if i == 100 {
+			told()
+		}
+		if i%4 != 3 || i < 100 {
+			h := packet.Header{SSRC: 7, PayloadType: 111, Seq: 65500 + uint16(i), Timestamp: uint32(i) * 960}
+			e.streams[SideA].Observe(h, time.Duration(i)*20*time.Millisecond)
+			e.from(rtpOf(111, h.Seq, h.Timestamp, all[i]), time.Duration(i)*20*time.Millisecond)
+		}
+	}
+	// the last one of 25 that are missing is not known to be
+	if got, want := told(), []byte{62, 0, 0, 24, 0, 1, 0, 162, 0, 0, 0, 30}; !bytes.Equal(got, want) {
+		t.Errorf("got % x; want % x", got, want)
+	}
+}
+
 // TestBrokenCodec: a codec that panics ends the audio of its call, once, until another order makes a new one.
 func TestBrokenCodec(t *testing.T) {
 	e, all := newEdges(t, opusSide()), spoken(t, 2)
