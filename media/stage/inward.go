@@ -113,8 +113,8 @@ func (in *inward) pass(p piece, now time.Duration) {
 	}
 }
 
-// inner converts a timestamp of the side, modulo 2^32. It rounds down, also before the last one: up times Scale is above
-// 2^31, so that nothing negative is divided.
+// inner converts a timestamp of the side, modulo 2^32. It rounds down, also before the last one: up times Scale is
+// above 2^31, so that nothing negative is divided.
 func (in *inward) inner(timestamp uint32) uint32 {
 	const up = 1 << 29
 	return in.base8 + uint32((int64(int32(timestamp-in.base48))+up*opus.Scale)/opus.Scale-up)

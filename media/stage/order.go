@@ -16,7 +16,8 @@ const (
 	orderPatience = 3
 	orderWait     = 60 * time.Millisecond
 
-	// orderJump is the difference of numbers that means a restart, once a second packet confirms it (RFC 3550 section A.1).
+	// orderJump is the difference of numbers that means a restart, once a second packet confirms it (RFC 3550 section
+	// A.1).
 	orderJump = 100
 )
 

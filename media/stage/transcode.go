@@ -105,8 +105,8 @@ type edge struct {
 	top, lost uint64 // of the side's stream, at the last report to it
 }
 
-// broke reports whether the codec has failed, which ends the audio of both directions until the next order. Other errors
-// are of one packet.
+// broke reports whether the codec has failed, which ends the audio of both directions until the next order. Other
+// errors are of one packet.
 func (e *edge) broke(err error) bool {
 	if !e.broken && errors.Is(err, opus.ErrBroken) {
 		e.broken = true

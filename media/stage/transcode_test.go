@@ -292,22 +292,6 @@ func TestEncodedLoss(t *testing.T) {
 	}
 }
 
-// TestHeldIsEncoded: what is held for a lost packet is sent in 60 ms, also if nothing comes after it.
-func TestHeldIsEncoded(t *testing.T) {
-	e := newEdges(t, opusSide())
-	for _, i := range []uint16{0, 2, 3} {
-		e.Send(SideB, rtpOf(0, i, uint32(i)*160, make([]byte, 160)))
-	}
-	due := e.armed[SideA]
-	if e.Attend(SideA, due-1); due != orderWait || len(e.put[SideA]) != 1 {
-		t.Errorf("due at %v, and %d packets before that", due, len(e.put[SideA]))
-	}
-	e.Attend(SideA, due)
-	if n := len(e.put[SideA]); n != 3 || e.Due(SideA) != stream.Never {
-		t.Errorf("%d packets, and due at %v", n, e.Due(SideA))
-	}
-}
-
 // TestTranscodedEvents: a key has the clock of each side, in timestamps and durations.
 func TestTranscodedEvents(t *testing.T) {
 	e, all := newEdges(t, opusSide()), spoken(t, 10)
@@ -347,54 +331,6 @@ func TestTranscodedEvents(t *testing.T) {
 		if h, _ := packet.ParseRTP(pkt); h.Timestamp != 4800 || h.PayloadType != 101 || binary.BigEndian.Uint16(pkt[14:]) != want {
 			t.Errorf("got %+v, % x; want a duration of %d", h, pkt[12:], want)
 		}
-	}
-}
-
-// TestReportsToOpus: reports to a side are about the numbers and losses of what it has sent, in its clock.
-func TestReportsToOpus(t *testing.T) {
-	e, all := newEdges(t, opusSide()), spoken(t, 200)
-	told := func() []byte {
-		e.outlets[SideA].Pass(packet.Header{SSRC: 7}, opus.Rate, e.now)
-		rr := append([]byte{0x81, 201, 0, 7, 0, 0, 0, 9, 0, 0, 0, 7}, make([]byte, 20)...)
-		rr[23] = 5 // the jitter
-		e.Retime(SideA, rr, true)
-		return rr[12:24]
-	}
-	for i := range all {
-		if i == 100 {
-			told()
-		}
-		if i%4 != 3 || i < 100 {
-			h := packet.Header{SSRC: 7, PayloadType: 111, Seq: 65500 + uint16(i), Timestamp: uint32(i) * 960}
-			e.streams[SideA].Observe(h, time.Duration(i)*20*time.Millisecond)
-			e.from(rtpOf(111, h.Seq, h.Timestamp, all[i]), time.Duration(i)*20*time.Millisecond)
-		}
-	}
-	// the last one of 25 that are missing is not known to be
-	if got, want := told(), []byte{62, 0, 0, 24, 0, 1, 0, 162, 0, 0, 0, 30}; !bytes.Equal(got, want) {
-		t.Errorf("got % x; want % x", got, want)
-	}
-}
-
-// TestBrokenCodec: a codec that panics ends the audio of its call, once, until another order makes a new one.
-func TestBrokenCodec(t *testing.T) {
-	e, all := newEdges(t, opusSide()), spoken(t, 2)
-	e.ways[SideA].edge.config.codec.decoder = &opus.Decoder{}
-	for i, payload := range all {
-		e.from(rtpOf(111, uint16(i), uint32(i)*960, payload), time.Duration(i)*20*time.Millisecond)
-	}
-	if e.broke == nil || len(e.passed[SideA]) > 0 || e.Due(SideA) != stream.Never {
-		t.Errorf("%v, %d packets, due at %v", e.broke, len(e.passed[SideA]), e.Due(SideA))
-	}
-	if e.Send(SideB, rtpOf(0, 1, 1, make([]byte, 160))) {
-		t.Error("sent all the same")
-	}
-	if err := e.Order(SideA, opusSide(), e.now); err != nil {
-		t.Fatal(err)
-	}
-	e.from(rtpOf(111, 2, 1920, all[0]), 40*time.Millisecond)
-	if !e.Send(SideB, rtpOf(0, 2, 161, make([]byte, 160))) || len(e.passed[SideA]) != 1 {
-		t.Error("no new codec after the order")
 	}
 }
 
